@@ -1,0 +1,92 @@
+// Package bookmarkstore keeps a subscriber application's place: for each
+// subscription a version vector of what the application is done with
+// (client/GUARANTEES.md R9). Memory and Bolt are ready; bookmarkstoretest
+// checks anyone's own.
+package bookmarkstore
+
+import (
+	"context"
+	"errors"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+)
+
+// A Bookmark is the identity of a message, the same on every server: the
+// publisher's 64-bit id and the sequence in it, from 1.
+type Bookmark = bookmark.Bookmark
+
+// A Vector says for each publisher the highest sequence covered; an absent
+// publisher is at 0.
+type Vector = bookmark.Vector
+
+// A Query is what a subscription asks for. Another query under a kept id
+// starts a new vector.
+type Query struct {
+	Topic  string
+	Filter string
+}
+
+// A Store keeps the places of several subscriptions. Safe for concurrent use.
+type Store interface {
+	// Subscription returns the subscription that is kept under id, a text
+	// the application chose, making it if it is new. If what is kept belongs
+	// to another query it is forgotten. One caller at a time uses an id (ErrInUse).
+	Subscription(id string, q Query) (Subscription, error)
+	// Sync returns when every Discard so far is on disk, or ctx ends.
+	Sync(ctx context.Context) error
+	// Close syncs and releases the store. The client does not close it.
+	Close() error
+}
+
+// A Subscription is one subscription's place. Safe for concurrent use.
+//
+// Within one publisher messages are received in order; discards come in any
+// order and from any goroutine.
+type Subscription interface {
+	// Received returns what a client that is still alive resumes from;
+	// known is false until SetBase was called or something was kept.
+	Received() (v Vector, known bool)
+	// Discarded returns what a restarted process resumes from: nothing
+	// received in this life of the process below it is undiscarded.
+	Discarded() (v Vector, known bool)
+	// SetBase answers the first subscribe: everything up to base is none
+	// of the subscription's (R9).
+	SetBase(base Vector) error
+	// Restart forgets everything, as for a subscription that begins again at EPOCH or NOW.
+	Restart() error
+	// Receive notes that b has been queued for the application. It returns
+	// false for what was received or discarded before: drop it.
+	Receive(b Bookmark) bool
+	// Progress notes a progress mark in its place in the queue: everything
+	// of the publishers in v up to there has been shown. It is discarded
+	// when everything received before it is.
+	Progress(v Vector) error
+	// Discard notes that the application is done with b. Discarding what is
+	// not outstanding changes nothing. Durable at the store's next commit.
+	Discard(b Bookmark) error
+	// Outstanding returns how many messages were received and not yet discarded.
+	Outstanding() int
+	// Release gives the id free for another Subscription call. What was
+	// received and not discarded comes again then.
+	Release()
+}
+
+var (
+	// ErrClosed reports the use of a closed store.
+	ErrClosed = errors.New("bookmark store is closed")
+	// ErrInUse reports a subscription id that is in use in this process.
+	ErrInUse = errors.New("subscription id is in use")
+	// ErrLocked reports a store that another process has open.
+	ErrLocked = errors.New("bookmark store is in use by another process")
+)
+
+// A FailedError reports a store whose disk failed. Every later call returns it (R7).
+type FailedError struct {
+	Path string
+	Err  error
+}
+
+func (e *FailedError) Error() string {
+	return "bookmark store " + e.Path + " has failed: " + e.Err.Error()
+}
+func (e *FailedError) Unwrap() error { return e.Err }

@@ -1,0 +1,89 @@
+package mut
+
+// The bugs, each named after the rule it breaks.
+const (
+	// R1Holes lets an instance take a message whose predecessor it lacks.
+	R1Holes Bug = "r1-holes"
+	// R1NoDuplicateCheck journals a message that is already there again.
+	R1NoDuplicateCheck Bug = "r1-no-duplicate-check"
+	// R1RejectIsHole has the client name s-1 as predecessor even if the server rejected it.
+	R1RejectIsHole Bug = "r1-reject-is-hole"
+	// R1NewBeforeReplay sends new messages before what is kept has been replayed.
+	R1NewBeforeReplay Bug = "r1-new-before-replay"
+	// G1SendBeforeStore hands a message to the wire before the store has it.
+	G1SendBeforeStore Bug = "g1-send-before-store"
+	// G1CancelDropsDelivery takes a message out of the store when the caller's context ends.
+	G1CancelDropsDelivery Bug = "g1-cancel-drops-delivery"
+	// G1StoreIgnoresTorn appends behind a torn tail of a publish store.
+	G1StoreIgnoresTorn Bug = "g1-store-ignores-torn"
+	// G2LocalAck acknowledges as safe what is durable here only.
+	G2LocalAck Bug = "g2-local-ack"
+	// G2LogonHave puts have(p) in the logon ack's s.
+	G2LogonHave Bug = "g2-logon-have"
+	// R2HelloWithoutHave begins a link at the live end instead of at the peer's vector.
+	R2HelloWithoutHave Bug = "r2-hello-without-have"
+	// R2OwnOnly sends a peer only what this instance took in itself.
+	R2OwnOnly Bug = "r2-own-only"
+	// R2AckOnReceipt acknowledges on the link before the fsync.
+	R2AckOnReceipt Bug = "r2-ack-on-receipt"
+	// R2StaleWatermark keeps what a peer acknowledged over the end of its connection.
+	R2StaleWatermark Bug = "r2-stale-watermark"
+	// R2HaveForgotten forgets have(p) with the records that retention removed.
+	R2HaveForgotten Bug = "r2-have-forgotten"
+	// R3MarkerEarly puts an elsewhere marker before what it stands for is durable here.
+	R3MarkerEarly Bug = "r3-marker-early"
+	// R3NoMarker leaves out what a link does not carry without saying so.
+	R3NoMarker Bug = "r3-no-marker"
+	// R4NoGapCheck lets a client publish to an instance that lacks what it let go of.
+	R4NoGapCheck Bug = "r4-no-gap-check"
+	// R5LetGoOnSingle lets the publish store let go of what is acknowledged single.
+	R5LetGoOnSingle Bug = "r5-let-go-on-single"
+	// R5NeverDowngrade keeps a dead link counting for ever although downgrade_after is set.
+	R5NeverDowngrade Bug = "r5-never-downgrade"
+	// R6ServeAtOnce serves clients before the instance has caught up.
+	R6ServeAtOnce Bug = "r6-serve-at-once"
+	// R6WaitForEver waits for a peer that brings no progress without a bound.
+	R6WaitForEver Bug = "r6-wait-for-ever"
+	// R7TrustPageCache takes what was read back at the start for durable.
+	R7TrustPageCache Bug = "r7-trust-page-cache"
+	// R7IgnoreSyncError goes on after a failed fsync.
+	R7IgnoreSyncError Bug = "r7-ignore-sync-error"
+	// R8AppendBehindTorn appends behind a torn tail.
+	R8AppendBehindTorn Bug = "r8-append-behind-torn"
+	// R9SingleBookmark resumes with the last bookmark instead of the vector.
+	R9SingleBookmark Bug = "r9-single-bookmark"
+	// R9NowAgain resumes a subscription that has received nothing at NOW.
+	R9NowAgain Bug = "r9-now-again"
+	// R9NoFilter hands over what was already received.
+	R9NoFilter Bug = "r9-no-filter"
+	// R9DiscardMax moves the discarded point past what is not yet discarded.
+	R9DiscardMax Bug = "r9-discard-max"
+	// R9MarkOnArrival applies a progress mark before what was queued ahead of it.
+	R9MarkOnArrival Bug = "r9-mark-on-arrival"
+	// R9SilentGap skips what retention removed without a word.
+	R9SilentGap Bug = "r9-silent-gap"
+	// R10SameLife keeps the publisher of a store that starts empty.
+	R10SameLife Bug = "r10-same-life"
+	// R10UnknownIsGap takes a publisher that nobody knows any more for a gap.
+	R10UnknownIsGap Bug = "r10-unknown-is-gap"
+	// R11NoFence lets two sessions of one name live.
+	R11NoFence Bug = "r11-no-fence"
+	// R11LaterWins ignores the counter of a logon and lets the later notice win.
+	R11LaterWins Bug = "r11-later-wins"
+	// R11NoContentCheck answers a duplicate identity with other content as a duplicate.
+	R11NoContentCheck Bug = "r11-no-content-check"
+	// R12TailCounts counts the dropped tail of an overrun subscription as received.
+	R12TailCounts Bug = "r12-tail-counts"
+	// R12ReaderWaits lets the reader of a connection wait for the application.
+	R12ReaderWaits Bug = "r12-reader-waits"
+	// R14NoTombstone rejects without leaving a record.
+	R14NoTombstone Bug = "r14-no-tombstone"
+	// R14ReplayRejected keeps a rejected message in the store.
+	R14ReplayRejected Bug = "r14-replay-rejected"
+	// G2AckEarly (client) tolerates nothing: takes an ack beyond what was sent as good for what comes later.
+	G2AckBeyond Bug = "g2-ack-beyond"
+	// HeartbeatsIgnored never declares a silent connection lost.
+	HeartbeatsIgnored Bug = "heartbeats-ignored"
+	// AsyncCounts counts an asynchronous destination for acks.
+	AsyncCounts Bug = "async-counts"
+)

@@ -1,0 +1,6 @@
+//go:build !mut
+
+package mut
+
+// On reports whether the bug is planted: never, in this build.
+func On(Bug) bool { return false }

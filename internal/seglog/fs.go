@@ -1,0 +1,46 @@
+package seglog
+
+import (
+	"errors"
+	"io"
+)
+
+// ErrLocked reports that another process (or another Log of this one) holds
+// the directory.
+var ErrLocked = errors.New("directory is locked by another process")
+
+// An FS is the disk a log is kept on: OS in production, memfs in tests.
+// Names are slash-separated paths. All methods are safe for concurrent use.
+type FS interface {
+	// MkdirAll makes dir and its parents durable, no error if they exist.
+	MkdirAll(dir string) error
+	// OpenFile opens name for reading and writing; flag takes os.O_CREATE, os.O_EXCL and os.O_TRUNC.
+	OpenFile(name string, flag int) (File, error)
+	Rename(from, to string) error
+	Remove(name string) error
+	// ReadDir returns the names in dir, sorted.
+	ReadDir(dir string) ([]string, error)
+	// SyncDir makes the names in dir durable.
+	SyncDir(dir string) error
+	// Lock takes the lock file name, or returns an error that is ErrLocked.
+	// Closing releases it; so does the end of the process.
+	Lock(name string) (io.Closer, error)
+	// Free returns the bytes still free on the disk that holds dir.
+	Free(dir string) (int64, error)
+}
+
+// A File of an FS. Reads and writes are positional and may run side by side.
+type File interface {
+	io.ReaderAt
+	io.WriterAt
+	io.Closer
+	// Size returns the length in bytes.
+	Size() (int64, error)
+	Truncate(size int64) error
+	// Preallocate grows the file to size with zeros whose space is reserved,
+	// so that a full disk shows here and not in the middle of a write.
+	// Where the file system can't reserve, it only grows the file.
+	Preallocate(size int64) error
+	// Sync makes data and length durable (fdatasync). An error is final.
+	Sync() error
+}

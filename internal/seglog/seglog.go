@@ -1,0 +1,74 @@
+package seglog
+
+import (
+	"errors"
+	"fmt"
+)
+
+// A Position is a place in one log: bytes of records before it since the log
+// began. It grows with every record, is never reused, and means nothing to
+// another log.
+type Position uint64
+
+// A Record is what a log keeps: one byte that its owner gives a meaning, and
+// a payload. Kinds below 0x10 belong to seglog itself.
+type Record struct {
+	Position Position // where it stands
+	Next     Position // where the next one stands
+	Kind     uint8
+	Payload  []byte // valid until the next call on what returned it
+}
+
+// An Owner is what a log is the log of. Its methods are called by Open, and
+// from within Append; they must not call the log or take a lock that is held
+// while appending.
+type Owner interface {
+	// Head returns the state to stand at the head of a new segment, so that
+	// what came before is not needed to know it. Nil: none.
+	Head() []byte
+	// Summary returns what to note at the end of the segment that is being
+	// sealed, and begins a new summary. Nil: none.
+	Summary() []byte
+	// RecoverHead is called by Open with the head of the last segment (of an
+	// earlier one if that is damaged), before the records that follow it.
+	RecoverHead(payload []byte) error
+	// Recover is called by Open for each record behind that head, in order.
+	Recover(r Record) error
+}
+
+// Options say how to open a log. FS, Dir and Owner must be set.
+type Options struct {
+	FS           FS
+	Dir          string
+	Owner        Owner
+	SegmentBytes int64 // size at which a segment is sealed; default 64 MiB
+	MaxRecord    int   // longest payload in bytes; default 16 MiB + 64 KiB
+	TailBytes    int   // newest records that are kept in memory for readers; default 8 MiB
+	// SetAside cuts a damaged log before the damage instead of refusing to
+	// open it, and moves what is behind to the directory "aside" in Dir.
+	SetAside bool
+}
+
+// A DamageError reports a bad record below what was once durable (R8): not a
+// torn tail, but a disk that lost or changed what it held.
+type DamageError struct {
+	File     string
+	Offset   int64 // in the file, bytes
+	Position Position
+	Reason   string
+}
+
+func (e *DamageError) Error() string {
+	return fmt.Sprintf("log damaged: %s at offset %d: %s", e.File, e.Offset, e.Reason)
+}
+
+// ErrClosed reports the use of a closed log.
+var ErrClosed = errors.New("log is closed")
+
+// A Segment describes one file of the log.
+type Segment struct {
+	First   Position // of its first record
+	End     Position // behind its last record; of the last segment: of what is appended
+	Summary []byte   // as Owner.Summary returned it; nil in the last segment
+	Head    []byte   // as Owner.Head returned it; nil in what Segments returns (see Log.Head)
+}

@@ -1,0 +1,142 @@
+// Package pubstore keeps what a publisher application publishes until both
+// servers of a pair have it on disk (client/GUARANTEES.md G1). Three stores
+// are ready: Memory, File and Bolt; pubstoretest checks anyone's own.
+package pubstore
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// A Message is one publish. Its identity is the store's life and Sequence.
+type Message struct {
+	Sequence uint64 // in its life, from 1 without jumps; set by Append and by a Cursor
+	// Prev is the predecessor to name on the wire: the highest sequence
+	// below Sequence that was not rejected (R1). Set by a Cursor.
+	Prev uint64
+
+	Topic         string
+	Body          []byte
+	Delta         bool          // delta_publish
+	SOWKey        string        // k; base-64 characters, may be empty
+	CorrelationID string        // x; base-64 characters, may be empty
+	Expiration    time.Duration // e; whole seconds, 0: none given
+	Time          time.Time     // when it was appended; set by Append and by a Cursor
+}
+
+// Size returns the bytes that m counts towards a store's bound: topic, body, key and correlation id.
+func (m *Message) Size() int {
+	return len(m.Topic) + len(m.Body) + len(m.SOWKey) + len(m.CorrelationID)
+}
+
+// A Life is one run of sequences of a store, and so one publisher (R10).
+type Life struct {
+	ID    string // random; the publisher's 64-bit id is the protocol's hash over it
+	Acked uint64 // highest sequence let go as persisted; not what was rejected (R4)
+	Last  uint64 // highest sequence given out
+	Kept  int    // messages still kept
+	// Base is what is added to a sequence towards a server without our
+	// extensions; 0 until chosen (SetBase).
+	Base uint64
+}
+
+// Usage is what is outstanding in a store, all lives together.
+type Usage struct {
+	Messages int
+	Bytes    int64
+	Single   int           // of these, acknowledged by one server only (R5)
+	Oldest   time.Duration // age of the oldest, 0 if there is none
+}
+
+// A Store keeps published messages. All methods are safe for concurrent use.
+// One client at a time uses a store; the client does not close it.
+//
+// A store whose disk failed is in a failed state for good: every later call
+// returns that error, a *FailedError (R7).
+type Store interface {
+	// Logon checks name against the client name the store was first used
+	// with (ErrOtherName), raises the logon counter, keeps it, and returns it (R11).
+	Logon(name string) (counter uint64, err error)
+
+	// Lives returns the store's lives, oldest first; the last one is what
+	// Append adds to. An older one is there as long as it keeps a message.
+	Lives() []Life
+
+	// Append keeps m and returns its sequence. At the store's bound it
+	// waits until there is room or ctx ends, or returns ErrFull at once,
+	// as the store was opened. If it returns an error other than *FailedError
+	// m is not in the store.
+	Append(ctx context.Context, m *Message) (sequence uint64, err error)
+
+	// Appended returns a channel that receives a value after an Append.
+	// Several appends may send one value. It is for one receiver, the client.
+	Appended() <-chan struct{}
+
+	// Cursor returns a cursor over the messages of a life above after.
+	Cursor(life string, after uint64) (Cursor, error)
+
+	// Discard lets go of everything of a life up to through: it is safe, on
+	// two disks. Below what was let go before, it changes nothing; beyond
+	// Last, it lets go up to Last.
+	Discard(life string, through uint64) error
+
+	// Single notes that one server has everything of a life up to through.
+	// It is kept all the same. Only Usage shows it.
+	Single(life string, through uint64)
+
+	// Reject lets go of one message that a server refused. Later
+	// messages name the one before it as predecessor, also after a restart.
+	// Rejecting what is not kept changes nothing.
+	Reject(life string, sequence uint64) error
+
+	// Get returns one kept message, ErrNotKept if it isn't: for the failed-write handler.
+	Get(life string, sequence uint64) (*Message, error)
+
+	// SetBase keeps the base of a life, see Life.Base.
+	SetBase(life string, base uint64) error
+
+	// Renew begins a new life at sequence 1 (R10). What the old one keeps stays.
+	Renew() error
+
+	Usage() Usage
+
+	// Close makes what is kept durable and releases the store. Waiting Appends return ErrClosed.
+	Close() error
+}
+
+// A Cursor reads the messages of one life in order. It isn't safe for
+// concurrent use, but may run beside every method of its store.
+type Cursor interface {
+	// Next reads the next message that is still kept into m, whose Body is
+	// valid until the next call. False: there is none for now.
+	Next(m *Message) (bool, error)
+	Close() error
+}
+
+var (
+	// ErrFull reports a store at its bound.
+	ErrFull = errors.New("publish store is full")
+	// ErrClosed reports the use of a closed store.
+	ErrClosed = errors.New("publish store is closed")
+	// ErrOtherName reports a store that was first used with another client name.
+	ErrOtherName = errors.New("publish store belongs to another client name")
+	// ErrNotKept reports a message that is not in the store.
+	ErrNotKept = errors.New("message is not in the publish store")
+	// ErrLocked reports a store that another process has open.
+	ErrLocked = errors.New("publish store is in use by another process")
+	// ErrNoLife reports a life the store does not know.
+	ErrNoLife = errors.New("publish store has no such life")
+)
+
+// A FailedError reports a store whose disk failed. Whether the message of
+// the call that met it survives is not known (G1); nothing is sent any more.
+type FailedError struct {
+	Path string
+	Err  error
+}
+
+func (e *FailedError) Error() string {
+	return "publish store " + e.Path + " has failed: " + e.Err.Error()
+}
+func (e *FailedError) Unwrap() error { return e.Err }
