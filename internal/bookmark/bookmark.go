@@ -2,6 +2,13 @@
 // its text on the wire, and the version vector that says what has been seen.
 package bookmark
 
+import (
+	"bytes"
+	"errors"
+	"math"
+	"strconv"
+)
+
 // A Bookmark names one message. It is the same on every instance.
 // Sequences start at 1; the zero Bookmark names nothing.
 type Bookmark struct {
@@ -9,9 +16,71 @@ type Bookmark struct {
 	Sequence  uint64
 }
 
-// A Vector says for each publisher the highest sequence that has been seen;
-// an absent publisher is at 0. It isn't safe for concurrent use.
-type Vector map[uint64]uint64
+// Parse parses "publisher|sequence|", both decimal. The last bar may be
+// missing, as some clients leave it out.
+func Parse(text []byte) (Bookmark, error) {
+	pub, rest, found := bytes.Cut(text, []byte("|"))
+	if !found {
+		return Bookmark{}, syntaxError(text, "no bar after the publisher")
+	}
+	seq, rest, _ := bytes.Cut(rest, []byte("|"))
+	if len(rest) != 0 {
+		return Bookmark{}, syntaxError(text, "text after the second bar")
+	}
+	var b Bookmark
+	var ok bool
+	if b.Publisher, ok = parseUint(pub); !ok {
+		return Bookmark{}, syntaxError(text, "the publisher is not a 64-bit number")
+	}
+	if b.Sequence, ok = parseUint(seq); !ok {
+		return Bookmark{}, syntaxError(text, "the sequence is not a 64-bit number")
+	}
+	return b, nil
+}
 
-// Covers reports whether b has been seen.
-func (v Vector) Covers(b Bookmark) bool { return b.Sequence <= v[b.Publisher] }
+// AppendText appends "publisher|sequence|" to dst.
+func (b Bookmark) AppendText(dst []byte) []byte {
+	dst = strconv.AppendUint(dst, b.Publisher, 10)
+	dst = append(dst, '|')
+	dst = strconv.AppendUint(dst, b.Sequence, 10)
+	return append(dst, '|')
+}
+
+// String returns "publisher|sequence|".
+func (b Bookmark) String() string { return string(b.AppendText(nil)) }
+
+// IsZero reports whether b names nothing.
+func (b Bookmark) IsZero() bool { return b == Bookmark{} }
+
+// A SyntaxError says which text is not what it should be.
+type SyntaxError struct {
+	Text   string // cut after its first 64 bytes
+	Reason string
+}
+
+func (e *SyntaxError) Error() string {
+	return "bookmark: " + strconv.Quote(e.Text) + ": " + e.Reason
+}
+
+// ErrRange is returned for a range of bookmarks, "(from:to)", which this
+// server does not offer.
+var ErrRange = errors.New("bookmark: ranges are not offered")
+
+func syntaxError(text []byte, reason string) error {
+	return &SyntaxError{Text: string(text[:min(len(text), 64)]), Reason: reason}
+}
+
+// parseUint parses decimal digits without a sign.
+func parseUint(text []byte) (n uint64, ok bool) {
+	if len(text) == 0 || len(text) > 20 {
+		return 0, false
+	}
+	for _, c := range text {
+		d := uint64(c - '0')
+		if d > 9 || n > (math.MaxUint64-d)/10 {
+			return 0, false
+		}
+		n = n*10 + d
+	}
+	return n, true
+}

@@ -1,0 +1,67 @@
+package bookmark
+
+import "time"
+
+const secondsLayout = "20060102T150405" // what a time has at least
+
+// AppendTime appends t in UTC as YYYYMMDDTHHMMSS.ffffffZ.
+func AppendTime(dst []byte, t time.Time) []byte {
+	return t.UTC().AppendFormat(dst, secondsLayout+".000000Z")
+}
+
+// isTime tells a time from a bookmark, which begins with digits as well.
+func isTime(text []byte) bool { return len(text) > 8 && text[8] == 'T' }
+
+// ParseTime parses YYYYMMDDTHHMMSS with an optional fraction and an optional
+// Z. It is always UTC; other zones are a *SyntaxError. It doesn't allocate.
+func ParseTime(text []byte) (time.Time, error) {
+	if len(text) < len(secondsLayout) || !isTime(text) {
+		return time.Time{}, syntaxError(text, "not a time of the form "+secondsLayout)
+	}
+	year, month, day := digits(text[0:4]), digits(text[4:6]), digits(text[6:8])
+	hour, minute, second := digits(text[9:11]), digits(text[11:13]), digits(text[13:15])
+	nanos, ok := parseFraction(text[15:])
+	if !ok || min(year, month, day, hour, minute, second) < 0 || hour > 23 || minute > 59 || second > 59 {
+		return time.Time{}, syntaxError(text, "not a time of the form "+secondsLayout)
+	}
+	t := time.Date(year, time.Month(month), day, hour, minute, second, nanos, time.UTC)
+	if t.Day() != day || int(t.Month()) != month || t.Year() != year {
+		return time.Time{}, syntaxError(text, "no such day")
+	}
+	return t, nil
+}
+
+// parseFraction parses what stands behind the seconds: ".f…", "Z", both or
+// neither. Digits beyond nanoseconds are dropped.
+func parseFraction(text []byte) (nanos int, ok bool) {
+	if n := len(text); n > 0 && text[n-1] == 'Z' {
+		text = text[:n-1]
+	}
+	if len(text) == 0 {
+		return 0, true
+	}
+	if text[0] != '.' || len(text) == 1 {
+		return 0, false
+	}
+	scale := int(time.Second)
+	for _, c := range text[1:] {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		scale /= 10
+		nanos += int(c-'0') * scale
+	}
+	return nanos, true
+}
+
+// digits returns the number that text spells, or -1.
+func digits(text []byte) int {
+	n := 0
+	for _, c := range text {
+		if c < '0' || c > '9' {
+			return -1
+		}
+		n = n*10 + int(c-'0')
+	}
+	return n
+}

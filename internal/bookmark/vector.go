@@ -1,0 +1,83 @@
+package bookmark
+
+import (
+	"bytes"
+	"maps"
+	"slices"
+)
+
+// A Vector says for each publisher the highest sequence that has been seen;
+// an absent publisher is at 0. It isn't safe for concurrent use.
+type Vector map[uint64]uint64
+
+// Covers reports whether b has been seen.
+func (v Vector) Covers(b Bookmark) bool { return b.Sequence <= v[b.Publisher] }
+
+// Merge raises v to cover what w covers. v must not be nil.
+func (v Vector) Merge(w Vector) {
+	for pub, seq := range w {
+		v.raise(Bookmark{pub, seq})
+	}
+}
+
+func (v Vector) raise(b Bookmark) {
+	if !v.Covers(b) {
+		v[b.Publisher] = b.Sequence
+	}
+}
+
+// Clone returns a copy of v, never nil.
+func (v Vector) Clone() Vector {
+	if v == nil {
+		return Vector{}
+	}
+	return maps.Clone(v)
+}
+
+// Publishers returns v's publishers in ascending order, so that a loop over
+// them does the same each time.
+func (v Vector) Publishers() []uint64 { return slices.Sorted(maps.Keys(v)) }
+
+// AppendText appends v as a list of bookmarks, "p|s|,p|s|", by ascending
+// publisher. Publishers at 0 are left out; a vector that covers nothing is
+// "0", which is also how the protocol says the start of the log.
+func (v Vector) AppendText(dst []byte) []byte {
+	empty := true
+	for _, pub := range v.Publishers() {
+		if v[pub] == 0 {
+			continue
+		}
+		if !empty {
+			dst = append(dst, ',')
+		}
+		empty = false
+		dst = Bookmark{pub, v[pub]}.AppendText(dst)
+	}
+	if empty {
+		dst = append(dst, '0')
+	}
+	return dst
+}
+
+// String returns the text of AppendText.
+func (v Vector) String() string { return string(v.AppendText(nil)) }
+
+// ParseVector parses a list of bookmarks. "0" and "" are the empty vector,
+// which isn't nil; of two bookmarks of one publisher the higher counts.
+func ParseVector(text []byte) (Vector, error) {
+	v := Vector{}
+	text = bytes.TrimSpace(text)
+	if len(text) == 0 || string(text) == epochText {
+		return v, nil
+	}
+	for item := range bytes.SplitSeq(text, []byte(",")) {
+		b, err := Parse(bytes.TrimSpace(item))
+		if err != nil {
+			return nil, err
+		}
+		if b.Sequence > 0 {
+			v.raise(b)
+		}
+	}
+	return v, nil
+}
