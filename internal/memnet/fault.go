@@ -1,0 +1,136 @@
+package memnet
+
+// Cut cuts both ways between two hosts. Open connections go silent: nothing
+// arrives, no error is seen, and dialing waits.
+func (n *Network) Cut(a, b string) {
+	n.CutOneWay(a, b)
+	n.CutOneWay(b, a)
+}
+
+// CutOneWay cuts the way from one host to another. Nothing can be dialled
+// between the two, as that takes both ways.
+func (n *Network) CutOneWay(from, to string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.wayLocked(way{from, to}).cut = true
+}
+
+// CutAfter cuts both ways between two hosts when so many more bytes have
+// arrived from the first at the second. 0 is at once.
+func (n *Network) CutAfter(from, to string, bytes int64) {
+	n.faultAfter(way{from, to}, bytes, func(w way) {
+		n.wayLocked(w).cut = true
+		n.wayLocked(w.reverse()).cut = true
+	})
+}
+
+// ResetAfter resets the connections between two hosts when so many more bytes
+// have arrived from the first at the second; these can still be read.
+func (n *Network) ResetAfter(from, to string, bytes int64) {
+	n.faultAfter(way{from, to}, bytes, func(w way) { n.resetLocked(w, false) })
+}
+
+// faultAfter replaces the fault that was waiting on that way, if any.
+func (n *Network) faultAfter(w way, bytes int64, fault func(way)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if bytes <= 0 {
+		fault(w)
+		return
+	}
+	s := n.wayLocked(w)
+	s.faultAt, s.fault = s.delivered+bytes, fault
+}
+
+// Heal opens both ways between two hosts. What has been sent meanwhile
+// arrives now. Faults that have not happened yet are taken back.
+func (n *Network) Heal(a, b string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	w := way{a, b}
+	for _, w := range []way{w, w.reverse()} {
+		s := n.wayLocked(w)
+		s.cut, s.faultAt, s.fault = false, 0, nil
+	}
+	n.flowAllLocked()
+}
+
+// Reset resets the open connections between two hosts. What has been sent and
+// not been read is lost.
+func (n *Network) Reset(a, b string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.resetLocked(way{a, b}, true)
+}
+
+func (n *Network) resetLocked(w way, drop bool) {
+	for _, c := range n.conns {
+		if c.out.way == w || c.in.way == w {
+			c.resetLocked(drop)
+		}
+	}
+}
+
+// Kill ends the process on a host as kill -9 does: its listeners are gone, its
+// connections are closed by the host's kernel. The process's own calls fail
+// with net.ErrClosed from now on. Host returns a new process.
+func (n *Network) Kill(host string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	h := n.hosts[host]
+	if h == nil {
+		return
+	}
+	delete(n.hosts, host)
+	h.dead, h.paused = true, false
+	for _, l := range n.listenersLocked(h) {
+		l.closeLocked()
+	}
+	for _, c := range append([]*conn(nil), n.conns...) {
+		if c.h == h {
+			c.closeLocked(c.in.arrived > 0)
+		}
+	}
+	n.changed.Broadcast()
+}
+
+// Pause stops the process on a host as SIGSTOP does: its calls don't return,
+// what it sends doesn't arrive, and its deadlines don't pass. Its kernel still
+// takes connections and bytes until the buffers are full.
+func (n *Network) Pause(host string) {
+	h := n.Host(host)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	h.paused = true
+}
+
+// Resume lets a paused process run again.
+func (n *Network) Resume(host string) {
+	h := n.Host(host)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	h.paused = false
+	for _, l := range n.listenersLocked(h) {
+		l.cond.Broadcast()
+	}
+	n.flowAllLocked()
+}
+
+func (n *Network) listenersLocked(h *Host) []*listener {
+	var ls []*listener
+	for _, l := range n.listeners {
+		if l.h == h {
+			ls = append(ls, l)
+		}
+	}
+	return ls
+}
+
+// flowAllLocked lets arrive what can, and has everyone look again.
+func (n *Network) flowAllLocked() {
+	for _, c := range n.conns {
+		c.out.flowLocked()
+		c.cond.Broadcast()
+	}
+	n.changed.Broadcast()
+}
