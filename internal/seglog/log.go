@@ -1,93 +1,322 @@
 package seglog
 
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+)
+
 // A Log is a segmented, append-only record log in a directory that it locks.
 // It starts no goroutine: its owner decides when to write and when to sync.
 // All methods are safe for concurrent use; Write and Sync take turns among
 // themselves and don't block Append or readers while the disk works.
-type Log struct{}
+type Log struct {
+	o      Options
+	lock   io.Closer
+	damage *DamageError // what Open cut
+
+	// turn holds a token while somebody works on the files: Write, Sync,
+	// Note, Trim, DropAside, Close. A channel, since they wait for the disk.
+	turn chan struct{}
+	w    writer // used by who has the turn
+
+	mu      sync.Mutex
+	segs    []*segment // guarded by mu, oldest first, never empty
+	tail    tail       // guarded by mu
+	end     Position   // guarded by mu: behind the newest frame
+	records Position   // guarded by mu: behind the newest record that is the owner's
+	written Position   // guarded by mu; changed by who has the turn
+	durable Position   // guarded by mu; changed by who has the turn
+	noted   Position   // guarded by mu: the highest durable position that a written note states
+	aside   *Log       // guarded by mu: read only, nil if nothing was set aside
+	err     error      // guarded by mu: why the log has failed or is closed
+}
 
 // Open opens the log in o.Dir, making it if there is none. It replays state
 // into o.Owner, cuts a torn tail, writes what lies above the last durable note
 // again to a fresh segment, and syncs log and directory before it returns
 // (R7, R8). The error is a *DamageError where a durable record is bad.
-func Open(o Options) (*Log, error) { panic("TODO") }
+func Open(o Options) (*Log, error) {
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	if err := o.FS.MkdirAll(o.Dir); err != nil {
+		return nil, fmt.Errorf("open log %s: %w", o.Dir, err)
+	}
+	lock, err := o.FS.Lock(o.Dir + "/lock")
+	if err != nil {
+		return nil, fmt.Errorf("open log %s: %w", o.Dir, err)
+	}
+	l, err := recoverLog(o)
+	if err != nil {
+		lock.Close()
+		return nil, fmt.Errorf("open log %s: %w", o.Dir, err)
+	}
+	l.lock = lock
+	return l, nil
+}
+
+func newLog(o Options) *Log {
+	return &Log{o: o, turn: make(chan struct{}, 1), tail: newTail(o.TailBytes)}
+}
 
 // Append adds a record to the tail in memory, in one piece made of parts, and
 // returns its position. It is readable at once, written by the next Write.
 // It may seal the segment, calling Owner.Summary and Owner.Head.
-func (l *Log) Append(kind uint8, parts ...[]byte) (Position, error) { panic("TODO") }
+func (l *Log) Append(kind uint8, parts ...[]byte) (Position, error) {
+	n := 0
+	for _, p := range parts {
+		n += len(p)
+	}
+	if kind < ownerKind {
+		panic(fmt.Sprintf("BUG: seglog.Append with a kind of seglog's own, %#x", kind))
+	}
+	if n > l.o.MaxRecord {
+		return 0, fmt.Errorf("append %d bytes to log, %d are allowed: %w", n, l.o.MaxRecord, ErrTooLarge)
+	}
+
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err != nil {
+		return 0, l.err
+	}
+	s := l.prepareLocked(frameSize(n))
+	p := l.end
+	frame := l.tail.extend(p, frameSize(n))
+	at := frame[frameHeader:frameHeader]
+	for _, part := range parts {
+		at = append(at, part...)
+	}
+	sealFrame(frame, s.salt, p, kind, n)
+	l.advanceLocked(len(frame))
+	l.records = l.end
+	return p, nil
+}
+
+// prepareLocked makes ready for a frame of size bytes: with a fresh segment if
+// the last one is full, and a note if the frame is the first of its batch. It
+// returns the segment that takes the frame.
+func (l *Log) prepareLocked(size int) *segment {
+	batchEmpty := l.end == l.written
+	need := int64(size)
+	if batchEmpty {
+		need += noteSize
+	}
+	s := l.lastLocked()
+	if used := int64(l.end - s.first); used > 0 && used+need > l.o.SegmentBytes {
+		s = l.rollLocked()
+	}
+	if batchEmpty {
+		l.appendNoteLocked()
+	}
+	return s
+}
+
+// appendNoteLocked puts a note at the head of a batch; Write fills it in.
+func (l *Log) appendNoteLocked() {
+	frame := l.tail.extend(l.end, noteSize)
+	sealNote(frame, l.lastLocked().salt, l.end, l.durable)
+	l.advanceLocked(noteSize)
+}
+
+func (l *Log) advanceLocked(n int) {
+	l.end += Position(n)
+	l.lastLocked().end = l.end
+}
+
+// rollLocked ends the last segment and plans the next.
+func (l *Log) rollLocked() *segment {
+	old := l.lastLocked()
+	old.summary = slices.Clone(l.o.Owner.Summary())
+	s := newSegment(l.o.Dir, l.end, l.o.Owner.Head())
+	l.segs = append(l.segs, s)
+	return s
+}
+
+func (l *Log) lastLocked() *segment { return l.segs[len(l.segs)-1] }
 
 // Write writes all that was appended to the file, headed by a note of how far
 // the log is durable (R8). When it returns nil what was appended before the
 // call survives the death of the process.
-func (l *Log) Write() error { panic("TODO") }
+func (l *Log) Write() error {
+	l.turn <- struct{}{}
+	defer l.passTurn()
+	return l.write()
+}
 
 // Sync writes, then makes durable all that was appended before the call, and
 // returns the position behind it. An error is final: the log takes no more,
 // every later call returns it (R7).
-func (l *Log) Sync() (Position, error) { panic("TODO") }
+func (l *Log) Sync() (Position, error) {
+	l.turn <- struct{}{}
+	defer l.passTurn()
+	if err := l.write(); err != nil {
+		return 0, err
+	}
+	return l.sync()
+}
 
 // Note writes the durable position once more, for a log that falls idle, so
 // that the last batch is known as durable (R8). It does nothing if it is.
-func (l *Log) Note() error { panic("TODO") }
+func (l *Log) Note() error {
+	l.turn <- struct{}{}
+	defer l.passTurn()
+	return l.note()
+}
+
+func (l *Log) passTurn() { <-l.turn }
 
 // First returns the position of the oldest record kept, End the one behind
 // the newest appended, Durable the one behind what this process has synced.
-func (l *Log) First() Position   { panic("TODO") }
-func (l *Log) End() Position     { panic("TODO") }
-func (l *Log) Durable() Position { panic("TODO") }
+func (l *Log) First() Position {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.segs[0].first
+}
+
+// End returns the position behind the newest record appended.
+func (l *Log) End() Position {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.end
+}
+
+// Durable returns the position behind what this process has synced.
+func (l *Log) Durable() Position {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.durable
+}
 
 // Unwritten returns the bytes appended and not yet written to the file.
-func (l *Log) Unwritten() int { panic("TODO") }
+func (l *Log) Unwritten() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return int(l.end - l.written)
+}
+
+// Err returns why the log has failed or ErrClosed, nil while it works.
+func (l *Log) Err() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err
+}
 
 // Segments returns what the log consists of, oldest first.
-func (l *Log) Segments() []Segment { panic("TODO") }
-
-// Head returns the state record at the head of the segment that starts at first.
-func (l *Log) Head(first Position) ([]byte, error) { panic("TODO") }
-
-// Trim removes the segments that end at or below before. The last segment
-// stays. What the owner needs to remember of them must be durable already.
-func (l *Log) Trim(before Position) error { panic("TODO") }
+func (l *Log) Segments() []Segment {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	segs := make([]Segment, len(l.segs))
+	for i, s := range l.segs {
+		segs[i] = Segment{First: s.first, End: s.end, Summary: s.summary}
+	}
+	return segs
+}
 
 // Size returns the bytes the log's files take on disk.
-func (l *Log) Size() int64 { panic("TODO") }
+func (l *Log) Size() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var n int64
+	for _, s := range l.segs {
+		n += s.size
+	}
+	if l.aside != nil {
+		n += l.aside.Size()
+	}
+	return n
+}
+
+// Head returns the state record at the head of the segment that starts at first.
+func (l *Log) Head(first Position) ([]byte, error) {
+	l.mu.Lock()
+	i, found := l.findLocked(first)
+	if !found || l.segs[i].first != first {
+		l.mu.Unlock()
+		return nil, fmt.Errorf("head of segment %v: there is no such segment", first)
+	}
+	s := l.segs[i]
+	if s.state == planned {
+		defer l.mu.Unlock()
+		return slices.Clone(s.head), nil
+	}
+	l.mu.Unlock()
+
+	f, err := l.o.FS.OpenFile(s.name(), 0)
+	if err != nil {
+		return nil, fmt.Errorf("head of segment: %w", err)
+	}
+	defer f.Close()
+	return readHead(f, s)
+}
+
+// findLocked returns the index of the segment that holds p.
+func (l *Log) findLocked(p Position) (int, bool) {
+	i, _ := slices.BinarySearchFunc(l.segs, p, func(s *segment, p Position) int {
+		if s.first <= p {
+			return -1
+		}
+		return 1
+	})
+	return i - 1, i > 0
+}
 
 // Close syncs, notes that all is durable, and releases the directory.
-func (l *Log) Close() error { panic("TODO") }
+func (l *Log) Close() error {
+	l.turn <- struct{}{}
+	defer l.passTurn()
+	err := l.write()
+	if err == nil {
+		_, err = l.sync()
+	}
+	if err == nil {
+		err = l.note()
+	}
+	if errors.Is(err, ErrClosed) {
+		return nil
+	}
+	return errors.Join(err, l.release())
+}
 
 // Abandon releases the directory without writing anything more, as a death
 // of the process would.
-func (l *Log) Abandon() error { panic("TODO") }
+func (l *Log) Abandon() error {
+	l.turn <- struct{}{}
+	defer l.passTurn()
+	return l.release()
+}
 
-// A Cursor reads a log in order, from the tail in memory where it can. It
-// isn't safe for concurrent use; several cursors are.
-type Cursor struct{}
+// release ends the log, in whatever state it is.
+func (l *Log) release() error {
+	l.mu.Lock()
+	first := !errors.Is(l.err, ErrClosed)
+	l.err = ErrClosed
+	aside := l.aside
+	l.mu.Unlock()
+	if !first {
+		return nil
+	}
+	var err error
+	if l.w.file != nil {
+		err = l.w.file.Close()
+	}
+	if aside != nil {
+		aside.Abandon()
+	}
+	if l.lock != nil {
+		err = errors.Join(err, l.lock.Close())
+	}
+	return err
+}
 
-// Cursor returns a cursor whose first record stands at from (First, End, or a
-// Record's Position or Next). A position below First starts at First.
-func (l *Log) Cursor(from Position) *Cursor { panic("TODO") }
-
-// Next returns the next record. At the end of what is appended it returns
-// io.EOF and may be called again later. Seglog's own records are skipped.
-// Other errors are a *DamageError, ErrClosed, or of the disk.
-func (c *Cursor) Next() (Record, error) { panic("TODO") }
-
-// Position returns where the next record will be read.
-func (c *Cursor) Position() Position { panic("TODO") }
-
-// Seek moves the cursor, see Log.Cursor.
-func (c *Cursor) Seek(to Position) { panic("TODO") }
-
-// Close releases the file the cursor holds open.
-func (c *Cursor) Close() error { panic("TODO") }
-
-// Aside returns a cursor over the good records that Open has set aside
-// (Options.SetAside), in log order, nil if there are none.
-func (l *Log) Aside() (*Cursor, error) { panic("TODO") }
-
-// DropAside removes what was set aside, once its owner has what it needs of it.
-func (l *Log) DropAside() error { panic("TODO") }
-
-// Damage returns what Open found damaged and cut (Options.SetAside), or nil.
-func (l *Log) Damage() *DamageError { panic("TODO") }
+// fail makes err the log's last word, unless it has had one.
+func (l *Log) fail(err error) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err == nil {
+		l.err = err
+	}
+	return l.err
+}

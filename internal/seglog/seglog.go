@@ -20,8 +20,9 @@ type Record struct {
 }
 
 // An Owner is what a log is the log of. Its methods are called by Open, and
-// from within Append; they must not call the log or take a lock that is held
-// while appending.
+// from within Append, where the record being appended doesn't count yet; they
+// must not call the log or take a lock that is held while appending. What they
+// return is copied.
 type Owner interface {
 	// Head returns the state to stand at the head of a new segment, so that
 	// what came before is not needed to know it. Nil: none.
@@ -30,7 +31,8 @@ type Owner interface {
 	// sealed, and begins a new summary. Nil: none.
 	Summary() []byte
 	// RecoverHead is called by Open with the head of the last segment (of an
-	// earlier one if that is damaged), before the records that follow it.
+	// earlier one if that is damaged, or if a summary must be made again),
+	// before the records that follow it. It isn't called if the head is empty.
 	RecoverHead(payload []byte) error
 	// Recover is called by Open for each record behind that head, in order.
 	Recover(r Record) error
@@ -49,6 +51,32 @@ type Options struct {
 	SetAside bool
 }
 
+const (
+	defaultSegmentBytes = 64 << 20
+	defaultMaxRecord    = 16<<20 + 64<<10
+	defaultTailBytes    = 8 << 20
+	largestRecord       = 1 << 30
+)
+
+func (o *Options) validate() error {
+	if o.FS == nil || o.Dir == "" || o.Owner == nil {
+		return errors.New("open log: FS, Dir and Owner must be set")
+	}
+	if o.SegmentBytes < 0 || o.MaxRecord < 0 || o.MaxRecord > largestRecord || o.TailBytes < 0 {
+		return fmt.Errorf("open log %s: SegmentBytes, MaxRecord or TailBytes out of range", o.Dir)
+	}
+	if o.SegmentBytes == 0 {
+		o.SegmentBytes = defaultSegmentBytes
+	}
+	if o.MaxRecord == 0 {
+		o.MaxRecord = defaultMaxRecord
+	}
+	if o.TailBytes == 0 {
+		o.TailBytes = defaultTailBytes
+	}
+	return nil
+}
+
 // A DamageError reports a bad record below what was once durable (R8): not a
 // torn tail, but a disk that lost or changed what it held.
 type DamageError struct {
@@ -64,6 +92,9 @@ func (e *DamageError) Error() string {
 
 // ErrClosed reports the use of a closed log.
 var ErrClosed = errors.New("log is closed")
+
+// ErrTooLarge reports a record longer than Options.MaxRecord.
+var ErrTooLarge = errors.New("record is too large")
 
 // A Segment describes one file of the log.
 type Segment struct {

@@ -1,0 +1,87 @@
+// Package seglog keeps records in order in files of a directory and brings
+// them back: all that was synced, never anything that was not appended, and
+// with a clear word where the disk broke its promise (client/GUARANTEES.md R7, R8).
+//
+// # Positions
+//
+// A [Position] counts the bytes of record frames since the log began. Headers,
+// heads, summaries and footers don't count: a segment's first position is the
+// one its predecessor ends at.
+//
+// # Files
+//
+//	lock                    held by the process that has the log open
+//	0000000000000000.log    a segment, named by its first position in hex
+//	*.tmp                   unfinished; removed when the log is opened
+//	0000000000000000.bad    a reader met damage in that segment: check it when opening
+//	cut                     a cut before damage that must be finished (aside.go)
+//	aside/                  segments of good records from behind damage
+//
+// # Segment, version 1
+//
+// Numbers are little endian, checksums CRC-32C.
+//
+//	0      header, 64 bytes
+//	4096   the same header again, so that one bad sector doesn't cost a segment
+//	4160   head: the owner's state before the first record, may be empty
+//	       zeros to a multiple of 8
+//	data   record frames, each at a multiple of 8
+//	       zeros, as far as the file was preallocated
+//
+// Header:
+//
+//	0   8  "hfseglog"
+//	8   4  version, 1
+//	12  4  salt: where each frame's checksum starts
+//	16  8  first position
+//	24  8  position up to which the log was durable when the segment was made
+//	32  4  length of the head
+//	36  4  checksum of the head
+//	40  20 zero
+//	60  4  checksum of the 60 bytes before
+//
+// Frame:
+//
+//	0   4  length of the payload
+//	4   4  checksum of position (8 bytes), length (4), kind (1), payload, begun at salt
+//	8   1  kind; below 0x10 seglog's own, 0 never
+//	9      payload
+//	       zeros to a multiple of 8
+//
+// The position in the checksum makes a copy or a stale sector invalid, the
+// salt whatever another file held before, or a payload pretends to be.
+//
+// Kind 1 is a note, its payload the position (8 bytes) up to which the log was
+// durable when the note was written. One stands before each batch written.
+//
+// A sealed segment ends behind its last frame in
+//
+//	summary, as the owner made it, may be empty
+//	footer, 64 bytes, the end of the file
+//
+// Footer:
+//
+//	0   8  "hfsegend"
+//	8   4  version, 1
+//	12  4  length of the summary
+//	16  8  first position
+//	24  8  end position
+//	32  4  checksum of the summary
+//	36  24 zero
+//	60  4  checksum of the 60 bytes before
+//
+// A footer is written after all frames were synced, so it is a note of its end
+// position. A segment ends where the next one begins, whatever stands behind.
+//
+// # Order of steps
+//
+// A segment is made under a temporary name, synced, renamed, its directory
+// synced. Before it takes records its predecessor has been synced and sealed,
+// so only the last segment holds anything that may not be durable.
+//
+// [Open] takes the highest note there is. The first bad place at or above it
+// is a torn tail: what stands from there on is cut off. Below it, it is damage.
+// What lies between the note and the cut may be in the page cache only, so it
+// is written again to a fresh segment that begins at the note; the old one is
+// then sealed there (R7).
+package seglog

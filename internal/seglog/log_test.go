@@ -1,0 +1,102 @@
+package seglog_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"testing"
+
+	"github.com/holdfast-mq/holdfast/internal/seglog"
+)
+
+// An owner is a log's owner that remembers all it is told.
+type owner struct {
+	head      string
+	count     int // records in all, part of the head
+	recovered []string
+}
+
+func (o *owner) Head() []byte    { return fmt.Appendf(nil, "head %d", o.count) }
+func (o *owner) Summary() []byte { return fmt.Appendf(nil, "summary %d", o.count) }
+func (o *owner) RecoverHead(p []byte) error {
+	o.head = string(p)
+	_, err := fmt.Sscanf(o.head, "head %d", &o.count)
+	return err
+}
+func (o *owner) Recover(r seglog.Record) error {
+	o.recovered = append(o.recovered, string(r.Payload))
+	o.count++
+	return nil
+}
+
+func (o *owner) append(t *testing.T, l *seglog.Log, text string) seglog.Position {
+	t.Helper()
+	p, err := l.Append(0x10, []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.count++
+	return p
+}
+
+// all reads the log from its beginning.
+func all(t *testing.T, l *seglog.Log) []string {
+	t.Helper()
+	c := l.Cursor(l.First())
+	defer c.Close()
+	var texts []string
+	for {
+		r, err := c.Next()
+		if errors.Is(err, io.EOF) {
+			return texts
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts = append(texts, string(r.Payload))
+	}
+}
+
+func TestRealDisk(t *testing.T) {
+	dir := filepath.ToSlash(t.TempDir()) + "/a/b"
+	var want []string
+	for round := range 6 {
+		o := &owner{}
+		l, err := seglog.Open(seglog.Options{FS: seglog.OS, Dir: dir, Owner: o, SegmentBytes: 1000, TailBytes: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := all(t, l); fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Fatalf("round %d: got %q\nwant %q", round, got, want)
+		}
+		if o.count != len(want) {
+			t.Fatalf("round %d: owner counts %d, want %d", round, o.count, len(want))
+		}
+		if l.Durable() != l.End() {
+			t.Fatalf("durable %v, end %v", l.Durable(), l.End())
+		}
+		for i := range 100 {
+			text := fmt.Sprintf("%d %d %0*d", round, i, i*3, 0)
+			o.append(t, l, text)
+			want = append(want, text)
+			if i%7 == 0 {
+				if _, err := l.Sync(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if round%2 == 0 {
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			if err := l.Write(); err != nil {
+				t.Fatal(err)
+			}
+			if err := l.Abandon(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}

@@ -1,0 +1,38 @@
+package seglog
+
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// Preallocate reserves by fallocate where the file system can.
+func (f osFile) Preallocate(size int64) error {
+	err := ignoreEINTR(func() error { return unix.Fallocate(int(f.Fd()), 0, 0, size) })
+	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
+		return f.grow(size)
+	}
+	if err != nil {
+		return &os.PathError{Op: "fallocate", Path: f.Name(), Err: err}
+	}
+	return nil
+}
+
+// Sync leaves out the times of the file, which cost a second write.
+func (f osFile) Sync() error {
+	err := ignoreEINTR(func() error { return unix.Fdatasync(int(f.Fd())) })
+	if err != nil {
+		return &os.PathError{Op: "fdatasync", Path: f.Name(), Err: err}
+	}
+	return nil
+}
+
+// ignoreEINTR calls again what a signal interrupted before it did anything.
+func ignoreEINTR(call func() error) error {
+	for {
+		if err := call(); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}

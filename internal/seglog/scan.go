@@ -1,0 +1,148 @@
+package seglog
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// A scanner reads the good frames of a segment's file in order.
+type scanner struct {
+	f     File
+	seg   *segment
+	at    Position // of the next frame
+	limit Position // nothing at or behind it counts
+	buf   []byte   // what is read from at on
+}
+
+// scan returns a scanner that ends at limit, or where the file does.
+func scan(f File, s *segment, from, limit Position) (*scanner, error) {
+	size, err := f.Size()
+	if err != nil {
+		return nil, err
+	}
+	room := max(size-s.dataStart(), 0)
+	return &scanner{f: f, seg: s, at: from, limit: min(limit, s.first+Position(room))}, nil
+}
+
+// next returns the frame at sc.at and moves behind it, ok false where no good
+// frame stands.
+func (sc *scanner) next() (r Record, ok bool, err error) {
+	if ok, err = sc.ensure(frameHeader); !ok {
+		return Record{}, false, err
+	}
+	size := align(frameHeader + frameLength(sc.buf))
+	if ok, err = sc.ensure(size); !ok {
+		return Record{}, false, err
+	}
+	if _, ok = goodFrame(sc.buf[:size], sc.seg.salt, sc.at); !ok {
+		return Record{}, false, nil
+	}
+	r = record(sc.buf, sc.at)
+	sc.buf = sc.buf[size:]
+	sc.at = r.Next
+	return r, true, nil
+}
+
+// ensure has n bytes in the buffer, ok false if there are fewer before the limit.
+func (sc *scanner) ensure(n int64) (ok bool, err error) {
+	if int64(len(sc.buf)) >= n {
+		return true, nil
+	}
+	if sc.at > sc.limit || n > int64(sc.limit-sc.at) {
+		return false, nil
+	}
+	b := make([]byte, min(int64(sc.limit-sc.at), max(n, readAhead)))
+	if err := readAt(sc.f, b, sc.seg.offset(sc.at)); err != nil {
+		return false, fmt.Errorf("read %s: %w", sc.seg.name(), err)
+	}
+	sc.buf = b
+	return true, nil
+}
+
+// readAt reads all of b or returns an error.
+func readAt(f File, b []byte, at int64) error {
+	n, err := f.ReadAt(b, at)
+	if n == len(b) {
+		return nil
+	}
+	if err == nil || errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// remains describes what stands behind the last good frame of a segment.
+type remains struct {
+	end   Position // behind the last byte that isn't zero
+	noted Position // highest note in a good frame there
+}
+
+// empty reports that nothing but zeros stands behind from.
+func (r remains) empty(from Position) bool { return r.end <= from }
+
+// behind examines what stands in s from where no good frame stood.
+func behind(f File, s *segment, from Position) (remains, error) {
+	b, err := rest(f, s, from)
+	if err != nil || len(b) == 0 {
+		return remains{end: from}, err
+	}
+	r := remains{end: from + Position(len(bytes.TrimRight(b, "\x00")))}
+	eachGood(b, s.salt, from, func(frame Record) bool {
+		if p, ok := frame.noted(); ok {
+			r.noted = max(r.noted, p)
+		}
+		return true
+	})
+	return r, nil
+}
+
+// rest returns what stands in the file of s from a position on, nothing if
+// that is all zeros.
+func rest(f File, s *segment, from Position) ([]byte, error) {
+	size, err := f.Size()
+	if err != nil {
+		return nil, err
+	}
+	at := s.offset(from)
+	zeros, err := zerosFrom(f, at, size)
+	if err != nil || at+zeros >= size {
+		return nil, err
+	}
+	b := make([]byte, size-at)
+	return b, readAt(f, b, at)
+}
+
+// zerosFrom counts the zeros from at on.
+func zerosFrom(f File, at, size int64) (n int64, err error) {
+	buf := make([]byte, min(readAhead, max(size-at, 0)))
+	for at+n < size {
+		b := buf[:min(int64(len(buf)), size-at-n)]
+		if err := readAt(f, b, at+n); err != nil {
+			return 0, err
+		}
+		left := bytes.TrimLeft(b, "\x00")
+		n += int64(len(b) - len(left))
+		if len(left) > 0 {
+			break
+		}
+	}
+	return n, nil
+}
+
+// eachGood calls yield with every good frame in b, whose first byte stands at
+// p, whatever stands in between, until it returns false.
+func eachGood(b []byte, salt uint32, p Position, yield func(Record) bool) {
+	for len(b) >= frameHeader {
+		size, ok := goodFrame(b, salt, p)
+		if !ok {
+			b, p = b[frameAlign:], p+frameAlign
+			continue
+		}
+		if !yield(record(b, p)) {
+			return
+		}
+		b, p = b[size:], p+Position(size)
+	}
+}

@@ -1,0 +1,249 @@
+package seglog
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"os"
+	"path"
+
+	"github.com/holdfast-mq/holdfast/internal/mut"
+)
+
+// A writer is what the one who has the turn writes with.
+type writer struct {
+	file  File     // of seg
+	seg   *segment // the last one that has a file
+	batch []span   // kept for the next one
+}
+
+// A span is a piece of a batch: frames of one segment in one chunk.
+type span struct {
+	seg *segment
+	at  Position
+	b   []byte
+}
+
+func newSegment(dir string, first Position, head []byte) *segment {
+	var salt [4]byte
+	rand.Read(salt[:]) // never fails
+	return &segment{
+		header: header{
+			salt: binary.LittleEndian.Uint32(salt[:]), first: first, durable: first,
+			headLen: uint32(len(head)), headSum: checksum(head),
+		},
+		dir:  dir,
+		head: append([]byte(nil), head...),
+		end:  first,
+	}
+}
+
+// write writes what is pending. The caller has the turn.
+func (l *Log) write() error {
+	l.mu.Lock()
+	if l.err != nil {
+		defer l.mu.Unlock()
+		return l.err
+	}
+	to, noted := l.end, l.durable
+	l.takeBatchLocked()
+	l.mu.Unlock()
+
+	for _, s := range l.w.batch {
+		if err := l.writeSpan(s); err != nil {
+			return l.fail(fmt.Errorf("write log: %w", err))
+		}
+	}
+	if len(l.w.batch) == 0 {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.written, l.noted = to, noted
+	l.tail.evict(l.o.TailBytes, l.written)
+	return nil
+}
+
+// takeBatchLocked notes in the pending frames how far the log is durable and
+// cuts them into spans. What it takes isn't changed any more.
+func (l *Log) takeBatchLocked() {
+	clear(l.w.batch)
+	l.w.batch = l.w.batch[:0]
+	if l.end == l.written {
+		return
+	}
+	i, _ := l.findLocked(l.written)
+	sealNote(l.tail.from(l.written)[:noteSize], l.segs[i].salt, l.written, l.durable)
+	for at := l.written; at < l.end; {
+		s := l.segs[i]
+		b := l.tail.from(at)
+		b = b[:min(len(b), int(s.end-at))]
+		l.w.batch = append(l.w.batch, span{s, at, b})
+		at += Position(len(b))
+		if at == s.end {
+			i++
+		}
+	}
+}
+
+func (l *Log) writeSpan(s span) error {
+	if l.w.seg != s.seg {
+		if err := l.turnPage(s.seg); err != nil {
+			return err
+		}
+	}
+	at := s.seg.offset(s.at)
+	if end := at + int64(len(s.b)); end > s.seg.size {
+		full := max(end, s.seg.dataStart()+l.o.SegmentBytes)
+		if err := l.w.file.Preallocate(full); err != nil {
+			return err
+		}
+		l.setSize(s.seg, full)
+	}
+	return writeAt(l.w.file, s.b, at)
+}
+
+// writeAt doesn't trust n < len without an error.
+func writeAt(f File, b []byte, at int64) error {
+	n, err := f.WriteAt(b, at)
+	if err == nil && n < len(b) {
+		err = fmt.Errorf("wrote %d of %d bytes at %d", n, len(b), at)
+	}
+	return err
+}
+
+// turnPage seals the segment written so far, all of which must be durable
+// before the next one takes records, and makes the next.
+func (l *Log) turnPage(next *segment) error {
+	old := l.w.seg
+	if err := l.syncFile(); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	l.written, l.durable = old.end, old.end
+	summary := old.summary
+	l.mu.Unlock()
+
+	size, err := seal(l.w.file, old, old.end, summary)
+	if err != nil {
+		return err
+	}
+	l.setSize(old, size)
+	if err := l.w.file.Close(); err != nil {
+		return err
+	}
+	l.w.file = nil
+	f, size, err := create(l.o.FS, next, next.head, l.o.SegmentBytes, nil)
+	if err != nil {
+		return err
+	}
+	l.w.file, l.w.seg = f, next
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	old.state, next.state, next.size, next.head = sealed, growing, size, nil
+	return nil
+}
+
+func (l *Log) setSize(s *segment, size int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s.size = size
+}
+
+// seal puts summary and footer behind the records of s, which end at end and
+// are durable, and cuts the file there.
+func seal(f File, s *segment, end Position, summary []byte) (size int64, err error) {
+	ft := footer{summaryLen: uint32(len(summary)), summarySum: checksum(summary), first: s.first, end: end}
+	b := ft.appendTo(append([]byte(nil), summary...))
+	at := s.offset(end)
+	size = at + int64(len(b))
+	if err := writeAt(f, b, at); err != nil {
+		return 0, err
+	}
+	if err := f.Truncate(size); err != nil {
+		return 0, err
+	}
+	return size, f.Sync()
+}
+
+// create makes the file of s with room for capacity bytes of records, under a
+// temporary name first, so that a segment with a name is whole: fill, if not
+// nil, adds records before that. The file and its name are durable afterwards.
+func create(fs FS, s *segment, head []byte, capacity int64, fill func(File) error) (f File, size int64, err error) {
+	name := s.name()
+	tmp := path.Join(s.dir, segmentName(s.first, suffixTmp))
+	f, err = fs.OpenFile(tmp, os.O_CREATE|os.O_TRUNC)
+	if err != nil {
+		return nil, 0, err
+	}
+	size = s.dataStart() + capacity
+	if err = f.Preallocate(size); err == nil {
+		err = writeAt(f, s.appendStart(nil, head), 0)
+	}
+	if err == nil && fill != nil {
+		err = fill(f)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	// Closed before it is renamed: not every system renames an open file.
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = fs.Rename(tmp, name)
+	}
+	if err == nil {
+		err = fs.SyncDir(s.dir)
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	f, err = fs.OpenFile(name, 0)
+	return f, size, err
+}
+
+// sync makes durable what is written. The caller has the turn.
+func (l *Log) sync() (Position, error) {
+	// Only what was written before the sync begins counts (R7).
+	l.mu.Lock()
+	to, done := l.written, l.written == l.durable
+	l.mu.Unlock()
+	if done {
+		return to, nil
+	}
+	if err := l.syncFile(); err != nil {
+		return 0, l.fail(fmt.Errorf("sync log: %w", err))
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.durable = to
+	return to, nil
+}
+
+func (l *Log) syncFile() error {
+	err := l.w.file.Sync()
+	if mut.On(mut.R7IgnoreSyncError) {
+		return nil
+	}
+	return err
+}
+
+// note writes a batch of nothing but a note, if there is something to note.
+// The caller has the turn.
+func (l *Log) note() error {
+	l.mu.Lock()
+	if l.err != nil {
+		defer l.mu.Unlock()
+		return l.err
+	}
+	known := l.noted >= min(l.durable, l.records)
+	if !known && l.end == l.written {
+		l.appendNoteLocked()
+	}
+	l.mu.Unlock()
+	if known {
+		return nil
+	}
+	return l.write()
+}
