@@ -44,6 +44,8 @@ const (
 	R6ServeAtOnce Bug = "r6-serve-at-once"
 	// R6WaitForEver waits for a peer that brings no progress without a bound.
 	R6WaitForEver Bug = "r6-wait-for-ever"
+	// R7CountsLater counts what was appended during an fsync as covered by it.
+	R7CountsLater Bug = "r7-counts-later"
 	// R7TrustPageCache takes what was read back at the start for durable.
 	R7TrustPageCache Bug = "r7-trust-page-cache"
 	// R7IgnoreSyncError goes on after a failed fsync.

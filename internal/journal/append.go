@@ -1,0 +1,234 @@
+package journal
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/holdfast-mq/holdfast/internal/mut"
+)
+
+// errSequence reports a publisher that has used its last number.
+var errSequence = errors.New("sequence numbers are used up")
+
+// Append admits r and, if the verdict is Take, adds it, setting its Position,
+// Next, Time and, if it was 0, Sequence and Prev. The record is in memory only
+// until an fsync covers it, see OnDurable. Append waits while too much is
+// unwritten. The error is that of the disk, ErrClosed, or ErrTooLarge.
+func (j *Journal) Append(r *Record) (Verdict, error) {
+	n, err := encodedLen(r)
+	if err == nil && n > j.o.maxRecord() {
+		err = ErrTooLarge
+	}
+	if err == nil && !r.Kind.known() {
+		err = fmt.Errorf("%w: %v", errRecord, r.Kind)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("journal: append %d|%d: %w", r.Publisher, r.Sequence, err)
+	}
+	v, err := j.append(r, nil)
+	if err == nil && v == Take {
+		err = j.mergeAside(r.Publisher)
+	}
+	return v, err
+}
+
+// AppendRaw is Append for a record that came over a link. The returned Record
+// shares raw's memory. A record that does not decode is an error.
+func (j *Journal) AppendRaw(raw []byte) (Record, Verdict, error) {
+	var r Record
+	v, err := j.appendRaw(raw, &r)
+	if err == nil && v == Take {
+		err = j.mergeAside(r.Publisher)
+	}
+	return r, v, err
+}
+
+func (j *Journal) appendRaw(raw []byte, r *Record) (Verdict, error) {
+	if len(raw) > j.o.maxRecord() {
+		return 0, fmt.Errorf("journal: append: %w", ErrTooLarge)
+	}
+	if err := decode(raw, r); err != nil {
+		return 0, fmt.Errorf("journal: append: %w", err)
+	}
+	return j.append(r, raw)
+}
+
+// append admits and adds r, whose encoding is raw if that is not nil.
+func (j *Journal) append(r *Record, raw []byte) (Verdict, error) {
+	crc := messageCRC(r)
+	j.mu.Lock()
+	if err := j.waitRoomLocked(); err != nil {
+		j.mu.Unlock()
+		return 0, err
+	}
+	v, err := j.admitLocked(r, crc)
+	if err != nil || v != Take {
+		j.mu.Unlock()
+		return v, err
+	}
+	if err := j.logLocked(r, raw); err != nil {
+		j.mu.Unlock()
+		return 0, j.fail(err)
+	}
+	if p := j.table.apply(r, crc); !p.dirty {
+		p.dirty = true
+		j.dirty = append(j.dirty, p)
+	}
+	j.appendedLocked()
+	announcer := j.announceLocked(Moved{r.Publisher, r.Sequence})
+	j.mu.Unlock()
+
+	if announcer {
+		j.announce(r.Publisher, r.Sequence)
+	}
+	return Take, nil
+}
+
+// waitRoomLocked waits until no more than unwrittenMost is left to the syncer.
+func (j *Journal) waitRoomLocked() error {
+	for !j.closed && j.err == nil && j.end-j.taken > unwrittenMost {
+		j.synced.Wait()
+	}
+	return j.unusableLocked()
+}
+
+// unusableLocked returns why the journal takes nothing, or nil.
+func (j *Journal) unusableLocked() error {
+	if j.err != nil {
+		return j.err
+	}
+	if j.closed {
+		return fmt.Errorf("journal: %w", ErrClosed)
+	}
+	return nil
+}
+
+// admitLocked numbers r if it is to be, and says whether it may be taken.
+func (j *Journal) admitLocked(r *Record, crc uint32) (Verdict, error) {
+	if r.Sequence == 0 {
+		have := uint64(0)
+		if p := j.table.byID[r.Publisher]; p != nil {
+			have = p.have
+		}
+		if have == math.MaxUint64 {
+			return 0, fmt.Errorf("journal: append for %d: %w", r.Publisher, errSequence)
+		}
+		r.Sequence, r.Prev = have+1, have
+		if r.Kind == Gone {
+			r.Prev = 0
+		}
+	}
+	v := j.table.verdict(r, crc)
+	switch {
+	case v == Hole && mut.On(mut.R1Holes),
+		v == Duplicate && mut.On(mut.R1NoDuplicateCheck):
+		v = Take
+	case v == Differs && mut.On(mut.R11NoContentCheck):
+		v = Duplicate
+	}
+	return v, nil
+}
+
+// logLocked adds r to the log.
+func (j *Journal) logLocked(r *Record, raw []byte) error {
+	r.Time = j.nowLocked()
+	j.header = binary.LittleEndian.AppendUint64(j.header[:0], uint64(r.Time))
+	var err error
+	if raw != nil {
+		r.Position, err = j.log.Append(uint8(r.Kind), j.header, raw)
+	} else {
+		j.header = appendHeader(j.header, r)
+		j.tail = appendTail(j.tail[:0], r)
+		r.Position, err = j.log.Append(uint8(r.Kind), j.header, r.Topic, r.Body, j.tail)
+	}
+	if err != nil {
+		return fmt.Errorf("journal: append %d|%d: %w", r.Publisher, r.Sequence, err)
+	}
+	r.Next = j.log.End()
+	return nil
+}
+
+// nowLocked returns the time of the next record: never before the one before it.
+func (j *Journal) nowLocked() int64 {
+	return max(j.table.lastTime, j.o.Now().UnixMicro())
+}
+
+// appendedLocked hands what was added to the log to the syncer and to followers.
+func (j *Journal) appendedLocked() {
+	j.end = j.log.End()
+	j.work.Signal()
+	j.changeLocked()
+}
+
+// appendChange adds a state record to the log and applies it.
+func (j *Journal) appendChange(c change) error {
+	j.mu.Lock()
+	err := j.waitRoomLocked()
+	if err == nil {
+		err = j.appendChangeLocked(c)
+	}
+	j.mu.Unlock()
+	return j.judge(err)
+}
+
+// errDisk marks an error of the log in an append, which is final.
+type errDisk struct{ error }
+
+func (e errDisk) Unwrap() error { return e.error }
+
+// judge makes the journal failed if err is one of the disk.
+func (j *Journal) judge(err error) error {
+	if e, ok := err.(errDisk); ok {
+		return j.fail(e.error)
+	}
+	return err
+}
+
+func (j *Journal) appendChangeLocked(c change) error {
+	c.time = j.nowLocked()
+	payload := appendChange(nil, c)
+	if len(payload) > j.o.maxRecord() {
+		return fmt.Errorf("journal: state record: %w", ErrTooLarge)
+	}
+	if _, err := j.log.Append(uint8(kindState), payload); err != nil {
+		return errDisk{fmt.Errorf("journal: append state record: %w", err)}
+	}
+	j.table.applyChange(c)
+	j.appendedLocked()
+	return nil
+}
+
+// announceLocked queues a record for OnAppend, or reports that the caller is
+// to call announce for it. Only one goroutine at a time does, which keeps the
+// journal's order without holding a lock over the call.
+func (j *Journal) announceLocked(m Moved) (announcer bool) {
+	if j.o.OnAppend == nil {
+		return false
+	}
+	if j.announcing {
+		j.announced = append(j.announced, m)
+		return false
+	}
+	j.announcing = true
+	return true
+}
+
+// announce calls OnAppend for a record and for all that is queued meanwhile.
+func (j *Journal) announce(publisher, sequence uint64) {
+	j.o.OnAppend(publisher, sequence)
+	for {
+		j.mu.Lock()
+		batch := j.announced
+		j.announced, j.spare = j.spare[:0], batch
+		j.announcing = len(batch) > 0
+		j.mu.Unlock()
+		if len(batch) == 0 {
+			return
+		}
+		for _, m := range batch {
+			j.o.OnAppend(m.Publisher, m.Sequence)
+		}
+	}
+}

@@ -1,0 +1,260 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/holdfast-mq/holdfast/internal/seglog"
+)
+
+// runBytes bounds how much of what was set aside is read to get at one run.
+const runBytes = 64 << 10
+
+// A run is records of one publisher that were set aside, each the predecessor
+// of the next, not far from each other.
+type run struct {
+	from, to Position // of the first and of the last
+	prev     uint64   // predecessor of the first
+	least    uint64   // the first stands for least on: its sequence, or more if it is a range
+	last     uint64   // sequence of the last
+}
+
+// extend adds a record to the run if it continues it.
+func (n *run) extend(r *Record) bool {
+	if r.Prev != n.last || first(r) != n.last+1 || r.Position-n.from > runBytes {
+		return false
+	}
+	n.to, n.last = r.Position, r.Sequence
+	return true
+}
+
+// first returns the first sequence that r stands for.
+func first(r *Record) uint64 {
+	if r.Kind == Elsewhere {
+		return r.Prev + 1
+	}
+	return r.Sequence
+}
+
+// fits reports whether the next records from what was set aside may be taken
+// before the peers have given all they have. Then nothing may be jumped: a
+// marker or a message behind refused ones would turn away what a peer still sends.
+func fits(have uint64, n run) bool { return n.prev <= have && n.least <= have+1 && have < n.last }
+
+// An aside is the good records from behind the damage (R8), and what of them
+// is still to be merged.
+type aside struct {
+	mu     sync.Mutex // held while merging, before Journal.mu
+	cursor *seglog.Cursor
+	runs   map[uint64][]run // by publisher, in order
+}
+
+// Damage returns what was found damaged at Open with SetAside, or nil; while
+// it isn't nil, records are being merged from a peer and from what was set
+// aside (R8).
+func (j *Journal) Damage() *seglog.DamageError {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.damage
+}
+
+// openAside prepares for merging, if Open has found damage or there is
+// something that an earlier one had set aside.
+func (j *Journal) openAside() error {
+	j.damage = j.log.Damage()
+	cursor, err := j.log.Aside()
+	if err != nil || cursor == nil {
+		return err
+	}
+	if j.damage == nil {
+		j.damage = &seglog.DamageError{File: j.o.Dir, Position: j.end, Reason: "what was set aside is not merged yet"}
+	}
+	if !j.o.SetAside {
+		return errors.Join(j.damage, cursor.Close())
+	}
+	j.aside = &aside{cursor: cursor, runs: make(map[uint64][]run)}
+	changes, err := j.indexAside()
+	for _, c := range changes {
+		if err == nil {
+			err = j.appendChangeLocked(c) // not shared yet
+		}
+	}
+	if err != nil {
+		return errors.Join(err, cursor.Close())
+	}
+	return nil
+}
+
+// indexAside notes what was set aside, and returns the changes that stand
+// there: floors and intervals count whatever was damaged. A publisher that was
+// forgotten there is known again until it is forgotten again.
+func (j *Journal) indexAside() (changes []change, err error) {
+	var r Record
+	for {
+		rec, err := j.aside.cursor.Next()
+		if err == io.EOF {
+			return changes, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read what was set aside: %w", err)
+		}
+		if Kind(rec.Kind) == kindState {
+			c, err := decodeState(rec.Payload)
+			if err != nil {
+				return nil, fmt.Errorf("set aside at %v: %w", rec.Position, err)
+			}
+			if c.forgotten == nil {
+				changes = append(changes, c)
+			}
+			continue
+		}
+		if err := decodeLogged(rec, &r); err != nil {
+			return nil, err
+		}
+		j.table.lastTime = max(j.table.lastTime, r.Time)
+		j.aside.add(&r)
+	}
+}
+
+func (a *aside) add(r *Record) {
+	runs := a.runs[r.Publisher]
+	if n := len(runs); n > 0 && runs[n-1].extend(r) {
+		return
+	}
+	a.runs[r.Publisher] = append(runs, run{from: r.Position, to: r.Position, prev: r.Prev, least: first(r), last: r.Sequence})
+}
+
+// mergeAside takes what was set aside of a publisher and follows what has just been taken.
+func (j *Journal) mergeAside(publisher uint64) error {
+	a := j.merging()
+	if a == nil {
+		return nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for {
+		runs := a.runs[publisher]
+		s, _ := j.State(publisher)
+		for len(runs) > 0 && runs[0].last <= s.Have {
+			runs = runs[1:]
+		}
+		a.runs[publisher] = runs
+		if len(runs) == 0 || !fits(s.Have, runs[0]) {
+			return nil
+		}
+		if err := j.takeRun(a, publisher, runs[0]); err != nil {
+			return err
+		}
+	}
+}
+
+func (j *Journal) merging() *aside {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.aside
+}
+
+// takeRun offers the records of a run to admission.
+func (j *Journal) takeRun(a *aside, publisher uint64, n run) error {
+	var r, taken Record
+	for a.cursor.Seek(n.from); ; {
+		rec, err := a.cursor.Next()
+		if err == io.EOF || err == nil && rec.Position > n.to {
+			return nil
+		}
+		if err == nil && Kind(rec.Kind) != kindState {
+			err = decodeLogged(rec, &r)
+		}
+		if err != nil {
+			return fmt.Errorf("journal: merge what was set aside: %w", err)
+		}
+		if Kind(rec.Kind) == kindState || r.Publisher != publisher {
+			continue
+		}
+		if _, err := j.appendRaw(r.Raw, &taken); err != nil {
+			return err
+		}
+	}
+}
+
+// Healed tells that the peers have given all they have: the rest of what was
+// set aside is taken where it fits, holes that nobody can fill are marked
+// Gone, and Damage returns nil from then on.
+func (j *Journal) Healed() error {
+	if j.Damage() == nil {
+		return nil
+	}
+	a := j.merging()
+	if a != nil {
+		if err := j.mergeRest(a); err != nil {
+			return err
+		}
+		// Only what is durable again may be dropped there.
+		if err := j.Sync(); err != nil {
+			return err
+		}
+		if err := j.closeAside(); err != nil {
+			return fmt.Errorf("journal: drop what was set aside: %w", err)
+		}
+		if err := j.log.DropAside(); err != nil {
+			return j.fail(fmt.Errorf("journal: drop what was set aside: %w", err))
+		}
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.damage = nil
+	return nil
+}
+
+// mergeRest takes all that is left of what was set aside, ordered by publisher.
+func (j *Journal) mergeRest(a *aside) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, publisher := range slices.Sorted(maps.Keys(a.runs)) {
+		for _, n := range a.runs[publisher] {
+			if err := j.closeHole(publisher, n); err != nil {
+				return err
+			}
+			if err := j.takeRun(a, publisher, n); err != nil {
+				return err
+			}
+		}
+		delete(a.runs, publisher)
+	}
+	return nil
+}
+
+// closeHole marks as gone what is missing before a run. The running CRC goes
+// on from where it was: the messages that are gone are in nobody's.
+func (j *Journal) closeHole(publisher uint64, n run) error {
+	s, _ := j.State(publisher)
+	if n.prev <= s.Have || n.last <= s.Have {
+		return nil
+	}
+	j.o.Log.Error("journal: messages are lost: damaged here and no peer has them",
+		"publisher", publisher, "from", s.Have+1, "to", n.prev)
+	gone := Record{Kind: Gone, Publisher: publisher, Sequence: n.prev, RunningCRC: s.RunningCRC}
+	v, err := j.append(&gone, nil)
+	if err == nil && v != Take && v != Duplicate {
+		panic(fmt.Sprintf("BUG: a gone marker got verdict %d", v))
+	}
+	return err
+}
+
+// closeAside releases what merging holds.
+func (j *Journal) closeAside() error {
+	j.mu.Lock()
+	a := j.aside
+	j.aside = nil
+	j.mu.Unlock()
+	if a == nil {
+		return nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.cursor.Close()
+}

@@ -1,0 +1,315 @@
+package journal
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"math"
+)
+
+// Lengths of the fixed parts, see doc.go.
+const (
+	timeLen   = 8
+	headerLen = 32
+)
+
+// What a record's flag byte announces.
+const (
+	flagDelta = 1 << iota
+	flagReason
+	flagUser
+	flagCorrelation
+	flagKey
+	flagExpiration
+	flagCRC
+
+	flagsKnown = 1<<iota - 1
+)
+
+// ErrTooLarge reports a record that is longer than the journal takes, or a
+// field of it that its length can't be written of.
+var ErrTooLarge = errors.New("record too large")
+
+// errRecord reports bytes that are not a record.
+var errRecord = errors.New("not a record")
+
+func (k Kind) known() bool { return k >= Message && k <= Elsewhere }
+
+// String returns the kind's name.
+func (k Kind) String() string {
+	switch k {
+	case Message:
+		return "message"
+	case Tombstone:
+		return "tombstone"
+	case Empty:
+		return "empty"
+	case Gone:
+		return "gone"
+	case Elsewhere:
+		return "elsewhere"
+	}
+	return fmt.Sprintf("kind %#x", uint8(k))
+}
+
+// encodedLen returns the length of r as it goes over a link, or ErrTooLarge.
+func encodedLen(r *Record) (int, error) {
+	if len(r.Topic) > math.MaxUint16 || uint64(len(r.Body)) > math.MaxUint32 {
+		return 0, ErrTooLarge
+	}
+	n := headerLen + len(r.Topic) + len(r.Body)
+	for _, f := range [...][]byte{r.Reason, r.User, r.CorrelationID, r.SOWKey} {
+		if len(f) > math.MaxUint16 {
+			return 0, ErrTooLarge
+		}
+		if len(f) > 0 {
+			n += 2 + len(f)
+		}
+	}
+	if r.Expiration != 0 {
+		n += 4
+	}
+	if r.RunningCRC != 0 {
+		n += 4
+	}
+	return n, nil
+}
+
+func flags(r *Record) (f byte) {
+	set := func(on bool, flag byte) {
+		if on {
+			f |= flag
+		}
+	}
+	set(r.Delta, flagDelta)
+	set(len(r.Reason) > 0, flagReason)
+	set(len(r.User) > 0, flagUser)
+	set(len(r.CorrelationID) > 0, flagCorrelation)
+	set(len(r.SOWKey) > 0, flagKey)
+	set(r.Expiration != 0, flagExpiration)
+	set(r.RunningCRC != 0, flagCRC)
+	return f
+}
+
+// appendHeader appends what stands before the topic.
+func appendHeader(dst []byte, r *Record) []byte {
+	dst = append(dst, byte(r.Kind), flags(r))
+	dst = binary.LittleEndian.AppendUint64(dst, r.Publisher)
+	dst = binary.LittleEndian.AppendUint64(dst, r.Sequence)
+	dst = binary.LittleEndian.AppendUint64(dst, r.Prev)
+	dst = binary.LittleEndian.AppendUint16(dst, uint16(len(r.Topic)))
+	return binary.LittleEndian.AppendUint32(dst, uint32(len(r.Body)))
+}
+
+// appendTail appends what stands behind the body.
+func appendTail(dst []byte, r *Record) []byte {
+	for _, f := range [...][]byte{r.Reason, r.User, r.CorrelationID, r.SOWKey} {
+		if len(f) > 0 {
+			dst = binary.LittleEndian.AppendUint16(dst, uint16(len(f)))
+			dst = append(dst, f...)
+		}
+	}
+	if r.Expiration != 0 {
+		dst = binary.LittleEndian.AppendUint32(dst, r.Expiration)
+	}
+	if r.RunningCRC != 0 {
+		dst = binary.LittleEndian.AppendUint32(dst, r.RunningCRC)
+	}
+	return dst
+}
+
+// appendRecord appends r as it goes over a link. Its lengths must have been
+// checked by encodedLen.
+func appendRecord(dst []byte, r *Record) []byte {
+	dst = appendHeader(dst, r)
+	dst = append(dst, r.Topic...)
+	dst = append(dst, r.Body...)
+	return appendTail(dst, r)
+}
+
+// Encode appends r to dst as it goes over a link (Record.Raw): for a marker
+// that a link makes itself.
+func Encode(dst []byte, r *Record) ([]byte, error) {
+	if _, err := encodedLen(r); err != nil {
+		return dst, fmt.Errorf("journal: encode %v %d|%d: %w", r.Kind, r.Publisher, r.Sequence, err)
+	}
+	return appendRecord(dst, r), nil
+}
+
+// Decode reads a raw record into r, whose slices share raw's memory. Position,
+// Next and Time become 0.
+func Decode(raw []byte, r *Record) error {
+	if err := decode(raw, r); err != nil {
+		return fmt.Errorf("journal: decode record: %w", err)
+	}
+	return nil
+}
+
+func decode(raw []byte, r *Record) error {
+	if len(raw) < headerLen {
+		return fmt.Errorf("%w: %d bytes", errRecord, len(raw))
+	}
+	*r = Record{
+		Kind:      Kind(raw[0]),
+		Publisher: binary.LittleEndian.Uint64(raw[2:]),
+		Sequence:  binary.LittleEndian.Uint64(raw[10:]),
+		Prev:      binary.LittleEndian.Uint64(raw[18:]),
+		Raw:       raw,
+	}
+	switch {
+	case !r.Kind.known():
+		return fmt.Errorf("%w: unknown %v", errRecord, r.Kind)
+	case raw[1]&^flagsKnown != 0:
+		return fmt.Errorf("%w: unknown flags %#x", errRecord, raw[1])
+	case r.Prev >= r.Sequence || r.Kind == Gone && r.Prev != 0:
+		return fmt.Errorf("%w: sequence %d behind %d", errRecord, r.Sequence, r.Prev)
+	}
+	topic := binary.LittleEndian.Uint16(raw[26:])
+	body := binary.LittleEndian.Uint32(raw[28:])
+	f := fields{rest: raw[headerLen:]}
+	r.Topic = f.take(uint64(topic))
+	r.Body = f.take(uint64(body))
+	f.optional(raw[1], r)
+	if f.bad || len(f.rest) > 0 {
+		return fmt.Errorf("%w: lengths don't match its %d bytes", errRecord, len(raw))
+	}
+	return nil
+}
+
+// optional reads what stands behind the body.
+func (f *fields) optional(flags byte, r *Record) {
+	r.Delta = flags&flagDelta != 0
+	for _, o := range [...]struct {
+		flag byte
+		to   *[]byte
+	}{{flagReason, &r.Reason}, {flagUser, &r.User}, {flagCorrelation, &r.CorrelationID}, {flagKey, &r.SOWKey}} {
+		if flags&o.flag != 0 {
+			n := f.uint16()
+			*o.to = f.take(uint64(n))
+			f.bad = f.bad || n == 0
+		}
+	}
+	if flags&flagExpiration != 0 {
+		r.Expiration = f.uint32()
+		f.bad = f.bad || r.Expiration == 0
+	}
+	if flags&flagCRC != 0 {
+		r.RunningCRC = f.uint32()
+		f.bad = f.bad || r.RunningCRC == 0
+	}
+}
+
+// decodePayload is decode for a log record's payload: time and raw record.
+func decodePayload(payload []byte, r *Record) error {
+	if len(payload) < timeLen {
+		return fmt.Errorf("%w: %d bytes", errRecord, len(payload))
+	}
+	if err := decode(payload[timeLen:], r); err != nil {
+		return err
+	}
+	r.Time = int64(binary.LittleEndian.Uint64(payload))
+	return nil
+}
+
+// fields reads fields from bytes that nobody vouches for. Once a field was
+// not there bad is set and all further ones are empty.
+type fields struct {
+	rest []byte
+	bad  bool
+}
+
+// take returns the next n bytes, sharing memory with what is read.
+func (f *fields) take(n uint64) []byte {
+	if f.bad || n > uint64(len(f.rest)) {
+		f.bad, f.rest = true, nil
+		return nil
+	}
+	b := f.rest[:n:n]
+	f.rest = f.rest[n:]
+	return b
+}
+
+func (f *fields) byte() byte {
+	if b := f.take(1); b != nil {
+		return b[0]
+	}
+	return 0
+}
+
+func (f *fields) uint16() uint16 {
+	if b := f.take(2); b != nil {
+		return binary.LittleEndian.Uint16(b)
+	}
+	return 0
+}
+
+func (f *fields) uint32() uint32 {
+	if b := f.take(4); b != nil {
+		return binary.LittleEndian.Uint32(b)
+	}
+	return 0
+}
+
+func (f *fields) uint64() uint64 {
+	if b := f.take(8); b != nil {
+		return binary.LittleEndian.Uint64(b)
+	}
+	return 0
+}
+
+func (f *fields) uvarint() uint64 {
+	v, n := binary.Uvarint(f.rest)
+	if f.bad || n <= 0 {
+		f.bad, f.rest = true, nil
+		return 0
+	}
+	f.rest = f.rest[n:]
+	return v
+}
+
+// count reads how many entries follow, of which each has at least size bytes:
+// no more than can be there.
+func (f *fields) count(size int) int {
+	n := f.uvarint()
+	if n > uint64(len(f.rest)/size) {
+		f.bad, f.rest = true, nil
+		return 0
+	}
+	return int(n)
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// crcNumber is crc32.Update over the low n bytes of v, without bytes that
+// would have to be somewhere.
+func crcNumber(crc uint32, v uint64, n int) uint32 {
+	crc = ^crc
+	for range n {
+		crc = castagnoli[byte(crc)^byte(v)] ^ crc>>8
+		v >>= 8
+	}
+	return ^crc
+}
+
+// contentCRC is the CRC of what a message says, never 0. Two records of one
+// identity with different ones are a copied store (R11).
+func contentCRC(r *Record) uint32 {
+	delta := uint64(0)
+	if r.Delta {
+		delta = 1
+	}
+	crc := crcNumber(0, delta, 1)
+	crc = crcNumber(crc, uint64(r.Expiration), 4)
+	for _, f := range [...][]byte{r.Topic, r.Body, r.CorrelationID, r.SOWKey} {
+		crc = crcNumber(crc, uint64(len(f)), 4)
+		crc = crc32.Update(crc, castagnoli, f)
+	}
+	return max(crc, 1)
+}
+
+// chainCRC returns the running CRC of a publisher after one more message.
+func chainCRC(running uint32, sequence uint64, content uint32) uint32 {
+	running = crcNumber(running, sequence, 8)
+	return crcNumber(running, uint64(content), 4)
+}

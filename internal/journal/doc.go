@@ -1,0 +1,81 @@
+// Package journal keeps one instance's transaction log: every record it took
+// from publishers and links, in one order, each identity at most once (G3),
+// each publisher's in sequence order without holes (G4).
+//
+// A record is admitted (R1), added to a segmented log in memory, and applied
+// to a table that knows for each publisher what the journal has. One goroutine,
+// the syncer, makes the log durable in groups: while the disk works on one
+// group the next one forms, without timers. What an fsync covered is told to
+// the owner and, from then on, visible to followers that read what is durable.
+//
+// The log is the truth. The table is made of it by the same apply, live and
+// when the journal is opened; at the head of each segment stands a snapshot of
+// it, so that opening reads the last segment only.
+//
+// # Records on disk
+//
+// A log record (see package seglog) of kind 0x10 to 0x14 holds a Record. Its
+// payload is the local time followed by the raw record, which is what goes
+// over links, unchanged. All numbers are little-endian.
+//
+//	 0  8  time: microseconds since the Unix epoch when this instance took it
+//	 8     raw record:
+//	       0  1  kind (0x10 to 0x14)
+//	       1  1  flags, see below
+//	       2  8  publisher
+//	      10  8  sequence, not 0
+//	      18  8  predecessor, below sequence; 0 if kind is Gone
+//	      26  2  length of the topic
+//	      28  4  length of the body
+//	      32     topic, body, then what the flags announce, in this order
+//
+//	flag  0x01  delta publish (nothing follows)
+//	      0x02  reason          2 bytes length, bytes
+//	      0x04  user            2 bytes length, bytes
+//	      0x08  correlation id  2 bytes length, bytes
+//	      0x10  SOW key         2 bytes length, bytes
+//	      0x20  expiration      4 bytes, seconds
+//	      0x40  running CRC     4 bytes
+//	      0x80  reserved, 0
+//
+// A flag is set exactly if its field is not empty or zero, and nothing may
+// follow, so a Record has one encoding. An unknown kind or flag is an error:
+// either is how a later version shows itself.
+//
+// # State records
+//
+// A log record of kind 0x20 changes the table only and never crosses a link.
+// Its payload is the local time, one byte that says what it is, and
+//
+//	1  floors: count, then per publisher its id (8 bytes) and its floor
+//	2  a degraded interval: length and name of the destination, begin and end
+//	   (8 each, microseconds; end 0: still going on), count of ranges, then for
+//	   each its publisher (8 bytes), first and last sequence
+//	3  publishers that retention has let go of: count, then their ids (8 bytes)
+//
+// where counts and numbers of no stated length are unsigned varints.
+//
+// # Heads and summaries
+//
+// The head of a segment is the whole table as it was before the segment's
+// first record:
+//
+//	version 1 (1 byte), newest time (8), count of intervals and these,
+//	count of tombstone reasons and these (length, bytes),
+//	count of publishers, then for each, ordered by id:
+//	  id (8), have, floor, running CRC (4), last seen (8), count of tombstones,
+//	  then for each its distance from the one before it and the index of its reason
+//
+// The summary at the end of a sealed segment says what stands in it:
+//
+//	version 1 (1 byte), first and last time (8 each; 0: no records), position
+//	behind the last record (8), count of publishers, then for each, ordered by id:
+//	  id (8), highest sequence
+//
+// # CRCs
+//
+// The content CRC (CRC-32C) of a message covers topic, body, correlation id,
+// SOW key, expiration and delta flag, with their lengths. The running CRC of
+// a publisher (R11) is chained over (previous value, sequence, content CRC) of
+// its messages of carried topics. Both are the same on every instance.
+package journal

@@ -1,0 +1,118 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/holdfast-mq/holdfast/internal/seglog"
+)
+
+// A Limit says how far a Follower reads.
+type Limit uint8
+
+const (
+	// Durable: only what is durable here. Subscriptions (R13).
+	Durable Limit = iota
+	// Appended: all. Links, which don't wait for the disk.
+	Appended
+)
+
+// ErrTrimmed reports that retention has removed records a follower had not
+// read. It must not go on as if nothing had been there: its reader seeks anew
+// by what it has and asks for the floors.
+var ErrTrimmed = errors.New("records not read yet have been removed by retention")
+
+// A Follower reads the journal in order and, at its end, is called again
+// later. It isn't safe for concurrent use.
+type Follower struct {
+	j      *Journal
+	cursor *seglog.Cursor
+	limit  Limit
+	bound  Position // it may read up to here without asking
+	err    error    // final
+}
+
+// Follow returns a follower whose first record is at from. From 0 it begins
+// with the oldest record there is.
+func (j *Journal) Follow(from Position, limit Limit) *Follower {
+	f := &Follower{j: j, limit: limit}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if from == 0 {
+		from = j.log.First()
+	}
+	if from < j.trimmed {
+		f.err = fmt.Errorf("journal: follow from %v: %w", from, ErrTrimmed)
+	}
+	f.cursor = j.log.Cursor(from)
+	return f
+}
+
+// Next reads the next record into r, whose slices are valid until the next
+// call. It returns false when nothing more is there for now. An error is
+// final: ErrTrimmed, ErrClosed, a *seglog.DamageError, or one of the disk.
+func (f *Follower) Next(r *Record) (bool, error) {
+	for f.err == nil {
+		at := f.cursor.Position()
+		if at >= f.bound && !f.extend(at) {
+			return false, f.err
+		}
+		rec, err := f.cursor.Next()
+		if err == io.EOF {
+			return false, nil
+		}
+		if errors.Is(err, seglog.ErrClosed) {
+			err = ErrClosed
+		}
+		if err == nil && rec.Position != at {
+			err = f.j.skipped(at)
+		}
+		if err == nil && Kind(rec.Kind) == kindState {
+			continue
+		}
+		if err == nil {
+			err = decodeLogged(rec, r)
+		}
+		if err == nil {
+			return true, nil
+		}
+		f.err = fmt.Errorf("journal: read at %v: %w", at, err)
+	}
+	return false, f.err
+}
+
+// extend asks how far may be read, and reports whether that is beyond at.
+func (f *Follower) extend(at Position) bool {
+	f.j.mu.Lock()
+	defer f.j.mu.Unlock()
+	f.bound = f.j.durable
+	if f.limit == Appended {
+		f.bound = f.j.end
+	}
+	if f.j.closed {
+		f.err = fmt.Errorf("journal: follow: %w", ErrClosed)
+	}
+	return f.err == nil && at < f.bound
+}
+
+// skipped returns ErrTrimmed if there were records from at on that have been removed.
+func (j *Journal) skipped(at Position) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if at < j.trimmed {
+		return ErrTrimmed
+	}
+	return nil
+}
+
+// Position returns where the next record will be read.
+func (f *Follower) Position() Position { return f.cursor.Position() }
+
+// Close releases what the follower holds open.
+func (f *Follower) Close() error {
+	if f.err == nil {
+		f.err = fmt.Errorf("journal: follow: %w", ErrClosed)
+	}
+	return f.cursor.Close()
+}

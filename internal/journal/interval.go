@@ -1,0 +1,44 @@
+package journal
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// An Interval is a time in which acks were single towards a destination.
+// Destination and Begin name it; times are kept to the microsecond.
+type Interval struct {
+	Destination string
+	Begin, End  time.Time // End zero: still going on
+	Ranges      []Range   // what was settled without the destination, per publisher
+}
+
+// Degraded notes an interval in which a sync link was left out (R5), or what
+// has become of one noted before. It is kept with the journal until retention
+// would have removed its records.
+func (j *Journal) Degraded(i Interval) error {
+	if i.Destination == "" || i.Begin.IsZero() {
+		panic("BUG: journal.Degraded without destination or begin")
+	}
+	i.Begin = time.UnixMicro(i.Begin.UnixMicro())
+	if !i.End.IsZero() {
+		i.End = time.UnixMicro(i.End.UnixMicro())
+	}
+	i.Ranges = slices.Clone(i.Ranges)
+	if err := j.appendChange(change{interval: &i}); err != nil {
+		return fmt.Errorf("journal: note degraded interval of %s: %w", i.Destination, err)
+	}
+	return nil
+}
+
+// Intervals returns the degraded intervals still remembered, oldest first.
+func (j *Journal) Intervals() []Interval {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	is := slices.Clone(j.table.intervals)
+	for n := range is {
+		is[n].Ranges = slices.Clone(is[n].Ranges)
+	}
+	return is
+}

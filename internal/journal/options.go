@@ -1,0 +1,73 @@
+package journal
+
+import (
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/seglog"
+)
+
+const (
+	defaultSegment    = 64 << 20
+	defaultMaxMessage = 16 << 20
+	// recordRoom is what a record may be longer than its message: the user
+	// and a reason are not part of that.
+	recordRoom = 64 << 10
+	// unwrittenMost is how much Append leaves to the syncer before it waits.
+	unwrittenMost = 8 << 20
+)
+
+// Options say how to open a journal. FS and Dir must be set.
+type Options struct {
+	FS           seglog.FS
+	Dir          string
+	SegmentBytes int64        // default 64 MiB
+	MaxMessage   int          // bytes of a message with its header; default 16 MiB
+	Log          *slog.Logger // default: silent
+	// Now is the clock that Record.Time is read from; default time.Now.
+	Now func() time.Time
+
+	// OnDurable is called after each fsync with what it covered, ordered by
+	// publisher. It is called by the syncer, one call at a time, and must not
+	// block. The slice is the callee's.
+	OnDurable func(moved []Moved)
+	// OnAppend is called after each record taken, in journal order, without
+	// a lock of the journal held by the caller's own Append. Must not block.
+	// When Appends run side by side one of them calls it for the others too.
+	OnAppend func(publisher, sequence uint64)
+	// OnFail is called once when the disk failed (R7). The journal takes nothing more.
+	// It must not wait for Close.
+	OnFail func(err error)
+
+	// SetAside opens a damaged journal up to the damage; see Journal.Damage.
+	SetAside bool
+	// Carried reports whether the links carry a topic: what they don't is
+	// left out of running CRCs (R11). Nil: all.
+	Carried func(topic []byte) bool
+}
+
+func (o *Options) validate() error {
+	if o.FS == nil || o.Dir == "" {
+		return errors.New("journal: open: FS and Dir must be set")
+	}
+	if o.SegmentBytes < 0 || o.MaxMessage < 0 {
+		return errors.New("journal: open: SegmentBytes and MaxMessage must not be negative")
+	}
+	if o.SegmentBytes == 0 {
+		o.SegmentBytes = defaultSegment
+	}
+	if o.MaxMessage == 0 {
+		o.MaxMessage = defaultMaxMessage
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return nil
+}
+
+// maxRecord is the longest raw record.
+func (o *Options) maxRecord() int { return o.MaxMessage + recordRoom }

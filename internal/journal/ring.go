@@ -1,0 +1,112 @@
+package journal
+
+const (
+	ringLeast = 16   // entries of a new ring
+	ringMost  = 4096 // newest sequences of a publisher whose content is known (R11)
+	crcBytes  = 4
+)
+
+// A ring holds the content CRCs of the newest sequences of a publisher; 0 is
+// unknown. Its length is a power of two and grows with what was put in.
+type ring struct {
+	crcs []uint32
+	top  uint64 // newest sequence put in
+	used uint64 // sequences up to top that were put in or skipped since it began, no more than ringMost
+}
+
+// get returns the content CRC of a sequence, or 0.
+func (g *ring) get(sequence uint64) uint32 {
+	if sequence > g.top || g.top-sequence >= uint64(len(g.crcs)) {
+		return 0
+	}
+	return g.crcs[sequence&uint64(len(g.crcs)-1)]
+}
+
+// put notes the content CRC of a sequence above all others and returns by how
+// many bytes the ring has grown.
+func (g *ring) put(sequence uint64, crc uint32) (grown int) {
+	step := sequence - g.top
+	if g.used == 0 || step > ringMost {
+		clear(g.crcs)
+		g.used, step = 0, 1
+	}
+	g.used = min(g.used+step, ringMost)
+	grown = g.grow()
+	for s := sequence - min(step, uint64(len(g.crcs))) + 1; s < sequence; s++ {
+		g.crcs[s&uint64(len(g.crcs)-1)] = 0
+	}
+	g.top = sequence
+	g.crcs[sequence&uint64(len(g.crcs)-1)] = crc
+	return grown
+}
+
+// grow makes room for used entries.
+func (g *ring) grow() int {
+	size := uint64(max(len(g.crcs), ringLeast))
+	for size < g.used {
+		size *= 2
+	}
+	old := *g
+	if size == uint64(len(old.crcs)) {
+		return 0
+	}
+	g.crcs = make([]uint32, size)
+	for i := range uint64(len(old.crcs)) {
+		if old.top >= i {
+			g.crcs[(old.top-i)&(size-1)] = old.get(old.top - i)
+		}
+	}
+	return crcBytes * (len(g.crcs) - len(old.crcs))
+}
+
+// rings bounds the memory of all rings: the one whose publisher has been
+// silent for longest goes first. The list runs from the newest to the oldest.
+type rings struct {
+	bytes, most    int
+	newest, oldest *publisher
+}
+
+// put notes a message's content.
+func (s *rings) put(p *publisher, sequence uint64, crc uint32) {
+	s.unlink(p)
+	s.link(p)
+	s.bytes += p.ring.put(sequence, crc)
+	for s.bytes > s.most && s.oldest != p {
+		s.drop(s.oldest)
+	}
+}
+
+// drop forgets a publisher's ring.
+func (s *rings) drop(p *publisher) {
+	s.unlink(p)
+	s.bytes -= crcBytes * len(p.ring.crcs)
+	p.ring = ring{}
+}
+
+func (s *rings) link(p *publisher) {
+	p.older = s.newest
+	if s.newest != nil {
+		s.newest.newer = p
+	} else {
+		s.oldest = p
+	}
+	s.newest = p
+	p.linked = true
+}
+
+func (s *rings) unlink(p *publisher) {
+	if !p.linked {
+		return
+	}
+	if p.newer != nil {
+		p.newer.older = p.older
+	} else {
+		s.newest = p.older
+	}
+	if p.older != nil {
+		p.older.newer = p.newer
+	} else {
+		s.oldest = p.newer
+	}
+	p.newer, p.older, p.linked = nil, nil, false
+}

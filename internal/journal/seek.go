@@ -1,0 +1,211 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/seglog"
+)
+
+// A segment is one of the log's and what it holds.
+type segment struct {
+	first, end Position
+	summary    summary
+}
+
+// segments returns what the journal consists of, oldest first, never none. Of
+// the last one, end and summary are those of what is appended.
+func (j *Journal) segments() ([]segment, error) {
+	j.mu.Lock()
+	raw := j.log.Segments()
+	segs := make([]segment, len(raw))
+	var unknown []int
+	for i, s := range raw {
+		segs[i] = segment{first: s.First, end: s.End}
+		if i == len(raw)-1 {
+			segs[i].end, segs[i].summary = j.end, j.table.summary()
+		} else if known, ok := j.summaries[s.First]; ok {
+			segs[i].summary = known
+		} else {
+			unknown = append(unknown, i)
+		}
+	}
+	err := j.unusableLocked()
+	j.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	return segs, j.learn(segs, raw, unknown)
+}
+
+// learn decodes the summaries that are not known yet.
+func (j *Journal) learn(segs []segment, raw []seglog.Segment, unknown []int) error {
+	for _, i := range unknown {
+		var err error
+		if raw[i].Summary != nil {
+			segs[i].summary, err = decodeSummary(raw[i].Summary)
+		} else {
+			segs[i].summary, err = j.summarize(segs[i])
+		}
+		if err != nil {
+			return fmt.Errorf("journal: summary of the segment at %v: %w", segs[i].first, err)
+		}
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, i := range unknown {
+		j.summaries[segs[i].first] = segs[i].summary
+	}
+	return nil
+}
+
+// summarize makes the summary of a segment by reading it.
+func (j *Journal) summarize(s segment) (summary, error) {
+	t := newTable(nil)
+	err := j.scan(s.first, s.end, func(r *Record) bool {
+		t.apply(r, 0)
+		return true
+	})
+	return t.summary(), err
+}
+
+// scan calls fn with the records from a position up to end, until fn returns false.
+func (j *Journal) scan(from, end Position, fn func(*Record) bool) error {
+	var r Record
+	return j.scanLog(from, end, func(rec seglog.Record) (bool, error) {
+		if Kind(rec.Kind) == kindState {
+			return true, nil
+		}
+		if err := decodeLogged(rec, &r); err != nil {
+			return false, err
+		}
+		return fn(&r), nil
+	})
+}
+
+// scanLog is scan with the log's records, state records among them.
+func (j *Journal) scanLog(from, end Position, fn func(seglog.Record) (bool, error)) error {
+	c := j.log.Cursor(from)
+	defer c.Close()
+	for {
+		rec, err := c.Next()
+		if err == io.EOF || err == nil && rec.Position >= end {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("journal: read at %v: %w", c.Position(), err)
+		}
+		if more, err := fn(rec); err != nil || !more {
+			return err
+		}
+	}
+}
+
+// SeekVector returns a position such that v covers every record before it,
+// using the segments' summaries; it may be earlier than the first record not covered.
+func (j *Journal) SeekVector(v bookmark.Vector) (Position, error) {
+	segs, err := j.segments()
+	if err != nil {
+		return 0, fmt.Errorf("journal: seek by vector: %w", err)
+	}
+	for _, s := range segs {
+		if !s.summary.covered(v) {
+			return s.first, nil
+		}
+	}
+	return segs[len(segs)-1].end, nil
+}
+
+// SeekTime returns the position of the first record taken at or after t and
+// the vector of what stands before it. If that is not durable yet, it is the
+// durable end with its vector (R9).
+func (j *Journal) SeekTime(t time.Time) (Position, bookmark.Vector, error) {
+	at, v, err := j.seekTime(t.UnixMicro())
+	for again := 0; errors.Is(err, ErrTrimmed) && again < 3; again++ { // retention was faster
+		at, v, err = j.seekTime(t.UnixMicro())
+	}
+	if err != nil {
+		return 0, nil, fmt.Errorf("journal: seek by time: %w", err)
+	}
+	return at, v, nil
+}
+
+func (j *Journal) seekTime(micros int64) (Position, bookmark.Vector, error) {
+	durable, v := j.DurableVector()
+	segs, err := j.segments()
+	if err != nil {
+		return 0, nil, err
+	}
+	for _, s := range segs {
+		if len(s.summary.highest) > 0 && s.summary.to >= micros {
+			return j.seekTimeIn(s, micros, durable, v)
+		}
+	}
+	return durable, v, nil
+}
+
+// seekTimeIn is SeekTime in the segment that holds the record, unless that
+// stands behind durable.
+func (j *Journal) seekTimeIn(s segment, micros int64, durable Position, v bookmark.Vector) (Position, bookmark.Vector, error) {
+	if s.first >= durable {
+		return durable, v, nil
+	}
+	head, err := j.log.Head(s.first)
+	if err != nil {
+		if j.log.First() > s.first {
+			err = ErrTrimmed
+		}
+		return 0, nil, err
+	}
+	before, err := headVector(head)
+	if err != nil {
+		return 0, nil, err
+	}
+	at := durable
+	err = j.scan(s.first, durable, func(r *Record) bool {
+		if r.Time >= micros {
+			at = r.Position
+			return false
+		}
+		before[r.Publisher] = r.Sequence
+		return true
+	})
+	if err == nil && j.log.First() > s.first {
+		err = ErrTrimmed
+	}
+	if at == durable {
+		return durable, v, err
+	}
+	return at, before, err
+}
+
+// Find returns the position of a message, or of what it left when it was
+// refused or nothing of it was kept; found is false if it isn't in the journal
+// (any more).
+func (j *Journal) Find(b bookmark.Bookmark) (at Position, found bool, err error) {
+	segs, err := j.segments()
+	if err != nil {
+		return 0, false, fmt.Errorf("journal: find %d|%d: %w", b.Publisher, b.Sequence, err)
+	}
+	for _, s := range segs {
+		if s.summary.of(b.Publisher) < b.Sequence {
+			continue
+		}
+		err := j.scan(s.first, s.end, func(r *Record) bool {
+			if r.Publisher != b.Publisher || r.Sequence < b.Sequence {
+				return true
+			}
+			found = r.Sequence == b.Sequence && r.Kind != Gone && r.Kind != Elsewhere
+			at = r.Position
+			return false
+		})
+		if err != nil || !found {
+			return 0, false, err
+		}
+		return at, true, nil
+	}
+	return 0, false, nil
+}

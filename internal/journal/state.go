@@ -1,0 +1,388 @@
+package journal
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/seglog"
+)
+
+// kindState is the log's kind of records that change the table only.
+const kindState Kind = 0x20
+
+// What a state record is.
+const (
+	stateFloors    = 1
+	stateInterval  = 2
+	stateForgotten = 3
+)
+
+const (
+	headVersion    = 1
+	summaryVersion = 1
+
+	// headTombstones is how many bytes of a head tombstones may take: a
+	// head must stay shorter than the log's longest record.
+	headTombstones = 4 << 20
+	// floorsPerRecord bounds a state record's length.
+	floorsPerRecord = 1 << 16
+)
+
+var errState = errors.New("bad state record")
+
+// Head returns the table's snapshot, for the head of the next segment.
+func (t *table) Head() []byte {
+	b := []byte{headVersion}
+	b = binary.LittleEndian.AppendUint64(b, uint64(t.lastTime))
+	b = binary.AppendUvarint(b, uint64(len(t.intervals)))
+	for _, i := range t.intervals {
+		b = appendInterval(b, i)
+	}
+	b, reasons := t.appendReasons(b)
+	b = binary.AppendUvarint(b, uint64(len(t.sorted)))
+	room := headTombstones
+	for _, p := range t.sorted {
+		b = binary.LittleEndian.AppendUint64(b, p.id)
+		b = binary.AppendUvarint(b, p.have)
+		b = binary.AppendUvarint(b, p.floor)
+		b = binary.LittleEndian.AppendUint32(b, p.crc)
+		b = binary.LittleEndian.AppendUint64(b, uint64(p.seen))
+		before := len(b)
+		b = appendTombstones(b, p.refused(), reasons, room)
+		room -= len(b) - before
+	}
+	return b
+}
+
+// appendReasons appends each tombstone reason once and returns their indexes.
+// Index 0 is the empty one, which stands for those there is no room for.
+func (t *table) appendReasons(b []byte) ([]byte, map[string]uint64) {
+	index := map[string]uint64{"": 0}
+	order := []string{""}
+	size := 0
+	for _, p := range t.sorted {
+		for _, s := range p.refused() {
+			if _, had := index[s.Reason]; had || size > headTombstones {
+				continue
+			}
+			index[s.Reason] = uint64(len(order))
+			order = append(order, s.Reason)
+			size += len(s.Reason)
+		}
+	}
+	b = binary.AppendUvarint(b, uint64(len(order)))
+	for _, reason := range order {
+		b = binary.AppendUvarint(b, uint64(len(reason)))
+		b = append(b, reason...)
+	}
+	return b, index
+}
+
+// appendTombstones appends the newest tombstones that fit into room bytes.
+func appendTombstones(b []byte, ts []Tombstoned, reasons map[string]uint64, room int) []byte {
+	const longest = 2 * binary.MaxVarintLen64
+	ts = ts[len(ts)-min(len(ts), max(room, 0)/longest):]
+	b = binary.AppendUvarint(b, uint64(len(ts)))
+	last := uint64(0)
+	for _, s := range ts {
+		b = binary.AppendUvarint(b, s.Sequence-last)
+		b = binary.AppendUvarint(b, reasons[s.Reason])
+		last = s.Sequence
+	}
+	return b
+}
+
+// RecoverHead makes the table what a head says.
+func (t *table) RecoverHead(payload []byte) error {
+	t.reset()
+	if len(payload) == 0 {
+		return nil // the first segment
+	}
+	f := fields{rest: payload}
+	if v := f.byte(); v != headVersion {
+		return fmt.Errorf("journal: head of unknown version %d", v)
+	}
+	t.lastTime = int64(f.uint64())
+	for range f.count(intervalLeast) {
+		t.intervals = append(t.intervals, f.interval())
+	}
+	reasons := f.reasons()
+	for range f.count(8 + 1 + 1 + 4 + 8 + 1) {
+		t.recoverPublisher(&f, reasons)
+	}
+	if f.bad || len(f.rest) > 0 {
+		return fmt.Errorf("journal: head of %d bytes: %w", len(payload), errState)
+	}
+	return nil
+}
+
+func (f *fields) reasons() []string {
+	reasons := make([]string, f.count(1))
+	for i := range reasons {
+		reasons[i] = string(f.take(f.uvarint()))
+	}
+	return reasons
+}
+
+func (t *table) recoverPublisher(f *fields, reasons []string) {
+	p := t.publisher(f.uint64())
+	p.have = f.uvarint()
+	p.floor = f.uvarint()
+	p.crc = f.uint32()
+	p.seen = int64(f.uint64())
+	last := uint64(0)
+	for range f.count(2) {
+		last += f.uvarint()
+		reason := f.uvarint()
+		if reason >= uint64(len(reasons)) {
+			f.bad = true
+			return
+		}
+		p.tombstones = append(p.tombstones, Tombstoned{Sequence: last, Reason: reasons[reason]})
+	}
+}
+
+// headVector reads the have of every publisher from a head.
+func headVector(payload []byte) (bookmark.Vector, error) {
+	t := newTable(nil)
+	if err := t.RecoverHead(payload); err != nil {
+		return nil, err
+	}
+	return t.haves(), nil
+}
+
+func (t *table) haves() bookmark.Vector {
+	v := make(bookmark.Vector, len(t.sorted))
+	for _, p := range t.sorted {
+		if p.have > 0 {
+			v[p.id] = p.have
+		}
+	}
+	return v
+}
+
+// Recover applies a record of the log.
+func (t *table) Recover(rec seglog.Record) error {
+	if Kind(rec.Kind) == kindState {
+		return t.recoverState(rec)
+	}
+	r := &t.scratch
+	if err := decodeLogged(rec, r); err != nil {
+		return err
+	}
+	t.apply(r, messageCRC(r))
+	return nil
+}
+
+// messageCRC returns the content CRC of a message, 0 of other kinds.
+func messageCRC(r *Record) uint32 {
+	if r.Kind != Message {
+		return 0
+	}
+	return contentCRC(r)
+}
+
+// decodeLogged reads a log record into r. It is not a state record.
+func decodeLogged(rec seglog.Record, r *Record) error {
+	err := decodePayload(rec.Payload, r)
+	if err == nil && uint8(r.Kind) != rec.Kind {
+		err = fmt.Errorf("%w: logged as kind %#x", errRecord, rec.Kind)
+	}
+	if err != nil {
+		return fmt.Errorf("journal: record at %v: %w", rec.Position, err)
+	}
+	r.Position, r.Next = rec.Position, rec.Next
+	return nil
+}
+
+// A change is a decoded state record.
+type change struct {
+	time      int64
+	floors    []bookmark.Bookmark
+	interval  *Interval
+	forgotten []uint64 // publishers (R10)
+}
+
+func decodeState(payload []byte) (change, error) {
+	f := fields{rest: payload}
+	c := change{time: int64(f.uint64())}
+	switch what := f.byte(); what {
+	case stateFloors:
+		for range f.count(8 + 1) {
+			c.floors = append(c.floors, bookmark.Bookmark{Publisher: f.uint64(), Sequence: f.uvarint()})
+		}
+	case stateInterval:
+		i := f.interval()
+		c.interval = &i
+	case stateForgotten:
+		for range f.count(8) {
+			c.forgotten = append(c.forgotten, f.uint64())
+		}
+	default:
+		return c, fmt.Errorf("%w: unknown type %d", errState, what)
+	}
+	if f.bad || len(f.rest) > 0 {
+		return c, errState
+	}
+	return c, nil
+}
+
+func (t *table) recoverState(rec seglog.Record) error {
+	c, err := decodeState(rec.Payload)
+	if err != nil {
+		return fmt.Errorf("journal: record at %v: %w", rec.Position, err)
+	}
+	t.applyChange(c)
+	return nil
+}
+
+// applyChange is apply for a state record.
+func (t *table) applyChange(c change) {
+	t.lastTime = max(t.lastTime, c.time)
+	t.applyFloors(c.floors)
+	if c.interval != nil {
+		t.applyInterval(*c.interval)
+	}
+	for _, id := range c.forgotten {
+		if p := t.byID[id]; p != nil {
+			t.remove(p)
+		}
+	}
+}
+
+// appendChange appends a state record's payload.
+func appendChange(b []byte, c change) []byte {
+	b = binary.LittleEndian.AppendUint64(b, uint64(c.time))
+	if c.interval != nil {
+		return appendInterval(append(b, stateInterval), *c.interval)
+	}
+	if c.forgotten != nil {
+		b = binary.AppendUvarint(append(b, stateForgotten), uint64(len(c.forgotten)))
+		for _, id := range c.forgotten {
+			b = binary.LittleEndian.AppendUint64(b, id)
+		}
+		return b
+	}
+	b = append(b, stateFloors)
+	b = binary.AppendUvarint(b, uint64(len(c.floors)))
+	for _, f := range c.floors {
+		b = binary.LittleEndian.AppendUint64(b, f.Publisher)
+		b = binary.AppendUvarint(b, f.Sequence)
+	}
+	return b
+}
+
+// intervalLeast is the length of the shortest interval.
+const intervalLeast = 1 + 8 + 8 + 1
+
+// appendInterval appends length and name of the destination, begin and end
+// (microseconds, end 0: going on), count of ranges and these.
+func appendInterval(b []byte, i Interval) []byte {
+	b = binary.AppendUvarint(b, uint64(len(i.Destination)))
+	b = append(b, i.Destination...)
+	end := int64(0)
+	if !i.End.IsZero() {
+		end = i.End.UnixMicro()
+	}
+	b = binary.LittleEndian.AppendUint64(b, uint64(i.Begin.UnixMicro()))
+	b = binary.LittleEndian.AppendUint64(b, uint64(end))
+	b = binary.AppendUvarint(b, uint64(len(i.Ranges)))
+	for _, r := range i.Ranges {
+		b = binary.LittleEndian.AppendUint64(b, r.Publisher)
+		b = binary.AppendUvarint(b, r.From)
+		b = binary.AppendUvarint(b, r.To)
+	}
+	return b
+}
+
+func (f *fields) interval() Interval {
+	i := Interval{Destination: string(f.take(f.uvarint()))}
+	i.Begin = time.UnixMicro(int64(f.uint64()))
+	if end := int64(f.uint64()); end != 0 {
+		i.End = time.UnixMicro(end)
+	}
+	for range f.count(8 + 1 + 1) {
+		i.Ranges = append(i.Ranges, Range{Publisher: f.uint64(), From: f.uvarint(), To: f.uvarint()})
+	}
+	return i
+}
+
+// A summary says what a segment holds.
+type summary struct {
+	from, to int64               // first and last time, 0: no records
+	last     Position            // behind the last record, 0: no records
+	highest  []bookmark.Bookmark // of each publisher, by publisher
+}
+
+// Summary returns the summary of the segment that is being sealed and begins
+// that of the next one.
+func (t *table) Summary() []byte {
+	b := appendSummary(nil, t.summary())
+	t.nextSegment()
+	return b
+}
+
+func appendSummary(b []byte, s summary) []byte {
+	b = append(b, summaryVersion)
+	b = binary.LittleEndian.AppendUint64(b, uint64(s.from))
+	b = binary.LittleEndian.AppendUint64(b, uint64(s.to))
+	b = binary.LittleEndian.AppendUint64(b, uint64(s.last))
+	b = binary.AppendUvarint(b, uint64(len(s.highest)))
+	for _, h := range s.highest {
+		b = binary.LittleEndian.AppendUint64(b, h.Publisher)
+		b = binary.AppendUvarint(b, h.Sequence)
+	}
+	return b
+}
+
+func decodeSummary(payload []byte) (summary, error) {
+	f := fields{rest: payload}
+	if v := f.byte(); v != summaryVersion {
+		return summary{}, fmt.Errorf("journal: summary of unknown version %d", v)
+	}
+	s := summary{from: int64(f.uint64()), to: int64(f.uint64()), last: Position(f.uint64())}
+	s.highest = make([]bookmark.Bookmark, f.count(8+1))
+	for i := range s.highest {
+		s.highest[i] = bookmark.Bookmark{Publisher: f.uint64(), Sequence: f.uvarint()}
+	}
+	if f.bad || len(f.rest) > 0 {
+		return summary{}, fmt.Errorf("journal: summary of %d bytes: %w", len(payload), errState)
+	}
+	return s, nil
+}
+
+// covered reports whether v covers all that the segment holds.
+func (s summary) covered(v bookmark.Vector) bool {
+	for _, h := range s.highest {
+		if !v.Covers(h) {
+			return false
+		}
+	}
+	return true
+}
+
+// of returns a publisher's highest sequence in the segment, 0 if it has none.
+func (s summary) of(publisher uint64) uint64 {
+	for lo, hi := 0, len(s.highest); lo < hi; {
+		switch mid := (lo + hi) / 2; {
+		case s.highest[mid].Publisher == publisher:
+			return s.highest[mid].Sequence
+		case s.highest[mid].Publisher < publisher:
+			lo = mid + 1
+		default:
+			hi = mid
+		}
+	}
+	return 0
+}
+
+func (s summary) vector() bookmark.Vector {
+	v := make(bookmark.Vector, len(s.highest))
+	for _, h := range s.highest {
+		v[h.Publisher] = h.Sequence
+	}
+	return v
+}

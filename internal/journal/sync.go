@@ -1,0 +1,165 @@
+package journal
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/holdfast-mq/holdfast/internal/mut"
+)
+
+// A batch is what one fsync covers: what had been appended when it was begun (R7).
+type batch struct {
+	moved      []Moved
+	publishers []*publisher // parallel to moved
+	end        Position
+}
+
+// sync is the syncer, the journal's one goroutine. While it waits for the disk
+// the next batch forms.
+func (j *Journal) sync() {
+	defer close(j.done)
+	for {
+		b, ok := j.nextBatch()
+		if !ok {
+			return
+		}
+		if _, err := j.log.Sync(); err != nil {
+			j.fail(fmt.Errorf("journal: sync: %w", err))
+			return
+		}
+		if mut.On(mut.R7CountsLater) {
+			b = j.takeBatch()
+		}
+		j.becomeDurable(b)
+	}
+}
+
+// nextBatch waits for something to sync. ok is false when the syncer must end:
+// after the last batch of a journal that is closed, at once if it is killed or
+// has failed.
+func (j *Journal) nextBatch() (b batch, ok bool) {
+	if !j.pending() {
+		// Nothing will say for a while that the last batch is durable (R8).
+		if err := j.log.Note(); err != nil {
+			j.fail(fmt.Errorf("journal: note: %w", err))
+			return batch{}, false
+		}
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for j.end == j.taken && !j.closed && j.err == nil {
+		j.work.Wait()
+	}
+	if j.killed || j.err != nil || j.end == j.taken {
+		return batch{}, false
+	}
+	return j.takeBatchLocked(), true
+}
+
+// pending reports whether there is a reason for the syncer not to wait.
+func (j *Journal) pending() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.end != j.taken || j.closed || j.err != nil
+}
+
+func (j *Journal) takeBatch() batch {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.takeBatchLocked()
+}
+
+// takeBatchLocked notes what the fsync that is about to begin will cover, and
+// makes room for appends.
+func (j *Journal) takeBatchLocked() batch {
+	b := batch{end: j.end, publishers: j.dirty, moved: make([]Moved, 0, len(j.dirty))}
+	slices.SortFunc(b.publishers, func(a, c *publisher) int { return cmp.Compare(a.id, c.id) })
+	for _, p := range b.publishers {
+		p.dirty = false
+		b.moved = append(b.moved, Moved{p.id, p.have})
+	}
+	j.dirty = nil
+	j.taken = j.end
+	j.synced.Broadcast()
+	return b
+}
+
+// becomeDurable moves the durable marks to what a batch held when its fsync began.
+func (j *Journal) becomeDurable(b batch) {
+	j.mu.Lock()
+	for i, p := range b.publishers {
+		p.durable = max(p.durable, b.moved[i].Sequence)
+	}
+	j.durable = b.end
+	j.synced.Broadcast()
+	j.changeLocked()
+	j.mu.Unlock()
+
+	if j.o.OnDurable != nil && len(b.moved) > 0 {
+		j.o.OnDurable(b.moved)
+	}
+}
+
+// fail is where the journal becomes failed (R7): nothing is taken any more. It
+// returns why it failed first, and tells OnFail if that is this.
+func (j *Journal) fail(err error) error {
+	j.mu.Lock()
+	if j.err != nil || j.closed && j.killed {
+		first := cmp.Or(j.err, err)
+		j.mu.Unlock()
+		return first
+	}
+	j.changeLocked()
+	j.err = err
+	j.work.Broadcast()
+	j.synced.Broadcast()
+	j.mu.Unlock()
+
+	j.o.Log.Error("journal failed", "dir", j.o.Dir, "err", err)
+	if j.o.OnFail != nil {
+		j.o.OnFail(err)
+	}
+	return err
+}
+
+// Sync waits until all that was appended before the call is durable.
+func (j *Journal) Sync() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if err := j.unusableLocked(); err != nil {
+		return err
+	}
+	for end := j.end; j.durable < end; j.synced.Wait() {
+		if err := j.stoppedLocked(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stoppedLocked returns why the durable mark will not move any more, or nil.
+// A journal that is being closed still syncs.
+func (j *Journal) stoppedLocked() error {
+	if j.err != nil || j.killed {
+		return j.unusableLocked()
+	}
+	return nil
+}
+
+// stop ends the syncer and waits for it. It returns false if that was done before.
+func (j *Journal) stop(kill bool) bool {
+	j.mu.Lock()
+	if j.closed {
+		j.mu.Unlock()
+		<-j.done
+		return false
+	}
+	j.changeLocked()
+	j.closed, j.killed = true, kill
+	j.work.Broadcast()
+	j.synced.Broadcast()
+	j.mu.Unlock()
+	<-j.done
+	return true
+}

@@ -1,0 +1,226 @@
+package journal
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+)
+
+const (
+	tombstonesMost = 1024     // newest refused messages of a publisher that are remembered
+	reasonMost     = 256      // bytes of a tombstone's reason that are remembered
+	ringsMost      = 64 << 20 // bytes of all content CRCs
+	intervalsMost  = 1024     // newest degraded intervals that are remembered
+	rangesMost     = 1 << 17  // ranges of all degraded intervals that are remembered
+)
+
+// A publisher is what the journal knows of one.
+type publisher struct {
+	id         uint64
+	have       uint64
+	durable    uint64
+	floor      uint64
+	crc        uint32 // running CRC at have
+	seen       int64  // last time of a record or of Seen
+	tombstones []Tombstoned
+
+	ring         ring
+	linked       bool // in the list of rings
+	newer, older *publisher
+
+	segment uint64 // number of the segment it was last noted in
+	dirty   bool   // have may be above durable
+}
+
+func (p *publisher) state() State {
+	return State{Publisher: p.id, Have: p.have, Durable: p.durable, Floor: p.floor, RunningCRC: p.crc}
+}
+
+// A table is what the journal's records amount to. It is made of them by
+// apply alone, live and when the journal is opened, and it is the log's Owner:
+// its snapshot stands at the head of each segment. It isn't safe for
+// concurrent use.
+type table struct {
+	carried func(topic []byte) bool
+
+	byID   map[uint64]*publisher
+	sorted []*publisher // by id
+	rings  rings
+
+	lastTime  int64 // of the newest record; time never goes back
+	intervals []Interval
+
+	// What is noted for the summary of the segment that is being written.
+	segment        uint64 // its number, from 1, in this table's life
+	inSegment      []*publisher
+	segFrom, segTo int64    // first and last time, 0: no records
+	segLast        Position // behind the last record, 0: no records
+
+	scratch Record // of Recover
+}
+
+func newTable(carried func(topic []byte) bool) *table {
+	if carried == nil {
+		carried = func([]byte) bool { return true }
+	}
+	t := &table{carried: carried}
+	t.reset()
+	return t
+}
+
+func (t *table) reset() {
+	t.byID = make(map[uint64]*publisher)
+	t.sorted = nil
+	t.rings = rings{most: ringsMost}
+	t.lastTime, t.intervals = 0, nil
+	t.nextSegment()
+}
+
+func (t *table) nextSegment() {
+	t.segment++
+	t.inSegment = t.inSegment[:0]
+	t.segFrom, t.segTo, t.segLast = 0, 0, 0
+}
+
+// publisher returns a publisher, a new one if it is unknown.
+func (t *table) publisher(id uint64) *publisher {
+	if p := t.byID[id]; p != nil {
+		return p
+	}
+	p := &publisher{id: id}
+	t.byID[id] = p
+	at, _ := t.find(id)
+	t.sorted = slices.Insert(t.sorted, at, p)
+	return p
+}
+
+func (t *table) find(id uint64) (int, bool) {
+	return slices.BinarySearchFunc(t.sorted, id, func(p *publisher, id uint64) int { return cmp.Compare(p.id, id) })
+}
+
+// remove forgets a publisher (R10).
+func (t *table) remove(p *publisher) {
+	t.rings.drop(p)
+	delete(t.byID, p.id)
+	if at, found := t.find(p.id); found {
+		t.sorted = slices.Delete(t.sorted, at, at+1)
+	}
+}
+
+// verdict is what admission says of a record (R1, R11). crc is its content's.
+func (t *table) verdict(r *Record, crc uint32) Verdict {
+	p := t.byID[r.Publisher]
+	if p == nil {
+		return admit(0, r.Prev, r.Sequence)
+	}
+	v := admit(p.have, r.Prev, r.Sequence)
+	if v == Duplicate && r.Kind == Message {
+		if had := p.ring.get(r.Sequence); had != 0 && had != crc {
+			return Differs
+		}
+	}
+	return v
+}
+
+// apply adds a record that stands in the log. crc is its content's, of a
+// message. A record that is already part of a head is noted for the summary only.
+func (t *table) apply(r *Record, crc uint32) *publisher {
+	p := t.publisher(r.Publisher)
+	t.note(p, r)
+	if r.Sequence <= p.have {
+		return p
+	}
+	p.have = r.Sequence
+	p.seen = max(p.seen, r.Time)
+	switch r.Kind {
+	case Message:
+		t.rings.put(p, r.Sequence, crc)
+		if t.carried(r.Topic) {
+			p.crc = chainCRC(p.crc, r.Sequence, crc)
+		}
+	case Tombstone:
+		p.refuse(r.Sequence, r.Reason)
+	case Gone:
+		p.floor = r.Sequence
+		p.crc = r.RunningCRC
+	}
+	return p
+}
+
+// note keeps for the segment's summary that a record of p was taken.
+func (t *table) note(p *publisher, r *Record) {
+	if p.segment != t.segment {
+		p.segment = t.segment
+		t.inSegment = append(t.inSegment, p)
+	}
+	if t.segFrom == 0 {
+		t.segFrom = r.Time
+	}
+	t.lastTime = max(t.lastTime, r.Time)
+	t.segTo = t.lastTime
+	t.segLast = r.Next
+}
+
+// refuse remembers a tombstone.
+func (p *publisher) refuse(sequence uint64, reason []byte) {
+	reason = reason[:min(len(reason), reasonMost)]
+	var kept string
+	if n := len(p.tombstones); n > 0 && p.tombstones[n-1].Reason == string(reason) {
+		kept = p.tombstones[n-1].Reason // the same memory: reasons repeat
+	} else {
+		kept = string(reason)
+	}
+	p.tombstones = append(p.tombstones, Tombstoned{Sequence: sequence, Reason: kept})
+	if len(p.tombstones) >= 2*tombstonesMost { // not at each one: moving them costs
+		p.tombstones = slices.Delete(p.tombstones, 0, len(p.tombstones)-tombstonesMost)
+	}
+}
+
+// refused returns the tombstones that are remembered, in order.
+func (p *publisher) refused() []Tombstoned {
+	return p.tombstones[max(0, len(p.tombstones)-tombstonesMost):]
+}
+
+// applyFloors raises floors. A floor is never above have: what a publisher is
+// known for does not fall with what is removed.
+func (t *table) applyFloors(floors []bookmark.Bookmark) {
+	for _, f := range floors {
+		if p := t.byID[f.Publisher]; p != nil {
+			p.floor = max(p.floor, min(f.Sequence, p.have))
+		}
+	}
+}
+
+// applyInterval adds an interval or what became of it.
+func (t *table) applyInterval(i Interval) {
+	at := slices.IndexFunc(t.intervals, func(had Interval) bool {
+		return had.Destination == i.Destination && had.Begin.Equal(i.Begin)
+	})
+	if at >= 0 {
+		t.intervals[at] = i
+	} else {
+		t.intervals = append(t.intervals, i)
+		slices.SortStableFunc(t.intervals, func(a, b Interval) int { return a.Begin.Compare(b.Begin) })
+	}
+	ranges := 0
+	for _, i := range t.intervals {
+		ranges += len(i.Ranges)
+	}
+	for len(t.intervals) > 1 && (len(t.intervals) > intervalsMost || ranges > rangesMost) {
+		ranges -= len(t.intervals[0].Ranges)
+		t.intervals = slices.Delete(t.intervals, 0, 1)
+	}
+}
+
+// summary returns what the segment that is being written holds so far.
+func (t *table) summary() summary {
+	s := summary{from: t.segFrom, to: t.segTo, last: t.segLast, highest: make([]bookmark.Bookmark, 0, len(t.inSegment))}
+	for _, p := range t.inSegment {
+		s.highest = append(s.highest, bookmark.Bookmark{Publisher: p.id, Sequence: p.have})
+	}
+	slices.SortFunc(s.highest, byPublisher)
+	return s
+}
+
+func byPublisher(a, b bookmark.Bookmark) int { return cmp.Compare(a.Publisher, b.Publisher) }

@@ -1,0 +1,132 @@
+package journal
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/mut"
+)
+
+// A Retention says what Trim may remove. Zero fields don't bound.
+type Retention struct {
+	Age   time.Duration // older than this
+	Bytes int64         // beyond this size of the journal
+	// Held reports whether a segment must stay although age or size would
+	// remove it; highest is the highest sequence of each publisher in it. Nil: none.
+	Held func(highest bookmark.Vector) bool
+}
+
+// Trim removes whole segments from the old end, never the last one. Floors are
+// durable before a segment goes. It returns how many went. While the journal
+// is damaged nothing is removed.
+func (j *Journal) Trim(r Retention) (segments int, err error) {
+	j.trimmer.Lock()
+	defer j.trimmer.Unlock()
+	if j.Damage() != nil {
+		return 0, nil
+	}
+	segs, err := j.segments()
+	if err != nil {
+		return 0, fmt.Errorf("journal: trim: %w", err)
+	}
+	now := j.o.Now().UnixMicro()
+	n := expendable(segs, j.Size(), j.Durable(), now, r)
+	if n > 0 {
+		if err := j.removeSegments(segs[:n]); err != nil {
+			return 0, fmt.Errorf("journal: trim: %w", err)
+		}
+	}
+	if r.Age > 0 || mut.On(mut.R2HaveForgotten) {
+		err = j.forget(segs[n:], now-2*r.Age.Microseconds())
+	}
+	return n, err
+}
+
+// expendable returns how many segments, from the oldest, retention removes.
+func expendable(segs []segment, size int64, durable Position, now int64, r Retention) int {
+	for i, s := range segs[:len(segs)-1] {
+		old := r.Age > 0 && s.summary.to < now-r.Age.Microseconds()
+		over := r.Bytes > 0 && size > r.Bytes
+		if !old && !over || s.end > durable {
+			return i
+		}
+		if r.Held != nil && r.Held(s.summary.vector()) {
+			return i
+		}
+		size -= int64(s.end - s.first)
+	}
+	return len(segs) - 1
+}
+
+// floorsOf returns the floors that are left by segments, by publisher.
+func floorsOf(segs []segment) []bookmark.Bookmark {
+	highest := make(bookmark.Vector)
+	for _, s := range segs {
+		for _, h := range s.summary.highest {
+			highest[h.Publisher] = max(highest[h.Publisher], h.Sequence)
+		}
+	}
+	floors := make([]bookmark.Bookmark, 0, len(highest))
+	for p, s := range highest {
+		floors = append(floors, bookmark.Bookmark{Publisher: p, Sequence: s})
+	}
+	slices.SortFunc(floors, byPublisher)
+	return floors
+}
+
+// removeSegments makes the floors durable and lets the segments go.
+func (j *Journal) removeSegments(segs []segment) error {
+	for floors := range slices.Chunk(floorsOf(segs), floorsPerRecord) {
+		if err := j.appendChange(change{floors: floors}); err != nil {
+			return err
+		}
+	}
+	if err := j.Sync(); err != nil {
+		return err
+	}
+	var last summary
+	j.mu.Lock()
+	for _, s := range segs {
+		j.trimmed = max(j.trimmed, s.summary.last)
+		delete(j.summaries, s.first)
+		if s.summary.to > 0 {
+			last = s.summary
+		}
+	}
+	j.table.forgetIntervals(last.to)
+	j.mu.Unlock()
+	return j.log.Trim(segs[len(segs)-1].end)
+}
+
+// forgetIntervals lets go of the degraded intervals that ended at or before
+// the newest record that was removed.
+func (t *table) forgetIntervals(before int64) {
+	t.intervals = slices.DeleteFunc(t.intervals, func(i Interval) bool {
+		return !i.End.IsZero() && i.End.UnixMicro() <= before
+	})
+}
+
+// forget removes the publishers of whom no record remains and that were not
+// seen since the given time (R10).
+func (j *Journal) forget(remaining []segment, since int64) error {
+	j.mu.Lock()
+	var gone []uint64
+	for _, p := range j.table.sorted {
+		silent := p.seen < since || mut.On(mut.R2HaveForgotten)
+		if silent && p.floor == p.have && p.durable == p.have && !inAny(remaining, p.id) && len(gone) < floorsPerRecord {
+			gone = append(gone, p.id)
+		}
+	}
+	err := j.unusableLocked()
+	if err == nil && len(gone) > 0 {
+		err = j.appendChangeLocked(change{forgotten: gone})
+	}
+	j.mu.Unlock()
+	return j.judge(err)
+}
+
+func inAny(segs []segment, publisher uint64) bool {
+	return slices.ContainsFunc(segs, func(s segment) bool { return s.summary.of(publisher) > 0 })
+}
