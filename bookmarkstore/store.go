@@ -19,6 +19,13 @@ type Bookmark = bookmark.Bookmark
 // publisher is at 0.
 type Vector = bookmark.Vector
 
+// A Mark names one message of one subscription: what has to be kept of it to
+// discard it later, for one in the application's own transaction (Bolt.DiscardTx).
+type Mark struct {
+	Subscription string
+	Bookmark     Bookmark
+}
+
 // A Query is what a subscription asks for. Another query under a kept id
 // starts a new vector.
 type Query struct {
@@ -76,6 +83,8 @@ var (
 	ErrClosed = errors.New("bookmark store is closed")
 	// ErrInUse reports a subscription id that is in use in this process.
 	ErrInUse = errors.New("subscription id is in use")
+	// ErrReleased reports a change to a subscription after its Release.
+	ErrReleased = errors.New("subscription has been released")
 	// ErrLocked reports a store that another process has open.
 	ErrLocked = errors.New("bookmark store is in use by another process")
 )

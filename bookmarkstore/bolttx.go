@@ -1,0 +1,205 @@
+package bookmarkstore
+
+import (
+	"fmt"
+	"slices"
+
+	"go.etcd.io/bbolt"
+)
+
+// A txDiscards is what DiscardTx has done in one open transaction of the
+// application: in the database if it commits, never there if it does not. The
+// windows follow after the commit.
+type txDiscards struct {
+	tx     *bbolt.Tx
+	places []*txPlace // in order of their first discard
+}
+
+// A txPlace is the part of a txDiscards that concerns one subscription.
+type txPlace struct {
+	p           *boltPlace
+	generation  uint64
+	head        head // as written by the transaction, if headWritten
+	headWritten bool
+	publishers  map[uint64]*txPublisher
+	order       []*txPublisher
+}
+
+// A txPublisher is the part of a txPlace that concerns one publisher.
+type txPublisher struct {
+	id        uint64
+	discarded uint64   // the contiguous point as the transaction has it
+	sequences []uint64 // what was discarded in the transaction, ascending
+}
+
+// DiscardTx discards m in a write transaction of the application, on the same
+// database: when it commits, the discard is durable together with what the
+// application wrote; when it is rolled back, nothing has happened and the
+// message is still outstanding. Any number of discards fit in a transaction,
+// in any order.
+//
+// As with Discard, what is not outstanding changes nothing. The subscription
+// must have been opened in this store since it was opened.
+func (b *Bolt) DiscardTx(tx *bbolt.Tx, m Mark) error {
+	if err := b.discardTx(tx, m); err != nil {
+		return fmt.Errorf("bookmark store: discard %d|%d| of subscription %q in a transaction: %w",
+			m.Bookmark.Publisher, m.Bookmark.Sequence, m.Subscription, err)
+	}
+	return nil
+}
+
+func (b *Bolt) discardTx(tx *bbolt.Tx, m Mark) error {
+	if tx.DB() != b.db {
+		return fmt.Errorf("the transaction is not one of %s", b.path)
+	}
+	if !tx.Writable() {
+		return bbolt.ErrTxNotWritable
+	}
+	p, t, err := b.txOf(tx, m.Subscription)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	s, changed, err := t.discardLocked(p, m.Bookmark)
+	p.mu.Unlock()
+	if err != nil || !changed {
+		return err
+	}
+	subscriptions, err := b.subscriptions(tx)
+	if err != nil {
+		return err
+	}
+	return b.save(subscriptions, s)
+}
+
+// txOf returns the place of id and what was discarded in tx so far.
+func (b *Bolt) txOf(tx *bbolt.Tx, id string) (*boltPlace, *txDiscards, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.usableLocked(); err != nil {
+		return nil, nil, err
+	}
+	p := b.places[id]
+	if p == nil {
+		return nil, nil, fmt.Errorf("the subscription was not opened in this store")
+	}
+	// A database has one write transaction at a time, so a new one means
+	// that the one before has ended. If that one committed, its OnCommit has
+	// it; if not, it is forgotten here.
+	if b.tx == nil || b.tx.tx != tx {
+		t := &txDiscards{tx: tx}
+		tx.OnCommit(func() { b.follow(t) })
+		b.tx = t
+	}
+	return p, b.tx, nil
+}
+
+// discardLocked notes a discard and returns what has to be written for it;
+// false: nothing. The window stays as it is.
+func (t *txDiscards) discardLocked(p *boltPlace, b Bookmark) (save, bool, error) {
+	if p.broken != nil {
+		return save{}, false, p.broken
+	}
+	if !p.w.outstanding(b) {
+		return save{}, false, nil
+	}
+	tp := t.place(p)
+	q := tp.publisher(b.Publisher)
+	i, found := slices.BinarySearch(q.sequences, b.Sequence)
+	if found {
+		return save{}, false, nil
+	}
+	q.sequences = slices.Insert(q.sequences, i, b.Sequence)
+	q.discarded = p.w.publisher(b.Publisher).reach(q.discarded, q.sequences)
+	return tp.saveLocked(q, b.Sequence), true, nil
+}
+
+// place returns the part that concerns p. A subscription that was restarted
+// within the transaction begins anew here as well.
+func (t *txDiscards) place(p *boltPlace) *txPlace {
+	for _, tp := range t.places {
+		if tp.p == p && tp.generation == p.generation {
+			return tp
+		}
+	}
+	tp := &txPlace{p: p, generation: p.generation, publishers: make(map[uint64]*txPublisher)}
+	t.places = append(t.places, tp)
+	return tp
+}
+
+func (tp *txPlace) publisher(id uint64) *txPublisher {
+	q := tp.publishers[id]
+	if q == nil {
+		q = &txPublisher{id: id}
+		tp.publishers[id] = q
+		tp.order = append(tp.order, q)
+	}
+	return q
+}
+
+// saveLocked returns what the transaction has to write for a discard of q.
+// If the database does not have the subscription as it is now, that is all
+// of it: a discard must not be durable without the base it stands on.
+func (tp *txPlace) saveLocked(q *txPublisher, sequence uint64) save {
+	p := tp.p
+	s := save{id: p.id, head: p.headLocked()}
+	if p.headUnsavedLocked() && !(tp.headWritten && tp.head == s.head) {
+		s, _ = p.collectLocked()
+		tp.head, tp.headWritten = s.head, true
+	}
+	own := point{publisher: q.id, discarded: q.discarded, sweep: true}
+	if sequence > q.discarded {
+		own.added = 1
+		s.outOfOrder = append(s.outOfOrder, sequence)
+	}
+	s.points = append(s.points, own)
+	return s
+}
+
+// follow takes what a transaction has made durable into the windows.
+func (b *Bolt) follow(t *txDiscards) {
+	for _, tp := range t.places {
+		tp.p.mu.Lock()
+		changed := tp.followLocked()
+		if changed {
+			b.changes.Add(1)
+		}
+		tp.p.mu.Unlock()
+		if changed {
+			b.signal()
+		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.tx == t {
+		b.tx = nil
+	}
+}
+
+// followLocked reports whether there is now something to write: a discard
+// outside of the transaction that stands on one in it.
+func (tp *txPlace) followLocked() bool {
+	p := tp.p
+	if p.broken != nil || p.generation != tp.generation {
+		return false // forgotten since, and so will be what was written
+	}
+	if tp.headWritten {
+		p.savedLocked(tp.head)
+	}
+	changed := false
+	for _, q := range tp.order {
+		for _, sequence := range q.sequences {
+			b := Bookmark{Publisher: q.id, Sequence: sequence}
+			c := p.w.discard(b)
+			if c.none() && sequence > p.w.publisher(q.id).received {
+				p.w.keepOutOfOrder(b) // the id was released meanwhile and b will come again
+			}
+			p.noteLocked(p.w.publisher(q.id).slot).kept = true
+			if c.discarded > q.discarded {
+				p.recordLocked(c)
+				changed = true
+			}
+		}
+	}
+	return changed
+}

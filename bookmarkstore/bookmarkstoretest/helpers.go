@@ -1,0 +1,157 @@
+package bookmarkstoretest
+
+import (
+	"context"
+	"maps"
+	"testing"
+
+	"github.com/holdfast-mq/holdfast/bookmarkstore"
+)
+
+// An ending is how one use of a subscription ends and the next one begins.
+type ending int
+
+const (
+	released ending = iota // Release, and Subscription of the same store
+	closed                 // Close, and Open
+	killed                 // Sync, Kill, and Open
+)
+
+func (e ending) String() string {
+	return [...]string{"released", "closed", "killed"}[e]
+}
+
+// orders is the query of the tests that need no other.
+var orders = bookmarkstore.Query{Topic: "orders"}
+
+// A rig is a store with one subscription in use.
+type rig struct {
+	t *testing.T
+	d Disk
+	s bookmarkstore.Store
+	bookmarkstore.Subscription
+}
+
+// newRig opens the store of d and its subscription "s". It is closed at the end of the test.
+func newRig(t *testing.T, d Disk) *rig {
+	t.Helper()
+	r := &rig{t: t, d: d}
+	r.open()
+	r.Subscription = r.subscribe("s", orders)
+	t.Cleanup(func() {
+		if err := r.s.Close(); err != nil {
+			t.Errorf("Close = %v", err)
+		}
+	})
+	return r
+}
+
+func (r *rig) open() {
+	r.t.Helper()
+	s, err := r.d.Open()
+	if err != nil {
+		r.t.Fatalf("Open = %v", err)
+	}
+	r.s = s
+}
+
+func (r *rig) subscribe(id string, q bookmarkstore.Query) bookmarkstore.Subscription {
+	r.t.Helper()
+	sub, err := r.s.Subscription(id, q)
+	if err != nil {
+		r.t.Fatalf("Subscription(%q) = %v", id, err)
+	}
+	return sub
+}
+
+// again ends the use of the subscription and begins the next one, with query q.
+func (r *rig) again(e ending, q bookmarkstore.Query) {
+	r.t.Helper()
+	switch e {
+	case released:
+		r.Release()
+	case closed:
+		r.must(r.s.Close())
+		r.open()
+	case killed:
+		r.must(r.s.Sync(context.Background()))
+		r.must(r.d.Kill(r.s))
+		r.open()
+	}
+	r.Subscription = r.subscribe("s", q)
+}
+
+func (r *rig) must(err error) {
+	r.t.Helper()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func mark(publisher, sequence uint64) bookmarkstore.Bookmark {
+	return bookmarkstore.Bookmark{Publisher: publisher, Sequence: sequence}
+}
+
+// receive has messages of a publisher arrive; each must be new.
+func (r *rig) receive(publisher uint64, sequences ...uint64) {
+	r.t.Helper()
+	for _, s := range sequences {
+		if !r.Receive(mark(publisher, s)) {
+			r.t.Fatalf("Receive(%d|%d|) = false, want true", publisher, s)
+		}
+	}
+}
+
+// drop has messages of a publisher arrive; each must be known already.
+func (r *rig) drop(publisher uint64, sequences ...uint64) {
+	r.t.Helper()
+	for _, s := range sequences {
+		if r.Receive(mark(publisher, s)) {
+			r.t.Fatalf("Receive(%d|%d|) = true, want false", publisher, s)
+		}
+	}
+}
+
+func (r *rig) discard(publisher uint64, sequences ...uint64) {
+	r.t.Helper()
+	for _, s := range sequences {
+		if err := r.Discard(mark(publisher, s)); err != nil {
+			r.t.Fatalf("Discard(%d|%d|) = %v", publisher, s, err)
+		}
+	}
+}
+
+func (r *rig) progress(publisher, sequence uint64) {
+	r.t.Helper()
+	r.must(r.Progress(bookmarkstore.Vector{publisher: sequence}))
+}
+
+// want compares both vectors and what is outstanding.
+func (r *rig) want(received, discarded bookmarkstore.Vector, outstanding int) {
+	r.t.Helper()
+	v, known := r.Received()
+	if !maps.Equal(v, received) || !known {
+		r.t.Errorf("Received() = %v, %v, want %v, true", v, known, received)
+	}
+	v, known = r.Discarded()
+	if !maps.Equal(v, discarded) || !known {
+		r.t.Errorf("Discarded() = %v, %v, want %v, true", v, known, discarded)
+	}
+	if n := r.Outstanding(); n != outstanding {
+		r.t.Errorf("Outstanding() = %d, want %d", n, outstanding)
+	}
+}
+
+// wantUnknown fails unless the subscription is one that was never there.
+func (r *rig) wantUnknown() {
+	r.t.Helper()
+	if v, known := r.Received(); known || len(v) > 0 {
+		r.t.Errorf("Received() = %v, %v, want nothing, false", v, known)
+	}
+	if v, known := r.Discarded(); known || len(v) > 0 {
+		r.t.Errorf("Discarded() = %v, %v, want nothing, false", v, known)
+	}
+	if n := r.Outstanding(); n != 0 {
+		r.t.Errorf("Outstanding() = %d, want 0", n)
+	}
+}

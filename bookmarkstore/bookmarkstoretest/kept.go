@@ -1,0 +1,196 @@
+package bookmarkstoretest
+
+import (
+	"maps"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/holdfast-mq/holdfast/bookmarkstore"
+)
+
+func testKept(t *testing.T, d Disk, e ending) {
+	r := newRig(t, d)
+	r.receive(1, 3, 5)
+	r.receive(2, 1)
+	r.discard(1, 3)
+	r.progress(3, 8)
+	r.again(e, orders)
+	r.want(vec{1: 3, 3: 8}, vec{1: 3, 3: 8}, 0)
+	r.drop(1, 3)
+	r.receive(1, 5)
+	r.receive(2, 1)
+	r.discard(1, 5)
+	r.discard(2, 1)
+	r.progress(3, 9)
+	r.again(e, orders)
+	r.want(vec{1: 5, 2: 1, 3: 9}, vec{1: 5, 2: 1, 3: 9}, 0)
+}
+
+func testKeptOutOfOrder(t *testing.T, d Disk, e ending) {
+	r := newRig(t, d)
+	r.receive(1, 3, 5, 7, 9)
+	r.discard(1, 5, 9)
+	r.again(e, orders)
+	r.want(vec{}, vec{}, 0)
+	r.receive(1, 3)
+	r.drop(1, 5)
+	r.again(e, orders) // and once more, some of it there again
+	r.receive(1, 3)
+	r.drop(1, 5)
+	r.receive(1, 7)
+	r.want(vec{1: 7}, vec{}, 2)
+	r.discard(1, 3)
+	r.want(vec{1: 7}, vec{1: 5}, 1)
+	r.again(e, orders)
+	r.want(vec{1: 5}, vec{1: 5}, 0)
+	r.receive(1, 7)
+	r.drop(1, 9)
+	r.discard(1, 7)
+	r.want(vec{1: 9}, vec{1: 9}, 0)
+	r.again(e, orders)
+	r.want(vec{1: 9}, vec{1: 9}, 0)
+}
+
+func testKeptBase(t *testing.T, d Disk, e ending) {
+	r := newRig(t, d)
+	r.again(e, orders)
+	r.wantUnknown()
+	r.must(r.SetBase(vec{1: 7}))
+	r.receive(1, 8)
+	r.receive(2, 1)
+	r.again(e, orders)
+	r.want(vec{1: 7}, vec{1: 7}, 0)
+	r.must(r.Restart())
+	r.must(r.SetBase(vec{}))
+	r.again(e, orders)
+	r.want(vec{}, vec{}, 0)
+}
+
+func testKeptRestart(t *testing.T, d Disk, e ending) {
+	r := newRig(t, d)
+	r.must(r.SetBase(vec{1: 1, 2: 8}))
+	r.receive(1, 2, 3, 4)
+	r.discard(1, 2, 4)
+	r.again(e, orders)
+	r.must(r.Restart())
+	r.again(e, orders)
+	r.wantUnknown()
+	r.receive(1, 2, 3, 4)
+	r.discard(1, 2)
+	r.again(e, orders)
+	r.want(vec{1: 2}, vec{1: 2}, 0)
+	r.receive(1, 3, 4)
+}
+
+func testKeptOtherQuery(t *testing.T, d Disk, e ending) {
+	r := newRig(t, d)
+	r.must(r.SetBase(vec{1: 1}))
+	r.receive(1, 2, 3, 4)
+	r.discard(1, 2, 4)
+	filtered := bookmarkstore.Query{Topic: "orders", Filter: "/x = 1"}
+	r.again(e, filtered)
+	r.wantUnknown()
+	r.receive(1, 4)
+	r.again(e, filtered)
+	r.wantUnknown()
+	r.again(e, orders)
+	r.wantUnknown()
+	r.receive(1, 2, 3, 4)
+}
+
+// testRandom runs a subscription against a server that has every message and
+// delivers what the resume vector does not cover, and a handler that discards
+// at random. After each ending exactly the undiscarded must come again.
+func testRandom(t *testing.T, d Disk, e ending) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	w := &world{
+		rand:      rand.New(rand.NewPCG(seed, 0)),
+		r:         newRig(t, d),
+		at:        make(map[uint64]uint64),
+		discarded: make(map[bookmarkstore.Bookmark]bool),
+	}
+	w.r.must(w.r.SetBase(vec{}))
+	for range 12 {
+		for range 40 {
+			w.step()
+		}
+		w.r.again(e, orders)
+		w.resume()
+	}
+}
+
+// A world is what testRandom knows to be true. Messages have odd sequences:
+// the even ones do not match.
+type world struct {
+	rand        *rand.Rand
+	r           *rig
+	at          map[uint64]uint64 // how far the server has delivered
+	outstanding []bookmarkstore.Bookmark
+	discarded   map[bookmarkstore.Bookmark]bool
+}
+
+func (w *world) step() {
+	p := 1 + w.rand.Uint64N(3)
+	switch n := w.rand.IntN(10); {
+	case n < 5:
+		w.deliver(p)
+	case n < 6:
+		w.r.progress(p, w.at[p])
+	case n < 7:
+		v, _ := w.r.Received() // the connection is lost, the process lives
+		w.at = copied(v)
+	case len(w.outstanding) > 0:
+		i := w.rand.IntN(len(w.outstanding))
+		b := w.outstanding[i]
+		w.outstanding = append(w.outstanding[:i], w.outstanding[i+1:]...)
+		w.discarded[b] = true
+		w.r.must(w.r.Discard(b))
+	}
+}
+
+func (w *world) deliver(p uint64) {
+	w.r.t.Helper()
+	w.at[p]++
+	b := mark(p, w.at[p])
+	if b.Sequence%2 == 0 {
+		return
+	}
+	if fresh := w.r.Receive(b); fresh == w.discarded[b] {
+		w.r.t.Fatalf("Receive(%v) = %v, discarded before: %v", b, fresh, w.discarded[b])
+	} else if fresh {
+		w.outstanding = append(w.outstanding, b)
+	}
+}
+
+// resume delivers again, from the resume vector, up to where the server was.
+func (w *world) resume() {
+	w.r.t.Helper()
+	was := w.at
+	want := make(map[bookmarkstore.Bookmark]bool)
+	for _, b := range w.outstanding {
+		want[b] = true
+	}
+	w.outstanding = nil
+	v, _ := w.r.Discarded()
+	w.at = copied(v)
+	for p, sequence := range was {
+		for w.at[p] < sequence {
+			w.deliver(p)
+		}
+	}
+	got := make(map[bookmarkstore.Bookmark]bool)
+	for _, b := range w.outstanding {
+		got[b] = true
+	}
+	if !maps.Equal(got, want) {
+		w.r.t.Fatalf("came again: %v\nundiscarded: %v", got, want)
+	}
+}
+
+// copied returns a copy to write to, never nil.
+func copied(v bookmarkstore.Vector) map[uint64]uint64 {
+	m := make(map[uint64]uint64)
+	maps.Copy(m, v)
+	return m
+}

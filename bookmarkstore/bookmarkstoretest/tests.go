@@ -1,0 +1,298 @@
+package bookmarkstoretest
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/holdfast-mq/holdfast/bookmarkstore"
+)
+
+// A vec is short for a Vector in a test.
+type vec = bookmarkstore.Vector
+
+func testDuplicates(t *testing.T, d Disk) {
+	r := newRig(t, d)
+	r.must(r.SetBase(vec{}))
+	r.receive(1, 3, 5)
+	r.receive(2, 4) // a number of its own for each publisher
+	r.drop(1, 3, 5, 4, 1)
+	r.drop(2, 4)
+	r.receive(1, 6)
+	r.want(vec{1: 6, 2: 4}, vec{}, 4)
+}
+
+func testDiscardInOrder(t *testing.T, d Disk) {
+	r := newRig(t, d)
+	r.receive(1, 3, 5, 9)
+	r.discard(1, 3)
+	r.want(vec{1: 9}, vec{1: 3}, 2)
+	r.discard(1, 5, 9)
+	r.want(vec{1: 9}, vec{1: 9}, 0)
+	r.drop(1, 3, 5, 9)
+}
+
+func testDiscardOutOfOrder(t *testing.T, d Disk) {
+	r := newRig(t, d)
+	r.receive(1, 3, 5, 9, 12)
+	r.receive(2, 1)
+	r.discard(1, 9)
+	r.discard(1, 5)
+	r.discard(2, 1)
+	r.want(vec{1: 12, 2: 1}, vec{2: 1}, 2)
+	r.discard(1, 3)
+	r.want(vec{1: 12, 2: 1}, vec{1: 9, 2: 1}, 1)
+	r.discard(1, 12)
+	r.want(vec{1: 12, 2: 1}, vec{1: 12, 2: 1}, 0)
+}
+
+func testDiscardNotOutstanding(t *testing.T, d Disk) {
+	r := newRig(t, d)
+	r.must(r.SetBase(vec{}))
+	r.receive(1, 3, 5)
+	r.discard(1, 4, 1, 7, 0)
+	r.discard(2, 3)
+	r.want(vec{1: 5}, vec{}, 2)
+	r.discard(1, 3, 3)
+	r.want(vec{1: 5}, vec{1: 3}, 1)
+	r.receive(1, 7) // it was not there when it was discarded
+	r.want(vec{1: 7}, vec{1: 3}, 2)
+}
+
+func testProgress(t *testing.T, d Disk) {
+	r := newRig(t, d)
+	r.must(r.Progress(vec{1: 4, 2: 7}))
+	r.want(vec{1: 4, 2: 7}, vec{1: 4, 2: 7}, 0)
+	r.drop(1, 4)
+	r.receive(1, 5)
+	r.discard(1, 5)
+	r.progress(1, 3) // late: nothing moves back
+	r.progress(2, 9)
+	r.want(vec{1: 5, 2: 9}, vec{1: 5, 2: 9}, 0)
+}
+
+func testProgressWaits(t *testing.T, d Disk) {
+	r := newRig(t, d)
+	r.must(r.SetBase(vec{}))
+	r.receive(1, 2)
+	r.progress(1, 4)
+	r.progress(1, 6)
+	r.receive(1, 8, 9)
+	r.progress(1, 10)
+	r.want(vec{1: 10}, vec{}, 3)
+	r.discard(1, 9)
+	r.want(vec{1: 10}, vec{}, 2)
+	r.discard(1, 2)
+	r.want(vec{1: 10}, vec{1: 6}, 1)
+	r.discard(1, 8)
+	r.want(vec{1: 10}, vec{1: 10}, 0)
+}
+
+func testBase(t *testing.T, d Disk) {
+	r := newRig(t, d)
+	r.wantUnknown()
+	r.must(r.SetBase(vec{1: 100, 2: 7}))
+	r.want(vec{1: 100, 2: 7}, vec{1: 100, 2: 7}, 0)
+	r.drop(1, 100)
+	r.receive(1, 101)
+	r.receive(3, 1) // absent from the base: new, all of it counts
+	r.want(vec{1: 101, 2: 7, 3: 1}, vec{1: 100, 2: 7}, 2)
+}
+
+func testBaseHidesNothing(t *testing.T, d Disk) {
+	r := newRig(t, d)
+	r.must(r.SetBase(vec{}))
+	r.want(vec{}, vec{}, 0) // known, though empty
+	r.receive(1, 3)
+	r.must(r.SetBase(vec{1: 5}))
+	r.want(vec{1: 5}, vec{}, 1)
+	r.discard(1, 3)
+	r.want(vec{1: 5}, vec{1: 5}, 0)
+}
+
+func testKnownWithoutBase(t *testing.T, d Disk) {
+	r := newRig(t, d)
+	r.receive(1, 3, 4)
+	if v, known := r.Discarded(); known {
+		t.Errorf("Discarded() = %v, true before anything was kept", v)
+	}
+	r.discard(1, 4)
+	r.want(vec{1: 4}, vec{}, 1)
+	r.discard(1, 3)
+	r.want(vec{1: 4}, vec{1: 4}, 0)
+}
+
+func testRestart(t *testing.T, d Disk) {
+	r := newRig(t, d)
+	r.must(r.SetBase(vec{1: 1, 2: 8}))
+	r.receive(1, 2, 3, 4)
+	r.discard(1, 2, 4)
+	r.must(r.Restart())
+	r.wantUnknown()
+	r.discard(1, 3) // of before
+	r.wantUnknown()
+	r.must(r.SetBase(vec{2: 1}))
+	r.receive(1, 1, 2, 3, 4)
+	r.want(vec{1: 4, 2: 1}, vec{2: 1}, 4)
+}
+
+func testOtherQuery(t *testing.T, d Disk) {
+	r := newRig(t, d)
+	for _, q := range []bookmarkstore.Query{
+		{Topic: "trades"},
+		{Topic: "orders", Filter: "/price > 3"},
+		{Topic: "order", Filter: "s"},
+	} {
+		r.receive(1, 2, 3, 4)
+		r.discard(1, 2, 4)
+		r.again(released, q)
+		r.wantUnknown()
+		r.receive(1, 1, 2, 3, 4)
+		r.again(released, orders)
+		r.wantUnknown()
+	}
+}
+
+func testSeveral(t *testing.T, d Disk) {
+	r := newRig(t, d)
+	other := r.subscribe("other", bookmarkstore.Query{Topic: "trades"})
+	r.receive(1, 1, 2)
+	if !other.Receive(mark(1, 1)) {
+		t.Error("a message of one subscription counts as received in another")
+	}
+	r.discard(1, 1, 2)
+	r.want(vec{1: 2}, vec{1: 2}, 0)
+	if n := other.Outstanding(); n != 1 {
+		t.Errorf("Outstanding() of the other = %d, want 1", n)
+	}
+	if v, known := other.Discarded(); known {
+		t.Errorf("Discarded() of the other = %v, true", v)
+	}
+}
+
+func testIDs(t *testing.T, d Disk) {
+	r := newRig(t, d)
+	for _, id := range []string{"", strings.Repeat("x", 257)} {
+		if s, err := r.s.Subscription(id, orders); err == nil || s != nil {
+			t.Errorf("Subscription with an id of %d bytes: no error", len(id))
+		}
+	}
+	ids := []string{strings.Repeat("x", 256), "../../etc/passwd", "a/b", "a", "\x00", "\xff\xfe", "head", "format", "häuser", " "}
+	for i, id := range ids {
+		if !r.subscribe(id, orders).Receive(mark(uint64(i), 1)) {
+			t.Errorf("id %q is not one of its own", id)
+		}
+	}
+}
+
+func testInUse(t *testing.T, d Disk) {
+	r := newRig(t, d)
+	if _, err := r.s.Subscription("s", orders); !errors.Is(err, bookmarkstore.ErrInUse) {
+		t.Errorf("Subscription of an id in use = %v, want ErrInUse", err)
+	}
+	if _, err := r.s.Subscription("s", bookmarkstore.Query{Topic: "trades"}); !errors.Is(err, bookmarkstore.ErrInUse) {
+		t.Errorf("Subscription of an id in use with another query = %v, want ErrInUse", err)
+	}
+	r.receive(1, 1)
+	r.discard(1, 1)
+	r.want(vec{1: 1}, vec{1: 1}, 0)
+}
+
+func testRelease(t *testing.T, d Disk) {
+	r := newRig(t, d)
+	r.receive(1, 1, 2, 3, 4, 5)
+	r.discard(1, 1, 4)
+	former := r.Subscription
+	former.Release()
+	if former.Receive(mark(1, 6)) {
+		t.Error("Receive after Release = true")
+	}
+	if err := former.SetBase(vec{1: 9}); !errors.Is(err, bookmarkstore.ErrReleased) {
+		t.Errorf("SetBase after Release = %v, want ErrReleased", err)
+	}
+	if err := former.Restart(); !errors.Is(err, bookmarkstore.ErrReleased) {
+		t.Errorf("Restart after Release = %v, want ErrReleased", err)
+	}
+	r.Subscription = r.subscribe("s", orders)
+	r.want(vec{1: 1}, vec{1: 1}, 0)
+	r.drop(1, 1)
+	r.receive(1, 2, 3)
+	r.must(former.Discard(mark(1, 2))) // of another use: nothing
+	r.drop(1, 4)
+	r.receive(1, 5)
+	r.want(vec{1: 5}, vec{1: 1}, 3)
+	r.discard(1, 2, 3)
+	r.want(vec{1: 5}, vec{1: 4}, 1) // over the one discarded before
+	former.Release()
+	if _, err := r.s.Subscription("s", orders); !errors.Is(err, bookmarkstore.ErrInUse) {
+		t.Errorf("a second Release frees the id of the next use: %v", err)
+	}
+}
+
+func testClosed(t *testing.T, d Disk) {
+	r := newRig(t, d)
+	r.receive(1, 1)
+	r.must(r.s.Sync(context.Background()))
+	r.must(r.s.Close())
+	_, err := r.s.Subscription("other", orders)
+	for name, err := range map[string]error{
+		"Subscription": err,
+		"Sync":         r.s.Sync(context.Background()),
+		"Discard":      r.Discard(mark(1, 1)),
+		"SetBase":      r.SetBase(vec{1: 1}),
+		"Progress":     r.Progress(vec{1: 1}),
+		"Restart":      r.Restart(),
+	} {
+		if !errors.Is(err, bookmarkstore.ErrClosed) {
+			t.Errorf("%s after Close = %v, want ErrClosed", name, err)
+		}
+	}
+	r.open() // for the cleanup
+}
+
+// testConcurrent has a reader that receives, handlers that discard, and
+// others that ask, all at once.
+func testConcurrent(t *testing.T, d Disk) {
+	const publishers, messages, handlers = 3, 200, 4
+	r := newRig(t, d)
+	queue := make(chan bookmarkstore.Bookmark, 16)
+	var wg sync.WaitGroup
+	for range handlers {
+		wg.Go(func() {
+			for b := range queue {
+				if err := r.Discard(b); err != nil {
+					t.Errorf("Discard(%v) = %v", b, err)
+				}
+				r.Outstanding()
+				r.Received()
+			}
+		})
+	}
+	wg.Go(func() {
+		for range 10 {
+			if err := r.s.Sync(context.Background()); err != nil {
+				t.Errorf("Sync = %v", err)
+			}
+			r.Discarded()
+		}
+	})
+	want := vec{}
+	for s := range uint64(messages) {
+		for p := range uint64(publishers) {
+			b := mark(p+1, 2*s+1)
+			if !r.Receive(b) {
+				t.Errorf("Receive(%v) = false", b)
+			}
+			queue <- b
+			want[b.Publisher] = b.Sequence + 1
+			if err := r.Progress(vec{b.Publisher: b.Sequence + 1}); err != nil {
+				t.Errorf("Progress = %v", err)
+			}
+		}
+	}
+	close(queue)
+	wg.Wait()
+	r.want(want, want, 0)
+}

@@ -1,0 +1,249 @@
+package bookmarkstore
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// do runs one step of a script on a window: "receive 3", "discard 3", "mark
+// 3", "base 3", "known 3" and "odd 3" (kept by an earlier life), "life". All
+// of publisher 1; "receive 2:3" is of publisher 2. It returns what came of it.
+func do(t *testing.T, w *window, step string) string {
+	t.Helper()
+	verb, rest, _ := strings.Cut(step, " ")
+	b := Bookmark{Publisher: 1}
+	if strings.Contains(rest, ":") {
+		fmt.Sscanf(rest, "%d:%d", &b.Publisher, &b.Sequence)
+	} else {
+		fmt.Sscanf(rest, "%d", &b.Sequence)
+	}
+	said := func(changes ...change) string {
+		var all []string
+		for _, c := range changes {
+			if c.discarded > 0 {
+				all = append(all, fmt.Sprintf("%d discarded %d", c.publisher, c.discarded))
+			}
+			if c.added > 0 {
+				all = append(all, fmt.Sprintf("%d odd %d", c.publisher, c.added))
+			}
+		}
+		return strings.Join(all, ", ")
+	}
+	switch verb {
+	case "receive":
+		fresh, c := w.receive(b)
+		if !fresh {
+			return strings.TrimSpace("dropped " + said(c))
+		}
+		return said(c)
+	case "discard":
+		return said(w.discard(b))
+	case "mark":
+		return said(w.progress(Vector{b.Publisher: b.Sequence}, nil)...)
+	case "base":
+		return said(w.setBase(Vector{b.Publisher: b.Sequence}, nil)...)
+	case "known":
+		w.keep(b)
+	case "odd":
+		w.keepOutOfOrder(b)
+	case "life":
+		w.newLife()
+	default:
+		t.Fatalf("step %q", step)
+	}
+	return ""
+}
+
+func TestWindow(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		steps []string // "step" or "step = what it returns"
+		want  string   // received, discarded, waiting
+	}{
+		{"nothing", nil, "[] [] 0"},
+		{"in order",
+			[]string{"receive 3", "receive 5", "discard 3 = 1 discarded 3", "discard 5 = 1 discarded 5"},
+			"[1:5] [1:5] 0"},
+		{"out of order",
+			[]string{"receive 3", "receive 5", "receive 7", "discard 5 = 1 odd 5", "discard 7 = 1 odd 7", "discard 3 = 1 discarded 7"},
+			"[1:7] [1:7] 0"},
+		{"a duplicate is dropped",
+			[]string{"receive 3", "receive 3 = dropped", "receive 2 = dropped", "discard 3 = 1 discarded 3", "receive 3 = dropped"},
+			"[1:3] [1:3] 0"},
+		{"discarding twice, or what never came",
+			[]string{"receive 3", "receive 5", "discard 5 = 1 odd 5", "discard 5", "discard 4", "discard 9", "discard 2:3"},
+			"[1:5] [] 1"},
+		{"a mark on nothing",
+			[]string{"mark 4 = 1 discarded 4", "mark 3", "mark 4"},
+			"[1:4] [1:4] 0"},
+		{"a mark behind a message",
+			[]string{"receive 3", "mark 6", "receive 8", "discard 3 = 1 discarded 6"},
+			"[1:8] [1:6] 1"},
+		{"a mark before and one behind an out-of-order discard",
+			[]string{"receive 3", "mark 4", "receive 5", "mark 6", "discard 5 = 1 odd 5", "discard 3 = 1 discarded 6"},
+			"[1:6] [1:6] 0"},
+		{"two marks in a row are one",
+			[]string{"receive 3", "mark 4", "mark 9", "discard 3 = 1 discarded 9"},
+			"[1:9] [1:9] 0"},
+		{"a mark hides what it covers",
+			[]string{"mark 4 = 1 discarded 4", "receive 4 = dropped", "receive 5"},
+			"[1:5] [1:4] 1"},
+		{"a mark waits for its own publisher only",
+			[]string{"receive 3", "mark 2:9 = 2 discarded 9", "mark 5"},
+			"[1:5 2:9] [2:9] 1"},
+		{"a base",
+			[]string{"base 4 = 1 discarded 4", "receive 5"},
+			"[1:5] [1:4] 1"},
+		{"a late base waits",
+			[]string{"receive 3", "base 9", "discard 3 = 1 discarded 9"},
+			"[1:9] [1:9] 0"},
+		{"after a restart the undiscarded come again",
+			[]string{"known 3", "odd 7", "odd 5", "receive 4", "receive 5 = dropped", "receive 6", "receive 7 = dropped", "receive 8",
+				"discard 4 = 1 discarded 5", "discard 6 = 1 discarded 7"},
+			"[1:8] [1:7] 1"},
+		{"an out-of-order discard of another life comes first",
+			[]string{"known 3", "odd 5", "receive 5 = dropped 1 discarded 5", "receive 6"},
+			"[1:6] [1:5] 1"},
+		{"an out-of-order discard of another life does not come any more",
+			[]string{"known 3", "odd 5", "receive 4", "receive 6", "discard 6 = 1 odd 6", "discard 4 = 1 discarded 6"},
+			"[1:6] [1:6] 0"},
+		{"a mark over an out-of-order discard of another life",
+			[]string{"known 3", "odd 5", "mark 6 = 1 discarded 6", "receive 7", "discard 7 = 1 discarded 7"},
+			"[1:7] [1:7] 0"},
+		{"what was kept at or below the point is nothing",
+			[]string{"known 5", "odd 5", "odd 4", "odd 6", "odd 6"},
+			"[1:5] [1:5] 0"},
+		{"a new life",
+			[]string{"receive 3", "receive 5", "receive 7", "mark 9", "discard 3 = 1 discarded 3", "discard 7 = 1 odd 7", "life"},
+			"[1:3] [1:3] 0"},
+		{"two new lives",
+			[]string{"receive 3", "receive 5", "receive 7", "discard 5 = 1 odd 5", "life", "receive 3", "life",
+				"receive 3", "receive 5 = dropped", "receive 7", "discard 7 = 1 odd 7", "life",
+				"receive 3", "receive 5 = dropped", "receive 7 = dropped", "discard 3 = 1 discarded 7"},
+			"[1:7] [1:7] 0"},
+		{"the highest number there is",
+			[]string{"mark 18446744073709551614 = 1 discarded 18446744073709551614", "receive 18446744073709551615",
+				"discard 18446744073709551615 = 1 discarded 18446744073709551615"},
+			"[1:18446744073709551615] [1:18446744073709551615] 0"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := &window{}
+			for i, s := range tt.steps {
+				step, want, _ := strings.Cut(s, " = ")
+				if got := do(t, w, step); got != want {
+					t.Fatalf("step %d, %s: %q, want %q", i, step, got, want)
+				}
+			}
+			if got := describe(w); got != tt.want {
+				t.Errorf("at the end %s, want %s", got, tt.want)
+			}
+		})
+	}
+}
+
+func describe(w *window) string {
+	text := func(v Vector, _ bool) string {
+		var all []string
+		for _, id := range slices.Sorted(maps.Keys(v)) {
+			all = append(all, fmt.Sprintf("%d:%d", id, v[id]))
+		}
+		return fmt.Sprint(all)
+	}
+	return fmt.Sprintf("%s %s %d", text(w.receivedVector()), text(w.discardedVector()), w.waiting)
+}
+
+// The vectors name every publisher: with one bookmark only, messages of
+// another publisher that another instance has in another order are lost.
+func TestWindowVectorsNameEveryPublisher(t *testing.T) {
+	w := &window{}
+	for _, step := range []string{"receive 1:7", "receive 2:4", "discard 1:7", "discard 2:4"} {
+		do(t, w, step)
+	}
+	if got, want := describe(w), "[1:7 2:4] [1:7 2:4] 0"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestReach(t *testing.T) {
+	w := &window{}
+	for _, step := range []string{"receive 2", "receive 4", "receive 6", "mark 7", "receive 8", "discard 6"} {
+		do(t, w, step)
+	}
+	for _, tt := range []struct {
+		from  uint64
+		extra []uint64
+		want  uint64
+	}{
+		{0, nil, 0},
+		{0, []uint64{2}, 2},
+		{0, []uint64{4}, 0},
+		{0, []uint64{2, 4}, 7},
+		{2, []uint64{2, 4}, 7},
+		{0, []uint64{2, 4, 8}, 8},
+	} {
+		if got := w.publishers[1].reach(tt.from, tt.extra); got != tt.want {
+			t.Errorf("reach(%d, %v) = %d, want %d", tt.from, tt.extra, got, tt.want)
+		}
+	}
+}
+
+func TestQueueGrowsAroundItsEnd(t *testing.T) {
+	var q queue
+	next, first := uint64(1), uint64(1)
+	for _, n := range []struct{ push, pop int }{{5, 3}, {6, 0}, {20, 25}, {40, 43}} {
+		for range n.push {
+			q.push(entry{sequence: 2 * next})
+			next++
+		}
+		for range n.pop {
+			if e := q.pop(); e.sequence != 2*first {
+				t.Fatalf("pop = %d, want %d", e.sequence, 2*first)
+			}
+			first++
+		}
+		for s := first; s < next; s++ {
+			if e := q.find(2 * s); e == nil || e.sequence != 2*s {
+				t.Fatalf("find(%d) = %v", 2*s, e)
+			}
+			if e := q.find(2*s - 1); e != nil {
+				t.Fatalf("find(%d) = %v, want none", 2*s-1, e)
+			}
+		}
+	}
+}
+
+func TestMemoryDoesNotAllocate(t *testing.T) {
+	m := NewMemory()
+	defer m.Close()
+	s, err := m.Subscription("s", Query{Topic: "orders"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := uint64(1)
+	steady := func() {
+		// Two messages, discarded in the wrong order.
+		a, b := Bookmark{Publisher: next % 7, Sequence: next}, Bookmark{Publisher: next % 7, Sequence: next + 1}
+		s.Receive(a)
+		s.Receive(b)
+		s.Discard(b)
+		s.Discard(a)
+		next += 2
+	}
+	for range 100 {
+		steady()
+	}
+	if n := testing.AllocsPerRun(1000, steady); n != 0 {
+		t.Errorf("%v allocations for receiving and discarding, want 0", n)
+	}
+	mark := Vector{}
+	if n := testing.AllocsPerRun(1000, func() {
+		next += 2
+		mark[1] = next
+		s.Progress(mark)
+	}); n != 0 {
+		t.Errorf("%v allocations for a progress mark, want 0", n)
+	}
+}
