@@ -1,44 +1,5 @@
 package wire
 
-// A Command is a command of the protocol (wire.md 3, 7).
-type Command uint8
-
-// The commands. P and "publish" are the same on the wire.
-const (
-	Unknown Command = iota
-	Publish
-	DeltaPublish
-	Subscribe
-	DeltaSubscribe
-	SOW
-	SOWAndSubscribe
-	SOWAndDeltaSubscribe
-	SOWDelete
-	Unsubscribe
-	Logon
-	Flush
-	Heartbeat
-	StartTimer
-	StopTimer
-	Ack
-	GroupBegin
-	GroupEnd
-	OOF
-)
-
-// An AckType is one kind of ack; several are or-ed where a command asks for them.
-type AckType uint8
-
-// The ack types, with the bits of client enumerations (wire.md 6).
-const (
-	AckReceived  AckType = 1
-	AckParsed    AckType = 2
-	AckProcessed AckType = 4
-	AckPersisted AckType = 8
-	AckCompleted AckType = 16
-	AckStats     AckType = 32
-)
-
 // A Message is one frame as read: header fields and body. The byte slices
 // point into the frame (or into the Message's own scratch where the text held
 // an escape) and are valid as long as it is, until the next Parse. A field
@@ -87,7 +48,7 @@ type Message struct {
 	RecordsInserted uint64 // records_inserted
 	RecordsUpdated  uint64 // records_updated
 
-	// Our extensions (architecture.md, "Extensions to the protocol").
+	// Our extensions.
 	Ext        []byte // ext
 	Store      []byte // store: id of the store's life
 	Counter    uint64 // n: logon counter
@@ -106,4 +67,121 @@ type Message struct {
 	Body []byte
 
 	scratch []byte // unescaped text
+}
+
+// text returns the field of that key, if its value is text taken as it is,
+// or nil. The second of two keys is a synonym that is read but not written.
+func (m *Message) text(key []byte) *[]byte {
+	switch string(key) {
+	case "t", "topic":
+		return &m.Topic
+	case "bm", "bookmark":
+		return &m.Bookmark
+	case "ts", "timestamp":
+		return &m.Timestamp
+	case "sids":
+		return &m.SubIDs
+	case "cid", "cmd_id":
+		return &m.CommandID
+	case "sub_id":
+		return &m.SubID
+	case "query_id":
+		return &m.QueryID
+	case "opts", "o":
+		return &m.Options
+	case "filter", "f":
+		return &m.Filter
+	case "orderby", "order_by":
+		return &m.OrderBy
+	case "k", "sow_key":
+		return &m.SOWKey
+	case "sow_keys":
+		return &m.SOWKeys
+	case "x", "correlation_id":
+		return &m.CorrelationID
+	case "lp", "leaseperiod", "lease_period":
+		return &m.LeasePeriod
+	case "status":
+		return &m.Status
+	case "reason":
+		return &m.Reason
+	}
+	return m.sessionText(key)
+}
+
+// sessionText is the part of text that belongs to logons and their acks, and
+// to our extensions.
+func (m *Message) sessionText(key []byte) *[]byte {
+	switch string(key) {
+	case "client_name":
+		return &m.ClientName
+	case "user_id":
+		return &m.UserID
+	case "pw", "password":
+		return &m.Password
+	case "mt", "message_type":
+		return &m.MessageType
+	case "version", "v":
+		return &m.Version
+	case "ext":
+		return &m.Ext
+	case "store":
+		return &m.Store
+	case "carried":
+		return &m.Carried
+	case "level":
+		return &m.Level
+	case "gap":
+		return &m.Gap
+	}
+	return nil
+}
+
+// number returns the field of that key, if it is a number, or nil. has is the
+// field that says that it is present; if there is none, 0 is as absent.
+func (m *Message) number(key []byte) (n *uint64, has *bool) {
+	switch string(key) {
+	case "s", "seq":
+		return &m.Sequence, &m.HasSequence
+	case "prev":
+		return &m.Prev, &m.HasPrev
+	case "e", "expiration":
+		return &m.Expiration, &m.HasExpiration
+	case "l", "msg_len":
+		return &m.Length, &m.HasLength
+	case "bs", "batch_size":
+		return &m.BatchSize, nil
+	case "top_n":
+		return &m.TopN, &m.HasTopN
+	case "gseq", "group_sequence_number":
+		return &m.GroupSequence, nil
+	case "n":
+		return &m.Counter, nil
+	case "acked":
+		return &m.Acked, nil
+	case "have":
+		return &m.Have, &m.HasHave
+	case "max":
+		return &m.Max, nil
+	}
+	return m.count(key), nil
+}
+
+// count is the part of number that belongs to stats acks.
+func (m *Message) count(key []byte) *uint64 {
+	switch string(key) {
+	case "matches":
+		return &m.Matches
+	case "topic_matches":
+		return &m.TopicMatches
+	case "records_returned":
+		return &m.RecordsReturned
+	case "records_deleted":
+		return &m.RecordsDeleted
+	case "records_inserted":
+		return &m.RecordsInserted
+	case "records_updated":
+		return &m.RecordsUpdated
+	}
+	return nil
 }

@@ -1,0 +1,136 @@
+package wire
+
+// The values of an ack's status and level.
+const (
+	StatusSuccess = "success"
+	StatusFailure = "failure"
+	StatusRetry   = "retry"
+	LevelSingle   = "single"
+)
+
+// An AckMessage is an ack, S→C.
+//
+//	{"c":"ack","cid":…,"query_id":…,"a":…,"s":…,"bm":…,"status":…,"reason":…,"sub_id":…,"user_id":…,"pw":…,
+//	 "opts":…,"version":…,"topic_matches":…,"matches":…,"records_returned":…,"records_deleted":…,"level":…,"gap":…}
+//
+// Without s, bm stands behind sub_id. An ack that has a client name, that of a
+// logon, is in another order:
+//
+//	{"c":"ack","cid":…,"s":…,"bm":…,"client_name":…,"a":…,"status":…,"reason":…,"user_id":…,"pw":…,"version":…,
+//	 "ext":"1","have":…,"max":…,"catching_up":"true","carried":…}
+type AckMessage struct {
+	CommandID   string
+	Type        AckType // one
+	Success     bool    // status
+	Retry       bool    // status retry instead
+	Reason      string
+	Sequence    uint64 // written if HasSequence
+	HasSequence bool
+	Bookmark    string
+	ClientName  string
+	UserID      string
+	Password    string
+	SubID       string
+	QueryID     string
+	Options     string
+	Version     string
+
+	// Written on stats acks: of the last two, RecordsReturned if there is a
+	// query id, RecordsDeleted if not.
+	Matches, TopicMatches, RecordsReturned, RecordsDeleted uint64
+
+	Ext        bool // logon ack of an extended session: Have and Max are written
+	Have, Max  uint64
+	CatchingUp bool
+	Carried    string // written if HasCarried
+	HasCarried bool
+	Single     bool // level
+	Gap        string
+}
+
+// AppendTo appends the frame.
+func (a *AckMessage) AppendTo(dst []byte) []byte {
+	start := len(dst)
+	dst = beginFrame(dst, "ack")
+	dst = appendText(dst, `,"cid":`, a.CommandID)
+	if a.ClientName != "" {
+		dst = a.appendLogon(dst)
+	} else {
+		dst = a.appendOther(dst)
+	}
+	if a.Ext {
+		dst = a.appendExt(dst)
+	}
+	return endFrame(dst, start, nil)
+}
+
+func (a *AckMessage) appendLogon(dst []byte) []byte {
+	dst = appendNumber(dst, `,"s":`, a.Sequence, a.HasSequence)
+	dst = appendText(dst, `,"bm":`, a.Bookmark)
+	dst = appendText(dst, `,"client_name":`, a.ClientName)
+	dst = appendAcks(dst, a.Type)
+	dst = a.appendStatus(dst)
+	dst = appendText(dst, `,"user_id":`, a.UserID)
+	dst = appendText(dst, `,"pw":`, a.Password)
+	return appendText(dst, `,"version":`, a.Version)
+}
+
+func (a *AckMessage) appendOther(dst []byte) []byte {
+	dst = appendText(dst, `,"query_id":`, a.QueryID)
+	dst = appendAcks(dst, a.Type)
+	if a.HasSequence {
+		dst = appendNumber(dst, `,"s":`, a.Sequence, true)
+		dst = appendText(dst, `,"bm":`, a.Bookmark)
+	}
+	dst = a.appendStatus(dst)
+	dst = appendText(dst, `,"sub_id":`, a.SubID)
+	if !a.HasSequence {
+		dst = appendText(dst, `,"bm":`, a.Bookmark)
+	}
+	dst = appendText(dst, `,"user_id":`, a.UserID)
+	dst = appendText(dst, `,"pw":`, a.Password)
+	dst = appendText(dst, `,"opts":`, a.Options)
+	dst = appendText(dst, `,"version":`, a.Version)
+	if a.Type == AckStats {
+		dst = a.appendStats(dst)
+	}
+	if a.Single {
+		dst = append(dst, `,"level":"`+LevelSingle+`"`...)
+	}
+	return appendText(dst, `,"gap":`, a.Gap)
+}
+
+func (a *AckMessage) appendStatus(dst []byte) []byte {
+	status := StatusFailure
+	switch {
+	case a.Retry:
+		status = StatusRetry
+	case a.Success:
+		status = StatusSuccess
+	}
+	dst = appendText(dst, `,"status":`, status)
+	return appendText(dst, `,"reason":`, a.Reason)
+}
+
+func (a *AckMessage) appendStats(dst []byte) []byte {
+	dst = appendNumber(dst, `,"topic_matches":`, a.TopicMatches, true)
+	dst = appendNumber(dst, `,"matches":`, a.Matches, true)
+	if a.QueryID != "" {
+		return appendNumber(dst, `,"records_returned":`, a.RecordsReturned, true)
+	}
+	return appendNumber(dst, `,"records_deleted":`, a.RecordsDeleted, true)
+}
+
+func (a *AckMessage) appendExt(dst []byte) []byte {
+	dst = append(dst, `,"ext":"`+extVersion+`"`...)
+	dst = appendNumber(dst, `,"have":`, a.Have, true)
+	dst = appendNumber(dst, `,"max":`, a.Max, true)
+	if a.CatchingUp {
+		dst = append(dst, `,"catching_up":"true"`...)
+	}
+	if a.HasCarried {
+		dst = append(dst, `,"carried":`...)
+		dst = appendQuoted(dst, a.Carried)
+	}
+	return dst
+}

@@ -1,0 +1,71 @@
+package wire
+
+import "bytes"
+
+// An AckType is one kind of ack; several are or-ed where a command asks for them.
+type AckType uint8
+
+// The ack types, with the bits of client enumerations.
+const (
+	AckReceived  AckType = 1
+	AckParsed    AckType = 2
+	AckProcessed AckType = 4
+	AckPersisted AckType = 8
+	AckCompleted AckType = 16
+	AckStats     AckType = 32
+)
+
+// ackNames is in the order in which lists are written.
+var ackNames = [...]struct {
+	ack  AckType
+	name string
+}{
+	{AckReceived, "received"},
+	{AckParsed, "parsed"},
+	{AckProcessed, "processed"},
+	{AckCompleted, "completed"},
+	{AckPersisted, "persisted"},
+	{AckStats, "stats"},
+}
+
+// AppendText appends the comma list of the types in a: nothing if there are none.
+func (a AckType) AppendText(dst []byte) []byte {
+	first := true
+	for _, n := range ackNames {
+		if a&n.ack == 0 {
+			continue
+		}
+		if !first {
+			dst = append(dst, ',')
+		}
+		first = false
+		dst = append(dst, n.name...)
+	}
+	return dst
+}
+
+// String returns the comma list of the types in a.
+func (a AckType) String() string { return string(a.AppendText(nil)) }
+
+// ParseAcks parses a comma list of ack types. Names it doesn't know, "none"
+// among them, ask for nothing.
+func ParseAcks(text []byte) AckType {
+	var acks AckType
+	for len(text) > 0 {
+		name, rest, _ := bytes.Cut(text, comma)
+		acks |= parseAck(bytes.TrimSpace(name))
+		text = rest
+	}
+	return acks
+}
+
+var comma = []byte(",")
+
+func parseAck(name []byte) AckType {
+	for _, n := range ackNames {
+		if string(name) == n.name {
+			return n.ack
+		}
+	}
+	return 0
+}

@@ -1,0 +1,117 @@
+package wire
+
+import (
+	"slices"
+	"strings"
+)
+
+// AppendMessage appends m as one frame, length prefix included: a message that
+// was parsed, or one that was put together. The keys come in the order in
+// which the commands' own AppendTo write them. Fields that are nil, or numbers
+// that are not said to be there, are left out.
+func AppendMessage(dst []byte, m *Message) []byte {
+	start := len(dst)
+	if m.Command == Unknown {
+		dst = append(dst, "\x00\x00\x00\x00{"...)
+		if m.CommandText != nil {
+			dst = append(dst, `"c":`...)
+			dst = appendQuoted(dst, m.CommandText)
+		}
+	} else {
+		dst = beginFrame(dst, m.Command.String())
+	}
+	first := len(dst)
+	for _, key := range m.order() {
+		dst = m.appendPair(dst, key)
+	}
+	if dst[first-1] == '{' && len(dst) > first {
+		dst = slices.Delete(dst, first, first+1) // the comma of the first pair
+	}
+	return endFrame(dst, start, m.Body)
+}
+
+// appendPair appends the pair of one key, with a comma before it, if there is such a field.
+func (m *Message) appendPair(dst, key []byte) []byte {
+	switch string(key) {
+	case "a":
+		return appendAcks(dst, m.Acks)
+	case "catching_up":
+		if m.CatchingUp {
+			dst = append(dst, `,"catching_up":"true"`...)
+		}
+		return dst
+	}
+	if text := m.text(key); text != nil {
+		if *text != nil || text == &m.Carried && m.HasCarried {
+			dst = appendQuoted(appendKey(dst, key), *text)
+		}
+		return dst
+	}
+	n, has := m.number(key)
+	if has != nil && *has || has == nil && *n != 0 {
+		dst = appendNumber(appendKey(dst, key), "", *n, true)
+	}
+	return dst
+}
+
+func appendKey(dst, key []byte) []byte {
+	dst = append(dst, `,"`...)
+	dst = append(dst, key...)
+	return append(dst, `":`...)
+}
+
+// The orders of keys that single commands have, where they differ from what
+// fits all others, allKeys.
+var (
+	allKeys = keys(`cid t sub_id query_id bm bs filter orderby sow_keys top_n ts lp a s prev e x user_id sids k l
+		reason status opts gseq
+		client_name pw mt version ext store n acked have max catching_up carried
+		topic_matches matches records_returned records_deleted records_inserted records_updated level gap`)
+	logonKeys     = keysFirst(`cid client_name user_id pw x mt a opts version`)
+	logonAckKeys  = keysFirst(`cid s bm client_name a status reason user_id pw version`)
+	ackKeys       = keysFirst(`cid query_id a s bm status reason sub_id user_id pw opts version`)
+	subAckKeys    = keysFirst(`cid query_id a status reason sub_id bm user_id pw opts version`)
+	subscribeKeys = keysFirst(`cid t sub_id query_id bm a filter opts`)
+	sowDeleteKeys = keysFirst(`cid t filter sow_keys bm a s opts`)
+	heartbeatKeys = keysFirst(`cid opts a`)
+)
+
+// order returns the keys in the order in which they are written.
+func (m *Message) order() [][]byte {
+	switch {
+	case m.Command == Ack && m.ClientName != nil:
+		return logonAckKeys
+	case m.Command == Ack && m.HasSequence:
+		return ackKeys
+	case m.Command == Ack:
+		return subAckKeys
+	case m.Command == Logon:
+		return logonKeys
+	case m.Command == Subscribe || m.Command == DeltaSubscribe:
+		return subscribeKeys
+	case m.Command == SOWDelete:
+		return sowDeleteKeys
+	case m.Command == Heartbeat:
+		return heartbeatKeys
+	}
+	return allKeys
+}
+
+func keys(list string) [][]byte {
+	var ks [][]byte
+	for _, k := range strings.Fields(list) {
+		ks = append(ks, []byte(k))
+	}
+	return ks
+}
+
+// keysFirst returns the keys of list and then all others.
+func keysFirst(list string) [][]byte {
+	ks := keys(list)
+	for _, k := range allKeys {
+		if !slices.ContainsFunc(ks, func(l []byte) bool { return string(l) == string(k) }) {
+			ks = append(ks, k)
+		}
+	}
+	return ks
+}

@@ -1,0 +1,40 @@
+package wire
+
+import "github.com/holdfast-mq/holdfast/internal/bookmark"
+
+// A Delivery is a publish, S→C: once per connection, with the ids of all its
+// subscriptions that match.
+//
+//	{"c":"p","t":…,"bm":"p|s|","ts":…,"x":…,"user_id":…,"sids":"1,4","k":…}body
+type Delivery struct {
+	Topic         []byte
+	Bookmark      bookmark.Bookmark // zero: none
+	Timestamp     int64             // microseconds since the Unix epoch; 0: none
+	SubIDs        []byte            // comma list
+	CorrelationID []byte
+	SOWKey        []byte
+	UserID        []byte
+	Body          []byte
+}
+
+// AppendTo appends the frame.
+func (d *Delivery) AppendTo(dst []byte) []byte {
+	start := len(dst)
+	dst = beginFrame(dst, "p")
+	dst = appendText(dst, `,"t":`, d.Topic)
+	if !d.Bookmark.IsZero() {
+		dst = append(dst, `,"bm":"`...)
+		dst = d.Bookmark.AppendText(dst)
+		dst = append(dst, '"')
+	}
+	if d.Timestamp != 0 {
+		dst = append(dst, `,"ts":"`...)
+		dst = AppendTimestamp(dst, d.Timestamp)
+		dst = append(dst, '"')
+	}
+	dst = appendText(dst, `,"x":`, d.CorrelationID)
+	dst = appendText(dst, `,"user_id":`, d.UserID)
+	dst = appendText(dst, `,"sids":`, d.SubIDs)
+	dst = appendText(dst, `,"k":`, d.SOWKey)
+	return endFrame(dst, start, d.Body)
+}

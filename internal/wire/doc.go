@@ -1,0 +1,81 @@
+// Package wire reads and writes the frames of the AMPS client protocol, with
+// our extensions to it. It is the one place where the protocol's format is
+// written down; each command's own layout stands at its type.
+//
+// # Frames
+//
+//	+------------------+---------------+-----------------+
+//	| N: 4 bytes,      | header, text  | body, any bytes |
+//	| big-endian       | {"c":"p",…}   | maybe none      |
+//	+------------------+---------------+-----------------+
+//
+// N is the length of header and body together, without itself. A frame of
+// N = 0 says nothing and is passed over. The body begins right behind the
+// header's closing brace. Only a frame of command sow has more than one
+// header, see NextRecord.
+//
+// # Headers
+//
+// A header is a flat JSON object. We write the short keys, no blanks, texts in
+// quotes, numbers bare, in the order in which each command's type lists its
+// keys. Of texts, quote, backslash and the bytes below 0x20 are escaped; bytes
+// from 0x80 on are UTF-8 and copied.
+//
+// We read more than we write: blanks between tokens; keys in any order, also
+// by their longer names; keys we don't know, which are passed over; the last
+// of a key that is repeated; numbers in quotes, texts without; null, which is
+// as absent; every escape of JSON. A header may have 64 KiB, not counting the
+// values of bm and gap, which have a part for each publisher. Anything else is
+// a *HeaderError, and the connection can't be used further.
+//
+// # Keys
+//
+//	c            command                      client_name  name of the client
+//	cid          command id                   user_id      user
+//	t            topic, or a pattern          pw           password
+//	a            acks asked for, or the one   mt           message type
+//	s            publisher's sequence         version      of the client or server
+//	bm           bookmark, or where to start  status       success, failure, retry
+//	filter       content filter               reason       why, or a remark
+//	opts         options, see Options         e            lifetime in seconds
+//	sub_id       subscription                 x            publisher's own token
+//	sids         subscriptions that match     l            length of a record's body
+//	query_id     query                        ts           time at which the server took it
+//	bs           batch size                   lp           end of a queue lease
+//	orderby      order of a query             gseq         number of a batch
+//	top_n        how many at most             matches, topic_matches, records_returned,
+//	k            SOW key                      records_deleted, records_inserted, records_updated
+//	sow_keys     list of SOW keys                          counts of a stats ack
+//
+// # Bookmarks
+//
+// A bookmark is "publisher|sequence|", both unsigned 64-bit decimal, and names
+// a message. A subscription's bm is "0" (the start of the log), "0|1|" (only
+// what is new), a bookmark, a time YYYYMMDDTHHMMSS[.ffffff][Z], or a comma list
+// of these, of which what is earliest in the log counts. See package bookmark.
+//
+// # Extensions
+//
+// A client that knows them says "ext":"1" in its logon, a server that knows
+// them answers "ext":"1" in the ack of it. Without that answer neither side
+// uses any of them. The rules in brackets are those of client/GUARANTEES.md.
+//
+//	logon          store        id of the publish store's life; the publisher is bookmark.Hash of it (R10)
+//	               n            counter of logons, which the store keeps (R11)
+//	               acked        highest sequence that the store let go of as persisted (R4)
+//	logon ack      s            what is safe: the client lets go up to it (R4)
+//	               have         the highest sequence the server has of this publisher (R4)
+//	               max          the largest message it takes, in bytes (R14)
+//	               catching_up  "true": it opened without its peers (R6)
+//	               carried      comma list of the topic patterns that sync links carry; absent: all (G2)
+//	publish        prev         the publisher's message before this one, where it isn't s-1 (R1)
+//	persisted ack  level        "single": safe is less, a sync destination is left out (R5)
+//	subscribe      opts vector  bm is a version vector, a list of one bookmark for each publisher or "0";
+//	                            deliver what it doesn't cover (R9)
+//	its acks       bm           processed: the base vector; persisted: what of the vector moved (R9)
+//	               reason       processed, with success: "not replicated" (R3)
+//	               gap          "publisher|from|to,…": no longer in the log (R9)
+//
+// An ack "processed" without cid, "failure", with reason "publish gap" or "name
+// in use", is about the whole session, which the server then closes (R4, R11).
+package wire

@@ -1,0 +1,147 @@
+package wire
+
+import (
+	"strconv"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// escaped is quoted for text that has an escape, the first of them at b[first].
+func (m *Message) escaped(b []byte, i, first int) (text []byte, end int, err error) {
+	from := len(m.scratch)
+	out := append(m.scratch, b[i+1:first]...)
+	for j := first; j < len(b); {
+		switch c := b[j]; c {
+		case '"':
+			m.scratch = out
+			return out[from:len(out):len(out)], j + 1, nil
+		case '\\':
+			n := 0
+			if out, n = appendUnescaped(out, b[j:]); n == 0 {
+				return nil, 0, &HeaderError{j, "not an escape"}
+			}
+			j += n
+		default:
+			out = append(out, c)
+			j++
+		}
+	}
+	return nil, 0, &HeaderError{i, "no closing quote"}
+}
+
+// appendUnescaped appends what the escape means that b begins with, and returns
+// how long the escape is, 0 if it is none.
+func appendUnescaped(dst, b []byte) ([]byte, int) {
+	switch c := byteAt(b, 1); c {
+	case '"', '\\', '/':
+		return append(dst, c), 2
+	case 'b':
+		return append(dst, '\b'), 2
+	case 'f':
+		return append(dst, '\f'), 2
+	case 'n':
+		return append(dst, '\n'), 2
+	case 'r':
+		return append(dst, '\r'), 2
+	case 't':
+		return append(dst, '\t'), 2
+	}
+	r := hexEscape(b)
+	if r < 0 {
+		return dst, 0
+	}
+	if utf16.IsSurrogate(r) {
+		if pair := utf16.DecodeRune(r, hexEscape(b[6:])); pair != utf8.RuneError {
+			return utf8.AppendRune(dst, pair), 12
+		}
+	}
+	return utf8.AppendRune(dst, r), 6 // half a pair becomes U+FFFD
+}
+
+// hexEscape returns the number in the \uXXXX that b begins with, or -1.
+func hexEscape(b []byte) rune {
+	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
+		return -1
+	}
+	var r rune
+	for _, c := range b[2:6] {
+		switch {
+		case c >= '0' && c <= '9':
+			c -= '0'
+		case c >= 'a' && c <= 'f':
+			c -= 'a' - 10
+		case c >= 'A' && c <= 'F':
+			c -= 'A' - 10
+		default:
+			return -1
+		}
+		r = r<<4 | rune(c)
+	}
+	return r
+}
+
+// appendQuoted appends s in quotes. Bytes from 0x80 on are taken for UTF-8 and
+// copied.
+func appendQuoted[T string | []byte](dst []byte, s T) []byte {
+	dst = append(dst, '"')
+	from := 0
+	for i := range len(s) {
+		if c := s[i]; c < 0x20 || c == '"' || c == '\\' {
+			dst = append(dst, s[from:i]...)
+			dst = appendEscape(dst, c)
+			from = i + 1
+		}
+	}
+	dst = append(dst, s[from:]...)
+	return append(dst, '"')
+}
+
+func appendEscape(dst []byte, c byte) []byte {
+	switch c {
+	case '"', '\\':
+		return append(dst, '\\', c)
+	case '\b':
+		return append(dst, '\\', 'b')
+	case '\t':
+		return append(dst, '\\', 't')
+	case '\n':
+		return append(dst, '\\', 'n')
+	case '\f':
+		return append(dst, '\\', 'f')
+	case '\r':
+		return append(dst, '\\', 'r')
+	}
+	const hex = "0123456789abcdef"
+	return append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+}
+
+// The functions below write a pair, with the comma before it. Each is given
+// the comma, the key in quotes and the colon.
+
+// appendText leaves the pair out if the text is empty.
+func appendText[T string | []byte](dst []byte, key string, s T) []byte {
+	if len(s) == 0 {
+		return dst
+	}
+	dst = append(dst, key...)
+	return appendQuoted(dst, s)
+}
+
+// appendNumber leaves the pair out if there is no such number.
+func appendNumber(dst []byte, key string, n uint64, has bool) []byte {
+	if !has {
+		return dst
+	}
+	dst = append(dst, key...)
+	return strconv.AppendUint(dst, n, 10)
+}
+
+// appendAcks leaves the pair out if no ack is asked for.
+func appendAcks(dst []byte, acks AckType) []byte {
+	if acks == 0 {
+		return dst
+	}
+	dst = append(dst, `,"a":"`...)
+	dst = acks.AppendText(dst)
+	return append(dst, '"')
+}

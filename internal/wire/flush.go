@@ -1,0 +1,19 @@
+package wire
+
+// A FlushCommand is a flush, C→S: its ack comes after those of all commands
+// before it.
+//
+//	{"c":"flush","cid":…,"a":…}
+type FlushCommand struct {
+	CommandID string
+	Acks      AckType
+}
+
+// AppendTo appends the frame.
+func (c *FlushCommand) AppendTo(dst []byte) []byte {
+	start := len(dst)
+	dst = beginFrame(dst, "flush")
+	dst = appendText(dst, `,"cid":`, c.CommandID)
+	dst = appendAcks(dst, c.Acks)
+	return endFrame(dst, start, nil)
+}

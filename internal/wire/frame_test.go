@@ -1,0 +1,220 @@
+package wire_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/holdfast-mq/holdfast/internal/wire"
+)
+
+func frameOf(content string) string {
+	return string(binary.BigEndian.AppendUint32(nil, uint32(len(content)))) + content
+}
+
+// readAll reads to the first error that ends the connection. A frame that is
+// too large becomes its header, marked.
+func readAll(r *wire.Reader) (frames []string, err error) {
+	for {
+		frame, err := r.Next()
+		var tooLarge *wire.TooLargeError
+		if errors.As(err, &tooLarge) {
+			if frame, err = r.NextTooLarge(); err == nil {
+				frame = append([]byte("too large: "), frame...)
+			}
+		}
+		if err != nil {
+			return frames, err
+		}
+		frames = append(frames, string(frame))
+	}
+}
+
+func TestReader(t *testing.T) {
+	big := strings.Repeat("b", 300_000)
+	for _, tt := range []struct {
+		name   string
+		stream string
+		want   []string
+		err    error
+	}{
+		{"nothing", "", nil, io.EOF},
+		{"frames", frameOf("{}") + frameOf("{}x"), []string{"{}", "{}x"}, io.EOF},
+		{"empty frames", frameOf("") + frameOf("") + frameOf("{}") + frameOf(""), []string{"{}"}, io.EOF},
+		{"large ones between small ones", frameOf("a") + frameOf(big) + frameOf("c") + frameOf(big+"2"), []string{"a", big, "c", big + "2"}, io.EOF},
+		{"half a prefix", frameOf("a") + "\x00\x00", []string{"a"}, io.ErrUnexpectedEOF},
+		{"only a prefix", "\x00\x00\x00\x01", nil, io.ErrUnexpectedEOF},
+		{"half a frame", frameOf("ab")[:5], nil, io.ErrUnexpectedEOF},
+		{"too large", frameOf(`{"t":"\"}"}`+strings.Repeat("x", 1<<20)) + frameOf("next"), []string{`too large: {"t":"\"}"}`, "next"}, io.EOF},
+		{"too large and cut", frameOf(`{}` + strings.Repeat("x", 1<<20))[:500_000], []string{`too large: {}`}, io.ErrUnexpectedEOF},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for name, conn := range map[string]io.Reader{
+				"whole":   strings.NewReader(tt.stream),
+				"by byte": iotest.OneByteReader(strings.NewReader(tt.stream)),
+				"halves":  iotest.HalfReader(strings.NewReader(tt.stream)),
+				"eof":     iotest.DataErrReader(strings.NewReader(tt.stream)),
+			} {
+				got, err := readAll(wire.NewReader(conn, 400_000))
+				if !slices.Equal(got, tt.want) || err != tt.err {
+					t.Errorf("%s: %d frames, %v, want %d, %v", name, len(got), err, len(tt.want), tt.err)
+				}
+			}
+		})
+	}
+}
+
+func TestTooLarge(t *testing.T) {
+	r := wire.NewReader(strings.NewReader(frameOf(strings.Repeat("x", wire.MaxHeader+1))+frameOf("{}")), 10)
+	for range 2 { // until it is asked for, it stays where it is
+		var tooLarge *wire.TooLargeError
+		if _, err := r.Next(); !errors.As(err, &tooLarge) || tooLarge.Size != wire.MaxHeader+1 || tooLarge.Max != 10 {
+			t.Errorf("Next: %v", err)
+		}
+	}
+	var header *wire.HeaderError
+	if _, err := r.NextTooLarge(); !errors.As(err, &header) {
+		t.Errorf("a header without an end: %v", err)
+	}
+}
+
+// A flaky conn times out before each read that brings something.
+type flaky struct {
+	io.Reader
+	ok bool
+}
+
+func (f *flaky) Read(p []byte) (int, error) {
+	if f.ok = !f.ok; f.ok {
+		return 0, os.ErrDeadlineExceeded
+	}
+	return f.Reader.Read(p[:min(len(p), 3)])
+}
+
+func TestReaderGoesOnAfterADeadline(t *testing.T) {
+	r := wire.NewReader(&flaky{Reader: strings.NewReader(frameOf("{}hello") + frameOf("{}"+strings.Repeat("x", 100)) + frameOf("{}"))}, 50)
+	again := func(next func() ([]byte, error)) ([]byte, error) {
+		for {
+			if frame, err := next(); !errors.Is(err, os.ErrDeadlineExceeded) {
+				return frame, err
+			}
+		}
+	}
+	var tooLarge *wire.TooLargeError
+	if frame, err := again(r.Next); string(frame) != "{}hello" {
+		t.Errorf("first %q, %v", frame, err)
+	}
+	if _, err := again(r.Next); !errors.As(err, &tooLarge) {
+		t.Errorf("second %v", err)
+	}
+	if header, err := again(r.NextTooLarge); string(header) != "{}" {
+		t.Errorf("its header %q, %v", header, err)
+	}
+	if frame, err := again(r.Next); string(frame) != "{}" {
+		t.Errorf("third %q, %v", frame, err)
+	}
+	if _, err := again(r.Next); err != io.EOF {
+		t.Errorf("at the end %v", err)
+	}
+}
+
+// A meter records how much room it was ever given beyond what it had delivered.
+type meter struct {
+	io.Reader
+	delivered, worst int
+}
+
+func (m *meter) Read(p []byte) (int, error) {
+	m.worst = max(m.worst, len(p)-m.delivered)
+	n, err := m.Reader.Read(p)
+	m.delivered += n
+	return n, err
+}
+
+func TestMemoryIsTakenForWhatArrives(t *testing.T) {
+	for _, arrives := range []int{0, 10, 70_000, 1 << 20} {
+		stream := frameOf(strings.Repeat("x", 16<<20))[:4+arrives]
+		m := &meter{Reader: strings.NewReader(stream)}
+		if _, err := wire.NewReader(m, wire.MaxFrame).Next(); err != io.ErrUnexpectedEOF {
+			t.Errorf("Next: %v", err)
+		}
+		if m.worst > 64<<10 {
+			t.Errorf("after %d bytes: room for %d more than had arrived", arrives, m.worst)
+		}
+	}
+}
+
+func TestBuffered(t *testing.T) {
+	r := wire.NewReader(strings.NewReader(frameOf("ab")+frameOf("cd")), 10)
+	for _, want := range []int{6, 0} {
+		if _, err := r.Next(); err != nil || r.Buffered() != want {
+			t.Errorf("Buffered = %d, %v, want %d", r.Buffered(), err, want)
+		}
+	}
+}
+
+type silent struct{}
+
+func (silent) Read([]byte) (int, error) { return 0, nil }
+
+func TestNoProgress(t *testing.T) {
+	if _, err := wire.NewReader(silent{}, 10).Next(); err != io.ErrNoProgress {
+		t.Errorf("Next: %v", err)
+	}
+}
+
+// An endless conn repeats a stream.
+type endless struct {
+	stream []byte
+	at     int
+}
+
+func (e *endless) Read(p []byte) (int, error) {
+	n := copy(p, e.stream[e.at:])
+	e.at = (e.at + n) % len(e.stream)
+	return n, nil
+}
+
+func TestReaderDoesNotAllocate(t *testing.T) {
+	var stream []byte
+	for i := range 20 {
+		stream = append(stream, frameOf(fmt.Sprintf(`{"s":%d}%s`, i, strings.Repeat("x", i*100)))...)
+	}
+	r := wire.NewReader(&endless{stream: stream}, wire.MaxFrame)
+	next := func() {
+		if _, err := r.Next(); err != nil {
+			t.Error(err)
+		}
+	}
+	for range 10_000 {
+		next() // until the buffer has its size
+	}
+	if n := testing.AllocsPerRun(1000, next); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func FuzzReader(f *testing.F) {
+	var all []byte
+	for _, v := range vectors(f) {
+		f.Add(v.frame(f))
+		all = append(all, v.frame(f)...)
+	}
+	f.Add(all)
+	f.Add([]byte(frameOf("") + frameOf(`{"t":"a"}`+strings.Repeat("x", 300)) + frameOf("{}")))
+	f.Fuzz(func(t *testing.T, stream []byte) {
+		const limit = 150
+		whole, err := readAll(wire.NewReader(bytes.NewReader(stream), limit))
+		bytewise, err2 := readAll(wire.NewReader(iotest.OneByteReader(bytes.NewReader(stream)), limit))
+		if !slices.Equal(whole, bytewise) || fmt.Sprint(err) != fmt.Sprint(err2) {
+			t.Errorf("whole: %q, %v\nbyte by byte: %q, %v", whole, err, bytewise, err2)
+		}
+	})
+}

@@ -1,0 +1,49 @@
+package wire
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+)
+
+// A Gap is what of one publisher is no longer in the log: From to To, both included.
+type Gap struct {
+	Publisher, From, To uint64
+}
+
+// AppendGaps appends the value of the key gap: "publisher|from|to,…".
+func AppendGaps(dst []byte, gaps []Gap) []byte {
+	for i, g := range gaps {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = strconv.AppendUint(dst, g.Publisher, 10)
+		dst = append(dst, '|')
+		dst = strconv.AppendUint(dst, g.From, 10)
+		dst = append(dst, '|')
+		dst = strconv.AppendUint(dst, g.To, 10)
+	}
+	return dst
+}
+
+// ParseGaps parses the value of the key gap.
+func ParseGaps(text []byte) ([]Gap, error) {
+	if len(text) == 0 {
+		return nil, nil
+	}
+	var gaps []Gap
+	for item := range bytes.SplitSeq(text, comma) {
+		publisher, rest, _ := bytes.Cut(item, []byte("|"))
+		from, to, _ := bytes.Cut(rest, []byte("|"))
+		var g Gap
+		var ok [3]bool
+		g.Publisher, ok[0] = parseUint(publisher)
+		g.From, ok[1] = parseUint(from)
+		g.To, ok[2] = parseUint(to)
+		if ok != [3]bool{true, true, true} || g.From > g.To {
+			return nil, fmt.Errorf("wire: gap %.64q: not publisher|from|to", item)
+		}
+		gaps = append(gaps, g)
+	}
+	return gaps, nil
+}

@@ -1,0 +1,46 @@
+package wire
+
+// extVersion is the value of ext, in a logon and its ack, of those who speak
+// our extensions.
+const extVersion = "1"
+
+// A LogonCommand is a logon, C→S.
+//
+//	{"c":"logon","cid":…,"client_name":…,"user_id":…,"pw":…,"x":…,"mt":…,"a":…,"opts":…,"version":…,
+//	 "ext":"1","store":…,"n":…,"acked":…}
+type LogonCommand struct {
+	CommandID, ClientName, UserID, Password, CorrelationID, MessageType string
+	Acks                                                                AckType
+	Options, Version                                                    string
+
+	Ext     bool // then the following are written, also if they are empty
+	Store   string
+	Counter uint64
+	Acked   uint64
+}
+
+// AppendTo appends the frame.
+func (c *LogonCommand) AppendTo(dst []byte) []byte {
+	start := len(dst)
+	dst = beginFrame(dst, "logon")
+	dst = appendText(dst, `,"cid":`, c.CommandID)
+	dst = appendText(dst, `,"client_name":`, c.ClientName)
+	dst = appendText(dst, `,"user_id":`, c.UserID)
+	dst = appendText(dst, `,"pw":`, c.Password)
+	dst = appendText(dst, `,"x":`, c.CorrelationID)
+	dst = appendText(dst, `,"mt":`, c.MessageType)
+	dst = appendAcks(dst, c.Acks)
+	dst = appendText(dst, `,"opts":`, c.Options)
+	dst = appendText(dst, `,"version":`, c.Version)
+	if c.Ext {
+		dst = append(dst, `,"ext":"`+extVersion+`","store":`...)
+		dst = appendQuoted(dst, c.Store)
+		dst = appendNumber(dst, `,"n":`, c.Counter, true)
+		dst = appendNumber(dst, `,"acked":`, c.Acked, true)
+	}
+	return endFrame(dst, start, nil)
+}
+
+// IsExt reports whether m, a logon or its ack, says that its sender speaks our
+// extensions.
+func (m *Message) IsExt() bool { return string(m.Ext) == extVersion }

@@ -1,0 +1,204 @@
+package wire
+
+import (
+	"bytes"
+	"math"
+)
+
+// Parse parses one frame's content into m, forgetting what m held. For
+// Command SOW the records stand in m.Body, see NextRecord. It does not
+// allocate once m's scratch has grown. An error is a *HeaderError.
+func Parse(frame []byte, m *Message) error {
+	*m = Message{scratch: m.scratch[:0]}
+	end, err := m.parseHeader(frame)
+	if err != nil {
+		return err
+	}
+	m.Body = frame[end:]
+	return nil
+}
+
+// parseHeader overlays m's fields with those of the header that b begins with,
+// and returns where it ends.
+func (m *Message) parseHeader(b []byte) (end int, err error) {
+	i := skipBlanks(b, 0)
+	if byteAt(b, i) != '{' {
+		return 0, &HeaderError{i, "no opening brace"}
+	}
+	i = skipBlanks(b, i+1)
+	if byteAt(b, i) == '}' {
+		return i + 1, nil
+	}
+	limit := MaxHeader
+	for {
+		unlimited := 0 // bytes of this pair that don't count
+		i, unlimited, err = m.parsePair(b, i)
+		if err != nil {
+			return 0, err
+		}
+		limit += unlimited
+		if i > limit {
+			return 0, &HeaderError{i, "longer than 64 KiB"}
+		}
+		i = skipBlanks(b, i)
+		switch byteAt(b, i) {
+		case ',':
+			i = skipBlanks(b, i+1)
+		case '}':
+			return i + 1, nil
+		default:
+			return 0, &HeaderError{i, "neither a comma nor a closing brace after a value"}
+		}
+	}
+}
+
+// parsePair parses the pair at b[i:] and returns where it ends.
+func (m *Message) parsePair(b []byte, i int) (end, unlimited int, err error) {
+	if byteAt(b, i) != '"' {
+		return 0, 0, &HeaderError{i, "no key in quotes"}
+	}
+	key, i, err := m.quoted(b, i)
+	if err != nil {
+		return 0, 0, err
+	}
+	i = skipBlanks(b, i)
+	if byteAt(b, i) != ':' {
+		return 0, 0, &HeaderError{i, "no colon after a key"}
+	}
+	start := skipBlanks(b, i+1)
+	var value []byte
+	if byteAt(b, start) == '"' {
+		value, end, err = m.quoted(b, start)
+	} else {
+		value, end, err = bare(b, start)
+	}
+	if err != nil {
+		return 0, 0, err
+	}
+	if field := m.text(key); field != nil {
+		*field = value
+		switch field {
+		case &m.Bookmark, &m.Gap:
+			unlimited = end - start
+		case &m.Carried:
+			m.HasCarried = value != nil
+		}
+		return end, unlimited, nil
+	}
+	if err := m.set(key, value, start); err != nil {
+		return 0, 0, err
+	}
+	return end, 0, nil
+}
+
+// set sets a field that isn't plain text, and passes over unknown keys. A nil
+// value, which was null, is as absent.
+func (m *Message) set(key, value []byte, at int) error {
+	switch string(key) {
+	case "c", "cmd":
+		m.Command, m.CommandText = ParseCommand(value), value
+		return nil
+	case "a", "ack_type":
+		m.Acks = ParseAcks(value)
+		return nil
+	case "catching_up":
+		m.CatchingUp = string(value) == "true"
+		return nil
+	}
+	n, has := m.number(key)
+	if n == nil || value == nil {
+		return nil
+	}
+	parsed, ok := parseUint(value)
+	if !ok {
+		return &HeaderError{at, "the value of " + string(key) + " is not a 64-bit number"}
+	}
+	*n = parsed
+	if has != nil {
+		*has = true
+	}
+	return nil
+}
+
+// quoted returns the text between the quote at b[i] and the next one, and
+// where what follows that begins.
+func (m *Message) quoted(b []byte, i int) (text []byte, end int, err error) {
+	rest := b[i+1:]
+	n := bytes.IndexByte(rest, '"')
+	if n < 0 {
+		return nil, 0, &HeaderError{i, "no closing quote"}
+	}
+	if escape := bytes.IndexByte(rest[:n], '\\'); escape >= 0 {
+		return m.escaped(b, i, i+1+escape)
+	}
+	return rest[:n:n], i + n + 2, nil
+}
+
+// bare returns a value without quotes; nil for null.
+func bare(b []byte, i int) (text []byte, end int, err error) {
+	end = i
+scan:
+	for end < len(b) {
+		switch b[end] {
+		case ',', '}', ' ', '\t', '\r', '\n':
+			break scan
+		case '{', '[', '"':
+			return nil, 0, &HeaderError{end, "not a plain value"}
+		}
+		end++
+	}
+	if end == i {
+		return nil, 0, &HeaderError{i, "no value"}
+	}
+	if text = b[i:end:end]; string(text) == "null" {
+		return nil, end, nil
+	}
+	return text, end, nil
+}
+
+func skipBlanks(b []byte, i int) int {
+	for i < len(b) && (b[i] == ' ' || b[i] == '\t' || b[i] == '\r' || b[i] == '\n') {
+		i++
+	}
+	return i
+}
+
+// byteAt returns b[i], or 0, which stands nowhere in the syntax, at the end.
+func byteAt(b []byte, i int) byte {
+	if i < len(b) {
+		return b[i]
+	}
+	return 0
+}
+
+// parseUint parses decimal digits without a sign.
+func parseUint(text []byte) (n uint64, ok bool) {
+	if len(text) == 0 || len(text) > 20 {
+		return 0, false
+	}
+	for _, c := range text {
+		d := uint64(c - '0')
+		if d > 9 || n > (math.MaxUint64-d)/10 {
+			return 0, false
+		}
+		n = n*10 + d
+	}
+	return n, true
+}
+
+// headerEnd returns how long the header is that b begins with, or -1 if it
+// doesn't end in b: the first closing brace outside quotes ends it.
+func headerEnd(b []byte) int {
+	inText := false
+	for i := 0; i < len(b); i++ {
+		switch c := b[i]; {
+		case inText && c == '\\':
+			i++
+		case c == '"':
+			inText = !inText
+		case c == '}' && !inText:
+			return i + 1
+		}
+	}
+	return -1
+}

@@ -1,0 +1,205 @@
+package wire_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/holdfast-mq/holdfast/internal/wire"
+)
+
+func TestParseIsLenient(t *testing.T) {
+	for _, tt := range []struct {
+		name, frame string
+		want        wire.Message
+	}{
+		{"nothing", `{}`, wire.Message{}},
+		{"blanks", "\r\n { \"c\" :\t\"p\" , \"s\" : 7 } b", wire.Message{Command: wire.Publish, Sequence: 7, HasSequence: true, Body: []byte(" b")}},
+		{"quoted numbers", `{"c":"p","s":"42","e":"0","bs":"10"}`, wire.Message{Command: wire.Publish, Sequence: 42, HasSequence: true, HasExpiration: true, BatchSize: 10}},
+		{"bare texts", `{"c":p,"t":7,"x":true}`, wire.Message{Command: wire.Publish, Topic: []byte("7"), CorrelationID: []byte("true")}},
+		{"null", `{"c":"p","t":null,"s":null}`, wire.Message{Command: wire.Publish}},
+		{"the last one counts", `{"c":"ack","t":"a","s":1,"c":"p","t":"b","s":2}`, wire.Message{Command: wire.Publish, Topic: []byte("b"), Sequence: 2, HasSequence: true}},
+		{"unknown keys", `{"src":"a\"}","c":"p","data_only":true,"max_msgs":-1.5}`, wire.Message{Command: wire.Publish}},
+		{"unknown command", `{"c":"redirect"}`, wire.Message{CommandText: []byte("redirect")}},
+		{"a brace in a text", `{"c":"p","t":"}"}}`, wire.Message{Command: wire.Publish, Topic: []byte("}"), Body: []byte("}")}},
+		{"empty texts", `{"c":"p","t":"","bm":""}`, wire.Message{Command: wire.Publish, Topic: []byte{}, Bookmark: []byte{}}},
+		{"acks", `{"c":"p","a":" processed , none,stats"}`, wire.Message{Command: wire.Publish, Acks: wire.AckProcessed | wire.AckStats}},
+		{"the largest number", `{"c":"p","s":18446744073709551615}`, wire.Message{Command: wire.Publish, Sequence: 1<<64 - 1, HasSequence: true}},
+		{"binary body", "{\"c\":\"p\"}\x00{\"}", wire.Message{Command: wire.Publish, Body: []byte("\x00{\"}")}},
+		{"flags", `{"c":"ack","catching_up":true,"have":"0","carried":""}`, wire.Message{Command: wire.Ack, CatchingUp: true, HasHave: true, Carried: []byte{}, HasCarried: true}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if tt.want.Body == nil {
+				tt.want.Body = []byte{}
+			}
+			checkSame(t, parse(t, []byte(tt.frame)), &tt.want)
+		})
+	}
+}
+
+func TestSynonyms(t *testing.T) {
+	for long, short := range map[string]string{
+		"cmd_id": "cid", "topic": "t", "bookmark": "bm", "f": "filter", "o": "opts", "order_by": "orderby", "sow_key": "k",
+		"correlation_id": "x", "timestamp": "ts", "leaseperiod": "lp", "lease_period": "lp", "password": "pw",
+		"message_type": "mt", "v": "version", "seq": "s", "batch_size": "bs", "expiration": "e", "msg_len": "l",
+		"group_sequence_number": "gseq",
+	} {
+		got := parse(t, []byte(`{"c":"p","`+long+`":"12"}`))
+		want := parse(t, []byte(`{"c":"p","`+short+`":12}`))
+		checkSame(t, got, want)
+		if nothing := wire.AppendMessage(nil, got); string(nothing[4:]) == `{"c":"p"}` {
+			t.Errorf("%s isn't known", short)
+		}
+	}
+	checkSame(t, parse(t, []byte(`{"cmd":"subscribe","ack_type":"stats"}`)), parse(t, []byte(`{"c":"subscribe","a":"stats"}`)))
+}
+
+func TestEscapesAreRead(t *testing.T) {
+	for text, want := range map[string]string{
+		`a\"\\\/\b\f\n\r\tz`:   "a\"\\/\b\f\n\r\tz",
+		`caf\u00e9\u0000`:      "café\x00",
+		"café \xff\x01":        "café \xff\x01",
+		`\ud83d\ude00`:         "😀",
+		`\uD83D\uDE00`:         "😀",
+		`\ud83d`:               "\uFFFD",
+		`\ude00\ud83d`:         "\uFFFD\uFFFD",
+		`\ud83d\u0041`:         "\uFFFDA",
+		`\ud83dx`:              "\uFFFDx",
+		`}{\u007d`:             "}{}",
+		strings.Repeat("é", 9): strings.Repeat("é", 9),
+	} {
+		m := parse(t, []byte(`{"c":"p","x":"\t","t":"`+text+`","k":"`+text+`"}`))
+		if string(m.Topic) != want || string(m.SOWKey) != want || string(m.CorrelationID) != "\t" {
+			t.Errorf("%s read as %q and %q, want %q", text, m.Topic, m.SOWKey, want)
+		}
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	for _, frame := range []string{
+		``, ` `, `x`, `[]`, `{`, `{"`, `{"c`, `{"c"`, `{"c"}`, `{"c":`, `{"c":}`, `{"c":,"t":"a"}`, `{"c":"p`, `{"c":"p"`, `{"c":"p",`,
+		`{"c":"p",}`, `{"c":"p" "t":"a"}`, `{c:"p"}`, `{"c":"p","t":{"a":1}}`, `{"c":"p","t":[1]}`, `{"c":"p","t":a"}`,
+		`{"c":"p","t":"\x"}`, `{"c":"p","t":"\u12"}`, `{"c":"p","t":"\u12g4"}`, `{"c":"p","t":"\`, `{"c":"p","t":"\"}`, `{"c":p`,
+		`{"c":"p","s":-1}`, `{"c":"p","s":""}`, `{"c":"p","s":"1x"}`, `{"c":"p","s":1.5}`, `{"c":"p","s":18446744073709551616}`,
+	} {
+		var m wire.Message
+		var header *wire.HeaderError
+		if err := wire.Parse([]byte(frame), &m); !errors.As(err, &header) {
+			t.Errorf("Parse(%s): %v", frame, err)
+		} else if header.Offset < 0 || header.Offset > len(frame) || header.Reason == "" {
+			t.Errorf("Parse(%s): offset %d of %d, %q", frame, header.Offset, len(frame), header.Reason)
+		}
+	}
+}
+
+func TestHeaderLimit(t *testing.T) {
+	long := strings.Repeat("1", wire.MaxHeader)
+	for _, tt := range []struct {
+		header string
+		ok     bool
+	}{
+		{`{"c":"subscribe","bm":"` + long + `","t":"a"}`, true},
+		{`{"c":"ack","gap":"` + long + `"}`, true},
+		{`{"bm":"1","t":"` + long[:wire.MaxHeader-100] + `"}`, true},
+		{`{"c":"subscribe","filter":"` + long + `"}`, false},
+		{`{"c":"subscribe","unknown":"` + long + `"}`, false},
+		{`{"bm":"` + long + `","t":"` + long + `"}`, false},
+	} {
+		var m wire.Message
+		if err := wire.Parse([]byte(tt.header), &m); (err == nil) != tt.ok {
+			t.Errorf("Parse(%.40s…): %v", tt.header, err)
+		}
+	}
+}
+
+func TestParseDoesNotAllocate(t *testing.T) {
+	frames := [][]byte{vectorNamed(t, "V20").frame(t)[4:], vectorNamed(t, "V16").frame(t)[4:], vectorNamed(t, "V63").frame(t)[4:]}
+	var m wire.Message
+	n := testing.AllocsPerRun(100, func() {
+		for _, f := range frames {
+			if err := wire.Parse(f, &m); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	if n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestCommandNames(t *testing.T) {
+	for c := wire.Publish; c <= wire.OOF; c++ {
+		if got := wire.ParseCommand([]byte(c.String())); got != c {
+			t.Errorf("%v read as %v", c, got)
+		}
+	}
+	if wire.ParseCommand([]byte("publish")) != wire.Publish || wire.ParseCommand([]byte("unknown")) != wire.Unknown {
+		t.Error("publish, or unknown")
+	}
+	if wire.Command(200).String() != "unknown" {
+		t.Error("a command that doesn't exist")
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	for _, v := range vectors(f) {
+		f.Add(v.frame(f)[4:])
+	}
+	f.Fuzz(func(t *testing.T, frame []byte) {
+		var m wire.Message
+		if err := wire.Parse(frame, &m); err != nil {
+			var header *wire.HeaderError
+			if !errors.As(err, &header) || header.Offset > len(frame) {
+				t.Errorf("error %v", err)
+			}
+			return
+		}
+		if len(frame)-len(m.Body) > wire.MaxHeader/6 {
+			return // escapes can make it too long to be read again
+		}
+		checkSame(t, parse(t, wire.AppendMessage(nil, &m)[4:]), &m)
+
+		var rec wire.Message
+		for rest, err := wire.NextRecord(m.Body, &m, &rec); err == nil; rest, err = wire.NextRecord(rest, &m, &rec) {
+			if uint64(len(rec.Body)) != rec.Length {
+				t.Errorf("a record of %d bytes says %d", len(rec.Body), rec.Length)
+			}
+		}
+	})
+}
+
+func BenchmarkParseDelivery(b *testing.B) {
+	frame := []byte(`{"c":"p","t":"important_topic","bm":"7094790850998930143|43|","ts":"20260102T030405.678901Z","sids":"2"}{"id":1,"px":11}`)
+	var m wire.Message
+	for b.Loop() {
+		if err := wire.Parse(frame, &m); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkParsePublish(b *testing.B) {
+	frame := []byte(`{"c":"p","t":"important_topic","a":"persisted","s":1234567}{"id":1,"px":11}`)
+	var m wire.Message
+	for b.Loop() {
+		if err := wire.Parse(frame, &m); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkAppendPublish(b *testing.B) {
+	c := &wire.PublishCommand{Topic: "important_topic", Acks: wire.AckPersisted, Sequence: 1234567, Body: []byte(`{"id":1,"px":11}`)}
+	dst := make([]byte, 0, 1024)
+	for b.Loop() {
+		dst = c.AppendTo(dst[:0])
+	}
+}
+
+func BenchmarkAppendDelivery(b *testing.B) {
+	d := written["V20"]
+	dst := make([]byte, 0, 1024)
+	for b.Loop() {
+		dst = d.AppendTo(dst[:0])
+	}
+}

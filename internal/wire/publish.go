@@ -1,0 +1,42 @@
+package wire
+
+// A PublishCommand is a publish or delta_publish, C→S.
+//
+//	{"c":"p","cid":…,"t":…,"a":…,"s":…,"prev":…,"e":…,"x":…,"k":…}body
+//
+// As with every command, AppendTo appends one whole frame, length prefix
+// included, and doesn't allocate if dst has room. Empty texts and zero numbers
+// are left out unless a field says otherwise.
+type PublishCommand struct {
+	Delta         bool
+	CommandID     string
+	Topic         string
+	Acks          AckType
+	Sequence      uint64
+	Prev          uint64 // written only if HasPrev
+	HasPrev       bool
+	Expiration    uint64 // written only if HasExpiration
+	HasExpiration bool
+	CorrelationID string
+	SOWKey        string
+	Body          []byte
+}
+
+// AppendTo appends the frame.
+func (c *PublishCommand) AppendTo(dst []byte) []byte {
+	start := len(dst)
+	command := Publish
+	if c.Delta {
+		command = DeltaPublish
+	}
+	dst = beginFrame(dst, command.String())
+	dst = appendText(dst, `,"cid":`, c.CommandID)
+	dst = appendText(dst, `,"t":`, c.Topic)
+	dst = appendAcks(dst, c.Acks)
+	dst = appendNumber(dst, `,"s":`, c.Sequence, c.Sequence > 0)
+	dst = appendNumber(dst, `,"prev":`, c.Prev, c.HasPrev)
+	dst = appendNumber(dst, `,"e":`, c.Expiration, c.HasExpiration)
+	dst = appendText(dst, `,"x":`, c.CorrelationID)
+	dst = appendText(dst, `,"k":`, c.SOWKey)
+	return endFrame(dst, start, c.Body)
+}

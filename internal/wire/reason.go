@@ -1,0 +1,29 @@
+package wire
+
+// Reasons of acks, as they stand on the wire. Of the first group the text is
+// the protocol's own; of the second it isn't published anywhere and the text
+// here is a likely one; the third are our extensions.
+const (
+	ReasonAuthFailure    = "auth failure"
+	ReasonNotEntitled    = "not entitled"
+	ReasonNameInUse      = "name in use"
+	ReasonBadFilter      = "bad filter"
+	ReasonBadRegexTopic  = "bad regex topic"
+	ReasonInvalidTopic   = "invalid topic"
+	ReasonNoTopic        = "no topic"
+	ReasonSubIDInUse     = "subid in use"
+	ReasonDuplicate      = "duplicate"
+	ReasonAuthDisabled   = "authentication disabled" // with success
+	ReasonInvalidCommand = "invalid command"
+
+	ReasonInvalidBookmark    = "invalid bookmark"
+	ReasonInvalidOptions     = "invalid options"
+	ReasonInvalidSubID       = "invalid subid"
+	ReasonInvalidMessageType = "invalid message type"
+	ReasonDuplicateLogon     = "duplicate logon attempt"
+	ReasonLogonRequired      = "logon required"
+
+	ReasonPublishGap       = "publish gap"        // R4
+	ReasonNotReplicated    = "not replicated"     // R3, with success
+	ReasonBookmarkNotFound = "bookmark not found" // R9
+)

@@ -1,0 +1,31 @@
+package wire
+
+import "io"
+
+// NextRecord parses the first record of body, the body of a sow frame or what
+// an earlier call left of it, and returns what is left. rec becomes what outer
+// is, overlaid with the record's own header; its Body is the record's. At the
+// end of body the error is io.EOF.
+//
+//	N | outer header | record header | record body | record header | record body | …
+//
+// Each record header has the length of its body, l. rec must not be outer.
+func NextRecord(body []byte, outer, rec *Message) (rest []byte, err error) {
+	if len(body) == 0 {
+		return nil, io.EOF
+	}
+	scratch := rec.scratch[:0]
+	*rec = *outer
+	rec.scratch = scratch
+	rec.Length, rec.HasLength = 0, false
+	end, err := rec.parseHeader(body)
+	if err != nil {
+		return nil, err
+	}
+	body = body[end:]
+	if !rec.HasLength || rec.Length > uint64(len(body)) {
+		return nil, &HeaderError{end, "a record without its length, or longer than the frame"}
+	}
+	rec.Body = body[:rec.Length:rec.Length]
+	return body[rec.Length:], nil
+}
