@@ -1,18 +1,433 @@
 package seglog
 
-func (r *recovery) finishCut() error { return nil }
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"slices"
+	"strings"
+)
 
-func (r *recovery) setAside(d *DamageError) error { return d }
+// Setting aside what is behind damage takes these steps, of which a crash may
+// leave any first few (R8):
+//
+//  1. The good records behind the damage are written to aside/<n>.tmp, synced.
+//  2. The file "cut" says where the log is to end and what n is. From here on
+//     every Open goes on with step 3, and doesn't look for damage before.
+//  3. aside/<n>.tmp becomes aside/<n>.log.
+//  4. Segments from the cut on are removed, the one that it falls into is
+//     truncated there.
+//  5. "cut" is removed.
+//
+// Files in aside are segments in positions of their own. Their head is the
+// DamageError, so that it is known until DropAside.
 
-// mark leaves word that s is damaged.
-func mark(disk FS, s *segment) error { return nil }
+const (
+	cutName  = "cut"
+	cutMagic = "hfsegcut"
+	cutSize  = 8 + 8 + 8 + 4 // magic, cut, first position of the file in aside, checksum
+)
+
+func asideDir(dir string) string { return path.Join(dir, "aside") }
+
+// setAside cuts the log before d and keeps the good records behind it.
+func (r *recovery) setAside(d *DamageError) error {
+	dir := asideDir(r.o.Dir)
+	if err := r.o.FS.MkdirAll(dir); err != nil {
+		return err
+	}
+	kept, err := listAside(r.o.FS, dir)
+	if err != nil {
+		return err
+	}
+	var first Position
+	if len(kept) > 0 {
+		first = kept[len(kept)-1].end
+	}
+	if err := r.writeAside(dir, first, d); err != nil {
+		return err
+	}
+	if err := r.writeCut(d.Position, first); err != nil {
+		return err
+	}
+	return r.finishCut()
+}
+
+// writeAside is step 1.
+func (r *recovery) writeAside(dir string, first Position, d *DamageError) error {
+	head := appendDamage(nil, d)
+	s := newSegment(dir, first, head)
+	f, err := r.o.FS.OpenFile(path.Join(dir, segmentName(first, suffixTmp)), os.O_CREATE|os.O_TRUNC)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	err = r.eachBehind(d.Position, func(rec Record) error {
+		frame := make([]byte, frameSize(len(rec.Payload)))
+		copy(frame[frameHeader:], rec.Payload)
+		sealFrame(frame, s.salt, s.end, rec.Kind, len(rec.Payload))
+		err := writeAt(f, frame, s.offset(s.end))
+		s.end += Position(len(frame))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	s.durable = s.end // it gets its name when it is whole
+	if err := writeAt(f, s.appendStart(nil, head), 0); err != nil {
+		return err
+	}
+	if err := f.Truncate(s.offset(s.end)); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	return r.o.FS.SyncDir(dir)
+}
+
+// eachBehind yields the owner's good records at or behind p. In the last
+// segment it ends where the log would have ended without the damage.
+func (r *recovery) eachBehind(p Position, yield func(Record) error) error {
+	for i, s := range r.segs {
+		limit := maxPosition
+		if i < len(r.segs)-1 {
+			limit = r.segs[i+1].first
+		}
+		if s.bad || limit <= p {
+			continue
+		}
+		err := r.withFile(s, func(f File) error {
+			return goodBehind(f, s, max(p, s.first), limit, yield)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func goodBehind(f File, s *segment, from, limit Position, yield func(Record) error) error {
+	if s.state == sealed {
+		limit = min(limit, s.end)
+	}
+	b, err := rest(f, s, from)
+	if err != nil {
+		return err
+	}
+	if n := limit - min(limit, from); Position(len(b)) > n {
+		b = b[:n]
+	}
+	torn := tornFrom(b, s, from, limit)
+	eachGood(b, s.salt, from, func(rec Record) bool {
+		if rec.Position >= torn {
+			return false
+		}
+		if rec.Kind >= ownerKind {
+			err = yield(rec)
+		}
+		return err == nil
+	})
+	return err
+}
+
+// tornFrom returns the first bad place in b at or above the highest note in
+// it, where the torn tail begins: it was never promised.
+func tornFrom(b []byte, s *segment, from, limit Position) Position {
+	if limit < maxPosition {
+		return limit // all of it was durable
+	}
+	noted, end := s.durable, from
+	eachGood(b, s.salt, from, func(rec Record) bool {
+		if p, ok := rec.noted(); ok {
+			noted = max(noted, p)
+		}
+		return true
+	})
+	torn := maxPosition
+	eachGood(b, s.salt, from, func(rec Record) bool {
+		if end < rec.Position && rec.Position > noted {
+			torn = max(end, noted)
+			return false
+		}
+		end = rec.Next
+		return true
+	})
+	return torn
+}
+
+// writeCut is step 2.
+func (r *recovery) writeCut(cut, aside Position) error {
+	b := []byte(cutMagic)
+	b = binary.LittleEndian.AppendUint64(b, uint64(cut))
+	b = binary.LittleEndian.AppendUint64(b, uint64(aside))
+	b = binary.LittleEndian.AppendUint32(b, checksum(b))
+	name := path.Join(r.o.Dir, cutName)
+	f, err := r.o.FS.OpenFile(name+suffixTmp, os.O_CREATE|os.O_TRUNC)
+	if err != nil {
+		return err
+	}
+	err = writeAt(f, b, 0)
+	if err == nil {
+		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = r.o.FS.Rename(name+suffixTmp, name)
+	}
+	if err == nil {
+		err = r.o.FS.SyncDir(r.o.Dir)
+	}
+	return err
+}
+
+// readCut returns what step 2 wrote, found false if a cut isn't under way.
+func (r *recovery) readCut() (cut, aside Position, found bool, err error) {
+	f, err := r.o.FS.OpenFile(path.Join(r.o.Dir, cutName), 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, 0, false, nil
+	}
+	if err != nil {
+		return 0, 0, false, err
+	}
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil || size != cutSize {
+		return 0, 0, false, err
+	}
+	var b [cutSize]byte
+	if err := readAt(f, b[:], 0); err != nil {
+		return 0, 0, false, err
+	}
+	if string(b[:8]) != cutMagic || binary.LittleEndian.Uint32(b[24:]) != checksum(b[:24]) {
+		return 0, 0, false, nil // rotten: the damage will be found again
+	}
+	return Position(binary.LittleEndian.Uint64(b[8:])), Position(binary.LittleEndian.Uint64(b[16:])), true, nil
+}
+
+// finishCut does steps 3 to 5, if a cut is under way.
+func (r *recovery) finishCut() error {
+	cut, aside, found, err := r.readCut()
+	if err != nil || !found {
+		return err
+	}
+	dir := asideDir(r.o.Dir)
+	tmp := path.Join(dir, segmentName(aside, suffixTmp))
+	err = r.o.FS.Rename(tmp, path.Join(dir, segmentName(aside, suffixLog)))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := r.o.FS.SyncDir(dir); err != nil {
+		return err
+	}
+	if err := r.list(); err != nil {
+		return err
+	}
+	if err := r.cutSegments(cut); err != nil {
+		return err
+	}
+	if err := r.o.FS.SyncDir(r.o.Dir); err != nil {
+		return err
+	}
+	if err := r.o.FS.Remove(path.Join(r.o.Dir, cutName)); err != nil {
+		return err
+	}
+	return r.o.FS.SyncDir(r.o.Dir)
+}
+
+// cutSegments is step 4. A mark of damage goes with its segment; that of the
+// truncated one stays and is looked at.
+func (r *recovery) cutSegments(cut Position) error {
+	for _, s := range slices.Backward(r.segs) {
+		if s.first >= cut {
+			if err := r.o.FS.Remove(s.name()); err != nil {
+				return err
+			}
+			continue
+		}
+		if s.bad {
+			return nil
+		}
+		return r.withFile(s, func(f File) error {
+			if size := s.offset(cut); s.size > size {
+				if err := f.Truncate(size); err != nil {
+					return err
+				}
+			}
+			return f.Sync() // what another process truncated, too
+		})
+	}
+	return nil
+}
+
+// appendDamage appends what a head in aside holds: offset, position, and file
+// and reason as texts that follow their length.
+func appendDamage(b []byte, d *DamageError) []byte {
+	b = binary.LittleEndian.AppendUint64(b, uint64(d.Offset))
+	b = binary.LittleEndian.AppendUint64(b, uint64(d.Position))
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(d.File)))
+	b = append(b, d.File...)
+	return append(b, d.Reason...)
+}
+
+func decodeDamage(b []byte) (*DamageError, bool) {
+	if len(b) < 20 {
+		return nil, false
+	}
+	n := binary.LittleEndian.Uint32(b[16:])
+	d := &DamageError{Offset: int64(binary.LittleEndian.Uint64(b)), Position: Position(binary.LittleEndian.Uint64(b[8:]))}
+	if b = b[20:]; uint64(n) > uint64(len(b)) {
+		return nil, false
+	}
+	d.File, d.Reason = string(b[:n]), string(b[n:])
+	return d, true
+}
+
+// listAside returns the segments that were set aside, oldest first.
+func listAside(disk FS, dir string) ([]*segment, error) {
+	names, err := disk.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var segs []*segment
+	for _, name := range names {
+		if strings.HasSuffix(name, suffixTmp) {
+			// Step 1 was not finished, or it would have its name.
+			if err := disk.Remove(path.Join(dir, name)); err != nil {
+				return nil, err
+			}
+		}
+		first, ok := parseName(name, suffixLog)
+		if !ok {
+			continue
+		}
+		s, err := readSegment(disk, dir, first)
+		if err != nil {
+			return nil, err
+		}
+		s.state, s.end = sealed, max(s.durable, s.first)
+		if s.bad {
+			s.end = s.first + 1 // a cursor stumbles over it
+		}
+		segs = append(segs, s)
+	}
+	return segs, nil
+}
+
+// openAside returns what is set aside as a log to be read, and the damage that
+// was the reason; nil if nothing is.
+func openAside(o Options) (*Log, *DamageError, error) {
+	o.Dir = asideDir(o.Dir)
+	segs, err := listAside(o.FS, o.Dir)
+	if err != nil || len(segs) == 0 {
+		return nil, nil, err
+	}
+	l := newLog(o)
+	l.segs = segs
+	l.end = segs[len(segs)-1].end
+	l.written, l.durable = l.end, l.end
+	return l, asideDamage(o.FS, segs[len(segs)-1]), nil
+}
+
+// asideDamage reads why s is there. A head that can't be read is no reason to
+// forget that there was damage.
+func asideDamage(disk FS, s *segment) *DamageError {
+	unknown := &DamageError{File: s.name(), Reason: "found earlier, its description can't be read"}
+	f, err := disk.OpenFile(s.name(), 0)
+	if err != nil {
+		return unknown
+	}
+	defer f.Close()
+	head, err := readHead(f, s)
+	if err != nil {
+		return unknown
+	}
+	if d, ok := decodeDamage(head); ok {
+		return d
+	}
+	return unknown
+}
 
 // Aside returns a cursor over the good records that Open has set aside
-// (Options.SetAside), in log order, nil if there are none.
-func (l *Log) Aside() (*Cursor, error) { return nil, nil }
+// (Options.SetAside), this time or earlier, in log order, nil if there are
+// none. Their positions are not those of the log.
+func (l *Log) Aside() (*Cursor, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err != nil {
+		return nil, l.err
+	}
+	if l.aside == nil {
+		return nil, nil
+	}
+	return l.aside.Cursor(0), nil
+}
 
 // DropAside removes what was set aside, once its owner has what it needs of it.
-func (l *Log) DropAside() error { return nil }
+func (l *Log) DropAside() error {
+	l.turn <- struct{}{}
+	defer l.passTurn()
+	l.mu.Lock()
+	aside, err := l.aside, l.err
+	l.mu.Unlock()
+	if err != nil || aside == nil {
+		return err
+	}
+	names, err := l.o.FS.ReadDir(aside.o.Dir)
+	if err != nil {
+		return fmt.Errorf("drop what was set aside: %w", err)
+	}
+	for _, name := range names {
+		if err := l.o.FS.Remove(path.Join(aside.o.Dir, name)); err != nil {
+			return fmt.Errorf("drop what was set aside: %w", err)
+		}
+	}
+	if err := l.o.FS.SyncDir(aside.o.Dir); err != nil {
+		return l.fail(fmt.Errorf("drop what was set aside: %w", err))
+	}
+	l.mu.Lock()
+	l.aside, l.damage = nil, nil
+	l.mu.Unlock()
+	return aside.Abandon()
+}
 
-// Damage returns what Open found damaged and cut (Options.SetAside), or nil.
-func (l *Log) Damage() *DamageError { return l.damage }
+// Damage returns what was found damaged and cut (Options.SetAside) by this Open
+// or an earlier one, until DropAside; nil if nothing was.
+func (l *Log) Damage() *DamageError {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.damage
+}
+
+// mark leaves word that s is damaged, for the next Open, which would not look
+// at a sealed segment otherwise.
+func mark(disk FS, s *segment) error {
+	f, err := disk.OpenFile(path.Join(s.dir, segmentName(s.first, suffixBad)), os.O_CREATE)
+	if err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	return disk.SyncDir(s.dir)
+}
+
+// unmark removes the marks of segments that turned out good, or went.
+func (r *recovery) unmark() error {
+	for _, first := range slices.Sorted(maps.Keys(r.marked)) {
+		err := r.o.FS.Remove(path.Join(r.o.Dir, segmentName(first, suffixBad)))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}

@@ -13,9 +13,8 @@ import (
 // All methods are safe for concurrent use; Write and Sync take turns among
 // themselves and don't block Append or readers while the disk works.
 type Log struct {
-	o      Options
-	lock   io.Closer
-	damage *DamageError // what Open cut
+	o    Options
+	lock io.Closer
 
 	// turn holds a token while somebody works on the files: Write, Sync,
 	// Note, Trim, DropAside, Close. A channel, since they wait for the disk.
@@ -27,11 +26,14 @@ type Log struct {
 	tail    tail       // guarded by mu
 	end     Position   // guarded by mu: behind the newest frame
 	records Position   // guarded by mu: behind the newest record that is the owner's
+	taken   Position   // guarded by mu: what stands before belongs to a batch that is or was written
 	written Position   // guarded by mu; changed by who has the turn
 	durable Position   // guarded by mu; changed by who has the turn
 	noted   Position   // guarded by mu: the highest durable position that a written note states
-	aside   *Log       // guarded by mu: read only, nil if nothing was set aside
 	err     error      // guarded by mu: why the log has failed or is closed
+
+	aside  *Log         // guarded by mu: read only, nil if nothing is set aside
+	damage *DamageError // guarded by mu: why something is
 }
 
 // Open opens the log in o.Dir, making it if there is none. It replays state
@@ -99,7 +101,7 @@ func (l *Log) Append(kind uint8, parts ...[]byte) (Position, error) {
 // the last one is full, and a note if the frame is the first of its batch. It
 // returns the segment that takes the frame.
 func (l *Log) prepareLocked(size int) *segment {
-	batchEmpty := l.end == l.written
+	batchEmpty := l.end == l.taken
 	need := int64(size)
 	if batchEmpty {
 		need += noteSize
@@ -218,13 +220,14 @@ func (l *Log) Segments() []Segment {
 // Size returns the bytes the log's files take on disk.
 func (l *Log) Size() int64 {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	var n int64
 	for _, s := range l.segs {
 		n += s.size
 	}
-	if l.aside != nil {
-		n += l.aside.Size()
+	aside := l.aside
+	l.mu.Unlock()
+	if aside != nil {
+		n += aside.Size()
 	}
 	return n
 }

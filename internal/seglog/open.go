@@ -3,8 +3,6 @@ package seglog
 import (
 	"errors"
 	"fmt"
-	"io/fs"
-	"maps"
 	"slices"
 	"strings"
 
@@ -16,7 +14,6 @@ type recovery struct {
 	o      Options
 	segs   []*segment
 	marked map[Position]bool // segments that have a .bad file
-	damage *DamageError      // what was cut
 
 	// Of the last segment, as inspect found it.
 	end     Position // behind the last good record
@@ -509,25 +506,18 @@ func (r *recovery) sealOld() error {
 	return nil
 }
 
-// unmark removes the marks of segments that turned out good, or went.
-func (r *recovery) unmark() error {
-	for _, first := range slices.Sorted(maps.Keys(r.marked)) {
-		err := r.o.FS.Remove(r.o.Dir + "/" + segmentName(first, suffixBad))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	return nil
-}
-
 // log makes the Log of what was recovered.
 func (r *recovery) log() (*Log, error) {
 	l := newLog(r.o)
 	l.segs = r.segs
 	last := r.segs[len(r.segs)-1]
 	last.state = growing
-	l.end, l.records, l.written, l.durable, l.noted = last.end, last.end, last.end, last.end, last.end
+	l.end, l.records, l.taken = last.end, last.end, last.end
+	l.written, l.durable, l.noted = last.end, last.end, last.end
 	l.w.file, l.w.seg = r.file, last
-	l.damage = r.damage
+	var err error
+	if l.aside, l.damage, err = openAside(r.o); err != nil {
+		return nil, errors.Join(err, r.file.Close())
+	}
 	return l, nil
 }

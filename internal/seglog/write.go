@@ -72,6 +72,7 @@ func (l *Log) takeBatchLocked() {
 	if l.end == l.written {
 		return
 	}
+	l.taken = l.end
 	i, _ := l.findLocked(l.written)
 	sealNote(l.tail.from(l.written)[:noteSize], l.segs[i].salt, l.written, l.durable)
 	for at := l.written; at < l.end; {
@@ -238,7 +239,7 @@ func (l *Log) note() error {
 		return l.err
 	}
 	known := l.noted >= min(l.durable, l.records)
-	if !known && l.end == l.written {
+	if !known && l.end == l.taken {
 		l.appendNoteLocked()
 	}
 	l.mu.Unlock()

@@ -1,0 +1,408 @@
+package seglog_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/holdfast-mq/holdfast/internal/memfs"
+	"github.com/holdfast-mq/holdfast/internal/seglog"
+)
+
+// A history is what was done to a log, so that what is found later can be
+// judged. Records say which one they are.
+type history struct {
+	disk    *memfs.FS
+	o       *owner
+	l       *seglog.Log
+	rand    *rand.Rand
+	ends    []seglog.Position // behind each record appended
+	written int               // so many survive a kill
+	synced  int               // so many survive a power cut
+	trimmed seglog.Position   // Trim was asked to go so far
+}
+
+func newHistory(seed uint64) *history {
+	return &history{disk: memfs.New(), rand: rand.New(rand.NewPCG(seed, 1))}
+}
+
+func options(disk *memfs.FS, o *owner) seglog.Options {
+	return seglog.Options{FS: disk, Dir: "log", Owner: o, SegmentBytes: 400, TailBytes: 1}
+}
+
+func (h *history) open() (err error) {
+	h.o = &owner{}
+	h.l, err = seglog.Open(options(h.disk, h.o))
+	return err
+}
+
+func text(i int) string { return fmt.Sprintf("%d %s", i, strings.Repeat("x", i*37%90)) }
+
+// steps does some of everything until the disk refuses.
+func (h *history) steps(n int) error {
+	for range n {
+		if err := h.step(h.rand.IntN(10)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (h *history) step(what int) error {
+	switch {
+	case what < 5:
+		return h.append()
+	case what < 6:
+		n := len(h.ends)
+		err := h.l.Write()
+		if err == nil {
+			h.written = n
+		}
+		return err
+	case what < 8:
+		n := len(h.ends)
+		_, err := h.l.Sync()
+		if err == nil {
+			h.written, h.synced = n, n
+		}
+		return err
+	case what < 9:
+		return h.l.Note()
+	default:
+		if h.synced < 8 {
+			return nil
+		}
+		h.trimmed = max(h.trimmed, h.ends[h.synced-8])
+		return h.l.Trim(h.trimmed)
+	}
+}
+
+func (h *history) append() error {
+	t := text(len(h.ends))
+	if h.rand.IntN(20) == 0 {
+		t += strings.Repeat("y", 500) // more than a segment
+	}
+	p, err := h.l.Append(0x10, []byte(t[:1]), []byte(t[1:]))
+	if err != nil {
+		return err
+	}
+	if n := len(h.ends); n > 0 && p < h.ends[n-1] {
+		return fmt.Errorf("record %d at %d, the one before ends at %d", n, p, h.ends[n-1])
+	}
+	h.ends = append(h.ends, p+seglog.Position(9+len(t)+7)&^7)
+	h.o.count++
+	return nil
+}
+
+// check compares what the log holds with what must be there, and makes that
+// the history.
+func (h *history) check(atLeast int) error {
+	l := h.l
+	if l.Durable() != l.End() {
+		return fmt.Errorf("durable up to %d, end %d after Open", l.Durable(), l.End())
+	}
+	if h.o.count < atLeast || h.o.count > len(h.ends) {
+		return fmt.Errorf("owner knows %d records, want %d to %d", h.o.count, atLeast, len(h.ends))
+	}
+	next, err := h.firstKept()
+	if err != nil {
+		return err
+	}
+	c := l.Cursor(0)
+	defer c.Close()
+	for {
+		r, err := c.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if !strings.HasPrefix(string(r.Payload), text(next)) {
+			return fmt.Errorf("record %d reads %.20q", next, r.Payload)
+		}
+		if r.Next != h.ends[next] {
+			return fmt.Errorf("record %d ends at %d, was %d", next, r.Next, h.ends[next])
+		}
+		next++
+	}
+	if next != h.o.count {
+		return fmt.Errorf("log holds %d records, its owner knows %d", next, h.o.count)
+	}
+	h.ends = h.ends[:next]
+	h.written, h.synced = next, next
+	return h.checkSegments()
+}
+
+// firstKept returns the number of the first record, which must not be one that
+// Trim had to leave.
+func (h *history) firstKept() (int, error) {
+	first := h.l.First()
+	if first > h.trimmed {
+		return 0, fmt.Errorf("log begins at %d, was trimmed up to %d", first, h.trimmed)
+	}
+	for i, end := range h.ends {
+		if end > first {
+			return i, nil
+		}
+	}
+	return len(h.ends), nil
+}
+
+// checkSegments compares heads and summaries with the records before them.
+func (h *history) checkSegments() error {
+	before := func(p seglog.Position) int {
+		n := 0
+		for n < len(h.ends) && h.ends[n] <= p {
+			n++
+		}
+		return n
+	}
+	segs := h.l.Segments()
+	for i, s := range segs {
+		head, err := h.l.Head(s.First)
+		if err != nil {
+			return err
+		}
+		if want := fmt.Sprintf("head %d", before(s.First)); string(head) != want {
+			return fmt.Errorf("head of segment %d at %d: %q, want %q", i, s.First, head, want)
+		}
+		want := fmt.Sprintf("summary %d", before(s.End))
+		if i == len(segs)-1 {
+			want = ""
+		} else if s.End != segs[i+1].First {
+			return fmt.Errorf("segment %d ends at %d, the next begins at %d", i, s.End, segs[i+1].First)
+		}
+		if string(s.Summary) != want {
+			return fmt.Errorf("summary of segment %d of %d: %q, want %q", i, len(segs), s.Summary, want)
+		}
+	}
+	return nil
+}
+
+// after returns the history as an image of the disk is found.
+func (h *history) after(m memfs.Mode) *history {
+	c := *h
+	c.disk = h.disk.Crash(m)
+	c.ends = append([]seglog.Position(nil), h.ends...)
+	if m != memfs.KeepAll {
+		c.written = c.synced
+	}
+	return &c
+}
+
+// A life opens what a crash left, checks it, and uses it.
+func (h *history) life(steps int) error {
+	if err := h.open(); err != nil {
+		return fmt.Errorf("open: %w", err)
+	}
+	if err := h.check(h.written); err != nil {
+		return err
+	}
+	if err := h.steps(steps); err != nil {
+		return fmt.Errorf("use: %w", err)
+	}
+	return nil
+}
+
+// workload runs a log for a while, crashing before the nth change, which is
+// beyond the end if crashed is false.
+func workload(t *testing.T, seed uint64, n int) (h *history, crashed bool) {
+	t.Helper()
+	h = newHistory(seed)
+	h.disk.CrashAt(n)
+	err := h.open()
+	if err == nil {
+		err = h.steps(60)
+	}
+	if err == nil {
+		err = h.l.Close()
+	}
+	if err != nil && !errors.Is(err, memfs.ErrCrashed) {
+		t.Fatalf("seed %d, crash before change %d: %v", seed, n, err)
+	}
+	return h, h.disk.Crashed()
+}
+
+// Crash before each change, in each mode; check; go on; power cut; check; again.
+func TestCrashAtEveryStep(t *testing.T) {
+	seeds := uint64(12)
+	if testing.Short() {
+		seeds = 3
+	}
+	images := 0
+	for seed := range seeds {
+		for n := 1; ; n++ {
+			h, crashed := workload(t, seed, n)
+			for _, m := range memfs.Modes(seed<<32 + uint64(n)) {
+				first := h.after(m)
+				err := first.life(15)
+				for _, m := range []memfs.Mode{memfs.KeepAll, memfs.Hole(uint64(n)), memfs.Durable} {
+					if err == nil {
+						first = first.after(m)
+						err = first.life(5)
+					}
+				}
+				if err != nil {
+					t.Fatalf("seed %d, crash before change %d, %s: %v\n%v", seed, n, m.Name, err, first.disk)
+				}
+				images += 4
+			}
+			if !crashed {
+				break
+			}
+		}
+	}
+	t.Logf("%d images", images)
+}
+
+// Crash before each change that Open makes on what a crash has left.
+func TestCrashInRecovery(t *testing.T) {
+	images := 0
+	for n := 1; ; n += 3 {
+		h, crashed := workload(t, 7, n)
+		for _, m := range memfs.Modes(uint64(n)) {
+			for k := 1; ; k++ {
+				again := h.after(m)
+				again.disk.CrashAt(k)
+				err := again.open()
+				if err != nil && !errors.Is(err, memfs.ErrCrashed) {
+					t.Fatalf("crash before change %d, %s: %v", n, m.Name, err)
+				}
+				done := err == nil
+				for _, m2 := range memfs.Modes(uint64(k)) {
+					last := again.after(m2)
+					if err := last.life(5); err != nil {
+						t.Fatalf("crash before change %d, %s, then before change %d of Open, %s: %v\n%v",
+							n, m.Name, k, m2.Name, err, last.disk)
+					}
+					images++
+				}
+				if done {
+					break
+				}
+			}
+		}
+		if !crashed {
+			break
+		}
+	}
+	t.Logf("%d images", images)
+}
+
+// What Open returns is durable, even if it was read from a page cache that a
+// failed sync has left clean (R7).
+func TestOpenDoesNotTrustThePageCache(t *testing.T) {
+	for n := range 20 {
+		h := newHistory(uint64(n))
+		if err := h.open(); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.steps(n); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(h.append(), h.l.Write()); err != nil {
+			t.Fatal(err)
+		}
+		h.written = len(h.ends)
+		h.disk.FailSync(syscall.EIO)
+		if _, err := h.l.Sync(); !errors.Is(err, syscall.EIO) {
+			t.Fatalf("sync: %v", err)
+		}
+		killed := h.after(memfs.KeepAll)
+		if err := killed.life(0); err != nil {
+			t.Fatal(err)
+		}
+		found := killed.o.count
+		cut := killed.after(memfs.Durable)
+		if err := cut.life(5); err != nil {
+			t.Fatalf("after %d steps, a failed sync, a kill, a start and a power cut: %v", n, err)
+		}
+		if found != h.o.count {
+			t.Errorf("found %d records after the kill, want %d", found, h.o.count)
+		}
+	}
+}
+
+// Every change fails once, for every way to fail. The log says so from then
+// on, and nothing synced is lost.
+func TestEveryChangeFails(t *testing.T) {
+	short := errors.New("short write")
+	for _, fault := range []error{syscall.EIO, syscall.ENOSPC, short} {
+		for n := 1; ; n++ {
+			h := newHistory(3)
+			if fault == short {
+				h.disk.ShortWriteNth(n, nil)
+			} else {
+				h.disk.FailNth(n, fault)
+			}
+			err := h.open()
+			if err == nil {
+				err = h.steps(80)
+			}
+			if err == nil && h.disk.Ops() > n && fault != short {
+				t.Fatalf("change %d failed with %v and nobody noticed", n, fault)
+			}
+			if err == nil {
+				break // beyond the last one
+			}
+			if h.l != nil {
+				h.checkFailed(t, n)
+			}
+			for _, m := range memfs.Modes(uint64(n)) {
+				next := h.after(m)
+				if err := next.life(5); err != nil {
+					t.Fatalf("change %d failed with %v, then %s: %v", n, fault, m.Name, err)
+				}
+			}
+		}
+	}
+}
+
+// checkFailed checks that an error stays. Only a Remove that failed is forgiven.
+func (h *history) checkFailed(t *testing.T, n int) {
+	t.Helper()
+	first := h.l.Err()
+	if first == nil {
+		return
+	}
+	_, aerr := h.l.Append(0x10, []byte("more"))
+	_, serr := h.l.Sync()
+	for i, err := range []error{aerr, h.l.Write(), serr, h.l.Note(), h.l.Trim(0)} {
+		if !errors.Is(err, first) {
+			t.Errorf("change %d failed with %v, call %d after it: %v", n, first, i, err)
+		}
+	}
+	if err := h.l.Close(); !errors.Is(err, first) {
+		t.Errorf("change %d failed with %v, then Close: %v", n, first, err)
+	}
+}
+
+// Every read of Open fails once: it returns the error and the next Open works.
+func TestEveryReadFails(t *testing.T) {
+	h := newHistory(5)
+	if err := errors.Join(h.open(), h.steps(60)); err != nil {
+		t.Fatal(err)
+	}
+	for n := 1; ; n++ {
+		next := h.after(memfs.KeepAll)
+		next.disk.FailReadNth(n, syscall.EIO)
+		err := next.open()
+		if err == nil {
+			if next.disk.Reads() < n {
+				break
+			}
+			t.Fatalf("read %d failed and nobody noticed", n)
+		}
+		if !errors.Is(err, syscall.EIO) {
+			t.Fatalf("read %d: %v", n, err)
+		}
+		if err := next.life(5); err != nil {
+			t.Fatalf("after read %d failed: %v", n, err)
+		}
+	}
+}
