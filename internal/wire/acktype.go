@@ -40,6 +40,9 @@ func (a AckType) AppendText(dst []byte) []byte {
 		}
 		first = false
 		dst = append(dst, n.name...)
+		if a &^= n.ack; a == 0 {
+			break
+		}
 	}
 	return dst
 }
@@ -50,6 +53,9 @@ func (a AckType) String() string { return string(a.AppendText(nil)) }
 // ParseAcks parses a comma list of ack types. Names it doesn't know, "none"
 // among them, ask for nothing.
 func ParseAcks(text []byte) AckType {
+	if ack := parseAck(text); ack != 0 {
+		return ack // mostly it is one
+	}
 	var acks AckType
 	for len(text) > 0 {
 		name, rest, _ := bytes.Cut(text, comma)
@@ -62,10 +68,19 @@ func ParseAcks(text []byte) AckType {
 var comma = []byte(",")
 
 func parseAck(name []byte) AckType {
-	for _, n := range ackNames {
-		if string(name) == n.name {
-			return n.ack
-		}
+	switch string(name) {
+	case "received":
+		return AckReceived
+	case "parsed":
+		return AckParsed
+	case "processed":
+		return AckProcessed
+	case "persisted":
+		return AckPersisted
+	case "completed":
+		return AckCompleted
+	case "stats":
+		return AckStats
 	}
 	return 0
 }

@@ -1,15 +1,21 @@
 package wire
 
 import (
-	"bytes"
+	"encoding/binary"
 	"math"
+	"math/bits"
 )
 
 // Parse parses one frame's content into m, forgetting what m held. For
 // Command SOW the records stand in m.Body, see NextRecord. It does not
 // allocate once m's scratch has grown. An error is a *HeaderError.
 func Parse(frame []byte, m *Message) error {
-	*m = Message{scratch: m.scratch[:0]}
+	scratch := m.scratch[:0]
+	if cap(scratch) > 2*MaxHeader {
+		scratch = nil // one large bm; not to be kept for ever
+	}
+	*m = Message{}
+	m.scratch = scratch
 	end, err := m.parseHeader(frame)
 	if err != nil {
 		return err
@@ -57,7 +63,7 @@ func (m *Message) parsePair(b []byte, i int) (end, unlimited int, err error) {
 	if byteAt(b, i) != '"' {
 		return 0, 0, &HeaderError{i, "no key in quotes"}
 	}
-	key, i, err := m.quoted(b, i)
+	key, i, err := m.key(b, i)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -120,19 +126,52 @@ func (m *Message) set(key, value []byte, at int) error {
 	return nil
 }
 
+// key is quoted for a text of few bytes.
+func (m *Message) key(b []byte, i int) (text []byte, end int, err error) {
+	for j := i + 1; j < len(b); j++ {
+		switch b[j] {
+		case '"':
+			return b[i+1 : j], j + 1, nil
+		case '\\':
+			return m.escaped(b, i, j)
+		}
+	}
+	return nil, 0, &HeaderError{i, "no closing quote"}
+}
+
 // quoted returns the text between the quote at b[i] and the next one, and
 // where what follows that begins.
 func (m *Message) quoted(b []byte, i int) (text []byte, end int, err error) {
-	rest := b[i+1:]
-	n := bytes.IndexByte(rest, '"')
-	if n < 0 {
+	j := textEnd(b, i+1)
+	if j == len(b) {
 		return nil, 0, &HeaderError{i, "no closing quote"}
 	}
-	if escape := bytes.IndexByte(rest[:n], '\\'); escape >= 0 {
-		return m.escaped(b, i, i+1+escape)
+	if b[j] == '\\' {
+		return m.escaped(b, i, j)
 	}
-	return rest[:n:n], i + n + 2, nil
+	return b[i+1 : j : j], j + 1, nil
 }
+
+// textEnd returns where the first quote or backslash stands in b[i:], or len(b).
+// It looks at eight bytes at a time: this is where parsing spends its time.
+func textEnd(b []byte, i int) int {
+	for ; i+8 <= len(b); i += 8 {
+		word := binary.LittleEndian.Uint64(b[i:])
+		if found := zeroBytes(word^(ones*'"')) | zeroBytes(word^(ones*'\\')); found != 0 {
+			return i + bits.TrailingZeros64(found)/8
+		}
+	}
+	for i < len(b) && b[i] != '"' && b[i] != '\\' {
+		i++
+	}
+	return i
+}
+
+const ones = 0x0101010101010101 // times a byte: eight of it
+
+// zeroBytes returns a word whose lowest bit that is set stands in the lowest
+// byte of x that is zero; 0 if there is none.
+func zeroBytes(x uint64) uint64 { return (x - ones) &^ x & (ones << 7) }
 
 // bare returns a value without quotes; nil for null.
 func bare(b []byte, i int) (text []byte, end int, err error) {
