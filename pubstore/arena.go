@@ -1,0 +1,72 @@
+package pubstore
+
+const (
+	blockBytes = 256 << 10
+	maxSpare   = 16
+)
+
+// An arena holds records in memory, in blocks that are used again once
+// nothing in them is kept. A position is the block's number and an offset.
+type arena struct {
+	first  uint64   // number of blocks[0]
+	blocks []*block // nil: let go
+	spare  []*block
+}
+
+type block struct {
+	data []byte
+	live int // records kept
+}
+
+// room returns the block that takes n bytes more, and its number.
+func (a *arena) room(n int) (*block, uint64) {
+	if last := len(a.blocks) - 1; last >= 0 {
+		if b := a.blocks[last]; cap(b.data)-len(b.data) >= n {
+			return b, a.first + uint64(last)
+		}
+	}
+	var b *block
+	if s := len(a.spare) - 1; s >= 0 && n <= blockBytes {
+		b, a.spare = a.spare[s], a.spare[:s]
+	} else {
+		b = &block{data: make([]byte, 0, max(n, blockBytes))}
+	}
+	a.blocks = append(a.blocks, b)
+	return b, a.first + uint64(len(a.blocks)-1)
+}
+
+// add keeps a record that consists of the one for m in a life, and returns its position.
+func (a *arena) add(life uint32, m *Message) uint64 {
+	b, number := a.room(recordHeader + m.Size())
+	pos := number<<32 | uint64(len(b.data))
+	b.data = append(appendRecord(b.data, life, m), m.Body...)
+	b.live++
+	return pos
+}
+
+// get returns the record of a slot. It is valid until the next call of drop.
+func (a *arena) get(s slot) []byte {
+	off := s.pos & (1<<32 - 1)
+	return a.blocks[s.pos>>32-a.first].data[off : off+recordHeader+uint64(s.size)]
+}
+
+// drop lets go of the record of a slot.
+func (a *arena) drop(s slot) {
+	i := s.pos>>32 - a.first
+	b := a.blocks[i]
+	if b.live--; b.live > 0 {
+		return
+	}
+	b.data = b.data[:0]
+	if i == uint64(len(a.blocks)-1) {
+		return // more is appended to it
+	}
+	if cap(b.data) == blockBytes && len(a.spare) < maxSpare {
+		a.spare = append(a.spare, b)
+	}
+	a.blocks[i] = nil
+	for a.blocks[0] == nil {
+		a.blocks = a.blocks[1:]
+		a.first++
+	}
+}

@@ -1,0 +1,304 @@
+package pubstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nuid"
+	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
+)
+
+// BoltOptions say how a Bolt store behaves. Zero values mean the defaults.
+type BoltOptions struct {
+	MaxMessages int   // bound on what is outstanding; default 4,194,304
+	MaxBytes    int64 // the same in bytes (Message.Size); default 1 GiB
+	// FailWhenFull has Append return ErrFull at the bound instead of waiting. AppendTx always does.
+	FailWhenFull bool
+	MaxMessage   int // largest message in bytes; default 16 MiB, and never more than MaxBytes
+	// CommitInterval is how long what is let go waits for a commit of its
+	// own; an Append never waits for it. Default 10ms.
+	CommitInterval time.Duration
+	// BootID names the current run of the machine, see R10. Default: the system's.
+	BootID func() (string, error)
+}
+
+const (
+	defaultStoreMessages = 4 << 20 // their slots take 64 MiB
+	defaultStoreBytes    = 1 << 30
+
+	// lockTimeout is how long OpenBolt tries to lock the database: long
+	// enough for a process that is just ending.
+	lockTimeout = 250 * time.Millisecond
+)
+
+// Bolt is a Store in a bbolt database: one of its own (OpenBolt), or one that
+// the application shares (OpenBoltIn), so that a message is published if and
+// only if the application's own transaction commits (AppendTx).
+//
+// Each Append returns after its commit, which it shares with those that wait
+// at the same time. So it must not be called within a transaction on
+// the same database: AppendTx is for that.
+type Bolt struct {
+	desk
+	db       *bbolt.DB
+	own      bool // the database is closed with the store
+	bucket   []byte
+	interval time.Duration
+
+	urgent chan struct{} // capacity 1: an op waits
+	lazy   chan struct{} // capacity 1: something was let go
+	stop   chan struct{}
+	done   chan struct{} // closed when the committer has ended
+
+	// These are guarded by mu.
+	closing bool
+	queue   []*boltOp
+	dirty   bool              // the state is not as in the database
+	swept   map[uint32]uint64 // by number of a life with a bucket: deleted through
+	gone    []boltKey         // rejected, to be deleted
+	pending []*txAppends      // oldest first
+}
+
+var _ Store = (*Bolt)(nil)
+
+// A boltKey is one message in the database.
+type boltKey struct {
+	life uint32
+	seq  uint64
+}
+
+// OpenBolt opens the store in a database of its own, making it if there is none.
+func OpenBolt(path string, o BoltOptions) (*Bolt, error) {
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType})
+	if errors.Is(err, bbolterrors.ErrTimeout) {
+		return nil, fmt.Errorf("open %s: %w", path, ErrLocked)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open publish store %s: %w", path, err)
+	}
+	s, err := OpenBoltIn(db, "publish", o)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	s.own = true
+	return s, nil
+}
+
+// OpenBoltIn opens the store in a bucket of the application's database, making
+// it if there is none. The application must close the store before the
+// database, and open one store per bucket only.
+func OpenBoltIn(db *bbolt.DB, bucket string, o BoltOptions) (*Bolt, error) {
+	s := &Bolt{
+		db: db, bucket: []byte(bucket), interval: orDefault(o.CommitInterval, 10*time.Millisecond),
+		urgent: make(chan struct{}, 1), lazy: make(chan struct{}, 1),
+		stop: make(chan struct{}), done: make(chan struct{}),
+		swept: make(map[uint32]uint64),
+	}
+	s.set(limits{
+		messages: o.MaxMessages, defaultMessages: defaultStoreMessages,
+		bytes: o.MaxBytes, defaultBytes: defaultStoreBytes,
+		message: o.MaxMessage, failWhenFull: o.FailWhenFull,
+	})
+	if o.BootID == nil {
+		o.BootID = bootID
+	}
+	boot, err := o.BootID()
+	if err != nil {
+		boot = ""
+	}
+	if err := db.Update(func(tx *bbolt.Tx) error { return s.recover(tx, boot) }); err != nil {
+		return nil, fmt.Errorf("open publish store %s: %w", db.Path(), err)
+	}
+	go s.run()
+	return s, nil
+}
+
+// A boltOp waits for its commit: a message to append, or a change of the state.
+type boltOp struct {
+	m      *Message
+	change func(*ledger) error
+	done   chan error // capacity 1
+}
+
+// Append implements Store.
+func (s *Bolt) Append(ctx context.Context, m *Message) (uint64, error) {
+	if err := s.admit(ctx, m); err != nil {
+		return 0, err
+	}
+	m.Time = time.Now()
+	s.ledger.held++
+	s.ledger.heldBytes += int64(m.Size())
+	err := s.commitLocked(&boltOp{m: m})
+	if err != nil {
+		return 0, err
+	}
+	s.signal()
+	return m.Sequence, nil
+}
+
+// commitLocked queues an op, gives up mu, and waits for the op's commit. The
+// wait is not cancelled: the op is as good as in the store.
+func (s *Bolt) commitLocked(op *boltOp) error {
+	op.done = make(chan error, 1)
+	s.queue = append(s.queue, op)
+	s.mu.Unlock()
+	poke(s.urgent)
+	return <-op.done
+}
+
+func poke(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// change has the committer change the state, and returns once that is committed.
+func (s *Bolt) change(f func(*ledger) error) error {
+	s.mu.Lock()
+	if s.ended != nil {
+		defer s.mu.Unlock()
+		return s.ended
+	}
+	return s.commitLocked(&boltOp{change: f})
+}
+
+// Logon implements Store.
+func (s *Bolt) Logon(name string) (counter uint64, err error) {
+	err = s.change(func(l *ledger) error {
+		err := l.logon(name)
+		counter = l.counter
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	return counter, nil
+}
+
+// SetBase implements Store.
+func (s *Bolt) SetBase(life string, base uint64) error {
+	return s.change(func(l *ledger) error {
+		w := l.life(life)
+		if w == nil {
+			return ErrNoLife
+		}
+		w.base = base
+		return nil
+	})
+}
+
+// Renew implements Store.
+func (s *Bolt) Renew() error {
+	return s.change(func(l *ledger) error {
+		l.begin(nuid.Next())
+		return nil
+	})
+}
+
+// Discard implements Store. It is committed a little later; after a kill in
+// between the messages are there again, and let go again.
+func (s *Bolt) Discard(life string, through uint64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended != nil {
+		return s.ended
+	}
+	if w := s.ledger.life(life); w != nil && s.ledger.discard(w, through) {
+		s.letGoLocked()
+	}
+	return nil
+}
+
+// Reject implements Store. It is committed a little later, like Discard: it is
+// called by the client's session, which must not wait for a transaction of the application.
+func (s *Bolt) Reject(life string, sequence uint64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended != nil {
+		return s.ended
+	}
+	if w := s.ledger.life(life); w != nil && s.ledger.reject(w, sequence) {
+		s.gone = append(s.gone, boltKey{w.number, sequence})
+		s.letGoLocked()
+	}
+	return nil
+}
+
+func (s *Bolt) letGoLocked() {
+	s.line.wake()
+	s.dirty = true
+	poke(s.lazy)
+}
+
+// Get implements Store.
+func (s *Bolt) Get(life string, sequence uint64) (*Message, error) {
+	s.mu.Lock()
+	if s.ended != nil {
+		defer s.mu.Unlock()
+		return nil, s.ended
+	}
+	w := s.ledger.life(life)
+	if w == nil || !w.holds(sequence) {
+		s.mu.Unlock()
+		return nil, ErrNotKept
+	}
+	key, m := boltKey{w.number, sequence}, &Message{Prev: w.prev(sequence)}
+	s.mu.Unlock()
+
+	var rec []byte
+	err := s.db.View(func(tx *bbolt.Tx) error {
+		rec = slices.Clone(s.find(tx, key))
+		return nil
+	})
+	if err != nil {
+		return nil, s.fail(err)
+	}
+	if rec == nil {
+		return nil, ErrNotKept // let go meanwhile
+	}
+	if err := decodeRecord(rec, m, new(interned)); err != nil {
+		return nil, s.fail(err)
+	}
+	return m, nil
+}
+
+// fail puts the store out of use for good and returns why.
+func (s *Bolt) fail(err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.failLocked(err)
+}
+
+func (s *Bolt) failLocked(err error) error {
+	s.endLocked(&FailedError{Path: s.db.Path(), Err: err})
+	return s.ended
+}
+
+// Close implements Store. It waits for a transaction that the application has open.
+func (s *Bolt) Close() error {
+	s.mu.Lock()
+	if s.closing {
+		s.mu.Unlock()
+		<-s.done
+		return nil
+	}
+	s.closing = true
+	err := s.ended // failed, or nil
+	s.endLocked(ErrClosed)
+	s.mu.Unlock()
+
+	close(s.stop)
+	<-s.done
+	if err == nil {
+		err = s.finish()
+	}
+	if s.own {
+		err = errors.Join(err, s.db.Close())
+	}
+	return err
+}

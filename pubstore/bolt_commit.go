@@ -1,0 +1,307 @@
+package pubstore
+
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nuid"
+	"go.etcd.io/bbolt"
+)
+
+// In the store's bucket are the state (state.go) under "state", and a bucket
+// for each life, named by its number: the records (record.go) by sequence, and
+// the last sequence given out as the bucket's own. All numbers are big endian.
+
+var stateKey = []byte("state")
+
+const (
+	maxBatch = 1000 // ops in a commit
+	maxSweep = 10_000
+)
+
+func lifeKey(number uint32) []byte { return binary.BigEndian.AppendUint32(nil, number) }
+func seqKey(seq uint64) []byte     { return binary.BigEndian.AppendUint64(nil, seq) }
+
+// recover reads what the bucket holds, and opens the ledger under a boot id.
+func (s *Bolt) recover(tx *bbolt.Tx, boot string) error {
+	root, err := tx.CreateBucketIfNotExists(s.bucket)
+	if err != nil {
+		return err
+	}
+	if p := root.Get(stateKey); p != nil {
+		if err := s.ledger.decodeState(p); err != nil {
+			return err
+		}
+	}
+	for _, w := range s.ledger.lives {
+		if err := s.recoverLife(root, w); err != nil {
+			return err
+		}
+	}
+	s.ledger.open(boot, nuid.Next())
+	return s.putState(root)
+}
+
+func (s *Bolt) recoverLife(root *bbolt.Bucket, w *window) error {
+	b := root.Bucket(lifeKey(w.number))
+	if b == nil {
+		return fmt.Errorf("life %s has no bucket", w.id)
+	}
+	if w.last = b.Sequence(); w.last < w.acked {
+		return fmt.Errorf("life %s has given out %d and let go of %d", w.id, w.last, w.acked)
+	}
+	if err := w.prepare(uint64(b.Stats().KeyN)); err != nil {
+		return err
+	}
+	s.swept[w.number] = w.acked
+	c := b.Cursor()
+	for k, rec := c.First(); k != nil; k, rec = c.Next() {
+		number, seq, err := recordIdentity(rec)
+		if err != nil || number != w.number || len(k) != 8 || binary.BigEndian.Uint64(k) != seq {
+			return fmt.Errorf("life %s, key %x: %w", w.id, k, errRecord)
+		}
+		size, ms := recordMeta(rec)
+		w.fill(seq, 0, size, ms)
+		if seq <= w.acked {
+			s.swept[w.number] = min(s.swept[w.number], seq-1)
+		}
+	}
+	if seq := w.missing(0); seq != 0 {
+		return fmt.Errorf("life %s: message %d is missing", w.id, seq)
+	}
+	return nil
+}
+
+// run is the committer: the one goroutine of the store. An op is committed at
+// once, with all that came while the last commit took its time; what was let
+// go waits for one, or for the interval.
+func (s *Bolt) run() {
+	defer close(s.done)
+	for {
+		select {
+		case <-s.urgent:
+		case <-s.lazy:
+			s.linger()
+		case <-s.stop:
+			s.drain()
+			return
+		}
+		s.commit()
+	}
+}
+
+// linger waits for the interval, or something more urgent.
+func (s *Bolt) linger() {
+	t := time.NewTimer(s.interval)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-s.urgent:
+	case <-s.stop:
+	}
+}
+
+// drain commits what waited when the store was closed.
+func (s *Bolt) drain() {
+	for s.commit() {
+	}
+}
+
+// commit commits one batch. It reports whether there was an op to commit.
+func (s *Bolt) commit() bool {
+	batch, err := s.take()
+	if len(batch) == 0 && !s.unsaved() {
+		return false
+	}
+	var errs []error
+	if err == nil {
+		err = s.db.Update(func(tx *bbolt.Tx) (err error) { errs, err = s.apply(tx, batch); return err })
+		if err != nil {
+			err = s.fail(err)
+		}
+	}
+	s.conclude(batch, errs, err)
+	return len(batch) > 0
+}
+
+// unsaved reports whether anything was let go that the database still has.
+func (s *Bolt) unsaved() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if failed(s.ended) {
+		return false
+	}
+	for _, w := range s.ledger.lives {
+		if s.swept[w.number] < w.acked {
+			return true
+		}
+	}
+	return s.dirty || len(s.gone) > 0
+}
+
+func failed(err error) bool {
+	_, ok := err.(*FailedError)
+	return ok
+}
+
+// take takes the next batch from the queue: a run of appends, or one change.
+// The error is why it can't be committed.
+func (s *Bolt) take() ([]*boltOp, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for n < len(s.queue) && n < maxBatch && (n == 0 || s.queue[n].m != nil && s.queue[0].m != nil) {
+		n++
+	}
+	batch := s.queue[:n:n]
+	if s.queue = s.queue[n:]; len(s.queue) > 0 {
+		poke(s.urgent)
+	}
+	if failed(s.ended) {
+		return batch, s.ended
+	}
+	return batch, nil
+}
+
+// apply does in a transaction what a batch and the changes since the last one
+// ask for. It returns an error for each change that is not to be.
+func (s *Bolt) apply(tx *bbolt.Tx, batch []*boltOp) (errs []error, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	root := tx.Bucket(s.bucket)
+	if root == nil {
+		return nil, fmt.Errorf("bucket %q is gone", s.bucket)
+	}
+	s.settleLocked(root.Bucket(lifeKey(s.ledger.current().number)).Sequence())
+	errs = make([]error, len(batch))
+	own := &txAppends{tx: tx}
+	for i, op := range batch {
+		if op.m != nil {
+			err = s.putLocked(root, op.m, own)
+		} else if errs[i] = op.change(&s.ledger); errs[i] == nil {
+			s.dirty = true
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if len(own.messages) > 0 {
+		s.pending = append(s.pending, own)
+	}
+	if err := s.sweepLocked(root); err != nil {
+		return nil, err
+	}
+	if !s.dirty {
+		return errs, nil
+	}
+	s.dirty = false
+	return errs, s.putState(root)
+}
+
+// putLocked numbers a message, puts it into the current life's bucket, and
+// notes it in what its transaction adds.
+func (s *Bolt) putLocked(root *bbolt.Bucket, m *Message, to *txAppends) (err error) {
+	number := s.ledger.current().number
+	b := root.Bucket(lifeKey(number))
+	if m.Sequence, err = b.NextSequence(); err != nil {
+		return err
+	}
+	rec := make([]byte, 0, recordHeader+m.Size())
+	if err := b.Put(seqKey(m.Sequence), append(appendRecord(rec, number, m), m.Body...)); err != nil {
+		return err
+	}
+	to.last = m.Sequence
+	to.bytes += int64(m.Size())
+	to.messages = append(to.messages, pendingMessage{m.Sequence, m.Size(), m.Time.UnixMilli()})
+	return nil
+}
+
+// putState writes the state, with buckets for the lives that have none yet and
+// none for those that left.
+func (s *Bolt) putState(root *bbolt.Bucket) error {
+	for _, w := range s.ledger.lives {
+		if _, ok := s.swept[w.number]; !ok {
+			if _, err := root.CreateBucket(lifeKey(w.number)); err != nil {
+				return err
+			}
+			s.swept[w.number] = 0
+		}
+	}
+	for number := range s.swept {
+		if s.ledger.numbered(number) == nil {
+			if err := root.DeleteBucket(lifeKey(number)); err != nil {
+				return err
+			}
+			delete(s.swept, number)
+		}
+	}
+	return root.Put(stateKey, s.ledger.encodeState())
+}
+
+// sweepLocked deletes what was let go, some at a time.
+func (s *Bolt) sweepLocked(root *bbolt.Bucket) error {
+	budget := maxSweep
+	for _, w := range s.ledger.lives {
+		if _, ok := s.swept[w.number]; !ok {
+			continue // just begun
+		}
+		b := root.Bucket(lifeKey(w.number))
+		for ; s.swept[w.number] < w.acked && budget > 0; budget-- {
+			if err := b.Delete(seqKey(s.swept[w.number] + 1)); err != nil {
+				return err
+			}
+			s.swept[w.number]++
+		}
+	}
+	for ; len(s.gone) > 0 && budget > 0; budget-- {
+		if b := root.Bucket(lifeKey(s.gone[0].life)); b != nil {
+			if err := b.Delete(seqKey(s.gone[0].seq)); err != nil {
+				return err
+			}
+		}
+		s.gone = s.gone[1:]
+	}
+	if budget == 0 {
+		poke(s.lazy)
+	}
+	return nil
+}
+
+// conclude enters a committed batch into the ledger, and tells those who wait for it.
+func (s *Bolt) conclude(batch []*boltOp, errs []error, err error) {
+	s.mu.Lock()
+	if err == nil && len(batch) > 0 && batch[0].m != nil {
+		s.enterThroughLocked(batch[len(batch)-1].m.Sequence)
+	}
+	for _, op := range batch {
+		if op.m != nil {
+			s.ledger.held--
+			s.ledger.heldBytes -= int64(op.m.Size())
+		}
+	}
+	s.line.wake()
+	s.mu.Unlock()
+	for i, op := range batch {
+		if err == nil {
+			op.done <- errs[i]
+		} else {
+			op.done <- err
+		}
+	}
+}
+
+// finish records that the store was closed cleanly.
+func (s *Bolt) finish() error {
+	err := s.db.Update(func(tx *bbolt.Tx) error {
+		s.mu.Lock()
+		s.ledger.closed, s.dirty = true, true
+		s.mu.Unlock()
+		_, err := s.apply(tx, nil)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("close publish store %s: %w", s.db.Path(), err)
+	}
+	return nil
+}

@@ -1,0 +1,139 @@
+package pubstore
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"go.etcd.io/bbolt"
+)
+
+// A boltCursor reads ahead, since each read is a transaction.
+type boltCursor struct {
+	s      *Bolt
+	w      *window // guarded by s.mu
+	number uint32
+	at     uint64 // the sequence last returned
+
+	buf   []byte   // of ahead
+	ahead [][]byte // records read, ascending
+	in    interned
+}
+
+const (
+	aheadMessages = 256
+	aheadBytes    = 256 << 10
+)
+
+// Cursor implements Store.
+func (s *Bolt) Cursor(life string, after uint64) (Cursor, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended != nil {
+		return nil, s.ended
+	}
+	w := s.ledger.life(life)
+	if w == nil {
+		return nil, ErrNoLife
+	}
+	return &boltCursor{s: s, w: w, number: w.number, at: after}, nil
+}
+
+func (c *boltCursor) Next(m *Message) (bool, error) {
+	for missed := uint64(0); ; {
+		seq, last, prev, err := c.look()
+		if seq == 0 || err != nil {
+			return false, err
+		}
+		rec := c.take(seq)
+		if rec == nil {
+			if missed == seq {
+				return false, c.s.fail(fmt.Errorf("message %d is missing", seq))
+			}
+			missed = seq
+			if err := c.read(seq, last); err != nil {
+				return false, c.s.fail(err)
+			}
+			continue // it may have been let go meanwhile
+		}
+		if err := decodeRecord(rec, m, &c.in); err != nil {
+			return false, c.s.fail(err)
+		}
+		m.Prev = prev
+		c.at = seq
+		return true, nil
+	}
+}
+
+// look returns what to read next, if anything, and how far the store goes.
+func (c *boltCursor) look() (seq, last, prev uint64, err error) {
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	if c.s.ended != nil {
+		return 0, 0, 0, c.s.ended
+	}
+	seq = c.w.next(c.at)
+	return seq, c.w.last, c.w.prev(seq), nil
+}
+
+// take returns the record of seq if it was read ahead. What was read before
+// that has been let go meanwhile.
+func (c *boltCursor) take(seq uint64) []byte {
+	for len(c.ahead) > 0 {
+		rec := c.ahead[0]
+		_, have, err := recordIdentity(rec)
+		if err == nil && have > seq {
+			return nil
+		}
+		c.ahead = c.ahead[1:]
+		if have == seq {
+			return rec
+		}
+	}
+	return nil
+}
+
+// read reads ahead from seq to last.
+func (c *boltCursor) read(seq, last uint64) error {
+	if cap(c.buf) > maxIdleBuffer {
+		c.buf = nil
+	}
+	c.buf, c.ahead = c.buf[:0], c.ahead[:0]
+	return c.s.db.View(func(tx *bbolt.Tx) error {
+		b := c.s.lifeBucket(tx, c.number)
+		if b == nil {
+			return nil // the life has left
+		}
+		cur := b.Cursor()
+		for k, rec := cur.Seek(seqKey(seq)); k != nil && binary.BigEndian.Uint64(k) <= last; k, rec = cur.Next() {
+			if n := len(c.ahead); n > 0 && (n == aheadMessages || len(c.buf)+len(rec) > aheadBytes) {
+				break
+			}
+			if _, _, err := recordIdentity(rec); err != nil {
+				return err
+			}
+			at := len(c.buf)
+			c.buf = append(c.buf, rec...)
+			c.ahead = append(c.ahead, c.buf[at:len(c.buf):len(c.buf)])
+		}
+		return nil
+	})
+}
+
+func (c *boltCursor) Close() error { return nil }
+
+func (s *Bolt) lifeBucket(tx *bbolt.Tx, number uint32) *bbolt.Bucket {
+	root := tx.Bucket(s.bucket)
+	if root == nil {
+		return nil
+	}
+	return root.Bucket(lifeKey(number))
+}
+
+// find returns a record, nil if it isn't in the database.
+func (s *Bolt) find(tx *bbolt.Tx, key boltKey) []byte {
+	b := s.lifeBucket(tx, key.life)
+	if b == nil {
+		return nil
+	}
+	return b.Get(seqKey(key.seq))
+}

@@ -1,0 +1,123 @@
+package pubstore
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"go.etcd.io/bbolt"
+)
+
+// txAppends are the messages that a transaction of the application adds. What
+// becomes of them shows late: a rollback not at all, a commit perhaps only
+// after the next transaction has begun.
+type txAppends struct {
+	tx       *bbolt.Tx
+	last     uint64 // sequence of the newest
+	messages []pendingMessage
+	bytes    int64
+	entered  bool // into the ledger
+}
+
+type pendingMessage struct {
+	seq  uint64
+	size int
+	ms   int64
+}
+
+// AppendTx keeps a message as a part of the application's own transaction: it
+// is in the store if and only if tx commits, and is sent then. The sequence is
+// given out by the transaction too, so a rollback spends none. At the store's
+// bound it returns ErrFull, since it can't wait inside a transaction.
+func (s *Bolt) AppendTx(tx *bbolt.Tx, topic string, body []byte) (seq uint64, err error) {
+	return s.AppendMessageTx(tx, &Message{Topic: topic, Body: body})
+}
+
+// AppendMessageTx is AppendTx for a message with more than topic and body.
+func (s *Bolt) AppendMessageTx(tx *bbolt.Tx, m *Message) (seq uint64, err error) {
+	if tx.DB() != s.db || !tx.Writable() {
+		return 0, errors.New("publish store: AppendTx needs a writable transaction on the store's database")
+	}
+	if err := checkSize(m, s.maxMessage); err != nil {
+		return 0, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended != nil {
+		return 0, s.ended
+	}
+	root := tx.Bucket(s.bucket)
+	batch := s.batchLocked(tx, root)
+	if !s.fitsTxLocked(m.Size()) {
+		return 0, ErrFull
+	}
+	m.Time = time.Now()
+	if err := s.putLocked(root, m, batch); err != nil {
+		return 0, err
+	}
+	return m.Sequence, nil
+}
+
+// batchLocked returns what tx has added so far. A first call of it knows what
+// became of all transactions before, since there is one at a time.
+func (s *Bolt) batchLocked(tx *bbolt.Tx, root *bbolt.Bucket) *txAppends {
+	if n := len(s.pending); n > 0 && s.pending[n-1].tx == tx {
+		return s.pending[n-1]
+	}
+	s.settleLocked(root.Bucket(lifeKey(s.ledger.current().number)).Sequence())
+	batch := &txAppends{tx: tx}
+	s.pending = append(s.pending, batch)
+	tx.OnCommit(func() { s.committed(batch) })
+	return batch
+}
+
+// settleLocked enters into the ledger what was committed before the current
+// transaction, all up to last, and forgets what was rolled back.
+func (s *Bolt) settleLocked(last uint64) {
+	s.enterThroughLocked(last)
+	s.pending = s.pending[:0]
+}
+
+// committed is told by a transaction after its commit, when others may have
+// begun or even committed.
+func (s *Bolt) committed(batch *txAppends) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !batch.entered {
+		s.enterThroughLocked(batch.last)
+	}
+}
+
+// enterThroughLocked enters into the ledger what is committed: pending up to last.
+func (s *Bolt) enterThroughLocked(last uint64) {
+	n := 0
+	for n < len(s.pending) && s.pending[n].last <= last {
+		s.enterLocked(s.pending[n])
+		n++
+	}
+	s.pending = slices.Delete(s.pending, 0, n)
+}
+
+func (s *Bolt) enterLocked(batch *txAppends) {
+	w := s.ledger.current()
+	for _, m := range batch.messages {
+		if m.seq != w.last+1 {
+			s.failLocked(fmt.Errorf("message %d follows %d: the bucket was changed by someone else", m.seq, w.last))
+			return
+		}
+		w.append(0, m.size, m.ms)
+	}
+	batch.entered = true
+	s.signal()
+}
+
+// fitsTxLocked reports whether a message has room beside what is pending.
+func (s *Bolt) fitsTxLocked(size int) bool {
+	n, bytes := 0, int64(size)
+	for _, batch := range s.pending {
+		n += len(batch.messages)
+		bytes += batch.bytes
+	}
+	return s.ledger.fitsBeside(n, bytes)
+}

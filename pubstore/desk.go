@@ -1,0 +1,148 @@
+package pubstore
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// A desk is what the three stores have in common: the ledger, the line of
+// those who wait for room, and how the store ended.
+type desk struct {
+	appended     chan struct{} // capacity 1
+	failWhenFull bool
+	maxMessage   int
+
+	mu     sync.Mutex
+	ledger ledger // guarded by mu
+	line   line   // guarded by mu
+	ended  error  // why the store takes no more calls: ErrClosed or *FailedError; guarded by mu
+}
+
+// limits are the parts of an options struct that all stores have.
+type limits struct {
+	messages, defaultMessages int
+	bytes, defaultBytes       int64
+	message                   int
+	failWhenFull              bool
+}
+
+// set puts the limits into force. It is called before the store is used.
+func (d *desk) set(l limits) {
+	d.appended = make(chan struct{}, 1)
+	d.failWhenFull = l.failWhenFull
+	d.ledger.maxMessages = orDefault(l.messages, l.defaultMessages)
+	d.ledger.maxBytes = orDefault(l.bytes, l.defaultBytes)
+	d.maxMessage = orDefault(l.message, defaultMaxMessage)
+	d.maxMessage = int(min(int64(d.maxMessage), d.ledger.maxBytes))
+}
+
+func orDefault[T int | int64 | time.Duration](v, otherwise T) T {
+	if v <= 0 {
+		return otherwise
+	}
+	return v
+}
+
+// admit returns with mu held once there is room for m, and without it, with
+// an error, if there won't be. Cancelling ctx ends the wait with its cause
+// unused: the message is not in the store.
+func (d *desk) admit(ctx context.Context, m *Message) error {
+	if err := checkSize(m, d.maxMessage); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	if d.ended == nil && len(d.line.turns) == 0 && d.ledger.fits(m.Size()) {
+		return nil
+	}
+	if err := d.waitLocked(ctx, m.Size()); err != nil {
+		d.mu.Unlock()
+		return err
+	}
+	return nil
+}
+
+// waitLocked waits in line for room. It gives up mu while it waits.
+func (d *desk) waitLocked(ctx context.Context, size int) error {
+	if d.ended != nil {
+		return d.ended
+	}
+	if d.failWhenFull {
+		return ErrFull
+	}
+	t := d.line.join()
+	for {
+		d.mu.Unlock()
+		var err error
+		select {
+		case <-t.look:
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+		d.mu.Lock()
+		if d.ended != nil {
+			err = d.ended
+		}
+		if err != nil {
+			d.line.leave(t)
+			return err
+		}
+		if d.line.first(t) && d.ledger.fits(size) {
+			d.line.leave(t)
+			return nil
+		}
+	}
+}
+
+// signal tells the client that there is more to read.
+func (d *desk) signal() {
+	select {
+	case d.appended <- struct{}{}:
+	default:
+	}
+}
+
+// endLocked puts the store out of use. The first reason stays.
+func (d *desk) endLocked(why error) {
+	if d.ended == nil {
+		d.ended = why
+	}
+	d.line.wakeAll()
+}
+
+// state returns why the store takes no more calls.
+func (d *desk) state() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.ended
+}
+
+// Appended implements Store.
+func (d *desk) Appended() <-chan struct{} { return d.appended }
+
+// Lives implements Store.
+func (d *desk) Lives() []Life {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.ledger.report()
+}
+
+// Usage implements Store.
+func (d *desk) Usage() Usage {
+	now := time.Now().UnixMilli()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.ledger.usage(now)
+}
+
+// Single implements Store.
+func (d *desk) Single(life string, through uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if w := d.ledger.life(life); w != nil {
+		w.single = max(w.single, min(through, w.last))
+	}
+}

@@ -1,0 +1,318 @@
+package pubstore
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nuid"
+
+	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/seglog"
+)
+
+// FileOptions say how a File store behaves. Zero values mean the defaults.
+type FileOptions struct {
+	MaxMessages int   // bound on what is outstanding; default 4,194,304
+	MaxBytes    int64 // the same in bytes (Message.Size); default 1 GiB
+	// FailWhenFull has Append return ErrFull at the bound instead of waiting.
+	FailWhenFull bool
+	MaxMessage   int // largest message in bytes; default 16 MiB, and never more than MaxBytes
+
+	// SyncInterval is how long at most what was appended waits until it is
+	// safe against a power cut too. Default 10ms.
+	SyncInterval time.Duration
+	// SyncAlways has Append return only when its message is safe against a
+	// power cut. Appends that wait at the same time share one sync.
+	SyncAlways bool
+	// SegmentBytes is the size of the files the store is made of, each of
+	// which goes once all in it was let go. Default 16 MiB.
+	SegmentBytes int64
+
+	// AcceptDamage opens a store that OpenFile refuses with a *DamagedError:
+	// the messages that can't be read any more are given up, all others
+	// are kept, and a new life begins.
+	AcceptDamage bool
+
+	// BootID names the current run of the machine, see R10. Default: the system's.
+	BootID func() (string, error)
+	// FS is the disk. Default: the system's.
+	FS seglog.FS
+}
+
+// File is a Store in a directory of its own. What Append has returned survives
+// the death of the process, after SyncInterval (or with SyncAlways at once)
+// a power cut too. What it holds in memory is small: 16 bytes for each message
+// outstanding, and the newest messages.
+type File struct {
+	desk
+	dir        string
+	log        *seglog.Log
+	syncAlways bool
+	interval   time.Duration
+	segment    int64
+	givenUp    int // messages that opening a damaged store gave up
+
+	// visible is the position behind which messages are not in the store
+	// yet: their Append has not returned, and nobody may see them.
+	visible atomic.Uint64
+
+	inFlight sync.WaitGroup // calls between mu and the disk
+	urgent   chan struct{}  // capacity 1: someone waits for a sync
+	lazy     chan struct{}  // capacity 1: there is something to sync within the interval
+	stop     chan struct{}
+	done     chan struct{} // closed when the committer has ended
+
+	// These are guarded by mu, as is appending to the log.
+	closing bool
+	dirty   bool              // lazy was poked since the last commit began
+	durable seglog.Position   // what is before it is safe against a power cut
+	synced  chan struct{}     // closed when durable has moved; nil: nobody waits
+	logged  map[uint32]uint64 // by number of a life: acked as the log says
+	left    bool              // a life has left that the log still has
+	prefix  []byte            // a record but for its body, used again
+	parts   [2][]byte         // the same for the record
+}
+
+var _ Store = (*File)(nil)
+
+// Append implements Store.
+func (s *File) Append(ctx context.Context, m *Message) (uint64, error) {
+	if err := s.admit(ctx, m); err != nil {
+		return 0, err
+	}
+	pos, err := s.appendLocked(m)
+	if err != nil {
+		defer s.mu.Unlock()
+		return 0, s.failLocked(err)
+	}
+	sequence := m.Sequence
+	s.inFlight.Add(1)
+	defer s.inFlight.Done()
+	s.dirtyLocked()
+	s.mu.Unlock()
+
+	if s.syncAlways {
+		err = s.waitDurable(pos)
+	} else if err = s.log.Write(); err != nil {
+		err = s.fail(err)
+	}
+	if err != nil {
+		return 0, err
+	}
+	s.show(pos)
+	s.signal()
+	return sequence, nil
+}
+
+// appendLocked numbers m and puts it into the log's memory.
+func (s *File) appendLocked(m *Message) (seglog.Position, error) {
+	w := s.ledger.current()
+	m.Sequence, m.Time = w.last+1, time.Now()
+	s.prefix = appendRecord(s.prefix[:0], w.number, m)
+	s.parts = [2][]byte{s.prefix, m.Body}
+	pos, err := s.log.Append(kindMessage, s.parts[:]...)
+	s.parts[1] = nil
+	if err != nil {
+		return 0, err
+	}
+	w.append(uint64(pos), m.Size(), m.Time.UnixMilli())
+	return pos, nil
+}
+
+// show lets cursors see all up to the record at pos.
+func (s *File) show(pos seglog.Position) {
+	for {
+		old := s.visible.Load()
+		if old > uint64(pos) || s.visible.CompareAndSwap(old, uint64(pos)+1) {
+			return
+		}
+	}
+}
+
+// record logs a change of the state and returns once it survives the death of
+// the process. It is called with mu held and gives it up.
+func (s *File) recordLocked(kind uint8, payload []byte) error {
+	if _, err := s.log.Append(kind, payload); err != nil {
+		defer s.mu.Unlock()
+		return s.failLocked(err)
+	}
+	s.inFlight.Add(1)
+	defer s.inFlight.Done()
+	s.dirtyLocked()
+	s.mu.Unlock()
+	if err := s.log.Write(); err != nil {
+		return s.fail(err)
+	}
+	return nil
+}
+
+// Logon implements Store.
+func (s *File) Logon(name string) (uint64, error) {
+	s.mu.Lock()
+	err := s.ended
+	if err == nil {
+		err = s.ledger.logon(name)
+	}
+	if err != nil {
+		s.mu.Unlock()
+		return 0, err
+	}
+	counter := s.ledger.counter
+	if err := s.recordLocked(kindState, s.ledger.encodeState()); err != nil {
+		return 0, err
+	}
+	return counter, nil
+}
+
+// SetBase implements Store.
+func (s *File) SetBase(life string, base uint64) error {
+	s.mu.Lock()
+	w, err := s.ledger.life(life), s.ended
+	if err == nil && w == nil {
+		err = ErrNoLife
+	}
+	if err != nil {
+		s.mu.Unlock()
+		return err
+	}
+	w.base = base
+	return s.recordLocked(kindState, s.ledger.encodeState())
+}
+
+// Renew implements Store.
+func (s *File) Renew() error {
+	s.mu.Lock()
+	if s.ended != nil {
+		defer s.mu.Unlock()
+		return s.ended
+	}
+	s.ledger.begin(nuid.Next())
+	return s.recordLocked(kindState, s.ledger.encodeState())
+}
+
+// Discard implements Store. It reaches the disk a little later; after a kill in
+// between the messages are there again, and let go again.
+func (s *File) Discard(life string, through uint64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended != nil {
+		return s.ended
+	}
+	lives := len(s.ledger.lives)
+	if w := s.ledger.life(life); w != nil && s.ledger.discard(w, through) {
+		s.left = s.left || len(s.ledger.lives) < lives
+		s.line.wake()
+		s.dirtyLocked()
+	}
+	return nil
+}
+
+// Reject implements Store. It survives the death of the process.
+func (s *File) Reject(life string, sequence uint64) error {
+	s.mu.Lock()
+	if s.ended != nil {
+		defer s.mu.Unlock()
+		return s.ended
+	}
+	w, lives := s.ledger.life(life), len(s.ledger.lives)
+	if w == nil || !s.ledger.reject(w, sequence) {
+		s.mu.Unlock()
+		return nil
+	}
+	s.left = s.left || len(s.ledger.lives) < lives
+	s.line.wake()
+	return s.recordLocked(kindReject, appendMark(nil, w.number, sequence))
+}
+
+// Get implements Store.
+func (s *File) Get(life string, sequence uint64) (*Message, error) {
+	if sequence == 0 {
+		return nil, ErrNotKept
+	}
+	c, err := s.Cursor(life, sequence-1)
+	if errors.Is(err, ErrNoLife) {
+		return nil, ErrNotKept
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	m := new(Message)
+	ok, err := c.Next(m)
+	if err != nil {
+		return nil, err
+	}
+	if !ok || m.Sequence != sequence {
+		return nil, ErrNotKept
+	}
+	m.Body = slices.Clone(m.Body)
+	return m, nil
+}
+
+// fail puts the store out of use for good and returns why.
+func (s *File) fail(err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.failLocked(err)
+}
+
+func (s *File) failLocked(err error) error {
+	s.endLocked(&FailedError{Path: s.dir, Err: err})
+	s.tellSyncedLocked()
+	return s.ended
+}
+
+// Close implements Store.
+func (s *File) Close() error {
+	s.mu.Lock()
+	if s.closing {
+		s.mu.Unlock()
+		<-s.done
+		return nil
+	}
+	s.closing = true
+	err := s.ended // failed, or nil
+	s.endLocked(ErrClosed)
+	s.mu.Unlock()
+
+	s.inFlight.Wait()
+	close(s.stop)
+	<-s.done
+	if err == nil {
+		err = s.finish()
+	}
+	if err != nil {
+		s.log.Abandon()
+	}
+	return err
+}
+
+// finish records that the store was closed cleanly, durable like all before it.
+func (s *File) finish() error {
+	s.mu.Lock()
+	s.ledger.closed = true
+	_, err := s.log.Append(kindState, s.ledger.encodeState())
+	s.mu.Unlock()
+	if err == nil {
+		err = s.log.Close()
+	}
+	if err != nil {
+		return &FailedError{Path: s.dir, Err: err}
+	}
+	return nil
+}
+
+// GivenUp returns how many messages were given up when the store was opened
+// with AcceptDamage. What is lost with the record of a Renew is not counted.
+func (s *File) GivenUp() int { return s.givenUp }
+
+// slashed is the form of a path that seglog takes.
+func slashed(dir string) string { return filepath.ToSlash(filepath.Clean(dir)) }
+
+// seesAll is the planted bug of a cursor that does not wait for the store.
+func seesAll() bool { return mut.On(mut.G1SendBeforeStore) }

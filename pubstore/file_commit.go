@@ -1,0 +1,158 @@
+package pubstore
+
+import (
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/seglog"
+)
+
+// run is the committer: the one goroutine of the store. It syncs what was
+// appended, notes what was let go, and removes files that hold nothing any more.
+func (s *File) run() {
+	defer close(s.done)
+	idle := time.NewTimer(s.interval)
+	defer idle.Stop()
+	for {
+		select {
+		case <-s.urgent:
+		case <-s.lazy:
+			s.linger()
+		case <-idle.C:
+			s.note()
+			continue
+		case <-s.stop:
+			return
+		}
+		s.commit()
+		idle.Reset(s.interval)
+	}
+}
+
+// linger waits for the interval, or something more urgent.
+func (s *File) linger() {
+	t := time.NewTimer(s.interval)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-s.urgent:
+	case <-s.stop:
+	}
+}
+
+// dirtyLocked has the committer work within the interval.
+func (s *File) dirtyLocked() {
+	if !s.dirty {
+		s.dirty = true
+		poke(s.lazy)
+	}
+}
+
+// waitDurable waits until the record at pos is safe against a power cut.
+func (s *File) waitDurable(pos seglog.Position) error {
+	for {
+		s.mu.Lock()
+		if s.durable > pos {
+			s.mu.Unlock()
+			return nil
+		}
+		if failed(s.ended) {
+			defer s.mu.Unlock()
+			return s.ended
+		}
+		if s.synced == nil {
+			s.synced = make(chan struct{})
+		}
+		synced := s.synced
+		s.mu.Unlock()
+		poke(s.urgent)
+		<-synced
+	}
+}
+
+// tellSyncedLocked wakes all who wait for a sync.
+func (s *File) tellSyncedLocked() {
+	if s.synced != nil {
+		close(s.synced)
+		s.synced = nil
+	}
+}
+
+// commit makes durable what was appended and let go until now, and then
+// removes what nobody needs: the order is what makes a crash harmless.
+func (s *File) commit() {
+	s.mu.Lock()
+	s.dirty = false
+	err := s.logLetGoLocked()
+	trim := s.oldestLocked()
+	ended := failed(s.ended)
+	s.mu.Unlock()
+	if ended {
+		return
+	}
+	var durable seglog.Position
+	if err == nil {
+		durable, err = s.log.Sync()
+	}
+	s.mu.Lock()
+	s.durable = max(s.durable, durable)
+	s.tellSyncedLocked()
+	s.mu.Unlock()
+	if err == nil {
+		err = s.log.Trim(trim)
+	}
+	if err == nil {
+		err = s.compact()
+	}
+	if err != nil {
+		s.fail(err)
+	}
+}
+
+// logLetGoLocked logs what was discarded since the log last heard of it.
+func (s *File) logLetGoLocked() error {
+	if s.left {
+		s.left = false
+		for number := range s.logged {
+			if s.ledger.numbered(number) == nil {
+				delete(s.logged, number)
+			}
+		}
+		if _, err := s.log.Append(kindState, s.ledger.encodeState()); err != nil {
+			return err
+		}
+		for _, w := range s.ledger.lives {
+			s.logged[w.number] = w.acked
+		}
+	}
+	for _, w := range s.ledger.lives {
+		if s.logged[w.number] == w.acked {
+			continue
+		}
+		s.prefix = appendMark(s.prefix[:0], w.number, w.acked)
+		if _, err := s.log.Append(kindDiscard, s.prefix); err != nil {
+			return err
+		}
+		s.logged[w.number] = w.acked
+	}
+	return nil
+}
+
+// oldestLocked returns the position of the oldest message kept.
+func (s *File) oldestLocked() seglog.Position {
+	oldest := s.log.End()
+	for _, w := range s.ledger.lives {
+		oldest = min(oldest, seglog.Position(w.oldest()))
+	}
+	return oldest
+}
+
+// note tells the log that it is durable when it falls idle, so that the next
+// opening knows (R8).
+func (s *File) note() {
+	if failed(s.state()) {
+		return
+	}
+	if err := s.log.Note(); err != nil {
+		s.fail(err)
+	}
+}

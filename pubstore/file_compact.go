@@ -1,0 +1,106 @@
+package pubstore
+
+import "github.com/holdfast-mq/holdfast/internal/seglog"
+
+// One old message that does not get safe would keep every file behind it. So
+// where most of the log is not needed any more, what is kept of the oldest
+// file is copied to the end, and the file goes.
+
+const (
+	compactSegments = 4       // a log of fewer files is left alone
+	compactBytes    = 4 << 20 // copied at a time
+	recordOverhead  = recordHeader + 64
+)
+
+// A move is a message that was copied.
+type move struct {
+	w        *window
+	seq      uint64
+	from, to uint64
+}
+
+// compact copies some of what is kept of the oldest file, if that is worth it.
+func (s *File) compact() error {
+	segs := s.log.Segments()
+	if len(segs) < compactSegments {
+		return nil
+	}
+	s.mu.Lock()
+	n, bytes := s.ledger.outstanding()
+	live := bytes + int64(n)*recordOverhead
+	if 2*live > int64(segs[len(segs)-1].End-segs[0].First) {
+		s.mu.Unlock()
+		return nil
+	}
+	moves := s.oldestMovesLocked(uint64(segs[0].End))
+	s.mu.Unlock()
+	moves, err := s.copy(moves)
+	if err != nil || len(moves) == 0 {
+		return err
+	}
+	if err := s.log.Write(); err != nil {
+		return err
+	}
+	s.enterMoves(moves)
+	return nil
+}
+
+// oldestMovesLocked returns what is kept before end, or the first part of it.
+func (s *File) oldestMovesLocked(end uint64) (moves []move) {
+	budget := int64(compactBytes)
+	for _, w := range s.ledger.lives {
+		for seq := w.next(0); seq != 0 && budget > 0; seq = w.next(seq) {
+			at := w.slots.at(seq)
+			if at.pos >= end {
+				if !w.scattered {
+					break // and so is all that follows
+				}
+				continue
+			}
+			moves = append(moves, move{w: w, seq: seq, from: at.pos})
+			budget -= int64(at.size) + recordOverhead
+		}
+	}
+	return moves
+}
+
+// copy appends copies of the messages to the log. It returns those that are
+// still kept.
+func (s *File) copy(moves []move) ([]move, error) {
+	c := &fileCursor{s: s, log: s.log.Cursor(0)}
+	defer c.Close()
+	copied := moves[:0]
+	for _, m := range moves {
+		rec, err := c.read(seglog.Position(m.from))
+		if err != nil {
+			return nil, err
+		}
+		s.mu.Lock()
+		if m.w.holds(m.seq) { // else its life may have left
+			var to seglog.Position
+			to, err = s.log.Append(kindMessage, rec)
+			m.to = uint64(to)
+			copied = append(copied, m)
+		}
+		s.mu.Unlock()
+		if err != nil {
+			return nil, err
+		}
+	}
+	return copied, nil
+}
+
+// enterMoves has the messages read from their copies, which are written by now.
+func (s *File) enterMoves(moves []move) {
+	last := moves[len(moves)-1].to
+	s.show(seglog.Position(last))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, m := range moves {
+		if m.w.holds(m.seq) {
+			m.w.slots.at(m.seq).pos = m.to
+			m.w.scattered = true
+		}
+	}
+	s.dirtyLocked() // to sync the copies and remove the file
+}

@@ -1,0 +1,109 @@
+package pubstore
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/holdfast-mq/holdfast/internal/seglog"
+)
+
+type fileCursor struct {
+	s   *File
+	w   *window // guarded by s.mu
+	log *seglog.Cursor
+	at  uint64 // the sequence last returned
+	in  interned
+}
+
+// Cursor implements Store.
+func (s *File) Cursor(life string, after uint64) (Cursor, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended != nil {
+		return nil, s.ended
+	}
+	w := s.ledger.life(life)
+	if w == nil {
+		return nil, ErrNoLife
+	}
+	return &fileCursor{s: s, w: w, log: s.log.Cursor(0), at: after}, nil
+}
+
+func (c *fileCursor) Next(m *Message) (bool, error) {
+	for missed := uint64(noPos); ; {
+		seq, prev, pos, err := c.look()
+		if seq == 0 || err != nil {
+			return false, err
+		}
+		rec, err := c.read(seglog.Position(pos))
+		if err == nil {
+			err = c.check(rec, seq)
+		}
+		if err == nil {
+			err = decodeRecord(rec, m, &c.in)
+		}
+		if err == nil {
+			m.Prev = prev
+			c.at = seq
+			return true, nil
+		}
+		if missed == pos {
+			return false, c.s.fail(fmt.Errorf("message %d: %w", seq, err))
+		}
+		missed = pos // it may have been let go, and its file be gone: look again
+	}
+}
+
+// look returns what to read next and where it is, seq 0 if there is nothing.
+func (c *fileCursor) look() (seq, prev, pos uint64, err error) {
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	if c.s.ended != nil {
+		return 0, 0, 0, c.s.ended
+	}
+	if seq = c.w.next(c.at); seq == 0 {
+		return 0, 0, 0, nil
+	}
+	pos = c.w.slots.at(seq).pos
+	if pos >= c.s.visible.Load() && !seesAll() {
+		return 0, 0, 0, nil
+	}
+	return seq, c.w.prev(seq), pos, nil
+}
+
+// maxSkip is how far a cursor reads on rather than jump: what is between
+// one message and the next is mostly a few bytes, and read already.
+const maxSkip = 64 << 10
+
+// read returns the record at pos.
+func (c *fileCursor) read(pos seglog.Position) ([]byte, error) {
+	if at := c.log.Position(); at > pos || pos-at > maxSkip {
+		c.log.Seek(pos)
+	}
+	for {
+		r, err := c.log.Next()
+		if errors.Is(err, io.EOF) {
+			return nil, io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return nil, err
+		}
+		if r.Position == pos && r.Kind == kindMessage {
+			return r.Payload, nil
+		}
+		if r.Position >= pos {
+			return nil, fmt.Errorf("no message at %d", pos)
+		}
+	}
+}
+
+func (c *fileCursor) check(rec []byte, seq uint64) error {
+	number, have, err := recordIdentity(rec)
+	if err == nil && (number != c.w.number || have != seq) {
+		err = fmt.Errorf("found message %d of life %d: %w", have, number, errRecord)
+	}
+	return err
+}
+
+func (c *fileCursor) Close() error { return c.log.Close() }

@@ -1,0 +1,272 @@
+package pubstore
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/nats-io/nuid"
+
+	"github.com/holdfast-mq/holdfast/internal/seglog"
+)
+
+// The kinds of records in the log of a File. The state (state.go) also
+// stands at the head of each segment, so that older ones are needed for the
+// messages in them only.
+const (
+	kindMessage = 0x10 // record.go
+	kindState   = 0x11 // state.go: replaces all that was known
+	kindDiscard = 0x12 // number of a life, and up to where it was let go
+	kindReject  = 0x13 // number of a life, and which message was let go
+)
+
+// A mark is the payload of kindDiscard and kindReject: 4 and 8 bytes, little endian.
+const markSize = 12
+
+func appendMark(dst []byte, life uint32, seq uint64) []byte {
+	return binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint32(dst, life), seq)
+}
+
+func decodeMark(p []byte) (life uint32, seq uint64, err error) {
+	if len(p) != markSize {
+		return 0, 0, errState
+	}
+	return binary.LittleEndian.Uint32(p), binary.LittleEndian.Uint64(p[4:]), nil
+}
+
+// A DamagedError reports a store whose disk lost or changed what it held:
+// not a torn end, which is cut silently, but messages that were once safe.
+// FileOptions.AcceptDamage opens it all the same.
+type DamagedError struct {
+	Path string
+	Err  error
+}
+
+func (e *DamagedError) Error() string {
+	return "publish store " + e.Path + " is damaged: " + e.Err.Error()
+}
+func (e *DamagedError) Unwrap() error { return e.Err }
+
+// OpenFile opens the store in dir, making it if there is none. The error is
+// ErrLocked if another process has it open, a *DamagedError if messages
+// that it should keep can't be read.
+func OpenFile(dir string, o FileOptions) (*File, error) {
+	var found seglog.Position
+	for {
+		s, err := openFile(dir, o)
+		var d *seglog.DamageError
+		if o.AcceptDamage && errors.As(err, &d) && d.Position != found {
+			found = d.Position // known to the log now: it cuts there when it is opened again
+			continue
+		}
+		return s, err
+	}
+}
+
+func openFile(dir string, o FileOptions) (*File, error) {
+	s := newFile(dir, &o)
+	boot, err := o.BootID()
+	if err != nil {
+		boot = ""
+	}
+	s.log, err = seglog.Open(seglog.Options{
+		FS: o.FS, Dir: slashed(dir), Owner: (*fileOwner)(s),
+		SegmentBytes: s.segment, MaxRecord: max(s.maxMessage, defaultMaxMessage) + maxHeader,
+		SetAside: o.AcceptDamage,
+	})
+	if err != nil {
+		return nil, s.openError(err)
+	}
+	if err := s.begin(boot, o.AcceptDamage); err != nil {
+		s.log.Abandon()
+		return nil, s.openError(err)
+	}
+	go s.run()
+	return s, nil
+}
+
+func newFile(dir string, o *FileOptions) *File {
+	s := &File{
+		dir: dir, syncAlways: o.SyncAlways,
+		interval: orDefault(o.SyncInterval, 10*time.Millisecond),
+		segment:  orDefault(o.SegmentBytes, 16<<20),
+		urgent:   make(chan struct{}, 1), lazy: make(chan struct{}, 1),
+		stop: make(chan struct{}), done: make(chan struct{}),
+		logged: make(map[uint32]uint64),
+	}
+	s.set(limits{
+		messages: o.MaxMessages, defaultMessages: defaultStoreMessages,
+		bytes: o.MaxBytes, defaultBytes: defaultStoreBytes,
+		message: o.MaxMessage, failWhenFull: o.FailWhenFull,
+	})
+	if o.BootID == nil {
+		o.BootID = bootID
+	}
+	if o.FS == nil {
+		o.FS = seglog.OS
+	}
+	return s
+}
+
+func (s *File) openError(err error) error {
+	var damage *seglog.DamageError
+	var already *DamagedError
+	switch {
+	case errors.Is(err, seglog.ErrLocked):
+		return fmt.Errorf("open %s: %w", s.dir, ErrLocked)
+	case errors.As(err, &already):
+		return already
+	case errors.As(err, &damage):
+		return &DamagedError{Path: s.dir, Err: damage}
+	}
+	return fmt.Errorf("open publish store %s: %w", s.dir, err)
+}
+
+// begin finds the messages that the state says are kept, and makes durable
+// that the store is open: it is not closed cleanly from now on.
+func (s *File) begin(boot string, acceptDamage bool) error {
+	damage := s.log.Damage()
+	if damage != nil && !acceptDamage {
+		return &DamagedError{Path: s.dir, Err: damage}
+	}
+	if damage != nil {
+		if err := s.replayAside(); err != nil {
+			return err
+		}
+	}
+	if err := s.find(acceptDamage); err != nil {
+		return err
+	}
+	if damage != nil || s.givenUp > 0 {
+		s.ledger.closed, boot = false, "" // numbers may have been lost
+	}
+	s.ledger.open(boot, nuid.Next())
+	if err := s.announce(); err != nil || damage == nil {
+		return err
+	}
+	return s.log.DropAside()
+}
+
+// announce makes the state of the store just opened durable.
+func (s *File) announce() error {
+	if _, err := s.log.Append(kindState, s.ledger.encodeState()); err != nil {
+		return err
+	}
+	end, err := s.log.Sync()
+	if err != nil {
+		return err
+	}
+	s.durable = end
+	s.visible.Store(uint64(end))
+	for _, w := range s.ledger.lives {
+		s.logged[w.number] = w.acked
+	}
+	return nil
+}
+
+// find fills the slots from the messages in the log, and from what was set
+// aside behind damage.
+func (s *File) find(acceptDamage bool) error {
+	records := (uint64(s.log.End()) + uint64(s.log.Size())) / recordHeader
+	for _, w := range s.ledger.lives {
+		if err := w.prepare(records); err != nil {
+			return &DamagedError{Path: s.dir, Err: err}
+		}
+	}
+	if err := s.findFrom(s.log.Cursor(s.log.First())); err != nil {
+		return err
+	}
+	if err := s.salvage(); err != nil {
+		return err
+	}
+	for _, w := range s.ledger.lives {
+		if acceptDamage {
+			s.givenUp += w.giveUp()
+		} else if seq := w.missing(0); seq != 0 {
+			return &DamagedError{Path: s.dir, Err: fmt.Errorf("message %d of life %s is missing", seq, w.id)}
+		}
+	}
+	if len(s.ledger.lives) > 0 {
+		s.ledger.prune()
+	}
+	return nil
+}
+
+func (s *File) findFrom(c *seglog.Cursor) error {
+	defer c.Close()
+	for {
+		r, err := c.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if r.Kind != kindMessage {
+			continue
+		}
+		number, seq, err := recordIdentity(r.Payload)
+		if err != nil {
+			return fmt.Errorf("record at %d: %w", r.Position, err)
+		}
+		if w := s.ledger.numbered(number); w != nil {
+			size, ms := recordMeta(r.Payload)
+			w.fill(seq, uint64(r.Position), size, ms)
+		}
+	}
+}
+
+// fileOwner is what the log sees of a File. Open calls it before anyone else
+// has the store, Append while mu is held.
+type fileOwner File
+
+func (o *fileOwner) Head() []byte { return o.ledger.encodeState() }
+
+func (o *fileOwner) Summary() []byte { return nil }
+
+func (o *fileOwner) RecoverHead(p []byte) error { return o.ledger.decodeState(p) }
+
+func (o *fileOwner) Recover(r seglog.Record) error { return o.ledger.replay(r.Kind, r.Payload) }
+
+// replay applies a record to a ledger whose slots are not filled yet.
+func (l *ledger) replay(kind uint8, p []byte) error {
+	var number uint32
+	var seq uint64
+	var err error
+	switch kind {
+	case kindState:
+		return l.decodeState(p)
+	case kindMessage:
+		number, seq, err = recordIdentity(p)
+	case kindDiscard, kindReject:
+		number, seq, err = decodeMark(p)
+	default:
+		return fmt.Errorf("kind %#x: %w", kind, errState)
+	}
+	w := l.numbered(number)
+	if err == nil && w == nil {
+		err = fmt.Errorf("kind %#x: life %d: %w", kind, number, errState)
+	}
+	if err != nil {
+		return err
+	}
+	return w.replay(kind, seq)
+}
+
+// replay applies a record to a life whose slots are not filled yet.
+func (w *window) replay(kind uint8, seq uint64) error {
+	switch {
+	case kind == kindMessage && seq == w.last+1:
+		w.last = seq
+	case kind == kindMessage && seq > w.last, kind != kindMessage && seq > w.last:
+		return fmt.Errorf("kind %#x: message %d follows %d: %w", kind, seq, w.last, errState)
+	case kind == kindDiscard && seq > w.acked:
+		w.acked = seq
+		w.rejected.dropThrough(seq)
+	case kind == kindReject && seq > w.acked:
+		w.rejected.add(seq)
+	}
+	return nil
+}

@@ -1,0 +1,70 @@
+package pubstore
+
+import (
+	"errors"
+	"io"
+
+	"github.com/holdfast-mq/holdfast/internal/seglog"
+)
+
+// eachAside calls f for each good record behind the damage that ends the log.
+func (s *File) eachAside(f func(seglog.Record) error) error {
+	c, err := s.log.Aside()
+	if err != nil || c == nil {
+		return err
+	}
+	defer c.Close()
+	for {
+		r, err := c.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err == nil {
+			err = f(r)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// replayAside takes the state on behind the damage. Records between
+// are missing, so what contradicts the state is only left out.
+func (s *File) replayAside() error {
+	return s.eachAside(func(r seglog.Record) error {
+		if r.Kind == kindMessage {
+			number, seq, err := recordIdentity(r.Payload)
+			if w := s.ledger.numbered(number); err == nil && w != nil {
+				w.last = max(w.last, seq)
+			}
+			return nil
+		}
+		if err := s.ledger.replay(r.Kind, r.Payload); err != nil && !errors.Is(err, errState) {
+			return err
+		}
+		return nil
+	})
+}
+
+// salvage copies what is kept of the messages behind the damage to the log.
+func (s *File) salvage() error {
+	return s.eachAside(func(r seglog.Record) error {
+		if r.Kind != kindMessage {
+			return nil
+		}
+		number, seq, err := recordIdentity(r.Payload)
+		if err != nil {
+			return nil
+		}
+		w := s.ledger.numbered(number)
+		if w == nil || !w.holds(seq) || w.slots.at(seq).pos != noPos {
+			return nil
+		}
+		pos, err := s.log.Append(kindMessage, r.Payload)
+		if err == nil {
+			size, ms := recordMeta(r.Payload)
+			w.fill(seq, uint64(pos), size, ms)
+		}
+		return err
+	})
+}

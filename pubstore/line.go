@@ -1,0 +1,50 @@
+package pubstore
+
+import "slices"
+
+// A line is the Appends that wait for room, first come, first served. Its
+// owner's mutex guards it. Invariant: whoever stands first has been woken
+// since room was last made.
+type line struct{ turns []*turn }
+
+// A turn is one place in the line. Its channel receives a value when it is
+// worth looking again.
+type turn struct{ look chan struct{} }
+
+// join takes the last place.
+func (l *line) join() *turn {
+	t := &turn{look: make(chan struct{}, 1)}
+	l.turns = append(l.turns, t)
+	return t
+}
+
+func (l *line) first(t *turn) bool { return l.turns[0] == t }
+
+// leave gives up a place, served or not, and wakes whoever is first now: what
+// is left of the room may be enough.
+func (l *line) leave(t *turn) {
+	i := slices.Index(l.turns, t)
+	l.turns = slices.Delete(l.turns, i, i+1)
+	l.wake()
+}
+
+// wake tells the first in line that there is more room.
+func (l *line) wake() {
+	if len(l.turns) > 0 {
+		l.turns[0].wake()
+	}
+}
+
+// wakeAll tells everyone that the store ended.
+func (l *line) wakeAll() {
+	for _, t := range l.turns {
+		t.wake()
+	}
+}
+
+func (t *turn) wake() {
+	select {
+	case t.look <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,209 @@
+package pubstore
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nuid"
+
+	"github.com/holdfast-mq/holdfast/internal/mut"
+)
+
+// MemoryOptions say how a Memory store behaves. Zero values mean the defaults.
+type MemoryOptions struct {
+	MaxMessages int   // bound on what is outstanding; default 100,000
+	MaxBytes    int64 // the same in bytes (Message.Size); default 64 MiB
+	// FailWhenFull has Append return ErrFull at the bound instead of waiting.
+	FailWhenFull bool
+	MaxMessage   int // largest message in bytes; default 16 MiB, and never more than MaxBytes
+}
+
+// Memory is a Store in memory. It outlives connections and servers, not the
+// process: it is a new life, and so a new publisher, each time it is made (R10).
+type Memory struct {
+	desk
+	arena arena // guarded by mu
+}
+
+var _ Store = (*Memory)(nil)
+
+// NewMemory returns an empty store.
+func NewMemory(o MemoryOptions) *Memory {
+	s := new(Memory)
+	s.set(limits{
+		messages: o.MaxMessages, defaultMessages: 100_000,
+		bytes: o.MaxBytes, defaultBytes: 64 << 20,
+		message: o.MaxMessage, failWhenFull: o.FailWhenFull,
+	})
+	s.ledger.drop = s.arena.drop
+	id := nuid.Next()
+	if mut.On(mut.R10SameLife) {
+		id = "same"
+	}
+	s.ledger.open("", id)
+	return s
+}
+
+// Logon implements Store.
+func (s *Memory) Logon(name string) (uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended != nil {
+		return 0, s.ended
+	}
+	if err := s.ledger.logon(name); err != nil {
+		return 0, err
+	}
+	return s.ledger.counter, nil
+}
+
+// Append implements Store.
+func (s *Memory) Append(ctx context.Context, m *Message) (uint64, error) {
+	if err := s.admit(ctx, m); err != nil {
+		return 0, err
+	}
+	w := s.ledger.current()
+	m.Sequence, m.Time = w.last+1, time.Now()
+	w.append(s.arena.add(w.number, m), m.Size(), m.Time.UnixMilli())
+	s.mu.Unlock()
+	s.signal()
+	return m.Sequence, nil
+}
+
+// Cursor implements Store.
+func (s *Memory) Cursor(life string, after uint64) (Cursor, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended != nil {
+		return nil, s.ended
+	}
+	w := s.ledger.life(life)
+	if w == nil {
+		return nil, ErrNoLife
+	}
+	return &memoryCursor{s: s, w: w, at: after}, nil
+}
+
+// A memoryCursor copies each message it returns, since its place may be used again.
+type memoryCursor struct {
+	s   *Memory
+	w   *window // guarded by s.mu
+	at  uint64  // the sequence last returned
+	buf []byte
+	in  interned
+}
+
+// maxIdleBuffer is the largest buffer a cursor keeps from one message to the next.
+const maxIdleBuffer = 1 << 20
+
+func (c *memoryCursor) Next(m *Message) (bool, error) {
+	prev, ok, err := c.copyNext()
+	if !ok || err != nil {
+		return false, err
+	}
+	if err := decodeRecord(c.buf, m, &c.in); err != nil {
+		panic("BUG: a record in memory: " + err.Error())
+	}
+	m.Prev = prev
+	return true, nil
+}
+
+func (c *memoryCursor) copyNext() (prev uint64, ok bool, err error) {
+	if cap(c.buf) > maxIdleBuffer {
+		c.buf = nil
+	}
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	if c.s.ended != nil {
+		return 0, false, c.s.ended
+	}
+	seq := c.w.next(c.at)
+	if seq == 0 {
+		return 0, false, nil
+	}
+	c.buf = append(c.buf[:0], c.s.arena.get(*c.w.slots.at(seq))...)
+	c.at = seq
+	return c.w.prev(seq), true, nil
+}
+
+func (c *memoryCursor) Close() error { return nil }
+
+// Discard implements Store.
+func (s *Memory) Discard(life string, through uint64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended != nil {
+		return s.ended
+	}
+	if w := s.ledger.life(life); w != nil && s.ledger.discard(w, through) {
+		s.line.wake()
+	}
+	return nil
+}
+
+// Reject implements Store.
+func (s *Memory) Reject(life string, sequence uint64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended != nil {
+		return s.ended
+	}
+	if w := s.ledger.life(life); w != nil && s.ledger.reject(w, sequence) {
+		s.line.wake()
+	}
+	return nil
+}
+
+// Get implements Store.
+func (s *Memory) Get(life string, sequence uint64) (*Message, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended != nil {
+		return nil, s.ended
+	}
+	w := s.ledger.life(life)
+	if w == nil || !w.holds(sequence) {
+		return nil, ErrNotKept
+	}
+	m := &Message{Prev: w.prev(sequence)}
+	if err := decodeRecord(slices.Clone(s.arena.get(*w.slots.at(sequence))), m, new(interned)); err != nil {
+		panic("BUG: a record in memory: " + err.Error())
+	}
+	return m, nil
+}
+
+// SetBase implements Store.
+func (s *Memory) SetBase(life string, base uint64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended != nil {
+		return s.ended
+	}
+	w := s.ledger.life(life)
+	if w == nil {
+		return ErrNoLife
+	}
+	w.base = base
+	return nil
+}
+
+// Renew implements Store.
+func (s *Memory) Renew() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended != nil {
+		return s.ended
+	}
+	s.ledger.begin(nuid.Next())
+	return nil
+}
+
+// Close implements Store. What was kept is gone.
+func (s *Memory) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.endLocked(ErrClosed)
+	s.arena = arena{}
+	return nil
+}

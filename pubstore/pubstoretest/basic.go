@@ -1,0 +1,394 @@
+package pubstoretest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/pubstore"
+)
+
+func testNumbering(t *testing.T, h Harness) {
+	s := open(t, h, Options{})
+	life := s.life()
+	if life.ID == "" {
+		t.Fatal("a life has no id")
+	}
+	s.is(0, 0, 0)
+	s.publish(5)
+	s.is(0, 5, 5)
+	s.discard(life.ID, 5)
+	s.is(5, 5, 0)
+	s.publish(7)
+	s.reject(life.ID, 7)
+	s.publish(8)
+	s.is(5, 8, 2)
+	if other := open(t, h, Options{}); other.life().ID == life.ID {
+		t.Fatal("two stores are the same life")
+	}
+}
+
+func testRoundTrip(t *testing.T, h Harness) {
+	s := open(t, h, Options{})
+	before := time.Now()
+	messages := []pubstore.Message{
+		{Topic: "orders", Body: []byte(`{"a":1}`)},
+		{Topic: "t"},
+		{Topic: "orders", Body: []byte{0, 1, 255, 0}, Delta: true, SOWKey: "k9", CorrelationID: "x/+=", Expiration: 90 * time.Second},
+		{Topic: string(bytes.Repeat([]byte("long/"), 2000)), SOWKey: "k", Body: bytes.Repeat([]byte{7}, 100_000)},
+		{Topic: "", Body: []byte("no topic")},
+	}
+	for i := range messages {
+		m := messages[i]
+		if _, err := s.Append(t.Context(), &m); err != nil {
+			t.Fatal(err)
+		}
+		messages[i].Sequence, messages[i].Prev = m.Sequence, m.Sequence-1
+		if m.Time.IsZero() {
+			t.Error("Append sets no time")
+		}
+	}
+	c := s.cursor(s.life().ID, 0)
+	for _, want := range messages {
+		var got pubstore.Message
+		if ok, err := c.Next(&got); !ok || err != nil {
+			t.Fatalf("Next = %v, %v", ok, err)
+		}
+		same(t, &got, &want, before)
+		again, err := s.Get(s.life().ID, want.Sequence)
+		if err != nil {
+			t.Fatalf("Get(%d): %v", want.Sequence, err)
+		}
+		same(t, again, &want, before)
+	}
+}
+
+func same(t *testing.T, got, want *pubstore.Message, before time.Time) {
+	t.Helper()
+	if got.Sequence != want.Sequence || got.Prev != want.Prev || got.Topic != want.Topic ||
+		!bytes.Equal(got.Body, want.Body) || got.Delta != want.Delta || got.SOWKey != want.SOWKey ||
+		got.CorrelationID != want.CorrelationID || got.Expiration != want.Expiration {
+		t.Errorf("read %+v, want %+v", got, want)
+	}
+	if d := got.Time.Sub(before); d < -time.Minute || d > time.Hour {
+		t.Errorf("message %d was appended at %v, want about %v", got.Sequence, got.Time, before)
+	}
+}
+
+func testCursor(t *testing.T, h Harness) {
+	s := open(t, h, Options{})
+	life := s.life().ID
+	c := s.cursor(life, 0)
+	if got := read(t, c); got != nil {
+		t.Fatalf("an empty store has %v", got)
+	}
+	s.publish(3)
+	if got := read(t, c); len(got) != 3 || got[2] != (ref{3, 2}) {
+		t.Fatalf("the cursor reads %v, want 1 to 3", got)
+	}
+	if got := read(t, c); got != nil {
+		t.Fatalf("the cursor reads %v again", got)
+	}
+	s.publish(5)
+	s.discard(life, 4)
+	if got := read(t, c); len(got) != 1 || got[0] != (ref{5, 4}) {
+		t.Fatalf("the cursor reads %v, want 5 only: 4 was let go", got)
+	}
+	s.kept(life, 0, 5, 4)
+	s.kept(life, 4, 5, 4)
+	s.kept(life, 5)
+	s.kept(life, 99)
+	if _, err := s.Cursor("nobody's", 0); !errors.Is(err, pubstore.ErrNoLife) {
+		t.Fatalf("Cursor of an unknown life: %v", err)
+	}
+}
+
+func testCursorOwnsNothing(t *testing.T, h Harness) {
+	s := open(t, h, Options{})
+	buf := []byte(`{"n":1}`)
+	if _, err := s.Append(t.Context(), &pubstore.Message{Topic: "orders", Body: buf}); err != nil {
+		t.Fatal(err)
+	}
+	copy(buf, "garbage")
+	s.publish(2)
+	a, b := s.cursor(s.life().ID, 0), s.cursor(s.life().ID, 0)
+	var ma, mb pubstore.Message
+	for _, step := range []struct {
+		c pubstore.Cursor
+		m *pubstore.Message
+	}{{a, &ma}, {b, &mb}, {b, &mb}} {
+		if ok, err := step.c.Next(step.m); !ok || err != nil {
+			t.Fatalf("Next = %v, %v", ok, err)
+		}
+	}
+	s.discard(s.life().ID, 2)
+	s.publish(50)
+	if string(ma.Body) != `{"n":1}` || string(mb.Body) != `{"n":2}` {
+		t.Fatalf("bodies changed under their readers: %q, %q", ma.Body, mb.Body)
+	}
+}
+
+func testAppended(t *testing.T, h Harness) {
+	s := open(t, h, Options{})
+	s.publish(3)
+	select {
+	case <-s.Appended():
+	case <-soon(t).Done():
+		t.Fatal("no word of three appends")
+	}
+	s.kept(s.life().ID, 0, 1, 0, 2, 1, 3, 2)
+}
+
+func testDiscard(t *testing.T, h Harness) {
+	s := open(t, h, Options{})
+	life := s.life().ID
+	s.publish(10)
+	s.discard(life, 4)
+	s.is(4, 10, 6)
+	s.kept(life, 6, 7, 6, 8, 7, 9, 8, 10, 9)
+	s.discard(life, 3) // late
+	s.discard(life, 4) // twice
+	s.discard(life, 0)
+	s.is(4, 10, 6)
+	s.discard("nobody's", 7)
+	s.is(4, 10, 6)
+	s.discard(life, 1<<63) // beyond
+	s.is(10, 10, 0)
+	s.kept(life, 0)
+	s.publish(11)
+	s.is(10, 11, 1)
+	s.kept(life, 0, 11, 10)
+}
+
+func testReject(t *testing.T, h Harness) {
+	s := open(t, h, Options{})
+	life := s.life().ID
+	s.publish(10)
+	for _, seq := range []uint64{1, 5, 4, 9, 10} {
+		s.reject(life, seq)
+	}
+	s.is(0, 10, 5)
+	s.kept(life, 0, 2, 0, 3, 2, 6, 3, 7, 6, 8, 7)
+	s.publish(11)
+	s.kept(life, 8, 11, 8)
+
+	for _, seq := range []uint64{0, 1, 5, 12, 1 << 63} { // not kept
+		s.reject(life, seq)
+	}
+	s.reject("nobody's", 2)
+	s.is(0, 11, 6)
+
+	s.discard(life, 4)
+	s.is(4, 11, 4)
+	s.kept(life, 0, 6, 4, 7, 6, 8, 7, 11, 8)
+	s.discard(life, 7)
+	s.reject(life, 7)
+	s.reject(life, 8)
+	s.is(7, 11, 1)
+	s.kept(life, 0, 11, 7)
+	s.reject(life, 11)
+	s.is(7, 11, 0)
+	s.kept(life, 0)
+	s.publish(12)
+	s.kept(life, 0, 12, 7)
+}
+
+func testGet(t *testing.T, h Harness) {
+	s := open(t, h, Options{})
+	life := s.life().ID
+	s.publish(5)
+	s.discard(life, 1)
+	s.reject(life, 3)
+	m, err := s.Get(life, 4)
+	if err != nil || m.Sequence != 4 || m.Prev != 2 || !bytes.Equal(m.Body, body(4)) {
+		t.Fatalf("Get(4) = %+v, %v", m, err)
+	}
+	for _, seq := range []uint64{0, 1, 3, 6, 1 << 63} {
+		if _, err := s.Get(life, seq); !errors.Is(err, pubstore.ErrNotKept) {
+			t.Errorf("Get(%d): %v, want ErrNotKept", seq, err)
+		}
+	}
+	if _, err := s.Get("nobody's", 4); !errors.Is(err, pubstore.ErrNotKept) {
+		t.Errorf("Get of an unknown life: %v, want ErrNotKept", err)
+	}
+}
+
+func testLarge(t *testing.T, h Harness) {
+	s := open(t, h, Options{})
+	sizes := []int{5 << 20, 1, 3 << 20, 700_000, 0, 9 << 20}
+	for i, n := range sizes {
+		m := &pubstore.Message{Topic: "large", Body: bytes.Repeat([]byte{byte(i)}, n)}
+		if _, err := s.Append(t.Context(), m); err != nil {
+			t.Fatalf("Append of %d bytes: %v", n, err)
+		}
+	}
+	c := s.cursor(s.life().ID, 0)
+	for i, n := range sizes {
+		var m pubstore.Message
+		if ok, err := c.Next(&m); !ok || err != nil {
+			t.Fatalf("Next = %v, %v", ok, err)
+		}
+		if len(m.Body) != n || n > 0 && (m.Body[0] != byte(i) || m.Body[n-1] != byte(i)) {
+			t.Fatalf("message %d comes back with %d bytes, want %d", i+1, len(m.Body), n)
+		}
+	}
+	s.discard(s.life().ID, 5)
+	s.is(5, 6, 1)
+}
+
+func testTooLarge(t *testing.T, h Harness) {
+	s := open(t, h, Options{MaxBytes: 1000})
+	_, err := s.Append(t.Context(), &pubstore.Message{Topic: "orders", Body: make([]byte, 1000)})
+	if err == nil || errors.Is(err, pubstore.ErrFull) {
+		t.Fatalf("a message larger than the store: %v, want an error that is not ErrFull", err)
+	}
+	s.is(0, 0, 0)
+	s.publish(1)
+}
+
+func testLogon(t *testing.T, h Harness) {
+	s := open(t, h, Options{})
+	var last uint64
+	for range 3 {
+		n, err := s.Logon("gateway")
+		if err != nil || n <= last {
+			t.Fatalf("Logon = %d, %v after %d", n, err, last)
+		}
+		last = n
+	}
+	if _, err := s.Logon("other"); !errors.Is(err, pubstore.ErrOtherName) {
+		t.Fatalf("Logon under another name: %v", err)
+	}
+	if n, err := s.Logon("gateway"); err != nil || n <= last {
+		t.Fatalf("Logon = %d, %v after %d", n, err, last)
+	}
+}
+
+func testBase(t *testing.T, h Harness) {
+	s := open(t, h, Options{})
+	life := s.life()
+	if life.Base != 0 {
+		t.Fatalf("a new life has base %d", life.Base)
+	}
+	if err := s.SetBase(life.ID, 1<<50); err != nil {
+		t.Fatal(err)
+	}
+	s.publish(2)
+	if got := s.life(); got.Base != 1<<50 || got.Last != 2 {
+		t.Fatalf("life is %+v, want base 2^50", got)
+	}
+	if err := s.SetBase("nobody's", 1); !errors.Is(err, pubstore.ErrNoLife) {
+		t.Fatalf("SetBase of an unknown life: %v", err)
+	}
+}
+
+func (s store) renew() {
+	s.t.Helper()
+	if err := s.Renew(); err != nil {
+		s.t.Fatalf("Renew: %v", err)
+	}
+}
+
+func testRenew(t *testing.T, h Harness) {
+	s := open(t, h, Options{})
+	empty := s.life().ID
+	s.renew()
+	if lives := s.Lives(); len(lives) != 1 || lives[0].ID == empty {
+		t.Fatalf("renewing an empty store leaves %+v, before it was %s", lives, empty)
+	}
+	old := s.life().ID
+	s.publish(4)
+	s.discard(old, 1)
+	s.reject(old, 3)
+	oldCursor := s.cursor(old, 0)
+	s.renew()
+	s.is(0, 0, 0)
+	s.publish(2)
+
+	lives := s.Lives()
+	if len(lives) != 2 || lives[0].ID != old || lives[0].Acked != 1 || lives[0].Last != 4 || lives[0].Kept != 2 {
+		t.Fatalf("lives are %+v, want the old one with 2 and 4", lives)
+	}
+	life := lives[1].ID
+	s.kept(old, 0, 2, 1, 4, 2)
+	s.kept(life, 0, 1, 0, 2, 1)
+	if u := s.Usage(); u.Messages != 4 {
+		t.Fatalf("usage is %+v, want 4 messages", u)
+	}
+	s.discard(life, 1)
+	s.discard(old, 2)
+	if got := read(t, oldCursor); len(got) != 1 || got[0] != (ref{4, 2}) {
+		t.Fatalf("a cursor from before reads %v of the old life, want 4", got)
+	}
+	s.reject(old, 4)
+	if lives := s.Lives(); len(lives) != 1 || lives[0].ID != life {
+		t.Fatalf("lives are %+v: the old one keeps nothing and is still there", lives)
+	}
+	s.discard(old, 4) // late
+	s.reject(old, 4)
+	if got := read(t, oldCursor); got != nil {
+		t.Fatalf("the old life still has %v", got)
+	}
+	s.is(1, 2, 1)
+}
+
+func testUsage(t *testing.T, h Harness) {
+	s := open(t, h, Options{})
+	life := s.life().ID
+	if u := s.Usage(); u != (pubstore.Usage{}) {
+		t.Fatalf("usage of an empty store is %+v", u)
+	}
+	m := pubstore.Message{Topic: "12345", Body: make([]byte, 100), SOWKey: "k", CorrelationID: "xy"}
+	for range 10 {
+		if _, err := s.Append(t.Context(), &m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check := func(messages, single int) {
+		t.Helper()
+		if u := s.Usage(); u.Messages != messages || u.Bytes != int64(messages*108) || u.Single != single {
+			t.Fatalf("usage is %+v, want %d messages of 108 bytes, %d single", u, messages, single)
+		}
+	}
+	check(10, 0)
+	s.Single(life, 6)
+	check(10, 6)
+	s.Single(life, 3) // late
+	check(10, 6)
+	s.reject(life, 5)
+	s.reject(life, 8)
+	check(8, 5)
+	s.discard(life, 2)
+	check(6, 3)
+	s.Single(life, 99)
+	s.Single("nobody's", 99)
+	check(6, 6)
+	s.discard(life, 10)
+	check(0, 0)
+}
+
+func testClosed(t *testing.T, h Harness) {
+	s := open(t, h, Options{})
+	life := s.life().ID
+	s.publish(1)
+	c := s.cursor(life, 0)
+	s.close()
+	_, appendErr := s.Append(context.Background(), &pubstore.Message{Topic: "t"})
+	_, logonErr := s.Logon("n")
+	_, cursorErr := s.Cursor(life, 0)
+	_, getErr := s.Get(life, 1)
+	_, nextErr := c.Next(new(pubstore.Message))
+	for what, err := range map[string]error{
+		"Append": appendErr, "Logon": logonErr, "Cursor": cursorErr, "Get": getErr, "Next": nextErr,
+		"Discard": s.Discard(life, 1), "Reject": s.Reject(life, 1), "SetBase": s.SetBase(life, 1), "Renew": s.Renew(),
+	} {
+		if !errors.Is(err, pubstore.ErrClosed) {
+			t.Errorf("%s on a closed store: %v", what, err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Errorf("closing again: %v", err)
+	}
+}

@@ -1,0 +1,156 @@
+package pubstoretest
+
+import (
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"testing"
+
+	"github.com/holdfast-mq/holdfast/pubstore"
+)
+
+// A twin does what a store does, in the most obvious way.
+type twin struct {
+	lives []*twinLife
+}
+
+type twinLife struct {
+	id       string
+	acked    uint64
+	last     uint64
+	rejected map[uint64]bool
+	kept     []uint64
+}
+
+func (w *twin) current() *twinLife { return w.lives[len(w.lives)-1] }
+
+func (w *twin) prune() {
+	w.lives = slices.DeleteFunc(w.lives, func(l *twinLife) bool { return l != w.current() && len(l.kept) == 0 })
+}
+
+func (l *twinLife) discard(n uint64) {
+	l.acked = max(l.acked, min(n, l.last))
+	l.kept = slices.DeleteFunc(l.kept, func(seq uint64) bool { return seq <= l.acked })
+}
+
+func (l *twinLife) reject(n uint64) {
+	if i := slices.Index(l.kept, n); i >= 0 {
+		l.kept = slices.Delete(l.kept, i, i+1)
+		l.rejected[n] = true
+	}
+}
+
+func (l *twinLife) prev(n uint64) uint64 {
+	for n--; n > l.acked && l.rejected[n]; n-- {
+	}
+	return n
+}
+
+// seed returns a random seed, or the one in HOLDFAST_SEED, and says which.
+func seed(t *testing.T) *rand.Rand {
+	n := rand.Uint64()
+	if s := os.Getenv("HOLDFAST_SEED"); s != "" {
+		n, _ = strconv.ParseUint(s, 10, 64)
+	}
+	t.Logf("HOLDFAST_SEED=%d", n)
+	return rand.New(rand.NewPCG(n, 0))
+}
+
+// A walk takes a store and its twin through the same random steps.
+type walk struct {
+	t    *testing.T
+	rnd  *rand.Rand
+	s    store
+	twin twin
+}
+
+func newWalk(t *testing.T, h Harness) *walk {
+	w := &walk{t: t, rnd: seed(t), s: open(t, h, Options{})}
+	w.begin()
+	return w
+}
+
+// begin has the twin begin a life that the store has begun.
+func (w *walk) begin() {
+	w.twin.lives = append(w.twin.lives, &twinLife{id: w.s.life().ID, rejected: map[uint64]bool{}})
+	w.twin.prune()
+}
+
+func (w *walk) step() {
+	life := w.twin.lives[w.rnd.IntN(len(w.twin.lives))]
+	n := life.acked + uint64(w.rnd.IntN(int(life.last-life.acked)+3))
+	switch w.rnd.IntN(10) {
+	case 0, 1:
+		w.s.discard(life.id, n)
+		life.discard(n)
+	case 2, 3:
+		for range w.rnd.IntN(3) + 1 {
+			w.s.reject(life.id, n)
+			life.reject(n)
+			n++
+		}
+	case 4:
+		if w.rnd.IntN(5) == 0 {
+			w.s.renew()
+			w.begin()
+		}
+	default:
+		life = w.twin.current()
+		for range w.rnd.IntN(8) {
+			life.last++
+			life.kept = append(life.kept, life.last)
+			w.s.publish(life.last)
+		}
+	}
+	w.twin.prune()
+}
+
+// verify compares the store with its twin.
+func (w *walk) verify() {
+	w.t.Helper()
+	lives := w.s.Lives()
+	if len(lives) != len(w.twin.lives) {
+		w.t.Fatalf("lives are %+v, want %d", lives, len(w.twin.lives))
+	}
+	total := 0
+	for i, l := range w.twin.lives {
+		want := pubstore.Life{ID: l.id, Acked: l.acked, Last: l.last, Kept: len(l.kept)}
+		if lives[i] != want {
+			w.t.Fatalf("life is %+v, want %+v", lives[i], want)
+		}
+		after := uint64(w.rnd.IntN(int(l.last) + 2))
+		var refs []uint64
+		for _, seq := range l.kept {
+			if seq > after {
+				refs = append(refs, seq, l.prev(seq))
+			}
+		}
+		w.s.kept(l.id, after, refs...)
+		total += len(l.kept)
+	}
+	if u := w.s.Usage(); u.Messages != total || (u.Bytes == 0) != (total == 0) {
+		w.t.Fatalf("usage is %+v, want %d messages", u, total)
+	}
+}
+
+func testRandom(t *testing.T, h Harness) {
+	w := newWalk(t, h)
+	for range 150 {
+		w.step()
+		w.verify()
+	}
+}
+
+func testRandomReopen(t *testing.T, h Harness) {
+	w := newWalk(t, h)
+	for range 12 {
+		for range 15 {
+			w.step()
+		}
+		w.verify()
+		w.s.close()
+		w.s = guard(t, h.Reopen(t, w.s.Store))
+		w.verify()
+	}
+}

@@ -1,0 +1,104 @@
+package pubstore
+
+// A slot is what a store remembers of one message in memory: 16 bytes, so
+// that a million of them outstanding cost 16 MiB.
+type slot struct {
+	pos  uint64 // where the store finds it; its own meaning
+	size uint32 // Message.Size
+	ms   uint32 // when it was appended: milliseconds after its chunk's base
+}
+
+// noPos is the position of a slot that is not filled yet (recovery).
+const noPos = ^uint64(0)
+
+const chunkSlots = 512
+
+type chunk struct {
+	base  int64 // milliseconds since the Unix epoch; 0: not chosen yet
+	slots [chunkSlots]slot
+}
+
+// slots is a queue of the slots of consecutive sequences, first to last. It
+// grows and shrinks by chunks, so it never moves what is in it.
+type slots struct {
+	first  uint64 // sequence of the slot in front
+	n      int
+	head   int // index in chunks[0] of the slot in front
+	chunks []*chunk
+	spare  *chunk // the last one emptied, so that a steady flow allocates nothing
+}
+
+// push adds the slot of sequence first+n.
+func (q *slots) push(pos uint64, size uint32, ms int64) {
+	i := q.head + q.n
+	if i == len(q.chunks)*chunkSlots {
+		q.grow()
+	}
+	c := q.chunks[i/chunkSlots]
+	c.slots[i%chunkSlots] = slot{pos: pos, size: size, ms: c.offset(ms)}
+	q.n++
+}
+
+func (q *slots) grow() {
+	c := q.spare
+	if q.spare = nil; c == nil {
+		c = new(chunk)
+	}
+	c.base = 0
+	q.chunks = append(q.chunks, c)
+}
+
+// offset is how long ms is after the chunk's base, which is the first time it
+// is asked about: a clock that was set back shows as no time, seven weeks and
+// more as seven weeks.
+func (c *chunk) offset(ms int64) uint32 {
+	if c.base == 0 {
+		c.base = ms
+	}
+	return uint32(min(max(ms-c.base, 0), 1<<32-1))
+}
+
+// at returns the slot of a sequence that must be in the queue.
+func (q *slots) at(seq uint64) *slot {
+	i := q.head + int(seq-q.first)
+	return &q.chunks[i/chunkSlots].slots[i%chunkSlots]
+}
+
+// time returns when the message of a sequence in the queue was appended, in
+// milliseconds since the Unix epoch.
+func (q *slots) time(seq uint64) int64 {
+	i := q.head + int(seq-q.first)
+	c := q.chunks[i/chunkSlots]
+	return c.base + int64(c.slots[i%chunkSlots].ms)
+}
+
+// fill sets the slot of a sequence that was pushed unfilled.
+func (q *slots) fill(seq uint64, pos uint64, size uint32, ms int64) {
+	i := q.head + int(seq-q.first)
+	c := q.chunks[i/chunkSlots]
+	c.slots[i%chunkSlots] = slot{pos: pos, size: size, ms: c.offset(ms)}
+}
+
+// pushEmpty adds a slot to be filled later, or never if its message is not kept.
+func (q *slots) pushEmpty() {
+	i := q.head + q.n
+	if i == len(q.chunks)*chunkSlots {
+		q.grow()
+	}
+	q.chunks[i/chunkSlots].slots[i%chunkSlots] = slot{pos: noPos}
+	q.n++
+}
+
+// pop removes the slot in front.
+func (q *slots) pop() slot {
+	s := q.chunks[0].slots[q.head]
+	q.first++
+	q.n--
+	if q.head++; q.head == chunkSlots {
+		q.spare = q.chunks[0]
+		q.chunks[0] = nil
+		q.chunks = q.chunks[1:]
+		q.head = 0
+	}
+	return s
+}

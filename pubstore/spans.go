@@ -1,0 +1,67 @@
+package pubstore
+
+import "slices"
+
+// A span is the sequences from lo to hi, both included.
+type span struct{ lo, hi uint64 }
+
+// spans is a set of sequences, kept as sorted spans that neither overlap nor
+// touch: what is rejected comes in runs.
+type spans []span
+
+// search returns the index of the span that holds n, or of the first one above it.
+func (s spans) search(n uint64) (i int, in bool) {
+	return slices.BinarySearchFunc(s, n, func(a span, n uint64) int {
+		switch {
+		case a.hi < n:
+			return -1
+		case a.lo > n:
+			return 1
+		}
+		return 0
+	})
+}
+
+// add puts n into the set. It reports false if it is there already.
+func (s *spans) add(n uint64) bool {
+	i, in := s.search(n)
+	if in {
+		return false
+	}
+	below := i > 0 && (*s)[i-1].hi+1 == n
+	above := i < len(*s) && n+1 == (*s)[i].lo
+	switch {
+	case below && above:
+		(*s)[i-1].hi = (*s)[i].hi
+		*s = slices.Delete(*s, i, i+1)
+	case below:
+		(*s)[i-1].hi = n
+	case above:
+		(*s)[i].lo = n
+	default:
+		*s = slices.Insert(*s, i, span{n, n})
+	}
+	return true
+}
+
+// dropThrough takes everything up to n out of the set.
+func (s *spans) dropThrough(n uint64) {
+	i, in := s.search(n)
+	*s = slices.Delete(*s, 0, i)
+	if in {
+		if (*s)[0].lo = n + 1; (*s)[0].lo > (*s)[0].hi {
+			*s = slices.Delete(*s, 0, 1)
+		}
+	}
+}
+
+// count returns how many sequences up to n are in the set.
+func (s spans) count(n uint64) (c uint64) {
+	for _, a := range s {
+		if a.lo > n {
+			break
+		}
+		c += min(a.hi, n) - a.lo + 1
+	}
+	return c
+}

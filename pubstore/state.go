@@ -1,0 +1,168 @@
+package pubstore
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"github.com/vmihailenco/msgpack/v5"
+)
+
+// The state of a store is its ledger without slots, in msgpack:
+//
+//	[version, name, counter, boot, closed, numbers, lives]
+//	a life: [number, id, base, acked, last, rejected], rejected: [lo, hi, lo, hi, …]
+//
+// A later version may put more behind the lives.
+const stateVersion = 1
+
+const stateFields, lifeFields = 7, 6
+
+// maxLives bounds what is read. Each renewal while nothing gets safe makes one.
+const maxLives = 1 << 16
+
+var errState = errors.New("state of the store is malformed")
+
+// encodeState returns the state. It can't fail: it is written to memory.
+func (l *ledger) encodeState() []byte {
+	var buf bytes.Buffer
+	enc := msgpack.NewEncoder(&buf)
+	enc.UseCompactInts(true)
+	ok := func(err error) {
+		if err != nil {
+			panic("BUG: encoding to memory: " + err.Error())
+		}
+	}
+	ok(enc.EncodeArrayLen(stateFields))
+	ok(enc.EncodeUint(stateVersion))
+	ok(enc.EncodeString(l.name))
+	ok(enc.EncodeUint(l.counter))
+	ok(enc.EncodeString(l.boot))
+	ok(enc.EncodeBool(l.closed))
+	ok(enc.EncodeUint(uint64(l.numbers)))
+	ok(enc.EncodeArrayLen(len(l.lives)))
+	for _, w := range l.lives {
+		ok(enc.EncodeArrayLen(lifeFields))
+		ok(enc.EncodeUint(uint64(w.number)))
+		ok(enc.EncodeString(w.id))
+		ok(enc.EncodeUint(w.base))
+		ok(enc.EncodeUint(w.acked))
+		ok(enc.EncodeUint(w.last))
+		ok(enc.EncodeArrayLen(2 * len(w.rejected)))
+		for _, s := range w.rejected {
+			ok(enc.EncodeUint(s.lo))
+			ok(enc.EncodeUint(s.hi))
+		}
+	}
+	return buf.Bytes()
+}
+
+// decodeState replaces what the ledger knows by an encoded state. The slots
+// are empty then: see recovery.
+func (l *ledger) decodeState(p []byte) error {
+	d := stateDecoder{r: bytes.NewReader(p)}
+	d.dec = msgpack.NewDecoder(d.r)
+	if d.array() < stateFields || d.uint() != stateVersion {
+		return d.fail("version")
+	}
+	name, counter, boot, closed, numbers := d.text(), d.uint(), d.text(), d.bool(), d.uint()
+	n := d.array()
+	if d.err != nil || n > maxLives {
+		return d.fail("lives")
+	}
+	var lives []*window
+	for range n {
+		w := d.life()
+		if d.err != nil || uint64(w.number) > numbers {
+			return d.fail("a life")
+		}
+		lives = append(lives, w)
+	}
+	l.name, l.counter, l.boot, l.closed, l.numbers, l.lives = name, counter, boot, closed, uint32(numbers), lives
+	return nil
+}
+
+// A stateDecoder reads a state; its error sticks. No length is believed
+// that the bytes that are there can't hold.
+type stateDecoder struct {
+	r   *bytes.Reader
+	dec *msgpack.Decoder
+	err error
+}
+
+func (d *stateDecoder) fail(what string) error {
+	if d.err != nil {
+		return fmt.Errorf("%w: %s: %w", errState, what, d.err)
+	}
+	return fmt.Errorf("%w: %s", errState, what)
+}
+
+func (d *stateDecoder) life() *window {
+	if d.array() < lifeFields {
+		d.err = errState
+		return nil
+	}
+	w := newWindow(uint32(d.uint()), d.text())
+	w.base, w.acked, w.last = d.uint(), d.uint(), d.uint()
+	low := w.acked
+	for range d.array() / 2 {
+		s := span{d.uint(), d.uint()}
+		if d.err == nil && (s.lo <= low || s.hi < s.lo || s.hi > w.last) {
+			d.err = errState
+		}
+		if d.err != nil {
+			return nil
+		}
+		w.rejected = append(w.rejected, s)
+		low = s.hi
+	}
+	if d.err == nil && w.acked > w.last {
+		d.err = errState
+	}
+	return w
+}
+
+// array returns the length of an array, which has a byte at least for each element.
+func (d *stateDecoder) array() int {
+	if d.err != nil {
+		return 0
+	}
+	var n int
+	if n, d.err = d.dec.DecodeArrayLen(); d.err == nil && n > d.r.Len() {
+		d.err = errState
+	}
+	if d.err != nil {
+		return 0
+	}
+	return max(n, 0)
+}
+
+func (d *stateDecoder) uint() (n uint64) {
+	if d.err == nil {
+		n, d.err = d.dec.DecodeUint64()
+	}
+	return n
+}
+
+func (d *stateDecoder) bool() (b bool) {
+	if d.err == nil {
+		b, d.err = d.dec.DecodeBool()
+	}
+	return b
+}
+
+func (d *stateDecoder) text() string {
+	if d.err != nil {
+		return ""
+	}
+	var n int
+	if n, d.err = d.dec.DecodeBytesLen(); d.err == nil && (n < 0 || n > d.r.Len()) {
+		d.err = errState
+	}
+	if d.err != nil {
+		return ""
+	}
+	b := make([]byte, n)
+	d.err = d.dec.ReadFull(b)
+	return string(b)
+}

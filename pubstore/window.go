@@ -1,0 +1,141 @@
+package pubstore
+
+import "github.com/holdfast-mq/holdfast/internal/mut"
+
+// A window is what is known of one life: what of 1..last is kept. Kept is
+// what is above acked and not rejected.
+type window struct {
+	number uint32 // names the life in the store's own records
+	id     string
+	base   uint64 // see Life.Base
+
+	// Invariant: single, acked <= last.
+	acked  uint64 // let go as persisted, all up to it
+	last   uint64 // given out
+	single uint64 // acknowledged by one server; not kept over a restart
+
+	rejected spans // those above acked; below it nobody asks for a predecessor
+	// Invariant: slots.first+slots.n == last+1, and slots.first is the oldest
+	// kept sequence, or last+1.
+	slots slots
+	kept  int
+	bytes int64
+	// scattered says that positions don't ascend with sequences (File).
+	scattered bool
+}
+
+func newWindow(number uint32, id string) *window {
+	return &window{number: number, id: id, slots: slots{first: 1}}
+}
+
+// append gives out the next sequence.
+func (w *window) append(pos uint64, size int, ms int64) uint64 {
+	w.last++
+	w.slots.push(pos, uint32(size), ms)
+	w.kept++
+	w.bytes += int64(size)
+	return w.last
+}
+
+// holds reports whether seq is kept.
+func (w *window) holds(seq uint64) bool {
+	if seq < w.slots.first || seq > w.last || seq <= w.acked {
+		return false
+	}
+	_, in := w.rejected.search(seq)
+	return !in
+}
+
+// next returns the lowest kept sequence above after, 0 if there is none.
+func (w *window) next(after uint64) uint64 {
+	if after >= w.last {
+		return 0
+	}
+	seq := max(after+1, w.slots.first)
+	if i, in := w.rejected.search(seq); in {
+		seq = w.rejected[i].hi + 1
+	}
+	if seq > w.last {
+		return 0
+	}
+	return seq
+}
+
+// prev returns the predecessor that seq names on the wire (R1): the highest
+// sequence below it that was not rejected. Below acked the servers have
+// everything, so that what was rejected there does not matter.
+func (w *window) prev(seq uint64) uint64 {
+	if seq == 0 {
+		return 0
+	}
+	if mut.On(mut.R1RejectIsHole) {
+		return seq - 1
+	}
+	if i, in := w.rejected.search(seq - 1); in {
+		return w.rejected[i].lo - 1
+	}
+	return seq - 1
+}
+
+// discard lets go of everything up to through, calling drop for each message that was kept.
+func (w *window) discard(through uint64, drop func(slot)) {
+	through = min(through, w.last)
+	if through <= w.acked {
+		return
+	}
+	for w.slots.first <= through {
+		w.popFront(drop)
+	}
+	w.acked = through
+	w.rejected.dropThrough(through)
+	w.skipRejected()
+}
+
+// popFront removes the slot in front, whose message may be kept or rejected.
+func (w *window) popFront(drop func(slot)) {
+	_, rejected := w.rejected.search(w.slots.first)
+	s := w.slots.pop()
+	if rejected {
+		return
+	}
+	w.kept--
+	w.bytes -= int64(s.size)
+	drop(s)
+}
+
+// reject lets go of one message. It reports false if that is not kept.
+func (w *window) reject(seq uint64, drop func(slot)) bool {
+	if mut.On(mut.R14ReplayRejected) || !w.holds(seq) {
+		return false
+	}
+	s := *w.slots.at(seq)
+	w.rejected.add(seq)
+	w.kept--
+	w.bytes -= int64(s.size)
+	drop(s)
+	w.skipRejected()
+	return true
+}
+
+// skipRejected brings the front of the slots to a message that is kept.
+func (w *window) skipRejected() {
+	for w.slots.n > 0 && len(w.rejected) > 0 {
+		if _, in := w.rejected.search(w.slots.first); !in {
+			return
+		}
+		w.slots.pop()
+	}
+}
+
+// oldest returns the lowest position of a message kept, noPos if there is none.
+func (w *window) oldest() uint64 {
+	if w.kept == 0 {
+		w.scattered = false
+		return noPos
+	}
+	lowest := w.slots.at(w.slots.first).pos
+	for seq := w.slots.first; w.scattered && seq != 0; seq = w.next(seq) {
+		lowest = min(lowest, w.slots.at(seq).pos)
+	}
+	return lowest
+}
