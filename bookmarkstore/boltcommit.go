@@ -168,10 +168,10 @@ func (b *Bolt) saveAll(tx *bbolt.Tx) ([]savedHead, error) {
 	nothing := true
 	for _, p := range places {
 		p.mu.Lock()
-		s, any := p.collectLocked()
+		s, some := p.collectLocked()
 		p.clearLocked()
 		p.mu.Unlock()
-		if !any {
+		if !some {
 			continue
 		}
 		nothing = false

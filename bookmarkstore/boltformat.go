@@ -41,7 +41,8 @@ var (
 )
 
 // A DamagedError reports a value of a database that is not what was written
-// there. Nothing is guessed from it: the subscription cannot be opened.
+// there. Nothing is guessed from it: the subscription cannot be opened until
+// the bucket named was removed, which has it begin as a new one.
 type DamagedError struct {
 	Path   string // the database file
 	Bucket string // bucket and, below it, subscription id

@@ -57,7 +57,10 @@ type Subscription interface {
 	// received in this life of the process below it is undiscarded.
 	Discarded() (v Vector, known bool)
 	// SetBase answers the first subscribe: everything up to base is none
-	// of the subscription's (R9).
+	// of the subscription's (R9). Should something have been received before,
+	// base counts as a progress mark behind it. In a store that lasts it is
+	// durable when SetBase returns, or a process that dies before its first
+	// discard would begin at NOW again.
 	SetBase(base Vector) error
 	// Restart forgets everything, as for a subscription that begins again at EPOCH or NOW.
 	Restart() error

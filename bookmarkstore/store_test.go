@@ -47,6 +47,37 @@ func TestBoltIn(t *testing.T) {
 	})
 }
 
+// A handler that is late counts until somebody else takes the id.
+func TestDiscardAfterRelease(t *testing.T) {
+	for name, d := range map[string]bookmarkstoretest.Disk{
+		"Memory": memoryDisk{},
+		"Bolt":   &boltDisk{path: filepath.Join(t.TempDir(), "marks.db")},
+	} {
+		store, err := d.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := store.Subscription("s", orders)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Receive(markOf("s", 1).Bookmark)
+		s.Release()
+		if err := s.Discard(markOf("s", 1).Bookmark); err != nil {
+			t.Errorf("%s: Discard after Release = %v", name, err)
+		}
+		if s, err = store.Subscription("s", orders); err != nil {
+			t.Fatal(err)
+		}
+		if v, _ := s.Discarded(); v[1] != 1 {
+			t.Errorf("%s: Discarded() = %v, want 1", name, v)
+		}
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 type memoryDisk struct{}
 
 func (memoryDisk) Open() (bookmarkstore.Store, error) { return bookmarkstore.NewMemory(), nil }

@@ -66,6 +66,16 @@ func testKeptBase(t *testing.T, d Disk, e ending) {
 	r.want(vec{}, vec{}, 0)
 }
 
+// testBaseAtOnce has nothing synced but by SetBase.
+func testBaseAtOnce(t *testing.T, d Disk) {
+	r := newRig(t, d)
+	r.must(r.SetBase(vec{1: 7, 2: 1}))
+	r.must(r.d.Kill(r.s))
+	r.open()
+	r.Subscription = r.subscribe("s", orders)
+	r.want(vec{1: 7, 2: 1}, vec{1: 7, 2: 1}, 0)
+}
+
 func testKeptRestart(t *testing.T, d Disk, e ending) {
 	r := newRig(t, d)
 	r.must(r.SetBase(vec{1: 1, 2: 8}))

@@ -59,6 +59,7 @@ func Run(t *testing.T, h Harness) {
 	if h.Volatile {
 		return
 	}
+	t.Run("base, killed at once", func(t *testing.T) { testBaseAtOnce(t, h.New(t)) })
 	for _, e := range []ending{closed, killed} {
 		t.Run("kept when "+e.String(), func(t *testing.T) { testKept(t, h.New(t), e) })
 		t.Run("out of order, "+e.String(), func(t *testing.T) { testKeptOutOfOrder(t, h.New(t), e) })

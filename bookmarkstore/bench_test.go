@@ -1,0 +1,91 @@
+package bookmarkstore_test
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"testing"
+
+	"github.com/holdfast-mq/holdfast/bookmarkstore"
+)
+
+// B7: received and discarded, in order and out of order, of 1 and 1,000
+// publishers; and asking where to resume.
+func BenchmarkMemory(b *testing.B) {
+	benchmarkStore(b, func(b *testing.B) bookmarkstore.Store { return bookmarkstore.NewMemory() })
+}
+
+func BenchmarkBolt(b *testing.B) {
+	benchmarkStore(b, func(b *testing.B) bookmarkstore.Store {
+		s, err := bookmarkstore.OpenBolt(filepath.Join(b.TempDir(), "marks.db"), bookmarkstore.BoltOptions{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		return s
+	})
+}
+
+func benchmarkStore(b *testing.B, open func(*testing.B) bookmarkstore.Store) {
+	for _, publishers := range []uint64{1, 1000} {
+		for _, window := range []int{1, 64} {
+			name := fmt.Sprintf("publishers=%d/in order", publishers)
+			if window > 1 {
+				name = fmt.Sprintf("publishers=%d/backwards by %d", publishers, window)
+			}
+			b.Run(name, func(b *testing.B) { benchmarkDiscard(b, open(b), publishers, window) })
+		}
+	}
+	for _, publishers := range []uint64{1, 1000} {
+		b.Run(fmt.Sprintf("resume/publishers=%d", publishers), func(b *testing.B) {
+			benchmarkResume(b, open(b), publishers)
+		})
+	}
+}
+
+// benchmarkDiscard receives messages of the publishers in turn, and discards
+// each window of them from its last to its first.
+func benchmarkDiscard(b *testing.B, store bookmarkstore.Store, publishers uint64, window int) {
+	defer store.Close()
+	s, err := store.Subscription("s", orders)
+	if err != nil {
+		b.Fatal(err)
+	}
+	queue := make([]bookmarkstore.Bookmark, 0, window)
+	b.ReportAllocs()
+	n := uint64(0)
+	for b.Loop() {
+		// Each publisher sends a window of messages, then the next one does.
+		m := bookmarkstore.Bookmark{Publisher: n / uint64(window) % publishers, Sequence: n + 1}
+		n++
+		s.Receive(m)
+		if queue = append(queue, m); len(queue) == window {
+			for i := range queue {
+				if err := s.Discard(queue[window-1-i]); err != nil {
+					b.Fatal(err)
+				}
+			}
+			queue = queue[:0]
+		}
+	}
+	b.StopTimer()
+	if err := store.Sync(context.Background()); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// benchmarkResume asks where to resume with 100,000 messages outstanding.
+func benchmarkResume(b *testing.B, store bookmarkstore.Store, publishers uint64) {
+	defer store.Close()
+	s, err := store.Subscription("s", orders)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for n := range uint64(100_000) {
+		s.Receive(bookmarkstore.Bookmark{Publisher: n % publishers, Sequence: n + 1})
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		s.Received()
+		s.Discarded()
+	}
+}

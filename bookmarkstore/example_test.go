@@ -1,0 +1,113 @@
+package bookmarkstore_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"os"
+	"path/filepath"
+
+	"github.com/holdfast-mq/holdfast/bookmarkstore"
+	"go.etcd.io/bbolt"
+)
+
+// A process that restarts goes on where it was: what it received and did not
+// discard comes again.
+func ExampleOpenBolt() {
+	dir, err := os.MkdirTemp("", "bookmarks")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "bookmarks.db")
+
+	use := func(what func(bookmarkstore.Subscription)) {
+		store, err := bookmarkstore.OpenBolt(path, bookmarkstore.BoltOptions{})
+		if err != nil {
+			log.Fatal(err)
+		}
+		// A client is given the store (client.Config.Bookmarks) and calls
+		// what follows by itself.
+		sub, err := store.Subscription("orders", bookmarkstore.Query{Topic: "important_topic"})
+		if err != nil {
+			log.Fatal(err)
+		}
+		what(sub)
+		if err := store.Close(); err != nil {
+			log.Fatal(err)
+		}
+	}
+
+	use(func(sub bookmarkstore.Subscription) {
+		sub.SetBase(bookmarkstore.Vector{7: 100})
+		for sequence := uint64(101); sequence <= 103; sequence++ {
+			sub.Receive(bookmarkstore.Bookmark{Publisher: 7, Sequence: sequence})
+		}
+		sub.Discard(bookmarkstore.Bookmark{Publisher: 7, Sequence: 101})
+		sub.Discard(bookmarkstore.Bookmark{Publisher: 7, Sequence: 103})
+	})
+	use(func(sub bookmarkstore.Subscription) {
+		v, _ := sub.Discarded()
+		fmt.Println("resume after", v[7])
+		for sequence := uint64(102); sequence <= 104; sequence++ {
+			fmt.Println(sequence, sub.Receive(bookmarkstore.Bookmark{Publisher: 7, Sequence: sequence}))
+		}
+	})
+	// Output:
+	// resume after 101
+	// 102 true
+	// 103 false
+	// 104 true
+}
+
+// What a message does to the application's data and that it is done with are
+// written in one transaction: both or neither.
+func ExampleBolt_DiscardTx() {
+	dir, err := os.MkdirTemp("", "bookmarks")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	db, err := bbolt.Open(filepath.Join(dir, "app.db"), 0o600, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer db.Close()
+	store, err := bookmarkstore.OpenBoltIn(db, "bookmarks", bookmarkstore.BoltOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer store.Close()
+	sub, err := store.Subscription("orders", bookmarkstore.Query{Topic: "important_topic"})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	message := bookmarkstore.Bookmark{Publisher: 7, Sequence: 1}
+	sub.Receive(message)
+	mark := bookmarkstore.Mark{Subscription: "orders", Bookmark: message} // of a client's message: m.Mark()
+
+	handle := func(refuse error) error {
+		return db.Update(func(tx *bbolt.Tx) error {
+			stock, err := tx.CreateBucketIfNotExists([]byte("stock"))
+			if err != nil {
+				return err
+			}
+			if err := stock.Put([]byte("apples"), []byte("12")); err != nil {
+				return err
+			}
+			if err := store.DiscardTx(tx, mark); err != nil {
+				return err
+			}
+			return refuse // an error rolls all of it back
+		})
+	}
+	fmt.Println(handle(fmt.Errorf("out of stock")), "- outstanding:", sub.Outstanding())
+	fmt.Println(handle(nil), "- outstanding:", sub.Outstanding())
+	if err := store.Sync(context.Background()); err != nil { // nothing left to wait for
+		log.Fatal(err)
+	}
+	// Output:
+	// out of stock - outstanding: 1
+	// <nil> - outstanding: 0
+}
