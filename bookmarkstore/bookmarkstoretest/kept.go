@@ -1,6 +1,7 @@
 package bookmarkstoretest
 
 import (
+	"context"
 	"maps"
 	"math/rand/v2"
 	"testing"
@@ -64,6 +65,19 @@ func testKeptBase(t *testing.T, d Disk, e ending) {
 	r.must(r.SetBase(vec{}))
 	r.again(e, orders)
 	r.want(vec{}, vec{}, 0)
+}
+
+// testKeptBeforeBase has a base come when something is kept already.
+func testKeptBeforeBase(t *testing.T, d Disk, e ending) {
+	r := newRig(t, d)
+	r.receive(1, 3, 5, 7)
+	r.discard(1, 3, 7)
+	r.must(r.s.Sync(context.Background()))
+	r.must(r.SetBase(vec{2: 4}))
+	r.again(e, orders)
+	r.want(vec{1: 3, 2: 4}, vec{1: 3, 2: 4}, 0)
+	r.receive(1, 5)
+	r.drop(1, 7)
 }
 
 // testBaseAtOnce has nothing synced but by SetBase.

@@ -64,6 +64,7 @@ func Run(t *testing.T, h Harness) {
 		t.Run("kept when "+e.String(), func(t *testing.T) { testKept(t, h.New(t), e) })
 		t.Run("out of order, "+e.String(), func(t *testing.T) { testKeptOutOfOrder(t, h.New(t), e) })
 		t.Run("base, "+e.String(), func(t *testing.T) { testKeptBase(t, h.New(t), e) })
+		t.Run("base behind something, "+e.String(), func(t *testing.T) { testKeptBeforeBase(t, h.New(t), e) })
 		t.Run("restart, "+e.String(), func(t *testing.T) { testKeptRestart(t, h.New(t), e) })
 		t.Run("another query, "+e.String(), func(t *testing.T) { testKeptOtherQuery(t, h.New(t), e) })
 		t.Run("random, "+e.String(), func(t *testing.T) { testRandom(t, h.New(t), e) })
