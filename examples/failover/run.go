@@ -1,0 +1,325 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/seglog"
+)
+
+// perFault is the time that publishing is spread over, for each fault.
+const perFault = 4500 * time.Millisecond
+
+// A run is one execution of the main job.
+type run struct {
+	options
+	*timeline
+	events     []event
+	pair       [2]*instance
+	servers    []string // URIs, in the order of the pair
+	fleet      fleet
+	subscriber *subscriber
+	faults     []fault
+
+	done        int            // faults that happened
+	revived     []<-chan error // one for each instance that is on its way back
+	gaps, apart []time.Duration
+}
+
+// newRun starts the pair, the subscriber and the publishers.
+func newRun(ctx context.Context, o options, events []event, dir, binary string) (r *run, err error) {
+	r = &run{options: o, timeline: newTimeline(), events: events}
+	r.faults = schedule(rand.New(rand.NewPCG(o.seed, 0)), o.kills, o.rounds*len(events))
+	if r.pair, err = newPair(dir, binary); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			r.close()
+		}
+	}()
+	for _, in := range r.pair {
+		r.servers = append(r.servers, "tcp://"+in.clients+"/amps/json")
+		if _, err := in.spawn(); err != nil {
+			return nil, err
+		}
+	}
+	if err := awaitSync(ctx, r.pair); err != nil {
+		return nil, err
+	}
+	r.printf("a serves at %s, b at %s, in sync", r.pair[0].clients, r.pair[1].clients)
+	r.subscriber = newSubscriber(dir, r.servers)
+	if err := r.subscriber.start(); err != nil {
+		return nil, err
+	}
+	if r.fleet, err = newFleet(ctx, networks(events), dir, r.servers, r.timeline); err != nil {
+		return nil, err
+	}
+	r.printf("%d publishers and the subscriber are connected; %d messages to publish", len(r.fleet), o.rounds*len(events))
+	return r, nil
+}
+
+// publishUnderFaults publishes everything while the faults fire.
+func (r *run) publishUnderFaults(ctx context.Context) error {
+	over := perFault * time.Duration(max(1, len(r.faults)))
+	published := make(chan error, 1)
+	go func() { published <- r.fleet.publishAll(ctx, r.events, r.rounds, over) }()
+	for _, f := range r.faults {
+		if err := r.awaitFault(ctx, f); err != nil {
+			return err
+		}
+		if err := r.strike(ctx, f); err != nil {
+			return err
+		}
+		r.done++
+	}
+	if err := r.awaitRevived(); err != nil {
+		return err
+	}
+	for {
+		select {
+		case err := <-published:
+			return err
+		case <-time.After(100 * time.Millisecond):
+			r.showProgress()
+		}
+	}
+}
+
+func (r *run) showProgress() {
+	r.progress(r.fleet.acknowledged(), r.rounds*len(r.events), fmt.Sprintf("acknowledged, %d delivered", r.subscriber.handed.Load()))
+}
+
+// awaitFault waits until the fault is due and, unless it is apart, the pair in sync.
+func (r *run) awaitFault(ctx context.Context, f fault) error {
+	err := r.until(ctx, func() bool { return r.fleet.acknowledged() > f.after })
+	if err != nil || f.apart {
+		return err
+	}
+	if err := r.awaitRevived(); err != nil {
+		return err
+	}
+	return awaitSync(ctx, r.pair)
+}
+
+// until polls a condition; the subscriber's own death ends it.
+func (r *run) until(ctx context.Context, condition func() bool) error {
+	for n := 0; !condition(); n++ {
+		select {
+		case <-time.After(2 * time.Millisecond):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		if err := r.subscriber.err(); err != nil {
+			return err
+		}
+		if n%50 == 0 {
+			r.showProgress()
+		}
+	}
+	return nil
+}
+
+// strike does one fault and follows what comes of it.
+func (r *run) strike(ctx context.Context, f fault) error {
+	if f.kind == killSubscriber {
+		return r.strikeSubscriber(ctx, f)
+	}
+	victim := r.victim()
+	in := r.pair[victim]
+	if !in.alive() {
+		return fmt.Errorf("instance %s is not running, so it can't be struck", in.name)
+	}
+	sessions, resent := r.fleet.sessions(r.servers[victim]), r.fleet.resent()
+	also := ""
+	if r.subscriber.server.Load() == r.servers[victim] {
+		also = " and the subscriber"
+	}
+	marks, handed, acknowledged := r.fleet.marks(), r.subscriber.handed.Load(), r.fleet.acknowledged()
+	what, revive, err := r.hit(in, f)
+	if err != nil {
+		return err
+	}
+	at := time.Now()
+	r.printf("%s %s: %d publishers%s were on it, %d messages acknowledged so far", what, in.name, sessions, also, acknowledged)
+	revived := make(chan error, 1)
+	r.revived = append(r.revived, revived)
+	go func() { revived <- r.reviveLater(ctx, in, f, revive) }()
+	return r.follow(ctx, f, at, marks, handed, resent)
+}
+
+// awaitRevived waits for the instances that are on their way back.
+func (r *run) awaitRevived() error {
+	for _, revived := range r.revived {
+		if err := <-revived; err != nil {
+			return err
+		}
+	}
+	r.revived = nil
+	return nil
+}
+
+// victim returns the instance with most sessions.
+func (r *run) victim() int {
+	var n [2]int
+	for i, server := range r.servers {
+		n[i] = r.fleet.sessions(server)
+		if r.subscriber.server.Load() == server {
+			n[i]++
+		}
+	}
+	if n[1] > n[0] || n[1] == n[0] && r.pair[1].alive() && !r.pair[0].alive() {
+		return 1
+	}
+	return 0
+}
+
+// hit kills or stops an instance; revive undoes it.
+func (r *run) hit(in *instance, f fault) (what string, revive func(context.Context) error, err error) {
+	if f.kind == stopInstance {
+		process := in.process.Process
+		return "SIGSTOP", func(context.Context) error { return resume(process) }, suspend(process)
+	}
+	return "kill -9", in.start, in.kill()
+}
+
+func (r *run) reviveLater(ctx context.Context, in *instance, f fault, revive func(context.Context) error) error {
+	select {
+	case <-time.After(f.downtime):
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	begun := time.Now()
+	if err := revive(ctx); err != nil {
+		return err
+	}
+	r.printf("%s is back after %v, %v of it to start and catch up", in.name,
+		(f.downtime + time.Since(begun)).Round(time.Millisecond), time.Since(begun).Round(time.Millisecond))
+	return nil
+}
+
+// follow waits for the next acknowledged message and the next delivery of what
+// was published after the fault, and tells how long they took.
+func (r *run) follow(ctx context.Context, f fault, at time.Time, marks []int64, handed int64, resent int) error {
+	if err := r.until(ctx, func() bool { return r.fleet.acknowledgedBeyond(marks) }); err != nil {
+		return err
+	}
+	gap := time.Since(at)
+	if f.apart {
+		r.apart = append(r.apart, gap)
+	} else {
+		r.gaps = append(r.gaps, gap)
+	}
+	r.printf("  next acknowledged message after %v, %d sent again", gap.Round(time.Millisecond), r.fleet.resent()-resent)
+	if err := r.until(ctx, func() bool { return r.subscriber.handed.Load() > handed }); err != nil {
+		return err
+	}
+	r.printf("  next delivery within %v", time.Since(at).Round(time.Millisecond))
+	return nil
+}
+
+func (r *run) strikeSubscriber(ctx context.Context, f fault) error {
+	handed := r.subscriber.handed.Load()
+	if err := r.subscriber.kill(); err != nil {
+		return err
+	}
+	at := time.Now()
+	r.printf("kill -9 the subscriber: %d messages handed to it so far", handed)
+	select {
+	case <-time.After(f.downtime):
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	if err := r.subscriber.start(); err != nil {
+		return err
+	}
+	if err := r.until(ctx, func() bool { return r.subscriber.handed.Load() > handed }); err != nil {
+		return err
+	}
+	r.printf("  next delivery after %v", time.Since(at).Round(time.Millisecond))
+	return nil
+}
+
+// settle drains, stops everything and reads what is on the disks.
+func (r *run) settle(ctx context.Context) (report, error) {
+	rep := report{gaps: r.gaps, apart: r.apart, faults: r.done, wanted: len(r.faults)}
+	r.printf("everything is published; waiting until it is safe")
+	if err := awaitSync(ctx, r.pair); err != nil {
+		return rep, err
+	}
+	if err := r.fleet.drain(ctx); err != nil {
+		return rep, err
+	}
+	r.printf("all is safe; waiting for the subscriber")
+	rep.published = r.fleet.history()
+	r.awaitDelivered(ctx, rep.published.len())
+	r.end()
+	if err := r.subscriber.kill(); err != nil {
+		return rep, err
+	}
+	for _, in := range r.pair {
+		if err := in.stop(); err != nil {
+			return rep, err
+		}
+	}
+	rep.handedOver = int(r.subscriber.handed.Load())
+	var err error
+	if rep.delivered, err = readReceived(r.subscriber.database); err != nil {
+		return rep, err
+	}
+	if rep.a, err = readJournal(r.pair[0].journal()); err != nil {
+		return rep, err
+	}
+	rep.b, err = readJournal(r.pair[1].journal())
+	return rep, err
+}
+
+// awaitDelivered waits until the subscriber has had enough time for what was
+// published: until as much was handed to it, and nothing more for two seconds.
+// What is missing then, the verdict tells.
+func (r *run) awaitDelivered(ctx context.Context, published int) {
+	last, since := int64(-1), time.Now()
+	r.until(ctx, func() bool {
+		n := r.subscriber.handed.Load()
+		if n != last {
+			last, since = n, time.Now()
+		}
+		quiet := time.Since(since)
+		return n >= int64(published) && quiet > 2*time.Second || quiet > 20*time.Second
+	})
+}
+
+// readJournal returns the messages in a stopped instance's journal.
+func readJournal(dir string) (history, error) {
+	h := make(history)
+	err := journal.Dump(seglog.OS, dir, func(r *journal.Record) error {
+		if r.Kind != journal.Message {
+			return nil
+		}
+		network, key, err := keyOf(r.Body)
+		if err != nil {
+			return err
+		}
+		h[network] = append(h[network], key)
+		return nil
+	})
+	return h, err
+}
+
+// close ends whatever still runs.
+func (r *run) close() {
+	for _, p := range r.fleet {
+		p.close()
+	}
+	if r.subscriber != nil && r.subscriber.process != nil {
+		r.subscriber.kill()
+	}
+	for _, in := range r.pair {
+		if in.alive() {
+			in.kill()
+		}
+	}
+}

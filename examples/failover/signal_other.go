@@ -1,0 +1,18 @@
+//go:build !unix
+
+package main
+
+import (
+	"errors"
+	"os"
+)
+
+// canStop says whether a process can be stopped and continued here.
+const canStop = false
+
+var errNoSignals = errors.New("no signals on this system")
+
+// terminate has no gentle form here.
+func terminate(p *os.Process) error { return p.Kill() }
+func suspend(*os.Process) error     { return errNoSignals }
+func resume(*os.Process) error      { return errNoSignals }

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A timeline prints what happens, with the time since the start, above a
+// progress bar if the output is a terminal. Safe for concurrent use.
+type timeline struct {
+	start    time.Time
+	terminal bool
+
+	mu  sync.Mutex
+	bar string // guarded by mu; the bar on the screen
+}
+
+func newTimeline() *timeline {
+	info, err := os.Stdout.Stat()
+	return &timeline{start: time.Now(), terminal: err == nil && info.Mode()&os.ModeCharDevice != 0}
+}
+
+// printf prints one line of the timeline.
+func (t *timeline) printf(format string, args ...any) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.clear()
+	fmt.Printf("%8.3fs  %s\n", time.Since(t.start).Seconds(), fmt.Sprintf(format, args...))
+	fmt.Print(t.bar)
+}
+
+// progress moves the bar.
+func (t *timeline) progress(done, all int, note string) {
+	if !t.terminal {
+		return
+	}
+	const width = 32
+	full := min(width, width*done/max(1, all))
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.clear()
+	t.bar = fmt.Sprintf("  [%s%s] %d of %d %s", strings.Repeat("#", full), strings.Repeat(".", width-full), done, all, note)
+	fmt.Print(t.bar)
+}
+
+// end takes the bar off the screen.
+func (t *timeline) end() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.clear()
+	t.bar = ""
+}
+
+// clear wipes the bar; mu is held.
+func (t *timeline) clear() {
+	if t.bar != "" {
+		fmt.Printf("\r%s\r", strings.Repeat(" ", len(t.bar)))
+	}
+}
