@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -78,6 +79,7 @@ func (j *Journal) openAside() error {
 	}
 	j.aside = &aside{cursor: cursor, runs: make(map[uint64][]run)}
 	changes, err := j.indexAside()
+	j.aside.sort()
 	for _, c := range changes {
 		if err == nil {
 			err = j.appendChangeLocked(c) // not shared yet
@@ -96,7 +98,7 @@ func (j *Journal) indexAside() (changes []change, err error) {
 	var r Record
 	for {
 		rec, err := j.aside.cursor.Next()
-		if err == io.EOF {
+		if err == io.EOF || j.lostAside(err) {
 			return changes, nil
 		}
 		if err != nil {
@@ -120,6 +122,26 @@ func (j *Journal) indexAside() (changes []change, err error) {
 	}
 }
 
+// sort puts runs in order: what was set aside at different times overlaps.
+func (a *aside) sort() {
+	for _, runs := range a.runs {
+		slices.SortStableFunc(runs, func(x, y run) int {
+			return cmp.Or(cmp.Compare(x.least, y.least), cmp.Compare(x.last, y.last))
+		})
+	}
+}
+
+// lostAside reports whether what was set aside is damaged itself. What can't
+// be read of it comes from a peer, or is a hole.
+func (j *Journal) lostAside(err error) bool {
+	var d *seglog.DamageError
+	if !errors.As(err, &d) {
+		return false
+	}
+	j.o.Log.Error("journal: what was set aside is damaged too", "err", d)
+	return true
+}
+
 func (a *aside) add(r *Record) {
 	runs := a.runs[r.Publisher]
 	if n := len(runs); n > 0 && runs[n-1].extend(r) {
@@ -136,20 +158,20 @@ func (j *Journal) mergeAside(publisher uint64) error {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for {
-		runs := a.runs[publisher]
+	for runs := a.runs[publisher]; len(runs) > 0; runs = runs[1:] {
 		s, _ := j.State(publisher)
-		for len(runs) > 0 && runs[0].last <= s.Have {
-			runs = runs[1:]
-		}
-		a.runs[publisher] = runs
-		if len(runs) == 0 || !fits(s.Have, runs[0]) {
-			return nil
-		}
-		if err := j.takeRun(a, publisher, runs[0]); err != nil {
-			return err
+		if s.Have < runs[0].last {
+			if !fits(s.Have, runs[0]) {
+				a.runs[publisher] = runs
+				return nil
+			}
+			if err := j.takeRun(a, publisher, runs[0]); err != nil {
+				return err
+			}
 		}
 	}
+	delete(a.runs, publisher)
+	return nil
 }
 
 func (j *Journal) merging() *aside {
@@ -163,7 +185,7 @@ func (j *Journal) takeRun(a *aside, publisher uint64, n run) error {
 	var r, taken Record
 	for a.cursor.Seek(n.from); ; {
 		rec, err := a.cursor.Next()
-		if err == io.EOF || err == nil && rec.Position > n.to {
+		if err == io.EOF || err == nil && rec.Position > n.to || j.lostAside(err) {
 			return nil
 		}
 		if err == nil && Kind(rec.Kind) != kindState {
@@ -216,6 +238,9 @@ func (j *Journal) mergeRest(a *aside) error {
 	defer a.mu.Unlock()
 	for _, publisher := range slices.Sorted(maps.Keys(a.runs)) {
 		for _, n := range a.runs[publisher] {
+			if s, _ := j.State(publisher); n.last <= s.Have {
+				continue
+			}
 			if err := j.closeHole(publisher, n); err != nil {
 				return err
 			}
@@ -232,7 +257,7 @@ func (j *Journal) mergeRest(a *aside) error {
 // on from where it was: the messages that are gone are in nobody's.
 func (j *Journal) closeHole(publisher uint64, n run) error {
 	s, _ := j.State(publisher)
-	if n.prev <= s.Have || n.last <= s.Have {
+	if n.prev <= s.Have {
 		return nil
 	}
 	j.o.Log.Error("journal: messages are lost: damaged here and no peer has them",

@@ -68,6 +68,11 @@ func (f *Follower) Next(r *Record) (bool, error) {
 		if err == nil && rec.Position != at {
 			err = f.j.skipped(at)
 		}
+		// What stands before the bound may be no record at all, but the log's own.
+		if err == nil && rec.Position >= f.bound && !f.extend(rec.Position) {
+			f.cursor.Seek(rec.Position)
+			return false, f.err
+		}
 		if err == nil && Kind(rec.Kind) == kindState {
 			continue
 		}

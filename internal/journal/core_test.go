@@ -1,0 +1,290 @@
+package journal
+
+import (
+	"fmt"
+	"hash/crc32"
+	"reflect"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/seglog"
+)
+
+func TestAdmit(t *testing.T) {
+	for _, tt := range []struct {
+		name                 string
+		have, prev, sequence uint64
+		want                 Verdict
+	}{
+		{"the first", 0, 0, 1, Take},
+		{"the next", 4, 4, 5, Take},
+		{"the same again", 4, 3, 4, Duplicate},
+		{"an old one", 4, 0, 1, Duplicate},
+		{"one is missing", 4, 5, 6, Hole},
+		{"a first one that is not", 0, 1, 2, Hole},
+		{"the one before it was rejected elsewhere", 3, 3, 5, Take},
+		{"rejected here, not where it comes from", 4, 3, 5, Take},
+		{"gone, below have", 4, 0, 3, Duplicate},
+		{"gone, above have", 4, 0, 30, Take},
+		{"a range that overlaps", 4, 2, 9, Take},
+		{"a range that begins too late", 4, 5, 9, Hole},
+	} {
+		if got := admit(tt.have, tt.prev, tt.sequence); got != tt.want {
+			t.Errorf("%s: admit(%d, %d, %d) = %d, want %d", tt.name, tt.have, tt.prev, tt.sequence, got, tt.want)
+		}
+	}
+}
+
+func TestFits(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		have uint64
+		run  run
+		want bool
+	}{
+		{"follows", 4, run{prev: 4, least: 5, last: 9}, true},
+		{"begins below", 6, run{prev: 4, least: 5, last: 9}, true},
+		{"nothing new", 9, run{prev: 4, least: 5, last: 9}, false},
+		{"behind a hole", 3, run{prev: 4, least: 5, last: 9}, false},
+		{"a gone marker jumps", 4, run{prev: 0, least: 9, last: 9}, false},
+		{"a gone marker does not jump", 8, run{prev: 0, least: 9, last: 9}, true},
+		{"behind a tombstone that is missing", 3, run{prev: 3, least: 5, last: 5}, false},
+		{"a range", 4, run{prev: 4, least: 5, last: 9}, true},
+	} {
+		if got := fits(tt.have, tt.run); got != tt.want {
+			t.Errorf("%s: fits(%d, %+v) = %v", tt.name, tt.have, tt.run, got)
+		}
+	}
+}
+
+func TestExpendable(t *testing.T) {
+	const hour = int64(time.Hour / time.Microsecond)
+	segs := make([]segment, 5) // of 100 bytes and an hour each
+	for i := range segs {
+		segs[i] = segment{first: Position(100 * i), end: Position(100 * (i + 1)), summary: summary{
+			from: hour * int64(i), to: hour*int64(i+1) - 1, highest: []bookmark.Bookmark{{Publisher: 1, Sequence: uint64(i + 1)}}}}
+	}
+	held := func(from uint64) func(bookmark.Vector) bool {
+		return func(v bookmark.Vector) bool { return v[1] >= from }
+	}
+	for _, tt := range []struct {
+		name    string
+		durable Position
+		now     int64
+		r       Retention
+		want    int
+	}{
+		{"no bounds", 500, 100 * hour, Retention{}, 0},
+		{"age", 500, 5 * hour, Retention{Age: 3 * time.Hour}, 2},
+		{"age of all: the last one stays", 500, 100 * hour, Retention{Age: time.Hour}, 4},
+		{"bytes", 500, 5 * hour, Retention{Bytes: 300}, 2},
+		{"the one that goes further decides", 500, 5 * hour, Retention{Age: 3 * time.Hour, Bytes: 200}, 3},
+		{"held", 500, 5 * hour, Retention{Bytes: 1, Held: held(2)}, 1},
+		{"not durable", 250, 5 * hour, Retention{Bytes: 1}, 2},
+	} {
+		if got := expendable(segs, 500, tt.durable, tt.now, tt.r); got != tt.want {
+			t.Errorf("%s: %d, want %d", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestRingAgainstMap(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var g ring
+		model := make(map[uint64]uint32)
+		top, bytes := uint64(0), 0
+		steps := rapid.SliceOfN(rapid.SampledFrom([]uint64{1, 1, 1, 1, 1, 1, 2, 17, 5000, 1 << 40}), 1, 200).Draw(t, "steps")
+		many := rapid.IntRange(1, 60).Draw(t, "many")
+		for i, step := range steps {
+			for range many {
+				top += step
+				step = 1
+				bytes += g.put(top, uint32(i+1))
+				model[top] = uint32(i + 1)
+			}
+		}
+		if bytes != crcBytes*len(g.crcs) || len(g.crcs) > ringMost {
+			t.Fatalf("ring of %d entries says it has grown by %d bytes", len(g.crcs), bytes)
+		}
+		for s := top; s > 0 && s+5000 > top; s-- {
+			if got := g.get(s); got != model[s] && !(got == 0 && top-s >= uint64(len(g.crcs))) {
+				t.Fatalf("get(%d) = %d, want %d; top %d", s, got, model[s], top)
+			}
+		}
+		if g.get(top+1) != 0 {
+			t.Fatal("knows what was never put in")
+		}
+	})
+}
+
+func TestRingGrowsToNewest4096(t *testing.T) {
+	var g ring
+	for s := uint64(1); s <= 10000; s++ {
+		g.put(s, uint32(s))
+		if lowest := max(int64(s)-ringMost+1, 1); g.get(uint64(lowest)) != uint32(lowest) {
+			t.Fatalf("at %d: %d is not known", s, lowest)
+		}
+	}
+}
+
+func TestRingsAreBounded(t *testing.T) {
+	tb := newTable(nil)
+	tb.rings.most = 3 * ringLeast * crcBytes
+	for id := range uint64(5) {
+		tb.apply(&Record{Kind: Message, Publisher: id, Sequence: 1}, 9)
+		tb.apply(&Record{Kind: Message, Publisher: 0, Sequence: 2 + id}, 9) // stays in use
+	}
+	var kept []uint64
+	for _, p := range tb.sorted {
+		if len(p.ring.crcs) > 0 {
+			kept = append(kept, p.id)
+		}
+	}
+	if !reflect.DeepEqual(kept, []uint64{0, 3, 4}) || tb.rings.bytes != tb.rings.most {
+		t.Errorf("kept the rings of %v, %d bytes", kept, tb.rings.bytes)
+	}
+}
+
+func TestCRCNumberIsCRC32C(t *testing.T) {
+	b := []byte{0xef, 0xcd, 0xab, 0x89, 0x67, 0x45, 0x23, 0x01}
+	if got, want := crcNumber(77, 0x0123456789abcdef, 8), crc32.Update(77, castagnoli, b); got != want {
+		t.Errorf("got %#x, want %#x", got, want)
+	}
+}
+
+func TestContentCRC(t *testing.T) {
+	base := Record{Kind: Message, Topic: []byte("ab"), Body: []byte("c")}
+	others := map[string]func(*Record){
+		"boundary":    func(r *Record) { r.Topic, r.Body = []byte("a"), []byte("bc") },
+		"body":        func(r *Record) { r.Body = []byte("d") },
+		"correlation": func(r *Record) { r.CorrelationID = []byte("x") },
+		"key":         func(r *Record) { r.SOWKey = []byte("x") },
+		"expiration":  func(r *Record) { r.Expiration = 1 },
+		"delta":       func(r *Record) { r.Delta = true },
+	}
+	seen := map[uint32]string{contentCRC(&base): "base"}
+	for name, change := range others {
+		r := base
+		change(&r)
+		crc := contentCRC(&r)
+		if had, twice := seen[crc]; twice {
+			t.Errorf("%s has the CRC of %s", name, had)
+		}
+		seen[crc] = name
+	}
+	r := base
+	r.User = []byte("u")
+	if contentCRC(&r) != contentCRC(&base) {
+		t.Error("the user counts")
+	}
+}
+
+// drawTable makes a table of random records.
+func drawTable(t *rapid.T) *table {
+	tb := newTable(func(topic []byte) bool { return len(topic) != 1 })
+	for i := range rapid.IntRange(0, 60).Draw(t, "records") {
+		p := rapid.Uint64Range(1, 5).Draw(t, "publisher") << 60
+		have := uint64(0)
+		if known := tb.byID[p]; known != nil {
+			have = known.have
+		}
+		r := Record{Kind: Kind(rapid.IntRange(int(Message), int(Elsewhere)).Draw(t, "kind")), Publisher: p,
+			Sequence: have + rapid.Uint64Range(1, 3).Draw(t, "step"), Prev: have, Time: int64(1000 + i), Next: Position(i + 1),
+			Topic:  make([]byte, rapid.IntRange(0, 2).Draw(t, "topic")),
+			Reason: []byte(rapid.SampledFrom([]string{"", "no", "too large"}).Draw(t, "reason")),
+		}
+		tb.apply(&r, messageCRC(&r))
+		if rapid.IntRange(0, 9).Draw(t, "floor") == 0 {
+			tb.applyFloors([]bookmark.Bookmark{{Publisher: p, Sequence: r.Sequence}})
+		}
+		if rapid.IntRange(0, 9).Draw(t, "interval") == 0 {
+			tb.applyInterval(Interval{Destination: "b", Begin: time.UnixMicro(int64(i + 1)),
+				Ranges: []Range{{Publisher: p, From: 1, To: r.Sequence}}})
+		}
+	}
+	return tb
+}
+
+func known(tb *table) string {
+	text := fmt.Sprint(tb.lastTime, tb.intervals)
+	for _, p := range tb.sorted {
+		text += fmt.Sprintf("\n%+v seen %d %v", p.state(), p.seen, p.refused())
+	}
+	return text
+}
+
+func TestHeadBringsTheTableBack(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		tb := drawTable(t)
+		head := tb.Head()
+		got := newTable(nil)
+		if err := got.RecoverHead(head); err != nil {
+			t.Fatal(err)
+		}
+		if known(got) != known(tb) {
+			t.Fatalf("got %s\nwant %s", known(got), known(tb))
+		}
+		for n := range head { // a cut one is refused, and nothing panics
+			if err := newTable(nil).RecoverHead(head[:n]); err == nil && n > 0 {
+				t.Fatalf("%d of %d bytes were taken for a head", n, len(head))
+			}
+		}
+		s, err := decodeSummary(tb.Summary())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range tb.sorted {
+			if s.of(p.id) != p.have || s.vector()[p.id] != p.have {
+				t.Fatalf("summary has %d up to %d, want %d", p.id, s.of(p.id), p.have)
+			}
+		}
+		if got := tb.summary(); len(got.highest) != 0 || got.last != 0 {
+			t.Fatalf("the next segment's summary begins with %+v", got)
+		}
+	})
+}
+
+func FuzzHead(f *testing.F) {
+	tb := newTable(nil)
+	tb.apply(&Record{Kind: Tombstone, Publisher: 9, Sequence: 3, Time: 5, Reason: []byte("no")}, 0)
+	tb.applyInterval(Interval{Destination: "b", Begin: time.UnixMicro(9), Ranges: []Range{{1, 2, 3}}})
+	f.Add(tb.Head())
+	f.Add(appendChange(nil, change{time: 3, interval: &tb.intervals[0]}))
+	f.Add(appendChange(nil, change{time: 3, floors: []bookmark.Bookmark{{Publisher: 1, Sequence: 2}}}))
+	f.Add(appendChange(nil, change{time: 3, forgotten: []uint64{4}}))
+	f.Add(tb.Summary())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		newTable(nil).RecoverHead(b)
+		newTable(nil).Recover(seglog.Record{Kind: uint8(kindState), Payload: b})
+		newTable(nil).Recover(seglog.Record{Kind: uint8(Message), Payload: b})
+		decodeSummary(b)
+	})
+}
+
+func TestTombstonesAreBounded(t *testing.T) {
+	tb := newTable(nil)
+	for s := uint64(1); s <= 5000; s++ {
+		tb.apply(&Record{Kind: Tombstone, Publisher: 1, Sequence: s, Prev: s - 1, Reason: []byte("no")}, 0)
+	}
+	ts := tb.byID[1].refused()
+	if len(ts) != tombstonesMost || ts[0].Sequence != 5000-tombstonesMost+1 || ts[len(ts)-1].Sequence != 5000 {
+		t.Errorf("%d tombstones, from %d to %d", len(ts), ts[0].Sequence, ts[len(ts)-1].Sequence)
+	}
+}
+
+func TestIntervalsAreBounded(t *testing.T) {
+	tb := newTable(nil)
+	for i := range 3 * intervalsMost {
+		tb.applyInterval(Interval{Destination: "b", Begin: time.UnixMicro(int64(i + 1)), Ranges: make([]Range, rangesMost/512)})
+	}
+	ranges := 0
+	for _, i := range tb.intervals {
+		ranges += len(i.Ranges)
+	}
+	if len(tb.intervals) > intervalsMost || ranges > rangesMost || tb.intervals[len(tb.intervals)-1].Begin.UnixMicro() != 3*intervalsMost {
+		t.Errorf("%d intervals with %d ranges", len(tb.intervals), ranges)
+	}
+}

@@ -1,0 +1,167 @@
+package journal_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/memfs"
+)
+
+func TestFollowLimits(t *testing.T) {
+	disk := newGate(memfs.New())
+	j := open(t, disk)
+	fill(t, j, 1, 1, 3)
+	synced(t, j)
+	durable, appended := j.Follow(0, journal.Durable), j.Follow(0, journal.Appended)
+	defer durable.Close()
+	defer appended.Close()
+
+	disk.shut()
+	fill(t, j, 1, 4, 5)
+	if got := read(t, durable); len(got) != 3 {
+		t.Errorf("durable: %q", got)
+	}
+	if got := read(t, appended); len(got) != 5 {
+		t.Errorf("appended: %q", got)
+	}
+	disk.open()
+	synced(t, j)
+	if got := read(t, durable); len(got) != 2 {
+		t.Errorf("durable, after the sync: %q", got)
+	}
+	if got := read(t, appended); len(got) != 0 {
+		t.Errorf("appended, after the sync: %q", got)
+	}
+}
+
+func TestFollowLeavesStateRecordsOut(t *testing.T) {
+	j := open(t, memfs.New())
+	fill(t, j, 1, 1, 1)
+	if err := j.Degraded(journal.Interval{Destination: "b", Begin: time.UnixMicro(1)}); err != nil {
+		t.Fatal(err)
+	}
+	fill(t, j, 1, 2, 2)
+	f := j.Follow(0, journal.Appended)
+	defer f.Close()
+	if got := read(t, f); len(got) != 2 {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestFollowFromPosition(t *testing.T) {
+	j := open(t, memfs.New())
+	var at []journal.Position
+	for range 100 {
+		r := message(1, 0, "b")
+		put(t, j, r, journal.Take)
+		at = append(at, r.Position)
+	}
+	for i, p := range at {
+		f := j.Follow(p, journal.Appended)
+		var r journal.Record
+		if ok, err := f.Next(&r); !ok || err != nil || r.Sequence != uint64(i+1) || r.Position != p {
+			t.Errorf("from %v: %v, %v, %+v", p, ok, err, r)
+		}
+		if f.Position() != r.Next {
+			t.Errorf("stands at %v, the next record at %v", f.Position(), r.Next)
+		}
+		f.Close()
+	}
+}
+
+// A follower reads while others append and retention removes: in order, and
+// never over a gap without a word.
+func TestFollowWhileTrimming(t *testing.T) {
+	j := open(t, memfs.New())
+	stop := make(chan struct{})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			put(t, j, message(1, 0, "body"), journal.Take)
+			if i%50 == 0 {
+				if _, err := j.Trim(journal.Retention{Bytes: 12 << 10}); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	}()
+	defer func() { close(stop); <-done }()
+	trimmed, seen := 0, uint64(0)
+	for seen < 5000 {
+		limit := journal.Limit(trimmed % 2)
+		f := j.Follow(0, limit)
+		last := uint64(0)
+		var r journal.Record
+		for seen < 5000 {
+			changed := j.Changed()
+			ok, err := f.Next(&r)
+			if errors.Is(err, journal.ErrTrimmed) {
+				trimmed++
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !ok {
+				<-changed
+				continue
+			}
+			if last != 0 && r.Sequence != last+1 {
+				t.Fatalf("%d follows %d", r.Sequence, last)
+			}
+			last = r.Sequence
+			seen++
+		}
+		f.Close()
+	}
+}
+
+func TestFollowTrimmed(t *testing.T) {
+	j := open(t, memfs.New())
+	for range 300 { // more than a cursor reads at once
+		put(t, j, message(1, 0, strings.Repeat("x", 1000)), journal.Take)
+	}
+	synced(t, j)
+	behind, atEnd := j.Follow(0, journal.Durable), j.Follow(j.End(), journal.Durable)
+	defer behind.Close()
+	defer atEnd.Close()
+	var r journal.Record
+	if ok, err := behind.Next(&r); !ok || err != nil || r.Sequence != 1 {
+		t.Fatal(ok, err)
+	}
+	first := r.Position
+	if n, err := j.Trim(journal.Retention{Bytes: 1}); err != nil || n < 3 {
+		t.Fatal(n, err)
+	}
+	last := uint64(1)
+	for {
+		ok, err := behind.Next(&r)
+		if errors.Is(err, journal.ErrTrimmed) {
+			break
+		}
+		if err != nil || !ok || r.Sequence != last+1 {
+			t.Fatalf("%v, %v: %d follows %d", ok, err, r.Sequence, last)
+		}
+		last = r.Sequence
+	}
+	f := j.Follow(first+1, journal.Durable)
+	defer f.Close()
+	if _, err := f.Next(&r); !errors.Is(err, journal.ErrTrimmed) {
+		t.Errorf("from a place that is gone: %v", err)
+	}
+	fill(t, j, 1, 301, 302)
+	synced(t, j)
+	if got := read(t, atEnd); !slices.Equal(got, []string{"message 1|301<300 t 1|301", "message 1|302<301 t 1|302"}) {
+		t.Errorf("%q", got)
+	}
+}

@@ -1,0 +1,224 @@
+package journal_test
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/memfs"
+	"github.com/holdfast-mq/holdfast/internal/seglog"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const dir = "data/journal"
+
+// fataler is a *testing.T or a *rapid.T.
+type fataler interface {
+	Helper()
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+}
+
+func openOn(t fataler, disk seglog.FS, change ...func(*journal.Options)) *journal.Journal {
+	t.Helper()
+	o := journal.Options{FS: disk, Dir: dir, SegmentBytes: 4 << 10}
+	for _, c := range change {
+		c(&o)
+	}
+	j, err := journal.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return j
+}
+
+// open opens a journal that is verified and closed at the end of the test.
+func open(t testing.TB, disk seglog.FS, change ...func(*journal.Options)) *journal.Journal {
+	t.Helper()
+	j := openOn(t, disk, change...)
+	t.Cleanup(func() { end(t, j) })
+	return j
+}
+
+// end verifies and closes a journal that is still in use.
+func end(t fataler, j *journal.Journal) {
+	t.Helper()
+	if _, err := j.Verify(); err != nil && !errors.Is(err, journal.ErrClosed) && j.Err() == nil {
+		t.Fatal(err)
+	}
+	if err := j.Close(); err != nil && !errors.Is(err, journal.ErrClosed) && j.Err() == nil {
+		t.Fatal(err)
+	}
+}
+
+func message(publisher, sequence uint64, body string) *journal.Record {
+	r := &journal.Record{Kind: journal.Message, Publisher: publisher, Sequence: sequence, Topic: []byte("t"), Body: []byte(body)}
+	if sequence > 0 {
+		r.Prev = sequence - 1
+	}
+	return r
+}
+
+// put appends a record that must get the verdict.
+func put(t fataler, j *journal.Journal, r *journal.Record, want journal.Verdict) {
+	t.Helper()
+	if v, err := j.Append(r); err != nil || v != want {
+		t.Fatalf("append %v %d|%d behind %d: verdict %d, want %d, err %v", r.Kind, r.Publisher, r.Sequence, r.Prev, v, want, err)
+	}
+}
+
+// fill appends messages from to to of a publisher.
+func fill(t fataler, j *journal.Journal, publisher, from, to uint64) {
+	t.Helper()
+	for s := from; s <= to; s++ {
+		put(t, j, message(publisher, s, fmt.Sprintf("%d|%d", publisher, s)), journal.Take)
+	}
+}
+
+func synced(t fataler, j *journal.Journal) {
+	t.Helper()
+	if err := j.Sync(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// state returns a publisher's state, which may be unknown.
+func state(j *journal.Journal, publisher uint64) journal.State {
+	s, _ := j.State(publisher)
+	return s
+}
+
+// text writes a record for a comparison.
+func text(r *journal.Record) string {
+	return fmt.Sprintf("%v %d|%d<%d %s %s%s", r.Kind, r.Publisher, r.Sequence, r.Prev, r.Topic, r.Body, r.Reason)
+}
+
+// read returns what a follower has to give at the moment.
+func read(t fataler, f *journal.Follower) []string {
+	t.Helper()
+	var all []string
+	var r journal.Record
+	for {
+		ok, err := f.Next(&r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !ok {
+			return all
+		}
+		all = append(all, text(&r))
+	}
+}
+
+// a clock stands still until it is moved.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func newClock() *clock { return &clock{now: time.UnixMicro(1e15)} }
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) add(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// a gate is a disk whose syncs wait from when it is shut until it is opened.
+type gate struct {
+	*memfs.FS
+	entered chan struct{} // a sync waits
+
+	mu   sync.Mutex
+	pass chan struct{} // nil: open
+}
+
+func newGate(disk *memfs.FS) *gate {
+	return &gate{FS: disk, entered: make(chan struct{}, 1000)}
+}
+
+func (g *gate) shut() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.pass = make(chan struct{})
+}
+
+func (g *gate) open() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	close(g.pass)
+	g.pass = nil
+}
+
+// next lets the sync that waits pass, and shuts behind it.
+func (g *gate) next() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	close(g.pass)
+	g.pass = make(chan struct{})
+}
+
+func (g *gate) wait() {
+	g.mu.Lock()
+	pass := g.pass
+	g.mu.Unlock()
+	if pass != nil {
+		g.entered <- struct{}{}
+		<-pass
+	}
+}
+
+func (g *gate) OpenFile(name string, flag int) (seglog.File, error) {
+	f, err := g.FS.OpenFile(name, flag)
+	if err != nil {
+		return nil, err
+	}
+	return gatedFile{f, g}, nil
+}
+
+type gatedFile struct {
+	seglog.File
+	g *gate
+}
+
+func (f gatedFile) Sync() error {
+	f.g.wait()
+	return f.File.Sync()
+}
+
+// a ledger keeps what OnDurable has reported.
+type ledger struct {
+	mu      sync.Mutex
+	durable map[uint64]uint64
+	calls   [][]journal.Moved
+}
+
+func (l *ledger) use(o *journal.Options) {
+	l.durable = make(map[uint64]uint64)
+	o.OnDurable = func(moved []journal.Moved) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.calls = append(l.calls, moved)
+		for _, m := range moved {
+			l.durable[m.Publisher] = max(l.durable[m.Publisher], m.Sequence)
+		}
+	}
+}
+
+func (l *ledger) get(publisher uint64) uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.durable[publisher]
+}

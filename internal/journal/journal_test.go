@@ -1,0 +1,511 @@
+package journal_test
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/memfs"
+)
+
+func TestAppendNumbers(t *testing.T) {
+	j := open(t, memfs.New())
+	for want := uint64(1); want <= 3; want++ {
+		r := message(5, 0, "b")
+		put(t, j, r, journal.Take)
+		if r.Sequence != want || r.Prev != want-1 || r.Time == 0 || r.Next <= r.Position {
+			t.Errorf("got %+v", r)
+		}
+	}
+	g := &journal.Record{Kind: journal.Gone, Publisher: 5}
+	put(t, j, g, journal.Take)
+	if g.Sequence != 4 || g.Prev != 0 {
+		t.Errorf("gone got %d behind %d", g.Sequence, g.Prev)
+	}
+}
+
+func TestVerdicts(t *testing.T) {
+	j := open(t, memfs.New())
+	fill(t, j, 1, 1, 3)
+	put(t, j, message(1, 2, "1|2"), journal.Duplicate)
+	put(t, j, message(1, 2, "something else"), journal.Differs)
+	put(t, j, message(1, 5, "b"), journal.Hole)
+	put(t, j, message(2, 2, "b"), journal.Hole)
+	put(t, j, &journal.Record{Kind: journal.Tombstone, Publisher: 1, Sequence: 4, Prev: 3, Reason: []byte("no")}, journal.Take)
+	// The message of a tombstone is no other content: it was refused.
+	put(t, j, message(1, 4, "b"), journal.Duplicate)
+	put(t, j, &journal.Record{Kind: journal.Empty, Publisher: 1, Sequence: 5, Prev: 3}, journal.Take)
+	put(t, j, &journal.Record{Kind: journal.Elsewhere, Publisher: 1, Sequence: 9, Prev: 5}, journal.Take)
+	put(t, j, &journal.Record{Kind: journal.Gone, Publisher: 1, Sequence: 20, RunningCRC: 77}, journal.Take)
+	put(t, j, &journal.Record{Kind: journal.Gone, Publisher: 1, Sequence: 20}, journal.Duplicate)
+	put(t, j, message(1, 21, "b"), journal.Take)
+	if s := state(j, 1); s.Have != 21 || s.Floor != 20 {
+		t.Errorf("%+v", s)
+	}
+	if got := j.Tombstones(1, 0); !reflect.DeepEqual(got, []journal.Tombstoned{{Sequence: 4, Reason: "no"}}) {
+		t.Errorf("%+v", got)
+	}
+	if got := j.Tombstones(1, 4); len(got) != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestAppendRaw(t *testing.T) {
+	a, b := open(t, memfs.New()), open(t, memfs.New())
+	for _, r := range samples[2:] {
+		r.Publisher, r.Sequence = 1, r.Sequence-1
+		r.Prev = max(r.Prev, 1) - 1
+		put(t, a, &r, journal.Take)
+	}
+	f := a.Follow(0, journal.Appended)
+	defer f.Close()
+	var r journal.Record
+	for {
+		ok, err := f.Next(&r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !ok {
+			break
+		}
+		got, v, err := b.AppendRaw(r.Raw)
+		if err != nil || v != journal.Take || !same(got, r) {
+			t.Fatalf("%v, %v, got %+v, want %+v", v, err, got, r)
+		}
+	}
+	if sa, sb := state(a, 1), state(b, 1); sa.Have != sb.Have || sa.RunningCRC != sb.RunningCRC {
+		t.Errorf("%+v became %+v", sa, sb)
+	}
+	if _, _, err := b.AppendRaw([]byte("nonsense")); err == nil {
+		t.Error("nonsense was taken")
+	}
+}
+
+func TestRunningCRCLeavesOutWhatIsNotCarried(t *testing.T) {
+	carried := func(o *journal.Options) {
+		o.Carried = func(topic []byte) bool { return string(topic) != "local" }
+	}
+	a, b := open(t, memfs.New(), carried), open(t, memfs.New(), carried)
+	for _, j := range []*journal.Journal{a, b} {
+		fill(t, j, 1, 1, 1)
+	}
+	put(t, a, &journal.Record{Kind: journal.Message, Publisher: 1, Sequence: 2, Prev: 1, Topic: []byte("local")}, journal.Take)
+	put(t, b, &journal.Record{Kind: journal.Elsewhere, Publisher: 1, Sequence: 2, Prev: 1}, journal.Take)
+	fill(t, a, 1, 3, 3)
+	fill(t, b, 1, 3, 3)
+	if x, y := state(a, 1).RunningCRC, state(b, 1).RunningCRC; x != y || x == 0 {
+		t.Errorf("%#x and %#x", x, y)
+	}
+	c := open(t, memfs.New(), carried)
+	put(t, c, &journal.Record{Kind: journal.Gone, Publisher: 1, Sequence: 3, RunningCRC: state(a, 1).RunningCRC}, journal.Take)
+	fill(t, a, 1, 4, 4)
+	fill(t, c, 1, 4, 4)
+	if x, y := state(a, 1).RunningCRC, state(c, 1).RunningCRC; x != y {
+		t.Errorf("%#x, and behind a gone marker %#x", x, y)
+	}
+}
+
+func TestTooLargeIsNotAFailure(t *testing.T) {
+	j := open(t, memfs.New(), func(o *journal.Options) { o.MaxMessage = 1000 })
+	if _, err := j.Append(message(1, 1, strings.Repeat("x", 70_000))); !errors.Is(err, journal.ErrTooLarge) {
+		t.Errorf("%v", err)
+	}
+	fill(t, j, 1, 1, 1)
+}
+
+// A record appended while an fsync runs is not covered by it (R7).
+func TestAppendedDuringSyncIsNotCounted(t *testing.T) {
+	disk := newGate(memfs.New())
+	var led ledger
+	j := open(t, disk, led.use)
+	disk.shut()
+	fill(t, j, 1, 1, 2)
+	<-disk.entered
+	fill(t, j, 1, 3, 5)
+	fill(t, j, 2, 1, 1)
+	disk.next()
+	<-disk.entered // the second sync waits: the first has been reported
+	if got := led.get(1); got != 2 && got != 1 {
+		t.Errorf("reported as durable: up to %d", got)
+	}
+	if s := state(j, 2); s.Durable != 0 || led.get(2) != 0 {
+		t.Errorf("%+v", s)
+	}
+	img := disk.Crash(memfs.Durable)
+	disk.open()
+	j.Kill()
+	after := open(t, img)
+	if had := state(after, 1).Have; had < led.get(1) {
+		t.Errorf("reported %d, after a power cut there is %d", led.get(1), had)
+	}
+}
+
+// While the disk works on one batch the next one forms: two syncs for many appends.
+func TestGroupCommit(t *testing.T) {
+	disk := newGate(memfs.New())
+	var led ledger
+	j := open(t, disk, led.use, func(o *journal.Options) { o.SegmentBytes = 1 << 20 })
+	disk.shut()
+	fill(t, j, 9, 1, 1)
+	<-disk.entered
+	for p := uint64(9); p > 0; p-- {
+		fill(t, j, p, 1+p/9, 20)
+	}
+	disk.open()
+	synced(t, j)
+	j.Close()
+	led.mu.Lock()
+	defer led.mu.Unlock()
+	if len(led.calls) != 2 || !slices.Equal(led.calls[0], []journal.Moved{{Publisher: 9, Sequence: 1}}) {
+		t.Fatalf("OnDurable was told %v", led.calls)
+	}
+	for i, m := range led.calls[1] {
+		if want := (journal.Moved{Publisher: uint64(i + 1), Sequence: 20}); m != want {
+			t.Errorf("moved %v, want %v", m, want)
+		}
+	}
+}
+
+func TestAppendWaitsForTheDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := newGate(memfs.New())
+		j := openOn(t, disk, func(o *journal.Options) { o.SegmentBytes = 0 })
+		disk.shut()
+		var mu sync.Mutex
+		taken := 0
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for range 30 {
+				put(t, j, message(1, 0, strings.Repeat("x", 1<<20)), journal.Take)
+				mu.Lock()
+				taken++
+				mu.Unlock()
+			}
+		}()
+		synctest.Wait()
+		mu.Lock()
+		if taken < 9 || taken > 18 {
+			t.Errorf("%d MiB were taken while the disk stood still", taken)
+		}
+		mu.Unlock()
+		disk.open()
+		<-done
+		end(t, j)
+	})
+}
+
+func TestAppendThatWaitsEndsWithTheJournal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := newGate(memfs.New())
+		j := openOn(t, disk)
+		disk.shut()
+		errs := make(chan error, 1)
+		go func() {
+			for {
+				if _, err := j.Append(message(1, 0, strings.Repeat("x", 1<<20))); err != nil {
+					errs <- err
+					return
+				}
+			}
+		}()
+		synctest.Wait()
+		disk.FailSync(syscall.EIO)
+		disk.open()
+		if err := <-errs; !errors.Is(err, syscall.EIO) {
+			t.Errorf("%v", err)
+		}
+		j.Close()
+	})
+}
+
+func TestFailedDisk(t *testing.T) {
+	for name, harm := range map[string]func(*memfs.FS){
+		"sync":        func(d *memfs.FS) { d.FailSync(syscall.EIO) },
+		"write":       func(d *memfs.FS) { d.FailNth(1, syscall.EIO) },
+		"short write": func(d *memfs.FS) { d.ShortWriteNth(1, nil) },
+		"full":        func(d *memfs.FS) { d.FailNth(1, syscall.ENOSPC) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			disk := memfs.New()
+			var led ledger
+			failed := make(chan error, 10)
+			j := open(t, disk, led.use, func(o *journal.Options) { o.OnFail = func(err error) { failed <- err } })
+			fill(t, j, 1, 1, 3)
+			synced(t, j)
+			if err := j.Degraded(journal.Interval{Destination: "b", Begin: time.UnixMicro(1)}); err != nil {
+				t.Fatal(err)
+			}
+			synced(t, j) // and the note behind it, once the next sync begins
+			fill(t, j, 1, 4, 4)
+			synced(t, j)
+			if err := settle(j); err != nil {
+				t.Fatal(err)
+			}
+			harm(disk)
+			if _, err := j.Append(message(1, 5, "b")); err != nil {
+				t.Fatal(err)
+			}
+			err := j.Sync()
+			if err == nil {
+				t.Fatal("no error")
+			}
+			if got := <-failed; got != j.Err() || !errors.Is(err, got) {
+				t.Errorf("OnFail got %v, Err %v, Sync %v", got, j.Err(), err)
+			}
+			if _, again := j.Append(message(1, 6, "b")); !errors.Is(again, j.Err()) {
+				t.Errorf("a failed journal says %v", again)
+			}
+			if s := state(j, 1); s.Durable != 4 || led.get(1) != 4 {
+				t.Errorf("%+v, reported %d", s, led.get(1))
+			}
+			if err := j.Close(); err == nil {
+				t.Error("Close says nothing")
+			}
+			if len(failed) > 0 {
+				t.Error("OnFail was called again")
+			}
+		})
+	}
+}
+
+// settle waits until the syncer is idle: what it writes on its own is written.
+func settle(j *journal.Journal) error {
+	for range 2 {
+		if err := j.Degraded(journal.Interval{Destination: "settle", Begin: time.UnixMicro(1)}); err != nil {
+			return err
+		}
+		if err := j.Sync(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func TestClosed(t *testing.T) {
+	disk := memfs.New()
+	j := openOn(t, disk)
+	fill(t, j, 1, 1, 3)
+	f := j.Follow(0, journal.Durable)
+	changed := j.Changed()
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	<-changed
+	<-j.Changed()
+	if _, err := j.Append(message(1, 4, "b")); !errors.Is(err, journal.ErrClosed) {
+		t.Errorf("Append: %v", err)
+	}
+	var r journal.Record
+	if _, err := f.Next(&r); !errors.Is(err, journal.ErrClosed) {
+		t.Errorf("Next: %v", err)
+	}
+	if err := j.Sync(); !errors.Is(err, journal.ErrClosed) {
+		t.Errorf("Sync: %v", err)
+	}
+	f.Close()
+	report, err := journal.Verify(disk, dir)
+	if err != nil || report.Messages != 3 || report.Have[1] != 3 {
+		t.Errorf("%+v, %v", report, err)
+	}
+}
+
+func TestReopen(t *testing.T) {
+	for _, how := range []string{"close", "kill", "power cut"} {
+		t.Run(how, func(t *testing.T) {
+			disk := memfs.New()
+			j := openOn(t, disk)
+			fill(t, j, 1, 1, 200) // over several segments
+			fill(t, j, 2, 1, 7)
+			put(t, j, &journal.Record{Kind: journal.Tombstone, Publisher: 2, Sequence: 8, Prev: 7, Reason: []byte("no")}, journal.Take)
+			if err := j.Degraded(journal.Interval{Destination: "b", Begin: time.UnixMicro(5), End: time.UnixMicro(9),
+				Ranges: []journal.Range{{Publisher: 1, From: 2, To: 3}}}); err != nil {
+				t.Fatal(err)
+			}
+			synced(t, j)
+			want, intervals := j.States(), j.Intervals()
+			switch how {
+			case "close":
+				j.Close()
+			case "kill":
+				j.Kill()
+				disk = disk.Crash(memfs.KeepAll)
+			case "power cut":
+				j.Kill()
+				disk = disk.Crash(memfs.Durable)
+			}
+			j = open(t, disk)
+			if got := j.States(); !reflect.DeepEqual(got, want) {
+				t.Errorf("got %v\nwant %v", got, want)
+			}
+			if got := j.Intervals(); !reflect.DeepEqual(got, intervals) {
+				t.Errorf("got %v\nwant %v", got, intervals)
+			}
+			if got := j.Tombstones(2, 0); len(got) != 1 || got[0].Reason != "no" {
+				t.Errorf("got %v", got)
+			}
+			put(t, j, message(1, 200, "other content"), journal.Differs)
+			if at, v := j.DurableVector(); at != j.End() || !reflect.DeepEqual(v, bookmark.Vector{1: 200, 2: 8}) {
+				t.Errorf("%v %v", at, v)
+			}
+		})
+	}
+}
+
+func TestTimeNeverGoesBack(t *testing.T) {
+	disk, c := memfs.New(), newClock()
+	use := func(o *journal.Options) { o.Now = c.Now }
+	last := int64(0)
+	for _, step := range []time.Duration{0, time.Hour, -2 * time.Hour, time.Second, -time.Hour, 5 * time.Hour} {
+		c.add(step)
+		j := openOn(t, disk, use)
+		for range 3 {
+			r := message(1, 0, "b")
+			put(t, j, r, journal.Take)
+			if r.Time < last {
+				t.Errorf("after %v: %d is before %d", step, r.Time, last)
+			}
+			last = r.Time
+			c.add(-time.Minute)
+		}
+		end(t, j)
+	}
+	if last < c.Now().UnixMicro() {
+		t.Error("the clock is not followed")
+	}
+}
+
+func TestOnAppendInOrder(t *testing.T) {
+	var mu sync.Mutex
+	var told []string
+	j := open(t, memfs.New(), func(o *journal.Options) {
+		o.SegmentBytes = 64 << 10
+		o.OnAppend = func(p, s uint64) {
+			mu.Lock()
+			defer mu.Unlock()
+			told = append(told, fmt.Sprintf("%d|%d", p, s))
+		}
+	})
+	var wg sync.WaitGroup
+	for p := range uint64(8) {
+		wg.Go(func() { fill(t, j, p, 1, 300) })
+	}
+	wg.Wait()
+	var want []string
+	f := j.Follow(0, journal.Appended)
+	defer f.Close()
+	var r journal.Record
+	for {
+		ok, err := f.Next(&r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !ok {
+			break
+		}
+		want = append(want, fmt.Sprintf("%d|%d", r.Publisher, r.Sequence))
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if !slices.Equal(told, want) {
+		t.Errorf("told of %d records, not in the order of the %d that there are", len(told), len(want))
+	}
+}
+
+// OnAppend may call the journal, also to append.
+func TestOnAppendHoldsNoLock(t *testing.T) {
+	var j *journal.Journal
+	ready := make(chan struct{})
+	j = open(t, memfs.New(), func(o *journal.Options) {
+		o.OnAppend = func(p, s uint64) {
+			<-ready
+			if p == 1 && state(j, 1).Have >= s {
+				j.Append(message(2, s, "b"))
+			}
+		}
+	})
+	close(ready)
+	fill(t, j, 1, 1, 5)
+	if s := state(j, 2); s.Have != 5 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestChanged(t *testing.T) {
+	j := open(t, memfs.New())
+	c := j.Changed()
+	select {
+	case <-c:
+		t.Fatal("nothing has changed")
+	default:
+	}
+	fill(t, j, 1, 1, 1)
+	<-c
+	for {
+		c := j.Changed()
+		if state(j, 1).Durable == 1 {
+			break
+		}
+		<-c
+	}
+}
+
+func TestAllocations(t *testing.T) {
+	disk := newGate(memfs.New())
+	j := open(t, disk, func(o *journal.Options) { o.SegmentBytes = 64 << 20 })
+	f := j.Follow(0, journal.Appended)
+	defer f.Close()
+	var got journal.Record
+	r := message(1, 0, strings.Repeat("x", 200))
+	step := func() {
+		r.Sequence = 0
+		if v, err := j.Append(r); err != nil || v != journal.Take {
+			t.Fatal(v, err)
+		}
+		if ok, err := f.Next(&got); err != nil || !ok || got.Sequence != r.Sequence {
+			t.Fatal(ok, err, got.Sequence)
+		}
+	}
+	for range 5000 {
+		step()
+	}
+	synced(t, j)
+	disk.shut() // what the syncer does is not counted: it does it for many
+	step()
+	<-disk.entered
+	if n := testing.AllocsPerRun(1000, step); n != 0 {
+		t.Errorf("append and follow: %v allocations", n)
+	}
+	raw := encode(t, *message(2, 1, "b"))
+	if n := testing.AllocsPerRun(100, func() {
+		if _, v, err := j.AppendRaw(raw); err != nil || v == journal.Hole {
+			t.Fatal(v, err)
+		}
+	}); n != 0 {
+		t.Errorf("append raw: %v allocations", n)
+	}
+	disk.open()
+}
+
+func BenchmarkAppend(b *testing.B) {
+	j := open(b, memfs.New(), func(o *journal.Options) { o.SegmentBytes = 0 })
+	body := strings.Repeat("x", 200)
+	b.SetBytes(200)
+	b.ReportAllocs()
+	r := message(1, 0, body)
+	for b.Loop() {
+		r.Sequence = 0
+		if v, err := j.Append(r); err != nil || v != journal.Take {
+			b.Fatal(v, err)
+		}
+	}
+}

@@ -1,0 +1,276 @@
+package journal_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/memfs"
+)
+
+// A model is a journal that does nothing but remember.
+type model struct {
+	t    *rapid.T
+	disk *memfs.FS
+	j    *journal.Journal
+	led  *ledger
+
+	made    int                          // bodies
+	records []journal.Record             // taken, in order; what a crash lost is removed
+	have    map[uint64]uint64            // per publisher
+	crc     map[uint64]map[uint64]uint32 // running CRC at each have
+	floor   map[uint64]uint64
+
+	followers [2]*journal.Follower
+	read      [2]int // records of the model that each has read
+}
+
+func (m *model) open() {
+	m.dieWhileOpening()
+	m.led = &ledger{}
+	m.j = openOn(m.t, m.disk, m.led.use, func(o *journal.Options) { o.SegmentBytes = 2 << 10 })
+	m.follow()
+}
+
+// dieWhileOpening lets recovery itself crash now and then.
+func (m *model) dieWhileOpening() {
+	if rapid.IntRange(0, 3).Draw(m.t, "die while opening") > 0 {
+		return
+	}
+	m.disk.CrashAt(rapid.IntRange(1, 20).Draw(m.t, "crash at"))
+	j, err := journal.Open(journal.Options{FS: m.disk, Dir: dir, SegmentBytes: 2 << 10})
+	if err == nil {
+		j.Kill()
+	} else if !m.disk.Crashed() {
+		m.t.Fatal(err)
+	}
+	m.disk = m.disk.Crash(rapid.SampledFrom(memfs.Modes(uint64(m.made))).Draw(m.t, "mode"))
+}
+
+func (m *model) follow() {
+	for limit := range m.followers {
+		if f := m.followers[limit]; f != nil {
+			f.Close()
+		}
+		m.followers[limit] = m.j.Follow(0, journal.Limit(limit))
+		m.read[limit] = slices.IndexFunc(m.records, func(r journal.Record) bool { return r.Position >= m.j.First() })
+		if m.read[limit] < 0 {
+			m.read[limit] = len(m.records)
+		}
+	}
+}
+
+// append offers a record and compares the verdict with what the model expects.
+func (m *model) append(r journal.Record, want journal.Verdict) {
+	m.made++
+	v, err := m.j.Append(&r)
+	if err != nil {
+		if !m.disk.Crashed() {
+			m.t.Fatal(err)
+		}
+		return
+	}
+	if v != want {
+		m.t.Fatalf("%s: verdict %d, want %d", text(&r), v, want)
+	}
+	if v != journal.Take {
+		return
+	}
+	m.have[r.Publisher] = r.Sequence
+	if m.crc[r.Publisher] == nil {
+		m.crc[r.Publisher] = make(map[uint64]uint32)
+	}
+	m.crc[r.Publisher][r.Sequence] = state(m.j, r.Publisher).RunningCRC
+	if r.Kind == journal.Gone {
+		m.floor[r.Publisher] = r.Sequence
+	}
+	m.records = append(m.records, r)
+}
+
+// random appends something a publisher or a link might offer.
+func (m *model) random() {
+	p := rapid.Uint64Range(1, 3).Draw(m.t, "publisher")
+	have := m.have[p]
+	r := journal.Record{Kind: journal.Message, Publisher: p, Sequence: have + 1, Prev: have,
+		Topic: []byte("t"), Body: fmt.Appendf(nil, "%d|%d made %d", p, have+1, m.made)}
+	switch rapid.IntRange(0, 13).Draw(m.t, "kind") {
+	case 0:
+		r.Kind, r.Body, r.Reason = journal.Tombstone, nil, []byte("no")
+	case 1:
+		r.Kind, r.Body = journal.Empty, nil
+	case 2:
+		r.Kind, r.Body, r.Sequence = journal.Elsewhere, nil, have+3
+	case 3:
+		if rapid.IntRange(0, 5).Draw(m.t, "gone") == 0 {
+			r.Kind, r.Body, r.Sequence, r.Prev, r.RunningCRC = journal.Gone, nil, have+5, 0, 99
+		}
+	case 4:
+		m.again(p)
+		return
+	case 5:
+		r.Sequence, r.Prev = have+2, have+1
+		m.append(r, journal.Hole)
+		return
+	case 6:
+		r.Sequence, r.Prev = 0, 0
+	}
+	m.append(r, journal.Take)
+}
+
+// again offers a record that is there.
+func (m *model) again(publisher uint64) {
+	var mine []journal.Record
+	for _, r := range m.records {
+		if r.Publisher == publisher {
+			mine = append(mine, r)
+		}
+	}
+	if len(mine) > 0 {
+		m.append(rapid.SampledFrom(mine).Draw(m.t, "again"), journal.Duplicate)
+	}
+}
+
+func (m *model) trim() {
+	before := m.j.First()
+	n, err := m.j.Trim(journal.Retention{Bytes: 6 << 10})
+	if err != nil && !m.disk.Crashed() {
+		m.t.Fatal(err)
+	}
+	if n > 0 && m.j.First() == before && !m.disk.Crashed() {
+		m.t.Fatalf("%d segments went, the first position did not move", n)
+	}
+	m.follow()
+}
+
+// pump lets the followers read on.
+func (m *model) pump() {
+	for limit, f := range m.followers {
+		for {
+			var r journal.Record
+			ok, err := f.Next(&r)
+			if err != nil {
+				if m.disk.Crashed() {
+					return
+				}
+				m.t.Fatal(err)
+			}
+			if !ok {
+				break
+			}
+			if m.read[limit] == len(m.records) {
+				m.t.Fatalf("follower %d reads %s behind the end", limit, text(&r))
+			}
+			if want := m.records[m.read[limit]]; text(&r) != text(&want) {
+				m.t.Fatalf("follower %d reads %s, want %s", limit, text(&r), text(&want))
+			}
+			if d := state(m.j, r.Publisher).Durable; journal.Limit(limit) == journal.Durable && r.Sequence > d {
+				m.t.Fatalf("a follower of what is durable reads %s, durable is %d", text(&r), d)
+			}
+			m.read[limit]++
+		}
+	}
+}
+
+// end ends the journal's process in some way, and begins the next on what is
+// found on the disk.
+func (m *model) end() {
+	for _, f := range m.followers {
+		f.Close()
+	}
+	m.followers = [2]*journal.Follower{}
+	mode := rapid.SampledFrom(append(memfs.Modes(uint64(m.made)), memfs.Mode{Name: "close"})).Draw(m.t, "end")
+	m.disk.CrashAt(1 << 40) // not while it is closed and opened
+	if mode.Name == "close" && !m.disk.Crashed() {
+		end(m.t, m.j)
+	} else {
+		m.j.Kill()
+		if mode.Name == "close" {
+			mode = memfs.Durable
+		}
+	}
+	reported := m.led
+	if mode.Name != "close" {
+		m.disk = m.disk.Crash(mode)
+	}
+	m.open()
+	m.compare(reported)
+}
+
+// compare checks that of each publisher a prefix is there that has all that
+// was reported as durable, and forgets the rest.
+func (m *model) compare(reported *ledger) {
+	report, err := m.j.Verify()
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	for p, had := range m.have {
+		s := state(m.j, p)
+		if s.Have > had || s.Have < reported.get(p) || s.Durable != s.Have || s.Have != report.Have[p] {
+			m.t.Fatalf("publisher %d had %d, of which %d was reported durable, and has %+v", p, had, reported.get(p), s)
+		}
+		if s.Have > 0 && s.RunningCRC != m.crc[p][s.Have] {
+			m.t.Fatalf("publisher %d has the running CRC %#x at %d, not %#x", p, s.RunningCRC, s.Have, m.crc[p][s.Have])
+		}
+		m.have[p] = s.Have
+	}
+	m.records = slices.DeleteFunc(m.records, func(r journal.Record) bool { return r.Sequence > m.have[r.Publisher] })
+	left := all(m.t, m.j)
+	if missing := len(m.records) - len(left); missing < 0 {
+		m.t.Fatalf("%d records too many", -missing)
+	} else {
+		for i, r := range m.records[missing:] {
+			if text(&r) != text(&left[i]) {
+				m.t.Fatalf("%s is there, not %s", text(&left[i]), text(&r))
+			}
+		}
+		for _, r := range m.records[:missing] {
+			if r.Sequence > state(m.j, r.Publisher).Floor {
+				m.t.Fatalf("%s is gone, the floor is %d", text(&r), state(m.j, r.Publisher).Floor)
+			}
+		}
+		m.records = m.records[missing:]
+	}
+	m.follow()
+}
+
+// The journal is compared with a model through crashes of every kind, at any
+// operation of the disk: what was reported durable is there, of each publisher
+// a prefix, nothing twice (G3, G4, R7).
+func TestModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := &model{t: t, disk: memfs.New(), have: make(map[uint64]uint64),
+			crc: make(map[uint64]map[uint64]uint32), floor: make(map[uint64]uint64)}
+		m.open()
+		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+			switch rapid.IntRange(0, 15).Draw(t, "what") {
+			case 0:
+				m.end()
+			case 1:
+				m.disk.CrashAt(rapid.IntRange(1, 40).Draw(t, "crash at"))
+			case 2:
+				m.trim()
+			case 3, 4:
+				if err := m.j.Sync(); err != nil && !m.disk.Crashed() {
+					t.Fatal(err)
+				}
+			case 5, 6:
+				m.pump()
+			default:
+				for range rapid.IntRange(1, 8).Draw(t, "many") {
+					m.random()
+				}
+			}
+			if m.disk.Crashed() {
+				m.end()
+			}
+		}
+		m.end()
+		for _, f := range m.followers {
+			f.Close()
+		}
+		end(t, m.j)
+	})
+}

@@ -1,0 +1,156 @@
+package journal_test
+
+import (
+	"bytes"
+	"maps"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/memfs"
+)
+
+// all reads the journal from its beginning.
+func all(t fataler, j *journal.Journal) []journal.Record {
+	t.Helper()
+	f := j.Follow(0, journal.Appended)
+	defer f.Close()
+	var rs []journal.Record
+	for {
+		var r journal.Record
+		ok, err := f.Next(&r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !ok {
+			return rs
+		}
+		r.Topic, r.Body, r.Reason = bytes.Clone(r.Topic), bytes.Clone(r.Body), bytes.Clone(r.Reason)
+		rs = append(rs, r)
+	}
+}
+
+// Seeking is compared with reading everything.
+func TestSeek(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		disk, c := memfs.New(), newClock()
+		start := c.Now()
+		use := func(o *journal.Options) { o.Now, o.SegmentBytes = c.Now, 1<<10 }
+		j := openOn(t, disk, use)
+		defer func() { end(t, j) }()
+		before := make(bookmark.Vector) // of what has been trimmed
+		for range rapid.IntRange(0, 60).Draw(t, "steps") {
+			switch p := rapid.Uint64Range(0, 3).Draw(t, "publisher"); rapid.IntRange(0, 11).Draw(t, "what") {
+			case 0:
+				had := all(t, j)
+				synced(t, j)
+				if _, err := j.Trim(journal.Retention{Bytes: 4 << 10}); err != nil {
+					t.Fatal(err)
+				}
+				first := j.First()
+				for _, r := range had {
+					if r.Position < first {
+						before[r.Publisher] = r.Sequence
+					}
+				}
+			case 1:
+				end(t, j)
+				j = openOn(t, disk, use)
+			case 2:
+				c.add(time.Duration(rapid.IntRange(-3, 9).Draw(t, "minutes")) * time.Minute)
+			case 3:
+				put(t, j, &journal.Record{Kind: journal.Elsewhere, Publisher: p, Sequence: state(j, p).Have + 3, Prev: state(j, p).Have}, journal.Take)
+			default:
+				for range 4 {
+					put(t, j, message(p, 0, "some body"), journal.Take)
+				}
+			}
+		}
+		synced(t, j)
+		rs := all(t, j)
+		checkSeekVector(t, j, rs)
+		checkSeekTime(t, j, rs, before, start)
+		checkFind(t, j, rs)
+	})
+}
+
+func checkSeekVector(t *rapid.T, j *journal.Journal, rs []journal.Record) {
+	v := make(bookmark.Vector)
+	for p := range uint64(4) {
+		v[p] = rapid.Uint64Range(0, state(j, p).Have+1).Draw(t, "covered")
+	}
+	at, err := j.SeekVector(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	covered := true
+	for _, r := range rs {
+		ok := v.Covers(bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence})
+		if r.Position < at && !ok {
+			t.Fatalf("%v is not covered by %v and stands before %v", text(&r), v, at)
+		}
+		covered = covered && ok
+	}
+	if covered && at != j.End() {
+		t.Fatalf("%v covers all, but the position is %v, not %v", v, at, j.End())
+	}
+}
+
+func checkSeekTime(t *rapid.T, j *journal.Journal, rs []journal.Record, before bookmark.Vector, start time.Time) {
+	when := start.Add(time.Duration(rapid.IntRange(-1, 120).Draw(t, "minutes")) * time.Minute)
+	at, v, err := j.SeekTime(when)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, vector := j.End(), maps.Clone(before)
+	for _, r := range rs {
+		if r.Time >= when.UnixMicro() {
+			want = r.Position
+			break
+		}
+		vector[r.Publisher] = r.Sequence
+	}
+	if at != want || !maps.Equal(v, vector) {
+		t.Fatalf("from %v: got %v %v, want %v %v", when, at, v, want, vector)
+	}
+}
+
+func checkFind(t *rapid.T, j *journal.Journal, rs []journal.Record) {
+	for range 5 {
+		b := bookmark.Bookmark{Publisher: rapid.Uint64Range(0, 4).Draw(t, "p")}
+		b.Sequence = rapid.Uint64Range(0, state(j, b.Publisher).Have+2).Draw(t, "s")
+		at, found, err := j.Find(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantFound, want := false, journal.Position(0)
+		for _, r := range rs {
+			if r.Publisher == b.Publisher && r.Sequence == b.Sequence && r.Kind == journal.Message {
+				wantFound, want = true, r.Position
+			}
+		}
+		if found != wantFound || at != want {
+			t.Fatalf("%v: got %v %v, want %v %v", b, found, at, wantFound, want)
+		}
+	}
+}
+
+// The vector of a position in time is that of the durable log (R9).
+func TestSeekTimeIsDurable(t *testing.T) {
+	disk, c := newGate(memfs.New()), newClock()
+	j := open(t, disk, func(o *journal.Options) { o.Now = c.Now })
+	fill(t, j, 1, 1, 2)
+	synced(t, j)
+	durable := j.Durable()
+	c.add(time.Hour)
+	disk.shut()
+	fill(t, j, 1, 3, 4)
+	at, v, err := j.SeekTime(c.Now().Add(time.Minute))
+	if err != nil || at != durable || v[1] != 2 {
+		t.Errorf("%v %v %v, want %v", at, v, err, durable)
+	}
+	disk.open()
+}

@@ -1,0 +1,206 @@
+package journal_test
+
+import (
+	"math"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/memfs"
+)
+
+// A publisher that is silent for longer than retention goes on where it was,
+// also after a restart (R2, hard case 27).
+func TestTrimKeepsHave(t *testing.T) {
+	disk, c := memfs.New(), newClock()
+	use := func(o *journal.Options) { o.Now = c.Now }
+	j := openOn(t, disk, use)
+	fill(t, j, 1, 1, 10)
+	put(t, j, &journal.Record{Kind: journal.Tombstone, Publisher: 1, Sequence: 11, Prev: 10, Reason: []byte("no")}, journal.Take)
+	crc := state(j, 1).RunningCRC
+	c.add(30 * time.Minute)
+	fill(t, j, 2, 1, 200)
+	synced(t, j)
+	c.add(61 * time.Minute)
+	n, err := j.Trim(journal.Retention{Age: time.Hour})
+	if err != nil || n == 0 {
+		t.Fatal(n, err)
+	}
+	check := func() {
+		t.Helper()
+		if s := state(j, 1); s.Have != 11 || s.Durable != 11 || s.Floor != 11 || s.RunningCRC != crc {
+			t.Fatalf("%+v", s)
+		}
+		if floor := j.Floors(); floor[1] != 11 || floor[2] == 200 {
+			t.Fatalf("%v", floor)
+		}
+		if ts := j.Tombstones(1, 10); len(ts) != 1 {
+			t.Fatalf("%v", ts)
+		}
+	}
+	check()
+	end(t, j)
+	for _, m := range []memfs.Mode{memfs.KeepAll, memfs.Durable} {
+		j = openOn(t, disk, use)
+		check()
+		fill(t, j, 2, state(j, 2).Have+1, state(j, 2).Have+100) // over more heads
+		synced(t, j)
+		if _, err := j.Trim(journal.Retention{Bytes: 8 << 10}); err != nil {
+			t.Fatal(err)
+		}
+		check()
+		j.Kill()
+		disk = disk.Crash(m)
+	}
+	j = openOn(t, disk, use)
+	defer end(t, j)
+	check()
+	put(t, j, message(1, 11, "b"), journal.Duplicate)
+	put(t, j, message(1, 13, "b"), journal.Hole)
+	fill(t, j, 1, 12, 12)
+}
+
+func TestTrimForgetsWhoIsGone(t *testing.T) {
+	disk, c := memfs.New(), newClock()
+	use := func(o *journal.Options) { o.Now = c.Now }
+	j := openOn(t, disk, use)
+	for p := range uint64(3) {
+		fill(t, j, p, 1, 5)
+	}
+	trim := func() {
+		t.Helper()
+		fill(t, j, 9, state(j, 9).Have+1, state(j, 9).Have+100)
+		synced(t, j)
+		if _, err := j.Trim(journal.Retention{Age: time.Hour}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	known := func(want ...uint64) {
+		t.Helper()
+		var got []uint64
+		for _, s := range j.States() {
+			got = append(got, s.Publisher)
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Fatalf("known are %v, want %v", got, want)
+		}
+	}
+	trim()
+	c.add(90 * time.Minute)
+	trim()
+	trim()
+	known(0, 1, 2, 9)
+	j.Seen(1)
+	c.add(40 * time.Minute)
+	trim()
+	known(1, 9)
+	end(t, j)
+	j = openOn(t, disk, use)
+	known(1, 9)
+	// It comes back and says what it let go (R10).
+	put(t, j, message(2, 6, "b"), journal.Hole)
+	put(t, j, &journal.Record{Kind: journal.Gone, Publisher: 2, Sequence: 4}, journal.Take)
+	fill(t, j, 2, 5, 6)
+	end(t, j)
+	j = openOn(t, disk, use)
+	defer end(t, j)
+	if s := state(j, 2); s.Have != 6 || s.Floor != 4 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestTrimAsksWhoHolds(t *testing.T) {
+	j := open(t, memfs.New())
+	fill(t, j, 1, 1, 300)
+	synced(t, j)
+	var asked []uint64
+	n, err := j.Trim(journal.Retention{Bytes: 1, Held: func(v bookmark.Vector) bool {
+		asked = append(asked, v[1])
+		return v[1] > 100
+	}})
+	if err != nil || n != len(asked)-1 || n == 0 {
+		t.Fatal(n, err, asked)
+	}
+	if s := state(j, 1); s.Floor != asked[n-1] || s.Floor > 100 {
+		t.Errorf("%+v, asked for %v", s, asked)
+	}
+}
+
+// A power cut anywhere in Trim: no floor is missing for what is gone (R2).
+func TestCrashWhileTrimming(t *testing.T) {
+	for n := 1; ; n++ {
+		disk := memfs.New()
+		j := openOn(t, disk)
+		fill(t, j, 1, 1, 150)
+		synced(t, j)
+		if err := settle(j); err != nil {
+			t.Fatal(err)
+		}
+		disk.CrashAt(n)
+		j.Trim(journal.Retention{Bytes: 1})
+		done := !disk.Crashed()
+		j.Kill()
+		for _, m := range memfs.Modes(uint64(n)) {
+			j := openOn(t, disk.Crash(m))
+			first := uint64(math.MaxUint64)
+			f := j.Follow(0, journal.Durable)
+			var r journal.Record
+			if ok, err := f.Next(&r); err != nil {
+				t.Fatal(err)
+			} else if ok {
+				first = r.Sequence
+			}
+			f.Close()
+			if s := state(j, 1); s.Have != 150 || s.Floor+1 < first {
+				t.Fatalf("crash at %d, %s: %+v, the first record is %d", n, m.Name, s, first)
+			}
+			end(t, j)
+		}
+		if done {
+			return
+		}
+	}
+}
+
+func TestIntervals(t *testing.T) {
+	disk, c := memfs.New(), newClock()
+	use := func(o *journal.Options) { o.Now = c.Now }
+	j := openOn(t, disk, use)
+	at := c.Now()
+	note := func(i journal.Interval) {
+		t.Helper()
+		if err := j.Degraded(i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	note(journal.Interval{Destination: "b", Begin: at.Add(time.Nanosecond)})
+	note(journal.Interval{Destination: "a", Begin: at.Add(-time.Hour)})
+	note(journal.Interval{Destination: "b", Begin: at, End: at.Add(time.Minute), Ranges: []journal.Range{{Publisher: 1, From: 2, To: 3}}})
+	check := func(want ...string) {
+		t.Helper()
+		var got []string
+		for _, i := range j.Intervals() {
+			got = append(got, i.Destination)
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Fatalf("got %v, want %v", got, want)
+		}
+	}
+	check("a", "b")
+	end(t, j)
+	j = openOn(t, disk, use)
+	defer func() { end(t, j) }()
+	check("a", "b")
+	if i := j.Intervals()[1]; !i.End.Equal(at.Add(time.Minute)) || len(i.Ranges) != 1 {
+		t.Errorf("%+v", i)
+	}
+	c.add(2 * time.Minute)
+	fill(t, j, 1, 1, 200)
+	synced(t, j)
+	if _, err := j.Trim(journal.Retention{Bytes: 1}); err != nil {
+		t.Fatal(err)
+	}
+	check("a") // it goes on
+}
