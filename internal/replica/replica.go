@@ -6,7 +6,6 @@ import (
 	"net"
 	"time"
 
-	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/journal"
 )
 
@@ -30,8 +29,9 @@ type Options struct {
 	Listener     net.Listener // nil: nobody dials us
 	Dial         func(ctx context.Context, address string) (net.Conn, error)
 	Destinations []Destination
+	MaxMessage   int   // bytes of a message with its header; default 16 MiB
 	MinSync      int   // a downgrade that would leave fewer counting sync destinations does not happen
-	Hold         int64 // bytes of journal kept for an absent destination before it is given up
+	Hold         int64 // bytes of journal kept for an absent destination before it is given up; 0: half of the free disk
 
 	RejoinTimeout time.Duration // R6; default 10s
 	Heartbeat     time.Duration // default 500ms; four times as long without a sign: lost
@@ -55,59 +55,6 @@ type Notice struct {
 	Counter    uint64 // of the logon, 0: a plain client
 	Instance   string // where it logged on
 }
-
-// Links are an instance's links to its peers. Safe for concurrent use.
-type Links struct{}
-
-// Start starts linking. The instance may serve clients when Ready is closed.
-func Start(o Options) (*Links, error) { panic("TODO") }
-
-// Ready is closed once this instance has what its peers' hello vectors said,
-// or RejoinTimeout has passed without progress (R6). With no peer to wait for
-// it is closed at once. A damaged journal's is closed only after it has been healed (R8).
-func (l *Links) Ready() <-chan struct{} { panic("TODO") }
-
-// CatchingUp reports whether Ready was closed without having caught up, and
-// this is still so.
-func (l *Links) CatchingUp() bool { panic("TODO") }
-
-// Appended and Durable tell the links what the journal did; they are what
-// journal.Options.OnAppend and OnDurable call. They don't block.
-func (l *Links) Appended(publisher, sequence uint64) { panic("TODO") }
-func (l *Links) Durable(moved []journal.Moved)       { panic("TODO") }
-
-// Safe returns safe(p), Settled settled(p) of guarantees' words.
-func (l *Links) Safe(publisher uint64) uint64    { panic("TODO") }
-func (l *Links) Settled(publisher uint64) uint64 { panic("TODO") }
-
-// Single reports whether acks are of level single at the moment: a sync
-// destination is left out, or there is none although there are destinations.
-func (l *Links) Single() bool { panic("TODO") }
-
-// Waits notes that something that is not settled is waited for from now on: a
-// replayed duplicate, or a logon that is held back (R5).
-func (l *Links) Waits(publisher, sequence uint64) { panic("TODO") }
-
-// Notify tells the peers of a logon and waits for their answers until ctx
-// ends. have is the highest answer; all reports whether every configured
-// destination and connected peer has answered.
-func (l *Links) Notify(ctx context.Context, n Notice) (have uint64, all bool) { panic("TODO") }
-
-// Reachable reports whether any peer is connected.
-func (l *Links) Reachable() bool { panic("TODO") }
-
-// Carried returns the topic patterns that every sync destination carries; nil: all.
-func (l *Links) Carried() []string { panic("TODO") }
-
-// Held reports whether a destination still needs a segment with these highest
-// sequences (R2, R5), for journal.Retention.
-func (l *Links) Held(highest bookmark.Vector) bool { panic("TODO") }
-
-// Status returns the state of each link, ordered by peer.
-func (l *Links) Status() []Status { panic("TODO") }
-
-// Close ends all links and waits for their goroutines.
-func (l *Links) Close() error { panic("TODO") }
 
 // A Status is the state of the links to and from one peer.
 type Status struct {

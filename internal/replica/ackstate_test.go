@@ -1,0 +1,73 @@
+package replica
+
+import (
+	"testing"
+	"time"
+)
+
+func TestAckState(t *testing.T) {
+	const s = time.Second
+	type check struct {
+		wait      time.Duration
+		up, spare bool
+		want      Change
+	}
+	for _, tt := range []struct {
+		name          string
+		after, within time.Duration
+		checks        []check
+	}{
+		{"stays while less has waited", 5 * s, 0, []check{{5*s - 1, true, true, Same}}},
+		{"connected or not", 5 * s, 0, []check{{5 * s, true, true, BecameDowngraded}}},
+		{"not connected", 5 * s, 0, []check{{5 * s, false, true, BecameDowngraded}}},
+		{"never", 0, 0, []check{{time.Hour, false, true, Same}}},
+		{"min_sync forbids it", 5 * s, 0, []check{{6 * s, false, false, Same}, {7 * s, false, true, BecameDowngraded}}},
+		{"once", 5 * s, 0, []check{{5 * s, false, true, BecameDowngraded}, {6 * s, false, true, Same}}},
+		{"down with nothing waiting", 5 * s, 0, []check{{0, false, true, Same}}},
+		{"counts again below half", 5 * s, 0, []check{
+			{5 * s, true, true, BecameDowngraded}, {2500 * time.Millisecond, true, true, Same},
+			{2499 * time.Millisecond, true, true, BecameCounting}, {2499 * time.Millisecond, true, true, Same},
+		}},
+		{"counts again below what was said", 5 * s, s, []check{
+			{5 * s, true, true, BecameDowngraded}, {s, true, true, Same}, {s - 1, true, true, BecameCounting},
+		}},
+		{"only while connected", 5 * s, 0, []check{
+			{5 * s, true, true, BecameDowngraded}, {0, false, true, Same}, {0, true, true, BecameCounting},
+		}},
+		{"and again", 5 * s, 0, []check{
+			{5 * s, true, true, BecameDowngraded}, {0, true, true, BecameCounting}, {5 * s, true, true, BecameDowngraded},
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a := NewAckState(tt.after, tt.within)
+			var downgrades uint64
+			for i, c := range tt.checks {
+				if got := a.Check(c.wait, c.up, c.spare); got != c.want {
+					t.Fatalf("check %d: %v, want %v", i, got, c.want)
+				}
+				if c.want == BecameDowngraded {
+					downgrades++
+				}
+			}
+			if a.Downgrades() != downgrades {
+				t.Errorf("%d downgrades counted, want %d", a.Downgrades(), downgrades)
+			}
+		})
+	}
+}
+
+func TestAckStateDue(t *testing.T) {
+	a := NewAckState(5*time.Second, 0)
+	if at, ok := a.Due(2*time.Second, true, true); !ok || at != 7*time.Second {
+		t.Errorf("due %v %v, want 7s", at, ok)
+	}
+	for _, tt := range []struct{ waits, spare bool }{{false, true}, {true, false}} {
+		if _, ok := a.Due(2*time.Second, tt.waits, tt.spare); ok {
+			t.Errorf("due although waits %v, spare %v", tt.waits, tt.spare)
+		}
+	}
+	a.Check(5*time.Second, true, true)
+	if _, ok := a.Due(2*time.Second, true, true); ok {
+		t.Error("due although downgraded")
+	}
+}

@@ -1,0 +1,295 @@
+package replica
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/mut"
+)
+
+// A conn is one connection to a peer, in both directions. Two goroutines
+// belong to it: run, which reads, and write. It ends when either fails.
+type conn struct {
+	l       *Links
+	nc      net.Conn
+	expect  *peer // that was dialled; nil: it dialled us
+	dialled bool
+
+	helloBy time.Time     // else it is closed
+	greet   chan struct{} // closed when ours is to be sent
+	up      chan struct{} // closed when it is its peer's connection
+	done    chan struct{} // closed by fail
+	ended   chan struct{} // closed when both goroutines are through
+	wake    chan struct{} // has write look again; capacity 1
+
+	once  sync.Once
+	cause error // why it ended; set before done is closed
+
+	// Set by run before the channel named here is closed, then read only.
+	ours   *Hello // greet
+	theirs *Hello // up
+	peer   *peer  // up; guarded by Links.mu before
+
+	// Guarded by Links.mu.
+	stranger bool                // accepted, and no hello yet
+	control  [][]byte            // frames to be sent
+	pending  bookmark.Vector     // durable here, to be acknowledged
+	beats    map[uint64]struct{} // publishers that moved since the last heartbeat
+	received bookmark.Vector     // taken from the peer and not yet acknowledged
+
+	mu   sync.Mutex
+	link *Link // guarded by mu
+
+	compared map[uint64]bool // publishers found to differ; only run touches it
+}
+
+func (l *Links) newConn(nc net.Conn, expect *peer) *conn {
+	return &conn{
+		l: l, nc: nc, expect: expect, dialled: expect != nil, stranger: expect == nil,
+		helloBy: time.Now().Add(helloTimeout),
+		greet:   make(chan struct{}), up: make(chan struct{}), done: make(chan struct{}), ended: make(chan struct{}),
+		wake:    make(chan struct{}, 1),
+		pending: make(bookmark.Vector), beats: make(map[uint64]struct{}), received: make(bookmark.Vector),
+		compared: make(map[uint64]bool),
+	}
+}
+
+// dialler returns the name of the instance that dialled.
+func (c *conn) dialler() string {
+	if c.dialled {
+		return c.l.o.Name
+	}
+	return c.theirs.Name
+}
+
+// fail ends the connection. The first cause stays. A refusal of ours is still
+// told to the peer, for which it has one heartbeat.
+func (c *conn) fail(cause error) {
+	c.once.Do(func() {
+		c.cause = cause
+		close(c.done)
+		if c.farewell() != nil {
+			_ = c.nc.SetWriteDeadline(time.Now().Add(c.l.o.Heartbeat))
+		} else {
+			_ = c.nc.Close()
+		}
+	})
+}
+
+// farewell returns what the peer is told at the end, or nil. Valid once done is closed.
+func (c *conn) farewell() *RefusedError {
+	var r *RefusedError
+	if errors.As(c.cause, &r) && !r.ByPeer {
+		return r
+	}
+	return nil
+}
+
+// signal has write look for something to send.
+func (c *conn) signal() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// ackLocked notes that b is durable here. l.mu is held.
+func (c *conn) ackLocked(b bookmark.Bookmark) {
+	c.pending[b.Publisher] = max(c.pending[b.Publisher], b.Sequence)
+	c.beats[b.Publisher] = struct{}{}
+	if s, ok := c.received[b.Publisher]; ok && s <= b.Sequence {
+		delete(c.received, b.Publisher)
+	}
+}
+
+// queueLocked queues a frame to be sent. l.mu is held.
+func (c *conn) queueLocked(frame []byte) error {
+	if len(c.control) >= maxControl {
+		return fmt.Errorf("%d frames wait to be sent", len(c.control))
+	}
+	c.control = append(c.control, frame)
+	c.signal()
+	return nil
+}
+
+// run serves the connection until it ends and returns why.
+func (c *conn) run() error {
+	if !c.l.track(c) {
+		_ = c.nc.Close()
+		return ErrClosed
+	}
+	var writer sync.WaitGroup
+	writer.Go(c.write)
+	c.fail(c.read())
+	writer.Wait()
+	c.linger()
+	_ = c.nc.Close()
+	c.l.disconnected(c, c.cause)
+	close(c.ended)
+	return c.cause
+}
+
+// track has Close and Durable know the connection. From here on it collects
+// what becomes durable, so that nothing is missed after hello's states.
+func (l *Links) track(c *conn) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return false
+	}
+	l.conns[c] = struct{}{}
+	return true
+}
+
+// linger reads what the peer still sends after it was refused: closing at
+// once would reset the connection and with it the reason.
+func (c *conn) linger() {
+	if c.farewell() == nil {
+		return
+	}
+	_ = c.nc.SetReadDeadline(time.Now().Add(c.l.o.Heartbeat))
+	_, _ = io.Copy(io.Discard, c.nc)
+}
+
+// helloTimeout bounds how long a handshake takes, however it trickles.
+const helloTimeout = 30 * time.Second
+
+// An aliveReader reads from a connection and finds it lost when it brings
+// nothing for too long.
+type aliveReader struct{ c *conn }
+
+func (r aliveReader) Read(b []byte) (int, error) {
+	if !mut.On(mut.HeartbeatsIgnored) {
+		by := time.Now().Add(Silence(r.c.l.o.Heartbeat))
+		if r.c.link == nil && by.After(r.c.helloBy) {
+			by = r.c.helloBy
+		}
+		if err := r.c.nc.SetReadDeadline(by); err != nil {
+			return 0, err
+		}
+	}
+	return r.c.nc.Read(b)
+}
+
+// read does the handshake, then takes what comes.
+func (c *conn) read() error {
+	frames := &frameReader{r: bufio.NewReaderSize(aliveReader{c}, readStep), limit: helloLimit}
+	if c.dialled {
+		c.say(c.expect)
+	}
+	theirs, err := readHello(frames)
+	if err != nil {
+		return c.broken(err)
+	}
+	expect := ""
+	if c.dialled {
+		expect = c.expect.name
+	} else {
+		// We say hello second and only now know to whom: a stranger learns nothing.
+		c.ours = c.l.hello(c.l.destination(theirs.Name))
+	}
+	if err := Check(c.ours, theirs, expect); err != nil {
+		return err
+	}
+	if !c.dialled {
+		c.say(c.l.destination(theirs.Name))
+	}
+	c.theirs = theirs
+	c.link = NewLink(theirs, c.carries())
+	if err := c.l.connected(c); err != nil {
+		return err
+	}
+	frames.limit = c.l.frameLimit()
+	for {
+		payload, err := frames.next()
+		if err != nil {
+			return c.broken(err)
+		}
+		if err := c.take(payload); err != nil {
+			return err
+		}
+		select {
+		case <-c.done:
+			return c.cause
+		default:
+		}
+	}
+}
+
+// say has our hello sent.
+func (c *conn) say(p *peer) {
+	c.ours = c.l.hello(p)
+	c.ours.States = c.l.o.Journal.States()
+	close(c.greet)
+}
+
+// carries returns what we send to the peer; nil: all.
+func (c *conn) carries() func(topic []byte) bool {
+	if p := c.l.destination(c.theirs.Name); p != nil {
+		return p.carries
+	}
+	return nil
+}
+
+// broken makes an error of reading a frame one that says what it means: a
+// malformed frame is refused, silence is a lost link.
+func (c *conn) broken(err error) error {
+	var timeout net.Error
+	switch {
+	case errors.Is(err, errFrame), errors.Is(err, errFrameTooLong), errors.Is(err, errFrameCRC):
+		return &RefusedError{Code: refuseRecord, Reason: err.Error()}
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return fmt.Errorf("link lost: no sign of the peer for %v", Silence(c.l.o.Heartbeat))
+	}
+	return fmt.Errorf("link lost: %w", err)
+}
+
+// readHello reads the peer's hello with its states.
+func readHello(frames *frameReader) (*Hello, error) {
+	payload, err := frames.next()
+	if err != nil {
+		return nil, err
+	}
+	h := new(Hello)
+	switch t, d := decode(payload); t {
+	case frameHello:
+		if err := h.decode(d); err != nil || h.Version != protocolVersion {
+			return h, err
+		}
+	case frameRefuse:
+		return nil, refusal(d)
+	default:
+		return nil, fmt.Errorf("%w: type %d where hello was expected", errFrame, t)
+	}
+	for last := false; !last; {
+		if payload, err = frames.next(); err != nil {
+			return nil, err
+		}
+		t, d := decode(payload)
+		if t == frameRefuse {
+			return nil, refusal(d)
+		}
+		if t != frameStates {
+			return nil, fmt.Errorf("%w: type %d where states were expected", errFrame, t)
+		}
+		if h.States, last, err = decodeStates(d, h.States); err != nil {
+			return nil, err
+		}
+	}
+	return h, nil
+}
+
+// refusal reads the refuse frame in d as an error.
+func refusal(d *decoder) error {
+	r, err := decodeRefuse(d)
+	if err != nil {
+		return err
+	}
+	return r
+}

@@ -1,0 +1,162 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"time"
+)
+
+const (
+	delayLeast   = 50 * time.Millisecond
+	delayMost    = 5 * time.Second
+	stableAfter  = time.Second     // a connection that lived so long starts the delay over
+	refusedDelay = 5 * time.Second // between attempts where one is refused
+	dialTimeout  = 5 * time.Second
+	acceptDelay  = 100 * time.Millisecond
+)
+
+// dial keeps a destination connected until the links close.
+func (l *Links) dial(p *peer) {
+	delay := delayLeast
+	for l.awaitFree(p) {
+		began := l.now()
+		err := l.dialOnce(p)
+		if l.ctx.Err() != nil {
+			return
+		}
+		wait := l.noteAttempt(p, err, delay)
+		if delay = min(2*delay, delayMost); l.now()-began >= stableAfter {
+			delay = delayLeast
+		}
+		if !l.pause(wait) {
+			return
+		}
+	}
+}
+
+// awaitFree waits until p has no connection; false: the links close.
+func (l *Links) awaitFree(p *peer) bool {
+	for {
+		l.mu.Lock()
+		c := p.conn
+		l.mu.Unlock()
+		if c == nil {
+			return l.ctx.Err() == nil
+		}
+		select {
+		case <-c.ended:
+		case <-l.ctx.Done():
+			return false
+		}
+	}
+}
+
+// dialOnce dials, and serves the connection until it ends.
+func (l *Links) dialOnce(p *peer) error {
+	ctx, cancel := context.WithTimeout(l.ctx, dialTimeout)
+	defer cancel()
+	nc, err := l.o.Dial(ctx, p.dest.Address)
+	if err != nil {
+		return fmt.Errorf("dial %s: %w", p.dest.Address, err)
+	}
+	cancel()
+	return l.newConn(nc, p).run()
+}
+
+// noteAttempt keeps why an attempt has ended and returns how long to wait
+// before the next one.
+func (l *Links) noteAttempt(p *peer, err error, delay time.Duration) time.Duration {
+	var r *RefusedError
+	refusal := errors.As(err, &r)
+	l.mu.Lock()
+	news := p.conn == nil && p.reason != err.Error()
+	if p.conn == nil {
+		p.reason = err.Error()
+	}
+	slow := refusal && (r.Code == refuseHello || p.refusals.Down())
+	if refusal && r.Code == refuseHello {
+		p.refused++
+	}
+	l.mu.Unlock()
+
+	if news && !(refusal && r.Code == refuseCrossed) {
+		l.o.Log.Warn("no link to the peer", "peer", p.name, "address", p.dest.Address, "reason", err)
+	}
+	if slow {
+		return refusedDelay
+	}
+	return delay/2 + rand.N(delay/2)
+}
+
+// pause waits; false: the links close.
+func (l *Links) pause(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-l.ctx.Done():
+		return false
+	}
+}
+
+// accept takes connections until the listener is closed.
+func (l *Links) accept() {
+	for {
+		nc, err := l.o.Listener.Accept()
+		if err != nil {
+			if l.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+				return
+			}
+			l.o.Log.Error("accepting a peer", "error", err)
+			if !l.pause(acceptDelay) {
+				return
+			}
+			continue
+		}
+		if !l.welcome() {
+			l.o.Log.Warn("too many connections without a hello", "from", nc.RemoteAddr())
+			_ = nc.Close()
+			continue
+		}
+		l.wg.Go(func() { l.serve(nc) })
+	}
+}
+
+// welcome counts a stranger in, if there is room.
+func (l *Links) welcome() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.strangers >= maxStrangers {
+		return false
+	}
+	l.strangers++
+	return true
+}
+
+// serve serves a connection that was accepted.
+func (l *Links) serve(nc net.Conn) {
+	c := l.newConn(nc, nil)
+	from := nc.RemoteAddr()
+	err := c.run()
+	var r *RefusedError
+	if c.peer != nil || errors.Is(err, ErrClosed) || errors.As(err, &r) && r.Code == refuseCrossed {
+		return
+	}
+	if r != nil && c.theirs != nil {
+		l.countStranger(c.theirs.Name)
+	}
+	l.o.Log.Warn("connection that is no link", "from", from, "reason", err)
+}
+
+// countStranger counts a refusal of a peer that we know.
+func (l *Links) countStranger(name string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if p := l.peers[name]; p != nil {
+		p.refused++
+	}
+}

@@ -1,0 +1,231 @@
+package replica
+
+import (
+	"testing"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/memfs"
+)
+
+// downgrading returns a sync destination that is downgraded after 5s.
+func downgrading(name string) Destination {
+	d := to(name)
+	d.DowngradeAfter = 5 * time.Second
+	return d
+}
+
+// A link is downgraded when the oldest record has waited long enough, not
+// before; then settled leaves it out and safe doesn't (R5).
+func TestDowngradeAndBack(t *testing.T) {
+	inWorld(t, func(w *world) {
+		a, b := w.start("a", downgrading("b")), w.start("b", downgrading("a"))
+		w.linked(a, b)
+		a.publish(1, 1, 5)
+		w.eventually("safe", func() bool { return a.l.Safe(1) == 5 })
+		w.Cut("a", "b")
+		pass(20 * time.Second) // a link that is down with nothing waiting stays as it is
+		if s := a.status("b"); s.State != "down" || s.Ack != "counting" || s.Downgrades != 0 {
+			t.Fatalf("status %+v", s)
+		}
+		a.publish(1, 6, 7)
+		pass(5*time.Second - time.Millisecond)
+		if a.l.Settled(1) != 0 || a.l.Single() || a.status("b").OldestWait == 0 {
+			t.Fatalf("downgraded too early: %+v", a.status("b"))
+		}
+		marks := a.marks.Load()
+		pass(time.Millisecond)
+		if a.l.Settled(1) != 7 || a.l.Safe(1) != 0 || !a.l.Single() || a.status("b").Ack != "downgraded" {
+			t.Fatalf("not downgraded: %+v", a.status("b"))
+		}
+		if a.marks.Load() == marks || !a.logged("ERROR", "downgraded") {
+			t.Error("nobody was told, or nothing said")
+		}
+		begun := time.Now()
+		pass(time.Second)
+		a.publish(1, 8, 9)
+		a.publish(2, 1, 1)
+		w.now("publishers go on", func() bool { return a.l.Settled(1) == 9 && a.l.Settled(2) == 1 })
+
+		w.Heal("a", "b")
+		w.linked(a, b)
+		if s := a.status("b"); s.State != "sync" || s.Ack != "counting" || s.Downgrades != 1 || a.l.Single() {
+			t.Errorf("status %+v", s)
+		}
+		w.same(a, b)
+		w.now("safe", func() bool { return a.l.Safe(1) == 9 && a.l.Safe(2) == 1 })
+		if b.status("a").Downgrades != 0 {
+			t.Error("the other direction was downgraded, too, with nothing waiting")
+		}
+		checkInterval(t, a.j, begun, []journal.Range{{Publisher: 1, From: 6, To: 9}, {Publisher: 2, From: 1, To: 1}})
+	})
+}
+
+// checkInterval checks the one degraded interval in the journal.
+func checkInterval(t *testing.T, j *journal.Journal, begun time.Time, want []journal.Range) {
+	t.Helper()
+	all := j.Intervals()
+	if len(all) != 1 {
+		t.Fatalf("%d degraded intervals recorded: %+v", len(all), all)
+	}
+	i := all[0]
+	if i.Destination != "b" || !i.Begin.Equal(begun) || !i.End.After(i.Begin) {
+		t.Errorf("interval %+v, want one of b from %v", i, begun)
+	}
+	if len(i.Ranges) != len(want) {
+		t.Fatalf("ranges %+v, want %+v", i.Ranges, want)
+	}
+	for n := range want {
+		if i.Ranges[n] != want[n] {
+			t.Errorf("range %+v, want %+v", i.Ranges[n], want[n])
+		}
+	}
+}
+
+// A peer that is connected and slow is downgraded all the same.
+func TestDowngradeOfAStalledDisk(t *testing.T) {
+	inWorld(t, func(w *world) {
+		a, b := w.start("a", downgrading("b")), w.start("b", to("a"))
+		w.linked(a, b)
+		b.disk.SyncDelay(8 * time.Second)
+		a.publish(1, 1, 1)
+		pass(5 * time.Second)
+		if s := a.status("b"); s.State != "catching-up" || s.Ack != "downgraded" || a.l.Settled(1) != 1 {
+			t.Fatalf("status %+v", s)
+		}
+		b.disk.SyncDelay(0)
+		w.eventually("counting", func() bool { return a.status("b").Ack == "counting" && a.l.Safe(1) == 1 })
+	})
+}
+
+// What the peer acknowledged before its connection ended does not wait again,
+// unless somebody asks for it; then from when he asked.
+func TestWaitsOfAReplayedDuplicate(t *testing.T) {
+	inWorld(t, func(w *world) {
+		a, b := w.start("a", downgrading("b")), w.start("b", to("a"))
+		w.linked(a, b)
+		a.publish(1, 1, 5)
+		w.eventually("safe", func() bool { return a.l.Safe(1) == 5 })
+		a.l.Waits(1, 5) // is settled: nothing waits
+		b.close()
+		pass(30 * time.Second)
+		if a.status("b").Ack != "counting" {
+			t.Fatal("downgraded with nothing waiting")
+		}
+		a.l.Waits(1, 4)
+		pass(5*time.Second - time.Millisecond)
+		if a.l.Settled(1) != 0 {
+			t.Fatal("downgraded too early")
+		}
+		pass(time.Millisecond)
+		if a.l.Settled(1) != 5 {
+			t.Fatal("not downgraded")
+		}
+		b.start()
+		w.linked(a, b)
+		if a.l.Safe(1) != 5 || a.status("b").OldestWait != 0 {
+			t.Errorf("safe %d, status %+v", a.l.Safe(1), a.status("b"))
+		}
+	})
+}
+
+// What the journal held at the start counts from the end of rejoin_timeout.
+func TestDowngradeAfterStart(t *testing.T) {
+	inWorld(t, func(w *world) {
+		a := w.instance("a", func(o *Options) { o.Destinations = []Destination{downgrading("b")} })
+		a.open()
+		a.publish(1, 1, 3)
+		a.start()
+		pass(15*time.Second - time.Millisecond)
+		if a.l.Settled(1) != 0 || !a.isReady() || !a.l.CatchingUp() {
+			t.Fatalf("settled %d, ready %v, catching up %v", a.l.Settled(1), a.isReady(), a.l.CatchingUp())
+		}
+		pass(time.Millisecond)
+		if a.l.Settled(1) != 3 || a.l.Safe(1) != 0 {
+			t.Fatalf("settled %d, safe %d", a.l.Settled(1), a.l.Safe(1))
+		}
+	})
+}
+
+func TestMinSync(t *testing.T) {
+	inWorld(t, func(w *world) {
+		a := w.instance("a", func(o *Options) {
+			o.Destinations = []Destination{downgrading("b"), downgrading("c")}
+			o.MinSync = 1
+		})
+		a.start()
+		b := w.start("b", to("a"))
+		c := w.start("c", to("a"))
+		w.linked(a, b)
+		w.linked(a, c)
+		c.close()
+		a.publish(1, 1, 1)
+		pass(6 * time.Second)
+		if a.status("c").Ack != "downgraded" || a.l.Settled(1) != 1 {
+			t.Fatalf("status %+v", a.status("c"))
+		}
+		b.close()
+		a.publish(1, 2, 2)
+		pass(time.Minute)
+		if a.status("b").Ack != "counting" || a.l.Settled(1) != 0 {
+			t.Fatalf("the last one was downgraded: %+v", a.status("b"))
+		}
+		c.start()
+		w.eventually("c counts again and b may go", func() bool {
+			return a.status("c").Ack == "counting" && a.status("b").Ack == "downgraded" && a.l.Settled(1) == 2
+		})
+	})
+}
+
+func TestNeverDowngraded(t *testing.T) {
+	inWorld(t, func(w *world) {
+		a := w.start("a", to("b"))
+		a.publish(1, 1, 1)
+		pass(time.Hour)
+		if a.l.Settled(1) != 0 || a.status("b").Ack != "counting" {
+			t.Errorf("settled %d, status %+v", a.l.Settled(1), a.status("b"))
+		}
+	})
+}
+
+// A link whose oldest record is young counts again, and is in sync only when
+// the peer has everything up to that moment.
+func TestCountingIsNotYetSync(t *testing.T) {
+	inWorld(t, func(w *world) {
+		a, b := w.start("a", downgrading("b")), w.start("b", to("a"))
+		w.linked(a, b)
+		b.disk.SyncDelay(6 * time.Second)
+		a.publish(1, 1, 1)
+		w.eventually("downgraded", func() bool { return a.status("b").Ack == "downgraded" })
+		pass(500 * time.Millisecond)
+		a.publish(1, 2, 2) // will be in the next fsync
+		w.eventually("counts again", func() bool { return a.status("b").Ack == "counting" })
+		if s := a.status("b"); s.State != "catching-up" || a.l.Safe(1) != 1 || a.l.Settled(1) != 1 {
+			t.Errorf("status %+v", s)
+		}
+		b.disk.SyncDelay(0)
+		w.eventually("in sync", a.state("b", "sync"))
+	})
+}
+
+// An interval that a killed process left open is ended by the next one.
+func TestOpenIntervalEndsAtStart(t *testing.T) {
+	inWorld(t, func(w *world) {
+		a := w.start("a", downgrading("b"))
+		begun := time.Now()
+		a.publish(1, 1, 4)
+		pass(5 * time.Second)
+		begun = begun.Add(5 * time.Second)
+		pass(6 * time.Second)
+		if i := a.j.Intervals(); len(i) != 1 || !i[0].End.IsZero() {
+			t.Fatalf("intervals %+v", i)
+		}
+		if err := a.j.Sync(); err != nil {
+			t.Fatal(err)
+		}
+		a.kill(memfs.KeepAll)
+		pass(time.Second)
+		a.start()
+		checkInterval(t, a.j, begun, []journal.Range{{Publisher: 1, From: 1, To: 4}})
+	})
+}

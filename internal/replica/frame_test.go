@@ -1,0 +1,240 @@
+package replica
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/journal"
+)
+
+// someFrames returns one frame of each type.
+func someFrames() map[string][]byte {
+	frames := make(map[string][]byte)
+	add := func(name string, encode func(e *encoder)) {
+		e := newEncoder()
+		encode(e)
+		frames[name] = bytes.Clone(e.finish())
+	}
+	hello := &Hello{Version: 1, Name: "a", Run: 1 << 63, Group: "pair", Digest: "d", Outbound: true, Topics: []string{"^x$", "y"}}
+	all := &Hello{Version: 1, Name: "b", Sync: true, Damaged: true}
+	add("hello", hello.encode)
+	add("hello-all-topics", all.encode)
+	add("states", func(e *encoder) {
+		encodeStates(e, []journal.State{{Publisher: 1 << 60, Have: 300, Durable: 200, Floor: 100, RunningCRC: 1 << 31}, {Publisher: 2}}, true)
+	})
+	add("records", func(e *encoder) {
+		e.begin(frameRecords)
+		e.bytes([]byte("one record"))
+		e.bytes(bytes.Repeat([]byte("another"), 100))
+	})
+	add("ack", func(e *encoder) { encodeAck(e, []bookmark.Bookmark{bm(1, 2), bm(1<<64-1, 1<<40)}) })
+	add("notice", func(e *encoder) {
+		encodeNotice(e, 7, &Notice{ClientName: "c", User: "u", Publisher: 9, Life: "l", Counter: 3, Instance: "a"})
+	})
+	add("answer", func(e *encoder) { encodeAnswer(e, 7, 99) })
+	add("heartbeat", (&beat{more: true, moved: []journal.State{{Publisher: 5, Have: 6, RunningCRC: 7}}}).encode)
+	add("refuse", (&RefusedError{Code: refuseRecord, Reason: "a hole"}).encode)
+	return frames
+}
+
+// reencode decodes a payload and encodes what it says again.
+func reencode(payload []byte) ([]byte, error) {
+	t, d := decode(payload)
+	e := newEncoder()
+	switch t {
+	case frameHello:
+		var h Hello
+		if err := h.decode(d); err != nil {
+			return nil, err
+		}
+		h.encode(e)
+	case frameStates:
+		states, last, err := decodeStates(d, nil)
+		if err != nil {
+			return nil, err
+		}
+		encodeStates(e, states, last)
+	case frameRecords:
+		e.begin(frameRecords)
+		for d.left() > 0 {
+			raw := d.bytes()
+			if d.err != nil {
+				return nil, d.err
+			}
+			e.bytes(raw)
+		}
+	case frameAck:
+		moved, err := decodeAck(d)
+		if err != nil {
+			return nil, err
+		}
+		encodeAck(e, moved)
+	case frameNotice:
+		id, n, err := decodeNotice(d)
+		if err != nil {
+			return nil, err
+		}
+		encodeNotice(e, id, &n)
+	case frameAnswer:
+		id, have, err := decodeAnswer(d)
+		if err != nil {
+			return nil, err
+		}
+		encodeAnswer(e, id, have)
+	case frameHeartbeat:
+		var b beat
+		if err := b.decode(d); err != nil {
+			return nil, err
+		}
+		b.encode(e)
+	case frameRefuse:
+		r, err := decodeRefuse(d)
+		if err != nil {
+			return nil, err
+		}
+		r.encode(e)
+	default:
+		return nil, errFrame
+	}
+	return e.finish()[frameHeader:], nil
+}
+
+func TestFramesRoundTrip(t *testing.T) {
+	for name, frame := range someFrames() {
+		fr := &frameReader{r: iotest.OneByteReader(bytes.NewReader(frame)), limit: helloLimit}
+		payload, err := fr.next()
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		again, err := reencode(payload)
+		if err != nil || !bytes.Equal(again, payload) {
+			t.Errorf("%s: %v\n%x, want\n%x", name, err, again, payload)
+		}
+		for n := range len(payload) { // nothing that is cut short passes for whole
+			cut, err := reencode(payload[:n])
+			if err == nil && !bytes.Equal(cut, payload[:n]) {
+				t.Errorf("%s: %d of %d bytes are taken for %x", name, n, len(payload), cut)
+			}
+		}
+	}
+}
+
+// What a later version adds behind the fields we know is skipped.
+func TestFieldsAreAddedAtTheEnd(t *testing.T) {
+	e := newEncoder()
+	h := &Hello{Version: 1, Name: "a", Group: "g"}
+	h.encode(e)
+	e.string("something new")
+	var got Hello
+	_, d := decode(e.finish()[frameHeader:])
+	if err := got.decode(d); err != nil || !reflect.DeepEqual(&got, h) {
+		t.Errorf("%+v %v, want %+v", got, err, h)
+	}
+}
+
+// Of a version that we don't speak nothing but its number is read.
+func TestHelloOfAnotherVersion(t *testing.T) {
+	e := newEncoder()
+	e.begin(frameHello)
+	e.uint(99)
+	e.bool(true) // where the name is
+	var got Hello
+	_, d := decode(e.finish()[frameHeader:])
+	if err := got.decode(d); err != nil || got.Version != 99 {
+		t.Errorf("%+v %v", got, err)
+	}
+	if err := Check(&Hello{Version: 1, Name: "a"}, &got, ""); err == nil || !strings.Contains(err.Error(), "version") {
+		t.Errorf("error %v, want one about the version", err)
+	}
+}
+
+// The format is what the golden files say.
+func TestGoldenFrames(t *testing.T) {
+	for name, frame := range someFrames() {
+		file := filepath.Join("testdata", name+".hex")
+		if os.Getenv("HOLDFAST_GOLDEN") != "" {
+			if err := os.WriteFile(file, []byte(hex.EncodeToString(frame)+"\n"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := hex.EncodeToString(frame); got != strings.TrimSpace(string(want)) {
+			t.Errorf("%s is\n%s, want\n%s", name, got, want)
+		}
+	}
+}
+
+func TestFrameReader(t *testing.T) {
+	good := someFrames()["ack"]
+	flipped := bytes.Clone(good)
+	flipped[len(flipped)-1] ^= 4
+	long := bytes.Clone(good)
+	binary.BigEndian.PutUint32(long, 1<<31)
+	for _, tt := range []struct {
+		name string
+		in   []byte
+		want error
+	}{
+		{"nothing", nil, io.EOF},
+		{"half a header", good[:5], io.ErrUnexpectedEOF},
+		{"half a payload", good[:len(good)-1], io.ErrUnexpectedEOF},
+		{"no payload", good[:frameHeader], io.ErrUnexpectedEOF},
+		{"a bit flipped", flipped, errFrameCRC},
+		{"longer than the limit", long, errFrameTooLong},
+		{"empty", make([]byte, 8), errFrameTooLong},
+		{"another protocol", []byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), errFrameTooLong},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			fr := &frameReader{r: bytes.NewReader(tt.in), limit: helloLimit}
+			if _, err := fr.next(); !errors.Is(err, tt.want) {
+				t.Errorf("error %v, want %v", err, tt.want)
+			}
+		})
+	}
+}
+
+// A length that is announced costs nothing until the bytes come.
+func TestFrameReaderAllocatesWhatArrives(t *testing.T) {
+	const limit = 64 << 20
+	head := binary.BigEndian.AppendUint32(nil, limit)
+	in := append(binary.BigEndian.AppendUint32(head, 0), make([]byte, 1000)...)
+	fr := &frameReader{r: bytes.NewReader(in), limit: limit}
+	if _, err := fr.next(); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Fatal(err)
+	}
+	if cap(fr.buf) > readStep {
+		t.Errorf("%d bytes allocated for 1000", cap(fr.buf))
+	}
+}
+
+func FuzzFrames(f *testing.F) {
+	for _, frame := range someFrames() {
+		f.Add(frame[frameHeader:])
+	}
+	f.Add([]byte{3, 0xc6, 0x7f, 0xff, 0xff, 0xff})
+	f.Add([]byte{4, 0xdd, 0x7f, 0xff, 0xff, 0xff})
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		once, err := reencode(payload)
+		if err != nil {
+			return
+		}
+		twice, err := reencode(once)
+		if err != nil || !bytes.Equal(once, twice) {
+			t.Fatalf("%x becomes %x, then %x %v", payload, once, twice, err)
+		}
+	})
+}

@@ -1,0 +1,205 @@
+package replica
+
+import (
+	"fmt"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/journal"
+)
+
+// A Hello is what each side says first.
+type Hello struct {
+	Version  uint64
+	Name     string
+	Run      uint64 // tells a start of the process
+	Group    string
+	Digest   string
+	Outbound bool     // the side sends records on this link
+	Sync     bool     // and takes the acks for sync
+	Topics   []string // that it sends; nil: all
+	Damaged  bool     // its journal is being healed (R8)
+
+	States []journal.State // in frames of their own
+}
+
+func (h *Hello) encode(e *encoder) {
+	e.begin(frameHello)
+	e.uint(h.Version)
+	e.string(h.Name)
+	e.uint(h.Run)
+	e.string(h.Group)
+	e.string(h.Digest)
+	e.bool(h.Outbound)
+	e.bool(h.Sync)
+	if h.Topics == nil {
+		e.nil()
+	} else {
+		e.array(len(h.Topics))
+		for _, t := range h.Topics {
+			e.string(t)
+		}
+	}
+	e.bool(h.Damaged)
+}
+
+// decode reads a hello. What a version we don't speak has behind its number is not read.
+func (h *Hello) decode(d *decoder) error {
+	*h = Hello{Version: d.uint()}
+	if h.Version != protocolVersion {
+		return d.err
+	}
+	h.Name, h.Run, h.Group, h.Digest = d.string(), d.uint(), d.string(), d.string()
+	h.Outbound, h.Sync = d.bool(), d.bool()
+	if n := d.array(1); n > maxPatterns {
+		d.fail(fmt.Errorf("%d topics", n))
+	} else if n >= 0 {
+		h.Topics = make([]string, 0, n)
+		for range n {
+			h.Topics = append(h.Topics, d.string())
+		}
+	}
+	h.Damaged = d.bool()
+	return d.err
+}
+
+func encodeStates(e *encoder, states []journal.State, last bool) {
+	e.begin(frameStates)
+	e.bool(last)
+	e.array(len(states))
+	for _, s := range states {
+		e.uint(s.Publisher)
+		e.uint(s.Have)
+		e.uint(s.Durable)
+		e.uint(s.Floor)
+		e.uint(uint64(s.RunningCRC))
+	}
+}
+
+func decodeStates(d *decoder, to []journal.State) (states []journal.State, last bool, err error) {
+	last = d.bool()
+	n := d.array(5)
+	if n+len(to) > maxStates {
+		d.fail(fmt.Errorf("more than %d publishers", maxStates))
+		n = 0
+	}
+	for range n {
+		to = append(to, journal.State{
+			Publisher: d.uint(), Have: d.uint(), Durable: d.uint(), Floor: d.uint(), RunningCRC: d.uint32(),
+		})
+	}
+	return to, last, d.err
+}
+
+func encodeAck(e *encoder, moved []bookmark.Bookmark) {
+	e.begin(frameAck)
+	e.array(len(moved))
+	for _, m := range moved {
+		e.uint(m.Publisher)
+		e.uint(m.Sequence)
+	}
+}
+
+func decodeAck(d *decoder) ([]bookmark.Bookmark, error) {
+	n := max(0, d.array(pairBytes))
+	moved := make([]bookmark.Bookmark, 0, n)
+	for range n {
+		moved = append(moved, bookmark.Bookmark{Publisher: d.uint(), Sequence: d.uint()})
+	}
+	return moved, d.err
+}
+
+func encodeNotice(e *encoder, id uint64, n *Notice) {
+	e.begin(frameNotice)
+	e.uint(id)
+	e.string(n.ClientName)
+	e.string(n.User)
+	e.uint(n.Publisher)
+	e.string(n.Life)
+	e.uint(n.Counter)
+	e.string(n.Instance)
+}
+
+func decodeNotice(d *decoder) (id uint64, n Notice, err error) {
+	id = d.uint()
+	n = Notice{
+		ClientName: d.string(), User: d.string(), Publisher: d.uint(),
+		Life: d.string(), Counter: d.uint(), Instance: d.string(),
+	}
+	return id, n, d.err
+}
+
+func encodeAnswer(e *encoder, id, have uint64) {
+	e.begin(frameAnswer)
+	e.uint(id)
+	e.uint(have)
+}
+
+func decodeAnswer(d *decoder) (id, have uint64, err error) {
+	id, have = d.uint(), d.uint()
+	return id, have, d.err
+}
+
+// A beat is one heartbeat: publishers that moved, as far as we have them.
+type beat struct {
+	damaged bool // our journal is being healed
+	more    bool // there are publishers that moved and are not in it
+	moved   []journal.State
+}
+
+func (b *beat) encode(e *encoder) {
+	e.begin(frameHeartbeat)
+	e.bool(b.damaged)
+	e.bool(b.more)
+	e.array(len(b.moved))
+	for _, s := range b.moved {
+		e.uint(s.Publisher)
+		e.uint(s.Have)
+		e.uint(uint64(s.RunningCRC))
+	}
+}
+
+func (b *beat) decode(d *decoder) error {
+	*b = beat{damaged: d.bool(), more: d.bool()}
+	for range max(0, d.array(3)) {
+		b.moved = append(b.moved, journal.State{Publisher: d.uint(), Have: d.uint(), RunningCRC: d.uint32()})
+	}
+	return d.err
+}
+
+// A refuseCode says what kind of wrong a refusal is about.
+type refuseCode uint8
+
+const (
+	refuseCrossed refuseCode = iota + 1
+	refuseHello
+	refuseRecord
+	refuseDiffers
+)
+
+// A RefusedError says why one side of a link would not have the other.
+type RefusedError struct {
+	Code   refuseCode
+	Reason string
+	ByPeer bool // the peer refused us
+}
+
+func (e *RefusedError) Error() string {
+	if e.ByPeer {
+		return "refused by the peer: " + e.Reason
+	}
+	return "refused: " + e.Reason
+}
+
+// aboutRecord reports whether the refusal is about what was sent, not about who sent it.
+func (e *RefusedError) aboutRecord() bool { return e.Code == refuseRecord || e.Code == refuseDiffers }
+
+func (e *RefusedError) encode(to *encoder) {
+	to.begin(frameRefuse)
+	to.uint(uint64(e.Code))
+	to.string(e.Reason)
+}
+
+func decodeRefuse(d *decoder) (*RefusedError, error) {
+	e := &RefusedError{Code: refuseCode(d.uint() & 0xff), Reason: d.string(), ByPeer: true}
+	return e, d.err
+}

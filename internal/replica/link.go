@@ -1,0 +1,168 @@
+package replica
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/mut"
+)
+
+// lostAfter is how many heartbeat intervals without a byte mean that a link is lost.
+const lostAfter = 4
+
+// Check says whether the side that sent peer may be linked with the one that
+// sends us; expect is the name that was dialled, empty if the peer dialled.
+// The error is a *RefusedError.
+func Check(us, peer *Hello, expect string) error {
+	switch {
+	case peer.Version != us.Version:
+		return refused("link version %d, ours is %d", peer.Version, us.Version)
+	case peer.Name == us.Name && peer.Run == us.Run:
+		return refused("linked to itself: %q answers to its own address", us.Name)
+	case peer.Name == us.Name:
+		return refused("another instance is named %q, too", us.Name)
+	case peer.Name == "":
+		return refused("a peer without a name")
+	case expect != "" && peer.Name != expect:
+		return refused("%q answered where %q was expected", peer.Name, expect)
+	case peer.Group != us.Group:
+		return refused("%q is of group %q, %q of %q", peer.Name, peer.Group, us.Name, us.Group)
+	case peer.Digest != us.Digest:
+		return refused("%q rejects by other rules: digest %q, ours is %q", peer.Name, peer.Digest, us.Digest)
+	case !peer.Outbound && !us.Outbound:
+		return refused("neither %q nor %q replicates to the other", peer.Name, us.Name)
+	case peer.Outbound && us.Outbound && !slices.Equal(peer.Topics, us.Topics):
+		return refused("%q sends %s, %q sends %s: where links run both ways they must be equal",
+			peer.Name, describeTopics(peer.Topics), us.Name, describeTopics(us.Topics))
+	}
+	return nil
+}
+
+// CheckInto says whether peer may send here beside another peer that does:
+// all links into an instance carry the same topics (R3).
+func CheckInto(peer *Hello, other string, topics []string) error {
+	if !peer.Outbound || other == peer.Name || slices.Equal(peer.Topics, topics) {
+		return nil
+	}
+	return refused("%q sends %s, %q sends %s: all links into an instance must carry the same",
+		peer.Name, describeTopics(peer.Topics), other, describeTopics(topics))
+}
+
+func refused(format string, args ...any) error {
+	return &RefusedError{Code: refuseHello, Reason: fmt.Sprintf(format, args...)}
+}
+
+// Stays says whether a new connection between two instances replaces the one
+// they have, given who dialled which: the one dialled by the smaller name
+// stays, and of two by the same one the newer, since who dials again has lost
+// the one before.
+func Stays(newDialler, oldDialler string) bool { return newDialler <= oldDialler }
+
+// Beyond reports whether an absent destination, which has what is before
+// acknowledged, holds back more than hold bytes.
+func Beyond(end, acknowledged journal.Position, hold int64) bool {
+	return hold > 0 && end > acknowledged && uint64(end-acknowledged) > uint64(hold)
+}
+
+// Silence is how long a link may bring nothing before it is lost.
+func Silence(heartbeat time.Duration) time.Duration { return lostAfter * heartbeat }
+
+// A Decision is what a link does with the next record of the journal.
+type Decision uint8
+
+const (
+	// Skip: the peer has it.
+	Skip Decision = iota
+	// Send it as it is.
+	Send
+	// Mark: send the marker that says it is elsewhere (R3).
+	Mark
+	// Wait: it becomes a marker, but is not durable here yet.
+	Wait
+	// Lacks: the peer lacks what stands before it, and gets our floor first.
+	Lacks
+)
+
+// A Link is what one side of a connection knows of the other: what the peer
+// has. It decides what to send. It isn't safe for concurrent use.
+type Link struct {
+	have    bookmark.Vector
+	carries func(topic []byte) bool // nil: all
+}
+
+// NewLink returns the link that begins with a peer's hello (R2).
+func NewLink(peer *Hello, carries func(topic []byte) bool) *Link {
+	l := &Link{have: make(bookmark.Vector, len(peer.States)), carries: carries}
+	for _, s := range peer.States {
+		l.have[s.Publisher] = s.Have
+	}
+	return l
+}
+
+// Has says that the peer has everything up to b: it was sent to it, came from
+// it, or was acknowledged by it. So nothing is echoed.
+func (l *Link) Has(b bookmark.Bookmark) {
+	if !l.have.Covers(b) {
+		l.have[b.Publisher] = b.Sequence
+	}
+}
+
+// Have returns what the peer has, as far as is known. It is read only.
+func (l *Link) Have() bookmark.Vector { return l.have }
+
+// Floors returns the markers to send before anything else, given our states
+// in order: what retention removed here and the peer hasn't got is gone (R2).
+func (l *Link) Floors(states []journal.State) []journal.Record {
+	var gone []journal.Record
+	for _, s := range states {
+		if s.Floor > l.have[s.Publisher] {
+			gone = append(gone, goneMarker(s))
+		}
+	}
+	return gone
+}
+
+// Decide says what to do with the next record, given how far its publisher is
+// durable here. A larger durable can turn Wait into Mark, nothing else.
+func (l *Link) Decide(r *journal.Record, durable uint64) Decision {
+	switch have := l.have[r.Publisher]; {
+	case r.Sequence <= have:
+		return Skip
+	case r.Prev > have:
+		return Lacks
+	case r.Kind != journal.Message || l.carries == nil || l.carries(r.Topic):
+		return Send
+	case mut.On(mut.R3NoMarker):
+		return Skip
+	case durable < r.Sequence && !mut.On(mut.R3MarkerEarly):
+		// The marker will be acknowledged as if the peer had the message. Until
+		// our own disk has it that would be a message that nobody has.
+		return Wait
+	}
+	return Mark
+}
+
+// elsewhereMarker returns what is sent in the place of r.
+func elsewhereMarker(r *journal.Record) journal.Record {
+	return journal.Record{Kind: journal.Elsewhere, Publisher: r.Publisher, Sequence: r.Sequence, Prev: r.Prev}
+}
+
+// Refusals count how often a link in a row was ended because of what was sent
+// on it. The first time may be an accident that the next hello mends; the
+// second time the same will happen again, and the link counts as down (R2).
+type Refusals struct{ row int }
+
+// Refused counts one and reports whether the link is to be taken as down.
+func (r *Refusals) Refused() (down bool) {
+	r.row++
+	return r.row > 1
+}
+
+// Progressed says that the peer has taken what was sent.
+func (r *Refusals) Progressed() { r.row = 0 }
+
+// Down reports whether the link is taken as down.
+func (r *Refusals) Down() bool { return r.row > 1 }

@@ -1,0 +1,335 @@
+package replica
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/journal"
+)
+
+func TestCheck(t *testing.T) {
+	hello := func(name string, run uint64) *Hello {
+		return &Hello{Version: protocolVersion, Name: name, Run: run, Group: "g", Digest: "d", Outbound: true}
+	}
+	for _, tt := range []struct {
+		name   string
+		change func(us, peer *Hello)
+		expect string
+		want   string // in the reason; empty: no refusal
+	}{
+		{"as it should be", func(us, peer *Hello) {}, "b", ""},
+		{"accepted", func(us, peer *Hello) {}, "", ""},
+		{"version", func(us, peer *Hello) { peer.Version++ }, "b", "version"},
+		{"itself", func(us, peer *Hello) { *peer = *us }, "b", "itself"},
+		{"same name", func(us, peer *Hello) { peer.Name = us.Name }, "b", "another instance"},
+		{"no name", func(us, peer *Hello) { peer.Name = "" }, "", "without a name"},
+		{"another one answers", func(us, peer *Hello) { peer.Name = "c" }, "b", "expected"},
+		{"group", func(us, peer *Hello) { peer.Group = "h" }, "b", "group"},
+		{"digest", func(us, peer *Hello) { peer.Digest = "e" }, "b", "digest"},
+		{"no direction", func(us, peer *Hello) { us.Outbound, peer.Outbound = false, false }, "b", "neither"},
+		{"one direction", func(us, peer *Hello) { us.Outbound, us.Topics = false, nil; peer.Topics = []string{"x"} }, "", ""},
+		{"topics differ", func(us, peer *Hello) { us.Topics = []string{"x"}; peer.Topics = []string{"y"} }, "b", "equal"},
+		{"all and some", func(us, peer *Hello) { us.Topics = []string{"x"} }, "b", "equal"},
+		{"topics are equal", func(us, peer *Hello) { us.Topics = []string{"x"}; peer.Topics = []string{"x"} }, "b", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			us, peer := hello("a", 1), hello("b", 2)
+			tt.change(us, peer)
+			checkRefusal(t, Check(us, peer, tt.expect), tt.want)
+		})
+	}
+}
+
+func TestCheckInto(t *testing.T) {
+	peer := &Hello{Name: "b", Outbound: true, Topics: []string{"x"}}
+	checkRefusal(t, CheckInto(peer, "c", []string{"x"}), "")
+	checkRefusal(t, CheckInto(peer, "c", nil), "all links into an instance")
+	checkRefusal(t, CheckInto(peer, "b", nil), "") // its own earlier connection
+	checkRefusal(t, CheckInto(&Hello{Name: "b"}, "c", []string{"x"}), "")
+}
+
+func checkRefusal(t *testing.T, err error, want string) {
+	t.Helper()
+	if want == "" {
+		if err != nil {
+			t.Errorf("refused: %v", err)
+		}
+		return
+	}
+	var r *RefusedError
+	if !errors.As(err, &r) || r.Code != refuseHello || !strings.Contains(r.Reason, want) {
+		t.Errorf("error %v, want a refusal of hello with %q", err, want)
+	}
+}
+
+func TestStays(t *testing.T) {
+	for _, tt := range []struct {
+		newer, older string
+		want         bool
+	}{{"a", "b", true}, {"b", "a", false}, {"a", "a", true}, {"b", "b", true}} {
+		if got := Stays(tt.newer, tt.older); got != tt.want {
+			t.Errorf("Stays(%s, %s) = %v", tt.newer, tt.older, got)
+		}
+	}
+}
+
+func TestBeyond(t *testing.T) {
+	for _, tt := range []struct {
+		end, acked journal.Position
+		hold       int64
+		want       bool
+	}{{100, 0, 100, false}, {101, 0, 100, true}, {101, 1, 100, false}, {1, 2, 0, false}, {1, 2, 5, false}} {
+		if got := Beyond(tt.end, tt.acked, tt.hold); got != tt.want {
+			t.Errorf("Beyond(%v, %v, %d) = %v", tt.end, tt.acked, tt.hold, got)
+		}
+	}
+}
+
+func TestDecide(t *testing.T) {
+	carries := func(topic []byte) bool { return string(topic) == "in" }
+	for _, tt := range []struct {
+		name    string
+		record  journal.Record
+		durable uint64
+		want    Decision
+	}{
+		{"the peer has it", journal.Record{Kind: journal.Message, Sequence: 5, Prev: 4, Topic: []byte("in")}, 5, Skip},
+		{"the peer has it, another topic", journal.Record{Kind: journal.Message, Sequence: 5, Prev: 4, Topic: []byte("out")}, 5, Skip},
+		{"next", journal.Record{Kind: journal.Message, Sequence: 6, Prev: 5, Topic: []byte("in")}, 0, Send},
+		{"behind a refused one", journal.Record{Kind: journal.Message, Sequence: 8, Prev: 5, Topic: []byte("in")}, 0, Send},
+		{"behind a hole", journal.Record{Kind: journal.Message, Sequence: 8, Prev: 7, Topic: []byte("in")}, 9, Lacks},
+		{"another topic, not durable", journal.Record{Kind: journal.Message, Sequence: 6, Prev: 5, Topic: []byte("out")}, 5, Wait},
+		{"another topic, durable", journal.Record{Kind: journal.Message, Sequence: 6, Prev: 5, Topic: []byte("out")}, 6, Mark},
+		{"a tombstone of another topic", journal.Record{Kind: journal.Tombstone, Sequence: 6, Prev: 5, Topic: []byte("out")}, 0, Send},
+		{"empty", journal.Record{Kind: journal.Empty, Sequence: 6, Prev: 5}, 0, Send},
+		{"gone", journal.Record{Kind: journal.Gone, Sequence: 9}, 0, Send},
+		{"elsewhere", journal.Record{Kind: journal.Elsewhere, Sequence: 9, Prev: 5}, 0, Send},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l := NewLink(&Hello{States: []journal.State{{Publisher: 1, Have: 5, Durable: 3}}}, carries)
+			tt.record.Publisher = 1
+			if got := l.Decide(&tt.record, tt.durable); got != tt.want {
+				t.Errorf("decision %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestLinkDoesNotEcho(t *testing.T) {
+	l := NewLink(&Hello{}, nil)
+	r := journal.Record{Kind: journal.Message, Publisher: 1, Sequence: 3, Prev: 2}
+	l.Has(bm(1, 3))
+	l.Has(bm(1, 2))
+	if got := l.Decide(&r, 0); got != Skip {
+		t.Errorf("decision %v on what the peer has", got)
+	}
+}
+
+func TestFloors(t *testing.T) {
+	l := NewLink(&Hello{States: []journal.State{{Publisher: 1, Have: 5}, {Publisher: 2, Have: 9}}}, nil)
+	gone := l.Floors([]journal.State{
+		{Publisher: 1, Have: 8, Floor: 7},
+		{Publisher: 2, Have: 9, Floor: 9},
+		{Publisher: 3, Have: 4, Floor: 4, RunningCRC: 77},
+		{Publisher: 4, Have: 4},
+	})
+	if len(gone) != 2 {
+		t.Fatalf("%d markers, want those of 1 and 3: %v", len(gone), gone)
+	}
+	for i, want := range []journal.Record{
+		{Kind: journal.Gone, Publisher: 1, Sequence: 7},
+		{Kind: journal.Gone, Publisher: 3, Sequence: 4, RunningCRC: 77},
+	} {
+		got := gone[i]
+		if got.Kind != want.Kind || got.Publisher != want.Publisher || got.Sequence != want.Sequence ||
+			got.Prev != 0 || got.RunningCRC != want.RunningCRC {
+			t.Errorf("marker %d: %+v, want %+v", i, got, want)
+		}
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	var r Refusals
+	if r.Refused() {
+		t.Error("down after one refusal")
+	}
+	r.Progressed()
+	if r.Refused() || r.Down() {
+		t.Error("down after one refusal since progress")
+	}
+	if !r.Refused() || !r.Down() {
+		t.Error("not down after two in a row")
+	}
+}
+
+func TestCarries(t *testing.T) {
+	for _, tt := range []struct {
+		patterns []string
+		topic    string
+		want     bool
+	}{
+		{[]string{"orders"}, "orders", true},
+		{[]string{"orders"}, "my-orders", false},
+		{[]string{"orders", "^t"}, "trades", true},
+		{[]string{"trade.info"}, "every/trade-info", true},
+		{[]string{"^orders$"}, "orders2", false},
+	} {
+		carries, err := Carries(tt.patterns)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := carries([]byte(tt.topic)); got != tt.want {
+			t.Errorf("%v carries %q: %v", tt.patterns, tt.topic, got)
+		}
+	}
+	if carries, err := Carries(nil); carries != nil || err != nil {
+		t.Errorf("no patterns: %v", err)
+	}
+	if _, err := Carries([]string{"("}); err == nil {
+		t.Error("a bad pattern is taken")
+	}
+}
+
+func TestRejoin(t *testing.T) {
+	const s = time.Second
+	hello := func(name string, have ...uint64) *Hello {
+		h := &Hello{Name: name, Outbound: true}
+		for i, n := range have {
+			h.States = append(h.States, journal.State{Publisher: uint64(i + 1), Have: n, Durable: n})
+		}
+		return h
+	}
+	for _, tt := range []struct {
+		name    string
+		damaged bool
+		do      func(r *Rejoin)
+		at      time.Duration
+		want    Outcome
+	}{
+		{"nobody to wait for", false, func(r *Rejoin) {}, 0, CaughtUp},
+		{"not met", false, func(r *Rejoin) { r.Await("b", true) }, 10*s - 1, Waiting},
+		{"never met", false, func(r *Rejoin) { r.Await("b", true) }, 10 * s, TimedOut},
+		{"an async one is waited for, too", false, func(r *Rejoin) { r.Await("b", false) }, 10*s - 1, Waiting},
+		{"has nothing", false, func(r *Rejoin) { r.Await("b", true); r.Hello(s, hello("b")) }, s, CaughtUp},
+		{"has what we have", false, func(r *Rejoin) {
+			r.Await("b", true)
+			r.Hello(s, hello("b", 5))
+			r.Reached(bm(1, 5))
+		}, s, CaughtUp},
+		{"has more", false, func(r *Rejoin) {
+			r.Await("b", true)
+			r.Hello(s, hello("b", 5, 3))
+			r.Reached(bm(1, 5))
+		}, s, Waiting},
+		{"brings it", false, func(r *Rejoin) {
+			r.Await("b", true)
+			r.Hello(s, hello("b", 5))
+			r.Appended(2*s, bm(1, 5))
+		}, 2 * s, CaughtUp},
+		{"brings some", false, func(r *Rejoin) {
+			r.Await("b", true)
+			r.Hello(s, hello("b", 5))
+			r.Appended(9*s, bm(1, 4))
+		}, 19*s - 1, Waiting},
+		{"stalls", false, func(r *Rejoin) {
+			r.Await("b", true)
+			r.Hello(s, hello("b", 5))
+			r.Appended(9*s, bm(1, 4))
+		}, 19 * s, TimedOut},
+		{"says hello again and again", false, func(r *Rejoin) {
+			r.Await("b", true)
+			for i := range time.Duration(10) {
+				r.Hello(i*s, hello("b", 5))
+			}
+		}, 10 * s, TimedOut},
+		{"brings what nobody announced", false, func(r *Rejoin) {
+			r.Await("b", true)
+			r.Hello(0, hello("b", 5))
+			r.Appended(9*s, bm(2, 4))
+		}, 10 * s, TimedOut},
+		{"comes back with less", false, func(r *Rejoin) {
+			r.Await("b", true)
+			r.Hello(s, hello("b", 5))
+			r.Hello(2*s, hello("b"))
+		}, 2 * s, CaughtUp},
+		{"one of two is away", false, func(r *Rejoin) {
+			r.Await("b", true)
+			r.Await("c", true)
+			r.Hello(s, hello("b"))
+		}, 10 * s, TimedOut},
+		{"one is away while the other brings", false, func(r *Rejoin) {
+			r.Await("b", true)
+			r.Await("c", true)
+			r.Hello(s, hello("b", 9))
+			r.Appended(9*s, bm(1, 1))
+		}, 12 * s, Waiting},
+		{"sends us nothing", false, func(r *Rejoin) {
+			r.Await("b", true)
+			h := hello("b", 5)
+			h.Outbound = false
+			r.Hello(s, h)
+		}, s, CaughtUp},
+		{"one that isn't configured", false, func(r *Rejoin) { r.Hello(s, hello("c", 5)) }, s, Waiting},
+		{"damaged: waits without a bound", true, func(r *Rejoin) { r.Await("b", true) }, time.Hour, Waiting},
+		{"damaged and alone", true, func(r *Rejoin) {}, time.Hour, Waiting},
+		{"damaged: stalls", true, func(r *Rejoin) { r.Await("b", true); r.Hello(s, hello("b", 5)) }, time.Hour, Waiting},
+		{"damaged: brought", true, func(r *Rejoin) {
+			r.Await("b", true)
+			r.Hello(s, hello("b", 5))
+			r.Appended(s, bm(1, 5))
+		}, s, CaughtUp},
+		{"damaged: an async one doesn't hold it up", true, func(r *Rejoin) {
+			r.Await("b", true)
+			r.Await("c", false)
+			r.Hello(s, hello("b"))
+		}, 10 * s, TimedOut},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := NewRejoin(10*s, tt.damaged)
+			tt.do(r)
+			if got := r.Outcome(tt.at); got != tt.want {
+				t.Errorf("outcome %v, want %v", got, tt.want)
+			}
+			if at, ok := r.Due(tt.at); tt.want == Waiting && !tt.damaged && (!ok || at <= tt.at) {
+				t.Errorf("waits at %v, and is due at %v %v", tt.at, at, ok)
+			}
+		})
+	}
+}
+
+// Of two damaged journals neither gives up a record while the other may still find it.
+func TestRejoinBothDamaged(t *testing.T) {
+	r := NewRejoin(10*time.Second, true)
+	r.Await("b", true)
+	r.Hello(0, &Hello{Name: "b", Outbound: true, Damaged: true, States: []journal.State{{Publisher: 1, Have: 79, Durable: 79}}})
+	r.Reached(bm(1, 49))
+	r.Reached(bm(2, 9)) // b lacks it
+	want := func(what string, o Outcome) {
+		t.Helper()
+		if got := r.Outcome(time.Hour); got != o {
+			t.Fatalf("%s: outcome %v, want %v", what, got, o)
+		}
+	}
+	have := bookmark.Vector{1: 49, 2: 9}
+	r.Beat("b", true, false, true, nil, have)
+	want("it has more", Waiting)
+	r.Appended(1, bm(1, 79))
+	r.Appended(1, bm(1, 100)) // found in what was set aside
+	r.Beat("b", true, false, true, nil, have)
+	want("it lacks ours", Waiting)
+	r.Acked("b", bm(2, 9))
+	r.Acked("b", bm(1, 100))
+	want("no heartbeat yet", Waiting)
+	have = bookmark.Vector{1: 100, 2: 9}
+	r.Beat("b", true, false, true, []bookmark.Bookmark{bm(2, 20)}, have) // found behind ours
+	want("it has found more", Waiting)
+	r.Appended(2, bm(2, 20))
+	r.Acked("b", bm(2, 20))
+	r.Beat("b", true, true, true, nil, have)
+	want("it has more to say", Waiting)
+	r.Beat("b", true, false, true, nil, have)
+	want("neither has more", CaughtUp)
+}

@@ -1,0 +1,361 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/journal"
+)
+
+// ErrClosed is why links end when their instance stops.
+var ErrClosed = errors.New("links are closed")
+
+// Links are an instance's links to its peers. Safe for concurrent use.
+type Links struct {
+	o         Options
+	began     time.Time // what times are counted from
+	ctx       context.Context
+	stop      context.CancelFunc
+	wg        sync.WaitGroup
+	ready     chan struct{}
+	wake      chan struct{} // has watch look again; capacity 1
+	rejoining atomic.Bool   // some peer is still waited for
+	dests     []*peer       // as configured; their order is that of marks
+
+	mu         sync.Mutex
+	closed     bool
+	peers      map[string]*peer
+	conns      map[*conn]struct{}
+	strangers  int // connections accepted that have not said hello
+	marks      *Watermarks
+	rejoin     *Rejoin
+	opened     bool                 // ready is closed
+	outcome    Outcome              // of rejoin, as last seen
+	asked      map[uint64]*question // notices that wait for answers
+	lastAsked  uint64
+	unsure     map[uint64]bool // publishers whose running CRC began at a floor nobody knows the CRC of
+	foreign    bookmark.Vector // came over links; only for the planted bug that tells them apart
+	lastPatrol time.Duration   // when absent destinations were last looked at
+}
+
+// Start starts linking. The instance may serve clients when Ready is closed.
+// What the journal does from the moment of the call on is to be told by
+// Appended and Durable; what is missed until Start has returned does no harm.
+func Start(o Options) (*Links, error) {
+	if err := o.validate(); err != nil {
+		return nil, fmt.Errorf("replica: %w", err)
+	}
+	l := &Links{
+		o: o, began: o.Now(),
+		ready: make(chan struct{}), wake: make(chan struct{}, 1),
+		peers: make(map[string]*peer), conns: make(map[*conn]struct{}),
+		asked: make(map[uint64]*question), unsure: make(map[uint64]bool), foreign: make(bookmark.Vector),
+		rejoin: NewRejoin(o.RejoinTimeout, o.Journal.Damage() != nil),
+	}
+	l.ctx, l.stop = context.WithCancel(context.Background())
+	l.rejoining.Store(true)
+	if err := l.addDestinations(); err != nil {
+		l.stop()
+		return nil, fmt.Errorf("replica: %w", err)
+	}
+	l.closeIntervals()
+	l.run()
+	return l, nil
+}
+
+func (o *Options) validate() error {
+	switch {
+	case o.Journal == nil:
+		return errors.New("no journal")
+	case o.Name == "" || o.Group == "":
+		return errors.New("an instance needs a name and a group")
+	}
+	if o.MaxMessage <= 0 {
+		o.MaxMessage = 16 << 20
+	}
+	if o.RejoinTimeout <= 0 {
+		o.RejoinTimeout = 10 * time.Second
+	}
+	if o.Heartbeat <= 0 {
+		o.Heartbeat = 500 * time.Millisecond
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Dial == nil {
+		o.Dial = func(ctx context.Context, address string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "tcp", address)
+		}
+	}
+	return o.defaultHold()
+}
+
+func (o *Options) defaultHold() error {
+	if o.Hold > 0 || len(o.Destinations) == 0 {
+		return nil
+	}
+	free, err := o.Journal.Free()
+	if err != nil {
+		return fmt.Errorf("free disk for absent destinations: %w", err)
+	}
+	o.Hold = max(free/2, 1)
+	return nil
+}
+
+func (l *Links) addDestinations() error {
+	have := make(bookmark.Vector)
+	for _, s := range l.o.Journal.States() {
+		have[s.Publisher] = s.Have
+	}
+	var syncs []bool
+	for _, d := range l.o.Destinations {
+		p, err := newDestination(d, len(l.dests))
+		if err != nil {
+			return err
+		}
+		if d.Name == l.o.Name || l.peers[d.Name] != nil {
+			return fmt.Errorf("destination %q: the name is in use", d.Name)
+		}
+		p.progress.Begin(l.o.RejoinTimeout, have)
+		p.heldFrom = l.o.Journal.First()
+		l.peers[d.Name] = p
+		l.dests = append(l.dests, p)
+		l.rejoin.Await(d.Name, d.Sync)
+		syncs = append(syncs, d.Sync)
+	}
+	l.marks = NewWatermarks(syncs)
+	return nil
+}
+
+// run starts the goroutines. A lone instance has none.
+func (l *Links) run() {
+	l.step() // with nobody to wait for it is ready at once
+	if l.o.Listener != nil {
+		l.wg.Go(l.accept)
+	}
+	for _, p := range l.dests {
+		if p.dest.Address != "" {
+			l.wg.Go(func() { l.dial(p) })
+		}
+	}
+	if l.o.Listener != nil || len(l.dests) > 0 {
+		l.wg.Go(l.watch)
+	}
+}
+
+// Close ends all links and waits for their goroutines.
+func (l *Links) Close() error {
+	l.mu.Lock()
+	l.closed = true
+	conns := make([]*conn, 0, len(l.conns))
+	for c := range l.conns {
+		conns = append(conns, c)
+	}
+	l.mu.Unlock()
+
+	l.stop()
+	var err error
+	if l.o.Listener != nil {
+		if err = l.o.Listener.Close(); errors.Is(err, net.ErrClosed) {
+			err = nil
+		}
+	}
+	for _, c := range conns {
+		c.fail(ErrClosed)
+	}
+	l.wg.Wait()
+	l.endIntervals()
+	return err
+}
+
+// now is the time since the start, by the monotonic clock.
+func (l *Links) now() time.Duration { return l.o.Now().Sub(l.began) }
+
+// Ready is closed once this instance has what its peers' hello vectors said,
+// or RejoinTimeout has passed without progress (R6). With no peer to wait for
+// it is closed at once. A damaged journal's is closed only after it has been healed (R8).
+func (l *Links) Ready() <-chan struct{} { return l.ready }
+
+// CatchingUp reports whether Ready was closed without having caught up, and
+// this is still so.
+func (l *Links) CatchingUp() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.opened && l.outcome != CaughtUp
+}
+
+// Appended and Durable tell the links what the journal did; they are what
+// journal.Options.OnAppend and OnDurable call. They don't block.
+func (l *Links) Appended(publisher, sequence uint64) {
+	rejoining := l.rejoining.Load()
+	if len(l.dests) == 0 && !rejoining {
+		return
+	}
+	now, b := l.now(), bookmark.Bookmark{Publisher: publisher, Sequence: sequence}
+	look := rejoining
+	l.mu.Lock()
+	for _, p := range l.dests {
+		if p.progress.Written(now, b) && p.dest.Sync {
+			look = true
+		}
+	}
+	if rejoining {
+		l.rejoin.Appended(now, b)
+	}
+	l.mu.Unlock()
+	if look {
+		l.look()
+	}
+}
+
+// Durable is told of each fsync.
+func (l *Links) Durable(moved []journal.Moved) {
+	if len(moved) == 0 {
+		return
+	}
+	publishers := make([]uint64, 0, len(moved))
+	l.mu.Lock()
+	for _, m := range moved {
+		publishers = append(publishers, m.Publisher)
+		for c := range l.conns {
+			c.ackLocked(bookmark.Bookmark(m))
+		}
+		l.noteSingleLocked(m.Publisher, m.Sequence)
+	}
+	for c := range l.conns {
+		c.signal()
+	}
+	l.mu.Unlock()
+	l.watermark(publishers)
+}
+
+// watermark tells that watermarks may have moved; nil: of any publisher.
+func (l *Links) watermark(publishers []uint64) {
+	if l.o.OnWatermark != nil {
+		l.o.OnWatermark(publishers)
+	}
+}
+
+// look has the watch goroutine look at what is due.
+func (l *Links) look() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// durable returns how far a publisher is durable here.
+func (l *Links) durable(publisher uint64) uint64 {
+	s, _ := l.o.Journal.State(publisher)
+	return s.Durable
+}
+
+// Safe returns safe(p), Settled settled(p) of guarantees' words.
+func (l *Links) Safe(publisher uint64) uint64 {
+	local := l.durable(publisher)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.marks.Safe(publisher, local)
+}
+
+// Settled returns settled(p).
+func (l *Links) Settled(publisher uint64) uint64 {
+	local := l.durable(publisher)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.marks.Settled(publisher, local)
+}
+
+// Single reports whether acks are of level single at the moment: a sync
+// destination is left out, or there is none although there are destinations.
+func (l *Links) Single() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.marks.Single()
+}
+
+// Waits notes that something that is not settled is waited for from now on: a
+// replayed duplicate, or a logon that is held back (R5).
+func (l *Links) Waits(publisher, sequence uint64) {
+	now, look := l.now(), false
+	l.mu.Lock()
+	for _, p := range l.dests {
+		if !p.dest.Sync || p.ack.Downgraded() || l.marks.Durable(p.index, publisher) >= sequence {
+			continue
+		}
+		if p.progress.Asked(now, bookmark.Bookmark{Publisher: publisher, Sequence: sequence}) {
+			look = true
+		}
+	}
+	l.mu.Unlock()
+	if look {
+		l.look()
+	}
+}
+
+// Reachable reports whether any peer is connected.
+func (l *Links) Reachable() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range l.peers {
+		if p.conn != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// Carried returns the topic patterns that every sync destination carries; nil: all.
+func (l *Links) Carried() []string {
+	var carried []string
+	for _, p := range l.dests {
+		switch {
+		case !p.dest.Sync || p.topics == nil:
+		case carried == nil:
+			carried = slices.Clone(p.topics)
+		default:
+			carried = slices.DeleteFunc(carried, func(t string) bool { return !slices.Contains(p.topics, t) })
+		}
+	}
+	return carried
+}
+
+// Held reports whether a destination still needs a segment with these highest
+// sequences (R2, R5), for journal.Retention.
+func (l *Links) Held(highest bookmark.Vector) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range l.dests {
+		if p.givenUp {
+			continue
+		}
+		acked := p.progress.Acknowledged()
+		for publisher, s := range highest {
+			if acked[publisher] < s {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// maxStrangers bounds the connections that have not said who they are.
+const maxStrangers = 64
+
+// maxPeers bounds the peers that are not in the configuration.
+const maxPeers = 1024
+
+// frameLimit is the longest payload of a peer that has said hello.
+func (l *Links) frameLimit() int { return min(l.o.MaxMessage, math.MaxInt32-frameSlack) + frameSlack }

@@ -1,0 +1,458 @@
+package replica
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/memfs"
+)
+
+func TestPairReplicatesBothWays(t *testing.T) {
+	inWorld(t, func(w *world) {
+		a, b := w.pair()
+		w.linked(a, b)
+		a.publish(1, 1, 50)
+		b.publish(2, 1, 50)
+		w.same(a, b)
+		w.eventually("safe", func() bool {
+			return a.l.Safe(1) == 50 && b.l.Safe(1) == 50 && a.l.Safe(2) == 50 && b.l.Safe(2) == 50
+		})
+		if a.l.Settled(1) != 50 || a.l.Single() || !a.l.Reachable() || a.l.CatchingUp() {
+			t.Errorf("settled %d, single %v, reachable %v, catching up %v",
+				a.l.Settled(1), a.l.Single(), a.l.Reachable(), a.l.CatchingUp())
+		}
+		// Nothing is echoed, nothing sent twice.
+		if s, r := a.status("b"), b.status("a"); s.Sent != 50 || s.Received != 50 || r.Sent != 50 || r.Received != 50 {
+			t.Errorf("a sent %d and received %d, b %d and %d: want 50 each", s.Sent, s.Received, r.Sent, r.Received)
+		}
+	})
+}
+
+func TestLoneInstance(t *testing.T) {
+	inWorld(t, func(w *world) {
+		a := w.instance("a", func(o *Options) { o.Listener.Close(); o.Listener = nil })
+		a.start()
+		if !a.isReady() || a.l.CatchingUp() || a.l.Single() || a.l.Reachable() {
+			t.Error("a lone instance waits for somebody")
+		}
+		a.publish(1, 1, 5)
+		w.eventually("durable", func() bool { return a.l.Safe(1) == 5 && a.l.Settled(1) == 5 })
+		if a.marks.Load() == 0 {
+			t.Error("nobody was told")
+		}
+	})
+}
+
+// Whatever two instances have, however interleaved, they end with the same (R2, G5).
+func TestConvergence(t *testing.T) {
+	type step struct {
+		at       string
+		pub      uint64
+		from, to uint64
+	}
+	for _, tt := range []struct {
+		name  string
+		steps []step
+	}{
+		{"one is empty", []step{{"a", 1, 1, 300}}},
+		{"the other is", []step{{"b", 1, 1, 300}}},
+		{"different publishers", []step{{"a", 1, 1, 9}, {"b", 2, 1, 9}}},
+		{"prefixes of one another", []step{{"a", 1, 1, 9}, {"b", 1, 1, 4}, {"a", 2, 1, 2}, {"b", 2, 1, 7}}},
+		{"interleaved otherwise", []step{
+			{"a", 1, 1, 3}, {"a", 2, 1, 3}, {"a", 1, 4, 6}, {"a", 3, 1, 2},
+			{"b", 3, 1, 5}, {"b", 2, 1, 5}, {"b", 1, 1, 2}, {"b", 4, 1, 1},
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				a := w.instance("a", func(o *Options) { o.Destinations = []Destination{to("b")} })
+				b := w.instance("b", func(o *Options) { o.Destinations = []Destination{to("a")} })
+				a.open()
+				b.open()
+				for _, s := range tt.steps {
+					i := a
+					if s.at == "b" {
+						i = b
+					}
+					i.publish(s.pub, s.from, s.to)
+				}
+				a.start()
+				b.start()
+				w.linked(a, b)
+				w.same(a, b)
+				w.eventually("both are ready", func() bool { return a.isReady() && b.isReady() })
+			})
+		})
+	}
+}
+
+// A peer whose disk was replaced gets everything back, also what it had taken in itself (T6).
+func TestWipedPeerGetsEverythingBack(t *testing.T) {
+	inWorld(t, func(w *world) {
+		a, b := w.pair()
+		w.linked(a, b)
+		a.publish(1, 1, 20)
+		b.publish(2, 1, 20)
+		w.same(a, b)
+		want := a.text()
+		b.kill(memfs.Durable)
+		b.disk = memfs.New()
+		a.publish(1, 21, 22)
+		b.start()
+		w.linked(a, b)
+		w.same(a, b)
+		if want == a.text() || b.have(2) != 20 {
+			t.Errorf("b has %d of what it had taken in", b.have(2))
+		}
+		if !a.logged("less than it had acknowledged") {
+			t.Error("a doesn't say that b has lost its log")
+		}
+		// And the other way round, right after it.
+		a.kill(memfs.Durable)
+		a.disk = memfs.New()
+		a.start()
+		w.linked(a, b)
+		w.same(a, b)
+	})
+}
+
+// A record counts as safe when the peer's disk has it, not when the peer does (R2, G2).
+func TestSafeOnlyAfterPeersSync(t *testing.T) {
+	inWorld(t, func(w *world) {
+		a, b := w.pair()
+		w.linked(a, b)
+		b.disk.SyncDelay(300 * time.Millisecond)
+		a.publish(1, 1, 1)
+		w.eventually("b has it", func() bool { return b.have(1) == 1 })
+		w.now("it is durable at a only", func() bool { return a.l.durable(1) == 1 && b.l.durable(1) == 0 })
+		if safe := a.l.Safe(1); safe != 0 {
+			t.Fatalf("safe = %d before the peer's fsync", safe)
+		}
+		w.eventually("safe", func() bool { return a.l.Safe(1) == 1 })
+		if b.l.durable(1) != 1 {
+			t.Error("safe before it was durable at b")
+		}
+		b.disk.SyncDelay(0)
+	})
+}
+
+// What a peer acknowledged is void when its connection ends.
+func TestWatermarkVoidAtDisconnect(t *testing.T) {
+	inWorld(t, func(w *world) {
+		a, b := w.pair()
+		w.linked(a, b)
+		a.publish(1, 1, 5)
+		w.eventually("safe", func() bool { return a.l.Safe(1) == 5 })
+		b.kill(memfs.KeepAll)
+		w.eventually("void", func() bool { return a.l.Safe(1) == 0 && a.l.Settled(1) == 0 })
+		if s := a.status("b"); s.State != "down" || s.Reason == "" || a.l.Reachable() {
+			t.Errorf("status %+v", s)
+		}
+		// It comes back without what it had.
+		b.disk = memfs.New()
+		b.disk.SyncDelay(200 * time.Millisecond)
+		b.start()
+		w.eventually("connected", func() bool { return a.status("b").State != "down" })
+		w.now("still not safe", func() bool { return a.l.Safe(1) == 0 })
+		w.eventually("safe again", func() bool { return a.l.Safe(1) == 5 })
+		if b.l.durable(1) != 5 {
+			t.Error("safe before b has it")
+		}
+		b.disk.SyncDelay(0)
+	})
+}
+
+// A link that carries some topics says where the others' messages are, once
+// they are durable here (R3).
+func TestElsewhere(t *testing.T) {
+	inWorld(t, func(w *world) {
+		some := func(name string) Destination {
+			d := to(name)
+			d.Topics = []string{"x"}
+			return d
+		}
+		a, b := w.start("a", some("b")), w.start("b", some("a"))
+		w.linked(a, b)
+		a.disk.SyncDelay(time.Second)
+		a.publishTo("x", 1, 1, 2)
+		a.publishTo("y", 1, 3, 4)
+		a.publishTo("x", 1, 5, 5)
+		w.now("what stands before comes at once, the marker and what stands behind wait", func() bool { return b.have(1) == 2 })
+		w.eventually("all of it", func() bool { return b.have(1) == 5 })
+		if durable := a.l.durable(1); durable < 4 {
+			t.Errorf("the marker came when only %d was durable", durable)
+		}
+		want := "1: message 1 x body of 1|1, message 2 x body of 1|2, elsewhere 3  , elsewhere 4  , message 5 x body of 1|5\n"
+		if got := b.text(); got != want {
+			t.Errorf("b holds\n%s, want\n%s", got, want)
+		}
+		w.eventually("safe", func() bool { return a.l.Safe(1) == 5 })
+		if c := a.l.Carried(); len(c) != 1 || c[0] != "x" {
+			t.Errorf("carried: %v", c)
+		}
+		a.disk.SyncDelay(0)
+	})
+}
+
+// What retention has removed is gone, and said to be (R2).
+func TestFloorsForAWipedPeer(t *testing.T) {
+	inWorld(t, func(w *world) {
+		a, b := w.pair()
+		w.linked(a, b)
+		a.publish(1, 1, 600)
+		a.publish(2, 1, 3)
+		w.eventually("safe", func() bool { return a.l.Safe(1) == 600 && a.l.Safe(2) == 3 })
+		n, err := a.j.Trim(journal.Retention{Bytes: 1, Held: a.l.Held})
+		if err != nil || n == 0 {
+			t.Fatalf("trimmed %d segments: %v", n, err)
+		}
+		floor := a.j.Floors()[1]
+		if floor == 0 || floor >= 600 {
+			t.Fatalf("floor %d, want one in the middle", floor)
+		}
+		b.kill(memfs.Durable)
+		b.disk = memfs.New()
+		b.start()
+		w.linked(a, b)
+		w.eventually("b has all there is", func() bool { return b.have(1) == 600 && b.have(2) == 3 })
+		if got := b.j.Floors()[1]; got != floor {
+			t.Errorf("floor %d at b, %d at a", got, floor)
+		}
+		b.publish(3, 1, 1)
+		w.eventually("safe", func() bool { return b.l.Safe(3) == 1 && a.l.Safe(1) == 600 })
+		pass(2 * time.Second)
+		if d := a.status("b").Diverged + b.status("a").Diverged; d != 0 {
+			t.Errorf("%d divergences found where there are none", d)
+		}
+	})
+}
+
+// Nothing goes that a destination has not acknowledged; a connection that has
+// ended doesn't take back what it acknowledged.
+func TestHeld(t *testing.T) {
+	inWorld(t, func(w *world) {
+		a := w.instance("a", func(o *Options) {
+			o.Destinations = []Destination{to("b"), {Name: "c", Address: "c:9107"}}
+		})
+		a.start()
+		b, c := w.start("b", to("a")), w.start("c")
+		w.linked(a, b)
+		w.eventually("c is linked", a.state("c", "live"))
+		a.publish(1, 1, 5)
+		held := func(s uint64) bool { return a.l.Held(map[uint64]uint64{1: s}) }
+		w.eventually("all have it", func() bool { return !held(5) })
+		w.Cut("a", "c")
+		a.publish(1, 6, 6)
+		w.eventually("b has it", func() bool { return a.l.Safe(1) == 6 })
+		if !held(6) || held(5) {
+			t.Errorf("held 6: %v, 5: %v", held(6), held(5))
+		}
+		w.eventually("c is lost", a.state("c", "down"))
+		if !held(6) || held(5) {
+			t.Errorf("with c away held 6: %v, 5: %v", held(6), held(5))
+		}
+		w.Heal("a", "c")
+		w.eventually("c has it, too", func() bool { return !held(6) })
+		if a.l.Held(map[uint64]uint64{1: 6, 9: 1}) == false {
+			t.Error("what no destination has is not held")
+		}
+		_ = c
+	})
+}
+
+// A destination that is away for too long is given up and gets the floor when it returns (R5).
+func TestHold(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d := to("b")
+		d.DowngradeAfter = time.Second
+		a := w.instance("a", func(o *Options) {
+			o.Destinations = []Destination{d}
+			o.Hold = 64 << 10
+		})
+		a.start()
+		b := w.start("b", to("a"))
+		w.linked(a, b)
+		a.publish(1, 1, 10)
+		w.eventually("safe", func() bool { return a.l.Safe(1) == 10 })
+		b.close()
+		a.publish(1, 11, 200)
+		pass(10 * time.Second)
+		if a.status("b").GivenUp {
+			t.Fatal("given up below hold")
+		}
+		trim := func() int {
+			n, err := a.j.Trim(journal.Retention{Bytes: 1, Held: a.l.Held})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+		trim()
+		if first := a.j.Floors()[1]; first > 10 {
+			t.Fatalf("floor %d, and b only has 10", first)
+		}
+		a.publish(1, 201, 2000)
+		w.eventually("given up", func() bool { return a.status("b").GivenUp })
+		if trim() == 0 || !a.logged("given up") {
+			t.Fatal("nothing trimmed, or nothing said")
+		}
+		floor := a.j.Floors()[1]
+		b.start()
+		w.linked(a, b)
+		w.eventually("b has all there is", func() bool { return b.have(1) == 2000 && b.j.Floors()[1] == floor })
+		if a.status("b").GivenUp {
+			t.Error("still given up")
+		}
+	})
+}
+
+// Retention that is faster than a link's cursor isn't skipped in silence.
+func TestTrimmedUnderTheSender(t *testing.T) {
+	inWorld(t, func(w *world) {
+		a, b := w.pair()
+		w.linked(a, b)
+		w.Pause("b")
+		a.publish(1, 1, 3000) // more than buffers and a batch hold
+		if _, err := a.j.Trim(journal.Retention{Bytes: 1}); err != nil {
+			t.Fatal(err)
+		}
+		pass(100 * time.Millisecond)
+		w.Resume("b")
+		w.eventually("b has all there is", func() bool { return b.have(1) == 3000 && a.l.Safe(1) == 3000 })
+	})
+}
+
+// Three instances, two of them not linked with each other: what one takes in
+// reaches the third through the one between them.
+func TestThroughAThirdInstance(t *testing.T) {
+	inWorld(t, func(w *world) {
+		a := w.start("a", to("b"))
+		b := w.start("b", to("a"), to("c"))
+		c := w.start("c", to("b"))
+		w.linked(a, b)
+		w.linked(b, c)
+		a.publish(1, 1, 30)
+		c.publish(2, 1, 30)
+		b.publish(3, 1, 30)
+		w.same(a, b, c)
+		w.eventually("safe at b", func() bool { return b.l.Safe(1) == 30 && b.l.Safe(2) == 30 && b.l.Safe(3) == 30 })
+	})
+}
+
+func TestThreeInstances(t *testing.T) {
+	inWorld(t, func(w *world) {
+		a := w.start("a", to("b"), to("c"))
+		b := w.start("b", to("a"), to("c"))
+		c := w.start("c", to("a"), to("b"))
+		w.linked(a, b)
+		w.linked(b, c)
+		w.linked(a, c)
+		for i, in := range []*instance{a, b, c} {
+			in.publish(uint64(i+1), 1, 20)
+		}
+		w.same(a, b, c)
+		w.eventually("safe everywhere", func() bool {
+			return a.l.Safe(1) == 20 && b.l.Safe(1) == 20 && c.l.Safe(1) == 20 && a.l.Safe(3) == 20
+		})
+		c.kill(memfs.KeepAll)
+		a.publish(1, 21, 21)
+		w.eventually("b has it", func() bool { return b.have(1) == 21 })
+		pass(time.Second)
+		if safe := a.l.Safe(1); safe != 0 {
+			t.Errorf("safe = %d without c", safe)
+		}
+	})
+}
+
+// An async link is not counted for acks, and loses nothing either.
+func TestAsync(t *testing.T) {
+	inWorld(t, func(w *world) {
+		a := w.start("a", to("b"), Destination{Name: "c", Address: "c:9107"})
+		b := w.start("b", to("a"))
+		w.linked(a, b)
+		a.publish(1, 1, 5)
+		w.eventually("safe without c", func() bool { return a.l.Safe(1) == 5 })
+		if s := a.status("c"); s.Ack != "" || s.Sync {
+			t.Errorf("status %+v", s)
+		}
+		c := w.start("c")
+		w.eventually("c is linked", a.state("c", "live"))
+		w.same(a, b, c)
+		w.eventually("c is ready", c.isReady)
+	})
+}
+
+func TestOnlyAsync(t *testing.T) {
+	inWorld(t, func(w *world) {
+		a, b := w.start("a", Destination{Name: "b", Address: "b:9107"}), w.start("b")
+		w.eventually("linked", a.state("b", "live"))
+		a.publish(1, 1, 5)
+		w.same(a, b)
+		pass(time.Second)
+		if a.l.Safe(1) != 0 || a.l.Settled(1) != 5 || !a.l.Single() {
+			t.Errorf("safe %d, settled %d, single %v", a.l.Safe(1), a.l.Settled(1), a.l.Single())
+		}
+	})
+}
+
+// Everything goes over the wire in pieces, whatever their size.
+func TestLargeAndManySmall(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.SetReadChunk(1000)
+		a, b := w.pair()
+		w.linked(a, b)
+		for s := uint64(1); s <= 4; s++ {
+			r := message(1, s, "x")
+			r.Body = make([]byte, 900<<10)
+			a.append(r)
+		}
+		for p := uint64(2); p < 40; p++ {
+			b.publish(p, 1, 20)
+		}
+		w.same(a, b)
+		w.eventually("safe", func() bool { return a.l.Safe(1) == 4 && b.l.Safe(39) == 20 })
+	})
+}
+
+// What is appended before the links are told of the journal's events is acknowledged all the same.
+func TestEventsBeforeStartReturned(t *testing.T) {
+	inWorld(t, func(w *world) {
+		a, b := w.pair()
+		b.links.Store(nil) // as if b's owner had not yet got hold of its links
+		w.linked(a, b)
+		a.publish(1, 1, 3)
+		w.eventually("safe", func() bool { return a.l.Safe(1) == 3 })
+	})
+}
+
+func TestStartRefusesBadOptions(t *testing.T) {
+	inWorld(t, func(w *world) {
+		a := w.instance("a", nil)
+		a.open()
+		for i, o := range []Options{
+			{},
+			{Journal: a.j, Name: "a"},
+			{Journal: a.j, Name: "a", Group: "g", Destinations: []Destination{{}}},
+			{Journal: a.j, Name: "a", Group: "g", Destinations: []Destination{{Name: "a"}}},
+			{Journal: a.j, Name: "a", Group: "g", Destinations: []Destination{{Name: "b"}, {Name: "b"}}},
+			{Journal: a.j, Name: "a", Group: "g", Destinations: []Destination{{Name: "b", Topics: []string{"("}}}},
+		} {
+			if l, err := Start(o); err == nil {
+				t.Errorf("%d: started", i)
+				l.Close()
+			}
+		}
+	})
+}
+
+// Random publishing, cutting and killing: what was safe is never lost, and in
+// the end all hold the same.
+func TestRandomFaults(t *testing.T) {
+	for seed := range uint64(20) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			inWorld(t, func(w *world) { randomFaults(w, seed) })
+		})
+	}
+}

@@ -1,0 +1,290 @@
+package replica
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/journal"
+)
+
+// A peer is an instance that we replicate to, that replicates to us, or both.
+// Its fields below conn are guarded by Links.mu.
+type peer struct {
+	name    string
+	dest    Destination // zero if it is not one
+	index   int         // of the destination in Watermarks; -1: not one
+	topics  []string    // of the destination, in normal order
+	carries func(topic []byte) bool
+
+	conn     *conn // nil: down
+	inbound  bool  // it replicates to us, as it said last
+	progress *Progress
+	ack      *AckState
+	behind   goal // what it had not acknowledged when it connected, or began to count again
+	refusals Refusals
+	reason   string           // why it is down
+	givenUp  bool             // it holds no segment any more
+	heldFrom journal.Position // where what it has not acknowledged begins, at the earliest
+	warned   bool             // that one direction is sync and the other isn't
+
+	single                            degraded // while it is left out
+	sent, received, refused, diverged uint64
+}
+
+// degraded is the interval in which a destination is left out.
+type degraded struct {
+	begin  time.Time
+	ranges map[uint64]journal.Range // settled without it
+	dirty  bool                     // not yet in the journal
+}
+
+// widthParts is into how many moments the time until a downgrade is divided.
+const widthParts = maxBuckets
+
+func newDestination(d Destination, index int) (*peer, error) {
+	if d.Name == "" {
+		return nil, errors.New("a destination without a name")
+	}
+	carries, err := Carries(d.Topics)
+	if err != nil {
+		return nil, fmt.Errorf("destination %q: %w", d.Name, err)
+	}
+	return &peer{
+		name: d.Name, dest: d, index: index, topics: normalTopics(d.Topics), carries: carries,
+		progress: NewProgress(d.DowngradeAfter / widthParts),
+		ack:      NewAckState(d.DowngradeAfter, d.UpgradeWithin),
+		reason:   "not connected yet",
+	}, nil
+}
+
+func newStranger(name string) *peer { return &peer{name: name, index: -1} }
+
+// outbound reports whether we replicate to it.
+func (p *peer) outbound() bool { return p.index >= 0 }
+
+// hello returns what we say to a peer; nil is one that we know nothing of.
+func (l *Links) hello(p *peer) *Hello {
+	h := &Hello{
+		Version: protocolVersion, Name: l.o.Name, Run: l.o.Run, Group: l.o.Group, Digest: l.o.Digest,
+		Damaged: l.o.Journal.Damage() != nil,
+	}
+	if p != nil && p.outbound() {
+		h.Outbound, h.Sync, h.Topics = true, p.dest.Sync, p.topics
+	}
+	return h
+}
+
+// destination returns the configured destination of a name, or nil.
+func (l *Links) destination(name string) *peer {
+	for _, p := range l.dests {
+		if p.name == name {
+			return p
+		}
+	}
+	return nil
+}
+
+// connected makes c the connection of the peer that said hello on it, if
+// nothing is against it.
+func (l *Links) connected(c *conn) error {
+	now := l.now()
+	l.mu.Lock()
+	p, old, err := l.admitLocked(c)
+	if err != nil {
+		l.mu.Unlock()
+		return err
+	}
+	c.peer, p.conn = p, c
+	if c.stranger {
+		c.stranger = false
+		l.strangers--
+	}
+	p.inbound, p.reason = c.theirs.Outbound, ""
+	if p.outbound() {
+		l.beginLocked(p, c)
+	}
+	if l.rejoining.Load() {
+		l.rejoin.Hello(now, c.theirs)
+	}
+	warn := p.outbound() && c.theirs.Outbound && p.dest.Sync != c.theirs.Sync && !p.warned
+	p.warned = p.warned || warn
+	l.mu.Unlock()
+
+	if old != nil {
+		old.fail(&RefusedError{Code: refuseCrossed, Reason: "another connection takes its place"})
+	}
+	if warn {
+		l.o.Log.Warn("link is sync one way and async the other", "peer", p.name)
+	}
+	l.o.Log.Info("link is up", "peer", p.name, "dialled", c.dialled, "outbound", c.ours.Outbound, "inbound", c.theirs.Outbound)
+	l.reached()
+	l.compare(c, c.theirs.States, c.theirs.Damaged)
+	l.watermark(nil)
+	close(c.up)
+	l.look()
+	return nil
+}
+
+// admitLocked finds the peer of c and says whether c may be its connection;
+// old is one that c replaces.
+func (l *Links) admitLocked(c *conn) (p *peer, old *conn, err error) {
+	if l.closed {
+		return nil, nil, ErrClosed
+	}
+	for _, other := range l.peers {
+		if other.conn != nil && other.inbound {
+			if err := CheckInto(c.theirs, other.name, other.conn.theirs.Topics); err != nil {
+				return nil, nil, err
+			}
+		}
+	}
+	p = l.peers[c.theirs.Name]
+	if p == nil {
+		if len(l.peers)-len(l.dests) >= maxPeers {
+			return nil, nil, refused("more than %d peers", maxPeers)
+		}
+		p = newStranger(c.theirs.Name)
+		l.peers[p.name] = p
+	}
+	if p.conn != nil && !Stays(c.dialler(), p.conn.dialler()) {
+		return nil, nil, &RefusedError{Code: refuseCrossed, Reason: "the other connection stays"}
+	}
+	return p, p.conn, nil
+}
+
+// beginLocked begins a destination's watermarks with what its hello said.
+func (l *Links) beginLocked(p *peer, c *conn) {
+	durable, lost := make(bookmark.Vector, len(c.theirs.States)), 0
+	for _, s := range c.theirs.States {
+		durable[s.Publisher] = s.Durable
+	}
+	for publisher, s := range p.progress.Acknowledged() {
+		if durable[publisher] < s {
+			lost++
+		}
+	}
+	if lost > 0 {
+		l.o.Log.Warn("peer came back with less than it had acknowledged", "peer", p.name, "publishers", lost)
+	}
+	l.marks.Connected(p.index, durable)
+	for publisher, s := range durable {
+		p.progress.Acked(bookmark.Bookmark{Publisher: publisher, Sequence: s})
+	}
+	ours := make(bookmark.Vector, len(c.ours.States))
+	for _, s := range c.ours.States {
+		ours[s.Publisher] = s.Have
+	}
+	p.behind = newGoal(ours, durable)
+	p.givenUp = false
+}
+
+// reached tells Rejoin what the journal has: what was appended since the goal
+// was set is told by Appended, what was before by this.
+func (l *Links) reached() {
+	if !l.rejoining.Load() {
+		return
+	}
+	states := l.o.Journal.States()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range states {
+		l.rejoin.Reached(bookmark.Bookmark{Publisher: s.Publisher, Sequence: s.Have})
+	}
+}
+
+// disconnected takes c's end in.
+func (l *Links) disconnected(c *conn, cause error) {
+	l.mu.Lock()
+	delete(l.conns, c)
+	l.unansweredLocked(c)
+	if c.stranger {
+		l.strangers--
+	}
+	p := c.peer
+	if p == nil || p.conn != c {
+		l.mu.Unlock()
+		return
+	}
+	p.conn = nil
+	p.reason = cause.Error()
+	l.countRefusalLocked(p, cause)
+	var acked bookmark.Vector
+	if p.outbound() {
+		l.marks.Ended(p.index)
+		acked = p.progress.Acknowledged().Clone()
+	}
+	l.mu.Unlock()
+
+	if !errors.Is(cause, ErrClosed) {
+		l.o.Log.Warn("link is down", "peer", p.name, "reason", cause)
+	}
+	if p.outbound() {
+		l.holdFrom(p, acked)
+		l.watermark(nil)
+	}
+	l.look()
+}
+
+// holdFrom notes from where on an absent destination needs the journal.
+func (l *Links) holdFrom(p *peer, acked bookmark.Vector) {
+	at, err := l.o.Journal.SeekVector(acked)
+	if err != nil {
+		l.o.Log.Error("looking for what an absent peer needs", "peer", p.name, "error", err)
+		return
+	}
+	l.mu.Lock()
+	p.heldFrom = at
+	l.mu.Unlock()
+}
+
+// countRefusalLocked notes that a record was refused, by whichever side.
+func (l *Links) countRefusalLocked(p *peer, cause error) {
+	var r *RefusedError
+	if !errors.As(cause, &r) || !r.aboutRecord() {
+		return
+	}
+	p.refused++
+	if r.Code == refuseDiffers {
+		p.diverged++
+	}
+	if p.refusals.Refused() {
+		l.o.Log.Error("link counts as down: what is sent on it is refused again", "peer", p.name, "reason", cause)
+	}
+}
+
+// acked takes in what a peer says its disk has.
+func (l *Links) acked(c *conn, moved []bookmark.Bookmark) {
+	p := c.peer
+	publishers := make([]uint64, 0, len(moved))
+	var after []func()
+	now := l.now()
+	l.mu.Lock()
+	if p.conn != c || !p.outbound() {
+		l.mu.Unlock()
+		return
+	}
+	for _, b := range moved {
+		publishers = append(publishers, b.Publisher)
+		l.marks.Acked(p.index, b)
+		p.progress.Acked(b)
+		p.behind.reach(b)
+		if l.rejoining.Load() {
+			l.rejoin.Acked(p.name, b)
+		}
+	}
+	if p.behind.met() {
+		p.refusals.Progressed()
+	}
+	after = l.checkLocked(p, now, after)
+	single := l.marks.Single() // by others: what is settled without them has moved
+	l.mu.Unlock()
+	for _, f := range after {
+		f()
+	}
+	if single {
+		l.noteSingle(publishers)
+	}
+	l.watermark(publishers)
+}

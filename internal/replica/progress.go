@@ -1,0 +1,231 @@
+package replica
+
+import (
+	"slices"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+)
+
+// maxBuckets bounds what Progress remembers: so many moments, and for each of
+// them the publishers that wrote then.
+const maxBuckets = 64
+
+// Progress knows what waits for one destination and since when (R5). Times
+// are counted from the start of the process. It isn't safe for concurrent use.
+type Progress struct {
+	begun   bucket          // was in the journal at the start
+	written buckets         // written by this process
+	asked   buckets         // waited for again, whoever wrote it when
+	acked   bookmark.Vector // highest acknowledged on any connection
+}
+
+// NewProgress returns a Progress whose times are exact to width for as long
+// as no more than maxBuckets of them wait.
+func NewProgress(width time.Duration) *Progress {
+	width = max(width, time.Millisecond)
+	return &Progress{
+		written: buckets{width: width, least: width},
+		asked:   buckets{width: width, least: width},
+		acked:   make(bookmark.Vector),
+	}
+}
+
+// Begin says what the journal held at the start. It counts from since.
+func (p *Progress) Begin(since time.Duration, have bookmark.Vector) {
+	p.begun = bucket{since: since, highest: make(bookmark.Vector)}
+	for publisher, s := range have {
+		if s > p.acked[publisher] {
+			p.begun.highest[publisher] = s
+		}
+	}
+}
+
+// BeginLater moves the time from which Begin's vector counts, never back.
+func (p *Progress) BeginLater(since time.Duration) { p.begun.since = max(p.begun.since, since) }
+
+// Written says that a record was written here. It reports whether nothing
+// waited before and something does now.
+func (p *Progress) Written(now time.Duration, b bookmark.Bookmark) (first bool) {
+	if p.acked.Covers(b) {
+		return false
+	}
+	first = !p.waits()
+	p.written.add(now, b)
+	return first
+}
+
+// Asked says that something is waited for from now on, whether or not an
+// earlier connection acknowledged it. It reports the same as Written.
+func (p *Progress) Asked(now time.Duration, b bookmark.Bookmark) (first bool) {
+	first = !p.waits()
+	p.asked.add(now, b)
+	return first
+}
+
+// Acked says that the destination has everything up to b on its disk.
+func (p *Progress) Acked(b bookmark.Bookmark) {
+	if !p.acked.Covers(b) {
+		p.acked[b.Publisher] = b.Sequence
+	}
+	p.begun.remove(b)
+	p.written.remove(b)
+	p.asked.remove(b)
+}
+
+// Acknowledged returns the highest acknowledged on any connection of this
+// process. It is read only, and valid until the next call.
+func (p *Progress) Acknowledged() bookmark.Vector { return p.acked }
+
+// Oldest returns since when the oldest thing waits, false if nothing does.
+func (p *Progress) Oldest() (since time.Duration, waits bool) {
+	for _, b := range []*bucket{&p.begun, p.written.oldest(), p.asked.oldest()} {
+		if b != nil && len(b.highest) > 0 && (!waits || b.since < since) {
+			since, waits = b.since, true
+		}
+	}
+	return since, waits
+}
+
+// OldestWait returns for how long the oldest thing has waited.
+func (p *Progress) OldestWait(now time.Duration) time.Duration {
+	since, waits := p.Oldest()
+	if !waits {
+		return 0
+	}
+	return max(0, now-since)
+}
+
+func (p *Progress) waits() bool {
+	return len(p.begun.highest)+len(p.written.list)+len(p.asked.list) > 0
+}
+
+// Waiting returns all that waits now.
+func (p *Progress) Waiting() goal {
+	g := newGoal(p.begun.highest, nil)
+	for _, list := range [][]bucket{p.written.list, p.asked.list} {
+		for i := range list {
+			for publisher, s := range list[i].highest {
+				g.raise(bookmark.Bookmark{Publisher: publisher, Sequence: s}, 0)
+			}
+		}
+	}
+	return g
+}
+
+// A bucket is what began to wait at about one time.
+type bucket struct {
+	since   time.Duration   // of the first thing in it
+	highest bookmark.Vector // per publisher
+}
+
+func (k *bucket) add(b bookmark.Bookmark) {
+	if !k.highest.Covers(b) {
+		k.highest[b.Publisher] = b.Sequence
+	}
+}
+
+func (k *bucket) remove(b bookmark.Bookmark) {
+	if s, ok := k.highest[b.Publisher]; ok && s <= b.Sequence {
+		delete(k.highest, b.Publisher)
+	}
+}
+
+// buckets are ordered by time; none is empty.
+type buckets struct {
+	list         []bucket
+	width, least time.Duration
+	spare        bookmark.Vector // empty, or nil
+}
+
+func (k *buckets) add(now time.Duration, b bookmark.Bookmark) {
+	last := len(k.list) - 1
+	if last < 0 || now-k.list[last].since >= k.width {
+		k.push(now)
+		last = len(k.list) - 1
+	}
+	k.list[last].add(b)
+}
+
+func (k *buckets) push(now time.Duration) {
+	if len(k.list) >= maxBuckets {
+		k.merge()
+	}
+	if k.spare == nil {
+		k.spare = make(bookmark.Vector)
+	}
+	k.list = append(k.list, bucket{since: now, highest: k.spare})
+	k.spare = nil
+}
+
+// merge makes one of every two. What waits keeps the older time: it never
+// seems to have waited for less than it has.
+func (k *buckets) merge() {
+	for i := 0; i+1 < len(k.list); i += 2 {
+		for publisher, s := range k.list[i+1].highest {
+			k.list[i].add(bookmark.Bookmark{Publisher: publisher, Sequence: s})
+		}
+		k.list[i/2] = k.list[i]
+	}
+	clear(k.list[len(k.list)/2:])
+	k.list = k.list[:len(k.list)/2]
+	k.width *= 2
+}
+
+func (k *buckets) remove(b bookmark.Bookmark) {
+	empty := false
+	for i := range k.list {
+		k.list[i].remove(b)
+		if len(k.list[i].highest) == 0 {
+			empty, k.spare = true, k.list[i].highest
+		}
+	}
+	if !empty {
+		return
+	}
+	k.list = slices.DeleteFunc(k.list, func(b bucket) bool { return len(b.highest) == 0 })
+	if len(k.list) == 0 {
+		k.width = k.least
+	}
+}
+
+func (k *buckets) oldest() *bucket {
+	if len(k.list) == 0 {
+		return nil
+	}
+	return &k.list[0]
+}
+
+// A goal is a vector that is to be reached.
+type goal struct{ missing bookmark.Vector }
+
+// newGoal returns the part of want that have does not cover.
+func newGoal(want, have bookmark.Vector) goal {
+	g := goal{missing: make(bookmark.Vector)}
+	for publisher, s := range want {
+		if s > have[publisher] {
+			g.missing[publisher] = s
+		}
+	}
+	return g
+}
+
+// reach takes out what b covers.
+func (g *goal) reach(b bookmark.Bookmark) {
+	if s, ok := g.missing[b.Publisher]; ok && s <= b.Sequence {
+		delete(g.missing, b.Publisher)
+	}
+}
+
+// raise adds to the goal what have does not cover.
+func (g *goal) raise(b bookmark.Bookmark, have uint64) {
+	if b.Sequence <= max(have, g.missing[b.Publisher]) {
+		return
+	}
+	if g.missing == nil {
+		g.missing = make(bookmark.Vector)
+	}
+	g.missing[b.Publisher] = b.Sequence
+}
+
+func (g *goal) met() bool { return len(g.missing) == 0 }

@@ -1,0 +1,58 @@
+package replica
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/memfs"
+)
+
+// randomFaults publishes and breaks things at random. A publisher is at one
+// instance for a while and moves only to one that has what it has published;
+// what was safe once must be at the other instance after any crash.
+func randomFaults(w *world, seed uint64) {
+	rnd := rand.New(rand.NewPCG(seed, 1))
+	w.t.Logf("seed %d", seed)
+	a, b := w.pair()
+	both := []*instance{a, b}
+	w.linked(a, b)
+	sent, safe := map[uint64]uint64{}, map[uint64]uint64{}
+	for range 40 {
+		i := both[rnd.IntN(2)]
+		switch rnd.IntN(8) {
+		case 0:
+			w.Cut("a", "b")
+			pass(time.Duration(rnd.IntN(3000)) * time.Millisecond)
+			w.Heal("a", "b")
+		case 1:
+			w.Reset("a", "b")
+		case 2:
+			mode := memfs.Modes(seed)[rnd.IntN(len(memfs.Modes(seed)))]
+			i.kill(mode)
+			pass(time.Duration(rnd.IntN(500)) * time.Millisecond)
+			i.start()
+		case 3:
+			w.ResetAfter("a", "b", rnd.Int64N(5000))
+		default:
+			p := rnd.Uint64N(4) + 1
+			if i.have(p) < safe[p] {
+				continue // R4: this one lacks what was acknowledged
+			}
+			sent[p] = i.have(p) + rnd.Uint64N(30)
+			i.publish(p, i.have(p)+1, sent[p])
+		}
+		pass(time.Duration(rnd.IntN(200)) * time.Millisecond)
+		for _, i := range both {
+			for p := range sent {
+				safe[p] = max(safe[p], i.l.Safe(p))
+			}
+		}
+		for p, s := range safe {
+			if a.have(p) < s && b.have(p) < s {
+				w.t.Fatalf("%d|%d was safe, a has %d, b %d", p, s, a.have(p), b.have(p))
+			}
+		}
+	}
+	w.linked(a, b)
+	w.same(a, b)
+}

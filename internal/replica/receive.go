@@ -1,0 +1,202 @@
+package replica
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/mut"
+)
+
+// take does what a frame says.
+func (c *conn) take(payload []byte) error {
+	t, d := decode(payload)
+	err := c.takeFrame(t, d)
+	if errors.Is(err, errFrame) {
+		return c.broken(err)
+	}
+	return err
+}
+
+func (c *conn) takeFrame(t frameType, d *decoder) error {
+	switch t {
+	case frameRecords:
+		return c.takeRecords(d)
+	case frameAck:
+		moved, err := decodeAck(d)
+		if err != nil {
+			return err
+		}
+		c.has(moved)
+		c.l.acked(c, moved)
+		return nil
+	case frameNotice:
+		return c.takeNotice(d)
+	case frameAnswer:
+		id, have, err := decodeAnswer(d)
+		if err == nil {
+			c.l.answered(c, id, have)
+		}
+		return err
+	case frameHeartbeat:
+		return c.takeBeat(d)
+	case frameRefuse:
+		return refusal(d)
+	}
+	return fmt.Errorf("%w: unknown type %d", errFrame, t)
+}
+
+// has raises what is known of the peer.
+func (c *conn) has(moved []bookmark.Bookmark) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, b := range moved {
+		c.link.Has(b)
+	}
+}
+
+// takeRecords journals what the peer sent.
+func (c *conn) takeRecords(d *decoder) error {
+	var taken []bookmark.Bookmark
+	defer func() { c.l.took(c, taken) }()
+	for d.left() > 0 {
+		raw := d.bytes()
+		if d.err != nil {
+			return d.err
+		}
+		b, err := c.takeRecord(raw)
+		if err != nil {
+			return err
+		}
+		taken = append(taken, b)
+	}
+	return nil
+}
+
+func (c *conn) takeRecord(raw []byte) (bookmark.Bookmark, error) {
+	var r journal.Record
+	if err := journal.Decode(raw, &r); err != nil {
+		return bookmark.Bookmark{}, &RefusedError{Code: refuseRecord, Reason: err.Error()}
+	}
+	b := bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence}
+	c.mu.Lock()
+	c.link.Has(b) // before our own sender can see it
+	c.mu.Unlock()
+	c.l.noteForeign(&r)
+	_, verdict, err := c.l.o.Journal.AppendRaw(raw)
+	if err != nil {
+		return b, c.notTaken(err)
+	}
+	switch verdict {
+	case journal.Hole:
+		have, _ := c.l.o.Journal.State(r.Publisher)
+		return b, &RefusedError{Code: refuseRecord, Reason: fmt.Sprintf(
+			"hole: %d|%d stands behind %d, and only %d is here", r.Publisher, r.Sequence, r.Prev, have.Have)}
+	case journal.Differs:
+		c.l.o.Log.Error("DIVERGED: a peer has a message of the same identity with other content",
+			"peer", c.peer.name, "publisher", r.Publisher, "sequence", r.Sequence)
+		return b, &RefusedError{Code: refuseDiffers, Reason: fmt.Sprintf(
+			"%d|%d is here with other content", r.Publisher, r.Sequence)}
+	}
+	return b, nil
+}
+
+// notTaken says why the journal returned an error: its disk, or the record.
+func (c *conn) notTaken(err error) error {
+	if c.l.o.Journal.Err() != nil || errors.Is(err, journal.ErrClosed) {
+		return fmt.Errorf("journal takes nothing more: %w", err)
+	}
+	return &RefusedError{Code: refuseRecord, Reason: err.Error()}
+}
+
+// noteForeign remembers what is not ours alone, for a planted bug, and
+// publishers of which a running CRC can't be known.
+func (l *Links) noteForeign(r *journal.Record) {
+	unsure := r.Kind == journal.Gone && r.RunningCRC == 0
+	if !unsure && !mut.On(mut.R2OwnOnly) {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if unsure {
+		l.unsure[r.Publisher] = true
+	}
+	l.foreign[r.Publisher] = max(l.foreign[r.Publisher], r.Sequence)
+}
+
+// took notes records that came from c's peer.
+func (l *Links) took(c *conn, taken []bookmark.Bookmark) {
+	if len(taken) == 0 {
+		return
+	}
+	now, rejoining := l.now(), l.rejoining.Load()
+	l.mu.Lock()
+	c.peer.received += uint64(len(taken))
+	for _, b := range taken {
+		c.received[b.Publisher] = max(c.received[b.Publisher], b.Sequence)
+		if rejoining {
+			l.rejoin.Appended(now, b)
+		}
+		if mut.On(mut.R2AckOnReceipt) {
+			c.ackLocked(b)
+		}
+	}
+	l.mu.Unlock()
+	if rejoining {
+		l.look()
+	}
+	if mut.On(mut.R2AckOnReceipt) {
+		c.signal()
+	}
+}
+
+// takeBeat compares what the peer has with what we have.
+func (c *conn) takeBeat(d *decoder) error {
+	var b beat
+	if err := b.decode(d); err != nil {
+		return err
+	}
+	moved, have := make([]bookmark.Bookmark, 0, len(b.moved)), make(bookmark.Vector)
+	for _, s := range b.moved {
+		moved = append(moved, bookmark.Bookmark{Publisher: s.Publisher, Sequence: s.Have})
+		ours, _ := c.l.o.Journal.State(s.Publisher)
+		have[s.Publisher] = ours.Have
+	}
+	c.has(moved)
+	c.l.compare(c, b.moved, b.damaged)
+	if c.l.rejoining.Load() {
+		c.l.mu.Lock()
+		c.l.rejoin.Beat(c.peer.name, b.damaged, b.more, c.ours.Outbound, moved, have)
+		c.l.mu.Unlock()
+		c.l.look()
+	}
+	return nil
+}
+
+// compare looks for publishers that both sides have up to the same sequence
+// and whose running CRCs differ: an identity with two contents, older than
+// what content is compared of directly (R11).
+func (l *Links) compare(c *conn, theirs []journal.State, damaged bool) {
+	if damaged || l.o.Journal.Damage() != nil {
+		return
+	}
+	for _, s := range theirs {
+		ours, known := l.o.Journal.State(s.Publisher)
+		if !known || ours.Have != s.Have || ours.RunningCRC == s.RunningCRC || c.compared[s.Publisher] {
+			continue
+		}
+		l.mu.Lock()
+		unsure := l.unsure[s.Publisher]
+		if !unsure {
+			c.peer.diverged++
+		}
+		l.mu.Unlock()
+		if unsure {
+			continue
+		}
+		c.compared[s.Publisher] = true
+		l.o.Log.Error("DIVERGED: a peer has other messages under the same identities",
+			"peer", c.peer.name, "publisher", s.Publisher, "up to", s.Have)
+	}
+}

@@ -1,0 +1,184 @@
+package replica
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/mut"
+)
+
+// An Outcome says how far an instance that starts has come.
+type Outcome uint8
+
+const (
+	// Waiting: clients are not to be served yet.
+	Waiting Outcome = iota
+	// CaughtUp: the journal has what the peers had when they said hello.
+	CaughtUp
+	// TimedOut: a peer could not be reached or brought nothing for too long.
+	TimedOut
+)
+
+// Rejoin decides when an instance that starts may serve clients (R6), and
+// when a damaged journal has got all that its peers can give (R8). Times are
+// counted from the start of the process. It isn't safe for concurrent use.
+type Rejoin struct {
+	timeout time.Duration
+	damaged bool
+	peers   map[string]*rejoining
+}
+
+// rejoining is one peer that is waited for.
+type rejoining struct {
+	sync     bool
+	met      bool          // it has said hello
+	goal     goal          // what it has and we don't
+	deadline time.Duration // put off by each record of goal
+	done     bool
+
+	// Of two damaged journals each may still find what the other lacks, so
+	// each waits until neither has anything to give: until all of ours is
+	// acknowledged and a heartbeat behind that brought nothing new.
+	damaged bool
+	ours    goal
+	acked   bookmark.Vector
+}
+
+// NewRejoin returns a Rejoin that waits for nobody yet. timeout bounds the
+// wait for each peer; it doesn't while our journal is damaged.
+func NewRejoin(timeout time.Duration, damaged bool) *Rejoin {
+	return &Rejoin{timeout: timeout, damaged: damaged, peers: make(map[string]*rejoining)}
+}
+
+// Await adds a configured destination.
+func (r *Rejoin) Await(name string, sync bool) {
+	r.peers[name] = &rejoining{sync: sync, deadline: r.timeout}
+}
+
+// Hello says that a peer is connected: what it has, and whether it sends it.
+// A later hello of the same peer replaces the earlier one: what its disk has
+// lost since cannot come. Reached must be called with what the journal has.
+func (r *Rejoin) Hello(now time.Duration, peer *Hello) {
+	p := r.peers[peer.Name]
+	if p == nil {
+		p = new(rejoining)
+		r.peers[peer.Name] = p
+	}
+	if p.done {
+		return
+	}
+	if !p.met {
+		p.deadline = now + r.timeout
+	}
+	want, durable := make(bookmark.Vector), make(bookmark.Vector)
+	for _, s := range peer.States {
+		want[s.Publisher], durable[s.Publisher] = s.Have, s.Durable
+	}
+	p.met, p.goal = true, newGoal(want, nil)
+	p.damaged, p.acked, p.ours = r.damaged && peer.Damaged, durable, goal{}
+	if !peer.Outbound {
+		p.goal, p.damaged = goal{}, false // nothing comes from it
+	}
+}
+
+// Reached says that the journal has everything up to b. It is not progress.
+func (r *Rejoin) Reached(b bookmark.Bookmark) {
+	for _, p := range r.peers {
+		p.goal.reach(b)
+		p.give(b)
+	}
+}
+
+// Appended says that a record was taken.
+func (r *Rejoin) Appended(now time.Duration, b bookmark.Bookmark) {
+	for _, p := range r.peers {
+		if _, ok := p.goal.missing[b.Publisher]; ok {
+			p.deadline = now + r.timeout
+		}
+	}
+	r.Reached(b)
+}
+
+// give notes what a damaged peer is to acknowledge.
+func (p *rejoining) give(b bookmark.Bookmark) {
+	if p.damaged {
+		p.ours.raise(b, p.acked[b.Publisher])
+	}
+}
+
+// Acked says that a peer has everything up to b on its disk.
+func (r *Rejoin) Acked(name string, b bookmark.Bookmark) {
+	p := r.peers[name]
+	if p == nil || !p.damaged {
+		return
+	}
+	p.acked[b.Publisher] = max(p.acked[b.Publisher], b.Sequence)
+	p.ours.reach(b)
+}
+
+// Beat says what a peer's heartbeat did: how far it has the publishers that
+// moved, have being how far we have them, whether there are more of them, and
+// whether its journal is still damaged. gives says whether we send to it.
+func (r *Rejoin) Beat(name string, damaged, more, gives bool, moved []bookmark.Bookmark, have bookmark.Vector) {
+	p := r.peers[name]
+	if p == nil || p.done || !p.damaged {
+		return
+	}
+	for _, b := range moved {
+		p.goal.raise(b, have[b.Publisher])
+	}
+	quiet := !more && p.goal.met() && (p.ours.met() || !gives)
+	if !damaged || quiet {
+		p.damaged = false
+	}
+}
+
+// Outcome says how it stands.
+func (r *Rejoin) Outcome(now time.Duration) Outcome {
+	if mut.On(mut.R6ServeAtOnce) {
+		return CaughtUp
+	}
+	outcome, met := CaughtUp, false
+	for _, p := range r.peers {
+		p.done = p.done || p.met && p.goal.met() && !p.damaged
+		met = met || p.done
+		switch {
+		case p.done:
+		case r.damaged && p.sync, !p.expired(now):
+			return Waiting
+		default:
+			outcome = TimedOut
+		}
+	}
+	if r.damaged && !met {
+		return Waiting
+	}
+	return outcome
+}
+
+func (p *rejoining) expired(now time.Duration) bool {
+	return now >= p.deadline && !mut.On(mut.R6WaitForEver)
+}
+
+// Due returns when Outcome may change by time alone.
+func (r *Rejoin) Due(now time.Duration) (at time.Duration, ok bool) {
+	for _, p := range r.peers {
+		if !p.done && p.deadline > now && (!ok || p.deadline < at) {
+			at, ok = p.deadline, true
+		}
+	}
+	return at, ok
+}
+
+// Missing returns the peers that are still waited for, sorted.
+func (r *Rejoin) Missing() []string {
+	var names []string
+	for _, name := range slices.Sorted(maps.Keys(r.peers)) {
+		if !r.peers[name].done {
+			names = append(names, name)
+		}
+	}
+	return names
+}

@@ -1,0 +1,454 @@
+package replica
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/mut"
+)
+
+const (
+	writeStep = 64 << 10 // written under one deadline
+	scanStep  = 4096     // records looked at before other frames get their turn
+)
+
+// write sends until the connection ends, then says farewell.
+func (c *conn) write() {
+	s := &sender{c: c, enc: newEncoder()}
+	err := s.run()
+	s.close()
+	if err != nil {
+		c.fail(err)
+		return
+	}
+	if r := c.farewell(); r != nil && !s.torn {
+		r.encode(s.enc)
+		_, _ = c.nc.Write(s.enc.finish())
+		if half, ok := c.nc.(interface{ CloseWrite() error }); ok {
+			_ = half.CloseWrite()
+		}
+		_ = c.nc.SetReadDeadline(time.Now().Add(c.l.o.Heartbeat))
+	}
+}
+
+// A sender is the sending half of a connection: a cursor over the journal and
+// the frames that go between its records. Only write's goroutine touches it.
+type sender struct {
+	c        *conn
+	enc      *encoder
+	follower *journal.Follower // nil: we don't replicate to the peer
+	record   journal.Record    // the one that is to be sent next
+	held     bool              // record has been read and not yet sent
+	raw      []byte            // of a marker
+	trimmed  bool              // retention was faster than the follower
+	beatDue  bool
+	torn     bool // a frame was left unfinished: nothing can follow it
+}
+
+func (s *sender) close() {
+	if s.follower != nil {
+		_ = s.follower.Close()
+	}
+}
+
+// run returns nil when the connection is done, otherwise why it can't go on.
+func (s *sender) run() error {
+	select {
+	case <-s.c.greet:
+	case <-s.c.done:
+		return nil
+	}
+	if err := s.hello(); err != nil {
+		return err
+	}
+	select {
+	case <-s.c.up:
+	case <-s.c.done:
+		return nil
+	}
+	if s.c.ours.Outbound {
+		if err := s.begin(); err != nil {
+			return err
+		}
+	}
+	return s.loop()
+}
+
+func (s *sender) loop() error {
+	ticker := time.NewTicker(s.c.l.o.Heartbeat)
+	defer ticker.Stop()
+	for {
+		var changed <-chan struct{}
+		if s.follower != nil {
+			changed = s.c.l.o.Journal.Changed() // before reading, so that nothing slips through
+		}
+		busy, err := s.turn()
+		if err != nil {
+			return err
+		}
+		var idle chan struct{}
+		if busy {
+			idle = closedChan
+		}
+		select {
+		case <-s.c.done:
+			return nil
+		case <-ticker.C:
+			s.beatDue = true
+		default:
+			select {
+			case <-s.c.done:
+				return nil
+			case <-ticker.C:
+				s.beatDue = true
+			case <-changed:
+			case <-s.c.wake:
+			case <-idle:
+			}
+		}
+	}
+}
+
+// closedChan is always ready.
+var closedChan = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
+// hello sends our hello and states.
+func (s *sender) hello() error {
+	s.c.ours.encode(s.enc)
+	if err := s.send(); err != nil {
+		return err
+	}
+	states := s.c.ours.States
+	for {
+		n := min(len(states), statesBatch)
+		encodeStates(s.enc, states[:n], n == len(states))
+		if err := s.send(); err != nil {
+			return err
+		}
+		if states = states[n:]; len(states) == 0 {
+			return nil
+		}
+	}
+}
+
+// begin sends what is gone and opens the cursor where the peer's vector says.
+func (s *sender) begin() error {
+	j := s.c.l.o.Journal
+	if mut.On(mut.R2HelloWithoutHave) {
+		s.follower = j.Follow(j.End(), journal.Appended)
+		return nil
+	}
+	states := j.States()
+	s.c.mu.Lock()
+	gone := s.c.link.Floors(states)
+	s.c.mu.Unlock()
+	if len(gone) > 0 {
+		if err := s.gone(gone); err != nil {
+			return err
+		}
+	}
+	s.c.mu.Lock()
+	have := s.c.link.Have().Clone()
+	s.c.mu.Unlock()
+	from, err := j.SeekVector(have)
+	if err != nil {
+		return fmt.Errorf("looking for where to begin: %w", err)
+	}
+	s.follower = j.Follow(from, journal.Appended)
+	return nil
+}
+
+// gone sends markers for what retention has removed.
+func (s *sender) gone(markers []journal.Record) error {
+	s.enc.begin(frameRecords)
+	for i := range markers {
+		if s.enc.payload() >= batchBytes {
+			if err := s.send(); err != nil {
+				return err
+			}
+			s.enc.begin(frameRecords)
+		}
+		s.c.l.sentGone(&markers[i])
+		if err := s.add(&markers[i]); err != nil {
+			return err
+		}
+	}
+	return s.send()
+}
+
+// sentGone notes a marker whose running CRC isn't known.
+func (l *Links) sentGone(r *journal.Record) {
+	if r.RunningCRC != 0 {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.unsure[r.Publisher] = true
+}
+
+// add puts a marker that we made into the batch.
+func (s *sender) add(r *journal.Record) error {
+	raw, err := journal.Encode(s.raw[:0], r)
+	if err != nil {
+		return err
+	}
+	s.raw = raw
+	s.put(r, raw)
+	return nil
+}
+
+func (s *sender) put(r *journal.Record, raw []byte) {
+	s.enc.bytes(raw)
+	s.c.mu.Lock()
+	s.c.link.Has(bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence})
+	s.c.mu.Unlock()
+}
+
+// turn sends what there is, one batch of records at most, and reports whether
+// there may be more.
+func (s *sender) turn() (busy bool, err error) {
+	if err := s.answers(); err != nil {
+		return false, err
+	}
+	if s.beatDue {
+		s.beatDue = false
+		if err := s.beat(); err != nil {
+			return false, err
+		}
+	}
+	if s.follower == nil {
+		return false, nil
+	}
+	if s.trimmed {
+		s.trimmed = false
+		s.close()
+		if err := s.begin(); err != nil {
+			return false, err
+		}
+	}
+	sent, more, err := s.batch()
+	if err != nil {
+		return false, err
+	}
+	if sent > 0 {
+		s.c.l.mu.Lock()
+		s.c.peer.sent += uint64(sent)
+		s.c.l.mu.Unlock()
+		err = s.send()
+	}
+	return more, err
+}
+
+// answers sends what is queued, then what became durable.
+func (s *sender) answers() error {
+	s.c.l.mu.Lock()
+	control := s.c.control
+	s.c.control = nil
+	var moved []bookmark.Bookmark
+	if len(s.c.pending) > 0 {
+		for publisher, sequence := range s.c.pending {
+			moved = append(moved, bookmark.Bookmark{Publisher: publisher, Sequence: sequence})
+		}
+		clear(s.c.pending)
+	}
+	s.c.l.mu.Unlock()
+
+	for _, frame := range control {
+		if err := s.bytes(frame); err != nil {
+			return err
+		}
+	}
+	if !s.c.theirs.Outbound {
+		return nil // who sends nothing has no use for acks
+	}
+	for part := range slices.Chunk(moved, acksBatch) {
+		encodeAck(s.enc, part)
+		if err := s.send(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// batch fills a frame with the records that come next and reports how many it
+// took and whether there may be more.
+func (s *sender) batch() (sent int, more bool, err error) {
+	s.enc.begin(frameRecords)
+	for range scanStep {
+		if s.enc.payload() >= batchBytes {
+			return sent, true, nil
+		}
+		if !s.held {
+			ok, err := s.follower.Next(&s.record)
+			if errors.Is(err, journal.ErrTrimmed) {
+				s.trimmed = true // what is in the batch goes first
+				return sent, true, nil
+			}
+			if err != nil {
+				return sent, false, fmt.Errorf("reading the journal: %w", err)
+			}
+			if !ok {
+				return sent, false, nil
+			}
+		}
+		n, wait, err := s.next(&s.record)
+		sent += n
+		if s.held = wait; wait || err != nil {
+			return sent, false, err
+		}
+	}
+	return sent, true, nil
+}
+
+// next puts a record into the batch as the link decides. wait is true if its
+// turn has not come.
+func (s *sender) next(r *journal.Record) (sent int, wait bool, err error) {
+	if s.c.l.notOwn(r) {
+		return 0, false, nil
+	}
+	switch s.decide(r) {
+	case Wait:
+		return 0, true, nil
+	case Mark:
+		marker := elsewhereMarker(r)
+		return 1, false, s.add(&marker)
+	case Lacks:
+		n, err := s.fillIn(r)
+		if err != nil {
+			return n, false, err
+		}
+		s.put(r, r.Raw)
+		return n + 1, false, nil
+	case Send:
+		s.put(r, r.Raw)
+		return 1, false, nil
+	}
+	return 0, false, nil
+}
+
+func (s *sender) decide(r *journal.Record) Decision {
+	d := s.decideAt(r, 0)
+	if d == Wait { // now it matters how far it is durable
+		d = s.decideAt(r, s.c.l.durable(r.Publisher))
+	}
+	return d
+}
+
+func (s *sender) decideAt(r *journal.Record, durable uint64) Decision {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	return s.c.link.Decide(r, durable)
+}
+
+// fillIn sends the floor of r's publisher if retention has removed what the
+// peer lacks since the floors were sent. If that isn't it the peer will refuse r.
+func (s *sender) fillIn(r *journal.Record) (sent int, err error) {
+	state, _ := s.c.l.o.Journal.State(r.Publisher)
+	if state.Floor >= r.Sequence {
+		state.Floor = r.Prev // only up to where r stands
+	}
+	s.c.mu.Lock()
+	gone := s.c.link.Floors([]journal.State{state})
+	s.c.mu.Unlock()
+	for i := range gone {
+		s.c.l.sentGone(&gone[i])
+		if err := s.add(&gone[i]); err != nil {
+			return sent, err
+		}
+		sent++
+	}
+	return sent, nil
+}
+
+// notOwn is a planted bug: what came over a link is not given to another one.
+func (l *Links) notOwn(r *journal.Record) bool {
+	if !mut.On(mut.R2OwnOnly) {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.foreign[r.Publisher] >= r.Sequence
+}
+
+// beat sends a heartbeat. It also finds what has become durable unnoticed, as
+// it may have before Durable was told of it for the first time.
+func (s *sender) beat() error {
+	c, j := s.c, s.c.l.o.Journal
+	b := beat{damaged: j.Damage() != nil}
+	c.l.mu.Lock()
+	var moved []uint64
+	for publisher := range c.beats {
+		if len(moved) == beatBatch {
+			b.more = true
+			break
+		}
+		moved = append(moved, publisher)
+		delete(c.beats, publisher)
+	}
+	received := c.received.Clone()
+	c.l.mu.Unlock()
+
+	slices.Sort(moved)
+	for _, publisher := range moved {
+		state, _ := j.State(publisher)
+		b.moved = append(b.moved, state)
+	}
+	c.settle(received)
+	b.encode(s.enc)
+	return s.send()
+}
+
+// settle acknowledges what of the records received is durable.
+func (c *conn) settle(received bookmark.Vector) {
+	for publisher, sequence := range received {
+		durable := c.l.durable(publisher)
+		if durable < sequence {
+			continue
+		}
+		c.l.mu.Lock()
+		c.ackLocked(bookmark.Bookmark{Publisher: publisher, Sequence: durable})
+		c.l.mu.Unlock()
+		c.signal()
+	}
+}
+
+// send sends the frame that was built.
+func (s *sender) send() error { return s.bytes(s.enc.finish()) }
+
+// bytes writes in steps, each of which must get through before a deadline: a
+// slow network is no dead peer.
+func (s *sender) bytes(frame []byte) error {
+	for begun := false; len(frame) > 0; begun = true {
+		if s.stopped() {
+			s.torn = begun
+			return nil // the loop ends the next time it looks
+		}
+		step := frame[:min(len(frame), writeStep)]
+		frame = frame[len(step):]
+		if err := s.c.nc.SetWriteDeadline(time.Now().Add(Silence(s.c.l.o.Heartbeat))); err != nil {
+			return fmt.Errorf("link lost: %w", err)
+		}
+		if _, err := s.c.nc.Write(step); err != nil {
+			return fmt.Errorf("link lost: %w", err)
+		}
+	}
+	return nil
+}
+
+// stopped reports whether the connection has been ended.
+func (s *sender) stopped() bool {
+	select {
+	case <-s.c.done:
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,141 @@
+package replica
+
+import (
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/mut"
+)
+
+// patrolInterval is how often absent destinations are looked at, and the
+// record of an interval brought up to date.
+const patrolInterval = 5 * time.Second
+
+// watch does what time brings: downgrades, the end of rejoining, giving up.
+// It sleeps until the next of these is due.
+func (l *Links) watch() {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+		case <-l.wake:
+		case <-l.ctx.Done():
+			return
+		}
+		next := l.step()
+		timer.Stop()
+		if next >= 0 {
+			timer.Reset(next)
+		}
+	}
+}
+
+// step does what is due and returns after how long it is to be called again;
+// negative: only when something happens.
+func (l *Links) step() time.Duration {
+	now := l.now()
+	var after []func()
+	l.mu.Lock()
+	after = l.patrolLocked(now, after)
+	for _, p := range l.dests {
+		after = l.checkLocked(p, now, after)
+	}
+	after = l.rejoinLocked(now, after)
+	next := l.nextLocked(now)
+	l.mu.Unlock()
+	for _, f := range after {
+		f()
+	}
+	return next
+}
+
+// nextLocked returns how long nothing is due.
+func (l *Links) nextLocked(now time.Duration) time.Duration {
+	next := time.Duration(-1)
+	at := func(t time.Duration, ok bool) {
+		if t = max(0, t-now); ok && (next < 0 || t < next) {
+			next = t
+		}
+	}
+	for _, p := range l.dests {
+		if since, waits := p.progress.Oldest(); p.dest.Sync {
+			at(p.ack.Due(since, waits, l.spareLocked(p)))
+		}
+		at(l.lastPatrol+patrolInterval, p.conn == nil && !p.givenUp || p.ack.Downgraded())
+	}
+	if l.rejoining.Load() {
+		at(l.rejoin.Due(now))
+	}
+	return next
+}
+
+// patrolLocked gives up destinations that are away and hold back too much,
+// and has open intervals recorded.
+func (l *Links) patrolLocked(now time.Duration, after []func()) []func() {
+	if now < l.lastPatrol+patrolInterval {
+		return after
+	}
+	l.lastPatrol = now
+	for _, p := range l.dests {
+		if p.ack.Downgraded() {
+			after = append(after, func() { l.recordInterval(p) })
+		}
+		if p.conn == nil && !p.givenUp {
+			after = append(after, func() { l.giveUp(p) })
+		}
+	}
+	return after
+}
+
+// giveUp gives an absent destination up if it holds back too much (R5).
+func (l *Links) giveUp(p *peer) {
+	end := l.o.Journal.End()
+	l.mu.Lock()
+	up := p.conn == nil && !p.givenUp && Beyond(end, p.heldFrom, l.o.Hold)
+	p.givenUp = p.givenUp || up
+	l.mu.Unlock()
+	if up {
+		l.o.Log.Error("destination is given up: it holds back more than hold; it will lack what retention removes",
+			"peer", p.name, "hold", l.o.Hold)
+	}
+}
+
+// rejoinLocked looks how far rejoining has come.
+func (l *Links) rejoinLocked(now time.Duration, after []func()) []func() {
+	if !l.rejoining.Load() {
+		return after
+	}
+	was := l.outcome
+	l.outcome = l.rejoin.Outcome(now)
+	if l.outcome == CaughtUp {
+		l.rejoining.Store(false)
+	}
+	switch {
+	case l.outcome == Waiting:
+	case !l.opened:
+		l.opened = true
+		for _, p := range l.dests {
+			p.progress.BeginLater(now)
+		}
+		outcome, missing := l.outcome, l.rejoin.Missing()
+		return append(after, func() { l.open(outcome, missing) })
+	case l.outcome == CaughtUp && was != CaughtUp:
+		return append(after, func() { l.o.Log.Info("caught up with all peers") })
+	}
+	return after
+}
+
+// open closes ready, after healing a damaged journal.
+func (l *Links) open(outcome Outcome, missing []string) {
+	if l.o.Journal.Damage() != nil && !mut.On(mut.R6ServeAtOnce) {
+		if err := l.o.Journal.Healed(); err != nil {
+			l.o.Log.Error("healing the journal; clients are not served", "error", err)
+			return
+		}
+		l.o.Log.Warn("damaged journal is healed with what the peers had")
+	}
+	if outcome == TimedOut {
+		l.o.Log.Error("serving without having caught up", "peers", missing, "waited", l.o.RejoinTimeout)
+	}
+	close(l.ready)
+}

@@ -1,0 +1,114 @@
+package replica
+
+import (
+	"maps"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/mut"
+)
+
+// Watermarks compute safe(p) and settled(p) from how far the disks have it:
+// ours, and those of the destinations, by their place in the configuration.
+// They aren't safe for concurrent use.
+type Watermarks struct {
+	marks []mark
+	syncs int
+}
+
+// A mark is what one destination's disk has, as it said on its present connection.
+type mark struct {
+	sync    bool            // counts
+	out     bool            // downgraded
+	durable bookmark.Vector // nil: not connected
+}
+
+// NewWatermarks returns the watermarks for as many destinations as sync has
+// entries; each says whether the destination counts.
+func NewWatermarks(sync []bool) *Watermarks {
+	w := &Watermarks{marks: make([]mark, len(sync))}
+	for i, s := range sync {
+		if s {
+			w.syncs++
+		}
+		w.marks[i].sync = s || mut.On(mut.AsyncCounts)
+	}
+	return w
+}
+
+// Connected begins a destination's vector with what its hello said.
+func (w *Watermarks) Connected(dest int, durable bookmark.Vector) {
+	w.marks[dest].durable = make(bookmark.Vector, len(durable))
+	maps.Copy(w.marks[dest].durable, durable)
+}
+
+// Acked raises a destination's vector. It does nothing while it isn't connected.
+func (w *Watermarks) Acked(dest int, b bookmark.Bookmark) {
+	if v := w.marks[dest].durable; v != nil && v[b.Publisher] < b.Sequence {
+		v[b.Publisher] = b.Sequence
+	}
+}
+
+// Ended voids a destination's vector: its next connection may come from an
+// emptier disk (R2).
+func (w *Watermarks) Ended(dest int) {
+	if mut.On(mut.R2StaleWatermark) {
+		return
+	}
+	w.marks[dest].durable = nil
+}
+
+// LeaveOut says whether a destination is left out of settled (R5).
+func (w *Watermarks) LeaveOut(dest int, out bool) { w.marks[dest].out = out }
+
+// Durable returns how far a destination's disk has a publisher on its present
+// connection; 0 if there is none.
+func (w *Watermarks) Durable(dest int, publisher uint64) uint64 {
+	return w.marks[dest].durable[publisher]
+}
+
+// Safe returns safe(p), given how far p is durable here.
+func (w *Watermarks) Safe(publisher, local uint64) uint64 {
+	if mut.On(mut.G2LocalAck) {
+		return local
+	}
+	if len(w.marks) > 0 && w.syncs == 0 && !mut.On(mut.AsyncCounts) {
+		return 0
+	}
+	least := local
+	for i := range w.marks {
+		if m := &w.marks[i]; m.sync {
+			least = min(least, m.durable[publisher])
+		}
+	}
+	return least
+}
+
+// Settled returns settled(p): Safe without the destinations left out.
+func (w *Watermarks) Settled(publisher, local uint64) uint64 {
+	least := local
+	for i := range w.marks {
+		if m := &w.marks[i]; m.sync && !m.out {
+			least = min(least, m.durable[publisher])
+		}
+	}
+	return least
+}
+
+// Without returns settled(p) as it would be with one more destination left out.
+func (w *Watermarks) Without(dest int, publisher, local uint64) uint64 {
+	out := w.marks[dest].out
+	w.marks[dest].out = true
+	s := w.Settled(publisher, local)
+	w.marks[dest].out = out
+	return s
+}
+
+// Single reports whether what is settled may be on one disk only.
+func (w *Watermarks) Single() bool {
+	for i := range w.marks {
+		if w.marks[i].sync && w.marks[i].out {
+			return true
+		}
+	}
+	return len(w.marks) > 0 && w.syncs == 0
+}

@@ -1,0 +1,336 @@
+package replica
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/memfs"
+	"github.com/holdfast-mq/holdfast/internal/memnet"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// A world is a network with instances, in a bubble.
+type world struct {
+	*memnet.Network
+	t         *testing.T
+	instances []*instance
+}
+
+// inWorld runs a test in a world. At its end every instance is closed and its
+// journal verified.
+func inWorld(t *testing.T, test func(w *world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{Network: memnet.New(), t: t}
+		test(w)
+		for _, i := range w.instances {
+			i.close()
+			if _, err := journal.Verify(i.disk, "j"); err != nil {
+				t.Errorf("%s: %v", i.name, err)
+			}
+			if t.Failed() {
+				t.Logf("log of %s:\n%s", i.name, i.log.String())
+			}
+		}
+	})
+}
+
+// An instance is a journal with its links on a host of the instance's name.
+type instance struct {
+	w    *world
+	name string
+	disk *memfs.FS
+	set  func(*Options) // what of the options is not the usual
+	runs uint64
+
+	j       *journal.Journal
+	l       *Links
+	log     lockedBuffer
+	links   atomic.Pointer[Links]
+	marks   atomic.Int64 // calls of OnWatermark
+	notices []Notice
+	jset    func(*journal.Options)
+}
+
+// lockedBuffer is the log of an instance.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// to returns a sync destination that is dialled.
+func to(name string) Destination {
+	return Destination{Name: name, Address: name + ":9107", Sync: true}
+}
+
+// instance adds an instance that has not started.
+func (w *world) instance(name string, set func(*Options)) *instance {
+	i := &instance{w: w, name: name, disk: memfs.New(), set: set}
+	w.instances = append(w.instances, i)
+	return i
+}
+
+// start adds an instance with these destinations and starts it.
+func (w *world) start(name string, dests ...Destination) *instance {
+	w.t.Helper()
+	i := w.instance(name, func(o *Options) { o.Destinations = dests })
+	i.start()
+	return i
+}
+
+// pair starts a and b, linked both ways.
+func (w *world) pair() (a, b *instance) {
+	w.t.Helper()
+	return w.start("a", to("b")), w.start("b", to("a"))
+}
+
+func (i *instance) open() {
+	i.w.t.Helper()
+	o := journal.Options{
+		FS: i.disk, Dir: "j", SegmentBytes: 16 << 10, MaxMessage: 1 << 20, SetAside: true,
+		OnAppend: func(p, s uint64) {
+			if l := i.links.Load(); l != nil {
+				l.Appended(p, s)
+			}
+		},
+		OnDurable: func(moved []journal.Moved) {
+			if l := i.links.Load(); l != nil {
+				l.Durable(moved)
+			}
+		},
+	}
+	if i.jset != nil {
+		i.jset(&o)
+	}
+	j, err := journal.Open(o)
+	if err != nil {
+		i.w.t.Fatalf("%s: %v", i.name, err)
+	}
+	i.j = j
+}
+
+func (i *instance) start() {
+	i.w.t.Helper()
+	if i.j == nil {
+		i.open()
+	}
+	i.runs++
+	host := i.w.Host(i.name)
+	ln, err := host.Listen(":9107")
+	if err != nil {
+		i.w.t.Fatal(err)
+	}
+	o := Options{
+		Name: i.name, Group: "g", Digest: "d", Run: bookmark.Hash(fmt.Sprint(i.name, i.runs)),
+		Journal: i.j, Listener: ln, Dial: host.Dial, MaxMessage: 1 << 20, Hold: 1 << 40,
+		Log:         slog.New(slog.NewTextHandler(&i.log, nil)),
+		OnWatermark: func([]uint64) { i.marks.Add(1) },
+		OnNotice:    func(n Notice) { i.notices = append(i.notices, n) },
+	}
+	if i.set != nil {
+		i.set(&o)
+	}
+	if i.l, err = Start(o); err != nil {
+		i.w.t.Fatalf("%s: %v", i.name, err)
+	}
+	i.links.Store(i.l)
+}
+
+// close stops the instance in order.
+func (i *instance) close() {
+	if i.l != nil {
+		if err := i.l.Close(); err != nil {
+			i.w.t.Errorf("%s: close: %v", i.name, err)
+		}
+		i.links.Store(nil)
+		i.l = nil
+	}
+	if i.j != nil {
+		if err := i.j.Close(); err != nil {
+			i.w.t.Errorf("%s: close journal: %v", i.name, err)
+		}
+		i.j = nil
+	}
+}
+
+// kill ends the instance at once and leaves what a crash leaves.
+func (i *instance) kill(m memfs.Mode) {
+	i.w.Kill(i.name)
+	_ = i.j.Kill()
+	i.disk = i.disk.Crash(m)
+	_ = i.l.Close()
+	i.links.Store(nil)
+	i.l, i.j = nil, nil
+}
+
+// message returns message s of publisher p.
+func message(p, s uint64, topic string) *journal.Record {
+	return &journal.Record{
+		Kind: journal.Message, Publisher: p, Sequence: s, Prev: s - 1,
+		Topic: []byte(topic), Body: fmt.Appendf(nil, "body of %d|%d", p, s),
+	}
+}
+
+// publish takes messages from to to of publisher p in.
+func (i *instance) publish(p, from, to uint64) {
+	i.w.t.Helper()
+	i.publishTo("x", p, from, to)
+}
+
+func (i *instance) publishTo(topic string, p, from, to uint64) {
+	i.w.t.Helper()
+	for s := from; s <= to; s++ {
+		i.append(message(p, s, topic))
+	}
+}
+
+func (i *instance) append(r *journal.Record) {
+	i.w.t.Helper()
+	if v, err := i.j.Append(r); err != nil || v != journal.Take {
+		i.w.t.Fatalf("%s: append %d|%d: verdict %v, %v", i.name, r.Publisher, r.Sequence, v, err)
+	}
+}
+
+// pass lets time pass.
+func pass(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
+
+// eventually waits until something is so.
+func (w *world) eventually(what string, is func() bool) {
+	w.t.Helper()
+	for range 3000 {
+		synctest.Wait()
+		if is() {
+			return
+		}
+		pass(10 * time.Millisecond)
+	}
+	w.t.Fatalf("not within 30s: %s", what)
+}
+
+// now checks that something is so when everything has come to rest.
+func (w *world) now(what string, is func() bool) {
+	w.t.Helper()
+	synctest.Wait()
+	if !is() {
+		w.t.Fatalf("not so: %s", what)
+	}
+}
+
+// status returns the state of the link to a peer.
+func (i *instance) status(peer string) Status {
+	for _, s := range i.l.Status() {
+		if s.Peer == peer {
+			return s
+		}
+	}
+	return Status{}
+}
+
+func (i *instance) state(peer, state string) func() bool {
+	return func() bool { return i.status(peer).State == state }
+}
+
+// linked waits until two instances are linked with nothing waiting.
+func (w *world) linked(a, b *instance) {
+	w.t.Helper()
+	w.eventually(a.name+" and "+b.name+" are linked", func() bool {
+		return up(a.status(b.name)) && up(b.status(a.name))
+	})
+}
+
+func up(s Status) bool { return s.State == "sync" || s.State == "live" }
+
+// isReady reports whether the instance would serve clients.
+func (i *instance) isReady() bool {
+	select {
+	case <-i.l.Ready():
+		return true
+	default:
+		return false
+	}
+}
+
+// text returns what the journal holds, per publisher in order.
+func (i *instance) text() string {
+	i.w.t.Helper()
+	all := make(map[uint64][]string)
+	f := i.j.Follow(0, journal.Appended)
+	defer f.Close()
+	var r journal.Record
+	for {
+		ok, err := f.Next(&r)
+		if err != nil {
+			i.w.t.Fatalf("%s: %v", i.name, err)
+		}
+		if !ok {
+			break
+		}
+		all[r.Publisher] = append(all[r.Publisher], fmt.Sprintf("%v %d %s %s", r.Kind, r.Sequence, r.Topic, r.Body))
+	}
+	var b strings.Builder
+	for _, p := range slices.Sorted(maps.Keys(all)) {
+		fmt.Fprintf(&b, "%d: %s\n", p, strings.Join(all[p], ", "))
+	}
+	return b.String()
+}
+
+func (i *instance) have(p uint64) uint64 {
+	s, _ := i.j.State(p)
+	return s.Have
+}
+
+// same waits until journals hold the same (G5).
+func (w *world) same(first *instance, others ...*instance) {
+	w.t.Helper()
+	for _, o := range others {
+		w.eventually(first.name+" and "+o.name+" hold the same", func() bool { return sameStates(first, o) })
+		if a, b := first.text(), o.text(); a != b {
+			w.t.Fatalf("%s holds\n%s%s holds\n%s", first.name, a, o.name, b)
+		}
+	}
+}
+
+func sameStates(a, b *instance) bool {
+	return slices.EqualFunc(a.j.States(), b.j.States(), func(a, b journal.State) bool {
+		return a.Publisher == b.Publisher && a.Have == b.Have && a.RunningCRC == b.RunningCRC
+	})
+}
+
+// logged reports whether the log has a line with all of these in it.
+func (i *instance) logged(parts ...string) bool {
+	for line := range strings.Lines(i.log.String()) {
+		if !slices.ContainsFunc(parts, func(p string) bool { return !strings.Contains(line, p) }) {
+			return true
+		}
+	}
+	return false
+}
