@@ -20,7 +20,7 @@ import (
 //     every Open goes on with step 3, and doesn't look for damage before.
 //  3. aside/<n>.tmp becomes aside/<n>.log.
 //  4. Segments from the cut on are removed, the one that it falls into is
-//     truncated there.
+//     truncated there, and its header no longer claims more as durable.
 //  5. "cut" is removed.
 //
 // Files in aside are segments in positions of their own. Their head is the
@@ -254,14 +254,31 @@ func (r *recovery) cutSegments(cut Position) error {
 		if s.bad {
 			return nil
 		}
-		return r.withFile(s, func(f File) error {
-			if size := s.offset(cut); s.size > size {
-				if err := f.Truncate(size); err != nil {
-					return err
-				}
-			}
-			return f.Sync() // what another process truncated, too
-		})
+		return r.withFile(s, func(f File) error { return s.cut(f, cut) })
+	}
+	return nil
+}
+
+// cut ends the file of s at p. It may have been done before, by a process
+// that died before it synced.
+func (s *segment) cut(f File, p Position) error {
+	if size := s.offset(p); s.size > size {
+		if err := f.Truncate(size); err != nil {
+			return err
+		}
+	}
+	if s.durable <= p {
+		return f.Sync()
+	}
+	s.durable = p
+	for _, at := range []int64{0, headerAgain} {
+		// One by one, so that one of the two is always good.
+		if err := writeAt(f, s.header.appendTo(nil), at); err != nil {
+			return err
+		}
+		if err := f.Sync(); err != nil {
+			return err
+		}
 	}
 	return nil
 }

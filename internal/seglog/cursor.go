@@ -76,36 +76,40 @@ func (c *Cursor) whole() (bool, error) {
 
 // fill reads on from where the cursor stands.
 func (c *Cursor) fill() error {
-	l := c.l
 	for {
-		l.mu.Lock()
-		if l.err != nil {
-			defer l.mu.Unlock()
-			return l.err
+		s, limit, err := c.locate()
+		if s == nil || err != nil {
+			return err
 		}
-		if first := l.segs[0].first; c.at < first {
-			c.at, c.need = first, frameHeader
-		}
-		if c.at >= l.end {
-			defer l.mu.Unlock()
-			return io.EOF
-		}
-		oldest := l.tail.first(l.end)
-		if c.at >= oldest {
-			defer l.mu.Unlock()
-			return c.fillFromTailLocked()
-		}
-		i, _ := l.findLocked(c.at)
-		s := l.segs[i]
-		limit := min(s.end, oldest)
-		l.mu.Unlock()
-
-		err := c.fillFromFile(s, limit)
-		if errors.Is(err, fs.ErrNotExist) && l.First() > s.first {
+		err = c.fillFromFile(s, limit)
+		if errors.Is(err, fs.ErrNotExist) && c.l.First() > s.first {
 			continue // trimmed meanwhile
 		}
 		return err
 	}
+}
+
+// locate finds the segment that the next record is in, and up to where its
+// file may be read. If the tail holds the record it fills from there, s is nil.
+func (c *Cursor) locate() (s *segment, limit Position, err error) {
+	l := c.l
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err != nil {
+		return nil, 0, l.err
+	}
+	if first := l.segs[0].first; c.at < first {
+		c.at, c.need = first, frameHeader
+	}
+	if c.at >= l.end {
+		return nil, 0, io.EOF
+	}
+	oldest := l.tail.first(l.end)
+	if c.at >= oldest {
+		return nil, 0, c.fillFromTailLocked()
+	}
+	i, _ := l.findLocked(c.at)
+	return l.segs[i], min(l.segs[i].end, oldest), nil
 }
 
 func (c *Cursor) fillFromTailLocked() error {

@@ -46,21 +46,8 @@ func (r *recovery) run() error {
 	if err := r.finishCut(); err != nil {
 		return err
 	}
-	for {
-		if err := r.list(); err != nil {
-			return err
-		}
-		err := r.inspect()
-		var d *DamageError
-		if err == nil {
-			break
-		}
-		if !errors.As(err, &d) || !r.o.SetAside {
-			return err
-		}
-		if err := r.setAside(d); err != nil {
-			return fmt.Errorf("set aside what is behind damage: %w", err)
-		}
+	if err := r.settle(); err != nil {
+		return err
 	}
 	if err := r.replay(); err != nil {
 		return err
@@ -69,6 +56,24 @@ func (r *recovery) run() error {
 		return err
 	}
 	return r.unmark()
+}
+
+// settle inspects the log until there is no damage in it any more.
+func (r *recovery) settle() error {
+	for cut := maxPosition; ; {
+		if err := r.list(); err != nil {
+			return err
+		}
+		err := r.inspect()
+		var d *DamageError
+		if !errors.As(err, &d) || !r.o.SetAside || d.Position >= cut {
+			return err
+		}
+		cut = d.Position // each time earlier, so this ends
+		if err := r.setAside(d); err != nil {
+			return fmt.Errorf("set aside what is behind damage: %w", err)
+		}
+	}
 }
 
 // list finds the segments, reads their headers and footers, and removes what

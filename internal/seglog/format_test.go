@@ -1,0 +1,202 @@
+package seglog_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"flag"
+	"hash/crc32"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/holdfast-mq/holdfast/internal/memfs"
+	"github.com/holdfast-mq/holdfast/internal/seglog"
+)
+
+var update = flag.Bool("update", false, "write testdata/v1 again")
+
+// golden is what testdata/v1 holds: a sealed segment, and one that was being
+// written when its process died.
+func golden() []string {
+	return []string{"first", "", strings.Repeat("long ", 50), "behind the seal", "last"}
+}
+
+func writeGolden(t *testing.T) {
+	h := newHistory(1)
+	mustOpen(t, h)
+	texts(t, h, true, golden()[:3]...)
+	texts(t, h, true, strings.Repeat("x", 250))
+	texts(t, h, true, golden()[3])
+	texts(t, h, false, golden()[4])
+	for _, name := range h.disk.Names() {
+		b, err := h.disk.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join("testdata/v1", filepath.Base(name)), b, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Format 1 stays readable.
+func TestGolden(t *testing.T) {
+	if *update {
+		writeGolden(t)
+	}
+	disk := memfs.New()
+	names, err := filepath.Glob("testdata/v1/*.log")
+	if err != nil || len(names) != 2 {
+		t.Fatal(names, err)
+	}
+	for _, name := range names {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		disk.WriteFile("log/"+filepath.Base(name), b)
+	}
+	h := &history{disk: disk}
+	mustOpen(t, h)
+	want := append(golden()[:3:3], strings.Repeat("x", 250))
+	want = append(want, golden()[3:]...)
+	if got := all(t, h.l); strings.Join(got, "|") != strings.Join(want, "|") {
+		t.Errorf("holds %q, want %q", got, want)
+	}
+	if h.o.head == "" || h.o.count != len(want) {
+		t.Errorf("head %q, %d records", h.o.head, h.o.count)
+	}
+	if s := h.l.Segments()[0]; string(s.Summary) == "" {
+		t.Error("the first segment has no summary")
+	}
+}
+
+// FuzzOpen opens a log of which one file holds anything. It must not panic, not
+// take memory beyond what is there, and what it gives must be usable.
+func FuzzOpen(f *testing.F) {
+	names, err := filepath.Glob("testdata/v1/*.log")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, name := range names {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(filepath.Base(name), bytes.TrimRight(b, "\x00"), true, true)
+		f.Add("0000000000000000.log", b, false, false)
+	}
+	f.Add("cut", []byte("hfsegcut"), true, false)
+	f.Add("0000000000000000.bad", []byte{}, true, false)
+	f.Add("ffffffffffffffff.log", []byte("x"), true, false)
+	f.Fuzz(func(t *testing.T, name string, b []byte, aside, mend bool) {
+		if strings.ContainsAny(name, "/\x00") || name == "" || len(name) > 100 {
+			return
+		}
+		if mend {
+			b = mended(b)
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		disk := memfs.New()
+		disk.WriteFile("log/"+name, b)
+		disk.WriteFile("log/aside/"+name, b)
+		openAnything(t, disk, aside)
+		openAnything(t, disk.Crash(memfs.Durable), aside)
+		runtime.ReadMemStats(&after)
+		if used := after.TotalAlloc - before.TotalAlloc; used > 64<<20+200*uint64(len(b)) {
+			t.Errorf("%d bytes of input took %d bytes of memory", len(b), used)
+		}
+	})
+}
+
+// mended returns b with good checksums in header, footer and the first frame,
+// so that what they state is taken for true.
+func mended(b []byte) []byte {
+	b = bytes.Clone(b)
+	table := crc32.MakeTable(crc32.Castagnoli)
+	for _, at := range []int{0, len(b) - 64} {
+		if at >= 0 && at+64 <= len(b) {
+			binary.LittleEndian.PutUint32(b[at+60:], crc32.Checksum(b[at:at+60], table))
+		}
+	}
+	if len(b) < data+note {
+		return b
+	}
+	frame := b[data:]
+	n := binary.LittleEndian.Uint32(frame)
+	if uint64(n)+9 > uint64(len(frame)) {
+		return b
+	}
+	sum := crc32.Update(binary.LittleEndian.Uint32(b[12:]), table, b[16:24])
+	sum = crc32.Update(sum, table, frame[:4])
+	sum = crc32.Update(sum, table, frame[8:9+n])
+	binary.LittleEndian.PutUint32(frame[4:], sum)
+	return b
+}
+
+func openAnything(t *testing.T, disk *memfs.FS, aside bool) {
+	l, err := seglog.Open(seglog.Options{
+		FS: disk, Dir: "log", Owner: anyOwner{}, SegmentBytes: 1 << 10, SetAside: aside,
+	})
+	if err != nil {
+		return
+	}
+	defer l.Close()
+	if c, err := l.Aside(); err == nil && c != nil {
+		drain(c)
+	}
+	drain(l.Cursor(0))
+	p, err := l.Append(0x20, []byte("more"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	r, err := l.Cursor(p).Next()
+	if err != nil || string(r.Payload) != "more" {
+		t.Fatalf("appended to what was found: %+v, %v", r, err)
+	}
+}
+
+func drain(c *seglog.Cursor) {
+	defer c.Close()
+	for {
+		if _, err := c.Next(); err != nil {
+			return
+		}
+	}
+}
+
+// anyOwner takes any state.
+type anyOwner struct{}
+
+func (anyOwner) Head() []byte                { return []byte("state") }
+func (anyOwner) Summary() []byte             { return []byte("summary") }
+func (anyOwner) RecoverHead([]byte) error    { return nil }
+func (anyOwner) Recover(seglog.Record) error { return nil }
+
+// An error of the owner ends Open.
+func TestOwnerRefuses(t *testing.T) {
+	disk := memfs.New()
+	h := &history{disk: disk}
+	mustOpen(t, h)
+	texts(t, h, true, "a")
+	if err := h.l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, err := seglog.Open(seglog.Options{FS: disk, Dir: "log", Owner: refuses{}})
+	if !errors.Is(err, io.ErrNoProgress) {
+		t.Errorf("open: %v", err)
+	}
+	mustOpen(t, h) // the lock is free again
+}
+
+type refuses struct{ plain }
+
+func (refuses) RecoverHead([]byte) error { return io.ErrNoProgress }
