@@ -53,6 +53,7 @@ type Bolt struct {
 	lazy   chan struct{} // capacity 1: something was let go
 	stop   chan struct{}
 	done   chan struct{} // closed when the committer has ended
+	closed chan struct{} // closed when Close has
 
 	// These are guarded by mu.
 	closing bool
@@ -95,7 +96,7 @@ func OpenBoltIn(db *bbolt.DB, bucket string, o BoltOptions) (*Bolt, error) {
 	s := &Bolt{
 		db: db, bucket: []byte(bucket), interval: orDefault(o.CommitInterval, 10*time.Millisecond),
 		urgent: make(chan struct{}, 1), lazy: make(chan struct{}, 1),
-		stop: make(chan struct{}), done: make(chan struct{}),
+		stop: make(chan struct{}), done: make(chan struct{}), closed: make(chan struct{}),
 		swept: make(map[uint32]uint64),
 	}
 	s.set(limits{
@@ -284,7 +285,10 @@ func (s *Bolt) Close() error {
 	s.mu.Lock()
 	if s.closing {
 		s.mu.Unlock()
-		<-s.done
+		<-s.closed
+		if err := s.state(); failed(err) {
+			return err
+		}
 		return nil
 	}
 	s.closing = true
@@ -292,6 +296,7 @@ func (s *Bolt) Close() error {
 	s.endLocked(ErrClosed)
 	s.mu.Unlock()
 
+	defer close(s.closed)
 	close(s.stop)
 	<-s.done
 	if err == nil {

@@ -140,11 +140,6 @@ func (s *Bolt) unsaved() bool {
 	return s.dirty || len(s.gone) > 0
 }
 
-func failed(err error) bool {
-	_, ok := err.(*FailedError)
-	return ok
-}
-
 // take takes the next batch from the queue: a run of appends, or one change.
 // The error is why it can't be committed.
 func (s *Bolt) take() ([]*boltOp, error) {
@@ -301,7 +296,7 @@ func (s *Bolt) finish() error {
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("close publish store %s: %w", s.db.Path(), err)
+		return s.failClosing(&FailedError{Path: s.db.Path(), Err: err})
 	}
 	return nil
 }

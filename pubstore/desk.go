@@ -113,6 +113,19 @@ func (d *desk) endLocked(why error) {
 	d.line.wakeAll()
 }
 
+// failClosing makes a failure to close what later calls return.
+func (d *desk) failClosing(err *FailedError) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.ended = err
+	return err
+}
+
+func failed(err error) bool {
+	_, ok := err.(*FailedError)
+	return ok
+}
+
 // state returns why the store takes no more calls.
 func (d *desk) state() error {
 	d.mu.Lock()

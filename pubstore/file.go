@@ -66,6 +66,7 @@ type File struct {
 	lazy     chan struct{}  // capacity 1: there is something to sync within the interval
 	stop     chan struct{}
 	done     chan struct{} // closed when the committer has ended
+	closed   chan struct{} // closed when Close has
 
 	// These are guarded by mu, as is appending to the log.
 	closing bool
@@ -272,7 +273,10 @@ func (s *File) Close() error {
 	s.mu.Lock()
 	if s.closing {
 		s.mu.Unlock()
-		<-s.done
+		<-s.closed
+		if err := s.state(); failed(err) {
+			return err
+		}
 		return nil
 	}
 	s.closing = true
@@ -281,6 +285,7 @@ func (s *File) Close() error {
 	s.mu.Unlock()
 
 	s.inFlight.Wait()
+	defer close(s.closed)
 	close(s.stop)
 	<-s.done
 	if err == nil {
@@ -302,7 +307,7 @@ func (s *File) finish() error {
 		err = s.log.Close()
 	}
 	if err != nil {
-		return &FailedError{Path: s.dir, Err: err}
+		return s.failClosing(&FailedError{Path: s.dir, Err: err})
 	}
 	return nil
 }

@@ -93,7 +93,7 @@ func newFile(dir string, o *FileOptions) *File {
 		interval: orDefault(o.SyncInterval, 10*time.Millisecond),
 		segment:  orDefault(o.SegmentBytes, 16<<20),
 		urgent:   make(chan struct{}, 1), lazy: make(chan struct{}, 1),
-		stop: make(chan struct{}), done: make(chan struct{}),
+		stop: make(chan struct{}), done: make(chan struct{}), closed: make(chan struct{}),
 		logged: make(map[uint32]uint64),
 	}
 	s.set(limits{

@@ -11,7 +11,10 @@ type slot struct {
 // noPos is the position of a slot that is not filled yet (recovery).
 const noPos = ^uint64(0)
 
-const chunkSlots = 512
+const (
+	chunkSlots     = 512
+	maxSpareChunks = 16 // 128 KiB
+)
 
 type chunk struct {
 	base  int64 // milliseconds since the Unix epoch; 0: not chosen yet
@@ -25,7 +28,7 @@ type slots struct {
 	n      int
 	head   int // index in chunks[0] of the slot in front
 	chunks []*chunk
-	spare  *chunk // the last one emptied, so that a steady flow allocates nothing
+	spare  []*chunk // emptied ones, so that a steady flow allocates nothing
 }
 
 // push adds the slot of sequence first+n.
@@ -40,8 +43,10 @@ func (q *slots) push(pos uint64, size uint32, ms int64) {
 }
 
 func (q *slots) grow() {
-	c := q.spare
-	if q.spare = nil; c == nil {
+	var c *chunk
+	if n := len(q.spare) - 1; n >= 0 {
+		c, q.spare = q.spare[n], q.spare[:n]
+	} else {
 		c = new(chunk)
 	}
 	c.base = 0
@@ -95,7 +100,9 @@ func (q *slots) pop() slot {
 	q.first++
 	q.n--
 	if q.head++; q.head == chunkSlots {
-		q.spare = q.chunks[0]
+		if len(q.spare) < maxSpareChunks {
+			q.spare = append(q.spare, q.chunks[0])
+		}
 		q.chunks[0] = nil
 		q.chunks = q.chunks[1:]
 		q.head = 0
