@@ -100,15 +100,17 @@ func (a *App) close() {
 }
 
 // Kill ends the application as kill -9 does.
-func (a *App) Kill() { a.crash(memfs.KeepAll) }
+func (a *App) Kill() { a.Crash(memfs.KeepAll) }
 
 // PowerCut ends the application's machine.
-func (a *App) PowerCut() {
-	a.crash(memfs.Durable)
-	a.bootID += "+"
-}
+func (a *App) PowerCut() { a.Crash(memfs.Durable) }
 
-func (a *App) crash(mode memfs.Mode) {
+// Crash ends the application, and with it its machine unless mode is
+// memfs.KeepAll, and leaves on its disk what mode says.
+func (a *App) Crash(mode memfs.Mode) {
+	if mode != memfs.KeepAll {
+		a.bootID += "+"
+	}
 	a.s.Net.Kill(a.host)
 	var image *memfs.FS
 	if a.FS != nil {

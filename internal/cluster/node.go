@@ -74,12 +74,13 @@ func (s *System) running(name string) bool {
 }
 
 // Kill ends the instance as kill -9 does. What it had written stays on its disk.
-func (n *Node) Kill() { n.crash(memfs.KeepAll) }
+func (n *Node) Kill() { n.Crash(memfs.KeepAll) }
 
 // PowerCut ends the instance's machine: what was not synced is lost.
-func (n *Node) PowerCut() { n.crash(memfs.Durable) }
+func (n *Node) PowerCut() { n.Crash(memfs.Durable) }
 
-func (n *Node) crash(mode memfs.Mode) {
+// Crash ends the instance and leaves on its disk what mode says.
+func (n *Node) Crash(mode memfs.Mode) {
 	n.s.TB.Helper()
 	if n.Server == nil {
 		n.s.TB.Fatalf("%s is not running", n.Name)
