@@ -223,6 +223,18 @@ type Reader struct {
 // scenario, discarding each message at once if discard is set.
 func (a *App) Read(topic string, discard bool, opts ...client.SubscribeOption) *Reader {
 	a.s.TB.Helper()
+	return a.Handle(topic, func(m *client.Message) error {
+		if discard {
+			return m.Discard()
+		}
+		return nil
+	}, opts...)
+}
+
+// Handle is Read with what is done with each message, on the reader's
+// goroutine, after it was noted. The first error stays.
+func (a *App) Handle(topic string, f func(*client.Message) error, opts ...client.SubscribeOption) *Reader {
+	a.s.TB.Helper()
 	ctx, cancel := a.s.Context()
 	defer cancel()
 	sub, err := a.Client.Subscribe(ctx, topic, opts...)
@@ -232,29 +244,34 @@ func (a *App) Read(topic string, discard bool, opts ...client.SubscribeOption) *
 	r := &Reader{Sub: sub, a: a, done: make(chan struct{})}
 	loop, stop := context.WithCancel(context.Background())
 	r.stop = stop
-	go r.loop(loop, discard)
+	go r.loop(loop, f)
 	a.s.onClose(func() { stop(); <-r.done })
 	return r
 }
 
-func (r *Reader) loop(ctx context.Context, discard bool) {
+func (r *Reader) loop(ctx context.Context, f func(*client.Message) error) {
 	defer close(r.done)
 	for m, err := range r.Sub.Messages(ctx) {
 		r.mu.Lock()
-		if err != nil {
-			r.err = err
-		} else {
+		if err == nil {
 			r.got = append(r.got, string(m.Data))
 			r.msg = append(r.msg, m.Mark())
 		}
 		r.mu.Unlock()
-		if err == nil && discard {
-			if err := m.Discard(); err != nil {
-				r.mu.Lock()
-				r.err = err
-				r.mu.Unlock()
-			}
+		if err == nil {
+			err = f(m)
 		}
+		if err != nil {
+			r.fail(err)
+		}
+	}
+}
+
+func (r *Reader) fail(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err == nil {
+		r.err = err
 	}
 }
 
