@@ -1,0 +1,102 @@
+package route
+
+import (
+	"errors"
+
+	"github.com/holdfast-mq/holdfast/internal/wire"
+)
+
+// ErrInvalidOptions reports an option nobody knows. Its text is the reason of
+// the failure ack.
+var ErrInvalidOptions = errors.New(wire.ReasonInvalidOptions)
+
+// A NotOfferedError reports an option of the protocol that this server does
+// not have.
+type NotOfferedError struct{ What string }
+
+func (e *NotOfferedError) Error() string { return e.What + " is not offered" }
+
+// NotFound says where a bookmark subscription begins of which no bookmark is known.
+type NotFound uint8
+
+// What bookmark_not_found can be; the zero value is that it wasn't said.
+const (
+	NotFoundDefault NotFound = iota
+	NotFoundNow
+	NotFoundEpoch
+	NotFoundFail
+)
+
+// Options are those of a subscribe that this server has.
+type Options struct {
+	Replace      bool
+	Bookmark     bool // bookmark on live deliveries
+	FullyDurable bool
+	Timestamp    bool
+	Vector       bool
+	Literal      bool // the topic is no pattern
+	NotFound     NotFound
+}
+
+// notOffered are the options of the protocol that need what this server does
+// not have.
+var notOffered = map[string]bool{
+	"rate": true, "rate_max_gap": true, "pause": true, "resume": true, "conflation": true, "conflation_key": true,
+	"oof": true, "no_empties": true, "send_empties": true, "send_keys": true, "select": true, "top_n": true,
+	"skip_n": true, "projection": true, "grouping": true, "max_backlog": true,
+}
+
+// ParseOptions reads the options of a subscribe. The error is
+// ErrInvalidOptions or a *NotOfferedError.
+func ParseOptions(text []byte) (Options, error) {
+	var o Options
+	for name, value := range wire.Options(text) {
+		if err := o.set(string(name), string(value)); err != nil {
+			return Options{}, err
+		}
+	}
+	return o, nil
+}
+
+func (o *Options) set(name, value string) error {
+	switch name {
+	case "none", "live", "no_sowkey":
+	case "replace":
+		o.Replace = true
+	case "bookmark":
+		o.Bookmark = true
+	case "fully_durable":
+		o.FullyDurable = true
+	case "timestamp":
+		o.Timestamp = true
+	case "vector":
+		o.Vector = true
+	case "non_regex_topic":
+		o.Literal = true
+	case "bookmark_not_found":
+		return o.setNotFound(value)
+	default:
+		if name == "conflation" && value == "none" {
+			return nil
+		}
+		if notOffered[name] {
+			return &NotOfferedError{"option " + name}
+		}
+		return ErrInvalidOptions
+	}
+	return nil
+}
+
+func (o *Options) setNotFound(value string) error {
+	switch value {
+	case "now":
+		o.NotFound = NotFoundNow
+	case "epoch":
+		o.NotFound = NotFoundEpoch
+	case "fail":
+		o.NotFound = NotFoundFail
+	default:
+		return ErrInvalidOptions
+	}
+	return nil
+}

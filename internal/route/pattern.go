@@ -1,0 +1,62 @@
+// Package route says which messages belong to which subscription: topics and
+// patterns, options, and the pure core that decides of each record of the
+// journal whether a subscription gets it. It has no goroutines, clocks, files
+// or sockets.
+package route
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/holdfast-mq/holdfast/internal/wire"
+)
+
+// metacharacters switch a topic to pattern mode (wire.md 11).
+const metacharacters = `^$.*+?()[]{}|\`
+
+// ErrBadRegexTopic reports a pattern that does not compile. Its text is the
+// reason of the failure ack.
+var ErrBadRegexTopic = errors.New(wire.ReasonBadRegexTopic)
+
+// A Pattern is what a subscription names: one topic, or a regular expression
+// that is searched anywhere in the topic. Safe for concurrent use.
+type Pattern struct {
+	text string
+	re   *regexp.Regexp // nil: literal
+	all  bool           // matches every topic
+}
+
+// ParsePattern returns the pattern that text stands for: literal unless it
+// holds a metacharacter. The error is ErrBadRegexTopic.
+func ParsePattern(text string) (Pattern, error) {
+	if !strings.ContainsAny(text, metacharacters) {
+		return Literal(text), nil
+	}
+	re, err := regexp.Compile(text)
+	if err != nil {
+		return Pattern{}, fmt.Errorf("%w: %w", ErrBadRegexTopic, err)
+	}
+	return Pattern{text: text, re: re, all: text == ".*" || text == "^.*$"}, nil
+}
+
+// Literal returns the pattern that matches text alone, whatever it holds.
+func Literal(text string) Pattern { return Pattern{text: text} }
+
+// IsLiteral reports whether the pattern names one topic.
+func (p Pattern) IsLiteral() bool { return p.re == nil }
+
+// String returns the pattern as it was written.
+func (p Pattern) String() string { return p.text }
+
+// Match reports whether the pattern matches a topic.
+func (p Pattern) Match(topic []byte) bool {
+	switch {
+	case p.all:
+		return true
+	case p.re == nil:
+		return string(topic) == p.text
+	}
+	return p.re.Match(topic)
+}

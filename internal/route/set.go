@@ -1,0 +1,76 @@
+package route
+
+import (
+	"fmt"
+	"sync"
+)
+
+// maxCached bounds how many topics a cache remembers; beyond it begins anew.
+const maxCached = 4096
+
+// A Set is a list of patterns, such as the topics an instance logs or a link
+// carries. It remembers what it was asked. Safe for concurrent use.
+type Set struct {
+	patterns []Pattern
+	all      bool
+
+	mu    sync.RWMutex
+	known map[string]bool // guarded by mu
+}
+
+// NewSet returns the set of what any of the patterns matches. Nil: everything.
+func NewSet(patterns []string) (*Set, error) {
+	s := &Set{all: patterns == nil, known: make(map[string]bool)}
+	for _, text := range patterns {
+		p, err := ParsePattern(text)
+		if err != nil {
+			return nil, fmt.Errorf("topic %q: %w", text, err)
+		}
+		s.all = s.all || p.all
+		s.patterns = append(s.patterns, p)
+	}
+	return s, nil
+}
+
+// Contains reports whether the set has a topic.
+func (s *Set) Contains(topic []byte) bool {
+	if s.all {
+		return true
+	}
+	s.mu.RLock()
+	in, known := s.known[string(topic)]
+	s.mu.RUnlock()
+	if known {
+		return in
+	}
+	for _, p := range s.patterns {
+		if p.Match(topic) {
+			in = true
+			break
+		}
+	}
+	s.mu.Lock()
+	if len(s.known) >= maxCached {
+		clear(s.known)
+	}
+	s.known[string(topic)] = in
+	s.mu.Unlock()
+	return in
+}
+
+// Covers reports whether the set surely has everything that p matches: all
+// topics, p itself among its patterns, or a literal that it contains.
+func (s *Set) Covers(p Pattern) bool {
+	if s.all {
+		return true
+	}
+	if p.IsLiteral() {
+		return s.Contains([]byte(p.text))
+	}
+	for _, q := range s.patterns {
+		if q.text == p.text && !q.IsLiteral() {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,150 @@
+package route
+
+import (
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/wire"
+)
+
+// A State says how a subscription reads the journal.
+type State uint8
+
+const (
+	// CatchingUp: with a follower of its own.
+	CatchingUp State = iota
+	// Live: with the follower that its connection's live subscriptions share.
+	Live
+)
+
+// Start is where a subscription begins.
+type Start struct {
+	From   journal.Position // where its follower begins
+	After  journal.Position // records that stand before it aren't its own
+	Target journal.Position // the replay is completed there
+	Seen   bookmark.Vector  // vector: what it doesn't need
+}
+
+// A Subscription decides which records of the journal one subscriber gets and
+// what the next progress mark says (R9). It has no idea of time or of
+// connections. It isn't safe for concurrent use.
+type Subscription struct {
+	ID       string
+	Pattern  Pattern
+	Options  Options
+	Bookmark bool // begins at a bookmark: messages that aren't logged are none of its
+
+	state  State
+	after  journal.Position
+	target journal.Position
+	// Vector only: what the subscriber has, and the part of it that moved
+	// since the last mark.
+	seen, moved bookmark.Vector
+	last        bookmark.Bookmark // the newest passed
+	passed      int               // records since the last mark
+	completed   bool
+}
+
+// Begin sets where the subscription begins. It keeps s.Seen.
+func (s *Subscription) Begin(start Start) {
+	s.after, s.target = start.After, start.Target
+	if s.Options.Vector {
+		s.seen, s.moved = start.Seen, bookmark.Vector{}
+		if s.seen == nil {
+			s.seen = bookmark.Vector{}
+		}
+	}
+}
+
+// State returns how the subscription reads.
+func (s *Subscription) State() State { return s.state }
+
+// BecomeLive notes that everything before at has been passed, and that what
+// follows comes with the shared follower, which may stand before it.
+func (s *Subscription) BecomeLive(at journal.Position) {
+	s.state = Live
+	s.after = max(s.after, at)
+}
+
+// Wants reports whether the subscriber is to get r, whose topic matches.
+func (s *Subscription) Wants(r *journal.Record) bool {
+	if r.Kind != journal.Message || r.Position < s.after {
+		return false
+	}
+	return !s.Options.Vector || !s.seen.Covers(bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence})
+}
+
+// Pass moves the subscription past r, whether it was wanted or not. The gap is
+// what the subscriber has missed for ever if r says so: the middle of what it
+// follows was removed by retention elsewhere before it came here.
+func (s *Subscription) Pass(r *journal.Record) (gap wire.Gap, missed bool) {
+	if r.Position < s.after {
+		return wire.Gap{}, false
+	}
+	s.passed++
+	s.last = bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence}
+	if !s.Options.Vector {
+		return wire.Gap{}, false
+	}
+	seen := s.seen[r.Publisher]
+	if r.Sequence <= seen {
+		return wire.Gap{}, false
+	}
+	if r.Kind == journal.Gone && seen > 0 && s.Options.NotFound != NotFoundEpoch && !mut.On(mut.R9SilentGap) {
+		return wire.Gap{Publisher: r.Publisher, From: seen + 1, To: r.Sequence}, true
+	}
+	s.seen[r.Publisher] = r.Sequence
+	s.moved[r.Publisher] = r.Sequence
+	return wire.Gap{}, false
+}
+
+// Seen returns what the subscriber doesn't need, of a subscription by vector.
+func (s *Subscription) Seen() bookmark.Vector { return s.seen }
+
+// BecomeCatchingUp notes that it has a follower of its own again, which begins
+// at a place where its vector covers everything before.
+func (s *Subscription) BecomeCatchingUp(from journal.Position) {
+	s.state = CatchingUp
+	s.after = from
+}
+
+// Reached reports, once, that the replay has got to where the journal ended
+// when the subscription began; next is where the next record stands.
+func (s *Subscription) Reached(next journal.Position) bool {
+	if s.completed || next < s.target {
+		return false
+	}
+	s.completed = true
+	return true
+}
+
+// Last returns the newest message that was passed.
+func (s *Subscription) Last() bookmark.Bookmark { return s.last }
+
+// Passed returns how many records were passed since the last mark.
+func (s *Subscription) Passed() int { return s.passed }
+
+// Moved reports whether there is something to say in a mark.
+func (s *Subscription) Moved() bool {
+	if s.Options.Vector {
+		return len(s.moved) > 0
+	}
+	return s.passed > 0
+}
+
+// Mark appends the text of a progress mark and begins the next one.
+func (s *Subscription) Mark(dst []byte) []byte {
+	s.passed = 0
+	if !s.Options.Vector {
+		return s.last.AppendText(dst)
+	}
+	dst = s.moved.AppendText(dst)
+	clear(s.moved)
+	return dst
+}
+
+// Target returns where the replay is completed.
+func (s *Subscription) Target() journal.Position { return s.target }
+
+// Completed reports whether the replay has got there.
+func (s *Subscription) Completed() bool { return s.completed }

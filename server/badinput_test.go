@@ -1,0 +1,322 @@
+package server_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/memfs"
+	"github.com/holdfast-mq/holdfast/internal/seglog"
+	"github.com/holdfast-mq/holdfast/internal/wire"
+	"github.com/holdfast-mq/holdfast/server"
+	"github.com/holdfast-mq/holdfast/server/servertest"
+)
+
+// What is no client is closed, and others notice nothing.
+func TestNoClient(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	noise := make([]byte, 2000)
+	for i := range noise {
+		noise[i] = byte(random.Uint32())
+	}
+	noise[0] = 0xff // surely no length
+	for name, input := range map[string]string{
+		"random bytes":           string(noise),
+		"TLS hello":              "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + string(noise),
+		"HTTP":                   "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+		"length 2^31-1":          "\x7f\xff\xff\xff{",
+		"length 2^32-1":          "\xff\xff\xff\xff{",
+		"no JSON":                frame("hello"),
+		"open brace":             frame("{"),
+		"length 1":               "\x00\x00\x00\x01{",
+		"nested":                 frame(`{"c":{"c":"logon"}}`),
+		"unknown command":        frame(`{"c":"nonsense"}`),
+		"truncated header":       frame(`{"c":"logon","client_name":"x`),
+		"long header":            frame(`{"c":"logon","client_name":"` + strings.Repeat("x", 100_000) + `"}`),
+		"control characters":     frame(`{"c":"logon","client_name":"a\nb"}`),
+		"unknown message type":   frame(`{"c":"logon","client_name":"a","mt":"smoke"}`),
+		"unknown logon option":   frame(`{"c":"logon","client_name":"a","opts":"magic"}`),
+		"replication on the way": "\x00\x00\x00\x04\x81\xa1a\x01",
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				i := servertest.New(t)
+				good := dial(t, i)
+				good.logon("pubber")
+				c := dial(t, i)
+				c.bytes(input)
+				began := time.Now()
+				for {
+					text, err := c.read()
+					if err != nil {
+						break
+					}
+					if !strings.Contains(text, "failure") {
+						t.Errorf("answered %s", text)
+					}
+				}
+				if time.Since(began) > time.Second {
+					t.Errorf("closed after %v only", time.Since(began))
+				}
+				good.publish("orders", 1, 1)
+				good.persisted(1, "")
+			})
+		})
+	}
+}
+
+func TestSlowLoris(t *testing.T) {
+	for name, input := range map[string]string{
+		"says nothing":       "",
+		"half a prefix":      "\x00\x00",
+		"only empty frames":  "\x00\x00\x00\x00\x00\x00\x00\x00",
+		"body never comes":   "\x00\x00\x10\x00{",
+		"a prefix, no frame": "\x00\x00\x10\x00",
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := dial(t, servertest.New(t))
+				began := time.Now()
+				if input != "" {
+					c.bytes(input)
+				}
+				c.conn.SetReadDeadline(time.Now().Add(time.Minute))
+				if _, err := c.r.Next(); !errors.Is(err, io.EOF) {
+					t.Errorf("got %v", err)
+				}
+				if d := time.Since(began); d < 10*time.Second || d > 12*time.Second {
+					t.Errorf("closed after %v", d)
+				}
+			})
+		})
+	}
+}
+
+func TestTooManyWithoutLogon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := servertest.New(t)
+		var last *raw
+		for range 1024 {
+			last = dial(t, i)
+			synctest.Wait()
+		}
+		dial(t, i).closed()
+		last.logon("pubber")
+		dial(t, i).logon("another") // there is room for one again
+	})
+}
+
+func TestBadCommands(t *testing.T) {
+	for _, tt := range []struct {
+		name, send, want string // want: reason of a failure ack; "-": closed
+	}{
+		{"bad pattern", `{"c":"subscribe","cid":"1","t":"(a","a":"processed"}`, "bad regex topic"},
+		{"no topic", `{"c":"subscribe","cid":"1","a":"processed"}`, "no topic"},
+		{"unknown option", `{"c":"subscribe","cid":"1","t":"a","opts":"magic","a":"processed"}`, "invalid options"},
+		{"filter", `{"c":"subscribe","cid":"1","t":"a","filter":"/a = 1"}`, "content filters are not offered"},
+		{"rate", `{"c":"subscribe","cid":"1","t":"a","bm":"0","opts":"rate=10"}`, "option rate is not offered"},
+		{"top_n", `{"c":"subscribe","cid":"1","t":"a","bm":"0","top_n":3}`, "top_n is not offered"},
+		{"oof", `{"c":"subscribe","cid":"1","t":"a","opts":"oof,"}`, "option oof is not offered"},
+		{"range", `{"c":"subscribe","cid":"1","t":"a","bm":"[0:1|2|)"}`, "bookmark range is not offered"},
+		{"bad bookmark", `{"c":"subscribe","cid":"1","t":"a","bm":"1|x|","a":"processed"}`, "invalid bookmark"},
+		{"empty bookmark", `{"c":"subscribe","cid":"1","t":"a","bm":"","a":"processed"}`, "invalid bookmark"},
+		{"huge bookmark", `{"c":"subscribe","cid":"1","t":"a","bm":"99999999999999999999|1|","a":"processed"}`, "invalid bookmark"},
+		{"bookmark on what isn't logged", `{"c":"subscribe","cid":"1","t":"gossip","bm":"0","a":"processed"}`, "invalid topic"},
+		{"bookmark not found", `{"c":"subscribe","cid":"1","t":"a","bm":"1|1|","opts":"bookmark_not_found=fail","a":"processed"}`, "bookmark not found"},
+		{"vector of a plain client", `{"c":"subscribe","cid":"1","t":"a","bm":"0","opts":"vector","a":"processed"}`, "invalid options"},
+		{"list as id", `{"c":"subscribe","cid":"1","sub_id":"1,2","t":"a","a":"processed"}`, "invalid subid"},
+		{"unsubscribe of nothing", `{"c":"unsubscribe","cid":"1","a":"processed"}`, "invalid subid"},
+		{"sow", `{"c":"sow","cid":"1","t":"a","a":"processed"}`, "sow is not offered"},
+		{"sow_and_subscribe", `{"c":"sow_and_subscribe","cid":"1","t":"a"}`, "sow_and_subscribe is not offered"},
+		{"delta_subscribe", `{"c":"delta_subscribe","cid":"1","t":"a"}`, "delta_subscribe is not offered"},
+		{"sow_delete", `{"c":"sow_delete","cid":"1","t":"a","filter":"1=1"}`, "sow_delete is not offered"},
+		{"queue ack", `{"c":"ack","cid":"1","t":"a","bm":"1|1|"}`, "ack of a queue is not offered"},
+		{"delta_publish", `{"c":"delta_publish","cid":"1","t":"a","a":"processed"}`, "delta_publish is not offered"},
+		{"reserved topic", `{"c":"p","cid":"1","t":"/AMPS/ClientStatus","a":"processed"}`, "invalid topic"},
+		{"unknown command", `{"c":"nonsense","cid":"1"}`, "invalid command"},
+		{"no command", `{"cid":"1"}`, "invalid command"},
+		{"malformed", `{"c":"p","t":`, "-"},
+		{"heartbeat without a number", `{"c":"heartbeat","cid":"1","opts":"start","a":"processed"}`, "invalid options"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				i := servertest.New(t, logTopics("^a$"))
+				c := dial(t, i)
+				c.logon("pubber")
+				c.send(tt.send)
+				if tt.want == "-" {
+					c.closed()
+					return
+				}
+				if m := c.message(); string(m.Status) != "failure" || string(m.Reason) != tt.want || string(m.CommandID) != "1" {
+					t.Errorf("%s %q of %q, want failure %q", m.Status, m.Reason, m.CommandID, tt.want)
+				}
+				if tt.want == wire.ReasonInvalidCommand {
+					c.closed()
+				}
+			})
+		})
+	}
+}
+
+func TestAnonymous(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := dial(t, servertest.New(t))
+		c.send(`{"c":"logon","cid":"0","a":"processed"}`)
+		if m := c.message(); len(m.ClientName) == 0 || string(m.Status) != "success" {
+			t.Errorf("got name %q, %s", m.ClientName, m.Status)
+		}
+		c.send(`{"c":"p","t":"a","s":1,"a":"persisted"}`, "x")
+		c.expect(`{"c":"ack","a":"persisted","s":1,"status":"failure","reason":"client name required for a sequence"}`)
+		c.send(`{"c":"p","cid":"1","t":"a","a":"persisted"}`, "x")
+		c.expect(`{"c":"ack","cid":"1","a":"persisted","status":"success"}`)
+	})
+}
+
+// A client that never reads is ended; others get what they would.
+func TestNeverReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := servertest.New(t)
+		lazy, good := dial(t, i), dial(t, i)
+		lazy.logon("lazy")
+		good.logon("good")
+		for _, c := range []*raw{lazy, good} {
+			c.send(`{"c":"subscribe","cid":"1","t":"a","a":"processed"}`)
+			c.next()
+		}
+		synctest.Wait()
+		p := dial(t, i)
+		p.logon("pubber")
+		big := strings.Repeat("x", 1<<20)
+		for s := range uint64(4) {
+			p.send(fmt.Sprintf(`{"c":"p","t":"a","s":%d}`, s+1), big)
+			good.next()
+		}
+		p.silent(11 * time.Second)
+		if n := len(i.Server().Status().Sessions); n != 2 {
+			t.Errorf("%d sessions, want 2: who doesn't read is closed", n)
+		}
+	})
+}
+
+func TestStartErrors(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := servertest.New(t)
+		disk := a.Disk()
+		other := servertest.New(t, servertest.Stopped(), servertest.Config(func(c *server.Config) { c.FS = disk }))
+		if err := other.Start(); !errors.Is(err, seglog.ErrLocked) {
+			t.Errorf("locked directory: %v", err)
+		}
+		busy := servertest.New(t, servertest.Stopped(), servertest.Config(func(c *server.Config) {
+			c.Clients.Listen = "a:1"
+			c.Admin.Listen = "a:1"
+		}))
+		if err := busy.Start(); !errors.Is(err, syscall.EADDRINUSE) {
+			t.Errorf("port in use: %v", err)
+		}
+		var config *server.ConfigError
+		if _, err := server.Start(server.Config{}); !errors.As(err, &config) || config.Field != "name" {
+			t.Errorf("empty config: %v", err)
+		}
+	})
+}
+
+// R7: the disk fails, the instance ends and says so.
+func TestDiskFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := servertest.New(t)
+		c := dial(t, i)
+		c.logon("pubber")
+		i.Disk().FailSync(syscall.EIO)
+		c.send(`{"c":"p","t":"a","a":"persisted","s":1}`, "x")
+		for {
+			text, err := c.read()
+			if err != nil {
+				break
+			}
+			if strings.Contains(text, "success") {
+				t.Errorf("acknowledged by a disk that fails: %s", text)
+			}
+		}
+		<-i.Server().Done()
+		var disk *server.DiskError
+		if err := i.Server().Err(); !errors.As(err, &disk) || !errors.Is(err, syscall.EIO) {
+			t.Errorf("ended with %v", err)
+		}
+	})
+}
+
+// R8: alone with a damaged journal the instance does not start, unless told.
+func TestDamaged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := servertest.New(t)
+		c := dial(t, i)
+		c.logon("pubber")
+		c.publish("a", 1, 9)
+		c.persisted(9, "")
+		i.Stop()
+		flipSome(t, i.Disk())
+		var damaged *server.DamagedError
+		if err := i.Start(); !errors.As(err, &damaged) {
+			t.Fatalf("started with %v", err)
+		}
+		i.Configure(func(c *server.Config) { c.AcceptDamage = true })
+		i.Restart()
+		i.AwaitReady()
+	})
+}
+
+// flipSome damages the middle of the largest log file.
+func flipSome(t *testing.T, disk *memfs.FS) {
+	t.Helper()
+	for _, name := range disk.Names() {
+		b, err := disk.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at := strings.Index(string(b), body(4)); at > 0 {
+			disk.Flip(name, int64(at))
+			return
+		}
+	}
+	t.Fatal("nothing to damage")
+}
+
+func TestAdmin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := servertest.New(t, servertest.Config(func(c *server.Config) { c.Admin.Listen = "a:8085" }))
+		get := func(path string) (int, server.Status) {
+			c := dialAdmin(t, i)
+			c.bytes("GET " + path + " HTTP/1.0\r\n\r\n")
+			r, err := http.ReadResponse(newBufio(c.conn), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Body.Close()
+			var st server.Status
+			if r.StatusCode != http.StatusNotFound {
+				if err := json.NewDecoder(r.Body).Decode(&st); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return r.StatusCode, st
+		}
+		dial(t, i).logon("pubber")
+		for _, path := range []string{"/healthz", "/readyz"} {
+			if code, st := get(path); code != 200 || st.Name != "a" || !st.Ready || len(st.Sessions) != 1 {
+				t.Errorf("%s: %d %+v", path, code, st)
+			}
+		}
+		if code, _ := get("/other"); code != 404 {
+			t.Errorf("/other: %d", code)
+		}
+	})
+}

@@ -1,0 +1,173 @@
+// Command holdfastd runs one instance of the server.
+//
+//	holdfastd -config a.yaml
+//
+// Standard output gets two lines: "listening …" as soon as the ports are
+// bound, with their real numbers, and "ready …" once clients are served. The
+// log goes to standard error. It exits with 0 after SIGTERM or an interrupt, 2
+// for a config or usage that can't be used, 3 if the disk has failed or the
+// journal is damaged and no peer can heal it, and 1 for anything else.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/holdfast-mq/holdfast/server"
+)
+
+// The exit codes.
+const (
+	exitStopped = 0
+	exitFailed  = 1
+	exitUsage   = 2
+	exitDisk    = 3
+)
+
+func main() {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr, signals))
+}
+
+// options are the flags.
+type options struct {
+	config       string
+	log          string
+	acceptDamage bool
+	version      bool
+}
+
+func parse(args []string, stderr io.Writer) (options, error) {
+	var o options
+	flags := flag.NewFlagSet("holdfastd", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.StringVar(&o.config, "config", "", "YAML `file` that describes the instance")
+	flags.StringVar(&o.log, "log", "text", "`form` of the log: text or json")
+	flags.BoolVar(&o.acceptDamage, "accept-damage", false, "serve clients over a damaged journal although no peer has healed it")
+	flags.BoolVar(&o.version, "version", false, "print the version and exit")
+	err := flags.Parse(args)
+	switch {
+	case err != nil, o.version:
+		return o, err
+	case flags.NArg() > 0:
+		err = fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	case o.config == "":
+		err = errors.New("-config is missing: name the YAML file of the instance")
+	case o.log != "text" && o.log != "json":
+		err = fmt.Errorf("-log is %q, it must be text or json", o.log)
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, "holdfastd:", err)
+	}
+	return o, err
+}
+
+// run is the command; it returns the exit code.
+func run(args []string, stdout, stderr io.Writer, signals <-chan os.Signal) int {
+	o, err := parse(args, stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return exitStopped
+	case err != nil:
+		return exitUsage
+	case o.version:
+		fmt.Fprintln(stdout, version())
+		return exitStopped
+	}
+	cfg, err := server.LoadConfig(o.config)
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return exitUsage
+	}
+	cfg.Version, cfg.AcceptDamage, cfg.Logger = version(), o.acceptDamage, logger(o.log, stderr)
+	s, err := server.Start(cfg)
+	if err != nil {
+		cfg.Logger.Error("the instance did not start", "error", err)
+		return exitCode(err)
+	}
+	fmt.Fprintf(stdout, "listening name=%s clients=%s replication=%s admin=%s\n",
+		cfg.Name, text(s.Addr()), text(s.ReplicationAddr()), text(s.AdminAddr()))
+	return serve(s, cfg, stdout, signals)
+}
+
+// serve waits for what ends the instance.
+func serve(s *server.Server, cfg server.Config, stdout io.Writer, signals <-chan os.Signal) int {
+	ready := s.Ready()
+	for {
+		select {
+		case <-ready:
+			fmt.Fprintf(stdout, "ready name=%s clients=%s\n", cfg.Name, text(s.Addr()))
+			ready = nil
+		case sig := <-signals:
+			cfg.Logger.Info("stopping", "signal", sig)
+			return stop(s, cfg, signals)
+		case <-s.Done():
+			return exitCode(s.Err())
+		}
+	}
+}
+
+// stop ends the instance in order; a second signal ends the process at once.
+func stop(s *server.Server, cfg server.Config, signals <-chan os.Signal) int {
+	stopped := make(chan error, 1)
+	go func() { stopped <- s.Shutdown(context.Background()) }()
+	select {
+	case err := <-stopped:
+		if err != nil {
+			cfg.Logger.Warn("stopped", "error", err)
+		}
+		if err := s.Err(); err != nil {
+			return exitCode(err)
+		}
+		return exitStopped
+	case sig := <-signals:
+		cfg.Logger.Error("stopping at once", "signal", sig)
+		return exitFailed
+	}
+}
+
+func exitCode(err error) int {
+	var disk *server.DiskError
+	var damaged *server.DamagedError
+	var config *server.ConfigError
+	switch {
+	case errors.As(err, &disk), errors.As(err, &damaged):
+		return exitDisk
+	case errors.As(err, &config):
+		return exitUsage
+	}
+	return exitFailed
+}
+
+func logger(form string, w io.Writer) *slog.Logger {
+	if form == "json" {
+		return slog.New(slog.NewJSONHandler(w, nil))
+	}
+	return slog.New(slog.NewTextHandler(w, nil))
+}
+
+// text is an address, or "-" for none.
+func text(a net.Addr) string {
+	if a == nil {
+		return "-"
+	}
+	return a.String()
+}
+
+// version is that of the module the command was built from.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		return info.Main.Version
+	}
+	return "dev"
+}

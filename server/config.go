@@ -1,0 +1,307 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/route"
+	"github.com/holdfast-mq/holdfast/internal/seglog"
+)
+
+// A Config is everything that an instance is told. LoadConfig reads it from a
+// file; as a struct its zero fields mean the defaults.
+type Config struct {
+	// Name of the instance, unique in its group. Letters, digits, ".", "_", "-".
+	Name string `yaml:"name"`
+	// Group of instances that are failover equivalents of each other. Needed
+	// with Replication.
+	Group string `yaml:"group"`
+	// Data is the directory of the journal.
+	Data string `yaml:"data"`
+	// Clients is where clients connect.
+	Clients Endpoint `yaml:"clients"`
+	// Replication links the instance with its group. Nil: a lone instance,
+	// for which safe is its own disk.
+	Replication *Replication `yaml:"replication"`
+	// MinSync is how many sync destinations a downgrade must leave. Default 0.
+	MinSync int `yaml:"min_sync"`
+	// Hold is how much of the journal is kept for an absent destination
+	// before it is given up. Default: half of the disk that is free at start.
+	Hold Size `yaml:"hold"`
+	// Admin serves /healthz and /readyz. No address: not at all.
+	Admin Endpoint `yaml:"admin"`
+	// Log says what the journal keeps.
+	Log LogConfig `yaml:"log"`
+	// RejoinTimeout is how long a peer that brings no progress holds up the
+	// start. Default 10s.
+	RejoinTimeout Duration `yaml:"rejoin_timeout"`
+	// DrainTimeout is how long Shutdown waits for outstanding acks. Default 10s.
+	DrainTimeout Duration `yaml:"drain_timeout"`
+	// MaxMessage is the longest message, with its header. Default 16 MiB.
+	MaxMessage Size `yaml:"max_message"`
+
+	// FS is the disk. Default: that of the machine.
+	FS seglog.FS `yaml:"-"`
+	// Listen and Dial are the network. Default: that of the machine.
+	Listen func(address string) (net.Listener, error)                  `yaml:"-"`
+	Dial   func(ctx context.Context, address string) (net.Conn, error) `yaml:"-"`
+	// Logger takes the log. Default: none is written.
+	Logger *slog.Logger `yaml:"-"`
+	// AcceptDamage serves clients over a damaged journal although no peer
+	// has healed it.
+	AcceptDamage bool `yaml:"-"`
+	// Version is told to clients and in Status. Default "dev".
+	Version string `yaml:"-"`
+}
+
+// An Endpoint is an address to listen at, host:port; port 0 takes a free one.
+type Endpoint struct {
+	Listen string `yaml:"listen"`
+}
+
+// Replication is how an instance is linked with its group.
+type Replication struct {
+	// Listen is where peers connect. It may be empty if this instance dials all of them.
+	Listen       string        `yaml:"listen"`
+	Destinations []Destination `yaml:"destinations"`
+}
+
+// A Destination is a peer that this instance replicates to.
+type Destination struct {
+	Name string `yaml:"name"`
+	// Address of its replication port. Empty: it dials us.
+	Address string `yaml:"address"`
+	// Ack is "sync" (acks wait for its disk) or "async". Default "sync".
+	Ack string `yaml:"ack"`
+	// Topics are the patterns it gets. Default: all.
+	Topics []string `yaml:"topics"`
+	// DowngradeAfter is how long something may wait for the peer before acks
+	// go on without it, saying so. Default: never.
+	DowngradeAfter Duration `yaml:"downgrade_after"`
+	// UpgradeWithin is how young the oldest that waits must be for the peer
+	// to count again. Default: half of DowngradeAfter.
+	UpgradeWithin Duration `yaml:"upgrade_within"`
+}
+
+// LogConfig says what the journal keeps.
+type LogConfig struct {
+	// Topics are the patterns of what is logged. Default: all.
+	Topics []string `yaml:"topics"`
+	// Retain is the age up to which messages are kept. Default 168h.
+	Retain Duration `yaml:"retain"`
+	// RetainBytes is the size beyond which the oldest go. Default: no bound.
+	RetainBytes Size `yaml:"retain_bytes"`
+	// Segment is the size of one file of the journal. Default 64 MiB.
+	Segment Size `yaml:"segment"`
+}
+
+// defaults are the values of what a file doesn't say.
+func defaults() Config {
+	return Config{
+		Log:           LogConfig{Topics: []string{".*"}, Retain: Duration(168 * time.Hour), Segment: 64 << 20},
+		RejoinTimeout: Duration(10 * time.Second),
+		DrainTimeout:  Duration(10 * time.Second),
+		MaxMessage:    16 << 20,
+	}
+}
+
+// withDefaults returns c with its zero fields filled.
+func (c Config) withDefaults() Config {
+	d := defaults()
+	if c.Log.Topics == nil {
+		c.Log.Topics = d.Log.Topics
+	}
+	orDefault(&c.Log.Retain, d.Log.Retain)
+	orDefault(&c.Log.Segment, d.Log.Segment)
+	orDefault(&c.RejoinTimeout, d.RejoinTimeout)
+	orDefault(&c.DrainTimeout, d.DrainTimeout)
+	orDefault(&c.MaxMessage, d.MaxMessage)
+	orDefault(&c.Version, "dev")
+	if c.FS == nil {
+		c.FS = seglog.OS
+	}
+	if c.Listen == nil {
+		c.Listen = func(address string) (net.Listener, error) { return net.Listen("tcp", address) }
+	}
+	if c.Dial == nil {
+		var d net.Dialer
+		c.Dial = func(ctx context.Context, address string) (net.Conn, error) {
+			return d.DialContext(ctx, "tcp", address)
+		}
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// orDefault sets what is zero.
+func orDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// A problem is one value that is not as it must be: which, and what to do.
+type problem struct {
+	field string // path in the file, such as $.log.retain
+	text  string
+}
+
+// A checker collects the problems of a config.
+type checker struct{ problems []problem }
+
+func (c *checker) fail(field, format string, args ...any) {
+	c.problems = append(c.problems, problem{field, fmt.Sprintf(format, args...)})
+}
+
+// validate returns the problems of c, in the order of the file.
+func (c *Config) validate() []problem {
+	var k checker
+	k.name("$.name", c.Name)
+	if c.Data == "" {
+		k.fail("$.data", "is missing: give the directory of the journal")
+	}
+	k.listen("$.clients.listen", c.Clients.Listen, true)
+	if c.Replication != nil {
+		k.name("$.group", c.Group)
+		k.replication(c)
+	}
+	k.minSync(c)
+	k.listen("$.admin.listen", c.Admin.Listen, false)
+	k.topics("$.log.topics", c.Log.Topics)
+	between(&k, "$.hold", c.Hold, 0, 1<<62)
+	between(&k, "$.log.retain", c.Log.Retain, Duration(time.Second), Duration(1<<62))
+	between(&k, "$.log.retain_bytes", c.Log.RetainBytes, 0, 1<<62)
+	between(&k, "$.log.segment", c.Log.Segment, 64<<10, 4<<30)
+	between(&k, "$.rejoin_timeout", c.RejoinTimeout, Duration(time.Millisecond), Duration(24*time.Hour))
+	between(&k, "$.drain_timeout", c.DrainTimeout, Duration(time.Millisecond), Duration(24*time.Hour))
+	between(&k, "$.max_message", c.MaxMessage, 1<<10, 200_000_000)
+	return k.problems
+}
+
+// between checks that a value is inside its limits.
+func between[T interface {
+	~int64
+	fmt.Stringer
+}](k *checker, field string, value, least, most T) {
+	switch {
+	case value < least:
+		k.fail(field, "is %v, it must be at least %v", value, least)
+	case value > most:
+		k.fail(field, "is %v, it must be at most %v", value, most)
+	}
+}
+
+// name checks what becomes part of logs, hellos and hashes.
+func (k *checker) name(field, name string) {
+	if name == "" {
+		k.fail(field, "is missing: give a name of letters, digits, \".\", \"_\" and \"-\"")
+		return
+	}
+	if len(name) > 64 {
+		k.fail(field, "has %d characters, it must have at most 64", len(name))
+	}
+	for _, r := range name {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '.', r == '_', r == '-':
+		default:
+			k.fail(field, "holds %q, it must be of letters, digits, \".\", \"_\" and \"-\"", r)
+			return
+		}
+	}
+}
+
+func (k *checker) listen(field, address string, needed bool) {
+	if address == "" {
+		if needed {
+			k.fail(field, "is missing: give host:port, port 0 takes a free one")
+		}
+		return
+	}
+	k.address(field, address, 0)
+}
+
+func (k *checker) address(field, address string, least int) {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		k.fail(field, "is %q, it must be host:port", address)
+		return
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < least || n > 65535 {
+		k.fail(field, "has the port %q, it must be a number from %d to 65535", port, least)
+	}
+}
+
+func (k *checker) topics(field string, topics []string) {
+	if topics != nil && len(topics) == 0 {
+		k.fail(field, "is empty: name a topic or pattern, or leave it out for all")
+	}
+	for i, text := range topics {
+		if _, err := route.ParsePattern(text); err != nil {
+			k.fail(fmt.Sprintf("%s[%d]", field, i), "%v", err)
+		} else if text == "" {
+			k.fail(fmt.Sprintf("%s[%d]", field, i), "is empty: name a topic or pattern")
+		}
+	}
+}
+
+func (k *checker) replication(c *Config) {
+	k.listen("$.replication.listen", c.Replication.Listen, false)
+	if c.Replication.Listen == "" && len(c.Replication.Destinations) == 0 {
+		k.fail("$.replication", "has neither listen nor destinations: give one, or leave it out for a lone instance")
+	}
+	names := map[string]bool{c.Name: true}
+	for i, d := range c.Replication.Destinations {
+		field := fmt.Sprintf("$.replication.destinations[%d]", i)
+		k.destination(field, d, c.Replication.Listen != "")
+		switch {
+		case d.Name != "" && d.Name == c.Name:
+			k.fail(field+".name", "is this instance itself: name the peer")
+		case names[d.Name] && d.Name != "":
+			k.fail(field+".name", "names %q a second time", d.Name)
+		}
+		names[d.Name] = true
+	}
+}
+
+func (k *checker) destination(field string, d Destination, listens bool) {
+	k.name(field+".name", d.Name)
+	switch {
+	case d.Address != "":
+		k.address(field+".address", d.Address, 1)
+	case !listens:
+		k.fail(field+".address", "is missing: give it, or replication.listen, so that one side can dial")
+	}
+	if d.Ack != "" && d.Ack != "sync" && d.Ack != "async" {
+		k.fail(field+".ack", "is %q, it must be sync or async", d.Ack)
+	}
+	k.topics(field+".topics", d.Topics)
+	between(k, field+".downgrade_after", d.DowngradeAfter, 0, Duration(365*24*time.Hour))
+	if d.Ack == "async" && d.DowngradeAfter != 0 {
+		k.fail(field+".downgrade_after", "is for sync destinations: leave it out, no ack waits for an async one")
+	}
+	between(k, field+".upgrade_within", d.UpgradeWithin, 0, Duration(365*24*time.Hour))
+	if d.UpgradeWithin > d.DowngradeAfter {
+		k.fail(field+".upgrade_within", "is %v, it must be at most downgrade_after, %v", d.UpgradeWithin, d.DowngradeAfter)
+	}
+}
+
+func (k *checker) minSync(c *Config) {
+	sync := 0
+	if c.Replication != nil {
+		for _, d := range c.Replication.Destinations {
+			if d.Ack != "async" {
+				sync++
+			}
+		}
+	}
+	if c.MinSync < 0 || c.MinSync > sync {
+		k.fail("$.min_sync", "is %d, it must be from 0 to the number of sync destinations, %d", c.MinSync, sync)
+	}
+}

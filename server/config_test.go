@@ -1,0 +1,116 @@
+package server
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+const goodConfig = `name: a
+group: pair
+data: ./data/a
+clients:
+  listen: 127.0.0.1:9007
+replication:
+  listen: 127.0.0.1:9107
+  destinations:
+    - name: b
+      address: 127.0.0.1:9108
+      ack: sync
+      topics: ["^important_topic$"]
+      downgrade_after: 5s
+      upgrade_within: 2.5s
+min_sync: 0
+hold: 0
+admin:
+  listen: 127.0.0.1:8085
+log: {topics: [".*"], retain: 168h, retain_bytes: 0, segment: 64MiB}
+rejoin_timeout: 10s
+drain_timeout: 10s
+max_message: 16MiB
+`
+
+func TestConfig(t *testing.T) {
+	cfg, err := parseConfig("a.yaml", []byte(goodConfig))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := cfg.Replication.Destinations[0]
+	if cfg.Name != "a" || d.Name != "b" || time.Duration(d.UpgradeWithin) != 2500*time.Millisecond ||
+		cfg.Log.Segment != 64<<20 || cfg.MaxMessage != 16<<20 || d.Topics[0] != "^important_topic$" {
+		t.Errorf("read %+v", cfg)
+	}
+}
+
+func TestConfigErrors(t *testing.T) {
+	replace := func(old, new string) string {
+		if !strings.Contains(goodConfig, old) {
+			t.Fatalf("%q is not in the config", old)
+		}
+		return strings.Replace(goodConfig, old, new, 1)
+	}
+	for _, tt := range []struct {
+		name, text, want string
+	}{
+		{"empty", "", "a.yaml: name is missing"},
+		{"comment only", "# nothing\n", "a.yaml: name is missing"},
+		{"unknown key", replace("hold: 0", "hodl: 0"), `a.yaml:16: unknown field "hodl"`},
+		{"unknown key inside", replace("ack: sync", "ackk: sync"), `a.yaml:11: unknown field "ackk"`},
+		{"key twice", replace("hold: 0", "min_sync: 0"), "a.yaml:16: "},
+		{"two documents", goodConfig + "---\nname: b\n", "a.yaml: holds 2 documents"},
+		{"no YAML", "name: [", "a.yaml:1: "},
+		{"a list", "- a\n", "a.yaml:1: "},
+		{"bad duration", replace("rejoin_timeout: 10s", "rejoin_timeout: 10"), `a.yaml:20: rejoin_timeout "10" is no duration`},
+		{"bad duration in a list", replace("5s", "five"), `a.yaml:13: replication.destinations[0].downgrade_after "five" is no duration`},
+		{"bad size", replace("16MiB", "16 Mib"), `a.yaml:22: max_message "16 Mib" is no size`},
+		{"size of a map", replace("hold: 0", "hold: {a: 1}"), `a.yaml:16: hold must be one plain value`},
+		{"size too large", replace("16MiB", "1GiB"), "a.yaml:22: max_message is 1GiB, it must be at most"},
+		{"size overflows", replace("16MiB", "99999999999TiB"), "a.yaml:22: max_message"},
+		{"negative size", replace("hold: 0", "hold: -1"), "a.yaml:16: hold is -1, it must be at least 0"},
+		{"zero", replace("drain_timeout: 10s", "drain_timeout: 0s"), "a.yaml:21: drain_timeout is 0s, it must be at least 1ms"},
+		{"bad name", replace("name: a", "name: a/b"), `a.yaml:1: name holds '/'`},
+		{"bad address", replace("127.0.0.1:9007", "9007"), `a.yaml:5: clients.listen is "9007", it must be host:port`},
+		{"bad port", replace("127.0.0.1:9007", "localhost:70000"), `a.yaml:5: clients.listen has the port "70000"`},
+		{"peer port 0", replace("127.0.0.1:9108", "localhost:0"), `a.yaml:10: replication.destinations[0].address has the port "0"`},
+		{"bad ack", replace("ack: sync", "ack: maybe"), `a.yaml:11: replication.destinations[0].ack is "maybe"`},
+		{"itself", replace("- name: b", "- name: a"), "a.yaml:9: replication.destinations[0].name is this instance itself"},
+		{"bad pattern", replace("^important_topic$", "(important"), "a.yaml:12: replication.destinations[0].topics[0] bad regex topic"},
+		{"no topics", replace(`["^important_topic$"]`, "[]"), "a.yaml:12: replication.destinations[0].topics is empty"},
+		{"upgrade after downgrade", replace("2.5s", "6s"), "a.yaml:14: replication.destinations[0].upgrade_within is 6s"},
+		{"async with downgrade", replace("ack: sync", "ack: async"), "a.yaml:13: replication.destinations[0].downgrade_after is for sync"},
+		{"min_sync", replace("min_sync: 0", "min_sync: 2"), "a.yaml:15: min_sync is 2, it must be from 0 to the number of sync destinations, 1"},
+		{"no group", replace("group: pair\n", ""), "a.yaml: group is missing"},
+		{"no data", replace("data: ./data/a\n", ""), "a.yaml: data is missing"},
+		{"wrong type", replace("min_sync: 0", "min_sync: many"), "a.yaml:15: "},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := parseConfig("a.yaml", []byte(tt.text))
+			if err == nil {
+				t.Fatal("was accepted")
+			}
+			if !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("says %q, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
+func FuzzConfig(f *testing.F) {
+	f.Add([]byte(goodConfig))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		_, _ = parseConfig("a.yaml", text)
+	})
+}
+
+func TestSize(t *testing.T) {
+	for text, want := range map[string]Size{"0": 0, "17": 17, "64MiB": 64 << 20, "10GB": 1e10, "1KiB": 1024, "5B": 5} {
+		if got, ok := parseSize(text); !ok || got != want {
+			t.Errorf("parseSize(%q) = %v, %v", text, got, ok)
+		}
+	}
+	for _, text := range []string{"", "MiB", "1.5MiB", "x", "9223372036854775807KiB"} {
+		if got, ok := parseSize(text); ok {
+			t.Errorf("parseSize(%q) = %v", text, got)
+		}
+	}
+}

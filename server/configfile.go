@@ -1,0 +1,114 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+)
+
+// A ConfigError is a config that can't be used: where, and what to do.
+type ConfigError struct {
+	File  string // empty: not from a file
+	Line  int    // 0: of no line, such as a key that is missing
+	Field string // such as log.retain; empty: the file as a whole
+	Text  string
+}
+
+func (e *ConfigError) Error() string {
+	var b strings.Builder
+	switch {
+	case e.File != "" && e.Line > 0:
+		fmt.Fprintf(&b, "%s:%d: ", e.File, e.Line)
+	case e.File != "":
+		fmt.Fprintf(&b, "%s: ", e.File)
+	}
+	if e.Field != "" {
+		b.WriteString(e.Field + " ")
+	}
+	b.WriteString(e.Text)
+	return b.String()
+}
+
+// LoadConfig reads and checks a file. Paths in it are relative to it. What is
+// wrong with it is a *ConfigError, several of them joined.
+func LoadConfig(file string) (Config, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return Config{}, &ConfigError{File: file, Text: "can't be read: " + err.Error()}
+	}
+	cfg, err := parseConfig(file, text)
+	if err != nil {
+		return Config{}, err
+	}
+	if !filepath.IsAbs(cfg.Data) {
+		cfg.Data = filepath.Join(filepath.Dir(file), cfg.Data)
+	}
+	return cfg, nil
+}
+
+// parseConfig reads and checks the text of a file.
+func parseConfig(file string, text []byte) (Config, error) {
+	cfg := defaults()
+	tree, err := parser.ParseBytes(text, 0)
+	if err != nil {
+		return Config{}, atToken(file, err)
+	}
+	documents := 0
+	for _, doc := range tree.Docs {
+		if doc.Body != nil && doc.Body.Type() != ast.DirectiveType {
+			documents++
+		}
+	}
+	if documents > 1 {
+		return Config{}, &ConfigError{File: file, Text: fmt.Sprintf("holds %d documents, it must be exactly one", documents)}
+	}
+	if documents == 1 {
+		if err := yaml.UnmarshalWithOptions(text, &cfg, yaml.Strict()); err != nil {
+			return Config{}, atToken(file, err)
+		}
+	}
+	var all []error
+	for _, p := range cfg.validate() {
+		all = append(all, &ConfigError{File: file, Line: lineOf(tree, p.field), Field: strings.TrimPrefix(p.field, "$."), Text: p.text})
+	}
+	return cfg, errors.Join(all...)
+}
+
+// atToken turns an error of the YAML package into one with file and line.
+func atToken(file string, err error) error {
+	var unit *unitError
+	if errors.As(err, &unit) {
+		return &ConfigError{File: file, Line: unit.node.GetToken().Position.Line, Field: fieldOf(unit.node), Text: unit.text}
+	}
+	var at yaml.Error
+	if errors.As(err, &at) {
+		e := &ConfigError{File: file, Text: at.GetMessage()}
+		if token := at.GetToken(); token != nil && token.Position != nil {
+			e.Line = token.Position.Line
+		}
+		return e
+	}
+	return &ConfigError{File: file, Text: err.Error()}
+}
+
+// fieldOf returns the path of a node as it is written in errors.
+func fieldOf(node ast.Node) string { return strings.TrimPrefix(node.GetPath(), "$.") }
+
+// lineOf returns the line of a field, 0 if it isn't there.
+func lineOf(tree *ast.File, field string) int {
+	path, err := yaml.PathString(field)
+	if err != nil {
+		return 0
+	}
+	node, err := path.FilterFile(tree)
+	if err != nil || node == nil || node.GetToken() == nil {
+		return 0
+	}
+	return node.GetToken().Position.Line
+}

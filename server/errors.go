@@ -1,0 +1,28 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+)
+
+// ErrKilled is what Err returns after Kill.
+var ErrKilled = errors.New("server: killed")
+
+// ErrDrainTimeout is what Shutdown returns if acks were still outstanding.
+var ErrDrainTimeout = errors.New("server: acks were still outstanding when the drain ended")
+
+// A DiskError reports that the disk failed, which ends the instance (R7).
+type DiskError struct{ Err error }
+
+func (e *DiskError) Error() string { return fmt.Sprintf("server: the disk has failed: %v", e.Err) }
+func (e *DiskError) Unwrap() error { return e.Err }
+
+// A DamagedError reports a journal that is damaged, on an instance that has
+// no peer to heal it from (R8).
+type DamagedError struct{ Err error }
+
+func (e *DamagedError) Error() string {
+	return fmt.Sprintf("server: the journal is damaged and there is no peer to heal it from: %v "+
+		"(accepting the damage serves what is left)", e.Err)
+}
+func (e *DamagedError) Unwrap() error { return e.Err }

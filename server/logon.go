@@ -1,0 +1,338 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/nats-io/nuid"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/replica"
+	"github.com/holdfast-mq/holdfast/internal/wire"
+)
+
+const (
+	// A plain logon waits until have and settled are one number (R15), an
+	// extended one for its peers' answers if nobody here knows it (R10).
+	plainLogonWait    = time.Minute
+	extendedLogonWait = 3 * time.Second
+	// Between looks at what a logon waits for that nothing else wakes it for.
+	logonTick = 100 * time.Millisecond
+	// For the peers' answers to one notice, and between notices.
+	noticeTimeout = 2 * time.Second
+	noticePause   = time.Second
+
+	maxConflation = time.Minute // an ack may be kept no longer
+	maxNameBytes  = 1024
+)
+
+// messageTypes are those that a logon may name; they don't separate topics here.
+var messageTypes = map[string]bool{
+	"": true, "json": true, "binary": true, "msgpack": true, "xml": true, "fix": true, "nvfix": true,
+}
+
+// A refusal is a logon that is answered with a failure, then closed.
+type refusal struct{ reason string }
+
+func (e *refusal) Error() string { return "logon refused: " + e.reason }
+
+// first executes the first command, which must be a logon.
+func (s *session) first(m *wire.Message) error {
+	if m.Command != wire.Logon {
+		return s.refuseLogon(m, wire.ReasonLogonRequired)
+	}
+	if m.Acks&wire.AckReceived != 0 {
+		s.send(&wire.AckMessage{CommandID: string(m.CommandID), Type: wire.AckReceived, Success: true})
+	}
+	if reason := s.identify(m); reason != "" {
+		return s.refuseLogon(m, reason)
+	}
+	losers, ok := s.srv.registry.claim(s)
+	if !ok {
+		return s.refuseLogon(m, wire.ReasonNameInUse)
+	}
+	for _, old := range losers {
+		s.srv.counts.fenced.Add(1)
+		old.log.Info("the client has logged on again")
+		old.fence()
+	}
+	s.announce()
+	verdict, facts, err := s.decide(m.Acked)
+	switch {
+	case err != nil:
+		return err
+	case verdict.step == logonGap:
+		return s.publishGap(m.Acked)
+	}
+	s.accept(m, verdict, facts)
+	return nil
+}
+
+// refuseLogon answers with a failure and ends the session.
+func (s *session) refuseLogon(m *wire.Message, reason string) error {
+	s.end("logon refused: "+reason, &wire.AckMessage{
+		CommandID: string(m.CommandID), Type: wire.AckProcessed, Reason: reason, Version: s.srv.version(),
+	})
+	return &refusal{reason}
+}
+
+// identify takes from the logon who the client is. The reason is why it is refused.
+func (s *session) identify(m *wire.Message) (reason string) {
+	name := string(m.ClientName)
+	switch {
+	case !messageTypes[string(m.MessageType)]:
+		return wire.ReasonInvalidMessageType
+	case len(name) > maxNameBytes || strings.ContainsFunc(name, unicode.IsControl):
+		return "invalid client name"
+	case len(m.Store) > maxNameBytes:
+		return "invalid store"
+	case len(m.UserID) > maxNameBytes:
+		return "invalid user"
+	}
+	for name, value := range wire.Options(m.Options) {
+		if !s.logonOption(string(name), value) {
+			return wire.ReasonInvalidOptions
+		}
+	}
+	s.ext = string(m.Ext) == "1"
+	s.claim = claim{name: name, user: string(m.UserID), instance: s.srv.cfg.Name}
+	switch {
+	case s.ext && len(m.Store) > 0:
+		s.claim.life, s.claim.counter = string(m.Store), m.Counter
+		s.claim.publisher = bookmark.Hash(s.claim.life)
+	case !s.ext && name != "":
+		s.claim.publisher = bookmark.Hash(name)
+	}
+	s.canSequence = s.claim.publisher != 0
+	if name == "" {
+		s.claim.name = "anonymous-" + nuid.Next()
+	}
+	s.unsequenced = s.srv.runPublisher(s.claim.name)
+	s.log = s.log.With("client", s.claim.name)
+	return ""
+}
+
+// logonOption takes one option of the logon, false if nobody knows it.
+func (s *session) logonOption(name string, value []byte) bool {
+	switch name {
+	case "ack_conflation":
+		d, err := wire.ParseInterval(value)
+		s.conflation = min(d, maxConflation)
+		return err == nil
+	case "pretty", "none":
+		return true
+	}
+	return false
+}
+
+// An announcement is what the peers have said to the notice of a logon (R11).
+type announcement struct {
+	have    uint64 // the highest answer
+	asked   bool   // once at least
+	all     bool   // everybody has answered
+	again   bool   // tell them once more
+	running bool   // the helper is
+}
+
+// announce tells the peers of the logon until all have answered, in a helper
+// that ends with the session.
+func (s *session) announce() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.srv.lone() || s.claim.publisher == 0 && strings.HasPrefix(s.claim.name, "anonymous-") {
+		s.answers = announcement{asked: true, all: true}
+		return
+	}
+	if s.answers.running || s.state >= sessionEnding {
+		return
+	}
+	s.answers.running = true
+	s.helper.Go(s.notifyPeers)
+}
+
+// announceAgain tells the peers once more: one of them seems to have a session
+// that must end.
+func (s *session) announceAgain() {
+	s.mu.Lock()
+	s.answers.again = true
+	s.mu.Unlock()
+	s.announce()
+}
+
+// wasAnnounced reports whether all peers knew of the session.
+func (s *session) wasAnnounced() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.answers.all && !s.answers.again
+}
+
+// notifyPeers is the helper of announce.
+func (s *session) notifyPeers() {
+	n := replica.Notice{
+		ClientName: s.claim.name, User: s.claim.user, Publisher: s.claim.publisher,
+		Life: s.claim.life, Counter: s.claim.counter, Instance: s.claim.instance,
+	}
+	for {
+		s.mu.Lock()
+		s.answers.again = false
+		s.mu.Unlock()
+		ctx, cancel := context.WithTimeout(s.ctx, noticeTimeout)
+		have, all := s.srv.links.Load().Notify(ctx, n)
+		cancel()
+		if s.answered(have, all) {
+			return
+		}
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-time.After(noticePause):
+		}
+	}
+}
+
+// answered notes the answers and reports whether the helper has done its work.
+func (s *session) answered(have uint64, all bool) (done bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answers.have = max(s.answers.have, have)
+	s.answers.asked = true
+	s.answers.all = all
+	s.answers.running = !all || s.answers.again
+	s.signal()
+	return !s.answers.running
+}
+
+// decide decides the logon, waiting where it must.
+func (s *session) decide(acked uint64) (logonVerdict, logonFacts, error) {
+	began := time.Now()
+	bound := plainLogonWait
+	if s.ext {
+		bound = extendedLogonWait
+	}
+	waits := false
+	for {
+		facts := s.facts(acked)
+		verdict := decideLogon(facts)
+		switch {
+		case verdict.step == logonGone:
+			if err := s.journalGone(verdict.upTo); err != nil {
+				return verdict, facts, err
+			}
+			continue
+		case verdict.step != logonWait:
+			return verdict, facts, nil
+		case time.Since(began) >= bound && s.ext:
+			return logonVerdict{step: logonGap}, facts, nil
+		case time.Since(began) >= bound:
+			return verdict, facts, fmt.Errorf("logon: this instance and its peers did not agree on a number for %v", bound)
+		}
+		if !waits && facts.have > 0 {
+			waits = true
+			s.srv.links.Load().Waits(s.claim.publisher, facts.have)
+		}
+		if err := s.pause(); err != nil {
+			return verdict, facts, err
+		}
+	}
+}
+
+// pause waits a little while a logon can't be decided.
+func (s *session) pause() error {
+	select {
+	case <-s.ctx.Done():
+		return errEnding
+	case <-s.srv.stopping:
+		return errEnding
+	case <-time.After(logonTick):
+		return nil
+	}
+}
+
+// facts are what is known of the logon now.
+func (s *session) facts(acked uint64) logonFacts {
+	links := s.srv.links.Load()
+	f := logonFacts{
+		ext: s.ext, publishes: s.canSequence, acked: acked,
+		lone: s.srv.lone(), reachable: links.Reachable(), single: links.Single(), catchingUp: links.CatchingUp(),
+	}
+	s.mu.Lock()
+	f.asked, f.answered, f.peerHave = s.answers.asked, s.answers.all, s.answers.have
+	s.mu.Unlock()
+	if s.canSequence {
+		// Watermarks first: they are never above a have that is read later.
+		f.safe, f.settled = links.Safe(s.claim.publisher), links.Settled(s.claim.publisher)
+		state, _ := s.srv.journal.State(s.claim.publisher)
+		f.have = state.Have
+	}
+	return f
+}
+
+// journalGone journals that everything of the publisher up to there was let
+// go of before anyone here knew it (R10).
+func (s *session) journalGone(upTo uint64) error {
+	s.log.Warn("nobody in the group knows this publisher any more, going on from where it says it is", "gone_up_to", upTo)
+	r := journal.Record{Kind: journal.Gone, Publisher: s.claim.publisher, Sequence: upTo}
+	if _, err := s.append(&r); err != nil {
+		return err
+	}
+	return nil
+}
+
+// publishGap ends a session whose client would write past what this instance
+// lacks (R4).
+func (s *session) publishGap(sequence uint64) error {
+	s.srv.counts.publishGaps.Add(1)
+	state, _ := s.srv.journal.State(s.claim.publisher)
+	s.log.Warn("publish gap: this instance lacks what the client goes on from", "have", state.Have, "client_is_at", sequence)
+	s.end(wire.ReasonPublishGap, &wire.AckMessage{Type: wire.AckProcessed, Reason: wire.ReasonPublishGap})
+	return errEnding
+}
+
+// accept answers the logon. The failures of what was refused go before it, so
+// that its number does not let them pass in silence (R14).
+func (s *session) accept(m *wire.Message, v logonVerdict, f logonFacts) {
+	s.unknown = s.canSequence && !s.ext && f.unknownEverywhere()
+	if s.canSequence {
+		s.srv.journal.Seen(s.claim.publisher)
+	}
+	told := uint64(0)
+	if s.canSequence && s.ext {
+		for _, t := range s.srv.journal.Tombstones(s.claim.publisher, m.Acked) {
+			s.send(&wire.AckMessage{Type: wire.AckPersisted, Sequence: t.Sequence, HasSequence: true, Reason: t.Reason})
+			told = t.Sequence
+		}
+	}
+	s.mu.Lock()
+	s.acks.begin(s.ext, v.sequence, told)
+	s.known = true
+	s.mu.Unlock()
+	if m.Acks&wire.AckProcessed != 0 {
+		s.send(s.logonAck(m, v, f))
+	}
+	s.loggedOn = true
+	s.srv.registry.loggedOn(s)
+	s.srv.counts.logons.Add(1)
+	s.log.Info("client logged on", "ext", s.ext, "s", v.sequence, "have", v.have)
+}
+
+func (s *session) logonAck(m *wire.Message, v logonVerdict, f logonFacts) *wire.AckMessage {
+	a := &wire.AckMessage{
+		CommandID: string(m.CommandID), Type: wire.AckProcessed, Success: true,
+		Sequence: v.sequence, HasSequence: true,
+		Bookmark:   bookmark.Bookmark{Publisher: s.claim.publisher, Sequence: v.sequence}.String(),
+		ClientName: s.claim.name,
+		Version:    s.srv.version(),
+	}
+	if !s.ext {
+		return a
+	}
+	a.Ext, a.Have, a.Max, a.CatchingUp = true, v.have, uint64(s.srv.cfg.MaxMessage), f.catchingUp
+	if carried := s.srv.links.Load().Carried(); carried != nil {
+		a.Carried, a.HasCarried = strings.Join(carried, ","), true
+	}
+	return a
+}

@@ -1,0 +1,270 @@
+package server_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/wire"
+	"github.com/holdfast-mq/holdfast/server"
+	"github.com/holdfast-mq/holdfast/server/servertest"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		os.RemoveAll(daemonDir)
+		os.Exit(code)
+	}))
+}
+
+// patience is how long a raw client waits for a frame; virtual time mostly.
+const patience = 5 * time.Second
+
+// A raw is a client made of bytes.
+type raw struct {
+	t    testing.TB
+	conn net.Conn
+	r    *wire.Reader
+}
+
+type dialer interface {
+	Dial(ctx context.Context) (net.Conn, error)
+}
+
+func dial(t testing.TB, i dialer) *raw {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	conn, err := i.Dial(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return &raw{t: t, conn: conn, r: wire.NewReader(conn, 64<<20)}
+}
+
+// bytes sends bytes as they are.
+func (c *raw) bytes(b string) {
+	c.t.Helper()
+	if _, err := c.conn.Write([]byte(b)); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// send sends one frame.
+func (c *raw) send(header string, body ...string) {
+	c.t.Helper()
+	c.bytes(frame(header + strings.Join(body, "")))
+}
+
+func frame(content string) string {
+	return string(binary.BigEndian.AppendUint32(nil, uint32(len(content)))) + content
+}
+
+// read returns the next frame's text.
+func (c *raw) read() (string, error) {
+	c.conn.SetReadDeadline(time.Now().Add(patience))
+	f, err := c.r.Next()
+	return string(f), err
+}
+
+// next returns the next frame's text, passing over heartbeats.
+func (c *raw) next() string {
+	c.t.Helper()
+	for {
+		text, err := c.read()
+		if err != nil {
+			c.t.Fatalf("no frame: %v", err)
+		}
+		if text != `{"c":"heartbeat"}` {
+			return text
+		}
+	}
+}
+
+// expect reads frames and compares them.
+func (c *raw) expect(want ...string) {
+	c.t.Helper()
+	for _, w := range want {
+		if got := c.next(); got != w {
+			c.t.Fatalf("got  %s\nwant %s", got, w)
+		}
+	}
+}
+
+// message reads a frame and parses it.
+func (c *raw) message() *wire.Message {
+	c.t.Helper()
+	var m wire.Message
+	if err := wire.Parse([]byte(c.next()), &m); err != nil {
+		c.t.Fatal(err)
+	}
+	return &m
+}
+
+// silent makes sure that nothing comes for a while.
+func (c *raw) silent(d time.Duration) {
+	c.t.Helper()
+	c.conn.SetReadDeadline(time.Now().Add(d))
+	f, err := c.r.Next()
+	if err == nil {
+		c.t.Fatalf("got %s, want nothing", f)
+	}
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		c.t.Fatalf("got %v, want nothing", err)
+	}
+}
+
+// closed makes sure that the server closes without another frame.
+func (c *raw) closed() {
+	c.t.Helper()
+	text, err := c.read()
+	if err == nil {
+		c.t.Fatalf("got %s, want the end", text)
+	}
+	if !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) {
+		c.t.Fatalf("got %v, want the end", err)
+	}
+}
+
+func (c *raw) close() { c.conn.Close() }
+
+// logon logs on without extensions and returns the number in the ack.
+func (c *raw) logon(name string) uint64 {
+	c.t.Helper()
+	c.send(fmt.Sprintf(`{"c":"logon","cid":"0","client_name":%q,"mt":"json","a":"processed","version":"1.0:raw"}`, name))
+	m := c.message()
+	if string(m.Status) != "success" {
+		c.t.Fatalf("logon: %s %s", m.Status, m.Reason)
+	}
+	return m.Sequence
+}
+
+// logonExt logs on with extensions and returns the ack. The failure acks of
+// tombstones that come before it are returned too.
+func (c *raw) logonExt(name, store string, n, acked uint64) (ack *wire.Message, failures []string) {
+	c.t.Helper()
+	c.send(fmt.Sprintf(`{"c":"logon","cid":"0","client_name":%q,"a":"processed","ext":"1","store":%q,"n":%d,"acked":%d}`, name, store, n, acked))
+	for {
+		text := c.next()
+		var m wire.Message
+		if err := wire.Parse([]byte(text), &m); err != nil {
+			c.t.Fatal(err)
+		}
+		if m.Acks == wire.AckPersisted {
+			failures = append(failures, text)
+			continue
+		}
+		return &m, failures
+	}
+}
+
+// publish sends numbered messages that ask for a persisted ack.
+func (c *raw) publish(topic string, from, to uint64) {
+	c.t.Helper()
+	for s := from; s <= to; s++ {
+		c.send(fmt.Sprintf(`{"c":"p","t":%q,"a":"persisted","s":%d}`, topic, s), body(s))
+	}
+}
+
+func body(s uint64) string { return fmt.Sprintf(`{"n":%d}`, s) }
+
+// persisted reads acks until one says s at this level.
+func (c *raw) persisted(s uint64, level string) {
+	c.t.Helper()
+	for {
+		m := c.message()
+		if m.Acks != wire.AckPersisted || string(m.Status) != "success" {
+			c.t.Fatalf("got %s ack %d %s, want persisted %d", m.Status, m.Sequence, m.Reason, s)
+		}
+		if m.Sequence > s {
+			c.t.Fatalf("persisted %d, want no more than %d", m.Sequence, s)
+		}
+		if m.Sequence == s && string(m.Level) == level {
+			return
+		}
+	}
+}
+
+// deliveries reads n messages and returns their bookmarks.
+func (c *raw) deliveries(n int) []string {
+	c.t.Helper()
+	var got []string
+	for len(got) < n {
+		m := c.message()
+		if m.Command == wire.Publish {
+			got = append(got, string(m.Bookmark))
+		}
+	}
+	return got
+}
+
+// marks are the bookmarks of a publisher's messages.
+func marks(publisher uint64, from, to uint64) []string {
+	var all []string
+	for s := from; s <= to; s++ {
+		all = append(all, bookmark.Bookmark{Publisher: publisher, Sequence: s}.String())
+	}
+	return all
+}
+
+func segments(size server.Size) servertest.Option {
+	return servertest.Config(func(c *server.Config) { c.Log.Segment = size })
+}
+
+func downgradeAfter(d time.Duration) servertest.Option {
+	return servertest.Config(func(c *server.Config) {
+		for i := range c.Replication.Destinations {
+			c.Replication.Destinations[i].DowngradeAfter = server.Duration(d)
+		}
+	})
+}
+
+func logTopics(topics ...string) servertest.Option {
+	return servertest.Config(func(c *server.Config) { c.Log.Topics = topics })
+}
+
+func maxMessage(n server.Size) servertest.Option {
+	return servertest.Config(func(c *server.Config) { c.MaxMessage = n })
+}
+
+// daemonDir is where the command is built for the tests that run it.
+var daemonDir string
+
+// awaitLink waits until an instance's links are in sync.
+func (c *raw) awaitLink(i *servertest.Instance) {
+	c.t.Helper()
+	for range 100 {
+		st := i.Server().Status()
+		if !st.CatchingUp && len(st.Links) > 0 && st.Links[0].State == "sync" {
+			return
+		}
+		<-time.After(100 * time.Millisecond)
+	}
+	c.t.Fatalf("the links of %s: %+v", i.Name(), i.Server().Status().Links)
+}
+
+// dialAdmin connects to the admin port.
+func dialAdmin(t *testing.T, i *servertest.Instance) *raw {
+	t.Helper()
+	conn, err := i.DialAddr(t.Context(), i.Server().AdminAddr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return &raw{t: t, conn: conn}
+}
+
+func newBufio(c net.Conn) *bufio.Reader { return bufio.NewReader(c) }

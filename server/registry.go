@@ -1,0 +1,209 @@
+package server
+
+import (
+	"sync"
+
+	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/replica"
+)
+
+// A registry knows the sessions: all of them, who has which name (R11), and
+// who must be woken for what.
+type registry struct {
+	mu          sync.RWMutex
+	all         map[*session]struct{} // guarded by mu, like the rest
+	names       map[string]*session
+	publishers  map[uint64]*session   // by each publisher that a session sends as
+	subscribers map[*session]struct{} // wait for the journal
+	waiters     map[*session]struct{} // wait for watermarks of publishers that are not theirs
+	unknown     int                   // connections not logged on
+}
+
+func newRegistry() *registry {
+	return &registry{
+		all:         make(map[*session]struct{}),
+		names:       make(map[string]*session),
+		publishers:  make(map[uint64]*session),
+		subscribers: make(map[*session]struct{}),
+		waiters:     make(map[*session]struct{}),
+	}
+}
+
+// maxUnauthenticated bounds the connections that have not logged on.
+const maxUnauthenticated = 1024
+
+// add adds a connection that has not logged on, false if there are too many.
+func (r *registry) add(s *session) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.unknown >= maxUnauthenticated {
+		return false
+	}
+	r.unknown++
+	r.all[s] = struct{}{}
+	return true
+}
+
+// loggedOn notes that a connection no longer counts as unauthenticated.
+func (r *registry) loggedOn(*session) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.unknown--
+}
+
+// remove forgets a session.
+func (r *registry) remove(s *session, loggedOn bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !loggedOn {
+		r.unknown--
+	}
+	delete(r.all, s)
+	delete(r.subscribers, s)
+	delete(r.waiters, s)
+	r.releaseLocked(s)
+}
+
+// releaseLocked gives the name and the publishers of s free, where they are still its own.
+func (r *registry) releaseLocked(s *session) {
+	if r.names[s.claim.name] == s {
+		delete(r.names, s.claim.name)
+	}
+	for _, p := range []uint64{s.claim.publisher, s.unsequenced} {
+		if r.publishers[p] == s {
+			delete(r.publishers, p)
+		}
+	}
+}
+
+// claim gives s the name it logs on with, or says that it can't have it.
+// losers are the sessions it takes it from; the caller fences them.
+func (r *registry) claim(s *session) (losers []*session, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, old := range r.rivalsLocked(s.claim) {
+		if contestHere(old.claim, s.claim) != newWins {
+			return nil, false
+		}
+		losers = append(losers, old)
+	}
+	for _, old := range losers {
+		r.releaseLocked(old)
+	}
+	r.names[s.claim.name] = s
+	if s.claim.publisher != 0 {
+		r.publishers[s.claim.publisher] = s
+	}
+	r.publishers[s.unsequenced] = s
+	return losers, true
+}
+
+// rivalsLocked returns the sessions that can't live beside c.
+func (r *registry) rivalsLocked(c claim) []*session {
+	if mut.On(mut.R11NoFence) {
+		return nil
+	}
+	var rivals []*session
+	if old := r.names[c.name]; old != nil {
+		rivals = append(rivals, old)
+	}
+	if old := r.publishers[c.publisher]; c.publisher != 0 && old != nil && (len(rivals) == 0 || rivals[0] != old) {
+		rivals = append(rivals, old)
+	}
+	return rivals
+}
+
+// rivals returns the sessions that can't live beside c.
+func (r *registry) rivals(c claim) []*session {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.rivalsLocked(c)
+}
+
+// onNotice closes the session that a logon on a peer replaces (R11). The
+// sessions that win tell the peer once more, so that it hears of them
+// whichever notice came first. When it returns the loser takes nothing more.
+func (s *Server) onNotice(n replica.Notice) {
+	there := claim{name: n.ClientName, user: n.User, publisher: n.Publisher, life: n.Life, counter: n.Counter, instance: n.Instance}
+	for _, here := range s.registry.rivals(there) {
+		switch contestAcross(here.claim, there, here.wasAnnounced()) {
+		case newWins:
+			s.counts.fenced.Add(1)
+			here.log.Warn("the client has logged on elsewhere", "instance", n.Instance)
+			here.fence()
+		case oldWins:
+			here.announceAgain()
+		case otherUser:
+			here.log.Warn("the name is in use by another user elsewhere", "instance", n.Instance, "user", n.User)
+		}
+	}
+}
+
+// subscribes notes whether a session waits for the journal, and whether for
+// watermarks of any publisher.
+func (r *registry) subscribes(s *session, journal, watermarks bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, known := r.all[s]; !known {
+		return
+	}
+	setMember(r.subscribers, s, journal)
+	setMember(r.waiters, s, watermarks)
+}
+
+func setMember(set map[*session]struct{}, s *session, in bool) {
+	if in {
+		set[s] = struct{}{}
+		return
+	}
+	delete(set, s)
+}
+
+func (r *registry) wakePublisher(publisher uint64) {
+	r.mu.RLock()
+	s := r.publishers[publisher]
+	r.mu.RUnlock()
+	if s != nil {
+		s.signal()
+	}
+}
+
+func (r *registry) wakeSubscribers() { r.each(&r.subscribers, (*session).signal) }
+func (r *registry) wakeWaiters()     { r.each(&r.waiters, (*session).signal) }
+func (r *registry) wakeAll()         { r.each(&r.all, (*session).signal) }
+
+// each calls f, which doesn't block, for each session of a set.
+func (r *registry) each(set *map[*session]struct{}, f func(*session)) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for s := range *set {
+		f(s)
+	}
+}
+
+// list returns the sessions of a set.
+func (r *registry) list(set *map[*session]struct{}) []*session {
+	var list []*session
+	r.each(set, func(s *session) { list = append(list, s) })
+	return list
+}
+
+// drain, close and abandon end all sessions: when their acks are out, now, or
+// without another byte.
+func (r *registry) drain() {
+	for _, s := range r.list(&r.all) {
+		s.drain()
+	}
+}
+
+func (r *registry) close() {
+	for _, s := range r.list(&r.all) {
+		s.end("the instance stops", nil)
+	}
+}
+
+func (r *registry) abandon() {
+	for _, s := range r.list(&r.all) {
+		s.abandon()
+	}
+}

@@ -1,0 +1,320 @@
+// Package server is the reference server: an instance with a journal, links to
+// its peers and sessions with clients. It assembles internal/journal,
+// internal/replica and internal/route and speaks the client protocol of
+// internal/wire; what it promises is in client/GUARANTEES.md, whose rules the
+// comments cite.
+//
+// A session is two goroutines: one reads commands and executes them, the other
+// sends acks and, as a reader of the journal, the subscriptions' messages. A
+// slow subscriber is thus a slow reader of the journal, and there is no queue
+// per subscription.
+package server
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/replica"
+	"github.com/holdfast-mq/holdfast/internal/route"
+)
+
+// A Server is one running instance. Safe for concurrent use.
+type Server struct {
+	cfg      Config
+	log      *slog.Logger
+	run      uint64       // random, one per start
+	logged   *route.Set   // topics that the journal takes
+	carried  []*route.Set // topics of each destination
+	registry *registry
+
+	clients net.Listener
+	peers   net.Listener // nil: nobody dials us
+	admin   net.Listener // nil: none
+	journal *journal.Journal
+	links   atomic.Pointer[replica.Links] // nil until they are started
+
+	ctx      context.Context // ends when sessions must
+	cancel   context.CancelFunc
+	sessions sync.WaitGroup // sessions and their helpers
+	loops    sync.WaitGroup // accept, retention, admin
+
+	ready    chan struct{} // closed when clients are served
+	stopping chan struct{} // closed when the stop has begun
+	hurry    chan struct{} // closed when a drain is over
+	done     chan struct{} // closed when all has ended
+	counts   counters
+
+	mu       sync.Mutex
+	how      stop  // guarded by mu; set before stopping is closed
+	err      error // guarded by mu; why it stopped
+	begun    bool  // guarded by mu: stopping is closed
+	hurrying bool  // guarded by mu: hurry is closed
+}
+
+// A stop is a way to end.
+type stop uint8
+
+const (
+	stopClose stop = iota
+	stopDrain
+	stopKill
+)
+
+// Ready is closed when clients are served: the links have caught up, or gave up waiting (R6).
+func (s *Server) Ready() <-chan struct{} { return s.ready }
+
+// Done is closed when the server has ended, for whatever reason.
+func (s *Server) Done() <-chan struct{} { return s.done }
+
+// Err returns why the server ended by itself: a *DiskError, for one. It is nil
+// while it runs and after Shutdown or Close.
+func (s *Server) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+// Addr returns where clients connect.
+func (s *Server) Addr() net.Addr { return s.clients.Addr() }
+
+// ReplicationAddr returns where peers connect, nil if they don't.
+func (s *Server) ReplicationAddr() net.Addr { return addrOf(s.peers) }
+
+// AdminAddr returns where /healthz and /readyz are, nil if they are not.
+func (s *Server) AdminAddr() net.Addr { return addrOf(s.admin) }
+
+func addrOf(l net.Listener) net.Addr {
+	if l == nil {
+		return nil
+	}
+	return l.Addr()
+}
+
+// Shutdown ends the server in order: no new logons, outstanding acks until
+// the drain timeout or ctx ends, then as Close. It returns ErrDrainTimeout if
+// acks were still outstanding.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.begin(stopDrain, nil)
+	timeout := time.NewTimer(time.Duration(s.cfg.DrainTimeout))
+	defer timeout.Stop()
+	var err error
+	select {
+	case <-s.done:
+	case <-timeout.C:
+		err = ErrDrainTimeout
+	case <-ctx.Done():
+		err = ErrDrainTimeout
+	}
+	s.hasten()
+	<-s.done
+	return err
+}
+
+// Close ends the server now: listener, client sessions, links, journal. What
+// is in the journal is on disk when it returns.
+func (s *Server) Close() error {
+	s.begin(stopClose, nil)
+	s.hasten()
+	<-s.done
+	return nil
+}
+
+// Kill ends the server as kill -9 would: nothing more is written or sent.
+func (s *Server) Kill() {
+	s.begin(stopKill, ErrKilled)
+	s.hasten()
+	<-s.done
+}
+
+// fail ends the server because of err. It doesn't wait.
+func (s *Server) fail(err error) {
+	s.log.Error("the instance stops", "error", err)
+	s.begin(stopClose, err)
+	s.hasten()
+}
+
+// begin begins the stop, the first time; a later Kill still counts.
+func (s *Server) begin(how stop, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.begun {
+		if how == stopKill && s.how != stopKill {
+			s.how, s.err = how, err
+		}
+		return
+	}
+	s.begun, s.how, s.err = true, how, err
+	close(s.stopping)
+}
+
+// hasten ends the drain.
+func (s *Server) hasten() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.hurrying {
+		s.hurrying = true
+		close(s.hurry)
+	}
+}
+
+func (s *Server) stopHow() stop {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.how
+}
+
+// isStopping reports whether the stop has begun.
+func (s *Server) isStopping() bool {
+	select {
+	case <-s.stopping:
+		return true
+	default:
+		return false
+	}
+}
+
+// supervise serves when the links are ready and, when told to stop, ends
+// everything in order, top to bottom.
+func (s *Server) supervise() {
+	defer close(s.done)
+	if s.awaitLinks() {
+		s.serve()
+	}
+	<-s.stopping
+
+	s.clients.Close()
+	if s.stopHow() == stopDrain {
+		s.registry.drain()
+		s.awaitSessions()
+	}
+	if s.stopHow() == stopKill {
+		s.journal.Kill()
+		s.registry.abandon()
+	}
+	s.cancel()
+	s.registry.close()
+	s.sessions.Wait()
+	s.loops.Wait()
+	s.links.Load().Close()
+	if s.peers != nil {
+		s.peers.Close()
+	}
+	if s.stopHow() == stopKill {
+		s.journal.Kill()
+		return
+	}
+	if err := s.journal.Close(); err != nil && s.Err() == nil {
+		s.log.Error("the journal did not close in order", "error", err)
+	}
+}
+
+// awaitSessions waits until no session has acks outstanding, or a hurry.
+func (s *Server) awaitSessions() {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.sessions.Wait()
+	}()
+	select {
+	case <-ended:
+	case <-s.hurry:
+		s.cancel()
+		s.registry.close()
+		<-ended
+	}
+}
+
+// awaitLinks waits until clients may be served (R6), false if it is to stop.
+func (s *Server) awaitLinks() bool {
+	var giveUp <-chan time.Time
+	if s.cfg.AcceptDamage && s.journal.Damage() != nil {
+		timer := time.NewTimer(time.Duration(s.cfg.RejoinTimeout))
+		defer timer.Stop()
+		giveUp = timer.C
+	}
+	select {
+	case <-s.links.Load().Ready():
+	case <-giveUp:
+		s.log.Error("serving a damaged journal that no peer has healed, as told", "damage", s.journal.Damage())
+		if err := s.journal.Healed(); err != nil {
+			s.fail(&DiskError{err})
+			return false
+		}
+	case <-s.stopping:
+		return false
+	}
+	if s.links.Load().CatchingUp() {
+		s.log.Warn("serving clients without having caught up with the group", "rejoin_timeout", s.cfg.RejoinTimeout)
+	}
+	return true
+}
+
+// serve begins to take clients.
+func (s *Server) serve() {
+	s.loops.Go(s.accept)
+	s.loops.Go(s.retention)
+	close(s.ready)
+	s.log.Info("serving clients", "name", s.cfg.Name, "address", s.clients.Addr())
+}
+
+// accept takes connections until the listener is closed.
+func (s *Server) accept() {
+	const longest = time.Second
+	delay := time.Duration(0)
+	for {
+		conn, err := s.clients.Accept()
+		if err == nil {
+			delay = 0
+			s.startSession(conn)
+			continue
+		}
+		if s.isStopping() || s.ctx.Err() != nil {
+			return
+		}
+		// Out of file descriptors, most likely: don't spin.
+		delay = min(max(2*delay, 5*time.Millisecond), longest)
+		s.log.Error("accepting a client", "error", err, "again_in", delay)
+		select {
+		case <-time.After(delay):
+		case <-s.stopping:
+			return
+		}
+	}
+}
+
+// retention removes old segments from time to time.
+func (s *Server) retention() {
+	const interval = time.Minute
+	tick := time.NewTicker(min(interval, max(time.Duration(s.cfg.Log.Retain)/4, time.Second)))
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			s.Trim()
+		case <-s.stopping:
+			return
+		}
+	}
+}
+
+// Trim removes what retention allows now and returns how many segments went.
+// The server does so by itself every minute.
+func (s *Server) Trim() int {
+	n, err := s.journal.Trim(journal.Retention{
+		Age:   time.Duration(s.cfg.Log.Retain),
+		Bytes: int64(s.cfg.Log.RetainBytes),
+		Held:  s.links.Load().Held,
+	})
+	switch {
+	case err != nil:
+		s.log.Error("removing old segments", "error", err)
+	case n > 0:
+		s.log.Info("removed old segments", "segments", n)
+	}
+	return n
+}

@@ -1,0 +1,251 @@
+package server
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/replica"
+	"github.com/holdfast-mq/holdfast/internal/route"
+	"github.com/holdfast-mq/holdfast/internal/seglog"
+)
+
+// formatVersion is that of what links exchange and of what journals hold.
+const formatVersion = 1
+
+// Start binds the ports, opens the journal and starts the links. Clients are
+// served from when Ready is closed. The caller ends the server with Shutdown,
+// Close or Kill; it also ends by itself, see Done.
+func Start(cfg Config) (*Server, error) {
+	cfg = cfg.withDefaults()
+	if problems := cfg.validate(); len(problems) > 0 {
+		var all []error
+		for _, p := range problems {
+			all = append(all, &ConfigError{Field: strings.TrimPrefix(p.field, "$."), Text: p.text})
+		}
+		return nil, errors.Join(all...)
+	}
+	s := &Server{
+		cfg:      cfg,
+		log:      cfg.Logger.With("instance", cfg.Name),
+		run:      rand.Uint64(),
+		registry: newRegistry(),
+		ready:    make(chan struct{}),
+		stopping: make(chan struct{}),
+		hurry:    make(chan struct{}),
+		done:     make(chan struct{}),
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	if err := s.start(); err != nil {
+		s.cancel()
+		return nil, err
+	}
+	return s, nil
+}
+
+// start does what can fail, bottom up, and undoes it if it does.
+func (s *Server) start() (err error) {
+	var undo []func()
+	defer func() {
+		if err == nil {
+			return
+		}
+		for _, f := range slices.Backward(undo) {
+			f()
+		}
+	}()
+	if err := s.topics(); err != nil {
+		return err
+	}
+	if err := s.bind(&undo); err != nil {
+		return err
+	}
+	if err := s.openJournal(); err != nil {
+		return err
+	}
+	undo = append(undo, func() { s.journal.Close() })
+	links, err := replica.Start(s.linkOptions())
+	if err != nil {
+		return fmt.Errorf("server: start the links: %w", err)
+	}
+	s.links.Store(links)
+	s.serveAdmin()
+	go s.supervise()
+	return nil
+}
+
+// topics compiles the patterns of what is logged and what is carried.
+func (s *Server) topics() error {
+	var err error
+	if s.logged, err = route.NewSet(s.cfg.Log.Topics); err != nil {
+		return fmt.Errorf("server: log.topics: %w", err)
+	}
+	if s.cfg.Replication == nil {
+		return nil
+	}
+	for _, d := range s.cfg.Replication.Destinations {
+		set, err := route.NewSet(d.Topics)
+		if err != nil {
+			return fmt.Errorf("server: topics of destination %s: %w", d.Name, err)
+		}
+		s.carried = append(s.carried, set)
+	}
+	return nil
+}
+
+// bind binds the ports. The client port is bound now, so that a start that
+// can't succeed fails at once, and served later.
+func (s *Server) bind(undo *[]func()) error {
+	listen := func(what, address string) (net.Listener, error) {
+		if address == "" {
+			return nil, nil
+		}
+		l, err := s.cfg.Listen(address)
+		if err != nil {
+			return nil, fmt.Errorf("server: listen for %s at %s: %w", what, address, err)
+		}
+		*undo = append(*undo, func() { l.Close() })
+		return l, nil
+	}
+	var err error
+	if s.cfg.Replication != nil {
+		if s.peers, err = listen("replication", s.cfg.Replication.Listen); err != nil {
+			return err
+		}
+	}
+	if s.clients, err = listen("clients", s.cfg.Clients.Listen); err != nil {
+		return err
+	}
+	s.admin, err = listen("admin", s.cfg.Admin.Listen)
+	return err
+}
+
+// openJournal opens the journal; damage is accepted where a peer may heal it.
+func (s *Server) openJournal() error {
+	lone := s.cfg.Replication == nil
+	j, err := journal.Open(journal.Options{
+		FS:           s.cfg.FS,
+		Dir:          s.cfg.Data,
+		SegmentBytes: int64(s.cfg.Log.Segment),
+		MaxMessage:   int(s.cfg.MaxMessage),
+		Log:          s.log,
+		OnDurable:    s.onDurable,
+		OnAppend:     s.onAppend,
+		OnFail:       func(err error) { s.fail(&DiskError{err}) },
+		SetAside:     !lone || s.cfg.AcceptDamage,
+		Carried:      s.carries,
+	})
+	var damage *seglog.DamageError
+	switch {
+	case err == nil:
+	case errors.As(err, &damage):
+		return &DamagedError{err}
+	case errors.Is(err, seglog.ErrLocked), errors.Is(err, fs.ErrPermission), errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("server: open the journal in %s: %w", s.cfg.Data, err)
+	default:
+		return &DiskError{fmt.Errorf("open the journal in %s: %w", s.cfg.Data, err)}
+	}
+	s.journal = j
+	if lone && j.Damage() != nil {
+		s.log.Error("serving a damaged journal, as told", "damage", j.Damage())
+		if err := j.Healed(); err != nil {
+			j.Close()
+			return &DiskError{err}
+		}
+	}
+	return nil
+}
+
+// carries reports whether every destination gets a topic.
+func (s *Server) carries(topic []byte) bool {
+	for _, set := range s.carried {
+		if !set.Contains(topic) {
+			return false
+		}
+	}
+	return true
+}
+
+// linkOptions are the links' part of the config.
+func (s *Server) linkOptions() replica.Options {
+	o := replica.Options{
+		Name: s.cfg.Name, Group: cmp.Or(s.cfg.Group, s.cfg.Name),
+		Digest:        s.digest(),
+		Run:           s.run,
+		Journal:       s.journal,
+		Listener:      s.peers,
+		Dial:          s.cfg.Dial,
+		MinSync:       s.cfg.MinSync,
+		MaxMessage:    int(s.cfg.MaxMessage),
+		Hold:          int64(s.cfg.Hold),
+		RejoinTimeout: time.Duration(s.cfg.RejoinTimeout),
+		Log:           s.log,
+		OnWatermark:   s.onWatermark,
+		OnNotice:      s.onNotice,
+	}
+	if s.cfg.Replication == nil {
+		return o
+	}
+	for _, d := range s.cfg.Replication.Destinations {
+		o.Destinations = append(o.Destinations, replica.Destination{
+			Name: d.Name, Address: d.Address, Sync: d.Ack != "async", Topics: d.Topics,
+			DowngradeAfter: time.Duration(d.DowngradeAfter), UpgradeWithin: time.Duration(d.UpgradeWithin),
+		})
+	}
+	return o
+}
+
+// digest names what decides which messages are rejected, so that a group
+// rejects alike (R14).
+func (s *Server) digest() string {
+	topics := slices.Sorted(slices.Values(s.cfg.Log.Topics))
+	return fmt.Sprintf("format=%d group=%s topics=%q max=%d", formatVersion, s.cfg.Group, topics, int64(s.cfg.MaxMessage))
+}
+
+// onAppend passes on what the journal took.
+func (s *Server) onAppend(publisher, sequence uint64) {
+	if l := s.links.Load(); l != nil {
+		l.Appended(publisher, sequence)
+	}
+}
+
+// onDurable passes on what an fsync covered and wakes who waits for it.
+func (s *Server) onDurable(moved []journal.Moved) {
+	if l := s.links.Load(); l != nil {
+		l.Durable(moved)
+	}
+	s.registry.wakeSubscribers()
+}
+
+// onWatermark wakes the sessions whose watermarks may have moved.
+func (s *Server) onWatermark(publishers []uint64) {
+	if publishers == nil {
+		s.registry.wakeAll()
+		return
+	}
+	for _, p := range publishers {
+		s.registry.wakePublisher(p)
+	}
+	s.registry.wakeWaiters()
+}
+
+// runPublisher is the publisher of what a client sends without a sequence: of
+// its name, this instance and this start, counted from 1 (R1).
+func (s *Server) runPublisher(client string) uint64 {
+	return bookmark.Hash(fmt.Sprintf("%s\x00%s\x00%016x", client, s.cfg.Name, s.run))
+}
+
+// version is what the logon ack says; its beginning stays numeric.
+func (s *Server) version() string { return "5.3.5.0.holdfast-" + s.cfg.Version }
+
+// lone reports whether there is no group to ask.
+func (s *Server) lone() bool { return s.cfg.Replication == nil }

@@ -1,0 +1,98 @@
+package server
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/replica"
+)
+
+// counters count what has happened since the start.
+type counters struct {
+	logons, turnedAway, fenced, slow          atomic.Uint64
+	published, duplicates, refused, differing atomic.Uint64
+	delivered, publishGaps, gaps              atomic.Uint64
+}
+
+// A Status is what an instance says of itself at one moment.
+type Status struct {
+	Name         string             `json:"name"`
+	Group        string             `json:"group,omitempty"`
+	Version      string             `json:"version"`
+	Ready        bool               `json:"ready"`
+	Stopping     bool               `json:"stopping"`
+	CatchingUp   bool               `json:"catching_up"`
+	Single       bool               `json:"single"` // acks are of level single: a sync destination is left out
+	Damage       string             `json:"damage,omitempty"`
+	Sessions     []SessionStatus    `json:"sessions"`
+	Links        []replica.Status   `json:"links"`
+	Publishers   int                `json:"publishers"`
+	JournalBytes int64              `json:"journal_bytes"`
+	Degraded     []journal.Interval `json:"degraded"` // oldest first
+
+	Logons      uint64 `json:"logons"`
+	TurnedAway  uint64 `json:"turned_away"` // connections, because there were too many without a logon
+	Fenced      uint64 `json:"fenced"`      // sessions that lost their name to another
+	Slow        uint64 `json:"slow"`        // sessions that were ended because the client did not read
+	Published   uint64 `json:"published"`
+	Duplicates  uint64 `json:"duplicates"`
+	Refused     uint64 `json:"refused"`
+	Differing   uint64 `json:"differing"` // identities with two contents: a store was copied
+	Delivered   uint64 `json:"delivered"`
+	PublishGaps uint64 `json:"publish_gaps"` // sessions refused because this instance lags
+	Gaps        uint64 `json:"gaps"`         // subscriptions ended because retention removed what they missed
+}
+
+// A SessionStatus is one client's session.
+type SessionStatus struct {
+	Name          string    `json:"name"`
+	User          string    `json:"user,omitempty"`
+	Address       string    `json:"address"`
+	Since         time.Time `json:"since"`
+	Extended      bool      `json:"extended"`
+	Publisher     uint64    `json:"publisher,omitempty"`
+	Subscriptions int       `json:"subscriptions"`
+}
+
+// Status returns a snapshot.
+func (s *Server) Status() Status {
+	c := &s.counts
+	st := Status{
+		Name: s.cfg.Name, Group: s.cfg.Group, Version: s.cfg.Version,
+		Ready: s.isReady(), Stopping: s.isStopping(),
+		Sessions:     s.registry.status(),
+		Publishers:   len(s.journal.States()),
+		JournalBytes: s.journal.Size(),
+		Degraded:     s.journal.Intervals(),
+		Logons:       c.logons.Load(), TurnedAway: c.turnedAway.Load(), Fenced: c.fenced.Load(), Slow: c.slow.Load(),
+		Published: c.published.Load(), Duplicates: c.duplicates.Load(), Refused: c.refused.Load(), Differing: c.differing.Load(),
+		Delivered: c.delivered.Load(), PublishGaps: c.publishGaps.Load(), Gaps: c.gaps.Load(),
+	}
+	links := s.links.Load()
+	st.CatchingUp, st.Single, st.Links = links.CatchingUp(), links.Single(), links.Status()
+	if d := s.journal.Damage(); d != nil {
+		st.Damage = d.Error()
+	}
+	return st
+}
+
+func (s *Server) isReady() bool {
+	select {
+	case <-s.ready:
+		return true
+	default:
+		return false
+	}
+}
+
+// status returns the sessions that are logged on.
+func (r *registry) status() []SessionStatus {
+	list := []SessionStatus{}
+	for _, s := range r.list(&r.all) {
+		if st, ok := s.status(); ok {
+			list = append(list, st)
+		}
+	}
+	return list
+}

@@ -1,0 +1,96 @@
+package server
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml/ast"
+)
+
+// A Duration is a time.Duration that a config file writes as 5s or 168h.
+type Duration time.Duration
+
+func (d Duration) String() string { return time.Duration(d).String() }
+
+// UnmarshalYAML reads the text of a duration.
+func (d *Duration) UnmarshalYAML(node ast.Node) error {
+	text, err := scalar(node)
+	if err != nil {
+		return err
+	}
+	parsed, err := time.ParseDuration(text)
+	if err != nil {
+		return &unitError{node, fmt.Sprintf("%q is no duration: write a number with its unit, such as 500ms, 5s or 168h", text)}
+	}
+	*d = Duration(parsed)
+	return nil
+}
+
+// A Size is a number of bytes that a config file writes as 1048576, 64MiB or 10GB.
+type Size int64
+
+// units of sizes, the longer ones first.
+var units = []struct {
+	suffix string
+	bytes  int64
+}{
+	{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40},
+	{"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}, {"B", 1},
+}
+
+func (s Size) String() string {
+	for _, u := range []int{3, 2, 1, 0} {
+		if s != 0 && int64(s)%units[u].bytes == 0 {
+			return strconv.FormatInt(int64(s)/units[u].bytes, 10) + units[u].suffix
+		}
+	}
+	return strconv.FormatInt(int64(s), 10)
+}
+
+// UnmarshalYAML reads the text of a size.
+func (s *Size) UnmarshalYAML(node ast.Node) error {
+	text, err := scalar(node)
+	if err != nil {
+		return err
+	}
+	n, ok := parseSize(text)
+	if !ok {
+		return &unitError{node, fmt.Sprintf("%q is no size: write whole bytes or a unit, such as 1048576, 64MiB or 10GB", text)}
+	}
+	*s = n
+	return nil
+}
+
+func parseSize(text string) (Size, bool) {
+	factor := int64(1)
+	for _, u := range units {
+		if number, is := strings.CutSuffix(text, u.suffix); is {
+			text, factor = strings.TrimSpace(number), u.bytes
+			break
+		}
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n > (1<<62)/factor || n < -(1<<62)/factor {
+		return 0, false
+	}
+	return Size(n * factor), true
+}
+
+// A unitError is a text that is not in the form of its type.
+type unitError struct {
+	node ast.Node
+	text string
+}
+
+func (e *unitError) Error() string { return e.text }
+
+// scalar returns the text of a plain value.
+func scalar(node ast.Node) (string, error) {
+	s, is := node.(ast.ScalarNode)
+	if !is || node.Type() == ast.NullType {
+		return "", &unitError{node, "must be one plain value"}
+	}
+	return strings.TrimSpace(s.GetToken().Value), nil
+}
