@@ -135,6 +135,10 @@ func (s *File) begin(boot string, acceptDamage bool) error {
 		if err := s.replayAside(); err != nil {
 			return err
 		}
+		// What is salvaged follows, and must not seem to have holes before it.
+		if _, err := s.log.Append(kindState, s.ledger.encodeState()); err != nil {
+			return err
+		}
 	}
 	if err := s.find(acceptDamage); err != nil {
 		return err

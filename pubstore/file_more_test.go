@@ -1,0 +1,401 @@
+package pubstore_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/memfs"
+	"github.com/holdfast-mq/holdfast/internal/seglog"
+	"github.com/holdfast-mq/holdfast/pubstore"
+)
+
+func TestFileLocked(t *testing.T) {
+	path := t.TempDir()
+	s, err := pubstore.OpenFile(path, pubstore.FileOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pubstore.OpenFile(path, pubstore.FileOptions{}); !errors.Is(err, pubstore.ErrLocked) {
+		t.Fatalf("opening it a second time: %v, want ErrLocked", err)
+	}
+	closeStore(t, s)
+	s, err = pubstore.OpenFile(path, pubstore.FileOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	closeStore(t, s)
+}
+
+// TestBootUnknown opens a store where the boot id can't be had: it goes on
+// with its life if it was closed, and begins a new one if not.
+func TestBootUnknown(t *testing.T) {
+	fs := memfs.New()
+	o := pubstore.FileOptions{FS: fs, BootID: func() (string, error) { return "", errors.New("none") }}
+	s := openFile(t, o)
+	life := s.Lives()[0].ID
+	publish(t, s, 2)
+	closeStore(t, s)
+
+	s = openFile(t, o)
+	if lives := s.Lives(); len(lives) != 1 || lives[0].ID != life {
+		t.Fatalf("lives are %+v after a clean close, want %s", lives, life)
+	}
+	o.FS = fs.Crash(memfs.KeepAll)
+	s = openFile(t, o)
+	if lives := s.Lives(); len(lives) != 2 || lives[0].ID != life || lives[0].Kept != 2 {
+		t.Fatalf("lives are %+v after a kill, want %s and a new one", lives, life)
+	}
+}
+
+// TestFilePowerCut checks what SyncAlways is for, without leaning on the
+// committer's timing: the power goes right after Append has returned.
+func TestFilePowerCut(t *testing.T) {
+	for _, always := range []bool{true, false} {
+		fs := memfs.New()
+		o := pubstore.FileOptions{FS: fs, BootID: boot("first"), SyncAlways: always, SyncInterval: time.Hour}
+		s := openFile(t, o)
+		life := s.Lives()[0].ID
+		publish(t, s, 5)
+		o.FS, o.BootID = fs.Crash(memfs.Durable), boot("second")
+		s = openFile(t, o)
+		lives := s.Lives()
+		if lives[len(lives)-1].ID == life {
+			t.Fatalf("sync always %v: the life goes on after a power cut", always)
+		}
+		if kept := lives[0].ID == life && lives[0].Kept == 5; kept != always {
+			t.Fatalf("sync always %v: lives are %+v", always, lives)
+		}
+	}
+}
+
+// TestFileSyncInterval cuts the power when the interval has passed.
+func TestFileSyncInterval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := memfs.New()
+		o := pubstore.FileOptions{FS: fs, BootID: boot("first"), SyncInterval: 3 * time.Second}
+		s := openFile(t, o)
+		publish(t, s, 5)
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		o.FS, o.BootID = fs.Crash(memfs.Durable), boot("second")
+		s = openFile(t, o)
+		if lives := s.Lives(); len(lives) != 2 || lives[0].Kept != 5 {
+			t.Fatalf("lives are %+v, want the old one with 5 messages", lives)
+		}
+	})
+}
+
+// A slowDisk holds up writes of records until the test lets them go on.
+type slowDisk struct {
+	seglog.FS
+	gate chan struct{} // nil: open
+}
+
+type slowFile struct {
+	seglog.File
+	d *slowDisk
+}
+
+func (d *slowDisk) OpenFile(name string, flag int) (seglog.File, error) {
+	f, err := d.FS.OpenFile(name, flag)
+	return slowFile{f, d}, err
+}
+
+func (f slowFile) WriteAt(b []byte, at int64) (int, error) {
+	if f.d.gate != nil {
+		<-f.d.gate
+	}
+	return f.File.WriteAt(b, at)
+}
+
+// TestFileShowsWhatItHas checks that nobody sees a message that a kill could
+// still take: its number would be given to another one (G1).
+func TestFileShowsWhatItHas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := &slowDisk{FS: memfs.New()}
+		s := openFile(t, pubstore.FileOptions{FS: disk, BootID: boot("first"), SyncInterval: time.Hour})
+		life := s.Lives()[0].ID
+		publish(t, s, 1)
+		disk.gate = make(chan struct{})
+		go s.Append(context.Background(), &pubstore.Message{Topic: "orders"})
+		synctest.Wait()
+		if got := sequences(t, s, life); len(got) != 1 {
+			t.Errorf("a cursor shows %v while 2 is being written", got)
+		}
+		if _, err := s.Get(life, 2); !errors.Is(err, pubstore.ErrNotKept) {
+			t.Errorf("Get(2) while it is being written: %v", err)
+		}
+		<-s.Appended()
+		close(disk.gate)
+		<-s.Appended()
+		if got := sequences(t, s, life); len(got) != 2 {
+			t.Errorf("a cursor shows %v, want 1 and 2", got)
+		}
+	})
+}
+
+// TestFileTrims checks that files go once what is in them was let go.
+func TestFileTrims(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := memfs.New()
+		s := openFile(t, pubstore.FileOptions{FS: fs, SegmentBytes: 4096})
+		life := s.Lives()[0].ID
+		for n := uint64(1); n <= 2000; n++ {
+			publish(t, s, 1)
+			if n%20 == 0 {
+				if err := s.Discard(life, n-10); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(20 * time.Millisecond)
+			}
+		}
+		if files := len(fs.Names()); files > 5 {
+			t.Errorf("%d files for 10 messages outstanding: %v", files, fs.Names())
+		}
+	})
+}
+
+// compacting publishes and lets go of much while the first messages stay,
+// in an old life and in the current one.
+func compacting(w *witness) {
+	w.append(3)
+	first := w.current
+	w.do(func() error {
+		err := w.s.Renew()
+		if err == nil {
+			w.lived()
+		}
+		return err
+	})
+	w.append(2)
+	for range 12 {
+		w.append(8)
+		w.do(func() error {
+			last := w.lives[w.current].appended
+			for n := last - 7; n < last && w.err == nil; n++ {
+				w.reject(w.current, n)
+			}
+			return w.err
+		})
+		w.settle()
+	}
+	w.discard(first, 1)
+	w.settle()
+}
+
+// TestFileCompacts checks that messages that stay don't keep all files behind
+// them, and that they survive being moved.
+func TestFileCompacts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := memfs.New()
+		o := pubstore.FileOptions{FS: fs, BootID: boot("first"), SegmentBytes: 2048}
+		w := &witness{t: t}
+		w.open(o)
+		compacting(w)
+		if w.err != nil {
+			t.Fatal(w.err)
+		}
+		w.check(w.find(w.s), true, false)
+		if files := len(fs.Names()); files > 12 {
+			t.Errorf("%d files: %v", files, fs.Names())
+		}
+		closeStore(t, w.s)
+		w.s = openFile(t, o)
+		w.check(w.find(w.s), true, false)
+	})
+}
+
+func TestFileCompactCrash(t *testing.T) {
+	o := pubstore.FileOptions{SegmentBytes: 2048}
+	step := 1
+	if testing.Short() {
+		step = 7
+	}
+	for n, more := 1, true; more && !t.Failed(); n += step {
+		synctest.Test(t, func(t *testing.T) {
+			fs := memfs.New()
+			fs.CrashAt(n)
+			w := &witness{t: t}
+			o.FS, o.BootID = fs, boot("first")
+			w.open(o)
+			compacting(w)
+			w.end()
+			more = w.err != nil
+			reopenAfter(t, w, fs.Crash(memfs.KeepAll), o, "first")
+			reopenAfter(t, w, fs.Crash(memfs.Torn(uint64(n))), o, "second")
+			if t.Failed() {
+				t.Logf("crash before change %d", n)
+			}
+		})
+	}
+}
+
+// logs returns the names of a store's segments, oldest first.
+func logs(fs *memfs.FS) (names []string) {
+	for _, name := range fs.Names() {
+		if strings.HasSuffix(name, ".log") && !strings.Contains(name, "aside") {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// TestFileDamaged flips a bit in a record that was once safe.
+func TestFileDamaged(t *testing.T) {
+	for _, which := range []string{"first", "middle", "last"} {
+		t.Run(which, func(t *testing.T) {
+			fs := memfs.New()
+			o := pubstore.FileOptions{FS: fs, BootID: boot("first"), SegmentBytes: 4096}
+			s := openFile(t, o)
+			life := s.Lives()[0].ID
+			publish(t, s, 100)
+			if err := s.Discard(life, 3); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Reject(life, 50); err != nil {
+				t.Fatal(err)
+			}
+			closeStore(t, s)
+			names := logs(fs)
+			name := map[string]string{"first": names[0], "middle": names[len(names)/2], "last": names[len(names)-1]}[which]
+			fs.Flip(name, 4160+90)
+
+			var damaged *pubstore.DamagedError
+			if _, err := pubstore.OpenFile(dir, o); !errors.As(err, &damaged) {
+				t.Fatalf("opening a damaged store: %v", err)
+			}
+			o.AcceptDamage = true
+			s = openFile(t, o)
+			lives := s.Lives()
+			if len(lives) != 2 || lives[0].ID != life {
+				t.Fatalf("lives are %+v, want %s and a new one", lives, life)
+			}
+			kept := sequences(t, s, life)
+			if len(kept)+s.GivenUp() != 96 || s.GivenUp() > 2 || lives[0].Kept != len(kept) {
+				t.Fatalf("%d messages kept, %d given up of 96: %v", len(kept), s.GivenUp(), kept)
+			}
+			closeStore(t, s)
+			o.AcceptDamage = false
+			s = openFile(t, o)
+			if again := sequences(t, s, life); len(again) != len(kept) {
+				t.Fatalf("%d messages kept, %d when opened again", len(kept), len(again))
+			}
+		})
+	}
+}
+
+// TestKilledProcess kills a process that appends to stores on a real disk.
+func TestKilledProcess(t *testing.T) {
+	if path := os.Getenv("PUBSTORE_TEST_CHILD"); path != "" {
+		child(path)
+		return
+	}
+	for name, open := range openers {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), name)
+			last := runAndKill(t, path)
+			s, err := open(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer closeStore(t, s)
+			lives := s.Lives()
+			got := sequences(t, s, lives[len(lives)-1].ID)
+			if len(lives) != 1 || len(got) < last || got[len(got)-1] != uint64(len(got)) {
+				t.Fatalf("lives are %+v, %d messages kept, the process has said %d", lives, len(got), last)
+			}
+		})
+	}
+}
+
+var openers = map[string]func(path string) (pubstore.Store, error){
+	"file": func(path string) (pubstore.Store, error) {
+		return pubstore.OpenFile(path, pubstore.FileOptions{BootID: boot("first")})
+	},
+	"bolt": func(path string) (pubstore.Store, error) {
+		return pubstore.OpenBolt(path, pubstore.BoltOptions{BootID: boot("first")})
+	},
+}
+
+// child appends until it is killed, saying after each Append that it has returned.
+func child(path string) {
+	s, err := openers[filepath.Base(path)](path)
+	for err == nil {
+		var seq uint64
+		if seq, err = s.Append(context.Background(), &pubstore.Message{Topic: "orders", Body: make([]byte, 100)}); err == nil {
+			fmt.Printf("\nappended %d\n", seq)
+		}
+	}
+	fmt.Println(err)
+}
+
+// runAndKill returns the last number that the child said.
+func runAndKill(t *testing.T, path string) (last int) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], "-test.run", "^TestKilledProcess$")
+	cmd.Env = append(os.Environ(), "PUBSTORE_TEST_CHILD="+path)
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	killed := false
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		if _, err := fmt.Sscanf(lines.Text(), "appended %d", &last); err == nil && last >= 50 && !killed {
+			killed = true
+			if err := cmd.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	cmd.Wait() // it was killed
+	if !killed {
+		t.Fatalf("the process ended by itself after %d", last)
+	}
+	return last
+}
+
+func TestAllocations(t *testing.T) {
+	file, err := pubstore.OpenFile(t.TempDir(), pubstore.FileOptions{SyncInterval: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stores := map[string]pubstore.Store{"Memory": pubstore.NewMemory(pubstore.MemoryOptions{}), "File": file}
+	for name, s := range stores {
+		life := s.Lives()[0].ID
+		c, err := s.Cursor(life, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, got := pubstore.Message{Topic: "important_topic", Body: make([]byte, 256)}, pubstore.Message{}
+		allocs := testing.AllocsPerRun(5000, func() {
+			seq, err := s.Append(context.Background(), &m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if ok, err := c.Next(&got); !ok || err != nil || got.Sequence != seq {
+				t.Fatalf("Next = %v, %v, message %d, want %d", ok, err, got.Sequence, seq)
+			}
+			if seq%100 == 0 {
+				s.Discard(life, seq)
+			}
+		})
+		c.Close()
+		closeStore(t, s)
+		if allocs != 0 {
+			t.Errorf("%s: %v allocations for an append and a read", name, allocs)
+		}
+	}
+}
