@@ -82,7 +82,11 @@ func newFleet(ctx context.Context, networks []string, dir string, servers []stri
 	errs := make([]error, len(networks))
 	var wg sync.WaitGroup
 	for i, network := range networks {
-		wg.Go(func() { all[i], errs[i] = newPublisher(ctx, network, dir, servers, t) })
+		order := servers
+		if i%2 == 1 { // half of them prefer the other instance
+			order = []string{servers[1], servers[0]}
+		}
+		wg.Go(func() { all[i], errs[i] = newPublisher(ctx, network, dir, order, t) })
 	}
 	wg.Wait()
 	for _, err := range errs {

@@ -1,0 +1,19 @@
+package main
+
+import (
+	"context"
+	"testing"
+	"time"
+)
+
+// The program fails unless all ten messages are safe and come back.
+func TestRun(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), bound)
+	defer cancel()
+	if err := run(ctx); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// bound is how long the test may hang at most.
+const bound = time.Minute

@@ -1,0 +1,95 @@
+// Command resume shows a subscriber that goes on where it left off: in its
+// first life it takes five of ten messages and leaves one of them undone,
+// and in its second it gets exactly the rest.
+package main
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"os"
+	"path/filepath"
+
+	"github.com/holdfast-mq/holdfast/bookmarkstore"
+	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/server"
+)
+
+func main() {
+	if err := run(context.Background()); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run(ctx context.Context) error {
+	dir, err := os.MkdirTemp("", "holdfast-resume-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	s, err := server.Start(server.Config{
+		Name: "alone", Data: filepath.Join(dir, "journal"), Clients: server.Endpoint{Listen: "127.0.0.1:0"},
+	})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	uri := "tcp://" + s.Addr().String() + "/amps/json"
+	if err := publish(ctx, uri); err != nil {
+		return err
+	}
+	fmt.Println("first life: takes five, leaves 3 undone")
+	if err := live(ctx, uri, dir, 5, `{"n":3}`); err != nil {
+		return err
+	}
+	fmt.Println("second life: gets 3 again, then the rest")
+	return live(ctx, uri, dir, 6, "")
+}
+
+// publish publishes ten messages.
+func publish(ctx context.Context, uri string) error {
+	c, err := client.Dial(ctx, client.Config{Name: "publisher", Servers: []string{uri}})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	for n := 1; n <= 10; n++ {
+		if _, err := c.Publish(ctx, "orders", fmt.Appendf(nil, `{"n":%d}`, n)); err != nil {
+			return err
+		}
+	}
+	return c.FlushSafe(ctx)
+}
+
+// live is one life of the subscriber: it takes some messages and discards them but for one.
+func live(ctx context.Context, uri, dir string, messages int, undone string) error {
+	marks, err := bookmarkstore.OpenBolt(filepath.Join(dir, "marks.db"), bookmarkstore.BoltOptions{})
+	if err != nil {
+		return err
+	}
+	defer marks.Close()
+	c, err := client.Dial(ctx, client.Config{Name: "subscriber", Servers: []string{uri}, Bookmarks: marks})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	sub, err := c.Subscribe(ctx, "orders", client.From(client.MostRecent), client.ID("orders"))
+	if err != nil {
+		return err
+	}
+	for m, err := range sub.Messages(ctx) {
+		if err != nil {
+			return err
+		}
+		fmt.Printf("  %s\n", m.Data)
+		if string(m.Data) != undone {
+			if err := m.Discard(); err != nil {
+				return err
+			}
+		}
+		if messages--; messages == 0 {
+			break
+		}
+	}
+	return nil
+}
