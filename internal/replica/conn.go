@@ -45,8 +45,6 @@ type conn struct {
 
 	mu   sync.Mutex
 	link *Link // guarded by mu
-
-	compared map[uint64]bool // publishers found to differ; only run touches it
 }
 
 func (l *Links) newConn(nc net.Conn, expect *peer) *conn {
@@ -56,7 +54,6 @@ func (l *Links) newConn(nc net.Conn, expect *peer) *conn {
 		greet:   make(chan struct{}), up: make(chan struct{}), done: make(chan struct{}), ended: make(chan struct{}),
 		wake:    make(chan struct{}, 1),
 		pending: make(bookmark.Vector), beats: make(map[uint64]struct{}), received: make(bookmark.Vector),
-		compared: make(map[uint64]bool),
 	}
 }
 
@@ -180,29 +177,7 @@ func (r aliveReader) Read(b []byte) (int, error) {
 // read does the handshake, then takes what comes.
 func (c *conn) read() error {
 	frames := &frameReader{r: bufio.NewReaderSize(aliveReader{c}, readStep), limit: helloLimit}
-	if c.dialled {
-		c.say(c.expect)
-	}
-	theirs, err := readHello(frames)
-	if err != nil {
-		return c.broken(err)
-	}
-	expect := ""
-	if c.dialled {
-		expect = c.expect.name
-	} else {
-		// We say hello second and only now know to whom: a stranger learns nothing.
-		c.ours = c.l.hello(c.l.destination(theirs.Name))
-	}
-	if err := Check(c.ours, theirs, expect); err != nil {
-		return err
-	}
-	if !c.dialled {
-		c.say(c.l.destination(theirs.Name))
-	}
-	c.theirs = theirs
-	c.link = NewLink(theirs, c.carries())
-	if err := c.l.connected(c); err != nil {
+	if err := c.handshake(frames); err != nil {
 		return err
 	}
 	frames.limit = c.l.frameLimit()
@@ -220,6 +195,33 @@ func (c *conn) read() error {
 		default:
 		}
 	}
+}
+
+// handshake has both sides say hello. Who dialled does first: whoever else
+// comes to the port learns nothing.
+func (c *conn) handshake(frames *frameReader) error {
+	if c.dialled {
+		c.say(c.expect)
+	}
+	theirs, err := readHello(frames)
+	if err != nil {
+		return c.broken(err)
+	}
+	expect := ""
+	if c.dialled {
+		expect = c.expect.name
+	} else {
+		c.ours = c.l.hello(c.l.destination(theirs.Name))
+	}
+	if err := Check(c.ours, theirs, expect); err != nil {
+		return err
+	}
+	if !c.dialled {
+		c.say(c.l.destination(theirs.Name))
+	}
+	c.theirs = theirs
+	c.link = NewLink(theirs, c.carries())
+	return c.l.connected(c)
 }
 
 // say has our hello sent.

@@ -18,7 +18,7 @@ func downgrading(name string) Destination {
 // A link is downgraded when the oldest record has waited long enough, not
 // before; then settled leaves it out and safe doesn't (R5).
 func TestDowngradeAndBack(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.start("a", downgrading("b")), w.start("b", downgrading("a"))
 		w.linked(a, b)
 		a.publish(1, 1, 5)
@@ -84,7 +84,7 @@ func checkInterval(t *testing.T, j *journal.Journal, begun time.Time, want []jou
 
 // A peer that is connected and slow is downgraded all the same.
 func TestDowngradeOfAStalledDisk(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.start("a", downgrading("b")), w.start("b", to("a"))
 		w.linked(a, b)
 		b.disk.SyncDelay(8 * time.Second)
@@ -101,7 +101,7 @@ func TestDowngradeOfAStalledDisk(t *testing.T) {
 // What the peer acknowledged before its connection ended does not wait again,
 // unless somebody asks for it; then from when he asked.
 func TestWaitsOfAReplayedDuplicate(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.start("a", downgrading("b")), w.start("b", to("a"))
 		w.linked(a, b)
 		a.publish(1, 1, 5)
@@ -131,7 +131,7 @@ func TestWaitsOfAReplayedDuplicate(t *testing.T) {
 
 // What the journal held at the start counts from the end of rejoin_timeout.
 func TestDowngradeAfterStart(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inWorld(t, func(t *testing.T, w *world) {
 		a := w.instance("a", func(o *Options) { o.Destinations = []Destination{downgrading("b")} })
 		a.open()
 		a.publish(1, 1, 3)
@@ -148,7 +148,7 @@ func TestDowngradeAfterStart(t *testing.T) {
 }
 
 func TestMinSync(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inWorld(t, func(t *testing.T, w *world) {
 		a := w.instance("a", func(o *Options) {
 			o.Destinations = []Destination{downgrading("b"), downgrading("c")}
 			o.MinSync = 1
@@ -178,7 +178,7 @@ func TestMinSync(t *testing.T) {
 }
 
 func TestNeverDowngraded(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inWorld(t, func(t *testing.T, w *world) {
 		a := w.start("a", to("b"))
 		a.publish(1, 1, 1)
 		pass(time.Hour)
@@ -191,7 +191,7 @@ func TestNeverDowngraded(t *testing.T) {
 // A link whose oldest record is young counts again, and is in sync only when
 // the peer has everything up to that moment.
 func TestCountingIsNotYetSync(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.start("a", downgrading("b")), w.start("b", to("a"))
 		w.linked(a, b)
 		b.disk.SyncDelay(6 * time.Second)
@@ -210,7 +210,7 @@ func TestCountingIsNotYetSync(t *testing.T) {
 
 // An interval that a killed process left open is ended by the next one.
 func TestOpenIntervalEndsAtStart(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inWorld(t, func(t *testing.T, w *world) {
 		a := w.start("a", downgrading("b"))
 		begun := time.Now()
 		a.publish(1, 1, 4)

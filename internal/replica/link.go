@@ -113,8 +113,8 @@ func (l *Link) Has(b bookmark.Bookmark) {
 // Have returns what the peer has, as far as is known. It is read only.
 func (l *Link) Have() bookmark.Vector { return l.have }
 
-// Floors returns the markers to send before anything else, given our states
-// in order: what retention removed here and the peer hasn't got is gone (R2).
+// Floors returns a marker for each floor that the peer hasn't reached, given
+// our states in order: what retention removed here and it hasn't got is gone (R2).
 func (l *Link) Floors(states []journal.State) []journal.Record {
 	var gone []journal.Record
 	for _, s := range states {

@@ -129,7 +129,9 @@ func (l *Links) addDestinations() error {
 			return fmt.Errorf("destination %q: the name is in use", d.Name)
 		}
 		p.progress.Begin(l.o.RejoinTimeout, have)
-		p.heldFrom = l.o.Journal.First()
+		// What it had acknowledged before we started is not known, so it
+		// can't be said to hold back what was there.
+		p.heldFrom = l.o.Journal.End()
 		l.peers[d.Name] = p
 		l.dests = append(l.dests, p)
 		l.rejoin.Await(d.Name, d.Sync)
@@ -158,6 +160,7 @@ func (l *Links) run() {
 // Close ends all links and waits for their goroutines.
 func (l *Links) Close() error {
 	l.mu.Lock()
+	again := l.closed
 	l.closed = true
 	conns := make([]*conn, 0, len(l.conns))
 	for c := range l.conns {
@@ -176,7 +179,9 @@ func (l *Links) Close() error {
 		c.fail(ErrClosed)
 	}
 	l.wg.Wait()
-	l.endIntervals()
+	if !again {
+		l.endIntervals()
+	}
 	return err
 }
 
@@ -204,15 +209,15 @@ func (l *Links) Appended(publisher, sequence uint64) {
 		return
 	}
 	now, b := l.now(), bookmark.Bookmark{Publisher: publisher, Sequence: sequence}
-	look := rejoining
+	look := false
 	l.mu.Lock()
 	for _, p := range l.dests {
 		if p.progress.Written(now, b) && p.dest.Sync {
 			look = true
 		}
 	}
-	if rejoining {
-		l.rejoin.Appended(now, b)
+	if rejoining && l.rejoin.Appended(now, b) {
+		look = true
 	}
 	l.mu.Unlock()
 	if look {

@@ -3,6 +3,7 @@ package replica
 import (
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/journal"
@@ -10,7 +11,7 @@ import (
 )
 
 func TestPairReplicatesBothWays(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.pair()
 		w.linked(a, b)
 		a.publish(1, 1, 50)
@@ -31,7 +32,7 @@ func TestPairReplicatesBothWays(t *testing.T) {
 }
 
 func TestLoneInstance(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inWorld(t, func(t *testing.T, w *world) {
 		a := w.instance("a", func(o *Options) { o.Listener.Close(); o.Listener = nil })
 		a.start()
 		if !a.isReady() || a.l.CatchingUp() || a.l.Single() || a.l.Reachable() {
@@ -66,7 +67,7 @@ func TestConvergence(t *testing.T) {
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			inWorld(t, func(w *world) {
+			inWorld(t, func(t *testing.T, w *world) {
 				a := w.instance("a", func(o *Options) { o.Destinations = []Destination{to("b")} })
 				b := w.instance("b", func(o *Options) { o.Destinations = []Destination{to("a")} })
 				a.open()
@@ -90,7 +91,7 @@ func TestConvergence(t *testing.T) {
 
 // A peer whose disk was replaced gets everything back, also what it had taken in itself (T6).
 func TestWipedPeerGetsEverythingBack(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.pair()
 		w.linked(a, b)
 		a.publish(1, 1, 20)
@@ -120,7 +121,7 @@ func TestWipedPeerGetsEverythingBack(t *testing.T) {
 
 // A record counts as safe when the peer's disk has it, not when the peer does (R2, G2).
 func TestSafeOnlyAfterPeersSync(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.pair()
 		w.linked(a, b)
 		b.disk.SyncDelay(300 * time.Millisecond)
@@ -140,7 +141,7 @@ func TestSafeOnlyAfterPeersSync(t *testing.T) {
 
 // What a peer acknowledged is void when its connection ends.
 func TestWatermarkVoidAtDisconnect(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.pair()
 		w.linked(a, b)
 		a.publish(1, 1, 5)
@@ -167,7 +168,7 @@ func TestWatermarkVoidAtDisconnect(t *testing.T) {
 // A link that carries some topics says where the others' messages are, once
 // they are durable here (R3).
 func TestElsewhere(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inWorld(t, func(t *testing.T, w *world) {
 		some := func(name string) Destination {
 			d := to(name)
 			d.Topics = []string{"x"}
@@ -198,9 +199,10 @@ func TestElsewhere(t *testing.T) {
 
 // What retention has removed is gone, and said to be (R2).
 func TestFloorsForAWipedPeer(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.pair()
 		w.linked(a, b)
+		a.publish(9, 1, 2) // of which nothing will be left
 		a.publish(1, 1, 600)
 		a.publish(2, 1, 3)
 		w.eventually("safe", func() bool { return a.l.Safe(1) == 600 && a.l.Safe(2) == 3 })
@@ -216,7 +218,7 @@ func TestFloorsForAWipedPeer(t *testing.T) {
 		b.disk = memfs.New()
 		b.start()
 		w.linked(a, b)
-		w.eventually("b has all there is", func() bool { return b.have(1) == 600 && b.have(2) == 3 })
+		w.eventually("b has all there is", func() bool { return b.have(1) == 600 && b.have(2) == 3 && b.have(9) == 2 })
 		if got := b.j.Floors()[1]; got != floor {
 			t.Errorf("floor %d at b, %d at a", got, floor)
 		}
@@ -229,10 +231,28 @@ func TestFloorsForAWipedPeer(t *testing.T) {
 	})
 }
 
+// A marker doesn't hide what stands before it: who joins gets that, too.
+func TestRecordsBeforeAGoneMarker(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a := w.instance("a", func(o *Options) { o.Destinations = []Destination{to("b")} })
+		a.open()
+		a.publish(1, 1, 10)
+		a.append(&journal.Record{Kind: journal.Gone, Publisher: 1, Sequence: 50})
+		a.publish(1, 51, 55)
+		a.append(&journal.Record{Kind: journal.Gone, Publisher: 2, Sequence: 7})
+		a.append(&journal.Record{Kind: journal.Tombstone, Publisher: 3, Sequence: 4, Reason: []byte("bad topic")})
+		a.append(&journal.Record{Kind: journal.Empty, Publisher: 3, Sequence: 6, Prev: 4})
+		a.start()
+		b := w.start("b", to("a"))
+		w.linked(a, b)
+		w.same(a, b)
+	})
+}
+
 // Nothing goes that a destination has not acknowledged; a connection that has
 // ended doesn't take back what it acknowledged.
 func TestHeld(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inWorld(t, func(t *testing.T, w *world) {
 		a := w.instance("a", func(o *Options) {
 			o.Destinations = []Destination{to("b"), {Name: "c", Address: "c:9107"}}
 		})
@@ -264,7 +284,7 @@ func TestHeld(t *testing.T) {
 
 // A destination that is away for too long is given up and gets the floor when it returns (R5).
 func TestHold(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inWorld(t, func(t *testing.T, w *world) {
 		d := to("b")
 		d.DowngradeAfter = time.Second
 		a := w.instance("a", func(o *Options) {
@@ -310,24 +330,35 @@ func TestHold(t *testing.T) {
 
 // Retention that is faster than a link's cursor isn't skipped in silence.
 func TestTrimmedUnderTheSender(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.pair()
 		w.linked(a, b)
 		w.Pause("b")
-		a.publish(1, 1, 3000) // more than buffers and a batch hold
-		if _, err := a.j.Trim(journal.Retention{Bytes: 1}); err != nil {
-			t.Fatal(err)
+		for s := uint64(1); s <= 400; s++ { // more than buffers and a batch hold
+			r := message(1, s, "x")
+			r.Body = make([]byte, 10<<10)
+			a.append(r)
+			synctest.Wait()
 		}
-		pass(100 * time.Millisecond)
+		n, err := a.j.Trim(journal.Retention{Bytes: 1})
+		if err != nil || n == 0 {
+			t.Fatalf("trimmed %d: %v", n, err)
+		}
 		w.Resume("b")
-		w.eventually("b has all there is", func() bool { return b.have(1) == 3000 && a.l.Safe(1) == 3000 })
+		w.eventually("b has all there is", func() bool { return b.have(1) == 400 && a.l.Safe(1) == 400 })
+		if floor, got := a.j.Floors()[1], b.j.Floors()[1]; got == 0 || got > floor {
+			t.Errorf("floor %d at b, %d at a", got, floor)
+		}
+		if a.logged("link is down") {
+			t.Error("the link was lost over it")
+		}
 	})
 }
 
 // Three instances, two of them not linked with each other: what one takes in
 // reaches the third through the one between them.
 func TestThroughAThirdInstance(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inWorld(t, func(t *testing.T, w *world) {
 		a := w.start("a", to("b"))
 		b := w.start("b", to("a"), to("c"))
 		c := w.start("c", to("b"))
@@ -342,7 +373,7 @@ func TestThroughAThirdInstance(t *testing.T) {
 }
 
 func TestThreeInstances(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inWorld(t, func(t *testing.T, w *world) {
 		a := w.start("a", to("b"), to("c"))
 		b := w.start("b", to("a"), to("c"))
 		c := w.start("c", to("a"), to("b"))
@@ -368,7 +399,7 @@ func TestThreeInstances(t *testing.T) {
 
 // An async link is not counted for acks, and loses nothing either.
 func TestAsync(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inWorld(t, func(t *testing.T, w *world) {
 		a := w.start("a", to("b"), Destination{Name: "c", Address: "c:9107"})
 		b := w.start("b", to("a"))
 		w.linked(a, b)
@@ -385,7 +416,7 @@ func TestAsync(t *testing.T) {
 }
 
 func TestOnlyAsync(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.start("a", Destination{Name: "b", Address: "b:9107"}), w.start("b")
 		w.eventually("linked", a.state("b", "live"))
 		a.publish(1, 1, 5)
@@ -399,7 +430,7 @@ func TestOnlyAsync(t *testing.T) {
 
 // Everything goes over the wire in pieces, whatever their size.
 func TestLargeAndManySmall(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inWorld(t, func(t *testing.T, w *world) {
 		w.SetReadChunk(1000)
 		a, b := w.pair()
 		w.linked(a, b)
@@ -418,7 +449,7 @@ func TestLargeAndManySmall(t *testing.T) {
 
 // What is appended before the links are told of the journal's events is acknowledged all the same.
 func TestEventsBeforeStartReturned(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.pair()
 		b.links.Store(nil) // as if b's owner had not yet got hold of its links
 		w.linked(a, b)
@@ -428,7 +459,7 @@ func TestEventsBeforeStartReturned(t *testing.T) {
 }
 
 func TestStartRefusesBadOptions(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inWorld(t, func(t *testing.T, w *world) {
 		a := w.instance("a", nil)
 		a.open()
 		for i, o := range []Options{
@@ -452,7 +483,7 @@ func TestStartRefusesBadOptions(t *testing.T) {
 func TestRandomFaults(t *testing.T) {
 	for seed := range uint64(20) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			inWorld(t, func(w *world) { randomFaults(w, seed) })
+			inWorld(t, func(_ *testing.T, w *world) { randomFaults(w, seed) })
 		})
 	}
 }

@@ -27,6 +27,7 @@ type peer struct {
 	reason   string           // why it is down
 	givenUp  bool             // it holds no segment any more
 	heldFrom journal.Position // where what it has not acknowledged begins, at the earliest
+	differs  map[uint64]bool  // publishers found to have diverged
 	warned   bool             // that one direction is sync and the other isn't
 
 	single                            degraded // while it is left out
@@ -96,6 +97,27 @@ func (l *Links) connected(c *conn) error {
 		l.mu.Unlock()
 		return err
 	}
+	unequal := l.becomeUpLocked(p, c, now)
+	l.mu.Unlock()
+
+	if old != nil {
+		old.fail(&RefusedError{Code: refuseCrossed, Reason: "another connection takes its place"})
+	}
+	if unequal {
+		l.o.Log.Warn("link is sync one way and async the other", "peer", p.name)
+	}
+	l.o.Log.Info("link is up", "peer", p.name, "dialled", c.dialled, "outbound", c.ours.Outbound, "inbound", c.theirs.Outbound)
+	l.reached()
+	l.compare(c, c.theirs.States, c.theirs.Damaged)
+	l.watermark(nil)
+	close(c.up)
+	l.look()
+	return nil
+}
+
+// becomeUpLocked makes c the connection of p. unequal is true the first time
+// that the two directions turn out to have different ack types.
+func (l *Links) becomeUpLocked(p *peer, c *conn, now time.Duration) (unequal bool) {
 	c.peer, p.conn = p, c
 	if c.stranger {
 		c.stranger = false
@@ -108,23 +130,9 @@ func (l *Links) connected(c *conn) error {
 	if l.rejoining.Load() {
 		l.rejoin.Hello(now, c.theirs)
 	}
-	warn := p.outbound() && c.theirs.Outbound && p.dest.Sync != c.theirs.Sync && !p.warned
-	p.warned = p.warned || warn
-	l.mu.Unlock()
-
-	if old != nil {
-		old.fail(&RefusedError{Code: refuseCrossed, Reason: "another connection takes its place"})
-	}
-	if warn {
-		l.o.Log.Warn("link is sync one way and async the other", "peer", p.name)
-	}
-	l.o.Log.Info("link is up", "peer", p.name, "dialled", c.dialled, "outbound", c.ours.Outbound, "inbound", c.theirs.Outbound)
-	l.reached()
-	l.compare(c, c.theirs.States, c.theirs.Damaged)
-	l.watermark(nil)
-	close(c.up)
-	l.look()
-	return nil
+	unequal = p.outbound() && c.theirs.Outbound && p.dest.Sync != c.theirs.Sync && !p.warned
+	p.warned = p.warned || unequal
+	return unequal
 }
 
 // admitLocked finds the peer of c and says whether c may be its connection;
@@ -222,8 +230,8 @@ func (l *Links) disconnected(c *conn, cause error) {
 	}
 	if p.outbound() {
 		l.holdFrom(p, acked)
-		l.watermark(nil)
 	}
+	l.watermark(nil)
 	l.look()
 }
 
@@ -286,5 +294,10 @@ func (l *Links) acked(c *conn, moved []bookmark.Bookmark) {
 	if single {
 		l.noteSingle(publishers)
 	}
-	l.watermark(publishers)
+	if p.dest.Sync {
+		l.watermark(publishers)
+	}
+	if l.rejoining.Load() {
+		l.look()
+	}
 }

@@ -131,6 +131,37 @@ func TestProgressAgainstTwin(t *testing.T) {
 	})
 }
 
+// However long it waits, what is remembered is bounded, and no younger than it is.
+func TestProgressIsBounded(t *testing.T) {
+	p := NewProgress(10 * time.Millisecond)
+	for i := range uint64(10000) {
+		p.Written(time.Duration(i)*time.Second, bm(i%5, i/5+1))
+		if len(p.written.list) > maxBuckets {
+			t.Fatalf("%d buckets", len(p.written.list))
+		}
+	}
+	now := 10000 * time.Second
+	if got := p.OldestWait(now); got != now {
+		t.Errorf("oldest wait %v, want %v", got, now)
+	}
+	for pub := range uint64(5) {
+		p.Acked(bm(pub, 1000))
+	}
+	if got, want := p.OldestWait(now), 5000*time.Second; got < want || got > want+p.written.width {
+		t.Errorf("oldest wait %v, want %v to %v later", got, want, p.written.width)
+	}
+	waiting := p.Waiting()
+	for pub := range uint64(5) {
+		if waiting.missing[pub] != 2000 {
+			t.Errorf("of %d %d waits, want 2000", pub, waiting.missing[pub])
+		}
+		p.Acked(bm(pub, 2000))
+	}
+	if p.waits() || p.written.width != 10*time.Millisecond {
+		t.Error("something waits, or is still remembered roughly")
+	}
+}
+
 func TestGoal(t *testing.T) {
 	g := newGoal(bookmark.Vector{1: 5, 2: 3, 3: 1}, bookmark.Vector{1: 5, 2: 1})
 	g.reach(bm(2, 2))

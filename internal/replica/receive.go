@@ -130,20 +130,20 @@ func (l *Links) took(c *conn, taken []bookmark.Bookmark) {
 	if len(taken) == 0 {
 		return
 	}
-	now, rejoining := l.now(), l.rejoining.Load()
+	now, rejoining, look := l.now(), l.rejoining.Load(), false
 	l.mu.Lock()
 	c.peer.received += uint64(len(taken))
 	for _, b := range taken {
 		c.received[b.Publisher] = max(c.received[b.Publisher], b.Sequence)
-		if rejoining {
-			l.rejoin.Appended(now, b)
+		if rejoining && l.rejoin.Appended(now, b) {
+			look = true
 		}
 		if mut.On(mut.R2AckOnReceipt) {
 			c.ackLocked(b)
 		}
 	}
 	l.mu.Unlock()
-	if rejoining {
+	if look {
 		l.look()
 	}
 	if mut.On(mut.R2AckOnReceipt) {
@@ -174,6 +174,21 @@ func (c *conn) takeBeat(d *decoder) error {
 	return nil
 }
 
+// noteDiffers counts a publisher as diverged, and reports whether that is news.
+func (l *Links) noteDiffers(p *peer, publisher uint64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.unsure[publisher] || p.differs[publisher] {
+		return false
+	}
+	if p.differs == nil {
+		p.differs = make(map[uint64]bool)
+	}
+	p.differs[publisher] = true
+	p.diverged++
+	return true
+}
+
 // compare looks for publishers that both sides have up to the same sequence
 // and whose running CRCs differ: an identity with two contents, older than
 // what content is compared of directly (R11).
@@ -183,19 +198,9 @@ func (l *Links) compare(c *conn, theirs []journal.State, damaged bool) {
 	}
 	for _, s := range theirs {
 		ours, known := l.o.Journal.State(s.Publisher)
-		if !known || ours.Have != s.Have || ours.RunningCRC == s.RunningCRC || c.compared[s.Publisher] {
+		if !known || ours.Have != s.Have || ours.RunningCRC == s.RunningCRC || !l.noteDiffers(c.peer, s.Publisher) {
 			continue
 		}
-		l.mu.Lock()
-		unsure := l.unsure[s.Publisher]
-		if !unsure {
-			c.peer.diverged++
-		}
-		l.mu.Unlock()
-		if unsure {
-			continue
-		}
-		c.compared[s.Publisher] = true
 		l.o.Log.Error("DIVERGED: a peer has other messages under the same identities",
 			"peer", c.peer.name, "publisher", s.Publisher, "up to", s.Have)
 	}

@@ -83,22 +83,27 @@ func (r *Rejoin) Hello(now time.Duration, peer *Hello) {
 	}
 }
 
-// Reached says that the journal has everything up to b. It is not progress.
-func (r *Rejoin) Reached(b bookmark.Bookmark) {
+// Reached says that the journal has everything up to b, and reports whether
+// Outcome may have changed. It is not progress.
+func (r *Rejoin) Reached(b bookmark.Bookmark) (changed bool) {
 	for _, p := range r.peers {
-		p.goal.reach(b)
 		p.give(b)
+		if !p.goal.met() {
+			p.goal.reach(b)
+			changed = changed || p.goal.met()
+		}
 	}
+	return changed
 }
 
-// Appended says that a record was taken.
-func (r *Rejoin) Appended(now time.Duration, b bookmark.Bookmark) {
+// Appended says that a record was taken, and reports the same.
+func (r *Rejoin) Appended(now time.Duration, b bookmark.Bookmark) (changed bool) {
 	for _, p := range r.peers {
 		if _, ok := p.goal.missing[b.Publisher]; ok {
 			p.deadline = now + r.timeout
 		}
 	}
-	r.Reached(b)
+	return r.Reached(b)
 }
 
 // give notes what a damaged peer is to acknowledge.

@@ -39,7 +39,8 @@ type Options struct {
 	Now           func() time.Time // default time.Now
 
 	// OnWatermark is called when safe or settled of publishers may have
-	// moved; nil means: of any. Must not block.
+	// moved; nil means: of any, which is also said when a peer comes or goes.
+	// Must not block.
 	OnWatermark func(publishers []uint64)
 	// OnNotice is called when a peer tells of a logon (R11), before its
 	// answer, this instance's have(p), goes back. Must not block.

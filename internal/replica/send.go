@@ -44,7 +44,9 @@ type sender struct {
 	record   journal.Record    // the one that is to be sent next
 	held     bool              // record has been read and not yet sent
 	raw      []byte            // of a marker
-	trimmed  bool              // retention was faster than the follower
+	floors   []journal.State   // to be sent when the cursor has passed passed; nil: they were
+	passed   journal.Position
+	trimmed  bool // retention was faster than the follower
 	beatDue  bool
 	torn     bool // a frame was left unfinished: nothing can follow it
 }
@@ -139,21 +141,14 @@ func (s *sender) hello() error {
 	}
 }
 
-// begin sends what is gone and opens the cursor where the peer's vector says.
+// begin opens the cursor where the peer's vector says. What is gone is said
+// where the cursor passes it: a floor may also come from a marker, before
+// which our journal still has records that the peer lacks.
 func (s *sender) begin() error {
 	j := s.c.l.o.Journal
 	if mut.On(mut.R2HelloWithoutHave) {
 		s.follower = j.Follow(j.End(), journal.Appended)
 		return nil
-	}
-	states := j.States()
-	s.c.mu.Lock()
-	gone := s.c.link.Floors(states)
-	s.c.mu.Unlock()
-	if len(gone) > 0 {
-		if err := s.gone(gone); err != nil {
-			return err
-		}
 	}
 	s.c.mu.Lock()
 	have := s.c.link.Have().Clone()
@@ -163,7 +158,25 @@ func (s *sender) begin() error {
 		return fmt.Errorf("looking for where to begin: %w", err)
 	}
 	s.follower = j.Follow(from, journal.Appended)
+	// In this order: what retention removes from now on the follower finds.
+	s.floors, s.passed = j.States(), j.End()
 	return nil
+}
+
+// leftOver sends the floors of publishers of whom nothing is left in the
+// journal, once the cursor has passed all that was there when it was opened.
+func (s *sender) leftOver() error {
+	if s.floors == nil || s.follower.Position() < s.passed {
+		return nil
+	}
+	s.c.mu.Lock()
+	gone := s.c.link.Floors(s.floors)
+	s.c.mu.Unlock()
+	s.floors = nil
+	if len(gone) == 0 {
+		return nil
+	}
+	return s.gone(gone)
 }
 
 // gone sends markers for what retention has removed.
@@ -235,16 +248,21 @@ func (s *sender) turn() (busy bool, err error) {
 		}
 	}
 	sent, more, err := s.batch()
-	if err != nil {
-		return false, err
-	}
-	if sent > 0 {
-		s.c.l.mu.Lock()
-		s.c.peer.sent += uint64(sent)
-		s.c.l.mu.Unlock()
+	if err == nil && sent > 0 {
+		s.count(sent)
 		err = s.send()
 	}
+	if err == nil {
+		err = s.leftOver()
+	}
 	return more, err
+}
+
+// count counts records sent.
+func (s *sender) count(n int) {
+	s.c.l.mu.Lock()
+	defer s.c.l.mu.Unlock()
+	s.c.peer.sent += uint64(n)
 }
 
 // answers sends what is queued, then what became durable.
@@ -348,13 +366,11 @@ func (s *sender) decideAt(r *journal.Record, durable uint64) Decision {
 	return s.c.link.Decide(r, durable)
 }
 
-// fillIn sends the floor of r's publisher if retention has removed what the
-// peer lacks since the floors were sent. If that isn't it the peer will refuse r.
+// fillIn says that what the peer lacks before r is gone, if retention has
+// removed it. If that isn't it the peer will refuse r.
 func (s *sender) fillIn(r *journal.Record) (sent int, err error) {
 	state, _ := s.c.l.o.Journal.State(r.Publisher)
-	if state.Floor >= r.Sequence {
-		state.Floor = r.Prev // only up to where r stands
-	}
+	state.Floor = min(state.Floor, r.Prev) // only up to where r stands
 	s.c.mu.Lock()
 	gone := s.c.link.Floors([]journal.State{state})
 	s.c.mu.Unlock()

@@ -94,15 +94,6 @@ func (w *Watermarks) Settled(publisher, local uint64) uint64 {
 	return least
 }
 
-// Without returns settled(p) as it would be with one more destination left out.
-func (w *Watermarks) Without(dest int, publisher, local uint64) uint64 {
-	out := w.marks[dest].out
-	w.marks[dest].out = true
-	s := w.Settled(publisher, local)
-	w.marks[dest].out = out
-	return s
-}
-
 // Single reports whether what is settled may be on one disk only.
 func (w *Watermarks) Single() bool {
 	for i := range w.marks {

@@ -32,21 +32,27 @@ type world struct {
 
 // inWorld runs a test in a world. At its end every instance is closed and its
 // journal verified.
-func inWorld(t *testing.T, test func(w *world)) {
+func inWorld(t *testing.T, test func(t *testing.T, w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{Network: memnet.New(), t: t}
-		test(w)
-		for _, i := range w.instances {
-			i.close()
-			if _, err := journal.Verify(i.disk, "j"); err != nil {
-				t.Errorf("%s: %v", i.name, err)
-			}
-			if t.Failed() {
-				t.Logf("log of %s:\n%s", i.name, i.log.String())
-			}
-		}
+		t.Cleanup(w.end)
+		test(t, w)
 	})
+}
+
+// end closes and verifies what a test leaves, also one that failed half way.
+func (w *world) end() {
+	for _, i := range w.instances {
+		w.Resume(i.name)
+		i.close()
+		if _, err := journal.Verify(i.disk, "j"); err != nil {
+			w.t.Errorf("%s: %v", i.name, err)
+		}
+		if w.t.Failed() {
+			w.t.Logf("log of %s:\n%s", i.name, i.log.String())
+		}
+	}
 }
 
 // An instance is a journal with its links on a host of the instance's name.

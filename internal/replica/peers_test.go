@@ -1,0 +1,685 @@
+package replica
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/memfs"
+)
+
+// A peer that must not be linked is refused, said to be, and tried again
+// slowly; the process goes on, and so does the link with the right one.
+func TestRefusedPeers(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(o *Options) // of b
+		dest   Destination      // of a
+		reason string
+	}{
+		{"group", func(o *Options) { o.Group = "another" }, to("b"), "group"},
+		{"digest", func(o *Options) { o.Digest = "another" }, to("b"), "rules"},
+		{"name", func(o *Options) { o.Name = "x" }, to("b"), "expected"},
+		{"our name", func(o *Options) { o.Name = "a" }, to("b"), "another instance is named"},
+		{"our own address", func(o *Options) {}, Destination{Name: "b", Address: "a:9107", Sync: true}, "itself"},
+		{"topics", func(o *Options) { o.Destinations[0].Topics = []string{"y"} }, to("b"), "must be equal"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w *world) {
+				a := w.start("a", tt.dest)
+				b := w.instance("b", func(o *Options) {
+					o.Destinations = []Destination{{Name: "a", Sync: true}} // waits for a to dial
+					tt.change(o)
+					if o.Name == "a" {
+						o.Destinations = nil
+					}
+				})
+				b.start()
+				w.eventually("refused", func() bool {
+					s := a.status("b")
+					return s.State == "down" && strings.Contains(s.Reason, tt.reason) && s.Refused > 0
+				})
+				before := a.status("b").Refused
+				pass(time.Minute)
+				if n := a.status("b").Refused - before; n < 9 || n > 13 {
+					t.Errorf("tried %d times in a minute, want every 5s", n)
+				}
+				a.publish(1, 1, 1)
+				w.now("the journal goes on", func() bool { return a.l.durable(1) == 1 && a.l.Safe(1) == 0 })
+				if !a.isReady() || !a.l.CatchingUp() {
+					t.Error("not serving without it")
+				}
+			})
+		})
+	}
+}
+
+// All links into an instance carry the same topics.
+func TestLinksIntoOneInstance(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		b := w.start("b")
+		a := w.start("a", to("b"))
+		w.eventually("a is linked", a.state("b", "sync"))
+		d := to("b")
+		d.Topics = []string{"x"}
+		c := w.start("c", d)
+		w.eventually("c is refused", func() bool { return strings.Contains(c.status("b").Reason, "all links into an instance") })
+		if a.status("b").State != "sync" || !b.status("a").Inbound {
+			t.Error("a is not linked any more")
+		}
+		a.close() // then c may
+		w.eventually("c is linked", c.state("b", "sync"))
+	})
+}
+
+// One side has no address of the other; the one connection serves both ways.
+func TestOnlyOneSideDials(t *testing.T) {
+	for _, dialler := range []string{"a", "b"} {
+		t.Run(dialler, func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w *world) {
+				dests := map[string]Destination{"a": to("b"), "b": to("a")}
+				for name, d := range dests {
+					if name != dialler {
+						d.Address = ""
+						dests[name] = d
+					}
+				}
+				a, b := w.start("a", dests["a"]), w.start("b", dests["b"])
+				w.linked(a, b)
+				a.publish(1, 1, 5)
+				b.publish(2, 1, 5)
+				w.same(a, b)
+				w.eventually("safe", func() bool { return a.l.Safe(1) == 5 && b.l.Safe(2) == 5 })
+				w.Reset("a", "b")
+				w.eventually("lost", func() bool { return a.l.Safe(1) == 0 })
+				w.linked(a, b)
+				w.eventually("safe again", func() bool { return a.l.Safe(1) == 5 })
+			})
+		})
+	}
+}
+
+func (l *Links) connections() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.conns)
+}
+
+// However often connections cross, one stays.
+func TestCrossingConnections(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.Pause("b") // both dial; neither gets an answer before both have
+		a, b := w.pair()
+		pass(10 * time.Millisecond)
+		w.Resume("b")
+		for range 5 {
+			w.linked(a, b)
+			pass(time.Second)
+			if a.l.connections() != 1 || b.l.connections() != 1 {
+				t.Fatalf("%d connections at a, %d at b", a.l.connections(), b.l.connections())
+			}
+			a.publish(1, a.have(1)+1, a.have(1)+3)
+			w.eventually("safe", func() bool { return a.l.Safe(1) == a.have(1) })
+			w.Reset("a", "b")
+		}
+		if a.status("b").Refused+b.status("a").Refused > 0 {
+			t.Error("crossing is counted as refusing")
+		}
+	})
+}
+
+// A connection that has gone silent is found lost within four intervals.
+func TestHalfOpenLink(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		cut  func(w *world)
+	}{
+		{"both ways", func(w *world) { w.Cut("a", "b") }},
+		{"from b to a", func(w *world) { w.CutOneWay("b", "a") }},
+		{"paused", func(w *world) { w.Pause("b") }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w *world) {
+				a, b := w.pair()
+				w.linked(a, b)
+				a.publish(1, 1, 1)
+				w.eventually("safe", func() bool { return a.l.Safe(1) == 1 })
+				pass(time.Minute) // an idle link lives
+				if a.status("b").State != "sync" {
+					t.Fatal("an idle link is lost")
+				}
+				tt.cut(w)
+				pass(1400 * time.Millisecond)
+				if a.status("b").State != "sync" {
+					t.Fatal("lost after less than three intervals")
+				}
+				pass(600*time.Millisecond + time.Millisecond)
+				if s := a.status("b"); s.State != "down" || !strings.Contains(s.Reason, "no sign") {
+					t.Fatalf("not found: %+v", s)
+				}
+				pass(20 * time.Second)
+				w.Heal("a", "b")
+				w.Resume("b")
+				w.linked(a, b)
+				w.eventually("safe again", func() bool { return a.l.Safe(1) == 1 })
+			})
+		})
+	}
+}
+
+// A cut after every few bytes of a session loses and repeats nothing.
+func TestCutAnywhere(t *testing.T) {
+	for bytes := int64(1); bytes < 1500; bytes += 37 {
+		for _, dir := range [][2]string{{"a", "b"}, {"b", "a"}} {
+			inWorld(t, func(t *testing.T, w *world) {
+				w.ResetAfter(dir[0], dir[1], bytes)
+				a, b := w.pair()
+				a.publish(1, 1, 5)
+				b.publish(2, 1, 5)
+				w.linked(a, b)
+				w.same(a, b)
+				w.eventually("safe", func() bool { return a.l.Safe(1) == 5 && b.l.Safe(2) == 5 })
+			})
+		}
+	}
+}
+
+func TestNotices(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a := w.start("a", to("b"), to("c"))
+		b := w.start("b", to("a"))
+		w.linked(a, b)
+		b.publish(7, 1, 3)
+		n := Notice{ClientName: "pub", User: "u", Publisher: 7, Life: "l", Counter: 4, Instance: "a"}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		have, all := a.l.Notify(ctx, n)
+		if have != 3 || all {
+			t.Errorf("have %d, all %v: want 3, and not all without c", have, all)
+		}
+		if len(b.notices) != 1 || b.notices[0] != n {
+			t.Errorf("b was told %+v", b.notices)
+		}
+		c := w.start("c", to("a"))
+		w.linked(a, c)
+		if have, all = a.l.Notify(ctx, n); have != 3 || !all || len(c.notices) != 1 {
+			t.Errorf("have %d, all %v, c was told %v", have, all, c.notices)
+		}
+		w.Pause("c")
+		began := time.Now()
+		if have, all = a.l.Notify(ctx, n); have != 3 || all || time.Since(began) < 500*time.Millisecond {
+			t.Errorf("have %d, all %v after %v, want an end by ctx", have, all, time.Since(began))
+		}
+		w.Resume("c")
+		c.close()
+		b.close()
+		w.eventually("nobody is there", func() bool { return !a.l.Reachable() })
+		if have, all = a.l.Notify(t.Context(), n); have != 0 || all {
+			t.Errorf("have %d, all %v with nobody there", have, all)
+		}
+	})
+}
+
+// A notice whose peer goes away meanwhile doesn't wait for ever.
+func TestNoticeOfAPeerThatDies(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b := w.pair()
+		w.linked(a, b)
+		w.Cut("a", "b")
+		_, all := a.l.Notify(t.Context(), Notice{Publisher: 1})
+		if all {
+			t.Error("answered by a peer that was away")
+		}
+		lone := w.instance("z", nil)
+		lone.start()
+		if have, all := lone.l.Notify(t.Context(), Notice{}); have != 0 || !all {
+			t.Errorf("alone: have %d, all %v", have, all)
+		}
+	})
+}
+
+// An instance that starts is ready when it has what its peer had (R6).
+func TestReadyWhenCaughtUp(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b := w.pair()
+		if a.isReady() {
+			t.Fatal("ready before any peer was asked")
+		}
+		w.eventually("ready", func() bool { return a.isReady() && b.isReady() })
+		b.close()
+		a.publish(1, 1, 3000)
+		w.SetBuffer(4 << 10)
+		b.start()
+		for range 100000 {
+			if b.isReady() {
+				break
+			}
+			pass(time.Millisecond)
+		}
+		if b.have(1) != 3000 || b.l.CatchingUp() {
+			t.Errorf("ready with %d, catching up %v", b.have(1), b.l.CatchingUp())
+		}
+	})
+}
+
+// A peer that can't be reached holds an instance up for the timeout only.
+func TestReadyWithoutPeer(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a := w.start("a", to("b"))
+		pass(10*time.Second - time.Millisecond)
+		if a.isReady() {
+			t.Fatal("ready before the timeout")
+		}
+		pass(time.Millisecond)
+		if !a.isReady() || !a.l.CatchingUp() || !a.logged("ERROR", "without having caught up", "b") {
+			t.Fatal("not ready after the timeout, or nothing said")
+		}
+		b := w.start("b", to("a"))
+		b.publish(1, 1, 3)
+		w.linked(a, b)
+		w.eventually("caught up", func() bool { return !a.l.CatchingUp() })
+	})
+}
+
+// A peer that is reachable and stalls doesn't hold it up either.
+func TestReadyWhenPeerStalls(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a := w.start("a", to("b"))
+		f := w.fake("b")
+		c := f.accept()
+		c.hello(&Hello{States: []journal.State{{Publisher: 1, Have: 5, Durable: 5}}})
+		c.beat(time.Second, 9)
+		c.records(message(1, 1, "x")) // some progress
+		c.beat(time.Second, 9)
+		if a.isReady() {
+			t.Fatal("ready although the peer brought something 9s ago")
+		}
+		c.beat(time.Second, 1)
+		if !a.isReady() || !a.l.CatchingUp() {
+			t.Error("not ready")
+		}
+	})
+}
+
+// A damaged journal waits for its peer however long it takes, then is healed (R8).
+func TestDamagedJournalHeals(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b := w.pair()
+		w.linked(a, b)
+		a.publish(1, 1, 50)
+		b.publish(2, 1, 50)
+		w.same(a, b)
+		a.close()
+		b.close()
+		damage(t, a.disk, "body of 1|20")
+		a.start()
+		if a.j.Damage() == nil || a.have(1) >= 20 {
+			t.Fatalf("not damaged: have %d", a.have(1))
+		}
+		pass(time.Minute)
+		if a.isReady() {
+			t.Fatal("ready with a damaged journal and no peer")
+		}
+		b.start()
+		w.eventually("ready", a.isReady)
+		if a.j.Damage() != nil || a.have(1) != 50 || a.have(2) != 50 {
+			t.Errorf("damage %v, have %d and %d", a.j.Damage(), a.have(1), a.have(2))
+		}
+		w.linked(a, b)
+		w.same(a, b)
+	})
+}
+
+// A record damaged on a, another on b: both journals become whole again.
+func TestBothDamaged(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b := w.pair()
+		w.linked(a, b)
+		a.publish(1, 1, 30)
+		b.publish(2, 1, 30)
+		a.publish(3, 1, 30)
+		w.same(a, b)
+		want := a.text()
+		a.close()
+		b.close()
+		damage(t, a.disk, "body of 1|20")
+		damage(t, b.disk, "body of 2|10")
+		a.start()
+		b.start()
+		w.eventually("ready", func() bool { return a.isReady() && b.isReady() })
+		w.same(a, b)
+		if got := a.text(); got != want {
+			t.Errorf("healed to\n%s, want\n%s", got, want)
+		}
+	})
+}
+
+// damage flips a bit of where text stands on the disk.
+func damage(t *testing.T, disk *memfs.FS, text string) {
+	t.Helper()
+	for _, name := range disk.Names() {
+		content, err := disk.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at := bytes.Index(content, []byte(text)); at >= 0 {
+			disk.Flip(name, int64(at))
+			return
+		}
+	}
+	t.Fatalf("%q is not on the disk", text)
+}
+
+// A fake is a peer made by hand: it says what a test has it say.
+type fake struct {
+	w    *world
+	name string
+	ln   net.Listener
+}
+
+type fakeConn struct {
+	w   *world
+	nc  net.Conn
+	fr  frameReader
+	enc *encoder
+}
+
+func (w *world) fake(name string) *fake {
+	w.t.Helper()
+	ln, err := w.Host(name).Listen(":9107")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { ln.Close() })
+	return &fake{w: w, name: name, ln: ln}
+}
+
+// accept waits for the instance to dial, and swallows its hello.
+func (f *fake) accept() *fakeConn {
+	f.w.t.Helper()
+	nc, err := f.ln.Accept()
+	if err != nil {
+		f.w.t.Fatal(err)
+	}
+	f.w.t.Cleanup(func() { nc.Close() })
+	c := &fakeConn{w: f.w, nc: nc, fr: frameReader{r: nc, limit: 4 << 20}, enc: newEncoder()}
+	if _, err := readHello(&c.fr); err != nil {
+		f.w.t.Fatal(err)
+	}
+	return c
+}
+
+func (c *fakeConn) send() {
+	c.w.t.Helper()
+	if _, err := c.nc.Write(c.enc.finish()); err != nil {
+		c.w.t.Fatal(err)
+	}
+}
+
+// hello says hello as b of the usual group.
+func (c *fakeConn) hello(h *Hello) {
+	c.w.t.Helper()
+	h.Version, h.Name, h.Group, h.Digest, h.Outbound = protocolVersion, "b", "g", "d", true
+	h.encode(c.enc)
+	c.send()
+	encodeStates(c.enc, h.States, true)
+	c.send()
+}
+
+func (c *fakeConn) records(records ...*journal.Record) {
+	c.w.t.Helper()
+	c.enc.begin(frameRecords)
+	for _, r := range records {
+		raw, err := journal.Encode(nil, r)
+		if err != nil {
+			c.w.t.Fatal(err)
+		}
+		c.enc.bytes(raw)
+	}
+	c.send()
+}
+
+// beat sends heartbeats for a while, n intervals of d.
+func (c *fakeConn) beat(d time.Duration, n int) {
+	c.w.t.Helper()
+	for range n {
+		pass(d)
+		(&beat{}).encode(c.enc)
+		c.send()
+	}
+	pass(0)
+}
+
+// refusal reads until the instance refuses, and returns why.
+func (c *fakeConn) refusal() *RefusedError {
+	c.w.t.Helper()
+	for {
+		payload, err := c.fr.next()
+		if err != nil {
+			c.w.t.Fatalf("no refusal: %v", err)
+		}
+		if t, d := decode(payload); t == frameRefuse {
+			r, err := decodeRefuse(d)
+			if err != nil {
+				c.w.t.Fatal(err)
+			}
+			return r
+		}
+	}
+}
+
+// A record that can't be taken ends the link with its reason; the second time
+// in a row the link is down and tried again slowly (R2).
+func TestRefusedRecords(t *testing.T) {
+	other := message(1, 1, "x")
+	other.Body = []byte("other content")
+	for _, tt := range []struct {
+		name   string
+		send   func(c *fakeConn)
+		code   refuseCode
+		reason string
+	}{
+		{"hole", func(c *fakeConn) { c.records(message(1, 2, "x"), message(1, 4, "x")) }, refuseRecord, "hole"},
+		{"not a record", func(c *fakeConn) {
+			c.enc.begin(frameRecords)
+			c.enc.bytes([]byte("nonsense"))
+			c.send()
+		}, refuseRecord, "record"},
+		{"not a frame", func(c *fakeConn) {
+			c.enc.begin(frameAck)
+			c.enc.array(1 << 30)
+			c.send()
+		}, refuseRecord, "malformed"},
+		{"unknown frame", func(c *fakeConn) { c.enc.begin(99); c.send() }, refuseRecord, "unknown type"},
+		{"other content", func(c *fakeConn) { c.records(other) }, refuseDiffers, "other content"},
+		{"damaged on the way", func(c *fakeConn) {
+			encodeAck(c.enc, []bookmark.Bookmark{bm(1, 1)})
+			b := c.enc.finish()
+			b[len(b)-1] ^= 1
+			c.nc.Write(b)
+		}, refuseRecord, "checksum"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w *world) {
+				a := w.instance("a", func(o *Options) { o.Destinations = []Destination{to("b")} })
+				a.open()
+				a.publish(1, 1, 1)
+				a.start()
+				f := w.fake("b")
+				for range 2 {
+					c := f.accept()
+					c.hello(&Hello{})
+					tt.send(c)
+					r := c.refusal()
+					if r.Code != tt.code || !strings.Contains(r.Reason, tt.reason) {
+						t.Fatalf("refused with %d %q", r.Code, r.Reason)
+					}
+					c.nc.Close()
+				}
+				w.eventually("down", a.state("b", "down"))
+				s := a.status("b")
+				if !strings.Contains(s.Reason, tt.reason) || s.Refused != 2 || (tt.code == refuseDiffers) != (s.Diverged == 2) {
+					t.Errorf("status %+v", s)
+				}
+				if !a.logged("ERROR", "counts as down") {
+					t.Error("nothing said")
+				}
+				began := time.Now()
+				f.accept()
+				if d := time.Since(began); d < 4*time.Second {
+					t.Errorf("tried again after %v", d)
+				}
+			})
+		})
+	}
+}
+
+// The other way round: the peer refuses what we send.
+func TestRefusedByPeer(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a := w.start("a", to("b"))
+		a.publish(1, 1, 1)
+		f := w.fake("b")
+		for range 2 {
+			c := f.accept()
+			c.hello(&Hello{})
+			(&RefusedError{Code: refuseRecord, Reason: "don't like it"}).encode(c.enc)
+			c.send()
+			w.eventually("down", a.state("b", "down"))
+		}
+		if s := a.status("b"); s.Reason != "refused by the peer: don't like it" || s.Refused != 2 {
+			t.Errorf("status %+v", s)
+		}
+		began := time.Now()
+		f.accept()
+		if d := time.Since(began); d < 4*time.Second {
+			t.Errorf("tried again after %v", d)
+		}
+	})
+}
+
+// Two contents of an identity that are too old to be compared directly show in
+// the running CRC, at hello and later (R11).
+func TestDivergence(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a := w.instance("a", func(o *Options) { o.Destinations = []Destination{to("b")} })
+		b := w.instance("b", func(o *Options) { o.Destinations = []Destination{to("a")} })
+		a.open()
+		b.open()
+		a.publish(1, 1, 3)
+		b.publishTo("other", 1, 1, 3)
+		a.start()
+		b.start()
+		w.linked(a, b)
+		if a.status("b").Diverged != 1 || b.status("a").Diverged != 1 || !a.logged("DIVERGED", "publisher=1") {
+			t.Errorf("diverged %d and %d", a.status("b").Diverged, b.status("a").Diverged)
+		}
+		pass(10 * time.Second)
+		if a.status("b").Diverged != 1 {
+			t.Error("counted again and again")
+		}
+	})
+}
+
+func TestDivergenceByHeartbeat(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a := w.start("a", to("b"))
+		f := w.fake("b")
+		c := f.accept()
+		c.hello(&Hello{})
+		a.publish(1, 1, 3)
+		(&beat{moved: []journal.State{{Publisher: 1, Have: 2, RunningCRC: 1}}}).encode(c.enc)
+		c.send()
+		pass(0)
+		if a.status("b").Diverged != 0 {
+			t.Fatal("compared at different numbers")
+		}
+		(&beat{moved: []journal.State{{Publisher: 1, Have: 3, RunningCRC: 1}}}).encode(c.enc)
+		c.send()
+		pass(0)
+		if a.status("b").Diverged != 1 || !a.logged("DIVERGED") {
+			t.Error("not found")
+		}
+	})
+}
+
+// Whatever comes to the port of a link, it is closed and nothing else happens.
+func TestStrangersOnThePort(t *testing.T) {
+	long := binary.BigEndian.AppendUint32(nil, 1<<31)
+	for _, in := range []string{
+		"", "GET / HTTP/1.1\r\n\r\n", string(make([]byte, 100)), string(long) + "aaaaaaaaaaa",
+		string(someFrames()["ack"]), string(someFrames()["hello"]), string(someFrames()["hello"]) + string(someFrames()["ack"]),
+	} {
+		inWorld(t, func(t *testing.T, w *world) {
+			a := w.start("a")
+			nc, err := w.Host("s").Dial(t.Context(), "a:9107")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer nc.Close()
+			if _, err := nc.Write([]byte(in)); err != nil {
+				t.Fatal(err)
+			}
+			began := time.Now()
+			_, _ = io.Copy(io.Discard, nc)
+			if d := time.Since(began); d > 3*time.Second {
+				t.Errorf("%q: closed after %v", in, d)
+			}
+			w.eventually("forgotten", func() bool { return a.l.connections() == 0 })
+			if len(a.l.Status()) != 0 {
+				t.Errorf("%q became a peer", in)
+			}
+		})
+	}
+}
+
+// Connections that say nothing don't keep a peer out for longer than they live.
+func TestTooManyStrangers(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a := w.start("a", Destination{Name: "b", Sync: true})
+		for range 2 * maxStrangers {
+			nc, err := w.Host("s").Dial(t.Context(), "a:9107")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer nc.Close()
+		}
+		w.now("bounded", func() bool { return a.l.connections() <= maxStrangers })
+		b := w.start("b", to("a"))
+		w.linked(a, b)
+		a.l.mu.Lock()
+		n := a.l.strangers
+		a.l.mu.Unlock()
+		if n != 0 {
+			t.Errorf("%d strangers counted when all are gone", n)
+		}
+	})
+}
+
+// Closing waits for everything and is not held up by a peer that says nothing.
+func TestCloseIsQuick(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b := w.pair()
+		w.linked(a, b)
+		w.Pause("b")
+		a.publish(1, 1, 1)
+		began := time.Now()
+		if err := a.l.Close(); err != nil {
+			t.Error(err)
+		}
+		if d := time.Since(began); d > 0 {
+			t.Errorf("closing took %v", d)
+		}
+		w.Resume("b")
+		if err := a.l.Close(); err != nil {
+			t.Errorf("closed again: %v", err)
+		}
+	})
+}
