@@ -262,8 +262,11 @@ func TestCrashAtEveryStep(t *testing.T) {
 
 // Crash before each change that Open makes on what a crash has left.
 func TestCrashInRecovery(t *testing.T) {
-	images := 0
-	for n := 1; ; n += 3 {
+	images, every := 0, 3
+	if testing.Short() {
+		every = 10
+	}
+	for n := 1; ; n += every {
 		h, crashed := workload(t, 7, n)
 		for _, m := range memfs.Modes(uint64(n)) {
 			for k := 1; ; k++ {

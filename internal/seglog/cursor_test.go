@@ -361,6 +361,30 @@ func BenchmarkSync(b *testing.B) {
 	}
 }
 
+// BenchmarkOpen opens a log with a full segment of the default size.
+func BenchmarkOpen(b *testing.B) {
+	o := seglog.Options{FS: seglog.OS, Dir: filepath.ToSlash(b.TempDir()), Owner: plain{}}
+	l, err := seglog.Open(o)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for l.End() < 60<<20 {
+		if _, err := l.Append(0x10, make([]byte, 256)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := l.Close(); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		l, err := seglog.Open(o)
+		if err != nil {
+			b.Fatal(err)
+		}
+		l.Close()
+	}
+}
+
 func BenchmarkCursor(b *testing.B) {
 	for name, tail := range map[string]int{"file": 1, "memory": 64 << 20} {
 		b.Run(name, func(b *testing.B) {

@@ -254,13 +254,17 @@ func TestDamageMetByCursor(t *testing.T) {
 // with SetAside the log ends before, and the rest is aside. Crash before each
 // change on the way.
 func TestSetAsideCrash(t *testing.T) {
+	every := 1
+	if testing.Short() {
+		every = 3
+	}
 	for i := range 7 {
 		for _, lost := range []bool{false, true} {
 			broken, all := damaged(t, i, lost)
 			if broken == nil {
 				continue
 			}
-			for k := 1; ; k++ {
+			for k := 1; ; k += every {
 				crashed := false
 				for _, m := range memfs.Modes(uint64(k)) {
 					d := broken.Crash(memfs.KeepAll)

@@ -15,7 +15,7 @@
 //	*.tmp                   unfinished; removed when the log is opened
 //	0000000000000000.bad    a reader met damage in that segment: check it when opening
 //	cut                     a cut before damage that must be finished (aside.go)
-//	aside/                  segments of good records from behind damage
+//	aside/                  good records from behind damage
 //
 // # Segment, version 1
 //
@@ -34,7 +34,8 @@
 //	8   4  version, 1
 //	12  4  salt: where each frame's checksum starts
 //	16  8  first position
-//	24  8  position up to which the log was durable when the segment was made
+//	24  8  position up to which the log was durable when the segment was made;
+//	       lowered when the log is cut before it
 //	32  4  length of the head
 //	36  4  checksum of the head
 //	40  20 zero
@@ -72,6 +73,24 @@
 //
 // A footer is written after all frames were synced, so it is a note of its end
 // position. A segment ends where the next one begins, whatever stands behind.
+//
+// # Set aside
+//
+// Files in aside are segments too, in positions of their own that begin at 0,
+// without footer: the header's durable position is the end. Their head says
+// what was damaged:
+//
+//	0   8  offset in the file
+//	8   8  position in the log
+//	16  4  length of the file's name
+//	20     name of the file, then the reason
+//
+// The file cut:
+//
+//	0   8  "hfsegcut"
+//	8   8  position at which the log ends
+//	16  8  first position of the file in aside that holds what stood behind
+//	24  4  checksum of the 24 bytes before
 //
 // # Order of steps
 //

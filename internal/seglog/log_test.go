@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/holdfast-mq/holdfast/internal/seglog"
@@ -58,6 +59,8 @@ func all(t *testing.T, l *seglog.Log) []string {
 	}
 }
 
+// The same on a real disk: rounds of opening, checking, using, and ending the
+// log well or not.
 func TestRealDisk(t *testing.T) {
 	dir := filepath.ToSlash(t.TempDir()) + "/a/b"
 	var want []string
@@ -67,14 +70,8 @@ func TestRealDisk(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := all(t, l); fmt.Sprint(got) != fmt.Sprint(want) {
-			t.Fatalf("round %d: got %q\nwant %q", round, got, want)
-		}
-		if o.count != len(want) {
-			t.Fatalf("round %d: owner counts %d, want %d", round, o.count, len(want))
-		}
-		if l.Durable() != l.End() {
-			t.Fatalf("durable %v, end %v", l.Durable(), l.End())
+		if got := all(t, l); !slices.Equal(got, want[len(want)-len(got):]) || o.count != len(want) {
+			t.Fatalf("round %d: got %q\nwant the last of %q; owner counts %d", round, got, want, o.count)
 		}
 		for i := range 100 {
 			text := fmt.Sprintf("%d %d %0*d", round, i, i*3, 0)
@@ -86,17 +83,15 @@ func TestRealDisk(t *testing.T) {
 				}
 			}
 		}
-		if round%2 == 0 {
-			if err := l.Close(); err != nil {
-				t.Fatal(err)
-			}
-		} else {
-			if err := l.Write(); err != nil {
-				t.Fatal(err)
-			}
-			if err := l.Abandon(); err != nil {
-				t.Fatal(err)
-			}
+		end := l.Close
+		if round%2 == 1 {
+			end = func() error { return errors.Join(l.Write(), l.Trim(l.Durable()/2), l.Abandon()) }
 		}
+		if err := end(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, err := seglog.OS.Free(dir); n <= 0 || err != nil {
+		t.Errorf("%d bytes free, %v", n, err)
 	}
 }

@@ -290,28 +290,13 @@ func (r *recovery) inspectLast(f File) error {
 		// Its records were synced before the footer was written.
 		limit, r.noted = s.end, max(r.noted, s.end)
 	}
-	sc, err := scan(f, s, s.first, limit)
+	onlyNote, err := r.readNotes(f, s, limit)
 	if err != nil {
 		return err
 	}
-	onlyNote := false // the newest frame is a note that all before it was durable
-	for {
-		rec, ok, err := sc.next()
-		if err != nil {
-			return err
-		}
-		if !ok {
-			break
-		}
-		p, ok := rec.noted()
-		if ok {
-			r.noted = max(r.noted, p)
-		}
-		onlyNote = ok && p == rec.Position
-	}
-	r.end, r.behind = sc.at, sc.at
+	r.behind = r.end
 	if s.state != sealed {
-		rest, err := behind(f, s, sc.at)
+		rest, err := behind(f, s, r.end)
 		if err != nil {
 			return err
 		}
@@ -322,6 +307,27 @@ func (r *recovery) inspectLast(f File) error {
 	}
 	r.decideInPlace(onlyNote)
 	return nil
+}
+
+// readNotes finds the end of the good records of s and the highest note among
+// them; onlyNote reports that the last one is a note that all before it is durable.
+func (r *recovery) readNotes(f File, s *segment, limit Position) (onlyNote bool, err error) {
+	sc, err := scan(f, s, s.first, limit)
+	if err != nil {
+		return false, err
+	}
+	for {
+		rec, ok, err := sc.next()
+		if !ok || err != nil {
+			r.end = sc.at
+			return onlyNote, err
+		}
+		p, isNote := rec.noted()
+		if isNote {
+			r.noted = max(r.noted, p)
+		}
+		onlyNote = isNote && p == rec.Position
+	}
 }
 
 // decideInPlace finds out whether the log can simply go on: nothing stands

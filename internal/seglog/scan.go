@@ -13,7 +13,8 @@ type scanner struct {
 	seg   *segment
 	at    Position // of the next frame
 	limit Position // nothing at or behind it counts
-	buf   []byte   // what is read from at on
+	buf   []byte   // what is read from at on, part of mem
+	mem   []byte
 }
 
 // scan returns a scanner that ends at limit, or where the file does.
@@ -27,7 +28,7 @@ func scan(f File, s *segment, from, limit Position) (*scanner, error) {
 }
 
 // next returns the frame at sc.at and moves behind it, ok false where no good
-// frame stands.
+// frame stands. The record is valid until the next call.
 func (sc *scanner) next() (r Record, ok bool, err error) {
 	if ok, err = sc.ensure(frameHeader); !ok {
 		return Record{}, false, err
@@ -53,11 +54,13 @@ func (sc *scanner) ensure(n int64) (ok bool, err error) {
 	if sc.at > sc.limit || n > int64(sc.limit-sc.at) {
 		return false, nil
 	}
-	b := make([]byte, min(int64(sc.limit-sc.at), max(n, readAhead)))
-	if err := readAt(sc.f, b, sc.seg.offset(sc.at)); err != nil {
+	if n = min(int64(sc.limit-sc.at), max(n, readAhead)); n > int64(cap(sc.mem)) {
+		sc.mem = make([]byte, n)
+	}
+	sc.buf = sc.mem[:n]
+	if err := readAt(sc.f, sc.buf, sc.seg.offset(sc.at)); err != nil {
 		return false, fmt.Errorf("read %s: %w", sc.seg.name(), err)
 	}
-	sc.buf = b
 	return true, nil
 }
 
@@ -78,9 +81,6 @@ type remains struct {
 	end   Position // behind the last byte that isn't zero
 	noted Position // highest note in a good frame there
 }
-
-// empty reports that nothing but zeros stands behind from.
-func (r remains) empty(from Position) bool { return r.end <= from }
 
 // behind examines what stands in s from where no good frame stood.
 func behind(f File, s *segment, from Position) (remains, error) {
@@ -122,14 +122,19 @@ func zerosFrom(f File, at, size int64) (n int64, err error) {
 		if err := readAt(f, b, at+n); err != nil {
 			return 0, err
 		}
-		left := bytes.TrimLeft(b, "\x00")
-		n += int64(len(b) - len(left))
-		if len(left) > 0 {
-			break
+		for len(b) > 0 && bytes.Equal(b[:min(len(b), len(zeros))], zeros[:min(len(b), len(zeros))]) {
+			n += int64(min(len(b), len(zeros)))
+			b = b[min(len(b), len(zeros)):]
+		}
+		if len(b) > 0 {
+			return n + int64(len(b)-len(bytes.TrimLeft(b, "\x00"))), nil
 		}
 	}
 	return n, nil
 }
+
+// zeros is what a file that was only preallocated holds.
+var zeros [4096]byte
 
 // eachGood calls yield with every good frame in b, whose first byte stands at
 // p, whatever stands in between, until it returns false.

@@ -35,6 +35,7 @@ type Owner interface {
 	// before the records that follow it. It isn't called if the head is empty.
 	RecoverHead(payload []byte) error
 	// Recover is called by Open for each record behind that head, in order.
+	// The payload is valid during the call.
 	Recover(r Record) error
 }
 
