@@ -1,0 +1,258 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/holdfast-mq/holdfast/bookmarkstore"
+	"github.com/holdfast-mq/holdfast/pubstore"
+)
+
+// A Client publishes and subscribes, connected to one server at a time. All
+// methods are safe for concurrent use.
+type Client struct {
+	cfg     Config
+	name    string
+	store   pubstore.Store
+	out     *outbox
+	chooser ServerChooser
+
+	// ctx ends when the client is to stop; the cause says why.
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+
+	wake     chan struct{} // there are events; capacity 1
+	first    chan struct{} // closed at the first logon
+	finished chan struct{} // closed when the session goroutine has ended
+
+	maxMessage   atomic.Int64 // that the server takes, in bytes
+	unnamed      atomic.Uint64
+	unnamedMarks *bookmarkstore.Memory // places of subscriptions without an ID
+
+	// The session goroutine's.
+	plain map[string]bool // servers without our extensions
+	names nameRule
+
+	mu       sync.Mutex
+	state    State                    // guarded by mu
+	draining bool                     // Drain or Close has begun; guarded by mu
+	calls    int                      // of Publish and Renew, under way; guarded by mu
+	quiet    chan struct{}            // closed when the last of these returns; nil: nobody waits; guarded by mu
+	cn       *conn                    // logged on; nil: none; guarded by mu
+	arrived  chan struct{}            // closed when cn is set; nil: nobody waits; guarded by mu
+	subs     map[string]*Subscription // by id; guarded by mu
+	events   []func()                 // for the session goroutine; guarded by mu
+	stats    Stats                    // guarded by mu; the counters only
+	failures map[string]int           // by server; guarded by mu
+	errs     []*ConnectError          // the last one of each server; guarded by mu
+}
+
+// Dial starts a client and returns it after its first logon. It keeps trying
+// until ctx ends; then the error has the last one of every server tried.
+// Afterwards the client reconnects by itself, for ever, and ctx is of no
+// concern. With Config.Offline Dial does not wait.
+func Dial(ctx context.Context, cfg Config) (*Client, error) {
+	cfg, err := cfg.validate()
+	if err != nil {
+		return nil, err
+	}
+	c, err := newClient(cfg)
+	if err != nil {
+		return nil, err
+	}
+	go c.run()
+	if cfg.Offline {
+		return c, nil
+	}
+	select {
+	case <-c.first:
+		return c, nil
+	case <-ctx.Done():
+		c.Close()
+		return nil, c.dialError(context.Cause(ctx))
+	case <-c.finished:
+		return nil, c.dialError(c.closedError())
+	}
+}
+
+func newClient(cfg Config) (*Client, error) {
+	lives := cfg.Publishes.Lives()
+	if len(lives) == 0 {
+		return nil, errors.New("publish store has no life: it is closed")
+	}
+	c := &Client{
+		cfg:          cfg,
+		name:         cfg.Name,
+		store:        cfg.Publishes,
+		chooser:      cfg.Chooser,
+		out:          &outbox{store: cfg.Publishes, core: newPublisher(lives, cfg.WindowMessages, cfg.WindowBytes)},
+		wake:         make(chan struct{}, 1),
+		first:        make(chan struct{}),
+		finished:     make(chan struct{}),
+		unnamedMarks: bookmarkstore.NewMemory(),
+		plain:        make(map[string]bool),
+		subs:         make(map[string]*Subscription),
+		failures:     make(map[string]int),
+	}
+	if c.name == "" {
+		c.name = madeUpName()
+	}
+	c.maxMessage.Store(defaultMaxMessage)
+	c.ctx, c.cancel = context.WithCancelCause(context.Background())
+	return c, nil
+}
+
+// defaultMaxMessage is taken for the server's limit before the first logon.
+const defaultMaxMessage = 16 << 20
+
+// dialError is cause and the last error of every server.
+func (c *Client) dialError(cause error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	errs := []error{cause}
+	for _, e := range c.errs {
+		errs = append(errs, e)
+	}
+	return fmt.Errorf("dial: %w", errors.Join(errs...))
+}
+
+// Close abandons: loops end with ErrClosed, nothing more is sent, connections
+// are closed. What the publish store keeps is sent by the next client that is
+// given the store; what was not discarded comes again. It returns when the
+// client's goroutines have ended, and may be called again. The application
+// closes the stores, afterwards.
+func (c *Client) Close() error {
+	c.beginDraining()
+	c.cancel(ErrClosed)
+	<-c.finished
+	return nil
+}
+
+// Drain finishes: from now on Publish returns ErrClosed; subscriptions take in
+// nothing more, loops end after what is queued; then everything discarded is
+// made durable, everything published is settled as for Flush, and the client
+// is closed, also if ctx ends first. Then the error says what is left. Not to
+// be called from within a loop, which it would wait for.
+func (c *Client) Drain(ctx context.Context) error {
+	c.beginDraining()
+	if c.ctx.Err() != nil {
+		return c.Close() // nothing can be finished any more
+	}
+	var errs []error
+	for _, s := range c.subscriptions() {
+		errs = append(errs, s.finish(ctx))
+	}
+	errs = append(errs, c.syncMarks(ctx), c.calm(ctx), c.Flush(ctx))
+	c.Close()
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("drain: %w", err)
+	}
+	return nil
+}
+
+func (c *Client) beginDraining() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.draining = true
+}
+
+// enter counts a call that adds to the publish store, unless none may any more.
+func (c *Client) enter() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.draining || c.ctx.Err() != nil {
+		return c.closedError()
+	}
+	c.calls++
+	return nil
+}
+
+func (c *Client) leave() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.calls--; c.calls == 0 && c.quiet != nil {
+		close(c.quiet)
+		c.quiet = nil
+	}
+}
+
+// calm waits for the calls that began before draining did.
+func (c *Client) calm(ctx context.Context) error {
+	c.mu.Lock()
+	if c.calls == 0 {
+		c.mu.Unlock()
+		return nil
+	}
+	if c.quiet == nil {
+		c.quiet = make(chan struct{})
+	}
+	quiet := c.quiet
+	c.mu.Unlock()
+	select {
+	case <-quiet:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("calls of Publish not done: %w", context.Cause(ctx))
+	}
+}
+
+// closedError is ErrClosed, with what the client stopped for if it stopped by itself.
+func (c *Client) closedError() error {
+	cause := context.Cause(c.ctx)
+	if cause == nil || errors.Is(cause, ErrClosed) {
+		return ErrClosed
+	}
+	return fmt.Errorf("%w: %w", ErrClosed, cause)
+}
+
+// fail stops the client by itself.
+func (c *Client) fail(err error) { c.cancel(err) }
+
+// post has the session goroutine run f. Hooks are called that way.
+func (c *Client) post(f func()) {
+	c.mu.Lock()
+	c.events = append(c.events, f)
+	c.mu.Unlock()
+	poke(c.wake)
+}
+
+// connected returns the connection that is logged on, nil if none is.
+func (c *Client) connected() *conn {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.cn
+}
+
+func (c *Client) add(s *Subscription) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.draining || c.ctx.Err() != nil {
+		return c.closedError()
+	}
+	if c.subs[s.id] != nil {
+		return fmt.Errorf("subscription %q: %w", s.id, bookmarkstore.ErrInUse)
+	}
+	c.subs[s.id] = s
+	return nil
+}
+
+func (c *Client) remove(s *Subscription) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.subs[s.id] == s {
+		delete(c.subs, s.id)
+	}
+}
+
+func (c *Client) subscriptions() []*Subscription {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	subs := make([]*Subscription, 0, len(c.subs))
+	for _, s := range c.subs {
+		subs = append(subs, s)
+	}
+	return subs
+}

@@ -1,0 +1,150 @@
+package client
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/holdfast-mq/holdfast/pubstore"
+)
+
+var (
+	// ErrClosed reports a client that was closed or drained, or that stopped
+	// by itself; then the error also is what it stopped for (ErrNameInUse, a
+	// store's *FailedError). What the publish store keeps is sent by the next
+	// client that is given the store.
+	ErrClosed = errors.New("client is closed")
+
+	// ErrPublishGap says that a server lacks messages that both servers once
+	// acknowledged, so that nothing may be published to it (R4). The client
+	// goes on to the next server by itself and comes back; it ends when the
+	// server has caught up. Renew is for who will not wait.
+	ErrPublishGap = errors.New("server lacks messages that were acknowledged before")
+
+	// ErrNameInUse says that another process uses the client name (R11).
+	// After three times within a minute the client stops with it.
+	ErrNameInUse = errors.New("client name is in use")
+
+	// ErrStoreRolledBack says that a server has more of the publish store than
+	// the store ever gave out: it was restored from a backup, or copied. The
+	// client has begun a new life of it (R10); what the store lost is on the servers.
+	ErrStoreRolledBack = errors.New("publish store was rolled back")
+
+	// ErrSlowConsumer ends a subscription without bookmark, or the replies to
+	// a command, that the application takes too slowly. Subscribe again, take
+	// messages faster, or subscribe with a bookmark: then the server's log
+	// waits for you.
+	ErrSlowConsumer = errors.New("application takes messages too slowly")
+
+	// ErrNotReplicated ends a bookmark subscription that would have to move
+	// to another server, although its topic is not replicated to that one
+	// (R3). AllowUnreplicated has it move all the same.
+	ErrNotReplicated = errors.New("topic is not replicated, the subscription cannot move to another server")
+
+	// ErrDisconnected ends a command whose connection was lost before it was
+	// answered. Whether the server has executed it is not known.
+	ErrDisconnected = errors.New("connection lost")
+
+	// ErrTimeout says that a server did not answer in time.
+	ErrTimeout = errors.New("no answer from the server in time")
+
+	// ErrInUse says that a subscription is being read by another loop.
+	ErrInUse = errors.New("subscription is being read by another loop")
+
+	// ErrProtocol says that a server sent what the protocol does not allow.
+	ErrProtocol = errors.New("server breaks the protocol")
+
+	// ErrNoSubscription reports a mark of a subscription that the client does not have.
+	ErrNoSubscription = errors.New("client has no such subscription")
+
+	errUnsubscribed = errors.New("subscription has ended")
+)
+
+// A ConnectError says why a server could not be used.
+type ConnectError struct {
+	Server string // as configured, without the password
+	Err    error
+}
+
+func (e *ConnectError) Error() string { return "connect to " + e.Server + ": " + e.Err.Error() }
+func (e *ConnectError) Unwrap() error { return e.Err }
+
+// A CommandError is a command that a server refused.
+type CommandError struct {
+	Command string // as on the wire
+	Topic   string // empty if it has none
+	Reason  string // the server's words
+}
+
+func (e *CommandError) Error() string {
+	s := e.Command
+	if e.Topic != "" {
+		s += " " + strconv.Quote(e.Topic)
+	}
+	if e.Reason == "" {
+		return s + " refused by the server"
+	}
+	return s + " refused by the server: " + e.Reason
+}
+
+// A RejectedError tells the failed-write handler of a message that a server
+// refused for good: every server of the group would. The publish store lets
+// it go when the handler returns; later messages are sent all the same.
+type RejectedError struct {
+	Life    string // of the store, names the publisher
+	Message *pubstore.Message
+	Reason  string // the server's words
+}
+
+func (e *RejectedError) Error() string {
+	return fmt.Sprintf("message %d to %q rejected by the server: %s", e.Message.Sequence, e.Message.Topic, e.Reason)
+}
+
+// An UnsettledError ends a Flush, FlushSafe or Drain whose context ended, or
+// whose client stopped, too early. The messages are still in the publish
+// store and still on their way.
+type UnsettledError struct {
+	Messages int // so many are not acknowledged yet
+	Err      error
+}
+
+func (e *UnsettledError) Error() string {
+	return fmt.Sprintf("%d messages not acknowledged yet: %v", e.Messages, e.Err)
+}
+func (e *UnsettledError) Unwrap() error { return e.Err }
+
+// A TooLargeError reports a message that is larger than the server takes. It
+// is not in the publish store.
+type TooLargeError struct {
+	Size, Max int // in bytes, with the header
+}
+
+func (e *TooLargeError) Error() string {
+	return fmt.Sprintf("message of %d bytes with its header, the server takes %d", e.Size, e.Max)
+}
+
+// A Gap is a range of one publisher's messages that retention has removed.
+type Gap struct {
+	Publisher, From, To uint64 // From and To are sequences, both included
+}
+
+// A GapError says that the server no longer has messages that a bookmark
+// subscription has not seen (R9). Without AcceptGaps or OnGap it ends the
+// subscription; a new one with either of these goes on behind the gap.
+type GapError struct {
+	Subscription string // its id
+	Topic        string
+	Gaps         []Gap // nil if the server does not say
+}
+
+func (e *GapError) Error() string {
+	s := "subscription " + strconv.Quote(e.Subscription) + " to " + strconv.Quote(e.Topic) +
+		": messages are no longer in the server's log"
+	for i, g := range e.Gaps {
+		if i == 3 {
+			return s + fmt.Sprintf(" and %d more ranges", len(e.Gaps)-i)
+		}
+		s += fmt.Sprintf("; publisher %d from %d to %d", g.Publisher, g.From, g.To)
+	}
+	return s
+}

@@ -1,0 +1,350 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/wire"
+)
+
+// A Command is a command of the protocol for which the client has no method
+// of its own. A server that does not offer it refuses it.
+type Command struct {
+	// Name is the command's on the wire: subscribe, delta_subscribe, sow,
+	// sow_and_subscribe, sow_and_delta_subscribe, sow_delete or flush.
+	Name string
+
+	Topic     string
+	Filter    string
+	Options   string
+	OrderBy   string
+	SOWKeys   string
+	Bookmark  string
+	BatchSize uint64
+	TopN      uint64
+	Body      []byte // of a sow_delete
+}
+
+// A ReplyKind is what a reply to a command is.
+type ReplyKind int
+
+const (
+	ReplyAck        ReplyKind = iota // an ack; AckType says which
+	ReplyRecord                      // a record of a query's result
+	ReplyMessage                     // a message of a subscription
+	ReplyOutOfFocus                  // a record that no longer matches
+	ReplyGroupBegin                  // the result begins
+	ReplyGroupEnd                    // the result has ended
+)
+
+// A Reply is one of the answers to a command.
+type Reply struct {
+	Kind    ReplyKind
+	AckType string // processed, completed, stats, …
+	Reason  string // of an ack or an out-of-focus message
+
+	Topic         string
+	Data          []byte
+	SOWKey        string
+	CorrelationID string
+	Bookmark      Bookmark
+	Time          time.Time
+
+	// Of stats acks.
+	Matches, TopicMatches, RecordsReturned, RecordsDeleted uint64
+}
+
+// Execute sends a command and returns its replies. It waits for a connection
+// if there is none. The loop ends after the last reply; that of a subscription
+// ends when it is left, which ends the subscription too. It ends with one
+// error if the server refuses (*CommandError), ctx ends, the connection is
+// lost (ErrDisconnected) or the replies pile up (ErrSlowConsumer): commands,
+// unlike Subscribe and Publish, are not carried over to another connection.
+func (c *Client) Execute(ctx context.Context, cmd Command) iter.Seq2[*Reply, error] {
+	return func(yield func(*Reply, error) bool) {
+		q, err := c.begin(ctx, cmd)
+		if err == nil {
+			defer q.stop()
+			err = q.each(ctx, func(r *Reply) bool { return yield(r, nil) })
+		}
+		if err != nil && !errors.Is(err, errUnsubscribed) {
+			yield(nil, fmt.Errorf("%s: %w", cmd.Name, err))
+		}
+	}
+}
+
+// begin puts a command on the wire.
+func (c *Client) begin(ctx context.Context, cmd Command) (*query, error) {
+	last, lasts, ok := shape(wire.ParseCommand([]byte(cmd.Name)))
+	if !ok {
+		return nil, errors.New("not a command that Execute sends")
+	}
+	for {
+		cn, err := c.awaitConnected(ctx)
+		if err != nil {
+			return nil, err
+		}
+		q := &query{c: c, cmd: cmd, cn: cn, id: cn.newID(), last: last, lasts: lasts, ready: make(chan struct{}, 1)}
+		if cn.request(q.id, q, q.encode) {
+			return q, nil
+		}
+	}
+}
+
+// shape returns the ack that ends a command's replies and whether it lasts
+// until it is ended.
+func shape(c wire.Command) (last wire.AckType, lasts, ok bool) {
+	switch c {
+	case wire.Subscribe, wire.DeltaSubscribe, wire.SOWAndSubscribe, wire.SOWAndDeltaSubscribe:
+		return wire.AckProcessed, true, true
+	case wire.SOW, wire.Flush:
+		return wire.AckCompleted, false, true
+	case wire.SOWDelete:
+		return wire.AckStats, false, true
+	}
+	return 0, false, false
+}
+
+// awaitConnected waits for a connection.
+func (c *Client) awaitConnected(ctx context.Context) (*conn, error) {
+	for {
+		c.mu.Lock()
+		cn := c.cn
+		if c.arrived == nil {
+			c.arrived = make(chan struct{})
+		}
+		arrived := c.arrived
+		c.mu.Unlock()
+		if cn != nil {
+			return cn, nil
+		}
+		select {
+		case <-arrived:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-c.finished:
+			return nil, c.closedError()
+		}
+	}
+}
+
+// A query is a command under way.
+type query struct {
+	c     *Client
+	cmd   Command
+	cn    *conn
+	id    string
+	last  wire.AckType
+	lasts bool
+
+	ready chan struct{} // capacity 1
+
+	mu      sync.Mutex
+	replies []*Reply // guarded by mu
+	bytes   int      // of replies; guarded by mu
+	heard   bool     // anything has come; guarded by mu
+	ended   error    // guarded by mu
+}
+
+func (q *query) encode(dst []byte) []byte {
+	command := wire.ParseCommand([]byte(q.cmd.Name))
+	acks := wire.AckProcessed | q.last
+	switch command {
+	case wire.SOWDelete:
+		cmd := wire.SOWDeleteCommand{
+			CommandID: q.id, Topic: q.cmd.Topic, Filter: q.cmd.Filter, SOWKeys: q.cmd.SOWKeys,
+			Bookmark: q.cmd.Bookmark, Options: q.cmd.Options, Acks: acks, Body: q.cmd.Body,
+		}
+		return cmd.AppendTo(dst)
+	case wire.Flush:
+		cmd := wire.FlushCommand{CommandID: q.id, Acks: acks}
+		return cmd.AppendTo(dst)
+	}
+	cmd := wire.SubscribeCommand{
+		Command: command, CommandID: q.id, Topic: q.cmd.Topic, Bookmark: q.cmd.Bookmark,
+		Filter: q.cmd.Filter, Options: q.cmd.Options, OrderBy: q.cmd.OrderBy, SOWKeys: q.cmd.SOWKeys,
+		BatchSize: q.cmd.BatchSize, TopN: q.cmd.TopN, Acks: acks,
+	}
+	if q.lasts {
+		cmd.SubID = q.id
+	}
+	if command != wire.Subscribe && command != wire.DeltaSubscribe {
+		cmd.QueryID = q.id
+	}
+	return cmd.AppendTo(dst)
+}
+
+// each calls yield for each reply. It returns nil when the loop was left, and
+// errUnsubscribed after the last reply.
+func (q *query) each(ctx context.Context, yield func(*Reply) bool) error {
+	answer := time.NewTimer(q.c.cfg.CommandTimeout)
+	defer answer.Stop()
+	for {
+		replies, err := q.take()
+		for _, r := range replies {
+			if !yield(r) {
+				return nil
+			}
+		}
+		if err != nil {
+			return err
+		}
+		select {
+		case <-q.ready:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-answer.C:
+			if !q.answered() {
+				return ErrTimeout
+			}
+		}
+	}
+}
+
+func (q *query) take() ([]*Reply, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	replies := q.replies
+	q.replies, q.bytes = nil, 0
+	return replies, q.ended
+}
+
+func (q *query) answered() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.heard
+}
+
+// stop ends the command on the wire, if it still runs there.
+func (q *query) stop() {
+	if q.end(errUnsubscribed) || q.lasts {
+		u := wire.UnsubscribeCommand{QueryID: q.id}
+		if q.lasts {
+			u.SubID = q.id
+		}
+		q.cn.unsubscribe(q.id, u)
+	}
+}
+
+// end reports whether the query still ran.
+func (q *query) end(err error) bool {
+	q.mu.Lock()
+	running := q.ended == nil
+	if running {
+		q.ended = err
+	}
+	q.mu.Unlock()
+	poke(q.ready)
+	return running
+}
+
+// lost implements receiver.
+func (q *query) lost(_ *conn, err error) {
+	if errors.Is(err, ErrClosed) {
+		q.end(q.c.closedError())
+		return
+	}
+	q.end(fmt.Errorf("%w: %w", ErrDisconnected, err))
+}
+
+// ack implements receiver.
+func (q *query) ack(cn *conn, id string, m *wire.Message) error {
+	if failed(m) {
+		cn.forget(id)
+		q.end(&CommandError{Command: q.cmd.Name, Topic: q.cmd.Topic, Reason: string(m.Reason)})
+		return nil
+	}
+	q.push(&Reply{
+		Kind:            ReplyAck,
+		AckType:         m.Acks.String(),
+		Reason:          string(m.Reason),
+		Bookmark:        parseBookmark(m.Bookmark),
+		Matches:         m.Matches,
+		TopicMatches:    m.TopicMatches,
+		RecordsReturned: m.RecordsReturned,
+		RecordsDeleted:  m.RecordsDeleted,
+	})
+	if !q.lasts && m.Acks&q.last != 0 {
+		cn.forget(id)
+		q.end(errUnsubscribed)
+	}
+	return nil
+}
+
+// message implements receiver.
+func (q *query) message(_ *conn, _ string, m *wire.Message) error {
+	switch m.Command {
+	case wire.GroupBegin:
+		q.push(&Reply{Kind: ReplyGroupBegin})
+	case wire.GroupEnd:
+		q.push(&Reply{Kind: ReplyGroupEnd})
+	case wire.OOF:
+		q.push(reply(ReplyOutOfFocus, m))
+	case wire.SOW:
+		return q.records(m)
+	default:
+		q.push(reply(ReplyMessage, m))
+	}
+	return nil
+}
+
+// records splits a frame of records.
+func (q *query) records(m *wire.Message) error {
+	var rec wire.Message
+	for body := m.Body; len(body) > 0; {
+		rest, err := wire.NextRecord(body, m, &rec)
+		if err != nil {
+			return fmt.Errorf("%w: records of %s: %w", ErrProtocol, q.cmd.Name, err)
+		}
+		q.push(reply(ReplyRecord, &rec))
+		body = rest
+	}
+	return nil
+}
+
+func reply(kind ReplyKind, m *wire.Message) *Reply {
+	return &Reply{
+		Kind:          kind,
+		Reason:        string(m.Reason),
+		Topic:         string(m.Topic),
+		Data:          slices.Clone(m.Body),
+		SOWKey:        string(m.SOWKey),
+		CorrelationID: string(m.CorrelationID),
+		Bookmark:      parseBookmark(m.Bookmark),
+		Time:          parseTime(m.Timestamp),
+	}
+}
+
+// parseBookmark returns the zero bookmark for what is not one.
+func parseBookmark(text []byte) Bookmark {
+	b, err := bookmark.Parse(text)
+	if err != nil {
+		return Bookmark{}
+	}
+	return b
+}
+
+// push queues a reply. Replies that pile up beyond what a subscription may
+// hold for a while end the command: the reader does not wait (R12).
+func (q *query) push(r *Reply) {
+	size := len(r.Data) + messageOverhead
+	q.mu.Lock()
+	q.heard = true
+	slow := len(q.replies) > 0 && (q.bytes+size > blockFactor*q.c.cfg.QueueBytes || len(q.replies) >= blockFactor*q.c.cfg.QueueMessages)
+	if !slow && q.ended == nil {
+		q.replies = append(q.replies, r)
+		q.bytes += size
+	}
+	q.mu.Unlock()
+	if slow {
+		q.end(ErrSlowConsumer)
+		return
+	}
+	poke(q.ready)
+}

@@ -1,0 +1,38 @@
+package client
+
+// Hooks are told what happens to a client. Each may be nil. They run one
+// after the other on the client's session goroutine: they must not block, and
+// must not call Close or Drain. Publishing from one is fine as long as the
+// publish store has room.
+type Hooks struct {
+	// StateChanged is told each state the client enters. Must not block.
+	StateChanged func(State)
+	// Connected is told each logon that a server accepted. Must not block.
+	Connected func(ServerInfo)
+	// Disconnected is told each attempt that failed and each connection that
+	// was lost, and why. Must not block.
+	Disconnected func(server string, err error)
+	// Replayed is told, after a logon, how many messages that may have been
+	// sent before were sent again. Must not block.
+	Replayed func(messages int)
+	// FailedWrite is the failed-write handler: it is told once each message
+	// that a server refused, which the publish store then lets go. Must not block.
+	FailedWrite func(*RejectedError)
+	// Downgraded is told true when acks begin to come from one server only,
+	// so that the publish store keeps what is acknowledged, and false when
+	// both have everything again (R5). Must not block.
+	Downgraded func(bool)
+	// PublishGap is told the server that lacks acknowledged messages (R4). Must not block.
+	PublishGap func(server string)
+	// StoreRolledBack is told once, when it is found out; err is
+	// ErrStoreRolledBack with details (R10). Must not block.
+	StoreRolledBack func(err error)
+	// Gap is told each gap in a bookmark subscription, accepted or not. Must not block.
+	Gap func(*GapError)
+	// Paused is told a bookmark subscription whose queue overran: the server
+	// keeps its messages until the application has caught up (R12). Must not block.
+	Paused func(*Subscription)
+	// SubscriptionEnded is told a subscription that ended with an error,
+	// which its loop is told too. Must not block.
+	SubscriptionEnded func(*Subscription, error)
+}

@@ -1,0 +1,96 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/bookmarkstore"
+)
+
+// A Bookmark is the identity of a message, the same on every server.
+type Bookmark = bookmarkstore.Bookmark
+
+// A Mark names one message of one subscription, for discarding it later,
+// from any goroutine and in any order.
+type Mark = bookmarkstore.Mark
+
+// A Message is one that a subscription received. It and its Data are valid
+// until the next turn of the loop; Clone keeps them.
+type Message struct {
+	Topic    string
+	Data     []byte
+	Bookmark Bookmark // zero: the server does not log the topic, or was not asked for bookmarks
+
+	Time          time.Time // when the server processed it; only WithTime
+	SOWKey        string
+	CorrelationID string
+	UserID        string // the publisher's, if the server tells
+
+	sub *Subscription
+}
+
+// Clone returns a copy that stays valid.
+func (m *Message) Clone() *Message {
+	c := *m
+	c.Data = slices.Clone(m.Data)
+	return &c
+}
+
+// Mark returns what is needed to discard the message later.
+func (m *Message) Mark() Mark {
+	if m.sub == nil {
+		return Mark{}
+	}
+	return Mark{Subscription: m.sub.id, Bookmark: m.Bookmark}
+}
+
+// Discard tells the bookmark store that the application is done with the
+// message, so that it does not come again after a restart. Durable at the
+// store's next commit; Drain waits for it. On a message of a subscription
+// without bookmark it does nothing.
+func (m *Message) Discard() error {
+	if m.sub == nil {
+		return nil
+	}
+	return m.sub.discard(m.Bookmark)
+}
+
+// Discard is Message.Discard for a mark that was kept.
+func (s *Subscription) Discard(m Mark) error {
+	if m.Subscription != s.id {
+		return fmt.Errorf("discard of %v: the mark belongs to subscription %q, this one is %q", m.Bookmark, m.Subscription, s.id)
+	}
+	return s.discard(m.Bookmark)
+}
+
+// Discard is Message.Discard for a mark that was kept. The subscription must
+// not have ended.
+func (c *Client) Discard(m Mark) error {
+	c.mu.Lock()
+	s := c.subs[m.Subscription]
+	c.mu.Unlock()
+	if s == nil {
+		return fmt.Errorf("discard of %v in %q: %w", m.Bookmark, m.Subscription, ErrNoSubscription)
+	}
+	return s.discard(m.Bookmark)
+}
+
+func (s *Subscription) discard(b Bookmark) error {
+	if s.marks == nil || b.IsZero() {
+		return nil
+	}
+	if err := s.marks.Discard(b); err != nil {
+		return fmt.Errorf("discard of %v in %q: %w", b, s.id, err)
+	}
+	return nil
+}
+
+// syncMarks returns when every Discard so far is on disk.
+func (c *Client) syncMarks(ctx context.Context) error {
+	if err := c.cfg.Bookmarks.Sync(ctx); err != nil {
+		return fmt.Errorf("sync of the bookmark store: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,192 @@
+package client
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+)
+
+// A SubscribeOption says something about one subscription.
+type SubscribeOption func(*subscribeOptions)
+
+type subscribeOptions struct {
+	start        Start // nil: no bookmark subscription
+	id           string
+	filter       string
+	durable      bool
+	gaps         bool
+	onGap        func(*GapError)
+	policy       *SlowPolicy
+	unreplicated bool
+	times        bool
+}
+
+// A Start is where a bookmark subscription begins: Epoch, Now, MostRecent, At
+// or After.
+type Start interface {
+	// text returns what stands in the bookmark field, and what is wrong with it.
+	text() (string, error)
+}
+
+// A StartPoint is a Start that needs no more words.
+type StartPoint int
+
+const (
+	// Epoch is the start of the server's log. What was kept under the
+	// subscription's id is forgotten.
+	Epoch StartPoint = iota
+	// Now is after what the server has at the moment. What was kept under
+	// the subscription's id is forgotten.
+	Now
+	// MostRecent is after what was discarded under the subscription's ID, and
+	// Epoch if nothing is kept under it.
+	MostRecent
+)
+
+func (p StartPoint) text() (string, error) {
+	switch p {
+	case Epoch, MostRecent:
+		return epochText, nil
+	case Now:
+		return nowText, nil
+	}
+	return "", fmt.Errorf("start point %d is none of Epoch, Now, MostRecent", int(p))
+}
+
+type atTime struct{ t time.Time }
+
+// At begins with the first message that a server logged after t. What was
+// kept under the subscription's id is forgotten.
+func At(t time.Time) Start { return atTime{t} }
+
+func (a atTime) text() (string, error) { return string(bookmark.AppendTime(nil, a.t)), nil }
+
+type afterBookmarks []Bookmark
+
+// After begins behind the bookmarks, of which there should be one for each
+// publisher: all messages of publishers not named count as new. What was kept
+// under the subscription's id is forgotten. A server without our extensions
+// begins behind the one that is earliest in its log.
+func After(bookmarks ...Bookmark) Start { return afterBookmarks(bookmarks) }
+
+func (a afterBookmarks) text() (string, error) {
+	v := bookmark.Vector{}
+	for _, b := range a {
+		if b.Sequence == 0 {
+			return "", fmt.Errorf("start after bookmark %v: sequences begin at 1", b)
+		}
+		if s, named := v[b.Publisher]; !named || b.Sequence < s {
+			v[b.Publisher] = b.Sequence // of two the earlier, so that nothing is missed
+		}
+	}
+	if len(v) == 0 {
+		return "", errors.New("start after no bookmark")
+	}
+	return v.String(), nil
+}
+
+// From makes a bookmark subscription, which begins at start and misses and
+// repeats nothing from there on, through any number of reconnects (G6).
+// Without From a subscription gets what is published while it is connected.
+func From(start Start) SubscribeOption { return func(o *subscribeOptions) { o.start = start } }
+
+// ID names a bookmark subscription, so that a restarted process can take it
+// up again with From(MostRecent). It is unique within a bookmark store.
+func ID(id string) SubscribeOption { return func(o *subscribeOptions) { o.id = id } }
+
+// Filter has the server send what matches a content filter only.
+func Filter(filter string) SubscribeOption { return func(o *subscribeOptions) { o.filter = filter } }
+
+// FullyDurable has a bookmark subscription receive a message only when it is
+// safe on both servers (R13).
+func FullyDurable() SubscribeOption { return func(o *subscribeOptions) { o.durable = true } }
+
+// AcceptGaps has a bookmark subscription go on behind messages that the
+// server's log no longer has. The hook Gap and Stats still say so.
+func AcceptGaps() SubscribeOption { return func(o *subscribeOptions) { o.gaps = true } }
+
+// OnGap is AcceptGaps with a function that is told each gap, in its place
+// between the messages, on the goroutine of the loop.
+func OnGap(f func(*GapError)) SubscribeOption {
+	return func(o *subscribeOptions) { o.gaps, o.onGap = true, f }
+}
+
+// AllowUnreplicated lets a bookmark subscription to a topic that the servers
+// do not replicate move to another server, where messages may be missing (R3).
+// Without it the subscription ends with ErrNotReplicated instead.
+func AllowUnreplicated() SubscribeOption {
+	return func(o *subscribeOptions) { o.unreplicated = true }
+}
+
+// WithTime asks for Message.Time.
+func WithTime() SubscribeOption { return func(o *subscribeOptions) { o.times = true } }
+
+// A SlowPolicy is what happens to a subscription without bookmark whose queue
+// is full (R12). The zero value is Block with 5s.
+type SlowPolicy struct {
+	kind policyKind
+	wait time.Duration
+}
+
+type policyKind uint8
+
+const (
+	policyBlock policyKind = iota
+	policyDropOldest
+	policyFail
+)
+
+// Block gives the application time: the queue may be beyond its bound for so
+// long, and by eight times at most. Then the subscription ends with
+// ErrSlowConsumer. The reader of the connection does not wait meanwhile.
+func Block(wait time.Duration) SlowPolicy { return SlowPolicy{policyBlock, wait} }
+
+// DropOldest drops the oldest messages in the queue and counts them in Stats.
+func DropOldest() SlowPolicy { return SlowPolicy{kind: policyDropOldest} }
+
+// Fail ends the subscription with ErrSlowConsumer at once.
+func Fail() SlowPolicy { return SlowPolicy{kind: policyFail} }
+
+// Policy says what happens when a subscription without bookmark is read too
+// slowly. One with a bookmark is paused instead, and loses nothing.
+func Policy(p SlowPolicy) SubscribeOption {
+	return func(o *subscribeOptions) { o.policy = &p }
+}
+
+// blockFor is how long Block waits unless told otherwise; blockFactor is how
+// many times the queue's bound it may hold meanwhile.
+const (
+	blockFor    = 5 * time.Second
+	blockFactor = 8
+)
+
+// subscribeOptionsOf applies the options and refuses those that do not go
+// together: an option is never silently ignored.
+func subscribeOptionsOf(opts []SubscribeOption) (o subscribeOptions, err error) {
+	for _, opt := range opts {
+		opt(&o)
+	}
+	switch {
+	case o.start == nil && o.id != "":
+		return o, errors.New("ID is for bookmark subscriptions, there is no From")
+	case o.start == nil && o.durable:
+		return o, errors.New("FullyDurable is for bookmark subscriptions, there is no From")
+	case o.start == nil && o.gaps:
+		return o, errors.New("AcceptGaps and OnGap are for bookmark subscriptions, there is no From")
+	case o.start == nil && o.unreplicated:
+		return o, errors.New("AllowUnreplicated is for bookmark subscriptions, there is no From")
+	case o.start != nil && o.policy != nil:
+		return o, errors.New("Policy is for subscriptions without bookmark, there is a From")
+	case o.start == MostRecent && o.id == "":
+		return o, errors.New("MostRecent needs an ID")
+	}
+	if o.policy == nil {
+		o.policy = &SlowPolicy{}
+	}
+	if o.policy.kind == policyBlock && o.policy.wait == 0 {
+		o.policy.wait = blockFor
+	}
+	return o, nil
+}

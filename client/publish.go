@@ -1,0 +1,219 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/wire"
+	"github.com/holdfast-mq/holdfast/pubstore"
+)
+
+// headerRoom is what a publish has of header beside its texts, at most.
+const headerRoom = 160
+
+// Publish hands a message to the publish store and returns its sequence. From
+// then on it is delivered, once, whatever happens to connections and servers
+// (G1): also if the client is not connected at the moment, and, with a store
+// on disk, if the process is killed. Publish does not wait for a server;
+// Flush does.
+//
+// At the store's bound Publish waits or returns pubstore.ErrFull, as the store
+// was opened. If ctx ends first, the message is not in the store. An error
+// always means that it is not, except for a *pubstore.FailedError.
+//
+// Messages of one client reach the servers in the order of their sequences.
+func (c *Client) Publish(ctx context.Context, topic string, body []byte) (sequence uint64, err error) {
+	return c.PublishMessage(ctx, &pubstore.Message{Topic: topic, Body: body})
+}
+
+// PublishMessage is Publish for a message with a key, a correlation id, an
+// expiration, or a delta. It sets m.Sequence and m.Time.
+func (c *Client) PublishMessage(ctx context.Context, m *pubstore.Message) (sequence uint64, err error) {
+	if err := c.checkMessage(m); err != nil {
+		return 0, fmt.Errorf("publish: %w", err)
+	}
+	if err := c.enter(); err != nil {
+		return 0, fmt.Errorf("publish to %q: %w", m.Topic, err)
+	}
+	defer c.leave()
+
+	ctx, stop := c.until(ctx)
+	defer stop()
+	if mut.On(mut.G1SendBeforeStore) {
+		c.sendUnkept(m)
+	}
+	sequence, err = c.store.Append(ctx, m)
+	if err != nil {
+		if c.ctx.Err() != nil && errors.Is(err, context.Canceled) {
+			err = c.closedError()
+		}
+		return 0, fmt.Errorf("publish to %q: %w", m.Topic, err)
+	}
+	return sequence, nil
+}
+
+// checkMessage refuses what a server would reject (R14).
+func (c *Client) checkMessage(m *pubstore.Message) error {
+	if m.Topic == "" {
+		return errors.New("no topic")
+	}
+	header := len(m.Topic) + len(m.SOWKey) + len(m.CorrelationID) + headerRoom
+	if header > wire.MaxHeader {
+		return &TooLargeError{Size: header, Max: wire.MaxHeader}
+	}
+	if size, most := header+len(m.Body), int(c.maxMessage.Load()); size > most {
+		return &TooLargeError{Size: size, Max: most}
+	}
+	return nil
+}
+
+// until returns a context that also ends when the client is closed.
+func (c *Client) until(ctx context.Context) (context.Context, func()) {
+	if ctx.Done() == nil {
+		return c.ctx, func() {} // the usual case, which costs nothing
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(c.ctx, cancel)
+	return ctx, func() { stop(); cancel() }
+}
+
+// sendUnkept is a planted bug: it puts a message on the wire that the store
+// does not have yet.
+func (c *Client) sendUnkept(m *pubstore.Message) {
+	cn := c.connected()
+	lives := c.store.Lives()
+	if cn == nil || len(lives) == 0 {
+		return
+	}
+	p := wire.PublishCommand{Topic: m.Topic, Sequence: lives[len(lives)-1].Last + 1, Body: m.Body}
+	cn.control(p.AppendTo)
+}
+
+// An outbox is what the sender of a connection, its reader and the
+// application share of publishing.
+type outbox struct {
+	store pubstore.Store
+
+	mu      sync.Mutex
+	core    *publisher    // guarded by mu
+	changed chan struct{} // closed when a Flush may be done; nil: nobody waits; guarded by mu
+	stats   PublishStats  // guarded by mu; the counters only
+}
+
+// watch returns a channel that is closed when a Flush may be done.
+func (o *outbox) watch() <-chan struct{} {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.changed == nil {
+		o.changed = make(chan struct{})
+	}
+	return o.changed
+}
+
+// wake wakes all that watch.
+func (o *outbox) wake() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.changed != nil {
+		close(o.changed)
+		o.changed = nil
+	}
+}
+
+func (o *outbox) expect(l pubstore.Life, old bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.core.expect(l, old)
+}
+
+// begin takes in a logon ack and lets go of what it says is safe.
+func (o *outbox) begin(l pubstore.Life, a logonAnswer) (beginning, error) {
+	o.mu.Lock()
+	b := o.core.begin(l, a)
+	o.mu.Unlock()
+	if b.gap {
+		return b, nil
+	}
+	if b.base != 0 {
+		if err := o.store.SetBase(l.ID, b.base); err != nil {
+			return b, fmt.Errorf("keep the base of life %s: %w", l.ID, err)
+		}
+	}
+	if b.letGo > 0 {
+		if err := o.store.Discard(l.ID, b.letGo); err != nil {
+			return b, fmt.Errorf("let go up to %d: %w", b.letGo, err)
+		}
+	}
+	o.wake()
+	return b, nil
+}
+
+func (o *outbox) room() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.core.room()
+}
+
+func (o *outbox) write(sequence uint64, bytes int) (wire uint64, again bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	wire, again = o.core.write(sequence, bytes)
+	o.stats.Sent++
+	if again {
+		o.stats.Resent++
+	}
+	return wire, again
+}
+
+func (o *outbox) exhausted() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.core.exhausted()
+}
+
+func (o *outbox) finished() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.core.finished()
+}
+
+func (o *outbox) renewed(life string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.core.life == life {
+		o.core.renewed()
+	}
+}
+
+func (o *outbox) forget() {
+	lives := o.store.Lives()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.core.forget(lives)
+}
+
+// Renew begins a new life of the publish store, which is a new publisher
+// (R10), for an application that will not wait until a publish gap has ended
+// (R4). What is kept of the former life is still delivered, as soon as a
+// server takes it, but may come after what is published from now on.
+func (c *Client) Renew() error {
+	if err := c.enter(); err != nil {
+		return fmt.Errorf("renew: %w", err)
+	}
+	defer c.leave()
+	if err := c.store.Renew(); err != nil {
+		return fmt.Errorf("renew: %w", err)
+	}
+	if cn := c.connected(); cn != nil {
+		cn.checkLife()
+		cn.wakeSender()
+	}
+	return nil
+}
+
+// clock returns the time as a base for sequences is chosen from it.
+func clock() uint64 { return uint64(max(time.Now().UnixMicro(), 1)) }

@@ -1,0 +1,651 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/internal/memnet"
+	"github.com/holdfast-mq/holdfast/internal/wire"
+	"github.com/holdfast-mq/holdfast/pubstore"
+)
+
+func TestPublishAndFlush(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		srv := listen(t, n, "a")
+		c := start(t, config(n, "a"))
+		ss, m := srv.logon(0, 0)
+		if string(m.ClientName) != "me" || string(m.MessageType) != "json" || !m.IsExt() || m.Counter != 1 || len(m.Store) == 0 || m.Acked != 0 {
+			t.Errorf("logon %+v", m)
+		}
+		publish(t, c, 1, 2, 3)
+		ss.publishes(1, 2, 3)
+		done := make(chan error, 1)
+		go func() { done <- c.Flush(t.Context()) }()
+		ss.persisted(2)
+		synctest.Wait()
+		if len(done) > 0 {
+			t.Fatal("flushed with message 3 outstanding")
+		}
+		ss.persisted(3)
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		if u := c.Stats().Publish.Outstanding; u.Messages != 0 {
+			t.Errorf("the store keeps %d messages", u.Messages)
+		}
+	})
+}
+
+// G1: nothing is on the wire that the store does not have.
+func TestNothingIsSentBeforeItIsStored(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		srv := listen(t, n, "a")
+		store := &gatedStore{Store: pubstore.NewMemory(pubstore.MemoryOptions{}), gate: make(chan struct{})}
+		cfg := config(n, "a")
+		cfg.Publishes = store
+		c := start(t, cfg)
+		ss, _ := srv.logon(0, 0)
+		go c.Publish(t.Context(), "orders", []byte("x"))
+		ss.quiet(10 * time.Second)
+		close(store.gate)
+		ss.publishes(1)
+	})
+}
+
+// A gatedStore keeps nothing until its gate opens.
+type gatedStore struct {
+	pubstore.Store
+	gate chan struct{}
+}
+
+func (g *gatedStore) Append(ctx context.Context, m *pubstore.Message) (uint64, error) {
+	<-g.gate
+	return g.Store.Append(ctx, m)
+}
+
+// R1, hard case 24: what was sent before goes first, in order, and what is
+// published meanwhile behind it.
+func TestReplayBeforeNew(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		a, b := listen(t, n, "a"), listen(t, n, "b")
+		var replayed atomic.Int64
+		cfg := config(n, "a", "b")
+		cfg.Hooks.Replayed = func(n int) { replayed.Store(int64(n)) }
+		c := start(t, cfg)
+		sa, _ := a.logon(0, 0)
+		publish(t, c, upTo(1, 5)...)
+		sa.publishes(upTo(1, 5)...)
+		sa.persisted(1)
+		synctest.Wait()
+		sa.close()
+		sb := b.accept()
+		m := sb.expect(wire.Logon)
+		publish(t, c, 6, 7)
+		if m.Acked != 1 || m.Counter != 2 {
+			t.Errorf("second logon with acked %d, n %d; want 1, 2", m.Acked, m.Counter)
+		}
+		sb.welcome(2, 3)
+		sb.publishes(upTo(3, 7)...)
+		publish(t, c, 8)
+		sb.publishes(8)
+		if got := replayed.Load(); got != 3 {
+			t.Errorf("replayed %d messages, want 3", got)
+		}
+		if got := c.Stats().Publish.Resent; got != 3 {
+			t.Errorf("stats: %d resent, want 3", got)
+		}
+	})
+}
+
+// What is published before the first connection is delivered, in order.
+func TestPublishOffline(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		c := start(t, config(n, "a"))
+		publish(t, c, upTo(1, 50)...)
+		time.Sleep(time.Minute)
+		srv := listen(t, n, "a")
+		ss, _ := srv.logon(0, 0)
+		ss.publishes(upTo(1, 50)...)
+		if got := c.Stats().Publish.Resent; got != 0 {
+			t.Errorf("%d resent, want 0", got)
+		}
+	})
+}
+
+// R14: the handler is told once, the store lets go, and R1: the next message
+// names the one before the rejected one.
+func TestRejected(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		srv := listen(t, n, "a")
+		var told []*client.RejectedError
+		cfg := config(n, "a")
+		cfg.Hooks.FailedWrite = func(e *client.RejectedError) { told = append(told, e) }
+		c := start(t, cfg)
+		ss, _ := srv.logon(0, 0)
+		publish(t, c, upTo(1, 5)...)
+		ss.publishes(upTo(1, 5)...)
+		ss.persisted(2)
+		ss.reject(3, "not entitled")
+		ss.reject(3, "not entitled")
+		synctest.Wait()
+		if len(told) != 1 || told[0].Message.Sequence != 3 || string(told[0].Message.Body) != body(3) || told[0].Reason != "not entitled" {
+			t.Fatalf("told %v", told)
+		}
+		ss.close()
+
+		ss = srv.accept()
+		ss.expect(wire.Logon)
+		ss.reject(3, "not entitled") // R14: said again before the logon ack
+		ss.welcome(2, 2)
+		m := ss.expect(wire.Publish)
+		if m.Sequence != 4 || !m.HasPrev || m.Prev != 2 {
+			t.Errorf("sent %d with prev %d (%v), want 4 with 2", m.Sequence, m.Prev, m.HasPrev)
+		}
+		if m := ss.expect(wire.Publish); m.Sequence != 5 || m.HasPrev {
+			t.Errorf("sent %d with prev %d (%v), want 5 without", m.Sequence, m.Prev, m.HasPrev)
+		}
+		ss.persisted(5)
+		if err := c.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if len(told) != 1 || c.Stats().Publish.Rejected != 1 {
+			t.Errorf("told %d times, stats %d", len(told), c.Stats().Publish.Rejected)
+		}
+	})
+}
+
+// A rejection that the client learns of before the logon ack is not sent again.
+func TestRejectedBeforeTheLogonAck(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		srv := listen(t, n, "a")
+		var told int
+		cfg := config(n, "a")
+		cfg.Hooks.FailedWrite = func(*client.RejectedError) { told++ }
+		c := start(t, cfg)
+		ss, _ := srv.logon(0, 0)
+		publish(t, c, 1, 2, 3)
+		ss.publishes(1, 2, 3)
+		ss.close()
+		ss = srv.accept()
+		ss.expect(wire.Logon)
+		ss.reject(2, "too large")
+		ss.welcome(1, 3)
+		ss.publishes(3)
+		ss.persisted(3)
+		if err := c.FlushSafe(t.Context()); err != nil || told != 1 {
+			t.Errorf("flush: %v, told %d times", err, told)
+		}
+	})
+}
+
+// The last message of all is rejected: Flush must not wait for more.
+func TestFlushWithTheLastRejected(t *testing.T) {
+	for _, flush := range []func(*client.Client, context.Context) error{(*client.Client).Flush, (*client.Client).FlushSafe} {
+		run(t, func(t *testing.T, n *memnet.Network) {
+			srv := listen(t, n, "a")
+			c := start(t, config(n, "a"))
+			ss, _ := srv.logon(0, 0)
+			publish(t, c, 1, 2)
+			ss.publishes(1, 2)
+			done := make(chan error, 1)
+			go func() { done <- flush(c, t.Context()) }()
+			ss.persisted(1)
+			ss.reject(2, "not entitled")
+			select {
+			case err := <-done:
+				if err != nil {
+					t.Error(err)
+				}
+			case <-time.After(patience):
+				t.Error("flush hangs")
+			}
+		})
+	}
+}
+
+// G1, hard case 19: the context ends the wait, never the delivery.
+func TestCancelledFlush(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		a, b := listen(t, n, "a"), listen(t, n, "b")
+		c := start(t, config(n, "a", "b"))
+		sa, _ := a.logon(0, 0)
+		publish(t, c, 1, 2)
+		sa.publishes(1, 2)
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		err := c.Flush(ctx)
+		var unsettled *client.UnsettledError
+		if !errors.As(err, &unsettled) || unsettled.Messages != 2 || !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("flush: %v, want 2 messages unsettled", err)
+		}
+		sa.close()
+		sb, _ := b.logon(0, 0)
+		sb.publishes(1, 2)
+		sb.persisted(2)
+		if err := c.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// R5: an ack of one server settles and keeps; the death of that server loses nothing.
+func TestSingleKeeps(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		a, b := listen(t, n, "a"), listen(t, n, "b")
+		var downgrades []bool
+		cfg := config(n, "a", "b")
+		cfg.Hooks.Downgraded = func(d bool) { downgrades = append(downgrades, d) }
+		c := start(t, cfg)
+		sa, _ := a.logon(0, 0)
+		publish(t, c, 1, 2, 3)
+		sa.publishes(1, 2, 3)
+		sa.persisted(1)
+		sa.single(3)
+		if err := c.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		st := c.Stats().Publish
+		if st.Outstanding.Messages != 2 || st.Outstanding.Single != 2 || st.InFlight != 0 || !st.Downgraded {
+			t.Errorf("stats %+v", st)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		var unsettled *client.UnsettledError
+		if err := c.FlushSafe(ctx); !errors.As(err, &unsettled) || unsettled.Messages != 2 {
+			t.Errorf("FlushSafe: %v, want 2 messages", err)
+		}
+		sa.close()
+		sb, m := b.logon(1, 1)
+		if m.Acked != 1 {
+			t.Errorf("acked %d, want 1: single does not count", m.Acked)
+		}
+		sb.publishes(2, 3)
+		sb.persisted(3)
+		if err := c.FlushSafe(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if !slices.Equal(downgrades, []bool{true, false}) {
+			t.Errorf("downgrades %v", downgrades)
+		}
+	})
+}
+
+// Hard case 20: acks that come late, twice or beyond what was sent.
+func TestAckBeyondWhatWasSent(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		srv := listen(t, n, "a")
+		cfg := config(n, "a")
+		cfg.WindowMessages = 2
+		c := start(t, cfg)
+		ss, _ := srv.logon(0, 0)
+		publish(t, c, upTo(1, 5)...)
+		ss.publishes(1, 2)
+		ss.quiet(time.Second)
+		ss.persisted(1000)
+		ss.publishes(3, 4)
+		ss.persisted(1)
+		ss.quiet(time.Second)
+		if got := c.Stats().Publish.Outstanding.Messages; got != 3 {
+			t.Errorf("the store keeps %d messages, want 3", got)
+		}
+		ss.persisted(4)
+		ss.publishes(5)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := c.Flush(ctx); err == nil {
+			t.Error("flushed what no server has acknowledged")
+		}
+	})
+}
+
+// R4: the client does not publish to a server that lacks what was let go.
+func TestPublishGap(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		a, b := listen(t, n, "a"), listen(t, n, "b")
+		var gaps []string
+		cfg := config(n, "a", "b")
+		cfg.Hooks.PublishGap = func(server string) { gaps = append(gaps, server) }
+		c := start(t, cfg)
+		sa, _ := a.logon(0, 0)
+		publish(t, c, 1, 2, 3)
+		sa.publishes(1, 2, 3)
+		sa.persisted(2)
+		synctest.Wait()
+		sa.close()
+		sb, _ := b.logon(0, 1) // lacks 2, which was acknowledged
+		if m := sb.next(); m != nil {
+			t.Fatalf("client sent %v to a server with a gap", m.Command)
+		}
+		sa = a.accept() // which refuses by itself
+		sa.expect(wire.Logon)
+		sa.refuse("publish gap")
+		sb, _ = b.logon(2, 2)
+		sb.publishes(3)
+		sb.refuse("publish gap") // in the middle of a session
+		sa, _ = a.logon(2, 3)
+		sa.publishes(3)
+		sa.persisted(3)
+		if err := c.FlushSafe(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if len(gaps) != 3 {
+			t.Errorf("gaps at %v, want 3", gaps)
+		}
+		if st := c.Stats(); !errors.Is(st.LastFailure, client.ErrPublishGap) || st.Publish.GapRefusals != 3 {
+			t.Errorf("stats %+v", st)
+		}
+	})
+}
+
+// R10: what is kept of a former life goes first, in a logon of its own.
+func TestFormerLifeFirst(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		store := pubstore.NewMemory(pubstore.MemoryOptions{})
+		for range 2 {
+			store.Append(t.Context(), &pubstore.Message{Topic: "orders", Body: []byte("old")})
+		}
+		former := store.Lives()[0].ID
+		if err := store.Renew(); err != nil {
+			t.Fatal(err)
+		}
+		srv := listen(t, n, "a")
+		cfg := config(n, "a")
+		cfg.Publishes = store
+		c := start(t, cfg)
+		publish(t, c, 1, 2, 3)
+		ss, m := srv.logon(0, 0)
+		if string(m.Store) != former {
+			t.Fatalf("logged on with life %s, want the former one, %s", m.Store, former)
+		}
+		ss.publishes(1, 2)
+		ss.quiet(time.Second)
+		ss.single(2) // settled is enough
+		ss.gone()
+		ss, m = srv.logon(0, 0)
+		if string(m.Store) == former || m.Counter != 2 {
+			t.Errorf("second logon with life %s, counter %d", m.Store, m.Counter)
+		}
+		ss.publishes(1, 2, 3)
+		// Acks are safe again: the former life is offered again, since it is kept.
+		time.Sleep(11 * time.Second)
+		ss.persisted(3)
+		ss.gone()
+		if ss, m = srv.logon(2, 2); string(m.Store) != former {
+			t.Errorf("third logon with life %s, want the former one", m.Store)
+		}
+		ss.gone()
+		_, m = srv.logon(3, 3)
+		if string(m.Store) == former {
+			t.Error("fourth logon with the former life, which is safe")
+		}
+		if err := c.FlushSafe(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// R10: a former life that is refused as a gap does not hold up the new one.
+func TestFormerLifeWithAGap(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		srv := listen(t, n, "a")
+		c := start(t, config(n, "a"))
+		ss, m := srv.logon(0, 0)
+		former := string(m.Store)
+		publish(t, c, 1, 2)
+		ss.publishes(1, 2)
+		ss.persisted(1)
+		synctest.Wait()
+		ss.close()
+		ss = srv.accept()
+		ss.expect(wire.Logon)
+		if err := c.Renew(); err != nil {
+			t.Fatal(err)
+		}
+		publish(t, c, 1)
+		ss.refuse("publish gap")
+		ss = srv.accept()
+		if m = ss.expect(wire.Logon); string(m.Store) != former {
+			t.Fatalf("logon with life %s, want the former one", m.Store)
+		}
+		ss.refuse("publish gap")
+		ss, m = srv.logon(0, 0)
+		if string(m.Store) == former {
+			t.Fatal("logon with the former life again")
+		}
+		ss.publishes(1)
+		ss.persisted(1)
+		ss.quiet(20 * time.Second) // the gap is not offered here again
+	})
+}
+
+// Renew while connected: the former life is finished first, on its connection.
+func TestRenewWhileConnected(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		srv := listen(t, n, "a")
+		store := pubstore.NewMemory(pubstore.MemoryOptions{})
+		cfg := config(n, "a")
+		cfg.Publishes = store
+		c := start(t, cfg)
+		ss, m := srv.logon(0, 0)
+		former := string(m.Store)
+		publish(t, c, 1, 2)
+		ss.publishes(1, 2)
+		if err := store.Renew(); err != nil { // the application may do that without the client
+			t.Fatal(err)
+		}
+		publish(t, c, 1)
+		ss.quiet(time.Second)
+		ss.persisted(2)
+		ss.gone()
+		if ss, m = srv.logon(0, 0); string(m.Store) == former {
+			t.Error("logon with the former life, which is settled")
+		}
+		ss.publishes(1)
+	})
+}
+
+// R10: the server has more of the store than the store itself.
+func TestStoreRolledBack(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		srv := listen(t, n, "a")
+		var reported error
+		cfg := config(n, "a")
+		cfg.Hooks.StoreRolledBack = func(err error) { reported = err }
+		c := start(t, cfg)
+		publish(t, c, 1, 2)
+		ss, m := srv.logon(7, 9)
+		former := string(m.Store)
+		ss.gone()
+		ss, m = srv.logon(0, 0)
+		if string(m.Store) == former {
+			t.Error("no new life")
+		}
+		publish(t, c, 1)
+		ss.publishes(1)
+		if !errors.Is(reported, client.ErrStoreRolledBack) {
+			t.Errorf("reported %v", reported)
+		}
+	})
+}
+
+// R10, R15: a server without our extensions.
+func TestPlainServer(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		srv := listen(t, n, "a")
+		c := start(t, config(n, "a"))
+		ss := srv.accept()
+		if m := ss.expect(wire.Logon); len(m.Options) > 0 {
+			t.Errorf("options %q, before it is known that the server has no extensions", m.Options)
+		}
+		ss.plainWelcome(0)
+		ss.gone()
+		ss = srv.accept()
+		if m := ss.expect(wire.Logon); string(m.Options) != "ack_conflation=10ms" {
+			t.Errorf("options %q", m.Options)
+		}
+		base := uint64(time.Now().UnixMicro())
+		ss.plainWelcome(0)
+		publish(t, c, 1, 2)
+		m := ss.expect(wire.Publish)
+		if m.Sequence != base+1 || m.Acks != wire.AckPersisted {
+			t.Errorf("sequence %d, want %d; acks %v", m.Sequence, base+1, m.Acks)
+		}
+		ss.publishes(base + 2)
+		ss.reject(base+1, "not entitled")
+		synctest.Wait()
+		ss.close()
+		ss = srv.accept()
+		ss.expect(wire.Logon)
+		ss.plainWelcome(0)
+		if m := ss.expect(wire.Publish); m.Sequence != base+2 || m.HasPrev {
+			t.Errorf("sequence %d, prev %v", m.Sequence, m.HasPrev)
+		}
+		ss.persisted(base + 2)
+		if err := c.FlushSafe(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestTooLarge(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		srv := listen(t, n, "a")
+		c := start(t, config(n, "a"))
+		big := make([]byte, limit)
+		var large *client.TooLargeError
+		if _, err := c.Publish(t.Context(), "orders", make([]byte, 16<<20)); !errors.As(err, &large) {
+			t.Errorf("16 MiB before the first logon: %v", err)
+		}
+		srv.logon(0, 0)
+		synctest.Wait()
+		if _, err := c.Publish(t.Context(), "orders", big); !errors.As(err, &large) || large.Max != limit {
+			t.Errorf("as large as the limit without its header: %v", err)
+		}
+		if _, err := c.Publish(t.Context(), "", nil); err == nil {
+			t.Error("no topic, and no error")
+		}
+		publish(t, c, 1)
+	})
+}
+
+// Everything a message can carry arrives.
+func TestPublishMessage(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		srv := listen(t, n, "a")
+		c := start(t, config(n, "a"))
+		ss, _ := srv.logon(0, 0)
+		_, err := c.PublishMessage(t.Context(), &pubstore.Message{
+			Topic: "orders", Body: []byte("b"), Delta: true, SOWKey: "a2V5", CorrelationID: "eA==", Expiration: 90 * time.Second,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := ss.expect(wire.DeltaPublish)
+		if string(m.Topic) != "orders" || string(m.Body) != "b" || string(m.SOWKey) != "a2V5" ||
+			string(m.CorrelationID) != "eA==" || m.Expiration != 90 {
+			t.Errorf("%+v", m)
+		}
+	})
+}
+
+// A full store holds Publish up until there is room; Close ends the wait.
+func TestPublishAtTheBound(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		srv := listen(t, n, "a")
+		cfg := config(n, "a")
+		cfg.Publishes = pubstore.NewMemory(pubstore.MemoryOptions{MaxMessages: 2})
+		c := start(t, cfg)
+		ss, _ := srv.logon(0, 0)
+		publish(t, c, 1, 2)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := c.Publish(ctx, "orders", nil); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("at the bound: %v", err)
+		}
+		done := make(chan error, 2)
+		put := func(ctx context.Context) {
+			_, err := c.Publish(ctx, "orders", nil)
+			done <- err
+		}
+		go put(t.Context())
+		ss.publishes(1, 2)
+		ss.persisted(1)
+		if err := <-done; err != nil {
+			t.Errorf("after an ack: %v", err)
+		}
+		go put(t.Context())
+		go put(context.Background())
+		synctest.Wait()
+		c.Close()
+		for range 2 {
+			if err := <-done; !errors.Is(err, client.ErrClosed) {
+				t.Errorf("after Close: %v", err)
+			}
+		}
+	})
+}
+
+// Many wait for one ack: all are woken.
+func TestFlushesAreAllWoken(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		srv := listen(t, n, "a")
+		c := start(t, config(n, "a"))
+		ss, _ := srv.logon(0, 0)
+		publish(t, c, 1)
+		done := make(chan error)
+		for range 100 {
+			go func() { done <- c.Flush(t.Context()) }()
+		}
+		synctest.Wait()
+		ss.persisted(1)
+		for range 100 {
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+// A store whose disk fails ends the client, loudly (R7).
+func TestFailedStore(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		srv := listen(t, n, "a")
+		store := &failingStore{Store: pubstore.NewMemory(pubstore.MemoryOptions{})}
+		cfg := config(n, "a")
+		cfg.Publishes = store
+		c := start(t, cfg)
+		ss, _ := srv.logon(0, 0)
+		publish(t, c, 1, 2)
+		ss.publishes(1, 2)
+		store.failed.Store(true)
+		ss.persisted(1)
+		ss.gone()
+		err := c.Flush(t.Context())
+		var failed *pubstore.FailedError
+		if !errors.As(err, &failed) || !errors.Is(err, client.ErrClosed) {
+			t.Errorf("flush: %v", err)
+		}
+		if _, err := c.Publish(t.Context(), "orders", nil); !errors.As(err, &failed) {
+			t.Errorf("publish: %v", err)
+		}
+	})
+}
+
+type failingStore struct {
+	pubstore.Store
+	failed atomic.Bool
+}
+
+func (s *failingStore) Discard(life string, through uint64) error {
+	if s.failed.Load() {
+		return &pubstore.FailedError{Path: "store", Err: errors.New("input/output error")}
+	}
+	return s.Store.Discard(life, through)
+}

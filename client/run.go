@@ -1,0 +1,349 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/pubstore"
+)
+
+// How long a connection under a former life may take before subscriptions are
+// taken up on it, and how long former lives are not offered again.
+const (
+	formerGrace  = 2 * time.Second
+	againSpacing = 10 * time.Second
+)
+
+var (
+	errSettled = errors.New("former life of the publish store is settled")
+	errReoffer = errors.New("former lives of the publish store are offered again")
+	errBetter  = errors.New("left for a server that is preferred")
+)
+
+// run is the session goroutine: it connects, recovers, and connects again
+// until the client is closed, and calls the hooks.
+func (c *Client) run() {
+	defer close(c.finished)
+	var last Outcome
+	attempts := 0
+	for c.ctx.Err() == nil {
+		choice, err := c.chooser.Next(c.ctx, last)
+		if !c.rest(max(choice.Delay, c.courtesy(last))) {
+			break
+		}
+		attempts++
+		if err != nil {
+			last = Outcome{Server: choice.Server, Err: fmt.Errorf("choose a server: %w", err), Attempts: attempts}
+		} else {
+			last = c.visit(choice)
+			last.Attempts = attempts
+		}
+		c.note(&last)
+		if last.Connected >= stableAfter {
+			attempts = 0
+		}
+	}
+	c.terminate()
+}
+
+// courtesy is how long to keep off because the name is in use. It may stop the client (R11).
+func (c *Client) courtesy(last Outcome) time.Duration {
+	if !errors.Is(last.Err, ErrNameInUse) {
+		return 0
+	}
+	wait, stop := c.names.inUse(time.Now().UnixNano())
+	if stop {
+		c.fail(last.Err)
+	}
+	return time.Duration(wait)
+}
+
+// rest waits before an attempt. False: the client is to stop.
+func (c *Client) rest(d time.Duration) bool {
+	if d <= 0 {
+		c.runEvents()
+		return c.ctx.Err() == nil
+	}
+	c.become(Waiting)
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	for {
+		c.runEvents()
+		select {
+		case <-timer.C:
+			return c.ctx.Err() == nil
+		case <-c.wake:
+		case <-c.ctx.Done():
+			return false
+		}
+	}
+}
+
+// note records what became of an attempt or a connection, and stops the
+// client if there is no use in another.
+func (c *Client) note(last *Outcome) {
+	if c.ctx.Err() != nil || last.Planned {
+		return
+	}
+	if isFatal(last.Err) {
+		c.fail(last.Err)
+	}
+	e := &ConnectError{Server: redact(last.Server), Err: last.Err}
+	c.cfg.Logger.Warn("disconnected", "server", e.Server, "error", e.Err)
+	c.mu.Lock()
+	c.stats.LastFailure = e
+	c.failures[e.Server]++
+	known := false
+	for i := range c.errs {
+		if c.errs[i].Server == e.Server {
+			c.errs[i], known = e, true
+		}
+	}
+	if !known {
+		c.errs = append(c.errs, e)
+	}
+	c.mu.Unlock()
+	if hook := c.cfg.Hooks.Disconnected; hook != nil {
+		hook(e.Server, e.Err)
+	}
+	if errors.Is(last.Err, ErrPublishGap) {
+		c.refusedAsGap(e.Server)
+	}
+}
+
+// refusedAsGap makes known that a server lacks acknowledged messages (R4).
+func (c *Client) refusedAsGap(server string) {
+	c.out.mu.Lock()
+	c.out.stats.GapRefusals++
+	c.out.mu.Unlock()
+	if hook := c.cfg.Hooks.PublishGap; hook != nil {
+		hook(server)
+	}
+}
+
+// isFatal reports whether err is of a publish store that cannot be used any
+// more, or not with this client name.
+func isFatal(err error) bool {
+	var failed *pubstore.FailedError
+	return errors.As(err, &failed) || errors.Is(err, pubstore.ErrOtherName) || errors.Is(err, pubstore.ErrClosed)
+}
+
+// redact hides a password in a server's URI.
+func redact(server string) string {
+	u, err := parseURI(server)
+	if err != nil {
+		return server
+	}
+	return u.String()
+}
+
+// visit logs on to one server, with one life of the store after the other,
+// and stays until the connection ends.
+func (c *Client) visit(choice Choice) Outcome {
+	var v visit
+	out := Outcome{Server: choice.Server}
+	for {
+		life, old := v.next(c.store.Lives())
+		up, err := c.session(choice, life, old, &v)
+		out.Connected += up
+		switch {
+		case c.ctx.Err() != nil:
+			out.Err = context.Cause(c.ctx)
+			return out
+		case errors.Is(err, errAgain):
+		case errors.Is(err, errSettled):
+			v.settled(life.ID, false)
+		case errors.Is(err, ErrPublishGap) && old:
+			c.refusedAsGap(redact(choice.Server))
+			v.settled(life.ID, true)
+		case errors.Is(err, errReoffer):
+			v = visit{}
+		default:
+			out.Err, out.Planned = err, errors.Is(err, errBetter)
+			return out
+		}
+	}
+}
+
+// session is one connection: connect, recover, serve. It returns how long it
+// was logged on and why it ended.
+func (c *Client) session(choice Choice, life pubstore.Life, old bool, v *visit) (up time.Duration, err error) {
+	c.become(Connecting)
+	c.mu.Lock()
+	c.stats.Attempts++
+	c.mu.Unlock()
+	cn, _, err := c.connect(choice, life, old)
+	if err != nil {
+		c.runEvents()
+		return 0, err
+	}
+	began := time.Now()
+	cn.former = len(v.unsafe) > 0
+	c.enterServer(cn)
+	c.runEvents() // what was rejected is let go before anything is sent
+	cn.start()
+	err = c.serve(cn, choice, v)
+	c.mu.Lock()
+	c.cn = nil
+	c.mu.Unlock()
+	err = cn.close(err)
+	c.runEvents()
+	c.out.forget()
+	return time.Since(began), err
+}
+
+// enterServer makes a connection that is logged on known.
+func (c *Client) enterServer(cn *conn) {
+	c.become(Recovering)
+	c.mu.Lock()
+	c.cn = cn
+	c.stats.Connects++
+	c.stats.Server = cn.info
+	first := c.stats.Connects == 1
+	if c.arrived != nil {
+		close(c.arrived)
+		c.arrived = nil
+	}
+	c.mu.Unlock()
+	if first {
+		close(c.first)
+	}
+	c.cfg.Logger.Info("connected", "server", cn.server, "version", cn.info.Version, "life", cn.life.ID)
+	if hook := c.cfg.Hooks.Connected; hook != nil {
+		hook(cn.info)
+	}
+}
+
+// serve looks after a connection until it ends.
+func (c *Client) serve(cn *conn, choice Choice, v *visit) error {
+	began := time.Now()
+	resume := time.NewTimer(0)
+	if cn.old.Load() {
+		resume.Reset(formerGrace)
+	}
+	defer resume.Stop()
+	recovery := time.NewTimer(c.cfg.RecoveryTimeout)
+	defer recovery.Stop()
+	offer := time.NewTimer(againSpacing)
+	defer offer.Stop()
+	better := newTicker(choice)
+	defer better.Stop()
+	resumed := false
+	for {
+		select {
+		case <-cn.stop:
+			return errStopped
+		case <-c.ctx.Done():
+			return context.Cause(c.ctx)
+		case <-c.wake:
+			c.runEvents()
+		case <-resume.C:
+			c.resume(cn)
+			resumed = true
+			cn.notify()
+		case <-recovery.C:
+			if cn.stuck() {
+				return fmt.Errorf("resume subscriptions: %w", ErrTimeout)
+			}
+		case <-offer.C:
+			cn.notify()
+		case <-cn.signal:
+			if resumed && cn.recovered() {
+				c.become(Live)
+			}
+			if err := c.checkLives(cn, v, began); err != nil {
+				return err
+			}
+		case <-better.C:
+			if c.reachable(choice.Better) {
+				return errBetter
+			}
+		}
+	}
+}
+
+// newTicker ticks when better servers are to be tried; without any, never.
+func newTicker(choice Choice) *time.Ticker {
+	if len(choice.Better) > 0 && choice.Retry > 0 {
+		return time.NewTicker(choice.Retry)
+	}
+	t := time.NewTicker(time.Hour)
+	t.Stop()
+	return t
+}
+
+// resume takes up every subscription that waits for a connection.
+func (c *Client) resume(cn *conn) {
+	for _, s := range c.subscriptions() {
+		s.attach(cn)
+	}
+}
+
+// checkLives says whether the connection has to end for another life of the store.
+func (c *Client) checkLives(cn *conn, v *visit, began time.Time) error {
+	if c.out.finished() {
+		return errSettled
+	}
+	if cn.inSync.Load() && time.Since(began) >= againSpacing && v.again(c.store.Lives()) {
+		return errReoffer
+	}
+	return nil
+}
+
+// reachable reports whether one of the servers answers a dial.
+func (c *Client) reachable(servers []string) bool {
+	for _, s := range servers {
+		u, err := parseURI(s)
+		if err != nil {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(c.ctx, c.cfg.DialTimeout)
+		nc, err := c.probe(ctx, u)
+		cancel()
+		if err == nil {
+			nc.Close()
+			return true
+		}
+	}
+	return false
+}
+
+// become enters a state.
+func (c *Client) become(s State) {
+	c.mu.Lock()
+	same := c.state == s && s != Connecting
+	c.state = s
+	c.mu.Unlock()
+	if hook := c.cfg.Hooks.StateChanged; hook != nil && !same {
+		hook(s)
+	}
+}
+
+// runEvents runs what was posted, in order.
+func (c *Client) runEvents() {
+	for {
+		c.mu.Lock()
+		events := c.events
+		c.events = nil
+		c.mu.Unlock()
+		if len(events) == 0 {
+			return
+		}
+		for _, f := range events {
+			f()
+		}
+	}
+}
+
+// terminate ends everything that waits.
+func (c *Client) terminate() {
+	err := c.closedError()
+	c.beginDraining()
+	for _, s := range c.subscriptions() {
+		s.abandon(err)
+	}
+	c.runEvents()
+	c.become(Closed)
+}

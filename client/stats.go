@@ -1,0 +1,113 @@
+package client
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/holdfast-mq/holdfast/pubstore"
+)
+
+// A State is what a client is doing.
+type State int
+
+const (
+	// Connecting: it dials a server or logs on.
+	Connecting State = iota
+	// Recovering: it is logged on, and sends again and subscribes again.
+	Recovering
+	// Live: everything flows.
+	Live
+	// Waiting: it waits before the next attempt.
+	Waiting
+	// Closed: it was closed or drained, or stopped by itself.
+	Closed
+)
+
+var stateNames = [...]string{"connecting", "recovering", "live", "waiting", "closed"}
+
+func (s State) String() string { return stateNames[s] }
+
+// A ServerInfo is what a server said at logon.
+type ServerInfo struct {
+	Server     string // its URI, without a password
+	Version    string
+	Extended   bool     // it knows our extensions to the protocol
+	CatchingUp bool     // it serves without having caught up with its peers (R6)
+	MaxMessage int      // largest message in bytes, 0 if it does not say
+	Carries    bool     // it replicates the topics in Carried only; false: all, or it does not replicate
+	Carried    []string // topic patterns that its synchronous links carry
+}
+
+// Stats is a snapshot of a client.
+type Stats struct {
+	Name   string
+	State  State
+	Server ServerInfo // the one connected to, or last connected to
+
+	Attempts    int            // to connect
+	Connects    int            // attempts that were accepted
+	Failures    map[string]int // attempts that failed and connections lost, by server
+	LastFailure error
+
+	Publish       PublishStats
+	Subscriptions []SubscriptionStats // in the order of their ids
+}
+
+// PublishStats is the part of Stats about publishing.
+type PublishStats struct {
+	Outstanding pubstore.Usage // what the store keeps
+	InFlight    int            // of these, sent on this connection and not acknowledged
+	Sent        int            // publishes put on a wire
+	Resent      int            // of these, those that may have been sent before
+	Rejected    int            // messages that a server refused
+	GapRefusals int            // logons given up because of a publish gap (R4)
+	RollBacks   int            // times the store was found rolled back (R10)
+	Downgraded  bool           // acks come from one server only at the moment (R5)
+}
+
+// SubscriptionStats is the part of Stats about one subscription.
+type SubscriptionStats struct {
+	ID, Topic   string
+	Delivered   int // messages handed to the application
+	Queued      int
+	Outstanding int  // handed over or queued, and not discarded
+	Duplicates  int  // received again and dropped
+	Dropped     int  // given up by DropOldest
+	Overruns    int  // times it was paused because its queue was full (R12)
+	Gaps        int  // ranges of messages that retention had removed
+	Paused      bool // its queue overran and has not been emptied since
+}
+
+// Stats returns a snapshot. Its parts are taken one after the other.
+func (c *Client) Stats() Stats {
+	c.mu.Lock()
+	s := c.stats
+	s.Name, s.State = c.name, c.state
+	s.Failures = make(map[string]int, len(c.failures))
+	for server, n := range c.failures {
+		s.Failures[server] = n
+	}
+	subs := make([]*Subscription, 0, len(c.subs))
+	for _, sub := range c.subs {
+		subs = append(subs, sub)
+	}
+	c.mu.Unlock()
+
+	s.Publish = c.out.snapshot()
+	for _, sub := range subs {
+		s.Subscriptions = append(s.Subscriptions, sub.Stats())
+	}
+	slices.SortFunc(s.Subscriptions, func(a, b SubscriptionStats) int { return strings.Compare(a.ID, b.ID) })
+	return s
+}
+
+func (o *outbox) snapshot() PublishStats {
+	usage := o.store.Usage()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	s := o.stats
+	s.Outstanding = usage
+	s.InFlight = o.core.flight.n
+	s.Downgraded = o.core.downgraded
+	return s
+}

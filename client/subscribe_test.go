@@ -1,0 +1,745 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/bookmarkstore"
+	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/internal/memnet"
+	"github.com/holdfast-mq/holdfast/internal/wire"
+)
+
+// G6: through a failover, nothing is missed and nothing repeated.
+func TestResumeByVector(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		a, b := listen(t, n, "a"), listen(t, n, "b")
+		c := start(t, config(n, "a", "b"))
+		sub := subscribe(t, c, client.From(client.Epoch))
+		sa, _ := a.logon(0, 0)
+		m := sa.subscribed("0")
+		if string(m.Bookmark) != "0" || !hasOption(m, "vector") || m.Acks != wire.AckProcessed|wire.AckPersisted {
+			t.Errorf("subscribe %q %q %v", m.Bookmark, m.Options, m.Acks)
+		}
+		s := must(t, sub)
+		sa.deliver(m, 1, 2, 3)
+		sa.mark(m, "5|3|,9|44|")
+		if got := read(t, s, 2); !slices.Equal(got, bodies(1, 2)) {
+			t.Errorf("read %q", got)
+		}
+		sa.close()
+
+		sb, _ := b.logon(0, 0)
+		m = sb.subscribed("")
+		if string(m.Bookmark) != "5|3|,9|44|" { // received, with what is queued; not discarded
+			t.Errorf("resumed at %q", m.Bookmark)
+		}
+		sb.deliver(m, 2, 3, 4)
+		if got := read(t, s, 2); !slices.Equal(got, bodies(3, 4)) {
+			t.Errorf("read %q", got)
+		}
+		if st := s.Stats(); st.Duplicates != 2 || st.Delivered != 4 {
+			t.Errorf("stats %+v", st)
+		}
+	})
+}
+
+// Hard case 6: NOW, connection lost before the first message.
+func TestNowResumesAtItsBase(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		for _, tt := range []struct{ base, again string }{{"5|41|", "5|41|"}, {"0", "0"}} {
+			srv := listen(t, n, "a")
+			c := start(t, config(n, "a"))
+			sub := subscribe(t, c, client.From(client.Now))
+			ss, _ := srv.logon(0, 0)
+			if m := ss.subscribed(tt.base); string(m.Bookmark) != "0|1|" {
+				t.Errorf("subscribed at %q", m.Bookmark)
+			}
+			s := must(t, sub)
+			ss.close()
+			ss, _ = srv.logon(0, 0)
+			m := ss.subscribed("")
+			if string(m.Bookmark) != tt.again {
+				t.Errorf("resumed at %q, want the base %q", m.Bookmark, tt.again)
+			}
+			ss.deliver(m, 42)
+			read(t, s, 1)
+			c.Close()
+			srv.close()
+		}
+	})
+}
+
+// The answer is lost with the connection: the subscription begins as before.
+func TestSubscribeAnswerLost(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		srv := listen(t, n, "a")
+		c := start(t, config(n, "a"))
+		sub := subscribe(t, c, client.From(client.Now))
+		ss, _ := srv.logon(0, 0)
+		ss.expect(wire.Subscribe)
+		ss.close()
+		ss, _ = srv.logon(0, 0)
+		if m := ss.subscribed("5|1|"); string(m.Bookmark) != "0|1|" {
+			t.Errorf("subscribed at %q", m.Bookmark)
+		}
+		must(t, sub)
+	})
+}
+
+// Hard case 8: another process, another client: exactly the undiscarded come again.
+func TestRestartResumesFromDiscarded(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		srv := listen(t, n, "a")
+		cfg := config(n, "a")
+		cfg.Bookmarks = bookmarkstore.NewMemory()
+		opts := []client.SubscribeOption{client.From(client.MostRecent), client.ID("orders")}
+
+		c := start(t, cfg)
+		sub := subscribe(t, c, opts...)
+		ss, _ := srv.logon(0, 0)
+		m := ss.subscribed("5|10|")
+		if string(m.Bookmark) != "0" {
+			t.Errorf("the first time at %q, want EPOCH", m.Bookmark)
+		}
+		s := must(t, sub)
+		ss.deliver(m, 11, 12, 13, 14)
+		var marks []client.Mark
+		for m, err := range s.Messages(t.Context()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			marks = append(marks, m.Mark())
+			if len(marks) == 3 {
+				break
+			}
+		}
+		if err := c.Discard(marks[0]); err != nil {
+			t.Error(err)
+		}
+		if err := s.Discard(marks[2]); err != nil {
+			t.Error(err)
+		}
+		if err := c.Discard(client.Mark{Subscription: "nobody"}); !errors.Is(err, client.ErrNoSubscription) {
+			t.Errorf("discard in an unknown subscription: %v", err)
+		}
+		c.Close()
+
+		c = start(t, cfg)
+		sub = subscribe(t, c, opts...)
+		ss, _ = srv.logon(0, 0)
+		m = ss.subscribed("")
+		if string(m.Bookmark) != "5|11|" {
+			t.Errorf("resumed at %q, want behind the first discard", m.Bookmark)
+		}
+		s = must(t, sub)
+		ss.deliver(m, 12, 13, 14)
+		if got := read(t, s, 2); !slices.Equal(got, bodies(12, 14)) {
+			t.Errorf("read %q", got)
+		}
+	})
+}
+
+// R12: an overrun subscription is paused; its tail does not count.
+func TestOverrun(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		srv := listen(t, n, "a")
+		paused := 0
+		cfg := config(n, "a")
+		cfg.QueueMessages = 3
+		cfg.Hooks.Paused = func(*client.Subscription) { paused++ }
+		c := start(t, cfg)
+		sub := subscribe(t, c, client.From(client.Epoch))
+		ss, _ := srv.logon(0, 0)
+		m := ss.subscribed("0")
+		s := must(t, sub)
+		ss.deliver(m, upTo(1, 6)...)
+		ss.mark(m, "5|6|,9|1|")
+		if u := ss.expect(wire.Unsubscribe); string(u.SubID) != string(m.SubID) {
+			t.Errorf("unsubscribed %q, want %q", u.SubID, m.SubID)
+		}
+		ss.quiet(time.Minute) // until the application has caught up
+		if st := s.Stats(); !st.Paused || st.Overruns != 1 || st.Queued != 3 || paused != 1 {
+			t.Errorf("stats %+v, paused %d", st, paused)
+		}
+		got := make(chan []string)
+		go func() { got <- read(t, s, 6) }()
+		again := ss.subscribed("")
+		if string(again.Bookmark) != "5|3|" || string(again.SubID) == string(m.SubID) {
+			t.Errorf("resumed at %q as %q", again.Bookmark, again.SubID)
+		}
+		ss.deliver(m, 5, 6) // still in flight
+		ss.deliver(again, 4, 5, 6)
+		if got := <-got; !slices.Equal(got, bodies(upTo(1, 6)...)) {
+			t.Errorf("read %q", got)
+		}
+	})
+}
+
+// A paused subscription stays paused over a reconnect.
+func TestOverrunAcrossReconnect(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		srv := listen(t, n, "a")
+		cfg := config(n, "a")
+		cfg.QueueMessages = 1
+		c := start(t, cfg)
+		sub := subscribe(t, c, client.From(client.Epoch))
+		ss, _ := srv.logon(0, 0)
+		m := ss.subscribed("0")
+		s := must(t, sub)
+		ss.deliver(m, 1, 2)
+		ss.expect(wire.Unsubscribe)
+		ss.close()
+		ss, _ = srv.logon(0, 0)
+		ss.quiet(time.Minute)
+		done := make(chan []string)
+		go func() { done <- read(t, s, 2) }()
+		ss.deliver(ss.subscribed(""), 2)
+		if got := <-done; !slices.Equal(got, bodies(1, 2)) {
+			t.Errorf("read %q", got)
+		}
+	})
+}
+
+// R12, hard case 13: a handler that publishes and flushes, with its queue full.
+func TestHandlerPublishesAndFlushes(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		srv := listen(t, n, "a")
+		cfg := config(n, "a")
+		cfg.QueueMessages = 2
+		c := start(t, cfg)
+		sub := subscribe(t, c, client.From(client.Epoch))
+		ss, _ := srv.logon(0, 0)
+		m := ss.subscribed("0")
+		s := must(t, sub)
+		done := make(chan error, 1)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		go func() {
+			for _, err := range s.Messages(ctx) {
+				if err == nil {
+					_, err = c.Publish(ctx, "answers", []byte("x"))
+				}
+				if err == nil {
+					err = c.Flush(ctx)
+				}
+				done <- err
+				return
+			}
+		}()
+		ss.deliver(m, upTo(1, 20)...)
+		for { // the ack comes behind what overruns the queue
+			if f := ss.next(); f == nil || f.Command == wire.Publish {
+				break
+			}
+		}
+		ss.persisted(1)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Leaving the loop pauses; the next loop goes on where it stopped.
+func TestLoops(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		srv := listen(t, n, "a")
+		c := start(t, config(n, "a"))
+		sub := subscribe(t, c, client.From(client.Epoch))
+		ss, _ := srv.logon(0, 0)
+		m := ss.subscribed("0")
+		s := must(t, sub)
+		ss.deliver(m, upTo(1, 5)...)
+		if got := read(t, s, 2); !slices.Equal(got, bodies(1, 2)) {
+			t.Errorf("read %q", got)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		for m, err := range s.Messages(ctx) {
+			if err != nil {
+				if !errors.Is(err, context.Canceled) {
+					t.Error(err)
+				}
+				continue // nothing comes after it
+			}
+			if string(m.Data) != body(3) {
+				t.Errorf("read %q", m.Data)
+			}
+			for _, err := range s.Messages(t.Context()) { // a second loop beside it
+				if !errors.Is(err, client.ErrInUse) {
+					t.Error(err)
+				}
+			}
+			cancel()
+		}
+		seen := 0
+		boom := errors.New("boom")
+		err := s.Handle(t.Context(), func(m *client.Message) error {
+			if seen++; seen == 2 {
+				return boom
+			}
+			return nil
+		})
+		if !errors.Is(err, boom) || seen != 2 {
+			t.Errorf("handle: %v after %d", err, seen)
+		}
+		if st := s.Stats(); st.Outstanding != 2 { // 3 and 5
+			t.Errorf("%d outstanding, want 2", st.Outstanding)
+		}
+	})
+}
+
+// A message is valid until the next turn; a clone stays.
+func TestClone(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		srv := listen(t, n, "a")
+		c := start(t, config(n, "a"))
+		sub := subscribe(t, c, client.From(client.Epoch), client.WithTime())
+		ss, _ := srv.logon(0, 0)
+		m := ss.subscribed("0")
+		if !hasOption(m, "timestamp") {
+			t.Errorf("options %q", m.Options)
+		}
+		s := must(t, sub)
+		at := time.Date(2026, 3, 1, 12, 0, 0, 5000, time.UTC)
+		d := wire.Delivery{
+			Topic: []byte("orders/eu"), SubIDs: []byte("99, " + string(m.SubID)), Body: []byte("b"), SOWKey: []byte("k"),
+			CorrelationID: []byte("x"), UserID: []byte("joe"), Timestamp: at.UnixMicro(),
+		}
+		d.Bookmark = client.Bookmark{Publisher: 5, Sequence: 1}
+		ss.send(d.AppendTo(nil))
+		var kept *client.Message
+		for m, err := range s.Messages(t.Context()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			kept = m.Clone()
+			break
+		}
+		if kept.Topic != "orders/eu" || string(kept.Data) != "b" || kept.SOWKey != "k" || kept.CorrelationID != "x" ||
+			kept.UserID != "joe" || !kept.Time.Equal(at) || kept.Bookmark != d.Bookmark {
+			t.Errorf("%+v", kept)
+		}
+		if err := kept.Discard(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func gapAck(m *wire.Message, ok bool) wire.AckMessage {
+	a := wire.AckMessage{CommandID: string(m.CommandID), Type: wire.AckProcessed, Success: ok, Gap: "5|3|9"}
+	if !ok {
+		a.Reason = "bookmark not found"
+	}
+	return a
+}
+
+// G7, R9: what retention removed is said, and by default ends the subscription.
+func TestGapEndsTheSubscription(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		srv := listen(t, n, "a")
+		var hooked *client.GapError
+		var endedBy error
+		cfg := config(n, "a")
+		cfg.Hooks.Gap = func(e *client.GapError) { hooked = e }
+		cfg.Hooks.SubscriptionEnded = func(_ *client.Subscription, err error) { endedBy = err }
+		c := start(t, cfg)
+		sub := subscribe(t, c, client.From(client.Epoch))
+		ss, _ := srv.logon(0, 0)
+		m := ss.subscribed("0")
+		s := must(t, sub)
+		ss.deliver(m, 1, 2)
+		synctest.Wait()
+		ss.close()
+		ss, _ = srv.logon(0, 0)
+		m = ss.expect(wire.Subscribe)
+		if hasOption(m, "bookmark_not_found=epoch") {
+			t.Errorf("options %q", m.Options)
+		}
+		ss.ack(gapAck(m, false))
+		if got := read(t, s, 2); !slices.Equal(got, bodies(1, 2)) { // what is queued comes first
+			t.Errorf("read %q", got)
+		}
+		var gap *client.GapError
+		for _, err := range s.Messages(t.Context()) {
+			if !errors.As(err, &gap) {
+				t.Fatalf("got %v", err)
+			}
+		}
+		if want := []client.Gap{{Publisher: 5, From: 3, To: 9}}; gap == nil || !slices.Equal(gap.Gaps, want) || hooked == nil || endedBy == nil {
+			t.Errorf("gap %v, hook %v, ended by %v", gap, hooked, endedBy)
+		}
+		if len(c.Stats().Subscriptions) != 0 {
+			t.Error("the subscription is still there")
+		}
+	})
+}
+
+func TestGapAccepted(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		srv := listen(t, n, "a")
+		c := start(t, config(n, "a"))
+		var told []string
+		onGap := client.OnGap(func(e *client.GapError) { told = append(told, fmt.Sprint(e.Gaps)) })
+		sub := subscribe(t, c, client.From(client.Epoch), onGap)
+		ss, _ := srv.logon(0, 0)
+		m := ss.subscribed("0")
+		s := must(t, sub)
+		ss.deliver(m, 1, 2)
+		synctest.Wait()
+		ss.close()
+		ss, _ = srv.logon(0, 0)
+		m = ss.expect(wire.Subscribe)
+		if !hasOption(m, "bookmark_not_found=epoch") {
+			t.Errorf("options %q", m.Options)
+		}
+		ss.ack(gapAck(m, true))
+		ss.deliver(m, 10)
+		synctest.Wait()
+		for m, err := range s.Messages(t.Context()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			told = append(told, string(m.Data))
+			m.Discard()
+			if len(told) == 4 {
+				break
+			}
+		}
+		if want := []string{body(1), body(2), "[{5 3 9}]", body(10)}; !slices.Equal(told, want) {
+			t.Errorf("told %q, want %q", told, want)
+		}
+		ss.close()
+		ss, _ = srv.logon(0, 0)
+		if m := ss.subscribed(""); string(m.Bookmark) != "5|10|" {
+			t.Errorf("resumed at %q", m.Bookmark)
+		}
+	})
+}
+
+// R3: what is not replicated does not move to another server in silence.
+func TestNotReplicated(t *testing.T) {
+	for _, allowed := range []bool{false, true} {
+		run(t, func(t *testing.T, n *memnet.Network) {
+			a, b := listen(t, n, "a"), listen(t, n, "b")
+			c := start(t, config(n, "a", "b"))
+			opts := []client.SubscribeOption{client.From(client.Epoch)}
+			if allowed {
+				opts = append(opts, client.AllowUnreplicated())
+			}
+			sub := subscribe(t, c, opts...)
+			ss, _ := a.logon(0, 0)
+			m := ss.expect(wire.Subscribe)
+			ss.ack(wire.AckMessage{CommandID: string(m.CommandID), Type: wire.AckProcessed, Success: true, Bookmark: "0", Reason: "not replicated"})
+			s := must(t, sub)
+			ss.close()
+			ss, _ = b.logon(0, 0)
+			if allowed {
+				ss.deliver(ss.subscribed(""), 1)
+				read(t, s, 1)
+				return
+			}
+			for _, err := range s.Messages(t.Context()) {
+				if !errors.Is(err, client.ErrNotReplicated) {
+					t.Errorf("got %v", err)
+				}
+			}
+			ss.quiet(time.Second)
+		})
+	}
+}
+
+func TestRefusedSubscription(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		srv := listen(t, n, "a")
+		c := start(t, config(n, "a"))
+		sub := subscribe(t, c, client.From(client.Epoch), client.ID("x"), client.Filter("/a = 1"))
+		ss, _ := srv.logon(0, 0)
+		m := ss.expect(wire.Subscribe)
+		if string(m.Filter) != "/a = 1" {
+			t.Errorf("filter %q", m.Filter)
+		}
+		ss.ack(wire.AckMessage{CommandID: string(m.CommandID), Type: wire.AckProcessed, Reason: "not entitled"})
+		_, err := sub()
+		var refused *client.CommandError
+		if !errors.As(err, &refused) || refused.Reason != "not entitled" || refused.Topic != "orders" {
+			t.Errorf("got %v", err)
+		}
+		// The id is free again.
+		sub = subscribe(t, c, client.From(client.Epoch), client.ID("x"))
+		ss.expect(wire.Unsubscribe)
+		ss.subscribed("0")
+		must(t, sub)
+		if _, err := c.Subscribe(t.Context(), "orders", client.From(client.Epoch), client.ID("x")); !errors.Is(err, bookmarkstore.ErrInUse) {
+			t.Errorf("the same id twice: %v", err)
+		}
+	})
+}
+
+func TestOptionsThatDoNotGoTogether(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		c := start(t, config(n, "a"))
+		for name, opts := range map[string][]client.SubscribeOption{
+			"ID without From":           {client.ID("x")},
+			"FullyDurable without From": {client.FullyDurable()},
+			"AcceptGaps without From":   {client.AcceptGaps()},
+			"AllowUnreplicated":         {client.AllowUnreplicated()},
+			"Policy with From":          {client.From(client.Now), client.Policy(client.Fail())},
+			"MostRecent without ID":     {client.From(client.MostRecent)},
+			"After nothing":             {client.From(client.After())},
+		} {
+			if _, err := c.Subscribe(t.Context(), "orders", opts...); err == nil {
+				t.Errorf("%s: no error", name)
+			}
+		}
+		if _, err := c.Subscribe(t.Context(), ""); err == nil {
+			t.Error("no topic: no error")
+		}
+	})
+}
+
+// No answer, or no connection: the wait ends, and nothing is left behind.
+func TestSubscribeGivesUp(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		c := start(t, config(n, "a"))
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		if _, err := c.Subscribe(ctx, "orders"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("without a server: %v", err)
+		}
+		srv := listen(t, n, "a")
+		ss, _ := srv.logon(0, 0)
+		began := time.Now()
+		if _, err := c.Subscribe(t.Context(), "orders"); !errors.Is(err, client.ErrTimeout) {
+			t.Errorf("without an answer: %v", err)
+		}
+		if d := time.Since(began); d != 10*time.Second {
+			t.Errorf("gave up after %v, want 10s", d)
+		}
+		ss.expect(wire.Subscribe)
+		ss.expect(wire.Unsubscribe)
+		if len(c.Stats().Subscriptions) != 0 {
+			t.Error("a subscription is left")
+		}
+	})
+}
+
+// R12: subscriptions without bookmark, read too slowly.
+func TestPolicies(t *testing.T) {
+	setup := func(t *testing.T, n *memnet.Network, opts ...client.SubscribeOption) (*session, *wire.Message, *client.Subscription) {
+		srv := listen(t, n, "a")
+		cfg := config(n, "a")
+		cfg.QueueMessages = 3
+		c := start(t, cfg)
+		sub := subscribe(t, c, opts...)
+		ss, _ := srv.logon(0, 0)
+		m := ss.subscribed("")
+		if m.Bookmark != nil || m.Acks != wire.AckProcessed {
+			t.Errorf("subscribe with bookmark %q, acks %v", m.Bookmark, m.Acks)
+		}
+		return ss, m, must(t, sub)
+	}
+	ends := func(t *testing.T, s *client.Subscription, want []string) {
+		t.Helper()
+		var got []string
+		var last error
+		for m, err := range s.Messages(t.Context()) {
+			if last = err; err == nil {
+				got = append(got, string(m.Data))
+			}
+		}
+		if !errors.Is(last, client.ErrSlowConsumer) || !slices.Equal(got, want) {
+			t.Errorf("read %q, then %v", got, last)
+		}
+	}
+	t.Run("fail", func(t *testing.T) {
+		run(t, func(t *testing.T, n *memnet.Network) {
+			ss, m, s := setup(t, n, client.Policy(client.Fail()))
+			ss.deliver(m, 1, 2, 3, 4)
+			ss.expect(wire.Unsubscribe)
+			ends(t, s, bodies(1, 2, 3))
+		})
+	})
+	t.Run("drop oldest", func(t *testing.T) {
+		run(t, func(t *testing.T, n *memnet.Network) {
+			ss, m, s := setup(t, n, client.Policy(client.DropOldest()))
+			ss.deliver(m, 1, 2, 3, 4, 5)
+			synctest.Wait()
+			if got := read(t, s, 3); !slices.Equal(got, bodies(3, 4, 5)) || s.Stats().Dropped != 2 {
+				t.Errorf("read %q, %d dropped", got, s.Stats().Dropped)
+			}
+		})
+	})
+	t.Run("block, in time", func(t *testing.T) {
+		run(t, func(t *testing.T, n *memnet.Network) {
+			ss, m, s := setup(t, n)
+			ss.deliver(m, upTo(1, 6)...)
+			time.Sleep(4 * time.Second)
+			if got := read(t, s, 6); !slices.Equal(got, bodies(upTo(1, 6)...)) {
+				t.Errorf("read %q", got)
+			}
+			ss.deliver(m, upTo(7, 9)...)
+			read(t, s, 3)
+		})
+	})
+	t.Run("block, too late", func(t *testing.T) {
+		run(t, func(t *testing.T, n *memnet.Network) {
+			ss, m, s := setup(t, n)
+			ss.deliver(m, upTo(1, 4)...)
+			time.Sleep(6 * time.Second)
+			ss.deliver(m, 5)
+			ss.expect(wire.Unsubscribe)
+			ends(t, s, bodies(upTo(1, 4)...))
+		})
+	})
+	t.Run("block, too much", func(t *testing.T) {
+		run(t, func(t *testing.T, n *memnet.Network) {
+			ss, m, s := setup(t, n)
+			ss.deliver(m, upTo(1, 100)...)
+			ss.expect(wire.Unsubscribe)
+			ends(t, s, bodies(upTo(1, 24)...))
+		})
+	})
+}
+
+func TestUnsubscribe(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		srv := listen(t, n, "a")
+		c := start(t, config(n, "a"))
+		sub := subscribe(t, c, client.From(client.Epoch))
+		ss, _ := srv.logon(0, 0)
+		m := ss.subscribed("0")
+		s := must(t, sub)
+		ss.deliver(m, 1, 2, 3)
+		turns := 0
+		for m, err := range s.Messages(t.Context()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			turns++
+			if err := s.Unsubscribe(); err != nil {
+				t.Error(err)
+			}
+			if err := m.Discard(); err != nil { // still counts
+				t.Error(err)
+			}
+		}
+		if turns != 1 {
+			t.Errorf("%d turns, want 1", turns)
+		}
+		ss.expect(wire.Unsubscribe)
+		if err := s.Unsubscribe(); err != nil {
+			t.Error(err)
+		}
+		ss.quiet(time.Second)
+		ss.close()
+		ss, _ = srv.logon(0, 0)
+		ss.quiet(time.Second)
+	})
+}
+
+// A bookmark store whose disk fails ends the subscription with its error.
+func TestFailedBookmarkStore(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		srv := listen(t, n, "a")
+		cfg := config(n, "a")
+		cfg.Bookmarks = failingMarks{bookmarkstore.NewMemory()}
+		c := start(t, cfg)
+		sub := subscribe(t, c, client.From(client.Epoch), client.ID("x"))
+		ss, _ := srv.logon(0, 0)
+		m := ss.subscribed("0")
+		s := must(t, sub)
+		ss.mark(m, "5|1|")
+		var failed *bookmarkstore.FailedError
+		for _, err := range s.Messages(t.Context()) {
+			if !errors.As(err, &failed) {
+				t.Errorf("got %v", err)
+			}
+		}
+		publish(t, c, 1) // publishing goes on
+	})
+}
+
+type failingMarks struct{ bookmarkstore.Store }
+
+func (s failingMarks) Subscription(id string, q bookmarkstore.Query) (bookmarkstore.Subscription, error) {
+	sub, err := s.Store.Subscription(id, q)
+	return failingPlace{sub}, err
+}
+
+type failingPlace struct{ bookmarkstore.Subscription }
+
+func (failingPlace) Progress(bookmarkstore.Vector) error {
+	return &bookmarkstore.FailedError{Path: "marks", Err: errors.New("input/output error")}
+}
+
+// To a server without our extensions a subscription sends the list of its
+// bookmarks, and drops what comes again.
+func TestPlainSubscription(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		srv := listen(t, n, "a")
+		c := start(t, config(n, "a"))
+		ss := srv.accept()
+		ss.expect(wire.Logon)
+		ss.plainWelcome(0)
+		plain := func() *session {
+			ss := srv.accept()
+			ss.expect(wire.Logon)
+			ss.plainWelcome(0)
+			return ss
+		}
+		ss = plain()
+		sub := subscribe(t, c, client.From(client.Epoch))
+		m := ss.subscribed("")
+		if len(m.Options) > 0 || m.Acks&wire.AckPersisted == 0 {
+			t.Errorf("options %q, acks %v", m.Options, m.Acks)
+		}
+		s := must(t, sub)
+		ss.deliver(m, 1, 2)
+		ss.mark(m, "5|9|") // of the log, perhaps ahead of the replay
+		if got := read(t, s, 2); !slices.Equal(got, bodies(1, 2)) {
+			t.Errorf("read %q", got)
+		}
+		ss.close()
+		ss = plain()
+		m = ss.subscribed("")
+		if string(m.Bookmark) != "5|2|" || string(m.Options) != "bookmark_not_found=fail" {
+			t.Errorf("resumed at %q with %q", m.Bookmark, m.Options)
+		}
+		ss.deliver(m, 1, 2, 3)
+		if got := read(t, s, 1); !slices.Equal(got, bodies(3)) {
+			t.Errorf("read %q", got)
+		}
+	})
+}
+
+// Many subscriptions on one connection, one frame for all of them.
+func TestSharedFrames(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		srv := listen(t, n, "a")
+		c := start(t, config(n, "a"))
+		ss, _ := srv.logon(0, 0)
+		var subs []*client.Subscription
+		var ids []byte
+		for i := range 3 {
+			sub := subscribe(t, c, client.From(client.Epoch), client.ID(fmt.Sprint(i)))
+			m := ss.subscribed("0")
+			ids = append(append(ids, m.SubID...), ',')
+			subs = append(subs, must(t, sub))
+		}
+		d := wire.Delivery{Topic: []byte("orders"), SubIDs: ids, Body: []byte("x")}
+		d.Bookmark = client.Bookmark{Publisher: 5, Sequence: 1}
+		ss.send(d.AppendTo(nil))
+		var wg sync.WaitGroup
+		for _, s := range subs {
+			wg.Go(func() { read(t, s, 1) })
+		}
+		wg.Wait()
+	})
+}

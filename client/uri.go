@@ -1,0 +1,169 @@
+package client
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// A uri is a parsed connection URI:
+//
+//	tcp://user:password@host:port/amps/json?tcp_nodelay=true
+type uri struct {
+	parsed      *url.URL
+	network     string // for the dialer: tcp, tcp4, tcp6 or unix
+	tls         bool
+	host        string
+	address     string // for the dialer
+	messageType string // empty: not said
+
+	user, password string
+	bind           string
+	noDelay        *bool
+	sendBuffer     int // 0: not said
+	receiveBuffer  int
+}
+
+// String returns the URI without its password.
+func (u *uri) String() string { return u.parsed.Redacted() }
+
+// withHost returns the URI with another host.
+func (u *uri) withHost(host string) string {
+	p := *u.parsed
+	p.Host = net.JoinHostPort(host, u.parsed.Port())
+	return p.String()
+}
+
+func parseURI(text string) (*uri, error) {
+	p, err := url.Parse(text)
+	if err != nil {
+		var e *url.Error
+		if errors.As(err, &e) {
+			err = e.Err // its text repeats the URI, the password included
+		}
+		return nil, fmt.Errorf("server URI: %w", err)
+	}
+	u := &uri{parsed: p, network: "tcp", host: p.Hostname(), address: p.Host}
+	for _, step := range []func() error{u.scheme, u.path, u.options} {
+		if err := step(); err != nil {
+			return nil, fmt.Errorf("server URI %s: %w", u, err)
+		}
+	}
+	u.user = p.User.Username()
+	u.password, _ = p.User.Password()
+	return u, nil
+}
+
+func (u *uri) scheme() error {
+	switch u.parsed.Scheme {
+	case "tcp":
+	case "tcps":
+		u.tls = true
+	case "unix":
+		u.network = "unix"
+		return nil
+	case "ws", "wss":
+		return errors.New("WebSocket is not offered, use tcp or tcps")
+	default:
+		return fmt.Errorf("scheme %q is none of tcp, tcps, unix", u.parsed.Scheme)
+	}
+	if u.host == "" || u.parsed.Port() == "" {
+		return errors.New("host and port must be given; the protocol has no default port")
+	}
+	return nil
+}
+
+func (u *uri) path() error {
+	parts := strings.Split(strings.Trim(u.parsed.Path, "/"), "/")
+	if parts[0] != "" && parts[0] != "amps" {
+		return fmt.Errorf("path %q does not begin with /amps", u.parsed.Path)
+	}
+	if len(parts) > 2 {
+		return fmt.Errorf("path %q is not /amps/message-type", u.parsed.Path)
+	}
+	if len(parts) == 2 {
+		u.messageType = parts[1]
+	}
+	return nil
+}
+
+func (u *uri) options() error {
+	query, err := url.ParseQuery(u.parsed.RawQuery)
+	if err != nil {
+		return errors.New("options cannot be parsed")
+	}
+	for name, values := range query {
+		if err := u.option(name, values[len(values)-1]); err != nil {
+			return fmt.Errorf("option %s: %w", name, err)
+		}
+	}
+	if u.network == "unix" && u.address == u.parsed.Host {
+		return errors.New("scheme unix needs the option path")
+	}
+	return nil
+}
+
+func (u *uri) option(name, value string) (err error) {
+	switch name {
+	case "tcp_nodelay":
+		u.noDelay, err = parseBool(value)
+	case "tcp_sndbuf":
+		u.sendBuffer, err = parseSize(value)
+	case "tcp_rcvbuf":
+		u.receiveBuffer, err = parseSize(value)
+	case "bind":
+		if net.ParseIP(value) == nil {
+			return fmt.Errorf("%q is not an IP address", value)
+		}
+		u.bind = value
+	case "ip_protocol_prefer":
+		return u.family(value)
+	case "path":
+		if u.network != "unix" {
+			return errors.New("is for the scheme unix")
+		}
+		u.address = value
+	case "compression", "http_preflight":
+		return errors.New("is not offered")
+	default:
+		return errors.New("is not known")
+	}
+	return err
+}
+
+func (u *uri) family(value string) error {
+	switch {
+	case u.network == "unix":
+		return errors.New("is for the schemes tcp and tcps")
+	case value == "ipv4":
+		u.network = "tcp4"
+	case value == "ipv6":
+		u.network = "tcp6"
+	default:
+		return fmt.Errorf("%q is neither ipv4 nor ipv6", value)
+	}
+	return nil
+}
+
+func parseBool(value string) (*bool, error) {
+	var b bool
+	switch strings.ToLower(value) {
+	case "true", "t", "1", "y", "yes":
+		b = true
+	case "false", "f", "0", "n", "no":
+	default:
+		return nil, fmt.Errorf("%q is neither true nor false", value)
+	}
+	return &b, nil
+}
+
+func parseSize(value string) (int, error) {
+	n, err := strconv.Atoi(value)
+	if err != nil || n <= 0 {
+		return 0, fmt.Errorf("%q is not a size in bytes", value)
+	}
+	return n, nil
+}
