@@ -232,7 +232,7 @@ func workload(t *testing.T, seed uint64, n int) (h *history, crashed bool) {
 func TestCrashAtEveryStep(t *testing.T) {
 	seeds := uint64(12)
 	if testing.Short() {
-		seeds = 3
+		seeds = 1
 	}
 	images := 0
 	for seed := range seeds {

@@ -408,13 +408,16 @@ func TestEveryBitFlipped(t *testing.T) {
 
 func flipEach(t *testing.T, disk *memfs.FS, want []string) {
 	t.Helper()
-	flips := 0
+	flips, every := 0, 1
+	if testing.Short() {
+		every = 5
+	}
 	for _, name := range disk.Names() {
 		b, err := disk.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for at := range b {
+		for at := 0; at < len(b); at += every {
 			if at >= 64 && at < 4096 {
 				continue // nothing is there
 			}
