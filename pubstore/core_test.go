@@ -1,0 +1,271 @@
+package pubstore
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// TestSpans compares a set of spans with a plain one.
+func TestSpans(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var s spans
+		twin := map[uint64]bool{}
+		for range rapid.IntRange(0, 60).Draw(t, "steps") {
+			n := rapid.Uint64Range(1, 40).Draw(t, "n")
+			if rapid.IntRange(0, 5).Draw(t, "what") == 0 {
+				s.dropThrough(n)
+				for k := range twin {
+					if k <= n {
+						delete(twin, k)
+					}
+				}
+			} else if s.add(n) == twin[n] {
+				t.Fatalf("add(%d) is new: %v, twin %v", n, !twin[n], twin)
+			} else {
+				twin[n] = true
+			}
+			checkSpans(t, s, twin)
+		}
+	})
+}
+
+func checkSpans(t *rapid.T, s spans, twin map[uint64]bool) {
+	count := uint64(0)
+	for n := uint64(0); n <= 41; n++ {
+		if _, in := s.search(n); in != twin[n] {
+			t.Fatalf("%v holds %d: %v", s, n, in)
+		}
+		if twin[n] {
+			count++
+		}
+		if got := s.count(n); got != count {
+			t.Fatalf("%v counts %d up to %d, want %d", s, got, n, count)
+		}
+	}
+	for i := range s {
+		if s[i].lo > s[i].hi || i > 0 && s[i-1].hi+1 >= s[i].lo {
+			t.Fatalf("%v is not sorted and apart", s)
+		}
+	}
+}
+
+// TestSlots fills and drains a queue over several chunks.
+func TestSlots(t *testing.T) {
+	q := slots{first: 1}
+	var next uint64 = 1
+	for round := range 20 {
+		for range 700 {
+			q.push(next*10, uint32(next), int64(next)*1000)
+			next++
+		}
+		for range 650 + round {
+			seq := q.first
+			if s := q.pop(); s.pos != seq*10 || s.size != uint32(seq) {
+				t.Fatalf("slot of %d is %+v", seq, s)
+			}
+		}
+		for seq := q.first; seq < next; seq += 13 {
+			if s := q.at(seq); s.pos != seq*10 || q.time(seq) != int64(seq)*1000 {
+				t.Fatalf("slot of %d is %+v, time %d", seq, *s, q.time(seq))
+			}
+		}
+		if q.first+uint64(q.n) != next {
+			t.Fatalf("%d slots from %d, want up to %d", q.n, q.first, next)
+		}
+	}
+}
+
+func TestSlotTimes(t *testing.T) {
+	q := slots{first: 1}
+	times := []int64{1_000_000, 1_000_500, 999_000, 1_000_000 + 1<<40, 1_000_000}
+	for _, ms := range times {
+		q.push(0, 0, ms)
+	}
+	want := []int64{1_000_000, 1_000_500, 1_000_000, 1_000_000 + 1<<32 - 1, 1_000_000}
+	for i := range times {
+		if got := q.time(uint64(i + 1)); got != want[i] {
+			t.Errorf("time %d comes back as %d, want %d", times[i], got, want[i])
+		}
+	}
+}
+
+func TestPrev(t *testing.T) {
+	for _, tt := range []struct {
+		name            string
+		acked           uint64
+		rejected        []uint64
+		seq, prev, next uint64 // next: the first kept above seq, of 20
+	}{
+		{"the first", 0, nil, 1, 0, 2},
+		{"nothing rejected", 0, nil, 7, 6, 8},
+		{"one rejected", 0, []uint64{6}, 7, 5, 8},
+		{"a run", 0, []uint64{5, 6, 4}, 7, 3, 8},
+		{"a run from the start", 0, []uint64{1, 2}, 3, 0, 4},
+		{"a run down to acked", 4, []uint64{5, 6}, 7, 4, 8},
+		{"rejected below acked", 6, []uint64{6, 7}, 8, 6, 9},
+		{"two runs", 0, []uint64{2, 3, 6}, 7, 5, 8},
+		{"the next is rejected", 0, []uint64{8, 9}, 7, 6, 10},
+		{"none is left", 0, []uint64{20, 19}, 18, 17, 0},
+		{"the last", 0, nil, 20, 19, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWindow(1, "life")
+			for range 20 {
+				w.append(0, 1, 0)
+			}
+			for _, n := range tt.rejected {
+				if !w.reject(n, func(slot) {}) {
+					t.Fatalf("%d was not kept", n)
+				}
+			}
+			w.discard(tt.acked, func(slot) {})
+			if got := w.prev(tt.seq); got != tt.prev {
+				t.Errorf("prev(%d) = %d, want %d", tt.seq, got, tt.prev)
+			}
+			if got := w.next(tt.seq); got != tt.next {
+				t.Errorf("next(%d) = %d, want %d", tt.seq, got, tt.next)
+			}
+		})
+	}
+}
+
+// TestOpenLedger is the table of R10: when a store begins a new life.
+func TestOpenLedger(t *testing.T) {
+	for _, tt := range []struct {
+		name          string
+		empty, closed bool
+		was, is       string // boot ids
+		renewed       bool
+	}{
+		{"a new store", true, false, "", "b1", true},
+		{"killed, same boot", false, false, "b1", "b1", false},
+		{"closed, same boot", false, true, "b1", "b1", false},
+		{"killed, booted", false, false, "b1", "b2", true},
+		{"closed, booted", false, true, "b1", "b2", false},
+		{"killed, boot unknown", false, false, "b1", "", true},
+		{"killed, never known", false, false, "", "", true},
+		{"killed, known now", false, false, "", "b1", true},
+		{"closed, boot unknown", false, true, "", "", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l := ledger{boot: tt.was, closed: tt.closed}
+			if !tt.empty {
+				l.begin("old")
+			}
+			l.open(tt.is, "new")
+			if got := l.current().id == "new"; got != tt.renewed {
+				t.Errorf("new life: %v, want %v", got, tt.renewed)
+			}
+			if l.closed || l.boot != tt.is {
+				t.Errorf("the ledger notes closed %v, boot %q", l.closed, l.boot)
+			}
+		})
+	}
+}
+
+func exampleLedger() *ledger {
+	l := &ledger{name: "gateway", counter: 7, boot: "b1", closed: true}
+	l.begin("older")
+	l.current().append(0, 10, 0)
+	l.begin("newer")
+	w := l.current()
+	for range 300 {
+		w.append(0, 10, 0)
+	}
+	w.base = 1 << 50
+	w.discard(5, func(slot) {})
+	for _, n := range []uint64{7, 8, 20, 300} {
+		w.reject(n, func(slot) {})
+	}
+	return l
+}
+
+// The forms of version 1: what a store wrote once must be readable for ever.
+const (
+	goldenState = "9701a767617465776179" + "07a26231c302" + "92" + "9601a56f6c646572000001" + "90" +
+		"9602a56e65776572cf000400000000000005cd012c" + "96" + "0708" + "1414" + "cd012ccd012c"
+	goldenRecord = "02000000" + "0300000000000000" + "150caf5b07000000" + "0070357d14000000" + "01" + "0600" + "0200" + "0100" +
+		"6f7264657273" + "6b39" + "78" + "626f6479"
+)
+
+func TestGoldenState(t *testing.T) {
+	l := exampleLedger()
+	if got := hex.EncodeToString(l.encodeState()); got != goldenState {
+		t.Errorf("state is\n%s, want\n%s", got, goldenState)
+	}
+	golden, _ := hex.DecodeString(goldenState)
+	var got ledger
+	if err := got.decodeState(golden); err != nil {
+		t.Fatal(err)
+	}
+	w, want := got.current(), l.current()
+	if got.name != l.name || got.counter != 7 || got.boot != "b1" || !got.closed || got.numbers != 2 || len(got.lives) != 2 ||
+		w.id != "newer" || w.number != 2 || w.base != 1<<50 || w.acked != 5 || w.last != 300 || !slices.Equal(w.rejected, want.rejected) {
+		t.Errorf("state reads as %+v, current life %+v", got, w)
+	}
+}
+
+func goldenMessage() *Message {
+	return &Message{
+		Sequence: 3, Topic: "orders", Body: []byte("body"), Delta: true, SOWKey: "k9", CorrelationID: "x",
+		Expiration: 88 * time.Second, Time: time.Unix(0, 31602969621),
+	}
+}
+
+func TestGoldenRecord(t *testing.T) {
+	m := goldenMessage()
+	rec := append(appendRecord(nil, 2, m), m.Body...)
+	golden, _ := hex.DecodeString(goldenRecord)
+	if !bytes.Equal(rec, golden) {
+		t.Errorf("record is\n%x, want\n%x", rec, golden)
+	}
+	var got Message
+	if err := decodeRecord(golden, &got, new(interned)); err != nil {
+		t.Fatal(err)
+	}
+	if got.Topic != m.Topic || got.Expiration != m.Expiration || !got.Time.Equal(m.Time) || !got.Delta ||
+		got.SOWKey != "k9" || got.CorrelationID != "x" || string(got.Body) != "body" {
+		t.Errorf("record reads as %+v", got)
+	}
+}
+
+func FuzzState(f *testing.F) {
+	f.Add(exampleLedger().encodeState())
+	f.Add([]byte{0x97, 1, 0xdb, 0xff, 0xff, 0xff, 0xff})
+	f.Fuzz(func(t *testing.T, p []byte) {
+		var l ledger
+		if err := l.decodeState(p); err != nil {
+			if !errors.Is(err, errState) {
+				t.Errorf("error %v", err)
+			}
+			return
+		}
+		if len(l.lives) == 0 {
+			return
+		}
+		var again ledger
+		if err := again.decodeState(l.encodeState()); err != nil {
+			t.Errorf("state %x is read, and not when written again: %v", p, err)
+		}
+	})
+}
+
+func FuzzRecord(f *testing.F) {
+	m := goldenMessage()
+	f.Add(append(appendRecord(nil, 2, m), m.Body...))
+	f.Fuzz(func(t *testing.T, p []byte) {
+		var m Message
+		if err := decodeRecord(p, &m, new(interned)); err != nil {
+			return
+		}
+		if life, seq, err := recordIdentity(p); err != nil || seq != m.Sequence || m.Size() > len(p) {
+			t.Errorf("record of life %d, %d, %v", life, seq, err)
+		}
+	})
+}
