@@ -10,8 +10,10 @@ import (
 	"go/token"
 	"io"
 	"io/fs"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -235,4 +237,27 @@ func inspect(t *testing.T, file string, fault func(ast.Node) string) {
 		}
 		return true
 	})
+}
+
+// The journey in the README names files and functions that exist.
+func TestTheJourneyIsTrue(t *testing.T) {
+	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, journey, found := strings.Cut(string(readme), "## One message's journey")
+	journey, _, _ = strings.Cut(journey, "\n## ")
+	steps := regexp.MustCompile(`(\S+\.go) +(\w+)`).FindAllStringSubmatch(journey, -1)
+	if !found || len(steps) < 15 {
+		t.Fatalf("the README has %d steps of a journey", len(steps))
+	}
+	for _, step := range steps {
+		file, function := step[1], step[2]
+		if !slices.ContainsFunc(parse(t, file).Decls, func(d ast.Decl) bool {
+			f, ok := d.(*ast.FuncDecl)
+			return ok && f.Name.Name == function
+		}) {
+			t.Errorf("the README says %s has %s, it does not", file, function)
+		}
+	}
 }
