@@ -21,6 +21,8 @@ type App struct {
 	Client *client.Client
 	Store  pubstore.Store
 	FS     *memfs.FS // of the publish store; nil if it has none
+	// Options of the store on FS, for the next Restart. FS and BootID are set by itself.
+	Options pubstore.FileOptions
 
 	s      *System
 	host   string
@@ -69,9 +71,12 @@ func (a *App) start() {
 	host := a.s.Net.Host(a.host)
 	a.config.Dial = func(ctx context.Context, _, address string) (net.Conn, error) { return host.Dial(ctx, address) }
 	if a.FS != nil {
-		store, err := pubstore.OpenFile("store", pubstore.FileOptions{
-			FS: a.FS, SegmentBytes: 1 << 20, BootID: func() (string, error) { return a.bootID, nil },
-		})
+		o := a.Options
+		o.FS, o.BootID = a.FS, func() (string, error) { return a.bootID, nil }
+		if o.SegmentBytes == 0 {
+			o.SegmentBytes = 1 << 20
+		}
+		store, err := pubstore.OpenFile("store", o)
 		if err != nil {
 			a.s.TB.Fatalf("open the store of %s: %v", a.Name, err)
 		}
@@ -235,18 +240,27 @@ func (a *App) Read(topic string, discard bool, opts ...client.SubscribeOption) *
 // goroutine, after it was noted. The first error stays.
 func (a *App) Handle(topic string, f func(*client.Message) error, opts ...client.SubscribeOption) *Reader {
 	a.s.TB.Helper()
+	r, err := a.TryHandle(topic, f, opts...)
+	if err != nil {
+		a.s.TB.Fatalf("%s: subscribe to %q: %v", a.Name, topic, err)
+	}
+	return r
+}
+
+// TryHandle is Handle for a subscription that may be refused.
+func (a *App) TryHandle(topic string, f func(*client.Message) error, opts ...client.SubscribeOption) (*Reader, error) {
 	ctx, cancel := a.s.Context()
 	defer cancel()
 	sub, err := a.Client.Subscribe(ctx, topic, opts...)
 	if err != nil {
-		a.s.TB.Fatalf("%s: subscribe to %q: %v", a.Name, topic, err)
+		return nil, err
 	}
 	r := &Reader{Sub: sub, a: a, done: make(chan struct{})}
 	loop, stop := context.WithCancel(context.Background())
 	r.stop = stop
 	go r.loop(loop, f)
 	a.s.onClose(func() { stop(); <-r.done })
-	return r
+	return r, nil
 }
 
 func (r *Reader) loop(ctx context.Context, f func(*client.Message) error) {
