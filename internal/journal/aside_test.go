@@ -14,7 +14,7 @@ import (
 
 func setAside(o *journal.Options) { o.SetAside = true }
 
-func large(o *journal.Options) { o.SegmentBytes = 1 << 20 }
+func large(o *journal.Options) { o.SegmentBytes = 16 << 10 }
 
 // damage flips a bit of a message's body in the files of the journal.
 func damage(t testing.TB, disk *memfs.FS, body string) {

@@ -222,3 +222,10 @@ func (l *ledger) get(publisher uint64) uint64 {
 	defer l.mu.Unlock()
 	return l.durable[publisher]
 }
+
+// promise counts as reported what the journal says at its start.
+func (l *ledger) promise(publisher, sequence uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.durable[publisher] = max(l.durable[publisher], sequence)
+}

@@ -88,6 +88,7 @@ func Open(o Options) (*Journal, error) {
 	for _, p := range t.sorted {
 		p.durable = p.have
 	}
+	j.learnContents()
 	if err := j.openAside(); err != nil {
 		return nil, errors.Join(fmt.Errorf("journal: open: %w", err), log.Abandon())
 	}

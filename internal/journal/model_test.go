@@ -215,6 +215,7 @@ func (m *model) compare(reported *ledger) {
 			m.t.Fatalf("publisher %d has the running CRC %#x at %d, not %#x", p, s.RunningCRC, s.Have, m.crc[p][s.Have])
 		}
 		m.have[p] = s.Have
+		m.led.promise(p, s.Durable) // the next crash must not take it
 	}
 	m.records = slices.DeleteFunc(m.records, func(r journal.Record) bool { return r.Sequence > m.have[r.Publisher] })
 	left := all(m.t, m.j)

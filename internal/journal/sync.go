@@ -28,10 +28,10 @@ func (j *Journal) sync() {
 			j.fail(fmt.Errorf("journal: sync: %w", err))
 			return
 		}
-		if mut.On(mut.R7CountsLater) {
-			b = j.takeBatch()
-		}
 		j.becomeDurable(b)
+		if mut.On(mut.R7CountsLater) {
+			j.becomeDurable(j.takeBatch())
+		}
 	}
 }
 

@@ -13,6 +13,7 @@ const (
 	ringsMost      = 64 << 20 // bytes of all content CRCs
 	intervalsMost  = 1024     // newest degraded intervals that are remembered
 	rangesMost     = 1 << 17  // ranges of all degraded intervals that are remembered
+	contentsLeast  = 32 << 20 // newest bytes of the log whose contents are known after Open
 )
 
 // A publisher is what the journal knows of one.
