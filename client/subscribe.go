@@ -181,7 +181,7 @@ func (s *Subscription) attach(cn *conn) bool {
 		s.mu.Unlock()
 		return true
 	}
-	if s.home != "" && s.home != cn.server && !s.opts.unreplicated {
+	if s.home != "" && s.home != cn.server && !s.opts.unreplicated && !mut.On(mut.R3SilentMove) {
 		s.mu.Unlock()
 		s.end(ErrNotReplicated)
 		return true
@@ -239,6 +239,10 @@ func (s *Subscription) lost(cn *conn, _ error) {
 	s.cn, s.wireID = nil, ""
 	if s.state != overrun {
 		s.state = detached
+	}
+	if mut.On(mut.R9ReconnectIsRestart) && s.marks != nil {
+		s.marks.Release()
+		_ = s.openMarks()
 	}
 }
 
@@ -424,18 +428,28 @@ func (s *Subscription) admit(cn *conn, id string, size int) verdict {
 	if s.marks == nil {
 		return s.enforceLocked(size)
 	}
-	for mut.On(mut.R12ReaderWaits) && s.queue.full(size) && s.state == active {
+	if mut.On(mut.R12ReaderWaits) {
+		return s.waitLocked(cn, size)
+	}
+	return beyond
+}
+
+// waitLocked is a planted bug: it waits for room in the queue.
+func (s *Subscription) waitLocked(cn *conn, size int) verdict {
+	for s.queue.full(size) && s.state == active {
 		s.mu.Unlock()
+		stopped := false
 		select {
 		case <-time.After(time.Millisecond):
 		case <-cn.stop:
+			stopped = true
 		}
 		s.mu.Lock()
+		if stopped {
+			return refused
+		}
 	}
-	if mut.On(mut.R12ReaderWaits) {
-		return taken
-	}
-	return beyond
+	return taken
 }
 
 // enforceLocked applies the policy of a subscription without bookmark.

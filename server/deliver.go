@@ -7,6 +7,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/route"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
@@ -253,7 +254,7 @@ func (p *pump) deliverTo(subs []*sub, r *journal.Record) {
 // isSafe reports whether a record may go to a fully durable subscription (R13).
 func (p *pump) isSafe(r *journal.Record) bool {
 	links := p.s.srv.links.Load()
-	if p.s.ext {
+	if p.s.ext && !mut.On(mut.R13SettledIsSafe) {
 		return r.Sequence <= links.Safe(r.Publisher)
 	}
 	return r.Sequence <= links.Settled(r.Publisher)
@@ -350,6 +351,9 @@ func (p *pump) mark(b *sub) {
 		return
 	}
 	b.lastMark = time.Now()
+	if mut.On(mut.R9NoMarks) {
+		return
+	}
 	text := ""
 	switch last := b.Last(); {
 	case b.Options.Vector || p.isSettled(last):

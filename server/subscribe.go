@@ -6,6 +6,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/route"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
@@ -136,6 +137,9 @@ func (s *session) enter(b *sub) (old *sub, taken bool) {
 // isReplicated reports whether every sync link surely carries what a
 // subscription asks for (R3).
 func (s *Server) isReplicated(p route.Pattern) bool {
+	if mut.On(mut.R3NotSaid) {
+		return true
+	}
 	set, err := route.NewSet(s.links.Load().Carried())
 	return err == nil && set.Covers(p)
 }
@@ -190,6 +194,9 @@ func (s *session) beginsVector(start bookmark.Start, notFound route.NotFound) (b
 			}
 			b.Seen.Merge(floors)
 		}
+		if mut.On(mut.R9ByPosition) {
+			b.From, b.After = s.srv.behindLast(start.List, b.From)
+		}
 	}
 	if err != nil {
 		return begin{}, err
@@ -197,8 +204,20 @@ func (s *session) beginsVector(start bookmark.Start, notFound route.NotFound) (b
 	if b.Seen == nil {
 		b.Seen = bookmark.Vector{}
 	}
-	b.After, b.base = b.From, b.Seen.String()
+	b.After, b.base = max(b.From, b.After), b.Seen.String()
 	return b, nil
+}
+
+// behindLast is a planted bug: the place behind the last of the bookmarks in
+// this instance's own log, as if every log had the same order.
+func (s *Server) behindLast(list []bookmark.Bookmark, at journal.Position) (from, after journal.Position) {
+	from, after = at, at
+	for _, x := range list {
+		if at, found, err := s.journal.Find(x); err == nil && found && at >= from {
+			from, after = at, at+1
+		}
+	}
+	return from, after
 }
 
 // beginsPlain is the start of a bookmark subscription of the plain protocol:

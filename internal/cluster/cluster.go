@@ -38,6 +38,7 @@ func Run(t *testing.T, configure func(*server.Config), scenario func(s *System))
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		s := New(t)
+		defer s.close() // where a check has ended the scenario
 		s.Pair(configure)
 		scenario(s)
 		s.Finish()
@@ -50,6 +51,7 @@ func New(t testing.TB) *System {
 	if testing.Verbose() {
 		s.Log = slog.New(slog.NewTextHandler(writer{t}, &slog.HandlerOptions{Level: slog.LevelInfo}))
 	}
+	t.Cleanup(s.close) // of a scenario that has failed
 	return s
 }
 
@@ -175,6 +177,14 @@ func (s *System) onClose(f func()) { s.closers = append(s.closers, f) }
 // group hold the same messages (G5).
 func (s *System) Finish() {
 	s.TB.Helper()
+	s.close()
+	for _, n := range s.nodes {
+		n.Verify()
+	}
+}
+
+// close closes what is still running.
+func (s *System) close() {
 	for _, f := range slices.Backward(s.closers) {
 		f()
 	}
@@ -182,8 +192,16 @@ func (s *System) Finish() {
 	for _, n := range s.nodes {
 		n.Stop()
 	}
+}
+
+// close closes applications and instances.
+func (s *System) close() {
+	for _, f := range slices.Backward(s.closers) {
+		f()
+	}
+	s.closers = nil
 	for _, n := range s.nodes {
-		n.Verify()
+		n.Stop()
 	}
 }
 

@@ -34,6 +34,10 @@ const (
 	R3MarkerEarly Bug = "r3-marker-early"
 	// R3NoMarker leaves out what a link does not carry without saying so.
 	R3NoMarker Bug = "r3-no-marker"
+	// R3SilentMove resumes a subscription elsewhere although its topic is not replicated.
+	R3SilentMove Bug = "r3-silent-move"
+	// R3NotSaid answers a subscription to a topic that no link carries as if it were replicated.
+	R3NotSaid Bug = "r3-not-said"
 	// R4NoGapCheck lets a client publish to an instance that lacks what it let go of.
 	R4NoGapCheck Bug = "r4-no-gap-check"
 	// R5LetGoOnSingle lets the publish store let go of what is acknowledged single.
@@ -54,6 +58,10 @@ const (
 	R8AppendBehindTorn Bug = "r8-append-behind-torn"
 	// R9SingleBookmark resumes with the last bookmark instead of the vector.
 	R9SingleBookmark Bug = "r9-single-bookmark"
+	// R9ByPosition resumes behind the last of the bookmarks in the instance's own log.
+	R9ByPosition Bug = "r9-by-position"
+	// R9ReconnectIsRestart takes up a subscription after a reconnect as a new process would.
+	R9ReconnectIsRestart Bug = "r9-reconnect-is-restart"
 	// R9NowAgain resumes a subscription that has received nothing at NOW.
 	R9NowAgain Bug = "r9-now-again"
 	// R9NoFilter hands over what was already received.
@@ -62,6 +70,8 @@ const (
 	R9DiscardMax Bug = "r9-discard-max"
 	// R9MarkOnArrival applies a progress mark before what was queued ahead of it.
 	R9MarkOnArrival Bug = "r9-mark-on-arrival"
+	// R9NoMarks sends no progress marks.
+	R9NoMarks Bug = "r9-no-marks"
 	// R9SilentGap skips what retention removed without a word.
 	R9SilentGap Bug = "r9-silent-gap"
 	// R10SameLife keeps the publisher of a store that starts empty.
@@ -78,6 +88,8 @@ const (
 	R12TailCounts Bug = "r12-tail-counts"
 	// R12ReaderWaits lets the reader of a connection wait for the application.
 	R12ReaderWaits Bug = "r12-reader-waits"
+	// R13SettledIsSafe gives what is settled to a fully durable subscription.
+	R13SettledIsSafe Bug = "r13-settled-is-safe"
 	// R14NoTombstone rejects without leaving a record.
 	R14NoTombstone Bug = "r14-no-tombstone"
 	// R14ReplayRejected keeps a rejected message in the store.
