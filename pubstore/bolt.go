@@ -277,6 +277,7 @@ func (s *Bolt) fail(err error) error {
 
 func (s *Bolt) failLocked(err error) error {
 	s.endLocked(&FailedError{Path: s.db.Path(), Err: err})
+	s.signal() // so that the client looks, and learns of it
 	return s.ended
 }
 

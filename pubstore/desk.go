@@ -44,9 +44,8 @@ func orDefault[T int | int64 | time.Duration](v, otherwise T) T {
 	return v
 }
 
-// admit returns with mu held once there is room for m, and without it, with
-// an error, if there won't be. Cancelling ctx ends the wait with its cause
-// unused: the message is not in the store.
+// admit returns with mu held once there is room for m. With an error, which
+// may be that of ctx, it returns without mu, and m must not be kept.
 func (d *desk) admit(ctx context.Context, m *Message) error {
 	if err := checkSize(m, d.maxMessage); err != nil {
 		return err

@@ -135,7 +135,7 @@ func (s *File) show(pos seglog.Position) {
 	}
 }
 
-// record logs a change of the state and returns once it survives the death of
+// recordLocked logs a change of the state and returns once it survives the death of
 // the process. It is called with mu held and gives it up.
 func (s *File) recordLocked(kind uint8, payload []byte) error {
 	if _, err := s.log.Append(kind, payload); err != nil {
@@ -264,6 +264,7 @@ func (s *File) fail(err error) error {
 
 func (s *File) failLocked(err error) error {
 	s.endLocked(&FailedError{Path: s.dir, Err: err})
+	s.signal() // so that the client looks, and learns of it
 	s.tellSyncedLocked()
 	return s.ended
 }

@@ -1,10 +1,13 @@
 package pubstore
 
 import (
+	"runtime"
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
+
+const maxGather = 64
 
 // run is the committer: the one goroutine of the store. It syncs what was
 // appended, notes what was let go, and removes files that hold nothing any more.
@@ -15,6 +18,7 @@ func (s *File) run() {
 	for {
 		select {
 		case <-s.urgent:
+			s.gather()
 		case <-s.lazy:
 			s.linger()
 		case <-idle.C:
@@ -36,6 +40,19 @@ func (s *File) linger() {
 	case <-t.C:
 	case <-s.urgent:
 	case <-s.stop:
+	}
+}
+
+// gather lets those append who are about to: they were woken together by the
+// last sync, and share the next one if it does not run ahead of them.
+func (s *File) gather() {
+	end := s.log.End()
+	for range maxGather {
+		runtime.Gosched()
+		if s.log.End() == end {
+			return
+		}
+		end = s.log.End()
 	}
 }
 

@@ -66,11 +66,14 @@ type Store interface {
 	// Append keeps m and returns its sequence. At the store's bound it
 	// waits until there is room or ctx ends, or returns ErrFull at once,
 	// as the store was opened. If it returns an error other than *FailedError
-	// m is not in the store.
+	// m is not in the store. A message that is larger than the store ever
+	// takes is a *TooLargeError.
 	Append(ctx context.Context, m *Message) (sequence uint64, err error)
 
 	// Appended returns a channel that receives a value after an Append.
-	// Several appends may send one value. It is for one receiver, the client.
+	// Several appends may send one value, and a value may come for nothing
+	// or because the store has failed: a Cursor tells. It is for one receiver,
+	// the client.
 	Appended() <-chan struct{}
 
 	// Cursor returns a cursor over the messages of a life above after.
@@ -78,7 +81,8 @@ type Store interface {
 
 	// Discard lets go of everything of a life up to through: it is safe, on
 	// two disks. Below what was let go before, it changes nothing; beyond
-	// Last, it lets go up to Last.
+	// Last, it lets go up to Last. A life that is not there any more keeps
+	// nothing, and is no error.
 	Discard(life string, through uint64) error
 
 	// Single notes that one server has everything of a life up to through.
@@ -87,10 +91,10 @@ type Store interface {
 
 	// Reject lets go of one message that a server refused. Later
 	// messages name the one before it as predecessor, also after a restart.
-	// Rejecting what is not kept changes nothing.
+	// Rejecting what is not kept, of whatever life, changes nothing.
 	Reject(life string, sequence uint64) error
 
-	// Get returns one kept message, ErrNotKept if it isn't: for the failed-write handler.
+	// Get returns one message, ErrNotKept if it isn't kept: for the failed-write handler.
 	Get(life string, sequence uint64) (*Message, error)
 
 	// SetBase keeps the base of a life, see Life.Base.
