@@ -167,7 +167,7 @@ func (c *dnsChooser) resolve(ctx context.Context) error {
 		err = fmt.Errorf("host %s has no address", c.uri.host)
 	}
 	if err != nil {
-		c.untried = max(len(c.addresses), 1)
+		c.untried = len(c.addresses)
 		return err
 	}
 	c.failures.Reset()

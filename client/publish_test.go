@@ -26,7 +26,7 @@ func TestPublishAndFlush(t *testing.T) {
 		publish(t, c, 1, 2, 3)
 		ss.publishes(1, 2, 3)
 		done := make(chan error, 1)
-		go func() { done <- c.Flush(t.Context()) }()
+		go func() { done <- c.Flush(within(t)) }()
 		ss.persisted(2)
 		synctest.Wait()
 		if len(done) > 0 {
@@ -94,6 +94,7 @@ func TestReplayBeforeNew(t *testing.T) {
 		sb.publishes(upTo(3, 7)...)
 		publish(t, c, 8)
 		sb.publishes(8)
+		synctest.Wait()
 		if got := replayed.Load(); got != 3 {
 			t.Errorf("replayed %d messages, want 3", got)
 		}
@@ -151,7 +152,7 @@ func TestRejected(t *testing.T) {
 			t.Errorf("sent %d with prev %d (%v), want 5 without", m.Sequence, m.Prev, m.HasPrev)
 		}
 		ss.persisted(5)
-		if err := c.Flush(t.Context()); err != nil {
+		if err := c.Flush(within(t)); err != nil {
 			t.Fatal(err)
 		}
 		if len(told) != 1 || c.Stats().Publish.Rejected != 1 {
@@ -178,7 +179,7 @@ func TestRejectedBeforeTheLogonAck(t *testing.T) {
 		ss.welcome(1, 3)
 		ss.publishes(3)
 		ss.persisted(3)
-		if err := c.FlushSafe(t.Context()); err != nil || told != 1 {
+		if err := c.FlushSafe(within(t)); err != nil || told != 1 {
 			t.Errorf("flush: %v, told %d times", err, told)
 		}
 	})
@@ -194,7 +195,7 @@ func TestFlushWithTheLastRejected(t *testing.T) {
 			publish(t, c, 1, 2)
 			ss.publishes(1, 2)
 			done := make(chan error, 1)
-			go func() { done <- flush(c, t.Context()) }()
+			go func() { done <- flush(c, within(t)) }()
 			ss.persisted(1)
 			ss.reject(2, "not entitled")
 			select {
@@ -228,7 +229,7 @@ func TestCancelledFlush(t *testing.T) {
 		sb, _ := b.logon(0, 0)
 		sb.publishes(1, 2)
 		sb.persisted(2)
-		if err := c.Flush(t.Context()); err != nil {
+		if err := c.Flush(within(t)); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -247,7 +248,7 @@ func TestSingleKeeps(t *testing.T) {
 		sa.publishes(1, 2, 3)
 		sa.persisted(1)
 		sa.single(3)
-		if err := c.Flush(t.Context()); err != nil {
+		if err := c.Flush(within(t)); err != nil {
 			t.Fatal(err)
 		}
 		st := c.Stats().Publish
@@ -267,7 +268,7 @@ func TestSingleKeeps(t *testing.T) {
 		}
 		sb.publishes(2, 3)
 		sb.persisted(3)
-		if err := c.FlushSafe(t.Context()); err != nil {
+		if err := c.FlushSafe(within(t)); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
@@ -332,7 +333,7 @@ func TestPublishGap(t *testing.T) {
 		sa, _ = a.logon(2, 3)
 		sa.publishes(3)
 		sa.persisted(3)
-		if err := c.FlushSafe(t.Context()); err != nil {
+		if err := c.FlushSafe(within(t)); err != nil {
 			t.Fatal(err)
 		}
 		if len(gaps) != 3 {
@@ -385,7 +386,7 @@ func TestFormerLifeFirst(t *testing.T) {
 		if string(m.Store) == former {
 			t.Error("fourth logon with the former life, which is safe")
 		}
-		if err := c.FlushSafe(t.Context()); err != nil {
+		if err := c.FlushSafe(within(t)); err != nil {
 			t.Error(err)
 		}
 	})
@@ -508,7 +509,7 @@ func TestPlainServer(t *testing.T) {
 			t.Errorf("sequence %d, prev %v", m.Sequence, m.HasPrev)
 		}
 		ss.persisted(base + 2)
-		if err := c.FlushSafe(t.Context()); err != nil {
+		if err := c.FlushSafe(within(t)); err != nil {
 			t.Error(err)
 		}
 	})
@@ -601,7 +602,7 @@ func TestFlushesAreAllWoken(t *testing.T) {
 		publish(t, c, 1)
 		done := make(chan error)
 		for range 100 {
-			go func() { done <- c.Flush(t.Context()) }()
+			go func() { done <- c.Flush(within(t)) }()
 		}
 		synctest.Wait()
 		ss.persisted(1)
@@ -627,7 +628,7 @@ func TestFailedStore(t *testing.T) {
 		store.failed.Store(true)
 		ss.persisted(1)
 		ss.gone()
-		err := c.Flush(t.Context())
+		err := c.Flush(within(t))
 		var failed *pubstore.FailedError
 		if !errors.As(err, &failed) || !errors.Is(err, client.ErrClosed) {
 			t.Errorf("flush: %v", err)

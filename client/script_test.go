@@ -333,7 +333,7 @@ func subscribe(t *testing.T, c *client.Client, opts ...client.SubscribeOption) f
 		err error
 	}
 	done := make(chan result, 1)
-	ctx := t.Context()
+	ctx := within(t)
 	go func() {
 		s, err := c.Subscribe(ctx, "orders", opts...)
 		done <- result{s, err}
@@ -353,22 +353,28 @@ func must(t *testing.T, f func() (*client.Subscription, error)) *client.Subscrip
 	return s
 }
 
+// within is the context of what must not take for ever.
+func within(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
 // read reads n messages in one loop and discards them.
 func read(t *testing.T, s *client.Subscription, n int) []string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
 	var got []string
 	if n == 0 {
 		return got
 	}
-	for m, err := range s.Messages(ctx) {
+	for m, err := range s.Messages(within(t)) {
 		if err != nil {
-			t.Fatalf("after %q: %v", got, err)
+			t.Errorf("after %q: %v", got, err)
+			return got
 		}
 		got = append(got, string(m.Data))
 		if err := m.Discard(); err != nil {
-			t.Fatal(err)
+			t.Error(err)
 		}
 		if len(got) == n {
 			break

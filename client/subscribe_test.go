@@ -111,7 +111,7 @@ func TestRestartResumesFromDiscarded(t *testing.T) {
 		s := must(t, sub)
 		ss.deliver(m, 11, 12, 13, 14)
 		var marks []client.Mark
-		for m, err := range s.Messages(t.Context()) {
+		for m, err := range s.Messages(within(t)) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -271,7 +271,7 @@ func TestLoops(t *testing.T) {
 			if string(m.Data) != body(3) {
 				t.Errorf("read %q", m.Data)
 			}
-			for _, err := range s.Messages(t.Context()) { // a second loop beside it
+			for _, err := range s.Messages(within(t)) { // a second loop beside it
 				if !errors.Is(err, client.ErrInUse) {
 					t.Error(err)
 				}
@@ -280,7 +280,7 @@ func TestLoops(t *testing.T) {
 		}
 		seen := 0
 		boom := errors.New("boom")
-		err := s.Handle(t.Context(), func(m *client.Message) error {
+		err := s.Handle(within(t), func(m *client.Message) error {
 			if seen++; seen == 2 {
 				return boom
 			}
@@ -315,7 +315,7 @@ func TestClone(t *testing.T) {
 		d.Bookmark = client.Bookmark{Publisher: 5, Sequence: 1}
 		ss.send(d.AppendTo(nil))
 		var kept *client.Message
-		for m, err := range s.Messages(t.Context()) {
+		for m, err := range s.Messages(within(t)) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -367,11 +367,12 @@ func TestGapEndsTheSubscription(t *testing.T) {
 			t.Errorf("read %q", got)
 		}
 		var gap *client.GapError
-		for _, err := range s.Messages(t.Context()) {
+		for _, err := range s.Messages(within(t)) {
 			if !errors.As(err, &gap) {
 				t.Fatalf("got %v", err)
 			}
 		}
+		synctest.Wait()
 		if want := []client.Gap{{Publisher: 5, From: 3, To: 9}}; gap == nil || !slices.Equal(gap.Gaps, want) || hooked == nil || endedBy == nil {
 			t.Errorf("gap %v, hook %v, ended by %v", gap, hooked, endedBy)
 		}
@@ -402,7 +403,7 @@ func TestGapAccepted(t *testing.T) {
 		ss.ack(gapAck(m, true))
 		ss.deliver(m, 10)
 		synctest.Wait()
-		for m, err := range s.Messages(t.Context()) {
+		for m, err := range s.Messages(within(t)) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -445,7 +446,7 @@ func TestNotReplicated(t *testing.T) {
 				read(t, s, 1)
 				return
 			}
-			for _, err := range s.Messages(t.Context()) {
+			for _, err := range s.Messages(within(t)) {
 				if !errors.Is(err, client.ErrNotReplicated) {
 					t.Errorf("got %v", err)
 				}
@@ -476,7 +477,7 @@ func TestRefusedSubscription(t *testing.T) {
 		ss.expect(wire.Unsubscribe)
 		ss.subscribed("0")
 		must(t, sub)
-		if _, err := c.Subscribe(t.Context(), "orders", client.From(client.Epoch), client.ID("x")); !errors.Is(err, bookmarkstore.ErrInUse) {
+		if _, err := c.Subscribe(within(t), "orders", client.From(client.Epoch), client.ID("x")); !errors.Is(err, bookmarkstore.ErrInUse) {
 			t.Errorf("the same id twice: %v", err)
 		}
 	})
@@ -494,11 +495,11 @@ func TestOptionsThatDoNotGoTogether(t *testing.T) {
 			"MostRecent without ID":     {client.From(client.MostRecent)},
 			"After nothing":             {client.From(client.After())},
 		} {
-			if _, err := c.Subscribe(t.Context(), "orders", opts...); err == nil {
+			if _, err := c.Subscribe(within(t), "orders", opts...); err == nil {
 				t.Errorf("%s: no error", name)
 			}
 		}
-		if _, err := c.Subscribe(t.Context(), ""); err == nil {
+		if _, err := c.Subscribe(within(t), ""); err == nil {
 			t.Error("no topic: no error")
 		}
 	})
@@ -516,7 +517,7 @@ func TestSubscribeGivesUp(t *testing.T) {
 		srv := listen(t, n, "a")
 		ss, _ := srv.logon(0, 0)
 		began := time.Now()
-		if _, err := c.Subscribe(t.Context(), "orders"); !errors.Is(err, client.ErrTimeout) {
+		if _, err := c.Subscribe(within(t), "orders"); !errors.Is(err, client.ErrTimeout) {
 			t.Errorf("without an answer: %v", err)
 		}
 		if d := time.Since(began); d != 10*time.Second {
@@ -549,7 +550,7 @@ func TestPolicies(t *testing.T) {
 		t.Helper()
 		var got []string
 		var last error
-		for m, err := range s.Messages(t.Context()) {
+		for m, err := range s.Messages(within(t)) {
 			if last = err; err == nil {
 				got = append(got, string(m.Data))
 			}
@@ -618,7 +619,7 @@ func TestUnsubscribe(t *testing.T) {
 		s := must(t, sub)
 		ss.deliver(m, 1, 2, 3)
 		turns := 0
-		for m, err := range s.Messages(t.Context()) {
+		for m, err := range s.Messages(within(t)) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -657,7 +658,7 @@ func TestFailedBookmarkStore(t *testing.T) {
 		s := must(t, sub)
 		ss.mark(m, "5|1|")
 		var failed *bookmarkstore.FailedError
-		for _, err := range s.Messages(t.Context()) {
+		for _, err := range s.Messages(within(t)) {
 			if !errors.As(err, &failed) {
 				t.Errorf("got %v", err)
 			}
