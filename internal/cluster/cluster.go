@@ -38,7 +38,6 @@ func Run(t *testing.T, configure func(*server.Config), scenario func(s *System))
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		s := New(t)
-		defer s.close() // where a check has ended the scenario
 		s.Pair(configure)
 		scenario(s)
 		s.Finish()
@@ -184,17 +183,6 @@ func (s *System) Finish() {
 }
 
 // close closes what is still running.
-func (s *System) close() {
-	for _, f := range slices.Backward(s.closers) {
-		f()
-	}
-	s.closers = nil
-	for _, n := range s.nodes {
-		n.Stop()
-	}
-}
-
-// close closes applications and instances.
 func (s *System) close() {
 	for _, f := range slices.Backward(s.closers) {
 		f()
