@@ -28,7 +28,7 @@ func (a *ackCore) begin(ext bool, sequence, told uint64) {
 	*a = ackCore{ext: ext, received: sequence, wanted: sequence, safe: sequence, failed: max(sequence, told)}
 }
 
-// took notes a publish that is in the journal now.
+// took notes a publish that is on its way into the journal.
 func (a *ackCore) took(sequence uint64, wanted bool) {
 	a.received = max(a.received, sequence)
 	if wanted || a.ext {

@@ -243,10 +243,14 @@ func TestDiskFails(t *testing.T) {
 				break
 			}
 			if strings.Contains(text, "success") {
-				t.Errorf("acknowledged by a disk that fails: %s", text)
+				t.Fatalf("acknowledged by a disk that fails: %s", text)
 			}
 		}
-		<-i.Server().Done()
+		select {
+		case <-i.Server().Done():
+		case <-time.After(time.Minute):
+			t.Fatal("goes on")
+		}
 		var disk *server.DiskError
 		if err := i.Server().Err(); !errors.As(err, &disk) || !errors.Is(err, syscall.EIO) {
 			t.Errorf("ended with %v", err)

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -26,7 +27,7 @@ func (s *session) command(frame []byte) error {
 	case wire.Unsubscribe:
 		s.unsubscribe(m)
 	case wire.Flush:
-		s.flush(m)
+		return s.flush(m)
 	case wire.Heartbeat:
 		s.heartbeat(m)
 	case wire.StartTimer, wire.StopTimer:
@@ -161,21 +162,23 @@ func (s *session) forget(b *sub) {
 }
 
 // flush is a barrier: everything before it has been executed when it is.
-func (s *session) flush(m *wire.Message) {
+func (s *session) flush(m *wire.Message) error {
 	s.received(m)
 	s.processed(m, "")
 	if m.Acks&wire.AckCompleted != 0 {
 		s.send(&wire.AckMessage{CommandID: string(m.CommandID), Type: wire.AckCompleted, Success: true})
 	}
 	if m.Acks&wire.AckPersisted == 0 {
-		return
+		return nil
 	}
 	s.mu.Lock()
-	if len(s.flushes) < maxPending {
-		s.flushes = append(s.flushes, pendingFlush{string(m.CommandID), s.acks.received, s.lastUnsequenced})
+	defer s.mu.Unlock()
+	if len(s.flushes) >= maxPending {
+		return errors.New("too many flushes wait for their persisted ack")
 	}
-	s.mu.Unlock()
+	s.flushes = append(s.flushes, pendingFlush{string(m.CommandID), s.acks.received, s.lastUnsequenced})
 	s.signal()
+	return nil
 }
 
 // heartbeat starts, answers or stops the watch over the connection (wire.md 16).

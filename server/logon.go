@@ -100,6 +100,7 @@ func (s *session) identify(m *wire.Message) (reason string) {
 	}
 	s.ext = string(m.Ext) == "1"
 	s.claim = claim{name: name, user: string(m.UserID), instance: s.srv.cfg.Name}
+	s.user = []byte(s.claim.user)
 	switch {
 	case s.ext && len(m.Store) > 0:
 		s.claim.life, s.claim.counter = string(m.Store), m.Counter
@@ -247,6 +248,8 @@ func (s *session) pause() error {
 		return errEnding
 	case <-s.srv.stopping:
 		return errEnding
+	case <-s.moved:
+		return nil
 	case <-time.After(logonTick):
 		return nil
 	}

@@ -1,9 +1,9 @@
 package server
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/mut"
@@ -18,6 +18,9 @@ const (
 	devnull = "/AMPS/devnull"
 )
 
+// reserved is how the names of topics begin that are the server's own.
+var reserved = []byte("/AMPS")
+
 // publish executes a publish, or what a publisher numbered like one.
 func (s *session) publish(m *wire.Message) error {
 	s.received(m)
@@ -31,17 +34,16 @@ func (s *session) publish(m *wire.Message) error {
 // refuses returns why a publish is refused, empty if it is not. What it depends
 // on is in the digest, so that a group refuses alike (R14).
 func (s *session) refuses(m *wire.Message) string {
-	topic := string(m.Topic)
 	switch {
 	case m.Command == wire.DeltaPublish:
 		return "delta_publish is not offered"
 	case m.Command == wire.SOWDelete:
 		return "sow_delete is not offered"
-	case topic == "":
+	case len(m.Topic) == 0:
 		return wire.ReasonNoTopic
-	case topic == devnull:
+	case string(m.Topic) == devnull:
 		return ""
-	case strings.HasPrefix(topic, "/AMPS"):
+	case bytes.HasPrefix(m.Topic, reserved):
 		return wire.ReasonInvalidTopic
 	case m.HasSequence && m.Sequence > 0 && !s.srv.logged.Contains(m.Topic):
 		return wire.ReasonInvalidTopic
@@ -64,12 +66,17 @@ func (s *session) publishSequenced(m *wire.Message, refused string) error {
 		s.refuse(m, refused)
 		return nil
 	}
+	// Before it is in the journal, or the watermark could have moved past it
+	// with nobody to look again.
+	wanted := m.Acks&wire.AckPersisted != 0
+	s.mu.Lock()
+	s.acks.took(m.Sequence, wanted)
+	s.mu.Unlock()
 	verdict, err := s.admit(&r)
 	if err != nil {
 		return err
 	}
 	s.unknown = false
-	wanted := m.Acks&wire.AckPersisted != 0
 	switch verdict {
 	case journal.Hole:
 		return s.publishGap(m.Sequence)
@@ -80,11 +87,8 @@ func (s *session) publishSequenced(m *wire.Message, refused string) error {
 		s.duplicate(m.Sequence, wanted)
 	default:
 		s.srv.counts.published.Add(1)
-		s.mu.Lock()
-		s.acks.took(m.Sequence, wanted)
-		s.mu.Unlock()
 	}
-	s.published1(m, refused)
+	s.answerPublish(m, refused)
 	return nil
 }
 
@@ -130,7 +134,7 @@ func (s *session) record(m *wire.Message, refused string) journal.Record {
 		r.Kind = journal.Empty
 		return r
 	}
-	r.Body, r.User = m.Body, []byte(s.claim.user)
+	r.Body, r.User = m.Body, s.user
 	r.CorrelationID, r.SOWKey = m.CorrelationID, m.SOWKey
 	r.Expiration = uint32(min(m.Expiration, 1<<32-1))
 	return r
@@ -170,13 +174,13 @@ func (s *session) publishUnsequenced(m *wire.Message, refused string) error {
 		s.refuse(m, refused)
 		return nil
 	case string(m.Topic) == devnull:
-		s.published1(m, "")
+		s.answerPublish(m, "")
 		s.persistedAtOnce(m)
 		return nil
 	case !s.srv.logged.Contains(m.Topic):
 		s.srv.publishLive(m, s.claim.user)
 		s.srv.counts.published.Add(1)
-		s.published1(m, "")
+		s.answerPublish(m, "")
 		s.persistedAtOnce(m)
 		return nil
 	}
@@ -186,7 +190,7 @@ func (s *session) publishUnsequenced(m *wire.Message, refused string) error {
 		return err
 	}
 	s.srv.counts.published.Add(1)
-	s.published1(m, "")
+	s.answerPublish(m, "")
 	return s.awaitPersisted(m, r.Sequence)
 }
 
@@ -203,6 +207,7 @@ func (s *session) awaitPersisted(m *wire.Message, sequence uint64) error {
 		return errors.New("too many publishes wait for their own persisted ack")
 	}
 	s.single = append(s.single, pendingAck{sequence, string(m.CommandID)})
+	s.signal() // it may be settled already
 	return nil
 }
 
@@ -213,9 +218,9 @@ func (s *session) persistedAtOnce(m *wire.Message) {
 	}
 }
 
-// published1 sends the processed and completed acks of a publish that was
+// answerPublish sends the processed and completed acks of a publish that was
 // executed; refused is why it was refused, if it was.
-func (s *session) published1(m *wire.Message, refused string) {
+func (s *session) answerPublish(m *wire.Message, refused string) {
 	if m.Acks&wire.AckProcessed != 0 {
 		s.send(&wire.AckMessage{CommandID: string(m.CommandID), Type: wire.AckProcessed, Success: refused == "", Reason: refused})
 	}

@@ -312,7 +312,7 @@ func TestNotReplicated(t *testing.T) {
 			t.Errorf("carried is %q", ack.Carried)
 		}
 		for topic, want := range map[string]string{"orders-eu": "", "^orders": "", "prices": "not replicated", ".*": "not replicated"} {
-			s.send(`{"c":"subscribe","cid":"`+topic+`","t":"`+topic+`","bm":"0","opts":"vector","a":"processed"}`)
+			s.send(`{"c":"subscribe","cid":"` + topic + `","t":"` + topic + `","bm":"0","opts":"vector","a":"processed"}`)
 			if m := s.message(); string(m.Reason) != want || string(m.Status) != "success" {
 				t.Errorf("%s: %s %q, want %q", topic, m.Status, m.Reason, want)
 			}

@@ -32,12 +32,14 @@ type session struct {
 	log    *slog.Logger
 	began  time.Time
 	wake   chan struct{}   // capacity 1: there is something for the pump
+	moved  chan struct{}   // capacity 1: likewise, for a logon that can not be decided yet
 	ctx    context.Context // ends when the session is ending
 	cancel context.CancelFunc
 	helper sync.WaitGroup
 
 	// Set by the reader before the logon is answered, constant from then on.
 	claim       claim
+	user        []byte // of the claim
 	ext         bool
 	canSequence bool
 	unsequenced uint64        // publisher of what comes without a sequence
@@ -96,6 +98,7 @@ func (s *Server) startSession(conn net.Conn) {
 		log:   s.log.With("client_address", conn.RemoteAddr().String()),
 		began: time.Now(),
 		wake:  make(chan struct{}, 1),
+		moved: make(chan struct{}, 1),
 		subs:  make(map[string]*sub),
 	}
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
@@ -248,11 +251,13 @@ func (r deadlineReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// signal wakes the pump.
+// signal wakes the pump, and a logon that waits.
 func (s *session) signal() {
-	select {
-	case s.wake <- struct{}{}:
-	default:
+	for _, c := range [...]chan struct{}{s.wake, s.moved} {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
 	}
 }
 

@@ -1,0 +1,286 @@
+package route_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/route"
+	"github.com/holdfast-mq/holdfast/internal/wire"
+)
+
+func TestPattern(t *testing.T) {
+	for _, tt := range []struct {
+		pattern, topic string
+		want           bool
+	}{
+		{"orders", "orders", true},
+		{"orders", "orders2", false},
+		{"orders", "my-orders", false},
+		{"trade.info", "trade-info", true},
+		{"trade.info", "every/trade/info", true},
+		{"trade.info", "trade.info", true},
+		{"^trade", "every/trade", false},
+		{"info$", "trade/info", true},
+		{".*", "", true},
+		{".*", "two\nlines", true},
+		{"a|b", "xbx", true},
+		{"[0-9]+", "abc", false},
+		{`\d`, "a1", true},
+		{"a b", "a b", true},
+		{"*", "", false}, // does not compile
+		{"(", "(", false},
+		{">", ">", true},
+		{"a.>", "a.b", false},
+		{`\xff`, "\xff", false},
+	} {
+		p, err := route.ParsePattern(tt.pattern)
+		if err != nil {
+			if !errors.Is(err, route.ErrBadRegexTopic) {
+				t.Errorf("%q: %v", tt.pattern, err)
+			}
+			continue
+		}
+		if got := p.Match([]byte(tt.topic)); got != tt.want {
+			t.Errorf("%q matches %q: %v", tt.pattern, tt.topic, got)
+		}
+	}
+	for _, bad := range []string{"(", "*", "a{2000}", `\`, "[a", "(?<", "a**"} {
+		if _, err := route.ParsePattern(bad); !errors.Is(err, route.ErrBadRegexTopic) {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+	if p := route.Literal("a.b"); p.Match([]byte("axb")) || !p.Match([]byte("a.b")) || !p.IsLiteral() {
+		t.Error("a literal is none")
+	}
+}
+
+func FuzzPattern(f *testing.F) {
+	f.Add("a.b", []byte("a-b"))
+	f.Fuzz(func(t *testing.T, pattern string, topic []byte) {
+		if p, err := route.ParsePattern(pattern); err == nil {
+			p.Match(topic)
+		}
+	})
+}
+
+func TestSet(t *testing.T) {
+	set, err := route.NewSet([]string{"^orders", "prices"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for topic, want := range map[string]bool{"orders/eu": true, "prices": true, "prices2": false, "x": false} {
+		for range 2 { // the second answer is remembered
+			if got := set.Contains([]byte(topic)); got != want {
+				t.Errorf("contains %q: %v", topic, got)
+			}
+		}
+	}
+	for text, want := range map[string]bool{"orders/eu": true, "^orders": true, "^orders/eu": false, "x": false, ".*": false, "prices": true} {
+		p, _ := route.ParsePattern(text)
+		if got := set.Covers(p); got != want {
+			t.Errorf("covers %q: %v", text, got)
+		}
+	}
+	for i := range 10_000 { // more than it remembers
+		set.Contains(fmt.Appendf(nil, "t%d", i))
+	}
+	all, _ := route.NewSet(nil)
+	if p, _ := route.ParsePattern("a.*b"); !all.Covers(p) || !all.Contains([]byte("x")) {
+		t.Error("nil is not everything")
+	}
+	if _, err := route.NewSet([]string{"ok", "("}); !errors.Is(err, route.ErrBadRegexTopic) {
+		t.Errorf("bad pattern: %v", err)
+	}
+}
+
+func TestTable(t *testing.T) {
+	var table route.Table[string]
+	add := func(pattern, sub string) {
+		p, err := route.ParsePattern(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		table.Add(p, sub)
+	}
+	match := func(topic string, want ...string) {
+		t.Helper()
+		if got := table.Match([]byte(topic)); !slices.Equal(got, want) {
+			t.Errorf("%q matches %v, want %v", topic, got, want)
+		}
+	}
+	match("a")
+	add("a", "1")
+	add("^a", "2")
+	match("a", "1", "2")
+	match("ab", "2")
+	add(".*", "3")
+	match("a", "1", "2", "3")
+	table.Remove("2")
+	match("a", "1", "3")
+	match("ab", "3")
+	table.Remove("none")
+	if got := slices.Collect(table.All); !slices.Equal(got, []string{"1", "3"}) || table.Len() != 2 {
+		t.Errorf("holds %v", got)
+	}
+}
+
+func TestOptions(t *testing.T) {
+	for _, tt := range []struct {
+		text string
+		want route.Options
+	}{
+		{"", route.Options{}},
+		{"live,", route.Options{}},
+		{" none , live ", route.Options{}},
+		{"replace,timestamp", route.Options{Replace: true, Timestamp: true}},
+		{"vector,bookmark_not_found=epoch", route.Options{Vector: true, NotFound: route.NotFoundEpoch}},
+		{"bookmark_not_found=now", route.Options{NotFound: route.NotFoundNow}},
+		{"bookmark_not_found=fail,fully_durable", route.Options{NotFound: route.NotFoundFail, FullyDurable: true}},
+		{"non_regex_topic,bookmark,no_sowkey,conflation=none", route.Options{Literal: true, Bookmark: true}},
+	} {
+		if got, err := route.ParseOptions([]byte(tt.text)); err != nil || got != tt.want {
+			t.Errorf("%q: %+v, %v", tt.text, got, err)
+		}
+	}
+	for _, text := range []string{"magic", "bookmark_not_found", "bookmark_not_found=x", "Vector", "replace,=", "live live"} {
+		if _, err := route.ParseOptions([]byte(text)); !errors.Is(err, route.ErrInvalidOptions) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	for text, what := range map[string]string{
+		"rate=1000": "option rate is not offered", "pause": "option pause is not offered", "conflation=250ms,conflation_key=[/a,/b]": "option conflation is not offered",
+		"select=[-/,+/id]": "option select is not offered", "live,projection=[SUM(/a, 1) AS /b]": "option projection is not offered",
+	} {
+		var e *route.NotOfferedError
+		if _, err := route.ParseOptions([]byte(text)); !errors.As(err, &e) || err.Error() != what {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+func TestGaps(t *testing.T) {
+	floors := bookmark.Vector{3: 7, 1: 5, 2: 4}
+	got := route.GapText(route.Gaps(floors, bookmark.Vector{1: 5, 2: 3}))
+	if want := "2|4|4,3|1|7"; got != want {
+		t.Errorf("gaps %s, want %s", got, want)
+	}
+	if got := route.Gaps(floors, bookmark.Vector{1: 9, 2: 9, 3: 7, 4: 1}); len(got) != 0 {
+		t.Errorf("gaps %v in what is covered", got)
+	}
+}
+
+func vectorSub(seen bookmark.Vector, notFound route.NotFound) *route.Subscription {
+	s := &route.Subscription{Bookmark: true, Options: route.Options{Vector: true, NotFound: notFound}}
+	s.Begin(route.Start{Seen: seen})
+	return s
+}
+
+// A vector subscription gets, of any journal, exactly what its vector does not
+// cover, and its marks tell exactly what passed.
+func TestSubscriptionByVector(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		seen := bookmark.Vector{}
+		for p := range uint64(3) {
+			if s := rapid.Uint64Range(0, 5).Draw(t, "seen"); s > 0 {
+				seen[p+1] = s
+			}
+		}
+		sub, marked := vectorSub(seen.Clone(), 0), seen.Clone()
+		have := bookmark.Vector{}
+		var got []bookmark.Bookmark
+		for n := range rapid.IntRange(0, 40).Draw(t, "records") {
+			p := rapid.Uint64Range(1, 3).Draw(t, "publisher")
+			have[p]++
+			r := journal.Record{Position: journal.Position(n * 10), Kind: journal.Message, Publisher: p, Sequence: have[p]}
+			if rapid.IntRange(0, 4).Draw(t, "kind") == 0 {
+				r.Kind = journal.Tombstone
+			}
+			b := bookmark.Bookmark{Publisher: p, Sequence: have[p]}
+			want := r.Kind == journal.Message && !seen.Covers(b)
+			if sub.Wants(&r) != want {
+				t.Fatalf("%v of kind %v: wanted %v", b, r.Kind, !want)
+			}
+			if want {
+				got = append(got, b)
+			}
+			if _, missed := sub.Pass(&r); missed {
+				t.Fatalf("a gap at %v", b)
+			}
+			if sub.Wants(&r) {
+				t.Fatalf("%v is wanted twice", b)
+			}
+			if sub.Moved() && rapid.Bool().Draw(t, "mark") {
+				mark, err := bookmark.ParseVector(sub.Mark(nil))
+				if err != nil {
+					t.Fatal(err)
+				}
+				marked.Merge(mark)
+				for _, g := range got {
+					if !marked.Covers(g) {
+						t.Fatalf("mark %v leaves out %v", mark, g)
+					}
+				}
+			}
+		}
+		if sub.Moved() {
+			mark, _ := bookmark.ParseVector(sub.Mark(nil))
+			marked.Merge(mark)
+		}
+		want := seen.Clone()
+		want.Merge(have)
+		if marked.String() != want.String() {
+			t.Fatalf("marks add up to %v, want %v", marked, want)
+		}
+	})
+}
+
+// What retention removed elsewhere before it came here is told.
+func TestGoneInTheStream(t *testing.T) {
+	gone := journal.Record{Kind: journal.Gone, Publisher: 1, Sequence: 9}
+	if gap, missed := vectorSub(bookmark.Vector{1: 4}, 0).Pass(&gone); !missed || gap != (wire.Gap{Publisher: 1, From: 5, To: 9}) {
+		t.Errorf("gap %v, %v", gap, missed)
+	}
+	for name, sub := range map[string]*route.Subscription{
+		"covered":       vectorSub(bookmark.Vector{1: 9}, 0),
+		"new publisher": vectorSub(bookmark.Vector{2: 4}, 0),
+		"accepted":      vectorSub(bookmark.Vector{1: 4}, route.NotFoundEpoch),
+	} {
+		if gap, missed := sub.Pass(&gone); missed {
+			t.Errorf("%s: gap %v", name, gap)
+		}
+	}
+}
+
+func TestPlainSubscription(t *testing.T) {
+	s := &route.Subscription{Bookmark: true}
+	s.Begin(route.Start{After: 15, Target: 40})
+	var got []uint64
+	for n := range uint64(6) {
+		r := journal.Record{Position: journal.Position(n * 10), Kind: journal.Message, Publisher: 1, Sequence: n + 1}
+		if s.Reached(r.Position) {
+			got = append(got, 0)
+		}
+		if s.Wants(&r) {
+			got = append(got, n+1)
+		}
+		s.Pass(&r)
+	}
+	if !slices.Equal(got, []uint64{3, 4, 0, 5, 6}) {
+		t.Errorf("got %v", got)
+	}
+	if mark := string(s.Mark(nil)); mark != "1|6|" {
+		t.Errorf("mark %s", mark)
+	}
+	// It goes live while the shared follower stands behind it.
+	s.BecomeLive(100)
+	old := journal.Record{Position: 90, Kind: journal.Message, Publisher: 1, Sequence: 10}
+	if s.Wants(&old) || s.State() != route.Live {
+		t.Error("what was passed comes again")
+	}
+}

@@ -1,0 +1,335 @@
+package main_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/wire"
+)
+
+// daemon is the command under test, built once.
+var daemon string
+
+func TestMain(m *testing.M) { os.Exit(runTests(m)) }
+
+func runTests(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "holdfastd")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	daemon = filepath.Join(dir, "holdfastd")
+	if runtime.GOOS == "windows" {
+		daemon += ".exe"
+	}
+	if out, err := exec.Command("go", "build", "-o", daemon, ".").CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
+		return 1
+	}
+	return m.Run()
+}
+
+// A process is a running daemon.
+type process struct {
+	t      *testing.T
+	cmd    *exec.Cmd
+	stderr *output
+	lines  *bufio.Reader // standard output
+	addr   string
+}
+
+// An output is what a process writes, while it still does.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer  // guarded by mu
+	seen chan struct{} // guarded by mu: closed and replaced by each write
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.seen != nil {
+		close(o.seen)
+		o.seen = nil
+	}
+	return o.text.Write(b)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+// await waits until the output holds text.
+func (o *output) await(t *testing.T, text string) {
+	t.Helper()
+	timeout := time.After(patience)
+	for {
+		o.mu.Lock()
+		found := bytes.Contains(o.text.Bytes(), []byte(text))
+		if o.seen == nil {
+			o.seen = make(chan struct{})
+		}
+		more := o.seen
+		o.mu.Unlock()
+		if found {
+			return
+		}
+		select {
+		case <-more:
+		case <-timeout:
+			t.Fatalf("no %q in the log:\n%s", text, o)
+		}
+	}
+}
+
+// patience is for a process to do its next step; only a hang takes so long.
+const patience = 30 * time.Second
+
+func start(t *testing.T, args ...string) *process {
+	t.Helper()
+	p := &process{t: t, cmd: exec.Command(daemon, args...), stderr: new(output)}
+	p.cmd.Stderr = p.stderr
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.lines = bufio.NewReader(out)
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	hang := time.AfterFunc(patience, func() { p.cmd.Process.Kill() })
+	t.Cleanup(func() {
+		hang.Stop()
+		if p.cmd.ProcessState == nil {
+			p.cmd.Process.Kill()
+			p.cmd.Wait()
+		}
+	})
+	return p
+}
+
+// ready reads the two lines of standard output.
+func (p *process) ready() {
+	p.t.Helper()
+	listening, ready := p.line(), p.line()
+	for field := range strings.FieldsSeq(listening) {
+		if addr, is := strings.CutPrefix(field, "clients="); is {
+			p.addr = addr
+		}
+	}
+	if !strings.HasPrefix(listening, "listening name=") || !strings.HasPrefix(ready, "ready ") || p.addr == "" {
+		p.t.Fatalf("said %q and %q", listening, ready)
+	}
+}
+
+func (p *process) line() string {
+	p.t.Helper()
+	line, err := p.lines.ReadString('\n')
+	if err != nil {
+		p.cmd.Wait()
+		p.t.Fatalf("standard output: %v; log:\n%s", err, p.stderr)
+	}
+	return strings.TrimSuffix(line, "\n")
+}
+
+// exit waits for the end and returns the exit code; nothing more may come on
+// standard output.
+func (p *process) exit() int {
+	p.t.Helper()
+	rest, _ := io.ReadAll(p.lines)
+	if len(rest) > 0 {
+		p.t.Errorf("a third line on standard output: %q", rest)
+	}
+	p.cmd.Wait()
+	return p.cmd.ProcessState.ExitCode()
+}
+
+func (p *process) signal(s os.Signal) {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// A client is a connection that sends frames.
+type client struct {
+	t    *testing.T
+	conn net.Conn
+	r    *wire.Reader
+}
+
+func connect(t *testing.T, addr, name string) *client {
+	t.Helper()
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	conn.SetDeadline(time.Now().Add(patience))
+	c := &client{t, conn, wire.NewReader(conn, 1<<20)}
+	c.send(fmt.Sprintf(`{"c":"logon","cid":"0","client_name":%q,"a":"processed"}`, name))
+	if m := c.next(); string(m.Status) != "success" {
+		t.Fatalf("logon: %s %s", m.Status, m.Reason)
+	}
+	return c
+}
+
+func (c *client) send(frame string) {
+	c.t.Helper()
+	if _, err := c.conn.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(frame))), frame...)); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func (c *client) next() *wire.Message {
+	c.t.Helper()
+	frame, err := c.r.Next()
+	var m wire.Message
+	if err == nil {
+		err = wire.Parse(frame, &m)
+	}
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return &m
+}
+
+// publish sends messages and waits until all are persisted.
+func (c *client) publish(from, to uint64) {
+	c.t.Helper()
+	for s := from; s <= to; s++ {
+		c.send(fmt.Sprintf(`{"c":"p","t":"orders","a":"persisted","s":%d}message %d`, s, s))
+	}
+	for c.next().Sequence < to {
+	}
+}
+
+// replay reads n messages from EPOCH and checks them.
+func (c *client) replay(n uint64) {
+	c.t.Helper()
+	c.send(`{"c":"subscribe","cid":"1","t":"orders","bm":"0","a":"processed"}`)
+	c.next()
+	for s := uint64(1); s <= n; s++ {
+		if m := c.next(); string(m.Body) != fmt.Sprintf("message %d", s) {
+			c.t.Fatalf("message %d is %q", s, m.Body)
+		}
+	}
+}
+
+func write(t *testing.T, dir, text string) string {
+	t.Helper()
+	file := filepath.Join(dir, "a.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+const lone = "name: a\ndata: journal\nclients: {listen: \"127.0.0.1:0\"}\n"
+
+func TestKillAndStop(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no signals between processes there")
+	}
+	file := write(t, t.TempDir(), lone)
+	p := start(t, "-config", file)
+	p.ready()
+	connect(t, p.addr, "pubber").publish(1, 500)
+
+	locked := start(t, "-config", file)
+	if code := locked.exit(); code != 1 || !strings.Contains(locked.stderr.String(), "locked") {
+		t.Errorf("second process in the directory: exit %d, log:\n%s", code, locked.stderr)
+	}
+
+	p.signal(syscall.SIGKILL)
+	p.exit()
+	p = start(t, "-config", file, "-log", "json")
+	p.ready()
+	connect(t, p.addr, "sub").replay(500)
+	connect(t, p.addr, "pubber").publish(501, 600)
+	p.signal(syscall.SIGTERM)
+	if code := p.exit(); code != 0 {
+		t.Errorf("SIGTERM: exit %d, log:\n%s", code, p.stderr)
+	}
+	if !strings.Contains(p.stderr.String(), `"msg":"`) {
+		t.Errorf("the log is no JSON:\n%s", p.stderr)
+	}
+	p = start(t, "-config", file)
+	p.ready()
+	connect(t, p.addr, "sub").replay(600)
+}
+
+func TestExitCodes(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	busy := strings.Replace(lone, "127.0.0.1:0", taken.Addr().String(), 1)
+	for _, tt := range []struct {
+		name   string
+		config string
+		args   []string
+		code   int
+		says   string
+	}{
+		{"no arguments", "", []string{}, 2, "-config is missing"},
+		{"unknown flag", "", []string{"-nonsense"}, 2, "nonsense"},
+		{"bad log", "", []string{"-log", "xml", "-config", "x"}, 2, "-log is"},
+		{"no file", "", []string{"-config", "/nonexistent.yaml"}, 2, "/nonexistent.yaml"},
+		{"unknown key", lone + "colour: red\n", nil, 2, `a.yaml:4: unknown field "colour"`},
+		{"bad value", lone + "max_message: lots\n", nil, 2, `a.yaml:4: max_message "lots" is no size`},
+		{"port in use", busy, nil, 1, "address already in use"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if runtime.GOOS == "windows" && tt.code == 1 {
+				t.Skip("the text is another one there")
+			}
+			args := tt.args
+			if args == nil {
+				args = []string{"-config", write(t, t.TempDir(), tt.config)}
+			}
+			p := start(t, args...)
+			if code := p.exit(); code != tt.code || !strings.Contains(p.stderr.String(), tt.says) {
+				t.Errorf("exit %d, want %d; said:\n%s\nwant %q", code, tt.code, p.stderr, tt.says)
+			}
+		})
+	}
+}
+
+// A signal that comes while acks are outstanding waits for them; a second one doesn't.
+func TestSecondSignal(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no signals between processes there")
+	}
+	file := write(t, t.TempDir(), "group: g\nreplication: {listen: \"127.0.0.1:0\", destinations: [{name: b, topics: [x]}]}\n"+
+		"rejoin_timeout: 10ms\ndrain_timeout: 1h\n"+lone)
+	p := start(t, "-config", file)
+	p.ready()
+	c := connect(t, p.addr, "pubber")
+	c.send(`{"c":"p","t":"x","a":"persisted","s":1}x`)
+	c.send(`{"c":"flush","cid":"1","a":"completed"}`)
+	c.next()
+	p.signal(syscall.SIGTERM)
+	p.stderr.await(t, "stopping")
+	p.signal(syscall.SIGTERM)
+	if code := p.exit(); code != 1 {
+		t.Errorf("exit %d, want 1; log:\n%s", code, p.stderr)
+	}
+}
