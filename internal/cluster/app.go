@@ -24,6 +24,7 @@ type App struct {
 	// Options of the store on FS, for the next Restart. FS and BootID are set by itself.
 	Options pubstore.FileOptions
 
+	plain  bool // its servers have none of our extensions
 	s      *System
 	host   string
 	config client.Config
@@ -38,6 +39,13 @@ type App struct {
 // configuration; a publish store set there is used instead.
 func (s *System) App(name string, servers []string, configure func(*client.Config)) *App {
 	s.TB.Helper()
+	a := s.newApp(name, servers, configure)
+	a.start()
+	return a
+}
+
+// newApp returns an application that is not started.
+func (s *System) newApp(name string, servers []string, configure func(*client.Config)) *App {
 	a := &App{Name: name, s: s, host: name, bootID: "boot-1"}
 	a.config = client.Config{
 		Name:    name,
@@ -45,7 +53,20 @@ func (s *System) App(name string, servers []string, configure func(*client.Confi
 		Logger:  s.Log.With("at", name),
 		Offline: true,
 	}
-	a.config.Hooks = client.Hooks{
+	a.config.Hooks = a.hooks()
+	if configure != nil {
+		configure(&a.config)
+	}
+	if a.config.Publishes == nil {
+		a.FS = memfs.New()
+	}
+	s.onClose(a.close)
+	return a
+}
+
+// hooks note what they are told.
+func (a *App) hooks() client.Hooks {
+	return client.Hooks{
 		Connected:       func(i client.ServerInfo) { a.event("connected %s", i.Server) },
 		Disconnected:    func(server string, err error) { a.event("disconnected %s: %v", server, err) },
 		FailedWrite:     func(e *client.RejectedError) { a.event("rejected %d: %s", e.Message.Sequence, e.Reason) },
@@ -54,22 +75,31 @@ func (s *System) App(name string, servers []string, configure func(*client.Confi
 		StoreRolledBack: func(err error) { a.event("rolled back: %v", err) },
 		Gap:             func(e *client.GapError) { a.event("subscription gap %s", e.Subscription) },
 	}
-	if configure != nil {
-		configure(&a.config)
-	}
-	if a.config.Publishes == nil {
-		a.FS = memfs.New()
-	}
-	a.start()
-	s.onClose(a.close)
-	return a
+}
+
+// Copy returns another machine with a copy of a dead application's disk, as an
+// application that is dead too: the two are copies of one store.
+func (a *App) Copy(host string) *App {
+	c := &App{Name: host, Options: a.Options, s: a.s, host: host, config: a.config, bootID: a.bootID}
+	c.config.Hooks = c.hooks()
+	c.config.Logger = a.s.Log.With("at", host)
+	c.FS = a.FS.Crash(memfs.KeepAll)
+	a.FS = a.FS.Crash(memfs.KeepAll)
+	a.s.onClose(c.close)
+	return c
 }
 
 // start opens the store and connects.
 func (a *App) start() {
 	a.s.TB.Helper()
 	host := a.s.Net.Host(a.host)
-	a.config.Dial = func(ctx context.Context, _, address string) (net.Conn, error) { return host.Dial(ctx, address) }
+	a.config.Dial = func(ctx context.Context, _, address string) (net.Conn, error) {
+		conn, err := host.Dial(ctx, address)
+		if err == nil && a.plain {
+			conn = a.s.plain(conn)
+		}
+		return conn, err
+	}
 	if a.FS != nil {
 		o := a.Options
 		o.FS, o.BootID = a.FS, func() (string, error) { return a.bootID, nil }
