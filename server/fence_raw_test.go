@@ -1,0 +1,61 @@
+package server_test
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/server/servertest"
+)
+
+// Sessions of one name on both sides of a cut: when it heals their notices
+// cross, and exactly the right one lives.
+func TestNoticesCross(t *testing.T) {
+	ext := func(life string, n int) string {
+		return fmt.Sprintf(`{"c":"logon","cid":"0","client_name":"gw","a":"processed","ext":"1","store":%q,"n":%d,"acked":0}`, life, n)
+	}
+	for _, tt := range []struct {
+		name    string
+		onA     string
+		onB     string
+		winnerB bool
+	}{
+		{"one life, higher counter on b", ext("x", 2), ext("x", 3), true},
+		{"one life, higher counter on a", ext("x", 3), ext("x", 2), false},
+		{"two lives, larger on b", ext("x", 9), ext("y", 1), true},
+		{"two lives, larger on a", ext("y", 1), ext("x", 9), false},
+		{"plain: the smaller instance", `{"c":"logon","cid":"0","client_name":"gw","a":"processed"}`, `{"c":"logon","cid":"0","client_name":"gw","a":"processed"}`, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				pair := servertest.NewPair(t)
+				pair.Partition()
+				a, b := dial(t, pair.A), dial(t, pair.B)
+				// The link is still taken for up: wait until it is lost.
+				<-time.After(5 * time.Second)
+				a.send(tt.onA)
+				b.send(tt.onB)
+				for _, c := range []*raw{a, b} {
+					if m := c.message(); string(m.Status) != "success" {
+						t.Fatalf("logon: %s %s", m.Status, m.Reason)
+					}
+				}
+				pair.Heal()
+				winner, loser := a, b
+				if tt.winnerB {
+					winner, loser = b, a
+				}
+				loser.conn.SetReadDeadline(time.Now().Add(time.Minute))
+				f, err := loser.r.Next()
+				if err != nil || string(f) != `{"c":"ack","a":"processed","status":"failure","reason":"name in use"}` {
+					t.Fatalf("the loser got %s, %v", f, err)
+				}
+				loser.closed()
+				winner.silent(time.Minute)
+				winner.publish("orders", 1, 1)
+				winner.persisted(1, "")
+			})
+		})
+	}
+}
