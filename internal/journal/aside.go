@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
@@ -153,7 +154,7 @@ func (a *aside) add(r *Record) {
 // mergeAside takes what was set aside of a publisher and follows what has just been taken.
 func (j *Journal) mergeAside(publisher uint64) error {
 	a := j.merging()
-	if a == nil {
+	if a == nil || mut.On(mut.R8AsideForgotten) {
 		return nil
 	}
 	a.mu.Lock()

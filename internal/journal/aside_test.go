@@ -64,7 +64,7 @@ func interleaved(t testing.TB, n uint64) (disk *memfs.FS, peer *journal.Journal)
 // records that took.
 func send(t testing.TB, peer, j *journal.Journal) (sent int) {
 	t.Helper()
-	f := peer.Follow(0, journal.Appended)
+	f := peer.Follow(peer.First(), journal.Appended)
 	defer f.Close()
 	var r journal.Record
 	for {
@@ -234,6 +234,30 @@ func TestGoneMarkerWaitsForThePeers(t *testing.T) {
 	}
 }
 
+// Damage in an old segment, of which opening needs no more than the summary.
+func TestDamageInOldSegment(t *testing.T) {
+	disk := memfs.New()
+	j := openOn(t, disk)
+	for s := uint64(1); s <= 200; s++ {
+		put(t, j, message(1, s, fmt.Sprintf("<1|%d>", s)), journal.Take)
+	}
+	end(t, j)
+	damage(t, disk, "<1|20>")
+	damage(t, disk, "<1|150>")
+	_, err := journal.Open(journal.Options{FS: disk, Dir: dir})
+	var d *seglog.DamageError
+	if !errors.As(err, &d) {
+		t.Fatalf("%v", err)
+	}
+	j = open(t, disk, setAside)
+	if err := j.Healed(); err != nil {
+		t.Fatal(err)
+	}
+	if report, err := j.Verify(); err != nil || report.Messages != 198 || report.Have[1] != 200 {
+		t.Errorf("%+v, %v", report, err)
+	}
+}
+
 // A reader finds damage in an old segment; the next start deals with it.
 func TestDamageFoundByReader(t *testing.T) {
 	disk, peer := memfs.New(), open(t, memfs.New())
@@ -244,9 +268,9 @@ func TestDamageFoundByReader(t *testing.T) {
 		}
 	}
 	end(t, j)
-	damage(t, disk, "<1|20>")
 	j = openOn(t, disk)
-	f := j.Follow(0, journal.Durable)
+	damage(t, disk, "<1|20>")
+	f := j.Follow(j.First(), journal.Durable)
 	var r journal.Record
 	var err error
 	for ok := true; ok && err == nil; {
@@ -298,7 +322,7 @@ func TestCrashWhileHealing(t *testing.T) {
 
 // heal is what TestMerge does, on a disk that may die.
 func heal(peer, j *journal.Journal) {
-	f := peer.Follow(0, journal.Appended)
+	f := peer.Follow(peer.First(), journal.Appended)
 	defer f.Close()
 	var r journal.Record
 	for ok, err := f.Next(&r); ok && err == nil; ok, err = f.Next(&r) {

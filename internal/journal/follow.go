@@ -33,20 +33,32 @@ type Follower struct {
 	err    error    // final
 }
 
-// Follow returns a follower whose first record is at from. From 0 it begins
-// with the oldest record there is.
+// Follow returns a follower whose first record is at from; 0 is the oldest
+// there is. If from has been removed since the journal was opened, Next
+// returns ErrTrimmed.
 func (j *Journal) Follow(from Position, limit Limit) *Follower {
 	f := &Follower{j: j, limit: limit}
-	j.mu.Lock()
-	defer j.mu.Unlock()
 	if from == 0 {
 		from = j.log.First()
-	}
-	if from < j.trimmed {
-		f.err = fmt.Errorf("journal: follow from %v: %w", from, ErrTrimmed)
+	} else if err := j.skipped(from); err != nil {
+		f.err = fmt.Errorf("journal: follow from %v: %w", from, err)
 	}
 	f.cursor = j.log.Cursor(from)
 	return f
+}
+
+// notZero returns where the first record at or behind a position stands if
+// the position is 0: Follow would take that for another one once it is removed.
+func (j *Journal) notZero(at Position) Position {
+	if at > 0 {
+		return at
+	}
+	c := j.log.Cursor(at)
+	defer c.Close()
+	if rec, err := c.Next(); err == nil {
+		return rec.Position
+	}
+	return at
 }
 
 // Next reads the next record into r, whose slices are valid until the next

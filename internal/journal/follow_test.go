@@ -16,7 +16,7 @@ func TestFollowLimits(t *testing.T) {
 	j := open(t, disk)
 	fill(t, j, 1, 1, 3)
 	synced(t, j)
-	durable, appended := j.Follow(0, journal.Durable), j.Follow(0, journal.Appended)
+	durable, appended := j.Follow(j.First(), journal.Durable), j.Follow(j.First(), journal.Appended)
 	defer durable.Close()
 	defer appended.Close()
 
@@ -45,7 +45,7 @@ func TestFollowLeavesStateRecordsOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	fill(t, j, 1, 2, 2)
-	f := j.Follow(0, journal.Appended)
+	f := j.Follow(j.First(), journal.Appended)
 	defer f.Close()
 	if got := read(t, f); len(got) != 2 {
 		t.Errorf("%q", got)
@@ -99,7 +99,7 @@ func TestFollowWhileTrimming(t *testing.T) {
 	trimmed, seen := 0, uint64(0)
 	for seen < 5000 {
 		limit := journal.Limit(trimmed % 2)
-		f := j.Follow(0, limit)
+		f := j.Follow(j.First(), limit)
 		last := uint64(0)
 		var r journal.Record
 		for seen < 5000 {
@@ -132,7 +132,7 @@ func TestFollowTrimmed(t *testing.T) {
 		put(t, j, message(1, 0, strings.Repeat("x", 1000)), journal.Take)
 	}
 	synced(t, j)
-	behind, atEnd := j.Follow(0, journal.Durable), j.Follow(j.End(), journal.Durable)
+	behind, atEnd := j.Follow(j.First(), journal.Durable), j.Follow(j.End(), journal.Durable)
 	defer behind.Close()
 	defer atEnd.Close()
 	var r journal.Record
@@ -140,6 +140,9 @@ func TestFollowTrimmed(t *testing.T) {
 		t.Fatal(ok, err)
 	}
 	first := r.Position
+	if at, err := j.SeekVector(nil); err != nil || at != first || j.First() != first {
+		t.Errorf("the first record stands at %v; first is %v, sought %v, %v", first, j.First(), at, err)
+	}
 	if n, err := j.Trim(journal.Retention{Bytes: 1}); err != nil || n < 3 {
 		t.Fatal(n, err)
 	}
@@ -154,10 +157,15 @@ func TestFollowTrimmed(t *testing.T) {
 		}
 		last = r.Sequence
 	}
-	f := j.Follow(first+1, journal.Durable)
+	f := j.Follow(first, journal.Durable)
 	defer f.Close()
 	if _, err := f.Next(&r); !errors.Is(err, journal.ErrTrimmed) {
 		t.Errorf("from a place that is gone: %v", err)
+	}
+	oldest := j.Follow(0, journal.Durable)
+	defer oldest.Close()
+	if ok, err := oldest.Next(&r); !ok || err != nil || r.Position < j.First() {
+		t.Errorf("the oldest: %v, %v, %v", ok, err, r.Position)
 	}
 	fill(t, j, 1, 301, 302)
 	synced(t, j)

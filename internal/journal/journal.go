@@ -69,6 +69,32 @@ func Open(o Options) (*Journal, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
+	for {
+		j, err := openLog(o)
+		if err != nil {
+			return nil, fmt.Errorf("journal: open: %w", err)
+		}
+		err = j.learnContents()
+		if _, damaged := errors.AsType[*seglog.DamageError](err); damaged {
+			// The log has left itself word and looks there when it is opened again.
+			if err := j.log.Abandon(); err != nil {
+				return nil, fmt.Errorf("journal: open: %w", err)
+			}
+			continue
+		}
+		if err == nil {
+			err = j.openAside()
+		}
+		if err != nil {
+			return nil, fmt.Errorf("journal: open: %w", errors.Join(err, j.log.Abandon()))
+		}
+		go j.sync()
+		return j, nil
+	}
+}
+
+// openLog opens the log and brings the table back.
+func openLog(o Options) (*Journal, error) {
 	t := newTable(o.Carried)
 	log, err := seglog.Open(seglog.Options{
 		FS:           o.FS,
@@ -79,7 +105,7 @@ func Open(o Options) (*Journal, error) {
 		SetAside:     o.SetAside,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("journal: open: %w", err)
+		return nil, err
 	}
 	j := &Journal{o: o, log: log, table: t, done: make(chan struct{}), summaries: make(map[Position]summary)}
 	j.work.L, j.synced.L = &j.mu, &j.mu
@@ -88,11 +114,6 @@ func Open(o Options) (*Journal, error) {
 	for _, p := range t.sorted {
 		p.durable = p.have
 	}
-	j.learnContents()
-	if err := j.openAside(); err != nil {
-		return nil, errors.Join(fmt.Errorf("journal: open: %w", err), log.Abandon())
-	}
-	go j.sync()
 	return j, nil
 }
 
@@ -148,7 +169,7 @@ func (j *Journal) Seen(publisher uint64) {
 }
 
 // First is the position of the oldest record.
-func (j *Journal) First() Position { return j.log.First() }
+func (j *Journal) First() Position { return j.notZero(j.log.First()) }
 
 // End is the position behind the newest record.
 func (j *Journal) End() Position {

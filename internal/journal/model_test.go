@@ -55,7 +55,7 @@ func (m *model) follow() {
 		if f := m.followers[limit]; f != nil {
 			f.Close()
 		}
-		m.followers[limit] = m.j.Follow(0, journal.Limit(limit))
+		m.followers[limit] = m.j.Follow(m.j.First(), journal.Limit(limit))
 		m.read[limit] = slices.IndexFunc(m.records, func(r journal.Record) bool { return r.Position >= m.j.First() })
 		if m.read[limit] < 0 {
 			m.read[limit] = len(m.records)

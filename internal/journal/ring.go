@@ -111,28 +111,24 @@ func (s *rings) unlink(p *publisher) {
 	p.newer, p.older, p.linked = nil, nil, false
 }
 
-// learnContents fills the rings from the newest records. What Open has
+// learnContents fills the rings from the newest records. What the log has
 // replayed may be short: a fresh segment begins after each kill.
-func (j *Journal) learnContents() {
+func (j *Journal) learnContents() error {
 	segs := j.log.Segments()
 	i := len(segs) - 1
 	for i > 0 && j.end-segs[i].First < contentsLeast {
 		i--
 	}
 	if i == len(segs)-1 {
-		return // all of it has just been replayed
+		return nil // all of it has just been replayed
 	}
 	for _, p := range j.table.sorted {
 		j.table.rings.drop(p)
 	}
-	err := j.scan(segs[i].First, j.end, func(r *Record) bool {
+	return j.scan(segs[i].First, j.end, func(r *Record) bool {
 		if p := j.table.byID[r.Publisher]; p != nil && r.Kind == Message {
 			j.table.rings.put(p, r.Sequence, contentCRC(r))
 		}
 		return true
 	})
-	if err != nil {
-		// Who reads there will be told; here it costs a comparison.
-		j.o.Log.Warn("journal: contents of duplicates can't be compared with what is there", "err", err)
-	}
 }

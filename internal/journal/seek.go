@@ -45,7 +45,7 @@ func (j *Journal) segments() ([]segment, error) {
 func (j *Journal) learn(segs []segment, raw []seglog.Segment, unknown []int) error {
 	for _, i := range unknown {
 		var err error
-		if raw[i].Summary != nil {
+		if len(raw[i].Summary) > 0 {
 			segs[i].summary, err = decodeSummary(raw[i].Summary)
 		} else {
 			segs[i].summary, err = j.summarize(segs[i])
@@ -113,7 +113,7 @@ func (j *Journal) SeekVector(v bookmark.Vector) (Position, error) {
 	}
 	for _, s := range segs {
 		if !s.summary.covered(v) {
-			return s.first, nil
+			return j.notZero(s.first), nil
 		}
 	}
 	return segs[len(segs)-1].end, nil

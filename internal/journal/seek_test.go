@@ -16,7 +16,7 @@ import (
 // all reads the journal from its beginning.
 func all(t fataler, j *journal.Journal) []journal.Record {
 	t.Helper()
-	f := j.Follow(0, journal.Appended)
+	f := j.Follow(j.First(), journal.Appended)
 	defer f.Close()
 	var rs []journal.Record
 	for {

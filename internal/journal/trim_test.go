@@ -135,9 +135,6 @@ func TestCrashWhileTrimming(t *testing.T) {
 		j := openOn(t, disk)
 		fill(t, j, 1, 1, 150)
 		synced(t, j)
-		if err := settle(j); err != nil {
-			t.Fatal(err)
-		}
 		disk.CrashAt(n)
 		j.Trim(journal.Retention{Bytes: 1})
 		done := !disk.Crashed()
@@ -145,7 +142,7 @@ func TestCrashWhileTrimming(t *testing.T) {
 		for _, m := range memfs.Modes(uint64(n)) {
 			j := openOn(t, disk.Crash(m))
 			first := uint64(math.MaxUint64)
-			f := j.Follow(0, journal.Durable)
+			f := j.Follow(j.First(), journal.Durable)
 			var r journal.Record
 			if ok, err := f.Next(&r); err != nil {
 				t.Fatal(err)

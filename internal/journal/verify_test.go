@@ -1,0 +1,77 @@
+package journal_test
+
+import (
+	"encoding/binary"
+	"testing"
+
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/memfs"
+	"github.com/holdfast-mq/holdfast/internal/seglog"
+)
+
+// nobody owns a log without head and summaries.
+type nobody struct{}
+
+func (nobody) Head() []byte                { return nil }
+func (nobody) Summary() []byte             { return nil }
+func (nobody) RecoverHead([]byte) error    { return nil }
+func (nobody) Recover(seglog.Record) error { return nil }
+
+// forge writes a journal past all admission.
+func forge(t *testing.T, times []int64, rs ...*journal.Record) *memfs.FS {
+	t.Helper()
+	disk := memfs.New()
+	l, err := seglog.Open(seglog.Options{FS: disk, Dir: dir, Owner: nobody{}, SegmentBytes: 200})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range rs {
+		at := binary.LittleEndian.AppendUint64(nil, uint64(times[i%len(times)]))
+		if _, err := l.Append(uint8(r.Kind), at, encode(t, *r)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return disk
+}
+
+func TestVerifyFinds(t *testing.T) {
+	m := func(publisher, sequence uint64) *journal.Record { return message(publisher, sequence, "b") }
+	for _, tt := range []struct {
+		name  string
+		times []int64
+		rs    []*journal.Record
+		ok    bool
+	}{
+		{"nothing", []int64{5}, []*journal.Record{m(1, 1), m(2, 1), m(1, 2), m(2, 2), m(2, 3), m(1, 3)}, true},
+		{"an identity twice", []int64{5}, []*journal.Record{m(1, 1), m(1, 2), m(2, 1), m(1, 2)}, false},
+		{"a hole", []int64{5}, []*journal.Record{m(1, 1), m(2, 1), m(1, 3)}, false},
+		{"the wrong order", []int64{5}, []*journal.Record{m(1, 2), m(1, 1)}, false},
+		{"time that goes back", []int64{5, 4}, []*journal.Record{m(1, 1), m(2, 1)}, false},
+	} {
+		report, err := journal.Verify(forge(t, tt.times, tt.rs...), dir)
+		if ok := err == nil; ok != tt.ok || ok && report.Records != len(tt.rs) {
+			t.Errorf("%s: %+v, %v", tt.name, report, err)
+		}
+	}
+}
+
+func TestDump(t *testing.T) {
+	disk := memfs.New()
+	j := openOn(t, disk)
+	fill(t, j, 1, 1, 100)
+	end(t, j)
+	next := uint64(1)
+	err := journal.Dump(disk, dir, func(r *journal.Record) error {
+		if r.Sequence != next {
+			t.Errorf("%d, want %d", r.Sequence, next)
+		}
+		next++
+		return nil
+	})
+	if err != nil || next != 101 {
+		t.Error(next, err)
+	}
+}
