@@ -33,6 +33,7 @@ type Subscription struct {
 	wireID   string            // on cn; guarded by mu
 	since    time.Time         // when wireID was sent; guarded by mu
 	heard    bool              // a message has come; guarded by mu
+	server   string            // that accepted it last; guarded by mu
 	home     string            // the only server that has the topic; empty: any (R3); guarded by mu
 	queue    queue             // guarded by mu
 	over     time.Time         // since when the queue is beyond its bound (Block); guarded by mu
@@ -305,17 +306,29 @@ func (s *Subscription) accepted(cn *conn, id string, m *wire.Message) error {
 			}
 		}
 	}
+	if stays := s.settle(cn, m); !stays {
+		s.end(ErrNotReplicated)
+	}
+	cn.answered(id)
+	return nil
+}
+
+// settle notes who has accepted the subscription. False: it came here from
+// another server, and this one has the topic by no link that acks wait for,
+// so that messages may be missing (R3).
+func (s *Subscription) settle(cn *conn, m *wire.Message) (stays bool) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.state == subscribing {
 		s.state = active
 	}
-	if s.home = ""; s.marks != nil && string(m.Reason) == reasonNotReplicated {
+	moved := s.server != "" && s.server != cn.server
+	s.server, s.home = cn.server, ""
+	if s.marks != nil && string(m.Reason) == reasonNotReplicated {
 		s.home = cn.server
 	}
 	s.answerLocked()
-	s.mu.Unlock()
-	cn.answered(id)
-	return nil
+	return !moved || s.home == "" || s.opts.unreplicated || mut.On(mut.R3SilentMove)
 }
 
 func (s *Subscription) base(m *wire.Message) error {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
 // ErrClosed is why links end when their instance stops.
@@ -119,7 +120,7 @@ func (l *Links) addDestinations() error {
 	for _, s := range l.o.Journal.States() {
 		have[s.Publisher] = s.Have
 	}
-	var syncs []bool
+	syncs := make([]bool, 0, len(l.o.Destinations))
 	for _, d := range l.o.Destinations {
 		p, err := newDestination(d, len(l.dests))
 		if err != nil {
@@ -137,6 +138,9 @@ func (l *Links) addDestinations() error {
 		l.rejoin.Await(d.Name, d.Sync)
 		syncs = append(syncs, d.Sync)
 	}
+	if l.lone() {
+		syncs = nil
+	}
 	l.marks = NewWatermarks(syncs)
 	return nil
 }
@@ -152,10 +156,13 @@ func (l *Links) run() {
 			l.wg.Go(func() { l.dial(p) })
 		}
 	}
-	if l.o.Listener != nil || len(l.dests) > 0 {
+	if !l.lone() {
 		l.wg.Go(l.watch)
 	}
 }
+
+// lone reports whether there is nobody to replicate to or from.
+func (l *Links) lone() bool { return l.o.Listener == nil && len(l.dests) == 0 }
 
 // Close ends all links and waits for their goroutines.
 func (l *Links) Close() error {
@@ -198,7 +205,7 @@ func (l *Links) Ready() <-chan struct{} { return l.ready }
 func (l *Links) CatchingUp() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.opened && l.outcome != CaughtUp
+	return l.opened && l.outcome != CaughtUp && !mut.On(mut.R6NotSaid)
 }
 
 // Appended and Durable tell the links what the journal did; they are what
@@ -322,17 +329,29 @@ func (l *Links) Reachable() bool {
 	return false
 }
 
-// Carried returns the topic patterns that every sync destination carries; nil: all.
+// Carried returns the topic patterns that every sync destination carries; nil:
+// all, or a lone instance. Without a sync destination it is empty.
 func (l *Links) Carried() []string {
+	if l.lone() {
+		return nil
+	}
 	var carried []string
+	syncs := 0
 	for _, p := range l.dests {
+		if !p.dest.Sync {
+			continue
+		}
+		syncs++
 		switch {
-		case !p.dest.Sync || p.topics == nil:
+		case p.topics == nil:
 		case carried == nil:
 			carried = slices.Clone(p.topics)
 		default:
 			carried = slices.DeleteFunc(carried, func(t string) bool { return !slices.Contains(p.topics, t) })
 		}
+	}
+	if syncs == 0 {
+		return []string{}
 	}
 	return carried
 }
@@ -343,7 +362,7 @@ func (l *Links) Held(highest bookmark.Vector) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, p := range l.dests {
-		if p.givenUp {
+		if p.givenUp || mut.On(mut.R2TrimUnacknowledged) {
 			continue
 		}
 		acked := p.progress.Acknowledged()

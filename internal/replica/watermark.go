@@ -13,6 +13,7 @@ import (
 type Watermarks struct {
 	marks []mark
 	syncs int
+	lone  bool // there is nobody to replicate to or from
 }
 
 // A mark is what one destination's disk has, as it said on its present connection.
@@ -23,9 +24,10 @@ type mark struct {
 }
 
 // NewWatermarks returns the watermarks for as many destinations as sync has
-// entries; each says whether the destination counts.
+// entries; each says whether the destination counts. Nil: a lone instance,
+// for which its own disk is all there is.
 func NewWatermarks(sync []bool) *Watermarks {
-	w := &Watermarks{marks: make([]mark, len(sync))}
+	w := &Watermarks{marks: make([]mark, len(sync)), lone: sync == nil}
 	for i, s := range sync {
 		if s {
 			w.syncs++
@@ -71,7 +73,7 @@ func (w *Watermarks) Safe(publisher, local uint64) uint64 {
 	if mut.On(mut.G2LocalAck) {
 		return local
 	}
-	if len(w.marks) > 0 && w.syncs == 0 && !mut.On(mut.AsyncCounts) {
+	if !w.lone && w.syncs == 0 && !mut.On(mut.AsyncCounts) {
 		return 0
 	}
 	least := local
@@ -101,5 +103,5 @@ func (w *Watermarks) Single() bool {
 			return true
 		}
 	}
-	return len(w.marks) > 0 && w.syncs == 0
+	return !w.lone && w.syncs == 0
 }

@@ -33,9 +33,13 @@ func TestWatermarks(t *testing.T) {
 		{"async doesn't count", 9, []dest{{true, true, false, 7}, {false, true, false, 3}}, 7, 7, false},
 		{"async that is away doesn't count", 9, []dest{{true, true, false, 7}, {false, false, false, 0}}, 7, 7, false},
 		{"async alone is no second disk", 9, []dest{{false, true, false, 9}}, 0, 9, true},
+		{"one that is only replicated to", 9, []dest{}, 0, 9, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			syncs := make([]bool, len(tt.dests))
+			var syncs []bool
+			if tt.dests != nil {
+				syncs = make([]bool, len(tt.dests))
+			}
 			for i, d := range tt.dests {
 				syncs[i] = d.sync
 			}
@@ -84,6 +88,10 @@ func TestWatermarkEndsWithConnection(t *testing.T) {
 func TestWatermarksAgainstDefinition(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		syncs := rapid.SliceOfN(rapid.Bool(), 0, 3).Draw(t, "syncs")
+		lone := len(syncs) == 0 && rapid.Bool().Draw(t, "lone")
+		if lone {
+			syncs = nil
+		}
 		w := NewWatermarks(syncs)
 		durable := make([]map[uint64]uint64, len(syncs)) // nil: away
 		out := make([]bool, len(syncs))
@@ -121,7 +129,7 @@ func TestWatermarksAgainstDefinition(t *testing.T) {
 					}
 				}
 			}
-			if len(syncs) > 0 && !any {
+			if !lone && !any {
 				wantSafe = 0
 			}
 			safe, settled := w.Safe(p, local[p]), w.Settled(p, local[p])
