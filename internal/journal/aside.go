@@ -144,6 +144,9 @@ func (j *Journal) lostAside(err error) bool {
 }
 
 func (a *aside) add(r *Record) {
+	if mut.On(mut.R8AsideForgotten) {
+		return
+	}
 	runs := a.runs[r.Publisher]
 	if n := len(runs); n > 0 && runs[n-1].extend(r) {
 		return
@@ -154,7 +157,7 @@ func (a *aside) add(r *Record) {
 // mergeAside takes what was set aside of a publisher and follows what has just been taken.
 func (j *Journal) mergeAside(publisher uint64) error {
 	a := j.merging()
-	if a == nil || mut.On(mut.R8AsideForgotten) {
+	if a == nil {
 		return nil
 	}
 	a.mu.Lock()

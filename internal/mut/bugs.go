@@ -30,6 +30,8 @@ const (
 	R2StaleWatermark Bug = "r2-stale-watermark"
 	// R2HaveForgotten forgets have(p) with the records that retention removed.
 	R2HaveForgotten Bug = "r2-have-forgotten"
+	// R2TrimUnacknowledged lets retention remove what a destination has not acknowledged.
+	R2TrimUnacknowledged Bug = "r2-trim-unacknowledged"
 	// R3MarkerEarly puts an elsewhere marker before what it stands for is durable here.
 	R3MarkerEarly Bug = "r3-marker-early"
 	// R3NoMarker leaves out what a link does not carry without saying so.
@@ -44,10 +46,16 @@ const (
 	R5LetGoOnSingle Bug = "r5-let-go-on-single"
 	// R5NeverDowngrade keeps a dead link counting for ever although downgrade_after is set.
 	R5NeverDowngrade Bug = "r5-never-downgrade"
+	// R5MinSyncIgnored downgrades a destination although too few are left.
+	R5MinSyncIgnored Bug = "r5-min-sync-ignored"
+	// R5NeverGiveUp keeps the log for an absent destination without a bound.
+	R5NeverGiveUp Bug = "r5-never-give-up"
 	// R6ServeAtOnce serves clients before the instance has caught up.
 	R6ServeAtOnce Bug = "r6-serve-at-once"
 	// R6WaitForEver waits for a peer that brings no progress without a bound.
 	R6WaitForEver Bug = "r6-wait-for-ever"
+	// R6NotSaid opens without the peers and doesn't say so.
+	R6NotSaid Bug = "r6-not-said"
 	// R7CountsLater counts what was appended during an fsync as covered by it.
 	R7CountsLater Bug = "r7-counts-later"
 	// R7TrustPageCache takes what was read back at the start for durable.
@@ -56,6 +64,8 @@ const (
 	R7IgnoreSyncError Bug = "r7-ignore-sync-error"
 	// R8AppendBehindTorn appends behind a torn tail.
 	R8AppendBehindTorn Bug = "r8-append-behind-torn"
+	// R8AsideForgotten leaves out the good records behind damage.
+	R8AsideForgotten Bug = "r8-aside-forgotten"
 	// R9SingleBookmark resumes with the last bookmark instead of the vector.
 	R9SingleBookmark Bug = "r9-single-bookmark"
 	// R9ByPosition resumes behind the last of the bookmarks in the instance's own log.

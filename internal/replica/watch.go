@@ -91,7 +91,7 @@ func (l *Links) patrolLocked(now time.Duration, after []func()) []func() {
 func (l *Links) giveUp(p *peer) {
 	end := l.o.Journal.End()
 	l.mu.Lock()
-	up := p.conn == nil && !p.givenUp && Beyond(end, p.heldFrom, l.o.Hold)
+	up := p.conn == nil && !p.givenUp && Beyond(end, p.heldFrom, l.o.Hold) && !mut.On(mut.R5NeverGiveUp)
 	p.givenUp = p.givenUp || up
 	l.mu.Unlock()
 	if up {
