@@ -1,6 +1,8 @@
 package server
 
 import (
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/holdfast-mq/holdfast/internal/mut"
@@ -157,6 +159,13 @@ func setMember(set map[*session]struct{}, s *session, in bool) {
 		return
 	}
 	delete(set, s)
+}
+
+// connected returns the publishers that have a session.
+func (r *registry) connected() []uint64 {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return slices.Collect(maps.Keys(r.publishers))
 }
 
 func (r *registry) wakePublisher(publisher uint64) {

@@ -305,6 +305,9 @@ func (s *Server) retention() {
 // Trim removes what retention allows now and returns how many segments went.
 // The server does so by itself every minute.
 func (s *Server) Trim() int {
+	for _, publisher := range s.registry.connected() {
+		s.journal.Seen(publisher) // silent, but there (R10)
+	}
 	n, err := s.journal.Trim(journal.Retention{
 		Age:   time.Duration(s.cfg.Log.Retain),
 		Bytes: int64(s.cfg.Log.RetainBytes),
