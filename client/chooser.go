@@ -73,7 +73,9 @@ type listChooser struct {
 	retry   time.Duration // 0: never back to a better one
 
 	mu    sync.Mutex
-	order *order // guarded by mu
+	order *order        // guarded by mu
+	wait  time.Duration // what retry has grown to; guarded by mu
+	moved bool          // the client has just left for a better one; guarded by mu
 }
 
 // NewRoundRobin returns a chooser that stays with a server until it fails and
@@ -84,12 +86,13 @@ func NewRoundRobin(servers ...string) ServerChooser {
 
 // NewPriority returns a chooser that prefers servers in the order given.
 // While the client is connected to one that is not the first, those before it
-// are probed every switchBack, and the client moves when one can be reached.
-// 0: it stays until its server fails.
+// are probed every switchBack, and the client moves when one can be reached;
+// less often if it is refused there. 0: it stays until its server fails.
 func NewPriority(switchBack time.Duration, servers ...string) ServerChooser {
 	return &listChooser{
 		servers: servers,
 		retry:   switchBack,
+		wait:    switchBack,
 		order:   newOrder(len(servers), true, rand.Float64, stillClock{}),
 	}
 }
@@ -103,12 +106,29 @@ func (c *listChooser) Next(_ context.Context, last Outcome) (Choice, error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	i, delay := c.order.next(endingOf(last))
+	end := endingOf(last)
+	c.learnLocked(end)
+	i, delay := c.order.next(end)
 	choice := Choice{Server: c.servers[i], Delay: time.Duration(delay)}
 	if c.retry > 0 && i > 0 {
-		choice.Better, choice.Retry = c.servers[:i:i], c.retry
+		choice.Better, choice.Retry = c.servers[:i:i], c.wait
 	}
 	return choice, nil
+}
+
+// learnLocked keeps a client from leaving a good server again and again for
+// one that can be reached and refuses it.
+func (c *listChooser) learnLocked(end ending) {
+	switch {
+	case end == endPlanned:
+		c.moved = true
+		return
+	case c.moved && end == endFailed:
+		c.wait = min(2*c.wait, 16*c.retry)
+	case c.moved:
+		c.wait = c.retry
+	}
+	c.moved = false
 }
 
 // A dnsChooser goes round the addresses of a host name.

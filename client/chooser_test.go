@@ -68,4 +68,8 @@ func TestPriorityChooser(t *testing.T) {
 	if got := next(Outcome{Server: "b", Planned: true, Connected: time.Hour}); got.Server != "a" || got.Delay != 0 {
 		t.Errorf("%+v", got)
 	}
+	// Refused there: it is tried less often.
+	if got := next(Outcome{Server: "a", Err: ErrPublishGap}); got.Server != "b" || got.Retry != 2*time.Minute {
+		t.Errorf("%+v", got)
+	}
 }

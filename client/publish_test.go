@@ -155,6 +155,7 @@ func TestRejected(t *testing.T) {
 		if err := c.Flush(within(t)); err != nil {
 			t.Fatal(err)
 		}
+		synctest.Wait()
 		if len(told) != 1 || c.Stats().Publish.Rejected != 1 {
 			t.Errorf("told %d times, stats %d", len(told), c.Stats().Publish.Rejected)
 		}
@@ -179,7 +180,9 @@ func TestRejectedBeforeTheLogonAck(t *testing.T) {
 		ss.welcome(1, 3)
 		ss.publishes(3)
 		ss.persisted(3)
-		if err := c.FlushSafe(within(t)); err != nil || told != 1 {
+		err := c.FlushSafe(within(t))
+		synctest.Wait()
+		if err != nil || told != 1 {
 			t.Errorf("flush: %v, told %d times", err, told)
 		}
 	})
@@ -336,6 +339,7 @@ func TestPublishGap(t *testing.T) {
 		if err := c.FlushSafe(within(t)); err != nil {
 			t.Fatal(err)
 		}
+		synctest.Wait()
 		if len(gaps) != 3 {
 			t.Errorf("gaps at %v, want 3", gaps)
 		}
@@ -470,6 +474,7 @@ func TestStoreRolledBack(t *testing.T) {
 		}
 		publish(t, c, 1)
 		ss.publishes(1)
+		synctest.Wait()
 		if !errors.Is(reported, client.ErrStoreRolledBack) {
 			t.Errorf("reported %v", reported)
 		}

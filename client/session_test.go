@@ -109,6 +109,7 @@ func TestSilentServer(t *testing.T) {
 		sb.expect(wire.Logon)
 		sb.welcome(0, 0)
 		sb.publishes(1)
+		synctest.Wait()
 		if !errors.Is(why, client.ErrTimeout) {
 			t.Errorf("lost because of %v", why)
 		}
@@ -252,6 +253,7 @@ func TestChallenge(t *testing.T) {
 		ss.welcome(0, 0)
 		publish(t, c, 1)
 		ss.publishes(1)
+		synctest.Wait()
 		if len(asked) != 3 || asked[2].User != "joe" || asked[0].Server != "tcp://a:9007/amps/json" {
 			t.Errorf("asked %+v", asked)
 		}
@@ -565,6 +567,7 @@ func TestFailingChooser(t *testing.T) {
 		cfg.Hooks.Disconnected = func(string, error) { failures++ }
 		start(t, cfg)
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if failures < 10 || failures > 13 {
 			t.Errorf("asked %d times in a minute", failures)
 		}

@@ -165,6 +165,7 @@ func TestOverrun(t *testing.T) {
 			t.Errorf("unsubscribed %q, want %q", u.SubID, m.SubID)
 		}
 		ss.quiet(time.Minute) // until the application has caught up
+		synctest.Wait()
 		if st := s.Stats(); !st.Paused || st.Overruns != 1 || st.Queued != 3 || paused != 1 {
 			t.Errorf("stats %+v, paused %d", st, paused)
 		}

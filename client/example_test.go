@@ -1,0 +1,172 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/pubstore"
+)
+
+func process([]byte) error { return nil }
+
+// A client of a pair of servers. With the default stores, in memory, nothing
+// is lost as long as the process lives.
+func ExampleDial() {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	c, err := client.Dial(ctx, client.Config{
+		Name:    "order-gateway",
+		Servers: []string{"tcp://a:9007/amps/json", "tcp://b:9007/amps/json"},
+		Hooks: client.Hooks{
+			FailedWrite: func(e *client.RejectedError) { log.Print(e) },
+			Downgraded:  func(d bool) { log.Printf("one server only: %v", d) },
+		},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+}
+
+// Publish returns when the message is in the store; Flush when servers have it.
+func ExampleClient_Publish() {
+	ctx := context.Background()
+	c, err := client.Dial(ctx, client.Config{Servers: []string{"tcp://a:9007/amps/json"}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for i := range 1000 {
+		if _, err := c.Publish(ctx, "orders", fmt.Appendf(nil, `{"id":%d}`, i)); err != nil {
+			log.Fatal(err)
+		}
+	}
+	flush, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	var unsettled *client.UnsettledError
+	if err := c.Flush(flush); errors.As(err, &unsettled) {
+		log.Printf("%d messages are still on their way", unsettled.Messages)
+	}
+	if err := c.Drain(ctx); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func ExampleClient_PublishMessage() {
+	ctx := context.Background()
+	c, err := client.Dial(ctx, client.Config{Servers: []string{"tcp://a:9007/amps/json"}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	_, err = c.PublishMessage(ctx, &pubstore.Message{
+		Topic:         "orders",
+		Body:          []byte(`{"id":1}`),
+		CorrelationID: "cmVxLTE=",
+		Expiration:    time.Hour,
+	})
+	if errors.Is(err, pubstore.ErrFull) {
+		log.Print("the servers do not keep up")
+	}
+}
+
+// Leaving the loop pauses the subscription; another loop goes on behind it.
+func ExampleSubscription_Messages() {
+	ctx := context.Background()
+	c, err := client.Dial(ctx, client.Config{Name: "billing", Servers: []string{"tcp://a:9007/amps/json"}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	sub, err := c.Subscribe(ctx, "orders", client.From(client.MostRecent), client.ID("billing"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	for m, err := range sub.Messages(ctx) {
+		var gap *client.GapError
+		if errors.As(err, &gap) {
+			log.Fatalf("lost: %v", gap.Gaps)
+		}
+		if err != nil {
+			log.Fatal(err)
+		}
+		if err := process(m.Data); err == nil {
+			m.Discard() // else it comes again after a restart
+		}
+	}
+}
+
+// Handle discards each message for which the function returns nil.
+func ExampleSubscription_Handle() {
+	ctx := context.Background()
+	c, err := client.Dial(ctx, client.Config{Servers: []string{"tcp://a:9007/amps/json"}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	sub, err := c.Subscribe(ctx, "prices", client.Policy(client.DropOldest()))
+	if err != nil {
+		log.Fatal(err)
+	}
+	err = sub.Handle(ctx, func(m *client.Message) error { return process(m.Data) })
+	log.Print(err)
+}
+
+// Messages that are worked on elsewhere are discarded by their marks, from
+// any goroutine and in any order.
+func ExampleMessage_Mark() {
+	ctx := context.Background()
+	c, err := client.Dial(ctx, client.Config{Servers: []string{"tcp://a:9007/amps/json"}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	sub, err := c.Subscribe(ctx, "orders", client.From(client.Epoch))
+	if err != nil {
+		log.Fatal(err)
+	}
+	for m, err := range sub.Messages(ctx) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		kept := m.Clone() // m is valid until the next turn only
+		go func() {
+			if process(kept.Data) == nil {
+				c.Discard(kept.Mark())
+			}
+		}()
+	}
+}
+
+// A command of the protocol for which the client has no method.
+func ExampleClient_Execute() {
+	ctx := context.Background()
+	c, err := client.Dial(ctx, client.Config{Servers: []string{"tcp://a:9007/amps/json"}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	for r, err := range c.Execute(ctx, client.Command{Name: "sow", Topic: "orders", Filter: "/total > 100"}) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		if r.Kind == client.ReplyRecord {
+			fmt.Println(r.SOWKey, string(r.Data))
+		}
+	}
+}
+
+// A client that prefers its own site, and goes back to it.
+func ExampleNewPriority() {
+	cfg := client.Config{
+		Chooser: client.NewPriority(time.Minute, "tcp://here:9007/amps/json", "tcp://there:9007/amps/json"),
+	}
+	c, err := client.Dial(context.Background(), cfg)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+}

@@ -1,0 +1,112 @@
+package client_test
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/internal/memnet"
+	"github.com/holdfast-mq/holdfast/internal/wire"
+)
+
+// FuzzHostileServer has a server say anything, before or after a good logon,
+// to a client that publishes, subscribes and queries. The client must not
+// panic, must not hang, must not let its queues grow beyond their bounds, and
+// must not let go of what it has not sent. A line of input is a frame; one
+// that begins with "!" is put on the connection as it is.
+func FuzzHostileServer(f *testing.F) {
+	for _, seed := range []string{
+		`{"c":"ack","a":"persisted","s":2,"status":"success"}`,
+		`{"c":"ack","a":"persisted","s":18446744073709551615,"status":"success","level":"single"}`,
+		`{"c":"ack","a":"persisted","s":1,"status":"failure","reason":"not entitled"}`,
+		`{"c":"ack","a":"processed","status":"failure","reason":"publish gap"}`,
+		`{"c":"ack","a":"processed","status":"failure","reason":"name in use"}`,
+		`{"c":"ack","cid":"2","a":"processed","status":"success","bm":"5|1|","gap":"5|1|18446744073709551615"}` + "\n" + `{"c":"p","t":"orders","sids":"2,2,3","bm":"5|2|"}x`,
+		`{"c":"ack","cid":"2","a":"processed","status":"failure","reason":"bookmark not found","gap":"x"}`,
+		`{"c":"ack","a":"persisted","sub_id":"2","bm":"5|9|,6|18446744073709551615|"}`,
+		`{"c":"p","t":"orders","sids":"2","bm":"0|0|","ts":"20260101T000000.5Z"}`,
+		`{"c":"sow","query_id":"3","bs":2}{"k":"1","l":1}a{"l":18446744073709551615}b`,
+		`{"c":"group_begin","query_id":"3"}` + "\n" + `{"c":"ack","cid":"3","a":"completed","status":"success"}`,
+		`{"c":"ack","cid":"0","a":"processed","status":"success","ext":"1","s":9,"have":9,"max":1}`,
+		`{"c":"ack","cid":"0","a":"processed","status":"success","s":9}`,
+		`{"c":"ack","cid":"0","a":"processed","status":"retry"}`,
+		"!\xff\xff\xff\xff{}", "!\x00\x00\x00\x00\x00\x00\x00\x01{", "!HTTP/1.1 400", "{}", "", "heartbeat",
+	} {
+		f.Add(true, []byte(seed))
+		f.Add(false, []byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, welcome bool, input []byte) {
+		if len(input) > 1<<14 {
+			return
+		}
+		synctest.Test(t, func(t *testing.T) { hostile(t, welcome, input) })
+	})
+}
+
+func hostile(t *testing.T, welcome bool, input []byte) {
+	n := memnet.New()
+	ln, err := n.Listen("a:9007")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := config(n, "a")
+	cfg.QueueMessages, cfg.QueueBytes = 8, 1<<10
+	c := start(t, cfg)
+	publish(t, c, 1, 2)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	nc, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln.Close()
+	go drainConn(nc)
+	if welcome {
+		a := wire.AckMessage{CommandID: "0", ClientName: "me", Type: wire.AckProcessed, Success: true, HasSequence: true, Ext: true, Max: limit}
+		nc.Write(a.AppendTo(nil))
+		synctest.Wait()
+		go c.Subscribe(ctx, "orders", client.From(client.Epoch), client.AcceptGaps())
+		synctest.Wait()
+		go func() {
+			for range c.Execute(ctx, client.Command{Name: "sow", Topic: "orders"}) {
+			}
+		}()
+		synctest.Wait()
+	}
+	for line := range bytes.SplitSeq(input, []byte("\n")) {
+		if raw, ok := bytes.CutPrefix(line, []byte("!")); ok {
+			nc.Write(raw)
+			continue
+		}
+		frame := []byte{0, 0, byte(len(line) >> 8), byte(len(line))}
+		nc.Write(append(frame, line...))
+	}
+	synctest.Wait()
+	for _, s := range c.Stats().Subscriptions {
+		if s.Queued > cfg.QueueMessages {
+			t.Errorf("%d messages queued, the bound is %d", s.Queued, cfg.QueueMessages)
+		}
+	}
+	if !welcome && !bytes.Contains(input, []byte("success")) {
+		if kept := c.Stats().Publish.Outstanding.Messages; kept != 2 {
+			t.Errorf("%d messages kept of 2, and nothing was sent", kept)
+		}
+	}
+	nc.Close()
+	time.Sleep(time.Second)
+	c.Close()
+}
+
+// drainConn takes in what the client sends, so that it is never held up.
+func drainConn(nc net.Conn) {
+	buf := make([]byte, 4096)
+	for {
+		if _, err := nc.Read(buf); err != nil {
+			return
+		}
+	}
+}
