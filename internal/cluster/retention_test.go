@@ -74,6 +74,52 @@ func TestCase27WipedBelowTheFloor(t *testing.T) {
 	}
 }
 
+// An application stops reading for longer than retention, with its queue full
+// and the subscription paused, and another instance in place of its own. When
+// it reads on it gets what was queued, then it is told what is gone, and if it
+// accepts that it goes on behind it: all in its order, nothing twice (R9, R12, G7).
+func TestCase27PausedBelowTheFloor(t *testing.T) {
+	cluster.Run(t, retain(time.Minute), func(s *cluster.System) {
+		pub := s.App("pub", []string{"b"}, nil)
+		sub := s.App("sub", []string{"a", "b"}, func(c *client.Config) { c.QueueMessages = 8 })
+		hold := make(chan struct{})
+		slow := func(m *client.Message) error { <-hold; return m.Discard() }
+		strict := sub.Handle("orders", slow, client.From(client.Epoch))
+		var lenient *cluster.Reader
+		var told []client.Gap
+		var before []string // what it had when it was told
+		lenient = sub.Handle("orders", slow, client.From(client.Epoch), client.OnGap(func(e *client.GapError) {
+			told = append(told, e.Gaps...)
+			before = lenient.Got()
+		}))
+		sub.AwaitServer("a")
+		publishLong(s, pub, "orders", 1, 200)
+		pub.FlushSafe()
+		s.Pass(2 * time.Minute)
+		s.Node("a").Kill()
+		sub.AwaitServer("b")
+		publishLong(s, pub, "orders", 201, 210)
+		gone := int(floor(s, "b", "orders", pub))
+		close(hold)
+
+		had := len(strict.AwaitN(210))
+		want := []client.Gap{{Publisher: publisherID(pub), From: uint64(had + 1), To: uint64(gone)}}
+		exactly(t, names(strict.Got()), cluster.Bodies("pub", 1, had))
+		var gap *client.GapError
+		if err := strict.Err(); !errors.As(err, &gap) || !slices.Equal(gap.Gaps, want) {
+			t.Errorf("the subscription ended with %v, want the gap %v", err, want)
+		}
+		rest := cluster.Bodies("pub", gone+1, 210)
+		exactly(t, names(lenient.AwaitN(had+len(rest))), slices.Concat(cluster.Bodies("pub", 1, had), rest))
+		if !slices.Equal(told, want) || len(before) != had {
+			t.Errorf("was told %v behind %d messages, want %v behind %d", told, len(before), want, had)
+		}
+		s.Node("a").Start()
+		s.AwaitSync()
+		pub.FlushSafe()
+	})
+}
+
 // A publisher is silent for longer than retention, or so long that nobody
 // knows it any more, and both instances are restarted. It goes on where it
 // was, in its life and with its next number, on either instance, and a

@@ -284,6 +284,24 @@ func TestFullyDurableDuringADowngrade(t *testing.T) {
 		for _, r := range []*cluster.Reader{sure, late, quick} {
 			exactly(t, r.AwaitN(10), cluster.Bodies("pub", 1, 10))
 		}
+
+		// Nor does it help that the instance dies that has given nothing away.
+		pub.Use(func(c *client.Config) { c.Servers = s.Servers("b") })
+		pub.Kill()
+		pub.Restart()
+		s.Node("a").Kill()
+		sub.AwaitServer("b")
+		pub.PublishN("orders", 11, 15)
+		pub.Flush()
+		quick.AwaitN(15)
+		s.Pass(10 * time.Second)
+		if got := sure.Got(); len(got) != 10 {
+			t.Errorf("received %v while they were on the other disk only", got[10:])
+		}
+		s.Node("a").Start()
+		for _, r := range []*cluster.Reader{sure, late, quick} {
+			exactly(t, r.AwaitN(15), cluster.Bodies("pub", 1, 15))
+		}
 	})
 }
 
