@@ -11,6 +11,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/replica"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
@@ -303,7 +304,7 @@ func (s *session) accept(m *wire.Message, v logonVerdict, f logonFacts) {
 		s.srv.journal.Seen(s.claim.publisher)
 	}
 	told := uint64(0)
-	if s.canSequence && s.ext {
+	if s.canSequence && s.ext && !mut.On(mut.R14NotToldAgain) {
 		for _, t := range s.srv.journal.Tombstones(s.claim.publisher, m.Acked) {
 			s.send(&wire.AckMessage{Type: wire.AckPersisted, Sequence: t.Sequence, HasSequence: true, Reason: t.Reason})
 			told = t.Sequence

@@ -104,6 +104,12 @@ const (
 	R14NoTombstone Bug = "r14-no-tombstone"
 	// R14ReplayRejected keeps a rejected message in the store.
 	R14ReplayRejected Bug = "r14-replay-rejected"
+	// R14AckPasses lets a persisted ack pass a tombstone that was not told.
+	R14AckPasses Bug = "r14-ack-passes"
+	// R14NotToldAgain sends the failures of tombstones once only, not before a later logon ack.
+	R14NotToldAgain Bug = "r14-not-told-again"
+	// R15LogonAtOnce answers a plain logon before the numbers are one.
+	R15LogonAtOnce Bug = "r15-logon-at-once"
 	// G2AckEarly (client) tolerates nothing: takes an ack beyond what was sent as good for what comes later.
 	G2AckBeyond Bug = "g2-ack-beyond"
 	// HeartbeatsIgnored never declares a silent connection lost.
