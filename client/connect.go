@@ -129,20 +129,7 @@ func (cn *conn) logon(u *uri) (beginning, error) {
 		return beginning{}, err
 	}
 	c.out.expect(cn.life, cn.old.Load())
-	cmd := wire.LogonCommand{
-		CommandID:   "0",
-		ClientName:  c.name,
-		MessageType: u.messageType,
-		Acks:        wire.AckProcessed,
-		Version:     version,
-		Ext:         true,
-		Store:       cn.life.ID,
-		Counter:     counter,
-		Acked:       cn.life.Acked,
-	}
-	if cmd.MessageType == "" {
-		cmd.MessageType = c.cfg.MessageType
-	}
+	cmd := cn.logonCommand(u, counter)
 	wasPlain := c.plain[cn.server]
 	if wasPlain {
 		cmd.Options = "ack_conflation=10ms"
@@ -161,6 +148,24 @@ func (cn *conn) logon(u *uri) (beginning, error) {
 	}
 	cn.info = serverInfo(cn.server, &m)
 	return cn.begin(&m)
+}
+
+func (cn *conn) logonCommand(u *uri, counter uint64) wire.LogonCommand {
+	cmd := wire.LogonCommand{
+		CommandID:   "0",
+		ClientName:  cn.c.name,
+		MessageType: u.messageType,
+		Acks:        wire.AckProcessed,
+		Version:     version,
+		Ext:         true,
+		Store:       cn.life.ID,
+		Counter:     counter,
+		Acked:       cn.life.Acked,
+	}
+	if cmd.MessageType == "" {
+		cmd.MessageType = cn.c.cfg.MessageType
+	}
+	return cmd
 }
 
 // authenticate sends the logon, and again for each challenge, until the

@@ -216,21 +216,44 @@ func (c *Client) enterServer(cn *conn) {
 	}
 }
 
+// A watch is what a session has to think of at a certain time.
+type watch struct {
+	began    time.Time
+	resume   *time.Timer  // the subscriptions are taken up
+	recovery *time.Timer  // they should have been answered
+	offer    *time.Timer  // former lives may be offered again
+	better   *time.Ticker // servers that are preferred are tried
+	resumed  bool
+}
+
+func (c *Client) newWatch(cn *conn, choice Choice) *watch {
+	w := &watch{
+		began:    time.Now(),
+		resume:   time.NewTimer(0),
+		recovery: time.NewTimer(c.cfg.RecoveryTimeout),
+		offer:    time.NewTimer(againSpacing),
+		better:   time.NewTicker(max(choice.Retry, time.Second)),
+	}
+	if cn.old.Load() {
+		w.resume.Reset(formerGrace)
+	}
+	if len(choice.Better) == 0 || choice.Retry <= 0 {
+		w.better.Stop()
+	}
+	return w
+}
+
+func (w *watch) stop() {
+	w.resume.Stop()
+	w.recovery.Stop()
+	w.offer.Stop()
+	w.better.Stop()
+}
+
 // serve looks after a connection until it ends.
 func (c *Client) serve(cn *conn, choice Choice, v *visit) error {
-	began := time.Now()
-	resume := time.NewTimer(0)
-	if cn.old.Load() {
-		resume.Reset(formerGrace)
-	}
-	defer resume.Stop()
-	recovery := time.NewTimer(c.cfg.RecoveryTimeout)
-	defer recovery.Stop()
-	offer := time.NewTimer(againSpacing)
-	defer offer.Stop()
-	better := newTicker(choice)
-	defer better.Stop()
-	resumed := false
+	w := c.newWatch(cn, choice)
+	defer w.stop()
 	for {
 		select {
 		case <-cn.stop:
@@ -239,24 +262,21 @@ func (c *Client) serve(cn *conn, choice Choice, v *visit) error {
 			return context.Cause(c.ctx)
 		case <-c.wake:
 			c.runEvents()
-		case <-resume.C:
+		case <-w.resume.C:
 			c.resume(cn)
-			resumed = true
+			w.resumed = true
 			cn.notify()
-		case <-recovery.C:
+		case <-w.recovery.C:
 			if cn.stuck() {
 				return fmt.Errorf("resume subscriptions: %w", ErrTimeout)
 			}
-		case <-offer.C:
+		case <-w.offer.C:
 			cn.notify()
 		case <-cn.signal:
-			if resumed && cn.recovered() {
-				c.become(Live)
-			}
-			if err := c.checkLives(cn, v, began); err != nil {
+			if err := c.look(cn, v, w); err != nil {
 				return err
 			}
-		case <-better.C:
+		case <-w.better.C:
 			if c.reachable(choice.Better) {
 				return errBetter
 			}
@@ -264,14 +284,19 @@ func (c *Client) serve(cn *conn, choice Choice, v *visit) error {
 	}
 }
 
-// newTicker ticks when better servers are to be tried; without any, never.
-func newTicker(choice Choice) *time.Ticker {
-	if len(choice.Better) > 0 && choice.Retry > 0 {
-		return time.NewTicker(choice.Retry)
+// look finds out whether the session is live now, and whether the connection
+// has to end for another life of the store.
+func (c *Client) look(cn *conn, v *visit, w *watch) error {
+	if w.resumed && cn.recovered() {
+		c.become(Live)
 	}
-	t := time.NewTicker(time.Hour)
-	t.Stop()
-	return t
+	if c.out.finished() {
+		return errSettled
+	}
+	if cn.inSync.Load() && time.Since(w.began) >= againSpacing && v.again(c.store.Lives()) {
+		return errReoffer
+	}
+	return nil
 }
 
 // resume takes up every subscription that waits for a connection.
@@ -279,17 +304,6 @@ func (c *Client) resume(cn *conn) {
 	for _, s := range c.subscriptions() {
 		s.attach(cn)
 	}
-}
-
-// checkLives says whether the connection has to end for another life of the store.
-func (c *Client) checkLives(cn *conn, v *visit, began time.Time) error {
-	if c.out.finished() {
-		return errSettled
-	}
-	if cn.inSync.Load() && time.Since(began) >= againSpacing && v.again(c.store.Lives()) {
-		return errReoffer
-	}
-	return nil
 }
 
 // reachable reports whether one of the servers answers a dial.

@@ -597,3 +597,109 @@ func TestDependencies(t *testing.T) {
 		}
 	}
 }
+
+// A server that does not answer a subscription that is taken up again is given up.
+func TestRecoveryTimeout(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		a, b := listen(t, n, "a"), listen(t, n, "b")
+		c := start(t, config(n, "a", "b"))
+		sub := subscribe(t, c, client.From(client.Epoch))
+		sa, _ := a.logon(0, 0)
+		sa.subscribed("0")
+		must(t, sub)
+		sa.close()
+		sb, _ := b.logon(0, 0)
+		sb.expect(wire.Subscribe)
+		began := time.Now()
+		sb.gone()
+		if d := time.Since(began); d != time.Minute {
+			t.Errorf("given up after %v, want 1m", d)
+		}
+		sa, _ = a.logon(0, 0)
+		sa.subscribed("")
+		synctest.Wait()
+		if s := c.Stats(); s.State != client.Live || s.Connects != 3 {
+			t.Errorf("stats %+v", s)
+		}
+	})
+}
+
+// Heavy use from many goroutines over connections that break: every publish
+// arrives, in order, and nothing hangs. It is for the race detector too.
+func TestManyAtOnce(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		srv := listen(t, n, "a")
+		cfg := config(n, "a")
+		cfg.WindowMessages = 16
+		c := start(t, cfg)
+		var have uint64
+		stop := make(chan struct{})
+		served := make(chan struct{})
+		go func() {
+			defer close(served)
+			for {
+				select {
+				case ss := <-srv.sessions:
+					have = serveUntilCut(ss, have)
+				case <-stop:
+					return
+				}
+			}
+		}()
+		const workers, each = 10, 30
+		done := make(chan error, workers)
+		for range workers {
+			go func() {
+				var err error
+				for range each {
+					if _, err = c.Publish(within(t), "orders", []byte("x")); err != nil {
+						break
+					}
+					if err = c.Flush(within(t)); err != nil {
+						break
+					}
+					c.Stats()
+				}
+				done <- err
+			}()
+		}
+		for range workers {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+		if err := c.Drain(within(t)); err != nil {
+			t.Error(err)
+		}
+		close(stop)
+		<-served
+		if have != workers*each {
+			t.Errorf("the server has %d messages, want %d", have, workers*each)
+		}
+	})
+}
+
+// serveUntilCut is a server that cuts the connection after 7 new messages.
+func serveUntilCut(ss *session, have uint64) uint64 {
+	defer ss.close()
+	cut := have + 7
+	for m := range ss.frames {
+		switch m.Command {
+		case wire.Logon:
+			ss.welcome(have, have)
+		case wire.Publish:
+			if m.Sequence > have+1 {
+				ss.t.Errorf("message %d after %d: a hole", m.Sequence, have)
+			}
+			have = max(have, m.Sequence)
+			if have >= cut && have%2 == 0 { // sometimes with the ack, sometimes without
+				return have
+			}
+			ss.persisted(have)
+			if have >= cut {
+				return have
+			}
+		}
+	}
+	return have
+}
