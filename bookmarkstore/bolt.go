@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 )
 
 // ownBucket is the bucket in a database that OpenBolt made.
@@ -101,7 +102,7 @@ func OpenBolt(path string, o BoltOptions) (*Bolt, error) {
 		})
 		return err
 	})
-	if errors.Is(err, bbolt.ErrTimeout) {
+	if errors.Is(err, berrors.ErrTimeout) {
 		err = ErrLocked
 	}
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 )
 
 // A txDiscards is what DiscardTx has done in one open transaction of the
@@ -53,7 +54,7 @@ func (b *Bolt) discardTx(tx *bbolt.Tx, m Mark) error {
 		return fmt.Errorf("the transaction is not one of %s", b.path)
 	}
 	if !tx.Writable() {
-		return bbolt.ErrTxNotWritable
+		return berrors.ErrTxNotWritable
 	}
 	p, t, err := b.txOf(tx, m.Subscription)
 	if err != nil {

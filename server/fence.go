@@ -12,12 +12,6 @@ type claim struct {
 	instance  string // where it logged on
 }
 
-// conflicts reports whether two claims can't both live: one name, or one
-// publisher under two names.
-func (c claim) conflicts(o claim) bool {
-	return c.name == o.name || c.publisher != 0 && c.publisher == o.publisher
-}
-
 // A contest is the outcome of two claims to one name.
 type contest uint8
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -232,7 +231,7 @@ func inspect(t *testing.T, file string, fault func(ast.Node) string) {
 	ast.Inspect(f, func(n ast.Node) bool {
 		if n != nil {
 			if what := fault(n); what != "" {
-				t.Error(fmt.Sprintf("%s:%d %s", file, set.Position(n.Pos()).Line, what))
+				t.Errorf("%s:%d %s", file, set.Position(n.Pos()).Line, what)
 			}
 		}
 		return true

@@ -14,7 +14,7 @@ type question struct {
 // ends. have is the highest answer; all reports whether every configured
 // destination and connected peer has answered.
 func (l *Links) Notify(ctx context.Context, n Notice) (have uint64, all bool) {
-	id, q := l.ask(&n)
+	id, q := l.ask(ctx, &n)
 	select {
 	case <-q.done:
 	case <-ctx.Done():
@@ -26,11 +26,18 @@ func (l *Links) Notify(ctx context.Context, n Notice) (have uint64, all bool) {
 	return q.have, q.all && len(q.open) == 0
 }
 
-// ask sends a notice to every peer that is connected.
-func (l *Links) ask(n *Notice) (uint64, *question) {
+// ask sends a notice to every peer that is connected, unless ctx has ended. A
+// notice thus never goes out behind the answer to one that has ended ctx, by
+// which the peer would take it for the later one (R11).
+func (l *Links) ask(ctx context.Context, n *Notice) (uint64, *question) {
 	q := &question{open: make(map[*conn]bool), all: true, done: make(chan struct{})}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if ctx.Err() != nil {
+		q.all = false
+		close(q.done)
+		return 0, q
+	}
 	l.lastAsked++
 	id := l.lastAsked
 	e := newEncoder()
