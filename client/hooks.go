@@ -32,6 +32,10 @@ type Hooks struct {
 	// Paused is told a bookmark subscription whose queue overran: the server
 	// keeps its messages until the application has caught up (R12). Must not block.
 	Paused func(*Subscription)
+	// Waits is told true when a FullyDurable subscription waits because a
+	// server is left out, so that nothing new is safe, and false when its
+	// messages come again (R13). Must not block.
+	Waits func(s *Subscription, waits bool)
 	// SubscriptionEnded is told a subscription that ended with an error,
 	// which its loop is told too. Must not block.
 	SubscriptionEnded func(*Subscription, error)

@@ -66,6 +66,16 @@ func parseGaps(text []byte) ([]Gap, error) {
 	return gaps, err
 }
 
+// missedSince is the gap of a subscription that has received nothing, on a
+// server whose log begins behind base.
+func missedSince(base bookmarkstore.Vector) []Gap {
+	var gaps []Gap
+	for _, publisher := range base.Publishers() {
+		gaps = append(gaps, Gap{Publisher: publisher, From: 1, To: base[publisher]})
+	}
+	return gaps
+}
+
 // gapVector is what counts as shown once the application has accepted gaps.
 func gapVector(gaps []Gap) bookmarkstore.Vector {
 	v := make(bookmarkstore.Vector, len(gaps))

@@ -70,6 +70,7 @@ type SubscriptionStats struct {
 	ID, Topic   string
 	Delivered   int // messages handed to the application
 	Queued      int
+	Waits       bool // FullyDurable: messages are held back until they are safe (R13)
 	Outstanding int  // handed over or queued, and not discarded
 	Duplicates  int  // received again and dropped
 	Dropped     int  // given up by DropOldest

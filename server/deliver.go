@@ -28,6 +28,7 @@ type sub struct {
 	alone     route.Table[*sub] // itself, to remember which topics match
 	rec       journal.Record
 	holding   bool // rec was read and waits until it is safe
+	waits     bool // the client knows that it may have to wait long
 	lastMark  time.Time
 	candidate bookmark.Bookmark // for a mark, when it is settled
 }
@@ -153,8 +154,10 @@ func (p *pump) deliverBehind(b *sub) (more bool) {
 		}
 		p.complete(b, b.rec.Position)
 		if b.holding = b.Options.FullyDurable && !p.isSafe(&b.rec); b.holding {
+			p.waits(b, p.s.srv.links.Load().Single())
 			return false
 		}
+		p.waits(b, false)
 		p.offer(&b.rec, &b.alone)
 		if b.follower == nil {
 			return false
@@ -258,6 +261,16 @@ func (p *pump) isSafe(r *journal.Record) bool {
 		return r.Sequence <= links.Safe(r.Publisher)
 	}
 	return r.Sequence <= links.Settled(r.Publisher)
+}
+
+// waits tells the client of a fully durable subscription whether what it waits
+// for has to wait for a destination that is left out (R13).
+func (p *pump) waits(b *sub, on bool) {
+	if b.waits == on || !b.Options.Vector {
+		return
+	}
+	b.waits = on
+	p.ack(&wire.AckMessage{CommandID: b.id, Type: wire.AckPersisted, Success: true, SubID: b.ID, Single: on})
 }
 
 // complete sends the completed ack, if it was asked for, when the replay has

@@ -23,6 +23,9 @@ type App struct {
 	FS     *memfs.FS // of the publish store; nil if it has none
 	// Options of the store on FS, for the next Restart. FS and BootID are set by itself.
 	Options pubstore.FileOptions
+	// Wrap, if set, returns what the client gets in place of the store on FS
+	// from the next Restart on.
+	Wrap func(pubstore.Store) pubstore.Store
 
 	plain  bool // its servers have none of our extensions
 	s      *System
@@ -73,6 +76,7 @@ func (a *App) hooks() client.Hooks {
 		Downgraded:      func(on bool) { a.event("downgraded %v", on) },
 		PublishGap:      func(server string) { a.event("gap %s", server) },
 		StoreRolledBack: func(err error) { a.event("rolled back: %v", err) },
+		Waits:           func(_ *client.Subscription, on bool) { a.event("waits %v", on) },
 		Gap:             func(e *client.GapError) { a.event("subscription gap %s", e.Subscription) },
 	}
 }
@@ -112,6 +116,9 @@ func (a *App) start() {
 		}
 		a.Store = store
 		a.config.Publishes = store
+		if a.Wrap != nil {
+			a.config.Publishes = a.Wrap(store)
+		}
 	} else {
 		a.Store = a.config.Publishes
 	}

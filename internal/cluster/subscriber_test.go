@@ -268,6 +268,9 @@ func TestFullyDurableDuringADowngrade(t *testing.T) {
 		if got := sure.Got(); len(got) != 5 {
 			t.Errorf("received %v while they were on one disk only", got[5:])
 		}
+		if !slices.Contains(sub.Events(), "waits true") {
+			t.Error("the application was not told that it waits")
+		}
 		// It doesn't help to subscribe again, or to have been away.
 		late := sub.Read("orders", true, client.From(client.Epoch), client.FullyDurable())
 		s.Net.Reset("sub", "a")
@@ -283,6 +286,9 @@ func TestFullyDurableDuringADowngrade(t *testing.T) {
 		s.Heal("a", "b")
 		for _, r := range []*cluster.Reader{sure, late, quick} {
 			exactly(t, r.AwaitN(10), cluster.Bodies("pub", 1, 10))
+		}
+		if events := sub.Events(); events[len(events)-1] != "waits false" {
+			t.Errorf("the application was not told that it waits no longer: %v", events)
 		}
 
 		// Nor does it help that the instance dies that has given nothing away.

@@ -70,6 +70,8 @@
 //	               carried      comma list of the topic patterns that sync links carry; absent: all (G2)
 //	publish        prev         the publisher's message before this one, where it isn't s-1 (R1)
 //	persisted ack  level        "single": safe is less, a sync destination is left out (R5)
+//	the same of a fully_durable subscription: its messages are held back until they are safe again (R13);
+//	without level: they come again
 //	subscribe      opts vector  bm is a version vector, a list of one bookmark for each publisher or "0";
 //	                            deliver what it doesn't cover (R9)
 //	its acks       bm           processed: the base vector; persisted: what of the vector moved (R9)
