@@ -25,19 +25,56 @@ func TestBegin(t *testing.T) {
 		{"the server lacks what was let go", pubstore.Life{Acked: 5, Last: 9}, false, logonAnswer{ext: true, have: 4}, beginning{gap: true}},
 		{"the same in a former life", pubstore.Life{Acked: 5, Last: 9}, true, logonAnswer{ext: true, have: 4}, beginning{gap: true}},
 		{"have is enough", pubstore.Life{Acked: 5, Last: 9}, false, logonAnswer{ext: true, have: 5}, beginning{}},
-		{"rolled back", pubstore.Life{Acked: 5, Last: 9}, false, logonAnswer{ext: true, safe: 12, have: 12}, beginning{rolledBack: true, letGo: 9, after: 9}},
-		{"a former life was rolled back before", pubstore.Life{Last: 9}, true, logonAnswer{ext: true, safe: 12, have: 12}, beginning{letGo: 9, after: 9}},
+		{"rolled back", pubstore.Life{Acked: 5, Last: 9}, false, logonAnswer{ext: true, safe: 12, have: 12}, beginning{rolledBack: true, letGo: 5, after: 5}},
+		{"a former life was rolled back before", pubstore.Life{Last: 9}, true, logonAnswer{ext: true, safe: 12, have: 12}, beginning{}},
 		{"plain, base from the clock", pubstore.Life{Last: 3}, false, logonAnswer{safe: 41, clock: 1000}, beginning{base: 1000}},
 		{"plain, base from the server", pubstore.Life{Last: 3}, false, logonAnswer{safe: 2000, clock: 1000}, beginning{base: 2000}},
 		{"plain, base kept", pubstore.Life{Last: 3, Base: 1000}, false, logonAnswer{safe: 1002, clock: 7}, beginning{letGo: 2, after: 2}},
 		{"plain, before the base", pubstore.Life{Last: 3, Base: 1000}, false, logonAnswer{safe: 999}, beginning{}},
-		{"plain, rolled back", pubstore.Life{Last: 3, Base: 1000}, false, logonAnswer{safe: 1004}, beginning{rolledBack: true, letGo: 3, after: 3}},
+		{"plain, rolled back", pubstore.Life{Last: 3, Base: 1000}, false, logonAnswer{safe: 1004}, beginning{rolledBack: true}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			p := newPublisher(nil, 10, 1000)
+			p := newPublisher([]pubstore.Life{tt.life}, 10, 1000)
 			p.expect(tt.life, tt.old)
 			if got := p.begin(tt.life, tt.a); got != tt.want {
 				t.Errorf("begin = %+v, want %+v", got, tt.want)
+			}
+		})
+	}
+}
+
+// A server has of a life what was not sent by this process: a copy of the
+// store did it, or may have, since another process used the name. What is kept
+// goes out one by one, and an ack counts for what it answers only (R11).
+func TestDoubt(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		inUse bool
+		sent  uint64
+		have  uint64
+	}{
+		{"never sent", false, 2, 5},
+		{"perhaps not taken", true, 5, 5},
+		{"more than there is", false, 7, 20},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			life := pubstore.Life{ID: "a", Acked: 2, Last: 7, Kept: 5}
+			p := newPublisher([]pubstore.Life{{ID: "a", Acked: 2, Last: tt.sent}}, 100, 1<<20)
+			p.expect(life, false)
+			if tt.inUse {
+				p.nameInUse()
+			}
+			if b := p.begin(life, logonAnswer{ext: true, safe: tt.have, have: tt.have}); b.letGo != 2 || b.after != 2 || b.rolledBack == tt.inUse {
+				t.Fatalf("begin = %+v", b)
+			}
+			for s := uint64(3); s <= min(tt.have, life.Last); s++ {
+				p.write(s, 10)
+				if want := s == min(tt.have, life.Last); p.room() != want {
+					t.Errorf("room behind %d: %v, want %v", s, p.room(), want)
+				}
+				if e := p.persisted(tt.have, false); e.letGo != s {
+					t.Errorf("an ack up to %d in answer to %d lets go up to %d", tt.have, s, e.letGo)
+				}
 			}
 		})
 	}

@@ -152,6 +152,12 @@ func (o *outbox) begin(l pubstore.Life, a logonAnswer) (beginning, error) {
 	return b, nil
 }
 
+func (o *outbox) nameInUse() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.core.nameInUse()
+}
+
 func (o *outbox) room() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -467,6 +467,10 @@ func TestStoreRolledBack(t *testing.T) {
 		publish(t, c, 1, 2)
 		ss, m := srv.logon(7, 9)
 		former := string(m.Store)
+		ss.publishes(1) // one by one: is it what the server has?
+		ss.persisted(9)
+		ss.publishes(2)
+		ss.persisted(9)
 		ss.gone()
 		ss, m = srv.logon(0, 0)
 		if string(m.Store) == former {

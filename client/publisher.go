@@ -38,6 +38,10 @@ type progress struct {
 	sent    uint64   // may have been sent, by this process or one before
 	settled uint64   // all up to here is settled, and the application knows
 	telling []uint64 // rejected, and the failed-write handler not told yet; ascending
+
+	// Of a store that has a copy elsewhere (R11):
+	contested bool   // another process has logged on since, perhaps as this life
+	doubt     uint64 // up to here a server may have another process's messages
 }
 
 // newPublisher knows that all the lives hold may have been sent before, by
@@ -85,6 +89,15 @@ func (p *publisher) expect(l pubstore.Life, old bool) {
 	p.written, p.reached, p.safe, p.single, p.ended = 0, 0, 0, 0, false
 }
 
+// nameInUse notes that another process has logged on with the client name. If
+// it has a copy of the store, what was sent and not acknowledged may not be
+// what a server has under these sequences.
+func (p *publisher) nameInUse() {
+	if p.current != nil {
+		p.current.contested = true
+	}
+}
+
 // begin takes in the answer to that logon.
 func (p *publisher) begin(l pubstore.Life, a logonAnswer) beginning {
 	var b beginning
@@ -96,17 +109,35 @@ func (p *publisher) begin(l pubstore.Life, a logonAnswer) beginning {
 		}
 		a.have = a.safe
 	}
-	b.gap = a.ext && l.Acked > a.have && !mut.On(mut.R4NoGapCheck)
-	b.rolledBack = !p.old && p.local(a.have) > l.Last
-	if b.rolledBack {
-		p.old = true
-	}
-	b.letGo = min(p.local(a.safe), l.Last)
+	have := p.local(a.have)
+	b.gap = a.ext && l.Acked > have && !mut.On(mut.R4NoGapCheck)
+	b.rolledBack = !p.old && have > p.current.sent
+	b.letGo = min(p.local(a.safe), p.current.trust(l, have))
+	p.old = p.old || b.rolledBack
 	b.after = b.letGo
 	p.reached, p.safe = b.letGo, b.letGo
 	p.current.settled = max(p.current.settled, l.Acked)
 	p.settle()
 	return b
+}
+
+// trust returns how far a life may be let go at the word of a server that has
+// it up to have: what was sent. If it has more, it has it from another
+// process, and the store is a copy, or was rolled back. Then nothing is let
+// go unheard: what is kept is sent again for the server to compare (R11).
+func (g *progress) trust(l pubstore.Life, have uint64) uint64 {
+	if have > g.sent || g.contested {
+		g.doubt = max(g.doubt, min(have, l.Last))
+	}
+	g.contested = false
+	switch {
+	case mut.On(mut.R11TrustsCopies):
+		g.doubt = 0
+		return l.Last
+	case l.Acked < g.doubt:
+		return l.Acked
+	}
+	return g.sent
 }
 
 // local returns the store's sequence for one on the wire, 0 for one before the life.
@@ -117,9 +148,11 @@ func (p *publisher) local(wire uint64) uint64 {
 	return wire - p.offset
 }
 
-// room reports whether the window lets another message out.
+// room reports whether the window lets another message out. As long as there
+// is doubt, one goes after the other, since a cumulative ack says of a message
+// that the server has it, not that it has compared it.
 func (p *publisher) room() bool {
-	return p.flight.n == 0 || p.flight.n < p.maxMessages && p.flight.bytes < p.maxBytes
+	return p.flight.n == 0 || p.written >= p.current.doubt && p.flight.n < p.maxMessages && p.flight.bytes < p.maxBytes
 }
 
 // write notes that a message is about to be sent, and returns its sequence
@@ -151,6 +184,9 @@ func (p *publisher) persisted(wire uint64, single bool) ackEffect {
 	n := p.local(wire)
 	if !mut.On(mut.G2AckBeyond) {
 		n = min(n, p.current.sent)
+	}
+	if p.written <= p.current.doubt {
+		n = min(n, p.written)
 	}
 	var e ackEffect
 	full := !p.room()

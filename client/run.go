@@ -108,8 +108,11 @@ func (c *Client) note(last *Outcome) {
 	if hook := c.cfg.Hooks.Disconnected; hook != nil {
 		hook(e.Server, e.Err)
 	}
-	if errors.Is(last.Err, ErrPublishGap) {
+	switch {
+	case errors.Is(last.Err, ErrPublishGap):
 		c.refusedAsGap(e.Server)
+	case errors.Is(last.Err, ErrNameInUse):
+		c.out.nameInUse()
 	}
 }
 

@@ -94,6 +94,8 @@ const (
 	R11LaterWins Bug = "r11-later-wins"
 	// R11NoContentCheck answers a duplicate identity with other content as a duplicate.
 	R11NoContentCheck Bug = "r11-no-content-check"
+	// R11TrustsCopies lets go what a server has of a copied store, whoever sent it.
+	R11TrustsCopies Bug = "r11-trusts-copies"
 	// R12TailCounts counts the dropped tail of an overrun subscription as received.
 	R12TailCounts Bug = "r12-tail-counts"
 	// R12ReaderWaits lets the reader of a connection wait for the application.
