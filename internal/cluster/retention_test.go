@@ -120,6 +120,34 @@ func TestCase27PausedBelowTheFloor(t *testing.T) {
 	})
 }
 
+// A subscription that has received nothing is away while everything is
+// published and removed again. What it sends to resume is what a first
+// subscribe sends, yet the application is told what it has missed (R9).
+func TestCase27NothingReceived(t *testing.T) {
+	cluster.Run(t, retain(time.Minute), func(s *cluster.System) {
+		pub := s.App("pub", []string{"a"}, nil)
+		sub := s.App("sub", []string{"a", "b"}, nil)
+		strict := sub.Read("orders", true, client.From(client.Epoch))
+		lenient := sub.Read("orders", true, client.From(client.Epoch), client.AcceptGaps())
+		s.Cut("sub", "a")
+		s.Cut("sub", "b")
+		publishLong(s, pub, "orders", 1, 200)
+		pub.FlushSafe()
+		s.Pass(2 * time.Minute)
+		gone := int(floor(s, "a", "orders", pub))
+		s.Heal("sub", "a")
+		s.Heal("sub", "b")
+
+		rest := cluster.Bodies("pub", gone+1, 200)
+		exactly(t, names(lenient.AwaitN(len(rest))), rest)
+		want := []client.Gap{{Publisher: publisherID(pub), From: 1, To: uint64(gone)}}
+		var gap *client.GapError
+		if err := strict.Err(); !errors.As(err, &gap) || !slices.Equal(gap.Gaps, want) {
+			t.Errorf("the subscription ended with %v, want the gap %v", err, want)
+		}
+	})
+}
+
 // A publisher is silent for longer than retention, or so long that nobody
 // knows it any more, and both instances are restarted. It goes on where it
 // was, in its life and with its next number, on either instance, and a
