@@ -51,6 +51,7 @@ func TestNothingIsSentBeforeItIsStored(t *testing.T) {
 		cfg.Publishes = store
 		c := start(t, cfg)
 		ss, _ := srv.logon(0, 0)
+		synctest.Wait()
 		go c.Publish(t.Context(), "orders", []byte("x"))
 		ss.quiet(10 * time.Second)
 		close(store.gate)
