@@ -14,8 +14,6 @@ const (
 	G1SendBeforeStore Bug = "g1-send-before-store"
 	// G1CancelDropsDelivery takes a message out of the store when the caller's context ends.
 	G1CancelDropsDelivery Bug = "g1-cancel-drops-delivery"
-	// G1StoreIgnoresTorn appends behind a torn tail of a publish store.
-	G1StoreIgnoresTorn Bug = "g1-store-ignores-torn"
 	// G2LocalAck acknowledges as safe what is durable here only.
 	G2LocalAck Bug = "g2-local-ack"
 	// G2LogonHave puts have(p) in the logon ack's s.
