@@ -18,7 +18,7 @@ type contest uint8
 const (
 	newWins contest = iota
 	oldWins
-	otherUser // both stay as they are; a logon is refused
+	otherUser // the later one is refused
 )
 
 // contestHere decides between a session and a later logon on the same
@@ -39,6 +39,8 @@ func contestHere(old, later claim) contest {
 // decides is something that both sides see alike.
 func contestAcross(here, there claim, told bool) contest {
 	switch {
+	case here.user != there.user && !told && there.instance < here.instance:
+		return newWins // they have crossed, and there must be one
 	case here.user != there.user:
 		return otherUser
 	case mut.On(mut.R11LaterWins):

@@ -25,6 +25,7 @@ func TestNoticesCross(t *testing.T) {
 		{"one life, higher counter on a", ext("x", 3), ext("x", 2), false},
 		{"two lives, larger on b", ext("x", 9), ext("y", 1), true},
 		{"two lives, larger on a", ext("y", 1), ext("x", 9), false},
+		{"two users: the smaller instance", `{"c":"logon","cid":"0","client_name":"gw","user_id":"joe","a":"processed"}`, `{"c":"logon","cid":"0","client_name":"gw","user_id":"jim","a":"processed"}`, false},
 		{"plain: the smaller instance", `{"c":"logon","cid":"0","client_name":"gw","a":"processed"}`, `{"c":"logon","cid":"0","client_name":"gw","a":"processed"}`, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -58,4 +59,32 @@ func TestNoticesCross(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A name that a user has on one instance is refused to another user on the
+// other, who may take it when it is free.
+func TestNameOfAnotherUserElsewhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pair := servertest.NewPair(t)
+		joe := dial(t, pair.A)
+		joe.send(`{"c":"logon","cid":"0","client_name":"gw","user_id":"joe","a":"processed"}`)
+		if m := joe.message(); string(m.Status) != "success" {
+			t.Fatalf("logon: %s", m.Reason)
+		}
+		const jims = `{"c":"logon","cid":"0","client_name":"gw","user_id":"jim","a":"processed"}`
+		jim := dial(t, pair.B)
+		jim.send(jims)
+		if m := jim.message(); string(m.Reason) != "name in use" {
+			t.Errorf("another user got %s %q", m.Status, m.Reason)
+		}
+		jim.closed()
+		joe.silent(time.Minute)
+		joe.conn.Close()
+		synctest.Wait()
+		jim = dial(t, pair.B)
+		jim.send(jims)
+		if m := jim.message(); string(m.Status) != "success" {
+			t.Errorf("logon with a free name: %s", m.Reason)
+		}
+	})
 }

@@ -41,6 +41,8 @@ func TestContestAcross(t *testing.T) {
 		{"plain, crossing, smaller name here", claim{instance: "a"}, claim{instance: "b"}, false, oldWins},
 		{"plain, crossing, smaller name there", claim{instance: "b"}, claim{instance: "a"}, false, newWins},
 		{"another user", claim{user: "joe"}, claim{user: "jim"}, true, otherUser},
+		{"another user, crossed", claim{user: "joe", instance: "a"}, claim{user: "jim", instance: "b"}, false, otherUser},
+		{"another user, crossed, on the smaller instance", claim{user: "joe", instance: "b"}, claim{user: "jim", instance: "a"}, false, newWins},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := contestAcross(tt.here, tt.there, tt.told); got != tt.want {

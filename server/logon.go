@@ -183,9 +183,14 @@ func (s *session) notifyPeers() {
 		s.answers.again = false
 		s.mu.Unlock()
 		ctx, cancel := context.WithTimeout(s.ctx, noticeTimeout)
-		have, all := s.srv.links.Load().Notify(ctx, n)
+		answers := s.srv.links.Load().Notify(ctx, n)
 		cancel()
-		if s.answered(have, all) {
+		if answers.Refused {
+			s.log.Warn("the name is in use by another user elsewhere")
+			s.fence()
+			return
+		}
+		if s.answered(answers) {
 			return
 		}
 		select {
@@ -197,13 +202,13 @@ func (s *session) notifyPeers() {
 }
 
 // answered notes the answers and reports whether the helper has done its work.
-func (s *session) answered(have uint64, all bool) (done bool) {
+func (s *session) answered(a replica.Answers) (done bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.answers.have = max(s.answers.have, have)
+	s.answers.have = max(s.answers.have, a.Have)
 	s.answers.asked = true
-	s.answers.all = all
-	s.answers.running = !all || s.answers.again
+	s.answers.all = a.All
+	s.answers.running = !a.All || s.answers.again
 	s.signal()
 	return !s.answers.running
 }

@@ -125,7 +125,7 @@ func (r *registry) rivals(c claim) []*session {
 // onNotice closes the session that a logon on a peer replaces (R11). The
 // sessions that win tell the peer once more, so that it hears of them
 // whichever notice came first. When it returns the loser takes nothing more.
-func (s *Server) onNotice(n replica.Notice) {
+func (s *Server) onNotice(n replica.Notice) (refused bool) {
 	there := claim{name: n.ClientName, user: n.User, publisher: n.Publisher, life: n.Life, counter: n.Counter, instance: n.Instance}
 	for _, here := range s.registry.rivals(there) {
 		switch contestAcross(here.claim, there, here.wasAnnounced()) {
@@ -136,9 +136,11 @@ func (s *Server) onNotice(n replica.Notice) {
 		case oldWins:
 			here.announceAgain()
 		case otherUser:
-			here.log.Warn("the name is in use by another user elsewhere", "instance", n.Instance, "user", n.User)
+			here.log.Warn("another user asks for the name elsewhere and is refused", "instance", n.Instance, "user", n.User)
+			refused = true
 		}
 	}
+	return refused
 }
 
 // subscribes notes whether a session waits for the journal, and whether for

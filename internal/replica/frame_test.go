@@ -41,7 +41,7 @@ func someFrames() map[string][]byte {
 	add("notice", func(e *encoder) {
 		encodeNotice(e, 7, &Notice{ClientName: "c", User: "u", Publisher: 9, Life: "l", Counter: 3, Instance: "a"})
 	})
-	add("answer", func(e *encoder) { encodeAnswer(e, 7, 99) })
+	add("answer", func(e *encoder) { (&answer{id: 7, have: 99, refused: true}).encode(e) })
 	add("heartbeat", (&beat{more: true, moved: []journal.State{{Publisher: 5, Have: 6, RunningCRC: 7}}}).encode)
 	add("refuse", (&RefusedError{Code: refuseRecord, Reason: "a hole"}).encode)
 	return frames
@@ -86,11 +86,12 @@ func reencode(payload []byte) ([]byte, error) {
 		}
 		encodeNotice(e, id, &n)
 	case frameAnswer:
-		id, have, err := decodeAnswer(d)
+		var a answer
+		err := a.decode(d)
 		if err != nil {
 			return nil, err
 		}
-		encodeAnswer(e, id, have)
+		a.encode(e)
 	case frameHeartbeat:
 		var b beat
 		if err := b.decode(d); err != nil {

@@ -128,15 +128,23 @@ func decodeNotice(d *decoder) (id uint64, n Notice, err error) {
 	return id, n, d.err
 }
 
-func encodeAnswer(e *encoder, id, have uint64) {
-	e.begin(frameAnswer)
-	e.uint(id)
-	e.uint(have)
+// An answer is what an instance says to a notice: its have(p), and whether
+// the name belongs to another user there.
+type answer struct {
+	id, have uint64
+	refused  bool
 }
 
-func decodeAnswer(d *decoder) (id, have uint64, err error) {
-	id, have = d.uint(), d.uint()
-	return id, have, d.err
+func (a *answer) encode(e *encoder) {
+	e.begin(frameAnswer)
+	e.uint(a.id)
+	e.uint(a.have)
+	e.bool(a.refused)
+}
+
+func (a *answer) decode(d *decoder) error {
+	a.id, a.have, a.refused = d.uint(), d.uint(), d.bool()
+	return d.err
 }
 
 // A beat is one heartbeat: publishers that moved, as far as we have them.

@@ -2,18 +2,23 @@ package replica
 
 import "context"
 
+// Answers are what the peers have said to a notice.
+type Answers struct {
+	Have    uint64 // the highest have(p)
+	All     bool   // every configured destination and connected peer has answered
+	Refused bool   // the name belongs to another user on one of them
+}
+
 // A question is a notice that waits for answers.
 type question struct {
-	open map[*conn]bool // not yet answered
-	have uint64         // highest answer
-	all  bool           // nobody who was to answer can't any more
-	done chan struct{}  // closed when nobody is left
+	Answers                // All: nobody who was to answer can't any more
+	open    map[*conn]bool // not yet answered
+	done    chan struct{}  // closed when nobody is left
 }
 
 // Notify tells the peers of a logon and waits for their answers until ctx
-// ends. have is the highest answer; all reports whether every configured
-// destination and connected peer has answered.
-func (l *Links) Notify(ctx context.Context, n Notice) (have uint64, all bool) {
+// ends.
+func (l *Links) Notify(ctx context.Context, n Notice) Answers {
 	id, q := l.ask(ctx, &n)
 	select {
 	case <-q.done:
@@ -23,18 +28,20 @@ func (l *Links) Notify(ctx context.Context, n Notice) (have uint64, all bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.asked, id)
-	return q.have, q.all && len(q.open) == 0
+	answers := q.Answers
+	answers.All = q.All && len(q.open) == 0
+	return answers
 }
 
 // ask sends a notice to every peer that is connected, unless ctx has ended. A
 // notice thus never goes out behind the answer to one that has ended ctx, by
 // which the peer would take it for the later one (R11).
 func (l *Links) ask(ctx context.Context, n *Notice) (uint64, *question) {
-	q := &question{open: make(map[*conn]bool), all: true, done: make(chan struct{})}
+	q := &question{Answers: Answers{All: true}, open: make(map[*conn]bool), done: make(chan struct{})}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if ctx.Err() != nil {
-		q.all = false
+		q.All = false
 		close(q.done)
 		return 0, q
 	}
@@ -45,9 +52,9 @@ func (l *Links) ask(ctx context.Context, n *Notice) (uint64, *question) {
 	for _, p := range l.peers {
 		switch {
 		case p.conn == nil:
-			q.all = q.all && !p.outbound()
+			q.All = q.All && !p.outbound()
 		case p.conn.queueLocked(e.finish()) != nil:
-			q.all = false
+			q.All = false
 		default:
 			q.open[p.conn] = true
 		}
@@ -60,11 +67,12 @@ func (l *Links) ask(ctx context.Context, n *Notice) (uint64, *question) {
 }
 
 // answered takes in a peer's answer.
-func (l *Links) answered(c *conn, id, have uint64) {
+func (l *Links) answered(c *conn, a answer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if q := l.asked[id]; q != nil && q.open[c] {
-		q.have = max(q.have, have)
+	if q := l.asked[a.id]; q != nil && q.open[c] {
+		q.Have = max(q.Have, a.have)
+		q.Refused = q.Refused || a.refused
 		q.close(c)
 	}
 }
@@ -73,7 +81,7 @@ func (l *Links) answered(c *conn, id, have uint64) {
 func (l *Links) unansweredLocked(c *conn) {
 	for _, q := range l.asked {
 		if q.open[c] {
-			q.all = false
+			q.All = false
 			q.close(c)
 		}
 	}
@@ -92,12 +100,14 @@ func (c *conn) takeNotice(d *decoder) error {
 	if err != nil {
 		return err
 	}
+	a := answer{id: id}
 	if c.l.o.OnNotice != nil {
-		c.l.o.OnNotice(n)
+		a.refused = c.l.o.OnNotice(n)
 	}
 	state, _ := c.l.o.Journal.State(n.Publisher)
+	a.have = state.Have
 	e := newEncoder()
-	encodeAnswer(e, id, state.Have)
+	a.encode(e)
 	c.l.mu.Lock()
 	defer c.l.mu.Unlock()
 	return c.queueLocked(e.finish())

@@ -200,29 +200,33 @@ func TestNotices(t *testing.T) {
 		n := Notice{ClientName: "pub", User: "u", Publisher: 7, Life: "l", Counter: 4, Instance: "a"}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		have, all := a.l.Notify(ctx, n)
-		if have != 3 || all {
-			t.Errorf("have %d, all %v: want 3, and not all without c", have, all)
+		if got := a.l.Notify(ctx, n); got != (Answers{Have: 3}) {
+			t.Errorf("%+v, want have 3, and not all without c", got)
 		}
 		if len(b.notices) != 1 || b.notices[0] != n {
 			t.Errorf("b was told %+v", b.notices)
 		}
 		c := w.start("c", to("a"))
 		w.linked(a, c)
-		if have, all = a.l.Notify(ctx, n); have != 3 || !all || len(c.notices) != 1 {
-			t.Errorf("have %d, all %v, c was told %v", have, all, c.notices)
+		if got := a.l.Notify(ctx, n); got != (Answers{Have: 3, All: true}) || len(c.notices) != 1 {
+			t.Errorf("%+v, c was told %v", got, c.notices)
+		}
+		other := n
+		other.User = refusedUser
+		if got := a.l.Notify(ctx, other); got != (Answers{Have: 3, All: true, Refused: true}) {
+			t.Errorf("%+v for a name of another user", got)
 		}
 		w.Pause("c")
 		began := time.Now()
-		if have, all = a.l.Notify(ctx, n); have != 3 || all || time.Since(began) < 500*time.Millisecond {
-			t.Errorf("have %d, all %v after %v, want an end by ctx", have, all, time.Since(began))
+		if got := a.l.Notify(ctx, n); got != (Answers{Have: 3}) || time.Since(began) < 500*time.Millisecond {
+			t.Errorf("%+v after %v, want an end by ctx", got, time.Since(began))
 		}
 		w.Resume("c")
 		c.close()
 		b.close()
 		w.eventually("nobody is there", func() bool { return !a.l.Reachable() })
-		if have, all = a.l.Notify(t.Context(), n); have != 0 || all {
-			t.Errorf("have %d, all %v with nobody there", have, all)
+		if got := a.l.Notify(t.Context(), n); got != (Answers{}) {
+			t.Errorf("%+v with nobody there", got)
 		}
 	})
 }
@@ -233,14 +237,13 @@ func TestNoticeOfAPeerThatDies(t *testing.T) {
 		a, b := w.pair()
 		w.linked(a, b)
 		w.Cut("a", "b")
-		_, all := a.l.Notify(t.Context(), Notice{Publisher: 1})
-		if all {
+		if a.l.Notify(t.Context(), Notice{Publisher: 1}).All {
 			t.Error("answered by a peer that was away")
 		}
 		lone := w.instance("z", nil)
 		lone.start()
-		if have, all := lone.l.Notify(t.Context(), Notice{}); have != 0 || !all {
-			t.Errorf("alone: have %d, all %v", have, all)
+		if got := lone.l.Notify(t.Context(), Notice{}); got != (Answers{All: true}) {
+			t.Errorf("alone: %+v", got)
 		}
 	})
 }

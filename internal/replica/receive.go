@@ -34,9 +34,10 @@ func (c *conn) takeFrame(t frameType, d *decoder) error {
 	case frameNotice:
 		return c.takeNotice(d)
 	case frameAnswer:
-		id, have, err := decodeAnswer(d)
+		var a answer
+		err := a.decode(d)
 		if err == nil {
-			c.l.answered(c, id, have)
+			c.l.answered(c, a)
 		}
 		return err
 	case frameHeartbeat:

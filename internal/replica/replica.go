@@ -42,9 +42,10 @@ type Options struct {
 	// moved; nil means: of any, which is also said when a peer comes or goes.
 	// Must not block.
 	OnWatermark func(publishers []uint64)
-	// OnNotice is called when a peer tells of a logon (R11), before its
-	// answer, this instance's have(p), goes back. Must not block.
-	OnNotice func(Notice)
+	// OnNotice is called when a peer tells of a logon (R11), before the
+	// answer goes back: this instance's have(p), and whether the logon is
+	// refused because the name belongs to another user here. Must not block.
+	OnNotice func(Notice) (refused bool)
 }
 
 // A Notice tells the peers that a publisher has logged on here (R11).

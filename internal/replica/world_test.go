@@ -157,7 +157,7 @@ func (i *instance) start() {
 		Journal: i.j, Listener: ln, Dial: host.Dial, MaxMessage: 1 << 20, Hold: 1 << 40,
 		Log:         slog.New(slog.NewTextHandler(&i.log, nil)),
 		OnWatermark: func([]uint64) { i.marks.Add(1) },
-		OnNotice:    func(n Notice) { i.notices = append(i.notices, n) },
+		OnNotice:    func(n Notice) bool { i.notices = append(i.notices, n); return n.User == refusedUser },
 	}
 	if i.set != nil {
 		i.set(&o)
@@ -340,3 +340,6 @@ func (i *instance) logged(parts ...string) bool {
 	}
 	return false
 }
+
+// refusedUser is who nobody may log on as.
+const refusedUser = "mallory"
