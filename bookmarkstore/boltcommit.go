@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+
+	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
 // The pace of the committer, so that a change signals it at most twice a commit.
@@ -116,7 +118,7 @@ func (b *Bolt) commit() {
 			return err
 		})
 	})
-	if err != nil && !errors.Is(err, errNothing) {
+	if err != nil && !errors.Is(err, errNothing) && !mut.On(mut.R7IgnoreCommitError) {
 		b.becomeFailed(err)
 		return
 	}

@@ -103,7 +103,7 @@ func (p *publisher) begin(l pubstore.Life, a logonAnswer) beginning {
 	var b beginning
 	if !a.ext {
 		p.offset = l.Base
-		if p.offset == 0 {
+		if p.offset == 0 && !mut.On(mut.R10NoBase) {
 			b.base = max(a.safe, a.clock)
 			p.offset = b.base
 		}

@@ -115,6 +115,9 @@ func (l *ledger) fits(size int) bool { return l.fitsBeside(0, int64(size)) }
 // fitsBeside reports whether one more message has room beside n others, all of them bytes long.
 func (l *ledger) fitsBeside(n int, bytes int64) bool {
 	kept, keptBytes := l.outstanding()
+	if mut.On(mut.R5NoBound) {
+		return true
+	}
 	return kept+l.held+n < l.maxMessages && keptBytes+l.heldBytes+bytes <= l.maxBytes
 }
 

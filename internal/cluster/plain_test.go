@@ -308,6 +308,7 @@ func TestPlainClientDowngrade(t *testing.T) {
 		c.publish(1, 5)
 		c.persisted(5)
 
+		s.Pass(time.Second) // b is told that a has it, too
 		s.Cut("a", "b")
 		c.publish(6, 8)
 		c.persisted(8) // one disk, a plain client is not told

@@ -48,6 +48,8 @@ const (
 	R5MinSyncIgnored Bug = "r5-min-sync-ignored"
 	// R5NeverGiveUp keeps the log for an absent destination without a bound.
 	R5NeverGiveUp Bug = "r5-never-give-up"
+	// R5NoBound takes messages into a publish store beyond its bound.
+	R5NoBound Bug = "r5-no-bound"
 	// R6ServeAtOnce serves clients before the instance has caught up.
 	R6ServeAtOnce Bug = "r6-serve-at-once"
 	// R6WaitForEver waits for a peer that brings no progress without a bound.
@@ -60,6 +62,8 @@ const (
 	R7TrustPageCache Bug = "r7-trust-page-cache"
 	// R7IgnoreSyncError goes on after a failed fsync.
 	R7IgnoreSyncError Bug = "r7-ignore-sync-error"
+	// R7IgnoreCommitError goes on after a failed commit of a bookmark store.
+	R7IgnoreCommitError Bug = "r7-ignore-commit-error"
 	// R8AppendBehindTorn appends behind a torn tail.
 	R8AppendBehindTorn Bug = "r8-append-behind-torn"
 	// R8AsideForgotten leaves out the good records behind damage.
@@ -86,6 +90,8 @@ const (
 	R10SameLife Bug = "r10-same-life"
 	// R10UnknownIsGap takes a publisher that nobody knows any more for a gap.
 	R10UnknownIsGap Bug = "r10-unknown-is-gap"
+	// R10NoBase numbers a life from 1 towards a server without our extensions.
+	R10NoBase Bug = "r10-no-base"
 	// R11NoFence lets two sessions of one name live.
 	R11NoFence Bug = "r11-no-fence"
 	// R11LaterWins ignores the counter of a logon and lets the later notice win.
