@@ -127,7 +127,7 @@ func (p *publisher) begin(l pubstore.Life, a logonAnswer) beginning {
 // go unheard: what is kept is sent again for the server to compare (R11).
 func (g *progress) trust(l pubstore.Life, have uint64) uint64 {
 	if have > g.sent || g.contested {
-		g.doubt = max(g.doubt, min(have, l.Last))
+		g.doubt = max(g.doubt, have) // also of what is appended meanwhile
 	}
 	g.contested = false
 	switch {
