@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/internal/verdict"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
@@ -181,8 +182,8 @@ func (p *publisher) publishRounds(ctx context.Context, events []event, rounds in
 }
 
 // history returns what was published.
-func (f fleet) history() history {
-	h := make(history)
+func (f fleet) history() verdict.History {
+	h := make(verdict.History)
 	for _, p := range f {
 		h[p.network] = p.keys
 	}

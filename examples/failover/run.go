@@ -8,6 +8,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
+	"github.com/holdfast-mq/holdfast/internal/verdict"
 )
 
 // perFault is the time that publishing is spread over, for each fault.
@@ -255,7 +256,7 @@ func (r *run) settle(ctx context.Context) (report, error) {
 	}
 	r.printf("all is safe; waiting for the subscriber")
 	rep.published = r.fleet.history()
-	r.awaitDelivered(ctx, rep.published.len())
+	r.awaitDelivered(ctx, rep.published.Len())
 	r.end()
 	if err := r.subscriber.kill(); err != nil {
 		return rep, err
@@ -293,8 +294,8 @@ func (r *run) awaitDelivered(ctx context.Context, published int) {
 }
 
 // readJournal returns the messages in a stopped instance's journal.
-func readJournal(dir string) (history, error) {
-	h := make(history)
+func readJournal(dir string) (verdict.History, error) {
+	h := make(verdict.History)
 	err := journal.Dump(seglog.OS, dir, func(r *journal.Record) error {
 		if r.Kind != journal.Message {
 			return nil

@@ -19,6 +19,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/bookmarkstore"
 	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/internal/verdict"
 )
 
 // asSubscriber is the first argument of the process that is the subscriber;
@@ -97,13 +98,13 @@ func keep(db *bbolt.DB, marks *bookmarkstore.Bolt, m *client.Message) error {
 }
 
 // readReceived returns what the subscriber's transactions hold.
-func readReceived(database string) (history, error) {
+func readReceived(database string) (verdict.History, error) {
 	db, err := bbolt.Open(database, 0o644, &bbolt.Options{ReadOnly: true, Timeout: time.Minute})
 	if err != nil {
 		return nil, err
 	}
 	defer db.Close()
-	h := make(history)
+	h := make(verdict.History)
 	err = db.View(func(tx *bbolt.Tx) error {
 		bucket := tx.Bucket(received)
 		if bucket == nil {
