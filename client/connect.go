@@ -243,7 +243,11 @@ func (cn *conn) begin(m *wire.Message) (beginning, error) {
 		cn.old.Store(true)
 	}
 	cn.replayTo = cn.life.Last
-	if cn.cursor, err = cn.openCursor(b.after); err != nil {
+	cn.cursor, err = cn.openCursor(b.after)
+	switch {
+	case b.rolledBack && errors.Is(err, pubstore.ErrNoLife):
+		return b, errSettled // it kept nothing, and went with Renew
+	case err != nil:
 		return b, fmt.Errorf("read publish store: %w", err)
 	}
 	return b, nil

@@ -486,6 +486,27 @@ func TestStoreRolledBack(t *testing.T) {
 	})
 }
 
+// R10: the same, of a store that keeps nothing. It goes on with its new life
+// at once, on the same server.
+func TestStoreRolledBackAndEmpty(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		srv := listen(t, n, "a")
+		c := start(t, config(n, "a"))
+		_, m := srv.logon(5, 5)
+		former := string(m.Store)
+		began := time.Now()
+		ss, m := srv.logon(0, 0)
+		if string(m.Store) == former || time.Since(began) > 0 {
+			t.Errorf("logon with life %s after %v, want a new one at once", m.Store, time.Since(began))
+		}
+		publish(t, c, 1)
+		ss.publishes(1)
+		if s := c.Stats(); s.Publish.RollBacks != 1 || s.LastFailure != nil {
+			t.Errorf("%d times rolled back, failure %v; want once, and none", s.Publish.RollBacks, s.LastFailure)
+		}
+	})
+}
+
 // R10, R15: a server without our extensions.
 func TestPlainServer(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
