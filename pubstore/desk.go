@@ -2,6 +2,7 @@ package pubstore
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 )
@@ -14,9 +15,10 @@ type desk struct {
 	maxMessage   int
 
 	mu     sync.Mutex
-	ledger ledger // guarded by mu
-	line   line   // guarded by mu
-	ended  error  // why the store takes no more calls: ErrClosed or *FailedError; guarded by mu
+	ledger ledger  // guarded by mu
+	line   line    // guarded by mu
+	ended  error   // why the store takes no more calls: ErrClosed or *FailedError; guarded by mu
+	holder *holder // the client that uses the store; nil: none; guarded by mu
 }
 
 // limits are the parts of an options struct that all stores have.
@@ -79,7 +81,7 @@ func (d *desk) waitLocked(ctx context.Context, size int) error {
 		select {
 		case <-t.look:
 		case <-ctx.Done():
-			err = ctx.Err()
+			err = fmt.Errorf("%w: %w", ErrFull, ctx.Err())
 		}
 		d.mu.Lock()
 		if d.ended != nil {

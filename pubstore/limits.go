@@ -8,9 +8,10 @@ const (
 	maxHeader = 64 << 10
 )
 
-// A TooLargeError reports a message that the store can never take. Nothing was stored.
+// A TooLargeError reports a message that the store, or the server, never takes.
+// Nothing was stored.
 type TooLargeError struct {
-	Size, Max int
+	Size, Max int // in bytes
 	// Header says that it is topic, key and correlation id that are too large.
 	Header bool
 }
@@ -20,7 +21,7 @@ func (e *TooLargeError) Error() string {
 	if e.Header {
 		what = "header of a message"
 	}
-	return fmt.Sprintf("publish store: %s of %d bytes, the limit is %d", what, e.Size, e.Max)
+	return fmt.Sprintf("%s of %d bytes, the limit is %d", what, e.Size, e.Max)
 }
 
 // checkSize returns a *TooLargeError if a message is larger than max bytes.

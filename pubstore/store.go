@@ -50,7 +50,12 @@ type Usage struct {
 }
 
 // A Store keeps published messages. All methods are safe for concurrent use.
-// One client at a time uses a store; the client does not close it.
+// One client at a time uses a store; the client does not close it. Of a store
+// that also has
+//
+//	Acquire() (release func(), err error)
+//
+// as the three here have, Dial makes sure of that, as far as one process goes.
 //
 // A store whose disk failed is in a failed state for good: every later call
 // returns that error, a *FailedError (R7).
@@ -65,9 +70,9 @@ type Store interface {
 
 	// Append keeps m and returns its sequence. At the store's bound it
 	// waits until there is room or ctx ends, or returns ErrFull at once,
-	// as the store was opened. If it returns an error other than *FailedError
-	// m is not in the store. A message that is larger than the store ever
-	// takes is a *TooLargeError.
+	// as the store was opened. If ctx ends the wait the error is both ErrFull
+	// and that of ctx. A message that is larger than the store ever takes is
+	// a *TooLargeError. After any error but a *FailedError m is not in the store.
 	Append(ctx context.Context, m *Message) (sequence uint64, err error)
 
 	// Appended returns a channel that receives a value after an Append.

@@ -1,0 +1,45 @@
+package pubstore_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+
+	"github.com/holdfast-mq/holdfast/pubstore"
+)
+
+func TestAcquire(t *testing.T) {
+	s := pubstore.NewMemory(pubstore.MemoryOptions{})
+	first, err := s.Acquire()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Acquire(); !errors.Is(err, pubstore.ErrInUse) {
+		t.Errorf("taken twice: %v", err)
+	}
+	first()
+	if _, err := s.Acquire(); err != nil {
+		t.Errorf("after the release: %v", err)
+	}
+	first() // does nothing to the second holder
+	if _, err := s.Acquire(); !errors.Is(err, pubstore.ErrInUse) {
+		t.Errorf("released by the one before: %v", err)
+	}
+}
+
+// Who waits for room and gives up is told what it waited for.
+func TestWaitForRoomGivesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := pubstore.NewMemory(pubstore.MemoryOptions{MaxMessages: 1})
+		if _, err := s.Append(t.Context(), &pubstore.Message{Topic: "a"}); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 1)
+		defer cancel()
+		_, err := s.Append(ctx, &pubstore.Message{Topic: "a"})
+		if !errors.Is(err, pubstore.ErrFull) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v, want full and out of time", err)
+		}
+	})
+}
