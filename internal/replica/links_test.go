@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -412,6 +413,30 @@ func TestAsync(t *testing.T) {
 		w.eventually("c is linked", a.state("c", "live"))
 		w.same(a, b, c)
 		w.eventually("c is ready", c.isReady)
+	})
+}
+
+// What a link does while the journal has failed and the instance has not yet
+// ended it takes no time: it waits.
+func TestFailedJournal(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b := w.pair()
+		w.linked(a, b)
+		w.Pause("b")
+		large := message(1, 1, "orders")
+		large.Body = make([]byte, 200_000)
+		a.append(large) // fills the connection
+		synctest.Wait()
+		a.disk.FailSync(errors.New("input/output error"))
+		a.publish(1, 2, 2)
+		synctest.Wait()
+		w.Resume("b")
+		pass(time.Second) // for ever, if something goes on and on
+		if a.j.Err() == nil {
+			t.Error("the journal has not failed")
+		}
+		b.kill(memfs.KeepAll)
+		a.kill(memfs.KeepAll)
 	})
 }
 

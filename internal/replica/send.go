@@ -85,8 +85,9 @@ func (s *sender) loop() error {
 	defer ticker.Stop()
 	for {
 		var changed <-chan struct{}
-		if s.follower != nil {
-			changed = s.c.l.o.Journal.Changed() // before reading, so that nothing slips through
+		// A journal that has failed changes no more, and says so again and again.
+		if j := s.c.l.o.Journal; s.follower != nil && j.Err() == nil {
+			changed = j.Changed() // before reading, so that nothing slips through
 		}
 		busy, err := s.turn()
 		if err != nil {
