@@ -422,15 +422,11 @@ func TestFailedJournal(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.pair()
 		w.linked(a, b)
-		w.Pause("b")
-		large := message(1, 1, "orders")
-		large.Body = make([]byte, 200_000)
-		a.append(large) // fills the connection
+		a.disk.SyncDelay(10 * time.Millisecond)
+		a.publish(1, 1, 1)
 		synctest.Wait()
+		a.publish(1, 2, 2) // has been sent when its fsync begins
 		a.disk.FailSync(errors.New("input/output error"))
-		a.publish(1, 2, 2)
-		synctest.Wait()
-		w.Resume("b")
 		pass(time.Second) // for ever, if something goes on and on
 		if a.j.Err() == nil {
 			t.Error("the journal has not failed")
