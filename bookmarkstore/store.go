@@ -11,12 +11,25 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 )
 
-// A Bookmark is the identity of a message, the same on every server: the
-// publisher's 64-bit id and the sequence in it, from 1.
+// A Bookmark is the identity of a message, the same on every server:
+//
+//	type Bookmark struct {
+//		Publisher uint64 // the publisher's id
+//		Sequence  uint64 // in that publisher, from 1
+//	}
+//
+// The zero Bookmark names nothing (IsZero). String returns it as text,
+// "publisher|sequence|" in decimal digits, which ParseBookmark reads.
 type Bookmark = bookmark.Bookmark
 
-// A Vector says for each publisher the highest sequence covered; an absent
-// publisher is at 0.
+// ParseBookmark parses what Bookmark.String returned: "7|43|", of which the
+// last bar may be missing. The error quotes a text that is no bookmark.
+func ParseBookmark(text string) (Bookmark, error) { return bookmark.Parse([]byte(text)) }
+
+// A Vector says for each publisher, by its id, the highest sequence covered;
+// an absent publisher is at 0. It is a map[uint64]uint64, not safe for
+// concurrent use. String returns it as a list of bookmarks, "7|43|,9|5|",
+// ascending by publisher; one that covers nothing is "0".
 type Vector = bookmark.Vector
 
 // A Mark names one message of one subscription: what has to be kept of it to

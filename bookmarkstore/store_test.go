@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/holdfast-mq/holdfast/bookmarkstore"
@@ -130,4 +131,14 @@ func (d *sharedDisk) Kill(s bookmarkstore.Store) error {
 	err := errors.Join(s.(*bookmarkstore.Bolt).Snapshot(d.path), s.Close(), d.db.Close())
 	d.db = nil
 	return err
+}
+
+func TestParseBookmark(t *testing.T) {
+	want := bookmarkstore.Bookmark{Publisher: 7094790850998930143, Sequence: 43}
+	if got, err := bookmarkstore.ParseBookmark(want.String()); err != nil || got != want {
+		t.Errorf("got %v, %v; want %v", got, err, want)
+	}
+	if _, err := bookmarkstore.ParseBookmark("7|x|"); err == nil || !strings.Contains(err.Error(), `"7|x|"`) {
+		t.Errorf("the error does not quote the text: %v", err)
+	}
 }
