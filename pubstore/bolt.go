@@ -1,6 +1,7 @@
 package pubstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -74,6 +75,12 @@ type boltKey struct {
 
 // OpenBolt opens the store in a database of its own, making it if there is none.
 func OpenBolt(path string, o BoltOptions) (*Bolt, error) {
+	if path == "" {
+		return nil, errors.New("publish store: OpenBolt needs a file")
+	}
+	if err := o.check(); err != nil {
+		return nil, err // before there is a file
+	}
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType})
 	if errors.Is(err, bbolterrors.ErrTimeout) {
 		return nil, fmt.Errorf("open %s: %w", path, ErrLocked)
@@ -93,6 +100,9 @@ func OpenBolt(path string, o BoltOptions) (*Bolt, error) {
 // it if there is none. The application must close the store before the
 // database, and open one store per bucket only.
 func OpenBoltIn(db *bbolt.DB, bucket string, o BoltOptions) (*Bolt, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
 	s := &Bolt{
 		db: db, bucket: []byte(bucket), interval: orDefault(o.CommitInterval, 10*time.Millisecond),
 		urgent: make(chan struct{}, 1), lazy: make(chan struct{}, 1),
@@ -116,6 +126,11 @@ func OpenBoltIn(db *bbolt.DB, bucket string, o BoltOptions) (*Bolt, error) {
 	}
 	go s.run()
 	return s, nil
+}
+
+// check returns what is wrong with the options.
+func (o *BoltOptions) check() error {
+	return cmp.Or(checkLimits(o.MaxMessages, o.MaxBytes, o.MaxMessage), notNegative("CommitInterval", o.CommitInterval))
 }
 
 // A boltOp waits for its commit: a message to append, or a change of the state.

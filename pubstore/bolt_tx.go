@@ -39,7 +39,7 @@ func (s *Bolt) AppendMessageTx(tx *bbolt.Tx, m *Message) (seq uint64, err error)
 	if tx.DB() != s.db || !tx.Writable() {
 		return 0, errors.New("publish store: AppendTx needs a writable transaction on the store's database")
 	}
-	if err := checkSize(m, s.maxMessage); err != nil {
+	if err := check(m, s.maxMessage); err != nil {
 		return 0, err
 	}
 	s.mu.Lock()

@@ -49,7 +49,7 @@ func orDefault[T int | int64 | time.Duration](v, otherwise T) T {
 // admit returns with mu held once there is room for m. With an error, which
 // may be that of ctx, it returns without mu, and m must not be kept.
 func (d *desk) admit(ctx context.Context, m *Message) error {
-	if err := checkSize(m, d.maxMessage); err != nil {
+	if err := check(m, d.maxMessage); err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {

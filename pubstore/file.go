@@ -30,7 +30,8 @@ type FileOptions struct {
 	// power cut. Appends that wait at the same time share one sync.
 	SyncAlways bool
 	// SegmentBytes is the size of the files the store is made of, each of
-	// which goes once all in it was let go. Default 16 MiB.
+	// which is reserved on the disk when it is made, so an empty store takes
+	// as much, and goes once all in it was let go. Default 16 MiB.
 	SegmentBytes int64
 
 	// AcceptDamage opens a store that OpenFile refuses with a *DamagedError:

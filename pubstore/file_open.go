@@ -1,10 +1,13 @@
 package pubstore
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"syscall"
 	"time"
 
 	"github.com/nats-io/nuid"
@@ -14,13 +17,18 @@ import (
 
 // The kinds of records in the log of a File. The state (state.go) also
 // stands at the head of each segment, so that older ones are needed for the
-// messages in them only.
+// messages in them only, behind headMagic.
 const (
 	kindMessage = 0x10 // record.go
 	kindState   = 0x11 // state.go: replaces all that was known
 	kindDiscard = 0x12 // number of a life, and up to where it was let go
 	kindReject  = 0x13 // number of a life, and which message was let go
 )
+
+// headMagic tells a publish store from other logs (a server's journal).
+const headMagic = "hfspubstore"
+
+var errNotStore = errors.New("not a publish store")
 
 // A mark is the payload of kindDiscard and kindReject: 4 and 8 bytes, little endian.
 const markSize = 12
@@ -66,6 +74,9 @@ func OpenFile(dir string, o FileOptions) (*File, error) {
 }
 
 func openFile(dir string, o FileOptions) (*File, error) {
+	if err := o.check(dir); err != nil {
+		return nil, err
+	}
 	s := newFile(dir, &o)
 	boot, err := o.BootID()
 	if err != nil {
@@ -85,6 +96,18 @@ func openFile(dir string, o FileOptions) (*File, error) {
 	}
 	go s.run()
 	return s, nil
+}
+
+// check returns what is wrong with the options.
+func (o *FileOptions) check(dir string) error {
+	if dir == "" {
+		return errors.New("publish store: OpenFile needs a directory")
+	}
+	return cmp.Or(
+		checkLimits(o.MaxMessages, o.MaxBytes, o.MaxMessage),
+		notNegative("SyncInterval", o.SyncInterval),
+		notNegative("SegmentBytes", o.SegmentBytes),
+	)
 }
 
 func newFile(dir string, o *FileOptions) *File {
@@ -114,6 +137,10 @@ func (s *File) openError(err error) error {
 	var damage *seglog.DamageError
 	var already *DamagedError
 	switch {
+	case errors.Is(err, errNotStore):
+		return fmt.Errorf("open %s: it is not a publish store", s.dir)
+	case errors.Is(err, syscall.ENOTDIR):
+		return fmt.Errorf("open %s: it is not a directory", s.dir)
 	case errors.Is(err, seglog.ErrLocked):
 		return fmt.Errorf("open %s: %w", s.dir, ErrLocked)
 	case errors.As(err, &already):
@@ -226,11 +253,17 @@ func (s *File) findFrom(c *seglog.Cursor) error {
 // has the store, Append while mu is held.
 type fileOwner File
 
-func (o *fileOwner) Head() []byte { return o.ledger.encodeState() }
+func (o *fileOwner) Head() []byte { return append([]byte(headMagic), o.ledger.encodeState()...) }
 
 func (o *fileOwner) Summary() []byte { return nil }
 
-func (o *fileOwner) RecoverHead(p []byte) error { return o.ledger.decodeState(p) }
+func (o *fileOwner) RecoverHead(p []byte) error {
+	state, is := bytes.CutPrefix(p, []byte(headMagic))
+	if !is {
+		return errNotStore
+	}
+	return o.ledger.decodeState(state)
+}
 
 func (o *fileOwner) Recover(r seglog.Record) error { return o.ledger.replay(r.Kind, r.Payload) }
 

@@ -1,6 +1,11 @@
 package pubstore
 
-import "fmt"
+import (
+	"cmp"
+	"fmt"
+	"strings"
+	"time"
+)
 
 const (
 	defaultMaxMessage = 16 << 20
@@ -22,6 +27,40 @@ func (e *TooLargeError) Error() string {
 		what = "header of a message"
 	}
 	return fmt.Sprintf("%s of %d bytes, the limit is %d", what, e.Size, e.Max)
+}
+
+// check returns why a message can't be in a store of messages up to max
+// bytes: a *TooLargeError, or an error that names the field.
+func check(m *Message, max int) error {
+	switch {
+	case strings.ContainsFunc(m.SOWKey, notBase64):
+		return fmt.Errorf("publish store: SOWKey is %q, it must be of base-64 characters", m.SOWKey)
+	case strings.ContainsFunc(m.CorrelationID, notBase64):
+		return fmt.Errorf("publish store: CorrelationID is %q, it must be of base-64 characters", m.CorrelationID)
+	case m.Expiration < 0 || m.Expiration%time.Second != 0:
+		return fmt.Errorf("publish store: Expiration is %v, it must be whole seconds, or 0", m.Expiration)
+	}
+	return checkSize(m, max)
+}
+
+func notBase64(r rune) bool {
+	switch {
+	case r >= 'A' && r <= 'Z', r >= 'a' && r <= 'z', r >= '0' && r <= '9', r == '+', r == '/', r == '=':
+		return false
+	}
+	return true
+}
+
+// checkLimits returns an error that names the first field that is negative.
+func checkLimits(messages int, bytes int64, message int) error {
+	return cmp.Or(notNegative("MaxMessages", messages), notNegative("MaxBytes", bytes), notNegative("MaxMessage", message))
+}
+
+func notNegative[T int | int64 | time.Duration](field string, value T) error {
+	if value < 0 {
+		return fmt.Errorf("publish store: %s is %v, it must not be negative", field, value)
+	}
+	return nil
 }
 
 // checkSize returns a *TooLargeError if a message is larger than max bytes.

@@ -28,7 +28,8 @@ type Memory struct {
 
 var _ Store = (*Memory)(nil)
 
-// NewMemory returns an empty store.
+// NewMemory returns an empty store. With options that can't be used, it is one
+// of which every call returns an error that names them.
 func NewMemory(o MemoryOptions) *Memory {
 	s := new(Memory)
 	s.set(limits{
@@ -42,6 +43,9 @@ func NewMemory(o MemoryOptions) *Memory {
 		id = "same"
 	}
 	s.ledger.open("", id)
+	if err := checkLimits(o.MaxMessages, o.MaxBytes, o.MaxMessage); err != nil {
+		s.endLocked(err) // nobody else has it yet
+	}
 	return s
 }
 

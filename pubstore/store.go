@@ -1,6 +1,18 @@
 // Package pubstore keeps what a publisher application publishes until both
 // servers of a pair have it on disk (client/GUARANTEES.md G1). Three stores
-// are ready: Memory, File and Bolt; pubstoretest checks anyone's own.
+// are ready; pubstoretest checks anyone's own:
+//
+//   - [Memory] survives the connection and the servers, not the process: for
+//     messages that the application can make again, and for tests.
+//   - [File] survives the process, and a power cut after some milliseconds or,
+//     with SyncAlways, at once. It is a directory of its own, and the store to
+//     take unless there is a reason for another.
+//   - [Bolt] is in a bbolt database, and each Append waits for its commit. It is
+//     for applications that keep their own data in one, and where a message is
+//     to be published if and only if a transaction commits ([Bolt.AppendTx]).
+//
+// A store is one publisher's: two processes never share one, and a copy of a
+// store must not be used beside it (R11).
 package pubstore
 
 import (
@@ -19,9 +31,9 @@ type Message struct {
 	Topic         string
 	Body          []byte
 	Delta         bool          // delta_publish
-	SOWKey        string        // k; base-64 characters, may be empty
-	CorrelationID string        // x; base-64 characters, may be empty
-	Expiration    time.Duration // e; whole seconds, 0: none given
+	SOWKey        string        // k; base-64 characters (A-Z a-z 0-9 + / =), may be empty
+	CorrelationID string        // x; the same
+	Expiration    time.Duration // e; whole seconds, not negative, 0: none given
 	Time          time.Time     // when it was appended; set by Append and by a Cursor
 }
 
@@ -72,7 +84,8 @@ type Store interface {
 	// waits until there is room or ctx ends, or returns ErrFull at once,
 	// as the store was opened. If ctx ends the wait the error is both ErrFull
 	// and that of ctx. A message that is larger than the store ever takes is
-	// a *TooLargeError. After any error but a *FailedError m is not in the store.
+	// a *TooLargeError; a SOWKey, CorrelationID or Expiration that is not as
+	// Message says is an error that names it. After any error but a *FailedError m is not in the store.
 	Append(ctx context.Context, m *Message) (sequence uint64, err error)
 
 	// Appended returns a channel that receives a value after an Append.

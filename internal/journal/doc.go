@@ -60,7 +60,7 @@
 // The head of a segment is the whole table as it was before the segment's
 // first record:
 //
-//	version 1 (1 byte), newest time (8), count of intervals and these,
+//	"hfsjournal", version 1 (1 byte), newest time (8), count of intervals and these,
 //	count of tombstone reasons and these (length, bytes),
 //	count of publishers, then for each, ordered by id:
 //	  id (8), have, floor, running CRC (4), last seen (8), count of tombstones,

@@ -9,9 +9,10 @@ import (
 // An Interval is a time in which acks were single towards a destination.
 // Destination and Begin name it; times are kept to the microsecond.
 type Interval struct {
-	Destination string
-	Begin, End  time.Time // End zero: still going on
-	Ranges      []Range   // what was settled without the destination, per publisher
+	Destination string    `json:"destination"`
+	Begin       time.Time `json:"begin"`
+	End         time.Time `json:"end,omitzero"`     // zero: still going on
+	Ranges      []Range   `json:"ranges,omitempty"` // what was settled without the destination, per publisher
 }
 
 // Degraded notes an interval in which a sync link was left out (R5), or what

@@ -29,7 +29,11 @@ type Tombstoned struct {
 }
 
 // A Range is From to To, both included, of one publisher.
-type Range struct{ Publisher, From, To uint64 }
+type Range struct {
+	Publisher uint64 `json:"publisher,string"`
+	From      uint64 `json:"from"`
+	To        uint64 `json:"to"`
+}
 
 // A Journal is one instance's transaction log. One goroutine of its own
 // syncs; all methods are safe for concurrent use.

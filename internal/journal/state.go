@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -21,6 +22,8 @@ const (
 )
 
 const (
+	// headMagic tells a journal from other logs (pubstore's).
+	headMagic      = "hfsjournal"
 	headVersion    = 1
 	summaryVersion = 1
 
@@ -33,9 +36,12 @@ const (
 
 var errState = errors.New("bad state record")
 
+// ErrNotJournal reports a directory that holds the log of something else.
+var ErrNotJournal = errors.New("not a journal")
+
 // Head returns the table's snapshot, for the head of the next segment.
 func (t *table) Head() []byte {
-	b := []byte{headVersion}
+	b := append([]byte(headMagic), headVersion)
 	b = binary.LittleEndian.AppendUint64(b, uint64(t.lastTime))
 	b = binary.AppendUvarint(b, uint64(len(t.intervals)))
 	for _, i := range t.intervals {
@@ -100,6 +106,10 @@ func (t *table) RecoverHead(payload []byte) error {
 	t.reset()
 	if len(payload) == 0 {
 		return nil // the first segment
+	}
+	payload, is := bytes.CutPrefix(payload, []byte(headMagic))
+	if !is {
+		return ErrNotJournal
 	}
 	f := fields{rest: payload}
 	if v := f.byte(); v != headVersion {

@@ -2,6 +2,7 @@ package journal_test
 
 import (
 	"encoding/binary"
+	"errors"
 	"testing"
 
 	"github.com/holdfast-mq/holdfast/internal/journal"
@@ -75,3 +76,26 @@ func TestDump(t *testing.T) {
 		t.Error(next, err)
 	}
 }
+
+// The log of something else is refused, whatever it holds, and left as it is.
+func TestNotJournal(t *testing.T) {
+	disk := memfs.New()
+	l, err := seglog.Open(seglog.Options{FS: disk, Dir: dir, Owner: somebody{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, aside := range []bool{false, true} {
+		j, err := journal.Open(journal.Options{FS: disk, Dir: dir, SetAside: aside})
+		if !errors.Is(err, journal.ErrNotJournal) {
+			t.Fatalf("SetAside %t: %v, %v", aside, j, err)
+		}
+	}
+}
+
+// somebody owns another kind of log.
+type somebody struct{ nobody }
+
+func (somebody) Head() []byte { return []byte("somebody's") }

@@ -14,7 +14,7 @@ type Destination struct {
 	Name           string
 	Address        string        // empty: the peer dials us
 	Sync           bool          // counts for acks
-	Topics         []string      // patterns (wire.md 11); nil: all
+	Topics         []string      // topics or patterns, as route.ParsePattern reads them; nil: all
 	DowngradeAfter time.Duration // 0: never
 	UpgradeWithin  time.Duration // 0: half of DowngradeAfter
 }
@@ -60,15 +60,18 @@ type Notice struct {
 
 // A Status is the state of the links to and from one peer.
 type Status struct {
-	Peer                              string
-	Sync                              bool   // as configured, ours to the peer
-	Outbound                          bool   // we replicate to it
-	Inbound                           bool   // it replicates to us
-	State                             string // down, catching-up, sync, live (async)
-	Ack                               string // counting, downgraded; empty if async
-	Reason                            string // why down, empty if it is up
-	GivenUp                           bool   // fell behind by more than Hold
-	OldestWait                        time.Duration
-	Sent, Received, Refused, Diverged uint64
-	Downgrades                        uint64
+	Peer       string        `json:"peer"`
+	Sync       bool          `json:"sync"`             // as configured, ours to the peer
+	Outbound   bool          `json:"outbound"`         // we replicate to it
+	Inbound    bool          `json:"inbound"`          // it replicates to us
+	State      string        `json:"state"`            // down, catching-up, sync, live (async)
+	Ack        string        `json:"ack,omitempty"`    // counting, downgraded; empty if async
+	Reason     string        `json:"reason,omitempty"` // why down, empty if it is up
+	GivenUp    bool          `json:"given_up"`         // fell behind by more than Hold
+	OldestWait time.Duration `json:"-"`                // oldest_wait_ms, see MarshalJSON
+	Sent       uint64        `json:"sent"`             // messages, since the start, as the next three
+	Received   uint64        `json:"received"`
+	Refused    uint64        `json:"refused"`
+	Diverged   uint64        `json:"diverged"`
+	Downgrades uint64        `json:"downgrades"`
 }

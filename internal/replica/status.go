@@ -2,6 +2,7 @@ package replica
 
 import (
 	"cmp"
+	"encoding/json"
 	"slices"
 	"time"
 )
@@ -36,6 +37,15 @@ func (p *peer) statusLocked(now time.Duration) Status {
 		}
 	}
 	return s
+}
+
+// MarshalJSON writes the oldest wait in milliseconds.
+func (s Status) MarshalJSON() ([]byte, error) {
+	type plain Status
+	return json.Marshal(struct {
+		plain
+		OldestWait int64 `json:"oldest_wait_ms"`
+	}{plain(s), s.OldestWait.Milliseconds()})
 }
 
 // stateLocked returns down, catching-up, sync, or live of a link without sync acks.

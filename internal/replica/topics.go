@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// metacharacters make a topic a pattern (wire.md 11).
+// metacharacters make a topic a pattern.
 const metacharacters = `^$.*+?()[]{}|\`
 
 // Carries returns a function that reports whether one of the patterns

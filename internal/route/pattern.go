@@ -13,7 +13,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// metacharacters switch a topic to pattern mode (wire.md 11).
+// metacharacters switch a topic to pattern mode.
 const metacharacters = `^$.*+?()[]{}|\`
 
 // ErrBadRegexTopic reports a pattern that does not compile. Its text is the

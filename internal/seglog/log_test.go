@@ -4,8 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
+	"path"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"syscall"
 	"testing"
 
 	"github.com/holdfast-mq/holdfast/internal/seglog"
@@ -93,5 +98,32 @@ func TestRealDisk(t *testing.T) {
 	}
 	if n, err := seglog.OS.Free(dir); n <= 0 || err != nil {
 		t.Errorf("%d bytes free, %v", n, err)
+	}
+}
+
+// What a log holds is for the user of its process alone, as far as the system
+// knows of users; and a file is no directory.
+func TestModes(t *testing.T) {
+	dir := filepath.ToSlash(t.TempDir()) + "/a/b"
+	o := &owner{}
+	l, err := seglog.Open(seglog.Options{FS: seglog.OS, Dir: dir, Owner: o})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if runtime.GOOS != "windows" {
+		for name, want := range map[string]fs.FileMode{
+			path.Dir(dir): 0o700, dir: 0o700, dir + "/lock": 0o600, dir + "/0000000000000000.log": 0o600,
+		} {
+			st, err := os.Stat(name)
+			if err != nil || st.Mode().Perm() != want {
+				t.Errorf("%s: %v, %v; want mode %v", name, st.Mode().Perm(), err, want)
+			}
+		}
+	}
+	for _, dir := range []string{dir + "/lock", dir + "/lock/x"} {
+		if _, err := seglog.Open(seglog.Options{FS: seglog.OS, Dir: dir, Owner: &owner{}}); !errors.Is(err, syscall.ENOTDIR) {
+			t.Errorf("a log in %s: %v", dir, err)
+		}
 	}
 }

@@ -7,9 +7,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
-// OS is the disk of the operating system.
+// OS is the disk of the operating system. What it makes is for the process's
+// own user alone: files hold message bodies.
 var OS FS = osFS{}
 
 type osFS struct{}
@@ -18,7 +20,7 @@ func (osFS) MkdirAll(dir string) error {
 	dir = filepath.Clean(filepath.FromSlash(dir))
 	if st, err := os.Stat(dir); err == nil {
 		if !st.IsDir() {
-			return &fs.PathError{Op: "mkdir", Path: dir, Err: errors.New("not a directory")}
+			return &fs.PathError{Op: "mkdir", Path: dir, Err: syscall.ENOTDIR}
 		}
 		// Whoever made it may have died before its name was durable.
 		if err := syncDir(filepath.Dir(dir)); err != nil && !errors.Is(err, fs.ErrPermission) {
@@ -32,14 +34,14 @@ func (osFS) MkdirAll(dir string) error {
 			return err
 		}
 	}
-	if err := os.Mkdir(dir, 0o777); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	return syncDir(parent)
 }
 
 func (osFS) OpenFile(name string, flag int) (File, error) {
-	f, err := os.OpenFile(filepath.FromSlash(name), os.O_RDWR|flag, 0o666)
+	f, err := os.OpenFile(filepath.FromSlash(name), os.O_RDWR|flag, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +69,7 @@ func (osFS) ReadDir(dir string) ([]string, error) {
 func (osFS) SyncDir(dir string) error { return syncDir(filepath.FromSlash(dir)) }
 
 func (osFS) Lock(name string) (io.Closer, error) {
-	f, err := os.OpenFile(filepath.FromSlash(name), os.O_RDWR|os.O_CREATE, 0o666)
+	f, err := os.OpenFile(filepath.FromSlash(name), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,106 @@
+package pubstore_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/seglog"
+	"github.com/holdfast-mq/holdfast/pubstore"
+)
+
+// says checks that err is one that names what is wrong.
+func says(t *testing.T, err error, want string) {
+	t.Helper()
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("got the error %v, want %q in it", err, want)
+	}
+}
+
+func TestBadOptions(t *testing.T) {
+	dir := t.TempDir()
+	db, err := bbolt.Open(filepath.Join(dir, "shared.db"), 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	file := func(path string, o pubstore.FileOptions) error {
+		_, err := pubstore.OpenFile(path, o)
+		return err
+	}
+	bolt := func(path string, o pubstore.BoltOptions) error {
+		_, err := pubstore.OpenBolt(path, o)
+		return err
+	}
+	new := filepath.Join(dir, "new")
+	says(t, file("", pubstore.FileOptions{}), "needs a directory")
+	says(t, file(new, pubstore.FileOptions{MaxMessages: -1}), "MaxMessages is -1")
+	says(t, file(new, pubstore.FileOptions{MaxBytes: -2}), "MaxBytes is -2")
+	says(t, file(new, pubstore.FileOptions{MaxMessage: -3}), "MaxMessage is -3")
+	says(t, file(new, pubstore.FileOptions{SyncInterval: -time.Second}), "SyncInterval is -1s")
+	says(t, file(new, pubstore.FileOptions{SegmentBytes: -1}), "SegmentBytes is -1")
+	says(t, bolt("", pubstore.BoltOptions{}), "needs a file")
+	says(t, bolt(new, pubstore.BoltOptions{MaxMessage: -1}), "MaxMessage is -1")
+	says(t, bolt(new, pubstore.BoltOptions{CommitInterval: -1}), "CommitInterval is -1ns")
+	if _, err := os.Stat(new); err == nil {
+		t.Error("a store was made all the same")
+	}
+	_, err = pubstore.OpenBoltIn(db, "publish", pubstore.BoltOptions{MaxBytes: -1})
+	says(t, err, "MaxBytes is -1")
+
+	memory := pubstore.NewMemory(pubstore.MemoryOptions{MaxBytes: -1})
+	_, err = memory.Logon("pubber")
+	says(t, err, "MaxBytes is -1")
+	_, err = memory.Append(t.Context(), &pubstore.Message{Topic: "orders"})
+	says(t, err, "MaxBytes is -1")
+	if err := memory.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestBadMessages(t *testing.T) {
+	store := pubstore.NewMemory(pubstore.MemoryOptions{})
+	bolt, err := pubstore.OpenBolt(filepath.Join(t.TempDir(), "store.db"), pubstore.BoltOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bolt.Close()
+	for want, m := range map[string]pubstore.Message{
+		`SOWKey is "a b"`:         {SOWKey: "a b"},
+		`CorrelationID is "a,b"`:  {CorrelationID: "a,b"},
+		`CorrelationID is "\xff"`: {CorrelationID: "\xff"},
+		"Expiration is -1s":       {Expiration: -time.Second},
+		"Expiration is 1.5s":      {Expiration: 1500 * time.Millisecond},
+	} {
+		_, err := store.Append(t.Context(), &m)
+		says(t, err, want)
+		_, err = bolt.Append(t.Context(), &m)
+		says(t, err, want)
+	}
+	if u := store.Usage(); u.Messages != 0 {
+		t.Errorf("%d messages are in the store", u.Messages)
+	}
+}
+
+// A directory of something else is refused in so many words.
+func TestNotStore(t *testing.T) {
+	dir := t.TempDir()
+	j, err := journal.Open(journal.Options{FS: seglog.OS, Dir: filepath.ToSlash(dir)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, accept := range []bool{false, true} {
+		_, err = pubstore.OpenFile(dir, pubstore.FileOptions{AcceptDamage: accept})
+		says(t, err, "not a publish store")
+	}
+	_, err = pubstore.OpenFile(filepath.Join(dir, "lock"), pubstore.FileOptions{})
+	says(t, err, "not a directory")
+}
