@@ -1,0 +1,170 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// An order is what the process outside tells the one inside.
+type order struct {
+	options
+	Dir    string
+	Binary string
+}
+
+// cage runs the test in namespaces of its own, so that all it starts, mounts
+// and links ends with it, and returns the exit code.
+func cage(ctx context.Context, o options) (code int, err error) {
+	dir, err := os.MkdirTemp("", "holdfast-chaos-")
+	if err != nil {
+		return 1, err
+	}
+	defer func() {
+		if o.Keep || code == 1 && err == nil {
+			fmt.Println("stores, journals, history and logs are in", dir)
+			return
+		}
+		os.RemoveAll(dir)
+	}()
+	spec := order{options: o, Dir: dir, Binary: o.Binary}
+	fmt.Printf("seed %d\n", o.Seed)
+	if spec.Binary == "" {
+		if spec.Binary, err = build(ctx, dir); err != nil {
+			return 1, err
+		}
+	} else if spec.Binary, err = filepath.Abs(spec.Binary); err != nil {
+		return 1, err
+	}
+	return runInside(ctx, spec)
+}
+
+// build builds holdfastd into dir.
+func build(ctx context.Context, dir string) (binary string, err error) {
+	const module = "github.com/holdfast-mq/holdfast"
+	root, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", module).Output()
+	if err != nil {
+		return "", fmt.Errorf("find the module of holdfastd: %w", err)
+	}
+	binary = filepath.Join(dir, "holdfastd")
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", binary, module+"/server/cmd/holdfastd")
+	cmd.Dir = strings.TrimSpace(string(root))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build holdfastd: %w\n%s", err, out)
+	}
+	return binary, nil
+}
+
+// runInside starts this command again as the first process of new namespaces
+// and waits for it. When ctx ends it is asked to stop, and soon after killed.
+func runInside(ctx context.Context, spec order) (code int, err error) {
+	text, err := json.Marshal(spec)
+	if err != nil {
+		return 1, err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return 1, err
+	}
+	cmd := exec.Command(self, "inside", string(text))
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWNET,
+		Pdeathsig:  syscall.SIGKILL,
+		Setpgid:    true, // a terminal's interrupt comes here only
+	}
+	// Pdeathsig is sent when the thread that started the process ends.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := cmd.Start(); err != nil {
+		return 1, skipAll(spec.options, fmt.Sprintf("no namespaces: %v", err))
+	}
+	stop := context.AfterFunc(ctx, func() {
+		cmd.Process.Signal(syscall.SIGTERM)
+		time.AfterFunc(15*time.Second, func() { cmd.Process.Kill() })
+	})
+	defer stop()
+	err = cmd.Wait()
+	var exited *exec.ExitError
+	if errors.As(err, &exited) && exited.ExitCode() >= 0 {
+		return exited.ExitCode(), nil
+	}
+	return cmd.ProcessState.ExitCode(), err
+}
+
+// skipAll reports each kind that was asked for as skipped.
+func skipAll(o options, reason string) error {
+	for _, k := range wanted(o.Faults) {
+		fmt.Printf("SKIP %s: %s\n", k.name, reason)
+	}
+	return errors.New("no fault can be had here")
+}
+
+// exitInterrupted is the exit code of a run that was asked to stop.
+const exitInterrupted = 130
+
+// inside is the first process of the namespaces.
+func inside(text string) error {
+	var spec order
+	if err := json.Unmarshal([]byte(text), &spec); err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := furnish(); err != nil {
+		return skipAll(spec.options, err.Error())
+	}
+	well, err := execute(ctx, spec)
+	switch {
+	case ctx.Err() != nil:
+		fmt.Fprintln(os.Stderr, "chaos: interrupted")
+		os.Exit(exitInterrupted)
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "chaos:", err)
+		os.Exit(1)
+	case !well:
+		fmt.Println("NOT WELL")
+		os.Exit(1)
+	}
+	fmt.Println("all is well")
+	return nil
+}
+
+// furnish makes the new namespaces usable: mounts stay in here, /proc shows
+// the processes in here, and ip has a place for its names of networks.
+func furnish() error {
+	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("keep mounts to ourselves: %w", err)
+	}
+	if err := syscall.Mount("proc", "/proc", "proc", 0, ""); err != nil {
+		return fmt.Errorf("mount /proc: %w", err)
+	}
+	if err := syscall.Mount("tmpfs", "/run", "tmpfs", 0, "mode=755"); err != nil {
+		return fmt.Errorf("mount /run: %w", err)
+	}
+	return tool("ip", "link", "set", "lo", "up")
+}
+
+// tool runs a tool of the system; its error says what the tool said.
+func tool(name string, args ...string) error { return toolWith("", name, args...) }
+
+// toolWith is tool with something on standard input.
+func toolWith(input, name string, args ...string) error {
+	cmd := exec.Command(name, args...)
+	cmd.Stdin = strings.NewReader(input)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}

@@ -1,0 +1,172 @@
+//go:build linux
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// A disk is a directory that holds one instance's data: a file system of its
+// own in a file, so that it can fill up and lose power, or, where no loop
+// device can be had, a plain directory.
+type disk struct {
+	dir    string // where images are
+	mount  string // where the file system is
+	images int    // made so far
+	image  string // the one that is mounted
+	plain  bool
+}
+
+// imageBytes is the size of a file system. Its file has holes, so it costs what is written only.
+const imageBytes = 2 << 30
+
+// newDisk makes an empty disk below dir.
+func newDisk(dir string, plain bool) (*disk, error) {
+	d := &disk{dir: dir, mount: filepath.Join(dir, "disk"), plain: plain}
+	if err := os.MkdirAll(d.mount, 0o755); err != nil {
+		return nil, err
+	}
+	if plain {
+		return d, nil
+	}
+	return d, d.replace()
+}
+
+// replace mounts a new, empty file system. Nothing may be mounted.
+func (d *disk) replace() error {
+	image := d.next()
+	f, err := os.Create(image)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(f.Truncate(imageBytes), f.Close()); err != nil {
+		return err
+	}
+	// All tables are made now, so that the file system writes nothing by itself later.
+	if err := tool("mkfs.ext4", "-q", "-F", "-m", "0", "-N", "16384", "-J", "size=16",
+		"-E", "lazy_itable_init=0,nodiscard", image); err != nil {
+		return err
+	}
+	return d.attach(image)
+}
+
+func (d *disk) next() string {
+	d.images++
+	return filepath.Join(d.dir, fmt.Sprintf("disk-%d.img", d.images))
+}
+
+// attach mounts an image and removes the one before it.
+func (d *disk) attach(image string) error {
+	if err := tool("mount", "-o", "loop,noatime", image, d.mount); err != nil {
+		return err
+	}
+	if d.image != "" {
+		os.Remove(d.image)
+	}
+	d.image = image
+	return nil
+}
+
+// detach unmounts the file system, if one is mounted.
+func (d *disk) detach() error {
+	if d.plain {
+		return nil
+	}
+	err := syscall.Unmount(d.mount, 0)
+	if errors.Is(err, syscall.EINVAL) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("unmount %s: %w", d.mount, err)
+	}
+	return nil
+}
+
+// snapshot copies the image as it is: what has reached the device, without
+// what only the page cache has. Whoever uses the disk must stand still. What
+// the kernel writes by itself meanwhile would make a copy of two moments, so
+// the copy is made again until nothing was written during it.
+func (d *disk) snapshot() (image string, err error) {
+	image = d.next()
+	for range 50 {
+		before, err := d.writes()
+		if err != nil {
+			return "", err
+		}
+		if err := tool("cp", "--sparse=auto", "--reflink=never", d.image, image); err != nil {
+			return "", err
+		}
+		after, err := d.writes()
+		if err != nil {
+			return "", err
+		}
+		if before == after && before.inFlight == "0" {
+			return image, nil
+		}
+	}
+	return "", fmt.Errorf("the kernel kept writing to %s", d.image)
+}
+
+// A traffic is what a block device has done so far.
+type traffic struct{ reads, writes, flushes, inFlight string }
+
+// writes returns what the disk's device has done so far.
+func (d *disk) writes() (traffic, error) {
+	var st unix.Stat_t
+	if err := unix.Stat(d.mount, &st); err != nil {
+		return traffic{}, err
+	}
+	text, err := os.ReadFile(fmt.Sprintf("/sys/dev/block/%d:%d/stat", unix.Major(st.Dev), unix.Minor(st.Dev)))
+	if err != nil {
+		return traffic{}, err
+	}
+	f := strings.Fields(string(text))
+	if len(f) < 9 {
+		return traffic{}, fmt.Errorf("the device of %s says %q of itself", d.mount, text)
+	}
+	t := traffic{writes: f[4], inFlight: f[8]}
+	if len(f) > 15 {
+		t.flushes = f[15]
+	}
+	return t, nil
+}
+
+// swap mounts a snapshot in place of the file system.
+func (d *disk) swap(image string) error {
+	if err := d.detach(); err != nil {
+		return err
+	}
+	return d.attach(image)
+}
+
+func (d *disk) filler() string { return filepath.Join(d.mount, "filler") }
+
+// fill takes all the room that is left.
+func (d *disk) fill() error {
+	f, err := os.Create(d.filler())
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	var size int64
+	for step := int64(imageBytes); step >= 4096; {
+		if err := unix.Fallocate(int(f.Fd()), 0, size, step); err == nil {
+			size += step
+		} else if !errors.Is(err, unix.ENOSPC) {
+			return fmt.Errorf("fill %s: %w", d.mount, err)
+		} else {
+			step /= 2
+		}
+	}
+	return nil
+}
+
+// empty gives back what fill took.
+func (d *disk) empty() error { return os.Remove(d.filler()) }

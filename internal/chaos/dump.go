@@ -1,0 +1,164 @@
+//go:build linux
+
+package main
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// A record is one entry of a journal as it stands on the disk.
+type record struct {
+	Publisher string `json:"publisher"` // id, in hex
+	Sequence  uint64 `json:"s"`
+	Prev      uint64 `json:"prev"`
+	Kind      uint8  `json:"kind"`
+	Sum       uint32 `json:"sum"` // over all that goes over a link
+	Name      string `json:"name,omitempty"`
+	N         uint64 `json:"n,omitempty"`
+}
+
+// Kinds of frames, as the formats say (internal/seglog/doc.go, internal/journal/doc.go).
+const (
+	frameNote    = 0x01
+	frameMessage = 0x10
+	frameLast    = 0x14 // the last kind that is a record
+	frameState   = 0x20
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// dumpJournal calls fn with the records of an instance that has stopped. It
+// is written from the description of the format and shares no code with the
+// server, so that a mistake of the one is not a mistake of the other.
+func dumpJournal(dir string, fn func(record, []byte) error) error {
+	names, err := filepath.Glob(filepath.Join(dir, "*.log"))
+	if err != nil {
+		return err
+	}
+	slices.Sort(names) // of one length, in hex
+	for i, name := range names {
+		end := int64(-1)
+		if i+1 < len(names) {
+			if end, err = firstPosition(names[i+1]); err != nil {
+				return err
+			}
+		}
+		if err := dumpSegment(name, end, fn); err != nil {
+			return fmt.Errorf("%s: %w", filepath.Base(name), err)
+		}
+	}
+	return nil
+}
+
+// firstPosition returns the position that a segment is named by.
+func firstPosition(name string) (int64, error) {
+	return strconv.ParseInt(strings.TrimSuffix(filepath.Base(name), ".log"), 16, 64)
+}
+
+// dumpSegment reads a segment that ends at end, or where its frames do if end is below 0.
+func dumpSegment(name string, end int64, fn func(record, []byte) error) error {
+	first, err := firstPosition(name)
+	if err != nil {
+		return err
+	}
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	salt, at, err := readHeader(b, first)
+	if err != nil {
+		return err
+	}
+	for p := first; end < 0 || p < end; {
+		kind, payload, size := readFrame(b[min(at, len(b)):], salt, p)
+		if size == 0 {
+			if end < 0 {
+				return nil
+			}
+			return fmt.Errorf("no frame at position %d, the segment goes on to %d", p, end)
+		}
+		if err := dumpFrame(kind, payload, fn); err != nil {
+			return fmt.Errorf("position %d: %w", p, err)
+		}
+		p, at = p+int64(size), at+size
+	}
+	return nil
+}
+
+// readHeader checks a segment's header and returns its salt and where its frames begin.
+func readHeader(b []byte, first int64) (salt uint32, at int, err error) {
+	const again, length = 4096, 64
+	if len(b) < again+length {
+		return 0, 0, errors.New("too short for a segment")
+	}
+	h := b[:length]
+	if string(h[:8]) != "hfseglog" || binary.LittleEndian.Uint32(h[60:]) != crc32.Checksum(h[:60], castagnoli) {
+		return 0, 0, errors.New("no header")
+	}
+	if v := binary.LittleEndian.Uint32(h[8:]); v != 1 {
+		return 0, 0, fmt.Errorf("version %d", v)
+	}
+	if p := binary.LittleEndian.Uint64(h[16:]); p != uint64(first) {
+		return 0, 0, fmt.Errorf("the header says it begins at %d", p)
+	}
+	head := binary.LittleEndian.Uint32(h[32:])
+	return binary.LittleEndian.Uint32(h[12:]), (again + length + int(head) + 7) &^ 7, nil
+}
+
+// readFrame returns the frame at the start of b, which is that of position p; size 0: there is none.
+func readFrame(b []byte, salt uint32, p int64) (kind uint8, payload []byte, size int) {
+	const header = 9
+	if len(b) < header || b[8] == 0 {
+		return 0, nil, 0
+	}
+	n := int(binary.LittleEndian.Uint32(b))
+	if n > len(b)-header {
+		return 0, nil, 0
+	}
+	summed := binary.LittleEndian.AppendUint64(nil, uint64(p))
+	summed = append(summed, b[:4]...)
+	sum := crc32.Update(salt, castagnoli, summed)
+	sum = crc32.Update(sum, castagnoli, b[8:header+n])
+	if sum != binary.LittleEndian.Uint32(b[4:]) {
+		return 0, nil, 0
+	}
+	return b[8], b[header : header+n], (header + n + 7) &^ 7
+}
+
+// dumpFrame calls fn if the frame is a record.
+func dumpFrame(kind uint8, payload []byte, fn func(record, []byte) error) error {
+	switch {
+	case kind == frameNote, kind == frameState:
+		return nil
+	case kind < frameMessage || kind > frameLast:
+		return fmt.Errorf("a frame of kind %#x", kind)
+	case len(payload) < 8+32:
+		return fmt.Errorf("a record of %d bytes", len(payload))
+	}
+	raw := payload[8:] // behind the local time
+	r := record{
+		Publisher: hex.EncodeToString(binary.BigEndian.AppendUint64(nil, binary.LittleEndian.Uint64(raw[2:]))),
+		Sequence:  binary.LittleEndian.Uint64(raw[10:]),
+		Prev:      binary.LittleEndian.Uint64(raw[18:]),
+		Kind:      raw[0],
+		Sum:       crc32.Checksum(raw, castagnoli),
+	}
+	if r.Kind != kind {
+		return fmt.Errorf("a record of kind %#x in a frame of kind %#x", r.Kind, kind)
+	}
+	topic := int(binary.LittleEndian.Uint16(raw[26:]))
+	text := int(binary.LittleEndian.Uint32(raw[28:]))
+	if topic+text > len(raw)-32 {
+		return fmt.Errorf("topic and body of %d bytes in a record of %d", topic+text, len(raw))
+	}
+	return fn(r, raw[32+topic:32+topic+text])
+}

@@ -1,0 +1,161 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// An instance is one holdfastd of the pair.
+type instance struct {
+	process
+	dir  string // holds its configuration and log
+	disk *disk  // holds its journal
+}
+
+const (
+	clientPort  = 9007
+	replicaPort = 9107
+	adminPort   = 8085
+	// exitDisk is what holdfastd exits with when its disk has failed.
+	exitDisk = 3
+)
+
+// configuration is of an instance that replicates synchronously to its peer.
+// Segments are small, so that a full disk is met soon and there are many of them.
+const configuration = `name: %s
+group: pair
+data: ./disk/journal
+clients:
+  listen: %s:%d
+replication:
+  listen: %s:%d
+  destinations:
+    - name: %s
+      address: %s:%d
+      ack: sync
+      downgrade_after: 1s
+admin:
+  listen: %s:%d
+log:
+  segment: 512KiB
+rejoin_timeout: 3s
+drain_timeout: 3s
+`
+
+// newInstance makes the disk and the configuration of an instance.
+func newInstance(host, peer, dir, binary string, plainDisk bool, fail func(error)) (*instance, error) {
+	in := &instance{dir: filepath.Join(dir, host)}
+	var err error
+	if in.disk, err = newDisk(in.dir, plainDisk); err != nil {
+		return nil, err
+	}
+	config := filepath.Join(in.dir, "holdfastd.yaml")
+	in.process = process{
+		name: host, host: host, fail: fail,
+		log:  filepath.Join(in.dir, "holdfastd.log"),
+		args: func() []string { return []string{binary, "-config", config} },
+	}
+	text := fmt.Sprintf(configuration, host, address(host), clientPort, address(host), replicaPort,
+		peer, address(peer), replicaPort, adminAddress(host), adminPort)
+	return in, os.WriteFile(config, []byte(text), 0o644)
+}
+
+func (in *instance) journal() string { return filepath.Join(in.disk.mount, "journal") }
+
+// serverURI is where clients connect to the instance on host.
+func serverURI(host string) string {
+	return fmt.Sprintf("tcp://%s:%d/amps/json", address(host), clientPort)
+}
+
+// startReady starts the instance and returns when it serves clients.
+func (in *instance) startReady(ctx context.Context) error {
+	ready := make(chan struct{}, 1)
+	err := in.start(func(line string) {
+		if strings.HasPrefix(line, "ready") {
+			ready <- struct{}{}
+		}
+	})
+	if err != nil {
+		return err
+	}
+	select {
+	case <-ready:
+		return nil
+	case <-in.ended():
+		return fmt.Errorf("instance %s ended before it was ready; its log is %s", in.name, in.log)
+	case <-time.After(patience):
+		return fmt.Errorf("instance %s was not ready within %v", in.name, patience)
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// stop ends the instance in good order.
+func (in *instance) stop() error {
+	in.mayEnd()
+	if err := in.signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	return in.endsWith(0)
+}
+
+// A linkStatus is what an instance says of a link to its peer.
+type linkStatus struct{ State, Ack string }
+
+// inSync reports whether the instance serves and its link to the peer counts and is in sync.
+func (in *instance) inSync() bool {
+	client := http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Get(fmt.Sprintf("http://%s:%d/readyz", adminAddress(in.host), adminPort))
+	if err != nil {
+		return false
+	}
+	defer response.Body.Close()
+	var status struct{ Links []linkStatus }
+	err = json.NewDecoder(io.LimitReader(response.Body, 1<<20)).Decode(&status)
+	return err == nil && response.StatusCode == http.StatusOK &&
+		len(status.Links) == 1 && status.Links[0] == linkStatus{"sync", "counting"}
+}
+
+// awaitSync returns when both instances are in sync with each other.
+func awaitSync(ctx context.Context, pair [2]*instance) error {
+	deadline := time.After(2 * patience)
+	for !pair[0].inSync() || !pair[1].inSync() {
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-deadline:
+			return errors.New("the pair did not come into sync")
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// lastLines returns the end of a file, for a failure.
+func lastLines(file string, n int) []string {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	var lines []string
+	for scan := bufio.NewScanner(f); scan.Scan(); {
+		lines = append(lines, scan.Text())
+		if len(lines) > n {
+			lines = lines[1:]
+		}
+	}
+	return lines
+}

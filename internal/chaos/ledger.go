@@ -1,0 +1,249 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+)
+
+// A ledger takes down what the clients say, as the history, and knows what of
+// it the faults must wait for. Safe for concurrent use.
+type ledger struct {
+	mu      sync.Mutex
+	file    *os.File
+	out     *bufio.Writer
+	lines   *json.Encoder
+	failed  error                     // guarded by mu: the history could not be written
+	streams map[string]*stream        // guarded by mu: by publisher
+	subs    map[string]*reception     // guarded by mu: by subscriber
+	onlines map[string]string         // guarded by mu: server that a client is connected to
+	drained int                       // guarded by mu: processes whose messages are all safe
+	watched *watch                    // guarded by mu
+	strange func(client, text string) // told what must not happen
+}
+
+// A stream is what is known of one publisher.
+type stream struct {
+	last      uint64               // number of the last message published
+	published []time.Time          // by sequence-1
+	byNumber  map[uint64]time.Time // the same, by number
+	acked     uint64               // sequence
+}
+
+// A reception is what is known of one subscriber.
+type reception struct {
+	count int               // messages handed to it, in all its lives
+	seen  map[string]uint64 // by publisher: the last number handed to its present process
+}
+
+func newLedger(file string, strange func(client, text string)) (*ledger, error) {
+	f, err := os.Create(file)
+	if err != nil {
+		return nil, err
+	}
+	l := &ledger{file: f, out: bufio.NewWriter(f), strange: strange,
+		streams: make(map[string]*stream), subs: make(map[string]*reception), onlines: make(map[string]string)}
+	l.lines = json.NewEncoder(l.out)
+	return l, nil
+}
+
+// close completes the history.
+func (l *ledger) close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.out.Flush(); l.failed == nil {
+		l.failed = err
+	}
+	if err := l.file.Close(); l.failed == nil {
+		l.failed = err
+	}
+	return l.failed
+}
+
+// hear takes down a line that a client said.
+func (l *ledger) hear(line string) {
+	var w word
+	if err := json.Unmarshal([]byte(line), &w); err != nil {
+		l.strange("", fmt.Sprintf("a client said %q", line))
+		return
+	}
+	l.note(w)
+}
+
+// note takes down a word.
+func (l *ledger) note(w word) {
+	if w.Time == 0 {
+		w.Time = time.Now().UnixMicro()
+	}
+	wrong := l.take(w)
+	if wrong != "" {
+		l.strange(w.Client, wrong)
+	}
+}
+
+// take is note up to what must not happen, which it returns.
+func (l *ledger) take(w word) (wrong string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.lines.Encode(w); l.failed == nil {
+		l.failed = err
+	}
+	switch w.What {
+	case published:
+		l.publishedLocked(w)
+	case acked:
+		l.ackedLocked(w)
+	case begun:
+		l.receptionLocked(w.Client).seen = make(map[string]uint64)
+	case handed:
+		return l.handedLocked(w)
+	case connected:
+		l.onlines[w.Client] = w.Text
+	case lost:
+		delete(l.onlines, w.Client)
+	case drained:
+		l.drained++
+	case strange:
+		return w.Text
+	}
+	return ""
+}
+
+func (l *ledger) streamLocked(name string) *stream {
+	s := l.streams[name]
+	if s == nil {
+		s = &stream{byNumber: make(map[uint64]time.Time)}
+		l.streams[name] = s
+	}
+	return s
+}
+
+func (l *ledger) receptionLocked(name string) *reception {
+	r := l.subs[name]
+	if r == nil {
+		r = &reception{seen: make(map[string]uint64)}
+		l.subs[name] = r
+	}
+	return r
+}
+
+func (l *ledger) publishedLocked(w word) {
+	s := l.streamLocked(w.Client)
+	for uint64(len(s.published)) < w.Sequence { // a doubtful one before it is taken as published now
+		s.published = append(s.published, w.at())
+	}
+	s.last = w.N
+	s.byNumber[w.N] = w.at()
+}
+
+func (l *ledger) ackedLocked(w word) {
+	s := l.streamLocked(w.Client)
+	s.acked = max(s.acked, w.Sequence)
+	if l.watched == nil {
+		return
+	}
+	// The ack may be heard before the word of the publish.
+	known := min(w.Sequence, uint64(len(s.published)))
+	after := known > 0 && s.published[known-1].After(l.watched.mark)
+	l.watched.served(l.watched.acks, w.Client, w.at(), after)
+}
+
+func (l *ledger) handedLocked(w word) (wrong string) {
+	r := l.receptionLocked(w.Client)
+	r.count++
+	if last := r.seen[w.Publisher]; w.N <= last {
+		wrong = fmt.Sprintf("was handed %s %d after %d", w.Publisher, w.N, last)
+	}
+	r.seen[w.Publisher] = w.N
+	if l.watched != nil {
+		at, known := l.streamLocked(w.Publisher).byNumber[w.N]
+		l.watched.served(l.watched.deliveries, w.Client, w.at(), known && at.After(l.watched.mark))
+	}
+	return wrong
+}
+
+// died takes down that a process of publishers was killed: each may have been
+// publishing its next message. It returns where each goes on.
+func (l *ledger) died(names []string) (next []uint64) {
+	for _, name := range names {
+		l.mu.Lock()
+		s := l.streamLocked(name)
+		s.last++
+		n := s.last
+		l.mu.Unlock()
+		l.note(word{What: doubtful, Client: name, N: n})
+		next = append(next, n+1)
+	}
+	return next
+}
+
+// sessions returns how many clients are connected to a server.
+func (l *ledger) sessions(server string) (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range l.onlines {
+		if s == server {
+			n++
+		}
+	}
+	return n
+}
+
+// disconnected takes down that the clients of a process are gone with it.
+func (l *ledger) disconnected(names []string) {
+	for _, name := range names {
+		l.note(word{What: lost, Client: name, Text: "killed"})
+	}
+}
+
+// totals returns how many messages were published and acknowledged, and
+// handed to the subscriber that got fewest.
+func (l *ledger) totals() (publishes, acknowledged, received int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range l.streams {
+		publishes += len(s.byNumber)
+		acknowledged += int(s.acked)
+	}
+	received = -1
+	for _, r := range l.subs {
+		if received < 0 || r.count < received {
+			received = r.count
+		}
+	}
+	return publishes, acknowledged, max(0, received)
+}
+
+// drainedBy returns how many processes of publishers have said that all is safe.
+func (l *ledger) drainedBy() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.drained
+}
+
+// watch has what the clients get measured by w from now on, and returns what measured it so far.
+func (l *ledger) watch(w *watch) (before *watch) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	before, l.watched = l.watched, w
+	return before
+}
+
+// remark sets when the fault that is watched happened.
+func (l *ledger) remark(at time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.watched.remark(at)
+}
+
+// recovered reports whether every client is served again.
+func (l *ledger) recovered() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.watched.recovered()
+}

@@ -1,0 +1,181 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// patience is for a process to do its next step; only a hang takes so long.
+const patience = 45 * time.Second
+
+// A process is one command in a host's network, which may be started again
+// and again. Its methods are for one goroutine, but for ended.
+type process struct {
+	name  string
+	host  string
+	args  func() []string
+	log   string            // file that takes its standard error
+	heard func(line string) // told each line of its standard output
+	fail  func(error)       // told that it ended although nobody meant it to
+
+	mu     sync.Mutex
+	cmd    *exec.Cmd      // guarded by mu; nil before the first start
+	stdin  io.WriteCloser // guarded by mu
+	exited chan struct{}  // guarded by mu; closed when cmd has ended and all its output was heard
+	meant  bool           // guarded by mu: its end is meant
+	code   int            // guarded by mu: of the last end; -1 after a signal
+}
+
+// start starts it; onLine, if not nil, is told the lines of this life too.
+func (p *process) start(onLine func(string)) error {
+	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		return err
+	}
+	defer log.Close() // the process has its own
+	line := within(p.host, p.args()...)
+	cmd := exec.Command(line[0], line[1:]...)
+	cmd.Stderr = log
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start %s: %w", p.name, err)
+	}
+	exited := make(chan struct{})
+	p.mu.Lock()
+	p.cmd, p.stdin, p.exited, p.meant = cmd, stdin, exited, false
+	p.mu.Unlock()
+	go p.attend(cmd, stdout, onLine, exited)
+	return nil
+}
+
+// attend hears a life of the process to its end.
+func (p *process) attend(cmd *exec.Cmd, stdout io.Reader, onLine func(string), exited chan struct{}) {
+	scan := bufio.NewScanner(stdout)
+	for scan.Scan() {
+		if p.heard != nil {
+			p.heard(scan.Text())
+		}
+		if onLine != nil {
+			onLine(scan.Text())
+		}
+	}
+	cmd.Wait()
+	p.mu.Lock()
+	p.code = cmd.ProcessState.ExitCode()
+	meant, code := p.meant, p.code
+	p.mu.Unlock()
+	close(exited)
+	if !meant {
+		p.fail(fmt.Errorf("%s ended by itself with exit code %d; its log is %s", p.name, code, p.log))
+	}
+}
+
+// ended returns a channel that is closed when the present life has ended.
+func (p *process) ended() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.exited
+}
+
+// alive reports whether it runs.
+func (p *process) alive() bool {
+	exited := p.ended()
+	if exited == nil {
+		return false
+	}
+	select {
+	case <-exited:
+		return false
+	default:
+		return true
+	}
+}
+
+// mayEnd says that an end of the present life is meant from now on.
+func (p *process) mayEnd() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.meant = true
+}
+
+func (p *process) signal(s syscall.Signal) error {
+	p.mu.Lock()
+	cmd := p.cmd
+	p.mu.Unlock()
+	if err := cmd.Process.Signal(s); err != nil {
+		return fmt.Errorf("send %v to %s: %w", s, p.name, err)
+	}
+	return nil
+}
+
+// pid returns its process id.
+func (p *process) pid() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cmd.Process.Pid
+}
+
+// tell writes a line to its standard input.
+func (p *process) tell(line string) error {
+	p.mu.Lock()
+	stdin := p.stdin
+	p.mu.Unlock()
+	_, err := io.WriteString(stdin, line+"\n")
+	return err
+}
+
+// kill ends it as kill -9 does and returns when it is gone and all it said was heard.
+func (p *process) kill() error {
+	p.mayEnd()
+	if err := p.signal(syscall.SIGKILL); err != nil {
+		return err
+	}
+	_, err := p.awaitEnd()
+	return err
+}
+
+// leave closes its standard input, which asks a client to end, and waits.
+func (p *process) leave() error {
+	p.mayEnd()
+	p.mu.Lock()
+	stdin := p.stdin
+	p.mu.Unlock()
+	stdin.Close()
+	return p.endsWith(0)
+}
+
+// endsWith waits until it has ended and checks its exit code.
+func (p *process) endsWith(want int) error {
+	code, err := p.awaitEnd()
+	if err == nil && code != want {
+		err = fmt.Errorf("%s ended with exit code %d, not %d; its log is %s", p.name, code, want, p.log)
+	}
+	return err
+}
+
+// awaitEnd waits until it has ended.
+func (p *process) awaitEnd() (code int, err error) {
+	select {
+	case <-p.ended():
+	case <-time.After(patience):
+		return 0, fmt.Errorf("%s did not end within %v", p.name, patience)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.code, nil
+}

@@ -1,0 +1,205 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"hash/fnv"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/pubstore"
+)
+
+// A publishing is what a process of publishers is told.
+type publishing struct {
+	Dir     string
+	Servers []string
+	Rate    int // messages a second of each
+	Names   []string
+	Next    []uint64 // number of the first message of each
+}
+
+// publishForEver is a process of publishers, each with a file store of its own.
+func publishForEver(text string) error {
+	var spec publishing
+	if err := json.Unmarshal([]byte(text), &spec); err != nil {
+		return err
+	}
+	all := make([]*publisher, len(spec.Names))
+	for i, name := range spec.Names {
+		p, err := newPublisher(spec, name, spec.Next[i])
+		if err != nil {
+			return err
+		}
+		defer p.close()
+		all[i] = p
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	var work sync.WaitGroup
+	for i, p := range all {
+		late := time.Second / time.Duration(spec.Rate) * time.Duration(i) / time.Duration(len(all))
+		work.Go(func() { p.publishOn(ctx, spec.Rate, late) })
+	}
+	if awaitLine() != nil {
+		return nil // the end of standard input
+	}
+	stop()
+	work.Wait()
+	for _, p := range all {
+		if err := p.client.FlushSafe(context.Background()); err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
+		}
+	}
+	say(word{What: drained})
+	awaitInputEnd()
+	return nil
+}
+
+// A publisher is one client with its store.
+type publisher struct {
+	name   string
+	next   uint64 // number of the next message
+	store  *tellingStore
+	client *client.Client
+}
+
+func newPublisher(spec publishing, name string, next uint64) (*publisher, error) {
+	file, err := pubstore.OpenFile(filepath.Join(spec.Dir, name), pubstore.FileOptions{})
+	if err != nil {
+		return nil, err
+	}
+	p := &publisher{name: name, next: next, store: newTellingStore(file, name)}
+	p.client, err = client.Dial(context.Background(), client.Config{
+		Name: name, Servers: spec.Servers, Publishes: p.store, Offline: true,
+		Hooks: client.Hooks{
+			Connected: func(s client.ServerInfo) { say(word{What: connected, Client: name, Text: s.Server}) },
+			Disconnected: func(server string, err error) {
+				say(word{What: lost, Client: name, Text: fmt.Sprint(server, ": ", err)})
+			},
+			FailedWrite:     func(e *client.RejectedError) { say(word{What: strange, Client: name, Text: e.Error()}) },
+			StoreRolledBack: func(err error) { say(word{What: strange, Client: name, Text: err.Error()}) },
+		},
+	})
+	if err != nil {
+		file.Close()
+		return nil, fmt.Errorf("publisher %s: %w", name, err)
+	}
+	return p, nil
+}
+
+func (p *publisher) close() {
+	p.client.Close()
+	p.store.Close()
+}
+
+// publishOn publishes at a steady rate until ctx ends.
+func (p *publisher) publishOn(ctx context.Context, rate int, late time.Duration) {
+	select {
+	case <-time.After(late):
+	case <-ctx.Done():
+		return
+	}
+	tick := time.NewTicker(time.Second / time.Duration(rate))
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		// Not with ctx: a message must be in the store or not when this returns.
+		s, err := p.client.Publish(context.Background(), "chaos/"+p.name, bodyOf(p.name, p.next))
+		if err != nil {
+			say(word{What: strange, Client: p.name, Text: "publish: " + err.Error()})
+			return
+		}
+		say(word{What: published, Client: p.name, N: p.next, Sequence: s})
+		p.next++
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// A tellingStore says what it is told of acknowledgements.
+type tellingStore struct {
+	*pubstore.File
+	name string
+	life string // the one that new messages belong to
+
+	mu   sync.Mutex
+	told uint64 // guarded by mu: acknowledged, as far as was said
+}
+
+func newTellingStore(file *pubstore.File, name string) *tellingStore {
+	lives := file.Lives()
+	return &tellingStore{File: file, name: name, life: lives[len(lives)-1].ID}
+}
+
+// Discard implements pubstore.Store.
+func (s *tellingStore) Discard(life string, through uint64) error {
+	err := s.File.Discard(life, through)
+	if err == nil {
+		s.tell(life, through, false)
+	}
+	return err
+}
+
+// Single implements pubstore.Store.
+func (s *tellingStore) Single(life string, through uint64) {
+	s.File.Single(life, through)
+	s.tell(life, through, true)
+}
+
+func (s *tellingStore) tell(life string, through uint64, single bool) {
+	s.mu.Lock()
+	news := life == s.life && through > s.told
+	if news {
+		s.told = through
+	}
+	s.mu.Unlock()
+	if news {
+		say(word{What: acked, Client: s.name, Sequence: through, Single: single})
+	}
+}
+
+// A body is what a message says of itself, so that the verdict doesn't lean on
+// the identities under test.
+type body struct {
+	Publisher string `json:"p"`
+	N         uint64 `json:"n"`
+	Padding   string `json:"padding"`
+}
+
+// bodyOf makes a body. Most are small, one of 200 is of 64 KiB, one of 4,000 of 1 MiB.
+func bodyOf(publisher string, n uint64) []byte {
+	h := fnv.New32a()
+	fmt.Fprintf(h, "%s %d", publisher, n)
+	size := int(h.Sum32() % 600)
+	switch {
+	case h.Sum32()%4000 == 1:
+		size = 1 << 20
+	case h.Sum32()%200 == 0:
+		size = 64 << 10
+	}
+	text, err := json.Marshal(body{publisher, n, strings.Repeat("x", size)})
+	if err != nil {
+		panic("BUG: " + err.Error())
+	}
+	return text
+}
+
+// readBody reads what bodyOf made. It must be as it was made.
+func readBody(text []byte) (publisher string, n uint64, err error) {
+	var b body
+	if err := json.Unmarshal(text, &b); err != nil {
+		return "", 0, fmt.Errorf("body of a message: %w", err)
+	}
+	if string(bodyOf(b.Publisher, b.N)) != string(text) {
+		return "", 0, fmt.Errorf("the body of %s %d is not as it was published", b.Publisher, b.N)
+	}
+	return b.Publisher, b.N, nil
+}

@@ -1,0 +1,407 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+)
+
+// A run is one execution of the test.
+type run struct {
+	order
+	ledger      *ledger
+	pair        [2]*instance
+	crews       [2]*crew
+	subscribers [2]*process
+	fail        func(error) // ends the run
+
+	start    time.Time
+	outcomes []outcome
+
+	mu    sync.Mutex
+	wrong []string // guarded by mu: what must not happen, and did
+}
+
+// A crew is a process of publishers.
+type crew struct {
+	process
+	names []string
+	next  []uint64 // number of each one's first message in its next life
+}
+
+// publishersPerCrew is how many publishers a process has.
+const publishersPerCrew = 4
+
+// execute runs the test and reports whether all is well.
+func execute(ctx context.Context, spec order) (well bool, err error) {
+	limit := 3*spec.Duration + 10*time.Minute // only so that none hangs for ever
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not done within %v", limit))
+	defer cancel()
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	r := &run{order: spec, fail: fail, start: time.Now()}
+	defer r.close()
+	if err := makeNetwork(); err != nil {
+		return false, skipAll(spec.options, err.Error())
+	}
+	list, missing, err := r.available()
+	if err != nil {
+		return false, err
+	}
+	if err := r.begin(ctx, missing); err != nil {
+		return false, err
+	}
+	err = r.strikeAll(ctx, &schedule{seed: spec.Seed, kinds: list})
+	if err == nil {
+		err = r.settle(ctx)
+	}
+	if err != nil {
+		r.explain()
+		return false, err
+	}
+	rep, err := judge(spec.Dir)
+	if err != nil {
+		return false, err
+	}
+	printOutcomes(os.Stdout, r.outcomes)
+	return rep.print(os.Stdout) && r.nothingWrong(), nil
+}
+
+// printf prints one line of the timeline.
+func (r *run) printf(format string, args ...any) {
+	fmt.Printf("%8.3fs  %s\n", time.Since(r.start).Seconds(), fmt.Sprintf(format, args...))
+}
+
+// available returns the kinds of fault that can be had, and reports those that can't.
+func (r *run) available() (list []*kind, missing map[facility]error, err error) {
+	missing = findFacilities(r.Dir)
+	var unlisted []string
+	for _, k := range wanted(r.Faults) {
+		i := slices.IndexFunc(k.needs, func(f facility) bool { return missing[f] != nil })
+		if i < 0 {
+			list = append(list, k)
+			continue
+		}
+		fmt.Printf("SKIP %s: %v\n", k.name, missing[k.needs[i]])
+		if r.Limited && !slices.Contains(r.Skips, k.name) {
+			unlisted = append(unlisted, k.name)
+		}
+	}
+	switch {
+	case len(unlisted) > 0:
+		return nil, nil, fmt.Errorf("skipped, and not listed as such: %v", unlisted)
+	case len(list) == 0:
+		return nil, nil, fmt.Errorf("no fault can be had here")
+	}
+	return list, missing, nil
+}
+
+// begin starts the pair and its clients.
+func (r *run) begin(ctx context.Context, missing map[facility]error) (err error) {
+	if r.ledger, err = newLedger(filepath.Join(r.Dir, "history.jsonl"), r.noteWrong); err != nil {
+		return err
+	}
+	for i := range r.pair {
+		r.pair[i], err = newInstance(hosts[i], hosts[1-i], r.Dir, r.Binary, missing[loops] != nil, r.fail)
+		if err != nil {
+			return err
+		}
+	}
+	for _, in := range r.pair {
+		if err := in.start(nil); err != nil {
+			return err
+		}
+	}
+	if err := awaitSync(ctx, r.pair); err != nil {
+		return err
+	}
+	for i, host := range []string{hostX, hostY} {
+		servers := []string{serverURI(hosts[i]), serverURI(hosts[1-i])}
+		if err := r.beginClients(i, host, servers); err != nil {
+			return err
+		}
+	}
+	r.printf("the pair is in sync; %d publishers, %d messages a second, 2 subscribers",
+		2*publishersPerCrew, 2*publishersPerCrew*r.Rate)
+	r.watch(time.Now())
+	return r.untilRecovered(ctx)
+}
+
+// beginClients starts the processes on one host.
+func (r *run) beginClients(i int, host string, servers []string) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	c := &crew{process: process{name: "publishers-" + host, host: host, heard: r.hear, fail: r.fail}}
+	for n := range publishersPerCrew {
+		c.names, c.next = append(c.names, fmt.Sprintf("%s%d", host, n+1)), append(c.next, 1)
+	}
+	c.log = filepath.Join(r.Dir, c.name+".log")
+	c.args = func() []string {
+		return []string{self, "publisher", text(publishing{filepath.Join(r.Dir, c.name), servers, r.Rate, c.names, c.next})}
+	}
+	s := &process{name: "subscriber-" + host, host: host, heard: r.hear, fail: r.fail}
+	s.log = filepath.Join(r.Dir, s.name+".log")
+	s.args = func() []string {
+		return []string{self, "subscriber", text(subscribing{s.name, servers, filepath.Join(r.Dir, s.name+".db")})}
+	}
+	r.crews[i], r.subscribers[i] = c, s
+	if err := s.start(nil); err != nil {
+		return err
+	}
+	return c.start(nil)
+}
+
+func text(spec any) string {
+	b, err := json.Marshal(spec)
+	if err != nil {
+		panic("BUG: " + err.Error())
+	}
+	return string(b)
+}
+
+func (r *run) hear(line string) { r.ledger.hear(line) }
+
+// noteWrong takes down what must not happen.
+func (r *run) noteWrong(client, text string) {
+	r.mu.Lock()
+	r.wrong = append(r.wrong, client+": "+text)
+	r.mu.Unlock()
+	r.printf("WRONG %s: %s", client, text)
+}
+
+func (r *run) nothingWrong() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.wrong) > 0 {
+		fmt.Printf("%d times something happened that must not; the first: %s\n", len(r.wrong), r.wrong[0])
+	}
+	return len(r.wrong) == 0
+}
+
+// watch begins to measure what the clients notice.
+func (r *run) watch(at time.Time) {
+	var publishers, subscribers []string
+	for i := range r.crews {
+		publishers = append(publishers, r.crews[i].names...)
+		subscribers = append(subscribers, r.subscribers[i].name)
+	}
+	r.ledger.watch(newWatch(at, publishers, subscribers))
+}
+
+// strikeAll makes faults until the time is over.
+func (r *run) strikeAll(ctx context.Context, s *schedule) error {
+	end := time.Now().Add(r.Duration)
+	for time.Now().Before(end) {
+		f := s.next()
+		if err := pause(ctx, f.pause); err != nil {
+			return err
+		}
+		if err := r.strike(ctx, f); err != nil {
+			return fmt.Errorf("fault %d, %s: %w", s.n, f.name, err)
+		}
+	}
+	return awaitSync(ctx, r.pair)
+}
+
+// strike does one fault and follows what comes of it.
+func (r *run) strike(ctx context.Context, f *blow) error {
+	if f.fresh {
+		if err := awaitSync(ctx, r.pair); err != nil {
+			return err
+		}
+	}
+	sessions := [2]int{r.ledger.sessions(serverURI(hostA)), r.ledger.sessions(serverURI(hostB))}
+	begun := time.Now()
+	r.watch(begun)
+	heal, err := f.kind.strike(r, ctx, f)
+	r.ledger.note(word{What: fault, Text: f.what})
+	r.printf("%s (%d clients were on a, %d on b)", f.what, sessions[0], sessions[1])
+	if err != nil {
+		return err
+	}
+	if err := pause(ctx, f.length); err != nil {
+		return err
+	}
+	if err := heal(ctx); err != nil {
+		return err
+	}
+	healed := time.Now()
+	if err := r.untilRecovered(ctx); err != nil {
+		return err
+	}
+	after := "not waited for"
+	if !f.hurried {
+		if err := awaitSync(ctx, r.pair); err != nil {
+			return err
+		}
+		after = short(time.Since(healed)).String()
+	}
+	r.conclude(f, after)
+	return nil
+}
+
+// conclude takes down what the clients noticed of a fault.
+func (r *run) conclude(f *blow, inSync string) {
+	w := r.ledger.watch(nil)
+	now := time.Now()
+	for _, s := range w.all() {
+		s.silence = max(s.silence, now.Sub(s.last))
+	}
+	firstAck, lastAck := w.next(w.acks)
+	firstDelivery, lastDelivery := w.next(w.deliveries)
+	r.printf("    next persisted ack after %v, all publishers %v; next delivery after %v, both subscribers %v; longest without %v and %v; healed, in sync after %s",
+		short(firstAck), short(lastAck), short(firstDelivery), short(lastDelivery),
+		short(silence(w.acks)), short(silence(w.deliveries)), inSync)
+	r.outcomes = append(r.outcomes, outcome{f.name, silence(w.acks), silence(w.deliveries)})
+}
+
+// untilRecovered waits until every client is served again.
+func (r *run) untilRecovered(ctx context.Context) error {
+	deadline := time.Now().Add(patience)
+	for !r.ledger.recovered() {
+		if time.Now().After(deadline) {
+			return fmt.Errorf("not every client was served again within %v", patience)
+		}
+		if err := pause(ctx, 2*ms); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pause waits for a time, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func short(d time.Duration) time.Duration { return d.Round(ms) }
+
+// settle has all become quiet, stops everything and reads what is on the disks.
+func (r *run) settle(ctx context.Context) error {
+	r.printf("no more faults; waiting until everything is safe")
+	for _, c := range r.crews {
+		if err := c.tell("stop"); err != nil {
+			return err
+		}
+	}
+	deadline := time.Now().Add(2 * patience)
+	for r.ledger.drainedBy() < len(r.crews) {
+		if time.Now().After(deadline) {
+			return fmt.Errorf("not all messages were safe within %v", 2*patience)
+		}
+		if err := pause(ctx, 10*ms); err != nil {
+			return err
+		}
+	}
+	r.printf("all is safe; waiting for the subscribers")
+	if err := r.awaitReceived(ctx); err != nil {
+		return err
+	}
+	for i := range r.crews {
+		if err := r.crews[i].leave(); err != nil {
+			return err
+		}
+		if err := r.subscribers[i].leave(); err != nil {
+			return err
+		}
+	}
+	for _, in := range r.pair {
+		if err := in.stop(); err != nil {
+			return err
+		}
+	}
+	return r.dump()
+}
+
+// awaitReceived waits until the subscribers have had enough time for all that
+// was published: until as much was handed to each and nothing more comes, or
+// nothing came for long. What is missing then, the verdict tells.
+func (r *run) awaitReceived(ctx context.Context) error {
+	last, since := -1, time.Now()
+	for {
+		publishes, _, n := r.ledger.totals()
+		if n != last {
+			last, since = n, time.Now()
+		}
+		quiet := time.Since(since)
+		if n >= publishes && quiet > 2*time.Second || quiet > 20*time.Second {
+			return nil
+		}
+		if err := pause(ctx, 50*ms); err != nil {
+			return err
+		}
+	}
+}
+
+// dump writes down what stands in both journals, and completes the history.
+func (r *run) dump() error {
+	for _, in := range r.pair {
+		if err := dumpTo(in.journal(), filepath.Join(r.Dir, "journal-"+in.name+".jsonl")); err != nil {
+			return err
+		}
+	}
+	return r.ledger.close()
+}
+
+// explain shows the end of the logs of a run that failed.
+func (r *run) explain() {
+	var logs []string
+	for i := range r.pair {
+		if r.pair[i] != nil {
+			logs = append(logs, r.pair[i].log)
+		}
+		if r.crews[i] != nil {
+			logs = append(logs, r.crews[i].log, r.subscribers[i].log)
+		}
+	}
+	for _, log := range logs {
+		for _, line := range lastLines(log, 15) {
+			fmt.Printf("%s: %s\n", filepath.Base(filepath.Dir(log))+"/"+filepath.Base(log), line)
+		}
+	}
+}
+
+// close ends whatever still runs and gives back the disks. Were it not called,
+// the end of the namespaces would do it.
+func (r *run) close() {
+	var all []*process
+	for i := range r.pair {
+		if r.crews[i] != nil {
+			all = append(all, &r.crews[i].process, r.subscribers[i])
+		}
+		if r.pair[i] != nil {
+			all = append(all, &r.pair[i].process)
+		}
+	}
+	for _, p := range all {
+		if p.alive() {
+			p.kill()
+		}
+	}
+	if r.ledger != nil {
+		r.ledger.close()
+	}
+	for _, in := range r.pair {
+		if in == nil {
+			continue
+		}
+		if r.Keep { // the journal, out of the image
+			tool("cp", "-r", in.journal(), filepath.Join(in.dir, "journal"))
+		}
+		in.disk.detach()
+	}
+}

@@ -1,0 +1,59 @@
+//go:build linux
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"time"
+)
+
+// What clients say, and what the history holds.
+const (
+	published = "published" // Publish returned nil; N, Sequence
+	doubtful  = "doubtful"  // the publisher was killed while it may have been publishing N
+	acked     = "acked"     // a server acknowledged up to Sequence
+	handed    = "handed"    // N was handed to a subscriber
+	begun     = "begun"     // a process of a client began: what it is handed may begin again
+	connected = "connected" // to Text
+	lost      = "lost"      // a connection; Text is why
+	drained   = "drained"   // all that was published is safe
+	strange   = "strange"   // Text is something that must not happen
+	fault     = "fault"     // Text is what was done
+)
+
+// A word is one entry of the history. Its time is that of who says it.
+type word struct {
+	Time      int64  `json:"t"` // microseconds since the Unix epoch
+	What      string `json:"what"`
+	Client    string `json:"client,omitempty"`    // a publisher or a subscriber
+	Publisher string `json:"publisher,omitempty"` // of what was handed over
+	N         uint64 `json:"n,omitempty"`         // names a message among its publisher's; part of its body
+	Sequence  uint64 `json:"s,omitempty"`         // the publish store's
+	Single    bool   `json:"single,omitempty"`    // by one server only
+	Text      string `json:"text,omitempty"`
+}
+
+func (w word) at() time.Time { return time.UnixMicro(w.Time) }
+
+// say writes a word to standard output, in one piece: it may be the last.
+func say(w word) {
+	w.Time = time.Now().UnixMicro()
+	text, err := json.Marshal(w)
+	if err != nil {
+		panic("BUG: " + err.Error())
+	}
+	os.Stdout.Write(append(text, '\n'))
+}
+
+// children's standard input: a line asks for something, its end to end.
+func awaitLine() error {
+	var line string
+	_, err := fmt.Scanln(&line)
+	return err
+}
+
+// awaitEnd reads standard input to its end.
+func awaitInputEnd() { io.Copy(io.Discard, os.Stdin) }

@@ -1,0 +1,183 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/holdfast-mq/holdfast/bookmarkstore"
+	"github.com/holdfast-mq/holdfast/client"
+)
+
+// A subscribing is what a subscriber process is told.
+type subscribing struct {
+	Name     string
+	Servers  []string
+	Database string
+}
+
+// received is the bucket that holds the name of each message, in the order of
+// the transactions that discarded them.
+var received = []byte("received")
+
+// A keeper writes down what was handed over, many messages in a transaction:
+// their names and their discards, so that either all survives or nothing.
+type keeper struct {
+	db    *bbolt.DB
+	marks *bookmarkstore.Bolt
+	queue chan keepsake
+}
+
+// A keepsake is what remains of a message.
+type keepsake struct {
+	publisher string
+	n         uint64
+	mark      client.Mark
+}
+
+// subscribeForEver is the subscriber process.
+func subscribeForEver(text string) error {
+	var spec subscribing
+	if err := json.Unmarshal([]byte(text), &spec); err != nil {
+		return err
+	}
+	db, err := bbolt.Open(spec.Database, 0o644, &bbolt.Options{Timeout: time.Minute})
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	marks, err := bookmarkstore.OpenBoltIn(db, "bookmarks", bookmarkstore.BoltOptions{})
+	if err != nil {
+		return err
+	}
+	defer marks.Close()
+	c, err := client.Dial(context.Background(), client.Config{
+		Name: spec.Name, Servers: spec.Servers, Bookmarks: marks, Offline: true,
+		Hooks: client.Hooks{
+			Connected: func(s client.ServerInfo) { say(word{What: connected, Client: spec.Name, Text: s.Server}) },
+			Disconnected: func(server string, err error) {
+				say(word{What: lost, Client: spec.Name, Text: fmt.Sprint(server, ": ", err)})
+			},
+			Gap: func(e *client.GapError) { say(word{What: strange, Client: spec.Name, Text: e.Error()}) },
+		},
+	})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	say(word{What: begun, Client: spec.Name})
+	k := &keeper{db: db, marks: marks, queue: make(chan keepsake, 500)}
+	return k.follow(c, spec.Name)
+}
+
+// follow takes what is handed over until standard input ends.
+func (k *keeper) follow(c *client.Client, name string) error {
+	ctx, stop := context.WithCancelCause(context.Background())
+	go func() {
+		awaitInputEnd()
+		stop(nil)
+	}()
+	kept := make(chan error, 1)
+	go func() {
+		err := k.keepAll()
+		kept <- err
+		stop(err)
+	}()
+	err := k.take(ctx, c, name)
+	close(k.queue)
+	if failed := <-kept; failed != nil {
+		return failed
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// take subscribes and queues what is handed over.
+func (k *keeper) take(ctx context.Context, c *client.Client, name string) error {
+	sub, err := c.Subscribe(ctx, "^chaos/", client.From(client.MostRecent), client.ID("all"))
+	if err != nil {
+		return err
+	}
+	for m, err := range sub.Messages(ctx) {
+		if err != nil {
+			return err
+		}
+		publisher, n, err := readBody(m.Data)
+		if err != nil {
+			say(word{What: strange, Client: name, Text: err.Error()})
+			return err
+		}
+		say(word{What: handed, Client: name, Publisher: publisher, N: n})
+		select {
+		case k.queue <- keepsake{publisher, n, m.Mark()}:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	return fmt.Errorf("the subscription has ended")
+}
+
+// keepAll writes down what is queued until the queue is closed.
+func (k *keeper) keepAll() error {
+	for first := range k.queue {
+		some := append(make([]keepsake, 0, 64), first)
+		for len(some) < cap(some) && len(k.queue) > 0 {
+			some = append(some, <-k.queue)
+		}
+		if err := k.db.Update(func(tx *bbolt.Tx) error { return k.keep(tx, some) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (k *keeper) keep(tx *bbolt.Tx, some []keepsake) error {
+	bucket, err := tx.CreateBucketIfNotExists(received)
+	if err != nil {
+		return err
+	}
+	for _, s := range some {
+		n, err := bucket.NextSequence()
+		if err != nil {
+			return err
+		}
+		if err := bucket.Put(binary.BigEndian.AppendUint64(nil, n), fmt.Appendf(nil, "%s %d", s.publisher, s.n)); err != nil {
+			return err
+		}
+		if err := k.marks.DiscardTx(tx, s.mark); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readReceived calls fn with what a subscriber's transactions hold, in order.
+func readReceived(database string, fn func(publisher string, n uint64) error) error {
+	db, err := bbolt.Open(database, 0o644, &bbolt.Options{ReadOnly: true, Timeout: time.Minute})
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	return db.View(func(tx *bbolt.Tx) error {
+		bucket := tx.Bucket(received)
+		if bucket == nil {
+			return nil
+		}
+		return bucket.ForEach(func(_, value []byte) error {
+			var publisher string
+			var n uint64
+			if _, err := fmt.Sscan(string(value), &publisher, &n); err != nil {
+				return fmt.Errorf("%s holds %q: %w", database, value, err)
+			}
+			return fn(publisher, n)
+		})
+	})
+}

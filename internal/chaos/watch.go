@@ -1,0 +1,90 @@
+//go:build linux
+
+package main
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+// A watch measures what clients notice of one fault. It isn't safe for
+// concurrent use.
+type watch struct {
+	begun      time.Time
+	mark       time.Time // what was published later counts as service again
+	acks       map[string]*service
+	deliveries map[string]*service
+}
+
+// A service is what one client got since the watch began.
+type service struct {
+	last    time.Time     // when it got anything
+	silence time.Duration // the longest time without anything
+	next    time.Time     // when it got the first thing published after the mark; zero: not yet
+}
+
+func newWatch(at time.Time, publishers, subscribers []string) *watch {
+	w := &watch{begun: at, acks: make(map[string]*service), deliveries: make(map[string]*service)}
+	for _, p := range publishers {
+		w.acks[p] = new(service)
+	}
+	for _, s := range subscribers {
+		w.deliveries[s] = new(service)
+	}
+	w.remark(at)
+	for _, s := range w.all() {
+		s.last = at
+	}
+	return w
+}
+
+func (w *watch) all() []*service {
+	return slices.AppendSeq(slices.Collect(maps.Values(w.acks)), maps.Values(w.deliveries))
+}
+
+// remark sets when the fault happened. Silence is measured all along.
+func (w *watch) remark(at time.Time) {
+	w.mark = at
+	for _, s := range w.all() {
+		s.next = time.Time{}
+	}
+}
+
+// served takes down that a client got something; after: it was published after the mark.
+func (w *watch) served(of map[string]*service, client string, at time.Time, after bool) {
+	s := of[client]
+	if s == nil {
+		return
+	}
+	s.silence = max(s.silence, at.Sub(s.last))
+	s.last = at
+	if after && s.next.IsZero() {
+		s.next = at
+	}
+}
+
+// recovered reports whether every client is served again.
+func (w *watch) recovered() bool {
+	return !slices.ContainsFunc(w.all(), func(s *service) bool { return s.next.IsZero() })
+}
+
+// silence returns the longest time that a client went without anything.
+func silence(of map[string]*service) (d time.Duration) {
+	for _, s := range of {
+		d = max(d, s.silence)
+	}
+	return d
+}
+
+// next returns how long after the mark the first and the last client were served again.
+func (w *watch) next(of map[string]*service) (first, last time.Duration) {
+	for _, s := range of {
+		d := max(0, s.next.Sub(w.mark))
+		last = max(last, d)
+		if first == 0 || d < first {
+			first = d
+		}
+	}
+	return first, last
+}
