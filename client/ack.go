@@ -87,8 +87,8 @@ func (cn *conn) after(e ackEffect) {
 	if e.opened {
 		cn.wakeSender()
 	}
-	if hook := cn.c.cfg.Hooks.Downgraded; (e.degraded || e.restored) && hook != nil {
-		cn.c.post(func() { hook(e.degraded) })
+	if e.degraded || e.restored {
+		cn.c.post(func() { cn.c.tellDowngraded(e.degraded) })
 	}
 	if e.inSync && cn.former {
 		cn.inSync.Store(true)

@@ -133,10 +133,7 @@ func (s *Subscription) gapError(gaps []Gap) *GapError {
 	s.mu.Lock()
 	s.stats.Gaps += max(len(gaps), 1)
 	s.mu.Unlock()
-	s.c.cfg.Logger.Warn("messages are no longer in the server's log", "error", e)
-	if hook := s.c.cfg.Hooks.Gap; hook != nil {
-		s.c.post(func() { hook(e) })
-	}
+	s.c.post(func() { s.c.tellGap(e) })
 	return e
 }
 
@@ -231,7 +228,7 @@ func (s *Subscription) waits(on bool) {
 	changed := s.stats.Waits != on
 	s.stats.Waits = on
 	s.mu.Unlock()
-	if hook := s.c.cfg.Hooks.Waits; hook != nil && changed {
-		s.c.post(func() { hook(s, on) })
+	if changed {
+		s.c.post(func() { s.c.tellWaits(s, on) })
 	}
 }

@@ -79,7 +79,8 @@ type listChooser struct {
 }
 
 // NewRoundRobin returns a chooser that stays with a server until it fails and
-// then goes on to the next of the list. It is what Config.Servers uses.
+// then goes on to the next of the list. It is what Config.Servers uses. Dial
+// refuses a list that is empty or has what is not a connection URI.
 func NewRoundRobin(servers ...string) ServerChooser {
 	return &listChooser{servers: servers, order: newOrder(len(servers), false, rand.Float64, stillClock{})}
 }
@@ -87,7 +88,8 @@ func NewRoundRobin(servers ...string) ServerChooser {
 // NewPriority returns a chooser that prefers servers in the order given.
 // While the client is connected to one that is not the first, those before it
 // are probed every switchBack, and the client moves when one can be reached;
-// less often if it is refused there. 0: it stays until its server fails.
+// less often if it is refused there. 0: it stays until its server fails. Dial
+// refuses a list that is empty or has what is not a connection URI.
 func NewPriority(switchBack time.Duration, servers ...string) ServerChooser {
 	return &listChooser{
 		servers: servers,
@@ -98,6 +100,20 @@ func NewPriority(switchBack time.Duration, servers ...string) ServerChooser {
 }
 
 var errNoServers = errors.New("no servers to choose from")
+
+// check says what is wrong with the list.
+func (c *listChooser) check() error {
+	if len(c.servers) == 0 {
+		return errNoServers
+	}
+	var errs []error
+	for _, s := range c.servers {
+		if _, err := parseURI(s); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
 
 // Next implements ServerChooser.
 func (c *listChooser) Next(_ context.Context, last Outcome) (Choice, error) {

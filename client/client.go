@@ -24,6 +24,8 @@ type Client struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 
+	release func() // gives the publish store free
+
 	wake     chan struct{} // there are events; capacity 1
 	first    chan struct{} // closed at the first logon
 	finished chan struct{} // closed when the session goroutine has ended
@@ -39,6 +41,7 @@ type Client struct {
 	mu       sync.Mutex
 	state    State                    // guarded by mu
 	draining bool                     // Drain or Close has begun; guarded by mu
+	trying   string                   // the server of the attempt under way, without a password; guarded by mu
 	calls    int                      // of Publish and Renew, under way; guarded by mu
 	quiet    chan struct{}            // closed when the last of these returns; nil: nobody waits; guarded by mu
 	cn       *conn                    // logged on; nil: none; guarded by mu
@@ -51,9 +54,13 @@ type Client struct {
 }
 
 // Dial starts a client and returns it after its first logon. It keeps trying
-// until ctx ends; then the error has the last one of every server tried.
-// Afterwards the client reconnects by itself, for ever, and ctx is of no
-// concern. With Config.Offline Dial does not wait.
+// until ctx ends; then the error is that of ctx and has a *ConnectError for
+// every server tried, the attempt under way included. Afterwards the client
+// reconnects by itself, for ever, and ctx is of no concern. With
+// Config.Offline Dial does not wait.
+//
+// A publish store that another client of this process uses is refused with
+// pubstore.ErrInUse.
 func Dial(ctx context.Context, cfg Config) (*Client, error) {
 	cfg, err := cfg.validate()
 	if err != nil {
@@ -71,19 +78,20 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 	case <-c.first:
 		return c, nil
 	case <-ctx.Done():
+		err := c.dialError(context.Cause(ctx))
 		c.Close()
-		return nil, c.dialError(context.Cause(ctx))
+		return nil, err
 	case <-c.finished:
 		return nil, c.dialError(c.closedError())
 	}
 }
 
-func newClient(cfg Config) (*Client, error) {
+func newClient(cfg Config) (c *Client, err error) {
 	lives := cfg.Publishes.Lives()
 	if len(lives) == 0 {
 		return nil, errors.New("publish store has no life: it is closed")
 	}
-	c := &Client{
+	c = &Client{
 		cfg:          cfg,
 		name:         cfg.Name,
 		store:        cfg.Publishes,
@@ -102,19 +110,37 @@ func newClient(cfg Config) (*Client, error) {
 	}
 	c.maxMessage.Store(defaultMaxMessage)
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
+	c.release, err = acquire(cfg.Publishes)
+	if err != nil {
+		return nil, fmt.Errorf("dial: %w", err)
+	}
 	return c, nil
+}
+
+// acquire takes a store for this client alone, if the store can tell.
+func acquire(s pubstore.Store) (release func(), err error) {
+	a, ok := s.(interface {
+		Acquire() (release func(), err error)
+	})
+	if !ok {
+		return func() {}, nil
+	}
+	return a.Acquire()
 }
 
 // defaultMaxMessage is taken for the server's limit before the first logon.
 const defaultMaxMessage = 16 << 20
 
-// dialError is cause and the last error of every server.
+// dialError is cause, the last error of every server, and the attempt under way.
 func (c *Client) dialError(cause error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	errs := []error{cause}
 	for _, e := range c.errs {
 		errs = append(errs, e)
+	}
+	if c.trying != "" {
+		errs = append(errs, &ConnectError{Server: c.trying, Err: errNoAnswerYet})
 	}
 	return fmt.Errorf("dial: %w", errors.Join(errs...))
 }

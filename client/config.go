@@ -9,6 +9,7 @@ import (
 	"net"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/nats-io/nuid"
 
@@ -21,39 +22,66 @@ import (
 // default; only Servers, or Chooser, has none.
 type Config struct {
 	// Name is the client name: one live session each in a group of servers
-	// (R11). It may be empty only with memory stores and if no subscription
-	// resumes at MostRecent; then the client makes one up.
+	// (R11). At most 1,024 bytes, of any characters but control characters
+	// and square brackets. It may be empty only with memory stores and if no
+	// subscription resumes at MostRecent; then the client makes one up.
 	Name string
 
 	// Servers are connection URIs, tried in turn (NewRoundRobin):
-	// tcp://a:9007/amps/json, or tcps for TLS.
+	//
+	//	tcp://host:port/amps/json
+	//	tcps://user:password@host:port/amps/json?tcp_nodelay=true
+	//	unix://localhost/amps/json?path=/run/holdfast.sock
+	//
+	// tcps is TLS and unix a socket of this machine; holdfastd listens on tcp
+	// only. The last part of the path is the message type and may be missing.
+	// Options, for tcp and tcps unless said otherwise:
+	//
+	//	tcp_nodelay         true or false; default true
+	//	tcp_sndbuf          the socket's send buffer in bytes; default the system's
+	//	tcp_rcvbuf          its receive buffer in bytes; default the system's
+	//	bind                the IP address to connect from; default the system's choice
+	//	ip_protocol_prefer  ipv4 or ipv6: only that; default both
+	//	path                the socket's; for unix, and needed there
 	Servers []string
 	// Chooser decides in place of Servers which server to connect to.
 	Chooser ServerChooser
 
 	// Publishes keeps what is published until both servers have it. Default
-	// pubstore.NewMemory. The application closes it, after the client.
+	// pubstore.NewMemory: when the process ends, what was not safe on both
+	// servers by then may be lost. The application closes it, after the
+	// client. One client at a time uses it (pubstore.ErrInUse).
 	Publishes pubstore.Store
 	// Bookmarks keeps the places of bookmark subscriptions. Default
-	// bookmarkstore.NewMemory. The application closes it, after the client.
+	// bookmarkstore.NewMemory: when the process ends the places are lost, and
+	// the next one begins at Epoch with MostRecent, which repeats everything
+	// the log has. The application closes it, after the client.
 	Bookmarks bookmarkstore.Store
 
-	// MessageType is said at logon if the server's URI does not. Default json.
+	// MessageType is said at logon if the server's URI does not. Default
+	// json. holdfastd takes json, binary, msgpack, xml, fix and nvfix, looks
+	// into none of them, and does not separate topics by them.
 	MessageType string
 	// Credentials is asked before each logon, and again for each challenge
-	// of the server. Default: what the URI says, and nothing.
+	// of the server; an error fails the attempt. Default: user and password of
+	// the URI. holdfastd checks no passwords; it only keeps a second user from
+	// logging on with the client name of another (R11).
 	Credentials func(ctx context.Context, c Challenge) (user, password string, err error)
-	// TLS is for tcps servers. Default: the system's roots, TLS 1.2 and later.
+	// TLS is for tcps servers, of which holdfastd is none. Default: the
+	// system's roots, TLS 1.2 and later.
 	TLS *tls.Config
-	// Dial makes connections. Default net.Dialer.
+	// Dial makes connections: network is tcp, tcp4, tcp6 or unix, address
+	// host:port or a path; ctx ends after DialTimeout. Default net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
-	// Logger is told what hooks are. Default: silent.
+	// Logger gets a line for whatever a hook is told, and for a few things
+	// more: what needs a look at Warn or Error, what is over or went well at
+	// Info, the states at Debug. Default: silent.
 	Logger *slog.Logger
 	// Hooks are told what happens.
 	Hooks Hooks
 
-	// Offline has Dial return as soon as the stores are open.
+	// Offline has Dial return at once, without waiting for the first logon.
 	Offline bool
 
 	DialTimeout    time.Duration // of one attempt to connect; default 5s
@@ -85,27 +113,31 @@ type Challenge struct {
 	User, Text string
 }
 
+// maxName is the longest client name that a server takes, in bytes.
+const maxName = 1024
+
 // validate returns the configuration with its defaults filled in.
 func (c Config) validate() (Config, error) {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 
-	if c.Chooser == nil && len(c.Servers) == 0 {
-		bad("no servers")
-	}
 	if c.Chooser != nil && len(c.Servers) > 0 {
 		bad("both Servers and Chooser are set")
 	}
-	for _, s := range c.Servers {
-		if _, err := parseURI(s); err != nil {
-			errs = append(errs, err)
-		}
+	if c.Chooser == nil {
+		c.Chooser = NewRoundRobin(c.Servers...)
+	}
+	if list, ok := c.Chooser.(*listChooser); ok {
+		errs = append(errs, list.check())
 	}
 	if c.Name == "" && !c.volatile() {
 		bad("Name is needed with stores that outlive the process")
 	}
-	if strings.ContainsFunc(c.Name, func(r rune) bool { return r < ' ' || r == '[' || r == ']' }) {
+	if strings.ContainsFunc(c.Name, func(r rune) bool { return unicode.IsControl(r) || r == '[' || r == ']' }) {
 		bad("Name %q has a control character or square bracket", c.Name)
+	}
+	if len(c.Name) > maxName {
+		bad("Name has %d bytes, at most %d", len(c.Name), maxName)
 	}
 	c.fill()
 	if c.HeartbeatInterval < time.Second || c.HeartbeatInterval%time.Second != 0 {
@@ -154,9 +186,6 @@ func (c *Config) fill() {
 	}
 	if c.Bookmarks == nil {
 		c.Bookmarks = bookmarkstore.NewMemory()
-	}
-	if c.Chooser == nil {
-		c.Chooser = NewRoundRobin(c.Servers...)
 	}
 }
 

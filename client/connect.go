@@ -30,7 +30,7 @@ func (c *Client) connect(ch Choice, l pubstore.Life, old bool) (*conn, beginning
 	}
 	nc, err := c.dial(u, ch.TLSName)
 	if err != nil {
-		return nil, beginning{}, fmt.Errorf("dial: %w", err)
+		return nil, beginning{}, err // net says that it was dialing
 	}
 	cn := newConn(c, u.String(), nc)
 	cn.life = l
@@ -40,7 +40,7 @@ func (c *Client) connect(ch Choice, l pubstore.Life, old bool) (*conn, beginning
 
 	b, err := cn.logon(u)
 	if err != nil {
-		return nil, b, cn.close(fmt.Errorf("log on: %w", err))
+		return nil, b, cn.close(doing("log on", err))
 	}
 	return cn, b, nil
 }
@@ -85,7 +85,7 @@ func (c *Client) secure(ctx context.Context, nc net.Conn, u *uri, name string) (
 	tc := tls.Client(nc, cfg)
 	if err := tc.HandshakeContext(ctx); err != nil {
 		nc.Close()
-		return nil, err
+		return nil, fmt.Errorf("TLS handshake: %w", err)
 	}
 	return tc, nil
 }
@@ -209,8 +209,11 @@ func (cn *conn) credentials(u *uri, cmd *wire.LogonCommand, challenge Challenge)
 
 // logonAck reads up to the answer to the logon. Rejections may come before it (R14).
 func (cn *conn) logonAck(m *wire.Message) error {
-	for {
+	for first := true; ; first = false {
 		if err := cn.readOne(m); err != nil {
+			if first {
+				err = stranger(err)
+			}
 			return err
 		}
 		if m.Command != wire.Ack {
@@ -223,6 +226,16 @@ func (cn *conn) logonAck(m *wire.Message) error {
 			return err
 		}
 	}
+}
+
+// stranger asks of a peer whose first frame is none of the protocol who it is.
+func stranger(err error) error {
+	var long *wire.TooLargeError
+	var header *wire.HeaderError
+	if errors.As(err, &long) || errors.As(err, &header) {
+		return fmt.Errorf("%w; is it a client port?", err)
+	}
+	return err
 }
 
 // begin takes in what the logon ack says about the publisher.

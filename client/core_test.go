@@ -2,6 +2,7 @@ package client
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -495,6 +496,21 @@ func TestURI(t *testing.T) {
 	}
 }
 
+// What is wrong with a URI is said with the URI, and how to write one.
+func TestURIErrors(t *testing.T) {
+	for _, bad := range []string{"127.0.0.1:9007", "localhost:9007", "a", "http://a:9007", "tcp://a"} {
+		_, err := parseURI(bad)
+		if err == nil || !strings.Contains(err.Error(), strconv.Quote(bad)) || !strings.Contains(err.Error(), "write tcp://host:port/amps/json") {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
+	for _, bad := range []string{"joe:s3cret@127.0.0.1:9007", "1:s3cret@a:9007"} {
+		if _, err := parseURI(bad); err == nil || strings.Contains(err.Error(), "s3cret") || strings.Contains(redact(bad), "s3cret") {
+			t.Errorf("%s: shown as %s, error %v", bad, redact(bad), err)
+		}
+	}
+}
+
 func TestValidate(t *testing.T) {
 	servers := []string{"tcp://a:1/amps/json"}
 	if _, err := (Config{Servers: servers}).validate(); err != nil {
@@ -504,6 +520,9 @@ func TestValidate(t *testing.T) {
 		"no servers":                   {},
 		"bad server":                   {Servers: []string{"a"}},
 		"two kinds of servers":         {Servers: servers, Chooser: NewRoundRobin(servers...)},
+		"chooser without servers":      {Chooser: NewRoundRobin()},
+		"chooser with a bad server":    {Chooser: NewPriority(0, "a:9007")},
+		"long name":                    {Servers: servers, Name: strings.Repeat("x", 1025)},
 		"brackets in the name":         {Servers: servers, Name: "a[b]"},
 		"half a second":                {Servers: servers, HeartbeatInterval: 1_500_000_000},
 		"negative timeout":             {Servers: servers, DialTimeout: -1},

@@ -11,13 +11,24 @@
 // subscribes again and connects again by itself, for ever: to the next server
 // its ServerChooser names, with fresh credentials each time, at once for
 // every server of the list and then after jittered delays that grow to 5s. A
-// wrong password does not end it. What ends it by itself is ErrNameInUse and a
-// publish store whose disk failed; then every call says so.
+// wrong password does not end it. What ends it by itself is ErrNameInUse, and a
+// publish store that cannot be used any more: its disk failed
+// (*pubstore.FailedError), it belongs to another client name
+// (pubstore.ErrOtherName), or the application has closed it
+// (pubstore.ErrClosed). Then every call returns ErrClosed with that reason.
 //
 //	connecting → recovering → live → (lost) → waiting → connecting …
 //
 // Close abandons and Drain finishes; both are final. The stores belong to the
-// application, which closes them after the client.
+// application, which closes them after the client. One client at a time uses a
+// publish store: a second one of the same process is refused by Dial
+// (pubstore.ErrInUse), another process by the stores on disk when it opens them.
+//
+// The server beside this package, holdfastd, offers of the protocol what the
+// guarantees are about: publish, subscribe, bookmarks, heartbeats and flush. It
+// has no TLS, checks no passwords, and refuses content filters, SOW commands,
+// deltas and ranges of bookmarks with a *CommandError or *RejectedError. This
+// package sends them all the same, to servers that have them.
 //
 // # Publishing
 //
@@ -54,6 +65,10 @@
 // If that log no longer has what the subscription needs, a *GapError says
 // which messages are gone (G7).
 //
+// A topic that has any of ^ $ . * + ? ( ) [ ] { } | \ is a regular expression
+// (RE2), searched anywhere in the topic: orders.eu also gets orders_eu, and
+// ^orders\.eu$ does not. The topic of a Publish is always literal.
+//
 // A subscription without From gets what is published while it is connected.
 // If the application falls behind, its Policy decides.
 //
@@ -80,11 +95,16 @@
 // Each is for errors.Is or errors.As, however wrapped:
 //
 //	ErrClosed                     the client has ended; make another one
-//	pubstore.ErrFull              slow down; the servers do not keep up or are away
+//	pubstore.ErrFull              slow down; the servers do not keep up or are away. Also
+//	                              when the context ended while Publish waited for room
 //	*pubstore.FailedError         the disk failed: restart the process, elsewhere if need be
-//	*TooLargeError                split the message
+//	pubstore.ErrOtherName         (ended by itself) give each client name a store of its own
+//	pubstore.ErrClosed            (ended by itself) close the store after the client
+//	pubstore.ErrInUse             (Dial) one client at a time uses a store
+//	*TooLargeError                split the message (= *pubstore.TooLargeError)
 //	*RejectedError                (hook FailedWrite) store it elsewhere or drop it
-//	*UnsettledError               (Flush, Drain) nothing: it is still on its way; or wait again
+//	*UnsettledError               (Flush, FlushSafe, Drain) nothing: it is still on its
+//	                              way; or wait again
 //	ErrPublishGap                 (Stats, hook PublishGap) nothing: it ends when that server
 //	                              has caught up; or Renew
 //	ErrStoreRolledBack            (hook) find out who restored or copied the store
@@ -94,7 +114,17 @@
 //	ErrSlowConsumer               take messages faster; or subscribe with From
 //	*CommandError                 mend the command, or the permissions
 //	ErrTimeout, ErrDisconnected   try the command again
+//	ErrProtocol                   (Stats, hook Disconnected) is it the right port of a server?
 //	ErrInUse                      one loop at a time reads a subscription
+//	ErrNoSubscription             (Client.Discard) discard while the subscription lasts
+//	bookmarkstore.ErrInUse        (Subscribe) give each subscription its own ID
 //	*bookmarkstore.FailedError    the disk failed: as above
 //	*ConnectError                 (Dial, Stats, hook Disconnected) nothing, the client goes on
+//
+// From opening a store, before there is a client:
+//
+//	pubstore.ErrLocked, bookmarkstore.ErrLocked
+//	                              another process has the store open: find or await it
+//	*pubstore.DamagedError        look after the disk; FileOptions.AcceptDamage gives up what
+//	                              cannot be read (a backup would be a rollback)
 package client

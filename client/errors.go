@@ -10,9 +10,9 @@ import (
 
 var (
 	// ErrClosed reports a client that was closed or drained, or that stopped
-	// by itself; then the error also is what it stopped for (ErrNameInUse, a
-	// store's *FailedError). What the publish store keeps is sent by the next
-	// client that is given the store.
+	// by itself; then the error also is what it stopped for (ErrNameInUse, or
+	// the publish store's *FailedError, ErrOtherName or ErrClosed). What the
+	// publish store keeps is sent by the next client that is given the store.
 	ErrClosed = errors.New("client is closed")
 
 	// ErrPublishGap says that a server lacks messages that both servers once
@@ -58,28 +58,38 @@ var (
 	ErrNoSubscription = errors.New("client has no such subscription")
 
 	errUnsubscribed = errors.New("subscription has ended")
+	errNoAnswerYet  = errors.New("no answer yet")
 )
 
 // A ConnectError says why a server could not be used.
 type ConnectError struct {
-	Server string // as configured, without the password
+	Server string // as configured, without the password; empty: the chooser named none
 	Err    error
 }
 
-func (e *ConnectError) Error() string { return "connect to " + e.Server + ": " + e.Err.Error() }
+func (e *ConnectError) Error() string {
+	if e.Server == "" {
+		return e.Err.Error()
+	}
+	return "connect to " + e.Server + ": " + e.Err.Error()
+}
 func (e *ConnectError) Unwrap() error { return e.Err }
 
 // A CommandError is a command that a server refused.
 type CommandError struct {
-	Command string // as on the wire
-	Topic   string // empty if it has none
-	Reason  string // the server's words
+	Command  string // as on the wire
+	Topic    string // empty if it has none
+	Bookmark string // of a Command that gave one
+	Reason   string // the server's words
 }
 
 func (e *CommandError) Error() string {
 	s := e.Command
 	if e.Topic != "" {
 		s += " " + strconv.Quote(e.Topic)
+	}
+	if e.Bookmark != "" {
+		s += " with bookmark " + strconv.Quote(e.Bookmark)
 	}
 	if e.Reason == "" {
 		return s + " refused by the server"
@@ -104,24 +114,24 @@ func (e *RejectedError) Error() string {
 // whose client stopped, too early. The messages are still in the publish
 // store and still on their way.
 type UnsettledError struct {
-	Messages int // so many are not acknowledged yet
-	Err      error
+	Messages int // so many are not settled yet; of FlushSafe: not safe yet
+	// Settled says, of FlushSafe, that Flush would have returned: servers
+	// have them all, but not both on disk.
+	Settled bool
+	Err     error // of the context, or ErrClosed
 }
 
 func (e *UnsettledError) Error() string {
+	if e.Settled {
+		return fmt.Sprintf("%d messages not on both disks yet: %v", e.Messages, e.Err)
+	}
 	return fmt.Sprintf("%d messages not acknowledged yet: %v", e.Messages, e.Err)
 }
 func (e *UnsettledError) Unwrap() error { return e.Err }
 
-// A TooLargeError reports a message that is larger than the server takes. It
-// is not in the publish store.
-type TooLargeError struct {
-	Size, Max int // in bytes, with the header
-}
-
-func (e *TooLargeError) Error() string {
-	return fmt.Sprintf("message of %d bytes with its header, the server takes %d", e.Size, e.Max)
-}
+// A TooLargeError reports a message that is larger than the server takes, or
+// than the publish store does; the two have one type. It is not in the store.
+type TooLargeError = pubstore.TooLargeError
 
 // A Gap is a range of one publisher's messages that retention has removed.
 type Gap struct {
@@ -147,4 +157,14 @@ func (e *GapError) Error() string {
 		s += fmt.Sprintf("; publisher %d from %d to %d", g.Publisher, g.From, g.To)
 	}
 	return s
+}
+
+// doing says what was being done, unless err names it already.
+func doing(what string, err error) error {
+	var refused *CommandError
+	var gap *GapError
+	if errors.As(err, &refused) || errors.As(err, &gap) {
+		return err
+	}
+	return fmt.Errorf("%s: %w", what, err)
 }

@@ -14,20 +14,22 @@ import (
 )
 
 // A Command is a command of the protocol for which the client has no method
-// of its own. A server that does not offer it refuses it.
+// of its own. A server that does not offer it refuses it with a *CommandError:
+// holdfastd all but subscribe and flush, and of subscribe the filter, TopN and
+// ranges of bookmarks.
 type Command struct {
 	// Name is the command's on the wire: subscribe, delta_subscribe, sow,
 	// sow_and_subscribe, sow_and_delta_subscribe, sow_delete or flush.
 	Name string
 
-	Topic     string
-	Filter    string
-	Options   string
+	Topic     string // or a pattern, as for Subscribe
+	Filter    string // a content filter in the server's language
+	Options   string // comma list, as on the wire
 	OrderBy   string
-	SOWKeys   string
-	Bookmark  string
-	BatchSize uint64
-	TopN      uint64
+	SOWKeys   string // comma list
+	Bookmark  string // as on the wire: 0, 0|1|, a comma list of bookmarks, or a time as 20060102T150405Z
+	BatchSize uint64 // records in one frame of a result; 0: the server's choice
+	TopN      uint64 // most records of a result; 0: all
 	Body      []byte // of a sow_delete
 }
 
@@ -74,7 +76,7 @@ func (c *Client) Execute(ctx context.Context, cmd Command) iter.Seq2[*Reply, err
 			err = q.each(ctx, func(r *Reply) bool { return yield(r, nil) })
 		}
 		if err != nil && !errors.Is(err, errUnsubscribed) {
-			yield(nil, fmt.Errorf("%s: %w", cmd.Name, err))
+			yield(nil, doing(cmd.Name, err))
 		}
 	}
 }
@@ -257,7 +259,7 @@ func (q *query) lost(_ *conn, err error) {
 func (q *query) ack(cn *conn, id string, m *wire.Message) error {
 	if failed(m) {
 		cn.forget(id)
-		q.end(&CommandError{Command: q.cmd.Name, Topic: q.cmd.Topic, Reason: string(m.Reason)})
+		q.end(&CommandError{Command: q.cmd.Name, Topic: q.cmd.Topic, Bookmark: q.cmd.Bookmark, Reason: string(m.Reason)})
 		return nil
 	}
 	q.push(&Reply{

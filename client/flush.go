@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/holdfast-mq/holdfast/internal/mut"
@@ -15,7 +16,11 @@ import (
 // ends first, or the client is closed, the error is an *UnsettledError that
 // says how many messages are still on their way; they stay so.
 func (c *Client) Flush(ctx context.Context) error {
-	if err := c.await(ctx, c.settled); err != nil {
+	goals, err := c.goals()
+	if err == nil {
+		err = c.await(ctx, goals, c.settled)
+	}
+	if err != nil {
 		return fmt.Errorf("flush: %w", err)
 	}
 	return nil
@@ -23,10 +28,21 @@ func (c *Client) Flush(ctx context.Context) error {
 
 // FlushSafe is Flush for the stronger promise: everything published so far is
 // on the disk of every server of the group that replicates synchronously, or
-// rejected, and out of the publish store.
+// rejected, and out of the publish store. While a server is away it waits for
+// that server. The *UnsettledError says how many messages are not safe, and
+// whether they are settled at least.
 func (c *Client) FlushSafe(ctx context.Context) error {
-	if err := c.await(ctx, c.safe); err != nil {
-		return fmt.Errorf("flush: %w", err)
+	goals, err := c.goals()
+	if err == nil {
+		err = c.await(ctx, goals, c.safe)
+	}
+	var unsettled *UnsettledError
+	if errors.As(err, &unsettled) {
+		left, failure := leftOf(goals, c.settled)
+		unsettled.Settled = failure == nil && left == 0
+	}
+	if err != nil {
+		return fmt.Errorf("flush safe: %w", err)
 	}
 	return nil
 }
@@ -38,11 +54,7 @@ type goal struct {
 }
 
 // await waits until reached says of every goal that nothing is left.
-func (c *Client) await(ctx context.Context, reached func(goal) (left int, err error)) error {
-	goals, err := c.goals()
-	if err != nil {
-		return err
-	}
+func (c *Client) await(ctx context.Context, goals []goal, reached func(goal) (left int, err error)) error {
 	for {
 		changed := c.out.watch()
 		left, err := leftOf(goals, reached)

@@ -4,6 +4,8 @@ package client
 // after the other on the client's session goroutine: they must not block, and
 // must not call Close or Drain. Publishing from one is fine as long as the
 // publish store has room.
+//
+// Config.Logger gets a line for each call, whether the hook is set or not.
 type Hooks struct {
 	// StateChanged is told each state the client enters. Must not block.
 	StateChanged func(State)
@@ -13,7 +15,7 @@ type Hooks struct {
 	// was lost, and why. Must not block.
 	Disconnected func(server string, err error)
 	// Replayed is told, after a logon, how many messages that may have been
-	// sent before were sent again. Must not block.
+	// sent before were sent again, if any were. Must not block.
 	Replayed func(messages int)
 	// FailedWrite is the failed-write handler: it is told once each message
 	// that a server refused, which the publish store then lets go. Must not block.
@@ -39,4 +41,56 @@ type Hooks struct {
 	// SubscriptionEnded is told a subscription that ended with an error,
 	// which its loop is told too. Must not block.
 	SubscriptionEnded func(*Subscription, error)
+}
+
+// These log what a hook is told, and tell it, on the session goroutine.
+
+func (c *Client) tellReplayed(messages int) {
+	c.cfg.Logger.Info("sent again", "messages", messages)
+	if hook := c.cfg.Hooks.Replayed; hook != nil {
+		hook(messages)
+	}
+}
+
+func (c *Client) tellDowngraded(on bool) {
+	if on {
+		c.cfg.Logger.Warn("acks come from one server only")
+	} else {
+		c.cfg.Logger.Info("acks come from both servers again")
+	}
+	if hook := c.cfg.Hooks.Downgraded; hook != nil {
+		hook(on)
+	}
+}
+
+func (c *Client) tellPaused(s *Subscription) {
+	c.cfg.Logger.Warn("subscription paused, its queue is full", "subscription", s.id, "topic", s.topic)
+	if hook := c.cfg.Hooks.Paused; hook != nil {
+		hook(s)
+	}
+}
+
+func (c *Client) tellWaits(s *Subscription, on bool) {
+	if on {
+		c.cfg.Logger.Info("subscription waits until messages are safe", "subscription", s.id, "topic", s.topic)
+	} else {
+		c.cfg.Logger.Info("subscription goes on, messages are safe", "subscription", s.id, "topic", s.topic)
+	}
+	if hook := c.cfg.Hooks.Waits; hook != nil {
+		hook(s, on)
+	}
+}
+
+func (c *Client) tellEnded(s *Subscription, err error) {
+	c.cfg.Logger.Warn("subscription ended", "subscription", s.id, "topic", s.topic, "error", err)
+	if hook := c.cfg.Hooks.SubscriptionEnded; hook != nil {
+		hook(s, err)
+	}
+}
+
+func (c *Client) tellGap(e *GapError) {
+	c.cfg.Logger.Warn("messages are no longer in the server's log", "error", e)
+	if hook := c.cfg.Hooks.Gap; hook != nil {
+		hook(e)
+	}
 }

@@ -21,12 +21,12 @@ type Mark = bookmarkstore.Mark
 type Message struct {
 	Topic    string
 	Data     []byte
-	Bookmark Bookmark // zero: the server does not log the topic, or was not asked for bookmarks
+	Bookmark Bookmark // zero: the server does not log the topic, or was not asked for bookmarks (From)
 
 	Time          time.Time // when the server processed it; only WithTime
-	SOWKey        string
-	CorrelationID string
-	UserID        string // the publisher's, if the server tells
+	SOWKey        string    // the server's key of the record; from holdfastd, which has no SOW, always empty
+	CorrelationID string    // the publisher's
+	UserID        string    // the publisher's, if the server tells
 
 	sub *Subscription
 }

@@ -43,7 +43,7 @@ func (s *Subscription) Messages(ctx context.Context) iter.Seq2[*Message, error] 
 			case errors.Is(err, errUnsubscribed):
 				return
 			case err != nil:
-				yield(nil, fmt.Errorf("subscription %q: %w", s.id, err))
+				yield(nil, doing(fmt.Sprintf("subscription %q", s.id), err))
 				return
 			case !yield(m, nil):
 				return

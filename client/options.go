@@ -12,6 +12,7 @@ import (
 type SubscribeOption func(*subscribeOptions)
 
 type subscribeOptions struct {
+	from         bool  // From was given
 	start        Start // nil: no bookmark subscription
 	id           string
 	filter       string
@@ -66,16 +67,17 @@ func (a atTime) text() (string, error) { return string(bookmark.AppendTime(nil, 
 type afterBookmarks []Bookmark
 
 // After begins behind the bookmarks, of which there should be one for each
-// publisher: all messages of publishers not named count as new. What was kept
-// under the subscription's id is forgotten. A server without our extensions
-// begins behind the one that is earliest in its log.
+// publisher: all messages of publishers not named count as new. A bookmark is
+// a Message.Bookmark, or what bookmarkstore.ParseBookmark makes of its text.
+// What was kept under the subscription's id is forgotten. A server without our
+// extensions begins behind the one that is earliest in its log.
 func After(bookmarks ...Bookmark) Start { return afterBookmarks(bookmarks) }
 
 func (a afterBookmarks) text() (string, error) {
 	v := bookmark.Vector{}
 	for _, b := range a {
 		if b.Sequence == 0 {
-			return "", fmt.Errorf("start after bookmark %v: sequences begin at 1", b)
+			return "", fmt.Errorf("start after bookmark %q: sequences begin at 1", b)
 		}
 		if s, named := v[b.Publisher]; !named || b.Sequence < s {
 			v[b.Publisher] = b.Sequence // of two the earlier, so that nothing is missed
@@ -90,13 +92,19 @@ func (a afterBookmarks) text() (string, error) {
 // From makes a bookmark subscription, which begins at start and misses and
 // repeats nothing from there on, through any number of reconnects (G6).
 // Without From a subscription gets what is published while it is connected.
-func From(start Start) SubscribeOption { return func(o *subscribeOptions) { o.start = start } }
+// A start of nil is refused.
+func From(start Start) SubscribeOption {
+	return func(o *subscribeOptions) { o.from, o.start = true, start }
+}
 
 // ID names a bookmark subscription, so that a restarted process can take it
-// up again with From(MostRecent). It is unique within a bookmark store.
+// up again with From(MostRecent). Any text of up to 1,024 bytes; unique within
+// a bookmark store (bookmarkstore.ErrInUse).
 func ID(id string) SubscribeOption { return func(o *subscribeOptions) { o.id = id } }
 
-// Filter has the server send what matches a content filter only.
+// Filter has the server send what matches a content filter only, in the
+// server's filter language. holdfastd offers no filters: there it is refused
+// with a *CommandError.
 func Filter(filter string) SubscribeOption { return func(o *subscribeOptions) { o.filter = filter } }
 
 // FullyDurable has a bookmark subscription receive a message only when it is
@@ -169,6 +177,8 @@ func subscribeOptionsOf(opts []SubscribeOption) (o subscribeOptions, err error) 
 		opt(&o)
 	}
 	switch {
+	case o.from && o.start == nil:
+		return o, errors.New("From(nil): give it Epoch, Now, MostRecent, At or After")
 	case o.start == nil && o.id != "":
 		return o, errors.New("ID is for bookmark subscriptions, there is no From")
 	case o.start == nil && o.durable:

@@ -22,16 +22,23 @@ const headerRoom = 160
 // Flush does.
 //
 // At the store's bound Publish waits or returns pubstore.ErrFull, as the store
-// was opened. If ctx ends first, the message is not in the store. An error
-// always means that it is not, except for a *pubstore.FailedError.
+// was opened. If ctx ends the wait, the error is both pubstore.ErrFull and that
+// of ctx. A message that is too large for the server (ServerInfo.MaxMessage,
+// before the first logon 16 MiB) or for the store is a *TooLargeError, and
+// after Close or Drain has begun the error is ErrClosed. An error always means
+// that the message is not in the store, except for a *pubstore.FailedError.
 //
-// Messages of one client reach the servers in the order of their sequences.
+// topic is literal, whatever characters it has, and not empty. Messages of one
+// client reach the servers in the order of their sequences, which begin at 1
+// in each life of the store.
 func (c *Client) Publish(ctx context.Context, topic string, body []byte) (sequence uint64, err error) {
 	return c.PublishMessage(ctx, &pubstore.Message{Topic: topic, Body: body})
 }
 
 // PublishMessage is Publish for a message with a key, a correlation id, an
-// expiration, or a delta. It sets m.Sequence and m.Time.
+// expiration, or a delta. It sets m.Sequence and m.Time. The server holdfastd
+// delivers the correlation id, makes no use of key and expiration, and rejects a
+// delta (hook FailedWrite).
 func (c *Client) PublishMessage(ctx context.Context, m *pubstore.Message) (sequence uint64, err error) {
 	if err := c.checkMessage(m); err != nil {
 		return 0, fmt.Errorf("publish: %w", err)
@@ -63,7 +70,7 @@ func (c *Client) checkMessage(m *pubstore.Message) error {
 	}
 	header := len(m.Topic) + len(m.SOWKey) + len(m.CorrelationID) + headerRoom
 	if header > wire.MaxHeader {
-		return &TooLargeError{Size: header, Max: wire.MaxHeader}
+		return &TooLargeError{Size: header, Max: wire.MaxHeader, Header: true}
 	}
 	if size, most := header+len(m.Body), int(c.maxMessage.Load()); size > most {
 		return &TooLargeError{Size: size, Max: most}

@@ -162,7 +162,5 @@ func (s *Subscription) pause(cn *conn, id string, b Bookmark) {
 	s.stats.Overruns++
 	s.mu.Unlock()
 	cn.unsubscribe(id, wire.UnsubscribeCommand{SubID: id})
-	if hook := s.c.cfg.Hooks.Paused; hook != nil {
-		s.c.post(func() { hook(s) })
-	}
+	s.c.post(func() { s.c.tellPaused(s) })
 }

@@ -26,6 +26,7 @@ var (
 // until the client is closed, and calls the hooks.
 func (c *Client) run() {
 	defer close(c.finished)
+	defer c.release()
 	var last Outcome
 	attempts := 0
 	for c.ctx.Err() == nil {
@@ -121,6 +122,7 @@ func (c *Client) refusedAsGap(server string) {
 	c.out.mu.Lock()
 	c.out.stats.GapRefusals++
 	c.out.mu.Unlock()
+	c.cfg.Logger.Warn("server lacks messages that were acknowledged before", "server", server)
 	if hook := c.cfg.Hooks.PublishGap; hook != nil {
 		hook(server)
 	}
@@ -137,7 +139,7 @@ func isFatal(err error) bool {
 func redact(server string) string {
 	u, err := parseURI(server)
 	if err != nil {
-		return server
+		return withoutUser(server)
 	}
 	return u.String()
 }
@@ -176,8 +178,12 @@ func (c *Client) session(choice Choice, life pubstore.Life, old bool, v *visit) 
 	c.become(Connecting)
 	c.mu.Lock()
 	c.stats.Attempts++
+	c.trying = redact(choice.Server)
 	c.mu.Unlock()
 	cn, _, err := c.connect(choice, life, old)
+	c.mu.Lock()
+	c.trying = ""
+	c.mu.Unlock()
 	if err != nil {
 		c.runEvents()
 		return 0, err
@@ -333,7 +339,11 @@ func (c *Client) become(s State) {
 	same := c.state == s && s != Connecting
 	c.state = s
 	c.mu.Unlock()
-	if hook := c.cfg.Hooks.StateChanged; hook != nil && !same {
+	if same {
+		return
+	}
+	c.cfg.Logger.Debug("state changed", "state", s)
+	if hook := c.cfg.Hooks.StateChanged; hook != nil {
 		hook(s)
 	}
 }

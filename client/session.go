@@ -405,8 +405,8 @@ func (cn *conn) caughtUp() {
 	}
 	cn.replayed.Store(true)
 	cn.notify()
-	if hook, n := cn.c.cfg.Hooks.Replayed, cn.resent; hook != nil && n > 0 {
-		cn.c.post(func() { hook(n) })
+	if n := cn.resent; n > 0 {
+		cn.c.post(func() { cn.c.tellReplayed(n) })
 	}
 }
 

@@ -558,12 +558,19 @@ func TestPriority(t *testing.T) {
 	})
 }
 
+// noChoice is a chooser that has nothing to offer.
+type noChoice struct{}
+
+func (noChoice) Next(context.Context, client.Outcome) (client.Choice, error) {
+	return client.Choice{Delay: 5 * time.Second}, errors.New("nothing today")
+}
+
 // A chooser that has nothing to offer is asked again, and hooks tell.
 func TestFailingChooser(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		failures := 0
 		cfg := config(n)
-		cfg.Chooser = client.NewRoundRobin()
+		cfg.Chooser = noChoice{}
 		cfg.Hooks.Disconnected = func(string, error) { failures++ }
 		start(t, cfg)
 		time.Sleep(time.Minute)

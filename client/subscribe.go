@@ -54,9 +54,20 @@ const (
 
 // Subscribe subscribes to a topic, or to a pattern of topics. It returns when
 // a server has accepted the subscription, however long it takes to connect,
-// or when ctx ends; a refusal is a *CommandError, or a *GapError. After that
+// or when ctx ends; a refusal is a *CommandError, or a *GapError; ErrTimeout
+// says that a server did not answer within Config.CommandTimeout. After that
 // the subscription lasts until it is ended, over any number of reconnects;
 // see From for what is promised.
+//
+// A topic that has any of the characters
+//
+//	^ $ . * + ? ( ) [ ] { } | \
+//
+// is a pattern: a regular expression (RE2, as in package regexp) that is
+// searched anywhere in the topic. So orders.eu also gets orders_eu and
+// my-orders.eu.old; for the one topic of that name write ^orders\.eu$
+// ("^" + regexp.QuoteMeta(topic) + "$"). A pattern that does not compile is
+// refused. The topic of a Publish is always literal.
 func (c *Client) Subscribe(ctx context.Context, topic string, opts ...SubscribeOption) (*Subscription, error) {
 	s, err := c.newSubscription(topic, opts)
 	if err != nil {
@@ -69,7 +80,7 @@ func (c *Client) Subscribe(ctx context.Context, topic string, opts ...SubscribeO
 	s.connect()
 	if err := s.awaitFirst(ctx); err != nil {
 		s.end(err)
-		return nil, fmt.Errorf("subscribe to %q: %w", topic, err)
+		return nil, doing(fmt.Sprintf("subscribe to %q", topic), err)
 	}
 	return s, nil
 }
@@ -207,8 +218,8 @@ func (s *Subscription) end(err error) {
 		s.release()
 	}
 	poke(s.ready)
-	if hook := s.c.cfg.Hooks.SubscriptionEnded; hook != nil && began && err != nil && !errors.Is(err, ErrClosed) {
-		s.c.post(func() { hook(s, err) })
+	if began && err != nil && !errors.Is(err, ErrClosed) {
+		s.c.post(func() { s.c.tellEnded(s, err) })
 	}
 }
 

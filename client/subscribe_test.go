@@ -488,6 +488,7 @@ func TestOptionsThatDoNotGoTogether(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		c := start(t, config(n, "a"))
 		for name, opts := range map[string][]client.SubscribeOption{
+			"from nothing":              {client.From(nil)},
 			"ID without From":           {client.ID("x")},
 			"FullyDurable without From": {client.FullyDurable()},
 			"AcceptGaps without From":   {client.AcceptGaps()},

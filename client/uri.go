@@ -37,6 +37,12 @@ func (u *uri) withHost(host string) string {
 	return p.String()
 }
 
+const uriForm = "write tcp://host:port/amps/json"
+
+// withoutUser is what can be shown of a text that is not a URI: it may have a
+// password all the same.
+func withoutUser(text string) string { return text[strings.LastIndex(text, "@")+1:] }
+
 func parseURI(text string) (*uri, error) {
 	p, err := url.Parse(text)
 	if err != nil {
@@ -44,12 +50,15 @@ func parseURI(text string) (*uri, error) {
 		if errors.As(err, &e) {
 			err = e.Err // its text repeats the URI, the password included
 		}
-		return nil, fmt.Errorf("server URI: %w", err)
+		return nil, fmt.Errorf("server URI %q: %w; %s", withoutUser(text), err, uriForm)
+	}
+	if p.Scheme == "" || p.Opaque != "" {
+		return nil, fmt.Errorf("server URI %q: it does not begin with a scheme; %s", withoutUser(text), uriForm)
 	}
 	u := &uri{parsed: p, network: "tcp", host: p.Hostname(), address: p.Host}
 	for _, step := range []func() error{u.scheme, u.path, u.options} {
 		if err := step(); err != nil {
-			return nil, fmt.Errorf("server URI %s: %w", u, err)
+			return nil, fmt.Errorf("server URI %q: %w", u, err)
 		}
 	}
 	u.user = p.User.Username()
@@ -68,10 +77,10 @@ func (u *uri) scheme() error {
 	case "ws", "wss":
 		return errors.New("WebSocket is not offered, use tcp or tcps")
 	default:
-		return fmt.Errorf("scheme %q is none of tcp, tcps, unix", u.parsed.Scheme)
+		return fmt.Errorf("scheme %q is none of tcp, tcps, unix; %s", u.parsed.Scheme, uriForm)
 	}
 	if u.host == "" || u.parsed.Port() == "" {
-		return errors.New("host and port must be given; the protocol has no default port")
+		return errors.New("host and port must be given, the protocol has no default port; " + uriForm)
 	}
 	return nil
 }

@@ -1,0 +1,214 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/internal/memnet"
+	"github.com/holdfast-mq/holdfast/internal/wire"
+	"github.com/holdfast-mq/holdfast/pubstore"
+)
+
+// R11: two clients of one process on one store are refused, not left to push
+// each other out.
+func TestStoreInUse(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		cfg := config(n, "a")
+		cfg.Publishes = pubstore.NewMemory(pubstore.MemoryOptions{})
+		c := start(t, cfg)
+		if _, err := client.Dial(t.Context(), cfg); !errors.Is(err, pubstore.ErrInUse) {
+			t.Errorf("a second client: %v", err)
+		}
+		c.Close()
+		start(t, cfg).Close() // the store is free again
+
+		cfg.Offline = false
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := client.Dial(ctx, cfg); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("no server: %v", err)
+		}
+		cfg.Offline = true
+		start(t, cfg) // also after a Dial that failed
+
+		cfg.Publishes = struct{ pubstore.Store }{cfg.Publishes}
+		start(t, cfg) // a store that cannot tell
+	})
+}
+
+// The error of a Dial whose context ends names the attempt under way.
+func TestDialNamesTheAttempt(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		listen(t, n, "a") // takes connections and says nothing
+		cfg := config(n, "a")
+		cfg.Offline = false
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := client.Dial(ctx, cfg)
+		var connect *client.ConnectError
+		if !errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &connect) || connect.Server != "tcp://a:9007/amps/json" {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// What answers is no server of the protocol.
+func TestStranger(t *testing.T) {
+	for name, answer := range map[string]string{
+		"web server": "HTTP/1.1 400 Bad Request\r\n\r\n",
+		"no header":  "\x00\x00\x00\x05hello",
+	} {
+		t.Run(name, func(t *testing.T) {
+			run(t, func(t *testing.T, n *memnet.Network) {
+				srv := listen(t, n, "a")
+				var why error
+				cfg := config(n, "a")
+				cfg.Hooks.Disconnected = func(_ string, err error) { why = errors.Join(why, err) }
+				start(t, cfg)
+				ss := srv.accept()
+				ss.expect(wire.Logon)
+				ss.send([]byte(answer))
+				ss.gone()
+				synctest.Wait()
+				if why == nil || !strings.Contains(why.Error(), "is it a client port?") {
+					t.Errorf("got %v", why)
+				}
+			})
+		})
+	}
+}
+
+// An error says each thing once.
+func TestNothingTwice(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		srv := listen(t, n, "a")
+		c := start(t, config(n, "a"))
+		sub := subscribe(t, c)
+		ss, _ := srv.logon(0, 0)
+		m := ss.expect(wire.Subscribe)
+		ss.ack(wire.AckMessage{CommandID: string(m.CommandID), Type: wire.AckProcessed, Reason: "not entitled"})
+		_, err := sub()
+		if want := `subscribe "orders" refused by the server: not entitled`; err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+
+		refused := make(chan error, 1)
+		go func() {
+			var err error
+			for _, err = range c.Execute(within(t), client.Command{Name: "subscribe", Topic: "orders", Bookmark: "1|x|"}) {
+			}
+			refused <- err
+		}()
+		ss.expect(wire.Unsubscribe)
+		m = ss.expect(wire.Subscribe)
+		ss.ack(wire.AckMessage{CommandID: string(m.CommandID), Type: wire.AckProcessed, Reason: "invalid bookmark"})
+		if err, want := <-refused, `subscribe "orders" with bookmark "1|x|" refused by the server: invalid bookmark`; err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	})
+}
+
+func TestConnectErrorSaysDialOnce(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		cfg := config(n, "a")
+		cfg.Dial = func(_ context.Context, network, _ string) (net.Conn, error) {
+			return nil, &net.OpError{Op: "dial", Net: network, Err: errors.New("connection refused")}
+		}
+		c := start(t, cfg)
+		synctest.Wait()
+		want := "connect to tcp://a:9007/amps/json: dial tcp: connection refused"
+		if err := c.Stats().LastFailure; err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	})
+}
+
+// FlushSafe says what it waits for: servers at all, or the second disk.
+func TestFlushSafeSaysWhatIsMissing(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		srv := listen(t, n, "a")
+		c := start(t, config(n, "a"))
+		ss, _ := srv.logon(0, 0)
+		publish(t, c, 1, 2)
+		ss.publishes(1, 2)
+		flush := func(settled bool, words string) {
+			t.Helper()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			err := c.FlushSafe(ctx)
+			var unsettled *client.UnsettledError
+			if !errors.As(err, &unsettled) || unsettled.Settled != settled || unsettled.Messages != 2 {
+				t.Errorf("got %+v", err)
+			}
+			if want := "flush safe: 2 messages " + words; err == nil || !strings.HasPrefix(err.Error(), want) {
+				t.Errorf("got %v, want %s", err, want)
+			}
+		}
+		flush(false, "not acknowledged yet")
+		ss.single(2)
+		synctest.Wait()
+		flush(true, "not on both disks yet")
+	})
+}
+
+// The logger is told what the hooks are.
+func TestLogger(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		srv := listen(t, n, "a")
+		var text strings.Builder
+		cfg := config(n, "a")
+		cfg.QueueMessages = 1
+		cfg.Logger = slog.New(slog.NewTextHandler(&text, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		c := start(t, cfg)
+		sub := subscribe(t, c, client.From(client.Epoch), client.FullyDurable())
+		ss, _ := srv.logon(0, 0)
+		m := ss.subscribed("0")
+		s := must(t, sub)
+		publish(t, c, 1)
+		ss.publishes(1)
+		ss.single(1)
+		ss.persisted(1)
+		ss.ack(wire.AckMessage{Type: wire.AckPersisted, Success: true, SubID: string(m.SubID), Bookmark: "7|1|", Single: true})
+		ss.ack(wire.AckMessage{Type: wire.AckPersisted, Success: true, SubID: string(m.SubID), Bookmark: "7|1|"})
+		ss.deliver(m, 2, 3)
+		publish(t, c, 2)
+		ss.publishes(2)
+		synctest.Wait()
+		ss.close()
+		ss, _ = srv.logon(1, 1)
+		ss.publishes(2)
+		go func() {
+			for range s.Messages(within(t)) {
+			}
+		}()
+		m = ss.expect(wire.Subscribe)
+		ss.ack(wire.AckMessage{CommandID: string(m.CommandID), Type: wire.AckProcessed, Reason: "not entitled"})
+		synctest.Wait()
+		c.Close()
+		for _, want := range []string{
+			`level=WARN msg="acks come from one server only"`,
+			`level=INFO msg="acks come from both servers again"`,
+			`level=INFO msg="subscription waits until messages are safe" subscription=#1`,
+			`level=INFO msg="subscription goes on, messages are safe"`,
+			`level=WARN msg="subscription paused, its queue is full"`,
+			`level=INFO msg="sent again" messages=1`,
+			`level=WARN msg="subscription ended" subscription=#1 topic=orders error=`,
+			`level=DEBUG msg="state changed" state=recovering`,
+		} {
+			if !strings.Contains(text.String(), want) {
+				t.Errorf("not logged: %s", want)
+			}
+		}
+		if t.Failed() {
+			io.WriteString(t.Output(), text.String())
+		}
+	})
+}
