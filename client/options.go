@@ -98,7 +98,7 @@ func From(start Start) SubscribeOption {
 }
 
 // ID names a bookmark subscription, so that a restarted process can take it
-// up again with From(MostRecent). Any text of up to 1,024 bytes; unique within
+// up again with From(MostRecent). Any text of up to 256 bytes; unique within
 // a bookmark store (bookmarkstore.ErrInUse).
 func ID(id string) SubscribeOption { return func(o *subscribeOptions) { o.id = id } }
 
