@@ -41,8 +41,14 @@ var (
 )
 
 // A DamagedError reports a value of a database that is not what was written
-// there. Nothing is guessed from it: the subscription cannot be opened until
-// the bucket named was removed, which has it begin as a new one.
+// there. Nothing is guessed from it: until somebody acts, the subscription
+// cannot be opened, and where Bucket names none, the store can't.
+//
+// What to do: put back a copy of the file, which has messages since then come
+// again. Without one, remove the bucket <id> below the bucket "subscriptions"
+// in the store's bucket, or the whole store: the subscription begins as a new
+// one, where it is told to start. From Epoch, or a time at which it surely
+// was complete, it loses nothing, and messages come again.
 type DamagedError struct {
 	Path   string // the database file
 	Bucket string // bucket and, below it, subscription id

@@ -16,6 +16,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/memfs"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 	"github.com/holdfast-mq/holdfast/internal/wire"
+	"github.com/holdfast-mq/holdfast/pubstore"
 	"github.com/holdfast-mq/holdfast/server"
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
@@ -141,6 +142,8 @@ func TestBadCommands(t *testing.T) {
 		{"queue ack", `{"c":"ack","cid":"1","t":"a","bm":"1|1|"}`, "ack of a queue is not offered"},
 		{"delta_publish", `{"c":"delta_publish","cid":"1","t":"a","a":"processed"}`, "delta_publish is not offered"},
 		{"reserved topic", `{"c":"p","cid":"1","t":"/AMPS/ClientStatus","a":"processed"}`, "invalid topic"},
+		{"topic with a tab", `{"c":"p","cid":"1","t":"a\tb","a":"processed"}`, "invalid topic"},
+		{"topic that is no UTF-8", `{"c":"p","cid":"1","t":"a` + "\xff" + `","a":"processed"}`, "invalid topic"},
 		{"unknown command", `{"c":"nonsense","cid":"1"}`, "invalid command"},
 		{"no command", `{"cid":"1"}`, "invalid command"},
 		{"malformed", `{"c":"p","t":`, "-"},
@@ -323,4 +326,69 @@ func TestAdmin(t *testing.T) {
 			t.Errorf("/other: %d", code)
 		}
 	})
+}
+
+// While an instance waits to catch up it is healthy, not ready, and says why;
+// the JSON is named in one style.
+func TestAdminCatchingUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pair := servertest.NewPair(t, servertest.Stopped())
+		pair.A.Configure(func(c *server.Config) { c.Admin.Listen = "a:8085" })
+		pair.A.Restart()
+		get := func(path string) (int, string) {
+			c := dialAdmin(t, pair.A)
+			c.bytes("GET " + path + " HTTP/1.0\r\n\r\n")
+			r, err := http.ReadResponse(newBufio(c.conn), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Body.Close()
+			text, err := io.ReadAll(r.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return r.StatusCode, string(text)
+		}
+		wants := func(path string, code int, parts ...string) {
+			t.Helper()
+			got, text := get(path)
+			if got != code {
+				t.Errorf("%s: %d, want %d", path, got, code)
+			}
+			for _, part := range parts {
+				if !strings.Contains(text, part) {
+					t.Errorf("%s: no %s in %s", path, part, text)
+				}
+			}
+		}
+		const waiting = `"ready":false,"stopping":false,"catching_up":true`
+		wants("/healthz", 200, waiting)
+		wants("/readyz", 503, waiting, `"links":[{"peer":"b","sync":true,"outbound":true,"inbound":false,"state":"down","ack":"counting"`,
+			`"oldest_wait_ms":0`, `"degraded":[]`)
+		pair.A.AwaitReady()
+		wants("/readyz", 200, `"ready":true,"stopping":false,"catching_up":true`)
+		pair.B.Restart()
+		pair.B.AwaitReady()
+		c := dial(t, pair.A)
+		c.logon("pubber")
+		c.awaitLink(pair.A)
+		wants("/readyz", 200, `"catching_up":false`, fmt.Sprintf(`"publisher":"%d"`, pubber))
+	})
+}
+
+// The directory of a publish store is no disk that has failed.
+func TestDataOfSomethingElse(t *testing.T) {
+	dir := t.TempDir()
+	store, err := pubstore.OpenFile(dir, pubstore.FileOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, err = server.Start(server.Config{Name: "a", Data: dir, Clients: server.Endpoint{Listen: "127.0.0.1:0"}})
+	var config *server.ConfigError
+	if !errors.As(err, &config) || config.Field != "data" || !strings.Contains(err.Error(), "is not a journal") {
+		t.Errorf("started with %v", err)
+	}
 }

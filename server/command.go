@@ -181,7 +181,7 @@ func (s *session) flush(m *wire.Message) error {
 	return nil
 }
 
-// heartbeat starts, answers or stops the watch over the connection (wire.md 16).
+// heartbeat starts, answers or stops the watch over the connection.
 func (s *session) heartbeat(m *wire.Message) {
 	s.received(m)
 	word, number, _ := strings.Cut(string(m.Options), ",")

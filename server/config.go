@@ -77,7 +77,7 @@ type Destination struct {
 	Address string `yaml:"address"`
 	// Ack is "sync" (acks wait for its disk) or "async". Default "sync".
 	Ack string `yaml:"ack"`
-	// Topics are the patterns it gets. Default: all.
+	// Topics are those it gets, as in LogConfig. Default: all.
 	Topics []string `yaml:"topics"`
 	// DowngradeAfter is how long something may wait for the peer before acks
 	// go on without it, saying so. Default: never.
@@ -89,7 +89,10 @@ type Destination struct {
 
 // LogConfig says what the journal keeps.
 type LogConfig struct {
-	// Topics are the patterns of what is logged. Default: all.
+	// Topics are what is logged. Default: all. One that holds any of
+	// ^$.*+?()[]{}|\ is a regular expression, searched anywhere in a topic:
+	// write ^important_topic$, and ^orders\.eu$ for the topic orders.eu.
+	// One without is that topic alone.
 	Topics []string `yaml:"topics"`
 	// Retain is the age up to which messages are kept. Default 168h.
 	Retain Duration `yaml:"retain"`
@@ -287,7 +290,7 @@ func (k *checker) destination(field string, d Destination, listens bool) {
 		k.fail(field+".downgrade_after", "is for sync destinations: leave it out, no ack waits for an async one")
 	}
 	between(k, field+".upgrade_within", d.UpgradeWithin, 0, Duration(365*24*time.Hour))
-	if d.UpgradeWithin > d.DowngradeAfter {
+	if d.DowngradeAfter >= 0 && d.UpgradeWithin > d.DowngradeAfter {
 		k.fail(field+".upgrade_within", "is %v, it must be at most downgrade_after, %v", d.UpgradeWithin, d.DowngradeAfter)
 	}
 }

@@ -77,6 +77,7 @@ func TestConfigErrors(t *testing.T) {
 		{"bad pattern", replace("^important_topic$", "(important"), "a.yaml:12: replication.destinations[0].topics[0] bad regex topic"},
 		{"no topics", replace(`["^important_topic$"]`, "[]"), "a.yaml:12: replication.destinations[0].topics is empty"},
 		{"upgrade after downgrade", replace("2.5s", "6s"), "a.yaml:14: replication.destinations[0].upgrade_within is 6s"},
+		{"negative downgrade", replace("after: 5s", "after: -5s"), "a.yaml:13: replication.destinations[0].downgrade_after is -5s, it must be at least 0s"},
 		{"async with downgrade", replace("ack: sync", "ack: async"), "a.yaml:13: replication.destinations[0].downgrade_after is for sync"},
 		{"min_sync", replace("min_sync: 0", "min_sync: 2"), "a.yaml:15: min_sync is 2, it must be from 0 to the number of sync destinations, 1"},
 		{"no group", replace("group: pair\n", ""), "a.yaml: group is missing"},
@@ -90,6 +91,9 @@ func TestConfigErrors(t *testing.T) {
 			}
 			if !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("says %q, want %q", err, tt.want)
+			}
+			if tt.name == "negative downgrade" && strings.Contains(err.Error(), "upgrade_within") {
+				t.Errorf("says %q, of one value", err)
 			}
 		})
 	}

@@ -23,6 +23,6 @@ type DamagedError struct{ Err error }
 
 func (e *DamagedError) Error() string {
 	return fmt.Sprintf("server: the journal is damaged and there is no peer to heal it from: %v "+
-		"(accepting the damage serves what is left)", e.Err)
+		"(-accept-damage, in Go Config.AcceptDamage, serves what is left)", e.Err)
 }
 func (e *DamagedError) Unwrap() error { return e.Err }

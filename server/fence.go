@@ -57,6 +57,17 @@ func contestAcross(here, there claim, told bool) contest {
 
 func sameLife(a, b claim) bool { return a.life != "" && a.life == b.life }
 
+// takeover says who a session has lost its name to.
+func takeover(old, later claim) string {
+	switch {
+	case sameLife(old, later):
+		return "the client has logged on again"
+	case old.life != "" && later.life != "":
+		return "another process has taken the name: another store logs on with it"
+	}
+	return "a later logon has taken the name"
+}
+
 func winner(isNew bool) contest {
 	if isNew {
 		return newWins

@@ -1,6 +1,9 @@
 package server
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func TestContestHere(t *testing.T) {
 	for _, tt := range []struct {
@@ -49,6 +52,20 @@ func TestContestAcross(t *testing.T) {
 				t.Errorf("contestAcross(%+v, %+v, %v) = %v, want %v", tt.here, tt.there, tt.told, got, tt.want)
 			}
 		})
+	}
+}
+
+func TestTakeover(t *testing.T) {
+	x1, x2, y, plain := claim{life: "x", counter: 1}, claim{life: "x", counter: 2}, claim{life: "y"}, claim{}
+	for _, tt := range []struct {
+		old, later claim
+		want       string
+	}{
+		{x1, x2, "logged on again"}, {x1, y, "another process"}, {plain, plain, "a later logon"}, {x1, plain, "a later logon"},
+	} {
+		if got := takeover(tt.old, tt.later); !strings.Contains(got, tt.want) {
+			t.Errorf("%+v and %+v: %q", tt.old, tt.later, got)
+		}
 	}
 }
 

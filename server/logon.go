@@ -58,7 +58,7 @@ func (s *session) first(m *wire.Message) error {
 	}
 	for _, old := range losers {
 		s.srv.counts.fenced.Add(1)
-		old.log.Info("the client has logged on again")
+		old.log.Info(takeover(old.claim, s.claim))
 		old.fence()
 	}
 	s.announce()
@@ -319,11 +319,11 @@ func (s *session) accept(m *wire.Message, v logonVerdict, f logonFacts) {
 	s.acks.begin(s.ext, v.sequence, told)
 	s.known = true
 	s.mu.Unlock()
+	s.loggedOn = true
+	s.srv.registry.loggedOn(s) // before the client knows: it may connect again at once
 	if m.Acks&wire.AckProcessed != 0 {
 		s.send(s.logonAck(m, v, f))
 	}
-	s.loggedOn = true
-	s.srv.registry.loggedOn(s)
 	s.srv.counts.logons.Add(1)
 	s.log.Info("client logged on", "ext", s.ext, "s", v.sequence, "have", v.have)
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/mut"
@@ -31,8 +33,8 @@ func (s *session) publish(m *wire.Message) error {
 	return s.publishUnsequenced(m, refused)
 }
 
-// refuses returns why a publish is refused, empty if it is not. What it depends
-// on is in the digest, so that a group refuses alike (R14).
+// refuses returns why a publish is refused, empty if it is not. A group must
+// refuse alike (R14): what it depends on is in the digest, or part of the format.
 func (s *session) refuses(m *wire.Message) string {
 	switch {
 	case m.Command == wire.DeltaPublish:
@@ -41,6 +43,8 @@ func (s *session) refuses(m *wire.Message) string {
 		return "sow_delete is not offered"
 	case len(m.Topic) == 0:
 		return wire.ReasonNoTopic
+	case !validTopic(m.Topic):
+		return wire.ReasonInvalidTopic
 	case string(m.Topic) == devnull:
 		return ""
 	case bytes.HasPrefix(m.Topic, reserved):
@@ -49,6 +53,12 @@ func (s *session) refuses(m *wire.Message) string {
 		return wire.ReasonInvalidTopic
 	}
 	return ""
+}
+
+// validTopic reports whether a topic is text: UTF-8 without control characters.
+// Bodies may hold anything.
+func validTopic(topic []byte) bool {
+	return utf8.Valid(topic) && !bytes.ContainsFunc(topic, unicode.IsControl)
 }
 
 // publishSequenced journals a numbered message, or that it was refused.

@@ -116,7 +116,7 @@ func (p *pump) takeControl() sessionState {
 // ack appends an ack to the output.
 func (p *pump) ack(a *wire.AckMessage) { p.out = a.AppendTo(p.out) }
 
-// heartbeat says that we live if nothing else did (wire.md 16).
+// heartbeat says that we live if nothing else did.
 func (p *pump) heartbeat() {
 	if p.beat > 0 && len(p.out) == 0 && time.Since(p.lastWrite) >= p.beat {
 		p.out = (&wire.HeartbeatCommand{}).AppendTo(p.out)

@@ -131,7 +131,7 @@ func (s *Server) onNotice(n replica.Notice) (refused bool) {
 		switch contestAcross(here.claim, there, here.wasAnnounced()) {
 		case newWins:
 			s.counts.fenced.Add(1)
-			here.log.Warn("the client has logged on elsewhere", "instance", n.Instance)
+			here.log.Warn(takeover(here.claim, there), "instance", n.Instance)
 			here.fence()
 		case oldWins:
 			here.announceAgain()

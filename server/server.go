@@ -85,7 +85,11 @@ func (s *Server) Addr() net.Addr { return s.clients.Addr() }
 // ReplicationAddr returns where peers connect, nil if they don't.
 func (s *Server) ReplicationAddr() net.Addr { return addrOf(s.peers) }
 
-// AdminAddr returns where /healthz and /readyz are, nil if they are not.
+// AdminAddr returns where the admin endpoints are, nil if there are none. Both
+// answer a GET with the [Status] as JSON:
+//
+//	/healthz  200 while the instance runs, 503 once it has failed
+//	/readyz   200 while it serves clients, 503 before and while it stops
 func (s *Server) AdminAddr() net.Addr { return addrOf(s.admin) }
 
 func addrOf(l net.Listener) net.Addr {
@@ -169,14 +173,7 @@ func (s *Server) stopHow() stop {
 }
 
 // isStopping reports whether the stop has begun.
-func (s *Server) isStopping() bool {
-	select {
-	case <-s.stopping:
-		return true
-	default:
-		return false
-	}
-}
+func (s *Server) isStopping() bool { return isClosed(s.stopping) }
 
 // supervise serves when the links are ready and, when told to stop, ends
 // everything in order, top to bottom.
@@ -247,9 +244,6 @@ func (s *Server) awaitLinks() bool {
 		}
 	case <-s.stopping:
 		return false
-	}
-	if s.links.Load().CatchingUp() {
-		s.log.Warn("serving clients without having caught up with the group", "rejoin_timeout", s.cfg.RejoinTimeout)
 	}
 	return true
 }

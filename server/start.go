@@ -10,6 +10,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
@@ -111,6 +112,9 @@ func (s *Server) bind(undo *[]func()) error {
 		}
 		l, err := s.cfg.Listen(address)
 		if err != nil {
+			if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, wsaEADDRINUSE) {
+				err = fmt.Errorf("%w (another process listens there)", err)
+			}
 			return nil, fmt.Errorf("server: listen for %s at %s: %w", what, address, err)
 		}
 		*undo = append(*undo, func() { l.Close() })
@@ -129,6 +133,9 @@ func (s *Server) bind(undo *[]func()) error {
 	return err
 }
 
+// wsaEADDRINUSE is the number of syscall.EADDRINUSE on Windows; others have none like it.
+const wsaEADDRINUSE = syscall.Errno(10048)
+
 // openJournal opens the journal; damage is accepted where a peer may heal it.
 func (s *Server) openJournal() error {
 	lone := s.cfg.Replication == nil
@@ -144,15 +151,8 @@ func (s *Server) openJournal() error {
 		SetAside:     !lone || s.cfg.AcceptDamage,
 		Carried:      s.carries,
 	})
-	var damage *seglog.DamageError
-	switch {
-	case err == nil:
-	case errors.As(err, &damage):
-		return &DamagedError{err}
-	case errors.Is(err, seglog.ErrLocked), errors.Is(err, fs.ErrPermission), errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("server: open the journal in %s: %w", s.cfg.Data, err)
-	default:
-		return &DiskError{fmt.Errorf("open the journal in %s: %w", s.cfg.Data, err)}
+	if err != nil {
+		return s.openError(err)
 	}
 	s.journal = j
 	if lone && j.Damage() != nil {
@@ -163,6 +163,26 @@ func (s *Server) openJournal() error {
 		}
 	}
 	return nil
+}
+
+// openError says why the journal can't be opened: only what is neither the
+// configuration's fault nor another process's is the disk's.
+func (s *Server) openError(err error) error {
+	var damage *seglog.DamageError
+	var at *fs.PathError
+	switch {
+	case errors.As(err, &damage):
+		return &DamagedError{err}
+	case errors.Is(err, syscall.ENOTDIR) && errors.As(err, &at):
+		return &ConfigError{Field: "data", Text: at.Path + " is not a directory"}
+	case errors.Is(err, journal.ErrNotJournal):
+		return &ConfigError{Field: "data", Text: s.cfg.Data + " is not a journal: it is the directory of something else"}
+	case errors.Is(err, seglog.ErrLocked):
+		return fmt.Errorf("server: open the journal in %s: %w (is another holdfastd using this data directory?)", s.cfg.Data, err)
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("server: open the journal in %s: %w", s.cfg.Data, err)
+	}
+	return &DiskError{fmt.Errorf("open the journal in %s: %w", s.cfg.Data, err)}
 }
 
 // carries reports whether every destination gets a topic.

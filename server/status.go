@@ -15,15 +15,17 @@ type counters struct {
 	delivered, publishGaps, gaps              atomic.Uint64
 }
 
-// A Status is what an instance says of itself at one moment.
+// A Status is what an instance says of itself at one moment, and as JSON what
+// its admin endpoints answer (see AdminAddr). Publisher ids are strings there,
+// since many programs read larger numbers than 2^53 inexactly.
 type Status struct {
 	Name         string             `json:"name"`
 	Group        string             `json:"group,omitempty"`
 	Version      string             `json:"version"`
-	Ready        bool               `json:"ready"`
+	Ready        bool               `json:"ready"` // clients are served
 	Stopping     bool               `json:"stopping"`
-	CatchingUp   bool               `json:"catching_up"`
-	Single       bool               `json:"single"` // acks are of level single: a sync destination is left out
+	CatchingUp   bool               `json:"catching_up"` // lacks, or may lack, what its peers have, ready or not
+	Single       bool               `json:"single"`      // acks are of level single: a sync destination is left out
 	Damage       string             `json:"damage,omitempty"`
 	Sessions     []SessionStatus    `json:"sessions"`
 	Links        []replica.Status   `json:"links"`
@@ -51,7 +53,7 @@ type SessionStatus struct {
 	Address       string    `json:"address"`
 	Since         time.Time `json:"since"`
 	Extended      bool      `json:"extended"`
-	Publisher     uint64    `json:"publisher,omitempty"`
+	Publisher     uint64    `json:"publisher,omitempty,string"`
 	Subscriptions int       `json:"subscriptions"`
 }
 
@@ -70,16 +72,21 @@ func (s *Server) Status() Status {
 		Delivered: c.delivered.Load(), PublishGaps: c.publishGaps.Load(), Gaps: c.gaps.Load(),
 	}
 	links := s.links.Load()
-	st.CatchingUp, st.Single, st.Links = links.CatchingUp(), links.Single(), links.Status()
+	st.CatchingUp, st.Single, st.Links = !isClosed(links.Ready()) || links.CatchingUp(), links.Single(), links.Status()
+	if st.Degraded == nil {
+		st.Degraded = []journal.Interval{} // JSON: a list, always
+	}
 	if d := s.journal.Damage(); d != nil {
 		st.Damage = d.Error()
 	}
 	return st
 }
 
-func (s *Server) isReady() bool {
+func (s *Server) isReady() bool { return isClosed(s.ready) }
+
+func isClosed(c <-chan struct{}) bool {
 	select {
-	case <-s.ready:
+	case <-c:
 		return true
 	default:
 		return false

@@ -122,6 +122,32 @@ func TestFailureAcksKeepTheOrder(t *testing.T) {
 	})
 }
 
+// A topic with control characters, or that is no UTF-8, is refused by rule, on
+// all instances alike, and leaves a record (R14).
+func TestInvalidTopic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := servertest.New(t)
+		p := dial(t, i)
+		p.logon("pubber")
+		for n, topic := range []string{`a\tb`, `a\u0000`, "a\x7f", `a\u0085`, "a\xff", "a\xc3"} {
+			p.send(fmt.Sprintf(`{"c":"p","t":"%s","a":"persisted","s":%d}x`, topic, n+1))
+		}
+		p.send(`{"c":"p","t":"Müll ß 東京/\u00e9","a":"persisted","s":7}` + "\x00\xff")
+		var failures []uint64
+		for m := p.message(); m.Sequence < 7; m = p.message() {
+			if string(m.Reason) == "invalid topic" {
+				failures = append(failures, m.Sequence)
+			}
+		}
+		if !slices.Equal(failures, []uint64{1, 2, 3, 4, 5, 6}) {
+			t.Errorf("refused are %d", failures)
+		}
+		if n, have := len(i.Messages("")), i.Have(pubber); n != 1 || have != 7 {
+			t.Errorf("%d messages, have is %d", n, have)
+		}
+	})
+}
+
 func TestTooLarge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := servertest.New(t, maxMessage(4096))

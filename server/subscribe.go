@@ -164,7 +164,10 @@ func (s *session) begins(b *sub, m *wire.Message) (begin, error) {
 	return s.beginsPlain(start, b.Options.NotFound)
 }
 
-// beginsVector is the start of a subscription by vector, and its base (R9).
+// beginsVector is the start of a subscription by vector, and its base (R9). A
+// bookmark that this instance has not seen, even one that was never issued, is
+// no error: its message may still come by replication. So what such a
+// publisher sends up to there counts as seen, and is not delivered.
 // Positions are taken before floors, so that what retention removes between
 // them shows as a gap or in the base.
 func (s *session) beginsVector(start bookmark.Start, notFound route.NotFound) (begin, error) {

@@ -30,7 +30,7 @@ func TestDowngradeAndBack(t *testing.T) {
 		}
 		a.publish(1, 6, 7)
 		pass(5*time.Second - time.Millisecond)
-		if a.l.Settled(1) != 0 || a.l.Single() || a.status("b").OldestWait == 0 {
+		if a.l.Settled(1) != 0 || a.l.Single() || a.status("b").OldestWaitMS == 0 {
 			t.Fatalf("downgraded too early: %+v", a.status("b"))
 		}
 		marks := a.marks.Load()
@@ -123,7 +123,7 @@ func TestWaitsOfAReplayedDuplicate(t *testing.T) {
 		}
 		b.start()
 		w.linked(a, b)
-		if a.l.Safe(1) != 5 || a.status("b").OldestWait != 0 {
+		if a.l.Safe(1) != 5 || a.status("b").OldestWaitMS != 0 {
 			t.Errorf("safe %d, status %+v", a.l.Safe(1), a.status("b"))
 		}
 	})

@@ -60,18 +60,18 @@ type Notice struct {
 
 // A Status is the state of the links to and from one peer.
 type Status struct {
-	Peer       string        `json:"peer"`
-	Sync       bool          `json:"sync"`             // as configured, ours to the peer
-	Outbound   bool          `json:"outbound"`         // we replicate to it
-	Inbound    bool          `json:"inbound"`          // it replicates to us
-	State      string        `json:"state"`            // down, catching-up, sync, live (async)
-	Ack        string        `json:"ack,omitempty"`    // counting, downgraded; empty if async
-	Reason     string        `json:"reason,omitempty"` // why down, empty if it is up
-	GivenUp    bool          `json:"given_up"`         // fell behind by more than Hold
-	OldestWait time.Duration `json:"-"`                // oldest_wait_ms, see MarshalJSON
-	Sent       uint64        `json:"sent"`             // messages, since the start, as the next three
-	Received   uint64        `json:"received"`
-	Refused    uint64        `json:"refused"`
-	Diverged   uint64        `json:"diverged"`
-	Downgrades uint64        `json:"downgrades"`
+	Peer         string `json:"peer"`
+	Sync         bool   `json:"sync"`             // as configured, ours to the peer
+	Outbound     bool   `json:"outbound"`         // we replicate to it
+	Inbound      bool   `json:"inbound"`          // it replicates to us
+	State        string `json:"state"`            // down, catching-up, sync, live (async)
+	Ack          string `json:"ack,omitempty"`    // counting, downgraded; empty if async
+	Reason       string `json:"reason,omitempty"` // why down, empty if it is up
+	GivenUp      bool   `json:"given_up"`         // fell behind by more than Hold
+	OldestWaitMS int64  `json:"oldest_wait_ms"`   // how long the oldest has waited that it has not acknowledged
+	Sent         uint64 `json:"sent"`             // messages, since the start, as the next three
+	Received     uint64 `json:"received"`
+	Refused      uint64 `json:"refused"`
+	Diverged     uint64 `json:"diverged"`
+	Downgrades   uint64 `json:"downgrades"`
 }

@@ -2,7 +2,6 @@ package replica
 
 import (
 	"cmp"
-	"encoding/json"
 	"slices"
 	"time"
 )
@@ -27,7 +26,7 @@ func (p *peer) statusLocked(now time.Duration) Status {
 		Sent: p.sent, Received: p.received, Refused: p.refused, Diverged: p.diverged,
 	}
 	if p.outbound() {
-		s.OldestWait = p.progress.OldestWait(now)
+		s.OldestWaitMS = p.progress.OldestWait(now).Milliseconds()
 		s.Downgrades = p.ack.Downgrades()
 	}
 	if p.dest.Sync {
@@ -37,15 +36,6 @@ func (p *peer) statusLocked(now time.Duration) Status {
 		}
 	}
 	return s
-}
-
-// MarshalJSON writes the oldest wait in milliseconds.
-func (s Status) MarshalJSON() ([]byte, error) {
-	type plain Status
-	return json.Marshal(struct {
-		plain
-		OldestWait int64 `json:"oldest_wait_ms"`
-	}{plain(s), s.OldestWait.Milliseconds()})
 }
 
 // stateLocked returns down, catching-up, sync, or live of a link without sync acks.

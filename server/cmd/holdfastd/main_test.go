@@ -253,7 +253,7 @@ func TestKillAndStop(t *testing.T) {
 	connect(t, p.addr, "pubber").publish(1, 500)
 
 	locked := start(t, "-config", file)
-	if code := locked.exit(); code != 1 || !strings.Contains(locked.stderr.String(), "locked") {
+	if code := locked.exit(); code != 1 || !strings.Contains(locked.stderr.String(), "is another holdfastd using this data directory?") {
 		t.Errorf("second process in the directory: exit %d, log:\n%s", code, locked.stderr)
 	}
 
@@ -295,7 +295,9 @@ func TestExitCodes(t *testing.T) {
 		{"no file", "", []string{"-config", "/nonexistent.yaml"}, 2, "/nonexistent.yaml"},
 		{"unknown key", lone + "colour: red\n", nil, 2, `a.yaml:4: unknown field "colour"`},
 		{"bad value", lone + "max_message: lots\n", nil, 2, `a.yaml:4: max_message "lots" is no size`},
-		{"port in use", busy, nil, 1, "address already in use"},
+		{"port in use", busy, nil, 1, "address already in use (another process listens there)"},
+		{"data is a file", strings.Replace(lone, "data: journal", "data: a.yaml", 1), nil, 2, "a.yaml is not a directory"},
+		{"data below a file", strings.Replace(lone, "data: journal", "data: a.yaml/journal", 1), nil, 2, "a.yaml is not a directory"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if runtime.GOOS == "windows" && tt.code == 1 {
