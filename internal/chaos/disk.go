@@ -115,7 +115,7 @@ func (d *disk) snapshot() (image string, err error) {
 }
 
 // A traffic is what a block device has done so far.
-type traffic struct{ reads, writes, flushes, inFlight string }
+type traffic struct{ writes, flushes, inFlight string }
 
 // writes returns what the disk's device has done so far.
 func (d *disk) writes() (traffic, error) {
@@ -170,3 +170,25 @@ func (d *disk) fill() error {
 
 // empty gives back what fill took.
 func (d *disk) empty() error { return os.Remove(d.filler()) }
+
+func (d *disk) canary() string { return filepath.Join(d.mount, "canary") }
+
+const song = "not synced"
+
+// leaveUnsynced writes a file that a power cut must lose.
+func (d *disk) leaveUnsynced() error { return os.WriteFile(d.canary(), []byte(song), 0o644) }
+
+// lostUnsynced checks that a power cut has lost it: that it was one.
+func (d *disk) lostUnsynced() error {
+	text, err := os.ReadFile(d.canary())
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if string(text) == song {
+		return errors.New("what was not synced has survived the power cut, which was none then")
+	}
+	return os.Remove(d.canary())
+}

@@ -102,10 +102,9 @@ func (r *run) killBoth(_ context.Context, f *blow) (heal, error) {
 	return r.back(f, r.pair[:]...), r.killAll(r.pair[:]...)
 }
 
-// killAll kills instances, which may have been ended by the fault before.
 func (r *run) killAll(list ...*instance) error {
 	for _, in := range list {
-		if err := in.kill(); err != nil && !errors.Is(err, syscall.ESRCH) {
+		if err := in.kill(); err != nil {
 			return err
 		}
 	}
@@ -236,9 +235,9 @@ func (r *run) throttle(_ context.Context, f *blow) (heal, error) {
 	return func(context.Context) error { return throttle(host, 0) }, throttle(host, kbit)
 }
 
-// fillDisk takes all room; the instance must end when it needs some, and may
-// not come back before there is.
-func (r *run) fillDisk(ctx context.Context, f *blow) (heal, error) {
+// fillDisk takes all room; the instance must end when it needs some, and once
+// more if it is started before there is any.
+func (r *run) fillDisk(_ context.Context, f *blow) (heal, error) {
 	in := r.pair[f.victim]
 	f.what = "fill the disk of " + in.name
 	in.mayEnd()
@@ -249,6 +248,12 @@ func (r *run) fillDisk(ctx context.Context, f *blow) (heal, error) {
 		return nil, err
 	}
 	r.ledger.remark(time.Now())
+	if err := in.startToEnd(); err != nil {
+		return nil, err
+	}
+	if err := in.endsWith(exitDisk); err != nil {
+		return nil, err
+	}
 	return func(ctx context.Context) error {
 		if err := in.disk.empty(); err != nil {
 			return err
@@ -286,15 +291,15 @@ func (r *run) slowSync(_ context.Context, f *blow) (heal, error) {
 	return func(context.Context) error { detach(); return nil }, nil
 }
 
-func (r *run) cutPower(_ context.Context, f *blow) (heal, error) {
+func (r *run) cutPower(ctx context.Context, f *blow) (heal, error) {
 	in := r.pair[f.victim]
 	f.what = "cut the power of " + in.name
-	return r.powerOff(f, in)
+	return r.powerOff(ctx, f, in)
 }
 
-func (r *run) cutPowerOfBoth(_ context.Context, f *blow) (heal, error) {
+func (r *run) cutPowerOfBoth(ctx context.Context, f *blow) (heal, error) {
 	f.what = "cut the power of both instances"
-	return r.powerOff(f, r.pair[:]...)
+	return r.powerOff(ctx, f, r.pair[:]...)
 }
 
 // cutPowerAfterRestart cuts the power while what was read back after a kill
@@ -309,12 +314,26 @@ func (r *run) cutPowerAfterRestart(ctx context.Context, f *blow) (heal, error) {
 		return nil, err
 	}
 	r.ledger.remark(time.Now())
-	return r.powerOff(f, in)
+	return r.powerOff(ctx, f, in)
 }
 
 // powerOff has instances vanish from the network in the middle of what they do,
-// and loses what had not reached their disks. They are there again with their network.
-func (r *run) powerOff(f *blow, list ...*instance) (heal, error) {
+// and loses what had not reached their disks. They are there again with their
+// network. Half of the time their disks are slow before, so that much of what
+// they wrote is not synced yet.
+func (r *run) powerOff(ctx context.Context, f *blow, list ...*instance) (heal, error) {
+	if slow := f.rnd.IntN(2) == 0; slow && r.missing[injecting] == nil {
+		for _, in := range list {
+			detach, err := inject(in, "delay_enter=1000000")
+			if err != nil {
+				return nil, err
+			}
+			defer detach() // of a process that is gone then
+		}
+		if err := pause(ctx, 100*ms+upTo(f.rnd, 500*ms)); err != nil {
+			return nil, err
+		}
+	}
 	for _, in := range list {
 		if err := filter(in.host, cutAll()); err != nil {
 			return nil, err
@@ -326,18 +345,11 @@ func (r *run) powerOff(f *blow, list ...*instance) (heal, error) {
 		}
 	}
 	for _, in := range list {
-		image, err := in.disk.snapshot()
+		n, err := losePower(in)
 		if err != nil {
 			return nil, err
 		}
-		if err := in.kill(); err != nil {
-			return nil, err
-		}
-		before := countRecords(in.journal())
-		if err := in.disk.swap(image); err != nil {
-			return nil, err
-		}
-		f.what += fmt.Sprintf("; %d records of %s had not reached its disk", before-countRecords(in.journal()), in.name)
+		f.what += fmt.Sprintf("; %d records of %s had not reached its disk", n, in.name)
 	}
 	return func(ctx context.Context) error {
 		for _, in := range list {
@@ -347,6 +359,26 @@ func (r *run) powerOff(f *blow, list ...*instance) (heal, error) {
 		}
 		return r.back(f, list...)(ctx)
 	}, nil
+}
+
+// losePower has a stopped instance's disk lose what had not reached the device
+// and returns how many records that were.
+func losePower(in *instance) (records int, err error) {
+	if err := in.disk.leaveUnsynced(); err != nil {
+		return 0, err
+	}
+	image, err := in.disk.snapshot()
+	if err != nil {
+		return 0, err
+	}
+	if err := in.kill(); err != nil {
+		return 0, err
+	}
+	before := countRecords(in.journal())
+	if err := in.disk.swap(image); err != nil {
+		return 0, err
+	}
+	return before - countRecords(in.journal()), in.disk.lostUnsynced()
 }
 
 // countRecords returns how many records stand in a journal up to where it can be read.

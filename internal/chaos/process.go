@@ -35,7 +35,12 @@ type process struct {
 }
 
 // start starts it; onLine, if not nil, is told the lines of this life too.
-func (p *process) start(onLine func(string)) error {
+func (p *process) start(onLine func(string)) error { return p.begin(onLine, false) }
+
+// startToEnd starts it for a life whose end is meant from the first.
+func (p *process) startToEnd() error { return p.begin(nil, true) }
+
+func (p *process) begin(onLine func(string), meant bool) error {
 	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return err
@@ -57,7 +62,7 @@ func (p *process) start(onLine func(string)) error {
 	}
 	exited := make(chan struct{})
 	p.mu.Lock()
-	p.cmd, p.stdin, p.exited, p.meant = cmd, stdin, exited, false
+	p.cmd, p.stdin, p.exited, p.meant = cmd, stdin, exited, meant
 	p.mu.Unlock()
 	go p.attend(cmd, stdout, onLine, exited)
 	return nil

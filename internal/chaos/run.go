@@ -20,7 +20,8 @@ type run struct {
 	pair        [2]*instance
 	crews       [2]*crew
 	subscribers [2]*process
-	fail        func(error) // ends the run
+	fail        func(error)        // ends the run
+	missing     map[facility]error // what can't be had, and why
 
 	start    time.Time
 	outcomes []outcome
@@ -51,11 +52,12 @@ func execute(ctx context.Context, spec order) (well bool, err error) {
 	if err := makeNetwork(); err != nil {
 		return false, skipAll(spec.options, err.Error())
 	}
-	list, missing, err := r.available()
+	r.missing = findFacilities(spec.Dir)
+	list, err := r.available()
 	if err != nil {
 		return false, err
 	}
-	if err := r.begin(ctx, missing); err != nil {
+	if err := r.begin(ctx); err != nil {
 		return false, err
 	}
 	err = r.strikeAll(ctx, &schedule{seed: spec.Seed, kinds: list})
@@ -80,36 +82,35 @@ func (r *run) printf(format string, args ...any) {
 }
 
 // available returns the kinds of fault that can be had, and reports those that can't.
-func (r *run) available() (list []*kind, missing map[facility]error, err error) {
-	missing = findFacilities(r.Dir)
+func (r *run) available() (list []*kind, err error) {
 	var unlisted []string
 	for _, k := range wanted(r.Faults) {
-		i := slices.IndexFunc(k.needs, func(f facility) bool { return missing[f] != nil })
+		i := slices.IndexFunc(k.needs, func(f facility) bool { return r.missing[f] != nil })
 		if i < 0 {
 			list = append(list, k)
 			continue
 		}
-		fmt.Printf("SKIP %s: %v\n", k.name, missing[k.needs[i]])
+		fmt.Printf("SKIP %s: %v\n", k.name, r.missing[k.needs[i]])
 		if r.Limited && !slices.Contains(r.Skips, k.name) {
 			unlisted = append(unlisted, k.name)
 		}
 	}
 	switch {
 	case len(unlisted) > 0:
-		return nil, nil, fmt.Errorf("skipped, and not listed as such: %v", unlisted)
+		return nil, fmt.Errorf("skipped, and not listed as such: %v", unlisted)
 	case len(list) == 0:
-		return nil, nil, fmt.Errorf("no fault can be had here")
+		return nil, fmt.Errorf("no fault can be had here")
 	}
-	return list, missing, nil
+	return list, nil
 }
 
 // begin starts the pair and its clients.
-func (r *run) begin(ctx context.Context, missing map[facility]error) (err error) {
+func (r *run) begin(ctx context.Context) (err error) {
 	if r.ledger, err = newLedger(filepath.Join(r.Dir, "history.jsonl"), r.noteWrong); err != nil {
 		return err
 	}
 	for i := range r.pair {
-		r.pair[i], err = newInstance(hosts[i], hosts[1-i], r.Dir, r.Binary, missing[loops] != nil, r.fail)
+		r.pair[i], err = newInstance(hosts[i], hosts[1-i], r.Dir, r.Binary, r.missing[loops] != nil, r.fail)
 		if err != nil {
 			return err
 		}
@@ -238,19 +239,19 @@ func (r *run) strike(ctx context.Context, f *blow) error {
 	if err := r.untilRecovered(ctx); err != nil {
 		return err
 	}
-	after := "not waited for"
+	after := "the next one comes before the pair is in sync"
 	if !f.hurried {
 		if err := awaitSync(ctx, r.pair); err != nil {
 			return err
 		}
-		after = short(time.Since(healed)).String()
+		after = fmt.Sprintf("in sync %v after it was healed", short(time.Since(healed)))
 	}
 	r.conclude(f, after)
 	return nil
 }
 
 // conclude takes down what the clients noticed of a fault.
-func (r *run) conclude(f *blow, inSync string) {
+func (r *run) conclude(f *blow, after string) {
 	w := r.ledger.watch(nil)
 	now := time.Now()
 	for _, s := range w.all() {
@@ -258,9 +259,9 @@ func (r *run) conclude(f *blow, inSync string) {
 	}
 	firstAck, lastAck := w.next(w.acks)
 	firstDelivery, lastDelivery := w.next(w.deliveries)
-	r.printf("    next persisted ack after %v, all publishers %v; next delivery after %v, both subscribers %v; longest without %v and %v; healed, in sync after %s",
+	r.printf("    next persisted ack after %v, all publishers %v; next delivery after %v, both subscribers %v; longest without %v and %v; %s",
 		short(firstAck), short(lastAck), short(firstDelivery), short(lastDelivery),
-		short(silence(w.acks)), short(silence(w.deliveries)), inSync)
+		short(silence(w.acks)), short(silence(w.deliveries)), after)
 	r.outcomes = append(r.outcomes, outcome{f.name, silence(w.acks), silence(w.deliveries)})
 }
 
