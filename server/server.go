@@ -8,6 +8,10 @@
 // sends acks and, as a reader of the journal, the subscriptions' messages. A
 // slow subscriber is thus a slow reader of the journal, and there is no queue
 // per subscription.
+//
+// A topic is UTF-8 without control characters. A publish to another one is
+// refused with "invalid topic", by every instance alike, as is one to a topic
+// that begins with /AMPS. Bodies are any bytes.
 package server
 
 import (
