@@ -58,6 +58,17 @@ func (d *FS) Crash(m Mode) *FS {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.crashed = true
+	return d.imageLocked(m)
+}
+
+// Image returns what Crash would return now, and leaves this disk alone.
+func (d *FS) Image(m Mode) *FS {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.imageLocked(m)
+}
+
+func (d *FS) imageLocked(m Mode) *FS {
 	img := New()
 	img.dirs, img.inodes, img.capacity = maps.Clone(d.dirs), d.inodes, d.capacity
 	if m.kind == keepAll {

@@ -268,3 +268,20 @@ func TestReadAt(t *testing.T) {
 		t.Errorf("read of a removed file: %d, %v", n, err)
 	}
 }
+
+// An image shows what a crash would leave; the disk goes on.
+func TestImage(t *testing.T) {
+	d := memfs.New()
+	d.WriteFile("f", []byte("durable"))
+	f := create(t, d, "f", "written")
+	if got := read(t, d.Image(memfs.Durable), "f"); got != "durable" {
+		t.Errorf("durable is %q", got)
+	}
+	if got := read(t, d.Image(memfs.KeepAll), "f"); got != "written" {
+		t.Errorf("written is %q", got)
+	}
+	write(t, f, "more", 7)
+	if got := read(t, d, "f"); got != "writtenmore" {
+		t.Errorf("the disk has %q", got)
+	}
+}
