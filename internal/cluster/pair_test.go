@@ -138,6 +138,7 @@ func TestCase16HalfDead(t *testing.T) {
 		s.Pass(time.Second)
 
 		s.Node("a").Pause()
+		defer s.Node("a").Resume()
 		begun := time.Now()
 		s.Await("b to find the link dead", func() bool { return link(s, "b").State == "down" })
 		if found := time.Since(begun); found > 3*time.Second {
@@ -173,6 +174,7 @@ func TestCase16HalfDeadPeer(t *testing.T) {
 		pub.PublishN("orders", 1, 10)
 		pub.FlushSafe()
 		s.Node("b").Pause()
+		defer s.Node("b").Resume()
 		pub.PublishN("orders", 11, 20)
 		s.Pass(3 * time.Second)
 		if st := link(s, "a"); st.State != "down" {

@@ -131,20 +131,29 @@ func TestCase22ReadyMeansCaughtUp(t *testing.T) {
 		a, b := s.Node("a"), s.Node("b")
 		pub := s.App("pub", []string{"a", "b"}, nil)
 		old := s.App("old", []string{"a", "b"}, nil).Read("orders", true, client.From(client.Epoch))
-		publishLong(s, pub, "orders", 1, 2000)
+		// More than fits into memory, on a slow disk: catching up takes a while.
+		const big = 160
+		for _, body := range cluster.Bodies("pub", 1, big) {
+			pub.Publish("orders", body+strings.Repeat(" ", 100<<10))
+		}
 		pub.FlushSafe()
-		old.AwaitN(2000)
+		old.AwaitN(big)
 		b.Kill()
 		b.Wipe()
+		b.FS.SyncDelay(20 * time.Millisecond)
+		begun := time.Now()
 		b.Start()
 		b.Ready()
+		if time.Since(begun) < 40*time.Millisecond {
+			t.Error("the instance had nothing to catch up with: nothing is tried")
+		}
 		a.Kill()
 		fresh := s.App("fresh", []string{"b"}, nil).Read("orders", true, client.From(client.Epoch))
-		pub.PublishN("orders", 2001, 2010)
+		pub.PublishN("orders", big+1, big+10)
 		pub.Flush()
-		want := cluster.Bodies("pub", 1, 2010)
-		wantBodies(s, "a new subscriber", names(fresh.AwaitN(2010)), want)
-		wantBodies(s, "the old subscriber", names(old.AwaitN(2010)), want)
+		want := cluster.Bodies("pub", 1, big+10)
+		wantBodies(s, "a new subscriber", names(fresh.AwaitN(len(want))), want)
+		wantBodies(s, "the old subscriber", names(old.AwaitN(len(want))), want)
 		wantNoEvent(s, pub, "gap")
 		a.Wipe()
 		a.Start()
