@@ -73,6 +73,10 @@ func (s *Subscription) admit(cn *conn, id string, size int) verdict {
 	if mut.On(mut.R12ReaderWaits) {
 		return s.waitLocked(cn, size)
 	}
+	// While there is something in the queue: the application finds out when it
+	// has emptied it.
+	s.state, s.cn, s.wireID = overrun, nil, ""
+	s.stats.Overruns++
 	return beyond
 }
 
@@ -150,17 +154,13 @@ func parseTime(text []byte) time.Time {
 	return t
 }
 
-// pause takes a bookmark subscription off the wire because its queue is full.
+// pause takes a bookmark subscription off the wire because its queue was full.
 // What arrives from now on is dropped, marks included: received stays at the
 // last message kept, and the server's log is the buffer (R12).
 func (s *Subscription) pause(cn *conn, id string, b Bookmark) {
 	if mut.On(mut.R12TailCounts) {
 		s.marks.Receive(b)
 	}
-	s.mu.Lock()
-	s.state, s.cn, s.wireID = overrun, nil, ""
-	s.stats.Overruns++
-	s.mu.Unlock()
 	cn.unsubscribe(id, wire.UnsubscribeCommand{SubID: id})
 	s.c.post(func() { s.c.tellPaused(s) })
 }

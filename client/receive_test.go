@@ -1,0 +1,36 @@
+package client
+
+import (
+	"testing"
+
+	"github.com/holdfast-mq/holdfast/bookmarkstore"
+	"github.com/holdfast-mq/holdfast/internal/wire"
+)
+
+// The queue overruns, and the application empties it before anything else is
+// done about that: it is told to subscribe again, or nobody would (R12).
+func TestOverrunWhileEmptied(t *testing.T) {
+	marks, err := bookmarkstore.NewMemory().Subscription("s", bookmarkstore.Query{Topic: "orders"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cn := new(conn)
+	s := &Subscription{marks: marks, state: active, cn: cn, wireID: "1"}
+	s.queue.maxMessages, s.queue.maxBytes = 1, 1000
+	if got := s.admit(cn, "1", 10); got != taken {
+		t.Fatalf("the first message: verdict %d", got)
+	}
+	s.pushLocked(new(wire.Message), Bookmark{Publisher: 5, Sequence: 1}, 10)
+	if got := s.admit(cn, "1", 10); got != beyond {
+		t.Fatalf("the second message: verdict %d", got)
+	}
+	if d, emptied, err := s.take(nil); d.m == nil || emptied || err != nil {
+		t.Errorf("took %v, emptied %v, %v", d.m, emptied, err)
+	}
+	if d, emptied, err := s.take(nil); d.m != nil || !emptied || err != nil {
+		t.Errorf("took %v, emptied %v, %v; want to be told that the queue overran", d.m, emptied, err)
+	}
+	if st := s.Stats(); st.Overruns != 1 {
+		t.Errorf("stats %+v", st)
+	}
+}
