@@ -20,6 +20,9 @@ type State struct {
 	Durable    uint64 // highest one covered by an fsync of this process
 	Floor      uint64 // highest one that retention has removed, or that is marked gone
 	RunningCRC uint32 // over the messages of carried topics up to Have (R11)
+
+	Removed    uint64 // highest one that retention has removed: Floor, or below it
+	RemovedCRC uint32 // running CRC at Removed, 0 if it can't be known
 }
 
 // A Tombstoned names a refused message that its publisher may still keep.
@@ -86,6 +89,7 @@ func Open(o Options) (*Journal, error) {
 			}
 			continue
 		}
+		j.learnRemoved(j.log.First())
 		if err == nil {
 			err = j.openAside()
 		}

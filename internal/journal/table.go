@@ -23,6 +23,8 @@ type publisher struct {
 	durable    uint64
 	floor      uint64
 	crc        uint32 // running CRC at have
+	removed    uint64 // highest sequence before the oldest segment
+	removedCRC uint32 // running CRC at removed
 	seen       int64  // last time of a record or of Seen
 	tombstones []Tombstoned
 
@@ -35,7 +37,10 @@ type publisher struct {
 }
 
 func (p *publisher) state() State {
-	return State{Publisher: p.id, Have: p.have, Durable: p.durable, Floor: p.floor, RunningCRC: p.crc}
+	return State{
+		Publisher: p.id, Have: p.have, Durable: p.durable, Floor: p.floor, RunningCRC: p.crc,
+		Removed: p.removed, RemovedCRC: p.removedCRC,
+	}
 }
 
 // A table is what the journal's records amount to. It is made of them by

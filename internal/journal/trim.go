@@ -97,7 +97,32 @@ func (j *Journal) removeSegments(segs []segment) error {
 	}
 	j.table.forgetIntervals(last.to)
 	j.mu.Unlock()
-	return j.log.Trim(segs[len(segs)-1].end)
+	first := segs[len(segs)-1].end
+	j.learnRemoved(first)
+	return j.log.Trim(first)
+}
+
+// learnRemoved reads how far each publisher was where the segment at first
+// begins, which is the oldest from now on: what is removed of it, and the
+// running CRC there, with which a link says that this is gone (R11).
+func (j *Journal) learnRemoved(first Position) {
+	before := newTable(nil)
+	head, err := j.log.Head(first)
+	if err == nil {
+		err = before.RecoverHead(head)
+	}
+	if err != nil {
+		// Who reads there will be told; here it costs a comparison.
+		j.o.Log.Warn("journal: running CRCs of what was removed are not known", "err", err)
+		return
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, b := range before.sorted {
+		if p := j.table.byID[b.id]; p != nil {
+			p.removed, p.removedCRC = b.have, b.crc
+		}
+	}
 }
 
 // forgetIntervals lets go of the degraded intervals that ended at or before

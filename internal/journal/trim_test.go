@@ -201,3 +201,42 @@ func TestIntervals(t *testing.T) {
 	}
 	check("a") // it goes on
 }
+
+// Of what is removed the running CRC stays known, also after a restart and
+// with a marker above it: a link says with it that this is gone (R11).
+func TestTrimKeepsRunningCRC(t *testing.T) {
+	disk := memfs.New()
+	j := openOn(t, disk)
+	crcs := make(map[uint64]uint32)
+	for n := uint64(1); n <= 300; n++ {
+		fill(t, j, 1, n, n)
+		fill(t, j, 2, n, n)
+		crcs[n] = state(j, 1).RunningCRC
+	}
+	synced(t, j)
+	if s := state(j, 1); s.Removed != 0 || s.RemovedCRC != 0 {
+		t.Fatalf("%+v before anything was removed", s)
+	}
+	n, err := j.Trim(journal.Retention{Bytes: 8 << 10})
+	if err != nil || n == 0 {
+		t.Fatal(n, err)
+	}
+	check := func(floor uint64) {
+		t.Helper()
+		s := state(j, 1)
+		if s.Removed == 0 || s.Removed >= 300 || s.RemovedCRC != crcs[s.Removed] || s.Floor != max(s.Removed, floor) {
+			t.Fatalf("%+v, the running CRC there was %d", s, crcs[s.Removed])
+		}
+	}
+	check(0)
+	j.Kill()
+	disk = disk.Crash(memfs.KeepAll)
+	j = openOn(t, disk)
+	check(0)
+	put(t, j, &journal.Record{Kind: journal.Gone, Publisher: 1, Sequence: 400, RunningCRC: 7}, journal.Take)
+	check(400)
+	end(t, j)
+	j = openOn(t, disk)
+	defer end(t, j)
+	check(400)
+}

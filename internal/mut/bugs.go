@@ -98,6 +98,8 @@ const (
 	R11LaterWins Bug = "r11-later-wins"
 	// R11NoContentCheck answers a duplicate identity with other content as a duplicate.
 	R11NoContentCheck Bug = "r11-no-content-check"
+	// R11GoneWithoutCRC says that messages are gone and not what the running CRC is there.
+	R11GoneWithoutCRC Bug = "r11-gone-without-crc"
 	// R11TrustsCopies lets go what a server has of a copied store, whoever sent it.
 	R11TrustsCopies Bug = "r11-trusts-copies"
 	// R12TailCounts counts the dropped tail of an overrun subscription as received.

@@ -1,12 +1,23 @@
 package replica
 
-import "github.com/holdfast-mq/holdfast/internal/journal"
+import (
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/mut"
+)
 
-// goneMarker returns what is sent for everything of a publisher up to our floor.
+// goneMarker returns what is sent for everything of a publisher up to our
+// floor. The running CRC there goes along, so that the peer's can be compared
+// with ours for ever after (R11).
 func goneMarker(s journal.State) journal.Record {
 	r := journal.Record{Kind: journal.Gone, Publisher: s.Publisher, Sequence: s.Floor}
-	if s.Floor == s.Have {
+	switch s.Floor {
+	case s.Have:
 		r.RunningCRC = s.RunningCRC
+	case s.Removed:
+		r.RunningCRC = s.RemovedCRC
+	}
+	if mut.On(mut.R11GoneWithoutCRC) {
+		r.RunningCRC = 0
 	}
 	return r
 }
