@@ -179,6 +179,7 @@ func TestLogger(t *testing.T) {
 		ss.ack(wire.AckMessage{Type: wire.AckPersisted, Success: true, SubID: string(m.SubID), Bookmark: "7|1|", Single: true})
 		ss.ack(wire.AckMessage{Type: wire.AckPersisted, Success: true, SubID: string(m.SubID), Bookmark: "7|1|"})
 		ss.deliver(m, 2, 3)
+		ss.expect(wire.Unsubscribe)
 		publish(t, c, 2)
 		ss.publishes(2)
 		synctest.Wait()
