@@ -207,7 +207,6 @@ func (s *Subscription) end(err error) {
 	}
 	cn, id, began, looping := s.cn, s.wireID, s.answered, s.left != nil
 	s.state, s.cn, s.wireID, s.endErr = ended, nil, "", err
-	s.answerLocked()
 	s.mu.Unlock()
 
 	if cn != nil {
@@ -217,6 +216,9 @@ func (s *Subscription) end(err error) {
 	if !looping {
 		s.release()
 	}
+	s.mu.Lock()
+	s.answerLocked() // now that the id is free again
+	s.mu.Unlock()
 	poke(s.ready)
 	if began && err != nil && !errors.Is(err, ErrClosed) {
 		s.c.post(func() { s.c.tellEnded(s, err) })
