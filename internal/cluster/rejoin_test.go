@@ -180,7 +180,8 @@ func TestCase31PeerStallsAtTheStart(t *testing.T) {
 			return s.Node("b").Resume
 		}},
 		{"brings nothing", func(s *cluster.System) func() {
-			return resetAgainAndAgain(s, "b", "a", 4<<10)
+			s.Net.ResetEvery("b", "a", 4<<10)
+			return func() { s.Heal("b", "a") }
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -228,31 +229,6 @@ func TestCase31PeerStallsAtTheStart(t *testing.T) {
 				exactly(t, names(a.Bodies()), cluster.Bodies("pub", 1, 60), cluster.Bodies("other", 1, 10))
 			})
 		})
-	}
-}
-
-// resetAgainAndAgain resets each connection between two hosts when so many
-// bytes have come from the first, until it is told to stop.
-func resetAgainAndAgain(s *cluster.System, from, to string, bytes int64) (stop func()) {
-	quit, done := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			s.Net.ResetAfter(from, to, bytes)
-			at := s.Net.Delivered(from, to) + bytes
-			for s.Net.Delivered(from, to) < at {
-				select {
-				case <-quit:
-					return
-				case <-time.After(time.Millisecond):
-				}
-			}
-		}
-	}()
-	return func() {
-		close(quit)
-		<-done
-		s.Heal(from, to)
 	}
 }
 

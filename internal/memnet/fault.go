@@ -30,6 +30,17 @@ func (n *Network) ResetAfter(from, to string, bytes int64) {
 	n.faultAfter(way{from, to}, bytes, func(w way) { n.resetLocked(w, false) })
 }
 
+// ResetEvery is ResetAfter again and again, until Heal.
+func (n *Network) ResetEvery(from, to string, bytes int64) {
+	var again func(w way)
+	again = func(w way) {
+		n.resetLocked(w, false)
+		s := n.wayLocked(w)
+		s.faultAt, s.fault = s.delivered+bytes, again
+	}
+	n.faultAfter(way{from, to}, bytes, again)
+}
+
 // faultAfter replaces the fault that was waiting on that way, if any.
 func (n *Network) faultAfter(w way, bytes int64, fault func(way)) {
 	n.mu.Lock()

@@ -379,6 +379,21 @@ func TestResetAfter(t *testing.T) {
 	})
 }
 
+func TestResetEvery(t *testing.T) {
+	inBubble(t, func(t *testing.T, p *pair) {
+		p.ResetEvery("a", "b", 3)
+		for range 3 {
+			p.write(p.a, "12345")
+			p.read(p.b, "123")
+			p.readError(p.b, syscall.ECONNRESET)
+			p.a, p.b = p.connect()
+		}
+		p.Heal("a", "b")
+		p.write(p.a, "12345")
+		p.read(p.b, "12345")
+	})
+}
+
 func TestReset(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *pair) {
 		p.write(p.a, "lost")
