@@ -99,6 +99,10 @@ func TestAlsoGood(t *testing.T) {
 				r.Lives[last] = append(r.Lives[last], hand(record(9, 1001, "orders", "r-1"))...)
 			}
 		},
+		"an instance that gives nothing to others has what died": func(h *cluster.History) {
+			h.Journals[0].Records = h.Journals[0].Records[:4]
+			h.Journals[1].OneWay = true
+		},
 		"one disk is enough for a plain client": func(h *cluster.History) {
 			h.LetGo[0].Durable["a"], h.LetGo[0].Single = mark(1, 0), true
 		},
@@ -192,6 +196,10 @@ func TestBadHistories(t *testing.T) {
 		}},
 		{"the other has more", "G5: b has 1|4|, a has not", func(h *cluster.History) {
 			h.Journals[0].Records = h.Journals[0].Records[:4]
+		}},
+		{"an instance that gives nothing to others has what was taken", "G5: b has 1|3|, a has not", func(h *cluster.History) {
+			h.Journals[0].Records = drop(h.Journals[0].Records, 3)
+			h.Journals[1].OneWay = true
 		}},
 		{"handed twice", "G6: all, process 1 was handed 1|4| twice", func(h *cluster.History) {
 			h.Readers[0].Lives[0] = append(h.Readers[0].Lives[0], h.Readers[0].Lives[0][4])

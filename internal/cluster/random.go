@@ -48,6 +48,7 @@ type random struct {
 	instances   []*instance
 	undo        []undo
 	begun       time.Time
+	quiet       time.Time // until then a peer may not see that the other one has died
 	log         []string
 	faults      map[string]int // by kind
 
@@ -73,14 +74,32 @@ type setting struct {
 	pace      time.Duration // between two faults, on average
 }
 
-// A loss is what a disk had when it was wiped.
+// A loss is what a disk had when it was wiped or damaged.
 type loss struct {
-	had   bookmark.Vector
-	until time.Time // acks that were on their way then have come
+	had     bookmark.Vector // what its peer counts on until it has lost the connection
+	noticed time.Time       // when it has
+	safe    bookmark.Vector // what the other disk had, too: acks for it are right
+	until   time.Time       // when those that were on their way have come
 }
 
-// grace is how long an ack may be on its way.
-const grace = 20 * time.Second
+// grace is how long an ack may be on its way, silence how long a peer may take
+// to find out that nothing comes any more.
+const (
+	grace   = 20 * time.Second
+	silence = 6 * time.Second
+)
+
+// of returns what a disk that has lost something counts as having.
+func (l loss) of(publisher uint64, on uint64) uint64 {
+	now := time.Now()
+	if now.Before(l.noticed) {
+		on = max(on, l.had[publisher])
+	}
+	if now.Before(l.until) {
+		on = max(on, l.safe[publisher])
+	}
+	return on
+}
 
 func newRandom(s *System, seed uint64) *random {
 	r := &random{
@@ -299,7 +318,7 @@ func (r *random) history() *History {
 		h.Published = append(h.Published, p.published...)
 	}
 	for _, i := range r.instances {
-		j := Journal{Instance: i.Name}
+		j := Journal{Instance: i.Name, OneWay: i.Name == "c"}
 		i.dump(func(rec *journal.Record) { j.Records = append(j.Records, stored(rec)) })
 		h.Journals = append(h.Journals, j)
 	}
@@ -333,18 +352,24 @@ func (r *random) durableLocked(fs *memfs.FS, want bookmark.Bookmark) uint64 {
 	return v[want.Publisher]
 }
 
-// durableOn returns what would be on a disk after a power cut; nothing if its
-// journal is damaged.
+// durableOn returns what would be on a disk after a power cut; what is behind
+// damage doesn't count.
 func durableOn(fs *memfs.FS) bookmark.Vector {
 	v := make(bookmark.Vector)
-	err := journal.Dump(fs.Image(memfs.Durable), "data", func(r *journal.Record) error {
-		v[r.Publisher] = r.Sequence
-		return nil
-	})
+	j, err := journal.Open(journal.Options{FS: fs.Image(memfs.Durable), Dir: "data", SetAside: true})
 	if err != nil {
-		return bookmark.Vector{}
+		return v
 	}
-	return v
+	defer j.Close()
+	f := j.Follow(j.First(), journal.Durable)
+	defer f.Close()
+	for {
+		var r journal.Record
+		if ok, err := f.Next(&r); !ok || err != nil {
+			return v
+		}
+		v[r.Publisher] = r.Sequence
+	}
 }
 
 // discards is called before a store lets go of messages.
@@ -363,10 +388,7 @@ func (r *random) discards(app string, through bookmark.Bookmark, single bool) {
 		if name == "c" {
 			continue
 		}
-		on := r.durableLocked(fs, through)
-		if lost := r.lost[name]; time.Now().Before(lost.until) {
-			on = max(on, lost.had[through.Publisher])
-		}
+		on := r.lost[name].of(through.Publisher, r.durableLocked(fs, through))
 		l.Durable[name] = bookmark.Bookmark{Publisher: through.Publisher, Sequence: on}
 	}
 	r.letGo = append(r.letGo, l)

@@ -156,6 +156,20 @@ func (p *publisher) load(ctx context.Context, c *client.Client) {
 			c.Flush(short)
 			cancel()
 		}
+		if p.kind == syncedStore && p.rand.IntN(200) == 0 {
+			if err := c.Renew(); err != nil && ctx.Err() == nil {
+				p.renewed(err)
+			}
+		}
+	}
+}
+
+// renewed notes that a new life could not begin, unless the process is dead.
+func (p *publisher) renewed(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.killed {
+		p.r.fail("%s: renew: %v", p.app.Name, err)
 	}
 }
 
@@ -202,6 +216,22 @@ func (p *publisher) kill(mode memfs.Mode) {
 	p.killed = true
 	p.mu.Unlock()
 	p.app.Crash(mode)
+	p.gone(mode)
+}
+
+// close ends the process in order, with whatever is on its way.
+func (p *publisher) close() {
+	p.r.Net.Resume(p.app.Name)
+	p.stop()
+	p.mu.Lock()
+	p.killed = true
+	p.mu.Unlock()
+	p.app.close()
+	p.gone(memfs.KeepAll)
+}
+
+// gone notes what is lost with the process.
+func (p *publisher) gone(mode memfs.Mode) {
 	p.cancel()
 	<-p.done
 	p.up = false

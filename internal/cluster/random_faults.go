@@ -5,9 +5,12 @@ import (
 	"errors"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/memfs"
 )
 
@@ -71,6 +74,7 @@ var faultKinds = []fault{
 	{"kill, then power cut", 2, (*random).killThenPowerCut},
 	{"rolling restart", 1, (*random).shutdown},
 	{"wipe", 3, (*random).wipe},
+	{"damage at rest", 2, (*random).damage},
 	{"disk error", 2, (*random).diskError},
 	{"crash inside a step", 3, (*random).crashInside},
 	{"slow disk", 2, (*random).slowDisk},
@@ -257,29 +261,76 @@ func (r *random) wipe(d *draw) bool {
 	if r.set.third && d.IntN(3) == 0 {
 		i = r.instances[2]
 	}
-	if !r.mayWipe(i, other) {
+	if d.IntN(2) == 0 { // which has things on disk that the other one has not yet
+		slow := d.duration(5*time.Millisecond, 200*time.Millisecond)
+		r.note("%s: an fsync takes %v, for a moment", other.Name, slow)
+		other.FS.SyncDelay(slow)
+		r.later(2*slow, func() { other.FS.SyncDelay(other.sync) })
+		<-time.After(d.duration(0, slow))
+	}
+	if !r.mayLose(i, other) {
 		return false
 	}
 	away := d.away()
 	r.note("%s dies and has an empty disk, for %v", i.Name, away)
-	had := durableOn(i.FS)
-	if i.Server != nil {
-		i.crash(memfs.KeepAll)
-	}
-	i.Wipe()
-	i.FS.SyncDelay(i.sync)
-	r.disk(i)
-	r.mu.Lock()
-	r.lost[i.Name] = loss{had, time.Now().Add(grace)}
-	r.mu.Unlock()
+	r.loses(i, other, func() {
+		i.Wipe()
+		i.FS.SyncDelay(i.sync)
+	})
 	r.later(away, i.restore)
 	return true
 }
 
-// mayWipe reports whether no message is lost on both disks while no store keeps it.
-func (r *random) mayWipe(i, other *instance) bool {
+// damage flips bits at rest of a journal. The other one must have all that is
+// in it: a record is lost if every disk that has it has damaged it (R8).
+func (r *random) damage(d *draw) bool {
+	i, other := r.oneOfPair(d)
+	if !r.mayLose(i, other) || !covers(durableOn(other.FS), durableOn(i.FS)) {
+		return false
+	}
+	done := false
+	r.loses(i, other, func() {
+		durable := i.FS.Image(memfs.Durable)
+		names := append(durable.Names(), "none")
+		name := names[d.IntN(len(names))]
+		if content, err := durable.ReadFile(name); err == nil && strings.HasSuffix(name, ".log") && len(content) > 0 {
+			at := d.IntN(len(content))
+			r.note("%s dies, byte %d of %s is damaged", i.Name, at, name)
+			i.FS.FlipBits(name, int64(at), byte(1+d.IntN(255)))
+			done = true
+		}
+	})
+	r.later(d.away(), i.restore)
+	return done
+}
+
+// loses ends an instance, does something to its disk, and notes what it had.
+func (r *random) loses(i, other *instance, what func()) {
+	l := loss{had: durableOn(i.FS), safe: durableOn(other.FS), noticed: time.Now(), until: time.Now().Add(grace)}
+	for p, s := range l.safe {
+		l.safe[p] = min(s, l.had[p])
+	}
+	if time.Now().Before(r.quiet) {
+		l.noticed = time.Now().Add(silence)
+	}
+	if i.Server != nil {
+		i.crash(memfs.KeepAll)
+	}
+	what()
+	r.disk(i)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lost[i.Name] = l
+	clear(r.known)
+}
+
+// mayLose reports whether no message is lost on both disks while no store keeps it.
+func (r *random) mayLose(i, other *instance) bool {
 	if i.Name == "c" {
 		return true
+	}
+	if damaged(other.FS) {
+		return false // it may count on what this one has
 	}
 	has := durableOn(other.FS)
 	r.mu.Lock()
@@ -292,8 +343,18 @@ func (r *random) mayWipe(i, other *instance) bool {
 	if time.Now().After(r.lost[other.Name].until) && !r.plainSingle() {
 		return true
 	}
-	for p, s := range durableOn(i.FS) {
-		if has[p] < s {
+	return covers(has, durableOn(i.FS))
+}
+
+// damaged reports whether a journal has damage that is not healed.
+func damaged(fs *memfs.FS) bool {
+	return journal.Dump(fs.Image(memfs.Durable), "data", func(*journal.Record) error { return nil }) != nil
+}
+
+// covers reports whether a vector covers all of another one.
+func covers(v, all bookmark.Vector) bool {
+	for p, s := range all {
+		if v[p] < s {
 			return false
 		}
 	}
@@ -365,8 +426,16 @@ func (r *random) cut(d *draw, one, other string) bool {
 		r.note("%s and %s are cut, for %v", one, other, long)
 		r.Cut(one, other)
 	}
+	r.unseen(one, other, long)
 	r.later(long, func() { r.Heal(one, other) })
 	return true
+}
+
+// unseen notes that hosts don't reach each other for a while.
+func (r *random) unseen(one, other string, long time.Duration) {
+	if until := time.Now().Add(long); len(one) == 1 && len(other) == 1 && until.After(r.quiet) {
+		r.quiet = until
+	}
 }
 
 // pair draws two hosts that talk to each other.
@@ -388,6 +457,7 @@ func (r *random) cutInside(d *draw) bool {
 	if d.IntN(2) == 0 {
 		r.note("%s and %s are cut after %d bytes, for %v", one, other, bytes, long)
 		r.Net.CutAfter(one, other, bytes)
+		r.unseen(one, other, long)
 		r.later(long, func() { r.Heal(one, other) })
 		return true
 	}
@@ -406,6 +476,7 @@ func (r *random) reset(d *draw) bool {
 func (r *random) pause(host string, long time.Duration) bool {
 	r.note("%s is paused, for %v", host, long)
 	r.Net.Pause(host)
+	r.unseen(host, "a", long)
 	r.later(long, func() { r.Net.Resume(host) })
 	return true
 }
@@ -422,6 +493,12 @@ func (r *random) killPublisher(d *draw) bool {
 		mode = d.mode()
 	}
 	away := d.away()
+	if d.IntN(4) == 0 {
+		r.note("%s is closed, for %v", p.app.Name, away)
+		p.close()
+		r.later(away, p.restart)
+		return true
+	}
 	r.note("%s dies, %s, for %v", p.app.Name, mode.Name, away)
 	p.kill(mode)
 	r.later(away, p.restart)
@@ -446,6 +523,7 @@ func (r *random) splitBrain(d *draw) bool {
 	long := d.duration(2*time.Second, 6*time.Second)
 	r.note("split brain, for %v", long)
 	r.Cut("a", "b")
+	r.unseen("a", "b", long)
 	r.later(long, func() { r.Heal("a", "b") })
 	for range 1 + d.IntN(5) {
 		p, i := r.publishers[d.IntN(len(r.publishers))], r.instances[d.IntN(2)]
