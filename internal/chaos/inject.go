@@ -4,29 +4,39 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 )
 
-// inject has strace tamper with each fsync of an instance from now on, until detach.
-func inject(in *instance, how string) (detach func(), err error) {
-	cmd := exec.Command("strace", "-f", "-p", strconv.Itoa(in.pid()), "-o", os.DevNull,
+// An injection is a strace that tampers with each fsync of an instance.
+type injection struct {
+	cmd    *exec.Cmd
+	output string        // file of what it saw
+	ended  chan struct{} // closed when it has ended
+}
+
+// inject has strace tamper with each fsync of an instance from now on.
+func inject(in *instance, how string) (*injection, error) {
+	i := &injection{output: filepath.Join(in.dir, "strace.out"), ended: make(chan struct{})}
+	i.cmd = exec.Command("strace", "-f", "-p", strconv.Itoa(in.pid()), "-o", i.output,
 		"-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:"+how)
-	stderr, err := cmd.StderrPipe()
+	stderr, err := i.cmd.StderrPipe()
 	if err != nil {
 		return nil, err
 	}
-	if err := cmd.Start(); err != nil {
+	if err := i.cmd.Start(); err != nil {
 		return nil, err
 	}
-	attached, ended := make(chan struct{}, 1), make(chan struct{})
+	attached := make(chan struct{}, 1)
 	go func() {
-		defer close(ended)
+		defer close(i.ended)
 		for scan := bufio.NewScanner(stderr); scan.Scan(); {
 			if strings.Contains(scan.Text(), "attached") {
 				select {
@@ -35,24 +45,31 @@ func inject(in *instance, how string) (detach func(), err error) {
 				}
 			}
 		}
-		cmd.Wait()
+		i.cmd.Wait()
 	}()
-	detach = func() {
-		cmd.Process.Signal(syscall.SIGTERM)
-		select {
-		case <-ended:
-		case <-time.After(5 * time.Second):
-			cmd.Process.Kill()
-			<-ended
-		}
-	}
 	select {
 	case <-attached:
-		return detach, nil
-	case <-ended:
+		return i, nil
+	case <-i.ended:
 		return nil, fmt.Errorf("strace did not attach to %s", in.name)
 	case <-time.After(patience):
-		detach()
+		i.detach()
 		return nil, fmt.Errorf("strace did not attach to %s within %v", in.name, patience)
 	}
+}
+
+// detach ends it and returns how many calls it has tampered with.
+func (i *injection) detach() (calls int, err error) {
+	i.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-i.ended:
+	case <-time.After(5 * time.Second):
+		i.cmd.Process.Kill()
+		<-i.ended
+	}
+	text, err := os.ReadFile(i.output)
+	if err != nil {
+		return 0, err
+	}
+	return bytes.Count(text, []byte("INJECTED")), nil
 }

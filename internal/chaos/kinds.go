@@ -62,6 +62,8 @@ var kinds = []kind{
 	{name: "power", needs: []facility{loops, filtering}, least: 200 * ms, most: 3 * time.Second, strike: (*run).cutPower},
 	{name: "power-both", needs: []facility{loops, filtering}, least: 200 * ms, most: time.Second, strike: (*run).cutPowerOfBoth},
 	{name: "power-again", needs: []facility{loops, filtering}, least: 200 * ms, most: time.Second, strike: (*run).cutPowerAfterRestart},
+	{name: "power-wipe", needs: []facility{loops, filtering}, least: 0, most: time.Second, fresh: true, strike: (*run).cutPowerAndWipe},
+	{name: "split", needs: []facility{loops, filtering}, least: 0, most: 2 * time.Second, fresh: true, strike: (*run).split},
 	{name: "wipe", needs: []facility{loops}, least: 0, most: 2 * time.Second, fresh: true, strike: (*run).wipe},
 }
 
@@ -262,7 +264,8 @@ func (r *run) fillDisk(_ context.Context, f *blow) (heal, error) {
 	}, nil
 }
 
-// failSync fails an fsync; the instance must end although, half of the time, later ones would succeed.
+// failSync fails an fsync; the instance must end at the first, although half
+// of the time later ones would succeed.
 func (r *run) failSync(_ context.Context, f *blow) (heal, error) {
 	in, how := r.pair[f.victim], "error=EIO"
 	f.what = "EIO on every fsync of " + in.name
@@ -271,24 +274,27 @@ func (r *run) failSync(_ context.Context, f *blow) (heal, error) {
 		f.what = "EIO on one fsync of " + in.name
 	}
 	in.mayEnd()
-	detach, err := inject(in, how)
+	injected, err := inject(in, how)
 	if err != nil {
 		return nil, err
 	}
 	err = in.endsWith(exitDisk)
 	r.ledger.remark(time.Now())
-	detach()
+	n, countErr := injected.detach()
+	if err = errors.Join(err, countErr); err == nil && n != 1 {
+		err = fmt.Errorf("%s ended after %d failed fsyncs, not after the first", in.name, n)
+	}
 	return r.back(f, in), err
 }
 
 func (r *run) slowSync(_ context.Context, f *blow) (heal, error) {
 	in, delay := r.pair[f.victim], 50*ms+upTo(f.rnd, 900*ms)
 	f.what = fmt.Sprintf("each fsync of %s takes %v longer", in.name, delay.Round(ms))
-	detach, err := inject(in, fmt.Sprintf("delay_enter=%d", delay.Microseconds()))
+	injected, err := inject(in, fmt.Sprintf("delay_enter=%d", delay.Microseconds()))
 	if err != nil {
 		return nil, err
 	}
-	return func(context.Context) error { detach(); return nil }, nil
+	return func(context.Context) error { _, err := injected.detach(); return err }, nil
 }
 
 func (r *run) cutPower(ctx context.Context, f *blow) (heal, error) {
@@ -322,15 +328,10 @@ func (r *run) cutPowerAfterRestart(ctx context.Context, f *blow) (heal, error) {
 // network. Half of the time their disks are slow before, so that much of what
 // they wrote is not synced yet.
 func (r *run) powerOff(ctx context.Context, f *blow, list ...*instance) (heal, error) {
-	if slow := f.rnd.IntN(2) == 0; slow && r.missing[injecting] == nil {
-		for _, in := range list {
-			detach, err := inject(in, "delay_enter=1000000")
-			if err != nil {
-				return nil, err
-			}
-			defer detach() // of a process that is gone then
-		}
-		if err := pause(ctx, 100*ms+upTo(f.rnd, 500*ms)); err != nil {
+	if f.rnd.IntN(2) == 0 {
+		release, err := r.holdBack(ctx, f, list...)
+		defer release()
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -359,6 +360,28 @@ func (r *run) powerOff(ctx context.Context, f *blow, list ...*instance) (heal, e
 		}
 		return r.back(f, list...)(ctx)
 	}, nil
+}
+
+// holdBack makes the disks of instances so slow that what they write stays
+// unsynced, and waits for some. Release gives back what is left of it.
+func (r *run) holdBack(ctx context.Context, f *blow, list ...*instance) (release func(), err error) {
+	var all []*injection
+	release = func() {
+		for _, i := range all {
+			i.detach() // its instance may be gone by now, with nothing to tell
+		}
+	}
+	if r.missing[injecting] != nil {
+		return release, nil
+	}
+	for _, in := range list {
+		i, err := inject(in, "delay_enter=1000000")
+		if err != nil {
+			return release, err
+		}
+		all = append(all, i)
+	}
+	return release, pause(ctx, 100*ms+upTo(f.rnd, 500*ms))
 }
 
 // losePower has a stopped instance's disk lose what had not reached the device
@@ -390,11 +413,84 @@ func countRecords(dir string) (n int) {
 func (r *run) wipe(_ context.Context, f *blow) (heal, error) {
 	in := r.pair[f.victim]
 	f.what = "replace the disk of " + in.name + " by an empty one"
-	if err := in.kill(); err != nil {
+	return r.back(f, in), r.emptyDisk(in)
+}
+
+// cutPowerAndWipe leaves one disk only, and of that what had reached it: all
+// that was said to be on two disks must be there. Half of the time what is on
+// it was read back after a kill that came before it was synced.
+func (r *run) cutPowerAndWipe(ctx context.Context, f *blow) (heal, error) {
+	in, other := r.pair[f.victim], r.pair[1-f.victim]
+	f.what = "cut the power of " + in.name + " and replace the disk of " + other.name
+	if f.rnd.IntN(2) == 0 {
+		f.what = "kill -9 " + in.name + ", start it, cut its power and replace the disk of " + other.name
+		if err := r.killUnsynced(ctx, f, in); err != nil {
+			return nil, err
+		}
+	}
+	r.ledger.remark(time.Now())
+	undo, err := r.powerOff(ctx, f, in)
+	if err != nil {
 		return nil, err
+	}
+	return func(ctx context.Context) error {
+		if err := other.start(nil); err != nil {
+			return err
+		}
+		return undo(ctx)
+	}, r.emptyDisk(other)
+}
+
+// killUnsynced kills an instance while what it wrote is not synced, and starts it again.
+func (r *run) killUnsynced(ctx context.Context, f *blow, in *instance) error {
+	release, err := r.holdBack(ctx, f, in)
+	if err == nil {
+		err = in.kill()
+	}
+	release()
+	if err != nil {
+		return err
+	}
+	if err := in.startReady(ctx); err != nil {
+		return err
+	}
+	return pause(ctx, upTo(f.rnd, 300*ms))
+}
+
+// split cuts the pair's link until both instances go on alone, and then one of
+// them dies, half of the time with its disk, before the other has what it took.
+func (r *run) split(ctx context.Context, f *blow) (heal, error) {
+	in := r.pair[f.victim]
+	if err := filter(in.host, cutFrom(true, hosts[1-f.victim])); err != nil {
+		return nil, err
+	}
+	if err := pause(ctx, time.Second+upTo(f.rnd, 3*time.Second)); err != nil {
+		return nil, err
+	}
+	r.ledger.remark(time.Now())
+	f.what = "cut a from b, then kill -9 " + in.name
+	err := in.kill()
+	if wipe := f.rnd.IntN(2) == 0; err == nil && wipe {
+		f.what += " and replace its disk"
+		err = r.emptyDisk(in)
+	}
+	return func(ctx context.Context) error {
+		if err := filter(in.host, rules{}); err != nil {
+			return err
+		}
+		return r.back(f, in)(ctx)
+	}, err
+}
+
+// emptyDisk kills an instance, if it is alive, and replaces its disk by an empty one.
+func (r *run) emptyDisk(in *instance) error {
+	if in.alive() {
+		if err := in.kill(); err != nil {
+			return err
+		}
 	}
 	if err := in.disk.detach(); err != nil {
-		return nil, err
+		return err
 	}
-	return r.back(f, in), in.disk.replace()
+	return in.disk.replace()
 }

@@ -70,6 +70,8 @@ type publisher struct {
 	client *client.Client
 }
 
+// newPublisher opens the store and the client, which goes back to its first
+// server when it can, so that there are publishers on both.
 func newPublisher(spec publishing, name string, next uint64) (*publisher, error) {
 	file, err := pubstore.OpenFile(filepath.Join(spec.Dir, name), pubstore.FileOptions{})
 	if err != nil {
@@ -77,7 +79,7 @@ func newPublisher(spec publishing, name string, next uint64) (*publisher, error)
 	}
 	p := &publisher{name: name, next: next, store: newTellingStore(file, name)}
 	p.client, err = client.Dial(context.Background(), client.Config{
-		Name: name, Servers: spec.Servers, Publishes: p.store, Offline: true,
+		Name: name, Chooser: client.NewPriority(time.Second, spec.Servers...), Publishes: p.store, Offline: true,
 		Hooks: client.Hooks{
 			Connected: func(s client.ServerInfo) { say(word{What: connected, Client: name, Text: s.Server}) },
 			Disconnected: func(server string, err error) {

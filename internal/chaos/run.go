@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -65,7 +66,9 @@ func execute(ctx context.Context, spec order) (well bool, err error) {
 		err = r.settle(ctx)
 	}
 	if err != nil {
-		r.explain()
+		if !errors.Is(err, context.Canceled) { // nobody asks about an interrupted one
+			r.explain()
+		}
 		return false, err
 	}
 	rep, err := judge(spec.Dir)
@@ -216,7 +219,7 @@ func (r *run) strikeAll(ctx context.Context, s *schedule) error {
 // strike does one fault and follows what comes of it.
 func (r *run) strike(ctx context.Context, f *blow) error {
 	if f.fresh {
-		if err := awaitSync(ctx, r.pair); err != nil {
+		if err := errors.Join(awaitSync(ctx, r.pair), r.awaitSpread(ctx)); err != nil {
 			return err
 		}
 	}
@@ -247,6 +250,19 @@ func (r *run) strike(ctx context.Context, f *blow) error {
 		after = fmt.Sprintf("in sync %v after it was healed", short(time.Since(healed)))
 	}
 	r.conclude(f, after)
+	return nil
+}
+
+// awaitSpread waits until clients are connected to both instances, but not for long.
+func (r *run) awaitSpread(ctx context.Context) error {
+	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); {
+		if r.ledger.sessions(serverURI(hostA)) > 0 && r.ledger.sessions(serverURI(hostB)) > 0 {
+			break
+		}
+		if err := pause(ctx, 10*ms); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
