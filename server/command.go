@@ -23,7 +23,7 @@ func (s *session) command(frame []byte) error {
 		}
 		return s.publish(m)
 	case wire.Subscribe:
-		s.subscribe(m)
+		return s.subscribe(m)
 	case wire.Unsubscribe:
 		s.unsubscribe(m)
 	case wire.Flush:

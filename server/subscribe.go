@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
@@ -32,23 +33,29 @@ type begin struct {
 }
 
 // subscribe executes a subscribe: checks it, finds where it begins, answers,
-// and hands the subscription to the pump.
-func (s *session) subscribe(m *wire.Message) {
+// and hands the subscription to the pump. If the journal can't be read the
+// error ends the session: the client subscribes elsewhere, whereas a refusal
+// would end the subscription.
+func (s *session) subscribe(m *wire.Message) error {
 	s.received(m)
 	b, err := s.newSub(m)
 	var start begin
 	if err == nil {
 		start, err = s.begins(b, m)
 	}
-	if err != nil {
-		s.refuseSubscribe(m, err)
-		return
+	var refused *subscribeError
+	switch {
+	case errors.As(err, &refused):
+		s.refuseSubscribe(m, refused)
+		return nil
+	case err != nil:
+		return fmt.Errorf("subscribe: %w", err)
 	}
 	b.Begin(start.Start)
 	old, taken := s.enter(b)
 	if taken {
 		s.refuseSubscribe(m, &subscribeError{reason: wire.ReasonSubIDInUse})
-		return
+		return nil
 	}
 	if old != nil {
 		s.do(func(p *pump) { p.remove(old) })
@@ -61,6 +68,7 @@ func (s *session) subscribe(m *wire.Message) {
 		s.send(&a)
 	}
 	s.do(func(p *pump) { p.add(b, start.From) })
+	return nil
 }
 
 // newSub checks everything of a subscribe but where it begins.
@@ -107,11 +115,7 @@ func pattern(m *wire.Message, o route.Options) (route.Pattern, error) {
 }
 
 // refuseSubscribe answers a subscribe that is refused.
-func (s *session) refuseSubscribe(m *wire.Message, err error) {
-	refused := &subscribeError{reason: "not possible now", loud: true}
-	if !errors.As(err, &refused) {
-		s.log.Error("subscribe", "error", err)
-	}
+func (s *session) refuseSubscribe(m *wire.Message, refused *subscribeError) {
 	s.log.Warn("subscribe refused", "reason", refused.reason, "topic", string(m.Topic), "gap", route.GapText(refused.gaps))
 	if refused.loud || m.Acks&wire.AckProcessed != 0 {
 		s.send(&wire.AckMessage{
