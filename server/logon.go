@@ -134,8 +134,10 @@ func (s *session) logonOption(name string, value []byte) bool {
 // An announcement is what the peers have said to the notice of a logon (R11).
 type announcement struct {
 	have    uint64 // the highest answer
+	coming  uint64 // the highest of those from whom something may come
 	asked   bool   // once at least
 	all     bool   // everybody has answered
+	enough  bool   // those have, and the sync destinations
 	again   bool   // tell them once more
 	running bool   // the helper is
 }
@@ -206,8 +208,9 @@ func (s *session) answered(a replica.Answers) (done bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.answers.have = max(s.answers.have, a.Have)
+	s.answers.coming = max(s.answers.coming, a.Coming)
 	s.answers.asked = true
-	s.answers.all = a.All
+	s.answers.all, s.answers.enough = a.All, a.Enough
 	s.answers.running = !a.All || s.answers.again
 	s.signal()
 	return !s.answers.running
@@ -270,6 +273,7 @@ func (s *session) facts(acked uint64) logonFacts {
 	}
 	s.mu.Lock()
 	f.asked, f.answered, f.peerHave = s.answers.asked, s.answers.all, s.answers.have
+	f.enough, f.coming = s.answers.enough, s.answers.coming
 	s.mu.Unlock()
 	if s.canSequence {
 		// Watermarks first: they are never above a have that is read later.

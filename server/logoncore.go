@@ -14,6 +14,8 @@ type logonFacts struct {
 	asked      bool   // the peers have been asked at least once
 	answered   bool   // and all have answered
 	peerHave   uint64 // the highest answer
+	enough     bool   // those have answered from whom something may still come, and the sync destinations
+	coming     uint64 // the highest answer of those from whom something may still come
 	reachable  bool   // a peer is connected
 	single     bool   // a sync destination is left out
 	catchingUp bool   // serving without having caught up (R6)
@@ -86,7 +88,7 @@ func decidePlain(f logonFacts) logonVerdict {
 		return logonVerdict{step: logonWait}
 	case f.lone || f.single || unknown && !f.reachable:
 		// Nobody to wait for.
-	case !f.answered || f.peerHave > f.have:
+	case !f.enough || f.coming > f.have:
 		return logonVerdict{step: logonWait}
 	}
 	if f.settled < f.have {

@@ -31,9 +31,11 @@ func TestDecideLogon(t *testing.T) {
 		{"plain, peers silent", logonFacts{publishes: true, asked: true, reachable: true, have: 7, settled: 7}, wait},
 		{"plain, known here, nobody reachable", logonFacts{publishes: true, asked: true, have: 7, settled: 7}, wait},
 		{"plain, unknown, nobody reachable", logonFacts{publishes: true, asked: true}, accept(0, 0)},
-		{"plain, peer ahead", logonFacts{publishes: true, asked: true, answered: true, reachable: true, peerHave: 8, have: 7, settled: 7}, wait},
-		{"plain, not settled", logonFacts{publishes: true, asked: true, answered: true, reachable: true, peerHave: 7, have: 7, settled: 5}, wait},
-		{"plain, one number", logonFacts{publishes: true, asked: true, answered: true, reachable: true, peerHave: 7, have: 7, settled: 7}, accept(7, 7)},
+		{"plain, peer ahead", logonFacts{publishes: true, asked: true, answered: true, enough: true, reachable: true, peerHave: 8, coming: 8, have: 7, settled: 7}, wait},
+		{"plain, ahead is a peer that sends nothing", logonFacts{publishes: true, asked: true, answered: true, enough: true, reachable: true, peerHave: 8, coming: 7, have: 7, settled: 7}, accept(7, 7)},
+		{"plain, an asynchronous destination is away", logonFacts{publishes: true, asked: true, enough: true, reachable: true, peerHave: 7, coming: 7, have: 7, settled: 7}, accept(7, 7)},
+		{"plain, not settled", logonFacts{publishes: true, asked: true, answered: true, enough: true, reachable: true, peerHave: 7, coming: 7, have: 7, settled: 5}, wait},
+		{"plain, one number", logonFacts{publishes: true, asked: true, answered: true, enough: true, reachable: true, peerHave: 7, coming: 7, have: 7, settled: 7}, accept(7, 7)},
 		{"plain, downgraded", logonFacts{publishes: true, asked: true, single: true, have: 7, settled: 7}, accept(7, 7)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

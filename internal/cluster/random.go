@@ -185,10 +185,11 @@ func (r *random) fail(format string, args ...any) {
 // published is safe, and was handed to every subscriber.
 func (r *random) recover() {
 	r.TB.Helper()
-	for _, u := range r.undo {
-		u.f()
+	for len(r.undo) > 0 {
+		u := r.undo[0]
+		r.undo = r.undo[1:]
+		u.f() // may be the beginning of another fault
 	}
-	r.undo = nil
 	r.note("all faults end")
 	for _, host := range r.hosts() {
 		for _, other := range r.hosts() {

@@ -7,6 +7,13 @@ type Answers struct {
 	Have    uint64 // the highest have(p)
 	All     bool   // every configured destination and connected peer has answered
 	Refused bool   // the name belongs to another user on one of them
+
+	// Coming is the highest have(p) of the peers that replicate to us, which
+	// ours will reach; Enough says that they have answered, those that are
+	// connected, and every sync destination. What only an asynchronous
+	// destination has never comes here, and one that is away is not missed.
+	Coming uint64
+	Enough bool
 }
 
 // A question is a notice that waits for answers.
@@ -29,19 +36,30 @@ func (l *Links) Notify(ctx context.Context, n Notice) Answers {
 	defer l.mu.Unlock()
 	delete(l.asked, id)
 	answers := q.Answers
-	answers.All = q.All && len(q.open) == 0
+	for c := range q.open {
+		answers.missed(c.peer.dest.Sync || c.sends())
+	}
 	return answers
 }
+
+// missed notes a peer that has not answered, and whether it is among those that count for Enough.
+func (a *Answers) missed(counts bool) {
+	a.All = false
+	a.Enough = a.Enough && !counts
+}
+
+// sends reports whether the peer replicates to us.
+func (c *conn) sends() bool { return c.theirs != nil && c.theirs.Outbound }
 
 // ask sends a notice to every peer that is connected, unless ctx has ended. A
 // notice thus never goes out behind the answer to one that has ended ctx, by
 // which the peer would take it for the later one (R11).
 func (l *Links) ask(ctx context.Context, n *Notice) (uint64, *question) {
-	q := &question{Answers: Answers{All: true}, open: make(map[*conn]bool), done: make(chan struct{})}
+	q := &question{Answers: Answers{All: true, Enough: true}, open: make(map[*conn]bool), done: make(chan struct{})}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if ctx.Err() != nil {
-		q.All = false
+		q.missed(true)
 		close(q.done)
 		return 0, q
 	}
@@ -52,9 +70,11 @@ func (l *Links) ask(ctx context.Context, n *Notice) (uint64, *question) {
 	for _, p := range l.peers {
 		switch {
 		case p.conn == nil:
-			q.All = q.All && !p.outbound()
+			if p.outbound() {
+				q.missed(p.dest.Sync)
+			}
 		case p.conn.queueLocked(e.finish()) != nil:
-			q.All = false
+			q.missed(p.dest.Sync || p.conn.sends())
 		default:
 			q.open[p.conn] = true
 		}
@@ -72,6 +92,9 @@ func (l *Links) answered(c *conn, a answer) {
 	defer l.mu.Unlock()
 	if q := l.asked[a.id]; q != nil && q.open[c] {
 		q.Have = max(q.Have, a.have)
+		if c.sends() {
+			q.Coming = max(q.Coming, a.have)
+		}
 		q.Refused = q.Refused || a.refused
 		q.close(c)
 	}
@@ -81,7 +104,7 @@ func (l *Links) answered(c *conn, a answer) {
 func (l *Links) unansweredLocked(c *conn) {
 	for _, q := range l.asked {
 		if q.open[c] {
-			q.All = false
+			q.missed(c.peer.dest.Sync || c.sends())
 			q.close(c)
 		}
 	}

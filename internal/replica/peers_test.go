@@ -200,7 +200,7 @@ func TestNotices(t *testing.T) {
 		n := Notice{ClientName: "pub", User: "u", Publisher: 7, Life: "l", Counter: 4, Instance: "a"}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if got := a.l.Notify(ctx, n); got != (Answers{Have: 3}) {
+		if got := a.l.Notify(ctx, n); got != (Answers{Have: 3, Coming: 3}) {
 			t.Errorf("%+v, want have 3, and not all without c", got)
 		}
 		if len(b.notices) != 1 || b.notices[0] != n {
@@ -208,17 +208,17 @@ func TestNotices(t *testing.T) {
 		}
 		c := w.start("c", to("a"))
 		w.linked(a, c)
-		if got := a.l.Notify(ctx, n); got != (Answers{Have: 3, All: true}) || len(c.notices) != 1 {
+		if got := a.l.Notify(ctx, n); got != (Answers{Have: 3, Coming: 3, All: true, Enough: true}) || len(c.notices) != 1 {
 			t.Errorf("%+v, c was told %v", got, c.notices)
 		}
 		other := n
 		other.User = refusedUser
-		if got := a.l.Notify(ctx, other); got != (Answers{Have: 3, All: true, Refused: true}) {
+		if got := a.l.Notify(ctx, other); got != (Answers{Have: 3, Coming: 3, All: true, Enough: true, Refused: true}) {
 			t.Errorf("%+v for a name of another user", got)
 		}
 		w.Pause("c")
 		began := time.Now()
-		if got := a.l.Notify(ctx, n); got != (Answers{Have: 3}) || time.Since(began) < 500*time.Millisecond {
+		if got := a.l.Notify(ctx, n); got != (Answers{Have: 3, Coming: 3}) || time.Since(began) < 500*time.Millisecond {
 			t.Errorf("%+v after %v, want an end by ctx", got, time.Since(began))
 		}
 		w.Resume("c")
@@ -227,6 +227,26 @@ func TestNotices(t *testing.T) {
 		w.eventually("nobody is there", func() bool { return !a.l.Reachable() })
 		if got := a.l.Notify(t.Context(), n); got != (Answers{}) {
 			t.Errorf("%+v with nobody there", got)
+		}
+	})
+}
+
+// What only a peer has that sends nothing will never come, and one that is fed
+// asynchronously is not waited for when it is away.
+func TestNoticeToWhoSendsNothing(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a := w.start("a", to("b"), Destination{Name: "c", Address: "c:9107"})
+		b, c := w.start("b", to("a")), w.start("c")
+		w.linked(a, b)
+		w.eventually("c is linked", a.state("c", "live"))
+		c.publish(7, 1, 3)
+		if got := a.l.Notify(t.Context(), Notice{Publisher: 7}); got != (Answers{Have: 3, All: true, Enough: true}) {
+			t.Errorf("%+v, want 3 there, and none to come", got)
+		}
+		c.close()
+		w.eventually("c is away", a.state("c", "down"))
+		if got := a.l.Notify(t.Context(), Notice{Publisher: 7}); got != (Answers{Enough: true}) {
+			t.Errorf("%+v without c, want it to be enough", got)
 		}
 	})
 }
@@ -242,7 +262,7 @@ func TestNoticeOfAPeerThatDies(t *testing.T) {
 		}
 		lone := w.instance("z", nil)
 		lone.start()
-		if got := lone.l.Notify(t.Context(), Notice{}); got != (Answers{All: true}) {
+		if got := lone.l.Notify(t.Context(), Notice{}); got != (Answers{All: true, Enough: true}) {
 			t.Errorf("alone: %+v", got)
 		}
 	})
