@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -263,12 +264,30 @@ func TestVisit(t *testing.T) {
 	if !slices.Equal(got, []string{"1", "3", "4"}) {
 		t.Errorf("lives in the order %v", got)
 	}
-	if !v.again(lives) {
-		t.Error("life 3 is settled but kept: it is to be offered again")
+	for _, tt := range []struct {
+		inSync bool
+		since  time.Duration
+		again  int
+		kept   int // of life 3, which is settled
+		want   bool
+	}{
+		{true, againSpacing - 1, 0, 1, false},
+		{true, againSpacing, 0, 1, true},
+		{false, againSpacing, 0, 1, false},
+		{true, gapSpacing - 1, 0, 0, false}, // life 1 was refused as a gap
+		{false, gapSpacing, 0, 0, true},
+		{false, 4*gapSpacing - 1, 2, 0, false},
+		{false, 4 * gapSpacing, 2, 0, true},
+		{false, gapSpacing << maxGapSpacing, 1000, 0, true},
+	} {
+		lives[2].Kept, v.again = tt.kept, tt.again
+		if got := v.due(lives, tt.inSync, tt.since); got != tt.want {
+			t.Errorf("%+v: due %v", tt, got)
+		}
 	}
-	lives[2].Kept = 0
-	if v.again(lives) {
-		t.Error("life 1 was refused as a gap: to offer it again here is in vain")
+	lives[0].Kept = 0
+	if v.due(lives, true, time.Hour) {
+		t.Error("nothing is kept, and something is due")
 	}
 }
 

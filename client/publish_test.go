@@ -427,7 +427,12 @@ func TestFormerLifeWithAGap(t *testing.T) {
 		}
 		ss.publishes(1)
 		ss.persisted(1)
-		ss.quiet(20 * time.Second) // the gap is not offered here again
+		ss.quiet(20 * time.Second) // the gap is not offered here again at once
+		time.Sleep(15 * time.Second)
+		ss.gone()
+		if _, m = srv.logon(1, 2); string(m.Store) != former {
+			t.Errorf("logon with life %s, want the former one: its gap may be filled", m.Store)
+		}
 	})
 }
 

@@ -2,6 +2,7 @@ package client
 
 import (
 	"slices"
+	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/pubstore"
@@ -297,6 +298,7 @@ func (p *publisher) forget(lives []pubstore.Life) {
 type visit struct {
 	offered []string
 	unsafe  []string // of these, settled here but not safe
+	again   int      // how often all of it was begun again
 }
 
 // next returns the life to log on with. old: it is a former one.
@@ -319,12 +321,22 @@ func (v *visit) settled(life string, refused bool) {
 	}
 }
 
-// again reports whether there is something to offer again now that acks come
-// without single: a former life that was settled here and is still kept.
-func (v *visit) again(lives []pubstore.Life) bool {
+// due reports whether a former life is to be offered again, so long after the
+// connection began: one that was settled here, now that acks come without
+// single, and one that was refused as a gap, which the server may have filled
+// in the meantime.
+func (v *visit) due(lives []pubstore.Life, inSync bool, since time.Duration) bool {
 	for _, l := range lives[:len(lives)-1] {
-		if l.Kept > 0 && slices.Contains(v.unsafe, l.ID) {
-			return true
+		switch {
+		case l.Kept == 0:
+		case slices.Contains(v.unsafe, l.ID):
+			if inSync && since >= againSpacing {
+				return true
+			}
+		case slices.Contains(v.offered, l.ID):
+			if since >= gapSpacing<<min(v.again, maxGapSpacing) {
+				return true
+			}
 		}
 	}
 	return false

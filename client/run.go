@@ -10,10 +10,13 @@ import (
 )
 
 // How long a connection under a former life may take before subscriptions are
-// taken up on it, and how long former lives are not offered again.
+// taken up on it, and how long former lives are not offered again. Those that
+// were refused as a gap wait twice as long each time, up to a bound.
 const (
-	formerGrace  = 2 * time.Second
-	againSpacing = 10 * time.Second
+	formerGrace   = 2 * time.Second
+	againSpacing  = 10 * time.Second
+	gapSpacing    = 30 * time.Second
+	maxGapSpacing = 4 // doublings
 )
 
 var (
@@ -164,7 +167,7 @@ func (c *Client) visit(choice Choice) Outcome {
 			c.refusedAsGap(redact(choice.Server))
 			v.settled(life.ID, true)
 		case errors.Is(err, errReoffer):
-			v = visit{}
+			v = visit{again: v.again + 1}
 		default:
 			out.Err, out.Planned = err, errors.Is(err, errBetter)
 			return out
@@ -230,7 +233,7 @@ type watch struct {
 	began    time.Time
 	resume   *time.Timer  // the subscriptions are taken up
 	recovery *time.Timer  // they should have been answered
-	offer    *time.Timer  // former lives may be offered again
+	offer    *time.Ticker // former lives may be offered again
 	better   *time.Ticker // servers that are preferred are tried
 	resumed  bool
 }
@@ -240,7 +243,7 @@ func (c *Client) newWatch(cn *conn, choice Choice) *watch {
 		began:    time.Now(),
 		resume:   time.NewTimer(0),
 		recovery: time.NewTimer(c.cfg.RecoveryTimeout),
-		offer:    time.NewTimer(againSpacing),
+		offer:    time.NewTicker(againSpacing),
 		better:   time.NewTicker(max(choice.Retry, time.Second)),
 	}
 	if cn.old.Load() {
@@ -302,7 +305,7 @@ func (c *Client) look(cn *conn, v *visit, w *watch) error {
 	if c.out.finished() {
 		return errSettled
 	}
-	if cn.inSync.Load() && time.Since(w.began) >= againSpacing && v.again(c.store.Lives()) {
+	if since := time.Since(w.began); since >= againSpacing && v.due(c.store.Lives(), cn.inSync.Load(), since) {
 		return errReoffer
 	}
 	return nil
