@@ -16,14 +16,19 @@ var (
 	seed  = flag.Uint64("seed", 1, "the first seed of TestRandom; 0: a random one")
 )
 
-// regressions are seeds that found something once.
-var regressions = []uint64{}
+// regressions are seeds that found something once: a subscription refused by
+// an instance whose disk had just failed, a plain logon that waited for what
+// was on the third instance only, a former life that was never offered again.
+var regressions = []uint64{19, 665, 906}
 
 // Whole systems run under load, under faults of every kind, and come to rest:
 // nothing is lost, nothing is there twice, nothing is out of order, for every
 // publisher, subscriber and instance (G1 to G7).
 func TestRandom(t *testing.T) {
 	first, n := *seed, *seeds
+	if testing.Short() && n == 0 {
+		n = 2
+	}
 	if n == 0 {
 		n = 8
 	}
