@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/holdfast-mq/holdfast/internal/clientcore"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
@@ -60,37 +61,37 @@ func (cn *conn) persisted(m *wire.Message) error {
 	}
 	o := cn.c.out
 	o.mu.Lock()
-	e := o.core.persisted(m.Sequence, string(m.Level) == wire.LevelSingle)
-	life := o.core.life
+	e := o.core.Persisted(m.Sequence, string(m.Level) == wire.LevelSingle)
+	life := o.core.Life()
 	o.mu.Unlock()
 
-	if e.letGo > 0 {
-		if err := o.store.Discard(life, e.letGo); err != nil {
-			return fmt.Errorf("let go up to %d: %w", e.letGo, err)
+	if e.LetGo > 0 {
+		if err := o.store.Discard(life, e.LetGo); err != nil {
+			return fmt.Errorf("let go up to %d: %w", e.LetGo, err)
 		}
 	}
-	if e.single > 0 {
-		o.store.Single(life, e.single)
+	if e.Single > 0 {
+		o.store.Single(life, e.Single)
 	}
 	cn.after(e)
 	return nil
 }
 
 // after wakes who waited for what an ack moved.
-func (cn *conn) after(e ackEffect) {
-	if e.moved {
+func (cn *conn) after(e clientcore.AckEffect) {
+	if e.Moved {
 		cn.c.out.wake()
 		if cn.old.Load() {
 			cn.notify() // it may be finished
 		}
 	}
-	if e.opened {
+	if e.Opened {
 		cn.wakeSender()
 	}
-	if e.degraded || e.restored {
-		cn.c.post(func() { cn.c.tellDowngraded(e.degraded) })
+	if e.Degraded || e.Restored {
+		cn.c.post(func() { cn.c.tellDowngraded(e.Degraded) })
 	}
-	if e.inSync && cn.former {
+	if e.InSync && cn.former {
 		cn.inSync.Store(true)
 		cn.notify() // the former lives can be offered again
 	}
@@ -101,8 +102,8 @@ func (cn *conn) after(e ackEffect) {
 func (cn *conn) rejected(sequence uint64, reason string) error {
 	o := cn.c.out
 	o.mu.Lock()
-	n, ok := o.core.reject(sequence)
-	life := o.core.life
+	n, ok := o.core.Reject(sequence)
+	life := o.core.Life()
 	o.mu.Unlock()
 	if !ok {
 		return nil
@@ -126,9 +127,9 @@ func (cn *conn) rejected(sequence uint64, reason string) error {
 func (cn *conn) told(life string, sequence uint64) {
 	o := cn.c.out
 	o.mu.Lock()
-	_, opened := o.core.told(life, sequence)
+	_, opened := o.core.Told(life, sequence)
 	o.mu.Unlock()
-	cn.after(ackEffect{moved: true, opened: opened})
+	cn.after(clientcore.AckEffect{Moved: true, Opened: opened})
 }
 
 // failedWrite tells the handler, and only then lets the message go (G1). It

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/clientcore"
 	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
@@ -62,16 +63,16 @@ func (s *Subscription) command(cn *conn, id string, heard bool) wire.SubscribeCo
 		}
 		return cmd
 	}
-	r := resumption{
-		ext:     !cn.plain,
-		start:   s.start,
-		heard:   heard,
-		gaps:    s.opts.gaps,
-		durable: s.opts.durable,
-		times:   s.opts.times,
+	r := clientcore.Resumption{
+		Ext:     !cn.plain,
+		Start:   s.start,
+		Heard:   heard,
+		Gaps:    s.opts.gaps,
+		Durable: s.opts.durable,
+		Times:   s.opts.times,
 	}
-	r.vector, r.known = s.marks.Received()
-	cmd.Bookmark, cmd.Options = r.request()
+	r.Vector, r.Known = s.marks.Received()
+	cmd.Bookmark, cmd.Options = r.Request()
 	cmd.Acks |= wire.AckPersisted
 	return cmd
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
+
+	"github.com/holdfast-mq/holdfast/internal/clientcore"
 )
 
 // stableAfter is how long a connection has to last before the ready choosers
@@ -48,23 +50,17 @@ type ServerChooser interface {
 	Next(ctx context.Context, last Outcome) (Choice, error)
 }
 
-// A stillClock is what the growth of delays is given in place of a clock: it
-// must not depend on one.
-type stillClock struct{}
-
-func (stillClock) Now() time.Time { return time.Time{} }
-
 // endingOf tells an order what it needs of an outcome.
-func endingOf(o Outcome) ending {
+func endingOf(o Outcome) clientcore.Ending {
 	switch {
 	case o.Planned:
-		return endPlanned
+		return clientcore.EndPlanned
 	case o.Server == "" && o.Err == nil:
-		return endNone
+		return clientcore.EndNone
 	case o.Connected >= stableAfter:
-		return endStable
+		return clientcore.EndStable
 	}
-	return endFailed
+	return clientcore.EndFailed
 }
 
 // A listChooser chooses from a list by an order.
@@ -73,16 +69,16 @@ type listChooser struct {
 	retry   time.Duration // 0: never back to a better one
 
 	mu    sync.Mutex
-	order *order        // guarded by mu
-	wait  time.Duration // what retry has grown to; guarded by mu
-	moved bool          // the client has just left for a better one; guarded by mu
+	order *clientcore.Order // guarded by mu
+	wait  time.Duration     // what retry has grown to; guarded by mu
+	moved bool              // the client has just left for a better one; guarded by mu
 }
 
 // NewRoundRobin returns a chooser that stays with a server until it fails and
 // then goes on to the next of the list. It is what Config.Servers uses. Dial
 // refuses a list that is empty or has what is not a connection URI.
 func NewRoundRobin(servers ...string) ServerChooser {
-	return &listChooser{servers: servers, order: newOrder(len(servers), false, rand.Float64, stillClock{})}
+	return &listChooser{servers: servers, order: clientcore.NewOrder(len(servers), false, rand.Float64)}
 }
 
 // NewPriority returns a chooser that prefers servers in the order given.
@@ -95,7 +91,7 @@ func NewPriority(switchBack time.Duration, servers ...string) ServerChooser {
 		servers: servers,
 		retry:   switchBack,
 		wait:    switchBack,
-		order:   newOrder(len(servers), true, rand.Float64, stillClock{}),
+		order:   clientcore.NewOrder(len(servers), true, rand.Float64),
 	}
 }
 
@@ -118,13 +114,13 @@ func (c *listChooser) check() error {
 // Next implements ServerChooser.
 func (c *listChooser) Next(_ context.Context, last Outcome) (Choice, error) {
 	if len(c.servers) == 0 {
-		return Choice{Delay: maxDelay}, errNoServers
+		return Choice{Delay: clientcore.MaxDelay}, errNoServers
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	end := endingOf(last)
 	c.learnLocked(end)
-	i, delay := c.order.next(end)
+	i, delay := c.order.Next(end)
 	choice := Choice{Server: c.servers[i], Delay: time.Duration(delay)}
 	if c.retry > 0 && i > 0 {
 		choice.Better, choice.Retry = c.servers[:i:i], c.wait
@@ -134,12 +130,12 @@ func (c *listChooser) Next(_ context.Context, last Outcome) (Choice, error) {
 
 // learnLocked keeps a client from leaving a good server again and again for
 // one that can be reached and refuses it.
-func (c *listChooser) learnLocked(end ending) {
+func (c *listChooser) learnLocked(end clientcore.Ending) {
 	switch {
-	case end == endPlanned:
+	case end == clientcore.EndPlanned:
 		c.moved = true
 		return
-	case c.moved && end == endFailed:
+	case c.moved && end == clientcore.EndFailed:
 		c.wait = min(2*c.wait, 16*c.retry)
 	case c.moved:
 		c.wait = c.retry
@@ -155,7 +151,7 @@ type dnsChooser struct {
 
 	// addresses are asked for again whenever all have been tried.
 	addresses []string
-	order     *order
+	order     *clientcore.Order
 	untried   int
 	failures  *backoff.ExponentialBackOff
 }
@@ -175,20 +171,20 @@ func NewDNS(server string, resolver *net.Resolver) (ServerChooser, error) {
 	if resolver == nil {
 		resolver = net.DefaultResolver
 	}
-	return &dnsChooser{uri: u, raw: server, lookup: resolver.LookupHost, failures: newGrowth(stillClock{})}, nil
+	return &dnsChooser{uri: u, raw: server, lookup: resolver.LookupHost, failures: clientcore.NewGrowth()}, nil
 }
 
 // Next implements ServerChooser.
 func (c *dnsChooser) Next(ctx context.Context, last Outcome) (Choice, error) {
 	end := endingOf(last)
-	if c.untried == 0 || end == endStable {
+	if c.untried == 0 || end == clientcore.EndStable {
 		if err := c.resolve(ctx); err != nil && c.order == nil {
 			delay := rand.Float64() * float64(c.failures.NextBackOff())
 			return Choice{Delay: time.Duration(delay)}, err
 		}
 	}
 	c.untried--
-	i, delay := c.order.next(end)
+	i, delay := c.order.Next(end)
 	return Choice{
 		Server:  c.uri.withHost(c.addresses[i]),
 		Delay:   time.Duration(delay),
@@ -208,9 +204,9 @@ func (c *dnsChooser) resolve(ctx context.Context) error {
 	}
 	c.failures.Reset()
 	if c.order == nil {
-		c.order = newOrder(len(addresses), false, rand.Float64, stillClock{})
+		c.order = clientcore.NewOrder(len(addresses), false, rand.Float64)
 	}
-	c.order.resize(len(addresses))
+	c.order.Resize(len(addresses))
 	c.addresses, c.untried = addresses, len(addresses)
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/holdfast-mq/holdfast/bookmarkstore"
+	"github.com/holdfast-mq/holdfast/internal/clientcore"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
@@ -36,7 +37,7 @@ type Client struct {
 
 	// The session goroutine's.
 	plain map[string]bool // servers without our extensions
-	names nameRule
+	names clientcore.NameRule
 
 	mu       sync.Mutex
 	state    State                    // guarded by mu
@@ -96,7 +97,7 @@ func newClient(cfg Config) (c *Client, err error) {
 		name:         cfg.Name,
 		store:        cfg.Publishes,
 		chooser:      cfg.Chooser,
-		out:          &outbox{store: cfg.Publishes, core: newPublisher(lives, cfg.WindowMessages, cfg.WindowBytes)},
+		out:          &outbox{store: cfg.Publishes, core: clientcore.NewPublisher(lives, cfg.WindowMessages, cfg.WindowBytes)},
 		wake:         make(chan struct{}, 1),
 		first:        make(chan struct{}),
 		finished:     make(chan struct{}),

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/holdfast-mq/holdfast/internal/clientcore"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
@@ -23,14 +24,14 @@ const maxChallenges = 3
 var errAgain = errors.New("server has no extensions: connect again with its options")
 
 // connect dials a server and logs on under a life of the store.
-func (c *Client) connect(ch Choice, l pubstore.Life, old bool) (*conn, beginning, error) {
+func (c *Client) connect(ch Choice, l pubstore.Life, old bool) (*conn, clientcore.Beginning, error) {
 	u, err := parseURI(ch.Server)
 	if err != nil {
-		return nil, beginning{}, err
+		return nil, clientcore.Beginning{}, err
 	}
 	nc, err := c.dial(u, ch.TLSName)
 	if err != nil {
-		return nil, beginning{}, err // net says that it was dialing
+		return nil, clientcore.Beginning{}, err // net says that it was dialing
 	}
 	cn := newConn(c, u.String(), nc)
 	cn.life = l
@@ -119,14 +120,14 @@ func (u *uri) tune(nc net.Conn) error {
 
 // logon logs on and takes in the answer. The connection's goroutines do not
 // run yet.
-func (cn *conn) logon(u *uri) (beginning, error) {
+func (cn *conn) logon(u *uri) (clientcore.Beginning, error) {
 	c := cn.c
 	counter, err := c.store.Logon(c.name)
 	if err != nil {
-		return beginning{}, err
+		return clientcore.Beginning{}, err
 	}
 	if err := cn.nc.SetDeadline(time.Now().Add(c.cfg.LogonTimeout)); err != nil {
-		return beginning{}, err
+		return clientcore.Beginning{}, err
 	}
 	c.out.expect(cn.life, cn.old.Load())
 	cmd := cn.logonCommand(u, counter)
@@ -136,15 +137,15 @@ func (cn *conn) logon(u *uri) (beginning, error) {
 	}
 	var m wire.Message
 	if err := cn.authenticate(u, &cmd, &m); err != nil {
-		return beginning{}, err
+		return clientcore.Beginning{}, err
 	}
 	cn.plain = !m.IsExt()
 	c.plain[cn.server] = cn.plain
 	if cn.plain && !wasPlain {
-		return beginning{}, errAgain
+		return clientcore.Beginning{}, errAgain
 	}
 	if err := cn.nc.SetDeadline(time.Time{}); err != nil {
-		return beginning{}, err
+		return clientcore.Beginning{}, err
 	}
 	cn.info = serverInfo(cn.server, &m)
 	return cn.begin(&m)
@@ -239,26 +240,26 @@ func stranger(err error) error {
 }
 
 // begin takes in what the logon ack says about the publisher.
-func (cn *conn) begin(m *wire.Message) (beginning, error) {
+func (cn *conn) begin(m *wire.Message) (clientcore.Beginning, error) {
 	if m.Max > 0 && !cn.plain {
 		cn.c.maxMessage.Store(int64(min(m.Max, uint64(wire.MaxFrame)*16)))
 	}
-	b, err := cn.c.out.begin(cn.life, logonAnswer{ext: !cn.plain, safe: m.Sequence, have: m.Have, clock: clock()})
+	b, err := cn.c.out.begin(cn.life, clientcore.LogonAnswer{Ext: !cn.plain, Safe: m.Sequence, Have: m.Have, Clock: clock()})
 	switch {
 	case err != nil:
 		return b, err
-	case b.gap:
+	case b.Gap:
 		return b, ErrPublishGap
-	case b.rolledBack:
+	case b.RolledBack:
 		if err := cn.c.rolledBack(m); err != nil {
 			return b, err
 		}
 		cn.old.Store(true)
 	}
 	cn.replayTo = cn.life.Last
-	cn.cursor, err = cn.openCursor(b.after)
+	cn.cursor, err = cn.openCursor(b.After)
 	switch {
-	case b.rolledBack && errors.Is(err, pubstore.ErrNoLife):
+	case b.RolledBack && errors.Is(err, pubstore.ErrNoLife):
 		return b, errSettled // it kept nothing, and went with Renew
 	case err != nil:
 		return b, fmt.Errorf("read publish store: %w", err)

@@ -126,7 +126,7 @@ func (c *Client) highestKept(l pubstore.Life) (uint64, error) {
 // settled returns how many messages of a goal are not settled.
 func (c *Client) settled(g goal) (left int, err error) {
 	c.out.mu.Lock()
-	through, quiet := c.out.core.of(g.life).settled, c.out.core.quiet(g.life, g.sequence)
+	through, quiet := c.out.core.Settled(g.life), c.out.core.Quiet(g.life, g.sequence)
 	c.out.mu.Unlock()
 	switch {
 	case through >= g.sequence:
@@ -141,7 +141,7 @@ func (c *Client) settled(g goal) (left int, err error) {
 // without the application knowing.
 func (c *Client) safe(g goal) (left int, err error) {
 	c.out.mu.Lock()
-	quiet := c.out.core.quiet(g.life, g.sequence)
+	quiet := c.out.core.Quiet(g.life, g.sequence)
 	c.out.mu.Unlock()
 	l := c.kept(g.life)
 	switch {

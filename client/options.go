@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/clientcore"
 )
 
 // A SubscribeOption says something about one subscription.
@@ -49,9 +50,9 @@ const (
 func (p StartPoint) text() (string, error) {
 	switch p {
 	case Epoch, MostRecent:
-		return epochText, nil
+		return clientcore.EpochText, nil
 	case Now:
-		return nowText, nil
+		return clientcore.NowText, nil
 	}
 	return "", fmt.Errorf("start point %d is none of Epoch, Now, MostRecent", int(p))
 }

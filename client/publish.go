@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/holdfast-mq/holdfast/internal/clientcore"
 	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 	"github.com/holdfast-mq/holdfast/pubstore"
@@ -106,9 +107,9 @@ type outbox struct {
 	store pubstore.Store
 
 	mu      sync.Mutex
-	core    *publisher    // guarded by mu
-	changed chan struct{} // closed when a Flush may be done; nil: nobody waits; guarded by mu
-	stats   PublishStats  // guarded by mu; the counters only
+	core    *clientcore.Publisher // guarded by mu
+	changed chan struct{}         // closed when a Flush may be done; nil: nobody waits; guarded by mu
+	stats   PublishStats          // guarded by mu; the counters only
 }
 
 // watch returns a channel that is closed when a Flush may be done.
@@ -134,25 +135,25 @@ func (o *outbox) wake() {
 func (o *outbox) expect(l pubstore.Life, old bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.core.expect(l, old)
+	o.core.Expect(l, old)
 }
 
 // begin takes in a logon ack and lets go of what it says is safe.
-func (o *outbox) begin(l pubstore.Life, a logonAnswer) (beginning, error) {
+func (o *outbox) begin(l pubstore.Life, a clientcore.LogonAnswer) (clientcore.Beginning, error) {
 	o.mu.Lock()
-	b := o.core.begin(l, a)
+	b := o.core.Begin(l, a)
 	o.mu.Unlock()
-	if b.gap {
+	if b.Gap {
 		return b, nil
 	}
-	if b.base != 0 {
-		if err := o.store.SetBase(l.ID, b.base); err != nil {
+	if b.Base != 0 {
+		if err := o.store.SetBase(l.ID, b.Base); err != nil {
 			return b, fmt.Errorf("keep the base of life %s: %w", l.ID, err)
 		}
 	}
-	if b.letGo > 0 {
-		if err := o.store.Discard(l.ID, b.letGo); err != nil {
-			return b, fmt.Errorf("let go up to %d: %w", b.letGo, err)
+	if b.LetGo > 0 {
+		if err := o.store.Discard(l.ID, b.LetGo); err != nil {
+			return b, fmt.Errorf("let go up to %d: %w", b.LetGo, err)
 		}
 	}
 	o.wake()
@@ -162,19 +163,19 @@ func (o *outbox) begin(l pubstore.Life, a logonAnswer) (beginning, error) {
 func (o *outbox) nameInUse() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.core.nameInUse()
+	o.core.NameInUse()
 }
 
 func (o *outbox) room() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.core.room()
+	return o.core.Room()
 }
 
 func (o *outbox) write(sequence uint64, bytes int) (wire uint64, again bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	wire, again = o.core.write(sequence, bytes)
+	wire, again = o.core.Write(sequence, bytes)
 	o.stats.Sent++
 	if again {
 		o.stats.Resent++
@@ -185,20 +186,20 @@ func (o *outbox) write(sequence uint64, bytes int) (wire uint64, again bool) {
 func (o *outbox) exhausted() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.core.exhausted()
+	o.core.Exhausted()
 }
 
 func (o *outbox) finished() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.core.finished()
+	return o.core.Finished()
 }
 
 func (o *outbox) renewed(life string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.core.life == life {
-		o.core.renewed()
+	if o.core.Life() == life {
+		o.core.Renewed()
 	}
 }
 
@@ -206,7 +207,7 @@ func (o *outbox) forget() {
 	lives := o.store.Lives()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.core.forget(lives)
+	o.core.Forget(lives)
 }
 
 // Renew begins a new life of the publish store, which is a new publisher

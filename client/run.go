@@ -6,18 +6,13 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/holdfast-mq/holdfast/internal/clientcore"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// How long a connection under a former life may take before subscriptions are
-// taken up on it, and how long former lives are not offered again. Those that
-// were refused as a gap wait twice as long each time, up to a bound.
-const (
-	formerGrace   = 2 * time.Second
-	againSpacing  = 10 * time.Second
-	gapSpacing    = 30 * time.Second
-	maxGapSpacing = 4 // doublings
-)
+// formerGrace is how long a connection under a former life may take before
+// subscriptions are taken up on it.
+const formerGrace = 2 * time.Second
 
 var (
 	errSettled = errors.New("former life of the publish store is settled")
@@ -57,7 +52,7 @@ func (c *Client) courtesy(last Outcome) time.Duration {
 	if !errors.Is(last.Err, ErrNameInUse) {
 		return 0
 	}
-	wait, stop := c.names.inUse(time.Now().UnixNano())
+	wait, stop := c.names.InUse(time.Now().UnixNano())
 	if stop {
 		c.fail(last.Err)
 	}
@@ -150,10 +145,10 @@ func redact(server string) string {
 // visit logs on to one server, with one life of the store after the other,
 // and stays until the connection ends.
 func (c *Client) visit(choice Choice) Outcome {
-	var v visit
+	var v clientcore.Visit
 	out := Outcome{Server: choice.Server}
 	for {
-		life, old := v.next(c.store.Lives())
+		life, old := v.Next(c.store.Lives())
 		up, err := c.session(choice, life, old, &v)
 		out.Connected += up
 		switch {
@@ -162,12 +157,12 @@ func (c *Client) visit(choice Choice) Outcome {
 			return out
 		case errors.Is(err, errAgain):
 		case errors.Is(err, errSettled):
-			v.settled(life.ID, false)
+			v.Settled(life.ID, false)
 		case errors.Is(err, ErrPublishGap) && old:
 			c.refusedAsGap(redact(choice.Server))
-			v.settled(life.ID, true)
+			v.Settled(life.ID, true)
 		case errors.Is(err, errReoffer):
-			v = visit{again: v.again + 1}
+			v.StartOver()
 		default:
 			out.Err, out.Planned = err, errors.Is(err, errBetter)
 			return out
@@ -177,7 +172,7 @@ func (c *Client) visit(choice Choice) Outcome {
 
 // session is one connection: connect, recover, serve. It returns how long it
 // was logged on and why it ended.
-func (c *Client) session(choice Choice, life pubstore.Life, old bool, v *visit) (up time.Duration, err error) {
+func (c *Client) session(choice Choice, life pubstore.Life, old bool, v *clientcore.Visit) (up time.Duration, err error) {
 	c.become(Connecting)
 	c.mu.Lock()
 	c.stats.Attempts++
@@ -192,7 +187,7 @@ func (c *Client) session(choice Choice, life pubstore.Life, old bool, v *visit) 
 		return 0, err
 	}
 	began := time.Now()
-	cn.former = len(v.unsafe) > 0
+	cn.former = v.Unsafe()
 	c.enterServer(cn)
 	c.runEvents() // what was rejected is let go before anything is sent
 	cn.start()
@@ -243,7 +238,7 @@ func (c *Client) newWatch(cn *conn, choice Choice) *watch {
 		began:    time.Now(),
 		resume:   time.NewTimer(0),
 		recovery: time.NewTimer(c.cfg.RecoveryTimeout),
-		offer:    time.NewTicker(againSpacing),
+		offer:    time.NewTicker(clientcore.AgainSpacing),
 		better:   time.NewTicker(max(choice.Retry, time.Second)),
 	}
 	if cn.old.Load() {
@@ -263,7 +258,7 @@ func (w *watch) stop() {
 }
 
 // serve looks after a connection until it ends.
-func (c *Client) serve(cn *conn, choice Choice, v *visit) error {
+func (c *Client) serve(cn *conn, choice Choice, v *clientcore.Visit) error {
 	w := c.newWatch(cn, choice)
 	defer w.stop()
 	for {
@@ -298,14 +293,14 @@ func (c *Client) serve(cn *conn, choice Choice, v *visit) error {
 
 // look finds out whether the session is live now, and whether the connection
 // has to end for another life of the store.
-func (c *Client) look(cn *conn, v *visit, w *watch) error {
+func (c *Client) look(cn *conn, v *clientcore.Visit, w *watch) error {
 	if w.resumed && cn.recovered() {
 		c.become(Live)
 	}
 	if c.out.finished() {
 		return errSettled
 	}
-	if since := time.Since(w.began); since >= againSpacing && v.due(c.store.Lives(), cn.inSync.Load(), since) {
+	if since := time.Since(w.began); since >= clientcore.AgainSpacing && v.Due(c.store.Lives(), cn.inSync.Load(), since) {
 		return errReoffer
 	}
 	return nil

@@ -108,7 +108,7 @@ func (o *outbox) snapshot() PublishStats {
 	defer o.mu.Unlock()
 	s := o.stats
 	s.Outstanding = usage
-	s.InFlight = o.core.flight.n
-	s.Downgraded = o.core.downgraded
+	s.InFlight = o.core.InFlight()
+	s.Downgraded = o.core.Downgraded()
 	return s
 }

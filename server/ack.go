@@ -5,6 +5,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/servercore"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
@@ -36,8 +37,8 @@ const maxPending = 1 << 17
 func (p *pump) acks() {
 	s := p.s
 	s.mu.Lock()
-	failed, received := s.acks.failed, s.acks.received
-	owes := s.acks.outstanding() || s.acks.again || s.acks.safe < received || len(s.single) > 0 || len(s.flushes) > 0
+	failed, received := s.acks.Failed, s.acks.Received
+	owes := s.acks.Outstanding() || s.acks.Again || s.acks.Safe < received || len(s.single) > 0 || len(s.flushes) > 0
 	urgent := len(s.flushes) > 0 || s.state != sessionOpen
 	s.mu.Unlock()
 	if !owes {
@@ -46,8 +47,8 @@ func (p *pump) acks() {
 	var w watermarks
 	links := s.srv.links.Load()
 	if s.canSequence {
-		w.safe, w.settled = links.Safe(s.claim.publisher), links.Settled(s.claim.publisher)
-		w.tombs = s.srv.journal.Tombstones(s.claim.publisher, failed)
+		w.safe, w.settled = links.Safe(s.claim.Publisher), links.Settled(s.claim.Publisher)
+		w.tombs = s.srv.journal.Tombstones(s.claim.Publisher, failed)
 	}
 	w.unsequencedSafe, w.unsequenced = links.Safe(s.unsequenced), links.Settled(s.unsequenced)
 	p.held = !urgent && len(w.tombs) == 0 && time.Since(p.lastAck) < s.conflation
@@ -63,9 +64,9 @@ func (p *pump) acks() {
 func (p *pump) sendAcks(w watermarks) bool {
 	s := p.s
 	s.mu.Lock()
-	var out []ackOut
+	var out []servercore.AckOut
 	if s.canSequence {
-		out = s.acks.next(w.safe, w.settled, w.tombs)
+		out = s.acks.Next(w.safe, w.settled, w.tombs)
 	}
 	n := 0
 	for n < len(s.single) && s.single[n].sequence <= w.unsequenced {
@@ -73,7 +74,7 @@ func (p *pump) sendAcks(w watermarks) bool {
 	}
 	single := s.single[:n:n]
 	s.single = s.single[n:]
-	told := max(s.acks.safe, s.acks.single, s.acks.failed)
+	told := max(s.acks.Safe, s.acks.Single, s.acks.Failed)
 	f := 0
 	for f < len(s.flushes) && s.flushes[f].sequence <= max(told, w.settled) && s.flushes[f].unsequenced <= w.unsequenced {
 		f++
@@ -98,10 +99,10 @@ func (p *pump) sendAcks(w watermarks) bool {
 }
 
 // persisted sends one cumulative ack, or the failure of one message.
-func (p *pump) persisted(o ackOut) {
-	a := wire.AckMessage{Type: wire.AckPersisted, Sequence: o.sequence, HasSequence: true, Success: !o.failure, Reason: o.reason, Single: o.single}
-	if !o.failure {
-		a.Bookmark = bookmark.Bookmark{Publisher: p.s.claim.publisher, Sequence: o.sequence}.String()
+func (p *pump) persisted(o servercore.AckOut) {
+	a := wire.AckMessage{Type: wire.AckPersisted, Sequence: o.Sequence, HasSequence: true, Success: !o.Failure, Reason: o.Reason, Single: o.Single}
+	if !o.Failure {
+		a.Bookmark = bookmark.Bookmark{Publisher: p.s.claim.Publisher, Sequence: o.Sequence}.String()
 	} else {
 		p.s.srv.counts.refused.Add(1)
 	}

@@ -176,7 +176,7 @@ func (s *session) flush(m *wire.Message) error {
 	if len(s.flushes) >= maxPending {
 		return errors.New("too many flushes wait for their persisted ack")
 	}
-	s.flushes = append(s.flushes, pendingFlush{string(m.CommandID), s.acks.received, s.lastUnsequenced})
+	s.flushes = append(s.flushes, pendingFlush{string(m.CommandID), s.acks.Received, s.lastUnsequenced})
 	s.signal()
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/replica"
+	"github.com/holdfast-mq/holdfast/internal/servercore"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
@@ -58,7 +59,7 @@ func (s *session) first(m *wire.Message) error {
 	}
 	for _, old := range losers {
 		s.srv.counts.fenced.Add(1)
-		old.log.Info(takeover(old.claim, s.claim))
+		old.log.Info(servercore.Takeover(old.claim, s.claim))
 		old.fence()
 	}
 	s.announce()
@@ -66,7 +67,7 @@ func (s *session) first(m *wire.Message) error {
 	switch {
 	case err != nil:
 		return err
-	case verdict.step == logonGap:
+	case verdict.Step == servercore.LogonGap:
 		return s.publishGap(m.Acked)
 	}
 	s.accept(m, verdict, facts)
@@ -100,21 +101,21 @@ func (s *session) identify(m *wire.Message) (reason string) {
 		}
 	}
 	s.ext = string(m.Ext) == "1"
-	s.claim = claim{name: name, user: string(m.UserID), instance: s.srv.cfg.Name}
-	s.user = []byte(s.claim.user)
+	s.claim = servercore.Claim{Name: name, User: string(m.UserID), Instance: s.srv.cfg.Name}
+	s.user = []byte(s.claim.User)
 	switch {
 	case s.ext && len(m.Store) > 0:
-		s.claim.life, s.claim.counter = string(m.Store), m.Counter
-		s.claim.publisher = bookmark.Hash(s.claim.life)
+		s.claim.Life, s.claim.Counter = string(m.Store), m.Counter
+		s.claim.Publisher = bookmark.Hash(s.claim.Life)
 	case !s.ext && name != "":
-		s.claim.publisher = bookmark.Hash(name)
+		s.claim.Publisher = bookmark.Hash(name)
 	}
-	s.canSequence = s.claim.publisher != 0
+	s.canSequence = s.claim.Publisher != 0
 	if name == "" {
-		s.claim.name = "anonymous-" + nuid.Next()
+		s.claim.Name = "anonymous-" + nuid.Next()
 	}
-	s.unsequenced = s.srv.runPublisher(s.claim.name)
-	s.log = s.log.With("client", s.claim.name)
+	s.unsequenced = s.srv.runPublisher(s.claim.Name)
+	s.log = s.log.With("client", s.claim.Name)
 	return ""
 }
 
@@ -147,7 +148,7 @@ type announcement struct {
 func (s *session) announce() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.srv.lone() || s.claim.publisher == 0 && strings.HasPrefix(s.claim.name, "anonymous-") {
+	if s.srv.lone() || s.claim.Publisher == 0 && strings.HasPrefix(s.claim.Name, "anonymous-") {
 		s.answers = announcement{asked: true, all: true}
 		return
 	}
@@ -177,8 +178,8 @@ func (s *session) wasAnnounced() bool {
 // notifyPeers is the helper of announce.
 func (s *session) notifyPeers() {
 	n := replica.Notice{
-		ClientName: s.claim.name, User: s.claim.user, Publisher: s.claim.publisher,
-		Life: s.claim.life, Counter: s.claim.counter, Instance: s.claim.instance,
+		ClientName: s.claim.Name, User: s.claim.User, Publisher: s.claim.Publisher,
+		Life: s.claim.Life, Counter: s.claim.Counter, Instance: s.claim.Instance,
 	}
 	for {
 		s.mu.Lock()
@@ -217,7 +218,7 @@ func (s *session) answered(a replica.Answers) (done bool) {
 }
 
 // decide decides the logon, waiting where it must.
-func (s *session) decide(acked uint64) (logonVerdict, logonFacts, error) {
+func (s *session) decide(acked uint64) (servercore.LogonVerdict, servercore.LogonFacts, error) {
 	began := time.Now()
 	bound := plainLogonWait
 	if s.ext {
@@ -226,23 +227,23 @@ func (s *session) decide(acked uint64) (logonVerdict, logonFacts, error) {
 	waits := false
 	for {
 		facts := s.facts(acked)
-		verdict := decideLogon(facts)
+		verdict := servercore.DecideLogon(facts)
 		switch {
-		case verdict.step == logonGone:
-			if err := s.journalGone(verdict.upTo); err != nil {
+		case verdict.Step == servercore.LogonGone:
+			if err := s.journalGone(verdict.UpTo); err != nil {
 				return verdict, facts, err
 			}
 			continue
-		case verdict.step != logonWait:
+		case verdict.Step != servercore.LogonWait:
 			return verdict, facts, nil
 		case time.Since(began) >= bound && s.ext:
-			return logonVerdict{step: logonGap}, facts, nil
+			return servercore.LogonVerdict{Step: servercore.LogonGap}, facts, nil
 		case time.Since(began) >= bound:
 			return verdict, facts, fmt.Errorf("logon: this instance and its peers did not agree on a number for %v", bound)
 		}
-		if !waits && facts.have > 0 {
+		if !waits && facts.Have > 0 {
 			waits = true
-			s.srv.links.Load().Waits(s.claim.publisher, facts.have)
+			s.srv.links.Load().Waits(s.claim.Publisher, facts.Have)
 		}
 		if err := s.pause(); err != nil {
 			return verdict, facts, err
@@ -265,21 +266,21 @@ func (s *session) pause() error {
 }
 
 // facts are what is known of the logon now.
-func (s *session) facts(acked uint64) logonFacts {
+func (s *session) facts(acked uint64) servercore.LogonFacts {
 	links := s.srv.links.Load()
-	f := logonFacts{
-		ext: s.ext, publishes: s.canSequence, acked: acked,
-		lone: s.srv.lone(), reachable: links.Reachable(), single: links.Single(), catchingUp: links.CatchingUp(),
+	f := servercore.LogonFacts{
+		Ext: s.ext, Publishes: s.canSequence, Acked: acked,
+		Lone: s.srv.lone(), Reachable: links.Reachable(), Single: links.Single(), CatchingUp: links.CatchingUp(),
 	}
 	s.mu.Lock()
-	f.asked, f.answered, f.peerHave = s.answers.asked, s.answers.all, s.answers.have
-	f.enough, f.coming = s.answers.enough, s.answers.coming
+	f.Asked, f.Answered, f.PeerHave = s.answers.asked, s.answers.all, s.answers.have
+	f.Enough, f.Coming = s.answers.enough, s.answers.coming
 	s.mu.Unlock()
 	if s.canSequence {
 		// Watermarks first: they are never above a have that is read later.
-		f.safe, f.settled = links.Safe(s.claim.publisher), links.Settled(s.claim.publisher)
-		state, _ := s.srv.journal.State(s.claim.publisher)
-		f.have = state.Have
+		f.Safe, f.Settled = links.Safe(s.claim.Publisher), links.Settled(s.claim.Publisher)
+		state, _ := s.srv.journal.State(s.claim.Publisher)
+		f.Have = state.Have
 	}
 	return f
 }
@@ -288,7 +289,7 @@ func (s *session) facts(acked uint64) logonFacts {
 // go of before anyone here knew it (R10).
 func (s *session) journalGone(upTo uint64) error {
 	s.log.Warn("nobody in the group knows this publisher any more, going on from where it says it is", "gone_up_to", upTo)
-	r := journal.Record{Kind: journal.Gone, Publisher: s.claim.publisher, Sequence: upTo}
+	r := journal.Record{Kind: journal.Gone, Publisher: s.claim.Publisher, Sequence: upTo}
 	if _, err := s.append(&r); err != nil {
 		return err
 	}
@@ -299,7 +300,7 @@ func (s *session) journalGone(upTo uint64) error {
 // lacks (R4).
 func (s *session) publishGap(sequence uint64) error {
 	s.srv.counts.publishGaps.Add(1)
-	state, _ := s.srv.journal.State(s.claim.publisher)
+	state, _ := s.srv.journal.State(s.claim.Publisher)
 	s.log.Warn("publish gap: this instance lacks what the client goes on from", "have", state.Have, "client_is_at", sequence)
 	s.end(wire.ReasonPublishGap, &wire.AckMessage{Type: wire.AckProcessed, Reason: wire.ReasonPublishGap})
 	return errEnding
@@ -307,20 +308,20 @@ func (s *session) publishGap(sequence uint64) error {
 
 // accept answers the logon. The failures of what was refused go before it, so
 // that its number does not let them pass in silence (R14).
-func (s *session) accept(m *wire.Message, v logonVerdict, f logonFacts) {
-	s.unknown = s.canSequence && !s.ext && f.unknownEverywhere()
+func (s *session) accept(m *wire.Message, v servercore.LogonVerdict, f servercore.LogonFacts) {
+	s.unknown = s.canSequence && !s.ext && f.UnknownEverywhere()
 	if s.canSequence {
-		s.srv.journal.Seen(s.claim.publisher)
+		s.srv.journal.Seen(s.claim.Publisher)
 	}
 	told := uint64(0)
 	if s.canSequence && s.ext && !mut.On(mut.R14NotToldAgain) {
-		for _, t := range s.srv.journal.Tombstones(s.claim.publisher, m.Acked) {
+		for _, t := range s.srv.journal.Tombstones(s.claim.Publisher, m.Acked) {
 			s.send(&wire.AckMessage{Type: wire.AckPersisted, Sequence: t.Sequence, HasSequence: true, Reason: t.Reason})
 			told = t.Sequence
 		}
 	}
 	s.mu.Lock()
-	s.acks.begin(s.ext, v.sequence, told)
+	s.acks.Begin(s.ext, v.Sequence, told)
 	s.known = true
 	s.mu.Unlock()
 	s.loggedOn = true
@@ -329,21 +330,21 @@ func (s *session) accept(m *wire.Message, v logonVerdict, f logonFacts) {
 		s.send(s.logonAck(m, v, f))
 	}
 	s.srv.counts.logons.Add(1)
-	s.log.Info("client logged on", "ext", s.ext, "s", v.sequence, "have", v.have)
+	s.log.Info("client logged on", "ext", s.ext, "s", v.Sequence, "have", v.Have)
 }
 
-func (s *session) logonAck(m *wire.Message, v logonVerdict, f logonFacts) *wire.AckMessage {
+func (s *session) logonAck(m *wire.Message, v servercore.LogonVerdict, f servercore.LogonFacts) *wire.AckMessage {
 	a := &wire.AckMessage{
 		CommandID: string(m.CommandID), Type: wire.AckProcessed, Success: true,
-		Sequence: v.sequence, HasSequence: true,
-		Bookmark:   bookmark.Bookmark{Publisher: s.claim.publisher, Sequence: v.sequence}.String(),
-		ClientName: s.claim.name,
+		Sequence: v.Sequence, HasSequence: true,
+		Bookmark:   bookmark.Bookmark{Publisher: s.claim.Publisher, Sequence: v.Sequence}.String(),
+		ClientName: s.claim.Name,
 		Version:    s.srv.version(),
 	}
 	if !s.ext {
 		return a
 	}
-	a.Ext, a.Have, a.Max, a.CatchingUp = true, v.have, uint64(s.srv.cfg.MaxMessage), f.catchingUp
+	a.Ext, a.Have, a.Max, a.CatchingUp = true, v.Have, uint64(s.srv.cfg.MaxMessage), f.CatchingUp
 	if carried := s.srv.links.Load().Carried(); carried != nil {
 		a.Carried, a.HasCarried = strings.Join(carried, ","), true
 	}

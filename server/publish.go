@@ -80,7 +80,7 @@ func (s *session) publishSequenced(m *wire.Message, refused string) error {
 	// with nobody to look again.
 	wanted := m.Acks&wire.AckPersisted != 0
 	s.mu.Lock()
-	s.acks.took(m.Sequence, wanted)
+	s.acks.Took(m.Sequence, wanted)
 	s.mu.Unlock()
 	verdict, err := s.admit(&r)
 	if err != nil {
@@ -133,7 +133,7 @@ func (s *session) append(r *journal.Record) (journal.Verdict, error) {
 func (s *session) record(m *wire.Message, refused string) journal.Record {
 	r := journal.Record{
 		Kind:      journal.Message,
-		Publisher: s.claim.publisher,
+		Publisher: s.claim.Publisher,
 		Topic:     m.Topic,
 	}
 	switch {
@@ -154,11 +154,11 @@ func (s *session) record(m *wire.Message, refused string) journal.Record {
 func (s *session) duplicate(sequence uint64, wanted bool) {
 	s.srv.counts.duplicates.Add(1)
 	links := s.srv.links.Load()
-	if sequence > links.Settled(s.claim.publisher) {
-		links.Waits(s.claim.publisher, sequence)
+	if sequence > links.Settled(s.claim.Publisher) {
+		links.Waits(s.claim.Publisher, sequence)
 	}
 	s.mu.Lock()
-	s.acks.duplicate(sequence, wanted)
+	s.acks.Duplicate(sequence, wanted)
 	s.mu.Unlock()
 	s.signal()
 }
@@ -172,7 +172,7 @@ func (s *session) differs(m *wire.Message) {
 	}
 	s.srv.counts.differing.Add(1)
 	s.log.Error("one identity with two contents: a copy of a publish store is in use, the later message is rejected",
-		"publisher", s.claim.publisher, "sequence", m.Sequence)
+		"publisher", s.claim.Publisher, "sequence", m.Sequence)
 	s.refuse(m, reasonDiffers)
 }
 
@@ -188,7 +188,7 @@ func (s *session) publishUnsequenced(m *wire.Message, refused string) error {
 		s.persistedAtOnce(m)
 		return nil
 	case !s.srv.logged.Contains(m.Topic):
-		s.srv.publishLive(m, s.claim.user)
+		s.srv.publishLive(m, s.claim.User)
 		s.srv.counts.published.Add(1)
 		s.answerPublish(m, "")
 		s.persistedAtOnce(m)

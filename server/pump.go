@@ -176,5 +176,5 @@ func (p *pump) drained() bool {
 	s := p.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return !s.acks.outstanding() && len(s.single) == 0 && len(s.flushes) == 0 && len(s.control) == 0
+	return !s.acks.Outstanding() && len(s.single) == 0 && len(s.flushes) == 0 && len(s.control) == 0
 }

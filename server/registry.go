@@ -7,6 +7,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/replica"
+	"github.com/holdfast-mq/holdfast/internal/servercore"
 )
 
 // A registry knows the sessions: all of them, who has which name (R11), and
@@ -68,10 +69,10 @@ func (r *registry) remove(s *session, loggedOn bool) {
 
 // releaseLocked gives the name and the publishers of s free, where they are still its own.
 func (r *registry) releaseLocked(s *session) {
-	if r.names[s.claim.name] == s {
-		delete(r.names, s.claim.name)
+	if r.names[s.claim.Name] == s {
+		delete(r.names, s.claim.Name)
 	}
-	for _, p := range []uint64{s.claim.publisher, s.unsequenced} {
+	for _, p := range []uint64{s.claim.Publisher, s.unsequenced} {
 		if r.publishers[p] == s {
 			delete(r.publishers, p)
 		}
@@ -84,7 +85,7 @@ func (r *registry) claim(s *session) (losers []*session, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, old := range r.rivalsLocked(s.claim) {
-		if contestHere(old.claim, s.claim) != newWins {
+		if servercore.ContestHere(old.claim, s.claim) != servercore.NewWins {
 			return nil, false
 		}
 		losers = append(losers, old)
@@ -92,31 +93,31 @@ func (r *registry) claim(s *session) (losers []*session, ok bool) {
 	for _, old := range losers {
 		r.releaseLocked(old)
 	}
-	r.names[s.claim.name] = s
-	if s.claim.publisher != 0 {
-		r.publishers[s.claim.publisher] = s
+	r.names[s.claim.Name] = s
+	if s.claim.Publisher != 0 {
+		r.publishers[s.claim.Publisher] = s
 	}
 	r.publishers[s.unsequenced] = s
 	return losers, true
 }
 
 // rivalsLocked returns the sessions that can't live beside c.
-func (r *registry) rivalsLocked(c claim) []*session {
+func (r *registry) rivalsLocked(c servercore.Claim) []*session {
 	if mut.On(mut.R11NoFence) {
 		return nil
 	}
 	var rivals []*session
-	if old := r.names[c.name]; old != nil {
+	if old := r.names[c.Name]; old != nil {
 		rivals = append(rivals, old)
 	}
-	if old := r.publishers[c.publisher]; c.publisher != 0 && old != nil && (len(rivals) == 0 || rivals[0] != old) {
+	if old := r.publishers[c.Publisher]; c.Publisher != 0 && old != nil && (len(rivals) == 0 || rivals[0] != old) {
 		rivals = append(rivals, old)
 	}
 	return rivals
 }
 
 // rivals returns the sessions that can't live beside c.
-func (r *registry) rivals(c claim) []*session {
+func (r *registry) rivals(c servercore.Claim) []*session {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return r.rivalsLocked(c)
@@ -126,16 +127,16 @@ func (r *registry) rivals(c claim) []*session {
 // sessions that win tell the peer once more, so that it hears of them
 // whichever notice came first. When it returns the loser takes nothing more.
 func (s *Server) onNotice(n replica.Notice) (refused bool) {
-	there := claim{name: n.ClientName, user: n.User, publisher: n.Publisher, life: n.Life, counter: n.Counter, instance: n.Instance}
+	there := servercore.Claim{Name: n.ClientName, User: n.User, Publisher: n.Publisher, Life: n.Life, Counter: n.Counter, Instance: n.Instance}
 	for _, here := range s.registry.rivals(there) {
-		switch contestAcross(here.claim, there, here.wasAnnounced()) {
-		case newWins:
+		switch servercore.ContestAcross(here.claim, there, here.wasAnnounced()) {
+		case servercore.NewWins:
 			s.counts.fenced.Add(1)
-			here.log.Warn(takeover(here.claim, there), "instance", n.Instance)
+			here.log.Warn(servercore.Takeover(here.claim, there), "instance", n.Instance)
 			here.fence()
-		case oldWins:
+		case servercore.OldWins:
 			here.announceAgain()
-		case otherUser:
+		case servercore.OtherUser:
 			here.log.Warn("another user asks for the name elsewhere and is refused", "instance", n.Instance, "user", n.User)
 			refused = true
 		}

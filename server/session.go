@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/servercore"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
@@ -38,7 +39,7 @@ type session struct {
 	helper sync.WaitGroup
 
 	// Set by the reader before the logon is answered, constant from then on.
-	claim       claim
+	claim       servercore.Claim
 	user        []byte // of the claim
 	ext         bool
 	canSequence bool
@@ -58,19 +59,19 @@ type session struct {
 	fenced    bool // guarded by appending
 
 	mu              sync.Mutex
-	state           sessionState    // guarded by mu, like the rest
-	why             string          // it ends
-	control         []byte          // frames to write
-	ops             []op            // to do between them
-	live            []*liveMessage  // messages that are not logged
-	liveBytes       int             // of them
-	subs            map[string]*sub // by id
-	acks            ackCore         // of the sequenced publisher
-	single          []pendingAck    // of the unsequenced one, in order
-	flushes         []pendingFlush  // in order
-	answers         announcement    // of the peers
-	lastUnsequenced uint64          // highest number given to what came without one
-	known           bool            // logged on
+	state           sessionState       // guarded by mu, like the rest
+	why             string             // it ends
+	control         []byte             // frames to write
+	ops             []op               // to do between them
+	live            []*liveMessage     // messages that are not logged
+	liveBytes       int                // of them
+	subs            map[string]*sub    // by id
+	acks            servercore.AckCore // of the sequenced publisher
+	single          []pendingAck       // of the unsequenced one, in order
+	flushes         []pendingFlush     // in order
+	answers         announcement       // of the peers
+	lastUnsequenced uint64             // highest number given to what came without one
+	known           bool               // logged on
 }
 
 type sessionState uint8
@@ -388,7 +389,7 @@ func (s *session) status() (SessionStatus, bool) {
 		return SessionStatus{}, false
 	}
 	return SessionStatus{
-		Name: s.claim.name, User: s.claim.user, Address: s.conn.RemoteAddr().String(), Since: s.began,
-		Extended: s.ext, Publisher: s.claim.publisher, Subscriptions: len(s.subs),
+		Name: s.claim.Name, User: s.claim.User, Address: s.conn.RemoteAddr().String(), Since: s.began,
+		Extended: s.ext, Publisher: s.claim.Publisher, Subscriptions: len(s.subs),
 	}, true
 }

@@ -33,10 +33,12 @@ var imports = map[string][]string{
 	"internal/journal":     {"internal/bookmark", "internal/mut", "internal/seglog"},
 	"internal/route":       {"internal/bookmark", "internal/journal", "internal/mut", "internal/wire"},
 	"internal/replica":     {"internal/bookmark", "internal/journal", "internal/mut"},
+	"internal/clientcore":  {"internal/bookmark", "internal/mut", "pubstore"},
+	"internal/servercore":  {"internal/journal", "internal/mut"},
 	"pubstore":             {"internal/mut", "internal/seglog"},
 	"bookmarkstore":        {"internal/bookmark", "internal/mut"},
-	"client":               {"bookmarkstore", "internal/bookmark", "internal/mut", "internal/wire", "pubstore"},
-	"server":               {"internal/bookmark", "internal/journal", "internal/mut", "internal/replica", "internal/route", "internal/seglog", "internal/wire"},
+	"client":               {"bookmarkstore", "internal/bookmark", "internal/clientcore", "internal/mut", "internal/wire", "pubstore"},
+	"server":               {"internal/bookmark", "internal/journal", "internal/mut", "internal/replica", "internal/route", "internal/seglog", "internal/servercore", "internal/wire"},
 	"server/cmd/holdfastd": {"server"},
 }
 
@@ -58,13 +60,15 @@ var starters = []string{"bookmarkstore", "client", "internal/journal", "internal
 // or select. Their callers tell them what happened and when.
 var cores = []string{
 	"bookmarkstore/queue.go", "bookmarkstore/window.go",
-	"client/flight.go", "client/names.go", "client/order.go", "client/publisher.go", "client/resume.go",
+	"client/gaps.go",
+	"internal/clientcore/flight.go", "internal/clientcore/names.go", "internal/clientcore/order.go",
+	"internal/clientcore/publisher.go", "internal/clientcore/resume.go", "internal/clientcore/visit.go",
 	"internal/journal/record.go", "internal/journal/table.go",
 	"internal/replica/ackstate.go", "internal/replica/link.go", "internal/replica/marker.go",
 	"internal/replica/progress.go", "internal/replica/rejoin.go", "internal/replica/topics.go", "internal/replica/watermark.go",
 	"internal/route/gap.go", "internal/route/pattern.go", "internal/route/subscription.go", "internal/route/table.go",
+	"internal/servercore/ack.go", "internal/servercore/fence.go", "internal/servercore/logon.go",
 	"pubstore/window.go",
-	"server/ackcore.go", "server/fence.go", "server/logoncore.go",
 }
 
 // A listed is what go list says of a package.

@@ -1,4 +1,4 @@
-package client
+package clientcore
 
 // An inFlight is a message that was sent on this connection and of which no
 // server has said yet that it has it.

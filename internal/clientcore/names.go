@@ -1,4 +1,4 @@
-package client
+package clientcore
 
 // How a client behaves that was told that its name is in use (R11), in
 // nanoseconds and times.
@@ -8,15 +8,15 @@ const (
 	nameTimes  = 3
 )
 
-// A nameRule keeps two processes of one name from pushing each other out for
+// A NameRule keeps two processes of one name from pushing each other out for
 // ever: the one that is told waits, and after the third time in a minute stops.
-type nameRule struct {
+type NameRule struct {
 	told []int64 // when, the last few
 }
 
-// inUse notes that the name is in use at a time. It returns the least time to
+// InUse notes that the name is in use at a time. It returns the least time to
 // wait, and whether it is time to stop.
-func (r *nameRule) inUse(now int64) (wait int64, stop bool) {
+func (r *NameRule) InUse(now int64) (wait int64, stop bool) {
 	r.told = append(r.told, now)
 	if len(r.told) > nameTimes {
 		r.told = r.told[1:]

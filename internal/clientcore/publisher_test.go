@@ -1,0 +1,268 @@
+package clientcore
+
+import (
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/holdfast-mq/holdfast/pubstore"
+)
+
+func TestBegin(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		life pubstore.Life
+		old  bool
+		a    LogonAnswer
+		want Beginning
+	}{
+		{"first logon", pubstore.Life{Last: 3, Kept: 3}, false, LogonAnswer{Ext: true}, Beginning{}},
+		{"lets go of what is safe", pubstore.Life{Last: 9, Kept: 9}, false, LogonAnswer{Ext: true, Safe: 4, Have: 6}, Beginning{LetGo: 4, After: 4}},
+		{"safe has fallen", pubstore.Life{Acked: 5, Last: 9, Kept: 4}, false, LogonAnswer{Ext: true, Safe: 0, Have: 6}, Beginning{}},
+		{"the server lacks what was let go", pubstore.Life{Acked: 5, Last: 9}, false, LogonAnswer{Ext: true, Have: 4}, Beginning{Gap: true}},
+		{"the same in a former life", pubstore.Life{Acked: 5, Last: 9}, true, LogonAnswer{Ext: true, Have: 4}, Beginning{Gap: true}},
+		{"have is enough", pubstore.Life{Acked: 5, Last: 9}, false, LogonAnswer{Ext: true, Have: 5}, Beginning{}},
+		{"rolled back", pubstore.Life{Acked: 5, Last: 9}, false, LogonAnswer{Ext: true, Safe: 12, Have: 12}, Beginning{RolledBack: true, LetGo: 5, After: 5}},
+		{"a former life was rolled back before", pubstore.Life{Last: 9}, true, LogonAnswer{Ext: true, Safe: 12, Have: 12}, Beginning{}},
+		{"plain, base from the clock", pubstore.Life{Last: 3}, false, LogonAnswer{Safe: 41, Clock: 1000}, Beginning{Base: 1000}},
+		{"plain, base from the server", pubstore.Life{Last: 3}, false, LogonAnswer{Safe: 2000, Clock: 1000}, Beginning{Base: 2000}},
+		{"plain, base kept", pubstore.Life{Last: 3, Base: 1000}, false, LogonAnswer{Safe: 1002, Clock: 7}, Beginning{LetGo: 2, After: 2}},
+		{"plain, before the base", pubstore.Life{Last: 3, Base: 1000}, false, LogonAnswer{Safe: 999}, Beginning{}},
+		{"plain, rolled back", pubstore.Life{Last: 3, Base: 1000}, false, LogonAnswer{Safe: 1004}, Beginning{RolledBack: true}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := NewPublisher([]pubstore.Life{tt.life}, 10, 1000)
+			p.Expect(tt.life, tt.old)
+			if got := p.Begin(tt.life, tt.a); got != tt.want {
+				t.Errorf("Begin = %+v, want %+v", got, tt.want)
+			}
+		})
+	}
+}
+
+// A server has of a life what was not sent by this process: a copy of the
+// store did it, or may have, since another process used the name. What is kept
+// goes out one by one, and an ack counts for what it answers only (R11).
+func TestDoubt(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		inUse bool
+		sent  uint64
+		have  uint64
+	}{
+		{"never sent", false, 2, 5},
+		{"perhaps not taken", true, 5, 5},
+		{"more than there is", false, 7, 20},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			life := pubstore.Life{ID: "a", Acked: 2, Last: 7, Kept: 5}
+			p := NewPublisher([]pubstore.Life{{ID: "a", Acked: 2, Last: tt.sent}}, 100, 1<<20)
+			p.Expect(life, false)
+			if tt.inUse {
+				p.NameInUse()
+			}
+			if b := p.Begin(life, LogonAnswer{Ext: true, Safe: tt.have, Have: tt.have}); b.LetGo != 2 || b.After != 2 || b.RolledBack == tt.inUse {
+				t.Fatalf("Begin = %+v", b)
+			}
+			for s := uint64(3); s <= min(tt.have, life.Last); s++ {
+				p.Write(s, 10)
+				if want := s == tt.have; p.Room() != want {
+					t.Errorf("room behind %d: %v, want %v", s, p.Room(), want)
+				}
+				if e := p.Persisted(tt.have, false); e.LetGo != s {
+					t.Errorf("an ack up to %d in answer to %d lets go up to %d", tt.have, s, e.LetGo)
+				}
+			}
+		})
+	}
+}
+
+func began(life pubstore.Life, a LogonAnswer) *Publisher {
+	p := NewPublisher([]pubstore.Life{life}, 100, 1<<20)
+	p.Expect(life, false)
+	p.Begin(life, a)
+	return p
+}
+
+func TestPersisted(t *testing.T) {
+	p := began(pubstore.Life{ID: "a"}, LogonAnswer{Ext: true})
+	for s := range uint64(5) {
+		p.Write(s+1, 10)
+	}
+	for _, tt := range []struct {
+		name     string
+		sequence uint64
+		single   bool
+		want     AckEffect
+		settled  uint64
+		inFlight int
+	}{
+		{"safe", 2, false, AckEffect{LetGo: 2, Moved: true, InSync: true}, 2, 3},
+		{"twice", 2, false, AckEffect{InSync: true}, 2, 3},
+		{"late", 1, false, AckEffect{InSync: true}, 2, 3},
+		{"single keeps", 4, true, AckEffect{Single: 4, Moved: true, Degraded: true}, 4, 1},
+		{"safe behind single", 3, false, AckEffect{LetGo: 3, Moved: true}, 4, 1},
+		{"safe again", 4, false, AckEffect{LetGo: 4, Moved: true, InSync: true, Restored: true}, 4, 1},
+		{"beyond what was sent", 1000, false, AckEffect{LetGo: 5, Moved: true, InSync: true}, 5, 0},
+	} {
+		got := p.Persisted(tt.sequence, tt.single)
+		if got != tt.want || p.current.settled != tt.settled || p.flight.n != tt.inFlight {
+			t.Errorf("%s: Persisted(%d, %v) = %+v, settled %d, in flight %d; want %+v, %d, %d",
+				tt.name, tt.sequence, tt.single, got, p.current.settled, p.flight.n, tt.want, tt.settled, tt.inFlight)
+		}
+	}
+	p.Write(6, 10)
+	if p.current.settled != 5 {
+		t.Errorf("the ack beyond settled what was sent later: %d", p.current.settled)
+	}
+}
+
+func TestRejectSettlesWhenTold(t *testing.T) {
+	p := began(pubstore.Life{ID: "a"}, LogonAnswer{Ext: true})
+	for s := range uint64(3) {
+		p.Write(s+1, 10)
+	}
+	if _, ok := p.Reject(4); ok {
+		t.Error("rejection of what was never sent was taken")
+	}
+	if n, ok := p.Reject(2); n != 2 || !ok {
+		t.Fatalf("Reject(2) = %d, %v", n, ok)
+	}
+	if _, ok := p.Reject(2); ok {
+		t.Error("the second rejection of the same message was taken")
+	}
+	p.Persisted(3, false)
+	if p.current.settled != 1 || p.Quiet("a", 3) {
+		t.Errorf("settled %d before the handler was told, want 1", p.current.settled)
+	}
+	p.Told("a", 2)
+	if p.current.settled != 3 || !p.Quiet("a", 3) {
+		t.Errorf("settled %d after it, want 3", p.current.settled)
+	}
+}
+
+func TestRejectedLastMessageIsSettled(t *testing.T) {
+	p := began(pubstore.Life{ID: "a"}, LogonAnswer{Ext: true})
+	p.Write(1, 10)
+	p.Write(2, 10)
+	p.Reject(2)
+	p.Told("a", 2)
+	p.Persisted(1, false)
+	if p.current.settled != 2 {
+		t.Errorf("settled %d, want 2: nothing is outstanding", p.current.settled)
+	}
+}
+
+func TestWindow(t *testing.T) {
+	p := NewPublisher(nil, 2, 100)
+	p.Expect(pubstore.Life{ID: "a"}, false)
+	p.Begin(pubstore.Life{ID: "a"}, LogonAnswer{Ext: true})
+	p.Write(1, 500)
+	if p.Room() {
+		t.Error("room beyond the bytes")
+	}
+	if e := p.Persisted(1, true); !e.Opened {
+		t.Error("a single ack must open the window")
+	}
+	p.Write(2, 1)
+	p.Write(3, 1)
+	if p.Room() {
+		t.Error("room beyond the messages")
+	}
+}
+
+// TestPublisherModel runs the core against a server that forgets, loses its
+// connection, acknowledges late, twice and too much, and against a dumb store.
+func TestPublisherModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		const life = "a"
+		p := NewPublisher(nil, 4, 1000)
+		var last, acked, have, safe, cursor, settled uint64 // have, safe: the server's
+		kept := map[uint64]bool{}
+		logon := func() {
+			l := pubstore.Life{ID: life, Acked: acked, Last: last, Kept: len(kept)}
+			p.Expect(l, false)
+			b := p.Begin(l, LogonAnswer{Ext: true, Safe: safe, Have: have})
+			if b.Gap || b.RolledBack {
+				t.Fatalf("Begin = %+v", b)
+			}
+			for s := range kept {
+				if s <= b.LetGo {
+					delete(kept, s)
+				}
+			}
+			acked, cursor = max(acked, b.LetGo), b.After
+		}
+		logon()
+		t.Repeat(map[string]func(*rapid.T){
+			"publish":   func(*rapid.T) { last++; kept[last] = true },
+			"reconnect": func(*rapid.T) { logon() },
+			"send": func(*rapid.T) {
+				next := cursor + 1
+				for next <= last && !kept[next] {
+					next++
+				}
+				if next > last || !p.Room() {
+					return
+				}
+				cursor = next
+				p.Write(next, 1)
+				if next > have+1 {
+					t.Fatalf("sent %d, the server has %d: a hole", next, have)
+				}
+				have = max(have, next)
+			},
+			"harden": func(t *rapid.T) { safe = max(safe, rapid.Uint64Range(0, have).Draw(t, "safe")) },
+			"ack": func(t *rapid.T) {
+				e := p.Persisted(rapid.Uint64Range(0, safe).Draw(t, "s"), false)
+				for s := range kept {
+					if s <= e.LetGo {
+						delete(kept, s)
+					}
+				}
+				acked = max(acked, e.LetGo)
+			},
+			"single": func(t *rapid.T) {
+				if e := p.Persisted(rapid.Uint64Range(0, have).Draw(t, "s"), true); e.LetGo > 0 {
+					t.Fatal("let go on a single ack")
+				}
+			},
+			"": func(t *rapid.T) {
+				if acked > safe {
+					t.Fatalf("let go up to %d, safe is %d", acked, safe)
+				}
+				if p.flight.n > 4 {
+					t.Fatalf("%d in flight", p.flight.n)
+				}
+				g := p.of(life)
+				if g.settled > have || g.settled < settled {
+					t.Fatalf("settled %d, before %d, the server has %d", g.settled, settled, have)
+				}
+				settled = g.settled
+			},
+		})
+	})
+}
+
+func TestFinished(t *testing.T) {
+	p := began(pubstore.Life{ID: "a", Last: 2, Kept: 2}, LogonAnswer{Ext: true})
+	p.Write(1, 1)
+	p.Exhausted()
+	p.Persisted(1, true)
+	if p.Finished() {
+		t.Error("the current life never finishes")
+	}
+	p.Renewed()
+	if p.Finished() {
+		t.Error("finished before the store said that there is nothing more")
+	}
+	p.Write(2, 1)
+	p.Exhausted()
+	if p.Finished() {
+		t.Error("finished with a message in flight")
+	}
+	p.Persisted(2, true)
+	if !p.Finished() {
+		t.Error("a former life is finished when it is settled, also single")
+	}
+}

@@ -1,0 +1,51 @@
+package clientcore
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/pubstore"
+)
+
+func TestVisit(t *testing.T) {
+	lives := []pubstore.Life{{ID: "1", Kept: 2}, {ID: "2"}, {ID: "3", Kept: 1}, {ID: "4"}}
+	var v Visit
+	var got []string
+	for {
+		l, old := v.Next(lives)
+		got = append(got, l.ID)
+		if !old {
+			break
+		}
+		v.Settled(l.ID, l.ID == "1")
+	}
+	if !slices.Equal(got, []string{"1", "3", "4"}) {
+		t.Errorf("lives in the order %v", got)
+	}
+	for _, tt := range []struct {
+		inSync bool
+		since  time.Duration
+		again  int
+		kept   int // of life 3, which is settled
+		want   bool
+	}{
+		{true, AgainSpacing - 1, 0, 1, false},
+		{true, AgainSpacing, 0, 1, true},
+		{false, AgainSpacing, 0, 1, false},
+		{true, gapSpacing - 1, 0, 0, false}, // life 1 was refused as a gap
+		{false, gapSpacing, 0, 0, true},
+		{false, 4*gapSpacing - 1, 2, 0, false},
+		{false, 4 * gapSpacing, 2, 0, true},
+		{false, gapSpacing << maxGapSpacing, 1000, 0, true},
+	} {
+		lives[2].Kept, v.again = tt.kept, tt.again
+		if got := v.Due(lives, tt.inSync, tt.since); got != tt.want {
+			t.Errorf("%+v: due %v", tt, got)
+		}
+	}
+	lives[0].Kept = 0
+	if v.Due(lives, true, time.Hour) {
+		t.Error("nothing is kept, and something is due")
+	}
+}

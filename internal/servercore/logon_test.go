@@ -1,0 +1,88 @@
+package servercore
+
+import (
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+func TestDecideLogon(t *testing.T) {
+	accept := func(s, have uint64) LogonVerdict {
+		return LogonVerdict{Step: LogonAccept, Sequence: s, Have: have}
+	}
+	wait, gap := LogonVerdict{Step: LogonWait}, LogonVerdict{Step: LogonGap}
+	for _, tt := range []struct {
+		name string
+		f    LogonFacts
+		want LogonVerdict
+	}{
+		{"no publisher", LogonFacts{}, accept(0, 0)},
+		{"extended: safe, not have", LogonFacts{Ext: true, Publishes: true, Acked: 3, Have: 9, Safe: 5, Settled: 7}, accept(5, 9)},
+		{"extended: peers need not answer", LogonFacts{Ext: true, Publishes: true, Acked: 9, Have: 9}, accept(0, 9)},
+		{"extended: a gap", LogonFacts{Ext: true, Publishes: true, Acked: 10, Have: 9, Lone: true}, gap},
+		{"extended, unknown, alone", LogonFacts{Ext: true, Publishes: true, Acked: 4, Lone: true}, LogonVerdict{Step: LogonGone, UpTo: 4}},
+		{"extended, unknown, peers silent", LogonFacts{Ext: true, Publishes: true, Acked: 4, Asked: true}, wait},
+		{"extended, unknown to all", LogonFacts{Ext: true, Publishes: true, Acked: 4, Asked: true, Answered: true}, LogonVerdict{Step: LogonGone, UpTo: 4}},
+		{"extended, known to a peer", LogonFacts{Ext: true, Publishes: true, Acked: 4, Answered: true, PeerHave: 2}, gap},
+		{"extended, unknown, catching up", LogonFacts{Ext: true, Publishes: true, Acked: 4, Answered: true, CatchingUp: true}, gap},
+		{"plain, not asked yet", LogonFacts{Publishes: true}, wait},
+		{"plain, alone", LogonFacts{Publishes: true, Lone: true, Have: 7, Settled: 7}, accept(7, 7)},
+		{"plain, alone, not durable yet", LogonFacts{Publishes: true, Lone: true, Have: 7, Settled: 6}, wait},
+		{"plain, peers silent", LogonFacts{Publishes: true, Asked: true, Reachable: true, Have: 7, Settled: 7}, wait},
+		{"plain, known here, nobody reachable", LogonFacts{Publishes: true, Asked: true, Have: 7, Settled: 7}, wait},
+		{"plain, unknown, nobody reachable", LogonFacts{Publishes: true, Asked: true}, accept(0, 0)},
+		{"plain, peer ahead", LogonFacts{Publishes: true, Asked: true, Answered: true, Enough: true, Reachable: true, PeerHave: 8, Coming: 8, Have: 7, Settled: 7}, wait},
+		{"plain, ahead is a peer that sends nothing", LogonFacts{Publishes: true, Asked: true, Answered: true, Enough: true, Reachable: true, PeerHave: 8, Coming: 7, Have: 7, Settled: 7}, accept(7, 7)},
+		{"plain, an asynchronous destination is away", LogonFacts{Publishes: true, Asked: true, Enough: true, Reachable: true, PeerHave: 7, Coming: 7, Have: 7, Settled: 7}, accept(7, 7)},
+		{"plain, not settled", LogonFacts{Publishes: true, Asked: true, Answered: true, Enough: true, Reachable: true, PeerHave: 7, Coming: 7, Have: 7, Settled: 5}, wait},
+		{"plain, one number", LogonFacts{Publishes: true, Asked: true, Answered: true, Enough: true, Reachable: true, PeerHave: 7, Coming: 7, Have: 7, Settled: 7}, accept(7, 7)},
+		{"plain, downgraded", LogonFacts{Publishes: true, Asked: true, Single: true, Have: 7, Settled: 7}, accept(7, 7)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := DecideLogon(tt.f); got != tt.want {
+				t.Errorf("DecideLogon(%+v) = %+v, want %+v", tt.f, got, tt.want)
+			}
+		})
+	}
+}
+
+func TestLogonNeverAcksWhatIsNotSafe(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		have := rapid.Uint64Range(0, 5).Draw(t, "have")
+		f := LogonFacts{
+			Ext: true, Publishes: true, Have: have,
+			Acked:      rapid.Uint64Range(0, 6).Draw(t, "acked"),
+			Safe:       rapid.Uint64Range(0, have).Draw(t, "safe"),
+			Settled:    rapid.Uint64Range(0, have).Draw(t, "settled"),
+			Lone:       rapid.Bool().Draw(t, "lone"),
+			Answered:   rapid.Bool().Draw(t, "answered"),
+			CatchingUp: rapid.Bool().Draw(t, "catchingUp"),
+			PeerHave:   rapid.Uint64Range(0, 5).Draw(t, "peerHave"),
+		}
+		v := DecideLogon(f)
+		if v.Step == LogonAccept && (v.Sequence > f.Safe || f.Acked > f.Have) {
+			t.Errorf("%+v was accepted with s=%d", f, v.Sequence)
+		}
+		if v.Step == LogonGone && (f.Have > 0 || f.CatchingUp && !f.Lone) {
+			t.Errorf("%+v is called gone", f)
+		}
+	})
+}
+
+func TestUnknownEverywhere(t *testing.T) {
+	for _, tt := range []struct {
+		f    LogonFacts
+		want bool
+	}{
+		{LogonFacts{Lone: true}, true},
+		{LogonFacts{Lone: true, Have: 1}, false},
+		{LogonFacts{}, false},
+		{LogonFacts{Answered: true}, true},
+		{LogonFacts{Answered: true, PeerHave: 1}, false},
+		{LogonFacts{Answered: true, CatchingUp: true}, false},
+	} {
+		if got := tt.f.UnknownEverywhere(); got != tt.want {
+			t.Errorf("%+v: %v, want %v", tt.f, got, tt.want)
+		}
+	}
+}
