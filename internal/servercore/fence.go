@@ -16,9 +16,9 @@ type Claim struct {
 type Contest uint8
 
 const (
-	NewWins   Contest = iota // the earlier one ends
-	OldWins                  // the later one ends
-	OtherUser                // the later one is refused
+	NewWins   Contest = iota // the first claim gives way
+	OldWins                  // the second claim gives way
+	OtherUser                // the second is refused
 )
 
 // ContestHere decides between a session and a later logon on the same
