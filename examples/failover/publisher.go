@@ -182,8 +182,8 @@ func (p *publisher) publishRounds(ctx context.Context, events []event, rounds in
 }
 
 // history returns what was published.
-func (f fleet) history() verdict.History {
-	h := make(verdict.History)
+func (f fleet) history() verdict.Keys {
+	h := make(verdict.Keys)
 	for _, p := range f {
 		h[p.network] = p.keys
 	}

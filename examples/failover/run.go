@@ -294,8 +294,8 @@ func (r *run) awaitDelivered(ctx context.Context, published int) {
 }
 
 // readJournal returns the messages in a stopped instance's journal.
-func readJournal(dir string) (verdict.History, error) {
-	h := make(verdict.History)
+func readJournal(dir string) (verdict.Keys, error) {
+	h := make(verdict.Keys)
 	err := journal.Dump(seglog.OS, dir, func(r *journal.Record) error {
 		if r.Kind != journal.Message {
 			return nil

@@ -98,13 +98,13 @@ func keep(db *bbolt.DB, marks *bookmarkstore.Bolt, m *client.Message) error {
 }
 
 // readReceived returns what the subscriber's transactions hold.
-func readReceived(database string) (verdict.History, error) {
+func readReceived(database string) (verdict.Keys, error) {
 	db, err := bbolt.Open(database, 0o644, &bbolt.Options{ReadOnly: true, Timeout: time.Minute})
 	if err != nil {
 		return nil, err
 	}
 	defer db.Close()
-	h := make(verdict.History)
+	h := make(verdict.Keys)
 	err = db.View(func(tx *bbolt.Tx) error {
 		bucket := tx.Bucket(received)
 		if bucket == nil {

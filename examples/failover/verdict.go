@@ -11,10 +11,10 @@ import (
 
 // A report is the outcome of a run.
 type report struct {
-	published   verdict.History
-	a, b        verdict.History // the journals
-	delivered   verdict.History // what the subscriber's transactions hold
-	handedOver  int             // times a message was handed to the subscriber
+	published   verdict.Keys
+	a, b        verdict.Keys // the journals
+	delivered   verdict.Keys // what the subscriber's transactions hold
+	handedOver  int          // times a message was handed to the subscriber
 	gaps, apart []time.Duration
 	faults      int
 	wanted      int // faults that were to happen
@@ -22,7 +22,7 @@ type report struct {
 
 // print writes the table and returns whether all is well.
 func (r report) print(w io.Writer) bool {
-	a, b, d := verdict.Compare(r.published, nil, r.a), verdict.Compare(r.published, nil, r.b), verdict.Compare(r.published, nil, r.delivered)
+	a, b, d := verdict.Compare(r.published, r.a), verdict.Compare(r.published, r.b), verdict.Compare(r.published, r.delivered)
 	all := a.Plus(b).Plus(d)
 	row := func(name string, value any, note string) {
 		fmt.Fprintf(w, "  %-16s %10v   %s\n", name, value, note)

@@ -4,7 +4,6 @@ package main
 
 import (
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -17,12 +16,13 @@ import (
 
 // A record is one entry of a journal as it stands on the disk.
 type record struct {
-	Publisher string `json:"publisher"` // id, in hex
+	Publisher uint64 `json:"publisher"`
 	Sequence  uint64 `json:"s"`
 	Prev      uint64 `json:"prev"`
 	Kind      uint8  `json:"kind"`
 	Sum       uint32 `json:"sum"` // over all that goes over a link
-	Name      string `json:"name,omitempty"`
+	Topic     string `json:"topic"`
+	Name      string `json:"name,omitempty"` // of who published it, and its number, as its body says
 	N         uint64 `json:"n,omitempty"`
 }
 
@@ -146,7 +146,7 @@ func dumpFrame(kind uint8, payload []byte, fn func(record, []byte) error) error 
 	}
 	raw := payload[8:] // behind the local time
 	r := record{
-		Publisher: hex.EncodeToString(binary.BigEndian.AppendUint64(nil, binary.LittleEndian.Uint64(raw[2:]))),
+		Publisher: binary.LittleEndian.Uint64(raw[2:]),
 		Sequence:  binary.LittleEndian.Uint64(raw[10:]),
 		Prev:      binary.LittleEndian.Uint64(raw[18:]),
 		Kind:      raw[0],
@@ -160,5 +160,6 @@ func dumpFrame(kind uint8, payload []byte, fn func(record, []byte) error) error 
 	if topic+text > len(raw)-32 {
 		return fmt.Errorf("topic and body of %d bytes in a record of %d", topic+text, len(raw))
 	}
+	r.Topic = string(raw[32 : 32+topic])
 	return fn(r, raw[32+topic:32+topic+text])
 }

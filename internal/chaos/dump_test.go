@@ -4,7 +4,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/hex"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -22,7 +21,7 @@ func TestDumpJournal(t *testing.T) {
 	writeJournal(t, dir, 201, 300) // behind a start, which rewrites the tail
 	var want []string
 	err := journal.Dump(seglog.OS, dir, func(r *journal.Record) error {
-		want = append(want, fmt.Sprintf("%016x %d %d %d %d", r.Publisher, r.Sequence, r.Prev, r.Kind, len(r.Body)))
+		want = append(want, fmt.Sprintf("%016x %d %d %d %s %d", r.Publisher, r.Sequence, r.Prev, r.Kind, r.Topic, len(r.Body)))
 		return nil
 	})
 	if err != nil {
@@ -61,10 +60,7 @@ func writeJournal(t *testing.T, dir string, from, to uint64) {
 func dumpLines(t *testing.T, dir string) (lines []string) {
 	t.Helper()
 	err := dumpJournal(dir, func(r record, body []byte) error {
-		if _, err := hex.DecodeString(r.Publisher); err != nil {
-			t.Error(err)
-		}
-		lines = append(lines, fmt.Sprintf("%s %d %d %d %d", r.Publisher, r.Sequence, r.Prev, r.Kind, len(body)))
+		lines = append(lines, fmt.Sprintf("%016x %d %d %d %s %d", r.Publisher, r.Sequence, r.Prev, r.Kind, r.Topic, len(body)))
 		return nil
 	})
 	if err != nil {

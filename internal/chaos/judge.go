@@ -10,103 +10,133 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
-	"time"
 
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/verdict"
 )
 
-// An outcome is what the clients noticed of one fault: the longest time that
-// one of them went without an ack, or without a delivery.
-type outcome struct {
-	kind             string
-	acks, deliveries time.Duration
-}
-
-// printOutcomes writes the table of faults by kind.
-func printOutcomes(w io.Writer, outcomes []outcome) {
-	fmt.Fprintf(w, "\n  %-16s %6s   %27s   %27s\n", "", "", "without a persisted ack", "without a delivery")
-	fmt.Fprintf(w, "  %-16s %6s   %8s %8s %8s    %8s %8s %8s\n", "fault", "count", "p50", "p99", "max", "p50", "p99", "max")
-	row := func(name string, match func(outcome) bool) {
-		var acks, deliveries []time.Duration
-		for _, o := range outcomes {
-			if match(o) {
-				acks, deliveries = append(acks, o.acks), append(deliveries, o.deliveries)
-			}
-		}
-		if len(acks) == 0 {
-			return
-		}
-		fmt.Fprintf(w, "  %-16s %6d   %8v %8v %8v    %8v %8v %8v\n", name, len(acks),
-			verdict.Quantile(acks, 0.5), verdict.Quantile(acks, 0.99), verdict.Quantile(acks, 1),
-			verdict.Quantile(deliveries, 0.5), verdict.Quantile(deliveries, 0.99), verdict.Quantile(deliveries, 1))
-	}
-	for _, k := range kinds {
-		row(k.name, func(o outcome) bool { return o.kind == k.name })
-	}
-	row("all", func(outcome) bool { return true })
-	fmt.Fprintln(w, "  of the publisher, or the subscriber, that had to wait longest, from the fault until all are served and the pair in sync")
-}
-
 // A finding is what the checker says of a run.
 type finding struct {
-	published, doubtful verdict.History
-	places              []place
-	journals            [2]chronicle
+	accepted  int // messages whose Publish returned nil
+	doubtful  int // more, whose publisher was killed over them
+	safe      int // acknowledged as safe
+	delivered map[string]int
+	stored    map[string]int
+	found     []verdict.Violation
 }
-
-// A place is where messages were found.
-type place struct {
-	name string
-	got  verdict.History
-}
-
-// A chronicle is what stands in a journal: for each publisher its records, without times and positions.
-type chronicle map[string][]record
 
 // judge judges a run by its directory: the history, the dumps of both
 // journals, the databases of the subscribers.
-func judge(dir string) (f finding, err error) {
-	if err := f.readHistory(filepath.Join(dir, "history.jsonl")); err != nil {
+func judge(dir string) (finding, error) {
+	f := finding{delivered: make(map[string]int), stored: make(map[string]int)}
+	e := evidence{readers: make(map[string]*verdict.Reader), safe: make(map[string]uint64)}
+	if err := readLines(filepath.Join(dir, "history.jsonl"), e.take); err != nil {
 		return f, err
 	}
-	for i, host := range []string{hostA, hostB} {
-		got, records, err := readDump(filepath.Join(dir, "journal-"+host+".jsonl"))
+	for _, host := range []string{hostA, hostB} {
+		j, err := readDump(host, filepath.Join(dir, "journal-"+host+".jsonl"))
 		if err != nil {
 			return f, err
 		}
-		f.places, f.journals[i] = append(f.places, place{"journal of " + host, got}), records
+		f.stored[host] = len(j.Records)
+		e.Journals = append(e.Journals, j)
 	}
 	for _, host := range []string{hostX, hostY} {
-		got := make(verdict.History)
-		err := readReceived(filepath.Join(dir, "subscriber-"+host+".db"), func(publisher string, n uint64) error {
-			got[publisher] = append(got[publisher], key(n))
-			return nil
-		})
+		n, err := e.discarded("subscriber-"+host, filepath.Join(dir, "subscriber-"+host+".db"))
 		if err != nil {
 			return f, err
 		}
-		f.places = append(f.places, place{"subscriber " + host, got})
+		f.delivered[host] = n
 	}
+	for _, m := range e.Published {
+		if m.Fate == verdict.Taken {
+			f.accepted++
+		} else {
+			f.doubtful++
+		}
+	}
+	for _, through := range e.safe {
+		f.safe += int(through)
+	}
+	f.found = e.Check()
 	return f, nil
 }
 
-func key(n uint64) string { return strconv.FormatUint(n, 10) }
+// An evidence is the history of a run while it is read.
+type evidence struct {
+	verdict.History
+	readers map[string]*verdict.Reader
+	safe    map[string]uint64 // by publisher
+}
 
-// readHistory takes in what was published.
-func (f *finding) readHistory(file string) error {
-	f.published, f.doubtful = make(verdict.History), make(verdict.History)
-	return readLines(file, func(w word) {
-		switch w.What {
-		case doubtful:
-			f.doubtful[w.Client] = append(f.doubtful[w.Client], key(w.N))
-			fallthrough
-		case published:
-			f.published[w.Client] = append(f.published[w.Client], key(w.N))
+// take takes in a word.
+func (e *evidence) take(w word) {
+	switch w.What {
+	case published, doubtful:
+		m := &verdict.Published{App: w.Client, N: int(w.N), Topic: topicOf(w.Client), Body: keyOf(w.Client, w.N), Sequence: w.Sequence}
+		if w.What == published {
+			m.Fate = verdict.Taken
 		}
+		e.Published = append(e.Published, m)
+	case acked:
+		if !w.Single {
+			e.safe[w.Client] = max(e.safe[w.Client], w.Sequence)
+		}
+	case begun: // an earlier process may have been killed before it could say so
+		for r := e.reader(w.Client); uint64(len(r.Lives)) < w.N; {
+			r.Lives = append(r.Lives, nil)
+		}
+	case handed:
+		lives := e.reader(w.Client).Lives
+		life := &lives[len(lives)-1]
+		*life = append(*life, &verdict.Handed{Bookmark: bookmark.Bookmark{Publisher: w.ID, Sequence: w.Sequence}, Body: keyOf(w.Publisher, w.N)})
+	case strange:
+		e.Errors = append(e.Errors, w.Client+": "+w.Text)
+	}
+}
+
+func (e *evidence) reader(name string) *verdict.Reader {
+	r := e.readers[name]
+	if r == nil {
+		r = &verdict.Reader{Name: name}
+		e.readers[name] = r
+		e.Readers = append(e.Readers, r)
+	}
+	return r
+}
+
+// discarded takes in what a subscriber's transactions hold, each of them a
+// message and its discard, and returns how many. What is handed over must be
+// there in the end, once; what a process was killed over is handed over again.
+func (e *evidence) discarded(subscriber, database string) (n int, err error) {
+	type keeping struct {
+		key  string
+		life int
+	}
+	kept := make(map[keeping]int)
+	err = readReceived(database, func(key string, life int) {
+		n++
+		kept[keeping{key, life}]++
 	})
+	r := e.reader(subscriber)
+	for i, life := range r.Lives {
+		for _, m := range life {
+			k := keeping{m.Body, i + 1}
+			if kept[k] > 0 {
+				m.Discard = verdict.DiscardDurable
+				kept[k]--
+			} else if i == len(r.Lives)-1 {
+				e.Errors = append(e.Errors, fmt.Sprintf("%s was handed %s and did not keep it", subscriber, m.Body))
+			}
+		}
+	}
+	for k, left := range kept {
+		if left > 0 {
+			e.Errors = append(e.Errors, fmt.Sprintf("%s kept %s more often than it was handed it", subscriber, k.key))
+		}
+	}
+	return n, err
 }
 
 // dumpTo writes down what stands in the journal of an instance that has stopped.
@@ -130,15 +160,17 @@ func dumpTo(journal, file string) error {
 }
 
 // readDump takes in what dumpTo wrote.
-func readDump(file string) (verdict.History, chronicle, error) {
-	got, records := make(verdict.History), make(chronicle)
+func readDump(instance, file string) (verdict.Journal, error) {
+	j := verdict.Journal{Instance: instance}
 	err := readLines(file, func(r record) {
+		s := verdict.Stored{Bookmark: bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence},
+			Prev: r.Prev, Kind: journal.Kind(r.Kind), Topic: r.Topic, Sum: r.Sum}
 		if r.Kind == frameMessage {
-			got[r.Name] = append(got[r.Name], key(r.N))
+			s.Body = keyOf(r.Name, r.N)
 		}
-		records[r.Publisher] = append(records[r.Publisher], r)
+		j.Records = append(j.Records, s)
 	})
-	return got, records, err
+	return j, err
 }
 
 // readLines calls fn with each line of a file of JSON lines.
@@ -157,57 +189,4 @@ func readLines[T any](file string, fn func(T)) error {
 		}
 		fn(t)
 	}
-}
-
-// disordered counts the records that don't follow the one before them of
-// their publisher: repeated, out of order, or behind a hole.
-func (c chronicle) disordered() (n int) {
-	for _, records := range c {
-		last := uint64(0)
-		for _, r := range records {
-			if r.Sequence <= last || r.Prev != last {
-				n++
-			}
-			last = max(last, r.Sequence)
-		}
-	}
-	return n
-}
-
-// differing counts the publishers whose records are not the same in both journals.
-func differing(a, b chronicle) (n int) {
-	for publisher, records := range a {
-		if !slices.Equal(records, b[publisher]) {
-			n++
-		}
-	}
-	for publisher := range b {
-		if _, known := a[publisher]; !known {
-			n++
-		}
-	}
-	return n
-}
-
-// print writes the table and returns whether all is well.
-func (f finding) print(w io.Writer) bool {
-	var all verdict.Verdict
-	fmt.Fprintf(w, "\n  %-16s %10s %10s %12s %14s %10s\n", "", "messages", "lost", "duplicated", "out of order", "foreign")
-	row := func(name string, v verdict.Verdict) {
-		fmt.Fprintf(w, "  %-16s %10d %10d %12d %14d %10d\n", name, v.Present, v.Lost, v.Duplicated, v.Disordered, v.Foreign)
-	}
-	for _, p := range f.places {
-		v := verdict.Compare(f.published, f.doubtful, p.got)
-		row(p.name, v)
-		all = all.Plus(v)
-	}
-	published, doubtful := f.published.Len(), f.doubtful.Len()
-	fmt.Fprintf(w, "  %d accepted by the publish stores of %d publishers; %d more in doubt, whose publisher was killed over them\n",
-		published-doubtful, len(f.published), doubtful)
-	holes, differ := f.journals[0].disordered()+f.journals[1].disordered(), differing(f.journals[0], f.journals[1])
-	fmt.Fprintf(w, "  journals: %d records that do not follow their predecessor, %d of %d publishers differ\n",
-		holes, differ, max(len(f.journals[0]), len(f.journals[1])))
-	fmt.Fprintf(w, "  lost %d, duplicated %d, out of order %d\n", all.Lost, all.Duplicated, all.Disordered)
-	fmt.Fprintln(w, strings.Repeat("-", 80))
-	return all.Clean() && holes == 0 && differ == 0 && published > doubtful
 }

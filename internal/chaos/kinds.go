@@ -14,8 +14,10 @@ import (
 
 // A kind is a kind of fault.
 type kind struct {
-	name  string
-	needs []facility
+	name   string
+	weight int // how often it is drawn for once of the others of its group; 0: once
+	group  group
+	needs  []facility
 	// The fault lasts for a time between these.
 	least, most time.Duration
 	// fresh: what it destroys must be on the other instance.
@@ -23,6 +25,15 @@ type kind struct {
 	// strike does it and returns how it is undone.
 	strike func(*run, context.Context, *blow) (heal, error)
 }
+
+// A group is kinds of faults that a run can be asked for by number.
+type group int
+
+const (
+	every   group = iota // all kinds, not a kind's own
+	killing              // kill -9 of processes
+	cutting              // partitions
+)
 
 // A heal undoes a fault.
 type heal func(context.Context) error
@@ -42,17 +53,17 @@ type blow struct {
 const ms = time.Millisecond
 
 var kinds = []kind{
-	{name: "kill", least: 0, most: 3 * time.Second, strike: (*run).killInstance},
-	{name: "kill-both", least: 0, most: 1500 * ms, strike: (*run).killBoth},
+	{name: "kill", weight: 3, group: killing, least: 0, most: 3 * time.Second, strike: (*run).killInstance},
+	{name: "kill-both", group: killing, least: 0, most: 1500 * ms, strike: (*run).killBoth},
 	{name: "term", least: 0, most: time.Second, strike: (*run).terminate},
 	{name: "stop", least: 500 * ms, most: 6 * time.Second, strike: (*run).stopInstance},
-	{name: "kill-publishers", least: 0, most: time.Second, strike: (*run).killPublishers},
-	{name: "kill-subscriber", least: 0, most: time.Second, strike: (*run).killSubscriber},
-	{name: "cut-pair", needs: []facility{filtering}, least: 500 * ms, most: 5 * time.Second, strike: (*run).cutPair},
-	{name: "cut-clients", needs: []facility{filtering}, least: 500 * ms, most: 5 * time.Second, strike: (*run).cutClients},
-	{name: "isolate", needs: []facility{filtering}, least: 500 * ms, most: 5 * time.Second, strike: (*run).isolate},
-	{name: "one-way", needs: []facility{filtering}, least: 500 * ms, most: 5 * time.Second, strike: (*run).cutOneWay},
-	{name: "flap", needs: []facility{filtering}, strike: (*run).flap},
+	{name: "kill-publishers", group: killing, least: 0, most: time.Second, strike: (*run).killPublishers},
+	{name: "kill-subscriber", group: killing, least: 0, most: time.Second, strike: (*run).killSubscriber},
+	{name: "cut-pair", group: cutting, needs: []facility{filtering}, least: 500 * ms, most: 5 * time.Second, strike: (*run).cutPair},
+	{name: "cut-clients", group: cutting, needs: []facility{filtering}, least: 500 * ms, most: 5 * time.Second, strike: (*run).cutClients},
+	{name: "isolate", group: cutting, needs: []facility{filtering}, least: 500 * ms, most: 5 * time.Second, strike: (*run).isolate},
+	{name: "one-way", group: cutting, needs: []facility{filtering}, least: 500 * ms, most: 5 * time.Second, strike: (*run).cutOneWay},
+	{name: "flap", group: cutting, needs: []facility{filtering}, strike: (*run).flap},
 	{name: "rst", needs: []facility{filtering, rejecting}, least: 200 * ms, most: 500 * ms, strike: (*run).reset},
 	{name: "loss", needs: []facility{filtering, random}, least: 2 * time.Second, most: 5 * time.Second, strike: (*run).lose},
 	{name: "throttle", needs: []facility{shaping}, least: 2 * time.Second, most: 5 * time.Second, strike: (*run).throttle},
@@ -106,11 +117,17 @@ func (r *run) killBoth(_ context.Context, f *blow) (heal, error) {
 
 func (r *run) killAll(list ...*instance) error {
 	for _, in := range list {
-		if err := in.kill(); err != nil {
+		if err := r.kill(&in.process); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// kill ends a process by kill -9 and counts it.
+func (r *run) kill(p *process) error {
+	r.kills++
+	return p.kill()
 }
 
 // back is a heal that starts instances again. If the fault is hurried it
@@ -144,7 +161,7 @@ func (r *run) stopInstance(_ context.Context, f *blow) (heal, error) {
 func (r *run) killPublishers(_ context.Context, f *blow) (heal, error) {
 	c := r.crews[f.victim]
 	f.what = "kill -9 the publishers near " + hosts[f.victim]
-	if err := c.kill(); err != nil {
+	if err := r.kill(&c.process); err != nil {
 		return nil, err
 	}
 	c.next = r.ledger.died(c.names)
@@ -155,7 +172,7 @@ func (r *run) killPublishers(_ context.Context, f *blow) (heal, error) {
 func (r *run) killSubscriber(_ context.Context, f *blow) (heal, error) {
 	s := r.subscribers[f.victim]
 	f.what = "kill -9 the subscriber near " + hosts[f.victim]
-	if err := s.kill(); err != nil {
+	if err := r.kill(s); err != nil {
 		return nil, err
 	}
 	r.ledger.disconnected([]string{s.name})
@@ -445,7 +462,7 @@ func (r *run) cutPowerAndWipe(ctx context.Context, f *blow) (heal, error) {
 func (r *run) killUnsynced(ctx context.Context, f *blow, in *instance) error {
 	release, err := r.holdBack(ctx, f, in)
 	if err == nil {
-		err = in.kill()
+		err = r.killAll(in)
 	}
 	release()
 	if err != nil {
@@ -469,7 +486,7 @@ func (r *run) split(ctx context.Context, f *blow) (heal, error) {
 	}
 	r.ledger.remark(time.Now())
 	f.what = "cut a from b, then kill -9 " + in.name
-	err := in.kill()
+	err := r.killAll(in)
 	if wipe := f.rnd.IntN(2) == 0; err == nil && wipe {
 		f.what += " and replace its disk"
 		err = r.emptyDisk(in)
@@ -485,7 +502,7 @@ func (r *run) split(ctx context.Context, f *blow) (heal, error) {
 // emptyDisk kills an instance, if it is alive, and replaces its disk by an empty one.
 func (r *run) emptyDisk(in *instance) error {
 	if in.alive() {
-		if err := in.kill(); err != nil {
+		if err := r.killAll(in); err != nil {
 			return err
 		}
 	}

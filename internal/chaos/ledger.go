@@ -20,7 +20,7 @@ type ledger struct {
 	lines   *json.Encoder
 	failed  error                     // guarded by mu: the history could not be written
 	streams map[string]*stream        // guarded by mu: by publisher
-	subs    map[string]*reception     // guarded by mu: by subscriber
+	handed  map[string]int            // guarded by mu: messages handed to a subscriber, in all its lives
 	onlines map[string]string         // guarded by mu: server that a client is connected to
 	drained int                       // guarded by mu: processes whose messages are all safe
 	watched *watch                    // guarded by mu
@@ -35,19 +35,13 @@ type stream struct {
 	acked     uint64               // sequence
 }
 
-// A reception is what is known of one subscriber.
-type reception struct {
-	count int               // messages handed to it, in all its lives
-	seen  map[string]uint64 // by publisher: the last number handed to its present process
-}
-
 func newLedger(file string, strange func(client, text string)) (*ledger, error) {
 	f, err := os.Create(file)
 	if err != nil {
 		return nil, err
 	}
 	l := &ledger{file: f, out: bufio.NewWriter(f), strange: strange,
-		streams: make(map[string]*stream), subs: make(map[string]*reception), onlines: make(map[string]string)}
+		streams: make(map[string]*stream), handed: make(map[string]int), onlines: make(map[string]string)}
 	l.lines = json.NewEncoder(l.out)
 	return l, nil
 }
@@ -69,8 +63,7 @@ func (l *ledger) close() error {
 func (l *ledger) hear(line string) {
 	var w word
 	if err := json.Unmarshal([]byte(line), &w); err != nil {
-		l.strange("", fmt.Sprintf("a client said %q", line))
-		return
+		w = word{What: strange, Text: fmt.Sprintf("a client said %q", line)}
 	}
 	l.note(w)
 }
@@ -80,14 +73,9 @@ func (l *ledger) note(w word) {
 	if w.Time == 0 {
 		w.Time = time.Now().UnixMicro()
 	}
-	wrong := l.take(w)
-	if wrong != "" {
-		l.strange(w.Client, wrong)
+	if w.What == strange {
+		l.strange(w.Client, w.Text)
 	}
-}
-
-// take is note up to what must not happen, which it returns.
-func (l *ledger) take(w word) (wrong string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.lines.Encode(w); l.failed == nil {
@@ -98,20 +86,15 @@ func (l *ledger) take(w word) (wrong string) {
 		l.publishedLocked(w)
 	case acked:
 		l.ackedLocked(w)
-	case begun:
-		l.receptionLocked(w.Client).seen = make(map[string]uint64)
 	case handed:
-		return l.handedLocked(w)
+		l.handedLocked(w)
 	case connected:
 		l.onlines[w.Client] = w.Text
 	case lost:
 		delete(l.onlines, w.Client)
 	case drained:
 		l.drained++
-	case strange:
-		return w.Text
 	}
-	return ""
 }
 
 func (l *ledger) streamLocked(name string) *stream {
@@ -121,15 +104,6 @@ func (l *ledger) streamLocked(name string) *stream {
 		l.streams[name] = s
 	}
 	return s
-}
-
-func (l *ledger) receptionLocked(name string) *reception {
-	r := l.subs[name]
-	if r == nil {
-		r = &reception{seen: make(map[string]uint64)}
-		l.subs[name] = r
-	}
-	return r
 }
 
 func (l *ledger) publishedLocked(w word) {
@@ -151,20 +125,17 @@ func (l *ledger) ackedLocked(w word) {
 	known := min(w.Sequence, uint64(len(s.published)))
 	after := known > 0 && s.published[known-1].After(l.watched.mark)
 	l.watched.served(l.watched.acks, w.Client, w.at(), after)
+	if !w.Single {
+		l.watched.served(l.watched.safe, w.Client, w.at(), after)
+	}
 }
 
-func (l *ledger) handedLocked(w word) (wrong string) {
-	r := l.receptionLocked(w.Client)
-	r.count++
-	if last := r.seen[w.Publisher]; w.N <= last {
-		wrong = fmt.Sprintf("was handed %s %d after %d", w.Publisher, w.N, last)
-	}
-	r.seen[w.Publisher] = w.N
+func (l *ledger) handedLocked(w word) {
+	l.handed[w.Client]++
 	if l.watched != nil {
 		at, known := l.streamLocked(w.Publisher).byNumber[w.N]
 		l.watched.served(l.watched.deliveries, w.Client, w.at(), known && at.After(l.watched.mark))
 	}
-	return wrong
 }
 
 // died takes down that a process of publishers was killed: each may have been
@@ -201,22 +172,21 @@ func (l *ledger) disconnected(names []string) {
 	}
 }
 
-// totals returns how many messages were published and acknowledged, and
-// handed to the subscriber that got fewest.
-func (l *ledger) totals() (publishes, acknowledged, received int) {
+// totals returns how many messages were published, and how many were handed to
+// the one of the subscribers that got fewest.
+func (l *ledger) totals(subscribers []string) (publishes, received int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, s := range l.streams {
 		publishes += len(s.byNumber)
-		acknowledged += int(s.acked)
 	}
-	received = -1
-	for _, r := range l.subs {
-		if received < 0 || r.count < received {
-			received = r.count
+	received = publishes
+	for i, name := range subscribers {
+		if i == 0 || l.handed[name] < received {
+			received = l.handed[name]
 		}
 	}
-	return publishes, acknowledged, max(0, received)
+	return publishes, received
 }
 
 // drainedBy returns how many processes of publishers have said that all is safe.

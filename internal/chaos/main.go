@@ -16,15 +16,28 @@ import (
 
 // options are the command's flags.
 type options struct {
-	Duration time.Duration
-	Seed     uint64
-	Faults   []string // names of kinds; empty: all
-	Rate     int      // messages a second of each publisher
-	Skips    []string // kinds that may be missing here
-	Limited  bool     // only those may
-	Keep     bool
-	Binary   string // holdfastd; empty: built from this checkout
-	Judge    string // directory of an earlier run
+	Duration   time.Duration
+	Kills      int // faults of the group to make, instead of a duration
+	Partitions int // likewise
+	Seed       uint64
+	Faults     []string // names of kinds; empty: all
+	Rate       int      // messages a second of each publisher
+	Skips      []string // kinds that may be missing here
+	Limited    bool     // only those may
+	Keep       bool
+	Binary     string // holdfastd; empty: built from this checkout
+	Judge      string // directory of an earlier run
+}
+
+// counted reports whether the run ends after a number of faults and not after a time.
+func (o options) counted() bool { return o.Kills+o.Partitions > 0 }
+
+// limit returns what no run takes unless it hangs.
+func (o options) limit() time.Duration {
+	if o.counted() {
+		return time.Duration(o.Kills+o.Partitions)*20*time.Second + 10*time.Minute
+	}
+	return 3*o.Duration + 10*time.Minute
 }
 
 func main() {
@@ -39,11 +52,11 @@ func main() {
 		fmt.Fprintln(os.Stderr, "chaos:", err)
 		os.Exit(2)
 	case o.Judge != "":
-		rep, err := judge(o.Judge)
+		f, err := judge(o.Judge)
 		if err != nil {
 			exit(err)
 		}
-		if !rep.print(os.Stdout) {
+		if !f.print(os.Stdout) {
 			os.Exit(1)
 		}
 		return
@@ -78,16 +91,18 @@ func parse(args []string) (options, error) {
 	var faults, skips string
 	flags := flag.NewFlagSet("chaos", flag.ExitOnError)
 	flags.DurationVar(&o.Duration, "duration", 2*time.Minute, "how long faults are made")
+	flags.IntVar(&o.Kills, "kills", 0, "make this `number` of kill faults, soon one after the other, and not as many as fit into a duration")
+	flags.IntVar(&o.Partitions, "partitions", 0, "likewise, of partitions")
 	flags.Uint64Var(&o.Seed, "seed", rand.Uint64()>>32, "draws the faults; random if not given")
 	flags.StringVar(&faults, "faults", "", "kinds of fault, with commas between; all if not given: "+strings.Join(kindNames(), ","))
 	flags.IntVar(&o.Rate, "rate", 50, "messages a second of each of the eight publishers")
-	flags.StringVar(&skips, "skips", "", "`file` of the kinds of fault that may be missing here, each in a line \"chaos KIND\"; without it, any may")
+	flags.StringVar(&skips, "skips", "", "`file` of the kinds of fault that may be missing here, each in a line \"chaos KIND REASON\"; without it, any may")
 	flags.BoolVar(&o.Keep, "keep", false, "keep the directory with stores, journals, history and logs")
 	flags.StringVar(&o.Binary, "binary", "", "`file` of the holdfastd to test; built from this checkout if not given")
 	flags.StringVar(&o.Judge, "judge", "", "judge the kept `directory` of an earlier run again, and do nothing else")
 	flags.Parse(args)
-	if flags.NArg() > 0 || o.Rate < 1 || o.Duration <= 0 {
-		return o, fmt.Errorf("duration and rate must be above 0, and there are no arguments")
+	if flags.NArg() > 0 || o.Rate < 1 || o.Duration <= 0 || o.Kills < 0 || o.Partitions < 0 {
+		return o, fmt.Errorf("duration and rate must be above 0, numbers of faults not below, and there are no arguments")
 	}
 	if faults != "" {
 		o.Faults = strings.Split(faults, ",")
@@ -102,19 +117,26 @@ func parse(args []string) (options, error) {
 		if err != nil {
 			return o, err
 		}
-		o.Skips, o.Limited = readSkips(string(text)), true
+		if o.Skips, err = readSkips(string(text)); err != nil {
+			return o, fmt.Errorf("%s: %w", skips, err)
+		}
+		o.Limited = true
 	}
 	return o, nil
 }
 
 // readSkips returns the kinds of fault in a file that lists what may be
-// skipped: lines of what skips and what is skipped, then anything.
-func readSkips(text string) []string {
-	var kinds []string
+// skipped: lines of what skips, what is skipped, and why. "#" begins a comment.
+func readSkips(text string) (kinds []string, err error) {
 	for line := range strings.Lines(text) {
-		if words := strings.Fields(line); len(words) > 1 && words[0] == "chaos" {
-			kinds = append(kinds, words[1])
+		words := strings.Fields(line)
+		if len(words) == 0 || words[0] != "chaos" {
+			continue
 		}
+		if len(words) < 3 || kindOf(words[1]) == nil {
+			return nil, fmt.Errorf("%q names no kind of fault, or no reason", strings.TrimSpace(line))
+		}
+		kinds = append(kinds, words[1])
 	}
-	return kinds
+	return kinds, nil
 }

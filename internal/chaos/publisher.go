@@ -112,7 +112,7 @@ func (p *publisher) publishOn(ctx context.Context, rate int, late time.Duration)
 	defer tick.Stop()
 	for ctx.Err() == nil {
 		// Not with ctx: a message must be in the store or not when this returns.
-		s, err := p.client.Publish(context.Background(), "chaos/"+p.name, bodyOf(p.name, p.next))
+		s, err := p.client.Publish(context.Background(), topicOf(p.name), bodyOf(p.name, p.next))
 		if err != nil {
 			say(word{What: strange, Client: p.name, Text: "publish: " + err.Error()})
 			return
@@ -133,12 +133,12 @@ type tellingStore struct {
 	life string // the one that new messages belong to
 
 	mu   sync.Mutex
-	told uint64 // guarded by mu: acknowledged, as far as was said
+	told map[bool]uint64 // guarded by mu: acknowledged by a single server or by both, as far as was said
 }
 
 func newTellingStore(file *pubstore.File, name string) *tellingStore {
 	lives := file.Lives()
-	return &tellingStore{File: file, name: name, life: lives[len(lives)-1].ID}
+	return &tellingStore{File: file, name: name, life: lives[len(lives)-1].ID, told: make(map[bool]uint64)}
 }
 
 // Discard implements pubstore.Store.
@@ -158,9 +158,9 @@ func (s *tellingStore) Single(life string, through uint64) {
 
 func (s *tellingStore) tell(life string, through uint64, single bool) {
 	s.mu.Lock()
-	news := life == s.life && through > s.told
+	news := life == s.life && through > s.told[single]
 	if news {
-		s.told = through
+		s.told[single] = through
 	}
 	s.mu.Unlock()
 	if news {
@@ -175,6 +175,12 @@ type body struct {
 	N         uint64 `json:"n"`
 	Padding   string `json:"padding"`
 }
+
+// keyOf names a message.
+func keyOf(publisher string, n uint64) string { return fmt.Sprintf("%s-%d", publisher, n) }
+
+// topicOf returns what a publisher publishes to.
+func topicOf(publisher string) string { return "chaos/" + publisher }
 
 // bodyOf makes a body. Most are small, one of 200 is of 64 KiB, one of 4,000 of 1 MiB.
 func bodyOf(publisher string, n uint64) []byte {

@@ -15,8 +15,8 @@ const (
 	published = "published" // Publish returned nil; N, Sequence
 	doubtful  = "doubtful"  // the publisher was killed while it may have been publishing N
 	acked     = "acked"     // a server acknowledged up to Sequence
-	handed    = "handed"    // N was handed to a subscriber
-	begun     = "begun"     // a process of a client began: what it is handed may begin again
+	handed    = "handed"    // N, which is Sequence of publisher ID, was handed to a subscriber
+	begun     = "begun"     // process N of a subscriber began: what it is handed may begin again
 	connected = "connected" // to Text
 	lost      = "lost"      // a connection; Text is why
 	drained   = "drained"   // all that was published is safe
@@ -31,6 +31,7 @@ type word struct {
 	Client    string `json:"client,omitempty"`    // a publisher or a subscriber
 	Publisher string `json:"publisher,omitempty"` // of what was handed over
 	N         uint64 `json:"n,omitempty"`         // names a message among its publisher's; part of its body
+	ID        uint64 `json:"id,omitempty"`        // the publisher's, as the server says
 	Sequence  uint64 `json:"s,omitempty"`         // the publish store's
 	Single    bool   `json:"single,omitempty"`    // by one server only
 	Text      string `json:"text,omitempty"`

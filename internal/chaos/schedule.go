@@ -3,35 +3,98 @@
 package main
 
 import (
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"time"
 )
 
-// A schedule draws the faults of a run from its seed: every kind once in an
-// order of chance, then every kind once more, and so on.
+// A schedule draws the faults of a run from its seed. Without quotas that is
+// every kind once in an order of chance, then every kind once more, and so on
+// without end; with quotas, kinds of those groups only, until each is used up.
 type schedule struct {
-	seed  uint64
-	kinds []*kind
-	round []*kind // what is left of the present round
-	n     uint64  // faults drawn
+	seed   uint64
+	kinds  []*kind
+	quotas map[group]int     // faults that are left to make; nil: no quotas
+	rounds map[group][]*kind // what is left of the present round
+	n      uint64            // faults drawn
 }
 
-// next draws the next fault. It depends on the seed, the kinds and the number of the fault alone.
+// newSchedule returns the schedule that the options ask for, of the kinds that can be had.
+func newSchedule(o options, kinds []*kind) (*schedule, error) {
+	s := &schedule{seed: o.Seed, kinds: kinds, rounds: make(map[group][]*kind)}
+	if !o.counted() {
+		return s, nil
+	}
+	s.quotas = map[group]int{killing: o.Kills, cutting: o.Partitions}
+	for g, n := range s.quotas {
+		if n > 0 && len(s.round(g)) == 0 {
+			return nil, errors.New("there is no kind of fault of which that number could be made")
+		}
+	}
+	return s, nil
+}
+
+// next draws the next fault, nil if there are to be no more. It depends on the
+// seed, the kinds, the quotas and the number of the fault alone.
 func (s *schedule) next() *blow {
 	s.n++
 	rnd := rand.New(rand.NewPCG(s.seed, s.n))
-	if len(s.round) == 0 {
-		s.round = slices.Clone(s.kinds)
-		rnd.Shuffle(len(s.round), func(i, j int) { s.round[i], s.round[j] = s.round[j], s.round[i] })
+	g := every
+	if s.quotas != nil {
+		if g = s.draw(rnd); g == every {
+			return nil
+		}
+		s.quotas[g]--
 	}
-	f := &blow{kind: s.round[0], rnd: rnd}
-	s.round = s.round[1:]
+	if len(s.rounds[g]) == 0 {
+		s.rounds[g] = s.round(g)
+		rnd.Shuffle(len(s.rounds[g]), func(i, j int) { s.rounds[g][i], s.rounds[g][j] = s.rounds[g][j], s.rounds[g][i] })
+	}
+	f := &blow{kind: s.rounds[g][0], rnd: rnd}
+	s.rounds[g] = s.rounds[g][1:]
 	f.victim = rnd.IntN(2)
 	f.length = f.least + upTo(rnd, f.most-f.least)
 	f.hurried = rnd.IntN(5) == 0
 	f.pause = upTo(rnd, time.Second)
+	if s.quotas != nil {
+		f.pause /= 5
+		if g == killing && rnd.IntN(10) > 0 {
+			f.length /= 10
+		}
+	}
 	return f
+}
+
+// draw draws a group by what is left of the quotas.
+func (s *schedule) draw(rnd *rand.Rand) group {
+	left := max(0, s.quotas[killing]) + max(0, s.quotas[cutting])
+	switch {
+	case left == 0:
+		return every
+	case rnd.IntN(left) < s.quotas[killing]:
+		return killing
+	default:
+		return cutting
+	}
+}
+
+// round returns the kinds of a group.
+func (s *schedule) round(g group) (list []*kind) {
+	for _, k := range s.kinds {
+		if g == every || k.group == g {
+			list = append(list, slices.Repeat([]*kind{k}, s.share(k))...)
+		}
+	}
+	return list
+}
+
+// share returns how often a kind is in a round: with quotas, that of its weight.
+func (s *schedule) share(k *kind) int {
+	if s.quotas == nil {
+		return 1
+	}
+	return max(1, k.weight)
 }
 
 // upTo draws a time from 0 to d.

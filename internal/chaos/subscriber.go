@@ -20,10 +20,11 @@ type subscribing struct {
 	Name     string
 	Servers  []string
 	Database string
+	Life     int // counts the processes
 }
 
-// received is the bucket that holds the name of each message, in the order of
-// the transactions that discarded them.
+// received is the bucket that holds the name of each message and the process
+// that it was handed to, in the order of the transactions that discarded them.
 var received = []byte("received")
 
 // A keeper writes down what was handed over, many messages in a transaction:
@@ -32,6 +33,7 @@ type keeper struct {
 	db    *bbolt.DB
 	marks *bookmarkstore.Bolt
 	queue chan keepsake
+	life  int
 }
 
 // A keepsake is what remains of a message.
@@ -71,8 +73,8 @@ func subscribeForEver(text string) error {
 		return err
 	}
 	defer c.Close()
-	say(word{What: begun, Client: spec.Name})
-	k := &keeper{db: db, marks: marks, queue: make(chan keepsake, 500)}
+	say(word{What: begun, Client: spec.Name, N: uint64(spec.Life)})
+	k := &keeper{db: db, marks: marks, queue: make(chan keepsake, 500), life: spec.Life}
 	return k.follow(c, spec.Name)
 }
 
@@ -115,7 +117,7 @@ func (k *keeper) take(ctx context.Context, c *client.Client, name string) error 
 			say(word{What: strange, Client: name, Text: err.Error()})
 			return err
 		}
-		say(word{What: handed, Client: name, Publisher: publisher, N: n})
+		say(word{What: handed, Client: name, Publisher: publisher, N: n, ID: m.Bookmark.Publisher, Sequence: m.Bookmark.Sequence})
 		select {
 		case k.queue <- keepsake{publisher, n, m.Mark()}:
 		case <-ctx.Done():
@@ -149,7 +151,7 @@ func (k *keeper) keep(tx *bbolt.Tx, some []keepsake) error {
 		if err != nil {
 			return err
 		}
-		if err := bucket.Put(binary.BigEndian.AppendUint64(nil, n), fmt.Appendf(nil, "%s %d", s.publisher, s.n)); err != nil {
+		if err := bucket.Put(binary.BigEndian.AppendUint64(nil, n), fmt.Appendf(nil, "%s %d", keyOf(s.publisher, s.n), k.life)); err != nil {
 			return err
 		}
 		if err := k.marks.DiscardTx(tx, s.mark); err != nil {
@@ -159,8 +161,9 @@ func (k *keeper) keep(tx *bbolt.Tx, some []keepsake) error {
 	return nil
 }
 
-// readReceived calls fn with what a subscriber's transactions hold, in order.
-func readReceived(database string, fn func(publisher string, n uint64) error) error {
+// readReceived calls fn with what a subscriber's transactions hold, in order:
+// the key of a message, and the process that it was handed to.
+func readReceived(database string, fn func(key string, life int)) error {
 	db, err := bbolt.Open(database, 0o644, &bbolt.Options{ReadOnly: true, Timeout: time.Minute})
 	if err != nil {
 		return err
@@ -172,12 +175,13 @@ func readReceived(database string, fn func(publisher string, n uint64) error) er
 			return nil
 		}
 		return bucket.ForEach(func(_, value []byte) error {
-			var publisher string
-			var n uint64
-			if _, err := fmt.Sscan(string(value), &publisher, &n); err != nil {
+			var key string
+			var life int
+			if _, err := fmt.Sscan(string(value), &key, &life); err != nil {
 				return fmt.Errorf("%s holds %q: %w", database, value, err)
 			}
-			return fn(publisher, n)
+			fn(key, life)
+			return nil
 		})
 	})
 }

@@ -12,8 +12,9 @@ import (
 // concurrent use.
 type watch struct {
 	begun      time.Time
-	mark       time.Time // what was published later counts as service again
-	acks       map[string]*service
+	mark       time.Time           // what was published later counts as service again
+	acks       map[string]*service // persisted, on one disk or on both
+	safe       map[string]*service // of these, the safe ones
 	deliveries map[string]*service
 }
 
@@ -25,9 +26,9 @@ type service struct {
 }
 
 func newWatch(at time.Time, publishers, subscribers []string) *watch {
-	w := &watch{begun: at, acks: make(map[string]*service), deliveries: make(map[string]*service)}
+	w := &watch{begun: at, acks: make(map[string]*service), safe: make(map[string]*service), deliveries: make(map[string]*service)}
 	for _, p := range publishers {
-		w.acks[p] = new(service)
+		w.acks[p], w.safe[p] = new(service), new(service)
 	}
 	for _, s := range subscribers {
 		w.deliveries[s] = new(service)
@@ -39,8 +40,18 @@ func newWatch(at time.Time, publishers, subscribers []string) *watch {
 	return w
 }
 
-func (w *watch) all() []*service {
-	return slices.AppendSeq(slices.Collect(maps.Values(w.acks)), maps.Values(w.deliveries))
+func (w *watch) all() (list []*service) {
+	for _, of := range []map[string]*service{w.acks, w.safe, w.deliveries} {
+		list = slices.AppendSeq(list, maps.Values(of))
+	}
+	return list
+}
+
+// end ends the watch; who got nothing until now has gone without since the last time.
+func (w *watch) end(at time.Time) {
+	for _, s := range w.all() {
+		s.silence = max(s.silence, at.Sub(s.last))
+	}
 }
 
 // remark sets when the fault happened. Silence is measured all along.
@@ -64,9 +75,16 @@ func (w *watch) served(of map[string]*service, client string, at time.Time, afte
 	}
 }
 
-// recovered reports whether every client is served again.
+// recovered reports whether every client is served again, if only by one instance.
 func (w *watch) recovered() bool {
-	return !slices.ContainsFunc(w.all(), func(s *service) bool { return s.next.IsZero() })
+	for _, of := range []map[string]*service{w.acks, w.deliveries} {
+		for _, s := range of {
+			if s.next.IsZero() {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // silence returns the longest time that a client went without anything.

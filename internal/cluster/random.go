@@ -15,12 +15,13 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/memfs"
+	"github.com/holdfast-mq/holdfast/internal/verdict"
 	"github.com/holdfast-mq/holdfast/server"
 )
 
 // Random runs a whole system under load and under faults, both drawn from
 // seed, lets the faults end and everything come to rest, and judges what was
-// seen by History.Check. It returns how often each kind of fault happened.
+// seen by verdict.History.Check. It returns how often each kind of fault happened.
 func Random(t *testing.T, seed uint64) map[string]int {
 	t.Helper()
 	var faults map[string]int
@@ -60,7 +61,7 @@ type random struct {
 	known  map[*memfs.FS]bookmark.Vector // what a disk is known to have durable; guarded by mu
 	lost   map[string]loss               // by instance: what the disk last wiped had; guarded by mu
 	acked  map[uint64]bookmark.Bookmark  // by publisher: what its store has let go of; guarded by mu
-	letGo  []LetGo                       // guarded by mu
+	letGo  []verdict.LetGo               // guarded by mu
 	errors []string                      // guarded by mu
 }
 
@@ -312,14 +313,14 @@ func (r *random) alarms() {
 }
 
 // history puts together what was seen.
-func (r *random) history() *History {
+func (r *random) history() *verdict.History {
 	r.TB.Helper()
-	h := &History{LetGo: r.letGo, Errors: r.errors}
+	h := &verdict.History{LetGo: r.letGo, Errors: r.errors}
 	for _, p := range r.publishers {
 		h.Published = append(h.Published, p.published...)
 	}
 	for _, i := range r.instances {
-		j := Journal{Instance: i.Name, OneWay: i.Name == "c"}
+		j := verdict.Journal{Instance: i.Name, OneWay: i.Name == "c"}
 		i.dump(func(rec *journal.Record) { j.Records = append(j.Records, stored(rec)) })
 		h.Journals = append(h.Journals, j)
 	}
@@ -329,8 +330,8 @@ func (r *random) history() *History {
 	return h
 }
 
-func stored(r *journal.Record) Stored {
-	return Stored{
+func stored(r *journal.Record) verdict.Stored {
+	return verdict.Stored{
 		Bookmark: bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence},
 		Prev:     r.Prev, Kind: r.Kind, Topic: string(r.Topic), Body: string(r.Body),
 	}
@@ -384,7 +385,7 @@ func (r *random) discards(app string, through bookmark.Bookmark, single bool) {
 	if r.sample.IntN(5) > 0 {
 		return // reading the disks takes long
 	}
-	l := LetGo{App: app, Through: through, Durable: make(map[string]bookmark.Bookmark), Single: single}
+	l := verdict.LetGo{App: app, Through: through, Durable: make(map[string]bookmark.Bookmark), Single: single}
 	for name, fs := range r.disks {
 		if name == "c" {
 			continue

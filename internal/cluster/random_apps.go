@@ -16,6 +16,7 @@ import (
 	"github.com/holdfast-mq/holdfast/client"
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/memfs"
+	"github.com/holdfast-mq/holdfast/internal/verdict"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
@@ -40,10 +41,10 @@ type publisher struct {
 	pace  time.Duration
 	up    bool
 
-	n         int          // of the last message; the load's
-	published []*Published // guarded by mu
-	accepted  []time.Time  // when Publish returned, of each of published; guarded by mu
-	process   int          // index in published of this process's first
+	n         int                  // of the last message; the load's
+	published []*verdict.Published // guarded by mu
+	accepted  []time.Time          // when Publish returned, of each of published; guarded by mu
+	process   int                  // index in published of this process's first
 	mu        sync.Mutex
 	killed    bool   // guarded by mu
 	through   uint64 // what a memory store has let go of; guarded by mu
@@ -176,7 +177,7 @@ func (p *publisher) renewed(err error) {
 // publish publishes one message; false ends the load.
 func (p *publisher) publish(ctx context.Context, c *client.Client) bool {
 	p.n++
-	m := &Published{App: p.app.Name, N: p.n, Topic: "orders", Begun: p.r.clock.Add(1), Based: p.plain}
+	m := &verdict.Published{App: p.app.Name, N: p.n, Topic: "orders", Begun: p.r.clock.Add(1), Based: p.plain}
 	m.Body = fmt.Sprintf("%s-%d ", m.App, m.N) + strings.Repeat(".", p.size())
 	if p.rand.IntN(3) == 0 {
 		m.Topic = "ticks"
@@ -190,13 +191,13 @@ func (p *publisher) publish(ctx context.Context, c *client.Client) bool {
 	defer p.mu.Unlock()
 	switch {
 	case err == nil:
-		m.Fate, m.Sequence = Taken, sequence
+		m.Fate, m.Sequence = verdict.Taken, sequence
 		p.accepted[len(p.accepted)-1] = time.Now()
 	case p.killed: // the message may be in the store
 	case ctx.Err() != nil:
-		m.Fate = Refused
+		m.Fate = verdict.Refused
 	default:
-		m.Fate = Refused
+		m.Fate = verdict.Refused
 		p.r.fail("%s: publish: %v", p.app.Name, err)
 	}
 	return err == nil
@@ -241,8 +242,8 @@ func (p *publisher) gone(mode memfs.Mode) {
 		m := p.published[i]
 		lost := p.kind == memoryStore && i >= p.process && m.Sequence > p.through ||
 			p.kind == fileStore && mode != memfs.KeepAll && time.Since(p.accepted[i]) < 100*time.Millisecond
-		if lost && m.Fate == Taken {
-			m.Fate = Unknown
+		if lost && m.Fate == verdict.Taken {
+			m.Fate = verdict.Unknown
 		}
 	}
 }
@@ -277,7 +278,7 @@ type subscriber struct {
 	r       *random
 	name    string
 	app     *App
-	history *ReaderHistory
+	history *verdict.Reader
 	rand    *rand.Rand // the loop's; one goroutine at a time
 	opts    []client.SubscribeOption
 	pace    time.Duration // what a message takes
@@ -338,7 +339,7 @@ func (r *random) startSubscribers() {
 }
 
 func (r *random) subscribe(n int, servers []string, configure func(*subscriber)) {
-	s := &subscriber{r: r, history: &ReaderHistory{}, rand: rand.New(rand.NewPCG(r.seed, uint64(20+n)))}
+	s := &subscriber{r: r, history: &verdict.Reader{}, rand: rand.New(rand.NewPCG(r.seed, uint64(20+n)))}
 	configure(s)
 	s.history.Name = s.name
 	queue := []int{0, 8, 100}[r.rand.IntN(3)]
@@ -360,7 +361,7 @@ func (s *subscriber) start() {
 	has := make(map[string]bool)
 	for _, life := range s.history.Lives {
 		for _, m := range life {
-			if m.Discard != Undiscarded {
+			if m.Discard != verdict.Undiscarded {
 				has[m.Body] = true
 			}
 		}
@@ -413,7 +414,7 @@ func (s *subscriber) read(ctx context.Context, c *client.Client) {
 
 // held is a message that was handed over and is not discarded.
 type held struct {
-	*Handed
+	*verdict.Handed
 	mark client.Mark
 }
 
@@ -424,7 +425,7 @@ func (s *subscriber) handed(m *client.Message) *held {
 	if s.killed {
 		return nil
 	}
-	h := &Handed{Bookmark: m.Bookmark, Body: string(m.Data)}
+	h := &verdict.Handed{Bookmark: m.Bookmark, Body: string(m.Data)}
 	life := &s.history.Lives[len(s.history.Lives)-1]
 	*life = append(*life, h)
 	s.has[h.Body] = true
@@ -436,7 +437,7 @@ func (s *subscriber) handed(m *client.Message) *held {
 func (s *subscriber) discard(ctx context.Context, sub *client.Subscription, all []*held) []*held {
 	for len(all) > s.hold {
 		i := s.rand.IntN(len(all))
-		s.set([]*held{all[i]}, Discarding)
+		s.set([]*held{all[i]}, verdict.Discarding)
 		if err := sub.Discard(all[i].mark); err != nil {
 			s.ended(ctx, err)
 			return nil
@@ -456,7 +457,7 @@ func (s *subscriber) sync(ctx context.Context) {
 	s.mu.Unlock()
 	var discarded []*held
 	for _, h := range life {
-		if h.Discard == Discarding {
+		if h.Discard == verdict.Discarding {
 			discarded = append(discarded, &held{Handed: h})
 		}
 	}
@@ -464,11 +465,11 @@ func (s *subscriber) sync(ctx context.Context) {
 		s.ended(ctx, err)
 		return
 	}
-	s.set(discarded, DiscardDurable)
+	s.set(discarded, verdict.DiscardDurable)
 }
 
 // set notes how far discards have come, unless the process is dead.
-func (s *subscriber) set(all []*held, to Discarded) {
+func (s *subscriber) set(all []*held, to verdict.Discarded) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, h := range all {
@@ -554,7 +555,7 @@ func (s *subscriber) complete() bool {
 	defer s.mu.Unlock()
 	for _, p := range s.r.publishers {
 		for _, m := range p.published {
-			if m.Fate == Taken && (s.history.Topic == "" || m.Topic == s.history.Topic) &&
+			if m.Fate == verdict.Taken && (s.history.Topic == "" || m.Topic == s.history.Topic) &&
 				(s.name != "now" || s.history.Since > 0 && m.Begun > s.history.Since) && !s.has[m.Body] {
 				return false
 			}

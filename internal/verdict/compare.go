@@ -1,5 +1,3 @@
-// Package verdict judges what became of published messages, for the commands
-// that run a real pair under faults.
 package verdict
 
 import (
@@ -7,19 +5,19 @@ import (
 	"time"
 )
 
-// A History is what one place saw of the messages: for each publisher their
-// keys in the order in which they stand there.
-type History map[string][]string
+// Keys are what one place saw of the messages: for each publisher their keys
+// in the order in which they stand there.
+type Keys map[string][]string
 
 // Len returns how many keys it holds.
-func (h History) Len() (n int) {
-	for _, keys := range h {
+func (k Keys) Len() (n int) {
+	for _, keys := range k {
 		n += len(keys)
 	}
 	return n
 }
 
-// A Verdict counts how a history differs from what was published.
+// A Verdict counts how keys differ from what was published.
 type Verdict struct{ Present, Lost, Duplicated, Disordered, Foreign int }
 
 // Clean reports whether nothing is wrong.
@@ -31,12 +29,11 @@ func (v Verdict) Plus(o Verdict) Verdict {
 		v.Disordered + o.Disordered, v.Foreign + o.Foreign}
 }
 
-// Compare judges got against what was published. The keys in doubt, which
-// stand in published too, may be missing: their publisher died over them.
-func Compare(published, doubtful, got History) Verdict {
+// Compare judges got against what was published.
+func Compare(published, got Keys) Verdict {
 	var v Verdict
 	for publisher, keys := range published {
-		v = v.Plus(compare(keys, doubtful[publisher], got[publisher]))
+		v = v.Plus(compare(keys, got[publisher]))
 	}
 	for publisher, keys := range got {
 		if _, known := published[publisher]; !known {
@@ -47,7 +44,7 @@ func Compare(published, doubtful, got History) Verdict {
 }
 
 // compare is Compare for one publisher.
-func compare(published, doubtful, got []string) Verdict {
+func compare(published, got []string) Verdict {
 	var v Verdict
 	at := make(map[string]int, len(published))
 	for i, key := range published {
@@ -72,11 +69,6 @@ func compare(published, doubtful, got []string) Verdict {
 	}
 	v.Present = len(seen)
 	v.Lost = len(published) - len(seen)
-	for _, key := range doubtful {
-		if !seen[key] {
-			v.Lost--
-		}
-	}
 	return v
 }
 
