@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"regexp/syntax"
 	"strings"
 
 	"github.com/holdfast-mq/holdfast/internal/wire"
@@ -16,8 +17,16 @@ import (
 // metacharacters switch a topic to pattern mode.
 const metacharacters = `^$.*+?()[]{}|\`
 
-// ErrBadRegexTopic reports a pattern that does not compile. Its text is the
-// reason of the failure ack.
+// A pattern comes from a client, and a few bytes of it can ask for a program
+// of a hundred megabytes: x{1000}x{1000}… These bound what it takes to parse
+// and to keep.
+const (
+	maxPattern = 2048 // bytes
+	maxSteps   = 8192 // of the program, roughly
+)
+
+// ErrBadRegexTopic reports a pattern that does not compile, or that is too
+// large. Its text is the reason of the failure ack.
 var ErrBadRegexTopic = errors.New(wire.ReasonBadRegexTopic)
 
 // A Pattern is what a subscription names: one topic, or a regular expression
@@ -34,11 +43,39 @@ func ParsePattern(text string) (Pattern, error) {
 	if !strings.ContainsAny(text, metacharacters) {
 		return Literal(text), nil
 	}
-	re, err := regexp.Compile(text)
+	re, err := compile(text)
 	if err != nil {
 		return Pattern{}, fmt.Errorf("%w: %w", ErrBadRegexTopic, err)
 	}
 	return Pattern{text: text, re: re, all: text == ".*" || text == "^.*$"}, nil
+}
+
+// compile compiles a pattern that is not too large.
+func compile(text string) (*regexp.Regexp, error) {
+	if len(text) > maxPattern {
+		return nil, fmt.Errorf("%d bytes long, at most %d are taken", len(text), maxPattern)
+	}
+	tree, err := syntax.Parse(text, syntax.Perl)
+	if err != nil {
+		return nil, err
+	}
+	if steps(tree) > maxSteps {
+		return nil, fmt.Errorf("takes more than %d steps", maxSteps)
+	}
+	return regexp.Compile(text)
+}
+
+// steps estimates how large the program is that a pattern compiles to; no
+// more than a little above maxSteps.
+func steps(re *syntax.Regexp) int {
+	n := 1 + len(re.Rune)
+	for _, sub := range re.Sub {
+		n = min(n+steps(sub), maxSteps+1)
+	}
+	if re.Op == syntax.OpRepeat {
+		n *= max(re.Min+1, re.Max)
+	}
+	return min(n, maxSteps+1)
 }
 
 // Literal returns the pattern that matches text alone, whatever it holds.

@@ -6,7 +6,11 @@ import (
 )
 
 // maxCached bounds how many topics a cache remembers; beyond it begins anew.
-const maxCached = 4096
+// What is longer than maxCachedTopic bytes is matched each time.
+const (
+	maxCached      = 4096
+	maxCachedTopic = 256
+)
 
 // A Set is a list of patterns, such as the topics an instance logs or a link
 // carries. It remembers what it was asked. Safe for concurrent use.
@@ -48,6 +52,9 @@ func (s *Set) Contains(topic []byte) bool {
 			in = true
 			break
 		}
+	}
+	if len(topic) > maxCachedTopic {
+		return in
 	}
 	s.mu.Lock()
 	if len(s.known) >= maxCached {

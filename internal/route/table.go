@@ -46,6 +46,9 @@ func (t *Table[S]) Match(topic []byte) []S {
 			subs = append(subs, e.sub)
 		}
 	}
+	if len(topic) > maxCachedTopic {
+		return subs
+	}
 	if t.known == nil || len(t.known) >= maxCached {
 		t.known = make(map[string][]S)
 	}

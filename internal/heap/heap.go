@@ -1,0 +1,39 @@
+// Package heap is a test part: it tells how much memory something asked for,
+// so that a test can hold it against what somebody else sent.
+package heap
+
+import "runtime/metrics"
+
+// slack is how far off Allocated is at most: small objects are counted by the
+// span, when it is used up.
+const slack = 64 << 10
+
+// Allocated runs f and returns how many bytes the process allocated meanwhile,
+// freed or not. Whatever else runs at the time is counted too.
+func Allocated(f func()) uint64 {
+	before := total()
+	f()
+	return total() - before
+}
+
+func total() uint64 {
+	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+	metrics.Read(sample)
+	return sample[0].Value.Uint64()
+}
+
+// A fataler is a *testing.T, *testing.F or *rapid.T.
+type fataler interface {
+	Helper()
+	Errorf(format string, args ...any)
+}
+
+// Bounded runs f, which was given so many bytes of input, and fails the test
+// if it allocated more than times as many and constant bytes.
+func Bounded(t fataler, input, times, constant int, f func()) {
+	t.Helper()
+	most := uint64(input)*uint64(times) + uint64(constant) + slack
+	if took := Allocated(f); took > most {
+		t.Errorf("%d bytes of input took %d bytes of memory, want no more than %d", input, took, most)
+	}
+}
