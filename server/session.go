@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -179,11 +178,11 @@ func (s *session) linger() {
 
 // read reads and executes commands until the session ends.
 func (s *session) read() error {
+	s.reader = wire.NewReader(deadlineReader{s}, maxLogon)
 	if err := s.readLogon(); err != nil {
 		return err
 	}
-	limit := max(int(s.srv.cfg.MaxMessage), 1<<20) // subscribes may be longer than messages
-	s.reader = wire.NewReader(deadlineReader{s}, limit)
+	s.reader.Limit(max(int(s.srv.cfg.MaxMessage), 1<<20)) // subscribes may be longer than messages
 	for {
 		frame, err := s.reader.Next()
 		var large *wire.TooLargeError
@@ -205,39 +204,22 @@ func (s *session) readLogon() error {
 	if err := s.conn.SetReadDeadline(time.Now().Add(logonDeadline)); err != nil {
 		return err
 	}
-	var prefix [4]byte
-	for {
-		if _, err := io.ReadFull(s.conn, prefix[:]); err != nil {
-			return fmt.Errorf("no logon: %w", err)
-		}
-		n := binary.BigEndian.Uint32(prefix[:])
-		if n == 0 {
-			continue
-		}
-		if n > maxLogon {
-			return fmt.Errorf("no logon: first frame of %d bytes", n)
-		}
-		frame := make([]byte, n)
-		if _, err := io.ReadFull(s.conn, frame); err != nil {
-			return fmt.Errorf("no logon: %w", err)
-		}
-		if err := wire.Parse(frame, &s.msg); err != nil {
-			return fmt.Errorf("no logon: %w", err)
-		}
-		return s.first(&s.msg)
+	frame, err := s.reader.Next()
+	if err == nil {
+		err = wire.Parse(frame, &s.msg)
 	}
+	if err != nil {
+		return fmt.Errorf("no logon: %w", err)
+	}
+	return s.first(&s.msg)
 }
 
-// A deadlineReader reads from a session's connection, for no longer than
-// twice the heartbeat interval without a byte.
+// A deadlineReader reads from a session's connection: once the client is
+// logged on, for no longer than twice the heartbeat interval without a byte.
 type deadlineReader struct{ s *session }
 
 func (r deadlineReader) Read(p []byte) (int, error) {
-	var deadline time.Time
-	if r.s.beat > 0 && !mut.On(mut.HeartbeatsIgnored) {
-		deadline = time.Now().Add(2 * r.s.beat)
-	}
-	if err := r.s.conn.SetReadDeadline(deadline); err != nil {
+	if err := r.setDeadline(); err != nil {
 		return 0, err
 	}
 	// After the deadline: who ends the session sets its state first, then a
@@ -250,6 +232,18 @@ func (r deadlineReader) Read(p []byte) (int, error) {
 		err = errEnding
 	}
 	return n, err
+}
+
+// setDeadline leaves that of the logon as it is.
+func (r deadlineReader) setDeadline() error {
+	if !r.s.loggedOn {
+		return nil
+	}
+	var deadline time.Time
+	if r.s.beat > 0 && !mut.On(mut.HeartbeatsIgnored) {
+		deadline = time.Now().Add(2 * r.s.beat)
+	}
+	return r.s.conn.SetReadDeadline(deadline)
 }
 
 // signal wakes the pump, and a logon that waits.

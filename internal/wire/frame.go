@@ -31,6 +31,9 @@ func NewReader(r io.Reader, max int) *Reader {
 	return &Reader{conn: r, max: max}
 }
 
+// Limit makes max the limit from the next frame on.
+func (r *Reader) Limit(max int) { r.max = max }
+
 // Next returns the next frame's content, without its length prefix, valid
 // until the next call. Empty frames are passed over. A frame beyond the limit
 // is a *TooLargeError, before any memory is taken for it. The end of the
