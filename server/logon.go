@@ -1,11 +1,13 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/nats-io/nuid"
 
@@ -88,11 +90,11 @@ func (s *session) identify(m *wire.Message) (reason string) {
 	switch {
 	case !messageTypes[string(m.MessageType)]:
 		return wire.ReasonInvalidMessageType
-	case len(name) > maxNameBytes || strings.ContainsFunc(name, unicode.IsControl):
+	case !validName(m.ClientName):
 		return "invalid client name"
-	case len(m.Store) > maxNameBytes:
+	case !validName(m.Store):
 		return "invalid store"
-	case len(m.UserID) > maxNameBytes:
+	case !validName(m.UserID):
 		return "invalid user"
 	}
 	for name, value := range wire.Options(m.Options) {
@@ -117,6 +119,14 @@ func (s *session) identify(m *wire.Message) (reason string) {
 	s.unsequenced = s.srv.runPublisher(s.claim.Name)
 	s.log = s.log.With("client", s.claim.Name)
 	return ""
+}
+
+// validName reports whether a name is short and text, and reads as what it is:
+// marks that turn the direction of writing can make one look like another.
+func validName(name []byte) bool {
+	return len(name) <= maxNameBytes && utf8.Valid(name) && !bytes.ContainsFunc(name, func(r rune) bool {
+		return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)
+	})
 }
 
 // logonOption takes one option of the logon, false if nobody knows it.

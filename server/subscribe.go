@@ -86,6 +86,8 @@ func (s *session) newSub(m *wire.Message) (*sub, error) {
 		return nil, &subscribeError{reason: "top_n is not offered", loud: true}
 	case len(m.Topic) == 0:
 		return nil, &subscribeError{reason: wire.ReasonNoTopic}
+	case !validTopic(m.Topic):
+		return nil, &subscribeError{reason: wire.ReasonInvalidTopic}
 	case options.Vector && (!s.ext || m.Bookmark == nil || options.NotFound == route.NotFoundNow):
 		return nil, &subscribeError{reason: wire.ReasonInvalidOptions}
 	}
