@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"strings"
 	"syscall"
@@ -20,100 +19,6 @@ import (
 	"github.com/holdfast-mq/holdfast/server"
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
-
-// What is no client is closed, and others notice nothing.
-func TestNoClient(t *testing.T) {
-	random := rand.New(rand.NewPCG(1, 2))
-	noise := make([]byte, 2000)
-	for i := range noise {
-		noise[i] = byte(random.Uint32())
-	}
-	noise[0] = 0xff // surely no length
-	for name, input := range map[string]string{
-		"random bytes":           string(noise),
-		"TLS hello":              "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + string(noise),
-		"HTTP":                   "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
-		"length 2^31-1":          "\x7f\xff\xff\xff{",
-		"length 2^32-1":          "\xff\xff\xff\xff{",
-		"no JSON":                frame("hello"),
-		"open brace":             frame("{"),
-		"length 1":               "\x00\x00\x00\x01{",
-		"nested":                 frame(`{"c":{"c":"logon"}}`),
-		"unknown command":        frame(`{"c":"nonsense"}`),
-		"truncated header":       frame(`{"c":"logon","client_name":"x`),
-		"long header":            frame(`{"c":"logon","client_name":"` + strings.Repeat("x", 100_000) + `"}`),
-		"control characters":     frame(`{"c":"logon","client_name":"a\nb"}`),
-		"unknown message type":   frame(`{"c":"logon","client_name":"a","mt":"smoke"}`),
-		"unknown logon option":   frame(`{"c":"logon","client_name":"a","opts":"magic"}`),
-		"replication on the way": "\x00\x00\x00\x04\x81\xa1a\x01",
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				i := servertest.New(t)
-				good := dial(t, i)
-				good.logon("pubber")
-				c := dial(t, i)
-				c.bytes(input)
-				began := time.Now()
-				for {
-					text, err := c.read()
-					if err != nil {
-						break
-					}
-					if !strings.Contains(text, "failure") {
-						t.Errorf("answered %s", text)
-					}
-				}
-				if time.Since(began) > time.Second {
-					t.Errorf("closed after %v only", time.Since(began))
-				}
-				good.publish("orders", 1, 1)
-				good.persisted(1, "")
-			})
-		})
-	}
-}
-
-func TestSlowLoris(t *testing.T) {
-	for name, input := range map[string]string{
-		"says nothing":       "",
-		"half a prefix":      "\x00\x00",
-		"only empty frames":  "\x00\x00\x00\x00\x00\x00\x00\x00",
-		"body never comes":   "\x00\x00\x10\x00{",
-		"a prefix, no frame": "\x00\x00\x10\x00",
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				c := dial(t, servertest.New(t))
-				began := time.Now()
-				if input != "" {
-					c.bytes(input)
-				}
-				c.conn.SetReadDeadline(time.Now().Add(time.Minute))
-				if _, err := c.r.Next(); !errors.Is(err, io.EOF) {
-					t.Errorf("got %v", err)
-				}
-				if d := time.Since(began); d < 10*time.Second || d > 12*time.Second {
-					t.Errorf("closed after %v", d)
-				}
-			})
-		})
-	}
-}
-
-func TestTooManyWithoutLogon(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		i := servertest.New(t)
-		var last *raw
-		for range 1024 {
-			last = dial(t, i)
-			synctest.Wait()
-		}
-		dial(t, i).closed()
-		last.logon("pubber")
-		dial(t, i).logon("another") // there is room for one again
-	})
-}
 
 func TestBadCommands(t *testing.T) {
 	for _, tt := range []struct {
@@ -181,32 +86,6 @@ func TestAnonymous(t *testing.T) {
 		c.expect(`{"c":"ack","a":"persisted","s":1,"status":"failure","reason":"client name required for a sequence"}`)
 		c.send(`{"c":"p","cid":"1","t":"a","a":"persisted"}`, "x")
 		c.expect(`{"c":"ack","cid":"1","a":"persisted","status":"success"}`)
-	})
-}
-
-// A client that never reads is ended; others get what they would.
-func TestNeverReads(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		i := servertest.New(t)
-		lazy, good := dial(t, i), dial(t, i)
-		lazy.logon("lazy")
-		good.logon("good")
-		for _, c := range []*raw{lazy, good} {
-			c.send(`{"c":"subscribe","cid":"1","t":"a","a":"processed"}`)
-			c.next()
-		}
-		synctest.Wait()
-		p := dial(t, i)
-		p.logon("pubber")
-		big := strings.Repeat("x", 1<<20)
-		for s := range uint64(4) {
-			p.send(fmt.Sprintf(`{"c":"p","t":"a","s":%d}`, s+1), big)
-			good.next()
-		}
-		p.silent(11 * time.Second)
-		if n := len(i.Server().Status().Sessions); n != 2 {
-			t.Errorf("%d sessions, want 2: who doesn't read is closed", n)
-		}
 	})
 }
 

@@ -31,7 +31,7 @@ const (
 	batchBytes  = 1 << 20         // of a frame of records, unless one record is longer
 	helloLimit  = 1<<20 + 64<<10  // payload of a peer not yet known
 	frameSlack  = 2 << 20         // above the largest message: the batch before it, its metadata
-	readStep    = 64 << 10        // most that is allocated ahead of what has arrived
+	readStep    = 16 << 10        // most that is allocated ahead of what has arrived
 	pairBytes   = 2               // least bytes of a publisher and its sequence
 	maxText     = math.MaxUint16  // bytes of a name, a reason and the like
 	maxPatterns = 4096            // of a link

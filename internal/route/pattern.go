@@ -22,8 +22,11 @@ const metacharacters = `^$.*+?()[]{}|\`
 // and to keep.
 const (
 	maxPattern = 2048 // bytes
+	maxFolding = 256  // bytes where case is folded, which walks each range rune by rune
 	maxSteps   = 8192 // of the program, roughly
 )
+
+var folds = regexp.MustCompile(`\(\?[a-zA-Z]*i`)
 
 // ErrBadRegexTopic reports a pattern that does not compile, or that is too
 // large. Its text is the reason of the failure ack.
@@ -52,8 +55,12 @@ func ParsePattern(text string) (Pattern, error) {
 
 // compile compiles a pattern that is not too large.
 func compile(text string) (*regexp.Regexp, error) {
-	if len(text) > maxPattern {
-		return nil, fmt.Errorf("%d bytes long, at most %d are taken", len(text), maxPattern)
+	most := maxPattern
+	if folds.MatchString(text) {
+		most = maxFolding
+	}
+	if len(text) > most {
+		return nil, fmt.Errorf("%d bytes long, at most %d are taken", len(text), most)
 	}
 	tree, err := syntax.Parse(text, syntax.Perl)
 	if err != nil {
