@@ -81,7 +81,7 @@ func (d *FS) imageLocked(m Mode) *FS {
 	nodes := make(map[*inode]*inode)
 	for _, n := range byNumber(names) {
 		after := c.content(n)
-		nodes[n] = &inode{number: n.number, now: after, kept: after.clone()}
+		nodes[n] = &inode{number: n.number, now: after.clone(), kept: after.clone()}
 	}
 	for name, n := range names {
 		img.files[name], img.kept[name] = nodes[n], nodes[n]

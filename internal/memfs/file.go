@@ -17,12 +17,22 @@ type inode struct {
 
 // content is the bytes of a file; what is missing in data is zero.
 type content struct {
-	data []byte
-	size int64
+	data   []byte
+	size   int64
+	shared bool // data belongs to clones too: it is copied before it changes
 }
 
-func (c content) clone() content {
-	return content{data: append([]byte(nil), c.data...), size: c.size}
+func (c *content) clone() content {
+	c.shared = true
+	return *c
+}
+
+// own makes data c's alone, with room for n bytes.
+func (c *content) own(n int64) {
+	if c.shared {
+		c.data = append(make([]byte, 0, max(n, int64(len(c.data)))), c.data...)
+		c.shared = false
+	}
 }
 
 // An op is one change: data written at at or, without data, the size set.
@@ -39,6 +49,7 @@ func (o op) apply(c *content) {
 	}
 	c.size = o.size
 	if int64(len(c.data)) > o.size {
+		c.own(0)
 		clear(c.data[o.size:])
 		c.data = c.data[:o.size]
 	}
@@ -46,6 +57,7 @@ func (o op) apply(c *content) {
 
 func (c *content) write(b []byte, at int64) {
 	end := at + int64(len(b))
+	c.own(end)
 	if have := int64(len(c.data)); end > have {
 		c.data = append(c.data, make([]byte, end-have)...)
 	}

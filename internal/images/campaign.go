@@ -1,0 +1,181 @@
+package images
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/holdfast-mq/holdfast/internal/memfs"
+)
+
+// A Life is a store and what it has promised, in one process after the other.
+// An error that is a [Violation] breaks a promise; others are of the disk.
+type Life interface {
+	// Open opens the store on the disk that the process before left, which
+	// was killed, or lost power with its machine.
+	Open(disk *memfs.FS, killed bool) error
+	// Check compares what is there with what was promised, which is what is
+	// there from then on.
+	Check() error
+	// Use does some of everything until the disk fails.
+	Use(steps int) error
+	// Close closes the store in good order.
+	Close() error
+	// Failed checks that the store says for good that its disk has failed.
+	Failed() error
+	// End ends the process.
+	End()
+	// Clone returns a life with the same promises that will do other things.
+	Clone(seed uint64) Life
+}
+
+// A Subject is a kind of store.
+type Subject struct {
+	Name string
+	New  func(seed uint64) Life
+}
+
+// A Violation is a promise that was broken.
+type Violation struct{ what string }
+
+func (v *Violation) Error() string { return v.what }
+
+func violated(format string, args ...any) error {
+	return &Violation{fmt.Sprintf(format, args...)}
+}
+
+// Count says what was done.
+type Count struct {
+	Images     int // built at a change of the first life, recovered, checked and used
+	Second     int // left by a life on one of these, recovered, checked and used
+	Recoveries int // of these, left by a recovery that died
+}
+
+// Add adds what was done elsewhere.
+func (c *Count) Add(o Count) {
+	c.Images += o.Images
+	c.Second += o.Second
+	c.Recoveries += o.Recoveries
+}
+
+func (c Count) String() string {
+	return fmt.Sprintf("images: %d images, %d second lives, %d recoveries crashed, 0 violations", c.Images, c.Second, c.Recoveries)
+}
+
+const (
+	scriptSteps    = 24 // of the first life
+	useSteps       = 3  // of those after it
+	recoveryEvery  = 5  // one image in so many has its recovery die as well
+	recoverChanges = 14 // at most, about
+)
+
+// A Campaign judges the images of one script of a subject.
+type Campaign struct {
+	Subject Subject
+	Seed    uint64
+	Without []string // kinds of images left out
+	Count   Count
+}
+
+// Die runs the script until the disk dies before its nth change, and judges
+// every image of that moment. It reports false if the script came to its end.
+func (c *Campaign) Die(n int) (more bool, err error) {
+	disk := memfs.New()
+	disk.CrashAt(n)
+	first := c.Subject.New(c.Seed)
+	err = live(first, disk)
+	first.End()
+	more = disk.Crashed()
+	if err != nil && (!more || broken(err)) {
+		return false, fmt.Errorf("%s, seed %d, before change %d: %w", c.Subject.Name, c.Seed, n, err)
+	}
+	disk.Crash(memfs.Durable) // dead from here on
+	i := 0
+	for image := range disk.Images() {
+		if slices.Contains(c.Without, image.Kind) {
+			continue
+		}
+		i++
+		if err := c.judge(first, image, uint64(n)<<32|uint64(i)); err != nil {
+			return false, fmt.Errorf("%s, seed %d, crash before change %d, image %d (%s): %w", c.Subject.Name, c.Seed, n, i, image, err)
+		}
+	}
+	return more, nil
+}
+
+// live is the first life: open, use, close.
+func live(l Life, disk *memfs.FS) error {
+	if err := l.Open(disk, true); err != nil {
+		return err
+	}
+	if err := l.Use(scriptSteps); err != nil {
+		return err
+	}
+	return l.Close()
+}
+
+func broken(err error) bool {
+	_, is := errors.AsType[*Violation](err)
+	return is
+}
+
+// judge has a life recover from an image and use it, and another one recover
+// from what that leaves; every few images, one that dies while it recovers.
+func (c *Campaign) judge(first Life, image memfs.Image, draw uint64) error {
+	r := rand.New(rand.NewPCG(c.Seed, draw))
+	killed := image.Kind == memfs.Kill
+	c.Count.Images++
+	next, disk := first.Clone(r.Uint64()), image.FS()
+	err := next.Open(disk, killed)
+	if err == nil {
+		err = next.Check()
+	}
+	if err == nil {
+		disk.CrashAt(1 + r.IntN(recoverChanges))
+		if err = next.Use(useSteps); err == nil {
+			err = next.Close()
+		}
+	}
+	next.End()
+	if err := c.again(next, disk, err, r); err != nil {
+		return err
+	}
+	if r.IntN(recoveryEvery) > 0 {
+		return nil
+	}
+	next, disk = first.Clone(r.Uint64()), image.FS()
+	disk.CrashAt(1 + r.IntN(recoverChanges))
+	err = next.Open(disk, killed)
+	next.End()
+	if disk.Crashed() {
+		c.Count.Recoveries++
+	}
+	return c.again(next, disk, err, r)
+}
+
+// again judges what a life that ended with err has left on its disk.
+func (c *Campaign) again(l Life, disk *memfs.FS, err error, r *rand.Rand) error {
+	if err != nil && (!disk.Crashed() || broken(err)) {
+		return fmt.Errorf("life on the image: %w", err)
+	}
+	modes := memfs.Modes(r.Uint64())
+	mode := modes[r.IntN(len(modes))]
+	left := disk.Crash(mode)
+	c.Count.Second++
+	last := l.Clone(r.Uint64())
+	defer last.End()
+	if err = last.Open(left, mode == memfs.KeepAll); err == nil {
+		err = last.Check()
+	}
+	if err == nil {
+		err = last.Use(useSteps)
+	}
+	if err == nil {
+		err = last.Close()
+	}
+	if err != nil {
+		return fmt.Errorf("second life, after %s: %w", mode.Name, err)
+	}
+	return nil
+}
