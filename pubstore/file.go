@@ -226,8 +226,12 @@ func (s *File) Reject(life string, sequence uint64) error {
 		s.mu.Unlock()
 		return nil
 	}
-	s.left = s.left || len(s.ledger.lives) < lives
 	s.line.wake()
+	if len(s.ledger.lives) < lives {
+		// Its life has left, which a segment that begins with this record knows nothing of.
+		s.left = true
+		return s.recordLocked(kindState, s.ledger.encodeState())
+	}
 	return s.recordLocked(kindReject, appendMark(nil, w.number, sequence))
 }
 

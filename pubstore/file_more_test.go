@@ -416,3 +416,37 @@ func TestAllocations(t *testing.T) {
 		}
 	}
 }
+
+// The last message of a former life is rejected while a new file begins, of
+// which the life is no part any more: the next process opens all the same.
+func TestFileRejectEndsALife(t *testing.T) {
+	for pad := range 700 {
+		fs := memfs.New()
+		o := pubstore.FileOptions{FS: fs, BootID: boot("first"), SegmentBytes: 700}
+		s := openFile(t, o)
+		old := s.Lives()[0].ID
+		_, err := s.Append(t.Context(), &pubstore.Message{Topic: "t"})
+		if err == nil {
+			err = s.Renew()
+		}
+		if err == nil {
+			_, err = s.Append(t.Context(), &pubstore.Message{Topic: "t", Body: make([]byte, pad)})
+		}
+		if err == nil {
+			err = s.Reject(old, 1)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.FS = fs.Crash(memfs.KeepAll)
+		again, err := pubstore.OpenFile(dir, o)
+		if err != nil {
+			t.Fatalf("behind a message of %d bytes: %v", pad, err)
+		}
+		if lives := again.Lives(); len(lives) != 1 || lives[0].Kept != 1 {
+			t.Errorf("behind a message of %d bytes: %+v", pad, lives)
+		}
+		again.Close()
+		s.Close()
+	}
+}

@@ -85,12 +85,11 @@ func (c *Campaign) Die(n int) (more bool, err error) {
 	disk.CrashAt(n)
 	first := c.Subject.New(c.Seed)
 	err = live(first, disk)
-	first.End()
 	more = disk.Crashed()
+	kill(first, disk)
 	if err != nil && (!more || broken(err)) {
 		return false, fmt.Errorf("%s, seed %d, before change %d: %w", c.Subject.Name, c.Seed, n, err)
 	}
-	disk.Crash(memfs.Durable) // dead from here on
 	i := 0
 	for image := range disk.Images() {
 		if slices.Contains(c.Without, image.Kind) {
@@ -137,8 +136,9 @@ func (c *Campaign) judge(first Life, image memfs.Image, draw uint64) error {
 			err = next.Close()
 		}
 	}
-	next.End()
-	if err := c.again(next, disk, err, r); err != nil {
+	died := disk.Crashed()
+	kill(next, disk)
+	if err := c.again(next, disk, died, err, r); err != nil {
 		return err
 	}
 	if r.IntN(recoveryEvery) > 0 {
@@ -147,16 +147,23 @@ func (c *Campaign) judge(first Life, image memfs.Image, draw uint64) error {
 	next, disk = first.Clone(r.Uint64()), image.FS()
 	disk.CrashAt(1 + r.IntN(recoverChanges))
 	err = next.Open(disk, killed)
-	next.End()
-	if disk.Crashed() {
+	if died = disk.Crashed(); died {
 		c.Count.Recoveries++
 	}
-	return c.again(next, disk, err, r)
+	kill(next, disk)
+	return c.again(next, disk, died, err, r)
 }
 
-// again judges what a life that ended with err has left on its disk.
-func (c *Campaign) again(l Life, disk *memfs.FS, err error, r *rand.Rand) error {
-	if err != nil && (!disk.Crashed() || broken(err)) {
+// kill ends a life with its machine, so that nothing reaches the disk any more.
+func kill(l Life, disk *memfs.FS) {
+	disk.Crash(memfs.Durable)
+	l.End()
+}
+
+// again judges what a life that ended with err has left on its disk, which
+// had died or not.
+func (c *Campaign) again(l Life, disk *memfs.FS, died bool, err error, r *rand.Rand) error {
+	if err != nil && (!died || broken(err)) {
 		return fmt.Errorf("life on the image: %w", err)
 	}
 	modes := memfs.Modes(r.Uint64())

@@ -14,7 +14,7 @@ var (
 	seed    = flag.Uint64("seed", 1, "the seed of TestImages' first script")
 )
 
-var subjects = []images.Subject{images.Seglog}
+var subjects = []images.Subject{images.Seglog, images.File, images.FileAlways}
 
 // Every image that a crash of a store or journal may leave is recovered from,
 // used, and recovered from again: what was acknowledged is there (G1, R7, R8).
