@@ -61,7 +61,7 @@ func Open(o Options) (*Log, error) {
 }
 
 func newLog(o Options) *Log {
-	return &Log{o: o, turn: make(chan struct{}, 1), tail: newTail(o.TailBytes)}
+	return &Log{o: o, turn: make(chan struct{}, 1), tail: newTail(o.TailBytes, o.SegmentBytes)}
 }
 
 // Append adds a record to the tail in memory, in one piece made of parts, and

@@ -21,8 +21,10 @@ func (c *chunk) end() Position { return c.first + Position(len(c.buf)) }
 // maxSpare bounds what a burst leaves behind.
 const maxSpare = 8
 
-func newTail(bytes int) tail {
-	return tail{chunkSize: min(max(bytes/8, 4<<10), 256<<10)}
+// newTail returns a tail that is to hold so many bytes of a log whose segments
+// have so many: a small log takes small chunks.
+func newTail(bytes int, segment int64) tail {
+	return tail{chunkSize: min(max(min(bytes/8, int(min(segment, 256<<10))), 4<<10), 256<<10)}
 }
 
 // first returns the oldest position held; end if nothing is.
