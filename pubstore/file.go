@@ -98,7 +98,7 @@ func (s *File) Append(ctx context.Context, m *Message) (uint64, error) {
 	s.dirtyLocked()
 	s.mu.Unlock()
 
-	if s.syncAlways {
+	if s.syncAlways && !mut.On(mut.DAckBeforeSync) {
 		err = s.waitDurable(pos)
 	} else if err = s.log.Write(); err != nil {
 		err = s.fail(err)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"syscall"
 
 	"github.com/holdfast-mq/holdfast/internal/memfs"
 )
@@ -22,7 +23,7 @@ type Life interface {
 	Use(steps int) error
 	// Close closes the store in good order.
 	Close() error
-	// Failed checks that the store says for good that its disk has failed.
+	// Failed checks that a store that was opened says for good that its disk has failed.
 	Failed() error
 	// End ends the process.
 	End()
@@ -87,9 +88,15 @@ func (c *Campaign) Die(n int) (more bool, err error) {
 	err = live(first, disk)
 	more = disk.Crashed()
 	kill(first, disk)
+	where := fmt.Sprintf("%s, seed %d, crash before change %d", c.Subject.Name, c.Seed, n)
 	if err != nil && (!more || broken(err)) {
-		return false, fmt.Errorf("%s, seed %d, before change %d: %w", c.Subject.Name, c.Seed, n, err)
+		return false, fmt.Errorf("%s: %w", where, err)
 	}
+	return more, c.judgeAll(first, disk, n, where)
+}
+
+// judgeAll judges every image of a disk that has died.
+func (c *Campaign) judgeAll(first Life, disk *memfs.FS, n int, where string) error {
 	i := 0
 	for image := range disk.Images() {
 		if slices.Contains(c.Without, image.Kind) {
@@ -97,10 +104,53 @@ func (c *Campaign) Die(n int) (more bool, err error) {
 		}
 		i++
 		if err := c.judge(first, image, uint64(n)<<32|uint64(i)); err != nil {
-			return false, fmt.Errorf("%s, seed %d, crash before change %d, image %d (%s): %w", c.Subject.Name, c.Seed, n, i, image, err)
+			return fmt.Errorf("%s, image %d (%s): %w", where, i, image, err)
 		}
 	}
-	return more, nil
+	return nil
+}
+
+// A Fault is a way for a disk to fail.
+type Fault struct {
+	Name string
+	Fail func(disk *memfs.FS, n int)
+}
+
+const shortWrite = "short write"
+
+// Faults are the ways in which the nth change to a disk, or of a short write
+// the nth write, may fail. What a failed sync left out is gone for good.
+var Faults = []Fault{
+	{"EIO", func(disk *memfs.FS, n int) { disk.FailNth(n, syscall.EIO) }},
+	{"ENOSPC", func(disk *memfs.FS, n int) { disk.FailNth(n, syscall.ENOSPC) }},
+	{"ENOSPC from then on", func(disk *memfs.FS, n int) { disk.FailFrom(n, syscall.ENOSPC) }},
+	{shortWrite, func(disk *memfs.FS, n int) { disk.ShortWriteNth(n, nil) }},
+}
+
+// Fail runs the script on a disk that fails once: the store must say so, and
+// for good. Then it judges every image that the death of its process or machine
+// may leave. It reports false if the script came to its end without the fault.
+func (c *Campaign) Fail(n int, f Fault) (more bool, err error) {
+	disk := memfs.New()
+	f.Fail(disk, n)
+	first := c.Subject.New(c.Seed)
+	err = live(first, disk)
+	where := fmt.Sprintf("%s, seed %d, change %d failed with %s", c.Subject.Name, c.Seed, n, f.Name)
+	if err == nil && disk.Ops() <= n || f.Name == shortWrite && err == nil {
+		first.End()
+		return false, nil
+	}
+	if err == nil {
+		err = violated("nobody noticed")
+	}
+	if !broken(err) {
+		err = first.Failed()
+	}
+	if err != nil {
+		return false, fmt.Errorf("%s: %w", where, err)
+	}
+	kill(first, disk)
+	return true, c.judgeAll(first, disk, n, where)
 }
 
 // live is the first life: open, use, close.

@@ -176,10 +176,10 @@ func (l *journalLife) End() {
 }
 
 func (l *journalLife) Failed() error {
-	first := l.j.Err()
-	if first == nil {
+	if l.j == nil || l.j.Err() == nil {
 		return nil
 	}
+	first := l.j.Err()
 	l.mu.Lock()
 	told := l.failed
 	l.mu.Unlock()

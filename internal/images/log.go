@@ -130,10 +130,10 @@ func (h *logLife) End() {
 
 // Failed implements Life. Only a Remove that failed is forgiven.
 func (h *logLife) Failed() error {
-	first := h.l.Err()
-	if first == nil {
+	if h.l == nil || h.l.Err() == nil {
 		return nil
 	}
+	first := h.l.Err()
 	_, appendErr := h.l.Append(0x10, []byte("more"))
 	_, syncErr := h.l.Sync()
 	for i, err := range []error{appendErr, h.l.Write(), syncErr, h.l.Note(), h.l.Trim(0)} {

@@ -20,9 +20,9 @@ const settleTime = 50 * time.Millisecond
 
 // File is pubstore.File as it is by default, FileAlways with SyncAlways.
 var (
-	File = Subject{"pubstore.File", func(seed uint64) Life { return newFile(seed, pubstore.FileOptions{SegmentBytes: 700}) }}
+	File = Subject{"file", func(seed uint64) Life { return newFile(seed, pubstore.FileOptions{SegmentBytes: 700}) }}
 
-	FileAlways = Subject{"pubstore.File with SyncAlways", func(seed uint64) Life {
+	FileAlways = Subject{"file-sync-always", func(seed uint64) Life {
 		return newFile(seed, pubstore.FileOptions{SegmentBytes: 900, SyncAlways: true})
 	}}
 )
@@ -307,6 +307,9 @@ func (w *Publisher) End() {
 
 // Failed implements Life.
 func (w *Publisher) Failed() error {
+	if w.s == nil {
+		return nil
+	}
 	_, appendErr := w.s.Append(context.Background(), &pubstore.Message{Topic: "t"})
 	_, logonErr := w.s.Logon("gateway")
 	_, cursorErr := w.s.Cursor(w.current, 0)

@@ -68,6 +68,16 @@ const (
 	R8AppendBehindTorn Bug = "r8-append-behind-torn"
 	// R8AsideForgotten leaves out the good records behind damage.
 	R8AsideForgotten Bug = "r8-aside-forgotten"
+	// DAckBeforeSync has Append of a store with SyncAlways return before the sync.
+	DAckBeforeSync Bug = "d-ack-before-sync"
+	// DNoCRC takes any frame for good whose length fits.
+	DNoCRC Bug = "d-no-crc"
+	// DNoDirSync leaves out the sync of the directory after a segment was named.
+	DNoDirSync Bug = "d-no-dir-sync"
+	// DRenameBeforeSync gives a segment its name before it is synced.
+	DRenameBeforeSync Bug = "d-rename-before-sync"
+	// DRetrySync tries a failed fsync again.
+	DRetrySync Bug = "d-retry-sync"
 	// R9SingleBookmark resumes with the last bookmark instead of the vector.
 	R9SingleBookmark Bug = "r9-single-bookmark"
 	// R9ByPosition resumes behind the last of the bookmarks in the instance's own log.

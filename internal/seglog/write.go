@@ -184,7 +184,7 @@ func create(fs FS, s *segment, head []byte, capacity int64, fill func(File) erro
 	if err == nil && fill != nil {
 		err = fill(f)
 	}
-	if err == nil {
+	if err == nil && !mut.On(mut.DRenameBeforeSync) {
 		err = f.Sync()
 	}
 	// Closed before it is renamed: not every system renames an open file.
@@ -194,13 +194,16 @@ func create(fs FS, s *segment, head []byte, capacity int64, fill func(File) erro
 	if err == nil {
 		err = fs.Rename(tmp, name)
 	}
-	if err == nil {
+	if err == nil && !mut.On(mut.DNoDirSync) {
 		err = fs.SyncDir(s.dir)
 	}
 	if err != nil {
 		return nil, 0, err
 	}
 	f, err = fs.OpenFile(name, 0)
+	if err == nil && mut.On(mut.DRenameBeforeSync) {
+		err = f.Sync()
+	}
 	return f, size, err
 }
 
@@ -224,6 +227,9 @@ func (l *Log) sync() (Position, error) {
 
 func (l *Log) syncFile() error {
 	err := l.w.file.Sync()
+	if err != nil && mut.On(mut.DRetrySync) {
+		err = l.w.file.Sync()
+	}
 	if mut.On(mut.R7IgnoreSyncError) {
 		return nil
 	}
