@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
@@ -216,6 +217,10 @@ func (c *conn) handshake(frames *frameReader) error {
 	if err := Check(c.ours, theirs, expect); err != nil {
 		return err
 	}
+	// Who is no peer has its states not read: there may be millions.
+	if theirs.States, err = readStates(frames); err != nil {
+		return c.broken(err)
+	}
 	if !c.dialled {
 		c.say(c.l.destination(theirs.Name))
 	}
@@ -252,39 +257,44 @@ func (c *conn) broken(err error) error {
 	return fmt.Errorf("link lost: %w", err)
 }
 
-// readHello reads the peer's hello with its states.
+// readHello reads the peer's hello, up to its states.
 func readHello(frames *frameReader) (*Hello, error) {
-	payload, err := frames.next()
+	d, err := nextOf(frames, frameHello)
 	if err != nil {
 		return nil, err
 	}
 	h := new(Hello)
-	switch t, d := decode(payload); t {
-	case frameHello:
-		if err := h.decode(d); err != nil || h.Version != protocolVersion {
-			return h, err
+	return h, h.decode(d)
+}
+
+// readStates reads the states of the peer's hello.
+func readStates(frames *frameReader) (states []journal.State, err error) {
+	for last := false; !last; {
+		d, err := nextOf(frames, frameStates)
+		if err != nil {
+			return nil, err
 		}
+		if states, last, err = decodeStates(d, states); err != nil {
+			return nil, err
+		}
+	}
+	return states, nil
+}
+
+// nextOf reads a frame of a type, or that the peer refuses us.
+func nextOf(frames *frameReader, want frameType) (*decoder, error) {
+	payload, err := frames.next()
+	if err != nil {
+		return nil, err
+	}
+	t, d := decode(payload)
+	switch t {
+	case want:
+		return d, nil
 	case frameRefuse:
 		return nil, refusal(d)
-	default:
-		return nil, fmt.Errorf("%w: type %d where hello was expected", errFrame, t)
 	}
-	for last := false; !last; {
-		if payload, err = frames.next(); err != nil {
-			return nil, err
-		}
-		t, d := decode(payload)
-		if t == frameRefuse {
-			return nil, refusal(d)
-		}
-		if t != frameStates {
-			return nil, fmt.Errorf("%w: type %d where states were expected", errFrame, t)
-		}
-		if h.States, last, err = decodeStates(d, h.States); err != nil {
-			return nil, err
-		}
-	}
-	return h, nil
+	return nil, fmt.Errorf("%w: type %d where %d was expected", errFrame, t, want)
 }
 
 // refusal reads the refuse frame in d as an error.

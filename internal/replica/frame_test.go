@@ -221,21 +221,3 @@ func TestFrameReaderAllocatesWhatArrives(t *testing.T) {
 		t.Errorf("%d bytes allocated for 1000", cap(fr.buf))
 	}
 }
-
-func FuzzFrames(f *testing.F) {
-	for _, frame := range someFrames() {
-		f.Add(frame[frameHeader:])
-	}
-	f.Add([]byte{3, 0xc6, 0x7f, 0xff, 0xff, 0xff})
-	f.Add([]byte{4, 0xdd, 0x7f, 0xff, 0xff, 0xff})
-	f.Fuzz(func(t *testing.T, payload []byte) {
-		once, err := reencode(payload)
-		if err != nil {
-			return
-		}
-		twice, err := reencode(once)
-		if err != nil || !bytes.Equal(once, twice) {
-			t.Fatalf("%x becomes %x, then %x %v", payload, once, twice, err)
-		}
-	})
-}

@@ -1,0 +1,413 @@
+package replica
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"net"
+	"slices"
+	"testing"
+	"testing/iotest"
+	"testing/synctest"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/heap"
+	"github.com/holdfast-mq/holdfast/internal/journal"
+)
+
+// FuzzFrames decodes any payload: it takes no memory for what is only claimed,
+// and what it says is the same when it is written and read again.
+func FuzzFrames(f *testing.F) {
+	for _, frame := range someFrames() {
+		f.Add(frame[frameHeader:])
+	}
+	f.Add([]byte{3, 0xc6, 0x7f, 0xff, 0xff, 0xff})
+	f.Add([]byte{4, 0xdd, 0x7f, 0xff, 0xff, 0xff})
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		heap.Bounded(t, len(payload), 64, 64<<10, func() {
+			once, err := reencode(payload)
+			if err != nil {
+				return
+			}
+			twice, err := reencode(once)
+			if err != nil || !bytes.Equal(once, twice) {
+				t.Errorf("%x becomes %x, then %x %v", payload, once, twice, err)
+			}
+		})
+	})
+}
+
+// FuzzFrameReader reads any stream, whole and byte by byte: the same frames,
+// the same end, and no memory ahead of what arrives but a step.
+func FuzzFrameReader(f *testing.F) {
+	var all []byte
+	for _, frame := range someFrames() {
+		f.Add(frame)
+		all = append(all, frame...)
+	}
+	f.Add(all)
+	f.Add([]byte{0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0, 1})
+	f.Fuzz(func(t *testing.T, stream []byte) {
+		read := func(r io.Reader) (frames []string, err error) {
+			fr := &frameReader{r: r, limit: 1 << 30}
+			for {
+				payload, err := fr.next()
+				if err != nil {
+					return frames, err
+				}
+				frames = append(frames, string(payload))
+			}
+		}
+		heap.Bounded(t, len(stream), 16, 4*readStep, func() {
+			whole, err := read(bytes.NewReader(stream))
+			bytewise, err2 := read(iotest.OneByteReader(bytes.NewReader(stream)))
+			if !slices.Equal(whole, bytewise) || err.Error() != err2.Error() {
+				t.Errorf("whole: %q, %v\nbyte by byte: %q, %v", whole, err, bytewise, err2)
+			}
+		})
+	})
+}
+
+// FuzzPeer links an instance with a peer that says anything, before or after a
+// good hello, on connections that it dials or that are dialled to it. Each
+// byte of the input chooses what comes next. Whatever that is: the instance
+// lives, takes memory only for what it is sent, counts as safe nothing that it
+// does not have, keeps its journal valid (G3, G4) and its own publisher's
+// messages as they are, and its link with the other peer works (I12).
+func FuzzPeer(f *testing.F) {
+	for _, s := range peerStories() {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, input []byte) {
+		if len(input) > 2<<10 {
+			return
+		}
+		inWorld(t, func(t *testing.T, w *world) { invade(t, w, input) })
+	})
+}
+
+// The steps of a hostile peer.
+const (
+	peerHello   = iota // which
+	peerStates         // states, whether the last
+	peerRecords        // records
+	peerAck            // bookmarks
+	peerNotice         // id and whom it is about
+	peerAnswer         // id and have
+	peerBeat           // states
+	peerRefuse         // why
+	peerPayload        // length and bytes of a payload
+	peerBytes          // length and bytes
+	peerConnect        // whether it dials
+	peerWait           // how long
+	peerGood           // the others' turn
+	peerStepsEnd
+)
+
+func peerStories() [][]byte {
+	hello := []byte{peerConnect, 0, peerHello, 0, peerStates, 0, 1}
+	record := func(publisher, sequence, prev, kind byte) []byte {
+		return []byte{peerRecords, 1, publisher, sequence, prev, kind, 0}
+	}
+	good, wait := []byte{peerGood}, []byte{peerWait, 2}
+	story := func(parts ...[]byte) []byte { return slices.Concat(parts...) }
+	all := [][]byte{
+		story(hello, record(0, 1, 0, 0), record(0, 2, 1, 0), good, wait),
+		story(hello, record(0, 3, 2, 0), good),                  // a hole
+		story(hello, record(0, 4, 0, 3), record(0, 5, 4, 0)),    // gone up to the largest
+		story(hello, []byte{peerAck, 2, 0, 4, 1, 5}, good),      // of what was never sent
+		story(hello, []byte{peerAnswer, 3, 4, 1}, good),         // to what was never asked
+		story(hello, []byte{peerNotice, 1, 1, 2, 0}, good),      //
+		story(hello, []byte{peerBeat, 1, 0, 3}, good, wait),     //
+		story(hello, []byte{peerRefuse, 3}, good, wait),         //
+		story([]byte{peerConnect, 0, peerHello, 1}, good, wait), // other group, digest, name
+		story([]byte{peerConnect, 0, peerHello, 2}, good, wait),
+		story([]byte{peerConnect, 0, peerHello, 3}, good, wait),
+		story([]byte{peerConnect, 1, peerHello, 0, peerStates, 3, 0, 1, 2, 3, 4, 5, 1}, good, wait),
+		story(hello, []byte{peerPayload, 6, 3, 0xc6, 0x7f, 0xff, 0xff, 0xff}, good),
+		story(hello, []byte{peerPayload, 6, 4, 0xdd, 0x7f, 0xff, 0xff, 0xff}, good),
+		story(hello, []byte{peerBytes, 8, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0}, good),
+	}
+	for _, frame := range someFrames() {
+		payload := frame[frameHeader:]
+		all = append(all, story(hello, []byte{peerPayload, byte(min(len(payload), 255))}, payload, good))
+	}
+	return all
+}
+
+// ownPublisher is the publisher of the instance under attack; its peers learn
+// of it and the fuzzer can't.
+const ownPublisher = 0x5eed_0f_600d_5eed
+
+// An invader is what a run of FuzzPeer knows.
+type invader struct {
+	t     *testing.T
+	w     *world
+	a, c  *instance // under attack, and the good peer
+	ln    net.Listener
+	input []byte
+	conns []net.Conn
+	enc   *encoder
+	sent  int
+	own   uint64 // messages that a has published
+}
+
+func invade(t *testing.T, w *world, input []byte) {
+	x := &invader{t: t, w: w, input: input, enc: newEncoder()}
+	ln, err := w.Listen("b:9107")
+	if err != nil {
+		t.Fatal(err)
+	}
+	x.ln = ln
+	defer func() {
+		ln.Close()
+		for _, c := range x.conns {
+			c.Close()
+		}
+	}()
+	x.a, x.c = w.start("a", to("b"), to("c")), w.start("c", to("a"))
+	w.linked(x.a, x.c)
+	x.good()
+	used := heap.Allocated(func() {
+		for len(x.input) > 0 {
+			x.step()
+		}
+		synctest.Wait()
+	})
+	if most := uint64(64*x.sent + 4<<20 + len(x.conns)*(256<<10)); used > most {
+		t.Errorf("%d bytes on %d connections took %d bytes of memory, want no more than %d", x.sent, len(x.conns), used, most)
+	}
+	x.good()
+	for _, s := range x.a.j.States() {
+		safe, settled := x.a.l.Safe(s.Publisher), x.a.l.Settled(s.Publisher)
+		if safe > s.Have || settled > s.Have || safe > settled {
+			t.Errorf("of publisher %d %d is there, %d counts as safe and %d as settled", s.Publisher, s.Have, safe, settled)
+		}
+	}
+	x.ownKept()
+}
+
+// number takes a number below n off the input.
+func (x *invader) number(n int) int {
+	if len(x.input) == 0 {
+		return 0
+	}
+	b := x.input[0]
+	x.input = x.input[1:]
+	return int(b) % n
+}
+
+func (x *invader) publisher() uint64 { return []uint64{1, 2, 3, 1<<64 - 1, 0}[x.number(5)] }
+
+func (x *invader) sequence() uint64 {
+	return []uint64{0, 1, 2, 3, 4, 1<<64 - 1, 1<<64 - 2, 1 << 63, 1e9}[x.number(9)]
+}
+
+func (x *invader) state() journal.State {
+	s := journal.State{Publisher: x.publisher(), Have: x.sequence()}
+	s.Durable, s.Floor, s.RunningCRC = x.sequence(), x.sequence(), uint32(x.number(256))
+	return s
+}
+
+// many calls f for each of a few.
+func many[T any](x *invader, f func() T) []T {
+	var all []T
+	for range x.number(8) {
+		all = append(all, f())
+	}
+	return all
+}
+
+func (x *invader) bookmark() bookmark.Bookmark {
+	return bookmark.Bookmark{Publisher: x.publisher(), Sequence: x.sequence()}
+}
+
+// take takes a number and so many bytes off the input.
+func (x *invader) take() []byte {
+	n := min(x.number(256), len(x.input))
+	taken := x.input[:n]
+	x.input = x.input[n:]
+	return taken
+}
+
+func (x *invader) step() {
+	switch x.number(peerStepsEnd) {
+	case peerHello:
+		x.hello()
+	case peerStates:
+		x.frame(func(e *encoder) {
+			states := many(x, x.state)
+			encodeStates(e, states, x.number(2) == 1)
+		})
+	case peerRecords:
+		x.frame(x.records)
+	case peerAck:
+		x.frame(func(e *encoder) { encodeAck(e, many(x, x.bookmark)) })
+	case peerNotice:
+		x.frame(func(e *encoder) {
+			n := &Notice{ClientName: []string{"", "n", "m"}[x.number(3)], User: []string{"", refusedUser}[x.number(2)], Publisher: x.publisher()}
+			n.Life, n.Counter, n.Instance = n.ClientName, x.sequence(), "b"
+			encodeNotice(e, x.sequence(), n)
+		})
+	case peerAnswer:
+		x.frame((&answer{id: x.sequence(), have: x.sequence(), refused: x.number(2) == 1}).encode)
+	case peerBeat:
+		x.frame((&beat{damaged: x.number(8) == 7, more: x.number(8) == 7, moved: many(x, x.state)}).encode)
+	case peerRefuse:
+		x.frame((&RefusedError{Code: refuseCode(x.number(6)), Reason: string(x.take())}).encode)
+	case peerPayload:
+		payload := x.take()
+		frame := binary.BigEndian.AppendUint32(nil, uint32(len(payload)))
+		frame = binary.BigEndian.AppendUint32(frame, crc32.Checksum(payload, castagnoli))
+		x.write(append(frame, payload...))
+	case peerBytes:
+		x.write(x.take())
+	case peerConnect:
+		x.connect(x.number(2) == 0)
+	case peerWait:
+		pass([]time.Duration{0, time.Millisecond, time.Second, 11 * time.Second}[x.number(4)])
+	case peerGood:
+		x.good()
+	}
+}
+
+// hello says a good hello, or one in which something is wrong.
+func (x *invader) hello() {
+	h := &Hello{Version: protocolVersion, Name: "b", Run: 9, Group: "g", Digest: "d", Outbound: true, Sync: true}
+	switch x.number(10) {
+	case 1:
+		h.Name = "a"
+	case 2:
+		h.Group = "another"
+	case 3:
+		h.Digest = "another"
+	case 4:
+		h.Version = 1 << 40
+	case 5:
+		h.Topics = []string{"x"}
+	case 6:
+		h.Name = "stranger"
+	case 7:
+		h.Outbound = false
+	case 8:
+		h.Damaged = true
+	case 9:
+		h.Name, h.Run = "a", x.a.l.o.Run
+	}
+	x.frame(h.encode)
+}
+
+func (x *invader) records(e *encoder) {
+	e.begin(frameRecords)
+	for range x.number(8) {
+		r := &journal.Record{
+			Publisher: x.publisher(), Sequence: x.sequence(), Prev: x.sequence(),
+			Kind: journal.Message + journal.Kind(x.number(5)), Body: []byte{byte(x.number(256))}, Topic: []byte("x"),
+		}
+		switch r.Kind {
+		case journal.Message:
+		case journal.Tombstone:
+			r.Reason, r.Body = r.Body, nil
+		default:
+			r.Body, r.Topic = nil, nil
+		}
+		raw, err := journal.Encode(nil, r)
+		if err != nil {
+			raw = []byte(err.Error())
+		}
+		e.bytes(raw)
+	}
+}
+
+func (x *invader) frame(encode func(e *encoder)) {
+	encode(x.enc)
+	x.write(bytes.Clone(x.enc.finish()))
+}
+
+// connect dials the instance, or takes the connection that it dials.
+func (x *invader) connect(dials bool) {
+	if len(x.conns) >= 8 {
+		return
+	}
+	if dials {
+		nc, err := x.w.Host("b").Dial(x.t.Context(), "a:9107")
+		if err != nil {
+			x.t.Fatal(err)
+		}
+		x.use(nc)
+		return
+	}
+	dialled := make(chan net.Conn, 1)
+	go func() {
+		nc, err := x.ln.Accept()
+		if err != nil {
+			nc = nil
+		}
+		dialled <- nc
+	}()
+	if nc := <-dialled; nc != nil { // it tries again and again
+		x.use(nc)
+	}
+}
+
+func (x *invader) use(nc net.Conn) {
+	x.conns = append(x.conns, nc)
+	go io.Copy(io.Discard, nc)
+}
+
+// write sends bytes on the newest connection; that they are taken isn't asked.
+func (x *invader) write(b []byte) {
+	if len(x.conns) == 0 {
+		x.connect(true)
+	}
+	nc := x.conns[len(x.conns)-1]
+	nc.SetWriteDeadline(time.Now().Add(time.Second))
+	n, _ := nc.Write(b)
+	x.sent += n
+	synctest.Wait()
+}
+
+// good publishes a message, which the good peer must have at once.
+func (x *invader) good() {
+	x.t.Helper()
+	began := time.Now()
+	x.own++
+	x.a.append(message(ownPublisher, x.own, "x"))
+	synctest.Wait()
+	if have := x.c.have(ownPublisher); have != x.own || time.Since(began) > 0 {
+		x.t.Errorf("the other peer has %d of %d after %v", have, x.own, time.Since(began))
+	}
+}
+
+// ownKept checks that both hold what a published, as it was published.
+func (x *invader) ownKept() {
+	x.t.Helper()
+	for _, i := range []*instance{x.a, x.c} {
+		f := i.j.Follow(0, journal.Appended)
+		next := uint64(1)
+		var r journal.Record
+		for {
+			ok, err := f.Next(&r)
+			if err != nil {
+				x.t.Error(err)
+			}
+			if !ok {
+				break
+			}
+			if r.Publisher != ownPublisher {
+				continue
+			}
+			if want := fmt.Sprintf("body of %d|%d", uint64(ownPublisher), next); r.Sequence != next || string(r.Body) != want {
+				x.t.Errorf("%s has %d with %q, where %q belongs", i.name, r.Sequence, r.Body, want)
+			}
+			next++
+		}
+		f.Close()
+		if next != x.own+1 {
+			x.t.Errorf("%s has %d of %d messages", i.name, next-1, x.own)
+		}
+	}
+}
