@@ -3,10 +3,6 @@ package bookmarkstore
 import (
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"runtime"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -15,6 +11,8 @@ import (
 
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
+
+	"github.com/holdfast-mq/holdfast/internal/boltfile"
 )
 
 // ownBucket is the bucket in a database that OpenBolt made.
@@ -92,11 +90,9 @@ func OpenBolt(path string, o BoltOptions) (*Bolt, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	_, err := os.Stat(path)
-	fresh := errors.Is(err, fs.ErrNotExist)
 	var db *bbolt.DB
-	err = guard(func() (err error) {
-		db, err = bbolt.Open(path, 0o600, &bbolt.Options{
+	err := guard(func() (err error) {
+		db, err = boltfile.Open(path, &bbolt.Options{
 			Timeout:      max(o.LockTimeout, 1), // 0 would be for ever
 			FreelistType: bbolt.FreelistMapType,
 		})
@@ -108,30 +104,12 @@ func OpenBolt(path string, o BoltOptions) (*Bolt, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bookmark store: open %s: %w", path, err)
 	}
-	if fresh {
-		if err := syncDir(filepath.Dir(path)); err != nil {
-			return nil, errors.Join(fmt.Errorf("bookmark store: open %s: %w", path, err), db.Close())
-		}
-	}
 	b, err := openBolt(db, ownBucket, o)
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	b.own = true
 	return b, nil
-}
-
-// syncDir makes the name of a new file durable: bbolt syncs only what is in
-// it. Windows has no such call and needs none.
-func syncDir(path string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // OpenBoltIn opens the store in a bucket of the application's own database,

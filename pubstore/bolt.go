@@ -11,6 +11,8 @@ import (
 	"github.com/nats-io/nuid"
 	"go.etcd.io/bbolt"
 	bbolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/holdfast-mq/holdfast/internal/boltfile"
 )
 
 // BoltOptions say how a Bolt store behaves. Zero values mean the defaults.
@@ -81,7 +83,7 @@ func OpenBolt(path string, o BoltOptions) (*Bolt, error) {
 	if err := o.check(); err != nil {
 		return nil, err // before there is a file
 	}
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType})
+	db, err := boltfile.Open(path, &bbolt.Options{Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType})
 	if errors.Is(err, bbolterrors.ErrTimeout) {
 		return nil, fmt.Errorf("open %s: %w", path, ErrLocked)
 	}

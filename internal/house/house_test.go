@@ -27,6 +27,7 @@ const root = "../.."
 // module. A package that is not named here is a command, an example or a test part.
 var imports = map[string][]string{
 	"internal/mut":         {},
+	"internal/boltfile":    {},
 	"internal/bookmark":    {},
 	"internal/wire":        {"internal/bookmark"},
 	"internal/seglog":      {"internal/mut"},
@@ -35,8 +36,8 @@ var imports = map[string][]string{
 	"internal/replica":     {"internal/bookmark", "internal/journal", "internal/mut"},
 	"internal/clientcore":  {"internal/bookmark", "internal/mut", "pubstore"},
 	"internal/servercore":  {"internal/journal", "internal/mut"},
-	"pubstore":             {"internal/mut", "internal/seglog"},
-	"bookmarkstore":        {"internal/bookmark", "internal/mut"},
+	"pubstore":             {"internal/boltfile", "internal/mut", "internal/seglog"},
+	"bookmarkstore":        {"internal/bookmark", "internal/boltfile", "internal/mut"},
 	"client":               {"bookmarkstore", "internal/bookmark", "internal/clientcore", "internal/mut", "internal/wire", "pubstore"},
 	"server":               {"internal/bookmark", "internal/journal", "internal/mut", "internal/replica", "internal/route", "internal/seglog", "internal/servercore", "internal/wire"},
 	"server/cmd/holdfastd": {"server"},

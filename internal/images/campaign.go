@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"syscall"
 
 	"github.com/holdfast-mq/holdfast/internal/memfs"
@@ -75,7 +74,7 @@ const (
 type Campaign struct {
 	Subject Subject
 	Seed    uint64
-	Without []string // kinds of images left out
+	Share   int // if not 0, of the images of power cuts one in so many is judged
 	Count   Count
 }
 
@@ -99,10 +98,9 @@ func (c *Campaign) Die(n int) (more bool, err error) {
 func (c *Campaign) judgeAll(first Life, disk *memfs.FS, n int, where string) error {
 	i := 0
 	for image := range disk.Images() {
-		if slices.Contains(c.Without, image.Kind) {
+		if i++; c.Share > 0 && image.Kind != memfs.Kill && (i+n)%c.Share > 0 {
 			continue
 		}
-		i++
 		if err := c.judge(first, image, uint64(n)<<32|uint64(i)); err != nil {
 			return fmt.Errorf("%s, image %d (%s): %w", where, i, image, err)
 		}

@@ -105,6 +105,8 @@ type Publisher struct {
 	// Always says that an Append that has returned is safe against a power
 	// cut, RejectAtOnce that a Reject that has returned is safe against a kill.
 	Always, RejectAtOnce bool
+	// Settle has the store write what it holds back; at first it just waits.
+	Settle func(pubstore.Store) error
 
 	rand    *rand.Rand
 	s       pubstore.Store
@@ -122,7 +124,15 @@ type Publisher struct {
 
 // NewPublisher returns a Publisher that will do what seed says.
 func NewPublisher(seed uint64) *Publisher {
-	return &Publisher{rand: newRand(seed), streams: make(map[string]*promise)}
+	return &Publisher{Settle: wait, rand: newRand(seed), streams: make(map[string]*promise)}
+}
+
+// wait gives the store the time to write what it holds back, and the word that it could.
+func wait(s pubstore.Store) error {
+	time.Sleep(settleTime)
+	lives := s.Lives()
+	_, err := s.Cursor(lives[len(lives)-1].ID, 0)
+	return err
 }
 
 // Clone returns a Publisher with the same promises and no store.
@@ -253,10 +263,9 @@ func (w *Publisher) reject(stream string) error {
 	return err
 }
 
-// settle gives the store the time to write what it holds back.
+// settle notes that what was done so far is safe against a power cut.
 func (w *Publisher) settle() error {
-	time.Sleep(settleTime)
-	if _, err := w.s.Cursor(w.current, 0); err != nil {
+	if err := w.Settle(w.s); err != nil {
 		return err
 	}
 	for _, p := range w.streams {

@@ -1,0 +1,69 @@
+package fuseimages_test
+
+import (
+	"flag"
+	"runtime"
+	"runtime/debug"
+	"testing"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/fuseimages"
+	"github.com/holdfast-mq/holdfast/internal/images"
+)
+
+var (
+	atLeast = flag.Int("images", 3000, "how many images TestImages judges at least, second lives included")
+	seed    = flag.Uint64("seed", 1, "the seed of TestImages' first script")
+	share   = flag.Int("share", 40, "TestImages judges one image in so many")
+)
+
+// Every image that a crash of a store in a bbolt database may leave is
+// recovered from, used, and recovered from again (G1, G6, R7).
+func TestImages(t *testing.T) {
+	m, err := fuseimages.NewMount(t.TempDir())
+	if err != nil {
+		t.Skipf("no FUSE here: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	// This process serves the pages that it maps. The collector must not stop
+	// it while a thread waits for one, so it runs when none can.
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4))
+	begin := time.Now()
+	var total images.Count
+	for s := *seed; !t.Failed() && total.Images+total.Second < *atLeast; s++ {
+		for _, subject := range []images.Subject{fuseimages.Publish(m)} {
+			t.Run(subject.Name, func(t *testing.T) {
+				c := images.Campaign{Subject: subject, Seed: s, Share: *share}
+				each(t, c.Die)
+				for _, f := range images.Faults {
+					each(t, func(n int) (bool, error) { return c.Fail(n, f) })
+				}
+				t.Logf("seed %d, %v", s, c.Count)
+				total.Add(c.Count)
+			})
+		}
+	}
+	if !t.Failed() {
+		t.Logf("%v (%.0f s)", total, time.Since(begin).Seconds())
+	}
+}
+
+// each calls f with 1, 2, ... until it says that there is no more.
+func each(t *testing.T, f func(n int) (more bool, err error)) {
+	t.Helper()
+	for n := 1; ; n++ {
+		more, err := f(n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !more {
+			return
+		}
+		runtime.GC()
+	}
+}
