@@ -11,7 +11,6 @@ package boltfile
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -58,17 +57,26 @@ func create(path string, o *bbolt.Options) error {
 // settle makes durable what the database was found as. Data pages were synced
 // before the meta page that names them was written. That page is written again,
 // since a sync that failed has left it clean in the cache and not on the disk.
+// A sector that is written with what it holds is taken to keep that.
 func settle(db *bbolt.DB) error {
+	var page int64 // of the newest meta
+	err := db.View(func(tx *bbolt.Tx) error {
+		page = int64(tx.ID() % 2)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
 	f, err := os.OpenFile(db.Path(), os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	metas := make([]byte, 2*db.Info().PageSize)
-	if _, err := io.ReadFull(f, metas); err != nil {
-		return fmt.Errorf("read meta pages: %w", err)
+	meta := make([]byte, db.Info().PageSize)
+	if _, err := f.ReadAt(meta, page*int64(len(meta))); err != nil {
+		return fmt.Errorf("read meta page: %w", err)
 	}
-	if _, err := f.WriteAt(metas, 0); err != nil {
+	if _, err := f.WriteAt(meta, page*int64(len(meta))); err != nil {
 		return err
 	}
 	return f.Sync()

@@ -36,7 +36,7 @@ func TestImages(t *testing.T) {
 	begin := time.Now()
 	var total images.Count
 	for s := *seed; !t.Failed() && total.Images+total.Second < *atLeast; s++ {
-		for _, subject := range []images.Subject{fuseimages.Publish(m)} {
+		for _, subject := range []images.Subject{fuseimages.Publish(m), fuseimages.Bookmarks(m, false), fuseimages.Bookmarks(m, true)} {
 			t.Run(subject.Name, func(t *testing.T) {
 				c := images.Campaign{Subject: subject, Seed: s, Share: *share}
 				each(t, c.Die)

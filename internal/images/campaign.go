@@ -41,7 +41,8 @@ type Violation struct{ what string }
 
 func (v *Violation) Error() string { return v.what }
 
-func violated(format string, args ...any) error {
+// Violated returns a Violation.
+func Violated(format string, args ...any) error {
 	return &Violation{fmt.Sprintf(format, args...)}
 }
 
@@ -139,7 +140,7 @@ func (c *Campaign) Fail(n int, f Fault) (more bool, err error) {
 		return false, nil
 	}
 	if err == nil {
-		err = violated("nobody noticed")
+		err = Violated("nobody noticed")
 	}
 	if !broken(err) {
 		err = first.Failed()

@@ -139,7 +139,7 @@ func (l *journalLife) append() error {
 func (l *journalLife) offer(r *journal.Record, want journal.Verdict) error {
 	v, err := l.j.Append(r)
 	if err == nil && v != want {
-		err = violated("%s got the verdict %d, want %d", recordText(r), v, want)
+		err = Violated("%s got the verdict %d, want %d", recordText(r), v, want)
 	}
 	return err
 }
@@ -184,7 +184,7 @@ func (l *journalLife) Failed() error {
 	told := l.failed
 	l.mu.Unlock()
 	if told == nil {
-		return violated("failed with %v and told nobody", first)
+		return Violated("failed with %v and told nobody", first)
 	}
 	s := l.ids[1]
 	if s == nil {
@@ -193,7 +193,7 @@ func (l *journalLife) Failed() error {
 	_, appendErr := l.j.Append(&journal.Record{Kind: journal.Empty, Publisher: 1, Sequence: s.have + 1, Prev: s.have})
 	for i, err := range []error{appendErr, l.j.Sync(), l.j.Close()} {
 		if err == nil {
-			return violated("call %d after the disk failed with %v succeeds", i, first)
+			return Violated("call %d after the disk failed with %v succeeds", i, first)
 		}
 	}
 	return nil
@@ -204,22 +204,22 @@ func (l *journalLife) Check() error {
 	for _, s := range l.j.States() {
 		known := l.ids[s.Publisher]
 		if known == nil {
-			return violated("a publisher that nobody used: %+v", s)
+			return Violated("a publisher that nobody used: %+v", s)
 		}
 		crc, at := known.crc[s.Have]
 		if s.Have > known.have || s.Durable != s.Have || s.Floor > known.gone || s.Have > 0 && (!at || crc != s.RunningCRC) {
-			return violated("found %+v, had %+v", s, *known)
+			return Violated("found %+v, had %+v", s, *known)
 		}
 	}
 	for publisher, known := range l.ids {
 		s, _ := l.j.State(publisher)
 		if s.Have < known.durable {
-			return violated("publisher %d has %d, %d was reported durable", publisher, s.Have, known.durable)
+			return Violated("publisher %d has %d, %d was reported durable", publisher, s.Have, known.durable)
 		}
 	}
 	report, err := l.j.Verify()
 	if err != nil {
-		return violated("verify: %v", err)
+		return Violated("verify: %v", err)
 	}
 	return l.checkRecords(report.Records)
 }
@@ -235,25 +235,25 @@ func (l *journalLife) checkRecords(n int) error {
 	for {
 		ok, err := f.Next(&r)
 		if err != nil {
-			return violated("read: %v", err)
+			return Violated("read: %v", err)
 		}
 		if !ok {
 			break
 		}
 		s, _ := l.j.State(r.Publisher)
 		if before, in := last[r.Publisher]; r.Prev != before && (in || r.Prev > s.Floor) {
-			return violated("%s stands behind %d, the floor is %d", recordText(&r), before, s.Floor)
+			return Violated("%s stands behind %d, the floor is %d", recordText(&r), before, s.Floor)
 		}
 		last[r.Publisher] = r.Sequence
 		found = append(found, recordText(&r))
 	}
 	if !inOrder(found, l.records) || len(found) != n {
-		return violated("the journal holds\n%s\nof\n%s", strings.Join(found, "\n"), strings.Join(l.records, "\n"))
+		return Violated("the journal holds\n%s\nof\n%s", strings.Join(found, "\n"), strings.Join(l.records, "\n"))
 	}
 	for publisher, known := range l.ids {
 		s, _ := l.j.State(publisher)
 		if s.Have > s.Floor && last[publisher] != s.Have {
-			return violated("the records of %d end at %d, it has %d", publisher, last[publisher], s.Have)
+			return Violated("the records of %d end at %d, it has %d", publisher, last[publisher], s.Have)
 		}
 		known.have, known.durable = s.Have, s.Have
 	}

@@ -106,7 +106,7 @@ func (h *logLife) append() error {
 		return err
 	}
 	if n := len(h.ends); n > 0 && p < h.ends[n-1] {
-		return violated("record %d at %d, the one before ends at %d", n, p, h.ends[n-1])
+		return Violated("record %d at %d, the one before ends at %d", n, p, h.ends[n-1])
 	}
 	h.ends = append(h.ends, p+seglog.Position(9+len(t)+7)&^7)
 	h.o.count++
@@ -138,7 +138,7 @@ func (h *logLife) Failed() error {
 	_, syncErr := h.l.Sync()
 	for i, err := range []error{appendErr, h.l.Write(), syncErr, h.l.Note(), h.l.Trim(0)} {
 		if !errors.Is(err, first) {
-			return violated("call %d after the disk failed with %v: %v", i, first, err)
+			return Violated("call %d after the disk failed with %v: %v", i, first, err)
 		}
 	}
 	return nil
@@ -152,10 +152,10 @@ func (h *logLife) Check() error {
 	}
 	h.cut = false
 	if h.l.Durable() != h.l.End() {
-		return violated("durable up to %d, end %d after Open", h.l.Durable(), h.l.End())
+		return Violated("durable up to %d, end %d after Open", h.l.Durable(), h.l.End())
 	}
 	if h.o.count < least || h.o.count > len(h.ends) {
-		return violated("the owner knows %d records, want %d to %d", h.o.count, least, len(h.ends))
+		return Violated("the owner knows %d records, want %d to %d", h.o.count, least, len(h.ends))
 	}
 	next, err := h.firstKept()
 	if err != nil {
@@ -165,7 +165,7 @@ func (h *logLife) Check() error {
 		return err
 	}
 	if next != h.o.count {
-		return violated("the log holds %d records, its owner knows %d", next, h.o.count)
+		return Violated("the log holds %d records, its owner knows %d", next, h.o.count)
 	}
 	h.ends = h.ends[:next]
 	h.written, h.synced = next, next
@@ -184,9 +184,9 @@ func (h *logLife) read(n int) (int, error) {
 		case err != nil:
 			return n, err
 		case n >= len(h.ends) || !strings.HasPrefix(string(r.Payload), logText(n)):
-			return n, violated("record %d reads %.20q", n, r.Payload)
+			return n, Violated("record %d reads %.20q", n, r.Payload)
 		case r.Next != h.ends[n]:
-			return n, violated("record %d ends at %d, was %d", n, r.Next, h.ends[n])
+			return n, Violated("record %d ends at %d, was %d", n, r.Next, h.ends[n])
 		}
 	}
 }
@@ -196,7 +196,7 @@ func (h *logLife) read(n int) (int, error) {
 func (h *logLife) firstKept() (int, error) {
 	first := h.l.First()
 	if first > h.trimmed || first < h.kept {
-		return 0, violated("the log begins at %d, was to be trimmed up to %d and had begun at %d", first, h.trimmed, h.kept)
+		return 0, Violated("the log begins at %d, was to be trimmed up to %d and had begun at %d", first, h.trimmed, h.kept)
 	}
 	h.kept = first
 	return h.before(first), nil
@@ -217,16 +217,16 @@ func (h *logLife) checkSegments() error {
 			return err
 		}
 		if want := fmt.Sprintf("head %d", h.before(s.First)); string(head) != want {
-			return violated("head of segment %d at %d: %q, want %q", i, s.First, head, want)
+			return Violated("head of segment %d at %d: %q, want %q", i, s.First, head, want)
 		}
 		want := fmt.Sprintf("summary %d", h.before(s.End))
 		if i == len(segs)-1 {
 			want = ""
 		} else if s.End != segs[i+1].First {
-			return violated("segment %d ends at %d, the next begins at %d", i, s.End, segs[i+1].First)
+			return Violated("segment %d ends at %d, the next begins at %d", i, s.End, segs[i+1].First)
 		}
 		if string(s.Summary) != want {
-			return violated("summary of segment %d of %d: %q, want %q", i, len(segs), s.Summary, want)
+			return Violated("summary of segment %d of %d: %q, want %q", i, len(segs), s.Summary, want)
 		}
 	}
 	return nil

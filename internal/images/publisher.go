@@ -223,7 +223,7 @@ func (w *Publisher) append(n int) error {
 			return err
 		}
 		if seq != p.tried {
-			return violated("Append gave out %d, want %d", seq, p.tried)
+			return Violated("Append gave out %d, want %d", seq, p.tried)
 		}
 		p.appended = seq
 		if w.Always {
@@ -287,7 +287,7 @@ func (w *Publisher) renew() error {
 func (w *Publisher) logon() error {
 	counter, err := w.s.Logon("gateway")
 	if err == nil && counter <= w.counter {
-		err = violated("Logon counts %d after %d", counter, w.counter)
+		err = Violated("Logon counts %d after %d", counter, w.counter)
 	}
 	if err == nil {
 		w.counter = counter
@@ -327,7 +327,7 @@ func (w *Publisher) Failed() error {
 		"Reject": w.s.Reject(w.current, 1), "SetBase": w.s.SetBase(w.current, 1), "Renew": w.s.Renew(), "Close": w.s.Close(),
 	} {
 		if _, failed := errors.AsType[*pubstore.FailedError](err); !failed {
-			return violated("%s after the disk failed: %v", what, err)
+			return Violated("%s after the disk failed: %v", what, err)
 		}
 	}
 	return nil
@@ -354,7 +354,7 @@ func (w *Publisher) Check() error {
 		p := w.streams[f.ID]
 		if p == nil { // a new one, or one whose Renew (or Open) had not returned
 			if f.Last != 0 || f.ID != current {
-				return violated("a life that nobody used: %+v", f)
+				return Violated("a life that nobody used: %+v", f)
 			}
 			continue
 		}
@@ -365,7 +365,7 @@ func (w *Publisher) Check() error {
 	}
 	for id, p := range w.streams {
 		if !p.mayLeave(w.cut) && !slices.ContainsFunc(found, func(f finding) bool { return f.ID == id }) {
-			return violated("life %s has left with %+v", id, *p)
+			return Violated("life %s has left with %+v", id, *p)
 		}
 	}
 	if err := w.checkCurrent(current); err != nil {
@@ -390,7 +390,7 @@ func (w *Publisher) find(l pubstore.Life) (finding, error) {
 			return f, err
 		}
 		if want := publishMessage(l.ID, m.Sequence); !bytes.Equal(m.Body, want.Body) || m.Topic != want.Topic {
-			return f, violated("message %d of %s reads %q on %q", m.Sequence, l.ID, m.Body, m.Topic)
+			return f, Violated("message %d of %s reads %q on %q", m.Sequence, l.ID, m.Body, m.Topic)
 		}
 		f.kept, f.prev = append(f.kept, m.Sequence), append(f.prev, m.Prev)
 	}
@@ -401,9 +401,9 @@ func (w *Publisher) checkCurrent(id string) error {
 	_, old := w.streams[id]
 	switch {
 	case w.rebooted && old && !w.closing:
-		return violated("goes on with %s although the machine has booted", id)
+		return Violated("goes on with %s although the machine has booted", id)
 	case !w.rebooted && id != w.current && w.opened && !w.renewing && !w.closing:
-		return violated("goes on with %s, it was %s, and the machine has not booted", id, w.current)
+		return Violated("goes on with %s, it was %s, and the machine has not booted", id, w.current)
 	}
 	return nil
 }
@@ -412,7 +412,7 @@ func (w *Publisher) checkCurrent(id string) error {
 // had not synced if cut.
 func (w *Publisher) checkStream(f finding, p *promise, cut bool) error {
 	if f.Acked > p.discarded || f.Acked < p.letGo || f.Last > p.tried || f.Last < p.least(cut) {
-		return violated("life is %+v, promised %+v", f.Life, *p)
+		return Violated("life is %+v, promised %+v", f.Life, *p)
 	}
 	prev, i := f.Acked, 0
 	for n := f.Acked + 1; n <= f.Last; n++ {
@@ -421,11 +421,11 @@ func (w *Publisher) checkStream(f finding, p *promise, cut bool) error {
 		gone := r == rejectedForGood || r == rejectReturned && !w.cut && w.RejectAtOnce
 		switch {
 		case kept && f.prev[i] != prev:
-			return violated("message %d names %d before it, want %d: %+v", n, f.prev[i], prev, f)
+			return Violated("message %d names %d before it, want %d: %+v", n, f.prev[i], prev, f)
 		case kept && gone:
-			return violated("message %d was rejected and is kept: %+v", n, f)
+			return Violated("message %d was rejected and is kept: %+v", n, f)
 		case !kept && !rejected:
-			return violated("message %d is missing: %+v, promised %+v", n, f, *p)
+			return Violated("message %d is missing: %+v, promised %+v", n, f, *p)
 		}
 		if kept {
 			prev = n
@@ -433,7 +433,7 @@ func (w *Publisher) checkStream(f finding, p *promise, cut bool) error {
 		}
 	}
 	if i != len(f.kept) || f.Kept != len(f.kept) {
-		return violated("life is %+v, %d above its acked were kept", f, i)
+		return Violated("life is %+v, %d above its acked were kept", f, i)
 	}
 	return nil
 }

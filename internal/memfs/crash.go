@@ -1,6 +1,7 @@
 package memfs
 
 import (
+	"bytes"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -176,17 +177,28 @@ func (c *crash) pick(after *content, pending []op) {
 			continue
 		}
 		for len(o.data) > 0 {
-			n := min(len(o.data), int(sector-o.at%sector))
-			part := op{at: o.at, data: o.data[:n:n]}
-			o.at, o.data = o.at+int64(n), o.data[n:]
+			var part op
+			part, o = o.split()
 			c.pickSector(after, part)
 		}
 	}
 }
 
+// split returns the part of a write up to the end of its first sector, and the rest.
+func (o op) split() (part, rest op) {
+	n := min(len(o.data), int(sector-o.at%sector))
+	return op{at: o.at, data: o.data[:n:n]}, op{at: o.at + int64(n), data: o.data[n:]}
+}
+
+// repeats reports whether o writes what is there.
+func (o op) repeats(c *content) bool {
+	end := o.at + int64(len(o.data))
+	return end <= int64(len(c.data)) && bytes.Equal(c.data[o.at:end], o.data)
+}
+
 func (c *crash) pickSector(after *content, o op) {
 	fate := c.rand.IntN(2)
-	if c.mode.kind == garbage {
+	if c.mode.kind == garbage && !o.repeats(after) {
 		fate = c.rand.IntN(3)
 	}
 	switch fate {

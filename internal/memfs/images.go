@@ -1,7 +1,6 @@
 package memfs
 
 import (
-	"bytes"
 	"fmt"
 	"iter"
 	"maps"
@@ -242,19 +241,32 @@ func (f fate) content() content {
 	return c
 }
 
+// spoil leaves zeros or anything in the sectors of a write.
+func (f fate) spoil(c *content, o op) {
+	r := rand.New(rand.NewPCG(uint64(o.at), uint64(len(o.data))))
+	var part op
+	for len(o.data) > 0 {
+		if part, o = o.split(); part.repeats(c) {
+			continue
+		}
+		part.data = make([]byte, len(part.data))
+		for i := range part.data {
+			if f.kind == Scrambled {
+				part.data[i] = byte(r.Uint32())
+			}
+		}
+		part.apply(c)
+	}
+}
+
 // damage writes what is left of the change that the fate is about.
 func (f fate) damage(c *content, o op) {
 	switch f.kind {
 	case TornAt, TornWithin, ZeroTail:
 		o.data = o.data[:f.cut]
-	case Zeroed:
-		o.data = make([]byte, len(o.data))
-	case Scrambled:
-		o.data = bytes.Clone(o.data)
-		r := rand.New(rand.NewPCG(uint64(o.at), uint64(len(o.data))))
-		for i := range o.data {
-			o.data[i] = byte(r.Uint32())
-		}
+	case Zeroed, Scrambled:
+		f.spoil(c, o)
+		return
 	case LostSector:
 		end := min(int64(f.cut)+sector-(o.at+int64(f.cut))%sector, int64(len(o.data)))
 		op{at: o.at, data: o.data[:f.cut]}.apply(c)

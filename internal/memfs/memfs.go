@@ -3,7 +3,8 @@
 // fails where a test says so.
 //
 // What it assumes of a disk: a write leaves the bytes around it alone, and
-// what a successful Sync or SyncDir covered stays. It assumes no order among
+// what a successful Sync or SyncDir covered stays; a sector that is written with
+// what it holds never holds anything else. It assumes no order among
 // what wasn't synced, and no name to be durable before its directory was
 // synced. After a failed Sync the data can still be read, and will never be
 // durable, however often Sync succeeds afterwards: that is what kernels do.
