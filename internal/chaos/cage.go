@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -33,7 +34,7 @@ func cage(ctx context.Context, o options) (code int, err error) {
 	}
 	defer func() {
 		if o.Keep || code == 1 && err == nil {
-			fmt.Println("stores, journals, history and logs are in", dir)
+			fmt.Println("seed, report, history, stores, journals and logs are in", dir)
 			return
 		}
 		os.RemoveAll(dir)
@@ -45,6 +46,9 @@ func cage(ctx context.Context, o options) (code int, err error) {
 			return 1, err
 		}
 	} else if spec.Binary, err = filepath.Abs(spec.Binary); err != nil {
+		return 1, err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "order.json"), []byte(text(spec)), 0o644); err != nil {
 		return 1, err
 	}
 	return runInside(ctx, spec)
@@ -69,16 +73,17 @@ func build(ctx context.Context, dir string) (binary string, err error) {
 // runInside starts this command again as the first process of new namespaces
 // and waits for it. When ctx ends it is asked to stop, and soon after killed.
 func runInside(ctx context.Context, spec order) (code int, err error) {
-	text, err := json.Marshal(spec)
-	if err != nil {
-		return 1, err
-	}
 	self, err := os.Executable()
 	if err != nil {
 		return 1, err
 	}
-	cmd := exec.Command(self, "inside", string(text))
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	report, err := os.Create(filepath.Join(spec.Dir, "report.txt"))
+	if err != nil {
+		return 1, err
+	}
+	defer report.Close()
+	cmd := exec.Command(self, "inside", text(spec))
+	cmd.Stdout, cmd.Stderr = io.MultiWriter(os.Stdout, report), io.MultiWriter(os.Stderr, report)
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWNET,
 		Pdeathsig:  syscall.SIGKILL,

@@ -339,11 +339,12 @@ func writeReceived(t *testing.T, file string, got []string) {
 
 func TestPrintOutcomes(t *testing.T) {
 	var b strings.Builder
-	printOutcomes(&b, []outcome{{"kill", true, time.Second, 2 * time.Second, 0}, {"kill", false, 3 * time.Second, time.Hour, 0}, {"stop", false, 0, 0, 0}})
+	printOutcomes(&b, []outcome{{"kill", true, 0, time.Second, 2 * time.Second, 0}, {"kill", false, 0, 3 * time.Second, time.Hour, 0},
+		{"stop", false, 0, 0, 0, 0}, {"stop", true, time.Minute, time.Minute, time.Minute, time.Minute}})
 	for _, want := range []string{
 		"kill                  2        3s      3s      3s        2s      2s      2s",
-		"stop                  1        0s      0s      0s         -       -       -",
-		"all                   3 ",
+		"stop                  2        0s      0s      0s         -       -       -",
+		"all                   4        1s      3s",
 	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in\n%s", want, b.String())

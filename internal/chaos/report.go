@@ -17,9 +17,13 @@ import (
 // one of them went without what it is there for.
 type outcome struct {
 	kind                   string
-	synced                 bool // watched until the pair was in sync again
+	synced                 bool          // watched until the pair was in sync again
+	still                  time.Duration // the longest that the machine itself stood still
 	acks, safe, deliveries time.Duration
 }
+
+// stillness is from when on a fault's times are not its own, but the machine's.
+const stillness = time.Second
 
 // print writes the table of faults by kind.
 func (r *run) print(w io.Writer) {
@@ -27,8 +31,22 @@ func (r *run) print(w io.Writer) {
 		"and without a safe one (on both), and a subscriber without a message, from the fault until all are served\n"+
 		"and the pair in sync; the safe ones of faults whose next did not come before\n\n", r.Seed, time.Since(r.start).Round(time.Second))
 	printOutcomes(w, r.outcomes)
+	printStill(w, r.outcomes)
 	fmt.Fprintf(w, "\n  %d faults, among them %d times kill -9 of a process and %d partitions; skipped kinds: %s\n",
 		len(r.outcomes), r.kills, r.partitions(), or(strings.Join(r.skipped, ", "), "none"))
+}
+
+// printStill says which times were left out.
+func printStill(w io.Writer, outcomes []outcome) {
+	n, longest := 0, time.Duration(0)
+	for _, o := range outcomes {
+		if o.still >= stillness {
+			n, longest = n+1, max(longest, o.still)
+		}
+	}
+	if n > 0 {
+		fmt.Fprintf(w, "  without the times of %d faults during which the machine itself stood still, for up to %v\n", n, short(longest))
+	}
 }
 
 // partitions returns how many of the faults were partitions.
@@ -75,7 +93,7 @@ func printOutcomes(w io.Writer, outcomes []outcome) {
 func quantiles(list []outcome, of func(outcome) (d time.Duration, counts bool)) string {
 	var all []time.Duration
 	for _, o := range list {
-		if d, counts := of(o); counts {
+		if d, counts := of(o); counts && o.still < stillness {
 			all = append(all, d)
 		}
 	}

@@ -27,6 +27,7 @@ type run struct {
 	outcomes []outcome
 	kills    int      // processes killed by kill -9
 	skipped  []string // kinds that can't be had
+	pulse    *pulse
 }
 
 // A crew is a process of publishers.
@@ -45,7 +46,7 @@ func execute(ctx context.Context, spec order) (well bool, err error) {
 	defer cancel()
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
-	r := &run{order: spec, fail: fail, start: time.Now()}
+	r := &run{order: spec, fail: fail, start: time.Now(), pulse: newPulse()}
 	defer r.close()
 	if err := makeNetwork(); err != nil {
 		return false, skipAll(spec.options, err.Error())
@@ -216,8 +217,8 @@ func (r *run) strike(ctx context.Context, f *blow) error {
 		}
 	}
 	sessions := [2]int{r.ledger.sessions(serverURI(hostA)), r.ledger.sessions(serverURI(hostB))}
-	begun := time.Now()
-	r.watch(begun)
+	r.pulse.longest() // what was before it
+	r.watch(time.Now())
 	heal, err := f.kind.strike(r, ctx, f)
 	r.ledger.note(word{What: fault, Text: f.what})
 	r.printf("%s (%d clients were on a, %d on b)", f.what, sessions[0], sessions[1])
@@ -267,7 +268,11 @@ func (r *run) conclude(f *blow, after string) {
 	r.printf("    next persisted ack after %v, all publishers %v; next delivery after %v, both subscribers %v; longest without %v, without a safe one %v, without a delivery %v; %s",
 		short(firstAck), short(lastAck), short(firstDelivery), short(lastDelivery),
 		short(silence(w.acks)), short(silence(w.safe)), short(silence(w.deliveries)), after)
-	r.outcomes = append(r.outcomes, outcome{f.name, !f.hurried, silence(w.acks), silence(w.safe), silence(w.deliveries)})
+	o := outcome{f.name, !f.hurried, r.pulse.longest(), silence(w.acks), silence(w.safe), silence(w.deliveries)}
+	if o.still >= stillness {
+		r.printf("    the machine itself stood still for %v", short(o.still))
+	}
+	r.outcomes = append(r.outcomes, o)
 }
 
 // untilRecovered waits until every client is served again.
@@ -384,6 +389,7 @@ func (r *run) explain() {
 // close ends whatever still runs and gives back the disks. Were it not called,
 // the end of the namespaces would do it.
 func (r *run) close() {
+	r.pulse.end()
 	var all []*process
 	for i := range r.pair {
 		if r.crews[i] != nil {
