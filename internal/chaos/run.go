@@ -112,9 +112,10 @@ func (r *run) available() (list []*kind, err error) {
 
 // begin starts the pair and its clients.
 func (r *run) begin(ctx context.Context) (err error) {
-	if r.ledger, err = newLedger(filepath.Join(r.Dir, "history.jsonl"), func(client, text string) {
-		r.printf("WRONG %s: %s", client, text)
-	}); err != nil {
+	r.ledger, err = newLedger(filepath.Join(r.Dir, "history.jsonl"), func(client, text string) {
+		r.fail(fmt.Errorf("%s says what must not happen: %s", client, text))
+	})
+	if err != nil {
 		return err
 	}
 	for i := range r.pair {
