@@ -54,6 +54,10 @@ type Record struct {
 	Raw []byte
 }
 
+// CRC returns the CRC of what a message says (R11), which is the same on every
+// instance; 0 of other kinds.
+func (r *Record) CRC() uint32 { return messageCRC(r) }
+
 // A Verdict is what admission says of a record (R1).
 type Verdict uint8
 

@@ -34,31 +34,6 @@ func Verify(fsys seglog.FS, dir string) (Report, error) {
 	return report, errors.Join(err, j.Close())
 }
 
-// Dump calls fn with the records of a closed journal, in order, until it
-// returns an error. The record is valid during the call.
-func Dump(fsys seglog.FS, dir string, fn func(*Record) error) error {
-	j, err := Open(Options{FS: fsys, Dir: dir, MaxMessage: verifyMaxMessage})
-	if err != nil {
-		return err
-	}
-	return errors.Join(j.dump(fn), j.Close())
-}
-
-func (j *Journal) dump(fn func(*Record) error) error {
-	f := j.Follow(j.First(), Durable)
-	defer f.Close()
-	var r Record
-	for {
-		ok, err := f.Next(&r)
-		if err != nil || !ok {
-			return err
-		}
-		if err := fn(&r); err != nil {
-			return err
-		}
-	}
-}
-
 // Verify is the function Verify for a journal that is open. It checks what is
 // appended at the moment; retention must be at rest.
 func (j *Journal) Verify() (Report, error) {
@@ -66,98 +41,148 @@ func (j *Journal) Verify() (Report, error) {
 	if err != nil {
 		return Report{}, fmt.Errorf("journal: verify: %w", err)
 	}
-	head, err := j.log.Head(segs[0].first)
-	if err != nil {
-		return Report{}, fmt.Errorf("journal: verify: %w", err)
-	}
-	have, err := headVector(head)
-	if err != nil {
-		return Report{}, fmt.Errorf("journal: verify: %w", err)
-	}
-	v := verifier{j: j, report: Report{Segments: len(segs), Have: have}}
+	v := newVerifier(func(fault error) error { return fault })
 	for i, s := range segs {
-		if err := v.segment(s, i == len(segs)-1); err != nil {
+		if err := j.verifySegment(v, s, i == len(segs)-1); err != nil {
 			return v.report, fmt.Errorf("journal: verify: segment at %v: %w", s.first, err)
 		}
 	}
-	v.report.Publishers = len(v.report.Have)
-	return v.report, v.table()
+	v.end()
+	return v.report, j.verifyTable(v.report.Have)
 }
 
-// A verifier goes through a journal's records.
-type verifier struct {
-	j      *Journal
-	report Report
-	time   int64
-}
-
-// segment checks one segment and what stands at its ends.
-func (v *verifier) segment(s segment, last bool) error {
-	head, err := v.j.log.Head(s.first)
+// verifySegment checks one segment and what stands at its ends.
+func (j *Journal) verifySegment(v *verifier, s segment, last bool) error {
+	head, err := j.log.Head(s.first)
 	if err != nil {
 		return err
 	}
-	have, err := headVector(head)
-	if err != nil {
+	if err := v.head(head); err != nil {
 		return err
 	}
-	if len(head) > 0 && !maps.Equal(have, v.report.Have) {
-		return fmt.Errorf("head says %v, the records before it %v", have, v.report.Have)
-	}
-	highest, err := v.records(s)
+	err = j.scanLog(s.first, s.end, func(rec seglog.Record) (bool, error) {
+		_, err := v.logged(rec)
+		return true, err
+	})
 	if err != nil || last {
 		return err
 	}
-	if len(highest) != len(s.summary.highest) {
-		return fmt.Errorf("summary knows %d publishers, %d are there", len(s.summary.highest), len(highest))
+	return v.summary(s.summary)
+}
+
+// verifyTable checks that the table knows what the records say.
+func (j *Journal) verifyTable(want bookmark.Vector) error {
+	j.mu.Lock()
+	have := j.table.haves()
+	j.mu.Unlock()
+	if !maps.Equal(have, want) {
+		return fmt.Errorf("journal: verify: the table says %v, the records %v", have, want)
 	}
-	for p, sequence := range highest {
-		if got := s.summary.of(p); got != sequence {
-			return fmt.Errorf("summary has publisher %d up to %d, it goes to %d", p, got, sequence)
+	return nil
+}
+
+// A verifier goes through a journal's records. It doesn't judge what it finds:
+// fault does, and ends the matter if it returns an error.
+type verifier struct {
+	fault   func(error) error
+	report  Report
+	time    int64
+	highest bookmark.Vector // of each publisher in the segment
+	damaged bool            // records may be missing between the last one and the next head
+	record  Record          // scratch
+}
+
+func newVerifier(fault func(error) error) *verifier {
+	return &verifier{fault: fault, report: Report{Have: make(bookmark.Vector)}}
+}
+
+// head begins a segment whose head this is.
+func (v *verifier) head(head []byte) error {
+	v.highest = make(bookmark.Vector)
+	v.report.Segments++
+	if len(head) == 0 {
+		return nil
+	}
+	have, err := headVector(head)
+	if errors.Is(err, ErrNotJournal) {
+		return err
+	}
+	if err != nil {
+		return v.fault(err)
+	}
+	if err := v.before(have); err != nil {
+		return err
+	}
+	v.report.Have, v.damaged = have, false
+	return nil
+}
+
+// before compares what a head says with the records before it.
+func (v *verifier) before(have bookmark.Vector) error {
+	switch {
+	case v.report.Segments == 1 || maps.Equal(have, v.report.Have):
+		return nil
+	case !v.damaged:
+		return v.fault(fmt.Errorf("head says %v, the records before it %v", have, v.report.Have))
+	}
+	for _, p := range have.Publishers() {
+		if had := v.report.Have[p]; had < have[p] {
+			if err := v.fault(missing(p, had, have[p])); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// records checks what stands in a segment and returns each publisher's highest sequence.
-func (v *verifier) records(s segment) (bookmark.Vector, error) {
-	highest := make(bookmark.Vector)
-	var r Record
-	err := v.j.scanLog(s.first, s.end, func(rec seglog.Record) (bool, error) {
-		if Kind(rec.Kind) == kindState {
-			return true, v.change(rec)
-		}
-		err := decodeLogged(rec, &r)
-		if err == nil {
-			err = v.record(&r)
-		}
-		highest[r.Publisher] = r.Sequence
-		return true, err
-	})
-	return highest, err
-}
-
-// change notes which publishers retention has let go of: they may begin anew.
-func (v *verifier) change(rec seglog.Record) error {
-	c, err := decodeState(rec.Payload)
-	for _, p := range c.forgotten {
-		delete(v.report.Have, p)
+// missing names what a damaged place has taken of a publisher.
+func missing(publisher, had, upTo uint64) error {
+	if upTo == had+1 {
+		return fmt.Errorf("publisher %d: %d is missing at a damaged place", publisher, upTo)
 	}
-	return err
+	return fmt.Errorf("publisher %d: %d to %d are missing at a damaged place", publisher, had+1, upTo)
 }
 
-// record checks one record against what stands before it.
-func (v *verifier) record(r *Record) error {
+// logged checks one record of the log. It returns nil for one that only
+// changes the table, and for one that can't be read.
+func (v *verifier) logged(rec seglog.Record) (*Record, error) {
+	if Kind(rec.Kind) == kindState {
+		c, err := decodeState(rec.Payload)
+		if err != nil {
+			return nil, v.fault(fmt.Errorf("record at %v: %w", rec.Position, err))
+		}
+		for _, p := range c.forgotten { // they may begin anew
+			delete(v.report.Have, p)
+		}
+		return nil, nil
+	}
+	r := &v.record
+	if err := decodeLogged(rec, r); err != nil {
+		return nil, v.fault(err)
+	}
+	return r, v.check(r)
+}
+
+// check checks one record against what stands before it.
+func (v *verifier) check(r *Record) (err error) {
 	have := v.report.Have[r.Publisher]
-	if verdict := admit(have, r.Prev, r.Sequence); verdict != Take {
-		return fmt.Errorf("%v %d|%d with predecessor %d at %v stands behind %d",
-			r.Kind, r.Publisher, r.Sequence, r.Prev, r.Position, have)
+	verdict := admit(have, r.Prev, r.Sequence)
+	switch {
+	case verdict == Hole && v.damaged:
+		err = v.fault(missing(r.Publisher, have, r.Prev))
+	case verdict != Take:
+		err = v.fault(fmt.Errorf("%v %d|%d with predecessor %d at %v stands behind %d",
+			r.Kind, r.Publisher, r.Sequence, r.Prev, r.Position, have))
 	}
-	if r.Time < v.time {
-		return fmt.Errorf("%v %d|%d at %v: time goes back", r.Kind, r.Publisher, r.Sequence, r.Position)
+	if err == nil && r.Time < v.time {
+		err = v.fault(fmt.Errorf("%v %d|%d at %v: time goes back", r.Kind, r.Publisher, r.Sequence, r.Position))
 	}
-	v.time = r.Time
-	v.report.Have[r.Publisher] = r.Sequence
+	if err != nil {
+		return err
+	}
+	v.time = max(v.time, r.Time)
+	v.report.Have[r.Publisher] = max(have, r.Sequence)
+	v.highest[r.Publisher] = max(v.highest[r.Publisher], r.Sequence)
 	v.report.Records++
 	if r.Kind == Message {
 		v.report.Messages++
@@ -165,13 +190,17 @@ func (v *verifier) record(r *Record) error {
 	return nil
 }
 
-// table checks that the table knows what the records say.
-func (v *verifier) table() error {
-	v.j.mu.Lock()
-	have := v.j.table.haves()
-	v.j.mu.Unlock()
-	if !maps.Equal(have, v.report.Have) {
-		return fmt.Errorf("journal: verify: the table says %v, the records %v", have, v.report.Have)
+// summary checks what a sealed segment says of its records.
+func (v *verifier) summary(s summary) error {
+	if len(v.highest) != len(s.highest) {
+		return v.fault(fmt.Errorf("summary knows %d publishers, %d are there", len(s.highest), len(v.highest)))
+	}
+	for _, p := range v.highest.Publishers() {
+		if got := s.of(p); got != v.highest[p] {
+			return v.fault(fmt.Errorf("summary has publisher %d up to %d, it goes to %d", p, got, v.highest[p]))
+		}
 	}
 	return nil
 }
+
+func (v *verifier) end() { v.report.Publishers = len(v.report.Have) }

@@ -306,22 +306,30 @@ func decodeDamage(b []byte) (*DamageError, bool) {
 	return d, true
 }
 
-// listAside returns the segments that were set aside, oldest first.
+// listAside returns the segments that were set aside, oldest first, and
+// removes what was left unfinished: step 1 did not end, or it would have its name.
 func listAside(disk FS, dir string) ([]*segment, error) {
+	segs, left, err := findAside(disk, dir)
+	for _, name := range left {
+		if err == nil {
+			err = disk.Remove(name)
+		}
+	}
+	return segs, err
+}
+
+// findAside is listAside without a change to the disk.
+func findAside(disk FS, dir string) (segs []*segment, left []string, err error) {
 	names, err := disk.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return nil, nil, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var segs []*segment
 	for _, name := range names {
 		if strings.HasSuffix(name, suffixTmp) {
-			// Step 1 was not finished, or it would have its name.
-			if err := disk.Remove(path.Join(dir, name)); err != nil {
-				return nil, err
-			}
+			left = append(left, path.Join(dir, name))
 		}
 		first, ok := parseName(name, suffixLog)
 		if !ok {
@@ -329,7 +337,7 @@ func listAside(disk FS, dir string) ([]*segment, error) {
 		}
 		s, err := readSegment(disk, dir, first)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		s.state, s.end = sealed, max(s.durable, s.first)
 		if s.bad {
@@ -337,7 +345,7 @@ func listAside(disk FS, dir string) ([]*segment, error) {
 		}
 		segs = append(segs, s)
 	}
-	return segs, nil
+	return segs, left, nil
 }
 
 // openAside returns what is set aside as a log to be read, and the damage that

@@ -109,6 +109,7 @@ func TestTornOrDamaged(t *testing.T) {
 			}
 			disk := h.disk.Crash(memfs.KeepAll)
 			tt.harm(disk)
+			checkInspect(t, disk, tt.want+" "+tt.aside, tt.damaged)
 			strict := &history{disk: disk.Crash(memfs.KeepAll)}
 			h.disk = disk.Crash(memfs.KeepAll)
 			err := strict.open()

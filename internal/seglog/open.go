@@ -1,6 +1,7 @@
 package seglog
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,6 +15,7 @@ type recovery struct {
 	o      Options
 	segs   []*segment
 	marked map[Position]bool // segments that have a .bad file
+	left   []string          // files that were left unfinished
 
 	// Of the last segment, as inspect found it.
 	end     Position // behind the last good record
@@ -79,16 +81,27 @@ func (r *recovery) settle() error {
 // list finds the segments, reads their headers and footers, and removes what
 // was left unfinished.
 func (r *recovery) list() error {
+	if err := r.find(); err != nil {
+		return err
+	}
+	for _, name := range r.left {
+		if err := r.o.FS.Remove(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// find is list without a change to the disk.
+func (r *recovery) find() error {
 	names, err := r.o.FS.ReadDir(r.o.Dir)
 	if err != nil {
 		return err
 	}
-	r.segs, r.marked = nil, make(map[Position]bool)
+	r.segs, r.marked, r.left = nil, make(map[Position]bool), nil
 	for _, name := range names {
 		if strings.HasSuffix(name, suffixTmp) {
-			if err := r.o.FS.Remove(r.o.Dir + "/" + name); err != nil {
-				return err
-			}
+			r.left = append(r.left, r.o.Dir+"/"+name)
 		}
 		if first, ok := parseName(name, suffixBad); ok {
 			r.marked[first] = true
@@ -101,12 +114,7 @@ func (r *recovery) list() error {
 			r.segs = append(r.segs, s)
 		}
 	}
-	slices.SortFunc(r.segs, func(a, b *segment) int {
-		if a.first < b.first {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(r.segs, func(a, b *segment) int { return cmp.Compare(a.first, b.first) })
 	return nil
 }
 

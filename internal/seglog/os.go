@@ -14,6 +14,10 @@ import (
 // own user alone: files hold message bodies.
 var OS FS = osFS{}
 
+// ReadOnly is the same disk for one who only looks: files are opened for
+// reading, and the lock is taken if there is one. Everything else fails.
+var ReadOnly FS = readOnlyFS{}
+
 type osFS struct{}
 
 func (osFS) MkdirAll(dir string) error {
@@ -81,6 +85,45 @@ func (osFS) Lock(name string) (io.Closer, error) {
 }
 
 func (osFS) Free(dir string) (int64, error) { return free(filepath.FromSlash(dir)) }
+
+// A readOnlyFS refuses what would change the disk.
+type readOnlyFS struct{ osFS }
+
+func refused(op, name string) error {
+	return &fs.PathError{Op: op, Path: name, Err: fs.ErrPermission}
+}
+
+func (readOnlyFS) MkdirAll(dir string) error   { return refused("mkdir", dir) }
+func (readOnlyFS) Rename(from, _ string) error { return refused("rename", from) }
+func (readOnlyFS) Remove(name string) error    { return refused("remove", name) }
+func (readOnlyFS) SyncDir(dir string) error    { return refused("sync", dir) }
+
+func (readOnlyFS) OpenFile(name string, flag int) (File, error) {
+	if flag != 0 {
+		return nil, refused("create", name)
+	}
+	f, err := os.Open(filepath.FromSlash(name))
+	if err != nil {
+		return nil, err
+	}
+	return osFile{f}, nil
+}
+
+// Lock takes a lock file that is there; nobody has it locked if it isn't.
+func (readOnlyFS) Lock(name string) (io.Closer, error) {
+	f, err := os.Open(filepath.FromSlash(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return io.NopCloser(nil), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := lockFile(f); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lock %s: %w", name, err)
+	}
+	return f, nil
+}
 
 // An osFile adds to os.File what differs between systems, see os_*.go.
 type osFile struct{ *os.File }

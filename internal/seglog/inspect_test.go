@@ -1,0 +1,147 @@
+package seglog_test
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/holdfast-mq/holdfast/internal/memfs"
+	"github.com/holdfast-mq/holdfast/internal/seglog"
+)
+
+// inspect returns what Inspect visits.
+func inspect(disk seglog.FS, dir string) (texts []string, found seglog.Inspection, err error) {
+	found, err = seglog.Inspect(disk, dir, seglog.Visitor{Record: func(r seglog.Record) error {
+		texts = append(texts, string(r.Payload))
+		return nil
+	}})
+	return texts, found, err
+}
+
+// checkInspect checks that Inspect sees all records that can be read, with
+// those behind damage, says whether there is damage, and changes nothing.
+func checkInspect(t *testing.T, disk *memfs.FS, want string, damaged bool) {
+	t.Helper()
+	before := disk.String()
+	ops := disk.Ops()
+	texts, found, err := inspect(disk, "log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(texts, " "); got != strings.TrimSpace(want) {
+		t.Errorf("inspect sees %q, want %q", got, want)
+	}
+	if got := len(found.Damage) > 0; got != damaged {
+		t.Errorf("inspect finds damage %v, want any: %v", found.Damage, damaged)
+	}
+	if disk.String() != before || disk.Ops() != ops {
+		t.Errorf("inspect has changed the disk from %s to %s", before, disk)
+	}
+}
+
+// agree checks that a log just opened holds what Inspect had seen there before.
+func agree(l *seglog.Log, texts []string, found seglog.Inspection) error {
+	if len(found.Damage) > 0 {
+		return fmt.Errorf("inspect found %v, the log opens", found.Damage)
+	}
+	c := l.Cursor(0)
+	defer c.Close()
+	for i, text := range texts {
+		r, err := c.Next()
+		if err != nil || string(r.Payload) != text {
+			return fmt.Errorf("record %d was %.20q when it was inspected, is %.20q (%v)", i, text, r.Payload, err)
+		}
+	}
+	if r, err := c.Next(); err == nil {
+		return fmt.Errorf("record %.20q was not seen when the log was inspected", r.Payload)
+	}
+	return nil
+}
+
+func TestInspectTorn(t *testing.T) {
+	h := newHistory(1)
+	mustOpen(t, h)
+	texts(t, h, true, "a", "b")
+	disk := h.disk.Crash(memfs.KeepAll)
+	disk.FlipBits(first, data+2*(note+record)+5, 0xff) // behind b
+	got, found, err := inspect(disk, "log")
+	if err != nil || len(got) != 2 || found.Torn == nil {
+		t.Fatalf("%q, %+v, %v", got, found, err)
+	}
+	if torn := *found.Torn; torn.File != first || torn.Offset != data+2*(note+record) || torn.Bytes != 6 {
+		t.Errorf("torn: %+v", torn)
+	}
+	if found.Durable != note+record { // the note of the second batch says so
+		t.Errorf("durable up to %d", found.Durable)
+	}
+}
+
+// Damage in the middle of a sealed segment is found without a mark, and what
+// is behind it is read.
+func TestInspectFindsDamageThatOpenDoesNotLookFor(t *testing.T) {
+	h := long(t, 2).after(memfs.KeepAll)
+	all, _, err := inspect(h.disk, "log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := h.disk.Names()[2]
+	breakRecord(h.disk, name)
+	texts, found, err := inspect(h.disk, "log")
+	if err != nil || len(found.Damage) == 0 || len(texts) != len(all)-1 {
+		t.Fatalf("%d records of %d, %+v, %v", len(texts), len(all), found, err)
+	}
+	for _, d := range found.Damage {
+		if d.File != name {
+			t.Errorf("found %v", d)
+		}
+	}
+}
+
+func TestInspectLocked(t *testing.T) {
+	h := newHistory(1)
+	mustOpen(t, h)
+	if _, _, err := inspect(h.disk, "log"); !errors.Is(err, seglog.ErrLocked) {
+		t.Errorf("while it is open: %v", err)
+	}
+}
+
+// ReadOnly looks at a directory that it must not change.
+func TestReadOnly(t *testing.T) {
+	dir := t.TempDir()
+	l, err := seglog.Open(seglog.Options{FS: seglog.OS, Dir: dir, Owner: &owner{}, SegmentBytes: 1 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := inspect(seglog.ReadOnly, dir); !errors.Is(err, seglog.ErrLocked) {
+		t.Errorf("while it is open: %v", err)
+	}
+	if _, err := l.Append(0x10, []byte("a")); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(dir + "/lock"); err != nil {
+		t.Fatal(err)
+	}
+	if texts, _, err := inspect(seglog.ReadOnly, dir); err != nil || len(texts) != 1 {
+		t.Errorf("%q, %v", texts, err)
+	}
+	if _, err := os.Stat(dir + "/lock"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a lock file was made: %v", err)
+	}
+	for _, err := range []error{
+		seglog.ReadOnly.MkdirAll(dir + "/x"), seglog.ReadOnly.Remove(dir + "/x"),
+		seglog.ReadOnly.Rename(dir+"/x", dir+"/y"), seglog.ReadOnly.SyncDir(dir),
+		second(seglog.ReadOnly.OpenFile(dir+"/x", os.O_CREATE)),
+	} {
+		if !errors.Is(err, fs.ErrPermission) {
+			t.Errorf("a change gets %v", err)
+		}
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
