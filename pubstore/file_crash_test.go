@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -299,12 +300,19 @@ func crashed(t *testing.T, n int, o pubstore.FileOptions) (w *witness, fs *memfs
 func reopenAfter(t *testing.T, w *witness, fs *memfs.FS, o pubstore.FileOptions, bootID string) {
 	t.Helper()
 	o.FS, o.BootID = fs, boot(bootID)
+	messages := 0
+	seen, unseen := pubstore.InspectFile(dir, o, func(string, *pubstore.Message) error { messages++; return nil })
 	s, err := pubstore.OpenFile(dir, o)
 	if err != nil {
 		t.Errorf("opening after the crash: %v", err)
 		return
 	}
 	defer s.Close()
+	if unseen == nil {
+		agree(t, s, seen, messages)
+	} else if !errors.Is(unseen, pubstore.ErrNotStore) && !errors.Is(unseen, os.ErrNotExist) {
+		t.Errorf("inspecting after the crash: %v", unseen)
+	}
 	rebooted := bootID != "first"
 	found := w.find(s)
 	w.check(found, !rebooted || o.SyncAlways, rebooted)
@@ -318,6 +326,25 @@ func reopenAfter(t *testing.T, w *witness, fs *memfs.FS, o pubstore.FileOptions,
 	seq, err := s.Append(context.Background(), &pubstore.Message{Topic: "orders"})
 	if err != nil || seq != current.Last+1 {
 		t.Errorf("Append = %d, %v after %d", seq, err, current.Last)
+	}
+}
+
+// agree checks that a store just opened is what an inspection said it would be.
+func agree(t *testing.T, s *pubstore.File, seen pubstore.Inspection, messages int) {
+	t.Helper()
+	lives := s.Lives()
+	if seen.Renews {
+		lives = lives[:len(lives)-1] // of those before, one that keeps nothing has left
+		seen.Lives = slices.DeleteFunc(seen.Lives, func(l pubstore.InspectedLife) bool { return l.Kept == 0 })
+	}
+	if len(seen.Lives) != len(lives) || len(seen.Damage) > 0 || messages != s.Usage().Messages {
+		t.Errorf("inspected: %+v, %d messages; opened: %+v, %+v", seen, messages, lives, s.Usage())
+		return
+	}
+	for i, l := range lives {
+		if seen.Lives[i].Life != l {
+			t.Errorf("inspected: %+v, opened: %+v", seen.Lives[i], l)
+		}
 	}
 }
 

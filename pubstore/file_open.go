@@ -28,7 +28,8 @@ const (
 // headMagic tells a publish store from other logs (a server's journal).
 const headMagic = "hfspubstore"
 
-var errNotStore = errors.New("not a publish store")
+// ErrNotStore reports a place that holds something else, or nothing.
+var ErrNotStore = errors.New("not a publish store")
 
 // A mark is the payload of kindDiscard and kindReject: 4 and 8 bytes, little endian.
 const markSize = 12
@@ -137,8 +138,8 @@ func (s *File) openError(err error) error {
 	var damage *seglog.DamageError
 	var already *DamagedError
 	switch {
-	case errors.Is(err, errNotStore):
-		return fmt.Errorf("open %s: it is not a publish store", s.dir)
+	case errors.Is(err, ErrNotStore):
+		return fmt.Errorf("open %s: it is %w", s.dir, ErrNotStore)
 	case errors.Is(err, syscall.ENOTDIR):
 		return fmt.Errorf("open %s: it is not a directory", s.dir)
 	case errors.Is(err, seglog.ErrLocked):
@@ -260,7 +261,7 @@ func (o *fileOwner) Summary() []byte { return nil }
 func (o *fileOwner) RecoverHead(p []byte) error {
 	state, is := bytes.CutPrefix(p, []byte(headMagic))
 	if !is {
-		return errNotStore
+		return ErrNotStore
 	}
 	return o.ledger.decodeState(state)
 }

@@ -40,11 +40,16 @@ func (l *ledger) begin(id string) {
 // and begins a life if there is none yet, or if an unsynced tail may be
 // missing: it was not closed, and the machine has booted since (R10).
 func (l *ledger) open(boot, newLife string) {
-	trusted := l.closed || boot != "" && boot == l.boot || mut.On(mut.R10SameLife)
+	trusted := l.trusts(boot)
 	l.boot, l.closed = boot, false
 	if len(l.lives) == 0 || !trusted {
 		l.begin(newLife)
 	}
+}
+
+// trusts reports whether nothing at the end can be missing, under a boot id.
+func (l *ledger) trusts(boot string) bool {
+	return l.closed || boot != "" && boot == l.boot || mut.On(mut.R10SameLife)
 }
 
 // logon checks the client name and raises the counter (R11).

@@ -1,0 +1,267 @@
+package pubstore
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/holdfast-mq/holdfast/internal/seglog"
+)
+
+// An Inspection says what a store that nobody has open would be if it were opened now.
+type Inspection struct {
+	Name    string // client name the store was first used with, empty if it never was
+	Counter uint64 // logons so far
+	Closed  bool   // it was closed in good order
+	// Renews: opening begins a new life, because the machine has started anew
+	// since the store was used and the store was not closed (R10).
+	Renews bool
+	Lives  []InspectedLife // oldest first
+	// Damage is why the store can't be opened. In a file store that is all
+	// there is; what can be read all the same is in Lives.
+	Damage []error
+	// Torn is how many bytes of a torn end opening cuts off (File): of a
+	// message whose Append never returned, or after a power cut.
+	Torn int64
+}
+
+// An InspectedLife is one life as InspectFile and InspectBolt find it.
+type InspectedLife struct {
+	Life
+	First uint64 // lowest sequence kept, 0 if nothing is
+	Bytes int64  // of what is kept
+}
+
+// InspectFile reads the file store in dir and changes nothing; of the options
+// only BootID and FS count. Unless each is nil it is called with every message
+// kept, which is what a client would send to a server that has none of them: in
+// no particular order; Body is valid during the call. ErrNotStore: dir holds
+// something else; ErrLocked: a process has it open. Damage is no error.
+func InspectFile(dir string, o FileOptions, each func(life string, m *Message) error) (Inspection, error) {
+	i := fileInspector{disk: o.FS, dir: slashed(dir)}
+	if i.disk == nil {
+		i.disk = seglog.ReadOnly
+	}
+	err := i.run(each)
+	switch {
+	case errors.Is(err, seglog.ErrLocked):
+		err = ErrLocked
+	case err == nil && len(i.ledger.lives)+len(i.found.Damage) == 0:
+		err = ErrNotStore
+	}
+	if err != nil {
+		return i.found, fmt.Errorf("inspect publish store %s: %w", dir, err)
+	}
+	i.ledger.inspect(o.BootID, &i.found)
+	return i.found, nil
+}
+
+// inspect puts what the ledger knows into an inspection. A nil boot is the system's.
+func (l *ledger) inspect(boot func() (string, error), found *Inspection) {
+	if boot == nil {
+		boot = bootID
+	}
+	id, err := boot()
+	if err != nil {
+		id = ""
+	}
+	found.Name, found.Counter, found.Closed, found.Renews = l.name, l.counter, l.closed, !l.trusts(id)
+	for i, life := range l.report() {
+		w := l.lives[i]
+		found.Lives = append(found.Lives, InspectedLife{Life: life, First: w.next(0), Bytes: w.bytes})
+	}
+}
+
+// A fileInspector goes through a File's log as OpenFile does.
+type fileInspector struct {
+	disk    seglog.FS
+	dir     string
+	ledger  ledger
+	damaged bool
+	records uint64
+	found   Inspection
+}
+
+func (i *fileInspector) run(each func(string, *Message) error) error {
+	log, err := seglog.Inspect(i.disk, i.dir, seglog.Visitor{Segment: i.segment, Record: i.replay, Damage: i.damage})
+	if err != nil {
+		return err
+	}
+	i.note(log)
+	for _, w := range i.ledger.lives {
+		if err := w.prepare(i.records); err != nil {
+			i.found.Damage = append(i.found.Damage, err)
+			return nil // nothing can be said of its messages
+		}
+	}
+	if _, err := seglog.Inspect(i.disk, i.dir, seglog.Visitor{Record: i.fill}); err != nil {
+		return err
+	}
+	i.judge()
+	if each == nil {
+		return nil
+	}
+	_, err = seglog.Inspect(i.disk, i.dir, seglog.Visitor{Record: func(r seglog.Record) error { return i.show(r, each) }})
+	return err
+}
+
+// note takes over what the log says of itself.
+func (i *fileInspector) note(log seglog.Inspection) {
+	for _, d := range log.Damage {
+		i.found.Damage = append(i.found.Damage, d)
+	}
+	if log.Aside != nil {
+		i.found.Damage = append(i.found.Damage, fmt.Errorf("opening it with AcceptDamage was begun and not finished: %w", log.Aside))
+	}
+	if log.Torn != nil {
+		i.found.Torn = log.Torn.Bytes
+	}
+}
+
+// judge lists the messages that should be kept and are not there.
+func (i *fileInspector) judge() {
+	for _, w := range i.ledger.lives {
+		if seq := w.missing(0); seq != 0 {
+			i.found.Damage = append(i.found.Damage, fmt.Errorf("message %d of life %s is missing", seq, w.id))
+			w.giveUp()
+		}
+	}
+	if len(i.ledger.lives) > 0 {
+		i.ledger.prune()
+	}
+}
+
+func (i *fileInspector) segment(s seglog.Segment) error {
+	state, is := bytes.CutPrefix(s.Head, []byte(headMagic))
+	if !is && len(s.Head) > 0 {
+		return ErrNotStore
+	}
+	if !is {
+		return nil // its head is damaged
+	}
+	if err := i.ledger.decodeState(state); err != nil {
+		i.found.Damage = append(i.found.Damage, err)
+	}
+	return nil
+}
+
+func (i *fileInspector) damage(*seglog.DamageError) error {
+	i.damaged = true
+	return nil
+}
+
+func (i *fileInspector) replay(r seglog.Record) error {
+	i.records++
+	if i.damaged && r.Kind == kindMessage { // records between are missing
+		number, seq, err := recordIdentity(r.Payload)
+		if w := i.ledger.numbered(number); err == nil && w != nil {
+			w.last = max(w.last, seq)
+		}
+		return nil
+	}
+	if err := i.ledger.replay(r.Kind, r.Payload); err != nil && !i.damaged {
+		i.found.Damage = append(i.found.Damage, fmt.Errorf("record at %d: %w", r.Position, err))
+		i.damaged = true
+	}
+	return nil
+}
+
+// life returns whose message a record is, if that is kept.
+func (i *fileInspector) life(r seglog.Record) (w *window, seq uint64) {
+	if r.Kind != kindMessage {
+		return nil, 0
+	}
+	number, seq, err := recordIdentity(r.Payload)
+	if w = i.ledger.numbered(number); err != nil || w == nil || !w.holds(seq) {
+		return nil, 0
+	}
+	return w, seq
+}
+
+func (i *fileInspector) fill(r seglog.Record) error {
+	if w, seq := i.life(r); w != nil {
+		size, ms := recordMeta(r.Payload)
+		w.fill(seq, uint64(r.Position), size, ms)
+	}
+	return nil
+}
+
+func (i *fileInspector) show(r seglog.Record, each func(string, *Message) error) error {
+	w, seq := i.life(r)
+	if w == nil || w.slots.at(seq).pos != uint64(r.Position) { // of two the later counts
+		return nil
+	}
+	return show(w, seq, r.Payload, each)
+}
+
+// show calls each with a message that is kept.
+func show(w *window, seq uint64, record []byte, each func(string, *Message) error) error {
+	var m Message
+	if err := decodeRecord(record, &m, new(interned)); err != nil {
+		return fmt.Errorf("message %d of life %s: %w", seq, w.id, err)
+	}
+	m.Prev = w.prev(seq)
+	return each(w.id, &m)
+}
+
+// InspectBolt is InspectFile for a store in a bucket of a database, which may
+// be open for reading only; of the options only BootID counts. OpenBolt's bucket
+// is "publish".
+func InspectBolt(db *bbolt.DB, bucket string, o BoltOptions, each func(life string, m *Message) error) (Inspection, error) {
+	s := &Bolt{db: db, bucket: []byte(bucket), swept: make(map[uint32]uint64)}
+	var found Inspection
+	err := db.View(func(tx *bbolt.Tx) error {
+		root := tx.Bucket(s.bucket)
+		if root == nil || !holdsStore(root) {
+			return ErrNotStore
+		}
+		if err := s.ledger.decodeState(root.Get(stateKey)); err != nil {
+			found.Damage = append(found.Damage, err)
+			return nil
+		}
+		for _, w := range s.ledger.lives {
+			if err := s.recoverLife(root, w); err != nil {
+				found.Damage = append(found.Damage, err)
+			} else if err := showLife(root, w, each); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return found, fmt.Errorf("inspect publish store %s, bucket %s: %w", db.Path(), bucket, err)
+	}
+	s.ledger.inspect(o.BootID, &found)
+	return found, nil
+}
+
+// holdsStore reports whether a bucket is that of a store: a state, and beside
+// it the bucket of a life.
+func holdsStore(root *bbolt.Bucket) bool {
+	var lives int
+	root.ForEachBucket(func(key []byte) error {
+		if len(key) == len(lifeKey(0)) {
+			lives++
+		}
+		return nil
+	})
+	return root.Get(stateKey) != nil && lives > 0
+}
+
+// showLife calls each, unless that is nil, with the messages that a life keeps.
+func showLife(root *bbolt.Bucket, w *window, each func(string, *Message) error) error {
+	if each == nil {
+		return nil
+	}
+	return root.Bucket(lifeKey(w.number)).ForEach(func(key, record []byte) error {
+		seq := binary.BigEndian.Uint64(key)
+		if !w.holds(seq) {
+			return nil
+		}
+		return show(w, seq, slices.Clone(record), each)
+	})
+}
