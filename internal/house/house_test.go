@@ -41,6 +41,7 @@ var imports = map[string][]string{
 	"client":               {"bookmarkstore", "internal/bookmark", "internal/clientcore", "internal/mut", "internal/wire", "pubstore"},
 	"server":               {"internal/bookmark", "internal/journal", "internal/mut", "internal/replica", "internal/route", "internal/seglog", "internal/servercore", "internal/wire"},
 	"server/cmd/holdfastd": {"server"},
+	"client/cmd/holdfast":  {"bookmarkstore", "internal/bookmark", "internal/journal", "internal/seglog", "pubstore"},
 }
 
 // foreign is what the SDK's packages may bring into an application beside the

@@ -1,0 +1,188 @@
+package main
+
+import (
+	"errors"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/seglog"
+	"github.com/holdfast-mq/holdfast/pubstore"
+)
+
+// journalCommands are what can be done with journals.
+type journalCommands struct {
+	Dump    journalDump    `cmd:"" help:"Print the records in their order."`
+	Verify  journalVerify  `cmd:"" help:"Check checksums, order and identities; the exit code says whether all is well."`
+	Compare journalCompare `cmd:"" help:"Compare the journals of two instances and name the first difference of each publisher."`
+}
+
+// journalVerify is "journal verify".
+type journalVerify struct {
+	Dir string `arg:"" help:"Directory of the journal: 'data' of the instance's configuration."`
+	All bool   `help:"List every publisher, not only the first twenty."`
+}
+
+// Run implements the command.
+func (c *journalVerify) Run(o *output) error {
+	found, err := inspectJournal(c.Dir, nil)
+	if err != nil {
+		return err
+	}
+	log := found.Log
+	o.printf("journal %s\n", c.Dir)
+	o.printf("  %s, %d bytes, positions %d to %d\n", plural(log.Segments, "segment"), log.Bytes, log.First, log.End)
+	o.printf("  %s of %s, %s among them\n", plural(found.Records, "record"), plural(found.Publishers, "publisher"), plural(found.Messages, "message"))
+	o.printf("  noted as durable up to position %d\n", log.Durable)
+	printOpening(o, log)
+	printPublishers(o, found.States, c.All)
+	if found.Sound() {
+		o.printf("sound: every checksum is right, each identity stands there once, each publisher's in order\n")
+		return nil
+	}
+	printWrong(o, &found)
+	return errFound
+}
+
+// printOpening says what opening the journal would change.
+func printOpening(o *output, log seglog.Inspection) {
+	if t := log.Torn; t != nil {
+		o.printf("  torn tail: %d bytes in %s from offset %d on, never promised to anyone: opening cuts them off\n", t.Bytes, t.File, t.Offset)
+	}
+	if log.Cut > 0 {
+		o.printf("  a cut before damage was begun: opening ends the journal at position %d, and so does this look at it\n", log.Cut)
+	}
+	for _, name := range log.Left {
+		o.printf("  unfinished: %s: opening removes it\n", name)
+	}
+	for _, name := range log.Marked {
+		o.printf("  marked: a reader met damage in %s, opening looks at it again\n", name)
+	}
+}
+
+// fewPublishers is how many are listed unless all are wanted.
+const fewPublishers = 20
+
+func printPublishers(o *output, states []journal.State, all bool) {
+	for i, s := range states {
+		if i == fewPublishers && !all {
+			o.printf("  and %d more publishers, see --all\n", len(states)-i)
+			return
+		}
+		if s.Floor > 0 {
+			o.printf("  publisher %d: up to %d; retention has removed up to %d\n", s.Publisher, s.Have, s.Floor)
+		} else {
+			o.printf("  publisher %d: up to %d\n", s.Publisher, s.Have)
+		}
+	}
+}
+
+// printWrong lists what is wrong with a journal.
+func printWrong(o *output, found *journal.Inspection) {
+	for _, d := range found.Log.Damage {
+		o.printf("damage: %s at offset %d, position %d: %s\n", d.File, d.Offset, d.Position, d.Reason)
+	}
+	if d := found.Log.Aside; d != nil {
+		o.printf("damage: found earlier in %s at offset %d; what stood behind it is set aside and waits for the peer\n", d.File, d.Offset)
+	}
+	for _, fault := range found.Faults {
+		o.printf("fault: %s\n", strings.TrimPrefix(fault.Error(), "journal: "))
+	}
+	o.printf("NOT SOUND: %s, %s", plural(len(found.Log.Damage), "damaged place"), plural(found.Faulty, "fault"))
+	if len(found.Log.Damage) > 0 || found.Log.Aside != nil {
+		o.printf("; an instance that has a peer starts and heals from it, a lone one needs -accept-damage")
+	}
+	o.printf("\n")
+}
+
+// inspectJournal reads a journal; what is there must be one.
+func inspectJournal(dir string, fn func(*journal.Record) error) (journal.Inspection, error) {
+	found, err := journal.Inspect(seglog.ReadOnly, dir, fn)
+	return found, judge(dir, found, err)
+}
+
+// judge says what is wrong with dir, if no journal could be read there.
+func judge(dir string, found journal.Inspection, err error) error {
+	if err := directory(dir); err != nil {
+		return err
+	}
+	switch {
+	case errors.Is(err, journal.ErrNotJournal):
+		if _, err := pubstore.InspectFile(dir, pubstore.FileOptions{}, nil); err == nil {
+			return usagef("%s is a publish store: see holdfast store inspect", dir)
+		}
+		return usagef("%s is not a journal", dir)
+	case err == nil && found.Log.Segments == 0:
+		return usagef("%s holds no journal: name the directory with the files *.log", dir)
+	}
+	return explain(dir, err)
+}
+
+// A filter says which records are wanted.
+type filter struct {
+	Publisher []uint64 `help:"Records of this publisher; may be repeated." placeholder:"ID"`
+	Topic     string   `help:"Records of this topic; one that has any of ^$.*+?()[]{}|\\ is a regular expression, searched anywhere." placeholder:"TOPIC"`
+	From      place    `help:"Records from this position, or taken at or after this time (RFC 3339), on." placeholder:"POSITION|TIME"`
+	To        place    `help:"Records before this position, or taken before this time." placeholder:"POSITION|TIME"`
+}
+
+// topics returns what decides whether a topic is wanted.
+func (f *filter) topics() (func([]byte) bool, error) {
+	if f.Topic == "" {
+		return func([]byte) bool { return true }, nil
+	}
+	if !strings.ContainsAny(f.Topic, `^$.*+?()[]{}|\`) {
+		return func(topic []byte) bool { return string(topic) == f.Topic }, nil
+	}
+	pattern, err := regexp.Compile(f.Topic)
+	if err != nil {
+		return nil, usagef("--topic %q is no regular expression: %w", f.Topic, err)
+	}
+	return pattern.Match, nil
+}
+
+// match returns what decides whether a record is wanted.
+func (f *filter) match() (func(*journal.Record) bool, error) {
+	topic, err := f.topics()
+	if err != nil {
+		return nil, err
+	}
+	publishers := make(map[uint64]bool)
+	for _, p := range f.Publisher {
+		publishers[p] = true
+	}
+	return func(r *journal.Record) bool {
+		return (len(publishers) == 0 || publishers[r.Publisher]) && topic(r.Topic) &&
+			(!f.From.set || !f.From.behind(r)) && (!f.To.set || f.To.behind(r))
+	}, nil
+}
+
+// A place is a position or a time.
+type place struct {
+	set      bool
+	position journal.Position
+	time     time.Time // zero: the position counts
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (p *place) UnmarshalText(text []byte) error {
+	if t, err := time.Parse(time.RFC3339, string(text)); err == nil {
+		*p = place{set: true, time: t}
+		return nil
+	}
+	position, err := parsePosition(string(text))
+	if err != nil {
+		return err
+	}
+	*p = place{set: true, position: position}
+	return nil
+}
+
+// behind reports whether the place is behind the record.
+func (p *place) behind(r *journal.Record) bool {
+	if p.time.IsZero() {
+		return r.Position < p.position
+	}
+	return r.Time < p.time.UnixMicro()
+}

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/seglog"
+)
+
+// journalCompare is "journal compare".
+type journalCompare struct {
+	Dir1 string `arg:"" help:"Directory of one journal."`
+	Dir2 string `arg:"" help:"Directory of the other."`
+	All  bool   `help:"List every publisher that differs, not only the first twenty."`
+}
+
+// Run implements the command.
+func (c *journalCompare) Run(o *output) error {
+	dirs := [2]string{c.Dir1, c.Dir2}
+	var sides [2]journal.Index
+	for i, dir := range dirs {
+		index, err := journal.ReadIndex(seglog.ReadOnly, dir)
+		if err := judge(dir, index.Inspection, err); err != nil {
+			return err
+		}
+		sides[i] = index
+	}
+	found := journal.Compare(sides[0], sides[1])
+	for i, f := range found.Found {
+		o.printf("%s: %s of %s\n", dirs[i], plural(f.Records, "record"), plural(f.Publishers, "publisher"))
+	}
+	printLeftOut(o, &found)
+	if err := c.printDiffering(o, dirs, found.Differing); err != nil {
+		return err
+	}
+	for i := range dirs {
+		if !found.Found[i].Sound() {
+			o.printf("%s is not sound, see holdfast journal verify\n", dirs[i])
+		}
+	}
+	if found.Same() {
+		o.printf("the same: each publisher's records, in the same order\n")
+		return nil
+	}
+	o.printf("NOT THE SAME: %s with a difference\n", plural(len(found.Differing), "publisher"))
+	return errFound
+}
+
+// printLeftOut says what was not compared.
+func printLeftOut(o *output, found *journal.Comparison) {
+	for _, p := range slices.Sorted(maps.Keys(found.Floors)) {
+		o.printf("publisher %d: compared above %d only, up to there retention has removed it on one side or on both\n", p, found.Floors[p])
+	}
+	if found.Elsewhere > 0 {
+		o.printf("%s left out: the link does not carry their topics\n", plural(found.Elsewhere, "record"))
+	}
+}
+
+// printDiffering names the first difference of each publisher, the earliest first.
+func (c *journalCompare) printDiffering(o *output, dirs [2]string, differing []journal.Differing) error {
+	shown := differing[:min(len(differing), fewPublishers)]
+	if c.All {
+		shown = differing
+	}
+	records, err := recordsOf(dirs, shown)
+	if err != nil {
+		return err
+	}
+	for i, d := range shown {
+		first := ""
+		if i == 0 && len(differing) > 1 {
+			first = ", the earliest of all"
+		}
+		o.printf("publisher %d: first difference%s: %s\n", d.Publisher, first, name(d, dirs))
+		for side, e := range d.Entry {
+			if e.Sequence > 0 {
+				o.printf("  in %s: %s\n", dirs[side], strings.TrimSpace(records[side][e.Position]))
+			}
+		}
+		o.printf("  in all: %d only in %s, %d only in %s, %d that do not say the same\n", d.Only[0], dirs[0], d.Only[1], dirs[1], d.Content)
+	}
+	if more := len(differing) - len(shown); more > 0 {
+		o.printf("and %d more publishers, see --all\n", more)
+	}
+	return nil
+}
+
+// name says what a difference is.
+func name(d journal.Differing, dirs [2]string) string {
+	a, b := d.Entry[0], d.Entry[1]
+	switch {
+	case d.What == journal.Content:
+		return fmt.Sprintf("%d is not the same", a.Sequence)
+	case d.What == journal.Order:
+		return fmt.Sprintf("another order: %d in %s, where %s has %d", a.Sequence, dirs[0], dirs[1], b.Sequence)
+	case a.Sequence > 0:
+		return fmt.Sprintf("%d is only in %s", a.Sequence, dirs[0])
+	}
+	return fmt.Sprintf("%d is only in %s", b.Sequence, dirs[1])
+}
+
+// recordsOf reads the records of differences again, each as the line that dump prints.
+func recordsOf(dirs [2]string, differing []journal.Differing) (lines [2]map[journal.Position]string, err error) {
+	if len(differing) == 0 {
+		return lines, nil
+	}
+	for side, dir := range dirs {
+		lines[side] = make(map[journal.Position]string)
+		for _, d := range differing {
+			if e := d.Entry[side]; e.Sequence > 0 {
+				lines[side][e.Position] = ""
+			}
+		}
+		_, err := inspectJournal(dir, func(r *journal.Record) error {
+			if _, wanted := lines[side][r.Position]; wanted {
+				lines[side][r.Position] = dump(r).String()
+			}
+			return nil
+		})
+		if err != nil {
+			return lines, err
+		}
+	}
+	return lines, nil
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/journal"
+)
+
+// journalDump is "journal dump".
+type journalDump struct {
+	Dir    string `arg:"" help:"Directory of the journal: 'data' of the instance's configuration."`
+	filter `embed:""`
+	JSON   bool `name:"json" help:"One JSON object a line."`
+	Body   bool `help:"With the body of each message."`
+}
+
+// timeForm is RFC 3339 with the microseconds that a journal keeps.
+const timeForm = "2006-01-02T15:04:05.000000Z07:00"
+
+// A dumped is a record as the command prints it.
+type dumped struct {
+	Position  journal.Position `json:"position"`
+	Time      string           `json:"time"`             // when this instance took it
+	Publisher uint64           `json:"publisher,string"` // of 64 bits, more than a JSON number holds everywhere
+	Sequence  uint64           `json:"sequence"`
+	Prev      uint64           `json:"prev"`
+	Kind      string           `json:"kind"`
+	Topic     string           `json:"topic,omitempty"`
+	Size      int              `json:"size"`          // of the body
+	CRC       string           `json:"crc,omitempty"` // of what a message says, the same on every instance
+	Reason    string           `json:"reason,omitempty"`
+	Body      *string          `json:"body,omitempty"`
+}
+
+func dump(r *journal.Record) dumped {
+	d := dumped{
+		Position: r.Position, Time: stamp(r.Time), Publisher: r.Publisher, Sequence: r.Sequence, Prev: r.Prev,
+		Kind: r.Kind.String(), Topic: string(r.Topic), Size: len(r.Body), Reason: string(r.Reason),
+	}
+	if crc := r.CRC(); crc != 0 {
+		d.CRC = fmt.Sprintf("%08x", crc)
+	}
+	return d
+}
+
+// stamp is a journal's time as text.
+func stamp(micros int64) string { return time.UnixMicro(micros).UTC().Format(timeForm) }
+
+// String is the record on one line.
+func (d dumped) String() string {
+	line := fmt.Sprintf("%10d  %s  %-24s  prev %-8d  %-9s  %7d B", d.Position, d.Time,
+		fmt.Sprintf("%d|%d", d.Publisher, d.Sequence), d.Prev, d.Kind, d.Size)
+	if d.CRC != "" {
+		line += "  crc " + d.CRC
+	}
+	if d.Topic != "" {
+		line += "  " + plain(d.Topic)
+	}
+	if d.Reason != "" {
+		line += "  reason " + plain(d.Reason)
+	}
+	if d.Body != nil {
+		line += "  " + strconv.Quote(*d.Body)
+	}
+	return line
+}
+
+// Run implements the command. Records behind damage are printed too.
+func (c *journalDump) Run(o *output) error {
+	wanted, err := c.match()
+	if err != nil {
+		return err
+	}
+	out := bufio.NewWriter(o.out)
+	lines := json.NewEncoder(out)
+	lines.SetEscapeHTML(false)
+	found, err := inspectJournal(c.Dir, func(r *journal.Record) error {
+		if !wanted(r) {
+			return nil
+		}
+		d := dump(r)
+		if c.Body && r.Kind == journal.Message {
+			body := string(r.Body)
+			d.Body = &body
+		}
+		if c.JSON {
+			return lines.Encode(d)
+		}
+		_, err := fmt.Fprintln(out, d)
+		return err
+	})
+	if ferr := out.Flush(); err == nil {
+		err = ferr
+	}
+	if err != nil || found.Sound() {
+		return err
+	}
+	fmt.Fprintln(o.err, "holdfast: the journal is not sound:")
+	printWrong(&output{o.err, o.err}, &found)
+	return errFound
+}
+
+// parsePosition reads a position as dump prints it.
+func parsePosition(text string) (journal.Position, error) {
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%q is neither a position (a number) nor a time (such as 2026-01-31T12:00:00Z)", text)
+	}
+	return journal.Position(n), nil
+}

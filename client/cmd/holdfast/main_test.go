@@ -1,0 +1,374 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/holdfast-mq/holdfast/bookmarkstore"
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/seglog"
+	"github.com/holdfast-mq/holdfast/pubstore"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// A desk is a directory that a test fills, as seen by the commands.
+type desk struct {
+	t   *testing.T
+	dir string
+}
+
+func newDesk(t *testing.T) *desk { return &desk{t, t.TempDir()} }
+
+func (d *desk) path(name string) string { return filepath.Join(d.dir, filepath.FromSlash(name)) }
+
+// mask is whatever differs from run to run, and what stands in the golden
+// files for it. Positions do, because the syncer writes notes when it likes.
+var mask = []struct {
+	what *regexp.Regexp
+	by   string
+}{
+	{regexp.MustCompile(`life [0-9A-Za-z]{22}`), "life LIFE"},
+	{regexp.MustCompile(`publisher [0-9]{9,}`), "publisher PUBLISHER"},
+	{regexp.MustCompile(`20[2-9][0-9]-[0-9-]+T[0-9:.]+Z`), "TIME"},
+	{regexp.MustCompile(`(?m)(^|: ) *[0-9]+  (200)`), "$1 POSITION  $2"},
+	{regexp.MustCompile(`(position|positions|offset|position":)( ?)[0-9]+( to [0-9]+)?`), "$1${2}N"},
+	{regexp.MustCompile(`(segments?, |tail: )[0-9]+ bytes`), "$1 N bytes"},
+}
+
+// holdfast runs the command and returns what a person sees, and that nothing
+// it looked at has changed.
+func (d *desk) holdfast(args ...string) string {
+	d.t.Helper()
+	shown := strings.Join(args, " ")
+	for i, a := range args {
+		if !strings.HasPrefix(a, "-") && i > 1 {
+			args[i] = d.path(a)
+		}
+	}
+	before := d.contents()
+	var out bytes.Buffer
+	code := run(args, &out, &out)
+	if d.contents() != before {
+		d.t.Errorf("%s has changed what it looked at", shown)
+	}
+	text := strings.ReplaceAll(out.String(), d.dir+string(filepath.Separator), "")
+	text = filepath.ToSlash(text)
+	for _, m := range mask {
+		text = m.what.ReplaceAllString(text, m.by)
+	}
+	return fmt.Sprintf("$ holdfast %s\n%s[exit %d]\n\n", shown, text, code)
+}
+
+// contents is all that stands in the directory.
+func (d *desk) contents() string {
+	var all strings.Builder
+	err := filepath.WalkDir(d.dir, func(path string, e os.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		fmt.Fprintf(&all, "%s %d %x\n", path, len(b), b)
+		return err
+	})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return all.String()
+}
+
+// golden compares with a file in testdata.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	file := filepath.Join("testdata", name+".txt")
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s differs; run the test with -update and look at the change. Got:\n%s", file, got)
+	}
+}
+
+// journal makes a journal of records, in segments of 4 KiB, taken second by second.
+func (d *desk) journal(name string, rs ...journal.Record) {
+	d.t.Helper()
+	j := d.open(name)
+	for i := range rs {
+		if v, err := j.Append(&rs[i]); err != nil || v != journal.Take {
+			d.t.Fatal(v, err)
+		}
+		if err := j.Sync(); err != nil {
+			d.t.Fatal(err)
+		}
+	}
+	if err := j.Close(); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+func (d *desk) open(name string) *journal.Journal {
+	d.t.Helper()
+	at := time.Date(2001, 2, 3, 4, 5, 0, 0, time.UTC)
+	j, err := journal.Open(journal.Options{FS: seglog.OS, Dir: d.path(name), SegmentBytes: 4 << 10, Now: func() time.Time {
+		at = at.Add(time.Second)
+		return at
+	}})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return j
+}
+
+func message(publisher, sequence uint64, topic, body string) journal.Record {
+	return journal.Record{Kind: journal.Message, Publisher: publisher, Sequence: sequence, Prev: sequence - 1, Topic: []byte(topic), Body: []byte(body)}
+}
+
+// some returns messages 1 to n of two publishers and a refused one.
+func some(n uint64) (rs []journal.Record) {
+	for s := uint64(1); s <= n; s++ {
+		rs = append(rs, message(7, s, "orders", fmt.Sprintf("%d", s)), message(9, s, "fills.eu", strings.Repeat("x", 40)))
+	}
+	return append(rs, journal.Record{Kind: journal.Tombstone, Publisher: 9, Sequence: n + 1, Prev: n, Topic: []byte("a topic"), Reason: []byte("not logged")})
+}
+
+// flip inverts bits of a byte of a file: by bytes behind the nth text in it.
+func (d *desk) flip(name, text string, nth, by int) {
+	d.t.Helper()
+	b, err := os.ReadFile(d.path(name))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	at := 0
+	for ; nth > 0; nth-- {
+		at += bytes.Index(b[at:], []byte(text)) + len(text)
+	}
+	b[at+by] ^= 0xff
+	if err := os.WriteFile(d.path(name), b, 0o600); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+const firstSegment = "/0000000000000000.log"
+
+func TestJournalDump(t *testing.T) {
+	d := newDesk(t)
+	d.journal("a", some(3)...)
+	golden(t, "journal_dump", d.holdfast("journal", "dump", "a")+
+		d.holdfast("journal", "dump", "a", "--json", "--body", "--publisher=7", "--from=2001-02-03T04:05:02Z")+
+		d.holdfast("journal", "dump", "a", "--topic=^fills", "--from=1", "--to=2001-02-03T04:05:04Z")+
+		d.holdfast("journal", "dump", "a", "--topic=a topic"))
+}
+
+func TestJournalVerify(t *testing.T) {
+	d := newDesk(t)
+	d.journal("a", some(3)...)
+	d.journal("torn", some(2)...)
+	d.flip("torn"+firstSegment, "not logged", 1, 100) // behind the last record
+	d.journal("damaged", some(20)...)
+	d.flip("damaged"+firstSegment, "orders", 2, 0)
+	golden(t, "journal_verify", d.holdfast("journal", "verify", "a")+
+		d.holdfast("journal", "verify", "torn")+
+		d.holdfast("journal", "verify", "damaged")+
+		d.holdfast("journal", "dump", "damaged", "--to=2001-02-03T04:05:05Z"))
+}
+
+func TestJournalTrimmed(t *testing.T) {
+	d := newDesk(t)
+	d.journal("a", some(30)...)
+	d.journal("b", some(30)...)
+	j := d.open("a")
+	if n, err := j.Trim(journal.Retention{Bytes: 1}); err != nil || n == 0 {
+		t.Fatal(n, err)
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "journal_trimmed", d.holdfast("journal", "verify", "a")+d.holdfast("journal", "compare", "a", "b"))
+}
+
+func TestJournalCompare(t *testing.T) {
+	d := newDesk(t)
+	d.journal("a", some(3)...)
+	// The same, taken in another order.
+	d.journal("b", message(7, 1, "orders", "1"), message(7, 2, "orders", "2"), message(9, 1, "fills.eu", strings.Repeat("x", 40)),
+		message(9, 2, "fills.eu", strings.Repeat("x", 40)), message(9, 3, "fills.eu", strings.Repeat("x", 40)), some(3)[6], message(7, 3, "orders", "3"))
+	// Less of one publisher, other content of the other.
+	d.journal("c", message(7, 1, "orders", "1"), message(9, 1, "fills.eu", "y"))
+	golden(t, "journal_compare", d.holdfast("journal", "compare", "a", "b")+d.holdfast("journal", "compare", "a", "c"))
+}
+
+// outbox makes a file store with three messages, of which the first is safe.
+func (d *desk) outbox(name string) *pubstore.File {
+	d.t.Helper()
+	s, err := pubstore.OpenFile(d.path(name), pubstore.FileOptions{SegmentBytes: 4 << 10})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.fill(s)
+	return s
+}
+
+func (d *desk) fill(s pubstore.Store) {
+	d.t.Helper()
+	_, err := s.Logon("order-gateway")
+	for i := range 3 {
+		if _, aerr := s.Append(context.Background(), &pubstore.Message{Topic: "orders", Body: fmt.Appendf(nil, "order %d", i)}); err == nil {
+			err = aerr
+		}
+	}
+	life := s.Lives()[0].ID
+	if err := errors.Join(err, s.Discard(life, 1), s.Reject(life, 3)); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+func (d *desk) close(closers ...interface{ Close() error }) {
+	d.t.Helper()
+	for _, c := range closers {
+		if err := c.Close(); err != nil {
+			d.t.Fatal(err)
+		}
+	}
+}
+
+func TestFileStore(t *testing.T) {
+	d := newDesk(t)
+	d.close(d.outbox("outbox"), d.outbox("damaged"))
+	d.flip("damaged"+firstSegment, "order 1", 1, -1)
+	got := d.holdfast("store", "inspect", "outbox", "--messages") + d.holdfast("store", "verify", "outbox") +
+		d.holdfast("store", "verify", "damaged")
+	open := newDesk(t)
+	inUse := open.outbox("open")
+	golden(t, "store_file", got+open.holdfast("store", "inspect", "open"))
+	open.close(inUse)
+}
+
+func TestBoltStores(t *testing.T) {
+	d := newDesk(t)
+	db, err := bbolt.Open(d.path("app.db"), 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := pubstore.OpenBoltIn(db, "outbox", pubstore.BoltOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.fill(out)
+	marks, err := bookmarkstore.OpenBoltIn(db, "marks", bookmarkstore.BoltOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := marks.Subscription("fresh", bookmarkstore.Query{Topic: "fills", Filter: "/px > 3"}); err != nil {
+		t.Fatal(err)
+	}
+	sub, err := marks.Subscription("orders", bookmarkstore.Query{Topic: "orders"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for s := uint64(1); s < 6; s++ {
+		sub.Receive(bookmarkstore.Bookmark{Publisher: 7, Sequence: s})
+	}
+	for _, s := range []uint64{1, 2, 4, 5} {
+		if err := sub.Discard(bookmarkstore.Bookmark{Publisher: 7, Sequence: s}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		_, err := tx.CreateBucket([]byte("the application's own"))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.close(out, marks)
+	inUse := d.holdfast("store", "inspect", "app.db")
+	d.close(db)
+	golden(t, "store_bolt", d.holdfast("store", "inspect", "app.db", "--messages")+d.holdfast("store", "verify", "app.db")+inUse)
+}
+
+// What a person can get wrong says what is wrong and what to do.
+func TestWrongPaths(t *testing.T) {
+	d := newDesk(t)
+	d.journal("journal", some(1)...)
+	d.close(d.outbox("outbox"))
+	for name, text := range map[string]string{"text": strings.Repeat("no database\n", 1000), "empty": ""} {
+		if err := os.WriteFile(d.path(name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(d.path("bare"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	running := d.open("running")
+	var got strings.Builder
+	for _, args := range [][]string{
+		{"journal", "verify", "nowhere"}, {"journal", "verify", "text"}, {"journal", "verify", "bare"},
+		{"journal", "verify", "outbox"}, {"journal", "verify", "running"},
+		{"journal", "dump", "journal", "--from=yesterday"}, {"journal", "dump", "journal", "--topic=("},
+		{"journal", "compare", "journal", "nowhere"},
+		{"store", "inspect", "nowhere"}, {"store", "inspect", "text"}, {"store", "inspect", "empty"}, {"store", "inspect", "bare"},
+		{"store", "verify", "journal"}, {"store", "verify", "journal" + firstSegment},
+		{"store"}, {"journal", "verify"}, {"journal", "mend"},
+	} {
+		got.WriteString(d.holdfast(args...))
+	}
+	d.close(running)
+	golden(t, "wrong", got.String())
+}
+
+// Whatever became of the bytes of a database, the command ends with a code of its own.
+func TestDamagedDatabases(t *testing.T) {
+	d := newDesk(t)
+	s, err := pubstore.OpenBolt(d.path("good.db"), pubstore.BoltOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.fill(s)
+	d.close(s)
+	good, err := os.ReadFile(d.path("good.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rnd := rand.New(rand.NewPCG(seed, 0))
+	codes := make(map[int]int)
+	for range 300 {
+		b := bytes.Clone(good)
+		for range 1 + rnd.IntN(20) {
+			page := rnd.IntN(len(b)/os.Getpagesize()) * os.Getpagesize()
+			b[page+rnd.IntN(64)] = byte(rnd.Uint32())
+		}
+		if rnd.IntN(4) == 0 {
+			b = b[:rnd.IntN(len(b))]
+		}
+		if err := os.WriteFile(d.path("bad.db"), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		code := run([]string{"store", "inspect", "--messages", d.path("bad.db")}, &out, &out)
+		codes[code]++
+		if code < exitWell || code > exitFailed || out.Len() == 0 {
+			t.Fatalf("exit %d: %s", code, out.String())
+		}
+	}
+	t.Logf("exit codes: %v", codes)
+}
