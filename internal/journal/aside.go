@@ -154,6 +154,25 @@ func (a *aside) add(r *Record) {
 	a.runs[r.Publisher] = append(runs, run{from: r.Position, to: r.Position, prev: r.Prev, least: first(r), last: r.Sequence})
 }
 
+// Merge takes of what was set aside all that follows what the journal has. Who
+// links the journal calls it before: a peer that lacks such a record, and has
+// nothing of its publisher to send, would mark it as gone.
+func (j *Journal) Merge() error {
+	a := j.merging()
+	if a == nil || mut.On(mut.R8MergeLater) {
+		return nil
+	}
+	a.mu.Lock()
+	publishers := slices.Sorted(maps.Keys(a.runs))
+	a.mu.Unlock()
+	for _, publisher := range publishers {
+		if err := j.mergeAside(publisher); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // mergeAside takes what was set aside of a publisher and follows what has just been taken.
 func (j *Journal) mergeAside(publisher uint64) error {
 	a := j.merging()

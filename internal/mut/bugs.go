@@ -68,6 +68,8 @@ const (
 	R8AppendBehindTorn Bug = "r8-append-behind-torn"
 	// R8AsideForgotten leaves out the good records behind damage.
 	R8AsideForgotten Bug = "r8-aside-forgotten"
+	// R8MergeLater leaves what was set aside alone until a peer sends something of its publisher.
+	R8MergeLater Bug = "r8-merge-later"
 	// DAckBeforeSync has Append of a store with SyncAlways return before the sync.
 	DAckBeforeSync Bug = "d-ack-before-sync"
 	// DNoCRC takes any frame for good whose length fits.

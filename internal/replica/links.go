@@ -69,6 +69,12 @@ func Start(o Options) (*Links, error) {
 		return nil, fmt.Errorf("replica: %w", err)
 	}
 	l.closeIntervals()
+	if !l.lone() {
+		if err := o.Journal.Merge(); err != nil {
+			l.stop()
+			return nil, fmt.Errorf("replica: %w", err)
+		}
+	}
 	l.run()
 	return l, nil
 }
