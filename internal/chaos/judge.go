@@ -56,8 +56,9 @@ func judge(dir string) (finding, error) {
 			f.doubtful++
 		}
 	}
-	for _, through := range e.safe {
+	for name, through := range e.safe {
 		f.safe += int(through)
+		e.LetGo = append(e.LetGo, e.letGo(name, through))
 	}
 	f.found = e.Check()
 	return f, nil
@@ -137,6 +138,21 @@ func (e *evidence) discarded(subscriber, database string) (n int, err error) {
 		}
 	}
 	return n, err
+}
+
+// letGo returns that a publisher's store let go of what was acknowledged as
+// safe. What was on both disks then must be in both journals in the end.
+func (e *evidence) letGo(name string, through uint64) verdict.LetGo {
+	l := verdict.LetGo{App: name, Through: bookmark.Bookmark{Sequence: through}, Durable: make(map[string]bookmark.Bookmark)}
+	for _, j := range e.Journals {
+		l.Durable[j.Instance] = bookmark.Bookmark{}
+		for _, r := range j.Records {
+			if r.Kind == journal.Message && r.Topic == topicOf(name) {
+				l.Durable[j.Instance], l.Through.Publisher = r.Bookmark, r.Publisher
+			}
+		}
+	}
+	return l
 }
 
 // dumpTo writes down what stands in the journal of an instance that has stopped.

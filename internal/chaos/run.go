@@ -28,6 +28,7 @@ type run struct {
 	kills    int      // processes killed by kill -9
 	skipped  []string // kinds that can't be had
 	pulse    *pulse
+	well     bool
 }
 
 // A crew is a process of publishers.
@@ -78,7 +79,8 @@ func execute(ctx context.Context, spec order) (well bool, err error) {
 		return false, err
 	}
 	r.print(os.Stdout)
-	return f.print(os.Stdout), nil
+	r.well = f.print(os.Stdout)
+	return r.well, nil
 }
 
 // printf prints one line of the timeline.
@@ -361,12 +363,13 @@ func (r *run) awaitReceived(ctx context.Context) error {
 
 // dump writes down what stands in both journals, and completes the history.
 func (r *run) dump() error {
+	var errs []error
 	for _, in := range r.pair {
-		if err := dumpTo(in.journal(), filepath.Join(r.Dir, "journal-"+in.name+".jsonl")); err != nil {
-			return err
+		if in != nil {
+			errs = append(errs, dumpTo(in.journal(), filepath.Join(r.Dir, "journal-"+in.name+".jsonl")))
 		}
 	}
-	return r.ledger.close()
+	return errors.Join(append(errs, r.ledger.close())...)
 }
 
 // explain shows the end of the logs of a run that failed.
@@ -405,14 +408,14 @@ func (r *run) close() {
 			p.kill()
 		}
 	}
-	if r.ledger != nil {
-		r.ledger.close()
+	if r.ledger != nil && !r.well {
+		r.dump() // as far as it goes, for who looks into it
 	}
 	for _, in := range r.pair {
 		if in == nil {
 			continue
 		}
-		if r.Keep { // the journal, out of the image
+		if r.Keep || !r.well { // the journal, out of the image
 			tool("cp", "-r", in.journal(), filepath.Join(in.dir, "journal"))
 		}
 		in.disk.detach()
