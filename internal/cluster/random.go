@@ -58,6 +58,7 @@ type random struct {
 	mu     sync.Mutex
 	disks  map[string]*memfs.FS          // of the instances; guarded by mu
 	sample *rand.Rand                    // draws which discards to look at; guarded by mu
+	looks  int                           // at one in so many
 	known  map[*memfs.FS]bookmark.Vector // what a disk is known to have durable; guarded by mu
 	lost   map[string]loss               // by instance: what the disk last wiped had; guarded by mu
 	acked  map[uint64]bookmark.Bookmark  // by publisher: what its store has let go of; guarded by mu
@@ -107,6 +108,7 @@ func newRandom(s *System, seed uint64) *random {
 		System: s, seed: seed, rand: rand.New(rand.NewPCG(seed, 0)), begun: time.Now(),
 		faults: make(map[string]int),
 		sample: rand.New(rand.NewPCG(seed, 1)),
+		looks:  5,
 		disks:  make(map[string]*memfs.FS),
 		known:  make(map[*memfs.FS]bookmark.Vector),
 		lost:   make(map[string]loss),
@@ -136,17 +138,23 @@ func (r *random) start() {
 		names["c"] = nil
 	}
 	for _, name := range slices.Sorted(maps.Keys(names)) {
-		n := r.Add(name, func(c *server.Config) { r.configure(c, name) }, names[name]...)
-		i := &instance{Node: n, r: r, sync: time.Duration(20+r.rand.IntN(1500)) * time.Microsecond}
-		r.instances = append(r.instances, i)
-		n.FS.SyncDelay(i.sync)
-		r.disk(i)
-		n.Start()
+		r.addInstance(name, time.Duration(20+r.rand.IntN(1500))*time.Microsecond, names[name]...)
 	}
 	r.AwaitSync()
 	r.startPublishers()
 	r.startSubscribers()
 	r.note("%+v", r.set)
+}
+
+// addInstance starts an instance on which an fsync takes so long.
+func (r *random) addInstance(name string, sync time.Duration, peers ...string) {
+	r.TB.Helper()
+	n := r.Add(name, func(c *server.Config) { r.configure(c, name) }, peers...)
+	i := &instance{Node: n, r: r, sync: sync}
+	r.instances = append(r.instances, i)
+	n.FS.SyncDelay(i.sync)
+	r.disk(i)
+	n.Start()
 }
 
 func (r *random) configure(c *server.Config, name string) {
@@ -382,7 +390,7 @@ func (r *random) discards(app string, through bookmark.Bookmark, single bool) {
 		return
 	}
 	r.acked[through.Publisher] = through
-	if r.sample.IntN(5) > 0 {
+	if r.sample.IntN(r.looks) > 0 {
 		return // reading the disks takes long
 	}
 	l := verdict.LetGo{App: app, Through: through, Durable: make(map[string]bookmark.Bookmark), Single: single}

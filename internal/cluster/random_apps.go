@@ -37,6 +37,8 @@ type publisher struct {
 	app   *App
 	kind  storeKind
 	plain bool
+	told  bool       // publishes when it is told, and has no load
+	topic string     // what it is told
 	rand  *rand.Rand // the load's; one goroutine at a time
 	pace  time.Duration
 	up    bool
@@ -135,6 +137,10 @@ func (p *publisher) start() {
 	p.app.start()
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel, p.done, p.up = cancel, make(chan struct{}), true
+	if p.told {
+		close(p.done)
+		return
+	}
 	go p.load(ctx, p.app.Client)
 }
 
@@ -179,7 +185,9 @@ func (p *publisher) publish(ctx context.Context, c *client.Client) bool {
 	p.n++
 	m := &verdict.Published{App: p.app.Name, N: p.n, Topic: "orders", Begun: p.r.clock.Add(1), Based: p.plain}
 	m.Body = fmt.Sprintf("%s-%d ", m.App, m.N) + strings.Repeat(".", p.size())
-	if p.rand.IntN(3) == 0 {
+	if p.told {
+		m.Topic = p.topic
+	} else if p.rand.IntN(3) == 0 {
 		m.Topic = "ticks"
 	}
 	p.mu.Lock()
@@ -205,6 +213,9 @@ func (p *publisher) publish(ctx context.Context, c *client.Client) bool {
 
 // size draws the length of a message.
 func (p *publisher) size() int {
+	if p.told {
+		return 8
+	}
 	if p.rand.IntN(50) == 0 {
 		return p.rand.IntN(20_000)
 	}

@@ -30,6 +30,21 @@ func (n *Network) ResetAfter(from, to string, bytes int64) {
 	n.faultAfter(way{from, to}, bytes, func(w way) { n.resetLocked(w, false) })
 }
 
+// EndAfter ends, as a FIN does, what the first host sends the second on its
+// connections when so many more bytes have arrived. The other direction stays
+// open until an end closes it.
+func (n *Network) EndAfter(from, to string, bytes int64) {
+	n.faultAfter(way{from, to}, bytes, func(w way) {
+		for _, c := range n.conns {
+			if c.out.way == w && c.out.ended == open {
+				c.out.buf = c.out.buf[:c.out.arrived]
+				c.endLocked(fin)
+				c.cond.Broadcast()
+			}
+		}
+	})
+}
+
 // ResetEvery is ResetAfter again and again, until Heal.
 func (n *Network) ResetEvery(from, to string, bytes int64) {
 	var again func(w way)

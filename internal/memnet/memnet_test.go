@@ -379,6 +379,23 @@ func TestResetAfter(t *testing.T) {
 	})
 }
 
+func TestEndAfter(t *testing.T) {
+	inBubble(t, func(t *testing.T, p *pair) {
+		p.EndAfter("a", "b", 3)
+		p.write(p.a, "12345")
+		p.read(p.b, "123")
+		p.readError(p.b, io.EOF)
+		if _, err := p.a.Write([]byte("x")); !errors.Is(err, syscall.EPIPE) {
+			t.Errorf("Write: %v", err)
+		}
+		p.write(p.b, "the other way is open")
+		p.read(p.a, "the other way is open")
+		p.a, p.b = p.connect()
+		p.write(p.a, "again")
+		p.read(p.b, "again")
+	})
+}
+
 func TestResetEvery(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *pair) {
 		p.ResetEvery("a", "b", 3)

@@ -1,0 +1,156 @@
+package cluster
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// Options say how much of what there is is run.
+type Options struct {
+	Every int           // one in so many; default all
+	For   time.Duration // and no longer; default until all are run
+	Stop  int           // so many violations end it; default 1
+	Only  string        // the one of that name
+	From  string        // where to begin: a number, or anything for one made of it
+}
+
+// only runs one system and tells whatever was wrong with it.
+func (o Options) only(t *testing.T, system func(tb testing.TB)) {
+	t.Helper()
+	for _, f := range bubble(t, system) {
+		t.Error(f)
+	}
+}
+
+// A sweep runs many small systems, each in a bubble of its own, as many at a
+// time as there are cores, and gathers what was wrong with each.
+type sweep struct {
+	Options
+	until time.Time // no other is begun after this; zero: all are run
+
+	mu    sync.Mutex
+	next  int     // guarded by mu
+	ran   int     // guarded by mu
+	wrong []wrong // guarded by mu
+}
+
+// A wrong is a system that did what it must not.
+type wrong struct {
+	at    int // it is the so manyth
+	after int // so many were run before
+	found []string
+}
+
+func newSweep(o Options) *sweep {
+	s := &sweep{Options: o}
+	s.Every, s.Stop = max(o.Every, 1), max(o.Stop, 1)
+	if o.For > 0 {
+		s.until = time.Now().Add(o.For)
+	}
+	return s
+}
+
+// run runs system 0 to n-1, or up to where the sweep ends.
+func (s *sweep) run(t *testing.T, n int, system func(tb testing.TB, i int)) {
+	t.Helper()
+	defer debug.SetGCPercent(debug.SetGCPercent(400)) // they are small and soon gone
+	t.Run("all", func(t *testing.T) {
+		for worker := range runtime.GOMAXPROCS(0) {
+			t.Run(fmt.Sprint(worker), func(t *testing.T) {
+				t.Parallel()
+				for i := s.take(n); i >= 0; i = s.take(n) {
+					s.ended(i, bubble(t, func(tb testing.TB) { system(tb, i) }))
+				}
+			})
+		}
+	})
+}
+
+// take returns the next system to run, or -1.
+func (s *sweep) take(n int) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.next >= n || len(s.wrong) >= s.Stop || !s.until.IsZero() && time.Now().After(s.until) {
+		return -1
+	}
+	i := s.next
+	s.next += s.Every
+	return i
+}
+
+func (s *sweep) ended(i int, found []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(found) > 0 {
+		s.wrong = append(s.wrong, wrong{i, s.ran, found})
+	}
+	s.ran++
+}
+
+// report fails t with what was wrong, by the names of the systems.
+func (s *sweep) report(t *testing.T, name func(i int) string) {
+	t.Helper()
+	for _, w := range s.wrong {
+		t.Errorf("%q, after %d others:\n%s", name(w.at), w.after, strings.Join(w.found, "\n"))
+	}
+}
+
+// bubble runs a system in a bubble and returns what was wrong, which doesn't
+// fail t: a thousand others are to run yet.
+func bubble(t *testing.T, system func(tb testing.TB)) (found []string) {
+	listener := &listener{}
+	defer func() {
+		if p := recover(); p != nil {
+			listener.Errorf("%v", p) // such as goroutines that nobody waits for
+		}
+		found = listener.found
+	}()
+	synctest.Test(t, func(t *testing.T) {
+		defer func() {
+			if p := recover(); p != nil && p != gaveUp {
+				listener.Errorf("panic: %v", p)
+			}
+		}()
+		listener.TB = t
+		system(listener)
+	})
+	return nil
+}
+
+// A listener is a testing.TB that notes failures instead of failing.
+type listener struct {
+	testing.TB
+
+	mu    sync.Mutex
+	found []string // guarded by mu
+}
+
+// gaveUp is what a system that can't go on panics with.
+const gaveUp = "gave up"
+
+func (l *listener) Errorf(format string, args ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.found = append(l.found, fmt.Sprintf(format, args...))
+}
+
+func (l *listener) Fatalf(format string, args ...any) {
+	l.Errorf(format, args...)
+	panic(gaveUp)
+}
+
+func (l *listener) Fatal(args ...any) { l.Fatalf("%s", fmt.Sprint(args...)) }
+
+func (l *listener) Logf(format string, args ...any) { l.Errorf(format, args...) }
+
+func (l *listener) Failed() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.found) > 0
+}
