@@ -3,7 +3,6 @@ package bookmarkstore
 import (
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -90,19 +89,15 @@ func OpenBolt(path string, o BoltOptions) (*Bolt, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	var db *bbolt.DB
-	err := guard(func() (err error) {
-		db, err = boltfile.Open(path, &bbolt.Options{
-			Timeout:      max(o.LockTimeout, 1), // 0 would be for ever
-			FreelistType: bbolt.FreelistMapType,
-		})
-		return err
+	db, err := boltfile.Open(path, &bbolt.Options{
+		Timeout:      max(o.LockTimeout, 1), // 0 would be for ever
+		FreelistType: bbolt.FreelistMapType,
 	})
 	if errors.Is(err, berrors.ErrTimeout) {
 		err = ErrLocked
 	}
 	if err != nil {
-		return nil, fmt.Errorf("bookmark store: open %s: %w", path, err)
+		return nil, fmt.Errorf("bookmark store: open %s: %w", path, asDamaged(err))
 	}
 	b, err := openBolt(db, ownBucket, o)
 	if err != nil {
@@ -142,7 +137,7 @@ func openBolt(db *bbolt.DB, bucket string, o BoltOptions) (*Bolt, error) {
 		places:    make(map[string]*boltPlace),
 		committed: make(chan struct{}),
 	}
-	if err := guard(b.prepare); err != nil {
+	if err := b.guard(b.prepare); err != nil {
 		return nil, fmt.Errorf("bookmark store: open %s: %w", b.path, err)
 	}
 	go b.commitAll()
@@ -202,16 +197,15 @@ func (b *Bolt) damaged(id string, key []byte, err error) error {
 	return &DamagedError{Path: b.path, Bucket: where, Key: slices.Clone(key), Err: err}
 }
 
-// guard turns a panic of bbolt into an error: it trusts its pages, and the
-// mapped file, where they may be damaged.
-func guard(do func() error) (err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("database is damaged: %v", r)
-		}
-	}()
-	return do()
+// guard turns a panic of bbolt into a *DamagedError.
+func (b *Bolt) guard(do func() error) error { return asDamaged(boltfile.Guard(b.path, do)) }
+
+// asDamaged makes damage of the file as a whole ours.
+func asDamaged(err error) error {
+	if d, ok := errors.AsType[*boltfile.DamageError](err); ok {
+		return &DamagedError{Path: d.Path, Err: d.Err}
+	}
+	return err
 }
 
 // Subscription implements Store.
@@ -285,7 +279,7 @@ func (b *Bolt) usableLocked() error {
 // read makes a place of what the database keeps under id.
 func (b *Bolt) read(id string, q Query) (*boltPlace, error) {
 	p := &boltPlace{place: place{id: id, query: q, generation: 1}}
-	err := guard(func() error {
+	err := b.guard(func() error {
 		return b.db.View(func(tx *bbolt.Tx) error {
 			bucket, err := b.subscriptions(tx)
 			if err != nil {

@@ -109,7 +109,7 @@ func (b *Bolt) commit() {
 
 	var covered uint64
 	var heads []savedHead
-	err := guard(func() error {
+	err := b.guard(func() error {
 		return b.db.Update(func(tx *bbolt.Tx) (err error) {
 			b.pace.Store(idle)
 			covered = b.changes.Load()

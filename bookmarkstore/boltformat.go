@@ -41,7 +41,8 @@ var (
 )
 
 // A DamagedError reports a value of a database that is not what was written
-// there. Nothing is guessed from it: until somebody acts, the subscription
+// there, or, without Bucket and Key, a file that is no database any more.
+// Nothing is guessed from it: until somebody acts, the subscription
 // cannot be opened, and where Bucket names none, the store can't.
 //
 // What to do: put back a copy of the file, which has messages since then come
@@ -57,6 +58,9 @@ type DamagedError struct {
 }
 
 func (e *DamagedError) Error() string {
+	if e.Bucket == "" {
+		return fmt.Sprintf("bookmark store %s is damaged: %v", e.Path, e.Err)
+	}
 	return fmt.Sprintf("bookmark store %s: bucket %q, key %q: %v", e.Path, e.Bucket, e.Key, e.Err)
 }
 func (e *DamagedError) Unwrap() error { return e.Err }

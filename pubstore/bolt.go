@@ -88,7 +88,7 @@ func OpenBolt(path string, o BoltOptions) (*Bolt, error) {
 		return nil, fmt.Errorf("open %s: %w", path, ErrLocked)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open publish store %s: %w", path, err)
+		return nil, fmt.Errorf("open publish store %s: %w", path, asDamaged(err))
 	}
 	s, err := OpenBoltIn(db, "publish", o)
 	if err != nil {
@@ -123,11 +123,28 @@ func OpenBoltIn(db *bbolt.DB, bucket string, o BoltOptions) (*Bolt, error) {
 	if err != nil {
 		boot = ""
 	}
-	if err := db.Update(func(tx *bbolt.Tx) error { return s.recover(tx, boot) }); err != nil {
+	if err := s.update(func(tx *bbolt.Tx) error { return s.recover(tx, boot) }); err != nil {
 		return nil, fmt.Errorf("open publish store %s: %w", db.Path(), err)
 	}
 	go s.run()
 	return s, nil
+}
+
+// update and view are those of the database, whose panics are a *DamagedError:
+// bbolt trusts its pages.
+func (s *Bolt) update(do func(*bbolt.Tx) error) error {
+	return asDamaged(boltfile.Guard(s.db.Path(), func() error { return s.db.Update(do) }))
+}
+
+func (s *Bolt) view(do func(*bbolt.Tx) error) error {
+	return asDamaged(boltfile.Guard(s.db.Path(), func() error { return s.db.View(do) }))
+}
+
+func asDamaged(err error) error {
+	if d, ok := errors.AsType[*boltfile.DamageError](err); ok {
+		return &DamagedError{d.Path, d.Err}
+	}
+	return err
 }
 
 // check returns what is wrong with the options.
@@ -269,7 +286,7 @@ func (s *Bolt) Get(life string, sequence uint64) (*Message, error) {
 	s.mu.Unlock()
 
 	var rec []byte
-	err := s.db.View(func(tx *bbolt.Tx) error {
+	err := s.view(func(tx *bbolt.Tx) error {
 		rec = slices.Clone(s.find(tx, key))
 		return nil
 	})

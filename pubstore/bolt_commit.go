@@ -31,12 +31,12 @@ func (s *Bolt) recover(tx *bbolt.Tx, boot string) error {
 	}
 	if p := root.Get(stateKey); p != nil {
 		if err := s.ledger.decodeState(p); err != nil {
-			return err
+			return &DamagedError{s.db.Path(), err}
 		}
 	}
 	for _, w := range s.ledger.lives {
 		if err := s.recoverLife(root, w); err != nil {
-			return err
+			return &DamagedError{s.db.Path(), err}
 		}
 	}
 	s.ledger.open(boot, nuid.Next())
@@ -116,7 +116,7 @@ func (s *Bolt) commit() bool {
 	}
 	var errs []error
 	if err == nil {
-		err = s.db.Update(func(tx *bbolt.Tx) (err error) { errs, err = s.apply(tx, batch); return err })
+		err = s.update(func(tx *bbolt.Tx) (err error) { errs, err = s.apply(tx, batch); return err })
 		if err != nil {
 			err = s.fail(err)
 		}
@@ -288,7 +288,7 @@ func (s *Bolt) conclude(batch []*boltOp, errs []error, err error) {
 
 // finish records that the store was closed cleanly.
 func (s *Bolt) finish() error {
-	err := s.db.Update(func(tx *bbolt.Tx) error {
+	err := s.update(func(tx *bbolt.Tx) error {
 		s.mu.Lock()
 		s.ledger.closed, s.dirty = true, true
 		s.mu.Unlock()

@@ -98,7 +98,7 @@ func (c *boltCursor) read(seq, last uint64) error {
 		c.buf = nil
 	}
 	c.buf, c.ahead = c.buf[:0], c.ahead[:0]
-	return c.s.db.View(func(tx *bbolt.Tx) error {
+	return c.s.view(func(tx *bbolt.Tx) error {
 		b := c.s.lifeBucket(tx, c.number)
 		if b == nil {
 			return nil // the life has left

@@ -6,6 +6,10 @@
 // gone with all commits in it. And what it reads back after a kill may be in
 // the page cache only: the next commit reuses pages of the state before, and a
 // power cut during that leaves neither state.
+//
+// And it trusts the pages of its file: a bad one makes it panic or, where a
+// branch leads back to itself, never come back. Open looks at the pages first;
+// Guard makes errors of the panics that remain.
 package boltfile
 
 import (
@@ -19,14 +23,18 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// Open opens the database at path, making it if there is none.
+// Open opens the database at path, making it if there is none. A file that is
+// no database any more is a *DamageError.
 func Open(path string, o *bbolt.Options) (*bbolt.DB, error) {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		if err := create(path, o); err != nil {
 			return nil, err
 		}
 	}
-	db, err := bbolt.Open(path, 0o600, o)
+	if err := examine(path, *o); err != nil {
+		return nil, err
+	}
+	db, err := open(path, *o)
 	if err != nil {
 		return nil, err
 	}

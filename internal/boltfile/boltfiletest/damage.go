@@ -1,0 +1,109 @@
+// Package boltfiletest damages database files, for tests of what opens them.
+package boltfiletest
+
+import (
+	"bytes"
+	"encoding/binary"
+	"hash/fnv"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"go.etcd.io/bbolt"
+)
+
+// PageSize is that of the databases that Image makes: small, so that there are
+// many pages of every kind.
+const PageSize = 1024
+
+// Image returns the file of a database that fill has filled.
+func Image(t testing.TB, fill func(path string)) []byte {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "image.db")
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{PageSize: PageSize})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	fill(path)
+	image, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return image
+}
+
+// What one step of a recipe does, in five bytes: what, page, where in it (in
+// two), and with which value.
+const (
+	setByte = iota
+	flipBits
+	setNumber // 8 bytes, to a small number, such as that of a page
+	setLarge  // 4 bytes, to a large number
+	copyPage
+	cutFile
+	clearPage
+	steps
+)
+
+// Damage returns a copy of a database file with the steps of a recipe done to
+// it. If mend is true its meta pages have good checksums afterwards, so that
+// what they say is taken for true. An empty recipe leaves the file as it is.
+func Damage(image, recipe []byte, mend bool) []byte {
+	b := bytes.Clone(image)
+	for ; len(recipe) >= 5 && len(b) >= 2*PageSize; recipe = recipe[5:] {
+		page := int(recipe[1]) % (len(b) / PageSize) * PageSize
+		at := page + int(binary.BigEndian.Uint16(recipe[2:]))%(PageSize-8)
+		value := recipe[4]
+		switch recipe[0] % steps {
+		case setByte:
+			b[at] = value
+		case flipBits:
+			b[at] ^= value
+		case setNumber:
+			binary.NativeEndian.PutUint64(b[at:], uint64(value))
+		case setLarge:
+			binary.NativeEndian.PutUint32(b[at:], uint32(value)<<24|0xffffff)
+		case copyPage:
+			copy(b[page:page+PageSize], b[int(value)%(len(b)/PageSize)*PageSize:])
+		case cutFile:
+			b = b[:page]
+		case clearPage:
+			clear(b[page : page+PageSize])
+		}
+	}
+	for at := 16; mend && at < 2*PageSize && at+64 <= len(b); at += PageSize {
+		sum := fnv.New64a()
+		sum.Write(b[at : at+56])
+		binary.NativeEndian.PutUint64(b[at+56:], sum.Sum64())
+	}
+	return b
+}
+
+// Recipes are some that have a name, for an image.
+func Recipes(image []byte) map[string][]byte {
+	return map[string][]byte{
+		"as it was":                 nil,
+		"a branch to itself":        each(image, 0x01, func(page byte) []byte { return []byte{setNumber, page, 0, 24, page} }),
+		"many free pages":           each(image, 0x10, func(page byte) []byte { return []byte{setLarge, page, 0, 8, 255, setLarge, page, 0, 16, 127} }),
+		"a page free that is used":  each(image, 0x10, func(page byte) []byte { return []byte{setByte, page, 0, 10, 1, setNumber, page, 0, 16, page} }),
+		"a value without end":       each(image, 0x02, func(page byte) []byte { return []byte{setLarge, page, 0, 28, 255} }),
+		"a page at another's place": {copyPage, 4, 0, 0, 6},
+		"a root far away":           {setNumber, 0, 0, 32, 255, setNumber, 1, 0, 32, 255},
+		"half a file":               {cutFile, 6, 0, 0, 0},
+		"no pages":                  {clearPage, 0, 0, 0, 0, clearPage, 1, 0, 0, 0},
+	}
+}
+
+// each returns the recipe that does something to each page with these flags.
+func each(image []byte, flags uint16, do func(page byte) []byte) []byte {
+	var recipe []byte
+	for page := 2; page < min(len(image)/PageSize, 255); page++ {
+		if binary.NativeEndian.Uint16(image[page*PageSize+8:]) == flags {
+			recipe = append(recipe, do(byte(page))...)
+		}
+	}
+	return recipe
+}

@@ -1,0 +1,94 @@
+package boltfile
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"runtime/debug"
+	"syscall"
+
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+)
+
+// A DamageError reports a file that is not a database, or no longer.
+type DamageError struct {
+	Path string
+	Err  error
+}
+
+func (e *DamageError) Error() string { return fmt.Sprintf("database %s is damaged: %v", e.Path, e.Err) }
+func (e *DamageError) Unwrap() error { return e.Err }
+
+// Guard turns a panic of bbolt in do into a *DamageError: it trusts its pages,
+// and the mapped file, where they may be damaged.
+func Guard(path string, do func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			err = &DamageError{path, fmt.Errorf("%v", r)}
+		}
+	}()
+	return do()
+}
+
+// open is bbolt's Open that, if it panics, doesn't keep the file open and with
+// it the lock.
+func open(path string, o bbolt.Options) (db *bbolt.DB, err error) {
+	var opened *os.File
+	do := o.OpenFile
+	if do == nil {
+		do = os.OpenFile
+	}
+	o.OpenFile = func(name string, flag int, perm os.FileMode) (f *os.File, err error) {
+		opened, err = do(name, flag, perm)
+		return opened, err
+	}
+	err = Guard(path, func() (err error) {
+		db, err = bbolt.Open(path, 0o600, &o)
+		return err
+	})
+	if err != nil && opened != nil {
+		unlock(opened)
+		_ = opened.Close() // bbolt may have; the error that counts is the first
+	}
+	return db, damage(path, err)
+}
+
+// damage makes what is wrong with a file, and not with the file system, a
+// *DamageError.
+func damage(path string, err error) error {
+	_, is := errors.AsType[*DamageError](err)
+	_, file := errors.AsType[*fs.PathError](err)
+	_, system := errors.AsType[syscall.Errno](err)
+	if err == nil || is || file || system || errors.Is(err, berrors.ErrTimeout) {
+		return err
+	}
+	return &DamageError{path, err}
+}
+
+// examine looks at every page of a database that is in use, while nobody writes.
+func examine(path string, o bbolt.Options) error {
+	info, err := os.Stat(path)
+	if err == nil && info.IsDir() {
+		err = &fs.PathError{Op: "open", Path: path, Err: syscall.EISDIR}
+	}
+	if err != nil {
+		return err
+	}
+	if info.Size() == 0 {
+		return nil // bbolt makes one of it
+	}
+	o.ReadOnly = true
+	reader, err := open(path, o)
+	if err != nil {
+		return err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return errors.Join(err, reader.Close())
+	}
+	err = damage(path, checkPages(f, info.Size(), reader.Info().PageSize))
+	return errors.Join(err, f.Close(), reader.Close())
+}

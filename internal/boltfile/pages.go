@@ -1,0 +1,258 @@
+package boltfile
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+)
+
+// What the pages of a database hold, in the machine's byte order:
+//
+//	page     id (8), flags (2), count (2), overflow (4), then elements
+//	branch   pos (4), key size (4), page (8); pos is from the element itself
+//	leaf     flags (4), pos (4), key size (4), value size (4)
+//	bucket   the value of a leaf element with a flag: root page (8), sequence
+//	         (8); if there is no root page, a leaf page stands behind it
+//	freelist ids (8 each); if count is its largest, the first is the count
+//	meta     magic, version, page size, flags (4 each), root bucket (16),
+//	         freelist, pages, transaction, checksum (8 each)
+const (
+	pageHeader  = 16
+	elementSize = 16
+	bucketSize  = 16
+	metaSize    = 64
+
+	flagBranch, flagLeaf, flagFreelist = 0x01, 0x02, 0x10
+	flagBucket                         = 0x01
+	manyFree                           = 0xffff
+	noFreelist                         = 1<<64 - 1
+	firstPage                          = 2 // behind the two metas
+)
+
+// errPage reports a page that is not what it should be.
+var errPage = errors.New("bad page")
+
+func badPage(id uint64, format string, args ...any) error {
+	return fmt.Errorf("%w %d: %s", errPage, id, fmt.Sprintf(format, args...))
+}
+
+// A walk visits every page that a database says is in use: each once, so that
+// there is no way round in circles.
+type walk struct {
+	r        io.ReaderAt
+	pageSize uint64
+	pages    uint64 // in use are those below
+	seen     []uint64
+	todo     []uint64 // branches and leaves
+}
+
+// checkPages returns what is wrong with a file of so many bytes.
+func checkPages(r io.ReaderAt, size int64, pageSize int) error {
+	if pageSize < 512 || pageSize > 16<<20 {
+		return badPage(0, "pages of %d bytes", pageSize)
+	}
+	w := &walk{r: r, pageSize: uint64(pageSize)}
+	root, freelist, err := w.meta()
+	if err != nil {
+		return err
+	}
+	if most := uint64(size) / w.pageSize; w.pages > most {
+		return badPage(0, "%d pages in use, the file has %d", w.pages, most)
+	}
+	w.seen = make([]uint64, w.pages/64+1)
+	if freelist != noFreelist {
+		if err := w.freelist(freelist); err != nil {
+			return err
+		}
+	}
+	w.todo = append(w.todo, root)
+	for len(w.todo) > 0 {
+		id := w.todo[len(w.todo)-1]
+		w.todo = w.todo[:len(w.todo)-1]
+		if err := w.page(id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// meta reads the newer meta page that is whole.
+func (w *walk) meta() (root, freelist uint64, err error) {
+	newest, found := uint64(0), false
+	for id := range uint64(firstPage) {
+		var b [metaSize]byte
+		if _, err := w.r.ReadAt(b[:], int64(id*w.pageSize+pageHeader)); err != nil {
+			continue // bbolt has found the other one
+		}
+		sum := fnv.New64a()
+		sum.Write(b[:metaSize-8])
+		tx := u64(b[48:])
+		if u64(b[56:]) != sum.Sum64() || found && tx <= newest {
+			continue
+		}
+		newest, found = tx, true
+		root, freelist, w.pages = u64(b[16:]), u64(b[32:]), u64(b[40:])
+	}
+	if !found {
+		return 0, 0, badPage(0, "no meta page is whole")
+	}
+	return root, freelist, nil
+}
+
+// A page's header and how many bytes it has with its overflow.
+type header struct {
+	id           uint64
+	flags, count int
+	span         uint64
+}
+
+// enter reads the header of a page that has not been visited.
+func (w *walk) enter(id uint64) (header, error) {
+	if id < firstPage || id >= w.pages {
+		return header{}, badPage(id, "there are %d", w.pages)
+	}
+	var b [pageHeader]byte
+	if err := w.read(b[:], id, 0); err != nil {
+		return header{}, err
+	}
+	h := header{id: u64(b[:]), flags: int(u16(b[8:])), count: int(u16(b[10:]))}
+	last := id + uint64(u32(b[12:]))
+	if h.id != id || last >= w.pages {
+		return header{}, badPage(id, "says it is %d to %d", h.id, last)
+	}
+	for p := id; p <= last; p++ {
+		if err := w.see(p); err != nil {
+			return header{}, err
+		}
+	}
+	h.span = (last - id + 1) * w.pageSize
+	return h, nil
+}
+
+func (w *walk) see(id uint64) error {
+	if w.seen[id/64]&(1<<(id%64)) != 0 {
+		return badPage(id, "is used twice")
+	}
+	w.seen[id/64] |= 1 << (id % 64)
+	return nil
+}
+
+func (w *walk) read(b []byte, id, at uint64) error {
+	if _, err := w.r.ReadAt(b, int64(id*w.pageSize+at)); err != nil {
+		return fmt.Errorf("read page %d: %w", id, err)
+	}
+	return nil
+}
+
+// freelist checks the list of free pages, which are then as good as visited.
+func (w *walk) freelist(id uint64) error {
+	h, err := w.enter(id)
+	if err != nil {
+		return err
+	}
+	count, at := uint64(h.count), uint64(pageHeader)
+	if h.count == manyFree {
+		var b [8]byte
+		if err := w.read(b[:], id, at); err != nil {
+			return err
+		}
+		count, at = u64(b[:]), at+8
+	}
+	if h.flags != flagFreelist || count > (h.span-at)/8 {
+		return badPage(id, "flags %#x, %d free pages in %d bytes", h.flags, count, h.span)
+	}
+	ids := make([]byte, 8*count)
+	if err := w.read(ids, id, at); err != nil {
+		return err
+	}
+	for ; len(ids) > 0; ids = ids[8:] {
+		free := u64(ids)
+		if free < firstPage || free >= w.pages {
+			return badPage(id, "%d is free, there are %d", free, w.pages)
+		}
+		if err := w.see(free); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// page checks a branch or a leaf, and notes the pages below it.
+func (w *walk) page(id uint64) error {
+	h, err := w.enter(id)
+	if err != nil {
+		return err
+	}
+	if h.flags != flagBranch && h.flags != flagLeaf || h.flags == flagBranch && h.count == 0 {
+		return badPage(id, "flags %#x with %d elements", h.flags, h.count)
+	}
+	if pageHeader+elementSize*uint64(h.count) > h.span {
+		return badPage(id, "%d elements in %d bytes", h.count, h.span)
+	}
+	elements := make([]byte, elementSize*h.count)
+	if err := w.read(elements, id, pageHeader); err != nil {
+		return err
+	}
+	for at := uint64(pageHeader); len(elements) > 0; at, elements = at+elementSize, elements[elementSize:] {
+		if err := w.element(h, elements, at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// element checks the element that stands at so many bytes of a page.
+func (w *walk) element(h header, e []byte, at uint64) error {
+	if h.flags == flagBranch {
+		if at+uint64(u32(e))+uint64(u32(e[4:])) > h.span {
+			return badPage(h.id, "a key ends behind the page")
+		}
+		w.todo = append(w.todo, u64(e[8:]))
+		return nil
+	}
+	value := at + uint64(u32(e[4:])) + uint64(u32(e[8:]))
+	size := uint64(u32(e[12:]))
+	switch {
+	case value+size > h.span:
+		return badPage(h.id, "a value ends behind the page")
+	case u32(e)&flagBucket == 0:
+		return nil
+	case size < bucketSize:
+		return badPage(h.id, "a bucket of %d bytes", size)
+	}
+	b := make([]byte, size)
+	if err := w.read(b, h.id, value); err != nil {
+		return err
+	}
+	if root := u64(b); root != 0 {
+		w.todo = append(w.todo, root)
+		return nil
+	}
+	return inline(h.id, b[bucketSize:])
+}
+
+// inline checks a leaf page that stands in the value of a bucket.
+func inline(id uint64, b []byte) error {
+	if len(b) < pageHeader {
+		return badPage(id, "a bucket without a page")
+	}
+	count := int(u16(b[10:]))
+	if flags := u16(b[8:]); flags != flagLeaf || pageHeader+elementSize*count > len(b) {
+		return badPage(id, "a bucket with flags %#x and %d elements in %d bytes", flags, count, len(b))
+	}
+	for i := range count {
+		at := pageHeader + elementSize*i
+		e := b[at:]
+		end := uint64(at) + uint64(u32(e[4:])) + uint64(u32(e[8:])) + uint64(u32(e[12:]))
+		if u32(e)&flagBucket != 0 || end > uint64(len(b)) {
+			return badPage(id, "a bucket's value ends behind it, or is a bucket")
+		}
+	}
+	return nil
+}
+
+func u16(b []byte) uint16 { return binary.NativeEndian.Uint16(b) }
+func u32(b []byte) uint32 { return binary.NativeEndian.Uint32(b) }
+func u64(b []byte) uint64 { return binary.NativeEndian.Uint64(b) }
