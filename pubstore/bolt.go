@@ -105,6 +105,9 @@ func OpenBoltIn(db *bbolt.DB, bucket string, o BoltOptions) (*Bolt, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
+	if bucket == "" {
+		return nil, errors.New("publish store: bucket name is empty")
+	}
 	s := &Bolt{
 		db: db, bucket: []byte(bucket), interval: orDefault(o.CommitInterval, 10*time.Millisecond),
 		urgent: make(chan struct{}, 1), lazy: make(chan struct{}, 1),

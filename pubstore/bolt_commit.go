@@ -24,19 +24,27 @@ func lifeKey(number uint32) []byte { return binary.BigEndian.AppendUint32(nil, n
 func seqKey(seq uint64) []byte     { return binary.BigEndian.AppendUint64(nil, seq) }
 
 // recover reads what the bucket holds, and opens the ledger under a boot id.
+// Nothing of it touches the disk, so an error is one of what is there.
 func (s *Bolt) recover(tx *bbolt.Tx, boot string) error {
+	if err := s.recoverFrom(tx, boot); err != nil {
+		return &DamagedError{s.db.Path(), err}
+	}
+	return nil
+}
+
+func (s *Bolt) recoverFrom(tx *bbolt.Tx, boot string) error {
 	root, err := tx.CreateBucketIfNotExists(s.bucket)
 	if err != nil {
 		return err
 	}
 	if p := root.Get(stateKey); p != nil {
 		if err := s.ledger.decodeState(p); err != nil {
-			return &DamagedError{s.db.Path(), err}
+			return err
 		}
 	}
 	for _, w := range s.ledger.lives {
 		if err := s.recoverLife(root, w); err != nil {
-			return &DamagedError{s.db.Path(), err}
+			return err
 		}
 	}
 	s.ledger.open(boot, nuid.Next())
