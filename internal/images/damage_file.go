@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 
 	"github.com/holdfast-mq/holdfast/internal/memfs"
@@ -12,7 +13,8 @@ import (
 
 // DamageFile runs a script of File, closes the store, and damages it in every
 // way: it opens with all that it kept, or says that it is damaged; then
-// AcceptDamage opens it with all but the messages whose records were damaged.
+// AcceptDamage opens it with all but the messages whose records were damaged,
+// also if it dies at that and is opened once more.
 func DamageFile(seed uint64) (damages int, err error) {
 	disk := memfs.New()
 	life := File.New(seed)
@@ -23,16 +25,34 @@ func DamageFile(seed uint64) (damages int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	r := newRand(seed)
 	for d := range Damages(disk) {
 		damages++
-		if err := damageFile(disk, d, kept); err != nil {
+		if err := damageFile(disk, d, kept, r); err != nil {
 			return damages, fmt.Errorf("file, seed %d, %v: %w", seed, d, err)
 		}
 	}
 	return damages, nil
 }
 
-func damageFile(disk *memfs.FS, d Damage, kept map[string][]uint64) error {
+// dying has something be done to a disk that dies meanwhile, and returns one of
+// the disks that may be left, where that has to be done again.
+func dying(disk *memfs.FS, r *rand.Rand, do func(*memfs.FS) error) (left *memfs.FS, err error) {
+	tried := disk.Image(memfs.KeepAll)
+	tried.CrashAt(1 + r.IntN(30))
+	err = do(tried)
+	if err != nil && !tried.Crashed() {
+		return nil, Violated("%v", err)
+	}
+	modes := memfs.Modes(r.Uint64())
+	left = tried.Crash(modes[r.IntN(len(modes))])
+	if err == nil {
+		return disk, nil // nothing is left to be done
+	}
+	return left, nil
+}
+
+func damageFile(disk *memfs.FS, d Damage, kept map[string][]uint64, r *rand.Rand) error {
 	damaged := disk.Image(memfs.KeepAll)
 	d.Do(damaged)
 	found, err := keptIn(damaged, false)
@@ -41,6 +61,12 @@ func damageFile(disk *memfs.FS, d Damage, kept map[string][]uint64) error {
 	}
 	if _, is := errors.AsType[*pubstore.DamagedError](err); !is {
 		return Violated("refused with %v", err)
+	}
+	if damaged, err = dying(damaged, r, func(disk *memfs.FS) error {
+		_, err := keptIn(disk, true)
+		return err
+	}); err != nil {
+		return err
 	}
 	if found, err = keptIn(damaged, true); err != nil {
 		return Violated("with AcceptDamage: %v", err)

@@ -84,7 +84,7 @@ func contents(j *journal.Journal) (map[identity]string, error) {
 }
 
 // DamageJournal damages a closed journal in every way. Alone, without a peer, it
-// has all but the records that were damaged.
+// has all but the records that were damaged, also if it dies while it recovers.
 func DamageJournal(seed uint64) (damages int, err error) {
 	disk, err := written(newRand(seed))
 	if err != nil {
@@ -94,10 +94,18 @@ func DamageJournal(seed uint64) (damages int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	r := newRand(seed)
 	for d := range Damages(disk) {
 		damages++
 		damaged := disk.Image(memfs.KeepAll)
 		d.Do(damaged)
+		damaged, err := dying(damaged, r, func(disk *memfs.FS) error {
+			_, err := healed(disk)
+			return err
+		})
+		if err != nil {
+			return damages, fmt.Errorf("journal, seed %d, %v: %w", seed, d, err)
+		}
 		found, err := healed(damaged)
 		if err == nil {
 			err = without(want, found, d.hit)
@@ -115,7 +123,11 @@ func healed(disk *memfs.FS) (map[identity]string, error) {
 	if err != nil {
 		return nil, Violated("open: %v", err)
 	}
-	if err := errors.Join(j.Healed(), j.Close()); err != nil {
+	if err := j.Healed(); err != nil {
+		j.Kill()
+		return nil, err
+	}
+	if err := j.Close(); err != nil {
 		return nil, err
 	}
 	if j, err = journal.Open(journal.Options{FS: disk, Dir: "journal", SegmentBytes: 1200}); err != nil {

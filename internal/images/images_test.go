@@ -13,9 +13,10 @@ import (
 var (
 	atLeast = flag.Int("images", 0, "how many images TestImages judges at least, second lives included; 0: one script of each subject")
 	seed    = flag.Uint64("seed", 1, "the seed of TestImages' first script")
+	share   = flag.Int("share", 20, "TestImages judges one image of a power cut in so many; 1: all")
 )
 
-var subjects = []images.Subject{images.Seglog, images.File, images.FileAlways, images.Journal}
+var subjects = []images.Subject{images.Seglog, images.File, images.FileAlways, images.FileCompacting, images.Journal}
 
 // Every image that a crash of a store or journal may leave is recovered from,
 // used, and recovered from again: what was acknowledged is there (G1, R7, R8).
@@ -29,7 +30,7 @@ func TestImages(t *testing.T) {
 	for s := *seed; !t.Failed() && total.Images+total.Second < max(*atLeast, 1); s++ {
 		for _, subject := range subjects {
 			t.Run(subject.Name, func(t *testing.T) {
-				c := images.Campaign{Subject: subject, Seed: s}
+				c := images.Campaign{Subject: subject, Seed: s, Share: *share}
 				each(t, c.Die)
 				for _, f := range images.Faults {
 					each(t, func(n int) (bool, error) { return c.Fail(n, f) })

@@ -18,12 +18,21 @@ import (
 // settleTime is more than a store takes to have on disk what it holds back.
 const settleTime = 50 * time.Millisecond
 
-// File is pubstore.File as it is by default, FileAlways with SyncAlways.
+// File is pubstore.File as it is by default, FileAlways with SyncAlways, and
+// FileCompacting with a script that lets go of most but for old messages.
 var (
-	File = Subject{"file", func(seed uint64) Life { return newFile(seed, pubstore.FileOptions{SegmentBytes: 700}) }}
+	File = Subject{"file", func(seed uint64) Life {
+		return newFile(seed, pubstore.FileOptions{SegmentBytes: 700})
+	}}
 
 	FileAlways = Subject{"file-sync-always", func(seed uint64) Life {
 		return newFile(seed, pubstore.FileOptions{SegmentBytes: 900, SyncAlways: true})
+	}}
+
+	FileCompacting = Subject{"file-compacting", func(seed uint64) Life {
+		l := newFile(seed, pubstore.FileOptions{SegmentBytes: 1500})
+		l.Churn = true
+		return l
 	}}
 )
 
@@ -33,7 +42,7 @@ type fileLife struct {
 	o pubstore.FileOptions
 }
 
-func newFile(seed uint64, o pubstore.FileOptions) Life {
+func newFile(seed uint64, o pubstore.FileOptions) *fileLife {
 	p := NewPublisher(seed)
 	p.Always, p.RejectAtOnce = o.SyncAlways, true
 	return &fileLife{p, o}
@@ -105,6 +114,8 @@ type Publisher struct {
 	// Always says that an Append that has returned is safe against a power
 	// cut, RejectAtOnce that a Reject that has returned is safe against a kill.
 	Always, RejectAtOnce bool
+	// Churn has it reject nearly all that it publishes.
+	Churn bool
 	// Settle has the store write what it holds back; at first it just waits.
 	Settle func(pubstore.Store) error
 
@@ -188,6 +199,8 @@ func (w *Publisher) Use(steps int) error {
 
 func (w *Publisher) step(what int) error {
 	switch {
+	case w.Churn && what%2 == 0:
+		return w.churn()
 	case what < 8:
 		return w.append(1 + w.rand.IntN(4))
 	case what < 11:
@@ -251,7 +264,11 @@ func (w *Publisher) reject(stream string) error {
 	if p.discarded == p.appended {
 		return nil
 	}
-	n := p.discarded + 1 + w.rand.Uint64N(p.appended-p.discarded)
+	return w.rejectOne(stream, p.discarded+1+w.rand.Uint64N(p.appended-p.discarded))
+}
+
+func (w *Publisher) rejectOne(stream string, n uint64) error {
+	p := w.streams[stream]
 	if _, again := p.rejected[n]; again {
 		return nil
 	}
@@ -261,6 +278,20 @@ func (w *Publisher) reject(stream string) error {
 		p.rejected[n] = rejectReturned
 	}
 	return err
+}
+
+// churn publishes some messages and has all but the last rejected.
+func (w *Publisher) churn() error {
+	if err := w.append(6); err != nil {
+		return err
+	}
+	last := w.streams[w.current].appended
+	for n := last - 5; n < last; n++ {
+		if err := w.rejectOne(w.current, n); err != nil {
+			return err
+		}
+	}
+	return w.settle()
 }
 
 // settle notes that what was done so far is safe against a power cut.
