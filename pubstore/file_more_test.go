@@ -181,79 +181,36 @@ func TestFileTrims(t *testing.T) {
 	})
 }
 
-// compacting publishes and lets go of much while the first messages stay,
-// in an old life and in the current one.
-func compacting(w *witness) {
-	w.append(3)
-	first := w.current
-	w.do(func() error {
-		err := w.s.Renew()
-		if err == nil {
-			w.lived()
-		}
-		return err
-	})
-	w.append(2)
-	for range 20 {
-		w.append(8)
-		w.do(func() error {
-			last := w.lives[w.current].appended
-			for n := last - 7; n < last && w.err == nil; n++ {
-				w.reject(w.current, n)
-			}
-			return w.err
-		})
-		w.settle()
-	}
-	w.discard(first, 1)
-	w.settle()
-}
-
 // TestFileCompacts checks that messages that stay don't keep all files behind
 // them, and that they survive being moved.
 func TestFileCompacts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fs := memfs.New()
 		o := pubstore.FileOptions{FS: fs, BootID: boot("first"), SegmentBytes: 2048}
-		w := &witness{t: t}
-		w.open(o)
-		compacting(w)
-		if w.err != nil {
-			t.Fatal(w.err)
+		s := openFile(t, o)
+		publish(t, s, 3)
+		if err := s.Renew(); err != nil {
+			t.Fatal(err)
 		}
-		w.check(w.find(w.s), true, false)
+		life := s.Lives()[1].ID
+		for n := uint64(1); n <= 200; n++ {
+			publish(t, s, 1)
+			if n%10 > 0 {
+				if err := s.Reject(life, n); err != nil {
+					t.Fatal(err)
+				}
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
 		if files := len(fs.Names()); files > 10 {
 			t.Errorf("%d files: %v", files, fs.Names())
 		}
-		closeStore(t, w.s)
-		w.s = openFile(t, o)
-		w.check(w.find(w.s), true, false)
+		closeStore(t, s)
+		s = openFile(t, o)
+		if l := s.Lives(); len(l) != 2 || l[0].Kept != 3 || l[1].Kept != 20 {
+			t.Errorf("lives are %+v", l)
+		}
 	})
-}
-
-func TestFileCompactCrash(t *testing.T) {
-	o := pubstore.FileOptions{SegmentBytes: 2048}
-	step := 1
-	if testing.Short() {
-		step = 7
-	}
-	for n, more := 1, true; more && !t.Failed(); n += step {
-		synctest.Test(t, func(t *testing.T) {
-			fs := memfs.New()
-			fs.CrashAt(n)
-			w := &witness{t: t}
-			o.FS, o.BootID = fs, boot("first")
-			w.open(o)
-			compacting(w)
-			w.end()
-			more = w.err != nil
-			reopenAfter(t, w, fs.Crash(memfs.KeepAll), o, "first")
-			reopenAfter(t, w, fs.Crash(memfs.Torn(uint64(n))), o, "second")
-			if t.Failed() {
-				t.Logf("crash before change %d", n)
-			}
-		})
-	}
 }
 
 // logs returns the names of a store's segments, oldest first.

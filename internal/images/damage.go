@@ -79,6 +79,18 @@ func Damages(disk *memfs.FS) iter.Seq[Damage] {
 	}
 }
 
+// oneIn leaves out all but one damage in so many.
+func oneIn(share int, all iter.Seq[Damage]) iter.Seq[Damage] {
+	return func(yield func(Damage) bool) {
+		i := 0
+		for d := range all {
+			if i++; i%max(share, 1) == 0 && !yield(d) {
+				return
+			}
+		}
+	}
+}
+
 func flips(name string, b []byte, yield func(Damage) bool) bool {
 	all := frames(b)
 	for at, c := range b {
@@ -120,6 +132,16 @@ func overwrites(name string, b, other []byte, yield func(Damage) bool) bool {
 		}
 	}
 	return true
+}
+
+// atRest returns a disk on which all that was written is durable.
+func atRest(disk *memfs.FS) *memfs.FS {
+	rest := memfs.New()
+	for _, name := range disk.Names() {
+		b, _ := disk.ReadFile(name)
+		rest.WriteFile(name, b)
+	}
+	return rest
 }
 
 // hits notes which frames are damaged.

@@ -12,21 +12,22 @@ import (
 )
 
 // DamageFile runs a script of File, closes the store, and damages it in every
-// way: it opens with all that it kept, or says that it is damaged; then
+// way, or one in so many: it opens with all that it kept, or says that it is damaged; then
 // AcceptDamage opens it with all but the messages whose records were damaged,
 // also if it dies at that and is opened once more.
-func DamageFile(seed uint64) (damages int, err error) {
+func DamageFile(seed uint64, share int) (damages int, err error) {
 	disk := memfs.New()
 	life := File.New(seed)
 	if err := live(life, disk); err != nil {
 		return 0, err
 	}
-	kept, err := keptIn(disk, false)
+	disk = atRest(disk)
+	kept, err := keptIn(disk.Image(memfs.KeepAll), false)
 	if err != nil {
 		return 0, err
 	}
 	r := newRand(seed)
-	for d := range Damages(disk) {
+	for d := range oneIn(share, Damages(disk)) {
 		damages++
 		if err := damageFile(disk, d, kept, r); err != nil {
 			return damages, fmt.Errorf("file, seed %d, %v: %w", seed, d, err)

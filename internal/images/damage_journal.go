@@ -56,7 +56,8 @@ func written(r *rand.Rand) (*memfs.FS, error) {
 			}
 		}
 	}
-	return disk, j.Close()
+	err = j.Close()
+	return atRest(disk), err
 }
 
 // contents returns a journal's records by identity, each once.
@@ -83,9 +84,9 @@ func contents(j *journal.Journal) (map[identity]string, error) {
 	}
 }
 
-// DamageJournal damages a closed journal in every way. Alone, without a peer, it
+// DamageJournal damages a closed journal in every way, or one in so many. Alone, without a peer, it
 // has all but the records that were damaged, also if it dies while it recovers.
-func DamageJournal(seed uint64) (damages int, err error) {
+func DamageJournal(seed uint64, share int) (damages int, err error) {
 	disk, err := written(newRand(seed))
 	if err != nil {
 		return 0, err
@@ -95,7 +96,7 @@ func DamageJournal(seed uint64) (damages int, err error) {
 		return 0, err
 	}
 	r := newRand(seed)
-	for d := range Damages(disk) {
+	for d := range oneIn(share, Damages(disk)) {
 		damages++
 		damaged := disk.Image(memfs.KeepAll)
 		d.Do(damaged)

@@ -10,8 +10,8 @@ import (
 // Damage at rest, to each record and field of a closed store or journal, is
 // noticed, and costs what was damaged only (R8).
 func TestDamageAtRest(t *testing.T) {
-	damaged(t, "a publish store", 2, images.DamageFile)
-	damaged(t, "a journal alone", 1, images.DamageJournal)
+	damaged(t, "a publish store", 2, func(s uint64) (int, error) { return images.DamageFile(s, *share) })
+	damaged(t, "a journal alone", 1, func(s uint64) (int, error) { return images.DamageJournal(s, *share) })
 }
 
 // A record is lost only if both disks damaged that very record (R8).
