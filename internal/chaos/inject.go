@@ -22,11 +22,16 @@ type injection struct {
 	ended  chan struct{} // closed when it has ended
 }
 
+// tamper is the strace that tampers with each fsync of what follows.
+func tamper(output, how string) []string {
+	return []string{"strace", "-f", "-o", output, "-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:" + how}
+}
+
 // inject has strace tamper with each fsync of an instance from now on.
 func inject(in *instance, how string) (*injection, error) {
 	i := &injection{output: filepath.Join(in.dir, "strace.out"), ended: make(chan struct{})}
-	i.cmd = exec.Command("strace", "-f", "-p", strconv.Itoa(in.pid()), "-o", i.output,
-		"-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:"+how)
+	line := append(tamper(i.output, how), "-p", strconv.Itoa(in.pid()))
+	i.cmd = exec.Command(line[0], line[1:]...)
 	stderr, err := i.cmd.StderrPipe()
 	if err != nil {
 		return nil, err

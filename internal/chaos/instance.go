@@ -22,6 +22,7 @@ type instance struct {
 	process
 	dir  string // holds its configuration and log
 	disk *disk  // holds its journal
+	slow string // unless empty, each fsync of its next lives is delayed, in microseconds
 }
 
 const (
@@ -64,8 +65,14 @@ func newInstance(host, peer, dir, binary string, plainDisk bool, fail func(error
 	config := filepath.Join(in.dir, "holdfastd.yaml")
 	in.process = process{
 		name: host, host: host, fail: fail,
-		log:  filepath.Join(in.dir, "holdfastd.log"),
-		args: func() []string { return []string{binary, "-config", config} },
+		log: filepath.Join(in.dir, "holdfastd.log"),
+		args: func() []string {
+			line := []string{binary, "-config", config}
+			if in.slow != "" { // -D: the instance stays our child
+				line = append(append(tamper(filepath.Join(in.dir, "strace.out"), "delay_enter="+in.slow), "-D"), line...)
+			}
+			return line
+		},
 	}
 	text := fmt.Sprintf(configuration, host, address(host), clientPort, address(host), replicaPort,
 		peer, address(peer), replicaPort, adminAddress(host), adminPort)

@@ -352,6 +352,11 @@ func (r *run) powerOff(ctx context.Context, f *blow, list ...*instance) (heal, e
 			return nil, err
 		}
 	}
+	return r.powerOffNow(f, list...)
+}
+
+// powerOffNow is powerOff with the disks as they are.
+func (r *run) powerOffNow(f *blow, list ...*instance) (heal, error) {
 	for _, in := range list {
 		if err := filter(in.host, cutAll()); err != nil {
 			return nil, err
@@ -439,14 +444,16 @@ func (r *run) wipe(_ context.Context, f *blow) (heal, error) {
 func (r *run) cutPowerAndWipe(ctx context.Context, f *blow) (heal, error) {
 	in, other := r.pair[f.victim], r.pair[1-f.victim]
 	f.what = "cut the power of " + in.name + " and replace the disk of " + other.name
+	off := func() (heal, error) { return r.powerOff(ctx, f, in) }
 	if f.rnd.IntN(2) == 0 {
-		f.what = "kill -9 " + in.name + ", start it, cut its power and replace the disk of " + other.name
+		f.what = "kill -9 " + in.name + ", start it with a slow disk, cut its power and replace the disk of " + other.name
 		if err := r.killUnsynced(ctx, f, in); err != nil {
 			return nil, err
 		}
+		off = func() (heal, error) { return r.powerOffNow(f, in) }
 	}
 	r.ledger.remark(time.Now())
-	undo, err := r.powerOff(ctx, f, in)
+	undo, err := off()
 	if err != nil {
 		return nil, err
 	}
@@ -458,7 +465,9 @@ func (r *run) cutPowerAndWipe(ctx context.Context, f *blow) (heal, error) {
 	}, r.emptyDisk(other)
 }
 
-// killUnsynced kills an instance while what it wrote is not synced, and starts it again.
+// killUnsynced kills an instance while what it wrote is not synced, and starts
+// it again on a disk that is slow from the first: what it says soon after to be
+// durable had better be.
 func (r *run) killUnsynced(ctx context.Context, f *blow, in *instance) error {
 	release, err := r.holdBack(ctx, f, in)
 	if err == nil {
@@ -468,7 +477,12 @@ func (r *run) killUnsynced(ctx context.Context, f *blow, in *instance) error {
 	if err != nil {
 		return err
 	}
-	if err := in.startReady(ctx); err != nil {
+	if r.missing[injecting] == nil {
+		in.slow = "500000"
+	}
+	err = in.startReady(ctx)
+	in.slow = ""
+	if err != nil {
 		return err
 	}
 	return pause(ctx, upTo(f.rnd, 300*ms))
