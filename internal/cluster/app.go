@@ -42,13 +42,13 @@ type App struct {
 // configuration; a publish store set there is used instead.
 func (s *System) App(name string, servers []string, configure func(*client.Config)) *App {
 	s.TB.Helper()
-	a := s.newApp(name, servers, configure)
+	a := s.NewApp(name, servers, configure)
 	a.start()
 	return a
 }
 
-// newApp returns an application that is not started.
-func (s *System) newApp(name string, servers []string, configure func(*client.Config)) *App {
+// NewApp is App for an application that is not started: Restart starts it.
+func (s *System) NewApp(name string, servers []string, configure func(*client.Config)) *App {
 	a := &App{Name: name, s: s, host: name, bootID: "boot-1"}
 	a.config = client.Config{
 		Name:    name,

@@ -13,7 +13,7 @@ import (
 // speaks to the instances of the system through a connection that knows none.
 func (s *System) PlainApp(name string, servers []string, configure func(*client.Config)) *App {
 	s.TB.Helper()
-	a := s.newApp(name, servers, configure)
+	a := s.NewApp(name, servers, configure)
 	a.plain = true
 	a.start()
 	return a

@@ -66,7 +66,7 @@ func (r *random) startPublishers() {
 			pace:  time.Duration(5+r.rand.IntN(60)) * time.Millisecond,
 		}
 		window := []int{0, 0, 3, 50}[r.rand.IntN(4)]
-		p.app = r.newApp(fmt.Sprintf("p%d", i+1), r.either(), func(c *client.Config) {
+		p.app = r.NewApp(fmt.Sprintf("p%d", i+1), r.either(), func(c *client.Config) {
 			c.WindowMessages = window
 			if kind == memoryStore {
 				c.Publishes = p.watch(pubstore.NewMemory(pubstore.MemoryOptions{}))
@@ -357,7 +357,7 @@ func (r *random) subscribe(n int, servers []string, configure func(*subscriber))
 	if s.pace > 0 {
 		queue = 8
 	}
-	s.app = r.newApp(s.name, servers, func(c *client.Config) {
+	s.app = r.NewApp(s.name, servers, func(c *client.Config) {
 		c.QueueMessages = queue
 		c.Publishes = pubstore.NewMemory(pubstore.MemoryOptions{})
 	})
