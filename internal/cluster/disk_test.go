@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -13,7 +12,6 @@ import (
 	"github.com/holdfast-mq/holdfast/client"
 	"github.com/holdfast-mq/holdfast/internal/cluster"
 	"github.com/holdfast-mq/holdfast/internal/memfs"
-	"github.com/holdfast-mq/holdfast/pubstore"
 	"github.com/holdfast-mq/holdfast/server"
 )
 
@@ -85,73 +83,6 @@ func stopsWith(t *testing.T, s *cluster.System, n *cluster.Node, cause error) {
 	var disk *server.DiskError
 	if err := n.Server.Err(); !errors.As(err, &disk) || !errors.Is(err, cause) {
 		t.Errorf("%s has stopped because of %v, want a *DiskError of %v", n.Name, err, cause)
-	}
-}
-
-// Case 15, on the publisher's store. Publish says that the store has failed
-// and goes on saying so; nothing that it has refused before or refuses now is
-// sent as if it were kept. After a restart on a disk that works, or after a
-// power cut too, every message whose Publish returned nil on a synced disk is
-// delivered, once and in order (R7, G1).
-func TestCase15PublishStoreFails(t *testing.T) {
-	for _, f := range faults() {
-		t.Run(f.name, func(t *testing.T) {
-			cluster.Run(t, nil, func(s *cluster.System) { publishStoreFails(t, s, f) })
-		})
-	}
-}
-
-func publishStoreFails(t *testing.T, s *cluster.System, f fault) {
-	pub := s.App("pub", []string{"a", "b"}, nil)
-	r := s.App("sub", []string{"b"}, nil).Read("orders", true, client.From(client.Epoch))
-	pub.PublishN("orders", 1, 10)
-	pub.FlushSafe()
-	s.Pass(time.Second) // the store is idle
-	for _, instance := range []string{"a", "b"} {
-		s.Cut("pub", instance)
-	}
-	f.inject(pub.FS)
-	kept := 10
-	var failed *pubstore.FailedError
-	for n := 11; n <= 30; n++ {
-		ctx, cancel := s.Context()
-		_, err := pub.Client.Publish(ctx, "orders", fmt.Appendf(nil, "pub-%d", n))
-		cancel()
-		s.Pass(5 * time.Millisecond)
-		switch {
-		case err == nil && failed != nil:
-			t.Fatalf("message %d was taken after the store had failed", n)
-		case err == nil:
-			kept = n
-		case errors.As(err, &failed) && !errors.Is(err, f.is):
-			t.Fatalf("message %d: %v, want a *FailedError of %v", n, err, f.is)
-		case !errors.As(err, &failed) && !errors.Is(err, client.ErrClosed):
-			t.Fatalf("message %d: %v", n, err)
-		}
-	}
-	if failed == nil {
-		t.Fatal("the disk has failed and nobody was told")
-	}
-	if f.name != "sync fails" && kept != 10 {
-		t.Errorf("messages up to %d were taken by a disk that fails", kept)
-	}
-	for _, instance := range []string{"a", "b"} {
-		s.Heal("pub", instance)
-	}
-	pub.Kill() // the disk is well again
-	pub.Restart()
-	pub.Publish("orders", "after")
-	pub.FlushSafe()
-	s.Pass(time.Second)
-	got := r.Got()
-	s.Finish()
-	s.Same("a", "b")
-	// The message that met the fault may be there or not; those before it are.
-	want := cluster.Bodies("pub", 1, kept)
-	maybe := fmt.Sprintf("pub-%d", kept+1)
-	rest := strings.TrimPrefix(strings.Join(got, " "), strings.Join(want, " ")+" ")
-	if rest != "after" && rest != maybe+" after" {
-		t.Errorf("received %v, want %v, perhaps %s, after", got, want, maybe)
 	}
 }
 

@@ -4,14 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
 
-	"go.etcd.io/bbolt"
-
-	"github.com/holdfast-mq/holdfast/bookmarkstore"
 	"github.com/holdfast-mq/holdfast/client"
 	"github.com/holdfast-mq/holdfast/internal/cluster"
 	"github.com/holdfast-mq/holdfast/pubstore"
@@ -114,71 +110,6 @@ func fullBlocks(s *cluster.System, pub *cluster.App) {
 	if err := <-done; err != nil {
 		s.TB.Errorf("Publish when there is room again: %v", err)
 	}
-}
-
-// Case 15, the bookmark store. Its disk fails under a subscriber. The
-// subscription ends with the store's error, and so does every later discard;
-// the client and its other parts go on. A new process whose disk works gets
-// what was not discarded durably, and nothing is missing (R7, R9, G7).
-func TestCase15BookmarkStoreFails(t *testing.T) {
-	cluster.Run(t, nil, func(s *cluster.System) {
-		path := filepath.Join(t.TempDir(), "marks.db")
-		open := func() (*bbolt.DB, *bookmarkstore.Bolt) {
-			db, err := bbolt.Open(path, 0o600, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			store, err := bookmarkstore.OpenBoltIn(db, "marks", bookmarkstore.BoltOptions{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			return db, store
-		}
-		db, store := open()
-		pub := s.App("pub", []string{"a", "b"}, nil)
-		sub := s.App("sub", []string{"a", "b"}, func(c *client.Config) { c.Bookmarks = store })
-		r := sub.Read("orders", true, client.From(client.MostRecent), client.ID("orders"))
-		pub.PublishN("orders", 1, 5)
-		r.AwaitN(5)
-		if err := store.Sync(context.Background()); err != nil {
-			t.Fatal(err)
-		}
-
-		if err := db.Close(); err != nil { // from here on every commit fails
-			t.Fatal(err)
-		}
-		pub.PublishN("orders", 6, 20)
-		var failed *bookmarkstore.FailedError
-		s.Await("the subscription to end", func() bool { return errors.As(r.Err(), &failed) })
-		s.Pass(time.Second)
-		for _, mark := range r.Marks() {
-			if err := sub.Client.Discard(mark); err == nil && mark.Bookmark.Sequence > 5 {
-				t.Errorf("discard of %v in a failed store: no error", mark.Bookmark)
-			}
-		}
-		if err := store.Sync(context.Background()); !errors.As(err, &failed) {
-			t.Errorf("sync of a failed store: %v", err)
-		}
-		sub.PublishN("orders", 1, 1) // the client itself goes on
-		sub.FlushSafe()
-		pub.FlushSafe()
-		got := r.Got()
-		sub.Kill()
-		store.Close()
-
-		db, store = open()
-		defer db.Close()
-		defer store.Close()
-		sub.Use(func(c *client.Config) { c.Bookmarks = store })
-		sub.Restart()
-		r = sub.Read("orders", true, client.From(client.MostRecent), client.ID("orders"))
-		again := r.AwaitN(16)
-		exactly(t, again, cluster.Bodies("pub", 6, 20), cluster.Bodies("sub", 1, 1))
-		if !slices.Equal(got[:5], cluster.Bodies("pub", 1, 5)) {
-			t.Errorf("first received %v", got)
-		}
-		sub.Kill()
-	})
 }
 
 // Execute sends the commands that the client has no method for. The server

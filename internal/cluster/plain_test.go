@@ -97,8 +97,8 @@ func TestPlainFailover(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			cluster.Run(t, tt.configure, func(s *cluster.System) {
 				pub := s.PlainApp("pub", []string{"a", "b"}, nil)
-				pl := newPlace(s)
-				sub := s.PlainApp("sub", []string{"a", "b"}, pl.use)
+				pl := s.Place()
+				sub := s.PlainApp("sub", []string{"a", "b"}, pl.Use)
 				r := sub.Read("orders", true, client.From(client.Epoch), client.ID("orders"))
 				live := s.PlainApp("live", []string{"b", "a"}, nil).Read("orders", true, client.From(client.Epoch))
 				pub.PublishN("orders", 1, 10)
@@ -124,12 +124,12 @@ func TestPlainFailover(t *testing.T) {
 					last += 10
 					r.AwaitN(last + 3)
 				}
-				pl.sync()
+				pl.Sync()
 				exactly(t, r.Got(), cluster.Bodies("pub", 1, last), cluster.Bodies("early", 1, 3))
 				if r.Sub.Stats().Duplicates == 0 {
 					t.Error("nothing came again: nothing is tried")
 				}
-				pl.crash(sub, nil)
+				pl.Crash(sub, nil)
 				r = sub.Read("orders", true, client.From(client.MostRecent), client.ID("orders"))
 				pub.PublishN("orders", last+1, last+5)
 				pub.Flush()

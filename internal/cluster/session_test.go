@@ -1,9 +1,7 @@
 package cluster_test
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -40,82 +38,6 @@ func stopped(s *cluster.System, app *cluster.App) bool {
 }
 
 func gateway(c *client.Config) { c.Name = "gateway" }
-
-// Case 11. Two processes have one client name, each with a store of its own,
-// on one instance or on two. They push each other out, are told, and one of
-// them stops in the end and says why; the other goes on. Whatever a store has
-// taken is in the journals, once, or still in the store of the one that
-// stopped, which delivers it when it is started again (R11, G7).
-func TestCase11TwoProcessesOfOneName(t *testing.T) {
-	for _, servers := range [][2]string{{"a", "a"}, {"a", "b"}, {"b", "a"}} {
-		t.Run(servers[0]+servers[1], func(t *testing.T) {
-			cluster.Run(t, nil, func(s *cluster.System) {
-				apps := []*cluster.App{
-					s.App("one", []string{servers[0]}, gateway),
-					s.App("two", []string{servers[1]}, gateway),
-				}
-				var taken [2][]string
-				for n := 1; n <= 120; n++ {
-					for i, app := range apps {
-						_ = accepted(s, app, &taken[i], fmt.Sprintf("%s-%d", app.Name, n))
-					}
-					s.Pass(500 * time.Millisecond)
-				}
-				var loser *cluster.App
-				for _, app := range apps {
-					if stopped(s, app) {
-						loser = app
-					} else {
-						app.FlushSafe()
-					}
-				}
-				if loser == nil || stopped(s, apps[0]) && stopped(s, apps[1]) {
-					t.Fatal("one of the two must have stopped")
-				}
-				if n := len(taken[slices.Index(apps, loser)]); n == 0 || n == 120 {
-					t.Errorf("the one that stopped has published %d messages, want some", n)
-				}
-				s.Pass(time.Minute)
-				for _, app := range apps {
-					app.Kill()
-				}
-				loser.Restart()
-				loser.FlushSafe()
-				s.Finish()
-				s.Same("a", "b")
-				exactly(t, s.Node("a").Bodies(), taken[0], taken[1])
-			})
-		})
-	}
-}
-
-// Case 11. Another user's process with the same name is refused, is told, and
-// stops; the one that has the name does not notice (R11).
-func TestCase11AnotherUser(t *testing.T) {
-	for _, at := range []string{"a", "b"} {
-		t.Run(at, func(t *testing.T) {
-			cluster.Run(t, nil, func(s *cluster.System) {
-				as := func(user string) func(*client.Config) {
-					return func(c *client.Config) {
-						gateway(c)
-						c.Credentials = func(context.Context, client.Challenge) (string, string, error) { return user, "", nil }
-					}
-				}
-				one := s.App("one", []string{"a"}, as("alice"))
-				one.AwaitServer("a")
-				one.PublishN("orders", 1, 5)
-				two := s.App("two", []string{at}, as("bob"))
-				s.Pass(30 * time.Second)
-				one.PublishN("orders", 6, 10)
-				one.FlushSafe()
-				if at == "a" && !stopped(s, two) {
-					t.Error("another user's process has not stopped")
-				}
-				wantNoEvent(s, one, "disconnected")
-			})
-		})
-	}
-}
 
 // A fate is what becomes of what an application has published: what its store
 // took, what its failed-write handler was told.
