@@ -47,10 +47,10 @@ func (p *pump) acks() {
 	var w watermarks
 	links := s.srv.links.Load()
 	if s.canSequence {
-		w.safe, w.settled = links.Safe(s.claim.Publisher), links.Settled(s.claim.Publisher)
+		w.safe, w.settled = links.Watermarks(s.claim.Publisher)
 		w.tombs = s.srv.journal.Tombstones(s.claim.Publisher, failed)
 	}
-	w.unsequencedSafe, w.unsequenced = links.Safe(s.unsequenced), links.Settled(s.unsequenced)
+	w.unsequencedSafe, w.unsequenced = links.Watermarks(s.unsequenced)
 	p.held = !urgent && len(w.tombs) == 0 && time.Since(p.lastAck) < s.conflation
 	if p.held {
 		return // the client asked for a least distance

@@ -288,7 +288,7 @@ func (s *session) facts(acked uint64) servercore.LogonFacts {
 	s.mu.Unlock()
 	if s.canSequence {
 		// Watermarks first: they are never above a have that is read later.
-		f.Safe, f.Settled = links.Safe(s.claim.Publisher), links.Settled(s.claim.Publisher)
+		f.Safe, f.Settled = links.Watermarks(s.claim.Publisher)
 		state, _ := s.srv.journal.State(s.claim.Publisher)
 		f.Have = state.Have
 	}

@@ -280,7 +280,7 @@ func (l *Links) durable(publisher uint64) uint64 {
 	return s.Durable
 }
 
-// Safe returns safe(p), Settled settled(p) of guarantees' words.
+// Safe returns safe(p).
 func (l *Links) Safe(publisher uint64) uint64 {
 	local := l.durable(publisher)
 	l.mu.Lock()
@@ -294,6 +294,16 @@ func (l *Links) Settled(publisher uint64) uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.marks.Settled(publisher, local)
+}
+
+// Watermarks returns safe(p) and settled(p) as they are at one moment. Asked
+// for one after the other they would differ while acks come, as if something
+// were left out.
+func (l *Links) Watermarks(publisher uint64) (safe, settled uint64) {
+	local := l.durable(publisher)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.marks.Safe(publisher, local), l.marks.Settled(publisher, local)
 }
 
 // Single reports whether acks are of level single at the moment: a sync

@@ -3,6 +3,7 @@ package replica
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -43,6 +44,23 @@ func TestLoneInstance(t *testing.T) {
 		w.eventually("durable", func() bool { return a.l.Safe(1) == 5 && a.l.Settled(1) == 5 })
 		if a.marks.Load() == 0 {
 			t.Error("nobody was told")
+		}
+	})
+}
+
+// While nothing is left out, what is settled is what is safe, at every moment:
+// else a publisher would be told that acks are of one disk (R5).
+func TestSettledIsSafeWhileNothingIsLeftOut(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, _ := w.pair()
+		w.eventually("up", a.l.Reachable)
+		for n := uint64(1); n <= 300; n++ {
+			a.publish(1, n, n)
+			for safe, settled := uint64(0), uint64(0); safe < n; runtime.Gosched() {
+				if safe, settled = a.l.Watermarks(1); safe != settled {
+					t.Fatalf("safe %d, settled %d", safe, settled)
+				}
+			}
 		}
 	})
 }
