@@ -152,6 +152,39 @@ func (c *Campaign) Fail(n int, f Fault) (more bool, err error) {
 	return true, c.judgeAll(first, disk, n, where)
 }
 
+// FailRead kills the process at the end of the script and has the next one's
+// nth read of the disk fail while it opens: it says so, takes nothing for torn
+// or gone, and the one after it finds everything.
+func (c *Campaign) FailRead(n int) (more bool, err error) {
+	disk := memfs.New()
+	first := c.Subject.New(c.Seed)
+	if err = first.Open(disk, true); err == nil {
+		err = first.Use(scriptSteps)
+	}
+	kill(first, disk)
+	if err != nil {
+		return false, fmt.Errorf("%s, seed %d: %w", c.Subject.Name, c.Seed, err)
+	}
+	next, left := first.Clone(1), disk.Crash(memfs.KeepAll)
+	left.FailReadNth(n, syscall.EIO)
+	err = next.Open(left, true)
+	more = left.Reads() >= n
+	left.FailReadNth(0, nil) // none from here on
+	if err != nil && more && errors.Is(err, syscall.EIO) {
+		next.End()
+		next = first.Clone(1)
+		err = next.Open(left, true)
+	}
+	if err == nil {
+		err = next.Check()
+	}
+	next.End()
+	if err != nil {
+		return false, fmt.Errorf("%s, seed %d, read %d failed: %w", c.Subject.Name, c.Seed, n, err)
+	}
+	return more, nil
+}
+
 // live is the first life: open, use, close.
 func live(l Life, disk *memfs.FS) error {
 	if err := l.Open(disk, true); err != nil {

@@ -35,6 +35,7 @@ func TestImages(t *testing.T) {
 				for _, f := range images.Faults {
 					each(t, func(n int) (bool, error) { return c.Fail(n, f) })
 				}
+				each(t, c.FailRead)
 				t.Logf("seed %d, %v", s, c.Count)
 				total.Add(c.Count)
 			})

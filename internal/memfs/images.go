@@ -24,9 +24,6 @@ const (
 // allSubsetsOf is how many changes of names are applied in every combination.
 const allSubsetsOf = 4
 
-// Kinds are the kinds of images that a power cut may leave.
-var Kinds = [...]string{Prefix, AllButOne, TornAt, TornWithin, ZeroTail, Zeroed, Scrambled, LostSector}
-
 // An Image is one state of the disk that a crash may leave.
 type Image struct {
 	Kind  string
