@@ -397,6 +397,39 @@ func TestFormerLifeFirst(t *testing.T) {
 	})
 }
 
+// R10: a former life that is settled becomes safe although nothing is published
+// any more, whose acks would say that acks are safe again.
+func TestFormerLifeOfAnIdlePublisher(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		store := pubstore.NewMemory(pubstore.MemoryOptions{})
+		store.Append(t.Context(), &pubstore.Message{Topic: "orders", Body: []byte("old")})
+		former := store.Lives()[0].ID
+		if err := store.Renew(); err != nil {
+			t.Fatal(err)
+		}
+		srv := listen(t, n, "a")
+		cfg := config(n, "a")
+		cfg.Publishes = store
+		c := start(t, cfg)
+		ss, _ := srv.logon(0, 0)
+		ss.publishes(1)
+		ss.single(1)
+		ss.gone()
+		ss, _ = srv.logon(0, 0)
+		ss.quiet(20 * time.Second)
+		ss.gone()
+		ss, m := srv.logon(1, 1) // the other server has it by now
+		if string(m.Store) != former {
+			t.Errorf("third logon with life %s, want the former one", m.Store)
+		}
+		ss.gone()
+		srv.logon(0, 0)
+		if err := c.FlushSafe(within(t)); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // R10: a former life that is refused as a gap does not hold up the new one.
 func TestFormerLifeWithAGap(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {

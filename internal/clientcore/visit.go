@@ -10,11 +10,11 @@ import (
 // AgainSpacing is how long former lives are not offered again, at least.
 const AgainSpacing = 10 * time.Second
 
-// Those that were refused as a gap wait this long, twice as long each time, up
-// to a bound.
+// Those that nothing says anything new of, as they were refused as a gap or as
+// no acks come, wait this long, twice as long each time, up to a bound.
 const (
-	gapSpacing    = 30 * time.Second
-	maxGapSpacing = 4 // doublings
+	laterSpacing    = 30 * time.Second
+	maxLaterSpacing = 4 // doublings
 )
 
 // A Visit is the order in which a client logs on to one server with the lives
@@ -56,17 +56,21 @@ func (v *Visit) Unsafe() bool { return len(v.unsafe) > 0 }
 // Due reports whether a former life is to be offered again, so long after the
 // connection began: one that was settled here, now that acks come without
 // single, and one that was refused as a gap, which the server may have filled
-// in the meantime.
+// in the meantime. Acks come only where something waits for them: if nothing
+// of the new life does, the settled one has to be offered to find out.
 func (v *Visit) Due(lives []pubstore.Life, inSync bool, since time.Duration) bool {
-	for _, l := range lives[:len(lives)-1] {
+	last := len(lives) - 1
+	idle := lives[last].Kept == 0
+	later := since >= laterSpacing<<min(v.again, maxLaterSpacing)
+	for _, l := range lives[:last] {
 		switch {
 		case l.Kept == 0:
 		case slices.Contains(v.unsafe, l.ID):
-			if inSync && since >= AgainSpacing {
+			if inSync && since >= AgainSpacing || idle && later {
 				return true
 			}
 		case slices.Contains(v.offered, l.ID):
-			if since >= gapSpacing<<min(v.again, maxGapSpacing) {
+			if later {
 				return true
 			}
 		}

@@ -33,11 +33,11 @@ func TestVisit(t *testing.T) {
 		{true, AgainSpacing - 1, 0, 1, false},
 		{true, AgainSpacing, 0, 1, true},
 		{false, AgainSpacing, 0, 1, false},
-		{true, gapSpacing - 1, 0, 0, false}, // life 1 was refused as a gap
-		{false, gapSpacing, 0, 0, true},
-		{false, 4*gapSpacing - 1, 2, 0, false},
-		{false, 4 * gapSpacing, 2, 0, true},
-		{false, gapSpacing << maxGapSpacing, 1000, 0, true},
+		{true, laterSpacing - 1, 0, 0, false}, // life 1 was refused as a gap
+		{false, laterSpacing, 0, 0, true},
+		{false, 4*laterSpacing - 1, 2, 0, false},
+		{false, 4 * laterSpacing, 2, 0, true},
+		{false, laterSpacing << maxLaterSpacing, 1000, 0, true},
 	} {
 		lives[2].Kept, v.again = tt.kept, tt.again
 		if got := v.Due(lives, tt.inSync, tt.since); got != tt.want {
@@ -45,6 +45,14 @@ func TestVisit(t *testing.T) {
 		}
 	}
 	lives[0].Kept = 0
+	lives[2].Kept, lives[3].Kept, v.again = 1, 0, 0
+	if !v.Due(lives, false, laterSpacing) {
+		t.Error("life 3 is kept, and no ack will ever say that it is safe")
+	}
+	if lives[3].Kept = 1; v.Due(lives, false, time.Hour) {
+		t.Error("the ack of life 4 will say when life 3 is safe")
+	}
+	lives[2].Kept = 0
 	if v.Due(lives, true, time.Hour) {
 		t.Error("nothing is kept, and something is due")
 	}
