@@ -69,6 +69,7 @@ type random struct {
 // A setting is what stays the same in a run.
 type setting struct {
 	downgrade time.Duration // 0: never
+	rejoin    time.Duration // 0: as elsewhere
 	third     bool          // an asynchronous instance c
 	segment   int64
 	swarm     bool // some kinds of faults are left out
@@ -160,6 +161,9 @@ func (r *random) addInstance(name string, sync time.Duration, peers ...string) {
 func (r *random) configure(c *server.Config, name string) {
 	c.Log.Segment = server.Size(r.set.segment)
 	c.DrainTimeout = server.Duration(500 * time.Millisecond)
+	if r.set.rejoin > 0 {
+		c.RejoinTimeout = server.Duration(r.set.rejoin)
+	}
 	if name == "c" {
 		return
 	}

@@ -314,7 +314,7 @@ type subscriber struct {
 func (r *random) startSubscribers() {
 	all := []func(s *subscriber){
 		func(s *subscriber) {
-			s.name, s.dir, s.hold = "again", r.TB.TempDir(), r.rand.IntN(6)
+			s.name, s.dir, s.hold = "again", memoryDir(r.TB), r.rand.IntN(6)
 			s.opts = []client.SubscribeOption{client.From(client.MostRecent), client.ID("place")}
 		},
 		func(s *subscriber) {

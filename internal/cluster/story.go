@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -108,7 +109,7 @@ func newStory(tb testing.TB, arm func(*memnet.Network)) *story {
 	s := &story{random: newRandom(New(tb), 1), even: &draw{rand.New(rand.NewPCG(1, 1))}}
 	s.Log = slog.New(slog.DiscardHandler)
 	s.looks = 1
-	s.set = setting{downgrade: 300 * time.Millisecond, segment: 64 << 10}
+	s.set = setting{downgrade: 300 * time.Millisecond, rejoin: 500 * time.Millisecond, segment: 64 << 10}
 	arm(s.Net)
 	s.addInstance("a", syncTime, "b")
 	s.addInstance("b", syncTime, "a")
@@ -135,9 +136,20 @@ func (s *story) begin(p *publisher, name string, servers []string) {
 // again is a subscriber that is restarted with its place. It discards a
 // message when it has two more.
 func (s *story) again(sub *subscriber) {
-	sub.name, sub.dir, sub.hold, sub.pace = "again", s.TB.TempDir(), 2, 300*time.Microsecond
+	sub.name, sub.dir, sub.hold, sub.pace = "again", memoryDir(s.TB), 2, 300*time.Microsecond
 	sub.history.Topic = "orders"
 	sub.opts = []client.SubscribeOption{client.From(client.MostRecent), client.ID("place")}
+}
+
+// memoryDir returns a directory of the test, in memory if the machine has such
+// a place: nothing in it need outlive the machine.
+func memoryDir(tb testing.TB) string {
+	dir, err := os.MkdirTemp("/dev/shm", "holdfast-")
+	if err != nil {
+		return tb.TempDir()
+	}
+	tb.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
 }
 
 // sure is a subscriber that is handed what is on both disks.
