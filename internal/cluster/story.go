@@ -124,7 +124,7 @@ func (s *story) startPublisher(name string, servers ...string) {
 
 func (s *story) begin(p *publisher, name string, servers []string) {
 	p.told = true
-	p.app = s.newApp(name, servers, nil)
+	p.app = s.NewApp(name, servers, nil)
 	p.app.plain = p.plain
 	p.app.Wrap = p.watch
 	p.app.Options.SegmentBytes = 64 << 10
