@@ -4,19 +4,22 @@ import (
 	"bytes"
 	"context"
 	"net"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/internal/heap"
 	"github.com/holdfast-mq/holdfast/internal/memnet"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
 // FuzzHostileServer has a server say anything, before or after a good logon,
 // to a client that publishes, subscribes and queries. The client must not
-// panic, must not hang, must not let its queues grow beyond their bounds, and
-// must not let go of what it has not sent. A line of input is a frame; one
+// panic, must not hang, must not let its queues grow beyond their bounds or
+// take memory for what is only claimed, and must not let go of what it has not
+// sent. A line of input is a frame; one
 // that begins with "!" is put on the connection as it is.
 func FuzzHostileServer(f *testing.F) {
 	for _, seed := range []string{
@@ -34,6 +37,16 @@ func FuzzHostileServer(f *testing.F) {
 		`{"c":"ack","cid":"0","a":"processed","status":"success","ext":"1","s":9,"have":9,"max":1}`,
 		`{"c":"ack","cid":"0","a":"processed","status":"success","s":9}`,
 		`{"c":"ack","cid":"0","a":"processed","status":"retry"}`,
+		strings.Repeat(`{"c":"ack","cid":"0","a":"processed","status":"retry","user_id":"joe","pw":"bm9uY2U="}`+"\n", 9),
+		`{"c":"ack","cid":"0","a":"processed","status":"success","ext":"1","s":18446744073709551615,"have":18446744073709551615,"max":18446744073709551615}`,
+		`{"c":"ack","cid":"0","a":"processed","status":"success","ext":"1","s":5,"have":1,"bm":"x","carried":"(,[,x{1000}x{1000}","version":"9.x"}`,
+		strings.Repeat(`{"c":"p","t":"orders","sids":"2,77,","bm":"5|1|"}x`+"\n", 30),
+		strings.Repeat(`{"c":"p","t":"orders","sids":"2"}x`+"\n", 30),
+		`{"c":"p","t":"orders","sids":"2","bm":"20260101T000000Z"}x` + "\n" + `{"c":"p","t":"orders","sids":"2","bm":"1|2|,3|4|"}x`,
+		`{"c":"ack","a":"persisted","sub_id":"2","bm":"` + strings.Repeat("7|99|,", 2000) + `"}`,
+		`{"c":"ack","cid":"2","a":"processed","status":"success","sub_id":"other","bm":"0|1|"}` + "\n" + `{"c":"ack","cid":"2","a":"completed","status":"failure"}`,
+		`{"c":"ack","a":"persisted","s":1,"status":"failure"}` + "\n" + `{"c":"ack","a":"persisted","s":2,"status":"failure"}` + "\n" + `{"c":"ack","a":"persisted","s":1,"status":"success"}`,
+		`{"c":"ack","cid":"77","a":"stats","matches":18446744073709551615}` + "\n!" + "\x00\xff\xff\xff{",
 		"!\xff\xff\xff\xff{}", "!\x00\x00\x00\x00\x00\x00\x00\x01{", "!HTTP/1.1 400", "{}", "", "heartbeat",
 	} {
 		f.Add(true, []byte(seed))
@@ -55,6 +68,7 @@ func hostile(t *testing.T, welcome bool, input []byte) {
 	}
 	cfg := config(n, "a")
 	cfg.QueueMessages, cfg.QueueBytes = 8, 1<<10
+	cfg.Credentials = func(context.Context, client.Challenge) (user, password string, err error) { return "joe", "secret", nil }
 	c := start(t, cfg)
 	publish(t, c, 1, 2)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -77,15 +91,10 @@ func hostile(t *testing.T, welcome bool, input []byte) {
 		}()
 		synctest.Wait()
 	}
-	for line := range bytes.SplitSeq(input, []byte("\n")) {
-		if raw, ok := bytes.CutPrefix(line, []byte("!")); ok {
-			nc.Write(raw)
-			continue
-		}
-		frame := []byte{0, 0, byte(len(line) >> 8), byte(len(line))}
-		nc.Write(append(frame, line...))
-	}
-	synctest.Wait()
+	heap.Bounded(t, len(input), 64, 1<<20, func() {
+		say(nc, input)
+		synctest.Wait()
+	})
 	for _, s := range c.Stats().Subscriptions {
 		if s.Queued > cfg.QueueMessages {
 			t.Errorf("%d messages queued, the bound is %d", s.Queued, cfg.QueueMessages)
@@ -99,6 +108,18 @@ func hostile(t *testing.T, welcome bool, input []byte) {
 	nc.Close()
 	time.Sleep(time.Second)
 	c.Close()
+}
+
+// say sends the lines of an input.
+func say(nc net.Conn, input []byte) {
+	for line := range bytes.SplitSeq(input, []byte("\n")) {
+		if raw, ok := bytes.CutPrefix(line, []byte("!")); ok {
+			nc.Write(raw)
+			continue
+		}
+		frame := []byte{0, 0, byte(len(line) >> 8), byte(len(line))}
+		nc.Write(append(frame, line...))
+	}
 }
 
 // drainConn takes in what the client sends, so that it is never held up.

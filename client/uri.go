@@ -30,6 +30,15 @@ type uri struct {
 // String returns the URI without its password.
 func (u *uri) String() string { return u.parsed.Redacted() }
 
+// shown is the URI without its password, also where a mistyped one, such as
+// tcp:/user:password@host, has it in another place.
+func (u *uri) shown() string {
+	if u.parsed.User == nil {
+		return withoutUser(u.String())
+	}
+	return u.String()
+}
+
 // withHost returns the URI with another host.
 func (u *uri) withHost(host string) string {
 	p := *u.parsed
@@ -58,7 +67,7 @@ func parseURI(text string) (*uri, error) {
 	u := &uri{parsed: p, network: "tcp", host: p.Hostname(), address: p.Host}
 	for _, step := range []func() error{u.scheme, u.path, u.options} {
 		if err := step(); err != nil {
-			return nil, fmt.Errorf("server URI %q: %w", u, err)
+			return nil, fmt.Errorf("server URI %q: %w", u.shown(), err)
 		}
 	}
 	u.user = p.User.Username()
