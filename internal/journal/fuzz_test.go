@@ -1,0 +1,88 @@
+package journal_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/holdfast-mq/holdfast/internal/heap"
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/memfs"
+	"github.com/holdfast-mq/holdfast/internal/seglog"
+)
+
+// fuzzedDisk is a disk with a journal of several segments: two publishers,
+// refused messages, a marker.
+func fuzzedDisk(t testing.TB) *memfs.FS {
+	disk := memfs.New()
+	j := openOn(t, disk)
+	fill(t, j, 1, 1, 60)
+	put(t, j, &journal.Record{Kind: journal.Tombstone, Publisher: 1, Sequence: 61, Prev: 60, Reason: []byte("no")}, journal.Take)
+	put(t, j, &journal.Record{Kind: journal.Gone, Publisher: 2, Sequence: 7}, journal.Take)
+	synced(t, j)
+	fill(t, j, 2, 8, 60)
+	synced(t, j)
+	end(t, j)
+	return disk
+}
+
+// FuzzOpen opens a journal of which some bytes of a file are changed, cut off
+// or anything. That is damage, which is said, or what is there keeps G3 and G4
+// and can be added to; nothing is there that was not written, and no memory is
+// taken beyond what the files have.
+func FuzzOpen(f *testing.F) {
+	disk := fuzzedDisk(f)
+	names := disk.Names()
+	for file := range len(names) {
+		for _, at := range []uint16{0, 7, 60, 64, 75, 100, 300, 2000, 4000} {
+			f.Add(byte(file), at, []byte{0xff}, false, false)
+			f.Add(byte(file), at, []byte{}, true, true)
+			f.Add(byte(file), at, []byte("\xff\xff\xff\x7f\xff\xff\xff\xff\xff"), false, true)
+		}
+	}
+	f.Fuzz(func(t *testing.T, file byte, at uint16, with []byte, cut, aside bool) {
+		if len(with) > 1<<12 {
+			return
+		}
+		d := disk.Image(memfs.KeepAll)
+		name := names[int(file)%len(names)]
+		b, err := d.ReadFile(name)
+		if err != nil {
+			return // of no file
+		}
+		from := min(int(at), len(b))
+		damaged := append(b[:from:from], with...)
+		if !cut && len(damaged) < len(b) {
+			damaged = append(damaged, b[len(damaged):]...)
+		}
+		d.WriteFile(name, damaged)
+		heap.Bounded(t, len(damaged), 64, 32<<20, func() { openDamaged(t, d, aside) })
+	})
+}
+
+func openDamaged(t *testing.T, disk *memfs.FS, aside bool) {
+	j, err := journal.Open(journal.Options{FS: disk, Dir: dir, SegmentBytes: 4 << 10, SetAside: aside})
+	if err != nil {
+		if _, damage := errors.AsType[*seglog.DamageError](err); !damage || aside {
+			t.Errorf("open: %v", err)
+		}
+		return
+	}
+	defer func() {
+		// A sealed segment is read when somebody wants it, damage is found then.
+		_, err := j.Verify()
+		if _, damage := errors.AsType[*seglog.DamageError](err); err != nil && !damage {
+			t.Errorf("verify: %v", err)
+		}
+		if err := j.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	}()
+	for _, s := range j.States() {
+		if s.Publisher > 2 || s.Have > 61 || s.Floor > 60 {
+			t.Errorf("%+v, and it was never so", s)
+		}
+		// What is aside is merged as soon as what stands before it is there.
+		fill(t, j, s.Publisher, s.Have+1, s.Have+1)
+	}
+	synced(t, j)
+}
