@@ -4,12 +4,13 @@ package heap
 
 import "runtime/metrics"
 
-// slack is how far off Allocated is at most: small objects are counted by the
-// span, when it is used up.
-const slack = 64 << 10
+// slack is how far off Allocated may be: small objects are counted by the span,
+// when it is used up or a garbage collection begins.
+const slack = 4 << 20
 
 // Allocated runs f and returns how many bytes the process allocated meanwhile,
-// freed or not. Whatever else runs at the time is counted too.
+// freed or not, give or take 4 MiB. Whatever else runs at the time is counted
+// too. It is cheap: runtime.ReadMemStats is exact, and stops the world.
 func Allocated(f func()) uint64 {
 	before := total()
 	f()

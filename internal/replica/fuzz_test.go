@@ -177,7 +177,7 @@ func invade(t *testing.T, w *world, input []byte) {
 		}
 		synctest.Wait()
 	})
-	if most := uint64(64*x.sent + 4<<20 + len(x.conns)*(256<<10)); used > most {
+	if most := uint64(64*x.sent + 8<<20 + len(x.conns)*(256<<10)); used > most {
 		t.Errorf("%d bytes on %d connections took %d bytes of memory, want no more than %d", x.sent, len(x.conns), used, most)
 	}
 	x.good()

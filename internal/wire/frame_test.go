@@ -1,7 +1,6 @@
 package wire_test
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -199,22 +198,4 @@ func TestReaderDoesNotAllocate(t *testing.T) {
 	if n := testing.AllocsPerRun(1000, next); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
-}
-
-func FuzzReader(f *testing.F) {
-	var all []byte
-	for _, v := range vectors(f) {
-		f.Add(v.frame(f))
-		all = append(all, v.frame(f)...)
-	}
-	f.Add(all)
-	f.Add([]byte(frameOf("") + frameOf(`{"t":"a"}`+strings.Repeat("x", 300)) + frameOf("{}")))
-	f.Fuzz(func(t *testing.T, stream []byte) {
-		const limit = 150
-		whole, err := readAll(wire.NewReader(bytes.NewReader(stream), limit))
-		bytewise, err2 := readAll(wire.NewReader(iotest.OneByteReader(bytes.NewReader(stream)), limit))
-		if !slices.Equal(whole, bytewise) || fmt.Sprint(err) != fmt.Sprint(err2) {
-			t.Errorf("whole: %q, %v\nbyte by byte: %q, %v", whole, err, bytewise, err2)
-		}
-	})
 }

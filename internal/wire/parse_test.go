@@ -141,33 +141,6 @@ func TestCommandNames(t *testing.T) {
 	}
 }
 
-func FuzzParse(f *testing.F) {
-	for _, v := range vectors(f) {
-		f.Add(v.frame(f)[4:])
-	}
-	f.Fuzz(func(t *testing.T, frame []byte) {
-		var m wire.Message
-		if err := wire.Parse(frame, &m); err != nil {
-			var header *wire.HeaderError
-			if !errors.As(err, &header) || header.Offset > len(frame) {
-				t.Errorf("error %v", err)
-			}
-			return
-		}
-		if len(frame)-len(m.Body) > wire.MaxHeader/6 {
-			return // escapes can make it too long to be read again
-		}
-		checkSame(t, parse(t, wire.AppendMessage(nil, &m)[4:]), &m)
-
-		var rec wire.Message
-		for rest, err := wire.NextRecord(m.Body, &m, &rec); err == nil; rest, err = wire.NextRecord(rest, &m, &rec) {
-			if uint64(len(rec.Body)) != rec.Length {
-				t.Errorf("a record of %d bytes says %d", len(rec.Body), rec.Length)
-			}
-		}
-	})
-}
-
 func BenchmarkParseDelivery(b *testing.B) {
 	frame := []byte(`{"c":"p","t":"important_topic","bm":"7094790850998930143|43|","ts":"20260102T030405.678901Z","sids":"2"}{"id":1,"px":11}`)
 	var m wire.Message
