@@ -68,7 +68,9 @@ func hostile(t *testing.T, welcome bool, input []byte) {
 	}
 	cfg := config(n, "a")
 	cfg.QueueMessages, cfg.QueueBytes = 8, 1<<10
-	cfg.Credentials = func(context.Context, client.Challenge) (user, password string, err error) { return "joe", "secret", nil }
+	cfg.Credentials = func(context.Context, client.Challenge) (user, password string, err error) {
+		return "joe", "secret", nil
+	}
 	c := start(t, cfg)
 	publish(t, c, 1, 2)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
