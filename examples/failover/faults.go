@@ -3,6 +3,8 @@ package main
 import (
 	"math/rand/v2"
 	"time"
+
+	"github.com/holdfast-mq/holdfast/examples/internal/pair"
 )
 
 // A faultKind is what is done to the running system.
@@ -36,7 +38,7 @@ func schedule(rnd *rand.Rand, kills, messages int) []fault {
 		faults = append(faults, fault{kind: killInstance, downtime: downtime, apart: n%5 == 0})
 	}
 	extra := []fault{{kind: killSubscriber, downtime: 500 * time.Millisecond}}
-	if canStop {
+	if pair.CanStop {
 		extra = append(extra, fault{kind: stopInstance, downtime: stopTime})
 	}
 	for _, f := range extra {

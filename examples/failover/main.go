@@ -12,10 +12,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"runtime"
 	"time"
+
+	"github.com/holdfast-mq/holdfast/examples/internal/pair"
 )
 
 // options are the command's flags.
@@ -76,7 +75,7 @@ func execute(o options) (well bool, err error) {
 		os.RemoveAll(dir)
 	}()
 	fmt.Printf("seed %d; building holdfastd\n", o.seed)
-	binary, err := build(dir)
+	binary, err := pair.Build(dir)
 	if err != nil {
 		return false, err
 	}
@@ -97,17 +96,4 @@ func execute(o options) (well bool, err error) {
 		return false, err
 	}
 	return report.print(os.Stdout), nil
-}
-
-// build builds holdfastd into dir.
-func build(dir string) (binary string, err error) {
-	binary = filepath.Join(dir, "holdfastd")
-	if runtime.GOOS == "windows" {
-		binary += ".exe"
-	}
-	cmd := exec.Command("go", "build", "-o", binary, "github.com/holdfast-mq/holdfast/server/cmd/holdfastd")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build holdfastd: %w\n%s", err, out)
-	}
-	return binary, nil
 }

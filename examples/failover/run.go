@@ -6,9 +6,7 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/holdfast-mq/holdfast/internal/journal"
-	"github.com/holdfast-mq/holdfast/internal/seglog"
-	"github.com/holdfast-mq/holdfast/internal/verdict"
+	"github.com/holdfast-mq/holdfast/examples/internal/pair"
 )
 
 // perFault is the time that publishing is spread over, for each fault.
@@ -19,9 +17,9 @@ type run struct {
 	options
 	*timeline
 	events     []event
-	pair       [2]*instance
+	pair       [2]*pair.Instance
 	servers    []string // URIs, in the order of the pair
-	fleet      fleet
+	fleet      pair.Fleet
 	subscriber *subscriber
 	faults     []fault
 
@@ -34,7 +32,7 @@ type run struct {
 func newRun(ctx context.Context, o options, events []event, dir, binary string) (r *run, err error) {
 	r = &run{options: o, timeline: newTimeline(), events: events}
 	r.faults = schedule(rand.New(rand.NewPCG(o.seed, 0)), o.kills, o.rounds*len(events))
-	if r.pair, err = newPair(dir, binary); err != nil {
+	if r.pair, err = pair.New(dir, binary, nil); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -43,15 +41,15 @@ func newRun(ctx context.Context, o options, events []event, dir, binary string) 
 		}
 	}()
 	for _, in := range r.pair {
-		r.servers = append(r.servers, "tcp://"+in.clients+"/amps/json")
-		if _, err := in.spawn(); err != nil {
+		r.servers = append(r.servers, in.URI())
+		if _, err := in.Spawn(); err != nil {
 			return nil, err
 		}
 	}
-	if err := awaitSync(ctx, r.pair); err != nil {
+	if err := pair.AwaitSync(ctx, r.pair); err != nil {
 		return nil, err
 	}
-	r.printf("a serves at %s, b at %s, in sync", r.pair[0].clients, r.pair[1].clients)
+	r.printf("a serves at %s, b at %s, in sync", r.pair[0].Clients, r.pair[1].Clients)
 	r.subscriber = newSubscriber(dir, r.servers)
 	if err := r.subscriber.start(); err != nil {
 		return nil, err
@@ -67,7 +65,7 @@ func newRun(ctx context.Context, o options, events []event, dir, binary string) 
 func (r *run) publishUnderFaults(ctx context.Context) error {
 	over := perFault * time.Duration(max(1, len(r.faults)))
 	published := make(chan error, 1)
-	go func() { published <- r.fleet.publishAll(ctx, r.events, r.rounds, over) }()
+	go func() { published <- publishAll(ctx, r.fleet, r.events, r.rounds, over) }()
 	for _, f := range r.faults {
 		if err := r.awaitFault(ctx, f); err != nil {
 			return err
@@ -91,19 +89,19 @@ func (r *run) publishUnderFaults(ctx context.Context) error {
 }
 
 func (r *run) showProgress() {
-	r.progress(r.fleet.acknowledged(), r.rounds*len(r.events), fmt.Sprintf("acknowledged, %d delivered", r.subscriber.handed.Load()))
+	r.progress(r.fleet.Acknowledged(), r.rounds*len(r.events), fmt.Sprintf("acknowledged, %d delivered", r.subscriber.handed.Load()))
 }
 
 // awaitFault waits until the fault is due and, unless it is apart, the pair in sync.
 func (r *run) awaitFault(ctx context.Context, f fault) error {
-	err := r.until(ctx, func() bool { return r.fleet.acknowledged() > f.after })
+	err := r.until(ctx, func() bool { return r.fleet.Acknowledged() > f.after })
 	if err != nil || f.apart {
 		return err
 	}
 	if err := r.awaitRevived(); err != nil {
 		return err
 	}
-	return awaitSync(ctx, r.pair)
+	return pair.AwaitSync(ctx, r.pair)
 }
 
 // until polls a condition; the subscriber's own death ends it.
@@ -131,21 +129,21 @@ func (r *run) strike(ctx context.Context, f fault) error {
 	}
 	victim := r.victim()
 	in := r.pair[victim]
-	if !in.alive() {
-		return fmt.Errorf("instance %s is not running, so it can't be struck", in.name)
+	if !in.Alive() {
+		return fmt.Errorf("instance %s is not running, so it can't be struck", in.Name)
 	}
-	sessions, resent := r.fleet.sessions(r.servers[victim]), r.fleet.resent()
+	sessions, resent := r.fleet.Sessions(r.servers[victim]), r.fleet.Resent()
 	also := ""
 	if r.subscriber.server.Load() == r.servers[victim] {
 		also = " and the subscriber"
 	}
-	marks, handed, acknowledged := r.fleet.marks(), r.subscriber.handed.Load(), r.fleet.acknowledged()
+	marks, handed, acknowledged := r.fleet.Marks(), r.subscriber.handed.Load(), r.fleet.Acknowledged()
 	what, revive, err := r.hit(in, f)
 	if err != nil {
 		return err
 	}
 	at := time.Now()
-	r.printf("%s %s: %d publishers%s were on it, %d messages acknowledged so far", what, in.name, sessions, also, acknowledged)
+	r.printf("%s %s: %d publishers%s were on it, %d messages acknowledged so far", what, in.Name, sessions, also, acknowledged)
 	revived := make(chan error, 1)
 	r.revived = append(r.revived, revived)
 	go func() { revived <- r.reviveLater(ctx, in, f, revive) }()
@@ -167,27 +165,26 @@ func (r *run) awaitRevived() error {
 func (r *run) victim() int {
 	var n [2]int
 	for i, server := range r.servers {
-		n[i] = r.fleet.sessions(server)
+		n[i] = r.fleet.Sessions(server)
 		if r.subscriber.server.Load() == server {
 			n[i]++
 		}
 	}
-	if n[1] > n[0] || n[1] == n[0] && r.pair[1].alive() && !r.pair[0].alive() {
+	if n[1] > n[0] || n[1] == n[0] && r.pair[1].Alive() && !r.pair[0].Alive() {
 		return 1
 	}
 	return 0
 }
 
 // hit kills or stops an instance; revive undoes it.
-func (r *run) hit(in *instance, f fault) (what string, revive func(context.Context) error, err error) {
+func (r *run) hit(in *pair.Instance, f fault) (what string, revive func(context.Context) error, err error) {
 	if f.kind == stopInstance {
-		process := in.process.Process
-		return "SIGSTOP", func(context.Context) error { return resume(process) }, suspend(process)
+		return "SIGSTOP", func(context.Context) error { return in.Resume() }, in.Suspend()
 	}
-	return "kill -9", in.start, in.kill()
+	return "kill -9", in.Start, in.Kill()
 }
 
-func (r *run) reviveLater(ctx context.Context, in *instance, f fault, revive func(context.Context) error) error {
+func (r *run) reviveLater(ctx context.Context, in *pair.Instance, f fault, revive func(context.Context) error) error {
 	select {
 	case <-time.After(f.downtime):
 	case <-ctx.Done():
@@ -197,15 +194,15 @@ func (r *run) reviveLater(ctx context.Context, in *instance, f fault, revive fun
 	if err := revive(ctx); err != nil {
 		return err
 	}
-	r.printf("%s is back after %v, %v of it to start and catch up", in.name,
+	r.printf("%s is back after %v, %v of it to start and catch up", in.Name,
 		(f.downtime + time.Since(begun)).Round(time.Millisecond), time.Since(begun).Round(time.Millisecond))
 	return nil
 }
 
 // follow waits for the next acknowledged message and the next delivery of what
 // was published after the fault, and tells how long they took.
-func (r *run) follow(ctx context.Context, f fault, at time.Time, marks []int64, handed int64, resent int) error {
-	if err := r.until(ctx, func() bool { return r.fleet.acknowledgedBeyond(marks) }); err != nil {
+func (r *run) follow(ctx context.Context, f fault, at time.Time, marks []int, handed int64, resent int) error {
+	if err := r.until(ctx, func() bool { return r.fleet.Beyond(marks, (*pair.Publisher).Acknowledged) }); err != nil {
 		return err
 	}
 	gap := time.Since(at)
@@ -214,7 +211,7 @@ func (r *run) follow(ctx context.Context, f fault, at time.Time, marks []int64, 
 	} else {
 		r.gaps = append(r.gaps, gap)
 	}
-	r.printf("  next acknowledged message after %v, %d sent again", gap.Round(time.Millisecond), r.fleet.resent()-resent)
+	r.printf("  next acknowledged message after %v, %d sent again", gap.Round(time.Millisecond), r.fleet.Resent()-resent)
 	if err := r.until(ctx, func() bool { return r.subscriber.handed.Load() > handed }); err != nil {
 		return err
 	}
@@ -248,21 +245,21 @@ func (r *run) strikeSubscriber(ctx context.Context, f fault) error {
 func (r *run) settle(ctx context.Context) (report, error) {
 	rep := report{gaps: r.gaps, apart: r.apart, faults: r.done, wanted: len(r.faults)}
 	r.printf("everything is published; waiting until it is safe")
-	if err := awaitSync(ctx, r.pair); err != nil {
+	if err := pair.AwaitSync(ctx, r.pair); err != nil {
 		return rep, err
 	}
-	if err := r.fleet.drain(ctx); err != nil {
+	if err := r.fleet.Drain(ctx); err != nil {
 		return rep, err
 	}
 	r.printf("all is safe; waiting for the subscriber")
-	rep.published = r.fleet.history()
+	rep.published = r.fleet.Keys()
 	r.awaitDelivered(ctx, rep.published.Len())
 	r.end()
 	if err := r.subscriber.kill(); err != nil {
 		return rep, err
 	}
 	for _, in := range r.pair {
-		if err := in.stop(); err != nil {
+		if err := in.Stop(); err != nil {
 			return rep, err
 		}
 	}
@@ -271,10 +268,10 @@ func (r *run) settle(ctx context.Context) (report, error) {
 	if rep.delivered, err = readReceived(r.subscriber.database); err != nil {
 		return rep, err
 	}
-	if rep.a, err = readJournal(r.pair[0].journal()); err != nil {
+	if rep.a, err = pair.ReadJournal(r.pair[0].Journal(), keyOf); err != nil {
 		return rep, err
 	}
-	rep.b, err = readJournal(r.pair[1].journal())
+	rep.b, err = pair.ReadJournal(r.pair[1].Journal(), keyOf)
 	return rep, err
 }
 
@@ -293,34 +290,15 @@ func (r *run) awaitDelivered(ctx context.Context, published int) {
 	})
 }
 
-// readJournal returns the messages in a stopped instance's journal.
-func readJournal(dir string) (verdict.Keys, error) {
-	h := make(verdict.Keys)
-	err := journal.Dump(seglog.OS, dir, func(r *journal.Record) error {
-		if r.Kind != journal.Message {
-			return nil
-		}
-		network, key, err := keyOf(r.Body)
-		if err != nil {
-			return err
-		}
-		h[network] = append(h[network], key)
-		return nil
-	})
-	return h, err
-}
-
 // close ends whatever still runs.
 func (r *run) close() {
-	for _, p := range r.fleet {
-		p.close()
-	}
+	r.fleet.Close()
 	if r.subscriber != nil && r.subscriber.process != nil {
 		r.subscriber.kill()
 	}
 	for _, in := range r.pair {
-		if in.alive() {
-			in.kill()
+		if in.Alive() {
+			in.Kill()
 		}
 	}
 }

@@ -1,14 +1,14 @@
 //go:build unix
 
-package main
+package pair
 
 import (
 	"os"
 	"syscall"
 )
 
-// canStop says whether a process can be stopped and continued here.
-const canStop = true
+// CanStop says whether a process can be stopped and continued here.
+const CanStop = true
 
 func terminate(p *os.Process) error { return p.Signal(syscall.SIGTERM) }
 func suspend(p *os.Process) error   { return p.Signal(syscall.SIGSTOP) }

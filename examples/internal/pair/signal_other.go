@@ -1,14 +1,14 @@
 //go:build !unix
 
-package main
+package pair
 
 import (
 	"errors"
 	"os"
 )
 
-// canStop says whether a process can be stopped and continued here.
-const canStop = false
+// CanStop says whether a process can be stopped and continued here.
+const CanStop = false
 
 var errNoSignals = errors.New("no signals on this system")
 
