@@ -1,0 +1,189 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/examples/internal/pair"
+)
+
+const (
+	publishers  = 4
+	subscribers = 2
+	logLines    = 200 // that are remembered
+	faultLines  = 50
+)
+
+// A world is the pair with its traffic, and all that is done to it.
+type world struct {
+	dir         string
+	start       time.Time
+	print       func(line string) // called with each line of the log; may be nil
+	pair        [2]*pair.Instance
+	cable       []*proxy
+	fleet       pair.Fleet
+	subscribers []*subscriber
+	turn        turn
+	stop        context.CancelFunc // ends everything below
+	running     sync.WaitGroup
+
+	mu      sync.Mutex
+	sides   [2]side  // guarded by mu
+	cut     bool     // guarded by mu
+	log     []string // guarded by mu
+	faults  []*fault // guarded by mu
+	failure error    // guarded by mu: why the traffic ended by itself
+}
+
+// A side is what is known of one instance.
+type side struct {
+	doing  string // what is being done to it, empty: nothing
+	status pair.Status
+	known  bool // it answers
+}
+
+// newWorld starts everything below dir.
+func newWorld(ctx context.Context, dir, binary string, rate int, print func(string)) (w *world, err error) {
+	ctx, stop := context.WithCancel(ctx)
+	w = &world{dir: dir, start: time.Now(), print: print, stop: stop}
+	defer func() {
+		if err != nil {
+			w.close()
+		}
+	}()
+	if w.pair, err = pair.New(dir, binary, w.through); err != nil {
+		return nil, err
+	}
+	for _, in := range w.pair {
+		if _, err := in.Spawn(); err != nil {
+			return nil, err
+		}
+	}
+	if err := pair.AwaitSync(ctx, w.pair); err != nil {
+		return nil, err
+	}
+	if err := w.connect(ctx); err != nil {
+		return nil, err
+	}
+	for _, p := range w.fleet {
+		w.running.Go(func() { w.fail(publish(ctx, p, rate, &w.turn)) })
+	}
+	for i := range w.pair {
+		w.running.Go(func() { w.watch(ctx, i) })
+	}
+	w.say("a and b are in sync; %d publishers and %d subscribers are connected", publishers, subscribers)
+	return w, nil
+}
+
+// through puts the cable between the instances.
+func (w *world) through(_, _, address string) (string, error) {
+	p, err := newProxy(address)
+	if err != nil {
+		return "", err
+	}
+	w.cable = append(w.cable, p)
+	return p.address(), nil
+}
+
+// connect connects the clients.
+func (w *world) connect(ctx context.Context) (err error) {
+	servers := []string{w.pair[0].URI(), w.pair[1].URI()}
+	var names []string
+	for n := range publishers {
+		names = append(names, fmt.Sprintf("p%d", n+1))
+	}
+	w.fleet, err = pair.NewFleet(names, servers, func(name string, servers []string) (*pair.Publisher, error) {
+		return pair.NewPublisher(ctx, name, w.dir, servers, client.Config{
+			Name:  "publisher-" + name,
+			Hooks: client.Hooks{FailedWrite: func(e *client.RejectedError) { w.fail(e) }},
+		})
+	})
+	for n := 0; n < subscribers && err == nil; n++ {
+		var s *subscriber
+		if s, err = newSubscriber(ctx, fmt.Sprintf("s%d", n+1), w.dir, servers); err == nil {
+			w.subscribers = append(w.subscribers, s)
+		}
+		servers[0], servers[1] = servers[1], servers[0]
+	}
+	return err
+}
+
+// watch asks an instance how it is, again and again.
+func (w *world) watch(ctx context.Context, i int) {
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		status, known := w.pair[i].Status()
+		w.mu.Lock()
+		w.sides[i].status, w.sides[i].known = status, known
+		w.mu.Unlock()
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// say adds a line to the log.
+func (w *world) say(format string, args ...any) {
+	line := fmt.Sprintf("%7.1fs  %s", time.Since(w.start).Seconds(), fmt.Sprintf(format, args...))
+	w.mu.Lock()
+	w.log = append(w.log, line)
+	w.log = w.log[max(0, len(w.log)-logLines):]
+	w.mu.Unlock()
+	if w.print != nil {
+		w.print(line)
+	}
+}
+
+// fail notes why the traffic can't go on.
+func (w *world) fail(err error) {
+	if err == nil || errors.Is(err, client.ErrClosed) {
+		return
+	}
+	w.say("FAILED: %v", err)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.failure = errors.Join(w.failure, err)
+}
+
+// err returns why the traffic has ended by itself.
+func (w *world) err() error {
+	w.mu.Lock()
+	err := w.failure
+	w.mu.Unlock()
+	for _, s := range w.subscribers {
+		_, _, serr := s.seen()
+		err = errors.Join(err, serr)
+	}
+	return err
+}
+
+// close ends whatever still runs.
+func (w *world) close() {
+	w.stop()
+	w.turn.release()
+	w.running.Wait()
+	w.fleet.Close()
+	for _, s := range w.subscribers {
+		s.close()
+	}
+	for _, in := range w.pair {
+		if in != nil && in.Alive() {
+			in.Kill()
+		}
+	}
+	for _, p := range w.cable {
+		p.close()
+	}
+}
+
+// wipe removes an instance's journal.
+func (w *world) wipe(i int) error { return os.RemoveAll(filepath.Clean(w.pair[i].Journal())) }
