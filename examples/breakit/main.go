@@ -47,6 +47,10 @@ func main() {
 		fmt.Fprintln(os.Stderr, "breakit: -rate must be 1 to 10000, -duration above 0, and there are no arguments")
 		os.Exit(2)
 	}
+	if !o.auto && !isTerminal() {
+		fmt.Fprintln(os.Stderr, "breakit: this is no terminal to show a screen on: use -auto, which presses the keys by itself")
+		os.Exit(2)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	err := execute(ctx, o)
 	stop()
@@ -63,7 +67,7 @@ func execute(ctx context.Context, o options) (err error) {
 		return err
 	}
 	defer func() {
-		if o.keep || err != nil && !errors.Is(err, context.Canceled) {
+		if o.keep || err != nil && ctx.Err() == nil { // who leaves at once wants nothing kept
 			fmt.Println("stores, journals, logs and histories are in", dir)
 			return
 		}

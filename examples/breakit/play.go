@@ -92,6 +92,9 @@ func playOn(ctx context.Context, w *world) (*report, error) {
 		s.draw()
 		select {
 		case <-tick.C:
+			if err := w.err(); err != nil {
+				return nil, err
+			}
 		case key := <-t.keys:
 			if s.key(ctx, key) {
 				return nil, nil

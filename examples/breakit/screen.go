@@ -111,8 +111,8 @@ func (p palette) bold(text string) string { return p.paint("1", text) }
 
 // keys is what the last two lines of the screen say.
 var keys = []string{
-	"k/K kill or start a/b    s/S stop or continue a/b    c cut or mend the link",
-	"w/W wipe a/b    r repair all    d judge and go on    q judge and quit, qq at once",
+	"k/K kill or start a/b   s/S stop or continue a/b   c cut or mend the link",
+	"w/W wipe a/b   r repair all   d judge, go on   q judge, quit (qq: at once)",
 }
 
 // render returns the lines of the screen: height of them at most, none longer than width.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"errors"
 	"os"
 	"strings"
 
@@ -16,13 +15,14 @@ type terminal struct {
 	keys  chan byte // what is pressed
 }
 
+// isTerminal reports whether there is a terminal to show a screen on.
+func isTerminal() bool {
+	return term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stdout.Fd())) && os.Getenv("TERM") != "dumb"
+}
+
 // openTerminal takes the terminal over. close gives it back.
 func openTerminal() (*terminal, error) {
-	in, out := int(os.Stdin.Fd()), int(os.Stdout.Fd())
-	if !term.IsTerminal(in) || !term.IsTerminal(out) || os.Getenv("TERM") == "dumb" {
-		return nil, errors.New("this is no terminal to show a screen on: use -auto, which presses the keys by itself")
-	}
-	state, err := term.MakeRaw(in)
+	state, err := term.MakeRaw(int(os.Stdin.Fd()))
 	if err != nil {
 		return nil, err
 	}

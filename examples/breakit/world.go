@@ -163,6 +163,9 @@ func (w *world) err() error {
 		_, _, serr := s.seen()
 		err = errors.Join(err, serr)
 	}
+	for _, in := range w.pair {
+		err = errors.Join(err, in.Ended())
+	}
 	return err
 }
 

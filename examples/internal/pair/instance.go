@@ -200,6 +200,17 @@ func (in *Instance) Alive() bool {
 	}
 }
 
+// Ended returns an error if the process has ended though nobody ended it.
+func (in *Instance) Ended() error {
+	in.mu.Lock()
+	ours := in.process != nil
+	in.mu.Unlock()
+	if ours && !in.Alive() {
+		return fmt.Errorf("instance %s ended by itself; its log is %s", in.Name, in.log())
+	}
+	return nil
+}
+
 // Suspend stops the process as SIGSTOP does: its sockets are open and nothing
 // answers. Where there are no signals (CanStop) it is an error.
 func (in *Instance) Suspend() error { return in.signal(suspend, true) }
