@@ -109,7 +109,8 @@ func OpenBolt(path string, o BoltOptions) (*Bolt, error) {
 
 // OpenBoltIn opens the store in a bucket of the application's own database,
 // making it if it is new. The application closes the database, after the
-// store. One store at a time may use a bucket.
+// store. One store at a time may use a bucket. It must not be called within a
+// write transaction.
 //
 // Commits of the store wait while the application has a write transaction
 // open. Discard does not, unless SyncAlways was chosen; SetBase, Sync and
@@ -146,6 +147,9 @@ func openBolt(db *bbolt.DB, bucket string, o BoltOptions) (*Bolt, error) {
 
 // prepare makes the buckets or checks the version of those that are there.
 func (b *Bolt) prepare() error {
+	if err := boltfile.Settle(b.db); err != nil {
+		return err
+	}
 	there, err := b.check()
 	if err != nil || there {
 		return err

@@ -126,7 +126,11 @@ func OpenBoltIn(db *bbolt.DB, bucket string, o BoltOptions) (*Bolt, error) {
 	if err != nil {
 		boot = ""
 	}
-	if err := s.update(func(tx *bbolt.Tx) error { return s.recover(tx, boot) }); err != nil {
+	err = asDamaged(boltfile.Guard(db.Path(), func() error { return boltfile.Settle(db) }))
+	if err == nil {
+		err = s.update(func(tx *bbolt.Tx) error { return s.recover(tx, boot) })
+	}
+	if err != nil {
 		return nil, fmt.Errorf("open publish store %s: %w", db.Path(), err)
 	}
 	go s.run()

@@ -13,6 +13,7 @@
 package boltfile
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -24,7 +25,8 @@ import (
 )
 
 // Open opens the database at path, making it if there is none. A file that is
-// no database any more is a *DamageError.
+// no database any more is a *DamageError. Settle must follow before anything is
+// committed.
 func Open(path string, o *bbolt.Options) (*bbolt.DB, error) {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		if err := create(path, o); err != nil {
@@ -39,7 +41,7 @@ func Open(path string, o *bbolt.Options) (*bbolt.DB, error) {
 		return nil, err
 	}
 	// Whoever made the file may have died before its name was durable.
-	if err := errors.Join(settle(db), syncDir(filepath.Dir(path))); err != nil {
+	if err := syncDir(filepath.Dir(path)); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
@@ -62,29 +64,37 @@ func create(path string, o *bbolt.Options) error {
 	return os.Rename(tmp, path)
 }
 
-// settle makes durable what the database was found as. Data pages were synced
-// before the meta page that names them was written. That page is written again,
-// since a sync that failed has left it clean in the cache and not on the disk.
-// A sector that is written with what it holds is taken to keep that.
-func settle(db *bbolt.DB) error {
-	var page int64 // of the newest meta
-	err := db.View(func(tx *bbolt.Tx) error {
-		page = int64(tx.ID() % 2)
-		return nil
+// Settle makes durable what the database was found as, before anything is
+// committed to it. Data pages were synced before the meta page that names them
+// was written. That page is written again, since a sync that failed has left it
+// clean in the cache and not on the disk. A sector that is written with what it
+// holds is taken to keep that. It waits for a write transaction that is open.
+func Settle(db *bbolt.DB) error {
+	err := db.Update(func(tx *bbolt.Tx) error {
+		newest := int64(tx.ID()-1) % 2
+		return cmp.Or(rewrite(db.Path(), newest, db.Info().PageSize), errSettled)
 	})
-	if err != nil {
-		return err
+	if errors.Is(err, errSettled) {
+		return nil
 	}
-	f, err := os.OpenFile(db.Path(), os.O_RDWR, 0)
+	return fmt.Errorf("make %s durable: %w", db.Path(), err)
+}
+
+// errSettled rolls back a transaction that only keeps others away.
+var errSettled = errors.New("settled")
+
+// rewrite writes a page with what it reads there, and syncs.
+func rewrite(path string, page int64, size int) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	meta := make([]byte, db.Info().PageSize)
-	if _, err := f.ReadAt(meta, page*int64(len(meta))); err != nil {
-		return fmt.Errorf("read meta page: %w", err)
+	b := make([]byte, size)
+	if _, err := f.ReadAt(b, page*int64(size)); err != nil {
+		return err
 	}
-	if _, err := f.WriteAt(meta, page*int64(len(meta))); err != nil {
+	if _, err := f.WriteAt(b, page*int64(size)); err != nil {
 		return err
 	}
 	return f.Sync()

@@ -20,6 +20,13 @@ var (
 // Every image that a crash of a store in a bbolt database may leave is
 // recovered from, used, and recovered from again (G1, G6, R7).
 func TestImages(t *testing.T) {
+	// This process serves the pages that it maps. The collector must not stop
+	// it while a thread waits for one, so it runs when none can, until the end.
+	percent, threads := debug.SetGCPercent(-1), runtime.GOMAXPROCS(4)
+	t.Cleanup(func() {
+		runtime.GOMAXPROCS(threads)
+		debug.SetGCPercent(percent)
+	})
 	m, err := fuseimages.NewMount(t.TempDir())
 	if err != nil {
 		t.Skipf("no FUSE here: %v", err)
@@ -29,10 +36,6 @@ func TestImages(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	// This process serves the pages that it maps. The collector must not stop
-	// it while a thread waits for one, so it runs when none can.
-	defer debug.SetGCPercent(debug.SetGCPercent(-1))
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4))
 	begin := time.Now()
 	var total images.Count
 	for s := *seed; !t.Failed() && total.Images+total.Second < max(*atLeast, 1); s++ {
