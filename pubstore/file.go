@@ -9,8 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/nats-io/nuid"
-
 	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
@@ -24,7 +22,8 @@ type FileOptions struct {
 	MaxMessage   int // largest message in bytes; default 16 MiB, and never more than MaxBytes
 
 	// SyncInterval is how long at most what was appended waits until it is
-	// safe against a power cut too. Default 10ms.
+	// safe against a power cut too. Default 10ms. Negative: until Sync or
+	// Close, and the store starts no goroutine.
 	SyncInterval time.Duration
 	// SyncAlways has Append return only when its message is safe against a
 	// power cut. Appends that wait at the same time share one sync.
@@ -41,6 +40,8 @@ type FileOptions struct {
 
 	// BootID names the current run of the machine, see R10. Default: the system's.
 	BootID func() (string, error)
+	// NewLife names a life that begins, a name never given before. Default: random.
+	NewLife func() string
 	// FS is the disk. Default: the system's.
 	FS seglog.FS
 }
@@ -53,6 +54,7 @@ type File struct {
 	desk
 	dir        string
 	log        *seglog.Log
+	newLife    func() string
 	syncAlways bool
 	interval   time.Duration
 	segment    int64
@@ -63,11 +65,13 @@ type File struct {
 	visible atomic.Uint64
 
 	inFlight sync.WaitGroup // calls between mu and the disk
-	urgent   chan struct{}  // capacity 1: someone waits for a sync
-	lazy     chan struct{}  // capacity 1: there is something to sync within the interval
-	stop     chan struct{}
-	done     chan struct{} // closed when the committer has ended
-	closed   chan struct{} // closed when Close has
+	// committing is held, before mu, by who commits in a store without a committer.
+	committing sync.Mutex
+	urgent     chan struct{} // capacity 1: someone waits for a sync
+	lazy       chan struct{} // capacity 1: there is something to sync within the interval
+	stop       chan struct{}
+	done       chan struct{} // closed when the committer has ended
+	closed     chan struct{} // closed when Close has
 
 	// These are guarded by mu, as is appending to the log.
 	closing bool
@@ -193,7 +197,7 @@ func (s *File) Renew() error {
 		defer s.mu.Unlock()
 		return s.ended
 	}
-	s.ledger.begin(nuid.Next())
+	s.ledger.begin(s.newLife())
 	return s.recordLocked(kindState, s.ledger.encodeState())
 }
 

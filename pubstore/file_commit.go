@@ -66,6 +66,9 @@ func (s *File) dirtyLocked() {
 
 // waitDurable waits until the record at pos is safe against a power cut.
 func (s *File) waitDurable(pos seglog.Position) error {
+	if s.interval < 0 {
+		s.commitNow()
+	}
 	for {
 		s.mu.Lock()
 		if s.durable > pos {
@@ -123,6 +126,29 @@ func (s *File) commit() {
 	if err != nil {
 		s.fail(err)
 	}
+}
+
+// Sync makes safe against a power cut all that was appended, and keeps what
+// was let go. A store does so by itself unless SyncInterval is negative.
+func (s *File) Sync() error {
+	s.mu.Lock()
+	if s.ended != nil {
+		defer s.mu.Unlock()
+		return s.ended
+	}
+	end := s.log.End()
+	s.inFlight.Add(1)
+	defer s.inFlight.Done()
+	s.mu.Unlock()
+	return s.waitDurable(end - 1)
+}
+
+// commitNow is what the committer would do, of a store that has none.
+func (s *File) commitNow() {
+	s.committing.Lock()
+	defer s.committing.Unlock()
+	s.commit()
+	s.note()
 }
 
 // logLetGoLocked logs what was discarded since the log last heard of it.

@@ -407,3 +407,52 @@ func TestFileRejectEndsALife(t *testing.T) {
 		s.Close()
 	}
 }
+
+// A store without a committer is synced by its owner alone.
+func TestFileSync(t *testing.T) {
+	fs := memfs.New()
+	o := pubstore.FileOptions{FS: fs, BootID: boot("first"), SyncInterval: -1}
+	s := openFile(t, o)
+	publish := func() {
+		if _, err := s.Append(context.Background(), &pubstore.Message{Topic: "orders"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	kept := func() (n int) {
+		o := o
+		o.FS = fs.Image(memfs.Durable)
+		again := openFile(t, o)
+		n = again.Usage().Messages
+		if err := again.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	publish()
+	publish()
+	if n := kept(); n != 0 {
+		t.Errorf("before Sync a power cut leaves %d messages", n)
+	}
+	if err := s.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	publish()
+	if n := kept(); n != 2 {
+		t.Errorf("after Sync a power cut leaves %d messages, want 2", n)
+	}
+	if err := s.Discard(s.Lives()[0].ID, 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	if n := kept(); n != 2 {
+		t.Errorf("after Discard and Sync a power cut leaves %d messages, want 2", n)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Sync(); !errors.Is(err, pubstore.ErrClosed) {
+		t.Errorf("Sync after Close: %v", err)
+	}
+}

@@ -96,6 +96,10 @@ func openFile(dir string, o FileOptions) (*File, error) {
 		s.log.Abandon()
 		return nil, s.openError(err)
 	}
+	if s.interval < 0 {
+		close(s.done)
+		return s, nil
+	}
 	go s.run()
 	return s, nil
 }
@@ -107,15 +111,14 @@ func (o *FileOptions) check(dir string) error {
 	}
 	return cmp.Or(
 		checkLimits(o.MaxMessages, o.MaxBytes, o.MaxMessage),
-		notNegative("SyncInterval", o.SyncInterval),
 		notNegative("SegmentBytes", o.SegmentBytes),
 	)
 }
 
 func newFile(dir string, o *FileOptions) *File {
 	s := &File{
-		dir: dir, syncAlways: o.SyncAlways,
-		interval: orDefault(o.SyncInterval, 10*time.Millisecond),
+		dir: dir, syncAlways: o.SyncAlways, newLife: o.NewLife,
+		interval: cmp.Or(o.SyncInterval, 10*time.Millisecond),
 		segment:  orDefault(o.SegmentBytes, 16<<20),
 		urgent:   make(chan struct{}, 1), lazy: make(chan struct{}, 1),
 		stop: make(chan struct{}), done: make(chan struct{}), closed: make(chan struct{}),
@@ -128,6 +131,9 @@ func newFile(dir string, o *FileOptions) *File {
 	})
 	if o.BootID == nil {
 		o.BootID = bootID
+	}
+	if s.newLife == nil {
+		s.newLife = nuid.Next
 	}
 	if o.FS == nil {
 		o.FS = seglog.OS
@@ -175,7 +181,7 @@ func (s *File) begin(boot string, acceptDamage bool) error {
 	if damage != nil || s.givenUp > 0 {
 		s.ledger.closed, boot = false, "" // numbers may have been lost
 	}
-	s.ledger.open(boot, nuid.Next())
+	s.ledger.open(boot, s.newLife())
 	if err := s.announce(); err != nil || damage == nil {
 		return err
 	}

@@ -17,13 +17,17 @@ type MemoryOptions struct {
 	// FailWhenFull has Append return ErrFull at the bound instead of waiting.
 	FailWhenFull bool
 	MaxMessage   int // largest message in bytes; default 16 MiB, and never more than MaxBytes
+
+	// NewLife names a life that begins, a name never given before. Default: random.
+	NewLife func() string
 }
 
 // Memory is a Store in memory. It outlives connections and servers, not the
 // process: it is a new life, and so a new publisher, each time it is made (R10).
 type Memory struct {
 	desk
-	arena arena // guarded by mu
+	newLife func() string
+	arena   arena // guarded by mu
 }
 
 var _ Store = (*Memory)(nil)
@@ -31,14 +35,17 @@ var _ Store = (*Memory)(nil)
 // NewMemory returns an empty store. With options that can't be used, it is one
 // of which every call returns an error that names them.
 func NewMemory(o MemoryOptions) *Memory {
-	s := new(Memory)
+	s := &Memory{newLife: o.NewLife}
+	if s.newLife == nil {
+		s.newLife = nuid.Next
+	}
 	s.set(limits{
 		messages: o.MaxMessages, defaultMessages: 100_000,
 		bytes: o.MaxBytes, defaultBytes: 64 << 20,
 		message: o.MaxMessage, failWhenFull: o.FailWhenFull,
 	})
 	s.ledger.drop = s.arena.drop
-	id := nuid.Next()
+	id := s.newLife()
 	if mut.On(mut.R10SameLife) {
 		id = "same"
 	}
@@ -199,7 +206,7 @@ func (s *Memory) Renew() error {
 	if s.ended != nil {
 		return s.ended
 	}
-	s.ledger.begin(nuid.Next())
+	s.ledger.begin(s.newLife())
 	return nil
 }
 

@@ -42,7 +42,6 @@ func TestBadOptions(t *testing.T) {
 	says(t, file(new, pubstore.FileOptions{MaxMessages: -1}), "MaxMessages is -1")
 	says(t, file(new, pubstore.FileOptions{MaxBytes: -2}), "MaxBytes is -2")
 	says(t, file(new, pubstore.FileOptions{MaxMessage: -3}), "MaxMessage is -3")
-	says(t, file(new, pubstore.FileOptions{SyncInterval: -time.Second}), "SyncInterval is -1s")
 	says(t, file(new, pubstore.FileOptions{SegmentBytes: -1}), "SegmentBytes is -1")
 	says(t, bolt("", pubstore.BoltOptions{}), "needs a file")
 	says(t, bolt(new, pubstore.BoltOptions{MaxMessage: -1}), "MaxMessage is -1")

@@ -96,6 +96,10 @@ func Open(o Options) (*Journal, error) {
 		if err != nil {
 			return nil, fmt.Errorf("journal: open: %w", errors.Join(err, j.log.Abandon()))
 		}
+		if o.Stepped {
+			close(j.done)
+			return j, nil
+		}
 		go j.sync()
 		return j, nil
 	}
@@ -268,6 +272,9 @@ func (j *Journal) Err() error {
 
 // Close syncs, stops the syncer and releases the directory.
 func (j *Journal) Close() error {
+	if j.o.Stepped {
+		_ = j.stepAll() // what goes wrong is kept, see Err
+	}
 	if !j.stop(false) {
 		return ErrClosed
 	}

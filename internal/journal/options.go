@@ -40,6 +40,10 @@ type Options struct {
 	// It must not wait for Close.
 	OnFail func(err error)
 
+	// Stepped opens the journal without its goroutine: the owner syncs, with
+	// Begin. For who has to say when each thing happens.
+	Stepped bool
+
 	// SetAside opens a damaged journal up to the damage; see Journal.Damage.
 	SetAside bool
 	// Carried reports whether the links carry a topic: what they don't is

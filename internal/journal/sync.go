@@ -91,7 +91,7 @@ func (j *Journal) becomeDurable(b batch) {
 	for i, p := range b.publishers {
 		p.durable = max(p.durable, b.moved[i].Sequence)
 	}
-	j.durable = b.end
+	j.durable = max(j.durable, b.end)
 	j.synced.Broadcast()
 	j.changeLocked()
 	j.mu.Unlock()
@@ -125,6 +125,9 @@ func (j *Journal) fail(err error) error {
 
 // Sync waits until all that was appended before the call is durable.
 func (j *Journal) Sync() error {
+	if j.o.Stepped {
+		return j.stepAll()
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if err := j.unusableLocked(); err != nil {

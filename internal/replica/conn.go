@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
-	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
@@ -23,6 +22,7 @@ type conn struct {
 	dialled bool
 
 	helloBy time.Time     // else it is closed
+	hello   *Hello        // the peer's, as far as it has come; read's own
 	greet   chan struct{} // closed when ours is to be sent
 	up      chan struct{} // closed when it is its peer's connection
 	done    chan struct{} // closed by fail
@@ -175,13 +175,10 @@ func (r aliveReader) Read(b []byte) (int, error) {
 	return r.c.nc.Read(b)
 }
 
-// read does the handshake, then takes what comes.
+// read takes what comes, hello first.
 func (c *conn) read() error {
 	frames := &frameReader{r: bufio.NewReaderSize(aliveReader{c}, readStep), limit: helloLimit}
-	if err := c.handshake(frames); err != nil {
-		return err
-	}
-	frames.limit = c.l.frameLimit()
+	c.begin()
 	for {
 		payload, err := frames.next()
 		if err != nil {
@@ -189,6 +186,9 @@ func (c *conn) read() error {
 		}
 		if err := c.take(payload); err != nil {
 			return err
+		}
+		if c.link != nil {
+			frames.limit = c.l.frameLimit()
 		}
 		select {
 		case <-c.done:
@@ -198,29 +198,26 @@ func (c *conn) read() error {
 	}
 }
 
-// handshake has both sides say hello. Who dialled does first: whoever else
-// comes to the port learns nothing.
-func (c *conn) handshake(frames *frameReader) error {
+// begin has who dialled say hello first: whoever else comes to the port learns nothing.
+func (c *conn) begin() {
 	if c.dialled {
 		c.say(c.expect)
 	}
-	theirs, err := readHello(frames)
-	if err != nil {
-		return c.broken(err)
-	}
+}
+
+// check says what is against the peer that said hello.
+func (c *conn) check(theirs *Hello) error {
 	expect := ""
 	if c.dialled {
 		expect = c.expect.name
 	} else {
 		c.ours = c.l.hello(c.l.destination(theirs.Name))
 	}
-	if err := Check(c.ours, theirs, expect); err != nil {
-		return err
-	}
-	// Who is no peer has its states not read: there may be millions.
-	if theirs.States, err = readStates(frames); err != nil {
-		return c.broken(err)
-	}
+	return Check(c.ours, theirs, expect)
+}
+
+// met begins the link with a peer whose hello is whole.
+func (c *conn) met(theirs *Hello) error {
 	if !c.dialled {
 		c.say(c.l.destination(theirs.Name))
 	}
@@ -257,44 +254,29 @@ func (c *conn) broken(err error) error {
 	return fmt.Errorf("link lost: %w", err)
 }
 
-// readHello reads the peer's hello, up to its states.
-func readHello(frames *frameReader) (*Hello, error) {
-	d, err := nextOf(frames, frameHello)
-	if err != nil {
-		return nil, err
-	}
-	h := new(Hello)
-	return h, h.decode(d)
-}
-
-// readStates reads the states of the peer's hello.
-func readStates(frames *frameReader) (states []journal.State, err error) {
-	for last := false; !last; {
-		d, err := nextOf(frames, frameStates)
-		if err != nil {
-			return nil, err
+// takeHello does what a frame of a peer says that is not known yet: hello,
+// then its states. Who is no peer has its states not read: there may be millions.
+func (c *conn) takeHello(t frameType, d *decoder) error {
+	switch {
+	case t == frameRefuse:
+		return refusal(d)
+	case c.hello == nil && t == frameHello:
+		h := new(Hello)
+		if err := h.decode(d); err != nil {
+			return err
 		}
-		if states, last, err = decodeStates(d, states); err != nil {
-			return nil, err
-		}
+		c.hello = h
+		return c.check(h)
+	case c.hello == nil || t != frameStates:
+		return fmt.Errorf("%w: type %d in a hello", errFrame, t)
 	}
-	return states, nil
-}
-
-// nextOf reads a frame of a type, or that the peer refuses us.
-func nextOf(frames *frameReader, want frameType) (*decoder, error) {
-	payload, err := frames.next()
-	if err != nil {
-		return nil, err
+	var last bool
+	var err error
+	c.hello.States, last, err = decodeStates(d, c.hello.States)
+	if err != nil || !last {
+		return err
 	}
-	t, d := decode(payload)
-	switch t {
-	case want:
-		return d, nil
-	case frameRefuse:
-		return nil, refusal(d)
-	}
-	return nil, fmt.Errorf("%w: type %d where %d was expected", errFrame, t, want)
+	return c.met(c.hello)
 }
 
 // refusal reads the refuse frame in d as an error.

@@ -52,6 +52,16 @@ type Links struct {
 // What the journal does from the moment of the call on is to be told by
 // Appended and Durable; what is missed until Start has returned does no harm.
 func Start(o Options) (*Links, error) {
+	l, err := newLinks(o)
+	if err != nil {
+		return nil, err
+	}
+	l.run()
+	return l, nil
+}
+
+// newLinks makes Links that do nothing by themselves yet.
+func newLinks(o Options) (*Links, error) {
 	if err := o.validate(); err != nil {
 		return nil, fmt.Errorf("replica: %w", err)
 	}
@@ -75,7 +85,6 @@ func Start(o Options) (*Links, error) {
 			return nil, fmt.Errorf("replica: %w", err)
 		}
 	}
-	l.run()
 	return l, nil
 }
 

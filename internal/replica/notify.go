@@ -32,6 +32,11 @@ func (l *Links) Notify(ctx context.Context, n Notice) Answers {
 	case <-ctx.Done():
 	case <-l.ctx.Done():
 	}
+	return l.answers(id, q)
+}
+
+// answers returns what a question was answered, and ends it.
+func (l *Links) answers(id uint64, q *question) Answers {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.asked, id)

@@ -433,8 +433,14 @@ func (f *fake) accept() *fakeConn {
 	}
 	f.w.t.Cleanup(func() { nc.Close() })
 	c := &fakeConn{w: f.w, nc: nc, fr: frameReader{r: nc, limit: 4 << 20}, enc: newEncoder()}
-	if _, err := readHello(&c.fr); err != nil {
-		f.w.t.Fatal(err)
+	for last := false; !last; {
+		payload, err := c.fr.next()
+		if err != nil {
+			f.w.t.Fatal(err)
+		}
+		if kind, d := decode(payload); kind == frameStates {
+			last = d.bool()
+		}
 	}
 	return c
 }

@@ -12,7 +12,11 @@ import (
 // take does what a frame says.
 func (c *conn) take(payload []byte) error {
 	t, d := decode(payload)
-	err := c.takeFrame(t, d)
+	take := c.takeFrame
+	if c.link == nil {
+		take = c.takeHello
+	}
+	err := take(t, d)
 	if errors.Is(err, errFrame) {
 		return c.broken(err)
 	}

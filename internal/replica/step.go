@@ -1,0 +1,157 @@
+package replica
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"time"
+)
+
+// Stepped are an instance's links without goroutines, clock and sockets of
+// their own: whoever has them brings frames, says when time has passed, and
+// takes what is to be sent. For one goroutine. Everything that decides or
+// counts is that of Links.
+type Stepped struct{ *Links }
+
+// NewStepped returns links that are stepped. Options.Dial is not used;
+// Options.Listener is closed by Close.
+func NewStepped(o Options) (*Stepped, error) {
+	l, err := newLinks(o)
+	if err != nil {
+		return nil, err
+	}
+	return &Stepped{l}, nil
+}
+
+// Step does what time brings, and returns after how long it is due again;
+// negative: only when Woken says so.
+func (l *Stepped) Step() time.Duration { return l.step() }
+
+// Woken reports whether Step is to be called because something has happened.
+func (l *Stepped) Woken() bool {
+	select {
+	case <-l.wake:
+		return true
+	default:
+		return false
+	}
+}
+
+// Ask tells the peers of a logon. The answers are ready when poll says so;
+// with last it returns what has come and ends the question.
+func (l *Stepped) Ask(n Notice) (poll func(last bool) (Answers, bool)) {
+	id, q := l.ask(context.Background(), &n)
+	return func(last bool) (Answers, bool) {
+		select {
+		case <-q.done:
+		default:
+			if !last {
+				return Answers{}, false
+			}
+		}
+		return l.answers(id, q), true
+	}
+}
+
+// An End is one end of a connection between two instances.
+type End struct {
+	c     *conn
+	s     *sender
+	state endState
+}
+
+type endState uint8
+
+const (
+	endNew endState = iota
+	endGreeted
+	endRunning
+	endClosed
+)
+
+// Connect returns the end of a connection to the destination of that name, or
+// of one that a peer made. What is to be sent is written to nc, a frame or
+// part of one at a time.
+func (l *Stepped) Connect(nc net.Conn, destination string) *End {
+	c := l.newConn(nc, l.destination(destination))
+	if c.stranger {
+		l.mu.Lock()
+		l.strangers++
+		l.mu.Unlock()
+	}
+	l.track(c)
+	c.begin()
+	return &End{c: c, s: &sender{c: c, enc: newEncoder()}}
+}
+
+// Take takes in one frame, header and all. An error ends the connection: Close it.
+func (e *End) Take(frame []byte) error {
+	r := frameReader{r: bytes.NewReader(frame), limit: helloLimit}
+	if e.c.link != nil {
+		r.limit = e.c.l.frameLimit()
+	}
+	payload, err := r.next()
+	if err != nil {
+		return e.c.broken(err)
+	}
+	return e.c.take(payload)
+}
+
+// Turn sends what there is, one batch of records at most, and reports whether
+// there may be more.
+func (e *End) Turn() (busy bool, err error) {
+	switch {
+	case e.state == endNew && isClosed(e.c.greet):
+		e.state = endGreeted
+		return true, e.s.hello()
+	case e.state == endGreeted && isClosed(e.c.up):
+		e.state = endRunning
+		if e.c.ours.Outbound {
+			err = e.s.begin()
+		}
+		return true, err
+	case e.state == endRunning:
+		return e.s.turn()
+	}
+	return false, nil
+}
+
+// Beat has a heartbeat sent with the next turn.
+func (e *End) Beat() { e.s.beatDue = true }
+
+// Peer is the peer's name, empty as long as it isn't known.
+func (e *End) Peer() string {
+	if e.c.theirs == nil {
+		return ""
+	}
+	return e.c.theirs.Name
+}
+
+// Ended reports whether the connection has been ended, as by another one that took its place.
+func (e *End) Ended() bool { return isClosed(e.c.done) }
+
+// Close ends the connection; the first cause counts. A refusal of ours is still told.
+func (e *End) Close(cause error) {
+	if e.state == endClosed {
+		return
+	}
+	e.state = endClosed
+	e.c.fail(cause)
+	e.s.close()
+	if r := e.c.farewell(); r != nil {
+		r.encode(e.s.enc)
+		_, _ = e.c.nc.Write(e.s.enc.finish())
+		_ = e.c.nc.Close()
+	}
+	e.c.l.disconnected(e.c, e.c.cause)
+	close(e.c.ended)
+}
+
+func isClosed(c chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
