@@ -221,7 +221,11 @@ func (p *pump) offer(r *journal.Record, table *route.Table[*sub]) {
 	}
 	var ended []*sub
 	for b := range table.All {
-		if gap, missed := b.Pass(r); missed {
+		gap, missed := b.Pass(r)
+		if missed && b.AcceptsGaps() {
+			p.tell(b, []wire.Gap{gap})
+		}
+		if missed && !b.AcceptsGaps() {
 			p.gap(b, []wire.Gap{gap})
 			ended = append(ended, b)
 		} else if b.Passed() >= markRecords {
@@ -320,6 +324,17 @@ func (p *pump) gap(b *sub, gaps []wire.Gap) {
 	p.s.srv.counts.gaps.Add(1)
 	p.s.log.Warn("a subscription has a gap and ends", "sub_id", b.ID, "gap", route.GapText(gaps))
 	p.ack(&wire.AckMessage{CommandID: b.id, Type: wire.AckProcessed, Reason: wire.ReasonBookmarkNotFound, SubID: b.ID, Gap: route.GapText(gaps)})
+}
+
+// tell tells a subscription that accepts gaps what it has missed for ever.
+func (p *pump) tell(b *sub, gaps []wire.Gap) {
+	p.s.srv.counts.gaps.Add(1)
+	p.s.log.Warn("a subscription has a gap and goes on", "sub_id", b.ID, "gap", route.GapText(gaps))
+	a := wire.AckMessage{CommandID: b.id, Type: wire.AckProcessed, Success: true, SubID: b.ID, Gap: route.GapText(gaps)}
+	if !p.s.srv.isReplicated(b.Pattern) {
+		a.Reason = wire.ReasonNotReplicated // as at the subscribe
+	}
+	p.ack(&a)
 }
 
 // failed ends the session when the journal can't be read.

@@ -244,11 +244,22 @@ func TestGoneInTheStream(t *testing.T) {
 	for name, sub := range map[string]*route.Subscription{
 		"covered":       vectorSub(bookmark.Vector{1: 9}, 0),
 		"new publisher": vectorSub(bookmark.Vector{2: 4}, 0),
-		"accepted":      vectorSub(bookmark.Vector{1: 4}, route.NotFoundEpoch),
 	} {
 		if gap, missed := sub.Pass(&gone); missed {
 			t.Errorf("%s: gap %v", name, gap)
 		}
+	}
+	removed := gone
+	removed.RunningCRC = 7
+	if gap, missed := vectorSub(bookmark.Vector{2: 4}, 0).Pass(&removed); !missed || gap != (wire.Gap{Publisher: 1, From: 1, To: 9}) {
+		t.Errorf("new publisher, removed by retention: gap %v, %v", gap, missed)
+	}
+	accepts := vectorSub(bookmark.Vector{1: 4}, route.NotFoundEpoch)
+	if gap, missed := accepts.Pass(&gone); !missed || gap != (wire.Gap{Publisher: 1, From: 5, To: 9}) || !accepts.AcceptsGaps() {
+		t.Errorf("of a subscription that accepts gaps: gap %v, %v", gap, missed)
+	}
+	if accepts.Seen()[1] != 9 {
+		t.Errorf("it goes on behind %d, want 9", accepts.Seen()[1])
 	}
 }
 

@@ -76,7 +76,8 @@ func (s *Subscription) Wants(r *journal.Record) bool {
 
 // Pass moves the subscription past r, whether it was wanted or not. The gap is
 // what the subscriber has missed for ever if r says so: the middle of what it
-// follows was removed by retention elsewhere before it came here.
+// follows was removed by retention elsewhere before it came here. It ends a
+// subscription that does not accept gaps, which then has not passed r.
 func (s *Subscription) Pass(r *journal.Record) (gap wire.Gap, missed bool) {
 	if r.Position < s.after {
 		return wire.Gap{}, false
@@ -90,13 +91,22 @@ func (s *Subscription) Pass(r *journal.Record) (gap wire.Gap, missed bool) {
 	if r.Sequence <= seen {
 		return wire.Gap{}, false
 	}
-	if r.Kind == journal.Gone && seen > 0 && s.Options.NotFound != NotFoundEpoch && !mut.On(mut.R9SilentGap) {
-		return wire.Gap{Publisher: r.Publisher, From: seen + 1, To: r.Sequence}, true
+	// Of a publisher that the subscriber has nothing of, what was let go before
+	// anyone here knew it (R10) is none of its; what retention removed may be,
+	// and that comes with the CRC of what was there.
+	if r.Kind == journal.Gone && (seen > 0 || r.RunningCRC != 0) && !mut.On(mut.R9SilentGap) {
+		gap, missed = wire.Gap{Publisher: r.Publisher, From: seen + 1, To: r.Sequence}, true
+	}
+	if missed && !s.AcceptsGaps() {
+		return gap, true
 	}
 	s.seen[r.Publisher] = r.Sequence
 	s.moved[r.Publisher] = r.Sequence
-	return wire.Gap{}, false
+	return gap, missed
 }
+
+// AcceptsGaps reports whether the subscription goes on behind a gap.
+func (s *Subscription) AcceptsGaps() bool { return s.Options.NotFound == NotFoundEpoch }
 
 // Seen returns what the subscriber doesn't need, of a subscription by vector.
 func (s *Subscription) Seen() bookmark.Vector { return s.seen }
