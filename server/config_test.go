@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/heap"
 )
 
 const goodConfig = `name: a
@@ -99,11 +101,48 @@ func TestConfigErrors(t *testing.T) {
 	}
 }
 
+// FuzzConfig reads any text as a configuration. What is wrong with it is said
+// with the file and, where there is one, the line; no alias in it makes more
+// of it than there is.
 func FuzzConfig(f *testing.F) {
 	f.Add([]byte(goodConfig))
+	for _, text := range []string{
+		"name: [", "- a\n", "---\n---\n", "name: &a [*a]\n", "a: &a [x,x]\nb: &b [*a,*a]\nname: [*b,*b,*b]\n", "name: !!binary x\n", "? [a]\n: b\n",
+		"name: a\ndata: \"\\x00\"\n", "<<: *x\n", "name: |\n  a\nhold: 9e99\n", "\ufeffname: a", "name: 'a\n", "log: {topics: [\"(\"]}\n", "%YAML 1.2\n---\nname: a\n",
+		strings.Repeat("[", 200), strings.Repeat("a:\n ", 200), "log: {retain: " + strings.Repeat("9", 300) + "h}\n",
+	} {
+		f.Add([]byte(text))
+	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		_, _ = parseConfig("a.yaml", text)
+		if len(text) > 4<<10 {
+			return
+		}
+		heap.Bounded(t, len(text), 4<<10, 4<<20, func() {
+			_, err := parseConfig("a.yaml", text)
+			checkConfigErrors(t, text, err)
+		})
 	})
+}
+
+func checkConfigErrors(t *testing.T, text []byte, err error) {
+	t.Helper()
+	if err == nil {
+		return
+	}
+	all := []error{err}
+	if joined, is := err.(interface{ Unwrap() []error }); is {
+		all = joined.Unwrap()
+	}
+	for _, err := range all {
+		config, is := err.(*ConfigError)
+		if !is || config.File != "a.yaml" || config.Text == "" {
+			t.Errorf("%q: %v", text, err)
+			continue
+		}
+		if lines := 1 + strings.Count(strings.ReplaceAll(string(text), "\r", "\n"), "\n"); config.Line < 0 || config.Line > lines {
+			t.Errorf("%q has %d lines: %v", text, lines, err)
+		}
+	}
 }
 
 func TestSize(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/heap"
 )
 
 func TestParseStart(t *testing.T) {
@@ -73,7 +74,9 @@ func FuzzParseStart(f *testing.F) {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		s, err := bookmark.ParseStart(text)
+		var s bookmark.Start
+		var err error
+		heap.Bounded(t, len(text), 64, 4<<10, func() { s, err = bookmark.ParseStart(text) })
 		if err != nil {
 			if !errors.Is(err, bookmark.ErrRange) {
 				checkSyntaxError(t, err, string(text))

@@ -2,11 +2,13 @@ package bookmark_test
 
 import (
 	"maps"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/heap"
 )
 
 func TestVectorText(t *testing.T) {
@@ -89,10 +91,15 @@ func FuzzParseVector(f *testing.F) {
 	f.Add([]byte("7|1|,30|2|"))
 	f.Add([]byte("7|1|, 7|2"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		v, err := bookmark.ParseVector(text)
+		var v bookmark.Vector
+		var err error
+		heap.Bounded(t, len(text), 64, 4<<10, func() { v, err = bookmark.ParseVector(text) })
 		if err != nil {
 			checkSyntaxError(t, err, string(text))
 			return
+		}
+		if s := v.String(); len(v) > 0 && strings.Count(s, ",") != len(v)-1 || len(v) == 0 && s != "0" {
+			t.Errorf("%q, of %d publishers, is written %q", text, len(v), s)
 		}
 		if again, err := bookmark.ParseVector(v.AppendText(nil)); err != nil || !maps.Equal(again, v) {
 			t.Errorf("%q read as %v, again as %v, %v", text, v, again, err)
