@@ -12,7 +12,7 @@ import (
 var chances = []struct {
 	key    byte
 	chance int
-}{{'k', 4}, {'K', 4}, {'s', 2}, {'S', 2}, {'c', 3}, {'w', 1}, {'W', 1}, {'r', 3}}
+}{{'k', 4}, {'K', 4}, {'s', 2}, {'S', 2}, {'c', 3}, {'w', 2}, {'W', 2}, {'r', 3}}
 
 // draw draws a key.
 func draw(rnd *rand.Rand) byte {
@@ -32,11 +32,14 @@ func draw(rnd *rand.Rand) byte {
 // playAlone presses random keys and judges.
 func playAlone(ctx context.Context, o options, dir, binary string) error {
 	fmt.Printf("seed %d\n", o.seed)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	w, err := newWorld(ctx, dir, binary, o.rate, func(line string) { fmt.Println(line) })
 	if err != nil {
 		return err
 	}
 	defer w.close()
+	defer stop() // before it: close waits for what was begun with ctx
 	rnd := rand.New(rand.NewPCG(o.seed, 0))
 	p := player{w: w}
 	for end := time.Now().Add(o.duration); time.Now().Before(end); {

@@ -152,8 +152,23 @@ func (w *world) setCable(cut bool) {
 	w.cut = cut
 }
 
-// mayWipe reports whether a journal may go: the other instance has all that is safe.
-func (w *world) mayWipe(i int) bool { return w.pair[i].InSync() && w.pair[1-i].InSync() }
+// mayWipe reports whether a journal may go: what is safe is on the other disk
+// too, unless that was wiped and has not caught up since. What isn't safe
+// the publishers have.
+func (w *world) mayWipe(i int) bool {
+	if w.pair[i].InSync() && w.pair[1-i].InSync() {
+		w.setWiped(1-i, false)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return !w.sides[1-i].wiped
+}
+
+func (w *world) setWiped(i int, wiped bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.sides[i].wiped = wiped
+}
 
 // wipeOut kills an instance, removes its journal and starts it again.
 func (w *world) wipeOut(ctx context.Context, i int) {
@@ -167,6 +182,7 @@ func (w *world) wipeOut(ctx context.Context, i int) {
 				return err
 			}
 		}
+		w.setWiped(i, true)
 		return w.wipe(i)
 	})
 	w.idle(i)

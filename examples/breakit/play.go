@@ -51,13 +51,13 @@ func (p *player) press(ctx context.Context, key byte) {
 	}
 }
 
-// wipe asks first if the other instance may not have everything.
+// wipe asks first if the other disk may not have everything that is safe.
 func (p *player) wipe(ctx context.Context, i int) {
 	if p.w.mayWipe(i) {
 		p.w.wipeOut(ctx, i)
 		return
 	}
-	p.question = fmt.Sprintf("%s is not in sync: what only %s has would be lost. Wipe it all the same? y/n",
+	p.question = fmt.Sprintf("%s was wiped too and lacks what only %s has now: wipe it all the same? y/n",
 		p.w.pair[1-i].Name, p.w.pair[i].Name)
 	p.risk = func() { p.w.wipeOut(ctx, i) }
 }
@@ -65,11 +65,14 @@ func (p *player) wipe(ctx context.Context, i int) {
 // play shows the screen and lets the reader press keys, until q or ctx ends.
 func play(ctx context.Context, o options, dir, binary string) (err error) {
 	fmt.Println("starting the pair and its clients")
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	w, err := newWorld(ctx, dir, binary, o.rate, nil)
 	if err != nil {
 		return err
 	}
 	defer w.close()
+	defer stop() // before it: close waits for what was begun with ctx
 	r, err := playOn(ctx, w)
 	if err != nil || r == nil {
 		return err

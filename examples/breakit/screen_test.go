@@ -30,7 +30,7 @@ func busyView() view {
 			{at: start.Add(80 * time.Second), what: "cut the link", acked: 2 * time.Second},
 			{at: start.Add(41 * time.Second), what: "kill -9 b and wipe its disk", acked: 100 * time.Millisecond, safe: 400 * time.Millisecond},
 		},
-		question: "b is not in sync: what only a has would be lost. Wipe it all the same? y/n",
+		question: "b was wiped too and lacks what only a has now: wipe it all the same? y/n",
 	}
 	for _, line := range strings.Fields("one two three four five six seven eight nine ten") {
 		v.log = append(v.log, "   80.1s  "+line)

@@ -46,6 +46,7 @@ type side struct {
 	doing  string // what is being done to it, empty: nothing
 	status pair.Status
 	known  bool // it answers
+	wiped  bool // its disk was wiped, and may not have caught up yet
 }
 
 // newWorld starts everything below dir.
