@@ -180,6 +180,7 @@ func (l *journalLife) Failed() error {
 		return nil
 	}
 	first := l.j.Err()
+	time.Sleep(time.Millisecond) // until the syncer has told
 	l.mu.Lock()
 	told := l.failed
 	l.mu.Unlock()
