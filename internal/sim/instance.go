@@ -87,7 +87,7 @@ func (i *instance) start() {
 		i.fail(err)
 		return
 	}
-	i.disk.has = durableVector(i.j)
+	i.disk.has = w.oracle.onDisk(i)
 	w.say("%s starts: %v", i.name, i.disk.has)
 	for _, p := range i.peers {
 		i.dial(p, 50*time.Millisecond, 0)
@@ -136,12 +136,6 @@ func (i *instance) linkOptions() replica.Options {
 		})
 	}
 	return o
-}
-
-// durableVector is what a journal has that was opened just now: all of it is durable.
-func durableVector(j *journal.Journal) bookmark.Vector {
-	_, v := j.DurableVector()
-	return v
 }
 
 // wake plans a turn of everything that may have something to do.

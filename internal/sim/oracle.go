@@ -425,10 +425,30 @@ type stored struct {
 	kind      journal.Kind
 }
 
+// onDisk returns how far the disk of an instance has each publisher, whatever
+// its process says.
+func (o *oracle) onDisk(i *instance) bookmark.Vector {
+	j, err := o.open(i)
+	if err != nil {
+		o.violate("%s: its journal can't be read: %v", i.name, err)
+		return bookmark.Vector{}
+	}
+	_, v := j.DurableVector()
+	return v
+}
+
+// open opens what would be left of a journal if the power went now.
+func (o *oracle) open(i *instance) (*journal.Journal, error) {
+	return journal.Open(journal.Options{
+		FS: i.fs.Image(memfs.Durable), Dir: dataDir, SegmentBytes: o.w.set.segment, MaxMessage: 1 << 16,
+		Stepped: true, Now: o.w.clock, SetAside: i.j != nil && i.j.Damage() != nil,
+	})
+}
+
 // read reads what would be left of a journal if the power went now.
 func (o *oracle) read(i *instance) *contents {
 	c := &contents{name: i.name, have: bookmark.Vector{}, floor: bookmark.Vector{}, messages: make(map[uint64][]stored)}
-	j, err := journal.Open(journal.Options{FS: i.fs.Image(memfs.Durable), Dir: dataDir, SegmentBytes: o.w.set.segment, MaxMessage: 1 << 16, Stepped: true, Now: o.w.clock})
+	j, err := o.open(i)
 	if err != nil {
 		o.violate("%s: its journal can't be read: %v", i.name, err)
 		return c

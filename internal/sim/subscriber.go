@@ -198,19 +198,20 @@ func (s *subscriber) handleOne() {
 		return
 	}
 	s.held = append(s.held, b)
-	if len(s.held) >= 8 || s.w.load.IntN(4) == 0 {
+	for len(s.held) > s.w.load.IntN(heldMost) {
 		s.release()
 	}
 }
 
-// release discards what is held back, in any order, perhaps not all.
+// heldMost is how many messages are handled and not yet discarded, at most.
+const heldMost = 12
+
+// release discards one of those that are held back, any.
 func (s *subscriber) release() {
-	for len(s.held) > 0 && (s.w.load.IntN(8) > 0 || len(s.held) > 8) {
-		n := s.w.load.IntN(len(s.held))
-		b := s.held[n]
-		s.held = append(s.held[:n], s.held[n+1:]...)
-		s.discard(b)
-	}
+	n := s.w.load.IntN(len(s.held))
+	b := s.held[n]
+	s.held = append(s.held[:n], s.held[n+1:]...)
+	s.discard(b)
 }
 
 func (s *subscriber) discard(b bookmark.Bookmark) {
@@ -225,9 +226,6 @@ func (s *subscriber) emptied() {
 		if s.up {
 			s.attach()
 		}
-	}
-	if s.shuffle && len(s.queue) == 0 && len(s.held) > 0 {
-		s.release()
 	}
 }
 

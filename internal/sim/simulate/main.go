@@ -121,7 +121,12 @@ func (c *campaign) found() {
 	fmt.Printf("found after %d seeds: %s\n", first.Seed-c.o.first+1, first.Violations[0])
 }
 
+// hangs is how long no run ever takes.
+const hangs = time.Minute
+
 func (c *campaign) one(seed uint64) {
+	watchdog := time.AfterFunc(hangs, func() { c.hangs(seed) })
+	defer watchdog.Stop()
 	r := sim.Run(sim.Options{Seed: seed, Log: c.o.log})
 	again := c.o.replay > 0 && seed%c.o.replay == 0
 	same := !again || sim.Run(sim.Options{Seed: seed}).Trace == r.Trace
@@ -152,6 +157,16 @@ func (c *campaign) one(seed uint64) {
 			fmt.Println("   ", v)
 		}
 	}
+}
+
+// hangs ends the process because of a run that does not end.
+func (c *campaign) hangs(seed uint64) {
+	if c.o.find {
+		fmt.Printf("found after %d seeds: the run does not end\n", seed-c.o.first+1)
+		os.Exit(0)
+	}
+	fmt.Printf("seed %d does not end\n", seed)
+	os.Exit(1)
 }
 
 func (c *campaign) failed() bool { return len(c.bad) > 0 || len(c.differed) > 0 }
