@@ -14,6 +14,11 @@
 // recovery itself, dies as well, at a drawn change and with a drawn image;
 // what is left then is judged in the same way.
 //
+// Beside that each change fails once, with EIO, ENOSPC, or half of a write, and
+// each read while opening; and what lies on the disk is damaged, in each field
+// of each record ([Damages]): a store says so and gives up what was damaged only,
+// two journals of a pair give each other back what one of them has.
+//
 // What bounds it: two files with changes that aren't durable don't meet all of
 // their fates crosswise (while one meets all of its own the other has all of
 // its changes, or none); of more than four names changed at once not every
