@@ -45,7 +45,7 @@ var mask = []struct {
 	{regexp.MustCompile(`20[2-9][0-9]-[0-9-]+T[0-9:.]+Z`), "TIME"},
 	{regexp.MustCompile(`(?m)(^|: ) *[0-9]+  (200)`), "$1 POSITION  $2"},
 	{regexp.MustCompile(`(position|positions|offset|position":)( ?)[0-9]+( to [0-9]+)?`), "$1${2}N"},
-	{regexp.MustCompile(`(segments?, |tail: )[0-9]+ bytes`), "$1 N bytes"},
+	{regexp.MustCompile(`(segments?, |tail: )[0-9]+ bytes`), "${1}N bytes"},
 }
 
 // holdfast runs the command and returns what a person sees, and that nothing
@@ -201,7 +201,10 @@ func TestJournalTrimmed(t *testing.T) {
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "journal_trimmed", d.holdfast("journal", "verify", "a")+d.holdfast("journal", "compare", "a", "b"))
+	got := d.holdfast("journal", "verify", "a") + d.holdfast("journal", "compare", "a", "b")
+	// Notes take room, so where a segment ends differs too.
+	counts := regexp.MustCompile(`(removed up to |compared above |  |a: |, )[0-9]+( records|;| only| messages|\n)`)
+	golden(t, "journal_trimmed", counts.ReplaceAllString(got, "${1}N$2"))
 }
 
 func TestJournalCompare(t *testing.T) {
