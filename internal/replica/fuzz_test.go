@@ -116,14 +116,15 @@ func peerStories() [][]byte {
 	story := func(parts ...[]byte) []byte { return slices.Concat(parts...) }
 	all := [][]byte{
 		story(hello, record(0, 1, 0, 0), record(0, 2, 1, 0), good, wait),
-		story(hello, record(0, 3, 2, 0), good),                  // a hole
-		story(hello, record(0, 4, 0, 3), record(0, 5, 4, 0)),    // gone up to the largest
-		story(hello, []byte{peerAck, 2, 0, 4, 1, 5}, good),      // of what was never sent
-		story(hello, []byte{peerAnswer, 3, 4, 1}, good),         // to what was never asked
-		story(hello, []byte{peerNotice, 1, 1, 2, 0}, good),      //
-		story(hello, []byte{peerBeat, 1, 0, 3}, good, wait),     //
-		story(hello, []byte{peerRefuse, 3}, good, wait),         //
-		story([]byte{peerConnect, 0, peerHello, 1}, good, wait), // other group, digest, name
+		story(hello, record(0, 1, 0, 0), record(0, 1, 0, 0), record(0, 2, 1, 1)), // twice
+		story(hello, record(0, 3, 2, 0), good),                                   // a hole
+		story(hello, record(0, 4, 0, 3), record(0, 5, 4, 0)),                     // gone up to the largest
+		story(hello, []byte{peerAck, 2, 0, 4, 1, 5}, good),                       // of what was never sent
+		story(hello, []byte{peerAnswer, 3, 4, 1}, good),                          // to what was never asked
+		story(hello, []byte{peerNotice, 1, 1, 2, 0}, good),                       //
+		story(hello, []byte{peerBeat, 1, 0, 3}, good, wait),                      //
+		story(hello, []byte{peerRefuse, 3}, good, wait),                          //
+		story([]byte{peerConnect, 0, peerHello, 1}, good, wait),                  // other group, digest, name
 		story([]byte{peerConnect, 0, peerHello, 2}, good, wait),
 		story([]byte{peerConnect, 0, peerHello, 3}, good, wait),
 		story([]byte{peerConnect, 1, peerHello, 0, peerStates, 3, 0, 1, 2, 3, 4, 5, 1}, good, wait),
