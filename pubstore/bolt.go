@@ -328,10 +328,7 @@ func (s *Bolt) Close() error {
 	if s.closing {
 		s.mu.Unlock()
 		<-s.closed
-		if err := s.state(); failed(err) {
-			return err
-		}
-		return nil
+		return s.failure()
 	}
 	s.closing = true
 	err := s.ended // failed, or nil
@@ -341,6 +338,9 @@ func (s *Bolt) Close() error {
 	defer close(s.closed)
 	close(s.stop)
 	<-s.done
+	if err == nil {
+		err = s.failure() // since then
+	}
 	if err == nil {
 		err = s.finish()
 	}

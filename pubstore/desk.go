@@ -106,9 +106,10 @@ func (d *desk) signal() {
 	}
 }
 
-// endLocked puts the store out of use. The first reason stays.
+// endLocked puts the store out of use. The first reason stays, unless the disk
+// fails while the store is being closed: then nobody is to take it for closed.
 func (d *desk) endLocked(why error) {
-	if d.ended == nil {
+	if d.ended == nil || failed(why) && !failed(d.ended) {
 		d.ended = why
 	}
 	d.line.wakeAll()
@@ -125,6 +126,14 @@ func (d *desk) failClosing(err *FailedError) error {
 func failed(err error) bool {
 	_, ok := err.(*FailedError)
 	return ok
+}
+
+// failure returns how the disk has failed, nil if it has not.
+func (d *desk) failure() error {
+	if err := d.state(); failed(err) {
+		return err
+	}
+	return nil
 }
 
 // state returns why the store takes no more calls.
