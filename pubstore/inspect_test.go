@@ -1,0 +1,112 @@
+package pubstore_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"testing"
+
+	"github.com/holdfast-mq/holdfast/internal/memfs"
+	"github.com/holdfast-mq/holdfast/pubstore"
+)
+
+// use does a bit of everything with a store, until its disk dies.
+func use(fs *memfs.FS) {
+	s, err := pubstore.OpenFile("outbox", pubstore.FileOptions{FS: fs, BootID: boot("first"), SegmentBytes: 700})
+	if err != nil {
+		return
+	}
+	defer s.Close()
+	life := s.Lives()[0].ID
+	_, err = s.Logon("gateway")
+	for i := 1; i < 12 && err == nil; i++ {
+		_, err = s.Append(context.Background(), &pubstore.Message{Topic: "orders", Body: fmt.Append(nil, i)})
+		switch i {
+		case 4:
+			err = errors.Join(err, s.Discard(life, 2))
+		case 6:
+			err = errors.Join(err, s.Reject(life, 5))
+		case 9:
+			err = errors.Join(err, s.Renew())
+		}
+	}
+}
+
+// Whatever a crash leaves, InspectFile says what OpenFile then makes of it.
+func TestInspectFileAgreesWithOpenFile(t *testing.T) {
+	for n := 1; ; n++ {
+		fs := memfs.New()
+		fs.CrashAt(n)
+		use(fs)
+		crashed := fs.Crashed() // or it came to its end
+		for _, mode := range memfs.Modes(uint64(n)) {
+			for _, bootID := range []string{"first", "second"} {
+				agree(t, fs.Crash(mode), bootID, fmt.Sprintf("crash before change %d, %s, boot %s", n, mode.Name, bootID))
+			}
+		}
+		if !crashed || t.Failed() {
+			return
+		}
+	}
+}
+
+func agree(t *testing.T, fs *memfs.FS, bootID, what string) {
+	t.Helper()
+	o := pubstore.FileOptions{FS: fs, BootID: boot(bootID), SegmentBytes: 700}
+	var bodies []string
+	before, ops := fs.String(), fs.Ops()
+	seen, unseen := pubstore.InspectFile("outbox", o, func(_ string, m *pubstore.Message) error {
+		bodies = append(bodies, string(m.Body))
+		return nil
+	})
+	if fs.String() != before || fs.Ops() != ops {
+		t.Errorf("%s: InspectFile has changed the disk", what)
+	}
+	s, err := pubstore.OpenFile("outbox", o)
+	if err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+	defer s.Close()
+	if errors.Is(unseen, pubstore.ErrNotStore) || errors.Is(unseen, os.ErrNotExist) {
+		return // nothing was there yet
+	}
+	lives, kept := s.Lives(), s.Usage().Messages
+	if seen.Renews {
+		lives = lives[:len(lives)-1] // of those before, one that keeps nothing has left
+		seen.Lives = slices.DeleteFunc(seen.Lives, func(l pubstore.InspectedLife) bool { return l.Kept == 0 })
+	}
+	same := slices.EqualFunc(lives, seen.Lives, func(l pubstore.Life, i pubstore.InspectedLife) bool { return l == i.Life })
+	if unseen != nil || len(seen.Damage) > 0 || !same || len(bodies) != kept {
+		t.Errorf("%s: inspected %+v, %q, %v; opened %+v with %d messages", what, seen, bodies, unseen, lives, kept)
+	}
+}
+
+// A message that is damaged is named, and what can be read is counted.
+func TestInspectFileDamaged(t *testing.T) {
+	fs := memfs.New()
+	use(fs)
+	good, err := pubstore.InspectFile("outbox", pubstore.FileOptions{FS: fs}, nil)
+	if err != nil || len(good.Damage) > 0 {
+		t.Fatal(good, err)
+	}
+	name := fs.Names()[0]
+	b, err := fs.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := slices.Index(b, 'o') // of a topic, or of the head's magic before it
+	for i := at; i < len(b)-6; i++ {
+		if string(b[i:i+6]) == "orders" {
+			fs.Flip(name, int64(i))
+		}
+	}
+	found, err := pubstore.InspectFile("outbox", pubstore.FileOptions{FS: fs}, nil)
+	if err != nil || len(found.Damage) == 0 {
+		t.Errorf("%+v, %v", found, err)
+	}
+	if _, err := pubstore.OpenFile("outbox", pubstore.FileOptions{FS: fs}); !errors.As(err, new(*pubstore.DamagedError)) {
+		t.Errorf("open: %v", err)
+	}
+}
