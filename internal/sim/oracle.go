@@ -41,6 +41,7 @@ type message struct {
 	// the process of a memory store, before it was safe.
 	excused  bool
 	rejected bool // the application was told
+	refused  bool // the client was told that a server refused it
 }
 
 // A reader is what a subscriber has been handed.
@@ -235,9 +236,21 @@ func (o *oracle) letGo(p *publisher, id string, through uint64) {
 		o.violate("%s lets go of %s|%d, and only %d was acknowledged as safe", p.name, id, through, l.safe)
 		through = l.safe
 	}
+	for seq := l.letGo + 1; seq <= through; seq++ {
+		if m := &l.messages[seq-1]; m.topic == topicRefused && !m.refused {
+			o.violate("%s lets go of %s|%d, which was refused, and was not told", p.name, id, seq)
+		}
+	}
 	if through > l.letGo {
 		o.w.counts.Safe += through - l.letGo
 		l.letGo = through
+	}
+}
+
+// refused notes that a client was told that a server refused a message.
+func (o *oracle) refused(p *publisher, id string, seq uint64) {
+	if l := o.life(p, id); seq > 0 && seq <= uint64(len(l.messages)) {
+		l.messages[seq-1].refused = true
 	}
 }
 

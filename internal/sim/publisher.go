@@ -300,6 +300,7 @@ func (p *publisher) persisted(a persistedPacket) {
 
 // rejected has the application told, a little later, and lets the message go then.
 func (p *publisher) rejected(wire uint64) {
+	p.w.oracle.refused(p, p.life.ID, wire)
 	seq, ok := p.core.Reject(wire)
 	if !ok {
 		return
