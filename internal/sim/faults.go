@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"bytes"
 	"syscall"
 	"time"
 
@@ -257,6 +258,7 @@ func (w *world) damage() bool {
 	for range n {
 		name := names[w.chaos.IntN(len(names))]
 		b, err := fs.ReadFile(name)
+		b = bytes.TrimRight(b, "\x00") // what is reserved and not yet written
 		if err != nil || len(b) == 0 {
 			continue
 		}
