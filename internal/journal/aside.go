@@ -276,8 +276,13 @@ func (j *Journal) mergeRest(a *aside) error {
 	return nil
 }
 
+// reasonDamaged is told to a publisher that still keeps what was lost.
+const reasonDamaged = "lost: every disk that had it is damaged there"
+
 // closeHole marks as gone what is missing before a run. The running CRC goes
-// on from where it was: the messages that are gone are in nobody's.
+// on from where it was: the messages that are gone are in nobody's. One that
+// was never on two disks is still kept by its publisher, to whom the marker is
+// a refusal: it would be let go in silence otherwise (R14).
 func (j *Journal) closeHole(publisher uint64, n run) error {
 	s, _ := j.State(publisher)
 	if n.prev <= s.Have {
@@ -285,7 +290,7 @@ func (j *Journal) closeHole(publisher uint64, n run) error {
 	}
 	j.o.Log.Error("journal: messages are lost: damaged here and no peer has them",
 		"publisher", publisher, "from", s.Have+1, "to", n.prev)
-	gone := Record{Kind: Gone, Publisher: publisher, Sequence: n.prev, RunningCRC: s.RunningCRC}
+	gone := Record{Kind: Gone, Publisher: publisher, Sequence: n.prev, RunningCRC: s.RunningCRC, Reason: []byte(reasonDamaged)}
 	v, err := j.append(&gone, nil)
 	if err == nil && v != Take && v != Duplicate {
 		panic(fmt.Sprintf("BUG: a gone marker got verdict %d", v))

@@ -21,7 +21,8 @@ const (
 	// Empty is a publish that was taken and leaves nothing to deliver, such as one to /AMPS/devnull.
 	Empty
 	// Gone stands for everything of its publisher up to Sequence: removed by
-	// retention (R2), or let go before anyone here knew the publisher (R10).
+	// retention (R2), let go before anyone here knew the publisher (R10), or
+	// damaged on every disk (R8).
 	Gone
 	// Elsewhere stands for Prev+1 to Sequence of its publisher: messages of topics the link does not carry (R3).
 	Elsewhere
@@ -41,7 +42,7 @@ type Record struct {
 
 	Topic         []byte
 	Body          []byte
-	Reason        []byte // Tombstone
+	Reason        []byte // Tombstone; Gone: why all that it stands for is refused, if it is
 	User          []byte // publisher's user id, may be empty
 	CorrelationID []byte // x
 	SOWKey        []byte // k

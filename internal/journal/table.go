@@ -137,6 +137,7 @@ func (t *table) apply(r *Record, crc uint32) *publisher {
 	if r.Sequence <= p.have {
 		return p
 	}
+	had := p.have
 	p.have = r.Sequence
 	p.seen = max(p.seen, r.Time)
 	switch r.Kind {
@@ -150,6 +151,11 @@ func (t *table) apply(r *Record, crc uint32) *publisher {
 	case Gone:
 		p.floor = r.Sequence
 		p.crc = r.RunningCRC
+		if len(r.Reason) > 0 {
+			for s := max(had, r.Sequence-min(r.Sequence, tombstonesMost)); s < r.Sequence; s++ {
+				p.refuse(s+1, r.Reason)
+			}
+		}
 	}
 	return p
 }

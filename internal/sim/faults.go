@@ -265,6 +265,7 @@ func (w *world) damage() bool {
 		fs.FlipBits(name, w.chaos.Int64N(int64(len(b))), byte(1+w.chaos.IntN(255)))
 	}
 	w.say("FAULT %d bytes on the disk of %s are damaged", n, i.name)
+	w.damaged = true
 	w.lose(i, fs)
 	return true
 }

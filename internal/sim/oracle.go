@@ -237,7 +237,7 @@ func (o *oracle) letGo(p *publisher, id string, through uint64) {
 		through = l.safe
 	}
 	for seq := l.letGo + 1; seq <= through; seq++ {
-		if m := &l.messages[seq-1]; m.topic == topicRefused && !m.refused {
+		if m := &l.messages[seq-1]; m.topic == topicRefused && !m.refused && o.w.set.retain == 0 {
 			o.violate("%s lets go of %s|%d, which was refused, and was not told", p.name, id, seq)
 		}
 	}
@@ -260,7 +260,7 @@ func (o *oracle) rejected(p *publisher, id string, seq uint64) {
 	switch {
 	case seq == 0 || seq > uint64(len(l.messages)):
 		o.violate("%s: told that %s|%d was refused, which was never published", p.name, id, seq)
-	case l.messages[seq-1].topic != topicRefused:
+	case l.messages[seq-1].topic != topicRefused && !o.w.damaged:
 		o.violate("%s: %s|%d was refused", p.name, id, seq)
 	case l.messages[seq-1].rejected && !p.memory:
 		// told again after a restart or by the other server before the store
@@ -531,12 +531,12 @@ func (o *oracle) checkStored(i *instance, c *contents) {
 			}
 			found := at < len(list) && list[at].seq == seq
 			switch {
-			case found && list[at].kind == journal.Gone:
+			case found && list[at].kind == journal.Gone && (m.rejected || m.excused || o.w.set.retain > 0):
 			case found && list[at].kind != kindOf(m):
 				o.violate("%s has %s|%d to %s as %v", i.name, l.id, seq, m.topic, list[at].kind)
 			case found && m.kept() && list[at].body != m.body:
 				o.violate("%s has %s|%d with other content", i.name, l.id, seq)
-			case !found && seq > gone && !m.excused && !(m.topic == topicRefused && m.rejected):
+			case !found && (seq > gone || o.w.set.retain == 0) && !m.excused && !m.rejected:
 				o.violate("LOST: %s does not have %s|%d to %s (safe %d, let go %d, have %d, floor %d)",
 					i.name, l.id, seq, m.topic, l.safe, l.letGo, c.have[l.publisher], gone)
 				return

@@ -28,6 +28,7 @@ type world struct {
 	cuts        map[way]int // how often a way is cut; 0: open
 	slow        time.Duration
 	resting     bool   // the faults have ended
+	damaged     bool   // something at rest was damaged
 	bodies      uint64 // given out
 	lives       int    // given names
 	runs        uint64 // starts of instances
