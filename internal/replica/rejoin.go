@@ -145,22 +145,25 @@ func (r *Rejoin) Outcome(now time.Duration) Outcome {
 	if mut.On(mut.R6ServeAtOnce) {
 		return CaughtUp
 	}
-	outcome, met := CaughtUp, false
-	for _, p := range r.peers {
+	met, waits, late := false, false, false
+	for _, p := range r.peers { // all of them: in what order must not matter
 		p.done = p.done || p.met && p.goal.met() && !p.damaged
-		met = met || p.done
 		switch {
 		case p.done:
+			met = true
 		case r.damaged && p.sync, !p.expired(now):
-			return Waiting
+			waits = true
 		default:
-			outcome = TimedOut
+			late = true
 		}
 	}
-	if r.damaged && !met {
+	switch {
+	case waits, r.damaged && !met:
 		return Waiting
+	case late:
+		return TimedOut
 	}
-	return outcome
+	return CaughtUp
 }
 
 func (p *rejoining) expired(now time.Duration) bool {
