@@ -68,6 +68,9 @@ func (j *Journal) Damage() *seglog.DamageError {
 // something that an earlier one had set aside.
 func (j *Journal) openAside() error {
 	j.damage = j.log.Damage()
+	if err := j.refloor(); err != nil {
+		return err
+	}
 	cursor, err := j.log.Aside()
 	if err != nil || cursor == nil {
 		return err
@@ -88,6 +91,31 @@ func (j *Journal) openAside() error {
 	}
 	if err != nil {
 		return errors.Join(err, cursor.Close())
+	}
+	return nil
+}
+
+// refloor raises the floors of a damaged journal to what is missing before the
+// oldest records: what said so may be damaged, and it is gone all the same. A
+// peer would be sent what stands behind it, and refuse that as a hole.
+func (j *Journal) refloor() error {
+	if j.damage == nil {
+		return nil
+	}
+	gone := j.table.haves() // of whom there is no record: all
+	seen := make(map[uint64]bool)
+	err := j.scan(j.log.First(), j.end, func(r *Record) bool {
+		if !seen[r.Publisher] {
+			seen[r.Publisher] = true
+			gone[r.Publisher] = first(r) - 1
+		}
+		return true
+	})
+	if err != nil {
+		return fmt.Errorf("look for what is missing: %w", err)
+	}
+	for _, p := range j.table.sorted {
+		p.floor = max(p.floor, min(gone[p.id], p.have))
 	}
 	return nil
 }

@@ -361,7 +361,7 @@ func (o *oracle) incomplete(s *subscriber, have bookmark.Vector) (l *life, seq u
 		if o.forgotten(l) {
 			continue
 		}
-		for seq := r.base[l.publisher] + 1; seq <= end; seq++ {
+		for seq := max(r.base[l.publisher], o.removed(l)) + 1; seq <= end; seq++ {
 			m := &l.messages[seq-1]
 			if !s.wants(m.topic) {
 				continue
@@ -378,11 +378,26 @@ func (o *oracle) incomplete(s *subscriber, have bookmark.Vector) (l *life, seq u
 // Who has not read it by then is not told.
 func (o *oracle) forgotten(l *life) bool {
 	for _, i := range o.w.instances[:2] {
-		if s, known := i.j.State(l.publisher); (!known || s.Have == 0) && o.w.set.retain > 0 {
+		s, known := i.j.State(l.publisher)
+		if (!known || s.Have == 0) && o.w.set.retain > 0 {
 			return true
 		}
 	}
 	return false
+}
+
+// removed is how far a life is gone from the journals of a run with retention
+// and damage: what is told of a floor to who has nothing of a life depends on
+// a running CRC, which damage may have made unknown.
+func (o *oracle) removed(l *life) (through uint64) {
+	if o.w.set.retain == 0 || !o.w.damaged {
+		return 0
+	}
+	for _, i := range o.w.instances[:2] {
+		s, _ := i.j.State(l.publisher)
+		through = max(through, s.Floor)
+	}
+	return through
 }
 
 func (s *subscriber) wants(topic string) bool {

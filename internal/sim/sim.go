@@ -210,7 +210,7 @@ func (w *world) restless() string {
 		case !i.alive || i.stopped || !i.serving:
 			return i.name + " doesn't serve"
 		case i.links.CatchingUp():
-			return i.name + " catches up"
+			return fmt.Sprintf("%s catches up, links %+v", i.name, i.links.Status())
 		}
 	}
 	have := w.haves()
