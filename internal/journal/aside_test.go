@@ -332,3 +332,33 @@ func heal(peer, j *journal.Journal) {
 	}
 	j.Healed()
 }
+
+// What is damaged on every disk that had it is refused to a publisher that
+// still keeps it, here and where the marker goes, and after a restart.
+func TestHoleIsRefused(t *testing.T) {
+	disk, peer := interleaved(t, 12)
+	peer.Close()
+	damage(t, disk, "<1|5>")
+	j := openOn(t, disk, setAside)
+	if err := j.Healed(); err != nil {
+		t.Fatal(err)
+	}
+	refused := func(j *journal.Journal) {
+		t.Helper()
+		ts := j.Tombstones(1, 0)
+		if len(ts) != 1 || ts[0].Sequence != 5 || ts[0].Reason == "" {
+			t.Errorf("refused are %+v, want 5", ts)
+		}
+		if s := state(j, 1); s.Have != 12 || s.Floor != 5 {
+			t.Errorf("%+v", s)
+		}
+	}
+	refused(j)
+	other := open(t, memfs.New())
+	send(t, j, other)
+	refused(other)
+	end(t, j)
+	again := openOn(t, disk)
+	defer end(t, again)
+	refused(again)
+}

@@ -160,8 +160,24 @@ func (s *sender) begin() error {
 	}
 	s.follower = j.Follow(from, journal.Appended)
 	// In this order: what retention removes from now on the follower finds.
-	s.floors, s.passed = j.States(), j.End()
+	s.floors, s.passed = forgotten(s.c.ours.States, j.States()), j.End()
 	return nil
+}
+
+// forgotten adds to the states those that our hello told and retention has let
+// go of since: the peer waits for them, and gets the floor.
+func forgotten(told, now []journal.State) []journal.State {
+	known := make(map[uint64]bool, len(now))
+	for _, s := range now {
+		known[s.Publisher] = true
+	}
+	for _, s := range told {
+		if !known[s.Publisher] {
+			s.Floor = s.Have
+			now = append(now, s)
+		}
+	}
+	return now
 }
 
 // leftOver sends the floors of publishers of whom nothing is left in the

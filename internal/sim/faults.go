@@ -179,6 +179,16 @@ func (w *world) expendable(i *instance) bool {
 	return o.disk.whole || w.becameWhole(o)
 }
 
+// covers reports whether what is on the disk of an instance is on another one's.
+func (w *world) covers(other, i *instance) bool {
+	for publisher, seq := range i.disk.has {
+		if other.disk.has[publisher] < seq {
+			return false
+		}
+	}
+	return true
+}
+
 // becameWhole looks whether an instance whose disk has lost something has got
 // it back.
 func (w *world) becameWhole(i *instance) bool {
@@ -247,9 +257,13 @@ func (w *world) rollBackDisk() bool {
 }
 
 // damage flips bits of what is at rest on the disk of an instance that is down for it.
+//
+// What is damaged must be on the other disk, too: of a message that was never
+// safe the only record may be damaged, and then it is refused to its publisher
+// (R8), which is not what is looked for here.
 func (w *world) damage() bool {
 	i := w.one()
-	if !i.alive || !w.expendable(i) {
+	if !i.alive || !w.expendable(i) || !i.spare && !w.covers(i.other(), i) {
 		return false
 	}
 	fs := i.fs.Image(memfs.Durable)
