@@ -40,16 +40,13 @@ type publisher struct {
 	core   *clientcore.Publisher
 	visit  clientcore.Visit
 
-	life     pubstore.Life
-	old      bool
-	cursor   pubstore.Cursor
-	ready    bool // logged on under life: it may send
-	filling  bool
-	inSync   bool
-	quiet    bool // publishes nothing any more
-	attended time.Duration
-	backup   *memfs.FS // an older image of its disk
-	backed   int       // bodies given out when it was made
+	life    pubstore.Life
+	old     bool
+	cursor  pubstore.Cursor
+	ready   bool // logged on under life: it may send
+	filling bool
+	inSync  bool
+	quiet   bool // publishes nothing any more
 }
 
 func (w *world) addPublisher(name string, memory bool) *publisher {
