@@ -308,9 +308,14 @@ func (p *pump) overtaken(subs []*sub) {
 		}
 		gaps := route.Gaps(p.s.srv.journal.Floors(), b.Seen())
 		p.drop(b)
-		if len(gaps) > 0 {
+		switch {
+		case len(gaps) == 0:
+		case !b.AcceptsGaps():
 			p.gap(b, gaps)
 			continue
+		default:
+			p.tell(b, gaps)
+			b.Skip(gaps)
 		}
 		b.BecomeCatchingUp(from)
 		p.add(b, from)

@@ -233,13 +233,19 @@ func TestGap(t *testing.T) {
 	})
 }
 
-// Retention overtakes a subscriber that reads slowly.
+// Retention overtakes a subscriber that reads slowly: it is told. One that
+// accepts gaps goes on behind it.
 func TestOvertaken(t *testing.T) {
+	t.Run("ends", func(t *testing.T) { overtaken(t, "vector", "failure") })
+	t.Run("accepts", func(t *testing.T) { overtaken(t, "vector,bookmark_not_found=epoch", "success") })
+}
+
+func overtaken(t *testing.T, options, status string) {
 	synctest.Test(t, func(t *testing.T) {
 		i := servertest.New(t, segments(64<<10), servertest.Config(func(c *server.Config) { c.Log.RetainBytes = 256 << 10 }))
 		s := dial(t, i)
 		s.logonExt("sub", "", 0, 0)
-		s.send(`{"c":"subscribe","cid":"1","t":"orders","bm":"0","opts":"vector","a":"processed"}`)
+		s.send(`{"c":"subscribe","cid":"1","t":"orders","bm":"0","opts":"`+options+`","a":"processed"}`)
 		s.next()
 		p := dial(t, i)
 		p.logonExt("gw", "life", 1, 0)
@@ -265,10 +271,12 @@ func TestOvertaken(t *testing.T) {
 				continue
 			}
 			if gaps, err := wire.ParseGaps(m.Gap); len(gaps) == 1 && err == nil {
-				if gaps[0].From != seen+1 || string(m.Status) != "failure" || string(m.SubID) != "1" {
+				if gaps[0].From != seen+1 || string(m.Status) != status || string(m.SubID) != "1" {
 					t.Errorf("gap %s after %d, status %s, of %q", m.Gap, seen, m.Status, m.SubID)
 				}
-				return
+				if seen = gaps[0].To; status == "failure" {
+					return
+				}
 			}
 		}
 	})

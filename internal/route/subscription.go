@@ -108,6 +108,14 @@ func (s *Subscription) Pass(r *journal.Record) (gap wire.Gap, missed bool) {
 // AcceptsGaps reports whether the subscription goes on behind a gap.
 func (s *Subscription) AcceptsGaps() bool { return s.Options.NotFound == NotFoundEpoch }
 
+// Skip counts as shown what the subscriber has missed for ever, and accepts.
+func (s *Subscription) Skip(gaps []wire.Gap) {
+	for _, g := range gaps {
+		s.seen[g.Publisher] = max(s.seen[g.Publisher], g.To)
+		s.moved[g.Publisher] = s.seen[g.Publisher]
+	}
+}
+
 // Seen returns what the subscriber doesn't need, of a subscription by vector.
 func (s *Subscription) Seen() bookmark.Vector { return s.seen }
 

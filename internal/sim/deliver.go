@@ -168,8 +168,12 @@ func (b *subscription) overtaken() {
 		return
 	}
 	if gaps := route.Gaps(j.Floors(), b.Seen()); len(gaps) > 0 {
-		b.gap(gaps)
-		return
+		if !b.AcceptsGaps() {
+			b.gap(gaps)
+			return
+		}
+		b.s.s.send(subscribedPacket{id: b.id, gaps: gaps})
+		b.Skip(gaps)
 	}
 	b.stop()
 	b.holding = false
