@@ -245,7 +245,7 @@ func overtaken(t *testing.T, options, status string) {
 		i := servertest.New(t, segments(64<<10), servertest.Config(func(c *server.Config) { c.Log.RetainBytes = 256 << 10 }))
 		s := dial(t, i)
 		s.logonExt("sub", "", 0, 0)
-		s.send(`{"c":"subscribe","cid":"1","t":"orders","bm":"0","opts":"`+options+`","a":"processed"}`)
+		s.send(`{"c":"subscribe","cid":"1","t":"orders","bm":"0","opts":"` + options + `","a":"processed"}`)
 		s.next()
 		p := dial(t, i)
 		p.logonExt("gw", "life", 1, 0)

@@ -368,7 +368,7 @@ func TestTrimmedUnderTheSender(t *testing.T) {
 		if floor, got := a.j.Floors()[1], b.j.Floors()[1]; got == 0 || got > floor {
 			t.Errorf("floor %d at b, %d at a", got, floor)
 		}
-		if a.logged("link is down") {
+		if a.logged("link lost") || a.logged("hole") { // connections may have crossed at the start
 			t.Error("the link was lost over it")
 		}
 	})

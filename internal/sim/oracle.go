@@ -9,6 +9,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/memfs"
+	"github.com/holdfast-mq/holdfast/internal/verdict"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
@@ -20,6 +21,7 @@ type oracle struct {
 	order      []*life
 	readers    map[*subscriber]*reader
 	violations []string
+	history    *history // nil: not kept
 }
 
 // A life is one run of sequences of a publish store.
@@ -64,6 +66,9 @@ const (
 
 func (o *oracle) begin(w *world) {
 	o.w, o.lives, o.readers = w, make(map[uint64]*life), make(map[*subscriber]*reader)
+	if w.o.Check {
+		o.history = newHistory()
+	}
 }
 
 // maxViolations is enough to see what is wrong.
@@ -89,6 +94,9 @@ func (o *oracle) accepted(p *publisher, id string, seq uint64, topic string, bod
 		l.synced = len(l.messages)
 	}
 	o.w.counts.Published++
+	if o.history != nil {
+		o.history.times[body] = int64(o.w.now)
+	}
 }
 
 func (o *oracle) life(p *publisher, id string) *life {
@@ -277,6 +285,9 @@ func (o *oracle) subscribes(s *subscriber) {
 
 // started notes a new life of a subscriber's process.
 func (o *oracle) started(s *subscriber) {
+	if o.history != nil {
+		o.history.lives[s] = append(o.history.lives[s], nil)
+	}
 	for _, p := range o.readers[s].places {
 		p.last = 0
 	}
@@ -288,6 +299,9 @@ func (o *oracle) based(s *subscriber, base bookmark.Vector) {
 		o.violate("%s: a subscription that is known got another base", s.name)
 	}
 	r.based, r.base = true, maps.Clone(base)
+	if o.history != nil && s.start != epochText {
+		o.history.begins[s] = int64(o.w.now)
+	}
 }
 
 func (r *reader) place(publisher, seq uint64) *place {
@@ -328,10 +342,26 @@ func (o *oracle) handed(s *subscriber, b bookmark.Bookmark) {
 		o.violate("%s: %v was handed over again, though it was discarded", s.name, b)
 	}
 	p.last = b.Sequence
+	if l := o.lives[b.Publisher]; o.history != nil && l != nil {
+		o.history.handed(s, b, l.messages[b.Sequence-1].body)
+	}
 }
 
 func (o *oracle) discarded(s *subscriber, b bookmark.Bookmark) {
 	o.readers[s].place(b.Publisher, b.Sequence).state[b.Sequence] |= discarded
+	if o.history != nil {
+		o.history.discarded(s, b)
+	}
+}
+
+// died notes that a subscriber's process has died.
+func (o *oracle) died(s *subscriber, forgets bool) {
+	if o.history != nil {
+		o.history.died(s, forgets, s.kept)
+	}
+	if forgets {
+		o.forgot(s, s.kept)
+	}
 }
 
 // forgot notes that a process died with discards that were not on its disk:
@@ -346,6 +376,9 @@ func (o *oracle) forgot(s *subscriber, kept bookmark.Vector) {
 
 // missed notes a gap that a subscriber was told of.
 func (o *oracle) missed(s *subscriber, publisher, from, to uint64) {
+	if o.history != nil {
+		o.history.gaps[s] = append(o.history.gaps[s], verdict.Gap{Publisher: publisher, From: from, Through: to})
+	}
 	p := o.readers[s].place(publisher, to)
 	for seq := from; seq <= to; seq++ {
 		p.state[seq] |= skipped
@@ -449,8 +482,8 @@ type contents struct {
 }
 
 type stored struct {
-	seq, body uint64
-	kind      journal.Kind
+	seq, prev, body uint64
+	kind            journal.Kind
 }
 
 // onDisk returns how far the disk of an instance has each publisher, whatever
@@ -505,7 +538,7 @@ func (o *oracle) take(c *contents, r *journal.Record) {
 	if n := len(list); n > 0 {
 		last = list[n-1].seq
 	}
-	s := stored{seq: r.Sequence, kind: r.Kind}
+	s := stored{seq: r.Sequence, prev: r.Prev, kind: r.Kind}
 	switch {
 	case r.Kind == journal.Gone:
 		if r.Sequence < last && len(list) > 0 {
@@ -621,7 +654,11 @@ func (c *contents) goneTo(p uint64) uint64 {
 // above returns what stands above a floor, but for tombstones: a refusal that
 // only one instance knows of is none of the other's (R14).
 func above(list []stored, floor uint64) []stored {
-	return slices.DeleteFunc(slices.Clone(list), func(s stored) bool { return s.seq <= floor || s.kind == journal.Tombstone })
+	list = slices.DeleteFunc(slices.Clone(list), func(s stored) bool { return s.seq <= floor || s.kind == journal.Tombstone })
+	for n := range list {
+		list[n].prev = 0 // who knows of a refusal names it, who doesn't names the one before
+	}
+	return list
 }
 
 // difference says where two lists begin to differ.

@@ -11,6 +11,9 @@ import (
 type Options struct {
 	Seed uint64
 	Log  bool // keep a log of what happens
+	// Check has the checker of all engines (package verdict) judge the run
+	// too, beside the oracle.
+	Check bool
 }
 
 // Counts are what happened in a run.
@@ -130,10 +133,10 @@ func (w *world) people() {
 	w.addPublisher("file1", false)
 	w.addPublisher("file2", false)
 	w.addPublisher("memory", true)
-	w.addSubscriber("all", topicAll, "0")
-	slow := w.addSubscriber("slow", topicA, "0|1|")
+	w.addSubscriber("all", topicAll, epochText)
+	slow := w.addSubscriber("slow", topicA, nowText)
 	slow.pace, slow.most = between(w.load, 200*time.Microsecond, 3*time.Millisecond), 16+w.load.IntN(64)
-	odd := w.addSubscriber("odd", topicB, "0")
+	odd := w.addSubscriber("odd", topicB, epochText)
 	odd.shuffle = true
 	odd.durable = w.load.IntN(2) == 0
 }
@@ -173,6 +176,9 @@ func Run(o Options) (r Result) {
 	w.runUntil(w.set.length)
 	w.rest()
 	w.oracle.judge()
+	if o.Check {
+		w.oracle.check()
+	}
 	return r
 }
 

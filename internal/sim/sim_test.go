@@ -19,7 +19,7 @@ func TestRuns(t *testing.T) {
 	}
 	var counts sim.Counts
 	for seed := uint64(1); seed <= n; seed++ {
-		r := sim.Run(sim.Options{Seed: seed})
+		r := sim.Run(sim.Options{Seed: seed, Check: true})
 		counts.Add(r.Counts)
 		if len(r.Violations) > 0 {
 			t.Errorf("seed %d:\n%s", seed, strings.Join(r.Violations, "\n"))

@@ -10,7 +10,11 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-const subscriberID = "sub"
+const (
+	subscriberID = "sub"
+	epochText    = clientcore.EpochText
+	nowText      = clientcore.NowText
+)
 
 // A subscriber is a subscriber application with its bookmark store.
 type subscriber struct {
@@ -248,6 +252,7 @@ func (s *subscriber) lost(error) (again bool) {
 func (s *subscriber) kill(forgets bool) {
 	s.place.Release()
 	s.die(false)
+	s.w.oracle.died(s, forgets)
 	if !forgets {
 		return
 	}
@@ -257,7 +262,6 @@ func (s *subscriber) kill(forgets bool) {
 		s.check(s.place.SetBase(s.kept))
 		s.place.Release()
 	}
-	s.w.oracle.forgot(s, s.kept)
 }
 
 // describe says how a subscriber stands, for a run that does not come to rest.

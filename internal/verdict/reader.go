@@ -89,10 +89,15 @@ func (rd *reading) handed(m *Handed) {
 	} else if rd.r.Topic != "" && p.Topic != rd.r.Topic {
 		rd.bad(Foreign, "G6", "%s was handed %v of topic %s", rd.who, m.Bookmark, p.Topic)
 	}
-	if _, stored := rd.content[m.Bookmark]; !stored && rd.r.FullyDurable {
+	if _, stored := rd.content[m.Bookmark]; !stored && rd.r.FullyDurable && !rd.trimmed(m.Bookmark) {
 		rd.bad(Lost, "R13", "%s was handed %v, and the disks have lost it", rd.who, m.Bookmark)
 	}
 	rd.means(rd.who, m.Bookmark, m.Body)
+}
+
+// trimmed reports whether retention has removed a message somewhere.
+func (c *check) trimmed(b bookmark.Bookmark) bool {
+	return slices.ContainsFunc(c.h.Journals, func(j Journal) bool { return j.Floor.Covers(b) })
 }
 
 // complete: nothing of a publisher that is due was left out before the last
