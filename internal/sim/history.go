@@ -98,8 +98,8 @@ func (o *oracle) journal(i *instance) verdict.Journal {
 	j := verdict.Journal{Instance: i.name, Floor: c.floor, OneWay: i.spare}
 	for _, l := range o.order {
 		c.floor[l.publisher] = c.goneTo(l.publisher)
-		if c.have[l.publisher] == 0 && l.forgettable(o.w) {
-			c.floor[l.publisher] = uint64(len(l.messages)) // nobody has seen it for long (R10)
+		if c.have[l.publisher] < l.safe && l.forgettable(o.w) {
+			c.floor[l.publisher] = uint64(len(l.messages))
 		}
 	}
 	for _, publisher := range slices.Sorted(maps.Keys(c.messages)) {
