@@ -98,7 +98,7 @@ func (o *oracle) journal(i *instance) verdict.Journal {
 	j := verdict.Journal{Instance: i.name, Floor: c.floor, OneWay: i.spare}
 	for _, l := range o.order {
 		c.floor[l.publisher] = c.goneTo(l.publisher)
-		if c.have[l.publisher] < l.safe && l.forgettable(o.w) {
+		if l.forgettable(o.w, c.have[l.publisher]) {
 			c.floor[l.publisher] = uint64(len(l.messages))
 		}
 	}

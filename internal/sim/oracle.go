@@ -412,7 +412,7 @@ func (o *oracle) incomplete(s *subscriber, have bookmark.Vector) (l *life, seq u
 func (o *oracle) forgotten(l *life) bool {
 	for _, i := range o.w.instances[:2] {
 		s, known := i.j.State(l.publisher)
-		if (!known || s.Have < l.safe) && o.w.set.retain > 0 {
+		if (!known || s.Have == 0 || s.Have < l.safe) && o.w.set.retain > 0 {
 			return true
 		}
 	}
@@ -565,7 +565,7 @@ func (o *oracle) checkStored(i *instance, c *contents) {
 			o.violate("%s has %s up to %d, and %d were published", i.name, l.id, c.have[l.publisher], len(l.messages))
 			continue
 		}
-		if c.have[l.publisher] < l.safe && l.forgettable(o.w) {
+		if l.forgettable(o.w, c.have[l.publisher]) {
 			continue
 		}
 		gone := c.floor[l.publisher]
@@ -596,8 +596,8 @@ func (o *oracle) checkStored(i *instance, c *contents) {
 // forgettable reports whether retention may have removed all of a life, and an
 // instance have forgotten it (R10), only to hear of it again from one whose
 // disk was rolled back: there is retention, and nothing of it is still to be had.
-func (l *life) forgettable(w *world) bool {
-	if w.set.retain == 0 {
+func (l *life) forgettable(w *world, have uint64) bool {
+	if w.set.retain == 0 || have > 0 && have >= l.safe {
 		return false
 	}
 	for n := int(l.safe); n < len(l.messages); n++ {
@@ -629,7 +629,7 @@ func (o *oracle) compare(a, b *contents) {
 		}
 	}
 	for _, p := range publishers {
-		if l := o.lives[p]; l != nil && min(a.have[p], b.have[p]) < l.safe && l.forgettable(o.w) {
+		if l := o.lives[p]; l != nil && l.forgettable(o.w, min(a.have[p], b.have[p])) {
 			continue
 		}
 		floor := max(a.goneTo(p), b.goneTo(p))
