@@ -260,6 +260,9 @@ func (p *pump) deliverTo(subs []*sub, r *journal.Record) {
 
 // isSafe reports whether a record may go to a fully durable subscription (R13).
 func (p *pump) isSafe(r *journal.Record) bool {
+	if _, known := p.s.srv.journal.State(r.Publisher); !known {
+		return true // retention has let go of its publisher since: of what is safe only (R2)
+	}
 	links := p.s.srv.links.Load()
 	if p.s.ext && !mut.On(mut.R13SettledIsSafe) {
 		return r.Sequence <= links.Safe(r.Publisher)

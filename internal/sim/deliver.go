@@ -117,7 +117,7 @@ func (b *subscription) deliver() (more bool) {
 				break
 			}
 		}
-		if b.holding = b.Options.FullyDurable && b.rec.Sequence > b.s.i.links.Safe(b.rec.Publisher); b.holding {
+		if b.holding = b.Options.FullyDurable && !b.isSafe(); b.holding {
 			break
 		}
 		if b.rec.Kind == journal.Message && b.Pattern.Match(b.rec.Topic) && b.Wants(&b.rec) {
@@ -148,6 +148,13 @@ func (b *subscription) deliver() (more bool) {
 		b.mark()
 	}
 	return more
+}
+
+// isSafe reports whether the record that was read may go to a subscription
+// that takes only what is safe (R13).
+func (b *subscription) isSafe() bool {
+	_, known := b.s.i.j.State(b.rec.Publisher)
+	return !known || b.rec.Sequence <= b.s.i.links.Safe(b.rec.Publisher)
 }
 
 func (b *subscription) mark() {
