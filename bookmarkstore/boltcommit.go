@@ -138,15 +138,22 @@ func (b *Bolt) commit() {
 // known only to the next process that reads it (R7).
 func (b *Bolt) becomeFailed(err error) {
 	failed := &FailedError{Path: b.path, Err: err}
-	b.mu.Lock()
-	b.failed = failed
-	close(b.committed)
-	b.committed = make(chan struct{})
-	places := b.order
-	b.mu.Unlock()
-
-	for _, p := range places {
-		p.end(failed)
+	// The places first: who hears of it from Sync hears the same from them.
+	for ended := 0; ; {
+		b.mu.Lock()
+		places := b.order[ended:]
+		if len(places) == 0 {
+			b.failed = failed
+			close(b.committed)
+			b.committed = make(chan struct{})
+			b.mu.Unlock()
+			return
+		}
+		b.mu.Unlock()
+		for _, p := range places {
+			p.end(failed)
+		}
+		ended += len(places)
 	}
 }
 
