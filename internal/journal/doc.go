@@ -24,7 +24,8 @@
 //	       1  1  flags, see below
 //	       2  8  publisher
 //	      10  8  sequence, not 0
-//	      18  8  predecessor, below sequence; 0 if kind is Gone
+//	      18  8  predecessor, below sequence; 0 if kind is Gone (whose reason, if
+//	             it has one, refuses all that it stands for)
 //	      26  2  length of the topic
 //	      28  4  length of the body
 //	      32     topic, body, then what the flags announce, in this order
