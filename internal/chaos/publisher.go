@@ -141,6 +141,16 @@ func newTellingStore(file *pubstore.File, name string) *tellingStore {
 	return &tellingStore{File: file, name: name, life: lives[len(lives)-1].ID, told: make(map[bool]uint64)}
 }
 
+// storing is how long a store takes to take a message, as one would that syncs
+// each: time enough for a kill to come between.
+const storing = 2 * time.Millisecond
+
+// Append implements pubstore.Store.
+func (s *tellingStore) Append(ctx context.Context, m *pubstore.Message) (uint64, error) {
+	time.Sleep(storing)
+	return s.File.Append(ctx, m)
+}
+
 // Discard implements pubstore.Store.
 func (s *tellingStore) Discard(life string, through uint64) error {
 	err := s.File.Discard(life, through)
