@@ -35,6 +35,9 @@ type Client struct {
 	unnamed      atomic.Uint64
 	unnamedMarks *bookmarkstore.Memory // places of subscriptions without an ID
 
+	messages sync.Pool // *pubstore.Message, of Publish
+	untils   sync.Pool // *untilClosed
+
 	// The session goroutine's.
 	plain map[string]bool // servers without our extensions
 	names clientcore.NameRule

@@ -33,7 +33,15 @@ const headerRoom = 160
 // client reach the servers in the order of their sequences, which begin at 1
 // in each life of the store.
 func (c *Client) Publish(ctx context.Context, topic string, body []byte) (sequence uint64, err error) {
-	return c.PublishMessage(ctx, &pubstore.Message{Topic: topic, Body: body})
+	m, reused := c.messages.Get().(*pubstore.Message)
+	if !reused {
+		m = new(pubstore.Message)
+	}
+	m.Topic, m.Body = topic, body
+	sequence, err = c.PublishMessage(ctx, m)
+	*m = pubstore.Message{} // it holds on to nothing of the caller's
+	c.messages.Put(m)
+	return sequence, err
 }
 
 // PublishMessage is Publish for a message with a key, a correlation id, an
@@ -49,12 +57,12 @@ func (c *Client) PublishMessage(ctx context.Context, m *pubstore.Message) (seque
 	}
 	defer c.leave()
 
-	ctx, stop := c.until(ctx)
-	defer stop()
+	until := c.until(ctx)
+	defer c.over(until)
 	if mut.On(mut.G1SendBeforeStore) {
 		c.sendUnkept(m)
 	}
-	sequence, err = c.store.Append(ctx, m)
+	sequence, err = c.store.Append(until, m)
 	if err != nil {
 		if c.ctx.Err() != nil && errors.Is(err, context.Canceled) {
 			err = c.closedError()
@@ -77,16 +85,6 @@ func (c *Client) checkMessage(m *pubstore.Message) error {
 		return &TooLargeError{Size: size, Max: most}
 	}
 	return nil
-}
-
-// until returns a context that also ends when the client is closed.
-func (c *Client) until(ctx context.Context) (context.Context, func()) {
-	if ctx.Done() == nil {
-		return c.ctx, func() {} // the usual case, which costs nothing
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	stop := context.AfterFunc(c.ctx, cancel)
-	return ctx, func() { stop(); cancel() }
 }
 
 // sendUnkept is a planted bug: it puts a message on the wire that the store

@@ -86,6 +86,7 @@ type Store interface {
 	// and that of ctx. A message that is larger than the store ever takes is
 	// a *TooLargeError; a SOWKey, CorrelationID or Expiration that is not as
 	// Message says is an error that names it. After any error but a *FailedError m is not in the store.
+	// Once Append has returned, m, what m.Body refers to, and ctx are the caller's again.
 	Append(ctx context.Context, m *Message) (sequence uint64, err error)
 
 	// Appended returns a channel that receives a value after an Append.
