@@ -104,7 +104,7 @@ func (s *File) Append(ctx context.Context, m *Message) (uint64, error) {
 
 	if s.syncAlways && !mut.On(mut.DAckBeforeSync) {
 		err = s.waitDurable(pos)
-	} else if err = s.log.Write(); err != nil {
+	} else if err = s.log.Keep(); err != nil {
 		err = s.fail(err)
 	}
 	if err != nil {
@@ -151,7 +151,7 @@ func (s *File) recordLocked(kind uint8, payload []byte) error {
 	defer s.inFlight.Done()
 	s.dirtyLocked()
 	s.mu.Unlock()
-	if err := s.log.Write(); err != nil {
+	if err := s.log.Keep(); err != nil {
 		return s.fail(err)
 	}
 	return nil

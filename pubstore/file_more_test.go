@@ -143,7 +143,8 @@ func TestFileShowsWhatItHas(t *testing.T) {
 		life := s.Lives()[0].ID
 		publish(t, s, 1)
 		disk.gate = make(chan struct{})
-		go s.Append(context.Background(), &pubstore.Message{Topic: "orders"})
+		// So large that it is written at once, not staged.
+		go s.Append(context.Background(), &pubstore.Message{Topic: "orders", Body: make([]byte, 1<<20)})
 		synctest.Wait()
 		if got := sequences(t, s, life); len(got) != 1 {
 			t.Errorf("a cursor shows %v while 2 is being written", got)

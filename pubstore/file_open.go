@@ -87,7 +87,7 @@ func openFile(dir string, o FileOptions) (*File, error) {
 	s.log, err = seglog.Open(seglog.Options{
 		FS: o.FS, Dir: slashed(dir), Owner: (*fileOwner)(s),
 		SegmentBytes: s.segment, MaxRecord: max(s.maxMessage, defaultMaxMessage) + maxHeader,
-		SetAside: o.AcceptDamage,
+		SetAside: o.AcceptDamage, StageBytes: stageBytes(o.SyncAlways),
 	})
 	if err != nil {
 		return nil, s.openError(err)
@@ -102,6 +102,15 @@ func openFile(dir string, o FileOptions) (*File, error) {
 	}
 	go s.run()
 	return s, nil
+}
+
+// stageBytes is the size of the stage: what an append goes to without a call
+// of the system, until several are written at once. A store that syncs each has no use for it.
+func stageBytes(syncAlways bool) int {
+	if syncAlways {
+		return 0
+	}
+	return 256 << 10
 }
 
 // check returns what is wrong with the options.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"slices"
 	"syscall"
 )
 
@@ -70,11 +71,25 @@ func (n *inode) change(o op) {
 	n.pending = append(n.pending, o)
 }
 
+// mappedPending is how many writes to a mapped file, which nobody syncs, wait
+// for the disk: few, or they would be most of what a crash may leave.
+const mappedPending = 3
+
+// writeBack brings the oldest changes to the disk, as the system does with
+// what nobody syncs.
+func (n *inode) writeBack() {
+	for len(n.pending) > mappedPending {
+		n.pending[0].apply(&n.kept)
+		n.pending = slices.Delete(n.pending, 0, 1)
+	}
+}
+
 // A file is an open one.
 type file struct {
 	d      *FS
 	n      *inode
 	name   string
+	mapped bool // see FS.Map
 	closed bool // guarded by d.mu
 }
 
@@ -134,6 +149,9 @@ func (f *file) WriteAt(b []byte, at int64) (int, error) {
 	}
 	if n > 0 {
 		f.n.change(op{at: at, data: append([]byte{}, b[:n]...)})
+	}
+	if f.mapped {
+		f.n.writeBack()
 	}
 	if err != nil {
 		return n, pathError("write", f.name, err)

@@ -76,6 +76,10 @@ const (
 	DNoCRC Bug = "d-no-crc"
 	// DNoDirSync leaves out the sync of the directory after a segment was named.
 	DNoDirSync Bug = "d-no-dir-sync"
+	// DStageIgnored leaves out of a log what was staged and not written.
+	DStageIgnored Bug = "d-stage-ignored"
+	// DStageOverwritten begins the stage again although what it holds is not written.
+	DStageOverwritten Bug = "d-stage-overwritten"
 	// DRenameBeforeSync gives a segment its name before it is synced.
 	DRenameBeforeSync Bug = "d-rename-before-sync"
 	// DRetrySync tries a failed fsync again.

@@ -25,10 +25,12 @@ type history struct {
 	written int               // so many survive a kill
 	synced  int               // so many survive a power cut
 	trimmed seglog.Position   // Trim was asked to go so far
+	stage   int               // bytes
 }
 
+// newHistory returns an empty history. Every other seed is one of a log with a stage.
 func newHistory(seed uint64) *history {
-	return &history{disk: memfs.New(), rand: rand.New(rand.NewPCG(seed, 1))}
+	return &history{disk: memfs.New(), rand: rand.New(rand.NewPCG(seed, 1)), stage: int(seed%2) * 900}
 }
 
 func options(disk *memfs.FS, o *owner) seglog.Options {
@@ -37,11 +39,18 @@ func options(disk *memfs.FS, o *owner) seglog.Options {
 
 func (h *history) open() (err error) {
 	h.o = &owner{}
-	h.l, err = seglog.Open(options(h.disk, h.o))
+	o := options(h.disk, h.o)
+	if h.stage > 0 {
+		o.StageBytes, o.SegmentBytes = h.stage, 1200
+	}
+	h.l, err = seglog.Open(o)
 	return err
 }
 
-func text(i int) string { return fmt.Sprintf("%d %s", i, strings.Repeat("x", i*37%90)) }
+// text is unlike that of the records before, of which half a write may leave the other half.
+func text(i int) string {
+	return fmt.Sprintf("%d %s", i, strings.Repeat(string(rune(0x61+i%26)), i*37%90))
+}
 
 // steps does some of everything until the disk refuses.
 func (h *history) steps(n int) error {
@@ -56,7 +65,10 @@ func (h *history) steps(n int) error {
 func (h *history) step(what int) error {
 	switch {
 	case what < 5:
-		return h.append()
+		if err := h.append(); err != nil || h.stage == 0 || h.rand.IntN(4) == 0 {
+			return err
+		}
+		return h.keep()
 	case what < 6:
 		n := len(h.ends)
 		err := h.l.Write()
@@ -80,6 +92,16 @@ func (h *history) step(what int) error {
 		h.trimmed = max(h.trimmed, h.ends[h.synced-8])
 		return h.l.Trim(h.trimmed)
 	}
+}
+
+// keep has what was appended survive a kill.
+func (h *history) keep() error {
+	n := len(h.ends)
+	err := h.l.Keep()
+	if err == nil {
+		h.written = n
+	}
+	return err
 }
 
 func (h *history) append() error {
@@ -282,12 +304,18 @@ func TestCrashAtEveryStep(t *testing.T) {
 
 // Crash before each change that Open makes on what a crash has left.
 func TestCrashInRecovery(t *testing.T) {
-	images, every := 0, 3
+	for _, seed := range []uint64{6, 7} {
+		crashInRecovery(t, seed)
+	}
+}
+
+func crashInRecovery(t *testing.T, seed uint64) {
+	images, every := 0, 6
 	if testing.Short() {
-		every = 10
+		every = 20
 	}
 	for n := 1; ; n += every {
-		h, crashed := workload(t, 7, n)
+		h, crashed := workload(t, seed, n)
 		for _, m := range memfs.Modes(uint64(n)) {
 			for k := 1; ; k++ {
 				again := h.after(m)
@@ -357,7 +385,7 @@ func TestEveryChangeFails(t *testing.T) {
 	short := errors.New("short write")
 	for _, fault := range []error{syscall.EIO, syscall.ENOSPC, short} {
 		for n := 1; ; n++ {
-			h := newHistory(3)
+			h := newHistory(uint64(2 + n%2))
 			if fault == short {
 				h.disk.ShortWriteNth(n, nil)
 			} else {

@@ -99,7 +99,7 @@ func TestTornOrDamaged(t *testing.T) {
 		}, "a b c", true, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			h := newHistory(1)
+			h := newHistory(2)
 			mustOpen(t, h)
 			texts(t, h, true, "a", "b", "c")
 			if tt.note {
@@ -390,7 +390,7 @@ func TestEveryBitFlipped(t *testing.T) {
 			return errors.Join(err, h.open())
 		},
 	} {
-		h := newHistory(1)
+		h := newHistory(2)
 		mustOpen(t, h)
 		for range 12 {
 			if err := errors.Join(h.append(), h.step(6)); err != nil {

@@ -26,7 +26,7 @@ func golden() []string {
 }
 
 func writeGolden(t *testing.T) {
-	h := newHistory(1)
+	h := newHistory(2)
 	mustOpen(t, h)
 	texts(t, h, true, golden()[:3]...)
 	texts(t, h, true, strings.Repeat("x", 250))
@@ -93,6 +93,7 @@ func FuzzOpen(f *testing.F) {
 	f.Add("cut", []byte("hfsegcut"), true, false)
 	f.Add("0000000000000000.bad", []byte{}, true, false)
 	f.Add("ffffffffffffffff.log", []byte("x"), true, false)
+	f.Add("stage", staged(f), false, false)
 	f.Fuzz(func(t *testing.T, name string, b []byte, aside, mend bool) {
 		if strings.ContainsAny(name, "/\x00") || name == "" || len(name) > 100 {
 			return
@@ -103,6 +104,9 @@ func FuzzOpen(f *testing.F) {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		disk := memfs.New()
+		if name == "stage" {
+			writeLog(t, disk) // a stage alone is nothing
+		}
 		disk.WriteFile("log/"+name, b)
 		disk.WriteFile("log/aside/"+name, b)
 		openAnything(t, disk, aside)
@@ -112,6 +116,36 @@ func FuzzOpen(f *testing.F) {
 			t.Errorf("%d bytes of input took %d bytes of memory", len(b), used)
 		}
 	})
+}
+
+// writeLog makes a log of one record.
+func writeLog(t testing.TB, disk *memfs.FS) {
+	l, err := seglog.Open(seglog.Options{FS: disk, Dir: "log", Owner: &owner{}, StageBytes: 4096})
+	if err == nil {
+		_, err = l.Append(0x10, []byte("staged"))
+	}
+	if err == nil {
+		err = l.Abandon()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// staged returns a stage with one record.
+func staged(t testing.TB) []byte {
+	disk := memfs.New()
+	writeLog(t, disk)
+	f, err := disk.OpenFile("log/stage", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	b := make([]byte, 200)
+	if _, err := f.ReadAt(b, 0); err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 // mended returns b with good checksums in header, footer and the first frame,

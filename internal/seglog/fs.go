@@ -16,6 +16,10 @@ type FS interface {
 	MkdirAll(dir string) error
 	// OpenFile opens name for reading and writing; flag takes os.O_CREATE, os.O_EXCL and os.O_TRUNC.
 	OpenFile(name string, flag int) (File, error)
+	// Map opens a file of size bytes, all of which are there, for writes within
+	// it that cost little: no call of the system, where that can be done. Like
+	// others they survive the death of the process.
+	Map(name string, size int64) (File, error)
 	Rename(from, to string) error
 	Remove(name string) error
 	// ReadDir returns the names in dir, sorted.

@@ -40,8 +40,8 @@ type Visitor struct {
 	Damage func(*DamageError) error
 }
 
-// Inspect reads all of the log in dir and changes nothing: what stands there
-// is told, what Open would do is left to it. Damage is no error, it is found.
+// Inspect reads all of the log in dir and changes nothing: what stands there,
+// or is staged, is told, what Open would do is left to it. Damage is no error, it is found.
 // ErrLocked: somebody has the log open.
 func Inspect(disk FS, dir string, v Visitor) (Inspection, error) {
 	i := inspector{r: recovery{o: Options{FS: disk, Dir: dir}}, v: v}
@@ -120,6 +120,12 @@ func (i *inspector) segment(n int) error {
 		return i.damage(&DamageError{File: s.name(), Position: s.first, Reason: "bad header"})
 	}
 	return i.r.withFile(s, func(f File) error {
+		if n == len(i.r.segs)-1 && i.found.Cut == 0 {
+			var err error
+			if f, err = i.r.patch(f, s); err != nil {
+				return err
+			}
+		}
 		end, noted, err := i.bounds(f, n)
 		if err != nil {
 			return err

@@ -62,7 +62,7 @@ func agree(l *seglog.Log, texts []string, found seglog.Inspection) error {
 }
 
 func TestInspectTorn(t *testing.T) {
-	h := newHistory(1)
+	h := newHistory(2)
 	mustOpen(t, h)
 	texts(t, h, true, "a", "b")
 	disk := h.disk.Crash(memfs.KeepAll)
@@ -101,7 +101,7 @@ func TestInspectFindsDamageThatOpenDoesNotLookFor(t *testing.T) {
 }
 
 func TestInspectLocked(t *testing.T) {
-	h := newHistory(1)
+	h := newHistory(2)
 	mustOpen(t, h)
 	if _, _, err := inspect(h.disk, "log"); !errors.Is(err, seglog.ErrLocked) {
 		t.Errorf("while it is open: %v", err)

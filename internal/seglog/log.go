@@ -6,6 +6,8 @@ import (
 	"io"
 	"slices"
 	"sync"
+
+	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
 // A Log is a segmented, append-only record log in a directory that it locks.
@@ -24,6 +26,7 @@ type Log struct {
 	mu      sync.Mutex
 	segs    []*segment // guarded by mu, oldest first, never empty
 	tail    tail       // guarded by mu
+	stage   *stage     // guarded by mu; nil: nothing is staged
 	end     Position   // guarded by mu: behind the newest frame
 	records Position   // guarded by mu: behind the newest record that is the owner's
 	taken   Position   // guarded by mu: what stands before belongs to a batch that is or was written
@@ -65,7 +68,8 @@ func newLog(o Options) *Log {
 }
 
 // Append adds a record to the tail in memory, in one piece made of parts, and
-// returns its position. It is readable at once, written by the next Write.
+// returns its position. It is readable at once, written by the next Write; see
+// Keep for what is to survive the death of the process before that.
 // It may seal the segment, calling Owner.Summary and Owner.Head.
 func (l *Log) Append(kind uint8, parts ...[]byte) (Position, error) {
 	n := 0
@@ -84,6 +88,9 @@ func (l *Log) Append(kind uint8, parts ...[]byte) (Position, error) {
 	if l.err != nil {
 		return 0, l.err
 	}
+	if l.stage != nil && (l.end == l.written || mut.On(mut.DStageOverwritten)) {
+		l.stage.empty(l.records)
+	}
 	s := l.prepareLocked(frameSize(n))
 	p := l.end
 	frame := l.tail.extend(p, frameSize(n))
@@ -92,6 +99,10 @@ func (l *Log) Append(kind uint8, parts ...[]byte) (Position, error) {
 		at = append(at, part...)
 	}
 	sealFrame(frame, s.salt, p, kind, n)
+	if err := l.stageLocked(s, frame, p); err != nil {
+		l.err = fmt.Errorf("stage a record: %w", err)
+		return 0, l.err
+	}
 	l.advanceLocked(len(frame))
 	l.records = l.end
 	return p, nil
@@ -296,7 +307,8 @@ func (l *Log) release() error {
 	l.mu.Lock()
 	first := !errors.Is(l.err, ErrClosed)
 	l.err = ErrClosed
-	aside := l.aside
+	aside, stage := l.aside, l.stage
+	l.stage = nil
 	l.mu.Unlock()
 	if !first {
 		return nil
@@ -304,6 +316,9 @@ func (l *Log) release() error {
 	var err error
 	if l.w.file != nil {
 		err = l.w.file.Close()
+	}
+	if stage != nil {
+		err = errors.Join(err, stage.file.Close())
 	}
 	if aside != nil {
 		aside.Abandon()

@@ -48,6 +48,9 @@ func (r *recovery) run() error {
 	if err := r.finishCut(); err != nil {
 		return err
 	}
+	if err := r.redo(); err != nil {
+		return fmt.Errorf("write what was staged: %w", err)
+	}
 	if err := r.settle(); err != nil {
 		return err
 	}
@@ -535,7 +538,13 @@ func (r *recovery) log() (*Log, error) {
 	l.written, l.durable, l.noted = last.end, last.end, last.end
 	l.w.file, l.w.seg = r.file, last
 	var err error
-	if l.aside, l.damage, err = openAside(r.o); err != nil {
+	if l.aside, l.damage, err = openAside(r.o); err == nil {
+		l.stage, err = openStage(r.o)
+	}
+	if err == nil {
+		err = dropStage(r.o)
+	}
+	if err != nil {
 		return nil, errors.Join(err, r.file.Close())
 	}
 	return l, nil

@@ -52,6 +52,18 @@ func (osFS) OpenFile(name string, flag int) (File, error) {
 	return osFile{f}, nil
 }
 
+func (osFS) Map(name string, size int64) (File, error) {
+	f, err := (osFS{}).OpenFile(name, 0)
+	if err != nil {
+		return nil, err
+	}
+	m, err := mapFile(f.(osFile), size)
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return m, nil
+}
+
 func (osFS) Rename(from, to string) error {
 	return os.Rename(filepath.FromSlash(from), filepath.FromSlash(to))
 }
@@ -96,7 +108,10 @@ func refused(op, name string) error {
 func (readOnlyFS) MkdirAll(dir string) error   { return refused("mkdir", dir) }
 func (readOnlyFS) Rename(from, _ string) error { return refused("rename", from) }
 func (readOnlyFS) Remove(name string) error    { return refused("remove", name) }
-func (readOnlyFS) SyncDir(dir string) error    { return refused("sync", dir) }
+func (readOnlyFS) Map(name string, _ int64) (File, error) {
+	return nil, refused("map", name)
+}
+func (readOnlyFS) SyncDir(dir string) error { return refused("sync", dir) }
 
 func (readOnlyFS) OpenFile(name string, flag int) (File, error) {
 	if flag != 0 {

@@ -47,6 +47,9 @@ type Options struct {
 	SegmentBytes int64 // size at which a segment is sealed; default 64 MiB
 	MaxRecord    int   // longest payload in bytes; default 16 MiB + 64 KiB
 	TailBytes    int   // newest records that are kept in memory for readers; default 8 MiB
+	// StageBytes is the size of the file that what is appended goes to until it
+	// is written, see Log.Keep; default none.
+	StageBytes int
 	// SetAside cuts a damaged log before the damage instead of refusing to
 	// open it, and moves what is behind to the directory "aside" in Dir.
 	SetAside bool
@@ -63,8 +66,9 @@ func (o *Options) validate() error {
 	if o.FS == nil || o.Dir == "" || o.Owner == nil {
 		return errors.New("open log: FS, Dir and Owner must be set")
 	}
-	if o.SegmentBytes < 0 || o.MaxRecord < 0 || o.MaxRecord > largestRecord || o.TailBytes < 0 {
-		return fmt.Errorf("open log %s: SegmentBytes, MaxRecord or TailBytes out of range", o.Dir)
+	if o.SegmentBytes < 0 || o.MaxRecord < 0 || o.MaxRecord > largestRecord || o.TailBytes < 0 ||
+		o.StageBytes < 0 || o.StageBytes > stageMost {
+		return fmt.Errorf("open log %s: SegmentBytes, MaxRecord, TailBytes or StageBytes out of range", o.Dir)
 	}
 	if o.SegmentBytes == 0 {
 		o.SegmentBytes = defaultSegmentBytes

@@ -1,0 +1,44 @@
+package client_test
+
+import (
+	"context"
+	"path/filepath"
+	"testing"
+
+	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/pubstore"
+	"github.com/holdfast-mq/holdfast/server/servertest"
+)
+
+// BenchmarkPair is all that a message of 256 bytes costs from Publish to the
+// ack that it is on two disks: publisher with a File store and both instances
+// in one process, on the loopback interface and real files.
+func BenchmarkPair(b *testing.B) {
+	p := servertest.NewPair(b, servertest.Real())
+	store, err := pubstore.OpenFile(filepath.Join(b.TempDir(), "store"), pubstore.FileOptions{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer store.Close()
+	c, err := client.Dial(context.Background(), client.Config{
+		Name: "bench", Servers: []string{"tcp://" + p.A.Addr() + "/amps/json", "tcp://" + p.B.Addr() + "/amps/json"}, Publishes: store,
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer c.Close()
+	body := make([]byte, 256)
+	for i := range body {
+		body[i] = 'x'
+	}
+	b.SetBytes(256)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := c.Publish(context.Background(), "orders", body); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := c.FlushSafe(context.Background()); err != nil {
+		b.Fatal(err)
+	}
+}

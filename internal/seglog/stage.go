@@ -1,0 +1,323 @@
+package seglog
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+
+	"github.com/holdfast-mq/holdfast/internal/mut"
+)
+
+const (
+	stageName   = "stage"
+	stageMagic  = "hfsstage"
+	stageHeader = 64
+	stagedHead  = 24      // before each frame
+	stageMost   = 1 << 30 // bytes of a stage that are looked at
+)
+
+// A stage is a file that keeps frames from the death of the process until they
+// are written to their segment, where one write serves many. Its file is
+// mapped where the system can do that: to stage a frame costs a copy, and no
+// call of the system (doc.go).
+type stage struct {
+	file File
+	salt uint32
+	size int64
+	at   int64    // where the next entry goes
+	next Position // behind the record that was staged last
+	buf  []byte   // of an entry, used again
+}
+
+// openStage opens the stage of the log in o.Dir for what is appended from now
+// on: all that it held is in segments. Nil: the log has none.
+func openStage(o Options) (*stage, error) {
+	if o.StageBytes == 0 {
+		return nil, nil
+	}
+	g := &stage{size: int64(o.StageBytes), at: stageHeader}
+	name := path.Join(o.Dir, stageName)
+	f, err := o.FS.OpenFile(name, os.O_CREATE)
+	if err == nil {
+		err = errors.Join(f.Preallocate(g.size), f.Close())
+	}
+	if err == nil {
+		g.file, err = o.FS.Map(name, g.size)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var salt [4]byte
+	rand.Read(salt[:]) // never fails
+	g.salt = binary.LittleEndian.Uint32(salt[:])
+	// From here on what it held does not count: no entry is good under this salt.
+	if err := writeAt(g.file, appendStageHeader(nil, g.salt), 0); err != nil {
+		return nil, errors.Join(err, g.file.Close())
+	}
+	return g, nil
+}
+
+func appendStageHeader(b []byte, salt uint32) []byte {
+	b = append(b, stageMagic...)
+	b = binary.LittleEndian.AppendUint32(b, version)
+	b = binary.LittleEndian.AppendUint32(b, salt)
+	b = append(b, make([]byte, stageHeader-4-len(b))...)
+	return binary.LittleEndian.AppendUint32(b, checksum(b))
+}
+
+// empty begins the stage again: all that it holds is written.
+func (g *stage) empty(records Position) { g.at, g.next = stageHeader, records }
+
+// stageLocked stages the frame of a record, if all before it that isn't written
+// is staged too and there is room.
+func (l *Log) stageLocked(s *segment, frame []byte, p Position) error {
+	g, behind := l.stage, l.records
+	if g == nil || s.state != growing {
+		return nil // redo would not know the segment
+	}
+	if g.next != behind || g.at+stagedHead+int64(len(frame)) > g.size {
+		return nil
+	}
+	g.buf = appendStaged(g.buf[:0], g.salt, s.salt, behind, p, frame)
+	if err := writeAt(g.file, g.buf, g.at); err != nil {
+		return err
+	}
+	g.at += int64(len(g.buf))
+	g.next = p + Position(len(frame))
+	return nil
+}
+
+// appendStaged appends an entry.
+func appendStaged(b []byte, salt, segment uint32, behind, p Position, frame []byte) []byte {
+	b = append(b, 0, 0, 0, 0)
+	b = binary.LittleEndian.AppendUint32(b, segment)
+	b = binary.LittleEndian.AppendUint64(b, uint64(behind))
+	b = binary.LittleEndian.AppendUint64(b, uint64(p))
+	b = append(b, frame...)
+	binary.LittleEndian.PutUint32(b, stagedSum(salt, b))
+	return b
+}
+
+// stagedSum returns the checksum of an entry: of its head, and of the frame's
+// length and checksum, which vouches for the rest.
+func stagedSum(salt uint32, entry []byte) uint32 {
+	return crc32.Update(salt, castagnoli, entry[4:stagedHead+8])
+}
+
+// Keep has all that was appended survive the death of the process: what is
+// not staged is written.
+func (l *Log) Keep() error {
+	l.mu.Lock()
+	staged := l.stage != nil && l.stage.next == l.records && l.err == nil
+	l.mu.Unlock()
+	if staged {
+		return nil
+	}
+	return l.Write()
+}
+
+// A staged is a frame that redo finds in a stage.
+type staged struct {
+	segment uint32 // the salt of its segment
+	behind  Position
+	at      Position
+	frame   []byte
+}
+
+// readStage returns what the stage in dir holds, in order, nothing if there is none.
+func readStage(disk FS, dir string) ([]staged, error) {
+	f, err := disk.OpenFile(path.Join(dir, stageName), 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil || size < stageHeader || size > stageMost {
+		return nil, err
+	}
+	b := make([]byte, size)
+	if err := readAt(f, b, 0); err != nil {
+		return nil, err
+	}
+	if !framed(b[:stageHeader], stageMagic) {
+		return nil, nil
+	}
+	return decodeStage(b[stageHeader:], binary.LittleEndian.Uint32(b[12:])), nil
+}
+
+// decodeStage reads entries for as long as each follows the one before:
+// behind them stand older ones, or nothing.
+func decodeStage(b []byte, salt uint32) (list []staged) {
+	for len(b) >= stagedHead+frameHeader {
+		e := staged{
+			segment: binary.LittleEndian.Uint32(b[4:]),
+			behind:  Position(binary.LittleEndian.Uint64(b[8:])),
+			at:      Position(binary.LittleEndian.Uint64(b[16:])),
+		}
+		if stagedSum(salt, b) != binary.LittleEndian.Uint32(b) || e.behind > e.at || e.at >= maxPosition {
+			return list
+		}
+		size, ok := goodFrame(b[stagedHead:], e.segment, e.at)
+		if !ok {
+			return list
+		}
+		if n := len(list); n > 0 && list[n-1].end() != e.behind {
+			return list
+		}
+		e.frame = b[stagedHead : stagedHead+size]
+		list = append(list, e)
+		b = b[stagedHead+size:]
+	}
+	return list
+}
+
+func (e *staged) end() Position { return e.at + Position(len(e.frame)) }
+
+// redo writes to the last segment what its process had staged and died before
+// it wrote: each frame goes to where it was to stand, as if the process had
+// lived to do it. It may be done again and again.
+func (r *recovery) redo() error {
+	if mut.On(mut.DStageIgnored) {
+		return nil
+	}
+	list, err := readStage(r.o.FS, r.o.Dir)
+	if err != nil || len(list) == 0 {
+		return err
+	}
+	if err := r.list(); err != nil || len(r.segs) == 0 {
+		return err
+	}
+	s := r.segs[len(r.segs)-1]
+	frames := redone(s, list)
+	if len(frames) == 0 {
+		return nil
+	}
+	return r.withFile(s, func(f File) error {
+		frames, err := missing(f, s, frames)
+		if err != nil || len(frames) == 0 {
+			return err
+		}
+		if end := s.offset(frames[len(frames)-1].end()); end > s.size {
+			if err := f.Preallocate(end); err != nil {
+				return err
+			}
+		}
+		for _, e := range frames {
+			if err := writeAt(f, e.frame, s.offset(e.at)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// redone returns what of a stage belongs to s, with a note wherever one stood
+// before a record: what it said is not known, and it says the least.
+func redone(s *segment, list []staged) (frames []staged) {
+	if s.bad || s.state == sealed {
+		return nil
+	}
+	for _, e := range list {
+		if e.segment != s.salt || e.behind < s.first || (e.at-e.behind)%noteSize != 0 {
+			break
+		}
+		for at := e.behind; at < e.at; at += noteSize {
+			note := make([]byte, noteSize)
+			sealNote(note, s.salt, at, min(s.durable, at))
+			frames = append(frames, staged{segment: s.salt, at: at, frame: note})
+		}
+		frames = append(frames, e)
+	}
+	return frames
+}
+
+// missing leaves out the frames at whose place a good one stands: that is it,
+// or a note that says more.
+func missing(f File, s *segment, frames []staged) (lacking []staged, err error) {
+	size, err := f.Size()
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range frames {
+		if s.offset(e.end()) <= size {
+			was := make([]byte, len(e.frame))
+			if err := readAt(f, was, s.offset(e.at)); err != nil {
+				return nil, err
+			}
+			if _, good := goodFrame(was, s.salt, e.at); good {
+				continue
+			}
+		}
+		lacking = append(lacking, e)
+	}
+	return lacking, nil
+}
+
+// A patched is a segment's file as redo will leave it, for one who only looks.
+type patched struct {
+	File
+	seg    *segment
+	frames []staged // not empty
+}
+
+// patch returns the file of s, the last segment, as redo would leave it.
+func (r *recovery) patch(f File, s *segment) (File, error) {
+	list, err := readStage(r.o.FS, r.o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	frames, err := missing(f, s, redone(s, list))
+	if err != nil || len(frames) == 0 {
+		return f, err
+	}
+	return &patched{File: f, seg: s, frames: frames}, nil
+}
+
+// Size implements File.
+func (p *patched) Size() (int64, error) {
+	size, err := p.File.Size()
+	return max(size, p.seg.offset(p.frames[len(p.frames)-1].end())), err
+}
+
+// ReadAt implements File.
+func (p *patched) ReadAt(b []byte, at int64) (int, error) {
+	size, err := p.Size()
+	if err != nil {
+		return 0, err
+	}
+	n := int(min(int64(len(b)), max(size-at, 0)))
+	got, err := p.File.ReadAt(b[:n], at)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return got, err
+	}
+	clear(b[got:n])
+	for _, e := range p.frames {
+		if from := p.seg.offset(e.at) - at; from < int64(n) && from+int64(len(e.frame)) > 0 {
+			copy(b[max(from, 0):n], e.frame[max(-from, 0):])
+		}
+	}
+	if n < len(b) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+// dropStage removes the stage of a log that has none any more.
+func dropStage(o Options) error {
+	if o.StageBytes > 0 {
+		return nil
+	}
+	err := o.FS.Remove(path.Join(o.Dir, stageName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}

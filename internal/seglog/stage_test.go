@@ -1,0 +1,80 @@
+package seglog_test
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/holdfast-mq/holdfast/internal/memfs"
+	"github.com/holdfast-mq/holdfast/internal/seglog"
+)
+
+// Staged records survive the death of the process, on the real disk too, and
+// cost no write of their own.
+func TestStage(t *testing.T) {
+	disk := memfs.New()
+	for _, o := range []seglog.Options{
+		{FS: disk, Dir: "log", StageBytes: 1 << 16},
+		{FS: seglog.OS, Dir: filepath.ToSlash(t.TempDir()), StageBytes: 1 << 16},
+	} {
+		var want []string
+		for life := range 4 {
+			h := &owner{}
+			o.Owner = h
+			l, err := seglog.Open(o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := all(t, l); strings.Join(got, "|") != strings.Join(want, "|") {
+				t.Fatalf("life %d holds %q, want %q", life, got, want)
+			}
+			for i := range 50 {
+				text := fmt.Sprintf("%d in life %d", i, life)
+				h.append(t, l, text)
+				if err := l.Keep(); err != nil {
+					t.Fatal(err)
+				}
+				want = append(want, text)
+				if life == 2 && i == 20 {
+					if err := l.Write(); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			if life != 2 && l.Unwritten() == 0 {
+				t.Error("all is written, nothing was staged")
+			}
+			if err := l.Abandon(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// A log that has a stage no more brings back what was staged and removes it.
+func TestStageGivenUp(t *testing.T) {
+	disk := memfs.New()
+	h := &owner{}
+	o := seglog.Options{FS: disk, Dir: "log", Owner: h, StageBytes: 1 << 16}
+	l, err := seglog.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.append(t, l, "staged")
+	if err := l.Abandon(); err != nil {
+		t.Fatal(err)
+	}
+	o.StageBytes, o.Owner = 0, &owner{}
+	if l, err = seglog.Open(o); err != nil {
+		t.Fatal(err)
+	}
+	if got := all(t, l); len(got) != 1 || got[0] != "staged" {
+		t.Errorf("holds %q", got)
+	}
+	for _, name := range disk.Names() {
+		if strings.HasSuffix(name, "stage") {
+			t.Error("the stage is still there")
+		}
+	}
+}
