@@ -185,12 +185,10 @@ func (s *session) read() error {
 	s.reader.Limit(max(int(s.srv.cfg.MaxMessage), 1<<20)) // subscribes may be longer than messages
 	for {
 		frame, err := s.reader.Next()
-		var large *wire.TooLargeError
-		switch {
-		case errors.As(err, &large):
-			err = s.tooLarge()
-		case err == nil:
+		if err == nil {
 			err = s.command(frame)
+		} else if _, large := errors.AsType[*wire.TooLargeError](err); large {
+			err = s.tooLarge()
 		}
 		if err != nil {
 			return err
