@@ -66,7 +66,8 @@ func (p *pump) sendAcks(w watermarks) bool {
 	s.mu.Lock()
 	var out []servercore.AckOut
 	if s.canSequence {
-		out = s.acks.Next(w.safe, w.settled, w.tombs)
+		out = s.acks.Next(p.ackOuts, w.safe, w.settled, w.tombs)
+		p.ackOuts = out
 	}
 	n := 0
 	for n < len(s.single) && s.single[n].sequence <= w.unsequenced {
@@ -102,7 +103,7 @@ func (p *pump) sendAcks(w watermarks) bool {
 func (p *pump) persisted(o servercore.AckOut) {
 	a := wire.AckMessage{Type: wire.AckPersisted, Sequence: o.Sequence, HasSequence: true, Success: !o.Failure, Reason: o.Reason, Single: o.Single}
 	if !o.Failure {
-		a.Bookmark = bookmark.Bookmark{Publisher: p.s.claim.Publisher, Sequence: o.Sequence}.String()
+		a.Mark = bookmark.Bookmark{Publisher: p.s.claim.Publisher, Sequence: o.Sequence}
 	} else {
 		p.s.srv.counts.refused.Add(1)
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/route"
+	"github.com/holdfast-mq/holdfast/internal/servercore"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
@@ -19,6 +20,8 @@ const (
 type pump struct {
 	s   *session
 	out []byte // to be written at the end of the turn
+
+	ackOuts []servercore.AckOut // scratch
 
 	control []byte // taken from the session, swapped with it
 	ops     []op

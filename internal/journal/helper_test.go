@@ -3,6 +3,7 @@ package journal_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -210,7 +211,7 @@ func (l *ledger) use(o *journal.Options) {
 	o.OnDurable = func(moved []journal.Moved) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		l.calls = append(l.calls, moved)
+		l.calls = append(l.calls, slices.Clone(moved))
 		for _, m := range moved {
 			l.durable[m.Publisher] = max(l.durable[m.Publisher], m.Sequence)
 		}

@@ -52,6 +52,7 @@ type Journal struct {
 	changed chan struct{} // made by Changed, closed and forgotten at the next change
 	table   *table
 	dirty   []*publisher // whose have is above durable
+	batch   batch        // the one taken last
 	// Positions. Invariant: durable <= taken <= end. The syncer makes
 	// durable what is below taken; what is below durable was there when an
 	// fsync began that has ended well.

@@ -30,7 +30,7 @@ type Options struct {
 
 	// OnDurable is called after each fsync with what it covered, ordered by
 	// publisher. It is called by the syncer, one call at a time, and must not
-	// block. The slice is the callee's.
+	// block. The slice is valid until it returns.
 	OnDurable func(moved []Moved)
 	// OnAppend is called after each record taken, in journal order, without
 	// a lock of the journal held by the caller's own Append. Must not block.

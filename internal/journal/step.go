@@ -26,7 +26,7 @@ func (j *Journal) Begin() (*Step, error) {
 	if err := j.Err(); err != nil {
 		return nil, err
 	}
-	s := &Step{j: j, b: j.takeBatch()}
+	s := &Step{j: j, b: j.takeBatch().clone()}
 	if err := j.log.Write(); err != nil {
 		return nil, j.fail(fmt.Errorf("journal: sync: %w", err))
 	}

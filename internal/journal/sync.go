@@ -8,7 +8,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// A batch is what one fsync covers: what had been appended when it was begun (R7).
+// A batch is what one fsync covers: what had been appended when it was begun
+// (R7). There is one at a time, and the next one takes over its slices.
 type batch struct {
 	moved      []Moved
 	publishers []*publisher // parallel to moved
@@ -73,15 +74,22 @@ func (j *Journal) takeBatch() batch {
 // takeBatchLocked notes what the fsync that is about to begin will cover, and
 // makes room for appends.
 func (j *Journal) takeBatchLocked() batch {
-	b := batch{end: j.end, publishers: j.dirty, moved: make([]Moved, 0, len(j.dirty))}
+	b := &j.batch
+	b.end, b.moved = j.end, b.moved[:0]
+	b.publishers, j.dirty = j.dirty, b.publishers[:0]
 	slices.SortFunc(b.publishers, func(a, c *publisher) int { return cmp.Compare(a.id, c.id) })
 	for _, p := range b.publishers {
 		p.dirty = false
 		b.moved = append(b.moved, Moved{p.id, p.have})
 	}
-	j.dirty = nil
 	j.taken = j.end
 	j.synced.Broadcast()
+	return *b
+}
+
+// clone returns a batch that later ones leave alone.
+func (b batch) clone() batch {
+	b.moved, b.publishers = slices.Clone(b.moved), slices.Clone(b.publishers)
 	return b
 }
 

@@ -31,6 +31,7 @@ type Links struct {
 	wake      chan struct{} // has watch look again; capacity 1
 	rejoining atomic.Bool   // some peer is still waited for
 	dests     []*peer       // as configured; their order is that of marks
+	durables  []uint64      // scratch of Durable
 
 	mu         sync.Mutex
 	closed     bool
@@ -247,12 +248,12 @@ func (l *Links) Appended(publisher, sequence uint64) {
 	}
 }
 
-// Durable is told of each fsync.
+// Durable is told of each fsync, one after the other.
 func (l *Links) Durable(moved []journal.Moved) {
 	if len(moved) == 0 {
 		return
 	}
-	publishers := make([]uint64, 0, len(moved))
+	publishers := l.durables[:0]
 	l.mu.Lock()
 	for _, m := range moved {
 		publishers = append(publishers, m.Publisher)
@@ -265,6 +266,7 @@ func (l *Links) Durable(moved []journal.Moved) {
 		c.signal()
 	}
 	l.mu.Unlock()
+	l.durables = publishers
 	l.watermark(publishers)
 }
 

@@ -40,7 +40,7 @@ type Options struct {
 
 	// OnWatermark is called when safe or settled of publishers may have
 	// moved; nil means: of any, which is also said when a peer comes or goes.
-	// Must not block.
+	// Must not block. The slice is valid until it returns.
 	OnWatermark func(publishers []uint64)
 	// OnNotice is called when a peer tells of a logon (R11), before the
 	// answer goes back: this instance's have(p), and whether the logon is

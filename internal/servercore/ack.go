@@ -49,10 +49,10 @@ func (a *AckCore) Duplicate(sequence uint64, wanted bool) {
 // what is settled. A store that keeps what is single doesn't wait.
 func (a *AckCore) Outstanding() bool { return a.Wanted > max(a.Safe, a.Single) }
 
-// Next returns the acks to send now. tombs are the tombstones above Failed,
-// in order.
-func (a *AckCore) Next(safe, settled uint64, tombs []journal.Tombstoned) []AckOut {
-	var out []AckOut
+// Next returns the acks to send now, in the memory of out. tombs are the
+// tombstones above Failed, in order.
+func (a *AckCore) Next(out []AckOut, safe, settled uint64, tombs []journal.Tombstoned) []AckOut {
+	out = out[:0]
 	if !a.ext {
 		safe = settled
 	}

@@ -48,7 +48,7 @@ func TestAckCore(t *testing.T) {
 		{"a duplicate asks, nothing is safe", AckCore{ext: true, Received: 5, Wanted: 5, Again: true}, 0, 0, nil, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := tt.core.Next(tt.safe, tt.settled, tt.tombs); !slices.Equal(got, tt.want) {
+			if got := tt.core.Next(nil, tt.safe, tt.settled, tt.tombs); !slices.Equal(got, tt.want) {
 				t.Errorf("got %+v, want %+v", got, tt.want)
 			}
 			if tt.core.Again {
@@ -84,7 +84,7 @@ func TestAckCoreProperties(t *testing.T) {
 					tombs = append(tombs, x)
 				}
 			}
-			for _, o := range core.Next(safe, settled, tombs) {
+			for _, o := range core.Next(nil, safe, settled, tombs) {
 				if o.Failure {
 					if told[o.Sequence] {
 						t.Fatalf("failure %d twice", o.Sequence)

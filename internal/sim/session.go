@@ -357,7 +357,7 @@ func (s *session) sendAcks() {
 	}
 	l := s.i.links
 	safe, settled := l.Safe(s.publisher), l.Settled(s.publisher)
-	for _, o := range a.Next(safe, settled, s.i.j.Tombstones(s.publisher, a.Failed)) {
+	for _, o := range a.Next(nil, safe, settled, s.i.j.Tombstones(s.publisher, a.Failed)) {
 		if !o.Failure && !o.Single {
 			s.i.w.oracle.acked(s.i, s.publisher, o.Sequence)
 		}

@@ -1,5 +1,7 @@
 package wire
 
+import "github.com/holdfast-mq/holdfast/internal/bookmark"
+
 // The values of an ack's status and level.
 const (
 	StatusSuccess = "success"
@@ -27,6 +29,7 @@ type AckMessage struct {
 	Sequence    uint64 // written if HasSequence
 	HasSequence bool
 	Bookmark    string
+	Mark        bookmark.Bookmark // written in its place if it is empty
 	ClientName  string
 	UserID      string
 	Password    string
@@ -80,12 +83,12 @@ func (a *AckMessage) appendOther(dst []byte) []byte {
 	dst = appendAcks(dst, a.Type)
 	if a.HasSequence {
 		dst = appendNumber(dst, `,"s":`, a.Sequence, true)
-		dst = appendText(dst, `,"bm":`, a.Bookmark)
+		dst = a.appendBookmark(dst)
 	}
 	dst = a.appendStatus(dst)
 	dst = appendText(dst, `,"sub_id":`, a.SubID)
 	if !a.HasSequence {
-		dst = appendText(dst, `,"bm":`, a.Bookmark)
+		dst = a.appendBookmark(dst)
 	}
 	dst = appendText(dst, `,"user_id":`, a.UserID)
 	dst = appendText(dst, `,"pw":`, a.Password)
@@ -98,6 +101,13 @@ func (a *AckMessage) appendOther(dst []byte) []byte {
 		dst = append(dst, `,"level":"`+LevelSingle+`"`...)
 	}
 	return appendText(dst, `,"gap":`, a.Gap)
+}
+
+func (a *AckMessage) appendBookmark(dst []byte) []byte {
+	if a.Bookmark == "" {
+		return appendBookmark(dst, a.Mark)
+	}
+	return appendText(dst, `,"bm":`, a.Bookmark)
 }
 
 func (a *AckMessage) appendStatus(dst []byte) []byte {

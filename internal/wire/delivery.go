@@ -22,11 +22,7 @@ func (d *Delivery) AppendTo(dst []byte) []byte {
 	start := len(dst)
 	dst = beginFrame(dst, "p")
 	dst = appendText(dst, `,"t":`, d.Topic)
-	if !d.Bookmark.IsZero() {
-		dst = append(dst, `,"bm":"`...)
-		dst = d.Bookmark.AppendText(dst)
-		dst = append(dst, '"')
-	}
+	dst = appendBookmark(dst, d.Bookmark)
 	if d.Timestamp != 0 {
 		dst = append(dst, `,"ts":"`...)
 		dst = AppendTimestamp(dst, d.Timestamp)
@@ -37,4 +33,14 @@ func (d *Delivery) AppendTo(dst []byte) []byte {
 	dst = appendText(dst, `,"sids":`, d.SubIDs)
 	dst = appendText(dst, `,"k":`, d.SOWKey)
 	return endFrame(dst, start, d.Body)
+}
+
+// appendBookmark appends the field of a bookmark, unless it is zero.
+func appendBookmark(dst []byte, b bookmark.Bookmark) []byte {
+	if b.IsZero() {
+		return dst
+	}
+	dst = append(dst, `,"bm":"`...)
+	dst = b.AppendText(dst)
+	return append(dst, '"')
 }
