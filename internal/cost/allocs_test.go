@@ -1,0 +1,186 @@
+//go:build !race
+
+package cost_test
+
+import (
+	"context"
+	"net"
+	"path/filepath"
+	"testing"
+
+	"github.com/holdfast-mq/holdfast/bookmarkstore"
+	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/internal/cost"
+	"github.com/holdfast-mq/holdfast/pubstore"
+	"github.com/holdfast-mq/holdfast/server/servertest"
+)
+
+// burst is how many messages are counted together. What is allocated for a
+// batch, a sync or a Flush is far less than one for each.
+const burst = 1000
+
+// few is what that may come to in a burst.
+const few = 100
+
+// atMost fails the test if a call of f, after some to get into the swing,
+// allocates more than most, in all goroutines together.
+func atMost(t *testing.T, most float64, f func()) {
+	t.Helper()
+	for range 20 {
+		f()
+	}
+	n := testing.AllocsPerRun(20, f)
+	t.Logf("%v allocations, %v may be", n, most)
+	if n > most {
+		t.Errorf("%v allocations, want %v at most", n, most)
+	}
+}
+
+// dial starts a client of a server that costs nothing, over a real connection.
+func dial(t *testing.T, change func(*client.Config)) (*client.Client, *cost.Swallow) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := cost.NewSwallow(t, ln)
+	cfg := client.Config{Name: "me", Servers: []string{"tcp://" + ln.Addr().String() + "/amps/json"}, QueueMessages: 4 * burst}
+	change(&cfg)
+	c, err := client.Dial(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c, srv
+}
+
+func openFile(t *testing.T) *pubstore.File {
+	t.Helper()
+	s, err := pubstore.OpenFile(filepath.Join(t.TempDir(), "store"), pubstore.FileOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func openMarks(t *testing.T) *bookmarkstore.Bolt {
+	t.Helper()
+	s, err := bookmarkstore.OpenBolt(filepath.Join(t.TempDir(), "marks.db"), bookmarkstore.BoltOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func TestAllocsOfPublish(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		store func(*testing.T) pubstore.Store
+	}{
+		{"Memory", func(*testing.T) pubstore.Store { return pubstore.NewMemory(pubstore.MemoryOptions{}) }},
+		{"File", func(t *testing.T) pubstore.Store { return openFile(t) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c, _ := dial(t, func(cfg *client.Config) { cfg.Publishes = tt.store(t) })
+			body := make([]byte, 256)
+			ctx, cancel := context.WithCancel(t.Context()) // as applications have it
+			defer cancel()
+			atMost(t, few, func() {
+				for range burst {
+					if _, err := c.Publish(ctx, "orders", body); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if err := c.Flush(ctx); err != nil {
+					t.Fatal(err)
+				}
+			})
+		})
+	}
+}
+
+func TestAllocsOfReceive(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		store func(*testing.T) bookmarkstore.Store
+		most  float64
+	}{
+		{"Memory", func(*testing.T) bookmarkstore.Store { return bookmarkstore.NewMemory() }, few},
+		{"Bolt", func(t *testing.T) bookmarkstore.Store { return openMarks(t) }, 2 * few},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c, srv := dial(t, func(cfg *client.Config) { cfg.Bookmarks = tt.store(t) })
+			sub, err := c.Subscribe(t.Context(), "orders", client.From(client.Epoch), client.ID("s"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			srv.Subscribed()
+			body := make([]byte, 256)
+			atMost(t, tt.most, func() {
+				srv.Deliver(burst, body)
+				left := burst
+				for m, err := range sub.Messages(t.Context()) {
+					if err == nil {
+						err = m.Discard()
+					}
+					if err != nil {
+						t.Fatal(err)
+					}
+					if left--; left == 0 {
+						break
+					}
+				}
+			})
+		})
+	}
+}
+
+// serve starts an instance and returns a function that logs a client on.
+func serve(t *testing.T) func(name string) *cost.Caller {
+	t.Helper()
+	i := servertest.New(t, servertest.Real())
+	return func(name string) *cost.Caller {
+		conn, err := i.Dial(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return cost.NewCaller(t, conn, name)
+	}
+}
+
+func TestAllocsOfAServersPublishes(t *testing.T) {
+	p := serve(t)("publisher")
+	body := make([]byte, 256)
+	atMost(t, few, func() {
+		p.Publish(burst, "orders", body)
+		p.Persisted()
+	})
+}
+
+func TestAllocsOfAServersDeliveries(t *testing.T) {
+	call := serve(t)
+	p, s := call("publisher"), call("subscriber")
+	s.Subscribe("orders")
+	body := make([]byte, 256)
+	atMost(t, few, func() {
+		p.Publish(burst, "orders", body)
+		p.Persisted()
+		s.Receive(burst)
+	})
+}
+
+func TestAllocsOneAtATime(t *testing.T) {
+	call := serve(t)
+	p, s := call("publisher"), call("subscriber")
+	s.Subscribe("orders")
+	body := make([]byte, 256)
+	atMost(t, few, func() {
+		for range 100 {
+			p.Publish(1, "orders", body)
+			p.Persisted()
+			s.Receive(1)
+		}
+	})
+}

@@ -1,0 +1,101 @@
+package cost
+
+import (
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/seglog"
+)
+
+// A Meter counts what goes to disks and over connections. Safe for concurrent use.
+type Meter struct {
+	// Each is how long a write takes beside its own work. In virtual time, where
+	// all other work takes none, it makes what can be written together be
+	// written together, on every machine alike. Default: no time.
+	Each time.Duration
+
+	writes, syncs, bytes atomic.Int64
+}
+
+// A Reading is what a Meter has counted.
+type Reading struct{ Writes, Syncs, Bytes int64 }
+
+// Read returns what was counted so far.
+func (m *Meter) Read() Reading { return Reading{m.writes.Load(), m.syncs.Load(), m.bytes.Load()} }
+
+// Since returns what was counted after an earlier reading.
+func (m *Meter) Since(r Reading) Reading {
+	now := m.Read()
+	return Reading{now.Writes - r.Writes, now.Syncs - r.Syncs, now.Bytes - r.Bytes}
+}
+
+func (m *Meter) wrote(n int) {
+	m.writes.Add(1)
+	m.bytes.Add(int64(n))
+	if m.Each > 0 {
+		time.Sleep(m.Each)
+	}
+}
+
+// Disk returns the disk, counted.
+func (m *Meter) Disk(fs seglog.FS) seglog.FS { return disk{fs, m} }
+
+type disk struct {
+	seglog.FS
+	m *Meter
+}
+
+func (d disk) OpenFile(name string, flag int) (seglog.File, error) {
+	f, err := d.FS.OpenFile(name, flag)
+	if err != nil {
+		return nil, err
+	}
+	return file{f, d.m}, nil
+}
+
+type file struct {
+	seglog.File
+	m *Meter
+}
+
+func (f file) WriteAt(p []byte, at int64) (int, error) {
+	n, err := f.File.WriteAt(p, at)
+	f.m.wrote(n)
+	return n, err
+}
+
+func (f file) Sync() error {
+	f.m.syncs.Add(1)
+	return f.File.Sync()
+}
+
+// Conn returns the connection, counted: what is written to it.
+func (m *Meter) Conn(c net.Conn) net.Conn { return conn{c, m} }
+
+type conn struct {
+	net.Conn
+	m *Meter
+}
+
+func (c conn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	c.m.wrote(n)
+	return n, err
+}
+
+// Listener returns the listener, whose connections are counted.
+func (m *Meter) Listener(l net.Listener) net.Listener { return listener{l, m} }
+
+type listener struct {
+	net.Listener
+	m *Meter
+}
+
+func (l listener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return l.m.Conn(c), nil
+}
