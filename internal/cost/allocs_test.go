@@ -137,50 +137,59 @@ func TestAllocsOfReceive(t *testing.T) {
 	}
 }
 
-// serve starts an instance and returns a function that logs a client on.
-func serve(t *testing.T) func(name string) *cost.Caller {
+// systems are an instance alone, and one that has a peer to wait for.
+var systems = map[string]func(testing.TB) *servertest.Instance{
+	"alone": func(t testing.TB) *servertest.Instance { return servertest.New(t, servertest.Real()) },
+	"pair":  func(t testing.TB) *servertest.Instance { return servertest.NewPair(t, servertest.Real()).A },
+}
+
+// call logs a client that costs nothing on.
+func call(t *testing.T, i *servertest.Instance, name string) *cost.Caller {
 	t.Helper()
-	i := servertest.New(t, servertest.Real())
-	return func(name string) *cost.Caller {
-		conn, err := i.Dial(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return cost.NewCaller(t, conn, name)
+	conn, err := i.Dial(t.Context())
+	if err != nil {
+		t.Fatal(err)
 	}
+	return cost.NewCaller(t, conn, name)
 }
 
-func TestAllocsOfAServersPublishes(t *testing.T) {
-	p := serve(t)("publisher")
+func TestAllocsOfAServer(t *testing.T) {
 	body := make([]byte, 256)
-	atMost(t, few, func() {
-		p.Publish(burst, "orders", body)
-		p.Persisted()
-	})
-}
-
-func TestAllocsOfAServersDeliveries(t *testing.T) {
-	call := serve(t)
-	p, s := call("publisher"), call("subscriber")
-	s.Subscribe("orders")
-	body := make([]byte, 256)
-	atMost(t, few, func() {
-		p.Publish(burst, "orders", body)
-		p.Persisted()
-		s.Receive(burst)
-	})
-}
-
-func TestAllocsOneAtATime(t *testing.T) {
-	call := serve(t)
-	p, s := call("publisher"), call("subscriber")
-	s.Subscribe("orders")
-	body := make([]byte, 256)
-	atMost(t, few, func() {
-		for range 100 {
-			p.Publish(1, "orders", body)
-			p.Persisted()
-			s.Receive(1)
-		}
-	})
+	for name, start := range systems {
+		t.Run(name, func(t *testing.T) {
+			i := start(t)
+			p, s := call(t, i, "publisher"), call(t, i, "subscriber")
+			t.Run("publish", func(t *testing.T) {
+				atMost(t, few, func() {
+					p.Publish(burst, "orders", body)
+					p.Persisted()
+				})
+			})
+			t.Run("one at a time", func(t *testing.T) {
+				atMost(t, few, func() {
+					for range burst / 10 {
+						p.Publish(1, "orders", body)
+						p.Persisted()
+					}
+				})
+			})
+			s.Subscribe("trades")
+			t.Run("deliver", func(t *testing.T) {
+				atMost(t, few, func() {
+					p.Publish(burst, "trades", body)
+					p.Persisted()
+					s.Receive(burst)
+				})
+			})
+			t.Run("deliver one at a time", func(t *testing.T) {
+				atMost(t, few, func() {
+					for range burst / 10 {
+						p.Publish(1, "trades", body)
+						p.Persisted()
+						s.Receive(1)
+					}
+				})
+			})
+		})
+	}
 }

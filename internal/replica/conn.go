@@ -44,6 +44,11 @@ type conn struct {
 	beats    map[uint64]struct{} // publishers that moved since the last heartbeat
 	received bookmark.Vector     // taken from the peer and not yet acknowledged
 
+	// Scratch of run.
+	dec        *decoder
+	moved      []bookmark.Bookmark
+	publishers []uint64
+
 	mu   sync.Mutex
 	link *Link // guarded by mu
 }
@@ -54,6 +59,7 @@ func (l *Links) newConn(nc net.Conn, expect *peer) *conn {
 		helloBy: time.Now().Add(helloTimeout),
 		greet:   make(chan struct{}), up: make(chan struct{}), done: make(chan struct{}), ended: make(chan struct{}),
 		wake:    make(chan struct{}, 1),
+		dec:     newDecoder(),
 		pending: make(bookmark.Vector), beats: make(map[uint64]struct{}), received: make(bookmark.Vector),
 	}
 }

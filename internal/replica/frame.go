@@ -94,23 +94,23 @@ func (e *encoder) finish() []byte {
 type frameReader struct {
 	r     io.Reader
 	limit int
+	head  [frameHeader]byte
 	buf   []byte
 }
 
 // next returns the payload of the next frame, valid until the next call.
 func (f *frameReader) next() ([]byte, error) {
-	var head [frameHeader]byte
-	if _, err := io.ReadFull(f.r, head[:]); err != nil {
+	if _, err := io.ReadFull(f.r, f.head[:]); err != nil {
 		return nil, err
 	}
-	n := int64(binary.BigEndian.Uint32(head[:]))
+	n := int64(binary.BigEndian.Uint32(f.head[:]))
 	if n == 0 || n > int64(f.limit) {
 		return nil, fmt.Errorf("%w: %d bytes, limit %d", errFrameTooLong, n, f.limit)
 	}
 	if err := f.fill(int(n)); err != nil {
 		return nil, err
 	}
-	if crc32.Checksum(f.buf, castagnoli) != binary.BigEndian.Uint32(head[4:]) {
+	if crc32.Checksum(f.buf, castagnoli) != binary.BigEndian.Uint32(f.head[4:]) {
 		return nil, errFrameCRC
 	}
 	return f.buf, nil
@@ -146,24 +146,32 @@ func unexpected(err error) error {
 	return err
 }
 
-// A decoder reads the fields of one payload. The first error stays, and
-// everything read after it is zero; the caller looks at err once, at the end.
+// A decoder reads the fields of one payload after the other. The first error
+// of a payload stays, and everything read after it is zero; the caller looks at
+// err once, at the end.
 type decoder struct {
 	data []byte
-	r    *bytes.Reader
+	r    bytes.Reader
 	dec  *msgpack.Decoder
 	err  error
 }
 
-// decode returns a decoder behind the type of the payload.
-func decode(payload []byte) (frameType, *decoder) {
-	d := &decoder{data: payload, r: bytes.NewReader(payload)}
-	d.dec = msgpack.NewDecoder(d.r)
+func newDecoder() *decoder {
+	d := new(decoder)
+	d.dec = msgpack.NewDecoder(&d.r)
+	return d
+}
+
+// begin starts a payload and returns its type.
+func (d *decoder) begin(payload []byte) frameType {
+	d.data, d.err = payload, nil
+	d.r.Reset(payload)
+	d.dec.Reset(&d.r)
 	t := d.uint()
 	if t > math.MaxUint8 {
 		t = 0
 	}
-	return frameType(t), d
+	return frameType(t)
 }
 
 func (d *decoder) fail(err error) {

@@ -47,6 +47,12 @@ func someFrames() map[string][]byte {
 	return frames
 }
 
+// decode returns a decoder behind the type of the payload.
+func decode(payload []byte) (frameType, *decoder) {
+	d := newDecoder()
+	return d.begin(payload), d
+}
+
 // reencode decodes a payload and encodes what it says again.
 func reencode(payload []byte) ([]byte, error) {
 	t, d := decode(payload)
@@ -74,7 +80,7 @@ func reencode(payload []byte) ([]byte, error) {
 			e.bytes(raw)
 		}
 	case frameAck:
-		moved, err := decodeAck(d)
+		moved, err := decodeAck(d, nil)
 		if err != nil {
 			return nil, err
 		}

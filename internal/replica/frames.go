@@ -2,6 +2,7 @@ package replica
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/journal"
@@ -99,9 +100,9 @@ func encodeAck(e *encoder, moved []bookmark.Bookmark) {
 	}
 }
 
-func decodeAck(d *decoder) ([]bookmark.Bookmark, error) {
+func decodeAck(d *decoder, moved []bookmark.Bookmark) ([]bookmark.Bookmark, error) {
 	n := max(0, d.array(pairBytes))
-	moved := make([]bookmark.Bookmark, 0, n)
+	moved = slices.Grow(moved, n)
 	for range n {
 		moved = append(moved, bookmark.Bookmark{Publisher: d.uint(), Sequence: d.uint()})
 	}

@@ -265,7 +265,7 @@ func (l *Links) countRefusalLocked(p *peer, cause error) {
 // acked takes in what a peer says its disk has.
 func (l *Links) acked(c *conn, moved []bookmark.Bookmark) {
 	p := c.peer
-	publishers := make([]uint64, 0, len(moved))
+	publishers := c.publishers[:0]
 	var after []func()
 	now := l.now()
 	l.mu.Lock()
@@ -282,6 +282,7 @@ func (l *Links) acked(c *conn, moved []bookmark.Bookmark) {
 			l.rejoin.Acked(p.name, b)
 		}
 	}
+	c.publishers = publishers
 	if p.behind.met() {
 		p.refusals.Progressed()
 	}

@@ -11,7 +11,7 @@ import (
 
 // take does what a frame says.
 func (c *conn) take(payload []byte) error {
-	t, d := decode(payload)
+	t, d := c.dec.begin(payload), c.dec
 	take := c.takeFrame
 	if c.link == nil {
 		take = c.takeHello
@@ -28,10 +28,11 @@ func (c *conn) takeFrame(t frameType, d *decoder) error {
 	case frameRecords:
 		return c.takeRecords(d)
 	case frameAck:
-		moved, err := decodeAck(d)
+		moved, err := decodeAck(d, c.moved[:0])
 		if err != nil {
 			return err
 		}
+		c.moved = moved
 		c.has(moved)
 		c.l.acked(c, moved)
 		return nil
@@ -63,8 +64,11 @@ func (c *conn) has(moved []bookmark.Bookmark) {
 
 // takeRecords journals what the peer sent.
 func (c *conn) takeRecords(d *decoder) error {
-	var taken []bookmark.Bookmark
-	defer func() { c.l.took(c, taken) }()
+	taken := c.moved[:0]
+	defer func() {
+		c.moved = taken
+		c.l.took(c, taken)
+	}()
 	for d.left() > 0 {
 		raw := d.bytes()
 		if d.err != nil {

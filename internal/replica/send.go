@@ -40,11 +40,12 @@ func (c *conn) write() {
 type sender struct {
 	c        *conn
 	enc      *encoder
-	follower *journal.Follower // nil: we don't replicate to the peer
-	record   journal.Record    // the one that is to be sent next
-	held     bool              // record has been read and not yet sent
-	raw      []byte            // of a marker
-	floors   []journal.State   // to be sent when the cursor has passed passed; nil: they were
+	follower *journal.Follower   // nil: we don't replicate to the peer
+	record   journal.Record      // the one that is to be sent next
+	held     bool                // record has been read and not yet sent
+	raw      []byte              // of a marker
+	moved    []bookmark.Bookmark // scratch of answers
+	floors   []journal.State     // to be sent when the cursor has passed passed; nil: they were
 	passed   journal.Position
 	trimmed  bool // retention was faster than the follower
 	beatDue  bool
@@ -287,7 +288,7 @@ func (s *sender) answers() error {
 	s.c.l.mu.Lock()
 	control := s.c.control
 	s.c.control = nil
-	var moved []bookmark.Bookmark
+	moved := s.moved[:0]
 	if len(s.c.pending) > 0 {
 		for publisher, sequence := range s.c.pending {
 			moved = append(moved, bookmark.Bookmark{Publisher: publisher, Sequence: sequence})
@@ -295,6 +296,7 @@ func (s *sender) answers() error {
 		clear(s.c.pending)
 	}
 	s.c.l.mu.Unlock()
+	s.moved = moved
 
 	for _, frame := range control {
 		if err := s.bytes(frame); err != nil {
