@@ -96,6 +96,8 @@ func TestFollowWhileTrimming(t *testing.T) {
 		}
 	}()
 	defer func() { close(stop); <-done }()
+	changed, unwatch := j.Watch()
+	defer unwatch()
 	trimmed, seen := 0, uint64(0)
 	for seen < 5000 {
 		limit := journal.Limit(trimmed % 2)
@@ -103,7 +105,6 @@ func TestFollowWhileTrimming(t *testing.T) {
 		last := uint64(0)
 		var r journal.Record
 		for seen < 5000 {
-			changed := j.Changed()
 			ok, err := f.Next(&r)
 			if errors.Is(err, journal.ErrTrimmed) {
 				trimmed++

@@ -303,12 +303,14 @@ func TestClosed(t *testing.T) {
 	j := openOn(t, disk)
 	fill(t, j, 1, 1, 3)
 	f := j.Follow(j.First(), journal.Durable)
-	changed := j.Changed()
+	changed, stop := j.Watch()
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
 	}
 	<-changed
-	<-j.Changed()
+	stop()
+	changed, _ = j.Watch()
+	<-changed
 	if _, err := j.Append(message(1, 4, "b")); !errors.Is(err, journal.ErrClosed) {
 		t.Errorf("Append: %v", err)
 	}
@@ -447,22 +449,30 @@ func TestOnAppendHoldsNoLock(t *testing.T) {
 	}
 }
 
-func TestChanged(t *testing.T) {
+func TestWatch(t *testing.T) {
 	j := open(t, memfs.New())
-	c := j.Changed()
+	changed, stop := j.Watch()
 	select {
-	case <-c:
+	case <-changed:
 		t.Fatal("nothing has changed")
 	default:
 	}
 	fill(t, j, 1, 1, 1)
-	<-c
-	for {
-		c := j.Changed()
-		if state(j, 1).Durable == 1 {
-			break
-		}
-		<-c
+	<-changed
+	for state(j, 1).Durable < 1 {
+		<-changed
+	}
+	stop()
+	synced(t, j)
+	select { // what was sent before
+	case <-changed:
+	default:
+	}
+	fill(t, j, 1, 2, 2)
+	select {
+	case <-changed:
+		t.Error("it is told of a change after stop")
+	default:
 	}
 }
 

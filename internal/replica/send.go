@@ -84,11 +84,12 @@ func (s *sender) run() error {
 func (s *sender) loop() error {
 	ticker := time.NewTicker(s.c.l.o.Heartbeat)
 	defer ticker.Stop()
+	watched, stop := s.c.l.o.Journal.Watch() // before reading, so that nothing slips through
+	defer stop()
 	for {
 		var changed <-chan struct{}
-		// A journal that has failed changes no more, and says so again and again.
-		if j := s.c.l.o.Journal; s.follower != nil && j.Err() == nil {
-			changed = j.Changed() // before reading, so that nothing slips through
+		if s.follower != nil {
+			changed = watched
 		}
 		busy, err := s.turn()
 		if err != nil {
