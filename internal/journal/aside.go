@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
@@ -95,11 +96,11 @@ func (j *Journal) openAside() error {
 	return nil
 }
 
-// refloor raises the floors of a damaged journal to what is missing before the
-// oldest records: what said so may be damaged, and it is gone all the same. A
+// refloor raises the floors to what is missing before the oldest records, if
+// what said so is damaged, or was cut off as torn: it is gone all the same. A
 // peer would be sent what stands behind it, and refuse that as a hole.
 func (j *Journal) refloor() error {
-	if j.damage == nil {
+	if j.damage == nil && !slices.ContainsFunc(j.table.sorted, (*publisher).lowFloor) {
 		return nil
 	}
 	gone := j.table.haves() // of whom there is no record: all
@@ -114,8 +115,17 @@ func (j *Journal) refloor() error {
 	if err != nil {
 		return fmt.Errorf("look for what is missing: %w", err)
 	}
+	var floors []bookmark.Bookmark
 	for _, p := range j.table.sorted {
-		p.floor = max(p.floor, min(gone[p.id], p.have))
+		if floor := min(gone[p.id], p.have); floor > p.floor {
+			floors = append(floors, bookmark.Bookmark{Publisher: p.id, Sequence: floor})
+		}
+	}
+	// Logged, for when the journal is whole again and nobody looks any more.
+	for part := range slices.Chunk(floors, floorsPerRecord) {
+		if err := j.appendChangeLocked(change{floors: part}); err != nil { // not shared yet
+			return err
+		}
 	}
 	return nil
 }

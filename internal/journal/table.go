@@ -194,6 +194,11 @@ func (p *publisher) refused() []Tombstoned {
 	return p.tombstones[max(0, len(p.tombstones)-tombstonesMost):]
 }
 
+// lowFloor reports whether the floor doesn't say all that stood before the
+// oldest segment. A publisher that was forgotten meanwhile and came back with
+// lower numbers looks the same.
+func (p *publisher) lowFloor() bool { return p.floor < min(p.removed, p.have) }
+
 // applyFloors raises floors. A floor is never above have: what a publisher is
 // known for does not fall with what is removed.
 func (t *table) applyFloors(floors []bookmark.Bookmark) {

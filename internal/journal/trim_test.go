@@ -1,6 +1,7 @@
 package journal_test
 
 import (
+	"bytes"
 	"math"
 	"reflect"
 	"testing"
@@ -239,4 +240,36 @@ func TestTrimKeepsRunningCRC(t *testing.T) {
 	j = openOn(t, disk)
 	defer end(t, j)
 	check(400)
+}
+
+// What retention has removed stays known even if the record that says so is
+// damaged before anything notes that it is durable, and is taken for a torn tail.
+func TestTrimOutlivesItsRecord(t *testing.T) {
+	disk := memfs.New()
+	j := openOn(t, disk)
+	fill(t, j, 1, 1, 200)
+	fill(t, j, 2, 1, 200)
+	synced(t, j)
+	if n, err := j.Trim(journal.Retention{Bytes: 1}); err != nil || n == 0 {
+		t.Fatal(n, err)
+	}
+	if err := j.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	want := j.Floors()
+	disk = disk.Crash(memfs.Durable)
+	names := disk.Names()
+	last := names[len(names)-1]
+	b, err := disk.ReadFile(last)
+	if err != nil {
+		t.Fatal(err)
+	}
+	disk.FlipBits(last, int64(len(bytes.TrimRight(b, "\x00"))-1), 1)
+	for range 2 {
+		j = openOn(t, disk)
+		if floors := j.Floors(); !reflect.DeepEqual(floors, want) || floors[1] != 200 {
+			t.Errorf("floors are %v, were %v", floors, want)
+		}
+		end(t, j)
+	}
 }
