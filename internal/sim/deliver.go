@@ -106,6 +106,8 @@ func (b *subscription) deliver() (more bool) {
 		if !b.holding {
 			ok, err := b.follower.Next(&b.rec)
 			if errors.Is(err, journal.ErrTrimmed) {
+				b.s.s.send(out) // what was read stands before the gap
+				out = nil
 				b.overtaken()
 				return true
 			}
