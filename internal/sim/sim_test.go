@@ -33,3 +33,12 @@ func TestRuns(t *testing.T) {
 		t.Errorf("%d seeds: only %d messages and %d faults", n, counts.Safe, counts.FaultsTotal())
 	}
 }
+
+// Seeds that have found something keep their promises.
+func TestFound(t *testing.T) {
+	for _, seed := range []uint64{2084, 1004587, 1020160, 1021844} {
+		if r := sim.Run(sim.Options{Seed: seed, Check: true}); len(r.Violations) > 0 {
+			t.Errorf("seed %d:\n%s", seed, strings.Join(r.Violations, "\n"))
+		}
+	}
+}
