@@ -126,7 +126,7 @@ func (s *Subscription) pushLocked(w *wire.Message, b Bookmark, size int) {
 	m.sub, m.Bookmark = s, b
 	m.Topic = s.topic
 	if string(w.Topic) != s.topic {
-		m.Topic = string(w.Topic)
+		m.Topic = s.texts.Of(w.Topic)
 	}
 	m.Data = append(m.Data, w.Body...)
 	if len(w.SOWKey) > 0 {
@@ -136,7 +136,7 @@ func (s *Subscription) pushLocked(w *wire.Message, b Bookmark, size int) {
 		m.CorrelationID = string(w.CorrelationID)
 	}
 	if len(w.UserID) > 0 {
-		m.UserID = string(w.UserID)
+		m.UserID = s.texts.Of(w.UserID)
 	}
 	if len(w.Timestamp) > 0 {
 		m.Time = parseTime(w.Timestamp)

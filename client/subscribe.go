@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/bookmarkstore"
+	"github.com/holdfast-mq/holdfast/internal/intern"
 	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
@@ -31,6 +32,7 @@ type Subscription struct {
 	wireID   string            // on cn; guarded by mu
 	since    time.Time         // when wireID was sent; guarded by mu
 	heard    bool              // a message has come; guarded by mu
+	texts    intern.Texts      // topics and users of messages; guarded by mu
 	server   string            // that accepted it last; guarded by mu
 	home     string            // the only server that has the topic; empty: any (R3); guarded by mu
 	queue    queue             // guarded by mu

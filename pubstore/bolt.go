@@ -13,6 +13,7 @@ import (
 	bbolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/holdfast-mq/holdfast/internal/boltfile"
+	"github.com/holdfast-mq/holdfast/internal/intern"
 )
 
 // BoltOptions say how a Bolt store behaves. Zero values mean the defaults.
@@ -303,7 +304,7 @@ func (s *Bolt) Get(life string, sequence uint64) (*Message, error) {
 	if rec == nil {
 		return nil, ErrNotKept // let go meanwhile
 	}
-	if err := decodeRecord(rec, m, new(interned)); err != nil {
+	if err := decodeRecord(rec, m, new(intern.Texts)); err != nil {
 		return nil, s.fail(err)
 	}
 	return m, nil

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"go.etcd.io/bbolt"
+
+	"github.com/holdfast-mq/holdfast/internal/intern"
 )
 
 // A boltCursor reads ahead, since each read is a transaction.
@@ -16,7 +18,7 @@ type boltCursor struct {
 
 	buf   []byte   // of ahead
 	ahead [][]byte // records read, ascending
-	in    interned
+	in    intern.Texts
 }
 
 const (

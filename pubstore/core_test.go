@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/holdfast-mq/holdfast/internal/intern"
 )
 
 // TestSpans compares a set of spans with a plain one.
@@ -226,7 +228,7 @@ func TestGoldenRecord(t *testing.T) {
 		t.Errorf("record is\n%x, want\n%x", rec, golden)
 	}
 	var got Message
-	if err := decodeRecord(golden, &got, new(interned)); err != nil {
+	if err := decodeRecord(golden, &got, new(intern.Texts)); err != nil {
 		t.Fatal(err)
 	}
 	if got.Topic != m.Topic || got.Expiration != m.Expiration || !got.Time.Equal(m.Time) || !got.Delta ||
@@ -261,7 +263,7 @@ func FuzzRecord(f *testing.F) {
 	f.Add(append(appendRecord(nil, 2, m), m.Body...))
 	f.Fuzz(func(t *testing.T, p []byte) {
 		var m Message
-		if err := decodeRecord(p, &m, new(interned)); err != nil {
+		if err := decodeRecord(p, &m, new(intern.Texts)); err != nil {
 			return
 		}
 		if life, seq, err := recordIdentity(p); err != nil || seq != m.Sequence || m.Size() > len(p) {

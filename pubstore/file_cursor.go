@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/holdfast-mq/holdfast/internal/intern"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
@@ -13,7 +14,7 @@ type fileCursor struct {
 	w   *window // guarded by s.mu
 	log *seglog.Cursor
 	at  uint64 // the sequence last returned
-	in  interned
+	in  intern.Texts
 }
 
 // Cursor implements Store.

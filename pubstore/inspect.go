@@ -9,6 +9,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
+	"github.com/holdfast-mq/holdfast/internal/intern"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
@@ -201,7 +202,7 @@ func (i *fileInspector) show(r seglog.Record, each func(string, *Message) error)
 // show calls each with a message that is kept.
 func show(w *window, seq uint64, record []byte, each func(string, *Message) error) error {
 	var m Message
-	if err := decodeRecord(record, &m, new(interned)); err != nil {
+	if err := decodeRecord(record, &m, new(intern.Texts)); err != nil {
 		return fmt.Errorf("message %d of life %s: %w", seq, w.id, err)
 	}
 	m.Prev = w.prev(seq)

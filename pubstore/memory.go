@@ -7,6 +7,7 @@ import (
 
 	"github.com/nats-io/nuid"
 
+	"github.com/holdfast-mq/holdfast/internal/intern"
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
@@ -102,7 +103,7 @@ type memoryCursor struct {
 	w   *window // guarded by s.mu
 	at  uint64  // the sequence last returned
 	buf []byte
-	in  interned
+	in  intern.Texts
 }
 
 // maxIdleBuffer is the largest buffer a cursor keeps from one message to the next.
@@ -178,7 +179,7 @@ func (s *Memory) Get(life string, sequence uint64) (*Message, error) {
 		return nil, ErrNotKept
 	}
 	m := &Message{Prev: w.prev(sequence)}
-	if err := decodeRecord(slices.Clone(s.arena.get(*w.slots.at(sequence))), m, new(interned)); err != nil {
+	if err := decodeRecord(slices.Clone(s.arena.get(*w.slots.at(sequence))), m, new(intern.Texts)); err != nil {
 		panic("BUG: a record in memory: " + err.Error())
 	}
 	return m, nil

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/intern"
 )
 
 // A message is kept as one record, the same in all three stores:
@@ -58,7 +60,7 @@ func recordMeta(rec []byte) (size int, ms int64) {
 }
 
 // decodeRecord reads a record into m, but for Prev. Body stays a part of rec.
-func decodeRecord(rec []byte, m *Message, in *interned) error {
+func decodeRecord(rec []byte, m *Message, in *intern.Texts) error {
 	if len(rec) < recordHeader {
 		return errRecord
 	}
@@ -72,26 +74,9 @@ func decodeRecord(rec []byte, m *Message, in *interned) error {
 	m.Expiration = time.Duration(le.Uint64(rec[20:]))
 	m.Delta = rec[28]&flagDelta != 0
 	rest := rec[recordHeader:]
-	m.Topic, rest = in.text(rest[:topic]), rest[topic:]
+	m.Topic, rest = in.Of(rest[:topic]), rest[topic:]
 	m.SOWKey, rest = string(rest[:key]), rest[key:]
 	m.CorrelationID, rest = string(rest[:corr]), rest[corr:]
 	m.Body = rest[:len(rest):len(rest)]
 	return nil
-}
-
-// interned keeps the topics last seen, so that reading one again does not allocate.
-type interned struct{ topics map[string]string }
-
-const maxInterned = 1024
-
-func (in *interned) text(b []byte) string {
-	if s, ok := in.topics[string(b)]; ok {
-		return s
-	}
-	if in.topics == nil || len(in.topics) >= maxInterned {
-		in.topics = make(map[string]string)
-	}
-	s := string(b)
-	in.topics[s] = s
-	return s
 }

@@ -112,14 +112,14 @@ func TestAllocsOfReceive(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c, srv := dial(t, func(cfg *client.Config) { cfg.Bookmarks = tt.store(t) })
-			sub, err := c.Subscribe(t.Context(), "orders", client.From(client.Epoch), client.ID("s"))
+			sub, err := c.Subscribe(t.Context(), "^orders", client.WithTime(), client.From(client.Epoch), client.ID("s"))
 			if err != nil {
 				t.Fatal(err)
 			}
 			srv.Subscribed()
 			body := make([]byte, 256)
 			atMost(t, tt.most, func() {
-				srv.Deliver(burst, body)
+				srv.Deliver(burst, "orders.eu", body)
 				left := burst
 				for m, err := range sub.Messages(t.Context()) {
 					if err == nil {

@@ -13,6 +13,10 @@ const maxMessage = 1 << 20
 // publisher is whose messages a Swallow delivers.
 const publisher = 5
 
+const someTime = 1767323045678901
+
+var user = []byte("somebody")
+
 // A Swallow is a server that costs nothing: it acknowledges what is published
 // as soon as there is nothing more to read, and delivers what it is told to.
 // It serves one connection, and allocates nothing once that is logged on.
@@ -83,7 +87,7 @@ func (s *Swallow) answer(m *wire.Message) wire.AckMessage {
 	case wire.Publish:
 		return wire.AckMessage{Type: wire.AckPersisted, Success: true, Sequence: m.Sequence, HasSequence: true}
 	case wire.Subscribe:
-		s.frame.Topic, s.frame.SubIDs = []byte(string(m.Topic)), []byte(string(m.SubID))
+		s.frame.SubIDs = []byte(string(m.SubID))
 		if len(s.frame.SubIDs) == 0 {
 			s.frame.SubIDs = []byte(string(m.CommandID))
 		}
@@ -95,10 +99,12 @@ func (s *Swallow) answer(m *wire.Message) wire.AckMessage {
 // Subscribed returns when there is a subscription.
 func (s *Swallow) Subscribed() { <-s.subscribed }
 
-// Deliver sends the subscription n messages, together.
-func (s *Swallow) Deliver(n int, body []byte) {
+// Deliver sends the subscription n messages of a topic, together, with all
+// that a server says of one.
+func (s *Swallow) Deliver(n int, topic string, body []byte) {
 	s.out = s.out[:0]
-	s.frame.Body = body
+	s.frame.Topic = append(s.frame.Topic[:0], topic...)
+	s.frame.UserID, s.frame.Timestamp, s.frame.Body = user, someTime, body
 	for range n {
 		s.frame.Bookmark.Sequence++
 		s.out = s.frame.AppendTo(s.out)

@@ -1,0 +1,33 @@
+package intern_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/holdfast-mq/holdfast/internal/intern"
+)
+
+func TestTexts(t *testing.T) {
+	var texts intern.Texts
+	long := strings.Repeat("x", 1000)
+	for i := range 5000 { // more than are remembered
+		for _, want := range []string{"", "orders", fmt.Sprint("orders ", i), long} {
+			b := []byte(want)
+			got := texts.Of(b)
+			clear(b) // the text is no part of it
+			if got != want {
+				t.Fatalf("%q, want %q", got, want)
+			}
+		}
+	}
+}
+
+func TestTextsDoNotAllocate(t *testing.T) {
+	var texts intern.Texts
+	b := []byte("a topic of some length, as they are")
+	texts.Of(b)
+	if n := testing.AllocsPerRun(100, func() { texts.Of(b) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
