@@ -1,0 +1,9 @@
+// Package growth has no code, only benchmarks of what must not grow with what
+// an instance or a client holds: opening a journal, resuming in it, publishing
+// beside many publishers or to many subscriptions, memory.
+//
+//	go test ./internal/growth -bench . -benchtime 1x -timeout 1h
+//
+// It writes some 20 GB below the directory for temporary files. With -short
+// everything is a hundredth of the size.
+package growth

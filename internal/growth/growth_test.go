@@ -1,0 +1,306 @@
+package growth_test
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/bookmarkstore"
+	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/seglog"
+	"github.com/holdfast-mq/holdfast/pubstore"
+	"github.com/holdfast-mq/holdfast/server"
+)
+
+const topic = "orders"
+
+// scaled returns n, or a hundredth of it in a short run.
+func scaled(n int) int {
+	if testing.Short() {
+		return max(n/100, 1)
+	}
+	return n
+}
+
+// fill makes the journal of an instance with so many messages of size bytes,
+// of publishers in turn.
+func fill(b *testing.B, dir string, messages, size, publishers int) {
+	b.Helper()
+	j, err := journal.Open(journal.Options{FS: seglog.OS, Dir: filepath.ToSlash(dir)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	body := make([]byte, size)
+	next := make([]uint64, publishers)
+	for n := range messages {
+		p := n % publishers
+		next[p]++
+		r := journal.Record{
+			Kind: journal.Message, Publisher: uint64(p) + 1, Sequence: next[p], Prev: next[p] - 1,
+			Topic: []byte(topic), Body: body,
+		}
+		if v, err := j.Append(&r); err != nil || v != journal.Take {
+			b.Fatal(v, err)
+		}
+	}
+	if err := j.Close(); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// start starts a lone instance on a directory and waits until it serves.
+func start(b *testing.B, dir string) *server.Server {
+	b.Helper()
+	cfg := server.Config{Name: "a", Data: dir}
+	cfg.Clients.Listen = "127.0.0.1:0"
+	s, err := server.Start(cfg)
+	if err != nil {
+		b.Fatal(err)
+	}
+	<-s.Ready()
+	return s
+}
+
+func stop(b *testing.B, s *server.Server) {
+	b.Helper()
+	if err := s.Shutdown(context.Background()); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func uri(s *server.Server) []string { return []string{"tcp://" + s.Addr().String() + "/amps/json"} }
+
+func dial(b *testing.B, s *server.Server, cfg client.Config) *client.Client {
+	b.Helper()
+	cfg.Servers = uri(s)
+	c, err := client.Dial(context.Background(), cfg)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return c
+}
+
+// BenchmarkOpen is the time from the start of an instance until it serves, by
+// the size of its journal (B9).
+func BenchmarkOpen(b *testing.B) {
+	for _, gigabytes := range []int{1, 10} {
+		b.Run(fmt.Sprintf("journal=%dGB", gigabytes), func(b *testing.B) {
+			dir := b.TempDir()
+			fill(b, filepath.Join(dir, "data"), scaled(gigabytes*1_000_000), 1000, 100)
+			var open time.Duration
+			for b.Loop() {
+				begun := time.Now()
+				s := start(b, filepath.Join(dir, "data"))
+				open += time.Since(begun)
+				stop(b, s)
+			}
+			report(b, open, "ms/open")
+		})
+	}
+}
+
+func report(b *testing.B, total time.Duration, unit string) {
+	b.ReportMetric(float64(total.Microseconds())/1000/float64(b.N), unit)
+	b.ReportMetric(0, "ns/op") // of more than what is measured
+}
+
+// BenchmarkResume is the time from a subscribe, which resumes by vector in the
+// middle of the journal, to its first message (B9).
+func BenchmarkResume(b *testing.B) {
+	const publishers = 100
+	for _, millions := range []int{1, 10} {
+		b.Run(fmt.Sprintf("messages=%dM", millions), func(b *testing.B) {
+			messages := scaled(millions * 1_000_000)
+			dir := filepath.Join(b.TempDir(), "data")
+			fill(b, dir, messages, 100, publishers)
+			s := start(b, dir)
+			defer stop(b, s)
+			seen := make([]client.Bookmark, publishers)
+			for p := range seen {
+				seen[p] = client.Bookmark{Publisher: uint64(p) + 1, Sequence: uint64(messages / publishers / 2)}
+			}
+			var first time.Duration
+			for b.Loop() {
+				first += firstMessage(b, s, seen)
+			}
+			report(b, first, "ms/first")
+		})
+	}
+}
+
+// firstMessage returns how long the first message of a subscription takes.
+func firstMessage(b *testing.B, s *server.Server, seen []client.Bookmark) time.Duration {
+	c := dial(b, s, client.Config{Name: "resumes"})
+	defer c.Close()
+	begun := time.Now()
+	sub, err := c.Subscribe(context.Background(), topic, client.From(client.After(seen...)))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for m, err := range sub.Messages(context.Background()) {
+		if err != nil || m.Bookmark.Sequence != seen[0].Sequence+1 {
+			b.Fatal(m, err)
+		}
+		break
+	}
+	return time.Since(begun)
+}
+
+// BenchmarkPublishers is what a message costs that one of 64 publishers
+// publishes, in turn, by how many the journal knows (B9).
+func BenchmarkPublishers(b *testing.B) {
+	for _, known := range []int{1, 1_000, 100_000} {
+		b.Run(fmt.Sprintf("known=%d", known), func(b *testing.B) {
+			dir := filepath.Join(b.TempDir(), "data")
+			fill(b, dir, known, 100, known)
+			s := start(b, dir)
+			defer stop(b, s)
+			publishInTurn(b, s, 64)
+		})
+	}
+}
+
+func publishInTurn(b *testing.B, s *server.Server, publishers int) {
+	messages := scaled(1_000_000)
+	clients := make([]*client.Client, publishers)
+	for i := range clients {
+		clients[i] = dial(b, s, client.Config{Name: fmt.Sprintf("p%d", i)})
+		defer clients[i].Close()
+	}
+	body := make([]byte, 256)
+	begun := time.Now()
+	for b.Loop() {
+		for n := range messages {
+			if _, err := clients[n%publishers].Publish(context.Background(), topic, body); err != nil {
+				b.Fatal(err)
+			}
+		}
+		for _, c := range clients {
+			if err := c.Flush(context.Background()); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	rate(b, messages*b.N, time.Since(begun), "msg/s")
+}
+
+func rate(b *testing.B, n int, d time.Duration, unit string) {
+	b.ReportMetric(float64(n)/d.Seconds(), unit)
+	b.ReportMetric(0, "ns/op")
+}
+
+// BenchmarkSubscriptions is how fast one publisher's messages reach all of so
+// many live subscriptions, each of a client of its own up to 100, ten to a
+// client beyond (B9).
+func BenchmarkSubscriptions(b *testing.B) {
+	for _, n := range []int{1, 100, 1_000} {
+		b.Run(fmt.Sprintf("subscriptions=%d", n), func(b *testing.B) {
+			s := start(b, filepath.Join(b.TempDir(), "data"))
+			defer stop(b, s)
+			messages := scaled(max(2_000_000/n, 10_000))
+			begun := time.Now()
+			for b.Loop() {
+				begun = time.Now()
+				fanOut(b, s, n, messages)
+			}
+			d := time.Since(begun)
+			rate(b, messages, d, "msg/s")
+			rate(b, messages*n, d, "deliveries/s")
+		})
+	}
+}
+
+func fanOut(b *testing.B, s *server.Server, subscriptions, messages int) {
+	ctx := context.Background()
+	var all sync.WaitGroup
+	clients := min(subscriptions, 100)
+	for i := range clients {
+		c := dial(b, s, client.Config{Name: fmt.Sprintf("s%d", i)})
+		defer c.Close()
+		for range subscriptions / clients {
+			sub, err := c.Subscribe(ctx, topic, client.From(client.Now))
+			if err != nil {
+				b.Fatal(err)
+			}
+			all.Go(func() { receive(b, sub, messages) })
+		}
+	}
+	p := dial(b, s, client.Config{Name: "publisher"})
+	defer p.Close()
+	body := make([]byte, 256)
+	for range messages {
+		if _, err := p.Publish(ctx, topic, body); err != nil {
+			b.Fatal(err)
+		}
+	}
+	all.Wait()
+}
+
+func receive(b *testing.B, sub *client.Subscription, messages int) {
+	n := 0
+	for m, err := range sub.Messages(context.Background()) {
+		if err != nil {
+			b.Error(err)
+			return
+		}
+		m.Discard()
+		if n++; n == messages {
+			return
+		}
+	}
+}
+
+// BenchmarkMemory is what is in use beyond what an idle client or instance
+// has: a client with so many messages outstanding on disk, an instance with
+// its journal and so many publishers (B10).
+func BenchmarkMemory(b *testing.B) {
+	b.Run("client/outstanding=1M", func(b *testing.B) {
+		for b.Loop() {
+			before := inUse()
+			store, err := pubstore.OpenFile(filepath.Join(b.TempDir(), "store"), pubstore.FileOptions{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			c, err := client.Dial(context.Background(), client.Config{
+				Name: "alone", Servers: []string{"tcp://127.0.0.1:1/amps/json"}, Offline: true, Publishes: store, Bookmarks: bookmarkstore.NewMemory(),
+			})
+			if err != nil {
+				b.Fatal(err)
+			}
+			body := make([]byte, 256)
+			for range scaled(1_000_000) {
+				if _, err := c.Publish(context.Background(), topic, body); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(inUse()-before, "MiB")
+			c.Close()
+			store.Close()
+		}
+		b.ReportMetric(0, "ns/op")
+	})
+	b.Run("instance/messages=10M/publishers=100k", func(b *testing.B) {
+		dir := filepath.Join(b.TempDir(), "data")
+		fill(b, dir, scaled(10_000_000), 100, scaled(100_000))
+		for b.Loop() {
+			before := inUse()
+			s := start(b, dir)
+			b.ReportMetric(inUse()-before, "MiB")
+			stop(b, s)
+		}
+		b.ReportMetric(0, "ns/op")
+	})
+}
+
+// inUse returns the MiB of heap and stacks in use, garbage collected.
+func inUse() float64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return float64(m.HeapInuse+m.StackInuse) / (1 << 20)
+}
