@@ -219,6 +219,11 @@ func TestRejoin(t *testing.T) {
 			r.Hello(s, hello("b", 5))
 			r.Reached(bm(1, 5))
 		}, s, CaughtUp},
+		{"has what we had told it that we have", true, func(r *Rejoin) {
+			r.Await("b", true)
+			r.Hello(s, hello("b", 5))
+			r.Told("b", bm(1, 5))
+		}, 20 * s, CaughtUp},
 		{"has more", false, func(r *Rejoin) {
 			r.Await("b", true)
 			r.Hello(s, hello("b", 5, 3))

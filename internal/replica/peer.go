@@ -129,6 +129,9 @@ func (l *Links) becomeUpLocked(p *peer, c *conn, now time.Duration) (unequal boo
 	}
 	if l.rejoining.Load() {
 		l.rejoin.Hello(now, c.theirs)
+		for _, s := range c.ours.States {
+			l.rejoin.Told(c.theirs.Name, bookmark.Bookmark{Publisher: s.Publisher, Sequence: s.Have})
+		}
 	}
 	unequal = p.outbound() && c.theirs.Outbound && p.dest.Sync != c.theirs.Sync && !p.warned
 	p.warned = p.warned || unequal

@@ -83,6 +83,14 @@ func (r *Rejoin) Hello(now time.Duration, peer *Hello) {
 	}
 }
 
+// Told says that our hello told a peer b: what that covers does not come, even
+// if retention has forgotten its publisher here since.
+func (r *Rejoin) Told(name string, b bookmark.Bookmark) {
+	if p := r.peers[name]; p != nil {
+		p.goal.reach(b)
+	}
+}
+
 // Reached says that the journal has everything up to b, and reports whether
 // Outcome may have changed. It is not progress.
 func (r *Rejoin) Reached(b bookmark.Bookmark) (changed bool) {
