@@ -89,6 +89,7 @@ func (s *Bolt) run() {
 	for {
 		select {
 		case <-s.urgent:
+			gather(s.queued)
 		case <-s.lazy:
 			s.linger()
 		case <-s.stop:
@@ -97,6 +98,13 @@ func (s *Bolt) run() {
 		}
 		s.commit()
 	}
+}
+
+// queued returns how many ops wait.
+func (s *Bolt) queued() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.queue)
 }
 
 // linger waits for the interval, or something more urgent.

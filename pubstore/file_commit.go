@@ -18,7 +18,7 @@ func (s *File) run() {
 	for {
 		select {
 		case <-s.urgent:
-			s.gather()
+			gather(s.log.End)
 		case <-s.lazy:
 			s.linger()
 		case <-idle.C:
@@ -44,15 +44,17 @@ func (s *File) linger() {
 }
 
 // gather lets those append who are about to: they were woken together by the
-// last sync, and share the next one if it does not run ahead of them.
-func (s *File) gather() {
-	end := s.log.End()
+// last sync or commit, and share the next one if it does not run ahead of them.
+// waiting says how much there is.
+func gather[T comparable](waiting func() T) {
+	before := waiting()
 	for range maxGather {
 		runtime.Gosched()
-		if s.log.End() == end {
+		now := waiting()
+		if now == before {
 			return
 		}
-		end = s.log.End()
+		before = now
 	}
 }
 
