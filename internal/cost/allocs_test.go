@@ -6,6 +6,7 @@ import (
 	"context"
 	"net"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/holdfast-mq/holdfast/bookmarkstore"
@@ -190,6 +191,34 @@ func TestAllocsOfAServer(t *testing.T) {
 					}
 				})
 			})
+		})
+	}
+}
+
+// A Bolt store allocates for each commit, not for each of the messages that
+// share one.
+func TestAllocsOfBoltCommits(t *testing.T) {
+	s, err := pubstore.OpenBolt(filepath.Join(t.TempDir(), "store.db"), pubstore.BoltOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	body := make([]byte, 256)
+	life := s.Lives()[0].ID
+	for together, most := range map[int]float64{1: 150, 64: 2000} {
+		atMost(t, most, func() {
+			var all sync.WaitGroup
+			for range together {
+				all.Go(func() {
+					if _, err := s.Append(t.Context(), &pubstore.Message{Topic: "orders", Body: body}); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			all.Wait()
+			if err := s.Discard(life, s.Lives()[0].Last); err != nil {
+				t.Error(err)
+			}
 		})
 	}
 }

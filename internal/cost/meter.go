@@ -15,19 +15,25 @@ type Meter struct {
 	// written together, on every machine alike. Default: no time.
 	Each time.Duration
 
-	writes, syncs, bytes atomic.Int64
+	writes, bytes, syncs, mapped atomic.Int64
 }
 
 // A Reading is what a Meter has counted.
-type Reading struct{ Writes, Syncs, Bytes int64 }
+type Reading struct {
+	Writes, Bytes int64 // calls of the system, and what they wrote
+	Syncs         int64
+	Mapped        int64 // bytes written to mapped files, without a call
+}
 
 // Read returns what was counted so far.
-func (m *Meter) Read() Reading { return Reading{m.writes.Load(), m.syncs.Load(), m.bytes.Load()} }
+func (m *Meter) Read() Reading {
+	return Reading{m.writes.Load(), m.bytes.Load(), m.syncs.Load(), m.mapped.Load()}
+}
 
 // Since returns what was counted after an earlier reading.
 func (m *Meter) Since(r Reading) Reading {
 	now := m.Read()
-	return Reading{now.Writes - r.Writes, now.Syncs - r.Syncs, now.Bytes - r.Bytes}
+	return Reading{now.Writes - r.Writes, now.Bytes - r.Bytes, now.Syncs - r.Syncs, now.Mapped - r.Mapped}
 }
 
 func (m *Meter) wrote(n int) {
@@ -52,6 +58,25 @@ func (d disk) OpenFile(name string, flag int) (seglog.File, error) {
 		return nil, err
 	}
 	return file{f, d.m}, nil
+}
+
+func (d disk) Map(name string, size int64) (seglog.File, error) {
+	f, err := d.FS.Map(name, size)
+	if err != nil {
+		return nil, err
+	}
+	return mapped{f, d.m}, nil
+}
+
+type mapped struct {
+	seglog.File
+	m *Meter
+}
+
+func (f mapped) WriteAt(p []byte, at int64) (int, error) {
+	n, err := f.File.WriteAt(p, at)
+	f.m.mapped.Add(int64(n))
+	return n, err
 }
 
 type file struct {
