@@ -6,7 +6,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/holdfast-mq/holdfast/examples/internal/pair"
+	"github.com/holdfast-mq/holdfast/examples/internal/fleet"
+	"github.com/holdfast-mq/holdfast/internal/pair"
 )
 
 // A fault is what was done to the pair, and how soon it went on.
@@ -38,8 +39,8 @@ func (w *world) follow(ctx context.Context, f *fault, marks []int) {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		acked := w.fleet.Beyond(marks, (*pair.Publisher).Acknowledged)
-		safe := w.fleet.Beyond(marks, (*pair.Publisher).Safe)
+		acked := w.fleet.Beyond(marks, (*fleet.Publisher).Acknowledged)
+		safe := w.fleet.Beyond(marks, (*fleet.Publisher).Safe)
 		w.mu.Lock()
 		if acked && f.acked == 0 {
 			f.acked = time.Since(f.at)

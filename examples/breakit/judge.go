@@ -10,8 +10,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/holdfast-mq/holdfast/examples/internal/pair"
+	"github.com/holdfast-mq/holdfast/examples/internal/fleet"
 	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/pair"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 	"github.com/holdfast-mq/holdfast/internal/verdict"
 )
@@ -98,7 +99,7 @@ func (w *world) judge(ctx context.Context) (*report, error) {
 func (r *report) readJournals(instances [2]*pair.Instance) error {
 	var index [2]journal.Index
 	for i, in := range instances {
-		keys, err := pair.ReadJournal(in.Journal(), keyOf)
+		keys, err := fleet.ReadJournal(in.Journal(), keyOf)
 		if err == nil {
 			index[i], err = journal.ReadIndex(seglog.ReadOnly, in.Journal())
 		}

@@ -14,7 +14,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/bookmarkstore"
 	"github.com/holdfast-mq/holdfast/client"
-	"github.com/holdfast-mq/holdfast/examples/internal/pair"
+	"github.com/holdfast-mq/holdfast/examples/internal/fleet"
 	"github.com/holdfast-mq/holdfast/internal/verdict"
 )
 
@@ -34,7 +34,7 @@ func keyOf(b []byte) (publisher, key string, err error) {
 }
 
 // publish publishes one message after the other, paced by turn, until ctx ends.
-func publish(ctx context.Context, p *pair.Publisher, rate int, turn *turn) error {
+func publish(ctx context.Context, p *fleet.Publisher, rate int, turn *turn) error {
 	tick := time.NewTicker(time.Second / time.Duration(rate))
 	defer tick.Stop()
 	for n := 1; ; n++ {

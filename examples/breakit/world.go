@@ -10,7 +10,8 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/client"
-	"github.com/holdfast-mq/holdfast/examples/internal/pair"
+	"github.com/holdfast-mq/holdfast/examples/internal/fleet"
+	"github.com/holdfast-mq/holdfast/internal/pair"
 )
 
 const (
@@ -27,7 +28,7 @@ type world struct {
 	print       func(line string) // called with each line of the log; may be nil
 	pair        [2]*pair.Instance
 	cable       []*proxy
-	fleet       pair.Fleet
+	fleet       fleet.Fleet
 	subscribers []*subscriber
 	turn        turn
 	stop        context.CancelFunc // ends everything below
@@ -58,7 +59,7 @@ func newWorld(ctx context.Context, dir, binary string, rate int, print func(stri
 			w.close()
 		}
 	}()
-	if w.pair, err = pair.New(dir, binary, w.through); err != nil {
+	if w.pair, err = pair.New(dir, pair.Options{Command: []string{binary}, Through: w.through}); err != nil {
 		return nil, err
 	}
 	for _, in := range w.pair {
@@ -99,8 +100,8 @@ func (w *world) connect(ctx context.Context) (err error) {
 	for n := range publishers {
 		names = append(names, fmt.Sprintf("p%d", n+1))
 	}
-	w.fleet, err = pair.NewFleet(names, servers, func(name string, servers []string) (*pair.Publisher, error) {
-		return pair.NewPublisher(ctx, name, w.dir, servers, client.Config{
+	w.fleet, err = fleet.New(names, servers, func(name string, servers []string) (*fleet.Publisher, error) {
+		return fleet.NewPublisher(ctx, name, w.dir, servers, client.Config{
 			Name:  "publisher-" + name,
 			Hooks: client.Hooks{FailedWrite: func(e *client.RejectedError) { w.fail(e) }},
 		})

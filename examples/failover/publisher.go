@@ -6,13 +6,13 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/client"
-	"github.com/holdfast-mq/holdfast/examples/internal/pair"
+	"github.com/holdfast-mq/holdfast/examples/internal/fleet"
 )
 
 // newFleet connects one publisher for each network.
-func newFleet(ctx context.Context, networks []string, dir string, servers []string, t *timeline) (pair.Fleet, error) {
-	return pair.NewFleet(networks, servers, func(network string, servers []string) (*pair.Publisher, error) {
-		return pair.NewPublisher(ctx, network, dir, servers, client.Config{
+func newFleet(ctx context.Context, networks []string, dir string, servers []string, t *timeline) (fleet.Fleet, error) {
+	return fleet.New(networks, servers, func(network string, servers []string) (*fleet.Publisher, error) {
+		return fleet.NewPublisher(ctx, network, dir, servers, client.Config{
 			Name:  "earthquakes-" + network,
 			Hooks: client.Hooks{FailedWrite: func(e *client.RejectedError) { t.printf("%s: %v", network, e) }},
 		})
@@ -21,7 +21,7 @@ func newFleet(ctx context.Context, networks []string, dir string, servers []stri
 
 // publishAll publishes every round of the events, spread evenly over the given
 // time. One goroutine per network, in the order of the input.
-func publishAll(ctx context.Context, fleet pair.Fleet, events []event, rounds int, over time.Duration) error {
+func publishAll(ctx context.Context, fleet fleet.Fleet, events []event, rounds int, over time.Duration) error {
 	start := time.Now()
 	errs := make([]error, len(fleet))
 	var wg sync.WaitGroup
@@ -37,7 +37,7 @@ func publishAll(ctx context.Context, fleet pair.Fleet, events []event, rounds in
 	return nil
 }
 
-func publishRounds(ctx context.Context, p *pair.Publisher, events []event, rounds int, start time.Time, over time.Duration) error {
+func publishRounds(ctx context.Context, p *fleet.Publisher, events []event, rounds int, start time.Time, over time.Duration) error {
 	all := len(events) * rounds
 	for round := range rounds {
 		for i, e := range events {

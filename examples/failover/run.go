@@ -6,7 +6,8 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/holdfast-mq/holdfast/examples/internal/pair"
+	"github.com/holdfast-mq/holdfast/examples/internal/fleet"
+	"github.com/holdfast-mq/holdfast/internal/pair"
 )
 
 // perFault is the time that publishing is spread over, for each fault.
@@ -19,7 +20,7 @@ type run struct {
 	events     []event
 	pair       [2]*pair.Instance
 	servers    []string // URIs, in the order of the pair
-	fleet      pair.Fleet
+	fleet      fleet.Fleet
 	subscriber *subscriber
 	faults     []fault
 
@@ -32,7 +33,7 @@ type run struct {
 func newRun(ctx context.Context, o options, events []event, dir, binary string) (r *run, err error) {
 	r = &run{options: o, timeline: newTimeline(), events: events}
 	r.faults = schedule(rand.New(rand.NewPCG(o.seed, 0)), o.kills, o.rounds*len(events))
-	if r.pair, err = pair.New(dir, binary, nil); err != nil {
+	if r.pair, err = pair.New(dir, pair.Options{Command: []string{binary}}); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -202,7 +203,7 @@ func (r *run) reviveLater(ctx context.Context, in *pair.Instance, f fault, reviv
 // follow waits for the next acknowledged message and the next delivery of what
 // was published after the fault, and tells how long they took.
 func (r *run) follow(ctx context.Context, f fault, at time.Time, marks []int, handed int64, resent int) error {
-	if err := r.until(ctx, func() bool { return r.fleet.Beyond(marks, (*pair.Publisher).Acknowledged) }); err != nil {
+	if err := r.until(ctx, func() bool { return r.fleet.Beyond(marks, (*fleet.Publisher).Acknowledged) }); err != nil {
 		return err
 	}
 	gap := time.Since(at)
@@ -268,10 +269,10 @@ func (r *run) settle(ctx context.Context) (report, error) {
 	if rep.delivered, err = readReceived(r.subscriber.database); err != nil {
 		return rep, err
 	}
-	if rep.a, err = pair.ReadJournal(r.pair[0].Journal(), keyOf); err != nil {
+	if rep.a, err = fleet.ReadJournal(r.pair[0].Journal(), keyOf); err != nil {
 		return rep, err
 	}
-	rep.b, err = pair.ReadJournal(r.pair[1].Journal(), keyOf)
+	rep.b, err = fleet.ReadJournal(r.pair[1].Journal(), keyOf)
 	return rep, err
 }
 

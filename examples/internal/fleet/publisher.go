@@ -1,4 +1,6 @@
-package pair
+// Package fleet is publishers with file stores of their own, and what became of
+// their messages, for the examples that break a pair on purpose.
+package fleet
 
 import (
 	"context"
@@ -73,8 +75,8 @@ func (p *Publisher) Close() {
 // A Fleet is all publishers.
 type Fleet []*Publisher
 
-// NewFleet connects a publisher for each name, made by one.
-func NewFleet(names, servers []string, one func(name string, servers []string) (*Publisher, error)) (Fleet, error) {
+// New connects a publisher for each name, made by one.
+func New(names, servers []string, one func(name string, servers []string) (*Publisher, error)) (Fleet, error) {
 	all := make(Fleet, len(names))
 	errs := make([]error, len(names))
 	var wg sync.WaitGroup

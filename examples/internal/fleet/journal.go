@@ -1,4 +1,4 @@
-package pair
+package fleet
 
 import (
 	"github.com/holdfast-mq/holdfast/internal/journal"

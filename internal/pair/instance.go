@@ -1,5 +1,5 @@
-// Package pair runs a pair of holdfastd processes and publishers that use it,
-// for the examples that break one on purpose.
+// Package pair runs a pair of servers as processes on the loopback interface: for
+// the examples that break one on purpose, and for measuring.
 package pair
 
 import (
@@ -21,14 +21,14 @@ import (
 	"time"
 )
 
-// An Instance is one holdfastd process with its data directory.
+// An Instance is one server process with its data directory.
 type Instance struct {
 	Name    string
 	Clients string // address for clients
 
-	dir    string // holds its configuration, journal and log
-	binary string
-	admin  string
+	dir     string // holds its configuration, journal and log
+	command []string
+	admin   string
 
 	mu      sync.Mutex
 	process *exec.Cmd     // guarded by mu; nil while dead
@@ -36,28 +36,43 @@ type Instance struct {
 	stopped bool          // guarded by mu: suspended
 }
 
+// Options say what a pair is made of.
+type Options struct {
+	// Command runs an instance when "--config" and its file are added: what
+	// Build returns, or a program that does the same. Its standard input ends
+	// when this process does.
+	Command []string
+	// DowngradeAfter is how long either waits for the other. Default 2s.
+	DowngradeAfter time.Duration
+	// Through returns the address at which a peer's replication port is to be
+	// reached. Default: its own.
+	Through func(from, to, address string) (string, error)
+}
+
 // New writes the configurations of two instances that replicate synchronously
-// to each other, below dir, to be run from binary. Unless it is nil, through
-// returns the address at which a peer's replication port is to be reached.
-func New(dir, binary string, through func(from, to, address string) (string, error)) ([2]*Instance, error) {
+// to each other, below dir.
+func New(dir string, o Options) ([2]*Instance, error) {
 	var pair [2]*Instance
+	if o.DowngradeAfter == 0 {
+		o.DowngradeAfter = 2 * time.Second
+	}
 	addresses, err := freeAddresses(6)
 	if err != nil {
 		return pair, err
 	}
 	for i, name := range []string{"a", "b"} {
-		in := &Instance{Name: name, dir: filepath.Join(dir, name), binary: binary,
+		in := &Instance{Name: name, dir: filepath.Join(dir, name), command: o.Command,
 			Clients: addresses[i], admin: addresses[2+i]}
 		if err := os.MkdirAll(in.dir, 0o755); err != nil {
 			return pair, err
 		}
 		peer, at := []string{"b", "a"}[i], addresses[4+1-i]
-		if through != nil {
-			if at, err = through(name, peer, at); err != nil {
+		if o.Through != nil {
+			if at, err = o.Through(name, peer, at); err != nil {
 				return pair, err
 			}
 		}
-		config := fmt.Sprintf(configuration, name, addresses[i], addresses[4+i], peer, at, addresses[2+i])
+		config := fmt.Sprintf(configuration, name, addresses[i], addresses[4+i], peer, at, o.DowngradeAfter, addresses[2+i])
 		if err := os.WriteFile(in.config(), []byte(config), 0o644); err != nil {
 			return pair, err
 		}
@@ -77,7 +92,7 @@ replication:
     - name: %s
       address: %s
       ack: sync
-      downgrade_after: 2s
+      downgrade_after: %v
 admin:
   listen: %s
 rejoin_timeout: 3s
@@ -98,7 +113,9 @@ func freeAddresses(n int) ([]string, error) {
 }
 
 func (in *Instance) config() string { return filepath.Join(in.dir, "holdfastd.yaml") }
-func (in *Instance) log() string    { return filepath.Join(in.dir, "holdfastd.log") }
+
+// Log returns the file that the instance's log goes to.
+func (in *Instance) Log() string { return filepath.Join(in.dir, "holdfastd.log") }
 
 // Journal returns the directory of the instance's journal.
 func (in *Instance) Journal() string { return filepath.Join(in.dir, "journal") }
@@ -115,7 +132,7 @@ func (in *Instance) Start(ctx context.Context) error {
 	select {
 	case _, ok := <-ready:
 		if !ok {
-			return fmt.Errorf("instance %s ended before it was ready; its log is %s", in.Name, in.log())
+			return fmt.Errorf("instance %s ended before it was ready; its log is %s", in.Name, in.Log())
 		}
 		return nil
 	case <-ctx.Done():
@@ -125,13 +142,16 @@ func (in *Instance) Start(ctx context.Context) error {
 
 // Spawn starts the process; ready receives its "ready" line, or is closed when it ends first.
 func (in *Instance) Spawn() (ready <-chan string, err error) {
-	logFile, err := os.OpenFile(in.log(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	logFile, err := os.OpenFile(in.Log(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return nil, err
 	}
 	defer logFile.Close() // the process has its own
-	cmd := exec.Command(in.binary, "-config", in.config())
+	cmd := exec.Command(in.command[0], append(in.command[1:len(in.command):len(in.command)], "--config", in.config())...)
 	cmd.Stderr = logFile
+	if _, err := cmd.StdinPipe(); err != nil { // Wait closes it
+		return nil, err
+	}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
@@ -206,7 +226,7 @@ func (in *Instance) Ended() error {
 	ours := in.process != nil
 	in.mu.Unlock()
 	if ours && !in.Alive() {
-		return fmt.Errorf("instance %s ended by itself; its log is %s", in.Name, in.log())
+		return fmt.Errorf("instance %s ended by itself; its log is %s", in.Name, in.Log())
 	}
 	return nil
 }
