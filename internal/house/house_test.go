@@ -42,7 +42,9 @@ var imports = map[string][]string{
 	"client":               {"bookmarkstore", "internal/bookmark", "internal/clientcore", "internal/intern", "internal/mut", "internal/wire", "pubstore"},
 	"server":               {"internal/bookmark", "internal/journal", "internal/mut", "internal/replica", "internal/route", "internal/seglog", "internal/servercore", "internal/wire"},
 	"server/cmd/holdfastd": {"server"},
-	"client/cmd/holdfast":  {"bookmarkstore", "internal/bookmark", "internal/journal", "internal/seglog", "pubstore"},
+	"internal/pair":        {},
+	"internal/bench":       {"client", "internal/pair", "pubstore"},
+	"client/cmd/holdfast":  {"bookmarkstore", "internal/bench", "internal/bookmark", "internal/journal", "internal/seglog", "pubstore", "server"},
 }
 
 // foreign is what the SDK's packages may bring into an application beside the
@@ -57,7 +59,7 @@ var foreign = []string{
 
 // starters are the packages that may start goroutines: each waits for its own.
 // Commands, examples and test parts may too.
-var starters = []string{"bookmarkstore", "client", "internal/journal", "internal/replica", "pubstore", "server"}
+var starters = []string{"bookmarkstore", "client", "internal/bench", "internal/journal", "internal/pair", "internal/replica", "pubstore", "server"}
 
 // cores are the files that decide: no goroutine, clock, file, socket, chance
 // or select. Their callers tell them what happened and when.

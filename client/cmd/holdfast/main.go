@@ -1,6 +1,7 @@
 // Command holdfast looks at what holdfast keeps on disk: the journals of
-// instances and the stores of applications, none of which may be in use. It
-// only reads; what opening would change is said and left alone.
+// instances and the stores of applications, none of which may be in use. There
+// it only reads; what opening would change is said and left alone. And it
+// measures what a pair of servers does.
 //
 //	holdfast journal dump DIR             the records, readable or as JSON
 //	holdfast journal verify DIR           is it whole, does it keep the promises?
@@ -8,10 +9,61 @@
 //	holdfast store inspect PATH           what a store keeps and what would be replayed
 //	holdfast store verify PATH            can it be opened as it is?
 //
+//	holdfast bench publish                messages a second, to the last persisted ack
+//	holdfast bench latency                of a persisted ack: one at a time, or --rate
+//	holdfast bench subscribe              replay from EPOCH (also: bench replay)
+//	holdfast bench fanout                 deliveries to --subscribers that are live
+//	holdfast bench failover               kill -9 of the instance in use, under load
+//
 // It exits with 0 if all is well, 1 if something is wrong with what it looked
-// at (damage, a broken promise, a difference), 2 for usage and for paths that
-// hold something else, 3 if the disk can't be read, and 4 if a running
-// process has it open.
+// at (damage, a broken promise, a difference, a message lost or repeated while
+// measuring), 2 for usage and for paths that hold something else, 3 if the disk
+// can't be read or a measurement could not be made, and 4 if a running process
+// has it open.
+//
+// # Measuring
+//
+// Without --server, bench starts two instances as processes of its own program,
+// with journals in a temporary directory below --dir, and ends them and removes
+// it in the end, also after an interrupt. With --server URI, given for each
+// server of a group, it measures those; their journals keep the messages, under
+// a topic of the run's own, as long as they are told to.
+//
+// Every run counts: afterwards all messages are replayed from every server, and
+// what is lost, repeated or out of order there or at a subscriber is an error
+// and no figure.
+//
+// With --json a run prints one object on one line; its fields are those of
+// [github.com/holdfast-mq/holdfast/internal/bench.Result], and their names stay:
+//
+//	{
+//	 "bench": "publish",            // publish, latency, replay, fanout, failover
+//	 "messages": 1000000,           // published, without warm-up
+//	 "seconds": 2.0,                // first publish to last persisted ack; replay: subscribing to the last message
+//	 "msgs_per_s": 500000,          // messages / seconds
+//	 "mb_per_s": 128,               // of bodies, in 1,000,000 bytes
+//	 "deliveries_per_s": 500000,    // replay, fanout: at all subscribers together
+//	 "first_message_us": 900,       // replay: subscribing to the first message
+//	 "latency_us": {"p50": 350, "p90": 400, "p99": 700, "p999": 900, "max": 1200},
+//	                                // latency: to the persisted ack
+//	 "delivery_us": {…},            // fanout with --rate, failover: to the subscriber's loop
+//	 "offered_msgs_per_s": 10000,   // with --rate; latencies are then from when a message was due
+//	 "failover_ms": {"ack": 2010, "delivery": 8},
+//	                                // from the kill to the first ack and message of what was published after it
+//	 "lost": 0, "duplicated": 0,    // always 0: otherwise there is no result
+//	 "copies": 2,                   // servers on which every message was found
+//	 "body": 256,                   // bytes
+//	 "window": 16384,               // messages that a publisher has in flight at most
+//	 "publishers": 1, "subscribers": 0,
+//	 "fsync": "before each ack",    // of the servers
+//	 "store": "file",               // memory, file, bolt
+//	 "store_fsync": "every 10ms",   // never, every 10ms, before sending
+//	 "started_pair": true,          // the servers were processes started for the run
+//	 "downgrade_after_ms": 2000,    // of that pair
+//	 "cores": 2, "filesystem": "ext4", "go": "go1.26.0", "platform": "linux/amd64"
+//	}
+//
+// What a work does not measure is left out.
 package main
 
 import (
@@ -36,6 +88,7 @@ const (
 type commands struct {
 	Journal journalCommands `cmd:"" help:"Look at the journal of an instance that does not run."`
 	Store   storeCommands   `cmd:"" help:"Look at a publish store or bookmark store that is not in use."`
+	Bench   benchCommands   `cmd:"" help:"Measure what a pair of servers does: one that is running, or one of its own."`
 }
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -45,8 +98,8 @@ func run(args []string, stdout, stderr io.Writer) (code int) {
 	asked := -1 // for help, which exits from within
 	parser, err := kong.New(new(commands),
 		kong.Name("holdfast"),
-		kong.Description("Looks at what holdfast keeps on disk, and changes nothing. Exit codes: "+
-			"0 all is well, 1 something is wrong, 2 usage, 3 the disk can't be read, 4 in use by a running process."),
+		kong.Description("Looks at what holdfast keeps on disk, and changes nothing; measures what a pair of servers does. Exit codes: "+
+			"0 all is well, 1 something is wrong, 2 usage, 3 the disk can't be read or a measurement not made, 4 in use by a running process."),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { asked = code }),
 		kong.Vars{"store_path": pathHelp},

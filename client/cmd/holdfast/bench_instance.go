@@ -1,0 +1,50 @@
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/holdfast-mq/holdfast/server"
+)
+
+// benchInstance is "bench instance": one of the pair that another process of
+// this command has started.
+type benchInstance struct {
+	Config string `required:"" help:"YAML file that describes the instance."`
+}
+
+// Run implements the command. The instance ends on SIGTERM, and with the
+// process that started it, however that ends: then its standard input does.
+// An interrupt is for that process.
+func (c *benchInstance) Run(o *output) error {
+	signal.Ignore(os.Interrupt)
+	end, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	go func() {
+		io.Copy(io.Discard, os.Stdin)
+		stop()
+	}()
+	cfg, err := server.LoadConfig(c.Config)
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	cfg.Logger = slog.New(slog.NewTextHandler(o.err, nil))
+	s, err := server.Start(cfg)
+	if err != nil {
+		return err
+	}
+	for ready := s.Ready(); ; {
+		select {
+		case <-ready:
+			o.printf("ready name=%s clients=%s\n", cfg.Name, s.Addr())
+			ready = nil
+		case <-s.Done():
+			return s.Err()
+		case <-end.Done():
+			return s.Close()
+		}
+	}
+}

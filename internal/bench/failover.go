@@ -1,0 +1,124 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+)
+
+// A kill is the end of an instance in use, and what was published by then.
+type kill struct {
+	at        time.Time
+	published []uint64 // by publisher, when the process was gone
+}
+
+// failover measures what publishers and subscribers see of the death of the
+// instance that they use. Half of the time is before the kill; after it the
+// load goes on until acks and messages come again. Then the instance comes
+// back, and everything published must be on both and at every subscriber.
+func (r *run) failover(ctx context.Context, result *Result) error {
+	if err := r.connect(ctx); err != nil {
+		return err
+	}
+	start, err := r.goLive(ctx)
+	if err != nil {
+		return err
+	}
+	r.schedule(start)
+	stop, loaded := make(chan struct{}), make(chan error, 1)
+	go func() {
+		loaded <- r.each(func(p *publisher) error { return p.pace(ctx, math.MaxInt64, stop) })
+	}()
+	result.Failover, err = r.breakIt(ctx, start.Add(r.o.Duration/2), start.Add(r.o.Duration), loaded)
+	close(stop)
+	err = errors.Join(err, <-loaded)
+	_, total := r.published()
+	result.took(total, time.Since(start))
+	if err != nil {
+		return err
+	}
+	r.expect()
+	if err := r.mend(ctx); err != nil {
+		return err
+	}
+	_, err = r.complete(ctx)
+	result.DeliveryUS = r.deliveryTimes()
+	return err
+}
+
+// breakIt kills the instance in use at one time, and returns at a later one at
+// the earliest what came of it.
+func (r *run) breakIt(ctx context.Context, at, end time.Time, loaded chan error) (*FailoverTimes, error) {
+	if _, err := await(ctx, time.After(time.Until(at)), loaded); err != nil {
+		return nil, err
+	}
+	if err := r.allUseFirst(); err != nil {
+		return nil, err
+	}
+	k := &kill{at: time.Now()}
+	if err := r.pair[0].Kill(); err != nil {
+		return nil, err
+	}
+	k.published, _ = r.published()
+	for _, p := range r.publishers {
+		p.await(k)
+	}
+	for _, s := range r.subscribers {
+		s.kill.Store(k)
+	}
+	times := new(FailoverTimes)
+	for _, s := range r.subscribers {
+		took, err := await(ctx, s.revive, loaded)
+		if err != nil {
+			return nil, fmt.Errorf("await a message after the kill: %w", err)
+		}
+		times.Delivery = max(times.Delivery, milliseconds(took))
+	}
+	for _, p := range r.publishers {
+		took, err := await(ctx, p.revive, loaded)
+		if err != nil {
+			return nil, fmt.Errorf("await an ack after the kill: %w", err)
+		}
+		times.Ack = max(times.Ack, milliseconds(took))
+	}
+	_, err := await(ctx, time.After(time.Until(end)), loaded)
+	return times, err
+}
+
+// allUseFirst checks that everyone is connected to the instance to be killed.
+func (r *run) allUseFirst() error {
+	for _, p := range r.publishers {
+		if s := p.client.Stats(); s.Server.Server != r.servers[0] {
+			return fmt.Errorf("%s is connected to %s before the kill", s.Name, s.Server.Server)
+		}
+	}
+	for _, s := range r.subscribers {
+		if s := s.client.Stats(); s.Server.Server != r.servers[0] {
+			return fmt.Errorf("%s is connected to %s before the kill", s.Name, s.Server.Server)
+		}
+	}
+	return nil
+}
+
+// await waits for what is due, unless the load ends before.
+func await[T any](ctx context.Context, due <-chan T, loaded chan error) (what T, err error) {
+	select {
+	case what = <-due:
+		return what, nil
+	case err := <-loaded:
+		loaded <- err
+		return what, errors.Join(errors.New("the load has ended"), err)
+	case <-ctx.Done():
+		return what, context.Cause(ctx)
+	}
+}
+
+// mend starts the instance again and waits until everything is on both.
+func (r *run) mend(ctx context.Context) error {
+	if err := r.pair[0].Start(ctx); err != nil {
+		return err
+	}
+	return r.flushSafe(ctx)
+}

@@ -1,0 +1,179 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	hdr "github.com/HdrHistogram/hdrhistogram-go"
+
+	"github.com/holdfast-mq/holdfast/client"
+)
+
+// A publisher is a client with a store of its own, used by one goroutine.
+type publisher struct {
+	index  int
+	client *client.Client
+	store  *watched
+	topic  string
+	body   body
+	share  uint64 // messages to publish, 0: until the end of the time
+
+	published atomic.Uint64 // accepted by the store, without warm-up
+	refused   atomic.Uint64 // by a server
+	safe      atomic.Uint64 // acknowledged by every server that counts, by sequence, with warm-up
+	before    uint64        // the last sequence of the warm-up
+
+	schedule *schedule // of an open loop, nil otherwise
+
+	mu     sync.Mutex
+	toAck  *hdr.Histogram // guarded by mu: from when a message was due to its ack
+	next   uint64         // guarded by mu: the number whose ack comes next
+	kill   *kill          // guarded by mu: acks of what was published after it are awaited
+	revive chan time.Duration
+}
+
+// A schedule says when the messages of an open loop are due.
+type schedule struct {
+	start  time.Time     // of the run; due times are counted from it
+	offset time.Duration // of the first message
+	rate   float64       // a second
+}
+
+// due returns when the nth message is, from 1.
+func (s *schedule) due(n uint64) time.Duration {
+	return s.offset + time.Duration(float64(n-1)/s.rate*float64(time.Second))
+}
+
+// newPublisher opens the store and connects.
+func (r *run) newPublisher(ctx context.Context, index int) (*publisher, error) {
+	name := fmt.Sprintf("%s-publisher-%d", r.topic, index)
+	p := &publisher{index: index, topic: r.topic, body: newBody(index, r.o.Size), share: r.share(index),
+		toAck: newHistogram(), next: 1, revive: make(chan time.Duration, 1)}
+	store, err := r.o.open(r.dir, name, r.bound.messages, r.bound.bytes)
+	if err != nil {
+		return nil, err
+	}
+	p.store = &watched{store, p.acked}
+	p.client, err = client.Dial(ctx, client.Config{
+		Name: name, Servers: r.servers, Publishes: p.store,
+		WindowMessages: r.o.Window, WindowBytes: max(windowBytes, r.o.Window*(r.o.Size+overhead)),
+		Hooks: client.Hooks{FailedWrite: func(*client.RejectedError) { p.refused.Add(1) }},
+	})
+	if err != nil {
+		store.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// share returns how many messages a publisher publishes.
+func (r *run) share(index int) uint64 {
+	n := r.o.Messages / r.o.Publishers
+	if index < r.o.Messages%r.o.Publishers {
+		n++
+	}
+	return uint64(n)
+}
+
+func (p *publisher) close() {
+	p.client.Close()
+	p.store.Close()
+}
+
+// warmUp publishes to another topic for a while, and waits until all is safe.
+func (p *publisher) warmUp(ctx context.Context, d time.Duration) error {
+	for end := time.Now().Add(d); time.Now().Before(end); p.before++ {
+		if _, err := p.client.Publish(ctx, p.topic+"_warmup", p.body); err != nil {
+			return err
+		}
+	}
+	return p.client.FlushSafe(ctx)
+}
+
+// flood publishes as fast as the store takes it, for its share or until the end.
+func (p *publisher) flood(ctx context.Context, end time.Time) error {
+	for n := uint64(1); p.share == 0 || n <= p.share; n++ {
+		if p.share == 0 && n%32 == 1 && !time.Now().Before(end) {
+			return nil
+		}
+		if err := p.publish(ctx, n, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pace publishes each message when it is due, or as soon after as the store
+// takes it, for its share or until stop is closed or the time is over.
+func (p *publisher) pace(ctx context.Context, d time.Duration, stop <-chan struct{}) error {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for n := uint64(1); p.share == 0 || n <= p.share; n++ {
+		due := p.schedule.due(n)
+		if p.share == 0 && due >= d {
+			return nil
+		}
+		if wait := due - time.Since(p.schedule.start); wait > 0 {
+			timer.Reset(wait)
+			select {
+			case <-timer.C:
+			case <-stop:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		if err := p.publish(ctx, n, due); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// publish publishes the nth message.
+func (p *publisher) publish(ctx context.Context, n uint64, due time.Duration) error {
+	p.body.set(n, due)
+	if _, err := p.client.Publish(ctx, p.topic, p.body); err != nil {
+		return err
+	}
+	p.published.Store(n)
+	return nil
+}
+
+// acked is told each ack by the store, from the client's session.
+func (p *publisher) acked(through uint64, safe bool) {
+	if safe && through > p.safe.Load() {
+		p.safe.Store(through)
+	}
+	if through <= p.before {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	number := through - p.before
+	if p.kill != nil && number > p.kill.published[p.index] {
+		p.revive <- time.Since(p.kill.at)
+		p.kill = nil
+	}
+	if safe && p.schedule != nil {
+		p.recordLocked(number)
+	}
+}
+
+// recordLocked records how late the acks up to a number are.
+func (p *publisher) recordLocked(number uint64) {
+	now := time.Since(p.schedule.start)
+	for ; p.next <= number; p.next++ {
+		p.toAck.RecordValue(max(1, int64(now-p.schedule.due(p.next))))
+	}
+}
+
+// await has revive told the first ack of what was published after a kill.
+func (p *publisher) await(k *kill) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.kill = k
+}

@@ -1,0 +1,153 @@
+package bench
+
+import (
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+	"time"
+
+	hdr "github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// A Result is what a run has measured and under which conditions. Its JSON is
+// one object; the names of its fields stay. What a work does not measure is
+// left out. A run that lost or repeated a message has no result, so the two
+// counts are always 0: they are there to say that it was looked at.
+type Result struct {
+	Bench    Work    `json:"bench"`
+	Messages int     `json:"messages"`   // published, without warm-up
+	Seconds  float64 `json:"seconds"`    // publish, latency: from the first publish to the last persisted ack; replay: from subscribing to the last message at the last subscriber; fanout: from the first publish to the last persisted ack; failover: of publishing
+	Rate     float64 `json:"msgs_per_s"` // Messages in Seconds; of replay at one subscriber
+	MB       float64 `json:"mb_per_s"`   // the same in bodies, 1 MB = 1,000,000 bytes
+
+	Deliveries  float64    `json:"deliveries_per_s,omitempty"`   // replay, fanout: at all subscribers together
+	FirstUS     float64    `json:"first_message_us,omitempty"`   // replay: from subscribing to the first message, at the subscriber where that took longest
+	LatencyUS   *Quantiles `json:"latency_us,omitempty"`         // latency: to the persisted ack
+	DeliveryUS  *Quantiles `json:"delivery_us,omitempty"`        // fanout and failover at a rate: to the subscriber's loop
+	OfferedRate float64    `json:"offered_msgs_per_s,omitempty"` // open loop: the rate asked for; latencies are counted from when a message was due, so nothing is omitted
+
+	Failover *FailoverTimes `json:"failover_ms,omitempty"`
+
+	Lost       int `json:"lost"`
+	Duplicated int `json:"duplicated"`
+
+	Copies         int     `json:"copies"`                       // servers on which every message was found afterwards
+	Body           int     `json:"body"`                         // bytes
+	Window         int     `json:"window"`                       // messages that a publisher has in flight at most: its store's bound (failover: the client's window)
+	Publishers     int     `json:"publishers"`                   // clients, each with a store and a connection
+	Subscribers    int     `json:"subscribers"`                  // clients
+	Fsync          string  `json:"fsync"`                        // of the servers: always "before each ack"
+	Store          string  `json:"store"`                        // of the publishers: memory, file, bolt
+	StoreFsync     string  `json:"store_fsync"`                  // never, every 10ms, before sending
+	StartedPair    bool    `json:"started_pair"`                 // the servers were processes of this machine, started for the run
+	DowngradeAfter float64 `json:"downgrade_after_ms,omitempty"` // of that pair
+	Cores          int     `json:"cores"`
+	Filesystem     string  `json:"filesystem"` // of the stores, and the journals of that pair
+	Go             string  `json:"go"`
+	Platform       string  `json:"platform"` // such as linux/amd64
+}
+
+// Quantiles are in microseconds.
+type Quantiles struct {
+	P50  float64 `json:"p50"`
+	P90  float64 `json:"p90"`
+	P99  float64 `json:"p99"`
+	P999 float64 `json:"p999"`
+	Max  float64 `json:"max"`
+}
+
+// FailoverTimes are milliseconds from the kill. Counted is what was published
+// when the killed process was gone: acks and messages that were still on their
+// way from it don't count.
+type FailoverTimes struct {
+	Ack      float64 `json:"ack"`      // to the first persisted ack, of either level, at the publisher where that took longest
+	Delivery float64 `json:"delivery"` // to the first message, at the subscriber where that took longest
+}
+
+// newHistogram returns one of nanoseconds up to an hour, to three digits.
+func newHistogram() *hdr.Histogram { return hdr.New(1, int64(time.Hour), 3) }
+
+// quantiles returns those of a histogram, nil if nothing was recorded.
+func quantiles(h *hdr.Histogram) *Quantiles {
+	if h.TotalCount() == 0 {
+		return nil
+	}
+	at := func(percent float64) float64 { return microseconds(time.Duration(h.ValueAtPercentile(percent))) }
+	return &Quantiles{at(50), at(90), at(99), at(99.9), microseconds(time.Duration(h.Max()))}
+}
+
+func microseconds(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// newResult returns one that says what the run is of.
+func newResult(w Work, o *Options, dir string) *Result {
+	r := &Result{
+		Bench: w, Body: o.Size, Window: o.Window, Publishers: o.Publishers, Subscribers: o.Subscribers,
+		Fsync: "before each ack", Store: o.Store, StoreFsync: o.storeSync(), OfferedRate: o.Rate,
+		Cores: runtime.GOMAXPROCS(0), Filesystem: fileSystem(dir),
+		Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH,
+	}
+	if len(o.Servers) == 0 {
+		r.StartedPair, r.DowngradeAfter = true, milliseconds(o.DowngradeAfter)
+	}
+	return r
+}
+
+// took fills in rates.
+func (r *Result) took(messages int, d time.Duration) {
+	r.Messages, r.Seconds = messages, d.Seconds()
+	r.Rate = float64(messages) / r.Seconds
+	r.MB = r.Rate * float64(r.Body) / 1e6
+}
+
+// Print writes the result for a person.
+func (r *Result) Print(w io.Writer) {
+	fmt.Fprintf(w, "%s: %d messages in %.3f s: %.0f msgs/s, %.1f MB/s\n", r.Bench, r.Messages, r.Seconds, r.Rate, r.MB)
+	if r.Deliveries > 0 {
+		fmt.Fprintf(w, "deliveries: %.0f/s at %s\n", r.Deliveries, plural(r.Subscribers, "subscriber"))
+	}
+	if r.FirstUS > 0 {
+		fmt.Fprintf(w, "first message: after %.2f ms\n", r.FirstUS/1e3)
+	}
+	r.LatencyUS.print(w, "to the persisted ack")
+	r.DeliveryUS.print(w, "to the subscriber")
+	if f := r.Failover; f != nil {
+		fmt.Fprintf(w, "after the kill: next persisted ack %.1f ms, next message at the subscriber %.1f ms\n", f.Ack, f.Delivery)
+	}
+	fmt.Fprintf(w, "counted: %d lost, %d duplicated\n", r.Lost, r.Duplicated)
+	fmt.Fprintln(w, r.conditions())
+}
+
+func (l *Quantiles) print(w io.Writer, what string) {
+	if l != nil {
+		fmt.Fprintf(w, "%s: p50 %.3f ms, p90 %.3f, p99 %.3f, p99.9 %.3f, max %.3f\n", what, l.P50/1e3, l.P90/1e3, l.P99/1e3, l.P999/1e3, l.Max/1e3)
+	}
+}
+
+// conditions is what the figures are of.
+func (r *Result) conditions() string {
+	parts := []string{
+		plural(r.Copies, "copy"), "servers sync " + r.Fsync,
+		fmt.Sprintf("%s store syncs %s", r.Store, r.StoreFsync),
+		fmt.Sprintf("bodies of %d B", r.Body), fmt.Sprintf("window %d", r.Window),
+		plural(r.Publishers, "publisher"), plural(r.Subscribers, "subscriber"),
+	}
+	if r.OfferedRate > 0 {
+		parts = append(parts, fmt.Sprintf("%.0f msgs/s offered (open loop, counted from when each was due)", r.OfferedRate))
+	}
+	if r.Failover != nil {
+		parts = append(parts, fmt.Sprintf("downgrade after %.0f ms", r.DowngradeAfter))
+	}
+	return "of: " + strings.Join(append(parts, plural(r.Cores, "core"), r.Filesystem, r.Go, r.Platform), ", ")
+}
+
+func plural(n int, word string) string {
+	switch {
+	case n == 1:
+		return "1 " + word
+	case strings.HasSuffix(word, "py"):
+		return fmt.Sprintf("%d %sies", n, strings.TrimSuffix(word, "y"))
+	}
+	return fmt.Sprintf("%d %ss", n, word)
+}

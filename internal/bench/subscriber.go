@@ -1,0 +1,116 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	hdr "github.com/HdrHistogram/hdrhistogram-go"
+
+	"github.com/holdfast-mq/holdfast/client"
+)
+
+// A subscriber is a client with one subscription.
+type subscriber struct {
+	client       *client.Client
+	subscription *client.Subscription
+	tally        *tally
+	ended        chan error // of loop
+
+	first  time.Time      // when the first message came
+	toLoop *hdr.Histogram // from when a message was due, of an open loop
+	base   time.Time      // what due times are counted from; zero: nothing is recorded
+
+	kill   atomic.Pointer[kill] // the first message published after it is awaited
+	revive chan time.Duration
+	stop   context.CancelFunc
+}
+
+// newSubscriber connects to servers.
+func (r *run) newSubscriber(ctx context.Context, name string, servers []string) (*subscriber, error) {
+	s := &subscriber{
+		tally: newTally(r.o.Publishers, r.o.Size), ended: make(chan error, 1),
+		toLoop: newHistogram(), revive: make(chan time.Duration, 1),
+	}
+	var err error
+	if s.client, err = client.Dial(ctx, client.Config{Name: r.topic + "-" + name, Servers: servers}); err != nil {
+		return nil, err
+	}
+	r.watch.Lock()
+	defer r.watch.Unlock()
+	r.clients = append(r.clients, s)
+	return s, nil
+}
+
+// begin subscribes, and takes messages until finish.
+func (s *subscriber) begin(ctx context.Context, topic string, from client.Start) (err error) {
+	if s.subscription, err = s.client.Subscribe(ctx, topic, client.From(from)); err != nil {
+		return err
+	}
+	ctx, s.stop = context.WithCancel(ctx)
+	go func() { s.ended <- s.loop(ctx) }()
+	return nil
+}
+
+// loop takes messages until ctx ends.
+func (s *subscriber) loop(ctx context.Context) error {
+	for m, err := range s.subscription.Messages(ctx) {
+		if err != nil {
+			if errors.Is(err, context.Canceled) {
+				return nil
+			}
+			return err
+		}
+		stamp, ok := s.tally.take(m.Data)
+		if err := m.Discard(); err != nil {
+			return err
+		}
+		if ok {
+			s.note(stamp)
+		}
+	}
+	return errors.New("the subscription has ended")
+}
+
+// note takes the times that a message stands for.
+func (s *subscriber) note(m stamp) {
+	if s.first.IsZero() {
+		s.first = time.Now()
+	}
+	if !s.base.IsZero() {
+		s.toLoop.RecordValue(max(1, int64(time.Since(s.base)-m.due)))
+	}
+	if k := s.kill.Load(); k != nil && m.number > k.published[m.publisher] {
+		s.revive <- time.Since(k.at)
+		s.kill.Store(nil)
+	}
+}
+
+// await returns when as many messages have come as are expected.
+func (s *subscriber) await(ctx context.Context) error {
+	select {
+	case <-s.tally.all:
+		return nil
+	case err := <-s.ended:
+		s.ended <- err
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("%d of %d messages received: %w", s.tally.passed.Load(), s.tally.want.Load(), context.Cause(ctx))
+	}
+}
+
+// finish ends the loop.
+func (s *subscriber) finish() error {
+	s.stop()
+	return <-s.ended
+}
+
+// close ends it.
+func (s *subscriber) close() {
+	if s.stop != nil {
+		s.stop()
+	}
+	s.client.Close()
+}

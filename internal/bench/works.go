@@ -1,0 +1,160 @@
+package bench
+
+import (
+	"context"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/client"
+)
+
+// publish measures from the first publish to the last persisted ack.
+func (r *run) publish(ctx context.Context, result *Result) error {
+	start := time.Now()
+	err := r.load(ctx, start)
+	_, total := r.published()
+	result.took(total, time.Since(start))
+	return err
+}
+
+// latency measures how long a persisted ack takes: one message at a time, or,
+// at a rate, whatever is on its way already.
+func (r *run) latency(ctx context.Context, result *Result) error {
+	start := time.Now()
+	load := r.load
+	if r.o.Rate == 0 {
+		load = r.singly
+	}
+	if err := load(ctx, start); err != nil {
+		return err
+	}
+	_, total := r.published()
+	result.took(total, time.Since(start))
+	histogram := newHistogram()
+	for _, p := range r.publishers {
+		p.mu.Lock()
+		histogram.Merge(p.toAck)
+		p.mu.Unlock()
+	}
+	result.LatencyUS = quantiles(histogram)
+	return nil
+}
+
+// singly has each publisher publish one message at a time.
+func (r *run) singly(ctx context.Context, start time.Time) error {
+	return r.each(func(p *publisher) error { return p.singly(ctx, start.Add(r.o.Duration)) })
+}
+
+// singly publishes one message after the other, each when that before is safe.
+func (p *publisher) singly(ctx context.Context, end time.Time) error {
+	for n := uint64(1); p.share == 0 || n <= p.share; n++ {
+		began := time.Now()
+		if p.share == 0 && !began.Before(end) {
+			return nil
+		}
+		if err := p.publish(ctx, n, 0); err != nil {
+			return err
+		}
+		if err := p.client.FlushSafe(ctx); err != nil {
+			return err
+		}
+		took := time.Since(began)
+		p.mu.Lock()
+		p.toAck.RecordValue(max(1, int64(took)))
+		p.mu.Unlock()
+	}
+	return nil
+}
+
+// schedule shares the rate among the publishers, in turn.
+func (r *run) schedule(start time.Time) {
+	n := float64(len(r.publishers))
+	for i, p := range r.publishers {
+		offset := time.Duration(float64(i) / r.o.Rate * float64(time.Second))
+		p.mu.Lock()
+		p.schedule = &schedule{start: start, offset: offset, rate: r.o.Rate / n}
+		p.mu.Unlock()
+	}
+}
+
+// replay measures subscribing from EPOCH to what was published before.
+func (r *run) replay(ctx context.Context, result *Result) error {
+	if err := r.load(ctx, time.Now()); err != nil {
+		return err
+	}
+	if err := r.connect(ctx); err != nil {
+		return err
+	}
+	r.expect()
+	start := time.Now()
+	if err := r.begin(ctx, client.Epoch); err != nil {
+		return err
+	}
+	end, err := r.complete(ctx)
+	if err != nil {
+		return err
+	}
+	_, total := r.published()
+	result.took(total, end.Sub(start))
+	result.Deliveries = result.Rate * float64(len(r.subscribers))
+	for _, s := range r.subscribers {
+		result.FirstUS = max(result.FirstUS, microseconds(s.first.Sub(start)))
+	}
+	return nil
+}
+
+// fanout measures publishing to subscribers that are there.
+func (r *run) fanout(ctx context.Context, result *Result) error {
+	if err := r.connect(ctx); err != nil {
+		return err
+	}
+	start, err := r.goLive(ctx)
+	if err != nil {
+		return err
+	}
+	if err := r.load(ctx, start); err != nil {
+		return err
+	}
+	_, total := r.published()
+	result.took(total, time.Since(start))
+	end, err := r.complete(ctx)
+	if err != nil {
+		return err
+	}
+	result.Deliveries = float64(total*len(r.subscribers)) / end.Sub(start).Seconds()
+	result.DeliveryUS = r.deliveryTimes()
+	return nil
+}
+
+// goLive subscribes to what is published from now on.
+func (r *run) goLive(ctx context.Context) (start time.Time, err error) {
+	base := time.Now()
+	for _, s := range r.subscribers {
+		if r.o.Rate > 0 {
+			s.base = base
+		}
+	}
+	return base, r.begin(ctx, client.Now)
+}
+
+// load publishes at the rate, or as fast as it goes, until all is safe.
+func (r *run) load(ctx context.Context, start time.Time) error {
+	publish := func(p *publisher) error { return p.flood(ctx, start.Add(r.o.Duration)) }
+	if r.o.Rate > 0 {
+		r.schedule(start)
+		publish = func(p *publisher) error { return p.pace(ctx, r.o.Duration, nil) }
+	}
+	if err := r.each(publish); err != nil {
+		return err
+	}
+	r.expect()
+	return r.flushSafe(ctx)
+}
+
+// deliveryTimes are those of all subscribers, which have ended.
+func (r *run) deliveryTimes() *Quantiles {
+	histogram := newHistogram()
+	for _, s := range r.subscribers {
+		histogram.Merge(s.toLoop)
+	}
+	return quantiles(histogram)
+}
