@@ -87,7 +87,8 @@ func (p *pump) deliver() (more bool) {
 	if p.shared != nil {
 		more = p.deliverShared()
 	}
-	for _, b := range slices.Clone(p.behind) { // it changes when one joins
+	p.turn = append(p.turn[:0], p.behind...) // which changes when one joins
+	for _, b := range p.turn {
 		if p.deliverBehind(b) {
 			more = true
 		}

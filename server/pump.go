@@ -33,6 +33,7 @@ type pump struct {
 	table      route.Table[*sub] // the live ones
 	unfinished bool              // a live one has not completed its replay
 	behind     []*sub
+	turn       []*sub // scratch of deliver
 	rec        journal.Record
 	match      []*sub
 	ids        []byte

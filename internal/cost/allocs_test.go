@@ -23,6 +23,9 @@ const burst = 1000
 // few is what that may come to in a burst.
 const few = 100
 
+// alone is how many messages are counted that come one at a time.
+const alone = 40
+
 // atMost fails the test if a call of f, after some to get into the swing,
 // allocates more than most, in all goroutines together.
 func atMost(t *testing.T, most float64, f func()) {
@@ -119,9 +122,8 @@ func TestAllocsOfReceive(t *testing.T) {
 			}
 			srv.Subscribed()
 			body := make([]byte, 256)
-			atMost(t, tt.most, func() {
-				srv.Deliver(burst, "orders.eu", body)
-				left := burst
+			receive := func(n, together int) {
+				srv.Deliver(together, "orders.eu", body)
 				for m, err := range sub.Messages(t.Context()) {
 					if err == nil {
 						err = m.Discard()
@@ -129,11 +131,16 @@ func TestAllocsOfReceive(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					if left--; left == 0 {
+					if n--; n == 0 {
 						break
 					}
+					if n%together == 0 {
+						srv.Deliver(together, "orders.eu", body)
+					}
 				}
-			})
+			}
+			atMost(t, tt.most, func() { receive(burst, burst) })
+			atMost(t, tt.most, func() { receive(burst, 1) })
 		})
 	}
 }
@@ -159,40 +166,48 @@ func TestAllocsOfAServer(t *testing.T) {
 	for name, start := range systems {
 		t.Run(name, func(t *testing.T) {
 			i := start(t)
-			p, s := call(t, i, "publisher"), call(t, i, "subscriber")
-			t.Run("publish", func(t *testing.T) {
-				atMost(t, few, func() {
-					p.Publish(burst, "orders", body)
+			p := call(t, i, "publisher")
+			check := func(name, topic string, subscribers ...*cost.Caller) {
+				t.Helper()
+				pass := func(n int) {
+					p.Publish(n, topic, body)
 					p.Persisted()
-				})
-			})
-			t.Run("one at a time", func(t *testing.T) {
-				atMost(t, few, func() {
-					for range burst / 10 {
-						p.Publish(1, "orders", body)
-						p.Persisted()
+					for _, s := range subscribers {
+						s.Receive(n)
 					}
+				}
+				t.Run(name, func(t *testing.T) { atMost(t, few, func() { pass(burst) }) })
+				t.Run(name+" one at a time", func(t *testing.T) {
+					atMost(t, alone/2, func() {
+						for range alone {
+							pass(1)
+						}
+					})
 				})
-			})
-			s.Subscribe("trades")
-			t.Run("deliver", func(t *testing.T) {
-				atMost(t, few, func() {
-					p.Publish(burst, "trades", body)
-					p.Persisted()
-					s.Receive(burst)
-				})
-			})
-			t.Run("deliver one at a time", func(t *testing.T) {
-				atMost(t, few, func() {
-					for range burst / 10 {
-						p.Publish(1, "trades", body)
-						p.Persisted()
-						s.Receive(1)
-					}
-				})
-			})
+			}
+			check("publish", "orders")
+			s, safe := call(t, i, "subscriber"), call(t, i, "careful subscriber")
+			s.Subscribe("trades", "vector,timestamp")
+			check("deliver", "trades", s)
+			safe.Subscribe("quotes", "vector,fully_durable")
+			check("deliver what is safe", "quotes", safe)
 		})
 	}
+}
+
+// A replay takes what the connection takes, however long it is.
+func TestAllocsOfAReplay(t *testing.T) {
+	const messages = 10 * burst
+	i := servertest.New(t, servertest.Real())
+	p := call(t, i, "publisher")
+	p.Publish(messages, "orders", make([]byte, 256))
+	p.Persisted()
+	atMost(t, 2000, func() {
+		s := call(t, i, "subscriber")
+		s.Subscribe("orders", "vector")
+		s.Receive(messages)
+		s.Close()
+	})
 }
 
 // A Bolt store allocates for each commit, not for each of the messages that

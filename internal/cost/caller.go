@@ -19,7 +19,7 @@ type Caller struct {
 }
 
 // NewCaller logs on over a connection, under a name that also names its
-// publisher.
+// publisher. The connection is closed at the end of the test, or by Close.
 func NewCaller(t testing.TB, conn net.Conn, name string) *Caller {
 	t.Helper()
 	t.Cleanup(func() { conn.Close() })
@@ -32,6 +32,9 @@ func NewCaller(t testing.TB, conn net.Conn, name string) *Caller {
 	c.await(wire.AckProcessed)
 	return c
 }
+
+// Close ends the connection.
+func (c *Caller) Close() { c.conn.Close() }
 
 func (c *Caller) write(frames []byte) {
 	if _, err := c.conn.Write(frames); err != nil {
@@ -83,9 +86,9 @@ func (c *Caller) Persisted() {
 }
 
 // Subscribe subscribes to a topic from the start of the log.
-func (c *Caller) Subscribe(topic string) {
+func (c *Caller) Subscribe(topic, options string) {
 	s := wire.SubscribeCommand{
-		Command: wire.Subscribe, CommandID: "s", SubID: "s", Topic: topic, Bookmark: "0", Options: "vector,timestamp",
+		Command: wire.Subscribe, CommandID: "s", SubID: "s", Topic: topic, Bookmark: "0", Options: options,
 		Acks: wire.AckProcessed,
 	}
 	c.write(s.AppendTo(nil))
