@@ -1,0 +1,219 @@
+//go:build linux
+
+package main
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"sync"
+
+	"github.com/holdfast-mq/holdfast/internal/seglog"
+)
+
+// readBuffer is what a node takes from its connection at once.
+const readBuffer = 256 << 10
+
+// serveBare is a node of the bare pipeline. It answers with its address, serves
+// one connection, and ends with it.
+func serveBare(spec []byte) error {
+	var n nodeSpec
+	if err := json.Unmarshal(spec, &n); err != nil {
+		return err
+	}
+	f, err := createFile(n.File, n.Bytes)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if n.Fill > 0 {
+		if err := n.fill(f); err != nil {
+			return err
+		}
+	}
+	l, err := net.Listen("tcp", loopback+":0")
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	if err := answer(nodeReady{l.Addr().String()}); err != nil {
+		return err
+	}
+	up, err := l.Accept()
+	if err != nil {
+		return err
+	}
+	defer up.Close()
+	if n.Fill > 0 {
+		return n.send(f, up)
+	}
+	return n.relay(f, up)
+}
+
+// fill writes the file that is read later.
+func (n *nodeSpec) fill(f seglog.File) error {
+	var at int64
+	var chunk []byte
+	for i := range n.Fill {
+		chunk = appendFrame(chunk, body(uint64(i), n.Size))
+		if len(chunk) < readBuffer && i < n.Fill-1 {
+			continue
+		}
+		if _, err := f.WriteAt(chunk, at); err != nil {
+			return err
+		}
+		at, chunk = at+int64(len(chunk)), chunk[:0]
+	}
+	return f.Sync()
+}
+
+// send reads the file from its beginning, checks every frame and sends it.
+func (n *nodeSpec) send(f seglog.File, to io.Writer) error {
+	return eachChunk(io.NewSectionReader(f, 0, n.Bytes), func(chunk []byte, _ int) error {
+		_, err := to.Write(chunk)
+		return err
+	})
+}
+
+// eachChunk hands over what r has, as many whole frames as one read brings.
+func eachChunk(r io.Reader, handle func(chunk []byte, frames int) error) error {
+	buf := make([]byte, readBuffer)
+	kept := 0
+	for {
+		got, err := r.Read(buf[kept:])
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		kept += got
+		length, frames, err := scan(buf[:kept])
+		if err == nil && frames > 0 {
+			err = handle(buf[:length], frames)
+		}
+		if err != nil {
+			return err
+		}
+		kept = copy(buf, buf[length:kept])
+	}
+}
+
+// A node appends what comes to its file, sends it on, and acks what is durable
+// here and behind it.
+type node struct {
+	file seglog.File
+	up   net.Conn // frames come from there, acks go there
+	next net.Conn // the other way round; nil at the last node
+
+	mu      sync.Mutex
+	moved   sync.Cond // of mu
+	written uint64    // guarded by mu: frames in the file
+	durable uint64    // guarded by mu: of these, synced
+	behind  uint64    // guarded by mu: acked by the next node
+}
+
+// relay runs a node until its connection ends.
+func (n *nodeSpec) relay(f seglog.File, up net.Conn) error {
+	node := &node{file: f, up: up}
+	node.moved.L = &node.mu
+	steps := []func() error{node.receive, node.sync, node.ack}
+	if n.Next != "" {
+		next, err := net.Dial("tcp", n.Next)
+		if err != nil {
+			return err
+		}
+		defer next.Close()
+		node.next, steps = next, append(steps, node.hear)
+	}
+	ended := make(chan error, len(steps))
+	for _, step := range steps {
+		go func() { ended <- step() }()
+	}
+	return <-ended // the process ends with the first, and the others with it
+}
+
+// receive is over when the publisher is.
+func (n *node) receive() error {
+	var at int64
+	return eachChunk(n.up, func(chunk []byte, frames int) error {
+		if n.next != nil { // its disk has as long a way as ours
+			if _, err := n.next.Write(chunk); err != nil {
+				return err
+			}
+		}
+		if _, err := n.file.WriteAt(chunk, at); err != nil {
+			return err
+		}
+		at += int64(len(chunk))
+		n.move(func() { n.written += uint64(frames) })
+		return nil
+	})
+}
+
+// move changes a count and wakes who waits for it.
+func (n *node) move(change func()) {
+	n.mu.Lock()
+	change()
+	n.mu.Unlock()
+	n.moved.Broadcast()
+}
+
+// await returns a count when it is beyond seen.
+func (n *node) await(seen uint64, count func() uint64) uint64 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for count() <= seen {
+		n.moved.Wait()
+	}
+	return count()
+}
+
+// sync makes durable what was written while it did so before.
+func (n *node) sync() error {
+	for durable := uint64(0); ; {
+		durable = n.await(durable, func() uint64 { return n.written })
+		if err := n.file.Sync(); err != nil {
+			return err
+		}
+		n.move(func() { n.durable = durable })
+	}
+}
+
+// ack sends how many frames are durable in every file from here on.
+func (n *node) ack() error {
+	for acked := uint64(0); ; {
+		acked = n.await(acked, func() uint64 {
+			if n.next == nil {
+				return n.durable
+			}
+			return min(n.durable, n.behind)
+		})
+		if _, err := n.up.Write(binary.LittleEndian.AppendUint64(nil, acked)); err != nil {
+			return err
+		}
+	}
+}
+
+// hear takes the acks of the next node.
+func (n *node) hear() error {
+	return eachAck(n.next, func(acked uint64) (more bool) {
+		n.move(func() { n.behind = acked })
+		return true
+	})
+}
+
+// eachAck hands over acks as they come, until the handler wants no more.
+func eachAck(r io.Reader, handle func(acked uint64) (more bool)) error {
+	var b [8]byte
+	for {
+		if _, err := io.ReadFull(r, b[:]); err != nil {
+			return err
+		}
+		if !handle(binary.LittleEndian.Uint64(b[:])) {
+			return nil
+		}
+	}
+}

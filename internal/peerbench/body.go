@@ -1,0 +1,21 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+)
+
+// leastBody is the shortest body that has room for a number.
+const leastBody = 64
+
+// body returns a JSON object of the given size that carries n.
+func body(n uint64, size int) []byte {
+	head := fmt.Sprintf(`{"id":%d,"text":"`, n)
+	return []byte(head + strings.Repeat("x", size-len(head)-len(`"}`)) + `"}`)
+}
+
+// number returns the n of a body.
+func number(body []byte) (n uint64, err error) {
+	_, err = fmt.Sscanf(string(body[:min(len(body), leastBody)]), `{"id":%d`, &n)
+	return n, err
+}

@@ -1,0 +1,77 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+
+	"github.com/nats-io/nats-server/v2/server"
+	nats "github.com/nats-io/nats.go"
+	"golang.org/x/sys/unix"
+)
+
+// conditions says what figures taken now are of.
+func conditions(dir string, o options) string {
+	return strings.Join([]string{
+		fmt.Sprintf("Medians of %s in turns, in parentheses holdfast's figure over the peer's.", plural(o.Runs, "run")),
+		fmt.Sprintf("%s, %s, Linux %s, %s, load %s at the beginning.", plural(runtime.NumCPU(), "core"), fileSystem(dir), kernel(), runtime.Version(), loadAverage()),
+		fmt.Sprintf("Bodies of %d bytes of JSON; %s in B1 and B3.", o.Size, plural(o.Messages, "message")),
+		"holdfast and the bare pipeline: two copies, acked when both are synced (fdatasync, in groups);",
+		fmt.Sprintf("%d messages in flight in the pipeline.", bareWindow),
+		fmt.Sprintf("JetStream (nats-server %s, nats.go %s): R2 and R3 are two and three file-stored copies on as many servers,", server.VERSION, nats.Version),
+		fmt.Sprintf("\"always\" is with sync_interval: always, the others with its default, %d messages in flight, ordered consumers.", window),
+	}, " ")
+}
+
+func kernel() string {
+	var u unix.Utsname
+	if unix.Uname(&u) != nil {
+		return "of an unknown version"
+	}
+	return unix.ByteSliceToString(u.Release[:])
+}
+
+// loadAverage is of the last minute: above 0.2 or so, others were at work, too.
+func loadAverage() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "unknown"
+	}
+	average, _, _ := strings.Cut(string(text), " ")
+	return average
+}
+
+// fileSystem returns the type of the file system that holds dir.
+func fileSystem(dir string) string {
+	text, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		return "an unknown file system"
+	}
+	var longest, kind string
+	for mount := range strings.Lines(string(text)) {
+		fields := strings.Fields(mount)
+		if len(fields) < 3 {
+			continue
+		}
+		if at := fields[1]; within(dir, at) && len(at) >= len(longest) {
+			longest, kind = at, fields[2]
+		}
+	}
+	return kind
+}
+
+// within reports whether dir is the directory at or below it.
+func within(dir, at string) bool {
+	return at == "/" || dir == at || strings.HasPrefix(dir, at+"/")
+}
+
+// onDisk refuses a directory whose file system keeps nothing: to sync costs nothing there.
+func onDisk(dir string) error {
+	if kind := fileSystem(dir); kind == "tmpfs" || kind == "ramfs" {
+		return fmt.Errorf("%s is in memory (%s): figures would be of no disk; give a -dir that is on one", dir, kind)
+	}
+	return nil
+}

@@ -1,0 +1,93 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"path/filepath"
+)
+
+// always ends the name of a contender whose servers sync before they ack.
+const always = " always"
+
+// jetstreams returns JetStream with each number of copies, syncing always and by default.
+func jetstreams(copies ...int) []contender {
+	var all []contender
+	for _, n := range copies {
+		for _, suffix := range []string{always, ""} {
+			all = append(all, contender{
+				name: fmt.Sprintf("JetStream R%d%s", n, suffix),
+				run: func(ctx context.Context, b *bench, dir string, j job) (sample, error) {
+					return b.jetstream(ctx, dir, j, n, suffix == always)
+				},
+			})
+		}
+	}
+	return all
+}
+
+// A natsSpec is what a server of a cluster is told.
+type natsSpec struct {
+	Name   string
+	Dir    string
+	Port   int   // for routes
+	Routes []int // all ports of the cluster
+	Always bool  // sync_interval: always
+}
+
+// A natsServer is what a server says when its cluster is whole.
+type natsServer struct {
+	Name, URL string
+	Pid       int
+}
+
+// A natsJob is what the process of JetStream's clients is told.
+type natsJob struct {
+	job
+	Servers []natsServer
+}
+
+// jetstream does a job with a cluster of its own, of as many servers as copies.
+func (b *bench) jetstream(ctx context.Context, dir string, j job, copies int, always bool) (sample, error) {
+	ports, err := freePorts(copies)
+	if err != nil {
+		return nil, err
+	}
+	var processes []*process
+	defer func() {
+		for _, p := range processes {
+			p.kill()
+		}
+	}()
+	for i, port := range ports {
+		name := fmt.Sprintf("n%d", i+1)
+		p := b.child(ctx, "nats-server", natsSpec{name, filepath.Join(dir, name), port, ports, always})
+		if err := p.start(); err != nil {
+			return nil, err
+		}
+		processes = append(processes, p)
+	}
+	servers := make([]natsServer, copies)
+	for i, p := range processes {
+		if err := p.answer(&servers[i]); err != nil {
+			return nil, err
+		}
+	}
+	return b.load(ctx, "nats-load", natsJob{j, servers})
+}
+
+// freePorts returns ports that were free a moment ago: routes must be known
+// before the first server listens.
+func freePorts(n int) (ports []int, err error) {
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer l.Close() // when all are found: no port twice
+		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+	}
+	return ports, nil
+}

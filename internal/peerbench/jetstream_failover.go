@@ -1,0 +1,196 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// publishers is how many publish one at a time in B5. They try again soon
+// after a failure, so that the time to the next ack is the cluster's and not theirs.
+const publishers = 16
+
+// settle is how long the load lasts before the kill, and after all goes on.
+const settle = time.Second
+
+// failover is B5: the leader's process is killed under load. Publishers and
+// subscriber are connected to it, as they would be to the instance in use.
+func (j *natsJob) failover(ctx context.Context, js jetstream.JetStream) (sample, error) {
+	l := newLedger()
+	reader, err := j.connect()
+	if err != nil {
+		return nil, err
+	}
+	defer reader.Conn().Close()
+	err = consume(ctx, reader, func(m jetstream.Msg) {
+		if n, err := number(m.Data()); err == nil { // otherwise it counts as lost
+			l.delivers(n)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	stop := j.publishForEver(ctx, js, l)
+	defer stop()
+	pause(ctx, settle)
+	leader, err := j.tryStream(ctx, js)
+	if err != nil {
+		return nil, fmt.Errorf("ask for the leader: %w", err)
+	}
+	victim := slices.IndexFunc(j.Servers, func(s natsServer) bool { return s.Name == leader })
+	if err := l.kill(func() error { return syscall.Kill(j.Servers[victim].Pid, syscall.SIGKILL) }); err != nil {
+		return nil, err
+	}
+	if err := await(ctx, l.wentOn, "the next ack and the next message"); err != nil {
+		return nil, err
+	}
+	pause(ctx, settle)
+	stop()
+	return l.verdict(ctx)
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+// publishForEver starts the publishers; stop ends them and waits.
+func (j *natsJob) publishForEver(ctx context.Context, js jetstream.JetStream, l *ledger) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var next atomic.Uint64
+	var running sync.WaitGroup
+	for range publishers {
+		running.Go(func() {
+			for ctx.Err() == nil {
+				j.publishOne(ctx, js, l, next.Add(1))
+			}
+		})
+	}
+	return func() {
+		cancel()
+		running.Wait()
+	}
+}
+
+// publishOne tries until the message is acked. The server knows it by its
+// number, should more than one try arrive.
+func (j *natsJob) publishOne(ctx context.Context, js jetstream.JetStream, l *ledger, n uint64) {
+	for ctx.Err() == nil {
+		began := time.Now()
+		l.tries(n, began)
+		// Not all at once: after a failure, there is always one about to try.
+		try, cancel := context.WithTimeout(ctx, 50*time.Millisecond+rand.N(50*time.Millisecond))
+		_, err := js.Publish(try, subject, body(n, j.Size), jetstream.WithMsgID(strconv.FormatUint(n, 10)), jetstream.WithRetryAttempts(0))
+		cancel()
+		if err == nil {
+			l.acks(n, began)
+			return
+		}
+		pause(ctx, 5*time.Millisecond)
+	}
+}
+
+// A ledger is who published, acked and delivered what, and when.
+type ledger struct {
+	wentOn chan struct{} // closed at the first ack and the first delivery after the kill
+
+	mu        sync.Mutex
+	tried     map[uint64]time.Time // guarded by mu: the last try of a message
+	acked     map[uint64]bool      // guarded by mu
+	delivered map[uint64]int       // guarded by mu: how often
+	killed    time.Time            // guarded by mu
+	ack, msg  time.Duration        // guarded by mu: from the kill
+}
+
+func newLedger() *ledger {
+	return &ledger{
+		wentOn: make(chan struct{}),
+		tried:  make(map[uint64]time.Time), acked: make(map[uint64]bool), delivered: make(map[uint64]int),
+	}
+}
+
+// kill lets a process be killed, and takes down when. To wait for its end is the parent's.
+func (l *ledger) kill(do func() error) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.killed = time.Now()
+	return do()
+}
+
+func (l *ledger) tries(n uint64, at time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.tried[n] = at
+}
+
+// acks takes down an ack. What was tried before the kill may have been acked
+// by the server that was killed, and isn't the next ack.
+func (l *ledger) acks(n uint64, tried time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.acked[n] = true
+	if l.ack == 0 && l.afterKillLocked(tried) {
+		l.ack = time.Since(l.killed)
+		l.goOnLocked()
+	}
+}
+
+// delivers takes down a delivery. What was tried before the kill may have been
+// on its way, and isn't the next message.
+func (l *ledger) delivers(n uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.delivered[n]++
+	if l.msg == 0 && l.afterKillLocked(l.tried[n]) {
+		l.msg = time.Since(l.killed)
+		l.goOnLocked()
+	}
+}
+
+func (l *ledger) afterKillLocked(t time.Time) bool { return !l.killed.IsZero() && t.After(l.killed) }
+
+func (l *ledger) goOnLocked() {
+	if l.ack > 0 && l.msg > 0 {
+		close(l.wentOn)
+	}
+}
+
+// verdict waits until all that was acked is delivered, or patience ends, and counts.
+func (l *ledger) verdict(ctx context.Context) (sample, error) {
+	for deadline := time.Now().Add(patience); ; {
+		s := l.count()
+		if s[lost] == 0 || time.Now().After(deadline) {
+			return s, nil
+		}
+		if pause(ctx, 10*time.Millisecond); ctx.Err() != nil {
+			return nil, fmt.Errorf("wait for what was acked: %w", ctx.Err())
+		}
+	}
+}
+
+func (l *ledger) count() sample {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := sample{nextAck: l.ack.Seconds() * 1000, nextMsg: l.msg.Seconds() * 1000, lost: 0, duplicated: 0}
+	for n := range l.acked {
+		if l.delivered[n] == 0 {
+			s[lost]++
+		}
+	}
+	for _, times := range l.delivered {
+		s[duplicated] += float64(times - 1)
+	}
+	return s
+}

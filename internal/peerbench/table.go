@@ -1,0 +1,139 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
+
+// A result is the runs of one work, a list of samples for each contender's name.
+type result struct {
+	work
+	runs map[string][]sample
+}
+
+// printTable writes all results as one Markdown table, a column for each
+// contender that has something to show, holdfast's first.
+func printTable(out io.Writer, results []result) {
+	columns := columnsOf(results)
+	line(out, append([]string{"work", "measured"}, columns...))
+	line(out, slices.Repeat([]string{"---"}, 2+len(columns)))
+	for _, r := range results {
+		title := r.id + " " + r.title
+		for _, row := range r.rows {
+			cells := []string{title, row.label()}
+			for _, c := range columns {
+				cells = append(cells, r.cell(row, c))
+			}
+			line(out, cells)
+			title = ""
+		}
+	}
+}
+
+func line(out io.Writer, cells []string) { fmt.Fprintln(out, "| "+strings.Join(cells, " | ")+" |") }
+
+// columnsOf returns the contenders that measured something: holdfast, the
+// peers in the order they are named in, then what has no peer's guarantees.
+func columnsOf(results []result) []string {
+	var names []string
+	for _, r := range results {
+		for _, c := range r.contenders {
+			if len(r.runs[c.name]) > 0 && !slices.Contains(names, c.name) {
+				names = append(names, c.name)
+			}
+		}
+	}
+	slices.SortStableFunc(names, func(a, b string) int { return place(a) - place(b) })
+	return names
+}
+
+func place(contender string) int {
+	switch contender {
+	case holdfast:
+		return 0
+	case pipeline:
+		return 2
+	case rawFdatasync:
+		return 3
+	default:
+		return 1
+	}
+}
+
+// cell is what a contender's runs come to in a row, and holdfast's over it.
+func (r result) cell(row row, contender string) string {
+	v, ok := r.value(row, contender)
+	if !ok {
+		return ""
+	}
+	own, measured := r.value(row, holdfast)
+	if contender == holdfast || !measured || own == 0 || v == 0 {
+		return figure(v)
+	}
+	return fmt.Sprintf("%s (%s ×)", figure(v), ratio(own/v))
+}
+
+// value is what a contender's runs come to in a row, if they measured it.
+func (r result) value(row row, contender string) (v float64, ok bool) {
+	var runs []float64
+	for _, s := range r.runs[contender] {
+		if v, ok := s[row.measure]; ok {
+			runs = append(runs, v)
+		}
+	}
+	if len(runs) == 0 {
+		return 0, false
+	}
+	if row.worst {
+		return slices.Max(runs), true
+	}
+	return median(runs), true
+}
+
+// median returns the middle one, or the mean of the middle two.
+func median(runs []float64) float64 {
+	s := slices.Sorted(slices.Values(runs))
+	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
+}
+
+// quantile returns the value that a share of the sorted values doesn't exceed.
+func quantile(sorted []float64, share float64) float64 {
+	return sorted[min(int(share*float64(len(sorted))), len(sorted)-1)]
+}
+
+// figure writes a number with the digits that are worth reading.
+func figure(v float64) string {
+	switch {
+	case v >= 1e6:
+		return digits(v/1e6) + "M"
+	case v >= 1e4:
+		return digits(v/1e3) + "k"
+	default:
+		return digits(v)
+	}
+}
+
+// digits writes three digits, or all that stand before the point.
+func digits(v float64) string {
+	if v >= 100 {
+		return fmt.Sprintf("%.0f", v)
+	}
+	return fmt.Sprintf("%.3g", v)
+}
+
+// ratio writes a ratio with two digits, or all that stand before the point.
+func ratio(v float64) string {
+	if v >= 10 {
+		return fmt.Sprintf("%.0f", v)
+	}
+	return fmt.Sprintf("%.2g", v)
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

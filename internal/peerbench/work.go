@@ -1,0 +1,136 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"slices"
+	"strings"
+)
+
+// What is measured.
+const (
+	published  = "msg/s"
+	deliveries = "deliveries/s"
+	median50   = "p50 ms"
+	median99   = "p99 ms"
+	nextAck    = "ms to the next ack"
+	nextMsg    = "ms to the subscriber's next message"
+	lost       = "lost"
+	duplicated = "duplicated"
+)
+
+// The contenders' names, which head the table's columns.
+const (
+	holdfast     = "holdfast"
+	pipeline     = "bare pipeline"
+	rawFdatasync = "raw fdatasync"
+)
+
+// window is how many messages JetStream's publisher has in flight.
+const window = 4096
+
+// A sample is what one run measured.
+type sample map[string]float64
+
+// A job is one run's amount of work.
+type job struct {
+	Kind        string // publish, latency, replay, fanout, failover
+	Messages    int
+	Size        int // bytes of a body
+	Subscribers int
+}
+
+// A contender does a job.
+type contender struct {
+	name string
+	run  func(ctx context.Context, b *bench, dir string, j job) (sample, error)
+}
+
+// A work is what contenders are compared in.
+type work struct {
+	id, title  string
+	job        job
+	rows       []row
+	contenders []contender
+}
+
+// A row is one measure of a work: the median of its runs, or the worst of them.
+type row struct {
+	measure string
+	worst   bool
+}
+
+func (r row) label() string {
+	if r.worst {
+		return r.measure + ", worst run"
+	}
+	return r.measure
+}
+
+// works returns what the options ask for, in order.
+func works(o options) []work {
+	messages := func(share int) int { return max(o.Messages/share, 500) }
+	publishers := append(jetstreams(2, 3), contender{pipeline, bareFlow})
+	single := slices.Concat(jetstreams(2, 3), []contender{{pipeline, bareFlow}, {rawFdatasync, rawSync}})
+	replays := append(jetstreams(2), contender{pipeline, bareReplay})
+	fanout := func(subscribers, share int) work {
+		return work{
+			id: "B4", title: "publish and deliver live to " + plural(subscribers, "subscriber"),
+			job:  job{Kind: "fanout", Messages: messages(share), Subscribers: subscribers},
+			rows: medians(deliveries, published), contenders: jetstreams(2),
+		}
+	}
+	all := []work{
+		{"B1", "publish, to the last ack", job{Kind: "publish", Messages: o.Messages}, medians(published), publishers},
+		{"B2", "publish one at a time", job{Kind: "latency", Messages: messages(200)}, medians(median50, median99), single},
+		{"B3", "replay from the beginning", job{Kind: "replay", Messages: o.Messages}, medians(published), replays},
+		fanout(1, 2), fanout(8, 4), fanout(64, 16),
+		{"B5", "kill -9 of the server in use", job{Kind: "failover"}, append(medians(nextAck, nextMsg), row{lost, true}, row{duplicated, true}), jetstreams(3)},
+	}
+	for i := range all {
+		all[i].job.Size = o.Size
+		all[i].contenders = append([]contender{{holdfast, benchHoldfast}}, all[i].contenders...)
+	}
+	return o.choose(all)
+}
+
+// choose leaves what the options ask for.
+func (o options) choose(all []work) []work {
+	all = slices.DeleteFunc(all, func(w work) bool {
+		return len(o.Only) > 0 && !slices.Contains(o.Only, w.id) ||
+			o.Short && w.job.Kind == "fanout" && w.job.Subscribers != 8
+	})
+	for i, w := range all {
+		all[i].contenders = slices.DeleteFunc(w.contenders, func(c contender) bool {
+			return len(o.Peers) > 0 && !slices.ContainsFunc(o.Peers, func(p string) bool { return strings.HasPrefix(c.name, p) }) ||
+				o.Short && !quick(c.name, w.job.Kind)
+		})
+	}
+	return all
+}
+
+// quick reports whether a contender takes part in a short session: of
+// JetStream's clusters, the smallest one that syncs.
+func quick(name, kind string) bool {
+	return !strings.HasPrefix(name, "JetStream") || strings.HasSuffix(name, always) && (kind == "failover" || strings.Contains(name, "R2"))
+}
+
+func medians(measures ...string) []row {
+	rows := make([]row, len(measures))
+	for i, m := range measures {
+		rows[i] = row{measure: m}
+	}
+	return rows
+}
+
+// describe lists a sample's figures in the order of the rows.
+func (s sample) describe(rows []row) string {
+	var said []string
+	for _, r := range rows {
+		if v, ok := s[r.measure]; ok {
+			said = append(said, figure(v)+" "+r.measure)
+		}
+	}
+	return strings.Join(said, ", ")
+}
