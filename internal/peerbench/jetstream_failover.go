@@ -43,12 +43,7 @@ func (j *natsJob) failover(ctx context.Context, js jetstream.JetStream) (sample,
 	stop := j.publishForEver(ctx, js, l)
 	defer stop()
 	pause(ctx, settle)
-	leader, err := j.tryStream(ctx, js)
-	if err != nil {
-		return nil, fmt.Errorf("ask for the leader: %w", err)
-	}
-	victim := slices.IndexFunc(j.Servers, func(s natsServer) bool { return s.Name == leader })
-	if err := l.kill(func() error { return syscall.Kill(j.Servers[victim].Pid, syscall.SIGKILL) }); err != nil {
+	if err := j.killLeader(ctx, js, l); err != nil {
 		return nil, err
 	}
 	if err := await(ctx, l.wentOn, "the next ack and the next message"); err != nil {
@@ -57,6 +52,20 @@ func (j *natsJob) failover(ctx context.Context, js jetstream.JetStream) (sample,
 	pause(ctx, settle)
 	stop()
 	return l.verdict(ctx)
+}
+
+// killLeader kills the server that leads the stream now.
+func (j *natsJob) killLeader(ctx context.Context, js jetstream.JetStream, l *ledger) error {
+	s, err := js.Stream(ctx, stream)
+	if err != nil {
+		return fmt.Errorf("ask for the leader: %w", err)
+	}
+	leader := s.CachedInfo().Cluster.Leader
+	victim := slices.IndexFunc(j.Servers, func(s natsServer) bool { return s.Name == leader })
+	if victim < 0 {
+		return fmt.Errorf("the stream has no leader before the kill, or one of another name: %q", leader)
+	}
+	return l.kill(func() error { return syscall.Kill(j.Servers[victim].Pid, syscall.SIGKILL) })
 }
 
 func pause(ctx context.Context, d time.Duration) {

@@ -25,12 +25,7 @@ type options struct {
 }
 
 func main() {
-	if len(os.Args) == 3 {
-		if child, ok := children[os.Args[1]]; ok {
-			go endWithParent()
-			exit(child([]byte(os.Args[2])))
-		}
-	}
+	beChild()
 	o, err := parse(os.Args[1:])
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "peerbench:", err)
@@ -47,6 +42,17 @@ var children = map[string]func(spec []byte) error{
 	"nats-load":   loadNATS,
 	"bare-node":   serveBare,
 	"bare-load":   loadBare,
+}
+
+// beChild does not return if this is a child.
+func beChild() {
+	if len(os.Args) != 3 {
+		return
+	}
+	if child, ok := children[os.Args[1]]; ok {
+		go endWithParent()
+		exit(child([]byte(os.Args[2])))
+	}
 }
 
 func exit(err error) {
