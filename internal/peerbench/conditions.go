@@ -19,8 +19,8 @@ func conditions(dir string, o options) string {
 		fmt.Sprintf("Medians of %s in turns, in parentheses holdfast's figure over the peer's.", plural(o.Runs, "run")),
 		fmt.Sprintf("%s, %s, Linux %s, %s, load %s at the beginning.", plural(runtime.NumCPU(), "core"), fileSystem(dir), kernel(), runtime.Version(), loadAverage()),
 		fmt.Sprintf("Bodies of %d bytes of JSON; %s in B1 and B3.", o.Size, plural(o.Messages, "message")),
-		"holdfast and the bare pipeline: two copies, acked when both are synced (fdatasync, in groups);",
-		fmt.Sprintf("%d messages in flight in the pipeline.", bareWindow),
+		fmt.Sprintf("holdfast and the bare pipeline: two copies, acked when both are synced (fdatasync, in groups), %d messages in flight;", bareWindow),
+		fmt.Sprintf("holdfast's publisher keeps a pubstore.File, and downgrade_after is %v.", downgradeAfter),
 		fmt.Sprintf("JetStream (nats-server %s, nats.go %s): R2 and R3 are two and three file-stored copies on as many servers,", server.VERSION, nats.Version),
 		fmt.Sprintf("\"always\" is with sync_interval: always, the others with its default, %d messages in flight, ordered consumers.", window),
 	}, " ")

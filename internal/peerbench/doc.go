@@ -19,7 +19,9 @@
 //
 // holdfast is measured by its own command, holdfast bench, built from this
 // checkout. JetStream's publisher has 4,096 publishes in flight and is connected
-// to the stream's leader; its subscribers are ordered consumers. Each peer's
-// clients are one process and its servers one process each, started for the run
-// and ended with it. Interrupted or not, no process and no directory stays behind.
+// to the stream's leader; its subscribers are ordered consumers. In B5 holdfast is
+// offered 10,000 messages a second, and JetStream what 16 publishers do one at a
+// time, each trying again within milliseconds. Each peer's clients are one process
+// and its servers one process each, started for the run and ended with it.
+// Interrupted or not, no process and no directory stays behind.
 package main

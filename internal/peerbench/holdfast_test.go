@@ -1,0 +1,29 @@
+//go:build linux
+
+package main
+
+import (
+	"encoding/json"
+	"maps"
+	"testing"
+)
+
+func TestReport(t *testing.T) {
+	const text = `{"bench":"x","messages":9,"msgs_per_s":500000,"deliveries_per_s":4e6,
+		"latency_us":{"p50":350,"p90":400,"p99":700,"p999":900,"max":1200},"failover_ms":{"ack":2010,"delivery":8}}`
+	var r report
+	if err := json.Unmarshal([]byte(text), &r); err != nil {
+		t.Fatal(err)
+	}
+	for kind, want := range map[string]sample{
+		"publish":  {published: 500_000},
+		"latency":  {median50: 0.35, median99: 0.7},
+		"replay":   {published: 500_000},
+		"fanout":   {published: 500_000, deliveries: 4_000_000},
+		"failover": {nextAck: 2010, nextMsg: 8, lost: 0, duplicated: 0},
+	} {
+		if got := r.sample(kind); !maps.Equal(got, want) {
+			t.Errorf("sample(%s) = %v, want %v", kind, got, want)
+		}
+	}
+}
