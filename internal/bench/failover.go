@@ -26,10 +26,9 @@ func (r *run) failover(ctx context.Context, result *Result) error {
 	if err != nil {
 		return err
 	}
-	r.schedule(start)
 	stop, loaded := make(chan struct{}), make(chan error, 1)
 	go func() {
-		loaded <- r.each(func(p *publisher) error { return p.pace(ctx, math.MaxInt64, stop) })
+		loaded <- r.each(func(p *publisher) error { return p.pace(ctx, r.schedule(p, start), math.MaxInt64, stop) })
 	}()
 	result.Failover, err = r.breakIt(ctx, start.Add(r.o.Duration/2), start.Add(r.o.Duration), loaded)
 	close(stop)
@@ -44,7 +43,7 @@ func (r *run) failover(ctx context.Context, result *Result) error {
 		return err
 	}
 	_, err = r.complete(ctx)
-	result.DeliveryUS = r.deliveryTimes()
+	result.DeliveryUS = r.toLoop.quantiles()
 	return err
 }
 

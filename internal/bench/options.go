@@ -61,6 +61,7 @@ func optionf(format string, args ...any) error {
 const (
 	maxPublishers   = 1 << 16 // what a body has digits for
 	maxSize         = 8 << 20
+	maxRate         = 1e9
 	defaultSize     = 256
 	windowMessages  = 16384
 	windowBytes     = 8 << 20
@@ -87,7 +88,7 @@ func (o *Options) validate(w Work) error {
 		{o.Messages < 0 || o.Duration < 0 || o.Warmup < 0, "messages, duration and warmup can't be negative"},
 		{o.Messages > 0 && o.Duration > 0, "give messages or duration, not both"},
 		{o.Messages > 0 && o.Messages < o.Publishers, "there are fewer messages than publishers"},
-		{o.Rate < 0, "rate can't be negative"},
+		{!(o.Rate >= 0 && o.Rate <= maxRate), fmt.Sprintf("rate must be 0 to %d", int(maxRate))},
 		{o.Store != "memory" && o.Store != "file" && o.Store != "bolt", fmt.Sprintf("store is %q, it must be memory, file or bolt", o.Store)},
 		{o.Store == "memory" && o.SyncAlways, "a memory store can't be synced"},
 		{o.DowngradeAfter < 0, "downgrade-after can't be negative"},

@@ -7,8 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	hdr "github.com/HdrHistogram/hdrhistogram-go"
-
 	"github.com/holdfast-mq/holdfast/client"
 )
 
@@ -26,13 +24,13 @@ type publisher struct {
 	safe      atomic.Uint64 // acknowledged by every server that counts, by sequence, with warm-up
 	before    uint64        // the last sequence of the warm-up
 
-	schedule *schedule // of an open loop, nil otherwise
+	toAck *times // of the run: from when a message was due to its ack
 
-	mu     sync.Mutex
-	toAck  *hdr.Histogram // guarded by mu: from when a message was due to its ack
-	next   uint64         // guarded by mu: the number whose ack comes next
-	kill   *kill          // guarded by mu: acks of what was published after it are awaited
-	revive chan time.Duration
+	mu       sync.Mutex
+	schedule *schedule          // guarded by mu; of an open loop, nil otherwise
+	next     uint64             // guarded by mu: the number whose ack comes next
+	kill     *kill              // guarded by mu: an ack of what was published after it is awaited
+	revive   chan time.Duration // how long that took
 }
 
 // A schedule says when the messages of an open loop are due.
@@ -51,13 +49,13 @@ func (s *schedule) due(n uint64) time.Duration {
 func (r *run) newPublisher(ctx context.Context, index int) (*publisher, error) {
 	name := fmt.Sprintf("%s-publisher-%d", r.topic, index)
 	p := &publisher{index: index, topic: r.topic, body: newBody(index, r.o.Size), share: r.share(index),
-		toAck: newHistogram(), next: 1, revive: make(chan time.Duration, 1)}
+		toAck: r.toAck, next: 1, revive: make(chan time.Duration, 1)}
 	store, err := r.o.open(r.dir, name, r.bound.messages, r.bound.bytes)
 	if err != nil {
 		return nil, err
 	}
 	p.store = &watched{store, p.acked}
-	p.client, err = client.Dial(ctx, client.Config{
+	p.client, err = dial(ctx, client.Config{
 		Name: name, Servers: r.servers, Publishes: p.store,
 		WindowMessages: r.o.Window, WindowBytes: max(windowBytes, r.o.Window*(r.o.Size+overhead)),
 		Hooks: client.Hooks{FailedWrite: func(*client.RejectedError) { p.refused.Add(1) }},
@@ -106,17 +104,18 @@ func (p *publisher) flood(ctx context.Context, end time.Time) error {
 	return nil
 }
 
-// pace publishes each message when it is due, or as soon after as the store
-// takes it, for its share or until stop is closed or the time is over.
-func (p *publisher) pace(ctx context.Context, d time.Duration, stop <-chan struct{}) error {
+// pace publishes each message when it is due by the schedule, or as soon after
+// as the store takes it, for its share or until stop is closed or the time is over.
+func (p *publisher) pace(ctx context.Context, schedule *schedule, d time.Duration, stop <-chan struct{}) error {
+	p.follow(schedule)
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for n := uint64(1); p.share == 0 || n <= p.share; n++ {
-		due := p.schedule.due(n)
+		due := schedule.due(n)
 		if p.share == 0 && due >= d {
 			return nil
 		}
-		if wait := due - time.Since(p.schedule.start); wait > 0 {
+		if wait := due - time.Since(schedule.start); wait > 0 {
 			timer.Reset(wait)
 			select {
 			case <-timer.C:
@@ -131,6 +130,13 @@ func (p *publisher) pace(ctx context.Context, d time.Duration, stop <-chan struc
 		}
 	}
 	return nil
+}
+
+// follow has acks counted from when messages are due.
+func (p *publisher) follow(schedule *schedule) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.schedule = schedule
 }
 
 // publish publishes the nth message.
@@ -167,11 +173,11 @@ func (p *publisher) acked(through uint64, safe bool) {
 func (p *publisher) recordLocked(number uint64) {
 	now := time.Since(p.schedule.start)
 	for ; p.next <= number; p.next++ {
-		p.toAck.RecordValue(max(1, int64(now-p.schedule.due(p.next))))
+		p.toAck.record(now - p.schedule.due(p.next))
 	}
 }
 
-// await has revive told the first ack of what was published after a kill.
+// await tells revive the first ack of what was published after a kill.
 func (p *publisher) await(k *kill) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

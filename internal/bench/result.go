@@ -6,8 +6,6 @@ import (
 	"runtime"
 	"strings"
 	"time"
-
-	hdr "github.com/HdrHistogram/hdrhistogram-go"
 )
 
 // A Result is what a run has measured and under which conditions. Its JSON is
@@ -63,18 +61,6 @@ type Quantiles struct {
 type FailoverTimes struct {
 	Ack      float64 `json:"ack"`      // to the first persisted ack, of either level, at the publisher where that took longest
 	Delivery float64 `json:"delivery"` // to the first message, at the subscriber where that took longest
-}
-
-// newHistogram returns one of nanoseconds up to an hour, to three digits.
-func newHistogram() *hdr.Histogram { return hdr.New(1, int64(time.Hour), 3) }
-
-// quantiles returns those of a histogram, nil if nothing was recorded.
-func quantiles(h *hdr.Histogram) *Quantiles {
-	if h.TotalCount() == 0 {
-		return nil
-	}
-	at := func(percent float64) float64 { return microseconds(time.Duration(h.ValueAtPercentile(percent))) }
-	return &Quantiles{at(50), at(90), at(99), at(99.9), microseconds(time.Duration(h.Max()))}
 }
 
 func microseconds(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }

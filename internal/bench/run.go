@@ -28,6 +28,8 @@ type run struct {
 	publishers  []*publisher
 	subscribers []*subscriber // that are measured
 	clients     []*subscriber // these and those that check
+	toAck       *times        // from when messages were due, or published, to their acks
+	toLoop      *times        // and to the subscribers
 	watch       watch
 }
 
@@ -48,7 +50,8 @@ func Run(ctx context.Context, w Work, o Options) (*Result, error) {
 	if err != nil {
 		return nil, optionf("the directory can't be used: %v", err)
 	}
-	r := &run{o: o, dir: dir, servers: o.Servers, topic: "bench_" + strings.ToLower(rand.Text()[:12])}
+	r := &run{o: o, dir: dir, servers: o.Servers, topic: "bench_" + strings.ToLower(rand.Text()[:12]),
+		toAck: newTimes(), toLoop: newTimes()}
 	r.bound.messages, r.bound.bytes = o.Window, max(64<<20, int64(o.Window)*int64(o.Size+overhead))
 	if w == Failover {
 		r.bound.messages, r.bound.bytes = boundMessages, boundBytes
@@ -77,7 +80,7 @@ func (r *run) explain(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
 		err = fmt.Errorf("%w: %w", cause, err)
 	}
-	if r.pair == nil {
+	if r.pair == nil || ctx.Err() != nil {
 		return err
 	}
 	for _, in := range r.pair {
@@ -129,6 +132,21 @@ func (r *run) startPair(ctx context.Context) error {
 		return err
 	}
 	return pair.AwaitSync(ctx, both)
+}
+
+// connectTimeout is how long a client may take to log on for the first time.
+const connectTimeout = 10 * time.Second
+
+// dial connects a client. If it fails otherwise than by taking too long, the
+// servers' addresses are no addresses: there is nothing else to be wrong.
+func dial(ctx context.Context, cfg client.Config) (*client.Client, error) {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	c, err := client.Dial(ctx, cfg)
+	if err != nil && ctx.Err() == nil {
+		err = optionf("%v", err)
+	}
+	return c, err
 }
 
 // close ends everything and removes what is on disk.

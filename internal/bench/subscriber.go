@@ -7,8 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	hdr "github.com/HdrHistogram/hdrhistogram-go"
-
 	"github.com/holdfast-mq/holdfast/client"
 )
 
@@ -19,12 +17,12 @@ type subscriber struct {
 	tally        *tally
 	ended        chan error // of loop
 
-	first  time.Time      // when the first message came
-	toLoop *hdr.Histogram // from when a message was due, of an open loop
-	base   time.Time      // what due times are counted from; zero: nothing is recorded
+	first  time.Time // when the first message came
+	toLoop *times    // of the run: from when a message was due, of an open loop
+	base   time.Time // what due times are counted from; zero: nothing is recorded
 
 	kill   atomic.Pointer[kill] // the first message published after it is awaited
-	revive chan time.Duration
+	revive chan time.Duration   // how long that took
 	stop   context.CancelFunc
 }
 
@@ -32,10 +30,10 @@ type subscriber struct {
 func (r *run) newSubscriber(ctx context.Context, name string, servers []string) (*subscriber, error) {
 	s := &subscriber{
 		tally: newTally(r.o.Publishers, r.o.Size), ended: make(chan error, 1),
-		toLoop: newHistogram(), revive: make(chan time.Duration, 1),
+		toLoop: r.toLoop, revive: make(chan time.Duration, 1),
 	}
 	var err error
-	if s.client, err = client.Dial(ctx, client.Config{Name: r.topic + "-" + name, Servers: servers}); err != nil {
+	if s.client, err = dial(ctx, client.Config{Name: r.topic + "-" + name, Servers: servers}); err != nil {
 		return nil, err
 	}
 	r.watch.Lock()
@@ -80,7 +78,7 @@ func (s *subscriber) note(m stamp) {
 		s.first = time.Now()
 	}
 	if !s.base.IsZero() {
-		s.toLoop.RecordValue(max(1, int64(time.Since(s.base)-m.due)))
+		s.toLoop.record(time.Since(s.base) - m.due)
 	}
 	if k := s.kill.Load(); k != nil && m.number > k.published[m.publisher] {
 		s.revive <- time.Since(k.at)

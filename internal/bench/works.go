@@ -29,13 +29,7 @@ func (r *run) latency(ctx context.Context, result *Result) error {
 	}
 	_, total := r.published()
 	result.took(total, time.Since(start))
-	histogram := newHistogram()
-	for _, p := range r.publishers {
-		p.mu.Lock()
-		histogram.Merge(p.toAck)
-		p.mu.Unlock()
-	}
-	result.LatencyUS = quantiles(histogram)
+	result.LatencyUS = r.toAck.quantiles()
 	return nil
 }
 
@@ -57,23 +51,15 @@ func (p *publisher) singly(ctx context.Context, end time.Time) error {
 		if err := p.client.FlushSafe(ctx); err != nil {
 			return err
 		}
-		took := time.Since(began)
-		p.mu.Lock()
-		p.toAck.RecordValue(max(1, int64(took)))
-		p.mu.Unlock()
+		p.toAck.record(time.Since(began))
 	}
 	return nil
 }
 
-// schedule shares the rate among the publishers, in turn.
-func (r *run) schedule(start time.Time) {
-	n := float64(len(r.publishers))
-	for i, p := range r.publishers {
-		offset := time.Duration(float64(i) / r.o.Rate * float64(time.Second))
-		p.mu.Lock()
-		p.schedule = &schedule{start: start, offset: offset, rate: r.o.Rate / n}
-		p.mu.Unlock()
-	}
+// schedule returns a publisher's part of the rate: they publish in turn.
+func (r *run) schedule(p *publisher, start time.Time) *schedule {
+	offset := time.Duration(float64(p.index) / r.o.Rate * float64(time.Second))
+	return &schedule{start: start, offset: offset, rate: r.o.Rate / float64(len(r.publishers))}
 }
 
 // replay measures subscribing from EPOCH to what was published before.
@@ -121,7 +107,7 @@ func (r *run) fanout(ctx context.Context, result *Result) error {
 		return err
 	}
 	result.Deliveries = float64(total*len(r.subscribers)) / end.Sub(start).Seconds()
-	result.DeliveryUS = r.deliveryTimes()
+	result.DeliveryUS = r.toLoop.quantiles()
 	return nil
 }
 
@@ -140,21 +126,11 @@ func (r *run) goLive(ctx context.Context) (start time.Time, err error) {
 func (r *run) load(ctx context.Context, start time.Time) error {
 	publish := func(p *publisher) error { return p.flood(ctx, start.Add(r.o.Duration)) }
 	if r.o.Rate > 0 {
-		r.schedule(start)
-		publish = func(p *publisher) error { return p.pace(ctx, r.o.Duration, nil) }
+		publish = func(p *publisher) error { return p.pace(ctx, r.schedule(p, start), r.o.Duration, nil) }
 	}
 	if err := r.each(publish); err != nil {
 		return err
 	}
 	r.expect()
 	return r.flushSafe(ctx)
-}
-
-// deliveryTimes are those of all subscribers, which have ended.
-func (r *run) deliveryTimes() *Quantiles {
-	histogram := newHistogram()
-	for _, s := range r.subscribers {
-		histogram.Merge(s.toLoop)
-	}
-	return quantiles(histogram)
 }

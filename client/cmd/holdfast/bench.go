@@ -160,13 +160,17 @@ func (f *lengthFlags) add(o *bench.Options) { o.Messages, o.Duration = f.Message
 func (f *benchFlags) measure(o *output, w bench.Work, options bench.Options) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second interrupt ends this process, and so its instances, at once
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
 	options.Command = []string{self, "bench", "instance"}
 	result, err := bench.Run(ctx, w, options)
-	if err != nil {
+	switch {
+	case ctx.Err() != nil:
+		return errors.New("interrupted")
+	case err != nil:
 		return benchError(err)
 	}
 	if f.JSON {
