@@ -114,6 +114,7 @@ func (s *Bolt) linger() {
 	select {
 	case <-t.C:
 	case <-s.urgent:
+		gather(s.queued)
 	case <-s.stop:
 	}
 }

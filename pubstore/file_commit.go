@@ -39,6 +39,7 @@ func (s *File) linger() {
 	select {
 	case <-t.C:
 	case <-s.urgent:
+		gather(s.log.End)
 	case <-s.stop:
 	}
 }

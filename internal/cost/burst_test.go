@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -49,19 +50,29 @@ func newSystem(t *testing.T) *system {
 	s.pair.A.Disk().SyncDelay(syncTime)
 	s.pair.B.Disk().SyncDelay(syncTime)
 
-	disk := memfs.New()
-	disk.SyncDelay(syncTime)
-	store, err := pubstore.OpenFile("store", pubstore.FileOptions{FS: s.store.Disk(disk), BootID: func() (string, error) { return "boot", nil }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { store.Close() })
+	store := openStore(t, s.store, false)
 	s.publisher = s.dial(t, client.Config{Name: "publisher", Publishes: store}, s.published)
+	var err error
 	subscriber := s.dial(t, client.Config{Name: "subscriber", QueueMessages: 1 << 20, QueueBytes: 1 << 30}, s.received)
 	s.messages, err = subscriber.Subscribe(t.Context(), "orders", client.From(client.Epoch))
 	if err != nil {
 		t.Fatal(err)
 	}
+	return s
+}
+
+// openStore opens an empty File on a disk in memory that is counted.
+func openStore(t *testing.T, m *cost.Meter, syncAlways bool) *pubstore.File {
+	t.Helper()
+	disk := memfs.New()
+	disk.SyncDelay(syncTime)
+	s, err := pubstore.OpenFile("store", pubstore.FileOptions{
+		FS: m.Disk(disk), BootID: func() (string, error) { return "boot", nil }, SyncAlways: syncAlways,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
 	return s
 }
 
@@ -217,5 +228,33 @@ func TestOneAtATime(t *testing.T) {
 				s.receive(t, 1)
 			}
 		})
+	})
+}
+
+// Appends that each wait for the disk share its syncs.
+func TestSyncsAreShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const goroutines, each = 64, 50
+		m := meter()
+		s := openStore(t, m, true)
+		before := m.Read()
+		var all sync.WaitGroup
+		for range goroutines {
+			all.Go(func() {
+				msg := pubstore.Message{Topic: "orders", Body: make([]byte, 256)}
+				for range each {
+					if _, err := s.Append(t.Context(), &msg); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		all.Wait()
+		r := m.Since(before)
+		t.Logf("%+v", r)
+		// At the worst half of them wait for one sync and half for the next.
+		if r.Syncs > 2*each+each/2 {
+			t.Errorf("%d syncs for %d messages of %d goroutines", r.Syncs, goroutines*each, goroutines)
+		}
 	})
 }
