@@ -6,17 +6,37 @@ import (
 	"hash/crc32"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"testing"
 
+	"github.com/holdfast-mq/holdfast/internal/cost"
+	"github.com/holdfast-mq/holdfast/internal/seglog"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-var benchBody = make([]byte, 256)
+// These benchmarks are the work B6: what a publish store costs its application.
 
-func benchFile(b *testing.B, o pubstore.FileOptions) *pubstore.File {
+// A benchmark's message is of 256 bytes.
+func benchMessage() *pubstore.Message {
+	return &pubstore.Message{Topic: "important_topic", Body: make([]byte, 256)}
+}
+
+// recordBytes is what it takes in a store: its own, and 35 that say what it is.
+const recordBytes = 35 + len("important_topic") + 256
+
+// unbounded is more than a benchmark leaves in a store.
+const unbounded = 1 << 30
+
+func benchMemory(*testing.B) pubstore.Store {
+	return pubstore.NewMemory(pubstore.MemoryOptions{MaxMessages: unbounded, MaxBytes: 1 << 40})
+}
+
+func benchFile(b *testing.B) pubstore.Store { return openBenchFile(b, pubstore.FileOptions{}) }
+
+func openBenchFile(b *testing.B, o pubstore.FileOptions) *pubstore.File {
 	b.Helper()
-	o.MaxBytes, o.MaxMessages = 1<<40, 1<<30
+	o.MaxBytes, o.MaxMessages = 1<<40, unbounded
 	s, err := pubstore.OpenFile(b.TempDir(), o)
 	if err != nil {
 		b.Fatal(err)
@@ -25,66 +45,62 @@ func benchFile(b *testing.B, o pubstore.FileOptions) *pubstore.File {
 	return s
 }
 
+// fast are the stores that an append does not wait for a disk in.
+var fast = []struct {
+	name string
+	open func(*testing.B) pubstore.Store
+}{{"Memory", benchMemory}, {"File", benchFile}}
+
 func appendN(b testing.TB, s pubstore.Store, n int) {
-	m := pubstore.Message{Topic: "important_topic", Body: benchBody}
+	m := benchMessage()
 	for range n {
-		if _, err := s.Append(context.Background(), &m); err != nil {
+		if _, err := s.Append(context.Background(), m); err != nil {
 			b.Fatal(err)
 		}
 	}
 }
 
-// steady appends b.N messages while keep stay outstanding, letting go in lots
-// of 1,000 as acks do.
-func steady(b *testing.B, s pubstore.Store, keep int) {
-	appendN(b, s, keep)
-	life := s.Lives()[0].ID
-	m := pubstore.Message{Topic: "important_topic", Body: benchBody}
-	b.SetBytes(int64(m.Size()))
-	b.ReportAllocs()
-	b.ResetTimer()
-	for n := range b.N {
-		seq, err := s.Append(context.Background(), &m)
-		if err != nil {
-			b.Fatal(err)
-		}
-		if n%1000 == 999 {
-			if err := s.Discard(life, seq-uint64(keep)); err != nil {
-				b.Fatal(err)
-			}
-		}
-	}
-}
-
-// B6: append from one goroutine at 0, 10k and 1M outstanding.
+// BenchmarkAppend appends from one goroutine while so many messages stay
+// outstanding, letting go in lots of 1,000, as acks do.
 func BenchmarkAppend(b *testing.B) {
-	for _, keep := range []int{0, 10_000, 1_000_000} {
-		b.Run(fmt.Sprint("Memory/outstanding=", keep), func(b *testing.B) {
-			steady(b, pubstore.NewMemory(pubstore.MemoryOptions{MaxMessages: 1 << 30, MaxBytes: 1 << 40}), keep)
-		})
-		b.Run(fmt.Sprint("File/outstanding=", keep), func(b *testing.B) {
-			steady(b, benchFile(b, pubstore.FileOptions{}), keep)
-		})
+	for _, st := range fast {
+		for _, keep := range []int{0, 10_000, 1_000_000} {
+			b.Run(fmt.Sprintf("%s/outstanding=%d", st.name, keep), func(b *testing.B) {
+				s, m := st.open(b), benchMessage()
+				appendN(b, s, keep)
+				life := s.Lives()[0].ID
+				b.SetBytes(int64(m.Size()))
+				b.ReportAllocs()
+				for b.Loop() {
+					seq, err := s.Append(context.Background(), m)
+					if err == nil && seq%1000 == 0 && seq > uint64(keep) {
+						err = s.Discard(life, seq-uint64(keep))
+					}
+					if err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
 	}
 }
 
-// B6: append and read, as a client does.
+// BenchmarkAppendAndRead appends and reads, as a client does.
 func BenchmarkAppendAndRead(b *testing.B) {
-	for name, s := range map[string]pubstore.Store{
-		"Memory": pubstore.NewMemory(pubstore.MemoryOptions{}), "File": benchFile(b, pubstore.FileOptions{}),
-	} {
-		b.Run(name, func(b *testing.B) {
+	for _, st := range fast {
+		b.Run(st.name, func(b *testing.B) {
+			s, m := st.open(b), benchMessage()
 			life := s.Lives()[0]
 			c, err := s.Cursor(life.ID, life.Last)
 			if err != nil {
 				b.Fatal(err)
 			}
 			defer c.Close()
-			m := pubstore.Message{Topic: "important_topic", Body: benchBody}
 			var got pubstore.Message
+			b.SetBytes(int64(m.Size()))
 			b.ReportAllocs()
 			for b.Loop() {
-				seq, err := s.Append(context.Background(), &m)
+				seq, err := s.Append(context.Background(), m)
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -99,100 +115,227 @@ func BenchmarkAppendAndRead(b *testing.B) {
 	}
 }
 
-// B6: sync-always from 64 goroutines, and bbolt from as many.
-func BenchmarkAppendDurable(b *testing.B) {
-	bolt, err := pubstore.OpenBolt(filepath.Join(b.TempDir(), "b.db"), pubstore.BoltOptions{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { bolt.Close() })
-	stores := []struct {
-		name string
-		s    pubstore.Store
-	}{{"File", benchFile(b, pubstore.FileOptions{SyncAlways: true})}, {"Bolt", bolt}}
-	for _, st := range stores {
-		for _, goroutines := range []int{1, 64} {
-			b.Run(fmt.Sprint(st.name, "/goroutines=", goroutines), func(b *testing.B) {
-				var wg sync.WaitGroup
-				for g := range goroutines {
-					wg.Go(func() { appendN(b, st.s, b.N/goroutines+min(1, max(0, b.N%goroutines-g))) })
+// BenchmarkDiscard lets go of 1,000 messages at once while so many stay
+// outstanding. What it costs each of them is a figure of its own.
+func BenchmarkDiscard(b *testing.B) {
+	const acked = 1000
+	for _, st := range fast {
+		for _, keep := range []int{0, 10_000, 1_000_000} {
+			b.Run(fmt.Sprintf("%s/outstanding=%d", st.name, keep), func(b *testing.B) {
+				s := st.open(b)
+				appendN(b, s, keep+acked)
+				life := s.Lives()[0].ID
+				b.ReportAllocs()
+				through := uint64(0)
+				for b.Loop() {
+					through += acked
+					if err := s.Discard(life, through); err != nil {
+						b.Fatal(err)
+					}
+					b.StopTimer()
+					appendN(b, s, acked)
+					b.StartTimer()
 				}
-				wg.Wait()
-				l := st.s.Lives()[0]
-				st.s.Discard(l.ID, l.Last)
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/acked, "ns/message")
 			})
 		}
 	}
 }
 
-// BenchmarkPlainLog is what B6 compares with: append with CRC-32C, one write
-// and one sync for each batch.
-func BenchmarkPlainLog(b *testing.B) {
-	for _, batch := range []int{1, 32, 64, 128, 1024} {
-		b.Run(fmt.Sprint("batch=", batch), func(b *testing.B) {
-			f, err := os.Create(filepath.Join(b.TempDir(), "log"))
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer f.Close()
-			table := crc32.MakeTable(crc32.Castagnoli)
-			var buf []byte
-			for n := 0; n < b.N; n += batch {
-				buf = buf[:0]
-				for range batch {
-					buf = append(buf, make([]byte, 50)...)
-					buf = append(buf, benchBody...)
-					crc32.Checksum(buf[len(buf)-306:], table)
-				}
-				if _, err := f.Write(buf); err != nil {
-					b.Fatal(err)
-				}
-				if err := f.Sync(); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
-}
-
-// B6: cumulative discard, per message.
-func BenchmarkDiscard(b *testing.B) {
-	s := pubstore.NewMemory(pubstore.MemoryOptions{MaxMessages: 1 << 30, MaxBytes: 1 << 40})
-	m := pubstore.Message{Topic: "important_topic", Body: benchBody[:16]}
-	for range b.N {
-		if _, err := s.Append(context.Background(), &m); err != nil {
-			b.Fatal(err)
-		}
-	}
-	life := s.Lives()[0].ID
-	b.ReportAllocs()
-	b.ResetTimer()
-	for n := uint64(100); n <= uint64(b.N)+100; n += 100 {
-		s.Discard(life, n)
-	}
-}
-
-// B6: opening a store with much in it.
+// BenchmarkReopen opens a store with 500,000 messages outstanding.
 func BenchmarkReopen(b *testing.B) {
 	const messages = 500_000
 	path := b.TempDir()
-	o := pubstore.FileOptions{MaxMessages: 1 << 30, MaxBytes: 1 << 40}
-	s, err := pubstore.OpenFile(path, o)
-	if err != nil {
-		b.Fatal(err)
-	}
-	appendN(b, s, messages)
-	if err := s.Close(); err != nil {
-		b.Fatal(err)
-	}
-	b.SetBytes(messages * 331)
-	for b.Loop() {
+	o := pubstore.FileOptions{MaxMessages: unbounded, MaxBytes: 1 << 40}
+	open := func() *pubstore.File {
 		s, err := pubstore.OpenFile(path, o)
 		if err != nil {
 			b.Fatal(err)
 		}
+		return s
+	}
+	s := open()
+	appendN(b, s, messages)
+	if err := s.Close(); err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(int64(messages * recordBytes))
+	for b.Loop() {
+		s := open()
 		b.StopTimer()
 		s.Close()
 		b.StartTimer()
+	}
+}
+
+// BenchmarkAppendDurable appends from so many goroutines, each of which waits
+// until its message is safe against a power cut: to a File with SyncAlways, to
+// a Bolt, and to a plain log, which keeps no order of lives and sequences, lets
+// nothing go and can't be opened again: what is left is the disk.
+func BenchmarkAppendDurable(b *testing.B) {
+	for _, st := range []struct {
+		name string
+		open func(*testing.B, seglog.FS) func(*pubstore.Message)
+	}{
+		{"File", func(b *testing.B, disk seglog.FS) func(*pubstore.Message) {
+			return appending(b, openBenchFile(b, pubstore.FileOptions{SyncAlways: true, FS: disk}))
+		}},
+		{"Bolt", func(b *testing.B, _ seglog.FS) func(*pubstore.Message) { return appending(b, openBenchBolt(b)) }},
+		{"plain", func(b *testing.B, disk seglog.FS) func(*pubstore.Message) { return openPlain(b, disk).append }},
+	} {
+		for _, goroutines := range []int{1, 64} {
+			b.Run(fmt.Sprintf("%s/goroutines=%d", st.name, goroutines), func(b *testing.B) {
+				var disk cost.Meter
+				appendOne := st.open(b, disk.Disk(seglog.OS))
+				before := disk.Read()
+				b.SetBytes(int64(benchMessage().Size()))
+				b.ReportAllocs()
+				b.ResetTimer()
+				var all sync.WaitGroup
+				for g := range goroutines {
+					all.Go(func() {
+						m := benchMessage()
+						for range (b.N + goroutines - 1 - g) / goroutines {
+							appendOne(m)
+						}
+					})
+				}
+				all.Wait()
+				if n := disk.Since(before).Syncs; n > 0 { // a Bolt's are its own
+					b.ReportMetric(float64(b.N)/float64(n), "messages/sync")
+				}
+			})
+		}
+	}
+}
+
+func openBenchBolt(b *testing.B) *pubstore.Bolt {
+	b.Helper()
+	s, err := pubstore.OpenBolt(filepath.Join(b.TempDir(), "b.db"), pubstore.BoltOptions{MaxMessages: unbounded, MaxBytes: 1 << 40})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { s.Close() })
+	return s
+}
+
+// appending returns a function that appends a message and now and then lets go.
+func appending(b *testing.B, s pubstore.Store) func(*pubstore.Message) {
+	life := s.Lives()[0].ID
+	return func(m *pubstore.Message) {
+		seq, err := s.Append(context.Background(), m)
+		if err == nil && seq%1000 == 0 {
+			err = s.Discard(life, seq)
+		}
+		if err != nil {
+			b.Error(err)
+		}
+	}
+}
+
+// A plain log is a file to which batches of records with a CRC-32C are written
+// with one write and one fdatasync each. While one is being synced, the next
+// one forms.
+type plain struct {
+	b     *testing.B
+	file  seglog.File
+	table *crc32.Table
+	queue chan chan struct{}
+	at    int64
+}
+
+func openPlain(b *testing.B, disk seglog.FS) *plain {
+	b.Helper()
+	f, err := disk.OpenFile(filepath.ToSlash(filepath.Join(b.TempDir(), "log")), os.O_CREATE)
+	if err != nil {
+		b.Fatal(err)
+	}
+	l := &plain{b: b, file: f, table: crc32.MakeTable(crc32.Castagnoli), queue: make(chan chan struct{}, 1024)}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		l.run()
+	}()
+	b.Cleanup(func() {
+		close(l.queue)
+		<-done
+		f.Close()
+	})
+	return l
+}
+
+func (l *plain) append(*pubstore.Message) {
+	synced := make(chan struct{})
+	l.queue <- synced
+	<-synced
+}
+
+func (l *plain) run() {
+	body := make([]byte, 256)
+	var buf []byte
+	for first := range l.queue {
+		batch := []chan struct{}{first}
+		for runtime.Gosched(); len(l.queue) > 0; runtime.Gosched() {
+			for range len(l.queue) {
+				batch = append(batch, <-l.queue)
+			}
+		}
+		buf = buf[:0]
+		for range batch {
+			buf = appendPlain(buf, body, l.table)
+		}
+		l.write(buf)
+		for _, synced := range batch {
+			close(synced)
+		}
+	}
+}
+
+// appendPlain appends a record, with room for as much as File's has beside the body.
+func appendPlain(buf, body []byte, table *crc32.Table) []byte {
+	at := len(buf)
+	buf = append(buf, make([]byte, recordBytes-len(body))...)
+	buf = append(buf, body...)
+	sum := crc32.Checksum(buf[at+4:], table)
+	buf[at], buf[at+1], buf[at+2], buf[at+3] = byte(sum), byte(sum>>8), byte(sum>>16), byte(sum>>24)
+	return buf
+}
+
+// write writes and syncs; space is reserved ahead, as in a File.
+func (l *plain) write(buf []byte) {
+	const ahead = 16 << 20
+	var err error
+	if l.at%ahead+int64(len(buf)) >= ahead || l.at == 0 {
+		err = l.file.Preallocate(l.at + 2*ahead)
+	}
+	if err == nil {
+		_, err = l.file.WriteAt(buf, l.at)
+	}
+	if err == nil {
+		err = l.file.Sync()
+	}
+	if err != nil {
+		l.b.Error(err)
+	}
+	l.at += int64(len(buf))
+}
+
+// BenchmarkPlainLog is the same log from one goroutine that has so many
+// messages at hand for each sync: what the disk takes at all.
+func BenchmarkPlainLog(b *testing.B) {
+	for _, batch := range []int{1, 64, 128, 1024} {
+		b.Run(fmt.Sprintf("batch=%d", batch), func(b *testing.B) {
+			l, body := openPlain(b, seglog.OS), make([]byte, 256)
+			var buf []byte
+			b.SetBytes(int64(benchMessage().Size()))
+			b.ResetTimer()
+			for n := 0; n < b.N; n += batch {
+				buf = buf[:0]
+				for range min(batch, b.N-n) {
+					buf = appendPlain(buf, body, l.table)
+				}
+				l.write(buf)
+			}
+		})
 	}
 }
