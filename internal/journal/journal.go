@@ -109,6 +109,7 @@ func Open(o Options) (*Journal, error) {
 // openLog opens the log and brings the table back.
 func openLog(o Options) (*Journal, error) {
 	t := newTable(o.Carried)
+	t.stretches = newStretches(o.SegmentBytes)
 	log, err := seglog.Open(seglog.Options{
 		FS:           o.FS,
 		Dir:          o.Dir,

@@ -105,7 +105,8 @@ func (j *Journal) scanLog(from, end Position, fn func(seglog.Record) (bool, erro
 }
 
 // SeekVector returns a position such that v covers every record before it,
-// using the segments' summaries; it may be earlier than the first record not covered.
+// using the segments' summaries and the newest stretches; it may be earlier
+// than the first record not covered.
 func (j *Journal) SeekVector(v bookmark.Vector) (Position, error) {
 	segs, err := j.segments()
 	if err != nil {
@@ -113,7 +114,10 @@ func (j *Journal) SeekVector(v bookmark.Vector) (Position, error) {
 	}
 	for _, s := range segs {
 		if !s.summary.covered(v) {
-			return j.notZero(s.first), nil
+			at := j.notZero(s.first)
+			j.mu.Lock()
+			defer j.mu.Unlock()
+			return j.table.stretches.seek(v, at), nil
 		}
 	}
 	return segs[len(segs)-1].end, nil

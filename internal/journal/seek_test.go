@@ -3,6 +3,7 @@ package journal_test
 import (
 	"bytes"
 	"maps"
+	"strings"
 	"testing"
 	"time"
 
@@ -153,4 +154,32 @@ func TestSeekTimeIsDurable(t *testing.T) {
 		t.Errorf("%v %v %v, want %v", at, v, err, durable)
 	}
 	disk.open()
+}
+
+// Who resumes near the end of a segment doesn't read it from the start, also
+// after the journal was opened anew.
+func TestSeekVectorIsNear(t *testing.T) {
+	disk, whole := memfs.New(), func(o *journal.Options) { o.SegmentBytes = 64 << 20 }
+	j := openOn(t, disk, whole)
+	body := strings.Repeat("x", 1000)
+	for n := range uint64(3000) {
+		put(t, j, message(n%3, n/3+1, body), journal.Take)
+	}
+	for range 2 {
+		for _, seen := range []uint64{1, 300, 990, 1000} {
+			at, err := j.SeekVector(bookmark.Vector{0: seen, 1: seen, 2: min(seen, 995)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			f := j.Follow(at, journal.Appended)
+			n := uint64(len(read(t, f)))
+			f.Close()
+			if left := 3 * (1000 - min(seen, 995)); n+3 < left || n > left+300 {
+				t.Errorf("seen up to %d of 1000 of three publishers: %d records to read", seen, n)
+			}
+		}
+		end(t, j)
+		j = openOn(t, disk, whole)
+	}
+	end(t, j)
 }

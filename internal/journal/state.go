@@ -365,14 +365,7 @@ func decodeSummary(payload []byte) (summary, error) {
 }
 
 // covered reports whether v covers all that the segment holds.
-func (s summary) covered(v bookmark.Vector) bool {
-	for _, h := range s.highest {
-		if !v.Covers(h) {
-			return false
-		}
-	}
-	return true
-}
+func (s summary) covered(v bookmark.Vector) bool { return covers(v, s.highest) }
 
 // of returns a publisher's highest sequence in the segment, 0 if it has none.
 func (s summary) of(publisher uint64) uint64 {

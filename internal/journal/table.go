@@ -33,6 +33,7 @@ type publisher struct {
 	newer, older *publisher
 
 	segment uint64 // number of the segment it was last noted in
+	stretch uint64 // number of the stretch it was last noted in
 	dirty   bool   // have may be above durable
 }
 
@@ -63,6 +64,8 @@ type table struct {
 	segFrom, segTo int64    // first and last time, 0: no records
 	segLast        Position // behind the last record, 0: no records
 
+	stretches stretches
+
 	scratch Record // of Recover
 }
 
@@ -80,6 +83,7 @@ func (t *table) reset() {
 	t.sorted = nil
 	t.rings = rings{most: ringsMost}
 	t.lastTime, t.intervals = 0, nil
+	t.stretches = newStretches(int64(t.stretches.bytes) * 16)
 	t.nextSegment()
 }
 
@@ -166,6 +170,7 @@ func (t *table) note(p *publisher, r *Record) {
 		p.segment = t.segment
 		t.inSegment = append(t.inSegment, p)
 	}
+	t.stretches.note(p, r.Position)
 	if t.segFrom == 0 {
 		t.segFrom = r.Time
 	}
