@@ -42,3 +42,47 @@ func BenchmarkPair(b *testing.B) {
 		b.Fatal(err)
 	}
 }
+
+// BenchmarkReplay is all that a message of 256 bytes costs from the journal of
+// an instance to a handler that discards it, on the loopback interface.
+func BenchmarkReplay(b *testing.B) {
+	s := servertest.New(b, servertest.Real())
+	ctx := context.Background()
+	p, err := client.Dial(ctx, client.Config{Name: "publisher", Servers: []string{"tcp://" + s.Addr() + "/amps/json"}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer p.Close()
+	body := make([]byte, 256)
+	for range b.N {
+		if _, err := p.Publish(ctx, "orders", body); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := p.Flush(ctx); err != nil {
+		b.Fatal(err)
+	}
+	c, err := client.Dial(ctx, client.Config{Name: "subscriber", Servers: []string{"tcp://" + s.Addr() + "/amps/json"}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer c.Close()
+	b.SetBytes(256)
+	b.ReportAllocs()
+	b.ResetTimer()
+	sub, err := c.Subscribe(ctx, "orders", client.From(client.Epoch))
+	if err != nil {
+		b.Fatal(err)
+	}
+	n := 0
+	for m, err := range sub.Messages(ctx) {
+		if err != nil {
+			b.Fatal(err)
+		}
+		m.Discard()
+		if n++; n == b.N {
+			b.ReportMetric(float64(sub.Stats().Overruns), "overruns")
+			return
+		}
+	}
+}
