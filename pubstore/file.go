@@ -77,7 +77,7 @@ type File struct {
 	closing bool
 	dirty   bool              // lazy was poked since the last commit began
 	durable seglog.Position   // what is before it is safe against a power cut
-	synced  chan struct{}     // closed when durable has moved; nil: nobody waits
+	synced  sync.Cond         // durable has moved, or the store has failed
 	logged  map[uint32]uint64 // by number of a life: acked as the log says
 	left    bool              // a life has left that the log still has
 	prefix  []byte            // a record but for its body, used again
@@ -274,7 +274,7 @@ func (s *File) fail(err error) error {
 func (s *File) failLocked(err error) error {
 	s.endLocked(&FailedError{Path: s.dir, Err: err})
 	s.signal() // so that the client looks, and learns of it
-	s.tellSyncedLocked()
+	s.synced.Broadcast()
 	return s.ended
 }
 

@@ -13,14 +13,15 @@ const maxGather = 64
 // appended, notes what was let go, and removes files that hold nothing any more.
 func (s *File) run() {
 	defer close(s.done)
-	idle := time.NewTimer(s.interval)
+	idle, wait := time.NewTimer(s.interval), time.NewTimer(s.interval)
 	defer idle.Stop()
+	defer wait.Stop()
 	for {
 		select {
 		case <-s.urgent:
 			gather(s.log.End)
 		case <-s.lazy:
-			s.linger()
+			s.linger(wait)
 		case <-idle.C:
 			s.note()
 			continue
@@ -33,9 +34,8 @@ func (s *File) run() {
 }
 
 // linger waits for the interval, or something more urgent.
-func (s *File) linger() {
-	t := time.NewTimer(s.interval)
-	defer t.Stop()
+func (s *File) linger(t *time.Timer) {
+	t.Reset(s.interval)
 	select {
 	case <-t.C:
 	case <-s.urgent:
@@ -72,32 +72,16 @@ func (s *File) waitDurable(pos seglog.Position) error {
 	if s.interval < 0 {
 		s.commitNow()
 	}
-	for {
-		s.mu.Lock()
-		if s.durable > pos {
-			s.mu.Unlock()
-			return nil
-		}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.durable <= pos {
 		if failed(s.ended) {
-			defer s.mu.Unlock()
 			return s.ended
 		}
-		if s.synced == nil {
-			s.synced = make(chan struct{})
-		}
-		synced := s.synced
-		s.mu.Unlock()
 		poke(s.urgent)
-		<-synced
+		s.synced.Wait()
 	}
-}
-
-// tellSyncedLocked wakes all who wait for a sync.
-func (s *File) tellSyncedLocked() {
-	if s.synced != nil {
-		close(s.synced)
-		s.synced = nil
-	}
+	return nil
 }
 
 // commit makes durable what was appended and let go until now, and then
@@ -118,7 +102,7 @@ func (s *File) commit() {
 	}
 	s.mu.Lock()
 	s.durable = max(s.durable, durable)
-	s.tellSyncedLocked()
+	s.synced.Broadcast()
 	s.mu.Unlock()
 	if err == nil {
 		err = s.log.Trim(trim)

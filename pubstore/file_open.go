@@ -133,6 +133,7 @@ func newFile(dir string, o *FileOptions) *File {
 		stop: make(chan struct{}), done: make(chan struct{}), closed: make(chan struct{}),
 		logged: make(map[uint32]uint64),
 	}
+	s.synced.L = &s.mu
 	s.set(limits{
 		messages: o.MaxMessages, defaultMessages: defaultStoreMessages,
 		bytes: o.MaxBytes, defaultBytes: defaultStoreBytes,
