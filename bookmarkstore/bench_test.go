@@ -9,36 +9,46 @@ import (
 	"github.com/holdfast-mq/holdfast/bookmarkstore"
 )
 
-// B7: received and discarded, in order and out of order, of 1 and 1,000
-// publishers; and asking where to resume.
-func BenchmarkMemory(b *testing.B) {
-	benchmarkStore(b, func(b *testing.B) bookmarkstore.Store { return bookmarkstore.NewMemory() })
-}
+// These benchmarks are the work B7: what a bookmark store costs its application.
 
-func BenchmarkBolt(b *testing.B) {
-	benchmarkStore(b, func(b *testing.B) bookmarkstore.Store {
+// stores are opened anew for each benchmark.
+var stores = []struct {
+	name string
+	open func(*testing.B) bookmarkstore.Store
+}{
+	{"Memory", func(*testing.B) bookmarkstore.Store { return bookmarkstore.NewMemory() }},
+	{"Bolt", func(b *testing.B) bookmarkstore.Store {
 		s, err := bookmarkstore.OpenBolt(filepath.Join(b.TempDir(), "marks.db"), bookmarkstore.BoltOptions{})
 		if err != nil {
 			b.Fatal(err)
 		}
 		return s
-	})
+	}},
 }
 
-func benchmarkStore(b *testing.B, open func(*testing.B) bookmarkstore.Store) {
-	for _, publishers := range []uint64{1, 1000} {
-		for _, window := range []int{1, 64} {
-			name := fmt.Sprintf("publishers=%d/in order", publishers)
-			if window > 1 {
-				name = fmt.Sprintf("publishers=%d/backwards by %d", publishers, window)
+// BenchmarkDiscard is a message received and discarded, in order or each window
+// of them from its last to its first, of so many publishers.
+func BenchmarkDiscard(b *testing.B) {
+	for _, st := range stores {
+		for _, publishers := range []uint64{1, 1000} {
+			for _, window := range []int{1, 64} {
+				order := map[bool]string{true: "in", false: "backwards"}[window == 1]
+				b.Run(fmt.Sprintf("%s/publishers=%d/order=%s", st.name, publishers, order), func(b *testing.B) {
+					benchmarkDiscard(b, st.open(b), publishers, window)
+				})
 			}
-			b.Run(name, func(b *testing.B) { benchmarkDiscard(b, open(b), publishers, window) })
 		}
 	}
-	for _, publishers := range []uint64{1, 1000} {
-		b.Run(fmt.Sprintf("resume/publishers=%d", publishers), func(b *testing.B) {
-			benchmarkResume(b, open(b), publishers)
-		})
+}
+
+// BenchmarkResume asks where to resume with 100,000 messages outstanding.
+func BenchmarkResume(b *testing.B) {
+	for _, st := range stores {
+		for _, publishers := range []uint64{1, 1000} {
+			b.Run(fmt.Sprintf("%s/publishers=%d", st.name, publishers), func(b *testing.B) {
+				benchmarkResume(b, st.open(b), publishers)
+			})
+		}
 	}
 }
 
@@ -73,7 +83,6 @@ func benchmarkDiscard(b *testing.B, store bookmarkstore.Store, publishers uint64
 	}
 }
 
-// benchmarkResume asks where to resume with 100,000 messages outstanding.
 func benchmarkResume(b *testing.B, store bookmarkstore.Store, publishers uint64) {
 	defer store.Close()
 	s, err := store.Subscription("s", orders)

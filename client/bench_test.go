@@ -2,129 +2,134 @@ package client_test
 
 import (
 	"context"
-	"net"
+	"path/filepath"
 	"testing"
 
+	"github.com/holdfast-mq/holdfast/bookmarkstore"
 	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/internal/cost"
 	"github.com/holdfast-mq/holdfast/internal/memnet"
-	"github.com/holdfast-mq/holdfast/internal/wire"
+	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// BenchmarkPublish is the client's own cost of a publish of 100 bytes, with a
-// store in memory and a server that acknowledges at once.
+// These benchmarks are the second half of the work B8: what the client costs
+// its application, with a server that costs nothing.
+
+// BenchmarkPublish is a publish of 256 bytes, up to the ack that the last one is safe.
 func BenchmarkPublish(b *testing.B) {
-	n := memnet.New()
-	c := benchClient(b, n, func(nc net.Conn, r *wire.Reader) {
-		var m wire.Message
-		var out []byte
-		for {
-			f, err := r.Next()
-			if err != nil || wire.Parse(f, &m) != nil {
-				return
+	for _, st := range []struct {
+		name string
+		open func(*testing.B) pubstore.Store
+	}{
+		{"Memory", func(*testing.B) pubstore.Store { return pubstore.NewMemory(pubstore.MemoryOptions{}) }},
+		{"File", func(b *testing.B) pubstore.Store {
+			s, err := pubstore.OpenFile(filepath.Join(b.TempDir(), "store"), pubstore.FileOptions{})
+			if err != nil {
+				b.Fatal(err)
 			}
-			if m.Command == wire.Publish && r.Buffered() == 0 {
-				a := wire.AckMessage{Type: wire.AckPersisted, Success: true, Sequence: m.Sequence, HasSequence: true}
-				out = a.AppendTo(out[:0])
-				nc.Write(out)
+			b.Cleanup(func() { s.Close() })
+			return s
+		}},
+	} {
+		b.Run(st.name, func(b *testing.B) {
+			ctx, cancel := context.WithCancel(b.Context()) // as applications have it
+			defer cancel()
+			c, _ := benchClient(b, func(cfg *client.Config) { cfg.Publishes = st.open(b) })
+			body := make([]byte, 256)
+			b.SetBytes(256)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := c.Publish(ctx, "orders", body); err != nil {
+					b.Fatal(err)
+				}
 			}
-		}
-	})
-	body := make([]byte, 100)
-	b.SetBytes(100)
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := c.Publish(context.Background(), "orders", body); err != nil {
-			b.Fatal(err)
-		}
-	}
-	if err := c.Flush(context.Background()); err != nil {
-		b.Fatal(err)
+			if err := c.Flush(ctx); err != nil {
+				b.Fatal(err)
+			}
+		})
 	}
 }
 
-// BenchmarkReceive is the client's own cost of a message of 100 bytes on a
-// bookmark subscription, discarded.
+// BenchmarkReceive is a message of 256 bytes on a bookmark subscription, from
+// the connection to its discard.
 func BenchmarkReceive(b *testing.B) {
-	n := memnet.New()
-	c := benchClient(b, n, func(nc net.Conn, r *wire.Reader) {
-		var m wire.Message
-		for m.Command != wire.Subscribe {
-			f, err := r.Next()
-			if err != nil || wire.Parse(f, &m) != nil {
-				return
+	for _, st := range []struct {
+		name string
+		open func(*testing.B) bookmarkstore.Store
+	}{
+		{"Memory", func(*testing.B) bookmarkstore.Store { return bookmarkstore.NewMemory() }},
+		{"Bolt", func(b *testing.B) bookmarkstore.Store {
+			s, err := bookmarkstore.OpenBolt(filepath.Join(b.TempDir(), "marks.db"), bookmarkstore.BoltOptions{})
+			if err != nil {
+				b.Fatal(err)
 			}
-		}
-		go drainConn(nc)
-		id := string(m.CommandID)
-		a := wire.AckMessage{CommandID: id, Type: wire.AckProcessed, Success: true, Bookmark: "0"}
-		out := a.AppendTo(nil)
-		d := wire.Delivery{Topic: []byte("orders"), SubIDs: []byte(id), Body: make([]byte, 100)}
-		d.Bookmark.Publisher = 5
-		for {
-			for range 256 {
-				d.Bookmark.Sequence++
-				out = d.AppendTo(out)
+			b.Cleanup(func() { s.Close() })
+			return s
+		}},
+	} {
+		b.Run(st.name, func(b *testing.B) {
+			c, srv := benchClient(b, func(cfg *client.Config) { cfg.Bookmarks = st.open(b) })
+			sub, err := c.Subscribe(b.Context(), "orders", client.From(client.Epoch), client.ID("s"))
+			if err != nil {
+				b.Fatal(err)
 			}
-			if _, err := nc.Write(out); err != nil {
-				return
-			}
-			out = out[:0]
-		}
-	})
-	sub, err := c.Subscribe(context.Background(), "orders", client.From(client.Epoch))
-	if err != nil {
-		b.Fatal(err)
+			srv.Subscribed()
+			benchmarkReceive(b, srv, sub)
+		})
 	}
-	b.SetBytes(100)
+}
+
+// benchmarkReceive receives while the server is never more than two bursts ahead.
+func benchmarkReceive(b *testing.B, srv *cost.Swallow, sub *client.Subscription) {
+	const burst = 1000
+	more, done := make(chan struct{}, 1), make(chan struct{})
+	defer func() { close(more); <-done }()
+	go func() {
+		defer close(done)
+		body := make([]byte, 256)
+		srv.Deliver(burst, "orders", body)
+		for range more {
+			srv.Deliver(burst, "orders", body)
+		}
+	}()
+	b.SetBytes(256)
 	b.ReportAllocs()
-	left := b.N
-	b.ResetTimer()
-	for m, err := range sub.Messages(context.Background()) {
+	n := 0
+	for m, err := range sub.Messages(b.Context()) {
+		if err == nil {
+			err = m.Discard()
+		}
 		if err != nil {
 			b.Fatal(err)
 		}
-		m.Discard()
-		if left--; left <= 0 {
+		if n++; n%burst == 1 {
+			more <- struct{}{}
+		}
+		if !b.Loop() {
 			break
 		}
 	}
 }
 
-func benchClient(b *testing.B, n *memnet.Network, serve func(net.Conn, *wire.Reader)) *client.Client {
+// benchClient starts a client of a server that costs nothing, over a connection in memory.
+func benchClient(b *testing.B, change func(*client.Config)) (*client.Client, *cost.Swallow) {
 	b.Helper()
+	n := memnet.New()
 	n.SetBuffer(1 << 20)
 	ln, err := n.Listen("a:9007")
 	if err != nil {
 		b.Fatal(err)
 	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		nc, err := ln.Accept()
-		if err != nil {
-			return
-		}
-		defer nc.Close()
-		r := wire.NewReader(nc, 1<<20)
-		if _, err := r.Next(); err != nil {
-			return
-		}
-		a := wire.AckMessage{CommandID: "0", ClientName: "me", Type: wire.AckProcessed, Success: true, HasSequence: true, Ext: true, Max: limit}
-		nc.Write(a.AppendTo(nil))
-		serve(nc, r)
-	}()
+	srv := cost.NewSwallow(b, ln)
 	cfg := config(n, "a")
 	cfg.Offline = false
 	cfg.QueueMessages = 1 << 20 // what does not fit would be asked for again
 	cfg.QueueBytes = 1 << 30
-	c, err := client.Dial(context.Background(), cfg)
+	change(&cfg)
+	c, err := client.Dial(b.Context(), cfg)
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() {
-		c.Close()
-		ln.Close()
-		<-done
-	})
-	return c
+	b.Cleanup(func() { c.Close() })
+	return c, srv
 }
