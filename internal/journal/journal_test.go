@@ -3,7 +3,6 @@ package journal_test
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -16,7 +15,6 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/memfs"
-	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
 func TestAppendNumbers(t *testing.T) {
@@ -511,25 +509,4 @@ func TestAllocations(t *testing.T) {
 		t.Errorf("append raw: %v allocations", n)
 	}
 	disk.open()
-}
-
-func BenchmarkAppend(b *testing.B) {
-	b.Run("memory", func(b *testing.B) { benchmarkAppend(b, memfs.New(), dir) })
-	b.Run("disk", func(b *testing.B) { benchmarkAppend(b, seglog.OS, filepath.ToSlash(b.TempDir())) })
-}
-
-// benchmarkAppend includes the last fsync: all that is counted is durable.
-func benchmarkAppend(b *testing.B, disk seglog.FS, dir string) {
-	j := open(b, disk, func(o *journal.Options) { o.Dir, o.SegmentBytes = dir, 0 })
-	body := strings.Repeat("x", 200)
-	b.SetBytes(200)
-	b.ReportAllocs()
-	r := message(1, 0, body)
-	for b.Loop() {
-		r.Sequence = 0
-		if v, err := j.Append(r); err != nil || v != journal.Take {
-			b.Fatal(v, err)
-		}
-	}
-	synced(b, j)
 }

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"fmt"
 	"net"
 	"sync/atomic"
 	"testing"
@@ -67,5 +68,49 @@ func BenchmarkLink(b *testing.B) {
 	}
 	for l.Safe(1) < uint64(b.N) {
 		<-moved
+	}
+}
+
+// BenchmarkBatch is a record's part in a frame of so many, of 256 bytes each:
+// on the way out, and on the way in up to the journal.
+func BenchmarkBatch(b *testing.B) {
+	r := message(1, 1, "orders")
+	r.Body = make([]byte, 256)
+	raw, err := journal.Encode(nil, r)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, records := range []int{1, 1000} {
+		enc := newEncoder()
+		encode := func() []byte {
+			enc.begin(frameRecords)
+			for range records {
+				enc.bytes(raw)
+			}
+			return enc.finish()
+		}
+		b.Run(fmt.Sprintf("encode/records=%d", records), func(b *testing.B) {
+			b.SetBytes(int64(len(raw)))
+			b.ReportAllocs()
+			for n := 0; n < b.N; n += records {
+				encode()
+			}
+		})
+		b.Run(fmt.Sprintf("decode/records=%d", records), func(b *testing.B) {
+			payload, dec := encode()[frameHeader:], newDecoder()
+			var got journal.Record
+			b.SetBytes(int64(len(raw)))
+			b.ReportAllocs()
+			for n := 0; n < b.N; n += records {
+				if dec.begin(payload) != frameRecords {
+					b.Fatal("another frame")
+				}
+				for dec.left() > 0 {
+					if err := journal.Decode(dec.bytes(), &got); err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+		})
 	}
 }

@@ -140,39 +140,3 @@ func TestCommandNames(t *testing.T) {
 		t.Error("a command that doesn't exist")
 	}
 }
-
-func BenchmarkParseDelivery(b *testing.B) {
-	frame := []byte(`{"c":"p","t":"important_topic","bm":"7094790850998930143|43|","ts":"20260102T030405.678901Z","sids":"2"}{"id":1,"px":11}`)
-	var m wire.Message
-	for b.Loop() {
-		if err := wire.Parse(frame, &m); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-func BenchmarkParsePublish(b *testing.B) {
-	frame := []byte(`{"c":"p","t":"important_topic","a":"persisted","s":1234567}{"id":1,"px":11}`)
-	var m wire.Message
-	for b.Loop() {
-		if err := wire.Parse(frame, &m); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-func BenchmarkAppendPublish(b *testing.B) {
-	c := &wire.PublishCommand{Topic: "important_topic", Acks: wire.AckPersisted, Sequence: 1234567, Body: []byte(`{"id":1,"px":11}`)}
-	dst := make([]byte, 0, 1024)
-	for b.Loop() {
-		dst = c.AppendTo(dst[:0])
-	}
-}
-
-func BenchmarkAppendDelivery(b *testing.B) {
-	d := written["V20"]
-	dst := make([]byte, 0, 1024)
-	for b.Loop() {
-		dst = d.AppendTo(dst[:0])
-	}
-}

@@ -1,0 +1,102 @@
+package journal_test
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/memfs"
+	"github.com/holdfast-mq/holdfast/internal/seglog"
+)
+
+const benchBytes = 256 // of a body
+
+// benchOpen opens a journal on the disk of the machine.
+func benchOpen(b *testing.B) *journal.Journal {
+	return open(b, seglog.OS, func(o *journal.Options) { o.Dir, o.SegmentBytes = filepath.ToSlash(b.TempDir()), 0 })
+}
+
+// BenchmarkAppend admits and appends what so many publishers send in turn, until
+// all of it is durable.
+func BenchmarkAppend(b *testing.B) {
+	for _, publishers := range []uint64{1, 1000, 100_000} {
+		b.Run(fmt.Sprintf("publishers=%d", publishers), func(b *testing.B) { benchmarkAppend(b, benchOpen(b), publishers) })
+	}
+	b.Run("no_disk", func(b *testing.B) {
+		benchmarkAppend(b, open(b, memfs.New(), func(o *journal.Options) { o.SegmentBytes = 0 }), 1)
+	})
+}
+
+func benchmarkAppend(b *testing.B, j *journal.Journal, publishers uint64) {
+	r := message(1, 0, strings.Repeat("x", benchBytes))
+	b.SetBytes(benchBytes)
+	b.ReportAllocs()
+	for n := uint64(0); b.Loop(); n++ {
+		r.Publisher, r.Sequence = n%publishers+1, n/publishers+1
+		r.Prev = r.Sequence - 1
+		if v, err := j.Append(r); err != nil || v != journal.Take {
+			b.Fatal(v, err)
+		}
+	}
+	synced(b, j)
+}
+
+// BenchmarkDuplicate looks at what the journal has already, as it does while a
+// publisher sends again what it kept.
+func BenchmarkDuplicate(b *testing.B) {
+	j, body := benchOpen(b), strings.Repeat("x", benchBytes)
+	const kept = 1000
+	for s := uint64(1); s <= kept; s++ {
+		put(b, j, message(1, s, body), journal.Take)
+	}
+	r := message(1, 1, body)
+	b.ReportAllocs()
+	for n := uint64(0); b.Loop(); n++ {
+		r.Sequence = n%kept + 1
+		r.Prev = r.Sequence - 1
+		if v, err := j.Append(r); err != nil || v != journal.Duplicate {
+			b.Fatal(v, err)
+		}
+	}
+}
+
+// BenchmarkFollow reads records that are still in memory, as a live
+// subscription or link does, and a journal that is far longer than that, from
+// its files, as a replay does.
+func BenchmarkFollow(b *testing.B) {
+	for _, from := range []struct {
+		name    string
+		records int
+	}{{"memory", 1000}, {"files", 500_000}} {
+		b.Run(from.name, func(b *testing.B) {
+			j := benchOpen(b)
+			r := message(1, 0, strings.Repeat("x", benchBytes))
+			for range from.records {
+				r.Sequence = 0
+				put(b, j, r, journal.Take)
+			}
+			synced(b, j)
+			benchmarkFollow(b, j)
+		})
+	}
+}
+
+func benchmarkFollow(b *testing.B, j *journal.Journal) {
+	f := j.Follow(j.First(), journal.Durable)
+	var r journal.Record
+	b.SetBytes(benchBytes)
+	b.ReportAllocs()
+	for b.Loop() {
+		ok, err := f.Next(&r)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if !ok { // from the beginning again
+			f.Close()
+			f = j.Follow(j.First(), journal.Durable)
+		}
+	}
+	f.Close()
+}

@@ -1,0 +1,47 @@
+package route_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/route"
+)
+
+// BenchmarkMatch finds who wants a record among so many subscriptions of a
+// connection, a tenth of which do, and moves all of them past it.
+func BenchmarkMatch(b *testing.B) {
+	for _, subscriptions := range []int{1, 10, 1000} {
+		b.Run(fmt.Sprintf("subscriptions=%d", subscriptions), func(b *testing.B) {
+			var table route.Table[*route.Subscription]
+			for i := range subscriptions {
+				p, err := route.ParsePattern(fmt.Sprintf("^orders/%d$", i%10))
+				if err != nil {
+					b.Fatal(err)
+				}
+				s := &route.Subscription{Pattern: p, Options: route.Options{Vector: true}, Bookmark: true}
+				s.Begin(route.Start{Seen: bookmark.Vector{}})
+				table.Add(p, s)
+			}
+			r := journal.Record{Kind: journal.Message, Publisher: 7, Topic: []byte("orders/0")}
+			b.ReportAllocs()
+			for b.Loop() {
+				r.Sequence++
+				r.Position++
+				wanted := 0
+				for _, s := range table.Match(r.Topic) {
+					if s.Wants(&r) {
+						wanted++
+					}
+				}
+				for s := range table.All {
+					s.Pass(&r)
+				}
+				if wanted != (subscriptions+9)/10 {
+					b.Fatalf("%d want it", wanted)
+				}
+			}
+		})
+	}
+}

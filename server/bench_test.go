@@ -1,0 +1,117 @@
+package server_test
+
+import (
+	"fmt"
+	"net"
+	"testing"
+
+	"github.com/holdfast-mq/holdfast/internal/cost"
+	"github.com/holdfast-mq/holdfast/server/servertest"
+)
+
+// These benchmarks are what a message of 256 bytes costs an instance, alone and
+// with a peer, over real connections and disks, with clients that cost nothing.
+
+// batch is how many messages clients send together.
+const batch = 1000
+
+var instances = []struct {
+	name  string
+	start func(*testing.B) *servertest.Instance
+}{
+	{"alone", func(b *testing.B) *servertest.Instance { return servertest.New(b, servertest.Real()) }},
+	{"pair", func(b *testing.B) *servertest.Instance { return servertest.NewPair(b, servertest.Real()).A }},
+}
+
+func benchCaller(b *testing.B, i *servertest.Instance, name string) *cost.Caller {
+	b.Helper()
+	var nc net.Conn
+	nc, err := i.Dial(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	return cost.NewCaller(b, nc, name)
+}
+
+// BenchmarkPublish is from the connection to the persisted ack: admitted,
+// journaled, durable, and with a peer there, too.
+func BenchmarkPublish(b *testing.B) {
+	for _, in := range instances {
+		b.Run(in.name, func(b *testing.B) {
+			p, body := benchCaller(b, in.start(b), "publisher"), make([]byte, 256)
+			b.SetBytes(int64(len(body)))
+			b.ReportAllocs()
+			b.ResetTimer()
+			for n := 0; n < b.N; n += batch {
+				p.Publish(min(batch, b.N-n), "orders", body)
+			}
+			p.Persisted()
+		})
+	}
+}
+
+// BenchmarkPublishOneAtATime waits for each message's persisted ack.
+func BenchmarkPublishOneAtATime(b *testing.B) {
+	for _, in := range instances {
+		b.Run(in.name, func(b *testing.B) {
+			p, body := benchCaller(b, in.start(b), "publisher"), make([]byte, 256)
+			b.ReportAllocs()
+			for b.Loop() {
+				p.Publish(1, "orders", body)
+				p.Persisted()
+			}
+		})
+	}
+}
+
+// BenchmarkDeliver is publish and delivery to so many live subscribers, each
+// on a connection of its own. A message counts once.
+func BenchmarkDeliver(b *testing.B) {
+	for _, subscribers := range []int{1, 8, 64} {
+		b.Run(fmt.Sprintf("subscribers=%d", subscribers), func(b *testing.B) {
+			i := servertest.New(b, servertest.Real())
+			p, body := benchCaller(b, i, "publisher"), make([]byte, 256)
+			received, all := make(chan struct{}), make([]*cost.Caller, subscribers)
+			for n := range all {
+				all[n] = benchCaller(b, i, fmt.Sprint("subscriber ", n))
+				all[n].Subscribe("orders", "vector")
+			}
+			b.SetBytes(int64(len(body)))
+			b.ReportAllocs()
+			b.ResetTimer()
+			for _, s := range all {
+				go func() {
+					defer func() { received <- struct{}{} }()
+					s.Receive(b.N)
+				}()
+			}
+			for n := 0; n < b.N; n += batch {
+				p.Publish(min(batch, b.N-n), "orders", body)
+			}
+			p.Persisted()
+			for range all {
+				<-received
+			}
+		})
+	}
+}
+
+// BenchmarkReplay is delivery from the start of the log.
+func BenchmarkReplay(b *testing.B) {
+	i := servertest.New(b, servertest.Real())
+	p, body := benchCaller(b, i, "publisher"), make([]byte, 256)
+	const kept = 200 * batch
+	for range kept / batch {
+		p.Publish(batch, "orders", body)
+	}
+	p.Persisted()
+	b.SetBytes(int64(len(body)))
+	b.ReportAllocs()
+	b.ResetTimer()
+	for n := 0; n < b.N; n += kept {
+		s := benchCaller(b, i, "subscriber")
+		s.Subscribe("orders", "vector")
+		s.Receive(min(kept, b.N-n))
+		s.Close()
+	}
+}
