@@ -290,5 +290,5 @@ func (r *run) check(ctx context.Context, i int, each []uint64, total int) error 
 	if err := errors.Join(s.await(ctx), s.finish()); err != nil {
 		return err
 	}
-	return s.tally.verdict(r.servers[i], each)
+	return s.tally.verdict("its log", each)
 }
