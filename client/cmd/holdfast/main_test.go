@@ -219,9 +219,9 @@ func TestJournalCompare(t *testing.T) {
 }
 
 // outbox makes a file store with three messages, of which the first is safe.
-func (d *desk) outbox(name string) *pubstore.File {
+func (d *desk) outbox(name string, syncs time.Duration) *pubstore.File {
 	d.t.Helper()
-	s, err := pubstore.OpenFile(d.path(name), pubstore.FileOptions{SegmentBytes: 4 << 10})
+	s, err := pubstore.OpenFile(d.path(name), pubstore.FileOptions{SegmentBytes: 4 << 10, SyncInterval: syncs})
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -254,12 +254,12 @@ func (d *desk) close(closers ...interface{ Close() error }) {
 
 func TestFileStore(t *testing.T) {
 	d := newDesk(t)
-	d.close(d.outbox("outbox"), d.outbox("damaged"))
+	d.close(d.outbox("outbox", 0), d.outbox("damaged", 0))
 	d.flip("damaged"+firstSegment, "order 1", 1, -1)
 	got := d.holdfast("store", "inspect", "outbox", "--messages") + d.holdfast("store", "verify", "outbox") +
 		d.holdfast("store", "verify", "damaged")
 	open := newDesk(t)
-	inUse := open.outbox("open")
+	inUse := open.outbox("open", -1) // it does not change its files while they are looked at
 	golden(t, "store_file", got+open.holdfast("store", "inspect", "open"))
 	open.close(inUse)
 }
@@ -311,7 +311,7 @@ func TestBoltStores(t *testing.T) {
 func TestWrongPaths(t *testing.T) {
 	d := newDesk(t)
 	d.journal("journal", some(1)...)
-	d.close(d.outbox("outbox"))
+	d.close(d.outbox("outbox", 0))
 	for name, text := range map[string]string{"text": strings.Repeat("no database\n", 1000), "empty": ""} {
 		if err := os.WriteFile(d.path(name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
