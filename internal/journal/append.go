@@ -7,6 +7,7 @@ import (
 	"math"
 
 	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
 // errSequence reports a publisher that has used its last number.
@@ -27,30 +28,50 @@ func (j *Journal) Append(r *Record) (Verdict, error) {
 	if err != nil {
 		return 0, fmt.Errorf("journal: append %d|%d: %w", r.Publisher, r.Sequence, err)
 	}
-	v, err := j.append(r, nil)
-	if err == nil && v == Take {
-		err = j.mergeAside(r.Publisher)
-	}
-	return v, err
+	return j.take(r, nil)
 }
 
 // AppendRaw is Append for a record that came over a link. The returned Record
 // shares raw's memory. A record that does not decode is an error.
 func (j *Journal) AppendRaw(raw []byte) (Record, Verdict, error) {
 	var r Record
-	v, err := j.appendRaw(raw, &r)
-	if err == nil && v == Take {
-		err = j.mergeAside(r.Publisher)
+	if err := j.decodeRaw(raw, &r); err != nil {
+		return r, 0, err
 	}
+	v, err := j.take(&r, raw)
 	return r, v, err
 }
 
-func (j *Journal) appendRaw(raw []byte, r *Record) (Verdict, error) {
-	if len(raw) > j.o.maxRecord() {
+// AppendDecoded is AppendRaw for a record as Decode has returned it.
+func (j *Journal) AppendDecoded(r *Record) (Verdict, error) {
+	if len(r.Raw) > j.o.maxRecord() {
 		return 0, fmt.Errorf("journal: append: %w", ErrTooLarge)
 	}
+	return j.take(r, r.Raw)
+}
+
+// take appends a record, and what was set aside and follows it.
+func (j *Journal) take(r *Record, raw []byte) (Verdict, error) {
+	v, err := j.append(r, raw)
+	if err == nil && v == Take && j.merges.Load() {
+		err = j.mergeAside(r.Publisher)
+	}
+	return v, err
+}
+
+func (j *Journal) decodeRaw(raw []byte, r *Record) error {
+	if len(raw) > j.o.maxRecord() {
+		return fmt.Errorf("journal: append: %w", ErrTooLarge)
+	}
 	if err := decode(raw, r); err != nil {
-		return 0, fmt.Errorf("journal: append: %w", err)
+		return fmt.Errorf("journal: append: %w", err)
+	}
+	return nil
+}
+
+func (j *Journal) appendRaw(raw []byte, r *Record) (Verdict, error) {
+	if err := j.decodeRaw(raw, r); err != nil {
+		return 0, err
 	}
 	return j.append(r, raw)
 }
@@ -76,7 +97,7 @@ func (j *Journal) append(r *Record, raw []byte) (Verdict, error) {
 		p.dirty = true
 		j.dirty = append(j.dirty, p)
 	}
-	j.appendedLocked()
+	j.appendedLocked(r.Next)
 	announcer := j.announceLocked(Moved{r.Publisher, r.Sequence})
 	j.mu.Unlock()
 
@@ -136,17 +157,19 @@ func (j *Journal) logLocked(r *Record, raw []byte) error {
 	r.Time = j.nowLocked()
 	j.header = binary.LittleEndian.AppendUint64(j.header[:0], uint64(r.Time))
 	var err error
+	n := timeLen + len(raw)
 	if raw != nil {
 		r.Position, err = j.log.Append(uint8(r.Kind), j.header, raw)
 	} else {
 		j.header = appendHeader(j.header, r)
 		j.tail = appendTail(j.tail[:0], r)
+		n = len(j.header) + len(r.Topic) + len(r.Body) + len(j.tail)
 		r.Position, err = j.log.Append(uint8(r.Kind), j.header, r.Topic, r.Body, j.tail)
 	}
 	if err != nil {
 		return fmt.Errorf("journal: append %d|%d: %w", r.Publisher, r.Sequence, err)
 	}
-	r.Next = j.log.End()
+	r.Next = seglog.Behind(r.Position, n)
 	return nil
 }
 
@@ -155,9 +178,9 @@ func (j *Journal) nowLocked() int64 {
 	return max(j.table.lastTime, j.o.Now().UnixMicro())
 }
 
-// appendedLocked hands what was added to the log to the syncer and to followers.
-func (j *Journal) appendedLocked() {
-	j.end = j.log.End()
+// appendedLocked hands what was added to the log, up to end, to the syncer and to followers.
+func (j *Journal) appendedLocked(end Position) {
+	j.end = end
 	j.work.Signal()
 	j.changeLocked()
 }
@@ -192,11 +215,12 @@ func (j *Journal) appendChangeLocked(c change) error {
 	if len(payload) > j.o.maxRecord() {
 		return fmt.Errorf("journal: state record: %w", ErrTooLarge)
 	}
-	if _, err := j.log.Append(uint8(kindState), payload); err != nil {
+	at, err := j.log.Append(uint8(kindState), payload)
+	if err != nil {
 		return errDisk{fmt.Errorf("journal: append state record: %w", err)}
 	}
 	j.table.applyChange(c)
-	j.appendedLocked()
+	j.appendedLocked(seglog.Behind(at, len(payload)))
 	return nil
 }
 

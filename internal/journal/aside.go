@@ -83,6 +83,7 @@ func (j *Journal) openAside() error {
 		return errors.Join(j.damage, cursor.Close())
 	}
 	j.aside = &aside{cursor: cursor, runs: make(map[uint64][]run)}
+	j.merges.Store(true)
 	changes, err := j.indexAside()
 	j.aside.sort()
 	for _, c := range changes {
@@ -341,6 +342,7 @@ func (j *Journal) closeAside() error {
 	j.mu.Lock()
 	a := j.aside
 	j.aside = nil
+	j.merges.Store(false)
 	j.mu.Unlock()
 	if a == nil {
 		return nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
@@ -65,7 +66,8 @@ type Journal struct {
 	closed, killed      bool
 	err                 error // of the disk, final
 	damage              *seglog.DamageError
-	aside               *aside // nil: nothing was set aside
+	aside               *aside      // nil: nothing was set aside
+	merges              atomic.Bool // aside is not nil
 }
 
 // Open opens or makes the journal in o.Dir and starts the syncer. When it

@@ -24,6 +24,7 @@ var ErrClosed = errors.New("links are closed")
 type Links struct {
 	o         Options
 	began     time.Time // what times are counted from
+	ownClock  bool      // Options.Now was set
 	ctx       context.Context
 	stop      context.CancelFunc
 	wg        sync.WaitGroup
@@ -63,11 +64,12 @@ func Start(o Options) (*Links, error) {
 
 // newLinks makes Links that do nothing by themselves yet.
 func newLinks(o Options) (*Links, error) {
+	ownClock := o.Now != nil
 	if err := o.validate(); err != nil {
 		return nil, fmt.Errorf("replica: %w", err)
 	}
 	l := &Links{
-		o: o, began: o.Now(),
+		o: o, began: o.Now(), ownClock: ownClock,
 		ready: make(chan struct{}), wake: make(chan struct{}, 1),
 		peers: make(map[string]*peer), conns: make(map[*conn]struct{}),
 		asked: make(map[uint64]*question), unsure: make(map[uint64]bool), foreign: make(bookmark.Vector),
@@ -208,8 +210,14 @@ func (l *Links) Close() error {
 	return err
 }
 
-// now is the time since the start, by the monotonic clock.
-func (l *Links) now() time.Duration { return l.o.Now().Sub(l.began) }
+// now is the time since the start, by the monotonic clock. It is asked for each
+// record, so it asks the system for no more than that.
+func (l *Links) now() time.Duration {
+	if l.ownClock {
+		return l.o.Now().Sub(l.began)
+	}
+	return time.Since(l.began)
+}
 
 // Ready is closed once this instance has what its peers' hello vectors said,
 // or RejoinTimeout has passed without progress (R6). With no peer to wait for

@@ -93,7 +93,7 @@ func (c *conn) takeRecord(raw []byte) (bookmark.Bookmark, error) {
 	c.link.Has(b) // before our own sender can see it
 	c.mu.Unlock()
 	c.l.noteForeign(&r)
-	_, verdict, err := c.l.o.Journal.AppendRaw(raw)
+	verdict, err := c.l.o.Journal.AppendDecoded(&r)
 	if err != nil {
 		return b, c.notTaken(err)
 	}

@@ -10,6 +10,9 @@ import (
 // another log.
 type Position uint64
 
+// Behind returns the position behind a record of n bytes that stands at p.
+func Behind(p Position, n int) Position { return p + Position(frameSize(n)) }
+
 // A Record is what a log keeps: one byte that its owner gives a meaning, and
 // a payload. Kinds below 0x10 belong to seglog itself.
 type Record struct {
