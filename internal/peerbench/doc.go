@@ -21,7 +21,10 @@
 // checkout. JetStream's publisher has 4,096 publishes in flight and is connected
 // to the stream's leader; its subscribers are ordered consumers. In B5 holdfast is
 // offered 10,000 messages a second, and JetStream what 16 publishers do one at a
-// time, each trying again within milliseconds. Each peer's clients are one process
-// and its servers one process each, started for the run and ended with it.
-// Interrupted or not, no process and no directory stays behind.
+// time, each trying again within milliseconds; its subscriber is a consumer with
+// as many copies as the stream, and what takes longer than 30 s counts as 30 s.
+//
+// Each peer's clients are one process and its servers one process each, started
+// for the run and ended with it. Interrupted or not, no process and no directory
+// stays behind.
 package main

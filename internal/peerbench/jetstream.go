@@ -51,31 +51,55 @@ type natsJob struct {
 
 // jetstream does a job with a cluster of its own, of as many servers as copies.
 func (b *bench) jetstream(ctx context.Context, dir string, j job, copies int, always bool) (sample, error) {
+	c, err := b.startCluster(ctx, dir, copies, always)
+	for attempt := 1; err != nil && attempt < 3 && ctx.Err() == nil; attempt++ {
+		say("start once more: %v", err) // routes that two servers dial at once may refuse each other
+		c, err = b.startCluster(ctx, filepath.Join(dir, fmt.Sprint(attempt)), copies, always)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer c.stop()
+	return b.load(ctx, "nats-load", natsJob{j, c.servers})
+}
+
+// A cluster is servers of JetStream that know each other.
+type cluster struct {
+	processes []*process
+	servers   []natsServer
+}
+
+func (c *cluster) stop() {
+	for _, p := range c.processes {
+		p.kill()
+	}
+}
+
+// startCluster starts servers with directories in dir and waits until they are one cluster.
+func (b *bench) startCluster(ctx context.Context, dir string, copies int, always bool) (*cluster, error) {
 	ports, err := freePorts(copies)
 	if err != nil {
 		return nil, err
 	}
-	var processes []*process
-	defer func() {
-		for _, p := range processes {
-			p.kill()
-		}
-	}()
+	c := new(cluster)
 	for i, port := range ports {
 		name := fmt.Sprintf("n%d", i+1)
 		p := b.child(ctx, "nats-server", natsSpec{name, filepath.Join(dir, name), port, ports, always})
 		if err := p.start(); err != nil {
+			c.stop()
 			return nil, err
 		}
-		processes = append(processes, p)
+		c.processes = append(c.processes, p)
 	}
-	servers := make([]natsServer, copies)
-	for i, p := range processes {
-		if err := p.answer(&servers[i]); err != nil {
+	for _, p := range c.processes {
+		var s natsServer
+		if err := p.answer(&s); err != nil {
+			c.stop()
 			return nil, err
 		}
+		c.servers = append(c.servers, s)
 	}
-	return b.load(ctx, "nats-load", natsJob{j, servers})
+	return c, nil
 }
 
 // freePorts returns ports that were free a moment ago: routes must be known

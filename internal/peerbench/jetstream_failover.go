@@ -32,12 +32,7 @@ func (j *natsJob) failover(ctx context.Context, js jetstream.JetStream) (sample,
 		return nil, err
 	}
 	defer reader.Conn().Close()
-	err = consume(ctx, reader, func(m jetstream.Msg) {
-		if n, err := number(m.Data()); err == nil { // otherwise it counts as lost
-			l.delivers(n)
-		}
-	})
-	if err != nil {
+	if err := j.follow(ctx, reader, l); err != nil {
 		return nil, err
 	}
 	stop := j.publishForEver(ctx, js, l)
@@ -46,12 +41,61 @@ func (j *natsJob) failover(ctx context.Context, js jetstream.JetStream) (sample,
 	if err := j.killLeader(ctx, js, l); err != nil {
 		return nil, err
 	}
-	if err := await(ctx, l.wentOn, "the next ack and the next message"); err != nil {
+	select {
+	case <-l.wentOn:
+		pause(ctx, settle)
+	case <-time.After(patience):
+	}
+	stop()
+	return j.audit(ctx, l)
+}
+
+// follow starts the subscriber: a consumer with as many copies as the stream,
+// which acks what it got. An ordered consumer has one copy, and did not always
+// go on when that was lost. It notices after a second that its server is silent.
+func (j *natsJob) follow(ctx context.Context, js jetstream.JetStream, l *ledger) error {
+	c, err := js.CreateConsumer(ctx, stream, jetstream.ConsumerConfig{
+		Durable: "follower", Replicas: len(j.Servers), AckPolicy: jetstream.AckExplicitPolicy, MaxAckPending: window,
+	})
+	if err == nil {
+		_, err = c.Consume(func(m jetstream.Msg) {
+			if n, err := number(m.Data()); err == nil {
+				l.delivers(n)
+			}
+			m.Ack()
+		}, jetstream.PullExpiry(time.Second), jetstream.PullHeartbeat(500*time.Millisecond))
+	}
+	if err != nil {
+		return fmt.Errorf("subscribe: %w", err)
+	}
+	return nil
+}
+
+// audit reads the stream once more, by a connection of its own, until all that
+// was acked is found, or patience ends, and counts.
+func (j *natsJob) audit(ctx context.Context, l *ledger) (sample, error) {
+	js, err := j.connect()
+	if err != nil {
 		return nil, err
 	}
-	pause(ctx, settle)
-	stop()
-	return l.verdict(ctx)
+	defer js.Conn().Close()
+	err = consume(ctx, js, func(m jetstream.Msg) {
+		if n, err := number(m.Data()); err == nil {
+			l.keeps(n)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	for deadline := time.Now().Add(patience); ; {
+		s := l.count()
+		if s[lost] == 0 || time.Now().After(deadline) {
+			return s, nil
+		}
+		if pause(ctx, 10*time.Millisecond); ctx.Err() != nil {
+			return nil, fmt.Errorf("look for what was acked: %w", ctx.Err())
+		}
+	}
 }
 
 // killLeader kills the server that leads the stream now.
@@ -119,6 +163,7 @@ type ledger struct {
 	tried     map[uint64]time.Time // guarded by mu: the last try of a message
 	acked     map[uint64]bool      // guarded by mu
 	delivered map[uint64]int       // guarded by mu: how often
+	kept      map[uint64]bool      // guarded by mu: found in the stream at the end
 	killed    time.Time            // guarded by mu
 	ack, msg  time.Duration        // guarded by mu: from the kill
 }
@@ -126,7 +171,8 @@ type ledger struct {
 func newLedger() *ledger {
 	return &ledger{
 		wentOn: make(chan struct{}),
-		tried:  make(map[uint64]time.Time), acked: make(map[uint64]bool), delivered: make(map[uint64]int),
+		tried:  make(map[uint64]time.Time), acked: make(map[uint64]bool),
+		delivered: make(map[uint64]int), kept: make(map[uint64]bool),
 	}
 }
 
@@ -176,25 +222,19 @@ func (l *ledger) goOnLocked() {
 	}
 }
 
-// verdict waits until all that was acked is delivered, or patience ends, and counts.
-func (l *ledger) verdict(ctx context.Context) (sample, error) {
-	for deadline := time.Now().Add(patience); ; {
-		s := l.count()
-		if s[lost] == 0 || time.Now().After(deadline) {
-			return s, nil
-		}
-		if pause(ctx, 10*time.Millisecond); ctx.Err() != nil {
-			return nil, fmt.Errorf("wait for what was acked: %w", ctx.Err())
-		}
-	}
+func (l *ledger) keeps(n uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.kept[n] = true
 }
 
+// count returns the sample. What did not go on within patience has the time it was given.
 func (l *ledger) count() sample {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s := sample{nextAck: l.ack.Seconds() * 1000, nextMsg: l.msg.Seconds() * 1000, lost: 0, duplicated: 0}
+	s := sample{nextAck: orPatience(l.ack), nextMsg: orPatience(l.msg), lost: 0, duplicated: 0}
 	for n := range l.acked {
-		if l.delivered[n] == 0 {
+		if !l.kept[n] {
 			s[lost]++
 		}
 	}
@@ -202,4 +242,11 @@ func (l *ledger) count() sample {
 		s[duplicated] += float64(times - 1)
 	}
 	return s
+}
+
+func orPatience(d time.Duration) (milliseconds float64) {
+	if d == 0 {
+		d = patience
+	}
+	return d.Seconds() * 1000
 }

@@ -15,6 +15,9 @@ import (
 
 const loopback = "127.0.0.1"
 
+// formation is for servers to become a cluster, which takes some seconds.
+const formation = 15 * time.Second
+
 // serveNATS is a server of a cluster. It answers when the cluster is whole, and
 // serves until its parent ends it.
 func serveNATS(spec []byte) error {
@@ -62,10 +65,10 @@ func (n natsSpec) options() *server.Options {
 // awaitWhole waits until the meta group has all servers of the cluster and a
 // leader that has heard from each of them.
 func awaitWhole(s *server.Server, servers int) error {
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(formation)
 	for !whole(s, servers) {
 		if time.Now().After(deadline) {
-			return fmt.Errorf("no meta group of %d within %v", servers, patience)
+			return fmt.Errorf("no meta group of %d within %v", servers, formation)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}

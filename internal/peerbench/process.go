@@ -121,7 +121,7 @@ func (b *bench) load(ctx context.Context, child string, spec any) (s sample, err
 type tail []byte
 
 func (t *tail) Write(p []byte) (int, error) {
-	const most = 2 << 10
+	const most = 512
 	*t = append(*t, p...)
 	*t = (*t)[max(0, len(*t)-most):]
 	return len(p), nil
