@@ -40,8 +40,9 @@ func testRoundTrip(t *testing.T, h Harness) {
 		{Topic: string(bytes.Repeat([]byte("long/"), 2000)), SOWKey: "k", Body: bytes.Repeat([]byte{7}, 100_000)},
 		{Topic: "", Body: []byte("no topic")},
 	}
+	var m pubstore.Message // the caller's again after each Append
 	for i := range messages {
-		m := messages[i]
+		m = messages[i]
 		if _, err := s.Append(t.Context(), &m); err != nil {
 			t.Fatal(err)
 		}
