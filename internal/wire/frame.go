@@ -143,7 +143,7 @@ func (r *Reader) makeRoom(n int) {
 	switch {
 	case size == 0:
 		size = minBuffer
-	case have == size && have < n, have == 0 && r.filled && size < maxBuffer:
+	case have == size && have < n, r.filled && size < maxBuffer:
 		size = 2 * size
 	}
 	if size > len(r.buf) {

@@ -1,6 +1,7 @@
 package wire_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -198,4 +199,33 @@ func TestReaderDoesNotAllocate(t *testing.T) {
 	if n := testing.AllocsPerRun(1000, next); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
+}
+
+// Where much comes, a read takes much, however frames lie in the buffer.
+func TestReaderReadsMuchAtOnce(t *testing.T) {
+	const frames = 10_000
+	var stream []byte
+	for range frames {
+		stream = append(stream, frameOf(strings.Repeat("x", 300))...)
+	}
+	c := &counted{r: bytes.NewReader(stream)}
+	r := wire.NewReader(c, wire.MaxFrame)
+	for range frames {
+		if _, err := r.Next(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if least := len(stream) / (64 << 10); c.reads > 2*least {
+		t.Errorf("%d reads for %d bytes, %d would do", c.reads, len(stream), least)
+	}
+}
+
+type counted struct {
+	r     io.Reader
+	reads int
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	c.reads++
+	return c.r.Read(p)
 }
