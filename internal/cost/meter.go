@@ -15,25 +15,31 @@ type Meter struct {
 	// written together, on every machine alike. Default: no time.
 	Each time.Duration
 
-	writes, bytes, syncs, mapped atomic.Int64
+	writes, bytes, syncs, reads, mapped atomic.Int64
 }
 
 // A Reading is what a Meter has counted.
 type Reading struct {
 	Writes, Bytes int64 // calls of the system, and what they wrote
 	Syncs         int64
+	Reads         int64 // from connections
 	Mapped        int64 // bytes written to mapped files, without a call
 }
 
 // Read returns what was counted so far.
 func (m *Meter) Read() Reading {
-	return Reading{m.writes.Load(), m.bytes.Load(), m.syncs.Load(), m.mapped.Load()}
+	return Reading{
+		Writes: m.writes.Load(), Bytes: m.bytes.Load(), Syncs: m.syncs.Load(), Reads: m.reads.Load(), Mapped: m.mapped.Load(),
+	}
 }
 
 // Since returns what was counted after an earlier reading.
 func (m *Meter) Since(r Reading) Reading {
 	now := m.Read()
-	return Reading{now.Writes - r.Writes, now.Bytes - r.Bytes, now.Syncs - r.Syncs, now.Mapped - r.Mapped}
+	return Reading{
+		Writes: now.Writes - r.Writes, Bytes: now.Bytes - r.Bytes, Syncs: now.Syncs - r.Syncs,
+		Reads: now.Reads - r.Reads, Mapped: now.Mapped - r.Mapped,
+	}
 }
 
 func (m *Meter) wrote(n int) {
@@ -95,12 +101,17 @@ func (f file) Sync() error {
 	return f.File.Sync()
 }
 
-// Conn returns the connection, counted: what is written to it.
+// Conn returns the connection, counted.
 func (m *Meter) Conn(c net.Conn) net.Conn { return conn{c, m} }
 
 type conn struct {
 	net.Conn
 	m *Meter
+}
+
+func (c conn) Read(p []byte) (int, error) {
+	c.m.reads.Add(1)
+	return c.Conn.Read(p)
 }
 
 func (c conn) Write(p []byte) (int, error) {
