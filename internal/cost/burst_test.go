@@ -52,13 +52,19 @@ func newSystem(t *testing.T) *system {
 
 	store := openStore(t, s.store, false)
 	s.publisher = s.dial(t, client.Config{Name: "publisher", Publishes: store}, s.published)
+	s.subscribe(t, "subscriber")
+	return s
+}
+
+// subscribe makes a new subscriber the one that receives, from the start of the log.
+func (s *system) subscribe(t *testing.T, name string) {
+	t.Helper()
+	c := s.dial(t, client.Config{Name: name, QueueMessages: 1 << 20, QueueBytes: 1 << 30}, s.received)
 	var err error
-	subscriber := s.dial(t, client.Config{Name: "subscriber", QueueMessages: 1 << 20, QueueBytes: 1 << 30}, s.received)
-	s.messages, err = subscriber.Subscribe(t.Context(), "orders", client.From(client.Epoch))
+	s.messages, err = c.Subscribe(t.Context(), "orders", client.From(client.Epoch))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s
 }
 
 // openStore opens an empty File on a disk in memory that is counted.
@@ -256,5 +262,28 @@ func TestSyncsAreShared(t *testing.T) {
 		if r.Syncs > 2*each+each/2 {
 			t.Errorf("%d syncs for %d messages of %d goroutines", r.Syncs, goroutines*each, goroutines)
 		}
+	})
+}
+
+// What is long ago is read from disk and sent in large pieces.
+func TestReplay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const messages = 40_000 // more than a journal has in memory
+		s := newSystem(t)
+		s.publish(t, messages, make([]byte, 256))
+		s.receive(t, messages)
+		time.Sleep(time.Second)
+		s.check(t, messages, map[string]most{
+			"journal of a": {0, 30, 0, 0},
+			"a to clients": {110, 15, 0, 340},
+			"a to b":       {10, 10, 0, 1},
+			"b to a":       {10, 10, 0, 1},
+			"publisher":    {5, 5, 0, 1},
+			"subscriber":   {10, 450, 0, 1},
+			"b to clients": {5, 5, 0, 1},
+		}, func() {
+			s.subscribe(t, "late subscriber")
+			s.receive(t, messages)
+		})
 	})
 }

@@ -22,7 +22,7 @@ type Meter struct {
 type Reading struct {
 	Writes, Bytes int64 // calls of the system, and what they wrote
 	Syncs         int64
-	Reads         int64 // from connections
+	Reads         int64
 	Mapped        int64 // bytes written to mapped files, without a call
 }
 
@@ -94,6 +94,11 @@ func (f file) WriteAt(p []byte, at int64) (int, error) {
 	n, err := f.File.WriteAt(p, at)
 	f.m.wrote(n)
 	return n, err
+}
+
+func (f file) ReadAt(p []byte, at int64) (int, error) {
+	f.m.reads.Add(1)
+	return f.File.ReadAt(p, at)
 }
 
 func (f file) Sync() error {
