@@ -13,6 +13,7 @@ const maxMessage = 1 << 20
 // publisher is whose messages a Swallow delivers.
 const publisher = 5
 
+// What it says of each message beside: when it was processed, and whose it is.
 const someTime = 1767323045678901
 
 var user = []byte("somebody")
