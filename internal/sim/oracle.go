@@ -316,10 +316,16 @@ func (r *reader) place(publisher, seq uint64) *place {
 	return p
 }
 
+// wasPublished reports whether a message is one that was published.
+func (o *oracle) wasPublished(b bookmark.Bookmark) bool {
+	l := o.lives[b.Publisher]
+	return l != nil && b.Sequence > 0 && b.Sequence <= uint64(len(l.messages))
+}
+
 // checkBody checks that what was delivered is what was published.
 func (o *oracle) checkBody(s *subscriber, b bookmark.Bookmark, body uint64) {
 	l := o.lives[b.Publisher]
-	if l == nil || b.Sequence > uint64(len(l.messages)) {
+	if !o.wasPublished(b) {
 		o.violate("%s: got %v, which was never published", s.name, b)
 		return
 	}
@@ -331,6 +337,9 @@ func (o *oracle) checkBody(s *subscriber, b bookmark.Bookmark, body uint64) {
 
 // handed checks that a message is handed over once, in order (G6).
 func (o *oracle) handed(s *subscriber, b bookmark.Bookmark) {
+	if !o.wasPublished(b) {
+		return // said when it came; there is no place for any number
+	}
 	p := o.readers[s].place(b.Publisher, b.Sequence)
 	o.w.counts.Delivered++
 	switch {
@@ -342,12 +351,15 @@ func (o *oracle) handed(s *subscriber, b bookmark.Bookmark) {
 		o.violate("%s: %v was handed over again, though it was discarded", s.name, b)
 	}
 	p.last = b.Sequence
-	if l := o.lives[b.Publisher]; o.history != nil && l != nil {
-		o.history.handed(s, b, l.messages[b.Sequence-1].body)
+	if o.history != nil {
+		o.history.handed(s, b, o.lives[b.Publisher].messages[b.Sequence-1].body)
 	}
 }
 
 func (o *oracle) discarded(s *subscriber, b bookmark.Bookmark) {
+	if !o.wasPublished(b) {
+		return
+	}
 	o.readers[s].place(b.Publisher, b.Sequence).state[b.Sequence] |= discarded
 	if o.history != nil {
 		o.history.discarded(s, b)
@@ -376,6 +388,10 @@ func (o *oracle) forgot(s *subscriber, kept bookmark.Vector) {
 
 // missed notes a gap that a subscriber was told of.
 func (o *oracle) missed(s *subscriber, publisher, from, to uint64) {
+	if last := (bookmark.Bookmark{Publisher: publisher, Sequence: to}); !o.wasPublished(last) {
+		o.violate("%s was told of a gap up to %v, which was never published", s.name, last)
+		return
+	}
 	if o.history != nil {
 		o.history.gaps[s] = append(o.history.gaps[s], verdict.Gap{Publisher: publisher, From: from, Through: to})
 	}
