@@ -1,0 +1,66 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"math/rand/v2"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/client"
+)
+
+// A registry chooses among the servers that a lookup names at the moment: it
+// stays with one as long as that can be used, tries each of the others once
+// without delay, and then slows down.
+type registry struct {
+	lookup  func(ctx context.Context) ([]string, error)
+	current int
+}
+
+// Next implements client.ServerChooser. The client calls it from one
+// goroutine, before each attempt; last says what became of the one before.
+func (r *registry) Next(ctx context.Context, last client.Outcome) (client.Choice, error) {
+	servers, err := r.lookup(ctx)
+	if err != nil {
+		return client.Choice{Delay: time.Second}, err
+	}
+	if len(servers) == 0 {
+		return client.Choice{Delay: time.Second}, errors.New("the registry has no server")
+	}
+	if last.Err != nil {
+		r.current++
+	}
+	choice := client.Choice{Server: servers[r.current%len(servers)]}
+	if last.Attempts >= len(servers) && last.Connected < 5*time.Second {
+		choice.Delay = rand.N(time.Second) // not all clients at once
+	}
+	return choice, nil
+}
+
+// A client finds its servers in a registry of the application's.
+func ExampleServerChooser() {
+	pair := newExamplePair()
+	defer pair.end()
+	ctx := context.Background()
+
+	connected := make(chan string, 10)
+	c, err := client.Dial(ctx, client.Config{
+		Name:    "order-gateway",
+		Chooser: &registry{lookup: func(context.Context) ([]string, error) { return pair.servers, nil }},
+		Dial:    pair.dial,
+		Hooks:   client.Hooks{Connected: func(s client.ServerInfo) { connected <- s.Server }},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+
+	fmt.Println("connected to", <-connected)
+	pair.A.Kill()
+	fmt.Println("connected to", <-connected)
+	// Output:
+	// connected to tcp://a:9007/amps/json
+	// connected to tcp://b:9007/amps/json
+}

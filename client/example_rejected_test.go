@@ -1,0 +1,55 @@
+package client_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+
+	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/server"
+	"github.com/holdfast-mq/holdfast/server/servertest"
+)
+
+// The hook FailedWrite is told each message that the servers refuse, once.
+// Until it returns the publish store keeps the message; what was published
+// behind it is delivered all the same. These servers log orders and nothing else.
+func ExampleHooks_failedWrite() {
+	pair := newExamplePair(servertest.Config(func(c *server.Config) { c.Log.Topics = []string{"orders"} }))
+	defer pair.end()
+	ctx := context.Background()
+
+	refused := make(chan *client.RejectedError, 100)
+	c, err := client.Dial(ctx, client.Config{
+		Name:    "order-gateway",
+		Servers: pair.servers,
+		Dial:    pair.dial,
+		Hooks: client.Hooks{
+			FailedWrite: func(e *client.RejectedError) {
+				select {
+				case refused <- e: // for whoever looks into it
+				default: // a hook must not block
+					log.Print(e)
+				}
+			},
+		},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+
+	for _, topic := range []string{"orders", "ordres", "orders"} {
+		if _, err := c.Publish(ctx, topic, []byte("two bolts")); err != nil {
+			log.Fatal(err) // not a rejection: no server has seen it yet
+		}
+	}
+	if err := c.Flush(ctx); err != nil { // settled: taken, or refused and told
+		log.Fatal(err)
+	}
+	e := <-refused
+	fmt.Printf("message %d to %s, %q: %s\n", e.Message.Sequence, e.Message.Topic, e.Message.Body, e.Reason)
+	fmt.Println("rejected:", c.Stats().Publish.Rejected, "- logged:", len(pair.A.Messages("orders")))
+	// Output:
+	// message 2 to ordres, "two bolts": invalid topic
+	// rejected: 1 - logged: 2
+}

@@ -1,0 +1,70 @@
+package client_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"sync"
+
+	"github.com/holdfast-mq/holdfast/client"
+)
+
+// One client has any number of subscriptions. Each is read by a loop on a
+// goroutine of the application's; they are independent of each other, and
+// Drain lets all of them finish.
+func ExampleClient_Subscribe() {
+	pair := newExamplePair()
+	defer pair.end()
+	ctx := context.Background()
+	c, err := client.Dial(ctx, client.Config{Name: "dashboard", Servers: pair.servers, Dial: pair.dial})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	// Every order, from the start of the server's log, none missed or repeated.
+	orders, err := c.Subscribe(ctx, "orders", client.From(client.Epoch))
+	if err != nil {
+		log.Fatal(err)
+	}
+	// Prices of all markets, a pattern: only what comes from now on, and of
+	// that the latest if the loop is slow.
+	prices, err := c.Subscribe(ctx, `^prices\.`, client.Policy(client.DropOldest()))
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	var loops sync.WaitGroup
+	taken := make(chan struct{}, 4)
+	for _, sub := range []*client.Subscription{orders, prices} {
+		loops.Go(func() {
+			err := sub.Handle(ctx, func(m *client.Message) error {
+				fmt.Printf("%s: %s\n", m.Topic, m.Data)
+				taken <- struct{}{}
+				return nil
+			})
+			if err != nil {
+				log.Print(err)
+			}
+		})
+	}
+
+	for _, m := range []struct{ topic, body string }{
+		{"orders", "1 bolt"}, {"prices.oslo", "bolt 3.10"}, {"prices.rome", "bolt 2.95"}, {"orders", "2 nuts"},
+	} {
+		if _, err := c.Publish(ctx, m.topic, []byte(m.body)); err != nil {
+			log.Fatal(err)
+		}
+	}
+	for range 4 {
+		<-taken
+	}
+	if err := c.Drain(ctx); err != nil { // ends the loops
+		log.Fatal(err)
+	}
+	loops.Wait()
+	// Unordered output:
+	// orders: 1 bolt
+	// orders: 2 nuts
+	// prices.oslo: bolt 3.10
+	// prices.rome: bolt 2.95
+}
