@@ -116,6 +116,13 @@ type Challenge struct {
 // maxName is the longest client name that a server takes, in bytes.
 const maxName = 1024
 
+// Check returns what Dial would refuse of the configuration, nil if nothing: all
+// that is wrong, each with its field. It connects to nothing.
+func (c Config) Check() error {
+	_, err := c.validate()
+	return err
+}
+
 // validate returns the configuration with its defaults filled in.
 func (c Config) validate() (Config, error) {
 	var errs []error

@@ -114,7 +114,7 @@ func TestURIErrors(t *testing.T) {
 
 func TestValidate(t *testing.T) {
 	servers := []string{"tcp://a:1/amps/json"}
-	if _, err := (Config{Servers: servers}).validate(); err != nil {
+	if err := (Config{Servers: servers}).Check(); err != nil {
 		t.Errorf("the least configuration: %v", err)
 	}
 	for name, c := range map[string]Config{
@@ -130,7 +130,7 @@ func TestValidate(t *testing.T) {
 		"negative window":              {Servers: servers, WindowBytes: -1},
 		"no name with a lasting store": {Servers: servers, Publishes: struct{ pubstore.Store }{}},
 	} {
-		if _, err := c.validate(); err == nil {
+		if err := c.Check(); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}

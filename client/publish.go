@@ -49,8 +49,8 @@ func (c *Client) Publish(ctx context.Context, topic string, body []byte) (sequen
 // delivers the correlation id, makes no use of key and expiration, and rejects a
 // delta (hook FailedWrite).
 func (c *Client) PublishMessage(ctx context.Context, m *pubstore.Message) (sequence uint64, err error) {
-	if err := c.checkMessage(m); err != nil {
-		return 0, fmt.Errorf("publish: %w", err)
+	if err := c.Check(m); err != nil {
+		return 0, err
 	}
 	if err := c.enter(); err != nil {
 		return 0, fmt.Errorf("publish to %q: %w", m.Topic, err)
@@ -70,6 +70,16 @@ func (c *Client) PublishMessage(ctx context.Context, m *pubstore.Message) (seque
 		return 0, fmt.Errorf("publish to %q: %w", m.Topic, err)
 	}
 	return sequence, nil
+}
+
+// Check returns why Publish would refuse m before it looks at the store: no topic,
+// or a *TooLargeError by what the server has said. It is for who appends to the
+// store directly (pubstore.Bolt.AppendTx), which knows the store's own limits only.
+func (c *Client) Check(m *pubstore.Message) error {
+	if err := c.checkMessage(m); err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	return nil
 }
 
 // checkMessage refuses what a server would reject (R14).

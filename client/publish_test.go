@@ -601,6 +601,12 @@ func TestTooLarge(t *testing.T) {
 		if _, err := c.Publish(t.Context(), "", nil); err == nil {
 			t.Error("no topic, and no error")
 		}
+		if err := c.Check(&pubstore.Message{Topic: "orders", Body: big}); !errors.As(err, &large) || large.Max != limit {
+			t.Errorf("Check: %v", err)
+		}
+		if err := c.Check(&pubstore.Message{Topic: "orders"}); err != nil {
+			t.Errorf("Check: %v", err)
+		}
 		publish(t, c, 1)
 	})
 }

@@ -1,6 +1,7 @@
 package pubstore_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -228,6 +229,46 @@ func TestBoltAppendTxFull(t *testing.T) {
 
 // TestBoltTxBeside has transactions that commit or not run beside appends,
 // renewals and a client that lets go of all it reads.
+// Who can't wait in a transaction waits after it.
+func TestBoltAwaitRoom(t *testing.T) {
+	db, s := openShared(t, pubstore.BoltOptions{MaxMessages: 2, MaxBytes: 100, FailWhenFull: true})
+	add := func() error {
+		return db.Update(func(tx *bbolt.Tx) error {
+			_, err := s.AppendTx(tx, "orders", []byte("body"))
+			return err
+		})
+	}
+	for range 2 {
+		if err := cmp.Or(s.AwaitRoom(t.Context(), 10), add()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := add(); !errors.Is(err, pubstore.ErrFull) {
+		t.Fatalf("the third: %v, want ErrFull", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	waits := make(chan error)
+	go func() { waits <- s.AwaitRoom(ctx, 10) }()
+	cancel()
+	if err := <-waits; !errors.Is(err, context.Canceled) {
+		t.Fatalf("cancelled: %v", err)
+	}
+	go func() { waits <- s.AwaitRoom(t.Context(), 10) }()
+	if err := s.Discard(s.Lives()[0].ID, 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmp.Or(<-waits, add()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.AwaitRoom(t.Context(), 101); !errors.As(err, new(*pubstore.TooLargeError)) {
+		t.Errorf("more than ever fits: %v", err)
+	}
+	closeStore(t, s)
+	if err := s.AwaitRoom(t.Context(), 10); !errors.Is(err, pubstore.ErrClosed) {
+		t.Errorf("closed: %v", err)
+	}
+}
+
 func TestBoltTxBeside(t *testing.T) {
 	db, s := openShared(t, pubstore.BoltOptions{})
 	var wg sync.WaitGroup

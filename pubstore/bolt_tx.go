@@ -1,6 +1,7 @@
 package pubstore
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -29,7 +30,8 @@ type pendingMessage struct {
 // AppendTx keeps a message as a part of the application's own transaction: it
 // is in the store if and only if tx commits, and is sent then. The sequence is
 // given out by the transaction too, so a rollback spends none. At the store's
-// bound it returns ErrFull, since it can't wait inside a transaction.
+// bound it returns ErrFull, since it can't wait inside a transaction: what is in
+// tx already may be committed, and AwaitRoom waits then.
 func (s *Bolt) AppendTx(tx *bbolt.Tx, topic string, body []byte) (seq uint64, err error) {
 	return s.AppendMessageTx(tx, &Message{Topic: topic, Body: body})
 }
@@ -57,6 +59,23 @@ func (s *Bolt) AppendMessageTx(tx *bbolt.Tx, m *Message) (seq uint64, err error)
 		return 0, err
 	}
 	return m.Sequence, nil
+}
+
+// AwaitRoom returns when the store has room for a message of size bytes
+// (Message.Size), or ctx ends, also with FailWhenFull: for who has met ErrFull in
+// a transaction, after its end. Nothing is reserved: what others append
+// meanwhile may take the room. A size that the store never takes is a
+// *TooLargeError; if ctx ends the wait the error is both ErrFull and that of ctx.
+func (s *Bolt) AwaitRoom(ctx context.Context, size int) error {
+	if size > s.maxMessage {
+		return &TooLargeError{Size: size, Max: s.maxMessage}
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.roomLocked(ctx, size, false)
 }
 
 // batchLocked returns what tx has added so far. A first call of it knows what

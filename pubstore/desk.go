@@ -56,24 +56,28 @@ func (d *desk) admit(ctx context.Context, m *Message) error {
 		return err
 	}
 	d.mu.Lock()
-	if d.ended == nil && len(d.line.turns) == 0 && d.ledger.fits(m.Size()) {
-		return nil
-	}
-	if err := d.waitLocked(ctx, m.Size()); err != nil {
+	if err := d.roomLocked(ctx, m.Size(), d.failWhenFull); err != nil {
 		d.mu.Unlock()
 		return err
 	}
 	return nil
 }
 
-// waitLocked waits in line for room. It gives up mu while it waits.
-func (d *desk) waitLocked(ctx context.Context, size int) error {
-	if d.ended != nil {
+// roomLocked returns once there is room, or says at once that there is none.
+func (d *desk) roomLocked(ctx context.Context, size int, atOnce bool) error {
+	switch {
+	case d.ended != nil:
 		return d.ended
-	}
-	if d.failWhenFull {
+	case len(d.line.turns) == 0 && d.ledger.fits(size):
+		return nil
+	case atOnce:
 		return ErrFull
 	}
+	return d.waitLocked(ctx, size)
+}
+
+// waitLocked waits in line for room. It gives up mu while it waits.
+func (d *desk) waitLocked(ctx context.Context, size int) error {
 	t := d.line.join()
 	for {
 		d.mu.Unlock()
