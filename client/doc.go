@@ -4,91 +4,137 @@
 // where it ends, is in GUARANTEES.md beside this file; G and R numbers refer
 // to it.
 //
+//	c, err := client.Dial(ctx, client.Config{
+//		Name:      "order-gateway",
+//		Servers:   []string{"tcp://a:9007/amps/json", "tcp://b:9007/amps/json"},
+//		Publishes: store, // a pubstore.File, say; default: in memory
+//		Bookmarks: marks, // a bookmarkstore.Bolt, say; default: in memory
+//	})
+//
+// The examples run against a pair in memory and can be copied: [Config] with a
+// store on disk, [From] for a subscription that is resumed, [Client.Subscribe]
+// for several, [Hooks] for messages that are refused, [ServerChooser] for one
+// of your own. Package server/servertest has such a pair for your tests.
+//
 // # Lifecycle
 //
-// Dial starts a client; it returns after the first logon, or at once with
-// Config.Offline. From then on the client connects, logs on, sends again,
+// [Dial] starts a client; it returns after the first logon, or at once with
+// [Config.Offline]. From then on the client connects, logs on, sends again,
 // subscribes again and connects again by itself, for ever: to the next server
-// its ServerChooser names, with fresh credentials each time, at once for
-// every server of the list and then after jittered delays that grow to 5s. A
-// wrong password does not end it. What ends it by itself is ErrNameInUse, and a
-// publish store that cannot be used any more: its disk failed
-// (*pubstore.FailedError), it belongs to another client name
-// (pubstore.ErrOtherName), or the application has closed it
-// (pubstore.ErrClosed). Then every call returns ErrClosed with that reason.
+// its chooser names, with fresh credentials each time. A wrong password does
+// not end it. What ends it by itself is [ErrNameInUse], and a publish store
+// that cannot be used any more: its disk failed ([pubstore.FailedError]), it
+// belongs to another client name ([pubstore.ErrOtherName]), or the application
+// has closed it ([pubstore.ErrClosed]). Then every call returns [ErrClosed] with
+// that reason.
 //
 //	connecting → recovering → live → (lost) → waiting → connecting …
 //
-// Close abandons and Drain finishes; both are final. The stores belong to the
-// application, which closes them after the client. One client at a time uses a
-// publish store: a second one of the same process is refused by Dial
-// (pubstore.ErrInUse), another process by the stores on disk when it opens them.
+// Every method works in every state but closed: what needs a server waits for
+// one, as long as its context lasts.
 //
-// The server beside this package, holdfastd, offers of the protocol what the
-// guarantees are about: publish, subscribe, bookmarks, heartbeats and flush. It
-// has no TLS, checks no passwords, and refuses content filters, SOW commands,
-// deltas and ranges of bookmarks with a *CommandError or *RejectedError. This
-// package sends them all the same, to servers that have them.
+// [Client.Flush] and [Client.FlushSafe] wait and change nothing. Two calls end a
+// client, for good:
+//
+//   - [Client.Close] abandons. Loops end with ErrClosed, messages in their queues
+//     are dropped, nothing more is sent. Nothing is lost by it: what the publish
+//     store on disk keeps is sent by the next client that is given the store,
+//     and what was not discarded comes again.
+//   - [Client.Drain] finishes. Publish is refused, loops get what is queued and
+//     end, discards are written, and what was published is settled as for
+//     Flush. Then it closes, also if its context ends before.
+//
+// The stores belong to the application, which closes them after the client. One
+// client at a time uses a publish store: a second one of the same process is
+// refused by Dial ([pubstore.ErrInUse]), another process by the stores on disk
+// when it opens them.
+//
+// # What is promised when
+//
+// Of a message that is published:
+//
+//   - [Client.Publish] has returned nil: it is in the publish store, on its way,
+//     connected or not, and is delivered once, unless a server refuses it. It
+//     survives connections and servers; with [pubstore.File] and [pubstore.Bolt]
+//     a killed process too (G1); with Bolt, or a File with SyncAlways, a power
+//     cut as well, which may else cost a File its last 10 ms.
+//   - [Client.Flush] has returned nil: it is settled, that is on the disk of every
+//     server that counts at the moment, or refused and the hook told. Both
+//     servers count, unless the server has stopped waiting for the other one
+//     (downgraded): then it is one disk, acks say single, and the store keeps
+//     the message until both have it (G2, R5).
+//   - [Client.FlushSafe] has returned nil: it is safe, that is on both disks, or
+//     refused, and has left the store. While a server is away it waits for it.
+//
+// Of a server that has no peer both are its own disk.
+//
+// Of a message that is received: it is on the disk of the server that sent it;
+// with [FullyDurable] it is safe (R13). With [From] it is handed over once as long
+// as the process lives, also when the client changes servers (G6), and once its
+// [Message.Discard] is on disk it does not come again to a process that resumes: with
+// [bookmarkstore.Bolt] 10 ms later by default, at once with SyncAlways, and in
+// the same transaction as your own data with [bookmarkstore.Bolt.DiscardTx].
+// [pubstore.Bolt.AppendTx] does the same for a message to be published.
 //
 // # Publishing
 //
-// Publish returns nil once the message is in the publish store. From then on
-// it is on its way, connected or not:
+// Messages go out in the order of their sequences, which is the order of the
+// calls of Publish, also across failovers: what was sent before and is not yet
+// safe is sent again before anything new (R1). A message that a server refuses
+// is the exception: the hook [Hooks.FailedWrite] is told once, the store lets it
+// go, and those behind it are sent all the same. Hence a caller who must not send B
+// if A failed waits for A (Flush, and FailedWrite) before publishing B.
 //
-//   - after Publish: it survives connections and servers, and with
-//     pubstore.File or pubstore.Bolt a killed process (G1);
-//   - after Flush: it is on the disk of every server that counts at the
-//     moment, which is one while the other is downgraded (G2); the store keeps
-//     it until both have it;
-//   - after FlushSafe: it is on both disks.
-//
-// Messages go out in the order of their sequences, also across failovers:
-// what was sent before and is not yet safe is sent again before anything new
-// (R1). A message that a server rejects is the exception: the hook FailedWrite
-// is told once, the store lets it go, and those behind it are sent all the
-// same. Hence a caller who must not send B if A failed waits for A (Flush, and
-// FailedWrite) before publishing B.
-//
-// At the store's bound Publish waits for room, or returns pubstore.ErrFull, as
-// the store was opened. A context ends the wait of the call it is given to and
-// never the delivery of a message.
+// A context ends the wait of the call it is given to and never the delivery of
+// a message. An error of Publish means that the message is not in the store,
+// but for a [pubstore.FailedError].
 //
 // # Subscribing
 //
-// A subscription made with From has a place, kept in the bookmark store: what
+// A subscription made with [From] has a place, kept in the bookmark store: what
 // was received, and what the application has discarded. While the client
 // lives, each matching message is handed over once, through any number of
-// reconnects (G6); after a restart with the same ID and From(MostRecent), what
+// reconnects (G6); after a restart with the same [ID] and From([MostRecent]), what
 // was not discarded comes again, and only that. Per publisher the order is
 // that of publishing; between publishers, and between subscriptions, there is
-// none. If the application falls behind, the server's log is the buffer (R12).
-// If that log no longer has what the subscription needs, a *GapError says
-// which messages are gone (G7).
+// none. If the server's log no longer has what the subscription needs, a
+// [GapError] says which messages are gone (G7).
+//
+// Discard every message, also one that you ignore: the place cannot move
+// beyond one that is not discarded, and the client remembers it.
 //
 // A topic that has any of ^ $ . * + ? ( ) [ ] { } | \ is a regular expression
 // (RE2), searched anywhere in the topic: orders.eu also gets orders_eu, and
 // ^orders\.eu$ does not. The topic of a Publish is always literal.
 //
 // A subscription without From gets what is published while it is connected.
-// If the application falls behind, its Policy decides.
 //
-// # Servers without our extensions
+// # Which goroutine runs your code
 //
-// The client also speaks to servers that know the plain protocol only. Then
-// acks are as safe as that server makes them; a publish store numbers its
-// messages under the client name, so that two processes of one name destroy
-// each other's messages unnoticed; and a bookmark subscription resumes from a
-// list of bookmarks instead of a vector, which can miss messages of a
-// publisher from which it has not received any, and, begun at Now, those that
-// were published before its first message and a reconnect.
+// Your own: the body of a loop over [Subscription.Messages], the function given
+// to [Subscription.Handle] and that given to [OnGap] run on the goroutine that
+// loops. They may block, publish, flush, subscribe and close; only Drain they must
+// not call, which would wait for them. One loop at a time reads a subscription;
+// for several at once, hand [Message.Clone] to goroutines of yours.
 //
-// # Goroutines
+// The client's session goroutine: [Hooks]. While one runs, messages flow, but the
+// client does not reconnect and no other hook runs. A hook must not block, nor
+// wait for the client: no Close, Drain, Flush, Subscribe or Execute. Publishing
+// from one is fine as long as the store has room; else hand it to a goroutine.
+// [Config.Credentials], [Config.Dial] and a [ServerChooser] run there too and may
+// take their time, up to the end of the context they are given.
 //
-// The application's code runs on its own goroutines, the body of a loop over
-// Messages and the function given to Handle included: they may block, publish
-// and flush. Only Hooks run on the client's session goroutine; they must not
-// block. A client has that one, and two for each connection, which Close
-// waits for. No channel is ever handed out.
+// A client has that goroutine, and two for each connection; Close waits for
+// them. No channel is ever handed out.
+//
+// # Memory
+//
+// What is given to Publish is the caller's again when it returns. A [Message] and
+// its Data are valid until the next turn of the loop, since they are used again
+// for later messages: [Message.Clone] keeps one, and [Message.Mark] is a small
+// value that is enough to discard it later, from any goroutine and in any order
+// ([Client.Discard]). Its strings, and what [Client.Execute] and hooks are given, stay
+// valid.
 //
 // # Errors
 //
@@ -127,4 +173,70 @@
 //	                              another process has the store open: find or await it
 //	*pubstore.DamagedError        look after the disk; FileOptions.AcceptDamage gives up what
 //	                              cannot be read (a backup would be a rollback)
+//
+// # Bounds and back pressure
+//
+// Each way has one bound, and says what happens there:
+//
+//   - Publish store: 100,000 messages or 64 MiB in memory, 1 GiB on disk. Publish
+//     waits for room, or returns [pubstore.ErrFull] with FailWhenFull.
+//   - What is sent and not acknowledged ([Config.WindowMessages], 16,384 or 8 MiB):
+//     sending waits; meanwhile the store fills.
+//   - The queue of a subscription ([Config.QueueMessages], 1,024 or 8 MiB). With
+//     From it is paused and goes on when the loop has emptied the queue: the
+//     server's log is the buffer, and the other subscriptions are not held up
+//     (R12). Without From its [Policy] decides: by default it ends with
+//     [ErrSlowConsumer] after 5s or at eight times the bound.
+//   - Replies to Execute: eight times that queue, then ErrSlowConsumer.
+//   - One message: what the server takes ([ServerInfo].MaxMessage) and the store
+//     does. Larger ones are a [TooLargeError].
+//
+// # Choosing servers
+//
+// [Config.Servers] are tried in turn, beginning with the first: the client stays
+// with one until it fails and goes on to the next, at once for every server of
+// the list and then after jittered delays that grow to 5s. [NewPriority] prefers
+// the first and goes back to it, [NewDNS] takes the addresses of a host name, and
+// a [ServerChooser] of your own is told why the last attempt ended and answers
+// with a server and a delay. List both servers of a pair; to spread clients
+// over the two, give half of them the other order.
+//
+// A connection that breaks is noticed at once, a server that falls silent after
+// twice [Config.HeartbeatInterval].
+//
+// # Deployment
+//
+//   - One [Config.Name] for each process, and with stores on disk the same at each
+//     start: two live processes of one name push each other out (ErrNameInUse).
+//   - Stores are on a disk that outlives the process, each process with its own:
+//     in a container a volume, for replicas one each. Never copy a publish
+//     store or restore one from a backup ([ErrStoreRolledBack]). A bookmark
+//     store may be restored; messages come again.
+//   - A process that shall start during an outage sets Config.Offline; others give
+//     Dial a deadline and print its error, which has that of every server.
+//   - The store's bound, divided by the rate, is the longest outage it rides out.
+//   - On SIGTERM call Drain with less time than the process is given. With stores
+//     on disk killing it costs no message, only that some come again.
+//   - Watch [Stats]: Publish.Outstanding.Oldest above all, Publish.Downgraded and
+//     each subscription's Queued and Outstanding. Set [Config.Logger]; set the hook
+//     FailedWrite, or a refused message is at most a line in the log.
+//   - Retention of the servers (log.retain) is longer than any subscriber stays away.
+//
+// # Servers without our extensions
+//
+// The server beside this package, holdfastd, offers of the protocol what the
+// guarantees are about: publish, subscribe, bookmarks, heartbeats and flush. It
+// has no TLS, checks no passwords, and refuses content filters, SOW commands,
+// deltas and ranges of bookmarks with a [CommandError] or [RejectedError]. This
+// package sends them all the same, to servers that have them.
+//
+// The client also speaks to servers that know the plain protocol only. Then
+// acks are as safe as that server makes them: FlushSafe, too, returns at its
+// word, and Downgraded and PublishGap are never told. A publish store numbers its
+// messages under the client name, so that two processes of one name destroy
+// each other's messages unnoticed. A bookmark subscription resumes from a
+// list of bookmarks instead of a vector, which can miss messages of a
+// publisher from which it has not received any, and, begun at Now, those that
+// were published before its first message and a reconnect; ErrNotReplicated
+// is never told, and a GapError does not say what is missing.
 package client
