@@ -270,12 +270,9 @@ func (b *Bolt) saveHead(subscriptions *bbolt.Bucket, s save) (*bbolt.Bucket, err
 		return bucket, nil
 	}
 	if bucket != nil {
-		there, key, err := head{}, keyHead, errMissing
-		if value := bucket.Get(keyHead); value != nil {
-			there, err = decodeHead(s.id, value)
-		}
+		there, err := b.headOf(bucket, s.id)
 		if err != nil {
-			return nil, b.damaged(s.id, key, err)
+			return nil, err
 		}
 		if there.generation < s.head.generation {
 			if err := subscriptions.DeleteBucket([]byte(s.id)); err != nil {
@@ -291,6 +288,18 @@ func (b *Bolt) saveHead(subscriptions *bbolt.Bucket, s save) (*bbolt.Bucket, err
 		}
 	}
 	return bucket, bucket.Put(keyHead, encodeHead(s.id, s.head))
+}
+
+// headOf returns the head in the bucket of a subscription.
+func (b *Bolt) headOf(bucket *bbolt.Bucket, id string) (h head, err error) {
+	err = errMissing
+	if value := bucket.Get(keyHead); value != nil {
+		h, err = decodeHead(id, value)
+	}
+	if err != nil {
+		return h, b.damaged(id, keyHead, err)
+	}
+	return h, nil
 }
 
 // savePoint writes what changed of one publisher. Only what is in the way of

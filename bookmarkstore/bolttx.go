@@ -39,8 +39,13 @@ type txPublisher struct {
 // message is still outstanding. Any number of discards fit in a transaction,
 // in any order.
 //
-// As with Discard, what is not outstanding changes nothing. The subscription
-// must have been opened in this store since it was opened.
+// A message that is not outstanding is ErrNotOutstanding, unlike with Discard:
+// the transaction must be rolled back, since what it does for the message was
+// done before, or will be done when the message comes again. It is so also if
+// the commit before this one took effect though it returned an error. A message
+// without bookmark changes nothing.
+//
+// The subscription must have been opened in this store since it was opened.
 func (b *Bolt) DiscardTx(tx *bbolt.Tx, m Mark) error {
 	if err := b.discardTx(tx, m); err != nil {
 		return fmt.Errorf("bookmark store: discard %d|%d| of subscription %q in a transaction: %w",
@@ -57,20 +62,54 @@ func (b *Bolt) discardTx(tx *bbolt.Tx, m Mark) error {
 		return berrors.ErrTxNotWritable
 	}
 	p, t, err := b.txOf(tx, m.Subscription)
-	if err != nil {
-		return err
-	}
-	p.mu.Lock()
-	s, changed, err := t.discardLocked(p, m.Bookmark)
-	p.mu.Unlock()
-	if err != nil || !changed {
+	if err != nil || m.Bookmark.IsZero() {
 		return err
 	}
 	subscriptions, err := b.subscriptions(tx)
 	if err != nil {
 		return err
 	}
+	there, err := b.lookUp(subscriptions, m)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	s, err := t.discardLocked(p, m.Bookmark, there)
+	p.mu.Unlock()
+	if err != nil {
+		return err
+	}
 	return b.save(subscriptions, s)
+}
+
+// A kept is what the database says of one message.
+type kept struct {
+	generation uint64 // of the subscription
+	discarded  bool
+}
+
+// lookUp returns what the database has of a message. It may be ahead of the
+// window: the transaction before this one has committed and nobody was told yet,
+// or its Commit failed behind the write that counts.
+func (b *Bolt) lookUp(subscriptions *bbolt.Bucket, m Mark) (kept, error) {
+	bucket := subscriptions.Bucket([]byte(m.Subscription))
+	if bucket == nil {
+		return kept{}, nil
+	}
+	h, err := b.headOf(bucket, m.Subscription)
+	if err != nil {
+		return kept{}, err
+	}
+	k := kept{generation: h.generation, discarded: bucket.Get(outOfOrderKey(m.Bookmark)) != nil}
+	key := discardedKey(m.Bookmark.Publisher)
+	if value := bucket.Get(key); value != nil {
+		through, err := decodeDiscarded(m.Subscription, key, value)
+		if err != nil {
+			return kept{}, b.damaged(m.Subscription, key, err)
+		}
+		k.discarded = k.discarded || m.Bookmark.Sequence <= through
+	}
+	return k, nil
 }
 
 // txOf returns the place of id and what was discarded in tx so far.
@@ -95,24 +134,24 @@ func (b *Bolt) txOf(tx *bbolt.Tx, id string) (*boltPlace, *txDiscards, error) {
 	return p, b.tx, nil
 }
 
-// discardLocked notes a discard and returns what has to be written for it;
-// false: nothing. The window stays as it is.
-func (t *txDiscards) discardLocked(p *boltPlace, b Bookmark) (save, bool, error) {
+// discardLocked notes a discard and returns what has to be written for it. The
+// window stays as it is.
+func (t *txDiscards) discardLocked(p *boltPlace, b Bookmark, there kept) (save, error) {
 	if p.broken != nil {
-		return save{}, false, p.broken
+		return save{}, p.broken
 	}
-	if !p.w.outstanding(b) {
-		return save{}, false, nil
+	if !p.w.outstanding(b) || there.discarded && there.generation == p.generation {
+		return save{}, ErrNotOutstanding
 	}
 	tp := t.place(p)
 	q := tp.publisher(b.Publisher)
 	i, found := slices.BinarySearch(q.sequences, b.Sequence)
 	if found {
-		return save{}, false, nil
+		return save{}, ErrNotOutstanding
 	}
 	q.sequences = slices.Insert(q.sequences, i, b.Sequence)
 	q.discarded = p.w.publisher(b.Publisher).reach(q.discarded, q.sequences)
-	return tp.saveLocked(q, b.Sequence), true, nil
+	return tp.saveLocked(q, b.Sequence), nil
 }
 
 // place returns the part that concerns p. A subscription that was restarted

@@ -78,6 +78,17 @@ func (a *app) discardTx(tx *bbolt.Tx, sequences ...uint64) {
 	}
 }
 
+// wantNotOutstanding fails unless a transaction that discards messages of
+// publisher 1 is told that it must not commit.
+func (a *app) wantNotOutstanding(tx *bbolt.Tx, sequences ...uint64) {
+	a.t.Helper()
+	for _, s := range sequences {
+		if err := a.b.DiscardTx(tx, markOf("s", s)); !errors.Is(err, bookmarkstore.ErrNotOutstanding) {
+			a.t.Errorf("discard of %d in a transaction: %v, want ErrNotOutstanding", s, err)
+		}
+	}
+}
+
 func markOf(id string, sequence uint64) bookmarkstore.Mark {
 	return bookmarkstore.Mark{Subscription: id, Bookmark: bookmarkstore.Bookmark{Publisher: 1, Sequence: sequence}}
 }
@@ -162,7 +173,9 @@ func TestDiscardTxRollback(t *testing.T) {
 func TestDiscardTxOutOfOrder(t *testing.T) {
 	a := newApp(t, slow)
 	tx := a.begin()
-	a.discardTx(tx, 5, 3, 2, 2, 1)
+	a.discardTx(tx, 5, 3, 2)
+	a.wantNotOutstanding(tx, 2) // in the same transaction already
+	a.discardTx(tx, 1)
 	a.must(tx.Commit())
 	a.wantMemory(3, 2)
 	a.wantDisk(3, 4, 6)
@@ -309,9 +322,56 @@ func TestDiscardTxErrors(t *testing.T) {
 			t.Errorf("%s: %v, want something with %q", tt.name, err, tt.want)
 		}
 	}
-	a.discardTx(tx, 7) // not outstanding: nothing
+	a.wantNotOutstanding(tx, 7)
+	a.must(a.b.DiscardTx(tx, bookmarkstore.Mark{Subscription: "s"})) // of a message that is not logged
 	a.must(tx.Commit())
 	a.wantMemory(0, 6)
+}
+
+// A transaction that does for a message what was done before, or what will be
+// done when it comes again, must not commit.
+func TestDiscardTxTwice(t *testing.T) {
+	t.Run("discarded before", func(t *testing.T) {
+		a := newApp(t, slow)
+		a.must(a.Discard(markOf("", 1).Bookmark))
+		tx := a.begin()
+		a.discardTx(tx, 2)
+		a.must(tx.Commit())
+		a.wantNotOutstanding(a.begin(), 1, 2)
+	})
+	t.Run("the one before has committed, but nobody was told", func(t *testing.T) {
+		a := newApp(t, slow)
+		tx := a.begin()
+		tx.OnCommit(func() { // before the store's own
+			next := a.begin()
+			a.wantNotOutstanding(next, 1, 3)
+			a.discardTx(next, 2)
+			a.must(next.Commit())
+		})
+		a.discardTx(tx, 1, 3)
+		a.must(tx.Commit())
+		a.wantMemory(3, 3)
+		a.wantDisk(1, 4, 5, 6) // 2 and 3 stand beside it
+	})
+	t.Run("the id is another's, and they come again", func(t *testing.T) {
+		a := newApp(t, slow)
+		a.Release()
+		s, err := a.b.Subscription("s", orders)
+		a.must(err)
+		a.wantNotOutstanding(a.begin(), 1)
+		s.Receive(markOf("", 1).Bookmark)
+	})
+	t.Run("it came again while the transaction was open", func(t *testing.T) {
+		a := newApp(t, slow)
+		tx := a.begin()
+		a.discardTx(tx, 1)
+		a.Release()
+		s, err := a.b.Subscription("s", orders)
+		a.must(err)
+		s.Receive(markOf("", 1).Bookmark)
+		a.must(tx.Commit())
+		a.wantNotOutstanding(a.begin(), 1)
+	})
 }
 
 // While the application has a write transaction open, nothing waits that

@@ -101,6 +101,10 @@ var (
 	ErrInUse = errors.New("subscription id is in use")
 	// ErrReleased reports a change to a subscription after its Release.
 	ErrReleased = errors.New("subscription has been released")
+	// ErrNotOutstanding reports a discard in a transaction (Bolt.DiscardTx) of
+	// a message that is done already, or comes again because its subscription
+	// was opened anew or restarted since. Roll back and take the next message.
+	ErrNotOutstanding = errors.New("message is not outstanding")
 	// ErrLocked reports a store that another process has open.
 	ErrLocked = errors.New("bookmark store is in use by another process")
 )

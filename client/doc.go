@@ -164,6 +164,8 @@
 //	ErrInUse                      one loop at a time reads a subscription
 //	ErrNoSubscription             (Client.Discard) discard while the subscription lasts
 //	bookmarkstore.ErrInUse        (Subscribe) give each subscription its own ID
+//	bookmarkstore.ErrNotOutstanding
+//	                              (Bolt.DiscardTx) roll back, and take the next message
 //	*bookmarkstore.FailedError    the disk failed: as above
 //	*ConnectError                 (Dial, Stats, hook Disconnected) nothing, the client goes on
 //
