@@ -87,11 +87,11 @@ func (c *Client) checkMessage(m *pubstore.Message) error {
 	if m.Topic == "" {
 		return errors.New("no topic")
 	}
-	header := len(m.Topic) + len(m.SOWKey) + len(m.CorrelationID) + headerRoom
-	if header > wire.MaxHeader {
-		return &TooLargeError{Size: header, Max: wire.MaxHeader, Header: true}
+	header := m.HeaderSize()
+	if header > pubstore.MaxHeader {
+		return &TooLargeError{Size: header, Max: pubstore.MaxHeader, Header: true}
 	}
-	if size, most := header+len(m.Body), int(c.maxMessage.Load()); size > most {
+	if size, most := header+headerRoom+len(m.Body), int(c.maxMessage.Load()); size > most {
 		return &TooLargeError{Size: size, Max: most}
 	}
 	return nil

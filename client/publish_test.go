@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -597,6 +598,9 @@ func TestTooLarge(t *testing.T) {
 		synctest.Wait()
 		if _, err := c.Publish(t.Context(), "orders", big); !errors.As(err, &large) || large.Max != limit {
 			t.Errorf("as large as the limit without its header: %v", err)
+		}
+		if _, err := c.Publish(t.Context(), strings.Repeat("\x01", pubstore.MaxHeader/6+1), nil); !errors.As(err, &large) || !large.Header {
+			t.Errorf("a topic that is too large as it stands on the wire: %v", err)
 		}
 		if _, err := c.Publish(t.Context(), "", nil); err == nil {
 			t.Error("no topic, and no error")

@@ -75,6 +75,9 @@ func OpenFile(dir string, o FileOptions) (*File, error) {
 	}
 }
 
+// recordRoom is more than a record has beside the message that it keeps.
+const recordRoom = 64 << 10
+
 func openFile(dir string, o FileOptions) (*File, error) {
 	if err := o.check(dir); err != nil {
 		return nil, err
@@ -86,7 +89,7 @@ func openFile(dir string, o FileOptions) (*File, error) {
 	}
 	s.log, err = seglog.Open(seglog.Options{
 		FS: o.FS, Dir: slashed(dir), Owner: (*fileOwner)(s),
-		SegmentBytes: s.segment, MaxRecord: max(s.maxMessage, defaultMaxMessage) + maxHeader,
+		SegmentBytes: s.segment, MaxRecord: max(s.maxMessage, defaultMaxMessage) + recordRoom,
 		SetAside: o.AcceptDamage, StageBytes: stageBytes(o.SyncAlways),
 	})
 	if err != nil {

@@ -9,8 +9,12 @@ import (
 
 const (
 	defaultMaxMessage = 16 << 20
-	// maxHeader bounds topic, key and correlation id together, as the wire does.
-	maxHeader = 64 << 10
+
+	// MaxHeader is the most that HeaderSize of a message may be. The wire allows
+	// twice as much for a whole header: the rest is for what else a publish has
+	// there, and for what a server adds when it delivers. A message beyond
+	// would be in the way of all behind it for ever.
+	MaxHeader = 32 << 10
 )
 
 // A TooLargeError reports a message that the store, or the server, never takes.
@@ -65,8 +69,8 @@ func notNegative[T int | int64 | time.Duration](field string, value T) error {
 
 // checkSize returns a *TooLargeError if a message is larger than max bytes.
 func checkSize(m *Message, max int) error {
-	if header := m.Size() - len(m.Body); header > maxHeader {
-		return &TooLargeError{Size: header, Max: maxHeader, Header: true}
+	if header := m.HeaderSize(); header > MaxHeader {
+		return &TooLargeError{Size: header, Max: MaxHeader, Header: true}
 	}
 	if m.Size() > max {
 		return &TooLargeError{Size: m.Size(), Max: max}

@@ -1,6 +1,7 @@
 package pubstore_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -83,6 +84,36 @@ func TestBadMessages(t *testing.T) {
 	}
 	if u := store.Usage(); u.Messages != 0 {
 		t.Errorf("%d messages are in the store", u.Messages)
+	}
+}
+
+// A message whose header the wire doesn't take would be in the way of all
+// behind it for ever.
+func TestLargestHeader(t *testing.T) {
+	db, bolt := openShared(t, pubstore.BoltOptions{})
+	memory := pubstore.NewMemory(pubstore.MemoryOptions{})
+	for name, add := range map[string]func(m *pubstore.Message) error{
+		"Memory": func(m *pubstore.Message) error { _, err := memory.Append(t.Context(), m); return err },
+		"Bolt":   func(m *pubstore.Message) error { _, err := bolt.Append(t.Context(), m); return err },
+		"transaction": func(m *pubstore.Message) error {
+			return db.Update(func(tx *bbolt.Tx) error { _, err := bolt.AppendMessageTx(tx, m); return err })
+		},
+	} {
+		for what, topic := range map[string]string{
+			"plain":    strings.Repeat("x", pubstore.MaxHeader-4),
+			"quotes":   strings.Repeat(`"`, pubstore.MaxHeader/2-2),
+			"controls": "yyyy" + strings.Repeat("\x01", pubstore.MaxHeader/6-1),
+		} {
+			m := pubstore.Message{Topic: topic, SOWKey: "a2V5"}
+			if err := add(&m); err != nil {
+				t.Errorf("%s, %s of %d bytes: %v", name, what, len(topic), err)
+			}
+			m.Topic += `"`
+			var large *pubstore.TooLargeError
+			if err := add(&m); !errors.As(err, &large) || !large.Header || large.Max != pubstore.MaxHeader {
+				t.Errorf("%s, %s and one more: %v", name, what, err)
+			}
+		}
 	}
 }
 

@@ -42,6 +42,21 @@ func (m *Message) Size() int {
 	return len(m.Topic) + len(m.Body) + len(m.SOWKey) + len(m.CorrelationID)
 }
 
+// HeaderSize returns how many bytes topic, key and correlation id are at most in
+// a header on the wire, where a quote, a backslash or a control character is an escape.
+func (m *Message) HeaderSize() int {
+	n := m.Size() - len(m.Body)
+	for _, c := range []byte(m.Topic) {
+		switch {
+		case c < 0x20:
+			n += 5
+		case c == '"', c == '\\':
+			n++
+		}
+	}
+	return n
+}
+
 // A Life is one run of sequences of a store, and so one publisher (R10).
 type Life struct {
 	ID    string // random; the publisher's 64-bit id is the protocol's hash over it

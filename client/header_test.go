@@ -1,0 +1,53 @@
+package client_test
+
+import (
+	"context"
+	"net"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/pubstore"
+	"github.com/holdfast-mq/holdfast/server/servertest"
+)
+
+// R14: the longest topic that a store takes gets through, to a subscriber too,
+// and what is behind it.
+func TestLargestHeader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := servertest.NewPair(t)
+		var servers []string
+		for _, address := range p.Addrs() {
+			servers = append(servers, "tcp://"+address+"/amps/json")
+		}
+		c := start(t, client.Config{
+			Name: "me", Servers: servers,
+			Dial: func(ctx context.Context, _, address string) (net.Conn, error) { return p.Dial(ctx, address) },
+		})
+		sub, err := c.Subscribe(within(t), ".", client.From(client.Epoch))
+		if err != nil {
+			t.Fatal(err)
+		}
+		long := strings.Repeat(`"`, pubstore.MaxHeader/2)
+		for _, topic := range []string{long, "orders"} {
+			if _, err := c.Publish(within(t), topic, []byte("body")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := c.FlushSafe(within(t)); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{long, "orders"} {
+			for m, err := range sub.Messages(within(t)) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if m.Topic != want {
+					t.Errorf("topic of %d bytes, want %d", len(m.Topic), len(want))
+				}
+				break
+			}
+		}
+	})
+}
