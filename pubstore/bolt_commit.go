@@ -182,10 +182,11 @@ func (s *Bolt) apply(tx *bbolt.Tx, batch []*boltOp) (errs []error, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	root := tx.Bucket(s.bucket)
-	if root == nil {
-		return nil, fmt.Errorf("bucket %q is gone", s.bucket)
+	current, err := s.currentLocked(root)
+	if err != nil {
+		return nil, err
 	}
-	s.settleLocked(root.Bucket(lifeKey(s.ledger.current().number)).Sequence())
+	s.settleLocked(current.Sequence())
 	errs = make([]error, len(batch))
 	own := &txAppends{tx: tx}
 	for i, op := range batch {

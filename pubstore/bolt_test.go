@@ -330,6 +330,56 @@ func TestBoltWrongTx(t *testing.T) {
 	}
 }
 
+// An application that removes the store's bucket is told so.
+func TestBoltWithoutItsBucket(t *testing.T) {
+	db, s := openShared(t, pubstore.BoltOptions{})
+	err := db.Update(func(tx *bbolt.Tx) error {
+		if err := tx.DeleteBucket([]byte("outbox")); err != nil {
+			return err
+		}
+		_, err := s.AppendTx(tx, "orders", nil)
+		return err
+	})
+	says(t, err, `bucket "outbox" was removed`)
+	publish(t, s, 1) // it was rolled back
+	if err := db.Update(func(tx *bbolt.Tx) error { return tx.DeleteBucket([]byte("outbox")) }); err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.Append(t.Context(), &pubstore.Message{Topic: "orders"})
+	says(t, err, `bucket "outbox" was removed`)
+}
+
+// A rollback spends no number and wakes nobody, a commit wakes the client, and
+// what is sent then begins with what was committed.
+func TestBoltTxWakes(t *testing.T) {
+	db, s := openShared(t, pubstore.BoltOptions{})
+	add := func(end error) {
+		t.Helper()
+		err := db.Update(func(tx *bbolt.Tx) error {
+			_, err := s.AppendTx(tx, "orders", nil)
+			return errors.Join(err, end)
+		})
+		if !errors.Is(err, end) {
+			t.Fatal(err)
+		}
+	}
+	add(errRollback)
+	add(errRollback)
+	if err := db.Update(func(*bbolt.Tx) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-s.Appended():
+		t.Error("a rollback woke the client")
+	default:
+	}
+	add(nil)
+	<-s.Appended()
+	if l := s.Lives()[0]; l.Last != 1 || l.Kept != 1 {
+		t.Errorf("life is %+v, want one message", l)
+	}
+}
+
 // TestBoltFailed takes the database away under the store.
 func TestBoltFailed(t *testing.T) {
 	db, s := openShared(t, pubstore.BoltOptions{})

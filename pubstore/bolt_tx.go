@@ -32,6 +32,11 @@ type pendingMessage struct {
 // given out by the transaction too, so a rollback spends none. At the store's
 // bound it returns ErrFull, since it can't wait inside a transaction: what is in
 // tx already may be committed, and AwaitRoom waits then.
+//
+// Nothing of the client must be waited for while tx is open: what the client
+// commits waits for its end. An error of the commit itself, not of what is done
+// in the transaction, is a disk that failed; what it left is known only to the
+// next process that opens the database: end this one.
 func (s *Bolt) AppendTx(tx *bbolt.Tx, topic string, body []byte) (seq uint64, err error) {
 	return s.AppendMessageTx(tx, &Message{Topic: topic, Body: body})
 }
@@ -50,7 +55,11 @@ func (s *Bolt) AppendMessageTx(tx *bbolt.Tx, m *Message) (seq uint64, err error)
 		return 0, s.ended
 	}
 	root := tx.Bucket(s.bucket)
-	batch := s.batchLocked(tx, root)
+	current, err := s.currentLocked(root)
+	if err != nil {
+		return 0, fmt.Errorf("publish store: %w", err)
+	}
+	batch := s.batchLocked(tx, current)
 	if !s.fitsTxLocked(m.Size()) {
 		return 0, ErrFull
 	}
@@ -78,13 +87,23 @@ func (s *Bolt) AwaitRoom(ctx context.Context, size int) error {
 	return s.roomLocked(ctx, size, false)
 }
 
+// currentLocked returns the bucket of the life that is appended to.
+func (s *Bolt) currentLocked(root *bbolt.Bucket) (*bbolt.Bucket, error) {
+	if root != nil {
+		if b := root.Bucket(lifeKey(s.ledger.current().number)); b != nil {
+			return b, nil
+		}
+	}
+	return nil, fmt.Errorf("bucket %q was removed or changed by someone else", s.bucket)
+}
+
 // batchLocked returns what tx has added so far. A first call of it knows what
 // became of all transactions before, since there is one at a time.
-func (s *Bolt) batchLocked(tx *bbolt.Tx, root *bbolt.Bucket) *txAppends {
+func (s *Bolt) batchLocked(tx *bbolt.Tx, current *bbolt.Bucket) *txAppends {
 	if n := len(s.pending); n > 0 && s.pending[n-1].tx == tx {
 		return s.pending[n-1]
 	}
-	s.settleLocked(root.Bucket(lifeKey(s.ledger.current().number)).Sequence())
+	s.settleLocked(current.Sequence())
 	batch := &txAppends{tx: tx}
 	s.pending = append(s.pending, batch)
 	tx.OnCommit(func() { s.committed(batch) })
