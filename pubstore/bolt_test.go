@@ -227,8 +227,6 @@ func TestBoltAppendTxFull(t *testing.T) {
 	}
 }
 
-// TestBoltTxBeside has transactions that commit or not run beside appends,
-// renewals and a client that lets go of all it reads.
 // Who can't wait in a transaction waits after it.
 func TestBoltAwaitRoom(t *testing.T) {
 	db, s := openShared(t, pubstore.BoltOptions{MaxMessages: 2, MaxBytes: 100, FailWhenFull: true})
@@ -269,6 +267,8 @@ func TestBoltAwaitRoom(t *testing.T) {
 	}
 }
 
+// TestBoltTxBeside has transactions that commit or not run beside appends,
+// renewals and a client that lets go of all it reads.
 func TestBoltTxBeside(t *testing.T) {
 	db, s := openShared(t, pubstore.BoltOptions{})
 	var wg sync.WaitGroup
