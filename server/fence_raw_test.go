@@ -48,7 +48,7 @@ func TestNoticesCross(t *testing.T) {
 					winner, loser = b, a
 				}
 				loser.conn.SetReadDeadline(time.Now().Add(time.Minute))
-				f, err := loser.r.Next()
+				f, err := loser.take()
 				if err != nil || string(f) != `{"c":"ack","a":"processed","status":"failure","reason":"name in use"}` {
 					t.Fatalf("the loser got %s, %v", f, err)
 				}

@@ -336,9 +336,11 @@ func (s *session) accept(m *wire.Message, v servercore.LogonVerdict, f servercor
 	s.mu.Unlock()
 	s.loggedOn = true
 	s.srv.registry.loggedOn(s) // before the client knows: it may connect again at once
+	a := s.logonAck(m, v, f)
 	if m.Acks&wire.AckProcessed != 0 {
-		s.send(s.logonAck(m, v, f))
+		s.send(a)
 	}
+	s.told(a.Sync)
 	s.srv.counts.logons.Add(1)
 	s.log.Info("client logged on", "ext", s.ext, "s", v.Sequence, "have", v.Have)
 }
@@ -358,5 +360,6 @@ func (s *session) logonAck(m *wire.Message, v servercore.LogonVerdict, f serverc
 	if carried := s.srv.links.Load().Carried(); carried != nil {
 		a.Carried, a.HasCarried = strings.Join(carried, ","), true
 	}
+	s.introduce(a)
 	return a
 }

@@ -41,6 +41,9 @@ type pump struct {
 	lastWrite time.Time
 	lastAck   time.Time
 	held      bool          // persisted acks wait for their distance
+	stood     string        // the standing that the client knows
+	stoodAt   time.Time     // when it was told of a change
+	late      bool          // another change waits for its distance
 	beat      time.Duration // heartbeat interval, 0: none
 	timer     *time.Timer
 }
@@ -59,6 +62,7 @@ func (p *pump) run() {
 		}
 		var more bool
 		if state != sessionEnding {
+			p.standing()
 			p.acks()
 			more = p.deliver()
 			p.marks()
@@ -167,7 +171,7 @@ func (p *pump) wait() {
 	if p.beat > 0 {
 		next = min(next, p.beat-time.Since(p.lastWrite))
 	}
-	next = min(next, p.untilMark(), p.untilAck())
+	next = min(next, p.untilMark(), p.untilAck(), p.untilStanding())
 	p.timer.Reset(max(next, 0))
 	select {
 	case <-p.s.wake:

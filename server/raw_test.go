@@ -37,6 +37,8 @@ type raw struct {
 	t    testing.TB
 	conn net.Conn
 	r    *wire.Reader
+
+	standings []string // what it was told of its server's standing after the logon
 }
 
 type dialer interface {
@@ -76,8 +78,20 @@ func frame(content string) string {
 // read returns the next frame's text.
 func (c *raw) read() (string, error) {
 	c.conn.SetReadDeadline(time.Now().Add(patience))
-	f, err := c.r.Next()
-	return string(f), err
+	return c.take()
+}
+
+// take is read without a deadline of its own. What an extended client is told
+// of its server's standing is passed over and kept.
+func (c *raw) take() (string, error) {
+	for {
+		f, err := c.r.Next()
+		if told, is := strings.CutPrefix(string(f), `{"c":"ack","a":"processed","status":"success","sync":"`); is {
+			c.standings = append(c.standings, strings.TrimSuffix(told, `"}`))
+			continue
+		}
+		return string(f), err
+	}
 }
 
 // next returns the next frame's text, passing over heartbeats.
@@ -118,7 +132,7 @@ func (c *raw) message() *wire.Message {
 func (c *raw) silent(d time.Duration) {
 	c.t.Helper()
 	c.conn.SetReadDeadline(time.Now().Add(d))
-	f, err := c.r.Next()
+	f, err := c.take()
 	if err == nil {
 		c.t.Fatalf("got %s, want nothing", f)
 	}

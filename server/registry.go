@@ -210,7 +210,7 @@ func (r *registry) drain() {
 
 func (r *registry) close() {
 	for _, s := range r.list(&r.all) {
-		s.end("the instance stops", nil)
+		s.end("the instance stops", s.stopping())
 	}
 }
 

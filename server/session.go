@@ -71,6 +71,7 @@ type session struct {
 	answers         announcement       // of the peers
 	lastUnsequenced uint64             // highest number given to what came without one
 	known           bool               // logged on
+	standing        string             // what an extended client was told last; empty: nothing yet
 }
 
 type sessionState uint8

@@ -210,6 +210,7 @@ func (s *Server) linkOptions() replica.Options {
 		RejoinTimeout: time.Duration(s.cfg.RejoinTimeout),
 		Log:           s.log,
 		OnWatermark:   s.onWatermark,
+		OnStanding:    s.onStanding,
 		OnNotice:      s.onNotice,
 	}
 	if s.cfg.Replication == nil {

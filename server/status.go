@@ -26,6 +26,7 @@ type Status struct {
 	Stopping     bool               `json:"stopping"`
 	CatchingUp   bool               `json:"catching_up"` // lacks, or may lack, what its peers have, ready or not
 	Single       bool               `json:"single"`      // acks are of level single: a sync destination is left out
+	Sync         string             `json:"sync"`        // what clients are told: sync, apart, single, catching_up, async, alone, stopping
 	Damage       string             `json:"damage,omitempty"`
 	Sessions     []SessionStatus    `json:"sessions"`
 	Links        []replica.Status   `json:"links"`
@@ -62,7 +63,7 @@ func (s *Server) Status() Status {
 	c := &s.counts
 	st := Status{
 		Name: s.cfg.Name, Group: s.cfg.Group, Version: s.cfg.Version,
-		Ready: s.isReady(), Stopping: s.isStopping(),
+		Ready: s.isReady(), Stopping: s.isStopping(), Sync: s.standing(),
 		Sessions:     s.registry.status(),
 		Publishers:   len(s.journal.States()),
 		JournalBytes: s.journal.Size(),

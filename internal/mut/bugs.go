@@ -50,6 +50,8 @@ const (
 	R5NeverGiveUp Bug = "r5-never-give-up"
 	// R5NoBound takes messages into a publish store beyond its bound.
 	R5NoBound Bug = "r5-no-bound"
+	// R5SaidInSync says that it is in sync while a sync destination is away, behind or left out.
+	R5SaidInSync Bug = "r5-said-in-sync"
 	// R6ServeAtOnce serves clients before the instance has caught up.
 	R6ServeAtOnce Bug = "r6-serve-at-once"
 	// R6WaitForEver waits for a peer that brings no progress without a bound.

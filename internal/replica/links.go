@@ -33,6 +33,7 @@ type Links struct {
 	rejoining atomic.Bool   // some peer is still waited for
 	dests     []*peer       // as configured; their order is that of marks
 	durables  []uint64      // scratch of Durable
+	standing  atomic.Uint32 // a Standing; changed with mu held
 
 	mu         sync.Mutex
 	closed     bool
@@ -81,6 +82,7 @@ func newLinks(o Options) (*Links, error) {
 		l.stop()
 		return nil, fmt.Errorf("replica: %w", err)
 	}
+	l.standing.Store(uint32(l.standingLocked()))
 	l.closeIntervals()
 	if !l.lone() {
 		if err := o.Journal.Merge(); err != nil {

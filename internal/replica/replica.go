@@ -42,6 +42,8 @@ type Options struct {
 	// moved; nil means: of any, which is also said when a peer comes or goes.
 	// Must not block. The slice is valid until it returns.
 	OnWatermark func(publishers []uint64)
+	// OnStanding is called when Standing has changed. Must not block.
+	OnStanding func()
 	// OnNotice is called when a peer tells of a logon (R11), before the
 	// answer goes back: this instance's have(p), and whether the logon is
 	// refused because the name belongs to another user here. Must not block.

@@ -42,10 +42,12 @@ func (l *Links) step() time.Duration {
 	}
 	after = l.rejoinLocked(now, after)
 	next := l.nextLocked(now)
+	changed := l.standLocked()
 	l.mu.Unlock()
 	for _, f := range after {
 		f()
 	}
+	l.stood(changed)
 	return next
 }
 

@@ -10,16 +10,29 @@ const (
 	LevelSingle   = "single"
 )
 
+// The values of sync: how an instance stands to its failover equivalents. Who
+// reads another one knows nothing of it.
+const (
+	SyncInSync     = "sync"        // each sync destination has everything and counts
+	SyncApart      = "apart"       // one is away or behind, and acks wait for it
+	SyncSingle     = "single"      // one is left out, acks are of level single (R5)
+	SyncCatchingUp = "catching_up" // the instance itself lacks, or may lack, what its peers have (R6)
+	SyncAsync      = "async"       // it has no sync destination: acks are of level single for ever
+	SyncAlone      = "alone"       // it replicates to nobody and nobody to it
+	SyncStopping   = "stopping"    // it is about to close the session
+)
+
 // An AckMessage is an ack, S→C.
 //
 //	{"c":"ack","cid":…,"query_id":…,"a":…,"s":…,"bm":…,"status":…,"reason":…,"sub_id":…,"user_id":…,"pw":…,
-//	 "opts":…,"version":…,"topic_matches":…,"matches":…,"records_returned":…,"records_deleted":…,"level":…,"gap":…}
+//	 "opts":…,"version":…,"topic_matches":…,"matches":…,"records_returned":…,"records_deleted":…,"level":…,"gap":…,"sync":…}
 //
 // Without s, bm stands behind sub_id. An ack that has a client name, that of a
 // logon, is in another order:
 //
 //	{"c":"ack","cid":…,"s":…,"bm":…,"client_name":…,"a":…,"status":…,"reason":…,"user_id":…,"pw":…,"version":…,
-//	 "ext":"1","have":…,"max":…,"catching_up":"true","carried":…}
+//	 "ext":"1","have":…,"max":…,"catching_up":"true","carried":…,
+//	 "instance":…,"peers":…,"sync":…}
 type AckMessage struct {
 	CommandID   string
 	Type        AckType // one
@@ -47,8 +60,11 @@ type AckMessage struct {
 	CatchingUp bool
 	Carried    string // written if HasCarried
 	HasCarried bool
+	Instance   string // written, with Peers, if it is not empty
+	Peers      string
 	Single     bool // level
 	Gap        string
+	Sync       string
 }
 
 // AppendTo appends the frame.
@@ -100,7 +116,8 @@ func (a *AckMessage) appendOther(dst []byte) []byte {
 	if a.Single {
 		dst = append(dst, `,"level":"`+LevelSingle+`"`...)
 	}
-	return appendText(dst, `,"gap":`, a.Gap)
+	dst = appendText(dst, `,"gap":`, a.Gap)
+	return appendText(dst, `,"sync":`, a.Sync)
 }
 
 func (a *AckMessage) appendBookmark(dst []byte) []byte {
@@ -142,5 +159,13 @@ func (a *AckMessage) appendExt(dst []byte) []byte {
 		dst = append(dst, `,"carried":`...)
 		dst = appendQuoted(dst, a.Carried)
 	}
-	return dst
+	if a.Instance != "" {
+		dst = appendText(dst, `,"instance":`, a.Instance)
+		dst = append(dst, `,"peers":`...)
+		dst = appendQuoted(dst, a.Peers)
+	}
+	if a.ClientName == "" {
+		return dst // it stands among the others
+	}
+	return appendText(dst, `,"sync":`, a.Sync)
 }

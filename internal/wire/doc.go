@@ -68,6 +68,12 @@
 //	               max          the largest message it takes, in bytes (R14)
 //	               catching_up  "true": it opened without its peers (R6)
 //	               carried      comma list of the topic patterns that sync links carry; absent: all (G2)
+//	               instance     the server's name in its group
+//	               peers        comma list of the instances it replicates to synchronously: along these
+//	                            links a bookmark subscription moves, and no others (R3)
+//	               sync         how it stands to them at the moment: sync, apart, single, catching_up, async,
+//	                            alone, stopping; see SyncInSync and the following
+//	ack            sync         processed, with success, without cid, at any time after the logon: that has changed
 //	publish        prev         the publisher's message before this one, where it isn't s-1 (R1)
 //	persisted ack  level        "single": safe is less, a sync destination is left out (R5)
 //	the same of a fully_durable subscription: its messages are held back until they are safe again (R13);
@@ -80,4 +86,6 @@
 //
 // An ack "processed" without cid, "failure", with reason "publish gap" or "name
 // in use", is about the whole session, which the server then closes (R4, R11).
+// One "processed" without cid, "success", only tells sync, the latest value and
+// no more often than each second; who does not know the key ignores it.
 package wire

@@ -160,7 +160,8 @@ func FuzzCommands(f *testing.F) {
 			&wire.FlushCommand{CommandID: id, Acks: wire.AckCompleted},
 			&wire.HeartbeatCommand{CommandID: id, Options: wire.HeartbeatStart(time.Duration(n%100+1) * time.Second)},
 			&wire.AckMessage{CommandID: id, Type: wire.AckPersisted, Success: true, Sequence: n, HasSequence: true, Bookmark: text, Reason: topic, SubID: text, Gap: text},
-			&wire.AckMessage{CommandID: id, ClientName: text, Type: wire.AckProcessed, Ext: true, Have: n, Max: n, Carried: text, HasCarried: true},
+			&wire.AckMessage{CommandID: id, ClientName: text, Type: wire.AckProcessed, Ext: true, Have: n, Max: n, Carried: text, HasCarried: true, Instance: text, Peers: id, Sync: topic},
+			&wire.AckMessage{CommandID: id, Type: wire.AckProcessed, Success: true, Sync: text},
 			&wire.Delivery{Topic: []byte(topic), Bookmark: bookmark.Bookmark{Publisher: n, Sequence: n}, SubIDs: []byte(text), SOWKey: []byte(id), UserID: []byte(topic), Body: body},
 		} {
 			frame := w.AppendTo(nil)
@@ -198,7 +199,8 @@ func checkTexts(t *testing.T, w writer, m *wire.Message, id, topic string, n uin
 			t.Errorf("%+v is read as %+v", w, m)
 		}
 	case *wire.AckMessage:
-		if m.Sequence != w.Sequence || m.Have != w.Have || string(m.Reason) != w.Reason || string(m.Gap) != w.Gap || string(m.Carried) != w.Carried {
+		if m.Sequence != w.Sequence || m.Have != w.Have || string(m.Reason) != w.Reason || string(m.Gap) != w.Gap || string(m.Carried) != w.Carried ||
+			string(m.Instance) != w.Instance || w.Instance != "" && string(m.Peers) != w.Peers || string(m.Sync) != w.Sync {
 			t.Errorf("%+v is read as %+v", w, m)
 		}
 	case *wire.Delivery:

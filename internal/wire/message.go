@@ -63,6 +63,9 @@ type Message struct {
 	HasPrev    bool
 	Level      []byte // level
 	Gap        []byte // gap
+	Instance   []byte // instance: the server's name
+	Peers      []byte // peers: comma list of instances
+	Sync       []byte // sync: how the instance stands to them
 
 	Body []byte
 
@@ -133,6 +136,12 @@ func (m *Message) sessionText(key []byte) *[]byte {
 		return &m.Level
 	case "gap":
 		return &m.Gap
+	case "instance":
+		return &m.Instance
+	case "peers":
+		return &m.Peers
+	case "sync":
+		return &m.Sync
 	}
 	return nil
 }

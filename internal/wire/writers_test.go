@@ -123,6 +123,16 @@ var extensions = map[string]writer{
 		Version: "5.3.5.0.holdfast-1", Ext: true, Have: 43, Max: 16 << 20, CatchingUp: true, HasCarried: true},
 	`{"c":"ack","cid":"0","s":0,"client_name":"gw","a":"processed","status":"success","ext":"1","have":0,"max":0,"carried":"^a$,^b$"}`: &wire.AckMessage{
 		CommandID: "0", HasSequence: true, ClientName: "gw", Type: wire.AckProcessed, Success: true, Ext: true, Carried: "^a$,^b$", HasCarried: true},
+	`{"c":"ack","cid":"0","s":0,"client_name":"gw","a":"processed","status":"success","ext":"1","have":0,"max":0,` +
+		`"instance":"a","peers":"b,c","sync":"single"}`: &wire.AckMessage{
+		CommandID: "0", HasSequence: true, ClientName: "gw", Type: wire.AckProcessed, Success: true, Ext: true,
+		Instance: "a", Peers: "b,c", Sync: wire.SyncSingle},
+	`{"c":"ack","cid":"0","s":0,"client_name":"gw","a":"processed","status":"success","ext":"1","have":0,"max":0,` +
+		`"instance":"c","peers":"","sync":"async"}`: &wire.AckMessage{
+		CommandID: "0", HasSequence: true, ClientName: "gw", Type: wire.AckProcessed, Success: true, Ext: true,
+		Instance: "c", Sync: wire.SyncAsync},
+	`{"c":"ack","a":"processed","status":"success","sync":"sync"}`: &wire.AckMessage{
+		Type: wire.AckProcessed, Success: true, Sync: wire.SyncInSync},
 	`{"c":"p","t":"orders","a":"persisted","s":9,"prev":7}x`: &wire.PublishCommand{
 		Topic: "orders", Acks: wire.AckPersisted, Sequence: 9, Prev: 7, HasPrev: true, Body: []byte("x")},
 	`{"c":"p","t":"orders","s":9,"prev":0}`: &wire.PublishCommand{Topic: "orders", Sequence: 9, HasPrev: true},
