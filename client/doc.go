@@ -2,7 +2,7 @@
 // server, a connection or the process itself may die at any moment and no
 // message is lost, repeated or reordered. What that means word by word, and
 // where it ends, is in GUARANTEES.md beside this file; G and R numbers refer
-// to it.
+// to it. MIGRATING.md is for who comes from another client.
 //
 //	c, err := client.Dial(ctx, client.Config{
 //		Name:      "order-gateway",
