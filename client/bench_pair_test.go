@@ -20,9 +20,9 @@ func BenchmarkPair(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer store.Close()
-	c, err := client.Dial(context.Background(), client.Config{
-		Name: "bench", Servers: []string{"tcp://" + p.A.Addr() + "/amps/json", "tcp://" + p.B.Addr() + "/amps/json"}, Publishes: store,
-	})
+	cfg := p.Client("bench")
+	cfg.Publishes = store
+	c, err := client.Dial(context.Background(), cfg)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -48,7 +48,7 @@ func BenchmarkPair(b *testing.B) {
 func BenchmarkReplay(b *testing.B) {
 	s := servertest.New(b, servertest.Real())
 	ctx := context.Background()
-	p, err := client.Dial(ctx, client.Config{Name: "publisher", Servers: []string{"tcp://" + s.Addr() + "/amps/json"}})
+	p, err := client.Dial(ctx, s.Client("publisher"))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -62,7 +62,7 @@ func BenchmarkReplay(b *testing.B) {
 	if err := p.Flush(ctx); err != nil {
 		b.Fatal(err)
 	}
-	c, err := client.Dial(ctx, client.Config{Name: "subscriber", Servers: []string{"tcp://" + s.Addr() + "/amps/json"}})
+	c, err := client.Dial(ctx, s.Client("subscriber"))
 	if err != nil {
 		b.Fatal(err)
 	}

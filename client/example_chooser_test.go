@@ -49,7 +49,7 @@ func ExampleServerChooser() {
 	c, err := client.Dial(ctx, client.Config{
 		Name:    "order-gateway",
 		Chooser: &registry{lookup: func(context.Context) ([]string, error) { return pair.servers, nil }},
-		Dial:    pair.dial,
+		Dial:    pair.Dial,
 		Hooks:   client.Hooks{Connected: func(s client.ServerInfo) { connected <- s.Server }},
 	})
 	if err != nil {

@@ -4,26 +4,11 @@ import (
 	"context"
 	"fmt"
 	"log"
-	"net"
-	"os"
 	"path/filepath"
-	"slices"
-	"testing"
 
 	"github.com/holdfast-mq/holdfast/client"
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
-
-// An exampleT is what servertest wants and an Example does not have.
-type exampleT struct {
-	testing.TB // nil: servertest calls nothing else
-	cleanups   []func()
-}
-
-func (t *exampleT) Helper()                           {}
-func (t *exampleT) Cleanup(f func())                  { t.cleanups = append(t.cleanups, f) }
-func (t *exampleT) Fatal(args ...any)                 { log.Fatal(args...) }
-func (t *exampleT) Fatalf(format string, args ...any) { log.Fatalf(format, args...) }
 
 // An examplePair is what an Example runs against: a pair of servers on a
 // network and disks in memory, and a directory for the stores of clients.
@@ -31,26 +16,15 @@ type examplePair struct {
 	*servertest.Pair
 	servers []string
 	dir     string
-	t       exampleT
+	t       servertest.Program
 }
 
 func newExamplePair(opts ...servertest.Option) *examplePair {
 	p := new(examplePair)
-	dir, err := os.MkdirTemp("", "holdfast-example-")
-	if err != nil {
-		log.Fatal(err)
-	}
-	p.dir = dir
+	p.dir = p.t.TempDir()
 	p.Pair = servertest.NewPair(&p.t, opts...)
-	for _, addr := range p.Addrs() {
-		p.servers = append(p.servers, "tcp://"+addr+"/amps/json")
-	}
+	p.servers = p.Client("").Servers
 	return p
-}
-
-// dial is for client.Config.Dial.
-func (p *examplePair) dial(ctx context.Context, _, address string) (net.Conn, error) {
-	return p.Dial(ctx, address)
 }
 
 func (p *examplePair) path(name string) string { return filepath.Join(p.dir, name) }
@@ -58,21 +32,15 @@ func (p *examplePair) path(name string) string { return filepath.Join(p.dir, nam
 func (p *examplePair) start() {
 	p.A.Restart()
 	p.B.Restart()
-	p.A.AwaitReady()
-	p.B.AwaitReady()
+	p.AwaitReady()
 }
 
-func (p *examplePair) end() {
-	for _, f := range slices.Backward(p.t.cleanups) {
-		f()
-	}
-	os.RemoveAll(p.dir)
-}
+func (p *examplePair) end() { p.t.Close() }
 
 // publishOrders publishes orders 1 to n and returns when both servers have them.
 func publishOrders(pair *examplePair, n int) {
 	ctx := context.Background()
-	c, err := client.Dial(ctx, client.Config{Servers: pair.servers, Dial: pair.dial})
+	c, err := client.Dial(ctx, client.Config{Servers: pair.servers, Dial: pair.Dial})
 	if err != nil {
 		log.Fatal(err)
 	}

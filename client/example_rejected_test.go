@@ -22,7 +22,7 @@ func ExampleHooks_failedWrite() {
 	c, err := client.Dial(ctx, client.Config{
 		Name:    "order-gateway",
 		Servers: pair.servers,
-		Dial:    pair.dial,
+		Dial:    pair.Dial,
 		Hooks: client.Hooks{
 			FailedWrite: func(e *client.RejectedError) {
 				select {

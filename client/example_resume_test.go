@@ -29,7 +29,7 @@ func ExampleFrom_resume() {
 			Name:      "billing",
 			Servers:   pair.servers,
 			Bookmarks: marks,
-			Dial:      pair.dial,
+			Dial:      pair.Dial,
 		})
 		if err != nil {
 			log.Fatal(err)

@@ -28,7 +28,7 @@ func ExampleConfig_store() {
 			Servers:   pair.servers,
 			Publishes: store,
 			Offline:   true, // do not wait for a server
-			Dial:      pair.dial,
+			Dial:      pair.Dial,
 		})
 		if err != nil {
 			log.Fatal(err)

@@ -16,7 +16,7 @@ func ExampleClient_Subscribe() {
 	pair := newExamplePair()
 	defer pair.end()
 	ctx := context.Background()
-	c, err := client.Dial(ctx, client.Config{Name: "dashboard", Servers: pair.servers, Dial: pair.dial})
+	c, err := client.Dial(ctx, client.Config{Name: "dashboard", Servers: pair.servers, Dial: pair.Dial})
 	if err != nil {
 		log.Fatal(err)
 	}

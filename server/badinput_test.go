@@ -148,7 +148,7 @@ func TestDamaged(t *testing.T) {
 		c.logon("pubber")
 		c.publish("a", 1, 9)
 		c.persisted(9, "")
-		i.Stop()
+		i.Close()
 		flipSome(t, i.Disk())
 		var damaged *server.DamagedError
 		if err := i.Start(); !errors.As(err, &damaged) {

@@ -308,7 +308,7 @@ func (c *badCase) run(t *testing.T) (beyond uint64) {
 		t.Errorf("the disk holds %q, and held %q", now, files)
 	}
 	disk := i.Disk()
-	i.Stop()
+	i.Close()
 	good.kept(disk)
 	return used - min(used, bytesPerByte*uint64(bad.sent))
 }
@@ -537,7 +537,7 @@ func replicationPort(t *testing.T) {
 		"", "\x00\x00\x00\x00\x00\x00\x00\x00", "\x00\x00\x00\x01\x00\x00\x00\x00x", "\x7f\xff\xff\xff\x00\x00\x00\x00", "\xff\xff\xff\xff\x00\x00\x00\x00",
 		"\x00\x10\x00\x00\x00\x00\x00\x00\x01", "GET / HTTP/1.1\r\n\r\n", frame(`{"c":"logon"}`), "\x00\x00\x00\x06\xb8\xb0\x6d\x6b\x01\xc6\x7f\xff\xff\xff",
 	} {
-		conn, err := pair.A.DialAddr(t.Context(), "a:9107")
+		conn, err := pair.A.Dial(t.Context(), "tcp", "a:9107")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -26,7 +26,7 @@ var instances = []struct {
 func benchCaller(b *testing.B, i *servertest.Instance, name string) *cost.Caller {
 	b.Helper()
 	var nc net.Conn
-	nc, err := i.Dial(b.Context())
+	nc, err := i.Dial(b.Context(), "tcp", i.Addr())
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -16,6 +16,9 @@ func (s *session) command(frame []byte) error {
 	if err := wire.Parse(frame, m); err != nil {
 		return fmt.Errorf("malformed command: %w", err)
 	}
+	if instead, err := s.intercepted(m); err != nil || instead {
+		return err
+	}
 	switch m.Command {
 	case wire.Publish, wire.DeltaPublish:
 		if len(frame) > int(s.srv.cfg.MaxMessage) {

@@ -145,7 +145,7 @@ func attack(t *testing.T, input []byte) {
 	a.good.close()
 	disk := i.Disk()
 	durable := disk.Image(memfs.Durable)
-	i.Stop()
+	i.Close()
 	a.good.kept(durable, disk)
 	for _, name := range disk.Names() {
 		if !strings.HasPrefix(name, "data") {
@@ -238,7 +238,7 @@ func (a *attacker) logon() string {
 func (a *attacker) conn() *hostileConn {
 	for len(a.conns) <= a.at {
 		ctx, cancel := context.WithTimeout(a.t.Context(), time.Second)
-		c, err := a.i.Dial(ctx)
+		c, err := a.i.Dial(ctx, "tcp", a.i.Addr())
 		cancel()
 		if err != nil {
 			a.t.Fatalf("the server takes no connections: %v", err)

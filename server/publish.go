@@ -271,10 +271,16 @@ func (s *session) rejectTooLarge(m *wire.Message) error {
 	if m.Command != wire.Publish && m.Command != wire.DeltaPublish {
 		return s.closeWith(m, "command too large")
 	}
+	return s.reject(m, reasonTooLarge)
+}
+
+// reject answers a publish that must not be executed; a numbered one leaves
+// its tombstone (R14).
+func (s *session) reject(m *wire.Message, reason string) error {
 	s.received(m)
 	if m.HasSequence && m.Sequence > 0 {
-		return s.publishSequenced(m, reasonTooLarge)
+		return s.publishSequenced(m, reason)
 	}
-	s.refuse(m, reasonTooLarge)
+	s.refuse(m, reason)
 	return nil
 }

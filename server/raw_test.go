@@ -41,15 +41,11 @@ type raw struct {
 	standings []string // what it was told of its server's standing after the logon
 }
 
-type dialer interface {
-	Dial(ctx context.Context) (net.Conn, error)
-}
-
-func dial(t testing.TB, i dialer) *raw {
+func dial(t testing.TB, i *servertest.Instance) *raw {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	conn, err := i.Dial(ctx)
+	conn, err := i.Dial(ctx, "tcp", i.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -238,14 +234,6 @@ func segments(size server.Size) servertest.Option {
 	return servertest.Config(func(c *server.Config) { c.Log.Segment = size })
 }
 
-func downgradeAfter(d time.Duration) servertest.Option {
-	return servertest.Config(func(c *server.Config) {
-		for i := range c.Replication.Destinations {
-			c.Replication.Destinations[i].DowngradeAfter = server.Duration(d)
-		}
-	})
-}
-
 func logTopics(topics ...string) servertest.Option {
 	return servertest.Config(func(c *server.Config) { c.Log.Topics = topics })
 }
@@ -273,7 +261,7 @@ func (c *raw) awaitLink(i *servertest.Instance) {
 // dialAdmin connects to the admin port.
 func dialAdmin(t *testing.T, i *servertest.Instance) *raw {
 	t.Helper()
-	conn, err := i.DialAddr(t.Context(), i.Server().AdminAddr().String())
+	conn, err := i.Dial(t.Context(), "tcp", i.Server().AdminAddr().String())
 	if err != nil {
 		t.Fatal(err)
 	}

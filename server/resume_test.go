@@ -86,7 +86,7 @@ func TestOneInstanceDead(t *testing.T) {
 
 func TestDowngrade(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		pair := servertest.NewPair(t, downgradeAfter(5*time.Second))
+		pair := servertest.NewPair(t, servertest.DowngradeAfter(5*time.Second))
 		p := dial(t, pair.A)
 		p.logonExt("gw", "life", 1, 0)
 		p.publish("orders", 1, 2)
@@ -284,7 +284,7 @@ func overtaken(t *testing.T, options, status string) {
 
 func TestFullyDurable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		pair := servertest.NewPair(t, downgradeAfter(5*time.Second))
+		pair := servertest.NewPair(t, servertest.DowngradeAfter(5*time.Second))
 		s, plain := dial(t, pair.A), dial(t, pair.A)
 		s.logonExt("sub", "", 0, 0)
 		plain.logon("plain")
@@ -385,7 +385,7 @@ func TestUnknownPublisherPeerAway(t *testing.T) {
 // A plain client's logon waits until have and settled are one number.
 func TestPlainLogonWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		pair := servertest.NewPair(t, downgradeAfter(20*time.Second))
+		pair := servertest.NewPair(t, servertest.DowngradeAfter(20*time.Second))
 		p := dial(t, pair.A)
 		p.logon("pubber")
 		p.publish("orders", 1, 2)

@@ -29,6 +29,7 @@ const (
 type session struct {
 	srv    *Server
 	conn   net.Conn
+	asks   interceptor // the connection, if it is one
 	log    *slog.Logger
 	began  time.Time
 	wake   chan struct{}   // capacity 1: there is something for the pump
@@ -102,6 +103,7 @@ func (s *Server) startSession(conn net.Conn) {
 		moved: make(chan struct{}, 1),
 		subs:  make(map[string]*sub),
 	}
+	c.asks, _ = conn.(interceptor)
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
 	if s.isStopping() || !s.registry.add(c) {
 		c.cancel()
@@ -203,14 +205,20 @@ func (s *session) readLogon() error {
 	if err := s.conn.SetReadDeadline(time.Now().Add(logonDeadline)); err != nil {
 		return err
 	}
-	frame, err := s.reader.Next()
-	if err == nil {
-		err = wire.Parse(frame, &s.msg)
+	for {
+		frame, err := s.reader.Next()
+		if err == nil {
+			err = wire.Parse(frame, &s.msg)
+		}
+		if err != nil {
+			return fmt.Errorf("no logon: %w", err)
+		}
+		if instead, err := s.intercepted(&s.msg); err != nil {
+			return err
+		} else if !instead {
+			return s.first(&s.msg)
+		}
 	}
-	if err != nil {
-		return fmt.Errorf("no logon: %w", err)
-	}
-	return s.first(&s.msg)
 }
 
 // A deadlineReader reads from a session's connection: once the client is
@@ -318,7 +326,7 @@ func (s *session) abandon() {
 	s.mu.Lock()
 	s.becomeLocked(sessionDead, "killed")
 	s.mu.Unlock()
-	if tcp, is := s.conn.(*net.TCPConn); is {
+	if tcp, is := s.conn.(interface{ SetLinger(int) error }); is {
 		_ = tcp.SetLinger(0) // closing anyway
 	}
 	s.conn.Close()

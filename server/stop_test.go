@@ -15,7 +15,7 @@ import (
 // R6: clients are served when the instance has what its peer has.
 func TestCatchesUpFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		pair := servertest.NewPair(t, downgradeAfter(time.Second))
+		pair := servertest.NewPair(t, servertest.DowngradeAfter(time.Second))
 		p := dial(t, pair.A)
 		p.logonExt("gw", "life", 1, 0)
 		pair.B.Kill()
@@ -68,7 +68,7 @@ func TestShutdownDrains(t *testing.T) {
 		go func() { stopped <- a.Shutdown(context.Background()) }()
 		synctest.Wait()
 		s.closed() // it waits for nothing
-		if c, err := pair.A.Dial(t.Context()); err == nil {
+		if c, err := pair.A.Dial(t.Context(), "tcp", pair.A.Addr()); err == nil {
 			c.Close()
 			t.Error("takes connections while it stops")
 		}
@@ -152,7 +152,7 @@ func TestRealPair(t *testing.T) {
 	s.send(`{"c":"subscribe","cid":"1","t":"orders","bm":"0","a":"processed"}`)
 	s.next()
 	s.deliveries(200)
-	pair.A.Stop()
+	pair.A.Close()
 	pair.A.Restart()
 	pair.A.AwaitReady()
 	if n := len(pair.A.Messages("orders")); n != 200 {

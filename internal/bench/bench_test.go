@@ -15,11 +15,7 @@ import (
 func given(t *testing.T) bench.Options {
 	t.Helper()
 	p := servertest.NewPair(t, servertest.Real())
-	o := bench.Options{Dir: t.TempDir(), Messages: 500}
-	for _, address := range p.Addrs() {
-		o.Servers = append(o.Servers, "tcp://"+address+"/amps/json")
-	}
-	return o
+	return bench.Options{Dir: t.TempDir(), Messages: 500, Servers: p.Client("bench").Servers}
 }
 
 func run(t *testing.T, w bench.Work, o bench.Options) *bench.Result {

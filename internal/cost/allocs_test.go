@@ -154,7 +154,7 @@ var systems = map[string]func(testing.TB) *servertest.Instance{
 // call logs a client that costs nothing on.
 func call(t *testing.T, i *servertest.Instance, name string) *cost.Caller {
 	t.Helper()
-	conn, err := i.Dial(t.Context())
+	conn, err := i.Dial(t.Context(), "tcp", i.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}

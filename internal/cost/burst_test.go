@@ -107,9 +107,9 @@ func (s *system) measure(cfg *server.Config) {
 
 func (s *system) dial(t *testing.T, cfg client.Config, m *cost.Meter) *client.Client {
 	t.Helper()
-	cfg.Servers = []string{"tcp://" + s.pair.A.Addr() + "/amps/json"}
-	cfg.Dial = func(ctx context.Context, _, address string) (net.Conn, error) {
-		nc, err := s.pair.Dial(ctx, address)
+	cfg.Servers = s.pair.A.Client(cfg.Name).Servers
+	cfg.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		nc, err := s.pair.Dial(ctx, network, address)
 		if err != nil {
 			return nil, err
 		}

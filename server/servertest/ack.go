@@ -1,0 +1,169 @@
+package servertest
+
+import (
+	"encoding/binary"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/wire"
+)
+
+// DelayAcks has the persisted acks that the instance sends to publishers leave
+// so much later, in their order, and what else it sends go past them; 0 ends
+// that for new ones, which still wait for those held back before them. An ack
+// that has not left when its connection ends is lost, and the client sends
+// again what it was for.
+func (i *Instance) DelayAcks(d time.Duration) { i.taps.delay.Store(int64(max(d, 0))) }
+
+// A late writes to a connection what comes from the server, persisted acks of
+// publishers later.
+type late struct {
+	conn  net.Conn
+	timer *time.Timer // calls release
+
+	mu       sync.Mutex // held while writing: there is one writer at a time
+	frame    framer     // guarded by mu, like the rest
+	rest     []byte     // beginning of a frame of which more is to come
+	held     []heldAck  // in order
+	loggedOn bool       // the logon ack has been sent
+}
+
+// A heldAck is a frame that leaves when it is due.
+type heldAck struct {
+	due   time.Time
+	frame []byte
+}
+
+func (l *late) init(conn net.Conn) {
+	l.conn = conn
+	l.timer = time.AfterFunc(time.Hour, l.release)
+	l.timer.Stop()
+}
+
+// write sends p, or what of it is not held back.
+func (l *late) write(p []byte, delay time.Duration) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.loggedOn && delay == 0 && len(l.held) == 0 && len(l.rest) == 0 {
+		l.frame.pass(p)
+		return l.conn.Write(p)
+	}
+	out := l.sortLocked(p, delay)
+	if len(out) > 0 {
+		if _, err := l.conn.Write(out); err != nil {
+			return 0, err
+		}
+	}
+	return len(p), nil
+}
+
+// sortLocked holds back the acks in p and returns the rest.
+func (l *late) sortLocked(p []byte, delay time.Duration) []byte {
+	p = append(l.rest, p...)
+	l.rest = nil
+	out := make([]byte, 0, len(p))
+	for len(p) > 0 {
+		was := l.frame
+		n, whole := l.frame.next(p)
+		if !whole && was.isBetween() {
+			l.frame, l.rest = was, p
+			break
+		}
+		if whole && l.waitsLocked(p[:n], delay) {
+			l.holdLocked(p[:n], delay)
+		} else {
+			out = append(out, p[:n]...)
+		}
+		p = p[n:]
+	}
+	return out
+}
+
+// waitsLocked reports whether a frame is an ack to be held back. Those before
+// the logon ack are part of the answer to the logon (R14).
+func (l *late) waitsLocked(frame []byte, delay time.Duration) bool {
+	if l.loggedOn && delay == 0 && len(l.held) == 0 {
+		return false
+	}
+	var m wire.Message
+	if wire.Parse(frame[prefix:], &m) != nil || m.Command != wire.Ack {
+		return false
+	}
+	if !l.loggedOn {
+		l.loggedOn = m.ClientName != nil
+		return false
+	}
+	return m.Acks&wire.AckPersisted != 0 && m.SubID == nil && (delay > 0 || len(l.held) > 0)
+}
+
+// holdLocked holds an ack back, behind those that are.
+func (l *late) holdLocked(frame []byte, delay time.Duration) {
+	due := time.Now().Add(delay)
+	if n := len(l.held); n > 0 && due.Before(l.held[n-1].due) {
+		due = l.held[n-1].due
+	}
+	l.held = append(l.held, heldAck{due, frame})
+	if len(l.held) == 1 {
+		l.timer.Reset(time.Until(due))
+	}
+}
+
+// release sends what is due.
+func (l *late) release() {
+	const deadline = 10 * time.Second // the server's own may have passed
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var out []byte
+	for now := time.Now(); len(l.held) > 0 && !l.held[0].due.After(now); l.held = l.held[1:] {
+		out = append(out, l.held[0].frame...)
+	}
+	if len(out) > 0 {
+		err := l.conn.SetWriteDeadline(time.Now().Add(deadline))
+		if err == nil {
+			_, err = l.conn.Write(out)
+		}
+		if err != nil {
+			l.held = nil // the connection has ended
+		}
+	}
+	if len(l.held) > 0 {
+		l.timer.Reset(time.Until(l.held[0].due))
+	}
+}
+
+const prefix = 4 // bytes of a frame's length
+
+// A framer knows where frames begin in what is written piece by piece.
+type framer struct {
+	head [prefix]byte
+	have int    // bytes of head
+	left uint32 // bytes to come of the frame whose head is complete
+}
+
+// isBetween reports whether a frame begins here.
+func (f *framer) isBetween() bool { return f.have == 0 && f.left == 0 }
+
+// next returns how much of p belongs to the frame under way or that begins,
+// and whether that is all of it.
+func (f *framer) next(p []byte) (n int, whole bool) {
+	begins := f.isBetween()
+	if f.left == 0 {
+		n = copy(f.head[f.have:], p)
+		if f.have += n; f.have < prefix {
+			return n, false
+		}
+		f.have, f.left = 0, binary.BigEndian.Uint32(f.head[:])
+	}
+	body := uint32(min(uint64(f.left), uint64(len(p)-n)))
+	f.left -= body
+	return n + int(body), begins && f.left == 0
+}
+
+// pass goes past p.
+func (f *framer) pass(p []byte) {
+	for len(p) > 0 {
+		n, _ := f.next(p)
+		p = p[n:]
+	}
+}

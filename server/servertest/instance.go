@@ -1,0 +1,251 @@
+package servertest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/internal/memfs"
+	"github.com/holdfast-mq/holdfast/server"
+)
+
+// An Instance is one server of a test: its process, its disk and its place on
+// the network, which outlive each other. Its methods are for the goroutine of
+// the test; Addr, Client, Dial, Intercept and DelayAcks are safe for
+// concurrent use. Where a method can't do what it says, it fails the test.
+type Instance struct {
+	*world
+	cfg  server.Config
+	disk *memfs.FS      // nil: Real
+	s    *server.Server // nil: not started, or ended by the test
+	taps taps
+}
+
+// New starts one server without peers, ready to serve. When the test ends, it
+// is closed.
+func New(t T, opts ...Option) *Instance {
+	t.Helper()
+	i := newInstance(newWorld(t, opts), "a")
+	if i.o.start {
+		i.Restart()
+		i.AwaitReady()
+	}
+	return i
+}
+
+func newInstance(w *world, name string) *Instance {
+	i := &Instance{world: w}
+	i.cfg = server.Config{Name: name, Data: "data", Logger: w.log}
+	if w.o.real {
+		i.cfg.Data = filepath.Join(w.t.TempDir(), name)
+		i.cfg.Clients.Listen = "127.0.0.1:0"
+	} else {
+		i.disk = memfs.New()
+		i.cfg.Clients.Listen = name + ":9007"
+	}
+	w.t.Cleanup(i.Close)
+	return i
+}
+
+// Name returns the instance's name: "a", or "b" for the second of a pair.
+func (i *Instance) Name() string { return i.cfg.Name }
+
+// Server returns the server as it runs, for what this package does not offer,
+// such as Status; nil if the instance isn't running.
+func (i *Instance) Server() *server.Server { return i.s }
+
+// Disk returns the disk of an instance that isn't Real, which PowerCut, Kill
+// and Wipe replace. It is for this module's own tests; FailDisk, PowerCut and
+// Wipe are for everyone.
+func (i *Instance) Disk() *memfs.FS { return i.disk }
+
+// Configure changes the configuration from the next start on.
+func (i *Instance) Configure(change func(*server.Config)) { change(&i.cfg) }
+
+// Addr returns where clients connect: host:port, the same over restarts.
+func (i *Instance) Addr() string { return i.cfg.Clients.Listen }
+
+// Client returns the configuration of a client of this instance alone, to be
+// completed: name, server, and how to get there. The test closes the client.
+func (i *Instance) Client(name string) client.Config {
+	return client.Config{Name: name, Servers: []string{uri(i.Addr())}, Dial: i.Dial, Logger: i.log}
+}
+
+// Dial makes a connection, as client.Config.Dial. In memory all clients run on
+// one host of their own, and every address of the pair can be reached.
+func (i *Instance) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	if i.net == nil {
+		var d net.Dialer
+		return d.DialContext(ctx, network, address)
+	}
+	return i.net.Host(clients).Dial(ctx, address)
+}
+
+// clients is the host in memory on which all clients run.
+const clients = "client"
+
+// isRunning reports whether the server runs; it may have ended by itself.
+func (i *Instance) isRunning() bool {
+	if i.s == nil {
+		return false
+	}
+	select {
+	case <-i.s.Done():
+		return false
+	default:
+		return true
+	}
+}
+
+// mustRun fails the test if the server doesn't run.
+func (i *Instance) mustRun(what string) {
+	i.t.Helper()
+	switch {
+	case i.s == nil:
+		i.t.Fatalf("servertest: %s: %s is not running: Restart starts it", what, i.cfg.Name)
+	case !i.isRunning():
+		i.t.Fatalf("servertest: %s: %s has ended by itself: %v", what, i.cfg.Name, i.s.Err())
+	}
+}
+
+// Start starts the instance, which must not be running, and returns why it
+// can't: for tests of starts that fail. It doesn't wait until clients are served.
+func (i *Instance) Start() error {
+	if i.isRunning() {
+		return errors.New("servertest: " + i.cfg.Name + " is running already")
+	}
+	cfg := i.config()
+	cfg.Listen = i.tapped(cfg)
+	s, err := server.Start(cfg)
+	if err != nil {
+		return err
+	}
+	i.s = s
+	if addr := s.Addr().String(); i.cfg.Clients.Listen != addr {
+		i.cfg.Clients.Listen = addr // a free port stays the same over restarts
+	}
+	return nil
+}
+
+// config returns the configuration of a start.
+func (i *Instance) config() server.Config {
+	cfg := i.cfg
+	if i.net != nil {
+		host := i.net.Host(cfg.Name)
+		cfg.FS, cfg.Listen, cfg.Dial = i.disk, host.Listen, host.Dial
+	}
+	if cfg.Listen == nil {
+		cfg.Listen = func(address string) (net.Listener, error) { return net.Listen("tcp", address) }
+	}
+	for _, change := range i.o.configure {
+		change(&cfg)
+	}
+	return cfg
+}
+
+// Restart starts the instance, after Close if it is running. It doesn't wait:
+// clients keep trying, and AwaitReady is for the rest. An instance whose peer
+// is away serves after RejoinTimeout, by default 10s.
+func (i *Instance) Restart() {
+	i.t.Helper()
+	i.Close()
+	if err := i.Start(); err != nil {
+		i.t.Fatalf("servertest: start %s: %v", i.cfg.Name, err)
+	}
+}
+
+// AwaitReady waits until the instance serves clients, for a minute at most.
+func (i *Instance) AwaitReady() {
+	i.t.Helper()
+	i.mustRun("AwaitReady")
+	select {
+	case <-i.s.Ready():
+	case <-i.s.Done():
+		i.t.Fatalf("servertest: %s has ended by itself: %v", i.cfg.Name, i.s.Err())
+	case <-time.After(patience):
+		i.t.Fatalf("servertest: %s is not ready after %v", i.cfg.Name, patience)
+	}
+}
+
+// AwaitEnd waits until the instance has ended by itself, as it does when its
+// disk fails, for a minute at most, and returns why. Restart starts it again.
+func (i *Instance) AwaitEnd() error {
+	i.t.Helper()
+	if i.s == nil {
+		i.t.Fatalf("servertest: AwaitEnd: %s is not running: it was ended by the test, not by itself", i.cfg.Name)
+		return nil
+	}
+	select {
+	case <-i.s.Done():
+	case <-time.After(patience):
+		i.t.Fatalf("servertest: %s still runs after %v", i.cfg.Name, patience)
+	}
+	return i.s.Err()
+}
+
+// Close ends the instance in order: its journal is on disk and its clients are
+// told by the end of their connections. If it isn't running, Close does nothing.
+func (i *Instance) Close() {
+	if i.s == nil {
+		return
+	}
+	if i.net != nil {
+		i.net.Resume(i.cfg.Name)
+	}
+	i.s.Close()
+	i.s = nil
+}
+
+// Kill ends the instance as kill -9 would. What it wrote is still there. If it
+// isn't running, Kill does nothing.
+func (i *Instance) Kill() { i.die(memfs.KeepAll) }
+
+// PowerCut ends the instance as the death of its machine would: what was not
+// synced to its disk is gone. If it isn't running, the machine dies all the
+// same. Not for Real.
+func (i *Instance) PowerCut() {
+	i.t.Helper()
+	i.inMemory("PowerCut")
+	i.die(memfs.Durable)
+}
+
+// die ends the process and leaves on its disk what the mode says.
+func (i *Instance) die(mode memfs.Mode) {
+	image := i.disk
+	if i.net != nil {
+		i.net.Kill(i.cfg.Name)
+		image = i.disk.Crash(mode)
+	}
+	if i.s != nil {
+		i.s.Kill()
+		i.s = nil
+	}
+	i.disk = image
+}
+
+// Wipe gives the instance an empty disk, as if the old one had been lost. If
+// it is running, it is killed first. Restart starts it with nothing.
+func (i *Instance) Wipe() {
+	i.t.Helper()
+	i.Kill()
+	if i.disk != nil {
+		i.disk = memfs.New()
+		return
+	}
+	if err := os.RemoveAll(i.cfg.Data); err != nil {
+		i.t.Fatalf("servertest: wipe %s: %v", i.cfg.Name, err)
+	}
+}
+
+func (i *Instance) String() string {
+	state := "not running"
+	if i.isRunning() {
+		state = "running"
+	}
+	return fmt.Sprintf("%s at %s, %s", i.cfg.Name, i.Addr(), state)
+}
