@@ -1,8 +1,6 @@
 package client_test
 
 import (
-	"context"
-	"net"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -17,14 +15,7 @@ import (
 func TestLargestHeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := servertest.NewPair(t)
-		var servers []string
-		for _, address := range p.Addrs() {
-			servers = append(servers, "tcp://"+address+"/amps/json")
-		}
-		c := start(t, client.Config{
-			Name: "me", Servers: servers,
-			Dial: func(ctx context.Context, _, address string) (net.Conn, error) { return p.Dial(ctx, address) },
-		})
+		c := start(t, p.Client("me"))
 		sub, err := c.Subscribe(within(t), ".", client.From(client.Epoch))
 		if err != nil {
 			t.Fatal(err)

@@ -32,7 +32,7 @@ func wantTold(t *testing.T, what string, got []string, want ...string) {
 // everything. A plain one is not.
 func TestStandingIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		pair := servertest.NewPair(t, downgradeAfter(2*time.Second))
+		pair := servertest.NewPair(t, servertest.DowngradeAfter(2*time.Second))
 		plain, p := dial(t, pair.A), dial(t, pair.A)
 		plain.logon("plain")
 		p.awaitLink(pair.A)
