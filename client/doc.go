@@ -74,7 +74,8 @@
 // [Message.Discard] is on disk it does not come again to a process that resumes: with
 // [bookmarkstore.Bolt] 10 ms later by default, at once with SyncAlways, and in
 // the same transaction as your own data with [bookmarkstore.Bolt.DiscardTx].
-// [pubstore.Bolt.AppendTx] does the same for a message to be published.
+// [pubstore.Bolt.AppendTx] does the same for a message to be published; what Publish
+// checks and waits for is then [Client.Check] and [pubstore.Bolt.AwaitRoom].
 //
 // # Publishing
 //
@@ -119,7 +120,7 @@
 //
 // The client's session goroutine: [Hooks]. While one runs, messages flow, but the
 // client does not reconnect and no other hook runs. A hook must not block, nor
-// wait for the client: no Close, Drain, Flush, Subscribe or Execute. Publishing
+// wait for the client: no Close, Drain, Flush, FlushSafe, Subscribe or Execute. Publishing
 // from one is fine as long as the store has room; else hand it to a goroutine.
 // [Config.Credentials], [Config.Dial] and a [ServerChooser] run there too and may
 // take their time, up to the end of the context they are given.
@@ -165,7 +166,9 @@
 //	ErrNoSubscription             (Client.Discard) discard while the subscription lasts
 //	bookmarkstore.ErrInUse        (Subscribe) give each subscription its own ID
 //	bookmarkstore.ErrNotOutstanding
-//	                              (Bolt.DiscardTx) roll back, and take the next message
+//	                              (Bolt.DiscardTx) roll back and take the next message: this
+//	                              one was done before, or comes again
+//	bookmarkstore.ErrClosed       close the store after the client
 //	*bookmarkstore.FailedError    the disk failed: as above
 //	*ConnectError                 (Dial, Stats, hook Disconnected) nothing, the client goes on
 //
@@ -173,6 +176,8 @@
 //
 //	pubstore.ErrLocked, bookmarkstore.ErrLocked
 //	                              another process has the store open: find or await it
+//	pubstore.ErrNotStore          is it the right directory?
+//	*bookmarkstore.DamagedError   (Subscribe, too) put back a copy: messages since then come again
 //	*pubstore.DamagedError        look after the disk; FileOptions.AcceptDamage gives up what
 //	                              cannot be read (a backup would be a rollback)
 //
@@ -191,7 +196,8 @@
 //     [ErrSlowConsumer] after 5s or at eight times the bound.
 //   - Replies to Execute: eight times that queue, then ErrSlowConsumer.
 //   - One message: what the server takes ([ServerInfo].MaxMessage) and the store
-//     does. Larger ones are a [TooLargeError].
+//     does, and [pubstore.MaxHeader] for topic, key and correlation id. Larger
+//     ones are a [TooLargeError].
 //
 // # Choosing servers
 //

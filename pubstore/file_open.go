@@ -48,7 +48,8 @@ func decodeMark(p []byte) (life uint32, seq uint64, err error) {
 // A DamagedError reports a store whose disk lost or changed what it held:
 // not a torn end, which is cut silently, but messages that were once safe.
 // FileOptions.AcceptDamage opens it all the same. Of a Bolt it is the database
-// or the bucket that is not what was written: put back a copy.
+// or the bucket that is not what was written: put back a copy, and what it
+// lacks is lost unless a server has it (R10).
 type DamagedError struct {
 	Path string
 	Err  error

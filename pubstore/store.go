@@ -137,6 +137,7 @@ type Store interface {
 	// Renew begins a new life at sequence 1 (R10). What the old one keeps stays.
 	Renew() error
 
+	// Usage returns what is outstanding.
 	Usage() Usage
 
 	// Close makes what is kept durable and releases the store. Waiting Appends return ErrClosed.
