@@ -57,7 +57,7 @@ func TestStandingIsTold(t *testing.T) {
 		}
 
 		began := time.Now()
-		pair.A.Stop()
+		pair.A.Close()
 		wantTold(t, "a stops", lastWords(p), wire.SyncStopping)
 		if d := time.Since(began); d > time.Second {
 			t.Errorf("the stop took %v", d)
