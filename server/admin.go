@@ -2,22 +2,25 @@ package server
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 )
 
-// serveAdmin serves /healthz and /readyz, from the start until the listener is closed.
+// serveAdmin serves /healthz, /readyz and /publishers, from the start until the listener is closed.
 func (s *Server) serveAdmin() {
 	if s.admin == nil {
 		return
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		s.answer(w, s.Err() == nil)
+		answer(w, s.Err() == nil, s.Status())
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		s.answer(w, s.isReady() && !s.isStopping())
+		answer(w, s.isReady() && !s.isStopping(), s.Status())
 	})
+	mux.HandleFunc("GET /publishers", s.answerPublishers)
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
 	s.loops.Go(func() {
 		_ = server.Serve(s.admin) // ends by Close
@@ -28,11 +31,29 @@ func (s *Server) serveAdmin() {
 	})
 }
 
-// answer sends the status as JSON, with 200 or 503.
-func (s *Server) answer(w http.ResponseWriter, ok bool) {
+// answerPublishers sends some of the publishers.
+func (s *Server) answerPublishers(w http.ResponseWriter, r *http.Request) {
+	var numbers [2]uint64
+	for i, name := range []string{"after", "limit"} {
+		text := r.FormValue(name)
+		if text == "" {
+			continue
+		}
+		n, err := strconv.ParseUint(text, 10, 64)
+		if err != nil {
+			http.Error(w, fmt.Sprintf("%s=%q is not a number", name, text), http.StatusBadRequest)
+			return
+		}
+		numbers[i] = n
+	}
+	answer(w, true, s.Publishers(numbers[0], int(min(numbers[1], MaxPublishers))))
+}
+
+// answer sends v as JSON, with 200 or 503.
+func answer(w http.ResponseWriter, ok bool, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	if !ok {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
-	_ = json.NewEncoder(w).Encode(s.Status()) // the connection's own error
+	_ = json.NewEncoder(w).Encode(v) // the connection's own error
 }

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/memfs"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 	"github.com/holdfast-mq/holdfast/internal/wire"
@@ -203,6 +204,59 @@ func TestAdmin(t *testing.T) {
 		}
 		if code, _ := get("/other"); code != 404 {
 			t.Errorf("/other: %d", code)
+		}
+	})
+}
+
+// The publishers are listed page by page, in the order of their ids, and a
+// wrong number is named.
+func TestAdminPublishers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := servertest.New(t, servertest.Config(func(c *server.Config) { c.Admin.Listen = "a:8085" }))
+		want := map[uint64]uint64{}
+		for n := range uint64(3) {
+			c := dial(t, i)
+			name := fmt.Sprintf("publisher %d", n)
+			c.logon(name)
+			c.publish("orders", 1, n+1)
+			c.persisted(n+1, "")
+			want[bookmark.Hash(name)] = n + 1
+		}
+		get := func(query string) (code int, body string) {
+			c := dialAdmin(t, i)
+			c.bytes("GET /publishers" + query + " HTTP/1.0\r\n\r\n")
+			r, err := http.ReadResponse(newBufio(c.conn), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Body.Close()
+			text, err := io.ReadAll(r.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return r.StatusCode, string(text)
+		}
+		var after uint64
+		for page, more := 0, true; more; page++ {
+			code, text := get(fmt.Sprintf("?after=%d&limit=1", after))
+			var list server.PublisherList
+			if err := json.Unmarshal([]byte(text), &list); err != nil || code != 200 || len(list.Publishers) != 1 {
+				t.Fatalf("page %d: %d %s", page, code, text)
+			}
+			p := list.Publishers[0]
+			if n := want[p.Publisher]; p.Publisher <= after || n == 0 || p.Have != n || p.Durable != n || p.Safe != n || p.Floor != 0 {
+				t.Errorf("page %d: %+v", page, p)
+			}
+			if more = page < 2; list.More != more {
+				t.Errorf("page %d: more is %v", page, list.More)
+			}
+			after = p.Publisher
+		}
+		if _, text := get(fmt.Sprintf("?after=%d", after)); text != `{"publishers":[],"more":false}`+"\n" {
+			t.Errorf("behind the last: %s", text)
+		}
+		if code, text := get("?after=x"); code != 400 || text != "after=\"x\" is not a number\n" {
+			t.Errorf("%d %s", code, text)
 		}
 	})
 }

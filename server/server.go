@@ -89,11 +89,13 @@ func (s *Server) Addr() net.Addr { return s.clients.Addr() }
 // ReplicationAddr returns where peers connect, nil if they don't.
 func (s *Server) ReplicationAddr() net.Addr { return addrOf(s.peers) }
 
-// AdminAddr returns where the admin endpoints are, nil if there are none. Both
-// answer a GET with the [Status] as JSON:
+// AdminAddr returns where the admin endpoints are, nil if there are none. They
+// answer a GET with JSON. The first two send the [Status], the third a
+// [PublisherList]: of all, or of those with ids above after, limit of them at most.
 //
-//	/healthz  200 while the instance runs, 503 once it has failed
-//	/readyz   200 while it serves clients, 503 before and while it stops
+//	/healthz     200 while the instance runs, 503 once it has failed
+//	/readyz      200 while it serves clients, 503 before and while it stops
+//	/publishers  200, 400 if after or limit is no number (?after=ID&limit=N)
 func (s *Server) AdminAddr() net.Addr { return addrOf(s.admin) }
 
 func addrOf(l net.Listener) net.Addr {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -16,7 +17,7 @@ type counters struct {
 }
 
 // A Status is what an instance says of itself at one moment, and as JSON what
-// its admin endpoints answer (see AdminAddr). Publisher ids are strings there,
+// two of its admin endpoints answer (see AdminAddr). Publisher ids are strings there,
 // since many programs read larger numbers than 2^53 inexactly.
 type Status struct {
 	Name         string             `json:"name"`
@@ -56,6 +57,45 @@ type SessionStatus struct {
 	Extended      bool      `json:"extended"`
 	Publisher     uint64    `json:"publisher,omitempty,string"`
 	Subscriptions int       `json:"subscriptions"`
+}
+
+// A PublisherStatus is how far an instance and its peers have one publisher.
+type PublisherStatus struct {
+	Publisher uint64 `json:"publisher,string"`
+	Have      uint64 `json:"have"`    // highest sequence in the journal, durable or not
+	Durable   uint64 `json:"durable"` // highest one on this instance's disk
+	Safe      uint64 `json:"safe"`    // highest one that every sync destination has on its disk, too, as it said on its present connection
+	Floor     uint64 `json:"floor"`   // highest one that retention has removed
+}
+
+// A PublisherList is some of an instance's publishers, ordered by id.
+type PublisherList struct {
+	Publishers []PublisherStatus `json:"publishers"`
+	More       bool              `json:"more"` // there are publishers behind the last one
+}
+
+// MaxPublishers is how many publishers are listed at once at most.
+const MaxPublishers = 10_000
+
+// Publishers returns the publishers with ids above after, limit of them at
+// most; a limit outside of 1 to MaxPublishers is MaxPublishers.
+func (s *Server) Publishers(after uint64, limit int) PublisherList {
+	if limit < 1 || limit > MaxPublishers {
+		limit = MaxPublishers
+	}
+	states, links := s.journal.States(), s.links.Load()
+	first, _ := slices.BinarySearchFunc(states, after, func(s journal.State, after uint64) int {
+		if s.Publisher <= after {
+			return -1
+		}
+		return 1
+	})
+	states = states[first:]
+	list := PublisherList{Publishers: []PublisherStatus{}, More: len(states) > limit}
+	for _, st := range states[:min(limit, len(states))] {
+		list.Publishers = append(list.Publishers, PublisherStatus{st.Publisher, st.Have, st.Durable, links.Safe(st.Publisher), st.Floor})
+	}
+	return list
 }
 
 // Status returns a snapshot.

@@ -46,10 +46,13 @@ func TestDowngradeAndBack(t *testing.T) {
 		a.publish(1, 8, 9)
 		a.publish(2, 1, 1)
 		w.now("publishers go on", func() bool { return a.l.Settled(1) == 9 && a.l.Settled(2) == 1 })
+		if n := a.status("b").Unacknowledged; n != 5 { // the first five it acknowledged before
+			t.Errorf("%d records unacknowledged, want 5", n)
+		}
 
 		w.Heal("a", "b")
 		w.linked(a, b)
-		if s := a.status("b"); s.State != "sync" || s.Ack != "counting" || s.Downgrades != 1 || a.l.Single() {
+		if s := a.status("b"); s.State != "sync" || s.Ack != "counting" || s.Downgrades != 1 || s.Unacknowledged != 0 || a.l.Single() {
 			t.Errorf("status %+v", s)
 		}
 		w.same(a, b)

@@ -71,9 +71,13 @@ type Status struct {
 	Reason       string `json:"reason,omitempty"` // why down, empty if it is up
 	GivenUp      bool   `json:"given_up"`         // fell behind by more than Hold
 	OldestWaitMS int64  `json:"oldest_wait_ms"`   // how long the oldest has waited that it has not acknowledged
-	Sent         uint64 `json:"sent"`             // messages, since the start, as the next three
-	Received     uint64 `json:"received"`
-	Refused      uint64 `json:"refused"`
-	Diverged     uint64 `json:"diverged"`
-	Downgrades   uint64 `json:"downgrades"`
+	// Unacknowledged is how many records above their floors it has not
+	// acknowledged, on any connection since this process started: before the
+	// first one, all that are here.
+	Unacknowledged uint64 `json:"unacknowledged"`
+	Sent           uint64 `json:"sent"` // messages, since the start, as the next three
+	Received       uint64 `json:"received"`
+	Refused        uint64 `json:"refused"`
+	Diverged       uint64 `json:"diverged"`
+	Downgrades     uint64 `json:"downgrades"`
 }
