@@ -9,6 +9,8 @@
 //	holdfast store inspect PATH           what a store keeps and what would be replayed
 //	holdfast store verify PATH            can it be opened as it is?
 //
+//	holdfast status ADMIN [ADMIN]         both instances of a running pair, side by side
+//
 //	holdfast bench publish                messages a second, to the last persisted ack
 //	holdfast bench latency                of a persisted ack: one at a time, or --rate
 //	holdfast bench subscribe              replay from EPOCH (also: bench replay)
@@ -88,6 +90,7 @@ const (
 type commands struct {
 	Journal journalCommands `cmd:"" help:"Look at the journal of an instance that does not run."`
 	Store   storeCommands   `cmd:"" help:"Look at a publish store or bookmark store that is not in use."`
+	Status  statusCommand   `cmd:"" help:"Show what the instances of a running pair say of themselves, side by side."`
 	Bench   benchCommands   `cmd:"" help:"Measure what a pair of servers does: one that is running, or one of its own."`
 }
 

@@ -47,11 +47,14 @@ func inUse(path string) error {
 // plain returns text as it is if it can be shown on one line, else quoted.
 func plain[T string | []byte](text T) string {
 	s := string(text)
-	if s == "" || strings.ContainsFunc(s, func(r rune) bool { return r == unicode.ReplacementChar || r == ' ' || !unicode.IsPrint(r) }) {
+	if s == "" || strings.ContainsFunc(s, func(r rune) bool { return !isPlain(r) }) {
 		return strconv.Quote(s)
 	}
 	return s
 }
+
+// isPlain reports whether a character shows itself and takes no part in how a line is read.
+func isPlain(r rune) bool { return r != unicode.ReplacementChar && r != ' ' && unicode.IsPrint(r) }
 
 // plural returns "1 word" or "n words".
 func plural(n int, word string) string {

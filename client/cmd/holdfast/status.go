@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+)
+
+// statusCommand is "status".
+type statusCommand struct {
+	Admin   []adminAddress `arg:"" name:"admin" help:"Admin address of an instance, 'admin.listen' of its configuration, and that of its peer: HOST:PORT or http://HOST:PORT."`
+	Watch   every          `placeholder:"INTERVAL" help:"Look again and again, each INTERVAL (--watch=500ms; without, each 2s), until interrupted."`
+	Timeout time.Duration  `default:"3s" help:"How long to wait for an answer."`
+	All     bool           `help:"List all degraded intervals and all publishers that differ, not only some."`
+	JSON    bool           `name:"json" help:"Print one JSON object on one line, with --watch one each time."`
+}
+
+// Run implements the command.
+func (c *statusCommand) Run(o *output) error {
+	switch {
+	case len(c.Admin) > 2:
+		return usagef("status shows two instances at most, these are %d", len(c.Admin))
+	case len(c.Admin) == 2 && c.Admin[0] == c.Admin[1]:
+		return usagef("%s is there twice: name the peer's admin address, or only one", c.Admin[0])
+	case c.Timeout <= 0:
+		return usagef("--timeout must be more than 0")
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	client := newAdminClient(c.Timeout)
+	if !c.Watch.set {
+		return c.once(ctx, o, client)
+	}
+	return c.watch(ctx, o, client)
+}
+
+// once looks once.
+func (c *statusCommand) once(ctx context.Context, o *output, client *adminClient) error {
+	report := lookAround(ctx, client, c.Admin)
+	if c.JSON {
+		if err := json.NewEncoder(o.out).Encode(report); err != nil {
+			return err
+		}
+	} else {
+		report.print(o, c.All)
+	}
+	if !report.Well {
+		return errFound
+	}
+	return nil
+}
+
+// watch looks until ctx ends, and returns what it saw last. On a terminal the
+// screen is drawn anew.
+func (c *statusCommand) watch(ctx context.Context, o *output, client *adminClient) (last error) {
+	tick := time.NewTicker(c.Watch.interval)
+	defer tick.Stop()
+	for {
+		var screen strings.Builder
+		err := c.once(ctx, &output{&screen, o.err}, client)
+		if ctx.Err() != nil {
+			return last // interrupted while it looked: that says nothing of the instances
+		}
+		last = err
+		text := screen.String()
+		switch {
+		case c.JSON:
+		case isTerminal(o.out):
+			text = redraw(text)
+		default:
+			text += "\n"
+		}
+		if _, err := io.WriteString(o.out, text); err != nil {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return last
+		}
+	}
+}
+
+// redraw writes text over what the terminal shows, without a flicker.
+func redraw(text string) string {
+	const home, restOfLine, restOfScreen = "\x1b[H", "\x1b[K", "\x1b[J"
+	return home + strings.ReplaceAll(text, "\n", restOfLine+"\n") + restOfScreen
+}
+
+// lookAround asks the instances side by side, and judges what they say.
+func lookAround(ctx context.Context, client *adminClient, addresses []adminAddress) *statusReport {
+	r := &statusReport{Time: time.Now(), Instances: make([]instanceReport, len(addresses))}
+	lists := make([]publisherList, len(addresses))
+	var wg sync.WaitGroup
+	for i, address := range addresses {
+		wg.Go(func() { r.Instances[i], lists[i] = client.look(ctx, address, len(addresses) > 1) })
+	}
+	wg.Wait()
+	if len(addresses) > 1 {
+		r.Publishers = compare(r.Instances, lists)
+	}
+	r.judge()
+	return r
+}
+
+// An adminAddress is HOST:PORT of an admin endpoint.
+type adminAddress string
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (a *adminAddress) UnmarshalText(text []byte) error {
+	address := string(text)
+	if scheme, _, is := strings.Cut(address, "://"); is {
+		u, err := url.Parse(address)
+		switch {
+		case err != nil:
+			return fmt.Errorf("%q is no address: %w", address, err)
+		case scheme == "tcp" || scheme == "tcps":
+			return fmt.Errorf("%s is where clients connect: status asks the admin endpoint, 'admin.listen' of the configuration, such as 127.0.0.1:8085", address)
+		case scheme != "http":
+			return fmt.Errorf("%s: the admin endpoint speaks http", address)
+		case !slices.Contains([]string{"", "/", "/readyz", "/healthz"}, u.Path) || u.RawQuery != "" || u.User != nil:
+			return fmt.Errorf("%s: write http://%s", address, u.Host)
+		}
+		address = u.Host
+	}
+	host, port, err := net.SplitHostPort(address)
+	if _, isDuration := time.ParseDuration(address); isDuration == nil {
+		return fmt.Errorf("%q is no address: an interval is written --watch=%s", address, address)
+	}
+	if err != nil || port == "" {
+		return fmt.Errorf("%q is no address: write HOST:PORT, such as 127.0.0.1:8085", address)
+	}
+	if host == "" {
+		host = "localhost"
+	}
+	*a = adminAddress(net.JoinHostPort(host, port))
+	return nil
+}
+
+// every is an interval that may be left out.
+type every struct {
+	set      bool
+	interval time.Duration
+}
+
+// IsBool implements kong.BoolMapperValue: the flag may stand alone.
+func (e *every) IsBool() bool { return true }
+
+// Decode implements kong.MapperValue.
+func (e *every) Decode(ctx *kong.DecodeContext) error {
+	*e = every{set: true, interval: 2 * time.Second}
+	if ctx.Scan.Peek().Type != kong.FlagValueToken {
+		return nil
+	}
+	text := ctx.Scan.Pop().String()
+	interval, err := time.ParseDuration(text)
+	if err != nil || interval < 50*time.Millisecond {
+		return fmt.Errorf("%q is no interval of 50ms or more, such as 500ms or 2s", text)
+	}
+	e.interval = interval
+	return nil
+}

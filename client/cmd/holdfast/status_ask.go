@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/server"
+)
+
+// What is read of an answer, and of all publishers, at most.
+const (
+	maxAnswer         = 64 << 20
+	maxPublishersRead = 10 * server.MaxPublishers
+)
+
+// An adminClient asks admin endpoints.
+type adminClient struct {
+	timeout time.Duration
+	http    http.Client
+}
+
+// newAdminClient returns a client that waits for each instance so long in all.
+// It uses no proxy, whatever the environment says: it asks hosts next door.
+func newAdminClient(timeout time.Duration) *adminClient {
+	return &adminClient{timeout, http.Client{
+		Transport:     &http.Transport{DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+// A publisherList is what an instance says of its publishers.
+type publisherList struct {
+	publishers []server.PublisherStatus // ordered by id
+	more       bool                     // not all of them
+	err        error
+}
+
+// look asks one instance for its status and, if wanted, its publishers.
+func (c *adminClient) look(ctx context.Context, address adminAddress, publishers bool) (r instanceReport, list publisherList) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	r = instanceReport{Address: string(address)}
+	var status server.Status
+	err := c.get(ctx, address, "/readyz", &status)
+	if err == nil && status.Name == "" {
+		err = errOther
+	}
+	if err != nil {
+		r.Error = c.explain(address, err)
+		return r, list
+	}
+	r.Status = &status
+	for publishers {
+		var page server.PublisherList
+		if list.err = c.get(ctx, address, fmt.Sprintf("/publishers?after=%d", list.last()), &page); list.err != nil {
+			return r, list
+		}
+		list.publishers = append(list.publishers, page.Publishers...)
+		list.more = page.More
+		publishers = page.More && len(page.Publishers) > 0 && len(list.publishers) < maxPublishersRead
+	}
+	return r, list
+}
+
+// last returns the highest id in the list.
+func (l *publisherList) last() uint64 {
+	if len(l.publishers) == 0 {
+		return 0
+	}
+	return l.publishers[len(l.publishers)-1].Publisher
+}
+
+// errOther reports something that is not an instance's admin endpoint.
+var errOther = errors.New("not an admin endpoint")
+
+// get asks for one path and reads the JSON that comes.
+func (c *adminClient) get(ctx context.Context, address adminAddress, path string, into any) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+string(address)+path, nil)
+	if err != nil {
+		return err
+	}
+	response, err := c.http.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK && response.StatusCode != http.StatusServiceUnavailable {
+		return fmt.Errorf("%w: it says %s to %s", errOther, response.Status, path)
+	}
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
+	switch {
+	case err != nil:
+		return err
+	case len(body) > maxAnswer:
+		return fmt.Errorf("the answer to %s is larger than %d MiB", path, maxAnswer>>20)
+	}
+	if err := json.Unmarshal(body, into); err != nil {
+		return fmt.Errorf("%w: what it says to %s is not what an instance says", errOther, path)
+	}
+	return nil
+}
+
+// explain says why an instance could not be asked, and what to do.
+func (c *adminClient) explain(address adminAddress, err error) string {
+	_, port, _ := net.SplitHostPort(string(address))
+	var timeout interface{ Timeout() bool }
+	_, lookup := errors.AsType[*net.DNSError](err)
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "nobody listens there: start the instance, or name what 'admin.listen' of its configuration says"
+	case lookup:
+		return fmt.Sprintf("%v: write the name as the resolver knows it, or the IP address", cause(err))
+	case errors.Is(err, context.Canceled):
+		return "interrupted"
+	case errors.Is(err, errOther):
+		return fmt.Sprintf("%v: name the port of 'admin.listen' of an instance's configuration", err)
+	case errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, os.ErrDeadlineExceeded):
+		return fmt.Sprintf("no answer within %v: its process is stopped or its machine can't be reached; --timeout waits longer", c.timeout)
+	case notHTTP(err):
+		return fmt.Sprintf("what listens there does not speak HTTP: %s looks like a port for clients or peers ('clients.listen', 'replication.listen'), and status wants that of 'admin.listen'", port)
+	}
+	return cause(err).Error()
+}
+
+// notHTTP reports that the other side does not understand a request: it closed
+// the connection, or sent something else.
+func notHTTP(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) ||
+		strings.Contains(err.Error(), "malformed HTTP")
+}
+
+// cause returns the innermost error that still says what was done to what.
+func cause(err error) error {
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		return op
+	}
+	if dns, ok := errors.AsType[*net.DNSError](err); ok {
+		return dns
+	}
+	return err
+}

@@ -1,0 +1,365 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/replica"
+	"github.com/holdfast-mq/holdfast/server"
+)
+
+// How many degraded intervals of an instance and publishers that differ are
+// shown, unless all are wanted.
+const fewIntervals, fewDiffering = 3, 10
+
+// secondsForm is RFC 3339 for times that people compare with their own.
+const secondsForm = "2006-01-02T15:04:05Z07:00"
+
+// print shows a report to a person.
+func (r *statusReport) print(o *output, all bool) {
+	t := r.table()
+	t.print(o)
+	r.printDegraded(o, all)
+	r.printPublishers(o, all)
+	if r.Well {
+		o.printf("\nall is well (%s)\n", r.Time.UTC().Format(secondsForm))
+		return
+	}
+	o.printf("\nWRONG (%s):\n", r.Time.UTC().Format(secondsForm))
+	for _, p := range r.Problems {
+		if p.Instance != "" {
+			o.printf("  %s: ", p.Instance)
+		} else {
+			o.printf("  ")
+		}
+		o.printf("%s\n", p.Text)
+	}
+}
+
+// A table is rows of cells; the first column is what the others are about.
+type table [][]string
+
+func (t *table) row(cells ...string) { *t = append(*t, cells) }
+
+// print writes the table with its columns aligned.
+func (t table) print(o *output) {
+	var width []int
+	for _, row := range t {
+		for i, cell := range row {
+			if i == len(width) {
+				width = append(width, 0)
+			}
+			width[i] = max(width[i], utf8.RuneCountInString(cell))
+		}
+	}
+	for _, row := range t {
+		var line strings.Builder
+		for i, cell := range row {
+			line.WriteString(cell + strings.Repeat(" ", width[i]-utf8.RuneCountInString(cell)+2))
+		}
+		o.printf("%s\n", strings.TrimRight(line.String(), " "))
+	}
+}
+
+// table returns what stands side by side.
+func (r *statusReport) table() table {
+	var t table
+	r.row(&t, "", func(s *server.Status) string { return printable(s.Name) })
+	addresses := []string{"address"}
+	for _, i := range r.Instances {
+		addresses = append(addresses, i.Address)
+	}
+	t.row(addresses...)
+	r.row(&t, "state", state)
+	if !slices.ContainsFunc(r.Instances, func(i instanceReport) bool { return i.Status != nil }) {
+		return t
+	}
+	r.row(&t, "version", func(s *server.Status) string { return printable(s.Version) })
+	r.row(&t, "acks", acks)
+	r.row(&t, "sessions", sessions)
+	r.row(&t, "publishers", func(s *server.Status) string { return thousands(uint64(s.Publishers)) })
+	r.row(&t, "journal files", func(s *server.Status) string { return bytesText(s.JournalBytes) })
+	r.linkRows(&t)
+	r.counterRows(&t)
+	return t
+}
+
+// row adds a row with what each instance says.
+func (r *statusReport) row(t *table, label string, cell func(*server.Status) string) {
+	cells := []string{label}
+	for _, i := range r.Instances {
+		switch {
+		case i.Status != nil:
+			cells = append(cells, cell(i.Status))
+		case label == "state":
+			cells = append(cells, "DOES NOT ANSWER")
+		default:
+			cells = append(cells, "-")
+		}
+	}
+	*t = append(*t, cells)
+}
+
+// state is ready, or what it is instead.
+func state(s *server.Status) string {
+	var words []string
+	switch {
+	case s.Stopping:
+		words = append(words, "STOPPING")
+	case s.Ready:
+		words = append(words, "ready")
+	default:
+		words = append(words, "NOT READY")
+	}
+	if s.CatchingUp {
+		words = append(words, "CATCHING UP")
+	}
+	if s.Damage != "" {
+		words = append(words, "DAMAGED")
+	}
+	return strings.Join(words, ", ")
+}
+
+// acks says on how many disks a message is when its publisher gets an ack.
+func acks(s *server.Status) string {
+	disks, missing := 1, ""
+	for _, l := range s.Links {
+		if l.Sync {
+			disks++
+		}
+		if l.Sync && l.State == "down" && l.OldestWaitMS > 0 {
+			missing = ", WAIT FOR " + printable(l.Peer)
+		}
+	}
+	switch {
+	case s.Single:
+		return "SINGLE: one disk"
+	case disks == 1:
+		return "one disk, no peer"
+	}
+	return fmt.Sprintf("%d disks", disks) + missing
+}
+
+// sessions says how many there are, and what for.
+func sessions(s *server.Status) string {
+	var publish, subscriptions int
+	for _, session := range s.Sessions {
+		if session.Publisher != 0 {
+			publish++
+		}
+		subscriptions += session.Subscriptions
+	}
+	if len(s.Sessions) == 0 {
+		return "0"
+	}
+	return fmt.Sprintf("%s (%s publish; %s)", thousands(uint64(len(s.Sessions))), thousands(uint64(publish)), plural(subscriptions, "subscription"))
+}
+
+// linkRows adds the links, a group of rows for each peer.
+func (r *statusReport) linkRows(t *table) {
+	most := 0
+	for _, i := range r.Instances {
+		if i.Status != nil {
+			most = max(most, len(i.Status.Links))
+		}
+	}
+	for n := range most {
+		link := func(label string, cell func(*replica.Status) string) {
+			r.row(t, label, func(s *server.Status) string {
+				if n >= len(s.Links) {
+					return "-"
+				}
+				return cell(&s.Links[n])
+			})
+		}
+		link("link", linkState)
+		link("  behind", behind)
+		link("  sent, received", func(l *replica.Status) string { return thousands(l.Sent) + ", " + thousands(l.Received) })
+	}
+}
+
+// linkState is which ways a link goes and how it is.
+func linkState(l *replica.Status) string {
+	way := "-> "
+	switch {
+	case l.Outbound && l.Inbound:
+		way = "<-> "
+	case l.Inbound:
+		way = "<- "
+	}
+	words := []string{l.State}
+	if l.State == "down" || l.State == "catching-up" {
+		words[0] = strings.ToUpper(words[0])
+	}
+	switch {
+	case l.Ack == "downgraded":
+		words = append(words, "DOWNGRADED")
+	case l.Ack != "":
+		words = append(words, printable(l.Ack))
+	case l.Outbound:
+		words = append(words, "async")
+	}
+	if l.GivenUp {
+		words = append(words, "GIVEN UP")
+	}
+	return way + printable(l.Peer) + ": " + strings.Join(words, ", ")
+}
+
+// behind is how much the peer has not acknowledged, and for how long.
+func behind(l *replica.Status) string {
+	switch {
+	case !l.Outbound:
+		return "-"
+	case l.Unacknowledged == 0 && l.OldestWaitMS == 0:
+		return "nothing"
+	}
+	text := thousands(l.Unacknowledged) + " records"
+	if l.Unacknowledged == 1 {
+		text = "1 record"
+	}
+	if l.OldestWaitMS > 0 {
+		text += fmt.Sprintf(", oldest waits %v", time.Duration(l.OldestWaitMS)*time.Millisecond)
+	}
+	return text
+}
+
+// counterRows adds what was counted; what is seldom, only where it has happened.
+func (r *statusReport) counterRows(t *table) {
+	for _, c := range []struct {
+		label  string
+		always bool
+		count  func(*server.Status) uint64
+	}{
+		{"logons", true, func(s *server.Status) uint64 { return s.Logons }},
+		{"published", true, func(s *server.Status) uint64 { return s.Published }},
+		{"delivered", true, func(s *server.Status) uint64 { return s.Delivered }},
+		{"duplicates", false, func(s *server.Status) uint64 { return s.Duplicates }},
+		{"refused", false, func(s *server.Status) uint64 { return s.Refused }},
+		{"publish gaps", false, func(s *server.Status) uint64 { return s.PublishGaps }},
+		{"gaps", false, func(s *server.Status) uint64 { return s.Gaps }},
+		{"fenced", false, func(s *server.Status) uint64 { return s.Fenced }},
+		{"slow clients", false, func(s *server.Status) uint64 { return s.Slow }},
+		{"turned away", false, func(s *server.Status) uint64 { return s.TurnedAway }},
+		{"differing", false, func(s *server.Status) uint64 { return s.Differing }},
+	} {
+		show := c.always
+		for _, i := range r.Instances {
+			show = show || i.Status != nil && c.count(i.Status) > 0
+		}
+		if show {
+			r.row(t, c.label, func(s *server.Status) string { return thousands(c.count(s)) })
+		}
+	}
+}
+
+// printDegraded shows when acks were single, the newest last.
+func (r *statusReport) printDegraded(o *output, all bool) {
+	t := table{{"degraded", "without", "from", "to", "for", "publishers"}}
+	more := 0
+	for _, i := range r.Instances {
+		if i.Status == nil {
+			continue
+		}
+		list := i.Status.Degraded
+		if !all && len(list) > fewIntervals {
+			more += len(list) - fewIntervals
+			list = list[len(list)-fewIntervals:]
+		}
+		for _, d := range list {
+			t.row(r.degraded(i.name(), &d)...)
+		}
+	}
+	if len(t) == 1 {
+		return
+	}
+	o.printf("\n")
+	t.print(o)
+	if more > 0 {
+		o.printf("and %s before, see --all\n", plural(more, "interval"))
+	}
+}
+
+// degraded is an interval as a row.
+func (r *statusReport) degraded(name string, d *journal.Interval) []string {
+	end, to := d.End, d.End.UTC().Format(secondsForm)
+	if end.IsZero() {
+		end, to = r.Time, "STILL"
+	}
+	return []string{"  " + name, printable(d.Destination), d.Begin.UTC().Format(secondsForm), to,
+		max(0, end.Sub(d.Begin)).Round(100 * time.Millisecond).String(), thousands(uint64(len(d.Ranges)))}
+}
+
+// printPublishers shows which publishers are not the same on both.
+func (r *statusReport) printPublishers(o *output, all bool) {
+	p := r.Publishers
+	if p == nil {
+		return
+	}
+	o.printf("\n")
+	switch {
+	case p.Error != "":
+		o.printf("publishers not compared: %s\n", p.Error)
+		return
+	case !p.Complete:
+		o.printf("publishers compared, those with the lowest ids only: ")
+	default:
+		o.printf("publishers compared: ")
+	}
+	if p.Differing == 0 {
+		o.printf("%s, all the same on both\n", thousands(uint64(p.Compared)))
+		return
+	}
+	o.printf("%s, %s differ at this moment\n", thousands(uint64(p.Compared)), thousands(uint64(p.Differing)))
+	a, b := r.Instances[0].name(), r.Instances[1].name()
+	t := table{{"  publisher", "client", a + ": have", "durable", "safe", b + ": have", "durable", "safe"}}
+	list := p.List
+	if !all {
+		list = list[:min(len(list), fewDiffering)]
+	}
+	for _, d := range list {
+		client := "-"
+		if d.Client != "" {
+			client = plain(printable(d.Client))
+		}
+		t.row(append([]string{"  " + strconv.FormatUint(d.Publisher, 10), client}, append(marks(d.Instances[0]), marks(d.Instances[1])...)...)...)
+	}
+	t.print(o)
+	if more := p.Differing - len(list); more > 0 {
+		o.printf("and %s more\n", thousands(uint64(more)))
+	}
+}
+
+// marks are how far an instance has a publisher, as cells.
+func marks(p *server.PublisherStatus) []string {
+	if p == nil {
+		return []string{"-", "-", "-"}
+	}
+	return []string{strconv.FormatUint(p.Have, 10), strconv.FormatUint(p.Durable, 10), strconv.FormatUint(p.Safe, 10)}
+}
+
+// thousands returns n with commas.
+func thousands(n uint64) string {
+	text := strconv.FormatUint(n, 10)
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
+}
+
+// bytesText returns n in the unit that is easy to read.
+func bytesText(n int64) string {
+	for _, u := range []struct {
+		size int64
+		name string
+	}{{1 << 30, "GiB"}, {1 << 20, "MiB"}, {1 << 10, "KiB"}} {
+		if n >= u.size {
+			return fmt.Sprintf("%.1f %s", float64(n)/float64(u.size), u.name)
+		}
+	}
+	return fmt.Sprintf("%d B", n)
+}

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/replica"
+	"github.com/holdfast-mq/holdfast/server"
+)
+
+// A statusReport is what status has seen.
+type statusReport struct {
+	Time       time.Time         `json:"time"`
+	Well       bool              `json:"well"`
+	Problems   []problem         `json:"problems"`
+	Instances  []instanceReport  `json:"instances"`            // as they were named
+	Publishers *publishersReport `json:"publishers,omitempty"` // with two instances
+}
+
+// A problem is one thing that is wrong.
+type problem struct {
+	Kind     string `json:"kind"`
+	Instance string `json:"instance"` // its name, or its address if it does not answer; empty: both
+	Text     string `json:"text"`     // what, and what to do
+}
+
+// An instanceReport is what one instance says of itself, or why it doesn't.
+type instanceReport struct {
+	Address string         `json:"address"`
+	Error   string         `json:"error,omitempty"`
+	Status  *server.Status `json:"status,omitempty"` // nil: there was an error
+}
+
+// name is how a person calls the instance.
+func (i *instanceReport) name() string {
+	if i.Status == nil {
+		return i.Address
+	}
+	return printable(i.Status.Name)
+}
+
+// judge lists what is wrong.
+func (r *statusReport) judge() {
+	r.Problems = []problem{}
+	for i := range r.Instances {
+		in := &r.Instances[i]
+		if in.Status == nil {
+			r.wrong("unreachable", in.Address, "%s", in.Error)
+			continue
+		}
+		r.judgeState(in.name(), in.Status)
+		for _, l := range in.Status.Links {
+			r.judgeLink(in.name(), &l)
+		}
+	}
+	if len(r.Instances) == 2 && r.Instances[0].Status != nil && r.Instances[1].Status != nil {
+		r.judgePair(r.Instances[0].Status, r.Instances[1].Status)
+	}
+	r.Well = len(r.Problems) == 0
+}
+
+func (r *statusReport) wrong(kind, instance, format string, args ...any) {
+	r.Problems = append(r.Problems, problem{kind, instance, fmt.Sprintf(format, args...)})
+}
+
+// judgeState says what is wrong with an instance itself.
+func (r *statusReport) judgeState(name string, s *server.Status) {
+	switch {
+	case s.Stopping:
+		r.wrong("stopping", name, "it stops: clients move to the peer")
+	case !s.Ready:
+		r.wrong("not_ready", name, "it does not serve clients yet: it catches up with its peer, 'rejoin_timeout' at most")
+	case s.CatchingUp:
+		r.wrong("catching_up", name, "it serves clients, and lacks or may lack what its peer has, until the peer has told it")
+	}
+	if s.Damage != "" {
+		r.wrong("damage", name, "its journal is damaged, and heals from the peer when that is there: %s", printable(s.Damage))
+	}
+	if s.Single {
+		r.wrong("single", name, "acks are single, one disk only: publish stores keep their messages until the peer has them, too")
+	}
+}
+
+// judgeLink says what is wrong with an instance's link to a peer.
+func (r *statusReport) judgeLink(name string, l *replica.Status) {
+	peer := printable(l.Peer)
+	switch {
+	case l.State == "down":
+		r.wrong("link_down", name, "the link to %s is down: %s", peer, printable(l.Reason))
+	case l.State == "catching-up":
+		r.wrong("link_catching_up", name, "%s has not acknowledged yet what it lacked when it came back", peer)
+	}
+	if l.Ack == "downgraded" {
+		r.wrong("downgraded", name, "acks don't wait for %s, since it kept them waiting for longer than 'downgrade_after'", peer)
+	}
+	if l.GivenUp {
+		r.wrong("given_up", name, "%s was away for more than 'hold': what it lacks is no longer kept for it, and it is told what is missing when it is back", peer)
+	}
+	if l.Diverged > 0 {
+		r.wrong("diverged", name, "%s holds other content of %s: two processes wrote under one identity, a store was copied", peer, plural(int(l.Diverged), "publisher"))
+	}
+}
+
+// judgePair says what is wrong with two instances as a pair.
+func (r *statusReport) judgePair(a, b *server.Status) {
+	switch {
+	case a.Name == b.Name:
+		r.wrong("same_instance", "", "both addresses are of %s: name the peer's, too", printable(a.Name))
+	case a.Group != b.Group:
+		r.wrong("no_pair", "", "these are no pair: %s is of group %s, %s of %s", printable(a.Name), plain(a.Group), printable(b.Name), plain(b.Group))
+	case !linked(a, b) && !linked(b, a):
+		r.wrong("no_pair", "", "these are no pair: neither replicates to the other, see 'replication.destinations'")
+	}
+}
+
+// linked reports whether a has a link with b.
+func linked(a, b *server.Status) bool {
+	for _, l := range a.Links {
+		if l.Peer == b.Name {
+			return true
+		}
+	}
+	return false
+}
+
+// printable returns text from elsewhere so that it does nothing to a terminal
+// and fits on a line.
+func printable(text string) string {
+	const most = 400
+	if len(text) > most {
+		text = text[:most] + "..."
+	}
+	return strings.Map(func(r rune) rune {
+		if r == ' ' || isPlain(r) {
+			return r
+		}
+		return '?'
+	}, text)
+}

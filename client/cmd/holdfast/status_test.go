@@ -1,0 +1,272 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/replica"
+	"github.com/holdfast-mq/holdfast/server"
+	"github.com/holdfast-mq/holdfast/server/servertest"
+)
+
+// outage is a pair of which one instance is away, as seen at a time.
+func outage(at time.Time) (report *statusReport, lists []publisherList) {
+	a := &server.Status{
+		Name: "a", Group: "pair", Version: "1.2.3", Ready: true, Single: true, Publishers: 12, JournalBytes: 64 << 20,
+		Sessions: []server.SessionStatus{{Name: "order-gateway", Publisher: 7, Subscriptions: 0}, {Name: "desk", Subscriptions: 2}},
+		Links: []replica.Status{{Peer: "b", Sync: true, Outbound: true, State: "down", Ack: "downgraded", Reason: "dial b: \x1b[31mrefused",
+			OldestWaitMS: 6525, Unacknowledged: 3261, Sent: 20973, Downgrades: 2}},
+		Degraded: []journal.Interval{
+			{Destination: "b", Begin: at.Add(-4 * time.Hour), End: at.Add(-3 * time.Hour), Ranges: []journal.Range{{Publisher: 7, From: 1, To: 2}}},
+			{Destination: "b", Begin: at.Add(-1500 * time.Millisecond), Ranges: make([]journal.Range, 2)},
+		},
+		Logons: 3, Published: 1234567, Duplicates: 4,
+	}
+	return &statusReport{Time: at, Instances: []instanceReport{{Address: "one:8085", Status: a}, {Address: "two:8086", Error: "nobody listens there"}}}, make([]publisherList, 2)
+}
+
+// What a person sees while an instance is away, and of two that are well.
+func TestStatusScreen(t *testing.T) {
+	at := time.Date(2001, 2, 3, 4, 5, 6, 0, time.UTC)
+	var got bytes.Buffer
+	show := func(r *statusReport, lists []publisherList) {
+		r.Publishers = compare(r.Instances, lists)
+		r.judge()
+		r.print(&output{out: &got}, false)
+		got.WriteString("\n----\n")
+	}
+	r, lists := outage(at)
+	show(r, lists)
+
+	well := func(name, peer string) *server.Status {
+		return &server.Status{Name: name, Group: "pair", Version: "1.2.3", Ready: true, Publishers: 3, JournalBytes: 1 << 20,
+			Links: []replica.Status{{Peer: peer, Sync: true, Outbound: true, Inbound: true, State: "sync", Ack: "counting", Unacknowledged: 1, Sent: 5, Received: 6}}}
+	}
+	r = &statusReport{Time: at, Instances: []instanceReport{{Address: "one:8085", Status: well("a", "b")}, {Address: "two:8086", Status: well("b", "a")}}}
+	r.Instances[0].Status.Sessions = []server.SessionStatus{{Name: "order gateway", Publisher: 9}}
+	lists = []publisherList{
+		{publishers: []server.PublisherStatus{{Publisher: 7, Have: 5, Durable: 5, Safe: 5}, {Publisher: 9, Have: 12, Durable: 11, Safe: 10}}},
+		{publishers: []server.PublisherStatus{{Publisher: 7, Have: 5, Durable: 5, Safe: 5, Floor: 3}, {Publisher: 8, Have: 1, Durable: 1}, {Publisher: 9, Have: 11, Durable: 11, Safe: 10}}},
+	}
+	show(r, lists)
+	golden(t, "status", got.String())
+}
+
+// Each thing that can be wrong is a problem of its own kind, and exit code 1.
+func TestStatusProblems(t *testing.T) {
+	pair := func() [2]*server.Status {
+		link := func(peer string) []replica.Status {
+			return []replica.Status{{Peer: peer, Sync: true, Outbound: true, Inbound: true, State: "sync", Ack: "counting"}}
+		}
+		return [2]*server.Status{{Name: "a", Group: "g", Ready: true, Links: link("b")}, {Name: "b", Group: "g", Ready: true, Links: link("a")}}
+	}
+	for _, tt := range []struct {
+		harm func(a, b *server.Status)
+		want string // kinds
+	}{
+		{func(a, b *server.Status) {}, ""},
+		{func(a, b *server.Status) { a.Ready, a.CatchingUp = false, true }, "not_ready"},
+		{func(a, b *server.Status) { b.CatchingUp = true }, "catching_up"},
+		{func(a, b *server.Status) { b.Stopping, b.Ready = true, true }, "stopping"},
+		{func(a, b *server.Status) { a.Damage = "log data: bad record" }, "damage"},
+		{func(a, b *server.Status) { a.Single = true }, "single"},
+		{func(a, b *server.Status) { a.Links[0].State = "down" }, "link_down"},
+		{func(a, b *server.Status) { a.Links[0].State = "catching-up" }, "link_catching_up"},
+		{func(a, b *server.Status) { a.Single, a.Links[0].Ack = true, "downgraded" }, "single downgraded"},
+		{func(a, b *server.Status) { a.Links[0].GivenUp = true }, "given_up"},
+		{func(a, b *server.Status) { a.Links[0].Diverged = 1 }, "diverged"},
+		{func(a, b *server.Status) { b.Name = "a" }, "same_instance"},
+		{func(a, b *server.Status) { b.Group = "h" }, "no_pair"},
+		{func(a, b *server.Status) { a.Links, b.Links[0].Peer = nil, "c" }, "no_pair"},
+	} {
+		statuses := pair()
+		tt.harm(statuses[0], statuses[1])
+		r := &statusReport{Instances: []instanceReport{{Status: statuses[0]}, {Status: statuses[1]}}}
+		r.judge()
+		var kinds []string
+		for _, p := range r.Problems {
+			kinds = append(kinds, p.Kind)
+			if p.Text == "" {
+				t.Errorf("%s says nothing", p.Kind)
+			}
+		}
+		if got := strings.Join(kinds, " "); got != tt.want || r.Well != (tt.want == "") {
+			t.Errorf("problems %q, well %v, want %q", got, r.Well, tt.want)
+		}
+	}
+}
+
+// Lists that were cut off are compared up to where both are known.
+func TestCompareCutOff(t *testing.T) {
+	list := func(more bool, ids ...uint64) publisherList {
+		l := publisherList{more: more}
+		for _, id := range ids {
+			l.publishers = append(l.publishers, server.PublisherStatus{Publisher: id, Have: 1, Durable: 1})
+		}
+		return l
+	}
+	instances := []instanceReport{{Status: &server.Status{Name: "a"}}, {Status: &server.Status{Name: "b"}}}
+	for _, tt := range []struct {
+		a, b                publisherList
+		compared, differing int
+		complete            bool
+	}{
+		{list(false, 1, 2), list(false, 1, 2), 2, 0, true},
+		{list(false, 1, 2), list(false, 2, 3), 3, 2, true},
+		{list(true, 1, 2), list(false, 1, 2, 3), 2, 0, false},
+		{list(true, 1, 5), list(true, 1, 2), 2, 1, false}, // 2 is not on a
+		{list(false), list(false), 0, 0, true},
+	} {
+		r := compare(instances, []publisherList{tt.a, tt.b})
+		if r.Compared != tt.compared || r.Differing != tt.differing || r.Complete != tt.complete || len(r.List) != tt.differing {
+			t.Errorf("%+v and %+v: %+v", tt.a, tt.b, r)
+		}
+	}
+}
+
+// running starts a pair with admin ports, and returns their addresses.
+func running(t *testing.T) (pair *servertest.Pair, admin []string) {
+	t.Helper()
+	for range 2 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		admin = append(admin, l.Addr().String())
+		l.Close()
+	}
+	pair = servertest.NewPair(t, servertest.Real(), servertest.Stopped())
+	for i, in := range []*servertest.Instance{pair.A, pair.B} {
+		in.Configure(func(c *server.Config) { c.Admin.Listen = admin[i] })
+		in.Restart()
+	}
+	pair.A.AwaitReady()
+	pair.B.AwaitReady()
+	return pair, admin
+}
+
+// await runs the command until it gives wanted as its exit code, for links come up in their own time.
+func await(t *testing.T, wanted int, args ...string) (out string) {
+	t.Helper()
+	for range 2000 {
+		var stdout, stderr bytes.Buffer
+		code := run(args, &stdout, &stderr)
+		if out = stdout.String() + stderr.String(); code == wanted {
+			return out
+		}
+		<-time.After(5 * time.Millisecond)
+	}
+	t.Fatalf("%v: exit code never was %d:\n%s", args, wanted, out)
+	return ""
+}
+
+// A real pair: well, then one is killed, then it is back.
+func TestStatusOfARealPair(t *testing.T) {
+	pair, admin := running(t)
+	args := []string{"status", admin[0], "http://" + admin[1] + "/"}
+	if out := await(t, exitWell, args...); !strings.Contains(out, "all is well") || !strings.Contains(out, "<-> b: sync, counting") {
+		t.Errorf("well:\n%s", out)
+	}
+	if out := await(t, exitWell, "status", admin[0]); strings.Contains(out, "compared") {
+		t.Errorf("one alone:\n%s", out)
+	}
+	pair.B.Kill()
+	out := await(t, exitFound, args...)
+	for _, want := range []string{"DOES NOT ANSWER", admin[1] + ": nobody listens there", "publishers not compared"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+	var r statusReport
+	out = await(t, exitFound, append(args, "--json")...)
+	if err := json.Unmarshal([]byte(out), &r); err != nil || strings.Count(out, "\n") != 1 {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if r.Well || len(r.Instances) != 2 || r.Instances[0].Status == nil || r.Instances[1].Status != nil || r.Instances[1].Error == "" {
+		t.Errorf("as JSON: %s", out)
+	}
+	pair.B.Restart()
+	await(t, exitWell, args...)
+}
+
+// What listens where an admin endpoint should be is told from one that doesn't answer.
+func TestStatusOfSomethingElse(t *testing.T) {
+	pair, _ := running(t)
+	other := httptest.NewServer(http.NotFoundHandler())
+	defer other.Close()
+	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") }))
+	defer page.Close()
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	for _, tt := range []struct{ name, address, want string }{
+		{"the port for clients", pair.A.Addr(), "looks like a port for clients or peers ('clients.listen', 'replication.listen'), and status wants that of 'admin.listen'"},
+		{"another web server", other.URL, "not an admin endpoint: it says 404 Not Found to /readyz: name the port of 'admin.listen'"},
+		{"a web page", page.URL, "what it says to /readyz is not what an instance says"},
+		{"a stopped process", silent.Addr().String(), "no answer within 200ms: its process is stopped or its machine can't be reached; --timeout waits longer"},
+	} {
+		if out := await(t, exitFound, "status", "--timeout=200ms", tt.address); !strings.Contains(out, tt.want) {
+			t.Errorf("%s: no %q in\n%s", tt.name, tt.want, out)
+		}
+	}
+}
+
+// An answer that never ends is not read for ever.
+func TestStatusBounded(t *testing.T) {
+	endless := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for r.Context().Err() == nil {
+			if _, err := w.Write(bytes.Repeat([]byte(" "), 1<<20)); err != nil {
+				return
+			}
+		}
+	}))
+	defer endless.Close()
+	if out := await(t, exitFound, "status", "--timeout=1m", endless.URL); !strings.Contains(out, "the answer to /readyz is larger than 64 MiB") {
+		t.Error(out)
+	}
+}
+
+// A stopWriter ends a watch after some screens.
+type stopWriter struct {
+	seen    bytes.Buffer
+	screens int
+	stop    func()
+}
+
+func (w *stopWriter) Write(p []byte) (int, error) {
+	if w.screens--; w.screens == 0 {
+		w.stop()
+	}
+	return w.seen.Write(p)
+}
+
+// A watch looks again and again, and ends as what it saw last.
+func TestStatusWatch(t *testing.T) {
+	_, admin := running(t)
+	await(t, exitWell, "status", admin[0], admin[1])
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	w := &stopWriter{screens: 3, stop: cancel}
+	c := &statusCommand{Admin: []adminAddress{adminAddress(admin[0]), adminAddress(admin[1])}, Watch: every{true, time.Millisecond}, JSON: true}
+	if err := c.watch(ctx, &output{out: w}, newAdminClient(3*time.Second)); err != nil {
+		t.Errorf("it ends with %v", err)
+	}
+	if lines := strings.Split(strings.TrimSpace(w.seen.String()), "\n"); len(lines) != 3 || slices.ContainsFunc(lines, func(l string) bool { return !json.Valid([]byte(l)) }) {
+		t.Errorf("%d lines:\n%s", len(lines), w.seen.String())
+	}
+	if got := redraw("a\nb\n"); got != "\x1b[Ha\x1b[K\nb\x1b[K\n\x1b[J" {
+		t.Errorf("%q", got)
+	}
+}
