@@ -43,7 +43,8 @@ func (r *registry) Next(ctx context.Context, last client.Outcome) (client.Choice
 func ExampleServerChooser() {
 	pair := newExamplePair()
 	defer pair.end()
-	ctx := context.Background()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
 
 	connected := make(chan string, 10)
 	c, err := client.Dial(ctx, client.Config{

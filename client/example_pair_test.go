@@ -38,8 +38,7 @@ func (p *examplePair) start() {
 func (p *examplePair) end() { p.t.Close() }
 
 // publishOrders publishes orders 1 to n and returns when both servers have them.
-func publishOrders(pair *examplePair, n int) {
-	ctx := context.Background()
+func publishOrders(ctx context.Context, pair *examplePair, n int) {
 	c, err := client.Dial(ctx, client.Config{Servers: pair.servers, Dial: pair.Dial})
 	if err != nil {
 		log.Fatal(err)

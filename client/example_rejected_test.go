@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"time"
 
 	"github.com/holdfast-mq/holdfast/client"
 	"github.com/holdfast-mq/holdfast/server"
@@ -16,7 +17,8 @@ import (
 func ExampleHooks_failedWrite() {
 	pair := newExamplePair(servertest.Config(func(c *server.Config) { c.Log.Topics = []string{"orders"} }))
 	defer pair.end()
-	ctx := context.Background()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
 
 	refused := make(chan *client.RejectedError, 100)
 	c, err := client.Dial(ctx, client.Config{

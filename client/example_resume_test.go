@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"time"
 
 	"github.com/holdfast-mq/holdfast/bookmarkstore"
 	"github.com/holdfast-mq/holdfast/client"
@@ -15,8 +16,9 @@ import (
 func ExampleFrom_resume() {
 	pair := newExamplePair()
 	defer pair.end()
-	publishOrders(pair, 5)
-	ctx := context.Background()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	publishOrders(ctx, pair, 5)
 
 	// bill is one life of the process: it takes some messages and leaves one undone.
 	bill := func(messages int, undone string) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"time"
 
 	"github.com/holdfast-mq/holdfast/client"
 	"github.com/holdfast-mq/holdfast/pubstore"
@@ -16,7 +17,8 @@ import (
 func ExampleConfig_store() {
 	pair := newExamplePair(servertest.Stopped())
 	defer pair.end()
-	ctx := context.Background()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
 
 	open := func() (*client.Client, *pubstore.File) {
 		store, err := pubstore.OpenFile(pair.path("outbox"), pubstore.FileOptions{})

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log"
 	"sync"
+	"time"
 
 	"github.com/holdfast-mq/holdfast/client"
 )
@@ -15,7 +16,8 @@ import (
 func ExampleClient_Subscribe() {
 	pair := newExamplePair()
 	defer pair.end()
-	ctx := context.Background()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
 	c, err := client.Dial(ctx, client.Config{Name: "dashboard", Servers: pair.servers, Dial: pair.Dial})
 	if err != nil {
 		log.Fatal(err)
