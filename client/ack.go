@@ -27,6 +27,11 @@ func (cn *conn) ack(m *wire.Message) error {
 	if m.Acks == wire.AckProcessed && failed(m) && len(m.CommandID) == 0 {
 		return refusal("session", string(m.Reason))
 	}
+	if len(m.Sync) > 0 && len(m.CommandID) == 0 {
+		cn.sync.Store(uint32(parseSync(m.Sync)))
+		cn.notify()
+		return nil
+	}
 	id := m.CommandID
 	if m.Acks&wire.AckPersisted != 0 && len(m.SubID) > 0 {
 		id = m.SubID

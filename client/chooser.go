@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,6 +26,10 @@ type Outcome struct {
 	Connected time.Duration // how long the client was logged on; 0: it never was
 	Attempts  int           // since a connection lasted some seconds, this one included
 	Planned   bool          // the client left it for one of Choice.Better
+
+	// Servers is what each server said last of itself, or a peer of it since,
+	// by the URI as chosen. Those that have never accepted a logon are missing.
+	Servers map[string]ServerInfo
 }
 
 // A Choice is where to connect next.
@@ -36,11 +41,23 @@ type Choice struct {
 	// host of Server.
 	TLSName string
 
+	// Accept is asked when the server has accepted the logon, before anything
+	// is sent or subscribed. With an error the client leaves it, as if it had
+	// refused. Nil: any will do. It must not block.
+	Accept func(ServerInfo) error
+
 	// Better are servers to move to as soon as one of them can be reached,
-	// which is tried every Retry as long as the connection to Server lasts.
-	// None: stay.
+	// which is tried every Retry, at least a second, as long as the connection
+	// to Server lasts. The client does not move to one that is known to lag or
+	// to be asynchronous, nor to one where its bookmark subscriptions can't go
+	// on (ErrAsyncPath). None: stay.
 	Better []string
 	Retry  time.Duration
+	// BetterIf says of the state of Server whether it may be left for one of
+	// Better; nil: always. It must have been so for BetterAfter without a
+	// break. It must not block.
+	BetterIf    func(ServerInfo) bool
+	BetterAfter time.Duration
 }
 
 // A ServerChooser decides which server a client connects to. The client calls
@@ -63,10 +80,56 @@ func endingOf(o Outcome) clientcore.Ending {
 	return clientcore.EndFailed
 }
 
+// A FailBack says when a client goes back from the server it is on to one that
+// its chooser prefers. The zero value is FailBackNever.
+type FailBack struct {
+	kind  failBackKind
+	after time.Duration
+}
+
+type failBackKind uint8
+
+const (
+	failBackNever failBackKind = iota
+	failBackInSync
+	failBackAtOnce
+)
+
+// FailBackNever has a client stay where it is until its server fails.
+func FailBackNever() FailBack { return FailBack{} }
+
+// FailBackInSync has a client go back once its present server has said for d,
+// without a break, that all its synchronous peers have everything (SyncOK),
+// and the preferred one can be reached. So it neither goes to a server that has
+// not caught up nor follows one that comes and goes. A present server that is
+// asynchronous can't tell; it is left after d. One that does not say how it
+// stands, or is alone, is not left.
+func FailBackInSync(d time.Duration) FailBack { return FailBack{failBackInSync, d} }
+
+// FailBackAtOnce has a client go back as soon as a preferred server can be
+// reached, unless that is known to lag. A publisher may find that it lacks
+// something (ErrPublishGap) and return; it tries less often then.
+func FailBackAtOnce() FailBack { return FailBack{kind: failBackAtOnce} }
+
+// These say of a server's state whether it may be left for another one.
+
+func leaveAsync(i ServerInfo) bool { return i.Sync == SyncAsync }
+
+func leaveInSync(i ServerInfo) bool { return i.Sync == SyncOK || i.Sync == SyncAsync }
+
+// How often servers are probed that the client may move to: preferred ones,
+// and any in place of one that is asynchronous.
+const (
+	probeBetter = time.Second
+	probeOther  = 5 * time.Second
+)
+
 // A listChooser chooses from a list by an order.
 type listChooser struct {
 	servers []string
-	retry   time.Duration // 0: never back to a better one
+	prefer  bool          // the earlier ones
+	back    FailBack      // with prefer
+	retry   time.Duration // between probes
 
 	mu    sync.Mutex
 	order *clientcore.Order // guarded by mu
@@ -77,22 +140,29 @@ type listChooser struct {
 // NewRoundRobin returns a chooser that stays with a server until it fails and
 // then goes on to the next of the list. It is what Config.Servers uses. Dial
 // refuses a list that is empty or has what is not a connection URI.
+//
+// A server that is known to lag (SyncCatchingUp) or to be asynchronous
+// (SyncAsync) is tried behind all others, and one that turns out to be at the
+// logon is passed over (ErrLagging, ErrAsync) as long as there are others to
+// try. If none of them answers, it will do. From an asynchronous one the
+// client goes back to another as soon as it can.
 func NewRoundRobin(servers ...string) ServerChooser {
-	return &listChooser{servers: servers, order: clientcore.NewOrder(len(servers), false, rand.Float64)}
+	return newListChooser(&listChooser{servers: servers, retry: probeOther})
 }
 
-// NewPriority returns a chooser that prefers servers in the order given.
-// While the client is connected to one that is not the first, those before it
-// are probed every switchBack, and the client moves when one can be reached;
-// less often if it is refused there. 0: it stays until its server fails. Dial
-// refuses a list that is empty or has what is not a connection URI.
-func NewPriority(switchBack time.Duration, servers ...string) ServerChooser {
-	return &listChooser{
-		servers: servers,
-		retry:   switchBack,
-		wait:    switchBack,
-		order:   clientcore.NewOrder(len(servers), true, rand.Float64),
-	}
+// NewPriority returns a chooser that prefers servers in the order given, those
+// that lag or are asynchronous behind the others, as NewRoundRobin does. back
+// says when a client goes back to one that stands before its own; where it is
+// refused there it tries less and less often. Dial refuses a list that is
+// empty or has what is not a connection URI.
+func NewPriority(back FailBack, servers ...string) ServerChooser {
+	return newListChooser(&listChooser{servers: servers, prefer: true, back: back, retry: probeBetter})
+}
+
+func newListChooser(c *listChooser) *listChooser {
+	c.wait = c.retry
+	c.order = clientcore.NewOrder(len(c.servers), c.prefer, rand.Float64)
+	return c
 }
 
 var errNoServers = errors.New("no servers to choose from")
@@ -118,14 +188,48 @@ func (c *listChooser) Next(_ context.Context, last Outcome) (Choice, error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	end := endingOf(last)
+	end, worse := endingOf(last), c.worse(last.Servers)
 	c.learnLocked(end)
-	i, delay := c.order.Next(end)
-	choice := Choice{Server: c.servers[i], Delay: time.Duration(delay)}
-	if c.retry > 0 && i > 0 {
-		choice.Better, choice.Retry = c.servers[:i:i], c.wait
+	i, delay := c.order.Next(end, worse)
+	choice := Choice{Server: c.servers[i], Delay: time.Duration(delay), Retry: c.wait}
+	if c.order.Others(worse) {
+		choice.Accept = notLagging
 	}
+	c.better(i, &choice)
 	return choice, nil
+}
+
+// worse says of each server whether it is known to lag or to be asynchronous.
+func (c *listChooser) worse(said map[string]ServerInfo) []bool {
+	worse := make([]bool, len(c.servers))
+	for i, server := range c.servers {
+		info := said[server]
+		worse[i] = info.lags()
+	}
+	return worse
+}
+
+// notLagging passes over what is worse than a server of which nothing is known.
+func notLagging(i ServerInfo) error {
+	switch i.Sync {
+	case SyncCatchingUp:
+		return ErrLagging
+	case SyncAsync:
+		return ErrAsync
+	}
+	return nil
+}
+
+// better says where the client may go from the server with that index, and when.
+func (c *listChooser) better(i int, choice *Choice) {
+	switch {
+	case !c.prefer:
+		choice.Better, choice.BetterIf = slices.Delete(slices.Clone(c.servers), i, i+1), leaveAsync
+	case c.back.kind == failBackAtOnce:
+		choice.Better = c.servers[:i:i]
+	case c.back.kind == failBackInSync:
+		choice.Better, choice.BetterIf, choice.BetterAfter = c.servers[:i:i], leaveInSync, c.back.after
+	}
 }
 
 // learnLocked keeps a client from leaving a good server again and again for
@@ -184,7 +288,7 @@ func (c *dnsChooser) Next(ctx context.Context, last Outcome) (Choice, error) {
 		}
 	}
 	c.untried--
-	i, delay := c.order.Next(end)
+	i, delay := c.order.Next(end, nil)
 	return Choice{
 		Server:  c.uri.withHost(c.addresses[i]),
 		Delay:   time.Duration(delay),

@@ -51,7 +51,7 @@ func TestDNSChooser(t *testing.T) {
 }
 
 func TestPriorityChooser(t *testing.T) {
-	c := NewPriority(time.Minute, "a", "b", "c")
+	c := NewPriority(FailBackAtOnce(), "a", "b", "c")
 	next := func(o Outcome) Choice {
 		choice, err := c.Next(t.Context(), o)
 		if err != nil {
@@ -59,17 +59,17 @@ func TestPriorityChooser(t *testing.T) {
 		}
 		return choice
 	}
-	if got := next(Outcome{}); got.Server != "a" || got.Better != nil {
+	if got := next(Outcome{}); got.Server != "a" || len(got.Better) != 0 {
 		t.Errorf("%+v", got)
 	}
-	if got := next(Outcome{Server: "a", Err: ErrTimeout}); got.Server != "b" || !slices.Equal(got.Better, []string{"a"}) || got.Retry != time.Minute {
+	if got := next(Outcome{Server: "a", Err: ErrTimeout}); got.Server != "b" || !slices.Equal(got.Better, []string{"a"}) || got.Retry != time.Second {
 		t.Errorf("%+v", got)
 	}
 	if got := next(Outcome{Server: "b", Planned: true, Connected: time.Hour}); got.Server != "a" || got.Delay != 0 {
 		t.Errorf("%+v", got)
 	}
 	// Refused there: it is tried less often.
-	if got := next(Outcome{Server: "a", Err: ErrPublishGap}); got.Server != "b" || got.Retry != 2*time.Minute {
+	if got := next(Outcome{Server: "a", Err: ErrPublishGap}); got.Server != "b" || got.Retry != 2*time.Second {
 		t.Errorf("%+v", got)
 	}
 }

@@ -41,6 +41,7 @@ type Client struct {
 	// The session goroutine's.
 	plain map[string]bool // servers without our extensions
 	names clientcore.NameRule
+	way   journey
 
 	mu       sync.Mutex
 	state    State                    // guarded by mu
@@ -55,6 +56,8 @@ type Client struct {
 	stats    Stats                    // guarded by mu; the counters only
 	failures map[string]int           // by server; guarded by mu
 	errs     []*ConnectError          // the last one of each server; guarded by mu
+	known    known                    // changed on the session goroutine only; guarded by mu
+	moves    []Move                   // the last ones; guarded by mu
 }
 
 // Dial starts a client and returns it after its first logon. It keeps trying
@@ -108,6 +111,7 @@ func newClient(cfg Config) (c *Client, err error) {
 		plain:        make(map[string]bool),
 		subs:         make(map[string]*Subscription),
 		failures:     make(map[string]int),
+		known:        make(known),
 	}
 	if c.name == "" {
 		c.name = madeUpName()

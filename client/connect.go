@@ -34,6 +34,7 @@ func (c *Client) connect(ch Choice, l pubstore.Life, old bool) (*conn, clientcor
 		return nil, clientcore.Beginning{}, err // net says that it was dialing
 	}
 	cn := newConn(c, u.String(), nc)
+	cn.choice = ch
 	cn.life = l
 	cn.old.Store(old)
 	stop := context.AfterFunc(c.ctx, func() { nc.Close() })
@@ -148,6 +149,10 @@ func (cn *conn) logon(u *uri) (clientcore.Beginning, error) {
 		return clientcore.Beginning{}, err
 	}
 	cn.info = serverInfo(cn.server, &m)
+	cn.sync.Store(uint32(cn.info.Sync))
+	if err := cn.suits(); err != nil {
+		return clientcore.Beginning{}, err
+	}
 	return cn.begin(&m)
 }
 
@@ -293,6 +298,14 @@ func serverInfo(server string, m *wire.Message) ServerInfo {
 		CatchingUp: m.CatchingUp,
 		MaxMessage: int(min(m.Max, 1<<31-1)),
 		Carries:    m.HasCarried,
+		Instance:   string(m.Instance),
+		Sync:       parseSync(m.Sync),
+	}
+	if info.CatchingUp && info.Sync == SyncUnknown {
+		info.Sync = SyncCatchingUp
+	}
+	if len(m.Peers) > 0 {
+		info.Peers = strings.Split(string(m.Peers), ",")
 	}
 	if m.HasCarried && len(m.Carried) > 0 {
 		info.Carried = strings.Split(string(m.Carried), ",")

@@ -122,7 +122,7 @@ func TestValidate(t *testing.T) {
 		"bad server":                   {Servers: []string{"a"}},
 		"two kinds of servers":         {Servers: servers, Chooser: NewRoundRobin(servers...)},
 		"chooser without servers":      {Chooser: NewRoundRobin()},
-		"chooser with a bad server":    {Chooser: NewPriority(0, "a:9007")},
+		"chooser with a bad server":    {Chooser: NewPriority(FailBackNever(), "a:9007")},
 		"long name":                    {Servers: servers, Name: strings.Repeat("x", 1025)},
 		"brackets in the name":         {Servers: servers, Name: "a[b]"},
 		"half a second":                {Servers: servers, HeartbeatInterval: 1_500_000_000},

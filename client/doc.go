@@ -158,6 +158,11 @@
 //	ErrNameInUse                  find the other process of this name
 //	*GapError                     report what is lost; subscribe again with AcceptGaps
 //	ErrNotReplicated              wait for the server that has the topic; or AllowUnreplicated
+//	ErrAsyncPath                  (Stats, hook Disconnected) nothing: it ends when the server
+//	                              that the subscriptions were on, or its peer, is back; or
+//	                              AllowUnreplicated
+//	ErrLagging, ErrAsync          (Stats, hook Disconnected) nothing: others are tried first
+//	ErrPreferred, ErrStopping     (Move) nothing: why the client has moved
 //	ErrSlowConsumer               take messages faster; or subscribe with From
 //	*CommandError                 mend the command, or the permissions
 //	ErrTimeout, ErrDisconnected   try the command again
@@ -204,10 +209,21 @@
 // [Config.Servers] are tried in turn, beginning with the first: the client stays
 // with one until it fails and goes on to the next, at once for every server of
 // the list and then after jittered delays that grow to 5s. [NewPriority] prefers
-// the first and goes back to it, [NewDNS] takes the addresses of a host name, and
-// a [ServerChooser] of your own is told why the last attempt ended and answers
-// with a server and a delay. List both servers of a pair; to spread clients
-// over the two, give half of them the other order.
+// the first and goes back to it as its [FailBack] says, [NewDNS] takes the
+// addresses of a host name, and a [ServerChooser] of your own is told why the
+// last attempt ended and answers with a server and a delay. List both servers of
+// a pair; to spread clients over the two, give half of them the other order.
+//
+// Servers say how they stand to their peers, at the logon and whenever that
+// changes ([ServerInfo].Sync, hook [Hooks.ServerChanged]). Both list choosers try a
+// server that lags or is asynchronous behind all others, and pass one over that
+// turns out to be; if nothing better answers it will do. A bookmark
+// subscription moves along synchronous links only: where there is none the
+// client goes on trying, with everything it publishes kept in the store, and
+// says so ([ErrAsyncPath]), unless each such subscription has [AllowUnreplicated].
+// A client that must publish meanwhile is one without them.
+//
+// Why a client is where it is, [Stats].Moves and the hook [Hooks.Moved] say.
 //
 // A connection that breaks is noticed at once, a server that falls silent after
 // twice [Config.HeartbeatInterval].

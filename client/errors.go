@@ -38,8 +38,32 @@ var (
 
 	// ErrNotReplicated ends a bookmark subscription that would have to move
 	// to another server, although its topic is not replicated to that one
-	// (R3). AllowUnreplicated has it move all the same.
+	// (R3). AllowUnreplicated has it move all the same. See ErrAsyncPath for
+	// servers that nothing is replicated to synchronously.
 	ErrNotReplicated = errors.New("topic is not replicated, the subscription cannot move to another server")
+
+	// ErrAsyncPath says that a server was passed over because a bookmark
+	// subscription would have moved to it along an asynchronous path: it is
+	// none of the synchronous peers of the server that the subscription was on
+	// last, and may lack what that one delivered or acknowledged (R3). The
+	// client goes on to the next server and comes back. AllowUnreplicated, at
+	// each bookmark subscription, has it stay.
+	ErrAsyncPath = errors.New("bookmark subscriptions were on a server that does not replicate to this one synchronously")
+
+	// ErrLagging says that a ready chooser has passed a server over that lacks,
+	// or may lack, what its peers have (SyncCatchingUp), as long as there are
+	// others to try.
+	ErrLagging = errors.New("server has not caught up with its peers")
+
+	// ErrAsync says the same of a server without a synchronous peer (SyncAsync).
+	ErrAsync = errors.New("server has no synchronous peer")
+
+	// ErrPreferred is why a client left a server, if one can be reached that
+	// its chooser prefers.
+	ErrPreferred = errors.New("a server that is preferred can be reached")
+
+	// ErrStopping is why a connection ended whose server had said that it stops.
+	ErrStopping = errors.New("server stops")
 
 	// ErrDisconnected ends a command whose connection was lost before it was
 	// answered. Whether the server has executed it is not known.

@@ -11,6 +11,12 @@ type Hooks struct {
 	StateChanged func(State)
 	// Connected is told each logon that a server accepted. Must not block.
 	Connected func(ServerInfo)
+	// ServerChanged is told when the server connected to says another
+	// ServerInfo.Sync than before, after a second at the earliest. Must not block.
+	ServerChanged func(ServerInfo)
+	// Moved is told each logon on another server than the one before, the
+	// first included, and why. Must not block.
+	Moved func(Move)
 	// Disconnected is told each attempt that failed and each connection that
 	// was lost, and why. Must not block.
 	Disconnected func(server string, err error)

@@ -122,9 +122,11 @@ func OnGap(f func(*GapError)) SubscribeOption {
 	return func(o *subscribeOptions) { o.gaps, o.onGap = true, f }
 }
 
-// AllowUnreplicated lets a bookmark subscription to a topic that the servers
-// do not replicate move to another server, where messages may be missing (R3).
-// Without it the subscription ends with ErrNotReplicated instead.
+// AllowUnreplicated lets a bookmark subscription move to another server where
+// messages may be missing, or come late (R3): to one that does not have the
+// topic by a link that acks wait for, and to one that nothing is replicated to
+// synchronously. Without it the subscription ends with ErrNotReplicated in the
+// first case, and in the second the client does not move (ErrAsyncPath).
 func AllowUnreplicated() SubscribeOption {
 	return func(o *subscribeOptions) { o.unreplicated = true }
 }

@@ -17,7 +17,6 @@ const formerGrace = 2 * time.Second
 var (
 	errSettled = errors.New("former life of the publish store is settled")
 	errReoffer = errors.New("former lives of the publish store are offered again")
-	errBetter  = errors.New("left for a server that is preferred")
 )
 
 // run is the session goroutine: it connects, recovers, and connects again
@@ -39,6 +38,7 @@ func (c *Client) run() {
 			last = c.visit(choice)
 			last.Attempts = attempts
 		}
+		last.Servers = c.servers()
 		c.note(&last)
 		if last.Connected >= stableAfter {
 			attempts = 0
@@ -83,13 +83,17 @@ func (c *Client) rest(d time.Duration) bool {
 // note records what became of an attempt or a connection, and stops the
 // client if there is no use in another.
 func (c *Client) note(last *Outcome) {
-	if c.ctx.Err() != nil || last.Planned {
+	if c.ctx.Err() != nil {
 		return
 	}
 	if isFatal(last.Err) {
 		c.fail(last.Err)
 	}
 	e := &ConnectError{Server: redact(last.Server), Err: last.Err}
+	c.way.leave(e)
+	if last.Planned {
+		return
+	}
 	c.cfg.Logger.Warn("disconnected", "server", e.Server, "error", e.Err)
 	c.mu.Lock()
 	c.stats.LastFailure = e
@@ -164,7 +168,7 @@ func (c *Client) visit(choice Choice) Outcome {
 		case errors.Is(err, errReoffer):
 			v.StartOver()
 		default:
-			out.Err, out.Planned = err, errors.Is(err, errBetter)
+			out.Err, out.Planned = err, errors.Is(err, ErrPreferred)
 			return out
 		}
 	}
@@ -187,7 +191,7 @@ func (c *Client) session(choice Choice, life pubstore.Life, old bool, v *clientc
 		return 0, err
 	}
 	began := time.Now()
-	cn.former = v.Unsafe()
+	cn.former, cn.shown = v.Unsafe(), cn.info.Sync
 	c.enterServer(cn)
 	c.runEvents() // what was rejected is let go before anything is sent
 	cn.start()
@@ -195,7 +199,7 @@ func (c *Client) session(choice Choice, life pubstore.Life, old bool, v *clientc
 	c.mu.Lock()
 	c.cn = nil
 	c.mu.Unlock()
-	err = cn.close(err)
+	err = cn.lastWord(cn.close(err))
 	c.runEvents()
 	c.out.forget()
 	return time.Since(began), err
@@ -221,15 +225,19 @@ func (c *Client) enterServer(cn *conn) {
 	if hook := c.cfg.Hooks.Connected; hook != nil {
 		hook(cn.info)
 	}
+	if m, moved := c.way.arrive(cn.server, time.Now()); moved {
+		c.tellMoved(m)
+	}
 }
 
 // A watch is what a session has to think of at a certain time.
 type watch struct {
 	began    time.Time
-	resume   *time.Timer  // the subscriptions are taken up
-	recovery *time.Timer  // they should have been answered
-	offer    *time.Ticker // former lives may be offered again
-	better   *time.Ticker // servers that are preferred are tried
+	resume   *time.Timer     // the subscriptions are taken up
+	recovery *time.Timer     // they should have been answered
+	offer    *time.Ticker    // former lives may be offered again
+	better   *time.Ticker    // servers that are preferred are tried
+	leave    clientcore.Hold // what the server says of itself is what it may be left for
 	resumed  bool
 }
 
@@ -247,7 +255,13 @@ func (c *Client) newWatch(cn *conn, choice Choice) *watch {
 	if len(choice.Better) == 0 || choice.Retry <= 0 {
 		w.better.Stop()
 	}
+	w.said(choice, cn.info)
 	return w
+}
+
+// said notes what the server says of itself.
+func (w *watch) said(choice Choice, info ServerInfo) {
+	w.leave.Note(choice.BetterIf == nil || choice.BetterIf(info), int64(time.Since(w.began)))
 }
 
 func (w *watch) stop() {
@@ -280,12 +294,13 @@ func (c *Client) serve(cn *conn, choice Choice, v *clientcore.Visit) error {
 		case <-w.offer.C:
 			cn.notify()
 		case <-cn.signal:
+			w.said(choice, c.noteStanding(cn))
 			if err := c.look(cn, v, w); err != nil {
 				return err
 			}
 		case <-w.better.C:
-			if c.reachable(choice.Better) {
-				return errBetter
+			if w.leave.For(int64(choice.BetterAfter), int64(time.Since(w.began))) && c.reachable(c.better(choice)) {
+				return ErrPreferred
 			}
 		}
 	}

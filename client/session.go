@@ -41,7 +41,8 @@ type conn struct {
 	nc     net.Conn
 	in     *idleReader
 	r      *wire.Reader
-	info   ServerInfo
+	choice Choice
+	info   ServerInfo // as at the logon
 	ids    atomic.Uint64
 
 	// The sender's.
@@ -59,8 +60,10 @@ type conn struct {
 	signal   chan struct{} // has the session look again; capacity 1
 	stop     chan struct{} // closed when the connection has failed or is to end
 	running  sync.WaitGroup
-	replayed atomic.Bool // all that may have been sent before was sent again
-	inSync   atomic.Bool // a safe ack has come, and none is only single
+	replayed atomic.Bool   // all that may have been sent before was sent again
+	inSync   atomic.Bool   // a safe ack has come, and none is only single
+	sync     atomic.Uint32 // the SyncState that the server said last
+	shown    SyncState     // as made known; the session goroutine's
 
 	mu         sync.Mutex
 	frames     []byte              // of commands, for the sender to write; guarded by mu

@@ -543,7 +543,7 @@ func TestPriority(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		b := listen(t, n, "b")
 		cfg := config(n)
-		cfg.Chooser = client.NewPriority(10*time.Second, "tcp://a:9007/amps/json", "tcp://b:9007/amps/json")
+		cfg.Chooser = client.NewPriority(client.FailBackAtOnce(), "tcp://a:9007/amps/json", "tcp://b:9007/amps/json")
 		c := start(t, cfg)
 		sb, _ := b.logon(0, 0)
 		sb.quiet(35 * time.Second)

@@ -27,15 +27,18 @@ var stateNames = [...]string{"connecting", "recovering", "live", "waiting", "clo
 
 func (s State) String() string { return stateNames[s] }
 
-// A ServerInfo is what a server said at logon.
+// A ServerInfo is what a server said at logon, and of its state since.
 type ServerInfo struct {
 	Server     string // its URI, without a password
 	Version    string
-	Extended   bool     // it knows our extensions to the protocol
-	CatchingUp bool     // it serves without having caught up with its peers (R6)
-	MaxMessage int      // largest message in bytes, 0 if it does not say
-	Carries    bool     // it replicates the topics in Carried only; false: all, or it does not replicate
-	Carried    []string // topic patterns that its synchronous links carry
+	Extended   bool      // it knows our extensions to the protocol
+	Instance   string    // its name in its group; empty: it does not say
+	Peers      []string  // the instances it replicates to synchronously: where bookmark subscriptions may move
+	Sync       SyncState // how it stands to them; up to date as long as it is connected
+	CatchingUp bool      // it serves without having caught up with its peers (R6)
+	MaxMessage int       // largest message in bytes, 0 if it does not say
+	Carries    bool      // it replicates the topics in Carried only; false: all, or it does not replicate
+	Carried    []string  // topic patterns that its synchronous links carry
 }
 
 // Stats is a snapshot of a client.
@@ -43,11 +46,19 @@ type Stats struct {
 	Name   string
 	State  State
 	Server ServerInfo // the one connected to, or last connected to
+	// Servers is what each server said last, itself or by a peer that has been
+	// asked since, in the order of their names. Those that never accepted a
+	// logon are missing.
+	Servers []ServerInfo
+	Moves   []Move // from server to server, the last 16, latest last
 
 	Attempts    int            // to connect
 	Connects    int            // attempts that were accepted
 	Failures    map[string]int // attempts that failed and connections lost, by server
 	LastFailure error
+	// AsyncRefusals counts the logons given up because bookmark subscriptions
+	// would have moved along an asynchronous path (ErrAsyncPath).
+	AsyncRefusals int
 
 	Publish       PublishStats
 	Subscriptions []SubscriptionStats // in the order of their ids
@@ -88,12 +99,17 @@ func (c *Client) Stats() Stats {
 	for server, n := range c.failures {
 		s.Failures[server] = n
 	}
+	s.Moves = slices.Clone(c.moves)
+	for _, info := range c.known {
+		s.Servers = append(s.Servers, info)
+	}
 	subs := make([]*Subscription, 0, len(c.subs))
 	for _, sub := range c.subs {
 		subs = append(subs, sub)
 	}
 	c.mu.Unlock()
 
+	slices.SortFunc(s.Servers, func(a, b ServerInfo) int { return strings.Compare(a.Server, b.Server) })
 	s.Publish = c.out.snapshot()
 	for _, sub := range subs {
 		s.Subscriptions = append(s.Subscriptions, sub.Stats())

@@ -33,7 +33,7 @@ type Subscription struct {
 	since    time.Time         // when wireID was sent; guarded by mu
 	heard    bool              // a message has come; guarded by mu
 	texts    intern.Texts      // topics and users of messages; guarded by mu
-	server   string            // that accepted it last; guarded by mu
+	server   ServerInfo        // that accepted it last; guarded by mu
 	home     string            // the only server that has the topic; empty: any (R3); guarded by mu
 	queue    queue             // guarded by mu
 	over     time.Time         // since when the queue is beyond its bound (Block); guarded by mu
@@ -182,8 +182,8 @@ func (s *Subscription) settle(cn *conn, m *wire.Message) (stays bool) {
 	if s.state == subscribing {
 		s.state = active
 	}
-	moved := s.server != "" && s.server != cn.server
-	s.server, s.home = cn.server, ""
+	moved := s.server.Server != "" && s.server.Server != cn.server
+	s.server, s.home = cn.info, ""
 	if s.marks != nil && string(m.Reason) == reasonNotReplicated {
 		s.home = cn.server
 	}

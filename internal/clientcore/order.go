@@ -1,9 +1,12 @@
 package clientcore
 
 import (
+	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
+
+	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
 // firstDelay is how long a delay between attempts is at first, in nanoseconds.
@@ -25,7 +28,9 @@ const (
 // An Order decides which server of a list is tried next, and after what
 // delay. Every server is tried once before the first delay; the delays are
 // jittered in full and grow, and start over after a stable connection only.
-// It isn't safe for concurrent use.
+// Those that are known to be worse come last in each round, the one that was
+// lost included: nobody is left out, so that one of them serves if no other
+// does. It isn't safe for concurrent use.
 type Order struct {
 	n       int            // servers
 	random  func() float64 // from 0, below 1
@@ -61,17 +66,19 @@ type stillClock struct{}
 func (stillClock) Now() time.Time { return time.Time{} }
 
 // Next returns the server to try next and the nanoseconds to wait before.
-func (o *Order) Next(last Ending) (server int, delay int64) {
+// worse, which may be nil, says of each whether it is worse than one of which
+// nothing is known.
+func (o *Order) Next(last Ending, worse []bool) (server int, delay int64) {
 	switch last {
 	case EndStable:
 		o.calm()
-		o.begin(o.current)
+		o.begin(o.current, worse)
 	case EndPlanned:
 		o.calm()
-		o.begin(-1)
+		o.begin(-1, worse)
 	}
 	if len(o.sweep) == 0 {
-		o.begin(o.current)
+		o.begin(o.current, worse)
 	}
 	o.current, o.sweep = o.sweep[0], o.sweep[1:]
 	if o.tries < o.n {
@@ -90,8 +97,15 @@ func (o *Order) calm() {
 	o.grow.Reset()
 }
 
-// begin plans a round over all servers, the one that was lost last.
-func (o *Order) begin(lost int) {
+// Others reports whether others of the round are left to try that are not
+// known to be worse, so that the one chosen may be passed over.
+func (o *Order) Others(worse []bool) bool {
+	return slices.ContainsFunc(o.sweep, func(server int) bool { return worse == nil || !worse[server] })
+}
+
+// begin plans a round over all servers, the one that was lost last, and behind
+// it those that are worse.
+func (o *Order) begin(lost int, worse []bool) {
 	o.sweep = o.sweep[:0]
 	first := 0
 	if !o.prefer {
@@ -105,10 +119,20 @@ func (o *Order) begin(lost int) {
 	if lost >= 0 && lost < o.n {
 		o.sweep = append(o.sweep, lost)
 	}
+	if worse != nil && !mut.On(mut.ChooserBlind) {
+		slices.SortStableFunc(o.sweep, func(a, b int) int { return rank(worse[a]) - rank(worse[b]) })
+	}
+}
+
+func rank(worse bool) int {
+	if worse {
+		return 1
+	}
+	return 0
 }
 
 // Resize plans anew for another list of n servers; the delays go on growing.
 func (o *Order) Resize(n int) {
 	o.n, o.current = n, -1
-	o.begin(-1)
+	o.begin(-1, nil)
 }

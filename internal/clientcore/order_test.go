@@ -42,8 +42,43 @@ func TestOrder(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			o := NewOrder(tt.n, tt.prefer, half)
 			for i, s := range tt.steps {
-				if server, delay := o.Next(s.last); server != s.server || delay != s.delay {
+				if server, delay := o.Next(s.last, nil); server != s.server || delay != s.delay {
 					t.Fatalf("step %d: server %d after %d ms, want %d after %d ms", i, server, delay/ms, s.server, s.delay/ms)
+				}
+			}
+		})
+	}
+}
+
+// Those that are worse come behind all others, the lost one included. Which
+// these are is looked at when a round begins, and nobody is left out.
+func TestOrderOfTheWorse(t *testing.T) {
+	none := []bool{false, false, false}
+	for _, tt := range []struct {
+		name   string
+		prefer bool
+		worse  [][]bool // at each step
+		last   []Ending
+		want   []int
+		others []bool
+	}{
+		{"round robin", false, [][]bool{{true, false, false}, nil, nil, nil},
+			[]Ending{EndNone, EndFailed, EndFailed, EndFailed}, []int{1, 2, 0, 1}, []bool{true, true, false, true}},
+		{"priority", true, [][]bool{{true, true, false}, {true, true, false}, {true, true, false}, none},
+			[]Ending{EndNone, EndFailed, EndFailed, EndFailed}, []int{2, 0, 1, 0}, []bool{false, false, false, true}},
+		{"the lost one before the worse", false, [][]bool{nil, {false, true, false}, nil, nil},
+			[]Ending{EndNone, EndStable, EndFailed, EndFailed}, []int{0, 2, 0, 1}, []bool{true, true, true, false}},
+		{"all of them", false, [][]bool{{true, true, true}, {true, true, true}, nil, nil},
+			[]Ending{EndNone, EndFailed, EndFailed, EndFailed}, []int{0, 1, 2, 0}, []bool{false, false, false, true}},
+		{"a planned move to the first that is not", true, [][]bool{nil, nil, {true, false, false}, nil},
+			[]Ending{EndNone, EndFailed, EndPlanned, EndFailed}, []int{0, 1, 1, 2}, []bool{true, true, true, true}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			o := NewOrder(3, tt.prefer, func() float64 { return 0.5 })
+			for i, last := range tt.last {
+				server, _ := o.Next(last, tt.worse[i])
+				if others := o.Others(tt.worse[i]); server != tt.want[i] || others != tt.others[i] {
+					t.Errorf("step %d: server %d, others %v, want %d, %v", i, server, others, tt.want[i], tt.others[i])
 				}
 			}
 		})
@@ -60,7 +95,11 @@ func TestOrderIsFair(t *testing.T) {
 		last := EndNone
 		free := 0
 		for range rapid.IntRange(1, 60).Draw(t, "attempts") {
-			server, delay := o.Next(last)
+			worse := make([]bool, n)
+			for i := range worse {
+				worse[i] = rapid.Bool().Draw(t, "worse")
+			}
+			server, delay := o.Next(last, worse)
 			if delay < 0 || delay > MaxDelay {
 				t.Fatalf("delay %d", delay)
 			}

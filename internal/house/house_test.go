@@ -65,8 +65,8 @@ var starters = []string{"bookmarkstore", "client", "internal/bench", "internal/j
 // or select. Their callers tell them what happened and when.
 var cores = []string{
 	"bookmarkstore/queue.go", "bookmarkstore/window.go",
-	"client/gaps.go",
-	"internal/clientcore/flight.go", "internal/clientcore/names.go", "internal/clientcore/order.go",
+	"client/gaps.go", "client/standing.go",
+	"internal/clientcore/flight.go", "internal/clientcore/hold.go", "internal/clientcore/names.go", "internal/clientcore/order.go",
 	"internal/clientcore/publisher.go", "internal/clientcore/resume.go", "internal/clientcore/visit.go",
 	"internal/journal/record.go", "internal/journal/table.go",
 	"internal/replica/ackstate.go", "internal/replica/link.go", "internal/replica/marker.go",

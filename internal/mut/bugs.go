@@ -36,6 +36,8 @@ const (
 	R3NoMarker Bug = "r3-no-marker"
 	// R3SilentMove resumes a subscription elsewhere although its topic is not replicated.
 	R3SilentMove Bug = "r3-silent-move"
+	// R3AsyncMove resumes a bookmark subscription on a server that is fed by no synchronous link.
+	R3AsyncMove Bug = "r3-async-move"
 	// R3NotSaid answers a subscription to a topic that no link carries as if it were replicated.
 	R3NotSaid Bug = "r3-not-said"
 	// R4NoGapCheck lets a client publish to an instance that lacks what it let go of.
@@ -140,6 +142,10 @@ const (
 	G2AckBeyond Bug = "g2-ack-beyond"
 	// HeartbeatsIgnored never declares a silent connection lost.
 	HeartbeatsIgnored Bug = "heartbeats-ignored"
+	// ChooserBlind tries servers that are known to lag like any others.
+	ChooserBlind Bug = "chooser-blind"
+	// FailBackBlind goes back to a preferred server that has not caught up.
+	FailBackBlind Bug = "failback-blind"
 	// AsyncCounts counts an asynchronous destination for acks.
 	AsyncCounts Bug = "async-counts"
 )

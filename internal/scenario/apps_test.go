@@ -56,11 +56,15 @@ func (w *world) publisher(c *command) string {
 	window, queue := c.number("window"), c.number("queue")
 	heartbeat, user := c.duration("heartbeat", "0s"), c.option("user", "")
 	clientName := c.option("name", name)
+	chooser := w.chooser(c)
 	a.App = w.NewApp(name, c.list("servers"), func(cc *client.Config) {
 		cc.Name = clientName
 		cc.WindowMessages, cc.QueueMessages = window, queue
 		cc.HeartbeatInterval = heartbeat
 		cc.Hooks = a.hooks()
+		if chooser != nil {
+			cc.Servers, cc.Chooser = nil, chooser
+		}
 		if user != "" {
 			cc.Credentials = func(context.Context, client.Challenge) (string, string, error) { return user, "", nil }
 		}
@@ -75,6 +79,22 @@ func (w *world) publisher(c *command) string {
 	w.apps[name] = a
 	a.Restart()
 	return ""
+}
+
+// chooser returns that of a publisher with fail-back, nil for others.
+func (w *world) chooser(c *command) client.ServerChooser {
+	w.TB.Helper()
+	servers := w.Servers(c.list("servers")...)
+	switch how := c.option("fail-back", ""); how {
+	case "":
+		return nil
+	case "never":
+		return client.NewPriority(client.FailBackNever(), servers...)
+	case "at-once":
+		return client.NewPriority(client.FailBackAtOnce(), servers...)
+	default:
+		return client.NewPriority(client.FailBackInSync(c.parseDuration(how)), servers...)
+	}
 }
 
 // copyApp makes a copy of a dead application's disk, on a machine of its own:
@@ -187,6 +207,10 @@ func (a *app) lost(server string, err error) {
 	a.connected = ""
 	a.mu.Unlock()
 	switch {
+	case errors.Is(err, client.ErrAsyncPath):
+		a.tell("does not move to %s: its subscriptions would follow no synchronous link", instance(server))
+	case errors.Is(err, client.ErrLagging), errors.Is(err, client.ErrAsync):
+		a.tell("passed over %s: %s", instance(server), moveReason(err))
 	case errors.Is(err, client.ErrNameInUse):
 		a.tell("pushed out of %s: the client name is in use", instance(server))
 	case was != "":
@@ -371,6 +395,50 @@ func (w *world) where(c *command) string {
 		}
 	}
 	return b.String()
+}
+
+// moves prints where applications have been, and why they went. What could not
+// be reached in between is left to chance, and not told.
+func (w *world) moves(c *command) string {
+	w.TB.Helper()
+	w.rest()
+	var b strings.Builder
+	for _, name := range c.names {
+		for _, m := range w.app(name).Client.Stats().Moves {
+			if m.From == "" {
+				fmt.Fprintf(&b, "%s: began on %s%s\n", name, instance(m.To), passed(m))
+			} else {
+				fmt.Fprintf(&b, "%s: from %s to %s: %s%s\n", name, instance(m.From), instance(m.To), moveReason(m.Err), passed(m))
+			}
+		}
+	}
+	return b.String()
+}
+
+// passed returns the servers that were passed over.
+func passed(m client.Move) string {
+	var text string
+	for _, e := range m.Passed {
+		if why := moveReason(e.Err); why != lostConnection && e.Server != m.To {
+			text += fmt.Sprintf(", not %s: %s", instance(e.Server), why)
+		}
+	}
+	return text
+}
+
+const lostConnection = "connection lost"
+
+// moveReason returns why a client has left a server, in words that are the same in every run.
+func moveReason(err error) string {
+	for _, typed := range []error{
+		client.ErrStopping, client.ErrPreferred, client.ErrPublishGap, client.ErrNameInUse,
+		client.ErrLagging, client.ErrAsync, client.ErrAsyncPath,
+	} {
+		if errors.Is(err, typed) {
+			return typed.Error()
+		}
+	}
+	return lostConnection
 }
 
 // body returns a body without what made it long.

@@ -40,6 +40,7 @@
 // # Applications
 //
 //	publisher pub servers=A,B [store=memory] [sync-always] [max=10] [window=4] [heartbeat=20s] [name=gateway] [user=bob]
+//	        [fail-back=never|at-once|30s]        prefers the first of its servers; a duration: in sync for so long
 //	subscriber sub servers=A,B [queue=8] [marks=file] and the options of subscribe
 //	subscribe pub [as NAME] [topic=orders] [from=epoch|now|recent] [discard=none|10] [hold] [handling=5ms]
 //	        [answers=TOPIC] [fully-durable] [allow-unreplicated] [accept-gaps]
@@ -64,6 +65,7 @@
 //	received sub           by the present process, each publisher's in the order of arrival
 //	events pub             what its hooks were told since the last time
 //	acked pub              how far its store has let go, and what it keeps
+//	moves pub              where it has been, and why it went
 //	where pub, ended pub   the instance it is on; what its client has stopped for
 //	account pub            what it published and is neither in a journal, nor rejected, nor kept
 //	journal A B            what stands in the journals: publisher by publisher; "as": under other sequences

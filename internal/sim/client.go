@@ -62,7 +62,7 @@ func (c *caller) launch() {
 
 // next connects to the next server.
 func (c *caller) next(least time.Duration) {
-	server, delay := c.order.Next(c.last)
+	server, delay := c.order.Next(c.last, nil)
 	c.w.after(max(least, time.Duration(delay)), &c.process, 'c', func() { c.connect(c.w.instances[server]) })
 }
 

@@ -1,0 +1,291 @@
+package client_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/internal/memnet"
+	"github.com/holdfast-mq/holdfast/internal/wire"
+)
+
+// introduces accepts the next connection and its logon as an instance of that
+// name and standing does, with the names of its synchronous peers.
+func (s *script) introduces(name, standing, peers string) *session {
+	s.t.Helper()
+	ss := s.accept()
+	ss.expect(wire.Logon)
+	ss.ack(wire.AckMessage{
+		CommandID: "0", ClientName: "me", Type: wire.AckProcessed, Success: true,
+		HasSequence: true, Bookmark: "7|0|", Version: "5.3.5.0.holdfast-test",
+		Ext: true, Max: limit, CatchingUp: standing == wire.SyncCatchingUp,
+		Instance: name, Peers: peers, Sync: standing,
+	})
+	return ss
+}
+
+// stands tells the client how the server stands to its peers.
+func (ss *session) stands(standing string) {
+	ss.ack(wire.AckMessage{Type: wire.AckProcessed, Success: true, Sync: standing})
+}
+
+// untouched accepts the connections of probes, and fails the test if one of
+// them logs on within d.
+func (s *script) untouched(d time.Duration) (probes int) {
+	s.t.Helper()
+	for end := time.After(d); ; {
+		select {
+		case ss := <-s.sessions:
+			if m := ss.next(); m != nil {
+				s.t.Fatalf("the client has come with %v", m.Command)
+			}
+			probes++
+		case <-end:
+			return probes
+		}
+	}
+}
+
+// moves prints where a client has been and why.
+func moves(c *client.Client) []string {
+	var list []string
+	for _, m := range c.Stats().Moves {
+		text := fmt.Sprintf("%s to %s", host(m.From), host(m.To))
+		if m.Err != nil {
+			text += ": " + why(m.Err)
+		}
+		for _, p := range m.Passed {
+			text += fmt.Sprintf("; not %s: %s", host(p.Server), why(p.Err))
+		}
+		list = append(list, text)
+	}
+	return list
+}
+
+func host(server string) string {
+	return strings.TrimSuffix(strings.TrimPrefix(server, "tcp://"), ":9007/amps/json")
+}
+
+func why(err error) string {
+	for text, typed := range map[string]error{
+		"stopping": client.ErrStopping, "preferred": client.ErrPreferred, "gap": client.ErrPublishGap, "name": client.ErrNameInUse,
+		"lagging": client.ErrLagging, "async": client.ErrAsync, "async path": client.ErrAsyncPath,
+	} {
+		if errors.Is(err, typed) {
+			return text
+		}
+	}
+	return "lost"
+}
+
+func wantMoves(t *testing.T, c *client.Client, want ...string) {
+	t.Helper()
+	synctest.Wait()
+	if got := moves(c); !slices.Equal(got, want) {
+		t.Errorf("moves %q, want %q", got, want)
+	}
+}
+
+// What a server says of itself is known, at the logon and whenever it changes.
+func TestServerChanged(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		a := listen(t, n, "a")
+		var told []client.SyncState
+		cfg := config(n, "a")
+		cfg.Hooks.ServerChanged = func(i client.ServerInfo) { told = append(told, i.Sync) }
+		c := start(t, cfg)
+		ss := a.introduces("a", wire.SyncCatchingUp, "b,c")
+		synctest.Wait()
+		st := c.Stats()
+		if i := st.Server; i.Instance != "a" || !slices.Equal(i.Peers, []string{"b", "c"}) || i.Sync != client.SyncCatchingUp || !i.CatchingUp {
+			t.Errorf("at the logon: %+v", i)
+		}
+		for _, s := range []string{wire.SyncInSync, wire.SyncInSync, wire.SyncSingle, "what comes later", wire.SyncApart} {
+			ss.stands(s)
+			synctest.Wait()
+		}
+		want := []client.SyncState{client.SyncOK, client.SyncSingle, client.SyncUnknown, client.SyncApart}
+		if !slices.Equal(told, want) {
+			t.Errorf("told %v, want %v", told, want)
+		}
+		st = c.Stats()
+		if st.Server.Sync != client.SyncApart || st.Server.CatchingUp || len(st.Servers) != 1 || st.Servers[0].Sync != client.SyncApart {
+			t.Errorf("in the end: %+v, %+v", st.Server, st.Servers)
+		}
+		publish(t, c, 1) // it goes on as before
+		ss.publishes(1)
+	})
+}
+
+// Each move has its reason.
+func TestMoves(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		a, b := listen(t, n, "a"), listen(t, n, "b")
+		var told []client.Move
+		cfg := config(n, "a", "b")
+		cfg.Hooks.Moved = func(m client.Move) { told = append(told, m) }
+		c := start(t, cfg)
+
+		ss := a.introduces("a", wire.SyncInSync, "b")
+		time.Sleep(10 * time.Second)
+		ss.close() // lost
+		ss = b.introduces("b", wire.SyncInSync, "a")
+		time.Sleep(10 * time.Second)
+		ss.stands(wire.SyncStopping)
+		ss.close()
+		sa := a.accept()
+		sa.expect(wire.Logon)
+		sa.refuse("publish gap")
+		ss = b.introduces("b", wire.SyncInSync, "a")
+		time.Sleep(10 * time.Second)
+		ss.refuse("name in use")
+		ss = a.introduces("a", wire.SyncInSync, "b")
+		time.Sleep(10 * time.Second)
+		ss.refuse("publish gap")
+		b.introduces("b", wire.SyncInSync, "a")
+
+		wantMoves(t, c, " to a", "a to b: lost", "b to a: name", "a to b: gap")
+		if len(told) != 4 || told[1].At.IsZero() {
+			t.Errorf("the hook was told %+v", told)
+		}
+	})
+}
+
+// Only the last moves are kept.
+func TestMovesAreBounded(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		servers := []*script{listen(t, n, "a"), listen(t, n, "b")}
+		c := start(t, config(n, "a", "b"))
+		for i := range 40 {
+			ss := servers[i%2].introduces(string("ab"[i%2]), wire.SyncInSync, string("ba"[i%2]))
+			time.Sleep(10 * time.Second)
+			ss.close()
+		}
+		servers[0].accept()
+		synctest.Wait()
+		m := c.Stats().Moves
+		if len(m) != 16 || host(m[15].To) != "b" || !m[15].At.After(m[14].At) {
+			t.Errorf("%d moves, the last to %s", len(m), m[len(m)-1].To)
+		}
+	})
+}
+
+// A server that lags, or is asynchronous, is passed over as long as there are
+// others to try, and will do if there are none.
+func TestChooserPassesOver(t *testing.T) {
+	for _, tt := range []struct{ standing, why string }{{wire.SyncCatchingUp, "lagging"}, {wire.SyncAsync, "async"}} {
+		t.Run(tt.why, func(t *testing.T) {
+			run(t, func(t *testing.T, n *memnet.Network) {
+				a, b := listen(t, n, "a"), listen(t, n, "b")
+				c := start(t, config(n, "a", "b"))
+				a.introduces("a", tt.standing, "").gone()
+				sb := b.introduces("b", wire.SyncInSync, "c")
+				wantMoves(t, c, " to b; not a: "+tt.why)
+				time.Sleep(10 * time.Second)
+				b.close()
+				sb.close() // and nobody is there any more
+				a.introduces("a", tt.standing, "").quiet(10 * time.Second)
+				wantMoves(t, c, " to b; not a: "+tt.why, "b to a: lost; not b: lost")
+			})
+		})
+	}
+}
+
+// The one that was lost is tried before one that is known to lag.
+func TestChooserAvoidsTheLagging(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		a, b := listen(t, n, "a"), listen(t, n, "b")
+		c := start(t, config(n, "b", "a"))
+		b.introduces("b", wire.SyncInSync, "a").close()
+		ss := a.introduces("a", wire.SyncInSync, "b")
+		time.Sleep(10 * time.Second)
+		ss.stands(wire.SyncSingle) // b lacks something from now on
+		time.Sleep(10 * time.Second)
+		ss.close()
+		ss = a.introduces("a", wire.SyncSingle, "b")
+		b.none(10 * time.Second)
+		ss.stands(wire.SyncInSync) // it has caught up
+		time.Sleep(time.Second)
+		ss.close()
+		b.introduces("b", wire.SyncInSync, "a")
+		wantMoves(t, c, " to b", "b to a: lost", "a to b: lost")
+	})
+}
+
+// A client does not stay with an asynchronous server for ever.
+func TestChooserLeavesTheAsynchronous(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		far := listen(t, n, "far")
+		c := start(t, config(n, "a", "far"))
+		ss := far.introduces("far", wire.SyncAsync, "")
+		ss.quiet(time.Minute)
+		a := listen(t, n, "a")
+		ss.gone()
+		a.accept() // the probe
+		a.introduces("a", wire.SyncInSync, "b").quiet(time.Minute)
+		wantMoves(t, c, " to far; not a: lost", "far to a: preferred")
+	})
+}
+
+// A bookmark subscription does not follow an asynchronous path (case 18): its
+// client goes on trying, and says so. Told to, it goes.
+func TestAsyncPath(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		opts []client.SubscribeOption
+		goes bool
+	}{
+		{"a bookmark subscription", []client.SubscribeOption{client.From(client.Epoch)}, false},
+		{"one that is told to", []client.SubscribeOption{client.From(client.Epoch), client.AllowUnreplicated()}, true},
+		{"one without bookmark", nil, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			run(t, func(t *testing.T, n *memnet.Network) {
+				// far is in sync with a peer of its own: another site.
+				a, far := listen(t, n, "a"), listen(t, n, "far")
+				c := start(t, config(n, "a", "far"))
+				ss := a.introduces("a", wire.SyncInSync, "b")
+				sub := subscribe(t, c, tt.opts...)
+				ss.subscribed("0")
+				must(t, sub)
+				time.Sleep(10 * time.Second)
+				a.close()
+				ss.close()
+				sf := far.introduces("far", wire.SyncInSync, "further")
+				if tt.goes {
+					sf.expect(wire.Subscribe)
+					return
+				}
+				for range 3 { // and again and again
+					sf.gone()
+					sf = far.introduces("far", wire.SyncInSync, "further")
+				}
+				sf.gone()
+				synctest.Wait()
+				st := c.Stats()
+				if !errors.Is(st.LastFailure, client.ErrAsyncPath) && st.State != client.Waiting || st.AsyncRefusals != 4 || st.Connects != 1 {
+					t.Errorf("%v, %d refusals, %d connects, %v", st.State, st.AsyncRefusals, st.Connects, st.LastFailure)
+				}
+				a = listen(t, n, "a")
+				for {
+					select {
+					case sf := <-far.sessions:
+						sf.expect(wire.Logon)
+						sf.close()
+						continue
+					case sa := <-a.sessions:
+						sa.expect(wire.Logon)
+						sa.welcome(0, 0)
+						sa.expect(wire.Subscribe)
+					}
+					break
+				}
+			})
+		})
+	}
+}
