@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/wire"
@@ -21,6 +22,7 @@ func (i *Instance) DelayAcks(d time.Duration) { i.taps.delay.Store(int64(max(d, 
 type late struct {
 	conn  net.Conn
 	timer *time.Timer // calls release
+	beats atomic.Bool // the client has asked for heartbeats
 
 	mu       sync.Mutex // held while writing: there is one writer at a time
 	frame    framer     // guarded by mu, like the rest
@@ -50,6 +52,9 @@ func (l *late) write(p []byte, delay time.Duration) (int, error) {
 		return l.conn.Write(p)
 	}
 	out := l.sortLocked(p, delay)
+	if len(out) == 0 && l.beats.Load() {
+		out = (&wire.HeartbeatCommand{}).AppendTo(nil) // which an ack says, too
+	}
 	if len(out) > 0 {
 		if _, err := l.conn.Write(out); err != nil {
 			return 0, err

@@ -140,6 +140,9 @@ func (c *conn) Intercept(m *wire.Message) (swallow bool, refuse string, err erro
 		c.client = string(m.ClientName)
 		c.publisher = c.publishers.loggedOn(m)
 	}
+	if m.Command == wire.Heartbeat {
+		c.acks.beats.Store(true)
+	}
 	f := c.taps.intercept.Load()
 	if f == nil {
 		return false, "", nil

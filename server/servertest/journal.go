@@ -159,7 +159,8 @@ func (p *Pair) Converged() error {
 }
 
 // AwaitConverged waits until both journals hold the same, see Converged, for a
-// minute at most. While messages are being published they may never do.
+// minute at most. While messages are being published they may never do, and
+// what a client has not flushed may not have reached either.
 func (p *Pair) AwaitConverged() {
 	p.t.Helper()
 	p.await("both journals to hold the same", p.Converged)

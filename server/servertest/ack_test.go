@@ -1,0 +1,105 @@
+package servertest_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/server/servertest"
+)
+
+// Acks are late and messages are not, for connections that are open and new.
+func TestDelayAcks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := servertest.New(t)
+		a := start(t, i.Client("app"))
+		a.publish(1, 1)
+		a.flushes(0, time.Second)
+		i.DelayAcks(time.Minute) // longer than a server's write may take
+		began := time.Now()
+		a.publish(2, 3)
+		sub, err := a.Subscribe(within(t, time.Minute), "orders", client.From(client.Epoch))
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for _, err := range sub.Messages(within(t, time.Minute)) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n++; n == 3 {
+				break
+			}
+		}
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("messages took %v", took)
+		}
+		a.flushes(58*time.Second, time.Minute+time.Second)
+
+		b := start(t, i.Client("other"))
+		b.publish(1, 1)
+		b.flushes(time.Minute, time.Minute+time.Second)
+		i.DelayAcks(0)
+		b.publish(2, 2)
+		b.flushes(0, time.Second)
+	})
+}
+
+// While acks are held back the server has nothing else to say, and must be seen
+// to live.
+func TestDelayedAcksAreNoSilence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := servertest.New(t)
+		a := start(t, i.Client("app"))
+		i.DelayAcks(10 * time.Second)
+		for n := range 100 {
+			a.publish(n, n)
+			time.Sleep(time.Second / 10)
+		}
+		a.flushes(9*time.Second, 11*time.Second)
+		if n := a.Stats().Connects; n != 1 {
+			t.Errorf("connected %d times", n)
+		}
+	})
+}
+
+// Acks held back keep their order, and those behind them wait.
+func TestDelayedAcksKeepTheirOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := servertest.New(t)
+		i.Intercept(orders(map[string]servertest.Verdict{"2": servertest.Reject("no")}))
+		a := start(t, i.Client("app"))
+		a.told(atA)
+		i.DelayAcks(10 * time.Second)
+		began := time.Now()
+		a.publish(1, 2)
+		time.Sleep(time.Second)
+		i.DelayAcks(0)
+		a.publish(3, 3)
+		a.told("2 no")
+		if took := time.Since(began); took < 10*time.Second {
+			t.Errorf("told after %v", took)
+		}
+		a.flushes(0, time.Second)
+	})
+}
+
+// An ack that has not left when the connection ends is lost; the client sends
+// again what it was for, and it is there once.
+func TestDelayedAcksAreLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pair := servertest.NewPair(t)
+		a := start(t, pair.Client("app"))
+		a.told(atA)
+		pair.A.DelayAcks(time.Hour)
+		a.publish(1, 3)
+		a.waits(time.Minute)
+		pair.A.Kill()
+		a.told(atB)
+		pair.A.Restart()
+		a.flushes(0, time.Minute)
+		pair.AwaitConverged()
+		holds(t, pair.B, "1", "2", "3")
+	})
+}

@@ -1,0 +1,325 @@
+package servertest_test
+
+import (
+	"errors"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/server"
+	"github.com/holdfast-mq/holdfast/server/servertest"
+)
+
+func TestKillAndRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pair := servertest.NewPair(t)
+		a := start(t, pair.Client("app"))
+		a.told(atA)
+		a.publish(1, 3)
+		a.flushes(0, time.Second)
+		began := time.Now()
+		pair.A.Kill()
+		a.told(atB)
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("went on after %v", took)
+		}
+		a.publish(4, 4)
+		a.waits(time.Hour) // never downgraded
+		holds(t, pair.A, "1", "2", "3")
+		holds(t, pair.B, "1", "2", "3", "4")
+		pair.A.Kill() // is dead already
+		pair.A.Restart()
+		a.flushes(0, time.Minute)
+		pair.AwaitConverged()
+		pair.B.Restart() // ends it in order first
+		a.told(atA)
+	})
+}
+
+func TestDowngradeAfter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		servertest.New(t, servertest.DowngradeAfter(time.Hour)) // means nothing here
+		pair := servertest.NewPair(t, servertest.DowngradeAfter(5*time.Second))
+		a := start(t, pair.Client("app"))
+		a.told(atA)
+		pair.B.Kill()
+		began := time.Now()
+		a.publish(1, 1)
+		a.told("downgraded true")
+		if took := time.Since(began).Round(time.Second); took != 5*time.Second {
+			t.Errorf("downgraded after %v", took)
+		}
+	})
+}
+
+// What was not synced survives a killed process, and not a dead machine.
+func TestPowerCut(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		die  func(*servertest.Instance)
+		left []string
+	}{
+		{"kill", (*servertest.Instance).Kill, []string{"1", "2", "3"}},
+		{"power cut", (*servertest.Instance).PowerCut, []string{"1", "2"}},
+		{"both", func(i *servertest.Instance) { i.Kill(); i.PowerCut() }, []string{"1", "2"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				i := servertest.New(t)
+				a := start(t, i.Client("app"))
+				a.publish(1, 2)
+				a.flushes(0, time.Second)
+				i.Disk().SyncDelay(time.Minute)
+				a.publish(3, 3)
+				time.Sleep(time.Second)
+				holds(t, i, "1", "2", "3")
+				tt.die(i)
+				holds(t, i, tt.left...)
+				i.Restart()
+				a.flushes(0, time.Minute) // the application still had it
+				holds(t, i, "1", "2", "3")
+			})
+		})
+	}
+}
+
+func TestWipe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pair := servertest.NewPair(t)
+		a := start(t, pair.Client("app"))
+		a.publish(1, 3)
+		a.flushes(0, time.Second)
+		pair.A.Wipe() // also kills it
+		holds(t, pair.A)
+		if have := pair.A.Have(pair.Publisher("app")); have != 0 {
+			t.Errorf("a wiped disk has %d", have)
+		}
+		pair.A.Restart()
+		pair.AwaitConverged()
+		holds(t, pair.A, "1", "2", "3")
+		pair.B.Kill()
+		pair.B.Wipe()
+		holds(t, pair.B)
+		pair.B.Restart()
+		pair.AwaitConverged()
+	})
+}
+
+func TestFailDisk(t *testing.T) {
+	for _, cause := range []error{syscall.EIO, syscall.ENOSPC} {
+		t.Run(cause.Error(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				pair := servertest.NewPair(t)
+				a := start(t, pair.Client("app"))
+				a.told(atA)
+				pair.A.FailDisk(cause)
+				pair.A.FailDisk(nil)
+				a.publish(1, 1)
+				a.flushes(0, time.Second)
+				pair.A.FailDisk(cause)
+				a.publish(2, 2)
+				err := pair.A.AwaitEnd()
+				if _, disk := errors.AsType[*server.DiskError](err); !disk || !errors.Is(err, cause) {
+					t.Errorf("ended with %v", err)
+				}
+				a.told(atB)
+				pair.A.Restart()
+				pair.A.AwaitReady()
+				a.flushes(0, time.Minute)
+				pair.AwaitConverged()
+				holds(t, pair.A, "1", "2")
+			})
+		})
+	}
+}
+
+// A frozen instance takes connections and bytes and says nothing, to clients
+// and to its peer.
+func TestStopAndCont(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pair := servertest.NewPair(t)
+		a := start(t, pair.Client("app"))
+		a.told(atA)
+		began := time.Now()
+		pair.A.Stop()
+		a.publish(1, 1)
+		a.told(atB)
+		if took := time.Since(began).Round(time.Second / 2); took < 2*time.Second || took > 3*time.Second {
+			t.Errorf("given up after %v, want two heartbeats", took)
+		}
+		a.waits(time.Minute)
+		if nc, err := pair.A.Dial(within(t, time.Second), "tcp", pair.A.Addr()); err != nil {
+			t.Errorf("dial: %v", err)
+		} else {
+			nc.Close()
+		}
+		holds(t, pair.A)
+		pair.A.Cont()
+		a.flushes(0, time.Minute)
+		pair.AwaitConverged()
+		holds(t, pair.A, "1")
+		pair.B.Stop()
+		pair.B.Restart() // the end of a process thaws it
+		pair.B.AwaitReady()
+		pair.A.Stop() // and the test's end
+	})
+}
+
+// Cut clients give the instance up after two heartbeats; its link is not cut.
+func TestCutClients(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pair := servertest.NewPair(t)
+		a := start(t, pair.Client("app"))
+		a.told(atA)
+		began := time.Now()
+		pair.A.CutClients()
+		a.publish(1, 1)
+		a.told(atB)
+		if took := time.Since(began).Round(time.Second / 2); took < 2*time.Second || took > 3*time.Second {
+			t.Errorf("given up after %v, want two heartbeats", took)
+		}
+		a.flushes(0, time.Second)
+		pair.AwaitConverged()
+		pair.A.Restart()
+		if nc, err := pair.Dial(within(t, time.Minute), "tcp", pair.A.Addr()); err == nil {
+			nc.Close()
+			t.Error("dialled an instance that is cut off")
+		}
+		pair.A.AwaitReady()
+		pair.A.HealClients()
+		pair.B.Kill()
+		a.told(atA)
+	})
+}
+
+func TestDropClients(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := servertest.New(t)
+		a := start(t, i.Client("app"))
+		a.told(atA)
+		began := time.Now()
+		i.DropClients()
+		a.told(atA)
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("connected again after %v", took)
+		}
+		if failures := a.Stats().Failures[atA]; failures != 1 {
+			t.Errorf("lost %d connections", failures)
+		}
+	})
+}
+
+func TestPartition(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pair := servertest.NewPair(t)
+		a, b := start(t, pair.A.Client("to-a")), start(t, pair.B.Client("to-b"))
+		pair.Partition()
+		a.publish(1, 1)
+		b.publish(2, 2)
+		a.waits(time.Minute)
+		b.waits(time.Minute)
+		holds(t, pair.A, "1")
+		holds(t, pair.B, "2")
+		if err := pair.Converged(); err == nil {
+			t.Error("converged across a cut link")
+		}
+		pair.Heal()
+		a.flushes(0, time.Minute)
+		b.flushes(0, time.Minute)
+		pair.AwaitConverged()
+	})
+}
+
+// Without a bubble, too.
+func TestInRealTime(t *testing.T) {
+	pair := servertest.NewPair(t)
+	a := start(t, pair.Client("app"))
+	a.told(atA)
+	a.publish(1, 3)
+	pair.A.Kill()
+	a.told(atB)
+	a.receives(1, 3)
+	pair.A.Restart()
+	a.flushes(0, 10*time.Second)
+	pair.AwaitConverged()
+}
+
+// On real sockets and files there are the faults of processes, Intercept and
+// DelayAcks; the rest says that it is not there.
+func TestReal(t *testing.T) {
+	pair := servertest.NewPair(t, servertest.Real())
+	a := start(t, pair.Client("app"))
+	a.publish(1, 3)
+	a.flushes(0, 10*time.Second)
+	pair.A.DelayAcks(50 * time.Millisecond)
+	a.publish(4, 4)
+	a.flushes(50*time.Millisecond, 10*time.Second)
+	pair.A.DelayAcks(0)
+	addr := pair.A.Addr()
+	pair.A.Wipe()
+	a.publish(5, 5)
+	a.receives(1, 5)
+	holds(t, pair.A)
+	pair.A.Restart()
+	pair.AwaitReady()
+	pair.AwaitConverged()
+	pair.B.Kill()
+	holds(t, pair.B, "1", "2", "3", "4", "5")
+	if pair.A.Addr() != addr {
+		t.Errorf("moved from %s to %s", addr, pair.A.Addr())
+	}
+	pair.B.Restart()
+
+	for name, call := range map[string]func(*servertest.Pair){
+		"PowerCut":    func(p *servertest.Pair) { p.A.PowerCut() },
+		"FailDisk":    func(p *servertest.Pair) { p.A.FailDisk(syscall.EIO) },
+		"Stop":        func(p *servertest.Pair) { p.A.Stop() },
+		"Cont":        func(p *servertest.Pair) { p.A.Cont() },
+		"CutClients":  func(p *servertest.Pair) { p.A.CutClients() },
+		"HealClients": func(p *servertest.Pair) { p.A.HealClients() },
+		"DropClients": func(p *servertest.Pair) { p.A.DropClients() },
+		"Partition":   (*servertest.Pair).Partition,
+		"Heal":        (*servertest.Pair).Heal,
+	} {
+		text := fails(t, func(ft servertest.T) { call(servertest.NewPair(ft, servertest.Real(), servertest.Stopped())) })
+		if want := "servertest: " + name + " needs the network and disk in memory"; !strings.HasPrefix(text, want) {
+			t.Errorf("%s: %q", name, text)
+		}
+	}
+}
+
+// What can't be done fails the test with what to do.
+func TestMisuse(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		call func(*servertest.Instance)
+		want string
+	}{
+		{"ready without a start", func(i *servertest.Instance) { i.AwaitReady() }, "a is not running: Restart starts it"},
+		{"freeze without a start", func(i *servertest.Instance) { i.Stop() }, "Stop: a is not running: Restart starts it"},
+		{"the end of what was killed", func(i *servertest.Instance) { i.Restart(); i.Kill(); _ = i.AwaitEnd() }, "AwaitEnd: a is not running: it was ended by the test"},
+		{"an end that does not come", func(i *servertest.Instance) { i.Restart(); _ = i.AwaitEnd() }, "a still runs after 1m0s"},
+		{"nobody's name", func(i *servertest.Instance) { i.Publisher("app") }, `no client named "app" has logged on as a publisher; those that have: []`},
+		{"a bad configuration", func(i *servertest.Instance) {
+			i.Configure(func(cfg *server.Config) { cfg.Log.Topics = []string{"("} })
+			i.Restart()
+		}, "start a: "},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				text := fails(t, func(ft servertest.T) { tt.call(servertest.New(ft, servertest.Stopped())) })
+				if !strings.Contains(text, tt.want) {
+					t.Errorf("failed with %q, want %q", text, tt.want)
+				}
+			})
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		i := servertest.New(t)
+		if err := i.Start(); err == nil {
+			t.Error("started twice")
+		}
+	})
+}

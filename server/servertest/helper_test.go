@@ -1,0 +1,146 @@
+package servertest_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/server/servertest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// within returns a context that ends before the tests do.
+func within(t testing.TB, d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// An app is an application with one client.
+type app struct {
+	*client.Client
+	t      *testing.T
+	events chan string // where it is connected to, and what was rejected
+}
+
+// start starts an application, which ends with the test.
+func start(t *testing.T, cfg client.Config) *app {
+	t.Helper()
+	a := &app{t: t, events: make(chan string, 100)}
+	cfg.Hooks.Connected = func(s client.ServerInfo) { a.events <- s.Server }
+	cfg.Hooks.FailedWrite = func(e *client.RejectedError) { a.events <- fmt.Sprintf("%d %s", e.Message.Sequence, e.Reason) }
+	cfg.Hooks.Downgraded = func(d bool) { a.events <- fmt.Sprintf("downgraded %v", d) }
+	c, err := client.Dial(within(t, time.Minute), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	a.Client = c
+	return a
+}
+
+// told waits for what the application is told next.
+func (a *app) told(want string) {
+	a.t.Helper()
+	select {
+	case got := <-a.events:
+		if got != want {
+			a.t.Fatalf("told %q, want %q", got, want)
+		}
+	case <-time.After(time.Minute):
+		a.t.Fatalf("not told %q", want)
+	}
+}
+
+const atA, atB = "tcp://a:9007/amps/json", "tcp://b:9007/amps/json"
+
+// publish publishes the orders of these numbers.
+func (a *app) publish(from, to int) {
+	a.t.Helper()
+	for n := from; n <= to; n++ {
+		if _, err := a.Publish(within(a.t, time.Minute), "orders", fmt.Append(nil, n)); err != nil {
+			a.t.Fatal(err)
+		}
+	}
+}
+
+// flushes fails the test unless FlushSafe takes so long.
+func (a *app) flushes(least, most time.Duration) {
+	a.t.Helper()
+	began := time.Now()
+	err := a.FlushSafe(within(a.t, time.Hour))
+	if took := time.Since(began); err != nil || took < least || took > most {
+		a.t.Fatalf("flushed after %v (%v), want %v to %v", took, err, least, most)
+	}
+}
+
+// waits fails the test unless FlushSafe waits so long for something.
+func (a *app) waits(d time.Duration) {
+	a.t.Helper()
+	var unsettled *client.UnsettledError
+	if err := a.FlushSafe(within(a.t, d)); !errors.As(err, &unsettled) {
+		a.t.Fatalf("flush says %v, want messages on their way", err)
+	}
+}
+
+// receives receives the orders of these numbers from the start.
+func (a *app) receives(from, to int) {
+	a.t.Helper()
+	sub, err := a.Subscribe(within(a.t, time.Minute), "orders", client.From(client.Epoch))
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	for m, err := range sub.Messages(within(a.t, time.Minute)) {
+		if err != nil || string(m.Data) != fmt.Sprint(from) {
+			a.t.Fatalf("got %s (%v), want %d", m.Data, err, from)
+		}
+		if from++; from > to {
+			return
+		}
+	}
+}
+
+// holds fails the test unless an instance's journal holds the orders of these numbers.
+func holds(t *testing.T, i *servertest.Instance, numbers ...string) {
+	t.Helper()
+	var got []string
+	for _, m := range i.Messages("orders") {
+		got = append(got, string(m.Body))
+	}
+	if !slices.Equal(got, numbers) {
+		t.Errorf("%s holds %q, want %q", i.Name(), got, numbers)
+	}
+}
+
+// fails returns what f fails its test with.
+func fails(t *testing.T, f func(servertest.T)) string {
+	t.Helper()
+	failing := &failing{TB: t}
+	var done sync.WaitGroup
+	done.Go(func() { f(failing) })
+	done.Wait()
+	if failing.text == "" {
+		t.Error("the test goes on")
+	}
+	return failing.text
+}
+
+// A failing is a test that is expected to fail.
+type failing struct {
+	testing.TB
+	text string
+}
+
+func (f *failing) Fatalf(format string, args ...any) {
+	f.text = fmt.Sprintf(format, args...)
+	runtime.Goexit()
+}

@@ -1,0 +1,240 @@
+package servertest_test
+
+import (
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/server/servertest"
+)
+
+// orders returns a function for Intercept that gives verdicts to publishes by
+// their bodies, each once, and passes the rest.
+func orders(verdicts map[string]servertest.Verdict) func(servertest.Command) servertest.Verdict {
+	var mu sync.Mutex
+	return func(c servertest.Command) servertest.Verdict {
+		mu.Lock()
+		defer mu.Unlock()
+		v, ok := verdicts[string(c.Body)]
+		if c.Name != "publish" || !ok {
+			return servertest.Pass
+		}
+		delete(verdicts, string(c.Body))
+		return v
+	}
+}
+
+func TestInterceptSees(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := servertest.New(t)
+		seen := make(map[string]servertest.Command)
+		var mu sync.Mutex
+		i.Intercept(func(c servertest.Command) servertest.Verdict {
+			mu.Lock()
+			defer mu.Unlock()
+			seen[c.Name] = c
+			return servertest.Pass
+		})
+		a := start(t, i.Client("app"))
+		a.publish(1, 2)
+		a.receives(1, 2)
+		time.Sleep(5 * time.Second)
+		i.Intercept(nil)
+		a.publish(3, 3)
+		a.flushes(0, time.Second)
+		mu.Lock()
+		defer mu.Unlock()
+		p := seen["publish"]
+		if p.Client != "app" || p.Publisher != i.Publisher("app") || p.Topic != "orders" || p.Sequence != 2 || string(p.Body) != "2" {
+			t.Errorf("publish: %+v", p)
+		}
+		s := seen["subscribe"]
+		if s.Client != "app" || s.Topic != "orders" || s.ID == "" || s.SubID == "" || s.Bookmark != "0" || s.Options == "" {
+			t.Errorf("subscribe: %+v", s)
+		}
+		if seen["logon"].Client != "app" || seen["heartbeat"].Client != "app" {
+			t.Errorf("seen: %v", seen)
+		}
+	})
+}
+
+// A swallowed publish is a hole before the next one, and comes again; swallowed
+// commands get no answer.
+func TestDrop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pair := servertest.NewPair(t)
+		pair.Intercept(orders(map[string]servertest.Verdict{"2": servertest.Drop}))
+		a := start(t, pair.Client("app"))
+		a.told(atA)
+		a.publish(1, 2)
+		a.waits(time.Minute)
+		holds(t, pair.A, "1")
+		a.publish(3, 3)
+		a.flushes(0, time.Minute)
+		holds(t, pair.A, "1", "2", "3")
+		pair.AwaitConverged()
+
+		pair.Intercept(func(c servertest.Command) servertest.Verdict {
+			if c.Name == "subscribe" {
+				return servertest.Drop
+			}
+			return servertest.Pass
+		})
+		if _, err := a.Subscribe(within(t, time.Minute), "orders"); !errors.Is(err, client.ErrTimeout) {
+			t.Errorf("a swallowed subscribe: %v", err)
+		}
+	})
+}
+
+func TestDropOfALogon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pair := servertest.NewPair(t)
+		pair.A.Intercept(func(servertest.Command) servertest.Verdict { return servertest.Drop })
+		began := time.Now()
+		a := start(t, pair.Client("app"))
+		a.told(atB)
+		if took := time.Since(began).Round(time.Second); took != 5*time.Second {
+			t.Errorf("gave up after %v, want its LogonTimeout", took)
+		}
+	})
+}
+
+func TestDisconnect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pair := servertest.NewPair(t)
+		pair.Intercept(orders(map[string]servertest.Verdict{"5": servertest.Disconnect}))
+		a := start(t, pair.Client("app"))
+		a.told(atA)
+		a.publish(1, 4)
+		a.flushes(0, time.Second)
+		a.publish(5, 9)
+		a.told(atB)
+		a.flushes(0, time.Minute)
+		pair.AwaitConverged()
+		a.receives(1, 9)
+	})
+}
+
+// A rejected publish leaves its tombstone, on both; its publisher is told once,
+// and goes on, on either.
+func TestRejectOfAPublish(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pair := servertest.NewPair(t)
+		pair.Intercept(orders(map[string]servertest.Verdict{"2": servertest.Reject("not today"), "4": servertest.Reject("")}))
+		a := start(t, pair.Client("app"))
+		a.told(atA)
+		a.publish(1, 5)
+		a.flushes(0, time.Second)
+		a.told("2 not today")
+		a.told("4 rejected by the test")
+		pair.AwaitConverged()
+		holds(t, pair.A, "1", "3", "5")
+		holds(t, pair.B, "1", "3", "5")
+		pair.A.Kill()
+		a.told(atB)
+		a.publish(6, 6)
+		pair.A.Restart()
+		a.flushes(0, time.Minute)
+		if have := pair.B.Have(pair.Publisher("app")); have != 6 {
+			t.Errorf("b has %d", have)
+		}
+		if n := a.Stats().Publish.Rejected; n != 2 {
+			t.Errorf("told of %d rejections", n)
+		}
+		pair.A.Kill()
+		if have := pair.A.Have(pair.Publisher("app")); have != 6 {
+			t.Errorf("on the disk of a is %d", have)
+		}
+	})
+}
+
+// What the journal has is a duplicate, whatever a test says of it.
+func TestRejectIsTooLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := servertest.New(t)
+		a := start(t, i.Client("app"))
+		i.DelayAcks(time.Hour)
+		a.publish(1, 2)
+		time.Sleep(time.Second)
+		holds(t, i, "1", "2")
+		i.Intercept(func(c servertest.Command) servertest.Verdict {
+			if c.Name == "publish" {
+				return servertest.Reject("too late")
+			}
+			return servertest.Pass
+		})
+		i.Disk().SyncDelay(time.Minute) // so that the logon ack is not enough
+		a.publish(3, 3)
+		i.DropClients() // with acks on their way
+		i.DelayAcks(0)
+		a.flushes(0, 10*time.Minute)
+		a.told(atA)
+		a.told(atA)
+		a.told("3 too late")
+		holds(t, i, "1", "2")
+		if n := a.Stats().Publish.Rejected; n != 1 {
+			t.Errorf("%d rejected", n)
+		}
+	})
+}
+
+func TestRejectOfTheRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pair := servertest.NewPair(t)
+		var mu sync.Mutex
+		rejects := []string{"subscribe", "sow"}
+		pair.B.Intercept(func(c servertest.Command) servertest.Verdict {
+			mu.Lock()
+			defer mu.Unlock()
+			if slices.Contains(rejects, c.Name) {
+				return servertest.Reject("not you, " + c.Client)
+			}
+			return servertest.Pass
+		})
+		a := start(t, pair.B.Client("app"))
+		var refused *client.CommandError
+		if _, err := a.Subscribe(within(t, time.Minute), "orders"); !errors.As(err, &refused) || refused.Reason != "not you, app" {
+			t.Errorf("subscribe: %v", err)
+		}
+		for _, err := range a.Execute(within(t, time.Minute), client.Command{Name: "sow", Topic: "orders"}) {
+			if refused = nil; !errors.As(err, &refused) || refused.Reason != "not you, app" {
+				t.Errorf("sow: %v", err)
+			}
+		}
+		mu.Lock()
+		rejects = []string{"logon"}
+		mu.Unlock()
+		if _, err := client.Dial(within(t, 3*time.Second), pair.B.Client("other")); err == nil {
+			t.Error("logged on")
+		} else if refused = nil; !errors.As(err, &refused) || refused.Reason != "not you, other" {
+			t.Errorf("logon: %v", err)
+		}
+	})
+}
+
+// The instance dies at a certain command: f tells the test, and swallows it
+// and what follows.
+func TestKillAtACommand(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pair := servertest.NewPair(t)
+		came := make(chan struct{})
+		var once sync.Once
+		pair.A.Intercept(func(c servertest.Command) servertest.Verdict {
+			if c.Sequence < 3 {
+				return servertest.Pass
+			}
+			once.Do(func() { close(came) })
+			return servertest.Drop
+		})
+		a := start(t, pair.Client("app"))
+		a.publish(1, 5)
+		<-came
+		holds(t, pair.A, "1", "2")
+		pair.A.Kill()
+		a.receives(1, 5)
+	})
+}

@@ -1,0 +1,140 @@
+package servertest_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/server"
+	"github.com/holdfast-mq/holdfast/server/servertest"
+)
+
+// A journal reads alike while its instance lives, closed, killed, and back.
+func TestJournalsOfTheDead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := servertest.New(t)
+		a := start(t, i.Client("app"))
+		a.publish(1, 2)
+		if _, err := a.Publish(within(t, time.Minute), "trades", []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		a.flushes(0, time.Second)
+		publisher := i.Publisher("app")
+		want := []server.Message{
+			{Publisher: publisher, Sequence: 1, Topic: "orders", Body: []byte("1")},
+			{Publisher: publisher, Sequence: 2, Topic: "orders", Body: []byte("2")},
+			{Publisher: publisher, Sequence: 3, Topic: "trades", Body: []byte("x")},
+		}
+		check := func(what string) {
+			t.Helper()
+			if got := i.Messages(""); fmt.Sprint(got) != fmt.Sprint(want) {
+				t.Errorf("%s: %v, want %v", what, got, want)
+			}
+			if have, other := i.Have(publisher), i.Have(1); have != 3 || other != 0 {
+				t.Errorf("%s: has %d of the publisher, %d of nobody", what, have, other)
+			}
+			holds(t, i, "1", "2")
+		}
+		check("running")
+		i.Close()
+		check("closed")
+		i.Restart()
+		i.AwaitReady()
+		i.Kill()
+		check("killed")
+		i.Restart()
+		i.AwaitReady()
+		check("back")
+	})
+	synctest.Test(t, func(t *testing.T) {
+		holds(t, servertest.New(t, servertest.Stopped()))
+	})
+}
+
+// A memory store is a new publisher at each start, a plain client's is its name.
+func TestPublisher(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pair := servertest.NewPair(t)
+		a := start(t, pair.A.Client("app"))
+		first := pair.Publisher("app")
+		a.publish(1, 1)
+		a.flushes(0, time.Second)
+		a.Close()
+		b := start(t, pair.B.Client("app"))
+		b.publish(2, 3)
+		b.flushes(0, time.Second)
+		second := pair.A.Publisher("app")
+		if pair.A.Have(first) != 1 || pair.B.Have(second) != 2 {
+			t.Errorf("a has %d of the first life, b %d of the second", pair.A.Have(first), pair.B.Have(second))
+		}
+	})
+}
+
+func TestConverged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pair := servertest.NewPair(t)
+		if err := pair.Converged(); err != nil {
+			t.Errorf("empty journals: %v", err)
+		}
+		pair.B.Kill()
+		a := start(t, pair.A.Client("app"))
+		a.publish(1, 2)
+		a.waits(time.Second)
+		err := pair.Converged()
+		if want := fmt.Sprintf("publisher %d (app): a has 2 messages, b has 0", pair.Publisher("app")); err == nil || err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
+		pair.B.Restart()
+		pair.AwaitConverged()
+	})
+	synctest.Test(t, func(t *testing.T) {
+		text := fails(t, func(ft servertest.T) {
+			pair := servertest.NewPair(ft)
+			a := start(t, pair.A.Client("app"))
+			pair.Partition()
+			a.publish(1, 1)
+			a.waits(time.Second)
+			pair.AwaitConverged()
+		})
+		if !strings.Contains(text, "waited 1m0s for both journals to hold the same: publisher") {
+			t.Errorf("failed with %q", text)
+		}
+	})
+}
+
+// Clients that are not closed log into a test that has ended: nothing comes of it.
+func TestLogged(t *testing.T) {
+	record := &recorder{}
+	p := new(servertest.Program)
+	record.Program = p
+	i := servertest.New(record, servertest.Logged())
+	c, err := client.Dial(within(t, time.Minute), i.Client("app"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Close()
+	during := len(record.lines)
+	if during == 0 {
+		t.Error("nothing was logged")
+	}
+	if text := strings.Join(record.lines, "\n"); !strings.Contains(text, "instance=a") || !strings.Contains(text, "client=app") {
+		t.Errorf("the log is\n%s", text)
+	}
+	c.Close()
+	if len(record.lines) != during {
+		t.Errorf("logged after the end: %q", record.lines[during:])
+	}
+}
+
+// A recorder keeps what is logged.
+type recorder struct {
+	*servertest.Program
+	lines []string
+}
+
+func (r *recorder) Logf(format string, args ...any) {
+	r.lines = append(r.lines, fmt.Sprintf(format, args...))
+}
