@@ -22,21 +22,18 @@ func (s *session) intercepted(m *wire.Message) (instead bool, err error) {
 		s.cut(err.Error())
 		return true, err
 	case refuse != "":
-		return s.refuseIntercepted(m, refuse)
+		return true, s.refuseIntercepted(m, refuse)
 	}
 	return swallow, nil
 }
 
 // refuseIntercepted refuses a command as if it broke a rule of this server's.
-// What the journal has is a duplicate, and no rule can refuse it any more.
-func (s *session) refuseIntercepted(m *wire.Message, reason string) (instead bool, err error) {
+func (s *session) refuseIntercepted(m *wire.Message, reason string) error {
 	switch {
 	case !s.loggedOn:
-		return true, s.refuseLogon(m, reason)
-	case m.HasSequence && m.Sequence > 0 && m.Sequence <= s.srv.Have(s.claim.Publisher):
-		return false, nil
+		return s.refuseLogon(m, reason)
 	case m.Command == wire.Publish, m.Command == wire.DeltaPublish, m.Command == wire.SOWDelete && m.HasSequence:
-		return true, s.reject(m, reason)
+		return s.reject(m, reason)
 	}
 	s.received(m)
 	if m.Command == wire.Subscribe {
@@ -44,5 +41,5 @@ func (s *session) refuseIntercepted(m *wire.Message, reason string) (instead boo
 	} else {
 		s.processed(m, reason)
 	}
-	return true, nil
+	return nil
 }

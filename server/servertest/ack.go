@@ -31,7 +31,7 @@ type late struct {
 	loggedOn bool       // the logon ack has been sent
 }
 
-// A heldAck is a frame that leaves when it is due.
+// A heldAck is a frame that leaves when it is due and those before it have left.
 type heldAck struct {
 	due   time.Time
 	frame []byte
@@ -104,17 +104,13 @@ func (l *late) waitsLocked(frame []byte, delay time.Duration) bool {
 
 // holdLocked holds an ack back, behind those that are.
 func (l *late) holdLocked(frame []byte, delay time.Duration) {
-	due := time.Now().Add(delay)
-	if n := len(l.held); n > 0 && due.Before(l.held[n-1].due) {
-		due = l.held[n-1].due
-	}
-	l.held = append(l.held, heldAck{due, frame})
+	l.held = append(l.held, heldAck{time.Now().Add(delay), frame})
 	if len(l.held) == 1 {
-		l.timer.Reset(time.Until(due))
+		l.timer.Reset(delay)
 	}
 }
 
-// release sends what is due.
+// release sends what is due, up to the first that is not.
 func (l *late) release() {
 	const deadline = 10 * time.Second // the server's own may have passed
 	l.mu.Lock()

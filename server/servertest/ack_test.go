@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/internal/wire"
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
 
@@ -43,6 +44,32 @@ func TestDelayAcks(t *testing.T) {
 		i.DelayAcks(0)
 		b.publish(2, 2)
 		b.flushes(0, time.Second)
+	})
+}
+
+// An ack that is held back for longer than the server may take to write, on a
+// connection without heartbeats, leaves all the same.
+func TestDelayedAckOfASilentServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := servertest.New(t)
+		nc, err := i.Dial(within(t, time.Second), "tcp", i.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+		i.DelayAcks(time.Minute)
+		b := (&wire.LogonCommand{CommandID: "1", ClientName: "raw", Acks: wire.AckProcessed}).AppendTo(nil)
+		b = (&wire.PublishCommand{Topic: "orders", Sequence: 1, Acks: wire.AckPersisted}).AppendTo(b)
+		began := time.Now()
+		if _, err := nc.Write(b); err != nil {
+			t.Fatal(err)
+		}
+		r := wire.NewReader(nc, wire.MaxFrame)
+		for _, want := range []time.Duration{0, time.Minute} {
+			if frame, err := r.Next(); err != nil || time.Since(began) != want {
+				t.Fatalf("read %q, %v after %v, want it after %v", frame, err, time.Since(began), want)
+			}
+		}
 	})
 }
 

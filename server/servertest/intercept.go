@@ -59,9 +59,10 @@ var (
 // breaks its own rules: a publish with a sequence leaves its tombstone in the
 // journal, which replicates, and its failure ack goes out in its place (R14);
 // a logon ends the connection; of the rest, a failure ack is all. A publish
-// that the journal has already can't be rejected any more and passes. The two
-// of a pair must reject alike, as servers of one configuration do (R14):
-// otherwise one may take what the other has refused, and they differ.
+// that the journal has already is a duplicate, and can't be rejected any more.
+// The two of a pair must reject alike, as servers of one configuration do
+// (R14), see [Pair.Intercept]: otherwise one may take what the other has
+// refused, and they differ.
 func Reject(reason string) Verdict {
 	return Verdict{reject, cmp.Or(reason, "rejected by the test")}
 }
