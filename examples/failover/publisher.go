@@ -7,14 +7,15 @@ import (
 
 	"github.com/holdfast-mq/holdfast/client"
 	"github.com/holdfast-mq/holdfast/examples/internal/fleet"
+	"github.com/holdfast-mq/holdfast/examples/internal/timeline"
 )
 
 // newFleet connects one publisher for each network.
-func newFleet(ctx context.Context, networks []string, dir string, servers []string, t *timeline) (fleet.Fleet, error) {
+func newFleet(ctx context.Context, networks []string, dir string, servers []string, t *timeline.Timeline) (fleet.Fleet, error) {
 	return fleet.New(networks, servers, func(network string, servers []string) (*fleet.Publisher, error) {
 		return fleet.NewPublisher(ctx, network, dir, servers, client.Config{
 			Name:  "earthquakes-" + network,
-			Hooks: client.Hooks{FailedWrite: func(e *client.RejectedError) { t.printf("%s: %v", network, e) }},
+			Hooks: client.Hooks{FailedWrite: func(e *client.RejectedError) { t.Printf("%s: %v", network, e) }},
 		})
 	})
 }

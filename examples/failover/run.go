@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/examples/internal/fleet"
+	"github.com/holdfast-mq/holdfast/examples/internal/timeline"
 	"github.com/holdfast-mq/holdfast/internal/pair"
 )
 
@@ -16,7 +17,7 @@ const perFault = 4500 * time.Millisecond
 // A run is one execution of the main job.
 type run struct {
 	options
-	*timeline
+	*timeline.Timeline
 	events     []event
 	pair       [2]*pair.Instance
 	servers    []string // URIs, in the order of the pair
@@ -31,9 +32,9 @@ type run struct {
 
 // newRun starts the pair, the subscriber and the publishers.
 func newRun(ctx context.Context, o options, events []event, dir, binary string) (r *run, err error) {
-	r = &run{options: o, timeline: newTimeline(), events: events}
+	r = &run{options: o, Timeline: timeline.New(), events: events}
 	r.faults = schedule(rand.New(rand.NewPCG(o.seed, 0)), o.kills, o.rounds*len(events))
-	if r.pair, err = pair.New(dir, pair.Options{Command: []string{binary}}); err != nil {
+	if r.pair, err = pair.Start(ctx, dir, pair.Options{Command: []string{binary}}); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -41,24 +42,16 @@ func newRun(ctx context.Context, o options, events []event, dir, binary string) 
 			r.close()
 		}
 	}()
-	for _, in := range r.pair {
-		r.servers = append(r.servers, in.URI())
-		if _, err := in.Spawn(); err != nil {
-			return nil, err
-		}
-	}
-	if err := pair.AwaitSync(ctx, r.pair); err != nil {
-		return nil, err
-	}
-	r.printf("a serves at %s, b at %s, in sync", r.pair[0].Clients, r.pair[1].Clients)
+	r.servers = pair.URIs(r.pair)
+	r.Printf("a serves at %s, b at %s, in sync", r.pair[0].Clients, r.pair[1].Clients)
 	r.subscriber = newSubscriber(dir, r.servers)
 	if err := r.subscriber.start(); err != nil {
 		return nil, err
 	}
-	if r.fleet, err = newFleet(ctx, networks(events), dir, r.servers, r.timeline); err != nil {
+	if r.fleet, err = newFleet(ctx, networks(events), dir, r.servers, r.Timeline); err != nil {
 		return nil, err
 	}
-	r.printf("%d publishers and the subscriber are connected; %d messages to publish", len(r.fleet), o.rounds*len(events))
+	r.Printf("%d publishers and the subscriber are connected; %d messages to publish", len(r.fleet), o.rounds*len(events))
 	return r, nil
 }
 
@@ -90,7 +83,7 @@ func (r *run) publishUnderFaults(ctx context.Context) error {
 }
 
 func (r *run) showProgress() {
-	r.progress(r.fleet.Acknowledged(), r.rounds*len(r.events), fmt.Sprintf("acknowledged, %d delivered", r.subscriber.handed.Load()))
+	r.Progress(r.fleet.Acknowledged(), r.rounds*len(r.events), fmt.Sprintf("acknowledged, %d delivered", r.subscriber.handed.Load()))
 }
 
 // awaitFault waits until the fault is due and, unless it is apart, the pair in sync.
@@ -113,7 +106,7 @@ func (r *run) until(ctx context.Context, condition func() bool) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
-		if err := r.subscriber.err(); err != nil {
+		if err := r.subscriber.Err(); err != nil {
 			return err
 		}
 		if n%50 == 0 {
@@ -144,7 +137,7 @@ func (r *run) strike(ctx context.Context, f fault) error {
 		return err
 	}
 	at := time.Now()
-	r.printf("%s %s: %d publishers%s were on it, %d messages acknowledged so far", what, in.Name, sessions, also, acknowledged)
+	r.Printf("%s %s: %d publishers%s were on it, %d messages acknowledged so far", what, in.Name, sessions, also, acknowledged)
 	revived := make(chan error, 1)
 	r.revived = append(r.revived, revived)
 	go func() { revived <- r.reviveLater(ctx, in, f, revive) }()
@@ -195,7 +188,7 @@ func (r *run) reviveLater(ctx context.Context, in *pair.Instance, f fault, reviv
 	if err := revive(ctx); err != nil {
 		return err
 	}
-	r.printf("%s is back after %v, %v of it to start and catch up", in.Name,
+	r.Printf("%s is back after %v, %v of it to start and catch up", in.Name,
 		(f.downtime + time.Since(begun)).Round(time.Millisecond), time.Since(begun).Round(time.Millisecond))
 	return nil
 }
@@ -212,11 +205,11 @@ func (r *run) follow(ctx context.Context, f fault, at time.Time, marks []int, ha
 	} else {
 		r.gaps = append(r.gaps, gap)
 	}
-	r.printf("  next acknowledged message after %v, %d sent again", gap.Round(time.Millisecond), r.fleet.Resent()-resent)
+	r.Printf("  next acknowledged message after %v, %d sent again", gap.Round(time.Millisecond), r.fleet.Resent()-resent)
 	if err := r.until(ctx, func() bool { return r.subscriber.handed.Load() > handed }); err != nil {
 		return err
 	}
-	r.printf("  next delivery within %v", time.Since(at).Round(time.Millisecond))
+	r.Printf("  next delivery within %v", time.Since(at).Round(time.Millisecond))
 	return nil
 }
 
@@ -226,7 +219,7 @@ func (r *run) strikeSubscriber(ctx context.Context, f fault) error {
 		return err
 	}
 	at := time.Now()
-	r.printf("kill -9 the subscriber: %d messages handed to it so far", handed)
+	r.Printf("kill -9 the subscriber: %d messages handed to it so far", handed)
 	select {
 	case <-time.After(f.downtime):
 	case <-ctx.Done():
@@ -238,24 +231,24 @@ func (r *run) strikeSubscriber(ctx context.Context, f fault) error {
 	if err := r.until(ctx, func() bool { return r.subscriber.handed.Load() > handed }); err != nil {
 		return err
 	}
-	r.printf("  next delivery after %v", time.Since(at).Round(time.Millisecond))
+	r.Printf("  next delivery after %v", time.Since(at).Round(time.Millisecond))
 	return nil
 }
 
 // settle drains, stops everything and reads what is on the disks.
 func (r *run) settle(ctx context.Context) (report, error) {
 	rep := report{gaps: r.gaps, apart: r.apart, faults: r.done, wanted: len(r.faults)}
-	r.printf("everything is published; waiting until it is safe")
+	r.Printf("everything is published; waiting until it is safe")
 	if err := pair.AwaitSync(ctx, r.pair); err != nil {
 		return rep, err
 	}
 	if err := r.fleet.Drain(ctx); err != nil {
 		return rep, err
 	}
-	r.printf("all is safe; waiting for the subscriber")
+	r.Printf("all is safe; waiting for the subscriber")
 	rep.published = r.fleet.Keys()
 	r.awaitDelivered(ctx, rep.published.Len())
-	r.end()
+	r.End()
 	if err := r.subscriber.kill(); err != nil {
 		return rep, err
 	}
@@ -294,12 +287,8 @@ func (r *run) awaitDelivered(ctx context.Context, published int) {
 // close ends whatever still runs.
 func (r *run) close() {
 	r.fleet.Close()
-	if r.subscriber != nil && r.subscriber.process != nil {
+	if r.subscriber != nil && r.subscriber.Running() {
 		r.subscriber.kill()
 	}
-	for _, in := range r.pair {
-		if in.Alive() {
-			in.Kill()
-		}
-	}
+	pair.KillAll(r.pair)
 }

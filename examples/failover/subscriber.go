@@ -1,17 +1,12 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,6 +14,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/bookmarkstore"
 	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/examples/internal/child"
 	"github.com/holdfast-mq/holdfast/internal/verdict"
 )
 
@@ -121,91 +117,42 @@ func readReceived(database string) (verdict.Keys, error) {
 
 // A subscriber is the subscriber process as its parent sees it.
 type subscriber struct {
+	*child.Process
 	database string
 	servers  []string
 
 	handed atomic.Int64 // messages handed to it, in all its lives
 	server atomic.Value // string: the server it is connected to
-
-	mu      sync.Mutex
-	process *exec.Cmd     // guarded by mu
-	exited  chan struct{} // guarded by mu
-	dying   bool          // guarded by mu: its end is wanted
-	died    error         // guarded by mu: why it ended by itself
 }
 
 func newSubscriber(dir string, servers []string) *subscriber {
 	s := &subscriber{database: filepath.Join(dir, "subscriber.db"), servers: servers}
 	s.server.Store("")
+	s.Process = child.New("the subscriber", s.heed)
 	return s
 }
 
 // start starts the process.
 func (s *subscriber) start() error {
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	cmd := exec.Command(self, append([]string{asSubscriber, s.database}, s.servers...)...)
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return err
-	}
-	var said strings.Builder
-	cmd.Stderr = &said
-	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("start the subscriber: %w", err)
-	}
-	exited := make(chan struct{})
-	s.mu.Lock()
-	s.process, s.exited, s.dying = cmd, exited, false
-	s.mu.Unlock()
-	go func() {
-		s.listen(out)
-		cmd.Wait()
-		s.mu.Lock()
-		if !s.dying {
-			s.died = fmt.Errorf("the subscriber ended by itself: %s", strings.TrimSpace(said.String()))
-		}
-		s.mu.Unlock()
-		close(exited)
-	}()
-	return nil
+	return s.Start(append([]string{asSubscriber, s.database}, s.servers...)...)
 }
 
-// listen takes in what the process says.
-func (s *subscriber) listen(out io.Reader) {
-	scan := bufio.NewScanner(out)
-	for scan.Scan() {
-		word, rest, _ := strings.Cut(scan.Text(), " ")
-		switch word {
-		case "message":
-			s.handed.Add(1)
-		case "connected":
-			s.server.Store(rest)
-		case "disconnected":
-			s.server.Store("")
-		}
+// heed takes in what the process says.
+func (s *subscriber) heed(line string) {
+	word, rest, _ := strings.Cut(line, " ")
+	switch word {
+	case "message":
+		s.handed.Add(1)
+	case "connected":
+		s.server.Store(rest)
+	case "disconnected":
+		s.server.Store("")
 	}
 }
 
 // kill ends the process as kill -9 does and waits until it is gone.
 func (s *subscriber) kill() error {
-	s.mu.Lock()
-	cmd, exited := s.process, s.exited
-	s.dying = true
-	s.mu.Unlock()
-	if err := cmd.Process.Kill(); err != nil {
-		return fmt.Errorf("kill the subscriber: %w", err)
-	}
-	<-exited
+	err := s.Kill()
 	s.server.Store("")
-	return s.err()
-}
-
-// err returns why the process ended, if nobody ended it.
-func (s *subscriber) err() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.died
+	return err
 }

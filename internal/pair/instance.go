@@ -81,6 +81,39 @@ func New(dir string, o Options) ([2]*Instance, error) {
 	return pair, nil
 }
 
+// Start makes a pair as New does, starts it and returns when both instances are
+// in sync with each other. After an error none runs.
+func Start(ctx context.Context, dir string, o Options) ([2]*Instance, error) {
+	pair, err := New(dir, o)
+	if err != nil {
+		return pair, err
+	}
+	for _, in := range pair {
+		if _, err = in.Spawn(); err != nil {
+			break
+		}
+	}
+	if err == nil {
+		err = AwaitSync(ctx, pair)
+	}
+	if err != nil {
+		KillAll(pair)
+	}
+	return pair, err
+}
+
+// KillAll ends what runs of a pair as kill -9 does.
+func KillAll(pair [2]*Instance) {
+	for _, in := range pair {
+		if in != nil && in.Alive() {
+			_ = in.Kill() // it may be ending by itself
+		}
+	}
+}
+
+// URIs returns the instances' addresses as a client takes them.
+func URIs(pair [2]*Instance) []string { return []string{pair[0].URI(), pair[1].URI()} }
+
 const configuration = `name: %s
 group: pair
 data: ./journal

@@ -11,11 +11,8 @@ import (
 // identities under test.
 func ReadJournal(dir string, keyOf func(body []byte) (publisher, key string, err error)) (verdict.Keys, error) {
 	h := make(verdict.Keys)
-	err := journal.Dump(seglog.ReadOnly, dir, func(r *journal.Record) error {
-		if r.Kind != journal.Message {
-			return nil
-		}
-		publisher, key, err := keyOf(r.Body)
+	err := Dump(dir, func(_ string, body []byte) error {
+		publisher, key, err := keyOf(body)
 		if err != nil {
 			return err
 		}
@@ -23,4 +20,14 @@ func ReadJournal(dir string, keyOf func(body []byte) (publisher, key string, err
 		return nil
 	})
 	return h, err
+}
+
+// Dump calls do for each message in a stopped instance's journal, in its order.
+func Dump(dir string, do func(topic string, body []byte) error) error {
+	return journal.Dump(seglog.ReadOnly, dir, func(r *journal.Record) error {
+		if r.Kind != journal.Message {
+			return nil
+		}
+		return do(string(r.Topic), r.Body)
+	})
 }

@@ -1,4 +1,5 @@
-package main
+// Package timeline prints what an example does and when.
+package timeline
 
 import (
 	"fmt"
@@ -8,9 +9,9 @@ import (
 	"time"
 )
 
-// A timeline prints what happens, with the time since the start, above a
+// A Timeline prints what happens, with the time since the start, above a
 // progress bar if the output is a terminal. Safe for concurrent use.
-type timeline struct {
+type Timeline struct {
 	start    time.Time
 	terminal bool
 
@@ -18,13 +19,14 @@ type timeline struct {
 	bar string // guarded by mu; the bar on the screen
 }
 
-func newTimeline() *timeline {
+// New returns a timeline that begins now.
+func New() *Timeline {
 	info, err := os.Stdout.Stat()
-	return &timeline{start: time.Now(), terminal: err == nil && info.Mode()&os.ModeCharDevice != 0}
+	return &Timeline{start: time.Now(), terminal: err == nil && info.Mode()&os.ModeCharDevice != 0}
 }
 
-// printf prints one line of the timeline.
-func (t *timeline) printf(format string, args ...any) {
+// Printf prints one line.
+func (t *Timeline) Printf(format string, args ...any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.clear()
@@ -32,8 +34,8 @@ func (t *timeline) printf(format string, args ...any) {
 	fmt.Print(t.bar)
 }
 
-// progress moves the bar.
-func (t *timeline) progress(done, all int, note string) {
+// Progress moves the bar.
+func (t *Timeline) Progress(done, all int, note string) {
 	if !t.terminal {
 		return
 	}
@@ -46,8 +48,8 @@ func (t *timeline) progress(done, all int, note string) {
 	fmt.Print(t.bar)
 }
 
-// end takes the bar off the screen.
-func (t *timeline) end() {
+// End takes the bar off the screen.
+func (t *Timeline) End() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.clear()
@@ -55,7 +57,7 @@ func (t *timeline) end() {
 }
 
 // clear wipes the bar; mu is held.
-func (t *timeline) clear() {
+func (t *Timeline) clear() {
 	if t.bar != "" {
 		fmt.Printf("\r%s\r", strings.Repeat(" ", len(t.bar)))
 	}

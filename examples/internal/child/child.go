@@ -1,0 +1,141 @@
+// Package child runs this program again as a process of its own: an application
+// that is killed, so that the next one has to go on.
+package child
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A Process is this program as a process of its own, one after the other. Its
+// standard input ends when this process does.
+type Process struct {
+	name string
+	heed func(line string)
+
+	mu     sync.Mutex
+	cmd    *exec.Cmd     // guarded by mu; of the last one
+	input  io.Closer     // guarded by mu; its standard input
+	exited chan struct{} // guarded by mu; closed when it has ended
+	wanted bool          // guarded by mu: its end is
+	died   error         // guarded by mu: why it ended by itself
+}
+
+// New returns a process that doesn't run yet. heed is told each line of its
+// standard output, on a goroutine of its own.
+func New(name string, heed func(line string)) *Process {
+	return &Process{name: name, heed: heed}
+}
+
+// Start starts the process with the given arguments; the one before must have ended.
+func (p *Process) Start(args ...string) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command(self, args...)
+	input, err := cmd.StdinPipe()
+	if err != nil {
+		return err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	var said strings.Builder
+	cmd.Stderr = &said
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start %s: %w", p.name, err)
+	}
+	exited := make(chan struct{})
+	p.mu.Lock()
+	p.cmd, p.input, p.exited, p.wanted = cmd, input, exited, false
+	p.mu.Unlock()
+	go func() {
+		for scan := bufio.NewScanner(out); scan.Scan(); {
+			p.heed(scan.Text())
+		}
+		err := cmd.Wait()
+		p.mu.Lock()
+		if !p.wanted {
+			p.died = fmt.Errorf("%s ended by itself: %v: %s", p.name, err, strings.TrimSpace(said.String()))
+		}
+		p.mu.Unlock()
+		close(exited)
+	}()
+	return nil
+}
+
+// Expect says that the process may end by itself from now on.
+func (p *Process) Expect() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.wanted = true
+}
+
+// Exited returns a channel that is closed when the process that was started
+// last has ended and all that it said was heeded.
+func (p *Process) Exited() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.exited
+}
+
+// Running reports whether a process was started and has not ended.
+func (p *Process) Running() bool {
+	exited := p.Exited()
+	if exited == nil {
+		return false
+	}
+	select {
+	case <-exited:
+		return false
+	default:
+		return true
+	}
+}
+
+// Kill ends the process as kill -9 does and waits until it is gone.
+func (p *Process) Kill() error {
+	p.Expect()
+	p.mu.Lock()
+	cmd, exited := p.cmd, p.exited
+	p.mu.Unlock()
+	if err := cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("kill %s: %w", p.name, err)
+	}
+	<-exited
+	return p.Err()
+}
+
+// Stop ends the standard input of the process and waits until it has ended.
+func (p *Process) Stop() error {
+	p.Expect()
+	p.mu.Lock()
+	cmd, input, exited := p.cmd, p.input, p.exited
+	p.mu.Unlock()
+	if err := input.Close(); err != nil {
+		return fmt.Errorf("stop %s: %w", p.name, err)
+	}
+	select {
+	case <-exited:
+		return p.Err()
+	case <-time.After(time.Minute):
+		cmd.Process.Kill()
+		return fmt.Errorf("%s did not end within a minute", p.name)
+	}
+}
+
+// Err returns why the process ended, if nobody ended it.
+func (p *Process) Err() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.died
+}
