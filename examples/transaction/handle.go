@@ -1,0 +1,91 @@
+package main
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/holdfast-mq/holdfast/client"
+)
+
+// handle takes one order. The customer's account, the invoice, and that the
+// order is done with are one transaction: whenever the process dies, all of it
+// has happened and the invoice is on its way, or nothing has and the order
+// comes again.
+func (a *app) handle(m *client.Message) error {
+	var o order
+	if err := json.Unmarshal(m.Data, &o); err != nil {
+		return fmt.Errorf("order %v: %w", m.Bookmark, err)
+	}
+	return a.db.Update(func(tx *bbolt.Tx) error {
+		invoice, err := book(tx, o) // the application's own data
+		if err != nil {
+			return err
+		}
+		body, err := json.Marshal(invoice)
+		if err != nil {
+			return err
+		}
+		if _, err := a.outbox.AppendTx(tx, "invoices", body); err != nil {
+			return err
+		}
+		return a.marks.DiscardTx(tx, m.Mark())
+	})
+}
+
+// An order is what shops publish to the topic "orders".
+type order struct {
+	ID       string `json:"id"`
+	Shop     string `json:"shop"`
+	Customer string `json:"customer"`
+	Amount   int    `json:"amount"`
+}
+
+// An invoice is what is published for each order, to the topic "invoices". Its
+// number is one more than that of the invoice before it.
+type invoice struct {
+	Number  uint64  `json:"number"`
+	Order   string  `json:"order"`
+	Account account `json:"account"` // the customer's, with this order
+}
+
+// An account is what is kept of a customer.
+type account struct {
+	Orders int `json:"orders"`
+	Total  int `json:"total"` // of all amounts
+}
+
+// accounts is the bucket that holds an account for each customer; its sequence
+// numbers the invoices.
+var accounts = []byte("accounts")
+
+// book enters an order into the customer's account and returns the invoice.
+func book(tx *bbolt.Tx, o order) (invoice, error) {
+	bucket, err := tx.CreateBucketIfNotExists(accounts)
+	if err != nil {
+		return invoice{}, err
+	}
+	number, err := bucket.NextSequence()
+	if err != nil {
+		return invoice{}, err
+	}
+	customer := readAccount(bucket, o.Customer)
+	customer.Orders++
+	customer.Total += o.Amount
+	return invoice{number, o.ID, customer}, bucket.Put([]byte(o.Customer), customer.encode())
+}
+
+func readAccount(bucket *bbolt.Bucket, customer string) account {
+	value := bucket.Get([]byte(customer))
+	if len(value) != 16 {
+		return account{}
+	}
+	return account{int(binary.BigEndian.Uint64(value)), int(binary.BigEndian.Uint64(value[8:]))}
+}
+
+func (a account) encode() []byte {
+	value := binary.BigEndian.AppendUint64(nil, uint64(a.Orders))
+	return binary.BigEndian.AppendUint64(value, uint64(a.Total))
+}
