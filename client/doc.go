@@ -75,7 +75,8 @@
 // [bookmarkstore.Bolt] 10 ms later by default, at once with SyncAlways, and in
 // the same transaction as your own data with [bookmarkstore.Bolt.DiscardTx].
 // [pubstore.Bolt.AppendTx] does the same for a message to be published; what Publish
-// checks and waits for is then [Client.Check] and [pubstore.Bolt.AwaitRoom].
+// checks and waits for is then [Client.Check] and [pubstore.Bolt.AwaitRoom]. An
+// example of [Config] has all three in one transaction.
 //
 // # Publishing
 //

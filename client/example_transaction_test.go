@@ -1,0 +1,106 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/holdfast-mq/holdfast/bookmarkstore"
+	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/pubstore"
+)
+
+// An application whose database also holds its publish store and its bookmark
+// store consumes, changes its own data and publishes in one transaction: each
+// order gets one invoice, numbered without a gap, whatever dies. Here a
+// transaction is rolled back and the process ends, and the next one goes on at
+// the other server. The command examples/transaction does it with kill -9 at every step.
+func ExampleConfig_transaction() {
+	pair := newExamplePair()
+	defer pair.end()
+	ctx := context.Background()
+	publishOrders(ctx, pair, 4)
+
+	// bill is one life of the process: it handles some orders, or fails at one.
+	bill := func(orders int, failing string) error {
+		db, err := bbolt.Open(pair.path("billing.db"), 0o600, nil)
+		if err != nil {
+			return err
+		}
+		defer db.Close()
+		outbox, err := pubstore.OpenBoltIn(db, "outbox", pubstore.BoltOptions{})
+		if err != nil {
+			return err
+		}
+		defer outbox.Close()
+		marks, err := bookmarkstore.OpenBoltIn(db, "marks", bookmarkstore.BoltOptions{})
+		if err != nil {
+			return err
+		}
+		defer marks.Close()
+		c, err := client.Dial(ctx, client.Config{
+			Name: "billing", Servers: pair.servers, Publishes: outbox, Bookmarks: marks, Dial: pair.Dial,
+		})
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		sub, err := c.Subscribe(ctx, "orders", client.From(client.MostRecent), client.ID("orders"))
+		if err != nil {
+			return err
+		}
+
+		handle := func(m *client.Message) error {
+			return db.Update(func(tx *bbolt.Tx) error {
+				invoices, err := tx.CreateBucketIfNotExists([]byte("invoices"))
+				if err != nil {
+					return err
+				}
+				number, err := invoices.NextSequence() // the application's own data
+				if err != nil {
+					return err
+				}
+				body := fmt.Appendf(nil, `{"number":%d,"order":%s}`, number, m.Data)
+				if _, err := outbox.AppendTx(tx, "invoices", body); err != nil {
+					return err // pubstore.ErrFull: outbox.AwaitRoom, then all of it again
+				}
+				if err := marks.DiscardTx(tx, m.Mark()); err != nil {
+					return err
+				}
+				if string(m.Data) == failing {
+					return errors.New("out of paper") // nothing has happened
+				}
+				return nil
+			})
+		}
+		for m, err := range sub.Messages(ctx) {
+			if err == nil {
+				err = handle(m)
+			}
+			if err != nil {
+				return err
+			}
+			if orders--; orders == 0 {
+				break
+			}
+		}
+		return c.FlushSafe(ctx)
+	}
+
+	fmt.Println(bill(4, `{"id":3}`))
+	pair.A.Kill()
+	pair.A.Restart()
+	fmt.Println(bill(2, ""))
+	for _, m := range pair.B.Messages("invoices") {
+		fmt.Printf("%s\n", m.Body)
+	}
+	// Output:
+	// out of paper
+	// <nil>
+	// {"number":1,"order":{"id":1}}
+	// {"number":2,"order":{"id":2}}
+	// {"number":3,"order":{"id":3}}
+	// {"number":4,"order":{"id":4}}
+}
