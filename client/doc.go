@@ -124,7 +124,8 @@
 // wait for the client: no Close, Drain, Flush, FlushSafe, Subscribe or Execute. Publishing
 // from one is fine as long as the store has room; else hand it to a goroutine.
 // [Config.Credentials], [Config.Dial] and a [ServerChooser] run there too and may
-// take their time, up to the end of the context they are given.
+// take their time, up to the end of the context they are given; the functions of
+// a [Choice] must not block.
 //
 // A client has that goroutine, and two for each connection; Close waits for
 // them. No channel is ever handed out.
