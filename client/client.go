@@ -165,6 +165,19 @@ func (c *Client) Close() error {
 	return nil
 }
 
+// Done returns a channel that is closed when the client has ended: after Close or
+// Drain, or by itself. Err says why.
+func (c *Client) Done() <-chan struct{} { return c.finished }
+
+// Err returns nil while the client runs; afterwards, and while it is being
+// closed, ErrClosed, with what it stopped for if it stopped by itself.
+func (c *Client) Err() error {
+	if c.ctx.Err() == nil {
+		return nil
+	}
+	return c.closedError()
+}
+
 // Drain finishes: from now on Publish returns ErrClosed; subscriptions take in
 // nothing more, loops end after what is queued; then everything discarded is
 // made durable, everything published is settled as for Flush, and the client

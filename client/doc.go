@@ -26,7 +26,7 @@
 // that cannot be used any more: its disk failed ([pubstore.FailedError]), it
 // belongs to another client name ([pubstore.ErrOtherName]), or the application
 // has closed it ([pubstore.ErrClosed]). Then every call returns [ErrClosed] with
-// that reason.
+// that reason, as [Client.Err] does, and [Client.Done] is closed.
 //
 //	connecting → recovering → live → (lost) → waiting → connecting …
 //

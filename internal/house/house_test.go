@@ -44,7 +44,7 @@ var imports = map[string][]string{
 	"server/cmd/holdfastd": {"server"},
 	"internal/pair":        {},
 	"internal/bench":       {"client", "internal/pair", "pubstore"},
-	"client/cmd/holdfast":  {"bookmarkstore", "internal/bench", "internal/bookmark", "internal/journal", "internal/replica", "internal/seglog", "pubstore", "server"},
+	"client/cmd/holdfast":  {"bookmarkstore", "client", "internal/bench", "internal/boltfile", "internal/bookmark", "internal/journal", "internal/replica", "internal/seglog", "pubstore", "server"},
 }
 
 // foreign is what the SDK's packages may bring into an application beside the

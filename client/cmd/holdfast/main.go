@@ -69,6 +69,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -88,10 +89,13 @@ const (
 
 // commands are the command line, a field for each noun.
 type commands struct {
-	Journal journalCommands `cmd:"" help:"Look at the journal of an instance that does not run."`
-	Store   storeCommands   `cmd:"" help:"Look at a publish store or bookmark store that is not in use."`
-	Status  statusCommand   `cmd:"" help:"Show what the instances of a running pair say of themselves, side by side."`
-	Bench   benchCommands   `cmd:"" help:"Measure what a pair of servers does: one that is running, or one of its own."`
+	Publish   publishCommand   `cmd:"" help:"Publish lines, each once, also through kills and failovers."`
+	Subscribe subscribeCommand `cmd:"" help:"Write what is published to a topic, one line a message, and go on through failovers."`
+	Ping      pingCommand      `cmd:"" help:"Log on to servers and say what they answer."`
+	Journal   journalCommands  `cmd:"" help:"Look at the journal of an instance that does not run."`
+	Store     storeCommands    `cmd:"" help:"Look at a publish store or bookmark store that is not in use."`
+	Status    statusCommand    `cmd:"" help:"Show what the instances of a running pair say of themselves, side by side."`
+	Bench     benchCommands    `cmd:"" help:"Measure what a pair of servers does: one that is running, or one of its own."`
 }
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -129,6 +133,13 @@ type output struct{ out, err io.Writer }
 
 // printf writes to standard output.
 func (o *output) printf(format string, args ...any) { fmt.Fprintf(o.out, format, args...) }
+
+// object writes a JSON object on one line.
+func (o *output) object(v any) error {
+	e := json.NewEncoder(o.out)
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}
 
 // errFound says that something is wrong with what was looked at, and that this was told.
 var errFound = errors.New("something is wrong")

@@ -1,0 +1,185 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nuid"
+
+	"github.com/holdfast-mq/holdfast/client"
+)
+
+// contactFlags are those of the commands that stay connected.
+type contactFlags struct {
+	Server  []string      `required:"" sep:"none" placeholder:"URI" help:"Connection URI of a server, such as tcp://127.0.0.1:9007/amps/json; give it again for each other server of the group."`
+	Name    string        `placeholder:"NAME" help:"Client name; one live session each in a group of servers. Default: one that is made up, and kept in a publish store."`
+	Timeout time.Duration `help:"Give up when no server could be used for so long. Default: never."`
+	Quiet   bool          `help:"Say nothing of connections and downgrades on standard error."`
+}
+
+// check returns what is wrong with the flags, before anything is made or opened.
+func (f *contactFlags) check() error {
+	if f.Timeout < 0 {
+		return usagef("--timeout is %v, it must not be negative", f.Timeout)
+	}
+	if err := (client.Config{Name: f.Name, Servers: f.Server}).Check(); err != nil {
+		return &exitError{exitUsage, err}
+	}
+	return nil
+}
+
+// madeUpName is the client name of who gave none.
+func madeUpName() string { return "holdfast-" + nuid.Next() }
+
+var (
+	errInterrupted = errors.New("interrupted")
+	errNoServer    = errors.New("no server could be used")
+)
+
+// interruptible returns a context that a first interrupt or SIGTERM ends with
+// errInterrupted; a second one ends the process at once.
+func interruptible() (ctx context.Context, end context.CancelCauseFunc) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		select {
+		case <-signals:
+			cancel(errInterrupted)
+		case <-ctx.Done():
+		}
+		signal.Stop(signals)
+	}()
+	return ctx, cancel
+}
+
+// A contact is what a command knows of its servers: it says when they come and
+// go, and gives up when none could be used for too long.
+type contact struct {
+	screen   *screen
+	patience time.Duration
+	end      context.CancelCauseFunc
+
+	mu     sync.Mutex
+	server string      // in use, empty if none is; guarded by mu
+	why    error       // of the last attempt that failed; guarded by mu
+	told   bool        // that there is none; guarded by mu
+	limit  *time.Timer // runs while there is none; nil: patience has no end; guarded by mu
+}
+
+func (f *contactFlags) contact(s *screen, end context.CancelCauseFunc) *contact {
+	c := &contact{screen: s, patience: f.Timeout, end: end}
+	if c.patience > 0 {
+		c.limit = time.AfterFunc(c.patience, c.giveUp)
+	}
+	return c
+}
+
+func (c *contact) giveUp() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.server == "" {
+		c.end(fmt.Errorf("%w within %v (--timeout): %w", errNoServer, c.patience, orNoAnswer(c.why)))
+	}
+}
+
+func orNoAnswer(err error) error {
+	if err == nil {
+		return errors.New("no answer yet")
+	}
+	return err
+}
+
+// connected is a hook.
+func (c *contact) connected(s client.ServerInfo) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.limit != nil {
+		c.limit.Stop()
+	}
+	if c.told {
+		c.screen.say("connected to %s", s.Server)
+	}
+	c.server, c.told = s.Server, false
+}
+
+// disconnected is a hook. Of the attempts of one outage it tells the first.
+func (c *contact) disconnected(server string, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.why = &client.ConnectError{Server: server, Err: err}
+	if c.server != "" && c.limit != nil {
+		c.limit.Reset(c.patience)
+	}
+	if !c.told {
+		c.screen.say("%s: %v; trying the servers in turn", server, err)
+	}
+	c.server, c.told = "", true
+}
+
+// where returns the server in use, or that there is none.
+func (c *contact) where() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.server == "" {
+		return "no server answers"
+	}
+	return c.server
+}
+
+// hooks returns those of a client.
+func (c *contact) hooks() client.Hooks {
+	return client.Hooks{
+		Connected:    c.connected,
+		Disconnected: c.disconnected,
+		PublishGap: func(server string) {
+			c.screen.say("%s lacks messages that were acknowledged before: nothing is published there until it has caught up", server)
+		},
+		Downgraded: func(on bool) {
+			if on {
+				c.screen.say("one server is away: messages are on one disk only, and the store keeps them until both have them")
+			} else {
+				c.screen.say("both servers have everything again")
+			}
+		},
+		Waits: func(_ *client.Subscription, on bool) {
+			if on {
+				c.screen.say("one server is away: nothing new is on both disks, so that there is nothing to show (--fully-durable)")
+			}
+		},
+	}
+}
+
+// dial starts a client, whose end is that of the command.
+func (c *contact) dial(ctx context.Context, config client.Config) (*client.Client, error) {
+	started, err := client.Dial(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	go func() {
+		<-started.Done()
+		c.end(started.Err())
+	}()
+	return started, nil
+}
+
+// connectionError says what to do about an error of a command that stays
+// connected. What has ended ctx, its context, is what counts.
+func connectionError(ctx context.Context, name string, err error) error {
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		err = cause
+	}
+	switch {
+	case errors.Is(err, client.ErrNameInUse):
+		return &exitError{exitInUse, fmt.Errorf("client name %q is in use by another process: end that one, or give another --name", name)}
+	case errors.Is(err, errNoServer):
+		return fmt.Errorf("%w: does it run, and is it the port for clients?", err)
+	}
+	return err
+}

@@ -1,0 +1,225 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/client"
+)
+
+// pingCommand is "ping".
+type pingCommand struct {
+	URI      []string      `arg:"" name:"uri" help:"Connection URIs of servers, such as tcp://127.0.0.1:9007/amps/json."`
+	Count    int           `default:"1" placeholder:"N" help:"Ask each server so many times; 0: until interrupted."`
+	Interval time.Duration `default:"1s" help:"How long to wait between."`
+	Timeout  time.Duration `default:"5s" help:"How long a server has for an answer."`
+	JSON     bool          `name:"json" help:"Print a JSON object for each answer, one a line."`
+}
+
+// A pinged is what one server has answered, or that it has not.
+type pinged struct {
+	Server     string   `json:"server"` // its URI, without a password
+	Up         bool     `json:"up"`
+	Error      string   `json:"error,omitempty"`
+	LogonMS    float64  `json:"logon_ms,omitempty"` // from dialing to logged on; of the first answer
+	RoundMS    float64  `json:"round_trip_ms,omitempty"`
+	Version    string   `json:"version,omitempty"`
+	Extended   bool     `json:"extended"`          // it knows holdfast's extensions to the protocol
+	CatchingUp bool     `json:"catching_up"`       // it serves without having caught up with its peers
+	MaxMessage int      `json:"max_message"`       // bytes; 0: it does not say
+	Carried    []string `json:"carried,omitempty"` // patterns of the topics it replicates synchronously, if not all are
+	CarriesAll bool     `json:"carries_all"`       // it replicates all topics synchronously, or has no peers
+}
+
+// Run implements the command.
+func (c *pingCommand) Run(o *output) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	ctx, end := interruptible()
+	defer end(nil)
+	targets := make([]*target, len(c.URI))
+	for i, uri := range c.URI {
+		targets[i] = &target{uri: uri, timeout: c.Timeout}
+		defer targets[i].close()
+	}
+	var failed error
+	for n := 0; ctx.Err() == nil && (c.Count == 0 || n < c.Count); n++ {
+		if n > 0 && !pause(ctx, c.Interval) {
+			break
+		}
+		for _, p := range pingAll(ctx, targets) {
+			if !p.Up {
+				failed = errFound
+			}
+			if err := c.print(o, p); err != nil {
+				return err
+			}
+		}
+	}
+	return failed
+}
+
+func (c *pingCommand) check() error {
+	switch {
+	case c.Count < 0:
+		return usagef("--count is %d, it must not be negative", c.Count)
+	case c.Interval < 0:
+		return usagef("--interval is %v, it must not be negative", c.Interval)
+	case c.Timeout <= 0:
+		return usagef("--timeout is %v, it must be more than nothing", c.Timeout)
+	}
+	if err := (client.Config{Servers: c.URI}).Check(); err != nil {
+		return &exitError{exitUsage, err}
+	}
+	return nil
+}
+
+func pause(ctx context.Context, d time.Duration) (over bool) {
+	select {
+	case <-time.After(d):
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// pingAll asks all at the same time.
+func pingAll(ctx context.Context, targets []*target) []pinged {
+	answers := make([]pinged, len(targets))
+	var all sync.WaitGroup
+	for i, t := range targets {
+		all.Go(func() { answers[i] = t.ping(ctx) })
+	}
+	all.Wait()
+	return answers
+}
+
+func (c *pingCommand) print(o *output, p pinged) error {
+	if c.JSON {
+		return o.object(p)
+	}
+	o.printf("%v\n", p)
+	return nil
+}
+
+// String is the answer on one line.
+func (p pinged) String() string {
+	if !p.Up {
+		return p.Server + "  no answer: " + p.Error
+	}
+	says := []string{fmt.Sprintf("%s  round trip %.2f ms", p.Server, p.RoundMS)}
+	if p.LogonMS > 0 {
+		says[0] += fmt.Sprintf(", logon %.2f ms", p.LogonMS)
+	}
+	says = append(says, "version "+plain(p.Version))
+	if !p.Extended {
+		return strings.Join(append(says, "without holdfast's extensions"), "; ")
+	}
+	if p.CatchingUp {
+		says = append(says, "has not caught up with its peers")
+	}
+	if p.CarriesAll {
+		says = append(says, "replicates all topics, if it has a peer")
+	} else {
+		says = append(says, "replicates synchronously: "+orNone(p.Carried))
+	}
+	return strings.Join(says, "; ")
+}
+
+func orNone(topics []string) string {
+	if len(topics) == 0 {
+		return "no topic"
+	}
+	return strings.Join(topics, " ")
+}
+
+// A target is a server that is asked, with a connection of its own.
+type target struct {
+	uri     string
+	timeout time.Duration
+	client  *client.Client // nil: not connected
+}
+
+// ping asks once; after a failure the next time on a new connection.
+func (t *target) ping(ctx context.Context) pinged {
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	limit := time.AfterFunc(t.timeout, func() { end(fmt.Errorf("nothing within %v (--timeout)", t.timeout)) })
+	defer limit.Stop()
+	began := time.Now()
+	first := t.client == nil
+	err := t.connect(ctx, end)
+	logon := time.Since(began)
+	began = time.Now()
+	if err == nil {
+		err = t.ask(ctx)
+	}
+	if err != nil {
+		t.close()
+		return pinged{Server: t.shown(), Error: err.Error()}
+	}
+	p := t.answer()
+	p.RoundMS = milliseconds(time.Since(began))
+	if first {
+		p.LogonMS = milliseconds(logon)
+	}
+	return p
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// connect connects; the first failure is the last.
+func (t *target) connect(ctx context.Context, end context.CancelCauseFunc) (err error) {
+	if t.client != nil {
+		return nil
+	}
+	t.client, err = client.Dial(ctx, client.Config{
+		Servers: []string{t.uri},
+		Hooks:   client.Hooks{Disconnected: func(_ string, err error) { end(err) }},
+	})
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		return cause
+	}
+	return err
+}
+
+// ask sends a command that changes nothing, and waits for the answer.
+func (t *target) ask(ctx context.Context) error {
+	for _, err := range t.client.Execute(ctx, client.Command{Name: "flush"}) {
+		if cause := context.Cause(ctx); err != nil && cause != nil {
+			return cause
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *target) answer() pinged {
+	s := t.client.Stats().Server
+	return pinged{Server: s.Server, Up: true, Version: s.Version, Extended: s.Extended, CatchingUp: s.CatchingUp,
+		MaxMessage: s.MaxMessage, Carried: slices.Clone(s.Carried), CarriesAll: s.Extended && !s.Carries}
+}
+
+func (t *target) close() {
+	if t.client != nil {
+		t.client.Close()
+		t.client = nil
+	}
+}
+
+// shown is what can be shown of the URI: not its password.
+func (t *target) shown() string {
+	u, err := url.Parse(t.uri)
+	if err != nil {
+		return "a server" // Config.Check has taken it
+	}
+	return u.Redacted()
+}

@@ -1,0 +1,392 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/pubstore"
+)
+
+// publishCommand is "publish".
+type publishCommand struct {
+	contactFlags
+	Topic    string  `required:"" placeholder:"TOPIC" help:"Topic to publish to, literally."`
+	Store    string  `type:"path" placeholder:"FILE" help:"Publish store, a file that is made if there is none. With it, the same command goes on after a kill or an interrupt, and each line is published once; without it, lines are kept in memory and such a run can't be gone on with."`
+	File     string  `default:"-" placeholder:"PATH" help:"Input; default standard input."`
+	Whole    bool    `help:"The whole input is one message."`
+	Rate     float64 `placeholder:"N" help:"Publish so many lines a second; default as fast as they are taken."`
+	Safe     bool    `help:"Wait at the end until every line is on the disk of both servers; without it, one is enough while the other is away."`
+	Restart  bool    `help:"Publish the input from its beginning, although the last run with this store has not ended. What that left in the store is sent all the same."`
+	JSON     bool    `name:"json" help:"Print the result as one JSON object."`
+	Progress bool    `help:"Tell on standard error once a second how far it is, also if that is no terminal."`
+}
+
+// Run implements the command.
+func (c *publishCommand) Run(o *output) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	in, err := openInput(c.File)
+	if err != nil {
+		return err
+	}
+	defer in.close()
+	ctx, end := interruptible()
+	defer end(nil)
+	p, err := c.publication(ctx, end, o, in)
+	if err != nil {
+		return err
+	}
+	return c.report(ctx, o, p, p.run(ctx))
+}
+
+func (c *publishCommand) check() error {
+	switch {
+	case c.Topic == "":
+		return usagef("--topic is empty")
+	case c.Rate < 0 || math.IsNaN(c.Rate) || math.IsInf(c.Rate, 0):
+		return usagef("--rate is %v, it must be a number of lines a second", c.Rate)
+	case c.Restart && c.Store == "":
+		return usagef("--restart is for a --store: without one every run begins anew")
+	}
+	return c.contactFlags.check()
+}
+
+// A publication is a run of the command.
+type publication struct {
+	flags   *publishCommand
+	screen  *screen
+	contact *contact
+	in      *input
+	store   keeper
+	name    string // of the client
+	began   time.Time
+
+	client  *client.Client
+	stored  atomic.Int64 // lines that are in the store or were, those of earlier runs included
+	bytes   atomic.Int64 // the same in bytes of the input
+	skipped int64        // lines of earlier runs
+
+	mu       sync.Mutex
+	last     lastKept // guarded by mu
+	rejected int      // guarded by mu
+}
+
+// A lastKept tells which line a message is: lines and sequences go up together.
+type lastKept struct {
+	life     string
+	sequence uint64
+	line     int64
+}
+
+// publication opens the store.
+func (c *publishCommand) publication(ctx context.Context, end context.CancelCauseFunc, o *output, in *input) (*publication, error) {
+	p := &publication{flags: c, in: in, name: c.Name, began: time.Now(), screen: newScreen(o.err, c.Quiet)}
+	if c.Store == "" {
+		p.store = &passing{pubstore.NewMemory(pubstore.MemoryOptions{}), c.Topic}
+	} else if err := p.open(); err != nil {
+		return nil, err
+	}
+	if p.name == "" {
+		p.name = madeUpName()
+	}
+	p.contact = c.contact(p.screen, end)
+	return p, nil
+}
+
+// open opens the store file.
+func (p *publication) open() error {
+	s, name, err := openResumable(p.flags.Store, p.flags.Topic)
+	if err != nil {
+		return err
+	}
+	if p.flags.Restart {
+		err = s.forget()
+	}
+	if err == nil && p.name != "" && name != "" && p.name != name {
+		err = usagef("--store %s belongs to client name %q: leave --name out, or name another store", p.flags.Store, name)
+	}
+	if err != nil {
+		return errors.Join(err, s.close())
+	}
+	if p.name == "" {
+		p.name = name
+	}
+	p.store = s
+	return nil
+}
+
+// run publishes, and returns when everything is settled.
+func (p *publication) run(ctx context.Context) error {
+	if p.flags.Progress || isTerminal(p.screen.w) {
+		defer p.screen.follow(p.progress)()
+	}
+	from, err := p.from()
+	if err != nil {
+		return err
+	}
+	if err := p.dial(ctx, from); err != nil {
+		return err
+	}
+	f := newFeed(p.in, p.flags.Whole, lineMost-len(p.flags.Topic), p.flags.Rate)
+	f.skipped = func() {
+		p.screen.say("going on behind line %d of %s, up to which the last run has published", from.Lines, p.in.name)
+	}
+	ahead, stop := context.WithCancel(ctx)
+	defer stop()
+	go f.run(ahead, from)
+	if err := p.publish(ctx, f); err != nil {
+		return err
+	}
+	return p.settle(ctx)
+}
+
+// from returns where the input goes on.
+func (p *publication) from() (from extent, err error) {
+	s, ok := p.store.(*resumable)
+	if !ok {
+		return from, nil
+	}
+	if from, err = s.extent(p.flags.Topic, p.flags.Whole); err != nil {
+		return from, err
+	}
+	s.begin(p.in.name, p.flags.Topic, p.flags.Whole)
+	p.last = lastKept{s.kept.Life, s.kept.Sequence, from.Lines}
+	p.skipped = from.Lines
+	p.stored.Store(from.Lines)
+	p.bytes.Store(from.Bytes)
+	return from, nil
+}
+
+// dial connects. A store that was put back from a copy does not say how far
+// the input really is.
+func (p *publication) dial(ctx context.Context, from extent) (err error) {
+	hooks := p.contact.hooks()
+	hooks.FailedWrite = p.refused
+	hooks.StoreRolledBack = func(err error) { p.screen.say("%v: it was put back from a copy, or is one", err) }
+	p.client, err = p.contact.dial(ctx, client.Config{Name: p.name, Servers: p.flags.Server, Publishes: p.store, Hooks: hooks})
+	if err != nil {
+		return err
+	}
+	if from.Lines > 0 && p.client.Stats().Publish.RollBacks > 0 {
+		return &exitError{exitFound, fmt.Errorf("%s is older than what the servers have of it: lines behind line %d may be published already. "+
+			"Look at the end of the topic (holdfast subscribe); then run this again to go on with line %d, or remove from the input what is there, and --restart",
+			p.flags.Store, from.Lines, from.Lines+1)}
+	}
+	return nil
+}
+
+// lineMost is the longest line that is read: no store takes a longer one. What
+// the server in use takes, client.Check knows.
+const lineMost = 16 << 20
+
+// publish puts all lines into the store.
+func (p *publication) publish(ctx context.Context, f *feed) error {
+	for {
+		select {
+		case batch, ok := <-f.out:
+			if !ok && f.err == io.EOF {
+				return nil
+			}
+			if !ok {
+				return f.err
+			}
+			if err := p.keep(ctx, batch); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// keep puts lines into the store, but for one that the server would not take
+// and those behind it.
+func (p *publication) keep(ctx context.Context, lines []line) error {
+	lines, tooLarge := p.check(lines)
+	for len(lines) > 0 {
+		n, last, err := p.store.keep(ctx, lines)
+		if n > 0 {
+			p.note(last, lines[n-1].at)
+		}
+		if err != nil {
+			return err
+		}
+		lines = lines[n:]
+	}
+	return tooLarge
+}
+
+// check returns the lines up to one that the server would not take, and why it would not.
+func (p *publication) check(lines []line) ([]line, error) {
+	for i, l := range lines {
+		if err := p.client.Check(&pubstore.Message{Topic: p.flags.Topic, Body: l.body}); err != nil {
+			return lines[:i], &exitError{exitFound, fmt.Errorf("%s: line %d: %w: nothing of it is published", p.in.name, l.at.Lines, err)}
+		}
+	}
+	return lines, nil
+}
+
+func (p *publication) note(last uint64, at extent) {
+	p.mu.Lock()
+	p.last = lastKept{currentLife(p.store), last, at.Lines}
+	p.mu.Unlock()
+	p.stored.Store(at.Lines)
+	p.bytes.Store(at.Bytes)
+}
+
+// settle waits until the servers have everything.
+func (p *publication) settle(ctx context.Context) error {
+	if p.flags.Safe {
+		return p.client.FlushSafe(ctx)
+	}
+	if err := p.client.Flush(ctx); err != nil {
+		return err
+	}
+	if !p.client.Stats().Publish.Downgraded { // then both have it; the store is about to let it go
+		soon, stop := context.WithTimeout(ctx, time.Second)
+		defer stop()
+		_ = p.client.FlushSafe(soon)
+	}
+	return nil
+}
+
+// told is how many refused lines are told one by one.
+const told = 10
+
+// refused is the hook FailedWrite.
+func (p *publication) refused(e *client.RejectedError) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	which := "a line of an earlier run"
+	if n := p.last.line - int64(p.last.sequence-e.Message.Sequence); e.Life == p.last.life && n > 0 {
+		which = fmt.Sprintf("line %d", n)
+	}
+	if p.rejected++; p.rejected <= told {
+		p.screen.tell("%s was rejected by the servers: %s", which, e.Reason)
+	}
+}
+
+// progress is one line that says how far it is.
+func (p *publication) progress() string {
+	stored, usage := p.stored.Load(), p.store.Usage()
+	s := fmt.Sprintf("%d lines, %d on the way", stored, usage.Messages-usage.Single)
+	if p.in.size > 0 {
+		s = bar(p.bytes.Load(), p.in.size) + "  " + s
+	}
+	if usage.Single > 0 {
+		s += fmt.Sprintf(", %d on one disk only", usage.Single)
+	}
+	rate := float64(stored-p.skipped) / time.Since(p.began).Seconds()
+	return s + fmt.Sprintf("  %.0f/s  %s", rate, p.contact.where())
+}
+
+// A publishResult is what a run has come to.
+type publishResult struct {
+	Complete bool    `json:"complete"`          // the input has ended, and the servers have all of it
+	Topic    string  `json:"topic"`             //
+	Lines    int64   `json:"lines"`             // of the input, that are with the servers or in the store
+	Before   int64   `json:"before"`            // of these, by the runs that this one has gone on with
+	Bytes    int64   `json:"bytes"`             // of the input, as many as these lines are
+	Rejected int     `json:"rejected"`          // lines that the servers refused, in this run
+	OneDisk  int     `json:"one_disk"`          // messages that one server has so far; the store keeps them
+	Unacked  int     `json:"unacknowledged"`    // messages that no server has acknowledged; the store keeps them
+	Seconds  float64 `json:"seconds"`           // of this run
+	Store    string  `json:"store,omitempty"`   //
+	Stopped  string  `json:"stopped,omitempty"` // why it is not complete
+}
+
+func (p *publication) result() publishResult {
+	usage := p.store.Usage()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return publishResult{
+		Topic: p.flags.Topic, Lines: p.stored.Load(), Before: p.skipped, Bytes: p.bytes.Load(), Rejected: p.rejected,
+		OneDisk: usage.Single, Unacked: usage.Messages - usage.Single, Seconds: time.Since(p.began).Seconds(), Store: p.flags.Store,
+	}
+}
+
+// String is the result for people.
+func (r publishResult) String() string {
+	s := plural(int(r.Lines), "line") + " published"
+	if r.Before > 0 {
+		s += fmt.Sprintf(", %d of them by the runs before", r.Before)
+	}
+	if r.Rejected > 0 {
+		s += fmt.Sprintf("; %d rejected", r.Rejected)
+	}
+	switch {
+	case r.OneDisk+r.Unacked == 0:
+		return s + "; safe on every server"
+	case r.Store == "":
+		return s + fmt.Sprintf("; %d on one server's disk only", r.OneDisk+r.Unacked)
+	}
+	return s + fmt.Sprintf("; %d on one server's disk only: %s keeps them for the next run with it (with --file %s to send nothing else)",
+		r.OneDisk+r.Unacked, r.Store, os.DevNull)
+}
+
+// report ends a run: it tells what has come of it, and only then forgets how
+// far the input was, so that nobody who was told begins anew unawares.
+func (c *publishCommand) report(ctx context.Context, o *output, p *publication, err error) error {
+	err = connectionError(ctx, p.name, err)
+	if errors.Is(err, errInterrupted) && c.Store == "" {
+		p.hurry()
+	}
+	if p.client != nil {
+		p.client.Close()
+	}
+	r := p.result()
+	r.Complete = err == nil
+	if err != nil {
+		r.Stopped = err.Error()
+	}
+	switch {
+	case c.JSON:
+		err = errors.Join(err, o.object(r))
+	case r.Complete:
+		o.printf("%v\n", r)
+	}
+	if r.Complete {
+		err = errors.Join(err, p.store.forget())
+	}
+	err = errors.Join(err, p.store.close())
+	if err == nil && r.Rejected > 0 {
+		return errFound
+	}
+	return r.goOn(err)
+}
+
+// hurry gives lines that are in memory only a last chance.
+func (p *publication) hurry() {
+	if p.client == nil {
+		return
+	}
+	soon, stop := context.WithTimeout(context.Background(), 2*time.Second)
+	defer stop()
+	_ = p.client.Flush(soon)
+}
+
+// goOn adds to an error what becomes of the lines, unless a person has to
+// decide something first.
+func (r *publishResult) goOn(err error) error {
+	e, special := errors.AsType[*exitError](err)
+	switch {
+	case err == nil, special && (e.code == exitUsage || r.Lines == 0):
+		return err
+	case r.Store == "" && r.Unacked > 0:
+		return fmt.Errorf("%w; of %s, %d were not acknowledged and are lost or not: nobody knows (--store would keep them)",
+			err, plural(int(r.Lines), "line"), r.Unacked)
+	case r.Store == "":
+		return fmt.Errorf("%w; the servers have the first %s", err, plural(int(r.Lines), "line"))
+	}
+	return fmt.Errorf("%w; up to line %d all is with the servers or in %s (%d not acknowledged yet): the same command goes on from there",
+		err, r.Lines, r.Store, r.Unacked)
+}

@@ -1,0 +1,229 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/holdfast-mq/holdfast/internal/boltfile"
+	"github.com/holdfast-mq/holdfast/pubstore"
+)
+
+// The buckets of a publish store that this command has made: the store's, as
+// pubstore.OpenBolt names it, and one for how far the input is in it.
+const (
+	publishBucket = "publish"
+	inputBucket   = "holdfast publish"
+)
+
+var inputKey = []byte("input")
+
+// A keeper is a publish store that takes lines.
+type keeper interface {
+	pubstore.Store
+	// keep puts lines into the store, at least one and as many as there is room
+	// for, and returns how many and the sequence of the last.
+	keep(ctx context.Context, lines []line) (n int, last uint64, err error)
+	// forget drops how far the input is: what comes next begins anew.
+	forget() error
+	close() error
+}
+
+// currentLife returns the one that messages are added to.
+func currentLife(s pubstore.Store) string {
+	lives := s.Lives()
+	if len(lives) == 0 {
+		return "" // it is closed
+	}
+	return lives[len(lives)-1].ID
+}
+
+// A keptExtent is how far an input is in a store, as it stands there, in JSON.
+type keptExtent struct {
+	Version int    `json:"version"`
+	Input   string `json:"input"` // its name, for people
+	Topic   string `json:"topic"`
+	Whole   bool   `json:"whole"`
+	Lines   int64  `json:"lines"`
+	Bytes   int64  `json:"bytes"`
+	SHA256  string `json:"sha256"` // of so many bytes
+	Open    bool   `json:"open"`   // the last line had no newline
+	// Where the last line is in the store, so that a refusal can name the line.
+	Life     string `json:"life"`
+	Sequence uint64 `json:"sequence"`
+}
+
+const extentVersion = 1
+
+// A resumable is a publish store in a database, together with how far the input
+// is in it: a line is in the store if and only if that says so.
+type resumable struct {
+	*pubstore.Bolt
+	db    *bbolt.DB
+	topic string
+	kept  keptExtent // what is there, or Version is 0
+}
+
+// openResumable opens or makes it, and returns the client name it belongs to, if it does.
+func openResumable(path, topic string) (s *resumable, name string, err error) {
+	db, err := openStoreFile(path, "publish store", publishBucket, inputBucket)
+	if err != nil {
+		return nil, "", err
+	}
+	s = &resumable{db: db, topic: topic}
+	found, err := pubstore.InspectBolt(db, publishBucket, pubstore.BoltOptions{}, nil)
+	if errors.Is(err, pubstore.ErrNotStore) {
+		err = nil
+	}
+	if err == nil {
+		err = s.load()
+	}
+	if err == nil {
+		s.Bolt, err = pubstore.OpenBoltIn(db, publishBucket, pubstore.BoltOptions{})
+	}
+	if err != nil {
+		return nil, "", errors.Join(publishStoreError(path, err), db.Close())
+	}
+	return s, found.Name, nil
+}
+
+func publishStoreError(path string, err error) error {
+	if damaged, ok := errors.AsType[*pubstore.DamagedError](err); ok {
+		return &exitError{exitFound, fmt.Errorf("%w: put back a copy, or name another --store", damaged)}
+	}
+	return fmt.Errorf("--store %s: %w", path, err)
+}
+
+// load reads how far the input is.
+func (s *resumable) load() error {
+	return s.db.View(func(tx *bbolt.Tx) error {
+		bucket := tx.Bucket([]byte(inputBucket))
+		if bucket == nil || bucket.Get(inputKey) == nil {
+			return nil
+		}
+		err := json.Unmarshal(bucket.Get(inputKey), &s.kept)
+		if err == nil && s.kept.Version != extentVersion {
+			err = fmt.Errorf("version is %d, known is %d", s.kept.Version, extentVersion)
+		}
+		if err != nil {
+			return fmt.Errorf("how far the input was published: %w", err)
+		}
+		return nil
+	})
+}
+
+// extent returns how far the interrupted run came, or nowhere.
+func (s *resumable) extent(topic string, whole bool) (p extent, err error) {
+	k := &s.kept
+	switch {
+	case k.Version == 0:
+		return p, nil
+	case k.Topic != topic:
+		return p, usagef("the last run with this --store was to topic %q and has not ended: give that one to go on, "+
+			"or --restart to publish from the beginning of the input to %q, or another --store", k.Topic, topic)
+	case k.Whole != whole:
+		return p, usagef("the last run with this --store was %s --whole and has not ended: do so to go on, or --restart",
+			map[bool]string{true: "with", false: "without"}[k.Whole])
+	}
+	p = extent{Lines: k.Lines, Bytes: k.Bytes, Open: k.Open}
+	if n, err := hex.Decode(p.Sum[:], []byte(k.SHA256)); err != nil || n != len(p.Sum) {
+		return p, fmt.Errorf("how far the input was published: hash %q is malformed", k.SHA256)
+	}
+	return p, nil
+}
+
+// keep puts lines into the store, as many as have room, and waits if none has.
+func (s *resumable) keep(ctx context.Context, lines []line) (n int, last uint64, err error) {
+	if err := s.AwaitRoom(ctx, len(s.topic)+len(lines[0].body)); err != nil {
+		return 0, 0, err
+	}
+	next := s.kept
+	err = s.update(func(tx *bbolt.Tx) error {
+		for ; n < len(lines); n++ {
+			sequence, err := s.AppendTx(tx, s.topic, lines[n].body)
+			if errors.Is(err, pubstore.ErrFull) {
+				break
+			}
+			if err != nil {
+				return err
+			}
+			last = sequence
+		}
+		if n == 0 {
+			return nil
+		}
+		next.set(lines[n-1].at)
+		next.Life, next.Sequence = currentLife(s), last
+		return s.write(tx, &next)
+	})
+	if err != nil {
+		return 0, 0, fmt.Errorf("--store %s: %w", s.db.Path(), err)
+	}
+	s.kept = next
+	return n, last, nil
+}
+
+func (k *keptExtent) set(p extent) {
+	k.Version = extentVersion
+	k.Lines, k.Bytes, k.Open = p.Lines, p.Bytes, p.Open
+	k.SHA256 = hex.EncodeToString(p.Sum[:])
+}
+
+func (s *resumable) write(tx *bbolt.Tx, k *keptExtent) error {
+	bucket, err := tx.CreateBucketIfNotExists([]byte(inputBucket))
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(k)
+	if err != nil {
+		return err
+	}
+	return bucket.Put(inputKey, text)
+}
+
+// begin notes what is published from here on, in memory until the first line is.
+func (s *resumable) begin(input, topic string, whole bool) {
+	s.kept.Input, s.kept.Topic, s.kept.Whole = input, topic, whole
+}
+
+// forget drops how far the input is: what is published next begins anew.
+func (s *resumable) forget() error {
+	s.kept = keptExtent{}
+	return s.update(func(tx *bbolt.Tx) error {
+		if bucket := tx.Bucket([]byte(inputBucket)); bucket != nil {
+			return bucket.Delete(inputKey)
+		}
+		return nil
+	})
+}
+
+func (s *resumable) update(do func(*bbolt.Tx) error) error {
+	return boltfile.Guard(s.db.Path(), func() error { return s.db.Update(do) })
+}
+
+func (s *resumable) close() error { return cmp.Or(s.Bolt.Close(), s.db.Close()) }
+
+// A passing is a publish store in memory: a later run knows nothing of it.
+type passing struct {
+	*pubstore.Memory
+	topic string
+}
+
+// keep puts lines into the store, and waits while there is no room.
+func (s *passing) keep(ctx context.Context, lines []line) (n int, last uint64, err error) {
+	for ; n < len(lines) && err == nil; n++ {
+		last, err = s.Append(ctx, &pubstore.Message{Topic: s.topic, Body: lines[n].body})
+	}
+	if err != nil {
+		return n - 1, 0, err
+	}
+	return n, last, nil
+}
+
+func (s *passing) forget() error { return nil }
+func (s *passing) close() error  { return s.Close() }

@@ -1,0 +1,270 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/bookmarkstore"
+	"github.com/holdfast-mq/holdfast/client"
+)
+
+// subscribeCommand is "subscribe".
+type subscribeCommand struct {
+	contactFlags
+	Topic        string        `required:"" placeholder:"TOPIC" help:"Topic to subscribe to. With any of ^ $$ . * + ? ( ) [ ] { } | \\ it is a regular expression that is searched anywhere in a topic: for the one topic orders.eu write ^orders\\.eu$$."`
+	From         string        `placeholder:"START" help:"Where to begin: epoch (the start of the log), now, a bookmark as --json shows it, several with commas between, or a time such as 2026-01-31T12:00:00Z. With --store: where to begin if the store has no place yet, by default epoch. Without: by default now."`
+	Store        string        `type:"path" placeholder:"FILE" help:"Bookmark store, a file that is made if there is none. With it, the same command goes on where the last one ended, on whichever server."`
+	ID           string        `name:"id" placeholder:"ID" help:"Name of the place in the store; default the topic. One store has room for many."`
+	Restart      bool          `help:"Begin at --from, although the store has a place."`
+	Out          string        `type:"path" placeholder:"FILE" help:"Write to this file instead of standard output. With a store it has each message exactly once, also after a kill."`
+	Count        int           `placeholder:"N" help:"End after so many messages; those behind them stay for the next run."`
+	UntilIdle    time.Duration `placeholder:"DURATION" help:"End when nothing has come for so long although a server is connected."`
+	JSON         bool          `name:"json" help:"Write JSON objects, one a line, instead of bodies."`
+	FullyDurable bool          `help:"Show a message only when both servers have it on disk."`
+	AcceptGaps   bool          `help:"Go on behind messages that the servers have removed."`
+	Filter       string        `placeholder:"FILTER" help:"Content filter in the server's language; holdfastd has none."`
+}
+
+// Run implements the command.
+func (c *subscribeCommand) Run(o *output) error {
+	start, err := c.check()
+	if err != nil {
+		return err
+	}
+	signal.Ignore(syscall.SIGPIPE) // a write says so
+	ctx, end := interruptible()
+	defer end(nil)
+	r := &reading{flags: c, screen: newScreen(o.err, c.Quiet), start: start, name: c.Name, sink: sink{out: o.out}}
+	if r.name == "" {
+		r.name = madeUpName()
+	}
+	if err := r.open(); err != nil {
+		return errors.Join(err, r.close())
+	}
+	err = connectionError(ctx, r.name, r.run(ctx, end))
+	return errors.Join(r.ending(err), r.close())
+}
+
+func (c *subscribeCommand) check() (client.Start, error) {
+	switch {
+	case c.Topic == "":
+		return nil, usagef("--topic is empty")
+	case c.Count < 0:
+		return nil, usagef("--count is %d, it must not be negative", c.Count)
+	case c.UntilIdle < 0:
+		return nil, usagef("--until-idle is %v, it must not be negative", c.UntilIdle)
+	case c.Store == "" && (c.ID != "" || c.Restart):
+		return nil, usagef("--id and --restart are about the place in a --store: name one")
+	case c.Store == "" && c.Out != "":
+		return nil, usagef("--out needs a --store, which keeps what is in the file already; without one, redirect standard output")
+	}
+	start, err := c.from()
+	if err != nil {
+		return nil, err
+	}
+	return start, c.contactFlags.check()
+}
+
+// from returns where to begin, unless the store has a place.
+func (c *subscribeCommand) from() (client.Start, error) {
+	switch strings.ToLower(c.From) {
+	case "":
+		if c.Store == "" {
+			return client.Now, nil
+		}
+		return client.Epoch, nil
+	case "epoch":
+		return client.Epoch, nil
+	case "now":
+		return client.Now, nil
+	case "most-recent":
+		if c.Store == "" {
+			return nil, usagef("--from most-recent needs a --store, which keeps the place")
+		}
+		return client.Epoch, nil // what the store does not have begins there
+	}
+	if strings.Contains(c.From, "|") {
+		return bookmarks(c.From)
+	}
+	for _, form := range []string{time.RFC3339Nano, "20060102T150405Z"} {
+		if t, err := time.Parse(form, c.From); err == nil {
+			return client.At(t), nil
+		}
+	}
+	return nil, usagef("--from %q is none of epoch, now, most-recent, a bookmark (such as 14273104871|43|) and a time (such as 2026-01-31T12:00:00Z)", c.From)
+}
+
+// bookmarks parses a list with commas between.
+func bookmarks(text string) (client.Start, error) {
+	var all []client.Bookmark
+	for one := range strings.SplitSeq(strings.TrimSuffix(text, ","), ",") {
+		b, err := bookmarkstore.ParseBookmark(one)
+		if err == nil && b.Sequence == 0 {
+			err = fmt.Errorf("%q: sequences begin at 1", one)
+		}
+		if err != nil {
+			return nil, usagef("--from: %w; give it as --json shows it, such as 14273104871|43|", err)
+		}
+		all = append(all, b)
+	}
+	return client.After(all...), nil
+}
+
+// A reading is a run of the command.
+type reading struct {
+	flags  *subscribeCommand
+	screen *screen
+	start  client.Start
+	name   string
+	sink   sink
+	client *client.Client
+	read   int // messages
+}
+
+// open opens the store and the file.
+func (r *reading) open() error {
+	f := r.flags
+	if f.Store == "" {
+		return nil
+	}
+	id := f.ID
+	if id == "" {
+		id = f.Topic
+	}
+	known, err := r.sink.open(f.Store, id, bookmarkstore.Query{Topic: f.Topic, Filter: f.Filter}, f.Restart)
+	if err != nil {
+		return err
+	}
+	if known {
+		if f.From != "" {
+			r.screen.say("going on where the last run ended, as %s has it; --restart begins at --from again", f.Store)
+		}
+		r.start = client.MostRecent
+	}
+	if f.Out == "" {
+		return nil
+	}
+	return r.sink.openOut(f.Out, f.Restart)
+}
+
+func (r *reading) close() error {
+	if r.client != nil {
+		r.client.Close()
+	}
+	return r.sink.close()
+}
+
+var errIdle = errors.New("nothing has come")
+
+// run subscribes and writes what comes.
+func (r *reading) run(ctx context.Context, end context.CancelCauseFunc) (err error) {
+	contact := r.flags.contact(r.screen, end)
+	config := client.Config{Name: r.name, Servers: r.flags.Server, Hooks: contact.hooks()}
+	if r.sink.marks != nil {
+		config.Bookmarks = r.sink.marks
+	}
+	if r.client, err = contact.dial(ctx, config); err != nil {
+		return err
+	}
+	sub, err := r.client.Subscribe(ctx, r.flags.Topic, r.options()...)
+	if err != nil {
+		return err
+	}
+	r.sink.sub = sub
+	return r.follow(ctx, sub)
+}
+
+func (r *reading) options() []client.SubscribeOption {
+	f := r.flags
+	opts := []client.SubscribeOption{client.From(r.start)}
+	if r.sink.id != "" {
+		opts = append(opts, client.ID(r.sink.id))
+	}
+	if f.JSON {
+		opts = append(opts, client.WithTime())
+	}
+	if f.FullyDurable {
+		opts = append(opts, client.FullyDurable())
+	}
+	if f.AcceptGaps {
+		opts = append(opts, client.OnGap(func(gap *client.GapError) { r.screen.tell("%v", gap) }))
+	}
+	if f.Filter != "" {
+		opts = append(opts, client.Filter(f.Filter))
+	}
+	return opts
+}
+
+// follow writes what comes, until ctx ends or there is enough. It commits when
+// nothing more is there for the moment.
+func (r *reading) follow(ctx context.Context, sub *client.Subscription) error {
+	ctx, came, stop := r.untilIdle(ctx)
+	defer stop()
+	for m, err := range sub.Messages(ctx) {
+		if err != nil {
+			return cmp.Or(r.sink.commit(), err)
+		}
+		came()
+		if err := r.sink.add(m, r.flags.JSON); err != nil {
+			return err
+		}
+		r.read++
+		enough := r.read == r.flags.Count
+		if enough || r.sink.full() || sub.Stats().Queued == 0 {
+			if err := r.sink.commit(); err != nil || enough {
+				return err
+			}
+		}
+	}
+	return r.sink.commit()
+}
+
+// untilIdle returns a context that ends with errIdle when came has not been
+// called for a time and the client is not without a server.
+func (r *reading) untilIdle(ctx context.Context) (idle context.Context, came, stop func()) {
+	after := r.flags.UntilIdle
+	if after == 0 {
+		return ctx, func() {}, func() {}
+	}
+	idle, end := context.WithCancelCause(ctx)
+	timer := time.NewTimer(after)
+	go func() {
+		for {
+			select {
+			case <-timer.C:
+				if r.client.Stats().State == client.Live {
+					end(errIdle)
+				}
+				timer.Reset(after)
+			case <-idle.Done():
+				return
+			}
+		}
+	}()
+	return idle, func() { timer.Reset(after) }, func() { end(nil); timer.Stop() }
+}
+
+// ending says how a run ends that has ended with err.
+func (r *reading) ending(err error) error {
+	gap, isGap := errors.AsType[*client.GapError](err)
+	refused, isRefused := errors.AsType[*client.CommandError](err)
+	switch {
+	case errors.Is(err, errIdle) && r.read < r.flags.Count:
+		return &exitError{exitFound, fmt.Errorf("%s came, not %d, and then nothing for %v", plural(r.read, "message"), r.flags.Count, r.flags.UntilIdle)}
+	case errors.Is(err, errIdle), errors.Is(err, errReaderGone), errors.Is(err, errInterrupted):
+		return nil
+	case isGap:
+		return &exitError{exitFound, fmt.Errorf("%w; --accept-gaps goes on behind them", gap)}
+	case isRefused:
+		return &exitError{exitUsage, refused}
+	case errors.Is(err, client.ErrNotReplicated):
+		return &exitError{exitFound, fmt.Errorf("%w: give only the --server that has it, and wait for that", err)}
+	}
+	return err
+}

@@ -1,0 +1,271 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"syscall"
+	"unicode/utf8"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/holdfast-mq/holdfast/bookmarkstore"
+	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/internal/boltfile"
+)
+
+// The buckets of a bookmark store that this command has made: the store's, as
+// bookmarkstore.OpenBolt names it, and one for how long files are, by id.
+const (
+	marksBucket = "bookmarks"
+	outBucket   = "holdfast subscribe"
+)
+
+// A sink writes messages, and only then is done with them. What a kill between
+// the two repeats is a batch at most, and nothing in a file of its own: how
+// long that is and what is discarded are one transaction.
+type sink struct {
+	out io.Writer
+	sub *client.Subscription
+
+	// With a store.
+	db    *bbolt.DB
+	marks *bookmarkstore.Bolt
+	id    string
+	file  *os.File // nil: out is standard output
+	size  int64    // of file
+
+	batch bytes.Buffer
+	lines *json.Encoder // into batch
+	done  []client.Mark // of the messages in batch
+}
+
+// A batch ends with so many messages, or with the one that makes it so long.
+const (
+	sinkMessages = 256
+	sinkBytes    = 1 << 20
+)
+
+// errReaderGone says that nobody reads standard output any more.
+var errReaderGone = errors.New("standard output was closed")
+
+// open opens the store, and returns whether it has a place under id.
+func (s *sink) open(path, id string, q bookmarkstore.Query, restart bool) (known bool, err error) {
+	if len(id) > 256 {
+		return false, usagef("the id of the place has %d bytes, 256 at most: give a shorter --id", len(id))
+	}
+	s.id = id
+	if s.db, err = openStoreFile(path, "bookmark store", marksBucket, outBucket); err != nil {
+		return false, err
+	}
+	found, err := bookmarkstore.InspectBolt(s.db, marksBucket)
+	if err != nil && !errors.Is(err, bookmarkstore.ErrNotStore) {
+		return false, marksError(path, err)
+	}
+	if i := slices.IndexFunc(found, func(f bookmarkstore.Inspected) bool { return f.ID == id }); i >= 0 && !restart {
+		if err := marksError(path, found[i].Damage); err != nil {
+			return false, err
+		}
+		if found[i].Query != q {
+			return false, usagef("--store %s has under id %q the place of a subscription to %s: give another --id, or --restart to forget that place",
+				path, id, described(found[i].Query))
+		}
+		known = found[i].Known
+	}
+	s.marks, err = bookmarkstore.OpenBoltIn(s.db, marksBucket, bookmarkstore.BoltOptions{})
+	return known, marksError(path, err)
+}
+
+func described(q bookmarkstore.Query) string {
+	if q.Filter == "" {
+		return fmt.Sprintf("topic %q", q.Topic)
+	}
+	return fmt.Sprintf("topic %q with filter %q", q.Topic, q.Filter)
+}
+
+func marksError(path string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if damaged, ok := errors.AsType[*bookmarkstore.DamagedError](err); ok {
+		return &exitError{exitFound, fmt.Errorf("%w: put back a copy, or name another --store", damaged)}
+	}
+	return fmt.Errorf("--store %s: %w", path, err)
+}
+
+// openOut opens the file to write to. What is in it behind the last commit
+// comes again, so it is cut off.
+func (s *sink) openOut(path string, restart bool) (err error) {
+	if s.file, err = os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644); err != nil {
+		return &exitError{exitUsage, fmt.Errorf("--out: %w", err)}
+	}
+	s.out = s.file
+	size, err := s.file.Seek(0, io.SeekEnd)
+	if err != nil {
+		return fmt.Errorf("--out %s: %w", path, err)
+	}
+	kept, err := s.outSize()
+	switch {
+	case err != nil:
+		return err
+	case (kept < 0 || restart) && size > 0:
+		return usagef("--out %s is not empty, and what is in it is not this command's: remove it, or name another file", path)
+	case kept > size && !restart:
+		return usagef("--out %s has %d bytes, and %d were written: put back the file, or name another --out and --restart", path, size, kept)
+	case kept < size && kept >= 0:
+		if err = s.file.Truncate(kept); err == nil {
+			_, err = s.file.Seek(kept, io.SeekStart)
+		}
+	}
+	s.size = max(kept, 0)
+	if restart {
+		s.size = 0
+	}
+	return cmp.Or(err, s.update(s.putOutSize))
+}
+
+// outSize returns how much of the file counts, -1 if nothing is known of it.
+func (s *sink) outSize() (size int64, err error) {
+	size = -1
+	err = s.db.View(func(tx *bbolt.Tx) error {
+		if bucket := tx.Bucket([]byte(outBucket)); bucket != nil {
+			if v := bucket.Get([]byte(s.id)); len(v) == 8 {
+				size = int64(binary.BigEndian.Uint64(v))
+			}
+		}
+		return nil
+	})
+	return size, err
+}
+
+func (s *sink) putOutSize(tx *bbolt.Tx) error {
+	bucket, err := tx.CreateBucketIfNotExists([]byte(outBucket))
+	if err != nil {
+		return err
+	}
+	return bucket.Put([]byte(s.id), binary.BigEndian.AppendUint64(nil, uint64(s.size)))
+}
+
+func (s *sink) update(do func(*bbolt.Tx) error) error {
+	return boltfile.Guard(s.db.Path(), func() error { return s.db.Update(do) })
+}
+
+// add adds a message to the batch.
+func (s *sink) add(m *client.Message, asJSON bool) error {
+	s.done = append(s.done, m.Mark())
+	if asJSON {
+		if s.lines == nil {
+			s.lines = json.NewEncoder(&s.batch)
+			s.lines.SetEscapeHTML(false)
+		}
+		return s.lines.Encode(deliveryOf(m))
+	}
+	s.batch.Write(m.Data)
+	s.batch.WriteByte('\n')
+	return nil
+}
+
+func (s *sink) full() bool { return len(s.done) >= sinkMessages || s.batch.Len() >= sinkBytes }
+
+// commit writes the batch and discards its messages.
+func (s *sink) commit() error {
+	if len(s.done) == 0 {
+		return nil
+	}
+	if err := s.write(); err != nil {
+		return err
+	}
+	err := s.discard()
+	s.batch.Reset()
+	s.done = s.done[:0]
+	return err
+}
+
+func (s *sink) write() error {
+	n, err := s.out.Write(s.batch.Bytes())
+	s.size += int64(n)
+	if err == nil && s.file != nil {
+		err = s.file.Sync()
+	}
+	switch {
+	case errors.Is(err, syscall.EPIPE):
+		return errReaderGone
+	case err != nil:
+		return fmt.Errorf("write messages: %w; those that were not written come again", err)
+	}
+	return nil
+}
+
+func (s *sink) discard() error {
+	if s.marks == nil {
+		for _, m := range s.done {
+			if err := s.sub.Discard(m); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return s.update(func(tx *bbolt.Tx) error {
+		for _, m := range s.done {
+			if err := s.marks.DiscardTx(tx, m); err != nil {
+				return err
+			}
+		}
+		if s.file == nil {
+			return nil
+		}
+		return s.putOutSize(tx)
+	})
+}
+
+func (s *sink) close() error {
+	var errs []error
+	if s.marks != nil {
+		errs = append(errs, s.marks.Close())
+	}
+	if s.db != nil {
+		errs = append(errs, s.db.Close())
+	}
+	if s.file != nil {
+		errs = append(errs, s.file.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// A delivery is a message as --json shows it. The body is in exactly one of
+// the last three fields.
+type delivery struct {
+	Bookmark      string          `json:"bookmark"`
+	Publisher     uint64          `json:"publisher,string"` // of 64 bits, more than a JSON number holds everywhere
+	Sequence      uint64          `json:"sequence"`
+	Topic         string          `json:"topic"`
+	Time          string          `json:"time,omitempty"` // when the server took it
+	CorrelationID string          `json:"correlation_id,omitempty"`
+	Body          json.RawMessage `json:"body,omitempty"`   // if it is JSON: that, without the space between
+	Text          *string         `json:"text,omitempty"`   // if it is other text in UTF-8
+	Base64        []byte          `json:"base64,omitempty"` // if it is neither
+}
+
+func deliveryOf(m *client.Message) delivery {
+	d := delivery{Bookmark: m.Bookmark.String(), Publisher: m.Bookmark.Publisher, Sequence: m.Bookmark.Sequence,
+		Topic: m.Topic, CorrelationID: m.CorrelationID}
+	if !m.Time.IsZero() {
+		d.Time = m.Time.UTC().Format(timeForm)
+	}
+	switch {
+	case utf8.Valid(m.Data) && json.Valid(m.Data):
+		d.Body = m.Data
+	case utf8.Valid(m.Data):
+		text := string(m.Data)
+		d.Text = &text
+	default:
+		d.Base64 = m.Data
+	}
+	return d
+}
