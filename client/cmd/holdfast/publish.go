@@ -41,7 +41,7 @@ func (c *publishCommand) Run(o *output) error {
 	defer in.close()
 	ctx, end := interruptible()
 	defer end(nil)
-	p, err := c.publication(ctx, end, o, in)
+	p, err := c.publication(end, o, in)
 	if err != nil {
 		return err
 	}
@@ -88,7 +88,7 @@ type lastKept struct {
 }
 
 // publication opens the store.
-func (c *publishCommand) publication(ctx context.Context, end context.CancelCauseFunc, o *output, in *input) (*publication, error) {
+func (c *publishCommand) publication(end context.CancelCauseFunc, o *output, in *input) (*publication, error) {
 	p := &publication{flags: c, in: in, name: c.Name, began: time.Now(), screen: newScreen(o.err, c.Quiet)}
 	if c.Store == "" {
 		p.store = &passing{pubstore.NewMemory(pubstore.MemoryOptions{}), c.Topic}
@@ -254,7 +254,7 @@ func (p *publication) settle(ctx context.Context) error {
 	if !p.client.Stats().Publish.Downgraded { // then both have it; the store is about to let it go
 		soon, stop := context.WithTimeout(ctx, time.Second)
 		defer stop()
-		_ = p.client.FlushSafe(soon)
+		_ = p.client.FlushSafe(soon) // if not, the result says so
 	}
 	return nil
 }
@@ -337,7 +337,7 @@ func (r publishResult) String() string {
 // far the input was, so that nobody who was told begins anew unawares.
 func (c *publishCommand) report(ctx context.Context, o *output, p *publication, err error) error {
 	err = connectionError(ctx, p.name, err)
-	if errors.Is(err, errInterrupted) && c.Store == "" {
+	if err != nil && c.Store == "" {
 		p.hurry()
 	}
 	if p.client != nil {
@@ -371,7 +371,7 @@ func (p *publication) hurry() {
 	}
 	soon, stop := context.WithTimeout(context.Background(), 2*time.Second)
 	defer stop()
-	_ = p.client.Flush(soon)
+	_ = p.client.Flush(soon) // what it has come to, the result says
 }
 
 // goOn adds to an error what becomes of the lines, unless a person has to
