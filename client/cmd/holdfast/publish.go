@@ -337,8 +337,8 @@ func (r publishResult) String() string {
 // far the input was, so that nobody who was told begins anew unawares.
 func (c *publishCommand) report(ctx context.Context, o *output, p *publication, err error) error {
 	err = connectionError(ctx, p.name, err)
-	if err != nil && c.Store == "" {
-		p.hurry()
+	if err != nil {
+		p.hurry(err)
 	}
 	if p.client != nil {
 		p.client.Close()
@@ -364,9 +364,10 @@ func (c *publishCommand) report(ctx context.Context, o *output, p *publication, 
 	return r.goOn(err)
 }
 
-// hurry gives lines that are in memory only a last chance.
-func (p *publication) hurry() {
-	if p.client == nil {
+// hurry gives lines that were read before a run stopped a last chance: those
+// that a store keeps only if nobody waits for the end.
+func (p *publication) hurry(why error) {
+	if p.client == nil || errors.Is(why, errNoServer) || p.flags.Store != "" && errors.Is(why, errInterrupted) {
 		return
 	}
 	soon, stop := context.WithTimeout(context.Background(), 2*time.Second)
