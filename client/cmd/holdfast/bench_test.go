@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -12,9 +13,9 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/bench"
 )
 
-// The instances that bench starts are processes of this program.
+// Instances, and commands that are killed, are processes of this program.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 2 && os.Args[1] == "bench" {
+	if len(os.Args) > 2 && slices.Contains([]string{"bench", "publish", "subscribe"}, os.Args[1]) {
 		main()
 	}
 	os.Exit(m.Run())

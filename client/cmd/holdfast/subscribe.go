@@ -25,6 +25,7 @@ type subscribeCommand struct {
 	Out          string        `type:"path" placeholder:"FILE" help:"Write to this file instead of standard output. With a store it has each message exactly once, also after a kill."`
 	Count        int           `placeholder:"N" help:"End after so many messages; those behind them stay for the next run."`
 	UntilIdle    time.Duration `placeholder:"DURATION" help:"End when nothing has come for so long although a server is connected."`
+	Batch        int           `default:"100" placeholder:"N" help:"Write to standard output and mark as done up to so many messages at a time, if so many are there: a kill between the two repeats them at most. 1 is slow."`
 	JSON         bool          `name:"json" help:"Write JSON objects, one a line, instead of bodies."`
 	FullyDurable bool          `help:"Show a message only when both servers have it on disk."`
 	AcceptGaps   bool          `help:"Go on behind messages that the servers have removed."`
@@ -40,7 +41,7 @@ func (c *subscribeCommand) Run(o *output) error {
 	signal.Ignore(syscall.SIGPIPE) // a write says so
 	ctx, end := interruptible()
 	defer end(nil)
-	r := &reading{flags: c, screen: newScreen(o.err, c.Quiet), start: start, name: c.Name, sink: sink{out: o.out}}
+	r := &reading{flags: c, screen: newScreen(o.err, c.Quiet), start: start, name: c.Name, sink: sink{out: o.out, most: c.Batch}}
 	if r.name == "" {
 		r.name = madeUpName()
 	}
@@ -57,6 +58,8 @@ func (c *subscribeCommand) check() (client.Start, error) {
 		return nil, usagef("--topic is empty")
 	case c.Count < 0:
 		return nil, usagef("--count is %d, it must not be negative", c.Count)
+	case c.Batch < 1:
+		return nil, usagef("--batch is %d, it must be 1 or more", c.Batch)
 	case c.UntilIdle < 0:
 		return nil, usagef("--until-idle is %v, it must not be negative", c.UntilIdle)
 	case c.Store == "" && (c.ID != "" || c.Restart):

@@ -31,8 +31,9 @@ const (
 // the two repeats is a batch at most, and nothing in a file of its own: how
 // long that is and what is discarded are one transaction.
 type sink struct {
-	out io.Writer
-	sub *client.Subscription
+	out  io.Writer
+	most int // messages in a batch
+	sub  *client.Subscription
 
 	// With a store.
 	db    *bbolt.DB
@@ -46,11 +47,8 @@ type sink struct {
 	done  []client.Mark // of the messages in batch
 }
 
-// A batch ends with so many messages, or with the one that makes it so long.
-const (
-	sinkMessages = 256
-	sinkBytes    = 1 << 20
-)
+// sinkBytes ends a batch, with the message that makes it so long.
+const sinkBytes = 1 << 20
 
 // errReaderGone says that nobody reads standard output any more.
 var errReaderGone = errors.New("standard output was closed")
@@ -171,7 +169,7 @@ func (s *sink) add(m *client.Message, asJSON bool) error {
 	return nil
 }
 
-func (s *sink) full() bool { return len(s.done) >= sinkMessages || s.batch.Len() >= sinkBytes }
+func (s *sink) full() bool { return len(s.done) >= s.most || s.batch.Len() >= sinkBytes }
 
 // commit writes the batch and discards its messages.
 func (s *sink) commit() error {
