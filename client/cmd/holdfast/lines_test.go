@@ -295,7 +295,7 @@ func TestOneDisk(t *testing.T) {
 	}))
 	s := newShell(t, pair.Addrs()...)
 	in := s.write("in", "1\n2\n")
-	pair.B.Stop()
+	pair.B.Close()
 	args := []string{"--topic", "t", "--store", s.path("out.db"), "--timeout", "20s"}
 	if got := s.do("publish", append(args, "--file", in)...); !strings.HasPrefix(got, "2 lines published; 2 on one server's disk only: ") {
 		t.Errorf("one server: %q", got)
@@ -305,7 +305,7 @@ func TestOneDisk(t *testing.T) {
 	if got := s.do("publish", append(args, "--file", os.DevNull, "--safe")...); got != "0 lines published; safe on every server\n" {
 		t.Errorf("both again: %q", got)
 	}
-	pair.A.Stop()
+	pair.A.Close()
 	if got := s.read("t", 2); got != "1\n2\n" {
 		t.Errorf("%q came out of the other", got)
 	}
