@@ -163,6 +163,14 @@ func TestStopAndCont(t *testing.T) {
 		pair.B.Stop()
 		pair.B.Restart() // the end of a process thaws it
 		pair.B.AwaitReady()
+		for _, end := range []func(){pair.B.Kill, pair.B.PowerCut} {
+			pair.B.Stop()
+			end()
+			pair.B.Restart()
+			pair.AwaitReady()
+		}
+		a.publish(2, 2)
+		a.flushes(0, time.Minute)
 		pair.A.Stop() // and the test's end
 	})
 }

@@ -73,9 +73,10 @@ func Reject(reason string) Verdict {
 // isn't asked about.
 //
 // f is called on the goroutine that reads the connection, at the same time for
-// several connections, and the connection waits for it. It may block, but not
-// end the instance, which waits for it: let it tell the test's goroutine, and
-// return Drop for this command and all that follow, until that one calls Kill.
+// several connections, and the connection waits for it. It may block, but
+// neither end the instance nor outlast it, since every end waits for it. To
+// kill an instance at a certain command, let f tell the test's goroutine, which
+// calls Kill, and return Drop for that command and all that follow.
 func (i *Instance) Intercept(f func(Command) Verdict) {
 	if f == nil {
 		i.taps.intercept.Store(nil)
