@@ -241,6 +241,7 @@ func TestNameInUse(t *testing.T) {
 	const inUse = `{"c":"ack","a":"processed","status":"failure","reason":"name in use"}`
 	synctest.Test(t, func(t *testing.T) {
 		pair := servertest.NewPair(t)
+		synctest.Wait() // the two may dial each other at once: which connection stays is decided now
 		old := dial(t, pair.A)
 		old.logon("pubber")
 		other := dial(t, pair.A)
