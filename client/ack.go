@@ -27,7 +27,7 @@ func (cn *conn) ack(m *wire.Message) error {
 	if m.Acks == wire.AckProcessed && failed(m) && len(m.CommandID) == 0 {
 		return refusal("session", string(m.Reason))
 	}
-	if len(m.Sync) > 0 && len(m.CommandID) == 0 {
+	if m.Acks == wire.AckProcessed && len(m.Sync) > 0 && len(m.CommandID) == 0 {
 		cn.sync.Store(uint32(parseSync(m.Sync)))
 		cn.notify()
 		return nil

@@ -30,6 +30,8 @@ func FuzzHostileServer(f *testing.F) {
 		`{"c":"ack","a":"processed","status":"failure","reason":"name in use"}`,
 		`{"c":"ack","cid":"2","a":"processed","status":"success","bm":"5|1|","gap":"5|1|18446744073709551615"}` + "\n" + `{"c":"p","t":"orders","sids":"2,2,3","bm":"5|2|"}x`,
 		`{"c":"ack","cid":"2","a":"processed","status":"failure","reason":"bookmark not found","gap":"x"}`,
+		`{"c":"ack","a":"processed","status":"success","sync":"single"}` + "\n" + `{"c":"ack","a":"processed","status":"success","sync":"?"}` + "\n" + `{"c":"ack","a":"persisted","s":2,"sync":"sync"}`,
+		`{"c":"ack","cid":"0","a":"processed","status":"success","ext":"1","instance":"` + strings.Repeat("x", 5000) + `","peers":",,a,` + strings.Repeat(",", 5000) + `","sync":"async"}`,
 		`{"c":"ack","a":"persisted","sub_id":"2","bm":"5|9|,6|18446744073709551615|"}`,
 		`{"c":"p","t":"orders","sids":"2","bm":"0|0|","ts":"20260101T000000.5Z"}`,
 		`{"c":"sow","query_id":"3","bs":2}{"k":"1","l":1}a{"l":18446744073709551615}b`,
