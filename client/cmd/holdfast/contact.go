@@ -85,7 +85,8 @@ func (c *contact) giveUp() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.server == "" {
-		c.end(fmt.Errorf("%w within %v (--timeout): %w", errNoServer, c.patience, orNoAnswer(c.why)))
+		c.end(fmt.Errorf("%w within %v (--timeout); does one run there, and is it the port for clients? %w",
+			errNoServer, c.patience, orNoAnswer(c.why)))
 	}
 }
 
@@ -175,11 +176,8 @@ func connectionError(ctx context.Context, name string, err error) error {
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		err = cause
 	}
-	switch {
-	case errors.Is(err, client.ErrNameInUse):
+	if errors.Is(err, client.ErrNameInUse) {
 		return &exitError{exitInUse, fmt.Errorf("client name %q is in use by another process: end that one, or give another --name", name)}
-	case errors.Is(err, errNoServer):
-		return fmt.Errorf("%w: does it run, and is it the port for clients?", err)
 	}
 	return err
 }

@@ -209,7 +209,7 @@ func TestInterrupt(t *testing.T) {
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Skip("no signals here")
 	}
-	if cmd.Wait(); cmd.ProcessState.ExitCode() != exitFailed || !strings.Contains(wrong.String(), "the same command goes on from there") {
+	if cmd.Wait(); cmd.ProcessState.ExitCode() != exitFailed || !strings.Contains(wrong.String(), "the same command goes on behind it") {
 		t.Errorf("exit code %d, %s", cmd.ProcessState.ExitCode(), wrong)
 	}
 	reader, wrong := s.process(io.Discard, in...)

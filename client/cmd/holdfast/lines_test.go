@@ -172,7 +172,7 @@ func (s *shell) abandon(store, topic, lines string) {
 		<-tick.C
 	}
 	end(errInterrupted)
-	if err := <-done; !errors.Is(err, errInterrupted) || !strings.Contains(err.Error(), fmt.Sprintf("up to line %d", want)) {
+	if err := <-done; !errors.Is(err, errInterrupted) || !strings.Contains(err.Error(), fmt.Sprintf("up to line %d all is", want)) {
 		s.t.Errorf("interrupted: %v", err)
 	}
 	w.Close()
@@ -280,7 +280,7 @@ func TestRejectedLines(t *testing.T) {
 	in := s.write("in", strings.Repeat("x\n", 12))
 	for _, args := range [][]string{{}, {"--store", s.path("out.db")}} {
 		code, out, wrong := s.try("publish", append(args, "--topic", "unlogged", "--file", in)...)
-		if code != exitFound || out != "12 lines published; 12 rejected; safe on every server\n" ||
+		if code != exitFound || out != "0 of 12 lines published, 12 rejected; safe on every server\n" ||
 			!strings.Contains(wrong, "holdfast: line 1 was rejected by the servers: ") || strings.Count(wrong, "rejected") != told {
 			t.Errorf("exit code %d, %s%s", code, out, wrong)
 		}

@@ -1,7 +1,12 @@
-// Command holdfast looks at what holdfast keeps on disk: the journals of
-// instances and the stores of applications, none of which may be in use. There
-// it only reads; what opening would change is said and left alone. And it
-// measures what a pair of servers does.
+// Command holdfast publishes and subscribes from the shell, shows how a pair of
+// servers is doing and measures it, and looks at what holdfast keeps on disk:
+// the journals of instances and the stores of applications, none of which may be
+// in use. Of those it only reads; what opening would change is said and left alone.
+//
+//	holdfast publish                      lines of a file or of standard input
+//	holdfast subscribe                    what is published, as lines or JSON
+//	holdfast ping URI…                    do servers answer, and what do they say?
+//	holdfast status ADMIN [ADMIN]         both instances of a running pair, side by side
 //
 //	holdfast journal dump DIR             the records, readable or as JSON
 //	holdfast journal verify DIR           is it whole, does it keep the promises?
@@ -9,19 +14,84 @@
 //	holdfast store inspect PATH           what a store keeps and what would be replayed
 //	holdfast store verify PATH            can it be opened as it is?
 //
-//	holdfast status ADMIN [ADMIN]         both instances of a running pair, side by side
-//
 //	holdfast bench publish                messages a second, to the last persisted ack
 //	holdfast bench latency                of a persisted ack: one at a time, or --rate
 //	holdfast bench subscribe              replay from EPOCH (also: bench replay)
 //	holdfast bench fanout                 deliveries to --subscribers that are live
 //	holdfast bench failover               kill -9 of the instance in use, under load
 //
-// It exits with 0 if all is well, 1 if something is wrong with what it looked
-// at (damage, a broken promise, a difference, a message lost or repeated while
-// measuring), 2 for usage and for paths that hold something else, 3 if the disk
-// can't be read or a measurement could not be made, and 4 if a running process
-// has it open.
+// It exits with
+//
+//	0  all is well
+//	1  something is wrong with what it looked at: damage, a broken promise, a
+//	   difference, a line that is too long or was rejected, messages that are no
+//	   longer in the log, a server that does not answer ping, fewer messages than
+//	   --count before --until-idle, a message lost or repeated while measuring
+//	2  usage: flags, a path that holds something else, an input that is not the
+//	   one to go on with, a subscription that the server does not offer
+//	3  it could not go on: the disk, no server within --timeout, an interrupt of
+//	   publish, a measurement that could not be made
+//	4  in use by a running process: a store, a journal, a client name
+//
+// # Publishing
+//
+// Each line is a message, its bytes as they are without the newline; an empty
+// line is an empty message, and the last line needs no newline. With --store a
+// run can be killed at any moment: a line is in the store, on disk, if and only
+// if the store also says that the input has been read up to there. The same
+// command goes on behind that line, after it has read the input again and found
+// that it is still the same; what the store keeps is sent. So each line is
+// published once. A run has ended when it has printed its last line; then the
+// store forgets the input, and the next run is a new publication. (Who kills
+// it in the instant between that and its exit, and runs it again, publishes again.)
+//
+// Without --store, lines are in memory until the servers have them, and a run
+// that was interrupted can't be gone on with.
+//
+// With --json the last line is one object:
+//
+//	{
+//	 "complete": true,     // the input has ended, and the servers have all of it
+//	 "topic": "quakes",
+//	 "lines": 1707,        // of the input, that are with the servers or in the store
+//	 "before": 1340,       // of these, by the runs that this one has gone on with
+//	 "bytes": 281874,      // of the input, as many as these lines are
+//	 "rejected": 0,        // lines that the servers refused, in this run
+//	 "one_disk": 0,        // messages that one server only has so far; the store keeps them
+//	 "unacknowledged": 0,  // messages that no server has acknowledged; the store keeps them
+//	 "seconds": 0.02,      // of this run
+//	 "store": "out.db",
+//	 "stopped": "…"        // why it is not complete
+//	}
+//
+// # Subscribing
+//
+// A message is its body and a newline; a body with newlines is several lines,
+// which --json tells apart. With --store the same command goes on where the last
+// run ended, on whichever server. A message counts as read when it has been
+// written: messages that are there at the same time are written together, up to
+// --batch, then marked as read on disk together. A kill between the two repeats
+// those, and nothing else; of a stream that is slower than the disk that is one
+// message. Written to a pipe is not yet read by who is at its other end: what is
+// in the pipe when that one dies is lost to it. With --count exactly so many are
+// written and marked.
+//
+// With --out FILE nothing comes twice: how long the file is, and what is read, are
+// one transaction, and what a kill has left in the file behind that is cut off.
+//
+// With --json each message is one object on one line:
+//
+//	{
+//	 "bookmark": "16793650774582128290|43|",  // for --from; the message's identity on every server
+//	 "publisher": "16793650774582128290",
+//	 "sequence": 43,
+//	 "topic": "quakes",
+//	 "time": "2026-01-31T12:00:00.000000Z",   // when the server took it
+//	 "correlation_id": "…",                   // if the publisher gave one
+//	 "body": {"mag": 4.5}                     // if the body is JSON: that, without space between; else
+//	 "text": "…"                              // if it is UTF-8; else
+//	 "base64": "…"
+//	}
 //
 // # Measuring
 //
@@ -105,8 +175,8 @@ func run(args []string, stdout, stderr io.Writer) (code int) {
 	asked := -1 // for help, which exits from within
 	parser, err := kong.New(new(commands),
 		kong.Name("holdfast"),
-		kong.Description("Looks at what holdfast keeps on disk, and changes nothing; measures what a pair of servers does. Exit codes: "+
-			"0 all is well, 1 something is wrong, 2 usage, 3 the disk can't be read or a measurement not made, 4 in use by a running process."),
+		kong.Description("Publishes and subscribes; shows and measures what a pair of servers does; looks at what holdfast keeps on disk, and changes nothing. "+
+			"Exit codes: 0 all is well, 1 something is wrong, 2 usage, 3 it could not go on, 4 in use by a running process."),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { asked = code }),
 		kong.Vars{"store_path": pathHelp},

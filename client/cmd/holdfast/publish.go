@@ -24,7 +24,7 @@ type publishCommand struct {
 	Whole    bool    `help:"The whole input is one message."`
 	Rate     float64 `placeholder:"N" help:"Publish so many lines a second; default as fast as they are taken."`
 	Safe     bool    `help:"Wait at the end until every line is on the disk of both servers; without it, one is enough while the other is away."`
-	Restart  bool    `help:"Publish the input from its beginning, although the last run with this store has not ended. What that left in the store is sent all the same."`
+	Restart  bool    `help:"Publish the input from its beginning, although the last run with this store has not ended. What that left in the store is sent all the same. To go on with such a run, leave this out again."`
 	JSON     bool    `name:"json" help:"Print the result as one JSON object."`
 	Progress bool    `help:"Tell on standard error once a second how far it is, also if that is no terminal."`
 }
@@ -229,7 +229,7 @@ func (p *publication) keep(ctx context.Context, lines []line) error {
 func (p *publication) check(lines []line) ([]line, error) {
 	for i, l := range lines {
 		if err := p.client.Check(&pubstore.Message{Topic: p.flags.Topic, Body: l.body}); err != nil {
-			return lines[:i], &exitError{exitFound, fmt.Errorf("%s: line %d: %w: nothing of it is published", p.in.name, l.at.Lines, err)}
+			return lines[:i], &exitError{exitFound, fmt.Errorf("%s: line %d: %w: nothing of it is published; shorten it or take it out", p.in.name, l.at.Lines, err)}
 		}
 	}
 	return lines, nil
@@ -317,11 +317,11 @@ func (p *publication) result() publishResult {
 // String is the result for people.
 func (r publishResult) String() string {
 	s := plural(int(r.Lines), "line") + " published"
+	if r.Rejected > 0 {
+		s = fmt.Sprintf("%d of %s, %d rejected", r.Lines-int64(r.Rejected), s, r.Rejected)
+	}
 	if r.Before > 0 {
 		s += fmt.Sprintf(", %d of them by the runs before", r.Before)
-	}
-	if r.Rejected > 0 {
-		s += fmt.Sprintf("; %d rejected", r.Rejected)
 	}
 	switch {
 	case r.OneDisk+r.Unacked == 0:
@@ -379,15 +379,17 @@ func (p *publication) hurry(why error) {
 // decide something first.
 func (r *publishResult) goOn(err error) error {
 	e, special := errors.AsType[*exitError](err)
+	unacked := ""
+	if r.Unacked > 0 {
+		unacked = fmt.Sprintf(" (%d not acknowledged yet)", r.Unacked)
+	}
 	switch {
-	case err == nil, special && (e.code == exitUsage || r.Lines == 0):
+	case err == nil, special && e.code == exitUsage, r.Lines == 0:
 		return err
 	case r.Store == "" && r.Unacked > 0:
-		return fmt.Errorf("%w; of %s, %d were not acknowledged and are lost or not: nobody knows (--store would keep them)",
-			err, plural(int(r.Lines), "line"), r.Unacked)
+		return fmt.Errorf("%w; up to line %d all was sent, but %d were not acknowledged and may be lost: --store would keep them", err, r.Lines, r.Unacked)
 	case r.Store == "":
-		return fmt.Errorf("%w; the servers have the first %s", err, plural(int(r.Lines), "line"))
+		return fmt.Errorf("%w; up to line %d all was published", err, r.Lines)
 	}
-	return fmt.Errorf("%w; up to line %d all is with the servers or in %s (%d not acknowledged yet): the same command goes on from there",
-		err, r.Lines, r.Store, r.Unacked)
+	return fmt.Errorf("%w; up to line %d all is with the servers or in %s%s: the same command goes on behind it", err, r.Lines, r.Store, unacked)
 }

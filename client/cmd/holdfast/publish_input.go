@@ -202,7 +202,7 @@ func ended(raw []byte) error {
 }
 
 func (f *feed) tooLong(format string) error {
-	return &exitError{exitFound, fmt.Errorf("%s: "+format+", which is the limit of a message: nothing of it is published", f.name, f.most)}
+	return &exitError{exitFound, fmt.Errorf("%s: "+format+", which is the limit of a message: nothing of it is published; shorten it or take it out", f.name, f.most)}
 }
 
 // give hands a line over, together with those that have not been taken yet. It

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os/signal"
+	"regexp"
 	"strings"
 	"syscall"
 	"time"
@@ -21,7 +22,7 @@ type subscribeCommand struct {
 	From         string        `placeholder:"START" help:"Where to begin: epoch (the start of the log), now, a bookmark as --json shows it, several with commas between, or a time such as 2026-01-31T12:00:00Z. With --store: where to begin if the store has no place yet, by default epoch. Without: by default now."`
 	Store        string        `type:"path" placeholder:"FILE" help:"Bookmark store, a file that is made if there is none. With it, the same command goes on where the last one ended, on whichever server."`
 	ID           string        `name:"id" placeholder:"ID" help:"Name of the place in the store; default the topic. One store has room for many."`
-	Restart      bool          `help:"Begin at --from, although the store has a place."`
+	Restart      bool          `help:"Begin at --from, although the store has a place. To go on with such a run, leave this out again."`
 	Out          string        `type:"path" placeholder:"FILE" help:"Write to this file instead of standard output. With a store it has each message exactly once, also after a kill."`
 	Count        int           `placeholder:"N" help:"End after so many messages; those behind them stay for the next run."`
 	UntilIdle    time.Duration `placeholder:"DURATION" help:"End when nothing has come for so long although a server is connected."`
@@ -67,11 +68,26 @@ func (c *subscribeCommand) check() (client.Start, error) {
 	case c.Store == "" && c.Out != "":
 		return nil, usagef("--out needs a --store, which keeps what is in the file already; without one, redirect standard output")
 	}
+	if err := checkPattern(c.Topic); err != nil {
+		return nil, err
+	}
 	start, err := c.from()
 	if err != nil {
 		return nil, err
 	}
 	return start, c.contactFlags.check()
+}
+
+// checkPattern refuses what every server would, in more words.
+func checkPattern(topic string) error {
+	if !strings.ContainsAny(topic, `^$.*+?()[]{}|\`) {
+		return nil
+	}
+	if _, err := regexp.Compile(topic); err != nil {
+		return usagef("--topic %q is a regular expression that does not compile: %v; for the one topic of that name write '^%s$'",
+			topic, err, regexp.QuoteMeta(topic))
+	}
+	return nil
 }
 
 // from returns where to begin, unless the store has a place.
