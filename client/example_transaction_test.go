@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -20,7 +21,8 @@ import (
 func ExampleConfig_transaction() {
 	pair := newExamplePair()
 	defer pair.end()
-	ctx := context.Background()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
 	publishOrders(ctx, pair, 4)
 
 	// bill is one life of the process: it handles some orders, or fails at one.

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+
+	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
 // txAppends are the messages that a transaction of the application adds. What
@@ -67,6 +69,9 @@ func (s *Bolt) AppendMessageTx(tx *bbolt.Tx, m *Message) (seq uint64, err error)
 	if err := s.putLocked(root, m, batch); err != nil {
 		return 0, err
 	}
+	if mut.On(mut.TxSentEarly) {
+		s.enterThroughLocked(m.Sequence)
+	}
 	return m.Sequence, nil
 }
 
@@ -114,7 +119,9 @@ func (s *Bolt) batchLocked(tx *bbolt.Tx, current *bbolt.Bucket) *txAppends {
 // transaction, all up to last, and forgets what was rolled back.
 func (s *Bolt) settleLocked(last uint64) {
 	s.enterThroughLocked(last)
-	s.pending = s.pending[:0]
+	if !mut.On(mut.TxRollbackKept) {
+		s.pending = s.pending[:0]
+	}
 }
 
 // committed is told by a transaction after its commit, when others may have

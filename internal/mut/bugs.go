@@ -140,6 +140,14 @@ const (
 	R15LogonAtOnce Bug = "r15-logon-at-once"
 	// G2AckEarly (client) tolerates nothing: takes an ack beyond what was sent as good for what comes later.
 	G2AckBeyond Bug = "g2-ack-beyond"
+	// TxSentEarly sends a message of a transaction of the application before its commit.
+	TxSentEarly Bug = "tx-sent-early"
+	// TxRollbackKept takes what a rolled back transaction appended for committed by a later one.
+	TxRollbackKept Bug = "tx-rollback-kept"
+	// TxDiscardInMemory leaves a discard in a transaction of the application to a later commit.
+	TxDiscardInMemory Bug = "tx-discard-in-memory"
+	// TxTwice lets a transaction discard a message that is not outstanding.
+	TxTwice Bug = "tx-twice"
 	// HeartbeatsIgnored never declares a silent connection lost.
 	HeartbeatsIgnored Bug = "heartbeats-ignored"
 	// ChooserBlind tries servers that are known to lag like any others.
