@@ -158,16 +158,3 @@ func ExampleClient_Execute() {
 		}
 	}
 }
-
-// A client that prefers its own site, and goes back to it once that has had
-// everything again for half a minute.
-func ExampleNewPriority() {
-	cfg := client.Config{
-		Chooser: client.NewPriority(client.FailBackInSync(30*time.Second), "tcp://here:9007/amps/json", "tcp://there:9007/amps/json"),
-	}
-	c, err := client.Dial(context.Background(), cfg)
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer c.Close()
-}

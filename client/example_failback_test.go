@@ -1,0 +1,44 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/client"
+)
+
+// A client that prefers its own site goes to the other one when it must, and
+// back once its own has had everything again for a while. The hook says why.
+func ExampleNewPriority() {
+	pair := newExamplePair()
+	defer pair.end()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+
+	moved := make(chan client.Move, 10)
+	c, err := client.Dial(ctx, client.Config{
+		Name:    "order-gateway",
+		Chooser: client.NewPriority(client.FailBackInSync(100*time.Millisecond), pair.servers...), // half a minute, say
+		Dial:    pair.Dial,
+		Hooks:   client.Hooks{Moved: func(m client.Move) { moved <- m }},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+
+	fmt.Println("begins on", (<-moved).To)
+	pair.A.Close()
+	m := <-moved
+	fmt.Printf("moves to %s, the other stops: %v\n", m.To, errors.Is(m.Err, client.ErrStopping))
+	pair.A.Restart()
+	m = <-moved
+	fmt.Printf("moves to %s: %v\n", m.To, m.Err)
+	// Output:
+	// begins on tcp://a:9007/amps/json
+	// moves to tcp://b:9007/amps/json, the other stops: true
+	// moves to tcp://a:9007/amps/json: a server that is preferred can be reached
+}
