@@ -39,7 +39,7 @@ func TestImages(t *testing.T) {
 	begin := time.Now()
 	var total images.Count
 	for s := *seed; !t.Failed() && total.Images+total.Second < max(*atLeast, 1); s++ {
-		for _, subject := range []images.Subject{fuseimages.Publish(m), fuseimages.Bookmarks(m, false), fuseimages.Bookmarks(m, true)} {
+		for _, subject := range []images.Subject{fuseimages.Publish(m), fuseimages.Bookmarks(m, false), fuseimages.Bookmarks(m, true), fuseimages.Shared(m)} {
 			t.Run(subject.Name, func(t *testing.T) {
 				c := images.Campaign{Subject: subject, Seed: s, Share: *share}
 				each(t, c.Die)
