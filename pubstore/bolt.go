@@ -101,7 +101,10 @@ func OpenBolt(path string, o BoltOptions) (*Bolt, error) {
 
 // OpenBoltIn opens the store in a bucket of the application's database, making
 // it if there is none. The application must close the store before the
-// database, and open one store per bucket only.
+// database, and open one store per bucket only. Whatever of the database was
+// found committed, its name included, is durable when OpenBoltIn returns; it
+// waits for a write transaction that is open. (bbolt makes a new file in steps: a
+// power cut between them leaves one that doesn't open, with nothing in it.)
 func OpenBoltIn(db *bbolt.DB, bucket string, o BoltOptions) (*Bolt, error) {
 	if err := o.check(); err != nil {
 		return nil, err

@@ -36,15 +36,7 @@ func Open(path string, o *bbolt.Options) (*bbolt.DB, error) {
 	if err := examine(path, *o); err != nil {
 		return nil, err
 	}
-	db, err := open(path, *o)
-	if err != nil {
-		return nil, err
-	}
-	// Whoever made the file may have died before its name was durable.
-	if err := syncDir(filepath.Dir(path)); err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
-	return db, nil
+	return open(path, *o)
 }
 
 // create makes an empty database under another name first, so that one that
@@ -68,11 +60,13 @@ func create(path string, o *bbolt.Options) error {
 // committed to it. Data pages were synced before the meta page that names them
 // was written. That page is written again, since a sync that failed has left it
 // clean in the cache and not on the disk. A sector that is written with what it
-// holds is taken to keep that. It waits for a write transaction that is open.
+// holds is taken to keep that. And the name of the file is made durable, which
+// whoever made it, also an application that shares its database, may not have
+// done. It waits for a write transaction that is open.
 func Settle(db *bbolt.DB) error {
 	err := db.Update(func(tx *bbolt.Tx) error {
 		newest := int64(tx.ID()-1) % 2
-		return cmp.Or(rewrite(db.Path(), newest, db.Info().PageSize), errSettled)
+		return cmp.Or(rewrite(db.Path(), newest, db.Info().PageSize), syncDir(filepath.Dir(db.Path())), errSettled)
 	})
 	if errors.Is(err, errSettled) {
 		return nil
