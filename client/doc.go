@@ -223,7 +223,9 @@
 // subscription moves along synchronous links only: where there is none the
 // client goes on trying, with everything it publishes kept in the store, and
 // says so ([ErrAsyncPath]), unless each such subscription has [AllowUnreplicated].
-// A client that must publish meanwhile is one without them.
+// So one that began on an asynchronous server is at home there, and its client
+// does not leave it for another. A client that must publish meanwhile is one
+// without such subscriptions.
 //
 // Why a client is where it is, [Stats].Moves and the hook [Hooks.Moved] say.
 //

@@ -353,6 +353,10 @@ func (r *random) subscribe(n int, servers []string, configure func(*subscriber))
 	s := &subscriber{r: r, history: &verdict.Reader{}, rand: rand.New(rand.NewPCG(r.seed, uint64(20+n)))}
 	configure(s)
 	s.history.Name = s.name
+	// One that takes what is safe only would wait on the third for ever (R13).
+	if r.set.third && !s.history.FullyDurable && len(servers) > 1 && s.rand.IntN(2) == 0 {
+		servers = append(servers, "c")
+	}
 	queue := []int{0, 8, 100}[r.rand.IntN(3)]
 	if s.pace > 0 {
 		queue = 8
