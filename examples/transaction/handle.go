@@ -13,7 +13,8 @@ import (
 // handle takes one order. The customer's account, the invoice, and that the
 // order is done with are one transaction: whenever the process dies, all of it
 // has happened and the invoice is on its way, or nothing has and the order
-// comes again.
+// comes again. So it is after an error, too: of these only pubstore.ErrFull is
+// for trying again in this process (handleOnce).
 func (a *app) handle(m *client.Message) error {
 	var o order
 	if err := json.Unmarshal(m.Data, &o); err != nil {

@@ -41,8 +41,8 @@ func main() {
 	flag.Uint64Var(&o.seed, "seed", rand.Uint64()>>32, "draws when what dies; random if not given")
 	flag.BoolVar(&o.keep, "keep", false, "keep the directory with database, stores, journals and logs")
 	flag.Parse()
-	if flag.NArg() > 0 || o.rounds < 1 || o.kills < 0 || o.kills > o.rounds*lives {
-		fmt.Fprintf(os.Stderr, "transaction: rounds must be at least 1, kills 0 to %d for each round, and there are no arguments\n", lives)
+	if err := o.check(flag.Args()); err != nil {
+		fmt.Fprintln(os.Stderr, "transaction:", err)
 		os.Exit(2)
 	}
 	well, err := try(o)
@@ -55,6 +55,18 @@ func main() {
 		os.Exit(1)
 	}
 	fmt.Println("all is well")
+}
+
+func (o options) check(args []string) error {
+	switch most := o.rounds * lives; {
+	case len(args) > 0:
+		return fmt.Errorf("argument %q: there are only flags, see -help", args[0])
+	case o.rounds < 1:
+		return fmt.Errorf("-rounds is %d, it must be at least 1", o.rounds)
+	case o.kills < 0 || o.kills > most:
+		return fmt.Errorf("-kills is %d, it must be 0 to %d (%d for each round)", o.kills, most, lives)
+	}
+	return nil
 }
 
 // try makes a directory, builds the server and runs the demonstration in it.
