@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/pubstore"
 	"github.com/holdfast-mq/holdfast/server"
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
@@ -311,6 +312,42 @@ func TestOneDisk(t *testing.T) {
 	}
 }
 
+// A full store takes what has room, and the rest when there is room again; how
+// far the input is says so.
+func TestFullStore(t *testing.T) {
+	s := newShell(t)
+	store, _, err := openResumable(s.path("out.db"), "t", pubstore.BoltOptions{MaxMessages: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []line
+	for i := range int64(5) {
+		lines = append(lines, line{[]byte("x"), extent{Lines: i + 1, Bytes: 2 * (i + 1)}})
+	}
+	if n, last, err := store.keep(t.Context(), lines); n != 3 || last != 3 || err != nil || store.kept.Lines != 3 {
+		t.Fatal(n, last, err)
+	}
+	soon, stop := context.WithTimeout(t.Context(), time.Millisecond)
+	defer stop()
+	if n, _, err := store.keep(soon, lines[3:]); n != 0 || !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatal(n, err)
+	}
+	if err := store.Discard(currentLife(store), 1); err != nil {
+		t.Fatal(err)
+	}
+	if n, last, err := store.keep(t.Context(), lines[3:]); n != 1 || last != 4 || err != nil {
+		t.Fatal(n, last, err)
+	}
+	if err := store.close(); err != nil {
+		t.Fatal(err)
+	}
+	store, _, err = openResumable(s.path("out.db"), "t", pubstore.BoltOptions{})
+	if err != nil || store.kept.Lines != 4 || store.Usage().Messages != 3 {
+		t.Fatal(store, err)
+	}
+	store.close()
+}
+
 // A subscription goes on where it ended, on whichever server, and counts exactly.
 func TestSubscribeGoesOn(t *testing.T) {
 	pair := servertest.NewPair(t, servertest.Real())
@@ -382,7 +419,7 @@ func TestReaderGone(t *testing.T) {
 	if code := run(args, w, &wrong); code != exitWell || wrong.Len() > 0 {
 		t.Errorf("exit code %d, %q", code, wrong.String())
 	}
-	if got := s.do("subscribe", "--topic", "t", "--store", s.path("in.db"), "--count", "2"); got != "1\n2\n" {
+	if got := s.do("subscribe", "--topic", "t", "--store", s.path("in.db"), "--count", "2", "--until-idle", "5s"); got != "1\n2\n" {
 		t.Errorf("afterwards %q came out", got)
 	}
 }

@@ -104,7 +104,7 @@ func (c *publishCommand) publication(end context.CancelCauseFunc, o *output, in 
 
 // open opens the store file.
 func (p *publication) open() error {
-	s, name, err := openResumable(p.flags.Store, p.flags.Topic)
+	s, name, err := openResumable(p.flags.Store, p.flags.Topic, pubstore.BoltOptions{})
 	if err != nil {
 		return err
 	}

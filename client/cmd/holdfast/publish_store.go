@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"syscall"
 
 	"go.etcd.io/bbolt"
 
@@ -70,7 +71,7 @@ type resumable struct {
 }
 
 // openResumable opens or makes it, and returns the client name it belongs to, if it does.
-func openResumable(path, topic string) (s *resumable, name string, err error) {
+func openResumable(path, topic string, o pubstore.BoltOptions) (s *resumable, name string, err error) {
 	db, err := openStoreFile(path, "publish store", publishBucket, inputBucket)
 	if err != nil {
 		return nil, "", err
@@ -84,7 +85,7 @@ func openResumable(path, topic string) (s *resumable, name string, err error) {
 		err = s.load()
 	}
 	if err == nil {
-		s.Bolt, err = pubstore.OpenBoltIn(db, publishBucket, pubstore.BoltOptions{})
+		s.Bolt, err = pubstore.OpenBoltIn(db, publishBucket, o)
 	}
 	if err != nil {
 		return nil, "", errors.Join(publishStoreError(path, err), db.Close())
@@ -161,6 +162,9 @@ func (s *resumable) keep(ctx context.Context, lines []line) (n int, last uint64,
 		next.Life, next.Sequence = currentLife(s), last
 		return s.write(tx, &next)
 	})
+	if errors.Is(err, syscall.ENOSPC) {
+		err = fmt.Errorf("%w: make some room there", err)
+	}
 	if err != nil {
 		return 0, 0, fmt.Errorf("--store %s: %w", s.db.Path(), err)
 	}

@@ -47,8 +47,12 @@ type sink struct {
 	done  []client.Mark // of the messages in batch
 }
 
-// sinkBytes ends a batch, with the message that makes it so long.
-const sinkBytes = 1 << 20
+const (
+	// sinkBytes ends a batch, with the message that makes it so long.
+	sinkBytes = 1 << 20
+	// outMessages is how many messages a batch has that goes to a file, where none comes twice.
+	outMessages = 4096
+)
 
 // errReaderGone says that nobody reads standard output any more.
 var errReaderGone = errors.New("standard output was closed")
@@ -103,7 +107,7 @@ func (s *sink) openOut(path string, restart bool) (err error) {
 	if s.file, err = os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644); err != nil {
 		return &exitError{exitUsage, fmt.Errorf("--out: %w", err)}
 	}
-	s.out = s.file
+	s.out, s.most = s.file, outMessages
 	size, err := s.file.Seek(0, io.SeekEnd)
 	if err != nil {
 		return fmt.Errorf("--out %s: %w", path, err)
