@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -70,6 +71,7 @@ type contact struct {
 	server string      // in use, empty if none is; guarded by mu
 	why    error       // of the last attempt that failed; guarded by mu
 	told   bool        // that there is none; guarded by mu
+	apart  bool        // the server in use waits for its peer; guarded by mu
 	limit  *time.Timer // runs while there is none; nil: patience has no end; guarded by mu
 }
 
@@ -108,6 +110,27 @@ func (c *contact) connected(s client.ServerInfo) {
 		c.screen.say("connected to %s", s.Server)
 	}
 	c.server, c.told = s.Server, false
+	c.standingLocked(s)
+}
+
+// changed is a hook.
+func (c *contact) changed(s client.ServerInfo) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.standingLocked(s)
+}
+
+// standingLocked tells why acks do not come, and when they come again.
+func (c *contact) standingLocked(s client.ServerInfo) {
+	apart := s.Sync == client.SyncApart
+	if apart != c.apart {
+		if apart {
+			c.screen.say("%s waits for %s, which is away or behind: until then nothing is acknowledged", s.Server, strings.Join(s.Peers, " and "))
+		} else {
+			c.screen.say("%s no longer waits for its peer", s.Server)
+		}
+	}
+	c.apart = apart
 }
 
 // disconnected is a hook. Of the attempts of one outage it tells the first.
@@ -137,8 +160,9 @@ func (c *contact) where() string {
 // hooks returns those of a client.
 func (c *contact) hooks() client.Hooks {
 	return client.Hooks{
-		Connected:    c.connected,
-		Disconnected: c.disconnected,
+		Connected:     c.connected,
+		Disconnected:  c.disconnected,
+		ServerChanged: c.changed,
 		PublishGap: func(server string) {
 			c.screen.say("%s lacks messages that were acknowledged before: nothing is published there until it has caught up", server)
 		},

@@ -153,8 +153,8 @@ func TestSlowInput(t *testing.T) {
 	}
 }
 
-// abandon publishes lines into a store and stops, as an interrupt would, before
-// the input has ended.
+// abandon publishes lines and stops, as an interrupt would, before the input has
+// ended: when the servers have them.
 func (s *shell) abandon(store, topic, lines string) {
 	s.t.Helper()
 	r, w := io.Pipe()
@@ -169,7 +169,7 @@ func (s *shell) abandon(store, topic, lines string) {
 	go func() { done <- c.report(ctx, o, p, p.run(ctx)) }()
 	io.WriteString(w, lines)
 	want := int64(strings.Count(lines, "\n"))
-	for tick := time.NewTicker(time.Millisecond); p.stored.Load() < want; {
+	for tick := time.NewTicker(time.Millisecond); p.stored.Load() < want || p.store.Usage().Messages > 0; {
 		<-tick.C
 	}
 	end(errInterrupted)
@@ -312,6 +312,28 @@ func TestOneDisk(t *testing.T) {
 	}
 }
 
+// A store that was put back from a copy does not say how far the input is, and
+// this is told before anything comes twice.
+func TestStorePutBack(t *testing.T) {
+	s := newShell(t, lone(t, nil).Addr())
+	store := s.path("out.db")
+	s.abandon(store, "t", "1\n2\n3\n")
+	backup, err := os.ReadFile(store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.abandon(store, "t", "1\n2\n3\n4\n")
+	s.read("t", 4)
+	s.write("out.db", string(backup))
+	in := s.write("in", "1\n2\n3\n4\n5\n")
+	s.expect(exitFound, "lines behind line 3 may be published already", "publish", "--topic", "t", "--store", store, "--file", in)
+	s.read("t", 4)
+	s.do("publish", "--topic", "t", "--store", store, "--file", in)
+	if got := s.read("t", 6); got != "1\n2\n3\n4\n4\n5\n" {
+		t.Errorf("gone on all the same: %q", got)
+	}
+}
+
 // A full store takes what has room, and the rest when there is room again; how
 // far the input is says so.
 func TestFullStore(t *testing.T) {
@@ -432,7 +454,7 @@ func TestEndings(t *testing.T) {
 		words string
 	}{
 		{&client.GapError{Subscription: "s", Topic: "t"}, exitFound, "--accept-gaps goes on behind them"},
-		{fmt.Errorf("x: %w", client.ErrNotReplicated), exitFound, "give only the --server that has it"},
+		{fmt.Errorf("x: %w", client.ErrNotReplicated), exitFound, "wait for the --server that has it, or --allow-unreplicated"},
 		{errInterrupted, exitWell, ""},
 	} {
 		var wrong bytes.Buffer
@@ -459,7 +481,7 @@ func TestPing(t *testing.T) {
 	if err := errors.Join(decoder.Decode(&answers[0]), decoder.Decode(&answers[1])); err != nil {
 		t.Fatal(err)
 	}
-	if a := answers[0]; !a.Up || a.Server != up || !a.Extended || a.LogonMS <= 0 || a.RoundMS <= 0 || a.MaxMessage != 16<<20 {
+	if a := answers[0]; !a.Up || a.Server != up || !a.Extended || a.LogonMS <= 0 || a.RoundMS <= 0 || a.MaxMessage != 16<<20 || a.Sync != "alone" {
 		t.Errorf("the one that is up: %+v", a)
 	}
 	if a := answers[1]; a.Up || !strings.Contains(a.Error, "refused") {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/url"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -29,11 +28,21 @@ type pinged struct {
 	LogonMS    float64  `json:"logon_ms,omitempty"` // from dialing to logged on; of the first answer
 	RoundMS    float64  `json:"round_trip_ms,omitempty"`
 	Version    string   `json:"version,omitempty"`
-	Extended   bool     `json:"extended"`          // it knows holdfast's extensions to the protocol
-	CatchingUp bool     `json:"catching_up"`       // it serves without having caught up with its peers
-	MaxMessage int      `json:"max_message"`       // bytes; 0: it does not say
-	Carried    []string `json:"carried,omitempty"` // patterns of the topics it replicates synchronously, if not all are
-	CarriesAll bool     `json:"carries_all"`       // it replicates all topics synchronously, or has no peers
+	Extended   bool     `json:"extended"`              // it knows holdfast's extensions to the protocol
+	Instance   string   `json:"instance,omitempty"`    // its name in its group
+	Sync       string   `json:"sync,omitempty"`        // how it stands to its peers, as client.SyncState says it
+	Peers      []string `json:"peers,omitempty"`       // instances that it replicates to synchronously
+	Carried    []string `json:"carried,omitempty"`     // patterns of the topics it replicates synchronously; absent: all
+	CatchingUp bool     `json:"catching_up"`           // it serves without having caught up with its peers
+	MaxMessage int      `json:"max_message,omitempty"` // bytes
+}
+
+// Help is shown by --help.
+func (*pingCommand) Help() string {
+	return `Logs on to each server on its port for clients, and says how long an answer takes,
+its version, and how it stands to its peers.
+
+Exit codes: 0 all have answered, 1 one has not, 2 usage.`
 }
 
 // Run implements the command.
@@ -113,30 +122,43 @@ func (p pinged) String() string {
 	if !p.Up {
 		return p.Server + "  no answer: " + p.Error
 	}
-	says := []string{fmt.Sprintf("%s  round trip %.2f ms", p.Server, p.RoundMS)}
+	text := fmt.Sprintf("%s  round trip %.2f ms", p.Server, p.RoundMS)
 	if p.LogonMS > 0 {
-		says[0] += fmt.Sprintf(", logon %.2f ms", p.LogonMS)
+		text += fmt.Sprintf(", logon %.2f ms", p.LogonMS)
 	}
-	says = append(says, "version "+plain(p.Version))
+	if p.Instance != "" {
+		text += "; instance " + plain(p.Instance)
+	}
+	text += "; version " + plain(p.Version)
 	if !p.Extended {
-		return strings.Join(append(says, "without holdfast's extensions"), "; ")
+		return text + "; without holdfast's extensions"
 	}
-	if p.CatchingUp {
-		says = append(says, "has not caught up with its peers")
-	}
-	if p.CarriesAll {
-		says = append(says, "replicates all topics, if it has a peer")
-	} else {
-		says = append(says, "replicates synchronously: "+orNone(p.Carried))
-	}
-	return strings.Join(says, "; ")
+	return text + p.standing()
 }
 
-func orNone(topics []string) string {
-	if len(topics) == 0 {
-		return "no topic"
+// standing says how the server stands to its peers.
+func (p pinged) standing() (text string) {
+	peers := strings.Join(p.Peers, " and ")
+	switch p.Sync {
+	case client.SyncOK.String():
+		text = "; in sync with " + peers
+	case client.SyncApart.String():
+		text = "; without " + peers + ", for which acks wait"
+	case client.SyncSingle.String():
+		text = "; without " + peers + ", acks are of one disk"
+	case client.SyncCatchingUp.String():
+		text = "; lacks what " + peers + " has"
+	case client.SyncAsync.String():
+		text = "; no synchronous peer, acks are of one disk"
+	case client.SyncAlone.String():
+		text = "; no peers"
+	case client.SyncStopping.String():
+		text = "; stopping"
 	}
-	return strings.Join(topics, " ")
+	if p.Carried != nil {
+		text += "; replicates synchronously only " + plain(strings.Join(p.Carried, " "))
+	}
+	return text
 }
 
 // A target is a server that is asked, with a connection of its own.
@@ -204,8 +226,15 @@ func (t *target) ask(ctx context.Context) error {
 
 func (t *target) answer() pinged {
 	s := t.client.Stats().Server
-	return pinged{Server: s.Server, Up: true, Version: s.Version, Extended: s.Extended, CatchingUp: s.CatchingUp,
-		MaxMessage: s.MaxMessage, Carried: slices.Clone(s.Carried), CarriesAll: s.Extended && !s.Carries}
+	p := pinged{Server: s.Server, Up: true, Version: s.Version, Extended: s.Extended, Instance: s.Instance,
+		Peers: s.Peers, CatchingUp: s.CatchingUp, MaxMessage: s.MaxMessage}
+	if s.Sync != client.SyncUnknown {
+		p.Sync = s.Sync.String()
+	}
+	if s.Carries {
+		p.Carried = append([]string{}, s.Carried...)
+	}
+	return p
 }
 
 func (t *target) close() {

@@ -29,6 +29,19 @@ type publishCommand struct {
 	Progress bool    `help:"Tell on standard error once a second how far it is, also if that is no terminal."`
 }
 
+// Help is shown by --help.
+func (*publishCommand) Help() string {
+	return `Each line is a message. With --store the run can be killed at any moment, and
+the same command goes on with the line that was next:
+
+    holdfast publish --server tcp://127.0.0.1:9007/amps/json --server tcp://127.0.0.1:9008/amps/json \
+      --topic quakes --store out.db --file earthquakes.ndjson
+
+Exit codes: 0 every line is published; 1 a line is too long or was rejected;
+2 usage, or another input than the one to go on with; 3 it could not go on
+(interrupted, disk, no server within --timeout); 4 store or name in use.`
+}
+
 // Run implements the command.
 func (c *publishCommand) Run(o *output) error {
 	if err := c.check(); err != nil {
@@ -327,7 +340,7 @@ func (r publishResult) String() string {
 	case r.OneDisk+r.Unacked == 0:
 		return s + "; safe on every server"
 	case r.Store == "":
-		return s + fmt.Sprintf("; %d on one server's disk only", r.OneDisk+r.Unacked)
+		return s + fmt.Sprintf("; %d on one server's disk only (--safe would wait for the other)", r.OneDisk+r.Unacked)
 	}
 	return s + fmt.Sprintf("; %d on one server's disk only: %s keeps them for the next run with it (with --file %s to send nothing else)",
 		r.OneDisk+r.Unacked, r.Store, os.DevNull)

@@ -243,6 +243,9 @@ func (p *pace) wait(ctx context.Context) error {
 	due := p.begun.Add(time.Duration(p.n / p.rate * float64(time.Second)))
 	p.n++
 	left := time.Until(due)
+	if left < -time.Second { // nothing came for a while: that is not made up for
+		p.begun = p.begun.Add(-left)
+	}
 	if left <= 0 {
 		return nil
 	}

@@ -18,19 +18,36 @@ import (
 // subscribeCommand is "subscribe".
 type subscribeCommand struct {
 	contactFlags
-	Topic        string        `required:"" placeholder:"TOPIC" help:"Topic to subscribe to. With any of ^ $$ . * + ? ( ) [ ] { } | \\ it is a regular expression that is searched anywhere in a topic: for the one topic orders.eu write ^orders\\.eu$$."`
-	From         string        `placeholder:"START" help:"Where to begin: epoch (the start of the log), now, a bookmark as --json shows it, several with commas between, or a time such as 2026-01-31T12:00:00Z. With --store: where to begin if the store has no place yet, by default epoch. Without: by default now."`
-	Store        string        `type:"path" placeholder:"FILE" help:"Bookmark store, a file that is made if there is none. With it, the same command goes on where the last one ended, on whichever server."`
-	ID           string        `name:"id" placeholder:"ID" help:"Name of the place in the store; default the topic. One store has room for many."`
-	Restart      bool          `help:"Begin at --from, although the store has a place. To go on with such a run, leave this out again."`
-	Out          string        `type:"path" placeholder:"FILE" help:"Write to this file instead of standard output. With a store it has each message exactly once, also after a kill."`
-	Count        int           `placeholder:"N" help:"End after so many messages; those behind them stay for the next run."`
-	UntilIdle    time.Duration `placeholder:"DURATION" help:"End when nothing has come for so long although a server is connected."`
-	Batch        int           `default:"100" placeholder:"N" help:"Write to standard output and mark as done up to so many messages at a time, if so many are there: a kill between the two repeats them at most. 1 is slow."`
-	JSON         bool          `name:"json" help:"Write JSON objects, one a line, instead of bodies."`
-	FullyDurable bool          `help:"Show a message only when both servers have it on disk."`
-	AcceptGaps   bool          `help:"Go on behind messages that the servers have removed."`
-	Filter       string        `placeholder:"FILTER" help:"Content filter in the server's language; holdfastd has none."`
+	Topic             string        `required:"" placeholder:"TOPIC" help:"Topic to subscribe to. With any of ^ $$ . * + ? ( ) [ ] { } | \\ it is a regular expression that is searched anywhere in a topic: for the one topic orders.eu write ^orders\\.eu$$."`
+	From              string        `placeholder:"START" help:"Where to begin: epoch (the start of the log), now, a bookmark as --json shows it, several with commas between, or a time such as 2026-01-31T12:00:00Z. With --store: where to begin if the store has no place yet, by default epoch. Without: by default now."`
+	Store             string        `type:"path" placeholder:"FILE" help:"Bookmark store, a file that is made if there is none. With it, the same command goes on where the last one ended, on whichever server."`
+	ID                string        `name:"id" placeholder:"ID" help:"Name of the place in the store; default the topic. One store has room for many."`
+	Restart           bool          `help:"Begin at --from, although the store has a place. To go on with such a run, leave this out again."`
+	Out               string        `type:"path" placeholder:"FILE" help:"Write to this file instead of standard output. With a store it has each message exactly once, also after a kill."`
+	Count             int           `placeholder:"N" help:"End after so many messages; those behind them stay for the next run."`
+	UntilIdle         time.Duration `placeholder:"DURATION" help:"End when nothing has come for so long although a server is connected."`
+	Batch             int           `default:"100" placeholder:"N" help:"Write to standard output and mark as done up to so many messages at a time, if so many are there: a kill between the two repeats them at most. 1 is slow."`
+	JSON              bool          `name:"json" help:"Write JSON objects, one a line, instead of bodies."`
+	FullyDurable      bool          `help:"Show a message only when both servers have it on disk."`
+	AcceptGaps        bool          `help:"Go on behind messages that the servers have removed."`
+	AllowUnreplicated bool          `help:"Move also to a server that the topic is not replicated to synchronously, where messages may be missing."`
+	Filter            string        `placeholder:"FILTER" help:"Content filter in the server's language; holdfastd has none."`
+}
+
+// Help is shown by --help.
+func (*subscribeCommand) Help() string {
+	return `Writes the body of each message and a newline, until interrupted. With --store
+the same command goes on where the last one ended, on whichever server:
+
+    holdfast subscribe --server tcp://127.0.0.1:9007/amps/json --server tcp://127.0.0.1:9008/amps/json \
+      --topic quakes --store in.db
+
+A kill -9 repeats at most the --batch that was being written; with --out nothing.
+
+Exit codes: 0 interrupted, --count reached, idle, or nobody reads on; 1 messages
+are no longer in the log, or fewer than --count came; 2 usage, or refused by the
+server; 3 it could not go on (disk, no server within --timeout); 4 store or name
+in use.`
 }
 
 // Run implements the command.
@@ -214,6 +231,9 @@ func (r *reading) options() []client.SubscribeOption {
 	if f.AcceptGaps {
 		opts = append(opts, client.OnGap(func(gap *client.GapError) { r.screen.tell("%v", gap) }))
 	}
+	if f.AllowUnreplicated {
+		opts = append(opts, client.AllowUnreplicated())
+	}
 	if f.Filter != "" {
 		opts = append(opts, client.Filter(f.Filter))
 	}
@@ -283,7 +303,7 @@ func (r *reading) ending(err error) error {
 	case isRefused:
 		return &exitError{exitUsage, refused}
 	case errors.Is(err, client.ErrNotReplicated):
-		return &exitError{exitFound, fmt.Errorf("%w: give only the --server that has it, and wait for that", err)}
+		return &exitError{exitFound, fmt.Errorf("%w: wait for the --server that has it, or --allow-unreplicated", err)}
 	}
 	return err
 }
