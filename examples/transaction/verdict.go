@@ -172,8 +172,8 @@ func (r report) print(w io.Writer) bool {
 	}
 	again, some, missed, repeated := r.app.handedOver()
 	row("last invoice", r.numbered, "by the application's database")
-	row("handed over again", again, fmt.Sprintf("of %d deaths before a commit all, of %d behind one none, of %d about one %d",
-		r.app.deaths[comesAgain], r.app.deaths[isDone], r.app.deaths[mayCome], some))
+	row("handed over again", again, fmt.Sprintf("after each of %d deaths before a commit, none of %d behind one, %d of %d at any instant",
+		r.app.deaths[comesAgain], r.app.deaths[isDone], some, r.app.deaths[mayCome]))
 	row("lost", all.Lost+missed, "orders, invoices, and orders that had to come again")
 	row("twice", all.Duplicated+repeated, "")
 	row("out of order", all.Disordered, "")
