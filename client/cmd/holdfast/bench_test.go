@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -13,9 +14,10 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/bench"
 )
 
-// Instances, and commands that are killed, are processes of this program.
+// Instances, and commands that are killed, are processes of this program, and
+// under its own name it is the command.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 2 && slices.Contains([]string{"bench", "publish", "subscribe"}, os.Args[1]) {
+	if len(os.Args) > 2 && slices.Contains([]string{"bench", "publish", "subscribe"}, os.Args[1]) || filepath.Base(os.Args[0]) == "holdfast" {
 		main()
 	}
 	os.Exit(m.Run())

@@ -166,6 +166,9 @@ type commands struct {
 	Store     storeCommands    `cmd:"" help:"Look at a publish store or bookmark store that is not in use."`
 	Status    statusCommand    `cmd:"" help:"Show what the instances of a running pair say of themselves, side by side."`
 	Bench     benchCommands    `cmd:"" help:"Measure what a pair of servers does: one that is running, or one of its own."`
+
+	Completion completionCommand `cmd:"" help:"Print the completion script of a shell: bash, zsh or fish."`
+	Complete   completeCommand   `cmd:"" hidden:""`
 }
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
