@@ -33,8 +33,15 @@ type Inspection struct {
 // An InspectedLife is one life as InspectFile and InspectBolt find it.
 type InspectedLife struct {
 	Life
-	First uint64 // lowest sequence kept, 0 if nothing is
-	Bytes int64  // of what is kept
+	First   uint64  // lowest sequence kept, 0 if nothing is
+	Bytes   int64   // of what is kept
+	Missing []Range // what should be kept and can't be read, ascending; Kept does not count it
+}
+
+// A Range is the sequences From to To of a life, both included.
+type Range struct {
+	From uint64 `json:"from"`
+	To   uint64 `json:"to"`
 }
 
 // InspectFile reads the file store in dir and changes nothing; of the options
@@ -73,7 +80,7 @@ func (l *ledger) inspect(boot func() (string, error), found *Inspection) {
 	found.Name, found.Counter, found.Closed, found.Renews = l.name, l.counter, l.closed, !l.trusts(id)
 	for i, life := range l.report() {
 		w := l.lives[i]
-		found.Lives = append(found.Lives, InspectedLife{Life: life, First: w.next(0), Bytes: w.bytes})
+		found.Lives = append(found.Lives, InspectedLife{Life: life, First: w.next(0), Bytes: w.bytes, Missing: w.lost})
 	}
 }
 
@@ -132,7 +139,8 @@ func (i *fileInspector) judge() {
 		}
 	}
 	if len(i.ledger.lives) > 0 {
-		i.ledger.prune()
+		current := i.ledger.current()
+		i.ledger.lives = slices.DeleteFunc(i.ledger.lives, func(w *window) bool { return w != current && w.kept == 0 && w.lost == nil })
 	}
 }
 

@@ -22,6 +22,7 @@ type window struct {
 	bytes int64
 	// scattered says that positions don't ascend with sequences (File).
 	scattered bool
+	lost      []Range // given up when the store was opened or inspected: it should be kept, and can't be read
 }
 
 func newWindow(number uint32, id string) *window {

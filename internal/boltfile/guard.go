@@ -68,6 +68,30 @@ func damage(path string, err error) error {
 	return &DamageError{path, err}
 }
 
+// OpenReadOnly opens a database that is there, for reading only, after looking
+// at its pages. A file that is no database, or no longer, is a *DamageError.
+func OpenReadOnly(path string, o *bbolt.Options) (*bbolt.DB, error) {
+	read := *o
+	read.ReadOnly = true
+	db, err := open(path, read)
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err == nil {
+		err = damage(path, checkPages(f, info.Size(), db.Info().PageSize))
+	}
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
 // examine looks at every page of a database that is in use, while nobody writes.
 func examine(path string, o bbolt.Options) error {
 	info, err := os.Stat(path)
@@ -80,15 +104,9 @@ func examine(path string, o bbolt.Options) error {
 	if info.Size() == 0 {
 		return nil // bbolt makes one of it
 	}
-	o.ReadOnly = true
-	reader, err := open(path, o)
+	reader, err := OpenReadOnly(path, &o)
 	if err != nil {
 		return err
 	}
-	f, err := os.Open(path)
-	if err != nil {
-		return errors.Join(err, reader.Close())
-	}
-	err = damage(path, checkPages(f, info.Size(), reader.Info().PageSize))
-	return errors.Join(err, f.Close(), reader.Close())
+	return reader.Close()
 }

@@ -20,8 +20,9 @@ type journalCommands struct {
 
 // journalVerify is "journal verify".
 type journalVerify struct {
-	Dir string `arg:"" help:"Directory of the journal: 'data' of the instance's configuration."`
-	All bool   `help:"List every publisher, not only the first twenty."`
+	Dir  string `arg:"" help:"Directory of the journal: 'data' of the instance's configuration."`
+	All  bool   `help:"List every publisher, not only the first twenty."`
+	JSON bool   `name:"json" help:"Print one JSON object."`
 }
 
 // Run implements the command.
@@ -30,6 +31,19 @@ func (c *journalVerify) Run(o *output) error {
 	if err != nil {
 		return err
 	}
+	if c.JSON {
+		err = writeJSON(o, journalReportOf(c.Dir, &found))
+	} else {
+		c.print(o, &found)
+	}
+	if err == nil && !found.Sound() {
+		err = errFound
+	}
+	return err
+}
+
+// print shows to a person what was found.
+func (c *journalVerify) print(o *output, found *journal.Inspection) {
 	log := found.Log
 	o.printf("journal %s\n", c.Dir)
 	o.printf("  %s, %d bytes, positions %d to %d\n", plural(log.Segments, "segment"), log.Bytes, log.First, log.End)
@@ -39,10 +53,9 @@ func (c *journalVerify) Run(o *output) error {
 	printPublishers(o, found.States, c.All)
 	if found.Sound() {
 		o.printf("sound: every checksum is right, each identity stands there once, each publisher's in order\n")
-		return nil
+		return
 	}
-	printWrong(o, &found)
-	return errFound
+	printWrong(o, found)
 }
 
 // printOpening says what opening the journal would change.

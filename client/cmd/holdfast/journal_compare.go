@@ -15,6 +15,7 @@ type journalCompare struct {
 	Dir1 string `arg:"" help:"Directory of one journal."`
 	Dir2 string `arg:"" help:"Directory of the other."`
 	All  bool   `help:"List every publisher that differs, not only the first twenty."`
+	JSON bool   `name:"json" help:"Print one JSON object."`
 }
 
 // Run implements the command.
@@ -29,13 +30,32 @@ func (c *journalCompare) Run(o *output) error {
 		sides[i] = index
 	}
 	found := journal.Compare(sides[0], sides[1])
+	shown := found.Differing
+	if !c.All {
+		shown = shown[:min(len(shown), fewPublishers)]
+	}
+	records, err := recordsOf(dirs, shown)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		err = writeJSON(o, comparisonReport(dirs, &found, shown, records))
+	} else {
+		c.print(o, dirs, &found, shown, records)
+	}
+	if err == nil && !found.Same() {
+		err = errFound
+	}
+	return err
+}
+
+// print shows a comparison to a person.
+func (c *journalCompare) print(o *output, dirs [2]string, found *journal.Comparison, shown []journal.Differing, records records) {
 	for i, f := range found.Found {
 		o.printf("%s: %s of %s\n", dirs[i], plural(f.Records, "record"), plural(f.Publishers, "publisher"))
 	}
-	printLeftOut(o, &found)
-	if err := c.printDiffering(o, dirs, found.Differing); err != nil {
-		return err
-	}
+	printLeftOut(o, found)
+	printDiffering(o, dirs, len(found.Differing), shown, records)
 	for i := range dirs {
 		if !found.Found[i].Sound() {
 			o.printf("%s is not sound, see holdfast journal verify\n", dirs[i])
@@ -43,10 +63,9 @@ func (c *journalCompare) Run(o *output) error {
 	}
 	if found.Same() {
 		o.printf("the same: each publisher's records, in the same order\n")
-		return nil
+		return
 	}
 	o.printf("NOT THE SAME: %s with a difference\n", plural(len(found.Differing), "publisher"))
-	return errFound
 }
 
 // printLeftOut says what was not compared.
@@ -59,33 +78,24 @@ func printLeftOut(o *output, found *journal.Comparison) {
 	}
 }
 
-// printDiffering names the first difference of each publisher, the earliest first.
-func (c *journalCompare) printDiffering(o *output, dirs [2]string, differing []journal.Differing) error {
-	shown := differing[:min(len(differing), fewPublishers)]
-	if c.All {
-		shown = differing
-	}
-	records, err := recordsOf(dirs, shown)
-	if err != nil {
-		return err
-	}
+// printDiffering names the first difference of each publisher that is shown, the earliest first.
+func printDiffering(o *output, dirs [2]string, differing int, shown []journal.Differing, records records) {
 	for i, d := range shown {
 		first := ""
-		if i == 0 && len(differing) > 1 {
+		if i == 0 && differing > 1 {
 			first = ", the earliest of all"
 		}
 		o.printf("publisher %d: first difference%s: %s\n", d.Publisher, first, name(d, dirs))
 		for side, e := range d.Entry {
 			if e.Sequence > 0 {
-				o.printf("  in %s: %s\n", dirs[side], strings.TrimSpace(records[side][e.Position]))
+				o.printf("  in %s: %s\n", dirs[side], strings.TrimSpace(records[side][e.Position].String()))
 			}
 		}
 		o.printf("  in all: %d only in %s, %d only in %s, %d that do not say the same\n", d.Only[0], dirs[0], d.Only[1], dirs[1], d.Content)
 	}
-	if more := len(differing) - len(shown); more > 0 {
+	if more := differing - len(shown); more > 0 {
 		o.printf("and %d more publishers, see --all\n", more)
 	}
-	return nil
 }
 
 // name says what a difference is.
@@ -102,27 +112,30 @@ func name(d journal.Differing, dirs [2]string) string {
 	return fmt.Sprintf("%d is only in %s", b.Sequence, dirs[1])
 }
 
-// recordsOf reads the records of differences again, each as the line that dump prints.
-func recordsOf(dirs [2]string, differing []journal.Differing) (lines [2]map[journal.Position]string, err error) {
+// records are some of those of two journals.
+type records [2]map[journal.Position]dumped
+
+// recordsOf reads the records of differences again.
+func recordsOf(dirs [2]string, differing []journal.Differing) (found records, err error) {
 	if len(differing) == 0 {
-		return lines, nil
+		return found, nil
 	}
 	for side, dir := range dirs {
-		lines[side] = make(map[journal.Position]string)
+		found[side] = make(map[journal.Position]dumped)
 		for _, d := range differing {
 			if e := d.Entry[side]; e.Sequence > 0 {
-				lines[side][e.Position] = ""
+				found[side][e.Position] = dumped{}
 			}
 		}
 		_, err := inspectJournal(dir, func(r *journal.Record) error {
-			if _, wanted := lines[side][r.Position]; wanted {
-				lines[side][r.Position] = dump(r).String()
+			if _, wanted := found[side][r.Position]; wanted {
+				found[side][r.Position] = dump(r)
 			}
 			return nil
 		})
 		if err != nil {
-			return lines, err
+			return found, err
 		}
 	}
-	return lines, nil
+	return found, nil
 }

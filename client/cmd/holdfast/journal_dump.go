@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/holdfast-mq/holdfast/internal/journal"
 )
@@ -34,6 +36,7 @@ type dumped struct {
 	CRC       string           `json:"crc,omitempty"` // of what a message says, the same on every instance
 	Reason    string           `json:"reason,omitempty"`
 	Body      *string          `json:"body,omitempty"`
+	BodyBytes []byte           `json:"body_base64,omitempty"` // instead of body, where that is not UTF-8
 }
 
 func dump(r *journal.Record) dumped {
@@ -50,6 +53,15 @@ func dump(r *journal.Record) dumped {
 // stamp is a journal's time as text.
 func stamp(micros int64) string { return time.UnixMicro(micros).UTC().Format(timeForm) }
 
+// bodyOf returns a body as JSON can hold it: as text or, where that is not UTF-8, as bytes.
+func bodyOf(body []byte) (*string, []byte) {
+	if !utf8.Valid(body) {
+		return nil, slices.Clone(body)
+	}
+	text := string(body)
+	return &text, nil
+}
+
 // String is the record on one line.
 func (d dumped) String() string {
 	line := fmt.Sprintf("%10d  %s  %-24s  prev %-8d  %-9s  %7d B", d.Position, d.Time,
@@ -63,8 +75,11 @@ func (d dumped) String() string {
 	if d.Reason != "" {
 		line += "  reason " + plain(d.Reason)
 	}
-	if d.Body != nil {
+	switch {
+	case d.Body != nil:
 		line += "  " + strconv.Quote(*d.Body)
+	case d.BodyBytes != nil:
+		line += "  " + strconv.Quote(string(d.BodyBytes))
 	}
 	return line
 }
@@ -84,8 +99,7 @@ func (c *journalDump) Run(o *output) error {
 		}
 		d := dump(r)
 		if c.Body && r.Kind == journal.Message {
-			body := string(r.Body)
-			d.Body = &body
+			d.Body, d.BodyBytes = bodyOf(r.Body)
 		}
 		if c.JSON {
 			return lines.Encode(d)

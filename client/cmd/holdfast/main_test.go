@@ -42,9 +42,10 @@ var mask = []struct {
 }{
 	{regexp.MustCompile(`life [0-9A-Za-z]{22}`), "life LIFE"},
 	{regexp.MustCompile(`publisher [0-9]{9,}`), "publisher PUBLISHER"},
+	{regexp.MustCompile(`"life":"[^"]*","publisher":"[0-9]*"`), `"life":"LIFE","publisher":"PUBLISHER"`},
 	{regexp.MustCompile(`20[2-9][0-9]-[0-9-]+T[0-9:.]+Z`), "TIME"},
 	{regexp.MustCompile(`(?m)(^|: ) *[0-9]+  (200)`), "$1 POSITION  $2"},
-	{regexp.MustCompile(`(position|positions|offset|position":)( ?)[0-9]+( to [0-9]+)?`), "$1${2}N"},
+	{regexp.MustCompile(`(position|positions|offset|"(?:position|offset|first|end|durable|bytes|torn_bytes)":)( ?)[0-9]+( to [0-9]+)?`), "$1${2}N"},
 	{regexp.MustCompile(`(segments?, |tail: )[0-9]+ bytes`), "${1}N bytes"},
 }
 
@@ -218,6 +219,20 @@ func TestJournalCompare(t *testing.T) {
 	golden(t, "journal_compare", d.holdfast("journal", "compare", "a", "b")+d.holdfast("journal", "compare", "a", "c"))
 }
 
+// What programs read: the names of the fields stay.
+func TestJournalJSON(t *testing.T) {
+	d := newDesk(t)
+	d.journal("a", some(3)...)
+	d.journal("c", message(7, 1, "orders", "1"), message(9, 1, "fills.eu", "\xff"))
+	d.journal("damaged", some(20)...)
+	d.flip("damaged"+firstSegment, "orders", 2, 0)
+	golden(t, "journal_json", d.holdfast("journal", "verify", "a", "--json")+
+		d.holdfast("journal", "verify", "damaged", "--json")+
+		d.holdfast("journal", "compare", "a", "a", "--json")+
+		d.holdfast("journal", "compare", "a", "c", "--json")+
+		d.holdfast("journal", "dump", "c", "--json", "--body", "--publisher=9"))
+}
+
 // outbox makes a file store with three messages, of which the first is safe.
 func (d *desk) outbox(name string, syncs time.Duration) *pubstore.File {
 	d.t.Helper()
@@ -257,7 +272,8 @@ func TestFileStore(t *testing.T) {
 	d.close(d.outbox("outbox", 0), d.outbox("damaged", 0))
 	d.flip("damaged"+firstSegment, "order 1", 1, -1)
 	got := d.holdfast("store", "inspect", "outbox", "--messages") + d.holdfast("store", "verify", "outbox") +
-		d.holdfast("store", "verify", "damaged")
+		d.holdfast("store", "inspect", "damaged") + d.holdfast("store", "verify", "damaged") +
+		d.holdfast("store", "inspect", "outbox", "--messages", "--json") + d.holdfast("store", "verify", "damaged", "--json")
 	open := newDesk(t)
 	inUse := open.outbox("open", -1) // it does not change its files while they are looked at
 	golden(t, "store_file", got+open.holdfast("store", "inspect", "open"))
@@ -304,7 +320,8 @@ func TestBoltStores(t *testing.T) {
 	d.close(out, marks)
 	inUse := d.holdfast("store", "inspect", "app.db")
 	d.close(db)
-	golden(t, "store_bolt", d.holdfast("store", "inspect", "app.db", "--messages")+d.holdfast("store", "verify", "app.db")+inUse)
+	golden(t, "store_bolt", d.holdfast("store", "inspect", "app.db", "--messages")+d.holdfast("store", "verify", "app.db")+
+		d.holdfast("store", "inspect", "app.db", "--json")+inUse)
 }
 
 // What a person can get wrong says what is wrong and what to do.

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"os"
-	"runtime/debug"
 	"slices"
 	"time"
 
@@ -13,6 +11,7 @@ import (
 	bbolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/holdfast-mq/holdfast/bookmarkstore"
+	"github.com/holdfast-mq/holdfast/internal/boltfile"
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
@@ -21,8 +20,9 @@ import (
 
 // storeCommands are what can be done with stores.
 type storeCommands struct {
-	Inspect storeInspect `cmd:"" help:"Say what a store keeps, and what would be replayed."`
+	Inspect storeInspect `cmd:"" help:"Say what a store keeps: what would be replayed, or where each subscription would resume."`
 	Verify  storeVerify  `cmd:"" help:"Check that a store can be opened as it is; the exit code says so."`
+	Export  storeExport  `cmd:"" help:"Print the messages that would be replayed, or where each subscription would resume, for other programs."`
 }
 
 const pathHelp = "Directory of a file store, or database file with publish stores or bookmark stores in it."
@@ -31,6 +31,7 @@ const pathHelp = "Directory of a file store, or database file with publish store
 type storeInspect struct {
 	Path     string `arg:"" help:"${store_path}"`
 	Messages bool   `help:"List the messages of publish stores, in the order in which they would be sent."`
+	JSON     bool   `name:"json" help:"Print one JSON object."`
 }
 
 // Run implements the command.
@@ -38,6 +39,9 @@ func (c *storeInspect) Run(o *output) error {
 	stores, err := look(c.Path, c.Messages)
 	if err != nil {
 		return err
+	}
+	if c.JSON {
+		return writeStores(o, stores)
 	}
 	for _, s := range stores {
 		s.print(o)
@@ -48,6 +52,7 @@ func (c *storeInspect) Run(o *output) error {
 // storeVerify is "store verify".
 type storeVerify struct {
 	Path string `arg:"" help:"${store_path}"`
+	JSON bool   `name:"json" help:"Print one JSON object."`
 }
 
 // Run implements the command.
@@ -55,6 +60,9 @@ func (c *storeVerify) Run(o *output) error {
 	stores, err := look(c.Path, false)
 	if err != nil {
 		return err
+	}
+	if c.JSON {
+		return writeStores(o, stores)
 	}
 	return verdict(o, stores, true)
 }
@@ -82,6 +90,21 @@ type store interface {
 	name() string // where it is and what it is
 	print(o *output)
 	damage() (damage []error, remedy string)
+	report() storeReport
+}
+
+// A home is where a store is.
+type home struct {
+	path   string
+	bucket string // in the database; empty: a directory
+	format string // file, bolt
+}
+
+func (h home) String() string {
+	if h.bucket == "" {
+		return h.path
+	}
+	return fmt.Sprintf("%s, bucket %s", h.path, plain(h.bucket))
 }
 
 // look finds the stores at path: what kind they are shows itself.
@@ -105,7 +128,7 @@ func look(path string, messages bool) ([]store, error) {
 
 // lookIntoFile reads the file store in a directory.
 func lookIntoFile(dir string, messages bool) (*publishStore, error) {
-	s := &publishStore{where: dir, kind: "file publish store"}
+	s := &publishStore{home: home{path: dir, format: "file"}}
 	var err error
 	s.found, err = pubstore.InspectFile(dir, pubstore.FileOptions{}, s.collect(messages))
 	if errors.Is(err, pubstore.ErrNotStore) {
@@ -123,29 +146,36 @@ func isSegment(name string) bool { return len(name) == 20 && name[16:] == ".log"
 
 // lookIntoBolt reads every store in a database.
 func lookIntoBolt(path string, messages bool) (stores []store, err error) {
-	// bbolt trusts its pages, and may panic where they are damaged.
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if r := recover(); r != nil {
-			stores, err = nil, &exitError{exitFound, fmt.Errorf("%s: the database is damaged: %v; put back a copy", path, r)}
-		}
-	}()
-	db, err := bbolt.Open(path, 0, &bbolt.Options{ReadOnly: true, Timeout: 250 * time.Millisecond})
+	err = withBolt(path, func(db *bbolt.DB) error {
+		stores, err = storesIn(db, messages)
+		return err
+	})
+	return stores, err
+}
+
+// withBolt does something with a database, which it opens for reading.
+func withBolt(path string, do func(*bbolt.DB) error) error {
+	db, err := boltfile.OpenReadOnly(path, &bbolt.Options{Timeout: 250 * time.Millisecond})
 	switch {
 	case errors.Is(err, bbolterrors.ErrTimeout):
-		return nil, inUse(path)
+		return inUse(path)
 	case errors.Is(err, bbolterrors.ErrInvalid):
-		return nil, usagef("%s is neither a directory nor a database (bbolt): of a file store name the directory", path)
+		return usagef("%s is neither a directory nor a database (bbolt): of a file store name the directory", path)
 	case errors.Is(err, os.ErrPermission):
-		return nil, explain(path, err)
+		return explain(path, err)
 	case err != nil:
-		return nil, &exitError{exitFound, fmt.Errorf("%s: the database can't be opened: %w", path, err)}
+		return damagedBolt(err)
 	}
 	defer db.Close()
-	if err := checkPages(db); err != nil {
-		return nil, &exitError{exitFound, fmt.Errorf("%s: the database is damaged: %w; put back a copy", path, err)}
+	return damagedBolt(boltfile.Guard(path, func() error { return do(db) }))
+}
+
+// damagedBolt says what to do about a database that is damaged.
+func damagedBolt(err error) error {
+	if d, ok := errors.AsType[*boltfile.DamageError](err); ok {
+		return &exitError{exitFound, fmt.Errorf("%w; put back a copy, or see holdfast store repair", d)}
 	}
-	return storesIn(db, messages)
+	return err
 }
 
 // storesIn reads the stores in an open database.
@@ -170,7 +200,7 @@ func storesIn(db *bbolt.DB, messages bool) (stores []store, err error) {
 
 // appendStore appends the store that a bucket holds, if it does.
 func appendStore(stores []store, db *bbolt.DB, bucket string, messages bool) ([]store, error) {
-	p := &publishStore{where: fmt.Sprintf("%s, bucket %s", db.Path(), plain(bucket)), kind: "bolt publish store"}
+	p := &publishStore{home: home{db.Path(), bucket, "bolt"}}
 	found, err := pubstore.InspectBolt(db, bucket, pubstore.BoltOptions{}, p.collect(messages))
 	if err == nil {
 		p.found = found
@@ -179,7 +209,7 @@ func appendStore(stores []store, db *bbolt.DB, bucket string, messages bool) ([]
 	if !errors.Is(err, pubstore.ErrNotStore) {
 		return stores, err
 	}
-	b := &bookmarkStore{where: p.where}
+	b := &bookmarkStore{home: p.home}
 	b.subscriptions, b.err = bookmarkstore.InspectBolt(db, bucket)
 	if errors.Is(b.err, bookmarkstore.ErrNotStore) {
 		return stores, nil
@@ -189,9 +219,9 @@ func appendStore(stores []store, db *bbolt.DB, bucket string, messages bool) ([]
 
 // A publishStore is one that was found.
 type publishStore struct {
-	where, kind string
-	found       pubstore.Inspection
-	messages    map[string][]kept // by life, if they are wanted
+	home
+	found    pubstore.Inspection
+	messages map[string][]kept // by life, if they are wanted
 }
 
 // A kept is a message to list.
@@ -214,11 +244,13 @@ func (s *publishStore) collect(wanted bool) func(string, *pubstore.Message) erro
 	}
 }
 
-func (s *publishStore) name() string { return s.where + ": " + s.kind }
+func (s *publishStore) name() string {
+	return fmt.Sprintf("%v: %s publish store", s.home, s.format)
+}
 
 func (s *publishStore) damage() ([]error, string) {
 	remedy := "put back a copy, or the application opens it with AcceptDamage, which gives up what can't be read"
-	if s.kind != "file publish store" {
+	if s.format != "file" {
 		remedy = "put back a copy"
 	}
 	return s.found.Damage, remedy
@@ -253,24 +285,33 @@ func (s *publishStore) printLife(o *output, life pubstore.InspectedLife) {
 	o.printf("  life %s, publisher %d: given out up to %d, safe up to %d, ", life.ID, bookmark.Hash(life.ID), life.Last, life.Acked)
 	if life.Kept == 0 {
 		o.printf("keeps nothing\n")
-		return
+	} else {
+		o.printf("keeps %s from %d on, %d bytes\n", plural(life.Kept, "message"), life.First, life.Bytes)
 	}
-	o.printf("keeps %s from %d on, %d bytes\n", plural(life.Kept, "message"), life.First, life.Bytes)
-	messages := s.messages[life.ID]
-	slices.SortFunc(messages, func(a, b kept) int { return cmp.Compare(a.sequence, b.sequence) })
-	for _, m := range messages {
+	for _, r := range life.Missing {
+		o.printf("    %s can't be read\n", rangeText(r))
+	}
+	for _, m := range s.sorted(life.ID) {
 		o.printf("    %8d  %s  %7d B  %s\n", m.sequence, m.time.UTC().Format(timeForm), m.size, plain(m.topic))
 	}
 }
 
+// rangeText names the messages of a range.
+func rangeText(r pubstore.Range) string {
+	if r.From == r.To {
+		return fmt.Sprintf("message %d", r.From)
+	}
+	return fmt.Sprintf("messages %d to %d", r.From, r.To)
+}
+
 // A bookmarkStore is one that was found.
 type bookmarkStore struct {
-	where         string
+	home
 	subscriptions []bookmarkstore.Inspected
 	err           error // it can't be opened
 }
 
-func (s *bookmarkStore) name() string { return s.where + ": bookmark store" }
+func (s *bookmarkStore) name() string { return s.home.String() + ": bookmark store" }
 
 func (s *bookmarkStore) damage() (damage []error, remedy string) {
 	if s.err != nil {

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/seglog"
+)
+
+// A journalReport is what journal verify prints with --json.
+type journalReport struct {
+	Journal    string            `json:"journal"` // its directory
+	Sound      bool              `json:"sound"`
+	Segments   int               `json:"segments"`
+	Bytes      int64             `json:"bytes"` // of its files
+	First      seglog.Position   `json:"first"` // position of the oldest record
+	End        seglog.Position   `json:"end"`   // position behind the newest
+	Durable    seglog.Position   `json:"durable"`
+	Records    int               `json:"records"`
+	Messages   int               `json:"messages"`
+	Torn       *placeReport      `json:"torn,omitempty"` // end that opening cuts off, never promised to anyone
+	Damage     []placeReport     `json:"damage"`
+	Aside      *placeReport      `json:"aside,omitempty"` // damage found earlier: what stood behind it waits for the peer
+	Faults     []string          `json:"faults"`          // broken promises, the first thousand
+	Faulty     int               `json:"faulty"`          // how many there are
+	Publishers []publisherReport `json:"publishers"`      // ordered by id
+}
+
+// A placeReport is a place in a file.
+type placeReport struct {
+	File     string          `json:"file"`
+	Offset   int64           `json:"offset"` // in the file
+	Bytes    int64           `json:"bytes,omitempty"`
+	Position seglog.Position `json:"position,omitempty"` // in the journal
+	Reason   string          `json:"reason,omitempty"`
+}
+
+// A publisherReport is what a journal has of one publisher.
+type publisherReport struct {
+	Publisher uint64 `json:"publisher,string"`
+	Have      uint64 `json:"have"`
+	Floor     uint64 `json:"floor"` // highest sequence that retention has removed
+}
+
+func placeOf(d *seglog.DamageError) placeReport {
+	return placeReport{File: d.File, Offset: d.Offset, Position: d.Position, Reason: d.Reason}
+}
+
+func journalReportOf(dir string, found *journal.Inspection) journalReport {
+	log := &found.Log
+	r := journalReport{
+		Journal: dir, Sound: found.Sound(), Segments: log.Segments, Bytes: log.Bytes, First: log.First, End: log.End, Durable: log.Durable,
+		Records: found.Records, Messages: found.Messages, Damage: []placeReport{}, Faults: texts(found.Faults), Faulty: found.Faulty,
+		Publishers: []publisherReport{},
+	}
+	if t := log.Torn; t != nil {
+		r.Torn = &placeReport{File: t.File, Offset: t.Offset, Bytes: t.Bytes}
+	}
+	for _, d := range log.Damage {
+		r.Damage = append(r.Damage, placeOf(d))
+	}
+	if log.Aside != nil {
+		aside := placeOf(log.Aside)
+		r.Aside = &aside
+	}
+	for _, s := range found.States {
+		r.Publishers = append(r.Publishers, publisherReport{s.Publisher, s.Have, s.Floor})
+	}
+	return r
+}
+
+// A compareReport is what journal compare prints with --json.
+type compareReport struct {
+	Same      bool              `json:"same"`
+	Journals  [2]comparedReport `json:"journals"`
+	Elsewhere int               `json:"elsewhere"` // records left out, whose topics the link does not carry
+	Floors    []floorReport     `json:"floors"`    // compared above it only: retention has removed the rest on one side
+	Differing int               `json:"differing"` // publishers
+	List      []differingReport `json:"list"`      // the earliest difference first; twenty at most, with --all all
+}
+
+// A floorReport is where the comparison of a publisher begins.
+type floorReport struct {
+	Publisher uint64 `json:"publisher,string"`
+	Floor     uint64 `json:"floor"`
+}
+
+// A comparedReport is one of two journals.
+type comparedReport struct {
+	Journal    string `json:"journal"` // its directory
+	Sound      bool   `json:"sound"`
+	Records    int    `json:"records"`
+	Publishers int    `json:"publishers"`
+}
+
+// A differingReport is a publisher that is not the same in both.
+type differingReport struct {
+	Publisher uint64     `json:"publisher,string"`
+	What      string     `json:"what"`    // the first difference, in words
+	Records   [2]*dumped `json:"records"` // that stand there; null: the journal lacks it
+	Only      [2]int     `json:"only"`    // records that only one has
+	Content   int        `json:"content"` // records of one identity that do not say the same
+}
+
+func comparisonReport(dirs [2]string, found *journal.Comparison, shown []journal.Differing, records records) compareReport {
+	r := compareReport{Same: found.Same(), Elsewhere: found.Elsewhere, Differing: len(found.Differing), Floors: []floorReport{}, List: []differingReport{}}
+	for i, f := range found.Found {
+		r.Journals[i] = comparedReport{dirs[i], f.Sound(), f.Records, f.Publishers}
+	}
+	for _, p := range slices.Sorted(maps.Keys(found.Floors)) {
+		r.Floors = append(r.Floors, floorReport{p, found.Floors[p]})
+	}
+	for _, d := range shown {
+		report := differingReport{Publisher: d.Publisher, What: name(d, dirs), Only: d.Only, Content: d.Content}
+		for side, e := range d.Entry {
+			if e.Sequence > 0 {
+				record := records[side][e.Position]
+				report.Records[side] = &record
+			}
+		}
+		r.List = append(r.List, report)
+	}
+	return r
+}

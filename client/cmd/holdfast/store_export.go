@@ -1,0 +1,270 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/pubstore"
+)
+
+// storeExport is "store export".
+type storeExport struct {
+	Path   string `arg:"" help:"${store_path}"`
+	Bucket string `placeholder:"NAME" help:"The store in this bucket of a database that holds several."`
+	Life   string `placeholder:"ID" help:"Of a publish store: messages of this life only (see store inspect)."`
+	Topic  string `placeholder:"TOPIC" help:"Messages, or subscriptions, of this topic only."`
+	Format string `enum:"json,lines" default:"json" help:"json: one object a line. lines: of a publish store one body a line, as holdfast publish reads them; of a bookmark store subscription, topic, where it resumes and what is done with above it, tabs between them."`
+	Output string `short:"o" type:"path" placeholder:"FILE" help:"Write to this file, which must not exist yet."`
+}
+
+// Run implements the command.
+func (c *storeExport) Run(o *output) (err error) {
+	found, err := c.choose()
+	if err != nil {
+		return err
+	}
+	w := o.out
+	if c.Output != "" {
+		f, err := os.OpenFile(c.Output, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if errors.Is(err, fs.ErrExist) {
+			return usagef("%s exists: remove it, or name another file", c.Output)
+		}
+		if err != nil {
+			return err
+		}
+		defer func() { err = finish(f, err) }()
+		w = f
+	}
+	if err := c.export(found, w); err != nil {
+		return err
+	}
+	return verdict(&output{o.err, o.err}, []store{found}, false)
+}
+
+// finish closes a file that was written, and removes one that was not written to the end.
+func finish(f *os.File, err error) error {
+	if err == nil || errors.Is(err, errFound) {
+		if werr := errors.Join(f.Sync(), f.Close()); werr == nil {
+			return err
+		} else {
+			err = werr
+		}
+	}
+	_ = f.Close() // it may be closed; the error that counts is there
+	return errors.Join(err, os.Remove(f.Name()))
+}
+
+// choose returns the store that is wanted.
+func (c *storeExport) choose() (store, error) {
+	stores, err := look(c.Path, false)
+	if err != nil {
+		return nil, err
+	}
+	return chooseStore(c.Path, c.Bucket, stores)
+}
+
+// chooseStore returns the store in a bucket, or the only one if none is named.
+func chooseStore(path, bucket string, stores []store) (store, error) {
+	var names []string
+	for _, s := range stores {
+		if b := s.report().Bucket; bucket != "" && b == bucket {
+			return s, nil
+		} else if b != "" {
+			names = append(names, plain(b))
+		}
+	}
+	there := "it has " + strings.Join(names, ", ")
+	switch {
+	case bucket != "" && len(names) == 0:
+		return nil, usagef("%s is a directory, without buckets: leave --bucket out", path)
+	case bucket != "":
+		return nil, usagef("%s has no store in a bucket %s: %s", path, plain(bucket), there)
+	case len(stores) > 1:
+		return nil, usagef("%s holds several stores: choose one with --bucket, %s", path, there)
+	}
+	return stores[0], nil
+}
+
+// export writes what a store holds.
+func (c *storeExport) export(found store, to io.Writer) error {
+	w := bufio.NewWriter(to)
+	var err error
+	switch s := found.(type) {
+	case *publishStore:
+		err = c.messages(s, w)
+	case *bookmarkStore:
+		err = c.subscriptions(s, w)
+	}
+	if err != nil {
+		return err
+	}
+	return w.Flush()
+}
+
+// subscriptions writes where each subscription resumes. Of one that is damaged nothing is known.
+func (c *storeExport) subscriptions(s *bookmarkStore, w *bufio.Writer) error {
+	if c.Life != "" {
+		return usagef("%v is a bookmark store, which has no lives: leave --life out", s.home)
+	}
+	for i := range s.subscriptions {
+		sub := &s.subscriptions[i]
+		if sub.Damage != nil || c.Topic != "" && sub.Query.Topic != c.Topic {
+			continue
+		}
+		r := subscriptionOf(sub)
+		if c.Format == "lines" {
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", plain(r.Subscription), plain(r.Topic), r.Resume, strings.Join(r.Done, ""))
+		} else if err := writeJSON(&output{out: w}, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// An exported is a message as JSON. Of body and body_base64 there is one.
+type exported struct {
+	Life          string  `json:"life"`
+	Publisher     uint64  `json:"publisher,string"`
+	Sequence      uint64  `json:"sequence"`
+	Prev          uint64  `json:"prev"` // its predecessor: lower than sequence-1 where one was rejected
+	Time          string  `json:"time"` // when it was published
+	Topic         string  `json:"topic"`
+	Delta         bool    `json:"delta,omitempty"`
+	SOWKey        string  `json:"sow_key,omitempty"`
+	CorrelationID string  `json:"correlation_id,omitempty"`
+	Expiration    float64 `json:"expiration_s,omitempty"`
+	Body          *string `json:"body,omitempty"`
+	BodyBytes     []byte  `json:"body_base64,omitempty"` // where it is not UTF-8
+}
+
+func export(life string, m *pubstore.Message) exported {
+	e := exported{
+		Life: life, Publisher: bookmark.Hash(life), Sequence: m.Sequence, Prev: m.Prev, Time: m.Time.UTC().Format(timeForm),
+		Topic: m.Topic, Delta: m.Delta, SOWKey: m.SOWKey, CorrelationID: m.CorrelationID, Expiration: m.Expiration.Seconds(),
+	}
+	e.Body, e.BodyBytes = bodyOf(m.Body)
+	return e
+}
+
+// messages writes the messages, the oldest life first and each in order. A
+// first look finds out whether they lie in that order, as nearly always they
+// do: then they are never all in memory.
+func (c *storeExport) messages(s *publishStore, w *bufio.Writer) error {
+	plan := exportPlan{c: c, topics: make(map[string]bool), lives: make(map[string]int), sorted: true}
+	for i, life := range s.found.Lives {
+		plan.lives[life.ID] = i
+	}
+	if _, known := plan.lives[c.Life]; c.Life != "" && !known {
+		return usagef("%v has no life %s: it has %s", s.home, plain(c.Life), strings.Join(slices.Sorted(maps.Keys(plan.lives)), ", "))
+	}
+	if err := s.each(plan.look); err != nil {
+		return err
+	}
+	if err := plan.check(s.home); err != nil {
+		return err
+	}
+	if plan.sorted {
+		return s.each(func(life string, m *pubstore.Message) error { return plan.write(w, life, m) })
+	}
+	var all []keptOf
+	err := s.each(func(life string, m *pubstore.Message) error {
+		m2 := *m
+		m2.Body = bytes.Clone(m.Body)
+		all = append(all, keptOf{life, &m2})
+		return nil
+	})
+	slices.SortFunc(all, func(a, b keptOf) int {
+		return cmp.Or(cmp.Compare(plan.lives[a.life], plan.lives[b.life]), cmp.Compare(a.m.Sequence, b.m.Sequence))
+	})
+	for _, k := range all {
+		if err == nil {
+			err = plan.write(w, k.life, k.m)
+		}
+	}
+	return err
+}
+
+// A keptOf is a message, and of which life.
+type keptOf struct {
+	life string
+	m    *pubstore.Message
+}
+
+// An exportPlan is what a first look at the messages found.
+type exportPlan struct {
+	c       *storeExport
+	lives   map[string]int // their order
+	topics  map[string]bool
+	sorted  bool
+	last    [2]uint64 // life and sequence seen last
+	newline uint64    // message with a line break in its body, 0: none
+}
+
+func (p *exportPlan) wanted(life string, m *pubstore.Message) bool {
+	return (p.c.Life == "" || p.c.Life == life) && (p.c.Topic == "" || p.c.Topic == m.Topic)
+}
+
+func (p *exportPlan) look(life string, m *pubstore.Message) error {
+	at := [2]uint64{uint64(p.lives[life]), m.Sequence}
+	p.sorted = p.sorted && slices.Compare(p.last[:], at[:]) < 0
+	p.last = at
+	if !p.wanted(life, m) {
+		return nil
+	}
+	p.topics[m.Topic] = true
+	if p.newline == 0 && bytes.ContainsAny(m.Body, "\r\n") {
+		p.newline = m.Sequence
+	}
+	return nil
+}
+
+// check returns why the messages can't be lines.
+func (p *exportPlan) check(where home) error {
+	switch {
+	case p.c.Format != "lines":
+		return nil
+	case len(p.topics) > 1:
+		return usagef("%v has messages of %d topics, and lines don't tell them apart: choose one with --topic (%s), or --format json",
+			where, len(p.topics), strings.Join(slices.Sorted(maps.Keys(p.topics)), ", "))
+	case p.newline > 0:
+		return usagef("%v: message %d has a line break in its body, and would be several lines: take --format json", where, p.newline)
+	}
+	return nil
+}
+
+func (p *exportPlan) write(w *bufio.Writer, life string, m *pubstore.Message) error {
+	if !p.wanted(life, m) {
+		return nil
+	}
+	if p.c.Format == "json" {
+		return writeJSON(&output{out: w}, export(life, m))
+	}
+	if _, err := w.Write(m.Body); err != nil {
+		return err
+	}
+	return w.WriteByte('\n')
+}
+
+// each calls do with every message that the store keeps.
+func (s *publishStore) each(do func(life string, m *pubstore.Message) error) error {
+	if s.format == "file" {
+		_, err := pubstore.InspectFile(s.path, pubstore.FileOptions{}, do)
+		return explain(s.path, err)
+	}
+	return withBolt(s.path, func(db *bbolt.DB) error {
+		_, err := pubstore.InspectBolt(db, s.bucket, pubstore.BoltOptions{}, do)
+		return err
+	})
+}
