@@ -26,6 +26,11 @@ type BoltOptions struct {
 	// CommitInterval is how long what is let go waits for a commit of its
 	// own; an Append never waits for it. Default 10ms.
 	CommitInterval time.Duration
+	// AcceptDamage opens a store that is refused with a *DamagedError because
+	// of what stands in its bucket: the messages that can't be read any more are
+	// given up, all others are kept, and a new life begins. A file that is no
+	// database any more it can't open: holdfast store repair makes one of it.
+	AcceptDamage bool
 	// BootID names the current run of the machine, see R10. Default: the system's.
 	BootID func() (string, error)
 }
@@ -52,6 +57,10 @@ type Bolt struct {
 	own      bool // the database is closed with the store
 	bucket   []byte
 	interval time.Duration
+
+	acceptDamage bool
+	salvaged     bool // something was not as it was written, and is now
+	givenUp      int  // messages that opening a damaged store gave up
 
 	urgent chan struct{} // capacity 1: an op waits
 	lazy   chan struct{} // capacity 1: something was let go
@@ -113,7 +122,7 @@ func OpenBoltIn(db *bbolt.DB, bucket string, o BoltOptions) (*Bolt, error) {
 		return nil, errors.New("publish store: bucket name is empty")
 	}
 	s := &Bolt{
-		db: db, bucket: []byte(bucket), interval: orDefault(o.CommitInterval, 10*time.Millisecond),
+		db: db, bucket: []byte(bucket), acceptDamage: o.AcceptDamage, interval: orDefault(o.CommitInterval, 10*time.Millisecond),
 		urgent: make(chan struct{}, 1), lazy: make(chan struct{}, 1),
 		stop: make(chan struct{}), done: make(chan struct{}), closed: make(chan struct{}),
 		swept: make(map[uint32]uint64),
@@ -140,6 +149,10 @@ func OpenBoltIn(db *bbolt.DB, bucket string, o BoltOptions) (*Bolt, error) {
 	go s.run()
 	return s, nil
 }
+
+// GivenUp returns how many messages were given up when the store was opened
+// with AcceptDamage.
+func (s *Bolt) GivenUp() int { return s.givenUp }
 
 // update and view are those of the database, whose panics are a *DamagedError:
 // bbolt trusts its pages.

@@ -3,10 +3,13 @@ package pubstore
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nuid"
 	"go.etcd.io/bbolt"
+
+	"github.com/holdfast-mq/holdfast/internal/intern"
 )
 
 // In the store's bucket are the state (state.go) under "state", and a bucket
@@ -43,14 +46,23 @@ func (s *Bolt) recoverFrom(tx *bbolt.Tx, boot string) error {
 		}
 	}
 	for _, w := range s.ledger.lives {
-		if err := s.recoverLife(root, w); err != nil {
+		if s.acceptDamage {
+			err = s.salvageLife(root, w)
+		} else {
+			err = s.recoverLife(root, w)
+		}
+		if err != nil {
 			return err
 		}
+	}
+	if s.salvaged {
+		s.ledger.closed, boot = false, "" // a new life begins: numbers may have been lost
 	}
 	s.ledger.open(boot, nuid.Next())
 	return s.putState(root)
 }
 
+// recoverLife fills the slots of a life with what its bucket holds.
 func (s *Bolt) recoverLife(root *bbolt.Bucket, w *window) error {
 	b := root.Bucket(lifeKey(w.number))
 	if b == nil {
@@ -62,12 +74,29 @@ func (s *Bolt) recoverLife(root *bbolt.Bucket, w *window) error {
 	if err := w.prepare(uint64(b.Stats().KeyN)); err != nil {
 		return err
 	}
+	if bad := s.fill(b, w); len(bad) > 0 {
+		return fmt.Errorf("life %s, key %x: %w", w.id, bad[0], errRecord)
+	}
+	if seq := w.missing(0); seq != 0 {
+		return fmt.Errorf("life %s: message %d is missing", w.id, seq)
+	}
+	return nil
+}
+
+// fill finds the messages in the bucket of a life, and returns the keys under
+// which something else stands.
+func (s *Bolt) fill(b *bbolt.Bucket, w *window) (bad [][]byte) {
 	s.swept[w.number] = w.acked
 	c := b.Cursor()
 	for k, rec := c.First(); k != nil; k, rec = c.Next() {
+		var m Message
 		number, seq, err := recordIdentity(rec)
-		if err != nil || number != w.number || len(k) != 8 || binary.BigEndian.Uint64(k) != seq {
-			return fmt.Errorf("life %s, key %x: %w", w.id, k, errRecord)
+		if err == nil {
+			err = decodeRecord(rec, &m, new(intern.Texts))
+		}
+		if err != nil || number != w.number || len(k) != 8 || binary.BigEndian.Uint64(k) != seq || seq > w.last {
+			bad = append(bad, slices.Clone(k))
+			continue
 		}
 		size, ms := recordMeta(rec)
 		w.fill(seq, 0, size, ms)
@@ -75,10 +104,66 @@ func (s *Bolt) recoverLife(root *bbolt.Bucket, w *window) error {
 			s.swept[w.number] = min(s.swept[w.number], seq-1)
 		}
 	}
-	if seq := w.missing(0); seq != 0 {
-		return fmt.Errorf("life %s: message %d is missing", w.id, seq)
+	return bad
+}
+
+// givenOut returns the highest sequence that a damaged life has given out, as
+// far as anything tells; b may be nil. In the state, last is what it was when that was written.
+func givenOut(b *bbolt.Bucket, w *window) uint64 {
+	given := max(w.last, w.acked)
+	if b == nil {
+		return given
+	}
+	if key, _ := b.Cursor().Last(); len(key) == 8 {
+		given = max(given, binary.BigEndian.Uint64(key))
+	}
+	return max(given, b.Sequence())
+}
+
+// salvageLimit is how many messages a damaged life is believed to have kept.
+func salvageLimit(root *bbolt.Bucket) uint64 {
+	return uint64(root.Tx().Size())/recordHeader + maxSalvage
+}
+
+// maxSalvage is how many messages a life may lack beside what its file can
+// have held, so that a number that was damaged does not claim all memory.
+const maxSalvage = 1 << 20
+
+// salvageLife is recoverLife of a damaged store: what can't be read is given up.
+func (s *Bolt) salvageLife(root *bbolt.Bucket, w *window) error {
+	b, err := root.CreateBucketIfNotExists(lifeKey(w.number))
+	if err != nil {
+		return err
+	}
+	given := givenOut(b, w)
+	if given != b.Sequence() {
+		s.salvaged = true
+		if err := b.SetSequence(given); err != nil {
+			return err
+		}
+	}
+	w.last = given
+	if err := w.prepare(salvageLimit(root)); err != nil {
+		return err
+	}
+	for _, key := range s.fill(b, w) {
+		s.salvaged = true
+		if err := remove(b, key); err != nil {
+			return err
+		}
+	}
+	if n := w.giveUp(); n > 0 {
+		s.salvaged, s.givenUp = true, s.givenUp+n
 	}
 	return nil
+}
+
+// remove removes what stands under a key, whatever it is.
+func remove(b *bbolt.Bucket, key []byte) error {
+	if b.Bucket(key) != nil {
+		return b.DeleteBucket(key)
+	}
+	return b.Delete(key)
 }
 
 // run is the committer: the one goroutine of the store. An op is committed at

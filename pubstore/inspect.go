@@ -235,7 +235,9 @@ func InspectBolt(db *bbolt.DB, bucket string, o BoltOptions, each func(life stri
 		for _, w := range s.ledger.lives {
 			if err := s.recoverLife(root, w); err != nil {
 				found.Damage = append(found.Damage, err)
-			} else if err := showLife(root, w, each); err != nil {
+				s.inspectDamaged(root, w)
+			}
+			if err := showLife(root, w, each); err != nil {
 				return err
 			}
 		}
@@ -248,8 +250,23 @@ func InspectBolt(db *bbolt.DB, bucket string, o BoltOptions, each func(life stri
 	return found, nil
 }
 
+// inspectDamaged finds what can be read of a life that recoverLife refuses, and
+// notes what can't as lost.
+func (s *Bolt) inspectDamaged(root *bbolt.Bucket, w *window) {
+	b := root.Bucket(lifeKey(w.number))
+	w.kept, w.bytes, w.last = 0, 0, givenOut(b, w)
+	if w.prepare(salvageLimit(root)) != nil {
+		w.last, w.slots = w.acked, slots{first: w.acked + 1} // nothing can be said of its messages
+		return
+	}
+	if b != nil {
+		s.fill(b, w)
+	}
+	w.giveUp()
+}
+
 // holdsStore reports whether a bucket is that of a store: a state, and beside
-// it the bucket of a life.
+// it the bucket of a life or, where they are gone, a state that is whole.
 func holdsStore(root *bbolt.Bucket) bool {
 	var lives int
 	root.ForEachBucket(func(key []byte) error {
@@ -258,17 +275,22 @@ func holdsStore(root *bbolt.Bucket) bool {
 		}
 		return nil
 	})
-	return root.Get(stateKey) != nil && lives > 0
+	state := root.Get(stateKey)
+	return state != nil && (lives > 0 || new(ledger).decodeState(state) == nil)
 }
 
 // showLife calls each, unless that is nil, with the messages that a life keeps.
 func showLife(root *bbolt.Bucket, w *window, each func(string, *Message) error) error {
-	if each == nil {
+	b := root.Bucket(lifeKey(w.number))
+	if each == nil || b == nil {
 		return nil
 	}
-	return root.Bucket(lifeKey(w.number)).ForEach(func(key, record []byte) error {
+	return b.ForEach(func(key, record []byte) error {
+		if _, seq, err := recordIdentity(record); err != nil || len(key) != 8 || binary.BigEndian.Uint64(key) != seq {
+			return nil
+		}
 		seq := binary.BigEndian.Uint64(key)
-		if !w.holds(seq) {
+		if !w.holds(seq) || w.slots.at(seq).pos == noPos {
 			return nil
 		}
 		return show(w, seq, slices.Clone(record), each)

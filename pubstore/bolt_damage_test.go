@@ -1,0 +1,177 @@
+package pubstore_test
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/holdfast-mq/holdfast/pubstore"
+)
+
+// A bucket that is not what was written is refused. With AcceptDamage all that
+// can be read is kept, what can't is given up, and a new life begins, so that
+// no number is given out twice (R10).
+func TestBoltAcceptDamage(t *testing.T) {
+	key := func(seq uint64) []byte { return binary.BigEndian.AppendUint64(nil, seq) }
+	for _, tt := range []struct {
+		name    string
+		harm    func(root, life *bbolt.Bucket) error
+		kept    string // of messages 2 to 6, of which 3 was rejected
+		missing string
+	}{
+		{"a message is gone", func(_, life *bbolt.Bucket) error { return life.Delete(key(4)) }, "2 5 6", "[{4 4}]"},
+		{"one is garbage", func(_, life *bbolt.Bucket) error { return life.Put(key(5), []byte("garbage")) }, "2 4 6", "[{5 5}]"},
+		{"one is another's", func(_, life *bbolt.Bucket) error { return life.Put(key(5), life.Get(key(4))) }, "2 4 6", "[{5 5}]"},
+		{"a key is garbage", func(_, life *bbolt.Bucket) error { return life.Put([]byte("k"), nil) }, "2 4 5 6", "[]"},
+		{"a bucket stands there", func(_, life *bbolt.Bucket) error {
+			_, err := life.CreateBucket([]byte("bucket"))
+			return err
+		}, "2 4 5 6", "[]"},
+		{"the last ones are gone", func(_, life *bbolt.Bucket) error { return errors.Join(life.Delete(key(5)), life.Delete(key(6))) }, "2 4", "[{5 6}]"},
+		{"the number given out is too low", func(_, life *bbolt.Bucket) error { return life.SetSequence(4) }, "2 4 5 6", "[]"},
+		{"the number given out is gone", func(_, life *bbolt.Bucket) error { return life.SetSequence(0) }, "2 4 5 6", "[]"},
+		{"all is gone", func(root, _ *bbolt.Bucket) error { return root.DeleteBucket([]byte{0, 0, 0, 1}) }, "", "[{2 2} {4 6}]"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "outbox.db")
+			s := openBolt(t, path, false)
+			old := s.Lives()[0].ID
+			for i := 1; i <= 6; i++ {
+				if _, err := s.Append(context.Background(), &pubstore.Message{Topic: "orders", Body: fmt.Append(nil, i)}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := errors.Join(s.Discard(old, 1), s.Reject(old, 3), s.Close()); err != nil {
+				t.Fatal(err)
+			}
+			harm(t, path, tt.harm)
+			if _, err := pubstore.OpenBolt(path, pubstore.BoltOptions{BootID: boot("b")}); !isDamaged(err) {
+				t.Fatalf("open: %v", err)
+			}
+			kept, missing := inspected(t, path, old)
+			if fmt.Sprint(missing) != tt.missing {
+				t.Errorf("inspection: %v are missing, want %s", missing, tt.missing)
+			}
+			if kept != tt.kept {
+				t.Errorf("inspection: %q are kept, want %q", kept, tt.kept)
+			}
+
+			s = openBolt(t, path, true)
+			lost := 0
+			for _, r := range missing {
+				lost += int(r.To - r.From + 1)
+			}
+			if s.GivenUp() != lost {
+				t.Errorf("%d given up, want %d", s.GivenUp(), lost)
+			}
+			checkNewLife(t, s, old, tt.kept)
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			s = openBolt(t, path, false)
+			checkNewLife(t, s, old, tt.kept)
+			if seq, err := s.Append(context.Background(), &pubstore.Message{Topic: "orders"}); seq != 1 || err != nil {
+				t.Errorf("the next is %d, %v", seq, err)
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+func openBolt(t *testing.T, path string, accept bool) *pubstore.Bolt {
+	t.Helper()
+	s, err := pubstore.OpenBolt(path, pubstore.BoltOptions{BootID: boot("b"), AcceptDamage: accept})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func isDamaged(err error) bool {
+	_, is := errors.AsType[*pubstore.DamagedError](err)
+	return is
+}
+
+// harm changes the bucket of a store and that of its first life.
+func harm(t *testing.T, path string, do func(root, life *bbolt.Bucket) error) {
+	t.Helper()
+	db, err := bbolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		root := tx.Bucket([]byte("publish"))
+		return do(root, root.Bucket([]byte{0, 0, 0, 1}))
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// inspected returns what InspectBolt says is kept and missing of a life.
+func inspected(t *testing.T, path, life string) (kept string, missing []pubstore.Range) {
+	t.Helper()
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	var bodies []string
+	found, err := pubstore.InspectBolt(db, "publish", pubstore.BoltOptions{}, func(_ string, m *pubstore.Message) error {
+		bodies = append(bodies, string(m.Body))
+		return nil
+	})
+	if err != nil || len(found.Damage) == 0 {
+		t.Fatalf("inspection: %v, damage %v", err, found.Damage)
+	}
+	for _, l := range found.Lives {
+		if l.ID == life {
+			missing = l.Missing
+		}
+	}
+	return strings.Join(bodies, " "), missing
+}
+
+// checkNewLife checks that the old life keeps these messages, each with the
+// one before it as predecessor, and that another life is appended to.
+func checkNewLife(t *testing.T, s pubstore.Store, old, want string) {
+	t.Helper()
+	lives := s.Lives()
+	if current := lives[len(lives)-1]; current.ID == old || current.Last != 0 {
+		t.Errorf("the current life is %+v, the old one %s", current, old)
+	}
+	var got []string
+	if lives[0].ID == old {
+		c, err := s.Cursor(old, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		prev := uint64(1)
+		for m := (pubstore.Message{}); ; {
+			ok, err := c.Next(&m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !ok {
+				break
+			}
+			if m.Prev != prev {
+				t.Errorf("message %d follows %d, want %d", m.Sequence, m.Prev, prev)
+			}
+			prev = m.Sequence
+			got = append(got, string(m.Body))
+		}
+	}
+	if text := strings.Join(got, " "); text != want {
+		t.Errorf("it keeps %q, want %q", text, want)
+	}
+}
