@@ -46,10 +46,10 @@ var (
 // cannot be opened, and where Bucket names none, the store can't.
 //
 // What to do: put back a copy of the file, which has messages since then come
-// again. Without one, remove the bucket <id> below the bucket "subscriptions"
-// in the store's bucket, or the whole store: the subscription begins as a new
-// one, where it is told to start. From Epoch, or a time at which it surely
-// was complete, it loses nothing, and messages come again.
+// again. Without one, RepairBolt, or holdfast store repair, keeps all that can
+// be read; where that is nothing, the subscription begins as a new one, where it
+// is told to start. From Epoch, or a time at which it surely was complete, it
+// loses nothing, and messages come again.
 type DamagedError struct {
 	Path   string // the database file
 	Bucket string // bucket and, below it, subscription id
@@ -70,6 +70,7 @@ var (
 	errChecksum = errors.New("checksum does not match")
 	errKey      = errors.New("not a key of this store")
 	errMissing  = errors.New("is missing")
+	errVersion  = errors.New("version")
 )
 
 // A head is what is kept of a subscription as a whole.
@@ -110,7 +111,7 @@ func unseal(id string, key, value []byte) ([]byte, error) {
 		return nil, errChecksum
 	}
 	if body[0] != formatVersion {
-		return nil, fmt.Errorf("value has version %d, known is %d", body[0], formatVersion)
+		return nil, fmt.Errorf("value has %w %d, known is %d", errVersion, body[0], formatVersion)
 	}
 	return body[1:], nil
 }

@@ -31,8 +31,11 @@ func InspectBolt(db *bbolt.DB, bucket string) ([]Inspected, error) {
 	var all []Inspected
 	err := db.View(func(tx *bbolt.Tx) error {
 		root := tx.Bucket(b.bucket)
-		if root == nil || root.Get(keyFormat) == nil || root.Bucket(keySubscriptions) == nil {
+		if root == nil || !isStore(root) {
 			return ErrNotStore
+		}
+		if root.Bucket(keySubscriptions) == nil {
+			return nil // check says so
 		}
 		return root.Bucket(keySubscriptions).ForEachBucket(func(id []byte) error {
 			all = append(all, b.inspect(root.Bucket(keySubscriptions).Bucket(id), string(id)))

@@ -8,8 +8,6 @@ import (
 
 	"github.com/nats-io/nuid"
 	"go.etcd.io/bbolt"
-
-	"github.com/holdfast-mq/holdfast/internal/intern"
 )
 
 // In the store's bucket are the state (state.go) under "state", and a bucket
@@ -89,12 +87,8 @@ func (s *Bolt) fill(b *bbolt.Bucket, w *window) (bad [][]byte) {
 	s.swept[w.number] = w.acked
 	c := b.Cursor()
 	for k, rec := c.First(); k != nil; k, rec = c.Next() {
-		var m Message
 		number, seq, err := recordIdentity(rec)
-		if err == nil {
-			err = decodeRecord(rec, &m, new(intern.Texts))
-		}
-		if err != nil || number != w.number || len(k) != 8 || binary.BigEndian.Uint64(k) != seq || seq > w.last {
+		if err != nil || !wholeRecord(rec) || number != w.number || len(k) != 8 || binary.BigEndian.Uint64(k) != seq || seq > w.last {
 			bad = append(bad, slices.Clone(k))
 			continue
 		}

@@ -59,16 +59,28 @@ func recordMeta(rec []byte) (size int, ms int64) {
 	return len(rec) - recordHeader, int64(binary.LittleEndian.Uint64(rec[12:])) / int64(time.Millisecond)
 }
 
+// wholeRecord reports whether a record has all that its header speaks of.
+func wholeRecord(rec []byte) bool {
+	if len(rec) < recordHeader {
+		return false
+	}
+	topic, key, corr := textLengths(rec)
+	return len(rec) >= recordHeader+topic+key+corr
+}
+
+// textLengths returns how long topic, key and correlation id are.
+func textLengths(rec []byte) (topic, key, corr int) {
+	le := binary.LittleEndian
+	return int(le.Uint16(rec[29:])), int(le.Uint16(rec[31:])), int(le.Uint16(rec[33:]))
+}
+
 // decodeRecord reads a record into m, but for Prev. Body stays a part of rec.
 func decodeRecord(rec []byte, m *Message, in *intern.Texts) error {
-	if len(rec) < recordHeader {
+	if !wholeRecord(rec) {
 		return errRecord
 	}
 	le := binary.LittleEndian
-	topic, key, corr := int(le.Uint16(rec[29:])), int(le.Uint16(rec[31:])), int(le.Uint16(rec[33:]))
-	if len(rec) < recordHeader+topic+key+corr {
-		return errRecord
-	}
+	topic, key, corr := textLengths(rec)
 	m.Sequence = le.Uint64(rec[4:])
 	m.Time = time.Unix(0, int64(le.Uint64(rec[12:])))
 	m.Expiration = time.Duration(le.Uint64(rec[20:]))

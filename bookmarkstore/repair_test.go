@@ -1,0 +1,107 @@
+package bookmarkstore_test
+
+import (
+	"errors"
+	"reflect"
+	"testing"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/holdfast-mq/holdfast/bookmarkstore"
+)
+
+// Of a subscription that is damaged RepairBolt keeps what can be read, and
+// nothing becomes discarded that was not. What it did once is done.
+func TestRepairBolt(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		harm   func(root, s *bbolt.Bucket) error
+		want   []bookmarkstore.Repaired
+		resume string // of "s", of which 1|2 was discarded, and 1|5 out of order
+		done   int
+	}{
+		{"nothing", func(root, s *bbolt.Bucket) error { return nil }, nil, "1|2|", 1},
+		{"a discarded point", func(root, s *bbolt.Bucket) error { return s.Put(key(1), []byte("x")) }, []bookmarkstore.Repaired{{ID: "s", Dropped: 1}}, "0", 1},
+		{"a message out of order", func(root, s *bbolt.Bucket) error { return s.Put(key(1, 5), nil) }, []bookmarkstore.Repaired{{ID: "s", Dropped: 1}}, "1|2|", 0},
+		{"other things", func(root, s *bbolt.Bucket) error {
+			_, err := s.CreateBucket(key(7))
+			return errors.Join(err, s.Put([]byte("hood"), []byte("x")), s.Put(key(9), s.Get(key(1))))
+		}, []bookmarkstore.Repaired{{ID: "s", Dropped: 3}}, "1|2|", 1},
+		{"the head", func(root, s *bbolt.Bucket) error { return s.Put([]byte("head"), []byte("x")) }, []bookmarkstore.Repaired{{ID: "s", Gone: true}}, "", 0},
+		{"no head", func(root, s *bbolt.Bucket) error { return s.Delete([]byte("head")) }, []bookmarkstore.Repaired{{ID: "s", Gone: true}}, "", 0},
+		{"the format", func(root, s *bbolt.Bucket) error { return root.Delete([]byte("format")) }, nil, "1|2|", 1},
+		{"the subscriptions", func(root, s *bbolt.Bucket) error { return root.DeleteBucket([]byte("subscriptions")) }, nil, "", 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			path := fill(t)
+			edit(t, path, tt.harm)
+			if got := repair(t, path); !reflect.DeepEqual(got, tt.want) {
+				t.Errorf("repaired %+v, want %+v", got, tt.want)
+			}
+			if again := repair(t, path); again != nil {
+				t.Errorf("repaired again %+v", again)
+			}
+			b := openBolt(t, path, bookmarkstore.BoltOptions{})
+			s, err := b.Subscription("s", orders)
+			if err != nil {
+				t.Fatal(err)
+			}
+			v, known := s.Discarded()
+			if known != (tt.resume != "") || known && v.String() != tt.resume {
+				t.Errorf("it resumes behind %v, known %v, want %q", v, known, tt.resume)
+			}
+			if fresh := s.Receive(bookmarkstore.Bookmark{Publisher: 1, Sequence: 5}); fresh == (tt.done > 0) {
+				t.Errorf("the message out of order comes again: %v", fresh)
+			}
+		})
+	}
+}
+
+func repair(t *testing.T, path string) []bookmarkstore.Repaired {
+	t.Helper()
+	db, err := bbolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	all, err := bookmarkstore.RepairBolt(db, "bookmarks")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// What a newer program wrote, or somebody else, is not removed.
+func TestRepairLeavesOthersAlone(t *testing.T) {
+	path := fill(t)
+	edit(t, path, func(root, _ *bbolt.Bucket) error { return root.Put([]byte("format"), []byte{2}) })
+	db, err := bbolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := bookmarkstore.RepairBolt(db, "bookmarks"); err == nil || errors.Is(err, bookmarkstore.ErrNotStore) {
+		t.Errorf("version 2: %v", err)
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		mine, err := tx.CreateBucket([]byte("mine"))
+		if err != nil {
+			return err
+		}
+		subscriptions, err := mine.CreateBucket([]byte("subscriptions"))
+		if err != nil {
+			return err
+		}
+		_, err = subscriptions.CreateBucket([]byte("newsletter"))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bookmarkstore.RepairBolt(db, "mine"); !errors.Is(err, bookmarkstore.ErrNotStore) {
+		t.Errorf("an application's own bucket: %v", err)
+	}
+	if _, err := bookmarkstore.RepairBolt(db, "other"); !errors.Is(err, bookmarkstore.ErrNotStore) {
+		t.Errorf("no bucket: %v", err)
+	}
+}
