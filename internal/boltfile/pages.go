@@ -86,10 +86,8 @@ func (w *walk) meta() (root, freelist uint64, err error) {
 		if _, err := w.r.ReadAt(b[:], int64(id*w.pageSize+pageHeader)); err != nil {
 			continue // bbolt has found the other one
 		}
-		sum := fnv.New64a()
-		sum.Write(b[:metaSize-8])
 		tx := u64(b[48:])
-		if u64(b[56:]) != sum.Sum64() || found && tx <= newest {
+		if !wholeMeta(&b) || found && tx <= newest {
 			continue
 		}
 		newest, found = tx, true
@@ -99,6 +97,13 @@ func (w *walk) meta() (root, freelist uint64, err error) {
 		return 0, 0, badPage(0, "no meta page is whole")
 	}
 	return root, freelist, nil
+}
+
+// wholeMeta reports whether a meta page is what was written.
+func wholeMeta(b *[metaSize]byte) bool {
+	sum := fnv.New64a()
+	sum.Write(b[:metaSize-8])
+	return u64(b[metaSize-8:]) == sum.Sum64()
 }
 
 // A page's header and how many bytes it has with its overflow.
