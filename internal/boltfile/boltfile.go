@@ -66,7 +66,7 @@ func create(path string, o *bbolt.Options) error {
 func Settle(db *bbolt.DB) error {
 	err := db.Update(func(tx *bbolt.Tx) error {
 		newest := int64(tx.ID()-1) % 2
-		return cmp.Or(rewrite(db.Path(), newest, db.Info().PageSize), syncDir(filepath.Dir(db.Path())), errSettled)
+		return cmp.Or(rewrite(db.Path(), newest, db.Info().PageSize), SyncDir(filepath.Dir(db.Path())), errSettled)
 	})
 	if errors.Is(err, errSettled) {
 		return nil
@@ -94,9 +94,9 @@ func rewrite(path string, page int64, size int) error {
 	return f.Sync()
 }
 
-// syncDir makes the name of a new file durable. Windows has no such call and
+// SyncDir makes the name of a new file durable. Windows has no such call and
 // needs none.
-func syncDir(path string) error {
+func SyncDir(path string) error {
 	if runtime.GOOS == "windows" {
 		return nil
 	}

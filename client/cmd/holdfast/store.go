@@ -23,6 +23,7 @@ type storeCommands struct {
 	Inspect storeInspect `cmd:"" help:"Say what a store keeps: what would be replayed, or where each subscription would resume."`
 	Verify  storeVerify  `cmd:"" help:"Check that a store can be opened as it is; the exit code says so."`
 	Export  storeExport  `cmd:"" help:"Print the messages that would be replayed, or where each subscription would resume, for other programs."`
+	Repair  storeRepair  `cmd:"" help:"Make a damaged store one that can be opened, with all that can be read; the damaged one is kept."`
 }
 
 const pathHelp = "Directory of a file store, or database file with publish stores or bookmark stores in it."
@@ -178,24 +179,30 @@ func damagedBolt(err error) error {
 	return err
 }
 
-// storesIn reads the stores in an open database.
-func storesIn(db *bbolt.DB, messages bool) (stores []store, err error) {
-	var buckets []string
+// storesIn reads the stores in an open database, of which there must be one.
+func storesIn(db *bbolt.DB, messages bool) ([]store, error) {
+	stores, buckets, err := findStores(db, messages)
+	if err == nil && len(stores) == 0 {
+		err = usagef("%s holds no store: %s of something else", db.Path(), plural(buckets, "bucket"))
+	}
+	return stores, err
+}
+
+// findStores reads the stores in an open database, and counts its buckets.
+func findStores(db *bbolt.DB, messages bool) (stores []store, buckets int, err error) {
+	var names []string
 	err = db.View(func(tx *bbolt.Tx) error {
 		return tx.ForEach(func(name []byte, _ *bbolt.Bucket) error {
-			buckets = append(buckets, string(name))
+			names = append(names, string(name))
 			return nil
 		})
 	})
-	for _, bucket := range buckets {
+	for _, name := range names {
 		if err == nil {
-			stores, err = appendStore(stores, db, bucket, messages)
+			stores, err = appendStore(stores, db, name, messages)
 		}
 	}
-	if err == nil && len(stores) == 0 {
-		err = usagef("%s holds no store: %s of something else", db.Path(), plural(len(buckets), "bucket"))
-	}
-	return stores, err
+	return stores, len(names), err
 }
 
 // appendStore appends the store that a bucket holds, if it does.
@@ -249,11 +256,7 @@ func (s *publishStore) name() string {
 }
 
 func (s *publishStore) damage() ([]error, string) {
-	remedy := "put back a copy, or the application opens it with AcceptDamage, which gives up what can't be read"
-	if s.format != "file" {
-		remedy = "put back a copy"
-	}
-	return s.found.Damage, remedy
+	return s.found.Damage, "put back a copy, or see holdfast store repair, which gives up what can't be read"
 }
 
 func (s *publishStore) print(o *output) {
@@ -322,7 +325,7 @@ func (s *bookmarkStore) damage() (damage []error, remedy string) {
 			damage = append(damage, sub.Damage)
 		}
 	}
-	return damage, "put back a copy, or see the documentation of bookmarkstore.DamagedError"
+	return damage, "put back a copy, or see holdfast store repair, after which messages come again"
 }
 
 func (s *bookmarkStore) print(o *output) {

@@ -1,0 +1,186 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/boltfile"
+	"github.com/holdfast-mq/holdfast/internal/seglog"
+	"github.com/holdfast-mq/holdfast/pubstore"
+)
+
+// storeRepair is "store repair".
+type storeRepair struct {
+	Path string `arg:"" help:"${store_path}"`
+	Yes  bool   `help:"Do it. Without, it is only said what would be done."`
+	JSON bool   `name:"json" help:"Print one JSON object."`
+}
+
+// Run implements the command.
+func (c *storeRepair) Run(o *output) error {
+	info, err := os.Stat(c.Path)
+	if err == nil && c.Yes && !ours(info) {
+		return usagef("%s is another user's: repair it as the user whose process made it", c.Path)
+	}
+	report := &repairReport{Path: c.Path, Damage: []string{}, Lost: []lossReport{}, Stores: []repairedReport{}}
+	if err == nil && info.IsDir() {
+		err = c.repairFile(report)
+	} else {
+		err = c.repairBolt(report)
+	}
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		err = writeJSON(o, report)
+	} else {
+		report.print(o)
+	}
+	if err == nil && report.Needed && !report.Done {
+		err = errFound
+	}
+	return err
+}
+
+// repairFile repairs a file store: what stands there is copied, and what can
+// be read kept by opening it over its damage.
+func (c *storeRepair) repairFile(r *repairReport) error {
+	s, err := lookIntoFile(c.Path, false)
+	if err != nil {
+		return err
+	}
+	damage, _ := s.damage()
+	if len(damage) == 0 {
+		return nil
+	}
+	r.Needed, r.Damage = true, texts(damage)
+	if len(s.found.Lives) == 0 {
+		return &exitError{exitFound, fmt.Errorf("%s: nothing says whose messages these are, so none can be kept (%w): put back a copy", c.Path, damage[0])}
+	}
+	r.Stores = append(r.Stores, givesUp(s))
+	r.Aside = asideName(c.Path, time.Now())
+	if !c.Yes {
+		return nil
+	}
+	if err := copyAside(c.Path, r.Aside); err != nil {
+		return fmt.Errorf("%w; nothing was changed", err)
+	}
+	const any = 1 << 30 // whatever size of messages the application allows
+	opened, err := pubstore.OpenFile(c.Path, pubstore.FileOptions{AcceptDamage: true, MaxBytes: any, MaxMessage: any / 2})
+	if err == nil {
+		err = opened.Close()
+	}
+	if err != nil {
+		return fmt.Errorf("%w; what was there before is in %s", explain(c.Path, err), r.Aside)
+	}
+	return r.verify(c.Path)
+}
+
+// givesUp says what opening a damaged publish store gives up.
+func givesUp(s *publishStore) repairedReport {
+	r := repairedReport{Bucket: s.bucket, Kind: "publish", NewLife: true, GivenUp: []givenUpReport{}}
+	for _, l := range s.found.Lives {
+		r.Kept += l.Kept
+		if len(l.Missing) > 0 {
+			r.GivenUp = append(r.GivenUp, givenUpReport{l.ID, l.Missing})
+		}
+	}
+	return r
+}
+
+// verify notes that the repair is done, if it is.
+func (r *repairReport) verify(path string) error {
+	stores, err := look(path, false)
+	if err != nil {
+		return err
+	}
+	for _, s := range stores {
+		if damage, _ := s.damage(); len(damage) > 0 {
+			return &exitError{exitFound, fmt.Errorf("%s is damaged still (%w): put back a copy; what was there before is in %s", s.name(), damage[0], r.Aside)}
+		}
+	}
+	r.Done = true
+	return nil
+}
+
+// asideName is where what is damaged is kept: beside path, and not there yet.
+func asideName(path string, now time.Time) string {
+	base := filepath.Clean(path) + ".damaged-" + now.UTC().Format("20060102T150405Z")
+	name := base
+	for n := 2; ; n++ {
+		if _, err := os.Lstat(name); errors.Is(err, fs.ErrNotExist) {
+			return name
+		}
+		name = fmt.Sprintf("%s-%d", base, n)
+	}
+}
+
+// copyAside copies a file store that nobody has open, all or nothing.
+func copyAside(dir, aside string) error {
+	lock, err := seglog.ReadOnly.Lock(filepath.ToSlash(filepath.Join(dir, "lock")))
+	if err != nil {
+		return explain(dir, err)
+	}
+	defer lock.Close()
+	tmp := aside + ".tmp"
+	err = copyTree(dir, tmp)
+	if err == nil {
+		err = os.Rename(tmp, aside)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("copy %s aside: %w", dir, err), os.RemoveAll(tmp))
+	}
+	return boltfile.SyncDir(filepath.Dir(aside))
+}
+
+// copyTree copies the files in a directory, and in those below it.
+func copyTree(from, to string) error {
+	err := filepath.WalkDir(from, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		relative, err := filepath.Rel(from, path)
+		if err != nil {
+			return err
+		}
+		target := filepath.Join(to, relative)
+		switch {
+		case e.IsDir():
+			return os.Mkdir(target, 0o700)
+		case e.Type().IsRegular():
+			return copyFile(path, target)
+		}
+		return nil
+	})
+	if err == nil {
+		err = boltfile.SyncDir(to)
+	}
+	return err
+}
+
+// copyFile copies a file to one that is not there yet, and syncs it.
+func copyFile(from, to string) error {
+	source, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	info, err := source.Stat()
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, info.Mode().Perm())
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, source)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}

@@ -1,0 +1,213 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/holdfast-mq/holdfast/bookmarkstore"
+	"github.com/holdfast-mq/holdfast/internal/boltfile"
+	"github.com/holdfast-mq/holdfast/pubstore"
+)
+
+// repairBolt repairs the stores in a database: all that can be read is copied
+// to a new one, the stores there give up what can't, and it takes the place of
+// the damaged one, which gets another name. Without --yes it is all done
+// elsewhere, and removed.
+func (c *storeRepair) repairBolt(r *repairReport) error {
+	damage, err := damageOf(c.Path)
+	if err != nil || len(damage) == 0 {
+		return err
+	}
+	r.Needed, r.Damage, r.Aside = true, texts(damage), asideName(c.Path, time.Now())
+	dir, err := os.MkdirTemp(workDir(c.Path, c.Yes), ".holdfast-repair-*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	fresh := filepath.Join(dir, filepath.Base(c.Path))
+	if err := r.rebuild(c.Path, fresh); err != nil || !c.Yes {
+		return err
+	}
+	return r.replace(c.Path, fresh)
+}
+
+// workDir is where a database is made anew: where it can be renamed from, or
+// out of the way.
+func workDir(path string, forGood bool) string {
+	if forGood {
+		return filepath.Dir(path)
+	}
+	return ""
+}
+
+// damageOf returns all that is wrong with a database. The error is about
+// something that repair does not help with.
+func damageOf(path string) (all []error, err error) {
+	stores, err := look(path, false)
+	if _, is := errors.AsType[*boltfile.DamageError](err); is {
+		return []error{err}, nil
+	}
+	for _, s := range stores {
+		damage, _ := s.damage()
+		all = append(all, damage...)
+	}
+	return all, err
+}
+
+// rebuild makes a new database of what can be read of a damaged one.
+func (r *repairReport) rebuild(path, fresh string) error {
+	db, err := boltfile.Open(fresh, &bbolt.Options{FreelistType: bbolt.FreelistMapType})
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	losses, err := boltfile.Rescue(path, db)
+	if _, is := errors.AsType[*boltfile.DamageError](err); is {
+		return &exitError{exitFound, fmt.Errorf("%w: nothing in it can be found any more: put back a copy", err)}
+	}
+	if err != nil {
+		return explain(path, err)
+	}
+	for _, l := range losses {
+		r.Lost = append(r.Lost, lossReport{l.String(), l.Offset})
+	}
+	stores, _, err := findStores(db, false)
+	if err != nil {
+		return err
+	}
+	if err := refuse(path, db, stores, losses); err != nil {
+		return err
+	}
+	for _, s := range stores {
+		if err := r.repairIn(db, s, losses); err != nil {
+			return err
+		}
+	}
+	return db.Close()
+}
+
+// refuse returns why a repair would do harm: a store of which the very part is
+// lost that says what was sent would begin as if it were new.
+func refuse(path string, db *bbolt.DB, stores []store, losses []boltfile.Loss) error {
+	for _, l := range losses {
+		const metas = 2
+		if len(l.Bucket) == 0 && l.Page >= metas {
+			return &exitError{exitFound, fmt.Errorf("%s: %v: nobody knows which stores it held: put back a copy", path, l)}
+		}
+		if len(l.Bucket) == 0 || slices.ContainsFunc(stores, func(s store) bool { return s.report().Bucket == string(l.Bucket[0]) }) {
+			continue
+		}
+		if wasStore(db, l.Bucket[0]) {
+			return &exitError{exitFound, fmt.Errorf("%s: %v: if that was a store, what says how far it was is lost: put back a copy", path, l)}
+		}
+	}
+	return nil
+}
+
+// wasStore reports whether what is left of a bucket may be of a store that is not one any more.
+func wasStore(db *bbolt.DB, name []byte) (maybe bool) {
+	_ = db.View(func(tx *bbolt.Tx) error { // never an error
+		b := tx.Bucket(name)
+		if b == nil {
+			maybe = true
+			return nil
+		}
+		key, _ := b.Cursor().First()
+		maybe = key == nil || b.Get([]byte("state")) != nil || b.Bucket([]byte("subscriptions")) != nil
+		return b.ForEachBucket(func(key []byte) error {
+			maybe = maybe || len(key) == 4 // as the lives of a publish store are named
+			return nil
+		})
+	})
+	return maybe
+}
+
+// repairIn repairs one store in the new database, if it needs to be.
+func (r *repairReport) repairIn(db *bbolt.DB, s store, losses []boltfile.Loss) error {
+	damage, _ := s.damage()
+	bucket := s.report().Bucket
+	lost := slices.ContainsFunc(losses, func(l boltfile.Loss) bool {
+		return len(l.Bucket) == 0 || bytes.Equal(l.Bucket[0], []byte(bucket))
+	})
+	if len(damage) == 0 && !lost {
+		return nil
+	}
+	switch s := s.(type) {
+	case *publishStore:
+		r.Stores = append(r.Stores, givesUp(s))
+		return renewed(db, bucket)
+	case *bookmarkStore:
+		return r.repairBookmarks(db, bucket)
+	}
+	return nil
+}
+
+// renewed opens a publish store over its damage, and sees to it that a new life
+// begins: of what was given out last, the numbers may be lost, too (R10).
+func renewed(db *bbolt.DB, bucket string) error {
+	s, err := pubstore.OpenBoltIn(db, bucket, pubstore.BoltOptions{AcceptDamage: true})
+	if err != nil {
+		return err
+	}
+	lives := s.Lives()
+	if lives[len(lives)-1].Last > 0 {
+		err = s.Renew()
+	}
+	return errors.Join(err, s.Close())
+}
+
+// repairBookmarks removes what can't be read of a bookmark store.
+func (r *repairReport) repairBookmarks(db *bbolt.DB, bucket string) error {
+	repaired, err := bookmarkstore.RepairBolt(db, bucket)
+	if err != nil {
+		return err
+	}
+	now, err := bookmarkstore.InspectBolt(db, bucket)
+	if err != nil {
+		return err
+	}
+	report := repairedReport{Bucket: bucket, Kind: "bookmark", Kept: len(now), Subscriptions: []repairedSubscription{}}
+	for _, s := range repaired {
+		sub := repairedSubscription{Subscription: s.ID, Dropped: s.Dropped, Gone: s.Gone}
+		for i := range now {
+			if now[i].ID == s.ID {
+				sub.Resume = subscriptionOf(&now[i]).Resume
+			}
+		}
+		report.Subscriptions = append(report.Subscriptions, sub)
+	}
+	r.Stores = append(r.Stores, report)
+	return nil
+}
+
+// replace gives the damaged database another name, and the new one its own.
+// At every moment one of the two has it.
+func (r *repairReport) replace(path, fresh string) error {
+	info, err := os.Stat(path)
+	if err == nil {
+		err = os.Chmod(fresh, info.Mode().Perm())
+	}
+	if err == nil && os.Link(path, r.Aside) != nil {
+		err = copyFile(path, r.Aside) // a file system without links
+	}
+	if err == nil {
+		err = boltfile.SyncDir(filepath.Dir(path))
+	}
+	if err == nil {
+		err = os.Rename(fresh, path)
+	}
+	if err == nil {
+		err = boltfile.SyncDir(filepath.Dir(path))
+	}
+	if err != nil {
+		return fmt.Errorf("put the repaired %s in its place: %w", path, err)
+	}
+	return r.verify(path)
+}
