@@ -264,8 +264,8 @@ func (cn *conn) begin(m *wire.Message) (clientcore.Beginning, error) {
 	cn.replayTo = cn.life.Last
 	cn.cursor, err = cn.openCursor(b.After)
 	switch {
-	case b.RolledBack && errors.Is(err, pubstore.ErrNoLife):
-		return b, errSettled // it kept nothing, and went with Renew
+	case cn.old.Load() && errors.Is(err, pubstore.ErrNoLife):
+		return b, errSettled // it keeps nothing: it went with Renew, or this ack let go of it all
 	case err != nil:
 		return b, fmt.Errorf("read publish store: %w", err)
 	}

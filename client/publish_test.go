@@ -395,6 +395,9 @@ func TestFormerLifeFirst(t *testing.T) {
 		if err := c.FlushSafe(within(t)); err != nil {
 			t.Error(err)
 		}
+		if err := c.Stats().LastFailure; err != nil {
+			t.Errorf("to settle a life is a failure: %v", err)
+		}
 	})
 }
 
