@@ -40,7 +40,7 @@ var mask = []struct {
 	what *regexp.Regexp
 	by   string
 }{
-	{regexp.MustCompile(`life [0-9A-Za-z]{22}`), "life LIFE"},
+	{regexp.MustCompile(`(life|has) [0-9A-Za-z]{22}`), "$1 LIFE"},
 	{regexp.MustCompile(`damaged-[0-9]{8}T[0-9]{6}Z`), "damaged-TIME"},
 	{regexp.MustCompile(`publisher [0-9]{9,}`), "publisher PUBLISHER"},
 	{regexp.MustCompile(`"life":"[^"]*","publisher":"[0-9]*"`), `"life":"LIFE","publisher":"PUBLISHER"`},
@@ -72,6 +72,18 @@ func (d *desk) changing(args ...string) string {
 			args[i] = d.path(a)
 		}
 	}
+	return d.show(shown, args...)
+}
+
+// typed is holdfast with words that name nothing in the directory.
+func (d *desk) typed(args ...string) string {
+	d.t.Helper()
+	return d.show(strings.Join(args, " "), args...)
+}
+
+// show runs the command, which a person sees as shown.
+func (d *desk) show(shown string, args ...string) string {
+	d.t.Helper()
 	var out bytes.Buffer
 	code := run(args, &out, &out)
 	text := strings.ReplaceAll(out.String(), d.dir+string(filepath.Separator), "")
@@ -349,6 +361,24 @@ func TestWrongPaths(t *testing.T) {
 	if err := os.Mkdir(d.path("bare"), 0o700); err != nil {
 		t.Fatal(err)
 	}
+	d.appDB("app.db")
+	whole, err := os.ReadFile(d.path("app.db"))
+	if err == nil {
+		err = os.WriteFile(d.path("cut.db"), whole[:8<<10], 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.change("own.db", func(tx *bbolt.Tx) error {
+		_, err := tx.CreateBucket([]byte("own"))
+		return err
+	})
+	several := d.outbox("several", 0)
+	if _, err := several.Append(t.Context(), &pubstore.Message{Topic: "fills"}); err != nil {
+		t.Fatal(err)
+	}
+	lines := d.outbox("lines", 0)
+	d.close(several, lines)
 	running := d.open("running")
 	var got strings.Builder
 	for _, args := range [][]string{
@@ -359,8 +389,24 @@ func TestWrongPaths(t *testing.T) {
 		{"store", "inspect", "nowhere"}, {"store", "inspect", "text"}, {"store", "inspect", "empty"}, {"store", "inspect", "bare"},
 		{"store", "verify", "journal"}, {"store", "verify", "journal" + firstSegment},
 		{"store"}, {"journal", "verify"}, {"journal", "mend"},
+		{"store", "inspect", "app.db/outbox"}, {"store", "inspect", "cut.db"}, {"store", "inspect", "own.db"},
+		{"store", "export", "app.db"}, {"store", "export", "app.db", "--bucket=inbox"}, {"store", "export", "outbox", "--bucket=outbox"},
+		{"store", "export", "app.db", "--bucket=outbox", "--life=L"}, {"store", "export", "app.db", "--bucket=marks", "--life=L"},
+		{"store", "export", "outbox", "--format=lines"}, {"store", "export", "several", "--format=lines"},
+		{"store", "export", "outbox", "--format=csv"}, {"store", "export", "outbox", "--output", "text"},
+		{"store", "export", "outbox", "--output", "nowhere/file"},
+		{"store", "repair", "nowhere"}, {"store", "repair", "text"}, {"store", "repair", "bare"}, {"store", "repair", "journal"},
+		{"store", "repair", "cut.db"}, {"store", "repair", "running"}, {"store", "repair"},
 	} {
 		got.WriteString(d.holdfast(args...))
+	}
+	for _, args := range [][]string{
+		{"status"}, {"status", "8085"}, {"status", "localhost:"}, {"status", "tcp://127.0.0.1:9007/amps/json"}, {"status", "https://a:8085"},
+		{"status", "http://a:8085/metrics"}, {"status", "a:1", "b:2", "c:3"}, {"status", "a:1", "a:1"}, {"status", "a:1", "--watch", "2s"},
+		{"status", "a:1", "--watch=fast"}, {"status", "a:1", "--timeout=0"}, {"status", "127.0.0.1:1", "--timeout=1s"},
+		{"completion"}, {"completion", "tcsh"}, {"no-such"},
+	} {
+		got.WriteString(d.typed(args...))
 	}
 	d.close(running)
 	golden(t, "wrong", got.String())

@@ -20,20 +20,19 @@ import (
 
 // statusCommand is "status".
 type statusCommand struct {
-	Admin   []adminAddress `arg:"" name:"admin" help:"Admin address of an instance, 'admin.listen' of its configuration, and that of its peer: HOST:PORT or http://HOST:PORT."`
-	Watch   every          `placeholder:"INTERVAL" help:"Look again and again, each INTERVAL (--watch=500ms; without, each 2s), until interrupted."`
-	Timeout time.Duration  `default:"3s" help:"How long to wait for an answer."`
-	All     bool           `help:"List all degraded intervals and all publishers that differ, not only some."`
-	JSON    bool           `name:"json" help:"Print one JSON object on one line, with --watch one each time."`
+	Admin   adminAddress  `arg:"" help:"Admin address of an instance, 'admin.listen' of its configuration: HOST:PORT or http://HOST:PORT."`
+	Peer    adminAddress  `arg:"" optional:"" help:"That of its peer."`
+	Watch   every         `placeholder:"INTERVAL" help:"Look again and again, each INTERVAL (--watch=500ms; without, each 2s), until interrupted."`
+	Timeout time.Duration `default:"3s" help:"How long to wait for an answer."`
+	All     bool          `help:"List all degraded intervals and all publishers that differ, not only some."`
+	JSON    bool          `name:"json" help:"Print one JSON object on one line, with --watch one each time."`
 }
 
 // Run implements the command.
 func (c *statusCommand) Run(o *output) error {
 	switch {
-	case len(c.Admin) > 2:
-		return usagef("status shows two instances at most, these are %d", len(c.Admin))
-	case len(c.Admin) == 2 && c.Admin[0] == c.Admin[1]:
-		return usagef("%s is there twice: name the peer's admin address, or only one", c.Admin[0])
+	case c.Admin == c.Peer:
+		return usagef("%s is there twice: name the peer's admin address, or only one", c.Admin)
 	case c.Timeout <= 0:
 		return usagef("--timeout must be more than 0")
 	}
@@ -48,7 +47,11 @@ func (c *statusCommand) Run(o *output) error {
 
 // once looks once.
 func (c *statusCommand) once(ctx context.Context, o *output, client *adminClient) error {
-	report := lookAround(ctx, client, c.Admin)
+	addresses := []adminAddress{c.Admin}
+	if c.Peer != "" {
+		addresses = append(addresses, c.Peer)
+	}
+	report := lookAround(ctx, client, addresses)
 	if c.JSON {
 		if err := json.NewEncoder(o.out).Encode(report); err != nil {
 			return err

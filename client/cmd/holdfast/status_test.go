@@ -180,6 +180,7 @@ func TestStatusOfARealPair(t *testing.T) {
 	if out := await(t, exitWell, "status", admin[0]); strings.Contains(out, "compared") {
 		t.Errorf("one alone:\n%s", out)
 	}
+	await(t, exitWell, "status", admin[0], "--timeout=2s", admin[1]) // words and flags in any order
 	pair.B.Kill()
 	out := await(t, exitFound, args...)
 	for _, want := range []string{"DOES NOT ANSWER", admin[1] + ": nobody listens there", "publishers not compared"} {
@@ -259,7 +260,7 @@ func TestStatusWatch(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	w := &stopWriter{screens: 3, stop: cancel}
-	c := &statusCommand{Admin: []adminAddress{adminAddress(admin[0]), adminAddress(admin[1])}, Watch: every{true, time.Millisecond}, JSON: true}
+	c := &statusCommand{Admin: adminAddress(admin[0]), Peer: adminAddress(admin[1]), Watch: every{true, time.Millisecond}, JSON: true}
 	if err := c.watch(ctx, &output{out: w}, newAdminClient(3*time.Second)); err != nil {
 		t.Errorf("it ends with %v", err)
 	}

@@ -41,6 +41,9 @@ func (c *storeExport) Run(o *output) (err error) {
 		if errors.Is(err, fs.ErrExist) {
 			return usagef("%s exists: remove it, or name another file", c.Output)
 		}
+		if errors.Is(err, fs.ErrNotExist) {
+			return usagef("the directory of %s does not exist: make it, or name another file", c.Output)
+		}
 		if err != nil {
 			return err
 		}
@@ -224,7 +227,7 @@ func (p *exportPlan) look(life string, m *pubstore.Message) error {
 		return nil
 	}
 	p.topics[m.Topic] = true
-	if p.newline == 0 && bytes.ContainsAny(m.Body, "\r\n") {
+	if p.newline == 0 && bytes.ContainsRune(m.Body, '\n') {
 		p.newline = m.Sequence
 	}
 	return nil
