@@ -32,7 +32,7 @@ func (c *journalVerify) Run(o *output) error {
 		return err
 	}
 	if c.JSON {
-		err = writeJSON(o, journalReportOf(c.Dir, &found))
+		err = o.object(journalReportOf(c.Dir, &found))
 	} else {
 		c.print(o, &found)
 	}

@@ -39,7 +39,7 @@ func (c *journalCompare) Run(o *output) error {
 		return err
 	}
 	if c.JSON {
-		err = writeJSON(o, comparisonReport(dirs, &found, shown, records))
+		err = o.object(comparisonReport(dirs, &found, shown, records))
 	} else {
 		c.print(o, dirs, &found, shown, records)
 	}

@@ -2,6 +2,7 @@
 // servers is doing and measures it, and looks at what holdfast keeps on disk:
 // the journals of instances and the stores of applications, none of which may be
 // in use. Of those it only reads; what opening would change is said and left alone.
+// Only store repair changes something, if it is told to, and keeps what was there.
 //
 //	holdfast publish                      lines of a file or of standard input
 //	holdfast subscribe                    what is published, as lines or JSON
@@ -13,6 +14,8 @@
 //	holdfast journal compare DIR1 DIR2    the first difference between two instances
 //	holdfast store inspect PATH           what a store keeps and what would be replayed
 //	holdfast store verify PATH            can it be opened as it is?
+//	holdfast store export PATH            what would be replayed, where a subscription would resume
+//	holdfast store repair PATH            makes a damaged store one that can be opened
 //
 //	holdfast bench publish                messages a second, to the last persisted ack
 //	holdfast bench latency                of a persisted ack: one at a time, or --rate
@@ -20,13 +23,16 @@
 //	holdfast bench fanout                 deliveries to --subscribers that are live
 //	holdfast bench failover               kill -9 of the instance in use, under load
 //
+//	holdfast completion SHELL             the completion script of bash, zsh or fish
+//
 // It exits with
 //
 //	0  all is well
-//	1  something is wrong with what it looked at: damage, a broken promise, a
-//	   difference, a line that is too long or was rejected, messages that are no
-//	   longer in the log, a server that does not answer ping, fewer messages than
-//	   --count before --until-idle, a message lost or repeated while measuring
+//	1  something is wrong with what it looked at: damage, also damage that could
+//	   be repaired, a broken promise, a difference, what status calls WRONG, a line
+//	   that is too long or was rejected, messages that are no longer in the log, a
+//	   server that does not answer ping, fewer messages than --count before
+//	   --until-idle, a message lost or repeated while measuring
 //	2  usage: flags, a path that holds something else, an input that is not the
 //	   one to go on with, a subscription that the server does not offer
 //	3  it could not go on: the disk, no server within --timeout, an interrupt of
@@ -178,7 +184,7 @@ func run(args []string, stdout, stderr io.Writer) (code int) {
 	asked := -1 // for help, which exits from within
 	parser, err := kong.New(new(commands),
 		kong.Name("holdfast"),
-		kong.Description("Publishes and subscribes; shows and measures what a pair of servers does; looks at what holdfast keeps on disk, and changes nothing. "+
+		kong.Description("Publishes and subscribes; shows and measures what a pair of servers does; looks at what holdfast keeps on disk, and repairs it. "+
 			"Exit codes: 0 all is well, 1 something is wrong, 2 usage, 3 it could not go on, 4 in use by a running process."),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { asked = code }),

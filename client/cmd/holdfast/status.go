@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -53,7 +52,7 @@ func (c *statusCommand) once(ctx context.Context, o *output, client *adminClient
 	}
 	report := lookAround(ctx, client, addresses)
 	if c.JSON {
-		if err := json.NewEncoder(o.out).Encode(report); err != nil {
+		if err := o.object(report); err != nil {
 			return err
 		}
 	} else {

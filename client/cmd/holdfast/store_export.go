@@ -129,7 +129,7 @@ func (c *storeExport) subscriptions(s *bookmarkStore, w *bufio.Writer) error {
 		r := subscriptionOf(sub)
 		if c.Format == "lines" {
 			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", plain(r.Subscription), plain(r.Topic), r.Resume, strings.Join(r.Done, ""))
-		} else if err := writeJSON(&output{out: w}, r); err != nil {
+		} else if err := (&output{out: w}).object(r); err != nil {
 			return err
 		}
 	}
@@ -252,7 +252,7 @@ func (p *exportPlan) write(w *bufio.Writer, life string, m *pubstore.Message) er
 		return nil
 	}
 	if p.c.Format == "json" {
-		return writeJSON(&output{out: w}, export(life, m))
+		return (&output{out: w}).object(export(life, m))
 	}
 	if _, err := w.Write(m.Body); err != nil {
 		return err

@@ -1,21 +1,94 @@
+// # Looking
+//
+// status, journal verify and compare, store inspect, verify and repair print one
+// JSON object on one line with --json; ping one for each server, journal dump and
+// store export one for each record. The names of their fields stay, new ones may come. Publisher ids are
+// strings: they have 64 bits, more than a JSON number holds everywhere. What went
+// wrong before there was anything to print stands on standard error, as text.
+//
+//	status
+//	{
+//	 "time": "…", "well": false,
+//	 "problems": [{"kind": "link_down", "instance": "a", "text": "the link to b is down: …"}],
+//	                               // kinds: unreachable, stopping, not_ready, catching_up, damage, single, link_down,
+//	                               // link_catching_up, downgraded, given_up, diverged, same_instance, no_pair
+//	 "instances": [                // as they were named
+//	  {"address": "127.0.0.1:8085", "status": {…}},     // as GET /readyz says it: server.Status
+//	  {"address": "127.0.0.1:8086", "error": "…"}       // it does not answer
+//	 ],
+//	 "publishers": {               // with two instances
+//	  "compared": 12, "differing": 1, "complete": true, "error": "",
+//	  "list": [{"publisher": "…", "client": "…", "instances": [{"have": 5, "durable": 5, "safe": 5, "floor": 0, …}, null]}]
+//	 }
+//	}
+//
+//	ping
+//	{"server": "tcp://127.0.0.1:9007/amps/json", "up": true, "error": "…", "logon_ms": 0.4, "round_trip_ms": 0.1, "version": "…",
+//	 "extended": true, "catching_up": false, "max_message": 16777216, "carries_all": false, "carried": ["^orders$"]}
+//
+//	journal verify
+//	{"journal": "data/a", "sound": true, "segments": 1, "bytes": 67108864, "first": 0, "end": 4096, "durable": 4096,
+//	 "records": 7, "messages": 6, "torn": {"file": "…", "offset": 1, "bytes": 2},
+//	 "damage": [{"file": "…", "offset": 1, "position": 2, "reason": "bad record"}], "aside": {…},
+//	 "faults": ["…"], "faulty": 0, "publishers": [{"publisher": "…", "have": 3, "floor": 0}]}
+//
+//	journal compare
+//	{"same": false, "journals": [{"journal": "data/a", "sound": true, "records": 7, "publishers": 2}, {…}],
+//	 "elsewhere": 0, "floors": [{"publisher": "…", "floor": 3}], "differing": 1,
+//	 "list": [{"publisher": "…", "what": "2 is only in data/a", "records": [{…}, null], "only": [2, 0], "content": 0}]}
+//
+//	journal dump
+//	{"position": 88, "time": "…", "publisher": "…", "sequence": 1, "prev": 0, "kind": "message", "topic": "orders",
+//	 "size": 5, "crc": "f0ec3ea5", "reason": "…", "body": "…"}    // or "body_base64", where that is not UTF-8
+//
+//	store inspect, store verify
+//	{"sound": true, "stores": [
+//	 {"path": "out.db", "bucket": "publish", "kind": "publish", "format": "bolt", "sound": true, "damage": [],
+//	  "publish": {"client": "gateway", "logons": 1, "closed": true, "torn_bytes": 0, "renews": false, "to_send": 1,
+//	   "lives": [{"life": "…", "publisher": "…", "given_out": 3, "safe": 1, "kept": 1, "first": 2, "bytes": 13,
+//	              "missing": [{"from": 4, "to": 6}], "messages": [{"sequence": 2, "time": "…", "topic": "orders", "size": 7}]}]}},
+//	 {"path": "marks.db", "bucket": "bookmarks", "kind": "bookmark", "format": "bolt", "sound": true, "damage": [],
+//	  "subscriptions": [{"subscription": "orders", "topic": "orders", "known": true, "resume": "7|2|", "done": ["7|4|"], "damage": ""}]}
+//	]}
+//
+//	store export of a publish store, in the order in which they would be sent
+//	{"life": "…", "publisher": "…", "sequence": 2, "prev": 1, "time": "…", "topic": "orders", "delta": true,
+//	 "sow_key": "…", "correlation_id": "…", "expiration_s": 5, "body": "…"}     // or "body_base64"
+//	store export of a bookmark store
+//	{"subscription": "orders", "topic": "orders", "filter": "…", "known": true, "resume": "7|2|", "done": ["7|4|"]}
+//
+//	store repair
+//	{"path": "out.db", "needed": true, "done": false, "damage": ["…"], "aside": "out.db.damaged-20260131T120000Z",
+//	 "lost": [{"text": "bad page 4: …", "offset": 16384}],
+//	 "stores": [{"bucket": "publish", "kind": "publish", "kept": 19, "new_life": true,
+//	             "given_up": [{"life": "…", "ranges": [{"from": 7, "to": 7}]}]},
+//	            {"bucket": "bookmarks", "kind": "bookmark", "kept": 2,
+//	             "subscriptions": [{"subscription": "a", "dropped": 1, "gone": false, "resume": "7|10|"}]}]}
+//
+// What is empty or false in these may be left out where it is rare.
+//
+// # Repairing
+//
+// store repair says what it would do, and does it with --yes. What was there
+// stays beside it, byte for byte, under a name with the time in it; nothing is
+// ever deleted. In its place stands a store with all that could be read, which
+// the application opens as before. A message of a publish store that can't be
+// read is given up; a new life begins, so that no number is given out twice, and
+// what else is kept of the old one is sent as it was. If one instance had the
+// message, it keeps it, and hands it to its peer; only if the two are cut off from
+// each other at that time, and the publisher goes on with the one that lacks it,
+// they end up different, and say so (DIVERGED). So repair while the pair is in
+// sync. Of a bookmark store, messages whose notes can't be read come again.
 package main
 
 import (
 	"cmp"
-	"encoding/json"
 	"slices"
 
 	"github.com/holdfast-mq/holdfast/bookmarkstore"
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
-
-// writeJSON prints one object on one line.
-func writeJSON(o *output, v any) error {
-	lines := json.NewEncoder(o.out)
-	lines.SetEscapeHTML(false)
-	return lines.Encode(v)
-}
 
 // A storesReport is what store inspect and store verify print with --json.
 type storesReport struct {
@@ -86,7 +159,7 @@ func writeStores(o *output, stores []store) error {
 		all.Sound = all.Sound && report.Sound
 		all.Stores = append(all.Stores, report)
 	}
-	if err := writeJSON(o, all); err != nil {
+	if err := o.object(all); err != nil {
 		return err
 	}
 	if !all.Sound {

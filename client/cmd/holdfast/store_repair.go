@@ -37,7 +37,7 @@ func (c *storeRepair) Run(o *output) error {
 		return err
 	}
 	if c.JSON {
-		err = writeJSON(o, report)
+		err = o.object(report)
 	} else {
 		report.print(o)
 	}
