@@ -16,7 +16,7 @@ func TestStartTexts(t *testing.T) {
 		s    Start
 		want string
 	}{
-		{Epoch, "0"}, {MostRecent, "0"}, {Now, "0|1|"},
+		{Epoch, "0"}, {MostRecent, "0"}, {Now, "0|1|"}, {MostRecentOr(Now), "0|1|"},
 		{After(b(7, 3), b(2, 9)), "2|9|,7|3|"},
 		{After(b(7, 3), b(7, 2)), "7|2|"},
 	} {
@@ -24,7 +24,7 @@ func TestStartTexts(t *testing.T) {
 			t.Errorf("%v: %q, %v; want %q", tt.s, got, err, tt.want)
 		}
 	}
-	for _, s := range []Start{After(), After(b(7, 0)), StartPoint(9)} {
+	for _, s := range []Start{After(), After(b(7, 0)), StartPoint(9), MostRecentOr(nil), MostRecentOr(StartPoint(9))} {
 		if got, err := s.text(); err == nil {
 			t.Errorf("%v: %q, want an error", s, got)
 		}

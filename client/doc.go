@@ -97,7 +97,8 @@
 // was received, and what the application has discarded. While the client
 // lives, each matching message is handed over once, through any number of
 // reconnects (G6); after a restart with the same [ID] and From([MostRecent]), what
-// was not discarded comes again, and only that. Per publisher the order is
+// was not discarded comes again, and only that ([MostRecentOr] says where to begin
+// the first time). Per publisher the order is
 // that of publishing; between publishers, and between subscriptions, there is
 // none. If the server's log no longer has what the subscription needs, a
 // [GapError] says which messages are gone (G7).

@@ -25,8 +25,8 @@ type subscribeOptions struct {
 	times        bool
 }
 
-// A Start is where a bookmark subscription begins: Epoch, Now, MostRecent, At
-// or After.
+// A Start is where a bookmark subscription begins: Epoch, Now, MostRecent,
+// MostRecentOr, At or After.
 type Start interface {
 	// text returns what stands in the bookmark field, and what is wrong with it.
 	text() (string, error)
@@ -55,6 +55,25 @@ func (p StartPoint) text() (string, error) {
 		return clientcore.NowText, nil
 	}
 	return "", fmt.Errorf("start point %d is none of Epoch, Now, MostRecent", int(p))
+}
+
+type mostRecentOr struct{ otherwise Start }
+
+// MostRecentOr is [MostRecent], but begins at start if nothing is kept under the
+// subscription's ID: for who begins at [Now] the first time, and goes on from then on.
+func MostRecentOr(start Start) Start { return mostRecentOr{start} }
+
+func (m mostRecentOr) text() (string, error) {
+	if m.otherwise == nil {
+		return "", errors.New("MostRecentOr(nil): give it Epoch, Now, At or After")
+	}
+	return m.otherwise.text()
+}
+
+// resumes reports whether a subscription goes on with what is kept under its id.
+func resumes(start Start) bool {
+	_, or := start.(mostRecentOr)
+	return or || start == MostRecent
 }
 
 type atTime struct{ t time.Time }
@@ -181,7 +200,7 @@ func subscribeOptionsOf(opts []SubscribeOption) (o subscribeOptions, err error) 
 	}
 	switch {
 	case o.from && o.start == nil:
-		return o, errors.New("From(nil): give it Epoch, Now, MostRecent, At or After")
+		return o, errors.New("From(nil): give it Epoch, Now, MostRecent, MostRecentOr, At or After")
 	case o.start == nil && o.id != "":
 		return o, errors.New("ID is for bookmark subscriptions, there is no From")
 	case o.start == nil && o.durable:
@@ -192,8 +211,8 @@ func subscribeOptionsOf(opts []SubscribeOption) (o subscribeOptions, err error) 
 		return o, errors.New("AllowUnreplicated is for bookmark subscriptions, there is no From")
 	case o.start != nil && o.policy != nil:
 		return o, errors.New("Policy is for subscriptions without bookmark, there is a From")
-	case o.start == MostRecent && o.id == "":
-		return o, errors.New("MostRecent needs an ID")
+	case resumes(o.start) && o.id == "":
+		return o, errors.New("MostRecent and MostRecentOr need an ID")
 	}
 	if o.policy == nil {
 		o.policy = &SlowPolicy{}

@@ -95,8 +95,8 @@ func (c *Client) newSubscription(topic string, opts []SubscribeOption) (*Subscri
 	if topic == "" {
 		return nil, errors.New("no topic")
 	}
-	if o.start == MostRecent && c.cfg.Name == "" {
-		return nil, errors.New("MostRecent needs Config.Name")
+	if resumes(o.start) && c.cfg.Name == "" {
+		return nil, errors.New("MostRecent and MostRecentOr need Config.Name")
 	}
 	s := &Subscription{
 		c:     c,
@@ -130,7 +130,7 @@ func (s *Subscription) openMarks() (err error) {
 	if err != nil {
 		return err
 	}
-	if s.opts.start != MostRecent {
+	if !resumes(s.opts.start) {
 		if err := s.marks.Restart(); err != nil {
 			s.marks.Release()
 			return err

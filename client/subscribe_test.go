@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -484,6 +485,35 @@ func TestRefusedSubscription(t *testing.T) {
 	})
 }
 
+// Where to begin the first time is said once: from then on what is kept counts.
+func TestMostRecentOr(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		srv := listen(t, n, "a")
+		cfg := config(n, "a")
+		cfg.Bookmarks = bookmarkstore.NewMemory()
+		for i, want := range []string{"0|1|", "5|10|", "5|11|"} {
+			c := start(t, cfg)
+			sub := subscribe(t, c, client.From(client.MostRecentOr(client.Now)), client.ID("orders"))
+			ss, _ := srv.logon(0, 0)
+			m := ss.subscribed("5|10|")
+			if string(m.Bookmark) != want {
+				t.Errorf("life %d begins at %q, want %q", i, m.Bookmark, want)
+			}
+			s := must(t, sub)
+			if i == 1 {
+				ss.deliver(m, 11)
+				for m, err := range s.Messages(within(t)) {
+					if err := cmp.Or(err, m.Discard()); err != nil {
+						t.Fatal(err)
+					}
+					break
+				}
+			}
+			c.Close()
+		}
+	})
+}
+
 func TestOptionsThatDoNotGoTogether(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		c := start(t, config(n, "a"))
@@ -495,6 +525,8 @@ func TestOptionsThatDoNotGoTogether(t *testing.T) {
 			"AllowUnreplicated":         {client.AllowUnreplicated()},
 			"Policy with From":          {client.From(client.Now), client.Policy(client.Fail())},
 			"MostRecent without ID":     {client.From(client.MostRecent)},
+			"MostRecentOr without ID":   {client.From(client.MostRecentOr(client.Now))},
+			"MostRecentOr nothing":      {client.From(client.MostRecentOr(nil)), client.ID("x")},
 			"After nothing":             {client.From(client.After())},
 		} {
 			if _, err := c.Subscribe(within(t), "orders", opts...); err == nil {

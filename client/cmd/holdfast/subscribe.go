@@ -177,11 +177,11 @@ func (r *reading) open() error {
 	if err != nil {
 		return err
 	}
-	if known {
-		if f.From != "" {
-			r.screen.say("going on where the last run ended, as %s has it; --restart begins at --from again", f.Store)
-		}
-		r.start = client.MostRecent
+	if known && f.From != "" {
+		r.screen.say("going on where the last run ended, as %s has it; --restart begins at --from again", f.Store)
+	}
+	if !f.Restart {
+		r.start = client.MostRecentOr(r.start)
 	}
 	if f.Out == "" {
 		return nil
