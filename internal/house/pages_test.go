@@ -124,15 +124,17 @@ func (l *library) parse(place, code string) (*ast.File, error) {
 	if strings.HasPrefix(code, "package ") {
 		return parser.ParseFile(l.set, "", code, 0)
 	}
-	head := "package page; import (" + importsOf(code+given) + ");"
 	line := "//line " + place + "\n"
-	file, err := parser.ParseFile(l.set, "", head+"\n"+line+code, 0)
+	file, err := parser.ParseFile(l.set, "", head(code)+"\n"+line+code, 0)
 	if err == nil {
 		return file, nil
 	}
-	statements := head + " func _(" + given + ") error {\n" + line + code + "\nreturn nil }"
+	statements := head(code+given) + " func _(" + given + ") error {\n" + line + code + "\nreturn nil }"
 	return parser.ParseFile(l.set, "", statements, 0)
 }
+
+// head is the beginning of a file with code.
+func head(code string) string { return "package page; import (" + importsOf(code) + ");" }
 
 // importsOf returns the usable packages that code names.
 func importsOf(code string) string {
