@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -73,12 +74,13 @@ func (s *site) process(stdout io.Writer, args ...string) (cmd *exec.Cmd, wrong *
 // until it ends by itself or nobody wants it to. It returns how often it was killed.
 func (s *site) mortal(rnd *rand.Rand, wanted func(life int) bool, args ...string) (kills int) {
 	for ; wanted(kills); kills++ {
-		cmd, wrong := s.process(io.Discard, append(args, s.both(kills)...)...)
+		var out bytes.Buffer
+		cmd, wrong := s.process(&out, append(args, s.both(kills)...)...)
 		killer := time.AfterFunc(time.Duration(10+rnd.IntN(250))*time.Millisecond, func() { cmd.Process.Kill() })
 		err := cmd.Wait()
 		killer.Stop()
 		switch {
-		case err == nil:
+		case err == nil, out.Len() > 0 && s.ended():
 			return kills
 		case cmd.ProcessState.ExitCode() >= 0:
 			s.t.Errorf("%v: %v, %s", args, err, wrong)
@@ -86,6 +88,13 @@ func (s *site) mortal(rnd *rand.Rand, wanted func(life int) bool, args ...string
 		}
 	}
 	return kills
+}
+
+// ended reports whether a publisher that has told so has ended, and was only
+// killed before it could exit.
+func (s *site) ended() bool {
+	_, err := os.Stat(s.path("out.db.running"))
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // The publishing process is killed again and again, and an instance in between;

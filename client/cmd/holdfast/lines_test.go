@@ -114,7 +114,7 @@ func TestLinesOutAsIn(t *testing.T) {
 		}
 		seen = append(seen, d)
 	}
-	if *seen[0].Text != "one" || *seen[1].Text != "" || *seen[2].Text != "three\r" || string(seen[3].Body) != `{"n":4}` || string(seen[4].Base64) != "l\xffast" {
+	if *seen[0].Body != "one" || *seen[1].Body != "" || *seen[2].Body != "three\r" || string(seen[3].JSON) != `{"n":4}` || string(seen[4].Base64) != "l\xffast" {
 		t.Errorf("as JSON %+v", seen)
 	}
 	after := s.do("subscribe", "--topic", "lines0", "--count", "1", "--from", seen[3].Bookmark)
@@ -122,7 +122,7 @@ func TestLinesOutAsIn(t *testing.T) {
 		t.Errorf("after the fourth: %q", after)
 	}
 	since := s.do("subscribe", "--topic", "lines0", "--count", "5", "--from", "2001-01-01T00:00:00Z")
-	if len(since) != len(seen[0].Body)+len("one\n\nthree\r\n{\"n\": 4}\nl\xffast\n") {
+	if since != "one\n\nthree\r\n{\"n\": 4}\nl\xffast\n" {
 		t.Errorf("since a time: %q", since)
 	}
 }
@@ -188,6 +188,10 @@ func TestGoingOn(t *testing.T) {
 	for file, words := range map[string]string{short: "it ends after 4 bytes, and 6 were published", other: "its first 3 lines are others"} {
 		s.expect(exitUsage, words, "publish", "--topic", "t", "--store", store, "--file", file)
 	}
+	var found bytes.Buffer
+	if run([]string{"store", "inspect", store}, &found, &found); !strings.Contains(found.String(), "has read pipe up to line 3, to topic t: the same") {
+		t.Errorf("store inspect says %s", found.String())
+	}
 	s.expect(exitUsage, `was to topic "t" and has not ended`, "publish", "--topic", "u", "--store", store, "--file", in)
 	s.expect(exitUsage, `without --whole`, "publish", "--topic", "t", "--store", store, "--file", in, "--whole")
 	if got := s.do("publish", "--topic", "t", "--store", store, "--file", in); got != "5 lines published, 3 of them by the runs before; safe on every server\n" {
@@ -199,11 +203,46 @@ func TestGoingOn(t *testing.T) {
 	// It has ended: the next run is another publication.
 	s.do("publish", "--topic", "u", "--store", store, "--file", other)
 	s.read("u", 5)
+	var result publishResult
+	decoder := json.NewDecoder(strings.NewReader(s.do("publish", "--topic", "w", "--store", store, "--file", in, "--json")))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&result); err != nil || !result.Complete || result.Lines != 5 || result.Before != 0 || result.Bytes != 9 || result.Store != store {
+		t.Errorf("as JSON %+v, %v", result, err)
+	}
 	// Given up on purpose.
 	s.abandon(store, "v", "1\n2\n3\n")
 	s.do("publish", "--topic", "v", "--store", store, "--file", other, "--restart")
 	if got := s.read("v", 8); got != "1\n2\n3\n1\n2\n4\n4\n5\n" {
 		t.Errorf("restarted: %q came out", got)
+	}
+}
+
+// What an application has left in its store is sent, under the application's name.
+func TestStoreOfAnApplication(t *testing.T) {
+	s := newShell(t, lone(t, nil).Addr())
+	store, err := pubstore.OpenBolt(s.path("app.db"), pubstore.BoltOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Logon("app"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Append(t.Context(), &pubstore.Message{Topic: "t", Body: []byte("left")}); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s.do("publish", "--topic", "t", "--store", s.path("app.db"), "--file", s.write("in", "new\n"))
+	if got := s.read("t", 2); got != "left\nnew\n" {
+		t.Errorf("%q came out", got)
+	}
+	if store, err = pubstore.OpenBolt(s.path("app.db"), pubstore.BoltOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	if _, err := store.Logon("app"); err != nil {
+		t.Errorf("the application again: %v", err)
 	}
 }
 
@@ -309,6 +348,24 @@ func TestOneDisk(t *testing.T) {
 	pair.A.Close()
 	if got := s.read("t", 2); got != "1\n2\n" {
 		t.Errorf("%q came out of the other", got)
+	}
+}
+
+// Who is killed when all is done, and can't know it, publishes nothing twice.
+func TestKilledAtTheEnd(t *testing.T) {
+	s := newShell(t, lone(t, nil).Addr())
+	args := []string{"--topic", "t", "--store", s.path("out.db"), "--file", s.write("in", "1\n2\n")}
+	s.do("publish", args...)
+	s.write("out.db.running", "") // as it is until the last moment
+	if got := s.do("publish", args...); got != "2 lines published, 2 of them by the runs before; safe on every server\n" {
+		t.Errorf("again: %q", got)
+	}
+	if _, err := os.Stat(s.path("out.db.running")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the file that says so is left: %v", err)
+	}
+	s.do("publish", args...) // another publication
+	if got := s.read("t", 4); got != "1\n2\n1\n2\n" {
+		t.Errorf("%q came out", got)
 	}
 }
 

@@ -47,9 +47,14 @@
 // if the store also says that the input has been read up to there. The same
 // command goes on behind that line, after it has read the input again and found
 // that it is still the same; what the store keeps is sent. So each line is
-// published once. A run has ended when it has printed its last line; then the
-// store forgets the input, and the next run is a new publication. (Who kills
-// it in the instant between that and its exit, and runs it again, publishes again.)
+// published once. When the servers have the whole input the run ends, and the next
+// one is a new publication. (The last thing that it does is to remove FILE.running,
+// a file beside the store; who kills it in the microseconds between that and
+// its exit, and runs it again, publishes again.)
+//
+// The store of an application that was made by pubstore.OpenBolt will do too, when
+// that does not run: what it keeps is sent (with an empty --file nothing else),
+// under the application's client name.
 //
 // Without --store, lines are in memory until the servers have them, and a run
 // that was interrupted can't be gone on with.
@@ -94,9 +99,9 @@
 //	 "topic": "quakes",
 //	 "time": "2026-01-31T12:00:00.000000Z",   // when the server took it
 //	 "correlation_id": "…",                   // if the publisher gave one
-//	 "body": {"mag": 4.5}                     // if the body is JSON: that, without space between; else
-//	 "text": "…"                              // if it is UTF-8; else
-//	 "base64": "…"
+//	 "json": {"mag": 4.5}                     // the body if it is JSON, without the space between; else
+//	 "body": "…"                              // if it is UTF-8; else
+//	 "body_base64": "…"
 //	}
 //
 // # Measuring

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -317,14 +318,19 @@ type publishResult struct {
 	Stopped  string  `json:"stopped,omitempty"` // why it is not complete
 }
 
-func (p *publication) result() publishResult {
+func (p *publication) result(err error) publishResult {
 	usage := p.store.Usage()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return publishResult{
-		Topic: p.flags.Topic, Lines: p.stored.Load(), Before: p.skipped, Bytes: p.bytes.Load(), Rejected: p.rejected,
+	r := publishResult{
+		Complete: err == nil,
+		Topic:    p.flags.Topic, Lines: p.stored.Load(), Before: p.skipped, Bytes: p.bytes.Load(), Rejected: p.rejected,
 		OneDisk: usage.Single, Unacked: usage.Messages - usage.Single, Seconds: time.Since(p.began).Seconds(), Store: p.flags.Store,
 	}
+	if err != nil {
+		r.Stopped = err.Error()
+	}
+	return r
 }
 
 // String is the result for people.
@@ -346,8 +352,9 @@ func (r publishResult) String() string {
 		r.OneDisk+r.Unacked, r.Store, os.DevNull)
 }
 
-// report ends a run: it tells what has come of it, and only then forgets how
-// far the input was, so that nobody who was told begins anew unawares.
+// report ends a run and tells what has come of it. That it has ended is the
+// very last that it notes, so that a kill at any moment before has the next run
+// go on with it.
 func (c *publishCommand) report(ctx context.Context, o *output, p *publication, err error) error {
 	err = connectionError(ctx, p.name, err)
 	if err != nil {
@@ -356,25 +363,24 @@ func (c *publishCommand) report(ctx context.Context, o *output, p *publication, 
 	if p.client != nil {
 		p.client.Close()
 	}
-	r := p.result()
-	r.Complete = err == nil
-	if err != nil {
-		r.Stopped = err.Error()
+	if err == nil {
+		err = p.store.finish()
 	}
+	r := p.result(err)
+	err = errors.Join(err, p.store.close())
 	switch {
 	case c.JSON:
 		err = errors.Join(err, o.object(r))
 	case r.Complete:
 		o.printf("%v\n", r)
 	}
-	if r.Complete {
-		err = errors.Join(err, p.store.forget())
+	if err != nil {
+		return r.goOn(err)
 	}
-	err = errors.Join(err, p.store.close())
-	if err == nil && r.Rejected > 0 {
-		return errFound
+	if r.Rejected > 0 {
+		err = errFound
 	}
-	return r.goOn(err)
+	return cmp.Or(p.store.exit(), err)
 }
 
 // hurry gives lines that were read before a run stopped a last chance: those

@@ -7,6 +7,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"syscall"
 
 	"go.etcd.io/bbolt"
@@ -30,9 +33,12 @@ type keeper interface {
 	// keep puts lines into the store, at least one and as many as there is room
 	// for, and returns how many and the sequence of the last.
 	keep(ctx context.Context, lines []line) (n int, last uint64, err error)
-	// forget drops how far the input is: what comes next begins anew.
-	forget() error
+	// finish notes that all of the input is with the servers.
+	finish() error
 	close() error
+	// exit is the last thing that a run does that has ended well: from then on
+	// the next one begins anew.
+	exit() error
 }
 
 // currentLife returns the one that messages are added to.
@@ -54,6 +60,9 @@ type keptExtent struct {
 	Bytes   int64  `json:"bytes"`
 	SHA256  string `json:"sha256"` // of so many bytes
 	Open    bool   `json:"open"`   // the last line had no newline
+	// Done says that the servers have all of it, and that the run has ended with
+	// that if the file beside the store is gone.
+	Done bool `json:"done"`
 	// Where the last line is in the store, so that a refusal can name the line.
 	Life     string `json:"life"`
 	Sequence uint64 `json:"sequence"`
@@ -66,6 +75,7 @@ const extentVersion = 1
 type resumable struct {
 	*pubstore.Bolt
 	db    *bbolt.DB
+	path  string // a closed database does not tell it
 	topic string
 	kept  keptExtent // what is there, or Version is 0
 }
@@ -76,13 +86,16 @@ func openResumable(path, topic string, o pubstore.BoltOptions) (s *resumable, na
 	if err != nil {
 		return nil, "", err
 	}
-	s = &resumable{db: db, topic: topic}
+	s = &resumable{db: db, path: path, topic: topic}
 	found, err := pubstore.InspectBolt(db, publishBucket, pubstore.BoltOptions{}, nil)
 	if errors.Is(err, pubstore.ErrNotStore) {
 		err = nil
 	}
 	if err == nil {
-		err = s.load()
+		s.kept, err = readExtent(db)
+		if s.ended() {
+			s.kept = keptExtent{}
+		}
 	}
 	if err == nil {
 		s.Bolt, err = pubstore.OpenBoltIn(db, publishBucket, o)
@@ -100,22 +113,22 @@ func publishStoreError(path string, err error) error {
 	return fmt.Errorf("--store %s: %w", path, err)
 }
 
-// load reads how far the input is.
-func (s *resumable) load() error {
-	return s.db.View(func(tx *bbolt.Tx) error {
+// readExtent reads how far the input is that a database's publish store is for; Version 0: none.
+func readExtent(db *bbolt.DB) (k keptExtent, err error) {
+	err = db.View(func(tx *bbolt.Tx) error {
 		bucket := tx.Bucket([]byte(inputBucket))
 		if bucket == nil || bucket.Get(inputKey) == nil {
 			return nil
 		}
-		err := json.Unmarshal(bucket.Get(inputKey), &s.kept)
-		if err == nil && s.kept.Version != extentVersion {
-			err = fmt.Errorf("version is %d, known is %d", s.kept.Version, extentVersion)
-		}
-		if err != nil {
-			return fmt.Errorf("how far the input was published: %w", err)
-		}
-		return nil
+		return json.Unmarshal(bucket.Get(inputKey), &k)
 	})
+	if err == nil && k.Version > extentVersion {
+		err = fmt.Errorf("version is %d, known is %d", k.Version, extentVersion)
+	}
+	if err != nil {
+		return k, fmt.Errorf("how far the input was published: %w", err)
+	}
+	return k, nil
 }
 
 // extent returns how far the interrupted run came, or nowhere.
@@ -166,14 +179,14 @@ func (s *resumable) keep(ctx context.Context, lines []line) (n int, last uint64,
 		err = fmt.Errorf("%w: make some room there", err)
 	}
 	if err != nil {
-		return 0, 0, fmt.Errorf("--store %s: %w", s.db.Path(), err)
+		return 0, 0, fmt.Errorf("--store %s: %w", s.path, err)
 	}
 	s.kept = next
 	return n, last, nil
 }
 
 func (k *keptExtent) set(p extent) {
-	k.Version = extentVersion
+	k.Version, k.Done = extentVersion, false
 	k.Lines, k.Bytes, k.Open = p.Lines, p.Bytes, p.Open
 	k.SHA256 = hex.EncodeToString(p.Sum[:])
 }
@@ -198,12 +211,49 @@ func (s *resumable) begin(input, topic string, whole bool) {
 // forget drops how far the input is: what is published next begins anew.
 func (s *resumable) forget() error {
 	s.kept = keptExtent{}
-	return s.update(func(tx *bbolt.Tx) error {
+	err := s.update(func(tx *bbolt.Tx) error {
 		if bucket := tx.Bucket([]byte(inputBucket)); bucket != nil {
 			return bucket.Delete(inputKey)
 		}
 		return nil
 	})
+	return cmp.Or(err, s.exit())
+}
+
+// A run that is killed when it has just ended looks to who has started it like
+// one that has not. So what says that it has ended is not in the database, whose
+// commits take time, but a file that finish makes and exit removes: only
+// between that and the end of the process, some microseconds, can a kill have
+// the input published again.
+
+func (s *resumable) running() string { return s.path + ".running" }
+
+func (s *resumable) finish() error {
+	if s.kept.Version == 0 {
+		return nil // nothing to forget
+	}
+	f, err := os.Create(s.running())
+	if err == nil {
+		err = cmp.Or(f.Close(), boltfile.SyncDir(filepath.Dir(s.path)))
+	}
+	if err != nil {
+		return err
+	}
+	s.kept.Done = true
+	return s.update(func(tx *bbolt.Tx) error { return s.write(tx, &s.kept) })
+}
+
+func (s *resumable) exit() error {
+	if err := os.Remove(s.running()); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// ended reports whether the run that has left s.kept has ended.
+func (s *resumable) ended() bool {
+	_, err := os.Stat(s.running())
+	return s.kept.Done && errors.Is(err, fs.ErrNotExist)
 }
 
 func (s *resumable) update(do func(*bbolt.Tx) error) error {
@@ -229,5 +279,6 @@ func (s *passing) keep(ctx context.Context, lines []line) (n int, last uint64, e
 	return n, last, nil
 }
 
-func (s *passing) forget() error { return nil }
+func (s *passing) finish() error { return nil }
 func (s *passing) close() error  { return s.Close() }
+func (s *passing) exit() error   { return nil }

@@ -209,6 +209,9 @@ func findStores(db *bbolt.DB, messages bool) (stores []store, buckets int, err e
 func appendStore(stores []store, db *bbolt.DB, bucket string, messages bool) ([]store, error) {
 	p := &publishStore{home: home{db.Path(), bucket, "bolt"}}
 	found, err := pubstore.InspectBolt(db, bucket, pubstore.BoltOptions{}, p.collect(messages))
+	if err == nil && bucket == publishBucket {
+		p.input, err = readExtent(db)
+	}
 	if err == nil {
 		p.found = found
 		return append(stores, p), nil
@@ -229,6 +232,7 @@ type publishStore struct {
 	home
 	found    pubstore.Inspection
 	messages map[string][]kept // by life, if they are wanted
+	input    keptExtent        // of a run of holdfast publish that has not ended, if there is one
 }
 
 // A kept is a message to list.
@@ -282,6 +286,10 @@ func (s *publishStore) print(o *output) {
 		o.printf("  opening it begins a new life: it was not closed, and the machine has started anew since\n")
 	}
 	o.printf("  to be sent by the next client that opens it: %s, less what the server says it has\n", plural(kept, "message"))
+	if s.input.Version > 0 && !s.input.Done {
+		o.printf("  holdfast publish has read %s up to line %d, to topic %s: the same command goes on behind it\n",
+			s.input.Input, s.input.Lines, plain(s.input.Topic))
+	}
 }
 
 func (s *publishStore) printLife(o *output, life pubstore.InspectedLife) {

@@ -24,7 +24,9 @@
 //
 //	ping
 //	{"server": "tcp://127.0.0.1:9007/amps/json", "up": true, "error": "…", "logon_ms": 0.4, "round_trip_ms": 0.1, "version": "…",
-//	 "extended": true, "catching_up": false, "max_message": 16777216, "carries_all": false, "carried": ["^orders$"]}
+//	 "extended": true, "instance": "a", "sync": "sync", "peers": ["b"], "carried": ["^orders$"],
+//	 "catching_up": false, "max_message": 16777216}
+//	                               // sync: as client.SyncState says it; carried: absent if all topics are
 //
 //	journal verify
 //	{"journal": "data/a", "sound": true, "segments": 1, "bytes": 67108864, "first": 0, "end": 4096, "durable": 4096,
@@ -45,6 +47,7 @@
 //	{"sound": true, "stores": [
 //	 {"path": "out.db", "bucket": "publish", "kind": "publish", "format": "bolt", "sound": true, "damage": [],
 //	  "publish": {"client": "gateway", "logons": 1, "closed": true, "torn_bytes": 0, "renews": false, "to_send": 1,
+//	   "input": {"name": "lines.txt", "topic": "orders", "lines": 3},    // of a run of holdfast publish that has not ended
 //	   "lives": [{"life": "…", "publisher": "…", "given_out": 3, "safe": 1, "kept": 1, "first": 2, "bytes": 13,
 //	              "missing": [{"from": 4, "to": 6}], "messages": [{"sequence": 2, "time": "…", "topic": "orders", "size": 7}]}]}},
 //	 {"path": "marks.db", "bucket": "bookmarks", "kind": "bookmark", "format": "bolt", "sound": true, "damage": [],
@@ -117,6 +120,14 @@ type publishReport struct {
 	Renews    bool         `json:"renews"`     // opening begins a new life
 	ToSend    int          `json:"to_send"`    // messages kept, all lives together
 	Lives     []lifeReport `json:"lives"`      // oldest first
+	Input     *inputReport `json:"input,omitempty"`
+}
+
+// An inputReport is how far holdfast publish has read its input, in a run that has not ended.
+type inputReport struct {
+	Name  string `json:"name"`
+	Topic string `json:"topic"`
+	Lines int64  `json:"lines"`
 }
 
 // A lifeReport is one life of a publish store.
@@ -185,6 +196,9 @@ func texts(errs []error) []string {
 func (s *publishStore) report() storeReport {
 	f := &s.found
 	p := &publishReport{Client: f.Name, Logons: f.Counter, Closed: f.Closed, TornBytes: f.Torn, Renews: f.Renews, Lives: []lifeReport{}}
+	if k := &s.input; k.Version > 0 && !k.Done {
+		p.Input = &inputReport{k.Input, k.Topic, k.Lines}
+	}
 	for _, l := range f.Lives {
 		p.ToSend += l.Kept
 		life := lifeReport{Life: l.ID, Publisher: bookmark.Hash(l.ID), GivenOut: l.Last, Safe: l.Acked, Kept: l.Kept, First: l.First, Bytes: l.Bytes, Missing: l.Missing}

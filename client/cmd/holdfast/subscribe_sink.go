@@ -249,9 +249,9 @@ type delivery struct {
 	Topic         string          `json:"topic"`
 	Time          string          `json:"time,omitempty"` // when the server took it
 	CorrelationID string          `json:"correlation_id,omitempty"`
-	Body          json.RawMessage `json:"body,omitempty"`   // if it is JSON: that, without the space between
-	Text          *string         `json:"text,omitempty"`   // if it is other text in UTF-8
-	Base64        []byte          `json:"base64,omitempty"` // if it is neither
+	JSON          json.RawMessage `json:"json,omitempty"`        // the body if it is JSON, without the space between
+	Body          *string         `json:"body,omitempty"`        // if it is other text in UTF-8
+	Base64        []byte          `json:"body_base64,omitempty"` // if it is neither
 }
 
 func deliveryOf(m *client.Message) delivery {
@@ -262,10 +262,10 @@ func deliveryOf(m *client.Message) delivery {
 	}
 	switch {
 	case utf8.Valid(m.Data) && json.Valid(m.Data):
-		d.Body = m.Data
+		d.JSON = m.Data
 	case utf8.Valid(m.Data):
-		text := string(m.Data)
-		d.Text = &text
+		body := string(m.Data)
+		d.Body = &body
 	default:
 		d.Base64 = m.Data
 	}
