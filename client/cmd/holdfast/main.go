@@ -49,7 +49,7 @@
 // that it is still the same; what the store keeps is sent. So each line is
 // published once. When the servers have the whole input the run ends, and the next
 // one is a new publication. (The last thing that it does is to remove FILE.running,
-// a file beside the store; who kills it in the microseconds between that and
+// a file beside the store; who kills it in the instant between that and
 // its exit, and runs it again, publishes again.)
 //
 // The store of an application that was made by pubstore.OpenBolt will do too, when

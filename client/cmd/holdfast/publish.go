@@ -43,23 +43,32 @@ Exit codes: 0 every line is published; 1 a line is too long or was rejected;
 (interrupted, disk, no server within --timeout); 4 store or name in use.`
 }
 
-// Run implements the command.
+// Run implements the command. That a run has ended is the very last that it
+// notes, so that after a kill at any moment before the next run goes on with it.
 func (c *publishCommand) Run(o *output) error {
-	if err := c.check(); err != nil {
+	p, err := c.perform(o)
+	if p == nil || !p.complete {
 		return err
+	}
+	return cmp.Or(p.store.exit(), err)
+}
+
+func (c *publishCommand) perform(o *output) (*publication, error) {
+	if err := c.check(); err != nil {
+		return nil, err
 	}
 	in, err := openInput(c.File)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer in.close()
 	ctx, end := interruptible()
 	defer end(nil)
 	p, err := c.publication(end, o, in)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return c.report(ctx, o, p, p.run(ctx))
+	return p, c.report(ctx, o, p, p.run(ctx))
 }
 
 func (c *publishCommand) check() error {
@@ -88,6 +97,8 @@ type publication struct {
 	stored  atomic.Int64 // lines that are in the store or were, those of earlier runs included
 	bytes   atomic.Int64 // the same in bytes of the input
 	skipped int64        // lines of earlier runs
+
+	complete bool // everything has been said and done
 
 	mu       sync.Mutex
 	last     lastKept // guarded by mu
@@ -352,9 +363,7 @@ func (r publishResult) String() string {
 		r.OneDisk+r.Unacked, r.Store, os.DevNull)
 }
 
-// report ends a run and tells what has come of it. That it has ended is the
-// very last that it notes, so that a kill at any moment before has the next run
-// go on with it.
+// report ends a run and tells what has come of it.
 func (c *publishCommand) report(ctx context.Context, o *output, p *publication, err error) error {
 	err = connectionError(ctx, p.name, err)
 	if err != nil {
@@ -377,10 +386,11 @@ func (c *publishCommand) report(ctx context.Context, o *output, p *publication, 
 	if err != nil {
 		return r.goOn(err)
 	}
+	p.complete = true
 	if r.Rejected > 0 {
-		err = errFound
+		return errFound
 	}
-	return cmp.Or(p.store.exit(), err)
+	return nil
 }
 
 // hurry gives lines that were read before a run stopped a last chance: those

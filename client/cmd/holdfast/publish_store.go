@@ -223,7 +223,7 @@ func (s *resumable) forget() error {
 // A run that is killed when it has just ended looks to who has started it like
 // one that has not. So what says that it has ended is not in the database, whose
 // commits take time, but a file that finish makes and exit removes: only
-// between that and the end of the process, some microseconds, can a kill have
+// in the instant between that and the end of the process can a kill have
 // the input published again.
 
 func (s *resumable) running() string { return s.path + ".running" }
