@@ -78,7 +78,7 @@ func saysDamage(err error, path string) bool {
 }
 
 // FuzzOpenBolt opens a store whose database file is damaged: that is an error
-// that says so, or the store works with what is left.
+// that says so, or the store works with what is left, with AcceptDamage too.
 func FuzzOpenBolt(f *testing.F) {
 	options := pubstore.BoltOptions{BootID: boot("b"), MaxMessage: 1 << 20}
 	image := boltfiletest.Image(f, func(path string) {
@@ -105,6 +105,17 @@ func FuzzOpenBolt(f *testing.F) {
 			}
 			if err != nil && (len(recipe) < 5 || !saysDamage(err, path)) {
 				t.Errorf("a damaged store: %v", err)
+			}
+		})
+		accept := options
+		accept.AcceptDamage = true
+		heap.Bounded(t, len(b), 64, 64<<20, func() { // slots for as many messages as it may have lost
+			s, err := pubstore.OpenBolt(path, accept)
+			if err == nil {
+				err = useFuzzed(t, s)
+			}
+			if err != nil && !saysDamage(err, path) {
+				t.Errorf("with AcceptDamage: %v", err)
 			}
 		})
 	})
