@@ -59,6 +59,7 @@ type Bolt struct {
 	interval time.Duration
 
 	acceptDamage bool
+	doubtful     bool // its last commit may be missing
 	salvaged     bool // something was not as it was written, and is now
 	givenUp      int  // messages that opening a damaged store gave up
 
@@ -139,7 +140,7 @@ func OpenBoltIn(db *bbolt.DB, bucket string, o BoltOptions) (*Bolt, error) {
 	if err != nil {
 		boot = ""
 	}
-	err = asDamaged(boltfile.Guard(db.Path(), func() error { return boltfile.Settle(db) }))
+	err = asDamaged(boltfile.Guard(db.Path(), s.settle))
 	if err == nil {
 		err = s.update(func(tx *bbolt.Tx) error { return s.recover(tx, boot) })
 	}
@@ -148,6 +149,17 @@ func OpenBoltIn(db *bbolt.DB, bucket string, o BoltOptions) (*Bolt, error) {
 	}
 	go s.run()
 	return s, nil
+}
+
+// settle makes durable what the database was found as, and finds out whether
+// that may be what it was one commit earlier.
+func (s *Bolt) settle() error {
+	whole, err := boltfile.Whole(s.db)
+	s.doubtful = !whole
+	if err != nil {
+		return err
+	}
+	return boltfile.Settle(s.db)
 }
 
 // GivenUp returns how many messages were given up when the store was opened

@@ -53,8 +53,8 @@ func (s *Bolt) recoverFrom(tx *bbolt.Tx, boot string) error {
 			return err
 		}
 	}
-	if s.salvaged {
-		s.ledger.closed, boot = false, "" // a new life begins: numbers may have been lost
+	if s.salvaged || s.doubtful {
+		s.ledger.closed, s.ledger.boot = false, "" // a new life begins: numbers may have been lost (R10)
 	}
 	s.ledger.open(boot, nuid.Next())
 	return s.putState(root)

@@ -1,10 +1,12 @@
 package pubstore_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -83,6 +85,47 @@ func TestBoltAcceptDamage(t *testing.T) {
 				t.Fatal(err)
 			}
 		})
+	}
+}
+
+// A database whose newer meta page is damaged opens, as it was one commit
+// earlier: the last number may have been given out, and sent, and must not be again.
+func TestBoltOneCommitBack(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "outbox.db")
+	s := openBolt(t, path, false)
+	defer s.Close()
+	old := s.Lives()[0].ID
+	for i := 1; i <= 5; i++ {
+		if _, err := s.Append(context.Background(), &pubstore.Message{Topic: "orders", Body: fmt.Append(nil, i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	image, err := os.ReadFile(path) // as a kill leaves it
+	if err != nil {
+		t.Fatal(err)
+	}
+	lives := 0
+	for meta := range 2 {
+		damaged := bytes.Clone(image)
+		clear(damaged[meta*os.Getpagesize():][:64])
+		copied := filepath.Join(t.TempDir(), "copy.db")
+		if err := os.WriteFile(copied, damaged, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c := openBolt(t, copied, false)
+		all := c.Lives()
+		if current := all[len(all)-1]; current.ID == old || current.Last != 0 {
+			t.Errorf("without meta page %d the current life is %+v, the old one is %s", meta, current, old)
+		}
+		if all[0].Last == 5 {
+			lives++
+		}
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if lives != 1 {
+		t.Errorf("the last commit is there in %d of two cases, want 1", lives)
 	}
 }
 

@@ -74,6 +74,33 @@ func Settle(db *bbolt.DB) error {
 	return fmt.Errorf("make %s durable: %w", db.Path(), err)
 }
 
+// Whole reports whether both meta pages of an open database are what was
+// written. If one is not, it may have been the newer one: what the database
+// holds is then what it held one commit earlier. A power cut leaves that, and so
+// does damage. It waits for a write transaction that is open.
+func Whole(db *bbolt.DB) (whole bool, err error) {
+	err = db.Update(func(*bbolt.Tx) error {
+		f, err := os.Open(db.Path())
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		whole = true
+		for id := range int64(firstPage) {
+			var b [metaSize]byte
+			if _, err := f.ReadAt(b[:], id*int64(db.Info().PageSize)+pageHeader); err != nil {
+				return err
+			}
+			whole = whole && wholeMeta(&b)
+		}
+		return errSettled
+	})
+	if errors.Is(err, errSettled) {
+		err = nil
+	}
+	return whole, err
+}
+
 // errSettled rolls back a transaction that only keeps others away.
 var errSettled = errors.New("settled")
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -213,6 +214,53 @@ func TestRepairDamagedPages(t *testing.T) {
 	t.Logf("%d repaired, %d refused, %d sound all the same", done, refused, sound)
 	if done < 3 || refused == 0 {
 		t.Error("too few to show anything")
+	}
+}
+
+// A database of which the last commit is lost, too: what it gave out as the last
+// number is not known, and is not given out again.
+func TestRepairOneCommitBack(t *testing.T) {
+	d := newDesk(t)
+	d.appDB("app.db")
+	d.change("app.db", func(tx *bbolt.Tx) error { return tx.Bucket([]byte("own")).Put([]byte("big"), make([]byte, 900)) })
+	db, err := bbolt.Open(d.path("app.db"), 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := pubstore.OpenBoltIn(db, "outbox", pubstore.BoltOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	appendOrders(t, out, 21, 21)
+	image, err := os.ReadFile(d.path("app.db")) // as a kill leaves it
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.close(out, db)
+	clear(image[bytes.Index(image, []byte("key 050"))/1024*1024:][:16]) // a page of the application's own
+	for meta := range 2 {
+		name := fmt.Sprintf("bad%d.db", meta)
+		bad := slices.Clone(image)
+		clear(bad[meta*1024:][:100])
+		if err := os.WriteFile(d.path(name), bad, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if shown := d.changing("store", "repair", name, "--yes"); !strings.Contains(shown, "REPAIRED") || !strings.Contains(shown, "the last commit may be missing") {
+			t.Fatal(shown)
+		}
+		db, err := bbolt.Open(d.path(name), 0o600, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := pubstore.OpenBoltIn(db, "outbox", pubstore.BoltOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		lives := again.Lives()
+		if current := lives[len(lives)-1]; current.Last != 0 || len(lives) != 2 {
+			t.Errorf("without meta page %d lives are %+v", meta, lives)
+		}
+		d.close(again, db)
 	}
 }
 
