@@ -123,12 +123,11 @@ func (c *contact) changed(s client.ServerInfo) {
 // standingLocked tells why acks do not come, and when they come again.
 func (c *contact) standingLocked(s client.ServerInfo) {
 	apart := s.Sync == client.SyncApart
-	if apart != c.apart {
-		if apart {
-			c.screen.say("%s waits for %s, which is away or behind: until then nothing is acknowledged", s.Server, strings.Join(s.Peers, " and "))
-		} else {
-			c.screen.say("%s no longer waits for its peer", s.Server)
-		}
+	switch {
+	case apart && !c.apart:
+		c.screen.say("%s waits for %s, which is away or behind: until then nothing is acknowledged", s.Server, strings.Join(s.Peers, " and "))
+	case c.apart && s.Sync == client.SyncOK:
+		c.screen.say("%s no longer waits for its peer", s.Server)
 	}
 	c.apart = apart
 }

@@ -20,7 +20,7 @@ import (
 type publishCommand struct {
 	contactFlags
 	Topic    string  `required:"" placeholder:"TOPIC" help:"Topic to publish to, literally."`
-	Store    string  `type:"path" placeholder:"FILE" help:"Publish store, a file that is made if there is none. With it, the same command goes on after a kill or an interrupt, and each line is published once; without it, lines are kept in memory and such a run can't be gone on with."`
+	Store    string  `placeholder:"FILE" help:"Publish store, a file that is made if there is none. With it, the same command goes on after a kill or an interrupt, and each line is published once; without it, lines are kept in memory and such a run can't be gone on with."`
 	File     string  `default:"-" placeholder:"PATH" help:"Input; default standard input."`
 	Whole    bool    `help:"The whole input is one message."`
 	Rate     float64 `placeholder:"N" help:"Publish so many lines a second; default as fast as they are taken."`

@@ -20,10 +20,10 @@ type subscribeCommand struct {
 	contactFlags
 	Topic             string        `required:"" placeholder:"TOPIC" help:"Topic to subscribe to. With any of ^ $$ . * + ? ( ) [ ] { } | \\ it is a regular expression that is searched anywhere in a topic: for the one topic orders.eu write ^orders\\.eu$$."`
 	From              string        `placeholder:"START" help:"Where to begin: epoch (the start of the log), now, a bookmark as --json shows it, several with commas between, or a time such as 2026-01-31T12:00:00Z. With --store: where to begin if the store has no place yet, by default epoch. Without: by default now."`
-	Store             string        `type:"path" placeholder:"FILE" help:"Bookmark store, a file that is made if there is none. With it, the same command goes on where the last one ended, on whichever server."`
+	Store             string        `placeholder:"FILE" help:"Bookmark store, a file that is made if there is none. With it, the same command goes on where the last one ended, on whichever server."`
 	ID                string        `name:"id" placeholder:"ID" help:"Name of the place in the store; default the topic. One store has room for many."`
 	Restart           bool          `help:"Begin at --from, although the store has a place. To go on with such a run, leave this out again."`
-	Out               string        `type:"path" placeholder:"FILE" help:"Write to this file instead of standard output. With a store it has each message exactly once, also after a kill."`
+	Out               string        `placeholder:"FILE" help:"Write to this file instead of standard output. With a store it has each message exactly once, also after a kill."`
 	Count             int           `placeholder:"N" help:"End after so many messages; those behind them stay for the next run."`
 	UntilIdle         time.Duration `placeholder:"DURATION" help:"End when nothing has come for so long although a server is connected."`
 	Batch             int           `default:"100" placeholder:"N" help:"Write to standard output and mark as done up to so many messages at a time, if so many are there: a kill between the two repeats them at most. 1 is slow."`
