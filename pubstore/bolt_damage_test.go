@@ -112,6 +112,9 @@ func TestBoltOneCommitBack(t *testing.T) {
 		if err := os.WriteFile(copied, damaged, 0o600); err != nil {
 			t.Fatal(err)
 		}
+		if !renews(t, copied) {
+			t.Errorf("without meta page %d an inspection does not say that a new life begins", meta)
+		}
 		c := openBolt(t, copied, false)
 		all := c.Lives()
 		if current := all[len(all)-1]; current.ID == old || current.Last != 0 {
@@ -127,6 +130,21 @@ func TestBoltOneCommitBack(t *testing.T) {
 	if lives != 1 {
 		t.Errorf("the last commit is there in %d of two cases, want 1", lives)
 	}
+}
+
+// renews reports whether InspectBolt says that opening begins a new life.
+func renews(t *testing.T, path string) bool {
+	t.Helper()
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	found, err := pubstore.InspectBolt(db, "publish", pubstore.BoltOptions{BootID: boot("b")}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found.Renews
 }
 
 func openBolt(t *testing.T, path string, accept bool) *pubstore.Bolt {

@@ -9,6 +9,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
+	"github.com/holdfast-mq/holdfast/internal/boltfile"
 	"github.com/holdfast-mq/holdfast/internal/intern"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
@@ -19,7 +20,8 @@ type Inspection struct {
 	Counter uint64 // logons so far
 	Closed  bool   // it was closed in good order
 	// Renews: opening begins a new life, because the machine has started anew
-	// since the store was used and the store was not closed (R10).
+	// since the store was used and the store was not closed, or its database may
+	// have lost the last commit (R10).
 	Renews bool
 	Lives  []InspectedLife // oldest first
 	// Damage is why the store can't be opened. In a file store that is all
@@ -247,7 +249,9 @@ func InspectBolt(db *bbolt.DB, bucket string, o BoltOptions, each func(life stri
 		return found, fmt.Errorf("inspect publish store %s, bucket %s: %w", db.Path(), bucket, err)
 	}
 	s.ledger.inspect(o.BootID, &found)
-	return found, nil
+	whole, err := boltfile.Whole(db)
+	found.Renews = found.Renews || !whole
+	return found, err
 }
 
 // inspectDamaged finds what can be read of a life that recoverLife refuses, and

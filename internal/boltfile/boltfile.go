@@ -79,26 +79,34 @@ func Settle(db *bbolt.DB) error {
 // holds is then what it held one commit earlier. A power cut leaves that, and so
 // does damage. It waits for a write transaction that is open.
 func Whole(db *bbolt.DB) (whole bool, err error) {
+	if db.IsReadOnly() {
+		return metasWhole(db) // nobody writes
+	}
 	err = db.Update(func(*bbolt.Tx) error {
-		f, err := os.Open(db.Path())
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		whole = true
-		for id := range int64(firstPage) {
-			var b [metaSize]byte
-			if _, err := f.ReadAt(b[:], id*int64(db.Info().PageSize)+pageHeader); err != nil {
-				return err
-			}
-			whole = whole && wholeMeta(&b)
-		}
-		return errSettled
+		whole, err = metasWhole(db)
+		return cmp.Or(err, errSettled)
 	})
 	if errors.Is(err, errSettled) {
 		err = nil
 	}
 	return whole, err
+}
+
+func metasWhole(db *bbolt.DB) (whole bool, err error) {
+	f, err := os.Open(db.Path())
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	whole = true
+	for id := range int64(firstPage) {
+		var b [metaSize]byte
+		if _, err := f.ReadAt(b[:], id*int64(db.Info().PageSize)+pageHeader); err != nil {
+			return false, err
+		}
+		whole = whole && wholeMeta(&b)
+	}
+	return whole, nil
 }
 
 // errSettled rolls back a transaction that only keeps others away.

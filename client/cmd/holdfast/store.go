@@ -283,7 +283,7 @@ func (s *publishStore) print(o *output) {
 		o.printf("  opening it cuts off a torn end of %d bytes\n", f.Torn)
 	}
 	if f.Renews {
-		o.printf("  opening it begins a new life: it was not closed, and the machine has started anew since\n")
+		o.printf("  opening it begins a new life: it was not closed, and the machine has started anew since, or its last commit may be missing\n")
 	}
 	o.printf("  to be sent by the next client that opens it: %s, less what the server says it has\n", plural(kept, "message"))
 	if s.input.Version > 0 && !s.input.Done {
