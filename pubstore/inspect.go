@@ -249,9 +249,12 @@ func InspectBolt(db *bbolt.DB, bucket string, o BoltOptions, each func(life stri
 		return found, fmt.Errorf("inspect publish store %s, bucket %s: %w", db.Path(), bucket, err)
 	}
 	s.ledger.inspect(o.BootID, &found)
-	whole, err := boltfile.Whole(db)
-	found.Renews = found.Renews || !whole
-	return found, err
+	if db.IsReadOnly() { // else somebody has it open, and it was seen then
+		whole, err := boltfile.Whole(db)
+		found.Renews = found.Renews || !whole
+		return found, err
+	}
+	return found, nil
 }
 
 // inspectDamaged finds what can be read of a life that recoverLife refuses, and
