@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -80,6 +81,7 @@ func (r *statusReport) table() table {
 		return t
 	}
 	r.row(&t, "version", func(s *server.Status) string { return printable(s.Version) })
+	r.row(&t, "told to clients", func(s *server.Status) string { return printable(cmp.Or(s.Sync, "-")) })
 	r.row(&t, "acks", acks)
 	r.row(&t, "sessions", sessions)
 	r.row(&t, "publishers", func(s *server.Status) string { return thousands(uint64(s.Publishers)) })

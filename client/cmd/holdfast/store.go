@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -114,6 +115,8 @@ func look(path string, messages bool) ([]store, error) {
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		return nil, usagef("%s does not exist", path)
+	case errors.Is(err, syscall.ENOTDIR):
+		return nil, usagef("%s does not exist: what stands before its last / is a file, which may be the database; name that", path)
 	case err != nil:
 		return nil, explain(path, err)
 	case info.IsDir():
