@@ -185,9 +185,9 @@
 //	pubstore.ErrLocked, bookmarkstore.ErrLocked
 //	                              another process has the store open: find or await it
 //	pubstore.ErrNotStore          is it the right directory?
-//	*bookmarkstore.DamagedError   (Subscribe, too) put back a copy: messages since then come again
-//	*pubstore.DamagedError        look after the disk; FileOptions.AcceptDamage gives up what
-//	                              cannot be read (a backup would be a rollback)
+//	*bookmarkstore.DamagedError   (Subscribe, too) holdfast store repair, or put back a copy: messages come again
+//	*pubstore.DamagedError        look after the disk; holdfast store repair, or the options' AcceptDamage,
+//	                              gives up what cannot be read (a backup would be a rollback)
 //
 // # Bounds and back pressure
 //

@@ -28,8 +28,9 @@ type BoltOptions struct {
 	CommitInterval time.Duration
 	// AcceptDamage opens a store that is refused with a *DamagedError because
 	// of what stands in its bucket: the messages that can't be read any more are
-	// given up, all others are kept, and a new life begins. A file that is no
-	// database any more it can't open: holdfast store repair makes one of it.
+	// given up, all others are kept, and a new life begins. Do so while the pair
+	// is in sync, see FileOptions.AcceptDamage. A file that is no database any
+	// more it can't open: holdfast store repair makes one of it.
 	AcceptDamage bool
 	// BootID names the current run of the machine, see R10. Default: the system's.
 	BootID func() (string, error)

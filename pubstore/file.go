@@ -35,7 +35,9 @@ type FileOptions struct {
 
 	// AcceptDamage opens a store that OpenFile refuses with a *DamagedError:
 	// the messages that can't be read any more are given up, all others
-	// are kept, and a new life begins.
+	// are kept, and a new life begins. Do so while the pair is in sync: if one
+	// instance alone has what was given up, and the publisher goes on with the
+	// other while they are cut off from each other, they end up different.
 	AcceptDamage bool
 
 	// BootID names the current run of the machine, see R10. Default: the system's.

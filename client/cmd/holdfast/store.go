@@ -177,7 +177,7 @@ func withBolt(path string, do func(*bbolt.DB) error) error {
 // damagedBolt says what to do about a database that is damaged.
 func damagedBolt(err error) error {
 	if d, ok := errors.AsType[*boltfile.DamageError](err); ok {
-		return &exitError{exitFound, fmt.Errorf("%w; put back a copy, or see holdfast store repair", d)}
+		return &exitError{exitFound, fmt.Errorf("%w; see holdfast store repair, or put back a copy", d)}
 	}
 	return err
 }
@@ -263,7 +263,7 @@ func (s *publishStore) name() string {
 }
 
 func (s *publishStore) damage() ([]error, string) {
-	return s.found.Damage, "put back a copy, or see holdfast store repair, which gives up what can't be read"
+	return s.found.Damage, "see holdfast store repair, which keeps all that can be read (a copy put back would be a rollback)"
 }
 
 func (s *publishStore) print(o *output) {
