@@ -244,19 +244,41 @@ func (r *recovery) finishCut() error {
 // cutSegments is step 4. A mark of damage goes with its segment; that of the
 // truncated one stays and is looked at.
 func (r *recovery) cutSegments(cut Position) error {
-	for _, s := range slices.Backward(r.segs) {
-		if s.first >= cut {
-			if err := r.o.FS.Remove(s.name()); err != nil {
-				return err
-			}
-			continue
+	for i, s := range slices.Backward(r.segs) {
+		stays, err := s.first < cut, error(nil)
+		if s.first == cut && i == 0 {
+			stays, err = r.hasHead(s)
 		}
-		if s.bad {
+		switch {
+		case err != nil:
+			return err
+		case stays && s.bad:
 			return nil
+		case stays:
+			return r.withFile(s, func(f File) error { return s.cut(f, cut) })
 		}
-		return r.withFile(s, func(f File) error { return s.cut(f, cut) })
+		if err := r.o.FS.Remove(s.name()); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// hasHead reports whether the head of s can be read. That of the oldest segment
+// is all that is known of what stood before it, also if its first record is damaged.
+func (r *recovery) hasHead(s *segment) (good bool, err error) {
+	if s.bad {
+		return false, nil
+	}
+	err = r.withFile(s, func(f File) error {
+		_, err := readHead(f, s)
+		return err
+	})
+	var d *DamageError
+	if errors.As(err, &d) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // cut ends the file of s at p. It may have been done before, by a process

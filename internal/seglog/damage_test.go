@@ -1,6 +1,7 @@
 package seglog_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -286,6 +287,60 @@ func TestSetAsideCrash(t *testing.T) {
 			}
 		}
 	}
+}
+
+// The head of the oldest segment is all that is known of what was removed
+// before it. It stays when the first record behind it is damaged.
+func TestSetAsideKeepsOldestHead(t *testing.T) {
+	d, o := memfs.New(), &owner{}
+	l, err := seglog.Open(options(d, o))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.append(t, l, strings.Repeat("removed", 40))
+	first := o.append(t, l, strings.Repeat("damaged", 20)) // in the same batch: no note before it
+	o.append(t, l, "behind")
+	if _, err := l.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(l.Trim(first), l.Close()); err != nil {
+		t.Fatal(err)
+	}
+	name := fmt.Sprintf("log/%016x.log", uint64(first))
+	b, err := d.ReadFile(name)
+	if err != nil {
+		t.Fatal(err, l.Segments())
+	}
+	d.Flip(name, int64(bytes.Index(b, []byte("damaged"))))
+	for range 2 {
+		l, o = openAside(t, d)
+		if o.count != 1 || len(o.recovered) > 0 || l.First() != first {
+			t.Errorf("begins at %d with head %q and records %q, want %d and \"head 1\"", l.First(), o.head, o.recovered, first)
+		}
+		if err := l.Abandon(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l, o = openAside(t, d)
+	o.append(t, l, "after")
+	if _, err := l.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	c, err := l.Aside()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(read(t, c), " "); got != "behind" {
+		t.Errorf("aside is %q", got)
+	}
+	if err := errors.Join(c.Close(), l.DropAside(), l.Close()); err != nil {
+		t.Fatal(err)
+	}
+	l, o = openAside(t, d)
+	if got := strings.Join(all(t, l), " "); got != "after" || o.count != 2 {
+		t.Errorf("in the end the log has %q, and counts %d", got, o.count)
+	}
+	l.Abandon()
 }
 
 // breakRecord inverts a bit in the first record, whether or not a note stands
