@@ -72,6 +72,7 @@ type contact struct {
 	why    error       // of the last attempt that failed; guarded by mu
 	told   bool        // that there is none; guarded by mu
 	apart  bool        // the server in use waits for its peer; guarded by mu
+	again  time.Time   // when to tell that once more; guarded by mu
 	limit  *time.Timer // runs while there is none; nil: patience has no end; guarded by mu
 }
 
@@ -132,7 +133,14 @@ func (c *contact) standingLocked(s client.ServerInfo) {
 	c.apart = apart
 }
 
-// disconnected is a hook. Of the attempts of one outage it tells the first.
+// How long after it was told that no server can be used that is told again.
+const (
+	firstReminder = 5 * time.Second
+	reminder      = 30 * time.Second
+)
+
+// disconnected is a hook. Of the attempts of one outage it tells the first, and
+// one now and then.
 func (c *contact) disconnected(server string, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -140,8 +148,13 @@ func (c *contact) disconnected(server string, err error) {
 	if c.server != "" && c.limit != nil {
 		c.limit.Reset(c.patience)
 	}
-	if !c.told {
+	switch now := time.Now(); {
+	case !c.told:
 		c.screen.say("%s: %v; trying the servers in turn", server, err)
+		c.again = now.Add(firstReminder)
+	case now.After(c.again):
+		c.screen.say("%v yet, trying on (--timeout ends that); does one run there, and is it the port for clients? %v", errNoServer, c.why)
+		c.again = now.Add(reminder)
 	}
 	c.server, c.told = "", true
 }

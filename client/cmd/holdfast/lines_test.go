@@ -494,7 +494,7 @@ func TestReaderGone(t *testing.T) {
 	defer w.Close()
 	r.Close()
 	var wrong bytes.Buffer
-	args := append([]string{"subscribe", "--topic", "t", "--store", s.path("in.db")}, s.servers...)
+	args := append([]string{"subscribe", "--topic", "t", "--quiet", "--store", s.path("in.db")}, s.servers...)
 	if code := run(args, w, &wrong); code != exitWell || wrong.Len() > 0 {
 		t.Errorf("exit code %d, %q", code, wrong.String())
 	}

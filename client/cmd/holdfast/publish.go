@@ -158,6 +158,9 @@ func (p *publication) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if p.flags.Store != "" && from.Lines == 0 {
+		p.screen.say("--store %s has no run to go on with: publishing from the beginning", p.flags.Store)
+	}
 	if err := p.dial(ctx, from); err != nil {
 		return err
 	}

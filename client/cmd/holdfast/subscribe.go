@@ -177,7 +177,10 @@ func (r *reading) open() error {
 	if err != nil {
 		return err
 	}
-	if known && f.From != "" {
+	switch {
+	case !known && !f.Restart:
+		r.screen.say("--store %s has no place of %q yet: beginning at %s", f.Store, id, cmp.Or(f.From, "epoch"))
+	case f.From != "":
 		r.screen.say("going on where the last run ended, as %s has it; --restart begins at --from again", f.Store)
 	}
 	if !f.Restart {
