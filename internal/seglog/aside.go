@@ -241,7 +241,7 @@ func (r *recovery) finishCut() error {
 	return r.o.FS.SyncDir(r.o.Dir)
 }
 
-// cutSegments is step 4. A mark of damage goes with its segment; that of the
+// cutSegments is step 4. The oldest segment stays for its head. A mark of damage goes with its segment; that of the
 // truncated one stays and is looked at.
 func (r *recovery) cutSegments(cut Position) error {
 	for i, s := range slices.Backward(r.segs) {

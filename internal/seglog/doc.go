@@ -93,6 +93,9 @@
 //	16  8  first position of the file in aside that holds what stood behind
 //	24  4  checksum of the 24 bytes before
 //
+// Files at or behind the position go, but for the oldest if it begins there: its
+// head, if it can be read, is all that is known of what was removed before it.
+//
 // # Stage
 //
 // A write at the end of a file costs about a microsecond, a copy to a mapped

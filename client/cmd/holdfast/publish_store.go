@@ -108,7 +108,7 @@ func openResumable(path, topic string, o pubstore.BoltOptions) (s *resumable, na
 
 func publishStoreError(path string, err error) error {
 	if damaged, ok := errors.AsType[*pubstore.DamagedError](err); ok {
-		return &exitError{exitFound, fmt.Errorf("%w: put back a copy, or name another --store", damaged)}
+		return &exitError{exitFound, fmt.Errorf("%w: see holdfast store repair, or name another --store", damaged)}
 	}
 	return fmt.Errorf("--store %s: %w", path, err)
 }

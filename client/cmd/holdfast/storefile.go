@@ -43,7 +43,7 @@ func storeFileError(path string, err error) error {
 	case damaged && errors.Is(damage.Err, bbolterrors.ErrInvalid):
 		return usagef("--store %s is no store (not a bbolt database): name another file, or one that is not there yet", path)
 	case damaged:
-		return &exitError{exitFound, fmt.Errorf("--store %s is damaged: %w; put back a copy, or name another", path, damage.Err)}
+		return &exitError{exitFound, fmt.Errorf("--store %s is damaged: %w; see holdfast store repair, or name another", path, damage.Err)}
 	}
 	return fmt.Errorf("--store %s: %w", path, err)
 }

@@ -96,7 +96,7 @@ func marksError(path string, err error) error {
 		return nil
 	}
 	if damaged, ok := errors.AsType[*bookmarkstore.DamagedError](err); ok {
-		return &exitError{exitFound, fmt.Errorf("%w: put back a copy, or name another --store", damaged)}
+		return &exitError{exitFound, fmt.Errorf("%w: see holdfast store repair, put back a copy, or name another --store", damaged)}
 	}
 	return fmt.Errorf("--store %s: %w", path, err)
 }
