@@ -3,6 +3,7 @@ package server
 import (
 	"time"
 
+	"github.com/holdfast-mq/holdfast/internal/atonce"
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/route"
 	"github.com/holdfast-mq/holdfast/internal/servercore"
@@ -16,10 +17,14 @@ const (
 
 // A pump is a session's writer. Everything that goes to the client passes
 // here: control frames, persisted acks, and the messages of subscriptions,
-// which it reads from the journal itself. It belongs to one goroutine.
+// which it reads from the journal itself. It belongs to who has the turn: its
+// goroutine, or who brings the news that acks are due and sends them by itself.
 type pump struct {
-	s   *session
-	out []byte // to be written at the end of the turn
+	s      *session
+	mine   atonce.Turn    // held by who works with the rest
+	atOnce *atonce.Writer // nil: only the pump's goroutine sends
+	out    []byte         // to be written at the end of the round
+	idle   time.Duration  // how long there will be nothing to do
 
 	ackOuts []servercore.AckOut // scratch
 
@@ -49,36 +54,79 @@ type pump struct {
 }
 
 func newPump(s *session) *pump {
-	return &pump{s: s, lastWrite: time.Now(), timer: time.NewTimer(time.Hour)}
+	return &pump{
+		s: s, mine: atonce.NewTurn(), atOnce: atonce.New(s.conn),
+		lastWrite: time.Now(), timer: time.NewTimer(time.Hour),
+	}
 }
 
 // run writes until the session has ended.
 func (p *pump) run() {
-	defer p.close()
 	for {
-		state := p.takeControl()
-		if state == sessionDead {
+		more, ended := p.round()
+		switch {
+		case ended:
+			p.mine.Take() // for good
+			p.close()
 			return
-		}
-		var more bool
-		if state != sessionEnding {
-			p.standing()
-			p.acks()
-			more = p.deliver()
-			p.marks()
-			p.heartbeat()
-		}
-		if err := p.flush(); err != nil {
-			p.s.cut("write: " + err.Error())
-			return
-		}
-		if state == sessionEnding || state == sessionDraining && p.drained() {
-			return
-		}
-		if !more {
+		case !more:
 			p.wait()
 		}
 	}
+}
+
+// round does what there is to do. more says that there is more, ended that the
+// session has ended.
+func (p *pump) round() (more, ended bool) {
+	p.mine.Take()
+	defer p.mine.Give()
+	state := p.takeControl()
+	if state == sessionDead {
+		return false, true
+	}
+	if state != sessionEnding {
+		p.standing()
+		p.acks()
+		more = p.deliver()
+		p.marks()
+		p.heartbeat()
+	}
+	if err := p.flush(); err != nil {
+		p.s.cut("write: " + err.Error())
+		return false, true
+	}
+	p.idle = p.untilNext()
+	return more, state == sessionEnding || state == sessionDraining && p.drained()
+}
+
+// acksNow sends the persisted acks that are due on the goroutine that brings
+// the news, as far as the connection takes them at once: to wake the pump's
+// would take longer. It does not block. Whatever else there is, is left to the
+// pump.
+func (p *pump) acksNow() {
+	if p.atOnce == nil || !p.mine.Try() {
+		p.s.signal()
+		return
+	}
+	defer p.mine.Give()
+	if len(p.out) > 0 || !p.s.quiet() {
+		p.s.signal()
+		return
+	}
+	p.acks()
+	if err := p.flushAtOnce(); err != nil {
+		p.s.cut("write: " + err.Error())
+	}
+	if p.held || len(p.out) > 0 {
+		p.s.signal()
+	}
+}
+
+// quiet reports whether the session is open and nothing is queued for the pump.
+func (s *session) quiet() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.known && s.state == sessionOpen && len(s.control)+len(s.ops)+len(s.live) == 0
 }
 
 // close ends what the pump holds open.
@@ -154,6 +202,20 @@ func (p *pump) flush() error {
 	return nil
 }
 
+// flushAtOnce writes what the connection takes, and keeps the rest.
+func (p *pump) flushAtOnce() error {
+	if len(p.out) == 0 {
+		return nil
+	}
+	if err := p.s.prepareWrite(); err != nil {
+		return err
+	}
+	n, err := p.atOnce.Write(p.out)
+	p.lastWrite = time.Now()
+	p.out = append(p.out[:0], p.out[n:]...)
+	return err
+}
+
 // prepareWrite sets the deadline of the next write; a session that is ending
 // has set its own.
 func (s *session) prepareWrite() error {
@@ -165,14 +227,18 @@ func (s *session) prepareWrite() error {
 	return s.conn.SetWriteDeadline(time.Now().Add(writeDeadline))
 }
 
-// wait waits until there is something to do.
-func (p *pump) wait() {
+// untilNext returns how long there is nothing to do, if nothing happens.
+func (p *pump) untilNext() time.Duration {
 	next := time.Hour
 	if p.beat > 0 {
 		next = min(next, p.beat-time.Since(p.lastWrite))
 	}
-	next = min(next, p.untilMark(), p.untilAck(), p.untilStanding())
-	p.timer.Reset(max(next, 0))
+	return max(min(next, p.untilMark(), p.untilAck(), p.untilStanding()), 0)
+}
+
+// wait waits until there is something to do.
+func (p *pump) wait() {
+	p.timer.Reset(p.idle)
 	select {
 	case <-p.s.wake:
 	case <-p.timer.C:

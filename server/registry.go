@@ -171,13 +171,11 @@ func (r *registry) connected() []uint64 {
 	return slices.Collect(maps.Keys(r.publishers))
 }
 
-func (r *registry) wakePublisher(publisher uint64) {
+// publisher returns the session that sends as a publisher, nil if there is none.
+func (r *registry) publisher(publisher uint64) *session {
 	r.mu.RLock()
-	s := r.publishers[publisher]
-	r.mu.RUnlock()
-	if s != nil {
-		s.signal()
-	}
+	defer r.mu.RUnlock()
+	return r.publishers[publisher]
 }
 
 func (r *registry) wakeSubscribers() { r.each(&r.subscribers, (*session).signal) }

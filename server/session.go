@@ -30,6 +30,7 @@ type session struct {
 	srv    *Server
 	conn   net.Conn
 	asks   interceptor // the connection, if it is one
+	pump   *pump
 	log    *slog.Logger
 	began  time.Time
 	wake   chan struct{}   // capacity 1: there is something for the pump
@@ -104,6 +105,7 @@ func (s *Server) startSession(conn net.Conn) {
 		subs:  make(map[string]*sub),
 	}
 	c.asks, _ = conn.(interceptor)
+	c.pump = newPump(c)
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
 	if s.isStopping() || !s.registry.add(c) {
 		c.cancel()
@@ -122,7 +124,7 @@ func (s *session) run() {
 	pumped := make(chan struct{})
 	go func() {
 		defer close(pumped)
-		newPump(s).run()
+		s.pump.run()
 	}()
 	err := s.read()
 	if errors.Is(err, io.EOF) {

@@ -240,21 +240,28 @@ func (s *Server) onAppend(publisher, sequence uint64) {
 }
 
 // onDurable passes on what an fsync covered and wakes who waits for it.
-func (s *Server) onDurable(moved []journal.Moved) {
+func (s *Server) onDurable(moved []journal.Moved, idle bool) {
 	if l := s.links.Load(); l != nil {
-		l.Durable(moved)
+		l.Durable(moved, idle)
 	}
 	s.registry.wakeSubscribers()
 }
 
-// onWatermark wakes the sessions whose watermarks may have moved.
+// onWatermark has the sessions send acks whose publishers' watermarks may have
+// moved: the one that alone has something to send at once, many by themselves.
 func (s *Server) onWatermark(publishers []uint64) {
 	if publishers == nil {
 		s.registry.wakeAll()
 		return
 	}
 	for _, p := range publishers {
-		s.registry.wakePublisher(p)
+		switch session := s.registry.publisher(p); {
+		case session == nil:
+		case len(publishers) == 1:
+			session.pump.acksNow()
+		default:
+			session.signal()
+		}
 	}
 	s.registry.wakeWaiters()
 }

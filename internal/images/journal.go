@@ -61,7 +61,7 @@ func (l *journalLife) Open(disk *memfs.FS, _ bool) (err error) {
 	l.moved = make(map[uint64]uint64)
 	l.j, err = journal.Open(journal.Options{
 		FS: disk, Dir: "journal", SegmentBytes: 1200,
-		OnDurable: func(moved []journal.Moved) {
+		OnDurable: func(moved []journal.Moved, _ bool) {
 			l.mu.Lock()
 			defer l.mu.Unlock()
 			for _, m := range moved {

@@ -97,10 +97,11 @@ func (j *Journal) append(r *Record, raw []byte) (Verdict, error) {
 		p.dirty = true
 		j.dirty = append(j.dirty, p)
 	}
-	j.appendedLocked(r.Next)
+	j.end = r.Next
 	announcer := j.announceLocked(Moved{r.Publisher, r.Sequence})
 	j.mu.Unlock()
 
+	j.work.Signal()
 	if announcer {
 		j.announce(r.Publisher, r.Sequence)
 	}
@@ -178,13 +179,6 @@ func (j *Journal) nowLocked() int64 {
 	return max(j.table.lastTime, j.o.Now().UnixMicro())
 }
 
-// appendedLocked hands what was added to the log, up to end, to the syncer and to followers.
-func (j *Journal) appendedLocked(end Position) {
-	j.end = end
-	j.work.Signal()
-	j.changeLocked()
-}
-
 // appendChange adds a state record to the log and applies it.
 func (j *Journal) appendChange(c change) error {
 	j.mu.Lock()
@@ -220,7 +214,8 @@ func (j *Journal) appendChangeLocked(c change) error {
 		return errDisk{fmt.Errorf("journal: append state record: %w", err)}
 	}
 	j.table.applyChange(c)
-	j.appendedLocked(seglog.Behind(at, len(payload)))
+	j.end = seglog.Behind(at, len(payload))
+	j.work.Signal()
 	return nil
 }
 

@@ -76,7 +76,17 @@ func TestFollowFromPosition(t *testing.T) {
 // A follower reads while others append and retention removes: in order, and
 // never over a gap without a word.
 func TestFollowWhileTrimming(t *testing.T) {
-	j := open(t, memfs.New())
+	changed := make(chan struct{}, 1)
+	poke := func() {
+		select {
+		case changed <- struct{}{}:
+		default:
+		}
+	}
+	j := open(t, memfs.New(), func(o *journal.Options) {
+		o.OnAppend = func(uint64, uint64) { poke() }
+		o.OnDurable = func([]journal.Moved, bool) { poke() }
+	})
 	stop := make(chan struct{})
 	done := make(chan struct{})
 	go func() {
@@ -96,8 +106,6 @@ func TestFollowWhileTrimming(t *testing.T) {
 		}
 	}()
 	defer func() { close(stop); <-done }()
-	changed, unwatch := j.Watch()
-	defer unwatch()
 	trimmed, seen := 0, uint64(0)
 	for seen < 5000 {
 		limit := journal.Limit(trimmed % 2)

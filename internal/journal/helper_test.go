@@ -208,7 +208,7 @@ type ledger struct {
 
 func (l *ledger) use(o *journal.Options) {
 	l.durable = make(map[uint64]uint64)
-	o.OnDurable = func(moved []journal.Moved) {
+	o.OnDurable = func(moved []journal.Moved, _ bool) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.calls = append(l.calls, slices.Clone(moved))

@@ -47,13 +47,12 @@ type Journal struct {
 	done    chan struct{} // closed when the syncer has ended
 	trimmer sync.Mutex    // held by Trim throughout, before mu: one at a time
 
-	mu       sync.Mutex
-	work     sync.Cond       // the syncer waits: something is to be synced, or closing
-	synced   sync.Cond       // others wait: durable or taken moved, failed, closed
-	watchers []chan struct{} // of Watch
-	table    *table
-	dirty    []*publisher // whose have is above durable
-	batch    batch        // the one taken last
+	mu     sync.Mutex
+	work   sync.Cond // the syncer waits: something is to be synced, or closing
+	synced sync.Cond // others wait: durable or taken moved, failed, closed
+	table  *table
+	dirty  []*publisher // whose have is above durable
+	batch  batch        // the one taken last
 	// Positions. Invariant: durable <= taken <= end. The syncer makes
 	// durable what is below taken; what is below durable was there when an
 	// fsync began that has ended well.
@@ -231,35 +230,6 @@ func (j *Journal) Floors() bookmark.Vector {
 		}
 	}
 	return v
-}
-
-// Watch returns a channel that receives a value after a record is appended or
-// becomes durable, and when the journal fails or is closed. Several changes may
-// send one value. It is for one receiver; stop ends it.
-func (j *Journal) Watch() (changed <-chan struct{}, stop func()) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	w := make(chan struct{}, 1)
-	if j.closed || j.err != nil {
-		w <- struct{}{} // nothing else would
-	}
-	j.watchers = append(j.watchers, w)
-	return w, func() {
-		j.mu.Lock()
-		defer j.mu.Unlock()
-		i := slices.Index(j.watchers, w)
-		j.watchers = slices.Delete(j.watchers, i, i+1)
-	}
-}
-
-// changeLocked tells who watches of a change.
-func (j *Journal) changeLocked() {
-	for _, w := range j.watchers {
-		select {
-		case w <- struct{}{}:
-		default:
-		}
-	}
 }
 
 // Size returns the bytes on disk.

@@ -301,14 +301,9 @@ func TestClosed(t *testing.T) {
 	j := openOn(t, disk)
 	fill(t, j, 1, 1, 3)
 	f := j.Follow(j.First(), journal.Durable)
-	changed, stop := j.Watch()
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
 	}
-	<-changed
-	stop()
-	changed, _ = j.Watch()
-	<-changed
 	if _, err := j.Append(message(1, 4, "b")); !errors.Is(err, journal.ErrClosed) {
 		t.Errorf("Append: %v", err)
 	}
@@ -444,33 +439,6 @@ func TestOnAppendHoldsNoLock(t *testing.T) {
 	fill(t, j, 1, 1, 5)
 	if s := state(j, 2); s.Have != 5 {
 		t.Errorf("%+v", s)
-	}
-}
-
-func TestWatch(t *testing.T) {
-	j := open(t, memfs.New())
-	changed, stop := j.Watch()
-	select {
-	case <-changed:
-		t.Fatal("nothing has changed")
-	default:
-	}
-	fill(t, j, 1, 1, 1)
-	<-changed
-	for state(j, 1).Durable < 1 {
-		<-changed
-	}
-	stop()
-	synced(t, j)
-	select { // what was sent before
-	case <-changed:
-	default:
-	}
-	fill(t, j, 1, 2, 2)
-	select {
-	case <-changed:
-		t.Error("it is told of a change after stop")
-	default:
 	}
 }
 

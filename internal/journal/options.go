@@ -30,8 +30,9 @@ type Options struct {
 
 	// OnDurable is called after each fsync with what it covered, ordered by
 	// publisher. It is called by the syncer, one call at a time, and must not
-	// block. The slice is valid until it returns.
-	OnDurable func(moved []Moved)
+	// block. The slice is valid until it returns. idle says that nothing was
+	// appended since the fsync began.
+	OnDurable func(moved []Moved, idle bool)
 	// OnAppend is called after each record taken, in journal order, without
 	// a lock of the journal held by the caller's own Append. Must not block.
 	// When Appends run side by side one of them calls it for the others too.

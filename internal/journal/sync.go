@@ -101,11 +101,11 @@ func (j *Journal) becomeDurable(b batch) {
 	}
 	j.durable = max(j.durable, b.end)
 	j.synced.Broadcast()
-	j.changeLocked()
+	idle := j.end == j.taken
 	j.mu.Unlock()
 
 	if j.o.OnDurable != nil && len(b.moved) > 0 {
-		j.o.OnDurable(b.moved)
+		j.o.OnDurable(b.moved, idle)
 	}
 }
 
@@ -118,7 +118,6 @@ func (j *Journal) fail(err error) error {
 		j.mu.Unlock()
 		return first
 	}
-	j.changeLocked()
 	j.err = err
 	j.work.Broadcast()
 	j.synced.Broadcast()
@@ -166,7 +165,6 @@ func (j *Journal) stop(kill bool) bool {
 		<-j.done
 		return false
 	}
-	j.changeLocked()
 	j.closed, j.killed = true, kill
 	j.work.Broadcast()
 	j.synced.Broadcast()

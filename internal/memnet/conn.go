@@ -128,6 +128,20 @@ func (c *conn) Write(p []byte) (int, error) {
 	}
 }
 
+// WriteAtOnce sends what of p there is room for, which may be nothing.
+func (c *conn) WriteAtOnce(p []byte) (int, error) {
+	n := c.h.n
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if err := c.writableLocked(); err != nil {
+		return 0, opError("write", c.local, c.remote, err)
+	}
+	if c.h.paused {
+		return 0, nil
+	}
+	return c.putLocked(p), nil
+}
+
 func (c *conn) writableLocked() error {
 	switch {
 	case c.closed:

@@ -22,9 +22,9 @@ func BenchmarkLink(b *testing.B) {
 					l.Appended(p, s)
 				}
 			},
-			OnDurable: func(moved []journal.Moved) {
+			OnDurable: func(moved []journal.Moved, idle bool) {
 				if l := links.Load(); l != nil {
-					l.Durable(moved)
+					l.Durable(moved, idle)
 				}
 			},
 		})

@@ -20,6 +20,7 @@ type conn struct {
 	nc      net.Conn
 	expect  *peer // that was dialled; nil: it dialled us
 	dialled bool
+	sender  *sender
 
 	helloBy time.Time     // else it is closed
 	hello   *Hello        // the peer's, as far as it has come; read's own
@@ -54,7 +55,7 @@ type conn struct {
 }
 
 func (l *Links) newConn(nc net.Conn, expect *peer) *conn {
-	return &conn{
+	c := &conn{
 		l: l, nc: nc, expect: expect, dialled: expect != nil, stranger: expect == nil,
 		helloBy: time.Now().Add(helloTimeout),
 		greet:   make(chan struct{}), up: make(chan struct{}), done: make(chan struct{}), ended: make(chan struct{}),
@@ -62,6 +63,8 @@ func (l *Links) newConn(nc net.Conn, expect *peer) *conn {
 		dec:     newDecoder(),
 		pending: make(bookmark.Vector), beats: make(map[uint64]struct{}), received: make(bookmark.Vector),
 	}
+	c.sender = newSender(c)
+	return c
 }
 
 // dialler returns the name of the instance that dialled.

@@ -33,6 +33,7 @@ type Links struct {
 	rejoining atomic.Bool   // some peer is still waited for
 	dests     []*peer       // as configured; their order is that of marks
 	durables  []uint64      // scratch of Durable
+	told      []*conn       // likewise
 	standing  atomic.Uint32 // a Standing; changed with mu held
 
 	mu         sync.Mutex
@@ -48,6 +49,7 @@ type Links struct {
 	lastAsked  uint64
 	unsure     map[uint64]bool // publishers whose running CRC began at a floor nobody knows the CRC of
 	foreign    bookmark.Vector // came over links; only for the planted bug that tells them apart
+	looksAt    time.Duration   // when watch will look by itself; negative: never
 	lastPatrol time.Duration   // when absent destinations were last looked at
 }
 
@@ -242,28 +244,55 @@ func (l *Links) Appended(publisher, sequence uint64) {
 		return
 	}
 	now, b := l.now(), bookmark.Bookmark{Publisher: publisher, Sequence: sequence}
-	look := false
-	l.mu.Lock()
 	for _, p := range l.dests {
-		if p.progress.Written(now, b) && p.dest.Sync {
-			look = true
-		}
+		l.written(p, now, b)
 	}
-	if rejoining && l.rejoin.Appended(now, b) {
-		look = true
+	if !rejoining {
+		return
 	}
+	l.mu.Lock()
+	look := l.rejoin.Appended(now, b)
 	l.mu.Unlock()
 	if look {
 		l.look()
 	}
 }
 
-// Durable is told of each fsync, one after the other.
-func (l *Links) Durable(moved []journal.Moved) {
+// written has a destination sent what was appended. What alone waits for its
+// ack is sent here and now; while more is on its way, what comes gathers.
+func (l *Links) written(p *peer, now time.Duration, b bookmark.Bookmark) {
+	l.mu.Lock()
+	first, c := p.progress.Written(now, b), p.conn
+	look := first && p.dest.Sync && l.looksLateLocked(p)
+	l.mu.Unlock()
+	if look {
+		l.look()
+	}
+	switch {
+	case c == nil || c.covers(b):
+	case first && p.dest.Sync:
+		c.now()
+	default:
+		c.signal()
+	}
+}
+
+// looksLateLocked reports whether watch would by itself look later than is
+// due for p.
+func (l *Links) looksLateLocked(p *peer) bool {
+	since, waits := p.progress.Oldest()
+	due, ok := p.ack.Due(since, waits, l.spareLocked(p))
+	return ok && (l.looksAt < 0 || due < l.looksAt)
+}
+
+// Durable is told of each fsync, one after the other. idle says that nothing
+// was appended meanwhile: there is time for what is to be told to be told by
+// the caller.
+func (l *Links) Durable(moved []journal.Moved, idle bool) {
 	if len(moved) == 0 {
 		return
 	}
-	publishers := l.durables[:0]
+	publishers, conns := l.durables[:0], l.told[:0]
 	l.mu.Lock()
 	for _, m := range moved {
 		publishers = append(publishers, m.Publisher)
@@ -273,11 +302,19 @@ func (l *Links) Durable(moved []journal.Moved) {
 		l.noteSingleLocked(m.Publisher, m.Sequence)
 	}
 	for c := range l.conns {
-		c.signal()
+		conns = append(conns, c)
 	}
 	l.mu.Unlock()
-	l.durables = publishers
 	l.watermark(publishers)
+	for _, c := range conns {
+		if idle && len(moved) == 1 {
+			c.now()
+		} else {
+			c.signal()
+		}
+	}
+	clear(conns)
+	l.durables, l.told = publishers, conns
 }
 
 // watermark tells that watermarks may have moved; nil: of any publisher.

@@ -62,6 +62,13 @@ func (c *conn) has(moved []bookmark.Bookmark) {
 	}
 }
 
+// covers reports whether the peer has b, as far as is known.
+func (c *conn) covers(b bookmark.Bookmark) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.link != nil && c.link.Have().Covers(b)
+}
+
 // takeRecords journals what the peer sent.
 func (c *conn) takeRecords(d *decoder) error {
 	taken := c.moved[:0]

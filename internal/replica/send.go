@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/holdfast-mq/holdfast/internal/atonce"
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/mut"
@@ -18,14 +19,15 @@ const (
 
 // write sends until the connection ends, then says farewell.
 func (c *conn) write() {
-	s := &sender{c: c, enc: newEncoder()}
+	s := c.sender
 	err := s.run()
+	s.mine.Take() // for good
 	s.close()
 	if err != nil {
 		c.fail(err)
 		return
 	}
-	if r := c.farewell(); r != nil && !s.torn {
+	if r := c.farewell(); r != nil && !s.torn && len(s.rest) == 0 {
 		r.encode(s.enc)
 		_, _ = c.nc.Write(s.enc.finish())
 		if half, ok := c.nc.(interface{ CloseWrite() error }); ok {
@@ -36,9 +38,12 @@ func (c *conn) write() {
 }
 
 // A sender is the sending half of a connection: a cursor over the journal and
-// the frames that go between its records. Only write's goroutine touches it.
+// the frames that go between its records. It belongs to who has the turn:
+// write's goroutine, or who brings what is to be sent and sends it by itself.
 type sender struct {
 	c        *conn
+	mine     atonce.Turn    // held by who works with the rest
+	atOnce   *atonce.Writer // nil: only write's goroutine sends
 	enc      *encoder
 	follower *journal.Follower   // nil: we don't replicate to the peer
 	record   journal.Record      // the one that is to be sent next
@@ -47,9 +52,41 @@ type sender struct {
 	moved    []bookmark.Bookmark // scratch of answers
 	floors   []journal.State     // to be sent when the cursor has passed passed; nil: they were
 	passed   journal.Position
-	trimmed  bool // retention was faster than the follower
+	trimmed  bool   // retention was faster than the follower
+	looping  bool   // the hello is out
+	guest    bool   // not write's goroutine has the turn: it must not wait for the connection
+	rest     []byte // of what a guest has sent: the connection did not take it at once
 	beatDue  bool
 	torn     bool // a frame was left unfinished: nothing can follow it
+}
+
+func newSender(c *conn) *sender {
+	return &sender{c: c, enc: newEncoder(), mine: atonce.NewTurn(), atOnce: atonce.New(c.nc)}
+}
+
+// now sends what there is to send on the goroutine that brought it, as far as
+// the connection takes it at once: to wake write's goroutine would take longer.
+// It does not block. What is left, or does not suit a guest, is left to write.
+func (c *conn) now() {
+	s := c.sender
+	if s.atOnce == nil || !s.mine.Try() {
+		c.signal()
+		return
+	}
+	defer s.mine.Give()
+	if !s.looping || s.trimmed || s.floors != nil || len(s.rest) > 0 {
+		c.signal()
+		return
+	}
+	s.guest = true
+	busy, err := s.turn()
+	s.guest = false
+	if err != nil {
+		c.fail(err)
+	}
+	if busy || len(s.rest) > 0 {
+		c.signal()
+	}
 }
 
 func (s *sender) close() {
@@ -84,14 +121,9 @@ func (s *sender) run() error {
 func (s *sender) loop() error {
 	ticker := time.NewTicker(s.c.l.o.Heartbeat)
 	defer ticker.Stop()
-	watched, stop := s.c.l.o.Journal.Watch() // before reading, so that nothing slips through
-	defer stop()
+	beat := false
 	for {
-		var changed <-chan struct{}
-		if s.follower != nil {
-			changed = watched
-		}
-		busy, err := s.turn()
+		busy, err := s.hostTurn(beat)
 		if err != nil {
 			return err
 		}
@@ -99,23 +131,36 @@ func (s *sender) loop() error {
 		if busy {
 			idle = closedChan
 		}
+		beat = false
 		select {
 		case <-s.c.done:
 			return nil
 		case <-ticker.C:
-			s.beatDue = true
+			beat = true
 		default:
 			select {
 			case <-s.c.done:
 				return nil
 			case <-ticker.C:
-				s.beatDue = true
-			case <-changed:
+				beat = true
 			case <-s.c.wake:
 			case <-idle:
 			}
 		}
 	}
+}
+
+// hostTurn is a turn of write's goroutine, behind what a guest has left.
+func (s *sender) hostTurn(beat bool) (busy bool, err error) {
+	s.mine.Take()
+	defer s.mine.Give()
+	s.looping = true
+	s.beatDue = s.beatDue || beat
+	if err := s.bytes(s.rest); err != nil || s.stopped() {
+		return false, err
+	}
+	s.rest = s.rest[:0]
+	return s.turn()
 }
 
 // closedChan is always ready.
@@ -462,6 +507,9 @@ func (s *sender) send() error { return s.bytes(s.enc.finish()) }
 // bytes writes in steps, each of which must get through before a deadline: a
 // slow network is no dead peer.
 func (s *sender) bytes(frame []byte) error {
+	if s.guest {
+		return s.bytesAtOnce(frame)
+	}
 	for begun := false; len(frame) > 0; begun = true {
 		if s.stopped() {
 			s.torn = begun
@@ -476,6 +524,22 @@ func (s *sender) bytes(frame []byte) error {
 			return fmt.Errorf("link lost: %w", err)
 		}
 	}
+	return nil
+}
+
+// bytesAtOnce writes what the connection takes at once, and keeps the rest.
+func (s *sender) bytesAtOnce(frame []byte) error {
+	if len(s.rest) == 0 {
+		if err := s.c.nc.SetWriteDeadline(time.Now().Add(Silence(s.c.l.o.Heartbeat))); err != nil {
+			return fmt.Errorf("link lost: %w", err)
+		}
+		n, err := s.atOnce.Write(frame)
+		if err != nil {
+			return fmt.Errorf("link lost: %w", err)
+		}
+		frame = frame[n:]
+	}
+	s.rest = append(s.rest, frame...)
 	return nil
 }
 

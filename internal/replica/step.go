@@ -81,7 +81,7 @@ func (l *Stepped) Connect(nc net.Conn, destination string) *End {
 	}
 	l.track(c)
 	c.begin()
-	return &End{c: c, s: &sender{c: c, enc: newEncoder()}}
+	return &End{c: c, s: c.sender}
 }
 
 // Take takes in one frame, header and all. An error ends the connection: Close it.

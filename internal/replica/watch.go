@@ -42,6 +42,9 @@ func (l *Links) step() time.Duration {
 	}
 	after = l.rejoinLocked(now, after)
 	next := l.nextLocked(now)
+	if l.looksAt = now + next; next < 0 {
+		l.looksAt = -1
+	}
 	changed := l.standLocked()
 	l.mu.Unlock()
 	for _, f := range after {

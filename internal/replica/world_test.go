@@ -125,9 +125,9 @@ func (i *instance) open() {
 				l.Appended(p, s)
 			}
 		},
-		OnDurable: func(moved []journal.Moved) {
+		OnDurable: func(moved []journal.Moved, idle bool) {
 			if l := i.links.Load(); l != nil {
-				l.Durable(moved)
+				l.Durable(moved, idle)
 			}
 		},
 	}

@@ -107,9 +107,9 @@ func (i *instance) open() (err error) {
 				i.links.Appended(p, s)
 			}
 		},
-		OnDurable: func(moved []journal.Moved) {
+		OnDurable: func(moved []journal.Moved, idle bool) {
 			if i.links != nil {
-				i.links.Durable(moved)
+				i.links.Durable(moved, idle)
 			}
 			i.wake()
 		},
