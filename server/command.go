@@ -19,6 +19,9 @@ func (s *session) command(frame []byte) error {
 	if instead, err := s.intercepted(m); err != nil || instead {
 		return err
 	}
+	if m.Command != wire.Publish {
+		s.tell() // it may take its time
+	}
 	switch m.Command {
 	case wire.Publish, wire.DeltaPublish:
 		if len(frame) > int(s.srv.cfg.MaxMessage) {

@@ -122,11 +122,39 @@ func (s *session) append(r *journal.Record) (journal.Verdict, error) {
 	if s.fenced {
 		return 0, errEnding
 	}
-	verdict, err := s.srv.journal.Append(r)
+	verdict, err := s.srv.journal.Add(r)
 	if err != nil {
 		return 0, fmt.Errorf("journal: %w", err)
 	}
+	if verdict == journal.Take {
+		s.added(journal.Moved{Publisher: r.Publisher, Sequence: r.Sequence})
+	}
 	return verdict, nil
+}
+
+// tellEach is after how many records at most they are told of.
+const tellEach = 64
+
+// added has who waits for records told of one: before the reader waits for
+// anything, and once for several that came together.
+func (s *session) added(m journal.Moved) {
+	if n := len(s.untold); n > 0 && s.untold[n-1].Publisher == m.Publisher {
+		s.untold[n-1] = m
+	} else {
+		s.untold = append(s.untold, m)
+	}
+	if s.untoldRecords++; s.untoldRecords >= tellEach {
+		s.tell()
+	}
+}
+
+// tell tells of what was added.
+func (s *session) tell() {
+	if s.untoldRecords == 0 {
+		return
+	}
+	s.srv.journal.Tell(s.untold)
+	s.untold, s.untoldRecords = s.untold[:0], 0
 }
 
 // record is the journal's form of a publish.

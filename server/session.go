@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/servercore"
 	"github.com/holdfast-mq/holdfast/internal/wire"
@@ -48,11 +49,13 @@ type session struct {
 	conflation  time.Duration // least distance of persisted acks
 
 	// The reader's own.
-	reader   *wire.Reader
-	msg      wire.Message
-	beat     time.Duration // heartbeat interval, 0: none
-	loggedOn bool
-	unknown  bool // a plain client that no instance knows may begin anywhere (R10)
+	reader        *wire.Reader
+	msg           wire.Message
+	beat          time.Duration // heartbeat interval, 0: none
+	loggedOn      bool
+	untold        []journal.Moved // journaled, and nobody was told yet
+	untoldRecords int
+	unknown       bool // a plain client that no instance knows may begin anywhere (R10)
 
 	// appending is held while a record of this session goes into the
 	// journal: fence waits for it.
@@ -183,6 +186,7 @@ func (s *session) linger() {
 
 // read reads and executes commands until the session ends.
 func (s *session) read() error {
+	defer s.tell()
 	s.reader = wire.NewReader(deadlineReader{s}, maxLogon)
 	if err := s.readLogon(); err != nil {
 		return err
@@ -225,9 +229,11 @@ func (s *session) readLogon() error {
 
 // A deadlineReader reads from a session's connection: once the client is
 // logged on, for no longer than twice the heartbeat interval without a byte.
+// Before it waits, who waits for what came is told.
 type deadlineReader struct{ s *session }
 
 func (r deadlineReader) Read(p []byte) (int, error) {
+	r.s.tell()
 	if err := r.setDeadline(); err != nil {
 		return 0, err
 	}

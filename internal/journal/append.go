@@ -18,6 +18,15 @@ var errSequence = errors.New("sequence numbers are used up")
 // until an fsync covers it, see OnDurable. Append waits while too much is
 // unwritten. The error is that of the disk, ErrClosed, or ErrTooLarge.
 func (j *Journal) Append(r *Record) (Verdict, error) {
+	v, err := j.Add(r)
+	j.told(r, v)
+	return v, err
+}
+
+// Add is Append, except that it does not tell who waits for records. Who calls
+// it does, with Tell: with more to add once for all, but before it waits for
+// anything.
+func (j *Journal) Add(r *Record) (Verdict, error) {
 	n, err := encodedLen(r)
 	if err == nil && n > j.o.maxRecord() {
 		err = ErrTooLarge
@@ -39,11 +48,12 @@ func (j *Journal) AppendRaw(raw []byte) (Record, Verdict, error) {
 		return r, 0, err
 	}
 	v, err := j.take(&r, raw)
+	j.told(&r, v)
 	return r, v, err
 }
 
-// AppendDecoded is AppendRaw for a record as Decode has returned it.
-func (j *Journal) AppendDecoded(r *Record) (Verdict, error) {
+// AddDecoded is Add for a record as Decode has returned it.
+func (j *Journal) AddDecoded(r *Record) (Verdict, error) {
 	if len(r.Raw) > j.o.maxRecord() {
 		return 0, fmt.Errorf("journal: append: %w", ErrTooLarge)
 	}
@@ -57,6 +67,45 @@ func (j *Journal) take(r *Record, raw []byte) (Verdict, error) {
 		err = j.mergeAside(r.Publisher)
 	}
 	return v, err
+}
+
+// Tell tells the syncer and OnAppend of what Add has taken: of each publisher
+// the last.
+func (j *Journal) Tell(added []Moved) {
+	j.work.Signal()
+	j.announce(added)
+}
+
+// TellAndSync is Tell by a goroutine that has nothing to do before the record
+// is durable: it syncs by itself, if nobody else does, which takes less time
+// than to wake the syncer.
+func (j *Journal) TellAndSync(added []Moved) {
+	j.announce(added)
+	if b, ok := j.takeTurn(); ok {
+		j.settle(b)
+	} else {
+		j.work.Signal()
+	}
+}
+
+func (j *Journal) announce(added []Moved) {
+	if j.o.OnAppend == nil {
+		return
+	}
+	for _, m := range added {
+		j.o.OnAppend(m.Publisher, m.Sequence)
+	}
+}
+
+// told tells of one record, if it was taken.
+func (j *Journal) told(r *Record, v Verdict) {
+	if v != Take {
+		return
+	}
+	j.work.Signal()
+	if j.o.OnAppend != nil {
+		j.o.OnAppend(r.Publisher, r.Sequence)
+	}
 }
 
 func (j *Journal) decodeRaw(raw []byte, r *Record) error {
@@ -98,19 +147,14 @@ func (j *Journal) append(r *Record, raw []byte) (Verdict, error) {
 		j.dirty = append(j.dirty, p)
 	}
 	j.end = r.Next
-	announcer := j.announceLocked(Moved{r.Publisher, r.Sequence})
 	j.mu.Unlock()
-
-	j.work.Signal()
-	if announcer {
-		j.announce(r.Publisher, r.Sequence)
-	}
 	return Take, nil
 }
 
 // waitRoomLocked waits until no more than unwrittenMost is left to the syncer.
 func (j *Journal) waitRoomLocked() error {
 	for !j.closed && j.err == nil && j.end-j.taken > unwrittenMost {
+		j.work.Signal() // who waits here may not have told of what it has added
 		j.synced.Wait()
 	}
 	return j.unusableLocked()
@@ -217,37 +261,4 @@ func (j *Journal) appendChangeLocked(c change) error {
 	j.end = seglog.Behind(at, len(payload))
 	j.work.Signal()
 	return nil
-}
-
-// announceLocked queues a record for OnAppend, or reports that the caller is
-// to call announce for it. Only one goroutine at a time does, which keeps the
-// journal's order without holding a lock over the call.
-func (j *Journal) announceLocked(m Moved) (announcer bool) {
-	if j.o.OnAppend == nil {
-		return false
-	}
-	if j.announcing {
-		j.announced = append(j.announced, m)
-		return false
-	}
-	j.announcing = true
-	return true
-}
-
-// announce calls OnAppend for a record and for all that is queued meanwhile.
-func (j *Journal) announce(publisher, sequence uint64) {
-	j.o.OnAppend(publisher, sequence)
-	for {
-		j.mu.Lock()
-		batch := j.announced
-		j.announced, j.spare = j.spare[:0], batch
-		j.announcing = len(batch) > 0
-		j.mu.Unlock()
-		if len(batch) == 0 {
-			return
-		}
-		for _, m := range batch {
-			j.o.OnAppend(m.Publisher, m.Sequence)
-		}
-	}
 }

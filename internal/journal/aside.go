@@ -259,9 +259,11 @@ func (j *Journal) takeRun(a *aside, publisher uint64, n run) error {
 		if Kind(rec.Kind) == kindState || r.Publisher != publisher {
 			continue
 		}
-		if _, err := j.appendRaw(r.Raw, &taken); err != nil {
+		v, err := j.appendRaw(r.Raw, &taken)
+		if err != nil {
 			return err
 		}
+		j.told(&taken, v)
 	}
 }
 
@@ -331,6 +333,7 @@ func (j *Journal) closeHole(publisher uint64, n run) error {
 		"publisher", publisher, "from", s.Have+1, "to", n.prev)
 	gone := Record{Kind: Gone, Publisher: publisher, Sequence: n.prev, RunningCRC: s.RunningCRC, Reason: []byte(reasonDamaged)}
 	v, err := j.append(&gone, nil)
+	j.told(&gone, v)
 	if err == nil && v != Take && v != Duplicate {
 		panic(fmt.Sprintf("BUG: a gone marker got verdict %d", v))
 	}

@@ -47,20 +47,19 @@ type Journal struct {
 	done    chan struct{} // closed when the syncer has ended
 	trimmer sync.Mutex    // held by Trim throughout, before mu: one at a time
 
-	mu     sync.Mutex
-	work   sync.Cond // the syncer waits: something is to be synced, or closing
-	synced sync.Cond // others wait: durable or taken moved, failed, closed
-	table  *table
-	dirty  []*publisher // whose have is above durable
-	batch  batch        // the one taken last
+	mu      sync.Mutex
+	work    sync.Cond // the syncer waits: something is to be synced, or closing
+	synced  sync.Cond // others wait: durable or taken moved, failed, closed
+	table   *table
+	dirty   []*publisher // whose have is above durable
+	batch   batch        // the one taken last
+	syncing bool         // someone syncs it
 	// Positions. Invariant: durable <= taken <= end. The syncer makes
 	// durable what is below taken; what is below durable was there when an
 	// fsync began that has ended well.
 	durable, taken, end Position
 	summaries           map[Position]summary // of sealed segments, by first position
 	trimmed             Position             // behind the last record that Trim has removed
-	announcing          bool                 // someone calls OnAppend
-	announced, spare    []Moved              // what remains to be announced; memory for it
 	header, tail        []byte               // scratch of Append
 	closed, killed      bool
 	err                 error // of the disk, final

@@ -29,13 +29,13 @@ type Options struct {
 	Now func() time.Time
 
 	// OnDurable is called after each fsync with what it covered, ordered by
-	// publisher. It is called by the syncer, one call at a time, and must not
+	// publisher. It is called by who syncs, one call at a time, and must not
 	// block. The slice is valid until it returns. idle says that nothing was
 	// appended since the fsync began.
 	OnDurable func(moved []Moved, idle bool)
-	// OnAppend is called after each record taken, in journal order, without
-	// a lock of the journal held by the caller's own Append. Must not block.
-	// When Appends run side by side one of them calls it for the others too.
+	// OnAppend is called after records were taken, of several of one publisher
+	// for the last at least. It is called by who appends, several calls at a
+	// time, without a lock of the journal. Must not block.
 	OnAppend func(publisher, sequence uint64)
 	// OnFail is called once when the disk failed (R7). The journal takes nothing more.
 	// It must not wait for Close.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
@@ -47,7 +48,10 @@ type conn struct {
 
 	// Scratch of run.
 	dec        *decoder
+	in         *bufio.Reader // nil: stepped
 	moved      []bookmark.Bookmark
+	taken      []journal.Moved // and not told yet
+	untold     int             // records of these
 	publishers []uint64
 
 	mu   sync.Mutex
@@ -186,7 +190,8 @@ func (r aliveReader) Read(b []byte) (int, error) {
 
 // read takes what comes, hello first.
 func (c *conn) read() error {
-	frames := &frameReader{r: bufio.NewReaderSize(aliveReader{c}, readStep), limit: helloLimit}
+	c.in = bufio.NewReaderSize(aliveReader{c}, readStep)
+	frames := &frameReader{r: c.in, limit: helloLimit}
 	c.begin()
 	for {
 		payload, err := frames.next()

@@ -69,25 +69,55 @@ func (c *conn) covers(b bookmark.Bookmark) bool {
 	return c.link != nil && c.link.Have().Covers(b)
 }
 
+// tellEach is after how many records at most they are told of.
+const tellEach = 64
+
 // takeRecords journals what the peer sent.
 func (c *conn) takeRecords(d *decoder) error {
-	taken := c.moved[:0]
-	defer func() {
-		c.moved = taken
-		c.l.took(c, taken)
-	}()
-	for d.left() > 0 {
+	for n := 1; d.left() > 0; n++ {
 		raw := d.bytes()
 		if d.err != nil {
 			return d.err
 		}
 		b, err := c.takeRecord(raw)
 		if err != nil {
+			c.tell()
 			return err
 		}
-		taken = append(taken, b)
+		c.taken = noteMoved(c.taken, journal.Moved(b))
+		c.untold++
+		if n%tellEach == 0 && d.left() > 0 {
+			c.tell()
+		}
 	}
+	c.tell()
 	return nil
+}
+
+// tell tells of what was taken. A record that is alone is made durable here and
+// now: nothing else has to be read before.
+func (c *conn) tell() {
+	if c.untold == 0 {
+		return
+	}
+	alone := c.untold == 1 && c.in != nil && c.in.Buffered() == 0
+	alone = c.l.took(c, c.taken, c.untold) && alone
+	if alone {
+		c.l.o.Journal.TellAndSync(c.taken)
+	} else {
+		c.l.o.Journal.Tell(c.taken)
+	}
+	c.taken, c.untold = c.taken[:0], 0
+}
+
+// noteMoved adds to a list that has each publisher's last, of those that come
+// one behind the other.
+func noteMoved(list []journal.Moved, m journal.Moved) []journal.Moved {
+	if n := len(list); n > 0 && list[n-1].Publisher == m.Publisher {
+		list[n-1].Sequence = m.Sequence
+		return list
+	}
+	return append(list, m)
 }
 
 func (c *conn) takeRecord(raw []byte) (bookmark.Bookmark, error) {
@@ -100,7 +130,7 @@ func (c *conn) takeRecord(raw []byte) (bookmark.Bookmark, error) {
 	c.link.Has(b) // before our own sender can see it
 	c.mu.Unlock()
 	c.l.noteForeign(&r)
-	verdict, err := c.l.o.Journal.AppendDecoded(&r)
+	verdict, err := c.l.o.Journal.AddDecoded(&r)
 	if err != nil {
 		return b, c.notTaken(err)
 	}
@@ -141,15 +171,14 @@ func (l *Links) noteForeign(r *journal.Record) {
 	l.foreign[r.Publisher] = max(l.foreign[r.Publisher], r.Sequence)
 }
 
-// took notes records that came from c's peer.
-func (l *Links) took(c *conn, taken []bookmark.Bookmark) {
-	if len(taken) == 0 {
-		return
-	}
+// took notes n records that came from c's peer, of each publisher the last,
+// and reports whether nothing that we sent it waits for its ack.
+func (l *Links) took(c *conn, taken []journal.Moved, n int) (quiet bool) {
 	now, rejoining, look := l.now(), l.rejoining.Load(), false
 	l.mu.Lock()
-	c.peer.received += uint64(len(taken))
-	for _, b := range taken {
+	c.peer.received += uint64(n)
+	for _, m := range taken {
+		b := bookmark.Bookmark(m)
 		c.received[b.Publisher] = max(c.received[b.Publisher], b.Sequence)
 		if rejoining && l.rejoin.Appended(now, b) {
 			look = true
@@ -158,6 +187,7 @@ func (l *Links) took(c *conn, taken []bookmark.Bookmark) {
 			c.ackLocked(b)
 		}
 	}
+	quiet = !c.peer.outbound() || !c.peer.progress.waits()
 	l.mu.Unlock()
 	if look {
 		l.look()
@@ -165,6 +195,7 @@ func (l *Links) took(c *conn, taken []bookmark.Bookmark) {
 	if mut.On(mut.R2AckOnReceipt) {
 		c.signal()
 	}
+	return quiet
 }
 
 // takeBeat compares what the peer has with what we have.
