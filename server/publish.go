@@ -153,7 +153,11 @@ func (s *session) tell() {
 	if s.untoldRecords == 0 {
 		return
 	}
-	s.srv.journal.Tell(s.untold)
+	if s.untoldRecords == 1 && s.reader.Buffered() == 0 {
+		s.srv.journal.TellAndSync(s.untold)
+	} else {
+		s.srv.journal.Tell(s.untold)
+	}
 	s.untold, s.untoldRecords = s.untold[:0], 0
 }
 
