@@ -153,11 +153,7 @@ func (s *session) tell() {
 	if s.untoldRecords == 0 {
 		return
 	}
-	if s.untoldRecords == 1 && s.reader.Buffered() == 0 {
-		s.srv.journal.TellAndSync(s.untold)
-	} else {
-		s.srv.journal.Tell(s.untold)
-	}
+	s.srv.journal.Tell(s.untold)
 	s.untold, s.untoldRecords = s.untold[:0], 0
 }
 

@@ -76,18 +76,6 @@ func (j *Journal) Tell(added []Moved) {
 	j.announce(added)
 }
 
-// TellAndSync is Tell by a goroutine that has nothing to do before the record
-// is durable: it syncs by itself, if nobody else does, which takes less time
-// than to wake the syncer.
-func (j *Journal) TellAndSync(added []Moved) {
-	j.announce(added)
-	if b, ok := j.takeTurn(); ok {
-		j.settle(b)
-	} else {
-		j.work.Signal()
-	}
-}
-
 func (j *Journal) announce(added []Moved) {
 	if j.o.OnAppend == nil {
 		return

@@ -47,13 +47,12 @@ type Journal struct {
 	done    chan struct{} // closed when the syncer has ended
 	trimmer sync.Mutex    // held by Trim throughout, before mu: one at a time
 
-	mu      sync.Mutex
-	work    sync.Cond // the syncer waits: something is to be synced, or closing
-	synced  sync.Cond // others wait: durable or taken moved, failed, closed
-	table   *table
-	dirty   []*publisher // whose have is above durable
-	batch   batch        // the one taken last
-	syncing bool         // someone syncs it
+	mu     sync.Mutex
+	work   sync.Cond // the syncer waits: something is to be synced, or closing
+	synced sync.Cond // others wait: durable or taken moved, failed, closed
+	table  *table
+	dirty  []*publisher // whose have is above durable
+	batch  batch        // the one taken last
 	// Positions. Invariant: durable <= taken <= end. The syncer makes
 	// durable what is below taken; what is below durable was there when an
 	// fsync began that has ended well.

@@ -20,70 +20,42 @@ type batch struct {
 // the next batch forms.
 func (j *Journal) sync() {
 	defer close(j.done)
-	j.note()
 	for {
 		b, ok := j.nextBatch()
 		if !ok {
 			return
 		}
-		j.settle(b)
+		if _, err := j.log.Sync(); err != nil {
+			j.fail(fmt.Errorf("journal: sync: %w", err))
+			return
+		}
+		j.becomeDurable(b)
+		if mut.On(mut.R7CountsLater) {
+			j.becomeDurable(j.takeBatch())
+		}
 	}
 }
 
-// nextBatch waits for something to sync and nobody who does. ok is false when
-// the syncer must end: after the last batch of a journal that is closed, at
-// once if it is killed or has failed.
+// nextBatch waits for something to sync. ok is false when the syncer must end:
+// after the last batch of a journal that is closed, at once if it is killed or
+// has failed.
 func (j *Journal) nextBatch() (b batch, ok bool) {
+	if !j.pending() {
+		// Nothing will say for a while that the last batch is durable (R8).
+		if err := j.log.Note(); err != nil {
+			j.fail(fmt.Errorf("journal: note: %w", err))
+			return batch{}, false
+		}
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	for j.syncing || j.end == j.taken && !j.closed && j.err == nil {
+	for j.end == j.taken && !j.closed && j.err == nil {
 		j.work.Wait()
 	}
 	if j.killed || j.err != nil || j.end == j.taken {
 		return batch{}, false
 	}
-	j.syncing = true
 	return j.takeBatchLocked(), true
-}
-
-// takeTurn takes the next batch for one who is not the syncer, if there is one
-// and nobody syncs.
-func (j *Journal) takeTurn() (b batch, ok bool) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.o.Stepped || j.syncing || j.end == j.taken || j.closed || j.err != nil {
-		return batch{}, false
-	}
-	j.syncing = true
-	return j.takeBatchLocked(), true
-}
-
-// settle makes a batch durable, for which syncing was set.
-func (j *Journal) settle(b batch) {
-	if _, err := j.log.Sync(); err != nil {
-		j.fail(fmt.Errorf("journal: sync: %w", err))
-	} else {
-		j.becomeDurable(b)
-		if mut.On(mut.R7CountsLater) {
-			j.becomeDurable(j.takeBatch())
-		}
-		j.note()
-	}
-	j.mu.Lock()
-	j.syncing = false
-	j.mu.Unlock()
-	j.work.Signal()
-}
-
-// note has the log note that the last batch is durable, if nothing else will
-// say so for a while (R8).
-func (j *Journal) note() {
-	if j.pending() {
-		return
-	}
-	if err := j.log.Note(); err != nil {
-		j.fail(fmt.Errorf("journal: note: %w", err))
-	}
 }
 
 // pending reports whether there is a reason for the syncer not to wait.

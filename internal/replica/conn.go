@@ -48,7 +48,6 @@ type conn struct {
 
 	// Scratch of run.
 	dec        *decoder
-	in         *bufio.Reader // nil: stepped
 	moved      []bookmark.Bookmark
 	taken      []journal.Moved // and not told yet
 	untold     int             // records of these
@@ -190,8 +189,7 @@ func (r aliveReader) Read(b []byte) (int, error) {
 
 // read takes what comes, hello first.
 func (c *conn) read() error {
-	c.in = bufio.NewReaderSize(aliveReader{c}, readStep)
-	frames := &frameReader{r: c.in, limit: helloLimit}
+	frames := &frameReader{r: bufio.NewReaderSize(aliveReader{c}, readStep), limit: helloLimit}
 	c.begin()
 	for {
 		payload, err := frames.next()

@@ -94,19 +94,13 @@ func (c *conn) takeRecords(d *decoder) error {
 	return nil
 }
 
-// tell tells of what was taken. A record that is alone is made durable here and
-// now: nothing else has to be read before.
+// tell tells of what was taken.
 func (c *conn) tell() {
 	if c.untold == 0 {
 		return
 	}
-	alone := c.untold == 1 && c.in != nil && c.in.Buffered() == 0
-	alone = c.l.took(c, c.taken, c.untold) && alone
-	if alone {
-		c.l.o.Journal.TellAndSync(c.taken)
-	} else {
-		c.l.o.Journal.Tell(c.taken)
-	}
+	c.l.took(c, c.taken, c.untold)
+	c.l.o.Journal.Tell(c.taken)
 	c.taken, c.untold = c.taken[:0], 0
 }
 
@@ -171,9 +165,8 @@ func (l *Links) noteForeign(r *journal.Record) {
 	l.foreign[r.Publisher] = max(l.foreign[r.Publisher], r.Sequence)
 }
 
-// took notes n records that came from c's peer, of each publisher the last,
-// and reports whether nothing that we sent it waits for its ack.
-func (l *Links) took(c *conn, taken []journal.Moved, n int) (quiet bool) {
+// took notes n records that came from c's peer, of each publisher the last.
+func (l *Links) took(c *conn, taken []journal.Moved, n int) {
 	now, rejoining, look := l.now(), l.rejoining.Load(), false
 	l.mu.Lock()
 	c.peer.received += uint64(n)
@@ -187,7 +180,6 @@ func (l *Links) took(c *conn, taken []journal.Moved, n int) (quiet bool) {
 			c.ackLocked(b)
 		}
 	}
-	quiet = !c.peer.outbound() || !c.peer.progress.waits()
 	l.mu.Unlock()
 	if look {
 		l.look()
@@ -195,7 +187,6 @@ func (l *Links) took(c *conn, taken []journal.Moved, n int) (quiet bool) {
 	if mut.On(mut.R2AckOnReceipt) {
 		c.signal()
 	}
-	return quiet
 }
 
 // takeBeat compares what the peer has with what we have.
