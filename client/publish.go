@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 
@@ -133,10 +134,14 @@ func (o *outbox) watch() <-chan struct{} {
 // wake wakes all that watch.
 func (o *outbox) wake() {
 	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.changed != nil {
+	watched := o.changed != nil
+	if watched {
 		close(o.changed)
 		o.changed = nil
+	}
+	o.mu.Unlock()
+	if watched {
+		runtime.Gosched() // they first: who wakes them has nothing urgent to do
 	}
 }
 

@@ -38,7 +38,8 @@ func (p *pump) acks() {
 	s := p.s
 	s.mu.Lock()
 	failed, received := s.acks.Failed, s.acks.Received
-	owes := s.acks.Outstanding() || s.acks.Again || s.acks.Safe < received || len(s.single) > 0 || len(s.flushes) > 0
+	unsequenced := len(s.single) > 0 || len(s.flushes) > 0
+	owes := s.acks.Outstanding() || s.acks.Again || s.acks.Safe < received || unsequenced
 	urgent := len(s.flushes) > 0 || s.state != sessionOpen
 	s.mu.Unlock()
 	if !owes {
@@ -50,7 +51,9 @@ func (p *pump) acks() {
 		w.safe, w.settled = links.Watermarks(s.claim.Publisher)
 		w.tombs = s.srv.journal.Tombstones(s.claim.Publisher, failed)
 	}
-	w.unsequencedSafe, w.unsequenced = links.Watermarks(s.unsequenced)
+	if unsequenced {
+		w.unsequencedSafe, w.unsequenced = links.Watermarks(s.unsequenced)
+	}
 	p.held = !urgent && len(w.tombs) == 0 && time.Since(p.lastAck) < s.conflation
 	if p.held {
 		return // the client asked for a least distance

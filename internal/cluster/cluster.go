@@ -92,13 +92,13 @@ func (s *System) Add(name string, configure func(*server.Config), peers ...strin
 	if configure != nil {
 		configure(&n.Config)
 	}
-	n.FS.SyncDelay(syncTime)
+	n.FS.SyncDelay(SyncTime)
 	s.nodes = append(s.nodes, n)
 	return n
 }
 
-// syncTime is what an fsync takes.
-const syncTime = 200 * time.Microsecond
+// SyncTime is what an fsync of an instance takes.
+const SyncTime = 200 * time.Microsecond
 
 // Node returns the instance of that name.
 func (s *System) Node(name string) *Node {

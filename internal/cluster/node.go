@@ -90,14 +90,14 @@ func (n *Node) Crash(mode memfs.Mode) {
 	n.Server.Kill()
 	n.Server = nil
 	n.FS = image
-	n.FS.SyncDelay(syncTime)
+	n.FS.SyncDelay(SyncTime)
 	synctest.Wait()
 }
 
 // Wipe gives a dead instance an empty disk.
 func (n *Node) Wipe() {
 	n.FS = memfs.New()
-	n.FS.SyncDelay(syncTime)
+	n.FS.SyncDelay(SyncTime)
 }
 
 // Restart is Kill and Start.

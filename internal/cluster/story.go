@@ -111,8 +111,8 @@ func newStory(tb testing.TB, arm func(*memnet.Network)) *story {
 	s.looks = 1
 	s.set = setting{downgrade: 300 * time.Millisecond, rejoin: 500 * time.Millisecond, segment: 64 << 10}
 	arm(s.Net)
-	s.addInstance("a", syncTime, "b")
-	s.addInstance("b", syncTime, "a")
+	s.addInstance("a", SyncTime, "b")
+	s.addInstance("b", SyncTime, "a")
 	s.Await("both to serve clients", func() bool { return s.instances[0].isReady() && s.instances[1].isReady() })
 	return s
 }

@@ -23,9 +23,8 @@ func (j *Journal) Append(r *Record) (Verdict, error) {
 	return v, err
 }
 
-// Add is Append, except that it does not tell who waits for records. Who calls
-// it does, with Tell: with more to add once for all, but before it waits for
-// anything.
+// Add is Append, except that it does not call OnAppend. Who calls it does so
+// with Tell: with more to add once for all, but before it waits for anything.
 func (j *Journal) Add(r *Record) (Verdict, error) {
 	n, err := encodedLen(r)
 	if err == nil && n > j.o.maxRecord() {
@@ -69,14 +68,8 @@ func (j *Journal) take(r *Record, raw []byte) (Verdict, error) {
 	return v, err
 }
 
-// Tell tells the syncer and OnAppend of what Add has taken: of each publisher
-// the last.
+// Tell tells OnAppend of what Add has taken: of each publisher the last.
 func (j *Journal) Tell(added []Moved) {
-	j.work.Signal()
-	j.announce(added)
-}
-
-func (j *Journal) announce(added []Moved) {
 	if j.o.OnAppend == nil {
 		return
 	}
@@ -85,13 +78,9 @@ func (j *Journal) announce(added []Moved) {
 	}
 }
 
-// told tells of one record, if it was taken.
+// told tells OnAppend of one record, if it was taken.
 func (j *Journal) told(r *Record, v Verdict) {
-	if v != Take {
-		return
-	}
-	j.work.Signal()
-	if j.o.OnAppend != nil {
+	if v == Take && j.o.OnAppend != nil {
 		j.o.OnAppend(r.Publisher, r.Sequence)
 	}
 }
@@ -136,13 +125,13 @@ func (j *Journal) append(r *Record, raw []byte) (Verdict, error) {
 	}
 	j.end = r.Next
 	j.mu.Unlock()
+	j.work.Signal()
 	return Take, nil
 }
 
 // waitRoomLocked waits until no more than unwrittenMost is left to the syncer.
 func (j *Journal) waitRoomLocked() error {
 	for !j.closed && j.err == nil && j.end-j.taken > unwrittenMost {
-		j.work.Signal() // who waits here may not have told of what it has added
 		j.synced.Wait()
 	}
 	return j.unusableLocked()

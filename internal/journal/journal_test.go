@@ -2,7 +2,6 @@ package journal_test
 
 import (
 	"errors"
-	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -386,15 +385,20 @@ func TestTimeNeverGoesBack(t *testing.T) {
 	}
 }
 
-func TestOnAppendInOrder(t *testing.T) {
+
+// OnAppend is told of the last of each publisher, whoever appends beside.
+func TestOnAppend(t *testing.T) {
 	var mu sync.Mutex
-	var told []string
+	told := make(map[uint64]uint64)
 	j := open(t, memfs.New(), func(o *journal.Options) {
 		o.SegmentBytes = 64 << 10
 		o.OnAppend = func(p, s uint64) {
 			mu.Lock()
 			defer mu.Unlock()
-			told = append(told, fmt.Sprintf("%d|%d", p, s))
+			if s <= told[p] {
+				t.Errorf("told of %d|%d after %d", p, s, told[p])
+			}
+			told[p] = s
 		}
 	})
 	var wg sync.WaitGroup
@@ -402,24 +406,32 @@ func TestOnAppendInOrder(t *testing.T) {
 		wg.Go(func() { fill(t, j, p, 1, 300) })
 	}
 	wg.Wait()
-	var want []string
-	f := j.Follow(j.First(), journal.Appended)
-	defer f.Close()
-	var r journal.Record
-	for {
-		ok, err := f.Next(&r)
-		if err != nil {
-			t.Fatal(err)
+	for p := range uint64(8) {
+		if told[p] != 300 {
+			t.Errorf("told of %d only up to %d", p, told[p])
 		}
-		if !ok {
-			break
-		}
-		want = append(want, fmt.Sprintf("%d|%d", r.Publisher, r.Sequence))
 	}
-	mu.Lock()
-	defer mu.Unlock()
-	if !slices.Equal(told, want) {
-		t.Errorf("told of %d records, not in the order of the %d that there are", len(told), len(want))
+}
+
+// Add tells nobody but the syncer, Tell does.
+func TestAddAndTell(t *testing.T) {
+	var told []journal.Moved
+	j := open(t, memfs.New(), func(o *journal.Options) {
+		o.OnAppend = func(p, s uint64) { told = append(told, journal.Moved{Publisher: p, Sequence: s}) }
+	})
+	for s := uint64(1); s <= 3; s++ {
+		if v, err := j.Add(message(1, s, "body")); v != journal.Take || err != nil {
+			t.Fatal(v, err)
+		}
+	}
+	synced(t, j)
+	if s := state(j, 1); s.Durable != 3 || len(told) != 0 {
+		t.Errorf("%+v, told of %v", s, told)
+	}
+	added := []journal.Moved{{Publisher: 1, Sequence: 3}}
+	j.Tell(added)
+	if !slices.Equal(told, added) {
+		t.Errorf("told of %v", told)
 	}
 }
 
