@@ -46,6 +46,8 @@ const (
 	R5LetGoOnSingle Bug = "r5-let-go-on-single"
 	// R5NeverDowngrade keeps a dead link counting for ever although downgrade_after is set.
 	R5NeverDowngrade Bug = "r5-never-downgrade"
+	// R5LooksLate looks for a downgrade that has become due only when it would anyhow.
+	R5LooksLate Bug = "r5-looks-late"
 	// R5MinSyncIgnored downgrades a destination although too few are left.
 	R5MinSyncIgnored Bug = "r5-min-sync-ignored"
 	// R5NeverGiveUp keeps the log for an absent destination without a bound.
@@ -148,6 +150,8 @@ const (
 	TxDiscardInMemory Bug = "tx-discard-in-memory"
 	// TxTwice lets a transaction discard a message that is not outstanding.
 	TxTwice Bug = "tx-twice"
+	// GuestForgets lets go of what a connection did not take at once.
+	GuestForgets Bug = "guest-forgets"
 	// HeartbeatsIgnored never declares a silent connection lost.
 	HeartbeatsIgnored Bug = "heartbeats-ignored"
 	// ChooserBlind tries servers that are known to lag like any others.

@@ -282,7 +282,7 @@ func (l *Links) written(p *peer, now time.Duration, b bookmark.Bookmark) {
 func (l *Links) looksLateLocked(p *peer) bool {
 	since, waits := p.progress.Oldest()
 	due, ok := p.ack.Due(since, waits, l.spareLocked(p))
-	return ok && (l.looksAt < 0 || due < l.looksAt)
+	return ok && (l.looksAt < 0 || due < l.looksAt && !mut.On(mut.R5LooksLate))
 }
 
 // Durable is told of each fsync, one after the other. idle says that nothing
