@@ -58,6 +58,20 @@ func (s *session) refuses(m *wire.Message) string {
 // validTopic reports whether a topic is text: UTF-8 without control characters.
 // Bodies may hold anything.
 func validTopic(topic []byte) bool {
+	return plain(topic) || validText(topic)
+}
+
+// plain reports whether a text has printable ASCII only, which most topics do.
+func plain(text []byte) bool {
+	for _, c := range text {
+		if c < ' ' || c > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+func validText(topic []byte) bool {
 	return utf8.Valid(topic) && !bytes.ContainsFunc(topic, unicode.IsControl)
 }
 
@@ -115,6 +129,14 @@ func (s *session) admit(r *journal.Record) (journal.Verdict, error) {
 	return s.append(r)
 }
 
+// arrived returns the time of what came together.
+func (s *session) arrived() int64 {
+	if s.untoldRecords == 0 {
+		s.came = s.srv.journal.Now()
+	}
+	return s.came
+}
+
 // append journals r unless the session has lost its name meanwhile.
 func (s *session) append(r *journal.Record) (journal.Verdict, error) {
 	s.appending.Lock()
@@ -163,6 +185,7 @@ func (s *session) record(m *wire.Message, refused string) journal.Record {
 		Kind:      journal.Message,
 		Publisher: s.claim.Publisher,
 		Topic:     m.Topic,
+		Time:      s.arrived(),
 	}
 	switch {
 	case refused != "":

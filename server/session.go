@@ -55,7 +55,8 @@ type session struct {
 	loggedOn      bool
 	untold        []journal.Moved // journaled, and nobody was told yet
 	untoldRecords int
-	unknown       bool // a plain client that no instance knows may begin anywhere (R10)
+	came          int64 // when they did
+	unknown       bool  // a plain client that no instance knows may begin anywhere (R10)
 
 	// appending is held while a record of this session goes into the
 	// journal: fence waits for it.

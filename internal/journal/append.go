@@ -14,7 +14,8 @@ import (
 var errSequence = errors.New("sequence numbers are used up")
 
 // Append admits r and, if the verdict is Take, adds it, setting its Position,
-// Next, Time and, if it was 0, Sequence and Prev. The record is in memory only
+// Next and, where they were 0, Time, Sequence and Prev. A Time before that of
+// the last record becomes that. The record is in memory only
 // until an fsync covers it, see OnDurable. Append waits while too much is
 // unwritten. The error is that of the disk, ErrClosed, or ErrTooLarge.
 func (j *Journal) Append(r *Record) (Verdict, error) {
@@ -176,7 +177,10 @@ func (j *Journal) admitLocked(r *Record, crc uint32) (Verdict, error) {
 
 // logLocked adds r to the log.
 func (j *Journal) logLocked(r *Record, raw []byte) error {
-	r.Time = j.nowLocked()
+	if r.Time == 0 {
+		r.Time = j.Now()
+	}
+	r.Time = max(r.Time, j.table.lastTime)
 	j.header = binary.LittleEndian.AppendUint64(j.header[:0], uint64(r.Time))
 	var err error
 	n := timeLen + len(raw)
@@ -195,10 +199,8 @@ func (j *Journal) logLocked(r *Record, raw []byte) error {
 	return nil
 }
 
-// nowLocked returns the time of the next record: never before the one before it.
-func (j *Journal) nowLocked() int64 {
-	return max(j.table.lastTime, j.o.Now().UnixMicro())
-}
+// Now returns the time by the journal's clock as Record.Time counts it.
+func (j *Journal) Now() int64 { return j.o.Now().UnixMicro() }
 
 // appendChange adds a state record to the log and applies it.
 func (j *Journal) appendChange(c change) error {
@@ -225,7 +227,7 @@ func (j *Journal) judge(err error) error {
 }
 
 func (j *Journal) appendChangeLocked(c change) error {
-	c.time = j.nowLocked()
+	c.time = max(j.table.lastTime, j.Now())
 	payload := appendChange(nil, c)
 	if len(payload) > j.o.maxRecord() {
 		return fmt.Errorf("journal: state record: %w", ErrTooLarge)

@@ -51,6 +51,7 @@ type conn struct {
 	moved      []bookmark.Bookmark
 	taken      []journal.Moved // and not told yet
 	untold     int             // records of these
+	came       int64           // when they did
 	publishers []uint64
 
 	mu   sync.Mutex

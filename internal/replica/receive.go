@@ -119,6 +119,10 @@ func (c *conn) takeRecord(raw []byte) (bookmark.Bookmark, error) {
 	if err := journal.Decode(raw, &r); err != nil {
 		return bookmark.Bookmark{}, &RefusedError{Code: refuseRecord, Reason: err.Error()}
 	}
+	if c.untold == 0 {
+		c.came = c.l.o.Journal.Now()
+	}
+	r.Time = c.came
 	b := bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence}
 	c.mu.Lock()
 	c.link.Has(b) // before our own sender can see it
