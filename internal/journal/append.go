@@ -15,9 +15,9 @@ var errSequence = errors.New("sequence numbers are used up")
 
 // Append admits r and, if the verdict is Take, adds it, setting its Position,
 // Next and, where they were 0, Time, Sequence and Prev. A Time before that of
-// the last record becomes that. The record is in memory only
-// until an fsync covers it, see OnDurable. Append waits while too much is
-// unwritten. The error is that of the disk, ErrClosed, or ErrTooLarge.
+// the last record becomes that. The record is in memory only until an fsync
+// covers it, see OnDurable. Append waits while too much is unwritten. The error
+// is that of the disk, ErrClosed, or ErrTooLarge.
 func (j *Journal) Append(r *Record) (Verdict, error) {
 	v, err := j.Add(r)
 	j.told(r, v)

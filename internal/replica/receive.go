@@ -74,23 +74,21 @@ const tellEach = 64
 
 // takeRecords journals what the peer sent.
 func (c *conn) takeRecords(d *decoder) error {
-	for n := 1; d.left() > 0; n++ {
+	defer c.tell()
+	for d.left() > 0 {
 		raw := d.bytes()
 		if d.err != nil {
 			return d.err
 		}
 		b, err := c.takeRecord(raw)
 		if err != nil {
-			c.tell()
 			return err
 		}
 		c.taken = noteMoved(c.taken, journal.Moved(b))
-		c.untold++
-		if n%tellEach == 0 && d.left() > 0 {
+		if c.untold++; c.untold == tellEach {
 			c.tell()
 		}
 	}
-	c.tell()
 	return nil
 }
 
