@@ -385,7 +385,6 @@ func TestTimeNeverGoesBack(t *testing.T) {
 	}
 }
 
-
 // OnAppend is told of the last of each publisher, whoever appends beside.
 func TestOnAppend(t *testing.T) {
 	var mu sync.Mutex
