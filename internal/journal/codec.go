@@ -4,8 +4,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"math"
+
+	"github.com/holdfast-mq/holdfast/internal/crc"
 )
 
 // Lengths of the fixed parts, see doc.go.
@@ -279,37 +280,24 @@ func (f *fields) count(size int) int {
 	return int(n)
 }
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-// crcNumber is crc32.Update over the low n bytes of v, without bytes that
-// would have to be somewhere.
-func crcNumber(crc uint32, v uint64, n int) uint32 {
-	crc = ^crc
-	for range n {
-		crc = castagnoli[byte(crc)^byte(v)] ^ crc>>8
-		v >>= 8
-	}
-	return ^crc
-}
-
 // contentCRC is the CRC of what a message says, never 0. Two records of one
 // identity with different ones are a copied store (R11).
 func contentCRC(r *Record) uint32 {
-	delta := uint64(0)
+	delta := uint8(0)
 	if r.Delta {
 		delta = 1
 	}
-	crc := crcNumber(0, delta, 1)
-	crc = crcNumber(crc, uint64(r.Expiration), 4)
+	sum := crc.Number32(crc.Number8(0, delta), r.Expiration)
 	for _, f := range [...][]byte{r.Topic, r.Body, r.CorrelationID, r.SOWKey} {
-		crc = crcNumber(crc, uint64(len(f)), 4)
-		crc = crc32.Update(crc, castagnoli, f)
+		sum = crc.Number32(sum, uint32(len(f)))
+		if len(f) > 0 {
+			sum = crc.Bytes(sum, f)
+		}
 	}
-	return max(crc, 1)
+	return max(sum, 1)
 }
 
 // chainCRC returns the running CRC of a publisher after one more message.
 func chainCRC(running uint32, sequence uint64, content uint32) uint32 {
-	running = crcNumber(running, sequence, 8)
-	return crcNumber(running, uint64(content), 4)
+	return crc.Number32(crc.Number64(running, sequence), content)
 }

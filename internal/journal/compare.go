@@ -2,9 +2,9 @@ package journal
 
 import (
 	"cmp"
-	"hash/crc32"
 	"slices"
 
+	"github.com/holdfast-mq/holdfast/internal/crc"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
@@ -97,7 +97,7 @@ func Compare(a, b Index) Comparison {
 func entryOf(r *Record) Entry {
 	return Entry{
 		Position: r.Position, Time: r.Time, Kind: r.Kind,
-		Publisher: r.Publisher, Sequence: r.Sequence, Prev: r.Prev, Sum: crc32.Checksum(r.Raw, castagnoli),
+		Publisher: r.Publisher, Sequence: r.Sequence, Prev: r.Prev, Sum: crc.Bytes(0, r.Raw),
 	}
 }
 

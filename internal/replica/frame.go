@@ -5,11 +5,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"math"
 
 	"github.com/vmihailenco/msgpack/v5"
+
+	"github.com/holdfast-mq/holdfast/internal/crc"
 )
 
 // A frameType is the first value of a payload.
@@ -48,8 +49,6 @@ var (
 	errFrame        = errors.New("frame is malformed")
 )
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
 // An encoder builds one frame after the other in a buffer it keeps.
 type encoder struct {
 	buf bytes.Buffer
@@ -86,7 +85,7 @@ func (e *encoder) payload() int { return e.buf.Len() - frameHeader }
 func (e *encoder) finish() []byte {
 	b := e.buf.Bytes()
 	binary.BigEndian.PutUint32(b, uint32(len(b)-frameHeader))
-	binary.BigEndian.PutUint32(b[4:], crc32.Checksum(b[frameHeader:], castagnoli))
+	binary.BigEndian.PutUint32(b[4:], crc.Bytes(0, b[frameHeader:]))
 	return b
 }
 
@@ -110,7 +109,7 @@ func (f *frameReader) next() ([]byte, error) {
 	if err := f.fill(int(n)); err != nil {
 		return nil, err
 	}
-	if crc32.Checksum(f.buf, castagnoli) != binary.BigEndian.Uint32(f.head[4:]) {
+	if crc.Bytes(0, f.buf) != binary.BigEndian.Uint32(f.head[4:]) {
 		return nil, errFrameCRC
 	}
 	return f.buf, nil

@@ -265,7 +265,7 @@ func (x *invader) step() {
 	case peerPayload:
 		payload := x.take()
 		frame := binary.BigEndian.AppendUint32(nil, uint32(len(payload)))
-		frame = binary.BigEndian.AppendUint32(frame, crc32.Checksum(payload, castagnoli))
+		frame = binary.BigEndian.AppendUint32(frame, crc32.Checksum(payload, crc32.MakeTable(crc32.Castagnoli)))
 		x.write(append(frame, payload...))
 	case peerBytes:
 		x.write(x.take())

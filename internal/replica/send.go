@@ -373,7 +373,7 @@ func (s *sender) next(r *journal.Record) (sent int, wait bool, err error) {
 		s.put(r, r.Raw)
 		return n + 1, false, nil
 	case Send:
-		s.put(r, r.Raw)
+		s.enc.bytes(r.Raw)
 		return 1, false, nil
 	}
 	return 0, false, nil
@@ -387,10 +387,15 @@ func (s *sender) decide(r *journal.Record) Decision {
 	return d
 }
 
+// decideAt also notes that the peer has what is to be sent.
 func (s *sender) decideAt(r *journal.Record, durable uint64) Decision {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
-	return s.c.link.Decide(r, durable)
+	d := s.c.link.Decide(r, durable)
+	if d == Send {
+		s.c.link.Has(bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence})
+	}
+	return d
 }
 
 // fillIn says that what the peer lacks before r is gone, if retention has

@@ -2,8 +2,8 @@ package seglog
 
 import (
 	"encoding/binary"
-	"hash/crc32"
 
+	"github.com/holdfast-mq/holdfast/internal/crc"
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
@@ -16,8 +16,6 @@ const (
 	ownerKind = 0x10 // the first kind that is the owner's
 )
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
 // align rounds n up to where a frame may stand.
 func align(n int64) int64 { return (n + frameAlign - 1) &^ (frameAlign - 1) }
 
@@ -25,18 +23,8 @@ func align(n int64) int64 { return (n + frameAlign - 1) &^ (frameAlign - 1) }
 func frameSize(n int) int { return int(align(int64(frameHeader + n))) }
 
 // frameSum returns the checksum of a frame; body is its kind and payload.
-// What stands before the body is summed by hand so that nothing escapes.
 func frameSum(salt uint32, p Position, length uint32, body []byte) uint32 {
-	sum := ^salt
-	for range 8 {
-		sum = castagnoli[byte(sum)^byte(p)] ^ sum>>8
-		p >>= 8
-	}
-	for range 4 {
-		sum = castagnoli[byte(sum)^byte(length)] ^ sum>>8
-		length >>= 8
-	}
-	return crc32.Update(^sum, castagnoli, body)
+	return crc.Bytes(crc.Number32(crc.Number64(salt, uint64(p)), length), body)
 }
 
 // sealFrame completes the frame at p whose payload of n bytes is in place.

@@ -2,10 +2,11 @@ package seglog
 
 import (
 	"encoding/binary"
-	"hash/crc32"
 	"path"
 	"strconv"
 	"strings"
+
+	"github.com/holdfast-mq/holdfast/internal/crc"
 )
 
 const (
@@ -157,4 +158,4 @@ func framed(b []byte, magic string) bool {
 		binary.LittleEndian.Uint32(b[headerSize-4:]) == checksum(b[:headerSize-4])
 }
 
-func checksum(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
+func checksum(b []byte) uint32 { return crc.Bytes(0, b) }

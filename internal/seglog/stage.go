@@ -4,12 +4,12 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
-	"hash/crc32"
 	"io"
 	"io/fs"
 	"os"
 	"path"
 
+	"github.com/holdfast-mq/holdfast/internal/crc"
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
@@ -106,7 +106,7 @@ func appendStaged(b []byte, salt, segment uint32, behind, p Position, frame []by
 // stagedSum returns the checksum of an entry: of its head, and of the frame's
 // length and checksum, which vouches for the rest.
 func stagedSum(salt uint32, entry []byte) uint32 {
-	return crc32.Update(salt, castagnoli, entry[4:stagedHead+8])
+	return crc.Bytes(salt, entry[4:stagedHead+8])
 }
 
 // Keep has all that was appended survive the death of the process: what is
