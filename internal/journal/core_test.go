@@ -2,6 +2,7 @@ package journal
 
 import (
 	"fmt"
+	"math"
 	"reflect"
 	"testing"
 	"time"
@@ -147,6 +148,33 @@ func TestRingsAreBounded(t *testing.T) {
 	}
 }
 
+// What the log has replayed is newer than what is learnt from older segments.
+func TestRingsPutBack(t *testing.T) {
+	s := rings{most: ringsMost}
+	a, b, c := &publisher{id: 1}, &publisher{id: 2}, &publisher{id: 3}
+	s.put(a, 5, 15)
+	s.put(b, math.MaxUint64-1, 28) // the last numbers there are
+	s.put(b, math.MaxUint64, 29)
+	s.put(a, 7, 17)
+	newer := s.takeAll()
+	s.put(c, 1, 31)
+	for sequence := uint64(2); sequence <= 5; sequence++ {
+		s.put(a, sequence, uint32(10+sequence))
+	}
+	s.putBack(newer)
+	for sequence, want := range []uint32{0, 0, 12, 13, 14, 15, 0, 17, 0} {
+		if got := a.ring.get(uint64(sequence)); got != want {
+			t.Errorf("content of 1|%d is %d, want %d", sequence, got, want)
+		}
+	}
+	if b.ring.get(math.MaxUint64-1) != 28 || b.ring.get(math.MaxUint64) != 29 || c.ring.get(1) != 31 {
+		t.Error("contents of 2 or 3 are not known")
+	}
+	if s.oldest != c || s.oldest.newer != b || s.newest != a || s.bytes != 3*ringLeast*crcBytes {
+		t.Errorf("%d is the oldest, %d the newest of %d bytes", s.oldest.id, s.newest.id, s.bytes)
+	}
+}
+
 func TestContentCRC(t *testing.T) {
 	base := Record{Kind: Message, Topic: []byte("ab"), Body: []byte("c")}
 	others := map[string]func(*Record){
@@ -252,8 +280,80 @@ func FuzzHead(f *testing.F) {
 		newTable(nil).RecoverHead(b)
 		newTable(nil).Recover(seglog.Record{Kind: uint8(kindState), Payload: b})
 		newTable(nil).Recover(seglog.Record{Kind: uint8(Message), Payload: b})
-		decodeSummary(b)
+		if s, err := decodeSummary(b); err == nil {
+			s.inside()
+		}
 	})
+}
+
+// A summary without an outline is read.
+func TestSummaryVersion1(t *testing.T) {
+	tb := newTable(nil)
+	tb.apply(&Record{Kind: Message, Publisher: 9, Sequence: 3, Time: 5, Next: 40}, 1)
+	s := tb.summary()
+	b := appendSummary(nil, s)
+	b[0] = 1
+	got, err := decodeSummary(b)
+	if err != nil || !reflect.DeepEqual(got, s) {
+		t.Errorf("got %+v %v, want %+v", got, err, s)
+	}
+	if at, err := got.seek(bookmark.Vector{}, 32); at != 32 || err != nil {
+		t.Errorf("begins at %v %v", at, err)
+	}
+	if _, err := decodeSummary(append(b, 0)); err == nil {
+		t.Error("took more than there is")
+	}
+}
+
+// An outline has as many stretches as its few bookmarks allow.
+func TestOutlineIsBounded(t *testing.T) {
+	const segment, record = 64 << 20, 256
+	for _, tt := range []struct {
+		publishers          uint64
+		stretches, bookmark int // about, of the outline
+	}{{1, 64, 64}, {100, 64, 6400}, {1000, 8, 8000}, {8000, 1, 8000}, {100_000, 0, 0}} {
+		tb := newTable(nil)
+		tb.stretches = newStretches(segment)
+		at := Position(0)
+		for n := uint64(0); at < segment; n, at = n+1, at+record {
+			tb.apply(&Record{Kind: Elsewhere, Publisher: n % tt.publishers, Sequence: n/tt.publishers + 1, Position: at, Next: at + record}, 0)
+		}
+		s, err := decodeSummary(tb.Summary())
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, rest, err := s.inside()
+		if err != nil || rest > at {
+			t.Fatal(rest, err)
+		}
+		bookmarks := 0
+		for _, s := range list {
+			bookmarks += len(s.highest)
+		}
+		if len(list) < tt.stretches*3/4 || len(list) > tt.stretches || bookmarks < tt.bookmark*3/4 || bookmarks > outlineBookmarks {
+			t.Errorf("%d publishers: %d stretches, %d bookmarks, %d bytes", tt.publishers, len(list), bookmarks, len(s.outline))
+		}
+	}
+}
+
+// A damaged outline is an error, and nothing panics.
+func TestOutlineIsChecked(t *testing.T) {
+	tb := newTable(nil)
+	tb.stretches = newStretches(1 << 10)
+	for n := range uint64(40) {
+		tb.apply(&Record{Kind: Elsewhere, Publisher: n % 3, Sequence: n/3 + 1, Position: Position(100 * n), Next: Position(100*n + 100)}, 0)
+	}
+	s, err := decodeSummary(tb.Summary())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := 1; n < len(s.outline); n++ {
+		cut := s
+		cut.outline = s.outline[:n]
+		if _, _, err := cut.inside(); err == nil {
+			t.Errorf("took %d of %d bytes", n, len(s.outline))
+		}
+	}
 }
 
 func TestTombstonesAreBounded(t *testing.T) {

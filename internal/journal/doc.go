@@ -10,7 +10,9 @@
 //
 // The log is the truth. The table is made of it by the same apply, live and
 // when the journal is opened; at the head of each segment stands a snapshot of
-// it, so that opening reads the last segment only.
+// it, so that opening reads the last segment only, and of those before it what
+// belongs to the newest 32 MB, whose contents are to be known (R11). What is
+// older is checked when somebody reads it (package seglog).
 //
 // # Records on disk
 //
@@ -69,9 +71,18 @@
 //
 // The summary at the end of a sealed segment says what stands in it:
 //
-//	version 1 (1 byte), first and last time (8 each; 0: no records), position
+//	version 2 (1 byte), first and last time (8 each; 0: no records), position
 //	behind the last record (8), count of publishers, then for each, ordered by id:
 //	  id (8), highest sequence
+//	outline: count of stretches, then for each, one behind the other:
+//	  how far its first record stands behind that of the one before (of the
+//	  first stretch: its position), count of publishers that stand in it, then
+//	  for each its index in the list above and by how much its highest sequence
+//	  here is below the one there
+//	how far behind the last stretch's first record the first one stands that is
+//	in none; left out if there are no stretches
+//
+// Version 1, which is read too, ends before the outline.
 //
 // # CRCs
 //

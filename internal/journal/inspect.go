@@ -71,6 +71,11 @@ func (i *inspector) segment(s seglog.Segment) error {
 	if err := i.verifier.head(s.Head); err != nil {
 		return err
 	}
+	if sum, err := decodeSummary(s.Summary); err == nil {
+		if err := i.verifier.outline(sum); err != nil {
+			return err
+		}
+	}
 	if len(s.Head) == 0 {
 		i.table.nextSegment()
 		return nil

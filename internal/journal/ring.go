@@ -122,13 +122,50 @@ func (j *Journal) learnContents() error {
 	if i == len(segs)-1 {
 		return nil // all of it has just been replayed
 	}
-	for _, p := range j.table.sorted {
-		j.table.rings.drop(p)
+	from, replayed := segs[i].First, segs[len(segs)-1].First
+	if len(segs[i].Summary) > 0 && j.end-from > contentsLeast {
+		s, err := decodeSummary(segs[i].Summary)
+		if err == nil {
+			from, err = s.startBefore(j.end-contentsLeast, from)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	return j.scan(segs[i].First, j.end, func(r *Record) bool {
+	newer := j.table.rings.takeAll()
+	err := j.scan(from, replayed, func(r *Record) bool {
 		if p := j.table.byID[r.Publisher]; p != nil && r.Kind == Message {
 			j.table.rings.put(p, r.Sequence, contentCRC(r))
 		}
 		return true
 	})
+	j.table.rings.putBack(newer)
+	return err
+}
+
+// A ringOf is a ring and whose it was.
+type ringOf struct {
+	p    *publisher
+	ring ring
+}
+
+// takeAll takes all rings out, the one first whose publisher has been silent for longest.
+func (s *rings) takeAll() (all []ringOf) {
+	for s.oldest != nil {
+		all = append(all, ringOf{s.oldest, s.oldest.ring})
+		s.drop(s.oldest)
+	}
+	return all
+}
+
+// putBack puts what all hold behind what was put in since.
+func (s *rings) putBack(all []ringOf) {
+	for _, of := range all {
+		for back := min(of.ring.used, of.ring.top); back > 0; back-- {
+			sequence := of.ring.top - (back - 1)
+			if crc := of.ring.get(sequence); crc != 0 && sequence > of.p.ring.top {
+				s.put(of.p, sequence, crc)
+			}
+		}
+	}
 }

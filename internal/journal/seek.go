@@ -105,7 +105,7 @@ func (j *Journal) scanLog(from, end Position, fn func(seglog.Record) (bool, erro
 }
 
 // SeekVector returns a position such that v covers every record before it,
-// using the segments' summaries and the newest stretches; it may be earlier
+// using the segments' summaries, their outlines and the newest stretches; it may be earlier
 // than the first record not covered.
 func (j *Journal) SeekVector(v bookmark.Vector) (Position, error) {
 	segs, err := j.segments()
@@ -114,7 +114,11 @@ func (j *Journal) SeekVector(v bookmark.Vector) (Position, error) {
 	}
 	for _, s := range segs {
 		if !s.summary.covered(v) {
-			at := j.notZero(s.first)
+			at, err := s.summary.seek(v, s.first)
+			if err != nil {
+				return 0, fmt.Errorf("journal: seek by vector: %w", err)
+			}
+			at = j.notZero(at)
 			j.mu.Lock()
 			defer j.mu.Unlock()
 			return j.table.stretches.seek(v, at), nil

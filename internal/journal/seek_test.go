@@ -156,30 +156,32 @@ func TestSeekTimeIsDurable(t *testing.T) {
 	disk.open()
 }
 
-// Who resumes near the end of a segment doesn't read it from the start, also
-// after the journal was opened anew.
+// Who resumes does not read a segment from the start, be it the one that is
+// being written or a sealed one, also after the journal was opened anew.
 func TestSeekVectorIsNear(t *testing.T) {
-	disk, whole := memfs.New(), func(o *journal.Options) { o.SegmentBytes = 64 << 20 }
-	j := openOn(t, disk, whole)
-	body := strings.Repeat("x", 1000)
-	for n := range uint64(3000) {
-		put(t, j, message(n%3, n/3+1, body), journal.Take)
-	}
-	for range 2 {
-		for _, seen := range []uint64{1, 300, 990, 1000} {
-			at, err := j.SeekVector(bookmark.Vector{0: seen, 1: seen, 2: min(seen, 995)})
-			if err != nil {
-				t.Fatal(err)
+	for _, segment := range []int64{64 << 20, 1 << 20} {
+		disk, use := memfs.New(), func(o *journal.Options) { o.SegmentBytes = segment }
+		j := openOn(t, disk, use)
+		body := strings.Repeat("x", 1000)
+		for n := range uint64(3000) {
+			put(t, j, message(n%3, n/3+1, body), journal.Take)
+		}
+		for range 2 {
+			for _, seen := range []uint64{1, 300, 500, 650, 990, 1000} {
+				at, err := j.SeekVector(bookmark.Vector{0: seen, 1: seen, 2: min(seen, 995)})
+				if err != nil {
+					t.Fatal(err)
+				}
+				f := j.Follow(at, journal.Appended)
+				n := uint64(len(read(t, f)))
+				f.Close()
+				if left := 3 * (1000 - min(seen, 995)); n+3 < left || n > left+300 {
+					t.Errorf("segments of %d bytes, seen up to %d of 1000 of three publishers: %d records to read", segment, seen, n)
+				}
 			}
-			f := j.Follow(at, journal.Appended)
-			n := uint64(len(read(t, f)))
-			f.Close()
-			if left := 3 * (1000 - min(seen, 995)); n+3 < left || n > left+300 {
-				t.Errorf("seen up to %d of 1000 of three publishers: %d records to read", seen, n)
-			}
+			end(t, j)
+			j = openOn(t, disk, use)
 		}
 		end(t, j)
-		j = openOn(t, disk, whole)
 	}
-	end(t, j)
 }

@@ -25,7 +25,7 @@ const (
 	// headMagic tells a journal from other logs (pubstore's).
 	headMagic      = "hfsjournal"
 	headVersion    = 1
-	summaryVersion = 1
+	summaryVersion = 2 // 1 has no outline
 
 	// headTombstones is how many bytes of a head tombstones may take: a
 	// head must stay shorter than the log's longest record.
@@ -325,14 +325,17 @@ type summary struct {
 	from, to int64               // first and last time, 0: no records
 	last     Position            // behind the last record, 0: no records
 	highest  []bookmark.Bookmark // of each publisher, by publisher
+	outline  []byte              // as it stands there, see inside; may be empty
 }
 
 // Summary returns the summary of the segment that is being sealed and begins
 // that of the next one.
 func (t *table) Summary() []byte {
-	b := appendSummary(nil, t.summary())
+	s := t.summary()
+	list, rest := t.stretches.endSegment(s.last)
+	s.outline = appendOutline(nil, s.highest, list, rest)
 	t.nextSegment()
-	return b
+	return appendSummary(nil, s)
 }
 
 func appendSummary(b []byte, s summary) []byte {
@@ -345,18 +348,22 @@ func appendSummary(b []byte, s summary) []byte {
 		b = binary.LittleEndian.AppendUint64(b, h.Publisher)
 		b = binary.AppendUvarint(b, h.Sequence)
 	}
-	return b
+	return append(b, s.outline...)
 }
 
 func decodeSummary(payload []byte) (summary, error) {
 	f := fields{rest: payload}
-	if v := f.byte(); v != summaryVersion {
-		return summary{}, fmt.Errorf("journal: summary of unknown version %d", v)
+	version := f.byte()
+	if version != 1 && version != summaryVersion {
+		return summary{}, fmt.Errorf("journal: summary of unknown version %d", version)
 	}
 	s := summary{from: int64(f.uint64()), to: int64(f.uint64()), last: Position(f.uint64())}
 	s.highest = make([]bookmark.Bookmark, f.count(8+1))
 	for i := range s.highest {
 		s.highest[i] = bookmark.Bookmark{Publisher: f.uint64(), Sequence: f.uvarint()}
+	}
+	if version > 1 {
+		s.outline = f.take(uint64(len(f.rest)))
 	}
 	if f.bad || len(f.rest) > 0 {
 		return summary{}, fmt.Errorf("journal: summary of %d bytes: %w", len(payload), errState)

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
 const (
@@ -19,30 +20,52 @@ type stretch struct {
 	highest []bookmark.Bookmark
 }
 
-// stretches are what segments' summaries are too coarse for: who resumes near
-// the end of the journal must not have to read its segment from the start. They
-// are of the newest records that were applied, one behind the other, and in
-// memory only. They do no locking.
+// stretches are of the newest records that were applied, one behind the other,
+// and in memory only: who resumes near the end of the journal, as all do whose
+// server died, reads little. What is older has its segment's outline. They do no locking.
 type stretches struct {
 	bytes     Position  // of the log, about, that one is of
 	list      []stretch // oldest first
 	bookmarks int       // in list
+	outline   outline   // of the segment that is being written
 
 	// Of the one that is being written.
-	number uint64 // of all in this table's life, from 1
+	number uint32 // of all in this table's life, from 1
 	first  Position
 	open   []*publisher // empty: none is
 }
 
 // newStretches returns stretches for a log with segments of so many bytes.
 func newStretches(segment int64) stretches {
-	return stretches{bytes: Position(min(stretchBytes, cmp.Or(segment, defaultSegment)/16))}
+	segment = cmp.Or(segment, defaultSegment)
+	return stretches{bytes: Position(min(stretchBytes, segment/16)), outline: outline{segment: Position(segment)}}
+}
+
+// newStretch returns what begins at first, where these publishers have what they have.
+func newStretch(first Position, publishers []*publisher) stretch {
+	s := stretch{first: first, highest: make([]bookmark.Bookmark, len(publishers))}
+	for i, p := range publishers {
+		s.highest[i] = bookmark.Bookmark{Publisher: p.id, Sequence: p.have}
+	}
+	return s
+}
+
+// clearAll returns an empty list in the same memory.
+func clearAll(list []*publisher) []*publisher {
+	clear(list)
+	return list[:0]
+}
+
+// endSegment ends a segment behind its last record, and returns its outline.
+func (t *stretches) endSegment(at Position) (list []stretch, rest Position) {
+	t.end(at)
+	return t.outline.take(at)
 }
 
 // note adds a record of p, whose have is still that before it.
 func (t *stretches) note(p *publisher, at Position) {
 	if len(t.open) > 0 && at-t.first >= t.bytes {
-		t.end()
+		t.end(at)
 	}
 	if len(t.open) == 0 {
 		t.number++
@@ -54,14 +77,14 @@ func (t *stretches) note(p *publisher, at Position) {
 	}
 }
 
-// end ends the stretch that is being written.
-func (t *stretches) end() {
-	s := stretch{first: t.first, highest: make([]bookmark.Bookmark, len(t.open))}
-	for i, p := range t.open {
-		s.highest[i] = bookmark.Bookmark{Publisher: p.id, Sequence: p.have}
+// end ends the stretch that is being written, if one is, before the position at.
+func (t *stretches) end(at Position) {
+	if len(t.open) == 0 {
+		return
 	}
-	clear(t.open)
-	t.open = t.open[:0]
+	t.outline.add(t.first, at, t.open)
+	s := newStretch(t.first, t.open)
+	t.open = clearAll(t.open)
 	t.list = append(t.list, s)
 	t.bookmarks += len(s.highest)
 	drop := 0
@@ -83,12 +106,18 @@ func (t *stretches) seek(v bookmark.Vector, from Position) Position {
 	if i < 0 {
 		return from // older than what is remembered
 	}
-	for _, s := range t.list[i:] {
-		if !covers(v, s.highest) {
-			return max(from, s.first)
+	return max(from, firstUncovered(t.list[i:], v, t.first))
+}
+
+// firstUncovered returns where the first stretch begins that v does not cover,
+// or rest, which is behind them.
+func firstUncovered(list []stretch, v bookmark.Vector, rest Position) Position {
+	for i, s := range list {
+		if !covers(v, s.highest) && !(i == 0 && mut.On(mut.R9StretchSkipped)) {
+			return s.first
 		}
 	}
-	return max(from, t.first)
+	return rest
 }
 
 // covers reports whether v covers all of a list.

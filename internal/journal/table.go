@@ -32,9 +32,9 @@ type publisher struct {
 	linked       bool // in the list of rings
 	newer, older *publisher
 
-	segment uint64 // number of the segment it was last noted in
-	stretch uint64 // number of the stretch it was last noted in
-	dirty   bool   // have may be above durable
+	// Numbers of the ones it was last noted in.
+	segment, stretch, outlined uint32
+	dirty                      bool // have may be above durable
 }
 
 func (p *publisher) state() State {
@@ -59,7 +59,7 @@ type table struct {
 	intervals []Interval
 
 	// What is noted for the summary of the segment that is being written.
-	segment        uint64 // its number, from 1, in this table's life
+	segment        uint32 // its number, from 1, in this table's life
 	inSegment      []*publisher
 	segFrom, segTo int64    // first and last time, 0: no records
 	segLast        Position // behind the last record, 0: no records
@@ -83,7 +83,7 @@ func (t *table) reset() {
 	t.sorted = nil
 	t.rings = rings{most: ringsMost}
 	t.lastTime, t.intervals = 0, nil
-	t.stretches = newStretches(int64(t.stretches.bytes) * 16)
+	t.stretches = newStretches(int64(t.stretches.outline.segment))
 	t.nextSegment()
 }
 

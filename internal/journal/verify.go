@@ -60,6 +60,9 @@ func (j *Journal) verifySegment(v *verifier, s segment, last bool) error {
 	if err := v.head(head); err != nil {
 		return err
 	}
+	if err := v.outline(s.summary); err != nil {
+		return err
+	}
 	err = j.scanLog(s.first, s.end, func(rec seglog.Record) (bool, error) {
 		_, err := v.logged(rec)
 		return true, err
@@ -88,6 +91,9 @@ type verifier struct {
 	report  Report
 	time    int64
 	highest bookmark.Vector // of each publisher in the segment
+	inside  []stretch       // of the segment, from the one on that is being read
+	rest    Position        // where they end
+	stretch bookmark.Vector // highest of each publisher in the one that is being read
 	damaged bool            // records may be missing between the last one and the next head
 	record  Record          // scratch
 }
@@ -98,7 +104,7 @@ func newVerifier(fault func(error) error) *verifier {
 
 // head begins a segment whose head this is.
 func (v *verifier) head(head []byte) error {
-	v.highest = make(bookmark.Vector)
+	v.highest, v.stretch, v.inside = make(bookmark.Vector), make(bookmark.Vector), nil
 	v.report.Segments++
 	if len(head) == 0 {
 		return nil
@@ -180,6 +186,10 @@ func (v *verifier) check(r *Record) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := v.endStretch(r.Position); err != nil {
+		return err
+	}
+	v.stretch[r.Publisher] = r.Sequence
 	v.time = max(v.time, r.Time)
 	v.report.Have[r.Publisher] = max(have, r.Sequence)
 	v.highest[r.Publisher] = max(v.highest[r.Publisher], r.Sequence)
@@ -190,8 +200,43 @@ func (v *verifier) check(r *Record) (err error) {
 	return nil
 }
 
+// outline takes what a sealed segment says of its stretches.
+func (v *verifier) outline(s summary) (err error) {
+	if v.inside, v.rest, err = s.inside(); err != nil {
+		return v.fault(err)
+	}
+	return nil
+}
+
+// endStretch checks the stretches that end at or before a position.
+func (v *verifier) endStretch(at Position) error {
+	for len(v.inside) > 0 {
+		s, next := v.inside[0], v.rest
+		if len(v.inside) > 1 {
+			next = v.inside[1].first
+		}
+		if at < next {
+			return nil
+		}
+		v.inside = v.inside[1:]
+		said := make(bookmark.Vector)
+		for _, h := range s.highest {
+			said[h.Publisher] = h.Sequence
+		}
+		got := v.stretch
+		v.stretch = make(bookmark.Vector)
+		if !v.damaged && !maps.Equal(said, got) {
+			return v.fault(fmt.Errorf("summary says that %v is in the stretch at %v, it is %v", said, s.first, got))
+		}
+	}
+	return nil
+}
+
 // summary checks what a sealed segment says of its records.
 func (v *verifier) summary(s summary) error {
+	if err := v.endStretch(s.last); err != nil {
+		return err
+	}
 	if len(v.highest) != len(s.highest) {
 		return v.fault(fmt.Errorf("summary knows %d publishers, %d are there", len(s.highest), len(v.highest)))
 	}

@@ -94,6 +94,8 @@ const (
 	R9SingleBookmark Bug = "r9-single-bookmark"
 	// R9ByPosition resumes behind the last of the bookmarks in the instance's own log.
 	R9ByPosition Bug = "r9-by-position"
+	// R9StretchSkipped begins behind a stretch of the journal that a vector does not cover.
+	R9StretchSkipped Bug = "r9-stretch-skipped"
 	// R9ReconnectIsRestart takes up a subscription after a reconnect as a new process would.
 	R9ReconnectIsRestart Bug = "r9-reconnect-is-restart"
 	// R9NowAgain resumes a subscription that has received nothing at NOW.

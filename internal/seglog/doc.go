@@ -132,6 +132,11 @@
 // synced. Before it takes records its predecessor has been synced and sealed,
 // so only the last segment holds anything that may not be durable.
 //
+// Of a segment before the last [Open] reads what stands before and behind the
+// records, not these, unless it is marked bad, lacks its footer, or is needed
+// for a bad head: each record is checked when it is read, damage is then told
+// to who reads, and marked.
+//
 // [Open] takes the highest note there is. The first bad place at or above it
 // is a torn tail: what stands from there on is cut off. Below it, it is damage.
 // What lies between the note and the cut may be in the page cache only, so it

@@ -1,0 +1,145 @@
+package journal
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+)
+
+const (
+	outlineStretches = 64      // of a segment, at most
+	outlineBookmarks = 1 << 13 // of all of them, about, at most
+)
+
+// An outline is what a segment's summary says of the inside of it, so that who
+// resumes in an old segment does not read it from the start: stretches as long
+// as they must be for their bookmarks to be few, whatever the publishers. The
+// last one has no end and no bookmarks: who has all of those before it begins
+// there.
+type outline struct {
+	segment Position // bytes of a whole one
+
+	list      []stretch // oldest first
+	bookmarks int       // in list
+
+	// Of the stretch that is being written.
+	number uint32 // of all in this table's life, from 1
+	first  Position
+	open   []*publisher // empty: none is
+}
+
+// add adds what stands from first to end, where these publishers have what they have.
+func (o *outline) add(first, end Position, publishers []*publisher) {
+	if len(o.open) == 0 {
+		o.number++
+		o.first = first
+	}
+	for _, p := range publishers {
+		if p.outlined != o.number {
+			p.outlined = o.number
+			o.open = append(o.open, p)
+		}
+	}
+	begin := o.first
+	if len(o.list) > 0 {
+		begin = o.list[0].first
+	}
+	// Bookmarks are spent evenly: a part of the segment has its part of them.
+	room := outlineBookmarks * min(float64(end-begin)/float64(o.segment), 1)
+	if end-o.first < o.segment/outlineStretches || float64(o.bookmarks+len(o.open)) > room {
+		return
+	}
+	o.list = append(o.list, newStretch(o.first, o.open))
+	o.bookmarks += len(o.open)
+	o.open = clearAll(o.open)
+}
+
+// take returns the outline of a segment that ends at end, and begins the next.
+func (o *outline) take(end Position) (list []stretch, rest Position) {
+	list, rest = o.list, end
+	if len(o.open) > 0 {
+		rest = o.first
+	}
+	o.list, o.bookmarks, o.open = nil, 0, clearAll(o.open)
+	return list, rest
+}
+
+// appendOutline appends an outline, see doc.go. highest is that of the summary.
+func appendOutline(b []byte, highest []bookmark.Bookmark, list []stretch, rest Position) []byte {
+	b = binary.AppendUvarint(b, uint64(len(list)))
+	if len(list) == 0 {
+		return b
+	}
+	at := Position(0)
+	for _, s := range list {
+		b = binary.AppendUvarint(b, uint64(s.first-at))
+		at = s.first
+		b = binary.AppendUvarint(b, uint64(len(s.highest)))
+		for _, h := range s.highest {
+			i, _ := slices.BinarySearchFunc(highest, h, byPublisher)
+			b = binary.AppendUvarint(b, uint64(i))
+			b = binary.AppendUvarint(b, highest[i].Sequence-h.Sequence)
+		}
+	}
+	return binary.AppendUvarint(b, uint64(rest-at))
+}
+
+// inside decodes the outline: stretches, none if it has none, and where the
+// rest of the segment begins, of which it says nothing.
+func (s *summary) inside() (list []stretch, rest Position, err error) {
+	if len(s.outline) == 0 {
+		return nil, 0, nil
+	}
+	f := fields{rest: s.outline}
+	list = make([]stretch, f.count(1+1))
+	for i := range list {
+		rest += Position(f.uvarint())
+		list[i] = stretch{first: rest, highest: make([]bookmark.Bookmark, f.count(1+1))}
+		for k := range list[i].highest {
+			at, below := f.uvarint(), f.uvarint()
+			if at >= uint64(len(s.highest)) || below > s.highest[at].Sequence {
+				f.bad = true
+				break
+			}
+			h := s.highest[at]
+			list[i].highest[k] = bookmark.Bookmark{Publisher: h.Publisher, Sequence: h.Sequence - below}
+		}
+	}
+	if len(list) > 0 {
+		rest += Position(f.uvarint())
+	}
+	if f.bad || len(f.rest) > 0 || rest > s.last {
+		return nil, 0, fmt.Errorf("journal: outline of %d bytes: %w", len(s.outline), errState)
+	}
+	return list, rest, nil
+}
+
+// seek returns a position at or behind from, where the segment begins, such
+// that v covers all that stands before it in the segment.
+func (s *summary) seek(v bookmark.Vector, from Position) (Position, error) {
+	list, rest, err := s.inside()
+	if err != nil || len(list) == 0 {
+		return from, err
+	}
+	return firstUncovered(list, v, rest), nil
+}
+
+// startBefore returns the last known start of a record at or before at, from
+// if there is none but the segment's.
+func (s *summary) startBefore(at, from Position) (Position, error) {
+	list, rest, err := s.inside()
+	if err != nil || len(list) == 0 {
+		return from, err
+	}
+	if rest <= at {
+		return rest, nil
+	}
+	for _, s := range list {
+		if s.first <= at {
+			from = s.first
+		}
+	}
+	return from, nil
+}
