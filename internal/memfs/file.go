@@ -178,6 +178,16 @@ func (f *file) Size() (int64, error) {
 	return f.n.now.size, nil
 }
 
+// Data returns at and the end of what was ever written.
+func (f *file) Data(at int64) (from, to int64) {
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	if to = int64(len(f.n.now.data)); to <= at {
+		return f.n.now.size, f.n.now.size
+	}
+	return at, to
+}
+
 func (f *file) Truncate(size int64) error { return f.resize("truncate", size, false) }
 
 func (f *file) Preallocate(size int64) error { return f.resize("preallocate", size, true) }

@@ -78,6 +78,8 @@ const (
 	R8MergeLater Bug = "r8-merge-later"
 	// DAckBeforeSync has Append of a store with SyncAlways return before the sync.
 	DAckBeforeSync Bug = "d-ack-before-sync"
+	// DHoleIsEnd looks for nothing behind a hole in a file.
+	DHoleIsEnd Bug = "d-hole-is-end"
 	// DNoCRC takes any frame for good whose length fits.
 	DNoCRC Bug = "d-no-crc"
 	// DNoDirSync leaves out the sync of the directory after a segment was named.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -524,5 +525,64 @@ func checkFlip(t *testing.T, d *memfs.FS, name string, at int64, want []string) 
 	}
 	if aside := read(t, c); !isSubsequence(aside, want[len(got):]) || len(got)+len(aside) < len(want)-1 {
 		t.Fatalf("flip in %s at %d: kept %d, aside %d of %d", name, at, len(got), len(aside), len(want))
+	}
+}
+
+// Where a disk has lost a long piece, a hole is there now. What stands behind
+// it proves that it was durable.
+func TestDamageBeforeAHole(t *testing.T) {
+	for name, o := range map[string]seglog.Options{
+		"disk":  {FS: seglog.OS, Dir: filepath.ToSlash(t.TempDir())},
+		"memfs": {FS: memfs.New(), Dir: "log"},
+	} {
+		o.Owner, o.SegmentBytes = &owner{}, 8<<20
+		l, err := seglog.Open(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2000 {
+			o.Owner.(*owner).append(t, l, strings.Repeat("x", 1000))
+			if _, err := l.Sync(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := l.Abandon(); err != nil {
+			t.Fatal(err)
+		}
+		const from = data + 100*(note+1016) // where a batch began
+		lose(t, o, from, 1900<<10)
+		o.Owner = &owner{}
+		_, err = seglog.Open(o)
+		d, damaged := errors.AsType[*seglog.DamageError](err)
+		if !damaged || d.Offset != from {
+			t.Errorf("%s: %v, want damage at offset %d", name, err, from)
+		}
+	}
+}
+
+// lose makes a hole of what stands in the first segment between two offsets.
+func lose(t *testing.T, o seglog.Options, from, to int64) {
+	t.Helper()
+	f, err := o.FS.OpenFile(o.Dir+"/0000000000000000.log", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	size, err := f.Size()
+	behind := make([]byte, size-to)
+	if err == nil {
+		_, err = f.ReadAt(behind, to)
+	}
+	if err == nil {
+		err = f.Truncate(from)
+	}
+	if err == nil {
+		_, err = f.WriteAt(bytes.TrimRight(behind, "\x00"), to)
+	}
+	if err == nil {
+		err = f.Preallocate(size)
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }

@@ -139,6 +139,8 @@
 //
 // [Open] takes the highest note there is. The first bad place at or above it
 // is a torn tail: what stands from there on is cut off. Below it, it is damage.
+// Of what the file system says was preallocated only, a hole, it believes that
+// it is zeros and does not read it.
 // What lies between the note and the cut may be in the page cache only, so it
 // is written again to a fresh segment that begins at the note; the old one is
 // then sealed there (R7).

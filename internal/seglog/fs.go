@@ -48,3 +48,11 @@ type File interface {
 	// Sync makes data and length durable (fdatasync). An error is final.
 	Sync() error
 }
+
+// A sparse file is a File that knows without reading where there are but
+// zeros: in most of a segment that was preallocated.
+type sparse interface {
+	// Data returns the next piece at or behind at in which something else may
+	// stand. It may go beyond the end; one that begins there: there is none.
+	Data(at int64) (from, to int64)
+}

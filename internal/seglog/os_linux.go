@@ -2,6 +2,7 @@ package seglog
 
 import (
 	"errors"
+	"math"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -26,6 +27,22 @@ func (f osFile) Sync() error {
 		return &os.PathError{Op: "fdatasync", Path: f.Name(), Err: err}
 	}
 	return nil
+}
+
+// Data asks the file system, which knows what was preallocated only. If it
+// can't say, all the rest is data.
+func (f osFile) Data(at int64) (from, to int64) {
+	from, err := unix.Seek(int(f.Fd()), at, unix.SEEK_DATA)
+	if errors.Is(err, unix.ENXIO) {
+		return math.MaxInt64, math.MaxInt64
+	}
+	if err == nil {
+		to, err = unix.Seek(int(f.Fd()), from, unix.SEEK_HOLE)
+	}
+	if err != nil {
+		return at, math.MaxInt64
+	}
+	return from, to
 }
 
 // ignoreEINTR calls again what a signal interrupted before it did anything.

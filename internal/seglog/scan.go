@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
 // A scanner reads the good frames of a segment's file in order.
@@ -106,12 +108,41 @@ func rest(f File, s *segment, from Position) ([]byte, error) {
 		return nil, err
 	}
 	at := s.offset(from)
-	zeros, err := zerosFrom(f, at, size)
-	if err != nil || at+zeros >= size {
-		return nil, err
+	for _, p := range pieces(f, at, size) {
+		zeros, err := zerosFrom(f, p.from, p.to)
+		if err != nil {
+			return nil, err
+		}
+		if p.from+zeros < p.to {
+			b := make([]byte, size-at)
+			return b, readAt(f, b, at)
+		}
 	}
-	b := make([]byte, size-at)
-	return b, readAt(f, b, at)
+	return nil, nil
+}
+
+// A piece is a part of a file.
+type piece struct{ from, to int64 }
+
+// pieces returns where in a file, from at on, something may stand that isn't
+// zero. All are asked for before one is read: what is read is in memory then,
+// with more behind it, and no file system says of that that it is a hole.
+func pieces(f File, at, size int64) (all []piece) {
+	s, ok := f.(sparse)
+	if !ok && at < size {
+		return []piece{{at, size}}
+	}
+	for at < size {
+		p := piece{}
+		p.from, p.to = s.Data(at)
+		if p.from >= size || mut.On(mut.DHoleIsEnd) && len(all) > 0 {
+			break
+		}
+		p.to = min(p.to, size)
+		all = append(all, p)
+		at = p.to
+	}
+	return all
 }
 
 // zerosFrom counts the zeros from at on.
