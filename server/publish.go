@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"unicode"
 	"unicode/utf8"
 
@@ -58,22 +59,14 @@ func (s *session) refuses(m *wire.Message) string {
 // validTopic reports whether a topic is text: UTF-8 without control characters.
 // Bodies may hold anything.
 func validTopic(topic []byte) bool {
-	return plain(topic) || validText(topic)
-}
-
-// plain reports whether a text has printable ASCII only, which most topics do.
-func plain(text []byte) bool {
-	for _, c := range text {
-		if c < ' ' || c > '~' {
-			return false
-		}
+	if !slices.ContainsFunc(topic, special) {
+		return true
 	}
-	return true
-}
-
-func validText(topic []byte) bool {
 	return utf8.Valid(topic) && !bytes.ContainsFunc(topic, unicode.IsControl)
 }
+
+// special reports whether c is not printable ASCII, which is all that most topics have.
+func special(c byte) bool { return c < ' ' || c > '~' }
 
 // publishSequenced journals a numbered message, or that it was refused.
 func (s *session) publishSequenced(m *wire.Message, refused string) error {
@@ -129,14 +122,6 @@ func (s *session) admit(r *journal.Record) (journal.Verdict, error) {
 	return s.append(r)
 }
 
-// arrived returns the time of what came together.
-func (s *session) arrived() int64 {
-	if s.untoldRecords == 0 {
-		s.came = s.srv.journal.Now()
-	}
-	return s.came
-}
-
 // append journals r unless the session has lost its name meanwhile.
 func (s *session) append(r *journal.Record) (journal.Verdict, error) {
 	s.appending.Lock()
@@ -148,36 +133,15 @@ func (s *session) append(r *journal.Record) (journal.Verdict, error) {
 	if err != nil {
 		return 0, fmt.Errorf("journal: %w", err)
 	}
-	if verdict == journal.Take {
-		s.added(journal.Moved{Publisher: r.Publisher, Sequence: r.Sequence})
+	if verdict == journal.Take && s.untold.Note(r.Publisher, r.Sequence) {
+		s.tell()
 	}
 	return verdict, nil
 }
 
-// tellEach is after how many records at most they are told of.
-const tellEach = 64
-
-// added has who waits for records told of one: before the reader waits for
-// anything, and once for several that came together.
-func (s *session) added(m journal.Moved) {
-	if n := len(s.untold); n > 0 && s.untold[n-1].Publisher == m.Publisher {
-		s.untold[n-1] = m
-	} else {
-		s.untold = append(s.untold, m)
-	}
-	if s.untoldRecords++; s.untoldRecords >= tellEach {
-		s.tell()
-	}
-}
-
-// tell tells of what was added.
-func (s *session) tell() {
-	if s.untoldRecords == 0 {
-		return
-	}
-	s.srv.journal.Tell(s.untold)
-	s.untold, s.untoldRecords = s.untold[:0], 0
-}
+// tell has who waits for records told of what was added: before the reader
+// waits for anything, and once for several that came together.
+func (s *session) tell() { s.srv.journal.Tell(&s.untold) }
 
 // record is the journal's form of a publish.
 func (s *session) record(m *wire.Message, refused string) journal.Record {
@@ -185,7 +149,7 @@ func (s *session) record(m *wire.Message, refused string) journal.Record {
 		Kind:      journal.Message,
 		Publisher: s.claim.Publisher,
 		Topic:     m.Topic,
-		Time:      s.arrived(),
+		Time:      s.untold.Came(s.srv.journal),
 	}
 	switch {
 	case refused != "":

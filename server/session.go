@@ -49,14 +49,12 @@ type session struct {
 	conflation  time.Duration // least distance of persisted acks
 
 	// The reader's own.
-	reader        *wire.Reader
-	msg           wire.Message
-	beat          time.Duration // heartbeat interval, 0: none
-	loggedOn      bool
-	untold        []journal.Moved // journaled, and nobody was told yet
-	untoldRecords int
-	came          int64 // when they did
-	unknown       bool  // a plain client that no instance knows may begin anywhere (R10)
+	reader   *wire.Reader
+	msg      wire.Message
+	beat     time.Duration // heartbeat interval, 0: none
+	loggedOn bool
+	untold   journal.Untold // journaled, and nobody was told yet
+	unknown  bool           // a plain client that no instance knows may begin anywhere (R10)
 
 	// appending is held while a record of this session goes into the
 	// journal: fence waits for it.

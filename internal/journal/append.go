@@ -25,7 +25,7 @@ func (j *Journal) Append(r *Record) (Verdict, error) {
 }
 
 // Add is Append, except that it does not call OnAppend. Who calls it does so
-// with Tell: with more to add once for all, but before it waits for anything.
+// with Tell: once for what comes together, but before it waits for anything.
 func (j *Journal) Add(r *Record) (Verdict, error) {
 	n, err := encodedLen(r)
 	if err == nil && n > j.o.maxRecord() {
@@ -67,16 +67,6 @@ func (j *Journal) take(r *Record, raw []byte) (Verdict, error) {
 		err = j.mergeAside(r.Publisher)
 	}
 	return v, err
-}
-
-// Tell tells OnAppend of what Add has taken: of each publisher the last.
-func (j *Journal) Tell(added []Moved) {
-	if j.o.OnAppend == nil {
-		return
-	}
-	for _, m := range added {
-		j.o.OnAppend(m.Publisher, m.Sequence)
-	}
 }
 
 // told tells OnAppend of one record, if it was taken.

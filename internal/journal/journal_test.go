@@ -2,6 +2,7 @@ package journal_test
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -418,19 +419,32 @@ func TestAddAndTell(t *testing.T) {
 	j := open(t, memfs.New(), func(o *journal.Options) {
 		o.OnAppend = func(p, s uint64) { told = append(told, journal.Moved{Publisher: p, Sequence: s}) }
 	})
-	for s := uint64(1); s <= 3; s++ {
-		if v, err := j.Add(message(1, s, "body")); v != journal.Take || err != nil {
+	var untold journal.Untold
+	for _, r := range []*journal.Record{message(1, 1, "a"), message(1, 2, "b"), message(2, 1, "c"), message(1, 3, "d")} {
+		r.Time = untold.Came(j)
+		if v, err := j.Add(r); v != journal.Take || err != nil {
 			t.Fatal(v, err)
 		}
+		untold.Note(r.Publisher, r.Sequence)
 	}
 	synced(t, j)
 	if s := state(j, 1); s.Durable != 3 || len(told) != 0 {
 		t.Errorf("%+v, told of %v", s, told)
 	}
-	added := []journal.Moved{{Publisher: 1, Sequence: 3}}
-	j.Tell(added)
-	if !slices.Equal(told, added) {
-		t.Errorf("told of %v", told)
+	if untold.Records != 4 {
+		t.Errorf("%d records", untold.Records)
+	}
+	j.Tell(&untold)
+	if got := fmt.Sprint(told); got != "[{1 2} {2 1} {1 3}]" {
+		t.Errorf("told of %s", got)
+	}
+	if j.Tell(&untold); len(told) != 3 || untold.Records != 0 {
+		t.Errorf("told of it twice: %v", told)
+	}
+	for n := uint64(1); n <= 64; n++ {
+		if full := untold.Note(1, n); full != (n == 64) {
+			t.Errorf("time to tell after %d records: %v", n, full)
+		}
 	}
 }
 

@@ -29,7 +29,7 @@ type Options struct {
 	Now func() time.Time
 
 	// OnDurable is called after each fsync with what it covered, ordered by
-	// publisher. It is called by who syncs, one call at a time, and must not
+	// publisher. It is called by the syncer, one call at a time, and must not
 	// block. The slice is valid until it returns. idle says that nothing was
 	// appended since the fsync began.
 	OnDurable func(moved []Moved, idle bool)

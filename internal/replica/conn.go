@@ -49,9 +49,7 @@ type conn struct {
 	// Scratch of run.
 	dec        *decoder
 	moved      []bookmark.Bookmark
-	taken      []journal.Moved // and not told yet
-	untold     int             // records of these
-	came       int64           // when they did
+	untold     journal.Untold // taken from the peer
 	publishers []uint64
 
 	mu   sync.Mutex

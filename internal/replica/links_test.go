@@ -378,11 +378,7 @@ func TestTrimmedUnderTheSender(t *testing.T) {
 // reaches the third through the one between them.
 func TestThroughAThirdInstance(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
-		a := w.start("a", to("b"))
-		b := w.start("b", to("a"), to("c"))
-		c := w.start("c", to("b"))
-		w.linked(a, b)
-		w.linked(b, c)
+		a, b, c := w.chain()
 		a.publish(1, 1, 30)
 		c.publish(2, 1, 30)
 		b.publish(3, 1, 30)

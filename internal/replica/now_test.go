@@ -7,8 +7,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/holdfast-mq/holdfast/internal/journal"
 )
 
 // What is appended is on its way at once, and acknowledged as soon as both disks
@@ -81,11 +79,7 @@ func TestGuestDoesNotWait(t *testing.T) {
 // came from another peer.
 func TestForwardsBeforeTheOwnDisk(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
-		a := w.start("a", to("b"))
-		b := w.start("b", to("a"), to("c"))
-		c := w.start("c", to("b"))
-		w.linked(a, b)
-		w.linked(b, c)
+		a, b, c := w.chain()
 		a.disk.SyncDelay(time.Second)
 		b.disk.SyncDelay(time.Second)
 		for s := uint64(1); s <= 3; s++ {
@@ -118,14 +112,4 @@ func TestLooksInTime(t *testing.T) {
 		pass(2 * time.Millisecond)
 		w.now("c is left out", func() bool { return a.status("c").Ack == "downgraded" && a.status("b").Ack == "counting" })
 	})
-}
-
-func TestNoteMoved(t *testing.T) {
-	var list []journal.Moved
-	for _, m := range []journal.Moved{{Publisher: 1, Sequence: 1}, {Publisher: 1, Sequence: 2}, {Publisher: 2, Sequence: 1}, {Publisher: 1, Sequence: 3}} {
-		list = noteMoved(list, m)
-	}
-	if got := fmt.Sprint(list); got != "[{1 2} {2 1} {1 3}]" {
-		t.Error(got)
-	}
 }

@@ -69,9 +69,6 @@ func (c *conn) covers(b bookmark.Bookmark) bool {
 	return c.link != nil && c.link.Have().Covers(b)
 }
 
-// tellEach is after how many records at most they are told of.
-const tellEach = 64
-
 // takeRecords journals what the peer sent.
 func (c *conn) takeRecords(d *decoder) error {
 	defer c.tell()
@@ -84,8 +81,7 @@ func (c *conn) takeRecords(d *decoder) error {
 		if err != nil {
 			return err
 		}
-		c.taken = noteMoved(c.taken, journal.Moved(b))
-		if c.untold++; c.untold == tellEach {
+		if c.untold.Note(b.Publisher, b.Sequence) {
 			c.tell()
 		}
 	}
@@ -94,22 +90,10 @@ func (c *conn) takeRecords(d *decoder) error {
 
 // tell tells of what was taken.
 func (c *conn) tell() {
-	if c.untold == 0 {
-		return
+	if c.untold.Records > 0 {
+		c.l.took(c, &c.untold)
+		c.l.o.Journal.Tell(&c.untold)
 	}
-	c.l.took(c, c.taken, c.untold)
-	c.l.o.Journal.Tell(c.taken)
-	c.taken, c.untold = c.taken[:0], 0
-}
-
-// noteMoved adds to a list that has each publisher's last, of those that come
-// one behind the other.
-func noteMoved(list []journal.Moved, m journal.Moved) []journal.Moved {
-	if n := len(list); n > 0 && list[n-1].Publisher == m.Publisher {
-		list[n-1].Sequence = m.Sequence
-		return list
-	}
-	return append(list, m)
 }
 
 func (c *conn) takeRecord(raw []byte) (bookmark.Bookmark, error) {
@@ -117,10 +101,7 @@ func (c *conn) takeRecord(raw []byte) (bookmark.Bookmark, error) {
 	if err := journal.Decode(raw, &r); err != nil {
 		return bookmark.Bookmark{}, &RefusedError{Code: refuseRecord, Reason: err.Error()}
 	}
-	if c.untold == 0 {
-		c.came = c.l.o.Journal.Now()
-	}
-	r.Time = c.came
+	r.Time = c.untold.Came(c.l.o.Journal)
 	b := bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence}
 	c.mu.Lock()
 	c.link.Has(b) // before our own sender can see it
@@ -167,12 +148,12 @@ func (l *Links) noteForeign(r *journal.Record) {
 	l.foreign[r.Publisher] = max(l.foreign[r.Publisher], r.Sequence)
 }
 
-// took notes n records that came from c's peer, of each publisher the last.
-func (l *Links) took(c *conn, taken []journal.Moved, n int) {
+// took notes records that came from c's peer.
+func (l *Links) took(c *conn, taken *journal.Untold) {
 	now, rejoining, look := l.now(), l.rejoining.Load(), false
 	l.mu.Lock()
-	c.peer.received += uint64(n)
-	for _, m := range taken {
+	c.peer.received += uint64(taken.Records)
+	for _, m := range taken.Moved {
 		b := bookmark.Bookmark(m)
 		c.received[b.Publisher] = max(c.received[b.Publisher], b.Sequence)
 		if rejoining && l.rejoin.Appended(now, b) {

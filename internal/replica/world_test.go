@@ -116,6 +116,15 @@ func (w *world) pair() (a, b *instance) {
 	return w.start("a", to("b")), w.start("b", to("a"))
 }
 
+// chain starts a, b and c, of which a and c are linked with b only.
+func (w *world) chain() (a, b, c *instance) {
+	w.t.Helper()
+	a, b, c = w.start("a", to("b")), w.start("b", to("a"), to("c")), w.start("c", to("b"))
+	w.linked(a, b)
+	w.linked(b, c)
+	return a, b, c
+}
+
 func (i *instance) open() {
 	i.w.t.Helper()
 	o := journal.Options{
