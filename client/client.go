@@ -35,6 +35,7 @@ type Client struct {
 	unnamed      atomic.Uint64
 	unnamedMarks *bookmarkstore.Memory // places of subscriptions without an ID
 
+	calls    *calls    // of Publish and Renew
 	messages sync.Pool // *pubstore.Message, of Publish
 	untils   sync.Pool // *untilClosed
 
@@ -47,8 +48,6 @@ type Client struct {
 	state    State                    // guarded by mu
 	draining bool                     // Drain or Close has begun; guarded by mu
 	trying   string                   // the server of the attempt under way, without a password; guarded by mu
-	calls    int                      // of Publish and Renew, under way; guarded by mu
-	quiet    chan struct{}            // closed when the last of these returns; nil: nobody waits; guarded by mu
 	cn       *conn                    // logged on; nil: none; guarded by mu
 	arrived  chan struct{}            // closed when cn is set; nil: nobody waits; guarded by mu
 	subs     map[string]*Subscription // by id; guarded by mu
@@ -99,6 +98,7 @@ func newClient(cfg Config) (c *Client, err error) {
 		return nil, errors.New("publish store has no life: it is closed")
 	}
 	c = &Client{
+		calls:        newCalls(),
 		cfg:          cfg,
 		name:         cfg.Name,
 		store:        cfg.Publishes,
@@ -204,42 +204,21 @@ func (c *Client) beginDraining() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.draining = true
+	c.calls.shut()
 }
 
 // enter counts a call that adds to the publish store, unless none may any more.
 func (c *Client) enter() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.draining || c.ctx.Err() != nil {
+	if c.ctx.Err() != nil || !c.calls.enter() {
 		return c.closedError()
 	}
-	c.calls++
 	return nil
-}
-
-func (c *Client) leave() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.calls--; c.calls == 0 && c.quiet != nil {
-		close(c.quiet)
-		c.quiet = nil
-	}
 }
 
 // calm waits for the calls that began before draining did.
 func (c *Client) calm(ctx context.Context) error {
-	c.mu.Lock()
-	if c.calls == 0 {
-		c.mu.Unlock()
-		return nil
-	}
-	if c.quiet == nil {
-		c.quiet = make(chan struct{})
-	}
-	quiet := c.quiet
-	c.mu.Unlock()
 	select {
-	case <-quiet:
+	case <-c.calls.quiet:
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("calls of Publish not done: %w", context.Cause(ctx))

@@ -96,7 +96,7 @@ type Config struct {
 	HeartbeatInterval time.Duration
 
 	// WindowMessages and WindowBytes bound what is sent and not yet
-	// acknowledged by any server. Default 16,384 and 8 MiB.
+	// acknowledged by any server. Default 65,536 and 32 MiB.
 	WindowMessages, WindowBytes int
 	// QueueMessages and QueueBytes bound what each subscription queues for
 	// the application. Default 1,024 and 8 MiB.
@@ -179,8 +179,8 @@ func (c *Config) fill() {
 	fill(&c.CommandTimeout, 10*time.Second)
 	fill(&c.RecoveryTimeout, 60*time.Second)
 	fill(&c.HeartbeatInterval, time.Second)
-	fill(&c.WindowMessages, 16384)
-	fill(&c.WindowBytes, 8<<20)
+	fill(&c.WindowMessages, 65536)
+	fill(&c.WindowBytes, 32<<20)
 	fill(&c.QueueMessages, 1024)
 	fill(&c.QueueBytes, 8<<20)
 	fill(&c.MaxFrame, wire.MaxFrame)

@@ -195,7 +195,7 @@
 //
 //   - Publish store: 100,000 messages or 64 MiB in memory, 1 GiB on disk. Publish
 //     waits for room, or returns [pubstore.ErrFull] with FailWhenFull.
-//   - What is sent and not acknowledged ([Config.WindowMessages], 16,384 or 8 MiB):
+//   - What is sent and not acknowledged ([Config.WindowMessages], 65,536 or 32 MiB):
 //     sending waits; meanwhile the store fills.
 //   - The queue of a subscription ([Config.QueueMessages], 1,024 or 8 MiB). With
 //     From it is paused and goes on when the loop has emptied the queue: the

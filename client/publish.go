@@ -56,7 +56,7 @@ func (c *Client) PublishMessage(ctx context.Context, m *pubstore.Message) (seque
 	if err := c.enter(); err != nil {
 		return 0, fmt.Errorf("publish to %q: %w", m.Topic, err)
 	}
-	defer c.leave()
+	defer c.calls.leave()
 
 	until := c.until(ctx)
 	defer c.over(until)
@@ -185,7 +185,9 @@ func (o *outbox) room() bool {
 	return o.core.Room()
 }
 
-func (o *outbox) write(sequence uint64, bytes int) (wire uint64, again bool) {
+// write notes that a message is about to be sent. room says whether another
+// may follow it.
+func (o *outbox) write(sequence uint64, bytes int) (wire uint64, again, room bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	wire, again = o.core.Write(sequence, bytes)
@@ -193,7 +195,7 @@ func (o *outbox) write(sequence uint64, bytes int) (wire uint64, again bool) {
 	if again {
 		o.stats.Resent++
 	}
-	return wire, again
+	return wire, again, o.core.Room()
 }
 
 func (o *outbox) exhausted() {
@@ -231,7 +233,7 @@ func (c *Client) Renew() error {
 	if err := c.enter(); err != nil {
 		return fmt.Errorf("renew: %w", err)
 	}
-	defer c.leave()
+	defer c.calls.leave()
 	if err := c.store.Renew(); err != nil {
 		return fmt.Errorf("renew: %w", err)
 	}

@@ -376,7 +376,7 @@ func (cn *conn) takeFrames(dst []byte) []byte {
 
 // fill appends publishes as far as store, window and batch allow.
 func (cn *conn) fill(batch []byte) ([]byte, error) {
-	for len(batch) < batchBytes && cn.c.out.room() {
+	for room := cn.c.out.room(); room && len(batch) < batchBytes; {
 		more, err := cn.cursor.Next(&cn.next)
 		if err != nil {
 			return batch, fmt.Errorf("read publish store: %w", err)
@@ -388,7 +388,7 @@ func (cn *conn) fill(batch []byte) ([]byte, error) {
 		if cn.next.Sequence > cn.replayTo {
 			cn.caughtUp()
 		}
-		batch = cn.appendPublish(batch, &cn.next)
+		batch, room = cn.appendPublish(batch, &cn.next)
 	}
 	return batch, nil
 }
@@ -413,8 +413,10 @@ func (cn *conn) caughtUp() {
 	}
 }
 
-func (cn *conn) appendPublish(batch []byte, m *pubstore.Message) []byte {
-	sequence, again := cn.c.out.write(m.Sequence, m.Size())
+// appendPublish appends a message to a batch. room says whether another may
+// follow it.
+func (cn *conn) appendPublish(batch []byte, m *pubstore.Message) (longer []byte, room bool) {
+	sequence, again, room := cn.c.out.write(m.Sequence, m.Size())
 	if again {
 		cn.resent++
 	}
@@ -433,7 +435,7 @@ func (cn *conn) appendPublish(batch []byte, m *pubstore.Message) []byte {
 	if m.Expiration > 0 {
 		p.Expiration, p.HasExpiration = uint64(max(m.Expiration/time.Second, 1)), true
 	}
-	return p.AppendTo(batch)
+	return p.AppendTo(batch), room
 }
 
 // checkLife finds out that the application has begun a new life of the store.

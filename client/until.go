@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 )
 
 // An untilClosed is the context of one call, which also ends when the client is
@@ -12,9 +13,10 @@ type untilClosed struct {
 	context.Context // the caller's
 	client          context.Context
 
-	mu    sync.Mutex
-	tied  context.Context // nil: nobody has asked for Done; guarded by mu
-	untie func()          // guarded by mu
+	untie atomic.Pointer[func()] // nil: nobody has asked for Done; set with mu held
+
+	mu   sync.Mutex
+	tied context.Context // nil: as above; guarded by mu
 }
 
 // until returns a context that also ends when the client is closed. It is given
@@ -37,11 +39,8 @@ func (c *Client) over(ctx context.Context) {
 	if !own {
 		return
 	}
-	u.mu.Lock()
-	untie := u.untie
-	u.mu.Unlock()
-	if untie != nil {
-		untie()
+	if untie := u.untie.Load(); untie != nil {
+		(*untie)()
 		return // who waits on it may still look at it
 	}
 	u.Context = nil
@@ -55,7 +54,9 @@ func (u *untilClosed) Done() <-chan struct{} {
 	if u.tied == nil {
 		ctx, cancel := context.WithCancel(u.Context)
 		stop := context.AfterFunc(u.client, cancel)
-		u.tied, u.untie = ctx, func() { stop(); cancel() }
+		untie := func() { stop(); cancel() }
+		u.tied = ctx
+		u.untie.Store(&untie)
 	}
 	return u.tied.Done()
 }

@@ -106,7 +106,7 @@ func (s *File) Append(ctx context.Context, m *Message) (uint64, error) {
 
 	if s.syncAlways && !mut.On(mut.DAckBeforeSync) {
 		err = s.waitDurable(pos)
-	} else if err = s.log.Keep(); err != nil {
+	} else if err = s.log.Keep(pos); err != nil {
 		err = s.fail(err)
 	}
 	if err != nil {
@@ -145,7 +145,8 @@ func (s *File) show(pos seglog.Position) {
 // recordLocked logs a change of the state and returns once it survives the death of
 // the process. It is called with mu held and gives it up.
 func (s *File) recordLocked(kind uint8, payload []byte) error {
-	if _, err := s.log.Append(kind, payload); err != nil {
+	pos, err := s.log.Append(kind, payload)
+	if err != nil {
 		defer s.mu.Unlock()
 		return s.failLocked(err)
 	}
@@ -153,7 +154,7 @@ func (s *File) recordLocked(kind uint8, payload []byte) error {
 	defer s.inFlight.Done()
 	s.dirtyLocked()
 	s.mu.Unlock()
-	if err := s.log.Keep(); err != nil {
+	if err := s.log.Keep(pos); err != nil {
 		return s.fail(err)
 	}
 	return nil

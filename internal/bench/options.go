@@ -34,7 +34,7 @@ type Options struct {
 	Keep       bool   // leaves them there
 
 	Size        int           // bytes of a body; default 256
-	Window      int           // messages that a publisher has in flight; default 16,384, or what 8 MiB hold
+	Window      int           // messages that a publisher has in flight; default 65,536, or what 32 MiB hold
 	Publishers  int           // clients that publish; default 1
 	Subscribers int           // clients that subscribe; default 1 where there are any
 	Messages    int           // in all; default as many as are published in Duration
@@ -63,8 +63,8 @@ const (
 	maxSize         = 8 << 20
 	maxRate         = 1e9
 	defaultSize     = 256
-	windowMessages  = 16384
-	windowBytes     = 8 << 20
+	windowMessages  = 65536
+	windowBytes     = 32 << 20
 	replayMessages  = 1_000_000
 	failoverRate    = 10_000
 	boundMessages   = 4 << 20 // of a store that must hold what comes in during an outage

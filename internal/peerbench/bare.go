@@ -13,7 +13,7 @@ import (
 
 // bareWindow is how many messages the bare pipeline's publisher has in flight: as
 // many as holdfast's client by default.
-const bareWindow = 16384
+const bareWindow = 65536
 
 // A nodeSpec is what a node of the bare pipeline is told.
 type nodeSpec struct {

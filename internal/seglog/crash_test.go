@@ -94,12 +94,15 @@ func (h *history) step(what int) error {
 	}
 }
 
-// keep has what was appended survive a kill.
+// keep has one of the last records, and all before it, survive a kill.
 func (h *history) keep() error {
-	n := len(h.ends)
-	err := h.l.Keep()
+	n := len(h.ends) - h.rand.IntN(min(len(h.ends), 3)+1)
+	if n == 0 {
+		return nil
+	}
+	err := h.l.Keep(h.ends[n-1] - 1)
 	if err == nil {
-		h.written = n
+		h.written = max(h.written, n)
 	}
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
@@ -22,6 +23,10 @@ type Log struct {
 	// Note, Trim, DropAside, Close. A channel, since they wait for the disk.
 	turn chan struct{}
 	w    writer // used by who has the turn
+
+	// kept is the position behind what is staged, in one piece with what is
+	// written; 0 once the log has failed.
+	kept atomic.Uint64
 
 	mu      sync.Mutex
 	segs    []*segment // guarded by mu, oldest first, never empty
@@ -101,6 +106,7 @@ func (l *Log) Append(kind uint8, parts ...[]byte) (Position, error) {
 	sealFrame(frame, s.salt, p, kind, n)
 	if err := l.stageLocked(s, frame, p); err != nil {
 		l.err = fmt.Errorf("stage a record: %w", err)
+		l.kept.Store(0)
 		return 0, l.err
 	}
 	l.advanceLocked(len(frame))
@@ -307,6 +313,7 @@ func (l *Log) release() error {
 	l.mu.Lock()
 	first := !errors.Is(l.err, ErrClosed)
 	l.err = ErrClosed
+	l.kept.Store(0)
 	aside, stage := l.aside, l.stage
 	l.stage = nil
 	l.mu.Unlock()
@@ -336,5 +343,6 @@ func (l *Log) fail(err error) error {
 	if l.err == nil {
 		l.err = err
 	}
+	l.kept.Store(0)
 	return l.err
 }

@@ -89,6 +89,7 @@ func (l *Log) stageLocked(s *segment, frame []byte, p Position) error {
 	}
 	g.at += int64(len(g.buf))
 	g.next = p + Position(len(frame))
+	l.kept.Store(uint64(g.next))
 	return nil
 }
 
@@ -109,13 +110,10 @@ func stagedSum(salt uint32, entry []byte) uint32 {
 	return crc.Bytes(salt, entry[4:stagedHead+8])
 }
 
-// Keep has all that was appended survive the death of the process: what is
-// not staged is written.
-func (l *Log) Keep() error {
-	l.mu.Lock()
-	staged := l.stage != nil && l.stage.next == l.records && l.err == nil
-	l.mu.Unlock()
-	if staged {
+// Keep has the record at p, and all before it, survive the death of the
+// process: what is not staged is written.
+func (l *Log) Keep(p Position) error {
+	if uint64(p) < l.kept.Load() {
 		return nil
 	}
 	return l.Write()

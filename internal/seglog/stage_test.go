@@ -31,8 +31,8 @@ func TestStage(t *testing.T) {
 			}
 			for i := range 50 {
 				text := fmt.Sprintf("%d in life %d", i, life)
-				h.append(t, l, text)
-				if err := l.Keep(); err != nil {
+				p := h.append(t, l, text)
+				if err := l.Keep(p); err != nil {
 					t.Fatal(err)
 				}
 				want = append(want, text)

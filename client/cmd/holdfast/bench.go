@@ -32,7 +32,7 @@ type benchFlags struct {
 	Dir        string        `type:"path" help:"Where a directory for stores and journals is made, and removed at the end; default the system's for temporary files."`
 	Keep       bool          `help:"Leave that directory there."`
 	Size       int           `default:"256" help:"Bytes of a message's body, which is JSON."`
-	Window     int           `help:"Messages that a publisher has in flight at most; default 16384, or what 8 MiB hold."`
+	Window     int           `help:"Messages that a publisher has in flight at most; default 65536, or what 32 MiB hold."`
 	Publishers int           `default:"1" help:"How many clients publish."`
 	Warmup     time.Duration `help:"How long is published before anything counts."`
 	JSON       bool          `name:"json" help:"Print the result as one JSON object."`

@@ -136,7 +136,7 @@
 //	 "lost": 0, "duplicated": 0,    // always 0: otherwise there is no result
 //	 "copies": 2,                   // servers on which every message was found
 //	 "body": 256,                   // bytes
-//	 "window": 16384,               // messages that a publisher has in flight at most
+//	 "window": 65536,               // messages that a publisher has in flight at most
 //	 "publishers": 1, "subscribers": 0,
 //	 "fsync": "before each ack",    // of the servers
 //	 "store": "file",               // memory, file, bolt

@@ -1,0 +1,69 @@
+package client
+
+import (
+	"sync"
+	"testing"
+)
+
+func isQuiet(c *calls) bool {
+	select {
+	case <-c.quiet:
+		return true
+	default:
+		return false
+	}
+}
+
+// Once it is shut no call begins, and it is quiet when the last one has left.
+func TestCalls(t *testing.T) {
+	for n := range 3 {
+		c := newCalls()
+		for range n {
+			if !c.enter() {
+				t.Fatal("a call does not begin")
+			}
+		}
+		if isQuiet(c) {
+			t.Fatal("quiet before it is shut")
+		}
+		c.shut()
+		c.shut()
+		for left := n; left > 0; left-- {
+			if c.enter() {
+				t.Fatal("a call began after it was shut")
+			}
+			if isQuiet(c) {
+				t.Fatalf("quiet with %d calls under way", left)
+			}
+			c.leave()
+		}
+		if c.enter() || !isQuiet(c) {
+			t.Fatal("not quiet, and no call is under way")
+		}
+	}
+}
+
+// The same side by side.
+func TestCallsAtOnce(t *testing.T) {
+	for range 1000 {
+		c := newCalls()
+		var running sync.WaitGroup
+		entered := make(chan struct{})
+		running.Go(func() {
+			for first := true; c.enter(); first = false {
+				if first {
+					close(entered)
+				}
+				if isQuiet(c) {
+					t.Error("quiet with a call under way")
+				}
+				c.leave()
+			}
+		})
+		<-entered
+		running.Go(c.shut)
+		running.Go(c.shut)
+		<-c.quiet
+		running.Wait()
+	}
+}
