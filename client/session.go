@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/holdfast-mq/holdfast/internal/atonce"
 	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 	"github.com/holdfast-mq/holdfast/pubstore"
@@ -75,7 +76,7 @@ type conn struct {
 }
 
 func newConn(c *Client, server string, nc net.Conn) *conn {
-	in := &idleReader{nc: nc}
+	in := &idleReader{nc: nc, r: atonce.NewReader(nc)}
 	return &conn{
 		c:          c,
 		server:     server,
@@ -94,7 +95,9 @@ func newConn(c *Client, server string, nc net.Conn) *conn {
 // An idleReader fails when nothing comes for a time.
 type idleReader struct {
 	nc   net.Conn
+	r    *atonce.Reader
 	idle time.Duration // 0: never
+	look time.Duration // how long the next Read looks before it waits
 }
 
 func (r *idleReader) Read(p []byte) (int, error) {
@@ -103,7 +106,9 @@ func (r *idleReader) Read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	return r.nc.Read(p)
+	look := r.look
+	r.look = 0
+	return r.r.Read(p, look)
 }
 
 // start starts the goroutines. From here on close must be called.

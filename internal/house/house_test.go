@@ -41,7 +41,7 @@ var imports = map[string][]string{
 	"internal/servercore":  {"internal/journal", "internal/mut"},
 	"pubstore":             {"internal/boltfile", "internal/intern", "internal/mut", "internal/seglog"},
 	"bookmarkstore":        {"internal/bookmark", "internal/boltfile", "internal/mut"},
-	"client":               {"bookmarkstore", "internal/bookmark", "internal/clientcore", "internal/intern", "internal/mut", "internal/wire", "pubstore"},
+	"client":               {"bookmarkstore", "internal/atonce", "internal/bookmark", "internal/clientcore", "internal/intern", "internal/mut", "internal/wire", "pubstore"},
 	"server":               {"internal/atonce", "internal/bookmark", "internal/journal", "internal/mut", "internal/replica", "internal/route", "internal/seglog", "internal/servercore", "internal/wire"},
 	"server/cmd/holdfastd": {"server"},
 	"internal/pair":        {},

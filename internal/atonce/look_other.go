@@ -1,0 +1,7 @@
+//go:build !linux
+
+package atonce
+
+import "net"
+
+func newLooker(net.Conn) looker { return nil }
