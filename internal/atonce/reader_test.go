@@ -47,16 +47,6 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// Who looks leaves the processor to others, also to the goroutine that sends.
-func TestLookYields(t *testing.T) {
-	near, far := pipe(t)
-	r := atonce.NewReader(near)
-	go far.Write([]byte("x"))
-	if n, err := r.Read(make([]byte, 1), time.Minute); n != 1 || err != nil {
-		t.Errorf("%d, %v", n, err)
-	}
-}
-
 func TestReadErrors(t *testing.T) {
 	for _, look := range looks {
 		near, far := pipe(t)
