@@ -249,7 +249,8 @@ func (l *Log) Size() int64 {
 	return n
 }
 
-// Head returns the state record at the head of the segment that starts at first.
+// Head returns the state record at the head of the segment that starts at
+// first. If it is damaged the next Open makes it again, of what stands before it.
 func (l *Log) Head(first Position) ([]byte, error) {
 	l.mu.Lock()
 	i, found := l.findLocked(first)
@@ -269,7 +270,11 @@ func (l *Log) Head(first Position) ([]byte, error) {
 		return nil, fmt.Errorf("head of segment: %w", err)
 	}
 	defer f.Close()
-	return readHead(f, s)
+	head, err := readHead(f, s)
+	if _, damaged := errors.AsType[*DamageError](err); damaged {
+		err = errors.Join(err, mark(l.o.FS, s))
+	}
+	return head, err
 }
 
 // findLocked returns the index of the segment that holds p.

@@ -22,10 +22,12 @@ type recovery struct {
 	noted   Position // highest note: all before it was durable
 	behind  Position // behind the last byte that isn't zero
 	inPlace bool     // nothing needs to be written again: go on at end
-	unsure  bool     // its head can't be read
+	unsure  bool     // it is headless
 
 	start    int      // segment that the replay begins with
 	unsealed []bool   // segments whose summary must be made again, by index
+	headless []bool   // segments whose head must be made again, by index; none before start
+	heads    [][]byte // what it is made of, of those that are headless
 	cut      Position // where the fresh segment begins, once cutDone
 	cutDone  bool
 	head     []byte // of the fresh segment
@@ -195,9 +197,13 @@ func readHead(f File, s *segment) ([]byte, error) {
 		return nil, fmt.Errorf("head of %s: %w", s.name(), err)
 	}
 	if checksum(head) != s.headSum {
-		return nil, &DamageError{File: s.name(), Offset: headStart, Position: s.first, Reason: "bad head"}
+		return nil, badHead(s)
 	}
 	return head, nil
+}
+
+func badHead(s *segment) *DamageError {
+	return &DamageError{File: s.name(), Offset: headStart, Position: s.first, Reason: "bad head"}
 }
 
 // inspect looks for damage, the oldest first, and finds out where the log ends.
@@ -222,11 +228,16 @@ func (r *recovery) inspect() error {
 	return r.withFile(r.segs[last], r.inspectLast)
 }
 
-// chooseStart finds the segment to begin the replay with: the last one whose
-// head can be read, or an earlier one whose summary is missing.
+// headsAhead is how far before the end of a log Open looks at every head.
+const headsAhead = 32 << 20
+
+// chooseStart finds the segment to begin the replay with: the last one, or an
+// earlier one whose summary or head must be made again, or one before that,
+// whose head can be read.
 func (r *recovery) chooseStart() error {
 	last := len(r.segs) - 1
-	r.start, r.unsealed, r.unsure = last, make([]bool, len(r.segs)), false
+	r.start, r.unsealed, r.headless = last, make([]bool, len(r.segs)), make([]bool, len(r.segs))
+	r.heads = make([][]byte, len(r.segs))
 	for i := range last {
 		// An end elsewhere is from before the log was cut.
 		r.unsealed[i] = r.segs[i].state != sealed || r.segs[i].end != r.segs[i+1].first
@@ -234,26 +245,61 @@ func (r *recovery) chooseStart() error {
 			r.start = min(r.start, i)
 		}
 	}
-	for {
-		s := r.segs[r.start]
-		if s.bad {
-			return nil // inspect says so
+	at, known, err := r.knownHead(r.start)
+	if err != nil {
+		return err
+	}
+	if !known {
+		return badHead(r.segs[at])
+	}
+	r.start = at
+	return r.chooseHeads()
+}
+
+// chooseHeads finds the heads that must be made again. Of those that nothing
+// but a reader needs it looks at the newest and at the marked, and leaves be
+// what there is nothing to make it of.
+func (r *recovery) chooseHeads() error {
+	end := r.segs[len(r.segs)-1].first
+	for i, s := range slices.Backward(r.segs) {
+		if s.bad || i < r.start && end-s.first > headsAhead && !r.marked[s.first] {
+			continue
 		}
-		err := r.withFile(s, func(f File) error {
-			_, err := readHead(f, s)
+		good, err := r.hasHead(s)
+		if err != nil {
 			return err
-		})
-		var d *DamageError
-		if !errors.As(err, &d) {
+		}
+		if good {
+			continue
+		}
+		at, known, err := r.knownHead(i)
+		if err != nil {
 			return err
 		}
-		if r.start == last {
-			r.unsure = true
+		if known {
+			r.headless[i], r.start = true, min(r.start, at)
 		}
-		if r.start == 0 {
-			return d
+	}
+	r.unsure = r.headless[len(r.segs)-1]
+	return nil
+}
+
+// knownHead returns the last segment up to i of which the state before its
+// records is known: its head can be read, or nothing was before it. If there
+// is none it returns the first one, known is false.
+func (r *recovery) knownHead(i int) (at int, known bool, err error) {
+	for ; ; i-- {
+		s := r.segs[i]
+		good, err := r.hasHead(s)
+		if err != nil {
+			return 0, false, err
 		}
-		r.start--
+		if good || s.bad || s.first == 0 { // inspect says so if it is bad
+			return i, true, nil
+		}
+		if i == 0 {
+			return 0, false, nil
+		}
 	}
 }
 
@@ -361,7 +407,7 @@ func (r *recovery) decideInPlace(onlyNote bool) {
 
 // replay brings the owner's state back.
 func (r *recovery) replay() error {
-	if len(r.segs) > 0 {
+	if len(r.segs) > 0 && !r.headless[r.start] {
 		if err := r.withFile(r.segs[r.start], r.replayHead); err != nil {
 			return err
 		}
@@ -398,6 +444,9 @@ func (r *recovery) replaySegment(i int, f File) error {
 	if err != nil {
 		return err
 	}
+	if r.headless[i] {
+		r.heads[i] = slices.Clone(r.o.Owner.Head())
+	}
 	for {
 		rec, ok, err := sc.next()
 		if err != nil {
@@ -406,7 +455,7 @@ func (r *recovery) replaySegment(i int, f File) error {
 		if !ok {
 			break
 		}
-		if last && !r.inPlace && !r.cutDone && rec.Position >= r.noted {
+		if last && !r.inPlace && !r.cutDone && (r.unsure || rec.Position >= r.noted) {
 			r.cutAt(rec.Position)
 		}
 		if rec.Kind < ownerKind {
@@ -434,21 +483,23 @@ func (r *recovery) cutAt(p Position) {
 }
 
 // renew writes what lies above the last note again, to a fresh segment, so
-// that this process has synced all that it found (R7).
+// that this process has synced all that it found (R7): all of the last segment
+// if that has no head.
 func (r *recovery) renew() error {
+	if err := r.restoreHeads(); err != nil {
+		return err
+	}
 	if r.inPlace {
 		return r.goOn()
 	}
 	fresh := newSegment(r.o.Dir, r.cut, r.head)
 	// The segment gets its name after it was synced, so this is a note like others.
 	fresh.durable, fresh.end = max(r.end, r.cut), max(r.end, r.cut)
-	f, size, err := create(r.o.FS, fresh, r.head, max(r.o.SegmentBytes, int64(fresh.end-fresh.first)), func(to File) error {
-		if fresh.end == fresh.first {
-			return nil
-		}
-		old := r.segs[len(r.segs)-1]
-		return r.withFile(old, func(from File) error { return copyFrames(to, fresh, from, old) })
-	})
+	var old *segment
+	if len(r.segs) > 0 {
+		old = r.segs[len(r.segs)-1]
+	}
+	f, size, err := r.rewrite(fresh, r.head, max(r.o.SegmentBytes, int64(fresh.end-fresh.first)), old)
 	if err != nil {
 		return err
 	}
@@ -462,6 +513,39 @@ func (r *recovery) renew() error {
 	}
 	r.segs = append(r.segs, fresh)
 	return nil
+}
+
+// restoreHeads writes segments before the last again that have no head, with
+// the one that what stands before them amounts to.
+func (r *recovery) restoreHeads() error {
+	for i := range len(r.segs) - 1 {
+		if !r.headless[i] {
+			continue
+		}
+		old := r.segs[i]
+		fresh := newSegment(r.o.Dir, old.first, r.heads[i])
+		fresh.durable, fresh.end, fresh.summary = old.end, old.end, old.summary
+		f, size, err := r.rewrite(fresh, r.heads[i], int64(fresh.end-fresh.first), old)
+		if err != nil {
+			return err
+		}
+		if err := f.Close(); err != nil {
+			return err
+		}
+		fresh.size, fresh.head = size, nil
+		r.segs[i], r.unsealed[i] = fresh, true
+	}
+	return nil
+}
+
+// rewrite makes the file of fresh and copies to it what of its records stands in old.
+func (r *recovery) rewrite(fresh *segment, head []byte, capacity int64, old *segment) (File, int64, error) {
+	return create(r.o.FS, fresh, head, capacity, func(to File) error {
+		if fresh.end == fresh.first {
+			return nil
+		}
+		return r.withFile(old, func(from File) error { return copyFrames(to, fresh, from, old) })
+	})
 }
 
 // goOn opens the last segment for the next batch.
