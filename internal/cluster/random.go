@@ -92,6 +92,21 @@ const (
 	silence = 6 * time.Second
 )
 
+// and adds what an earlier loss of the same disk still counts as having.
+func (l loss) and(earlier loss) loss {
+	now := time.Now()
+	if now.Before(earlier.noticed) {
+		l.had.Merge(earlier.had)
+		if earlier.noticed.After(l.noticed) {
+			l.noticed = earlier.noticed
+		}
+	}
+	if now.Before(earlier.until) {
+		l.safe.Merge(earlier.safe)
+	}
+	return l
+}
+
 // of returns what a disk that has lost something counts as having.
 func (l loss) of(publisher uint64, on uint64) uint64 {
 	now := time.Now()

@@ -293,8 +293,10 @@ func (r *random) damage(d *draw) bool {
 		durable := i.FS.Image(memfs.Durable)
 		names := append(durable.Names(), "none")
 		name := names[d.IntN(len(names))]
-		if content, err := durable.ReadFile(name); err == nil && strings.HasSuffix(name, ".log") && len(content) > 0 {
-			at := d.IntN(len(content))
+		content, err := durable.ReadFile(name)
+		there := err == nil && slices.Contains(i.FS.Names(), name) // it may have been removed since
+		if there && strings.HasSuffix(name, ".log") && len(content) > 0 {
+			at := placeOf(d, len(content))
 			r.note("%s dies, byte %d of %s is damaged", i.Name, at, name)
 			i.FS.FlipBits(name, int64(at), byte(1+d.IntN(255)))
 			done = true
@@ -302,6 +304,20 @@ func (r *random) damage(d *draw) bool {
 	})
 	r.later(d.away(), i.restore)
 	return done
+}
+
+// placeOf draws a byte of a segment's file: any, or, as they are few, one of
+// those that stand before or behind its records.
+func placeOf(d *draw, size int) int {
+	const start, few = 4096, 400
+	switch d.IntN(4) {
+	case 0:
+		return min(start+d.IntN(few), size-1)
+	case 1:
+		return max(size-1-d.IntN(few), 0)
+	default:
+		return d.IntN(size)
+	}
 }
 
 // loses ends an instance, does something to its disk, and notes what it had.
@@ -320,7 +336,7 @@ func (r *random) loses(i, other *instance, what func()) {
 	r.disk(i)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.lost[i.Name] = l
+	r.lost[i.Name] = l.and(r.lost[i.Name])
 	clear(r.known)
 }
 

@@ -137,6 +137,12 @@
 // for a bad head: each record is checked when it is read, damage is then told
 // to who reads, and marked.
 //
+// A head is what the records before it amount to, from the last good one on;
+// before position 0 there is nothing. [Open] makes a bad one again, and writes
+// its segment again with it: that of any segment that is marked, or of the
+// newest 32 MB. Only that of the oldest segment is lost, once something was
+// removed before it. Open does without while another one is good.
+//
 // [Open] takes the highest note there is. The first bad place at or above it
 // is a torn tail: what stands from there on is cut off. Below it, it is damage.
 // Of what the file system says was preallocated only, a hole, it believes that

@@ -34,8 +34,9 @@ type Owner interface {
 	// sealed, and begins a new summary. Nil: none.
 	Summary() []byte
 	// RecoverHead is called by Open with the head of the last segment (of an
-	// earlier one if that is damaged, or if a summary must be made again),
-	// before the records that follow it. It isn't called if the head is empty.
+	// earlier one if a head is damaged, or if a summary must be made again),
+	// before the records that follow it. It isn't called if the head is empty,
+	// or damaged where the log began: the owner is then as it was given to Open.
 	RecoverHead(payload []byte) error
 	// Recover is called by Open for each record behind that head, in order.
 	// The payload is valid during the call.
