@@ -43,10 +43,11 @@ var imports = map[string][]string{
 	"bookmarkstore":        {"internal/bookmark", "internal/boltfile", "internal/mut"},
 	"client":               {"bookmarkstore", "internal/atonce", "internal/bookmark", "internal/clientcore", "internal/intern", "internal/mut", "internal/wire", "pubstore"},
 	"server":               {"internal/atonce", "internal/bookmark", "internal/journal", "internal/mut", "internal/replica", "internal/route", "internal/seglog", "internal/servercore", "internal/wire"},
-	"server/cmd/holdfastd": {"server"},
+	"internal/release":     {},
+	"server/cmd/holdfastd": {"internal/release", "server"},
 	"internal/pair":        {},
 	"internal/bench":       {"client", "internal/pair", "pubstore"},
-	"client/cmd/holdfast":  {"bookmarkstore", "client", "internal/bench", "internal/boltfile", "internal/bookmark", "internal/journal", "internal/replica", "internal/seglog", "pubstore", "server"},
+	"client/cmd/holdfast":  {"bookmarkstore", "client", "internal/bench", "internal/boltfile", "internal/bookmark", "internal/journal", "internal/release", "internal/replica", "internal/seglog", "pubstore", "server"},
 }
 
 // foreign is what the SDK's packages may bring into an application beside the

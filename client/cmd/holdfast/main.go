@@ -157,6 +157,8 @@ import (
 	"os"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/holdfast-mq/holdfast/internal/release"
 )
 
 // The exit codes.
@@ -180,6 +182,8 @@ type commands struct {
 
 	Completion completionCommand `cmd:"" help:"Print the completion script of a shell: bash, zsh or fish."`
 	Complete   completeCommand   `cmd:"" hidden:""`
+
+	Version kong.VersionFlag `help:"Print the version."`
 }
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -193,7 +197,7 @@ func run(args []string, stdout, stderr io.Writer) (code int) {
 			"Exit codes: 0 all is well, 1 something is wrong, 2 usage, 3 it could not go on, 4 in use by a running process."),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { asked = code }),
-		kong.Vars{"store_path": pathHelp},
+		kong.Vars{"store_path": pathHelp, "version": release.Version()},
 	)
 	if err != nil {
 		panic("BUG: " + err.Error())

@@ -18,6 +18,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/bookmarkstore"
 	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/release"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
@@ -449,4 +450,11 @@ func TestDamagedDatabases(t *testing.T) {
 		}
 	}
 	t.Logf("exit codes: %v", codes)
+}
+
+func TestVersion(t *testing.T) {
+	var out, wrong strings.Builder
+	if code := run([]string{"--version"}, &out, &wrong); code != exitWell || out.String() != release.Version()+"\n" || wrong.Len() > 0 {
+		t.Errorf("exit code %d, %q, %q", code, out.String(), wrong.String())
+	}
 }

@@ -19,9 +19,9 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 
+	"github.com/holdfast-mq/holdfast/internal/release"
 	"github.com/holdfast-mq/holdfast/server"
 )
 
@@ -81,7 +81,7 @@ func run(args []string, stdout, stderr io.Writer, signals <-chan os.Signal) int 
 	case err != nil:
 		return exitUsage
 	case o.version:
-		fmt.Fprintln(stdout, version())
+		fmt.Fprintln(stdout, release.Version())
 		return exitStopped
 	}
 	cfg, err := server.LoadConfig(o.config)
@@ -89,7 +89,7 @@ func run(args []string, stdout, stderr io.Writer, signals <-chan os.Signal) int 
 		fmt.Fprintln(stderr, err)
 		return exitUsage
 	}
-	cfg.Version, cfg.AcceptDamage, cfg.Logger = version(), o.acceptDamage, logger(o.log, stderr)
+	cfg.Version, cfg.AcceptDamage, cfg.Logger = release.Version(), o.acceptDamage, logger(o.log, stderr)
 	s, err := server.Start(cfg)
 	if err != nil {
 		cfg.Logger.Error("the instance did not start", "error", err)
@@ -162,12 +162,4 @@ func text(a net.Addr) string {
 		return "-"
 	}
 	return a.String()
-}
-
-// version is that of the module the command was built from.
-func version() string {
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
-		return info.Main.Version
-	}
-	return "dev"
 }
