@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/holdfast-mq/holdfast/internal/boltfile/boltfiletest"
-	"github.com/holdfast-mq/holdfast/internal/heap"
+	"github.com/holdfast-mq/holdfast/internal/testkit/heap"
 )
 
 // FuzzValues reads any value under any key: it is one that was written there,

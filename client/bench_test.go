@@ -7,8 +7,8 @@ import (
 
 	"github.com/holdfast-mq/holdfast/bookmarkstore"
 	"github.com/holdfast-mq/holdfast/client"
-	"github.com/holdfast-mq/holdfast/internal/cost"
-	"github.com/holdfast-mq/holdfast/internal/memnet"
+	"github.com/holdfast-mq/holdfast/internal/perf/budget"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memnet"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
@@ -80,7 +80,7 @@ func BenchmarkReceive(b *testing.B) {
 }
 
 // benchmarkReceive receives while the server is never more than two bursts ahead.
-func benchmarkReceive(b *testing.B, srv *cost.Swallow, sub *client.Subscription) {
+func benchmarkReceive(b *testing.B, srv *budget.Swallow, sub *client.Subscription) {
 	const burst = 1000
 	more, done := make(chan struct{}, 1), make(chan struct{})
 	defer func() { close(more); <-done }()
@@ -112,7 +112,7 @@ func benchmarkReceive(b *testing.B, srv *cost.Swallow, sub *client.Subscription)
 }
 
 // benchClient starts a client of a server that costs nothing, over a connection in memory.
-func benchClient(b *testing.B, change func(*client.Config)) (*client.Client, *cost.Swallow) {
+func benchClient(b *testing.B, change func(*client.Config)) (*client.Client, *budget.Swallow) {
 	b.Helper()
 	n := memnet.New()
 	n.SetBuffer(1 << 20)
@@ -120,7 +120,7 @@ func benchClient(b *testing.B, change func(*client.Config)) (*client.Client, *co
 	if err != nil {
 		b.Fatal(err)
 	}
-	srv := cost.NewSwallow(b, ln)
+	srv := budget.NewSwallow(b, ln)
 	cfg := config(n, "a")
 	cfg.Offline = false
 	cfg.QueueMessages = 1 << 20 // what does not fit would be asked for again

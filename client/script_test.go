@@ -13,7 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/holdfast-mq/holdfast/client"
-	"github.com/holdfast-mq/holdfast/internal/memnet"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memnet"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 

@@ -7,7 +7,7 @@ import (
 	"testing/synctest"
 
 	"github.com/holdfast-mq/holdfast/client"
-	"github.com/holdfast-mq/holdfast/internal/memnet"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memnet"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 

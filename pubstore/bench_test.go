@@ -10,7 +10,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/holdfast-mq/holdfast/internal/cost"
+	"github.com/holdfast-mq/holdfast/internal/perf/budget"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
@@ -185,7 +185,7 @@ func BenchmarkAppendDurable(b *testing.B) {
 	} {
 		for _, goroutines := range []int{1, 64} {
 			b.Run(fmt.Sprintf("%s/goroutines=%d", st.name, goroutines), func(b *testing.B) {
-				var disk cost.Meter
+				var disk budget.Meter
 				appendOne := st.open(b, disk.Disk(seglog.OS))
 				before := disk.Read()
 				b.SetBytes(int64(benchMessage().Size()))

@@ -13,8 +13,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/holdfast-mq/holdfast/internal/memfs"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 

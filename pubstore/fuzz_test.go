@@ -8,8 +8,8 @@ import (
 	"testing"
 
 	"github.com/holdfast-mq/holdfast/internal/boltfile/boltfiletest"
-	"github.com/holdfast-mq/holdfast/internal/heap"
-	"github.com/holdfast-mq/holdfast/internal/memfs"
+	"github.com/holdfast-mq/holdfast/internal/testkit/heap"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 

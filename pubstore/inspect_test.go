@@ -8,7 +8,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/holdfast-mq/holdfast/internal/memfs"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 

@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
-	"github.com/holdfast-mq/holdfast/internal/memfs"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 	"github.com/holdfast-mq/holdfast/pubstore"
 	"github.com/holdfast-mq/holdfast/server"

@@ -5,7 +5,7 @@ import (
 	"net"
 	"testing"
 
-	"github.com/holdfast-mq/holdfast/internal/cost"
+	"github.com/holdfast-mq/holdfast/internal/perf/budget"
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
 
@@ -23,14 +23,14 @@ var instances = []struct {
 	{"pair", func(b *testing.B) *servertest.Instance { return servertest.NewPair(b, servertest.Real()).A }},
 }
 
-func benchCaller(b *testing.B, i *servertest.Instance, name string) *cost.Caller {
+func benchCaller(b *testing.B, i *servertest.Instance, name string) *budget.Caller {
 	b.Helper()
 	var nc net.Conn
 	nc, err := i.Dial(b.Context(), "tcp", i.Addr())
 	if err != nil {
 		b.Fatal(err)
 	}
-	return cost.NewCaller(b, nc, name)
+	return budget.NewCaller(b, nc, name)
 }
 
 // BenchmarkPublish is from the connection to the persisted ack: admitted,
@@ -71,7 +71,7 @@ func BenchmarkDeliver(b *testing.B) {
 		b.Run(fmt.Sprintf("subscribers=%d", subscribers), func(b *testing.B) {
 			i := servertest.New(b, servertest.Real())
 			p, body := benchCaller(b, i, "publisher"), make([]byte, 256)
-			received, all := make(chan struct{}), make([]*cost.Caller, subscribers)
+			received, all := make(chan struct{}), make([]*budget.Caller, subscribers)
 			for n := range all {
 				all[n] = benchCaller(b, i, fmt.Sprint("subscriber ", n))
 				all[n].Subscribe("orders", "vector")

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/holdfast-mq/holdfast/internal/heap"
+	"github.com/holdfast-mq/holdfast/internal/testkit/heap"
 )
 
 const goodConfig = `name: a

@@ -13,9 +13,9 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
-	"github.com/holdfast-mq/holdfast/internal/heap"
 	"github.com/holdfast-mq/holdfast/internal/journal"
-	"github.com/holdfast-mq/holdfast/internal/memfs"
+	"github.com/holdfast-mq/holdfast/internal/testkit/heap"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 	"github.com/holdfast-mq/holdfast/server"
 	"github.com/holdfast-mq/holdfast/server/servertest"

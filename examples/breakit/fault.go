@@ -6,8 +6,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/holdfast-mq/holdfast/examples/internal/fleet"
-	"github.com/holdfast-mq/holdfast/internal/pair"
+	"github.com/holdfast-mq/holdfast/internal/perf/pair"
+	"github.com/holdfast-mq/holdfast/internal/proof/fleet"
 )
 
 // A fault is what was done to the pair, and how soon it went on.

@@ -10,11 +10,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/holdfast-mq/holdfast/examples/internal/fleet"
 	"github.com/holdfast-mq/holdfast/internal/journal"
-	"github.com/holdfast-mq/holdfast/internal/pair"
+	"github.com/holdfast-mq/holdfast/internal/perf/pair"
+	"github.com/holdfast-mq/holdfast/internal/proof/checker"
+	"github.com/holdfast-mq/holdfast/internal/proof/fleet"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
-	"github.com/holdfast-mq/holdfast/internal/verdict"
 )
 
 // settleTime is how long everything published may take to become safe.
@@ -22,7 +22,7 @@ const settleTime = time.Minute
 
 // A report is what stands where once everything has come to rest.
 type report struct {
-	published verdict.Keys
+	published checker.Keys
 	places    []place
 	differing int   // publishers whose records are not the same in both journals
 	unsettled error // why not everything came to rest
@@ -31,13 +31,13 @@ type report struct {
 // A place is where messages were found.
 type place struct {
 	name string
-	keys verdict.Keys
+	keys checker.Keys
 }
 
 // all sums up what is wrong in any place.
-func (r *report) all() (v verdict.Verdict) {
+func (r *report) all() (v checker.Verdict) {
 	for _, p := range r.places {
-		v = v.Plus(verdict.Compare(r.published, p.keys))
+		v = v.Plus(checker.Compare(r.published, p.keys))
 	}
 	return v
 }
@@ -67,7 +67,7 @@ func (r *report) write(w io.Writer) {
 	fmt.Fprintf(w, "\n  %-16s %10s %8s %12s %14s\n", "", "messages", "lost", "duplicated", "out of order")
 	fmt.Fprintf(w, "  %-16s %10d\n", "published", r.published.Len())
 	for _, p := range r.places {
-		v := verdict.Compare(r.published, p.keys)
+		v := checker.Compare(r.published, p.keys)
 		fmt.Fprintf(w, "  %-16s %10d %8d %12d %14d\n", p.name, v.Present, v.Lost, v.Duplicated, v.Disordered)
 	}
 	fmt.Fprintf(w, "\n%s\n", r.summary())
@@ -183,7 +183,7 @@ func (r *report) save(dir string) error {
 	return err
 }
 
-func saveKeys(file string, keys verdict.Keys) error {
+func saveKeys(file string, keys checker.Keys) error {
 	var b strings.Builder
 	for publisher, all := range keys {
 		for _, key := range all {

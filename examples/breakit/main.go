@@ -20,7 +20,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/holdfast-mq/holdfast/internal/pair"
+	"github.com/holdfast-mq/holdfast/internal/perf/pair"
 )
 
 // options are the command's flags.

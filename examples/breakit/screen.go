@@ -6,7 +6,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/holdfast-mq/holdfast/internal/verdict"
+	"github.com/holdfast-mq/holdfast/internal/proof/checker"
 )
 
 // A view is what the screen shows of the world at one moment.
@@ -19,7 +19,7 @@ type view struct {
 	safe      int
 	single    int // acknowledged by one server, and kept
 	delivered []int
-	tally     verdict.Verdict
+	tally     checker.Verdict
 	faults    []fault // the newest first
 	start     time.Time
 	log       []string

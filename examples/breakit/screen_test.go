@@ -10,7 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/holdfast-mq/holdfast/internal/verdict"
+	"github.com/holdfast-mq/holdfast/internal/proof/checker"
 )
 
 var update = flag.Bool("update", false, "write the golden file anew")
@@ -25,7 +25,7 @@ func busyView() view {
 			{name: "b", state: "catching up", link: "catching-up"},
 		},
 		published: 1626, safe: 966, single: 660, delivered: []int{1626, 1625},
-		tally: verdict.Verdict{Present: 3251, Duplicated: 1},
+		tally: checker.Verdict{Present: 3251, Duplicated: 1},
 		faults: []fault{
 			{at: start.Add(80 * time.Second), what: "cut the link", acked: 2 * time.Second},
 			{at: start.Add(41 * time.Second), what: "kill -9 b and wipe its disk", acked: 100 * time.Millisecond, safe: 400 * time.Millisecond},
@@ -94,7 +94,7 @@ func bare(line string) string {
 
 // Any harm, in any place, fails a run.
 func TestReport(t *testing.T) {
-	published := verdict.Keys{"p1": {"1", "2", "3"}}
+	published := checker.Keys{"p1": {"1", "2", "3"}}
 	for _, tt := range []struct {
 		name  string
 		spoil func(*report)
@@ -102,9 +102,9 @@ func TestReport(t *testing.T) {
 		line  string
 	}{
 		{"all there", func(*report) {}, true, "lost 0 · duplicated 0 · out of order 0"},
-		{"lost", func(r *report) { r.places[1].keys = verdict.Keys{"p1": {"1", "3"}} }, false, "lost 1 · duplicated 0 · out of order 0"},
-		{"twice", func(r *report) { r.places[0].keys = verdict.Keys{"p1": {"1", "2", "2", "3"}} }, false, "lost 0 · duplicated 1 · out of order 0"},
-		{"disordered", func(r *report) { r.places[0].keys = verdict.Keys{"p1": {"1", "3", "2"}} }, false, "lost 0 · duplicated 0 · out of order 1"},
+		{"lost", func(r *report) { r.places[1].keys = checker.Keys{"p1": {"1", "3"}} }, false, "lost 1 · duplicated 0 · out of order 0"},
+		{"twice", func(r *report) { r.places[0].keys = checker.Keys{"p1": {"1", "2", "2", "3"}} }, false, "lost 0 · duplicated 1 · out of order 0"},
+		{"disordered", func(r *report) { r.places[0].keys = checker.Keys{"p1": {"1", "3", "2"}} }, false, "lost 0 · duplicated 0 · out of order 1"},
 		{"journals differ", func(r *report) { r.differing = 2 }, false, "lost 0 · duplicated 0 · out of order 0 · journals differ in 2 publishers"},
 		{"did not settle", func(r *report) { r.unsettled = errors.New("not within 1m0s") }, false, "lost 0 · duplicated 0 · out of order 0 · did not settle: not within 1m0s"},
 		{"nothing published", func(r *report) { *r = report{} }, false, "lost 0 · duplicated 0 · out of order 0"},
@@ -124,14 +124,14 @@ func TestSubscriberCounts(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		keys string
-		want verdict.Verdict
+		want checker.Verdict
 	}{
-		{"in order", "1 2 3", verdict.Verdict{Present: 3}},
-		{"a hole", "1 4", verdict.Verdict{Present: 2, Lost: 2}},
-		{"twice", "1 2 2", verdict.Verdict{Present: 3, Duplicated: 1}},
-		{"an old one", "1 2 3 1", verdict.Verdict{Present: 4, Disordered: 1}},
+		{"in order", "1 2 3", checker.Verdict{Present: 3}},
+		{"a hole", "1 4", checker.Verdict{Present: 2, Lost: 2}},
+		{"twice", "1 2 2", checker.Verdict{Present: 3, Duplicated: 1}},
+		{"an old one", "1 2 3 1", checker.Verdict{Present: 4, Disordered: 1}},
 	} {
-		s := &subscriber{received: make(verdict.Keys), last: make(map[string]int)}
+		s := &subscriber{received: make(checker.Keys), last: make(map[string]int)}
 		for _, key := range strings.Fields(tt.keys) {
 			s.note("p1", key)
 		}

@@ -14,8 +14,8 @@ import (
 
 	"github.com/holdfast-mq/holdfast/bookmarkstore"
 	"github.com/holdfast-mq/holdfast/client"
-	"github.com/holdfast-mq/holdfast/examples/internal/fleet"
-	"github.com/holdfast-mq/holdfast/internal/verdict"
+	"github.com/holdfast-mq/holdfast/internal/proof/checker"
+	"github.com/holdfast-mq/holdfast/internal/proof/fleet"
 )
 
 // A body is what is published: the n-th message of a publisher.
@@ -99,16 +99,16 @@ type subscriber struct {
 	ended  sync.WaitGroup
 
 	mu       sync.Mutex
-	received verdict.Keys   // guarded by mu
+	received checker.Keys   // guarded by mu
 	last     map[string]int // guarded by mu: highest of each publisher
-	tally    verdict.Verdict
+	tally    checker.Verdict
 	server   string // guarded by mu: the one it is connected to, empty if none
 	err      error  // guarded by mu: why it has ended, by itself
 }
 
 // newSubscriber connects and subscribes.
 func newSubscriber(ctx context.Context, name, dir string, servers []string) (*subscriber, error) {
-	s := &subscriber{name: name, received: make(verdict.Keys), last: make(map[string]int)}
+	s := &subscriber{name: name, received: make(checker.Keys), last: make(map[string]int)}
 	var err error
 	if s.marks, err = bookmarkstore.OpenBolt(filepath.Join(dir, "subscriber-"+name+".db"), bookmarkstore.BoltOptions{}); err != nil {
 		return nil, err
@@ -173,14 +173,14 @@ func (s *subscriber) setServer(server string) {
 }
 
 // seen returns what it has counted so far, and where it is connected.
-func (s *subscriber) seen() (v verdict.Verdict, server string, err error) {
+func (s *subscriber) seen() (v checker.Verdict, server string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.tally, s.server, s.err
 }
 
 // keys returns what it has received.
-func (s *subscriber) keys() verdict.Keys {
+func (s *subscriber) keys() checker.Keys {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return maps.Clone(s.received)

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/client"
-	"github.com/holdfast-mq/holdfast/examples/internal/fleet"
-	"github.com/holdfast-mq/holdfast/internal/pair"
+	"github.com/holdfast-mq/holdfast/internal/perf/pair"
+	"github.com/holdfast-mq/holdfast/internal/proof/fleet"
 )
 
 const (

@@ -4,7 +4,7 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/holdfast-mq/holdfast/internal/pair"
+	"github.com/holdfast-mq/holdfast/internal/perf/pair"
 )
 
 // A faultKind is what is done to the running system.

@@ -14,7 +14,7 @@ import (
 	"os"
 	"time"
 
-	"github.com/holdfast-mq/holdfast/internal/pair"
+	"github.com/holdfast-mq/holdfast/internal/perf/pair"
 )
 
 // options are the command's flags.

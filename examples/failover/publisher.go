@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/client"
-	"github.com/holdfast-mq/holdfast/examples/internal/fleet"
-	"github.com/holdfast-mq/holdfast/examples/internal/timeline"
+	"github.com/holdfast-mq/holdfast/internal/proof/fleet"
+	"github.com/holdfast-mq/holdfast/internal/proof/timeline"
 )
 
 // newFleet connects one publisher for each network.

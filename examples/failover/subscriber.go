@@ -14,8 +14,8 @@ import (
 
 	"github.com/holdfast-mq/holdfast/bookmarkstore"
 	"github.com/holdfast-mq/holdfast/client"
-	"github.com/holdfast-mq/holdfast/examples/internal/child"
-	"github.com/holdfast-mq/holdfast/internal/verdict"
+	"github.com/holdfast-mq/holdfast/internal/proof/checker"
+	"github.com/holdfast-mq/holdfast/internal/proof/child"
 )
 
 // asSubscriber is the first argument of the process that is the subscriber;
@@ -94,13 +94,13 @@ func keep(db *bbolt.DB, marks *bookmarkstore.Bolt, m *client.Message) error {
 }
 
 // readReceived returns what the subscriber's transactions hold.
-func readReceived(database string) (verdict.Keys, error) {
+func readReceived(database string) (checker.Keys, error) {
 	db, err := bbolt.Open(database, 0o644, &bbolt.Options{ReadOnly: true, Timeout: time.Minute})
 	if err != nil {
 		return nil, err
 	}
 	defer db.Close()
-	h := make(verdict.Keys)
+	h := make(checker.Keys)
 	err = db.View(func(tx *bbolt.Tx) error {
 		bucket := tx.Bucket(received)
 		if bucket == nil {

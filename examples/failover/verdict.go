@@ -6,14 +6,14 @@ import (
 	"strings"
 	"time"
 
-	"github.com/holdfast-mq/holdfast/internal/verdict"
+	"github.com/holdfast-mq/holdfast/internal/proof/checker"
 )
 
 // A report is the outcome of a run.
 type report struct {
-	published   verdict.Keys
-	a, b        verdict.Keys // the journals
-	delivered   verdict.Keys // what the subscriber's transactions hold
+	published   checker.Keys
+	a, b        checker.Keys // the journals
+	delivered   checker.Keys // what the subscriber's transactions hold
 	handedOver  int          // times a message was handed to the subscriber
 	gaps, apart []time.Duration
 	faults      int
@@ -22,7 +22,7 @@ type report struct {
 
 // print writes the table and returns whether all is well.
 func (r report) print(w io.Writer) bool {
-	a, b, d := verdict.Compare(r.published, r.a), verdict.Compare(r.published, r.b), verdict.Compare(r.published, r.delivered)
+	a, b, d := checker.Compare(r.published, r.a), checker.Compare(r.published, r.b), checker.Compare(r.published, r.delivered)
 	all := a.Plus(b).Plus(d)
 	row := func(name string, value any, note string) {
 		fmt.Fprintf(w, "  %-16s %10v   %s\n", name, value, note)
@@ -40,9 +40,9 @@ func (r report) print(w io.Writer) bool {
 		row("never published", all.Foreign, "")
 	}
 	row("failovers", fmt.Sprintf("%d of %d", r.faults, r.wanted), "faults that happened")
-	row("gap p50, max", fmt.Sprintf("%v, %v", verdict.Quantile(r.gaps, 0.5), verdict.Quantile(r.gaps, 1)), "from the fault to the next acknowledged message")
+	row("gap p50, max", fmt.Sprintf("%v, %v", checker.Quantile(r.gaps, 0.5), checker.Quantile(r.gaps, 1)), "from the fault to the next acknowledged message")
 	if len(r.apart) > 0 {
-		row("gap both away", verdict.Quantile(r.apart, 1), "of faults that did not wait for the pair to be in sync")
+		row("gap both away", checker.Quantile(r.apart, 1), "of faults that did not wait for the pair to be in sync")
 	}
 	fmt.Fprintln(w, strings.Repeat("-", 72))
 	return all.Clean() && r.faults == r.wanted && r.published.Len() > 0

@@ -5,12 +5,12 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"github.com/holdfast-mq/holdfast/internal/verdict"
+	"github.com/holdfast-mq/holdfast/internal/proof/checker"
 )
 
 // Any harm, in any place, and any fault that did not happen makes a run fail.
 func TestReport(t *testing.T) {
-	published := verdict.Keys{"ak": {"1", "2", "3"}, "us": {"1"}}
+	published := checker.Keys{"ak": {"1", "2", "3"}, "us": {"1"}}
 	good := report{published: published, a: published, b: published, delivered: published, faults: 1, wanted: 1}
 	for _, tt := range []struct {
 		name  string
@@ -18,9 +18,9 @@ func TestReport(t *testing.T) {
 		well  bool
 	}{
 		{"all there", func(*report) {}, true},
-		{"lost on a", func(r *report) { r.a = verdict.Keys{"ak": {"1", "3"}, "us": {"1"}} }, false},
-		{"twice on b", func(r *report) { r.b = verdict.Keys{"ak": {"1", "2", "2", "3"}, "us": {"1"}} }, false},
-		{"delivered out of order", func(r *report) { r.delivered = verdict.Keys{"ak": {"1", "3", "2"}, "us": {"1"}} }, false},
+		{"lost on a", func(r *report) { r.a = checker.Keys{"ak": {"1", "3"}, "us": {"1"}} }, false},
+		{"twice on b", func(r *report) { r.b = checker.Keys{"ak": {"1", "2", "2", "3"}, "us": {"1"}} }, false},
+		{"delivered out of order", func(r *report) { r.delivered = checker.Keys{"ak": {"1", "3", "2"}, "us": {"1"}} }, false},
 		{"a fault did not happen", func(r *report) { r.wanted = 2 }, false},
 		{"nothing published", func(r *report) { *r = report{} }, false},
 	} {

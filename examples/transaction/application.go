@@ -8,7 +8,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/holdfast-mq/holdfast/examples/internal/child"
+	"github.com/holdfast-mq/holdfast/internal/proof/child"
 )
 
 // An application is the application's process as its parent sees it.

@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/client"
-	"github.com/holdfast-mq/holdfast/examples/internal/fleet"
-	"github.com/holdfast-mq/holdfast/examples/internal/timeline"
-	"github.com/holdfast-mq/holdfast/internal/pair"
+	"github.com/holdfast-mq/holdfast/internal/perf/pair"
+	"github.com/holdfast-mq/holdfast/internal/proof/fleet"
+	"github.com/holdfast-mq/holdfast/internal/proof/timeline"
 )
 
 var shops = []string{"north", "south", "west"}

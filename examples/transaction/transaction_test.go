@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/holdfast-mq/holdfast/internal/pair"
-	"github.com/holdfast-mq/holdfast/internal/verdict"
+	"github.com/holdfast-mq/holdfast/internal/perf/pair"
+	"github.com/holdfast-mq/holdfast/internal/proof/checker"
 )
 
 // The test's own program is also the application that dies.
@@ -65,7 +65,7 @@ func wellReport() report {
 		invoices: []invoice{{1, "north-1", account{1, 5}}, {2, "south-1", account{2, 12}}},
 	}
 	return report{
-		published: verdict.Keys{"north": {"north-1"}, "south": {"south-1"}},
+		published: checker.Keys{"north": {"north-1"}, "south": {"south-1"}},
 		journals:  [2]journal{j, {slices.Clone(j.orders), slices.Clone(j.invoices)}},
 		accounts:  map[string]account{"x": {2, 12}},
 		numbered:  2,

@@ -10,8 +10,8 @@ import (
 
 	"go.etcd.io/bbolt"
 
-	"github.com/holdfast-mq/holdfast/examples/internal/fleet"
-	"github.com/holdfast-mq/holdfast/internal/verdict"
+	"github.com/holdfast-mq/holdfast/internal/proof/checker"
+	"github.com/holdfast-mq/holdfast/internal/proof/fleet"
 )
 
 // A journal is what stands in the journal of an instance.
@@ -56,7 +56,7 @@ func readAccounts(database string) (map[string]account, uint64, error) {
 
 // A report is the outcome of a run.
 type report struct {
-	published verdict.Keys // the orders, by shop
+	published checker.Keys // the orders, by shop
 	journals  [2]journal
 	accounts  map[string]account // in the application's database
 	numbered  uint64             // the last invoice, by the application's database
@@ -67,8 +67,8 @@ type report struct {
 }
 
 // ordersOf returns the ids of the orders in a journal, by shop.
-func (j journal) ordersOf() verdict.Keys {
-	keys := make(verdict.Keys)
+func (j journal) ordersOf() checker.Keys {
+	keys := make(checker.Keys)
 	for _, o := range j.orders {
 		keys[o.Shop] = append(keys[o.Shop], o.ID)
 	}
@@ -76,8 +76,8 @@ func (j journal) ordersOf() verdict.Keys {
 }
 
 // taken returns the ids of the orders that the invoices are for, by shop.
-func (j journal) taken() verdict.Keys {
-	keys := make(verdict.Keys)
+func (j journal) taken() checker.Keys {
+	keys := make(checker.Keys)
 	for _, v := range j.invoices {
 		shop, _, _ := strings.Cut(v.Order, "-")
 		keys[shop] = append(keys[shop], v.Order)
@@ -86,21 +86,21 @@ func (j journal) taken() verdict.Keys {
 }
 
 // numbers returns the numbers of the invoices.
-func (j journal) numbers() verdict.Keys {
+func (j journal) numbers() checker.Keys {
 	var numbers []string
 	for _, v := range j.invoices {
 		numbers = append(numbers, strconv.FormatUint(v.Number, 10))
 	}
-	return verdict.Keys{"invoices": numbers}
+	return checker.Keys{"invoices": numbers}
 }
 
 // numbersTo returns the numbers from 1 to n.
-func numbersTo(n int) verdict.Keys {
+func numbersTo(n int) checker.Keys {
 	var numbers []string
 	for i := range n {
 		numbers = append(numbers, strconv.Itoa(i+1))
 	}
-	return verdict.Keys{"invoices": numbers}
+	return checker.Keys{"invoices": numbers}
 }
 
 // recompute returns the accounts after all invoices of a journal, from the orders
@@ -159,12 +159,12 @@ func (r report) print(w io.Writer) bool {
 	row := func(name string, value any, note string) { fmt.Fprintf(w, "  %-18s %8v   %s\n", name, value, note) }
 	fmt.Fprintln(w)
 	row("orders", n, "published by the shops")
-	var all verdict.Verdict
+	var all checker.Verdict
 	wrong := 0
 	for i, name := range []string{"A", "B"} {
 		j := r.journals[i]
-		orders, invoices := verdict.Compare(r.published, j.ordersOf()), verdict.Compare(numbersTo(n), j.numbers())
-		all = all.Plus(orders).Plus(invoices).Plus(verdict.Compare(r.published, j.taken()))
+		orders, invoices := checker.Compare(r.published, j.ordersOf()), checker.Compare(numbersTo(n), j.numbers())
+		all = all.Plus(orders).Plus(invoices).Plus(checker.Compare(r.published, j.taken()))
 		accounts, off := j.recompute()
 		wrong += off + differ(accounts, r.accounts)
 		row("orders on "+name, orders.Present, "in its journal, read after it stopped")

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/atonce"
-	"github.com/holdfast-mq/holdfast/internal/memnet"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memnet"
 )
 
 // pipe returns the two ends of a connection of the system.

@@ -13,7 +13,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/boltfile"
 	"github.com/holdfast-mq/holdfast/internal/boltfile/boltfiletest"
-	"github.com/holdfast-mq/holdfast/internal/heap"
+	"github.com/holdfast-mq/holdfast/internal/testkit/heap"
 )
 
 // fill makes a database with branches, long values, buckets in buckets and

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
-	"github.com/holdfast-mq/holdfast/internal/heap"
+	"github.com/holdfast-mq/holdfast/internal/testkit/heap"
 )
 
 func TestParseStart(t *testing.T) {

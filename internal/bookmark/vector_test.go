@@ -8,7 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
-	"github.com/holdfast-mq/holdfast/internal/heap"
+	"github.com/holdfast-mq/holdfast/internal/testkit/heap"
 )
 
 func TestVectorText(t *testing.T) {

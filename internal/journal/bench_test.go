@@ -7,8 +7,8 @@ import (
 	"testing"
 
 	"github.com/holdfast-mq/holdfast/internal/journal"
-	"github.com/holdfast-mq/holdfast/internal/memfs"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
 const benchBytes = 256 // of a body

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/journal"
-	"github.com/holdfast-mq/holdfast/internal/memfs"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
 func TestFollowLimits(t *testing.T) {

@@ -4,10 +4,10 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/holdfast-mq/holdfast/internal/heap"
 	"github.com/holdfast-mq/holdfast/internal/journal"
-	"github.com/holdfast-mq/holdfast/internal/memfs"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
+	"github.com/holdfast-mq/holdfast/internal/testkit/heap"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
 // fuzzedDisk is a disk with a journal of several segments: two publishers,

@@ -11,8 +11,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/holdfast-mq/holdfast/internal/journal"
-	"github.com/holdfast-mq/holdfast/internal/memfs"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -8,7 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/holdfast-mq/holdfast/internal/journal"
-	"github.com/holdfast-mq/holdfast/internal/memfs"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
 // A model is a journal that does nothing but remember.

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/holdfast-mq/holdfast/internal/journal"
-	"github.com/holdfast-mq/holdfast/internal/memfs"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
 // BenchmarkLink measures records through a link over loopback until they are

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/journal"
-	"github.com/holdfast-mq/holdfast/internal/memfs"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
 // downgrading returns a sync destination that is downgraded after 5s.

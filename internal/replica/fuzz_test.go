@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
-	"github.com/holdfast-mq/holdfast/internal/heap"
 	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/testkit/heap"
 )
 
 // FuzzFrames decodes any payload: it takes no memory for what is only claimed,

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/journal"
-	"github.com/holdfast-mq/holdfast/internal/memfs"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
 func TestPairReplicatesBothWays(t *testing.T) {

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/holdfast-mq/holdfast/internal/heap"
 	"github.com/holdfast-mq/holdfast/internal/route"
+	"github.com/holdfast-mq/holdfast/internal/testkit/heap"
 )
 
 // FuzzPattern compiles any pattern. It must not take memory out of proportion

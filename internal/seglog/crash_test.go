@@ -10,8 +10,8 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/holdfast-mq/holdfast/internal/memfs"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
 // A history is what was done to a log, so that what is found later can be

@@ -13,8 +13,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/holdfast-mq/holdfast/internal/memfs"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
 var update = flag.Bool("update", false, "write testdata/v1 again")

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/holdfast-mq/holdfast/internal/memfs"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
 // breakHead inverts a bit in the head of a segment.

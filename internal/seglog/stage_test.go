@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/holdfast-mq/holdfast/internal/memfs"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
 // Staged records survive the death of the process, on the real disk too, and

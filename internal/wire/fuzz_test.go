@@ -16,7 +16,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
-	"github.com/holdfast-mq/holdfast/internal/heap"
+	"github.com/holdfast-mq/holdfast/internal/testkit/heap"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 

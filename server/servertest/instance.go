@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/client"
-	"github.com/holdfast-mq/holdfast/internal/memfs"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 	"github.com/holdfast-mq/holdfast/server"
 )
 

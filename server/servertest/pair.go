@@ -5,7 +5,7 @@ import (
 	"net"
 
 	"github.com/holdfast-mq/holdfast/client"
-	"github.com/holdfast-mq/holdfast/internal/memnet"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memnet"
 	"github.com/holdfast-mq/holdfast/server"
 )
 

@@ -1,0 +1,294 @@
+package bench
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/internal/perf/pair"
+)
+
+// A run is one measurement: its servers, publishers and subscribers.
+type run struct {
+	o       Options
+	dir     string // of stores and journals, removed at the end
+	servers []string
+	pair    *[2]*pair.Instance // nil: the servers were given
+	topic   string             // of this run alone
+	bound   struct {           // of a publisher's store
+		messages int
+		bytes    int64
+	}
+	publishers  []*publisher
+	subscribers []*subscriber // that are measured
+	clients     []*subscriber // these and those that check
+	toAck       *times        // from when messages were due, or published, to their acks
+	toLoop      *times        // and to the subscribers
+	watch       watch
+}
+
+// Run measures w. The error is an *OptionError for what can't be run, and a
+// *CountError for what can't be told as a figure.
+func Run(ctx context.Context, w Work, o Options) (*Result, error) {
+	if err := o.validate(w); err != nil {
+		return nil, err
+	}
+	works := map[Work]func(*run, context.Context, *Result) error{
+		Publish: (*run).publish, Latency: (*run).latency, Replay: (*run).replay, Fanout: (*run).fanout, Failover: (*run).failover,
+	}
+	work, ok := works[w]
+	if !ok {
+		return nil, optionf("there is no work %q", string(w))
+	}
+	dir, err := os.MkdirTemp(o.Dir, "holdfast-bench-")
+	if err != nil {
+		return nil, optionf("the directory can't be used: %v", err)
+	}
+	r := &run{o: o, dir: dir, servers: o.Servers, topic: "bench_" + strings.ToLower(rand.Text()[:12]),
+		toAck: newTimes(), toLoop: newTimes()}
+	r.bound.messages, r.bound.bytes = o.Window, max(64<<20, int64(o.Window)*int64(o.Size+overhead))
+	if w == Failover {
+		r.bound.messages, r.bound.bytes = boundMessages, boundBytes
+	}
+	defer r.close()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	r.watch.start(r, cancel)
+	defer r.watch.stop()
+
+	result := newResult(w, &o, dir)
+	if err := r.prepare(ctx); err != nil {
+		return nil, r.explain(ctx, err)
+	}
+	if err := work(r, ctx, result); err != nil {
+		return nil, r.explain(ctx, err)
+	}
+	if err := r.verify(ctx, result); err != nil {
+		return nil, r.explain(ctx, err)
+	}
+	return result, nil
+}
+
+// explain says why a context ended, and which instance ended by itself.
+func (r *run) explain(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
+		err = fmt.Errorf("%w: %w", cause, err)
+	}
+	if r.pair == nil || ctx.Err() != nil {
+		return err
+	}
+	for _, in := range r.pair {
+		if in.Ended() == nil {
+			continue
+		}
+		log, _ := os.ReadFile(in.Log())
+		return fmt.Errorf("instance %s ended by itself: %w\n%s", in.Name, err, log[max(0, len(log)-2000):])
+	}
+	return err
+}
+
+// prepare starts what is missing, connects the publishers and warms up.
+func (r *run) prepare(ctx context.Context) error {
+	if len(r.servers) == 0 {
+		if err := r.startPair(ctx); err != nil {
+			return err
+		}
+	}
+	for i := range r.o.Publishers {
+		p, err := r.newPublisher(ctx, i)
+		if err != nil {
+			return fmt.Errorf("publisher %d: %w", i, err)
+		}
+		r.watch.Lock()
+		r.publishers = append(r.publishers, p)
+		r.watch.Unlock()
+	}
+	return r.each(func(p *publisher) error { return p.warmUp(ctx, r.o.Warmup) })
+}
+
+// startPair starts two processes and waits until they are in sync.
+func (r *run) startPair(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	both, err := pair.New(r.dir, pair.Options{Command: r.o.Command, DowngradeAfter: r.o.DowngradeAfter})
+	if err != nil {
+		return err
+	}
+	r.pair = &both
+	errs := make([]error, len(both))
+	var wg sync.WaitGroup
+	for i, in := range both {
+		r.servers = append(r.servers, in.URI())
+		wg.Go(func() { errs[i] = in.Start(ctx) })
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	return pair.AwaitSync(ctx, both)
+}
+
+// connectTimeout is how long a client may take to log on for the first time.
+const connectTimeout = 10 * time.Second
+
+// dial connects a client. If it fails otherwise than by taking too long, the
+// servers' addresses are no addresses: there is nothing else to be wrong.
+func dial(ctx context.Context, cfg client.Config) (*client.Client, error) {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	c, err := client.Dial(ctx, cfg)
+	if err != nil && ctx.Err() == nil {
+		err = optionf("%v", err)
+	}
+	return c, err
+}
+
+// close ends everything and removes what is on disk.
+func (r *run) close() {
+	for _, s := range r.clients {
+		s.close()
+	}
+	for _, p := range r.publishers {
+		p.close()
+	}
+	if r.pair != nil {
+		for _, in := range r.pair {
+			if in.Alive() {
+				in.Kill()
+			}
+		}
+	}
+	if !r.o.Keep {
+		os.RemoveAll(r.dir)
+	}
+}
+
+// each runs f for all publishers at once.
+func (r *run) each(f func(*publisher) error) error {
+	errs := make([]error, len(r.publishers))
+	var wg sync.WaitGroup
+	for i, p := range r.publishers {
+		wg.Go(func() {
+			if err := f(p); err != nil {
+				errs[i] = fmt.Errorf("publisher %d: %w", i, err)
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// published returns what each publisher has, and how much that is.
+func (r *run) published() (each []uint64, total int) {
+	for _, p := range r.publishers {
+		n := p.published.Load()
+		each, total = append(each, n), total+int(n)
+	}
+	return each, total
+}
+
+// flushSafe waits until everything published is safe.
+func (r *run) flushSafe(ctx context.Context) error {
+	return r.each(func(p *publisher) error { return p.client.FlushSafe(ctx) })
+}
+
+// connect connects the subscribers.
+func (r *run) connect(ctx context.Context) error {
+	for i := range r.o.Subscribers {
+		s, err := r.newSubscriber(ctx, fmt.Sprintf("subscriber-%d", i), r.servers)
+		if err != nil {
+			return fmt.Errorf("subscriber %d: %w", i, err)
+		}
+		r.subscribers = append(r.subscribers, s)
+	}
+	return nil
+}
+
+// begin subscribes all of them at once.
+func (r *run) begin(ctx context.Context, from client.Start) error {
+	errs := make([]error, len(r.subscribers))
+	var wg sync.WaitGroup
+	for i, s := range r.subscribers {
+		wg.Go(func() {
+			if err := s.begin(ctx, r.topic, from); err != nil {
+				errs[i] = fmt.Errorf("subscriber %d: %w", i, err)
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// expect tells the subscribers how many messages there are.
+func (r *run) expect() {
+	_, total := r.published()
+	for _, s := range r.subscribers {
+		s.tally.expect(total)
+	}
+}
+
+// complete returns when each subscriber has every message, and when that was.
+func (r *run) complete(ctx context.Context) (end time.Time, err error) {
+	for i, s := range r.subscribers {
+		if err := s.await(ctx); err != nil {
+			return end, fmt.Errorf("subscriber %d: %w", i, err)
+		}
+		if s.tally.at.After(end) {
+			end = s.tally.at
+		}
+	}
+	return end, r.judge()
+}
+
+// judge ends the subscribers and checks what they have counted.
+func (r *run) judge() error {
+	each, _ := r.published()
+	for i, s := range r.subscribers {
+		if err := s.finish(); err != nil {
+			return fmt.Errorf("subscriber %d: %w", i, err)
+		}
+		if err := s.tally.verdict(fmt.Sprintf("subscriber %d", i), each); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// verify counts the messages on every server.
+func (r *run) verify(ctx context.Context, result *Result) error {
+	each, total := r.published()
+	for _, p := range r.publishers {
+		if n := p.refused.Load(); n > 0 {
+			return fmt.Errorf("publisher %d: %s refused by a server", p.index, plural(int(n), "message"))
+		}
+	}
+	for i, server := range r.servers {
+		if err := r.check(ctx, i, each, total); err != nil {
+			return fmt.Errorf("check %s: %w", server, err)
+		}
+		result.Copies++
+	}
+	return nil
+}
+
+// check replays everything from one server.
+func (r *run) check(ctx context.Context, i int, each []uint64, total int) error {
+	s, err := r.newSubscriber(ctx, fmt.Sprintf("check-%d", i), r.servers[i:i+1])
+	if err != nil {
+		return err
+	}
+	s.tally.expect(total)
+	if err := s.begin(ctx, r.topic, client.Epoch); err != nil {
+		return err
+	}
+	if err := errors.Join(s.await(ctx), s.finish()); err != nil {
+		return err
+	}
+	return s.tally.verdict("its log", each)
+}

@@ -1,0 +1,239 @@
+//go:build !race
+
+package budget_test
+
+import (
+	"context"
+	"net"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/holdfast-mq/holdfast/bookmarkstore"
+	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/internal/perf/budget"
+	"github.com/holdfast-mq/holdfast/pubstore"
+	"github.com/holdfast-mq/holdfast/server/servertest"
+)
+
+// burst is how many messages are counted together. What is allocated for a
+// batch, a sync or a Flush is far less than one for each.
+const burst = 1000
+
+// few is what that may come to in a burst.
+const few = 100
+
+// alone is how many messages are counted that come one at a time.
+const alone = 40
+
+// atMost fails the test if a call of f, after some to get into the swing,
+// allocates more than most, in all goroutines together.
+func atMost(t *testing.T, most float64, f func()) {
+	t.Helper()
+	for range 20 {
+		f()
+	}
+	n := testing.AllocsPerRun(20, f)
+	t.Logf("%v allocations, %v may be", n, most)
+	if n > most {
+		t.Errorf("%v allocations, want %v at most", n, most)
+	}
+}
+
+// dial starts a client of a server that costs nothing, over a real connection.
+func dial(t *testing.T, change func(*client.Config)) (*client.Client, *budget.Swallow) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := budget.NewSwallow(t, ln)
+	cfg := client.Config{Name: "me", Servers: []string{"tcp://" + ln.Addr().String() + "/amps/json"}, QueueMessages: 4 * burst}
+	change(&cfg)
+	c, err := client.Dial(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c, srv
+}
+
+func openFile(t *testing.T) *pubstore.File {
+	t.Helper()
+	s, err := pubstore.OpenFile(filepath.Join(t.TempDir(), "store"), pubstore.FileOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func openMarks(t *testing.T) *bookmarkstore.Bolt {
+	t.Helper()
+	s, err := bookmarkstore.OpenBolt(filepath.Join(t.TempDir(), "marks.db"), bookmarkstore.BoltOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func TestAllocsOfPublish(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		store func(*testing.T) pubstore.Store
+	}{
+		{"Memory", func(*testing.T) pubstore.Store { return pubstore.NewMemory(pubstore.MemoryOptions{}) }},
+		{"File", func(t *testing.T) pubstore.Store { return openFile(t) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c, _ := dial(t, func(cfg *client.Config) { cfg.Publishes = tt.store(t) })
+			body := make([]byte, 256)
+			ctx, cancel := context.WithCancel(t.Context()) // as applications have it
+			defer cancel()
+			atMost(t, few, func() {
+				for range burst {
+					if _, err := c.Publish(ctx, "orders", body); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if err := c.Flush(ctx); err != nil {
+					t.Fatal(err)
+				}
+			})
+		})
+	}
+}
+
+func TestAllocsOfReceive(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		store func(*testing.T) bookmarkstore.Store
+		most  float64
+	}{
+		{"Memory", func(*testing.T) bookmarkstore.Store { return bookmarkstore.NewMemory() }, few},
+		{"Bolt", func(t *testing.T) bookmarkstore.Store { return openMarks(t) }, 2 * few},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c, srv := dial(t, func(cfg *client.Config) { cfg.Bookmarks = tt.store(t) })
+			sub, err := c.Subscribe(t.Context(), "^orders", client.WithTime(), client.From(client.Epoch), client.ID("s"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			srv.Subscribed()
+			body := make([]byte, 256)
+			receive := func(n, together int) {
+				srv.Deliver(together, "orders.eu", body)
+				for m, err := range sub.Messages(t.Context()) {
+					if err == nil {
+						err = m.Discard()
+					}
+					if err != nil {
+						t.Fatal(err)
+					}
+					if n--; n == 0 {
+						break
+					}
+					if n%together == 0 {
+						srv.Deliver(together, "orders.eu", body)
+					}
+				}
+			}
+			atMost(t, tt.most, func() { receive(burst, burst) })
+			atMost(t, tt.most, func() { receive(burst, 1) })
+		})
+	}
+}
+
+// systems are an instance alone, and one that has a peer to wait for.
+var systems = map[string]func(testing.TB) *servertest.Instance{
+	"alone": func(t testing.TB) *servertest.Instance { return servertest.New(t, servertest.Real()) },
+	"pair":  func(t testing.TB) *servertest.Instance { return servertest.NewPair(t, servertest.Real()).A },
+}
+
+// call logs a client that costs nothing on.
+func call(t *testing.T, i *servertest.Instance, name string) *budget.Caller {
+	t.Helper()
+	conn, err := i.Dial(t.Context(), "tcp", i.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return budget.NewCaller(t, conn, name)
+}
+
+func TestAllocsOfAServer(t *testing.T) {
+	body := make([]byte, 256)
+	for name, start := range systems {
+		t.Run(name, func(t *testing.T) {
+			i := start(t)
+			p := call(t, i, "publisher")
+			check := func(name, topic string, subscribers ...*budget.Caller) {
+				t.Helper()
+				pass := func(n int) {
+					p.Publish(n, topic, body)
+					p.Persisted()
+					for _, s := range subscribers {
+						s.Receive(n)
+					}
+				}
+				t.Run(name, func(t *testing.T) { atMost(t, few, func() { pass(burst) }) })
+				t.Run(name+" one at a time", func(t *testing.T) {
+					atMost(t, alone/2, func() {
+						for range alone {
+							pass(1)
+						}
+					})
+				})
+			}
+			check("publish", "orders")
+			s, safe := call(t, i, "subscriber"), call(t, i, "careful subscriber")
+			s.Subscribe("trades", "vector,timestamp")
+			check("deliver", "trades", s)
+			safe.Subscribe("quotes", "vector,fully_durable")
+			check("deliver what is safe", "quotes", safe)
+		})
+	}
+}
+
+// A replay takes what the connection takes, however long it is.
+func TestAllocsOfAReplay(t *testing.T) {
+	const messages = 10 * burst
+	i := servertest.New(t, servertest.Real())
+	p := call(t, i, "publisher")
+	p.Publish(messages, "orders", make([]byte, 256))
+	p.Persisted()
+	atMost(t, 2000, func() {
+		s := call(t, i, "subscriber")
+		s.Subscribe("orders", "vector")
+		s.Receive(messages)
+		s.Close()
+	})
+}
+
+// A Bolt store allocates for each commit, not for each of the messages that
+// share one.
+func TestAllocsOfBoltCommits(t *testing.T) {
+	s, err := pubstore.OpenBolt(filepath.Join(t.TempDir(), "store.db"), pubstore.BoltOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	body := make([]byte, 256)
+	life := s.Lives()[0].ID
+	for together, most := range map[int]float64{1: 150, 64: 2000} {
+		atMost(t, most, func() {
+			var all sync.WaitGroup
+			for range together {
+				all.Go(func() {
+					if _, err := s.Append(t.Context(), &pubstore.Message{Topic: "orders", Body: body}); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			all.Wait()
+			if err := s.Discard(life, s.Lives()[0].Last); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}

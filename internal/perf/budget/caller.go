@@ -1,0 +1,105 @@
+package budget
+
+import (
+	"net"
+	"testing"
+
+	"github.com/holdfast-mq/holdfast/internal/wire"
+)
+
+// A Caller is a client that costs nothing. It allocates nothing once it is
+// logged on.
+type Caller struct {
+	t    testing.TB
+	conn net.Conn
+	r    *wire.Reader
+	m    wire.Message
+	pub  wire.PublishCommand
+	out  []byte
+}
+
+// NewCaller logs on over a connection, under a name that also names its
+// publisher. The connection is closed at the end of the test, or by Close.
+func NewCaller(t testing.TB, conn net.Conn, name string) *Caller {
+	t.Helper()
+	t.Cleanup(func() { conn.Close() })
+	c := &Caller{t: t, conn: conn, r: wire.NewReader(conn, 16<<20)}
+	c.pub.Acks = wire.AckPersisted
+	logon := wire.LogonCommand{
+		CommandID: "0", ClientName: name, MessageType: "json", Acks: wire.AckProcessed, Ext: true, Store: name, Counter: 1,
+	}
+	c.write(logon.AppendTo(nil))
+	c.await(wire.AckProcessed)
+	return c
+}
+
+// Close ends the connection.
+func (c *Caller) Close() { c.conn.Close() }
+
+func (c *Caller) write(frames []byte) {
+	if _, err := c.conn.Write(frames); err != nil {
+		c.t.Fatalf("write: %v", err)
+	}
+}
+
+// next reads the next frame.
+func (c *Caller) next() *wire.Message {
+	frame, err := c.r.Next()
+	if err == nil {
+		err = wire.Parse(frame, &c.m)
+	}
+	if err != nil {
+		c.t.Fatalf("read: %v", err)
+	}
+	return &c.m
+}
+
+// await reads up to the next ack of a type, which must be of success.
+func (c *Caller) await(a wire.AckType) *wire.Message {
+	for {
+		m := c.next()
+		if m.Command != wire.Ack || m.Acks&a == 0 {
+			continue
+		}
+		if string(m.Status) != wire.StatusSuccess {
+			c.t.Fatalf("ack %s: %s", m.Status, m.Reason)
+		}
+		return m
+	}
+}
+
+// Publish sends n messages, together.
+func (c *Caller) Publish(n int, topic string, body []byte) {
+	c.out = c.out[:0]
+	c.pub.Topic, c.pub.Body = topic, body
+	for range n {
+		c.pub.Sequence++
+		c.out = c.pub.AppendTo(c.out)
+	}
+	c.write(c.out)
+}
+
+// Persisted waits until all that was published is acknowledged.
+func (c *Caller) Persisted() {
+	for c.await(wire.AckPersisted).Sequence < c.pub.Sequence {
+	}
+}
+
+// Subscribe subscribes to a topic from the start of the log.
+func (c *Caller) Subscribe(topic, options string) {
+	s := wire.SubscribeCommand{
+		Command: wire.Subscribe, CommandID: "s", SubID: "s", Topic: topic, Bookmark: "0", Options: options,
+		Acks: wire.AckProcessed,
+	}
+	c.write(s.AppendTo(nil))
+	c.await(wire.AckProcessed)
+}
+
+// Receive reads until n messages have come.
+func (c *Caller) Receive(n int) {
+	for n > 0 {
+		if c.next().Command == wire.Publish {
+			n--
+		}
+	}
+}

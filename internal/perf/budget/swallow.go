@@ -1,0 +1,116 @@
+package budget
+
+import (
+	"net"
+	"testing"
+
+	"github.com/holdfast-mq/holdfast/internal/wire"
+)
+
+// maxMessage is what a Swallow says is the largest message.
+const maxMessage = 1 << 20
+
+// publisher is whose messages a Swallow delivers.
+const publisher = 5
+
+// What it says of each message beside: when it was processed, and whose it is.
+const someTime = 1767323045678901
+
+var user = []byte("somebody")
+
+// A Swallow is a server that costs nothing: it acknowledges what is published
+// as soon as there is nothing more to read, and delivers what it is told to.
+// It serves one connection, and allocates nothing once that is logged on.
+type Swallow struct {
+	t          testing.TB
+	ln         net.Listener
+	nc         net.Conn
+	subscribed chan struct{} // closed when there is a subscription
+	done       chan struct{}
+	frame      wire.Delivery
+	out        []byte // of Deliver
+}
+
+// NewSwallow serves the next connection of the listener until the test ends.
+func NewSwallow(t testing.TB, ln net.Listener) *Swallow {
+	s := &Swallow{t: t, ln: ln, subscribed: make(chan struct{}), done: make(chan struct{})}
+	s.frame.Bookmark.Publisher = publisher
+	go s.run()
+	t.Cleanup(func() {
+		ln.Close()
+		<-s.done
+	})
+	return s
+}
+
+func (s *Swallow) run() {
+	defer close(s.done)
+	nc, err := s.ln.Accept()
+	if err != nil {
+		return
+	}
+	defer nc.Close()
+	s.nc = nc
+	s.serve(wire.NewReader(nc, maxMessage))
+}
+
+// serve answers until the connection ends.
+func (s *Swallow) serve(r *wire.Reader) {
+	var m wire.Message
+	var out []byte
+	for {
+		frame, err := r.Next()
+		if err != nil || wire.Parse(frame, &m) != nil {
+			return
+		}
+		a := s.answer(&m)
+		if a.Type == 0 || m.Command == wire.Publish && r.Buffered() > 0 {
+			continue
+		}
+		out = a.AppendTo(out[:0])
+		if _, err := s.nc.Write(out); err != nil {
+			return
+		}
+		if m.Command == wire.Subscribe {
+			close(s.subscribed)
+		}
+	}
+}
+
+// answer returns the ack for a command, one without a type if there is none.
+func (s *Swallow) answer(m *wire.Message) wire.AckMessage {
+	switch m.Command {
+	case wire.Logon:
+		return wire.AckMessage{
+			CommandID: string(m.CommandID), ClientName: string(m.ClientName), Type: wire.AckProcessed, Success: true,
+			HasSequence: true, Ext: true, Max: maxMessage,
+		}
+	case wire.Publish:
+		return wire.AckMessage{Type: wire.AckPersisted, Success: true, Sequence: m.Sequence, HasSequence: true}
+	case wire.Subscribe:
+		s.frame.SubIDs = []byte(string(m.SubID))
+		if len(s.frame.SubIDs) == 0 {
+			s.frame.SubIDs = []byte(string(m.CommandID))
+		}
+		return wire.AckMessage{CommandID: string(m.CommandID), Type: wire.AckProcessed, Success: true, Bookmark: "0"}
+	}
+	return wire.AckMessage{}
+}
+
+// Subscribed returns when there is a subscription.
+func (s *Swallow) Subscribed() { <-s.subscribed }
+
+// Deliver sends the subscription n messages of a topic, together, with all
+// that a server says of one.
+func (s *Swallow) Deliver(n int, topic string, body []byte) {
+	s.out = s.out[:0]
+	s.frame.Topic = append(s.frame.Topic[:0], topic...)
+	s.frame.UserID, s.frame.Timestamp, s.frame.Body = user, someTime, body
+	for range n {
+		s.frame.Bookmark.Sequence++
+		s.out = s.frame.AppendTo(s.out)
+	}
+	if _, err := s.nc.Write(s.out); err != nil {
+		s.t.Errorf("deliver: %v", err)
+	}
+}

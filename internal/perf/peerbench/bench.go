@@ -1,0 +1,126 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A bench is one session of measuring.
+type bench struct {
+	self     string // this command
+	holdfast string // the command that measures holdfast
+	dir      string // holds everything, and is removed at the end
+}
+
+// measure is the session: every work, run by run, every contender in turn.
+func measure(ctx context.Context, o options) (err error) {
+	b, err := newBench(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(b.dir)) }()
+
+	before := conditions(b.dir, o)
+	var results []result
+	var failed []error
+	for _, w := range works(o) {
+		r, err := b.work(ctx, w, o.Runs)
+		results, failed = append(results, r), append(failed, err)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
+	printTable(os.Stdout, results)
+	fmt.Println()
+	fmt.Println(before)
+	return errors.Join(failed...)
+}
+
+func newBench(ctx context.Context, o options) (*bench, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	b := &bench{self: self, holdfast: o.Holdfast}
+	if b.dir, err = os.MkdirTemp(o.Dir, "peerbench-"); err != nil {
+		return nil, err
+	}
+	if b.dir, err = filepath.Abs(b.dir); err == nil {
+		err = onDisk(b.dir)
+	}
+	if err == nil && b.holdfast == "" {
+		b.holdfast, err = buildHoldfast(ctx, b.dir)
+	}
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(b.dir))
+	}
+	return b, nil
+}
+
+// buildHoldfast builds the command that measures holdfast from this checkout.
+func buildHoldfast(ctx context.Context, dir string) (command string, err error) {
+	command = filepath.Join(dir, "holdfast")
+	build := exec.CommandContext(ctx, "go", "build", "-o", command, "./server/cmd/holdfast")
+	build.Dir = filepath.Join("..", "..")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build holdfast (run this in its own directory): %w: %s", err, out)
+	}
+	return command, nil
+}
+
+// work runs all contenders of a work in turns. One that fails is said at once
+// and left out of what follows; the others go on.
+func (b *bench) work(ctx context.Context, w work, runs int) (result, error) {
+	r := result{w, make(map[string][]sample)}
+	failed := make(map[string]error)
+	for run := range runs {
+		for _, c := range w.contenders {
+			if failed[c.name] != nil || ctx.Err() != nil {
+				continue
+			}
+			s, err := b.run(ctx, c, w.job)
+			if err != nil {
+				failed[c.name] = fmt.Errorf("%s, %s: %w", w.id, c.name, err)
+				say("%v", failed[c.name])
+				continue
+			}
+			r.runs[c.name] = append(r.runs[c.name], s)
+			say("%s %s, run %d of %d, %s: %s", w.id, w.title, run+1, runs, c.name, s.describe(w.rows))
+		}
+	}
+	var all []error
+	for _, c := range w.contenders {
+		all = append(all, failed[c.name])
+	}
+	return r, errors.Join(all...)
+}
+
+// run lets one contender do one job, in a directory and within a time of its own.
+func (b *bench) run(ctx context.Context, c contender, j job) (s sample, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, j.limit(), fmt.Errorf("not done within %v", j.limit()))
+	defer cancel()
+	dir, err := os.MkdirTemp(b.dir, "run-")
+	if err != nil {
+		return nil, err
+	}
+	unix.Sync() // nobody pays for the writes of those before
+	s, err = c.run(ctx, b, dir, j)
+	return s, errors.Join(err, os.RemoveAll(dir))
+}
+
+// limit is what a run takes only if it hangs.
+func (j job) limit() time.Duration {
+	return 3*time.Minute + time.Duration(j.Messages)*200*time.Microsecond
+}
+
+// say reports progress; standard output is for the table.
+func say(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }

@@ -1,0 +1,139 @@
+// Package checker judges a system by what was seen of it from outside: what
+// applications published and were handed, and what stands in the journals. It
+// is the one checker of all tests that make faults, whether they run the cores
+// in memory, servers over an in-memory network, or real processes. It reads
+// nothing and asks no clock, and takes time in proportion to the history.
+package checker
+
+import (
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/journal"
+)
+
+// A History is what was seen of a whole system from outside: what applications
+// published and were handed, what publish stores let go of and what was on the
+// disks at that moment, and what stands in the journals at the end, when
+// nothing has gone wrong for long enough. Check judges it by the guarantees.
+type History struct {
+	Published []*Published
+	LetGo     []LetGo
+	Journals  []Journal
+	Readers   []*Reader
+	Errors    []string // of applications and instances, although nothing entitles them to one (G7)
+}
+
+// A Fate is what must have become of a message.
+type Fate int
+
+// The fates of a message.
+const (
+	Unknown Fate = iota // its publisher died with it: it may be delivered, once
+	Taken               // Publish returned nil, and its store has not been lost
+	Refused             // Publish returned an error: it must not be delivered
+)
+
+// A Published is one message given to Publish. Bodies are unique.
+type Published struct {
+	App         string
+	N           int // counts the messages of App
+	Topic, Body string
+	Publisher   uint64 // that Sequence is of; 0: not known
+	Sequence    uint64 // that Publish returned; 0 unless it returned nil
+	Fate        Fate
+	Begun       int64 // when Publish was called, by the clock that Reader.Since is of
+	Based       bool  // on the wire sequences are counted from a base, as towards servers without our extensions
+}
+
+// A LetGo is a publish store letting go of messages.
+type LetGo struct {
+	App     string
+	Through bookmark.Bookmark            // all of the publisher up to it
+	Durable map[string]bookmark.Bookmark // of each synchronous instance: what its disk had up to at that moment
+	Single  bool                         // one disk is enough: a client without our extensions, and a downgrade (R15)
+}
+
+// A Journal is what stands in an instance's journal.
+type Journal struct {
+	Instance string
+	Records  []Stored
+	Floor    bookmark.Vector // what retention has removed, or may have; nil: nothing
+	OneWay   bool            // it gives nothing to the others: it may have what died with them and with its publisher
+}
+
+// A Stored is a record of a journal.
+type Stored struct {
+	bookmark.Bookmark
+	Prev        uint64
+	Kind        journal.Kind
+	Topic, Body string
+	Sum         uint32 // over all of it that must be the same everywhere; 0: not known
+}
+
+// A Reader is what one bookmark subscription was handed.
+type Reader struct {
+	Name         string
+	Topic        string // empty: all
+	Since        int64  // when it was accepted from NOW; 0: from EPOCH
+	FullyDurable bool
+	Gaps         []Gap       // that it was told of, because retention went past it (R9)
+	Lives        [][]*Handed // of the processes that had it, one after the other
+}
+
+// A Gap is a range of a publisher's messages, both ends included.
+type Gap struct{ Publisher, From, Through uint64 }
+
+// A Handed is a message handed to an application.
+type Handed struct {
+	bookmark.Bookmark
+	Body    string
+	Discard Discarded
+}
+
+// Discarded says how far a discard has come.
+type Discarded int
+
+// How far a discard has come.
+const (
+	Undiscarded    Discarded = iota
+	Discarding               // was called, may be on disk
+	DiscardDurable           // a Sync behind it has returned
+)
+
+// A Violation is something in a history that the guarantees do not allow.
+type Violation struct {
+	Harm Harm
+	Rule string // the guarantee or rule that it breaks: G1 to G7, R13
+	Text string
+}
+
+func (v Violation) String() string { return v.Rule + ": " + v.Text }
+
+// A Harm is what a violation comes to for the one who relies on the guarantee.
+type Harm int
+
+// The harms.
+const (
+	Lost       Harm = iota // not where it must be, or no longer
+	Duplicated             // there twice, or handed over twice
+	Disordered             // out of order, or behind a hole
+	Foreign                // was never published, or not so
+	Diverged               // the journals differ
+	Unsafe                 // let go of too early
+	Unexpected             // an error that nothing entitles to
+	harms
+)
+
+func (h Harm) String() string {
+	return [...]string{"lost", "duplicated", "out of order", "foreign", "diverged", "unsafe", "unexpected"}[h]
+}
+
+// A Tally counts violations by harm.
+type Tally [harms]int
+
+// Count returns how many violations there are of each harm.
+func Count(all []Violation) (t Tally) {
+	for _, v := range all {
+		t[v.Harm]++
+	}
+	return t
+}

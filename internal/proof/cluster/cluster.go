@@ -1,0 +1,210 @@
+// Package cluster runs a whole system in memory, in a testing/synctest bubble:
+// instances of the server, publisher and subscriber applications, on a network
+// and on disks that fail when told. At the end it checks what the guarantees
+// say of journals (client/GUARANTEES.md G3, G4, G5).
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memnet"
+	"github.com/holdfast-mq/holdfast/server"
+)
+
+// A System is instances and applications on one network. It is for one
+// goroutine, in a bubble.
+type System struct {
+	TB  testing.TB
+	Net *memnet.Network
+	Log *slog.Logger
+
+	nodes   []*Node
+	closers []func() // of the applications
+}
+
+// Run runs a scenario in a bubble, on a pair of instances a and b that
+// replicate synchronously, set up by configure, which may be nil. When the
+// scenario returns, everything still running is closed and the journals are
+// verified.
+func Run(t *testing.T, configure func(*server.Config), scenario func(s *System)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		s := New(t)
+		s.Pair(configure)
+		scenario(s)
+		s.Finish()
+	})
+}
+
+// New returns a system without instances.
+func New(t testing.TB) *System {
+	s := &System{TB: t, Net: memnet.New(), Log: slog.New(slog.DiscardHandler)}
+	if testing.Verbose() {
+		s.Log = slog.New(slog.NewTextHandler(writer{t}, &slog.HandlerOptions{Level: slog.LevelInfo}))
+	}
+	t.Cleanup(s.close) // of a scenario that has failed
+	return s
+}
+
+// writer writes a log to a test.
+type writer struct{ t testing.TB }
+
+func (w writer) Write(b []byte) (int, error) {
+	w.t.Logf("%s", bytes.TrimRight(b, "\n"))
+	return len(b), nil
+}
+
+// Pair adds and starts a and b, and returns when both serve clients and are in sync.
+func (s *System) Pair(configure func(*server.Config)) {
+	s.TB.Helper()
+	a, b := s.Add("a", configure, "b"), s.Add("b", configure, "a")
+	a.Start()
+	b.Start()
+	s.AwaitSync()
+}
+
+// Add adds an instance that replicates synchronously to its peers. Its
+// clients connect to NAME:9007. It is not started yet.
+func (s *System) Add(name string, configure func(*server.Config), peers ...string) *Node {
+	n := &Node{Name: name, FS: memfs.New(), s: s}
+	n.Config = server.Config{
+		Name:          name,
+		Group:         "pair",
+		Data:          "data",
+		Clients:       server.Endpoint{Listen: name + ":9007"},
+		Replication:   &server.Replication{Listen: name + ":9107"},
+		RejoinTimeout: server.Duration(2 * time.Second),
+		Logger:        s.Log.With("at", name),
+	}
+	n.Config.Log.Segment = 1 << 20
+	for _, peer := range peers {
+		n.Config.Replication.Destinations = append(n.Config.Replication.Destinations,
+			server.Destination{Name: peer, Address: peer + ":9107", Ack: "sync"})
+	}
+	if configure != nil {
+		configure(&n.Config)
+	}
+	n.FS.SyncDelay(SyncTime)
+	s.nodes = append(s.nodes, n)
+	return n
+}
+
+// SyncTime is what an fsync of an instance takes.
+const SyncTime = 200 * time.Microsecond
+
+// Node returns the instance of that name.
+func (s *System) Node(name string) *Node {
+	s.TB.Helper()
+	i := slices.IndexFunc(s.nodes, func(n *Node) bool { return n.Name == name })
+	if i < 0 {
+		s.TB.Fatalf("no instance %q", name)
+	}
+	return s.nodes[i]
+}
+
+// AwaitSync returns when every running instance is ready and all their links
+// to running peers are in sync.
+func (s *System) AwaitSync() {
+	s.TB.Helper()
+	s.Await("the instances to be in sync", func() bool {
+		for _, n := range s.nodes {
+			if n.Server != nil && !n.inSync() {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// bound is how long anything may take, in virtual time.
+const bound = 2 * time.Minute
+
+// Await returns when condition holds. It is asked every few virtual milliseconds.
+func (s *System) Await(what string, condition func() bool) {
+	s.TB.Helper()
+	for begun := time.Now(); ; {
+		synctest.Wait()
+		if condition() {
+			return
+		}
+		if time.Since(begun) > bound {
+			s.TB.Fatalf("waited %v for %s", bound, what)
+		}
+		s.Pass(2 * time.Millisecond)
+	}
+}
+
+// Pass lets virtual time pass.
+func (s *System) Pass(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
+
+// Context returns a context that ends after the bound.
+func (s *System) Context() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), bound)
+}
+
+// Servers returns the addresses of instances as a client wants them.
+func (s *System) Servers(names ...string) []string {
+	var servers []string
+	for _, name := range names {
+		servers = append(servers, "tcp://"+name+":9007/amps/json")
+	}
+	return servers
+}
+
+// Cut cuts the link between two instances, or an application and an instance.
+func (s *System) Cut(a, b string) { s.Net.Cut(a, b) }
+
+// Heal ends a cut.
+func (s *System) Heal(a, b string) { s.Net.Heal(a, b) }
+
+// onClose has f called at the end, before the instances stop.
+func (s *System) onClose(f func()) { s.closers = append(s.closers, f) }
+
+// Finish closes applications and instances and verifies the journals: each
+// for itself (G3, G4), and if all instances were running, that those of one
+// group hold the same messages (G5).
+func (s *System) Finish() {
+	s.TB.Helper()
+	s.close()
+	for _, n := range s.nodes {
+		n.Verify()
+	}
+}
+
+// close closes what is still running.
+func (s *System) close() {
+	for _, f := range slices.Backward(s.closers) {
+		f()
+	}
+	s.closers = nil
+	for _, n := range s.nodes {
+		n.Stop()
+	}
+}
+
+// Same fails unless two instances hold the same messages of every publisher, in the same order.
+func (s *System) Same(a, b string) {
+	s.TB.Helper()
+	ja, jb := s.Node(a).Stored(), s.Node(b).Stored()
+	for publisher, messages := range ja {
+		if !slices.Equal(messages, jb[publisher]) {
+			s.TB.Errorf("publisher %d:\n%s has %s\n%s has %s", publisher, a, strings.Join(messages, " "), b, strings.Join(jb[publisher], " "))
+		}
+	}
+	for publisher, messages := range jb {
+		if _, known := ja[publisher]; !known {
+			s.TB.Errorf("publisher %d: %s has nothing, %s has %s", publisher, a, b, strings.Join(messages, " "))
+		}
+	}
+}

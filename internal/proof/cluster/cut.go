@@ -1,0 +1,208 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/internal/proof/checker"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memnet"
+)
+
+// A cut is what happens to the connections between two hosts when so many
+// bytes have arrived one way.
+type cut struct {
+	direction
+	kind ending
+	at   int64
+}
+
+// A direction is one of those that a session has.
+type direction struct {
+	from, to string
+	plain    bool // the client takes its servers for some without our extensions
+}
+
+// directions are all.
+var directions = []direction{
+	{from: "app", to: "a"}, {from: "a", to: "app"},
+	{from: "app", to: "a", plain: true}, {from: "a", to: "app", plain: true},
+	{from: "a", to: "b"}, {from: "b", to: "a"},
+}
+
+// An ending is a way for connections to end.
+type ending string
+
+const (
+	reset ending = "reset"   // RST: both ends are told
+	end   ending = "end"     // FIN: the receiver is told
+	mute  ending = "silence" // nobody is told; heartbeats find out
+)
+
+var endings = []ending{reset, end, mute}
+
+// String names a cut as parseCut takes it.
+func (c cut) String() string {
+	name := fmt.Sprintf("%s>%s/%s/%d", c.from, c.to, c.kind, c.at)
+	if c.plain {
+		return "plain/" + name
+	}
+	return name
+}
+
+// parseCut parses what String returned.
+func parseCut(name string) (c cut, err error) {
+	rest, plain := strings.CutPrefix(name, "plain/")
+	c.plain = plain
+	parts := strings.FieldsFunc(rest, func(r rune) bool { return r == '>' || r == '/' })
+	if len(parts) != 4 || !slices.Contains(endings, ending(parts[2])) {
+		return c, fmt.Errorf("%q is no cut, such as app>a/reset/123", name)
+	}
+	c.from, c.to, c.kind = parts[0], parts[1], ending(parts[2])
+	c.at, err = strconv.ParseInt(parts[3], 10, 64)
+	return c, err
+}
+
+// happen sets the cut up.
+func (c cut) happen(n *memnet.Network) {
+	switch c.kind {
+	case reset:
+		n.ResetAfter(c.from, c.to, c.at)
+	case end:
+		n.EndAfter(c.from, c.to, c.at)
+	case mute:
+		n.CutAfter(c.from, c.to, c.at)
+	}
+}
+
+// Cuts records a session of a client with an instance that replicates it, and
+// runs it again for every byte of every direction of its connections, cut
+// there, in each way a connection can end. The client goes on at the other
+// instance, everything comes to rest and is judged.
+func Cuts(t *testing.T, o Options) {
+	t.Helper()
+	if o.Only != "" {
+		c, err := parseCut(o.Only)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.only(t, func(tb testing.TB) { session(tb, c, c.happen) })
+		return
+	}
+	cuts, bytes := record(t)
+	var made atomic.Int64
+	s := newSweep(o)
+	s.run(t, len(cuts), func(tb testing.TB, i int) {
+		if session(tb, cuts[i], cuts[i].happen) >= cuts[i].at {
+			made.Add(1)
+		}
+	})
+	s.report(t, func(i int) string { return cuts[i].String() })
+	t.Logf("cut at every byte: %d cuts of %d bytes in %d directions, %d violations", made.Load(), bytes, len(directions), len(s.wrong))
+}
+
+// record runs the session without a fault, and returns all cuts there can be.
+// The number of bytes differs by a few, as identities have more or fewer digits.
+func record(t *testing.T) (cuts []cut, bytes int64) {
+	t.Helper()
+	for _, d := range directions {
+		var n int64
+		for _, f := range bubble(t, func(tb testing.TB) { n = session(tb, cut{direction: d}, func(*memnet.Network) {}) }) {
+			t.Error(f)
+		}
+		bytes += n
+		for _, kind := range endings {
+			for at := int64(1); at <= n; at++ {
+				cuts = append(cuts, cut{d, kind, at})
+			}
+		}
+	}
+	return cuts, bytes
+}
+
+// Chunks runs the session with reads that return no more than so many bytes,
+// for each number up to most.
+func Chunks(t *testing.T, most int) {
+	t.Helper()
+	for n := 1; n <= most; n++ {
+		chunk := func(net *memnet.Network) { net.SetReadChunk(n) }
+		for _, d := range []direction{{}, {plain: true}} {
+			found := bubble(t, func(tb testing.TB) { session(tb, cut{direction: d}, chunk) })
+			for _, f := range found {
+				t.Errorf("reads of at most %d bytes: %s", n, f)
+			}
+		}
+	}
+}
+
+// session is what the connections are recorded of: a client that logs on, has
+// two subscriptions of which it ends one, publishes twenty messages, is handed
+// those of its own and discards them, is idle for heartbeats and publishes
+// again, to an instance that replicates it. It returns how many bytes had
+// arrived where the cut counts them, when all was done.
+func session(tb testing.TB, c cut, set func(*memnet.Network)) int64 {
+	s := newStory(tb, set)
+	defer s.report()
+	p := &publisher{r: s.random, plain: c.plain}
+	s.begin(p, "app", []string{"a", "b"})
+	if c.plain {
+		s.plainReader()
+	} else {
+		s.readHere(p)
+	}
+	s.Pass(time.Millisecond)
+	for range 4 {
+		s.publish("app", "orders", "orders", "ticks")
+		s.Pass(150 * time.Microsecond)
+		s.publish("app", "orders")
+		s.Pass(time.Millisecond)
+	}
+	s.Pass(1200 * time.Millisecond)
+	s.publish("app", "orders", "ticks", "orders", "orders")
+	s.Pass(1200 * time.Millisecond)
+	bytes := s.Net.Delivered(c.from, c.to)
+	if c.kind == mute && bytes >= c.at {
+		s.Pass(long)
+	}
+	s.recover()
+	s.judge()
+	return bytes
+}
+
+// readHere has a publisher's own client read what it publishes, and for a
+// moment another subscription, too.
+func (s *story) readHere(p *publisher) {
+	sub := s.reader(p, "all", "")
+	s.subscribers = append(s.subscribers, sub)
+	brief := s.reader(p, "brief", "orders")
+	time.AfterFunc(3*time.Millisecond, brief.cancel)
+	s.onClose(func() { <-brief.done })
+}
+
+// reader starts a subscription on a publisher's client.
+func (s *story) reader(p *publisher, name, topic string) *subscriber {
+	sub := &subscriber{r: s.random, name: name, app: p.app, hold: 2, up: true, has: make(map[string]bool), done: make(chan struct{})}
+	sub.history = &checker.Reader{Name: name, Topic: topic, Lives: make([][]*checker.Handed, 1)}
+	sub.rand = rand.New(rand.NewPCG(s.seed, 20))
+	sub.opts = []client.SubscribeOption{client.From(client.Epoch)}
+	var ctx context.Context
+	ctx, sub.cancel = context.WithCancel(context.Background())
+	go sub.read(ctx, p.app.Client)
+	return sub
+}
+
+// plainReader starts a subscriber of the other instance, when the plain
+// publisher has begun: before, it would take what is below its first number for a gap.
+func (s *story) plainReader() {
+	s.Await("the plain publisher to begin", func() bool { return s.publishers[0].app.Client.Stats().State == client.Live })
+	s.publish("app", "orders")
+	s.Await("its first message to be let go", func() bool { return s.publishers[0].app.Store.Lives()[0].Acked > 0 })
+	s.subscribe(4, []string{"b", "a"}, s.sure)
+}

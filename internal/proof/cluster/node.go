@@ -1,0 +1,177 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"testing/synctest"
+
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memnet"
+	"github.com/holdfast-mq/holdfast/server"
+)
+
+// A Node is one instance with its disk.
+type Node struct {
+	Name   string
+	Config server.Config
+	FS     *memfs.FS
+	Server *server.Server // nil while it is not running
+
+	s    *System
+	host *memnet.Host
+}
+
+// Start starts the instance. It doesn't wait until it serves clients.
+func (n *Node) Start() {
+	n.s.TB.Helper()
+	n.host = n.s.Net.Host(n.Name)
+	n.Config.FS = n.FS
+	n.Config.Listen = n.host.Listen
+	n.Config.Dial = n.host.Dial
+	srv, err := server.Start(n.Config)
+	if err != nil {
+		n.s.TB.Fatalf("start %s: %v", n.Name, err)
+	}
+	n.Server = srv
+}
+
+// Ready waits until the instance serves clients.
+func (n *Node) Ready() {
+	n.s.TB.Helper()
+	n.s.Await(n.Name+" to serve clients", n.isReady)
+}
+
+func (n *Node) isReady() bool {
+	select {
+	case <-n.Server.Ready():
+		return true
+	default:
+		return false
+	}
+}
+
+func (n *Node) inSync() bool {
+	if !n.isReady() {
+		return false
+	}
+	for _, link := range n.Server.Status().Links {
+		peer := n.s.running(link.Peer)
+		if peer && link.Outbound && link.State != "sync" && link.State != "live" {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *System) running(name string) bool {
+	for _, n := range s.nodes {
+		if n.Name == name && n.Server != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// Kill ends the instance as kill -9 does. What it had written stays on its disk.
+func (n *Node) Kill() { n.Crash(memfs.KeepAll) }
+
+// PowerCut ends the instance's machine: what was not synced is lost.
+func (n *Node) PowerCut() { n.Crash(memfs.Durable) }
+
+// Crash ends the instance and leaves on its disk what mode says.
+func (n *Node) Crash(mode memfs.Mode) {
+	n.s.TB.Helper()
+	if n.Server == nil {
+		n.s.TB.Fatalf("%s is not running", n.Name)
+	}
+	n.s.Net.Kill(n.Name)
+	image := n.FS.Crash(mode)
+	n.Server.Kill()
+	n.Server = nil
+	n.FS = image
+	n.FS.SyncDelay(SyncTime)
+	synctest.Wait()
+}
+
+// Wipe gives a dead instance an empty disk.
+func (n *Node) Wipe() {
+	n.FS = memfs.New()
+	n.FS.SyncDelay(SyncTime)
+}
+
+// Restart is Kill and Start.
+func (n *Node) Restart() {
+	n.Kill()
+	n.Start()
+}
+
+// Shutdown stops the instance in order, as SIGTERM does.
+func (n *Node) Shutdown() {
+	n.s.TB.Helper()
+	if err := n.Server.Shutdown(context.Background()); err != nil {
+		n.s.TB.Errorf("shut down %s: %v", n.Name, err)
+	}
+	n.Server = nil
+	synctest.Wait()
+}
+
+// Stop closes the instance if it is running.
+func (n *Node) Stop() {
+	if n.Server == nil {
+		return
+	}
+	n.Server.Close()
+	n.Server = nil
+	synctest.Wait()
+}
+
+// Pause stops the instance's network as SIGSTOP does: its sockets are open and nothing answers.
+func (n *Node) Pause() { n.s.Net.Pause(n.Name) }
+
+// Resume ends a Pause.
+func (n *Node) Resume() { n.s.Net.Resume(n.Name) }
+
+// Verify checks a stopped instance's journal (G3, G4).
+func (n *Node) Verify() {
+	n.s.TB.Helper()
+	if _, err := journal.Verify(n.FS, n.Config.Data); err != nil {
+		n.s.TB.Errorf("journal of %s: %v", n.Name, err)
+	}
+}
+
+// Stored returns the messages in a stopped instance's journal, per publisher in
+// journal order, each as "sequence:body".
+func (n *Node) Stored() map[uint64][]string {
+	n.s.TB.Helper()
+	stored := make(map[uint64][]string)
+	n.dump(func(r *journal.Record) {
+		if r.Kind == journal.Message {
+			stored[r.Publisher] = append(stored[r.Publisher], fmt.Sprintf("%d:%s", r.Sequence, r.Body))
+		}
+	})
+	return stored
+}
+
+// Bodies returns the bodies in a stopped instance's journal, in its order.
+func (n *Node) Bodies() []string {
+	n.s.TB.Helper()
+	var bodies []string
+	n.dump(func(r *journal.Record) {
+		if r.Kind == journal.Message {
+			bodies = append(bodies, string(r.Body))
+		}
+	})
+	return bodies
+}
+
+func (n *Node) dump(f func(*journal.Record)) {
+	n.s.TB.Helper()
+	err := journal.Dump(n.FS, n.Config.Data, func(r *journal.Record) error {
+		f(r)
+		return nil
+	})
+	if err != nil {
+		n.s.TB.Errorf("read the journal of %s: %v", n.Name, err)
+	}
+}

@@ -1,0 +1,38 @@
+package cluster_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/proof/cluster"
+)
+
+// A message that is alone costs two syncs side by side and no more time: who
+// brings the news of it, at each step, has the next one know. Nothing on its way
+// is left until a heartbeat looks, also where a connection takes little at once.
+func TestAloneTakesTwoSyncs(t *testing.T) {
+	for _, buffer := range []int{1, 30, 64 << 10} {
+		t.Run(fmt.Sprint("buffer of ", buffer), func(t *testing.T) {
+			cluster.Run(t, nil, func(s *cluster.System) {
+				s.Net.SetBuffer(buffer)
+				pubs := []*cluster.App{s.App("p", []string{"a", "b"}, nil), s.App("q", []string{"b", "a"}, nil)}
+				for _, pub := range pubs {
+					pub.PublishN("orders", 1, 1)
+					pub.FlushSafe()
+				}
+				for i := 2; i <= 20; i++ {
+					began := time.Now()
+					pub := pubs[i%2]
+					pub.PublishN("orders", i, i)
+					pub.Flush()
+					if took := time.Since(began); took > cluster.SyncTime {
+						t.Errorf("message %d was settled after %v, a sync takes %v", i, took, cluster.SyncTime)
+					}
+				}
+				s.Finish()
+				s.Same("a", "b")
+			})
+		})
+	}
+}

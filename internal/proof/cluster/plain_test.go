@@ -1,0 +1,381 @@
+package cluster_test
+
+import (
+	"fmt"
+	"net"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/proof/cluster"
+	"github.com/holdfast-mq/holdfast/internal/wire"
+	"github.com/holdfast-mq/holdfast/server"
+)
+
+// The SDK against servers without our extensions: it publishes under its
+// client's name with base+n, the base chosen once and kept in the store. The
+// acks let go of the store; after a lost connection and after a kill of the
+// process what is kept is sent again under the same numbers, and is there once
+// (R10, R15).
+func TestPlainServers(t *testing.T) {
+	cluster.Run(t, nil, func(s *cluster.System) {
+		pub := s.PlainApp("pub", []string{"a"}, nil)
+		pub.PublishN("orders", 1, 10)
+		pub.Flush()
+		base := pub.Store.Lives()[0].Base
+		if now := uint64(time.Now().UnixMicro()); base == 0 || base > now {
+			t.Errorf("base %d, want the time, %d", base, now)
+		}
+		if n := pub.Store.Usage().Messages; n != 0 {
+			t.Errorf("the store keeps %d messages that are acknowledged", n)
+		}
+
+		s.Net.CutOneWay("a", "pub") // the acks of these are lost
+		pub.PublishN("orders", 11, 20)
+		s.Pass(100 * time.Millisecond)
+		s.Heal("a", "pub")
+		s.Net.Reset("a", "pub")
+		pub.AwaitServer("a")
+		pub.PublishN("orders", 21, 30)
+		pub.Flush()
+
+		s.Net.CutOneWay("a", "pub")
+		pub.PublishN("orders", 31, 40)
+		s.Pass(100 * time.Millisecond)
+		pub.Kill()
+		s.Heal("a", "pub")
+		pub.Restart()
+		pub.PublishN("orders", 41, 50)
+		pub.FlushSafe()
+		if now := pub.Store.Lives()[0].Base; now != base {
+			t.Errorf("base %d after a restart, want %d as before", now, base)
+		}
+		wantJournals(s, cluster.Bodies("pub", 1, 50))
+		for sequence, body := range s.Node("a").Stored()[bookmark.Hash("pub")] {
+			if want := fmt.Sprintf("%d:pub-%d", base+uint64(sequence)+1, sequence+1); body != want {
+				t.Errorf("the journal has %s, want %s", body, want)
+			}
+		}
+	})
+}
+
+// A plain server rejects messages: each is told once, what comes after is
+// delivered, and the rejected are not sent again (R14).
+func TestPlainServerRejects(t *testing.T) {
+	cluster.Run(t, logged("^orders$"), func(s *cluster.System) {
+		pub := s.PlainApp("pub", []string{"a", "b"}, nil)
+		pub.PublishN("orders", 1, 3)
+		pub.PublishN("nowhere", 4, 5)
+		pub.PublishN("orders", 6, 8)
+		pub.Flush()
+		s.Node("a").Kill()
+		pub.PublishN("orders", 9, 9)
+		s.Node("a").Start()
+		pub.Flush()
+		wantRejections(s, pub, "rejected 4: invalid topic", "rejected 5: invalid topic")
+		s.AwaitSync()
+		wantJournals(s, slices.Concat(cluster.Bodies("pub", 1, 3), cluster.Bodies("pub", 6, 9)))
+	})
+}
+
+// The plain servers of a pair fail over, in turns, with the publisher and a
+// subscriber whose process dies too. The logon at the one left waits until the
+// numbers are one: until its peer is back, or downgraded (R15). All arrives
+// once; a subscriber's list of bookmarks has the server begin too early rather
+// than too late, and what it has had is dropped (R9).
+func TestPlainFailover(t *testing.T) {
+	for _, tt := range []struct {
+		name      string
+		configure func(*server.Config)
+	}{
+		{"sync", nil},
+		{"downgraded", downgradeAfter(3 * time.Second)},
+		{"downgraded late", downgradeAfter(12 * time.Second)}, // later than a logon waits
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			cluster.Run(t, tt.configure, func(s *cluster.System) {
+				pub := s.PlainApp("pub", []string{"a", "b"}, nil)
+				pl := s.Place()
+				sub := s.PlainApp("sub", []string{"a", "b"}, pl.Use)
+				r := sub.Read("orders", true, client.From(client.Epoch), client.ID("orders"))
+				live := s.PlainApp("live", []string{"b", "a"}, nil).Read("orders", true, client.From(client.Epoch))
+				pub.PublishN("orders", 1, 10)
+				pub.Flush()
+				early := s.PlainApp("early", []string{"b", "a"}, nil) // whose bookmark stays far behind
+				early.PublishN("orders", 1, 3)
+				early.Flush()
+				last := 10
+				for _, down := range []string{"a", "b", "a"} {
+					s.Node(down).Kill()
+					pub.PublishN("orders", last+1, last+10)
+					if tt.configure == nil {
+						s.Pass(7 * time.Second)
+						if st := pub.Client.Stats(); st.State == client.Live {
+							t.Errorf("%s is down, and the publisher was let in to %s", down, st.Server.Server)
+						}
+					} else {
+						pub.Flush() // on one disk
+					}
+					s.Node(down).Start()
+					s.AwaitSync()
+					pub.Flush()
+					last += 10
+					r.AwaitN(last + 3)
+				}
+				pl.Sync()
+				exactly(t, r.Got(), cluster.Bodies("pub", 1, last), cluster.Bodies("early", 1, 3))
+				if r.Sub.Stats().Duplicates == 0 {
+					t.Error("nothing came again: nothing is tried")
+				}
+				pl.Crash(sub, nil)
+				r = sub.Read("orders", true, client.From(client.MostRecent), client.ID("orders"))
+				pub.PublishN("orders", last+1, last+5)
+				pub.Flush()
+				exactly(t, r.AwaitN(5), cluster.Bodies("pub", last+1, last+5))
+				exactly(t, live.AwaitN(last+8), cluster.Bodies("pub", 1, last+5), cluster.Bodies("early", 1, 3))
+				s.Finish()
+				s.Same("a", "b")
+			})
+		})
+	}
+}
+
+// Two processes use one name with plain servers: the later logon wins, the
+// loser is told, and after three times stops (R11, R15).
+func TestPlainNameInUse(t *testing.T) {
+	cluster.Run(t, nil, func(s *cluster.System) {
+		one := s.PlainApp("one", []string{"a"}, gateway)
+		one.AwaitServer("a")
+		two := s.PlainApp("two", []string{"b"}, gateway)
+		s.Pass(time.Minute)
+		if stopped(s, one) == stopped(s, two) {
+			t.Error("one of the two must have stopped")
+		}
+	})
+}
+
+// A rawClient is a client of the plain protocol made of frames. It keeps what
+// it publishes only as long as its test does.
+type rawClient struct {
+	s    *cluster.System
+	name string
+	conn net.Conn
+	r    *wire.Reader
+}
+
+// dialRaw connects to an instance, without logging on.
+func dialRaw(s *cluster.System, name, server string) *rawClient {
+	s.TB.Helper()
+	ctx, cancel := s.Context()
+	defer cancel()
+	conn, err := s.Net.Host(name).Dial(ctx, server+":9007")
+	if err != nil {
+		s.TB.Fatal(err)
+	}
+	s.TB.Cleanup(func() { conn.Close() })
+	return &rawClient{s, name, conn, wire.NewReader(conn, wire.MaxFrame)}
+}
+
+func (c *rawClient) send(frame []byte) {
+	c.s.TB.Helper()
+	if _, err := c.conn.Write(frame); err != nil {
+		c.s.TB.Fatal(err)
+	}
+}
+
+// next returns the next ack, false if none comes within d or ever.
+func (c *rawClient) next(d time.Duration) (m wire.Message, came bool) {
+	c.s.TB.Helper()
+	if err := c.conn.SetReadDeadline(time.Now().Add(d)); err != nil {
+		return m, false
+	}
+	frame, err := c.r.Next()
+	if err != nil {
+		return m, false
+	}
+	if err := wire.Parse(slices.Clone(frame), &m); err != nil {
+		c.s.TB.Fatal(err)
+	}
+	return m, true
+}
+
+// logOn sends a logon.
+func (c *rawClient) logOn() {
+	c.s.TB.Helper()
+	l := wire.LogonCommand{CommandID: "0", ClientName: c.name, MessageType: "json", Acks: wire.AckProcessed, Version: "1.0:raw"}
+	c.send(l.AppendTo(nil))
+}
+
+// in returns the number in the logon ack, which must come within a minute.
+func (c *rawClient) in() uint64 {
+	c.s.TB.Helper()
+	m, came := c.next(time.Minute)
+	if !came || m.Acks != wire.AckProcessed || string(m.Status) != wire.StatusSuccess {
+		c.s.TB.Fatalf("%s: logon: %v, %q %q", c.name, came, m.Status, m.Reason)
+	}
+	return m.Sequence
+}
+
+// waits fails if the logon is answered within d.
+func (c *rawClient) waits(d time.Duration) {
+	c.s.TB.Helper()
+	if m, came := c.next(d); came {
+		c.s.TB.Fatalf("%s: the logon was answered with %d %q, want nothing yet", c.name, m.Sequence, m.Reason)
+	}
+}
+
+// publish sends NAME-from to NAME-to under these sequences.
+func (c *rawClient) publish(from, to int) {
+	c.s.TB.Helper()
+	for n, body := range cluster.Bodies(c.name, from, to) {
+		p := wire.PublishCommand{Topic: "orders", Acks: wire.AckPersisted, Sequence: uint64(from + n), Body: []byte(body)}
+		c.send(p.AppendTo(nil))
+	}
+}
+
+// persisted waits until everything up to n is acknowledged.
+func (c *rawClient) persisted(n uint64) {
+	c.s.TB.Helper()
+	for {
+		m, came := c.next(time.Minute)
+		if !came || m.Acks != wire.AckPersisted || string(m.Status) != wire.StatusSuccess || m.Sequence > n {
+			c.s.TB.Fatalf("%s: persisted: %v, %d %q %q, want %d", c.name, came, m.Sequence, m.Status, m.Reason, n)
+		}
+		if m.Sequence == n {
+			return
+		}
+	}
+}
+
+// turnedAway waits for the publish gap that ends the session.
+func (c *rawClient) turnedAway() {
+	c.s.TB.Helper()
+	m, came := c.next(time.Minute)
+	if !came || m.Acks != wire.AckProcessed || string(m.Reason) != wire.ReasonPublishGap || m.HasSequence {
+		c.s.TB.Fatalf("%s: %v, %q %q, want a publish gap", c.name, came, m.Status, m.Reason)
+	}
+	if _, came := c.next(time.Minute); came {
+		c.s.TB.Fatalf("%s: the session goes on behind a publish gap", c.name)
+	}
+}
+
+// A client of the plain protocol publishes on a pair. Its acks are two disks;
+// when its instance dies, its logon at the other waits until that one has no
+// longer two numbers for it: until the peer is back (R15).
+func TestPlainClientFailover(t *testing.T) {
+	cluster.Run(t, nil, func(s *cluster.System) {
+		c := dialRaw(s, "old", "a")
+		c.logOn()
+		if n := c.in(); n != 0 {
+			t.Errorf("first logon: %d", n)
+		}
+		c.publish(1, 5)
+		c.persisted(5)
+
+		s.Node("b").Kill()
+		c.publish(6, 8)
+		if m, came := c.next(5 * time.Second); came {
+			t.Fatalf("%d is acknowledged by one disk", m.Sequence)
+		}
+		s.Node("a").Kill()
+		s.Node("b").Start()
+		s.Node("b").Ready()
+		c = dialRaw(s, "old", "b")
+		c.logOn()
+		c.waits(10 * time.Second)
+		s.Node("a").Start()
+		if n := c.in(); n != 8 {
+			t.Errorf("logon when both are there: %d, want 8 as a has it", n)
+		}
+		c.publish(9, 12)
+		c.persisted(12)
+		s.AwaitSync()
+		wantJournals(s, cluster.Bodies("old", 1, 12))
+	})
+}
+
+// Two instances lose each other. One acknowledges alone to a plain client,
+// which lets go and moves to the other: there its logon waits until the peer
+// is downgraded, and it is turned away, since what it goes on from is not
+// there. When the link is whole it is let in with the right number (R4, R15).
+func TestPlainClientDowngrade(t *testing.T) {
+	cluster.Run(t, downgradeAfter(3*time.Second), func(s *cluster.System) {
+		c := dialRaw(s, "old", "a")
+		c.logOn()
+		c.in()
+		c.publish(1, 5)
+		c.persisted(5)
+
+		s.Pass(time.Second) // b is told that a has it, too
+		s.Cut("a", "b")
+		c.publish(6, 8)
+		c.persisted(8) // one disk, a plain client is not told
+		c = dialRaw(s, "old", "b")
+		c.logOn()
+		c.waits(2 * time.Second)
+		if n := c.in(); n != 5 {
+			t.Errorf("logon at the one that lags: %d, want 5", n)
+		}
+		c.publish(9, 9)
+		c.turnedAway()
+
+		c = dialRaw(s, "old", "b")
+		c.logOn()
+		if n := c.in(); n != 5 {
+			t.Errorf("logon at the one that lags: %d, want 5", n)
+		}
+		c.conn.Close()
+		s.Heal("a", "b")
+		s.AwaitSync()
+		c = dialRaw(s, "old", "b")
+		c.logOn()
+		if n := c.in(); n != 8 {
+			t.Errorf("logon behind the heal: %d, want 8", n)
+		}
+		c.publish(9, 12)
+		c.persisted(12)
+		wantJournals(s, cluster.Bodies("old", 1, 12))
+	})
+}
+
+// A plain client with a store of its own moves while the link is cut, keeping
+// what was not acknowledged, and the other instance learns the same from its
+// peer later: it is there once. A publisher that nobody here knows is let in
+// while no peer can be asked (R1, R15).
+func TestPlainClientReplays(t *testing.T) {
+	cluster.Run(t, nil, func(s *cluster.System) {
+		known, unknown := dialRaw(s, "known", "a"), dialRaw(s, "unknown", "a")
+		known.logOn()
+		known.in()
+		known.publish(1, 3)
+		known.persisted(3)
+		s.Cut("a", "b")
+		s.Pass(5 * time.Second)
+		unknown.logOn()
+		unknown.in()
+		known.publish(4, 6)
+		unknown.publish(1, 6)
+
+		s.Pass(time.Second)
+		known, unknown = dialRaw(s, "known", "b"), dialRaw(s, "unknown", "b")
+		known.logOn()
+		unknown.logOn()
+		if n := unknown.in(); n != 0 {
+			t.Errorf("a publisher unknown here is told %d", n)
+		}
+		unknown.publish(1, 8)
+		known.waits(10 * time.Second)
+		s.Heal("a", "b")
+		if n := known.in(); n != 6 {
+			t.Errorf("a publisher known here is told %d, want 6", n)
+		}
+		known.publish(7, 9)
+		known.persisted(9)
+		unknown.persisted(8)
+		s.Finish()
+		s.Same("a", "b")
+		exactly(t, s.Node("b").Bodies(), cluster.Bodies("known", 1, 9), cluster.Bodies("unknown", 1, 8))
+	})
+}

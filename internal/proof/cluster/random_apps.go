@@ -1,0 +1,580 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/holdfast-mq/holdfast/bookmarkstore"
+	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/proof/checker"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
+	"github.com/holdfast-mq/holdfast/pubstore"
+)
+
+// storeKind is what a publisher's store is.
+type storeKind int
+
+const (
+	fileStore   storeKind = iota // as it is by default
+	syncedStore                  // SyncAlways
+	memoryStore
+)
+
+func (k storeKind) String() string { return [...]string{"file", "synced file", "memory"}[k] }
+
+// A publisher is an application that publishes until it is stopped or killed.
+type publisher struct {
+	r     *random
+	app   *App
+	kind  storeKind
+	plain bool
+	told  bool       // publishes when it is told, and has no load
+	topic string     // what it is told
+	rand  *rand.Rand // the load's; one goroutine at a time
+	pace  time.Duration
+	up    bool
+
+	n         int                  // of the last message; the load's
+	published []*checker.Published // guarded by mu
+	accepted  []time.Time          // when Publish returned, of each of published; guarded by mu
+	process   int                  // index in published of this process's first
+	mu        sync.Mutex
+	killed    bool   // guarded by mu
+	through   uint64 // what a memory store has let go of; guarded by mu
+
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+// startPublishers starts three, of which one has a memory store, and one may
+// take the servers for plain ones.
+func (r *random) startPublishers() {
+	for i, kind := range []storeKind{fileStore, syncedStore, memoryStore} {
+		p := &publisher{
+			r: r, kind: kind,
+			plain: kind == fileStore && r.rand.IntN(4) == 0,
+			rand:  rand.New(rand.NewPCG(r.seed, uint64(10+i))),
+			pace:  time.Duration(5+r.rand.IntN(60)) * time.Millisecond,
+		}
+		window := []int{0, 0, 3, 50}[r.rand.IntN(4)]
+		p.app = r.NewApp(fmt.Sprintf("p%d", i+1), r.either(), func(c *client.Config) {
+			c.WindowMessages = window
+			if kind == memoryStore {
+				c.Publishes = p.watch(pubstore.NewMemory(pubstore.MemoryOptions{}))
+			}
+		})
+		p.app.plain = p.plain
+		p.app.Wrap = p.watch
+		p.app.Options.SyncAlways = kind == syncedStore
+		p.app.Options.SegmentBytes = 64 << 10
+		r.note("%s has a %v store, plain %v, window %d, servers %v", p.app.Name, kind, p.plain, window, p.app.config.Servers)
+		r.publishers = append(r.publishers, p)
+		r.onClose(p.end)
+		p.start()
+	}
+	// A subscriber that was there before a plain publisher would take what is
+	// below its first number for a gap when it resumes.
+	r.Await("the plain publisher to begin", func() bool {
+		p := r.publishers[0]
+		return !p.plain || p.app.Store.Lives()[0].Acked > 0
+	})
+}
+
+// either returns both instances in one order or the other.
+func (r *random) either() []string {
+	if r.rand.IntN(2) == 0 {
+		return []string{"b", "a"}
+	}
+	return []string{"a", "b"}
+}
+
+func (p *publisher) watch(s pubstore.Store) pubstore.Store { return &watched{Store: s, p: p} }
+
+// watched is a store whose discards are seen.
+type watched struct {
+	pubstore.Store
+	p *publisher
+}
+
+// Discard tells the run what is about to be let go.
+func (w *watched) Discard(life string, through uint64) error {
+	for _, l := range w.Store.Lives() {
+		if l.ID == life && through > l.Acked {
+			w.p.discards(l, min(through, l.Last))
+		}
+	}
+	return w.Store.Discard(life, through)
+}
+
+func (p *publisher) discards(l pubstore.Life, through uint64) {
+	p.mu.Lock()
+	if !p.killed {
+		p.through = through
+	}
+	p.mu.Unlock()
+	b := bookmark.Bookmark{Publisher: bookmark.Hash(l.ID), Sequence: through}
+	if p.plain {
+		b = bookmark.Bookmark{Publisher: bookmark.Hash(p.app.Name), Sequence: l.Base + through}
+	}
+	p.r.discards(p.app.Name, b, p.plain && p.r.set.downgrade > 0)
+}
+
+// start starts a process.
+func (p *publisher) start() {
+	p.mu.Lock()
+	p.killed, p.through = false, 0
+	p.process = len(p.published)
+	p.mu.Unlock()
+	p.app.start()
+	ctx, cancel := context.WithCancel(context.Background())
+	p.cancel, p.done, p.up = cancel, make(chan struct{}), true
+	if p.told {
+		close(p.done)
+		return
+	}
+	go p.load(ctx, p.app.Client)
+}
+
+// load publishes in bursts.
+func (p *publisher) load(ctx context.Context, c *client.Client) {
+	defer close(p.done)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(time.Duration(p.rand.Int64N(int64(2 * p.pace)))):
+		}
+		for range 1 + p.rand.IntN(4) {
+			if !p.publish(ctx, c) {
+				return
+			}
+		}
+		if p.rand.IntN(20) == 0 {
+			short, cancel := context.WithTimeout(ctx, time.Duration(p.rand.IntN(300))*time.Millisecond)
+			c.Flush(short)
+			cancel()
+		}
+		if p.kind == syncedStore && p.rand.IntN(200) == 0 {
+			if err := c.Renew(); err != nil && ctx.Err() == nil {
+				p.renewed(err)
+			}
+		}
+	}
+}
+
+// renewed notes that a new life could not begin, unless the process is dead.
+func (p *publisher) renewed(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.killed {
+		p.r.fail("%s: renew: %v", p.app.Name, err)
+	}
+}
+
+// publish publishes one message; false ends the load.
+func (p *publisher) publish(ctx context.Context, c *client.Client) bool {
+	p.n++
+	m := &checker.Published{App: p.app.Name, N: p.n, Topic: "orders", Begun: p.r.clock.Add(1), Based: p.plain}
+	m.Body = fmt.Sprintf("%s-%d ", m.App, m.N) + strings.Repeat(".", p.size())
+	if p.told {
+		m.Topic = p.topic
+	} else if p.rand.IntN(3) == 0 {
+		m.Topic = "ticks"
+	}
+	p.mu.Lock()
+	p.published, p.accepted = append(p.published, m), append(p.accepted, time.Time{})
+	p.mu.Unlock()
+
+	sequence, err := c.Publish(ctx, m.Topic, []byte(m.Body))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case err == nil:
+		m.Fate, m.Sequence = checker.Taken, sequence
+		p.accepted[len(p.accepted)-1] = time.Now()
+	case p.killed: // the message may be in the store
+	case ctx.Err() != nil:
+		m.Fate = checker.Refused
+	default:
+		m.Fate = checker.Refused
+		p.r.fail("%s: publish: %v", p.app.Name, err)
+	}
+	return err == nil
+}
+
+// size draws the length of a message.
+func (p *publisher) size() int {
+	if p.told {
+		return 8
+	}
+	if p.rand.IntN(50) == 0 {
+		return p.rand.IntN(20_000)
+	}
+	return p.rand.IntN(200)
+}
+
+// kill ends the process, and with it its machine unless mode is memfs.KeepAll.
+func (p *publisher) kill(mode memfs.Mode) {
+	p.mu.Lock()
+	p.killed = true
+	p.mu.Unlock()
+	p.app.Crash(mode)
+	p.gone(mode)
+}
+
+// close ends the process in order, with whatever is on its way.
+func (p *publisher) close() {
+	p.r.Net.Resume(p.app.Name)
+	p.stop()
+	p.mu.Lock()
+	p.killed = true
+	p.mu.Unlock()
+	p.app.close()
+	p.gone(memfs.KeepAll)
+}
+
+// gone notes what is lost with the process.
+func (p *publisher) gone(mode memfs.Mode) {
+	p.cancel()
+	<-p.done
+	p.up = false
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range p.published {
+		m := p.published[i]
+		lost := p.kind == memoryStore && i >= p.process && m.Sequence > p.through ||
+			p.kind == fileStore && mode != memfs.KeepAll && time.Since(p.accepted[i]) < 100*time.Millisecond
+		if lost && m.Fate == checker.Taken {
+			m.Fate = checker.Unknown
+		}
+	}
+}
+
+// restart starts another process if there is none.
+func (p *publisher) restart() {
+	if p.up {
+		return
+	}
+	if p.kind == memoryStore {
+		p.app.Use(func(c *client.Config) { c.Publishes = p.watch(pubstore.NewMemory(pubstore.MemoryOptions{})) })
+	}
+	p.start()
+}
+
+// stop ends the load.
+func (p *publisher) stop() {
+	if p.up {
+		p.cancel()
+		<-p.done
+	}
+}
+
+// end ends the load and the process in order.
+func (p *publisher) end() {
+	p.stop()
+	p.up = false
+}
+
+// A subscriber is an application that reads one subscription.
+type subscriber struct {
+	r       *random
+	name    string
+	app     *App
+	history *checker.Reader
+	rand    *rand.Rand // the loop's; one goroutine at a time
+	opts    []client.SubscribeOption
+	pace    time.Duration // what a message takes
+	hold    int           // messages that wait to be discarded in any order
+	up      bool
+
+	// Of one whose process is restarted with its place: the file, and how often it was.
+	dir   string
+	file  int
+	db    *bbolt.DB
+	store *bookmarkstore.Bolt
+
+	mu     sync.Mutex
+	killed bool            // guarded by mu
+	has    map[string]bool // bodies that need not be handed any more to this process; guarded by mu
+
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+// startSubscribers starts one that is killed and restarted, and some of the others.
+func (r *random) startSubscribers() {
+	all := []func(s *subscriber){
+		func(s *subscriber) {
+			s.name, s.dir, s.hold = "again", memoryDir(r.TB), r.rand.IntN(6)
+			s.opts = []client.SubscribeOption{client.From(client.MostRecent), client.ID("place")}
+		},
+		func(s *subscriber) {
+			s.name, s.history.Topic = "epoch", "orders"
+			s.opts = []client.SubscribeOption{client.From(client.Epoch)}
+		},
+		func(s *subscriber) {
+			s.name = "now"
+			s.opts = []client.SubscribeOption{client.From(client.Now)}
+		},
+		func(s *subscriber) {
+			s.name, s.history.FullyDurable = "sure", true
+			s.opts = []client.SubscribeOption{client.From(client.Epoch), client.FullyDurable()}
+		},
+		func(s *subscriber) {
+			s.name, s.history.Topic, s.hold = "slow", "orders", 3
+			s.pace = time.Duration(1+r.rand.IntN(15)) * time.Millisecond
+			s.opts = []client.SubscribeOption{client.From(client.Epoch)}
+		},
+	}
+	for i, n := range append([]int{0}, r.rand.Perm(4)[:2+r.rand.IntN(2)]...) {
+		if i > 0 {
+			n++
+		}
+		r.subscribe(n, r.either(), all[n])
+	}
+	if r.set.third {
+		r.subscribe(5, []string{"c"}, func(s *subscriber) {
+			s.name = "aside"
+			s.opts = []client.SubscribeOption{client.From(client.Epoch)}
+		})
+	}
+}
+
+func (r *random) subscribe(n int, servers []string, configure func(*subscriber)) {
+	s := &subscriber{r: r, history: &checker.Reader{}, rand: rand.New(rand.NewPCG(r.seed, uint64(20+n)))}
+	configure(s)
+	s.history.Name = s.name
+	// One that takes what is safe only would wait on the third for ever (R13).
+	if r.set.third && !s.history.FullyDurable && len(servers) > 1 && s.rand.IntN(2) == 0 {
+		servers = append(servers, "c")
+	}
+	queue := []int{0, 8, 100}[r.rand.IntN(3)]
+	if s.pace > 0 {
+		queue = 8
+	}
+	s.app = r.NewApp(s.name, servers, func(c *client.Config) {
+		c.QueueMessages = queue
+		c.Publishes = pubstore.NewMemory(pubstore.MemoryOptions{})
+	})
+	r.note("%s reads %q from %v, queue %d", s.name, s.history.Topic, servers, queue)
+	r.subscribers = append(r.subscribers, s)
+	r.onClose(s.end)
+	s.start()
+}
+
+// start starts a process.
+func (s *subscriber) start() {
+	has := make(map[string]bool)
+	for _, life := range s.history.Lives {
+		for _, m := range life {
+			if m.Discard != checker.Undiscarded {
+				has[m.Body] = true
+			}
+		}
+	}
+	s.history.Lives = append(s.history.Lives, nil)
+	s.mu.Lock()
+	s.killed, s.has = false, has
+	s.mu.Unlock()
+	if s.dir != "" {
+		s.open()
+		s.app.Use(func(c *client.Config) { c.Bookmarks = s.store })
+	}
+	s.app.start()
+	ctx, cancel := context.WithCancel(context.Background())
+	s.cancel, s.done, s.up = cancel, make(chan struct{}), true
+	go s.read(ctx, s.app.Client)
+}
+
+// read subscribes and reads.
+func (s *subscriber) read(ctx context.Context, c *client.Client) {
+	defer close(s.done)
+	topic, opts := s.history.Topic, s.opts
+	if topic == "" {
+		topic = ".*"
+	}
+	sub, err := c.Subscribe(ctx, topic, opts...)
+	if err != nil {
+		s.ended(ctx, err)
+		return
+	}
+	if s.name == "now" {
+		s.mu.Lock()
+		s.history.Since = s.r.clock.Add(1)
+		s.mu.Unlock()
+	}
+	var held []*held
+	for m, err := range sub.Messages(ctx) {
+		if err != nil {
+			s.ended(ctx, err)
+			return
+		}
+		if s.pace > 0 {
+			<-time.After(time.Duration(s.rand.Int64N(int64(2 * s.pace))))
+		}
+		if h := s.handed(m); h != nil {
+			held = s.discard(ctx, sub, append(held, h))
+		}
+	}
+}
+
+// held is a message that was handed over and is not discarded.
+type held struct {
+	*checker.Handed
+	mark client.Mark
+}
+
+// handed notes a message; nil if the process is dead.
+func (s *subscriber) handed(m *client.Message) *held {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.killed {
+		return nil
+	}
+	h := &checker.Handed{Bookmark: m.Bookmark, Body: string(m.Data)}
+	life := &s.history.Lives[len(s.history.Lives)-1]
+	*life = append(*life, h)
+	s.has[h.Body] = true
+	return &held{h, m.Mark()}
+}
+
+// discard discards some of what is held, in any order, and now and then waits
+// until that is on disk.
+func (s *subscriber) discard(ctx context.Context, sub *client.Subscription, all []*held) []*held {
+	for len(all) > s.hold {
+		i := s.rand.IntN(len(all))
+		s.set([]*held{all[i]}, checker.Discarding)
+		if err := sub.Discard(all[i].mark); err != nil {
+			s.ended(ctx, err)
+			return nil
+		}
+		all = append(all[:i], all[i+1:]...)
+	}
+	if s.store != nil && s.rand.IntN(30) == 0 {
+		s.sync(ctx)
+	}
+	return all
+}
+
+// sync waits until what was discarded is on disk.
+func (s *subscriber) sync(ctx context.Context) {
+	s.mu.Lock()
+	life := s.history.Lives[len(s.history.Lives)-1]
+	s.mu.Unlock()
+	var discarded []*held
+	for _, h := range life {
+		if h.Discard == checker.Discarding {
+			discarded = append(discarded, &held{Handed: h})
+		}
+	}
+	if err := s.store.Sync(ctx); err != nil {
+		s.ended(ctx, err)
+		return
+	}
+	s.set(discarded, checker.DiscardDurable)
+}
+
+// set notes how far discards have come, unless the process is dead.
+func (s *subscriber) set(all []*held, to checker.Discarded) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, h := range all {
+		if !s.killed {
+			h.Discard = to
+		}
+	}
+}
+
+// ended notes what a subscription ended with, unless that was wanted.
+func (s *subscriber) ended(ctx context.Context, err error) {
+	s.mu.Lock()
+	killed := s.killed
+	s.mu.Unlock()
+	if !killed && ctx.Err() == nil {
+		s.r.fail("%s: %v", s.name, err)
+	}
+}
+
+func (s *subscriber) path() string { return filepath.Join(s.dir, fmt.Sprintf("%d.db", s.file)) }
+
+// open opens the place. Nothing but the process dies here, so that the file
+// need not be synced.
+func (s *subscriber) open() {
+	s.r.TB.Helper()
+	db, err := bbolt.Open(s.path(), 0o600, &bbolt.Options{NoSync: true, NoFreelistSync: true})
+	if err != nil {
+		s.r.TB.Fatal(err)
+	}
+	store, err := bookmarkstore.OpenBoltIn(db, "bookmarks", bookmarkstore.BoltOptions{CommitInterval: 40 * time.Millisecond})
+	if err != nil {
+		s.r.TB.Fatal(err)
+	}
+	s.db, s.store = db, store
+}
+
+// kill ends the process; its file stays as it is at this moment.
+func (s *subscriber) kill() {
+	s.r.TB.Helper()
+	s.r.Pass(0)
+	image, err := os.ReadFile(s.path())
+	if err != nil {
+		s.r.TB.Fatal(err)
+	}
+	s.close()
+	s.file++
+	if err := os.WriteFile(s.path(), image, 0o600); err != nil {
+		s.r.TB.Fatal(err)
+	}
+}
+
+func (s *subscriber) close() {
+	s.mu.Lock()
+	s.killed = true
+	s.mu.Unlock()
+	s.app.Kill()
+	s.cancel()
+	<-s.done
+	s.up = false
+	if s.store != nil {
+		s.store.Close()
+		s.db.Close()
+	}
+}
+
+// restart starts another process if there is none.
+func (s *subscriber) restart() {
+	if !s.up {
+		s.start()
+	}
+}
+
+// end ends the process, whatever comes of its place.
+func (s *subscriber) end() {
+	if s.up {
+		s.close()
+	}
+}
+
+// complete reports whether all that was taken has been handed over.
+func (s *subscriber) complete() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.r.publishers {
+		for _, m := range p.published {
+			if m.Fate == checker.Taken && (s.history.Topic == "" || m.Topic == s.history.Topic) &&
+				(s.name != "now" || s.history.Since > 0 && m.Begun > s.history.Since) && !s.has[m.Body] {
+				return false
+			}
+		}
+	}
+	return true
+}

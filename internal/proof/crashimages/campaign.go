@@ -1,0 +1,270 @@
+package crashimages
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"syscall"
+
+	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
+)
+
+// A Life is a store and what it has promised, in one process after the other.
+// An error that is a [Violation] breaks a promise; others are of the disk.
+type Life interface {
+	// Open opens the store on the disk that the process before left, which
+	// was killed, or lost power with its machine.
+	Open(disk *memfs.FS, killed bool) error
+	// Check compares what is there with what was promised, which is what is
+	// there from then on.
+	Check() error
+	// Use does some of everything until the disk fails.
+	Use(steps int) error
+	// Close closes the store in good order.
+	Close() error
+	// Failed checks that a store that was opened says for good that its disk has failed.
+	Failed() error
+	// End ends the process.
+	End()
+	// Clone returns a life with the same promises that will do other things.
+	Clone(seed uint64) Life
+}
+
+// A Subject is a kind of store.
+type Subject struct {
+	Name string
+	New  func(seed uint64) Life
+}
+
+// A Violation is a promise that was broken.
+type Violation struct{ what string }
+
+func (v *Violation) Error() string { return v.what }
+
+// Violated returns a Violation.
+func Violated(format string, args ...any) error {
+	return &Violation{fmt.Sprintf(format, args...)}
+}
+
+// Count says what was done.
+type Count struct {
+	Images     int // built at a change of the first life, recovered, checked and used
+	Second     int // left by a life on one of these, recovered, checked and used
+	Recoveries int // of these, left by a recovery that died
+}
+
+// Add adds what was done elsewhere.
+func (c *Count) Add(o Count) {
+	c.Images += o.Images
+	c.Second += o.Second
+	c.Recoveries += o.Recoveries
+}
+
+func (c Count) String() string {
+	return fmt.Sprintf("images: %d images, %d second lives, %d recoveries crashed, 0 violations", c.Images, c.Second, c.Recoveries)
+}
+
+const (
+	scriptSteps    = 24 // of the first life
+	useSteps       = 3  // of those after it
+	recoveryEvery  = 5  // one image in so many has its recovery die as well
+	recoverChanges = 14 // at most, about
+)
+
+// A Campaign judges the images of one script of a subject.
+type Campaign struct {
+	Subject Subject
+	Seed    uint64
+	Share   int // if not 0, of the images of power cuts one in so many is judged
+	Count   Count
+}
+
+// Die runs the script until the disk dies before its nth change, and judges
+// every image of that moment. It reports false if the script came to its end.
+func (c *Campaign) Die(n int) (more bool, err error) {
+	disk := memfs.New()
+	disk.CrashAt(n)
+	first := c.Subject.New(c.Seed)
+	err = live(first, disk)
+	more = disk.Crashed()
+	kill(first, disk)
+	where := fmt.Sprintf("%s, seed %d, crash before change %d", c.Subject.Name, c.Seed, n)
+	if err != nil && (!more || broken(err)) {
+		return false, fmt.Errorf("%s: %w", where, err)
+	}
+	return more, c.judgeAll(first, disk, n, where)
+}
+
+// judgeAll judges every image of a disk that has died.
+func (c *Campaign) judgeAll(first Life, disk *memfs.FS, n int, where string) error {
+	i := 0
+	for image := range disk.Images() {
+		if i++; c.Share > 0 && image.Kind != memfs.Kill && (i+n)%c.Share > 0 {
+			continue
+		}
+		if err := c.judge(first, image, uint64(n)<<32|uint64(i)); err != nil {
+			return fmt.Errorf("%s, image %d (%s): %w", where, i, image, err)
+		}
+	}
+	return nil
+}
+
+// A Fault is a way for a disk to fail.
+type Fault struct {
+	Name string
+	Fail func(disk *memfs.FS, n int)
+}
+
+const shortWrite = "short write"
+
+// Faults are the ways in which the nth change to a disk, or of a short write
+// the nth write, may fail. What a failed sync left out is gone for good.
+var Faults = []Fault{
+	{"EIO", func(disk *memfs.FS, n int) { disk.FailNth(n, syscall.EIO) }},
+	{"ENOSPC", func(disk *memfs.FS, n int) { disk.FailNth(n, syscall.ENOSPC) }},
+	{"ENOSPC from then on", func(disk *memfs.FS, n int) { disk.FailFrom(n, syscall.ENOSPC) }},
+	{shortWrite, func(disk *memfs.FS, n int) { disk.ShortWriteNth(n, nil) }},
+}
+
+// Fail runs the script on a disk that fails once: the store must say so, and
+// for good. Then it judges every image that the death of its process or machine
+// may leave. It reports false if the script came to its end without the fault.
+func (c *Campaign) Fail(n int, f Fault) (more bool, err error) {
+	disk := memfs.New()
+	f.Fail(disk, n)
+	first := c.Subject.New(c.Seed)
+	err = live(first, disk)
+	where := fmt.Sprintf("%s, seed %d, change %d failed with %s", c.Subject.Name, c.Seed, n, f.Name)
+	if err == nil && disk.Ops() <= n || f.Name == shortWrite && err == nil {
+		first.End()
+		return false, nil
+	}
+	if err == nil {
+		err = Violated("nobody noticed")
+	}
+	if !broken(err) {
+		err = first.Failed()
+	}
+	if err != nil {
+		return false, fmt.Errorf("%s: %w", where, err)
+	}
+	kill(first, disk)
+	return true, c.judgeAll(first, disk, n, where)
+}
+
+// FailRead kills the process at the end of the script and has the next one's
+// nth read of the disk fail while it opens: it says so, takes nothing for torn
+// or gone, and the one after it finds everything.
+func (c *Campaign) FailRead(n int) (more bool, err error) {
+	disk := memfs.New()
+	first := c.Subject.New(c.Seed)
+	if err = first.Open(disk, true); err == nil {
+		err = first.Use(scriptSteps)
+	}
+	kill(first, disk)
+	if err != nil {
+		return false, fmt.Errorf("%s, seed %d: %w", c.Subject.Name, c.Seed, err)
+	}
+	next, left := first.Clone(1), disk.Crash(memfs.KeepAll)
+	left.FailReadNth(n, syscall.EIO)
+	err = next.Open(left, true)
+	more = left.Reads() >= n
+	left.FailReadNth(0, nil) // none from here on
+	if err != nil && more && errors.Is(err, syscall.EIO) {
+		next.End()
+		next = first.Clone(1)
+		err = next.Open(left, true)
+	}
+	if err == nil {
+		err = next.Check()
+	}
+	next.End()
+	if err != nil {
+		return false, fmt.Errorf("%s, seed %d, read %d failed: %w", c.Subject.Name, c.Seed, n, err)
+	}
+	return more, nil
+}
+
+// live is the first life: open, use, close.
+func live(l Life, disk *memfs.FS) error {
+	if err := l.Open(disk, true); err != nil {
+		return err
+	}
+	if err := l.Use(scriptSteps); err != nil {
+		return err
+	}
+	return l.Close()
+}
+
+func broken(err error) bool {
+	_, is := errors.AsType[*Violation](err)
+	return is
+}
+
+// judge has a life recover from an image and use it, and another one recover
+// from what that leaves; every few images, one that dies while it recovers.
+func (c *Campaign) judge(first Life, image memfs.Image, draw uint64) error {
+	r := rand.New(rand.NewPCG(c.Seed, draw))
+	killed := image.Kind == memfs.Kill
+	c.Count.Images++
+	next, disk := first.Clone(r.Uint64()), image.FS()
+	err := next.Open(disk, killed)
+	if err == nil {
+		err = next.Check()
+	}
+	if err == nil {
+		disk.CrashAt(1 + r.IntN(recoverChanges))
+		if err = next.Use(useSteps); err == nil {
+			err = next.Close()
+		}
+	}
+	died := disk.Crashed()
+	kill(next, disk)
+	if err := c.again(next, disk, died, err, r); err != nil {
+		return err
+	}
+	if r.IntN(recoveryEvery) > 0 {
+		return nil
+	}
+	next, disk = first.Clone(r.Uint64()), image.FS()
+	disk.CrashAt(1 + r.IntN(recoverChanges))
+	err = next.Open(disk, killed)
+	if died = disk.Crashed(); died {
+		c.Count.Recoveries++
+	}
+	kill(next, disk)
+	return c.again(next, disk, died, err, r)
+}
+
+// kill ends a life with its machine, so that nothing reaches the disk any more.
+func kill(l Life, disk *memfs.FS) {
+	disk.Crash(memfs.Durable)
+	l.End()
+}
+
+// again judges what a life that ended with err has left on its disk, which
+// had died or not.
+func (c *Campaign) again(l Life, disk *memfs.FS, died bool, err error, r *rand.Rand) error {
+	if err != nil && (!died || broken(err)) {
+		return fmt.Errorf("life on the image: %w", err)
+	}
+	modes := memfs.Modes(r.Uint64())
+	mode := modes[r.IntN(len(modes))]
+	left := disk.Crash(mode)
+	c.Count.Second++
+	last := l.Clone(r.Uint64())
+	defer last.End()
+	if err = last.Open(left, mode == memfs.KeepAll); err == nil {
+		err = last.Check()
+	}
+	if err == nil {
+		err = last.Use(useSteps)
+	}
+	if err == nil {
+		err = last.Close()
+	}
+	if err != nil {
+		return fmt.Errorf("second life, after %s: %w", mode.Name, err)
+	}
+	return nil
+}

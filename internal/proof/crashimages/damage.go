@@ -1,0 +1,156 @@
+package crashimages
+
+import (
+	"encoding/binary"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+
+	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
+)
+
+// A frame is a record, or one of seglog's own, as it stands in a file.
+type frame struct {
+	at, end int64
+	kind    byte
+	payload []byte
+}
+
+// frames returns the frames of a segment's file (see package seglog).
+func frames(b []byte) (all []frame) {
+	const headStart, header = 4160, 9
+	if len(b) < headStart {
+		return nil
+	}
+	at := (headStart + int64(binary.LittleEndian.Uint32(b[32:])) + 7) &^ 7
+	for at+header <= int64(len(b)) && b[at+8] != 0 {
+		n := int64(binary.LittleEndian.Uint32(b[at:]))
+		end := (at + header + n + 7) &^ 7
+		if end > int64(len(b)) {
+			break
+		}
+		all = append(all, frame{at, end, b[at+8], b[at+header : at+header+n]})
+		at = end
+	}
+	return all
+}
+
+// A Damage is something wrong at rest with one place of a file.
+type Damage struct {
+	Kind string
+	File string
+	At   int64
+	Mask []byte // the bits that are wrong
+	hit  []frame
+}
+
+func (d Damage) String() string {
+	return fmt.Sprintf("%s of %d bytes at %d of %s", d.Kind, len(d.Mask), d.At, d.File)
+}
+
+// Do damages a disk.
+func (d Damage) Do(disk *memfs.FS) {
+	for i, m := range d.Mask {
+		if m != 0 {
+			disk.FlipBits(d.File, d.At+int64(i), m)
+		}
+	}
+}
+
+// Damages enumerates what may be wrong with the segments on a disk: a bit
+// flipped in each byte that isn't zero, and so in each field; each frame zeroed,
+// or stale: as the one before it; each sector that of another file.
+func Damages(disk *memfs.FS) iter.Seq[Damage] {
+	return func(yield func(Damage) bool) {
+		var names []string
+		for _, name := range disk.Names() {
+			if strings.HasSuffix(name, ".log") {
+				names = append(names, name)
+			}
+		}
+		for i, name := range names {
+			b, _ := disk.ReadFile(name)
+			other, _ := disk.ReadFile(names[(i+1)%len(names)])
+			if !flips(name, b, yield) || !overwrites(name, b, other, yield) {
+				return
+			}
+		}
+	}
+}
+
+// oneIn leaves out all but one damage in so many.
+func oneIn(share int, all iter.Seq[Damage]) iter.Seq[Damage] {
+	return func(yield func(Damage) bool) {
+		i := 0
+		for d := range all {
+			if i++; i%max(share, 1) == 0 && !yield(d) {
+				return
+			}
+		}
+	}
+}
+
+func flips(name string, b []byte, yield func(Damage) bool) bool {
+	all := frames(b)
+	for at, c := range b {
+		if c == 0 && at%97 > 0 {
+			continue
+		}
+		d := Damage{Kind: "bit flip", File: name, At: int64(at), Mask: []byte{1 << (at % 8)}}
+		if !yield(d.hits(all)) {
+			return false
+		}
+	}
+	return true
+}
+
+func overwrites(name string, b, other []byte, yield func(Damage) bool) bool {
+	all := frames(b)
+	write := func(kind string, at int64, old, new []byte) bool {
+		mask := make([]byte, len(old))
+		for i := range mask {
+			mask[i] = old[i]
+			if i < len(new) {
+				mask[i] ^= new[i]
+			}
+		}
+		d := Damage{Kind: kind, File: name, At: at, Mask: mask}
+		return slices.Equal(old, new) || yield(d.hits(all))
+	}
+	for i, f := range all {
+		if !write("zeros", f.at, b[f.at:f.end], nil) {
+			return false
+		}
+		if i > 0 && !write("stale record", f.at, b[f.at:f.end], b[all[i-1].at:all[i-1].end]) {
+			return false
+		}
+	}
+	for at := 0; at+512 <= min(len(b), len(other)); at += 512 {
+		if !write("misdirected sector", int64(at), b[at:at+512], other[at:at+512]) {
+			return false
+		}
+	}
+	return true
+}
+
+// atRest returns a disk on which all that was written is durable.
+func atRest(disk *memfs.FS) *memfs.FS {
+	rest := memfs.New()
+	for _, name := range disk.Names() {
+		b, _ := disk.ReadFile(name)
+		rest.WriteFile(name, b)
+	}
+	return rest
+}
+
+// hits notes which frames are damaged.
+func (d Damage) hits(all []frame) Damage {
+	end := d.At + int64(len(d.Mask))
+	for _, f := range all {
+		if f.at < end && d.At < f.end {
+			d.hit = append(d.hit, f)
+		}
+	}
+	return d
+}

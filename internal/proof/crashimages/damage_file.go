@@ -1,0 +1,125 @@
+package crashimages
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
+	"github.com/holdfast-mq/holdfast/pubstore"
+)
+
+// DamageFile runs a script of File, closes the store, and damages it in every
+// way, or one in so many: it opens with all that it kept, or says that it is damaged; then
+// AcceptDamage opens it with all but the messages whose records were damaged,
+// also if it dies at that and is opened once more.
+func DamageFile(seed uint64, share int) (damages int, err error) {
+	disk := memfs.New()
+	life := File.New(seed)
+	if err := live(life, disk); err != nil {
+		return 0, err
+	}
+	disk = atRest(disk)
+	kept, err := keptIn(disk.Image(memfs.KeepAll), false)
+	if err != nil {
+		return 0, err
+	}
+	r := newRand(seed)
+	for d := range oneIn(share, Damages(disk)) {
+		damages++
+		if err := damageFile(disk, d, kept, r); err != nil {
+			return damages, fmt.Errorf("file, seed %d, %v: %w", seed, d, err)
+		}
+	}
+	return damages, nil
+}
+
+// dying has something be done to a disk that dies meanwhile, and returns one of
+// the disks that may be left, where that has to be done again.
+func dying(disk *memfs.FS, r *rand.Rand, do func(*memfs.FS) error) (left *memfs.FS, err error) {
+	tried := disk.Image(memfs.KeepAll)
+	tried.CrashAt(1 + r.IntN(30))
+	err = do(tried)
+	if err != nil && !tried.Crashed() {
+		return nil, Violated("%v", err)
+	}
+	modes := memfs.Modes(r.Uint64())
+	left = tried.Crash(modes[r.IntN(len(modes))])
+	if err == nil {
+		return disk, nil // nothing is left to be done
+	}
+	return left, nil
+}
+
+func damageFile(disk *memfs.FS, d Damage, kept map[string][]uint64, r *rand.Rand) error {
+	damaged := disk.Image(memfs.KeepAll)
+	d.Do(damaged)
+	found, err := keptIn(damaged, false)
+	if err == nil {
+		return missingOf(kept, found, nil)
+	}
+	if _, is := errors.AsType[*pubstore.DamagedError](err); !is {
+		return Violated("refused with %v", err)
+	}
+	if damaged, err = dying(damaged, r, func(disk *memfs.FS) error {
+		_, err := keptIn(disk, true)
+		return err
+	}); err != nil {
+		return err
+	}
+	if found, err = keptIn(damaged, true); err != nil {
+		return Violated("with AcceptDamage: %v", err)
+	}
+	if err = missingOf(kept, found, d.hit); err != nil {
+		return err
+	}
+	// It goes on, as a store without damage.
+	again, err := keptIn(damaged, false)
+	if err != nil {
+		return Violated("opened again: %v", err)
+	}
+	return missingOf(found, again, nil)
+}
+
+// keptIn opens the store on a disk and returns the messages that it keeps, by life.
+func keptIn(disk *memfs.FS, accept bool) (kept map[string][]uint64, err error) {
+	s, err := pubstore.OpenFile("store", pubstore.FileOptions{
+		FS: disk, SegmentBytes: 700, AcceptDamage: accept, BootID: func() (string, error) { return "boot 0", nil },
+	})
+	if err != nil {
+		return nil, err
+	}
+	w := &Publisher{s: s}
+	kept = make(map[string][]uint64)
+	for _, l := range s.Lives() {
+		f, err := w.find(l)
+		if err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+		kept[l.ID] = f.kept
+	}
+	return kept, s.Close()
+}
+
+// missingOf reports a message that is there no more, and whose record is not
+// among those that were hit.
+func missingOf(kept, found map[string][]uint64, hit []frame) error {
+	for life, all := range kept {
+		for _, seq := range all {
+			if !slices.Contains(found[life], seq) && !wasHit(seq, hit) {
+				return Violated("message %d of %s is missing, of %v", seq, life, found[life])
+			}
+		}
+	}
+	return nil
+}
+
+// wasHit reports whether the record of a message with a sequence is among
+// those that were damaged: kind 0x10, its sequence behind the number of its life.
+func wasHit(seq uint64, hit []frame) bool {
+	return slices.ContainsFunc(hit, func(f frame) bool {
+		return f.kind == 0x10 && binary.LittleEndian.Uint64(f.payload[4:]) == seq
+	})
+}

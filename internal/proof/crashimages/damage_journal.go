@@ -1,0 +1,275 @@
+package crashimages
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
+)
+
+// An identity is a publisher and a sequence.
+type identity struct{ publisher, sequence uint64 }
+
+// identityOf returns whose record a journal's frame holds; ok is false if it
+// holds none.
+func identityOf(f frame) (id identity, ok bool) {
+	if f.kind < 0x10 || f.kind > 0x14 {
+		return id, false
+	}
+	return identity{binary.LittleEndian.Uint64(f.payload[10:]), binary.LittleEndian.Uint64(f.payload[18:])}, true
+}
+
+func openJournal(disk *memfs.FS) (*journal.Journal, error) {
+	return journal.Open(journal.Options{FS: disk, Dir: "journal", SegmentBytes: 1200, SetAside: true})
+}
+
+// written makes a closed journal of records of three publishers in an order
+// drawn from r, the same records whatever the order.
+func written(r *rand.Rand) (*memfs.FS, error) {
+	disk := memfs.New()
+	j, err := openJournal(disk)
+	if err != nil {
+		return nil, err
+	}
+	const each = 12
+	for have := [3]uint64{}; have != [3]uint64{each, each, each}; {
+		p := r.IntN(3)
+		if have[p] == each {
+			continue
+		}
+		have[p]++
+		rec := journal.Record{Kind: journal.Message, Publisher: uint64(p + 1), Sequence: have[p], Prev: have[p] - 1,
+			Topic: []byte("t"), Body: fmt.Appendf(nil, "%d of %d", have[p], p)}
+		if have[p]%5 == 0 {
+			rec.Kind, rec.Body, rec.Reason = journal.Tombstone, nil, []byte("no")
+		}
+		if v, err := j.Append(&rec); err != nil || v != journal.Take {
+			return nil, fmt.Errorf("verdict %d, %w", v, err)
+		}
+		if r.IntN(4) == 0 {
+			if err := j.Sync(); err != nil {
+				return nil, err
+			}
+		}
+	}
+	err = j.Close()
+	return atRest(disk), err
+}
+
+// contents returns a journal's records by identity, each once.
+func contents(j *journal.Journal) (map[identity]string, error) {
+	f := j.Follow(j.First(), journal.Appended)
+	defer f.Close()
+	found := make(map[identity]string)
+	var r journal.Record
+	for {
+		ok, err := f.Next(&r)
+		if err != nil {
+			return nil, Violated("read: %v", err)
+		}
+		if !ok {
+			return found, nil
+		}
+		id := identity{r.Publisher, r.Sequence}
+		if found[id] != "" {
+			return nil, Violated("record %v is there twice", id)
+		}
+		if r.Kind != journal.Gone {
+			found[id] = recordText(&r)
+		}
+	}
+}
+
+// DamageJournal damages a closed journal in every way, or one in so many. Alone, without a peer, it
+// has all but the records that were damaged, also if it dies while it recovers.
+func DamageJournal(seed uint64, share int) (damages int, err error) {
+	disk, err := written(newRand(seed))
+	if err != nil {
+		return 0, err
+	}
+	want, err := healed(disk.Image(memfs.KeepAll))
+	if err != nil {
+		return 0, err
+	}
+	r := newRand(seed)
+	for d := range oneIn(share, Damages(disk)) {
+		damages++
+		damaged := disk.Image(memfs.KeepAll)
+		d.Do(damaged)
+		damaged, err := dying(damaged, r, func(disk *memfs.FS) error {
+			_, err := healed(disk)
+			return err
+		})
+		if err != nil {
+			return damages, fmt.Errorf("journal, seed %d, %v: %w", seed, d, err)
+		}
+		found, err := healed(damaged)
+		if err == nil {
+			err = without(want, found, d.hit)
+		}
+		if err != nil {
+			return damages, fmt.Errorf("journal, seed %d, %v: %w", seed, d, err)
+		}
+	}
+	return damages, nil
+}
+
+// healed opens a journal that no peer can help, twice, and returns what it has.
+func healed(disk *memfs.FS) (map[identity]string, error) {
+	j, err := openJournal(disk)
+	if err != nil {
+		return nil, Violated("open: %v", err)
+	}
+	if err := j.Healed(); err != nil {
+		j.Kill()
+		return nil, err
+	}
+	if err := j.Close(); err != nil {
+		return nil, err
+	}
+	if j, err = journal.Open(journal.Options{FS: disk, Dir: "journal", SegmentBytes: 1200}); err != nil {
+		return nil, Violated("open again: %v", err)
+	}
+	found, err := contents(j)
+	return found, errors.Join(err, j.Close())
+}
+
+// without reports a record that is missing or another one, although it was not hit.
+func without(want, found map[identity]string, hit []frame) error {
+	for id, text := range want {
+		got, there := found[id]
+		damaged := slices.ContainsFunc(hit, func(f frame) bool { of, ok := identityOf(f); return ok && of == id })
+		if there && got != text || !there && !damaged {
+			return Violated("record %v reads %q, was %q", id, got, text)
+		}
+	}
+	for id := range found {
+		if want[id] == "" {
+			return Violated("record %v was never written", id)
+		}
+	}
+	return nil
+}
+
+// DamagePair damages the journals of a pair in many places, no record on both,
+// and lets them give each other what they lack: both have everything again.
+func DamagePair(seed uint64) (damages int, err error) {
+	r := newRand(seed)
+	a, err := written(r)
+	if err != nil {
+		return 0, err
+	}
+	b, err := written(r)
+	if err != nil {
+		return 0, err
+	}
+	want, err := healed(a.Image(memfs.KeepAll))
+	if err != nil {
+		return 0, err
+	}
+	hit := make(map[identity]*memfs.FS)
+	var done []Damage
+	for range 1 + r.IntN(6) {
+		disk := []*memfs.FS{a, b}[r.IntN(2)]
+		all := slices.Collect(Damages(disk))
+		if d := all[r.IntN(len(all))]; claim(hit, disk, d) {
+			d.Do(disk)
+			done = append(done, d)
+		}
+	}
+	if err := pair(a, b, want); err != nil {
+		return len(done), fmt.Errorf("pair, seed %d, %v: %w", seed, done, err)
+	}
+	return len(done), nil
+}
+
+// claim notes the records that a damage hits, unless the other disk has damage
+// to one of them.
+func claim(hit map[identity]*memfs.FS, disk *memfs.FS, d Damage) bool {
+	for _, f := range d.hit {
+		if id, ok := identityOf(f); ok && hit[id] != nil && hit[id] != disk {
+			return false
+		}
+	}
+	for _, f := range d.hit {
+		if id, ok := identityOf(f); ok {
+			hit[id] = disk
+		}
+	}
+	return true
+}
+
+// pair opens both journals, links them until nothing moves, and compares.
+func pair(a, b *memfs.FS, want map[identity]string) error {
+	var js [2]*journal.Journal
+	for i, disk := range []*memfs.FS{a, b} {
+		j, err := openJournal(disk)
+		if err != nil {
+			return Violated("open: %v", err)
+		}
+		defer j.Kill()
+		if err := j.Merge(); err != nil {
+			return err
+		}
+		js[i] = j
+	}
+	if err := link(js); err != nil {
+		return err
+	}
+	if err := errors.Join(js[0].Healed(), js[1].Healed(), link(js)); err != nil {
+		return err
+	}
+	for i, j := range js {
+		found, err := contents(j)
+		if err == nil {
+			err = without(want, found, nil)
+		}
+		if err != nil {
+			return fmt.Errorf("journal %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+// link has both send until neither has anything for the other.
+func link(js [2]*journal.Journal) error {
+	for moved := 1; moved > 0; {
+		n, err := send(js[0], js[1])
+		if err != nil {
+			return err
+		}
+		m, err := send(js[1], js[0])
+		if err != nil {
+			return err
+		}
+		moved = n + m
+	}
+	return nil
+}
+
+// send gives to what it lacks and from has, as a link does.
+func send(from, to *journal.Journal) (sent int, err error) {
+	f := from.Follow(from.First(), journal.Appended)
+	defer f.Close()
+	var r journal.Record
+	for {
+		ok, err := f.Next(&r)
+		if err != nil || !ok {
+			return sent, err
+		}
+		if s, _ := to.State(r.Publisher); r.Sequence <= s.Have {
+			continue
+		}
+		_, v, err := to.AppendRaw(r.Raw)
+		if err != nil {
+			return sent, err
+		}
+		if v == journal.Take {
+			sent++
+		}
+	}
+}

@@ -1,0 +1,38 @@
+package crashimages_test
+
+import (
+	"testing"
+	"testing/synctest"
+
+	"github.com/holdfast-mq/holdfast/internal/proof/crashimages"
+)
+
+// Damage at rest, to each record and field of a closed store or journal, is
+// noticed, and costs what was damaged only (R8).
+func TestDamageAtRest(t *testing.T) {
+	damaged(t, "a publish store", 2, func(s uint64) (int, error) { return crashimages.DamageFile(s, *share) })
+	damaged(t, "a journal alone", 1, func(s uint64) (int, error) { return crashimages.DamageJournal(s, *share) })
+}
+
+// A record is lost only if both disks damaged that very record (R8).
+func TestDamageOnBoth(t *testing.T) {
+	damaged(t, "a pair of journals", 200, crashimages.DamagePair)
+}
+
+func damaged(t *testing.T, what string, seeds int, damage func(seed uint64) (int, error)) {
+	t.Helper()
+	total := 0
+	for s := range seeds {
+		synctest.Test(t, func(t *testing.T) {
+			n, err := damage(*seed + uint64(s))
+			if err != nil {
+				t.Fatal(err)
+			}
+			total += n
+		})
+		if t.Failed() {
+			t.FailNow()
+		}
+	}
+	t.Logf("%s: %d damages", what, total)
+}

@@ -1,0 +1,64 @@
+package crashimages_test
+
+import (
+	"flag"
+	"runtime/debug"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/proof/crashimages"
+)
+
+var (
+	atLeast = flag.Int("images", 0, "how many images TestImages judges at least, second lives included; 0: one script of each subject")
+	seed    = flag.Uint64("seed", 1, "the seed of TestImages' first script")
+	share   = flag.Int("share", 20, "one image of a power cut, and one damage at rest, in so many is judged; 1: all")
+)
+
+var subjects = []crashimages.Subject{crashimages.Seglog, crashimages.File, crashimages.FileAlways, crashimages.FileCompacting, crashimages.Journal}
+
+// Every image that a crash of a store or journal may leave is recovered from,
+// used, and recovered from again: what was acknowledged is there (G1, R7, R8).
+// The disk dies before each change of a script; and each of them fails, which
+// the store says for good, and then it dies.
+func TestImages(t *testing.T) {
+	// Much is made and dropped at once, and little is kept.
+	defer debug.SetGCPercent(debug.SetGCPercent(800))
+	begin := time.Now()
+	var total crashimages.Count
+	for s := *seed; !t.Failed() && total.Images+total.Second < max(*atLeast, 1); s++ {
+		for _, subject := range subjects {
+			t.Run(subject.Name, func(t *testing.T) {
+				c := crashimages.Campaign{Subject: subject, Seed: s, Share: *share}
+				each(t, c.Die)
+				for _, f := range crashimages.Faults {
+					each(t, func(n int) (bool, error) { return c.Fail(n, f) })
+				}
+				each(t, c.FailRead)
+				t.Logf("seed %d, %v", s, c.Count)
+				total.Add(c.Count)
+			})
+		}
+	}
+	if !t.Failed() {
+		t.Logf("%v (%.0f s)", total, time.Since(begin).Seconds())
+	}
+}
+
+// each calls f with 1, 2, ... until it says that there is no more.
+func each(t *testing.T, f func(n int) (more bool, err error)) {
+	t.Helper()
+	more := true
+	for n := 1; more; n++ {
+		synctest.Test(t, func(t *testing.T) {
+			var err error
+			if more, err = f(n); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if t.Failed() {
+			t.FailNow()
+		}
+	}
+}

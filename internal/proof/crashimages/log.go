@@ -1,0 +1,233 @@
+package crashimages
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"strings"
+
+	"github.com/holdfast-mq/holdfast/internal/seglog"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
+)
+
+// Seglog is the segmented log by itself.
+var Seglog = Subject{"seglog", func(seed uint64) Life { return &logLife{seed: seed, rand: newRand(seed)} }}
+
+func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 7)) }
+
+// An owner is a log's owner that counts the records it is told.
+type owner struct{ count int }
+
+func (o *owner) Head() []byte    { return fmt.Appendf(nil, "head %d", o.count) }
+func (o *owner) Summary() []byte { return fmt.Appendf(nil, "summary %d", o.count) }
+func (o *owner) RecoverHead(p []byte) error {
+	_, err := fmt.Sscanf(string(p), "head %d", &o.count)
+	return err
+}
+func (o *owner) Recover(seglog.Record) error { o.count++; return nil }
+
+// A logLife is a log and what it has promised. Records say which they are.
+type logLife struct {
+	seed    uint64
+	rand    *rand.Rand
+	o       owner
+	l       *seglog.Log
+	ends    []seglog.Position // behind each record appended
+	written int               // so many survive a kill
+	synced  int               // so many survive a power cut
+	trimmed seglog.Position   // Trim was asked to go so far
+	kept    seglog.Position   // the log began there when Trim or Open returned
+	cut     bool              // power was lost since what is there was last checked
+}
+
+func (h *logLife) Clone(seed uint64) Life {
+	c := *h
+	c.l, c.rand = nil, newRand(seed)
+	c.ends = slices.Clone(h.ends)
+	return &c
+}
+
+func (h *logLife) Open(disk *memfs.FS, killed bool) (err error) {
+	h.cut, h.o = h.cut || !killed, owner{}
+	h.l, err = seglog.Open(seglog.Options{FS: disk, Dir: "log", Owner: &h.o, SegmentBytes: 400, TailBytes: 1})
+	return err
+}
+
+func logText(i int) string { return fmt.Sprintf("%d %s", i, strings.Repeat("x", i*37%90)) }
+
+func (h *logLife) Use(steps int) error {
+	for range steps {
+		if err := h.step(h.rand.IntN(10)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (h *logLife) step(what int) error {
+	n := len(h.ends)
+	switch {
+	case what < 5:
+		return h.append()
+	case what < 6:
+		err := h.l.Write()
+		if err == nil {
+			h.written = n
+		}
+		return err
+	case what < 8:
+		_, err := h.l.Sync()
+		if err == nil {
+			h.written, h.synced = n, n
+		}
+		return err
+	case what < 9:
+		return h.l.Note()
+	case h.synced < 6:
+		return nil
+	}
+	h.trimmed = max(h.trimmed, h.ends[h.synced-6])
+	err := h.l.Trim(h.trimmed)
+	if err == nil {
+		h.kept = h.l.First()
+	}
+	return err
+}
+
+func (h *logLife) append() error {
+	t := logText(len(h.ends))
+	if h.rand.IntN(20) == 0 {
+		t += strings.Repeat("y", 500) // more than a segment
+	}
+	p, err := h.l.Append(0x10, []byte(t[:1]), []byte(t[1:]))
+	if err != nil {
+		return err
+	}
+	if n := len(h.ends); n > 0 && p < h.ends[n-1] {
+		return Violated("record %d at %d, the one before ends at %d", n, p, h.ends[n-1])
+	}
+	h.ends = append(h.ends, p+seglog.Position(9+len(t)+7)&^7)
+	h.o.count++
+	return nil
+}
+
+func (h *logLife) Close() error {
+	n := len(h.ends)
+	err := h.l.Close()
+	if err == nil {
+		h.written, h.synced = n, n
+	}
+	return err
+}
+
+func (h *logLife) End() {
+	if h.l != nil {
+		h.l.Abandon()
+	}
+}
+
+// Failed implements Life. Only a Remove that failed is forgiven.
+func (h *logLife) Failed() error {
+	if h.l == nil || h.l.Err() == nil {
+		return nil
+	}
+	first := h.l.Err()
+	_, appendErr := h.l.Append(0x10, []byte("more"))
+	_, syncErr := h.l.Sync()
+	for i, err := range []error{appendErr, h.l.Write(), syncErr, h.l.Note(), h.l.Trim(0)} {
+		if !errors.Is(err, first) {
+			return Violated("call %d after the disk failed with %v: %v", i, first, err)
+		}
+	}
+	return nil
+}
+
+// Check implements Life.
+func (h *logLife) Check() error {
+	least := h.written
+	if h.cut {
+		least = h.synced
+	}
+	h.cut = false
+	if h.l.Durable() != h.l.End() {
+		return Violated("durable up to %d, end %d after Open", h.l.Durable(), h.l.End())
+	}
+	if h.o.count < least || h.o.count > len(h.ends) {
+		return Violated("the owner knows %d records, want %d to %d", h.o.count, least, len(h.ends))
+	}
+	next, err := h.firstKept()
+	if err != nil {
+		return err
+	}
+	if next, err = h.read(next); err != nil {
+		return err
+	}
+	if next != h.o.count {
+		return Violated("the log holds %d records, its owner knows %d", next, h.o.count)
+	}
+	h.ends = h.ends[:next]
+	h.written, h.synced = next, next
+	return h.checkSegments()
+}
+
+// read checks every record from the nth on and returns the number behind the last.
+func (h *logLife) read(n int) (int, error) {
+	c := h.l.Cursor(0)
+	defer c.Close()
+	for ; ; n++ {
+		r, err := c.Next()
+		switch {
+		case errors.Is(err, io.EOF):
+			return n, nil
+		case err != nil:
+			return n, err
+		case n >= len(h.ends) || !strings.HasPrefix(string(r.Payload), logText(n)):
+			return n, Violated("record %d reads %.20q", n, r.Payload)
+		case r.Next != h.ends[n]:
+			return n, Violated("record %d ends at %d, was %d", n, r.Next, h.ends[n])
+		}
+	}
+}
+
+// firstKept returns the number of the first record, which must not be one that
+// Trim had to leave, nor one that it has removed.
+func (h *logLife) firstKept() (int, error) {
+	first := h.l.First()
+	if first > h.trimmed || first < h.kept {
+		return 0, Violated("the log begins at %d, was to be trimmed up to %d and had begun at %d", first, h.trimmed, h.kept)
+	}
+	h.kept = first
+	return h.before(first), nil
+}
+
+// before returns how many records end at or before p.
+func (h *logLife) before(p seglog.Position) int {
+	n, _ := slices.BinarySearch(h.ends, p+1)
+	return n
+}
+
+// checkSegments compares heads and summaries with the records before them.
+func (h *logLife) checkSegments() error {
+	segs := h.l.Segments()
+	for i, s := range segs {
+		head, err := h.l.Head(s.First)
+		if err != nil {
+			return err
+		}
+		if want := fmt.Sprintf("head %d", h.before(s.First)); string(head) != want {
+			return Violated("head of segment %d at %d: %q, want %q", i, s.First, head, want)
+		}
+		want := fmt.Sprintf("summary %d", h.before(s.End))
+		if i == len(segs)-1 {
+			want = ""
+		} else if s.End != segs[i+1].First {
+			return Violated("segment %d ends at %d, the next begins at %d", i, s.End, segs[i+1].First)
+		}
+		if string(s.Summary) != want {
+			return Violated("summary of segment %d of %d: %q, want %q", i, len(segs), s.Summary, want)
+		}
+	}
+	return nil
+}

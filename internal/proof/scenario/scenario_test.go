@@ -1,0 +1,115 @@
+package scenario_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/cockroachdb/datadriven"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// TestScenarios runs the documents in testdata. With -rewrite it writes what
+// was printed into them instead.
+func TestScenarios(t *testing.T) {
+	for _, path := range documents(t) {
+		t.Run(strings.TrimSuffix(filepath.Base(path), ".txt"), func(t *testing.T) { run(t, path) })
+	}
+}
+
+// run plays a document. It is read outside of the bubble that it is played in,
+// where time stands still meanwhile.
+func run(t *testing.T, path string) {
+	blocks, printed := make(chan *datadriven.TestData), make(chan string)
+	var bubble sync.WaitGroup
+	bubble.Go(func() {
+		defer close(printed)
+		synctest.Test(t, func(t *testing.T) { play(t, blocks, printed) })
+	})
+	defer bubble.Wait()
+	defer close(blocks)
+	datadriven.RunTest(t, path, func(t *testing.T, block *datadriven.TestData) string {
+		blocks <- block
+		text, ok := <-printed
+		if !ok {
+			t.FailNow() // the bubble has ended, and said why
+		}
+		return text
+	})
+}
+
+// play carries out blocks until there are no more.
+func play(t *testing.T, blocks <-chan *datadriven.TestData, printed chan<- string) {
+	w := newWorld(t)
+	for block := range blocks {
+		printed <- w.block(block)
+	}
+	w.finish()
+}
+
+func documents(t *testing.T) []string {
+	t.Helper()
+	paths, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no documents: %v", err)
+	}
+	return paths
+}
+
+// Every hard case of the guarantees is told by a document that is named after
+// its number and begins with what it is about.
+func TestEveryCaseHasADocument(t *testing.T) {
+	told := make(map[string]bool)
+	name := regexp.MustCompile(`^case(\d\d)_[a-z0-9_]+\.txt$`)
+	for _, path := range documents(t) {
+		m := name.FindStringSubmatch(filepath.Base(path))
+		if m == nil {
+			t.Errorf("%s is not named after a case", path)
+			continue
+		}
+		told[m[1]] = true
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasPrefix(string(text), "# ") {
+			t.Errorf("%s does not begin with a comment that says what happens", path)
+		}
+	}
+	n := hardCases(t)
+	if n < 31 {
+		t.Errorf("the guarantees list %d hard cases, they had 31", n)
+	}
+	for i := 1; i <= n; i++ {
+		if !told[fmt.Sprintf("%02d", i)] {
+			t.Errorf("no document for case %d", i)
+		}
+	}
+	if len(told) > n {
+		t.Errorf("documents for %d cases, the guarantees list %d", len(told), n)
+	}
+}
+
+// hardCases counts the list in the guarantees.
+func hardCases(t *testing.T) int {
+	t.Helper()
+	text, err := os.ReadFile("../../../client/GUARANTEES.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, list, found := strings.Cut(string(text), "\n## Hard cases")
+	if !found {
+		t.Fatal("the guarantees have no list of hard cases")
+	}
+	if i := strings.Index(list, "\n## "); i >= 0 {
+		list = list[:i]
+	}
+	return len(regexp.MustCompile(`(?m)^\d+\. `).FindAllString(list, -1))
+}

@@ -1,0 +1,270 @@
+package scenario_test
+
+import (
+	"bytes"
+	"syscall"
+
+	"github.com/holdfast-mq/holdfast/internal/proof/cluster"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
+	"github.com/holdfast-mq/holdfast/server"
+)
+
+// servers adds and starts two instances that replicate synchronously, and with
+// third=NAME one more that they both feed asynchronously.
+func (w *world) servers(c *command) string {
+	w.TB.Helper()
+	a, b, third := c.name(0), c.name(1), c.option("third", "")
+	set := w.settings(c)
+	configure := func(sc *server.Config) {
+		set(sc)
+		if third != "" {
+			sc.Replication.Destinations = append(sc.Replication.Destinations,
+				server.Destination{Name: third, Address: third + ":9107", Ack: "async"})
+		}
+	}
+	w.all = append(w.all, a, b)
+	if third != "" {
+		w.Add(third, nil).Start()
+		w.all = append(w.all, third)
+	}
+	na, nb := w.Add(a, configure, b), w.Add(b, configure, a)
+	na.Start()
+	nb.Start()
+	w.AwaitSync()
+	return ""
+}
+
+// configure changes the configuration of a dead instance.
+func (w *world) configure(c *command) string {
+	w.TB.Helper()
+	w.settings(c)(&w.Node(c.name(0)).Config)
+	return ""
+}
+
+// settings returns what the options say of an instance.
+func (w *world) settings(c *command) func(*server.Config) {
+	w.TB.Helper()
+	downgrade, rejoin, retain := c.duration("downgrade-after", "0s"), c.duration("rejoin-timeout", "0s"), c.duration("retain", "0s")
+	segment, hold, largest := c.bytes("segment"), c.bytes("hold"), c.bytes("max-message")
+	logged, carried := c.list("log"), c.list("carry")
+	return func(sc *server.Config) {
+		for i := range sc.Replication.Destinations {
+			sc.Replication.Destinations[i].DowngradeAfter = server.Duration(downgrade)
+			sc.Replication.Destinations[i].Topics = carried
+		}
+		if rejoin > 0 {
+			sc.RejoinTimeout = server.Duration(rejoin)
+		}
+		if segment > 0 {
+			sc.Log.Segment = server.Size(segment)
+		}
+		sc.Log.Retain, sc.Log.Topics = server.Duration(retain), logged
+		sc.Hold, sc.MaxMessage = server.Size(hold), server.Size(largest)
+	}
+}
+
+// kill ends instances or applications as kill -9 does.
+func (w *world) kill(c *command) string {
+	w.TB.Helper()
+	for _, name := range c.names {
+		if a := w.apps[name]; a != nil {
+			a.crash(memfs.KeepAll)
+		} else {
+			w.Node(name).Kill()
+		}
+	}
+	return ""
+}
+
+// shutdown stops an instance in order.
+func (w *world) shutdown(c *command) string {
+	w.TB.Helper()
+	for _, name := range c.names {
+		w.Node(name).Shutdown()
+	}
+	return ""
+}
+
+// powercut ends machines. Of what was not synced their disks keep nothing, or
+// some of it: torn, hole, garbage, zeros.
+func (w *world) powercut(c *command) string {
+	w.TB.Helper()
+	seed := uint64(c.number("seed"))
+	mode, known := map[string]memfs.Mode{
+		"nothing": memfs.Durable, "torn": memfs.Torn(seed), "hole": memfs.Hole(seed),
+		"garbage": memfs.Garbage(seed), "zeros": memfs.ZeroExtended(seed),
+	}[c.option("keeps", "nothing")]
+	if !known {
+		c.fail("a disk keeps nothing, torn, hole, garbage or zeros")
+	}
+	for _, name := range c.names {
+		if a := w.apps[name]; a != nil {
+			a.crash(mode)
+		} else {
+			w.Node(name).Crash(mode)
+		}
+	}
+	return ""
+}
+
+// wipe gives a dead instance an empty disk.
+func (w *world) wipe(c *command) string {
+	w.TB.Helper()
+	for _, name := range c.names {
+		w.Node(name).Wipe()
+	}
+	return ""
+}
+
+// start starts dead instances or applications.
+func (w *world) start(c *command) string {
+	w.TB.Helper()
+	for _, name := range c.names {
+		if a := w.apps[name]; a != nil {
+			a.restart()
+		} else {
+			w.Node(name).Start()
+		}
+	}
+	return ""
+}
+
+// pause stops an instance as SIGSTOP does.
+func (w *world) pause(c *command) string {
+	w.TB.Helper()
+	w.Node(c.name(0)).Pause()
+	w.paused[c.name(0)] = true
+	return ""
+}
+
+func (w *world) resume(c *command) string {
+	w.TB.Helper()
+	w.Node(c.name(0)).Resume()
+	delete(w.paused, c.name(0))
+	return ""
+}
+
+// partition cuts the first host off from the others named.
+func (w *world) partition(c *command) string {
+	w.TB.Helper()
+	for _, other := range c.names[1:] {
+		w.Cut(c.name(0), other)
+	}
+	return ""
+}
+
+// cut cuts one way: cut A to B.
+func (w *world) cut(c *command) string {
+	w.TB.Helper()
+	w.Net.CutOneWay(c.name(0), c.name(2))
+	return ""
+}
+
+// heal ends what partition, cut and reset-every began.
+func (w *world) heal(c *command) string {
+	w.TB.Helper()
+	for _, other := range c.names[1:] {
+		w.Heal(c.name(0), other)
+	}
+	return ""
+}
+
+// reset ends the connections between two hosts.
+func (w *world) reset(c *command) string {
+	w.TB.Helper()
+	w.Net.Reset(c.name(0), c.name(1))
+	return ""
+}
+
+// resetEvery ends them whenever so many bytes have come from the first at the second.
+func (w *world) resetEvery(c *command) string {
+	w.TB.Helper()
+	w.Net.ResetEvery(c.name(0), c.name(1), int64(c.bytes("bytes")))
+	return ""
+}
+
+// move takes an application's connection to the first instance away and waits
+// until it is live on the second: move pub A B.
+func (w *world) move(c *command) string {
+	w.TB.Helper()
+	a, from, to := w.app(c.name(0)), c.name(1), c.name(2)
+	w.Heal(a.Name, to)
+	w.Cut(a.Name, from)
+	w.Net.Reset(a.Name, from)
+	a.AwaitServer(to)
+	return ""
+}
+
+// slowDisk lets each fsync of an instance take a time from now on.
+func (w *world) slowDisk(c *command) string {
+	w.TB.Helper()
+	w.Node(c.name(0)).FS.SyncDelay(c.parseDuration(c.name(1)))
+	return ""
+}
+
+// failDisk has a disk fail at the next chance: full, write, half (a write) or sync.
+func (w *world) failDisk(c *command) string {
+	w.TB.Helper()
+	if r := w.readers[c.name(0)]; r != nil {
+		r.app.place.Fail()
+		return ""
+	}
+	disk := w.disk(c.name(0))
+	switch how := c.name(1); how {
+	case "full":
+		disk.FailFrom(1, syscall.ENOSPC)
+	case "write":
+		disk.FailNth(1, syscall.EIO)
+	case "half":
+		disk.ShortWriteNth(1, syscall.EIO)
+	case "sync":
+		disk.FailSync(syscall.EIO)
+	default:
+		c.fail("a disk does not fail by %q", how)
+	}
+	return ""
+}
+
+// dieAt lets a machine die before the nth change of its disk from now: die-at A 1.
+func (w *world) dieAt(c *command) string {
+	w.TB.Helper()
+	n, _ := c.span(1)
+	w.disk(c.name(0)).CrashAt(n)
+	return ""
+}
+
+func (w *world) disk(name string) *memfs.FS {
+	w.TB.Helper()
+	if a := w.apps[name]; a != nil {
+		return a.FS
+	}
+	return w.Node(name).FS
+}
+
+// damage flips a bit of a record in a dead instance's journal: damage A pub-17.
+func (w *world) damage(c *command) string {
+	w.TB.Helper()
+	n := w.Node(c.name(0))
+	for _, name := range n.FS.Names() {
+		b, err := n.FS.ReadFile(name)
+		if err != nil {
+			c.fail("%v", err)
+		}
+		if at := bytes.Index(b, []byte(c.name(1)+" ")); at >= 0 {
+			n.FS.Flip(name, int64(at))
+			return ""
+		}
+	}
+	c.fail("it is not on the disk")
+	return ""
+}
+
+// stopped reports whether an instance has stopped by itself.
+func stopped(n *cluster.Node) bool {
+	select {
+	case <-n.Server.Done():
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,365 @@
+package sim
+
+import (
+	"errors"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/replica"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
+)
+
+const dataDir = "data"
+
+// An instance is one server of the group: its disk, and while its process
+// lives its journal, links and sessions.
+type instance struct {
+	process
+	fs    *memfs.FS
+	spare bool        // replicated to asynchronously, and no client's
+	peers []*instance // those it replicates to
+	async map[string]bool
+
+	j        *journal.Journal
+	links    *replica.Stepped
+	id       uint64 // of this start
+	serving  bool
+	failed   error // its disk, or why it could not start
+	stepping bool  // an fsync is under way
+	pumping  bool  // a turn of links and sessions is planned
+	stepAt   time.Duration
+	ends     []*linkEnd
+	sessions []*session
+	waiting  []*guest // connected, not served yet
+
+	syncTime time.Duration // what an fsync takes at most
+	disk     diskTruth
+}
+
+// A diskTruth is what the oracle knows of an instance's disk.
+type diskTruth struct {
+	has   bookmark.Vector // covered by an fsync that has been done
+	whole bool            // nothing that was acknowledged as safe is missing from it
+	// After the disk lost something its peer may act on what it had until the
+	// connections of before have ended on its side: what was sent on them may
+	// still be on its way.
+	lost bookmark.Vector
+	via  []*side
+}
+
+// everHad has the publishers of which the disk has something or had.
+func (d *diskTruth) everHad() bookmark.Vector {
+	v := d.has.Clone()
+	v.Merge(d.lost)
+	return v
+}
+
+// counted is how far a peer may count on a publisher's messages on this disk.
+func (d *diskTruth) counted(publisher uint64) uint64 {
+	for _, s := range d.via {
+		if !s.closed && !s.told {
+			return max(d.has[publisher], d.lost[publisher])
+		}
+	}
+	return d.has[publisher]
+}
+
+func (w *world) addInstance(name string) *instance {
+	i := &instance{process: process{w: w, name: name}, fs: memfs.New(), async: make(map[string]bool)}
+	i.disk = diskTruth{has: bookmark.Vector{}, whole: true}
+	i.syncTime = between(w.disk, 50*time.Microsecond, 2*time.Millisecond)
+	w.instances = append(w.instances, i)
+	return i
+}
+
+// start starts the process on what is on its disk.
+func (i *instance) start() {
+	w := i.w
+	i.begin()
+	w.runs++
+	i.id = w.runs
+	i.serving, i.failed, i.stepping, i.pumping, i.stepAt = false, nil, false, false, -1
+	i.ends, i.sessions, i.waiting = nil, nil, nil
+	w.booted(&i.process)
+	if err := i.open(); err != nil {
+		w.say("%s can't start: %v", i.name, err)
+		i.fail(err)
+		return
+	}
+	i.disk.has = w.oracle.onDisk(i)
+	w.say("%s starts: %v", i.name, i.disk.has)
+	for _, p := range i.peers {
+		i.dial(p, 50*time.Millisecond, 0)
+	}
+	i.step()
+	i.beat()
+	i.retain()
+}
+
+func (i *instance) open() (err error) {
+	i.links = nil
+	i.j, err = journal.Open(journal.Options{
+		FS: i.fs, Dir: dataDir, SegmentBytes: i.w.set.segment, MaxMessage: 1 << 16, Stepped: true, Now: i.w.clock,
+		SetAside: true,
+		OnAppend: func(p, s uint64) {
+			if i.links != nil {
+				i.links.Appended(p, s)
+			}
+		},
+		OnDurable: func(moved []journal.Moved, idle bool) {
+			if i.links != nil {
+				i.links.Durable(moved, idle)
+			}
+			i.wake()
+		},
+		OnFail: func(err error) { i.failed = err },
+	})
+	if err != nil {
+		return err
+	}
+	i.links, err = replica.NewStepped(i.linkOptions())
+	return err
+}
+
+func (i *instance) linkOptions() replica.Options {
+	o := replica.Options{
+		Name: i.name, Group: "group", Digest: "digest", Run: i.id,
+		Journal: i.j, Listener: noListener{}, MaxMessage: 1 << 16, Hold: 1 << 40,
+		RejoinTimeout: i.w.set.rejoin, Now: i.w.clock,
+		OnWatermark: func([]uint64) { i.wake() },
+		OnNotice:    i.notice,
+	}
+	for _, p := range i.peers {
+		o.Destinations = append(o.Destinations, replica.Destination{
+			Name: p.name, Address: p.name, Sync: !i.async[p.name], DowngradeAfter: i.w.set.downgrade,
+		})
+	}
+	return o
+}
+
+// wake plans a turn of everything that may have something to do.
+func (i *instance) wake() {
+	if i.pumping {
+		return
+	}
+	i.pumping = true
+	i.w.after(20*time.Microsecond+time.Duration(i.w.net.Int64N(int64(100*time.Microsecond))), &i.process, 'w', func() {
+		i.pumping = false
+		i.turn()
+	})
+}
+
+// turn lets links and sessions send, and the disk begin.
+func (i *instance) turn() {
+	busy := false
+	for _, e := range i.ends {
+		busy = e.turn() || busy
+	}
+	for _, s := range i.sessions {
+		busy = s.pump() || busy
+	}
+	i.sweep()
+	i.sync()
+	if i.links.Woken() {
+		i.step()
+	}
+	if i.failed != nil {
+		i.fail(i.failed)
+		return
+	}
+	if busy {
+		i.wake()
+	}
+}
+
+// sweep drops ends and sessions that have ended.
+func (i *instance) sweep() {
+	ends := i.ends[:0]
+	for _, e := range i.ends {
+		if e.end.Ended() || e.closed {
+			e.close(errors.New("replaced"))
+			continue
+		}
+		ends = append(ends, e)
+	}
+	clear(i.ends[len(ends):])
+	i.ends = ends
+	sessions := i.sessions[:0]
+	for _, s := range i.sessions {
+		if !s.ended {
+			sessions = append(sessions, s)
+		}
+	}
+	clear(i.sessions[len(sessions):])
+	i.sessions = sessions
+}
+
+// sync begins an fsync if there is something to sync and none is under way.
+func (i *instance) sync() {
+	if i.stepping || i.failed != nil {
+		return
+	}
+	step, err := i.j.Begin()
+	if step == nil || err != nil {
+		return
+	}
+	i.stepping = true
+	took := between(i.w.disk, 30*time.Microsecond, i.syncTime)
+	early := i.w.disk.IntN(2) == 0 // the disk may have done it long before it says so
+	if early && !i.synced(step) {
+		return
+	}
+	i.w.after(took, &i.process, 'd', func() {
+		i.stepping = false
+		if !early && !i.synced(step) {
+			i.fail(i.failed)
+			return
+		}
+		step.End()
+		i.turn()
+	})
+}
+
+// synced has the disk do an fsync, and the oracle know.
+func (i *instance) synced(step *journal.Step) bool {
+	states := i.j.States()
+	if err := step.Sync(); err != nil {
+		i.failed = err
+		i.wake()
+		return false
+	}
+	i.disk.covers(states)
+	return true
+}
+
+// syncAll has the journal sync all it has, at once.
+func (i *instance) syncAll() bool {
+	if err := i.j.Sync(); err != nil {
+		i.failed = err
+		i.wake()
+		return false
+	}
+	i.disk.covers(i.j.States())
+	return true
+}
+
+// covers notes that all that a journal has is covered by an fsync.
+func (d *diskTruth) covers(states []journal.State) {
+	for _, s := range states {
+		d.has[s.Publisher] = max(d.has[s.Publisher], s.Have)
+	}
+}
+
+// step does for the links what time brings.
+func (i *instance) step() {
+	damaged := i.j.Damage() != nil
+	next := i.links.Step()
+	if damaged && i.j.Damage() == nil && i.j.Durable() == i.j.End() {
+		i.disk.covers(i.j.States()) // healing has synced
+	}
+	if !i.serving && i.ready() {
+		i.serve()
+	}
+	if next < 0 {
+		return
+	}
+	at := i.w.now + next
+	if i.stepAt > i.w.now && i.stepAt <= at {
+		return // one is planned
+	}
+	i.stepAt = at
+	i.w.after(next, &i.process, 's', func() {
+		if i.stepAt == at {
+			i.stepAt = -1
+			i.step()
+			i.wake()
+		}
+	})
+}
+
+func (i *instance) ready() bool {
+	select {
+	case <-i.links.Ready():
+		return true
+	default:
+		return false
+	}
+}
+
+// serve lets in the clients that wait, and those that come.
+func (i *instance) serve() {
+	i.serving = true
+	i.w.say("%s serves, catching up %v", i.name, i.links.CatchingUp())
+	waiting := i.waiting
+	i.waiting = nil
+	for _, g := range waiting {
+		i.admit(g)
+	}
+}
+
+// heartbeat is how often a link and a session say that they live.
+const (
+	linkBeat   = 500 * time.Millisecond
+	clientBeat = time.Second
+)
+
+// beat keeps links and sessions alive and finds those that are not.
+func (i *instance) beat() {
+	for _, e := range i.ends {
+		e.beat()
+	}
+	for _, s := range i.sessions {
+		s.beat()
+	}
+	i.wake()
+	i.w.after(linkBeat, &i.process, 'b', i.beat)
+}
+
+// retain has retention remove what it may.
+func (i *instance) retain() {
+	w := i.w
+	if w.set.retain > 0 && !w.resting && !i.stepping && i.syncAll() {
+		for _, p := range w.publishers {
+			p.seen(i)
+		}
+		if _, err := i.j.Trim(journal.Retention{Age: w.set.retain, Held: i.links.Held}); err != nil && i.failed == nil {
+			i.failed = err
+		}
+		i.wake()
+	}
+	w.after(between(w.disk, time.Second, 2*time.Second), &i.process, 't', i.retain)
+}
+
+// fail is the end of an instance whose disk has failed (R7): its process
+// exits. It is started again, on a disk that works.
+func (i *instance) fail(err error) {
+	i.w.say("%s ends: %v", i.name, err)
+	i.crash(memfs.Durable, false)
+	i.w.after(between(i.w.chaos, 100*time.Millisecond, time.Second), nil, 'f', func() {
+		if !i.alive {
+			i.start()
+		}
+	})
+}
+
+// crash ends the process: by a kill if mode is KeepAll, by a power cut that
+// leaves what mode says.
+func (i *instance) crash(mode memfs.Mode, power bool) {
+	if i.alive {
+		i.w.died(&i.process, power)
+	}
+	i.end()
+	i.j, i.links, i.ends, i.sessions, i.waiting, i.serving = nil, nil, nil, nil, nil, false
+	i.fs = i.fs.Crash(mode)
+}
+
+// linked reports whether the peer of that name is connected.
+func (i *instance) linked(name string) bool {
+	for _, e := range i.ends {
+		if e.end.Peer() == name && !e.end.Ended() {
+			return true
+		}
+	}
+	return false
+}

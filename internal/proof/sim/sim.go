@@ -1,0 +1,255 @@
+package sim
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+)
+
+// Options say what run to make.
+type Options struct {
+	Seed uint64
+	Log  bool // keep a log of what happens
+	// Check has the checker of all engines (package checker) judge the run
+	// too, beside the oracle.
+	Check bool
+}
+
+// Counts are what happened in a run.
+type Counts struct {
+	Published uint64 // messages that a store took
+	Safe      uint64 // of these, acknowledged as on two disks and let go
+	Delivered uint64 // handed to subscribers
+	Faults    []uint64
+	Gaps      uint64 // connections refused as a publish gap
+	Holes     uint64
+	Skipped   uint64 // gaps that subscribers were told of
+	Overruns  uint64
+	RollBacks uint64
+}
+
+// Add adds the counts of another run.
+func (c *Counts) Add(o Counts) {
+	c.Published += o.Published
+	c.Safe += o.Safe
+	c.Delivered += o.Delivered
+	c.Gaps += o.Gaps
+	c.Holes += o.Holes
+	c.Skipped += o.Skipped
+	c.Overruns += o.Overruns
+	c.RollBacks += o.RollBacks
+	if c.Faults == nil {
+		c.Faults = make([]uint64, len(kinds))
+	}
+	for n, f := range o.Faults {
+		c.Faults[n] += f
+	}
+}
+
+// FaultsTotal is how many faults there were of all kinds.
+func (c *Counts) FaultsTotal() (n uint64) {
+	for _, f := range c.Faults {
+		n += f
+	}
+	return n
+}
+
+// KindNames are the kinds of faults, in the order of Counts.Faults.
+func KindNames() []string {
+	names := make([]string, len(kinds))
+	for n, k := range kinds {
+		names[n] = k.name
+	}
+	return names
+}
+
+// A Result is what a run was and what was found.
+type Result struct {
+	Counts
+	Seed       uint64
+	Trace      uint64 // the same for the same seed and code
+	Events     int
+	Virtual    time.Duration
+	Violations []string
+	Log        []string
+}
+
+// A setting is what stays the same in a run.
+type setting struct {
+	length    time.Duration // of the faults
+	gap       time.Duration // between two of them, on average
+	pace      time.Duration // between two bursts of a publisher
+	burst     int
+	downgrade time.Duration // 0: never
+	rejoin    time.Duration
+	segment   int64
+	retain    time.Duration // 0: for ever
+	spare     bool          // a third instance, replicated to asynchronously
+	kinds     []bool        // of faults that happen
+}
+
+// draw draws a setting.
+func (w *world) draw() {
+	r := w.chaos
+	w.set = setting{
+		length:  between(r, 20*time.Second, 60*time.Second),
+		gap:     between(r, 60*time.Millisecond, 300*time.Millisecond),
+		pace:    between(r, 10*time.Millisecond, 50*time.Millisecond),
+		burst:   1 + r.IntN(8),
+		rejoin:  2 * time.Second,
+		segment: []int64{8 << 10, 16 << 10, 64 << 10}[r.IntN(3)],
+		spare:   r.IntN(4) == 0,
+		kinds:   make([]bool, len(kinds)),
+	}
+	if r.IntN(4) > 0 {
+		w.set.downgrade = between(r, 100*time.Millisecond, 2*time.Second)
+	}
+	if r.IntN(3) == 0 {
+		w.set.retain = between(r, 2*time.Second, 8*time.Second)
+	}
+	// In some runs some kinds are left out: what remains goes deeper.
+	swarm := r.IntN(5) < 2
+	some := false
+	for n := range kinds {
+		w.set.kinds[n] = !swarm || r.IntN(2) == 0
+		some = some || w.set.kinds[n]
+	}
+	if !some {
+		w.set.kinds[0] = true
+	}
+}
+
+// people makes the instances and the applications.
+func (w *world) people() {
+	a, b := w.addInstance("A"), w.addInstance("B")
+	a.peers, b.peers = []*instance{b}, []*instance{a}
+	if w.set.spare {
+		c := w.addInstance("C")
+		c.spare = true
+		a.peers, b.peers = append(a.peers, c), append(b.peers, c)
+		a.async["C"], b.async["C"] = true, true
+	}
+	w.addPublisher("file1", false)
+	w.addPublisher("file2", false)
+	w.addPublisher("memory", true)
+	w.addSubscriber("all", topicAll, epochText)
+	slow := w.addSubscriber("slow", topicA, nowText)
+	slow.pace, slow.most = between(w.load, 200*time.Microsecond, 3*time.Millisecond), 16+w.load.IntN(64)
+	odd := w.addSubscriber("odd", topicB, epochText)
+	odd.shuffle = true
+	odd.durable = w.load.IntN(2) == 0
+}
+
+// stopRun ends a run that can't go on.
+type stopRun struct{}
+
+// Run makes one run: a group and its applications under load and under faults;
+// then the faults end, everything comes to rest, and the oracle judges.
+func Run(o Options) (r Result) {
+	w := newWorld(o)
+	w.counts.Faults = make([]uint64, len(kinds))
+	w.draw()
+	w.people()
+	w.say("%+v", w.set)
+	defer func() {
+		if p := recover(); p != nil {
+			if _, is := p.(stopRun); !is {
+				w.oracle.violate("panic: %v", p)
+				if o.Log {
+					panic(p)
+				}
+			}
+		}
+		r = Result{Counts: w.counts, Seed: o.Seed, Trace: w.trace, Events: w.done, Virtual: w.now, Violations: w.oracle.violations, Log: w.log}
+	}()
+	for _, i := range w.instances {
+		i.start()
+	}
+	for _, p := range w.publishers {
+		p.start()
+	}
+	for _, s := range w.subscribers {
+		s.begin()
+	}
+	w.strikeUntil(w.set.length)
+	w.runUntil(w.set.length)
+	w.rest()
+	w.oracle.judge()
+	if o.Check {
+		w.oracle.check()
+	}
+	return r
+}
+
+// restBound is how long everything may take to come to rest.
+const restBound = 3 * time.Minute
+
+// rest ends all faults and waits until everything is safe and handed over.
+func (w *world) rest() {
+	w.say("the faults end")
+	w.runUntil(w.now + 7*time.Second) // they end by themselves
+	w.resting = true
+	for _, p := range w.publishers {
+		p.quiet = true
+	}
+	for _, s := range w.subscribers {
+		s.shuffle = false
+	}
+	for end := w.now + restBound; ; {
+		why := w.restless()
+		if why == "" {
+			return
+		}
+		if w.now >= end {
+			w.oracle.violate("not at rest after %v: %s", restBound, why)
+			return
+		}
+		w.runUntil(w.now + 100*time.Millisecond)
+	}
+}
+
+// restless says what is not at rest.
+func (w *world) restless() string {
+	for _, i := range w.instances {
+		switch {
+		case !i.alive || i.stopped || !i.serving:
+			return i.name + " doesn't serve"
+		case i.links.CatchingUp():
+			return fmt.Sprintf("%s catches up, links %+v", i.name, i.links.Status())
+		}
+	}
+	have := w.haves()
+	for _, p := range w.publishers {
+		if n := p.store.Usage().Messages; n > 0 {
+			return fmt.Sprintf("%s keeps %d messages, %s", p.name, n, p.describe())
+		}
+	}
+	for _, i := range w.instances {
+		for _, s := range i.j.States() {
+			if s.Have < have[s.Publisher] || s.Durable < s.Have || i.disk.has[s.Publisher] < s.Have {
+				return fmt.Sprintf("%s has %d of %d up to %d", i.name, s.Durable, s.Publisher, have[s.Publisher])
+			}
+		}
+	}
+	for _, s := range w.subscribers {
+		for len(s.held) > 0 {
+			s.release()
+		}
+		if l, seq := w.oracle.incomplete(s, have); l != nil {
+			return fmt.Sprintf("%s was not handed %s|%d, %s", s.name, l.id, seq, s.describe()+w.oracle.around(l, seq))
+		}
+	}
+	return ""
+}
+
+// haves are what the instances of the pair have, together.
+func (w *world) haves() bookmark.Vector {
+	have := bookmark.Vector{}
+	for _, i := range w.instances[:2] {
+		for _, s := range i.j.States() {
+			have[s.Publisher] = max(have[s.Publisher], s.Have)
+		}
+	}
+	return have
+}

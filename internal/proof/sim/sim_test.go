@@ -1,0 +1,44 @@
+package sim_test
+
+import (
+	"flag"
+	"strings"
+	"testing"
+
+	"github.com/holdfast-mq/holdfast/internal/proof/sim"
+)
+
+var seeds = flag.Uint64("seeds", 10, "how many seeds TestRuns runs")
+
+// Whole groups run under faults and keep their promises, and the same seed
+// does the same again.
+func TestRuns(t *testing.T) {
+	n := *seeds
+	if testing.Short() {
+		n = 3
+	}
+	var counts sim.Counts
+	for seed := uint64(1); seed <= n; seed++ {
+		r := sim.Run(sim.Options{Seed: seed, Check: true})
+		counts.Add(r.Counts)
+		if len(r.Violations) > 0 {
+			t.Errorf("seed %d:\n%s", seed, strings.Join(r.Violations, "\n"))
+		}
+		if seed <= 3 && sim.Run(sim.Options{Seed: seed}).Trace != r.Trace {
+			t.Errorf("seed %d did something else the second time", seed)
+		}
+	}
+	t.Logf("%d faults, %d messages safe, %d delivered", counts.FaultsTotal(), counts.Safe, counts.Delivered)
+	if counts.Safe < 100*n || counts.FaultsTotal() < 10*n {
+		t.Errorf("%d seeds: only %d messages and %d faults", n, counts.Safe, counts.FaultsTotal())
+	}
+}
+
+// Seeds that have found something keep their promises.
+func TestFound(t *testing.T) {
+	for _, seed := range []uint64{2084, 1004587, 1020160, 1021844, 2001657} {
+		if r := sim.Run(sim.Options{Seed: seed, Check: true}); len(r.Violations) > 0 {
+			t.Errorf("seed %d:\n%s", seed, strings.Join(r.Violations, "\n"))
+		}
+	}
+}

@@ -1,0 +1,190 @@
+// Command simulate makes many runs of package sim and reports what happened
+// in them. It exits with 1 if a promise was not kept in one, and names its seed.
+//
+//	go run ./internal/proof/sim/simulate -seeds 1000
+//	go run ./internal/proof/sim/simulate -messages 100000000 -faults 3000000
+//	go run ./internal/proof/sim/simulate -first 42 -seeds 1 -log
+package main
+
+import (
+	"cmp"
+	"flag"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/proof/sim"
+)
+
+type options struct {
+	first, seeds     uint64
+	messages, faults uint64
+	minutes          time.Duration
+	replay, check    uint64
+	workers          int
+	log              bool
+	find             bool
+}
+
+func main() {
+	var o options
+	flag.Uint64Var(&o.first, "first", 1, "the first seed")
+	flag.Uint64Var(&o.seeds, "seeds", 0, "how many seeds; 0: until -messages, -faults or -for is reached")
+	flag.Uint64Var(&o.messages, "messages", 0, "run until so many messages were acknowledged as safe")
+	flag.Uint64Var(&o.faults, "faults", 0, "and so many faults happened")
+	flag.DurationVar(&o.minutes, "for", 0, "run for so long")
+	flag.Uint64Var(&o.replay, "replay", 20, "run one in so many a second time and compare; 0: none")
+	flag.Uint64Var(&o.check, "check", 10, "have one run in so many judged by the checker of all engines, too; 0: none")
+	flag.IntVar(&o.workers, "workers", runtime.NumCPU(), "runs at the same time")
+	flag.BoolVar(&o.log, "log", false, "print what happens in the runs")
+	flag.BoolVar(&o.find, "find", false, "look for the first run in which a promise is not kept, and say how many it took; exits with 0 if there is none")
+	flag.Parse()
+	if o.seeds == 0 && o.messages == 0 && o.faults == 0 && o.minutes == 0 {
+		o.seeds = 100
+	}
+	c := newCampaign(o)
+	c.run()
+	if o.find {
+		c.found()
+		return
+	}
+	c.report()
+	if c.failed() {
+		os.Exit(1)
+	}
+}
+
+// A campaign is many runs.
+type campaign struct {
+	o     options
+	began time.Time
+
+	mu       sync.Mutex
+	next     uint64     // seed
+	counts   sim.Counts // guarded by mu, like the rest
+	runs     uint64
+	events   uint64
+	virtual  time.Duration
+	replays  uint64
+	differed []uint64 // seeds whose second run was another one
+	bad      []sim.Result
+}
+
+func newCampaign(o options) *campaign { return &campaign{o: o, next: o.first, began: time.Now()} }
+
+func (c *campaign) run() {
+	var workers sync.WaitGroup
+	for range c.o.workers {
+		workers.Go(func() {
+			for seed, more := c.seed(); more; seed, more = c.seed() {
+				c.one(seed)
+			}
+		})
+	}
+	workers.Wait()
+}
+
+// seed returns the next seed to run, false if it is enough.
+func (c *campaign) seed() (uint64, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	done := c.next - c.o.first
+	counted := c.o.messages > 0 || c.o.faults > 0
+	switch {
+	case len(c.bad) >= c.enough(), len(c.differed) >= 5,
+		c.o.seeds > 0 && done >= c.o.seeds,
+		counted && c.counts.Safe >= c.o.messages && c.counts.FaultsTotal() >= c.o.faults,
+		c.o.minutes > 0 && time.Since(c.began) >= c.o.minutes:
+		return 0, false
+	}
+	c.next++
+	return c.next - 1, true
+}
+
+// enough is how many runs with violations end the campaign.
+func (c *campaign) enough() int {
+	if c.o.find {
+		return 1
+	}
+	return 5
+}
+
+// found says after how many seeds the first violation was found.
+func (c *campaign) found() {
+	if len(c.bad) == 0 {
+		fmt.Printf("not found in %d seeds\n", c.runs)
+		return
+	}
+	first := slices.MinFunc(c.bad, func(a, b sim.Result) int { return cmp.Compare(a.Seed, b.Seed) })
+	fmt.Printf("found after %d seeds: %s\n", first.Seed-c.o.first+1, first.Violations[0])
+}
+
+// hangs is how long no run ever takes.
+const hangs = time.Minute
+
+func (c *campaign) one(seed uint64) {
+	watchdog := time.AfterFunc(hangs, func() { c.hangs(seed) })
+	defer watchdog.Stop()
+	r := sim.Run(sim.Options{Seed: seed, Log: c.o.log, Check: c.o.check > 0 && seed%c.o.check == 0})
+	again := c.o.replay > 0 && seed%c.o.replay == 0
+	same := !again || sim.Run(sim.Options{Seed: seed}).Trace == r.Trace
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.runs++
+	c.events += uint64(r.Events)
+	c.virtual += r.Virtual
+	c.counts.Add(r.Counts)
+	if again {
+		c.replays++
+	}
+	if !same {
+		c.differed = append(c.differed, seed)
+	}
+	if c.o.log {
+		for _, line := range r.Log {
+			fmt.Println(line)
+		}
+	}
+	if len(r.Violations) > 0 {
+		c.bad = append(c.bad, r)
+		if c.o.find {
+			return
+		}
+		fmt.Printf("seed %d:\n", seed)
+		for _, v := range r.Violations {
+			fmt.Println("   ", v)
+		}
+	}
+}
+
+// hangs ends the process because of a run that does not end.
+func (c *campaign) hangs(seed uint64) {
+	if c.o.find {
+		fmt.Printf("found after %d seeds: the run does not end\n", seed-c.o.first+1)
+		os.Exit(0)
+	}
+	fmt.Printf("seed %d does not end\n", seed)
+	os.Exit(1)
+}
+
+func (c *campaign) failed() bool { return len(c.bad) > 0 || len(c.differed) > 0 }
+
+func (c *campaign) report() {
+	took := time.Since(c.began)
+	for n, name := range sim.KindNames() {
+		if c.counts.Faults != nil {
+			fmt.Printf("%10d times %s\n", c.counts.Faults[n], name)
+		}
+	}
+	fmt.Printf("%d connections refused as a publish gap, %d holes refused, %d gaps told to subscribers, %d overruns, %d stores rolled back\n",
+		c.counts.Gaps, c.counts.Holes, c.counts.Skipped, c.counts.Overruns, c.counts.RollBacks)
+	for _, seed := range c.differed {
+		fmt.Printf("seed %d did not do the same again\n", seed)
+	}
+	fmt.Printf("simulator: %d seeds, %d faults, %d messages acknowledged as safe, %d delivered, %d events, %.1f simulated hours in %.0f s (%.1f seeds/s); %d of %d replays differ; %d violations\n",
+		c.runs, c.counts.FaultsTotal(), c.counts.Safe, c.counts.Delivered, c.events, c.virtual.Hours(), took.Seconds(),
+		float64(c.runs)/took.Seconds(), len(c.differed), c.replays, len(c.bad))
+}

@@ -1,0 +1,309 @@
+package archtest_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/holdfast-mq/holdfast/"
+
+// root is the module's directory as seen from this one.
+const root = "../../.."
+
+// imports is the drawing: which packages of the module each package of the
+// product may import. The others are examples or belong to a wing.
+var imports = map[string][]string{
+	"internal/mut":         {},
+	"internal/boltfile":    {},
+	"internal/atonce":      {},
+	"internal/crc":         {},
+	"internal/intern":      {},
+	"internal/bookmark":    {},
+	"internal/wire":        {"internal/bookmark"},
+	"internal/seglog":      {"internal/crc", "internal/mut"},
+	"internal/journal":     {"internal/bookmark", "internal/crc", "internal/mut", "internal/seglog"},
+	"internal/route":       {"internal/bookmark", "internal/journal", "internal/mut", "internal/wire"},
+	"internal/replica":     {"internal/atonce", "internal/bookmark", "internal/crc", "internal/journal", "internal/mut"},
+	"internal/clientcore":  {"internal/bookmark", "internal/mut", "pubstore"},
+	"internal/servercore":  {"internal/journal", "internal/mut"},
+	"pubstore":             {"internal/boltfile", "internal/intern", "internal/mut", "internal/seglog"},
+	"bookmarkstore":        {"internal/bookmark", "internal/boltfile", "internal/mut"},
+	"client":               {"bookmarkstore", "internal/atonce", "internal/bookmark", "internal/clientcore", "internal/intern", "internal/mut", "internal/wire", "pubstore"},
+	"server":               {"internal/atonce", "internal/bookmark", "internal/journal", "internal/mut", "internal/replica", "internal/route", "internal/seglog", "internal/servercore", "internal/wire"},
+	"internal/release":     {},
+	"server/cmd/holdfastd": {"internal/release", "server"},
+	"internal/perf/pair":   {},
+	"internal/perf/bench":  {"client", "internal/perf/pair", "pubstore"},
+	"server/cmd/holdfast":  {"bookmarkstore", "client", "internal/perf/bench", "internal/boltfile", "internal/bookmark", "internal/journal", "internal/release", "internal/replica", "internal/seglog", "pubstore", "server"},
+}
+
+// foreign is what the SDK's packages may bring into an application beside the
+// standard library: prefixes of import paths.
+var foreign = []string{
+	"go.etcd.io/bbolt",
+	"github.com/vmihailenco/msgpack/v5", "github.com/vmihailenco/tagparser/v2",
+	"github.com/nats-io/nuid",
+	"github.com/cenkalti/backoff/v4",
+	"golang.org/x/sys",
+}
+
+// starters are the packages that may start goroutines: each waits for its own.
+// Commands, examples and test parts may too.
+var starters = []string{"bookmarkstore", "client", "internal/perf/bench", "internal/journal", "internal/perf/pair", "internal/replica", "pubstore", "server"}
+
+// cores are the files that decide: no goroutine, clock, file, socket, chance
+// or select. Their callers tell them what happened and when.
+var cores = []string{
+	"bookmarkstore/queue.go", "bookmarkstore/window.go",
+	"client/gaps.go", "client/standing.go",
+	"internal/clientcore/flight.go", "internal/clientcore/hold.go", "internal/clientcore/names.go", "internal/clientcore/order.go",
+	"internal/clientcore/publisher.go", "internal/clientcore/resume.go", "internal/clientcore/visit.go",
+	"internal/journal/record.go", "internal/journal/table.go",
+	"internal/replica/ackstate.go", "internal/replica/link.go", "internal/replica/marker.go",
+	"internal/replica/progress.go", "internal/replica/rejoin.go", "internal/replica/topics.go", "internal/replica/watermark.go",
+	"internal/route/gap.go", "internal/route/pattern.go", "internal/route/subscription.go", "internal/route/table.go",
+	"internal/servercore/ack.go", "internal/servercore/fence.go", "internal/servercore/logon.go",
+	"pubstore/window.go",
+}
+
+// A listed is what go list says of a package.
+type listed struct {
+	ImportPath    string
+	Standard      bool
+	Imports, Deps []string
+}
+
+func goList(t *testing.T, args ...string) []listed {
+	t.Helper()
+	cmd := exec.Command("go", append([]string{"list", "-json=ImportPath,Standard,Imports,Deps"}, args...)...)
+	cmd.Dir = root
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var all []listed
+	for d := json.NewDecoder(bytes.NewReader(out)); ; {
+		var l listed
+		if err := d.Decode(&l); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, l)
+	}
+}
+
+func TestImportsRunOneWay(t *testing.T) {
+	seen := make(map[string]bool)
+	for _, p := range goList(t, "./...") {
+		name := strings.TrimPrefix(p.ImportPath, module)
+		allowed, drawn := imports[name]
+		if !drawn {
+			continue
+		}
+		seen[name] = true
+		for _, i := range p.Imports {
+			if own, ours := strings.CutPrefix(i, module); ours && !slices.Contains(allowed, own) {
+				t.Errorf("%s imports %s, which the drawing does not have", name, own)
+			}
+		}
+	}
+	for name := range imports {
+		if !seen[name] {
+			t.Errorf("the drawing has %s, the module does not", name)
+		}
+	}
+}
+
+// wings are the parts of the module that are not its product, and which other
+// wings each may import. Of the product only those of visitors import a wing.
+var (
+	wings    = map[string][]string{"testkit": {}, "perf": {"testkit"}, "proof": {"perf", "testkit"}}
+	visitors = map[string][]string{"server/servertest": {"testkit"}, "server/cmd/holdfast": {"perf"}, "examples": {"perf", "proof"}}
+)
+
+// wingOf returns the wing that a package belongs to, empty for the product.
+func wingOf(name string) string {
+	rest, internal := strings.CutPrefix(name, "internal/")
+	wing, _, _ := strings.Cut(rest, "/")
+	if _, is := wings[wing]; internal && is {
+		return wing
+	}
+	return ""
+}
+
+func TestNoArrowBackUpFromTheWings(t *testing.T) {
+	for _, p := range goList(t, "./...") {
+		name := strings.TrimPrefix(p.ImportPath, module)
+		own := wingOf(name)
+		allowed := append([]string{"", own}, wings[own]...)
+		for visitor, may := range visitors {
+			if name == visitor || strings.HasPrefix(name, visitor+"/") {
+				allowed = append(allowed, may...)
+			}
+		}
+		for _, i := range p.Imports {
+			if to, ours := strings.CutPrefix(i, module); ours && !slices.Contains(allowed, wingOf(to)) {
+				t.Errorf("%s imports %s, of the wing %q", name, to, wingOf(to))
+			}
+		}
+	}
+}
+
+func TestTheSDKBringsLittle(t *testing.T) {
+	for _, p := range goList(t, "-deps", "./client", "./pubstore", "./bookmarkstore") {
+		if p.Standard || strings.HasPrefix(p.ImportPath, module) {
+			continue
+		}
+		ok := slices.ContainsFunc(foreign, func(prefix string) bool {
+			return p.ImportPath == prefix || strings.HasPrefix(p.ImportPath, prefix+"/")
+		})
+		if !ok {
+			t.Errorf("the SDK brings %s into applications", p.ImportPath)
+		}
+	}
+}
+
+func TestGoroutinesHaveOwners(t *testing.T) {
+	for _, file := range sources(t) {
+		dir := filepath.ToSlash(filepath.Dir(file))
+		if _, drawn := imports[dir]; !drawn || slices.Contains(starters, dir) || strings.Contains(dir, "cmd/") {
+			continue
+		}
+		inspect(t, file, func(n ast.Node) string {
+			if _, starts := n.(*ast.GoStmt); starts {
+				return "starts a goroutine"
+			}
+			return ""
+		})
+	}
+}
+
+func TestCoresArePure(t *testing.T) {
+	banned := []string{"net", "os", "sync", "sync/atomic", "math/rand", "math/rand/v2", "crypto/rand", "io", "log/slog", "context"}
+	for _, core := range cores {
+		for _, i := range parse(t, core).Imports {
+			if path := strings.Trim(i.Path.Value, `"`); slices.Contains(banned, path) {
+				t.Errorf("%s imports %s", core, path)
+			}
+		}
+		inspect(t, core, func(n ast.Node) string {
+			switch n := n.(type) {
+			case *ast.GoStmt:
+				return "starts a goroutine"
+			case *ast.SelectStmt:
+				return "has a select"
+			case *ast.SelectorExpr:
+				if x, ok := n.X.(*ast.Ident); ok && x.Name == "time" && slices.Contains([]string{"Now", "Sleep", "After", "AfterFunc", "Since", "Until", "NewTimer", "NewTicker"}, n.Sel.Name) {
+					return "calls time." + n.Sel.Name
+				}
+			}
+			return ""
+		})
+	}
+}
+
+// Tests wait for what they wait for, not for a while.
+func TestNoTestSleeps(t *testing.T) {
+	for _, file := range allSources(t) {
+		if !strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		inspect(t, file, func(n ast.Node) string {
+			if sel, ok := n.(*ast.SelectorExpr); ok && sel.Sel.Name == "Sleep" {
+				if x, ok := sel.X.(*ast.Ident); ok && x.Name == "time" && !imported(t, file, "testing/synctest") {
+					return "sleeps"
+				}
+			}
+			return ""
+		})
+	}
+}
+
+func imported(t *testing.T, file, path string) bool {
+	return slices.ContainsFunc(parse(t, file).Imports, func(i *ast.ImportSpec) bool { return i.Path.Value == `"`+path+`"` })
+}
+
+// sources returns the module's Go files that are not tests, relative to root.
+func sources(t *testing.T) []string {
+	return slices.DeleteFunc(allSources(t), func(f string) bool { return strings.HasSuffix(f, "_test.go") })
+}
+
+func allSources(t *testing.T) []string {
+	t.Helper()
+	var files []string
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && strings.HasSuffix(path, ".go") {
+			relative, _ := filepath.Rel(root, path)
+			files = append(files, filepath.ToSlash(relative))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+func parse(t *testing.T, file string) *ast.File {
+	t.Helper()
+	f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, file), nil, parser.SkipObjectResolution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// inspect reports each node that fault finds something in.
+func inspect(t *testing.T, file string, fault func(ast.Node) string) {
+	t.Helper()
+	set := token.NewFileSet()
+	f, err := parser.ParseFile(set, filepath.Join(root, file), nil, parser.SkipObjectResolution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ast.Inspect(f, func(n ast.Node) bool {
+		if n != nil {
+			if what := fault(n); what != "" {
+				t.Errorf("%s:%d %s", file, set.Position(n.Pos()).Line, what)
+			}
+		}
+		return true
+	})
+}
+
+// The journey in the README names files and functions that exist.
+func TestTheJourneyIsTrue(t *testing.T) {
+	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, journey, found := strings.Cut(string(readme), "## One message's journey")
+	journey, _, _ = strings.Cut(journey, "\n## ")
+	steps := regexp.MustCompile(`(\S+\.go) +(\w+)`).FindAllStringSubmatch(journey, -1)
+	if !found || len(steps) < 15 {
+		t.Fatalf("the README has %d steps of a journey", len(steps))
+	}
+	for _, step := range steps {
+		file, function := step[1], step[2]
+		if !slices.ContainsFunc(parse(t, file).Decls, func(d ast.Decl) bool {
+			f, ok := d.(*ast.FuncDecl)
+			return ok && f.Name.Name == function
+		}) {
+			t.Errorf("the README says %s has %s, it does not", file, function)
+		}
+	}
+}

@@ -1,0 +1,238 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/perf/pair"
+)
+
+const earthquakes = "../../../examples/failover/earthquakes.ndjson"
+
+// A site is a pair of real instances, and the command as processes.
+type site struct {
+	*shell
+	pair [2]*pair.Instance
+	rnd  *rand.Rand
+}
+
+func newSite(t *testing.T) *site {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("starts processes")
+	}
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	instances, err := pair.New(t.TempDir(), pair.Options{Command: []string{os.Args[0], "bench", "instance"}, DowngradeAfter: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &site{shell: newShell(t), pair: instances, rnd: rand.New(rand.NewPCG(seed, 0))}
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+	defer stop()
+	for _, in := range s.pair {
+		if _, err := in.Spawn(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { in.Kill() })
+	}
+	if err := pair.AwaitSync(ctx, s.pair); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// both are the flags for both servers, the ith first.
+func (s *site) both(i int) []string {
+	return []string{"--server", s.pair[i%2].URI(), "--server", s.pair[(i+1)%2].URI(), "--quiet"}
+}
+
+// process starts a command.
+func (s *site) process(stdout io.Writer, args ...string) (cmd *exec.Cmd, wrong *bytes.Buffer) {
+	s.t.Helper()
+	wrong = new(bytes.Buffer)
+	cmd = exec.Command(os.Args[0], args...)
+	cmd.Stdout, cmd.Stderr = stdout, wrong
+	if err := cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	return cmd, wrong
+}
+
+// mortal runs a command again and again, each time with kill -9 after a while,
+// until it ends by itself or nobody wants it to. It returns how often it was killed.
+func (s *site) mortal(rnd *rand.Rand, wanted func(life int) bool, args ...string) (kills int) {
+	for ; wanted(kills); kills++ {
+		var out bytes.Buffer
+		cmd, wrong := s.process(&out, append(args, s.both(kills)...)...)
+		killer := time.AfterFunc(time.Duration(10+rnd.IntN(250))*time.Millisecond, func() { cmd.Process.Kill() })
+		err := cmd.Wait()
+		killer.Stop()
+		switch {
+		case err == nil, out.Len() > 0 && s.ended():
+			return kills
+		case cmd.ProcessState.ExitCode() >= 0:
+			s.t.Errorf("%v: %v, %s", args, err, wrong)
+			return kills
+		}
+	}
+	return kills
+}
+
+// ended reports whether a publisher that has told so has ended, and was only
+// killed before it could exit.
+func (s *site) ended() bool {
+	_, err := os.Stat(s.path("out.db.running"))
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// The publishing process is killed again and again, and an instance in between;
+// the subscribing one too, which writes to a file. The file has each line once, in order.
+func TestKillsOnTheWay(t *testing.T) {
+	s := newSite(t)
+	into := []string{"subscribe", "--topic", "quakes", "--store", s.path("in.db"), "--out", s.path("lines")}
+	published, subscribed := make(chan struct{}), make(chan int)
+	readerChance := rand.New(rand.NewPCG(s.rnd.Uint64(), 1))
+	go func() {
+		subscribed <- s.mortal(readerChance, func(int) bool {
+			select {
+			case <-published:
+				return false
+			default:
+				return true
+			}
+		}, into...)
+	}()
+	kills := s.mortal(s.rnd, func(life int) bool {
+		if life == 4 {
+			if err := errors.Join(s.pair[0].Kill(), s.pair[0].Start(t.Context())); err != nil {
+				t.Error(err)
+			}
+		}
+		return true
+	}, "publish", "--topic", "quakes", "--store", s.path("out.db"), "--file", earthquakes, "--rate", "1500")
+	close(published)
+	t.Logf("publisher killed %d times, subscriber %d times", kills, <-subscribed)
+	s.do(into[0], append(append(into[1:], "--until-idle", "1s"), s.both(1)...)...)
+	want, err := os.ReadFile(earthquakes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(s.path("lines"))
+	if err != nil || !bytes.Equal(got, want) {
+		t.Errorf("the file has %d lines of %d, and is another: %v", bytes.Count(got, []byte("\n")), bytes.Count(want, []byte("\n")), err)
+	}
+	if kills == 0 {
+		t.Error("the publisher was never killed")
+	}
+}
+
+// batch is how many lines a kill may repeat.
+const batch = 10
+
+// A subscriber that writes to a pipe is killed and resumed on the other
+// instance: nothing is missing, and what comes twice is a batch at most.
+func TestKillsOfAReader(t *testing.T) {
+	s := newSite(t)
+	s.do("publish", append(s.both(0), "--topic", "quakes", "--file", earthquakes, "--safe")...)
+	text, err := os.ReadFile(earthquakes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := strings.SplitAfter(strings.TrimSuffix(string(text), "\n"), "\n")
+	want[len(want)-1] += "\n"
+	at, twice, kills := 0, 0, 0
+	for ; at < len(want); kills++ {
+		lines := s.lines(kills, 1+s.rnd.IntN(300))
+		if len(lines) == 0 {
+			continue
+		}
+		begin := at
+		for begin > 0 && begin > at-batch && lines[0] != want[begin] {
+			begin--
+		}
+		if lines[0] != want[begin] || len(lines) > len(want)-begin {
+			t.Fatalf("%d lines behind %d: the first is %q", len(lines), at, lines[0])
+		}
+		for i, l := range lines {
+			if l != want[begin+i] {
+				t.Fatalf("line %d is %q, want %q", begin+i+1, l, want[begin+i])
+			}
+		}
+		twice += at - begin
+		at = max(at, begin+len(lines))
+	}
+	t.Logf("killed %d times; %d lines came twice", kills, twice)
+	if at != len(want) {
+		t.Errorf("%d lines came, not %d", at, len(want))
+	}
+}
+
+// lines runs a subscriber on one of the instances, kills it when it has
+// written so many lines, and returns the whole ones of all that it has written.
+func (s *site) lines(instance, kill int) []string {
+	s.t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer r.Close()
+	cmd, wrong := s.process(w, "subscribe", "--topic", "quakes", "--store", s.path("in.db"), "--server", s.pair[instance%2].URI(), "--until-idle", "2s", "--batch", fmt.Sprint(batch))
+	w.Close()
+	var all bytes.Buffer
+	piece := make([]byte, 1<<10)
+	for bytes.Count(all.Bytes(), []byte("\n")) < kill {
+		n, err := r.Read(piece)
+		all.Write(piece[:n])
+		if err != nil {
+			break
+		}
+	}
+	cmd.Process.Kill()
+	io.Copy(&all, r)
+	if cmd.Wait(); cmd.ProcessState.ExitCode() > 0 {
+		s.t.Fatalf("subscribe: %s", wrong)
+	}
+	lines := strings.SplitAfter(all.String(), "\n")
+	return lines[:len(lines)-1] // the last has no newline
+}
+
+// An interrupt ends a run in order; the same command goes on.
+func TestInterrupt(t *testing.T) {
+	s := newSite(t)
+	args := append(s.both(0), "--topic", "quakes", "--store", s.path("out.db"), "--file", earthquakes)
+	cmd, wrong := s.process(io.Discard, append([]string{"publish", "--rate", "100"}, args...)...)
+	in := append([]string{"subscribe", "--topic", "quakes", "--from", "epoch"}, s.both(1)...)
+	s.do(in[0], append(in[1:], "--count", "1")...)
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Skip("no signals here")
+	}
+	if cmd.Wait(); cmd.ProcessState.ExitCode() != exitFailed || !strings.Contains(wrong.String(), "the same command goes on behind it") {
+		t.Errorf("exit code %d, %s", cmd.ProcessState.ExitCode(), wrong)
+	}
+	reader, wrong := s.process(io.Discard, in...)
+	s.do("publish", args...)
+	if got := s.do(in[0], append(in[1:], "--count", "1707")...); strings.Count(got, "\n") != 1707 {
+		t.Errorf("%d lines came out", strings.Count(got, "\n"))
+	}
+	if err := reader.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := reader.Wait(); err != nil || wrong.Len() > 0 {
+		t.Errorf("a subscriber that was interrupted: %v, %s", err, wrong)
+	}
+	if left, err := filepath.Glob(s.path("*.tmp")); err != nil || len(left) > 0 {
+		t.Errorf("it has left %v, %v", left, err)
+	}
+}
