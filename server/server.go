@@ -25,16 +25,15 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/replica"
 	"github.com/holdfast-mq/holdfast/internal/route"
+	"github.com/holdfast-mq/holdfast/internal/servercore"
 )
 
 // A Server is one running instance. Safe for concurrent use.
 type Server struct {
 	cfg      Config
 	log      *slog.Logger
-	run      uint64       // random, one per start
-	logged   *route.Set   // topics that the journal takes
-	carried  []*route.Set // topics of each destination
-	registry *registry
+	instance *servercore.Instance // what the sessions share
+	carried  []*route.Set         // topics of each destination
 
 	clients net.Listener
 	peers   net.Listener // nil: nobody dials us
@@ -51,7 +50,6 @@ type Server struct {
 	stopping chan struct{} // closed when the stop has begun
 	hurry    chan struct{} // closed when a drain is over
 	done     chan struct{} // closed when all has ended
-	counts   counters
 
 	mu       sync.Mutex
 	how      stop  // guarded by mu; set before stopping is closed
@@ -159,6 +157,9 @@ func (s *Server) begin(how stop, err error) {
 		return
 	}
 	s.begun, s.how, s.err = true, how, err
+	if s.instance != nil {
+		s.instance.Stop()
+	}
 	close(s.stopping)
 }
 
@@ -192,15 +193,15 @@ func (s *Server) supervise() {
 
 	s.clients.Close()
 	if s.stopHow() == stopDrain {
-		s.registry.drain()
+		s.eachSession((*servercore.Session).Drain)
 		s.awaitSessions()
 	}
 	if s.stopHow() == stopKill {
 		s.journal.Kill()
-		s.registry.abandon()
+		s.eachSession(abandon)
 	}
 	s.cancel()
-	s.registry.close()
+	s.eachSession((*servercore.Session).Stop)
 	s.sessions.Wait()
 	s.loops.Wait()
 	s.links.Load().Close()
@@ -216,6 +217,13 @@ func (s *Server) supervise() {
 	}
 }
 
+// eachSession ends all sessions in some way.
+func (s *Server) eachSession(end func(*servercore.Session)) {
+	for _, c := range s.instance.Registry.Sessions() {
+		end(c)
+	}
+}
+
 // awaitSessions waits until no session has acks outstanding, or a hurry.
 func (s *Server) awaitSessions() {
 	ended := make(chan struct{})
@@ -227,7 +235,7 @@ func (s *Server) awaitSessions() {
 	case <-ended:
 	case <-s.hurry:
 		s.cancel()
-		s.registry.close()
+		s.eachSession((*servercore.Session).Stop)
 		<-ended
 	}
 }
@@ -305,7 +313,7 @@ func (s *Server) retention() {
 // Trim removes what retention allows now and returns how many segments went.
 // The server does so by itself every minute.
 func (s *Server) Trim() int {
-	for _, publisher := range s.registry.connected() {
+	for _, publisher := range s.instance.Registry.Publishers() {
 		s.journal.Seen(publisher) // silent, but there (R10)
 	}
 	n, err := s.journal.Trim(journal.Retention{

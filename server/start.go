@@ -13,11 +13,11 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/replica"
 	"github.com/holdfast-mq/holdfast/internal/route"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
+	"github.com/holdfast-mq/holdfast/internal/servercore"
 )
 
 // formatVersion is that of what links exchange and of what journals hold.
@@ -36,10 +36,12 @@ func Start(cfg Config) (*Server, error) {
 		return nil, errors.Join(all...)
 	}
 	s := &Server{
-		cfg:      cfg,
-		log:      cfg.Logger.With("instance", cfg.Name),
-		run:      rand.Uint64(),
-		registry: newRegistry(),
+		cfg: cfg,
+		log: cfg.Logger.With("instance", cfg.Name),
+		instance: &servercore.Instance{
+			Name: cfg.Name, Version: "5.3.5.0.holdfast-" + cfg.Version, // its beginning stays numeric
+			Run: rand.Uint64(), MaxMessage: int(cfg.MaxMessage), Registry: servercore.NewRegistry(),
+		},
 		ready:    make(chan struct{}),
 		stopping: make(chan struct{}),
 		hurry:    make(chan struct{}),
@@ -78,6 +80,7 @@ func (s *Server) start() (err error) {
 	if err != nil {
 		return fmt.Errorf("server: start the links: %w", err)
 	}
+	s.instance.Ledger = links.Ledger()
 	s.links.Store(links)
 	s.serveAdmin()
 	go s.supervise()
@@ -87,7 +90,7 @@ func (s *Server) start() (err error) {
 // topics compiles the patterns of what is logged and what is carried.
 func (s *Server) topics() error {
 	var err error
-	if s.logged, err = route.NewSet(s.cfg.Log.Topics); err != nil {
+	if s.instance.Logged, err = route.NewSet(s.cfg.Log.Topics); err != nil {
 		return fmt.Errorf("server: log.topics: %w", err)
 	}
 	if s.cfg.Replication == nil {
@@ -200,7 +203,7 @@ func (s *Server) linkOptions() replica.Options {
 	o := replica.Options{
 		Name: s.cfg.Name, Group: cmp.Or(s.cfg.Group, s.cfg.Name),
 		Digest:        s.digest(),
-		Run:           s.run,
+		Run:           s.instance.Run,
 		Journal:       s.journal,
 		Listener:      s.peers,
 		Dial:          s.cfg.Dial,
@@ -209,9 +212,9 @@ func (s *Server) linkOptions() replica.Options {
 		Hold:          int64(s.cfg.Hold),
 		RejoinTimeout: time.Duration(s.cfg.RejoinTimeout),
 		Log:           s.log,
-		OnWatermark:   s.onWatermark,
-		OnStanding:    s.onStanding,
-		OnNotice:      s.onNotice,
+		OnWatermark:   s.instance.Registry.WatermarksMoved,
+		OnSyncStatus:  s.instance.Registry.WakeAll,
+		OnNotice:      s.instance.OnNotice,
 	}
 	if s.cfg.Replication == nil {
 		return o
@@ -244,36 +247,5 @@ func (s *Server) onDurable(moved []journal.Moved, idle bool) {
 	if l := s.links.Load(); l != nil {
 		l.Durable(moved, idle)
 	}
-	s.registry.wakeSubscribers()
+	s.instance.Registry.DurableMoved()
 }
-
-// onWatermark has the sessions send acks whose publishers' watermarks may have
-// moved: the one that alone has something to send at once, many by themselves.
-func (s *Server) onWatermark(publishers []uint64) {
-	if publishers == nil {
-		s.registry.wakeAll()
-		return
-	}
-	for _, p := range publishers {
-		switch session := s.registry.publisher(p); {
-		case session == nil:
-		case len(publishers) == 1:
-			session.pump.acksNow()
-		default:
-			session.signal()
-		}
-	}
-	s.registry.wakeWaiters()
-}
-
-// runPublisher is the publisher of what a client sends without a sequence: of
-// its name, this instance and this start, counted from 1 (R1).
-func (s *Server) runPublisher(client string) uint64 {
-	return bookmark.Hash(fmt.Sprintf("%s\x00%s\x00%016x", client, s.cfg.Name, s.run))
-}
-
-// version is what the logon ack says; its beginning stays numeric.
-func (s *Server) version() string { return "5.3.5.0.holdfast-" + s.cfg.Version }
-
-// lone reports whether there is no group to ask.
-func (s *Server) lone() bool { return s.cfg.Replication == nil }

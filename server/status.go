@@ -2,19 +2,11 @@ package server
 
 import (
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/replica"
 )
-
-// counters count what has happened since the start.
-type counters struct {
-	logons, turnedAway, fenced, slow          atomic.Uint64
-	published, duplicates, refused, differing atomic.Uint64
-	delivered, publishGaps, gaps              atomic.Uint64
-}
 
 // A Status is what an instance says of itself at one moment, and as JSON what
 // two of its admin endpoints answer (see AdminAddr). Publisher ids are strings there,
@@ -100,17 +92,17 @@ func (s *Server) Publishers(after uint64, limit int) PublisherList {
 
 // Status returns a snapshot.
 func (s *Server) Status() Status {
-	c := &s.counts
+	c := &s.instance.Counts
 	st := Status{
 		Name: s.cfg.Name, Group: s.cfg.Group, Version: s.cfg.Version,
-		Ready: s.isReady(), Stopping: s.isStopping(), Sync: s.standing(),
-		Sessions:     s.registry.status(),
+		Ready: s.isReady(), Stopping: s.isStopping(), Sync: s.instance.SyncStatus().String(),
+		Sessions:     s.sessionStatus(),
 		Publishers:   len(s.journal.States()),
 		JournalBytes: s.journal.Size(),
 		Degraded:     s.journal.Intervals(),
-		Logons:       c.logons.Load(), TurnedAway: c.turnedAway.Load(), Fenced: c.fenced.Load(), Slow: c.slow.Load(),
-		Published: c.published.Load(), Duplicates: c.duplicates.Load(), Refused: c.refused.Load(), Differing: c.differing.Load(),
-		Delivered: c.delivered.Load(), PublishGaps: c.publishGaps.Load(), Gaps: c.gaps.Load(),
+		Logons:       c.Logons.Load(), TurnedAway: c.TurnedAway.Load(), Fenced: c.Fenced.Load(), Slow: c.Slow.Load(),
+		Published: c.Published.Load(), Duplicates: c.Duplicates.Load(), Refused: c.Refused.Load(), Differing: c.Differing.Load(),
+		Delivered: c.Delivered.Load(), PublishGaps: c.PublishGaps.Load(), Gaps: c.Gaps.Load(),
 	}
 	links := s.links.Load()
 	st.CatchingUp, st.Single, st.Links = !isClosed(links.Ready()) || links.CatchingUp(), links.Single(), links.Status()
@@ -134,13 +126,19 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// status returns the sessions that are logged on.
-func (r *registry) status() []SessionStatus {
+// sessionStatus returns the sessions that are logged on.
+func (s *Server) sessionStatus() []SessionStatus {
 	list := []SessionStatus{}
-	for _, s := range r.list(&r.all) {
-		if st, ok := s.status(); ok {
-			list = append(list, st)
+	for _, c := range s.instance.Registry.Sessions() {
+		i, ok := c.Info()
+		if !ok {
+			continue
 		}
+		conn := c.Driver().(*session)
+		list = append(list, SessionStatus{
+			Name: i.Name, User: i.User, Address: conn.conn.RemoteAddr().String(), Since: conn.began,
+			Extended: i.Extended, Publisher: i.Publisher, Subscriptions: i.Subscriptions,
+		})
 	}
 	return list
 }

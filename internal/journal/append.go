@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/holdfast-mq/holdfast/internal/ledger"
 	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
@@ -31,7 +32,7 @@ func (j *Journal) Add(r *Record) (Verdict, error) {
 	if err == nil && n > j.o.maxRecord() {
 		err = ErrTooLarge
 	}
-	if err == nil && !r.Kind.known() {
+	if err == nil && !r.Kind.Known() {
 		err = fmt.Errorf("%w: %v", errRecord, r.Kind)
 	}
 	if err != nil {
@@ -114,7 +115,7 @@ func (j *Journal) append(r *Record, raw []byte) (Verdict, error) {
 		p.dirty = true
 		j.dirty = append(j.dirty, p)
 	}
-	j.end = r.Next
+	j.end = Position(r.Next)
 	j.mu.Unlock()
 	j.work.Signal()
 	return Take, nil
@@ -172,20 +173,22 @@ func (j *Journal) logLocked(r *Record, raw []byte) error {
 	}
 	r.Time = max(r.Time, j.table.lastTime)
 	j.header = binary.LittleEndian.AppendUint64(j.header[:0], uint64(r.Time))
+	var at Position
 	var err error
 	n := timeLen + len(raw)
 	if raw != nil {
-		r.Position, err = j.log.Append(uint8(r.Kind), j.header, raw)
+		at, err = j.log.Append(uint8(r.Kind), j.header, raw)
 	} else {
 		j.header = appendHeader(j.header, r)
 		j.tail = appendTail(j.tail[:0], r)
 		n = len(j.header) + len(r.Topic) + len(r.Body) + len(j.tail)
-		r.Position, err = j.log.Append(uint8(r.Kind), j.header, r.Topic, r.Body, j.tail)
+		at, err = j.log.Append(uint8(r.Kind), j.header, r.Topic, r.Body, j.tail)
 	}
 	if err != nil {
 		return fmt.Errorf("journal: append %d|%d: %w", r.Publisher, r.Sequence, err)
 	}
-	r.Next = seglog.Behind(r.Position, n)
+	r.Position = ledger.Position(at)
+	r.Next = ledger.Position(seglog.Behind(at, n))
 	return nil
 }
 

@@ -28,10 +28,10 @@ type run struct {
 
 // extend adds a record to the run if it continues it.
 func (n *run) extend(r *Record) bool {
-	if r.Prev != n.last || first(r) != n.last+1 || r.Position-n.from > runBytes {
+	if r.Prev != n.last || first(r) != n.last+1 || Position(r.Position)-n.from > runBytes {
 		return false
 	}
-	n.to, n.last = r.Position, r.Sequence
+	n.to, n.last = Position(r.Position), r.Sequence
 	return true
 }
 
@@ -190,7 +190,7 @@ func (a *aside) add(r *Record) {
 	if n := len(runs); n > 0 && runs[n-1].extend(r) {
 		return
 	}
-	a.runs[r.Publisher] = append(runs, run{from: r.Position, to: r.Position, prev: r.Prev, least: first(r), last: r.Sequence})
+	a.runs[r.Publisher] = append(runs, run{from: Position(r.Position), to: Position(r.Position), prev: r.Prev, least: first(r), last: r.Sequence})
 }
 
 // Merge takes of what was set aside all that follows what the journal has. Who

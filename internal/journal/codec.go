@@ -35,25 +35,6 @@ var ErrTooLarge = errors.New("record too large")
 // errRecord reports bytes that are not a record.
 var errRecord = errors.New("not a record")
 
-func (k Kind) known() bool { return k >= Message && k <= Elsewhere }
-
-// String returns the kind's name.
-func (k Kind) String() string {
-	switch k {
-	case Message:
-		return "message"
-	case Tombstone:
-		return "tombstone"
-	case Empty:
-		return "empty"
-	case Gone:
-		return "gone"
-	case Elsewhere:
-		return "elsewhere"
-	}
-	return fmt.Sprintf("kind %#x", uint8(k))
-}
-
 // encodedLen returns the length of r as it goes over a link, or ErrTooLarge.
 func encodedLen(r *Record) (int, error) {
 	if len(r.Topic) > math.MaxUint16 || uint64(len(r.Body)) > math.MaxUint32 {
@@ -159,7 +140,7 @@ func decode(raw []byte, r *Record) error {
 		Raw:       raw,
 	}
 	switch {
-	case !r.Kind.known():
+	case !r.Kind.Known():
 		return fmt.Errorf("%w: unknown %v", errRecord, r.Kind)
 	case raw[1]&^flagsKnown != 0:
 		return fmt.Errorf("%w: unknown flags %#x", errRecord, raw[1])

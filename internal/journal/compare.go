@@ -96,7 +96,7 @@ func Compare(a, b Index) Comparison {
 
 func entryOf(r *Record) Entry {
 	return Entry{
-		Position: r.Position, Time: r.Time, Kind: r.Kind,
+		Position: Position(r.Position), Time: r.Time, Kind: r.Kind,
 		Publisher: r.Publisher, Sequence: r.Sequence, Prev: r.Prev, Sum: crc.Bytes(0, r.Raw),
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/ledger"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
@@ -212,7 +213,7 @@ func drawTable(t *rapid.T) *table {
 			have = known.have
 		}
 		r := Record{Kind: Kind(rapid.IntRange(int(Message), int(Elsewhere)).Draw(t, "kind")), Publisher: p,
-			Sequence: have + rapid.Uint64Range(1, 3).Draw(t, "step"), Prev: have, Time: int64(1000 + i), Next: Position(i + 1),
+			Sequence: have + rapid.Uint64Range(1, 3).Draw(t, "step"), Prev: have, Time: int64(1000 + i), Next: ledger.Position(i + 1),
 			Topic:  make([]byte, rapid.IntRange(0, 2).Draw(t, "topic")),
 			Reason: []byte(rapid.SampledFrom([]string{"", "no", "too large"}).Draw(t, "reason")),
 		}
@@ -316,7 +317,7 @@ func TestOutlineIsBounded(t *testing.T) {
 		tb.stretches = newStretches(segment)
 		at := Position(0)
 		for n := uint64(0); at < segment; n, at = n+1, at+record {
-			tb.apply(&Record{Kind: Elsewhere, Publisher: n % tt.publishers, Sequence: n/tt.publishers + 1, Position: at, Next: at + record}, 0)
+			tb.apply(&Record{Kind: Elsewhere, Publisher: n % tt.publishers, Sequence: n/tt.publishers + 1, Position: ledger.Position(at), Next: ledger.Position(at + record)}, 0)
 		}
 		s, err := decodeSummary(tb.Summary())
 		if err != nil {
@@ -341,7 +342,7 @@ func TestOutlineIsChecked(t *testing.T) {
 	tb := newTable(nil)
 	tb.stretches = newStretches(1 << 10)
 	for n := range uint64(40) {
-		tb.apply(&Record{Kind: Elsewhere, Publisher: n % 3, Sequence: n/3 + 1, Position: Position(100 * n), Next: Position(100*n + 100)}, 0)
+		tb.apply(&Record{Kind: Elsewhere, Publisher: n % 3, Sequence: n/3 + 1, Position: ledger.Position(100 * n), Next: ledger.Position(100*n + 100)}, 0)
 	}
 	s, err := decodeSummary(tb.Summary())
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/holdfast-mq/holdfast/internal/ledger"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
@@ -18,10 +19,8 @@ const (
 	Appended
 )
 
-// ErrTrimmed reports that retention has removed records a follower had not
-// read. It must not go on as if nothing had been there: its reader seeks anew
-// by what it has and asks for the floors.
-var ErrTrimmed = errors.New("records not read yet have been removed by retention")
+// ErrTrimmed reports that retention has removed records a follower had not read.
+var ErrTrimmed = ledger.ErrTrimmed
 
 // A Follower reads the journal in order and, at its end, is called again
 // later. It isn't safe for concurrent use.

@@ -58,7 +58,7 @@ func TestFollowFromPosition(t *testing.T) {
 	for range 100 {
 		r := message(1, 0, "b")
 		put(t, j, r, journal.Take)
-		at = append(at, r.Position)
+		at = append(at, journal.Position(r.Position))
 	}
 	for i, p := range at {
 		f := j.Follow(p, journal.Appended)

@@ -26,12 +26,6 @@ type State struct {
 	RemovedCRC uint32 // running CRC at Removed, 0 if it can't be known
 }
 
-// A Tombstoned names a refused message that its publisher may still keep.
-type Tombstoned struct {
-	Sequence uint64
-	Reason   string
-}
-
 // A Range is From to To, both included, of one publisher.
 type Range struct {
 	Publisher uint64 `json:"publisher,string"`

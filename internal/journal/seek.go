@@ -175,7 +175,7 @@ func (j *Journal) seekTimeIn(s segment, micros int64, durable Position, v bookma
 	at := durable
 	err = j.scan(s.first, durable, func(r *Record) bool {
 		if r.Time >= micros {
-			at = r.Position
+			at = Position(r.Position)
 			return false
 		}
 		before[r.Publisher] = r.Sequence
@@ -207,7 +207,7 @@ func (j *Journal) Find(b bookmark.Bookmark) (at Position, found bool, err error)
 				return true
 			}
 			found = r.Sequence == b.Sequence && r.Kind != Gone && r.Kind != Elsewhere
-			at = r.Position
+			at = Position(r.Position)
 			return false
 		})
 		if err != nil || !found {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/ledger"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
@@ -204,7 +205,7 @@ func decodeLogged(rec seglog.Record, r *Record) error {
 	if err != nil {
 		return fmt.Errorf("journal: record at %v: %w", rec.Position, err)
 	}
-	r.Position, r.Next = rec.Position, rec.Next
+	r.Position, r.Next = ledger.Position(rec.Position), ledger.Position(rec.Next)
 	return nil
 }
 

@@ -170,13 +170,13 @@ func (t *table) note(p *publisher, r *Record) {
 		p.segment = t.segment
 		t.inSegment = append(t.inSegment, p)
 	}
-	t.stretches.note(p, r.Position)
+	t.stretches.note(p, Position(r.Position))
 	if t.segFrom == 0 {
 		t.segFrom = r.Time
 	}
 	t.lastTime = max(t.lastTime, r.Time)
 	t.segTo = t.lastTime
-	t.segLast = r.Next
+	t.segLast = Position(r.Next)
 }
 
 // refuse remembers a tombstone.

@@ -186,7 +186,7 @@ func (v *verifier) check(r *Record) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := v.endStretch(r.Position); err != nil {
+	if err := v.endStretch(Position(r.Position)); err != nil {
 		return err
 	}
 	v.stretch[r.Publisher] = r.Sequence

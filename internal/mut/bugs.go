@@ -155,7 +155,8 @@ const (
 	// TxTwice lets a transaction discard a message that is not outstanding.
 	TxTwice Bug = "tx-twice"
 	// GuestForgets lets go of what a connection did not take at once.
-	GuestForgets Bug = "guest-forgets"
+	GuestForgets  Bug = "guest-forgets"
+	InlineForgets Bug = "inline-forgets"
 	// HeartbeatsIgnored never declares a silent connection lost.
 	HeartbeatsIgnored Bug = "heartbeats-ignored"
 	// ChooserBlind tries servers that are known to lag like any others.

@@ -22,19 +22,19 @@ var ErrClosed = errors.New("links are closed")
 
 // Links are an instance's links to its peers. Safe for concurrent use.
 type Links struct {
-	o         Options
-	began     time.Time // what times are counted from
-	ownClock  bool      // Options.Now was set
-	ctx       context.Context
-	stop      context.CancelFunc
-	wg        sync.WaitGroup
-	ready     chan struct{}
-	wake      chan struct{} // has watch look again; capacity 1
-	rejoining atomic.Bool   // some peer is still waited for
-	dests     []*peer       // as configured; their order is that of marks
-	durables  []uint64      // scratch of Durable
-	told      []*conn       // likewise
-	standing  atomic.Uint32 // a Standing; changed with mu held
+	o          Options
+	began      time.Time // what times are counted from
+	ownClock   bool      // Options.Now was set
+	ctx        context.Context
+	stop       context.CancelFunc
+	wg         sync.WaitGroup
+	ready      chan struct{}
+	wake       chan struct{} // has watch look again; capacity 1
+	rejoining  atomic.Bool   // some peer is still waited for
+	dests      []*peer       // as configured; their order is that of marks
+	durables   []uint64      // scratch of Durable
+	told       []*conn       // likewise
+	syncStatus atomic.Uint32 // a syncstatus.Status; changed with mu held
 
 	mu         sync.Mutex
 	closed     bool
@@ -84,9 +84,9 @@ func newLinks(o Options) (*Links, error) {
 		l.stop()
 		return nil, fmt.Errorf("replica: %w", err)
 	}
-	l.standing.Store(uint32(l.standingLocked()))
+	l.syncStatus.Store(uint32(l.syncStatusLocked()))
 	l.closeIntervals()
-	if !l.lone() {
+	if !l.Lone() {
 		if err := o.Journal.Merge(); err != nil {
 			l.stop()
 			return nil, fmt.Errorf("replica: %w", err)
@@ -160,7 +160,7 @@ func (l *Links) addDestinations() error {
 		l.rejoin.Await(d.Name, d.Sync)
 		syncs = append(syncs, d.Sync)
 	}
-	if l.lone() {
+	if l.Lone() {
 		syncs = nil
 	}
 	l.marks = NewWatermarks(syncs)
@@ -178,13 +178,14 @@ func (l *Links) run() {
 			l.wg.Go(func() { l.dial(p) })
 		}
 	}
-	if !l.lone() {
+	if !l.Lone() {
 		l.wg.Go(l.watch)
 	}
 }
 
 // lone reports whether there is nobody to replicate to or from.
-func (l *Links) lone() bool { return l.o.Listener == nil && len(l.dests) == 0 }
+// Lone reports whether there is nobody to replicate to or from.
+func (l *Links) Lone() bool { return l.o.Listener == nil && len(l.dests) == 0 }
 
 // Close ends all links and waits for their goroutines.
 func (l *Links) Close() error {
@@ -406,7 +407,7 @@ func (l *Links) Reachable() bool {
 // Carried returns the topic patterns that every sync destination carries; nil:
 // all, or a lone instance. Without a sync destination it is empty.
 func (l *Links) Carried() []string {
-	if l.lone() {
+	if l.Lone() {
 		return nil
 	}
 	var carried []string

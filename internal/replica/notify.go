@@ -2,20 +2,6 @@ package replica
 
 import "context"
 
-// Answers are what the peers have said to a notice.
-type Answers struct {
-	Have    uint64 // the highest have(p)
-	All     bool   // every configured destination and connected peer has answered
-	Refused bool   // the name belongs to another user on one of them
-
-	// Coming is the highest have(p) of the peers that replicate to us, which
-	// ours will reach; Enough says that they have answered, those that are
-	// connected, and every sync destination. What only an asynchronous
-	// destination has never comes here, and one that is away is not missed.
-	Coming uint64
-	Enough bool
-}
-
 // A question is a notice that waits for answers.
 type question struct {
 	Answers                // All: nobody who was to answer can't any more
@@ -40,17 +26,16 @@ func (l *Links) answers(id uint64, q *question) Answers {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.asked, id)
-	answers := q.Answers
 	for c := range q.open {
-		answers.missed(c.peer.dest.Sync || c.sends())
+		q.missed(c.peer.dest.Sync || c.sends())
 	}
-	return answers
+	return q.Answers
 }
 
 // missed notes a peer that has not answered, and whether it is among those that count for Enough.
-func (a *Answers) missed(counts bool) {
-	a.All = false
-	a.Enough = a.Enough && !counts
+func (q *question) missed(counts bool) {
+	q.All = false
+	q.Enough = q.Enough && !counts
 }
 
 // sends reports whether the peer replicates to us.

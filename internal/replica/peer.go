@@ -98,7 +98,7 @@ func (l *Links) connected(c *conn) error {
 		return err
 	}
 	unequal := l.becomeUpLocked(p, c, now)
-	changed := l.standLocked()
+	changed := l.updateSyncLocked()
 	l.mu.Unlock()
 
 	if old != nil {
@@ -111,7 +111,7 @@ func (l *Links) connected(c *conn) error {
 	l.reached()
 	l.compare(c, c.theirs.States, c.theirs.Damaged)
 	l.watermark(nil)
-	l.stood(changed)
+	l.syncChanged(changed)
 	close(c.up)
 	l.look()
 	return nil
@@ -228,7 +228,7 @@ func (l *Links) disconnected(c *conn, cause error) {
 		l.marks.Ended(p.index)
 		acked = p.progress.Acknowledged().Clone()
 	}
-	changed := l.standLocked()
+	changed := l.updateSyncLocked()
 	l.mu.Unlock()
 
 	if !errors.Is(cause, ErrClosed) {
@@ -238,7 +238,7 @@ func (l *Links) disconnected(c *conn, cause error) {
 		l.holdFrom(p, acked)
 	}
 	l.watermark(nil)
-	l.stood(changed)
+	l.syncChanged(changed)
 	l.look()
 }
 
@@ -295,12 +295,12 @@ func (l *Links) acked(c *conn, moved []bookmark.Bookmark) {
 	}
 	after = l.checkLocked(p, now, after)
 	single := l.marks.Single() // by others: what is settled without them has moved
-	changed := l.standLocked()
+	changed := l.updateSyncLocked()
 	l.mu.Unlock()
 	for _, f := range after {
 		f()
 	}
-	l.stood(changed)
+	l.syncChanged(changed)
 	if single {
 		l.noteSingle(publishers)
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/ledger"
 )
 
 // A Destination is a peer that this instance replicates to.
@@ -42,23 +43,20 @@ type Options struct {
 	// moved; nil means: of any, which is also said when a peer comes or goes.
 	// Must not block. The slice is valid until it returns.
 	OnWatermark func(publishers []uint64)
-	// OnStanding is called when Standing has changed. Must not block.
-	OnStanding func()
+	// OnSyncStatus is called when SyncStatus has changed. Must not block.
+	OnSyncStatus func()
 	// OnNotice is called when a peer tells of a logon (R11), before the
 	// answer goes back: this instance's have(p), and whether the logon is
 	// refused because the name belongs to another user here. Must not block.
 	OnNotice func(Notice) (refused bool)
 }
 
-// A Notice tells the peers that a publisher has logged on here (R11).
-type Notice struct {
-	ClientName string
-	User       string
-	Publisher  uint64
-	Life       string // empty: a plain client
-	Counter    uint64 // of the logon, 0: a plain client
-	Instance   string // where it logged on
-}
+// A Notice tells the peers that a client has logged on here (R11); Answers are
+// what they say to it.
+type (
+	Notice  = ledger.Notice
+	Answers = ledger.Answers
+)
 
 // A Status is the state of the links to and from one peer.
 type Status struct {

@@ -45,12 +45,12 @@ func (l *Links) step() time.Duration {
 	if l.looksAt = now + next; next < 0 {
 		l.looksAt = -1
 	}
-	changed := l.standLocked()
+	changed := l.updateSyncLocked()
 	l.mu.Unlock()
 	for _, f := range after {
 		f()
 	}
-	l.stood(changed)
+	l.syncChanged(changed)
 	return next
 }
 

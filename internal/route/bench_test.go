@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
-	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/ledger"
 	"github.com/holdfast-mq/holdfast/internal/route"
 )
 
@@ -24,7 +24,7 @@ func BenchmarkMatch(b *testing.B) {
 				s.Begin(route.Start{Seen: bookmark.Vector{}})
 				table.Add(p, s)
 			}
-			r := journal.Record{Kind: journal.Message, Publisher: 7, Topic: []byte("orders/0")}
+			r := ledger.Record{Kind: ledger.Message, Publisher: 7, Topic: []byte("orders/0")}
 			b.ReportAllocs()
 			for b.Loop() {
 				r.Sequence++

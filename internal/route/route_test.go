@@ -10,7 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
-	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/ledger"
 	"github.com/holdfast-mq/holdfast/internal/route"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
@@ -192,12 +192,12 @@ func TestSubscriptionByVector(t *testing.T) {
 		for n := range rapid.IntRange(0, 40).Draw(t, "records") {
 			p := rapid.Uint64Range(1, 3).Draw(t, "publisher")
 			have[p]++
-			r := journal.Record{Position: journal.Position(n * 10), Kind: journal.Message, Publisher: p, Sequence: have[p]}
+			r := ledger.Record{Position: ledger.Position(n * 10), Kind: ledger.Message, Publisher: p, Sequence: have[p]}
 			if rapid.IntRange(0, 4).Draw(t, "kind") == 0 {
-				r.Kind = journal.Tombstone
+				r.Kind = ledger.Tombstone
 			}
 			b := bookmark.Bookmark{Publisher: p, Sequence: have[p]}
-			want := r.Kind == journal.Message && !seen.Covers(b)
+			want := r.Kind == ledger.Message && !seen.Covers(b)
 			if sub.Wants(&r) != want {
 				t.Fatalf("%v of kind %v: wanted %v", b, r.Kind, !want)
 			}
@@ -237,7 +237,7 @@ func TestSubscriptionByVector(t *testing.T) {
 
 // What retention removed elsewhere before it came here is told.
 func TestGoneInTheStream(t *testing.T) {
-	gone := journal.Record{Kind: journal.Gone, Publisher: 1, Sequence: 9}
+	gone := ledger.Record{Kind: ledger.Gone, Publisher: 1, Sequence: 9}
 	if gap, missed := vectorSub(bookmark.Vector{1: 4}, 0).Pass(&gone); !missed || gap != (wire.Gap{Publisher: 1, From: 5, To: 9}) {
 		t.Errorf("gap %v, %v", gap, missed)
 	}
@@ -268,7 +268,7 @@ func TestPlainSubscription(t *testing.T) {
 	s.Begin(route.Start{After: 15, Target: 40})
 	var got []uint64
 	for n := range uint64(6) {
-		r := journal.Record{Position: journal.Position(n * 10), Kind: journal.Message, Publisher: 1, Sequence: n + 1}
+		r := ledger.Record{Position: ledger.Position(n * 10), Kind: ledger.Message, Publisher: 1, Sequence: n + 1}
 		if s.Reached(r.Position) {
 			got = append(got, 0)
 		}
@@ -285,7 +285,7 @@ func TestPlainSubscription(t *testing.T) {
 	}
 	// It goes live while the shared follower stands behind it.
 	s.BecomeLive(100)
-	old := journal.Record{Position: 90, Kind: journal.Message, Publisher: 1, Sequence: 10}
+	old := ledger.Record{Position: 90, Kind: ledger.Message, Publisher: 1, Sequence: 10}
 	if s.Wants(&old) || s.State() != route.Live {
 		t.Error("what was passed comes again")
 	}

@@ -2,12 +2,12 @@ package route
 
 import (
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
-	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/ledger"
 	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// A State says how a subscription reads the journal.
+// A State says how a subscription reads the ledger.
 type State uint8
 
 const (
@@ -19,10 +19,10 @@ const (
 
 // Start is where a subscription begins.
 type Start struct {
-	From   journal.Position // where its follower begins
-	After  journal.Position // records that stand before it aren't its own
-	Target journal.Position // the replay is completed there
-	Seen   bookmark.Vector  // vector: what it doesn't need
+	From   ledger.Position // where its follower begins
+	After  ledger.Position // records that stand before it aren't its own
+	Target ledger.Position // the replay is completed there
+	Seen   bookmark.Vector // vector: what it doesn't need
 }
 
 // A Subscription decides which records of the journal one subscriber gets and
@@ -35,8 +35,8 @@ type Subscription struct {
 	Bookmark bool // begins at a bookmark: messages that aren't logged are none of its
 
 	state  State
-	after  journal.Position
-	target journal.Position
+	after  ledger.Position
+	target ledger.Position
 	// Vector only: what the subscriber has, and the part of it that moved
 	// since the last mark.
 	seen, moved bookmark.Vector
@@ -61,14 +61,14 @@ func (s *Subscription) State() State { return s.state }
 
 // BecomeLive notes that everything before at has been passed, and that what
 // follows comes with the shared follower, which may stand before it.
-func (s *Subscription) BecomeLive(at journal.Position) {
+func (s *Subscription) BecomeLive(at ledger.Position) {
 	s.state = Live
 	s.after = max(s.after, at)
 }
 
 // Wants reports whether the subscriber is to get r, whose topic matches.
-func (s *Subscription) Wants(r *journal.Record) bool {
-	if r.Kind != journal.Message || r.Position < s.after {
+func (s *Subscription) Wants(r *ledger.Record) bool {
+	if r.Kind != ledger.Message || r.Position < s.after {
 		return false
 	}
 	return !s.Options.Vector || !s.seen.Covers(bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence})
@@ -78,7 +78,7 @@ func (s *Subscription) Wants(r *journal.Record) bool {
 // what the subscriber has missed for ever if r says so: the middle of what it
 // follows was removed by retention elsewhere before it came here. It ends a
 // subscription that does not accept gaps, which then has not passed r.
-func (s *Subscription) Pass(r *journal.Record) (gap wire.Gap, missed bool) {
+func (s *Subscription) Pass(r *ledger.Record) (gap wire.Gap, missed bool) {
 	if r.Position < s.after {
 		return wire.Gap{}, false
 	}
@@ -94,7 +94,7 @@ func (s *Subscription) Pass(r *journal.Record) (gap wire.Gap, missed bool) {
 	// Of a publisher that the subscriber has nothing of, what was let go before
 	// anyone here knew it (R10) is none of its; what retention removed may be,
 	// and that comes with the CRC of what was there.
-	if r.Kind == journal.Gone && (seen > 0 || r.RunningCRC != 0) && !mut.On(mut.R9SilentGap) {
+	if r.Kind == ledger.Gone && (seen > 0 || r.RunningCRC != 0) && !mut.On(mut.R9SilentGap) {
 		gap, missed = wire.Gap{Publisher: r.Publisher, From: seen + 1, To: r.Sequence}, true
 	}
 	if missed && !s.AcceptsGaps() {
@@ -121,14 +121,14 @@ func (s *Subscription) Seen() bookmark.Vector { return s.seen }
 
 // BecomeCatchingUp notes that it has a follower of its own again, which begins
 // at a place where its vector covers everything before.
-func (s *Subscription) BecomeCatchingUp(from journal.Position) {
+func (s *Subscription) BecomeCatchingUp(from ledger.Position) {
 	s.state = CatchingUp
 	s.after = from
 }
 
 // Reached reports, once, that the replay has got to where the journal ended
 // when the subscription began; next is where the next record stands.
-func (s *Subscription) Reached(next journal.Position) bool {
+func (s *Subscription) Reached(next ledger.Position) bool {
 	if s.completed || next < s.target {
 		return false
 	}
@@ -162,7 +162,7 @@ func (s *Subscription) Mark(dst []byte) []byte {
 }
 
 // Target returns where the replay is completed.
-func (s *Subscription) Target() journal.Position { return s.target }
+func (s *Subscription) Target() ledger.Position { return s.target }
 
 // Completed reports whether the replay has got there.
 func (s *Subscription) Completed() bool { return s.completed }

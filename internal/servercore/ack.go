@@ -1,109 +1,165 @@
 package servercore
 
 import (
-	"github.com/holdfast-mq/holdfast/internal/journal"
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/ledger"
+	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// An AckOut is one persisted ack to a publisher.
-type AckOut struct {
-	Sequence uint64
-	Single   bool
-	Failure  bool
-	Reason   string
+// maxPending bounds the acks that one session may wait for one by one.
+const maxPending = 1 << 17
+
+// pendingAcks are the acks that a client has asked for by command: of publishes
+// without a sequence, which the instance counts, and of flushes. Both are in order.
+type pendingAcks struct {
+	publishes []pendingPublish
+	flushes   []pendingFlush
+	last      uint64 // highest number given to a publish without a sequence
 }
 
-// An AckCore decides which persisted acks a publisher gets (G2, R5, R14).
-// Successes are cumulative; the failure of a tombstone goes out by itself, after
-// the successes before it, and no success passes it before.
-type AckCore struct {
-	ext      bool
-	Received uint64 // highest sequence this session sent, or was told at logon
-	Wanted   uint64 // highest for which a persisted ack was asked
-	Safe     uint64 // highest acknowledged; of a plain client: at all
-	Single   uint64 // highest acknowledged as single
-	Failed   uint64 // tombstones up to here were told
-	Again    bool   // a duplicate asks where we are
+// A pendingPublish is due when its sequence is settled.
+type pendingPublish struct {
+	sequence uint64
+	id       string
 }
 
-// Begin sets what the logon ack said. Tombstones up to told were sent before it.
-func (a *AckCore) Begin(ext bool, sequence, told uint64) {
-	*a = AckCore{ext: ext, Received: sequence, Wanted: sequence, Safe: sequence, Failed: max(sequence, told)}
+// A pendingFlush is due when everything before it is settled.
+type pendingFlush struct {
+	id          string
+	sequence    uint64 // of the publisher
+	unsequenced uint64 // of publishes without a sequence
 }
 
-// Took notes a publish that is on its way into the journal.
-func (a *AckCore) Took(sequence uint64, wanted bool) {
-	a.Received = max(a.Received, sequence)
-	if wanted || a.ext {
-		a.Wanted = max(a.Wanted, sequence)
+// publish notes a publish without a sequence, and that its ack is wanted. False:
+// too many wait.
+func (p *pendingAcks) publish(sequence uint64, id string, wanted bool) bool {
+	p.last = sequence
+	if !wanted {
+		return true
+	}
+	if len(p.publishes) >= maxPending {
+		return false
+	}
+	p.publishes = append(p.publishes, pendingPublish{sequence, id})
+	return true
+}
+
+// flush notes a flush after the publish of that sequence. False: too many wait.
+func (p *pendingAcks) flush(id string, sequence uint64) bool {
+	if len(p.flushes) >= maxPending {
+		return false
+	}
+	p.flushes = append(p.flushes, pendingFlush{id, sequence, p.last})
+	return true
+}
+
+// empty reports whether no ack waits.
+func (p *pendingAcks) empty() bool { return len(p.publishes)+len(p.flushes) == 0 }
+
+// due takes the acks that are due: settled is how far the sequenced publisher
+// is, unsequenced how far the other.
+func (p *pendingAcks) due(settled, unsequenced uint64) (publishes []pendingPublish, flushes []pendingFlush) {
+	n := 0
+	for n < len(p.publishes) && p.publishes[n].sequence <= unsequenced {
+		n++
+	}
+	publishes, p.publishes = p.publishes[:n:n], p.publishes[n:]
+	n = 0
+	for n < len(p.flushes) && p.flushes[n].sequence <= settled && p.flushes[n].unsequenced <= unsequenced {
+		n++
+	}
+	flushes, p.flushes = p.flushes[:n:n], p.flushes[n:]
+	return publishes, flushes
+}
+
+// watermarks are how far the two publishers of a session are.
+type watermarks struct {
+	safe, settled                   uint64
+	unsequencedSafe, unsequencedAll uint64              // settled, of messages without a sequence
+	tombs                           []ledger.Tombstoned // that may not have been told
+}
+
+// writeAcks writes the persisted acks that are due.
+func (s *Session) writeAcks(now time.Time) {
+	s.mu.Lock()
+	failed := s.acks.Failed
+	unsequenced := !s.pending.empty()
+	owes := s.acks.owes() || unsequenced
+	urgent := len(s.pending.flushes) > 0 || s.state != StateOpen
+	s.mu.Unlock()
+	if !owes {
+		return
+	}
+	w := s.watermarks(failed, unsequenced)
+	out := &s.writer
+	out.held = !urgent && len(w.tombs) == 0 && now.Sub(out.lastAck) < s.who.conflation
+	if out.held {
+		return // the client asked for a least distance
+	}
+	if s.writeDue(w) {
+		out.lastAck = now
 	}
 }
 
-// Duplicate notes a publish that was there before.
-func (a *AckCore) Duplicate(sequence uint64, wanted bool) {
-	a.Took(sequence, wanted)
-	a.Again = a.Again || wanted || a.ext
+// watermarks reads how far the session's publishers are.
+func (s *Session) watermarks(failed uint64, unsequenced bool) (w watermarks) {
+	l := s.inst.Ledger
+	if s.who.canSequence {
+		w.safe, w.settled = l.Watermarks(s.who.claim.Publisher)
+		w.tombs = l.Tombstones(s.who.claim.Publisher, failed)
+	}
+	if unsequenced {
+		w.unsequencedSafe, w.unsequencedAll = l.Watermarks(s.who.unsequenced)
+	}
+	return w
 }
 
-// Outstanding reports whether the session waits for an ack it asked for, given
-// what is settled. A store that keeps what is single doesn't wait.
-func (a *AckCore) Outstanding() bool { return a.Wanted > max(a.Safe, a.Single) }
+// writeDue writes the acks that the watermarks allow and reports whether there
+// were any.
+func (s *Session) writeDue(w watermarks) bool {
+	s.mu.Lock()
+	var out []AckOut
+	if s.who.canSequence {
+		out = s.acks.Next(s.writer.ackOuts, w.safe, w.settled, w.tombs)
+		s.writer.ackOuts = out
+	}
+	told := max(s.acks.Safe, s.acks.Single, s.acks.Failed)
+	publishes, flushes := s.pending.due(max(told, w.settled), w.unsequencedAll)
+	s.mu.Unlock()
 
-// Next returns the acks to send now, in the memory of out. tombs are the
-// tombstones above Failed, in order.
-func (a *AckCore) Next(out []AckOut, safe, settled uint64, tombs []journal.Tombstoned) []AckOut {
-	out = out[:0]
-	if !a.ext {
-		safe = settled
-	}
-	reach := settled // everything up to here is settled or may be told as failed
-	for _, t := range tombs {
-		if t.Sequence > a.Received || mut.On(mut.R14AckPasses) {
-			break
-		}
-		if t.Sequence <= a.Failed {
-			continue
-		}
-		out = a.succeed(out, min(safe, t.Sequence-1), min(settled, t.Sequence-1))
-		// A plain client takes s-1 as predecessor, so the tombstone itself
-		// must be settled; the others name one that is.
-		if t.Sequence > reach && (!a.ext || t.Sequence > reach+1) {
-			a.Again = false
-			return out
-		}
-		if a.ext || a.Wanted > 0 {
-			out = append(out, AckOut{Sequence: t.Sequence, Failure: true, Reason: t.Reason})
-		}
-		a.Failed = t.Sequence
-		reach = max(reach, t.Sequence)
-	}
-	out = a.succeed(out, min(safe, a.Received), min(settled, a.Received))
-	if a.Again && a.Safe > 0 && !hasSuccess(out) {
-		out = append(out, AckOut{Sequence: a.Safe})
-	}
-	a.Again = false
-	return out
-}
-
-// succeed adds the successes that are new: what is safe and, above that, what
-// is settled at level single. The second never hides the first.
-func (a *AckCore) succeed(out []AckOut, safe, settled uint64) []AckOut {
-	if safe > a.Safe && a.Wanted > a.Safe {
-		a.Safe = safe
-		out = append(out, AckOut{Sequence: safe})
-	}
-	if a.ext && settled > max(a.Safe, a.Single) {
-		a.Single = settled
-		out = append(out, AckOut{Sequence: settled, Single: true})
-	}
-	return out
-}
-
-func hasSuccess(out []AckOut) bool {
 	for _, o := range out {
-		if !o.Failure && !o.Single {
-			return true
-		}
+		s.writePersisted(o)
 	}
-	return false
+	for _, a := range publishes {
+		s.write(&wire.AckMessage{
+			CommandID: a.id, Type: wire.AckPersisted, Success: true,
+			Single: s.who.ext && a.sequence > w.unsequencedSafe,
+		})
+	}
+	for _, f := range flushes {
+		s.write(&wire.AckMessage{CommandID: f.id, Type: wire.AckPersisted, Success: true})
+	}
+	return len(out)+len(publishes)+len(flushes) > 0
+}
+
+// writePersisted writes one cumulative ack, or the failure of one message.
+func (s *Session) writePersisted(o AckOut) {
+	a := wire.AckMessage{Type: wire.AckPersisted, Sequence: o.Sequence, HasSequence: true, Success: !o.Failure, Reason: o.Reason, Single: o.Single}
+	if !o.Failure {
+		a.Mark = bookmark.Bookmark{Publisher: s.who.claim.Publisher, Sequence: o.Sequence}
+	} else {
+		s.inst.Counts.Refused.Add(1)
+	}
+	s.write(&a)
+}
+
+// untilAck returns how long persisted acks that are held back must still wait
+// to keep the distance that the client asked for.
+func (s *Session) untilAck(now time.Time) time.Duration {
+	if !s.writer.held {
+		return never
+	}
+	return s.who.conflation - now.Sub(s.writer.lastAck)
 }

@@ -1,108 +1,292 @@
 package servercore
 
-import "github.com/holdfast-mq/holdfast/internal/mut"
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
 
-// LogonFacts are what is known when a logon is decided.
-type LogonFacts struct {
-	Ext       bool
-	Publishes bool   // has a publisher of its own
-	Acked     uint64 // extended: highest sequence its store has let go of
+	"github.com/nats-io/nuid"
 
-	Have, Safe, Settled uint64 // of the publisher, here
-
-	Lone       bool   // no peers: nobody is asked
-	Asked      bool   // the peers have been asked at least once
-	Answered   bool   // and all have answered
-	PeerHave   uint64 // the highest answer
-	Enough     bool   // those have answered from whom something may still come, and the sync destinations
-	Coming     uint64 // the highest answer of those from whom something may still come
-	Reachable  bool   // a peer is connected
-	Single     bool   // a sync destination is left out
-	CatchingUp bool   // serving without having caught up (R6)
-}
-
-// A LogonStep is what comes of a logon for now.
-type LogonStep uint8
-
-const (
-	// LogonWait: ask again when something has changed.
-	LogonWait LogonStep = iota
-	// LogonAccept: answer with s and have.
-	LogonAccept
-	// LogonGap: this instance lacks what the client let go of (R4).
-	LogonGap
-	// LogonGone: nobody knows the publisher; journal everything up to UpTo as gone (R10), then decide again.
-	LogonGone
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/ledger"
+	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// A LogonVerdict is a decision. Sequence and Have are those of LogonAccept, UpTo
-// that of LogonGone.
-type LogonVerdict struct {
-	Step     LogonStep
-	Sequence uint64
-	Have     uint64
-	UpTo     uint64
+const (
+	// A plain logon waits until have and settled are one number (R15), an
+	// extended one for its peers' answers if nobody here knows it (R10).
+	plainLogonWait    = time.Minute
+	extendedLogonWait = 3 * time.Second
+
+	maxConflation = time.Minute // an ack may be kept no longer
+	maxNameBytes  = 1024
+)
+
+// The driver's times while a logon waits.
+const (
+	// LogonTick is when to call Decide again if nothing else wakes the session.
+	LogonTick = 100 * time.Millisecond
+	// NoticeTimeout bounds the peers' answers to one notice, NoticePause is the
+	// time between notices.
+	NoticeTimeout = 2 * time.Second
+	NoticePause   = time.Second
+)
+
+// messageTypes are those that a logon may name; they don't separate topics here.
+var messageTypes = map[string]bool{
+	"": true, "json": true, "binary": true, "msgpack": true, "xml": true, "fix": true, "nvfix": true,
 }
 
-// DecideLogon decides a logon from what is known.
-func DecideLogon(f LogonFacts) LogonVerdict {
+// A RefusedError reports a logon that was answered with a failure.
+type RefusedError struct{ Reason string }
+
+func (e *RefusedError) Error() string { return "logon refused: " + e.Reason }
+
+// identity is the client as its logon names it.
+type identity struct {
+	claim       Claim
+	user        []byte // of the claim
+	ext         bool
+	canSequence bool
+	unsequenced uint64        // publisher of messages without a sequence
+	conflation  time.Duration // least distance of persisted acks
+}
+
+// A logonRequest is a logon that waits for its decision.
+type logonRequest struct {
+	id     string
+	acks   wire.AckType
+	acked  uint64
+	since  time.Time
+	waited bool // the links know that it waits
+}
+
+// Logon executes the first command, which must be a logon: it takes the name
+// (R11) and has the peers asked. Decide follows.
+func (s *Session) Logon(m *wire.Message, now time.Time) error {
+	if m.Command != wire.Logon {
+		return s.refuseLogon(m, wire.ReasonLogonRequired)
+	}
+	s.received(m)
+	if reason := s.identify(m); reason != "" {
+		return s.refuseLogon(m, reason)
+	}
+	losers, ok := s.inst.Registry.claim(s)
+	if !ok {
+		return s.refuseLogon(m, wire.ReasonNameInUse)
+	}
+	for _, old := range losers {
+		s.inst.Counts.Fenced.Add(1)
+		old.log.Info(Takeover(old.who.claim, s.who.claim))
+		old.Fence()
+	}
+	s.reader.logon = logonRequest{id: string(m.CommandID), acks: m.Acks, acked: m.Acked, since: now}
+	s.announce()
+	return nil
+}
+
+// refuseLogon answers with a failure and ends the session.
+func (s *Session) refuseLogon(m *wire.Message, reason string) error {
+	s.End("logon refused: "+reason, &wire.AckMessage{
+		CommandID: string(m.CommandID), Type: wire.AckProcessed, Reason: reason, Version: s.inst.Version,
+	})
+	return &RefusedError{reason}
+}
+
+// identify takes from the logon who the client is. The reason is why it is refused.
+func (s *Session) identify(m *wire.Message) (reason string) {
 	switch {
-	case !f.Publishes:
-		return LogonVerdict{Step: LogonAccept}
-	case f.Ext:
-		return decideExtended(f)
+	case !messageTypes[string(m.MessageType)]:
+		return wire.ReasonInvalidMessageType
+	case !validName(m.ClientName):
+		return "invalid client name"
+	case !validName(m.Store):
+		return "invalid store"
+	case !validName(m.UserID):
+		return "invalid user"
 	}
-	return decidePlain(f)
+	who := identity{ext: string(m.Ext) == "1"}
+	for name, value := range wire.Options(m.Options) {
+		if !who.option(string(name), value) {
+			return wire.ReasonInvalidOptions
+		}
+	}
+	who.claim = claimOf(m, who.ext, s.inst.Name)
+	who.user = []byte(who.claim.User)
+	who.canSequence = who.claim.Publisher != 0
+	who.unsequenced = s.inst.runPublisher(who.claim.Name)
+	s.who = who
+	s.log = s.log.With("client", who.claim.Name)
+	return ""
 }
 
-// decideExtended is R4 and R10: two numbers, and a lagging instance is not
-// written past.
-func decideExtended(f LogonFacts) LogonVerdict {
-	accept := LogonVerdict{Step: LogonAccept, Sequence: f.Safe, Have: f.Have}
-	if mut.On(mut.G2LogonHave) {
-		accept.Sequence = f.Have
-	}
+// claimOf returns the claim of a logon; the server makes up a missing name.
+func claimOf(m *wire.Message, ext bool, instance string) Claim {
+	c := Claim{Name: string(m.ClientName), User: string(m.UserID), Instance: instance}
 	switch {
-	case f.Acked <= f.Have || mut.On(mut.R4NoGapCheck):
-		return accept
-	case f.Have > 0 || mut.On(mut.R10UnknownIsGap):
-		return LogonVerdict{Step: LogonGap}
-	case f.Lone:
-		return LogonVerdict{Step: LogonGone, UpTo: f.Acked}
-	case f.CatchingUp || f.PeerHave > 0:
-		return LogonVerdict{Step: LogonGap}
-	case f.Answered:
-		return LogonVerdict{Step: LogonGone, UpTo: f.Acked}
+	case ext && len(m.Store) > 0:
+		c.Life, c.Counter = string(m.Store), m.Counter
+		c.Publisher = bookmark.Hash(c.Life)
+	case !ext && c.Name != "":
+		c.Publisher = bookmark.Hash(c.Name)
 	}
-	return LogonVerdict{Step: LogonWait}
+	if c.Name == "" {
+		c.Name = anonymous + nuid.Next()
+	}
+	return c
 }
 
-// decidePlain is R15: one number serves for letting go and for numbering, so
-// the logon waits until there is only one.
-func decidePlain(f LogonFacts) LogonVerdict {
-	accept := LogonVerdict{Step: LogonAccept, Sequence: f.Have, Have: f.Have}
-	unknown := f.Have == 0
+// anonymous is how the names begin that the server makes up.
+const anonymous = "anonymous-"
+
+// validName reports whether a name is short and text, and reads as what it is:
+// marks that turn the direction of writing can make one look like another.
+func validName(name []byte) bool {
+	return len(name) <= maxNameBytes && utf8.Valid(name) && !bytes.ContainsFunc(name, func(r rune) bool {
+		return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)
+	})
+}
+
+// option takes one option of the logon, false for an unknown one.
+func (i *identity) option(name string, value []byte) bool {
+	switch name {
+	case "ack_conflation":
+		d, err := wire.ParseInterval(value)
+		i.conflation = min(d, maxConflation)
+		return err == nil
+	case "pretty", "none":
+		return true
+	}
+	return false
+}
+
+// Decide decides the logon. again: it can't be decided yet, and Decide is to be
+// called once more when the driver is woken, or after LogonTick.
+func (s *Session) Decide(now time.Time) (again bool, err error) {
+	l := &s.reader.logon
+	facts := s.facts(l.acked)
+	verdict := DecideLogon(facts)
+	for verdict.Step == LogonGone {
+		if err := s.recordGone(verdict.UpTo); err != nil {
+			return false, err
+		}
+		facts = s.facts(l.acked)
+		verdict = DecideLogon(facts)
+	}
+	waits := verdict.Step == LogonWait
 	switch {
-	case mut.On(mut.R15LogonAtOnce):
-		return accept
-	case !f.Lone && !f.Asked:
-		return LogonVerdict{Step: LogonWait}
-	case f.Lone || f.Single || unknown && !f.Reachable:
-		// Nobody to wait for.
-	case !f.Enough || f.Coming > f.Have:
-		return LogonVerdict{Step: LogonWait}
+	case verdict.Step == LogonAccept:
+		s.accept(verdict, facts)
+		return false, nil
+	case verdict.Step == LogonGap, waits && s.who.ext && now.Sub(l.since) >= extendedLogonWait:
+		return false, s.publishGap(l.acked)
+	case now.Sub(l.since) >= plainLogonWait:
+		return false, fmt.Errorf("logon: this instance and its peers did not agree on a number for %v", plainLogonWait)
 	}
-	if f.Settled < f.Have {
-		return LogonVerdict{Step: LogonWait}
+	if !l.waited && facts.Have > 0 {
+		l.waited = true
+		s.inst.Ledger.Waits(s.who.claim.Publisher, facts.Have)
 	}
-	return accept
+	return true, nil
 }
 
-// UnknownEverywhere reports whether no instance of the group knows the
-// publisher, so that a first number above 1 is neither a gap nor a hole (R10).
-func (f LogonFacts) UnknownEverywhere() bool {
-	if mut.On(mut.R10UnknownIsGap) || f.Have > 0 || f.CatchingUp {
-		return false
+// facts are what is known of the logon now.
+func (s *Session) facts(acked uint64) LogonFacts {
+	l := s.inst.Ledger
+	f := LogonFacts{
+		Ext: s.who.ext, Publishes: s.who.canSequence, Acked: acked,
+		Lone: l.Lone(), Reachable: l.Reachable(), Single: l.Single(), CatchingUp: l.CatchingUp(),
 	}
-	return f.Lone || f.Answered && f.PeerHave == 0
+	s.mu.Lock()
+	a := &s.answers
+	f.Asked, f.Answered, f.PeerHave, f.Enough, f.Coming = a.asked, a.all, a.have, a.enough, a.coming
+	s.mu.Unlock()
+	if s.who.canSequence {
+		// Watermarks first: they are never above a have that is read later.
+		f.Safe, f.Settled = l.Watermarks(s.who.claim.Publisher)
+		f.Have, _ = l.Have(s.who.claim.Publisher)
+	}
+	return f
+}
+
+// recordGone records that everything of the publisher up to there was let go
+// of before anyone here knew it (R10).
+func (s *Session) recordGone(upTo uint64) error {
+	s.log.Warn("nobody in the group knows this publisher any more, going on from where it says it is", "gone_up_to", upTo)
+	_, err := s.append(&ledger.Record{Kind: ledger.Gone, Publisher: s.who.claim.Publisher, Sequence: upTo})
+	return err
+}
+
+// publishGap ends a session whose client would write past what this instance
+// lacks (R4).
+func (s *Session) publishGap(sequence uint64) error {
+	s.inst.Counts.PublishGaps.Add(1)
+	have, _ := s.inst.Ledger.Have(s.who.claim.Publisher)
+	s.log.Warn("publish gap: this instance lacks what the client goes on from", "have", have, "client_is_at", sequence)
+	s.End(wire.ReasonPublishGap, &wire.AckMessage{Type: wire.AckProcessed, Reason: wire.ReasonPublishGap})
+	return ErrEnding
+}
+
+// accept answers the logon. The failures of refused messages go before it, so
+// that its number does not let them pass in silence (R14).
+func (s *Session) accept(v LogonVerdict, f LogonFacts) {
+	s.reader.unknown = s.who.canSequence && !s.who.ext && f.UnknownEverywhere()
+	told := uint64(0)
+	if s.who.canSequence {
+		s.inst.Ledger.Seen(s.who.claim.Publisher)
+		told = s.tellTombstones()
+	}
+	s.mu.Lock()
+	s.acks.Begin(s.who.ext, v.Sequence, told)
+	s.known = true
+	s.mu.Unlock()
+	s.inst.Registry.loggedOn() // before the client knows: it may connect again at once
+	a := s.logonAck(v, f)
+	if s.reader.logon.acks&wire.AckProcessed != 0 {
+		s.send(a)
+	}
+	s.mu.Lock()
+	s.told.begin(a.Sync)
+	s.mu.Unlock()
+	s.driver.Wake() // the status may have changed since
+	s.inst.Counts.Logons.Add(1)
+	s.log.Info("client logged on", "ext", s.who.ext, "s", v.Sequence, "have", v.Have)
+}
+
+// tellTombstones sends the failures of the refused messages that the client
+// still keeps, and returns the last one's sequence.
+func (s *Session) tellTombstones() (told uint64) {
+	if !s.who.ext || mut.On(mut.R14NotToldAgain) {
+		return 0
+	}
+	for _, t := range s.inst.Ledger.Tombstones(s.who.claim.Publisher, s.reader.logon.acked) {
+		s.send(&wire.AckMessage{Type: wire.AckPersisted, Sequence: t.Sequence, HasSequence: true, Reason: t.Reason})
+		told = t.Sequence
+	}
+	return told
+}
+
+func (s *Session) logonAck(v LogonVerdict, f LogonFacts) *wire.AckMessage {
+	a := &wire.AckMessage{
+		CommandID: s.reader.logon.id, Type: wire.AckProcessed, Success: true,
+		Sequence: v.Sequence, HasSequence: true,
+		Bookmark:   bookmark.Bookmark{Publisher: s.who.claim.Publisher, Sequence: v.Sequence}.String(),
+		ClientName: s.who.claim.Name,
+		Version:    s.inst.Version,
+	}
+	if !s.who.ext {
+		return a
+	}
+	a.Ext, a.Have, a.Max, a.CatchingUp = true, v.Have, uint64(s.inst.MaxMessage), f.CatchingUp
+	if carried := s.inst.Ledger.Carried(); carried != nil {
+		a.Carried, a.HasCarried = strings.Join(carried, ","), true
+	}
+	a.Instance = s.inst.Name
+	a.Peers = strings.Join(s.inst.Ledger.SyncPeers(), ",")
+	a.Sync = s.inst.SyncStatus().String()
+	return a
 }

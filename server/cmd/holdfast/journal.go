@@ -195,7 +195,7 @@ func (p *place) UnmarshalText(text []byte) error {
 // behind reports whether the place is behind the record.
 func (p *place) behind(r *journal.Record) bool {
 	if p.time.IsZero() {
-		return r.Position < p.position
+		return journal.Position(r.Position) < p.position
 	}
 	return r.Time < p.time.UnixMicro()
 }

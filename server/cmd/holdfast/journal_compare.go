@@ -128,8 +128,8 @@ func recordsOf(dirs [2]string, differing []journal.Differing) (found records, er
 			}
 		}
 		_, err := inspectJournal(dir, func(r *journal.Record) error {
-			if _, wanted := found[side][r.Position]; wanted {
-				found[side][r.Position] = dump(r)
+			if _, wanted := found[side][journal.Position(r.Position)]; wanted {
+				found[side][journal.Position(r.Position)] = dump(r)
 			}
 			return nil
 		})

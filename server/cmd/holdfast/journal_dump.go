@@ -41,10 +41,10 @@ type dumped struct {
 
 func dump(r *journal.Record) dumped {
 	d := dumped{
-		Position: r.Position, Time: stamp(r.Time), Publisher: r.Publisher, Sequence: r.Sequence, Prev: r.Prev,
+		Position: journal.Position(r.Position), Time: stamp(r.Time), Publisher: r.Publisher, Sequence: r.Sequence, Prev: r.Prev,
 		Kind: r.Kind.String(), Topic: string(r.Topic), Size: len(r.Body), Reason: string(r.Reason),
 	}
-	if crc := r.CRC(); crc != 0 {
+	if crc := journal.CRC(r); crc != 0 {
 		d.CRC = fmt.Sprintf("%08x", crc)
 	}
 	return d

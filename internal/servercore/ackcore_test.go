@@ -6,16 +6,16 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/ledger"
 )
 
 func TestAckCore(t *testing.T) {
 	ok := func(s uint64) AckOut { return AckOut{Sequence: s} }
 	one := func(s uint64) AckOut { return AckOut{Sequence: s, Single: true} }
 	bad := func(s uint64) AckOut { return AckOut{Sequence: s, Failure: true, Reason: "no"} }
-	tomb := func(s ...uint64) (t []journal.Tombstoned) {
+	tomb := func(s ...uint64) (t []ledger.Tombstoned) {
 		for _, s := range s {
-			t = append(t, journal.Tombstoned{Sequence: s, Reason: "no"})
+			t = append(t, ledger.Tombstoned{Sequence: s, Reason: "no"})
 		}
 		return t
 	}
@@ -23,7 +23,7 @@ func TestAckCore(t *testing.T) {
 		name          string
 		core          AckCore
 		safe, settled uint64
-		tombs         []journal.Tombstoned
+		tombs         []ledger.Tombstoned
 		want          []AckOut
 	}{
 		{"nothing moved", AckCore{ext: true, Received: 5, Wanted: 5, Safe: 5, Failed: 5}, 5, 5, nil, nil},
@@ -65,20 +65,20 @@ func TestAckCoreProperties(t *testing.T) {
 		ext := rapid.Bool().Draw(t, "ext")
 		var core AckCore
 		core.Begin(ext, 0, 0)
-		var all []journal.Tombstoned
+		var all []ledger.Tombstoned
 		var have, lastSafe, lastSingle uint64
 		told := map[uint64]bool{}
 		for range rapid.IntRange(1, 30).Draw(t, "steps") {
 			for range rapid.IntRange(0, 3).Draw(t, "publishes") {
 				have++
 				if rapid.Bool().Draw(t, "refused") {
-					all = append(all, journal.Tombstoned{Sequence: have, Reason: "no"})
+					all = append(all, ledger.Tombstoned{Sequence: have, Reason: "no"})
 				}
 				core.Took(have, true)
 			}
 			settled := rapid.Uint64Range(0, have).Draw(t, "settled")
 			safe := rapid.Uint64Range(0, settled).Draw(t, "safe")
-			var tombs []journal.Tombstoned
+			var tombs []ledger.Tombstoned
 			for _, x := range all {
 				if x.Sequence > core.Failed {
 					tombs = append(tombs, x)

@@ -1,8 +1,7 @@
-package server
+package servercore
 
 import (
 	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -10,22 +9,16 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// command parses and executes one command of a client that is logged on.
-func (s *session) command(frame []byte) error {
-	m := &s.msg
-	if err := wire.Parse(frame, m); err != nil {
-		return fmt.Errorf("malformed command: %w", err)
-	}
-	if instead, err := s.intercepted(m); err != nil || instead {
-		return err
-	}
+// Command executes one command of a client that is logged on; size is the
+// length of its frame. An error ends the session.
+func (s *Session) Command(m *wire.Message, size int) error {
 	if m.Command != wire.Publish {
-		s.tell() // it may take its time
+		s.Notify() // it may take its time
 	}
 	switch m.Command {
 	case wire.Publish, wire.DeltaPublish:
-		if len(frame) > int(s.srv.cfg.MaxMessage) {
-			return s.rejectTooLarge(m)
+		if size > s.inst.MaxMessage {
+			return s.TooLarge(m)
 		}
 		return s.publish(m)
 	case wire.Subscribe:
@@ -35,7 +28,7 @@ func (s *session) command(frame []byte) error {
 	case wire.Flush:
 		return s.flush(m)
 	case wire.Heartbeat:
-		s.heartbeat(m)
+		s.heartbeatCommand(m)
 	case wire.StartTimer, wire.StopTimer:
 		s.received(m)
 		s.processed(m, "")
@@ -51,8 +44,39 @@ func (s *session) command(frame []byte) error {
 	return nil
 }
 
+// TooLarge answers a command whose frame is longer than the instance takes; m
+// is its header. A publish is rejected (R14), another command ends the session.
+func (s *Session) TooLarge(m *wire.Message) error {
+	if m.Command != wire.Publish && m.Command != wire.DeltaPublish {
+		return s.closeWith(m, "command too large")
+	}
+	return s.reject(m, reasonTooLarge)
+}
+
+// Refuse refuses a command, a logon included, as if it broke a rule of this
+// instance's.
+func (s *Session) Refuse(m *wire.Message, reason string) error {
+	switch {
+	case !s.LoggedOn():
+		return s.refuseLogon(m, reason)
+	case m.Command == wire.Publish, m.Command == wire.DeltaPublish, m.Command == wire.SOWDelete && m.HasSequence:
+		return s.reject(m, reason)
+	}
+	s.received(m)
+	if m.Command == wire.Subscribe {
+		s.refuseSubscribe(m, &subscribeError{reason: reason})
+	} else {
+		s.processed(m, reason)
+	}
+	return nil
+}
+
+// Notify makes known what was appended. The driver calls it before it waits
+// for the next command.
+func (s *Session) Notify() { s.reader.appender.Notify() }
+
 // received sends the received ack, if it was asked for.
-func (s *session) received(m *wire.Message) {
+func (s *Session) received(m *wire.Message) {
 	if m.Acks&wire.AckReceived != 0 {
 		s.send(&wire.AckMessage{CommandID: string(m.CommandID), Type: wire.AckReceived, Success: true})
 	}
@@ -60,7 +84,7 @@ func (s *session) received(m *wire.Message) {
 
 // processed sends the processed ack, if it was asked for; failure is the
 // reason why the command was refused, if it was.
-func (s *session) processed(m *wire.Message, failure string) {
+func (s *Session) processed(m *wire.Message, failure string) {
 	if failure != "" {
 		s.log.Warn("command refused", "command", string(m.CommandText), "reason", failure)
 	}
@@ -70,7 +94,7 @@ func (s *session) processed(m *wire.Message, failure string) {
 }
 
 // refuseLoudly sends a failure ack whether it was asked for or not.
-func (s *session) refuseLoudly(m *wire.Message, reason string) {
+func (s *Session) refuseLoudly(m *wire.Message, reason string) {
 	s.log.Warn("command refused", "reason", reason)
 	s.send(&wire.AckMessage{
 		CommandID: string(m.CommandID), Type: wire.AckProcessed, Reason: reason,
@@ -79,7 +103,7 @@ func (s *session) refuseLoudly(m *wire.Message, reason string) {
 }
 
 // notOffered refuses a command of the protocol that this server does not have.
-func (s *session) notOffered(m *wire.Message) {
+func (s *Session) notOffered(m *wire.Message) {
 	s.received(m)
 	s.refuseLoudly(m, commandName(m)+" is not offered")
 }
@@ -101,7 +125,7 @@ func commandName(m *wire.Message) string {
 }
 
 // sowDelete refuses a sow_delete; a numbered one leaves its tombstone (R14).
-func (s *session) sowDelete(m *wire.Message) error {
+func (s *Session) sowDelete(m *wire.Message) error {
 	if m.HasSequence && m.Sequence > 0 {
 		return s.publish(m)
 	}
@@ -109,18 +133,18 @@ func (s *session) sowDelete(m *wire.Message) error {
 	return nil
 }
 
-// closeWith ends a session whose client sent what can't be executed.
-func (s *session) closeWith(m *wire.Message, reason string) error {
+// closeWith ends a session whose client sent a command that can't be executed.
+func (s *Session) closeWith(m *wire.Message, reason string) error {
 	var last *wire.AckMessage
 	if m.CommandID != nil {
 		last = &wire.AckMessage{CommandID: string(m.CommandID), Type: wire.AckProcessed, Reason: reason}
 	}
-	s.end(reason, last)
-	return errEnding
+	s.End(reason, last)
+	return ErrEnding
 }
 
-// unsubscribe ends subscriptions. Ids that nobody knows are no error.
-func (s *session) unsubscribe(m *wire.Message) {
+// unsubscribe ends subscriptions. Unknown ids are no error.
+func (s *Session) unsubscribe(m *wire.Message) {
 	s.received(m)
 	ids := string(m.SubID)
 	if ids == "" {
@@ -130,14 +154,14 @@ func (s *session) unsubscribe(m *wire.Message) {
 		s.processed(m, wire.ReasonInvalidSubID)
 		return
 	}
-	for _, b := range s.take(ids) {
-		s.do(func(p *pump) { p.remove(b) })
+	for _, b := range s.takeSubs(ids) {
+		s.later(func(time.Time) { s.remove(b) })
 	}
 	s.processed(m, "")
 }
 
-// take forgets the subscriptions of a comma list of ids, or all.
-func (s *session) take(ids string) []*sub {
+// takeSubs forgets the subscriptions of a comma list of ids, or all.
+func (s *Session) takeSubs(ids string) []*sub {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var taken []*sub
@@ -159,7 +183,7 @@ func (s *session) take(ids string) []*sub {
 }
 
 // forget forgets a subscription that has ended by itself.
-func (s *session) forget(b *sub) {
+func (s *Session) forget(b *sub) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.subs[b.ID] == b {
@@ -168,7 +192,7 @@ func (s *session) forget(b *sub) {
 }
 
 // flush is a barrier: everything before it has been executed when it is.
-func (s *session) flush(m *wire.Message) error {
+func (s *Session) flush(m *wire.Message) error {
 	s.received(m)
 	s.processed(m, "")
 	if m.Acks&wire.AckCompleted != 0 {
@@ -178,17 +202,17 @@ func (s *session) flush(m *wire.Message) error {
 		return nil
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.flushes) >= maxPending {
+	ok := s.pending.flush(string(m.CommandID), s.acks.Received)
+	s.mu.Unlock()
+	if !ok {
 		return errors.New("too many flushes wait for their persisted ack")
 	}
-	s.flushes = append(s.flushes, pendingFlush{string(m.CommandID), s.acks.Received, s.lastUnsequenced})
-	s.signal()
+	s.driver.Wake()
 	return nil
 }
 
-// heartbeat starts, answers or stops the watch over the connection.
-func (s *session) heartbeat(m *wire.Message) {
+// heartbeatCommand starts, answers or stops the watch over the connection.
+func (s *Session) heartbeatCommand(m *wire.Message) {
 	s.received(m)
 	word, number, _ := strings.Cut(string(m.Options), ",")
 	switch word {
@@ -198,9 +222,9 @@ func (s *session) heartbeat(m *wire.Message) {
 			s.processed(m, wire.ReasonInvalidOptions)
 			return
 		}
-		s.setBeat(time.Duration(seconds) * time.Second)
+		s.setHeartbeat(time.Duration(seconds) * time.Second)
 	case "stop":
-		s.setBeat(0)
+		s.setHeartbeat(0)
 	case "beat", "":
 	default:
 		s.processed(m, wire.ReasonInvalidOptions)
@@ -209,7 +233,11 @@ func (s *session) heartbeat(m *wire.Message) {
 	s.processed(m, "")
 }
 
-func (s *session) setBeat(interval time.Duration) {
-	s.beat = interval
-	s.do(func(p *pump) { p.beat = interval })
+func (s *Session) setHeartbeat(interval time.Duration) {
+	s.reader.heartbeat = interval
+	s.later(func(time.Time) { s.writer.heartbeat = interval })
 }
+
+// Silence is how long the client may send nothing before it counts as gone, as
+// its heartbeat command has said; 0: for ever. It belongs to the reader's half.
+func (s *Session) Silence() time.Duration { return 2 * s.reader.heartbeat }

@@ -1,0 +1,144 @@
+// Package ledger says what a client's session needs of its instance: a log of
+// publishers' messages with admission (R1), the watermarks of that log (G2,
+// R5), and how the instance stands to its group. The pair, a journal with its
+// links, is one implementation (package replica); package memledger is another,
+// for tests.
+package ledger
+
+import (
+	"errors"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/syncstatus"
+)
+
+// ErrTrimmed reports that retention has removed records that a follower had not
+// read. Its reader must not go on as if nothing had been there: it seeks anew
+// and asks for the floors.
+var ErrTrimmed = errors.New("records not read yet have been removed by retention")
+
+// ErrClosed reports the use of a ledger whose instance stops.
+var ErrClosed = errors.New("journal is closed")
+
+// A Ledger is an instance's log and the state of its group, as sessions see it.
+// Safe for concurrent use.
+type Ledger interface {
+	Log
+	Watermarks
+	Group
+}
+
+// A Log keeps each publisher's messages in order and once (G3, G4).
+type Log interface {
+	// Appender returns an appender for one session.
+	Appender() Appender
+	// Have returns have(p), 0 and false for a publisher that the log does not know.
+	Have(publisher uint64) (have uint64, known bool)
+	// Tombstones returns the refused messages of a publisher above a sequence,
+	// in order: the newest 1,024 at most.
+	Tombstones(publisher, above uint64) []Tombstoned
+	// Seen notes that a publisher is in use now, so that retention keeps it.
+	Seen(publisher uint64)
+	// Floor returns floor(p), Floors that of every publisher that has one.
+	Floor(publisher uint64) uint64
+	Floors() bookmark.Vector
+
+	// First is the position of the oldest record, Durable the position behind
+	// the newest durable one; DurableVector adds the vector of what stands
+	// before that, from the same moment.
+	First() Position
+	Durable() Position
+	DurableVector() (Position, bookmark.Vector)
+	// SeekVector returns a position such that v covers every record before it.
+	SeekVector(v bookmark.Vector) (Position, error)
+	// SeekTime returns the position of the first record taken at or after t and
+	// the vector of what stands before it, both at most the durable ones.
+	SeekTime(t time.Time) (Position, bookmark.Vector, error)
+	// Find returns the position of a message, or of what it left when it was
+	// refused; found is false if the log does not have it (any more).
+	Find(b bookmark.Bookmark) (at Position, found bool, err error)
+	// Follow returns a follower of the durable records from a position on.
+	Follow(from Position) Follower
+}
+
+// An Appender appends the records of one session. Those that come together
+// share one reading of the clock and are made known together. It belongs to one
+// goroutine.
+type Appender interface {
+	// Append admits r and, if the verdict is Take, adds it, setting its
+	// Position, Next and, where it was 0, Sequence with Prev. It waits while
+	// the disk is too far behind. An error is final for the log, or says that
+	// r does not fit.
+	Append(r *Record) (Verdict, error)
+	// Time is the time to write into a record that is about to be appended.
+	Time() int64
+	// Notify makes known what was appended. It must be called before the
+	// session waits for anything.
+	Notify()
+}
+
+// A Follower reads durable records in order and, at its end, is called again
+// later. It belongs to one goroutine.
+type Follower interface {
+	// Next reads the next record into r, whose slices are valid until the next
+	// call. It returns false when there is no more for now. An error is final:
+	// ErrTrimmed, ErrClosed, or one of the disk.
+	Next(r *Record) (bool, error)
+	// Position returns where the next record will be read.
+	Position() Position
+	Close() error
+}
+
+// Watermarks are how far publishers are acknowledged.
+type Watermarks interface {
+	// Watermarks returns safe(p) and settled(p) as they are at one moment.
+	// Whoever reads have(p), too, reads it afterwards, so that it is not below.
+	Watermarks(publisher uint64) (safe, settled uint64)
+	// Waits notes that something that is not settled is waited for from now on:
+	// a replayed duplicate, or a logon that is held back (R5).
+	Waits(publisher, sequence uint64)
+}
+
+// A Group is the instance among its failover equivalents.
+type Group interface {
+	// Lone reports whether there is no group to ask.
+	Lone() bool
+	// Reachable reports whether any peer is connected.
+	Reachable() bool
+	// Single reports whether acks are of level single at the moment (R5).
+	Single() bool
+	// CatchingUp reports whether the instance serves without having caught up (R6).
+	CatchingUp() bool
+	// Carried returns the topic patterns that every sync destination carries,
+	// nil for all, empty without a sync destination (R3).
+	Carried() []string
+	// SyncPeers returns the names of the sync destinations.
+	SyncPeers() []string
+	// SyncStatus says how the instance stands to them.
+	SyncStatus() syncstatus.Status
+}
+
+// A Notice tells the peers that a client has logged on here (R11).
+type Notice struct {
+	ClientName string
+	User       string
+	Publisher  uint64
+	Life       string // empty: a plain client
+	Counter    uint64 // of the logon, 0: a plain client
+	Instance   string // where it logged on
+}
+
+// Answers are what the peers have said to a notice.
+type Answers struct {
+	Have    uint64 // the highest have(p)
+	All     bool   // every configured destination and connected peer has answered
+	Refused bool   // the name belongs to another user on one of them
+
+	// Coming is the highest have(p) of the peers that replicate to us, which
+	// ours will reach; Enough says that they have answered, those that are
+	// connected, and every sync destination. What only an asynchronous
+	// destination has never comes here, and one that is away is not missed.
+	Coming uint64
+	Enough bool
+}

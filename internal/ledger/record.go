@@ -1,0 +1,95 @@
+package ledger
+
+import "fmt"
+
+// A Position is a place in a ledger. It is opaque: positions can be compared,
+// the zero Position stands before every record, and p+1 stands behind a record
+// at p and before the next one. A Position is valid for as long as the instance
+// that gave it runs, and never leaves it.
+type Position uint64
+
+// A Kind says what a record stands for. Every kind has publisher, sequence
+// and predecessor, is admitted by the same rule (R1) and replicates as is.
+type Kind uint8
+
+const (
+	// Message is a publish that was taken.
+	Message Kind = 0x10 + iota
+	// Tombstone is a publish that was refused; Reason says why (R14).
+	Tombstone
+	// Empty is a publish that was taken and leaves nothing to deliver, such as one to /AMPS/devnull.
+	Empty
+	// Gone stands for everything of its publisher up to Sequence: removed by
+	// retention (R2), let go before anyone here knew the publisher (R10), or
+	// damaged on every disk (R8).
+	Gone
+	// Elsewhere stands for Prev+1 to Sequence of its publisher: messages of topics the link does not carry (R3).
+	Elsewhere
+)
+
+// A Record is one entry of a ledger. The byte slices are valid until the next
+// call on the value that returned the record.
+type Record struct {
+	Position Position // of this instance, not part of what is replicated
+	Next     Position // of the record behind it, likewise
+	Time     int64    // microseconds since the Unix epoch when this instance took it; never goes back
+
+	Kind      Kind
+	Publisher uint64
+	Sequence  uint64 // 0 in Append: the next one of the publisher
+	Prev      uint64 // predecessor; 0 in Gone
+
+	Topic         []byte
+	Body          []byte
+	Reason        []byte // Tombstone; Gone: why all that it stands for is refused, if it is
+	User          []byte // publisher's user id, may be empty
+	CorrelationID []byte // x
+	SOWKey        []byte // k
+	Expiration    uint32 // e, seconds
+	Delta         bool   // delta_publish
+	RunningCRC    uint32 // Gone: the publisher's running CRC at Sequence (R11)
+
+	// Raw is the record as it goes over a link: everything above but
+	// Position, Next and Time. Set on records that were read.
+	Raw []byte
+}
+
+// A Verdict is the answer of admission to a record (R1).
+type Verdict uint8
+
+const (
+	// Take: prev <= have < sequence.
+	Take Verdict = iota + 1
+	// Duplicate: the ledger has it; answer with the watermark.
+	Duplicate
+	// Hole: a record before it is missing; nothing is written or acknowledged.
+	Hole
+	// Differs: the ledger has the identity with other content (R11).
+	Differs
+)
+
+// A Tombstoned names a refused message that its publisher may still keep.
+type Tombstoned struct {
+	Sequence uint64
+	Reason   string
+}
+
+// Known reports whether k is a kind of this version.
+func (k Kind) Known() bool { return k >= Message && k <= Elsewhere }
+
+// String returns the kind's name.
+func (k Kind) String() string {
+	switch k {
+	case Message:
+		return "message"
+	case Tombstone:
+		return "tombstone"
+	case Empty:
+		return "empty"
+	case Gone:
+		return "gone"
+	case Elsewhere:
+		return "elsewhere"
+	}
+	return fmt.Sprintf("kind %#x", uint8(k))
+}

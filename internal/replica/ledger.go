@@ -1,0 +1,103 @@
+package replica
+
+import (
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/ledger"
+)
+
+// A Ledger is a journal with its links, the pair's [ledger.Ledger].
+type Ledger struct {
+	*Links
+	journal *journal.Journal
+}
+
+// Ledger returns the links with their journal as sessions see them.
+func (l *Links) Ledger() *Ledger { return &Ledger{l, l.o.Journal} }
+
+// Appender implements [ledger.Log].
+func (l *Ledger) Appender() ledger.Appender { return &appender{j: l.journal} }
+
+// Have implements [ledger.Log].
+func (l *Ledger) Have(publisher uint64) (have uint64, known bool) {
+	s, known := l.journal.State(publisher)
+	return s.Have, known
+}
+
+// Floor implements [ledger.Log].
+func (l *Ledger) Floor(publisher uint64) uint64 {
+	s, _ := l.journal.State(publisher)
+	return s.Floor
+}
+
+// Tombstones implements [ledger.Log].
+func (l *Ledger) Tombstones(publisher, above uint64) []ledger.Tombstoned {
+	return l.journal.Tombstones(publisher, above)
+}
+
+// Seen implements [ledger.Log].
+func (l *Ledger) Seen(publisher uint64) { l.journal.Seen(publisher) }
+
+// Floors implements [ledger.Log].
+func (l *Ledger) Floors() bookmark.Vector { return l.journal.Floors() }
+
+// First implements [ledger.Log].
+func (l *Ledger) First() ledger.Position { return ledger.Position(l.journal.First()) }
+
+// Durable implements [ledger.Log]. It hides that of the links, which the journal calls.
+func (l *Ledger) Durable() ledger.Position { return ledger.Position(l.journal.Durable()) }
+
+// DurableVector implements [ledger.Log].
+func (l *Ledger) DurableVector() (ledger.Position, bookmark.Vector) {
+	at, v := l.journal.DurableVector()
+	return ledger.Position(at), v
+}
+
+// SeekVector implements [ledger.Log].
+func (l *Ledger) SeekVector(v bookmark.Vector) (ledger.Position, error) {
+	at, err := l.journal.SeekVector(v)
+	return ledger.Position(at), err
+}
+
+// SeekTime implements [ledger.Log].
+func (l *Ledger) SeekTime(t time.Time) (ledger.Position, bookmark.Vector, error) {
+	at, v, err := l.journal.SeekTime(t)
+	return ledger.Position(at), v, err
+}
+
+// Find implements [ledger.Log].
+func (l *Ledger) Find(b bookmark.Bookmark) (at ledger.Position, found bool, err error) {
+	p, found, err := l.journal.Find(b)
+	return ledger.Position(p), found, err
+}
+
+// Follow implements [ledger.Log].
+func (l *Ledger) Follow(from ledger.Position) ledger.Follower {
+	return follower{l.journal.Follow(journal.Position(from), journal.Durable)}
+}
+
+// A follower is a journal's, of durable records.
+type follower struct{ *journal.Follower }
+
+func (f follower) Position() ledger.Position { return ledger.Position(f.Follower.Position()) }
+
+// An appender is a session's.
+type appender struct {
+	j       *journal.Journal
+	pending journal.Untold
+}
+
+// Append implements [ledger.Appender]. It calls Notify by itself when many
+// records have come together.
+func (a *appender) Append(r *ledger.Record) (ledger.Verdict, error) {
+	v, err := a.j.Add(r)
+	if v == ledger.Take && err == nil && a.pending.Note(r.Publisher, r.Sequence) {
+		a.Notify()
+	}
+	return v, err
+}
+
+func (a *appender) Time() int64 { return a.pending.Came(a.j) }
+func (a *appender) Notify()     { a.j.Tell(&a.pending) }

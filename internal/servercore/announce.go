@@ -1,0 +1,99 @@
+package servercore
+
+import (
+	"strings"
+
+	"github.com/holdfast-mq/holdfast/internal/ledger"
+)
+
+// An announcement is what the peers have said to the notice of a logon (R11).
+type announcement struct {
+	have    uint64 // the highest answer
+	coming  uint64 // the highest of those from whom something may come
+	asked   bool   // once at least
+	all     bool   // everybody has answered
+	enough  bool   // those have, and the sync destinations
+	again   bool   // tell them once more
+	running bool   // the driver asks them
+}
+
+// announce has the peers told of the logon until all have answered.
+func (s *Session) announce() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.inst.Ledger.Lone() || s.who.claim.Publisher == 0 && strings.HasPrefix(s.who.claim.Name, anonymous) {
+		s.answers = announcement{asked: true, all: true}
+		return
+	}
+	if s.answers.running || s.state >= StateEnding {
+		return
+	}
+	s.answers.running = true
+	s.driver.AskPeers()
+}
+
+// announceAgain has the peers told once more: one of them seems to have a
+// session that must end.
+func (s *Session) announceAgain() {
+	s.mu.Lock()
+	s.answers.again = true
+	s.mu.Unlock()
+	s.announce()
+}
+
+// wasAnnounced reports whether all peers knew of the session.
+func (s *Session) wasAnnounced() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.answers.all && !s.answers.again
+}
+
+// Notice returns the notice to send to the peers.
+func (s *Session) Notice() ledger.Notice {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answers.again = false
+	c := s.who.claim
+	return ledger.Notice{ClientName: c.Name, User: c.User, Publisher: c.Publisher, Life: c.Life, Counter: c.Counter, Instance: c.Instance}
+}
+
+// Answered takes in the peers' answers to the notice. done: they need not be
+// asked again.
+func (s *Session) Answered(a ledger.Answers) (done bool) {
+	if a.Refused {
+		s.log.Warn("the name is in use by another user elsewhere")
+		s.Fence()
+		return true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answers.have = max(s.answers.have, a.Have)
+	s.answers.coming = max(s.answers.coming, a.Coming)
+	s.answers.asked = true
+	s.answers.all, s.answers.enough = a.All, a.Enough
+	s.answers.running = (!a.All || s.answers.again) && s.state < StateEnding
+	s.driver.Wake()
+	return !s.answers.running
+}
+
+// OnNotice closes the sessions that a logon on a peer replaces (R11). Those
+// that win tell the peer once more, so that it hears of them whichever notice
+// came first. When it returns the losers append nothing more. refused: the name
+// belongs to another user here.
+func (i *Instance) OnNotice(n ledger.Notice) (refused bool) {
+	there := Claim{Name: n.ClientName, User: n.User, Publisher: n.Publisher, Life: n.Life, Counter: n.Counter, Instance: n.Instance}
+	for _, here := range i.Registry.rivals(there) {
+		switch ContestAcross(here.who.claim, there, here.wasAnnounced()) {
+		case NewWins:
+			i.Counts.Fenced.Add(1)
+			here.log.Warn(Takeover(here.who.claim, there), "instance", n.Instance)
+			here.Fence()
+		case OldWins:
+			here.announceAgain()
+		case OtherUser:
+			here.log.Warn("another user asks for the name elsewhere and is refused", "instance", n.Instance, "user", n.User)
+			refused = true
+		}
+	}
+	return refused
+}

@@ -1,0 +1,20 @@
+//go:build mut
+
+package servercore
+
+import (
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/ledger"
+)
+
+// behindLast is a planted bug: the place behind the last of the bookmarks in
+// this instance's own ledger, as if every ledger had the same order.
+func behindLast(l ledger.Ledger, list []bookmark.Bookmark, at ledger.Position) (from, after ledger.Position) {
+	from, after = at, at
+	for _, x := range list {
+		if at, found, err := l.Find(x); err == nil && found && at >= from {
+			from, after = at, at+1
+		}
+	}
+	return from, after
+}

@@ -1,0 +1,108 @@
+package servercore
+
+import "github.com/holdfast-mq/holdfast/internal/mut"
+
+// LogonFacts are what is known when a logon is decided.
+type LogonFacts struct {
+	Ext       bool
+	Publishes bool   // has a publisher of its own
+	Acked     uint64 // extended: highest sequence its store has let go of
+
+	Have, Safe, Settled uint64 // of the publisher, here
+
+	Lone       bool   // no peers: nobody is asked
+	Asked      bool   // the peers have been asked at least once
+	Answered   bool   // and all have answered
+	PeerHave   uint64 // the highest answer
+	Enough     bool   // those have answered from whom something may still come, and the sync destinations
+	Coming     uint64 // the highest answer of those from whom something may still come
+	Reachable  bool   // a peer is connected
+	Single     bool   // a sync destination is left out
+	CatchingUp bool   // serving without having caught up (R6)
+}
+
+// A LogonStep is what comes of a logon for now.
+type LogonStep uint8
+
+const (
+	// LogonWait: ask again when something has changed.
+	LogonWait LogonStep = iota
+	// LogonAccept: answer with s and have.
+	LogonAccept
+	// LogonGap: this instance lacks what the client let go of (R4).
+	LogonGap
+	// LogonGone: nobody knows the publisher; journal everything up to UpTo as gone (R10), then decide again.
+	LogonGone
+)
+
+// A LogonVerdict is a decision. Sequence and Have are those of LogonAccept, UpTo
+// that of LogonGone.
+type LogonVerdict struct {
+	Step     LogonStep
+	Sequence uint64
+	Have     uint64
+	UpTo     uint64
+}
+
+// DecideLogon decides a logon from what is known.
+func DecideLogon(f LogonFacts) LogonVerdict {
+	switch {
+	case !f.Publishes:
+		return LogonVerdict{Step: LogonAccept}
+	case f.Ext:
+		return decideExtended(f)
+	}
+	return decidePlain(f)
+}
+
+// decideExtended is R4 and R10: two numbers, and a lagging instance is not
+// written past.
+func decideExtended(f LogonFacts) LogonVerdict {
+	accept := LogonVerdict{Step: LogonAccept, Sequence: f.Safe, Have: f.Have}
+	if mut.On(mut.G2LogonHave) {
+		accept.Sequence = f.Have
+	}
+	switch {
+	case f.Acked <= f.Have || mut.On(mut.R4NoGapCheck):
+		return accept
+	case f.Have > 0 || mut.On(mut.R10UnknownIsGap):
+		return LogonVerdict{Step: LogonGap}
+	case f.Lone:
+		return LogonVerdict{Step: LogonGone, UpTo: f.Acked}
+	case f.CatchingUp || f.PeerHave > 0:
+		return LogonVerdict{Step: LogonGap}
+	case f.Answered:
+		return LogonVerdict{Step: LogonGone, UpTo: f.Acked}
+	}
+	return LogonVerdict{Step: LogonWait}
+}
+
+// decidePlain is R15: one number serves for letting go and for numbering, so
+// the logon waits until there is only one.
+func decidePlain(f LogonFacts) LogonVerdict {
+	accept := LogonVerdict{Step: LogonAccept, Sequence: f.Have, Have: f.Have}
+	unknown := f.Have == 0
+	switch {
+	case mut.On(mut.R15LogonAtOnce):
+		return accept
+	case !f.Lone && !f.Asked:
+		return LogonVerdict{Step: LogonWait}
+	case f.Lone || f.Single || unknown && !f.Reachable:
+		// Nobody to wait for.
+	case !f.Enough || f.Coming > f.Have:
+		return LogonVerdict{Step: LogonWait}
+	}
+	if f.Settled < f.Have {
+		return LogonVerdict{Step: LogonWait}
+	}
+	return accept
+}
+
+// UnknownEverywhere reports whether no instance of the group knows the
+// publisher, so that a first number above 1 is neither a gap nor a hole (R10).
+func (f LogonFacts) UnknownEverywhere() bool {
+	if mut.On(mut.R10UnknownIsGap) || f.Have > 0 || f.CatchingUp {
+		return false
+	}
+	return f.Lone || f.Answered && f.PeerHave == 0
+}

@@ -1,0 +1,363 @@
+package servercore
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/ledger"
+	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/route"
+	"github.com/holdfast-mq/holdfast/internal/wire"
+)
+
+// A sub is a subscription of a session: its decisions, and the follower it
+// reads with while it is behind. It belongs to the writer.
+type sub struct {
+	route.Subscription
+	id   string // of the command
+	acks wire.AckType
+
+	follower  ledger.Follower   // nil: with the shared one
+	alone     route.Table[*sub] // itself, to remember which topics match
+	record    ledger.Record
+	holding   bool // record was read and waits until it is safe
+	waits     bool // the client knows that it may have to wait long
+	lastMark  time.Time
+	candidate bookmark.Bookmark // for a mark, when it is settled
+}
+
+func (b *sub) stop() {
+	if b.follower != nil {
+		b.follower.Close()
+		b.follower = nil
+	}
+}
+
+// add begins a subscription. It starts with a follower of its own and joins
+// the others as soon as it has nothing left to read.
+func (s *Session) add(b *sub, from ledger.Position, now time.Time) {
+	b.follower = s.inst.Ledger.Follow(from)
+	b.holding = false
+	if b.alone.Len() == 0 {
+		b.alone.Add(b.Pattern, b)
+		b.lastMark = now
+	}
+	s.writer.behind = append(s.writer.behind, b)
+	s.registerInterest()
+}
+
+// remove ends a subscription.
+func (s *Session) remove(b *sub) {
+	s.drop(b)
+	s.registerInterest()
+}
+
+// drop takes a subscription from among those that are served.
+func (s *Session) drop(b *sub) {
+	w := &s.writer
+	b.stop()
+	w.behind = slices.DeleteFunc(w.behind, func(o *sub) bool { return o == b })
+	w.table.Remove(b)
+	if w.table.Len() == 0 {
+		s.stopShared()
+	}
+}
+
+// registerInterest says what must wake the session.
+func (s *Session) registerInterest() {
+	w := &s.writer
+	durable := slices.ContainsFunc(w.behind, func(b *sub) bool { return b.Options.FullyDurable })
+	s.inst.Registry.follows(s, len(w.behind)+w.table.Len() > 0, durable)
+}
+
+func (s *Session) stopShared() {
+	if s.writer.shared != nil {
+		s.writer.shared.Close()
+		s.writer.shared = nil
+	}
+}
+
+// deliver reads on with every follower and reports whether one has more.
+func (s *Session) deliver(now time.Time) (more bool) {
+	w := &s.writer
+	if w.shared != nil {
+		more = s.deliverShared(now)
+	}
+	w.turn = append(w.turn[:0], w.behind...) // which changes when one joins
+	for _, b := range w.turn {
+		if s.deliverBehind(b, now) {
+			more = true
+		}
+	}
+	return more
+}
+
+// deliverShared reads on for the live subscriptions.
+func (s *Session) deliverShared(now time.Time) (more bool) {
+	w := &s.writer
+	for range turnRecords {
+		ok, err := w.shared.Next(&w.record)
+		switch {
+		case errors.Is(err, ledger.ErrTrimmed):
+			s.overtaken(slices.Collect(w.table.All), now)
+			return true
+		case err != nil:
+			s.failed(err)
+			return false
+		case !ok:
+			s.reached(nil)
+			return false
+		}
+		s.reached(&w.record)
+		s.offer(&w.record, &w.table, now)
+		if w.shared == nil { // the last live subscription has ended with a gap
+			return false
+		}
+		if len(w.out) >= fillBytes {
+			return true
+		}
+	}
+	return true
+}
+
+// reached completes the replay of live subscriptions whose target was ahead of
+// the shared follower; next is what it reads now, nil at the end.
+func (s *Session) reached(next *ledger.Record) {
+	w := &s.writer
+	if !w.unfinished {
+		return
+	}
+	w.unfinished = false
+	for b := range w.table.All {
+		at := b.Target()
+		if next != nil {
+			at = next.Position
+		}
+		s.complete(b, at)
+		w.unfinished = w.unfinished || !b.Completed()
+	}
+}
+
+// deliverBehind reads on for one subscription that is behind or takes only
+// what is safe.
+func (s *Session) deliverBehind(b *sub, now time.Time) (more bool) {
+	w := &s.writer
+	for range turnRecords {
+		if !b.holding {
+			if ok, err := b.follower.Next(&b.record); err != nil || !ok {
+				return s.stopped(b, err, now)
+			}
+			if w.shared != nil && !b.Options.FullyDurable && b.record.Position >= w.shared.Position() {
+				s.join(b, b.record.Position) // the shared follower reads it next
+				return true
+			}
+		}
+		s.complete(b, b.record.Position)
+		if b.holding = b.Options.FullyDurable && !s.isSafe(&b.record); b.holding {
+			s.waits(b, s.inst.Ledger.Single())
+			return false
+		}
+		s.waits(b, false)
+		s.offer(&b.record, &b.alone, now)
+		if b.follower == nil {
+			return false
+		}
+		if len(w.out) >= fillBytes {
+			return true
+		}
+	}
+	return true
+}
+
+// stopped handles a subscription whose follower has no next record.
+func (s *Session) stopped(b *sub, err error, now time.Time) (more bool) {
+	switch {
+	case errors.Is(err, ledger.ErrTrimmed):
+		s.overtaken([]*sub{b}, now)
+		return true
+	case err != nil:
+		s.failed(err)
+	default:
+		s.atEnd(b)
+	}
+	return false
+}
+
+// atEnd has a subscription that has read everything join the live ones.
+func (s *Session) atEnd(b *sub) {
+	at := b.follower.Position()
+	s.complete(b, max(at, b.Target()))
+	if b.Options.FullyDurable {
+		return
+	}
+	if s.writer.shared == nil {
+		s.writer.shared, b.follower = b.follower, nil
+	}
+	s.join(b, at)
+}
+
+// join makes a subscription live.
+func (s *Session) join(b *sub, at ledger.Position) {
+	w := &s.writer
+	b.stop()
+	w.behind = slices.DeleteFunc(w.behind, func(o *sub) bool { return o == b })
+	b.BecomeLive(at)
+	w.unfinished = w.unfinished || !b.Completed()
+	w.table.Add(b.Pattern, b)
+}
+
+// offer writes r once, with the ids of the subscriptions of the table that want
+// it, and moves all of them past it.
+func (s *Session) offer(r *ledger.Record, table *route.Table[*sub], now time.Time) {
+	w := &s.writer
+	w.match = w.match[:0]
+	if r.Kind == ledger.Message {
+		for _, b := range table.Match(r.Topic) {
+			if b.Wants(r) {
+				w.match = append(w.match, b)
+			}
+		}
+		if len(w.match) > 0 {
+			s.deliverTo(w.match, r)
+		}
+	}
+	var ended []*sub
+	for b := range table.All {
+		gap, missed := b.Pass(r)
+		switch {
+		case missed && !b.AcceptsGaps():
+			s.endWithGap(b, []wire.Gap{gap})
+			ended = append(ended, b)
+			continue
+		case missed:
+			s.tellGap(b, []wire.Gap{gap})
+		}
+		if b.Passed() >= markRecords {
+			s.mark(b, now)
+		}
+	}
+	for _, b := range ended {
+		s.remove(b)
+	}
+}
+
+// deliverTo writes one frame for all that want it.
+func (s *Session) deliverTo(subs []*sub, r *ledger.Record) {
+	w := &s.writer
+	d := wire.Delivery{Topic: r.Topic, CorrelationID: r.CorrelationID, UserID: r.User, Body: r.Body}
+	w.ids = w.ids[:0]
+	for i, b := range subs {
+		if i > 0 {
+			w.ids = append(w.ids, ',')
+		}
+		w.ids = append(w.ids, b.ID...)
+		if b.Bookmark || b.Options.Bookmark {
+			d.Bookmark = bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence}
+		}
+		if b.Options.Timestamp {
+			d.Timestamp = r.Time
+		}
+	}
+	d.SubIDs = w.ids
+	w.out = d.AppendTo(w.out)
+	s.inst.Counts.Delivered.Add(uint64(len(subs)))
+}
+
+// isSafe reports whether a record may go to a fully durable subscription (R13).
+func (s *Session) isSafe(r *ledger.Record) bool {
+	if _, known := s.inst.Ledger.Have(r.Publisher); !known {
+		return true // retention has let go of its publisher since: of what is safe only (R2)
+	}
+	safe, settled := s.inst.Ledger.Watermarks(r.Publisher)
+	if s.who.ext && !mut.On(mut.R13SettledIsSafe) {
+		return r.Sequence <= safe
+	}
+	return r.Sequence <= settled
+}
+
+// waits tells the client of a fully durable subscription whether the next
+// message has to wait for a destination that is left out (R13).
+func (s *Session) waits(b *sub, on bool) {
+	if b.waits == on || !b.Options.Vector {
+		return
+	}
+	b.waits = on
+	s.write(&wire.AckMessage{CommandID: b.id, Type: wire.AckPersisted, Success: true, SubID: b.ID, Single: on})
+}
+
+// complete writes the completed ack, if it was asked for, when the replay has
+// reached what was there at the subscribe.
+func (s *Session) complete(b *sub, next ledger.Position) {
+	if !b.Reached(next) || b.acks&wire.AckCompleted == 0 {
+		return
+	}
+	a := wire.AckMessage{CommandID: b.id, Type: wire.AckCompleted, Success: true, SubID: b.ID}
+	if last := b.Last(); b.Bookmark && !last.IsZero() {
+		a.Bookmark = last.String()
+	}
+	s.write(&a)
+}
+
+// overtaken handles subscriptions whose follower was overtaken by retention. A
+// subscription by vector knows whether it misses something, and if not it seeks
+// anew. Of the others nobody can say: their client was too slow.
+func (s *Session) overtaken(subs []*sub, now time.Time) {
+	for _, b := range subs {
+		if !b.Options.Vector {
+			s.mu.Lock()
+			s.slowLocked()
+			s.mu.Unlock()
+			return
+		}
+		from, err := s.inst.Ledger.SeekVector(b.Seen())
+		if err != nil {
+			s.failed(err)
+			return
+		}
+		gaps := route.Gaps(s.inst.Ledger.Floors(), b.Seen())
+		s.drop(b)
+		switch {
+		case len(gaps) == 0:
+		case !b.AcceptsGaps():
+			s.endWithGap(b, gaps)
+			continue
+		default:
+			s.tellGap(b, gaps)
+			b.Skip(gaps)
+		}
+		b.BecomeCatchingUp(from)
+		s.add(b, from, now)
+	}
+	s.registerInterest()
+}
+
+// endWithGap tells a subscription the messages that it has missed for ever,
+// which ends it (G7).
+func (s *Session) endWithGap(b *sub, gaps []wire.Gap) {
+	s.forget(b)
+	s.inst.Counts.Gaps.Add(1)
+	s.log.Warn("a subscription has a gap and ends", "sub_id", b.ID, "gap", route.GapText(gaps))
+	s.write(&wire.AckMessage{CommandID: b.id, Type: wire.AckProcessed, Reason: wire.ReasonBookmarkNotFound, SubID: b.ID, Gap: route.GapText(gaps)})
+}
+
+// tellGap tells a subscription that accepts gaps the messages that it has
+// missed for ever.
+func (s *Session) tellGap(b *sub, gaps []wire.Gap) {
+	s.inst.Counts.Gaps.Add(1)
+	s.log.Warn("a subscription has a gap and goes on", "sub_id", b.ID, "gap", route.GapText(gaps))
+	a := wire.AckMessage{CommandID: b.id, Type: wire.AckProcessed, Success: true, SubID: b.ID, Gap: route.GapText(gaps)}
+	if !s.inst.isReplicated(b.Pattern) {
+		a.Reason = wire.ReasonNotReplicated // as at the subscribe
+	}
+	s.write(&a)
+}
+
+// failed ends the session when the ledger can't be read.
+func (s *Session) failed(err error) {
+	if !errors.Is(err, ledger.ErrClosed) {
+		s.log.Error("reading the journal for a subscription", "error", err)
+	}
+	s.End("the journal can't be read", nil)
+}

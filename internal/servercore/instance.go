@@ -1,0 +1,62 @@
+package servercore
+
+import (
+	"fmt"
+	"sync/atomic"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/ledger"
+	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/route"
+	"github.com/holdfast-mq/holdfast/internal/syncstatus"
+)
+
+// An Instance is what the sessions of one instance share. Its fields are set
+// before the first session and constant from then on. Safe for concurrent use.
+type Instance struct {
+	Name       string
+	Version    string     // for logon acks
+	Run        uint64     // random, one per start of the process
+	MaxMessage int        // bytes of a message with its header
+	Logged     *route.Set // topics that the ledger takes
+	Ledger     ledger.Ledger
+	Registry   *Registry
+	Counts     Counters
+
+	stopping atomic.Bool
+}
+
+// Counters count what has happened since the start.
+type Counters struct {
+	Logons, TurnedAway, Fenced, Slow          atomic.Uint64
+	Published, Duplicates, Refused, Differing atomic.Uint64
+	Delivered, PublishGaps, Gaps              atomic.Uint64
+}
+
+// Stop says that the instance is about to end its sessions: from now on its
+// sync status is that.
+func (i *Instance) Stop() { i.stopping.Store(true) }
+
+// SyncStatus returns how the instance stands to its sync destinations.
+func (i *Instance) SyncStatus() syncstatus.Status {
+	if i.stopping.Load() {
+		return syncstatus.Stopping
+	}
+	return i.Ledger.SyncStatus()
+}
+
+// runPublisher is the publisher of messages that a client sends without a
+// sequence: of its name, this instance and this start, counted from 1 (R1).
+func (i *Instance) runPublisher(client string) uint64 {
+	return bookmark.Hash(fmt.Sprintf("%s\x00%s\x00%016x", client, i.Name, i.Run))
+}
+
+// isReplicated reports whether every sync link surely carries all topics of a
+// subscription (R3).
+func (i *Instance) isReplicated(p route.Pattern) bool {
+	if mut.On(mut.R3NotSaid) {
+		return true
+	}
+	set, err := route.NewSet(i.Ledger.Carried())
+	return err == nil && set.Covers(p)
+}

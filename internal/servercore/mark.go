@@ -1,0 +1,76 @@
+package servercore
+
+import (
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/wire"
+)
+
+const (
+	markInterval = time.Second // between progress marks, while something moves
+	markRecords  = 1000        // or so many records passed
+)
+
+// writeMarks writes the progress marks that are due.
+func (s *Session) writeMarks(now time.Time) {
+	s.eachMarked(func(b *sub) {
+		if now.Sub(b.lastMark) >= markInterval {
+			s.mark(b, now)
+		}
+	})
+}
+
+// eachMarked calls f for the subscriptions that have something to mark.
+func (s *Session) eachMarked(f func(*sub)) {
+	for b := range s.writer.table.All {
+		if b.hasMark() {
+			f(b)
+		}
+	}
+	for _, b := range s.writer.behind {
+		if b.hasMark() {
+			f(b)
+		}
+	}
+}
+
+func (b *sub) hasMark() bool {
+	return b.Moved() && (b.Options.Vector || b.Bookmark && b.acks&wire.AckPersisted != 0)
+}
+
+// mark writes a progress mark (R9). A plain client takes it for a point that
+// is safe everywhere, so for it the last message passed must be settled.
+func (s *Session) mark(b *sub, now time.Time) {
+	if !b.hasMark() {
+		return
+	}
+	b.lastMark = now
+	if mut.On(mut.R9NoMarks) {
+		return
+	}
+	text := ""
+	switch last := b.Last(); {
+	case b.Options.Vector || s.isSettled(last):
+		text = string(b.Mark(nil))
+	case !b.candidate.IsZero() && s.isSettled(b.candidate):
+		text, b.candidate = b.candidate.String(), last
+	default:
+		b.candidate = last
+		return
+	}
+	s.write(&wire.AckMessage{CommandID: b.id, Type: wire.AckPersisted, Success: true, SubID: b.ID, Bookmark: text})
+}
+
+func (s *Session) isSettled(b bookmark.Bookmark) bool {
+	_, settled := s.inst.Ledger.Watermarks(b.Publisher)
+	return settled >= b.Sequence
+}
+
+// untilMark returns how long the next progress mark may wait.
+func (s *Session) untilMark(now time.Time) time.Duration {
+	next := never
+	s.eachMarked(func(b *sub) { next = min(next, markInterval-now.Sub(b.lastMark)) })
+	return next
+}

@@ -1,0 +1,213 @@
+package servercore
+
+import (
+	"bytes"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/wire"
+)
+
+// A Registry knows an instance's sessions: all of them, which one has which
+// name (R11), and which ones must be woken for what. Safe for concurrent use.
+type Registry struct {
+	mu          sync.RWMutex
+	all         map[*Session]struct{} // guarded by mu, like the rest
+	names       map[string]*Session
+	publishers  map[uint64]*Session   // by each publisher that a session sends as
+	subscribers map[*Session]struct{} // wait for the ledger
+	waiters     map[*Session]struct{} // wait for watermarks of publishers that are not theirs
+	unknown     int                   // connections not logged on
+}
+
+// NewRegistry returns a registry without sessions.
+func NewRegistry() *Registry {
+	return &Registry{
+		all:         make(map[*Session]struct{}),
+		names:       make(map[string]*Session),
+		publishers:  make(map[uint64]*Session),
+		subscribers: make(map[*Session]struct{}),
+		waiters:     make(map[*Session]struct{}),
+	}
+}
+
+// maxUnauthenticated bounds the connections that have not logged on.
+const maxUnauthenticated = 1024
+
+// Add adds a connection that has not logged on, false if there are too many.
+func (r *Registry) Add(s *Session) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.unknown >= maxUnauthenticated {
+		return false
+	}
+	r.unknown++
+	r.all[s] = struct{}{}
+	return true
+}
+
+// loggedOn notes that a connection no longer counts as unauthenticated.
+func (r *Registry) loggedOn() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.unknown--
+}
+
+// Remove forgets a session.
+func (r *Registry) Remove(s *Session) {
+	loggedOn := s.LoggedOn()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !loggedOn {
+		r.unknown--
+	}
+	delete(r.all, s)
+	delete(r.subscribers, s)
+	delete(r.waiters, s)
+	r.releaseLocked(s)
+}
+
+// releaseLocked gives the name and the publishers of s free, where they are still its own.
+func (r *Registry) releaseLocked(s *Session) {
+	if r.names[s.who.claim.Name] == s {
+		delete(r.names, s.who.claim.Name)
+	}
+	for _, p := range []uint64{s.who.claim.Publisher, s.who.unsequenced} {
+		if r.publishers[p] == s {
+			delete(r.publishers, p)
+		}
+	}
+}
+
+// claim gives s the name it logs on with, or says that it can't have it.
+// losers are the sessions it takes it from; the caller fences them.
+func (r *Registry) claim(s *Session) (losers []*Session, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, old := range r.rivalsLocked(s.who.claim) {
+		if ContestHere(old.who.claim, s.who.claim) != NewWins {
+			return nil, false
+		}
+		losers = append(losers, old)
+	}
+	for _, old := range losers {
+		r.releaseLocked(old)
+	}
+	r.names[s.who.claim.Name] = s
+	if s.who.claim.Publisher != 0 {
+		r.publishers[s.who.claim.Publisher] = s
+	}
+	r.publishers[s.who.unsequenced] = s
+	return losers, true
+}
+
+// rivalsLocked returns the sessions that can't live beside c.
+func (r *Registry) rivalsLocked(c Claim) []*Session {
+	if mut.On(mut.R11NoFence) {
+		return nil
+	}
+	var rivals []*Session
+	if old := r.names[c.Name]; old != nil {
+		rivals = append(rivals, old)
+	}
+	if old := r.publishers[c.Publisher]; c.Publisher != 0 && old != nil && (len(rivals) == 0 || rivals[0] != old) {
+		rivals = append(rivals, old)
+	}
+	return rivals
+}
+
+// rivals returns the sessions that can't live beside c.
+func (r *Registry) rivals(c Claim) []*Session {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.rivalsLocked(c)
+}
+
+// follows notes whether a session waits for the ledger, and whether for
+// watermarks of any publisher.
+func (r *Registry) follows(s *Session, ledger, watermarks bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, known := r.all[s]; !known {
+		return
+	}
+	setMember(r.subscribers, s, ledger)
+	setMember(r.waiters, s, watermarks)
+}
+
+func setMember(set map[*Session]struct{}, s *Session, in bool) {
+	if in {
+		set[s] = struct{}{}
+		return
+	}
+	delete(set, s)
+}
+
+// Publishers returns the publishers that have a session.
+func (r *Registry) Publishers() []uint64 {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return slices.Collect(maps.Keys(r.publishers))
+}
+
+// WatermarksMoved has the sessions looked at whose publishers' watermarks may
+// have moved, nil for all: one that is alone may write its acks at once.
+func (r *Registry) WatermarksMoved(publishers []uint64) {
+	if publishers == nil {
+		r.WakeAll()
+		return
+	}
+	for _, p := range publishers {
+		switch s := r.publisher(p); {
+		case s == nil:
+		case len(publishers) == 1:
+			s.driver.AcksDue()
+		default:
+			s.driver.Wake()
+		}
+	}
+	r.wake(&r.waiters)
+}
+
+// publisher returns the session that sends as a publisher, nil if there is none.
+func (r *Registry) publisher(publisher uint64) *Session {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.publishers[publisher]
+}
+
+// DurableMoved has the sessions looked at that follow the ledger.
+func (r *Registry) DurableMoved() { r.wake(&r.subscribers) }
+
+// WakeAll has all sessions looked at.
+func (r *Registry) WakeAll() { r.wake(&r.all) }
+
+func (r *Registry) wake(set *map[*Session]struct{}) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for s := range *set {
+		s.driver.Wake()
+	}
+}
+
+// Sessions returns all sessions, in no order.
+func (r *Registry) Sessions() []*Session { return r.list(&r.all) }
+
+func (r *Registry) list(set *map[*Session]struct{}) []*Session {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return slices.Collect(maps.Keys(*set))
+}
+
+// publishLive hands a message that is not logged to all sessions with subscriptions.
+func (r *Registry) publishLive(m *wire.Message, user string) {
+	live := &liveMessage{
+		topic: bytes.Clone(m.Topic), body: bytes.Clone(m.Body),
+		correlation: bytes.Clone(m.CorrelationID), user: []byte(user),
+	}
+	for _, s := range r.list(&r.subscribers) {
+		s.queueLive(live)
+	}
+}

@@ -1,0 +1,246 @@
+package servercore
+
+import (
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/ledger"
+	"github.com/holdfast-mq/holdfast/internal/wire"
+)
+
+// maxQueued bounds the control frames and the live messages that wait to be
+// written, in bytes each.
+const maxQueued = 8 << 20
+
+// A Driver carries a session: it has its connection, its goroutines and its
+// clock. None of its methods blocks, and none calls the session back: some are
+// called while the session holds a lock.
+type Driver interface {
+	// Wake has the session looked at: there is output for Fill, or a logon
+	// that waits can be decided.
+	Wake()
+	// AcksDue says that persisted acks may be due and that nothing else is:
+	// the driver may write FillAcks at once, or Wake.
+	AcksDue()
+	// AskPeers has the session's Notice sent to the peers and their answers
+	// brought to Answered, again and again until that returns true.
+	AskPeers()
+	// Changed says that the session has changed its state. From StateDraining
+	// on no command is to be read any more.
+	Changed(State)
+}
+
+// A State is how far a session is. It only goes forward.
+type State uint8
+
+const (
+	StateOpen     State = iota
+	StateDraining       // executes no command; ends when its acks are out
+	StateEnding         // its last frames are to be written, then the connection closed
+	StateDead           // nothing more is to be written
+)
+
+// ErrEnding is the result of a command when its session is ending.
+var ErrEnding = errors.New("session is ending")
+
+// A Session is one client's session on the instance's side: its whole state and
+// order, from the logon to the last ack, without goroutines, sockets, files or
+// clocks. A [Driver] brings the commands and the time and writes the output.
+//
+// It has two halves. The methods Logon, Decide, Command, TooLarge, Refuse and
+// Notify belong to one goroutine, which reads the connection; Fill, FillAcks,
+// Next and Release to one at a time, which writes it. The other methods may be
+// called by any goroutine. Between the halves stands the outbox, guarded by mu.
+type Session struct {
+	inst   *Instance
+	driver Driver
+	log    *slog.Logger
+	who    identity // set by Logon, constant once the logon is answered
+	reader intake
+	writer output
+
+	// appending is held while a record of this session goes into the ledger:
+	// Fence waits for it.
+	appending sync.Mutex
+	fenced    bool // guarded by appending
+
+	mu      sync.Mutex
+	state   State           // guarded by mu, like the rest
+	why     string          // it ends
+	known   bool            // logged on
+	box     outbox          // for the writer
+	acks    AckCore         // of the sequenced publisher
+	pending pendingAcks     // of the unsequenced one, and flushes
+	subs    map[string]*sub // by id
+	answers announcement    // of the peers
+	told    toldStatus      // the sync status that the client knows
+}
+
+// intake is the reader's half.
+type intake struct {
+	appender  ledger.Appender
+	record    ledger.Record
+	logon     logonRequest
+	unknown   bool          // a plain client that no instance knows may begin anywhere (R10)
+	heartbeat time.Duration // interval, 0: none
+}
+
+// An outbox is what waits to be written: control frames, steps to do between
+// them, and messages that are not logged.
+type outbox struct {
+	control   []byte
+	steps     []step
+	live      []*liveMessage
+	liveBytes int
+}
+
+// A step is to be done by the writer when it has written the control frames before it.
+type step struct {
+	at int // bytes of control before it
+	do func(now time.Time)
+}
+
+func (b *outbox) empty() bool { return len(b.control)+len(b.steps)+len(b.live) == 0 }
+
+// NewSession returns the session of a client that has connected.
+func NewSession(inst *Instance, driver Driver, log *slog.Logger, now time.Time) *Session {
+	s := &Session{inst: inst, driver: driver, log: log, subs: make(map[string]*sub)}
+	s.reader.appender = inst.Ledger.Appender()
+	s.writer.lastOutput = now
+	return s
+}
+
+// Driver returns the session's driver.
+func (s *Session) Driver() Driver { return s.driver }
+
+// Log returns the session's logger, which names the client once it has logged
+// on. It belongs to the reader's half.
+func (s *Session) Log() *slog.Logger { return s.log }
+
+// send queues an ack.
+func (s *Session) send(a *wire.AckMessage) {
+	s.mu.Lock()
+	s.sendLocked(a)
+	s.mu.Unlock()
+	s.driver.Wake()
+}
+
+func (s *Session) sendLocked(a *wire.AckMessage) {
+	if s.state >= StateEnding {
+		return
+	}
+	s.box.control = a.AppendTo(s.box.control)
+	if len(s.box.control) > maxQueued {
+		s.slowLocked()
+	}
+}
+
+// later has the writer do a step behind the frames queued so far.
+func (s *Session) later(do func(now time.Time)) {
+	s.mu.Lock()
+	if s.state < StateEnding {
+		s.box.steps = append(s.box.steps, step{len(s.box.control), do})
+	}
+	s.mu.Unlock()
+	s.driver.Wake()
+}
+
+// slowLocked ends the session of a client that does not read.
+func (s *Session) slowLocked() {
+	s.inst.Counts.Slow.Add(1)
+	s.becomeLocked(StateDead, "slow client")
+}
+
+// End ends the session: what is queued is written, then last, if there is one.
+func (s *Session) End(why string, last *wire.AckMessage) {
+	s.mu.Lock()
+	if s.state < StateEnding && last != nil {
+		s.box.control = last.AppendTo(s.box.control)
+	}
+	s.becomeLocked(StateEnding, why)
+	s.mu.Unlock()
+}
+
+// Cut ends the session of a client that can't be written to.
+func (s *Session) Cut(why string) {
+	s.mu.Lock()
+	s.becomeLocked(StateDead, why)
+	s.mu.Unlock()
+}
+
+// Drain makes the session end when its outstanding acks are out.
+func (s *Session) Drain() {
+	s.mu.Lock()
+	s.becomeLocked(StateDraining, "drained")
+	s.mu.Unlock()
+}
+
+// Stop ends the session because the instance stops, which a client with our
+// extensions is told.
+func (s *Session) Stop() {
+	s.mu.Lock()
+	last := s.told.stopping()
+	s.mu.Unlock()
+	s.End("the instance stops", last)
+}
+
+func (s *Session) becomeLocked(state State, why string) {
+	if state <= s.state {
+		return
+	}
+	if s.why == "" || s.state == StateDraining {
+		s.why = why
+	}
+	s.state = state
+	s.driver.Changed(state)
+	s.driver.Wake()
+}
+
+// State returns how far the session is.
+func (s *Session) State() State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state
+}
+
+// Reason returns why the session ends.
+func (s *Session) Reason() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.why
+}
+
+// Fence ends a session whose name has gone to another one (R11). It tells the
+// client first. When it returns the session appends nothing more.
+func (s *Session) Fence() {
+	s.End(wire.ReasonNameInUse, &wire.AckMessage{Type: wire.AckProcessed, Reason: wire.ReasonNameInUse})
+	s.appending.Lock()
+	s.fenced = true
+	s.appending.Unlock()
+}
+
+// LoggedOn reports whether the logon was accepted.
+func (s *Session) LoggedOn() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.known
+}
+
+// Info describes a session that is logged on; false: it is not.
+func (s *Session) Info() (i Info, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.known {
+		return Info{}, false
+	}
+	return Info{Claim: s.who.claim, Extended: s.who.ext, Subscriptions: len(s.subs)}, true
+}
+
+// An Info describes a session.
+type Info struct {
+	Claim
+	Extended      bool
+	Subscriptions int
+}

@@ -1,0 +1,164 @@
+package servercore
+
+import (
+	"errors"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/ledger"
+	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/route"
+	"github.com/holdfast-mq/holdfast/internal/wire"
+)
+
+// A start is where a subscription begins and what its processed ack says of it.
+type start struct {
+	route.Start
+	base string // vector: the base, as text
+	gaps []wire.Gap
+}
+
+// begins finds where a subscription begins.
+func (s *Session) begins(b *sub, m *wire.Message) (start, error) {
+	l := s.inst.Ledger
+	if !b.Bookmark {
+		end := l.Durable()
+		return start{Start: route.Start{From: end, After: end, Target: end}}, nil
+	}
+	asked, err := bookmark.ParseStart(m.Bookmark)
+	switch {
+	case errors.Is(err, bookmark.ErrRange):
+		return start{}, &subscribeError{reason: "bookmark range is not offered", loud: true}
+	case err != nil:
+		return start{}, &subscribeError{reason: wire.ReasonInvalidBookmark}
+	case b.Options.Vector:
+		return startVector(l, asked, b.Options.NotFound)
+	}
+	return startPlain(l, asked, b.Options.NotFound)
+}
+
+// startVector is the start of a subscription by vector, and its base (R9). A
+// bookmark that this instance has not seen, even one that was never issued, is
+// no error: its message may still come by replication. So what such a
+// publisher sends up to there counts as seen, and is not delivered.
+// Positions are taken before floors, so that a removal by retention between
+// them shows as a gap or in the base.
+func startVector(l ledger.Ledger, asked bookmark.Start, notFound route.NotFound) (start, error) {
+	at := start{}
+	at.Target = l.Durable()
+	var err error
+	switch asked.Kind {
+	case bookmark.Epoch:
+		at.From = l.First()
+		at.Seen = l.Floors()
+	case bookmark.Now:
+		at.From, at.Seen = l.DurableVector()
+		at.Target = at.From
+	case bookmark.Timestamp:
+		at.From, at.Seen, err = l.SeekTime(asked.Time)
+	case bookmark.List:
+		err = at.resume(l, asked.List, notFound)
+	}
+	if err != nil {
+		return start{}, err
+	}
+	if at.Seen == nil {
+		at.Seen = bookmark.Vector{}
+	}
+	at.After, at.base = max(at.From, at.After), at.Seen.String()
+	return at, nil
+}
+
+// resume starts at a vector, given as a list of bookmarks.
+func (at *start) resume(l ledger.Ledger, list []bookmark.Bookmark, notFound route.NotFound) (err error) {
+	at.Seen = bookmark.Vector{}
+	for _, x := range list {
+		at.Seen[x.Publisher] = max(at.Seen[x.Publisher], x.Sequence)
+	}
+	at.From, err = l.SeekVector(at.Seen)
+	if err != nil {
+		return err
+	}
+	floors := l.Floors()
+	if at.gaps = route.Gaps(floors, at.Seen); len(at.gaps) > 0 {
+		if notFound != route.NotFoundEpoch {
+			return &subscribeError{reason: wire.ReasonBookmarkNotFound, gaps: at.gaps, loud: true}
+		}
+		at.Seen.Merge(floors)
+	}
+	if mut.On(mut.R9ByPosition) {
+		at.From, at.After = behindLast(l, list, at.From)
+	}
+	return nil
+}
+
+// startPlain is the start of a bookmark subscription of the plain protocol:
+// the place in this ledger decides.
+func startPlain(l ledger.Ledger, asked bookmark.Start, notFound route.NotFound) (start, error) {
+	at := start{}
+	at.Target = l.Durable()
+	var err error
+	switch asked.Kind {
+	case bookmark.Epoch:
+		at.From = 0
+	case bookmark.Now:
+		at.From = at.Target
+	case bookmark.Timestamp:
+		at.From, _, err = l.SeekTime(asked.Time)
+	case bookmark.List:
+		return startAtList(l, asked, notFound)
+	}
+	at.After = at.From
+	return at, err
+}
+
+// startAtList starts after the bookmark of the list that is earliest in this
+// ledger. One that retention has removed stands before its beginning.
+func startAtList(l ledger.Ledger, asked bookmark.Start, notFound route.NotFound) (start, error) {
+	at := start{}
+	at.Target = l.Durable()
+	known, err := at.earliest(l, asked, notFound)
+	switch {
+	case err != nil:
+		return start{}, err
+	case known:
+		return at, nil
+	case notFound == route.NotFoundFail:
+		return start{}, &subscribeError{reason: wire.ReasonBookmarkNotFound}
+	case notFound == route.NotFoundEpoch:
+		at.From = 0
+	default:
+		at.From = at.Target
+	}
+	at.After = at.From
+	return at, nil
+}
+
+// earliest moves the start to the earliest place that is asked for. known: the
+// ledger knows one.
+func (at *start) earliest(l ledger.Ledger, asked bookmark.Start, notFound route.NotFound) (known bool, err error) {
+	take := func(from, after ledger.Position) {
+		if !known || after < at.After {
+			at.From, at.After = from, after
+		}
+		known = true
+	}
+	for _, x := range asked.List {
+		place, found, err := l.Find(x)
+		switch {
+		case err != nil:
+			return false, err
+		case found:
+			take(place, place+1)
+		case x.Sequence <= l.Floor(x.Publisher) && notFound != route.NotFoundFail:
+			take(0, 0)
+		}
+	}
+	if !asked.Time.IsZero() {
+		place, _, err := l.SeekTime(asked.Time)
+		if err != nil {
+			return false, err
+		}
+		take(place, place)
+	}
+	return known, nil
+}

@@ -1,0 +1,148 @@
+package servercore
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/route"
+	"github.com/holdfast-mq/holdfast/internal/wire"
+)
+
+// maxSubscriptions bounds those of one connection.
+const maxSubscriptions = 10_000
+
+// A subscribeError is a subscribe that is refused. Loud ones are said whether
+// the processed ack was asked for or not.
+type subscribeError struct {
+	reason string
+	gaps   []wire.Gap
+	loud   bool
+}
+
+func (e *subscribeError) Error() string { return e.reason }
+
+// subscribe executes a subscribe: checks it, finds where it begins, answers,
+// and hands the subscription to the writer. If the ledger can't be read the
+// error ends the session: the client subscribes elsewhere, whereas a refusal
+// would end the subscription.
+func (s *Session) subscribe(m *wire.Message) error {
+	s.received(m)
+	b, err := s.newSub(m)
+	var at start
+	if err == nil {
+		at, err = s.begins(b, m)
+	}
+	var refused *subscribeError
+	switch {
+	case errors.As(err, &refused):
+		s.refuseSubscribe(m, refused)
+		return nil
+	case err != nil:
+		return fmt.Errorf("subscribe: %w", err)
+	}
+	b.Begin(at.Start)
+	old, taken := s.enter(b)
+	if taken {
+		s.refuseSubscribe(m, &subscribeError{reason: wire.ReasonSubIDInUse})
+		return nil
+	}
+	if old != nil {
+		s.later(func(time.Time) { s.remove(old) })
+	}
+	s.answerSubscribe(m, b, at)
+	s.later(func(now time.Time) { s.add(b, at.From, now) })
+	return nil
+}
+
+// answerSubscribe sends the processed ack, if it was asked for: the base of a
+// subscription by vector, and gaps that it accepts.
+func (s *Session) answerSubscribe(m *wire.Message, b *sub, at start) {
+	if m.Acks&wire.AckProcessed == 0 {
+		return
+	}
+	a := wire.AckMessage{CommandID: b.id, Type: wire.AckProcessed, Success: true, SubID: b.ID, Bookmark: at.base, Gap: route.GapText(at.gaps)}
+	if b.Options.Vector && !s.inst.isReplicated(b.Pattern) {
+		a.Reason = wire.ReasonNotReplicated
+	}
+	s.send(&a)
+}
+
+// newSub checks everything of a subscribe but where it begins.
+func (s *Session) newSub(m *wire.Message) (*sub, error) {
+	options, err := s.subOptions(m)
+	if err != nil {
+		return nil, err
+	}
+	b := &sub{id: string(m.CommandID), acks: m.Acks}
+	b.ID, b.Options, b.Bookmark = string(m.SubID), options, m.Bookmark != nil
+	if b.ID == "" {
+		b.ID = b.id
+	}
+	if b.ID == "" || b.ID == "all" || strings.ContainsAny(b.ID, ",") {
+		return nil, &subscribeError{reason: wire.ReasonInvalidSubID}
+	}
+	if b.Pattern, err = pattern(m, options); err != nil {
+		s.log.Warn("bad regex topic", "error", err)
+		return nil, &subscribeError{reason: route.ErrBadRegexTopic.Error()}
+	}
+	if b.Bookmark && b.Pattern.IsLiteral() && !s.inst.Logged.Contains(m.Topic) {
+		return nil, &subscribeError{reason: wire.ReasonInvalidTopic}
+	}
+	return b, nil
+}
+
+// subOptions returns the options of a subscribe, and refuses what is not offered.
+func (s *Session) subOptions(m *wire.Message) (route.Options, error) {
+	options, err := route.ParseOptions(m.Options)
+	var notOffered *route.NotOfferedError
+	switch {
+	case errors.As(err, &notOffered):
+		return options, &subscribeError{reason: err.Error(), loud: true}
+	case err != nil:
+		return options, &subscribeError{reason: err.Error()}
+	case len(m.Filter) > 0:
+		return options, &subscribeError{reason: "content filters are not offered", loud: true}
+	case m.HasTopN:
+		return options, &subscribeError{reason: "top_n is not offered", loud: true}
+	case len(m.Topic) == 0:
+		return options, &subscribeError{reason: wire.ReasonNoTopic}
+	case !validTopic(m.Topic):
+		return options, &subscribeError{reason: wire.ReasonInvalidTopic}
+	case options.Vector && (!s.who.ext || m.Bookmark == nil || options.NotFound == route.NotFoundNow):
+		return options, &subscribeError{reason: wire.ReasonInvalidOptions}
+	}
+	return options, nil
+}
+
+func pattern(m *wire.Message, o route.Options) (route.Pattern, error) {
+	if o.Literal {
+		return route.Literal(string(m.Topic)), nil
+	}
+	return route.ParsePattern(string(m.Topic))
+}
+
+// refuseSubscribe answers a subscribe that is refused.
+func (s *Session) refuseSubscribe(m *wire.Message, refused *subscribeError) {
+	s.log.Warn("subscribe refused", "reason", refused.reason, "topic", string(m.Topic), "gap", route.GapText(refused.gaps))
+	if refused.loud || m.Acks&wire.AckProcessed != 0 {
+		s.send(&wire.AckMessage{
+			CommandID: string(m.CommandID), Type: wire.AckProcessed, Reason: refused.reason,
+			SubID: string(m.SubID), Gap: route.GapText(refused.gaps),
+		})
+	}
+}
+
+// enter makes b known under its id. old is the subscription that it replaces;
+// taken says that it may not.
+func (s *Session) enter(b *sub) (old *sub, taken bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old = s.subs[b.ID]
+	if old != nil && !b.Options.Replace || old == nil && len(s.subs) >= maxSubscriptions {
+		return nil, true
+	}
+	s.subs[b.ID] = b
+	return old, false
+}

@@ -1,0 +1,105 @@
+package server
+
+import (
+	"errors"
+	"io"
+	"os"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/servercore"
+	"github.com/holdfast-mq/holdfast/internal/wire"
+)
+
+// An interceptor is a connection that is asked about each command before it is
+// executed. Those that servertest accepts are.
+type interceptor interface {
+	// Intercept says what becomes of a command: it is swallowed, or refused
+	// for a reason, or with an error the connection ends.
+	Intercept(m *wire.Message) (swallow bool, refuse string, err error)
+}
+
+// intercepted asks the connection about a command, does what it says, and
+// reports whether that was instead of executing it.
+func (s *session) intercepted(m *wire.Message) (instead bool, err error) {
+	asks, is := s.conn.(interceptor)
+	if !is {
+		return false, nil
+	}
+	swallow, refuse, err := asks.Intercept(m)
+	switch {
+	case err != nil:
+		s.core.Cut(err.Error())
+		return true, err
+	case refuse != "":
+		return true, s.core.Refuse(m, refuse)
+	}
+	return swallow, nil
+}
+
+// A deadlineReader reads from a session's connection: once the client is
+// logged on, for no longer than its heartbeats allow without a byte. Before it
+// waits, it makes known what the session has appended.
+type deadlineReader struct{ s *session }
+
+func (r deadlineReader) Read(p []byte) (int, error) {
+	r.s.core.Notify()
+	if err := r.setDeadline(); err != nil {
+		return 0, err
+	}
+	// After the deadline: a change of the state comes first, then a deadline
+	// that has passed.
+	if r.s.core.State() != servercore.StateOpen {
+		return 0, servercore.ErrEnding
+	}
+	n, err := r.s.conn.Read(p)
+	if err != nil && r.s.core.State() != servercore.StateOpen {
+		err = servercore.ErrEnding
+	}
+	return n, err
+}
+
+// setDeadline leaves that of the logon as it is.
+func (r deadlineReader) setDeadline() error {
+	if !r.s.core.LoggedOn() {
+		return nil
+	}
+	var deadline time.Time
+	if silence := r.s.core.Silence(); silence > 0 && !mut.On(mut.HeartbeatsIgnored) {
+		deadline = time.Now().Add(silence)
+	}
+	return r.s.conn.SetReadDeadline(deadline)
+}
+
+// reasonOf says why a session ends whose reader has ended with err.
+func (s *session) reasonOf(err error) string {
+	switch {
+	case err == nil, errors.Is(err, io.EOF):
+		return "closed by the client"
+	case s.core.LoggedOn() && errors.Is(err, os.ErrDeadlineExceeded):
+		return "heartbeat: nothing came for too long"
+	}
+	return err.Error()
+}
+
+// linger lets the client read the last frames: closing with unread bytes
+// would destroy them on the way.
+func (s *session) linger() {
+	half, can := s.conn.(interface{ CloseWrite() error })
+	if !can || s.core.State() == servercore.StateDead || half.CloseWrite() != nil {
+		return
+	}
+	if s.conn.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
+		_, _ = io.Copy(io.Discard, s.conn) // its end or the deadline, either will do
+	}
+}
+
+// abandon ends a session as the death of the process would.
+func abandon(c *servercore.Session) {
+	c.Cut("killed")
+	conn := c.Driver().(*session).conn
+	if tcp, is := conn.(interface{ SetLinger(int) error }); is {
+		_ = tcp.SetLinger(0) // closing anyway
+	}
+	conn.Close()
+}
