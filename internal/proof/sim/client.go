@@ -18,8 +18,8 @@ const (
 var (
 	errDial    = errors.New("no connection")
 	errTimeout = errors.New("timed out")
-	errGap     = errors.New(reasonGap)
-	errName    = errors.New(reasonNameInUse)
+	errGap     = errors.New(wire.ReasonPublishGap)
+	errName    = errors.New(wire.ReasonNameInUse)
 )
 
 // A caller is what publishers and subscribers have in common: it connects to
@@ -112,7 +112,7 @@ func (c *caller) connect(i *instance) {
 func (c *caller) take(m *wire.Message) {
 	ends := m.Command == wire.Ack && m.Acks == wire.AckProcessed && len(m.CommandID) == 0 && string(m.Status) == wire.StatusFailure
 	switch {
-	case ends && string(m.Reason) == reasonGap:
+	case ends && string(m.Reason) == wire.ReasonPublishGap:
 		c.ended(errGap)
 	case ends:
 		c.ended(errName)
@@ -165,7 +165,7 @@ func (c *caller) beat() {
 		if w.now-c.s.heard >= 2*clientBeat {
 			c.ended(errTimeout)
 		} else {
-			c.send((&wire.HeartbeatCommand{Options: wire.HeartbeatBeat}).AppendTo)
+			c.send((&wire.HeartbeatCommand{Options: wire.HeartbeatStart(clientBeat)}).AppendTo)
 		}
 	}
 	w.after(clientBeat/2, &c.process, 'b', c.beat)

@@ -7,6 +7,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/replica"
+	"github.com/holdfast-mq/holdfast/internal/route"
+	"github.com/holdfast-mq/holdfast/internal/servercore"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
@@ -14,6 +16,17 @@ const (
 	dataDir    = "data"
 	maxMessage = 1 << 16
 )
+
+// logged are the topics that every instance logs.
+var logged = newLogged()
+
+func newLogged() *route.Set {
+	set, err := route.NewSet([]string{topicA, topicB})
+	if err != nil {
+		panic("BUG: " + err.Error())
+	}
+	return set
+}
 
 // An instance is one server of the group: its disk, and while its process
 // lives its journal, links and sessions.
@@ -26,7 +39,8 @@ type instance struct {
 
 	j        *journal.Journal
 	links    *replica.Stepped
-	id       uint64 // of this start
+	shared   *servercore.Instance // what its sessions share
+	id       uint64               // of this start
 	serving  bool
 	failed   error // its disk, or why it could not start
 	stepping bool  // an fsync is under way
@@ -102,6 +116,10 @@ func (i *instance) start() {
 
 func (i *instance) open() (err error) {
 	i.links = nil
+	i.shared = &servercore.Instance{
+		Name: i.name, Version: "5.3.5.0.holdfast-sim", Run: i.id, MaxMessage: maxMessage,
+		Logged: logged, Registry: servercore.NewRegistry(),
+	}
 	i.j, err = journal.Open(journal.Options{
 		FS: i.fs, Dir: dataDir, SegmentBytes: i.w.set.segment, MaxMessage: maxMessage, Stepped: true, Now: i.w.clock,
 		SetAside: true,
@@ -114,6 +132,7 @@ func (i *instance) open() (err error) {
 			if i.links != nil {
 				i.links.Durable(moved, idle)
 			}
+			i.shared.Registry.DurableMoved()
 			i.wake()
 		},
 		OnFail: func(err error) { i.failed = err },
@@ -121,8 +140,17 @@ func (i *instance) open() (err error) {
 	if err != nil {
 		return err
 	}
-	i.links, err = replica.NewStepped(i.linkOptions())
-	return err
+	if i.links, err = replica.NewStepped(i.linkOptions()); err != nil {
+		return err
+	}
+	i.shared.Ledger = i.links.Ledger()
+	return nil
+}
+
+// watermarksMoved has acks sent, and a turn for whoever else waits.
+func (i *instance) watermarksMoved(publishers []uint64) {
+	i.shared.Registry.WatermarksMoved(publishers)
+	i.wake()
 }
 
 func (i *instance) linkOptions() replica.Options {
@@ -130,8 +158,7 @@ func (i *instance) linkOptions() replica.Options {
 		Name: i.name, Group: "group", Digest: "digest", Run: i.id,
 		Journal: i.j, Listener: noListener{}, MaxMessage: maxMessage, Hold: 1 << 40,
 		RejoinTimeout: i.w.set.rejoin, Now: i.w.clock,
-		OnWatermark: func([]uint64) { i.wake() },
-		OnNotice:    i.notice,
+		OnWatermark: i.watermarksMoved, OnSyncStatus: i.shared.Registry.WakeAll, OnNotice: i.shared.OnNotice,
 	}
 	for _, p := range i.peers {
 		o.Destinations = append(o.Destinations, replica.Destination{
@@ -160,7 +187,7 @@ func (i *instance) turn() {
 		busy = e.turn() || busy
 	}
 	for _, s := range i.sessions {
-		busy = s.pump() || busy
+		busy = s.turn() || busy
 	}
 	i.sweep()
 	i.sync()
@@ -190,7 +217,7 @@ func (i *instance) sweep() {
 	i.ends = ends
 	sessions := i.sessions[:0]
 	for _, s := range i.sessions {
-		if !s.ended {
+		if !s.closed {
 			sessions = append(sessions, s)
 		}
 	}

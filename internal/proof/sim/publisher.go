@@ -19,8 +19,8 @@ import (
 const (
 	topicA       = "a"
 	topicB       = "b"
-	topicRefused = "refused"  // by every instance alike
-	topicNothing = "/devnull" // taken, and nothing to keep
+	topicRefused = "refused"       // by every instance alike
+	topicNothing = "/AMPS/devnull" // taken, and nothing to keep
 )
 
 const (
