@@ -20,7 +20,7 @@ func (s *session) command(frame []byte) error {
 		return err
 	}
 	if m.Command != wire.Publish {
-		s.tell() // it may take its time
+		s.batch.Notify() // the command may take its time
 	}
 	switch m.Command {
 	case wire.Publish, wire.DeltaPublish:

@@ -129,19 +129,12 @@ func (s *session) append(r *journal.Record) (journal.Verdict, error) {
 	if s.fenced {
 		return 0, errEnding
 	}
-	verdict, err := s.srv.journal.Add(r)
+	verdict, err := s.batch.Append(r)
 	if err != nil {
 		return 0, fmt.Errorf("journal: %w", err)
 	}
-	if verdict == journal.Take && s.untold.Note(r.Publisher, r.Sequence) {
-		s.tell()
-	}
 	return verdict, nil
 }
-
-// tell has who waits for records told of what was added: before the reader
-// waits for anything, and once for several that came together.
-func (s *session) tell() { s.srv.journal.Tell(&s.untold) }
 
 // record is the journal's form of a publish.
 func (s *session) record(m *wire.Message, refused string) journal.Record {
@@ -149,7 +142,6 @@ func (s *session) record(m *wire.Message, refused string) journal.Record {
 		Kind:      journal.Message,
 		Publisher: s.claim.Publisher,
 		Topic:     m.Topic,
-		Time:      s.untold.Came(s.srv.journal),
 	}
 	switch {
 	case refused != "":

@@ -53,8 +53,8 @@ type session struct {
 	msg      wire.Message
 	beat     time.Duration // heartbeat interval, 0: none
 	loggedOn bool
-	untold   journal.Untold // journaled, and nobody was told yet
-	unknown  bool           // a plain client that no instance knows may begin anywhere (R10)
+	batch    *journal.AppendBatch
+	unknown  bool // a plain client that no instance knows may begin anywhere (R10)
 
 	// appending is held while a record of this session goes into the
 	// journal: fence waits for it.
@@ -105,6 +105,7 @@ func (s *Server) startSession(conn net.Conn) {
 		wake:  make(chan struct{}, 1),
 		moved: make(chan struct{}, 1),
 		subs:  make(map[string]*sub),
+		batch: s.journal.NewBatch(),
 	}
 	c.asks, _ = conn.(interceptor)
 	c.pump = newPump(c)
@@ -185,7 +186,7 @@ func (s *session) linger() {
 
 // read reads and executes commands until the session ends.
 func (s *session) read() error {
-	defer s.tell()
+	defer s.batch.Notify()
 	s.reader = wire.NewReader(deadlineReader{s}, maxLogon)
 	if err := s.readLogon(); err != nil {
 		return err
@@ -232,7 +233,7 @@ func (s *session) readLogon() error {
 type deadlineReader struct{ s *session }
 
 func (r deadlineReader) Read(p []byte) (int, error) {
-	r.s.tell()
+	r.s.batch.Notify()
 	if err := r.setDeadline(); err != nil {
 		return 0, err
 	}
