@@ -9,6 +9,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/route"
+	"github.com/holdfast-mq/holdfast/internal/topic"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
@@ -25,7 +26,7 @@ type sub struct {
 	acks wire.AckType
 
 	follower  *journal.Follower // nil: with the shared one
-	alone     route.Table[*sub] // itself, to remember which topics match
+	alone     topic.Table[*sub] // itself, to remember which topics match
 	rec       journal.Record
 	holding   bool // rec was read and waits until it is safe
 	waits     bool // the client knows that it may have to wait long
@@ -208,7 +209,7 @@ func (p *pump) join(b *sub, at journal.Position) {
 
 // offer sends r once, with the ids of the subscriptions of the table that want
 // it, and moves all of them past it.
-func (p *pump) offer(r *journal.Record, table *route.Table[*sub]) {
+func (p *pump) offer(r *journal.Record, table *topic.Table[*sub]) {
 	p.match = p.match[:0]
 	if r.Kind == journal.Message {
 		for _, b := range table.Match(r.Topic) {

@@ -5,8 +5,8 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/atonce"
 	"github.com/holdfast-mq/holdfast/internal/journal"
-	"github.com/holdfast-mq/holdfast/internal/route"
 	"github.com/holdfast-mq/holdfast/internal/servercore"
+	"github.com/holdfast-mq/holdfast/internal/topic"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
@@ -35,7 +35,7 @@ type pump struct {
 	// Subscriptions at the end of the journal share one follower and get one
 	// frame; the others have one each.
 	shared     *journal.Follower // nil: none is live
-	table      route.Table[*sub] // the live ones
+	table      topic.Table[*sub] // the live ones
 	unfinished bool              // a live one has not completed its replay
 	behind     []*sub
 	turn       []*sub // scratch of deliver

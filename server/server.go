@@ -24,7 +24,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/replica"
-	"github.com/holdfast-mq/holdfast/internal/route"
+	"github.com/holdfast-mq/holdfast/internal/topic"
 )
 
 // A Server is one running instance. Safe for concurrent use.
@@ -32,8 +32,8 @@ type Server struct {
 	cfg      Config
 	log      *slog.Logger
 	run      uint64       // random, one per start
-	logged   *route.Set   // topics that the journal takes
-	carried  []*route.Set // topics of each destination
+	logged   *topic.Set   // topics that the journal takes
+	carried  []*topic.Set // topics of each destination
 	registry *registry
 
 	clients net.Listener

@@ -9,6 +9,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/route"
+	"github.com/holdfast-mq/holdfast/internal/topic"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
@@ -101,7 +102,7 @@ func (s *session) newSub(m *wire.Message) (*sub, error) {
 	}
 	if b.Pattern, err = pattern(m, options); err != nil {
 		s.log.Warn("bad regex topic", "error", err)
-		return nil, &subscribeError{reason: route.ErrBadRegexTopic.Error()}
+		return nil, &subscribeError{reason: wire.ReasonBadRegexTopic}
 	}
 	if b.Bookmark && b.Pattern.IsLiteral() && !s.srv.logged.Contains(m.Topic) {
 		return nil, &subscribeError{reason: wire.ReasonInvalidTopic}
@@ -109,11 +110,11 @@ func (s *session) newSub(m *wire.Message) (*sub, error) {
 	return b, nil
 }
 
-func pattern(m *wire.Message, o route.Options) (route.Pattern, error) {
+func pattern(m *wire.Message, o route.Options) (topic.Pattern, error) {
 	if o.Literal {
-		return route.Literal(string(m.Topic)), nil
+		return topic.Literal(string(m.Topic)), nil
 	}
-	return route.ParsePattern(string(m.Topic))
+	return topic.Parse(string(m.Topic))
 }
 
 // refuseSubscribe answers a subscribe that is refused.
@@ -142,11 +143,11 @@ func (s *session) enter(b *sub) (old *sub, taken bool) {
 
 // isReplicated reports whether every sync link surely carries what a
 // subscription asks for (R3).
-func (s *Server) isReplicated(p route.Pattern) bool {
+func (s *Server) isReplicated(p topic.Pattern) bool {
 	if mut.On(mut.R3NotSaid) {
 		return true
 	}
-	set, err := route.NewSet(s.links.Load().Carried())
+	set, err := topic.NewSet(s.links.Load().Carried())
 	return err == nil && set.Covers(p)
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/route"
+	"github.com/holdfast-mq/holdfast/internal/topic"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
@@ -44,7 +45,7 @@ func (s *session) subscribe(p subscribePacket) {
 	var err error
 	b.Options, err = route.ParseOptions([]byte(p.options))
 	if err == nil {
-		b.Pattern, err = route.ParsePattern(p.topic)
+		b.Pattern, err = topic.Parse(p.topic)
 	}
 	var start bookmark.Start
 	if err == nil {
