@@ -8,8 +8,8 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/holdfast-mq/holdfast/internal/route"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
+	"github.com/holdfast-mq/holdfast/internal/topic"
 )
 
 // A Config is everything that an instance is told. LoadConfig reads it from a
@@ -246,7 +246,7 @@ func (k *checker) topics(field string, topics []string) {
 		k.fail(field, "is empty: name a topic or pattern, or leave it out for all")
 	}
 	for i, text := range topics {
-		if _, err := route.ParsePattern(text); err != nil {
+		if _, err := topic.Parse(text); err != nil {
 			k.fail(fmt.Sprintf("%s[%d]", field, i), "%v", err)
 		} else if text == "" {
 			k.fail(fmt.Sprintf("%s[%d]", field, i), "is empty: name a topic or pattern")

@@ -24,8 +24,8 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/replica"
-	"github.com/holdfast-mq/holdfast/internal/route"
 	"github.com/holdfast-mq/holdfast/internal/servercore"
+	"github.com/holdfast-mq/holdfast/internal/topic"
 )
 
 // A Server is one running instance. Safe for concurrent use.
@@ -33,7 +33,7 @@ type Server struct {
 	cfg      Config
 	log      *slog.Logger
 	instance *servercore.Instance // what the sessions share
-	carried  []*route.Set         // topics of each destination
+	carried  []*topic.Set         // topics of each destination
 
 	clients net.Listener
 	peers   net.Listener // nil: nobody dials us

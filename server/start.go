@@ -15,9 +15,9 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/replica"
-	"github.com/holdfast-mq/holdfast/internal/route"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 	"github.com/holdfast-mq/holdfast/internal/servercore"
+	"github.com/holdfast-mq/holdfast/internal/topic"
 )
 
 // formatVersion is that of what links exchange and of what journals hold.
@@ -90,14 +90,14 @@ func (s *Server) start() (err error) {
 // topics compiles the patterns of what is logged and what is carried.
 func (s *Server) topics() error {
 	var err error
-	if s.instance.Logged, err = route.NewSet(s.cfg.Log.Topics); err != nil {
+	if s.instance.Logged, err = topic.NewSet(s.cfg.Log.Topics); err != nil {
 		return fmt.Errorf("server: log.topics: %w", err)
 	}
 	if s.cfg.Replication == nil {
 		return nil
 	}
 	for _, d := range s.cfg.Replication.Destinations {
-		set, err := route.NewSet(d.Topics)
+		set, err := topic.NewSet(d.Topics)
 		if err != nil {
 			return fmt.Errorf("server: topics of destination %s: %w", d.Name, err)
 		}

@@ -14,88 +14,39 @@ import (
 // errSequence reports a publisher that has used its last number.
 var errSequence = errors.New("sequence numbers are used up")
 
-// Append admits r and, if the verdict is Take, adds it, setting its Position,
-// Next and, where they were 0, Time, Sequence and Prev. A Time before that of
-// the last record becomes that. The record is in memory only until an fsync
+// Append admits r and, if the verdict is Take, appends it and calls OnAppend.
+// It sets Position, Next and, where they were 0, Time, Sequence and Prev. A Time
+// before that of the last record becomes that. A record with Raw, as Decode
+// returns it, is written as it came. The record is in memory only until an fsync
 // covers it, see OnDurable. Append waits while too much is unwritten. The error
 // is that of the disk, ErrClosed, or ErrTooLarge.
 func (j *Journal) Append(r *Record) (Verdict, error) {
-	v, err := j.Add(r)
-	j.told(r, v)
+	v, err := j.append(r)
+	j.notify(r, v)
 	return v, err
 }
 
-// Add is Append, except that it does not call OnAppend. Who calls it does so
-// with Tell: once for what comes together, but before it waits for anything.
-func (j *Journal) Add(r *Record) (Verdict, error) {
-	n, err := encodedLen(r)
-	if err == nil && n > j.o.maxRecord() {
-		err = ErrTooLarge
+// notify calls OnAppend if r was taken.
+func (j *Journal) notify(r *Record, v Verdict) {
+	if v == Take && j.o.OnAppend != nil {
+		j.o.OnAppend(r.Publisher, r.Sequence)
 	}
-	if err == nil && !r.Kind.Known() {
-		err = fmt.Errorf("%w: %v", errRecord, r.Kind)
-	}
-	if err != nil {
-		return 0, fmt.Errorf("journal: append %d|%d: %w", r.Publisher, r.Sequence, err)
-	}
-	return j.take(r, nil)
 }
 
-// AppendRaw is Append for a record that came over a link. The returned Record
-// shares raw's memory. A record that does not decode is an error.
-func (j *Journal) AppendRaw(raw []byte) (Record, Verdict, error) {
-	var r Record
-	if err := j.decodeRaw(raw, &r); err != nil {
-		return r, 0, err
-	}
-	v, err := j.take(&r, raw)
-	j.told(&r, v)
-	return r, v, err
-}
-
-// AddDecoded is Add for a record as Decode has returned it.
-func (j *Journal) AddDecoded(r *Record) (Verdict, error) {
-	if len(r.Raw) > j.o.maxRecord() {
-		return 0, fmt.Errorf("journal: append: %w", ErrTooLarge)
-	}
-	return j.take(r, r.Raw)
-}
-
-// take appends a record, and what was set aside and follows it.
-func (j *Journal) take(r *Record, raw []byte) (Verdict, error) {
-	v, err := j.append(r, raw)
+// append appends a record, and what was set aside and follows it.
+func (j *Journal) append(r *Record) (Verdict, error) {
+	v, err := j.appendAlone(r)
 	if err == nil && v == Take && j.merges.Load() {
 		err = j.mergeAside(r.Publisher)
 	}
 	return v, err
 }
 
-// told tells OnAppend of one record, if it was taken.
-func (j *Journal) told(r *Record, v Verdict) {
-	if v == Take && j.o.OnAppend != nil {
-		j.o.OnAppend(r.Publisher, r.Sequence)
+// appendAlone admits r and appends it.
+func (j *Journal) appendAlone(r *Record) (Verdict, error) {
+	if err := j.check(r); err != nil {
+		return 0, fmt.Errorf("journal: append %d|%d: %w", r.Publisher, r.Sequence, err)
 	}
-}
-
-func (j *Journal) decodeRaw(raw []byte, r *Record) error {
-	if len(raw) > j.o.maxRecord() {
-		return fmt.Errorf("journal: append: %w", ErrTooLarge)
-	}
-	if err := decode(raw, r); err != nil {
-		return fmt.Errorf("journal: append: %w", err)
-	}
-	return nil
-}
-
-func (j *Journal) appendRaw(raw []byte, r *Record) (Verdict, error) {
-	if err := j.decodeRaw(raw, r); err != nil {
-		return 0, err
-	}
-	return j.append(r, raw)
-}
-
-// append admits and adds r, whose encoding is raw if that is not nil.
-func (j *Journal) append(r *Record, raw []byte) (Verdict, error) {
 	crc := messageCRC(r)
 	j.mu.Lock()
 	if err := j.waitRoomLocked(); err != nil {
@@ -107,7 +58,7 @@ func (j *Journal) append(r *Record, raw []byte) (Verdict, error) {
 		j.mu.Unlock()
 		return v, err
 	}
-	if err := j.logLocked(r, raw); err != nil {
+	if err := j.logLocked(r); err != nil {
 		j.mu.Unlock()
 		return 0, j.fail(err)
 	}
@@ -119,6 +70,24 @@ func (j *Journal) append(r *Record, raw []byte) (Verdict, error) {
 	j.mu.Unlock()
 	j.work.Signal()
 	return Take, nil
+}
+
+// check reports a record that the journal has no room or no kind for.
+func (j *Journal) check(r *Record) error {
+	n := len(r.Raw)
+	if r.Raw == nil {
+		var err error
+		if n, err = encodedLen(r); err != nil {
+			return err
+		}
+	}
+	if n > j.o.maxRecord() {
+		return ErrTooLarge
+	}
+	if !r.Kind.Known() {
+		return fmt.Errorf("%w: %v", errRecord, r.Kind)
+	}
+	return nil
 }
 
 // waitRoomLocked waits until no more than unwrittenMost is left to the syncer.
@@ -167,17 +136,17 @@ func (j *Journal) admitLocked(r *Record, crc uint32) (Verdict, error) {
 }
 
 // logLocked adds r to the log.
-func (j *Journal) logLocked(r *Record, raw []byte) error {
+func (j *Journal) logLocked(r *Record) error {
 	if r.Time == 0 {
-		r.Time = j.Now()
+		r.Time = j.now()
 	}
 	r.Time = max(r.Time, j.table.lastTime)
 	j.header = binary.LittleEndian.AppendUint64(j.header[:0], uint64(r.Time))
 	var at Position
 	var err error
-	n := timeLen + len(raw)
-	if raw != nil {
-		at, err = j.log.Append(uint8(r.Kind), j.header, raw)
+	n := timeLen + len(r.Raw)
+	if r.Raw != nil {
+		at, err = j.log.Append(uint8(r.Kind), j.header, r.Raw)
 	} else {
 		j.header = appendHeader(j.header, r)
 		j.tail = appendTail(j.tail[:0], r)
@@ -192,8 +161,8 @@ func (j *Journal) logLocked(r *Record, raw []byte) error {
 	return nil
 }
 
-// Now returns the time by the journal's clock as Record.Time counts it.
-func (j *Journal) Now() int64 { return j.o.Now().UnixMicro() }
+// now returns the time by the journal's clock as Record.Time counts it.
+func (j *Journal) now() int64 { return j.o.Now().UnixMicro() }
 
 // appendChange adds a state record to the log and applies it.
 func (j *Journal) appendChange(c change) error {
@@ -220,7 +189,7 @@ func (j *Journal) judge(err error) error {
 }
 
 func (j *Journal) appendChangeLocked(c change) error {
-	c.time = max(j.table.lastTime, j.Now())
+	c.time = max(j.table.lastTime, j.now())
 	payload := appendChange(nil, c)
 	if len(payload) > j.o.maxRecord() {
 		return fmt.Errorf("journal: state record: %w", ErrTooLarge)

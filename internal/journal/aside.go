@@ -244,7 +244,7 @@ func (j *Journal) merging() *aside {
 
 // takeRun offers the records of a run to admission.
 func (j *Journal) takeRun(a *aside, publisher uint64, n run) error {
-	var r, taken Record
+	var r Record
 	for a.cursor.Seek(n.from); ; {
 		rec, err := a.cursor.Next()
 		if err == io.EOF || err == nil && rec.Position > n.to || j.lostAside(err) {
@@ -259,11 +259,12 @@ func (j *Journal) takeRun(a *aside, publisher uint64, n run) error {
 		if Kind(rec.Kind) == kindState || r.Publisher != publisher {
 			continue
 		}
-		v, err := j.appendRaw(r.Raw, &taken)
+		r.Time = 0 // it is taken now
+		v, err := j.appendAlone(&r)
 		if err != nil {
 			return err
 		}
-		j.told(&taken, v)
+		j.notify(&r, v)
 	}
 }
 
@@ -332,8 +333,8 @@ func (j *Journal) closeHole(publisher uint64, n run) error {
 	j.o.Log.Error("journal: messages are lost: damaged here and no peer has them",
 		"publisher", publisher, "from", s.Have+1, "to", n.prev)
 	gone := Record{Kind: Gone, Publisher: publisher, Sequence: n.prev, RunningCRC: s.RunningCRC, Reason: []byte(reasonDamaged)}
-	v, err := j.append(&gone, nil)
-	j.told(&gone, v)
+	v, err := j.appendAlone(&gone)
+	j.notify(&gone, v)
 	if err == nil && v != Take && v != Duplicate {
 		panic(fmt.Sprintf("BUG: a gone marker got verdict %d", v))
 	}

@@ -78,7 +78,7 @@ func send(t testing.TB, peer, j *journal.Journal) (sent int) {
 		if r.Sequence <= state(j, r.Publisher).Have {
 			continue
 		}
-		if _, v, err := j.AppendRaw(r.Raw); err != nil || v != journal.Take {
+		if v, err := j.Append(&r); err != nil || v != journal.Take {
 			t.Fatalf("%s: %d, %v", text(&r), v, err)
 		}
 		sent++
@@ -327,7 +327,7 @@ func heal(peer, j *journal.Journal) {
 	var r journal.Record
 	for ok, err := f.Next(&r); ok && err == nil; ok, err = f.Next(&r) {
 		if r.Sequence > state(j, r.Publisher).Have {
-			j.AppendRaw(r.Raw)
+			j.Append(&r)
 		}
 	}
 	j.Healed()

@@ -63,7 +63,7 @@ func TestFollowFromPosition(t *testing.T) {
 	for i, p := range at {
 		f := j.Follow(p, journal.Appended)
 		var r journal.Record
-		if ok, err := f.Next(&r); !ok || err != nil || r.Sequence != uint64(i+1) || r.Position != p {
+		if ok, err := f.Next(&r); !ok || err != nil || r.Sequence != uint64(i+1) || journal.Position(r.Position) != p {
 			t.Errorf("from %v: %v, %v, %+v", p, ok, err, r)
 		}
 		if f.Position() != r.Next {

@@ -1,6 +1,7 @@
 package journal_test
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"reflect"
@@ -59,7 +60,7 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
-func TestAppendRaw(t *testing.T) {
+func TestAppendWithRaw(t *testing.T) {
 	a, b := open(t, memfs.New()), open(t, memfs.New())
 	for _, r := range samples[2:] {
 		r.Publisher, r.Sequence = 1, r.Sequence-1
@@ -77,16 +78,20 @@ func TestAppendRaw(t *testing.T) {
 		if !ok {
 			break
 		}
-		got, v, err := b.AppendRaw(r.Raw)
-		if err != nil || v != journal.Take || !same(got, r) {
+		var got journal.Record
+		if err := journal.Decode(r.Raw, &got); err != nil {
+			t.Fatal(err)
+		}
+		if v, err := b.Append(&got); err != nil || v != journal.Take || !same(got, r) {
 			t.Fatalf("%v, %v, got %+v, want %+v", v, err, got, r)
 		}
 	}
 	if sa, sb := state(a, 1), state(b, 1); sa.Have != sb.Have || sa.RunningCRC != sb.RunningCRC {
 		t.Errorf("%+v became %+v", sa, sb)
 	}
-	if _, _, err := b.AppendRaw([]byte("nonsense")); err == nil {
-		t.Error("nonsense was taken")
+	large := journal.Record{Kind: journal.Message, Publisher: 1, Sequence: 99, Prev: state(b, 1).Have, Raw: make([]byte, 17<<20)}
+	if _, err := b.Append(&large); !errors.Is(err, journal.ErrTooLarge) {
+		t.Errorf("a raw record of 17 MiB: %v", err)
 	}
 }
 
@@ -413,39 +418,56 @@ func TestOnAppend(t *testing.T) {
 	}
 }
 
-// Add tells nobody but the syncer, Tell does.
-func TestAddAndTell(t *testing.T) {
-	var told []journal.Moved
+// A batch calls OnAppend once for neighbours of one publisher: in Notify, or
+// when it is full. Its records share one time.
+func TestAppendBatch(t *testing.T) {
+	var notified []journal.Moved
+	c := newClock()
 	j := open(t, memfs.New(), func(o *journal.Options) {
-		o.OnAppend = func(p, s uint64) { told = append(told, journal.Moved{Publisher: p, Sequence: s}) }
+		o.Now = c.Now
+		o.OnAppend = func(p, s uint64) { notified = append(notified, journal.Moved{Publisher: p, Sequence: s}) }
 	})
-	var untold journal.Untold
-	for _, r := range []*journal.Record{message(1, 1, "a"), message(1, 2, "b"), message(2, 1, "c"), message(1, 3, "d")} {
-		r.Time = untold.Came(j)
-		if v, err := j.Add(r); v != journal.Take || err != nil {
-			t.Fatal(v, err)
+	batch := j.NewBatch()
+	add := func(publisher, sequence uint64, want journal.Verdict) int64 {
+		t.Helper()
+		r := message(publisher, sequence, "b")
+		if v, err := batch.Append(r); v != want || err != nil {
+			t.Fatalf("verdict %v, %v, want %v", v, err, want)
 		}
-		untold.Note(r.Publisher, r.Sequence)
+		c.add(time.Second)
+		return r.Time
+	}
+	want := func(what, list string) {
+		t.Helper()
+		if got := fmt.Sprint(notified); got != list {
+			t.Errorf("%s: notified %s, want %s", what, got, list)
+		}
+		notified = nil
+	}
+	first := add(1, 1, journal.Take)
+	add(1, 2, journal.Take)
+	add(2, 1, journal.Take)
+	add(2, 1, journal.Duplicate)
+	add(3, 3, journal.Hole)
+	if last := add(1, 3, journal.Take); last != first {
+		t.Errorf("records of one batch have times %d and %d", first, last)
 	}
 	synced(t, j)
-	if s := state(j, 1); s.Durable != 3 || len(told) != 0 {
-		t.Errorf("%+v, told of %v", s, told)
+	if s := state(j, 1); s.Durable != 3 {
+		t.Errorf("%+v", s)
 	}
-	if untold.Records != 4 {
-		t.Errorf("%d records", untold.Records)
+	want("before Notify", "[]")
+	batch.Notify()
+	want("Notify", "[{1 2} {2 1} {1 3}]")
+	batch.Notify()
+	want("Notify of nothing", "[]")
+	for n := uint64(2); n <= 64; n++ {
+		add(2, n, journal.Take)
 	}
-	j.Tell(&untold)
-	if got := fmt.Sprint(told); got != "[{1 2} {2 1} {1 3}]" {
-		t.Errorf("told of %s", got)
+	if next := add(1, 4, journal.Take); next <= first {
+		t.Errorf("the next batch has the time of the one before, %d", next)
 	}
-	if j.Tell(&untold); len(told) != 3 || untold.Records != 0 {
-		t.Errorf("told of it twice: %v", told)
-	}
-	for n := uint64(1); n <= 64; n++ {
-		if full := untold.Note(1, n); full != (n == 64) {
-			t.Errorf("time to tell after %d records: %v", n, full)
-		}
-	}
+	want("64 records", "[{2 64} {1 4}]")
 }
 
 // OnAppend may call the journal, also to append.
@@ -493,13 +515,17 @@ func TestAllocations(t *testing.T) {
 	if n := testing.AllocsPerRun(1000, step); n != 0 {
 		t.Errorf("append and follow: %v allocations", n)
 	}
-	raw := encode(t, *message(2, 1, "b"))
+	raw, batch := encode(t, *message(2, 1, "b")), j.NewBatch()
 	if n := testing.AllocsPerRun(100, func() {
-		if _, v, err := j.AppendRaw(raw); err != nil || v == journal.Hole {
+		if err := journal.Decode(raw, &got); err != nil {
+			t.Fatal(err)
+		}
+		if v, err := batch.Append(&got); err != nil || v != journal.Take {
 			t.Fatal(v, err)
 		}
+		binary.LittleEndian.PutUint64(raw[10:], got.Sequence+1) // the next one
 	}); n != 0 {
-		t.Errorf("append raw: %v allocations", n)
+		t.Errorf("append raw records in a batch: %v allocations", n)
 	}
 	disk.open()
 }

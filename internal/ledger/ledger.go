@@ -67,12 +67,10 @@ type Log interface {
 // goroutine.
 type Appender interface {
 	// Append admits r and, if the verdict is Take, adds it, setting its
-	// Position, Next and, where it was 0, Sequence with Prev. It waits while
-	// the disk is too far behind. An error is final for the log, or says that
-	// r does not fit.
+	// Position, Next and, where they were 0, Time, Sequence and Prev. It waits
+	// while the disk is too far behind. An error is final for the log, or says
+	// that r does not fit.
 	Append(r *Record) (Verdict, error)
-	// Time is the time to write into a record that is about to be appended.
-	Time() int64
 	// Notify makes known what was appended. It must be called before the
 	// session waits for anything.
 	Notify()

@@ -49,7 +49,7 @@ type conn struct {
 	// Scratch of run.
 	dec        *decoder
 	moved      []bookmark.Bookmark
-	untold     journal.Untold // taken from the peer
+	batch      *journal.AppendBatch // of a frame's records
 	publishers []uint64
 
 	mu   sync.Mutex
@@ -63,6 +63,7 @@ func (l *Links) newConn(nc net.Conn, expect *peer) *conn {
 		greet:   make(chan struct{}), up: make(chan struct{}), done: make(chan struct{}), ended: make(chan struct{}),
 		wake:    make(chan struct{}, 1),
 		dec:     newDecoder(),
+		batch:   l.o.Journal.NewBatch(),
 		pending: make(bookmark.Vector), beats: make(map[uint64]struct{}), received: make(bookmark.Vector),
 	}
 	c.sender = newSender(c)

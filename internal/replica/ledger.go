@@ -18,7 +18,7 @@ type Ledger struct {
 func (l *Links) Ledger() *Ledger { return &Ledger{l, l.o.Journal} }
 
 // Appender implements [ledger.Log].
-func (l *Ledger) Appender() ledger.Appender { return &appender{j: l.journal} }
+func (l *Ledger) Appender() ledger.Appender { return l.journal.NewBatch() }
 
 // Have implements [ledger.Log].
 func (l *Ledger) Have(publisher uint64) (have uint64, known bool) {
@@ -82,22 +82,3 @@ func (l *Ledger) Follow(from ledger.Position) ledger.Follower {
 type follower struct{ *journal.Follower }
 
 func (f follower) Position() ledger.Position { return ledger.Position(f.Follower.Position()) }
-
-// An appender is a session's.
-type appender struct {
-	j       *journal.Journal
-	pending journal.Untold
-}
-
-// Append implements [ledger.Appender]. It calls Notify by itself when many
-// records have come together.
-func (a *appender) Append(r *ledger.Record) (ledger.Verdict, error) {
-	v, err := a.j.Add(r)
-	if v == ledger.Take && err == nil && a.pending.Note(r.Publisher, r.Sequence) {
-		a.Notify()
-	}
-	return v, err
-}
-
-func (a *appender) Time() int64 { return a.pending.Came(a.j) }
-func (a *appender) Notify()     { a.j.Tell(&a.pending) }

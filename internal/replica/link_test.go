@@ -165,34 +165,6 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-func TestCarries(t *testing.T) {
-	for _, tt := range []struct {
-		patterns []string
-		topic    string
-		want     bool
-	}{
-		{[]string{"orders"}, "orders", true},
-		{[]string{"orders"}, "my-orders", false},
-		{[]string{"orders", "^t"}, "trades", true},
-		{[]string{"trade.info"}, "every/trade-info", true},
-		{[]string{"^orders$"}, "orders2", false},
-	} {
-		carries, err := Carries(tt.patterns)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := carries([]byte(tt.topic)); got != tt.want {
-			t.Errorf("%v carries %q: %v", tt.patterns, tt.topic, got)
-		}
-	}
-	if carries, err := Carries(nil); carries != nil || err != nil {
-		t.Errorf("no patterns: %v", err)
-	}
-	if _, err := Carries([]string{"("}); err == nil {
-		t.Error("a bad pattern is taken")
-	}
-}
-
 func TestRejoin(t *testing.T) {
 	const s = time.Second
 	hello := func(name string, have ...uint64) *Hello {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/topic"
 )
 
 // A peer is an instance that we replicate to, that replicates to us, or both.
@@ -48,12 +49,13 @@ func newDestination(d Destination, index int) (*peer, error) {
 	if d.Name == "" {
 		return nil, errors.New("a destination without a name")
 	}
-	carries, err := Carries(d.Topics)
+	topics := normalTopics(d.Topics)
+	carried, err := topic.NewSet(topics)
 	if err != nil {
 		return nil, fmt.Errorf("destination %q: %w", d.Name, err)
 	}
 	return &peer{
-		name: d.Name, dest: d, index: index, topics: normalTopics(d.Topics), carries: carries,
+		name: d.Name, dest: d, index: index, topics: topics, carries: carried.Contains,
 		progress: NewProgress(d.DowngradeAfter / widthParts),
 		ack:      NewAckState(d.DowngradeAfter, d.UpgradeWithin),
 		reason:   "not connected yet",

@@ -69,9 +69,14 @@ func (c *conn) covers(b bookmark.Bookmark) bool {
 	return c.link != nil && c.link.Have().Covers(b)
 }
 
-// takeRecords journals what the peer sent.
+// takeRecords journals the records of a frame.
 func (c *conn) takeRecords(d *decoder) error {
-	defer c.tell()
+	c.moved = c.moved[:0]
+	records := 0
+	defer func() {
+		c.l.took(c, records)
+		c.batch.Notify()
+	}()
 	for d.left() > 0 {
 		raw := d.bytes()
 		if d.err != nil {
@@ -81,19 +86,14 @@ func (c *conn) takeRecords(d *decoder) error {
 		if err != nil {
 			return err
 		}
-		if c.untold.Note(b.Publisher, b.Sequence) {
-			c.tell()
+		records++
+		if n := len(c.moved); n > 0 && c.moved[n-1].Publisher == b.Publisher {
+			c.moved[n-1] = b
+		} else {
+			c.moved = append(c.moved, b)
 		}
 	}
 	return nil
-}
-
-// tell tells of what was taken.
-func (c *conn) tell() {
-	if c.untold.Records > 0 {
-		c.l.took(c, &c.untold)
-		c.l.o.Journal.Tell(&c.untold)
-	}
 }
 
 func (c *conn) takeRecord(raw []byte) (bookmark.Bookmark, error) {
@@ -101,13 +101,12 @@ func (c *conn) takeRecord(raw []byte) (bookmark.Bookmark, error) {
 	if err := journal.Decode(raw, &r); err != nil {
 		return bookmark.Bookmark{}, &RefusedError{Code: refuseRecord, Reason: err.Error()}
 	}
-	r.Time = c.untold.Came(c.l.o.Journal)
 	b := bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence}
 	c.mu.Lock()
 	c.link.Has(b) // before our own sender can see it
 	c.mu.Unlock()
 	c.l.noteForeign(&r)
-	verdict, err := c.l.o.Journal.AddDecoded(&r)
+	verdict, err := c.batch.Append(&r)
 	if err != nil {
 		return b, c.notTaken(err)
 	}
@@ -148,13 +147,12 @@ func (l *Links) noteForeign(r *journal.Record) {
 	l.foreign[r.Publisher] = max(l.foreign[r.Publisher], r.Sequence)
 }
 
-// took notes records that came from c's peer.
-func (l *Links) took(c *conn, taken *journal.Untold) {
+// took notes the records that came from c's peer, up to c.moved.
+func (l *Links) took(c *conn, records int) {
 	now, rejoining, look := l.now(), l.rejoining.Load(), false
 	l.mu.Lock()
-	c.peer.received += uint64(taken.Records)
-	for _, m := range taken.Moved {
-		b := bookmark.Bookmark(m)
+	c.peer.received += uint64(records)
+	for _, b := range c.moved {
 		c.received[b.Publisher] = max(c.received[b.Publisher], b.Sequence)
 		if rejoining && l.rejoin.Appended(now, b) {
 			look = true

@@ -15,7 +15,7 @@ type Destination struct {
 	Name           string
 	Address        string        // empty: the peer dials us
 	Sync           bool          // counts for acks
-	Topics         []string      // topics or patterns, as route.ParsePattern reads them; nil: all
+	Topics         []string      // topics or patterns, as topic.Parse reads them; nil: all
 	DowngradeAfter time.Duration // 0: never
 	UpgradeWithin  time.Duration // 0: half of DowngradeAfter
 }

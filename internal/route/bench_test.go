@@ -7,6 +7,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/ledger"
 	"github.com/holdfast-mq/holdfast/internal/route"
+	"github.com/holdfast-mq/holdfast/internal/topic"
 )
 
 // BenchmarkMatch finds who wants a record among so many subscriptions of a
@@ -14,9 +15,9 @@ import (
 func BenchmarkMatch(b *testing.B) {
 	for _, subscriptions := range []int{1, 10, 1000} {
 		b.Run(fmt.Sprintf("subscriptions=%d", subscriptions), func(b *testing.B) {
-			var table route.Table[*route.Subscription]
+			var table topic.Table[*route.Subscription]
 			for i := range subscriptions {
-				p, err := route.ParsePattern(fmt.Sprintf("^orders/%d$", i%10))
+				p, err := topic.Parse(fmt.Sprintf("^orders/%d$", i%10))
 				if err != nil {
 					b.Fatal(err)
 				}

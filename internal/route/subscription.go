@@ -1,9 +1,13 @@
+// Package route says which messages belong to which subscription: its options,
+// and the pure core that decides of each record of the journal whether a
+// subscription gets it. It has no goroutines, clocks, files or sockets.
 package route
 
 import (
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/ledger"
 	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/topic"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
@@ -30,7 +34,7 @@ type Start struct {
 // connections. It isn't safe for concurrent use.
 type Subscription struct {
 	ID       string
-	Pattern  Pattern
+	Pattern  topic.Pattern
 	Options  Options
 	Bookmark bool // begins at a bookmark: messages that aren't logged are none of its
 

@@ -9,6 +9,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/ledger"
 	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/route"
+	"github.com/holdfast-mq/holdfast/internal/topic"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
@@ -20,7 +21,7 @@ type sub struct {
 	acks wire.AckType
 
 	follower  ledger.Follower   // nil: with the shared one
-	alone     route.Table[*sub] // itself, to remember which topics match
+	alone     topic.Table[*sub] // itself, to remember which topics match
 	record    ledger.Record
 	holding   bool // record was read and waits until it is safe
 	waits     bool // the client knows that it may have to wait long
@@ -210,7 +211,7 @@ func (s *Session) join(b *sub, at ledger.Position) {
 
 // offer writes r once, with the ids of the subscriptions of the table that want
 // it, and moves all of them past it.
-func (s *Session) offer(r *ledger.Record, table *route.Table[*sub], now time.Time) {
+func (s *Session) offer(r *ledger.Record, table *topic.Table[*sub], now time.Time) {
 	w := &s.writer
 	w.match = w.match[:0]
 	if r.Kind == ledger.Message {

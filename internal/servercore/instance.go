@@ -7,8 +7,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/ledger"
 	"github.com/holdfast-mq/holdfast/internal/mut"
-	"github.com/holdfast-mq/holdfast/internal/route"
 	"github.com/holdfast-mq/holdfast/internal/syncstatus"
+	"github.com/holdfast-mq/holdfast/internal/topic"
 )
 
 // An Instance is what the sessions of one instance share. Its fields are set
@@ -18,7 +18,7 @@ type Instance struct {
 	Version    string     // for logon acks
 	Run        uint64     // random, one per start of the process
 	MaxMessage int        // bytes of a message with its header
-	Logged     *route.Set // topics that the ledger takes
+	Logged     *topic.Set // topics that the ledger takes
 	Ledger     ledger.Ledger
 	Registry   *Registry
 	Counts     Counters
@@ -53,10 +53,10 @@ func (i *Instance) runPublisher(client string) uint64 {
 
 // isReplicated reports whether every sync link surely carries all topics of a
 // subscription (R3).
-func (i *Instance) isReplicated(p route.Pattern) bool {
+func (i *Instance) isReplicated(p topic.Pattern) bool {
 	if mut.On(mut.R3NotSaid) {
 		return true
 	}
-	set, err := route.NewSet(i.Ledger.Carried())
+	set, err := topic.NewSet(i.Ledger.Carried())
 	return err == nil && set.Covers(p)
 }

@@ -4,8 +4,8 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/ledger"
-	"github.com/holdfast-mq/holdfast/internal/route"
 	"github.com/holdfast-mq/holdfast/internal/syncstatus"
+	"github.com/holdfast-mq/holdfast/internal/topic"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
@@ -35,7 +35,7 @@ type output struct {
 // follower and get one frame; the others have one each.
 type feeds struct {
 	shared     ledger.Follower   // nil: none is live
-	table      route.Table[*sub] // the live ones
+	table      topic.Table[*sub] // the live ones
 	unfinished bool              // a live one has not completed its replay
 	behind     []*sub
 	turn       []*sub // scratch of deliver, as the fields below are of others

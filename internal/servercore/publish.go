@@ -143,7 +143,6 @@ func (s *Session) recordOf(m *wire.Message, refused string) *ledger.Record {
 		Kind:      ledger.Message,
 		Publisher: s.who.claim.Publisher,
 		Topic:     m.Topic,
-		Time:      s.reader.appender.Time(),
 	}
 	switch {
 	case refused != "":

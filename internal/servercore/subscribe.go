@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/route"
+	"github.com/holdfast-mq/holdfast/internal/topic"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
@@ -85,7 +86,7 @@ func (s *Session) newSub(m *wire.Message) (*sub, error) {
 	}
 	if b.Pattern, err = pattern(m, options); err != nil {
 		s.log.Warn("bad regex topic", "error", err)
-		return nil, &subscribeError{reason: route.ErrBadRegexTopic.Error()}
+		return nil, &subscribeError{reason: wire.ReasonBadRegexTopic}
 	}
 	if b.Bookmark && b.Pattern.IsLiteral() && !s.inst.Logged.Contains(m.Topic) {
 		return nil, &subscribeError{reason: wire.ReasonInvalidTopic}
@@ -116,11 +117,11 @@ func (s *Session) subOptions(m *wire.Message) (route.Options, error) {
 	return options, nil
 }
 
-func pattern(m *wire.Message, o route.Options) (route.Pattern, error) {
+func pattern(m *wire.Message, o route.Options) (topic.Pattern, error) {
 	if o.Literal {
-		return route.Literal(string(m.Topic)), nil
+		return topic.Literal(string(m.Topic)), nil
 	}
-	return route.ParsePattern(string(m.Topic))
+	return topic.Parse(string(m.Topic))
 }
 
 // refuseSubscribe answers a subscribe that is refused.

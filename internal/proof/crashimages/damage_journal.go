@@ -264,7 +264,7 @@ func send(from, to *journal.Journal) (sent int, err error) {
 		if s, _ := to.State(r.Publisher); r.Sequence <= s.Have {
 			continue
 		}
-		_, v, err := to.AppendRaw(r.Raw)
+		v, err := to.Append(&r)
 		if err != nil {
 			return sent, err
 		}

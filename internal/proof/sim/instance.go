@@ -7,9 +7,9 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/replica"
-	"github.com/holdfast-mq/holdfast/internal/route"
 	"github.com/holdfast-mq/holdfast/internal/servercore"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
+	"github.com/holdfast-mq/holdfast/internal/topic"
 )
 
 const (
@@ -20,8 +20,8 @@ const (
 // logged are the topics that every instance logs.
 var logged = newLogged()
 
-func newLogged() *route.Set {
-	set, err := route.NewSet([]string{topicA, topicB})
+func newLogged() *topic.Set {
+	set, err := topic.NewSet([]string{topicA, topicB})
 	if err != nil {
 		panic("BUG: " + err.Error())
 	}

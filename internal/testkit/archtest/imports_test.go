@@ -35,19 +35,20 @@ var imports = map[string][]string{
 	"internal/wire":        {"internal/bookmark"},
 	"internal/seglog":      {"internal/crc", "internal/mut"},
 	"internal/journal":     {"internal/bookmark", "internal/crc", "internal/mut", "internal/seglog"},
-	"internal/route":       {"internal/bookmark", "internal/journal", "internal/mut", "internal/wire"},
-	"internal/replica":     {"internal/atonce", "internal/bookmark", "internal/crc", "internal/journal", "internal/mut"},
+	"internal/topic":       {},
+	"internal/route":       {"internal/bookmark", "internal/journal", "internal/mut", "internal/topic", "internal/wire"},
+	"internal/replica":     {"internal/atonce", "internal/bookmark", "internal/crc", "internal/journal", "internal/mut", "internal/topic"},
 	"internal/clientcore":  {"internal/bookmark", "internal/mut", "pubstore"},
 	"internal/servercore":  {"internal/journal", "internal/mut"},
 	"pubstore":             {"internal/boltfile", "internal/intern", "internal/mut", "internal/seglog"},
 	"bookmarkstore":        {"internal/bookmark", "internal/boltfile", "internal/mut"},
 	"client":               {"bookmarkstore", "internal/atonce", "internal/bookmark", "internal/clientcore", "internal/intern", "internal/mut", "internal/wire", "pubstore"},
-	"server":               {"internal/atonce", "internal/bookmark", "internal/journal", "internal/mut", "internal/replica", "internal/route", "internal/seglog", "internal/servercore", "internal/wire"},
+	"server":               {"internal/atonce", "internal/bookmark", "internal/journal", "internal/mut", "internal/replica", "internal/route", "internal/seglog", "internal/servercore", "internal/topic", "internal/wire"},
 	"internal/release":     {},
 	"server/cmd/holdfastd": {"internal/release", "server"},
 	"internal/perf/pair":   {},
 	"internal/perf/bench":  {"client", "internal/perf/pair", "pubstore"},
-	"server/cmd/holdfast":  {"bookmarkstore", "client", "internal/perf/bench", "internal/boltfile", "internal/bookmark", "internal/journal", "internal/release", "internal/replica", "internal/seglog", "pubstore", "server"},
+	"server/cmd/holdfast":  {"bookmarkstore", "client", "internal/perf/bench", "internal/boltfile", "internal/bookmark", "internal/journal", "internal/release", "internal/replica", "internal/seglog", "internal/topic", "pubstore", "server"},
 }
 
 // foreign is what the SDK's packages may bring into an application beside the
@@ -74,8 +75,9 @@ var cores = []string{
 	"internal/journal/record.go", "internal/journal/table.go",
 	"internal/replica/ackstate.go", "internal/replica/link.go", "internal/replica/marker.go",
 	"internal/replica/progress.go", "internal/replica/rejoin.go", "internal/replica/topics.go", "internal/replica/watermark.go",
-	"internal/route/gap.go", "internal/route/pattern.go", "internal/route/subscription.go", "internal/route/table.go",
+	"internal/route/gap.go", "internal/route/subscription.go",
 	"internal/servercore/ack.go", "internal/servercore/fence.go", "internal/servercore/logon.go",
+	"internal/topic/pattern.go", "internal/topic/table.go",
 	"pubstore/window.go",
 }
 

@@ -2,12 +2,12 @@ package main
 
 import (
 	"errors"
-	"regexp"
 	"strings"
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
+	"github.com/holdfast-mq/holdfast/internal/topic"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
@@ -145,19 +145,16 @@ func (f *filter) topics() (func([]byte) bool, error) {
 	if f.Topic == "" {
 		return func([]byte) bool { return true }, nil
 	}
-	if !strings.ContainsAny(f.Topic, `^$.*+?()[]{}|\`) {
-		return func(topic []byte) bool { return string(topic) == f.Topic }, nil
-	}
-	pattern, err := regexp.Compile(f.Topic)
+	pattern, err := topic.Parse(f.Topic)
 	if err != nil {
-		return nil, usagef("--topic %q is no regular expression: %w", f.Topic, err)
+		return nil, usagef("--topic %q is a %w", f.Topic, err)
 	}
 	return pattern.Match, nil
 }
 
 // match returns what decides whether a record is wanted.
 func (f *filter) match() (func(*journal.Record) bool, error) {
-	topic, err := f.topics()
+	wanted, err := f.topics()
 	if err != nil {
 		return nil, err
 	}
@@ -166,7 +163,7 @@ func (f *filter) match() (func(*journal.Record) bool, error) {
 		publishers[p] = true
 	}
 	return func(r *journal.Record) bool {
-		return (len(publishers) == 0 || publishers[r.Publisher]) && topic(r.Topic) &&
+		return (len(publishers) == 0 || publishers[r.Publisher]) && wanted(r.Topic) &&
 			(!f.From.set || !f.From.behind(r)) && (!f.To.set || f.To.behind(r))
 	}, nil
 }

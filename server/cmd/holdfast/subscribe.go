@@ -13,6 +13,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/bookmarkstore"
 	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/internal/topic"
 )
 
 // subscribeCommand is "subscribe".
@@ -95,14 +96,10 @@ func (c *subscribeCommand) check() (client.Start, error) {
 	return start, c.contactFlags.check()
 }
 
-// checkPattern refuses what every server would, in more words.
-func checkPattern(topic string) error {
-	if !strings.ContainsAny(topic, `^$.*+?()[]{}|\`) {
-		return nil
-	}
-	if _, err := regexp.Compile(topic); err != nil {
-		return usagef("--topic %q is a regular expression that does not compile: %v; for the one topic of that name write '^%s$'",
-			topic, err, regexp.QuoteMeta(topic))
+// checkPattern refuses a pattern that the server would refuse, in more words.
+func checkPattern(text string) error {
+	if _, err := topic.Parse(text); err != nil {
+		return usagef("--topic %q is a %v; for the one topic of that name write '^%s$'", text, err, regexp.QuoteMeta(text))
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package route
+package topic
 
 // A Table finds the subscriptions whose pattern matches a topic, in the order
 // in which they were added. It isn't safe for concurrent use.

@@ -1,8 +1,6 @@
-// Package route says which messages belong to which subscription: topics and
-// patterns, options, and the pure core that decides of each record of the
-// journal whether a subscription gets it. It has no goroutines, clocks, files
-// or sockets.
-package route
+// Package topic matches topics with patterns: one pattern, a set of patterns, a
+// table of subscribers by pattern.
+package topic
 
 import (
 	"errors"
@@ -10,8 +8,6 @@ import (
 	"regexp"
 	"regexp/syntax"
 	"strings"
-
-	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
 // metacharacters switch a topic to pattern mode.
@@ -28,27 +24,26 @@ const (
 
 var folds = regexp.MustCompile(`\(\?[a-zA-Z]*i`)
 
-// ErrBadRegexTopic reports a pattern that does not compile, or that is too
-// large. Its text is the reason of the failure ack.
-var ErrBadRegexTopic = errors.New(wire.ReasonBadRegexTopic)
+// ErrBadPattern reports a pattern that does not compile or is too large.
+var ErrBadPattern = errors.New("bad regex topic")
 
-// A Pattern is what a subscription names: one topic, or a regular expression
-// that is searched anywhere in the topic. Safe for concurrent use.
+// A Pattern is one topic, or a regular expression that is searched anywhere in
+// the topic. Safe for concurrent use.
 type Pattern struct {
 	text string
 	re   *regexp.Regexp // nil: literal
 	all  bool           // matches every topic
 }
 
-// ParsePattern returns the pattern that text stands for: literal unless it
-// holds a metacharacter. The error is ErrBadRegexTopic.
-func ParsePattern(text string) (Pattern, error) {
+// Parse returns the pattern that text stands for: literal unless it holds a
+// metacharacter. The error is ErrBadPattern.
+func Parse(text string) (Pattern, error) {
 	if !strings.ContainsAny(text, metacharacters) {
 		return Literal(text), nil
 	}
 	re, err := compile(text)
 	if err != nil {
-		return Pattern{}, fmt.Errorf("%w: %w", ErrBadRegexTopic, err)
+		return Pattern{}, fmt.Errorf("%w: %w", ErrBadPattern, err)
 	}
 	return Pattern{text: text, re: re, all: text == ".*" || text == "^.*$"}, nil
 }

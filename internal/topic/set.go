@@ -1,19 +1,20 @@
-package route
+package topic
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 )
 
-// maxCached bounds how many topics a cache remembers; beyond it begins anew.
-// What is longer than maxCachedTopic bytes is matched each time.
+// A cache remembers up to maxCached topics, then it begins anew. A topic of
+// more than maxCachedTopic bytes is not remembered.
 const (
 	maxCached      = 4096
 	maxCachedTopic = 256
 )
 
 // A Set is a list of patterns, such as the topics an instance logs or a link
-// carries. It remembers what it was asked. Safe for concurrent use.
+// carries. It remembers its answers. Safe for concurrent use.
 type Set struct {
 	patterns []Pattern
 	all      bool
@@ -26,7 +27,7 @@ type Set struct {
 func NewSet(patterns []string) (*Set, error) {
 	s := &Set{all: patterns == nil, known: make(map[string]bool)}
 	for _, text := range patterns {
-		p, err := ParsePattern(text)
+		p, err := Parse(text)
 		if err != nil {
 			return nil, fmt.Errorf("topic %q: %w", text, err)
 		}
@@ -47,12 +48,7 @@ func (s *Set) Contains(topic []byte) bool {
 	if known {
 		return in
 	}
-	for _, p := range s.patterns {
-		if p.Match(topic) {
-			in = true
-			break
-		}
-	}
+	in = slices.ContainsFunc(s.patterns, func(p Pattern) bool { return p.Match(topic) })
 	if len(topic) > maxCachedTopic {
 		return in
 	}
