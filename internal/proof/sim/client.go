@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
+	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
 // Bounds of a connection, as the client has them.
@@ -28,12 +29,14 @@ type caller struct {
 	order *clientcore.Order
 	names clientcore.NameRule
 	s     *side // nil: not connected
-	epoch int   // of the connection
+	in    frames
+	epoch int // of the connection
 	began time.Duration
 	up    bool // logged on
 
 	connected func() // say who you are
-	took      func(packet any)
+	took      func(m *wire.Message)
+	drained   func()                         // a packet has been taken in
 	gone      func(cause error) (again bool) // true: connect to the same server at once
 	server    *instance
 	last      clientcore.Ending
@@ -83,8 +86,14 @@ func (c *caller) connect(i *instance) {
 	ours := w.connect(&c.process, &i.process, i.clientConnects)
 	c.s = ours
 	ours.take = func(packet any) {
-		if c.s == ours {
-			c.take(packet)
+		c.in.each(packet.([]byte), func(m *wire.Message) bool {
+			if c.s == ours {
+				c.take(m)
+			}
+			return c.s == ours
+		})
+		if c.s == ours && c.drained != nil {
+			c.drained()
 		}
 	}
 	ours.lost = func(cause error) {
@@ -100,17 +109,28 @@ func (c *caller) connect(i *instance) {
 	c.connected()
 }
 
-func (c *caller) take(packet any) {
-	if f, is := packet.(failPacket); is {
-		if f.reason == reasonGap {
-			c.ended(errGap)
-		} else {
-			c.ended(errName)
-		}
-		return
+func (c *caller) take(m *wire.Message) {
+	ends := m.Command == wire.Ack && m.Acks == wire.AckProcessed && len(m.CommandID) == 0 && string(m.Status) == wire.StatusFailure
+	switch {
+	case ends && string(m.Reason) == reasonGap:
+		c.ended(errGap)
+	case ends:
+		c.ended(errName)
+	default:
+		c.took(m)
 	}
-	c.took(packet)
 }
+
+// send sends a command.
+func (c *caller) send(appendTo func([]byte) []byte) { c.s.send(appendTo(nil)) }
+
+// isLogonAck reports whether m is the answer to a logon.
+func isLogonAck(m *wire.Message) bool {
+	return m.Command == wire.Ack && m.Acks == wire.AckProcessed && string(m.CommandID) == logonID
+}
+
+// logonID is the command id of a logon.
+const logonID = "0"
 
 // ended is the end of a connection, or of the attempt to make one.
 func (c *caller) ended(cause error) {
@@ -145,7 +165,7 @@ func (c *caller) beat() {
 		if w.now-c.s.heard >= 2*clientBeat {
 			c.ended(errTimeout)
 		} else {
-			c.s.send(beatPacket{})
+			c.send((&wire.HeartbeatCommand{Options: wire.HeartbeatBeat}).AppendTo)
 		}
 	}
 	w.after(clientBeat/2, &c.process, 'b', c.beat)

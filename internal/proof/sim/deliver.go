@@ -1,9 +1,9 @@
 package sim
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
-	"maps"
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
@@ -77,11 +77,11 @@ func (s *session) subscribe(p subscribePacket) {
 		s.end() // the journal can't be read
 		return
 	}
-	answer.base = maps.Clone(at.Seen)
+	answer.base = at.Seen.Clone()
 	b.Begin(at)
 	b.follower = j.Follow(at.From, journal.Durable)
 	s.subs = append(s.subs, b)
-	s.s.send(answer)
+	s.send(answer)
 }
 
 func (s *session) unsubscribe(id uint64) {
@@ -97,16 +97,12 @@ func (s *session) unsubscribe(id uint64) {
 // deliver reads on and reports whether there is more.
 func (b *subscription) deliver() (more bool) {
 	var out []messagePacket
-	defer func() {
-		if len(out) > 0 {
-			b.s.s.send(out)
-		}
-	}()
+	defer func() { b.s.send(out) }()
 	for range turnRecords {
 		if !b.holding {
 			ok, err := b.follower.Next(&b.rec)
 			if errors.Is(err, journal.ErrTrimmed) {
-				b.s.s.send(out) // what was read stands before the gap
+				b.s.send(out) // what was read stands before the gap
 				out = nil
 				b.overtaken()
 				return true
@@ -124,28 +120,28 @@ func (b *subscription) deliver() (more bool) {
 		}
 		if b.rec.Kind == journal.Message && b.Pattern.Match(b.rec.Topic) && b.Wants(&b.rec) {
 			out = append(out, messagePacket{
-				sub: b.id, b: bookmark.Bookmark{Publisher: b.rec.Publisher, Sequence: b.rec.Sequence},
+				sub: b.id, topic: bytes.Clone(b.rec.Topic), b: bookmark.Bookmark{Publisher: b.rec.Publisher, Sequence: b.rec.Sequence},
 				body: binary.LittleEndian.Uint64(b.rec.Body),
 			})
 		}
 		if gap, missed := b.Pass(&b.rec); missed {
-			b.s.s.send(out)
+			b.s.send(out)
 			out = nil
 			if !b.AcceptsGaps() {
 				b.gap([]wire.Gap{gap})
 				return true
 			}
-			b.s.s.send(subscribedPacket{id: b.id, gaps: []wire.Gap{gap}})
+			b.s.send(subscribedPacket{id: b.id, gaps: []wire.Gap{gap}})
 		}
 		if b.Passed() >= markRecords {
-			b.s.s.send(out)
+			b.s.send(out)
 			out = nil
 			b.mark()
 		}
 		more = true
 	}
 	if b.s.i.w.now-b.lastMark >= markInterval && b.Moved() {
-		b.s.s.send(out)
+		b.s.send(out)
 		out = nil
 		b.mark()
 	}
@@ -161,11 +157,7 @@ func (b *subscription) isSafe() bool {
 
 func (b *subscription) mark() {
 	b.lastMark = b.s.i.w.now
-	v, err := bookmark.ParseVector(b.Mark(nil))
-	if err != nil {
-		panic("BUG: " + err.Error())
-	}
-	b.s.s.send(markPacket{b.id, v})
+	b.s.send(markPacket{b.id, string(b.Mark(nil))})
 }
 
 // overtaken seeks anew: retention was faster.
@@ -181,7 +173,7 @@ func (b *subscription) overtaken() {
 			b.gap(gaps)
 			return
 		}
-		b.s.s.send(subscribedPacket{id: b.id, gaps: gaps})
+		b.s.send(subscribedPacket{id: b.id, gaps: gaps})
 		b.Skip(gaps)
 	}
 	b.stop()
@@ -192,6 +184,6 @@ func (b *subscription) overtaken() {
 
 // gap tells the subscriber what it has missed for ever, which ends the subscription.
 func (b *subscription) gap(gaps []wire.Gap) {
-	b.s.s.send(subscribedPacket{id: b.id, reason: wire.ReasonBookmarkNotFound, gaps: gaps})
+	b.s.send(subscribedPacket{id: b.id, reason: wire.ReasonBookmarkNotFound, gaps: gaps})
 	b.s.unsubscribe(b.id)
 }

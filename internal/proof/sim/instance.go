@@ -10,7 +10,10 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-const dataDir = "data"
+const (
+	dataDir    = "data"
+	maxMessage = 1 << 16
+)
 
 // An instance is one server of the group: its disk, and while its process
 // lives its journal, links and sessions.
@@ -100,7 +103,7 @@ func (i *instance) start() {
 func (i *instance) open() (err error) {
 	i.links = nil
 	i.j, err = journal.Open(journal.Options{
-		FS: i.fs, Dir: dataDir, SegmentBytes: i.w.set.segment, MaxMessage: 1 << 16, Stepped: true, Now: i.w.clock,
+		FS: i.fs, Dir: dataDir, SegmentBytes: i.w.set.segment, MaxMessage: maxMessage, Stepped: true, Now: i.w.clock,
 		SetAside: true,
 		OnAppend: func(p, s uint64) {
 			if i.links != nil {
@@ -125,7 +128,7 @@ func (i *instance) open() (err error) {
 func (i *instance) linkOptions() replica.Options {
 	o := replica.Options{
 		Name: i.name, Group: "group", Digest: "digest", Run: i.id,
-		Journal: i.j, Listener: noListener{}, MaxMessage: 1 << 16, Hold: 1 << 40,
+		Journal: i.j, Listener: noListener{}, MaxMessage: maxMessage, Hold: 1 << 40,
 		RejoinTimeout: i.w.set.rejoin, Now: i.w.clock,
 		OnWatermark: func([]uint64) { i.wake() },
 		OnNotice:    i.notice,

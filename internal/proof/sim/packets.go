@@ -5,8 +5,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// What goes between clients and instances: the commands of the protocol that
-// matter here, without their bytes.
+// What the frames between clients and instances say, as the instances' side
+// has it.
 type (
 	logonPacket struct {
 		ext     bool
@@ -43,13 +43,14 @@ type (
 		gaps   []wire.Gap
 	}
 	messagePacket struct {
-		sub  uint64
-		b    bookmark.Bookmark
-		body uint64
+		sub   uint64
+		topic []byte
+		b     bookmark.Bookmark
+		body  uint64
 	}
 	markPacket struct {
-		sub uint64
-		v   bookmark.Vector
+		sub  uint64
+		mark string
 	}
 	unsubscribePacket struct{ id uint64 }
 	beatPacket        struct{}

@@ -11,6 +11,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
 	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
+	"github.com/holdfast-mq/holdfast/internal/wire"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
@@ -172,20 +173,24 @@ func (p *publisher) logon() {
 		return
 	}
 	p.core.Expect(p.life, p.old)
-	p.s.send(logonPacket{ext: true, name: p.name, life: p.life.ID, counter: counter, acked: p.life.Acked})
+	cmd := wire.LogonCommand{
+		CommandID: logonID, ClientName: p.name, Acks: wire.AckProcessed,
+		Ext: true, Store: p.life.ID, Counter: counter, Acked: p.life.Acked,
+	}
+	p.send(cmd.AppendTo)
 }
 
-func (p *publisher) take(packet any) {
-	switch a := packet.(type) {
-	case logonAckPacket:
-		p.loggedOn(a)
-	case persistedPacket:
-		p.persisted(a)
+func (p *publisher) take(m *wire.Message) {
+	switch {
+	case isLogonAck(m):
+		p.loggedOn(m)
+	case m.Command == wire.Ack && m.Acks == wire.AckPersisted && m.HasSequence:
+		p.persisted(m)
 	}
 }
 
-func (p *publisher) loggedOn(a logonAckPacket) {
-	b := p.core.Begin(p.life, clientcore.LogonAnswer{Ext: true, Safe: a.safe, Have: a.have, Clock: 1})
+func (p *publisher) loggedOn(m *wire.Message) {
+	b := p.core.Begin(p.life, clientcore.LogonAnswer{Ext: true, Safe: m.Sequence, Have: m.Have, Clock: 1})
 	if b.Gap {
 		p.ended(errGap)
 		return
@@ -211,7 +216,7 @@ func (p *publisher) loggedOn(a logonAckPacket) {
 		return
 	}
 	p.up, p.ready, p.cursor = true, true, cursor
-	p.w.say("%s: on %s as %s, safe %d, have %d", p.name, p.server.name, p.life.ID, a.safe, a.have)
+	p.w.say("%s: on %s as %s, safe %d, have %d", p.name, p.server.name, p.life.ID, m.Sequence, m.Have)
 	p.fill()
 }
 
@@ -235,8 +240,8 @@ func (p *publisher) fill() {
 		p.old = true
 		p.core.Renewed()
 	}
-	var batch []publishPacket
-	for p.core.Room() {
+	var batch []byte
+	for n := 0; p.core.Room(); n++ {
 		var m pubstore.Message
 		more, err := p.cursor.Next(&m)
 		if err != nil {
@@ -247,21 +252,25 @@ func (p *publisher) fill() {
 			p.core.Exhausted()
 			break
 		}
-		seq, _ := p.core.Write(m.Sequence, m.Size())
-		prev := m.Prev
-		if mut.On(mut.R1RejectIsHole) {
-			prev = m.Sequence - 1
-		}
-		batch = append(batch, publishPacket{sequence: seq, prev: prev, topic: m.Topic, body: binary.LittleEndian.Uint64(m.Body)})
-		if len(batch) == batchMost {
+		if n > 0 && n%batchMost == 0 {
 			p.s.send(batch)
 			batch = nil
 		}
+		batch = p.appendPublish(batch, &m)
 	}
 	if len(batch) > 0 {
 		p.s.send(batch)
 	}
 	p.settled()
+}
+
+func (p *publisher) appendPublish(batch []byte, m *pubstore.Message) []byte {
+	seq, _ := p.core.Write(m.Sequence, m.Size())
+	cmd := wire.PublishCommand{Topic: m.Topic, Acks: wire.AckPersisted, Sequence: seq, Body: m.Body}
+	if m.Prev != m.Sequence-1 && !mut.On(mut.R1RejectIsHole) {
+		cmd.Prev, cmd.HasPrev = m.Prev, true
+	}
+	return cmd.AppendTo(batch)
 }
 
 // settled goes on to the next life when this one is finished.
@@ -272,12 +281,12 @@ func (p *publisher) settled() {
 	}
 }
 
-func (p *publisher) persisted(a persistedPacket) {
-	if a.failure {
-		p.rejected(a.sequence)
+func (p *publisher) persisted(m *wire.Message) {
+	if string(m.Status) == wire.StatusFailure {
+		p.rejected(m.Sequence)
 		return
 	}
-	e := p.core.Persisted(a.sequence, a.single)
+	e := p.core.Persisted(m.Sequence, string(m.Level) == wire.LevelSingle)
 	p.letGo(e.LetGo)
 	if e.Single > 0 {
 		p.store.Single(p.life.ID, e.Single)
@@ -296,9 +305,9 @@ func (p *publisher) persisted(a persistedPacket) {
 }
 
 // rejected has the application told, a little later, and lets the message go then.
-func (p *publisher) rejected(wire uint64) {
-	p.w.oracle.refused(p, p.life.ID, wire)
-	seq, ok := p.core.Reject(wire)
+func (p *publisher) rejected(sequence uint64) {
+	p.w.oracle.refused(p, p.life.ID, sequence)
+	seq, ok := p.core.Reject(sequence)
 	if !ok {
 		return
 	}

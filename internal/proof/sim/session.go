@@ -28,6 +28,7 @@ const (
 type session struct {
 	i         *instance
 	s         *side
+	in        frames
 	ended     bool
 	loggedOn  bool
 	claim     servercore.Claim
@@ -51,7 +52,7 @@ func (i *instance) accept(s *side) {
 	c := &session{i: i, s: s, began: i.w.now}
 	s.heard = i.w.now
 	s.take = func(packet any) {
-		c.received(packet)
+		c.arrived(packet.([]byte))
 		i.wake()
 	}
 	s.lost = func(error) { c.end() }
@@ -103,7 +104,7 @@ func (s *session) end() {
 // fail tells the client why, and ends the session.
 func (s *session) fail(reason string) {
 	if !s.ended {
-		s.s.send(failPacket{reason})
+		s.send(failPacket{reason})
 	}
 	s.end()
 }
@@ -125,13 +126,8 @@ func (s *session) received(packet any) {
 
 func (s *session) command(packet any) {
 	switch p := packet.(type) {
-	case []publishPacket:
-		for n := range p {
-			if s.ended {
-				return
-			}
-			s.publish(&p[n])
-		}
+	case publishPacket:
+		s.publish(&p)
 	case subscribePacket:
 		s.subscribe(p)
 	case unsubscribePacket:
@@ -283,13 +279,13 @@ func (s *session) accepted(v servercore.LogonVerdict, f servercore.LogonFacts) {
 	if s.publisher != 0 {
 		s.i.j.Seen(s.publisher)
 		for _, t := range s.i.j.Tombstones(s.publisher, s.acked) {
-			s.s.send(persistedPacket{sequence: t.Sequence, failure: true})
+			s.send(persistedPacket{sequence: t.Sequence, failure: true})
 			told = t.Sequence
 		}
 	}
 	s.acks.Begin(true, v.Sequence, told)
 	s.i.w.oracle.acked(s.i, s.publisher, v.Sequence)
-	s.s.send(logonAckPacket{safe: v.Sequence, have: v.Have, catchingUp: f.CatchingUp})
+	s.send(logonAckPacket{safe: v.Sequence, have: v.Have, catchingUp: f.CatchingUp})
 	for _, p := range s.early {
 		if !s.ended {
 			s.command(p)
@@ -316,7 +312,7 @@ func (s *session) publish(p *publishPacket) {
 		s.fail(reasonGap)
 	case journal.Differs:
 		s.i.w.oracle.violate("%s: %d|%d is there with other content", s.i.name, s.publisher, p.sequence)
-		s.s.send(persistedPacket{sequence: p.sequence, failure: true})
+		s.send(persistedPacket{sequence: p.sequence, failure: true})
 	case journal.Duplicate:
 		if p.sequence > s.i.links.Settled(s.publisher) {
 			s.i.links.Waits(s.publisher, p.sequence)
@@ -361,7 +357,7 @@ func (s *session) sendAcks() {
 		if !o.Failure && !o.Single {
 			s.i.w.oracle.acked(s.i, s.publisher, o.Sequence)
 		}
-		s.s.send(persistedPacket{sequence: o.Sequence, single: o.Single, failure: o.Failure})
+		s.send(persistedPacket{sequence: o.Sequence, single: o.Single, failure: o.Failure})
 	}
 }
 
@@ -374,5 +370,5 @@ func (s *session) beat() {
 		s.end()
 		return
 	}
-	s.s.send(beatPacket{})
+	s.send(beatPacket{})
 }

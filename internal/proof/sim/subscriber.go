@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"encoding/binary"
 	"fmt"
 	"time"
 
@@ -8,6 +9,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
 	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
 const (
@@ -42,7 +44,7 @@ type subscriber struct {
 func (w *world) addSubscriber(name, topic, start string) *subscriber {
 	s := &subscriber{topic: topic, start: start, most: 1024, marks: bookmarkstore.NewMemory(), kept: bookmark.Vector{}}
 	s.init(w, name)
-	s.connected, s.took, s.gone = s.logon, s.take, s.lost
+	s.connected, s.took, s.drained, s.gone = s.logon, s.take, s.handle, s.lost
 	w.subscribers = append(w.subscribers, s)
 	w.oracle.subscribes(s)
 	return s
@@ -71,26 +73,31 @@ func (s *subscriber) commit() {
 }
 
 func (s *subscriber) logon() {
-	s.s.send(logonPacket{ext: true, name: s.name})
+	cmd := wire.LogonCommand{CommandID: logonID, ClientName: s.name, Acks: wire.AckProcessed, Ext: true}
+	s.send(cmd.AppendTo)
 }
 
-func (s *subscriber) take(packet any) {
-	switch p := packet.(type) {
-	case logonAckPacket:
+func (s *subscriber) take(m *wire.Message) {
+	switch {
+	case isLogonAck(m):
 		s.up = true
 		s.attach()
-	case subscribedPacket:
-		s.subscribed(p)
-	case []messagePacket:
-		for n := range p {
-			s.message(p[n])
-		}
-		s.handle()
-	case markPacket:
-		if p.sub == s.wire {
-			s.check(s.place.Progress(p.v))
-		}
+	case m.Command == wire.Publish:
+		s.message(m)
+	case m.Command != wire.Ack || string(m.SubID) != fmt.Sprint(s.wire):
+	case m.Acks == wire.AckProcessed:
+		s.subscribed(m)
+	case m.Acks == wire.AckPersisted:
+		s.check(s.place.Progress(s.vector(m.Bookmark)))
 	}
+}
+
+func (s *subscriber) vector(text []byte) bookmark.Vector {
+	v, err := bookmark.ParseVector(text)
+	if err != nil {
+		s.w.oracle.violate("%s: vector %q: %v", s.name, text, err)
+	}
+	return v
 }
 
 // attach subscribes, under a new id.
@@ -103,39 +110,46 @@ func (s *subscriber) attach() {
 	r := clientcore.Resumption{Ext: true, Start: s.start, Heard: s.heard, Gaps: true, Durable: s.durable}
 	r.Vector, r.Known = s.place.Received()
 	bm, options := r.Request()
-	s.s.send(subscribePacket{id: s.wire, topic: s.topic, bm: bm, options: options})
+	id := fmt.Sprint(s.wire)
+	cmd := wire.SubscribeCommand{
+		Command: wire.Subscribe, CommandID: id, SubID: id, Topic: s.topic,
+		Bookmark: bm, Options: options, Acks: wire.AckProcessed | wire.AckPersisted,
+	}
+	s.send(cmd.AppendTo)
 }
 
-func (s *subscriber) subscribed(p subscribedPacket) {
-	if p.id != s.wire {
-		return
+func (s *subscriber) subscribed(m *wire.Message) {
+	gaps, err := wire.ParseGaps(m.Gap)
+	if err != nil {
+		s.w.oracle.violate("%s: %v", s.name, err)
 	}
+	base := s.vector(m.Bookmark)
 	received, known := s.place.Received()
 	switch {
-	case p.reason != "":
-		s.skip(p)
+	case string(m.Status) == wire.StatusFailure:
+		s.skip(gaps)
 		s.attach() // the subscription has ended there
 		return
 	case len(received) == 0 && !known:
-		s.w.oracle.based(s, p.base)
-		s.check(s.place.SetBase(p.base))
+		s.w.oracle.based(s, base)
+		s.check(s.place.SetBase(base))
 		s.based = true
 		s.kept, _ = s.place.Discarded()
-	case len(received) == 0 && len(p.base) > 0:
-		for publisher, seq := range p.base {
+	case len(received) == 0 && len(base) > 0:
+		for publisher, seq := range base {
 			s.w.oracle.missed(s, publisher, 1, seq)
 		}
-		s.check(s.place.Progress(p.base))
+		s.check(s.place.Progress(base))
 	}
-	if len(p.gaps) > 0 {
-		s.skip(p)
+	if len(gaps) > 0 {
+		s.skip(gaps)
 	}
 }
 
 // skip accepts a gap.
-func (s *subscriber) skip(p subscribedPacket) {
+func (s *subscriber) skip(gaps []wire.Gap) {
 	v := bookmark.Vector{}
-	for _, g := range p.gaps {
+	for _, g := range gaps {
 		s.w.counts.Skipped++
 		s.w.oracle.missed(s, g.Publisher, g.From, g.To)
 		v[g.Publisher] = max(v[g.Publisher], g.To)
@@ -143,20 +157,24 @@ func (s *subscriber) skip(p subscribedPacket) {
 	s.check(s.place.Progress(v))
 }
 
-func (s *subscriber) message(m messagePacket) {
-	if m.sub != s.wire || s.over {
+func (s *subscriber) message(m *wire.Message) {
+	if s.over || string(m.SubIDs) != fmt.Sprint(s.wire) {
 		return
+	}
+	b, err := bookmark.Parse(m.Bookmark)
+	if err != nil {
+		s.w.oracle.violate("%s: bookmark %q: %v", s.name, m.Bookmark, err)
 	}
 	if len(s.queue) >= s.most {
-		s.pause(m.b)
+		s.pause(b)
 		return
 	}
-	if !s.place.Receive(m.b) {
+	if !s.place.Receive(b) {
 		return
 	}
 	s.heard = true
-	s.w.oracle.checkBody(s, m.b, m.body)
-	s.queue = append(s.queue, m.b)
+	s.w.oracle.checkBody(s, b, binary.LittleEndian.Uint64(m.Body))
+	s.queue = append(s.queue, b)
 }
 
 // pause takes the subscription off the wire: its queue is full (R12).
@@ -165,7 +183,8 @@ func (s *subscriber) pause(b bookmark.Bookmark) {
 		s.place.Receive(b)
 	}
 	s.w.counts.Overruns++
-	s.s.send(unsubscribePacket{s.wire})
+	cmd := wire.UnsubscribeCommand{CommandID: fmt.Sprint(s.ids), SubID: fmt.Sprint(s.wire)}
+	s.send(cmd.AppendTo)
 	s.over, s.wire = true, 0
 }
 

@@ -1,0 +1,31 @@
+package sim
+
+import (
+	"encoding/binary"
+
+	"github.com/holdfast-mq/holdfast/internal/wire"
+)
+
+// Between clients and instances go whole frames of the protocol, one or more
+// in a packet.
+
+// framePrefix is the length of what stands before a frame's content.
+const framePrefix = 4
+
+// frames reads the frames of packets.
+type frames struct{ m wire.Message }
+
+// each calls f with each frame of a packet until it returns false. The message
+// is valid until f returns.
+func (r *frames) each(packet []byte, f func(m *wire.Message) (more bool)) {
+	for len(packet) > 0 {
+		end := framePrefix + int(binary.BigEndian.Uint32(packet))
+		if err := wire.Parse(packet[framePrefix:end:end], &r.m); err != nil {
+			panic("BUG: " + err.Error())
+		}
+		packet = packet[end:]
+		if !f(&r.m) {
+			return
+		}
+	}
+}
