@@ -37,7 +37,7 @@ var imports = map[string][]string{
 	"internal/journal":     {"internal/bookmark", "internal/crc", "internal/mut", "internal/seglog"},
 	"internal/route":       {"internal/bookmark", "internal/journal", "internal/mut", "internal/wire"},
 	"internal/replica":     {"internal/atonce", "internal/bookmark", "internal/crc", "internal/journal", "internal/mut"},
-	"internal/clientcore":  {"internal/bookmark", "internal/mut", "pubstore"},
+	"internal/clientcore":  {"bookmarkstore", "internal/bookmark", "internal/mut", "internal/wire", "pubstore"},
 	"internal/servercore":  {"internal/journal", "internal/mut"},
 	"pubstore":             {"internal/boltfile", "internal/intern", "internal/mut", "internal/seglog"},
 	"bookmarkstore":        {"internal/bookmark", "internal/boltfile", "internal/mut"},
@@ -68,9 +68,9 @@ var starters = []string{"bookmarkstore", "client", "internal/perf/bench", "inter
 // or select. Their callers tell them what happened and when.
 var cores = []string{
 	"bookmarkstore/queue.go", "bookmarkstore/window.go",
-	"client/gaps.go", "client/standing.go",
+	"client/standing.go",
 	"internal/clientcore/flight.go", "internal/clientcore/hold.go", "internal/clientcore/names.go", "internal/clientcore/order.go",
-	"internal/clientcore/publisher.go", "internal/clientcore/resume.go", "internal/clientcore/visit.go",
+	"internal/clientcore/publisher.go", "internal/clientcore/resume.go", "internal/clientcore/server.go", "internal/clientcore/subscription.go", "internal/clientcore/visit.go",
 	"internal/journal/record.go", "internal/journal/table.go",
 	"internal/replica/ackstate.go", "internal/replica/link.go", "internal/replica/marker.go",
 	"internal/replica/progress.go", "internal/replica/rejoin.go", "internal/replica/topics.go", "internal/replica/watermark.go",
