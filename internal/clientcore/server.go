@@ -2,8 +2,10 @@ package clientcore
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
 // A Server is where a connection leads to, as its logon ack says.
@@ -12,6 +14,15 @@ type Server struct {
 	Instance string   // its name in its group; empty: it does not say
 	Peers    []string // the instances it replicates to synchronously
 	Plain    bool     // it lacks our extensions
+}
+
+// ServerOf returns the server at an address that answered a logon with m.
+func ServerOf(address string, m *wire.Message) Server {
+	s := Server{Address: address, Instance: string(m.Instance), Plain: !m.IsExt()}
+	if len(m.Peers) > 0 {
+		s.Peers = strings.Split(string(m.Peers), ",")
+	}
+	return s
 }
 
 // LeadsTo reports whether a bookmark subscription may go on at another server
