@@ -2,6 +2,7 @@ package client
 
 import (
 	"testing"
+	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
@@ -20,7 +21,10 @@ func BenchmarkDispatch(b *testing.B) {
 	}
 	cn := newConn(c, "a", nil)
 	cn.routes["s"] = route{s, "s"}
-	s.state, s.cn, s.wireID = active, cn, "s"
+	s.cn = cn
+	if _, err := s.core.Attach(&cn.at, "s", s.core.Received(), time.Now()); err != nil {
+		b.Fatal(err)
+	}
 
 	d := wire.Delivery{Topic: []byte("orders"), SubIDs: []byte("s"), Timestamp: 1767323045678901, Body: make([]byte, 256)}
 	d.Bookmark.Publisher = 7094790850998930143

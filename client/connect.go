@@ -149,6 +149,7 @@ func (cn *conn) logon(u *uri) (clientcore.Beginning, error) {
 		return clientcore.Beginning{}, err
 	}
 	cn.info = serverInfo(cn.server, &m)
+	cn.at = cn.info.core()
 	cn.sync.Store(uint32(cn.info.Sync))
 	if err := cn.suits(); err != nil {
 		return clientcore.Beginning{}, err

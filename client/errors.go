@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/holdfast-mq/holdfast/internal/clientcore"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
@@ -19,11 +20,11 @@ var (
 	// acknowledged, so that nothing may be published to it (R4). The client
 	// goes on to the next server by itself and comes back; it ends when the
 	// server has caught up. Renew is for who will not wait.
-	ErrPublishGap = errors.New("server lacks messages that were acknowledged before")
+	ErrPublishGap = clientcore.ErrPublishGap
 
 	// ErrNameInUse says that another process uses the client name (R11).
 	// After three times within a minute the client stops with it.
-	ErrNameInUse = errors.New("client name is in use")
+	ErrNameInUse = clientcore.ErrNameInUse
 
 	// ErrStoreRolledBack says that a server has more of the publish store than
 	// the store ever gave out: it was restored from a backup, or copied. The
@@ -34,13 +35,13 @@ var (
 	// a command, that the application takes too slowly. Subscribe again, take
 	// messages faster, or subscribe with a bookmark: then the server's log
 	// waits for you.
-	ErrSlowConsumer = errors.New("application takes messages too slowly")
+	ErrSlowConsumer = clientcore.ErrSlowConsumer
 
 	// ErrNotReplicated ends a bookmark subscription that would have to move
 	// to another server, although its topic is not replicated to that one
 	// (R3). AllowUnreplicated has it move all the same. See ErrAsyncPath for
 	// servers that nothing is replicated to synchronously.
-	ErrNotReplicated = errors.New("topic is not replicated, the subscription cannot move to another server")
+	ErrNotReplicated = clientcore.ErrNotReplicated
 
 	// ErrAsyncPath says that a server was passed over because a bookmark
 	// subscription would have moved to it along an asynchronous path: it is
@@ -76,7 +77,7 @@ var (
 	ErrInUse = errors.New("subscription is being read by another loop")
 
 	// ErrProtocol says that a server sent what the protocol does not allow.
-	ErrProtocol = errors.New("server breaks the protocol")
+	ErrProtocol = clientcore.ErrProtocol
 
 	// ErrNoSubscription reports a mark of a subscription that the client does not have.
 	ErrNoSubscription = errors.New("client has no such subscription")

@@ -78,10 +78,11 @@ func (c *Client) Discard(m Mark) error {
 }
 
 func (s *Subscription) discard(b Bookmark) error {
-	if s.marks == nil || b.IsZero() {
+	place := s.core.Place()
+	if place == nil || b.IsZero() {
 		return nil
 	}
-	if err := s.marks.Discard(b); err != nil {
+	if err := place.Discard(b); err != nil {
 		return fmt.Errorf("discard of %v in %q: %w", b, s.id, err)
 	}
 	return nil

@@ -84,7 +84,7 @@ func (s *Subscription) enter() (left chan struct{}, ok bool) {
 func (s *Subscription) leave(left chan struct{}) {
 	s.mu.Lock()
 	s.left = nil
-	over := s.state == ended
+	over := s.core.Ended()
 	s.mu.Unlock()
 	if over {
 		s.release()
@@ -107,7 +107,7 @@ func (s *Subscription) next(ctx context.Context, last *Message) (*Message, error
 		case d.m != nil:
 			return d.m, nil
 		case d.gap != nil:
-			s.opts.onGap(d.gap)
+			s.onGap(d.gap)
 			continue
 		case emptied:
 			s.connect() // the application has caught up (R12)
@@ -132,11 +132,10 @@ func (s *Subscription) take(last *Message) (d delivery, emptied bool, err error)
 	case ok && d.m != nil:
 		s.stats.Delivered++
 	case ok:
-	case s.state == ended:
+	case s.core.Ended():
 		return d, false, s.endErrLocked()
-	case s.state == overrun:
-		s.state = detached
-		return d, true, nil
+	default:
+		return d, s.core.Emptied(), nil
 	}
 	return d, false, nil
 }

@@ -192,6 +192,15 @@ const (
 	blockFactor = 8
 )
 
+// request is what the options ask for, for a topic.
+func (o *subscribeOptions) request(id, topic string) clientcore.Request {
+	return clientcore.Request{
+		ID: id, Topic: topic, Filter: o.filter, Resumes: resumes(o.start),
+		Gaps: o.gaps, Durable: o.durable, Times: o.times, Unreplicated: o.unreplicated,
+		Patience: clientcore.Patience{DropOldest: o.policy.kind == policyDropOldest, Wait: o.policy.wait},
+	}
+}
+
 // subscribeOptionsOf applies the options and refuses those that do not go
 // together: an option is never silently ignored.
 func subscribeOptionsOf(opts []SubscribeOption) (o subscribeOptions, err error) {

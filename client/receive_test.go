@@ -2,26 +2,31 @@ package client
 
 import (
 	"testing"
+	"time"
 
 	"github.com/holdfast-mq/holdfast/bookmarkstore"
+	"github.com/holdfast-mq/holdfast/internal/clientcore"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
 // The queue overruns, and the application empties it before anything else is
 // done about that: it is told to subscribe again, or nobody would (R12).
 func TestOverrunWhileEmptied(t *testing.T) {
-	marks, err := bookmarkstore.NewMemory().Subscription("s", bookmarkstore.Query{Topic: "orders"})
-	if err != nil {
+	cn := new(conn)
+	s := &Subscription{cn: cn}
+	s.core.Request = clientcore.Request{ID: "s", Topic: "orders"}
+	if err := s.core.Open(bookmarkstore.NewMemory()); err != nil {
 		t.Fatal(err)
 	}
-	cn := new(conn)
-	s := &Subscription{marks: marks, state: active, cn: cn, wireID: "1"}
+	if _, err := s.core.Attach(&cn.at, "1", clientcore.Received{}, time.Now()); err != nil {
+		t.Fatal(err)
+	}
 	s.queue.maxMessages, s.queue.maxBytes = 1, 1000
-	if got := s.admit(cn, "1", 10); got != taken {
+	if got := s.admit(cn, "1", 10); got != clientcore.Take {
 		t.Fatalf("the first message: verdict %d", got)
 	}
 	s.pushLocked(new(wire.Message), Bookmark{Publisher: 5, Sequence: 1}, 10)
-	if got := s.admit(cn, "1", 10); got != beyond {
+	if got := s.admit(cn, "1", 10); got != clientcore.Pause {
 		t.Fatalf("the second message: verdict %d", got)
 	}
 	if d, emptied, err := s.take(nil); d.m == nil || emptied || err != nil {

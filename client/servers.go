@@ -3,6 +3,8 @@ package client
 import (
 	"fmt"
 	"maps"
+
+	"github.com/holdfast-mq/holdfast/internal/clientcore"
 )
 
 // suits says what is against a server that has accepted the logon: a bookmark
@@ -26,9 +28,10 @@ func (cn *conn) suits() error {
 }
 
 // ways reports whether all bookmark subscriptions may go on at a server.
-func (c *Client) ways(to *ServerInfo) bool {
+func (c *Client) ways(info *ServerInfo) bool {
+	to := info.core()
 	for _, s := range c.subscriptions() {
-		if !s.leadsTo(to) {
+		if !s.leadsTo(&to) {
 			return false
 		}
 	}
@@ -37,10 +40,10 @@ func (c *Client) ways(to *ServerInfo) bool {
 
 // leadsTo reports whether the subscription may go on at a server after the one
 // that accepted it last.
-func (s *Subscription) leadsTo(to *ServerInfo) bool {
+func (s *Subscription) leadsTo(to *clientcore.Server) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.marks == nil || s.opts.unreplicated || s.server.leadsTo(to)
+	return s.core.LeadsTo(to)
 }
 
 // better returns the servers of a choice that the client may leave the present

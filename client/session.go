@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/atonce"
+	"github.com/holdfast-mq/holdfast/internal/clientcore"
 	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 	"github.com/holdfast-mq/holdfast/pubstore"
@@ -44,6 +45,7 @@ type conn struct {
 	r      *wire.Reader
 	choice Choice
 	info   ServerInfo // as at the logon
+	at     clientcore.Server
 	ids    atomic.Uint64
 
 	// The sender's.

@@ -3,7 +3,7 @@ package client
 import (
 	"slices"
 
-	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/clientcore"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
@@ -50,17 +50,9 @@ func parseSync(text []byte) SyncState {
 // it is asynchronous, or lacks what others have.
 func (i *ServerInfo) lags() bool { return i.Sync == SyncAsync || i.Sync == SyncCatchingUp }
 
-// leadsTo reports whether a bookmark subscription may go on at to after it was
-// on i: it is the same instance, or there is a synchronous link to it, or that
-// can't be known (R3).
-func (i *ServerInfo) leadsTo(to *ServerInfo) bool {
-	switch {
-	case i.Instance == "" || i.Instance == to.Instance, mut.On(mut.R3AsyncMove):
-		return true
-	case to.Instance == "":
-		return len(i.Peers) > 0 // it may be one of them
-	}
-	return slices.Contains(i.Peers, to.Instance)
+// core is what the core has of a server.
+func (i *ServerInfo) core() clientcore.Server {
+	return clientcore.Server{Address: i.Server, Instance: i.Instance, Peers: i.Peers, Plain: !i.Extended}
 }
 
 // known is what servers have said last, by the URIs that the chooser gives.

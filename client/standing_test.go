@@ -36,7 +36,8 @@ func TestLeadsTo(t *testing.T) {
 		{"nothing is known of where it was", silent, a, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := tt.from.leadsTo(&tt.to); got != tt.want {
+			from, to := tt.from.core(), tt.to.core()
+			if got := from.LeadsTo(&to); got != tt.want {
 				t.Errorf("%+v leads to %+v: %v", tt.from, tt.to, got)
 			}
 		})

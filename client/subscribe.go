@@ -7,9 +7,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/holdfast-mq/holdfast/bookmarkstore"
+	"github.com/holdfast-mq/holdfast/internal/clientcore"
 	"github.com/holdfast-mq/holdfast/internal/intern"
-	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
@@ -19,40 +18,21 @@ type Subscription struct {
 	c     *Client
 	id    string // the application's, or made up
 	topic string
-	opts  subscribeOptions
-	start string                     // text of opts.start
-	marks bookmarkstore.Subscription // nil: without bookmark
+	onGap func(*GapError) // nil: gaps have no place in the queue
 
 	ready chan struct{} // has the loop look again; capacity 1
 	first chan struct{} // closed at the first answer, or when the subscription ends without one
 
 	mu       sync.Mutex
-	state    subscriptionState // guarded by mu
-	cn       *conn             // while subscribing or active; guarded by mu
-	wireID   string            // on cn; guarded by mu
-	since    time.Time         // when wireID was sent; guarded by mu
-	heard    bool              // a message has come; guarded by mu
-	texts    intern.Texts      // topics and users of messages; guarded by mu
-	server   ServerInfo        // that accepted it last; guarded by mu
-	home     string            // the only server that has the topic; empty: any (R3); guarded by mu
-	queue    queue             // guarded by mu
-	over     time.Time         // since when the queue is beyond its bound (Block); guarded by mu
-	endErr   error             // why it ended; guarded by mu
-	answered bool              // first is closed; guarded by mu
-	left     chan struct{}     // closed when the loop that reads it leaves; nil: there is none; guarded by mu
-	stats    SubscriptionStats // guarded by mu; the counters only
+	core     clientcore.Subscription // what it does; guarded by mu, but for what is safe without
+	cn       *conn                   // it is on the wire of; guarded by mu
+	texts    intern.Texts            // topics and users of messages; guarded by mu
+	queue    queue                   // guarded by mu
+	endErr   error                   // why it ended; guarded by mu
+	answered bool                    // first is closed; guarded by mu
+	left     chan struct{}           // closed when the loop that reads it leaves; nil: there is none; guarded by mu
+	stats    SubscriptionStats       // guarded by mu; the counters only
 }
-
-// A subscriptionState says whether a subscription is on the wire.
-type subscriptionState uint8
-
-const (
-	detached    subscriptionState = iota // waits for a connection
-	subscribing                          // asked for, not answered
-	active
-	overrun // paused: the queue was full, the tail was dropped (R12)
-	ended
-)
 
 // Subscribe subscribes to a topic, or to a pattern of topics. It returns when
 // a server has accepted the subscription, however long it takes to connect,
@@ -102,7 +82,7 @@ func (c *Client) newSubscription(topic string, opts []SubscribeOption) (*Subscri
 		c:     c,
 		id:    o.id,
 		topic: topic,
-		opts:  o,
+		onGap: o.onGap,
 		ready: make(chan struct{}, 1),
 		first: make(chan struct{}),
 		queue: queue{maxMessages: c.cfg.QueueMessages, maxBytes: c.cfg.QueueBytes},
@@ -110,33 +90,20 @@ func (c *Client) newSubscription(topic string, opts []SubscribeOption) (*Subscri
 	if s.id == "" {
 		s.id = fmt.Sprintf("#%d", c.unnamed.Add(1))
 	}
+	s.core.Request = o.request(s.id, topic)
 	if o.start == nil {
 		return s, nil
 	}
-	return s, s.openMarks()
-}
-
-// openMarks takes the place in the bookmark store. A subscription without an
-// ID cannot be taken up again by another process, so its place is in memory.
-func (s *Subscription) openMarks() (err error) {
-	if s.start, err = s.opts.start.text(); err != nil {
-		return err
+	if s.core.Start, err = o.start.text(); err != nil {
+		return nil, err
 	}
-	store := s.c.cfg.Bookmarks
-	if s.opts.id == "" {
-		store = s.c.unnamedMarks
+	// One without an ID cannot be taken up again by another process, so its
+	// place is in memory.
+	store := c.cfg.Bookmarks
+	if o.id == "" {
+		store = c.unnamedMarks
 	}
-	s.marks, err = store.Subscription(s.id, bookmarkstore.Query{Topic: s.topic, Filter: s.opts.filter})
-	if err != nil {
-		return err
-	}
-	if !resumes(s.opts.start) {
-		if err := s.marks.Restart(); err != nil {
-			s.marks.Release()
-			return err
-		}
-	}
-	return nil
+	return s, s.core.Open(store)
 }
 
 // ID returns the subscription's id: the one given, or one that was made up.
@@ -170,25 +137,7 @@ func (s *Subscription) awaitFirst(ctx context.Context) error {
 func (s *Subscription) unansweredFor(d time.Duration) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.state == subscribing && time.Since(s.since) >= d
-}
-
-// settle notes who has accepted the subscription. False: it came here from
-// another server, and this one has the topic by no link that acks wait for,
-// so that messages may be missing (R3).
-func (s *Subscription) settle(cn *conn, m *wire.Message) (stays bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.state == subscribing {
-		s.state = active
-	}
-	moved := s.server.Server != "" && s.server.Server != cn.server
-	s.server, s.home = cn.info, ""
-	if s.marks != nil && string(m.Reason) == reasonNotReplicated {
-		s.home = cn.server
-	}
-	s.answerLocked()
-	return !moved || s.home == "" || s.opts.unreplicated || mut.On(mut.R3SilentMove)
+	return s.core.Unanswered(d, time.Now())
 }
 
 // Unsubscribe ends the subscription. Its loop ends without another message.
@@ -203,15 +152,16 @@ func (s *Subscription) Unsubscribe() error {
 // then err; nil ends it without an error.
 func (s *Subscription) end(err error) {
 	s.mu.Lock()
-	if s.state == ended {
+	if s.core.Ended() {
 		s.mu.Unlock()
 		return
 	}
-	cn, id, began, looping := s.cn, s.wireID, s.answered, s.left != nil
-	s.state, s.cn, s.wireID, s.endErr = ended, nil, "", err
+	cn, began, looping := s.cn, s.answered, s.left != nil
+	id := s.core.End()
+	s.cn, s.endErr = nil, err
 	s.mu.Unlock()
 
-	if cn != nil {
+	if id != "" {
 		cn.unsubscribe(id, wire.UnsubscribeCommand{SubID: id})
 	}
 	s.c.remove(s)
@@ -229,8 +179,8 @@ func (s *Subscription) end(err error) {
 
 // release gives the id free. What is discarded up to here counts.
 func (s *Subscription) release() {
-	if s.marks != nil {
-		s.marks.Release()
+	if place := s.core.Place(); place != nil {
+		place.Release()
 	}
 }
 
@@ -272,14 +222,14 @@ func (s *Subscription) finish(ctx context.Context) error {
 // Stats returns a snapshot of the subscription.
 func (s *Subscription) Stats() SubscriptionStats {
 	outstanding := 0
-	if s.marks != nil {
-		outstanding = s.marks.Outstanding()
+	if place := s.core.Place(); place != nil {
+		outstanding = place.Outstanding()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := s.stats
 	st.ID, st.Topic = s.id, s.topic
-	st.Queued, st.Paused = s.queue.n, s.state == overrun
+	st.Queued, st.Paused, st.Waits = s.queue.n, s.core.Paused(), s.core.Held()
 	st.Outstanding = outstanding
 	return st
 }

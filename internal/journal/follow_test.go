@@ -66,7 +66,7 @@ func TestFollowFromPosition(t *testing.T) {
 		if ok, err := f.Next(&r); !ok || err != nil || r.Sequence != uint64(i+1) || journal.Position(r.Position) != p {
 			t.Errorf("from %v: %v, %v, %+v", p, ok, err, r)
 		}
-		if f.Position() != r.Next {
+		if f.Position() != journal.Position(r.Next) {
 			t.Errorf("stands at %v, the next record at %v", f.Position(), r.Next)
 		}
 		f.Close()
@@ -148,7 +148,7 @@ func TestFollowTrimmed(t *testing.T) {
 	if ok, err := behind.Next(&r); !ok || err != nil || r.Sequence != 1 {
 		t.Fatal(ok, err)
 	}
-	first := r.Position
+	first := journal.Position(r.Position)
 	if at, err := j.SeekVector(nil); err != nil || at != first || j.First() != first {
 		t.Errorf("the first record stands at %v; first is %v, sought %v, %v", first, j.First(), at, err)
 	}
@@ -173,7 +173,7 @@ func TestFollowTrimmed(t *testing.T) {
 	}
 	oldest := j.Follow(0, journal.Durable)
 	defer oldest.Close()
-	if ok, err := oldest.Next(&r); !ok || err != nil || r.Position < j.First() {
+	if ok, err := oldest.Next(&r); !ok || err != nil || journal.Position(r.Position) < j.First() {
 		t.Errorf("the oldest: %v, %v, %v", ok, err, r.Position)
 	}
 	fill(t, j, 1, 301, 302)

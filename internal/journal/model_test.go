@@ -56,7 +56,7 @@ func (m *model) follow() {
 			f.Close()
 		}
 		m.followers[limit] = m.j.Follow(m.j.First(), journal.Limit(limit))
-		m.read[limit] = slices.IndexFunc(m.records, func(r journal.Record) bool { return r.Position >= m.j.First() })
+		m.read[limit] = slices.IndexFunc(m.records, func(r journal.Record) bool { return journal.Position(r.Position) >= m.j.First() })
 		if m.read[limit] < 0 {
 			m.read[limit] = len(m.records)
 		}

@@ -53,7 +53,7 @@ func TestSeek(t *testing.T) {
 				}
 				first := j.First()
 				for _, r := range had {
-					if r.Position < first {
+					if journal.Position(r.Position) < first {
 						before[r.Publisher] = r.Sequence
 					}
 				}
@@ -90,7 +90,7 @@ func checkSeekVector(t *rapid.T, j *journal.Journal, rs []journal.Record) {
 	covered := true
 	for _, r := range rs {
 		ok := v.Covers(bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence})
-		if r.Position < at && !ok {
+		if journal.Position(r.Position) < at && !ok {
 			t.Fatalf("%v is not covered by %v and stands before %v", text(&r), v, at)
 		}
 		covered = covered && ok
@@ -109,7 +109,7 @@ func checkSeekTime(t *rapid.T, j *journal.Journal, rs []journal.Record, before b
 	want, vector := j.End(), maps.Clone(before)
 	for _, r := range rs {
 		if r.Time >= when.UnixMicro() {
-			want = r.Position
+			want = journal.Position(r.Position)
 			break
 		}
 		vector[r.Publisher] = r.Sequence
@@ -130,7 +130,7 @@ func checkFind(t *rapid.T, j *journal.Journal, rs []journal.Record) {
 		wantFound, want := false, journal.Position(0)
 		for _, r := range rs {
 			if r.Publisher == b.Publisher && r.Sequence == b.Sequence && r.Kind == journal.Message {
-				wantFound, want = true, r.Position
+				wantFound, want = true, journal.Position(r.Position)
 			}
 		}
 		if found != wantFound || at != want {

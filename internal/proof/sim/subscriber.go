@@ -8,7 +8,6 @@ import (
 	"github.com/holdfast-mq/holdfast/bookmarkstore"
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
-	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
@@ -29,11 +28,9 @@ type subscriber struct {
 	shuffle bool          // discards in any order
 
 	marks *bookmarkstore.Memory
-	place bookmarkstore.Subscription
-	wire  uint64 // id of the subscription on the wire; 0: none
+	core  *clientcore.Subscription
+	at    clientcore.Server // connected to
 	ids   uint64
-	heard bool
-	over  bool // paused: its queue was full
 	queue []bookmark.Bookmark
 	busy  bool
 	held  []bookmark.Bookmark // handled, discarded later
@@ -51,24 +48,23 @@ func (w *world) addSubscriber(name, topic, start string) *subscriber {
 }
 
 func (s *subscriber) begin() {
-	s.openPlace()
-	s.heard, s.over, s.queue, s.busy, s.held, s.wire = false, false, nil, false, nil, 0
+	s.open()
+	s.queue, s.busy, s.held = nil, false, nil
 	s.w.oracle.started(s)
 	s.launch()
 	s.commit()
 }
 
-func (s *subscriber) openPlace() {
-	var err error
-	s.place, err = s.marks.Subscription(subscriberID, bookmarkstore.Query{Topic: s.topic})
-	if err != nil {
-		panic("BUG: " + err.Error())
-	}
+func (s *subscriber) open() {
+	s.core = &clientcore.Subscription{Request: clientcore.Request{
+		ID: subscriberID, Topic: s.topic, Start: s.start, Resumes: true, Gaps: true, Durable: s.durable,
+	}}
+	s.check(s.core.Open(s.marks))
 }
 
 // commit is when the store's changes are on disk.
 func (s *subscriber) commit() {
-	s.kept, _ = s.place.Discarded()
+	s.kept, _ = s.core.Place().Discarded()
 	s.w.after(between(s.w.load, 20*time.Millisecond, 200*time.Millisecond), &s.process, 'k', s.commit)
 }
 
@@ -78,114 +74,76 @@ func (s *subscriber) logon() {
 }
 
 func (s *subscriber) take(m *wire.Message) {
+	var e clientcore.Effect
+	var err error
+	id := string(m.SubID)
 	switch {
 	case isLogonAck(m):
 		s.up = true
+		s.at = clientcore.ServerOf(s.server.name, m)
 		s.attach()
 	case m.Command == wire.Publish:
-		s.message(m)
-	case m.Command != wire.Ack || string(m.SubID) != fmt.Sprint(s.wire):
+		s.message(string(m.SubIDs), m)
 	case m.Acks == wire.AckProcessed:
-		s.subscribed(m)
+		e, err = s.core.Answer(&s.at, id, m, s.core.Received())
 	case m.Acks == wire.AckPersisted:
-		s.check(s.place.Progress(s.vector(m.Bookmark)))
+		e, err = s.core.Mark(&s.at, id, m)
 	}
-}
-
-func (s *subscriber) vector(text []byte) bookmark.Vector {
-	v, err := bookmark.ParseVector(text)
 	if err != nil {
-		s.w.oracle.violate("%s: vector %q: %v", s.name, text, err)
+		s.ended(err)
+		return
 	}
-	return v
+	s.happen(&e)
 }
 
-// attach subscribes, under a new id.
+// attach subscribes, under a new id, if the subscription waits for that.
 func (s *subscriber) attach() {
-	if s.over || s.s == nil {
+	if !s.core.Waits() || !s.up {
 		return
 	}
 	s.ids++
-	s.wire = s.ids
-	r := clientcore.Resumption{Ext: true, Start: s.start, Heard: s.heard, Gaps: true, Durable: s.durable}
-	r.Vector, r.Known = s.place.Received()
-	bm, options := r.Request()
-	id := fmt.Sprint(s.wire)
-	cmd := wire.SubscribeCommand{
-		Command: wire.Subscribe, CommandID: id, SubID: id, Topic: s.topic,
-		Bookmark: bm, Options: options, Acks: wire.AckProcessed | wire.AckPersisted,
+	cmd, err := s.core.Attach(&s.at, fmt.Sprint(s.ids), s.core.Received(), s.w.clock())
+	if err != nil {
+		s.w.oracle.violate("%s: %v", s.name, err)
+		return
 	}
 	s.send(cmd.AppendTo)
 }
 
-func (s *subscriber) subscribed(m *wire.Message) {
-	gaps, err := wire.ParseGaps(m.Gap)
-	if err != nil {
-		s.w.oracle.violate("%s: %v", s.name, err)
+// happen has an effect take place.
+func (s *subscriber) happen(e *clientcore.Effect) {
+	if e.Base != nil {
+		s.w.oracle.based(s, e.Base)
 	}
-	base := s.vector(m.Bookmark)
-	received, known := s.place.Received()
-	switch {
-	case string(m.Status) == wire.StatusFailure:
-		s.skip(gaps)
-		s.attach() // the subscription has ended there
-		return
-	case len(received) == 0 && !known:
-		s.w.oracle.based(s, base)
-		s.check(s.place.SetBase(base))
-		s.based = true
-		s.kept, _ = s.place.Discarded()
-	case len(received) == 0 && len(base) > 0:
-		for publisher, seq := range base {
-			s.w.oracle.missed(s, publisher, 1, seq)
-		}
-		s.check(s.place.Progress(base))
-	}
-	if len(gaps) > 0 {
-		s.skip(gaps)
-	}
-}
-
-// skip accepts a gap.
-func (s *subscriber) skip(gaps []wire.Gap) {
-	v := bookmark.Vector{}
-	for _, g := range gaps {
+	for _, g := range e.Gaps {
 		s.w.counts.Skipped++
 		s.w.oracle.missed(s, g.Publisher, g.From, g.To)
-		v[g.Publisher] = max(v[g.Publisher], g.To)
 	}
-	s.check(s.place.Progress(v))
+	s.check(s.core.Keep(e))
+	if e.Base != nil {
+		s.based = true
+		s.kept, _ = s.core.Place().Discarded()
+	}
+	if e.End != nil {
+		s.w.oracle.violate("%s: its subscription ends: %v", s.name, e.End)
+	}
 }
 
-func (s *subscriber) message(m *wire.Message) {
-	if s.over || string(m.SubIDs) != fmt.Sprint(s.wire) {
-		return
-	}
+func (s *subscriber) message(id string, m *wire.Message) {
 	b, err := bookmark.Parse(m.Bookmark)
 	if err != nil {
 		s.w.oracle.violate("%s: bookmark %q: %v", s.name, m.Bookmark, err)
 	}
-	if len(s.queue) >= s.most {
-		s.pause(b)
-		return
+	v := s.core.Arrives(id, len(s.queue) < s.most)
+	if v == clientcore.Pause {
+		s.w.counts.Overruns++
+		cmd := wire.UnsubscribeCommand{CommandID: id, SubID: id}
+		s.send(cmd.AppendTo)
 	}
-	if !s.place.Receive(b) {
-		return
+	if s.core.Receive(v, b) && s.core.Queues() {
+		s.w.oracle.checkBody(s, b, binary.LittleEndian.Uint64(m.Body))
+		s.queue = append(s.queue, b)
 	}
-	s.heard = true
-	s.w.oracle.checkBody(s, b, binary.LittleEndian.Uint64(m.Body))
-	s.queue = append(s.queue, b)
-}
-
-// pause takes the subscription off the wire: its queue is full (R12).
-func (s *subscriber) pause(b bookmark.Bookmark) {
-	if mut.On(mut.R12TailCounts) {
-		s.place.Receive(b)
-	}
-	s.w.counts.Overruns++
-	cmd := wire.UnsubscribeCommand{CommandID: fmt.Sprint(s.ids), SubID: fmt.Sprint(s.wire)}
-	s.send(cmd.AppendTo)
-	s.over, s.wire = true, 0
 }
 
 // handle hands over what is queued, at the application's pace.
@@ -239,16 +197,13 @@ func (s *subscriber) release() {
 
 func (s *subscriber) discard(b bookmark.Bookmark) {
 	s.w.oracle.discarded(s, b)
-	s.check(s.place.Discard(b))
+	s.check(s.core.Place().Discard(b))
 }
 
 // emptied goes on after an overrun.
 func (s *subscriber) emptied() {
-	if s.over {
-		s.over = false
-		if s.up {
-			s.attach()
-		}
+	if s.core.Emptied() {
+		s.attach()
 	}
 }
 
@@ -259,17 +214,13 @@ func (s *subscriber) check(err error) {
 }
 
 func (s *subscriber) lost(error) (again bool) {
-	s.wire = 0
-	if mut.On(mut.R9ReconnectIsRestart) {
-		s.place.Release()
-		s.openPlace()
-	}
+	s.core.Lost()
 	return false
 }
 
 // kill ends the process. forgets: what its store had not committed is gone.
 func (s *subscriber) kill(forgets bool) {
-	s.place.Release()
+	s.core.Place().Release()
 	s.die(false)
 	s.w.oracle.died(s, forgets)
 	if !forgets {
@@ -277,15 +228,14 @@ func (s *subscriber) kill(forgets bool) {
 	}
 	s.marks = bookmarkstore.NewMemory()
 	if s.based {
-		s.openPlace()
-		s.check(s.place.SetBase(s.kept))
-		s.place.Release()
+		s.open()
+		s.check(s.core.Place().SetBase(s.kept))
+		s.core.Place().Release()
 	}
 }
 
 // describe says how a subscriber stands, for a run that does not come to rest.
 func (s *subscriber) describe() string {
-	received, known := s.place.Received()
-	done, _ := s.place.Discarded()
-	return fmt.Sprintf("up %v on the wire as %d, paused %v, queue %d, known %v received %v discarded %v", s.up, s.wire, s.over, len(s.queue), known, received, done)
+	done, _ := s.core.Place().Discarded()
+	return fmt.Sprintf("up %v paused %v, queue %d, received %v discarded %v", s.up, s.core.Paused(), len(s.queue), s.core.Received(), done)
 }

@@ -1,0 +1,24 @@
+package clientcore
+
+import "errors"
+
+// Why a connection or a subscription ends. Package client gives applications
+// these errors under its own names.
+var (
+	ErrPublishGap    = errors.New("server lacks messages that were acknowledged before")
+	ErrNameInUse     = errors.New("client name is in use")
+	ErrNotReplicated = errors.New("topic is not replicated, the subscription cannot move to another server")
+	ErrSlowConsumer  = errors.New("application takes messages too slowly")
+	ErrProtocol      = errors.New("server breaks the protocol")
+
+	// ErrMissed ends a subscription that does not accept a gap; the Effect has it.
+	ErrMissed = errors.New("messages are no longer in the server's log")
+)
+
+// A Refusal is a command that a server refused.
+type Refusal struct {
+	Command string // as on the wire
+	Reason  string // the server's words
+}
+
+func (e *Refusal) Error() string { return e.Command + " refused: " + e.Reason }

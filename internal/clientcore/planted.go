@@ -1,0 +1,5 @@
+//go:build !mut
+
+package clientcore
+
+func (s *Subscription) restartPlanted() {}

@@ -1,0 +1,389 @@
+package clientcore
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/bookmarkstore"
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/wire"
+)
+
+// A Request is what an application subscribes to.
+type Request struct {
+	ID            string // in the bookmark store
+	Topic, Filter string
+	Start         string // where it begins the first time, as on the wire
+	Resumes       bool   // it goes on with what the store keeps under ID
+
+	Gaps         bool // accepted
+	Durable      bool // fully_durable
+	Times        bool // timestamp
+	Unreplicated bool // it may move to where messages may be missing
+	Patience     Patience
+}
+
+// A Patience is how a subscription without bookmark bears with a slow application.
+type Patience struct {
+	DropOldest bool
+	Wait       time.Duration // beyond the bound of its queue; 0 without DropOldest: not at all
+}
+
+// A Subscription decides for one subscription over all connections: how it is
+// put on the wire and taken up again (R9), what becomes of its messages when
+// the application is slow (R12), and whether it may move (R3).
+//
+// Methods that say so use only the request and the place in the bookmark store,
+// which is safe for concurrent use. The others are not safe for concurrent use;
+// they never call the store, so that the caller may hold a lock.
+type Subscription struct {
+	Request
+	store bookmarkstore.Store
+	place bookmarkstore.Subscription // nil: without bookmark
+
+	stage    stage
+	id       string    // on the wire, while subscribing or active
+	asked    time.Time // when id was sent
+	heard    bool      // a message has come
+	held     bool      // the server holds messages back until they are safe (R13)
+	server   Server    // that accepted it last
+	home     string    // address of the only server that has the topic; empty: any (R3)
+	overfull time.Time // since when the queue is beyond its bound
+}
+
+// A stage says whether a subscription is on the wire.
+type stage uint8
+
+const (
+	detached    stage = iota // waits for a connection
+	subscribing              // asked for, not answered
+	active
+	overrun // paused: the queue was full, the tail was dropped (R12)
+	ended
+)
+
+// Open takes the subscription's place in a bookmark store.
+func (s *Subscription) Open(store bookmarkstore.Store) error {
+	place, err := store.Subscription(s.ID, bookmarkstore.Query{Topic: s.Topic, Filter: s.Filter})
+	if err != nil {
+		return err
+	}
+	if !s.Resumes {
+		if err := place.Restart(); err != nil {
+			place.Release()
+			return err
+		}
+	}
+	s.store, s.place = store, place
+	return nil
+}
+
+// Place returns the place in the bookmark store, nil without bookmark. Safe
+// for concurrent use.
+func (s *Subscription) Place() bookmarkstore.Subscription { return s.place }
+
+// A Received is what a subscription has, as its store says.
+type Received struct {
+	Vector bookmark.Vector
+	Known  bool
+}
+
+// Received asks the store. Safe for concurrent use.
+func (s *Subscription) Received() (r Received) {
+	if s.place != nil {
+		r.Vector, r.Known = s.place.Received()
+	}
+	return r
+}
+
+// Waits reports whether it waits for a connection.
+func (s *Subscription) Waits() bool { return s.stage == detached }
+
+// Paused reports whether its queue overran and was not emptied since.
+func (s *Subscription) Paused() bool { return s.stage == overrun }
+
+// Ended reports whether it has ended.
+func (s *Subscription) Ended() bool { return s.stage == ended }
+
+// Held reports whether the server holds messages back until they are safe.
+func (s *Subscription) Held() bool { return s.held }
+
+// Runs reports whether id is what the subscription has on the wire.
+func (s *Subscription) Runs(id string) bool {
+	return s.id == id && (s.stage == subscribing || s.stage == active)
+}
+
+// Unanswered reports whether a server has not answered for so long.
+func (s *Subscription) Unanswered(d time.Duration, now time.Time) bool {
+	return s.stage == subscribing && now.Sub(s.asked) >= d
+}
+
+// LeadsTo reports whether it may go on at a server after the one that accepted
+// it last.
+func (s *Subscription) LeadsTo(to *Server) bool {
+	return s.place == nil || s.Unreplicated || s.server.LeadsTo(to)
+}
+
+// Attach subscribes at a server under an id. It is called while the
+// subscription waits. An error ends the subscription: it must not move there.
+func (s *Subscription) Attach(to *Server, id string, have Received, now time.Time) (wire.SubscribeCommand, error) {
+	if s.home != "" && s.home != to.Address && !s.Unreplicated && !mut.On(mut.R3SilentMove) {
+		return wire.SubscribeCommand{}, ErrNotReplicated
+	}
+	s.stage, s.id, s.asked = subscribing, id, now
+	cmd := wire.SubscribeCommand{
+		Command: wire.Subscribe, CommandID: id, SubID: id,
+		Topic: s.Topic, Filter: s.Filter, Acks: wire.AckProcessed,
+	}
+	switch {
+	case s.place != nil:
+		cmd.Bookmark, cmd.Options = s.resume(!to.Plain, have)
+		cmd.Acks |= wire.AckPersisted
+	case s.Times:
+		cmd.Options = "timestamp"
+	}
+	return cmd, nil
+}
+
+// resume returns the bookmark and the options to subscribe with (R9).
+func (s *Subscription) resume(ext bool, have Received) (bm, options string) {
+	r := Resumption{
+		Ext: ext, Start: s.Start, Heard: s.heard, Vector: have.Vector, Known: have.Known,
+		Gaps: s.Gaps, Durable: s.Durable, Times: s.Times,
+	}
+	return r.Request()
+}
+
+// Lost notes that the connection is gone: a new one will take the subscription
+// up. One that is paused stays so.
+func (s *Subscription) Lost() {
+	s.id = ""
+	if s.stage == subscribing || s.stage == active {
+		s.stage = detached
+	}
+	s.restartPlanted()
+}
+
+// End ends the subscription for good. It returns the id to be unsubscribed,
+// empty if it is not on the wire.
+func (s *Subscription) End() (id string) {
+	id = s.id
+	s.stage, s.id = ended, ""
+	return id
+}
+
+// Emptied notes that the application has taken all that was queued. It reports
+// whether the subscription was paused for want of room, and is taken up again.
+func (s *Subscription) Emptied() (again bool) {
+	if s.stage != overrun {
+		return false
+	}
+	s.stage = detached
+	return true
+}
+
+// An Effect is what an answer of a server leads to. It takes place in the order
+// of the fields.
+type Effect struct {
+	Answered bool            // the subscribe: the session need not wait for it
+	Base     bookmark.Vector // the subscription's base, which is to be kept; nil: none
+	Gap      bool            // messages are missed for ever: Gaps, nil if the server does not say
+	Gaps     []wire.Gap
+	Shown    bookmark.Vector // all up to here counts as shown from here on; nil: nothing
+	Held     bool            // from now on the server holds messages back until they are safe (R13)
+	Freed    bool            // and no longer
+	End      error           // the subscription ends; nil: it goes on
+}
+
+// Keep has the store keep what an effect says. Safe for concurrent use.
+func (s *Subscription) Keep(e *Effect) error {
+	if e.Base != nil {
+		if err := s.place.SetBase(e.Base); err != nil {
+			return err
+		}
+	}
+	if e.Shown != nil {
+		return s.place.Progress(e.Shown)
+	}
+	return nil
+}
+
+// Answer takes in a server's processed ack: its base, if it is the first (R9),
+// a gap, and whether the subscription can move (R3). have is what the store
+// said before.
+func (s *Subscription) Answer(by *Server, id string, m *wire.Message, have Received) (e Effect, err error) {
+	switch {
+	case !s.Runs(id):
+		return e, nil
+	case failed(m):
+		return s.refused(m), nil
+	}
+	e.Answered = true
+	if s.place != nil && !by.Plain {
+		if err := s.begin(m, have, &e); err != nil {
+			return e, err
+		}
+	}
+	if !s.settles(by, m) && e.End == nil {
+		e.End = ErrNotReplicated
+	}
+	return e, nil
+}
+
+func failed(m *wire.Message) bool { return string(m.Status) == wire.StatusFailure }
+
+func (s *Subscription) refused(m *wire.Message) Effect {
+	if s.place == nil || len(m.Gap) == 0 && string(m.Reason) != wire.ReasonBookmarkNotFound {
+		return Effect{Answered: true, End: &Refusal{Command: "subscribe", Reason: string(m.Reason)}}
+	}
+	gaps, _ := wire.ParseGaps(m.Gap)
+	return Effect{Answered: true, Gap: true, Gaps: gaps, End: ErrMissed}
+}
+
+// begin takes in where the server has begun and what it no longer has. Who
+// resumes without having received anything sends the same as who subscribes
+// first, so that the server can't see what it misses; the base then tells it.
+func (s *Subscription) begin(m *wire.Message, have Received, e *Effect) error {
+	gaps, err := wire.ParseGaps(m.Gap)
+	if err != nil {
+		return fmt.Errorf("%w: gap of subscription %q: %w", ErrProtocol, s.ID, err)
+	}
+	if m.Bookmark != nil && len(have.Vector) == 0 {
+		base, err := bookmark.ParseVector(m.Bookmark)
+		if err != nil {
+			return fmt.Errorf("%w: base of subscription %q: %w", ErrProtocol, s.ID, err)
+		}
+		if have.Known {
+			missed := missedSince(base)
+			gaps = append(missed, gaps...)
+			if len(missed) > 0 && !s.Gaps {
+				e.End = ErrMissed
+			}
+		} else {
+			e.Base = base
+		}
+	}
+	if e.Gap, e.Gaps = len(gaps) > 0, gaps; e.Gap && e.End == nil {
+		e.Shown = shownBehind(gaps)
+	}
+	return nil
+}
+
+// missedSince is the gap of a subscription that has received nothing, on a
+// server whose log begins behind base.
+func missedSince(base bookmark.Vector) (gaps []wire.Gap) {
+	for _, publisher := range base.Publishers() {
+		gaps = append(gaps, wire.Gap{Publisher: publisher, From: 1, To: base[publisher]})
+	}
+	return gaps
+}
+
+// shownBehind is what counts as shown once the application has accepted gaps.
+func shownBehind(gaps []wire.Gap) bookmark.Vector {
+	v := make(bookmark.Vector, len(gaps))
+	for _, g := range gaps {
+		v[g.Publisher] = max(v[g.Publisher], g.To)
+	}
+	return v
+}
+
+// settles notes who has accepted the subscription. False: it came here from
+// another server, and this one has the topic by no link that acks wait for, so
+// that messages may be missing (R3).
+func (s *Subscription) settles(by *Server, m *wire.Message) bool {
+	s.stage = active
+	moved := s.server.Address != "" && s.server.Address != by.Address
+	s.server, s.home = *by, ""
+	if s.place != nil && string(m.Reason) == wire.ReasonNotReplicated {
+		s.home = by.Address
+	}
+	return !moved || s.home == "" || s.Unreplicated || mut.On(mut.R3SilentMove)
+}
+
+// Mark takes in a progress mark, in its place between the messages (R9). From a
+// server without vectors it says too little: its log may be ahead of what it
+// has sent of the replay.
+func (s *Subscription) Mark(by *Server, id string, m *wire.Message) (e Effect, err error) {
+	if !s.Runs(id) {
+		return e, nil
+	}
+	held := string(m.Level) == wire.LevelSingle
+	e.Held, e.Freed = held && !s.held, !held && s.held
+	s.held = held
+	if s.place == nil || by.Plain || len(m.Bookmark) == 0 {
+		return e, nil
+	}
+	if e.Shown, err = bookmark.ParseVector(m.Bookmark); err != nil {
+		err = fmt.Errorf("%w: progress of subscription %q: %w", ErrProtocol, s.ID, err)
+	}
+	return e, err
+}
+
+// A Verdict is what becomes of a message that arrives.
+type Verdict uint8
+
+const (
+	Take    Verdict = iota
+	Refuse          // not for what is on the wire now
+	Pause           // a bookmark subscription's queue is full: it was taken off the wire, and is to be unsubscribed
+	Full            // another subscription's queue is full: ask Overfull
+	Oldest          // take it in place of the oldest
+	TooSlow         // the subscription ends
+)
+
+// Arrives decides about a message that comes under an id. fits says whether the
+// queue has room for it. What is paused is paused while there is something in
+// the queue: the application finds out when it has emptied it.
+func (s *Subscription) Arrives(id string, fits bool) Verdict {
+	switch {
+	case !s.Runs(id):
+		return Refuse
+	case fits:
+		s.overfull = time.Time{}
+		return Take
+	case s.place == nil:
+		return Full
+	}
+	s.stage, s.id = overrun, ""
+	return Pause
+}
+
+// Overfull applies the patience of a subscription without bookmark. far says
+// that the queue is far beyond its bound.
+func (s *Subscription) Overfull(far bool, now time.Time) Verdict {
+	p := &s.Patience
+	if p.DropOldest {
+		return Oldest
+	}
+	if s.overfull.IsZero() {
+		s.overfull = now
+	}
+	if p.Wait == 0 || far || now.Sub(s.overfull) > p.Wait {
+		return TooSlow
+	}
+	return Take
+}
+
+// Receive notes in the store a message of which Arrives has said v. It reports
+// whether to queue it: it was taken, and has not come before. Safe for
+// concurrent use.
+func (s *Subscription) Receive(v Verdict, b bookmark.Bookmark) bool {
+	if v == Pause && mut.On(mut.R12TailCounts) {
+		s.place.Receive(b)
+	}
+	if v != Take && v != Oldest {
+		return false
+	}
+	return s.place == nil || b.IsZero() || s.place.Receive(b)
+}
+
+// Queues reports whether a message that was received may be queued: the
+// subscription may have ended meanwhile.
+func (s *Subscription) Queues() bool {
+	if s.stage != subscribing && s.stage != active {
+		return false
+	}
+	s.heard = true
+	return true
+}
