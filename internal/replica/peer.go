@@ -113,6 +113,7 @@ func (l *Links) connected(c *conn) error {
 	l.watermark(nil)
 	l.stood(changed)
 	close(c.up)
+	c.out.Wake()
 	l.look()
 	return nil
 }

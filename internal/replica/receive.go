@@ -168,7 +168,7 @@ func (l *Links) took(c *conn, taken *journal.Untold) {
 		l.look()
 	}
 	if mut.On(mut.R2AckOnReceipt) {
-		c.signal()
+		c.out.Wake()
 	}
 }
 

@@ -128,8 +128,8 @@ func (c *conn) Write(p []byte) (int, error) {
 	}
 }
 
-// WriteAtOnce sends what of p there is room for, which may be nothing.
-func (c *conn) WriteAtOnce(p []byte) (int, error) {
+// TryWrite sends what of p there is room for, which may be nothing.
+func (c *conn) TryWrite(p []byte) (int, error) {
 	n := c.h.n
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -1,0 +1,7 @@
+//go:build !unix
+
+package outbound
+
+import "syscall"
+
+func newRaw(syscall.Conn) tryWriter { return nil }

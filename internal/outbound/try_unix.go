@@ -1,0 +1,60 @@
+//go:build unix
+
+package outbound
+
+import (
+	"errors"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// A raw is a connection of the system.
+type raw struct {
+	conn  syscall.RawConn
+	write func(fd uintptr) (done bool) // made once: a closure a call would be an allocation
+
+	b   []byte
+	n   int
+	err error
+}
+
+// newRaw returns nil for a connection that is closed.
+func newRaw(conn syscall.Conn) tryWriter {
+	rc, err := conn.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	r := &raw{conn: rc}
+	r.write = r.once
+	return r
+}
+
+// TryWrite implements tryWriter.
+func (r *raw) TryWrite(b []byte) (n int, err error) {
+	r.b, r.n, r.err = b, 0, nil
+	err = r.conn.Write(r.write)
+	r.b = nil
+	if err == nil {
+		err = r.err
+	}
+	return r.n, err
+}
+
+// once always reports that it is done: the runtime must not wait until the
+// socket is ready.
+func (r *raw) once(fd uintptr) (done bool) {
+	for {
+		n, err := unix.Write(int(fd), r.b)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, unix.EAGAIN):
+		case err != nil:
+			r.err = err
+		default:
+			r.n = n
+		}
+		return true
+	}
+}

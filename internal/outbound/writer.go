@@ -1,0 +1,273 @@
+package outbound
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/signal"
+)
+
+// A Source makes the output of a connection. Its methods are called by one
+// goroutine at a time.
+type Source interface {
+	// Fill appends whole frames to b, about as many as one write should carry.
+	// It is called again when the connection has taken all of them, the Writer
+	// was woken, and next has come: Again means at once, Idle only when woken.
+	// With io.EOF these frames are the last; after another error they are not
+	// written.
+	//
+	// inline says that the caller is not the goroutine of Run. Fill must not
+	// block then. If anything is due that does not suit the caller it returns
+	// Again, for Run's goroutine to be woken; it may append other frames.
+	Fill(b []byte, inline bool) (out []byte, next time.Time, err error)
+}
+
+// When Fill is to be called again.
+var (
+	Idle  = time.Time{}     // only when woken
+	Again = time.Unix(0, 0) // at once
+)
+
+// Options of a Writer. The zero value is usable.
+type Options struct {
+	// Timeout is how long the connection may take for each piece; 0: no limit.
+	// A slow network makes progress; a peer that reads nothing does not.
+	Timeout time.Duration
+	// Piece is how many bytes are written under one timeout; 0: 64 KiB.
+	Piece int
+	// Keep is how large a buffer is kept from one Fill to the next; 0: 1 MiB.
+	Keep int
+	// News wakes Run's goroutine as Wake does; it may be nil.
+	News <-chan struct{}
+}
+
+// A Writer writes the output of a Source to a connection. Its methods are safe
+// for concurrent use. Nothing else may write to the connection before Run has
+// returned.
+type Writer struct {
+	conn    net.Conn
+	try     tryWriter // nil: the connection can't be written without blocking
+	source  Source
+	o       Options
+	wake    signal.Signal
+	pending atomic.Int64 // bytes of buf that are not written
+
+	token   chan struct{} // its holder owns what follows, and may block
+	state   state
+	buf     []byte    // the output of the last Fill
+	written int       // bytes of buf that the connection has taken
+	due     time.Time // when Run's goroutine asks the source again by itself
+	err     error     // the end, once buf is written: of the source or connection
+
+	mu sync.Mutex
+	by time.Time // guarded by mu; not zero: Finish has set the last deadline
+}
+
+type state uint8
+
+const (
+	greeting state = iota
+	running
+	handingOver
+	ended
+)
+
+// New returns a Writer that writes nothing before Run.
+func New(conn net.Conn, source Source, o Options) *Writer {
+	o.Piece, o.Keep = cmp.Or(o.Piece, 64<<10), cmp.Or(o.Keep, 1<<20)
+	w := &Writer{
+		conn: conn, try: tryWriterOf(conn), source: source, o: o,
+		wake: signal.New(), token: make(chan struct{}, 1),
+	}
+	w.release()
+	return w
+}
+
+// Greeted allows inline writes from here on: the output so far is all that the
+// peer must read before anything else. It is for Fill to call.
+func (w *Writer) Greeted() {
+	if w.state == greeting {
+		w.state = running
+	}
+}
+
+// Wake has Run's goroutine ask the source.
+func (w *Writer) Wake() { w.wake.Set() }
+
+// Pending returns how many bytes the source has made that the connection has
+// not taken. While a write blocks, all of its piece counts.
+func (w *Writer) Pending() int { return int(w.pending.Load()) }
+
+// Finish has the connection take all that is left by a time, in place of a
+// timeout for each piece, and wakes Run's goroutine. A later call moves the time.
+func (w *Writer) Finish(by time.Time) {
+	w.mu.Lock()
+	w.by = by
+	_ = w.conn.SetWriteDeadline(by) // fails if the connection is closed: so do writes
+	w.mu.Unlock()
+	w.Wake()
+}
+
+// Run writes until the source or the connection ends. Fill is not called any
+// more when it returns. Its error is the source's, or that of a write.
+func (w *Writer) Run() error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		next, err := w.turn()
+		if err != nil {
+			return notEOF(err)
+		}
+		w.wait(timer, next)
+	}
+}
+
+// notEOF returns nil for the end that a source has chosen.
+func notEOF(err error) error {
+	if err == io.EOF { //nolint:errorlint // a connection's may wrap one
+		return nil
+	}
+	return err
+}
+
+// wait returns when next has come or the Writer is woken.
+func (w *Writer) wait(timer *time.Timer, next time.Time) {
+	var due <-chan time.Time
+	if !next.IsZero() {
+		left := time.Until(next)
+		if left <= 0 {
+			return
+		}
+		timer.Reset(left)
+		due = timer.C
+	}
+	select {
+	case <-w.wake:
+	case <-w.o.News:
+	case <-due:
+	}
+}
+
+// turn writes what an inline writer has left, then one Fill.
+func (w *Writer) turn() (next time.Time, err error) {
+	<-w.token
+	defer w.release()
+	w.write()
+	if w.err == nil {
+		next = w.fill(false)
+		w.write()
+	}
+	switch {
+	case w.err != nil:
+		w.state, w.buf = ended, w.buf[:0]
+		w.pending.Store(0)
+	case w.state == handingOver:
+		w.state = running
+	}
+	w.due = next
+	return next, w.err
+}
+
+func (w *Writer) release() { w.token <- struct{}{} }
+
+// Inline asks the source, and writes its output as far as the connection takes
+// it without blocking, on the goroutine of the caller. What is left, and what
+// does not suit an inline writer, wakes Run's goroutine. It does not block.
+func (w *Writer) Inline() {
+	if w.try == nil || !w.inline() {
+		w.Wake()
+	}
+}
+
+// inline reports whether Run's goroutine has nothing to do before it is due.
+func (w *Writer) inline() (done bool) {
+	select {
+	case <-w.token:
+	default:
+		return false
+	}
+	defer w.release()
+	if w.state != running {
+		return false
+	}
+	next := w.fill(true)
+	w.tryWrite()
+	if w.err != nil || w.written < len(w.buf) {
+		w.state = handingOver
+		return false
+	}
+	return next.IsZero() || !w.due.IsZero() && !next.Before(w.due)
+}
+
+// fill asks the source.
+func (w *Writer) fill(inline bool) (next time.Time) {
+	w.buf, next, w.err = w.source.Fill(w.buf[:0], inline)
+	w.written = 0
+	w.pending.Store(int64(len(w.buf)))
+	return next
+}
+
+// writable reports whether something is left that may be written.
+func (w *Writer) writable() bool {
+	return w.written < len(w.buf) && notEOF(w.err) == nil
+}
+
+// write writes what is left.
+func (w *Writer) write() {
+	for w.writable() {
+		rest := w.buf[w.written:]
+		err := w.prepare()
+		n := 0
+		if err == nil {
+			n, err = w.conn.Write(rest[:min(len(rest), w.o.Piece)])
+		}
+		w.wrote(n, err)
+	}
+}
+
+// tryWrite writes what the connection takes without blocking.
+func (w *Writer) tryWrite() {
+	if !w.writable() {
+		return
+	}
+	err := w.prepare()
+	n := 0
+	if err == nil {
+		n, err = w.try.TryWrite(w.buf[w.written:])
+	}
+	if mut.On(mut.InlineForgets) {
+		n = len(w.buf)
+	}
+	w.wrote(n, err)
+}
+
+// wrote notes the outcome of a write. An error replaces the source's io.EOF.
+func (w *Writer) wrote(n int, err error) {
+	w.written += n
+	w.pending.Store(int64(len(w.buf) - w.written))
+	if err != nil {
+		w.err = fmt.Errorf("write: %w", err)
+	}
+	if w.written == len(w.buf) && cap(w.buf) > w.o.Keep {
+		w.buf, w.written = nil, 0
+	}
+}
+
+// prepare sets the deadline of the next piece.
+func (w *Writer) prepare() error {
+	if w.o.Timeout == 0 {
+		return nil
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.by.IsZero() {
+		return nil
+	}
+	return w.conn.SetWriteDeadline(time.Now().Add(w.o.Timeout))
+}

@@ -1,0 +1,505 @@
+package outbound_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/outbound"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memnet"
+)
+
+// A source hands out what was added to it, a part at a time.
+type source struct {
+	w *outbound.Writer
+
+	mu      sync.Mutex
+	parts   [][]byte
+	greeted bool // allow inline writes with the next Fill
+	shy     bool // nothing suits inline
+	next    time.Time
+	end     error // with the last part
+	calls   []bool
+	room    int // capacity of b in the last Fill
+	made    bytes.Buffer
+}
+
+func (s *source) add(parts ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range parts {
+		s.parts = append(s.parts, []byte(p))
+	}
+}
+
+func (s *source) set(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f()
+}
+
+func (s *source) Fill(b []byte, inline bool) ([]byte, time.Time, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls, s.room = append(s.calls, inline), cap(b)
+	if len(b) > 0 {
+		return b, outbound.Idle, errors.New("something is left of the last Fill")
+	}
+	if s.greeted {
+		s.w.Greeted()
+	}
+	if inline && s.shy {
+		return b, outbound.Again, nil
+	}
+	if len(s.parts) > 0 {
+		b = append(b, s.parts[0]...)
+		s.made.Write(s.parts[0])
+		s.parts = s.parts[1:]
+	}
+	if len(s.parts) > 0 {
+		return b, outbound.Again, nil
+	}
+	return b, s.next, s.end
+}
+
+// counts returns how often Fill was called, and how often of these inline.
+func (s *source) counts() (all, inline int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, is := range s.calls {
+		if is {
+			inline++
+		}
+	}
+	return len(s.calls), inline
+}
+
+// A rig is a Writer with a source on one end of a connection.
+type rig struct {
+	*outbound.Writer
+	*source
+	t    *testing.T
+	far  net.Conn
+	done chan error // the end of Run
+}
+
+// newRig starts a Writer that may write inline.
+func newRig(t *testing.T, near, far net.Conn, o outbound.Options) *rig {
+	s := &source{greeted: true}
+	s.w = outbound.New(near, s, o)
+	r := &rig{s.w, s, t, far, make(chan error, 1)}
+	go func() { r.done <- r.Run() }()
+	return r
+}
+
+// inMemory runs a test with a Writer in a bubble, on a connection with so many bytes between its ends.
+func inMemory(t *testing.T, buffer int, o outbound.Options, test func(t *testing.T, r *rig)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		n := memnet.New()
+		n.SetBuffer(buffer)
+		near, far := connect(t, n)
+		r := newRig(t, near, far, o)
+		synctest.Wait()
+		defer r.stop(near)
+		test(t, r)
+	})
+}
+
+func connect(t *testing.T, n *memnet.Network) (near, far net.Conn) {
+	t.Helper()
+	l, err := n.Host("b").Listen("b:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if near, err = n.Host("a").Dial(t.Context(), "b:1"); err != nil {
+		t.Fatal(err)
+	}
+	if far, err = l.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { near.Close(); far.Close(); l.Close() })
+	return near, far
+}
+
+// stop ends the Writer, if it has not ended.
+func (r *rig) stop(near net.Conn) {
+	near.Close()
+	r.set(func() { r.end = io.EOF })
+	r.Wake()
+	<-r.done
+}
+
+// read has the other end read so much, and checks it.
+func (r *rig) read(want string) {
+	r.t.Helper()
+	b := make([]byte, len(want))
+	if n, err := io.ReadFull(r.far, b); err != nil || string(b) != want {
+		r.t.Fatalf("the other end reads %q (%v), want %q", b[:n], err, want)
+	}
+	synctest.Wait()
+}
+
+func (r *rig) wantPending(want int) {
+	r.t.Helper()
+	if got := r.Pending(); got != want {
+		r.t.Fatalf("%d bytes are pending, want %d", got, want)
+	}
+}
+
+// wantCalls checks the calls of Fill since the last time.
+func (r *rig) wantCalls(all, inline int) {
+	r.t.Helper()
+	gotAll, gotInline := r.counts()
+	r.set(func() { r.calls = nil })
+	if gotAll != all || gotInline != inline {
+		r.t.Fatalf("%d calls of Fill, %d of them inline, want %d and %d", gotAll, gotInline, all, inline)
+	}
+}
+
+// wantEnd checks how Run has ended; nil is a good end.
+func (r *rig) wantEnd(want error) {
+	r.t.Helper()
+	synctest.Wait()
+	select {
+	case err := <-r.done:
+		r.done <- err
+		if !errors.Is(err, want) || (err == nil) != (want == nil) {
+			r.t.Fatalf("Run ends with %v, want %v", err, want)
+		}
+	default:
+		r.t.Fatal("Run goes on")
+	}
+	r.set(func() { r.calls = nil })
+	r.Inline()
+	r.Wake()
+	synctest.Wait()
+	r.wantCalls(0, 0)
+	r.wantPending(0)
+}
+
+// The caller of Inline writes, and nobody else does anything.
+func TestInline(t *testing.T) {
+	inMemory(t, 100, outbound.Options{}, func(t *testing.T, r *rig) {
+		r.wantCalls(1, 0)
+		for range 3 {
+			r.add("news")
+			r.Inline()
+			synctest.Wait()
+			r.wantCalls(1, 1)
+			r.read("news")
+		}
+		r.Inline() // there is nothing
+		synctest.Wait()
+		r.wantCalls(1, 1)
+		r.add("news")
+		r.Wake()
+		synctest.Wait()
+		r.wantCalls(1, 0)
+		r.read("news")
+	})
+}
+
+// Before the greeting is out only Run's goroutine writes.
+func TestGreeting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := connect(t, memnet.New())
+		s := &source{}
+		s.w = outbound.New(near, s, outbound.Options{})
+		r := &rig{s.w, s, t, far, make(chan error, 1)}
+		r.add("hello")
+		r.Inline()
+		r.wantCalls(0, 0) // nobody runs yet
+		go func() { r.done <- r.Run() }()
+		defer r.stop(near)
+		synctest.Wait()
+		r.wantCalls(2, 0) // one because Inline has woken it
+		r.read("hello")
+		r.add("more")
+		r.Inline()
+		synctest.Wait()
+		r.wantCalls(1, 0)
+		r.read("more")
+		r.set(func() { r.greeted = true })
+		r.Wake()
+		synctest.Wait()
+		r.wantCalls(1, 0)
+		r.add("news")
+		r.Inline()
+		r.wantCalls(1, 1)
+		r.read("news")
+	})
+}
+
+// The connection takes a part of an inline write, or nothing. Run's goroutine
+// writes the rest, and until then nothing is asked of the source.
+func TestHandingOver(t *testing.T) {
+	for takes := range 4 {
+		t.Run(fmt.Sprint("takes ", takes), func(t *testing.T) {
+			inMemory(t, 8, outbound.Options{}, func(t *testing.T, r *rig) {
+				fill := "12345678"[takes:]
+				r.add(fill)
+				r.Inline()
+				r.wantPending(0)
+				r.wantCalls(2, 1) // 1: at the start
+				r.add("frame1")
+				r.Inline()
+				synctest.Wait()
+				r.wantCalls(1, 1)
+				r.wantPending(6 - takes)
+				r.add("frame2", "frame3")
+				r.Inline()
+				r.Inline()
+				synctest.Wait()
+				r.wantCalls(0, 0)
+				r.read(fill + "frame1frame2frame3")
+				r.wantPending(0)
+				r.wantCalls(3, 0) // one because Inline has woken it
+				r.add("news")
+				r.Inline()
+				r.wantCalls(1, 1)
+				r.read("news")
+			})
+		})
+	}
+}
+
+// What does not suit an inline writer is left to Run's goroutine.
+func TestUnsuitable(t *testing.T) {
+	inMemory(t, 100, outbound.Options{}, func(t *testing.T, r *rig) {
+		r.wantCalls(1, 0)
+		r.set(func() { r.shy = true })
+		r.add("long story")
+		r.Inline()
+		synctest.Wait()
+		r.wantCalls(2, 1)
+		r.read("long story")
+		r.set(func() { r.shy = false })
+		r.add("part1", "part2", "part3") // Again behind an inline write
+		r.Inline()
+		synctest.Wait()
+		r.wantCalls(3, 1)
+		r.read("part1part2part3")
+	})
+}
+
+// The source is asked again when it said, whoever it said it to.
+func TestNext(t *testing.T) {
+	inMemory(t, 100, outbound.Options{}, func(t *testing.T, r *rig) {
+		in := func(d time.Duration) { r.set(func() { r.next = time.Now().Add(d) }) }
+		pass := func(d time.Duration) {
+			time.Sleep(d)
+			synctest.Wait()
+		}
+		r.wantCalls(1, 0)
+		pass(24 * time.Hour)
+		r.wantCalls(0, 0)
+		in(time.Minute)
+		r.Wake()
+		pass(time.Minute - 1)
+		r.wantCalls(1, 0)
+		in(time.Minute)
+		pass(1)
+		r.wantCalls(1, 0)
+		r.Inline() // says the same
+		synctest.Wait()
+		r.wantCalls(1, 1)
+		in(time.Second) // sooner than the goroutine expects
+		r.Inline()
+		pass(0)
+		r.wantCalls(2, 1)
+		r.set(func() { r.next = outbound.Idle })
+		pass(time.Second - 1)
+		r.wantCalls(0, 0)
+		pass(1)
+		r.wantCalls(1, 0)
+		pass(24 * time.Hour)
+		r.wantCalls(0, 0)
+		in(time.Second) // where it expects nothing
+		r.Inline()
+		pass(0)
+		r.wantCalls(2, 1)
+	})
+}
+
+func TestNews(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		news := make(chan struct{}, 1)
+		near, far := connect(t, memnet.New())
+		r := newRig(t, near, far, outbound.Options{News: news})
+		defer r.stop(near)
+		synctest.Wait()
+		r.add("news")
+		news <- struct{}{}
+		synctest.Wait()
+		r.wantCalls(2, 0)
+		r.read("news")
+	})
+}
+
+// The source ends: all that it made is written, by whoever asked it.
+func TestEnd(t *testing.T) {
+	for _, inline := range []bool{false, true} {
+		t.Run(fmt.Sprint("inline ", inline), func(t *testing.T) {
+			inMemory(t, 3, outbound.Options{Piece: 3}, func(t *testing.T, r *rig) {
+				r.add("farewell")
+				r.set(func() { r.end = io.EOF })
+				if inline {
+					r.Inline()
+				} else {
+					r.Wake()
+				}
+				synctest.Wait()
+				r.wantPending(5)
+				r.read("farewell")
+				r.wantEnd(nil)
+			})
+		})
+	}
+}
+
+// The source fails: what it made in vain is not written.
+func TestSourceFails(t *testing.T) {
+	failed := errors.New("disk failed")
+	for _, inline := range []bool{false, true} {
+		t.Run(fmt.Sprint("inline ", inline), func(t *testing.T) {
+			inMemory(t, 3, outbound.Options{}, func(t *testing.T, r *rig) {
+				r.add("abcdef")
+				r.Inline()
+				synctest.Wait()
+				r.read("abcdef")
+				r.add("half a fra")
+				r.set(func() { r.end = failed })
+				if inline {
+					r.Inline()
+				} else {
+					r.Wake()
+				}
+				r.wantEnd(failed)
+				r.far.SetReadDeadline(time.Now())
+				if n, err := r.far.Read(make([]byte, 10)); n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+					t.Errorf("%d bytes were written (%v)", n, err)
+				}
+			})
+		})
+	}
+}
+
+// The connection fails, in the middle of a frame or before it. Nothing follows.
+func TestConnectionFails(t *testing.T) {
+	for name, begin := range map[string]func(*rig){"inline": func(r *rig) { r.Inline() }, "waiting": func(r *rig) { r.Wake() }} {
+		t.Run(name+", torn", func(t *testing.T) {
+			inMemory(t, 3, outbound.Options{Piece: 3}, func(t *testing.T, r *rig) {
+				r.add("abcdef", "next")
+				begin(r)
+				synctest.Wait()
+				r.wantPending(3)
+				r.far.Close() // unread bytes: a reset
+				r.wantEnd(syscall.ECONNRESET)
+				if got := r.made.String(); got != "abcdef" {
+					t.Errorf("the source was asked for %q", got)
+				}
+			})
+		})
+		t.Run(name+", before", func(t *testing.T) {
+			inMemory(t, 3, outbound.Options{}, func(t *testing.T, r *rig) {
+				r.add("abc")
+				r.Inline()
+				r.far.Close()
+				r.add("def")
+				begin(r)
+				r.wantEnd(syscall.ECONNRESET)
+			})
+		})
+	}
+}
+
+// Each piece has its own timeout: a slow peer is no dead one.
+func TestTimeout(t *testing.T) {
+	inMemory(t, 4, outbound.Options{Timeout: time.Second, Piece: 4}, func(t *testing.T, r *rig) {
+		r.add("1234567890123456")
+		r.Inline()
+		for _, piece := range []string{"1234", "5678", "9012"} {
+			time.Sleep(time.Second - 1)
+			r.read(piece)
+		}
+		r.wantPending(0) // in the connection's buffer
+		r.add("next")
+		r.Wake()
+		began := time.Now()
+		err := <-r.done
+		r.done <- err
+		if took := time.Since(began); took != time.Second {
+			t.Errorf("it has waited %v", took)
+		}
+		r.wantEnd(os.ErrDeadlineExceeded)
+	})
+}
+
+// Finish bounds all of the rest, also what is being written.
+func TestFinish(t *testing.T) {
+	o := outbound.Options{Timeout: time.Hour, Piece: 4}
+	inMemory(t, 4, o, func(t *testing.T, r *rig) {
+		r.add("12345678", "90")
+		r.Wake()
+		synctest.Wait()
+		r.set(func() { r.end = io.EOF })
+		r.Finish(time.Now().Add(time.Second))
+		r.read("1234567890")
+		r.wantEnd(nil)
+	})
+	inMemory(t, 4, o, func(t *testing.T, r *rig) {
+		r.add("1234567890")
+		r.Inline()
+		r.Finish(time.Now().Add(2 * time.Second))
+		time.Sleep(time.Second)
+		r.read("1234") // which does not extend the time
+		time.Sleep(time.Second - 1)
+		synctest.Wait()
+		r.wantPending(2)
+		time.Sleep(1)
+		r.wantEnd(os.ErrDeadlineExceeded)
+	})
+	inMemory(t, 4, o, func(t *testing.T, r *rig) {
+		r.add("1234567890")
+		r.Wake()
+		synctest.Wait()
+		r.Finish(time.Now().Add(time.Second))
+		r.Finish(time.Now().Add(-time.Second)) // a later call counts
+		r.wantEnd(os.ErrDeadlineExceeded)
+	})
+}
+
+// A buffer that has become long is not kept.
+func TestKeep(t *testing.T) {
+	inMemory(t, 1<<20, outbound.Options{Keep: 1000}, func(t *testing.T, r *rig) {
+		long := string(make([]byte, 2000))
+		for _, begin := range []func(){r.Inline, r.Wake} {
+			for _, part := range []string{"short", long} {
+				r.add(part)
+				begin()
+				synctest.Wait()
+				r.read(part)
+			}
+			r.Inline()
+			if r.room > 0 {
+				t.Errorf("%d bytes were kept", r.room)
+			}
+			r.add("short")
+			begin()
+			synctest.Wait()
+			r.read("short")
+			if r.Inline(); r.room == 0 {
+				t.Error("a short buffer was not kept")
+			}
+		}
+	})
+}
