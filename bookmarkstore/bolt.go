@@ -12,6 +12,7 @@ import (
 	berrors "go.etcd.io/bbolt/errors"
 
 	"github.com/holdfast-mq/holdfast/internal/boltfile"
+	"github.com/holdfast-mq/holdfast/internal/signal"
 )
 
 // ownBucket is the bucket in a database that OpenBolt made.
@@ -68,8 +69,8 @@ type Bolt struct {
 	collected atomic.Uint64 // as many of them as the last commit covers
 	pace      atomic.Int32
 
-	wake chan struct{} // capacity 1: there is something to commit
-	now  chan struct{} // capacity 1: do not wait for the interval
+	wake signal.Signal // there is something to commit
+	now  signal.Signal // do not wait for the interval
 	stop chan struct{} // closed by Close
 	done chan struct{} // closed when the committer has ended
 
@@ -131,8 +132,8 @@ func openBolt(db *bbolt.DB, bucket string, o BoltOptions) (*Bolt, error) {
 		path:      db.Path(),
 		bucket:    []byte(bucket),
 		options:   o,
-		wake:      make(chan struct{}, 1),
-		now:       make(chan struct{}, 1),
+		wake:      signal.New(),
+		now:       signal.New(),
 		stop:      make(chan struct{}),
 		done:      make(chan struct{}),
 		places:    make(map[string]*boltPlace),

@@ -24,18 +24,11 @@ var errNothing = errors.New("nothing to commit")
 // signal tells the committer about a change.
 func (b *Bolt) signal() {
 	if b.pace.Load() == idle && b.pace.CompareAndSwap(idle, awake) {
-		send(b.wake)
+		b.wake.Set()
 	}
 	collected := b.collected.Load() // first, since changes only grows
 	if b.changes.Load()-collected >= uint64(b.options.CommitOperations) && b.pace.CompareAndSwap(awake, hurrying) {
-		send(b.now)
-	}
-}
-
-func send(c chan<- struct{}) {
-	select {
-	case c <- struct{}{}:
-	default: // one is enough
+		b.now.Set()
 	}
 }
 
@@ -65,7 +58,7 @@ func (b *Bolt) wait(ctx context.Context, changes uint64) error {
 		if !hurried {
 			hurried = true
 			b.signal()
-			send(b.now)
+			b.now.Set()
 		}
 		select {
 		case <-committed:

@@ -14,6 +14,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/boltfile"
 	"github.com/holdfast-mq/holdfast/internal/intern"
+	"github.com/holdfast-mq/holdfast/internal/signal"
 )
 
 // BoltOptions say how a Bolt store behaves. Zero values mean the defaults.
@@ -64,8 +65,8 @@ type Bolt struct {
 	salvaged     bool // something was not as it was written, and is now
 	givenUp      int  // messages that opening a damaged store gave up
 
-	urgent chan struct{} // capacity 1: an op waits
-	lazy   chan struct{} // capacity 1: something was let go
+	urgent signal.Signal // an op waits
+	lazy   signal.Signal // something was let go
 	stop   chan struct{}
 	done   chan struct{} // closed when the committer has ended
 	closed chan struct{} // closed when Close has
@@ -125,7 +126,7 @@ func OpenBoltIn(db *bbolt.DB, bucket string, o BoltOptions) (*Bolt, error) {
 	}
 	s := &Bolt{
 		db: db, bucket: []byte(bucket), acceptDamage: o.AcceptDamage, interval: orDefault(o.CommitInterval, 10*time.Millisecond),
-		urgent: make(chan struct{}, 1), lazy: make(chan struct{}, 1),
+		urgent: signal.New(), lazy: signal.New(),
 		stop: make(chan struct{}), done: make(chan struct{}), closed: make(chan struct{}),
 		swept: make(map[uint32]uint64),
 	}
@@ -218,15 +219,8 @@ func (s *Bolt) commitLocked(op *boltOp) error {
 	op.done = make(chan error, 1)
 	s.queue = append(s.queue, op)
 	s.mu.Unlock()
-	poke(s.urgent)
+	s.urgent.Set()
 	return <-op.done
-}
-
-func poke(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
 }
 
 // change has the committer change the state, and returns once that is committed.
@@ -304,7 +298,7 @@ func (s *Bolt) Reject(life string, sequence uint64) error {
 func (s *Bolt) letGoLocked() {
 	s.line.wake()
 	s.dirty = true
-	poke(s.lazy)
+	s.lazy.Set()
 }
 
 // Get implements Store.

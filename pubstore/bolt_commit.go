@@ -247,7 +247,7 @@ func (s *Bolt) take() ([]*boltOp, error) {
 	}
 	batch := s.queue[:n:n]
 	if s.queue = s.queue[n:]; len(s.queue) > 0 {
-		poke(s.urgent)
+		s.urgent.Set()
 	}
 	if failed(s.ended) {
 		return batch, s.ended
@@ -355,7 +355,7 @@ func (s *Bolt) sweepLocked(root *bbolt.Bucket) error {
 		s.gone = s.gone[1:]
 	}
 	if budget == 0 {
-		poke(s.lazy)
+		s.lazy.Set()
 	}
 	return nil
 }

@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/signal"
 )
 
 // A desk is what the three stores have in common: the ledger, the line of
 // those who wait for room, and how the store ended.
 type desk struct {
-	appended     chan struct{} // capacity 1
+	appended     signal.Signal
 	failWhenFull bool
 	maxMessage   int
 
@@ -31,7 +33,7 @@ type limits struct {
 
 // set puts the limits into force. It is called before the store is used.
 func (d *desk) set(l limits) {
-	d.appended = make(chan struct{}, 1)
+	d.appended = signal.New()
 	d.failWhenFull = l.failWhenFull
 	d.ledger.maxMessages = orDefault(l.messages, l.defaultMessages)
 	d.ledger.maxBytes = orDefault(l.bytes, l.defaultBytes)
@@ -83,7 +85,7 @@ func (d *desk) waitLocked(ctx context.Context, size int) error {
 		d.mu.Unlock()
 		var err error
 		select {
-		case <-t.look:
+		case <-t.wake:
 		case <-ctx.Done():
 			err = fmt.Errorf("%w: %w", ErrFull, ctx.Err())
 		}
@@ -103,12 +105,7 @@ func (d *desk) waitLocked(ctx context.Context, size int) error {
 }
 
 // signal tells the client that there is more to read.
-func (d *desk) signal() {
-	select {
-	case d.appended <- struct{}{}:
-	default:
-	}
-}
+func (d *desk) signal() { d.appended.Set() }
 
 // endLocked puts the store out of use. The first reason stays, unless the disk
 // fails while the store is being closed: then nobody is to take it for closed.

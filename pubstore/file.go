@@ -11,6 +11,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
+	"github.com/holdfast-mq/holdfast/internal/signal"
 )
 
 // FileOptions say how a File store behaves. Zero values mean the defaults.
@@ -69,15 +70,15 @@ type File struct {
 	inFlight sync.WaitGroup // calls between mu and the disk
 	// committing is held, before mu, by who commits in a store without a committer.
 	committing sync.Mutex
-	urgent     chan struct{} // capacity 1: someone waits for a sync
-	lazy       chan struct{} // capacity 1: there is something to sync within the interval
+	urgent     signal.Signal // someone waits for a sync
+	lazy       signal.Signal // there is something to sync within the interval
 	stop       chan struct{}
 	done       chan struct{} // closed when the committer has ended
 	closed     chan struct{} // closed when Close has
 
 	// These are guarded by mu, as is appending to the log.
 	closing bool
-	dirty   bool              // lazy was poked since the last commit began
+	dirty   bool              // lazy was set since the last commit began
 	durable seglog.Position   // what is before it is safe against a power cut
 	synced  sync.Cond         // durable has moved, or the store has failed
 	logged  map[uint32]uint64 // by number of a life: acked as the log says

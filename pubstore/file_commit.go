@@ -63,7 +63,7 @@ func gather[T comparable](waiting func() T) {
 func (s *File) dirtyLocked() {
 	if !s.dirty {
 		s.dirty = true
-		poke(s.lazy)
+		s.lazy.Set()
 	}
 }
 
@@ -78,7 +78,7 @@ func (s *File) waitDurable(pos seglog.Position) error {
 		if failed(s.ended) {
 			return s.ended
 		}
-		poke(s.urgent)
+		s.urgent.Set()
 		s.synced.Wait()
 	}
 	return nil

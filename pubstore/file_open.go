@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nuid"
 
 	"github.com/holdfast-mq/holdfast/internal/seglog"
+	"github.com/holdfast-mq/holdfast/internal/signal"
 )
 
 // The kinds of records in the log of a File. The state (state.go) also
@@ -133,7 +134,7 @@ func newFile(dir string, o *FileOptions) *File {
 		dir: dir, syncAlways: o.SyncAlways, newLife: o.NewLife,
 		interval: cmp.Or(o.SyncInterval, 10*time.Millisecond),
 		segment:  orDefault(o.SegmentBytes, 16<<20),
-		urgent:   make(chan struct{}, 1), lazy: make(chan struct{}, 1),
+		urgent:   signal.New(), lazy: signal.New(),
 		stop: make(chan struct{}), done: make(chan struct{}), closed: make(chan struct{}),
 		logged: make(map[uint32]uint64),
 	}

@@ -1,19 +1,22 @@
 package pubstore
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/holdfast-mq/holdfast/internal/signal"
+)
 
 // A line is the Appends that wait for room, first come, first served. Its
 // owner's mutex guards it. Invariant: whoever stands first has been woken
 // since room was last made.
 type line struct{ turns []*turn }
 
-// A turn is one place in the line. Its channel receives a value when it is
-// worth looking again.
-type turn struct{ look chan struct{} }
+// A turn is one place in the line. It is woken when it is worth looking again.
+type turn struct{ wake signal.Signal }
 
 // join takes the last place.
 func (l *line) join() *turn {
-	t := &turn{look: make(chan struct{}, 1)}
+	t := &turn{signal.New()}
 	l.turns = append(l.turns, t)
 	return t
 }
@@ -31,20 +34,13 @@ func (l *line) leave(t *turn) {
 // wake tells the first in line that there is more room.
 func (l *line) wake() {
 	if len(l.turns) > 0 {
-		l.turns[0].wake()
+		l.turns[0].wake.Set()
 	}
 }
 
 // wakeAll tells everyone that the store ended.
 func (l *line) wakeAll() {
 	for _, t := range l.turns {
-		t.wake()
-	}
-}
-
-func (t *turn) wake() {
-	select {
-	case t.look <- struct{}{}:
-	default:
+		t.wake.Set()
 	}
 }

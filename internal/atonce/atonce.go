@@ -11,11 +11,11 @@ type Writer struct{ to taker }
 
 // A taker takes what fits, and says how much that was.
 type taker interface {
-	WriteAtOnce(b []byte) (n int, err error)
+	TryWrite(b []byte) (n int, err error)
 }
 
 // New returns the Writer of a connection: one of the system, where the system
-// can do that, or one with a method WriteAtOnce. Nil: there is none.
+// can do that, or one with a method TryWrite. Nil: there is none.
 func New(conn net.Conn) *Writer {
 	to, is := conn.(taker)
 	if !is {
@@ -29,4 +29,4 @@ func New(conn net.Conn) *Writer {
 
 // Write writes what the connection takes at the moment, which may be nothing.
 // n < len(b) is no error. A deadline that has passed is one.
-func (w *Writer) Write(b []byte) (n int, err error) { return w.to.WriteAtOnce(b) }
+func (w *Writer) Write(b []byte) (n int, err error) { return w.to.TryWrite(b) }

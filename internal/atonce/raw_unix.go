@@ -36,8 +36,8 @@ func newRaw(conn net.Conn) taker {
 	return r
 }
 
-// WriteAtOnce implements taker.
-func (r *raw) WriteAtOnce(b []byte) (n int, err error) {
+// TryWrite implements taker.
+func (r *raw) TryWrite(b []byte) (n int, err error) {
 	r.b, r.n, r.err = b, 0, nil
 	err = r.conn.Write(r.write)
 	r.b = nil

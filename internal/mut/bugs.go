@@ -154,8 +154,7 @@ const (
 	TxDiscardInMemory Bug = "tx-discard-in-memory"
 	// TxTwice lets a transaction discard a message that is not outstanding.
 	TxTwice Bug = "tx-twice"
-	// GuestForgets lets go of what a connection did not take at once.
-	GuestForgets  Bug = "guest-forgets"
+	// InlineForgets drops the part of an inline write that the connection did not take.
 	InlineForgets Bug = "inline-forgets"
 	// HeartbeatsIgnored never declares a silent connection lost.
 	HeartbeatsIgnored Bug = "heartbeats-ignored"

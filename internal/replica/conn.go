@@ -12,6 +12,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/outbound"
 )
 
 // A conn is one connection to a peer, in both directions. Two goroutines
@@ -22,6 +23,7 @@ type conn struct {
 	expect  *peer // that was dialled; nil: it dialled us
 	dialled bool
 	sender  *sender
+	out     *outbound.Writer // of what sender makes
 
 	helloBy time.Time     // else it is closed
 	hello   *Hello        // the peer's, as far as it has come; read's own
@@ -29,7 +31,6 @@ type conn struct {
 	up      chan struct{} // closed when it is its peer's connection
 	done    chan struct{} // closed by fail
 	ended   chan struct{} // closed when both goroutines are through
-	wake    chan struct{} // has write look again; capacity 1
 
 	once  sync.Once
 	cause error // why it ended; set before done is closed
@@ -61,12 +62,12 @@ func (l *Links) newConn(nc net.Conn, expect *peer) *conn {
 		l: l, nc: nc, expect: expect, dialled: expect != nil, stranger: expect == nil,
 		helloBy: time.Now().Add(helloTimeout),
 		greet:   make(chan struct{}), up: make(chan struct{}), done: make(chan struct{}), ended: make(chan struct{}),
-		wake:    make(chan struct{}, 1),
 		dec:     newDecoder(),
 		batch:   l.o.Journal.NewBatch(),
 		pending: make(bookmark.Vector), beats: make(map[uint64]struct{}), received: make(bookmark.Vector),
 	}
 	c.sender = newSender(c)
+	c.out = outbound.New(nc, c.sender, outbound.Options{Timeout: Silence(l.o.Heartbeat), Keep: 4 * batchBytes})
 	return c
 }
 
@@ -85,9 +86,10 @@ func (c *conn) fail(cause error) {
 		c.cause = cause
 		close(c.done)
 		if c.farewell() != nil {
-			_ = c.nc.SetWriteDeadline(time.Now().Add(c.l.o.Heartbeat))
+			c.out.Finish(time.Now().Add(c.l.o.Heartbeat))
 		} else {
 			_ = c.nc.Close()
+			c.out.Wake()
 		}
 	})
 }
@@ -99,14 +101,6 @@ func (c *conn) farewell() *RefusedError {
 		return r
 	}
 	return nil
-}
-
-// signal has write look for something to send.
-func (c *conn) signal() {
-	select {
-	case c.wake <- struct{}{}:
-	default:
-	}
 }
 
 // ackLocked notes that b is durable here. l.mu is held.
@@ -124,7 +118,7 @@ func (c *conn) queueLocked(frame []byte) error {
 		return fmt.Errorf("%d frames wait to be sent", len(c.control))
 	}
 	c.control = append(c.control, frame)
-	c.signal()
+	c.out.Wake()
 	return nil
 }
 
@@ -243,6 +237,7 @@ func (c *conn) say(p *peer) {
 	c.ours = c.l.hello(p)
 	c.ours.States = c.l.o.Journal.States()
 	close(c.greet)
+	c.out.Wake()
 }
 
 // carries returns what we send to the peer; nil: all.

@@ -49,10 +49,11 @@ var (
 	errFrame        = errors.New("frame is malformed")
 )
 
-// An encoder builds one frame after the other in a buffer it keeps.
+// An encoder builds one frame after the other, behind those that it keeps.
 type encoder struct {
-	buf bytes.Buffer
-	enc *msgpack.Encoder
+	buf  bytes.Buffer
+	kept int // bytes of frames that are kept
+	enc  *msgpack.Encoder
 }
 
 func newEncoder() *encoder {
@@ -61,10 +62,15 @@ func newEncoder() *encoder {
 	return e
 }
 
-// begin starts a frame, dropping the one before it.
+// appendTo has the frames that are kept from here on appended to b.
+func (e *encoder) appendTo(b []byte) {
+	e.buf, e.kept = *bytes.NewBuffer(b), len(b)
+}
+
+// begin starts a frame, dropping the one before it if that was not kept.
 func (e *encoder) begin(t frameType) {
 	var head [frameHeader]byte
-	e.buf.Reset()
+	e.buf.Truncate(e.kept)
 	e.buf.Write(head[:])
 	e.uint(uint64(t))
 }
@@ -79,15 +85,28 @@ func (e *encoder) nil()            { _ = e.enc.EncodeNil() }
 func (e *encoder) string(v string) { _ = e.enc.EncodeString(v[:min(len(v), maxText)]) }
 
 // payload returns how many bytes the frame has so far.
-func (e *encoder) payload() int { return e.buf.Len() - frameHeader }
+func (e *encoder) payload() int { return e.buf.Len() - e.kept - frameHeader }
 
 // finish fills the header in and returns the frame, valid until begin.
 func (e *encoder) finish() []byte {
-	b := e.buf.Bytes()
+	b := e.buf.Bytes()[e.kept:]
 	binary.BigEndian.PutUint32(b, uint32(len(b)-frameHeader))
 	binary.BigEndian.PutUint32(b[4:], crc.Bytes(0, b[frameHeader:]))
 	return b
 }
+
+// keep finishes the frame and keeps it.
+func (e *encoder) keep() { e.kept += len(e.finish()) }
+
+// add keeps a frame that another encoder has finished.
+func (e *encoder) add(frame []byte) {
+	e.buf.Truncate(e.kept)
+	e.buf.Write(frame)
+	e.kept += len(frame)
+}
+
+// all returns what appendTo was given, and the frames kept since.
+func (e *encoder) all() []byte { return e.buf.Bytes()[:e.kept] }
 
 // A frameReader reads frames. It allocates no more than has arrived and a step ahead.
 type frameReader struct {

@@ -15,6 +15,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/signal"
 )
 
 // ErrClosed is why links end when their instance stops.
@@ -29,7 +30,7 @@ type Links struct {
 	stop       context.CancelFunc
 	wg         sync.WaitGroup
 	ready      chan struct{}
-	wake       chan struct{} // has watch look again; capacity 1
+	wake       signal.Signal // has watch look again
 	rejoining  atomic.Bool   // some peer is still waited for
 	dests      []*peer       // as configured; their order is that of marks
 	durables   []uint64      // scratch of Durable
@@ -73,7 +74,7 @@ func newLinks(o Options) (*Links, error) {
 	}
 	l := &Links{
 		o: o, began: o.Now(), ownClock: ownClock,
-		ready: make(chan struct{}), wake: make(chan struct{}, 1),
+		ready: make(chan struct{}), wake: signal.New(),
 		peers: make(map[string]*peer), conns: make(map[*conn]struct{}),
 		asked: make(map[uint64]*question), unsure: make(map[uint64]bool), foreign: make(bookmark.Vector),
 		rejoin: NewRejoin(o.RejoinTimeout, o.Journal.Damage() != nil),
@@ -272,9 +273,9 @@ func (l *Links) written(p *peer, now time.Duration, b bookmark.Bookmark) {
 	switch {
 	case c == nil || c.covers(b):
 	case first && p.dest.Sync:
-		c.now()
+		c.out.Inline()
 	default:
-		c.signal()
+		c.out.Wake()
 	}
 }
 
@@ -309,9 +310,9 @@ func (l *Links) Durable(moved []journal.Moved, idle bool) {
 	l.watermark(publishers)
 	for _, c := range conns {
 		if idle && len(moved) == 1 {
-			c.now()
+			c.out.Inline()
 		} else {
-			c.signal()
+			c.out.Wake()
 		}
 	}
 	clear(conns)
@@ -326,12 +327,7 @@ func (l *Links) watermark(publishers []uint64) {
 }
 
 // look has the watch goroutine look at what is due.
-func (l *Links) look() {
-	select {
-	case l.wake <- struct{}{}:
-	default:
-	}
-}
+func (l *Links) look() { l.wake.Set() }
 
 // durable returns how far a publisher is durable here.
 func (l *Links) durable(publisher uint64) uint64 {

@@ -115,6 +115,7 @@ func (l *Links) connected(c *conn) error {
 	l.watermark(nil)
 	l.syncChanged(changed)
 	close(c.up)
+	c.out.Wake()
 	l.look()
 	return nil
 }

@@ -166,7 +166,7 @@ func (l *Links) took(c *conn, records int) {
 		l.look()
 	}
 	if mut.On(mut.R2AckOnReceipt) {
-		c.signal()
+		c.out.Wake()
 	}
 }
 

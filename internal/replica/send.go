@@ -3,33 +3,28 @@ package replica
 import (
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
-	"github.com/holdfast-mq/holdfast/internal/atonce"
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/outbound"
 )
 
-const (
-	writeStep = 64 << 10 // written under one deadline
-	scanStep  = 4096     // records looked at before other frames get their turn
-)
+// scanStep is how many records are looked at before other frames get their turn.
+const scanStep = 4096
 
-// write sends until the connection ends, then says farewell.
+// write sends until the connection ends.
 func (c *conn) write() {
-	s := c.sender
-	err := s.run()
-	s.mine.Take() // for good
-	s.close()
+	err := c.out.Run()
+	c.sender.close()
 	if err != nil {
-		c.fail(err)
+		c.fail(fmt.Errorf("link lost: %w", err))
 		return
 	}
-	if r := c.farewell(); r != nil && !s.torn && len(s.rest) == 0 {
-		r.encode(s.enc)
-		_, _ = c.nc.Write(s.enc.finish())
+	if c.farewell() != nil {
 		if half, ok := c.nc.(interface{ CloseWrite() error }); ok {
 			_ = half.CloseWrite()
 		}
@@ -38,30 +33,29 @@ func (c *conn) write() {
 }
 
 // A sender is the sending half of a connection: a cursor over the journal and
-// the frames that go between its records. It belongs to who has the turn:
-// write's goroutine, or who brings what is to be sent and sends it by itself.
+// the frames that go between its records. It is the source of the connection's
+// outbound.Writer, and belongs to the goroutine that calls Fill: that of write,
+// or one that appends a record or makes it durable and sends inline.
 type sender struct {
 	c        *conn
-	mine     atonce.Turn    // held by who works with the rest
-	atOnce   *atonce.Writer // nil: only write's goroutine sends
 	enc      *encoder
-	follower *journal.Follower   // nil: we don't replicate to the peer
-	record   journal.Record      // the one that is to be sent next
-	held     bool                // record has been read and not yet sent
-	raw      []byte              // of a marker
-	moved    []bookmark.Bookmark // scratch of answers
-	floors   []journal.State     // to be sent when the cursor has passed passed; nil: they were
+	turn     func(*sender) (busy bool, err error) // makes the next frames: hello first
+	states   []journal.State                      // of our hello, not yet sent
+	follower *journal.Follower                    // nil: we don't replicate to the peer
+	record   journal.Record                       // the one that is to be sent next
+	held     bool                                 // record has been read and not yet sent
+	raw      []byte                               // of a marker
+	moved    []bookmark.Bookmark                  // scratch of answers
+	floors   []journal.State                      // to be sent when the cursor has passed passed; nil: they were
 	passed   journal.Position
-	trimmed  bool   // retention was faster than the follower
-	looping  bool   // the hello is out
-	guest    bool   // not write's goroutine has the turn: it must not wait for the connection
-	rest     []byte // of what a guest has sent: the connection did not take it at once
+	markers  []journal.Record // of these floors, to be sent before any other record
+	trimmed  bool             // retention was faster than the follower
+	beatAt   time.Time        // when the next heartbeat is due
 	beatDue  bool
-	torn     bool // a frame was left unfinished: nothing can follow it
 }
 
 func newSender(c *conn) *sender {
-	return &sender{c: c, enc: newEncoder(), mine: atonce.NewTurn(), atOnce: atonce.New(c.nc)}
+	return &sender{c: c, enc: newEncoder(), turn: (*sender).hello}
 }
 
 func (s *sender) close() {
@@ -70,85 +64,87 @@ func (s *sender) close() {
 	}
 }
 
-// run returns nil when the connection is done, otherwise why it can't go on.
-func (s *sender) run() error {
-	select {
-	case <-s.c.greet:
-	case <-s.c.done:
-		return nil
+// Fill implements outbound.Source.
+func (s *sender) Fill(b []byte, inline bool) (out []byte, next time.Time, err error) {
+	if inline && !s.suitsInline() {
+		return b, outbound.Again, nil
 	}
-	if err := s.hello(); err != nil {
-		return err
+	if !inline {
+		s.tick(time.Now())
 	}
-	select {
-	case <-s.c.up:
-	case <-s.c.done:
-		return nil
+	busy, err := s.fill(b)
+	next = s.beatAt
+	if busy {
+		next = outbound.Again
 	}
-	if s.c.ours.Outbound {
-		if err := s.begin(); err != nil {
-			return err
-		}
-	}
-	return s.loop()
+	return s.enc.all(), next, err
 }
 
-func (s *sender) loop() error {
-	ticker := time.NewTicker(s.c.l.o.Heartbeat)
-	defer ticker.Stop()
-	beat := false
-	for {
-		busy, err := s.hostTurn(beat)
-		if err != nil {
-			return err
-		}
-		var idle chan struct{}
-		if busy {
-			idle = closedChan
-		}
-		beat = false
-		select {
-		case <-s.c.done:
-			return nil
-		case <-ticker.C:
-			beat = true
-		default:
-			select {
-			case <-s.c.done:
-				return nil
-			case <-ticker.C:
-				beat = true
-			case <-s.c.wake:
-			case <-idle:
-			}
-		}
-	}
+// suitsInline reports whether the next turn is a short one.
+func (s *sender) suitsInline() bool {
+	return !s.trimmed && s.floors == nil && len(s.markers) == 0 && !isClosed(s.c.done)
 }
 
-// closedChan is always ready.
-var closedChan = func() chan struct{} {
-	c := make(chan struct{})
-	close(c)
-	return c
-}()
+// tick finds out that a heartbeat is due.
+func (s *sender) tick(now time.Time) {
+	if now.Before(s.beatAt) {
+		return
+	}
+	s.beatDue = !s.beatAt.IsZero()
+	s.beatAt = now.Add(s.c.l.o.Heartbeat)
+}
 
-// hello sends our hello and states.
-func (s *sender) hello() error {
+// fill has one turn appended to b, or the farewell of a connection that has
+// been ended: with that it returns io.EOF.
+func (s *sender) fill(b []byte) (busy bool, err error) {
+	s.enc.appendTo(b)
+	if isClosed(s.c.done) {
+		if r := s.c.farewell(); r != nil {
+			r.encode(s.enc)
+			s.enc.keep()
+		}
+		return false, io.EOF
+	}
+	busy, err = s.turn(s)
+	if err != nil {
+		s.c.fail(err)
+	}
+	return busy, err
+}
+
+// hello sends our hello when greet says so, its states follow.
+func (s *sender) hello() (busy bool, err error) {
+	if !isClosed(s.c.greet) {
+		return false, nil
+	}
 	s.c.ours.encode(s.enc)
-	if err := s.send(); err != nil {
-		return err
+	s.enc.keep()
+	s.states, s.turn = s.c.ours.States, (*sender).tellStates
+	return true, nil
+}
+
+// tellStates sends one frame of states.
+func (s *sender) tellStates() (busy bool, err error) {
+	n := min(len(s.states), statesBatch)
+	encodeStates(s.enc, s.states[:n], n == len(s.states))
+	s.enc.keep()
+	if s.states = s.states[n:]; len(s.states) == 0 {
+		s.turn = (*sender).meet
 	}
-	states := s.c.ours.States
-	for {
-		n := min(len(states), statesBatch)
-		encodeStates(s.enc, states[:n], n == len(states))
-		if err := s.send(); err != nil {
-			return err
-		}
-		if states = states[n:]; len(states) == 0 {
-			return nil
-		}
+	return true, nil
+}
+
+// meet begins to send when the connection is its peer's.
+func (s *sender) meet() (busy bool, err error) {
+	if !isClosed(s.c.up) {
+		return false, nil
 	}
+	s.turn = (*sender).stream
+	s.c.out.Greeted()
+	if !s.c.ours.Outbound {
+		return true, nil
+	}
+	return true, s.begin()
 }
 
 // begin opens the cursor where the peer's vector says. What is gone is said
@@ -189,38 +185,30 @@ func forgotten(told, now []journal.State) []journal.State {
 	return now
 }
 
-// leftOver sends the floors of publishers of whom nothing is left in the
+// leftOver finds the floors of publishers of whom nothing is left in the
 // journal, once the cursor has passed all that was there when it was opened.
-func (s *sender) leftOver() error {
+func (s *sender) leftOver() {
 	if s.floors == nil || s.follower.Position() < s.passed {
-		return nil
+		return
 	}
 	s.c.mu.Lock()
-	gone := s.c.link.Floors(s.floors)
+	s.markers = s.c.link.Floors(s.floors)
 	s.c.mu.Unlock()
 	s.floors = nil
-	if len(gone) == 0 {
-		return nil
-	}
-	return s.gone(gone)
 }
 
-// gone sends markers for what retention has removed.
-func (s *sender) gone(markers []journal.Record) error {
+// gone sends one frame of markers for what retention has removed.
+func (s *sender) gone() error {
 	s.enc.begin(frameRecords)
-	for i := range markers {
-		if s.enc.payload() >= batchBytes {
-			if err := s.send(); err != nil {
-				return err
-			}
-			s.enc.begin(frameRecords)
-		}
-		s.c.l.sentGone(&markers[i])
-		if err := s.add(&markers[i]); err != nil {
+	for len(s.markers) > 0 && s.enc.payload() < batchBytes {
+		s.c.l.sentGone(&s.markers[0])
+		if err := s.add(&s.markers[0]); err != nil {
 			return err
 		}
+		s.markers = s.markers[1:]
 	}
-	return s.send()
+	s.enc.keep()
+	return nil
 }
 
 // sentGone notes a marker whose running CRC isn't known.
@@ -251,22 +239,20 @@ func (s *sender) put(r *journal.Record, raw []byte) {
 	s.c.mu.Unlock()
 }
 
-// turn sends what there is, one batch of records at most, and reports whether
-// there may be more.
-func (s *sender) turn() (busy bool, err error) {
-	if err := s.answers(); err != nil {
-		return false, err
-	}
+// stream sends what there is, one frame of records at most, and reports
+// whether there may be more.
+func (s *sender) stream() (busy bool, err error) {
+	s.answers()
 	if s.beatDue {
 		s.beatDue = false
-		if err := s.beat(); err != nil {
-			return false, err
-		}
+		s.beat()
 	}
-	if s.follower == nil {
+	switch {
+	case s.follower == nil:
 		return false, nil
-	}
-	if s.trimmed {
+	case len(s.markers) > 0:
+		return true, s.gone()
+	case s.trimmed:
 		s.trimmed = false
 		s.close()
 		if err := s.begin(); err != nil {
@@ -274,14 +260,15 @@ func (s *sender) turn() (busy bool, err error) {
 		}
 	}
 	sent, more, err := s.batch()
-	if err == nil && sent > 0 {
+	if err != nil {
+		return false, err
+	}
+	if sent > 0 {
 		s.count(sent)
-		err = s.send()
+		s.enc.keep()
 	}
-	if err == nil {
-		err = s.leftOver()
-	}
-	return more, err
+	s.leftOver()
+	return more || len(s.markers) > 0, nil
 }
 
 // count counts records sent.
@@ -292,7 +279,7 @@ func (s *sender) count(n int) {
 }
 
 // answers sends what is queued, then what became durable.
-func (s *sender) answers() error {
+func (s *sender) answers() {
 	s.c.l.mu.Lock()
 	control := s.c.control
 	s.c.control = nil
@@ -307,20 +294,15 @@ func (s *sender) answers() error {
 	s.moved = moved
 
 	for _, frame := range control {
-		if err := s.bytes(frame); err != nil {
-			return err
-		}
+		s.enc.add(frame)
 	}
 	if !s.c.theirs.Outbound {
-		return nil // who sends nothing has no use for acks
+		return // a peer that sends nothing has no use for acks
 	}
 	for part := range slices.Chunk(moved, acksBatch) {
 		encodeAck(s.enc, part)
-		if err := s.send(); err != nil {
-			return err
-		}
+		s.enc.keep()
 	}
-	return nil
 }
 
 // batch fills a frame with the records that come next and reports how many it
@@ -428,7 +410,7 @@ func (l *Links) notOwn(r *journal.Record) bool {
 
 // beat sends a heartbeat. It also finds what has become durable unnoticed, as
 // it may have before Durable was told of it for the first time.
-func (s *sender) beat() error {
+func (s *sender) beat() {
 	c, j := s.c, s.c.l.o.Journal
 	b := beat{damaged: j.Damage() != nil}
 	c.l.mu.Lock()
@@ -451,7 +433,7 @@ func (s *sender) beat() error {
 	}
 	c.settle(received)
 	b.encode(s.enc)
-	return s.send()
+	s.enc.keep()
 }
 
 // settle acknowledges what of the records received is durable.
@@ -464,42 +446,6 @@ func (c *conn) settle(received bookmark.Vector) {
 		c.l.mu.Lock()
 		c.ackLocked(bookmark.Bookmark{Publisher: publisher, Sequence: durable})
 		c.l.mu.Unlock()
-		c.signal()
-	}
-}
-
-// send sends the frame that was built.
-func (s *sender) send() error { return s.bytes(s.enc.finish()) }
-
-// bytes writes in steps, each of which must get through before a deadline: a
-// slow network is no dead peer.
-func (s *sender) bytes(frame []byte) error {
-	if s.guest {
-		return s.bytesAtOnce(frame)
-	}
-	for begun := false; len(frame) > 0; begun = true {
-		if s.stopped() {
-			s.torn = begun
-			return nil // the loop ends the next time it looks
-		}
-		step := frame[:min(len(frame), writeStep)]
-		frame = frame[len(step):]
-		if err := s.c.nc.SetWriteDeadline(time.Now().Add(Silence(s.c.l.o.Heartbeat))); err != nil {
-			return fmt.Errorf("link lost: %w", err)
-		}
-		if _, err := s.c.nc.Write(step); err != nil {
-			return fmt.Errorf("link lost: %w", err)
-		}
-	}
-	return nil
-}
-
-// stopped reports whether the connection has been ended.
-func (s *sender) stopped() bool {
-	select {
-	case <-s.c.done:
-		return true
-	default:
-		return false
+		c.out.Wake()
 	}
 }

@@ -55,23 +55,13 @@ func (l *Stepped) Ask(n Notice) (poll func(last bool) (Answers, bool)) {
 
 // An End is one end of a connection between two instances.
 type End struct {
-	c     *conn
-	s     *sender
-	state endState
+	c      *conn
+	s      *sender
+	closed bool
 }
 
-type endState uint8
-
-const (
-	endNew endState = iota
-	endGreeted
-	endRunning
-	endClosed
-)
-
 // Connect returns the end of a connection to the destination of that name, or
-// of one that a peer made. What is to be sent is written to nc, a frame or
-// part of one at a time.
+// of one that a peer made. Frames to be sent are written to nc.
 func (l *Stepped) Connect(nc net.Conn, destination string) *End {
 	c := l.newConn(nc, l.destination(destination))
 	if c.stranger {
@@ -100,20 +90,11 @@ func (e *End) Take(frame []byte) error {
 // Turn sends what there is, one batch of records at most, and reports whether
 // there may be more.
 func (e *End) Turn() (busy bool, err error) {
-	switch {
-	case e.state == endNew && isClosed(e.c.greet):
-		e.state = endGreeted
-		return true, e.s.hello()
-	case e.state == endGreeted && isClosed(e.c.up):
-		e.state = endRunning
-		if e.c.ours.Outbound {
-			err = e.s.begin()
-		}
-		return true, err
-	case e.state == endRunning:
-		return e.s.turn()
+	busy, err = e.s.fill(nil)
+	if err == nil {
+		_, err = e.c.nc.Write(e.s.enc.all())
 	}
-	return false, nil
+	return busy, err
 }
 
 // Beat has a heartbeat sent with the next turn.
@@ -132,17 +113,15 @@ func (e *End) Ended() bool { return isClosed(e.c.done) }
 
 // Close ends the connection; the first cause counts. A refusal of ours is still told.
 func (e *End) Close(cause error) {
-	if e.state == endClosed {
+	if e.closed {
 		return
 	}
-	e.state = endClosed
+	e.closed = true
 	e.c.fail(cause)
 	e.s.close()
-	if r := e.c.farewell(); r != nil {
-		r.encode(e.s.enc)
-		_, _ = e.c.nc.Write(e.s.enc.finish())
-		_ = e.c.nc.Close()
-	}
+	_, _ = e.s.fill(nil)
+	_, _ = e.c.nc.Write(e.s.enc.all())
+	_ = e.c.nc.Close()
 	e.c.l.disconnected(e.c, e.c.cause)
 	close(e.c.ended)
 }

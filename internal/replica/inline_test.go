@@ -54,8 +54,8 @@ func TestNoTimePasses(t *testing.T) {
 	}
 }
 
-// One who brings a record that the connection does not take is not held up by it.
-func TestGuestDoesNotWait(t *testing.T) {
+// An append whose record the connection does not take is not held up by it.
+func TestInlineDoesNotBlock(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.pair()
 		w.linked(a, b)
