@@ -1,8 +1,11 @@
-// Package servercore decides what an instance answers its clients: who logs on
-// and with which number ([DecideLogon]), which persisted acks go out
-// ([AckCore]), and which of two sessions keeps a name ([ContestHere],
-// [ContestAcross]).
+// Package servercore is a client's session on the instance's side. [Session]
+// owns its whole state and order: the logon and the peers' answers to it, the
+// admission of publishes, where a subscription begins, deliveries, gaps,
+// progress marks, and acks. The decisions under it are functions and small types
+// of their own: [DecideLogon], [AckCore], [ContestHere], [ContestAcross].
 //
-// Nothing here starts, waits, reads a clock or touches a file or a connection:
-// what is known goes in, the answer comes out. Package server gives it.
+// Nothing here starts, waits, reads a clock or touches a file or a connection.
+// A [Driver] brings commands and the time, and writes the output: package server
+// does so with sockets and goroutines, the simulator in virtual time. The session
+// reads and writes its instance through a ledger.Ledger.
 package servercore

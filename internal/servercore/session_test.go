@@ -1,0 +1,398 @@
+package servercore_test
+
+import (
+	"encoding/binary"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/ledger"
+	"github.com/holdfast-mq/holdfast/internal/replica"
+	"github.com/holdfast-mq/holdfast/internal/servercore"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memledger"
+	"github.com/holdfast-mq/holdfast/internal/topic"
+	"github.com/holdfast-mq/holdfast/internal/wire"
+)
+
+// A stand is an instance without I/O: a ledger, its sessions, and a clock that
+// the test moves.
+type stand struct {
+	t    *testing.T
+	inst *servercore.Instance
+	sync func()
+	now  time.Time
+}
+
+// onEachLedger runs a test on the ledger in memory and on a journal with links.
+func onEachLedger(t *testing.T, test func(s *stand)) {
+	t.Run("memory", func(t *testing.T) {
+		l := memledger.New()
+		test(newStand(t, l, l.Sync))
+	})
+	t.Run("journal", func(t *testing.T) {
+		j, err := journal.Open(journal.Options{FS: memfs.New(), Dir: "data", MaxMessage: 1 << 20})
+		if err != nil {
+			t.Fatal(err)
+		}
+		links, err := replica.Start(replica.Options{Name: "a", Group: "g", Journal: j})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { links.Close(); j.Close() })
+		test(newStand(t, links.Ledger(), func() {
+			if err := j.Sync(); err != nil {
+				t.Fatal(err)
+			}
+		}))
+	})
+}
+
+func newStand(t *testing.T, l ledger.Ledger, sync func()) *stand {
+	logged, err := topic.NewSet([]string{"a", "b"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &stand{t: t, sync: sync, now: time.Unix(1_000_000, 0), inst: &servercore.Instance{
+		Name: "a", Version: "1", Run: 1, MaxMessage: 1 << 16, Logged: logged, Ledger: l, Registry: servercore.NewRegistry(),
+	}}
+}
+
+// A client is a connection without I/O.
+type client struct {
+	s      *stand
+	core   *servercore.Session
+	asks   int
+	states []servercore.State
+}
+
+func (c *client) Wake()                      {}
+func (c *client) AcksDue()                   {}
+func (c *client) AskPeers()                  { c.asks++ }
+func (c *client) Changed(s servercore.State) { c.states = append(c.states, s) }
+
+func (s *stand) connect() *client {
+	c := &client{s: s}
+	c.core = servercore.NewSession(s.inst, c, slog.New(slog.DiscardHandler), s.now)
+	if !s.inst.Registry.Add(c.core) {
+		s.t.Fatal("too many connections")
+	}
+	return c
+}
+
+type command interface{ AppendTo([]byte) []byte }
+
+// message returns the message of a command's frame.
+func (s *stand) message(c command) *wire.Message {
+	s.t.Helper()
+	var m wire.Message
+	if err := wire.Parse(c.AppendTo(nil)[4:], &m); err != nil {
+		s.t.Fatal(err)
+	}
+	return &m
+}
+
+// logon logs on with our extensions and decides once; life is the publisher's.
+func (c *client) logon(name, life string, counter, acked uint64) (again bool, err error) {
+	cmd := wire.LogonCommand{CommandID: "0", ClientName: name, Acks: wire.AckProcessed, Ext: true, Store: life, Counter: counter, Acked: acked}
+	if err := c.core.Logon(c.s.message(&cmd), c.s.now); err != nil {
+		return false, err
+	}
+	return c.core.Decide(c.s.now)
+}
+
+func (c *client) do(cmd command) error {
+	err := c.core.Command(c.s.message(cmd), 0)
+	c.core.Notify()
+	return err
+}
+
+func (c *client) publish(topic string, seq uint64, body string) error {
+	return c.do(&wire.PublishCommand{Topic: topic, Acks: wire.AckPersisted, Sequence: seq, Body: []byte(body)})
+}
+
+func (c *client) subscribe(id, topic, at, options string) error {
+	return c.do(&wire.SubscribeCommand{Command: wire.Subscribe, CommandID: id, SubID: id, Topic: topic, Bookmark: at, Options: options, Acks: wire.AckProcessed})
+}
+
+// out returns all output in words, a line a frame.
+func (c *client) out() []string {
+	c.s.t.Helper()
+	var lines []string
+	for more := true; more; {
+		var b []byte
+		var ended bool
+		b, more, ended = c.core.Fill(nil, c.s.now)
+		for len(b) > 0 {
+			end := 4 + int(binary.BigEndian.Uint32(b))
+			var m wire.Message
+			if err := wire.Parse(b[4:end:end], &m); err != nil {
+				c.s.t.Fatal(err)
+			}
+			lines, b = append(lines, words(&m)), b[end:]
+		}
+		if ended {
+			return append(lines, "end")
+		}
+	}
+	return lines
+}
+
+func (c *client) want(lines ...string) {
+	c.s.t.Helper()
+	if got := c.out(); !slices.Equal(got, lines) {
+		c.s.t.Errorf("got\n\t%s\nwant\n\t%s", strings.Join(got, "\n\t"), strings.Join(lines, "\n\t"))
+	}
+}
+
+func words(m *wire.Message) string {
+	switch {
+	case m.Command == wire.Publish:
+		return fmt.Sprintf("%s: %s", m.SubIDs, m.Body)
+	case m.Command == wire.Heartbeat:
+		return "heartbeat"
+	}
+	text := fmt.Sprintf("%v %s", m.Acks, m.Status)
+	add := func(name string, value any) { text += fmt.Sprintf(" %s=%v", name, value) }
+	if len(m.SubID) > 0 {
+		add("sub", string(m.SubID))
+	}
+	if m.HasSequence {
+		add("s", m.Sequence)
+	}
+	if m.IsExt() {
+		add("have", m.Have)
+	}
+	if len(m.Level) > 0 {
+		add("level", string(m.Level))
+	}
+	if len(m.Reason) > 0 {
+		add("reason", string(m.Reason))
+	}
+	if len(m.Gap) > 0 {
+		add("gap", string(m.Gap))
+	}
+	return text
+}
+
+func (s *stand) publisher(life string) *client {
+	s.t.Helper()
+	c := s.connect()
+	if again, err := c.logon(life, life, 1, 0); again || err != nil {
+		s.t.Fatal(again, err)
+	}
+	c.out()
+	return c
+}
+
+// A publish is acknowledged once it is durable, once more as a duplicate, and
+// not at all above a hole.
+func TestPublish(t *testing.T) {
+	onEachLedger(t, func(s *stand) {
+		p := s.publisher("x")
+		for n := range uint64(3) {
+			if err := p.publish("a", n+1, fmt.Sprint(n+1)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p.want()
+		s.sync()
+		p.want("persisted success s=3")
+		if err := p.publish("a", 2, "2"); err != nil {
+			t.Fatal(err)
+		}
+		p.want("persisted success s=3")
+		if err := p.publish("a", 5, "5"); err == nil {
+			t.Error("a hole was taken")
+		}
+		p.want("processed failure reason=publish gap", "end")
+		if have, _ := s.inst.Ledger.Have(bookmark.Hash("x")); have != 3 {
+			t.Errorf("have %d", have)
+		}
+	})
+}
+
+// The logon ack has both numbers, and the failures of refused messages go
+// before it (R4, R14).
+func TestLogonTellsRefusals(t *testing.T) {
+	onEachLedger(t, func(s *stand) {
+		p := s.publisher("x")
+		for n, topic := range []string{"a", "unlogged", "a"} {
+			if err := p.publish(topic, uint64(n)+1, "m"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.sync()
+		p.want("persisted success s=1", "persisted failure s=2 reason=invalid topic", "persisted success s=3")
+		again := s.connect()
+		if wait, err := again.logon("x", "x", 2, 1); wait || err != nil {
+			t.Fatal(wait, err)
+		}
+		p.want("processed failure reason=name in use", "end")
+		again.want("persisted failure s=2 reason=invalid topic", "processed success s=3 have=3")
+		if err := p.publish("a", 4, "late"); err == nil {
+			t.Error("a fenced session has published")
+		}
+	})
+}
+
+// An instance that lacks acknowledged messages refuses their publisher; one
+// that knows nothing of it goes on, if there is nobody to ask (R4, R10).
+func TestLogonGap(t *testing.T) {
+	onEachLedger(t, func(s *stand) {
+		p := s.publisher("x")
+		if err := p.publish("a", 1, "1"); err != nil {
+			t.Fatal(err)
+		}
+		s.sync()
+		again := s.connect()
+		if _, err := again.logon("x", "x", 2, 7); err == nil {
+			t.Error("a publisher that is ahead was let in")
+		}
+		again.want("processed failure reason=publish gap", "end")
+		stranger := s.connect()
+		if wait, err := stranger.logon("y", "y", 1, 7); wait || err != nil {
+			t.Fatal(wait, err)
+		}
+		s.sync()
+		stranger.want("processed success s=0 have=7")
+	})
+}
+
+// A subscription gets durable messages only, resumes by vector whatever the
+// order, and is told how far it is.
+func TestSubscribe(t *testing.T) {
+	onEachLedger(t, func(s *stand) {
+		x, y, c := s.publisher("x"), s.publisher("y"), s.publisher("reader")
+		send := func(p *client, seq uint64, body string) {
+			if err := p.publish("a", seq, body); err != nil {
+				t.Fatal(err)
+			}
+		}
+		send(x, 1, "x1")
+		send(y, 1, "y1")
+		s.sync()
+		send(x, 2, "x2")
+		if err := c.subscribe("1", "a", "0", "vector"); err != nil {
+			t.Fatal(err)
+		}
+		c.want("processed success sub=1", "1: x1", "1: y1")
+		s.sync()
+		c.want("1: x2")
+		s.now = s.now.Add(time.Second)
+		c.want("persisted success sub=1")
+		again := s.publisher("other")
+		seen := bookmark.Vector{bookmark.Hash("x"): 1}
+		if err := again.subscribe("1", "^a$", seen.String(), "vector"); err != nil {
+			t.Fatal(err)
+		}
+		again.want("processed success sub=1", "1: y1", "1: x2")
+	})
+}
+
+// A subscription that starts at Now begins behind the durable records.
+func TestSubscribeNow(t *testing.T) {
+	onEachLedger(t, func(s *stand) {
+		x, c := s.publisher("x"), s.publisher("reader")
+		for n := range uint64(4) {
+			if n == 2 {
+				s.sync()
+				if err := c.subscribe("1", "a", "0|1|", "vector"); err != nil {
+					t.Fatal(err)
+				}
+				c.out()
+			}
+			if err := x.publish("a", n+1, fmt.Sprint(n+1)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.sync()
+		c.want("1: 3", "1: 4")
+	})
+}
+
+// A heartbeat is written at the time that Next says.
+func TestHeartbeat(t *testing.T) {
+	onEachLedger(t, func(s *stand) {
+		c := s.publisher("x")
+		if err := c.do(&wire.HeartbeatCommand{Options: wire.HeartbeatStart(time.Second)}); err != nil {
+			t.Fatal(err)
+		}
+		c.want()
+		if next := c.core.Next(s.now); next != time.Second {
+			t.Fatalf("next in %v", next)
+		}
+		s.now = s.now.Add(time.Second)
+		c.want("heartbeat")
+		if c.core.Silence() != 2*time.Second {
+			t.Errorf("silence %v", c.core.Silence())
+		}
+	})
+}
+
+// A session that drains ends when its acks are out.
+func TestDrain(t *testing.T) {
+	onEachLedger(t, func(s *stand) {
+		p := s.publisher("x")
+		if err := p.publish("a", 1, "1"); err != nil {
+			t.Fatal(err)
+		}
+		p.core.Drain()
+		p.want()
+		s.sync()
+		p.want("persisted success s=1", "end")
+		if !slices.Equal(p.states, []servercore.State{servercore.StateDraining}) {
+			t.Errorf("states %v", p.states)
+		}
+	})
+}
+
+// In a group, acks wait for the peer; while it is left out they are single (G2, R5).
+func TestSingleAcks(t *testing.T) {
+	l := memledger.New()
+	s := newStand(t, l, l.Sync)
+	l.SetState(memledger.State{Grouped: true, Reachable: true})
+	p := s.publisher("x")
+	id := bookmark.Hash("x")
+	l.SetWatermarks(id, 0, 0)
+	if err := p.publish("a", 1, "1"); err != nil {
+		t.Fatal(err)
+	}
+	s.sync()
+	p.want()
+	if out, more := p.core.FillAcks(nil, s.now); len(out) > 0 || more {
+		t.Errorf("%q, %v: nothing is due", out, more)
+	}
+	l.SetWatermarks(id, 0, 1)
+	p.want("persisted success s=1 level=single")
+	l.SetWatermarks(id, 1, 1)
+	if out, more := p.core.FillAcks(nil, s.now); len(out) == 0 || more {
+		t.Errorf("%q, %v: an ack is due, and nothing else", out, more)
+	}
+	if p.asks != 1 {
+		t.Errorf("the peers were asked %d times", p.asks)
+	}
+}
+
+// Retention that overtakes a subscription by vector ends it with its gap (G7).
+func TestGap(t *testing.T) {
+	l := memledger.New()
+	s := newStand(t, l, l.Sync)
+	x, c := s.publisher("x"), s.publisher("reader")
+	for n := range uint64(3) {
+		if err := x.publish("a", n+1, "m"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.sync()
+	if err := c.subscribe("1", "a", "0", "vector"); err != nil {
+		t.Fatal(err)
+	}
+	l.Trim(2)
+	c.want("processed success sub=1", fmt.Sprintf("processed failure sub=1 reason=%s gap=%d|1|2", wire.ReasonBookmarkNotFound, bookmark.Hash("x")))
+}

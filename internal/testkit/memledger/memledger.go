@@ -1,0 +1,297 @@
+// Package memledger is a ledger in memory, for tests of what stands on one. A
+// test says what is durable, safe and settled, and how the group stands.
+package memledger
+
+import (
+	"bytes"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/ledger"
+	"github.com/holdfast-mq/holdfast/internal/syncstatus"
+)
+
+// A Ledger is a list of records. It is lone until State says otherwise. Safe
+// for concurrent use.
+type Ledger struct {
+	mu      sync.Mutex
+	records []ledger.Record // guarded by mu, like the rest; their positions count from 1
+	first   int             // how many of them retention has removed
+	durable int             // how many of them are durable
+	have    bookmark.Vector
+	floors  bookmark.Vector
+	marks   map[uint64][2]uint64 // safe, settled of publishers that SetWatermarks has set
+	waits   bookmark.Vector
+	state   State
+}
+
+// A State says how the instance stands to its group.
+type State struct {
+	Grouped, Reachable, Single, CatchingUp bool
+	Carried, SyncPeers                     []string
+	SyncStatus                             syncstatus.Status
+}
+
+// New returns an empty ledger.
+func New() *Ledger {
+	return &Ledger{
+		have: bookmark.Vector{}, floors: bookmark.Vector{}, marks: make(map[uint64][2]uint64), waits: bookmark.Vector{},
+		state: State{SyncStatus: syncstatus.Alone},
+	}
+}
+
+// Sync makes all records durable.
+func (l *Ledger) Sync() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.durable = len(l.records)
+}
+
+// SetWatermarks sets safe(p) and settled(p) of a publisher; otherwise both are
+// its durable records.
+func (l *Ledger) SetWatermarks(publisher, safe, settled uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.marks[publisher] = [2]uint64{safe, settled}
+}
+
+// SetState sets how the instance stands to its group.
+func (l *Ledger) SetState(s State) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.state = s
+}
+
+// Trim removes the oldest n records, as retention does.
+func (l *Ledger) Trim(n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, r := range l.records[l.first : l.first+n] {
+		l.floors[r.Publisher] = r.Sequence
+	}
+	l.first += n
+}
+
+// Waited returns the sequence up to which Waits was called for a publisher.
+func (l *Ledger) Waited(publisher uint64) uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.waits[publisher]
+}
+
+// Appender implements [ledger.Log].
+func (l *Ledger) Appender() ledger.Appender { return appender{l} }
+
+type appender struct{ l *Ledger }
+
+func (a appender) Notify() {}
+
+// Append implements [ledger.Appender].
+func (a appender) Append(r *ledger.Record) (ledger.Verdict, error) {
+	l := a.l
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	have := l.have[r.Publisher]
+	if r.Sequence == 0 {
+		r.Sequence, r.Prev = have+1, have
+	}
+	switch {
+	case r.Sequence <= have:
+		return l.sameLocked(r), nil
+	case r.Prev > have && r.Kind != ledger.Gone:
+		return ledger.Hole, nil
+	}
+	r.Position = ledger.Position(len(l.records) + 1)
+	r.Next = r.Position + 1
+	if r.Time == 0 {
+		r.Time = int64(r.Position)
+	}
+	c := *r
+	c.Topic, c.Body, c.Reason, c.User = bytes.Clone(r.Topic), bytes.Clone(r.Body), bytes.Clone(r.Reason), bytes.Clone(r.User)
+	l.records = append(l.records, c)
+	l.have[r.Publisher] = r.Sequence
+	if r.Kind == ledger.Gone {
+		l.floors[r.Publisher] = r.Sequence
+	}
+	return ledger.Take, nil
+}
+
+// sameLocked tells a duplicate from another message with the same identity.
+func (l *Ledger) sameLocked(r *ledger.Record) ledger.Verdict {
+	for n := range l.records {
+		o := &l.records[n]
+		if o.Publisher == r.Publisher && o.Sequence == r.Sequence && o.Kind == r.Kind &&
+			!(bytes.Equal(o.Body, r.Body) && bytes.Equal(o.Topic, r.Topic)) {
+			return ledger.Differs
+		}
+	}
+	return ledger.Duplicate
+}
+
+// Have implements [ledger.Log].
+func (l *Ledger) Have(publisher uint64) (uint64, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	have, known := l.have[publisher]
+	return have, known
+}
+
+// Tombstones implements [ledger.Log].
+func (l *Ledger) Tombstones(publisher, above uint64) (list []ledger.Tombstoned) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, r := range l.records {
+		if r.Publisher == publisher && r.Kind == ledger.Tombstone && r.Sequence > above {
+			list = append(list, ledger.Tombstoned{Sequence: r.Sequence, Reason: string(r.Reason)})
+		}
+	}
+	return list
+}
+
+// Seen implements [ledger.Log]: nothing is forgotten here.
+func (l *Ledger) Seen(uint64) {}
+
+// Floor implements [ledger.Log].
+func (l *Ledger) Floor(publisher uint64) uint64 { return l.Floors()[publisher] }
+
+// Floors implements [ledger.Log].
+func (l *Ledger) Floors() bookmark.Vector {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.floors.Clone()
+}
+
+// First implements [ledger.Log].
+func (l *Ledger) First() ledger.Position {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return ledger.Position(l.first + 1)
+}
+
+// Durable implements [ledger.Log].
+func (l *Ledger) Durable() ledger.Position {
+	at, _ := l.DurableVector()
+	return at
+}
+
+// DurableVector implements [ledger.Log].
+func (l *Ledger) DurableVector() (ledger.Position, bookmark.Vector) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.vectorLocked(l.durable)
+}
+
+// vectorLocked returns the position behind the first n records and their vector.
+func (l *Ledger) vectorLocked(n int) (ledger.Position, bookmark.Vector) {
+	v := bookmark.Vector{}
+	for _, r := range l.records[:n] {
+		v[r.Publisher] = r.Sequence
+	}
+	return ledger.Position(n + 1), v
+}
+
+// SeekVector implements [ledger.Log].
+func (l *Ledger) SeekVector(v bookmark.Vector) (ledger.Position, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, r := range l.records[l.first:] {
+		if v[r.Publisher] < r.Sequence {
+			return r.Position, nil
+		}
+	}
+	return ledger.Position(len(l.records) + 1), nil
+}
+
+// SeekTime implements [ledger.Log].
+func (l *Ledger) SeekTime(t time.Time) (ledger.Position, bookmark.Vector, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := slices.IndexFunc(l.records[:l.durable], func(r ledger.Record) bool { return r.Time >= t.UnixMicro() })
+	if n < 0 {
+		n = l.durable
+	}
+	at, v := l.vectorLocked(max(n, l.first))
+	return at, v, nil
+}
+
+// Find implements [ledger.Log].
+func (l *Ledger) Find(b bookmark.Bookmark) (ledger.Position, bool, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, r := range l.records[l.first:] {
+		if r.Publisher == b.Publisher && r.Sequence == b.Sequence && r.Kind != ledger.Gone {
+			return r.Position, true, nil
+		}
+	}
+	return 0, false, nil
+}
+
+// Follow implements [ledger.Log].
+func (l *Ledger) Follow(from ledger.Position) ledger.Follower {
+	if from == 0 {
+		from = l.First()
+	}
+	return &follower{l: l, next: from}
+}
+
+type follower struct {
+	l    *Ledger
+	next ledger.Position
+}
+
+// Next implements [ledger.Follower].
+func (f *follower) Next(r *ledger.Record) (bool, error) {
+	f.l.mu.Lock()
+	defer f.l.mu.Unlock()
+	n := int(f.next) - 1
+	switch {
+	case n < f.l.first:
+		return false, ledger.ErrTrimmed
+	case n >= f.l.durable:
+		return false, nil
+	}
+	*r = f.l.records[n]
+	f.next++
+	return true, nil
+}
+
+// Position implements [ledger.Follower].
+func (f *follower) Position() ledger.Position { return f.next }
+
+// Close implements [ledger.Follower].
+func (f *follower) Close() error { return nil }
+
+// Watermarks implements [ledger.Watermarks].
+func (l *Ledger) Watermarks(publisher uint64) (safe, settled uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if set, is := l.marks[publisher]; is {
+		return set[0], set[1]
+	}
+	_, v := l.vectorLocked(l.durable)
+	return v[publisher], v[publisher]
+}
+
+// Waits implements [ledger.Watermarks].
+func (l *Ledger) Waits(publisher, sequence uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.waits[publisher] = max(l.waits[publisher], sequence)
+}
+
+func (l *Ledger) group() State {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.state
+}
+
+// Lone implements [ledger.Group], as the methods below do.
+func (l *Ledger) Lone() bool                    { return !l.group().Grouped }
+func (l *Ledger) Reachable() bool               { return l.group().Reachable }
+func (l *Ledger) Single() bool                  { return l.group().Single }
+func (l *Ledger) CatchingUp() bool              { return l.group().CatchingUp }
+func (l *Ledger) Carried() []string             { return l.group().Carried }
+func (l *Ledger) SyncPeers() []string           { return l.group().SyncPeers }
+func (l *Ledger) SyncStatus() syncstatus.Status { return l.group().SyncStatus }
