@@ -345,32 +345,33 @@ func TestNews(t *testing.T) {
 	})
 }
 
+// begins are the ways to have the source asked.
+var begins = map[string]func(*rig){"inline": func(r *rig) { r.Inline() }, "woken": func(r *rig) { r.Wake() }}
+
 // The source ends: all that it made is written, by whoever asked it.
 func TestEnd(t *testing.T) {
-	for _, inline := range []bool{false, true} {
-		t.Run(fmt.Sprint("inline ", inline), func(t *testing.T) {
-			inMemory(t, 3, outbound.Options{Piece: 3}, func(t *testing.T, r *rig) {
-				r.add("farewell")
-				r.set(func() { r.end = io.EOF })
-				if inline {
-					r.Inline()
-				} else {
-					r.Wake()
-				}
-				synctest.Wait()
-				r.wantPending(5)
-				r.read("farewell")
-				r.wantEnd(nil)
+	for name, begin := range begins {
+		for _, last := range []string{"", "bye", "farewell"} {
+			t.Run(fmt.Sprintf("%s, %q", name, last), func(t *testing.T) {
+				inMemory(t, 3, outbound.Options{Piece: 3}, func(t *testing.T, r *rig) {
+					r.add(last)
+					r.set(func() { r.end = io.EOF })
+					begin(r)
+					synctest.Wait()
+					r.wantPending(max(0, len(last)-3))
+					r.read(last)
+					r.wantEnd(nil)
+				})
 			})
-		})
+		}
 	}
 }
 
 // The source fails: what it made in vain is not written.
 func TestSourceFails(t *testing.T) {
 	failed := errors.New("disk failed")
-	for _, inline := range []bool{false, true} {
-		t.Run(fmt.Sprint("inline ", inline), func(t *testing.T) {
+	for name, begin := range begins {
+		t.Run(name, func(t *testing.T) {
 			inMemory(t, 3, outbound.Options{}, func(t *testing.T, r *rig) {
 				r.add("abcdef")
 				r.Inline()
@@ -378,11 +379,7 @@ func TestSourceFails(t *testing.T) {
 				r.read("abcdef")
 				r.add("half a fra")
 				r.set(func() { r.end = failed })
-				if inline {
-					r.Inline()
-				} else {
-					r.Wake()
-				}
+				begin(r)
 				r.wantEnd(failed)
 				r.far.SetReadDeadline(time.Now())
 				if n, err := r.far.Read(make([]byte, 10)); n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -395,7 +392,7 @@ func TestSourceFails(t *testing.T) {
 
 // The connection fails, in the middle of a frame or before it. Nothing follows.
 func TestConnectionFails(t *testing.T) {
-	for name, begin := range map[string]func(*rig){"inline": func(r *rig) { r.Inline() }, "waiting": func(r *rig) { r.Wake() }} {
+	for name, begin := range begins {
 		t.Run(name+", torn", func(t *testing.T) {
 			inMemory(t, 3, outbound.Options{Piece: 3}, func(t *testing.T, r *rig) {
 				r.add("abcdef", "next")
@@ -448,6 +445,11 @@ func TestTimeout(t *testing.T) {
 func TestFinish(t *testing.T) {
 	o := outbound.Options{Timeout: time.Hour, Piece: 4}
 	inMemory(t, 4, o, func(t *testing.T, r *rig) {
+		r.set(func() { r.end = io.EOF })
+		r.Finish(time.Now().Add(time.Second))
+		r.wantEnd(nil)
+	})
+	inMemory(t, 4, o, func(t *testing.T, r *rig) {
 		r.add("12345678", "90")
 		r.Wake()
 		synctest.Wait()
@@ -468,10 +470,11 @@ func TestFinish(t *testing.T) {
 		time.Sleep(1)
 		r.wantEnd(os.ErrDeadlineExceeded)
 	})
-	inMemory(t, 4, o, func(t *testing.T, r *rig) {
+	inMemory(t, 4, outbound.Options{}, func(t *testing.T, r *rig) {
 		r.add("1234567890")
 		r.Wake()
 		synctest.Wait()
+		r.wantPending(10) // all of the piece that is being written
 		r.Finish(time.Now().Add(time.Second))
 		r.Finish(time.Now().Add(-time.Second)) // a later call counts
 		r.wantEnd(os.ErrDeadlineExceeded)

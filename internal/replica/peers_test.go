@@ -570,6 +570,25 @@ func TestRefusedRecords(t *testing.T) {
 	}
 }
 
+// A refusal comes through while the peer takes nothing, behind the frame that
+// is under way: without it the peer would try again as if the link was lost.
+func TestRefusedInAFrame(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a := w.start("a", to("b"))
+		c := w.fake("b").accept()
+		c.hello(&Hello{})
+		w.now("linked", func() bool { return up(a.status("b")) })
+		long := message(1, 1, "x")
+		long.Body = bytes.Repeat([]byte("x"), 900<<10) // more than the connection takes
+		a.append(long)
+		c.records(message(2, 2, "x")) // a hole
+		pass(0)
+		if r := c.refusal(); r.Code != refuseRecord || !strings.Contains(r.Reason, "hole") {
+			t.Errorf("refused with %d %q", r.Code, r.Reason)
+		}
+	})
+}
+
 // The other way round: the peer refuses what we send.
 func TestRefusedByPeer(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {

@@ -72,7 +72,7 @@ func (s *sender) Fill(b []byte, inline bool) (out []byte, next time.Time, err er
 	if !inline {
 		s.tick(time.Now())
 	}
-	busy, err := s.fill(b)
+	busy, err := s.appendTurn(b)
 	next = s.beatAt
 	if busy {
 		next = outbound.Again
@@ -94,9 +94,9 @@ func (s *sender) tick(now time.Time) {
 	s.beatAt = now.Add(s.c.l.o.Heartbeat)
 }
 
-// fill has one turn appended to b, or the farewell of a connection that has
+// appendTurn has one turn appended to b, or the farewell of a connection that has
 // been ended: with that it returns io.EOF.
-func (s *sender) fill(b []byte) (busy bool, err error) {
+func (s *sender) appendTurn(b []byte) (busy bool, err error) {
 	s.enc.appendTo(b)
 	if isClosed(s.c.done) {
 		if r := s.c.farewell(); r != nil {

@@ -90,7 +90,7 @@ func (e *End) Take(frame []byte) error {
 // Turn sends what there is, one batch of records at most, and reports whether
 // there may be more.
 func (e *End) Turn() (busy bool, err error) {
-	busy, err = e.s.fill(nil)
+	busy, err = e.s.appendTurn(nil)
 	if err == nil {
 		_, err = e.c.nc.Write(e.s.enc.all())
 	}
@@ -119,7 +119,7 @@ func (e *End) Close(cause error) {
 	e.closed = true
 	e.c.fail(cause)
 	e.s.close()
-	_, _ = e.s.fill(nil)
+	_, _ = e.s.appendTurn(nil)
 	_, _ = e.c.nc.Write(e.s.enc.all())
 	_ = e.c.nc.Close()
 	e.c.l.disconnected(e.c, e.c.cause)
