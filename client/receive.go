@@ -140,7 +140,7 @@ func (s *Subscription) enforceLocked(size int) verdict {
 		s.over = time.Now()
 	}
 	if time.Since(s.over) > s.opts.policy.wait ||
-		s.queue.n >= blockFactor*s.queue.maxMessages || s.queue.bytes+size > blockFactor*s.queue.maxBytes {
+		s.queue.Len() >= blockFactor*s.queue.maxMessages || s.queue.bytes+size > blockFactor*s.queue.maxBytes {
 		return tooSlow
 	}
 	return taken

@@ -279,7 +279,7 @@ func (s *Subscription) Stats() SubscriptionStats {
 	defer s.mu.Unlock()
 	st := s.stats
 	st.ID, st.Topic = s.id, s.topic
-	st.Queued, st.Paused = s.queue.n, s.state == overrun
+	st.Queued, st.Paused = s.queue.Len(), s.state == overrun
 	st.Outstanding = outstanding
 	return st
 }
