@@ -1,5 +1,7 @@
 package bookmarkstore
 
+import "github.com/holdfast-mq/holdfast/internal/ring"
+
 // An entryState says what is known of one place in a publisher's queue.
 type entryState uint8
 
@@ -15,47 +17,16 @@ type entry struct {
 	state    entryState
 }
 
-// A queue holds the entries of one publisher, sequences ascending, in a ring
-// that grows to the most that ever stood in it. The zero queue is empty.
-type queue struct {
-	ring []entry // its length is a power of two, or 0
-	head int
-	n    int
-}
+// A queue holds the entries of one publisher, sequences ascending. The zero
+// queue is empty.
+type queue struct{ ring.Queue[entry] }
 
-func (q *queue) at(i int) *entry { return &q.ring[(q.head+i)&(len(q.ring)-1)] }
-
-func (q *queue) push(e entry) {
-	if q.n == len(q.ring) {
-		q.grow()
-	}
-	q.n++
-	*q.at(q.n - 1) = e
-}
-
-func (q *queue) pop() entry {
-	e := q.ring[q.head]
-	q.head = (q.head + 1) & (len(q.ring) - 1)
-	q.n--
-	return e
-}
-
-func (q *queue) grow() {
-	bigger := make([]entry, max(8, 2*len(q.ring)))
-	for i := range q.n {
-		bigger[i] = *q.at(i)
-	}
-	q.ring, q.head = bigger, 0
-}
-
-func (q *queue) clear() { q.head, q.n = 0, 0 }
-
-// after returns the place of the first entry above sequence; q.n if there is none.
+// after returns the place of the first entry above sequence; q.Len() if there is none.
 func (q *queue) after(sequence uint64) int {
-	low, high := 0, q.n
+	low, high := 0, q.Len()
 	for low < high {
 		middle := int(uint(low+high) / 2)
-		if q.at(middle).sequence > sequence {
+		if q.At(middle).sequence > sequence {
 			high = middle
 		} else {
 			low = middle + 1
@@ -66,11 +37,11 @@ func (q *queue) after(sequence uint64) int {
 
 // find returns the entry of a sequence, nil if there is none.
 func (q *queue) find(sequence uint64) *entry {
-	if q.n > 0 && q.at(0).sequence == sequence { // in order: the usual case
-		return q.at(0)
+	if q.Len() > 0 && q.At(0).sequence == sequence { // in order: the usual case
+		return q.At(0)
 	}
-	if i := q.after(sequence); i > 0 && q.at(i-1).sequence == sequence {
-		return q.at(i - 1)
+	if i := q.after(sequence); i > 0 && q.At(i-1).sequence == sequence {
+		return q.At(i - 1)
 	}
 	return nil
 }

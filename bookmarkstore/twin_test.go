@@ -240,7 +240,7 @@ func (w *twin) check(t *rapid.T) {
 		t.Fatalf("%d waiting, want %d", w.w.waiting, waiting)
 	}
 	for _, p := range w.w.order {
-		if p.discarded > p.received || p.queue.n == 0 && p.discarded != p.received || p.queue.n > 0 && p.queue.at(0).state != 0 {
+		if p.discarded > p.received || p.queue.Len() == 0 && p.discarded != p.received || p.queue.Len() > 0 && p.queue.At(0).state != 0 {
 			t.Fatalf("publisher %+v is not as it must be", p)
 		}
 	}

@@ -114,11 +114,11 @@ func (w *window) receive(b Bookmark) (bool, change) {
 	p.received = b.Sequence
 	if len(p.elsewhere) > 0 {
 		if _, found := slices.BinarySearch(p.elsewhere, b.Sequence); found {
-			p.queue.push(entry{b.Sequence, done})
+			p.queue.Push(entry{b.Sequence, done})
 			return mut.On(mut.R9NoFilter), p.settle()
 		}
 	}
-	p.queue.push(entry{b.Sequence, waiting})
+	p.queue.Push(entry{b.Sequence, waiting})
 	w.waiting++
 	return true, change{}
 }
@@ -145,7 +145,7 @@ func (w *window) discard(b Bookmark) change {
 // discarded because sequence is.
 func (w *window) discardBelow(p *publisher, sequence uint64) {
 	for i := range p.queue.after(sequence) {
-		if e := p.queue.at(i); e.state == waiting {
+		if e := p.queue.At(i); e.state == waiting {
 			e.state = done
 			w.waiting--
 		}
@@ -187,19 +187,19 @@ func (w *window) mark(b Bookmark) change {
 		p.discarded = b.Sequence
 		return p.moved()
 	}
-	if n := p.queue.n; n > 0 && p.queue.at(n-1).state == marked {
-		p.queue.at(n - 1).sequence = b.Sequence // of two marks in a row the later says all
+	if n := p.queue.Len(); n > 0 && p.queue.At(n-1).state == marked {
+		p.queue.At(n - 1).sequence = b.Sequence // of two marks in a row the later says all
 		return change{}
 	}
-	p.queue.push(entry{b.Sequence, marked})
+	p.queue.Push(entry{b.Sequence, marked})
 	return p.settle()
 }
 
 // settle moves discarded over what no longer waits at the head of the queue.
 func (p *publisher) settle() change {
 	before := p.discarded
-	for p.queue.n > 0 && p.queue.at(0).state != waiting {
-		p.discarded = max(p.discarded, p.queue.pop().sequence)
+	for p.queue.Len() > 0 && p.queue.At(0).state != waiting {
+		p.discarded = max(p.discarded, p.queue.Pop().sequence)
 	}
 	if p.discarded == before {
 		return change{}
@@ -225,12 +225,12 @@ func (w *window) setBase(base Vector, changes []change) []change {
 // newLife begins again from what is discarded, as a restarted process does.
 func (w *window) newLife() {
 	for _, p := range w.order {
-		for i := range p.queue.n {
-			if e := p.queue.at(i); e.state == done {
+		for i := range p.queue.Len() {
+			if e := p.queue.At(i); e.state == done {
 				w.keepOutOfOrder(Bookmark{Publisher: p.id, Sequence: e.sequence})
 			}
 		}
-		p.queue.clear()
+		p.queue.Clear()
 		p.received = p.discarded
 	}
 	w.waiting = 0
@@ -247,8 +247,8 @@ func (w *window) outstanding(b Bookmark) bool {
 // or would reach, were also the sequences in extra, ascending, discarded.
 func (p *publisher) reach(from uint64, extra []uint64) uint64 {
 	from = max(from, p.discarded)
-	for i := p.queue.after(from); i < p.queue.n; i++ {
-		e := p.queue.at(i)
+	for i := p.queue.after(from); i < p.queue.Len(); i++ {
+		e := p.queue.At(i)
 		if e.state == waiting {
 			if _, found := slices.BinarySearch(extra, e.sequence); !found {
 				break
@@ -289,8 +289,8 @@ func (w *window) keptOutOfOrder() bool {
 		if len(p.elsewhere) > 0 {
 			return true
 		}
-		for i := range p.queue.n {
-			if p.queue.at(i).state == done {
+		for i := range p.queue.Len() {
+			if p.queue.At(i).state == done {
 				return true
 			}
 		}

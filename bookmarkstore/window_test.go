@@ -195,11 +195,11 @@ func TestQueueGrowsAroundItsEnd(t *testing.T) {
 	next, first := uint64(1), uint64(1)
 	for _, n := range []struct{ push, pop int }{{5, 3}, {6, 0}, {20, 25}, {40, 43}} {
 		for range n.push {
-			q.push(entry{sequence: 2 * next})
+			q.Push(entry{sequence: 2 * next})
 			next++
 		}
 		for range n.pop {
-			if e := q.pop(); e.sequence != 2*first {
+			if e := q.Pop(); e.sequence != 2*first {
 				t.Fatalf("pop = %d, want %d", e.sequence, 2*first)
 			}
 			first++

@@ -1,5 +1,7 @@
 package client
 
+import "github.com/holdfast-mq/holdfast/internal/ring"
+
 // A delivery is what stands in a subscription's queue: a message, or a gap
 // that the application accepted.
 type delivery struct {
@@ -15,57 +17,39 @@ const messageOverhead = 128
 const maxIdleBody = 8 << 10
 
 // A queue holds deliveries between the reader of a connection and the
-// application, in a ring that grows to its bound. Bodies are used again.
+// application. Bodies are used again.
 type queue struct {
 	maxMessages int
 	maxBytes    int
 
-	ring  []delivery // its length is a power of two, or 0
-	head  int
-	n     int
-	bytes int
+	ring.Queue[delivery]
+	bytes int // of them
 	free  []*Message
 }
 
 // full reports whether another message of size bytes is beyond the bound.
 // One message always fits.
 func (q *queue) full(size int) bool {
-	return q.n > 0 && (q.n >= q.maxMessages || q.bytes+size > q.maxBytes)
+	return q.Len() > 0 && (q.Len() >= q.maxMessages || q.bytes+size > q.maxBytes)
 }
 
 func (q *queue) push(d delivery) {
-	if q.n == len(q.ring) {
-		q.grow()
-	}
-	q.ring[(q.head+q.n)&(len(q.ring)-1)] = d
-	q.n++
+	q.Push(d)
 	q.bytes += d.size
 }
 
 func (q *queue) pop() (delivery, bool) {
-	if q.n == 0 {
+	if q.Len() == 0 {
 		return delivery{}, false
 	}
-	d := q.ring[q.head]
-	q.ring[q.head] = delivery{}
-	q.head = (q.head + 1) & (len(q.ring) - 1)
-	q.n--
+	d := q.Pop()
 	q.bytes -= d.size
 	return d, true
 }
 
-func (q *queue) grow() {
-	bigger := make([]delivery, max(16, 2*len(q.ring)))
-	for i := range q.n {
-		bigger[i] = q.ring[(q.head+i)&(len(q.ring)-1)]
-	}
-	q.ring, q.head = bigger, 0
-}
-
 func (q *queue) clear() {
-	for q.n > 0 {
-		q.pop()
-	}
+	q.Clear()
+	q.bytes = 0
 }
 
 // message returns an empty message to fill, perhaps with a buffer.

@@ -65,7 +65,7 @@ func (s *Subscription) admit(cn *conn, id string, size int) clientcore.Verdict {
 		s.stats.Overruns++
 		s.cn = nil
 	case clientcore.Full:
-		far := s.queue.n >= blockFactor*s.queue.maxMessages || s.queue.bytes+size > blockFactor*s.queue.maxBytes
+		far := s.queue.Len() >= blockFactor*s.queue.maxMessages || s.queue.bytes+size > blockFactor*s.queue.maxBytes
 		if v = s.core.Overfull(far, time.Now()); v == clientcore.Oldest {
 			s.dropLocked(size)
 		}

@@ -229,7 +229,7 @@ func (s *Subscription) Stats() SubscriptionStats {
 	defer s.mu.Unlock()
 	st := s.stats
 	st.ID, st.Topic = s.id, s.topic
-	st.Queued, st.Paused, st.Waits = s.queue.n, s.core.Paused(), s.core.Held()
+	st.Queued, st.Paused, st.Waits = s.queue.Len(), s.core.Paused(), s.core.Held()
 	st.Outstanding = outstanding
 	return st
 }

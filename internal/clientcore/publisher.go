@@ -153,7 +153,7 @@ func (p *Publisher) local(wire uint64) uint64 {
 // is doubt, one goes after the other, since a cumulative ack says of a message
 // that the server has it, not that it has compared it.
 func (p *Publisher) Room() bool {
-	return p.flight.n == 0 || p.written >= p.current.doubt && p.flight.n < p.maxMessages && p.flight.bytes < p.maxBytes
+	return p.flight.Len() == 0 || p.written >= p.current.doubt && p.flight.Len() < p.maxMessages && p.flight.bytes < p.maxBytes
 }
 
 // Write notes that a message is about to be sent, and returns its sequence
@@ -248,8 +248,8 @@ func (p *Publisher) Told(life string, sequence uint64) (moved, opened bool) {
 // was sent and is not; what was not sent again was settled at the logon.
 func (p *Publisher) settle() bool {
 	n := max(p.reached, p.written)
-	if p.flight.n > 0 {
-		n = max(p.reached, p.flight.at(0).sequence-1)
+	if p.flight.Len() > 0 {
+		n = max(p.reached, p.flight.At(0).sequence-1)
 	}
 	if len(p.current.telling) > 0 {
 		n = min(n, p.current.telling[0]-1)
@@ -276,7 +276,7 @@ func (p *Publisher) Settled(life string) uint64 { return p.of(life).settled }
 
 // InFlight returns how many messages were sent on this connection that no
 // server has said yet that it has.
-func (p *Publisher) InFlight() int { return p.flight.n }
+func (p *Publisher) InFlight() int { return p.flight.Len() }
 
 // Downgraded reports whether acks come from one server only, as far as is known.
 func (p *Publisher) Downgraded() bool { return p.downgraded }
@@ -290,7 +290,7 @@ func (p *Publisher) Renewed() { p.old, p.ended = true, false }
 // Finished reports whether the connection has served its life: it is a former
 // one, and all of it is settled.
 func (p *Publisher) Finished() bool {
-	return p.old && p.ended && p.flight.n == 0 && len(p.current.telling) == 0
+	return p.old && p.ended && p.flight.Len() == 0 && len(p.current.telling) == 0
 }
 
 // Forget drops what is known of lives that the store no longer has.

@@ -106,9 +106,9 @@ func TestPersisted(t *testing.T) {
 		{"beyond what was sent", 1000, false, AckEffect{LetGo: 5, Moved: true, InSync: true}, 5, 0},
 	} {
 		got := p.Persisted(tt.sequence, tt.single)
-		if got != tt.want || p.current.settled != tt.settled || p.flight.n != tt.inFlight {
+		if got != tt.want || p.current.settled != tt.settled || p.flight.Len() != tt.inFlight {
 			t.Errorf("%s: Persisted(%d, %v) = %+v, settled %d, in flight %d; want %+v, %d, %d",
-				tt.name, tt.sequence, tt.single, got, p.current.settled, p.flight.n, tt.want, tt.settled, tt.inFlight)
+				tt.name, tt.sequence, tt.single, got, p.current.settled, p.flight.Len(), tt.want, tt.settled, tt.inFlight)
 		}
 	}
 	p.Write(6, 10)
@@ -231,8 +231,8 @@ func TestPublisherModel(t *testing.T) {
 				if acked > safe {
 					t.Fatalf("let go up to %d, safe is %d", acked, safe)
 				}
-				if p.flight.n > 4 {
-					t.Fatalf("%d in flight", p.flight.n)
+				if p.flight.Len() > 4 {
+					t.Fatalf("%d in flight", p.flight.Len())
 				}
 				g := p.of(life)
 				if g.settled > have || g.settled < settled {

@@ -93,16 +93,12 @@ func (r *recovery) writeAside(dir string, first Position, d *DamageError) error 
 // eachBehind yields the owner's good records at or behind p. In the last
 // segment it ends where the log would have ended without the damage.
 func (r *recovery) eachBehind(p Position, yield func(Record) error) error {
-	for i, s := range r.segs {
-		limit := maxPosition
-		if i < len(r.segs)-1 {
-			limit = r.segs[i+1].first
-		}
-		if s.bad || limit <= p {
+	for _, s := range r.segs {
+		if s.bad || s.next <= p {
 			continue
 		}
-		err := r.withFile(s, func(f File) error {
-			return goodBehind(f, s, max(p, s.first), limit, yield)
+		err := r.withFile(s.segment, func(f File) error {
+			return goodBehind(f, s.segment, max(p, s.first), s.next, yield)
 		})
 		if err != nil {
 			return err
@@ -247,7 +243,7 @@ func (r *recovery) cutSegments(cut Position) error {
 	for i, s := range slices.Backward(r.segs) {
 		stays, err := s.first < cut, error(nil)
 		if s.first == cut && i == 0 {
-			stays, err = r.hasHead(s)
+			stays, err = r.hasHead(s.segment)
 		}
 		switch {
 		case err != nil:
@@ -255,7 +251,7 @@ func (r *recovery) cutSegments(cut Position) error {
 		case stays && s.bad:
 			return nil
 		case stays:
-			return r.withFile(s, func(f File) error { return s.cut(f, cut) })
+			return r.withFile(s.segment, func(f File) error { return s.cut(f, cut) })
 		}
 		if err := r.o.FS.Remove(s.name()); err != nil {
 			return err

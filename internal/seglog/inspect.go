@@ -71,8 +71,8 @@ func (i *inspector) run() error {
 	if err := i.list(); err != nil {
 		return err
 	}
-	for n := range i.r.segs {
-		if err := i.segment(n); err != nil {
+	for _, s := range i.r.segs {
+		if err := i.segment(s); err != nil {
 			return err
 		}
 	}
@@ -90,7 +90,8 @@ func (i *inspector) list() error {
 	}
 	if underWay {
 		i.found.Cut = cut
-		i.r.segs = slices.DeleteFunc(i.r.segs, func(s *segment) bool { return s.first >= cut })
+		i.r.segs = slices.DeleteFunc(i.r.segs, func(s *foundSegment) bool { return s.first >= cut })
+		i.r.chain()
 	}
 	aside, left, err := findAside(i.r.o.FS, asideDir(i.r.o.Dir))
 	if err != nil {
@@ -113,33 +114,32 @@ func (i *inspector) list() error {
 	return nil
 }
 
-// segment visits the n-th segment.
-func (i *inspector) segment(n int) error {
-	s := i.r.segs[n]
+// segment visits a segment.
+func (i *inspector) segment(s *foundSegment) error {
 	if s.bad {
 		return i.damage(&DamageError{File: s.name(), Position: s.first, Reason: "bad header"})
 	}
-	return i.r.withFile(s, func(f File) error {
-		if n == len(i.r.segs)-1 && i.found.Cut == 0 {
+	return i.r.withFile(s.segment, func(f File) error {
+		if s.last() && i.found.Cut == 0 {
 			var err error
-			if f, err = i.r.patch(f, s); err != nil {
+			if f, err = i.r.patch(f, s.segment); err != nil {
 				return err
 			}
 		}
-		end, noted, err := i.bounds(f, n)
+		end, noted, err := i.bounds(f, s)
 		if err != nil {
 			return err
 		}
-		if err := i.head(f, s, end); err != nil {
+		if err := i.head(f, s.segment, end); err != nil {
 			return err
 		}
-		at, err := i.walk(f, s, end, noted)
+		at, err := i.walk(f, s.segment, end, noted)
 		if err != nil {
 			return err
 		}
 		i.found.End, i.found.Durable = at, max(i.found.Durable, min(noted, at))
-		if n < len(i.r.segs)-1 {
-			return i.missing(s, end, i.r.segs[n+1].first)
+		if !s.last() {
+			return i.missing(s.segment, end, s.next)
 		}
 		if at >= noted && i.r.behind > at && s.state != sealed && i.found.Cut == 0 {
 			i.found.Torn = &Torn{File: s.name(), Offset: s.offset(at), Bytes: int64(i.r.behind - at)}
@@ -148,13 +148,12 @@ func (i *inspector) segment(n int) error {
 	})
 }
 
-// bounds returns where the records of the n-th segment end at most, and up to
-// where they were durable.
-func (i *inspector) bounds(f File, n int) (end, noted Position, err error) {
-	s := i.r.segs[n]
+// bounds returns where the records of a segment end at most, and up to where
+// they were durable.
+func (i *inspector) bounds(f File, s *foundSegment) (end, noted Position, err error) {
 	switch {
-	case n < len(i.r.segs)-1:
-		next := i.r.segs[n+1].first // all of it was durable
+	case !s.last():
+		next := s.next // all of it was durable
 		if s.state == sealed {
 			next = min(next, s.end)
 		}

@@ -13,7 +13,7 @@ import (
 // A recovery is what Open does, step by step: list, inspect, replay, renew.
 type recovery struct {
 	o      Options
-	segs   []*segment
+	segs   []*foundSegment
 	marked map[Position]bool // segments that have a .bad file
 	left   []string          // files that were left unfinished
 
@@ -22,17 +22,22 @@ type recovery struct {
 	noted   Position // highest note: all before it was durable
 	behind  Position // behind the last byte that isn't zero
 	inPlace bool     // nothing needs to be written again: go on at end
-	unsure  bool     // it is headless
 
-	start    int      // segment that the replay begins with
-	unsealed []bool   // segments whose summary must be made again, by index
-	headless []bool   // segments whose head must be made again, by index; none before start
-	heads    [][]byte // what it is made of, of those that are headless
-	cut      Position // where the fresh segment begins, once cutDone
-	cutDone  bool
-	head     []byte // of the fresh segment
-	file     File   // of the last segment
+	start int      // segment that the replay begins with
+	fresh *segment // follows the last one where the log is cut; nil: not cut yet
+	file  File     // of the last segment
 }
+
+// A foundSegment is a segment on the disk and what Open has to do about it.
+type foundSegment struct {
+	*segment
+	next     Position // where the next segment begins; maxPosition: it is the last
+	unsealed bool     // its summary and footer must be made again
+	headless bool     // its head must be made again; none is before recovery.start
+	fresh    *segment // a headless one is written again as this, once its head is known
+}
+
+func (s *foundSegment) last() bool { return s.next == maxPosition }
 
 func recoverLog(o Options) (*Log, error) {
 	r := &recovery{o: o}
@@ -103,7 +108,7 @@ func (r *recovery) find() error {
 	if err != nil {
 		return err
 	}
-	r.segs, r.marked, r.left = nil, make(map[Position]bool), nil
+	r.segs, r.start, r.marked, r.left = nil, 0, make(map[Position]bool), nil
 	for _, name := range names {
 		if strings.HasSuffix(name, suffixTmp) {
 			r.left = append(r.left, r.o.Dir+"/"+name)
@@ -116,11 +121,28 @@ func (r *recovery) find() error {
 			if err != nil {
 				return err
 			}
-			r.segs = append(r.segs, s)
+			r.segs = append(r.segs, &foundSegment{segment: s})
 		}
 	}
-	slices.SortFunc(r.segs, func(a, b *segment) int { return cmp.Compare(a.first, b.first) })
+	slices.SortFunc(r.segs, func(a, b *foundSegment) int { return cmp.Compare(a.first, b.first) })
+	r.chain()
 	return nil
+}
+
+// chain notes where the next segment of each begins.
+func (r *recovery) chain() {
+	next := maxPosition
+	for _, s := range slices.Backward(r.segs) {
+		s.next, next = next, s.first
+	}
+}
+
+// last returns the last segment, nil if there is none.
+func (r *recovery) last() *foundSegment {
+	if len(r.segs) == 0 {
+		return nil
+	}
+	return r.segs[len(r.segs)-1]
 }
 
 // readSegment reads what stands before and behind the records.
@@ -214,18 +236,17 @@ func (r *recovery) inspect() error {
 	if err := r.chooseStart(); err != nil {
 		return err
 	}
-	last := len(r.segs) - 1
 	for i, s := range r.segs {
 		if s.bad {
 			return &DamageError{File: s.name(), Position: s.first, Reason: "bad header"}
 		}
-		if i < last {
-			if err := r.inspectOld(i); err != nil {
+		if !s.last() {
+			if err := r.inspectOld(s, i >= r.start); err != nil {
 				return err
 			}
 		}
 	}
-	return r.withFile(r.segs[last], r.inspectLast)
+	return r.withFile(r.last().segment, r.inspectLast)
 }
 
 // headsAhead is how far before the end of a log Open looks at every head.
@@ -235,13 +256,11 @@ const headsAhead = 32 << 20
 // earlier one whose summary or head must be made again, or one before that,
 // whose head can be read.
 func (r *recovery) chooseStart() error {
-	last := len(r.segs) - 1
-	r.start, r.unsealed, r.headless = last, make([]bool, len(r.segs)), make([]bool, len(r.segs))
-	r.heads = make([][]byte, len(r.segs))
-	for i := range last {
+	r.start = len(r.segs) - 1
+	for i, s := range r.segs {
 		// An end elsewhere is from before the log was cut.
-		r.unsealed[i] = r.segs[i].state != sealed || r.segs[i].end != r.segs[i+1].first
-		if r.unsealed[i] {
+		s.unsealed = !s.last() && (s.state != sealed || s.end != s.next)
+		if s.unsealed {
 			r.start = min(r.start, i)
 		}
 	}
@@ -250,7 +269,7 @@ func (r *recovery) chooseStart() error {
 		return err
 	}
 	if !known {
-		return badHead(r.segs[at])
+		return badHead(r.segs[at].segment)
 	}
 	r.start = at
 	return r.chooseHeads()
@@ -260,12 +279,12 @@ func (r *recovery) chooseStart() error {
 // but a reader needs it looks at the newest and at the marked, and leaves be
 // what there is nothing to make it of.
 func (r *recovery) chooseHeads() error {
-	end := r.segs[len(r.segs)-1].first
+	end := r.last().first
 	for i, s := range slices.Backward(r.segs) {
 		if s.bad || i < r.start && end-s.first > headsAhead && !r.marked[s.first] {
 			continue
 		}
-		good, err := r.hasHead(s)
+		good, err := r.hasHead(s.segment)
 		if err != nil {
 			return err
 		}
@@ -277,10 +296,9 @@ func (r *recovery) chooseHeads() error {
 			return err
 		}
 		if known {
-			r.headless[i], r.start = true, min(r.start, at)
+			s.headless, r.start = true, min(r.start, at)
 		}
 	}
-	r.unsure = r.headless[len(r.segs)-1]
 	return nil
 }
 
@@ -290,7 +308,7 @@ func (r *recovery) chooseHeads() error {
 func (r *recovery) knownHead(i int) (at int, known bool, err error) {
 	for ; ; i-- {
 		s := r.segs[i]
-		good, err := r.hasHead(s)
+		good, err := r.hasHead(s.segment)
 		if err != nil {
 			return 0, false, err
 		}
@@ -312,17 +330,17 @@ func (r *recovery) withFile(s *segment, do func(File) error) error {
 	return do(f)
 }
 
-// inspectOld checks segment i, which isn't the last. All of it was durable.
-func (r *recovery) inspectOld(i int) error {
-	s, end := r.segs[i], r.segs[i+1].first
-	if s.state == sealed && s.end < end {
+// inspectOld checks a segment that isn't the last: all of it was durable. One
+// that is not replayed needs no look unless it is marked.
+func (r *recovery) inspectOld(s *foundSegment, replayed bool) error {
+	if s.state == sealed && s.end < s.next {
 		return &DamageError{File: s.name(), Offset: s.offset(s.end), Position: s.end, Reason: "the next segment is missing"}
 	}
-	if !r.unsealed[i] && i < r.start && !r.marked[s.first] {
+	if !s.unsealed && !replayed && !r.marked[s.first] {
 		return nil
 	}
-	return r.withFile(s, func(f File) error {
-		sc, err := scan(f, s, s.first, end)
+	return r.withFile(s.segment, func(f File) error {
+		sc, err := scan(f, s.segment, s.first, s.next)
 		if err != nil {
 			return err
 		}
@@ -331,7 +349,7 @@ func (r *recovery) inspectOld(i int) error {
 				return err
 			}
 		}
-		if sc.at != end {
+		if sc.at != s.next {
 			return &DamageError{File: s.name(), Offset: s.offset(sc.at), Position: sc.at, Reason: "bad record"}
 		}
 		return nil
@@ -340,7 +358,7 @@ func (r *recovery) inspectOld(i int) error {
 
 // inspectLast tells a torn tail from damage (R8).
 func (r *recovery) inspectLast(f File) error {
-	s := r.segs[len(r.segs)-1]
+	s := r.last().segment
 	limit := maxPosition
 	r.noted = s.durable
 	if s.state == sealed {
@@ -391,8 +409,8 @@ func (r *recovery) readNotes(f File, s *segment, limit Position) (onlyNote bool,
 // above the last note but that note itself, which the next batch begins with
 // again, byte for byte.
 func (r *recovery) decideInPlace(onlyNote bool) {
-	s := r.segs[len(r.segs)-1]
-	tidy := r.behind <= r.end && s.state != sealed && !r.unsure
+	s := r.last()
+	tidy := r.behind <= r.end && s.state != sealed && !s.headless
 	onlyNote = onlyNote && r.end-noteSize == r.noted
 	r.inPlace = tidy && (r.noted == r.end || onlyNote)
 	switch {
@@ -407,24 +425,25 @@ func (r *recovery) decideInPlace(onlyNote bool) {
 
 // replay brings the owner's state back.
 func (r *recovery) replay() error {
-	if len(r.segs) > 0 && !r.headless[r.start] {
-		if err := r.withFile(r.segs[r.start], r.replayHead); err != nil {
+	segs := r.segs[r.start:]
+	if len(segs) > 0 && !segs[0].headless {
+		if err := r.withFile(segs[0].segment, func(f File) error { return r.replayHead(f, segs[0].segment) }); err != nil {
 			return err
 		}
 	}
-	for i := r.start; i < len(r.segs); i++ {
-		if err := r.withFile(r.segs[i], func(f File) error { return r.replaySegment(i, f) }); err != nil {
+	for _, s := range segs {
+		if err := r.withFile(s.segment, func(f File) error { return r.replaySegment(f, s) }); err != nil {
 			return err
 		}
 	}
-	if !r.inPlace && !r.cutDone {
+	if !r.inPlace && r.fresh == nil {
 		r.cutAt(r.end)
 	}
 	return nil
 }
 
-func (r *recovery) replayHead(f File) error {
-	head, err := readHead(f, r.segs[r.start])
+func (r *recovery) replayHead(f File, s *segment) error {
+	head, err := readHead(f, s)
 	if err != nil || len(head) == 0 {
 		return err
 	}
@@ -434,18 +453,17 @@ func (r *recovery) replayHead(f File) error {
 	return nil
 }
 
-func (r *recovery) replaySegment(i int, f File) error {
-	s, last := r.segs[i], i == len(r.segs)-1
-	end := r.end
-	if !last {
-		end = r.segs[i+1].first
+func (r *recovery) replaySegment(f File, s *foundSegment) error {
+	end := s.next
+	if s.last() {
+		end = r.end
 	}
-	sc, err := scan(f, s, s.first, end)
+	sc, err := scan(f, s.segment, s.first, end)
 	if err != nil {
 		return err
 	}
-	if r.headless[i] {
-		r.heads[i] = slices.Clone(r.o.Owner.Head())
+	if s.headless && !s.last() {
+		s.fresh = newSegment(r.o.Dir, s.first, r.o.Owner.Head())
 	}
 	for {
 		rec, ok, err := sc.next()
@@ -455,7 +473,7 @@ func (r *recovery) replaySegment(i int, f File) error {
 		if !ok {
 			break
 		}
-		if last && !r.inPlace && !r.cutDone && (r.unsure || rec.Position >= r.noted) {
+		if s.last() && !r.inPlace && r.fresh == nil && (s.headless || rec.Position >= r.noted) {
 			r.cutAt(rec.Position)
 		}
 		if rec.Kind < ownerKind {
@@ -465,7 +483,7 @@ func (r *recovery) replaySegment(i int, f File) error {
 			return fmt.Errorf("recover record at %d: %w", rec.Position, err)
 		}
 	}
-	if !last {
+	if !s.last() {
 		s.end, s.summary = end, slices.Clone(r.o.Owner.Summary())
 	}
 	return nil
@@ -473,13 +491,11 @@ func (r *recovery) replaySegment(i int, f File) error {
 
 // cutAt ends the last segment at p and begins a fresh one there, as an append would.
 func (r *recovery) cutAt(p Position) {
-	r.cut, r.cutDone = p, true
-	if n := len(r.segs); n > 0 && p > r.segs[n-1].first {
-		old := r.segs[n-1]
-		r.unsealed[n-1] = old.state != sealed || old.end != p
+	if old := r.last(); old != nil && p > old.first {
+		old.unsealed = old.state != sealed || old.end != p
 		old.end, old.summary = p, slices.Clone(r.o.Owner.Summary())
 	}
-	r.head = slices.Clone(r.o.Owner.Head())
+	r.fresh = newSegment(r.o.Dir, p, r.o.Owner.Head())
 }
 
 // renew writes what lies above the last note again, to a fresh segment, so
@@ -492,65 +508,66 @@ func (r *recovery) renew() error {
 	if r.inPlace {
 		return r.goOn()
 	}
-	fresh := newSegment(r.o.Dir, r.cut, r.head)
+	fresh := r.fresh
 	// The segment gets its name after it was synced, so this is a note like others.
-	fresh.durable, fresh.end = max(r.end, r.cut), max(r.end, r.cut)
+	fresh.durable, fresh.end = max(r.end, fresh.first), max(r.end, fresh.first)
 	var old *segment
-	if len(r.segs) > 0 {
-		old = r.segs[len(r.segs)-1]
+	if last := r.last(); last != nil {
+		old = last.segment
 	}
-	f, size, err := r.rewrite(fresh, r.head, max(r.o.SegmentBytes, int64(fresh.end-fresh.first)), old)
+	f, err := r.rewrite(fresh, max(r.o.SegmentBytes, int64(fresh.end-fresh.first)), old)
 	if err != nil {
 		return err
 	}
-	r.file, fresh.state, fresh.size, fresh.head = f, growing, size, nil
+	r.file, fresh.state = f, growing
 
-	if n := len(r.segs); n > 0 && r.segs[n-1].first == fresh.first {
-		r.segs = r.segs[:n-1] // has just been replaced
+	if old != nil && old.first == fresh.first {
+		r.segs = r.segs[:len(r.segs)-1] // has just been replaced
 	}
 	if err := r.sealOld(); err != nil {
 		return err
 	}
-	r.segs = append(r.segs, fresh)
+	r.segs = append(r.segs, &foundSegment{segment: fresh, next: maxPosition})
 	return nil
 }
 
 // restoreHeads writes segments before the last again that have no head, with
 // the one that what stands before them amounts to.
 func (r *recovery) restoreHeads() error {
-	for i := range len(r.segs) - 1 {
-		if !r.headless[i] {
+	for _, s := range r.segs {
+		if s.fresh == nil {
 			continue
 		}
-		old := r.segs[i]
-		fresh := newSegment(r.o.Dir, old.first, r.heads[i])
+		fresh, old := s.fresh, s.segment
 		fresh.durable, fresh.end, fresh.summary = old.end, old.end, old.summary
-		f, size, err := r.rewrite(fresh, r.heads[i], int64(fresh.end-fresh.first), old)
+		f, err := r.rewrite(fresh, int64(fresh.end-fresh.first), old)
 		if err != nil {
 			return err
 		}
 		if err := f.Close(); err != nil {
 			return err
 		}
-		fresh.size, fresh.head = size, nil
-		r.segs[i], r.unsealed[i] = fresh, true
+		s.segment, s.unsealed = fresh, true
 	}
 	return nil
 }
 
-// rewrite makes the file of fresh and copies to it what of its records stands in old.
-func (r *recovery) rewrite(fresh *segment, head []byte, capacity int64, old *segment) (File, int64, error) {
-	return create(r.o.FS, fresh, head, capacity, func(to File) error {
+// rewrite makes the file of fresh and copies to it the records in old that
+// belong there.
+func (r *recovery) rewrite(fresh *segment, capacity int64, old *segment) (File, error) {
+	f, size, err := create(r.o.FS, fresh, capacity, func(to File) error {
 		if fresh.end == fresh.first {
 			return nil
 		}
 		return r.withFile(old, func(from File) error { return copyFrames(to, fresh, from, old) })
 	})
+	fresh.size, fresh.head = size, nil
+	return f, err
 }
 
 // goOn opens the last segment for the next batch.
 func (r *recovery) goOn() error {
-	s := r.segs[len(r.segs)-1]
+	s := r.last()
 	f, err := r.o.FS.OpenFile(s.name(), 0)
 	if err != nil {
 		return err
@@ -594,13 +611,13 @@ func copyFrames(to File, dst *segment, from File, src *segment) error {
 
 // sealOld seals again what has no good footer, now that its successor is durable.
 func (r *recovery) sealOld() error {
-	for i, s := range r.segs {
-		if r.inPlace && i == len(r.segs)-1 {
+	for _, s := range r.segs {
+		if r.inPlace && s.last() {
 			break
 		}
-		if r.unsealed[i] {
-			err := r.withFile(s, func(f File) (err error) {
-				s.size, err = seal(f, s, s.end, s.summary)
+		if s.unsealed {
+			err := r.withFile(s.segment, func(f File) (err error) {
+				s.size, err = seal(f, s.segment, s.end, s.summary)
 				return err
 			})
 			if err != nil {
@@ -615,8 +632,10 @@ func (r *recovery) sealOld() error {
 // log makes the Log of what was recovered.
 func (r *recovery) log() (*Log, error) {
 	l := newLog(r.o)
-	l.segs = r.segs
-	last := r.segs[len(r.segs)-1]
+	for _, s := range r.segs {
+		l.segs = append(l.segs, s.segment)
+	}
+	last := r.last().segment
 	last.state = growing
 	l.end, l.records, l.taken = last.end, last.end, last.end
 	l.written, l.durable, l.noted = last.end, last.end, last.end

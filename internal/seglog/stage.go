@@ -193,7 +193,7 @@ func (r *recovery) redo() error {
 	if err := r.list(); err != nil || len(r.segs) == 0 {
 		return err
 	}
-	s := r.segs[len(r.segs)-1]
+	s := r.last().segment
 	frames := redone(s, list)
 	if len(frames) == 0 {
 		return nil

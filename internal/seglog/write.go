@@ -134,7 +134,7 @@ func (l *Log) turnPage(next *segment) error {
 		return err
 	}
 	l.w.file = nil
-	f, size, err := create(l.o.FS, next, next.head, l.o.SegmentBytes, nil)
+	f, size, err := create(l.o.FS, next, l.o.SegmentBytes, nil)
 	if err != nil {
 		return err
 	}
@@ -167,10 +167,10 @@ func seal(f File, s *segment, end Position, summary []byte) (size int64, err err
 	return size, f.Sync()
 }
 
-// create makes the file of s with room for capacity bytes of records, under a
+// create makes the file of s, which is planned, with room for capacity bytes of records, under a
 // temporary name first, so that a segment with a name is whole: fill, if not
 // nil, adds records before that. The file and its name are durable afterwards.
-func create(fs FS, s *segment, head []byte, capacity int64, fill func(File) error) (f File, size int64, err error) {
+func create(fs FS, s *segment, capacity int64, fill func(File) error) (f File, size int64, err error) {
 	name := s.name()
 	tmp := path.Join(s.dir, segmentName(s.first, suffixTmp))
 	f, err = fs.OpenFile(tmp, os.O_CREATE|os.O_TRUNC)
@@ -179,7 +179,7 @@ func create(fs FS, s *segment, head []byte, capacity int64, fill func(File) erro
 	}
 	size = s.dataStart() + capacity
 	if err = f.Preallocate(size); err == nil {
-		err = writeAt(f, s.appendStart(nil, head), 0)
+		err = writeAt(f, s.appendStart(nil, s.head), 0)
 	}
 	if err == nil && fill != nil {
 		err = fill(f)
