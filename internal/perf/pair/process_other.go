@@ -5,6 +5,7 @@ package pair
 import (
 	"errors"
 	"os"
+	"os/exec"
 )
 
 // CanStop says whether a process can be stopped and continued here.
@@ -16,3 +17,9 @@ var errNoSignals = errors.New("no signals on this system")
 func terminate(p *os.Process) error { return p.Kill() }
 func suspend(*os.Process) error     { return errNoSignals }
 func resume(*os.Process) error      { return errNoSignals }
+
+// Detach is for systems with process groups.
+func Detach(*exec.Cmd) {}
+
+// interrupt has no gentle form here.
+func interrupt(p *os.Process) error { return p.Kill() }
