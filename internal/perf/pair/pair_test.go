@@ -4,58 +4,31 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/perf/pair"
-	"github.com/holdfast-mq/holdfast/server"
+	"github.com/holdfast-mq/holdfast/internal/testkit/instance"
 )
 
-// The test's own program is also the instances: what its first argument says.
+// The test's own program is also the instances, real ones and these.
 func TestMain(m *testing.M) {
-	if len(os.Args) == 4 {
-		if be, ok := instances[os.Args[1]]; ok {
-			if err := be(os.Args[3]); err != nil {
-				fmt.Fprintln(os.Stderr, err)
-				os.Exit(1)
-			}
-			return
-		}
+	instance.Main()
+	if len(os.Args) == 4 && os.Args[1] == "hang" {
+		fail(hang())
+	}
+	if len(os.Args) == 4 && os.Args[1] == "die" {
+		fail(errors.New("no disk for this one"))
 	}
 	os.Exit(m.Run())
 }
 
-var instances = map[string]func(config string) error{"serve": serve, "hang": hang, "b-dies": bDies}
-
-// serve is a real instance.
-func serve(config string) error {
-	cfg, err := server.LoadConfig(config)
-	if err != nil {
-		return err
-	}
-	s, err := server.Start(cfg)
-	if err != nil {
-		return err
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
-	go func() {
-		io.Copy(io.Discard, os.Stdin)
-		stop()
-	}()
-	select {
-	case <-s.Ready():
-		fmt.Println("ready")
-	case <-ctx.Done():
-	}
-	<-ctx.Done()
-	return s.Shutdown(context.Background())
+func fail(err error) {
+	fmt.Fprintln(os.Stderr, err)
+	os.Exit(1)
 }
 
 // reportTo names the variable with the address that an instance connects to
@@ -63,27 +36,17 @@ func serve(config string) error {
 const reportTo = "HOLDFAST_TEST_REPORT"
 
 // hang is an instance that never becomes ready.
-func hang(string) error {
+func hang() error {
 	if _, err := net.Dial("tcp", os.Getenv(reportTo)); err != nil {
 		return err
 	}
 	select {}
 }
 
-// bDies is a real instance a; instance b ends at once.
-func bDies(config string) error {
-	if strings.HasSuffix(config, "b/holdfastd.yaml") {
-		return errors.New("no disk for b")
-	}
-	return serve(config)
-}
-
-func command(instance string) []string { return []string{os.Args[0], instance} }
-
 // An instance that ends during the start ends the start, which says why.
 func TestAnInstanceDiesAtOnce(t *testing.T) {
-	p, err := pair.Start(t.Context(), t.TempDir(), pair.Options{Command: command("b-dies")})
-	if err == nil || !strings.Contains(err.Error(), "instance b ended by itself") || !strings.Contains(err.Error(), "no disk for b") {
+	p, err := pair.Start(t.Context(), t.TempDir(), pair.Options{Command: []string{os.Args[0], "die"}})
+	if err == nil || !strings.Contains(err.Error(), "ended by itself") || !strings.Contains(err.Error(), "no disk for this one") {
 		t.Errorf("the error is %v", err)
 	}
 	if p[0].Alive() || p[1].Alive() {
@@ -122,7 +85,7 @@ func TestInterruptedStart(t *testing.T) {
 			if tt.links == 0 {
 				cancel()
 			}
-			p, err := pair.Start(ctx, t.TempDir(), pair.Options{Command: command("hang"), Through: through})
+			p, err := pair.Start(ctx, t.TempDir(), pair.Options{Command: []string{os.Args[0], "hang"}, Through: through})
 			if !errors.Is(err, context.Canceled) || p[0].Alive() || p[1].Alive() {
 				t.Errorf("a lives: %v, b lives: %v, error %v", p[0].Alive(), p[1].Alive(), err)
 			}
@@ -153,7 +116,7 @@ func accept(l net.Listener, n int, cancel func()) (conns []net.Conn) {
 func TestRestart(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	p, err := pair.Start(ctx, t.TempDir(), pair.Options{Command: command("serve")})
+	p, err := pair.Start(ctx, t.TempDir(), pair.Options{Command: instance.Command()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package main
+package breakit
 
 import (
 	"errors"
@@ -107,6 +107,11 @@ func TestReport(t *testing.T) {
 		{"disordered", func(r *report) { r.places[0].keys = checker.Keys{"p1": {"1", "3", "2"}} }, false, "lost 0 · duplicated 0 · out of order 1"},
 		{"journals differ", func(r *report) { r.differing = 2 }, false, "lost 0 · duplicated 0 · out of order 0 · journals differ in 2 publishers"},
 		{"did not settle", func(r *report) { r.unsettled = errors.New("not within 1m0s") }, false, "lost 0 · duplicated 0 · out of order 0 · did not settle: not within 1m0s"},
+		{"both disks were wiped", func(r *report) {
+			left := checker.Keys{"p1": {"3"}}
+			r.places = []place{{"subscriber s1", published}, {"journal of a", left}, {"journal of b", left}}
+			r.risked = true
+		}, false, "lost 2 · duplicated 0 · out of order 0 · both disks were wiped, as was asked for"},
 		{"nothing published", func(r *report) { *r = report{} }, false, "lost 0 · duplicated 0 · out of order 0"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

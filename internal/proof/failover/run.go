@@ -1,9 +1,10 @@
-package main
+package failover
 
 import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/perf/pair"
@@ -19,47 +20,48 @@ type run struct {
 	options
 	*timeline.Timeline
 	events     []event
-	pair       [2]*pair.Instance
+	pair       pair.Pair
 	servers    []string // URIs, in the order of the pair
 	fleet      fleet.Fleet
 	subscriber *subscriber
 	faults     []fault
+	running    sync.WaitGroup // what ends with the context
 
 	done        int            // faults that happened
 	revived     []<-chan error // one for each instance that is on its way back
 	gaps, apart []time.Duration
 }
 
-// newRun starts the pair, the subscriber and the publishers.
-func newRun(ctx context.Context, o options, events []event, dir, binary string) (r *run, err error) {
-	r = &run{options: o, Timeline: timeline.New(), events: events}
-	r.faults = schedule(rand.New(rand.NewPCG(o.seed, 0)), o.kills, o.rounds*len(events))
-	if r.pair, err = pair.Start(ctx, dir, pair.Options{Command: []string{binary}}); err != nil {
-		return nil, err
+// newRun draws the faults of a run.
+func newRun(o options, events []event) *run {
+	return &run{options: o, Timeline: timeline.New(), events: events,
+		faults: schedule(rand.New(rand.NewPCG(o.seed, 0)), o.kills, o.rounds*len(events))}
+}
+
+// begin starts the pair, the subscriber and the publishers. After an error
+// close ends what there is.
+func (r *run) begin(ctx context.Context, dir string, command []string) (err error) {
+	if r.pair, err = pair.Start(ctx, dir, pair.Options{Command: command}); err != nil {
+		return err
 	}
-	defer func() {
-		if err != nil {
-			r.close()
-		}
-	}()
-	r.servers = pair.URIs(r.pair)
+	r.servers = r.pair.URIs()
 	r.Printf("a serves at %s, b at %s, in sync", r.pair[0].Clients, r.pair[1].Clients)
 	r.subscriber = newSubscriber(dir, r.servers)
 	if err := r.subscriber.start(); err != nil {
-		return nil, err
+		return err
 	}
-	if r.fleet, err = newFleet(ctx, networks(events), dir, r.servers, r.Timeline); err != nil {
-		return nil, err
+	if r.fleet, err = newFleet(ctx, networks(r.events), dir, r.servers, r.Timeline); err != nil {
+		return err
 	}
-	r.Printf("%d publishers and the subscriber are connected; %d messages to publish", len(r.fleet), o.rounds*len(events))
-	return r, nil
+	r.Printf("%d publishers and the subscriber are connected; %d messages to publish", len(r.fleet), r.rounds*len(r.events))
+	return nil
 }
 
 // publishUnderFaults publishes everything while the faults fire.
 func (r *run) publishUnderFaults(ctx context.Context) error {
 	over := perFault * time.Duration(max(1, len(r.faults)))
 	published := make(chan error, 1)
-	go func() { published <- publishAll(ctx, r.fleet, r.events, r.rounds, over) }()
+	r.running.Go(func() { published <- publishAll(ctx, r.fleet, r.events, r.rounds, over) })
 	for _, f := range r.faults {
 		if err := r.awaitFault(ctx, f); err != nil {
 			return err
@@ -95,7 +97,7 @@ func (r *run) awaitFault(ctx context.Context, f fault) error {
 	if err := r.awaitRevived(); err != nil {
 		return err
 	}
-	return pair.AwaitSync(ctx, r.pair)
+	return r.pair.AwaitSync(ctx)
 }
 
 // until polls a condition; the subscriber's own death ends it.
@@ -140,7 +142,7 @@ func (r *run) strike(ctx context.Context, f fault) error {
 	r.Printf("%s %s: %d publishers%s were on it, %d messages acknowledged so far", what, in.Name, sessions, also, acknowledged)
 	revived := make(chan error, 1)
 	r.revived = append(r.revived, revived)
-	go func() { revived <- r.reviveLater(ctx, in, f, revive) }()
+	r.running.Go(func() { revived <- r.reviveLater(ctx, in, f, revive) })
 	return r.follow(ctx, f, at, marks, handed, resent)
 }
 
@@ -239,7 +241,7 @@ func (r *run) strikeSubscriber(ctx context.Context, f fault) error {
 func (r *run) settle(ctx context.Context) (report, error) {
 	rep := report{gaps: r.gaps, apart: r.apart, faults: r.done, wanted: len(r.faults)}
 	r.Printf("everything is published; waiting until it is safe")
-	if err := pair.AwaitSync(ctx, r.pair); err != nil {
+	if err := r.pair.AwaitSync(ctx); err != nil {
 		return rep, err
 	}
 	if err := r.fleet.Drain(ctx); err != nil {
@@ -284,11 +286,12 @@ func (r *run) awaitDelivered(ctx context.Context, published int) {
 	})
 }
 
-// close ends whatever still runs.
+// close ends whatever still runs. The context must have ended.
 func (r *run) close() {
+	r.running.Wait()
 	r.fleet.Close()
 	if r.subscriber != nil && r.subscriber.Running() {
 		r.subscriber.kill()
 	}
-	pair.KillAll(r.pair)
+	r.pair.Close()
 }

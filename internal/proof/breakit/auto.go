@@ -1,8 +1,7 @@
-package main
+package breakit
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -30,16 +29,34 @@ func draw(rnd *rand.Rand) byte {
 }
 
 // playAlone presses random keys and judges.
-func playAlone(ctx context.Context, o options, dir, binary string) error {
+func playAlone(ctx context.Context, o options, dir string, command []string) (well bool, err error) {
 	fmt.Printf("seed %d\n", o.seed)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	w, err := newWorld(ctx, dir, binary, o.rate, func(line string) { fmt.Println(line) })
+	w, err := newWorld(ctx, dir, command, o.rate, func(line string) { fmt.Println(line) })
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer w.close()
 	defer stop() // before it: close waits for what was begun with ctx
+	if err := pressRandomly(ctx, w, o); err != nil {
+		return false, err
+	}
+	r, err := w.judge(ctx)
+	if err != nil {
+		return false, err
+	}
+	for _, f := range w.lastFaults(faultLines) {
+		fmt.Printf("  %-32s %s\n", f.what, f.text())
+	}
+	if err := w.err(); err != nil {
+		return false, err
+	}
+	return conclude(r, dir)
+}
+
+// pressRandomly presses random keys for as long as -auto is to.
+func pressRandomly(ctx context.Context, w *world, o options) error {
 	rnd := rand.New(rand.NewPCG(o.seed, 0))
 	p := player{w: w}
 	for end := time.Now().Add(o.duration); time.Now().Before(end); {
@@ -56,12 +73,5 @@ func playAlone(ctx context.Context, o options, dir, binary string) error {
 			p.press(ctx, 'n')
 		}
 	}
-	r, err := w.judge(ctx)
-	if err != nil {
-		return err
-	}
-	for _, f := range w.lastFaults(faultLines) {
-		fmt.Printf("  %-32s %s\n", f.what, f.text())
-	}
-	return errors.Join(w.err(), conclude(r, dir))
+	return nil
 }

@@ -6,7 +6,7 @@
 // happened and, from both journals and the application's database, whether
 // anything was lost, done twice, out of order or wrongly booked. It exits 0 only
 // if nothing was and everything that was to die did.
-package main
+package transaction
 
 import (
 	"context"

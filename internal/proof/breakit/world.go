@@ -1,4 +1,4 @@
-package main
+package breakit
 
 import (
 	"context"
@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/holdfast-mq/holdfast/client"
@@ -25,12 +27,13 @@ const (
 type world struct {
 	dir         string
 	start       time.Time
-	print       func(line string) // called with each line of the log; may be nil
-	pair        [2]*pair.Instance
+	print       func(line string) // called with each line of the log
+	pair        pair.Pair
 	cable       []*proxy
 	fleet       fleet.Fleet
 	subscribers []*subscriber
 	turn        turn
+	risked      atomic.Bool        // a disk was wiped while the other lacked something
 	stop        context.CancelFunc // ends everything below
 	running     sync.WaitGroup
 
@@ -50,28 +53,29 @@ type side struct {
 	wiped  bool // its disk was wiped, and may not have caught up yet
 }
 
-// newWorld starts everything below dir.
-func newWorld(ctx context.Context, dir, binary string, rate int, print func(string)) (w *world, err error) {
+// newWorld starts everything below dir; command runs an instance.
+func newWorld(ctx context.Context, dir string, command []string, rate int, print func(string)) (*world, error) {
 	ctx, stop := context.WithCancel(ctx)
-	w = &world{dir: dir, start: time.Now(), print: print, stop: stop}
-	defer func() {
-		if err != nil {
-			w.close()
-		}
-	}()
-	if w.pair, err = pair.New(dir, pair.Options{Command: []string{binary}, Through: w.through}); err != nil {
+	w := &world{dir: dir, start: time.Now(), print: print, stop: stop}
+	if err := w.begin(ctx, command, rate); err != nil {
+		w.close()
 		return nil, err
 	}
-	for _, in := range w.pair {
-		if _, err := in.Spawn(); err != nil {
-			return nil, err
-		}
+	return w, nil
+}
+
+// begin starts the pair, then its clients. After an error close ends what there is.
+func (w *world) begin(ctx context.Context, command []string, rate int) (err error) {
+	if w.pair, err = pair.New(w.dir, pair.Options{Command: command, Through: w.through}); err != nil {
+		return err
 	}
-	if err := pair.AwaitSync(ctx, w.pair); err != nil {
-		return nil, err
+	w.say("starting a and b")
+	if err := w.pair.Start(ctx); err != nil {
+		return err
 	}
+	w.say("a and b are in sync")
 	if err := w.connect(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	for _, p := range w.fleet {
 		w.running.Go(func() { w.fail(publish(ctx, p, rate, &w.turn)) })
@@ -79,8 +83,7 @@ func newWorld(ctx context.Context, dir, binary string, rate int, print func(stri
 	for i := range w.pair {
 		w.running.Go(func() { w.watch(ctx, i) })
 	}
-	w.say("a and b are in sync; %d publishers and %d subscribers are connected", publishers, subscribers)
-	return w, nil
+	return nil
 }
 
 // through puts the cable between the instances.
@@ -95,7 +98,7 @@ func (w *world) through(_, _, address string) (string, error) {
 
 // connect connects the clients.
 func (w *world) connect(ctx context.Context) (err error) {
-	servers := []string{w.pair[0].URI(), w.pair[1].URI()}
+	servers := w.pair.URIs()
 	var names []string
 	for n := range publishers {
 		names = append(names, fmt.Sprintf("p%d", n+1))
@@ -106,14 +109,20 @@ func (w *world) connect(ctx context.Context) (err error) {
 			Hooks: client.Hooks{FailedWrite: func(e *client.RejectedError) { w.fail(e) }},
 		})
 	})
-	for n := 0; n < subscribers && err == nil; n++ {
-		var s *subscriber
-		if s, err = newSubscriber(ctx, fmt.Sprintf("s%d", n+1), w.dir, servers); err == nil {
-			w.subscribers = append(w.subscribers, s)
+	if err != nil {
+		return err
+	}
+	w.say("%d publishers are connected", publishers)
+	for n := range subscribers {
+		s, err := newSubscriber(ctx, fmt.Sprintf("s%d", n+1), w.dir, slices.Clone(servers))
+		if err != nil {
+			return err
 		}
+		w.subscribers = append(w.subscribers, s)
+		w.say("subscriber %s is connected", s.name)
 		servers[0], servers[1] = servers[1], servers[0]
 	}
-	return err
+	return nil
 }
 
 // watch asks an instance how it is, again and again.
@@ -140,9 +149,7 @@ func (w *world) say(format string, args ...any) {
 	w.log = append(w.log, line)
 	w.log = w.log[max(0, len(w.log)-logLines):]
 	w.mu.Unlock()
-	if w.print != nil {
-		w.print(line)
-	}
+	w.print(line)
 }
 
 // fail notes why the traffic can't go on.
@@ -180,11 +187,7 @@ func (w *world) close() {
 	for _, s := range w.subscribers {
 		s.close()
 	}
-	for _, in := range w.pair {
-		if in != nil && in.Alive() {
-			in.Kill()
-		}
-	}
+	w.pair.Close()
 	for _, p := range w.cable {
 		p.close()
 	}

@@ -1,4 +1,4 @@
-package main
+package failover
 
 import (
 	"fmt"
@@ -23,7 +23,7 @@ type report struct {
 // print writes the table and returns whether all is well.
 func (r report) print(w io.Writer) bool {
 	a, b, d := checker.Compare(r.published, r.a), checker.Compare(r.published, r.b), checker.Compare(r.published, r.delivered)
-	all := a.Plus(b).Plus(d)
+	all := checker.Compare(r.published, r.a, r.b, r.delivered)
 	row := func(name string, value any, note string) {
 		fmt.Fprintf(w, "  %-16s %10v   %s\n", name, value, note)
 	}

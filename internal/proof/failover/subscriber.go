@@ -1,7 +1,6 @@
-package main
+package failover
 
 import (
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -31,7 +30,7 @@ var received = []byte("received")
 // that either both survive or neither. It says on standard output where it is
 // connected and what was handed to it.
 func subscribeForEver(database string, servers []string) error {
-	ctx := context.Background()
+	ctx := child.Context()
 	db, err := bbolt.Open(database, 0o644, &bbolt.Options{Timeout: time.Minute})
 	if err != nil {
 		return err

@@ -1,9 +1,9 @@
-package main
+package breakit
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 )
 
@@ -59,25 +59,36 @@ func (p *player) wipe(ctx context.Context, i int) {
 	}
 	p.question = fmt.Sprintf("%s was wiped too and lacks what only %s has now: wipe it all the same? y/n",
 		p.w.pair[1-i].Name, p.w.pair[i].Name)
-	p.risk = func() { p.w.wipeOut(ctx, i) }
+	p.risk = func() {
+		p.w.risked.Store(true)
+		p.w.wipeOut(ctx, i)
+	}
 }
 
 // play shows the screen and lets the reader press keys, until q or ctx ends.
-func play(ctx context.Context, o options, dir, binary string) (err error) {
-	fmt.Println("starting the pair and its clients")
+func play(ctx context.Context, o options, dir string, command []string) (well bool, err error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	w, err := newWorld(ctx, dir, binary, o.rate, nil)
+	var started atomic.Bool // what is said from then on is on the screen
+	w, err := newWorld(ctx, dir, command, o.rate, func(line string) {
+		if !started.Load() {
+			fmt.Println(line)
+		}
+	})
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer w.close()
 	defer stop() // before it: close waits for what was begun with ctx
+	started.Store(true)
 	r, err := playOn(ctx, w)
-	if err != nil || r == nil {
-		return err
+	if err == nil && r != nil {
+		err = w.err()
 	}
-	return errors.Join(w.err(), conclude(r, dir))
+	if err != nil || r == nil { // nil: its user did not want to wait
+		return err == nil, err
+	}
+	return conclude(r, dir)
 }
 
 // playOn is play while the terminal is taken over. It returns the last

@@ -1,4 +1,4 @@
-package main
+package breakit
 
 import (
 	"context"
@@ -26,6 +26,7 @@ type report struct {
 	places    []place
 	differing int   // publishers whose records are not the same in both journals
 	unsettled error // why not everything came to rest
+	risked    bool  // a disk was wiped while the other lacked something
 }
 
 // A place is where messages were found.
@@ -34,12 +35,13 @@ type place struct {
 	keys checker.Keys
 }
 
-// all sums up what is wrong in any place.
-func (r *report) all() (v checker.Verdict) {
+// all is what is wrong in any place.
+func (r *report) all() checker.Verdict {
+	var all []checker.Keys
 	for _, p := range r.places {
-		v = v.Plus(checker.Compare(r.published, p.keys))
+		all = append(all, p.keys)
 	}
-	return v
+	return checker.Compare(r.published, all...)
 }
 
 func (r *report) well() bool {
@@ -55,6 +57,9 @@ func (r *report) summary() string {
 	}
 	if r.differing > 0 {
 		line += fmt.Sprintf(" · journals differ in %d publishers", r.differing)
+	}
+	if r.risked {
+		line += " · both disks were wiped, as was asked for"
 	}
 	if r.unsettled != nil {
 		line += " · did not settle: " + r.unsettled.Error()
@@ -78,7 +83,7 @@ func (r *report) write(w io.Writer) {
 func (w *world) judge(ctx context.Context) (*report, error) {
 	w.turn.hold()
 	w.say("nobody publishes any more; waiting until all is safe and delivered")
-	r := &report{published: w.fleet.Keys()}
+	r := &report{published: w.fleet.Keys(), risked: w.risked.Load()}
 	r.unsettled = w.settle(ctx, r.published.Len())
 	if ctx.Err() != nil {
 		w.turn.release()
@@ -96,7 +101,7 @@ func (w *world) judge(ctx context.Context) (*report, error) {
 }
 
 // readJournals takes in what stands in the journals of the pair.
-func (r *report) readJournals(instances [2]*pair.Instance) error {
+func (r *report) readJournals(instances pair.Pair) error {
 	var index [2]journal.Index
 	for i, in := range instances {
 		keys, err := fleet.ReadJournal(in.Journal(), keyOf)
@@ -124,7 +129,7 @@ func (w *world) settle(ctx context.Context, published int) error {
 			return fmt.Errorf("an instance does not start: %w", context.Cause(ctx))
 		}
 	}
-	if err := pair.AwaitSync(ctx, w.pair); err != nil {
+	if err := w.pair.AwaitSync(ctx); err != nil {
 		return err
 	}
 	if err := w.fleet.Drain(ctx); err != nil {

@@ -1,20 +1,14 @@
-package main
+package failover
 
 import (
 	"bufio"
 	"bytes"
-	_ "embed"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
 	"slices"
 )
-
-// The week of earthquakes that is published when no other input is named.
-//
-//go:embed earthquakes.ndjson
-var earthquakes []byte
 
 // An event is one line of the input: what a network publishes.
 type event struct {
@@ -23,9 +17,9 @@ type event struct {
 }
 
 // readInput reads one JSON object a line, each with the text fields "id" (unique) and
-// "net", from file, or the earthquakes if file is empty.
-func readInput(file string) ([]event, error) {
-	data := earthquakes
+// "net", from file, or from preset if file is empty.
+func readInput(file string, preset []byte) ([]event, error) {
+	data := preset
 	if file != "" {
 		var err error
 		if data, err = os.ReadFile(file); err != nil {
