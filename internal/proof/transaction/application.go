@@ -28,10 +28,10 @@ type application struct {
 	trouble []string          // guarded by mu
 }
 
-func newApplication(dir string, servers []string) *application {
+func newApplication(dir string) *application {
 	a := &application{
-		database: filepath.Join(dir, "application.db"), servers: servers,
-		handed: make(map[string]int), due: make(map[string][2]int),
+		database: filepath.Join(dir, "application.db"),
+		handed:   make(map[string]int), due: make(map[string][2]int),
 	}
 	a.Process = child.New("the application", a.heed)
 	return a

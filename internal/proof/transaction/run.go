@@ -24,31 +24,37 @@ const every = 25 * time.Millisecond
 // A trialRun is one run of the demonstration.
 type trialRun struct {
 	*timeline.Timeline
-	pair  [2]*pair.Instance
+	pair  pair.Pair
 	shops fleet.Fleet
 	app   *application
+	// accounts reads the application's database.
+	accounts func(database string) (map[string]Account, uint64, error)
 
 	deaths, strikes int            // that happened
 	revived         []<-chan error // one for each instance that is on its way back
+	running         sync.WaitGroup // what ends with the context
 }
 
-// newTrialRun starts the pair and connects the shops.
-func newTrialRun(ctx context.Context, dir, binary string) (r *trialRun, err error) {
-	r = &trialRun{Timeline: timeline.New()}
-	if r.pair, err = pair.Start(ctx, dir, pair.Options{Command: []string{binary}, DowngradeAfter: 500 * time.Millisecond}); err != nil {
-		return nil, err
+func newTrialRun(dir string, a App) *trialRun {
+	return &trialRun{Timeline: timeline.New(), accounts: a.Accounts, app: newApplication(dir)}
+}
+
+// begin starts the pair and connects the shops. After an error close ends what
+// there is.
+func (r *trialRun) begin(ctx context.Context, dir string, command []string) (err error) {
+	r.pair, err = pair.Start(ctx, dir, pair.Options{Command: command, DowngradeAfter: 500 * time.Millisecond})
+	if err != nil {
+		return err
 	}
-	servers := pair.URIs(r.pair)
-	r.app = newApplication(dir, servers)
-	r.shops, err = fleet.New(shops, servers, func(shop string, servers []string) (*fleet.Publisher, error) {
+	r.app.servers = r.pair.URIs()
+	r.shops, err = fleet.New(shops, r.app.servers, func(shop string, servers []string) (*fleet.Publisher, error) {
 		return fleet.NewPublisher(ctx, shop, dir, servers, client.Config{Name: "shop-" + shop})
 	})
 	if err != nil {
-		r.close()
-		return nil, err
+		return err
 	}
 	r.Printf("a serves at %s, b at %s, in sync; %d shops are connected", r.pair[0].Clients, r.pair[1].Clients, len(r.shops))
-	return r, nil
+	return nil
 }
 
 // execute plays the episodes while the shops publish.
@@ -167,7 +173,7 @@ func (r *trialRun) strikeLater(ctx context.Context, s strike) (string, error) {
 	if err := r.awaitRevived(); err != nil {
 		return "", err
 	}
-	if err := pair.AwaitSync(ctx, r.pair); err != nil {
+	if err := r.pair.AwaitSync(ctx); err != nil {
 		return "", err
 	}
 	<-time.After(s.wait)
@@ -180,10 +186,10 @@ func (r *trialRun) strikeLater(ctx context.Context, s strike) (string, error) {
 		names = append(names, in.Name)
 		revived := make(chan error, 1)
 		r.revived = append(r.revived, revived)
-		go func() {
+		r.running.Go(func() {
 			<-time.After(s.downtime)
 			revived <- in.Start(ctx)
-		}()
+		})
 	}
 	r.strikes++
 	return strings.Join(names, " and "), nil
@@ -206,7 +212,7 @@ func (r *trialRun) settle(ctx context.Context) (rep report, err error) {
 	if err := r.app.start(death{}); err != nil {
 		return rep, err
 	}
-	if err := pair.AwaitSync(ctx, r.pair); err != nil {
+	if err := r.pair.AwaitSync(ctx); err != nil {
 		return rep, err
 	}
 	if err := r.shops.Drain(ctx); err != nil {
@@ -225,7 +231,7 @@ func (r *trialRun) settle(ctx context.Context) (rep report, err error) {
 		}
 	}
 	rep.deaths, rep.strikes, rep.app = r.deaths, r.strikes, r.app
-	if rep.accounts, rep.numbered, err = readAccounts(r.app.database); err != nil {
+	if rep.accounts, rep.numbered, err = r.accounts(r.app.database); err != nil {
 		return rep, err
 	}
 	for i, in := range r.pair {
@@ -261,11 +267,12 @@ func (r *trialRun) awaitIdle(ctx context.Context, orders int) error {
 	}
 }
 
-// close ends whatever still runs.
+// close ends whatever still runs. The context must have ended.
 func (r *trialRun) close() {
+	r.running.Wait()
 	r.shops.Close()
 	if r.app.Running() {
 		r.app.Kill()
 	}
-	pair.KillAll(r.pair)
+	r.pair.Close()
 }

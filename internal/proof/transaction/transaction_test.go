@@ -1,73 +1,27 @@
 package transaction
 
 import (
-	"fmt"
+	"context"
+	"errors"
 	"io"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/holdfast-mq/holdfast/internal/perf/pair"
 	"github.com/holdfast-mq/holdfast/internal/proof/checker"
 )
-
-// The test's own program is also the application that dies.
-func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == asApp {
-		if err := beTheApp(os.Args[2:]); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
-	}
-	os.Exit(m.Run())
-}
-
-// The application dies at every step, and before it lives again no instance
-// dies, or one, or the other, or both. With -short a quarter of it.
-func TestEveryStep(t *testing.T) {
-	const seed = 1
-	rnd := rand.New(rand.NewPCG(seed, 0))
-	var episodes []episode
-	for i, s := range steps {
-		for k, victims := range [][]int{nil, {0}, {1}, {0, 1}} {
-			if testing.Short() && k != i%4 {
-				continue
-			}
-			d := drawDeath(rnd, s)
-			d.passage = min(d.passage, 3)
-			episodes = append(episodes, episode{death: d, strike: strike{victims: victims, downtime: 50 * time.Millisecond}})
-		}
-	}
-	dir := t.TempDir()
-	binary, err := pair.Build(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	rep, err := play(t.Context(), dir, binary, seed, episodes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var table strings.Builder
-	if !rep.print(&table) {
-		t.Error("not well")
-	}
-	t.Log(&table)
-}
 
 // wellReport is of two orders, of which the first was handed over again.
 func wellReport() report {
 	j := journal{
 		orders:   []order{{"north-1", "north", "x", 5}, {"south-1", "south", "x", 7}},
-		invoices: []invoice{{1, "north-1", account{1, 5}}, {2, "south-1", account{2, 12}}},
+		invoices: []invoice{{1, "north-1", Account{1, 5}}, {2, "south-1", Account{2, 12}}},
 	}
 	return report{
 		published: checker.Keys{"north": {"north-1"}, "south": {"south-1"}},
 		journals:  [2]journal{j, {slices.Clone(j.orders), slices.Clone(j.invoices)}},
-		accounts:  map[string]account{"x": {2, 12}},
+		accounts:  map[string]Account{"x": {2, 12}},
 		numbered:  2,
 		app:       &application{handed: map[string]int{"north-1": 2, "south-1": 1}, due: map[string][2]int{"north-1": {1, 0}}},
 		deaths:    1, wantedDeaths: 1,
@@ -90,13 +44,13 @@ func TestReport(t *testing.T) {
 		{"invoices are out of order", func(r *report) { slices.Reverse(r.journals[1].invoices) }, false},
 		{"an order was taken twice", func(r *report) {
 			for i := range r.journals {
-				r.journals[i].invoices = append(r.journals[i].invoices, invoice{3, "south-1", account{3, 19}})
+				r.journals[i].invoices = append(r.journals[i].invoices, invoice{3, "south-1", Account{3, 19}})
 			}
-			r.accounts["x"], r.numbered = account{3, 19}, 3
+			r.accounts["x"], r.numbered = Account{3, 19}, 3
 		}, false},
 		{"an invoice has another account", func(r *report) { r.journals[0].invoices[1].Account.Total++ }, false},
-		{"the database has another account", func(r *report) { r.accounts["x"] = account{2, 13} }, false},
-		{"the database has one more account", func(r *report) { r.accounts["y"] = account{1, 1} }, false},
+		{"the database has another account", func(r *report) { r.accounts["x"] = Account{2, 13} }, false},
+		{"the database has one more account", func(r *report) { r.accounts["y"] = Account{1, 1} }, false},
 		{"a number was spent on nothing", func(r *report) { r.numbered++ }, false},
 		{"an order came again though it was done", func(r *report) { r.app.handed["south-1"]++ }, false},
 		{"an order did not come again though it was not done", func(r *report) { r.app.handed["north-1"]-- }, false},
@@ -141,5 +95,17 @@ func TestSchedule(t *testing.T) {
 				t.Fatalf("seed %d: %d deaths at %s", seed, deaths[s], s)
 			}
 		}
+	}
+}
+
+// A start that is interrupted, or whose instances end at once, ends with that.
+func TestStartThatFails(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := (App{}).play(ctx, t.TempDir(), []string{"sleep", "60"}, 1, nil, io.Discard); !errors.Is(err, context.Canceled) {
+		t.Errorf("interrupted: %v", err)
+	}
+	if _, err := (App{}).play(t.Context(), t.TempDir(), []string{"go", "no-such-command"}, 1, nil, io.Discard); err == nil || !strings.Contains(err.Error(), "no-such-command: unknown command") {
+		t.Errorf("instances end at once: %v", err)
 	}
 }

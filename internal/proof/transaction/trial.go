@@ -12,9 +12,10 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// A trial is what the demonstration does to the application: it has the process
-// die, and transactions be given up. It isn't safe for concurrent use.
-type trial struct {
+// A Trial is what the demonstration does to the application: it has the process
+// die, and transactions be given up; and what the application says of itself,
+// on standard output. It isn't safe for concurrent use.
+type Trial struct {
 	death
 	attempts int  // transactions that came as far as their end
 	gaveUp   bool // the last one
@@ -23,8 +24,55 @@ type trial struct {
 	took  time.Duration // the last commit that came through
 }
 
+// Opened says that the stores are open.
+func (t *Trial) Opened() { t.pass(opened) }
+
+// Connected says that the client has logged on.
+func (t *Trial) Connected() { t.pass(connected) }
+
+// Subscribed says that the subscription has been answered.
+func (t *Trial) Subscribed() { t.pass(subscribed) }
+
+// Received says that an order was handed over.
+func (t *Trial) Received(order []byte) {
+	fmt.Printf("order %s\n", order)
+	t.pass(received)
+}
+
+// Done says that the order's transaction has committed. If awaitAck is true, the
+// application waits until the invoice is acknowledged, and says Acknowledged.
+func (t *Trial) Done() (awaitAck bool) {
+	fmt.Println("done")
+	return t.step == settled
+}
+
+// Acknowledged says that all that was published is.
+func (t *Trial) Acknowledged() { t.pass(settled) }
+
+// Full says that a transaction has met a full publish store.
+func (t *Trial) Full() { fmt.Println("full") }
+
+// GaveUp reports whether it was the trial that has rolled back a transaction,
+// which is to be tried again.
+func (t *Trial) GaveUp(err error) bool {
+	if !errors.Is(err, errGivenUp) {
+		return false
+	}
+	t.pass(rolledBack)
+	return true
+}
+
+// Trouble says what must not happen.
+func (t *Trial) Trouble(err error) { fmt.Println("trouble", err) }
+
+// Outbox returns a publish store that is used under the trial.
+func (t *Trial) Outbox(s *pubstore.Bolt) *TriedOutbox { return &TriedOutbox{s, t} }
+
+// Marks returns a bookmark store that is used under the trial.
+func (t *Trial) Marks(s *bookmarkstore.Bolt) *TriedMarks { return &TriedMarks{s, t} }
+
 // pass has the process die here if it is to.
-func (t *trial) pass(s step) {
+func (t *Trial) pass(s step) {
 	if s != t.step {
 		return
 	}
@@ -39,18 +87,18 @@ func (t *trial) pass(s step) {
 }
 
 // beginCommit is passed before a commit, endCommit behind it.
-func (t *trial) beginCommit() {
+func (t *Trial) beginCommit() {
 	t.begun = time.Now()
 	t.pass(committing)
 }
 
-func (t *trial) endCommit() {
+func (t *Trial) endCommit() {
 	t.took = time.Since(t.begun)
 	t.pass(committed)
 }
 
 // die is kill -9, by its own hand.
-func (t *trial) die() {
+func (t *Trial) die() {
 	fmt.Println("dies")
 	self, err := os.FindProcess(os.Getpid())
 	if err == nil {
@@ -66,7 +114,7 @@ func (t *trial) die() {
 var errGivenUp = errors.New("the application changes its mind")
 
 // giveUp returns errGivenUp for every fifth transaction; the next one goes through.
-func (t *trial) giveUp() error {
+func (t *Trial) giveUp() error {
 	t.attempts++
 	t.gaveUp = !t.gaveUp && t.attempts%5 == 0
 	if t.gaveUp {
@@ -75,39 +123,41 @@ func (t *trial) giveUp() error {
 	return nil
 }
 
-// A triedOutbox is the publish store as the application uses it.
-type triedOutbox struct {
+// A TriedOutbox is the publish store as the application uses it.
+type TriedOutbox struct {
 	*pubstore.Bolt
-	*trial
+	trial *Trial
 }
 
-func (o triedOutbox) AppendTx(tx *bbolt.Tx, topic string, body []byte) (uint64, error) {
-	o.pass(booked)
-	tx.OnCommit(o.endCommit) // ahead of the stores' own
+// AppendTx implements the publish store.
+func (o *TriedOutbox) AppendTx(tx *bbolt.Tx, topic string, body []byte) (uint64, error) {
+	o.trial.pass(booked)
+	tx.OnCommit(o.trial.endCommit) // ahead of the stores' own
 	sequence, err := o.Bolt.AppendTx(tx, topic, body)
 	if err != nil {
 		return 0, err
 	}
-	tx.OnCommit(func() { o.pass(woken) }) // behind the store's own
-	o.pass(appended)
+	tx.OnCommit(func() { o.trial.pass(woken) }) // behind the store's own
+	o.trial.pass(appended)
 	return sequence, nil
 }
 
-// triedMarks are the bookmark store as the application uses it.
-type triedMarks struct {
+// TriedMarks are the bookmark store as the application uses it.
+type TriedMarks struct {
 	*bookmarkstore.Bolt
-	*trial
+	trial *Trial
 }
 
-func (m triedMarks) DiscardTx(tx *bbolt.Tx, mark bookmarkstore.Mark) error {
+// DiscardTx implements the bookmark store.
+func (m *TriedMarks) DiscardTx(tx *bbolt.Tx, mark bookmarkstore.Mark) error {
 	if err := m.Bolt.DiscardTx(tx, mark); err != nil {
 		return err
 	}
-	m.pass(discarded)
-	if err := m.giveUp(); err != nil {
+	m.trial.pass(discarded)
+	if err := m.trial.giveUp(); err != nil {
 		return err
 	}
-	tx.OnCommit(func() { m.pass(told) }) // behind the stores' own
-	m.beginCommit()
+	tx.OnCommit(func() { m.trial.pass(told) }) // behind the stores' own
+	m.trial.beginCommit()
 	return nil
 }

@@ -6,9 +6,6 @@ import (
 	"io"
 	"strconv"
 	"strings"
-	"time"
-
-	"go.etcd.io/bbolt"
 
 	"github.com/holdfast-mq/holdfast/internal/proof/checker"
 	"github.com/holdfast-mq/holdfast/internal/proof/fleet"
@@ -32,33 +29,11 @@ func readJournal(dir string) (j journal, err error) {
 	return j, err
 }
 
-// readAccounts returns the accounts, and the number of the last invoice.
-func readAccounts(database string) (map[string]account, uint64, error) {
-	db, err := bbolt.Open(database, 0o600, &bbolt.Options{ReadOnly: true, Timeout: time.Minute})
-	if err != nil {
-		return nil, 0, err
-	}
-	defer db.Close()
-	all, numbered := make(map[string]account), uint64(0)
-	err = db.View(func(tx *bbolt.Tx) error {
-		bucket := tx.Bucket(accounts)
-		if bucket == nil {
-			return nil
-		}
-		numbered = bucket.Sequence()
-		return bucket.ForEach(func(customer, _ []byte) error {
-			all[string(customer)] = readAccount(bucket, string(customer))
-			return nil
-		})
-	})
-	return all, numbered, err
-}
-
 // A report is the outcome of a run.
 type report struct {
 	published checker.Keys // the orders, by shop
 	journals  [2]journal
-	accounts  map[string]account // in the application's database
+	accounts  map[string]Account // in the application's database
 	numbered  uint64             // the last invoice, by the application's database
 	app       *application
 
@@ -105,12 +80,12 @@ func numbersTo(n int) checker.Keys {
 
 // recompute returns the accounts after all invoices of a journal, from the orders
 // that stand there, and how many invoices carry another account.
-func (j journal) recompute() (accounts map[string]account, wrong int) {
+func (j journal) recompute() (accounts map[string]Account, wrong int) {
 	orders := make(map[string]order)
 	for _, o := range j.orders {
 		orders[o.ID] = o
 	}
-	accounts = make(map[string]account)
+	accounts = make(map[string]Account)
 	for _, v := range j.invoices {
 		o := orders[v.Order]
 		a := accounts[o.Customer]
@@ -125,7 +100,7 @@ func (j journal) recompute() (accounts map[string]account, wrong int) {
 }
 
 // differ returns how many accounts are not the same.
-func differ(a, b map[string]account) (n int) {
+func differ(a, b map[string]Account) (n int) {
 	for customer := range a {
 		if a[customer] != b[customer] {
 			n++
@@ -159,17 +134,17 @@ func (r report) print(w io.Writer) bool {
 	row := func(name string, value any, note string) { fmt.Fprintf(w, "  %-18s %8v   %s\n", name, value, note) }
 	fmt.Fprintln(w)
 	row("orders", n, "published by the shops")
-	var all checker.Verdict
+	var orders, invoices, taken []checker.Keys
 	wrong := 0
 	for i, name := range []string{"A", "B"} {
 		j := r.journals[i]
-		orders, invoices := checker.Compare(r.published, j.ordersOf()), checker.Compare(numbersTo(n), j.numbers())
-		all = all.Plus(orders).Plus(invoices).Plus(checker.Compare(r.published, j.taken()))
+		orders, invoices, taken = append(orders, j.ordersOf()), append(invoices, j.numbers()), append(taken, j.taken())
 		accounts, off := j.recompute()
 		wrong += off + differ(accounts, r.accounts)
-		row("orders on "+name, orders.Present, "in its journal, read after it stopped")
-		row("invoices on "+name, invoices.Present, "numbered 1 to "+strconv.Itoa(n)+", one for each order")
+		row("orders on "+name, checker.Compare(r.published, orders[i]).Present, "in its journal, read after it stopped")
+		row("invoices on "+name, checker.Compare(numbersTo(n), invoices[i]).Present, "numbered 1 to "+strconv.Itoa(n)+", one for each order")
 	}
+	all := checker.Compare(r.published, orders...).Plus(checker.Compare(numbersTo(n), invoices...)).Plus(checker.Compare(r.published, taken...))
 	again, some, missed, repeated := r.app.handedOver()
 	row("last invoice", r.numbered, "by the application's database")
 	row("handed over again", again, fmt.Sprintf("after each of %d deaths before a commit, none of %d behind one, %d of %d at any instant",
