@@ -3,6 +3,7 @@ package pair
 import (
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
@@ -25,6 +26,7 @@ func Build(ctx context.Context, dir string) (binary string, err error) {
 		}
 	}
 	cmd := Command(ctx, "go", append(args, "github.com/holdfast-mq/holdfast/server/cmd/holdfastd")...)
+	cmd.Env = append(os.Environ(), "GOTMPDIR="+dir) // go leaves its directory there when it is interrupted
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build holdfastd: %w\n%s", err, out)
 	}
