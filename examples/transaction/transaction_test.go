@@ -1,145 +1,27 @@
 package main
 
 import (
-	"fmt"
-	"io"
-	"math/rand/v2"
 	"os"
-	"slices"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/holdfast-mq/holdfast/internal/perf/pair"
-	"github.com/holdfast-mq/holdfast/internal/proof/checker"
 )
 
 // The test's own program is also the application that dies.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == asApp {
-		if err := beTheApp(os.Args[2:]); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
-	}
+	underTrial.Child(os.Args[1:])
 	os.Exit(m.Run())
 }
 
 // The application dies at every step, and before it lives again no instance
 // dies, or one, or the other, or both. With -short a quarter of it.
 func TestEveryStep(t *testing.T) {
-	const seed = 1
-	rnd := rand.New(rand.NewPCG(seed, 0))
-	var episodes []episode
-	for i, s := range steps {
-		for k, victims := range [][]int{nil, {0}, {1}, {0, 1}} {
-			if testing.Short() && k != i%4 {
-				continue
-			}
-			d := drawDeath(rnd, s)
-			d.passage = min(d.passage, 3)
-			episodes = append(episodes, episode{death: d, strike: strike{victims: victims, downtime: 50 * time.Millisecond}})
-		}
-	}
-	dir := t.TempDir()
-	binary, err := pair.Build(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	rep, err := play(t.Context(), dir, binary, seed, episodes)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var table strings.Builder
-	if !rep.print(&table) {
+	well, err := underTrial.EveryStep(t.Context(), t.TempDir(), testing.Short(), &table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !well {
 		t.Error("not well")
 	}
 	t.Log(&table)
-}
-
-// wellReport is of two orders, of which the first was handed over again.
-func wellReport() report {
-	j := journal{
-		orders:   []order{{"north-1", "north", "x", 5}, {"south-1", "south", "x", 7}},
-		invoices: []invoice{{1, "north-1", account{1, 5}}, {2, "south-1", account{2, 12}}},
-	}
-	return report{
-		published: checker.Keys{"north": {"north-1"}, "south": {"south-1"}},
-		journals:  [2]journal{j, {slices.Clone(j.orders), slices.Clone(j.invoices)}},
-		accounts:  map[string]account{"x": {2, 12}},
-		numbered:  2,
-		app:       &application{handed: map[string]int{"north-1": 2, "south-1": 1}, due: map[string][2]int{"north-1": {1, 0}}},
-		deaths:    1, wantedDeaths: 1,
-	}
-}
-
-// Any harm, in any place, makes a run fail.
-func TestReport(t *testing.T) {
-	for _, tt := range []struct {
-		name  string
-		spoil func(*report)
-		well  bool
-	}{
-		{"all there", func(*report) {}, true},
-		{"an order is lost on b", func(r *report) { r.journals[1].orders = r.journals[1].orders[:1] }, false},
-		{"an invoice is lost on a", func(r *report) { r.journals[0].invoices = r.journals[0].invoices[:1] }, false},
-		{"an invoice is there twice", func(r *report) {
-			r.journals[1].invoices = append(r.journals[1].invoices, r.journals[1].invoices[1])
-		}, false},
-		{"invoices are out of order", func(r *report) { slices.Reverse(r.journals[1].invoices) }, false},
-		{"an order was taken twice", func(r *report) {
-			for i := range r.journals {
-				r.journals[i].invoices = append(r.journals[i].invoices, invoice{3, "south-1", account{3, 19}})
-			}
-			r.accounts["x"], r.numbered = account{3, 19}, 3
-		}, false},
-		{"an invoice has another account", func(r *report) { r.journals[0].invoices[1].Account.Total++ }, false},
-		{"the database has another account", func(r *report) { r.accounts["x"] = account{2, 13} }, false},
-		{"the database has one more account", func(r *report) { r.accounts["y"] = account{1, 1} }, false},
-		{"a number was spent on nothing", func(r *report) { r.numbered++ }, false},
-		{"an order came again though it was done", func(r *report) { r.app.handed["south-1"]++ }, false},
-		{"an order did not come again though it was not done", func(r *report) { r.app.handed["north-1"]-- }, false},
-		{"an order may come again, and did", func(r *report) {
-			r.app.due["south-1"] = [2]int{0, 1}
-			r.app.handed["south-1"]++
-		}, true},
-		{"the application had trouble", func(r *report) { r.app.trouble = []string{"rejected"} }, false},
-		{"nobody died", func(r *report) { r.deaths = 0 }, false},
-		{"an instance was not killed", func(r *report) { r.wantedStrikes = 1 }, false},
-		{"nothing was published", func(r *report) { *r = report{app: new(application)} }, false},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			r := wellReport()
-			tt.spoil(&r)
-			if well := r.print(io.Discard); well != tt.well {
-				t.Errorf("all is well = %v, want %v", well, tt.well)
-			}
-		})
-	}
-}
-
-func TestSchedule(t *testing.T) {
-	for seed := range uint64(100) {
-		rounds := 1 + int(seed%3)
-		all := schedule(rand.New(rand.NewPCG(seed, 0)), rounds, 6)
-		deaths, strikes := make(map[step]int), 0
-		for _, e := range all {
-			deaths[e.step]++
-			if len(e.strike.victims) > 0 {
-				strikes++
-			}
-			if again, err := parseDeath(e.death.String()); err != nil || again != e.death {
-				t.Fatalf("death %q is read as %v, %v", e.death, again, err)
-			}
-		}
-		if len(all) != rounds*lives || deaths[outside] != rounds*fromOutside || strikes != 6 {
-			t.Fatalf("seed %d: %d lives, %v, %d strikes", seed, len(all), deaths, strikes)
-		}
-		for _, s := range steps {
-			if deaths[s] != rounds {
-				t.Fatalf("seed %d: %d deaths at %s", seed, deaths[s], s)
-			}
-		}
-	}
 }

@@ -2,9 +2,6 @@ package servertest_test
 
 import (
 	"fmt"
-	"go/format"
-	"os"
-	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -49,33 +46,4 @@ func TestFailover(t *testing.T) {
 		pair.A.Restart()
 		pair.AwaitConverged() // both journals hold the same
 	})
-}
-
-// The package's documentation shows that test as it is here.
-func TestTheDocumentationIsTrue(t *testing.T) {
-	doc, test := read(t, "doc.go"), read(t, "failover_test.go")
-	var shown strings.Builder
-	for line := range strings.Lines(doc) {
-		if code, is := strings.CutPrefix(line, "//\t"); is {
-			shown.WriteString(code)
-		} else if shown.Len() > 0 {
-			break
-		}
-	}
-	source, err := format.Source([]byte(shown.String()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !strings.Contains(test, "\n"+string(source)) {
-		t.Errorf("the test that the documentation shows is another one:\n%s", source)
-	}
-}
-
-func read(t *testing.T, file string) string {
-	t.Helper()
-	b, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
 }

@@ -19,9 +19,9 @@ type run struct {
 	o       Options
 	dir     string // of stores and journals, removed at the end
 	servers []string
-	pair    *[2]*pair.Instance // nil: the servers were given
-	topic   string             // of this run alone
-	bound   struct {           // of a publisher's store
+	pair    *pair.Pair // nil: the servers were given
+	topic   string     // of this run alone
+	bound   struct {   // of a publisher's store
 		messages int
 		bytes    int64
 	}
@@ -84,11 +84,7 @@ func (r *run) explain(ctx context.Context, err error) error {
 		return err
 	}
 	for _, in := range r.pair {
-		if in.Ended() == nil {
-			continue
-		}
-		log, _ := os.ReadFile(in.Log())
-		return fmt.Errorf("instance %s ended by itself: %w\n%s", in.Name, err, log[max(0, len(log)-2000):])
+		err = errors.Join(err, in.Ended())
 	}
 	return err
 }
@@ -116,22 +112,12 @@ func (r *run) prepare(ctx context.Context) error {
 func (r *run) startPair(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	both, err := pair.New(r.dir, pair.Options{Command: r.o.Command, DowngradeAfter: r.o.DowngradeAfter})
+	both, err := pair.Start(ctx, r.dir, pair.Options{Command: r.o.Command, DowngradeAfter: r.o.DowngradeAfter})
 	if err != nil {
 		return err
 	}
-	r.pair = &both
-	errs := make([]error, len(both))
-	var wg sync.WaitGroup
-	for i, in := range both {
-		r.servers = append(r.servers, in.URI())
-		wg.Go(func() { errs[i] = in.Start(ctx) })
-	}
-	wg.Wait()
-	if err := errors.Join(errs...); err != nil {
-		return err
-	}
-	return pair.AwaitSync(ctx, both)
+	r.pair, r.servers = &both, both.URIs()
+	return nil
 }
 
 // connectTimeout is how long a client may take to log on for the first time.
@@ -158,11 +144,7 @@ func (r *run) close() {
 		p.close()
 	}
 	if r.pair != nil {
-		for _, in := range r.pair {
-			if in.Alive() {
-				in.Kill()
-			}
-		}
+		r.pair.Close()
 	}
 	if !r.o.Keep {
 		os.RemoveAll(r.dir)

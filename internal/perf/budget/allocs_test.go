@@ -6,6 +6,7 @@ import (
 	"context"
 	"net"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"testing"
 
@@ -26,17 +27,24 @@ const few = 100
 // alone is how many messages are counted that come one at a time.
 const alone = 40
 
-// atMost fails the test if a call of f, after some to get into the swing,
-// allocates more than most, in all goroutines together.
+// atMost fails the test if each of many calls of f, after some to get into the
+// swing, allocates more than most, in all goroutines together. One call within
+// the limit is enough: on a busy machine a call takes longer, so that more of
+// the commits and heartbeats that come by the clock, and collections that empty
+// pools, fall into it; one allocation for each message would be in all of them.
 func atMost(t *testing.T, most float64, f func()) {
 	t.Helper()
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	for range 20 {
 		f()
 	}
-	n := testing.AllocsPerRun(20, f)
+	n := testing.AllocsPerRun(1, f)
+	for tries := 1; n > most && tries < 200; tries++ {
+		n = min(n, testing.AllocsPerRun(1, f))
+	}
 	t.Logf("%v allocations, %v may be", n, most)
 	if n > most {
-		t.Errorf("%v allocations, want %v at most", n, most)
+		t.Errorf("%v allocations at the least, want %v at most", n, most)
 	}
 }
 

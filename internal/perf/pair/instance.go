@@ -4,18 +4,16 @@ package pair
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -29,120 +27,13 @@ type Instance struct {
 	dir     string // holds its configuration, journal and log
 	command []string
 	admin   string
+	ports   []*Port
 
 	mu      sync.Mutex
 	process *exec.Cmd     // guarded by mu; nil while dead
 	exited  chan struct{} // guarded by mu; closed when process has ended
 	stopped bool          // guarded by mu: suspended
-}
-
-// Options say what a pair is made of.
-type Options struct {
-	// Command runs an instance when "--config" and its file are added: what
-	// Build returns, or a program that does the same. Its standard input ends
-	// when this process does.
-	Command []string
-	// DowngradeAfter is how long either waits for the other. Default 2s.
-	DowngradeAfter time.Duration
-	// Through returns the address at which a peer's replication port is to be
-	// reached. Default: its own.
-	Through func(from, to, address string) (string, error)
-}
-
-// New writes the configurations of two instances that replicate synchronously
-// to each other, below dir.
-func New(dir string, o Options) ([2]*Instance, error) {
-	var pair [2]*Instance
-	if o.DowngradeAfter == 0 {
-		o.DowngradeAfter = 2 * time.Second
-	}
-	addresses, err := freeAddresses(6)
-	if err != nil {
-		return pair, err
-	}
-	for i, name := range []string{"a", "b"} {
-		in := &Instance{Name: name, dir: filepath.Join(dir, name), command: o.Command,
-			Clients: addresses[i], admin: addresses[2+i]}
-		if err := os.MkdirAll(in.dir, 0o755); err != nil {
-			return pair, err
-		}
-		peer, at := []string{"b", "a"}[i], addresses[4+1-i]
-		if o.Through != nil {
-			if at, err = o.Through(name, peer, at); err != nil {
-				return pair, err
-			}
-		}
-		config := fmt.Sprintf(configuration, name, addresses[i], addresses[4+i], peer, at, o.DowngradeAfter, addresses[2+i])
-		if err := os.WriteFile(in.config(), []byte(config), 0o644); err != nil {
-			return pair, err
-		}
-		pair[i] = in
-	}
-	return pair, nil
-}
-
-// Start makes a pair as New does, starts it and returns when both instances are
-// in sync with each other. After an error none runs.
-func Start(ctx context.Context, dir string, o Options) ([2]*Instance, error) {
-	pair, err := New(dir, o)
-	if err != nil {
-		return pair, err
-	}
-	for _, in := range pair {
-		if _, err = in.Spawn(); err != nil {
-			break
-		}
-	}
-	if err == nil {
-		err = AwaitSync(ctx, pair)
-	}
-	if err != nil {
-		KillAll(pair)
-	}
-	return pair, err
-}
-
-// KillAll ends what runs of a pair as kill -9 does.
-func KillAll(pair [2]*Instance) {
-	for _, in := range pair {
-		if in != nil && in.Alive() {
-			_ = in.Kill() // it may be ending by itself
-		}
-	}
-}
-
-// URIs returns the instances' addresses as a client takes them.
-func URIs(pair [2]*Instance) []string { return []string{pair[0].URI(), pair[1].URI()} }
-
-const configuration = `name: %s
-group: pair
-data: ./journal
-clients:
-  listen: %s
-replication:
-  listen: %s
-  destinations:
-    - name: %s
-      address: %s
-      ack: sync
-      downgrade_after: %v
-admin:
-  listen: %s
-rejoin_timeout: 3s
-`
-
-// freeAddresses returns loopback addresses that nobody listens on.
-func freeAddresses(n int) ([]string, error) {
-	var addresses []string
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, fmt.Errorf("look for a free port: %w", err)
-		}
-		defer l.Close() // all stay taken until the last is found, so that they differ
-		addresses = append(addresses, l.Addr().String())
-	}
-	return addresses, nil
+	closed  bool          // guarded by mu
 }
 
 func (in *Instance) config() string { return filepath.Join(in.dir, "holdfastd.yaml") }
@@ -165,11 +56,11 @@ func (in *Instance) Start(ctx context.Context) error {
 	select {
 	case _, ok := <-ready:
 		if !ok {
-			return fmt.Errorf("instance %s ended before it was ready; its log is %s", in.Name, in.Log())
+			return fmt.Errorf("instance %s ended before it was ready; %s", in.Name, in.lastWords())
 		}
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("wait for instance %s: %w", in.Name, ctx.Err())
+		return fmt.Errorf("wait for instance %s: %w", in.Name, context.Cause(ctx))
 	}
 }
 
@@ -181,6 +72,7 @@ func (in *Instance) Spawn() (ready <-chan string, err error) {
 	}
 	defer logFile.Close() // the process has its own
 	cmd := exec.Command(in.command[0], append(in.command[1:len(in.command):len(in.command)], "--config", in.config())...)
+	Detach(cmd)
 	cmd.Stderr = logFile
 	if _, err := cmd.StdinPipe(); err != nil { // Wait closes it
 		return nil, err
@@ -189,27 +81,45 @@ func (in *Instance) Spawn() (ready <-chan string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := cmd.Start(); err != nil {
+	exited, err := in.launch(cmd)
+	if err != nil {
 		return nil, fmt.Errorf("start instance %s: %w", in.Name, err)
 	}
-	exited := make(chan struct{})
-	in.mu.Lock()
-	in.process, in.exited = cmd, exited
-	in.mu.Unlock()
-
 	lines := make(chan string, 1)
 	go func() {
-		scan := bufio.NewScanner(out)
-		for scan.Scan() {
+		for scan := bufio.NewScanner(out); scan.Scan(); {
 			if strings.HasPrefix(scan.Text(), "ready") {
 				lines <- scan.Text()
 			}
 		}
 		cmd.Wait()
-		close(lines)
 		close(exited)
+		close(lines)
 	}()
 	return lines, nil
+}
+
+// launch starts a process, unless the instance is closed. Its end is to close exited.
+func (in *Instance) launch(cmd *exec.Cmd) (exited chan struct{}, err error) {
+	for _, p := range in.ports {
+		p.lend()
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	exited = make(chan struct{})
+	in.mu.Lock()
+	closed := in.closed
+	if !closed {
+		in.process, in.exited = cmd, exited
+	}
+	in.mu.Unlock()
+	if closed {
+		cmd.Process.Kill()
+		cmd.Wait()
+		return nil, errors.New("it is closed")
+	}
+	return exited, nil
 }
 
 // Kill ends the process as kill -9 does and waits until it is gone.
@@ -259,9 +169,36 @@ func (in *Instance) Ended() error {
 	ours := in.process != nil
 	in.mu.Unlock()
 	if ours && !in.Alive() {
-		return fmt.Errorf("instance %s ended by itself; its log is %s", in.Name, in.Log())
+		return fmt.Errorf("instance %s ended by itself; %s", in.Name, in.lastWords())
 	}
 	return nil
+}
+
+// lastWords returns the end of the instance's log, and where the rest is.
+func (in *Instance) lastWords() string {
+	const most = 2000
+	text, err := os.ReadFile(in.Log())
+	if err != nil {
+		return err.Error()
+	}
+	return fmt.Sprintf("the end of its log %s:\n%s", in.Log(), bytes.TrimSpace(text[max(0, len(text)-most):]))
+}
+
+// Close ends the process as Kill does, for good, and gives its ports back.
+func (in *Instance) Close() {
+	in.mu.Lock()
+	closed := in.closed
+	in.closed = true
+	in.mu.Unlock()
+	if closed {
+		return
+	}
+	if in.Alive() {
+		_ = in.Kill() // it may be ending by itself
+	}
+	for _, p := range in.ports {
+		p.Free()
+	}
 }
 
 // Suspend stops the process as SIGSTOP does: its sockets are open and nothing
@@ -331,39 +268,4 @@ func (s Status) InSync() bool {
 		}
 	}
 	return s.Ready && len(s.Links) > 0
-}
-
-// AwaitSync returns when both instances are in sync with each other.
-func AwaitSync(ctx context.Context, pair [2]*Instance) error {
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for !pair[0].InSync() || !pair[1].InSync() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return errors.New("the pair did not come into sync")
-		}
-	}
-	return nil
-}
-
-// Build builds holdfastd into dir, with the build tags of this program.
-func Build(dir string) (binary string, err error) {
-	binary = filepath.Join(dir, "holdfastd")
-	if runtime.GOOS == "windows" {
-		binary += ".exe"
-	}
-	args := []string{"build", "-o", binary}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, s := range info.Settings {
-			if s.Key == "-tags" {
-				args = append(args, "-tags", s.Value)
-			}
-		}
-	}
-	cmd := exec.Command("go", append(args, "github.com/holdfast-mq/holdfast/server/cmd/holdfastd")...)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build holdfastd: %w\n%s", err, out)
-	}
-	return binary, nil
 }

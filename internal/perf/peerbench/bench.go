@@ -7,11 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/holdfast-mq/holdfast/internal/perf/pair"
 )
 
 // A bench is one session of measuring.
@@ -66,11 +67,14 @@ func newBench(ctx context.Context, o options) (*bench, error) {
 	return b, nil
 }
 
+// checkout is the directory of holdfast's module, seen from this one.
+const checkout = "../../.."
+
 // buildHoldfast builds the command that measures holdfast from this checkout.
 func buildHoldfast(ctx context.Context, dir string) (command string, err error) {
 	command = filepath.Join(dir, "holdfast")
-	build := exec.CommandContext(ctx, "go", "build", "-o", command, "./server/cmd/holdfast")
-	build.Dir = filepath.Join("..", "..")
+	build := pair.Command(ctx, "go", "build", "-o", command, "./server/cmd/holdfast")
+	build.Dir = checkout
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build holdfast (run this in its own directory): %w: %s", err, out)
 	}

@@ -5,8 +5,10 @@ package main
 import (
 	"context"
 	"fmt"
-	"net"
+	"net/netip"
 	"path/filepath"
+
+	"github.com/holdfast-mq/holdfast/internal/perf/pair"
 )
 
 // always ends the name of a contender whose servers sync before they ack.
@@ -65,23 +67,45 @@ func (b *bench) jetstream(ctx context.Context, dir string, j job, copies int, al
 
 // A cluster is servers of JetStream that know each other.
 type cluster struct {
+	held      []*pair.Port // for routes, which must be known before the first server listens
 	processes []*process
 	servers   []natsServer
+}
+
+// holdPorts returns the numbers of ports that are the cluster's until its end.
+func (c *cluster) holdPorts(n int) (numbers []int, err error) {
+	for range n {
+		p, err := pair.HoldPort()
+		if err != nil {
+			return nil, err
+		}
+		c.held = append(c.held, p)
+		at, err := netip.ParseAddrPort(p.Address)
+		if err != nil {
+			return nil, err
+		}
+		numbers = append(numbers, int(at.Port()))
+	}
+	return numbers, nil
 }
 
 func (c *cluster) stop() {
 	for _, p := range c.processes {
 		p.kill()
 	}
+	for _, p := range c.held {
+		p.Free()
+	}
 }
 
 // startCluster starts servers with directories in dir and waits until they are one cluster.
 func (b *bench) startCluster(ctx context.Context, dir string, copies int, always bool) (*cluster, error) {
-	ports, err := freePorts(copies)
+	c := new(cluster)
+	ports, err := c.holdPorts(copies)
 	if err != nil {
+		c.stop()
 		return nil, err
 	}
-	c := new(cluster)
 	for i, port := range ports {
 		name := fmt.Sprintf("n%d", i+1)
 		p := b.child(ctx, "nats-server", natsSpec{name, filepath.Join(dir, name), port, ports, always})
@@ -100,18 +124,4 @@ func (b *bench) startCluster(ctx context.Context, dir string, copies int, always
 		c.servers = append(c.servers, s)
 	}
 	return c, nil
-}
-
-// freePorts returns ports that were free a moment ago: routes must be known
-// before the first server listens.
-func freePorts(n int) (ports []int, err error) {
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close() // when all are found: no port twice
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-	}
-	return ports, nil
 }

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/perf/pair"
 )
 
 // An order is what the process outside tells the one inside.
@@ -62,7 +64,7 @@ func build(ctx context.Context, dir string) (binary string, err error) {
 		return "", fmt.Errorf("find the module of holdfastd: %w", err)
 	}
 	binary = filepath.Join(dir, "holdfastd")
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", binary, module+"/server/cmd/holdfastd")
+	cmd := pair.Command(ctx, "go", "build", "-o", binary, module+"/server/cmd/holdfastd")
 	cmd.Dir = strings.TrimSpace(string(root))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build holdfastd: %w\n%s", err, out)
@@ -95,17 +97,36 @@ func runInside(ctx context.Context, spec order) (code int, err error) {
 	if err := cmd.Start(); err != nil {
 		return 1, skipAll(spec.options, fmt.Sprintf("no namespaces: %v", err))
 	}
-	stop := context.AfterFunc(ctx, func() {
-		cmd.Process.Signal(syscall.SIGTERM)
-		time.AfterFunc(15*time.Second, func() { cmd.Process.Kill() })
-	})
-	defer stop()
-	err = cmd.Wait()
+	err = waitOrStop(ctx, cmd)
 	var exited *exec.ExitError
 	if errors.As(err, &exited) && exited.ExitCode() >= 0 {
 		return exited.ExitCode(), nil
 	}
 	return cmd.ProcessState.ExitCode(), err
+}
+
+// waitOrStop waits for a process that it asks to stop when ctx ends, and kills
+// soon after. It asks again and again: the first process of a namespace gets no
+// signal before it listens for it.
+func waitOrStop(ctx context.Context, cmd *exec.Cmd) error {
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	kill := time.After(15 * time.Second)
+	for {
+		cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case err := <-ended:
+			return err
+		case <-kill:
+			cmd.Process.Kill()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
 }
 
 // skipAll reports each kind that was asked for as skipped.

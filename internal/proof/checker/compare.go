@@ -17,7 +17,8 @@ func (k Keys) Len() (n int) {
 	return n
 }
 
-// A Verdict counts how keys differ from what was published.
+// A Verdict counts the messages with which something is wrong, and those that
+// are present.
 type Verdict struct{ Present, Lost, Duplicated, Disordered, Foreign int }
 
 // Clean reports whether nothing is wrong.
@@ -29,23 +30,57 @@ func (v Verdict) Plus(o Verdict) Verdict {
 		v.Disordered + o.Disordered, v.Foreign + o.Foreign}
 }
 
-// Compare judges got against what was published.
-func Compare(published, got Keys) Verdict {
+// Compare judges what places got against what was published. A message is
+// present if all of them have it; what is wrong with it in several places counts once.
+func Compare(published Keys, places ...Keys) Verdict {
 	var v Verdict
 	for publisher, keys := range published {
-		v = v.Plus(compare(keys, got[publisher]))
-	}
-	for publisher, keys := range got {
-		if _, known := published[publisher]; !known {
-			v.Foreign += len(keys)
+		wrong := make(map[string]flaw)
+		for _, got := range places {
+			judge(wrong, keys, got[publisher])
 		}
+		v = v.Plus(count(wrong))
+		v.Present += len(keys)
+	}
+	v.Present -= v.Lost
+	unknown := make(map[string]flaw)
+	for _, got := range places {
+		for publisher, keys := range got {
+			if _, known := published[publisher]; !known {
+				for _, key := range keys {
+					unknown[publisher+" "+key] = foreign
+				}
+			}
+		}
+	}
+	return v.Plus(count(unknown))
+}
+
+// A flaw is what is wrong with a message: any of these together.
+type flaw uint8
+
+const (
+	lost flaw = 1 << iota
+	duplicated
+	disordered
+	foreign
+)
+
+func count(wrong map[string]flaw) (v Verdict) {
+	one := func(f, of flaw) int {
+		if f&of != 0 {
+			return 1
+		}
+		return 0
+	}
+	for _, f := range wrong {
+		v = v.Plus(Verdict{0, one(f, lost), one(f, duplicated), one(f, disordered), one(f, foreign)})
 	}
 	return v
 }
 
-// compare is Compare for one publisher.
-func compare(published, got []string) Verdict {
-	var v Verdict
+// judge adds what is wrong with the messages of a publisher in one place.
+func judge(wrong map[string]flaw, published, got []string) {
 	at := make(map[string]int, len(published))
 	for i, key := range published {
 		at[key] = i
@@ -56,20 +91,20 @@ func compare(published, got []string) Verdict {
 		i, known := at[key]
 		switch {
 		case !known:
-			v.Foreign++
+			wrong[key] |= foreign
 		case seen[key]:
-			v.Duplicated++
-		default:
-			seen[key] = true
-			if i < last {
-				v.Disordered++
-			}
-			last = max(last, i)
+			wrong[key] |= duplicated
+		case i < last:
+			wrong[key] |= disordered
+		}
+		seen[key] = true
+		last = max(last, i)
+	}
+	for _, key := range published {
+		if !seen[key] {
+			wrong[key] |= lost
 		}
 	}
-	v.Present = len(seen)
-	v.Lost = len(published) - len(seen)
-	return v
 }
 
 // Quantile returns the q-quantile of the durations, rounded for reading.

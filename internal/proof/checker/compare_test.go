@@ -34,6 +34,18 @@ func TestCompare(t *testing.T) {
 	}
 }
 
+// A message that several places lack is one that is lost.
+func TestComparePlaces(t *testing.T) {
+	published := checker.Keys{"ak": {"1", "2", "3", "4"}}
+	got := checker.Compare(published,
+		checker.Keys{"ak": {"3", "4", "9"}, "nc": {"7"}},
+		checker.Keys{"ak": {"2", "4", "4", "3", "9"}, "nc": {"7"}},
+		checker.Keys{"ak": {"1", "2", "3", "4", "4"}})
+	if want := (checker.Verdict{Present: 2, Lost: 2, Duplicated: 1, Disordered: 1, Foreign: 2}); got != want {
+		t.Errorf("Compare = %+v, want %+v", got, want)
+	}
+}
+
 func TestQuantile(t *testing.T) {
 	d := []time.Duration{3 * time.Second, time.Second, 2 * time.Second}
 	for q, want := range map[float64]time.Duration{0: time.Second, 0.5: 2 * time.Second, 1: 3 * time.Second} {

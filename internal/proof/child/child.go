@@ -4,6 +4,7 @@ package child
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/perf/pair"
 )
 
 // A Process is this program as a process of its own, one after the other. Its
@@ -28,6 +31,17 @@ type Process struct {
 	died   error         // guarded by mu: why it ended by itself
 }
 
+// Context returns, to a process that was started here, a context that ends with
+// its standard input.
+func Context() context.Context {
+	ctx, stop := context.WithCancel(context.Background())
+	go func() {
+		io.Copy(io.Discard, os.Stdin)
+		stop()
+	}()
+	return ctx
+}
+
 // New returns a process that doesn't run yet. heed is told each line of its
 // standard output, on a goroutine of its own.
 func New(name string, heed func(line string)) *Process {
@@ -41,6 +55,7 @@ func (p *Process) Start(args ...string) error {
 		return err
 	}
 	cmd := exec.Command(self, args...)
+	pair.Detach(cmd)
 	input, err := cmd.StdinPipe()
 	if err != nil {
 		return err

@@ -13,7 +13,7 @@ import (
 var (
 	atLeast = flag.Int("images", 0, "how many images TestImages judges at least, second lives included; 0: one script of each subject")
 	seed    = flag.Uint64("seed", 1, "the seed of TestImages' first script")
-	share   = flag.Int("share", 20, "one image of a power cut, and one damage at rest, in so many is judged; 1: all")
+	share   = flag.Int("share", 400, "one image of a power cut, and one damage at rest, in so many is judged; 1: all")
 )
 
 var subjects = []crashimages.Subject{crashimages.Seglog, crashimages.File, crashimages.FileAlways, crashimages.FileCompacting, crashimages.Journal}

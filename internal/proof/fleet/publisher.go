@@ -4,6 +4,7 @@ package fleet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"sync"
@@ -88,10 +89,9 @@ func New(names, servers []string, one func(name string, servers []string) (*Publ
 		wg.Go(func() { all[i], errs[i] = one(name, order) })
 	}
 	wg.Wait()
-	for _, err := range errs {
-		if err != nil {
-			return nil, err
-		}
+	if err := errors.Join(errs...); err != nil {
+		all.Close()
+		return nil, err
 	}
 	return all, nil
 }
@@ -169,6 +169,8 @@ func (f Fleet) Drain(ctx context.Context) error {
 // Close closes all publishers.
 func (f Fleet) Close() {
 	for _, p := range f {
-		p.Close()
+		if p != nil {
+			p.Close()
+		}
 	}
 }

@@ -145,7 +145,7 @@ func TestImportsRunOneWay(t *testing.T) {
 // wings each may import. Of the product only those of visitors import a wing.
 var (
 	wings    = map[string][]string{"testkit": {}, "perf": {"testkit"}, "proof": {"perf", "testkit"}}
-	visitors = map[string][]string{"server/servertest": {"testkit"}, "server/cmd/holdfast": {"perf"}, "examples": {"perf", "proof"}}
+	visitors = map[string][]string{"server/servertest": {"testkit"}, "server/cmd/holdfast": {"perf"}, "examples": {"proof"}}
 )
 
 // wingOf returns the wing that a package belongs to, empty for the product.

@@ -103,8 +103,15 @@ func TestCodeInPagesCompiles(t *testing.T) {
 	}
 }
 
-// check type-checks a block, which is a file, declarations or statements.
+// pasted finds programs and tests, which are for pasting as they are.
+var pasted = regexp.MustCompile(`(?m)^func (main|Test\w*)\(`)
+
+// check type-checks a block, which is a file, declarations or statements. Only
+// a file says itself where its names come from, so that a program or a test must be one.
 func (l *library) check(place, code string) error {
+	if pasted.MatchString(code) && !strings.HasPrefix(code, "package ") {
+		return fmt.Errorf("%s: a program or a test must be a whole file, with its imports", place)
+	}
 	if formatted, err := format.Source([]byte(code)); err != nil {
 		return fmt.Errorf("%s: %w", place, err)
 	} else if string(formatted) != code {

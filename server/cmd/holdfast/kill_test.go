@@ -23,7 +23,7 @@ const earthquakes = "../../../examples/failover/earthquakes.ndjson"
 // A site is a pair of real instances, and the command as processes.
 type site struct {
 	*shell
-	pair [2]*pair.Instance
+	pair pair.Pair
 	rnd  *rand.Rand
 }
 
@@ -34,23 +34,14 @@ func newSite(t *testing.T) *site {
 	}
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
-	instances, err := pair.New(t.TempDir(), pair.Options{Command: []string{os.Args[0], "bench", "instance"}, DowngradeAfter: time.Second})
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+	defer stop()
+	instances, err := pair.Start(ctx, t.TempDir(), pair.Options{Command: []string{os.Args[0], "bench", "instance"}, DowngradeAfter: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &site{shell: newShell(t), pair: instances, rnd: rand.New(rand.NewPCG(seed, 0))}
-	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
-	defer stop()
-	for _, in := range s.pair {
-		if _, err := in.Spawn(); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { in.Kill() })
-	}
-	if err := pair.AwaitSync(ctx, s.pair); err != nil {
-		t.Fatal(err)
-	}
-	return s
+	t.Cleanup(instances.Close)
+	return &site{shell: newShell(t), pair: instances, rnd: rand.New(rand.NewPCG(seed, 0))}
 }
 
 // both are the flags for both servers, the ith first.

@@ -1,0 +1,44 @@
+package pair
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"time"
+)
+
+// Build builds holdfastd into dir, with the build tags of this program.
+func Build(ctx context.Context, dir string) (binary string, err error) {
+	binary = filepath.Join(dir, "holdfastd")
+	if runtime.GOOS == "windows" {
+		binary += ".exe"
+	}
+	args := []string{"build", "-o", binary}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "-tags" {
+				args = append(args, "-tags", s.Value)
+			}
+		}
+	}
+	cmd := Command(ctx, "go", append(args, "github.com/holdfast-mq/holdfast/server/cmd/holdfastd")...)
+	cmd.Env = append(os.Environ(), "GOTMPDIR="+dir) // go leaves its directory there when it is interrupted
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build holdfastd: %w\n%s", err, out)
+	}
+	return binary, nil
+}
+
+// Command returns a command that is detached, and interrupted with all that it
+// has started when ctx ends.
+func Command(ctx context.Context, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, name, args...)
+	Detach(cmd)
+	cmd.Cancel = func() error { return interrupt(cmd.Process) }
+	cmd.WaitDelay = 10 * time.Second
+	return cmd
+}

@@ -1,0 +1,23 @@
+//go:build unix
+
+package pair
+
+import (
+	"os"
+	"os/exec"
+	"syscall"
+)
+
+// CanStop says whether a process can be stopped and continued here.
+const CanStop = true
+
+func terminate(p *os.Process) error { return p.Signal(syscall.SIGTERM) }
+func suspend(p *os.Process) error   { return p.Signal(syscall.SIGSTOP) }
+func resume(p *os.Process) error    { return p.Signal(syscall.SIGCONT) }
+
+// Detach puts a command into a process group of its own: a terminal's interrupt
+// goes to this process alone, which decides how the command ends.
+func Detach(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
+
+// interrupt interrupts a detached process with all that it has started.
+func interrupt(p *os.Process) error { return syscall.Kill(-p.Pid, syscall.SIGINT) }

@@ -1,0 +1,77 @@
+package breakit
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// chances is how often -auto presses a key, of what a sum of them.
+var chances = []struct {
+	key    byte
+	chance int
+}{{'k', 4}, {'K', 4}, {'s', 2}, {'S', 2}, {'c', 3}, {'w', 2}, {'W', 2}, {'r', 3}}
+
+// draw draws a key.
+func draw(rnd *rand.Rand) byte {
+	sum := 0
+	for _, c := range chances {
+		sum += c.chance
+	}
+	n := rnd.IntN(sum)
+	for _, c := range chances {
+		if n -= c.chance; n < 0 {
+			return c.key
+		}
+	}
+	panic("BUG: chances don't add up")
+}
+
+// playAlone presses random keys and judges.
+func playAlone(ctx context.Context, o options, dir string, command []string) (well bool, err error) {
+	fmt.Printf("seed %d\n", o.seed)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	w, err := newWorld(ctx, dir, command, o.rate, func(line string) { fmt.Println(line) })
+	if err != nil {
+		return false, err
+	}
+	defer w.close()
+	defer stop() // before it: close waits for what was begun with ctx
+	if err := pressRandomly(ctx, w, o); err != nil {
+		return false, err
+	}
+	r, err := w.judge(ctx)
+	if err != nil {
+		return false, err
+	}
+	for _, f := range w.lastFaults(faultLines) {
+		fmt.Printf("  %-32s %s\n", f.what, f.text())
+	}
+	if err := w.err(); err != nil {
+		return false, err
+	}
+	return conclude(r, dir)
+}
+
+// pressRandomly presses random keys for as long as -auto is to.
+func pressRandomly(ctx context.Context, w *world, o options) error {
+	rnd := rand.New(rand.NewPCG(o.seed, 0))
+	p := player{w: w}
+	for end := time.Now().Add(o.duration); time.Now().Before(end); {
+		select {
+		case <-time.After(200*time.Millisecond + time.Duration(rnd.Int64N(int64(1500*time.Millisecond)))):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		if err := w.err(); err != nil {
+			return err
+		}
+		p.press(ctx, draw(rnd))
+		if p.question != "" { // only the reader may risk more
+			p.press(ctx, 'n')
+		}
+	}
+	return nil
+}

@@ -1,0 +1,230 @@
+package breakit
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/perf/pair"
+	"github.com/holdfast-mq/holdfast/internal/proof/fleet"
+)
+
+// A fault is what was done to the pair, and how soon it went on.
+type fault struct {
+	at    time.Time
+	what  string
+	acked time.Duration // until a message published afterwards was acknowledged, 0: not yet
+	safe  time.Duration // until one was acknowledged by both
+}
+
+// strike says what is done, does it, and follows how the traffic takes it.
+func (w *world) strike(ctx context.Context, what string, do func() error) {
+	marks := w.fleet.Marks()
+	f := &fault{at: time.Now(), what: what}
+	if err := do(); err != nil {
+		w.say("%s: %v", what, err)
+		return
+	}
+	w.say("%s", what)
+	w.mu.Lock()
+	w.faults = append(w.faults, f)
+	w.faults = w.faults[max(0, len(w.faults)-faultLines):]
+	w.mu.Unlock()
+	w.running.Go(func() { w.follow(ctx, f, marks) })
+}
+
+// follow waits for the next acknowledgements.
+func (w *world) follow(ctx context.Context, f *fault, marks []int) {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		acked := w.fleet.Beyond(marks, (*fleet.Publisher).Acknowledged)
+		safe := w.fleet.Beyond(marks, (*fleet.Publisher).Safe)
+		w.mu.Lock()
+		if acked && f.acked == 0 {
+			f.acked = time.Since(f.at)
+		}
+		if safe {
+			f.safe = time.Since(f.at)
+		}
+		w.mu.Unlock()
+		if safe {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// busy marks an instance as one that something is done to. It returns false if it is already.
+func (w *world) busy(i int, doing string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.sides[i].doing != "" {
+		return false
+	}
+	w.sides[i].doing = doing
+	return true
+}
+
+func (w *world) idle(i int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.sides[i].doing = ""
+}
+
+// toggleLife kills an instance as kill -9 does, or starts one that is dead.
+func (w *world) toggleLife(ctx context.Context, i int) {
+	if w.pair[i].Alive() {
+		w.kill(ctx, i)
+	} else {
+		w.launch(ctx, i)
+	}
+}
+
+func (w *world) kill(ctx context.Context, i int) {
+	in := w.pair[i]
+	if !w.busy(i, "killing") {
+		return
+	}
+	defer w.idle(i)
+	w.strike(ctx, "kill -9 "+in.Name, in.Kill)
+}
+
+// launch starts an instance and, on its own, waits until it serves clients.
+func (w *world) launch(ctx context.Context, i int) {
+	if !w.busy(i, "starting") {
+		return
+	}
+	w.running.Go(func() {
+		defer w.idle(i)
+		begun := time.Now()
+		if err := w.pair[i].Start(ctx); err != nil {
+			if ctx.Err() == nil {
+				w.fail(err)
+			}
+			return
+		}
+		w.say("%s serves again, %v after its start", w.pair[i].Name, time.Since(begun).Round(time.Millisecond))
+	})
+}
+
+// toggleStop stops an instance as SIGSTOP does, or has a stopped one go on.
+func (w *world) toggleStop(ctx context.Context, i int) {
+	in := w.pair[i]
+	switch {
+	case !pair.CanStop:
+		w.say("a process can't be stopped on this system")
+	case !in.Alive():
+		w.say("%s does not run", in.Name)
+	case in.Stopped():
+		w.say("%s goes on", in.Name)
+		if err := in.Resume(); err != nil {
+			w.say("%v", err)
+		}
+	default:
+		w.strike(ctx, "stop "+in.Name, in.Suspend)
+	}
+}
+
+// toggleCable cuts the cable between the instances, or mends it.
+func (w *world) toggleCable(ctx context.Context) {
+	w.mu.Lock()
+	cut := !w.cut
+	w.mu.Unlock()
+	if !cut {
+		w.setCable(false)
+		w.say("the link is whole again")
+		return
+	}
+	w.strike(ctx, "cut the link", func() error { w.setCable(true); return nil })
+}
+
+func (w *world) setCable(cut bool) {
+	for _, p := range w.cable {
+		p.setCut(cut)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.cut = cut
+}
+
+// mayWipe reports whether a journal may go: what is safe is on the other disk
+// too, unless that was wiped and has not caught up since. What isn't safe
+// the publishers have.
+func (w *world) mayWipe(i int) bool {
+	if w.pair[i].InSync() && w.pair[1-i].InSync() {
+		w.setWiped(1-i, false)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return !w.sides[1-i].wiped
+}
+
+func (w *world) setWiped(i int, wiped bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.sides[i].wiped = wiped
+}
+
+// wipeOut kills an instance, removes its journal and starts it again.
+func (w *world) wipeOut(ctx context.Context, i int) {
+	in := w.pair[i]
+	if !w.busy(i, "wiping") {
+		return
+	}
+	w.strike(ctx, "kill -9 "+in.Name+" and wipe its disk", func() error {
+		if in.Alive() {
+			if err := in.Kill(); err != nil {
+				return err
+			}
+		}
+		w.setWiped(i, true)
+		return w.wipe(i)
+	})
+	w.idle(i)
+	w.launch(ctx, i)
+}
+
+// repair undoes every fault that lasts.
+func (w *world) repair(ctx context.Context) {
+	w.setCable(false)
+	for i, in := range w.pair {
+		if in.Stopped() {
+			if err := in.Resume(); err != nil {
+				w.say("%v", err)
+			}
+		}
+		if !in.Alive() {
+			w.launch(ctx, i)
+		}
+	}
+}
+
+// lastFaults returns the last n faults, the newest first.
+func (w *world) lastFaults(n int) []fault {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var last []fault
+	for _, f := range slices.Backward(w.faults) {
+		if len(last) < n {
+			last = append(last, *f)
+		}
+	}
+	return last
+}
+
+// text says how the traffic took a fault.
+func (f fault) text() string {
+	after := func(d time.Duration) string {
+		if d == 0 {
+			return "…"
+		}
+		return fmt.Sprintf("%.1f s", d.Seconds())
+	}
+	return fmt.Sprintf("next ack %s, next safe %s", after(f.acked), after(f.safe))
+}

@@ -1,0 +1,192 @@
+package breakit
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+)
+
+// frame is how often the screen is drawn.
+const frame = 100 * time.Millisecond
+
+// ctrlC is what the key sends in a raw terminal.
+const ctrlC = 3
+
+// A player is whoever presses the keys.
+type player struct {
+	w        *world
+	question string // asked, to be answered with y or n
+	risk     func() // done if the answer is y
+}
+
+// press does what a key says. What takes long goes on on its own.
+func (p *player) press(ctx context.Context, key byte) {
+	if p.question != "" {
+		if key == 'y' || key == 'Y' {
+			p.risk()
+		}
+		p.question, p.risk = "", nil
+		return
+	}
+	w := p.w
+	switch key {
+	case 'k':
+		w.toggleLife(ctx, 0)
+	case 'K':
+		w.toggleLife(ctx, 1)
+	case 's':
+		w.toggleStop(ctx, 0)
+	case 'S':
+		w.toggleStop(ctx, 1)
+	case 'c':
+		w.toggleCable(ctx)
+	case 'w':
+		p.wipe(ctx, 0)
+	case 'W':
+		p.wipe(ctx, 1)
+	case 'r':
+		w.say("repair all")
+		w.repair(ctx)
+	}
+}
+
+// wipe asks first if the other disk may not have everything that is safe.
+func (p *player) wipe(ctx context.Context, i int) {
+	if p.w.mayWipe(i) {
+		p.w.wipeOut(ctx, i)
+		return
+	}
+	p.question = fmt.Sprintf("%s was wiped too and lacks what only %s has now: wipe it all the same? y/n",
+		p.w.pair[1-i].Name, p.w.pair[i].Name)
+	p.risk = func() {
+		p.w.risked.Store(true)
+		p.w.wipeOut(ctx, i)
+	}
+}
+
+// play shows the screen and lets the reader press keys, until q or ctx ends.
+func play(ctx context.Context, o options, dir string, command []string) (well bool, err error) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var started atomic.Bool // what is said from then on is on the screen
+	w, err := newWorld(ctx, dir, command, o.rate, func(line string) {
+		if !started.Load() {
+			fmt.Println(line)
+		}
+	})
+	if err != nil {
+		return false, err
+	}
+	defer w.close()
+	defer stop() // before it: close waits for what was begun with ctx
+	started.Store(true)
+	r, err := playOn(ctx, w)
+	if err == nil && r != nil {
+		err = w.err()
+	}
+	if err != nil || r == nil { // nil: its user did not want to wait
+		return err == nil, err
+	}
+	return conclude(r, dir)
+}
+
+// playOn is play while the terminal is taken over. It returns the last
+// judgement, nil if the reader did not wait for one.
+func playOn(ctx context.Context, w *world) (*report, error) {
+	t, err := openTerminal()
+	if err != nil {
+		return nil, err
+	}
+	defer t.close() // also when something panics
+	s := stage{player: player{w: w}, t: t, colours: palette{colours()}}
+	tick := time.NewTicker(frame)
+	defer tick.Stop()
+	for {
+		s.draw()
+		select {
+		case <-tick.C:
+			if err := w.err(); err != nil {
+				return nil, err
+			}
+		case key := <-t.keys:
+			if s.key(ctx, key) {
+				return nil, nil
+			}
+		case r := <-s.judged:
+			if s.take(ctx, r) {
+				return r.report, r.err
+			}
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// A stage is a player with a screen.
+type stage struct {
+	player
+	t       *terminal
+	colours palette
+
+	judged  chan judgement // not nil while a judgement is under way
+	leaving bool           // after it
+	verdict string
+	well    bool
+	rates   []int // published at the last frames
+}
+
+// A judgement is what judge returns.
+type judgement struct {
+	report *report
+	err    error
+}
+
+// key takes a key; it returns true if the reader wants to leave at once.
+func (s *stage) key(ctx context.Context, key byte) (leave bool) {
+	quit := key == 'q' || key == 'Q'
+	switch {
+	case key == ctrlC, quit && s.leaving:
+		return true
+	case s.judged != nil:
+		s.leaving = s.leaving || quit
+	case quit, key == 'd' || key == 'D':
+		s.leaving, s.question = quit, ""
+		s.verdict, s.well = "judging …", true
+		s.judged = make(chan judgement, 1)
+		judged := s.judged
+		s.w.running.Go(func() {
+			r, err := s.w.judge(ctx)
+			judged <- judgement{r, err}
+		})
+	default:
+		s.press(ctx, key)
+	}
+	return false
+}
+
+// take takes a judgement; it returns true if that was the last.
+func (s *stage) take(ctx context.Context, j judgement) (last bool) {
+	s.judged = nil
+	if s.leaving || j.err != nil {
+		return true
+	}
+	s.verdict, s.well = fmt.Sprintf("of %d: %s", j.report.published.Len(), j.report.summary()), j.report.well()
+	s.w.say("judged: %s", s.verdict)
+	s.w.resume(ctx)
+	return false
+}
+
+// draw shows the moment.
+func (s *stage) draw() {
+	v := s.w.view()
+	const second = int(time.Second / frame)
+	s.rates = append(s.rates, v.published)
+	s.rates = s.rates[max(0, len(s.rates)-3*second-1):]
+	if n := len(s.rates) - 1; n > 0 {
+		v.rate = float64(s.rates[n]-s.rates[0]) / (float64(n) * frame.Seconds())
+	}
+	v.question, v.verdict, v.well = s.question, s.verdict, s.well
+	width, height := s.t.size()
+	s.t.show(render(v, width, height, s.colours))
+}

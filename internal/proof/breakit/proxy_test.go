@@ -1,0 +1,70 @@
+package breakit
+
+import (
+	"io"
+	"net"
+	"testing"
+)
+
+// echo is a server that sends back what it gets.
+func echo(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				io.Copy(c, c)
+				c.Close()
+			}()
+		}
+	}()
+	return l.Addr().String()
+}
+
+// passes reports whether a new connection through the proxy brings bytes back.
+func passes(t *testing.T, p *proxy) (net.Conn, bool) {
+	t.Helper()
+	c, err := net.Dial("tcp", p.address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	if _, err := c.Write([]byte("hello")); err != nil {
+		return c, false
+	}
+	var b [5]byte
+	_, err = io.ReadFull(c, b[:])
+	return c, err == nil && string(b[:]) == "hello"
+}
+
+// A cut ends what is connected, and what connects; mended, it passes again.
+func TestProxy(t *testing.T) {
+	p, err := newProxy(echo(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	c, ok := passes(t, p)
+	if !ok {
+		t.Fatal("nothing comes through")
+	}
+	p.setCut(true)
+	if n, err := c.Read(make([]byte, 1)); err == nil {
+		t.Errorf("read %d bytes over a cut cable", n)
+	}
+	if _, ok := passes(t, p); ok {
+		t.Error("a new connection passes a cut cable")
+	}
+	p.setCut(false)
+	if _, ok := passes(t, p); !ok {
+		t.Error("nothing comes through when it is mended")
+	}
+}

@@ -1,0 +1,197 @@
+package breakit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/internal/perf/pair"
+	"github.com/holdfast-mq/holdfast/internal/proof/fleet"
+)
+
+const (
+	publishers  = 4
+	subscribers = 2
+	logLines    = 200 // that are remembered
+	faultLines  = 50
+)
+
+// A world is the pair with its traffic, and all that is done to it.
+type world struct {
+	dir         string
+	start       time.Time
+	print       func(line string) // called with each line of the log
+	pair        pair.Pair
+	cable       []*proxy
+	fleet       fleet.Fleet
+	subscribers []*subscriber
+	turn        turn
+	risked      atomic.Bool        // a disk was wiped while the other lacked something
+	stop        context.CancelFunc // ends everything below
+	running     sync.WaitGroup
+
+	mu      sync.Mutex
+	sides   [2]side  // guarded by mu
+	cut     bool     // guarded by mu
+	log     []string // guarded by mu
+	faults  []*fault // guarded by mu
+	failure error    // guarded by mu: why the traffic ended by itself
+}
+
+// A side is what is known of one instance.
+type side struct {
+	doing  string // what is being done to it, empty: nothing
+	status pair.Status
+	known  bool // it answers
+	wiped  bool // its disk was wiped, and may not have caught up yet
+}
+
+// newWorld starts everything below dir; command runs an instance.
+func newWorld(ctx context.Context, dir string, command []string, rate int, print func(string)) (*world, error) {
+	ctx, stop := context.WithCancel(ctx)
+	w := &world{dir: dir, start: time.Now(), print: print, stop: stop}
+	if err := w.begin(ctx, command, rate); err != nil {
+		w.close()
+		return nil, err
+	}
+	return w, nil
+}
+
+// begin starts the pair, then its clients. After an error close ends what there is.
+func (w *world) begin(ctx context.Context, command []string, rate int) (err error) {
+	if w.pair, err = pair.New(w.dir, pair.Options{Command: command, Through: w.through}); err != nil {
+		return err
+	}
+	w.say("starting a and b")
+	if err := w.pair.Start(ctx); err != nil {
+		return err
+	}
+	w.say("a and b are in sync")
+	if err := w.connect(ctx); err != nil {
+		return err
+	}
+	for _, p := range w.fleet {
+		w.running.Go(func() { w.fail(publish(ctx, p, rate, &w.turn)) })
+	}
+	for i := range w.pair {
+		w.running.Go(func() { w.watch(ctx, i) })
+	}
+	return nil
+}
+
+// through puts the cable between the instances.
+func (w *world) through(_, _, address string) (string, error) {
+	p, err := newProxy(address)
+	if err != nil {
+		return "", err
+	}
+	w.cable = append(w.cable, p)
+	return p.address(), nil
+}
+
+// connect connects the clients.
+func (w *world) connect(ctx context.Context) (err error) {
+	servers := w.pair.URIs()
+	var names []string
+	for n := range publishers {
+		names = append(names, fmt.Sprintf("p%d", n+1))
+	}
+	w.fleet, err = fleet.New(names, servers, func(name string, servers []string) (*fleet.Publisher, error) {
+		return fleet.NewPublisher(ctx, name, w.dir, servers, client.Config{
+			Name:  "publisher-" + name,
+			Hooks: client.Hooks{FailedWrite: func(e *client.RejectedError) { w.fail(e) }},
+		})
+	})
+	if err != nil {
+		return err
+	}
+	w.say("%d publishers are connected", publishers)
+	for n := range subscribers {
+		s, err := newSubscriber(ctx, fmt.Sprintf("s%d", n+1), w.dir, slices.Clone(servers))
+		if err != nil {
+			return err
+		}
+		w.subscribers = append(w.subscribers, s)
+		w.say("subscriber %s is connected", s.name)
+		servers[0], servers[1] = servers[1], servers[0]
+	}
+	return nil
+}
+
+// watch asks an instance how it is, again and again.
+func (w *world) watch(ctx context.Context, i int) {
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		status, known := w.pair[i].Status()
+		w.mu.Lock()
+		w.sides[i].status, w.sides[i].known = status, known
+		w.mu.Unlock()
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// say adds a line to the log.
+func (w *world) say(format string, args ...any) {
+	line := fmt.Sprintf("%7.1fs  %s", time.Since(w.start).Seconds(), fmt.Sprintf(format, args...))
+	w.mu.Lock()
+	w.log = append(w.log, line)
+	w.log = w.log[max(0, len(w.log)-logLines):]
+	w.mu.Unlock()
+	w.print(line)
+}
+
+// fail notes why the traffic can't go on.
+func (w *world) fail(err error) {
+	if err == nil || errors.Is(err, client.ErrClosed) {
+		return
+	}
+	w.say("FAILED: %v", err)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.failure = errors.Join(w.failure, err)
+}
+
+// err returns why the traffic has ended by itself.
+func (w *world) err() error {
+	w.mu.Lock()
+	err := w.failure
+	w.mu.Unlock()
+	for _, s := range w.subscribers {
+		_, _, serr := s.seen()
+		err = errors.Join(err, serr)
+	}
+	for _, in := range w.pair {
+		err = errors.Join(err, in.Ended())
+	}
+	return err
+}
+
+// close ends whatever still runs.
+func (w *world) close() {
+	w.stop()
+	w.turn.release()
+	w.running.Wait()
+	w.fleet.Close()
+	for _, s := range w.subscribers {
+		s.close()
+	}
+	w.pair.Close()
+	for _, p := range w.cable {
+		p.close()
+	}
+}
+
+// wipe removes an instance's journal.
+func (w *world) wipe(i int) error { return os.RemoveAll(filepath.Clean(w.pair[i].Journal())) }

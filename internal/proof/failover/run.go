@@ -1,0 +1,297 @@
+package failover
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/perf/pair"
+	"github.com/holdfast-mq/holdfast/internal/proof/fleet"
+	"github.com/holdfast-mq/holdfast/internal/proof/timeline"
+)
+
+// perFault is the time that publishing is spread over, for each fault.
+const perFault = 4500 * time.Millisecond
+
+// A run is one execution of the main job.
+type run struct {
+	options
+	*timeline.Timeline
+	events     []event
+	pair       pair.Pair
+	servers    []string // URIs, in the order of the pair
+	fleet      fleet.Fleet
+	subscriber *subscriber
+	faults     []fault
+	running    sync.WaitGroup // what ends with the context
+
+	done        int            // faults that happened
+	revived     []<-chan error // one for each instance that is on its way back
+	gaps, apart []time.Duration
+}
+
+// newRun draws the faults of a run.
+func newRun(o options, events []event) *run {
+	return &run{options: o, Timeline: timeline.New(), events: events,
+		faults: schedule(rand.New(rand.NewPCG(o.seed, 0)), o.kills, o.rounds*len(events))}
+}
+
+// begin starts the pair, the subscriber and the publishers. After an error
+// close ends what there is.
+func (r *run) begin(ctx context.Context, dir string, command []string) (err error) {
+	if r.pair, err = pair.Start(ctx, dir, pair.Options{Command: command}); err != nil {
+		return err
+	}
+	r.servers = r.pair.URIs()
+	r.Printf("a serves at %s, b at %s, in sync", r.pair[0].Clients, r.pair[1].Clients)
+	r.subscriber = newSubscriber(dir, r.servers)
+	if err := r.subscriber.start(); err != nil {
+		return err
+	}
+	if r.fleet, err = newFleet(ctx, networks(r.events), dir, r.servers, r.Timeline); err != nil {
+		return err
+	}
+	r.Printf("%d publishers and the subscriber are connected; %d messages to publish", len(r.fleet), r.rounds*len(r.events))
+	return nil
+}
+
+// publishUnderFaults publishes everything while the faults fire.
+func (r *run) publishUnderFaults(ctx context.Context) error {
+	over := perFault * time.Duration(max(1, len(r.faults)))
+	published := make(chan error, 1)
+	r.running.Go(func() { published <- publishAll(ctx, r.fleet, r.events, r.rounds, over) })
+	for _, f := range r.faults {
+		if err := r.awaitFault(ctx, f); err != nil {
+			return err
+		}
+		if err := r.strike(ctx, f); err != nil {
+			return err
+		}
+		r.done++
+	}
+	if err := r.awaitRevived(); err != nil {
+		return err
+	}
+	for {
+		select {
+		case err := <-published:
+			return err
+		case <-time.After(100 * time.Millisecond):
+			r.showProgress()
+		}
+	}
+}
+
+func (r *run) showProgress() {
+	r.Progress(r.fleet.Acknowledged(), r.rounds*len(r.events), fmt.Sprintf("acknowledged, %d delivered", r.subscriber.handed.Load()))
+}
+
+// awaitFault waits until the fault is due and, unless it is apart, the pair in sync.
+func (r *run) awaitFault(ctx context.Context, f fault) error {
+	err := r.until(ctx, func() bool { return r.fleet.Acknowledged() > f.after })
+	if err != nil || f.apart {
+		return err
+	}
+	if err := r.awaitRevived(); err != nil {
+		return err
+	}
+	return r.pair.AwaitSync(ctx)
+}
+
+// until polls a condition; the subscriber's own death ends it.
+func (r *run) until(ctx context.Context, condition func() bool) error {
+	for n := 0; !condition(); n++ {
+		select {
+		case <-time.After(2 * time.Millisecond):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		if err := r.subscriber.Err(); err != nil {
+			return err
+		}
+		if n%50 == 0 {
+			r.showProgress()
+		}
+	}
+	return nil
+}
+
+// strike does one fault and follows what comes of it.
+func (r *run) strike(ctx context.Context, f fault) error {
+	if f.kind == killSubscriber {
+		return r.strikeSubscriber(ctx, f)
+	}
+	victim := r.victim()
+	in := r.pair[victim]
+	if !in.Alive() {
+		return fmt.Errorf("instance %s is not running, so it can't be struck", in.Name)
+	}
+	sessions, resent := r.fleet.Sessions(r.servers[victim]), r.fleet.Resent()
+	also := ""
+	if r.subscriber.server.Load() == r.servers[victim] {
+		also = " and the subscriber"
+	}
+	marks, handed, acknowledged := r.fleet.Marks(), r.subscriber.handed.Load(), r.fleet.Acknowledged()
+	what, revive, err := r.hit(in, f)
+	if err != nil {
+		return err
+	}
+	at := time.Now()
+	r.Printf("%s %s: %d publishers%s were on it, %d messages acknowledged so far", what, in.Name, sessions, also, acknowledged)
+	revived := make(chan error, 1)
+	r.revived = append(r.revived, revived)
+	r.running.Go(func() { revived <- r.reviveLater(ctx, in, f, revive) })
+	return r.follow(ctx, f, at, marks, handed, resent)
+}
+
+// awaitRevived waits for the instances that are on their way back.
+func (r *run) awaitRevived() error {
+	for _, revived := range r.revived {
+		if err := <-revived; err != nil {
+			return err
+		}
+	}
+	r.revived = nil
+	return nil
+}
+
+// victim returns the instance with most sessions.
+func (r *run) victim() int {
+	var n [2]int
+	for i, server := range r.servers {
+		n[i] = r.fleet.Sessions(server)
+		if r.subscriber.server.Load() == server {
+			n[i]++
+		}
+	}
+	if n[1] > n[0] || n[1] == n[0] && r.pair[1].Alive() && !r.pair[0].Alive() {
+		return 1
+	}
+	return 0
+}
+
+// hit kills or stops an instance; revive undoes it.
+func (r *run) hit(in *pair.Instance, f fault) (what string, revive func(context.Context) error, err error) {
+	if f.kind == stopInstance {
+		return "SIGSTOP", func(context.Context) error { return in.Resume() }, in.Suspend()
+	}
+	return "kill -9", in.Start, in.Kill()
+}
+
+func (r *run) reviveLater(ctx context.Context, in *pair.Instance, f fault, revive func(context.Context) error) error {
+	select {
+	case <-time.After(f.downtime):
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	begun := time.Now()
+	if err := revive(ctx); err != nil {
+		return err
+	}
+	r.Printf("%s is back after %v, %v of it to start and catch up", in.Name,
+		(f.downtime + time.Since(begun)).Round(time.Millisecond), time.Since(begun).Round(time.Millisecond))
+	return nil
+}
+
+// follow waits for the next acknowledged message and the next delivery of what
+// was published after the fault, and tells how long they took.
+func (r *run) follow(ctx context.Context, f fault, at time.Time, marks []int, handed int64, resent int) error {
+	if err := r.until(ctx, func() bool { return r.fleet.Beyond(marks, (*fleet.Publisher).Acknowledged) }); err != nil {
+		return err
+	}
+	gap := time.Since(at)
+	if f.apart {
+		r.apart = append(r.apart, gap)
+	} else {
+		r.gaps = append(r.gaps, gap)
+	}
+	r.Printf("  next acknowledged message after %v, %d sent again", gap.Round(time.Millisecond), r.fleet.Resent()-resent)
+	if err := r.until(ctx, func() bool { return r.subscriber.handed.Load() > handed }); err != nil {
+		return err
+	}
+	r.Printf("  next delivery within %v", time.Since(at).Round(time.Millisecond))
+	return nil
+}
+
+func (r *run) strikeSubscriber(ctx context.Context, f fault) error {
+	handed := r.subscriber.handed.Load()
+	if err := r.subscriber.kill(); err != nil {
+		return err
+	}
+	at := time.Now()
+	r.Printf("kill -9 the subscriber: %d messages handed to it so far", handed)
+	select {
+	case <-time.After(f.downtime):
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	if err := r.subscriber.start(); err != nil {
+		return err
+	}
+	if err := r.until(ctx, func() bool { return r.subscriber.handed.Load() > handed }); err != nil {
+		return err
+	}
+	r.Printf("  next delivery after %v", time.Since(at).Round(time.Millisecond))
+	return nil
+}
+
+// settle drains, stops everything and reads what is on the disks.
+func (r *run) settle(ctx context.Context) (report, error) {
+	rep := report{gaps: r.gaps, apart: r.apart, faults: r.done, wanted: len(r.faults)}
+	r.Printf("everything is published; waiting until it is safe")
+	if err := r.pair.AwaitSync(ctx); err != nil {
+		return rep, err
+	}
+	if err := r.fleet.Drain(ctx); err != nil {
+		return rep, err
+	}
+	r.Printf("all is safe; waiting for the subscriber")
+	rep.published = r.fleet.Keys()
+	r.awaitDelivered(ctx, rep.published.Len())
+	r.End()
+	if err := r.subscriber.kill(); err != nil {
+		return rep, err
+	}
+	for _, in := range r.pair {
+		if err := in.Stop(); err != nil {
+			return rep, err
+		}
+	}
+	rep.handedOver = int(r.subscriber.handed.Load())
+	var err error
+	if rep.delivered, err = readReceived(r.subscriber.database); err != nil {
+		return rep, err
+	}
+	if rep.a, err = fleet.ReadJournal(r.pair[0].Journal(), keyOf); err != nil {
+		return rep, err
+	}
+	rep.b, err = fleet.ReadJournal(r.pair[1].Journal(), keyOf)
+	return rep, err
+}
+
+// awaitDelivered waits until the subscriber has had enough time for what was
+// published: until as much was handed to it, and nothing more for two seconds.
+// What is missing then, the verdict tells.
+func (r *run) awaitDelivered(ctx context.Context, published int) {
+	last, since := int64(-1), time.Now()
+	r.until(ctx, func() bool {
+		n := r.subscriber.handed.Load()
+		if n != last {
+			last, since = n, time.Now()
+		}
+		quiet := time.Since(since)
+		return n >= int64(published) && quiet > 2*time.Second || quiet > 20*time.Second
+	})
+}
+
+// close ends whatever still runs. The context must have ended.
+func (r *run) close() {
+	r.running.Wait()
+	r.fleet.Close()
+	if r.subscriber != nil && r.subscriber.Running() {
+		r.subscriber.kill()
+	}
+	r.pair.Close()
+}

@@ -1,0 +1,71 @@
+// Package rig is what the programs have in common that break a pair of real
+// servers on purpose.
+package rig
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/holdfast-mq/holdfast/internal/perf/pair"
+)
+
+// The exit codes.
+const (
+	exitWell        = 0
+	exitFailed      = 1
+	exitInterrupted = 130
+)
+
+// A Rig is a program that breaks a pair.
+type Rig struct {
+	Name string
+	Keep bool // the directory, also of a run that was well
+}
+
+// Run makes a directory, builds holdfastd into it and has do break a pair in
+// there. It returns the exit code, which is 0 only if do says that all is well.
+// A signal ends the context of do, which ends all that it has started.
+func (r Rig) Run(do func(ctx context.Context, dir, binary string) (well bool, err error)) (code int) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	dir, err := os.MkdirTemp("", "holdfast-"+r.Name+"-")
+	if err != nil {
+		return r.fail(err)
+	}
+	defer func() {
+		if r.Keep || code == exitFailed {
+			fmt.Println("stores, journals, logs and what else there is are in", dir)
+			return
+		}
+		os.RemoveAll(dir)
+	}()
+	well, err := build(ctx, dir, do)
+	switch {
+	case ctx.Err() != nil:
+		fmt.Fprintf(os.Stderr, "%s: interrupted\n", r.Name)
+		return exitInterrupted
+	case err != nil:
+		return r.fail(err)
+	case !well:
+		fmt.Println("NOT WELL")
+		return exitFailed
+	}
+	return exitWell
+}
+
+func build(ctx context.Context, dir string, do func(ctx context.Context, dir, binary string) (bool, error)) (bool, error) {
+	fmt.Println("building holdfastd")
+	binary, err := pair.Build(ctx, dir)
+	if err != nil {
+		return false, err
+	}
+	return do(ctx, dir, binary)
+}
+
+func (r Rig) fail(err error) int {
+	fmt.Fprintf(os.Stderr, "%s: %v\n", r.Name, err)
+	return exitFailed
+}

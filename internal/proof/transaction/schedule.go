@@ -1,0 +1,72 @@
+package transaction
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// An episode is one life of the application and how it ends, with what happens
+// to the instances meanwhile.
+type episode struct {
+	death
+	life   time.Duration // until it is killed from outside
+	strike strike
+}
+
+// A strike is kill -9 of instances, which come back after downtime.
+type strike struct {
+	victims  []int // by their place in the pair
+	running  bool  // while the application runs, and not between two lives of it
+	wait     time.Duration
+	downtime time.Duration
+}
+
+// fromOutside is how often in a round the application is killed at any instant,
+// lives how often it dies in all.
+const fromOutside, lives = 5, 18
+
+// schedule draws the episodes of a run: in each round one death at every step
+// and some from outside, in any order, and the given number of strikes among them.
+func schedule(rnd *rand.Rand, rounds, strikes int) []episode {
+	var all []episode
+	for range rounds {
+		for _, s := range steps {
+			all = append(all, episode{death: drawDeath(rnd, s)})
+		}
+		for range fromOutside {
+			all = append(all, episode{death: death{step: outside}, life: 100*time.Millisecond + drawTime(rnd, 500*time.Millisecond)})
+		}
+	}
+	rnd.Shuffle(len(all), func(i, k int) { all[i], all[k] = all[k], all[i] })
+	targets := [][]int{{0}, {1}, {0, 1}}
+	for n := range strikes {
+		at := n * len(all) / strikes
+		all[min(at, len(all)-1)].strike = drawStrike(rnd, targets[n%len(targets)])
+	}
+	return all
+}
+
+func drawDeath(rnd *rand.Rand, s step) death {
+	d := death{step: s, passage: 1 + rnd.IntN(20)}
+	switch {
+	case s.starting():
+		d.passage = 1
+	case s == rolledBack:
+		d.passage = 1 + rnd.IntN(4)
+	case s == committing:
+		d.passage++ // the first commit tells how long one takes
+		d.percent = rnd.IntN(151)
+	}
+	return d
+}
+
+func drawStrike(rnd *rand.Rand, victims []int) strike {
+	return strike{
+		victims: victims, running: rnd.IntN(2) == 0,
+		wait: drawTime(rnd, 300*time.Millisecond), downtime: 100*time.Millisecond + drawTime(rnd, time.Second),
+	}
+}
+
+func drawTime(rnd *rand.Rand, below time.Duration) time.Duration {
+	return time.Duration(rnd.Int64N(int64(below)))
+}
