@@ -18,9 +18,7 @@ func (s *Session) queueLive(m *liveMessage) {
 	if s.state >= StateEnding {
 		return
 	}
-	s.box.live = append(s.box.live, m)
-	s.box.liveBytes += m.size()
-	if s.box.liveBytes > maxQueued {
+	if !s.box.message(m) {
 		s.slowLocked()
 	}
 	s.driver.Wake()

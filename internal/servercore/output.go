@@ -138,16 +138,6 @@ func (s *Session) emptyOutbox(now time.Time) State {
 	return state
 }
 
-// reset empties the outbox and keeps its memory, unless that is much.
-func (b *outbox) reset() {
-	clear(b.steps)
-	clear(b.live)
-	b.control, b.steps, b.live, b.liveBytes = b.control[:0], b.steps[:0], b.live[:0], 0
-	if cap(b.control) > fillBytes {
-		b.control = nil
-	}
-}
-
 // writeHeartbeat says that the instance lives if nothing else does; had is the
 // output there was before.
 func (s *Session) writeHeartbeat(now time.Time, had int) {

@@ -10,10 +10,6 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// maxQueued bounds the control frames and the live messages that wait to be
-// written, in bytes each.
-const maxQueued = 8 << 20
-
 // A Driver carries a session: it has its connection, its goroutines and its
 // clock. None of its methods blocks, and none calls the session back: some are
 // called while the session holds a lock.
@@ -87,23 +83,6 @@ type intake struct {
 	heartbeat time.Duration // interval, 0: none
 }
 
-// An outbox is what waits to be written: control frames, steps to do between
-// them, and messages that are not logged.
-type outbox struct {
-	control   []byte
-	steps     []step
-	live      []*liveMessage
-	liveBytes int
-}
-
-// A step is to be done by the writer when it has written the control frames before it.
-type step struct {
-	at int // bytes of control before it
-	do func(now time.Time)
-}
-
-func (b *outbox) empty() bool { return len(b.control)+len(b.steps)+len(b.live) == 0 }
-
 // NewSession returns the session of a client that has connected.
 func NewSession(inst *Instance, driver Driver, log *slog.Logger, now time.Time) *Session {
 	s := &Session{inst: inst, driver: driver, log: log, subs: make(map[string]*sub)}
@@ -131,8 +110,7 @@ func (s *Session) sendLocked(a *wire.AckMessage) {
 	if s.state >= StateEnding {
 		return
 	}
-	s.box.control = a.AppendTo(s.box.control)
-	if len(s.box.control) > maxQueued {
+	if !s.box.frame(a) {
 		s.slowLocked()
 	}
 }
@@ -141,7 +119,7 @@ func (s *Session) sendLocked(a *wire.AckMessage) {
 func (s *Session) later(do func(now time.Time)) {
 	s.mu.Lock()
 	if s.state < StateEnding {
-		s.box.steps = append(s.box.steps, step{len(s.box.control), do})
+		s.box.step(do)
 	}
 	s.mu.Unlock()
 	s.driver.Wake()
@@ -157,7 +135,7 @@ func (s *Session) slowLocked() {
 func (s *Session) End(why string, last *wire.AckMessage) {
 	s.mu.Lock()
 	if s.state < StateEnding && last != nil {
-		s.box.control = last.AppendTo(s.box.control)
+		s.box.frame(last)
 	}
 	s.becomeLocked(StateEnding, why)
 	s.mu.Unlock()

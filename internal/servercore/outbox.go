@@ -1,0 +1,56 @@
+package servercore
+
+import (
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/wire"
+)
+
+// maxQueued bounds the control frames and the live messages of an outbox, in
+// bytes each.
+const maxQueued = 8 << 20
+
+// An outbox is the output that waits to be written: control frames, steps to do
+// between them, and messages that are not logged.
+type outbox struct {
+	control   []byte
+	steps     []step
+	live      []*liveMessage
+	liveBytes int
+}
+
+// A step is to be done by the writer when it has written the control frames before it.
+type step struct {
+	at int // bytes of control before it
+	do func(now time.Time)
+}
+
+// frame queues a control frame. False: there are too many of them.
+func (b *outbox) frame(a *wire.AckMessage) bool {
+	b.control = a.AppendTo(b.control)
+	return len(b.control) <= maxQueued
+}
+
+// step queues a step behind the frames queued so far.
+func (b *outbox) step(do func(now time.Time)) {
+	b.steps = append(b.steps, step{len(b.control), do})
+}
+
+// message queues a message that is not logged. False: there are too many of them.
+func (b *outbox) message(m *liveMessage) bool {
+	b.live = append(b.live, m)
+	b.liveBytes += m.size()
+	return b.liveBytes <= maxQueued
+}
+
+func (b *outbox) empty() bool { return len(b.control)+len(b.steps)+len(b.live) == 0 }
+
+// reset empties the outbox and keeps its memory, unless that is much.
+func (b *outbox) reset() {
+	clear(b.steps)
+	clear(b.live)
+	b.control, b.steps, b.live, b.liveBytes = b.control[:0], b.steps[:0], b.live[:0], 0
+	if cap(b.control) > fillBytes {
+		b.control = nil
+	}
+}
