@@ -68,9 +68,6 @@ func (cn *conn) persisted(m *wire.Message) error {
 	o.mu.Lock()
 	e := o.core.Persisted(m.Sequence, string(m.Level) == wire.LevelSingle)
 	life := o.core.Life()
-	if o.core.InFlight() == 0 {
-		cn.in.look = cn.c.cfg.Lookout
-	}
 	o.mu.Unlock()
 
 	if e.LetGo > 0 {

@@ -101,15 +101,6 @@ type Config struct {
 	// QueueMessages and QueueBytes bound what each subscription queues for
 	// the application. Default 1,024 and 8 MiB.
 	QueueMessages, QueueBytes int
-	// Lookout is for how long, when the last message in flight is
-	// acknowledged, the client looks for what comes next before it sleeps: who
-	// waits for each ack publishes the next message at once, and a processor
-	// that has not fallen asleep takes that and its ack on sooner. Default 50µs:
-	// then it costs no more than to sleep and be woken. With more than an
-	// ack takes, some 500µs with a pair near by, acks come a tenth sooner for a
-	// quarter more of processor time. At most 10ms, negative: never. On Linux,
-	// without TLS.
-	Lookout time.Duration
 	// MaxFrame is the longest frame taken from a server, in bytes. Default 16 MiB and its header.
 	MaxFrame int
 }
@@ -121,9 +112,6 @@ type Challenge struct {
 	// attempt of a connection.
 	User, Text string
 }
-
-// mostLookout bounds what only a close has to wait for.
-const mostLookout = 10 * time.Millisecond
 
 // maxName is the longest client name that a server takes, in bytes.
 const maxName = 1024
@@ -162,9 +150,6 @@ func (c Config) validate() (Config, error) {
 	if c.HeartbeatInterval < time.Second || c.HeartbeatInterval%time.Second != 0 {
 		bad("HeartbeatInterval %v is not a whole number of seconds", c.HeartbeatInterval)
 	}
-	if c.Lookout > mostLookout {
-		bad("Lookout %v is more than %v", c.Lookout, mostLookout)
-	}
 	for _, d := range []time.Duration{c.DialTimeout, c.LogonTimeout, c.CommandTimeout, c.RecoveryTimeout} {
 		if d < 0 {
 			bad("timeout %v is negative", d)
@@ -198,7 +183,6 @@ func (c *Config) fill() {
 	fill(&c.WindowBytes, 32<<20)
 	fill(&c.QueueMessages, 1024)
 	fill(&c.QueueBytes, 8<<20)
-	fill(&c.Lookout, 50*time.Microsecond)
 	fill(&c.MaxFrame, wire.MaxFrame)
 	fill(&c.MessageType, "json")
 	if c.Logger == nil {

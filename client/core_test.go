@@ -126,7 +126,6 @@ func TestValidate(t *testing.T) {
 		"long name":                    {Servers: servers, Name: strings.Repeat("x", 1025)},
 		"brackets in the name":         {Servers: servers, Name: "a[b]"},
 		"half a second":                {Servers: servers, HeartbeatInterval: 1_500_000_000},
-		"a look of a second":           {Servers: servers, Lookout: 1_000_000_000},
 		"negative timeout":             {Servers: servers, DialTimeout: -1},
 		"negative window":              {Servers: servers, WindowBytes: -1},
 		"no name with a lasting store": {Servers: servers, Publishes: struct{ pubstore.Store }{}},

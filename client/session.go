@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/holdfast-mq/holdfast/internal/atonce"
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
 	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/wire"
@@ -78,7 +77,7 @@ type conn struct {
 }
 
 func newConn(c *Client, server string, nc net.Conn) *conn {
-	in := &idleReader{nc: nc, r: atonce.NewReader(nc)}
+	in := &idleReader{nc: nc}
 	return &conn{
 		c:          c,
 		server:     server,
@@ -97,9 +96,7 @@ func newConn(c *Client, server string, nc net.Conn) *conn {
 // An idleReader fails when nothing comes for a time.
 type idleReader struct {
 	nc   net.Conn
-	r    *atonce.Reader
 	idle time.Duration // 0: never
-	look time.Duration // how long the next Read looks before it waits
 }
 
 func (r *idleReader) Read(p []byte) (int, error) {
@@ -108,9 +105,7 @@ func (r *idleReader) Read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	look := r.look
-	r.look = 0
-	return r.r.Read(p, look)
+	return r.nc.Read(p)
 }
 
 // start starts the goroutines. From here on close must be called.

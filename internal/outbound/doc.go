@@ -35,21 +35,23 @@
 // bounds the time that the rest may take. To end at once, close the connection,
 // have the Source return io.EOF, and call Wake.
 //
-// # How a server's session uses it
+// # Sources
 //
-//   - The session's output is the Source. Fill with inline false takes the
-//     queued frames, then appends acks, deliveries, marks and, if nothing else
-//     was appended, a heartbeat. It returns the time when the next heartbeat,
-//     mark or held back ack is due, or Again if a follower has more.
-//   - Fill with inline true appends only the acks that are due. If the logon is
-//     not answered yet, or frames are queued that must go out before the acks,
-//     or the session is not open, it appends nothing and returns Again.
-//   - Fill calls Greeted when the logon has been answered.
-//   - The goroutine that moves a watermark calls Inline if the session is the
-//     only one concerned, otherwise Wake. Everything else calls Wake.
-//   - A session that is to end after its last frames calls Finish with the time
-//     it grants them, and its Fill appends them and returns io.EOF. To cut a
-//     session off, Finish with a time that has passed.
-//   - One goroutine of the session calls Run, and closes the session's
-//     followers after it has returned: Fill is not called again.
+// A link's sender makes records, link acks and heartbeats. Its greeting is the
+// handshake. Everything but the records that retention has overtaken suits an
+// inline writer. An append calls Inline if its record is the only one that the
+// peer has not acknowledged, and an fsync if it covers one publisher and
+// nothing was appended meanwhile; everything else calls Wake.
+//
+// A server's session makes acks, deliveries and heartbeats. Only acks are
+// written inline, and only if nothing is queued that must go out before them.
+// The goroutine that moves the watermark of one publisher calls Inline. A
+// session that is to end after its last frames calls Finish with the time that
+// it grants them. One that is cut off calls Finish with a time that has passed.
+//
+// A client writes commands and publishes, none of them inline. The News of its
+// Writer is the publish store's Appended. Fill takes the queued commands, then
+// publishes up to the window and about 64 KiB, and returns Again if that was
+// reached, otherwise the time of the next heartbeat. A connection that fails is
+// closed; then Wake, for Fill to return io.EOF.
 package outbound

@@ -39,7 +39,8 @@ type Options struct {
 	// Timeout is how long the connection may take for each piece; 0: no limit.
 	// A slow network makes progress; a peer that reads nothing does not.
 	Timeout time.Duration
-	// Piece is how many bytes are written under one timeout; 0: 64 KiB.
+	// Piece is how many bytes are written under one timeout, the last time up
+	// to twice as many; 0: 64 KiB.
 	Piece int
 	// Keep is how large a buffer is kept from one Fill to the next; 0: 1 MiB.
 	Keep int
@@ -221,14 +222,23 @@ func (w *Writer) writable() bool {
 // write writes what is left.
 func (w *Writer) write() {
 	for w.writable() {
-		rest := w.buf[w.written:]
 		err := w.prepare()
 		n := 0
 		if err == nil {
-			n, err = w.conn.Write(rest[:min(len(rest), w.o.Piece)])
+			n, err = w.conn.Write(w.piece())
 		}
 		w.wrote(n, err)
 	}
+}
+
+// piece returns what is written next, under one timeout. The last one may be
+// longer, since Fill makes a little more than one piece.
+func (w *Writer) piece() []byte {
+	rest := w.buf[w.written:]
+	if w.o.Timeout > 0 && len(rest) >= 2*w.o.Piece {
+		return rest[:w.o.Piece]
+	}
+	return rest
 }
 
 // tryWrite writes what the connection takes without blocking.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -345,6 +346,9 @@ func TestNews(t *testing.T) {
 	})
 }
 
+// small has pieces of three bytes.
+var small = outbound.Options{Timeout: time.Hour, Piece: 3}
+
 // begins are the ways to have the source asked.
 var begins = map[string]func(*rig){"inline": func(r *rig) { r.Inline() }, "woken": func(r *rig) { r.Wake() }}
 
@@ -353,7 +357,7 @@ func TestEnd(t *testing.T) {
 	for name, begin := range begins {
 		for _, last := range []string{"", "bye", "farewell"} {
 			t.Run(fmt.Sprintf("%s, %q", name, last), func(t *testing.T) {
-				inMemory(t, 3, outbound.Options{Piece: 3}, func(t *testing.T, r *rig) {
+				inMemory(t, 3, small, func(t *testing.T, r *rig) {
 					r.add(last)
 					r.set(func() { r.end = io.EOF })
 					begin(r)
@@ -394,7 +398,7 @@ func TestSourceFails(t *testing.T) {
 func TestConnectionFails(t *testing.T) {
 	for name, begin := range begins {
 		t.Run(name+", torn", func(t *testing.T) {
-			inMemory(t, 3, outbound.Options{Piece: 3}, func(t *testing.T, r *rig) {
+			inMemory(t, 3, small, func(t *testing.T, r *rig) {
 				r.add("abcdef", "next")
 				begin(r)
 				synctest.Wait()
@@ -441,6 +445,42 @@ func TestTimeout(t *testing.T) {
 	})
 }
 
+// A counted connection notes the lengths of writes.
+type counted struct {
+	net.Conn
+	writes []int
+}
+
+func (c *counted) Write(b []byte) (int, error) {
+	c.writes = append(c.writes, len(b))
+	return len(b), nil
+}
+
+// Each timeout has its piece, and no write is a small rest.
+func TestPieces(t *testing.T) {
+	for _, tt := range []struct {
+		o     outbound.Options
+		bytes int
+		want  []int
+	}{
+		{outbound.Options{}, 1 << 20, []int{1 << 20}}, // no timeout, no pieces
+		{outbound.Options{Timeout: time.Hour}, 64<<10 + 300, []int{64<<10 + 300}},
+		{outbound.Options{Timeout: time.Hour, Piece: 100}, 199, []int{199}},
+		{outbound.Options{Timeout: time.Hour, Piece: 100}, 200, []int{100, 100}},
+		{outbound.Options{Timeout: time.Hour, Piece: 100}, 399, []int{100, 100, 199}},
+	} {
+		near, far := tcp(t)
+		c := &counted{Conn: near}
+		r := newRig(t, c, far, tt.o)
+		r.add(string(make([]byte, tt.bytes)))
+		r.set(func() { r.end = io.EOF })
+		r.Wake()
+		if err := <-r.done; err != nil || !slices.Equal(c.writes, tt.want) {
+			t.Errorf("%d bytes with %+v are written in pieces of %d (%v), want %d", tt.bytes, tt.o, c.writes, err, tt.want)
+		}
+	}
+}
+
 // Finish bounds all of the rest, also what is being written.
 func TestFinish(t *testing.T) {
 	o := outbound.Options{Timeout: time.Hour, Piece: 4}
@@ -466,7 +506,7 @@ func TestFinish(t *testing.T) {
 		r.read("1234") // which does not extend the time
 		time.Sleep(time.Second - 1)
 		synctest.Wait()
-		r.wantPending(2)
+		r.wantPending(6)
 		time.Sleep(1)
 		r.wantEnd(os.ErrDeadlineExceeded)
 	})
