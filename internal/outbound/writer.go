@@ -129,6 +129,12 @@ func (w *Writer) Run() error {
 	}
 }
 
+// Step does one turn of Run on the goroutine of the caller, for drivers without
+// goroutines: it writes what is left of the last Fill, then one Fill. next is as
+// Fill has returned it; io.EOF says that the Source has ended the output. It
+// excludes Run.
+func (w *Writer) Step() (next time.Time, err error) { return w.turn() }
+
 // notEOF returns nil for the end that a source has chosen.
 func notEOF(err error) error {
 	if err == io.EOF { //nolint:errorlint // a connection's may wrap one

@@ -147,7 +147,7 @@ func (l *Links) track(c *conn) bool {
 	if l.closed {
 		return false
 	}
-	l.conns[c] = struct{}{}
+	l.conns = append(l.conns, c)
 	return true
 }
 

@@ -40,8 +40,8 @@ type Links struct {
 	mu         sync.Mutex
 	closed     bool
 	peers      map[string]*peer
-	conns      map[*conn]struct{}
-	strangers  int // connections accepted that have not said hello
+	conns      []*conn // in the order in which they came
+	strangers  int     // connections accepted that have not said hello
 	marks      *Watermarks
 	rejoin     *Rejoin
 	opened     bool                 // ready is closed
@@ -75,7 +75,7 @@ func newLinks(o Options) (*Links, error) {
 	l := &Links{
 		o: o, began: o.Now(), ownClock: ownClock,
 		ready: make(chan struct{}), wake: signal.New(),
-		peers: make(map[string]*peer), conns: make(map[*conn]struct{}),
+		peers: make(map[string]*peer),
 		asked: make(map[uint64]*question), unsure: make(map[uint64]bool), foreign: make(bookmark.Vector),
 		rejoin: NewRejoin(o.RejoinTimeout, o.Journal.Damage() != nil),
 	}
@@ -193,10 +193,7 @@ func (l *Links) Close() error {
 	l.mu.Lock()
 	again := l.closed
 	l.closed = true
-	conns := make([]*conn, 0, len(l.conns))
-	for c := range l.conns {
-		conns = append(conns, c)
-	}
+	conns := slices.Clone(l.conns)
 	l.mu.Unlock()
 
 	l.stop()
@@ -298,14 +295,12 @@ func (l *Links) Durable(moved []journal.Moved, idle bool) {
 	l.mu.Lock()
 	for _, m := range moved {
 		publishers = append(publishers, m.Publisher)
-		for c := range l.conns {
+		for _, c := range l.conns {
 			c.ackLocked(bookmark.Bookmark(m))
 		}
 		l.noteSingleLocked(m.Publisher, m.Sequence)
 	}
-	for c := range l.conns {
-		conns = append(conns, c)
-	}
+	conns = append(conns, l.conns...)
 	l.mu.Unlock()
 	l.watermark(publishers)
 	for _, c := range conns {

@@ -3,6 +3,7 @@ package replica
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
@@ -213,7 +214,7 @@ func (l *Links) reached() {
 // disconnected takes c's end in.
 func (l *Links) disconnected(c *conn, cause error) {
 	l.mu.Lock()
-	delete(l.conns, c)
+	l.conns = slices.DeleteFunc(l.conns, func(o *conn) bool { return o == c })
 	l.unansweredLocked(c)
 	if c.stranger {
 		l.strangers--

@@ -70,7 +70,7 @@ func (s *sender) Fill(b []byte, inline bool) (out []byte, next time.Time, err er
 		return b, outbound.Again, nil
 	}
 	if !inline {
-		s.tick(time.Now())
+		s.tick(s.c.l.o.Now())
 	}
 	busy, err := s.appendTurn(b)
 	next = s.beatAt

@@ -5,6 +5,8 @@ import (
 	"context"
 	"net"
 	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/outbound"
 )
 
 // Stepped are an instance's links without goroutines, clock and sockets of
@@ -56,7 +58,6 @@ func (l *Stepped) Ask(n Notice) (poll func(last bool) (Answers, bool)) {
 // An End is one end of a connection between two instances.
 type End struct {
 	c      *conn
-	s      *sender
 	closed bool
 }
 
@@ -71,7 +72,7 @@ func (l *Stepped) Connect(nc net.Conn, destination string) *End {
 	}
 	l.track(c)
 	c.begin()
-	return &End{c: c, s: c.sender}
+	return &End{c: c}
 }
 
 // Take takes in one frame, header and all. An error ends the connection: Close it.
@@ -87,18 +88,13 @@ func (e *End) Take(frame []byte) error {
 	return e.c.take(payload)
 }
 
-// Turn sends what there is, one batch of records at most, and reports whether
-// there may be more.
+// Turn sends what there is, one batch of records at most, and a heartbeat if one
+// is due. It reports whether there may be more. Between turns, single records and
+// acks are sent inline if the connection has a TryWrite method.
 func (e *End) Turn() (busy bool, err error) {
-	busy, err = e.s.appendTurn(nil)
-	if err == nil {
-		_, err = e.c.nc.Write(e.s.enc.all())
-	}
-	return busy, err
+	next, err := e.c.out.Step()
+	return next.Equal(outbound.Again), err
 }
-
-// Beat has a heartbeat sent with the next turn.
-func (e *End) Beat() { e.s.beatDue = true }
 
 // Peer is the peer's name, empty as long as it isn't known.
 func (e *End) Peer() string {
@@ -118,9 +114,8 @@ func (e *End) Close(cause error) {
 	}
 	e.closed = true
 	e.c.fail(cause)
-	e.s.close()
-	_, _ = e.s.appendTurn(nil)
-	_, _ = e.c.nc.Write(e.s.enc.all())
+	_, _ = e.c.out.Step() // the farewell
+	e.c.sender.close()
 	_ = e.c.nc.Close()
 	e.c.l.disconnected(e.c, e.c.cause)
 	close(e.c.ended)
