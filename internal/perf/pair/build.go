@@ -25,19 +25,20 @@ func Build(ctx context.Context, dir string) (binary string, err error) {
 			}
 		}
 	}
-	cmd := Command(ctx, "go", append(args, "github.com/holdfast-mq/holdfast/server/cmd/holdfastd")...)
-	cmd.Env = append(os.Environ(), "GOTMPDIR="+dir) // go leaves its directory there when it is interrupted
+	cmd := Go(ctx, dir, append(args, "github.com/holdfast-mq/holdfast/server/cmd/holdfastd")...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build holdfastd: %w\n%s", err, out)
 	}
 	return binary, nil
 }
 
-// Command returns a command that is detached, and interrupted with all that it
-// has started when ctx ends.
-func Command(ctx context.Context, name string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, name, args...)
+// Go returns a go command that is detached, and interrupted with all that it has
+// started when ctx ends. Its temporary files, of which an interrupt leaves some,
+// are in dir.
+func Go(ctx context.Context, dir string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "go", args...)
 	Detach(cmd)
+	cmd.Env = append(os.Environ(), "GOTMPDIR="+dir)
 	cmd.Cancel = func() error { return interrupt(cmd.Process) }
 	cmd.WaitDelay = 10 * time.Second
 	return cmd

@@ -73,7 +73,7 @@ const checkout = "../../.."
 // buildHoldfast builds the command that measures holdfast from this checkout.
 func buildHoldfast(ctx context.Context, dir string) (command string, err error) {
 	command = filepath.Join(dir, "holdfast")
-	build := pair.Command(ctx, "go", "build", "-o", command, "./server/cmd/holdfast")
+	build := pair.Go(ctx, dir, "build", "-o", command, "./server/cmd/holdfast")
 	build.Dir = checkout
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build holdfast (run this in its own directory): %w: %s", err, out)

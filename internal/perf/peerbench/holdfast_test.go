@@ -5,6 +5,8 @@ package main
 import (
 	"encoding/json"
 	"maps"
+	"os"
+	"path/filepath"
 	"testing"
 )
 
@@ -24,6 +26,15 @@ func TestReport(t *testing.T) {
 	} {
 		if got := r.sample(kind); !maps.Equal(got, want) {
 			t.Errorf("sample(%s) = %v, want %v", kind, got, want)
+		}
+	}
+}
+
+// The command that is measured is built from the checkout that this is part of.
+func TestCheckout(t *testing.T) {
+	for _, file := range []string{"go.mod", "server/cmd/holdfast/main.go"} {
+		if _, err := os.Stat(filepath.Join(checkout, file)); err != nil {
+			t.Error(err)
 		}
 	}
 }

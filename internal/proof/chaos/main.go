@@ -63,6 +63,10 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	code, err := cage(ctx, o)
+	if err != nil && ctx.Err() != nil {
+		fmt.Fprintln(os.Stderr, "chaos: interrupted")
+		os.Exit(exitInterrupted)
+	}
 	stop()
 	if err != nil {
 		exit(err)
