@@ -19,7 +19,6 @@ type window struct {
 	recent     *publisher   // the one asked for last; most often it is asked for again
 	based      bool         // SetBase was called, in this life or in an earlier one
 	waiting    int          // messages received and not yet discarded
-	heard      *publisher   // the one a message came from last
 	ids        []uint64     // scratch of progress
 }
 
@@ -110,7 +109,6 @@ func (w *window) receive(b Bookmark) (bool, change) {
 	if b.Sequence <= p.received {
 		return mut.On(mut.R9NoFilter), change{}
 	}
-	w.heard = p
 	p.received = b.Sequence
 	if len(p.elsewhere) > 0 {
 		if _, found := slices.BinarySearch(p.elsewhere, b.Sequence); found {
@@ -132,24 +130,11 @@ func (w *window) discard(b Bookmark) change {
 	}
 	e.state = done
 	w.waiting--
-	if mut.On(mut.R9DiscardMax) {
-		w.discardBelow(p, b.Sequence)
-	}
+	w.discardPlanted(mut.R9DiscardMax, p, b.Sequence)
 	if c := p.settle(); !c.none() {
 		return c
 	}
 	return change{slot: p.slot, publisher: p.id, added: b.Sequence}
-}
-
-// discardBelow is a planted bug: everything up to sequence counts as
-// discarded because sequence is.
-func (w *window) discardBelow(p *publisher, sequence uint64) {
-	for i := range p.queue.after(sequence) {
-		if e := p.queue.At(i); e.state == waiting {
-			e.state = done
-			w.waiting--
-		}
-	}
 }
 
 // progress notes marks: everything of the publishers in v, up to there, has
@@ -183,10 +168,7 @@ func (w *window) mark(b Bookmark) change {
 		return change{}
 	}
 	p.received = b.Sequence
-	if mut.On(mut.R9MarkOnArrival) {
-		p.discarded = b.Sequence
-		return p.moved()
-	}
+	w.discardPlanted(mut.R9MarkOnArrival, p, b.Sequence)
 	if n := p.queue.Len(); n > 0 && p.queue.At(n-1).state == marked {
 		p.queue.At(n - 1).sequence = b.Sequence // of two marks in a row the later says all
 		return change{}
@@ -234,7 +216,6 @@ func (w *window) newLife() {
 		p.received = p.discarded
 	}
 	w.waiting = 0
-	w.heard = nil
 }
 
 // outstanding reports whether b was received and not yet discarded.
@@ -267,7 +248,7 @@ func (w *window) receivedVector() (Vector, bool) {
 			v[p.id] = p.received
 		}
 	}
-	return w.single(v), w.based || len(v) > 0 || w.keptOutOfOrder()
+	return w.singlePlanted(v), w.based || len(v) > 0 || w.keptOutOfOrder()
 }
 
 // discardedVector returns what a restarted process resumes from.
@@ -278,7 +259,7 @@ func (w *window) discardedVector() (Vector, bool) {
 			v[p.id] = p.discarded
 		}
 	}
-	return w.single(v), w.based || len(v) > 0 || w.keptOutOfOrder()
+	return w.singlePlanted(v), w.based || len(v) > 0 || w.keptOutOfOrder()
 }
 
 // keptOutOfOrder reports whether an out-of-order discard is kept. Then the
@@ -296,12 +277,4 @@ func (w *window) keptOutOfOrder() bool {
 		}
 	}
 	return false
-}
-
-// single returns v; with the bug planted, reduced to the last publisher seen.
-func (w *window) single(v Vector) Vector {
-	if mut.On(mut.R9SingleBookmark) && w.heard != nil {
-		return Vector{w.heard.id: v[w.heard.id]}
-	}
-	return v
 }

@@ -332,6 +332,3 @@ func (s *File) GivenUp() int { return s.givenUp }
 
 // slashed is the form of a path that seglog takes.
 func slashed(dir string) string { return filepath.ToSlash(filepath.Clean(dir)) }
-
-// seesAll is the planted bug of a cursor that does not wait for the store.
-func seesAll() bool { return mut.On(mut.G1SendBeforeStore) }

@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"github.com/holdfast-mq/holdfast/internal/intern"
+	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
@@ -67,7 +68,7 @@ func (c *fileCursor) look() (seq, prev, pos uint64, err error) {
 		return 0, 0, 0, nil
 	}
 	pos = c.w.slots.at(seq).pos
-	if pos >= c.s.visible.Load() && !seesAll() {
+	if pos >= c.s.visible.Load() && !mut.On(mut.G1SendBeforeStore) {
 		return 0, 0, 0, nil
 	}
 	return seq, c.w.prev(seq), pos, nil

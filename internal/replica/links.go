@@ -37,21 +37,21 @@ type Links struct {
 	told       []*conn       // likewise
 	syncStatus atomic.Uint32 // a syncstatus.Status; changed with mu held
 
-	mu         sync.Mutex
-	closed     bool
-	peers      map[string]*peer
-	conns      []*conn // in the order in which they came
-	strangers  int     // connections accepted that have not said hello
-	marks      *Watermarks
-	rejoin     *Rejoin
-	opened     bool                 // ready is closed
-	outcome    Outcome              // of rejoin, as last seen
-	asked      map[uint64]*question // notices that wait for answers
-	lastAsked  uint64
-	unsure     map[uint64]bool // publishers whose running CRC began at a floor nobody knows the CRC of
-	foreign    bookmark.Vector // came over links; only for the planted bug that tells them apart
-	looksAt    time.Duration   // when watch will look by itself; negative: never
-	lastPatrol time.Duration   // when absent destinations were last looked at
+	mu        sync.Mutex
+	closed    bool
+	peers     map[string]*peer
+	conns     []*conn // in the order in which they came
+	strangers int     // connections accepted that have not said hello
+	marks     *Watermarks
+	rejoin    *Rejoin
+	opened    bool                 // ready is closed
+	outcome   Outcome              // of rejoin, as last seen
+	asked     map[uint64]*question // notices that wait for answers
+	lastAsked uint64
+	unsure    map[uint64]bool // publishers whose running CRC began at a floor nobody knows the CRC of
+	planted
+	looksAt    time.Duration // when watch will look by itself; negative: never
+	lastPatrol time.Duration // when absent destinations were last looked at
 }
 
 // Start starts linking. The instance may serve clients when Ready is closed.
@@ -76,7 +76,7 @@ func newLinks(o Options) (*Links, error) {
 		o: o, began: o.Now(), ownClock: ownClock,
 		ready: make(chan struct{}), wake: signal.New(),
 		peers: make(map[string]*peer),
-		asked: make(map[uint64]*question), unsure: make(map[uint64]bool), foreign: make(bookmark.Vector),
+		asked: make(map[uint64]*question), unsure: make(map[uint64]bool),
 		rejoin: NewRejoin(o.RejoinTimeout, o.Journal.Damage() != nil),
 	}
 	l.ctx, l.stop = context.WithCancel(context.Background())

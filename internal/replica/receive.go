@@ -6,7 +6,6 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/journal"
-	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
 // take does what a frame says.
@@ -105,7 +104,8 @@ func (c *conn) takeRecord(raw []byte) (bookmark.Bookmark, error) {
 	c.mu.Lock()
 	c.link.Has(b) // before our own sender can see it
 	c.mu.Unlock()
-	c.l.noteForeign(&r)
+	c.l.noteUnsure(&r)
+	c.l.camePlanted(&r)
 	verdict, err := c.batch.Append(&r)
 	if err != nil {
 		return b, c.notTaken(err)
@@ -132,21 +132,6 @@ func (c *conn) notTaken(err error) error {
 	return &RefusedError{Code: refuseRecord, Reason: err.Error()}
 }
 
-// noteForeign remembers what is not ours alone, for a planted bug, and
-// publishers of which a running CRC can't be known.
-func (l *Links) noteForeign(r *journal.Record) {
-	unsure := r.Kind == journal.Gone && r.RunningCRC == 0
-	if !unsure && !mut.On(mut.R2OwnOnly) {
-		return
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if unsure {
-		l.unsure[r.Publisher] = true
-	}
-	l.foreign[r.Publisher] = max(l.foreign[r.Publisher], r.Sequence)
-}
-
 // took notes the records that came from c's peer, up to c.moved.
 func (l *Links) took(c *conn, records int) {
 	now, rejoining, look := l.now(), l.rejoining.Load(), false
@@ -157,17 +142,12 @@ func (l *Links) took(c *conn, records int) {
 		if rejoining && l.rejoin.Appended(now, b) {
 			look = true
 		}
-		if mut.On(mut.R2AckOnReceipt) {
-			c.ackLocked(b)
-		}
 	}
 	l.mu.Unlock()
 	if look {
 		l.look()
 	}
-	if mut.On(mut.R2AckOnReceipt) {
-		c.out.Wake()
-	}
+	c.ackPlanted()
 }
 
 // takeBeat compares what the peer has with what we have.

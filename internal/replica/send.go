@@ -152,16 +152,15 @@ func (s *sender) meet() (busy bool, err error) {
 // which our journal still has records that the peer lacks.
 func (s *sender) begin() error {
 	j := s.c.l.o.Journal
-	if mut.On(mut.R2HelloWithoutHave) {
-		s.follower = j.Follow(j.End(), journal.Appended)
-		return nil
-	}
 	s.c.mu.Lock()
 	have := s.c.link.Have().Clone()
 	s.c.mu.Unlock()
 	from, err := j.SeekVector(have)
 	if err != nil {
 		return fmt.Errorf("looking for where to begin: %w", err)
+	}
+	if mut.On(mut.R2HelloWithoutHave) {
+		from = j.End()
 	}
 	s.follower = j.Follow(from, journal.Appended)
 	// In this order: what retention removes from now on the follower finds.
@@ -201,7 +200,7 @@ func (s *sender) leftOver() {
 func (s *sender) gone() error {
 	s.enc.begin(frameRecords)
 	for len(s.markers) > 0 && s.enc.payload() < batchBytes {
-		s.c.l.sentGone(&s.markers[0])
+		s.c.l.noteUnsure(&s.markers[0])
 		if err := s.add(&s.markers[0]); err != nil {
 			return err
 		}
@@ -211,9 +210,10 @@ func (s *sender) gone() error {
 	return nil
 }
 
-// sentGone notes a marker whose running CRC isn't known.
-func (l *Links) sentGone(r *journal.Record) {
-	if r.RunningCRC != 0 {
+// noteUnsure notes the publisher of a gone marker without a running CRC: ours
+// can't be compared with the peer's any more.
+func (l *Links) noteUnsure(r *journal.Record) {
+	if r.Kind != journal.Gone || r.RunningCRC != 0 {
 		return
 	}
 	l.mu.Lock()
@@ -338,7 +338,7 @@ func (s *sender) batch() (sent int, more bool, err error) {
 // next puts a record into the batch as the link decides. wait is true if its
 // turn has not come.
 func (s *sender) next(r *journal.Record) (sent int, wait bool, err error) {
-	if s.c.l.notOwn(r) {
+	if s.c.l.foreignPlanted(r) {
 		return 0, false, nil
 	}
 	switch s.decide(r) {
@@ -389,23 +389,13 @@ func (s *sender) fillIn(r *journal.Record) (sent int, err error) {
 	gone := s.c.link.Floors([]journal.State{state})
 	s.c.mu.Unlock()
 	for i := range gone {
-		s.c.l.sentGone(&gone[i])
+		s.c.l.noteUnsure(&gone[i])
 		if err := s.add(&gone[i]); err != nil {
 			return sent, err
 		}
 		sent++
 	}
 	return sent, nil
-}
-
-// notOwn is a planted bug: what came over a link is not given to another one.
-func (l *Links) notOwn(r *journal.Record) bool {
-	if !mut.On(mut.R2OwnOnly) {
-		return false
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.foreign[r.Publisher] >= r.Sequence
 }
 
 // beat sends a heartbeat. It also finds what has become durable unnoticed, as

@@ -413,14 +413,10 @@ func (r *recovery) decideInPlace(onlyNote bool) {
 	tidy := r.behind <= r.end && s.state != sealed && !s.headless
 	onlyNote = onlyNote && r.end-noteSize == r.noted
 	r.inPlace = tidy && (r.noted == r.end || onlyNote)
-	switch {
-	case r.inPlace && onlyNote:
+	if r.inPlace && onlyNote {
 		r.end = r.noted
-	case mut.On(mut.R7TrustPageCache) && tidy:
-		r.inPlace = true
-	case mut.On(mut.R8AppendBehindTorn) && r.behind > r.end:
-		r.inPlace, r.end = true, Position(align(int64(r.behind)))
 	}
+	r.inPlacePlanted(tidy)
 }
 
 // replay brings the owner's state back.

@@ -1,0 +1,26 @@
+//go:build mut
+
+package bookmarkstore
+
+import "github.com/holdfast-mq/holdfast/internal/mut"
+
+// discardPlanted discards every message of p up to sequence.
+func (w *window) discardPlanted(bug mut.Bug, p *publisher, sequence uint64) {
+	if !mut.On(bug) {
+		return
+	}
+	for i := range p.queue.after(sequence) {
+		if e := p.queue.At(i); e.state == waiting {
+			e.state = done
+			w.waiting--
+		}
+	}
+}
+
+// singlePlanted reduces v to the bookmark of one publisher, the last one in use.
+func (w *window) singlePlanted(v Vector) Vector {
+	if mut.On(mut.R9SingleBookmark) && w.recent != nil {
+		return Vector{w.recent.id: v[w.recent.id]}
+	}
+	return v
+}

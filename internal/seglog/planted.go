@@ -1,0 +1,5 @@
+//go:build !mut
+
+package seglog
+
+func (r *recovery) inPlacePlanted(bool) {}
