@@ -15,7 +15,7 @@ import (
 func ExampleNewPriority() {
 	pair := newExamplePair()
 	defer pair.end()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 
 	moved := make(chan client.Move, 10)
@@ -24,6 +24,8 @@ func ExampleNewPriority() {
 		Chooser: client.NewPriority(client.FailBackInSync(100*time.Millisecond), pair.servers...), // half a minute, say
 		Dial:    pair.Dial,
 		Hooks:   client.Hooks{Moved: func(m client.Move) { moved <- m }},
+
+		HeartbeatInterval: 10 * time.Second, // a machine that is busy with other tests may be silent for two
 	})
 	if err != nil {
 		log.Fatal(err)

@@ -20,6 +20,7 @@ type options struct {
 	duration time.Duration
 	rate     int
 	keep     bool
+	binary   string
 }
 
 // Main is the command; it returns the exit code.
@@ -31,6 +32,7 @@ func Main(args []string) int {
 	flags.DurationVar(&o.duration, "duration", 20*time.Second, "how long -auto presses keys")
 	flags.IntVar(&o.rate, "rate", 50, "messages a second that each publisher publishes")
 	flags.BoolVar(&o.keep, "keep", false, "keep the directory with stores, journals, logs and histories")
+	flags.StringVar(&o.binary, "binary", "", "`file` of the holdfastd to break; built from this checkout if not given")
 	flags.Parse(args)
 	if flags.NArg() > 0 || o.rate < 1 || o.rate > 10000 || o.duration <= 0 {
 		fmt.Fprintln(os.Stderr, "breakit: -rate must be 1 to 10000, -duration above 0, and there are no arguments")
@@ -40,7 +42,7 @@ func Main(args []string) int {
 		fmt.Fprintln(os.Stderr, "breakit: this is no terminal to show a screen on: use -auto, which presses the keys by itself")
 		return 2
 	}
-	return rig.Rig{Name: "breakit", Keep: o.keep}.Run(func(ctx context.Context, dir, binary string) (bool, error) {
+	return rig.Rig{Name: "breakit", Keep: o.keep, Binary: o.binary}.Run(func(ctx context.Context, dir, binary string) (bool, error) {
 		if o.auto {
 			return playAlone(ctx, o, dir, []string{binary})
 		}

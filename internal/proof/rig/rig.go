@@ -21,8 +21,9 @@ const (
 
 // A Rig is a program that breaks a pair.
 type Rig struct {
-	Name string
-	Keep bool // the directory, also of a run that was well
+	Name   string
+	Keep   bool   // the directory, also of a run that was well
+	Binary string // of holdfastd; empty: built from this checkout
 }
 
 // Run makes a directory, builds holdfastd into it and has do break a pair in
@@ -42,7 +43,7 @@ func (r Rig) Run(do func(ctx context.Context, dir, binary string) (well bool, er
 		}
 		os.RemoveAll(dir)
 	}()
-	well, err := build(ctx, dir, do)
+	well, err := r.build(ctx, dir, do)
 	switch {
 	case ctx.Err() != nil:
 		fmt.Fprintf(os.Stderr, "%s: interrupted\n", r.Name)
@@ -56,7 +57,10 @@ func (r Rig) Run(do func(ctx context.Context, dir, binary string) (well bool, er
 	return exitWell
 }
 
-func build(ctx context.Context, dir string, do func(ctx context.Context, dir, binary string) (bool, error)) (bool, error) {
+func (r Rig) build(ctx context.Context, dir string, do func(ctx context.Context, dir, binary string) (bool, error)) (bool, error) {
+	if r.Binary != "" {
+		return do(ctx, dir, r.Binary)
+	}
 	fmt.Println("building holdfastd")
 	binary, err := pair.Build(ctx, dir)
 	if err != nil {

@@ -62,12 +62,15 @@ func (s *site) process(stdout io.Writer, args ...string) (cmd *exec.Cmd, wrong *
 }
 
 // mortal runs a command again and again, each time with kill -9 after a while,
-// until it ends by itself or nobody wants it to. It returns how often it was killed.
+// until it ends by itself or nobody wants it to. The more often it was killed the
+// longer it lives, or on a busy machine it would not come to anything. It returns
+// how often it was killed.
 func (s *site) mortal(rnd *rand.Rand, wanted func(life int) bool, args ...string) (kills int) {
 	for ; wanted(kills); kills++ {
 		var out bytes.Buffer
 		cmd, wrong := s.process(&out, append(args, s.both(kills)...)...)
-		killer := time.AfterFunc(time.Duration(10+rnd.IntN(250))*time.Millisecond, func() { cmd.Process.Kill() })
+		life := time.Duration(10+rnd.IntN(250)) * time.Millisecond * time.Duration(1+kills/10)
+		killer := time.AfterFunc(life, func() { cmd.Process.Kill() })
 		err := cmd.Wait()
 		killer.Stop()
 		switch {
@@ -115,11 +118,18 @@ func TestKillsOnTheWay(t *testing.T) {
 	}, "publish", "--topic", "quakes", "--store", s.path("out.db"), "--file", earthquakes, "--rate", "1500")
 	close(published)
 	t.Logf("publisher killed %d times, subscriber %d times", kills, <-subscribed)
-	s.do(into[0], append(append(into[1:], "--until-idle", "1s"), s.both(1)...)...)
 	want, err := os.ReadFile(earthquakes)
 	if err != nil {
 		t.Fatal(err)
 	}
+	written := func() []byte {
+		got, _ := os.ReadFile(s.path("lines")) // it may not be there yet
+		return got
+	}
+	for tries := 0; tries < 10 && len(written()) < len(want); tries++ {
+		s.do(into[0], append(append(into[1:], "--until-idle", "1s"), s.both(1)...)...)
+	}
+	s.do(into[0], append(append(into[1:], "--until-idle", "1s"), s.both(1)...)...)
 	got, err := os.ReadFile(s.path("lines"))
 	if err != nil || !bytes.Equal(got, want) {
 		t.Errorf("the file has %d lines of %d, and is another: %v", bytes.Count(got, []byte("\n")), bytes.Count(want, []byte("\n")), err)
