@@ -59,7 +59,6 @@ type File struct {
 	log        *seglog.Log
 	newLife    func() string
 	syncAlways bool
-	interval   time.Duration
 	segment    int64
 	givenUp    int // messages that opening a damaged store gave up
 
@@ -67,14 +66,9 @@ type File struct {
 	// yet: their Append has not returned, and nobody may see them.
 	visible atomic.Uint64
 
+	committer
 	inFlight sync.WaitGroup // calls between mu and the disk
-	// committing is held, before mu, by who commits in a store without a committer.
-	committing sync.Mutex
-	urgent     signal.Signal // someone waits for a sync
-	lazy       signal.Signal // there is something to sync within the interval
-	stop       chan struct{}
-	done       chan struct{} // closed when the committer has ended
-	closed     chan struct{} // closed when Close has
+	closed   chan struct{}  // closed when Close has ended
 
 	// These are guarded by mu, as is appending to the log.
 	closing bool
@@ -85,6 +79,17 @@ type File struct {
 	left    bool              // a life has left that the log still has
 	prefix  []byte            // a record but for its body, used again
 	parts   [2][]byte         // the same for the record
+}
+
+// A committer is what the calls of a store and its goroutine tell each other.
+type committer struct {
+	interval time.Duration // negative: there is no goroutine
+	urgent   signal.Signal // someone waits for a sync
+	lazy     signal.Signal // there is something to sync within the interval
+	stop     chan struct{} // closed to end the goroutine
+	done     chan struct{} // closed when it has ended
+	// committing is held, before mu, by who commits in a store without a goroutine.
+	committing sync.Mutex
 }
 
 var _ Store = (*File)(nil)

@@ -132,10 +132,13 @@ func (o *FileOptions) check(dir string) error {
 func newFile(dir string, o *FileOptions) *File {
 	s := &File{
 		dir: dir, syncAlways: o.SyncAlways, newLife: o.NewLife,
-		interval: cmp.Or(o.SyncInterval, 10*time.Millisecond),
-		segment:  orDefault(o.SegmentBytes, 16<<20),
-		urgent:   signal.New(), lazy: signal.New(),
-		stop: make(chan struct{}), done: make(chan struct{}), closed: make(chan struct{}),
+		segment: orDefault(o.SegmentBytes, 16<<20),
+		committer: committer{
+			interval: cmp.Or(o.SyncInterval, 10*time.Millisecond),
+			urgent:   signal.New(), lazy: signal.New(),
+			stop: make(chan struct{}), done: make(chan struct{}),
+		},
+		closed: make(chan struct{}),
 		logged: make(map[uint32]uint64),
 	}
 	s.synced.L = &s.mu

@@ -141,17 +141,18 @@ func (j *Journal) logLocked(r *Record) error {
 		r.Time = j.now()
 	}
 	r.Time = max(r.Time, j.table.lastTime)
-	j.header = binary.LittleEndian.AppendUint64(j.header[:0], uint64(r.Time))
+	b := &j.scratch
+	b.header = binary.LittleEndian.AppendUint64(b.header[:0], uint64(r.Time))
 	var at Position
 	var err error
 	n := timeLen + len(r.Raw)
 	if r.Raw != nil {
-		at, err = j.log.Append(uint8(r.Kind), j.header, r.Raw)
+		at, err = j.log.Append(uint8(r.Kind), b.header, r.Raw)
 	} else {
-		j.header = appendHeader(j.header, r)
-		j.tail = appendTail(j.tail[:0], r)
-		n = len(j.header) + len(r.Topic) + len(r.Body) + len(j.tail)
-		at, err = j.log.Append(uint8(r.Kind), j.header, r.Topic, r.Body, j.tail)
+		b.header = appendHeader(b.header, r)
+		b.tail = appendTail(b.tail[:0], r)
+		n = len(b.header) + len(r.Topic) + len(r.Body) + len(b.tail)
+		at, err = j.log.Append(uint8(r.Kind), b.header, r.Topic, r.Body, b.tail)
 	}
 	if err != nil {
 		return fmt.Errorf("journal: append %d|%d: %w", r.Publisher, r.Sequence, err)

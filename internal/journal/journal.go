@@ -53,12 +53,20 @@ type Journal struct {
 	durable, taken, end Position
 	summaries           map[Position]summary // of sealed segments, by first position
 	trimmed             Position             // behind the last record that Trim has removed
-	header, tail        []byte               // scratch of Append
+	scratch             scratch
 	closed, killed      bool
 	err                 error // of the disk, final
-	damage              *seglog.DamageError
-	aside               *aside      // nil: nothing was set aside
-	merges              atomic.Bool // aside is not nil
+	mending
+}
+
+// A scratch is memory that Append uses again: a record around topic and body.
+type scratch struct{ header, tail []byte }
+
+// mending is the way back from damage. It is guarded by Journal.mu.
+type mending struct {
+	damage *seglog.DamageError // nil: none, or all is merged
+	aside  *aside              // nil: nothing was set aside
+	merges atomic.Bool         // aside is not nil; read without mu
 }
 
 // Open opens or makes the journal in o.Dir and starts the syncer. When it

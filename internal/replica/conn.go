@@ -29,42 +29,54 @@ type conn struct {
 	hello   *Hello        // the peer's, as far as it has come; read's own
 	greet   chan struct{} // closed when ours is to be sent
 	up      chan struct{} // closed when it is its peer's connection
-	done    chan struct{} // closed by fail
-	ended   chan struct{} // closed when both goroutines are through
-
-	once  sync.Once
-	cause error // why it ended; set before done is closed
 
 	// Set by run before the channel named here is closed, then read only.
 	ours   *Hello // greet
 	theirs *Hello // up
 	peer   *peer  // up; guarded by Links.mu before
 
-	// Guarded by Links.mu.
-	stranger bool                // accepted, and no hello yet
-	control  [][]byte            // frames to be sent
+	stranger bool // accepted, and no hello yet; guarded by Links.mu
+	outbox
+	intake
+	ending
+
+	mu   sync.Mutex
+	link *Link // guarded by mu
+}
+
+// An outbox is what a connection has to send beside records. It is guarded by
+// Links.mu.
+type outbox struct {
+	control  [][]byte            // frames
 	pending  bookmark.Vector     // durable here, to be acknowledged
 	beats    map[uint64]struct{} // publishers that moved since the last heartbeat
 	received bookmark.Vector     // taken from the peer and not yet acknowledged
+}
 
-	// Scratch of run.
+// An intake is what run uses again from frame to frame.
+type intake struct {
 	dec        *decoder
 	moved      []bookmark.Bookmark
 	batch      *journal.AppendBatch // of a frame's records
 	publishers []uint64
+}
 
-	mu   sync.Mutex
-	link *Link // guarded by mu
+// An ending is how a connection ends.
+type ending struct {
+	once  sync.Once
+	cause error         // set before done is closed
+	done  chan struct{} // closed by fail
+	ended chan struct{} // closed when both goroutines are through
 }
 
 func (l *Links) newConn(nc net.Conn, expect *peer) *conn {
 	c := &conn{
 		l: l, nc: nc, expect: expect, dialled: expect != nil, stranger: expect == nil,
 		helloBy: time.Now().Add(helloTimeout),
-		greet:   make(chan struct{}), up: make(chan struct{}), done: make(chan struct{}), ended: make(chan struct{}),
-		dec:     newDecoder(),
-		batch:   l.o.Journal.NewBatch(),
-		pending: make(bookmark.Vector), beats: make(map[uint64]struct{}), received: make(bookmark.Vector),
+		greet:   make(chan struct{}), up: make(chan struct{}),
+		outbox: outbox{pending: make(bookmark.Vector), beats: make(map[uint64]struct{}), received: make(bookmark.Vector)},
+		intake: intake{dec: newDecoder(), batch: l.o.Journal.NewBatch()},
+		ending: ending{done: make(chan struct{}), ended: make(chan struct{})},
 	}
 	c.sender = newSender(c)
 	c.out = outbound.New(nc, c.sender, outbound.Options{Timeout: Silence(l.o.Heartbeat), Keep: 4 * batchBytes})
@@ -103,8 +115,8 @@ func (c *conn) farewell() *RefusedError {
 	return nil
 }
 
-// ackLocked notes that b is durable here. l.mu is held.
-func (c *conn) ackLocked(b bookmark.Bookmark) {
+// ackLocked notes that b is durable here. Links.mu is held.
+func (c *outbox) ackLocked(b bookmark.Bookmark) {
 	c.pending[b.Publisher] = max(c.pending[b.Publisher], b.Sequence)
 	c.beats[b.Publisher] = struct{}{}
 	if s, ok := c.received[b.Publisher]; ok && s <= b.Sequence {

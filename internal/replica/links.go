@@ -23,18 +23,14 @@ var ErrClosed = errors.New("links are closed")
 
 // Links are an instance's links to its peers. Safe for concurrent use.
 type Links struct {
-	o          Options
-	began      time.Time // what times are counted from
-	ownClock   bool      // Options.Now was set
-	ctx        context.Context
-	stop       context.CancelFunc
-	wg         sync.WaitGroup
+	o Options
+	clock
+	life
 	ready      chan struct{}
 	wake       signal.Signal // has watch look again
 	rejoining  atomic.Bool   // some peer is still waited for
 	dests      []*peer       // as configured; their order is that of marks
-	durables   []uint64      // scratch of Durable
-	told       []*conn       // likewise
+	scratch    scratch
 	syncStatus atomic.Uint32 // a syncstatus.Status; changed with mu held
 
 	mu        sync.Mutex
@@ -43,15 +39,58 @@ type Links struct {
 	conns     []*conn // in the order in which they came
 	strangers int     // connections accepted that have not said hello
 	marks     *Watermarks
-	rejoin    *Rejoin
-	opened    bool                 // ready is closed
-	outcome   Outcome              // of rejoin, as last seen
-	asked     map[uint64]*question // notices that wait for answers
-	lastAsked uint64
 	unsure    map[uint64]bool // publishers whose running CRC began at a floor nobody knows the CRC of
+	opening
+	questions
+	schedule
 	planted
-	looksAt    time.Duration // when watch will look by itself; negative: never
-	lastPatrol time.Duration // when absent destinations were last looked at
+}
+
+// A life is how long the goroutines of the links run.
+type life struct {
+	ctx  context.Context // ends when Close is called
+	stop context.CancelFunc
+	wg   sync.WaitGroup // of the goroutines
+}
+
+// A clock counts the time since the links began.
+type clock struct {
+	began  time.Time
+	source func() time.Time // Options.Now; nil: the time of the process
+}
+
+// now returns the time since the links began. It is called for each record, so
+// it asks the system for no more than the monotonic clock.
+func (c *clock) now() time.Duration {
+	if c.source != nil {
+		return c.source().Sub(c.began)
+	}
+	return time.Since(c.began)
+}
+
+// A scratch is memory that Durable uses again.
+type scratch struct {
+	publishers []uint64
+	conns      []*conn
+}
+
+// opening is the way to Ready. It is guarded by Links.mu.
+type opening struct {
+	rejoin  *Rejoin
+	opened  bool    // ready is closed
+	outcome Outcome // of rejoin, as last seen
+}
+
+// questions are the notices that wait for answers. They are guarded by Links.mu.
+type questions struct {
+	asked     map[uint64]*question // by number
+	lastAsked uint64
+}
+
+// A schedule says when watch looks. It is guarded by Links.mu.
+type schedule struct {
+	looksAt    time.Duration // it will look by itself; negative: never
+	lastPatrol time.Duration // it last looked at absent destinations
 }
 
 // Start starts linking. The instance may serve clients when Ready is closed.
@@ -68,16 +107,16 @@ func Start(o Options) (*Links, error) {
 
 // newLinks makes Links that do nothing by themselves yet.
 func newLinks(o Options) (*Links, error) {
-	ownClock := o.Now != nil
+	source := o.Now
 	if err := o.validate(); err != nil {
 		return nil, fmt.Errorf("replica: %w", err)
 	}
 	l := &Links{
-		o: o, began: o.Now(), ownClock: ownClock,
+		o: o, clock: clock{o.Now(), source},
 		ready: make(chan struct{}), wake: signal.New(),
-		peers: make(map[string]*peer),
-		asked: make(map[uint64]*question), unsure: make(map[uint64]bool),
-		rejoin: NewRejoin(o.RejoinTimeout, o.Journal.Damage() != nil),
+		peers: make(map[string]*peer), unsure: make(map[uint64]bool),
+		opening:   opening{rejoin: NewRejoin(o.RejoinTimeout, o.Journal.Damage() != nil)},
+		questions: questions{asked: make(map[uint64]*question)},
 	}
 	l.ctx, l.stop = context.WithCancel(context.Background())
 	l.rejoining.Store(true)
@@ -213,15 +252,6 @@ func (l *Links) Close() error {
 	return err
 }
 
-// now is the time since the start, by the monotonic clock. It is asked for each
-// record, so it asks the system for no more than that.
-func (l *Links) now() time.Duration {
-	if l.ownClock {
-		return l.o.Now().Sub(l.began)
-	}
-	return time.Since(l.began)
-}
-
 // Ready is closed once this instance has what its peers' hello vectors said,
 // or RejoinTimeout has passed without progress (R6). With no peer to wait for
 // it is closed at once. A damaged journal's is closed only after it has been healed (R8).
@@ -291,7 +321,7 @@ func (l *Links) Durable(moved []journal.Moved, idle bool) {
 	if len(moved) == 0 {
 		return
 	}
-	publishers, conns := l.durables[:0], l.told[:0]
+	publishers, conns := l.scratch.publishers[:0], l.scratch.conns[:0]
 	l.mu.Lock()
 	for _, m := range moved {
 		publishers = append(publishers, m.Publisher)
@@ -311,7 +341,7 @@ func (l *Links) Durable(moved []journal.Moved, idle bool) {
 		}
 	}
 	clear(conns)
-	l.durables, l.told = publishers, conns
+	l.scratch = scratch{publishers, conns}
 }
 
 // watermark tells that watermarks may have moved; nil: of any publisher.

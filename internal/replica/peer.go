@@ -32,8 +32,15 @@ type peer struct {
 	differs  map[uint64]bool  // publishers found to have diverged
 	warned   bool             // that one direction is sync and the other isn't
 
-	single                            degraded // while it is left out
-	sent, received, refused, diverged uint64
+	single degraded // while it is left out
+	counts
+}
+
+// counts are for Status.
+type counts struct {
+	sent, received uint64 // records
+	refused        uint64 // connections, and records on them
+	diverged       uint64 // publishers
 }
 
 // degraded is the interval in which a destination is left out.

@@ -34,37 +34,41 @@ const (
 //	 "ext":"1","have":…,"max":…,"catching_up":"true","carried":…,
 //	 "instance":…,"peers":…,"sync":…}
 type AckMessage struct {
-	CommandID   string
-	Type        AckType // one
-	Success     bool    // status
-	Retry       bool    // status retry instead
-	Reason      string
-	Sequence    uint64 // written if HasSequence
-	HasSequence bool
-	Bookmark    string
-	Mark        bookmark.Bookmark // written in its place if it is empty
-	ClientName  string
-	UserID      string
-	Password    string
-	SubID       string
-	QueryID     string
-	Options     string
-	Version     string
+	CommandID   string            // cid
+	Type        AckType           // a: one
+	Success     bool              // status
+	Retry       bool              // status retry instead
+	Reason      string            // reason
+	Sequence    uint64            // s, written if HasSequence
+	HasSequence bool              // also where Sequence is 0
+	Bookmark    string            // bm
+	Mark        bookmark.Bookmark // bm, if Bookmark is empty
+	ClientName  string            // client_name: a logon's ack
+	UserID      string            // user_id
+	Password    string            // pw
+	SubID       string            // sub_id
+	QueryID     string            // query_id
+	Options     string            // opts
+	Version     string            // version
 
-	// Written on stats acks: of the last two, RecordsReturned if there is a
-	// query id, RecordsDeleted if not.
-	Matches, TopicMatches, RecordsReturned, RecordsDeleted uint64
+	// Written on stats acks.
+	Matches         uint64 // matches
+	TopicMatches    uint64 // topic_matches
+	RecordsReturned uint64 // records_returned, if there is a query id
+	RecordsDeleted  uint64 // records_deleted, if there is none
 
-	Ext        bool // logon ack of an extended session: Have and Max are written
-	Have, Max  uint64
-	CatchingUp bool
-	Carried    string // written if HasCarried
-	HasCarried bool
-	Instance   string // written, with Peers, if it is not empty
-	Peers      string
-	Single     bool // level
-	Gap        string
-	Sync       string
+	// Our extensions.
+	Ext        bool   // ext: logon ack of an extended session; Have and Max are written
+	Have       uint64 // have
+	Max        uint64 // max
+	CatchingUp bool   // catching_up
+	Carried    string // carried, written if HasCarried
+	HasCarried bool   // also where Carried is empty
+	Instance   string // instance, written with Peers if it is not empty
+	Peers      string // peers
+	Single     bool   // level single
+	Gap        string // gap
+	Sync       string // sync
 }
 
 // AppendTo appends the frame.

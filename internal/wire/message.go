@@ -5,41 +5,41 @@ package wire
 // an escape) and are valid as long as it is, until the next Parse. A field
 // that is absent is nil; one that is present and empty is not.
 type Message struct {
-	Command     Command
-	CommandText []byte // as it stood, for Unknown
+	Command     Command // c
+	CommandText []byte  // as it stood, for Unknown
 
 	CommandID     []byte  // cid
 	Topic         []byte  // t
 	Acks          AckType // a: all that were named
 	Sequence      uint64  // s
-	HasSequence   bool
-	Bookmark      []byte // bm
-	Filter        []byte // filter
-	Options       []byte // opts
-	SubID         []byte // sub_id
-	SubIDs        []byte // sids
-	QueryID       []byte // query_id
-	BatchSize     uint64 // bs
-	OrderBy       []byte // orderby
-	TopN          uint64 // top_n
-	HasTopN       bool
-	SOWKey        []byte // k
-	SOWKeys       []byte // sow_keys
-	Expiration    uint64 // e
-	HasExpiration bool
-	CorrelationID []byte // x
-	Length        uint64 // l
-	HasLength     bool
-	Timestamp     []byte // ts
-	LeasePeriod   []byte // lp
-	ClientName    []byte // client_name
-	UserID        []byte // user_id
-	Password      []byte // pw
-	MessageType   []byte // mt
-	Version       []byte // version
-	Status        []byte // status
-	Reason        []byte // reason
-	GroupSequence uint64 // gseq
+	HasSequence   bool    // s is there
+	Bookmark      []byte  // bm
+	Filter        []byte  // filter
+	Options       []byte  // opts
+	SubID         []byte  // sub_id
+	SubIDs        []byte  // sids
+	QueryID       []byte  // query_id
+	BatchSize     uint64  // bs
+	OrderBy       []byte  // orderby
+	TopN          uint64  // top_n
+	HasTopN       bool    // top_n is there
+	SOWKey        []byte  // k
+	SOWKeys       []byte  // sow_keys
+	Expiration    uint64  // e
+	HasExpiration bool    // e is there
+	CorrelationID []byte  // x
+	Length        uint64  // l
+	HasLength     bool    // l is there
+	Timestamp     []byte  // ts
+	LeasePeriod   []byte  // lp
+	ClientName    []byte  // client_name
+	UserID        []byte  // user_id
+	Password      []byte  // pw
+	MessageType   []byte  // mt
+	Version       []byte  // version
+	Status        []byte  // status
+	Reason        []byte  // reason
+	GroupSequence uint64  // gseq
 
 	Matches         uint64 // matches
 	TopicMatches    uint64 // topic_matches
@@ -54,20 +54,20 @@ type Message struct {
 	Counter    uint64 // n: logon counter
 	Acked      uint64 // acked
 	Have       uint64 // have
-	HasHave    bool
+	HasHave    bool   // have is there
 	Max        uint64 // max
 	CatchingUp bool   // catching_up
 	Carried    []byte // carried: comma list of topic patterns
-	HasCarried bool
+	HasCarried bool   // carried is there
 	Prev       uint64 // prev
-	HasPrev    bool
+	HasPrev    bool   // prev is there
 	Level      []byte // level
 	Gap        []byte // gap
 	Instance   []byte // instance: the server's name
 	Peers      []byte // peers: comma list of instances
 	Sync       []byte // sync: how the instance stands to them
 
-	Body []byte
+	Body []byte // behind the header
 
 	scratch []byte // unescaped text
 }
