@@ -46,26 +46,8 @@ type Server struct {
 	sessions sync.WaitGroup // sessions and their helpers
 	loops    sync.WaitGroup // accept, retention, admin
 
-	ready    chan struct{} // closed when clients are served
-	stopping chan struct{} // closed when the stop has begun
-	hurry    chan struct{} // closed when a drain is over
-	done     chan struct{} // closed when all has ended
-
-	mu       sync.Mutex
-	how      stop  // guarded by mu; set before stopping is closed
-	err      error // guarded by mu; why it stopped
-	begun    bool  // guarded by mu: stopping is closed
-	hurrying bool  // guarded by mu: hurry is closed
+	lifecycle
 }
-
-// A stop is a way to end.
-type stop uint8
-
-const (
-	stopClose stop = iota
-	stopDrain
-	stopKill
-)
 
 // Ready is closed when clients are served: the links have caught up, or gave up waiting (R6).
 func (s *Server) Ready() <-chan struct{} { return s.ready }
@@ -145,42 +127,6 @@ func (s *Server) fail(err error) {
 	s.begin(stopClose, err)
 	s.hasten()
 }
-
-// begin begins the stop, the first time; a later Kill still counts.
-func (s *Server) begin(how stop, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.begun {
-		if how == stopKill && s.how != stopKill {
-			s.how, s.err = how, err
-		}
-		return
-	}
-	s.begun, s.how, s.err = true, how, err
-	if s.instance != nil {
-		s.instance.Stop()
-	}
-	close(s.stopping)
-}
-
-// hasten ends the drain.
-func (s *Server) hasten() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.hurrying {
-		s.hurrying = true
-		close(s.hurry)
-	}
-}
-
-func (s *Server) stopHow() stop {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.how
-}
-
-// isStopping reports whether the stop has begun.
-func (s *Server) isStopping() bool { return isClosed(s.stopping) }
 
 // supervise serves when the links are ready and, when told to stop, ends
 // everything in order, top to bottom.

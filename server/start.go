@@ -42,11 +42,9 @@ func Start(cfg Config) (*Server, error) {
 			Name: cfg.Name, Version: "5.3.5.0.holdfast-" + cfg.Version, // its beginning stays numeric
 			Run: rand.Uint64(), MaxMessage: int(cfg.MaxMessage), Registry: servercore.NewRegistry(),
 		},
-		ready:    make(chan struct{}),
-		stopping: make(chan struct{}),
-		hurry:    make(chan struct{}),
-		done:     make(chan struct{}),
+		lifecycle: newLifecycle(),
 	}
+	s.instance.Stopping = s.isStopping
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if err := s.start(); err != nil {
 		s.cancel()

@@ -12,30 +12,30 @@ import (
 // two of its admin endpoints answer (see AdminAddr). Publisher ids are strings there,
 // since many programs read larger numbers than 2^53 inexactly.
 type Status struct {
-	Name         string             `json:"name"`
-	Group        string             `json:"group,omitempty"`
-	Version      string             `json:"version"`
-	Ready        bool               `json:"ready"` // clients are served
-	Stopping     bool               `json:"stopping"`
-	CatchingUp   bool               `json:"catching_up"` // lacks, or may lack, what its peers have, ready or not
-	Single       bool               `json:"single"`      // acks are of level single: a sync destination is left out
-	Sync         string             `json:"sync"`        // what clients are told: sync, apart, single, catching_up, async, alone, stopping
-	Damage       string             `json:"damage,omitempty"`
-	Sessions     []SessionStatus    `json:"sessions"`
-	Links        []replica.Status   `json:"links"`
-	Publishers   int                `json:"publishers"`
-	JournalBytes int64              `json:"journal_bytes"`
-	Degraded     []journal.Interval `json:"degraded"` // oldest first
+	Name         string             `json:"name"`             // of the instance
+	Group        string             `json:"group,omitempty"`  // of its failover equivalents
+	Version      string             `json:"version"`          // of the server
+	Ready        bool               `json:"ready"`            // clients are served
+	Stopping     bool               `json:"stopping"`         // the stop has begun
+	CatchingUp   bool               `json:"catching_up"`      // lacks, or may lack, what its peers have, ready or not
+	Single       bool               `json:"single"`           // acks are of level single: a sync destination is left out
+	Sync         string             `json:"sync"`             // what clients are told: sync, apart, single, catching_up, async, alone, stopping
+	Damage       string             `json:"damage,omitempty"` // of the journal, while it is not healed
+	Sessions     []SessionStatus    `json:"sessions"`         // that are logged on
+	Links        []replica.Status   `json:"links"`            // ordered by peer
+	Publishers   int                `json:"publishers"`       // that the journal knows
+	JournalBytes int64              `json:"journal_bytes"`    // on disk
+	Degraded     []journal.Interval `json:"degraded"`         // times in which acks were single, oldest first
 
-	Logons      uint64 `json:"logons"`
-	TurnedAway  uint64 `json:"turned_away"` // connections, because there were too many without a logon
-	Fenced      uint64 `json:"fenced"`      // sessions that lost their name to another
-	Slow        uint64 `json:"slow"`        // sessions that were ended because the client did not read
-	Published   uint64 `json:"published"`
-	Duplicates  uint64 `json:"duplicates"`
-	Refused     uint64 `json:"refused"`
-	Differing   uint64 `json:"differing"` // identities with two contents: a store was copied
-	Delivered   uint64 `json:"delivered"`
+	Logons      uint64 `json:"logons"`       // accepted, since the start, as the counts below
+	TurnedAway  uint64 `json:"turned_away"`  // connections, because there were too many without a logon
+	Fenced      uint64 `json:"fenced"`       // sessions that lost their name to another
+	Slow        uint64 `json:"slow"`         // sessions that were ended because the client did not read
+	Published   uint64 `json:"published"`    // messages taken
+	Duplicates  uint64 `json:"duplicates"`   // messages that were there before
+	Refused     uint64 `json:"refused"`      // messages rejected
+	Differing   uint64 `json:"differing"`    // identities with two contents: a store was copied
+	Delivered   uint64 `json:"delivered"`    // messages, once for each subscription
 	PublishGaps uint64 `json:"publish_gaps"` // sessions refused because this instance lags
 	Gaps        uint64 `json:"gaps"`         // subscriptions ended because retention removed what they missed
 }
@@ -113,17 +113,6 @@ func (s *Server) Status() Status {
 		st.Damage = d.Error()
 	}
 	return st
-}
-
-func (s *Server) isReady() bool { return isClosed(s.ready) }
-
-func isClosed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
 }
 
 // sessionStatus returns the sessions that are logged on.

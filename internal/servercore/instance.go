@@ -21,9 +21,8 @@ type Instance struct {
 	Logged     *topic.Set // topics that the ledger takes
 	Ledger     ledger.Ledger
 	Registry   *Registry
+	Stopping   func() bool // the instance is about to end its sessions; nil: never
 	Counts     Counters
-
-	stopping atomic.Bool
 }
 
 // Counters count what has happened since the start.
@@ -33,13 +32,9 @@ type Counters struct {
 	Delivered, PublishGaps, Gaps              atomic.Uint64
 }
 
-// Stop says that the instance is about to end its sessions: from now on its
-// sync status is that.
-func (i *Instance) Stop() { i.stopping.Store(true) }
-
 // SyncStatus returns how the instance stands to its sync destinations.
 func (i *Instance) SyncStatus() syncstatus.Status {
-	if i.stopping.Load() {
+	if i.Stopping != nil && i.Stopping() {
 		return syncstatus.Stopping
 	}
 	return i.Ledger.SyncStatus()

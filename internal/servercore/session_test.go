@@ -36,11 +36,11 @@ func onEachLedger(t *testing.T, test func(s *stand)) {
 		test(newStand(t, l, l.Sync))
 	})
 	t.Run("journal", func(t *testing.T) {
-		j, err := journal.Open(journal.Options{FS: memfs.New(), Dir: "data", MaxMessage: 1 << 20})
+		j, err := journal.Open(journal.Options{FS: memfs.New(), Dir: "data", MaxMessage: 1 << 20, Stepped: true})
 		if err != nil {
 			t.Fatal(err)
 		}
-		links, err := replica.Start(replica.Options{Name: "a", Group: "g", Journal: j})
+		links, err := replica.NewStepped(replica.Options{Name: "a", Group: "g", Journal: j})
 		if err != nil {
 			t.Fatal(err)
 		}
