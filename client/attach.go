@@ -1,7 +1,6 @@
 package client
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -23,13 +22,13 @@ func (s *Subscription) connect() {
 // attach subscribes on a connection, under a new id. It returns false if the
 // connection ended meanwhile, and true if there is nothing more to do.
 func (s *Subscription) attach(cn *conn) bool {
-	id, have := cn.newID(), s.core.Received()
+	id, have := s.c.newID(), s.core.Received()
 	s.mu.Lock()
 	if !s.core.Waits() {
 		s.mu.Unlock()
 		return true
 	}
-	cmd, err := s.core.Attach(&cn.at, id, have, time.Now())
+	cmd, err := s.core.Attach(cn.at(), id, have, time.Now())
 	if err == nil {
 		s.cn = cn
 	}
@@ -38,10 +37,11 @@ func (s *Subscription) attach(cn *conn) bool {
 		s.end(err)
 		return true
 	}
-	cn.await(id)
+	s.c.out.await(id)
 	if cn.request(id, s, cmd.AppendTo) {
 		return true
 	}
+	s.c.out.answered(id) // never
 	s.lost(cn, nil)
 	return false
 }
@@ -79,7 +79,7 @@ func (s *Subscription) mark(cn *conn, id string, m *wire.Message) (clientcore.Ef
 	if s.cn != cn {
 		return clientcore.Effect{}, nil
 	}
-	return s.core.Mark(&cn.at, id, m)
+	return s.core.Mark(cn.at(), id, m)
 }
 
 func (s *Subscription) answer(cn *conn, id string, m *wire.Message) (clientcore.Effect, error) {
@@ -89,7 +89,7 @@ func (s *Subscription) answer(cn *conn, id string, m *wire.Message) (clientcore.
 	if s.cn != cn {
 		return clientcore.Effect{}, nil
 	}
-	return s.core.Answer(&cn.at, id, m, have)
+	return s.core.Answer(cn.at(), id, m, have)
 }
 
 // happen has an effect take place.
@@ -108,7 +108,7 @@ func (s *Subscription) happen(cn *conn, id string, e *clientcore.Effect) {
 		s.c.post(func() { s.c.tellWaits(s, on) })
 	}
 	if end != nil {
-		s.end(s.refusal(end))
+		s.end(inWords(end, s.topic))
 	}
 	if e.Answered {
 		s.mu.Lock()
@@ -116,15 +116,6 @@ func (s *Subscription) happen(cn *conn, id string, e *clientcore.Effect) {
 		s.mu.Unlock()
 		cn.answered(id)
 	}
-}
-
-// refusal says a server's refusal in the client's words.
-func (s *Subscription) refusal(err error) error {
-	var r *clientcore.Refusal
-	if errors.As(err, &r) {
-		return &CommandError{Command: r.Command, Topic: s.topic, Reason: r.Reason}
-	}
-	return err
 }
 
 // gap makes a gap known, in its place in the queue if it is accepted and the

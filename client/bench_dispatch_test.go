@@ -22,7 +22,7 @@ func BenchmarkDispatch(b *testing.B) {
 	cn := newConn(c, "a", nil)
 	cn.routes["s"] = route{s, "s"}
 	s.cn = cn
-	if _, err := s.core.Attach(&cn.at, "s", s.core.Received(), time.Now()); err != nil {
+	if _, err := s.core.Attach(cn.at(), "s", s.core.Received(), time.Now()); err != nil {
 		b.Fatal(err)
 	}
 

@@ -31,18 +31,16 @@ type Client struct {
 	first    chan struct{} // closed at the first logon
 	finished chan struct{} // closed when the session goroutine has ended
 
-	maxMessage   atomic.Int64 // that the server takes, in bytes
-	unnamed      atomic.Uint64
-	unnamedMarks *bookmarkstore.Memory // places of subscriptions without an ID
+	maxMessage   atomic.Int64          // that the server takes, in bytes
+	ids          atomic.Uint64         // of commands
+	unnamed      atomic.Uint64         // subscriptions without an ID
+	unnamedMarks *bookmarkstore.Memory // their places
 
 	calls    *calls    // of Publish and Renew
 	messages sync.Pool // *pubstore.Message, of Publish
 	untils   sync.Pool // *untilClosed
 
-	// The session goroutine's.
-	plain map[string]bool // servers without our extensions
-	names clientcore.NameRule
-	way   journey
+	way journey // the session goroutine's
 
 	mu       sync.Mutex
 	state    State                    // guarded by mu
@@ -103,12 +101,11 @@ func newClient(cfg Config) (c *Client, err error) {
 		name:         cfg.Name,
 		store:        cfg.Publishes,
 		chooser:      cfg.Chooser,
-		out:          &outbox{store: cfg.Publishes, core: clientcore.NewPublisher(lives, cfg.WindowMessages, cfg.WindowBytes)},
+		out:          &outbox{store: cfg.Publishes, core: clientcore.NewSession(lives, cfg.WindowMessages, cfg.WindowBytes, cfg.RecoveryTimeout)},
 		wake:         make(chan struct{}, 1),
 		first:        make(chan struct{}),
 		finished:     make(chan struct{}),
 		unnamedMarks: bookmarkstore.NewMemory(),
-		plain:        make(map[string]bool),
 		subs:         make(map[string]*Subscription),
 		failures:     make(map[string]int),
 		known:        make(known),

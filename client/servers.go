@@ -9,11 +9,10 @@ import (
 
 // suits says what is against a server that has accepted the logon: a bookmark
 // subscription must not move to it (R3), or the chooser passes it over.
-func (cn *conn) suits() error {
-	c := cn.c
-	ways := c.ways(&cn.info)
+func (c *Client) suits(info *ServerInfo, choice Choice) error {
+	ways := c.ways(info)
 	c.mu.Lock()
-	c.known.says(cn.choice.Server, cn.info)
+	c.known.says(choice.Server, *info)
 	if !ways {
 		c.stats.AsyncRefusals++
 	}
@@ -21,8 +20,8 @@ func (cn *conn) suits() error {
 	switch {
 	case !ways:
 		return ErrAsyncPath
-	case cn.choice.Accept != nil:
-		return cn.choice.Accept(cn.info)
+	case choice.Accept != nil:
+		return choice.Accept(*info)
 	}
 	return nil
 }
@@ -61,7 +60,7 @@ func (c *Client) servers() known {
 
 // noteStanding makes known what the server has said of itself since, and
 // returns all of it.
-func (c *Client) noteStanding(cn *conn) ServerInfo {
+func (c *Client) noteStanding(cn *conn, choice Choice) ServerInfo {
 	info := cn.info
 	info.Sync = SyncState(cn.sync.Load())
 	info.CatchingUp = info.Sync == SyncCatchingUp
@@ -71,9 +70,9 @@ func (c *Client) noteStanding(cn *conn) ServerInfo {
 	cn.shown = info.Sync
 	c.mu.Lock()
 	c.stats.Server = info
-	c.known.says(cn.choice.Server, info)
+	c.known.says(choice.Server, info)
 	c.mu.Unlock()
-	c.cfg.Logger.Info("server stands otherwise to its peers", "server", cn.server, "sync", info.Sync)
+	c.cfg.Logger.Info("server stands otherwise to its peers", "server", info.Server, "sync", info.Sync)
 	if hook := c.cfg.Hooks.ServerChanged; hook != nil {
 		hook(info)
 	}
@@ -81,8 +80,8 @@ func (c *Client) noteStanding(cn *conn) ServerInfo {
 }
 
 // lastWord is why the connection ended, with what the server had said before.
-func (cn *conn) lastWord(err error) error {
-	if cn.c.noteStanding(cn).Sync == SyncStopping {
+func (c *Client) lastWord(cn *conn, choice Choice, err error) error {
+	if c.noteStanding(cn, choice).Sync == SyncStopping {
 		return fmt.Errorf("%w: %w", ErrStopping, err)
 	}
 	return err

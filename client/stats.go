@@ -124,7 +124,7 @@ func (o *outbox) snapshot() PublishStats {
 	defer o.mu.Unlock()
 	s := o.stats
 	s.Outstanding = usage
-	s.InFlight = o.core.InFlight()
-	s.Downgraded = o.core.Downgraded()
+	s.InFlight = o.core.Publisher().InFlight()
+	s.Downgraded = o.core.Publisher().Downgraded()
 	return s
 }
