@@ -31,29 +31,26 @@ func (cn *conn) take(m *wire.Message) (clientcore.Event, error) {
 	switch e.Kind {
 	case clientcore.Acked:
 		err = e.Ack.Apply(cn.c.store)
-		cn.after(&e)
+		cn.after(&e.Ack)
 	case clientcore.Rejected:
 		err = cn.rejected(e.Rejection)
-	case clientcore.Standing:
-		cn.sync.Store(uint32(parseSync(m.Sync)))
+	}
+	if e.Look {
 		cn.notify()
 	}
 	return e, err
 }
 
 // after wakes who waited for what an ack moved.
-func (cn *conn) after(e *clientcore.Event) {
-	if e.Ack.Moved {
+func (cn *conn) after(e *clientcore.AckEffect) {
+	if e.Moved {
 		cn.c.out.wake()
 	}
-	if e.Ack.Opened {
+	if e.Opened {
 		cn.wakeSender()
 	}
-	if on := e.Ack.Degraded; on || e.Ack.Restored {
+	if on := e.Degraded; on || e.Restored {
 		cn.c.post(func() { cn.c.tellDowngraded(on) })
-	}
-	if e.Look {
-		cn.notify()
 	}
 }
 
@@ -77,7 +74,10 @@ func (cn *conn) rejected(r clientcore.Rejection) error {
 // told notes that the application knows of a rejection.
 func (cn *conn) told(r *clientcore.Rejection) {
 	e := cn.c.out.told(r)
-	cn.after(&e)
+	cn.after(&e.Ack)
+	if e.Look {
+		cn.notify()
+	}
 }
 
 // failedWrite tells the handler, and only then lets the message go (G1). It

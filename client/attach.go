@@ -28,7 +28,7 @@ func (s *Subscription) attach(cn *conn) bool {
 		s.mu.Unlock()
 		return true
 	}
-	cmd, err := s.core.Attach(cn.at(), id, have, time.Now())
+	cmd, err := s.core.Attach(&cn.at, id, have, time.Now())
 	if err == nil {
 		s.cn = cn
 	}
@@ -79,7 +79,7 @@ func (s *Subscription) mark(cn *conn, id string, m *wire.Message) (clientcore.Ef
 	if s.cn != cn {
 		return clientcore.Effect{}, nil
 	}
-	return s.core.Mark(cn.at(), id, m)
+	return s.core.Mark(&cn.at, id, m)
 }
 
 func (s *Subscription) answer(cn *conn, id string, m *wire.Message) (clientcore.Effect, error) {
@@ -89,7 +89,7 @@ func (s *Subscription) answer(cn *conn, id string, m *wire.Message) (clientcore.
 	if s.cn != cn {
 		return clientcore.Effect{}, nil
 	}
-	return s.core.Answer(cn.at(), id, m, have)
+	return s.core.Answer(&cn.at, id, m, have)
 }
 
 // happen has an effect take place.

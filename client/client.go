@@ -53,7 +53,7 @@ type Client struct {
 	stats    Stats                    // guarded by mu; the counters only
 	failures map[string]int           // by server; guarded by mu
 	errs     []*ConnectError          // the last one of each server; guarded by mu
-	known    known                    // changed on the session goroutine only; guarded by mu
+	infos    map[string]ServerInfo    // of servers as at their logons, by URI; guarded by mu
 	moves    []Move                   // the last ones; guarded by mu
 }
 
@@ -108,7 +108,7 @@ func newClient(cfg Config) (c *Client, err error) {
 		unnamedMarks: bookmarkstore.NewMemory(),
 		subs:         make(map[string]*Subscription),
 		failures:     make(map[string]int),
-		known:        make(known),
+		infos:        make(map[string]ServerInfo),
 	}
 	if c.name == "" {
 		c.name = madeUpName()

@@ -7,7 +7,6 @@ import (
 	"net"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
@@ -39,10 +38,10 @@ type conn struct {
 	c      *Client
 	nc     net.Conn
 	in     *input
-	info   ServerInfo         // as at the logon; before it, who is called
-	sender *clientcore.Sender // from the logon on
-	sync   atomic.Uint32      // the SyncState that the server said last
+	at     clientcore.Server  // as at the logon
+	info   ServerInfo         // the same for the application
 	shown  SyncState          // as made known; the session goroutine's
+	sender *clientcore.Sender // from the logon on
 
 	wake    chan struct{} // has the sender look again; capacity 1
 	signal  chan struct{} // has the session look again; capacity 1
@@ -55,23 +54,16 @@ type conn struct {
 	err    error            // why it ended; guarded by mu
 }
 
-func newConn(c *Client, server string, nc net.Conn) *conn {
+func newConn(c *Client, nc net.Conn) *conn {
 	return &conn{
 		c:      c,
 		nc:     nc,
 		in:     newInput(nc, c.cfg.MaxFrame),
-		info:   ServerInfo{Server: server},
 		wake:   make(chan struct{}, 1),
 		signal: make(chan struct{}, 1),
 		stop:   make(chan struct{}),
 		routes: make(map[string]route),
 	}
-}
-
-// at is where the connection leads to.
-func (cn *conn) at() *clientcore.Server {
-	s := cn.info.core()
-	return &s
 }
 
 // An input reads frames. It fails when nothing comes for a time.

@@ -28,7 +28,7 @@ func (c *Client) connect(ch Choice) (*conn, error) {
 	if err != nil {
 		return nil, err // net says that it was dialing
 	}
-	cn := newConn(c, u.String(), nc)
+	cn := newConn(c, nc)
 	stop := context.AfterFunc(c.ctx, func() { nc.Close() })
 	defer stop()
 	if err := cn.logon(u, ch); err != nil {
@@ -128,9 +128,9 @@ func (cn *conn) logon(u *uri, ch Choice) error {
 	if err := cn.nc.SetDeadline(time.Time{}); err != nil {
 		return err
 	}
-	cn.info = serverInfo(cn.info.Server, &m)
-	cn.sync.Store(uint32(cn.info.Sync))
-	if err := c.suits(&cn.info, ch); err != nil {
+	cn.at = c.out.server()
+	cn.info = serverInfo(&cn.at, &m)
+	if err := c.suits(cn, ch); err != nil {
 		return err
 	}
 	return cn.begin(&m)
@@ -139,7 +139,7 @@ func (cn *conn) logon(u *uri, ch Choice) error {
 // authenticate sends the logon, and again for each challenge, until the
 // server accepts it with m or refuses it.
 func (cn *conn) authenticate(u *uri, m *wire.Message) error {
-	challenge := Challenge{Server: cn.info.Server}
+	challenge := Challenge{Server: u.String()}
 	for {
 		user, password, err := cn.c.credentials(u, challenge)
 		if err != nil {
@@ -231,24 +231,18 @@ func (c *Client) rolledBack(m *wire.Message) {
 	}
 }
 
-// serverInfo copies what a logon ack says about the server.
-func serverInfo(server string, m *wire.Message) ServerInfo {
+// serverInfo is what a server that has accepted a logon with m is.
+func serverInfo(s *clientcore.Server, m *wire.Message) ServerInfo {
 	info := ServerInfo{
-		Server:     server,
+		Server:     s.Address,
 		Version:    string(m.Version),
-		Extended:   m.IsExt(),
-		CatchingUp: m.CatchingUp,
+		Extended:   !s.Plain,
+		Instance:   s.Instance,
+		Peers:      s.Peers,
 		MaxMessage: int(min(m.Max, 1<<31-1)),
 		Carries:    m.HasCarried,
-		Instance:   string(m.Instance),
-		Sync:       parseSync(m.Sync),
 	}
-	if info.CatchingUp && info.Sync == SyncUnknown {
-		info.Sync = SyncCatchingUp
-	}
-	if len(m.Peers) > 0 {
-		info.Peers = strings.Split(string(m.Peers), ",")
-	}
+	info.stands(s)
 	if m.HasCarried && len(m.Carried) > 0 {
 		info.Carried = strings.Split(string(m.Carried), ",")
 	}

@@ -55,11 +55,11 @@ func (o *outbox) count(f func(*PublishStats)) {
 
 // What follows is the core's, with mu held.
 
-func (o *outbox) connect(server string) {
+func (o *outbox) connect(uri, address string) {
 	lives := o.store.Lives()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.core.Connect(server, lives)
+	o.core.Connect(uri, address, lives)
 }
 
 func (o *outbox) logon(name, messageType string, counter uint64) {
@@ -100,6 +100,19 @@ func (o *outbox) look() (l clientcore.Look, next time.Duration, err error) {
 	defer o.mu.Unlock()
 	l, err = o.core.Look(now, lives)
 	return l, o.core.Due().Sub(now), err
+}
+
+func (o *outbox) server() clientcore.Server {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.core.Server()
+}
+
+// known returns a copy.
+func (o *outbox) known() clientcore.Known {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.core.Known().Clone()
 }
 
 // settled returns up to where a goal's life is settled, and whether the

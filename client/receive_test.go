@@ -18,7 +18,7 @@ func TestOverrunWhileEmptied(t *testing.T) {
 	if err := s.core.Open(bookmarkstore.NewMemory()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.core.Attach(cn.at(), "1", clientcore.Received{}, time.Now()); err != nil {
+	if _, err := s.core.Attach(&cn.at, "1", clientcore.Received{}, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	s.queue.maxMessages, s.queue.maxBytes = 1, 1000

@@ -2,17 +2,16 @@ package client
 
 import (
 	"fmt"
-	"maps"
 
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
 )
 
 // suits says what is against a server that has accepted the logon: a bookmark
 // subscription must not move to it (R3), or the chooser passes it over.
-func (c *Client) suits(info *ServerInfo, choice Choice) error {
-	ways := c.ways(info)
+func (c *Client) suits(cn *conn, choice Choice) error {
+	ways := c.ways(&cn.at)
 	c.mu.Lock()
-	c.known.says(choice.Server, *info)
+	c.infos[choice.Server] = cn.info
 	if !ways {
 		c.stats.AsyncRefusals++
 	}
@@ -21,16 +20,15 @@ func (c *Client) suits(info *ServerInfo, choice Choice) error {
 	case !ways:
 		return ErrAsyncPath
 	case choice.Accept != nil:
-		return choice.Accept(*info)
+		return choice.Accept(cn.info)
 	}
 	return nil
 }
 
 // ways reports whether all bookmark subscriptions may go on at a server.
-func (c *Client) ways(info *ServerInfo) bool {
-	to := info.core()
+func (c *Client) ways(to *clientcore.Server) bool {
 	for _, s := range c.subscriptions() {
-		if !s.leadsTo(&to) {
+		if !s.leadsTo(to) {
 			return false
 		}
 	}
@@ -48,29 +46,34 @@ func (s *Subscription) leadsTo(to *clientcore.Server) bool {
 // better returns the servers of a choice that the client may leave the present
 // one for.
 func (c *Client) better(choice Choice) []string {
-	return c.servers().better(choice.Better, c.ways)
+	return c.out.known().Better(choice.Better, c.ways)
 }
 
-// servers returns a copy of what servers have said last.
-func (c *Client) servers() known {
+// servers returns what servers have said last.
+func (c *Client) servers() map[string]ServerInfo {
+	known := c.out.known()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return maps.Clone(c.known)
+	infos := make(map[string]ServerInfo, len(known))
+	for uri, info := range c.infos {
+		s := known[uri]
+		info.stands(&s)
+		infos[uri] = info
+	}
+	return infos
 }
 
 // noteStanding makes known what the server has said of itself since, and
 // returns all of it.
-func (c *Client) noteStanding(cn *conn, choice Choice) ServerInfo {
-	info := cn.info
-	info.Sync = SyncState(cn.sync.Load())
-	info.CatchingUp = info.Sync == SyncCatchingUp
+func (c *Client) noteStanding(cn *conn) ServerInfo {
+	s, info := c.out.server(), cn.info
+	info.stands(&s)
 	if info.Sync == cn.shown {
 		return info
 	}
 	cn.shown = info.Sync
 	c.mu.Lock()
 	c.stats.Server = info
-	c.known.says(choice.Server, info)
 	c.mu.Unlock()
 	c.cfg.Logger.Info("server stands otherwise to its peers", "server", info.Server, "sync", info.Sync)
 	if hook := c.cfg.Hooks.ServerChanged; hook != nil {
@@ -80,8 +83,8 @@ func (c *Client) noteStanding(cn *conn, choice Choice) ServerInfo {
 }
 
 // lastWord is why the connection ended, with what the server had said before.
-func (c *Client) lastWord(cn *conn, choice Choice, err error) error {
-	if c.noteStanding(cn, choice).Sync == SyncStopping {
+func (c *Client) lastWord(cn *conn, err error) error {
+	if c.noteStanding(cn).Sync == SyncStopping {
 		return fmt.Errorf("%w: %w", ErrStopping, err)
 	}
 	return err

@@ -156,7 +156,7 @@ func (c *Client) session(choice Choice) (up time.Duration, err error) {
 	c.stats.Attempts++
 	c.trying = server
 	c.mu.Unlock()
-	c.out.connect(server)
+	c.out.connect(choice.Server, server)
 	cn, err := c.connect(choice)
 	c.mu.Lock()
 	c.trying = ""
@@ -175,7 +175,7 @@ func (c *Client) session(choice Choice) (up time.Duration, err error) {
 	c.mu.Lock()
 	c.cn = nil
 	c.mu.Unlock()
-	err = c.lastWord(cn, choice, cn.close(err))
+	err = c.lastWord(cn, cn.close(err))
 	c.runEvents()
 	return time.Since(began), err
 }
@@ -258,7 +258,7 @@ func (c *Client) serve(cn *conn, choice Choice) error {
 		case <-w.due.C:
 			cn.notify()
 		case <-cn.signal:
-			w.said(c.noteStanding(cn, choice))
+			w.said(c.noteStanding(cn))
 			if err := c.look(cn, w); err != nil {
 				return err
 			}

@@ -100,15 +100,15 @@ func (c *Client) Stats() Stats {
 		s.Failures[server] = n
 	}
 	s.Moves = slices.Clone(c.moves)
-	for _, info := range c.known {
-		s.Servers = append(s.Servers, info)
-	}
 	subs := make([]*Subscription, 0, len(c.subs))
 	for _, sub := range c.subs {
 		subs = append(subs, sub)
 	}
 	c.mu.Unlock()
 
+	for _, info := range c.servers() {
+		s.Servers = append(s.Servers, info)
+	}
 	slices.SortFunc(s.Servers, func(a, b ServerInfo) int { return strings.Compare(a.Server, b.Server) })
 	s.Publish = c.out.snapshot()
 	for _, sub := range subs {

@@ -41,6 +41,7 @@ type Session struct {
 	pub      *Publisher
 	visit    Visit
 	names    NameRule
+	known    Known
 	plain    map[string]bool // addresses of servers without our extensions
 	recovery time.Duration   // how long servers may take to answer subscriptions
 
@@ -49,7 +50,8 @@ type Session struct {
 
 // A connection is what a session knows of the present one.
 type connection struct {
-	address    string
+	uri        string        // as the chooser gave it
+	server     Server        // before it has accepted the logon the address only
 	life       pubstore.Life // as it was at the logon
 	old        bool          // it was a former one then
 	logon      wire.LogonCommand
@@ -68,17 +70,27 @@ type connection struct {
 // NewSession makes the session of a client whose publish store has these lives,
 // see NewPublisher.
 func NewSession(lives []pubstore.Life, maxMessages, maxBytes int, recovery time.Duration) *Session {
-	return &Session{pub: NewPublisher(lives, maxMessages, maxBytes), plain: make(map[string]bool), recovery: recovery}
+	return &Session{
+		pub:   NewPublisher(lives, maxMessages, maxBytes),
+		known: make(Known), plain: make(map[string]bool), recovery: recovery,
+	}
 }
 
 // Publisher returns what is known of publishing.
 func (s *Session) Publisher() *Publisher { return s.pub }
 
-// Connect begins a connection to a server, with the life whose turn it is.
-func (s *Session) Connect(address string, lives []pubstore.Life) {
-	s.connection = connection{address: address, unanswered: make(map[string]bool)}
+// Known returns what servers have said last.
+func (s *Session) Known() Known { return s.known }
+
+// Connect begins a connection to a server, with the life whose turn it is. uri
+// is the server's as the chooser gave it.
+func (s *Session) Connect(uri, address string, lives []pubstore.Life) {
+	s.connection = connection{uri: uri, server: Server{Address: address}, unanswered: make(map[string]bool)}
 	s.life, s.old = s.visit.Next(lives)
 }
+
+// Server returns the server of the present connection.
+func (s *Session) Server() Server { return s.server }
 
 // Life returns the life of the present connection.
 func (s *Session) Life() string { return s.life.ID }
@@ -97,7 +109,7 @@ func (s *Session) Logon(name, messageType, version string, counter uint64) {
 		Counter:     counter,
 		Acked:       s.life.Acked,
 	}
-	if s.plain[s.address] {
+	if s.plain[s.server.Address] {
 		s.logon.Options = plainOptions
 	}
 }
@@ -118,7 +130,6 @@ const (
 	Accepted        // it has accepted the logon: Begin is next
 	Acked           // Ack has to take place
 	Rejected        // the application has to be told of Rejection
-	Standing        // the server says another sync
 )
 
 // An Event is what a frame leads to.
@@ -137,7 +148,11 @@ func (s *Session) Take(m *wire.Message) (Event, error) {
 	case processed && failed(m):
 		return Event{}, refusal("session", m)
 	case processed && len(m.Sync) > 0:
-		return Event{Kind: Standing}, nil
+		now := s.server
+		now.Sync = ParseSync(m.Sync)
+		now.CatchingUp = now.Sync == SyncCatchingUp
+		s.says(now)
+		return Event{Look: true}, nil
 	case !s.accepted && m.Acks&wire.AckProcessed != 0 && string(m.CommandID) == LogonID:
 		return s.answered(m)
 	case m.Acks&wire.AckPersisted == 0 || !m.HasSequence:
@@ -146,6 +161,12 @@ func (s *Session) Take(m *wire.Message) (Event, error) {
 		return s.rejected(m), nil
 	}
 	return s.persisted(m), nil
+}
+
+// says takes in what the server says of itself.
+func (s *Session) says(now Server) {
+	s.server = now
+	s.known.Says(s.uri, now)
 }
 
 // refusal is why a server ends a session in words (R4, R11).
@@ -171,12 +192,13 @@ func (s *Session) answered(m *wire.Message) (Event, error) {
 	default:
 		return Event{}, fmt.Errorf("%w: %d challenges in one logon", ErrProtocol, maxChallenges)
 	}
-	knew := s.plain[s.address]
+	knew := s.plain[s.server.Address]
 	s.accepted = true
-	s.plain[s.address] = !m.IsExt()
+	s.plain[s.server.Address] = !m.IsExt()
 	if !m.IsExt() && !knew {
 		return Event{}, errPlain
 	}
+	s.says(serverOf(s.server.Address, m))
 	return Event{Kind: Accepted}, nil
 }
 

@@ -88,7 +88,7 @@ func (c *client) next(least time.Duration) {
 func (c *client) connect(i *instance) {
 	w := c.w
 	c.server = i
-	c.core.Connect(i.name, c.store.Lives())
+	c.core.Connect(i.name, i.name, c.store.Lives())
 	reach, back := w.reachable(c.name, i.name), w.reachable(i.name, c.name)
 	switch {
 	case reach && back && !i.alive:
@@ -160,7 +160,7 @@ func (c *client) take(m *wire.Message) {
 }
 
 func (c *client) loggedOn(m *wire.Message) {
-	c.at = clientcore.ServerOf(c.server.name, m)
+	c.at = c.core.Server()
 	if !c.app.leadsTo(&c.at) {
 		c.w.oracle.violate("%s can't move to %s", c.name, c.server.name)
 	}
