@@ -50,7 +50,7 @@ func (cn *conn) after(e *clientcore.AckEffect) {
 		cn.wakeSender()
 	}
 	if on := e.Degraded; on || e.Restored {
-		cn.c.post(func() { cn.c.tellDowngraded(on) })
+		cn.c.events.post(func() { cn.c.tellDowngraded(on) })
 	}
 }
 
@@ -63,7 +63,7 @@ func (cn *conn) rejected(r clientcore.Rejection) error {
 	case m == nil:
 		cn.told(&r)
 	default:
-		cn.c.post(func() {
+		cn.c.events.post(func() {
 			cn.c.failedWrite(&r, &RejectedError{Life: r.Life, Message: m, Reason: r.Reason})
 			cn.told(&r)
 		})

@@ -105,7 +105,7 @@ func (s *Subscription) happen(cn *conn, id string, e *clientcore.Effect) {
 		end = fmt.Errorf("bookmark store: %w", err)
 	}
 	if on := e.Held; on || e.Freed {
-		s.c.post(func() { s.c.tellWaits(s, on) })
+		s.c.events.post(func() { s.c.tellWaits(s, on) })
 	}
 	if end != nil {
 		s.end(inWords(end, s.topic))
@@ -135,6 +135,6 @@ func (s *Subscription) gap(e *clientcore.Effect) *GapError {
 	if queued {
 		poke(s.ready)
 	}
-	s.c.post(func() { s.c.tellGap(gap) })
+	s.c.events.post(func() { s.c.tellGap(gap) })
 	return gap
 }

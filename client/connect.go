@@ -227,7 +227,7 @@ func (c *Client) rolledBack(m *wire.Message) {
 	c.cfg.Logger.Error("publish store was rolled back, beginning a new life", "error", err)
 	c.out.count(func(s *PublishStats) { s.RollBacks++ })
 	if hook := c.cfg.Hooks.StoreRolledBack; hook != nil {
-		c.post(func() { hook(err) })
+		c.events.post(func() { hook(err) })
 	}
 }
 

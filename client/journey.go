@@ -2,7 +2,7 @@ package client
 
 import "time"
 
-// A journey is where a client has been. It belongs to the session goroutine.
+// A journey is where a client has been.
 type journey struct {
 	at     string // the server logged on to last
 	on     bool   // a connection to it has not ended yet

@@ -24,12 +24,6 @@ const maxMoves = 16
 
 // tellMoved makes a move known.
 func (c *Client) tellMoved(m Move) {
-	c.mu.Lock()
-	if len(c.moves) == maxMoves {
-		c.moves = append(c.moves[:0], c.moves[1:]...)
-	}
-	c.moves = append(c.moves, m)
-	c.mu.Unlock()
 	if m.From != "" {
 		c.cfg.Logger.Info("moved", "from", m.From, "to", m.To, "because", m.Err)
 	}

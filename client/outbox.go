@@ -206,6 +206,6 @@ func (cn *conn) CaughtUp(resent int) {
 	o.mu.Unlock()
 	cn.notify()
 	if resent > 0 {
-		cn.c.post(func() { cn.c.tellReplayed(resent) })
+		cn.c.events.post(func() { cn.c.tellReplayed(resent) })
 	}
 }

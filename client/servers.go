@@ -10,12 +10,7 @@ import (
 // subscription must not move to it (R3), or the chooser passes it over.
 func (c *Client) suits(cn *conn, choice Choice) error {
 	ways := c.ways(&cn.at)
-	c.mu.Lock()
-	c.infos[choice.Server] = cn.info
-	if !ways {
-		c.stats.AsyncRefusals++
-	}
-	c.mu.Unlock()
+	c.record.accepted(choice.Server, cn.info, ways)
 	switch {
 	case !ways:
 		return ErrAsyncPath
@@ -51,16 +46,7 @@ func (c *Client) better(choice Choice) []string {
 
 // servers returns what servers have said last.
 func (c *Client) servers() map[string]ServerInfo {
-	known := c.out.known()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	infos := make(map[string]ServerInfo, len(known))
-	for uri, info := range c.infos {
-		s := known[uri]
-		info.stands(&s)
-		infos[uri] = info
-	}
-	return infos
+	return c.record.servers(c.out.known())
 }
 
 // noteStanding makes known what the server has said of itself since, and
@@ -72,9 +58,7 @@ func (c *Client) noteStanding(cn *conn) ServerInfo {
 		return info
 	}
 	cn.shown = info.Sync
-	c.mu.Lock()
-	c.stats.Server = info
-	c.mu.Unlock()
+	c.record.stands(info)
 	c.cfg.Logger.Info("server stands otherwise to its peers", "server", info.Server, "sync", info.Sync)
 	if hook := c.cfg.Hooks.ServerChanged; hook != nil {
 		hook(info)

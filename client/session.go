@@ -19,7 +19,7 @@ func (c *Client) run() {
 	var leave clientcore.Leave
 	attempts := 0
 	for c.ctx.Err() == nil {
-		choice, err := c.chooser.Next(c.ctx, last)
+		choice, err := c.cfg.Chooser.Next(c.ctx, last)
 		if !c.rest(max(choice.Delay, leave.Wait)) {
 			break
 		}
@@ -43,18 +43,18 @@ func (c *Client) run() {
 // rest waits before an attempt. False: the client is to stop.
 func (c *Client) rest(d time.Duration) bool {
 	if d <= 0 {
-		c.runEvents()
+		c.events.run()
 		return c.ctx.Err() == nil
 	}
 	c.become(Waiting)
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	for {
-		c.runEvents()
+		c.events.run()
 		select {
 		case <-timer.C:
 			return c.ctx.Err() == nil
-		case <-c.wake:
+		case <-c.events.wake:
 		case <-c.ctx.Done():
 			return false
 		}
@@ -71,24 +71,12 @@ func (c *Client) note(last *Outcome, leave clientcore.Leave) {
 		c.fail(last.Err)
 	}
 	e := &ConnectError{Server: redact(last.Server), Err: last.Err}
-	c.way.leave(e)
+	c.record.left(e)
 	if last.Planned {
 		return
 	}
 	c.cfg.Logger.Warn("disconnected", "server", e.Server, "error", e.Err)
-	c.mu.Lock()
-	c.stats.LastFailure = e
-	c.failures[e.Server]++
-	known := false
-	for i := range c.errs {
-		if c.errs[i].Server == e.Server {
-			c.errs[i], known = e, true
-		}
-	}
-	if !known {
-		c.errs = append(c.errs, e)
-	}
-	c.mu.Unlock()
+	c.record.failed(e)
 	if hook := c.cfg.Hooks.Disconnected; hook != nil {
 		hook(e.Server, e.Err)
 	}
@@ -152,31 +140,26 @@ func (c *Client) visit(choice Choice) (Outcome, clientcore.Leave) {
 func (c *Client) session(choice Choice) (up time.Duration, err error) {
 	server := redact(choice.Server)
 	c.become(Connecting)
-	c.mu.Lock()
-	c.stats.Attempts++
-	c.trying = server
-	c.mu.Unlock()
+	c.record.dials(server)
 	c.out.connect(choice.Server, server)
 	cn, err := c.connect(choice)
-	c.mu.Lock()
-	c.trying = ""
-	c.mu.Unlock()
+	c.record.dialed()
 	if err != nil {
-		c.runEvents()
+		c.events.run()
 		return 0, err
 	}
 	began := time.Now()
 	cn.shown = cn.info.Sync
 	c.out.start()
 	c.enterServer(cn)
-	c.runEvents() // what was rejected is let go before anything is sent
+	c.events.run() // what was rejected is let go before anything is sent
 	cn.start()
 	err = c.serve(cn, choice)
 	c.mu.Lock()
 	c.cn = nil
 	c.mu.Unlock()
 	err = c.lastWord(cn, cn.close(err))
-	c.runEvents()
+	c.events.run()
 	return time.Since(began), err
 }
 
@@ -185,22 +168,19 @@ func (c *Client) enterServer(cn *conn) {
 	c.become(Recovering)
 	c.mu.Lock()
 	c.cn = cn
-	c.stats.Connects++
-	c.stats.Server = cn.info
-	first := c.stats.Connects == 1
 	if c.arrived != nil {
 		close(c.arrived)
 		c.arrived = nil
 	}
 	c.mu.Unlock()
-	if first {
+	if c.record.connected(cn.info) {
 		close(c.first)
 	}
 	c.cfg.Logger.Info("connected", "server", cn.info.Server, "version", cn.info.Version, "life", c.out.life())
 	if hook := c.cfg.Hooks.Connected; hook != nil {
 		hook(cn.info)
 	}
-	if m, moved := c.way.arrive(cn.info.Server, time.Now()); moved {
+	if m, moved := c.record.arrived(cn.info.Server); moved {
 		c.tellMoved(m)
 	}
 }
@@ -253,8 +233,8 @@ func (c *Client) serve(cn *conn, choice Choice) error {
 			return errStopped
 		case <-c.ctx.Done():
 			return context.Cause(c.ctx)
-		case <-c.wake:
-			c.runEvents()
+		case <-c.events.wake:
+			c.events.run()
 		case <-w.due.C:
 			cn.notify()
 		case <-cn.signal:
@@ -314,32 +294,12 @@ func (c *Client) reachable(servers []string) bool {
 
 // become enters a state.
 func (c *Client) become(s State) {
-	c.mu.Lock()
-	same := c.state == s && s != Connecting
-	c.state = s
-	c.mu.Unlock()
-	if same {
+	if !c.record.enter(s) {
 		return
 	}
 	c.cfg.Logger.Debug("state changed", "state", s)
 	if hook := c.cfg.Hooks.StateChanged; hook != nil {
 		hook(s)
-	}
-}
-
-// runEvents runs what was posted, in order.
-func (c *Client) runEvents() {
-	for {
-		c.mu.Lock()
-		events := c.events
-		c.events = nil
-		c.mu.Unlock()
-		if len(events) == 0 {
-			return
-		}
-		for _, f := range events {
-			f()
-		}
 	}
 }
 
@@ -350,6 +310,6 @@ func (c *Client) terminate() {
 	for _, s := range c.subscriptions() {
 		s.abandon(err)
 	}
-	c.runEvents()
+	c.events.run()
 	c.become(Closed)
 }
