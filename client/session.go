@@ -33,7 +33,7 @@ func (c *Client) run() {
 		}
 		last.Servers = c.servers()
 		c.note(&last, leave)
-		if last.Connected >= stableAfter {
+		if last.Connected >= clientcore.StableAfter {
 			attempts = 0
 		}
 	}

@@ -13,7 +13,6 @@ import (
 const (
 	dialTimeout     = 2 * time.Second
 	logonTimeout    = 5 * time.Second
-	stableAfter     = 5 * time.Second
 	recoveryTimeout = time.Minute
 	windowMost      = 64      // messages in flight
 	windowBytes     = 1 << 20 // of them
@@ -42,7 +41,7 @@ type client struct {
 	sender *clientcore.Sender // nil: not logged on
 	began  time.Duration      // it was logged on
 	news   bool               // Look may find something new
-	lookAt time.Duration      // it is planned for then
+	plans  int                // of looks
 }
 
 // An application is what a client runs for.
@@ -65,7 +64,7 @@ func (c *client) launch(store pubstore.Store) {
 	w := c.w
 	c.begin()
 	w.booted(&c.process)
-	c.s, c.sender, c.last, c.lookAt = nil, nil, clientcore.EndNone, -1
+	c.s, c.sender, c.last = nil, nil, clientcore.EndNone
 	c.store = store
 	c.core = clientcore.NewSession(store.Lives(), windowMost, windowBytes, recoveryTimeout)
 	n := 0
@@ -256,18 +255,13 @@ func (c *client) look() {
 	}
 }
 
-// plan plans the next look.
+// plan plans the next look, in place of the one that was planned.
 func (c *client) plan() {
-	w := c.w
-	in := c.core.Due().Sub(w.clock())
-	at := w.now + in
-	if c.lookAt > w.now && c.lookAt <= at {
-		return // one is planned
-	}
-	c.lookAt = at
-	w.after(in, &c.process, 'y', func() {
-		if c.lookAt == at {
-			c.lookAt, c.news = -1, true
+	c.plans++
+	plan := c.plans
+	c.w.after(c.core.Due().Sub(c.w.clock()), &c.process, 'y', func() {
+		if c.plans == plan {
+			c.news = true
 			c.look()
 		}
 	})
@@ -276,7 +270,7 @@ func (c *client) plan() {
 // ended is the end of a connection, or of the attempt to make one.
 func (c *client) ended(cause error) {
 	w := c.w
-	lived := c.sender != nil && w.now-c.began >= stableAfter
+	lived := c.sender != nil && w.now-c.began >= clientcore.StableAfter
 	c.w.say("%s: %s is gone: %v", c.name, c.server.name, cause)
 	c.leave()
 	l := c.core.Ended(cause, w.clock(), c.store.Lives())
