@@ -1,7 +1,6 @@
 package client
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -23,7 +22,7 @@ func (s *Subscription) connect() {
 // attach subscribes on a connection, under a new id. It returns false if the
 // connection ended meanwhile, and true if there is nothing more to do.
 func (s *Subscription) attach(cn *conn) bool {
-	id, have := cn.newID(), s.core.Received()
+	id, have := s.c.newID(), s.core.Received()
 	s.mu.Lock()
 	if !s.core.Waits() {
 		s.mu.Unlock()
@@ -38,10 +37,11 @@ func (s *Subscription) attach(cn *conn) bool {
 		s.end(err)
 		return true
 	}
-	cn.await(id)
+	s.c.out.await(id)
 	if cn.request(id, s, cmd.AppendTo) {
 		return true
 	}
+	s.c.out.answered(id) // never
 	s.lost(cn, nil)
 	return false
 }
@@ -105,10 +105,10 @@ func (s *Subscription) happen(cn *conn, id string, e *clientcore.Effect) {
 		end = fmt.Errorf("bookmark store: %w", err)
 	}
 	if on := e.Held; on || e.Freed {
-		s.c.post(func() { s.c.tellWaits(s, on) })
+		s.c.events.post(func() { s.c.tellWaits(s, on) })
 	}
 	if end != nil {
-		s.end(s.refusal(end))
+		s.end(inWords(end, s.topic))
 	}
 	if e.Answered {
 		s.mu.Lock()
@@ -116,15 +116,6 @@ func (s *Subscription) happen(cn *conn, id string, e *clientcore.Effect) {
 		s.mu.Unlock()
 		cn.answered(id)
 	}
-}
-
-// refusal says a server's refusal in the client's words.
-func (s *Subscription) refusal(err error) error {
-	var r *clientcore.Refusal
-	if errors.As(err, &r) {
-		return &CommandError{Command: r.Command, Topic: s.topic, Reason: r.Reason}
-	}
-	return err
 }
 
 // gap makes a gap known, in its place in the queue if it is accepted and the
@@ -144,6 +135,6 @@ func (s *Subscription) gap(e *clientcore.Effect) *GapError {
 	if queued {
 		poke(s.ready)
 	}
-	s.c.post(func() { s.c.tellGap(gap) })
+	s.c.events.post(func() { s.c.tellGap(gap) })
 	return gap
 }

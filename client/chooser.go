@@ -15,10 +15,6 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
 )
 
-// stableAfter is how long a connection has to last before the ready choosers
-// forget the failures before it.
-const stableAfter = 5 * time.Second
-
 // An Outcome is what became of the last server that a chooser chose.
 type Outcome struct {
 	Server    string        // empty before the first
@@ -74,7 +70,7 @@ func endingOf(o Outcome) clientcore.Ending {
 		return clientcore.EndPlanned
 	case o.Server == "" && o.Err == nil:
 		return clientcore.EndNone
-	case o.Connected >= stableAfter:
+	case o.Connected >= clientcore.StableAfter:
 		return clientcore.EndStable
 	}
 	return clientcore.EndFailed

@@ -15,48 +15,40 @@ import (
 // A Client publishes and subscribes, connected to one server at a time. All
 // methods are safe for concurrent use.
 type Client struct {
-	cfg     Config
-	name    string
-	store   pubstore.Store
-	out     *outbox
-	chooser ServerChooser
+	cfg   Config
+	name  string
+	store pubstore.Store
+	out   *outbox
 
 	// ctx ends when the client is to stop; the cause says why.
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 
-	release func() // gives the publish store free
-
-	wake     chan struct{} // there are events; capacity 1
+	release  func()        // gives the publish store free
 	first    chan struct{} // closed at the first logon
 	finished chan struct{} // closed when the session goroutine has ended
 
-	maxMessage   atomic.Int64 // that the server takes, in bytes
-	unnamed      atomic.Uint64
-	unnamedMarks *bookmarkstore.Memory // places of subscriptions without an ID
+	publishing
+	ids          atomic.Uint64         // of commands
+	unnamed      atomic.Uint64         // subscriptions without an ID
+	unnamedMarks *bookmarkstore.Memory // their places
 
-	calls    *calls    // of Publish and Renew
-	messages sync.Pool // *pubstore.Message, of Publish
-	untils   sync.Pool // *untilClosed
-
-	// The session goroutine's.
-	plain map[string]bool // servers without our extensions
-	names clientcore.NameRule
-	way   journey
+	events events
+	record record
 
 	mu       sync.Mutex
-	state    State                    // guarded by mu
 	draining bool                     // Drain or Close has begun; guarded by mu
-	trying   string                   // the server of the attempt under way, without a password; guarded by mu
 	cn       *conn                    // logged on; nil: none; guarded by mu
 	arrived  chan struct{}            // closed when cn is set; nil: nobody waits; guarded by mu
 	subs     map[string]*Subscription // by id; guarded by mu
-	events   []func()                 // for the session goroutine; guarded by mu
-	stats    Stats                    // guarded by mu; the counters only
-	failures map[string]int           // by server; guarded by mu
-	errs     []*ConnectError          // the last one of each server; guarded by mu
-	known    known                    // changed on the session goroutine only; guarded by mu
-	moves    []Move                   // the last ones; guarded by mu
+}
+
+// publishing is what calls of Publish need.
+type publishing struct {
+	maxMessage atomic.Int64 // that the server takes, in bytes
+	calls      *calls       // of Publish and Renew
+	messages   sync.Pool    // *pubstore.Message
+	untils     sync.Pool    // *untilClosed
 }
 
 // Dial starts a client and returns it after its first logon. It keeps trying
@@ -98,20 +90,17 @@ func newClient(cfg Config) (c *Client, err error) {
 		return nil, errors.New("publish store has no life: it is closed")
 	}
 	c = &Client{
-		calls:        newCalls(),
 		cfg:          cfg,
 		name:         cfg.Name,
 		store:        cfg.Publishes,
-		chooser:      cfg.Chooser,
-		out:          &outbox{store: cfg.Publishes, core: clientcore.NewPublisher(lives, cfg.WindowMessages, cfg.WindowBytes)},
-		wake:         make(chan struct{}, 1),
+		out:          &outbox{store: cfg.Publishes, core: clientcore.NewSession(lives, cfg.WindowMessages, cfg.WindowBytes, cfg.RecoveryTimeout)},
 		first:        make(chan struct{}),
 		finished:     make(chan struct{}),
+		publishing:   publishing{calls: newCalls()},
 		unnamedMarks: bookmarkstore.NewMemory(),
-		plain:        make(map[string]bool),
+		events:       events{wake: make(chan struct{}, 1)},
+		record:       newRecord(),
 		subs:         make(map[string]*Subscription),
-		failures:     make(map[string]int),
-		known:        make(known),
 	}
 	if c.name == "" {
 		c.name = madeUpName()
@@ -141,15 +130,7 @@ const defaultMaxMessage = 16 << 20
 
 // dialError is cause, the last error of every server, and the attempt under way.
 func (c *Client) dialError(cause error) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	errs := []error{cause}
-	for _, e := range c.errs {
-		errs = append(errs, e)
-	}
-	if c.trying != "" {
-		errs = append(errs, &ConnectError{Server: c.trying, Err: errNoAnswerYet})
-	}
+	errs := append([]error{cause}, c.record.failedSoFar()...)
 	return fmt.Errorf("dial: %w", errors.Join(errs...))
 }
 
@@ -236,14 +217,6 @@ func (c *Client) closedError() error {
 
 // fail stops the client by itself.
 func (c *Client) fail(err error) { c.cancel(err) }
-
-// post has the session goroutine run f. Hooks are called that way.
-func (c *Client) post(f func()) {
-	c.mu.Lock()
-	c.events = append(c.events, f)
-	c.mu.Unlock()
-	poke(c.wake)
-}
 
 // connected returns the connection that is logged on, nil if none is.
 func (c *Client) connected() *conn {

@@ -96,11 +96,13 @@ type Config struct {
 	HeartbeatInterval time.Duration
 
 	// WindowMessages and WindowBytes bound what is sent and not yet
-	// acknowledged by any server. Default 65,536 and 32 MiB.
-	WindowMessages, WindowBytes int
+	// acknowledged by any server.
+	WindowMessages int // default 65,536
+	WindowBytes    int // default 32 MiB
 	// QueueMessages and QueueBytes bound what each subscription queues for
-	// the application. Default 1,024 and 8 MiB.
-	QueueMessages, QueueBytes int
+	// the application.
+	QueueMessages int // default 1,024
+	QueueBytes    int // default 8 MiB
 	// MaxFrame is the longest frame taken from a server, in bytes. Default 16 MiB and its header.
 	MaxFrame int
 }

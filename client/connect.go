@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -11,40 +12,29 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
 	"github.com/holdfast-mq/holdfast/internal/wire"
-	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
 // version is what a client says of itself at logon.
 const version = "0.1.0:holdfast"
 
-// maxChallenges is how often a server may ask again in one logon.
-const maxChallenges = 3
-
-// errAgain has the session connect to the same server again, at once.
-var errAgain = errors.New("server has no extensions: connect again with its options")
-
-// connect dials a server and logs on under a life of the store.
-func (c *Client) connect(ch Choice, l pubstore.Life, old bool) (*conn, clientcore.Beginning, error) {
+// connect dials a server and logs on. Of a connection that is logged on close
+// must be called.
+func (c *Client) connect(ch Choice) (*conn, error) {
 	u, err := parseURI(ch.Server)
 	if err != nil {
-		return nil, clientcore.Beginning{}, err
+		return nil, err
 	}
 	nc, err := c.dial(u, ch.TLSName)
 	if err != nil {
-		return nil, clientcore.Beginning{}, err // net says that it was dialing
+		return nil, err // net says that it was dialing
 	}
-	cn := newConn(c, u.String(), nc)
-	cn.choice = ch
-	cn.life = l
-	cn.old.Store(old)
+	cn := newConn(c, nc)
 	stop := context.AfterFunc(c.ctx, func() { nc.Close() })
 	defer stop()
-
-	b, err := cn.logon(u)
-	if err != nil {
-		return nil, b, cn.close(doing("log on", err))
+	if err := cn.logon(u, ch); err != nil {
+		return nil, cn.close(doing("log on", err))
 	}
-	return cn, b, nil
+	return cn, nil
 }
 
 func (c *Client) dial(u *uri, tlsName string) (net.Conn, error) {
@@ -121,116 +111,79 @@ func (u *uri) tune(nc net.Conn) error {
 
 // logon logs on and takes in the answer. The connection's goroutines do not
 // run yet.
-func (cn *conn) logon(u *uri) (clientcore.Beginning, error) {
+func (cn *conn) logon(u *uri, ch Choice) error {
 	c := cn.c
 	counter, err := c.store.Logon(c.name)
 	if err != nil {
-		return clientcore.Beginning{}, err
+		return err
 	}
 	if err := cn.nc.SetDeadline(time.Now().Add(c.cfg.LogonTimeout)); err != nil {
-		return clientcore.Beginning{}, err
+		return err
 	}
-	c.out.expect(cn.life, cn.old.Load())
-	cmd := cn.logonCommand(u, counter)
-	wasPlain := c.plain[cn.server]
-	if wasPlain {
-		cmd.Options = "ack_conflation=10ms"
-	}
+	c.out.logon(c.name, cmp.Or(u.messageType, c.cfg.MessageType), counter)
 	var m wire.Message
-	if err := cn.authenticate(u, &cmd, &m); err != nil {
-		return clientcore.Beginning{}, err
-	}
-	cn.plain = !m.IsExt()
-	c.plain[cn.server] = cn.plain
-	if cn.plain && !wasPlain {
-		return clientcore.Beginning{}, errAgain
+	if err := cn.authenticate(u, &m); err != nil {
+		return err
 	}
 	if err := cn.nc.SetDeadline(time.Time{}); err != nil {
-		return clientcore.Beginning{}, err
+		return err
 	}
-	cn.info = serverInfo(cn.server, &m)
-	cn.at = cn.info.core()
-	cn.sync.Store(uint32(cn.info.Sync))
-	if err := cn.suits(); err != nil {
-		return clientcore.Beginning{}, err
+	cn.at = c.out.server()
+	cn.info = serverInfo(&cn.at, &m)
+	if err := c.suits(cn, ch); err != nil {
+		return err
 	}
 	return cn.begin(&m)
 }
 
-func (cn *conn) logonCommand(u *uri, counter uint64) wire.LogonCommand {
-	cmd := wire.LogonCommand{
-		CommandID:   "0",
-		ClientName:  cn.c.name,
-		MessageType: u.messageType,
-		Acks:        wire.AckProcessed,
-		Version:     version,
-		Ext:         true,
-		Store:       cn.life.ID,
-		Counter:     counter,
-		Acked:       cn.life.Acked,
-	}
-	if cmd.MessageType == "" {
-		cmd.MessageType = cn.c.cfg.MessageType
-	}
-	return cmd
-}
-
 // authenticate sends the logon, and again for each challenge, until the
 // server accepts it with m or refuses it.
-func (cn *conn) authenticate(u *uri, cmd *wire.LogonCommand, m *wire.Message) error {
-	challenge := Challenge{Server: cn.server}
-	for range maxChallenges {
-		if err := cn.credentials(u, cmd, challenge); err != nil {
+func (cn *conn) authenticate(u *uri, m *wire.Message) error {
+	challenge := Challenge{Server: u.String()}
+	for {
+		user, password, err := cn.c.credentials(u, challenge)
+		if err != nil {
 			return err
 		}
-		if _, err := cn.nc.Write(cmd.AppendTo(nil)); err != nil {
+		if _, err := cn.nc.Write(cn.c.out.credentials(user, password)); err != nil {
 			return silence(err)
 		}
-		if err := cn.logonAck(m); err != nil {
+		accepted, err := cn.logonAck(m)
+		if err != nil || accepted {
 			return err
-		}
-		switch string(m.Status) {
-		case wire.StatusSuccess:
-			return nil
-		case wire.StatusFailure:
-			return refusal("logon", string(m.Reason))
 		}
 		challenge.User, challenge.Text = string(m.UserID), string(m.Password)
 	}
-	return fmt.Errorf("%w: %d challenges in one logon", ErrProtocol, maxChallenges)
 }
 
-func (cn *conn) credentials(u *uri, cmd *wire.LogonCommand, challenge Challenge) (err error) {
-	if cn.c.cfg.Credentials == nil {
-		cmd.UserID, cmd.Password = u.user, u.password
-		return nil
+func (c *Client) credentials(u *uri, challenge Challenge) (user, password string, err error) {
+	if c.cfg.Credentials == nil {
+		return u.user, u.password, nil
 	}
-	ctx, cancel := context.WithTimeout(cn.c.ctx, cn.c.cfg.LogonTimeout)
+	ctx, cancel := context.WithTimeout(c.ctx, c.cfg.LogonTimeout)
 	defer cancel()
-	cmd.UserID, cmd.Password, err = cn.c.cfg.Credentials(ctx, challenge)
+	user, password, err = c.cfg.Credentials(ctx, challenge)
 	if err != nil {
-		return fmt.Errorf("credentials: %w", err)
+		return "", "", fmt.Errorf("credentials: %w", err)
 	}
-	return nil
+	return user, password, nil
 }
 
 // logonAck reads up to the answer to the logon. Rejections may come before it (R14).
-func (cn *conn) logonAck(m *wire.Message) error {
+func (cn *conn) logonAck(m *wire.Message) (accepted bool, err error) {
 	for first := true; ; first = false {
-		if err := cn.readOne(m); err != nil {
+		if err := cn.in.next(m); err != nil {
 			if first {
 				err = stranger(err)
 			}
-			return err
+			return false, err
 		}
 		if m.Command != wire.Ack {
 			continue
 		}
-		if m.Acks&wire.AckProcessed != 0 && string(m.CommandID) == "0" {
-			return nil
-		}
-		if err := cn.ack(m); err != nil {
-			return err
+		e, err := cn.take(m)
+		if err != nil || e.Kind == clientcore.Accepted || e.Kind == clientcore.Challenged {
+			return e.Kind == clientcore.Accepted, err
 		}
 	}
 }
@@ -246,68 +199,50 @@ func stranger(err error) error {
 }
 
 // begin takes in what the logon ack says about the publisher.
-func (cn *conn) begin(m *wire.Message) (clientcore.Beginning, error) {
-	if m.Max > 0 && !cn.plain {
-		cn.c.maxMessage.Store(int64(min(m.Max, uint64(wire.MaxFrame)*16)))
+func (cn *conn) begin(m *wire.Message) error {
+	c := cn.c
+	if m.Max > 0 && m.IsExt() {
+		c.maxMessage.Store(int64(min(m.Max, uint64(wire.MaxFrame)*16)))
 	}
-	b, err := cn.c.out.begin(cn.life, clientcore.LogonAnswer{Ext: !cn.plain, Safe: m.Sequence, Have: m.Have, Clock: clock()})
-	switch {
-	case err != nil:
-		return b, err
-	case b.Gap:
-		return b, ErrPublishGap
-	case b.RolledBack:
-		if err := cn.c.rolledBack(m); err != nil {
-			return b, err
-		}
-		cn.old.Store(true)
+	b, err := c.out.begin(m)
+	if err != nil {
+		return err
 	}
-	cn.replayTo = cn.life.Last
-	cn.cursor, err = cn.openCursor(b.After)
-	switch {
-	case cn.old.Load() && errors.Is(err, pubstore.ErrNoLife):
-		return b, errSettled // it keeps nothing: it went with Renew, or this ack let go of it all
-	case err != nil:
-		return b, fmt.Errorf("read publish store: %w", err)
+	if b.RolledBack {
+		c.rolledBack(m)
 	}
-	return b, nil
-}
-
-// rolledBack begins a new life of a store that a server knows more of than
-// the store does.
-func (c *Client) rolledBack(m *wire.Message) error {
-	err := fmt.Errorf("%w: the server has up to %d of it", ErrStoreRolledBack, max(m.Have, m.Sequence))
-	c.cfg.Logger.Error("publish store was rolled back, beginning a new life", "error", err)
-	if err := c.store.Renew(); err != nil {
-		return fmt.Errorf("renew a store that was rolled back: %w", err)
+	cursor, err := b.Apply(c.store)
+	c.out.wake()
+	if err != nil {
+		return err
 	}
-	c.out.mu.Lock()
-	c.out.stats.RollBacks++
-	c.out.mu.Unlock()
-	if hook := c.cfg.Hooks.StoreRolledBack; hook != nil {
-		c.post(func() { hook(err) })
-	}
+	cn.sender = clientcore.NewSender(cn, cursor, &b, !m.IsExt())
 	return nil
 }
 
-// serverInfo copies what a logon ack says about the server.
-func serverInfo(server string, m *wire.Message) ServerInfo {
+// rolledBack makes known that a server knows more of the store than the store
+// does, so that a new life of it begins.
+func (c *Client) rolledBack(m *wire.Message) {
+	err := fmt.Errorf("%w: the server has up to %d of it", ErrStoreRolledBack, max(m.Have, m.Sequence))
+	c.cfg.Logger.Error("publish store was rolled back, beginning a new life", "error", err)
+	c.out.count(func(s *PublishStats) { s.RollBacks++ })
+	if hook := c.cfg.Hooks.StoreRolledBack; hook != nil {
+		c.events.post(func() { hook(err) })
+	}
+}
+
+// serverInfo is what a server that has accepted a logon with m is.
+func serverInfo(s *clientcore.Server, m *wire.Message) ServerInfo {
 	info := ServerInfo{
-		Server:     server,
+		Server:     s.Address,
 		Version:    string(m.Version),
-		Extended:   m.IsExt(),
-		CatchingUp: m.CatchingUp,
+		Extended:   !s.Plain,
+		Instance:   s.Instance,
+		Peers:      s.Peers,
 		MaxMessage: int(min(m.Max, 1<<31-1)),
 		Carries:    m.HasCarried,
-		Instance:   string(m.Instance),
-		Sync:       parseSync(m.Sync),
 	}
-	if info.CatchingUp && info.Sync == SyncUnknown {
-		info.Sync = SyncCatchingUp
-	}
-	if len(m.Peers) > 0 {
-		info.Peers = strings.Split(string(m.Peers), ",")
-	}
+	info.stands(s)
 	if m.HasCarried && len(m.Carried) > 0 {
 		info.Carried = strings.Split(string(m.Carried), ",")
 	}

@@ -71,7 +71,7 @@ var (
 	ErrDisconnected = errors.New("connection lost")
 
 	// ErrTimeout says that a server did not answer in time.
-	ErrTimeout = errors.New("no answer from the server in time")
+	ErrTimeout = clientcore.ErrTimeout
 
 	// ErrInUse says that a subscription is being read by another loop.
 	ErrInUse = errors.New("subscription is being read by another loop")
@@ -182,6 +182,15 @@ func (e *GapError) Error() string {
 		s += fmt.Sprintf("; publisher %d from %d to %d", g.Publisher, g.From, g.To)
 	}
 	return s
+}
+
+// inWords says a server's refusal of a command as this package does.
+func inWords(err error, topic string) error {
+	var r *clientcore.Refusal
+	if errors.As(err, &r) {
+		return &CommandError{Command: r.Command, Topic: topic, Reason: r.Reason}
+	}
+	return err
 }
 
 // doing says what was being done, unless err names it already.

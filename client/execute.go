@@ -92,7 +92,7 @@ func (c *Client) begin(ctx context.Context, cmd Command) (*query, error) {
 		if err != nil {
 			return nil, err
 		}
-		q := &query{c: c, cmd: cmd, cn: cn, id: cn.newID(), last: last, lasts: lasts, ready: make(chan struct{}, 1)}
+		q := &query{c: c, cmd: cmd, cn: cn, id: c.newID(), last: last, lasts: lasts, ready: make(chan struct{}, 1)}
 		if cn.request(q.id, q, q.encode) {
 			return q, nil
 		}

@@ -116,7 +116,7 @@ func (c *Client) highestKept(l pubstore.Life) (uint64, error) {
 		if err == nil {
 			return sequence, nil
 		}
-		if !isNotKept(err) {
+		if !errors.Is(err, pubstore.ErrNotKept) {
 			return 0, fmt.Errorf("look for the last message kept: %w", err)
 		}
 	}
@@ -125,9 +125,7 @@ func (c *Client) highestKept(l pubstore.Life) (uint64, error) {
 
 // settled returns how many messages of a goal are not settled.
 func (c *Client) settled(g goal) (left int, err error) {
-	c.out.mu.Lock()
-	through, quiet := c.out.core.Settled(g.life), c.out.core.Quiet(g.life, g.sequence)
-	c.out.mu.Unlock()
+	through, quiet := c.out.settled(g)
 	switch {
 	case through >= g.sequence:
 		return 0, nil
@@ -140,9 +138,7 @@ func (c *Client) settled(g goal) (left int, err error) {
 // safe returns how many messages of a goal are still kept, or rejected
 // without the application knowing.
 func (c *Client) safe(g goal) (left int, err error) {
-	c.out.mu.Lock()
-	quiet := c.out.core.Quiet(g.life, g.sequence)
-	c.out.mu.Unlock()
+	_, quiet := c.out.settled(g)
 	l := c.kept(g.life)
 	switch {
 	case !quiet:

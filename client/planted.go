@@ -2,4 +2,8 @@
 
 package client
 
+import "github.com/holdfast-mq/holdfast/pubstore"
+
 func waits(*conn) bool { return false }
+
+func (c *Client) sendUnkept(*pubstore.Message) {}

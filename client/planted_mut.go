@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/wire"
+	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
 // waits has the reader wait for room in a queue.
@@ -19,4 +21,14 @@ func waits(cn *conn) bool {
 	case <-cn.stop:
 		return false
 	}
+}
+
+// sendUnkept puts a message on the wire that the store does not have yet.
+func (c *Client) sendUnkept(m *pubstore.Message) {
+	cn, lives := c.connected(), c.store.Lives()
+	if !mut.On(mut.G1SendBeforeStore) || cn == nil || len(lives) == 0 {
+		return
+	}
+	p := wire.PublishCommand{Topic: m.Topic, Sequence: lives[len(lives)-1].Last + 1, Body: m.Body}
+	cn.control(p.AppendTo)
 }

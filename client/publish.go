@@ -4,13 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
-	"sync"
-	"time"
 
-	"github.com/holdfast-mq/holdfast/internal/clientcore"
-	"github.com/holdfast-mq/holdfast/internal/mut"
-	"github.com/holdfast-mq/holdfast/internal/wire"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
@@ -60,9 +54,7 @@ func (c *Client) PublishMessage(ctx context.Context, m *pubstore.Message) (seque
 
 	until := c.until(ctx)
 	defer c.over(until)
-	if mut.On(mut.G1SendBeforeStore) {
-		c.sendUnkept(m)
-	}
+	c.sendUnkept(m)
 	sequence, err = c.store.Append(until, m)
 	if err != nil {
 		if c.ctx.Err() != nil && errors.Is(err, context.Canceled) {
@@ -98,133 +90,6 @@ func (c *Client) checkMessage(m *pubstore.Message) error {
 	return nil
 }
 
-// sendUnkept is a planted bug: it puts a message on the wire that the store
-// does not have yet.
-func (c *Client) sendUnkept(m *pubstore.Message) {
-	cn := c.connected()
-	lives := c.store.Lives()
-	if cn == nil || len(lives) == 0 {
-		return
-	}
-	p := wire.PublishCommand{Topic: m.Topic, Sequence: lives[len(lives)-1].Last + 1, Body: m.Body}
-	cn.control(p.AppendTo)
-}
-
-// An outbox is what the sender of a connection, its reader and the
-// application share of publishing.
-type outbox struct {
-	store pubstore.Store
-
-	mu      sync.Mutex
-	core    *clientcore.Publisher // guarded by mu
-	changed chan struct{}         // closed when a Flush may be done; nil: nobody waits; guarded by mu
-	stats   PublishStats          // guarded by mu; the counters only
-}
-
-// watch returns a channel that is closed when a Flush may be done.
-func (o *outbox) watch() <-chan struct{} {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.changed == nil {
-		o.changed = make(chan struct{})
-	}
-	return o.changed
-}
-
-// wake wakes all that watch.
-func (o *outbox) wake() {
-	o.mu.Lock()
-	watched := o.changed != nil
-	if watched {
-		close(o.changed)
-		o.changed = nil
-	}
-	o.mu.Unlock()
-	if watched {
-		runtime.Gosched() // they first: who wakes them has nothing urgent to do
-	}
-}
-
-func (o *outbox) expect(l pubstore.Life, old bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.core.Expect(l, old)
-}
-
-// begin takes in a logon ack and lets go of what it says is safe.
-func (o *outbox) begin(l pubstore.Life, a clientcore.LogonAnswer) (clientcore.Beginning, error) {
-	o.mu.Lock()
-	b := o.core.Begin(l, a)
-	o.mu.Unlock()
-	if b.Gap {
-		return b, nil
-	}
-	if b.Base != 0 {
-		if err := o.store.SetBase(l.ID, b.Base); err != nil {
-			return b, fmt.Errorf("keep the base of life %s: %w", l.ID, err)
-		}
-	}
-	if b.LetGo > 0 {
-		if err := o.store.Discard(l.ID, b.LetGo); err != nil {
-			return b, fmt.Errorf("let go up to %d: %w", b.LetGo, err)
-		}
-	}
-	o.wake()
-	return b, nil
-}
-
-func (o *outbox) nameInUse() {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.core.NameInUse()
-}
-
-func (o *outbox) room() bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.core.Room()
-}
-
-// write notes that a message is about to be sent. room says whether another
-// may follow it.
-func (o *outbox) write(sequence uint64, bytes int) (wire uint64, again, room bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	wire, again = o.core.Write(sequence, bytes)
-	o.stats.Sent++
-	if again {
-		o.stats.Resent++
-	}
-	return wire, again, o.core.Room()
-}
-
-func (o *outbox) exhausted() {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.core.Exhausted()
-}
-
-func (o *outbox) finished() bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.core.Finished()
-}
-
-func (o *outbox) renewed(life string) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.core.Life() == life {
-		o.core.Renewed()
-	}
-}
-
-func (o *outbox) forget() {
-	lives := o.store.Lives()
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.core.Forget(lives)
-}
-
 // Renew begins a new life of the publish store, which is a new publisher
 // (R10), for an application that will not wait until a publish gap has ended
 // (R4). What is kept of the former life is still delivered, as soon as a
@@ -238,11 +103,8 @@ func (c *Client) Renew() error {
 		return fmt.Errorf("renew: %w", err)
 	}
 	if cn := c.connected(); cn != nil {
-		cn.checkLife()
+		c.out.checkLife()
 		cn.wakeSender()
 	}
 	return nil
 }
-
-// clock returns the time as a base for sequences is chosen from it.
-func clock() uint64 { return uint64(max(time.Now().UnixMicro(), 1)) }

@@ -30,7 +30,7 @@ func (s *Subscription) message(cn *conn, id string, m *wire.Message) error {
 		return nil
 	case clientcore.Pause:
 		cn.unsubscribe(id, wire.UnsubscribeCommand{SubID: id})
-		s.c.post(func() { s.c.tellPaused(s) })
+		s.c.events.post(func() { s.c.tellPaused(s) })
 		return nil
 	case clientcore.TooSlow:
 		s.end(ErrSlowConsumer)

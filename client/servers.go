@@ -2,36 +2,28 @@ package client
 
 import (
 	"fmt"
-	"maps"
 
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
 )
 
 // suits says what is against a server that has accepted the logon: a bookmark
 // subscription must not move to it (R3), or the chooser passes it over.
-func (cn *conn) suits() error {
-	c := cn.c
-	ways := c.ways(&cn.info)
-	c.mu.Lock()
-	c.known.says(cn.choice.Server, cn.info)
-	if !ways {
-		c.stats.AsyncRefusals++
-	}
-	c.mu.Unlock()
+func (c *Client) suits(cn *conn, choice Choice) error {
+	ways := c.ways(&cn.at)
+	c.record.accepted(choice.Server, cn.info, ways)
 	switch {
 	case !ways:
 		return ErrAsyncPath
-	case cn.choice.Accept != nil:
-		return cn.choice.Accept(cn.info)
+	case choice.Accept != nil:
+		return choice.Accept(cn.info)
 	}
 	return nil
 }
 
 // ways reports whether all bookmark subscriptions may go on at a server.
-func (c *Client) ways(info *ServerInfo) bool {
-	to := info.core()
+func (c *Client) ways(to *clientcore.Server) bool {
 	for _, s := range c.subscriptions() {
-		if !s.leadsTo(&to) {
+		if !s.leadsTo(to) {
 			return false
 		}
 	}
@@ -49,31 +41,25 @@ func (s *Subscription) leadsTo(to *clientcore.Server) bool {
 // better returns the servers of a choice that the client may leave the present
 // one for.
 func (c *Client) better(choice Choice) []string {
-	return c.servers().better(choice.Better, c.ways)
+	return c.out.known().Better(choice.Better, c.ways)
 }
 
-// servers returns a copy of what servers have said last.
-func (c *Client) servers() known {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return maps.Clone(c.known)
+// servers returns what servers have said last.
+func (c *Client) servers() map[string]ServerInfo {
+	return c.record.servers(c.out.known())
 }
 
 // noteStanding makes known what the server has said of itself since, and
 // returns all of it.
 func (c *Client) noteStanding(cn *conn) ServerInfo {
-	info := cn.info
-	info.Sync = SyncState(cn.sync.Load())
-	info.CatchingUp = info.Sync == SyncCatchingUp
+	s, info := c.out.server(), cn.info
+	info.stands(&s)
 	if info.Sync == cn.shown {
 		return info
 	}
 	cn.shown = info.Sync
-	c.mu.Lock()
-	c.stats.Server = info
-	c.known.says(cn.choice.Server, info)
-	c.mu.Unlock()
-	c.cfg.Logger.Info("server stands otherwise to its peers", "server", cn.server, "sync", info.Sync)
+	c.record.stands(info)
+	c.cfg.Logger.Info("server stands otherwise to its peers", "server", info.Server, "sync", info.Sync)
 	if hook := c.cfg.Hooks.ServerChanged; hook != nil {
 		hook(info)
 	}
@@ -81,8 +67,8 @@ func (c *Client) noteStanding(cn *conn) ServerInfo {
 }
 
 // lastWord is why the connection ended, with what the server had said before.
-func (cn *conn) lastWord(err error) error {
-	if cn.c.noteStanding(cn).Sync == SyncStopping {
+func (c *Client) lastWord(cn *conn, err error) error {
+	if c.noteStanding(cn).Sync == SyncStopping {
 		return fmt.Errorf("%w: %w", ErrStopping, err)
 	}
 	return err

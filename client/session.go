@@ -1,462 +1,315 @@
 package client
 
 import (
-	"bytes"
+	"context"
 	"errors"
 	"fmt"
-	"net"
-	"strconv"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
-	"github.com/holdfast-mq/holdfast/internal/mut"
-	"github.com/holdfast-mq/holdfast/internal/wire"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// batchBytes is how much the sender puts together before it writes.
-const batchBytes = 64 << 10
-
-// A receiver is what acks and messages on a connection are routed to by id: a
-// subscription, or the replies to a command. Its methods run on the reader's
-// goroutine and must never wait for the application (R12).
-type receiver interface {
-	message(cn *conn, id string, m *wire.Message) error
-	ack(cn *conn, id string, m *wire.Message) error
-	lost(cn *conn, err error) // the connection is gone; on the session goroutine
-}
-
-type route struct {
-	r  receiver
-	id string // its own key
-}
-
-// A conn is one connection to a server, from its logon to its end. It has two
-// goroutines, a reader and a sender; the session goroutine starts them and
-// waits for them.
-type conn struct {
-	c      *Client
-	server string // its URI, without a password
-	nc     net.Conn
-	in     *idleReader
-	r      *wire.Reader
-	choice Choice
-	info   ServerInfo // as at the logon
-	at     clientcore.Server
-	ids    atomic.Uint64
-
-	// The sender's.
-	life     pubstore.Life // as it was at the logon
-	plain    bool          // a server without our extensions
-	cursor   pubstore.Cursor
-	replayTo uint64           // above it is what was never sent
-	next     pubstore.Message // scratch
-	resent   int
-
-	former bool        // other lives were settled here that may not be safe
-	old    atomic.Bool // a former life: never extended
-
-	wake     chan struct{} // has the sender look again; capacity 1
-	signal   chan struct{} // has the session look again; capacity 1
-	stop     chan struct{} // closed when the connection has failed or is to end
-	running  sync.WaitGroup
-	replayed atomic.Bool   // all that may have been sent before was sent again
-	inSync   atomic.Bool   // a safe ack has come, and none is only single
-	sync     atomic.Uint32 // the SyncState that the server said last
-	shown    SyncState     // as made known; the session goroutine's
-
-	mu         sync.Mutex
-	frames     []byte              // of commands, for the sender to write; guarded by mu
-	routes     map[string]route    // by command id; guarded by mu
-	recovering bool                // until all is sent again and taken up again; guarded by mu
-	unanswered map[string]struct{} // of these, what has to be answered before the session is live; guarded by mu
-	err        error               // why it ended; guarded by mu
-	closed     bool                // guarded by mu
-}
-
-func newConn(c *Client, server string, nc net.Conn) *conn {
-	in := &idleReader{nc: nc}
-	return &conn{
-		c:          c,
-		server:     server,
-		nc:         nc,
-		in:         in,
-		r:          wire.NewReader(in, c.cfg.MaxFrame),
-		wake:       make(chan struct{}, 1),
-		signal:     make(chan struct{}, 1),
-		stop:       make(chan struct{}),
-		routes:     make(map[string]route),
-		unanswered: make(map[string]struct{}),
-		recovering: true,
-	}
-}
-
-// An idleReader fails when nothing comes for a time.
-type idleReader struct {
-	nc   net.Conn
-	idle time.Duration // 0: never
-}
-
-func (r *idleReader) Read(p []byte) (int, error) {
-	if r.idle > 0 && !mut.On(mut.HeartbeatsIgnored) {
-		if err := r.nc.SetReadDeadline(time.Now().Add(r.idle)); err != nil {
-			return 0, err
-		}
-	}
-	return r.nc.Read(p)
-}
-
-// start starts the goroutines. From here on close must be called.
-func (cn *conn) start() {
-	interval := cn.c.cfg.HeartbeatInterval
-	cn.in.idle = 2 * interval
-	start := wire.HeartbeatCommand{CommandID: cn.newID(), Options: wire.HeartbeatStart(interval)}
-	cn.control(start.AppendTo)
-	cn.running.Go(func() { cn.fail(cn.read()) })
-	cn.running.Go(func() { cn.fail(cn.send()) })
-}
-
-// fail ends the connection; the first reason counts.
-func (cn *conn) fail(err error) {
-	cn.mu.Lock()
-	first := cn.err == nil
-	if first {
-		cn.err = err
-	}
-	cn.mu.Unlock()
-	if first {
-		close(cn.stop)
-		cn.nc.Close()
-	}
-}
-
-// close ends the connection, waits for its goroutines and tells its routes.
-// It returns why the connection ended.
-func (cn *conn) close(err error) error {
-	cn.fail(err)
-	cn.running.Wait()
-	if cn.cursor != nil {
-		cn.cursor.Close()
-	}
-	cn.mu.Lock()
-	cn.closed = true
-	routes := cn.routes
-	cn.routes = nil
-	err = cn.err
-	cn.mu.Unlock()
-	for _, r := range routes {
-		r.r.lost(cn, err)
-	}
-	return err
-}
-
-func (cn *conn) newID() string { return strconv.FormatUint(cn.ids.Add(1), 10) }
-
-// wakeSender has the sender look for something to send.
-func (cn *conn) wakeSender() { poke(cn.wake) }
-
-// notify has the session look at the connection.
-func (cn *conn) notify() { poke(cn.signal) }
-
-func poke(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
-}
-
-// control queues a command that expects no answer.
-func (cn *conn) control(appendTo func([]byte) []byte) {
-	cn.mu.Lock()
-	if !cn.closed {
-		cn.frames = appendTo(cn.frames)
-	}
-	cn.mu.Unlock()
-	cn.wakeSender()
-}
-
-// request queues a command whose answers go to r. False: the connection has
-// ended, and r is not told.
-func (cn *conn) request(id string, r receiver, appendTo func([]byte) []byte) bool {
-	cn.mu.Lock()
-	defer cn.mu.Unlock()
-	if cn.closed {
-		return false
-	}
-	cn.routes[id] = route{r, id}
-	cn.frames = appendTo(cn.frames)
-	cn.wakeSender()
-	return true
-}
-
-// await has the session not count as live before a command is answered, if it
-// does not do so yet.
-func (cn *conn) await(id string) {
-	cn.mu.Lock()
-	defer cn.mu.Unlock()
-	if cn.recovering {
-		cn.unanswered[id] = struct{}{}
-	}
-}
-
-// answered notes that a command was answered, or will not be.
-func (cn *conn) answered(id string) {
-	cn.mu.Lock()
-	delete(cn.unanswered, id)
-	recovering := cn.recovering
-	cn.mu.Unlock()
-	if recovering {
-		cn.notify()
-	}
-}
-
-// unsubscribe ends what runs under an id. What still comes is ignored.
-func (cn *conn) unsubscribe(id string, u wire.UnsubscribeCommand) {
-	cn.forget(id)
-	cn.answered(id)
-	u.CommandID = cn.newID()
-	cn.control(u.AppendTo)
-}
-
-// forget has what still comes under an id ignored.
-func (cn *conn) forget(id string) {
-	cn.mu.Lock()
-	defer cn.mu.Unlock()
-	delete(cn.routes, id)
-}
-
-// route returns whom an id belongs to, nil if nobody.
-func (cn *conn) route(id []byte) (receiver, string) {
-	cn.mu.Lock()
-	defer cn.mu.Unlock()
-	r := cn.routes[string(id)]
-	return r.r, r.id
-}
-
-// recovered reports, once, that everything is sent again and taken up again.
-func (cn *conn) recovered() bool {
-	cn.mu.Lock()
-	defer cn.mu.Unlock()
-	if !cn.recovering || !cn.replayed.Load() || len(cn.unanswered) > 0 {
-		return false
-	}
-	cn.recovering = false
-	return true
-}
-
-// stuck reports whether a subscription is still not answered.
-func (cn *conn) stuck() bool {
-	cn.mu.Lock()
-	defer cn.mu.Unlock()
-	return cn.recovering && len(cn.unanswered) > 0
-}
-
-// read takes in frames until the connection ends. It never waits for the
-// application (R12).
-func (cn *conn) read() error {
-	var m wire.Message
-	for {
-		if err := cn.readOne(&m); err != nil {
-			return err
-		}
-		if err := cn.dispatch(&m); err != nil {
-			return err
-		}
-	}
-}
-
-func (cn *conn) readOne(m *wire.Message) error {
-	frame, err := cn.r.Next()
-	if err != nil {
-		return fmt.Errorf("read: %w", silence(err))
-	}
-	if err := wire.Parse(frame, m); err != nil {
-		return fmt.Errorf("%w: %w", ErrProtocol, err)
-	}
-	return nil
-}
-
-// silence says in our words that a deadline has passed.
-func silence(err error) error {
-	var timeout net.Error
-	if errors.As(err, &timeout) && timeout.Timeout() {
-		return fmt.Errorf("%w: %w", ErrTimeout, err)
-	}
-	return err
-}
-
-func (cn *conn) dispatch(m *wire.Message) error {
-	switch m.Command {
-	case wire.Ack:
-		return cn.ack(m)
-	case wire.Publish, wire.DeltaPublish, wire.OOF:
-		return cn.deliver(deliveryIDs(m), m)
-	case wire.SOW, wire.GroupBegin, wire.GroupEnd:
-		return cn.deliver(m.QueryID, m)
-	}
-	return nil // heartbeats, and what we do not know
-}
-
-// deliveryIDs returns the list of ids that a message is for.
-func deliveryIDs(m *wire.Message) []byte {
-	for _, ids := range [][]byte{m.SubIDs, m.SubID, m.QueryID, m.CommandID} {
-		if len(ids) > 0 {
-			return ids
-		}
-	}
-	return nil
-}
-
-// deliver hands a message to each of a comma list of ids.
-func (cn *conn) deliver(ids []byte, m *wire.Message) error {
-	for len(ids) > 0 {
-		id, rest, _ := bytes.Cut(ids, comma)
-		ids = rest
-		r, name := cn.route(bytes.TrimSpace(id))
-		if r == nil {
-			continue // it has ended, or was paused
-		}
-		if err := r.message(cn, name, m); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-var comma = []byte(",")
-
-// send writes commands, and what the publish store keeps, in order: the same
-// loop sends new messages and replays old ones (R1). Nothing new can overtake
-// what is replayed, since both come from one cursor.
-func (cn *conn) send() error {
-	interval := cn.c.cfg.HeartbeatInterval
-	beat := time.NewTimer(interval)
-	defer beat.Stop()
-	var batch []byte
-	for {
-		var err error
-		batch, err = cn.fill(cn.takeFrames(batch[:0]))
-		if err != nil {
-			return err
-		}
-		if len(batch) > 0 {
-			if _, err := cn.nc.Write(batch); err != nil {
-				return fmt.Errorf("write: %w", err)
-			}
-			beat.Reset(interval)
-			continue
-		}
-		select {
-		case <-cn.wake:
-		case <-cn.c.store.Appended():
-			cn.checkLife()
-		case <-beat.C:
-			h := wire.HeartbeatCommand{Options: wire.HeartbeatBeat}
-			cn.control(h.AppendTo)
-		case <-cn.stop:
-			return errStopped
-		}
-	}
-}
-
-// errStopped is how the sender ends when it is told to; the reason is another's.
-var errStopped = errors.New("stopped")
-
-// takeFrames appends the queued commands to dst.
-func (cn *conn) takeFrames(dst []byte) []byte {
-	cn.mu.Lock()
-	defer cn.mu.Unlock()
-	dst = append(dst, cn.frames...)
-	cn.frames = cn.frames[:0]
-	if cap(cn.frames) > batchBytes {
-		cn.frames = nil
-	}
-	return dst
-}
-
-// fill appends publishes as far as store, window and batch allow.
-func (cn *conn) fill(batch []byte) ([]byte, error) {
-	for room := cn.c.out.room(); room && len(batch) < batchBytes; {
-		more, err := cn.cursor.Next(&cn.next)
-		if err != nil {
-			return batch, fmt.Errorf("read publish store: %w", err)
-		}
-		if !more {
-			cn.exhausted()
+// run is the session goroutine: it connects, recovers, and connects again
+// until the client is closed, and calls the hooks.
+func (c *Client) run() {
+	defer close(c.finished)
+	defer c.release()
+	var last Outcome
+	var leave clientcore.Leave
+	attempts := 0
+	for c.ctx.Err() == nil {
+		choice, err := c.cfg.Chooser.Next(c.ctx, last)
+		if !c.rest(max(choice.Delay, leave.Wait)) {
 			break
 		}
-		if cn.next.Sequence > cn.replayTo {
-			cn.caughtUp()
+		attempts++
+		leave = clientcore.Leave{}
+		if err != nil {
+			last = Outcome{Server: choice.Server, Err: fmt.Errorf("choose a server: %w", err), Attempts: attempts}
+		} else {
+			last, leave = c.visit(choice)
+			last.Attempts = attempts
 		}
-		batch, room = cn.appendPublish(batch, &cn.next)
+		last.Servers = c.servers()
+		c.note(&last, leave)
+		if last.Connected >= clientcore.StableAfter {
+			attempts = 0
+		}
 	}
-	return batch, nil
+	c.terminate()
 }
 
-func (cn *conn) exhausted() {
-	cn.caughtUp()
-	cn.c.out.exhausted()
-	if cn.old.Load() {
-		cn.notify() // it may be finished
+// rest waits before an attempt. False: the client is to stop.
+func (c *Client) rest(d time.Duration) bool {
+	if d <= 0 {
+		c.events.run()
+		return c.ctx.Err() == nil
+	}
+	c.become(Waiting)
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	for {
+		c.events.run()
+		select {
+		case <-timer.C:
+			return c.ctx.Err() == nil
+		case <-c.events.wake:
+		case <-c.ctx.Done():
+			return false
+		}
 	}
 }
 
-// caughtUp notes that all that may have been sent before was sent again.
-func (cn *conn) caughtUp() {
-	if cn.replayed.Load() {
+// note records what became of an attempt or a connection, and stops the
+// client if there is no use in another.
+func (c *Client) note(last *Outcome, leave clientcore.Leave) {
+	if c.ctx.Err() != nil {
 		return
 	}
-	cn.replayed.Store(true)
-	cn.notify()
-	if n := cn.resent; n > 0 {
-		cn.c.post(func() { cn.c.tellReplayed(n) })
+	if isFatal(last.Err) {
+		c.fail(last.Err)
 	}
-}
-
-// appendPublish appends a message to a batch. room says whether another may
-// follow it.
-func (cn *conn) appendPublish(batch []byte, m *pubstore.Message) (longer []byte, room bool) {
-	sequence, again, room := cn.c.out.write(m.Sequence, m.Size())
-	if again {
-		cn.resent++
-	}
-	p := wire.PublishCommand{
-		Delta:         m.Delta,
-		Topic:         m.Topic,
-		Acks:          wire.AckPersisted,
-		Sequence:      sequence,
-		CorrelationID: m.CorrelationID,
-		SOWKey:        m.SOWKey,
-		Body:          m.Body,
-	}
-	if !cn.plain && m.Prev != m.Sequence-1 && !mut.On(mut.R1RejectIsHole) {
-		p.Prev, p.HasPrev = m.Prev, true
-	}
-	if m.Expiration > 0 {
-		p.Expiration, p.HasExpiration = uint64(max(m.Expiration/time.Second, 1)), true
-	}
-	return p.AppendTo(batch), room
-}
-
-// checkLife finds out that the application has begun a new life of the store.
-func (cn *conn) checkLife() {
-	if cn.old.Load() {
+	e := &ConnectError{Server: redact(last.Server), Err: last.Err}
+	c.record.left(e)
+	if last.Planned {
 		return
 	}
-	lives := cn.c.store.Lives()
-	if len(lives) > 0 && lives[len(lives)-1].ID != cn.life.ID {
-		cn.old.Store(true)
-		cn.c.out.renewed(cn.life.ID)
+	c.cfg.Logger.Warn("disconnected", "server", e.Server, "error", e.Err)
+	c.record.failed(e)
+	if hook := c.cfg.Hooks.Disconnected; hook != nil {
+		hook(e.Server, e.Err)
+	}
+	if leave.Gap {
+		c.refusedAsGap(e.Server)
+	}
+	if leave.Stop {
+		c.fail(last.Err)
 	}
 }
 
-// openCursor opens the sender's cursor.
-func (cn *conn) openCursor(after uint64) (pubstore.Cursor, error) {
-	if mut.On(mut.R1NewBeforeReplay) {
-		lives := cn.c.store.Lives()
-		after = lives[len(lives)-1].Last
+// refusedAsGap makes known that a server lacks acknowledged messages (R4).
+func (c *Client) refusedAsGap(server string) {
+	c.out.count(func(s *PublishStats) { s.GapRefusals++ })
+	c.cfg.Logger.Warn("server lacks messages that were acknowledged before", "server", server)
+	if hook := c.cfg.Hooks.PublishGap; hook != nil {
+		hook(server)
 	}
-	return cn.c.store.Cursor(cn.life.ID, after)
+}
+
+// isFatal reports whether err is of a publish store that cannot be used any
+// more, or not with this client name.
+func isFatal(err error) bool {
+	var failed *pubstore.FailedError
+	return errors.As(err, &failed) || errors.Is(err, pubstore.ErrOtherName) || errors.Is(err, pubstore.ErrClosed)
+}
+
+// redact hides a password in a server's URI.
+func redact(server string) string {
+	u, err := parseURI(server)
+	if err != nil {
+		return withoutUser(server)
+	}
+	return u.String()
+}
+
+// visit logs on to one server, with one life of the store after the other,
+// and stays until the connection ends.
+func (c *Client) visit(choice Choice) (Outcome, clientcore.Leave) {
+	out := Outcome{Server: choice.Server}
+	for {
+		up, err := c.session(choice)
+		out.Connected += up
+		if c.ctx.Err() != nil {
+			out.Err = context.Cause(c.ctx)
+			return out, clientcore.Leave{}
+		}
+		leave := c.out.ended(err)
+		if !leave.Again {
+			out.Err, out.Planned = err, errors.Is(err, ErrPreferred)
+			return out, leave
+		}
+		if leave.Gap {
+			c.refusedAsGap(redact(choice.Server))
+		}
+	}
+}
+
+// session is one connection: connect, recover, serve. It returns how long it
+// was logged on and why it ended.
+func (c *Client) session(choice Choice) (up time.Duration, err error) {
+	server := redact(choice.Server)
+	c.become(Connecting)
+	c.record.dials(server)
+	c.out.connect(choice.Server, server)
+	cn, err := c.connect(choice)
+	c.record.dialed()
+	if err != nil {
+		c.events.run()
+		return 0, err
+	}
+	began := time.Now()
+	cn.shown = cn.info.Sync
+	c.out.start()
+	c.enterServer(cn)
+	c.events.run() // what was rejected is let go before anything is sent
+	cn.start()
+	err = c.serve(cn, choice)
+	c.mu.Lock()
+	c.cn = nil
+	c.mu.Unlock()
+	err = c.lastWord(cn, cn.close(err))
+	c.events.run()
+	return time.Since(began), err
+}
+
+// enterServer makes a connection that is logged on known.
+func (c *Client) enterServer(cn *conn) {
+	c.become(Recovering)
+	c.mu.Lock()
+	c.cn = cn
+	if c.arrived != nil {
+		close(c.arrived)
+		c.arrived = nil
+	}
+	c.mu.Unlock()
+	if c.record.connected(cn.info) {
+		close(c.first)
+	}
+	c.cfg.Logger.Info("connected", "server", cn.info.Server, "version", cn.info.Version, "life", c.out.life())
+	if hook := c.cfg.Hooks.Connected; hook != nil {
+		hook(cn.info)
+	}
+	if m, moved := c.record.arrived(cn.info.Server); moved {
+		c.tellMoved(m)
+	}
+}
+
+// A watch is what a session has to think of at a certain time.
+type watch struct {
+	choice Choice
+	began  time.Time
+	due    *time.Timer     // the core looks again
+	better *time.Ticker    // servers that are preferred are tried
+	leave  clientcore.Hold // what the server says of itself is what it may be left for
+}
+
+func newWatch(choice Choice) *watch {
+	w := &watch{
+		choice: choice,
+		began:  time.Now(),
+		due:    time.NewTimer(0),
+		better: time.NewTicker(max(choice.Retry, time.Second)),
+	}
+	if len(choice.Better) == 0 || choice.Retry <= 0 {
+		w.better.Stop()
+	}
+	return w
+}
+
+// said notes what the server says of itself.
+func (w *watch) said(info ServerInfo) {
+	w.leave.Note(w.choice.BetterIf == nil || w.choice.BetterIf(info), int64(time.Since(w.began)))
+}
+
+// mayLeave reports whether the server may be left for a better one.
+func (w *watch) mayLeave() bool {
+	return w.leave.For(int64(w.choice.BetterAfter), int64(time.Since(w.began)))
+}
+
+func (w *watch) stop() {
+	w.due.Stop()
+	w.better.Stop()
+}
+
+// serve looks after a connection until it ends.
+func (c *Client) serve(cn *conn, choice Choice) error {
+	w := newWatch(choice)
+	defer w.stop()
+	w.said(cn.info)
+	for {
+		select {
+		case <-cn.stop:
+			return errStopped
+		case <-c.ctx.Done():
+			return context.Cause(c.ctx)
+		case <-c.events.wake:
+			c.events.run()
+		case <-w.due.C:
+			cn.notify()
+		case <-cn.signal:
+			w.said(c.noteStanding(cn))
+			if err := c.look(cn, w); err != nil {
+				return err
+			}
+		case <-w.better.C:
+			if w.mayLeave() && c.reachable(c.better(choice)) {
+				return ErrPreferred
+			}
+		}
+	}
+}
+
+// look does what it is time for, and finds out whether the connection has to end.
+func (c *Client) look(cn *conn, w *watch) error {
+	l, next, err := c.out.look()
+	if err != nil {
+		return err
+	}
+	w.due.Reset(next)
+	if l.Resume {
+		c.resume(cn)
+		cn.notify()
+	}
+	if l.Live {
+		c.become(Live)
+	}
+	return nil
+}
+
+// resume takes up every subscription that waits for a connection.
+func (c *Client) resume(cn *conn) {
+	for _, s := range c.subscriptions() {
+		s.attach(cn)
+	}
+}
+
+// reachable reports whether one of the servers answers a dial.
+func (c *Client) reachable(servers []string) bool {
+	for _, s := range servers {
+		u, err := parseURI(s)
+		if err != nil {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(c.ctx, c.cfg.DialTimeout)
+		nc, err := c.probe(ctx, u)
+		cancel()
+		if err == nil {
+			nc.Close()
+			return true
+		}
+	}
+	return false
+}
+
+// become enters a state.
+func (c *Client) become(s State) {
+	if !c.record.enter(s) {
+		return
+	}
+	c.cfg.Logger.Debug("state changed", "state", s)
+	if hook := c.cfg.Hooks.StateChanged; hook != nil {
+		hook(s)
+	}
+}
+
+// terminate ends everything that waits.
+func (c *Client) terminate() {
+	err := c.closedError()
+	c.beginDraining()
+	for _, s := range c.subscriptions() {
+		s.abandon(err)
+	}
+	c.events.run()
+	c.become(Closed)
 }

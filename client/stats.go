@@ -1,6 +1,7 @@
 package client
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -92,26 +93,11 @@ type SubscriptionStats struct {
 
 // Stats returns a snapshot. Its parts are taken one after the other.
 func (c *Client) Stats() Stats {
-	c.mu.Lock()
-	s := c.stats
-	s.Name, s.State = c.name, c.state
-	s.Failures = make(map[string]int, len(c.failures))
-	for server, n := range c.failures {
-		s.Failures[server] = n
-	}
-	s.Moves = slices.Clone(c.moves)
-	for _, info := range c.known {
-		s.Servers = append(s.Servers, info)
-	}
-	subs := make([]*Subscription, 0, len(c.subs))
-	for _, sub := range c.subs {
-		subs = append(subs, sub)
-	}
-	c.mu.Unlock()
-
-	slices.SortFunc(s.Servers, func(a, b ServerInfo) int { return strings.Compare(a.Server, b.Server) })
+	s := c.record.snapshot()
+	s.Name = c.name
+	s.Servers = slices.SortedFunc(maps.Values(c.servers()), func(a, b ServerInfo) int { return strings.Compare(a.Server, b.Server) })
 	s.Publish = c.out.snapshot()
-	for _, sub := range subs {
+	for _, sub := range c.subscriptions() {
 		s.Subscriptions = append(s.Subscriptions, sub.Stats())
 	}
 	slices.SortFunc(s.Subscriptions, func(a, b SubscriptionStats) int { return strings.Compare(a.ID, b.ID) })
@@ -124,7 +110,7 @@ func (o *outbox) snapshot() PublishStats {
 	defer o.mu.Unlock()
 	s := o.stats
 	s.Outstanding = usage
-	s.InFlight = o.core.InFlight()
-	s.Downgraded = o.core.Downgraded()
+	s.InFlight = o.core.Publisher().InFlight()
+	s.Downgraded = o.core.Publisher().Downgraded()
 	return s
 }

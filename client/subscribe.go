@@ -173,7 +173,7 @@ func (s *Subscription) end(err error) {
 	s.mu.Unlock()
 	poke(s.ready)
 	if began && err != nil && !errors.Is(err, ErrClosed) {
-		s.c.post(func() { s.c.tellEnded(s, err) })
+		s.c.events.post(func() { s.c.tellEnded(s, err) })
 	}
 }
 

@@ -1,9 +1,14 @@
-// Package clientcore decides what a client does: what it sends of its publish
-// store and lets go of ([Publisher]), in which order it serves the store's
-// lives ([Visit]), which server it tries next ([Order]), how it takes a
-// subscription up again ([Resumption]), and when it yields its name
-// ([NameRule]).
+// Package clientcore is what a client does, without what it takes to do it. A
+// [Session] has the order of one connection after another: under which life of
+// the publish store it logs on ([Visit]), what it makes of the answer and of
+// acks ([Publisher]), when all is live again, why it leaves and what comes then
+// ([NameRule]). A [Sender] writes what the store keeps. A [Subscription] has what
+// becomes of one subscription over all connections ([Resumption]). An [Order]
+// has which server is tried next.
 //
-// Nothing here starts, waits, reads a clock or touches a file or a connection:
-// events go in, what to do comes out. Package client does it.
+// Nothing here starts, waits, locks, reads a clock or touches a file or a
+// connection: frames, times and calls of the application go in; commands, and
+// effects for the stores and the application, come out. Two drivers run it:
+// package client with sockets and goroutines, and the simulator
+// (internal/proof/sim), where all happens in virtual time under faults.
 package clientcore

@@ -9,6 +9,7 @@ var (
 	ErrNameInUse     = errors.New("client name is in use")
 	ErrNotReplicated = errors.New("topic is not replicated, the subscription cannot move to another server")
 	ErrSlowConsumer  = errors.New("application takes messages too slowly")
+	ErrTimeout       = errors.New("no answer from the server in time")
 	ErrProtocol      = errors.New("server breaks the protocol")
 
 	// ErrMissed ends a subscription that does not accept a gap; the Effect has it.

@@ -15,6 +15,10 @@ const firstDelay = 50_000_000
 // MaxDelay is how long a delay between attempts is at most, in nanoseconds.
 const MaxDelay = 5_000_000_000
 
+// StableAfter is how long a connection has to last before the failures before it
+// are forgotten.
+const StableAfter = 5 * time.Second
+
 // An Ending is what became of the last server that an order chose.
 type Ending int
 

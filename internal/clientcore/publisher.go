@@ -79,6 +79,10 @@ type Beginning struct {
 	LetGo      uint64 // let go up to here
 	After      uint64 // the sender starts above this
 	Base       uint64 // to be kept with the life; 0: none chosen
+
+	// Set by Session.Begin.
+	Life pubstore.Life // as it was at the logon
+	old  bool          // a former one: replayed, never extended
 }
 
 // Expect prepares for a connection that logs on under life l. Before the
@@ -176,6 +180,7 @@ type AckEffect struct {
 	Degraded bool   // from now on acks come from one server only
 	Restored bool   // acks are safe again
 	InSync   bool   // what one server has, both have
+	Life     string // set by the Session
 }
 
 // Persisted takes in a cumulative ack. One that comes late, twice or beyond

@@ -1,6 +1,7 @@
 package clientcore
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -8,17 +9,56 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// A Server is where a connection leads to, as its logon ack says.
-type Server struct {
-	Address  string
-	Instance string   // its name in its group; empty: it does not say
-	Peers    []string // the instances it replicates to synchronously
-	Plain    bool     // it lacks our extensions
+// A Sync says how a server stands to its failover equivalents; package client
+// explains its values.
+type Sync int
+
+const (
+	SyncUnknown Sync = iota
+	SyncOK
+	SyncApart
+	SyncSingle
+	SyncCatchingUp
+	SyncAsync
+	SyncAlone
+	SyncStopping
+)
+
+// syncTexts are the states as on the wire.
+var syncTexts = [...]string{
+	SyncUnknown: "unknown", SyncOK: wire.SyncInSync, SyncApart: wire.SyncApart, SyncSingle: wire.SyncSingle,
+	SyncCatchingUp: wire.SyncCatchingUp, SyncAsync: wire.SyncAsync, SyncAlone: wire.SyncAlone, SyncStopping: wire.SyncStopping,
 }
 
-// ServerOf returns the server at an address that answered a logon with m.
-func ServerOf(address string, m *wire.Message) Server {
-	s := Server{Address: address, Instance: string(m.Instance), Plain: !m.IsExt()}
+func (s Sync) String() string { return syncTexts[s] }
+
+// ParseSync returns SyncUnknown for what a later version may say.
+func ParseSync(text []byte) Sync { return Sync(max(0, slices.Index(syncTexts[:], string(text)))) }
+
+// Lags reports whether a server is worse than one of which nothing is known:
+// it is asynchronous, or lacks what others have.
+func (s Sync) Lags() bool { return s == SyncAsync || s == SyncCatchingUp }
+
+// A Server is what a logon ack says about where a connection leads to, and what
+// the server has said since.
+type Server struct {
+	Address    string
+	Instance   string   // its name in its group; empty: it does not say
+	Peers      []string // the instances it replicates to synchronously
+	Plain      bool     // it lacks our extensions
+	Sync       Sync
+	CatchingUp bool // it serves without having caught up with its peers (R6)
+}
+
+// serverOf returns the server at an address that has accepted a logon with m.
+func serverOf(address string, m *wire.Message) Server {
+	s := Server{
+		Address: address, Instance: string(m.Instance), Plain: !m.IsExt(),
+		Sync: ParseSync(m.Sync), CatchingUp: m.CatchingUp,
+	}
+	if s.CatchingUp && s.Sync == SyncUnknown {
+		s.Sync = SyncCatchingUp
+	}
 	if len(m.Peers) > 0 {
 		s.Peers = strings.Split(string(m.Peers), ",")
 	}
@@ -37,3 +77,37 @@ func (s *Server) LeadsTo(to *Server) bool {
 	}
 	return slices.Contains(s.Peers, to.Instance)
 }
+
+// Known is what servers have said last, by the URIs that the chooser gives.
+type Known map[string]Server
+
+// Says takes in what a server says. It counts for its peers, too: what one said
+// before it was left is older. The peers of one that is in sync have
+// everything; those of one whose acks are single do not, one of them at least.
+func (k Known) Says(uri string, s Server) {
+	k[uri] = s
+	for other, o := range k {
+		if other == uri || o.Instance == "" || o.Sync == SyncAsync || !slices.Contains(s.Peers, o.Instance) {
+			continue
+		}
+		switch s.Sync {
+		case SyncOK:
+			o.Sync, o.CatchingUp = SyncOK, false
+		case SyncSingle:
+			o.Sync = SyncCatchingUp
+		}
+		k[other] = o
+	}
+}
+
+// Better returns those of servers that a client may leave the present one for:
+// not known to lag, and with a way for its bookmark subscriptions, which ways says.
+func (k Known) Better(uris []string, ways func(to *Server) bool) []string {
+	return slices.DeleteFunc(slices.Clone(uris), func(uri string) bool {
+		to := k[uri]
+		return to.Sync.Lags() || !ways(&to)
+	})
+}
+
+// Clone returns a copy.
+func (k Known) Clone() Known { return maps.Clone(k) }

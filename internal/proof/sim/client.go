@@ -6,52 +6,67 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
 	"github.com/holdfast-mq/holdfast/internal/wire"
+	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
 // Bounds of a connection, as the client has them.
 const (
-	dialTimeout  = 2 * time.Second
-	logonTimeout = 5 * time.Second
-	stableAfter  = 5 * time.Second
+	dialTimeout     = 2 * time.Second
+	logonTimeout    = 5 * time.Second
+	recoveryTimeout = time.Minute
+	windowMost      = 64      // messages in flight
+	windowBytes     = 1 << 20 // of them
+	packetBytes     = 2 << 10 // of publishes
 )
 
 var (
 	errDial    = errors.New("no connection")
 	errTimeout = errors.New("timed out")
-	errGap     = errors.New(wire.ReasonPublishGap)
-	errName    = errors.New(wire.ReasonNameInUse)
 )
 
-// A caller is what publishers and subscribers have in common: it connects to
-// one server after the other, as the order says.
-type caller struct {
+// A client is the process of an application: it carries events between its
+// network, its store and the cores of package client.
+type client struct {
 	process
-	order *clientcore.Order
-	names clientcore.NameRule
-	s     *side // nil: not connected
-	in    frames
-	epoch int // of the connection
-	began time.Duration
-	up    bool // logged on
+	app    application
+	order  *clientcore.Order
+	core   *clientcore.Session
+	store  pubstore.Store
+	server *instance // chosen last
+	last   clientcore.Ending
 
-	connected func() // say who you are
-	took      func(m *wire.Message)
-	drained   func()                         // a packet has been taken in
-	gone      func(cause error) (again bool) // true: connect to the same server at once
-	server    *instance
-	last      clientcore.Ending
+	s      *side // nil: not connected
+	in     frames
+	at     clientcore.Server
+	sender *clientcore.Sender // nil: not logged on
+	began  time.Duration      // it was logged on
+	news   bool               // Look may find something new
+	plans  int                // of looks
 }
 
-func (c *caller) init(w *world, name string) {
-	c.process = process{w: w, name: name}
+// An application is what a client runs for.
+type application interface {
+	leadsTo(to *clientcore.Server) bool
+	resume()                           // take up the subscriptions
+	lost()                             // the connection is gone
+	take(m *wire.Message)              // what is not the session's
+	drained()                          // a packet has been taken in
+	letGo(life string, through uint64) // the store will
+	rejected(r clientcore.Rejection)   // tell the application
 }
 
-// launch begins to connect, in a new run of the process.
-func (c *caller) launch() {
+func (c *client) init(w *world, name string, app application) {
+	c.process, c.app = process{w: w, name: name}, app
+}
+
+// launch begins a run of the process, with a store, and to connect.
+func (c *client) launch(store pubstore.Store) {
 	w := c.w
 	c.begin()
 	w.booted(&c.process)
-	c.s, c.up, c.last = nil, false, clientcore.EndNone
+	c.s, c.sender, c.last = nil, nil, clientcore.EndNone
+	c.store = store
+	c.core = clientcore.NewSession(store.Lives(), windowMost, windowBytes, recoveryTimeout)
 	n := 0
 	for _, i := range w.instances {
 		if !i.spare {
@@ -64,16 +79,15 @@ func (c *caller) launch() {
 }
 
 // next connects to the next server.
-func (c *caller) next(least time.Duration) {
+func (c *client) next(least time.Duration) {
 	server, delay := c.order.Next(c.last, nil)
 	c.w.after(max(least, time.Duration(delay)), &c.process, 'c', func() { c.connect(c.w.instances[server]) })
 }
 
-func (c *caller) connect(i *instance) {
+func (c *client) connect(i *instance) {
 	w := c.w
-	c.server, c.up, c.began = i, false, w.now
-	c.epoch++
-	epoch := c.epoch
+	c.server = i
+	c.core.Connect(i.name, i.name, c.store.Lives())
 	reach, back := w.reachable(c.name, i.name), w.reachable(i.name, c.name)
 	switch {
 	case reach && back && !i.alive:
@@ -85,95 +99,228 @@ func (c *caller) connect(i *instance) {
 	}
 	ours := w.connect(&c.process, &i.process, i.clientConnects)
 	c.s = ours
-	ours.take = func(packet any) {
-		c.in.each(packet.([]byte), func(m *wire.Message) bool {
-			if c.s == ours {
-				c.take(m)
-			}
-			return c.s == ours
-		})
-		if c.s == ours && c.drained != nil {
-			c.drained()
-		}
-	}
+	ours.take = func(packet any) { c.arrived(ours, packet.([]byte)) }
 	ours.lost = func(cause error) {
 		if c.s == ours {
 			c.ended(cause)
 		}
 	}
 	w.after(logonTimeout, &c.process, 'T', func() {
-		if c.epoch == epoch && !c.up && c.s == ours {
+		if c.s == ours && c.sender == nil {
 			c.ended(errTimeout)
 		}
 	})
-	c.connected()
+	c.logon()
 }
 
-func (c *caller) take(m *wire.Message) {
-	ends := m.Command == wire.Ack && m.Acks == wire.AckProcessed && len(m.CommandID) == 0 && string(m.Status) == wire.StatusFailure
-	switch {
-	case ends && string(m.Reason) == wire.ReasonPublishGap:
-		c.ended(errGap)
-	case ends:
-		c.ended(errName)
-	default:
-		c.took(m)
+func (c *client) logon() {
+	counter, err := c.store.Logon(c.name)
+	if err != nil {
+		c.w.oracle.violate("%s: logon counter: %v", c.name, err)
+		return
 	}
+	c.core.Logon(c.name, "", "", counter)
+	cmd := c.core.Credentials("", "")
+	c.send(cmd.AppendTo)
 }
 
 // send sends a command.
-func (c *caller) send(appendTo func([]byte) []byte) { c.s.send(appendTo(nil)) }
+func (c *client) send(appendTo func([]byte) []byte) { c.s.send(appendTo(nil)) }
 
-// isLogonAck reports whether m is the answer to a logon.
-func isLogonAck(m *wire.Message) bool {
-	return m.Command == wire.Ack && m.Acks == wire.AckProcessed && string(m.CommandID) == logonID
+// arrived takes in a packet.
+func (c *client) arrived(on *side, packet []byte) {
+	c.in.each(packet, func(m *wire.Message) bool {
+		if c.s == on {
+			c.take(m)
+		}
+		return c.s == on
+	})
+	if c.s == on {
+		c.app.drained()
+	}
 }
 
-// logonID is the command id of a logon.
-const logonID = "0"
+func (c *client) take(m *wire.Message) {
+	if m.Command != wire.Ack || len(m.SubID) > 0 {
+		c.app.take(m)
+		return
+	}
+	e, err := c.core.Take(m)
+	switch {
+	case err != nil:
+		c.ended(err)
+	case e.Kind == clientcore.Accepted:
+		c.loggedOn(m)
+	case e.Kind == clientcore.Acked:
+		c.acked(&e)
+	case e.Kind == clientcore.Rejected:
+		c.app.rejected(e.Rejection)
+	}
+}
+
+func (c *client) loggedOn(m *wire.Message) {
+	c.at = c.core.Server()
+	if !c.app.leadsTo(&c.at) {
+		c.w.oracle.violate("%s can't move to %s", c.name, c.server.name)
+	}
+	b, err := c.core.Begin(m, c.w.clock())
+	if err != nil {
+		c.ended(err)
+		return
+	}
+	c.app.letGo(b.Life.ID, b.LetGo)
+	if b.RolledBack {
+		c.w.counts.RollBacks++
+	}
+	cursor, err := b.Apply(c.store)
+	if err != nil {
+		c.stored(err)
+		c.ended(err)
+		return
+	}
+	c.w.say("%s: on %s as %s, safe %d, have %d", c.name, c.server.name, b.Life.ID, m.Sequence, m.Have)
+	c.sender, c.began = clientcore.NewSender(window{c.core, c}, cursor, &b, false), c.w.now
+	c.core.Start(c.w.clock())
+	c.news = true
+	c.send((&wire.HeartbeatCommand{Options: wire.HeartbeatStart(clientBeat)}).AppendTo)
+	c.fill()
+}
+
+// stored notes an error of the store.
+func (c *client) stored(err error) {
+	if err != nil && !errors.Is(err, clientcore.ErrSettled) {
+		c.w.oracle.violate("%s: its store: %v", c.name, err)
+	}
+}
+
+// acked does what an ack leads to.
+func (c *client) acked(e *clientcore.Event) {
+	c.app.letGo(e.Ack.Life, e.Ack.LetGo)
+	c.stored(e.Ack.Apply(c.store))
+	c.news = c.news || e.Look
+	if e.Ack.Opened {
+		c.fill()
+		return
+	}
+	c.look()
+}
+
+// A window is the session's, which notices when Look may find something new.
+type window struct {
+	*clientcore.Session
+	c *client
+}
+
+func (w window) Exhausted() {
+	w.Session.Exhausted()
+	w.c.news = w.c.news || w.Former()
+}
+
+func (w window) CaughtUp(resent int) {
+	w.Session.CaughtUp(resent)
+	w.c.news = true
+}
+
+// fill sends as far as store and window allow.
+func (c *client) fill() {
+	if c.sender == nil {
+		return
+	}
+	c.core.Lives(c.store.Lives())
+	for {
+		packet, err := c.sender.Fill(nil, packetBytes)
+		c.stored(err)
+		if len(packet) == 0 {
+			break
+		}
+		c.s.send(packet)
+	}
+	c.look()
+}
+
+// look finds out what it is time for, as long as there is something new.
+func (c *client) look() {
+	for c.news && c.sender != nil {
+		c.news = false
+		l, err := c.core.Look(c.w.clock(), c.store.Lives())
+		if err != nil {
+			c.ended(err)
+			return
+		}
+		if l.Resume {
+			c.app.resume()
+			c.news = true
+		}
+		c.plan()
+	}
+}
+
+// plan plans the next look, in place of the one that was planned.
+func (c *client) plan() {
+	c.plans++
+	plan := c.plans
+	c.w.after(c.core.Due().Sub(c.w.clock()), &c.process, 'y', func() {
+		if c.plans == plan {
+			c.news = true
+			c.look()
+		}
+	})
+}
 
 // ended is the end of a connection, or of the attempt to make one.
-func (c *caller) ended(cause error) {
+func (c *client) ended(cause error) {
 	w := c.w
+	lived := c.sender != nil && w.now-c.began >= clientcore.StableAfter
+	c.w.say("%s: %s is gone: %v", c.name, c.server.name, cause)
+	c.leave()
+	l := c.core.Ended(cause, w.clock(), c.store.Lives())
+	switch {
+	case l.Stop:
+		w.oracle.violate("%s: ends, its name is in use", c.name)
+		return
+	case l.Again:
+		c.connect(c.server)
+		return
+	case lived:
+		c.last = clientcore.EndStable
+	default:
+		c.last = clientcore.EndFailed
+	}
+	c.next(l.Wait)
+}
+
+// leave ends what a connection has open.
+func (c *client) leave() {
+	if c.sender != nil {
+		c.sender.Close()
+		c.sender = nil
+	}
 	if c.s != nil {
 		c.s.close()
 		c.s = nil
 	}
-	lived := c.up && w.now-c.began >= stableAfter
-	c.up = false
-	w.say("%s: %s is gone: %v", c.name, c.server.name, cause)
-	if c.gone(cause) {
-		c.connect(c.server)
-		return
-	}
-	c.last = clientcore.EndFailed
-	if lived {
-		c.last = clientcore.EndStable
-	}
-	least := time.Duration(0)
-	if errors.Is(cause, errName) {
-		wait, _ := c.names.InUse(int64(w.now))
-		least = time.Duration(wait)
-	}
-	c.next(least)
+	c.app.lost()
 }
 
 // beat keeps the connection alive and finds out when it isn't.
-func (c *caller) beat() {
+func (c *client) beat() {
 	w := c.w
-	if c.s != nil && c.up {
+	if c.sender != nil {
 		if w.now-c.s.heard >= 2*clientBeat {
 			c.ended(errTimeout)
 		} else {
-			c.send((&wire.HeartbeatCommand{Options: wire.HeartbeatStart(clientBeat)}).AppendTo)
+			c.send((&wire.HeartbeatCommand{Options: wire.HeartbeatBeat}).AppendTo)
 		}
 	}
 	w.after(clientBeat/2, &c.process, 'b', c.beat)
 }
 
 // die ends the process.
-func (c *caller) die(power bool) {
+func (c *client) die(power bool) {
+	if c.sender != nil {
+		c.sender.Close()
+	}
 	c.w.died(&c.process, power)
 	c.end()
-	c.s, c.up = nil, false
+	c.s, c.sender = nil, nil
 }

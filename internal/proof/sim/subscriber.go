@@ -9,6 +9,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
 	"github.com/holdfast-mq/holdfast/internal/wire"
+	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
 const (
@@ -19,7 +20,7 @@ const (
 
 // A subscriber is a subscriber application with its bookmark store.
 type subscriber struct {
-	caller
+	client
 	topic   string
 	start   string
 	durable bool          // takes only what is safe
@@ -28,8 +29,7 @@ type subscriber struct {
 	shuffle bool          // discards in any order
 
 	marks *bookmarkstore.Memory
-	core  *clientcore.Subscription
-	at    clientcore.Server // connected to
+	sub   *clientcore.Subscription
 	ids   uint64
 	queue []bookmark.Bookmark
 	busy  bool
@@ -40,8 +40,7 @@ type subscriber struct {
 
 func (w *world) addSubscriber(name, topic, start string) *subscriber {
 	s := &subscriber{topic: topic, start: start, most: 1024, marks: bookmarkstore.NewMemory(), kept: bookmark.Vector{}}
-	s.init(w, name)
-	s.connected, s.took, s.drained, s.gone = s.logon, s.take, s.handle, s.lost
+	s.init(w, name, s)
 	w.subscribers = append(w.subscribers, s)
 	w.oracle.subscribes(s)
 	return s
@@ -51,26 +50,21 @@ func (s *subscriber) begin() {
 	s.open()
 	s.queue, s.busy, s.held = nil, false, nil
 	s.w.oracle.started(s)
-	s.launch()
+	s.launch(pubstore.NewMemory(pubstore.MemoryOptions{NewLife: s.newLife}))
 	s.commit()
 }
 
 func (s *subscriber) open() {
-	s.core = &clientcore.Subscription{Request: clientcore.Request{
+	s.sub = &clientcore.Subscription{Request: clientcore.Request{
 		ID: subscriberID, Topic: s.topic, Start: s.start, Resumes: true, Gaps: true, Durable: s.durable,
 	}}
-	s.check(s.core.Open(s.marks))
+	s.check(s.sub.Open(s.marks))
 }
 
 // commit is when the store's changes are on disk.
 func (s *subscriber) commit() {
-	s.kept, _ = s.core.Place().Discarded()
+	s.kept, _ = s.sub.Place().Discarded()
 	s.w.after(between(s.w.load, 20*time.Millisecond, 200*time.Millisecond), &s.process, 'k', s.commit)
-}
-
-func (s *subscriber) logon() {
-	cmd := wire.LogonCommand{CommandID: logonID, ClientName: s.name, Acks: wire.AckProcessed, Ext: true}
-	s.send(cmd.AppendTo)
 }
 
 func (s *subscriber) take(m *wire.Message) {
@@ -78,40 +72,51 @@ func (s *subscriber) take(m *wire.Message) {
 	var err error
 	id := string(m.SubID)
 	switch {
-	case isLogonAck(m):
-		s.up = true
-		s.at = clientcore.ServerOf(s.server.name, m)
-		s.attach()
 	case m.Command == wire.Publish:
 		s.message(string(m.SubIDs), m)
+	case m.Command != wire.Ack:
 	case m.Acks == wire.AckProcessed:
-		e, err = s.core.Answer(&s.at, id, m, s.core.Received())
-	case m.Acks == wire.AckPersisted:
-		e, err = s.core.Mark(&s.at, id, m)
+		e, err = s.sub.Answer(&s.at, id, m, s.sub.Received())
+	default:
+		e, err = s.sub.Mark(&s.at, id, m)
 	}
 	if err != nil {
 		s.ended(err)
 		return
 	}
-	s.happen(&e)
+	s.happen(id, &e)
 }
+
+func (s *subscriber) drained() { s.handle() }
+
+func (s *subscriber) leadsTo(to *clientcore.Server) bool { return s.sub.LeadsTo(to) }
+
+func (s *subscriber) resume() { s.attach() }
+
+// A subscriber publishes nothing.
+func (s *subscriber) letGo(string, uint64)          {}
+func (s *subscriber) rejected(clientcore.Rejection) {}
 
 // attach subscribes, under a new id, if the subscription waits for that.
 func (s *subscriber) attach() {
-	if !s.core.Waits() || !s.up {
+	if !s.sub.Waits() || s.sender == nil {
 		return
 	}
 	s.ids++
-	cmd, err := s.core.Attach(&s.at, fmt.Sprint(s.ids), s.core.Received(), s.w.clock())
+	cmd, err := s.sub.Attach(&s.at, fmt.Sprint(s.ids), s.sub.Received(), s.w.clock())
 	if err != nil {
 		s.w.oracle.violate("%s: %v", s.name, err)
 		return
 	}
+	s.core.Await(cmd.SubID)
 	s.send(cmd.AppendTo)
 }
 
 // happen has an effect take place.
-func (s *subscriber) happen(e *clientcore.Effect) {
+func (s *subscriber) happen(id string, e *clientcore.Effect) {
+	if e.Answered && s.core.Answered(id) {
+		s.news = true
+	}
 	if e.Base != nil {
 		s.w.oracle.based(s, e.Base)
 	}
@@ -119,14 +124,15 @@ func (s *subscriber) happen(e *clientcore.Effect) {
 		s.w.counts.Skipped++
 		s.w.oracle.missed(s, g.Publisher, g.From, g.To)
 	}
-	s.check(s.core.Keep(e))
+	s.check(s.sub.Keep(e))
 	if e.Base != nil {
 		s.based = true
-		s.kept, _ = s.core.Place().Discarded()
+		s.kept, _ = s.sub.Place().Discarded()
 	}
 	if e.End != nil {
 		s.w.oracle.violate("%s: its subscription ends: %v", s.name, e.End)
 	}
+	s.look()
 }
 
 func (s *subscriber) message(id string, m *wire.Message) {
@@ -134,13 +140,14 @@ func (s *subscriber) message(id string, m *wire.Message) {
 	if err != nil {
 		s.w.oracle.violate("%s: bookmark %q: %v", s.name, m.Bookmark, err)
 	}
-	v := s.core.Arrives(id, len(s.queue) < s.most)
+	v := s.sub.Arrives(id, len(s.queue) < s.most)
 	if v == clientcore.Pause {
 		s.w.counts.Overruns++
+		s.core.Answered(id)
 		cmd := wire.UnsubscribeCommand{CommandID: id, SubID: id}
 		s.send(cmd.AppendTo)
 	}
-	if s.core.Receive(v, b) && s.core.Queues() {
+	if s.sub.Receive(v, b) && s.sub.Queues() {
 		s.w.oracle.checkBody(s, b, binary.LittleEndian.Uint64(m.Body))
 		s.queue = append(s.queue, b)
 	}
@@ -197,12 +204,12 @@ func (s *subscriber) release() {
 
 func (s *subscriber) discard(b bookmark.Bookmark) {
 	s.w.oracle.discarded(s, b)
-	s.check(s.core.Place().Discard(b))
+	s.check(s.sub.Place().Discard(b))
 }
 
 // emptied goes on after an overrun.
 func (s *subscriber) emptied() {
-	if s.core.Emptied() {
+	if s.sub.Emptied() {
 		s.attach()
 	}
 }
@@ -213,14 +220,11 @@ func (s *subscriber) check(err error) {
 	}
 }
 
-func (s *subscriber) lost(error) (again bool) {
-	s.core.Lost()
-	return false
-}
+func (s *subscriber) lost() { s.sub.Lost() }
 
 // kill ends the process. forgets: what its store had not committed is gone.
 func (s *subscriber) kill(forgets bool) {
-	s.core.Place().Release()
+	s.sub.Place().Release()
 	s.die(false)
 	s.w.oracle.died(s, forgets)
 	if !forgets {
@@ -229,13 +233,13 @@ func (s *subscriber) kill(forgets bool) {
 	s.marks = bookmarkstore.NewMemory()
 	if s.based {
 		s.open()
-		s.check(s.core.Place().SetBase(s.kept))
-		s.core.Place().Release()
+		s.check(s.sub.Place().SetBase(s.kept))
+		s.sub.Place().Release()
 	}
 }
 
 // describe says how a subscriber stands, for a run that does not come to rest.
 func (s *subscriber) describe() string {
-	done, _ := s.core.Place().Discarded()
-	return fmt.Sprintf("up %v paused %v, queue %d, received %v discarded %v", s.up, s.core.Paused(), len(s.queue), s.core.Received(), done)
+	done, _ := s.sub.Place().Discarded()
+	return fmt.Sprintf("logged on %v paused %v, queue %d, received %v discarded %v", s.sender != nil, s.sub.Paused(), len(s.queue), s.sub.Received(), done)
 }

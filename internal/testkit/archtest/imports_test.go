@@ -73,9 +73,11 @@ var starters = []string{"bookmarkstore", "client", "internal/perf/bench", "inter
 // or select. Their callers tell them what happened and when.
 var cores = []string{
 	"bookmarkstore/queue.go", "bookmarkstore/window.go",
-	"client/standing.go",
-	"internal/clientcore/flight.go", "internal/clientcore/hold.go", "internal/clientcore/names.go", "internal/clientcore/order.go",
-	"internal/clientcore/publisher.go", "internal/clientcore/resume.go", "internal/clientcore/server.go", "internal/clientcore/subscription.go", "internal/clientcore/visit.go",
+	"client/journey.go", "client/standing.go",
+	"internal/clientcore/errors.go", "internal/clientcore/flight.go", "internal/clientcore/hold.go", "internal/clientcore/names.go",
+	"internal/clientcore/order.go", "internal/clientcore/publisher.go", "internal/clientcore/resume.go", "internal/clientcore/sender.go",
+	"internal/clientcore/server.go", "internal/clientcore/session.go", "internal/clientcore/store.go", "internal/clientcore/subscription.go",
+	"internal/clientcore/visit.go",
 	"internal/journal/record.go", "internal/journal/table.go",
 	"internal/replica/ackstate.go", "internal/replica/link.go", "internal/replica/marker.go",
 	"internal/replica/progress.go", "internal/replica/rejoin.go", "internal/replica/topics.go", "internal/replica/watermark.go",

@@ -1,0 +1,326 @@
+package client
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/clientcore"
+	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/wire"
+)
+
+// batchBytes is how much the sender puts together before it writes.
+const batchBytes = 64 << 10
+
+// A receiver is what acks and messages on a connection are routed to by id: a
+// subscription, or the replies to a command. Its methods run on the reader's
+// goroutine and must never wait for the application (R12).
+type receiver interface {
+	message(cn *conn, id string, m *wire.Message) error
+	ack(cn *conn, id string, m *wire.Message) error
+	lost(cn *conn, err error) // the connection is gone; on the session goroutine
+}
+
+type route struct {
+	r  receiver
+	id string // its own key
+}
+
+// A conn is one connection to a server, from its logon to its end. It has two
+// goroutines, a reader and a sender; the session goroutine starts them and
+// waits for them. What it does is decided in the outbox.
+type conn struct {
+	c      *Client
+	nc     net.Conn
+	in     *input
+	at     clientcore.Server  // as at the logon
+	info   ServerInfo         // the same for the application
+	shown  SyncState          // as made known; the session goroutine's
+	sender *clientcore.Sender // from the logon on
+
+	wake    chan struct{} // has the sender look again; capacity 1
+	signal  chan struct{} // has the session look again; capacity 1
+	stop    chan struct{} // closed when the connection has failed or is to end
+	running sync.WaitGroup
+
+	mu     sync.Mutex
+	frames []byte           // of commands, for the sender to write; guarded by mu
+	routes map[string]route // by command id; nil: closed; guarded by mu
+	err    error            // why it ended; guarded by mu
+}
+
+func newConn(c *Client, nc net.Conn) *conn {
+	return &conn{
+		c:      c,
+		nc:     nc,
+		in:     newInput(nc, c.cfg.MaxFrame),
+		wake:   make(chan struct{}, 1),
+		signal: make(chan struct{}, 1),
+		stop:   make(chan struct{}),
+		routes: make(map[string]route),
+	}
+}
+
+// An input reads frames. It fails when nothing comes for a time.
+type input struct {
+	nc     net.Conn
+	frames *wire.Reader
+	idle   time.Duration // 0: never
+}
+
+func newInput(nc net.Conn, maxFrame int) *input {
+	in := &input{nc: nc}
+	in.frames = wire.NewReader(in, maxFrame)
+	return in
+}
+
+func (r *input) Read(p []byte) (int, error) {
+	if r.idle > 0 && !mut.On(mut.HeartbeatsIgnored) {
+		if err := r.nc.SetReadDeadline(time.Now().Add(r.idle)); err != nil {
+			return 0, err
+		}
+	}
+	return r.nc.Read(p)
+}
+
+// next reads a frame.
+func (r *input) next(m *wire.Message) error {
+	frame, err := r.frames.Next()
+	if err != nil {
+		return fmt.Errorf("read: %w", silence(err))
+	}
+	if err := wire.Parse(frame, m); err != nil {
+		return fmt.Errorf("%w: %w", ErrProtocol, err)
+	}
+	return nil
+}
+
+// start starts the goroutines. From here on close must be called.
+func (cn *conn) start() {
+	interval := cn.c.cfg.HeartbeatInterval
+	cn.in.idle = 2 * interval
+	start := wire.HeartbeatCommand{CommandID: cn.c.newID(), Options: wire.HeartbeatStart(interval)}
+	cn.control(start.AppendTo)
+	cn.running.Go(func() { cn.fail(cn.read()) })
+	cn.running.Go(func() { cn.fail(cn.send()) })
+}
+
+// fail ends the connection; the first reason counts.
+func (cn *conn) fail(err error) {
+	cn.mu.Lock()
+	first := cn.err == nil
+	if first {
+		cn.err = err
+	}
+	cn.mu.Unlock()
+	if first {
+		close(cn.stop)
+		cn.nc.Close()
+	}
+}
+
+// close ends the connection, waits for its goroutines and tells its routes.
+// It returns why the connection ended.
+func (cn *conn) close(err error) error {
+	cn.fail(err)
+	cn.running.Wait()
+	if cn.sender != nil {
+		cn.sender.Close()
+	}
+	cn.mu.Lock()
+	routes := cn.routes
+	cn.routes = nil
+	err = cn.err
+	cn.mu.Unlock()
+	for _, r := range routes {
+		r.r.lost(cn, err)
+	}
+	return err
+}
+
+// newID returns a command id that no other command of the client has had.
+func (c *Client) newID() string { return strconv.FormatUint(c.ids.Add(1), 10) }
+
+// wakeSender has the sender look for something to send.
+func (cn *conn) wakeSender() { poke(cn.wake) }
+
+// notify has the session look at the connection.
+func (cn *conn) notify() { poke(cn.signal) }
+
+func poke(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// control queues a command that expects no answer.
+func (cn *conn) control(appendTo func([]byte) []byte) {
+	cn.mu.Lock()
+	if cn.routes != nil {
+		cn.frames = appendTo(cn.frames)
+	}
+	cn.mu.Unlock()
+	cn.wakeSender()
+}
+
+// request queues a command whose answers go to r. False: the connection has
+// ended, and r is not told.
+func (cn *conn) request(id string, r receiver, appendTo func([]byte) []byte) bool {
+	cn.mu.Lock()
+	defer cn.mu.Unlock()
+	if cn.routes == nil {
+		return false
+	}
+	cn.routes[id] = route{r, id}
+	cn.frames = appendTo(cn.frames)
+	cn.wakeSender()
+	return true
+}
+
+// answered notes that a subscribe was answered, or will not be.
+func (cn *conn) answered(id string) {
+	if cn.c.out.answered(id) {
+		cn.notify()
+	}
+}
+
+// unsubscribe ends what runs under an id. What still comes is ignored.
+func (cn *conn) unsubscribe(id string, u wire.UnsubscribeCommand) {
+	cn.forget(id)
+	cn.answered(id)
+	u.CommandID = cn.c.newID()
+	cn.control(u.AppendTo)
+}
+
+// forget has what still comes under an id ignored.
+func (cn *conn) forget(id string) {
+	cn.mu.Lock()
+	defer cn.mu.Unlock()
+	delete(cn.routes, id)
+}
+
+// route returns whom an id belongs to, nil if nobody.
+func (cn *conn) route(id []byte) (receiver, string) {
+	cn.mu.Lock()
+	defer cn.mu.Unlock()
+	r := cn.routes[string(id)]
+	return r.r, r.id
+}
+
+// read takes in frames until the connection ends. It never waits for the
+// application (R12).
+func (cn *conn) read() error {
+	var m wire.Message
+	for {
+		if err := cn.in.next(&m); err != nil {
+			return err
+		}
+		if err := cn.dispatch(&m); err != nil {
+			return err
+		}
+	}
+}
+
+// silence says in our words that a deadline has passed.
+func silence(err error) error {
+	var timeout net.Error
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		return fmt.Errorf("%w: %w", ErrTimeout, err)
+	}
+	return err
+}
+
+func (cn *conn) dispatch(m *wire.Message) error {
+	switch m.Command {
+	case wire.Ack:
+		return cn.ack(m)
+	case wire.Publish, wire.DeltaPublish, wire.OOF:
+		return cn.deliver(deliveryIDs(m), m)
+	case wire.SOW, wire.GroupBegin, wire.GroupEnd:
+		return cn.deliver(m.QueryID, m)
+	}
+	return nil // heartbeats, and what we do not know
+}
+
+// deliveryIDs returns the list of ids that a message is for.
+func deliveryIDs(m *wire.Message) []byte {
+	for _, ids := range [][]byte{m.SubIDs, m.SubID, m.QueryID, m.CommandID} {
+		if len(ids) > 0 {
+			return ids
+		}
+	}
+	return nil
+}
+
+// deliver hands a message to each of a comma list of ids.
+func (cn *conn) deliver(ids []byte, m *wire.Message) error {
+	for len(ids) > 0 {
+		id, rest, _ := bytes.Cut(ids, comma)
+		ids = rest
+		r, name := cn.route(bytes.TrimSpace(id))
+		if r == nil {
+			continue // it has ended, or was paused
+		}
+		if err := r.message(cn, name, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var comma = []byte(",")
+
+// send writes commands, and what the publish store keeps, in order: the same
+// loop sends new messages and replays old ones (R1). Nothing new can overtake
+// what is replayed, since both come from one cursor.
+func (cn *conn) send() error {
+	interval := cn.c.cfg.HeartbeatInterval
+	beat := time.NewTimer(interval)
+	defer beat.Stop()
+	var batch []byte
+	for {
+		var err error
+		batch, err = cn.sender.Fill(cn.takeFrames(batch[:0]), batchBytes)
+		if err != nil {
+			return err
+		}
+		if len(batch) > 0 {
+			if _, err := cn.nc.Write(batch); err != nil {
+				return fmt.Errorf("write: %w", err)
+			}
+			beat.Reset(interval)
+			continue
+		}
+		select {
+		case <-cn.wake:
+		case <-cn.c.store.Appended():
+			cn.c.out.checkLife()
+		case <-beat.C:
+			h := wire.HeartbeatCommand{Options: wire.HeartbeatBeat}
+			cn.control(h.AppendTo)
+		case <-cn.stop:
+			return errStopped
+		}
+	}
+}
+
+// errStopped is how the sender ends when it is told to; the reason is another's.
+var errStopped = errors.New("stopped")
+
+// takeFrames appends the queued commands to dst.
+func (cn *conn) takeFrames(dst []byte) []byte {
+	cn.mu.Lock()
+	defer cn.mu.Unlock()
+	dst = append(dst, cn.frames...)
+	cn.frames = cn.frames[:0]
+	if cap(cn.frames) > batchBytes {
+		cn.frames = nil
+	}
+	return dst
+}

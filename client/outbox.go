@@ -1,0 +1,211 @@
+package client
+
+import (
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/clientcore"
+	"github.com/holdfast-mq/holdfast/internal/wire"
+	"github.com/holdfast-mq/holdfast/pubstore"
+)
+
+// An outbox holds the core of the client's session for the goroutines that
+// work with it: the session's own, the reader and sender of the connection, and
+// the application's.
+type outbox struct {
+	store pubstore.Store
+
+	mu      sync.Mutex
+	core    *clientcore.Session // guarded by mu
+	changed chan struct{}       // closed when a Flush may be done; nil: nobody waits; guarded by mu
+	stats   PublishStats        // guarded by mu; the counters only
+}
+
+// watch returns a channel that is closed when a Flush may be done.
+func (o *outbox) watch() <-chan struct{} {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.changed == nil {
+		o.changed = make(chan struct{})
+	}
+	return o.changed
+}
+
+// wake wakes all that watch.
+func (o *outbox) wake() {
+	o.mu.Lock()
+	watched := o.changed != nil
+	if watched {
+		close(o.changed)
+		o.changed = nil
+	}
+	o.mu.Unlock()
+	if watched {
+		runtime.Gosched() // they first: who wakes them has nothing urgent to do
+	}
+}
+
+// count changes the counters.
+func (o *outbox) count(f func(*PublishStats)) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	f(&o.stats)
+}
+
+// What follows is the core's, with mu held.
+
+func (o *outbox) connect(uri, address string) {
+	lives := o.store.Lives()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.core.Connect(uri, address, lives)
+}
+
+func (o *outbox) logon(name, messageType string, counter uint64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.core.Logon(name, messageType, version, counter)
+}
+
+func (o *outbox) credentials(user, password string) []byte {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	cmd := o.core.Credentials(user, password)
+	return cmd.AppendTo(nil)
+}
+
+func (o *outbox) take(m *wire.Message) (clientcore.Event, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.core.Take(m)
+}
+
+func (o *outbox) begin(m *wire.Message) (clientcore.Beginning, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.core.Begin(m, time.Now())
+}
+
+func (o *outbox) start() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.core.Start(time.Now())
+}
+
+// look also returns for how long there is no need to look again.
+func (o *outbox) look() (l clientcore.Look, next time.Duration, err error) {
+	lives, now := o.store.Lives(), time.Now()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	l, err = o.core.Look(now, lives)
+	return l, o.core.Due().Sub(now), err
+}
+
+func (o *outbox) server() clientcore.Server {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.core.Server()
+}
+
+// known returns a copy.
+func (o *outbox) known() clientcore.Known {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.core.Known().Clone()
+}
+
+// settled returns up to where a goal's life is settled, and whether the
+// application knows of every rejection up to the goal.
+func (o *outbox) settled(g goal) (through uint64, quiet bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	p := o.core.Publisher()
+	return p.Settled(g.life), p.Quiet(g.life, g.sequence)
+}
+
+func (o *outbox) life() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.core.Life()
+}
+
+func (o *outbox) await(id string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.core.Await(id)
+}
+
+func (o *outbox) answered(id string) (look bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.core.Answered(id)
+}
+
+func (o *outbox) told(r *clientcore.Rejection) clientcore.Event {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.core.Told(r)
+}
+
+// checkLife finds out that the application has begun a new life of the store.
+func (o *outbox) checkLife() {
+	lives := o.store.Lives()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.core.Lives(lives)
+}
+
+func (o *outbox) ended(cause error) clientcore.Leave {
+	lives := o.store.Lives()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.core.Ended(cause, time.Now(), lives)
+}
+
+// These are the window of a connection's sender.
+
+// Room implements clientcore.Window.
+func (cn *conn) Room() bool {
+	o := cn.c.out
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.core.Room()
+}
+
+// Write implements clientcore.Window.
+func (cn *conn) Write(sequence uint64, bytes int) (onWire uint64, again, room bool) {
+	o := cn.c.out
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	onWire, again, room = o.core.Write(sequence, bytes)
+	o.stats.Sent++
+	if again {
+		o.stats.Resent++
+	}
+	return onWire, again, room
+}
+
+// Exhausted implements clientcore.Window.
+func (cn *conn) Exhausted() {
+	o := cn.c.out
+	o.mu.Lock()
+	o.core.Exhausted()
+	former := o.core.Former()
+	o.mu.Unlock()
+	if former {
+		cn.notify() // it may be finished
+	}
+}
+
+// CaughtUp implements clientcore.Window.
+func (cn *conn) CaughtUp(resent int) {
+	o := cn.c.out
+	o.mu.Lock()
+	o.core.CaughtUp(resent)
+	o.mu.Unlock()
+	cn.notify()
+	if resent > 0 {
+		cn.c.events.post(func() { cn.c.tellReplayed(resent) })
+	}
+}

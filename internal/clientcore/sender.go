@@ -1,0 +1,97 @@
+package clientcore
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/wire"
+	"github.com/holdfast-mq/holdfast/pubstore"
+)
+
+// A Window decides what may be sent. It is the Session, perhaps behind a lock.
+type Window interface {
+	// Room reports whether another message may be sent.
+	Room() bool
+	// Write notes that one is about to be sent, and returns its sequence on the
+	// wire, whether it may have been sent before, and whether there is room for another.
+	Write(sequence uint64, bytes int) (onWire uint64, again, room bool)
+	// Exhausted notes that the store has nothing more to send, for now.
+	Exhausted()
+	// CaughtUp notes, once, that all that may have been sent before was sent
+	// again, so many messages.
+	CaughtUp(resent int)
+}
+
+// A Sender writes what the publish store keeps, in order: new messages and old
+// ones come from one cursor, so that nothing new can overtake what is replayed
+// (R1). It isn't safe for concurrent use, and holds nothing while it reads.
+type Sender struct {
+	window   Window
+	cursor   pubstore.Cursor
+	plain    bool   // towards a server without our extensions
+	replayTo uint64 // above it is what was never sent
+	replayed bool   // all up to there was sent again
+	resent   int
+	next     pubstore.Message // scratch
+}
+
+// NewSender makes the sender of a connection.
+func NewSender(window Window, cursor pubstore.Cursor, b *Beginning, plain bool) *Sender {
+	return &Sender{window: window, cursor: cursor, plain: plain, replayTo: b.Life.Last}
+}
+
+// Close closes the cursor.
+func (s *Sender) Close() { s.cursor.Close() }
+
+// Fill appends publishes as far as store and window allow, up to a length of dst.
+func (s *Sender) Fill(dst []byte, limit int) ([]byte, error) {
+	for room := s.window.Room(); room && len(dst) < limit; {
+		more, err := s.cursor.Next(&s.next)
+		if err != nil {
+			return dst, fmt.Errorf("read publish store: %w", err)
+		}
+		if !more {
+			s.caughtUp()
+			s.window.Exhausted()
+			break
+		}
+		if s.next.Sequence > s.replayTo {
+			s.caughtUp()
+		}
+		dst, room = s.appendPublish(dst)
+	}
+	return dst, nil
+}
+
+func (s *Sender) caughtUp() {
+	if !s.replayed {
+		s.replayed = true
+		s.window.CaughtUp(s.resent)
+	}
+}
+
+// appendPublish appends the next message. room says whether another may follow it.
+func (s *Sender) appendPublish(dst []byte) (longer []byte, room bool) {
+	m := &s.next
+	sequence, again, room := s.window.Write(m.Sequence, m.Size())
+	if again {
+		s.resent++
+	}
+	p := wire.PublishCommand{
+		Delta:         m.Delta,
+		Topic:         m.Topic,
+		Acks:          wire.AckPersisted,
+		Sequence:      sequence,
+		CorrelationID: m.CorrelationID,
+		SOWKey:        m.SOWKey,
+		Body:          m.Body,
+	}
+	if !s.plain && m.Prev != m.Sequence-1 && !mut.On(mut.R1RejectIsHole) {
+		p.Prev, p.HasPrev = m.Prev, true
+	}
+	if m.Expiration > 0 {
+		p.Expiration, p.HasExpiration = uint64(max(m.Expiration/time.Second, 1)), true
+	}
+	return p.AppendTo(dst), room
+}

@@ -1,0 +1,390 @@
+package clientcore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/wire"
+	"github.com/holdfast-mq/holdfast/pubstore"
+)
+
+var epoch = time.Unix(1_800_000_000, 0)
+
+// A rig is a session with its store, at some time.
+type rig struct {
+	t     *testing.T
+	store pubstore.Store
+	s     *Session
+	now   time.Time
+}
+
+func newRig(t *testing.T) *rig {
+	n := 0
+	store := pubstore.NewMemory(pubstore.MemoryOptions{NewLife: func() string { n++; return fmt.Sprint("life", n) }})
+	return &rig{t: t, store: store, now: epoch, s: NewSession(store.Lives(), 100, 1<<20, time.Minute)}
+}
+
+func (r *rig) publish(n int) {
+	r.t.Helper()
+	for range n {
+		if _, err := r.store.Append(context.Background(), &pubstore.Message{Topic: "orders"}); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+}
+
+// connect sends a logon.
+func (r *rig) connect() wire.LogonCommand {
+	r.s.Connect("uri", "a", r.store.Lives())
+	r.s.Logon("me", "json", "1", 1)
+	return r.s.Credentials("", "")
+}
+
+// logOn goes on up to a sender.
+func (r *rig) logOn(ack wire.Message) *Sender {
+	r.t.Helper()
+	r.connect()
+	if e, err := r.s.Take(&ack); err != nil || e.Kind != Accepted {
+		r.t.Fatalf("logon: %+v, %v", e, err)
+	}
+	b, err := r.s.Begin(&ack, r.now)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	cursor, err := b.Apply(r.store)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.s.Start(r.now)
+	return NewSender(r.s, cursor, &b, !ack.IsExt())
+}
+
+func (r *rig) look() (Look, error) { return r.s.Look(r.now, r.store.Lives()) }
+
+func (r *rig) ended(cause error) Leave { return r.s.Ended(cause, r.now, r.store.Lives()) }
+
+func text(s string) []byte { return []byte(s) }
+
+// logonAck is the answer to a logon.
+func logonAck(status string, safe, have uint64) wire.Message {
+	return wire.Message{
+		Command: wire.Ack, Acks: wire.AckProcessed, CommandID: text(LogonID), Status: text(status),
+		Ext: text("1"), Sequence: safe, HasSequence: true, Have: have, HasHave: true,
+	}
+}
+
+// sent returns the sequences of publishes.
+func sent(t *testing.T, b []byte) (sequences []uint64) {
+	t.Helper()
+	var m wire.Message
+	for len(b) > 0 {
+		end := 4 + int(b[2])<<8 + int(b[3])
+		if err := wire.Parse(b[4:end], &m); err != nil {
+			t.Fatal(err)
+		}
+		sequences = append(sequences, m.Sequence)
+		b = b[end:]
+	}
+	return sequences
+}
+
+func TestChallenges(t *testing.T) {
+	r := newRig(t)
+	r.connect()
+	again := logonAck(wire.StatusRetry, 0, 0)
+	for range maxChallenges - 1 {
+		if e, err := r.s.Take(&again); err != nil || e.Kind != Challenged {
+			t.Fatalf("%+v, %v", e, err)
+		}
+		if cmd := r.s.Credentials("joe", "pw"); cmd.UserID != "joe" || cmd.Password != "pw" || cmd.Store != "life1" {
+			t.Errorf("logon %+v", cmd)
+		}
+	}
+	if e, err := r.s.Take(&again); !errors.Is(err, ErrProtocol) {
+		t.Errorf("%+v, %v", e, err)
+	}
+}
+
+// A server without our extensions is logged on to a second time, with the
+// options that make up for them, and from then on at once.
+func TestPlainServer(t *testing.T) {
+	r := newRig(t)
+	plain := logonAck(wire.StatusSuccess, 0, 0)
+	plain.Ext = nil
+	for _, options := range []string{"", plainOptions, plainOptions} {
+		if cmd := r.connect(); cmd.Options != options {
+			t.Errorf("options %q, want %q", cmd.Options, options)
+		}
+		e, err := r.s.Take(&plain)
+		if first := options == ""; first != (err != nil) || first == (e.Kind == Accepted) || err != nil && !r.ended(err).Again {
+			t.Errorf("options %q: %+v, %v", options, e, err)
+		}
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	for _, tt := range []struct {
+		reason string
+		want   error
+		leave  Leave
+	}{
+		{wire.ReasonPublishGap, ErrPublishGap, Leave{Gap: true}},
+		{wire.ReasonNameInUse, ErrNameInUse, Leave{Wait: 5 * time.Second}},
+	} {
+		r := newRig(t)
+		r.connect()
+		_, err := r.s.Take(&wire.Message{Command: wire.Ack, Acks: wire.AckProcessed, Status: text(wire.StatusFailure), Reason: text(tt.reason)})
+		if !errors.Is(err, tt.want) {
+			t.Errorf("%s: %v", tt.reason, err)
+		}
+		if got := r.ended(err); got != tt.leave {
+			t.Errorf("%s: %+v, want %+v", tt.reason, got, tt.leave)
+		}
+	}
+	r := newRig(t)
+	r.connect()
+	m := logonAck(wire.StatusFailure, 0, 0)
+	m.Reason = text(wire.ReasonNotEntitled)
+	var refused *Refusal
+	if _, err := r.s.Take(&m); !errors.As(err, &refused) || *refused != (Refusal{"logon", wire.ReasonNotEntitled}) {
+		t.Errorf("%v", err)
+	}
+}
+
+// Who hears for the third time within a minute that its name is in use ends.
+func TestNameInUseEnds(t *testing.T) {
+	r := newRig(t)
+	for n := range 3 {
+		r.connect()
+		if got, want := r.ended(ErrNameInUse), (Leave{Wait: 5 * time.Second, Stop: n == 2}); got != want {
+			t.Errorf("time %d: %+v, want %+v", n+1, got, want)
+		}
+		r.now = r.now.Add(10 * time.Second)
+	}
+}
+
+// What a former life keeps is sent in a session of its own, which ends when all
+// of it is settled; then comes the new life, at the same server (R10).
+func TestFormerLifeFirst(t *testing.T) {
+	r := newRig(t)
+	r.publish(2)
+	if err := r.store.Renew(); err != nil {
+		t.Fatal(err)
+	}
+	r.publish(1)
+	ok := logonAck(wire.StatusSuccess, 0, 0)
+	sender := r.logOn(ok)
+	if r.s.Life() != "life1" || !r.s.Former() {
+		t.Fatalf("life %s", r.s.Life())
+	}
+	frames, err := sender.Fill(nil, 1<<20)
+	if got := sent(t, frames); err != nil || !slices.Equal(got, []uint64{1, 2}) {
+		t.Errorf("sent %v, %v", got, err)
+	}
+	if _, err := r.look(); err != nil {
+		t.Errorf("before the ack: %v", err)
+	}
+	e, err := r.s.Take(&wire.Message{Command: wire.Ack, Acks: wire.AckPersisted, Sequence: 2, HasSequence: true, Level: text(wire.LevelSingle)})
+	if err != nil || !e.Look || e.Ack.Single != 2 {
+		t.Errorf("%+v, %v", e, err)
+	}
+	if _, err = r.look(); !errors.Is(err, ErrSettled) {
+		t.Fatalf("settled: %v", err)
+	}
+	if l := r.ended(err); l != (Leave{Again: true}) {
+		t.Errorf("%+v", l)
+	}
+	r.logOn(ok)
+	if r.s.Life() != "life2" || r.s.Former() {
+		t.Errorf("life %s", r.s.Life())
+	}
+	// It is single: it is offered again when the new life is in sync, in a while.
+	r.now = r.now.Add(AgainSpacing)
+	if _, err := r.look(); err != nil {
+		t.Errorf("before anything is in sync: %v", err)
+	}
+	if e, err := r.s.Take(&wire.Message{Command: wire.Ack, Acks: wire.AckPersisted, Sequence: 1, HasSequence: true}); err != nil || !e.Look {
+		t.Errorf("%+v, %v", e, err)
+	}
+	if _, err = r.look(); !errors.Is(err, ErrReoffer) {
+		t.Fatalf("%v", err)
+	}
+	if l := r.ended(err); l != (Leave{Again: true}) {
+		t.Errorf("%+v", l)
+	}
+	if r.connect(); r.s.Life() != "life1" {
+		t.Errorf("life %s", r.s.Life())
+	}
+}
+
+// A former life that a server lacks the beginning of is passed over there (R4).
+func TestFormerLifeRefused(t *testing.T) {
+	r := newRig(t)
+	r.publish(2)
+	if err := r.store.Discard("life1", 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.store.Renew(); err != nil {
+		t.Fatal(err)
+	}
+	r.connect()
+	ack := logonAck(wire.StatusSuccess, 0, 0)
+	if _, err := r.s.Take(&ack); err != nil {
+		t.Fatal(err)
+	}
+	_, err := r.s.Begin(&ack, r.now)
+	if !errors.Is(err, ErrPublishGap) {
+		t.Fatalf("%v", err)
+	}
+	if l := r.ended(err); l != (Leave{Again: true, Gap: true}) {
+		t.Errorf("%+v", l)
+	}
+	if r.connect(); r.s.Life() != "life2" {
+		t.Errorf("life %s", r.s.Life())
+	}
+}
+
+// A session is live when what may have been sent was sent again and every
+// subscription was answered, once.
+func TestLive(t *testing.T) {
+	r := newRig(t)
+	r.publish(3)
+	r.s = NewSession(r.store.Lives(), 100, 1<<20, time.Minute) // as another process would
+	sender := r.logOn(logonAck(wire.StatusSuccess, 1, 1))
+	r.publish(1)
+	if l, err := r.look(); err != nil || l != (Look{Resume: true}) {
+		t.Fatalf("at the beginning: %+v, %v", l, err)
+	}
+	r.s.Await("1")
+	frames, err := sender.Fill(nil, 1)
+	if got := sent(t, frames); err != nil || !slices.Equal(got, []uint64{2}) {
+		t.Errorf("sent %v, %v", got, err)
+	}
+	for _, step := range []struct {
+		name string
+		do   func()
+		live bool
+	}{
+		{"one sent again", func() {}, false},
+		{"all sent again", func() {
+			if frames, err := sender.Fill(nil, 1<<20); err != nil || !slices.Equal(sent(t, frames), []uint64{3, 4}) {
+				t.Errorf("sent %v, %v", sent(t, frames), err)
+			}
+		}, false},
+		{"answered", func() { r.s.Answered("1") }, true},
+		{"said", func() {}, false},
+	} {
+		step.do()
+		if l, err := r.look(); err != nil || l.Live != step.live {
+			t.Errorf("%s: %+v, %v", step.name, l, err)
+		}
+	}
+}
+
+// A server that does not answer subscriptions is left; one that was live is not.
+func TestUnanswered(t *testing.T) {
+	for _, live := range []bool{false, true} {
+		r := newRig(t)
+		sender := r.logOn(logonAck(wire.StatusSuccess, 0, 0))
+		r.look()
+		if _, err := sender.Fill(nil, 1); err != nil {
+			t.Fatal(err)
+		}
+		if live {
+			r.look()
+		}
+		r.s.Await("1")
+		r.now = epoch.Add(time.Minute - 1)
+		if _, err := r.look(); err != nil {
+			t.Errorf("too early: %v", err)
+		}
+		if r.now = r.s.Due(); !live && r.now != epoch.Add(time.Minute) {
+			t.Errorf("due at %v", r.now)
+		}
+		if _, err := r.look(); errors.Is(err, ErrTimeout) == live {
+			t.Errorf("live %v: %v", live, err)
+		}
+	}
+}
+
+// A message that a server refuses is told once, and settled when the
+// application knows.
+func TestRejection(t *testing.T) {
+	r := newRig(t)
+	r.publish(1)
+	sender := r.logOn(logonAck(wire.StatusSuccess, 0, 0))
+	if _, err := sender.Fill(nil, 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	refused := &wire.Message{
+		Command: wire.Ack, Acks: wire.AckPersisted, Sequence: 1, HasSequence: true,
+		Status: text(wire.StatusFailure), Reason: text("too large"),
+	}
+	e, err := r.s.Take(refused)
+	if want := (Rejection{"life1", 1, "too large"}); err != nil || e.Kind != Rejected || e.Rejection != want {
+		t.Fatalf("%+v, %v", e, err)
+	}
+	if e, err := r.s.Take(refused); err != nil || e.Kind != Nothing {
+		t.Errorf("said again: %+v, %v", e, err)
+	}
+	if m, err := e.Rejection.Message(r.store); err != nil || m == nil || m.Sequence != 1 {
+		t.Errorf("%+v, %v", m, err)
+	}
+	if r.s.Publisher().Settled("life1") != 0 {
+		t.Error("settled before the application knows")
+	}
+	if err := e.Rejection.LetGo(r.store); err != nil {
+		t.Error(err)
+	}
+	if e := r.s.Told(&e.Rejection); !e.Ack.Moved || r.s.Publisher().Settled("life1") != 1 {
+		t.Errorf("%+v, settled %d", e, r.s.Publisher().Settled("life1"))
+	}
+	if m, err := e.Rejection.Message(r.store); err != nil || m != nil {
+		t.Errorf("after it was let go: %+v, %v", m, err)
+	}
+}
+
+// A store that a server has more of than it ever gave out begins a new life,
+// and the session goes on with that when the former one is settled.
+func TestRolledBack(t *testing.T) {
+	r := newRig(t)
+	r.publish(1)
+	r.connect()
+	ack := logonAck(wire.StatusSuccess, 5, 5)
+	if _, err := r.s.Take(&ack); err != nil {
+		t.Fatal(err)
+	}
+	b, err := r.s.Begin(&ack, r.now)
+	if err != nil || !b.RolledBack {
+		t.Fatalf("%+v, %v", b, err)
+	}
+	if _, err := b.Apply(r.store); err != nil {
+		t.Fatal(err)
+	}
+	if lives := r.store.Lives(); len(lives) != 2 || lives[1].ID != "life2" {
+		t.Errorf("lives %v", lives)
+	}
+	if !r.s.Former() {
+		t.Error("what is appended from now on would go under the former life")
+	}
+}
+
+func TestStandings(t *testing.T) {
+	r := newRig(t)
+	ack := logonAck(wire.StatusSuccess, 0, 0)
+	ack.Instance, ack.Peers, ack.Sync = text("a"), text("b"), text(wire.SyncInSync)
+	r.logOn(ack)
+	if s := r.s.Server(); s.Instance != "a" || s.Sync != SyncOK || s.Address != "a" {
+		t.Errorf("%+v", s)
+	}
+	if _, err := r.s.Take(&wire.Message{Command: wire.Ack, Acks: wire.AckProcessed, Status: text(wire.StatusSuccess), Sync: text(wire.SyncStopping)}); err != nil {
+		t.Fatal(err)
+	}
+	if s := r.s.Server(); s.Sync != SyncStopping || r.s.Known()["uri"].Sync != SyncStopping {
+		t.Errorf("%+v", s)
+	}
+}

@@ -1,0 +1,91 @@
+package clientcore
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/pubstore"
+)
+
+// Apply has the store do what a logon ack leads to, and returns the cursor that
+// the sender begins with. ErrSettled says that there is nothing to send of a
+// former life: it went with Renew, or this ack let go of it all.
+func (b *Beginning) Apply(store pubstore.Store) (pubstore.Cursor, error) {
+	if b.Base != 0 {
+		if err := store.SetBase(b.Life.ID, b.Base); err != nil {
+			return nil, fmt.Errorf("keep the base of life %s: %w", b.Life.ID, err)
+		}
+	}
+	if err := letGo(store, b.Life.ID, b.LetGo); err != nil {
+		return nil, err
+	}
+	if b.RolledBack {
+		if err := store.Renew(); err != nil {
+			return nil, fmt.Errorf("renew a store that was rolled back: %w", err)
+		}
+	}
+	after := b.After
+	if mut.On(mut.R1NewBeforeReplay) {
+		lives := store.Lives()
+		after = lives[len(lives)-1].Last
+	}
+	cursor, err := store.Cursor(b.Life.ID, after)
+	switch {
+	case b.old && errors.Is(err, pubstore.ErrNoLife):
+		return nil, ErrSettled
+	case err != nil:
+		return nil, fmt.Errorf("read publish store: %w", err)
+	}
+	return cursor, nil
+}
+
+func letGo(store pubstore.Store, life string, through uint64) error {
+	if through == 0 {
+		return nil
+	}
+	if err := store.Discard(life, through); err != nil {
+		return fmt.Errorf("let go up to %d: %w", through, err)
+	}
+	return nil
+}
+
+// Apply has the store do what an ack leads to.
+func (e *AckEffect) Apply(store pubstore.Store) error {
+	if err := letGo(store, e.Life, e.LetGo); err != nil {
+		return err
+	}
+	if e.Single > 0 {
+		store.Single(e.Life, e.Single)
+	}
+	return nil
+}
+
+// A Rejection is one message that a server refused. The application is told,
+// then the store lets it go, then Session.Told is called (G1).
+type Rejection struct {
+	Life     string
+	Sequence uint64
+	Reason   string // the server's words
+}
+
+// Message returns the message, nil if the store no longer has it: then there is
+// nothing to tell.
+func (r *Rejection) Message(store pubstore.Store) (*pubstore.Message, error) {
+	m, err := store.Get(r.Life, r.Sequence)
+	switch {
+	case errors.Is(err, pubstore.ErrNotKept):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("read rejected message %d: %w", r.Sequence, err)
+	}
+	return m, nil
+}
+
+// LetGo has the store let go of the message, once the application knows.
+func (r *Rejection) LetGo(store pubstore.Store) error {
+	if err := store.Reject(r.Life, r.Sequence); err != nil {
+		return fmt.Errorf("let go of rejected message %d: %w", r.Sequence, err)
+	}
+	return nil
+}

@@ -1,0 +1,235 @@
+package clientcore
+
+import (
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/bookmarkstore"
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/wire"
+)
+
+var here, there = &Server{Address: "a", Instance: "a", Peers: []string{"b"}}, &Server{Address: "b", Instance: "b", Peers: []string{"a"}}
+
+func subscription(t *testing.T, change ...func(*Request)) *Subscription {
+	t.Helper()
+	s := &Subscription{Request: Request{ID: "s", Topic: "orders", Start: EpochText}}
+	for _, c := range change {
+		c(&s.Request)
+	}
+	if s.Start == "" {
+		return s
+	}
+	if err := s.Open(bookmarkstore.NewMemory()); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func attach(t *testing.T, s *Subscription, to *Server, id string) wire.SubscribeCommand {
+	t.Helper()
+	cmd, err := s.Attach(to, id, s.Received(), epoch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cmd
+}
+
+// answer takes in the answer to a subscribe, and has the store keep what it says.
+func answer(t *testing.T, s *Subscription, by *Server, id string, m wire.Message) Effect {
+	t.Helper()
+	if m.Status == nil {
+		m.Status = text(wire.StatusSuccess)
+	}
+	e, err := s.Answer(by, id, &m, s.Received())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Keep(&e); err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// arrive returns whether a message is queued.
+func arrive(s *Subscription, id string, fits bool, publisher, sequence uint64) (Verdict, bool) {
+	v := s.Arrives(id, fits)
+	return v, s.Receive(v, bookmark.Bookmark{Publisher: publisher, Sequence: sequence}) && s.Queues()
+}
+
+// The first answer says the base; from then on it resumes by what it has.
+func TestResume(t *testing.T) {
+	s := subscription(t)
+	if cmd := attach(t, s, here, "1"); cmd.Bookmark != EpochText || cmd.Options != "vector" || cmd.SubID != "1" {
+		t.Errorf("the first: %+v", cmd)
+	}
+	if e := answer(t, s, here, "1", wire.Message{Bookmark: text("7|3|")}); !e.Answered || e.Base[7] != 3 || e.Gap || e.End != nil {
+		t.Errorf("%+v", e)
+	}
+	if _, queued := arrive(s, "1", true, 7, 4); !queued {
+		t.Error("a message was not queued")
+	}
+	if _, queued := arrive(s, "1", true, 7, 4); queued {
+		t.Error("it was queued twice")
+	}
+	e, err := s.Mark(here, "1", &wire.Message{Bookmark: text("9|5|")})
+	if err != nil || e.Shown[9] != 5 {
+		t.Errorf("%+v, %v", e, err)
+	}
+	if err := s.Keep(&e); err != nil {
+		t.Error(err)
+	}
+	s.Lost()
+	if v, _ := arrive(s, "1", true, 7, 5); v != Refuse {
+		t.Errorf("a message of the connection before: %v", v)
+	}
+	if cmd := attach(t, s, there, "2"); cmd.Bookmark != "7|4|,9|5|" {
+		t.Errorf("resumes at %s", cmd.Bookmark)
+	}
+}
+
+// One that has received nothing and finds that the log begins later has a gap.
+func TestGaps(t *testing.T) {
+	missing := []wire.Gap{{Publisher: 7, From: 1, To: 3}}
+	for _, accepts := range []bool{false, true} {
+		s := subscription(t, func(r *Request) { r.Gaps = accepts })
+		attach(t, s, here, "1")
+		answer(t, s, here, "1", wire.Message{Bookmark: text("0")})
+		s.Lost()
+		attach(t, s, here, "2")
+		e := answer(t, s, here, "2", wire.Message{Bookmark: text("7|3|")})
+		if !e.Gap || !slices.Equal(e.Gaps, missing) || accepts != (e.End == nil) || accepts != (e.Shown[7] == 3) {
+			t.Errorf("accepts %v: %+v", accepts, e)
+		}
+	}
+	s := subscription(t)
+	attach(t, s, here, "1")
+	e := answer(t, s, here, "1", wire.Message{Status: text(wire.StatusFailure), Reason: text(wire.ReasonBookmarkNotFound), Gap: text("7|1|3")})
+	if !e.Gap || !slices.Equal(e.Gaps, missing) || !errors.Is(e.End, ErrMissed) {
+		t.Errorf("refused: %+v", e)
+	}
+}
+
+// A full queue pauses it; when that is empty it subscribes again, and what it
+// did not keep comes again (R12).
+func TestOverrun(t *testing.T) {
+	s := subscription(t)
+	attach(t, s, here, "1")
+	answer(t, s, here, "1", wire.Message{Bookmark: text("0")})
+	arrive(s, "1", true, 7, 1)
+	if v, queued := arrive(s, "1", false, 7, 2); v != Pause || queued || !s.Paused() {
+		t.Errorf("verdict %v, queued %v", v, queued)
+	}
+	if v, _ := arrive(s, "1", true, 7, 3); v != Refuse {
+		t.Errorf("the tail: verdict %v", v)
+	}
+	if e, err := s.Mark(here, "1", &wire.Message{Bookmark: text("7|3|")}); err != nil || e.Shown != nil {
+		t.Errorf("a mark of the tail: %+v, %v", e, err)
+	}
+	s.Lost()
+	if s.Waits() {
+		t.Error("it waits for a connection while its queue is full")
+	}
+	if !s.Emptied() || s.Emptied() || !s.Waits() {
+		t.Error("it is not taken up again, once, when the queue is empty")
+	}
+	if cmd := attach(t, s, here, "2"); cmd.Bookmark != "7|1|" {
+		t.Errorf("resumes at %s", cmd.Bookmark)
+	}
+}
+
+func TestPatience(t *testing.T) {
+	plain := func(p Patience) *Subscription {
+		s := subscription(t, func(r *Request) { r.Start, r.Patience = "", p })
+		attach(t, s, here, "1")
+		return s
+	}
+	if v := plain(Patience{DropOldest: true}).Overfull(true, epoch); v != Oldest {
+		t.Errorf("drop oldest: %v", v)
+	}
+	if v := plain(Patience{}).Overfull(false, epoch); v != TooSlow {
+		t.Errorf("at once: %v", v)
+	}
+	s := plain(Patience{Wait: time.Second})
+	for _, tt := range []struct {
+		fits, far bool
+		after     time.Duration
+		want      Verdict
+	}{
+		{false, false, 0, Take},
+		{false, false, time.Second, Take},
+		{true, false, 2 * time.Second, Take},
+		{false, false, 2 * time.Second, Take},
+		{false, false, 3 * time.Second, Take},
+		{false, false, 3*time.Second + 1, TooSlow},
+		{false, true, 0, TooSlow},
+	} {
+		v := s.Arrives("1", tt.fits)
+		if v == Full {
+			v = s.Overfull(tt.far, epoch.Add(tt.after))
+		}
+		if v != tt.want {
+			t.Errorf("%+v: verdict %v", tt, v)
+		}
+	}
+}
+
+// A topic that no link carries keeps a subscription where it is (R3).
+func TestNotReplicated(t *testing.T) {
+	only := wire.Message{Bookmark: text("0"), Reason: text(wire.ReasonNotReplicated)}
+	for _, allowed := range []bool{false, true} {
+		s := subscription(t, func(r *Request) { r.Unreplicated = allowed })
+		attach(t, s, here, "1")
+		if e := answer(t, s, here, "1", only); e.End != nil {
+			t.Errorf("where it began: %v", e.End)
+		}
+		s.Lost()
+		if _, err := s.Attach(there, "2", s.Received(), epoch); allowed != (err == nil) {
+			t.Errorf("allowed %v: %v", allowed, err)
+		}
+
+		s = subscription(t, func(r *Request) { r.Unreplicated = allowed })
+		attach(t, s, here, "1")
+		answer(t, s, here, "1", wire.Message{Bookmark: text("0")})
+		s.Lost()
+		attach(t, s, there, "2")
+		if e := answer(t, s, there, "2", only); allowed != (e.End == nil) || e.End != nil && !errors.Is(e.End, ErrNotReplicated) {
+			t.Errorf("allowed %v, it hears so later: %v", allowed, e.End)
+		}
+	}
+}
+
+func TestHeldBack(t *testing.T) {
+	s := subscription(t)
+	attach(t, s, here, "1")
+	for _, tt := range []struct {
+		level       string
+		held, freed bool
+	}{{"", false, false}, {wire.LevelSingle, true, false}, {wire.LevelSingle, false, false}, {"", false, true}} {
+		e, err := s.Mark(here, "1", &wire.Message{Level: text(tt.level)})
+		if err != nil || e.Held != tt.held || e.Freed != tt.freed {
+			t.Errorf("level %q: %+v, %v", tt.level, e, err)
+		}
+	}
+}
+
+func TestEnd(t *testing.T) {
+	s := subscription(t)
+	if id := s.End(); id != "" || !s.Ended() {
+		t.Errorf("ended as %q", id)
+	}
+	s = subscription(t)
+	attach(t, s, here, "1")
+	if s.Unanswered(time.Second, epoch.Add(time.Second-1)) || !s.Unanswered(time.Second, epoch.Add(time.Second)) {
+		t.Error("it is not unanswered after a second")
+	}
+	if id := s.End(); id != "1" || s.Waits() || s.Runs("1") {
+		t.Errorf("ended as %q", id)
+	}
+	s.Lost()
+	if s.Waits() {
+		t.Error("it waits for a connection after its end")
+	}
+}
