@@ -133,7 +133,7 @@ func (s *Subscription) gap(e *clientcore.Effect) *GapError {
 	}
 	s.mu.Unlock()
 	if queued {
-		poke(s.ready)
+		s.ready.Set()
 	}
 	s.c.events.post(func() { s.c.tellGap(gap) })
 	return gap

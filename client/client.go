@@ -9,6 +9,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/bookmarkstore"
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
+	"github.com/holdfast-mq/holdfast/internal/signal"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
@@ -98,7 +99,7 @@ func newClient(cfg Config) (c *Client, err error) {
 		finished:     make(chan struct{}),
 		publishing:   publishing{calls: newCalls()},
 		unnamedMarks: bookmarkstore.NewMemory(),
-		events:       events{wake: make(chan struct{}, 1)},
+		events:       events{wake: signal.New()},
 		record:       newRecord(),
 		subs:         make(map[string]*Subscription),
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strconv"
 	"sync"
@@ -11,6 +12,8 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
 	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/outbound"
+	"github.com/holdfast-mq/holdfast/internal/signal"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
@@ -35,17 +38,16 @@ type route struct {
 // goroutines, a reader and a sender; the session goroutine starts them and
 // waits for them. What it does is decided in the outbox.
 type conn struct {
-	c      *Client
-	nc     net.Conn
-	in     *input
-	at     clientcore.Server  // as at the logon
-	info   ServerInfo         // the same for the application
-	shown  SyncState          // as made known; the session goroutine's
+	c  *Client
+	nc net.Conn
+	in *input
+	remote
 	sender *clientcore.Sender // from the logon on
 
-	wake    chan struct{} // has the sender look again; capacity 1
-	signal  chan struct{} // has the session look again; capacity 1
-	stop    chan struct{} // closed when the connection has failed or is to end
+	out     *outbound.Writer // writes the output of Fill
+	beatAt  time.Time        // when a heartbeat is due; Fill's
+	news    signal.Signal    // has the session look again
+	stop    chan struct{}    // closed when the connection has failed or is to end
 	running sync.WaitGroup
 
 	mu     sync.Mutex
@@ -54,16 +56,24 @@ type conn struct {
 	err    error            // why it ended; guarded by mu
 }
 
+// A remote is the server at the other end.
+type remote struct {
+	at    clientcore.Server // as at the logon
+	info  ServerInfo        // the same for the application
+	shown SyncState         // as made known; the session goroutine's
+}
+
 func newConn(c *Client, nc net.Conn) *conn {
-	return &conn{
+	cn := &conn{
 		c:      c,
 		nc:     nc,
 		in:     newInput(nc, c.cfg.MaxFrame),
-		wake:   make(chan struct{}, 1),
-		signal: make(chan struct{}, 1),
+		news:   signal.New(),
 		stop:   make(chan struct{}),
 		routes: make(map[string]route),
 	}
+	cn.out = outbound.New(nc, cn, outbound.Options{News: c.store.Appended()})
+	return cn
 }
 
 // An input reads frames. It fails when nothing comes for a time.
@@ -121,6 +131,7 @@ func (cn *conn) fail(err error) {
 	if first {
 		close(cn.stop)
 		cn.nc.Close()
+		cn.out.Wake()
 	}
 }
 
@@ -147,17 +158,10 @@ func (cn *conn) close(err error) error {
 func (c *Client) newID() string { return strconv.FormatUint(c.ids.Add(1), 10) }
 
 // wakeSender has the sender look for something to send.
-func (cn *conn) wakeSender() { poke(cn.wake) }
+func (cn *conn) wakeSender() { cn.out.Wake() }
 
 // notify has the session look at the connection.
-func (cn *conn) notify() { poke(cn.signal) }
-
-func poke(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
-}
+func (cn *conn) notify() { cn.news.Set() }
 
 // control queues a command that expects no answer.
 func (cn *conn) control(appendTo func([]byte) []byte) {
@@ -276,38 +280,36 @@ func (cn *conn) deliver(ids []byte, m *wire.Message) error {
 
 var comma = []byte(",")
 
-// send writes commands, and what the publish store keeps, in order: the same
-// loop sends new messages and replays old ones (R1). Nothing new can overtake
-// what is replayed, since both come from one cursor.
+// send writes until the connection ends.
 func (cn *conn) send() error {
-	interval := cn.c.cfg.HeartbeatInterval
-	beat := time.NewTimer(interval)
-	defer beat.Stop()
-	var batch []byte
-	for {
-		var err error
-		batch, err = cn.sender.Fill(cn.takeFrames(batch[:0]), batchBytes)
-		if err != nil {
-			return err
-		}
-		if len(batch) > 0 {
-			if _, err := cn.nc.Write(batch); err != nil {
-				return fmt.Errorf("write: %w", err)
-			}
-			beat.Reset(interval)
-			continue
-		}
-		select {
-		case <-cn.wake:
-		case <-cn.c.store.Appended():
-			cn.c.out.checkLife()
-		case <-beat.C:
-			h := wire.HeartbeatCommand{Options: wire.HeartbeatBeat}
-			cn.control(h.AppendTo)
-		case <-cn.stop:
-			return errStopped
-		}
+	if err := cn.out.Run(); err != nil {
+		return err
 	}
+	return errStopped
+}
+
+// Fill implements outbound.Source: commands, and what the publish store keeps,
+// in order. The same loop sends new messages and replays old ones (R1). Nothing
+// new can overtake what is replayed, since both come from one cursor.
+func (cn *conn) Fill(b []byte, _ bool) (out []byte, next time.Time, err error) {
+	select {
+	case <-cn.stop:
+		return b, outbound.Idle, io.EOF
+	default:
+	}
+	out, err = cn.sender.Fill(cn.takeFrames(b), batchBytes)
+	now := time.Now()
+	if len(out) == 0 && !now.Before(cn.beatAt) {
+		h := wire.HeartbeatCommand{Options: wire.HeartbeatBeat}
+		out = h.AppendTo(out)
+	}
+	if len(out) > 0 {
+		cn.beatAt = now.Add(cn.c.cfg.HeartbeatInterval)
+	}
+	if len(out) >= batchBytes {
+		return out, outbound.Again, err
+	}
+	return out, cn.beatAt, err
 }
 
 // errStopped is how the sender ends when it is told to; the reason is another's.

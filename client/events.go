@@ -1,11 +1,15 @@
 package client
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/holdfast-mq/holdfast/internal/signal"
+)
 
 // events are functions for the session goroutine to run, in order. Hooks are
 // called that way.
 type events struct {
-	wake chan struct{} // there are some; capacity 1
+	wake signal.Signal // there are some
 
 	mu   sync.Mutex
 	list []func() // guarded by mu
@@ -15,7 +19,7 @@ func (e *events) post(f func()) {
 	e.mu.Lock()
 	e.list = append(e.list, f)
 	e.mu.Unlock()
-	poke(e.wake)
+	e.wake.Set()
 }
 
 // run runs those that were posted, and what they post.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/signal"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
@@ -92,7 +93,7 @@ func (c *Client) begin(ctx context.Context, cmd Command) (*query, error) {
 		if err != nil {
 			return nil, err
 		}
-		q := &query{c: c, cmd: cmd, cn: cn, id: c.newID(), last: last, lasts: lasts, ready: make(chan struct{}, 1)}
+		q := &query{c: c, cmd: cmd, cn: cn, id: c.newID(), last: last, lasts: lasts, ready: signal.New()}
 		if cn.request(q.id, q, q.encode) {
 			return q, nil
 		}
@@ -145,7 +146,7 @@ type query struct {
 	last  wire.AckType
 	lasts bool
 
-	ready chan struct{} // capacity 1
+	ready signal.Signal // there is something to read
 
 	mu      sync.Mutex
 	replies []*Reply // guarded by mu
@@ -242,7 +243,7 @@ func (q *query) end(err error) bool {
 		q.ended = err
 	}
 	q.mu.Unlock()
-	poke(q.ready)
+	q.ready.Set()
 	return running
 }
 
@@ -348,5 +349,5 @@ func (q *query) push(r *Reply) {
 		q.end(ErrSlowConsumer)
 		return
 	}
-	poke(q.ready)
+	q.ready.Set()
 }

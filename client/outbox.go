@@ -189,8 +189,10 @@ func (cn *conn) Write(sequence uint64, bytes int) (onWire uint64, again, room bo
 // Exhausted implements clientcore.Window.
 func (cn *conn) Exhausted() {
 	o := cn.c.out
+	lives := o.store.Lives() // the application may have begun a new one
 	o.mu.Lock()
 	o.core.Exhausted()
+	o.core.Lives(lives)
 	former := o.core.Former()
 	o.mu.Unlock()
 	if former {

@@ -43,7 +43,7 @@ func (s *Subscription) message(cn *conn, id string, m *wire.Message) error {
 		s.stats.Duplicates++
 	case s.core.Queues():
 		s.pushLocked(m, b, size)
-		poke(s.ready)
+		s.ready.Set()
 	}
 	return nil
 }

@@ -237,7 +237,7 @@ func (c *Client) serve(cn *conn, choice Choice) error {
 			c.events.run()
 		case <-w.due.C:
 			cn.notify()
-		case <-cn.signal:
+		case <-cn.news:
 			w.said(c.noteStanding(cn))
 			if err := c.look(cn, w); err != nil {
 				return err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
 	"github.com/holdfast-mq/holdfast/internal/intern"
+	"github.com/holdfast-mq/holdfast/internal/signal"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
@@ -20,7 +21,7 @@ type Subscription struct {
 	topic string
 	onGap func(*GapError) // nil: gaps have no place in the queue
 
-	ready chan struct{} // has the loop look again; capacity 1
+	ready signal.Signal // has the loop look again
 	first chan struct{} // closed at the first answer, or when the subscription ends without one
 
 	mu       sync.Mutex
@@ -83,7 +84,7 @@ func (c *Client) newSubscription(topic string, opts []SubscribeOption) (*Subscri
 		id:    o.id,
 		topic: topic,
 		onGap: o.onGap,
-		ready: make(chan struct{}, 1),
+		ready: signal.New(),
 		first: make(chan struct{}),
 		queue: queue{maxMessages: c.cfg.QueueMessages, maxBytes: c.cfg.QueueBytes},
 	}
@@ -171,7 +172,7 @@ func (s *Subscription) end(err error) {
 	s.mu.Lock()
 	s.answerLocked() // now that the id is free again
 	s.mu.Unlock()
-	poke(s.ready)
+	s.ready.Set()
 	if began && err != nil && !errors.Is(err, ErrClosed) {
 		s.c.events.post(func() { s.c.tellEnded(s, err) })
 	}

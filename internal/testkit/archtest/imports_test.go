@@ -46,7 +46,7 @@ var imports = map[string][]string{
 	"internal/servercore":  {"internal/bookmark", "internal/ledger", "internal/mut", "internal/route", "internal/syncstatus", "internal/topic", "internal/wire"},
 	"pubstore":             {"internal/boltfile", "internal/intern", "internal/mut", "internal/seglog", "internal/signal"},
 	"bookmarkstore":        {"internal/bookmark", "internal/boltfile", "internal/mut", "internal/ring", "internal/signal"},
-	"client":               {"bookmarkstore", "internal/bookmark", "internal/clientcore", "internal/intern", "internal/mut", "internal/ring", "internal/wire", "pubstore"},
+	"client":               {"bookmarkstore", "internal/bookmark", "internal/clientcore", "internal/intern", "internal/mut", "internal/outbound", "internal/ring", "internal/signal", "internal/wire", "pubstore"},
 	"server":               {"internal/bookmark", "internal/journal", "internal/mut", "internal/outbound", "internal/replica", "internal/seglog", "internal/servercore", "internal/signal", "internal/topic", "internal/wire"},
 	"internal/release":     {},
 	"server/cmd/holdfastd": {"internal/release", "server"},
