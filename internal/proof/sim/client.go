@@ -40,6 +40,7 @@ type client struct {
 	at     clientcore.Server
 	sender *clientcore.Sender // nil: not logged on
 	began  time.Duration      // it was logged on
+	live   bool               // all that was is there again
 	news   bool               // Look may find something new
 	plans  int                // of looks
 }
@@ -64,7 +65,7 @@ func (c *client) launch(store pubstore.Store) {
 	w := c.w
 	c.begin()
 	w.booted(&c.process)
-	c.s, c.sender, c.last = nil, nil, clientcore.EndNone
+	c.s, c.sender, c.live, c.last = nil, nil, false, clientcore.EndNone
 	c.store = store
 	c.core = clientcore.NewSession(store.Lives(), windowMost, windowBytes, recoveryTimeout)
 	n := 0
@@ -251,6 +252,7 @@ func (c *client) look() {
 			c.app.resume()
 			c.news = true
 		}
+		c.live = c.live || l.Live
 		c.plan()
 	}
 }
@@ -293,7 +295,7 @@ func (c *client) ended(cause error) {
 func (c *client) leave() {
 	if c.sender != nil {
 		c.sender.Close()
-		c.sender = nil
+		c.sender, c.live = nil, false
 	}
 	if c.s != nil {
 		c.s.close()

@@ -221,8 +221,8 @@ func (w *world) restless() string {
 	}
 	have := w.haves()
 	for _, p := range w.publishers {
-		if n := p.store.Usage().Messages; n > 0 {
-			return fmt.Sprintf("%s keeps %d messages, %s", p.name, n, p.describe())
+		if n := p.store.Usage().Messages; n > 0 || !p.live {
+			return fmt.Sprintf("%s keeps %d messages, live %v, %s", p.name, n, p.live, p.describe())
 		}
 	}
 	for _, i := range w.instances {
@@ -235,6 +235,9 @@ func (w *world) restless() string {
 	for _, s := range w.subscribers {
 		for len(s.held) > 0 {
 			s.release()
+		}
+		if !s.live {
+			return fmt.Sprintf("%s is not live, %s", s.name, s.describe())
 		}
 		if l, seq := w.oracle.incomplete(s, have); l != nil {
 			return fmt.Sprintf("%s was not handed %s|%d, %s", s.name, l.id, seq, s.describe()+w.oracle.around(l, seq))
