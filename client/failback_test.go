@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/internal/syncstatus"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memnet"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
@@ -46,7 +47,7 @@ func (f *fall) goes() (*session, time.Duration) {
 	f.onB.gone()
 	took := time.Since(began)
 	f.a.accept() // the probe
-	return f.a.introduces("a", wire.SyncInSync, "b"), took
+	return f.a.introduces("a", syncstatus.InSync.String(), "b"), took
 }
 
 func wantTook(t *testing.T, took, want time.Duration) {
@@ -58,16 +59,16 @@ func wantTook(t *testing.T, took, want time.Duration) {
 
 func TestFailBackNever(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
-		f := falls(t, n, client.FailBackNever(), wire.SyncInSync)
+		f := falls(t, n, client.FailBackNever(), syncstatus.InSync.String())
 		f.stays(time.Hour)
 		f.onB.close()
-		f.a.introduces("a", wire.SyncInSync, "b")
+		f.a.introduces("a", syncstatus.InSync.String(), "b")
 	})
 }
 
 func TestFailBackAtOnce(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
-		f := falls(t, n, client.FailBackAtOnce(), wire.SyncApart)
+		f := falls(t, n, client.FailBackAtOnce(), syncstatus.Apart.String())
 		_, took := f.goes()
 		wantTook(t, took, 0)
 		wantMoves(t, f.c, " to b; not a: lost", "b to a: preferred")
@@ -81,15 +82,15 @@ func TestFailBackAtOnceButNotToOneThatLags(t *testing.T) {
 		cfg := config(n)
 		cfg.Chooser = client.NewPriority(client.FailBackAtOnce(), "tcp://a:9007/amps/json", "tcp://b:9007/amps/json")
 		c := start(t, cfg)
-		a.introduces("a", wire.SyncCatchingUp, "b").gone()
-		sb := b.introduces("b", wire.SyncApart, "a")
+		a.introduces("a", syncstatus.CatchingUp.String(), "b").gone()
+		sb := b.introduces("b", syncstatus.Apart.String(), "a")
 		if probes := a.untouched(time.Minute); probes > 0 {
 			t.Errorf("%d probes of a server that lags", probes)
 		}
-		sb.stands(wire.SyncInSync) // a has caught up
+		sb.stands(syncstatus.InSync.String()) // a has caught up
 		sb.gone()
 		a.accept()
-		a.introduces("a", wire.SyncInSync, "b")
+		a.introduces("a", syncstatus.InSync.String(), "b")
 		wantMoves(t, c, " to b; not a: lagging", "b to a: preferred")
 	})
 }
@@ -97,7 +98,7 @@ func TestFailBackAtOnceButNotToOneThatLags(t *testing.T) {
 // Refused over there it tries less and less often.
 func TestFailBackRefused(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
-		f := falls(t, n, client.FailBackAtOnce(), wire.SyncApart)
+		f := falls(t, n, client.FailBackAtOnce(), syncstatus.Apart.String())
 		for _, most := range []time.Duration{1, 2, 4, 8, 16, 16, 16} {
 			began := time.Now()
 			f.onB.gone()
@@ -108,7 +109,7 @@ func TestFailBackRefused(t *testing.T) {
 			sa := f.a.accept()
 			sa.expect(wire.Logon)
 			sa.refuse("publish gap")
-			f.onB = f.b.introduces("b", wire.SyncApart, "a")
+			f.onB = f.b.introduces("b", syncstatus.Apart.String(), "a")
 			f.onB.quiet(0)
 		}
 	})
@@ -119,17 +120,17 @@ func TestFailBackRefused(t *testing.T) {
 // minute begins again.
 func TestFailBackInSync(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
-		f := falls(t, n, client.FailBackInSync(30*time.Second), wire.SyncSingle)
+		f := falls(t, n, client.FailBackInSync(30*time.Second), syncstatus.Single.String())
 		f.stays(10 * time.Minute)
-		f.onB.stands(wire.SyncApart)
+		f.onB.stands(syncstatus.Apart.String())
 		f.stays(10 * time.Minute)
 		for range 20 { // it flaps
-			f.onB.stands(wire.SyncInSync)
+			f.onB.stands(syncstatus.InSync.String())
 			f.stays(25 * time.Second)
-			f.onB.stands(wire.SyncApart)
+			f.onB.stands(syncstatus.Apart.String())
 			f.stays(time.Second)
 		}
-		f.onB.stands(wire.SyncInSync)
+		f.onB.stands(syncstatus.InSync.String())
 		_, took := f.goes()
 		wantTook(t, took, 30*time.Second)
 		wantMoves(t, f.c, " to b; not a: lost", "b to a: preferred")
@@ -140,8 +141,8 @@ func TestFailBackInSync(t *testing.T) {
 // and it is not asked for before it has been in sync for so long.
 func TestFailBackInSyncAndReachable(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
-		f := falls(t, n, client.FailBackInSync(30*time.Second), wire.SyncApart)
-		f.onB.stands(wire.SyncInSync)
+		f := falls(t, n, client.FailBackInSync(30*time.Second), syncstatus.Apart.String())
+		f.onB.stands(syncstatus.InSync.String())
 		if probes := f.a.untouched(29 * time.Second); probes > 0 {
 			t.Errorf("%d probes too early", probes)
 		}
@@ -157,7 +158,7 @@ func TestFailBackInSyncAndReachable(t *testing.T) {
 // that does not say how it stands never.
 func TestFailBackInSyncFromOthers(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
-		f := falls(t, n, client.FailBackInSync(2*time.Minute), wire.SyncAsync)
+		f := falls(t, n, client.FailBackInSync(2*time.Minute), syncstatus.Async.String())
 		_, took := f.goes() // a minute has passed
 		wantTook(t, took, time.Minute)
 	})

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/internal/syncstatus"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memnet"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
@@ -23,7 +24,7 @@ func (s *script) introduces(name, standing, peers string) *session {
 	ss.ack(wire.AckMessage{
 		CommandID: "0", ClientName: "me", Type: wire.AckProcessed, Success: true,
 		HasSequence: true, Bookmark: "7|0|", Version: "5.3.5.0.holdfast-test",
-		Ext: true, Max: limit, CatchingUp: standing == wire.SyncCatchingUp,
+		Ext: true, Max: limit, CatchingUp: standing == syncstatus.CatchingUp.String(),
 		Instance: name, Peers: peers, Sync: standing,
 	})
 	return ss
@@ -99,13 +100,13 @@ func TestServerChanged(t *testing.T) {
 		cfg := config(n, "a")
 		cfg.Hooks.ServerChanged = func(i client.ServerInfo) { told = append(told, i.Sync) }
 		c := start(t, cfg)
-		ss := a.introduces("a", wire.SyncCatchingUp, "b,c")
+		ss := a.introduces("a", syncstatus.CatchingUp.String(), "b,c")
 		synctest.Wait()
 		st := c.Stats()
 		if i := st.Server; i.Instance != "a" || !slices.Equal(i.Peers, []string{"b", "c"}) || i.Sync != client.SyncCatchingUp || !i.CatchingUp {
 			t.Errorf("at the logon: %+v", i)
 		}
-		for _, s := range []string{wire.SyncInSync, wire.SyncInSync, wire.SyncSingle, "what comes later", wire.SyncApart} {
+		for _, s := range []string{syncstatus.InSync.String(), syncstatus.InSync.String(), syncstatus.Single.String(), "what comes later", syncstatus.Apart.String()} {
 			ss.stands(s)
 			synctest.Wait()
 		}
@@ -131,23 +132,23 @@ func TestMoves(t *testing.T) {
 		cfg.Hooks.Moved = func(m client.Move) { told = append(told, m) }
 		c := start(t, cfg)
 
-		ss := a.introduces("a", wire.SyncInSync, "b")
+		ss := a.introduces("a", syncstatus.InSync.String(), "b")
 		time.Sleep(10 * time.Second)
 		ss.close() // lost
-		ss = b.introduces("b", wire.SyncInSync, "a")
+		ss = b.introduces("b", syncstatus.InSync.String(), "a")
 		time.Sleep(10 * time.Second)
-		ss.stands(wire.SyncStopping)
+		ss.stands(syncstatus.Stopping.String())
 		ss.close()
 		sa := a.accept()
 		sa.expect(wire.Logon)
 		sa.refuse("publish gap")
-		ss = b.introduces("b", wire.SyncInSync, "a")
+		ss = b.introduces("b", syncstatus.InSync.String(), "a")
 		time.Sleep(10 * time.Second)
 		ss.refuse("name in use")
-		ss = a.introduces("a", wire.SyncInSync, "b")
+		ss = a.introduces("a", syncstatus.InSync.String(), "b")
 		time.Sleep(10 * time.Second)
 		ss.refuse("publish gap")
-		b.introduces("b", wire.SyncInSync, "a")
+		b.introduces("b", syncstatus.InSync.String(), "a")
 
 		wantMoves(t, c, " to a", "a to b: lost", "b to a: name", "a to b: gap")
 		if len(told) != 4 || told[1].At.IsZero() {
@@ -162,7 +163,7 @@ func TestMovesAreBounded(t *testing.T) {
 		servers := []*script{listen(t, n, "a"), listen(t, n, "b")}
 		c := start(t, config(n, "a", "b"))
 		for i := range 40 {
-			ss := servers[i%2].introduces(string("ab"[i%2]), wire.SyncInSync, string("ba"[i%2]))
+			ss := servers[i%2].introduces(string("ab"[i%2]), syncstatus.InSync.String(), string("ba"[i%2]))
 			time.Sleep(10 * time.Second)
 			ss.close()
 		}
@@ -178,13 +179,13 @@ func TestMovesAreBounded(t *testing.T) {
 // A server that lags, or is asynchronous, is passed over as long as there are
 // others to try, and will do if there are none.
 func TestChooserPassesOver(t *testing.T) {
-	for _, tt := range []struct{ standing, why string }{{wire.SyncCatchingUp, "lagging"}, {wire.SyncAsync, "async"}} {
+	for _, tt := range []struct{ standing, why string }{{syncstatus.CatchingUp.String(), "lagging"}, {syncstatus.Async.String(), "async"}} {
 		t.Run(tt.why, func(t *testing.T) {
 			run(t, func(t *testing.T, n *memnet.Network) {
 				a, b := listen(t, n, "a"), listen(t, n, "b")
 				c := start(t, config(n, "a", "b"))
 				a.introduces("a", tt.standing, "").gone()
-				sb := b.introduces("b", wire.SyncInSync, "c")
+				sb := b.introduces("b", syncstatus.InSync.String(), "c")
 				wantMoves(t, c, " to b; not a: "+tt.why)
 				time.Sleep(10 * time.Second)
 				b.close()
@@ -201,18 +202,18 @@ func TestChooserAvoidsTheLagging(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		a, b := listen(t, n, "a"), listen(t, n, "b")
 		c := start(t, config(n, "b", "a"))
-		b.introduces("b", wire.SyncInSync, "a").close()
-		ss := a.introduces("a", wire.SyncInSync, "b")
+		b.introduces("b", syncstatus.InSync.String(), "a").close()
+		ss := a.introduces("a", syncstatus.InSync.String(), "b")
 		time.Sleep(10 * time.Second)
-		ss.stands(wire.SyncSingle) // b lacks something from now on
+		ss.stands(syncstatus.Single.String()) // b lacks something from now on
 		time.Sleep(10 * time.Second)
 		ss.close()
-		ss = a.introduces("a", wire.SyncSingle, "b")
+		ss = a.introduces("a", syncstatus.Single.String(), "b")
 		b.none(10 * time.Second)
-		ss.stands(wire.SyncInSync) // it has caught up
+		ss.stands(syncstatus.InSync.String()) // it has caught up
 		time.Sleep(time.Second)
 		ss.close()
-		b.introduces("b", wire.SyncInSync, "a")
+		b.introduces("b", syncstatus.InSync.String(), "a")
 		wantMoves(t, c, " to b", "b to a: lost", "a to b: lost")
 	})
 }
@@ -222,12 +223,12 @@ func TestChooserLeavesTheAsynchronous(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		far := listen(t, n, "far")
 		c := start(t, config(n, "a", "far"))
-		ss := far.introduces("far", wire.SyncAsync, "")
+		ss := far.introduces("far", syncstatus.Async.String(), "")
 		ss.quiet(time.Minute)
 		a := listen(t, n, "a")
 		ss.gone()
 		a.accept() // the probe
-		a.introduces("a", wire.SyncInSync, "b").quiet(time.Minute)
+		a.introduces("a", syncstatus.InSync.String(), "b").quiet(time.Minute)
 		wantMoves(t, c, " to far; not a: lost", "far to a: preferred")
 	})
 }
@@ -249,21 +250,21 @@ func TestAsyncPath(t *testing.T) {
 				// far is in sync with a peer of its own: another site.
 				a, far := listen(t, n, "a"), listen(t, n, "far")
 				c := start(t, config(n, "a", "far"))
-				ss := a.introduces("a", wire.SyncInSync, "b")
+				ss := a.introduces("a", syncstatus.InSync.String(), "b")
 				sub := subscribe(t, c, tt.opts...)
 				ss.subscribed("0")
 				must(t, sub)
 				time.Sleep(10 * time.Second)
 				a.close()
 				ss.close()
-				sf := far.introduces("far", wire.SyncInSync, "further")
+				sf := far.introduces("far", syncstatus.InSync.String(), "further")
 				if tt.goes {
 					sf.expect(wire.Subscribe)
 					return
 				}
 				for range 3 { // and again and again
 					sf.gone()
-					sf = far.introduces("far", wire.SyncInSync, "further")
+					sf = far.introduces("far", syncstatus.InSync.String(), "further")
 				}
 				sf.gone()
 				synctest.Wait()

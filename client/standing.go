@@ -1,39 +1,40 @@
 package client
 
-import "github.com/holdfast-mq/holdfast/internal/clientcore"
+import (
+	"github.com/holdfast-mq/holdfast/internal/clientcore"
+	"github.com/holdfast-mq/holdfast/internal/syncstatus"
+)
 
 // A SyncState says how a server stands to its failover equivalents: the
 // servers that it replicates to synchronously, whose disks acks wait for.
-type SyncState int
+type SyncState = syncstatus.Status
 
 const (
 	// SyncUnknown: it does not say; it lacks the extension, or our extensions.
-	SyncUnknown = SyncState(clientcore.SyncUnknown)
+	SyncUnknown = syncstatus.Unknown
 	// SyncOK: each of them has everything and counts for acks.
-	SyncOK = SyncState(clientcore.SyncOK)
+	SyncOK = syncstatus.InSync
 	// SyncApart: one is away, or behind, and acks wait for it. What was
 	// acknowledged is on all of them.
-	SyncApart = SyncState(clientcore.SyncApart)
+	SyncApart = syncstatus.Apart
 	// SyncSingle: one is left out, so that acks are of one disk only (R5). It
 	// lacks what was acknowledged since.
-	SyncSingle = SyncState(clientcore.SyncSingle)
+	SyncSingle = syncstatus.Single
 	// SyncCatchingUp: the server itself lacks, or may lack, what they have (R6).
-	SyncCatchingUp = SyncState(clientcore.SyncCatchingUp)
+	SyncCatchingUp = syncstatus.CatchingUp
 	// SyncAsync: it has none. Acks are of one disk for ever, and publish
 	// stores keep everything.
-	SyncAsync = SyncState(clientcore.SyncAsync)
+	SyncAsync = syncstatus.Async
 	// SyncAlone: it does not replicate at all. Its own disk is all there is.
-	SyncAlone = SyncState(clientcore.SyncAlone)
+	SyncAlone = syncstatus.Alone
 	// SyncStopping: it is about to close the connection.
-	SyncStopping = SyncState(clientcore.SyncStopping)
+	SyncStopping = syncstatus.Stopping
 )
 
-func (s SyncState) String() string { return clientcore.Sync(s).String() }
-
 // lags reports whether a server is worse than one of which nothing is known.
-func (i *ServerInfo) lags() bool { return clientcore.Sync(i.Sync).Lags() }
+func (i *ServerInfo) lags() bool { return i.Sync.Lags() }
 
 // stands notes what a server has said of itself last, or a peer of it.
 func (i *ServerInfo) stands(s *clientcore.Server) {
-	i.Sync, i.CatchingUp = SyncState(s.Sync), s.CatchingUp
+	i.Sync, i.CatchingUp = s.Sync, s.CatchingUp
 }

@@ -6,7 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/holdfast-mq/holdfast/internal/wire"
+	"github.com/holdfast-mq/holdfast/internal/syncstatus"
 	"github.com/holdfast-mq/holdfast/server"
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
@@ -37,28 +37,28 @@ func TestStandingIsTold(t *testing.T) {
 		plain.logon("plain")
 		p.awaitLink(pair.A)
 		ack, _ := p.logonExt("gw", "life", 1, 0)
-		if string(ack.Instance) != "a" || string(ack.Peers) != "b" || string(ack.Sync) != wire.SyncInSync {
+		if string(ack.Instance) != "a" || string(ack.Peers) != "b" || string(ack.Sync) != syncstatus.InSync.String() {
 			t.Errorf("logon ack: instance %q, peers %q, sync %q", ack.Instance, ack.Peers, ack.Sync)
 		}
 		pair.B.Kill()
-		wantTold(t, "b is dead", p.told(time.Minute), wire.SyncApart)
-		if got := pair.A.Server().Status().Sync; got != wire.SyncApart {
+		wantTold(t, "b is dead", p.told(time.Minute), syncstatus.Apart.String())
+		if got := pair.A.Server().Status().Sync; got != syncstatus.Apart {
 			t.Errorf("the status says %q", got)
 		}
 		p.publish("orders", 1, 1)
 		p.persisted(1, "single")
-		wantTold(t, "a message has waited", p.told(time.Minute), wire.SyncSingle)
+		wantTold(t, "a message has waited", p.told(time.Minute), syncstatus.Single.String())
 		pair.B.Restart()
 		p.awaitLink(pair.A)
 		p.persisted(1, "")
-		wantTold(t, "b is back", p.told(time.Minute), wire.SyncInSync)
+		wantTold(t, "b is back", p.told(time.Minute), syncstatus.InSync.String())
 		if len(plain.told(time.Second)) > 0 {
 			t.Error("a plain client was told")
 		}
 
 		began := time.Now()
 		pair.A.Close()
-		wantTold(t, "a stops", lastWords(p), wire.SyncStopping)
+		wantTold(t, "a stops", lastWords(p), syncstatus.Stopping.String())
 		if d := time.Since(began); d > time.Second {
 			t.Errorf("the stop took %v", d)
 		}
@@ -93,7 +93,7 @@ func TestStandingFlaps(t *testing.T) {
 		if most := int(took/time.Second) + 2; n == 0 || n > most {
 			t.Errorf("told %d times in %v of %d flaps, want %d at most", n, took, flaps, most)
 		}
-		if n > 0 && p.standings[n-1] != wire.SyncInSync {
+		if n > 0 && p.standings[n-1] != syncstatus.InSync.String() {
 			t.Errorf("told %q in the end", p.standings[n-1])
 		}
 	})
@@ -103,7 +103,7 @@ func TestStandingFlaps(t *testing.T) {
 func TestStandingWithoutAPeer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := dial(t, servertest.New(t))
-		if ack, _ := p.logonExt("gw", "life", 1, 0); string(ack.Sync) != wire.SyncAlone || ack.Peers == nil || len(ack.Peers) > 0 {
+		if ack, _ := p.logonExt("gw", "life", 1, 0); string(ack.Sync) != syncstatus.Alone.String() || ack.Peers == nil || len(ack.Peers) > 0 {
 			t.Errorf("a lone instance says %q, peers %q", ack.Sync, ack.Peers)
 		}
 	})
@@ -112,7 +112,7 @@ func TestStandingWithoutAPeer(t *testing.T) {
 			c.Replication.Destinations[0].Ack = "async"
 		}))
 		p := dial(t, pair.A)
-		if ack, _ := p.logonExt("gw", "life", 1, 0); string(ack.Sync) != wire.SyncAsync || len(ack.Peers) > 0 {
+		if ack, _ := p.logonExt("gw", "life", 1, 0); string(ack.Sync) != syncstatus.Async.String() || len(ack.Peers) > 0 {
 			t.Errorf("one with asynchronous links only says %q, peers %q", ack.Sync, ack.Peers)
 		}
 	})
@@ -121,10 +121,10 @@ func TestStandingWithoutAPeer(t *testing.T) {
 		pair.A.Restart()
 		pair.A.AwaitReady()
 		p := dial(t, pair.A)
-		if ack, _ := p.logonExt("gw", "life", 1, 0); string(ack.Sync) != wire.SyncCatchingUp {
+		if ack, _ := p.logonExt("gw", "life", 1, 0); string(ack.Sync) != syncstatus.CatchingUp.String() {
 			t.Errorf("one that waits for its peer says %q", ack.Sync)
 		}
 		pair.B.Restart()
-		wantTold(t, "caught up", p.told(time.Minute), wire.SyncInSync)
+		wantTold(t, "caught up", p.told(time.Minute), syncstatus.InSync.String())
 	})
 }

@@ -6,7 +6,12 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/replica"
+	"github.com/holdfast-mq/holdfast/internal/syncstatus"
 )
+
+// A SyncStatus says how an instance stands to its sync destinations. Its text,
+// in JSON too, is what clients are told.
+type SyncStatus = syncstatus.Status
 
 // A Status is what an instance says of itself at one moment, and as JSON what
 // two of its admin endpoints answer (see AdminAddr). Publisher ids are strings there,
@@ -19,7 +24,7 @@ type Status struct {
 	Stopping     bool               `json:"stopping"`         // the stop has begun
 	CatchingUp   bool               `json:"catching_up"`      // lacks, or may lack, what its peers have, ready or not
 	Single       bool               `json:"single"`           // acks are of level single: a sync destination is left out
-	Sync         string             `json:"sync"`             // what clients are told: sync, apart, single, catching_up, async, alone, stopping
+	Sync         SyncStatus         `json:"sync"`             // what clients are told: sync, apart, single, catching_up, async, alone, stopping
 	Damage       string             `json:"damage,omitempty"` // of the journal, while it is not healed
 	Sessions     []SessionStatus    `json:"sessions"`         // that are logged on
 	Links        []replica.Status   `json:"links"`            // ordered by peer
@@ -95,7 +100,7 @@ func (s *Server) Status() Status {
 	c := &s.instance.Counts
 	st := Status{
 		Name: s.cfg.Name, Group: s.cfg.Group, Version: s.cfg.Version,
-		Ready: s.isReady(), Stopping: s.isStopping(), Sync: s.instance.SyncStatus().String(),
+		Ready: s.isReady(), Stopping: s.isStopping(), Sync: s.instance.SyncStatus(),
 		Sessions:     s.sessionStatus(),
 		Publishers:   len(s.journal.States()),
 		JournalBytes: s.journal.Size(),

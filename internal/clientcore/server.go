@@ -6,38 +6,9 @@ import (
 	"strings"
 
 	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/syncstatus"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
-
-// A Sync says how a server stands to its failover equivalents; package client
-// explains its values.
-type Sync int
-
-const (
-	SyncUnknown Sync = iota
-	SyncOK
-	SyncApart
-	SyncSingle
-	SyncCatchingUp
-	SyncAsync
-	SyncAlone
-	SyncStopping
-)
-
-// syncTexts are the states as on the wire.
-var syncTexts = [...]string{
-	SyncUnknown: "unknown", SyncOK: wire.SyncInSync, SyncApart: wire.SyncApart, SyncSingle: wire.SyncSingle,
-	SyncCatchingUp: wire.SyncCatchingUp, SyncAsync: wire.SyncAsync, SyncAlone: wire.SyncAlone, SyncStopping: wire.SyncStopping,
-}
-
-func (s Sync) String() string { return syncTexts[s] }
-
-// ParseSync returns SyncUnknown for what a later version may say.
-func ParseSync(text []byte) Sync { return Sync(max(0, slices.Index(syncTexts[:], string(text)))) }
-
-// Lags reports whether a server is worse than one of which nothing is known:
-// it is asynchronous, or lacks what others have.
-func (s Sync) Lags() bool { return s == SyncAsync || s == SyncCatchingUp }
 
 // A Server is what a logon ack says about where a connection leads to, and what
 // the server has said since.
@@ -46,7 +17,7 @@ type Server struct {
 	Instance   string   // its name in its group; empty: it does not say
 	Peers      []string // the instances it replicates to synchronously
 	Plain      bool     // it lacks our extensions
-	Sync       Sync
+	Sync       syncstatus.Status
 	CatchingUp bool // it serves without having caught up with its peers (R6)
 }
 
@@ -54,10 +25,10 @@ type Server struct {
 func serverOf(address string, m *wire.Message) Server {
 	s := Server{
 		Address: address, Instance: string(m.Instance), Plain: !m.IsExt(),
-		Sync: ParseSync(m.Sync), CatchingUp: m.CatchingUp,
+		Sync: syncstatus.Parse(m.Sync), CatchingUp: m.CatchingUp,
 	}
-	if s.CatchingUp && s.Sync == SyncUnknown {
-		s.Sync = SyncCatchingUp
+	if s.CatchingUp && s.Sync == syncstatus.Unknown {
+		s.Sync = syncstatus.CatchingUp
 	}
 	if len(m.Peers) > 0 {
 		s.Peers = strings.Split(string(m.Peers), ",")
@@ -87,14 +58,14 @@ type Known map[string]Server
 func (k Known) Says(uri string, s Server) {
 	k[uri] = s
 	for other, o := range k {
-		if other == uri || o.Instance == "" || o.Sync == SyncAsync || !slices.Contains(s.Peers, o.Instance) {
+		if other == uri || o.Instance == "" || o.Sync == syncstatus.Async || !slices.Contains(s.Peers, o.Instance) {
 			continue
 		}
 		switch s.Sync {
-		case SyncOK:
-			o.Sync, o.CatchingUp = SyncOK, false
-		case SyncSingle:
-			o.Sync = SyncCatchingUp
+		case syncstatus.InSync:
+			o.Sync, o.CatchingUp = syncstatus.InSync, false
+		case syncstatus.Single:
+			o.Sync = syncstatus.CatchingUp
 		}
 		k[other] = o
 	}

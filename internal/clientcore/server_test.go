@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 	"testing"
+
+	"github.com/holdfast-mq/holdfast/internal/syncstatus"
 )
 
 // A move of a bookmark subscription goes along a synchronous link, from the
@@ -11,9 +13,9 @@ import (
 func TestLeadsTo(t *testing.T) {
 	a := Server{Address: "a", Instance: "a", Peers: []string{"b"}}
 	b := Server{Address: "b", Instance: "b", Peers: []string{"a"}}
-	far := Server{Address: "c", Instance: "c", Sync: SyncAsync}
-	site := Server{Address: "c", Instance: "c", Peers: []string{"d"}, Sync: SyncOK} // of a pair that a and b feed asynchronously
-	alone := Server{Address: "x", Instance: "x", Sync: SyncAlone}
+	far := Server{Address: "c", Instance: "c", Sync: syncstatus.Async}
+	site := Server{Address: "c", Instance: "c", Peers: []string{"d"}, Sync: syncstatus.InSync} // of a pair that a and b feed asynchronously
+	alone := Server{Address: "x", Instance: "x", Sync: syncstatus.Alone}
 	moved := Server{Address: "elsewhere", Instance: "a", Peers: []string{"b"}}
 	silent := Server{Address: "old"}
 	for _, tt := range []struct {
@@ -42,31 +44,31 @@ func TestLeadsTo(t *testing.T) {
 }
 
 func TestKnown(t *testing.T) {
-	info := func(name string, s Sync, peers ...string) Server {
-		return Server{Address: "tcp://" + name, Instance: name, Peers: peers, Sync: s, CatchingUp: s == SyncCatchingUp}
+	info := func(name string, s syncstatus.Status, peers ...string) Server {
+		return Server{Address: "tcp://" + name, Instance: name, Peers: peers, Sync: s, CatchingUp: s == syncstatus.CatchingUp}
 	}
 	for _, tt := range []struct {
 		name string
 		says []Server
-		want map[string]Sync
+		want map[string]syncstatus.Status
 	}{
-		{"itself", []Server{info("a", SyncOK, "b")}, map[string]Sync{"a": SyncOK}},
-		{"the last word counts", []Server{info("a", SyncOK, "b"), info("a", SyncApart, "b")}, map[string]Sync{"a": SyncApart}},
-		{"b has caught up, says a", []Server{info("b", SyncCatchingUp, "a"), info("a", SyncOK, "b")}, map[string]Sync{"a": SyncOK, "b": SyncOK}},
-		{"b is left out by a", []Server{info("b", SyncOK, "a"), info("a", SyncSingle, "b")}, map[string]Sync{"a": SyncSingle, "b": SyncCatchingUp}},
-		{"b is away from a: it lacks nothing", []Server{info("b", SyncOK, "a"), info("a", SyncApart, "b")}, map[string]Sync{"a": SyncApart, "b": SyncOK}},
-		{"c is no peer of a", []Server{info("c", SyncCatchingUp), info("a", SyncOK, "b")}, map[string]Sync{"a": SyncOK, "c": SyncCatchingUp}},
-		{"what is asynchronous stays so", []Server{info("b", SyncAsync), info("a", SyncOK, "b")}, map[string]Sync{"a": SyncOK, "b": SyncAsync}},
+		{"itself", []Server{info("a", syncstatus.InSync, "b")}, map[string]syncstatus.Status{"a": syncstatus.InSync}},
+		{"the last word counts", []Server{info("a", syncstatus.InSync, "b"), info("a", syncstatus.Apart, "b")}, map[string]syncstatus.Status{"a": syncstatus.Apart}},
+		{"b has caught up, says a", []Server{info("b", syncstatus.CatchingUp, "a"), info("a", syncstatus.InSync, "b")}, map[string]syncstatus.Status{"a": syncstatus.InSync, "b": syncstatus.InSync}},
+		{"b is left out by a", []Server{info("b", syncstatus.InSync, "a"), info("a", syncstatus.Single, "b")}, map[string]syncstatus.Status{"a": syncstatus.Single, "b": syncstatus.CatchingUp}},
+		{"b is away from a: it lacks nothing", []Server{info("b", syncstatus.InSync, "a"), info("a", syncstatus.Apart, "b")}, map[string]syncstatus.Status{"a": syncstatus.Apart, "b": syncstatus.InSync}},
+		{"c is no peer of a", []Server{info("c", syncstatus.CatchingUp), info("a", syncstatus.InSync, "b")}, map[string]syncstatus.Status{"a": syncstatus.InSync, "c": syncstatus.CatchingUp}},
+		{"what is asynchronous stays so", []Server{info("b", syncstatus.Async), info("a", syncstatus.InSync, "b")}, map[string]syncstatus.Status{"a": syncstatus.InSync, "b": syncstatus.Async}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			k := make(Known)
 			for _, i := range tt.says {
 				k.Says(i.Instance, i)
 			}
-			got := make(map[string]Sync)
+			got := make(map[string]syncstatus.Status)
 			for server, i := range k {
 				got[server] = i.Sync
-				if i.CatchingUp && i.Sync == SyncOK {
+				if i.CatchingUp && i.Sync == syncstatus.InSync {
 					t.Errorf("%s is in sync and catching up", server)
 				}
 			}
@@ -79,22 +81,9 @@ func TestKnown(t *testing.T) {
 
 // What a client does not leave its server for.
 func TestBetter(t *testing.T) {
-	k := Known{"ok": {Sync: SyncOK}, "lags": {Sync: SyncCatchingUp}, "async": {Sync: SyncAsync}, "elsewhere": {Instance: "e"}}
+	k := Known{"ok": {Sync: syncstatus.InSync}, "lags": {Sync: syncstatus.CatchingUp}, "async": {Sync: syncstatus.Async}, "elsewhere": {Instance: "e"}}
 	got := k.Better([]string{"lags", "unknown", "async", "elsewhere", "ok"}, func(to *Server) bool { return to.Instance != "e" })
 	if want := []string{"unknown", "ok"}; !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
-	}
-}
-
-func TestSync(t *testing.T) {
-	for s := SyncUnknown; s <= SyncStopping; s++ {
-		if got := ParseSync([]byte(s.String())); got != s {
-			t.Errorf("%v is read as %v", s, got)
-		}
-	}
-	for _, text := range []string{"", "what comes later", "unknown"} {
-		if got := ParseSync([]byte(text)); got != SyncUnknown {
-			t.Errorf("%q is read as %v", text, got)
-		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/holdfast-mq/holdfast/internal/syncstatus"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
@@ -149,8 +150,8 @@ func (s *Session) Take(m *wire.Message) (Event, error) {
 		return Event{}, refusal("session", m)
 	case processed && len(m.Sync) > 0:
 		now := s.server
-		now.Sync = ParseSync(m.Sync)
-		now.CatchingUp = now.Sync == SyncCatchingUp
+		now.Sync = syncstatus.Parse(m.Sync)
+		now.CatchingUp = now.Sync == syncstatus.CatchingUp
 		s.says(now)
 		return Event{Look: true}, nil
 	case !s.accepted && m.Acks&wire.AckProcessed != 0 && string(m.CommandID) == LogonID:

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast-mq/holdfast/internal/syncstatus"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
@@ -376,15 +377,15 @@ func TestRolledBack(t *testing.T) {
 func TestStandings(t *testing.T) {
 	r := newRig(t)
 	ack := logonAck(wire.StatusSuccess, 0, 0)
-	ack.Instance, ack.Peers, ack.Sync = text("a"), text("b"), text(wire.SyncInSync)
+	ack.Instance, ack.Peers, ack.Sync = text("a"), text("b"), text(syncstatus.InSync.String())
 	r.logOn(ack)
-	if s := r.s.Server(); s.Instance != "a" || s.Sync != SyncOK || s.Address != "a" {
+	if s := r.s.Server(); s.Instance != "a" || s.Sync != syncstatus.InSync || s.Address != "a" {
 		t.Errorf("%+v", s)
 	}
-	if _, err := r.s.Take(&wire.Message{Command: wire.Ack, Acks: wire.AckProcessed, Status: text(wire.StatusSuccess), Sync: text(wire.SyncStopping)}); err != nil {
+	if _, err := r.s.Take(&wire.Message{Command: wire.Ack, Acks: wire.AckProcessed, Status: text(wire.StatusSuccess), Sync: text(syncstatus.Stopping.String())}); err != nil {
 		t.Fatal(err)
 	}
-	if s := r.s.Server(); s.Sync != SyncStopping || r.s.Known()["uri"].Sync != SyncStopping {
+	if s := r.s.Server(); s.Sync != syncstatus.Stopping || r.s.Known()["uri"].Sync != syncstatus.Stopping {
 		t.Errorf("%+v", s)
 	}
 }

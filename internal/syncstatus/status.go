@@ -43,6 +43,19 @@ func (s Status) String() string {
 	return texts[Unknown]
 }
 
+// MarshalText returns String, for JSON.
+func (s Status) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText takes what Parse does.
+func (s *Status) UnmarshalText(text []byte) error {
+	*s = Parse(text)
+	return nil
+}
+
+// Lags reports whether an instance is worse than one of which nothing is known:
+// it is asynchronous, or lacks messages that others have.
+func (s Status) Lags() bool { return s == Async || s == CatchingUp }
+
 // Parse returns the status of a text, Unknown for one that it does not know.
 func Parse(text []byte) Status {
 	for s, t := range texts {

@@ -10,18 +10,6 @@ const (
 	LevelSingle   = "single"
 )
 
-// The values of sync: how an instance stands to its failover equivalents. Who
-// reads another one knows nothing of it.
-const (
-	SyncInSync     = "sync"        // each sync destination has everything and counts
-	SyncApart      = "apart"       // one is away or behind, and acks wait for it
-	SyncSingle     = "single"      // one is left out, acks are of level single (R5)
-	SyncCatchingUp = "catching_up" // the instance itself lacks, or may lack, what its peers have (R6)
-	SyncAsync      = "async"       // it has no sync destination: acks are of level single for ever
-	SyncAlone      = "alone"       // it replicates to nobody and nobody to it
-	SyncStopping   = "stopping"    // it is about to close the session
-)
-
 // An AckMessage is an ack, S→C.
 //
 //	{"c":"ack","cid":…,"query_id":…,"a":…,"s":…,"bm":…,"status":…,"reason":…,"sub_id":…,"user_id":…,"pw":…,

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/syncstatus"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
@@ -126,13 +127,13 @@ var extensions = map[string]writer{
 	`{"c":"ack","cid":"0","s":0,"client_name":"gw","a":"processed","status":"success","ext":"1","have":0,"max":0,` +
 		`"instance":"a","peers":"b,c","sync":"single"}`: &wire.AckMessage{
 		CommandID: "0", HasSequence: true, ClientName: "gw", Type: wire.AckProcessed, Success: true, Ext: true,
-		Instance: "a", Peers: "b,c", Sync: wire.SyncSingle},
+		Instance: "a", Peers: "b,c", Sync: syncstatus.Single.String()},
 	`{"c":"ack","cid":"0","s":0,"client_name":"gw","a":"processed","status":"success","ext":"1","have":0,"max":0,` +
 		`"instance":"c","peers":"","sync":"async"}`: &wire.AckMessage{
 		CommandID: "0", HasSequence: true, ClientName: "gw", Type: wire.AckProcessed, Success: true, Ext: true,
-		Instance: "c", Sync: wire.SyncAsync},
+		Instance: "c", Sync: syncstatus.Async.String()},
 	`{"c":"ack","a":"processed","status":"success","sync":"sync"}`: &wire.AckMessage{
-		Type: wire.AckProcessed, Success: true, Sync: wire.SyncInSync},
+		Type: wire.AckProcessed, Success: true, Sync: syncstatus.InSync.String()},
 	`{"c":"p","t":"orders","a":"persisted","s":9,"prev":7}x`: &wire.PublishCommand{
 		Topic: "orders", Acks: wire.AckPersisted, Sequence: 9, Prev: 7, HasPrev: true, Body: []byte("x")},
 	`{"c":"p","t":"orders","s":9,"prev":0}`: &wire.PublishCommand{Topic: "orders", Sequence: 9, HasPrev: true},

@@ -538,7 +538,7 @@ func TestPing(t *testing.T) {
 	if err := errors.Join(decoder.Decode(&answers[0]), decoder.Decode(&answers[1])); err != nil {
 		t.Fatal(err)
 	}
-	if a := answers[0]; !a.Up || a.Server != up || !a.Extended || a.LogonMS <= 0 || a.RoundMS <= 0 || a.MaxMessage != 16<<20 || a.Sync != "alone" {
+	if a := answers[0]; !a.Up || a.Server != up || !a.Extended || a.LogonMS <= 0 || a.RoundMS <= 0 || a.MaxMessage != 16<<20 || a.Sync != client.SyncAlone {
 		t.Errorf("the one that is up: %+v", a)
 	}
 	if a := answers[1]; a.Up || !strings.Contains(a.Error, "refused") {

@@ -22,19 +22,19 @@ type pingCommand struct {
 
 // A pinged is what one server has answered, or that it has not.
 type pinged struct {
-	Server     string   `json:"server"` // its URI, without a password
-	Up         bool     `json:"up"`
-	Error      string   `json:"error,omitempty"`
-	LogonMS    float64  `json:"logon_ms,omitempty"` // from dialing to logged on; of the first answer
-	RoundMS    float64  `json:"round_trip_ms,omitempty"`
-	Version    string   `json:"version,omitempty"`
-	Extended   bool     `json:"extended"`              // it knows holdfast's extensions to the protocol
-	Instance   string   `json:"instance,omitempty"`    // its name in its group
-	Sync       string   `json:"sync,omitempty"`        // how it stands to its peers, as client.SyncState says it
-	Peers      []string `json:"peers,omitempty"`       // instances that it replicates to synchronously
-	Carried    []string `json:"carried,omitempty"`     // patterns of the topics it replicates synchronously; absent: all
-	CatchingUp bool     `json:"catching_up"`           // it serves without having caught up with its peers
-	MaxMessage int      `json:"max_message,omitempty"` // bytes
+	Server     string           `json:"server"` // its URI, without a password
+	Up         bool             `json:"up"`
+	Error      string           `json:"error,omitempty"`
+	LogonMS    float64          `json:"logon_ms,omitempty"` // from dialing to logged on; of the first answer
+	RoundMS    float64          `json:"round_trip_ms,omitempty"`
+	Version    string           `json:"version,omitempty"`
+	Extended   bool             `json:"extended"`              // it knows holdfast's extensions to the protocol
+	Instance   string           `json:"instance,omitempty"`    // its name in its group
+	Sync       client.SyncState `json:"sync,omitzero"`         // how it stands to its peers, as client.SyncState says it
+	Peers      []string         `json:"peers,omitempty"`       // instances that it replicates to synchronously
+	Carried    []string         `json:"carried,omitempty"`     // patterns of the topics it replicates synchronously; absent: all
+	CatchingUp bool             `json:"catching_up"`           // it serves without having caught up with its peers
+	MaxMessage int              `json:"max_message,omitempty"` // bytes
 }
 
 // Help is shown by --help.
@@ -140,19 +140,19 @@ func (p pinged) String() string {
 func (p pinged) standing() (text string) {
 	peers := strings.Join(p.Peers, " and ")
 	switch p.Sync {
-	case client.SyncOK.String():
+	case client.SyncOK:
 		text = "; in sync with " + peers
-	case client.SyncApart.String():
+	case client.SyncApart:
 		text = "; without " + peers + ", for which acks wait"
-	case client.SyncSingle.String():
+	case client.SyncSingle:
 		text = "; without " + peers + ", acks are of one disk"
-	case client.SyncCatchingUp.String():
+	case client.SyncCatchingUp:
 		text = "; lacks what " + peers + " has"
-	case client.SyncAsync.String():
+	case client.SyncAsync:
 		text = "; no synchronous peer, acks are of one disk"
-	case client.SyncAlone.String():
+	case client.SyncAlone:
 		text = "; no peers"
-	case client.SyncStopping.String():
+	case client.SyncStopping:
 		text = "; stopping"
 	}
 	if p.Carried != nil {
@@ -227,10 +227,7 @@ func (t *target) ask(ctx context.Context) error {
 func (t *target) answer() pinged {
 	s := t.client.Stats().Server
 	p := pinged{Server: s.Server, Up: true, Version: s.Version, Extended: s.Extended, Instance: s.Instance,
-		Peers: s.Peers, CatchingUp: s.CatchingUp, MaxMessage: s.MaxMessage}
-	if s.Sync != client.SyncUnknown {
-		p.Sync = s.Sync.String()
-	}
+		Peers: s.Peers, Sync: s.Sync, CatchingUp: s.CatchingUp, MaxMessage: s.MaxMessage}
 	if s.Carries {
 		p.Carried = append([]string{}, s.Carried...)
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -9,6 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/holdfast-mq/holdfast/client"
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/replica"
 	"github.com/holdfast-mq/holdfast/server"
@@ -81,7 +81,7 @@ func (r *statusReport) table() table {
 		return t
 	}
 	r.row(&t, "version", func(s *server.Status) string { return printable(s.Version) })
-	r.row(&t, "told to clients", func(s *server.Status) string { return printable(cmp.Or(s.Sync, "-")) })
+	r.row(&t, "told to clients", func(s *server.Status) string { return syncText(s.Sync) })
 	r.row(&t, "acks", acks)
 	r.row(&t, "sessions", sessions)
 	r.row(&t, "publishers", func(s *server.Status) string { return thousands(uint64(s.Publishers)) })
@@ -364,4 +364,12 @@ func bytesText(n int64) string {
 		}
 	}
 	return fmt.Sprintf("%d B", n)
+}
+
+// syncText returns the text of a sync status, "-" of one that is not said.
+func syncText(s server.SyncStatus) string {
+	if s == client.SyncUnknown {
+		return "-"
+	}
+	return s.String()
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast-mq/holdfast/client"
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/replica"
 	"github.com/holdfast-mq/holdfast/server"
@@ -22,7 +23,7 @@ import (
 // outage is a pair of which one instance is away, as seen at a time.
 func outage(at time.Time) (report *statusReport, lists []publisherList) {
 	a := &server.Status{
-		Name: "a", Group: "pair", Version: "1.2.3", Ready: true, Single: true, Sync: "single", Publishers: 12, JournalBytes: 64 << 20,
+		Name: "a", Group: "pair", Version: "1.2.3", Ready: true, Single: true, Sync: client.SyncSingle, Publishers: 12, JournalBytes: 64 << 20,
 		Sessions: []server.SessionStatus{{Name: "order-gateway", Publisher: 7, Subscriptions: 0}, {Name: "desk", Subscriptions: 2}},
 		Links: []replica.Status{{Peer: "b", Sync: true, Outbound: true, State: "down", Ack: "downgraded", Reason: "dial b: \x1b[31mrefused",
 			OldestWaitMS: 6525, Unacknowledged: 3261, Sent: 20973, Downgrades: 2}},
@@ -49,7 +50,7 @@ func TestStatusScreen(t *testing.T) {
 	show(r, lists)
 
 	well := func(name, peer string) *server.Status {
-		return &server.Status{Name: name, Group: "pair", Version: "1.2.3", Ready: true, Sync: "sync", Publishers: 3, JournalBytes: 1 << 20,
+		return &server.Status{Name: name, Group: "pair", Version: "1.2.3", Ready: true, Sync: client.SyncOK, Publishers: 3, JournalBytes: 1 << 20,
 			Links: []replica.Status{{Peer: peer, Sync: true, Outbound: true, Inbound: true, State: "sync", Ack: "counting", Unacknowledged: 1, Sent: 5, Received: 6}}}
 	}
 	r = &statusReport{Time: at, Instances: []instanceReport{{Address: "one:8085", Status: well("a", "b")}, {Address: "two:8086", Status: well("b", "a")}}}
