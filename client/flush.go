@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
@@ -64,11 +63,7 @@ func (c *Client) await(ctx context.Context, goals []goal, reached func(goal) (le
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			if mut.On(mut.G1CancelDropsDelivery) {
-				for _, g := range goals {
-					c.store.Discard(g.life, g.sequence)
-				}
-			}
+			c.dropPlanted(goals)
 			return &UnsettledError{Messages: left, Err: context.Cause(ctx)}
 		case <-c.finished:
 			return &UnsettledError{Messages: left, Err: c.closedError()}

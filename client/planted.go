@@ -4,6 +4,8 @@ package client
 
 import "github.com/holdfast-mq/holdfast/pubstore"
 
-func waits(*conn) bool { return false }
+func waitsPlanted(*conn) bool { return false }
 
-func (c *Client) sendUnkept(*pubstore.Message) {}
+func (c *Client) sendPlanted(*pubstore.Message) {}
+
+func (c *Client) dropPlanted([]goal) {}

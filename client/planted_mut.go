@@ -10,8 +10,8 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// waits has the reader wait for room in a queue.
-func waits(cn *conn) bool {
+// waitsPlanted has the reader wait for room in a queue.
+func waitsPlanted(cn *conn) bool {
 	if !mut.On(mut.R12ReaderWaits) {
 		return false
 	}
@@ -23,12 +23,22 @@ func waits(cn *conn) bool {
 	}
 }
 
-// sendUnkept puts a message on the wire that the store does not have yet.
-func (c *Client) sendUnkept(m *pubstore.Message) {
+// sendPlanted puts a message on the wire that the store does not have yet.
+func (c *Client) sendPlanted(m *pubstore.Message) {
 	cn, lives := c.connected(), c.store.Lives()
 	if !mut.On(mut.G1SendBeforeStore) || cn == nil || len(lives) == 0 {
 		return
 	}
 	p := wire.PublishCommand{Topic: m.Topic, Sequence: lives[len(lives)-1].Last + 1, Body: m.Body}
 	cn.control(p.AppendTo)
+}
+
+// dropPlanted takes out of the store what a call no longer waits for.
+func (c *Client) dropPlanted(goals []goal) {
+	if !mut.On(mut.G1CancelDropsDelivery) {
+		return
+	}
+	for _, g := range goals {
+		_ = c.store.Discard(g.life, g.sequence)
+	}
 }

@@ -54,7 +54,7 @@ func (c *Client) PublishMessage(ctx context.Context, m *pubstore.Message) (seque
 
 	until := c.until(ctx)
 	defer c.over(until)
-	c.sendUnkept(m)
+	c.sendPlanted(m)
 	sequence, err = c.store.Append(until, m)
 	if err != nil {
 		if c.ctx.Err() != nil && errors.Is(err, context.Canceled) {

@@ -90,7 +90,7 @@ const yields = 64
 // giveWayLocked lets the application run while the queue is full. It gives up
 // mu meanwhile.
 func (s *Subscription) giveWayLocked(cn *conn, size int) {
-	for n := 0; (n < yields || waits(cn)) && s.queue.full(size) && s.cn == cn; n++ {
+	for n := 0; (n < yields || waitsPlanted(cn)) && s.queue.full(size) && s.cn == cn; n++ {
 		s.mu.Unlock()
 		runtime.Gosched()
 		s.mu.Lock()

@@ -3,8 +3,8 @@
 // the publish store it logs on ([Visit]), what it makes of the answer and of
 // acks ([Publisher]), when all is live again, why it leaves and what comes then
 // ([NameRule]). A [Sender] writes what the store keeps. A [Subscription] has what
-// becomes of one subscription over all connections ([Resumption]). An [Order]
-// has which server is tried next.
+// becomes of one subscription over all connections. An [Order] has which server
+// is tried next.
 //
 // Nothing here starts, waits, locks, reads a clock or touches a file or a
 // connection: frames, times and calls of the application go in; commands, and

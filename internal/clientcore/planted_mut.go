@@ -2,7 +2,10 @@
 
 package clientcore
 
-import "github.com/holdfast-mq/holdfast/internal/mut"
+import (
+	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/pubstore"
+)
 
 // restartPlanted takes the place anew, as a new process would.
 func (s *Subscription) restartPlanted() {
@@ -10,4 +13,13 @@ func (s *Subscription) restartPlanted() {
 		s.place.Release()
 		_ = s.Open(s.store)
 	}
+}
+
+// startPlanted begins behind what is kept.
+func (b *Beginning) startPlanted(store pubstore.Store) uint64 {
+	if !mut.On(mut.R1NewBeforeReplay) {
+		return b.After
+	}
+	lives := store.Lives()
+	return lives[len(lives)-1].Last
 }

@@ -6,27 +6,29 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 )
 
-func TestRequest(t *testing.T) {
+func TestResumeText(t *testing.T) {
 	v := bookmark.Vector{7: 3, 2: 9}
 	for _, tt := range []struct {
 		name    string
-		r       Resumption
+		ext     bool
+		r       Request
+		have    Received
 		bm, opt string
 	}{
-		{"epoch", Resumption{Ext: true, Start: EpochText}, "0", "vector"},
-		{"now", Resumption{Ext: true, Start: NowText}, "0|1|", "vector"},
-		{"now, nothing received yet", Resumption{Ext: true, Start: NowText, Known: true, Vector: v}, "2|9|,7|3|", "vector"},
-		{"now on an empty log", Resumption{Ext: true, Start: NowText, Known: true}, "0", "vector"},
-		{"resumed with gaps accepted", Resumption{Ext: true, Known: true, Vector: v, Gaps: true}, "2|9|,7|3|", "vector,bookmark_not_found=epoch"},
-		{"gaps cannot be at the first start", Resumption{Ext: true, Start: EpochText, Gaps: true}, "0", "vector"},
-		{"durable, with times", Resumption{Ext: true, Start: NowText, Durable: true, Times: true}, "0|1|", "vector,fully_durable,timestamp"},
-		{"plain, first", Resumption{Start: NowText}, "0|1|", ""},
-		{"plain, resumed", Resumption{Known: true, Vector: v}, "2|9|,7|3|", "bookmark_not_found=fail"},
-		{"plain, resumed, gaps accepted", Resumption{Known: true, Vector: v, Gaps: true}, "2|9|,7|3|", "bookmark_not_found=epoch"},
+		{"epoch", true, Request{Start: EpochText}, Received{}, "0", "vector"},
+		{"now", true, Request{Start: NowText}, Received{}, "0|1|", "vector"},
+		{"now, nothing received yet", true, Request{Start: NowText}, Received{Known: true, Vector: v}, "2|9|,7|3|", "vector"},
+		{"now on an empty log", true, Request{Start: NowText}, Received{Known: true}, "0", "vector"},
+		{"resumed with gaps accepted", true, Request{Gaps: true}, Received{Known: true, Vector: v}, "2|9|,7|3|", "vector,bookmark_not_found=epoch"},
+		{"gaps cannot be at the first start", true, Request{Start: EpochText, Gaps: true}, Received{}, "0", "vector"},
+		{"durable, with times", true, Request{Start: NowText, Durable: true, Times: true}, Received{}, "0|1|", "vector,fully_durable,timestamp"},
+		{"plain, first", false, Request{Start: NowText}, Received{}, "0|1|", ""},
+		{"plain, resumed", false, Request{}, Received{Known: true, Vector: v}, "2|9|,7|3|", "bookmark_not_found=fail"},
+		{"plain, resumed, gaps accepted", false, Request{Gaps: true}, Received{Known: true, Vector: v}, "2|9|,7|3|", "bookmark_not_found=epoch"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if bm, opt := tt.r.Request(); bm != tt.bm || opt != tt.opt {
-				t.Errorf("Request = %q, %q; want %q, %q", bm, opt, tt.bm, tt.opt)
+			if bm, opt := tt.r.resume(tt.ext, tt.have); bm != tt.bm || opt != tt.opt {
+				t.Errorf("%q, %q; want %q, %q", bm, opt, tt.bm, tt.opt)
 			}
 		})
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
@@ -25,12 +24,7 @@ func (b *Beginning) Apply(store pubstore.Store) (pubstore.Cursor, error) {
 			return nil, fmt.Errorf("renew a store that was rolled back: %w", err)
 		}
 	}
-	after := b.After
-	if mut.On(mut.R1NewBeforeReplay) {
-		lives := store.Lives()
-		after = lives[len(lives)-1].Last
-	}
-	cursor, err := store.Cursor(b.Life.ID, after)
+	cursor, err := store.Cursor(b.Life.ID, b.startPlanted(store))
 	switch {
 	case b.old && errors.Is(err, pubstore.ErrNoLife):
 		return nil, ErrSettled

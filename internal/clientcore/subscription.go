@@ -45,7 +45,6 @@ type Subscription struct {
 	stage    stage
 	id       string    // on the wire, while subscribing or active
 	asked    time.Time // when id was sent
-	heard    bool      // a message has come
 	held     bool      // the server holds messages back until they are safe (R13)
 	server   Server    // that accepted it last
 	home     string    // address of the only server that has the topic; empty: any (R3)
@@ -144,15 +143,6 @@ func (s *Subscription) Attach(to *Server, id string, have Received, now time.Tim
 		cmd.Options = "timestamp"
 	}
 	return cmd, nil
-}
-
-// resume returns the bookmark and the options to subscribe with (R9).
-func (s *Subscription) resume(ext bool, have Received) (bm, options string) {
-	r := Resumption{
-		Ext: ext, Start: s.Start, Heard: s.heard, Vector: have.Vector, Known: have.Known,
-		Gaps: s.Gaps, Durable: s.Durable, Times: s.Times,
-	}
-	return r.Request()
 }
 
 // Lost notes that the connection is gone: a new one will take the subscription
@@ -381,9 +371,5 @@ func (s *Subscription) Receive(v Verdict, b bookmark.Bookmark) bool {
 // Queues reports whether a message that was received may be queued: the
 // subscription may have ended meanwhile.
 func (s *Subscription) Queues() bool {
-	if s.stage != subscribing && s.stage != active {
-		return false
-	}
-	s.heard = true
-	return true
+	return s.stage == subscribing || s.stage == active
 }

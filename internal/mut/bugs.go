@@ -100,7 +100,7 @@ const (
 	R9StretchSkipped Bug = "r9-stretch-skipped"
 	// R9ReconnectIsRestart takes up a subscription after a reconnect as a new process would.
 	R9ReconnectIsRestart Bug = "r9-reconnect-is-restart"
-	// R9NowAgain resumes a subscription that has received nothing at NOW.
+	// R9NowAgain resumes a subscription that began at NOW there again.
 	R9NowAgain Bug = "r9-now-again"
 	// R9NoFilter hands over what was already received.
 	R9NoFilter Bug = "r9-no-filter"
