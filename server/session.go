@@ -107,16 +107,19 @@ func (s *session) awaitDrained(written <-chan struct{}, err error) {
 // read reads and executes commands until the session ends.
 func (s *session) read() error {
 	defer s.core.Notify()
-	s.reader = wire.NewReader(deadlineReader{s}, maxLogon)
-	if err := s.logon(); err != nil {
+	if err := s.conn.SetReadDeadline(time.Now().Add(logonDeadline)); err != nil {
 		return err
 	}
-	s.reader.Limit(max(int(s.srv.cfg.MaxMessage), 1<<20)) // subscribes may be longer than messages
+	s.reader = wire.NewReader(deadlineReader{s}, maxLogon)
 	for {
 		frame, err := s.reader.Next()
-		if err == nil {
+		var large *wire.TooLargeError
+		switch {
+		case err == nil:
 			err = s.command(frame)
-		} else if _, large := errors.AsType[*wire.TooLargeError](err); large {
+		case !s.core.LoggedOn():
+			err = fmt.Errorf("no logon: %w", err)
+		case errors.As(err, &large):
 			err = s.tooLarge()
 		}
 		if err != nil {
@@ -125,7 +128,7 @@ func (s *session) read() error {
 	}
 }
 
-// command parses and executes one command of a client that is logged on.
+// command parses and executes one command.
 func (s *session) command(frame []byte) error {
 	if err := wire.Parse(frame, &s.msg); err != nil {
 		return fmt.Errorf("malformed command: %w", err)
@@ -133,7 +136,10 @@ func (s *session) command(frame []byte) error {
 	if instead, err := s.intercepted(&s.msg); err != nil || instead {
 		return err
 	}
-	return s.core.Command(&s.msg, len(frame))
+	if err := s.core.Execute(&s.msg, len(frame)); err != nil || !s.core.Deciding() {
+		return err
+	}
+	return s.decide()
 }
 
 // tooLarge has a frame rejected that is longer than this server takes: the
@@ -149,33 +155,15 @@ func (s *session) tooLarge() error {
 	return s.core.TooLarge(&s.msg)
 }
 
-// logon reads the first frame, with a limit of its own on time and length,
-// executes it, and waits until it can be answered.
-func (s *session) logon() error {
-	if err := s.conn.SetReadDeadline(time.Now().Add(logonDeadline)); err != nil {
-		return err
-	}
-	for read := false; !read; {
-		frame, err := s.reader.Next()
-		if err == nil {
-			err = wire.Parse(frame, &s.msg)
-		}
-		if err != nil {
-			return fmt.Errorf("no logon: %w", err)
-		}
-		instead, err := s.intercepted(&s.msg)
-		if err != nil {
-			return err
-		}
-		read = !instead
-	}
-	if err := s.core.Logon(&s.msg, time.Now()); err != nil {
-		return err
-	}
+// decide waits until the logon is decided, and lets commands be longer from then on.
+func (s *session) decide() error {
 	for {
-		again, err := s.core.Decide(time.Now())
-		if err != nil || !again {
+		if err := s.core.Decide(time.Now()); err != nil {
 			return err
+		}
+		if !s.core.Deciding() {
+			s.reader.Limit(max(int(s.srv.cfg.MaxMessage), 1<<20)) // subscribes may be longer than messages
+			return nil
 		}
 		if err := s.pause(); err != nil {
 			return err

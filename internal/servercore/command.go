@@ -9,9 +9,15 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// Command executes one command of a client that is logged on; size is the
-// length of its frame. An error ends the session.
-func (s *Session) Command(m *wire.Message, size int) error {
+// Execute executes one command; size is the length of its frame. After a logon
+// Deciding has to be asked. An error ends the session.
+func (s *Session) Execute(m *wire.Message, size int) error {
+	switch s.reader.stage {
+	case connected:
+		return s.logon(m)
+	case deciding:
+		return errors.New("BUG: a command is executed before the logon is decided")
+	}
 	if m.Command != wire.Publish {
 		s.Notify() // it may take its time
 	}

@@ -61,13 +61,13 @@ type logonRequest struct {
 	id     string
 	acks   wire.AckType
 	acked  uint64
-	since  time.Time
-	waited bool // the links know that it waits
+	since  time.Time // of the first Decide
+	waited bool      // the links know that it waits
 }
 
-// Logon executes the first command, which must be a logon: it takes the name
+// logon executes the first command, which must be a logon: it takes the name
 // (R11) and has the peers asked. Decide follows.
-func (s *Session) Logon(m *wire.Message, now time.Time) error {
+func (s *Session) logon(m *wire.Message) error {
 	if m.Command != wire.Logon {
 		return s.refuseLogon(m, wire.ReasonLogonRequired)
 	}
@@ -84,7 +84,8 @@ func (s *Session) Logon(m *wire.Message, now time.Time) error {
 		old.log.Info(Takeover(old.who.claim, s.who.claim))
 		old.Fence()
 	}
-	s.reader.logon = logonRequest{id: string(m.CommandID), acks: m.Acks, acked: m.Acked, since: now}
+	s.reader.logon = logonRequest{id: string(m.CommandID), acks: m.Acks, acked: m.Acked}
+	s.reader.stage = deciding
 	s.announce()
 	return nil
 }
@@ -164,15 +165,22 @@ func (i *identity) option(name string, value []byte) bool {
 	return false
 }
 
-// Decide decides the logon. again: it can't be decided yet, and Decide is to be
-// called once more when the driver is woken, or after LogonTick.
-func (s *Session) Decide(now time.Time) (again bool, err error) {
+// Deciding reports whether a logon waits for its decision. Until then Decide is
+// to be called whenever the driver is woken, and after LogonTick at the latest,
+// and no command is to be executed.
+func (s *Session) Deciding() bool { return s.reader.stage == deciding }
+
+// Decide decides a logon, if that is possible. An error ends the session.
+func (s *Session) Decide(now time.Time) error {
 	l := &s.reader.logon
+	if l.since.IsZero() {
+		l.since = now
+	}
 	facts := s.facts(l.acked)
 	verdict := DecideLogon(facts)
 	for verdict.Step == LogonGone {
 		if err := s.recordGone(verdict.UpTo); err != nil {
-			return false, err
+			return err
 		}
 		facts = s.facts(l.acked)
 		verdict = DecideLogon(facts)
@@ -180,18 +188,19 @@ func (s *Session) Decide(now time.Time) (again bool, err error) {
 	waits := verdict.Step == LogonWait
 	switch {
 	case verdict.Step == LogonAccept:
+		s.reader.stage = loggedOn
 		s.accept(verdict, facts)
-		return false, nil
+		return nil
 	case verdict.Step == LogonGap, waits && s.who.ext && now.Sub(l.since) >= extendedLogonWait:
-		return false, s.publishGap(l.acked)
+		return s.publishGap(l.acked)
 	case now.Sub(l.since) >= plainLogonWait:
-		return false, fmt.Errorf("logon: this instance and its peers did not agree on a number for %v", plainLogonWait)
+		return fmt.Errorf("logon: this instance and its peers did not agree on a number for %v", plainLogonWait)
 	}
 	if !l.waited && facts.Have > 0 {
 		l.waited = true
 		s.inst.Ledger.Waits(s.who.claim.Publisher, facts.Have)
 	}
-	return true, nil
+	return nil
 }
 
 // facts are what is known of the logon now.

@@ -45,8 +45,8 @@ var ErrEnding = errors.New("session is ending")
 // order, from the logon to the last ack, without goroutines, sockets, files or
 // clocks. A [Driver] brings the commands and the time and writes the output.
 //
-// It has two halves. The methods Logon, Decide, Command, TooLarge, Refuse and
-// Notify belong to one goroutine, which reads the connection; Fill, FillAcks,
+// It has two halves. The methods Execute, Deciding, Decide, TooLarge, Refuse,
+// Silence and Notify belong to one goroutine, which reads the connection; Fill, FillAcks,
 // Next and Release to one at a time, which writes it. The other methods may be
 // called by any goroutine. Between the halves stands the outbox, guarded by mu.
 type Session struct {
@@ -76,12 +76,22 @@ type Session struct {
 
 // intake is the reader's half.
 type intake struct {
+	stage     stage
 	appender  ledger.Appender
 	record    ledger.Record
 	logon     logonRequest
 	unknown   bool          // a plain client that no instance knows may begin anywhere (R10)
 	heartbeat time.Duration // interval, 0: none
 }
+
+// A stage is how far the logon of a session is.
+type stage uint8
+
+const (
+	connected stage = iota
+	deciding
+	loggedOn
+)
 
 // NewSession returns the session of a client that has connected.
 func NewSession(inst *Instance, driver Driver, log *slog.Logger, now time.Time) *Session {

@@ -100,14 +100,15 @@ func (s *stand) message(c command) *wire.Message {
 // logon logs on with our extensions and decides once; life is the publisher's.
 func (c *client) logon(name, life string, counter, acked uint64) (again bool, err error) {
 	cmd := wire.LogonCommand{CommandID: "0", ClientName: name, Acks: wire.AckProcessed, Ext: true, Store: life, Counter: counter, Acked: acked}
-	if err := c.core.Logon(c.s.message(&cmd), c.s.now); err != nil {
+	if err := c.core.Execute(c.s.message(&cmd), 0); err != nil {
 		return false, err
 	}
-	return c.core.Decide(c.s.now)
+	err = c.core.Decide(c.s.now)
+	return c.core.Deciding(), err
 }
 
 func (c *client) do(cmd command) error {
-	err := c.core.Command(c.s.message(cmd), 0)
+	err := c.core.Execute(c.s.message(cmd), 0)
 	c.core.Notify()
 	return err
 }

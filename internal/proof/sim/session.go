@@ -17,7 +17,6 @@ type session struct {
 	s      *side
 	core   *servercore.Session
 	in     frames
-	logon  logonState
 	early  [][]byte      // packets that came while the logon waited
 	due    bool          // Fill has something to do
 	nextAt time.Duration // when it has by time alone; negative: not planned
@@ -27,15 +26,6 @@ type session struct {
 	poll  func(last bool) (ledger.Answers, bool) // of the peers; nil: they are not asked
 	until time.Duration                          // then the answers that have come must do
 }
-
-// A logonState is how far the logon of a session is.
-type logonState uint8
-
-const (
-	noLogon logonState = iota
-	deciding
-	loggedOn
-)
 
 // quiet is the log of all sessions.
 var quiet = slog.New(slog.DiscardHandler)
@@ -85,21 +75,19 @@ func (i *instance) admit(g *guest) {
 }
 
 // received executes the frames of a packet, or keeps them until the logon is
-// answered.
+// decided.
 func (s *session) received(packet []byte) {
-	defer s.i.wake()
-	if s.logon == deciding {
+	s.i.wake()
+	if s.core.Deciding() {
 		s.early = append(s.early, packet)
 		return
 	}
 	s.in.each(packet, func(m *wire.Message) bool {
-		if s.core.State() != servercore.StateOpen {
-			return false
-		}
 		s.end(s.execute(m))
-		return true
+		return s.core.State() == servercore.StateOpen
 	})
 	s.core.Notify()
+	s.decide()
 }
 
 // end ends a session whose reader has failed.
@@ -110,46 +98,33 @@ func (s *session) end(err error) {
 }
 
 func (s *session) execute(m *wire.Message) error {
-	w := s.i.w
-	if s.logon == noLogon {
-		if err := s.core.Logon(m, w.clock()); err != nil {
-			return err
-		}
-		s.logon = deciding
-		s.decide()
-		return nil
-	}
 	counts := &s.i.shared.Counts
 	holes, differing := counts.PublishGaps.Load(), counts.Differing.Load()
-	err := s.core.Command(m, 0)
-	w.counts.Holes += counts.PublishGaps.Load() - holes
+	err := s.core.Execute(m, 0)
+	s.i.w.counts.Holes += counts.PublishGaps.Load() - holes
 	if counts.Differing.Load() > differing {
-		w.oracle.violate("%s: %d of %q is there with other content", s.i.name, m.Sequence, m.Topic)
+		s.i.w.oracle.violate("%s: %d of %q is there with other content", s.i.name, m.Sequence, m.Topic)
 	}
 	return err
 }
 
-// decide decides the logon, or looks again later.
+// decide decides the logon if one waits, or looks again later.
 func (s *session) decide() {
 	w := s.i.w
-	if s.logon != deciding || s.core.State() != servercore.StateOpen {
+	if !s.core.Deciding() || s.core.State() != servercore.StateOpen {
 		return
 	}
 	gaps := s.i.shared.Counts.PublishGaps.Load()
-	again, err := s.core.Decide(w.clock())
+	s.end(s.core.Decide(w.clock()))
 	w.counts.Gaps += s.i.shared.Counts.PublishGaps.Load() - gaps
-	switch {
-	case err != nil:
-		s.end(err)
-	case again:
+	if s.core.Deciding() {
 		w.after(servercore.LogonTick, &s.i.process, 'l', s.decide)
-	default:
-		s.logon = loggedOn
-		early := s.early
-		s.early = nil
-		for _, packet := range early {
-			s.received(packet)
-		}
+		return
+	}
+	early := s.early
+	s.early = nil
+	for _, packet := range early {
+		s.received(packet)
 	}
 }
 
