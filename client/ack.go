@@ -7,7 +7,7 @@ import (
 
 func failed(m *wire.Message) bool { return string(m.Status) == wire.StatusFailure }
 
-// ack takes in an ack: of a command or subscription, of the session, or of publishes.
+// ack handles an ack of a command, a subscription, the session or publishes.
 func (cn *conn) ack(m *wire.Message) error {
 	id := m.CommandID
 	if m.Acks&wire.AckPersisted != 0 && len(m.SubID) > 0 {
@@ -22,7 +22,7 @@ func (cn *conn) ack(m *wire.Message) error {
 	return err
 }
 
-// take takes in an ack of the session or of publishes.
+// take handles an ack of the session or of publishes.
 func (cn *conn) take(m *wire.Message) (clientcore.Event, error) {
 	e, err := cn.c.out.take(m)
 	if err != nil {
@@ -41,7 +41,7 @@ func (cn *conn) take(m *wire.Message) (clientcore.Event, error) {
 	return e, err
 }
 
-// after wakes who waited for what an ack moved.
+// after wakes the goroutines that wait for the watermarks of an ack.
 func (cn *conn) after(e *clientcore.AckEffect) {
 	if e.Moved {
 		cn.c.out.wake()
@@ -54,7 +54,7 @@ func (cn *conn) after(e *clientcore.AckEffect) {
 	}
 }
 
-// rejected has the failed-write handler told of one message, and lets it go then.
+// rejected tells the failed-write handler of one message, then lets it go.
 func (cn *conn) rejected(r clientcore.Rejection) error {
 	m, err := r.Message(cn.c.store)
 	switch {

@@ -92,7 +92,7 @@ func (s *Subscription) answer(cn *conn, id string, m *wire.Message) (clientcore.
 	return s.core.Answer(&cn.at, id, m, have)
 }
 
-// happen has an effect take place.
+// happen applies an effect.
 func (s *Subscription) happen(cn *conn, id string, e *clientcore.Effect) {
 	end := e.End
 	if e.Gap {
@@ -118,8 +118,8 @@ func (s *Subscription) happen(cn *conn, id string, e *clientcore.Effect) {
 	}
 }
 
-// gap makes a gap known, in its place in the queue if it is accepted and the
-// application wants that.
+// gap tells the application of a gap. An accepted one also goes into the queue
+// if the application has an OnGap.
 func (s *Subscription) gap(e *clientcore.Effect) *GapError {
 	gap := &GapError{Subscription: s.id, Topic: s.topic}
 	for _, g := range e.Gaps {

@@ -36,7 +36,7 @@ type route struct {
 
 // A conn is one connection to a server, from its logon to its end. It has two
 // goroutines, a reader and a sender; the session goroutine starts them and
-// waits for them. What it does is decided in the outbox.
+// waits for them. The outbox makes its decisions.
 type conn struct {
 	c  *Client
 	nc net.Conn

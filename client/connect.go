@@ -198,7 +198,7 @@ func stranger(err error) error {
 	return err
 }
 
-// begin takes in what the logon ack says about the publisher.
+// begin handles the publisher's part of the logon ack.
 func (cn *conn) begin(m *wire.Message) error {
 	c := cn.c
 	if m.Max > 0 && m.IsExt() {
@@ -220,8 +220,8 @@ func (cn *conn) begin(m *wire.Message) error {
 	return nil
 }
 
-// rolledBack makes known that a server knows more of the store than the store
-// does, so that a new life of it begins.
+// rolledBack tells the application that a server has more of the store than the
+// store itself, so that a new life of it begins.
 func (c *Client) rolledBack(m *wire.Message) {
 	err := fmt.Errorf("%w: the server has up to %d of it", ErrStoreRolledBack, max(m.Have, m.Sequence))
 	c.cfg.Logger.Error("publish store was rolled back, beginning a new life", "error", err)
@@ -231,7 +231,7 @@ func (c *Client) rolledBack(m *wire.Message) {
 	}
 }
 
-// serverInfo is what a server that has accepted a logon with m is.
+// serverInfo returns the description of a server that has accepted a logon with m.
 func serverInfo(s *clientcore.Server, m *wire.Message) ServerInfo {
 	info := ServerInfo{
 		Server:     s.Address,

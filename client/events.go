@@ -6,8 +6,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/signal"
 )
 
-// events are functions for the session goroutine to run, in order. Hooks are
-// called that way.
+// events are functions that the session goroutine runs in order, such as hooks.
 type events struct {
 	wake signal.Signal // there are some
 
@@ -22,7 +21,7 @@ func (e *events) post(f func()) {
 	e.wake.Set()
 }
 
-// run runs those that were posted, and what they post.
+// run runs the posted functions, and those that they post.
 func (e *events) run() {
 	for {
 		e.mu.Lock()

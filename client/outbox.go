@@ -10,9 +10,8 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// An outbox holds the core of the client's session for the goroutines that
-// work with it: the session's own, the reader and sender of the connection, and
-// the application's.
+// An outbox guards the session's core. The session goroutine, the reader and the
+// sender of the connection and the application's goroutines use it.
 type outbox struct {
 	store pubstore.Store
 
@@ -53,7 +52,7 @@ func (o *outbox) count(f func(*PublishStats)) {
 	f(&o.stats)
 }
 
-// What follows is the core's, with mu held.
+// The following methods call the core, with mu held.
 
 func (o *outbox) connect(uri, address string) {
 	lives := o.store.Lives()
@@ -163,7 +162,7 @@ func (o *outbox) ended(cause error) clientcore.Leave {
 	return o.core.Ended(cause, time.Now(), lives)
 }
 
-// These are the window of a connection's sender.
+// The following methods are the window of the connection's sender.
 
 // Room implements clientcore.Window.
 func (cn *conn) Room() bool {

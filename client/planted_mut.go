@@ -33,7 +33,7 @@ func (c *Client) sendPlanted(m *pubstore.Message) {
 	cn.control(p.AppendTo)
 }
 
-// dropPlanted takes out of the store what a call no longer waits for.
+// dropPlanted removes the messages that a call no longer waits for from the store.
 func (c *Client) dropPlanted(goals []goal) {
 	if !mut.On(mut.G1CancelDropsDelivery) {
 		return

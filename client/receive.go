@@ -48,8 +48,8 @@ func (s *Subscription) message(cn *conn, id string, m *wire.Message) error {
 	return nil
 }
 
-// admit asks what becomes of a message. Only the reader adds to the queue, so
-// that there is still room afterwards.
+// admit decides about a message. Only the reader adds to the queue, so that there
+// is still room afterwards.
 func (s *Subscription) admit(cn *conn, id string, size int) clientcore.Verdict {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -9,8 +9,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
 )
 
-// A record is what Stats tells of a client beside publishing and subscriptions.
-// Its parts change on the session goroutine only.
+// A record holds the client's part of Stats. It changes on the session goroutine
+// only.
 type record struct {
 	mu       sync.Mutex
 	state    State                 // guarded by mu
@@ -27,7 +27,7 @@ func newRecord() record {
 	return record{failures: make(map[string]int), infos: make(map[string]ServerInfo)}
 }
 
-// enter enters a state. It reports whether that is another one, or another attempt.
+// enter enters a state. It reports whether the state is new, or another attempt.
 func (r *record) enter(s State) (news bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -123,7 +123,7 @@ func (r *record) failedSoFar() (errs []error) {
 	return errs
 }
 
-// servers returns what servers have said last, of which known has the newest.
+// servers returns the last reports of the servers, with the states in known.
 func (r *record) servers(known clientcore.Known) map[string]ServerInfo {
 	r.mu.Lock()
 	defer r.mu.Unlock()

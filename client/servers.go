@@ -44,13 +44,13 @@ func (c *Client) better(choice Choice) []string {
 	return c.out.known().Better(choice.Better, c.ways)
 }
 
-// servers returns what servers have said last.
+// servers returns the last reports of the servers.
 func (c *Client) servers() map[string]ServerInfo {
 	return c.record.servers(c.out.known())
 }
 
-// noteStanding makes known what the server has said of itself since, and
-// returns all of it.
+// noteStanding tells the application of a changed state of the server, and
+// returns the present one.
 func (c *Client) noteStanding(cn *conn) ServerInfo {
 	s, info := c.out.server(), cn.info
 	info.stands(&s)

@@ -185,13 +185,13 @@ func (c *Client) enterServer(cn *conn) {
 	}
 }
 
-// A watch is what a session has to think of at a certain time.
+// A watch has the times of a connection.
 type watch struct {
 	choice Choice
 	began  time.Time
-	due    *time.Timer     // the core looks again
-	better *time.Ticker    // servers that are preferred are tried
-	leave  clientcore.Hold // what the server says of itself is what it may be left for
+	due    *time.Timer     // of the core's next look
+	better *time.Ticker    // of the next probe of better servers
+	leave  clientcore.Hold // the server's state allows to leave it
 }
 
 func newWatch(choice Choice) *watch {
@@ -207,7 +207,7 @@ func newWatch(choice Choice) *watch {
 	return w
 }
 
-// said notes what the server says of itself.
+// said notes the server's state.
 func (w *watch) said(info ServerInfo) {
 	w.leave.Note(w.choice.BetterIf == nil || w.choice.BetterIf(info), int64(time.Since(w.began)))
 }
@@ -250,7 +250,7 @@ func (c *Client) serve(cn *conn, choice Choice) error {
 	}
 }
 
-// look does what it is time for, and finds out whether the connection has to end.
+// look takes the steps that are due. An error ends the connection.
 func (c *Client) look(cn *conn, w *watch) error {
 	l, next, err := c.out.look()
 	if err != nil {

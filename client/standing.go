@@ -34,7 +34,7 @@ const (
 // lags reports whether a server is worse than one of which nothing is known.
 func (i *ServerInfo) lags() bool { return i.Sync.Lags() }
 
-// stands notes what a server has said of itself last, or a peer of it.
+// stands notes the last report about a server.
 func (i *ServerInfo) stands(s *clientcore.Server) {
 	i.Sync, i.CatchingUp = s.Sync, s.CatchingUp
 }

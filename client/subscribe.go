@@ -25,7 +25,7 @@ type Subscription struct {
 	first chan struct{} // closed at the first answer, or when the subscription ends without one
 
 	mu       sync.Mutex
-	core     clientcore.Subscription // what it does; guarded by mu, but for what is safe without
+	core     clientcore.Subscription // guarded by mu, but for its methods that are safe for concurrent use
 	cn       *conn                   // it is on the wire of; guarded by mu
 	texts    intern.Texts            // topics and users of messages; guarded by mu
 	queue    queue                   // guarded by mu

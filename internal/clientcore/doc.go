@@ -1,14 +1,14 @@
-// Package clientcore is what a client does, without what it takes to do it. A
-// [Session] has the order of one connection after another: under which life of
-// the publish store it logs on ([Visit]), what it makes of the answer and of
-// acks ([Publisher]), when all is live again, why it leaves and what comes then
-// ([NameRule]). A [Sender] writes what the store keeps. A [Subscription] has what
-// becomes of one subscription over all connections. An [Order] has which server
-// is tried next.
+// Package clientcore holds the state and the order of a client's sessions and
+// subscriptions, without I/O. A [Session] owns the connections of a client, one
+// after the other: the life of the publish store to log on with ([Visit]), the
+// logon, acks ([Publisher]), recovery, and the next step after a connection has
+// ended ([NameRule]). A [Sender] encodes the messages in the publish store. A
+// [Subscription] owns one subscription over all connections. An [Order] chooses
+// the next server.
 //
-// Nothing here starts, waits, locks, reads a clock or touches a file or a
-// connection: frames, times and calls of the application go in; commands, and
-// effects for the stores and the application, come out. Two drivers run it:
-// package client with sockets and goroutines, and the simulator
-// (internal/proof/sim), where all happens in virtual time under faults.
+// Nothing here starts goroutines, waits, locks, reads a clock, or uses a file or
+// a connection. The inputs are frames, times and calls of the application. The
+// outputs are commands, and effects on the stores and the application. Two
+// drivers run this package: package client with sockets and goroutines, and the
+// simulator (internal/proof/sim) with virtual time and injected faults.
 package clientcore

@@ -15,7 +15,7 @@ func (s *Subscription) restartPlanted() {
 	}
 }
 
-// startPlanted begins behind what is kept.
+// startPlanted begins behind all messages in the store.
 func (b *Beginning) startPlanted(store pubstore.Store) uint64 {
 	if !mut.On(mut.R1NewBeforeReplay) {
 		return b.After

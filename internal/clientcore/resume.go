@@ -12,9 +12,9 @@ const (
 	NowText   = "0|1|" // from now on
 )
 
-// resume returns the bookmark and the options to subscribe with, for the first
-// time or again. They follow from what the subscription has alone (R9). ext:
-// the server knows vectors.
+// resume returns the bookmark and the options of a subscribe, the first or a
+// later one. They depend on the request and on the received vector alone (R9).
+// ext says that the server supports vectors.
 func (r *Request) resume(ext bool, have Received) (bm, options string) {
 	resumed := have.Known && !(mut.On(mut.R9NowAgain) && r.Start == NowText)
 	bm = r.Start
@@ -28,7 +28,7 @@ func (r *Request) resume(ext bool, have Received) (bm, options string) {
 	switch {
 	case resumed && r.Gaps:
 		o = append(o, "bookmark_not_found=epoch")
-	case resumed && !ext: // with vector it is what the server does unless told otherwise
+	case resumed && !ext: // with vector this is the server's default
 		o = append(o, "bookmark_not_found=fail")
 	}
 	if r.Durable {

@@ -9,7 +9,7 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// A Window decides what may be sent. It is the Session, perhaps behind a lock.
+// A Window limits the messages in flight. It is the Session, perhaps behind a lock.
 type Window interface {
 	// Room reports whether another message may be sent.
 	Room() bool
@@ -23,14 +23,14 @@ type Window interface {
 	CaughtUp(resent int)
 }
 
-// A Sender writes what the publish store keeps, in order: new messages and old
-// ones come from one cursor, so that nothing new can overtake what is replayed
-// (R1). It isn't safe for concurrent use, and holds nothing while it reads.
+// A Sender encodes the messages in the publish store, in order. New and replayed
+// messages come from one cursor, so that a new one cannot overtake a replayed
+// one (R1). A Sender isn't safe for concurrent use.
 type Sender struct {
 	window   Window
 	cursor   pubstore.Cursor
 	plain    bool   // towards a server without our extensions
-	replayTo uint64 // above it is what was never sent
+	replayTo uint64 // messages above it were never sent
 	replayed bool   // all up to there was sent again
 	resent   int
 	next     pubstore.Message // scratch

@@ -10,8 +10,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// A Server is what a logon ack says about where a connection leads to, and what
-// the server has said since.
+// A Server describes the server of a connection, by its logon ack and its later
+// reports.
 type Server struct {
 	Address    string
 	Instance   string   // its name in its group; empty: it does not say
@@ -49,12 +49,12 @@ func (s *Server) LeadsTo(to *Server) bool {
 	return slices.Contains(s.Peers, to.Instance)
 }
 
-// Known is what servers have said last, by the URIs that the chooser gives.
+// Known has the last report of each server, by the URI that the chooser gave.
 type Known map[string]Server
 
-// Says takes in what a server says. It counts for its peers, too: what one said
-// before it was left is older. The peers of one that is in sync have
-// everything; those of one whose acks are single do not, one of them at least.
+// Says handles the report of a server. It replaces older reports of the server's
+// peers, too: if the server is in sync, its peers have everything; if its acks
+// are single, at least one peer does not.
 func (k Known) Says(uri string, s Server) {
 	k[uri] = s
 	for other, o := range k {
@@ -71,8 +71,8 @@ func (k Known) Says(uri string, s Server) {
 	}
 }
 
-// Better returns those of servers that a client may leave the present one for:
-// not known to lag, and with a way for its bookmark subscriptions, which ways says.
+// Better returns the servers of a list that a client may move to: they are not
+// known to lag, and ways says that bookmark subscriptions may go on there.
 func (k Known) Better(uris []string, ways func(to *Server) bool) []string {
 	return slices.DeleteFunc(slices.Clone(uris), func(uri string) bool {
 		to := k[uri]

@@ -30,14 +30,12 @@ var (
 	errPlain   = errors.New("server has no extensions: connect again with its options")
 )
 
-// A Session decides what a client does on its connections, one after the other:
-// which life of the store it logs on with, what it makes of the answer and of
-// acks, when all is live again, when it leaves, and what comes then. For each
-// connection Connect, Logon, Credentials, Take until it is accepted, Begin,
-// Start, Take and Look, and in any case Ended are called in this order.
+// A Session owns the connections of a client, one after the other. The calls for
+// each connection are, in this order: Connect, Logon, Credentials, Take until the
+// logon is accepted, Begin, Start, then Take and Look; and Ended in any case.
 //
-// It isn't safe for concurrent use. It never calls the store, so that the
-// caller may hold a lock: what the store is to do has a method Apply.
+// A Session isn't safe for concurrent use. It never calls the store, so that the
+// caller may hold a lock: effects on the store have a method Apply.
 type Session struct {
 	pub      *Publisher
 	visit    Visit
@@ -49,23 +47,23 @@ type Session struct {
 	connection
 }
 
-// A connection is what a session knows of the present one.
+// A connection is the part of a session that begins anew with each connection.
 type connection struct {
 	uri        string        // as the chooser gave it
 	server     Server        // before it has accepted the logon the address only
 	life       pubstore.Life // as it was at the logon
 	old        bool          // it was a former one then
 	logon      wire.LogonCommand
-	asked      int // times, in one logon
+	asked      int // logons sent on this connection
 	accepted   bool
-	former     bool // other lives were settled here that may not be safe
+	former     bool // other lives were settled on this server, and may not be safe
 	inSync     bool // a safe ack has come, and none is only single
-	replayed   bool // all that may have been sent before was sent again
+	replayed   bool // every message that may have been sent before was sent again
 	live       bool
-	unanswered map[string]bool // subscribes that have to be answered before the session is live
+	unanswered map[string]bool // subscribes that must be answered before the session is live
 
 	began                 time.Time
-	resume, late, reoffer time.Time // when it is time for that; zero: never, or done
+	resume, late, reoffer time.Time // when each is due; zero: never, or done
 }
 
 // NewSession makes the session of a client whose publish store has these lives,
@@ -77,10 +75,10 @@ func NewSession(lives []pubstore.Life, maxMessages, maxBytes int, recovery time.
 	}
 }
 
-// Publisher returns what is known of publishing.
+// Publisher returns the state of publishing.
 func (s *Session) Publisher() *Publisher { return s.pub }
 
-// Known returns what servers have said last.
+// Known returns the last reports of the servers.
 func (s *Session) Known() Known { return s.known }
 
 // Connect begins a connection to a server, with the life whose turn it is. uri
@@ -96,7 +94,7 @@ func (s *Session) Server() Server { return s.server }
 // Life returns the life of the present connection.
 func (s *Session) Life() string { return s.life.ID }
 
-// Logon prepares the logon. counter is what the store has given for it (R11).
+// Logon prepares the logon. counter is the store's logon counter (R11).
 func (s *Session) Logon(name, messageType, version string, counter uint64) {
 	s.pub.Expect(s.life, s.old)
 	s.logon = wire.LogonCommand{
@@ -122,18 +120,18 @@ func (s *Session) Credentials(user, password string) wire.LogonCommand {
 	return s.logon
 }
 
-// A Kind says what an Event is.
+// A Kind is the kind of an Event.
 type Kind uint8
 
 const (
 	Nothing    Kind = iota
-	Challenged      // the server asks for other credentials, see the message's user and password
-	Accepted        // it has accepted the logon: Begin is next
-	Acked           // Ack has to take place
-	Rejected        // the application has to be told of Rejection
+	Challenged      // the server asks for other credentials: the user and password of the message
+	Accepted        // the server has accepted the logon: call Begin
+	Acked           // apply Ack
+	Rejected        // tell the application of Rejection
 )
 
-// An Event is what a frame leads to.
+// An Event is the effect of a frame.
 type Event struct {
 	Kind      Kind
 	Ack       AckEffect
@@ -141,8 +139,8 @@ type Event struct {
 	Look      bool // Look may find something new
 }
 
-// Take takes in an ack that is for no command and no subscription: of the
-// session or of publishes. An error ends the connection.
+// Take handles an ack that belongs to no command and no subscription: an ack of
+// the session or of publishes. An error ends the connection.
 func (s *Session) Take(m *wire.Message) (Event, error) {
 	processed := m.Acks == wire.AckProcessed && len(m.CommandID) == 0
 	switch {
@@ -164,13 +162,13 @@ func (s *Session) Take(m *wire.Message) (Event, error) {
 	return s.persisted(m), nil
 }
 
-// says takes in what the server says of itself.
+// says handles a report of the server.
 func (s *Session) says(now Server) {
 	s.server = now
 	s.known.Says(s.uri, now)
 }
 
-// refusal is why a server ends a session in words (R4, R11).
+// refusal returns the error for the reason that a server gives (R4, R11).
 func refusal(command string, m *wire.Message) error {
 	reason := string(m.Reason)
 	switch {
@@ -182,7 +180,7 @@ func refusal(command string, m *wire.Message) error {
 	return &Refusal{Command: command, Reason: reason}
 }
 
-// answered takes in the answer to a logon.
+// answered handles the answer to a logon.
 func (s *Session) answered(m *wire.Message) (Event, error) {
 	switch {
 	case failed(m):
@@ -203,7 +201,7 @@ func (s *Session) answered(m *wire.Message) (Event, error) {
 	return Event{Kind: Accepted}, nil
 }
 
-// Begin takes in what the ack of an accepted logon says about the publisher.
+// Begin handles the publisher's part of the ack of an accepted logon.
 func (s *Session) Begin(m *wire.Message, now time.Time) (Beginning, error) {
 	b := s.pub.Begin(s.life, LogonAnswer{
 		Ext: m.IsExt(), Safe: m.Sequence, Have: m.Have,
@@ -216,7 +214,7 @@ func (s *Session) Begin(m *wire.Message, now time.Time) (Beginning, error) {
 	return b, nil
 }
 
-// Start begins to send and to look after a connection that is logged on.
+// Start starts the times of a connection that is logged on.
 func (s *Session) Start(now time.Time) {
 	s.former = s.visit.Unsafe()
 	s.began, s.resume = now, now
@@ -226,14 +224,14 @@ func (s *Session) Start(now time.Time) {
 	}
 }
 
-// A Look is what it is time for.
+// A Look says what is due.
 type Look struct {
-	Resume bool // take up the subscriptions
-	Live   bool // all that was is there again
+	Resume bool // put the subscriptions on the wire
+	Live   bool // recovery is complete
 }
 
-// Look finds out what it is time for. lives are the store's. An error ends the
-// connection.
+// Look returns the steps that are due, for the lives that the store has. An
+// error ends the connection.
 func (s *Session) Look(now time.Time, lives []pubstore.Life) (l Look, err error) {
 	s.Lives(lives)
 	since := now.Sub(s.began)
@@ -262,7 +260,7 @@ func due(at *time.Time, now time.Time) bool {
 	return true
 }
 
-// recovered reports, once, that everything is sent again and taken up again.
+// recovered reports, once, that the replay is complete and every subscription answered.
 func (s *Session) recovered() bool {
 	if s.live || !s.resume.IsZero() || !s.replayed || len(s.unanswered) > 0 {
 		return false
@@ -282,23 +280,22 @@ func (s *Session) Due() time.Time {
 	return due
 }
 
-// Await has the session not be live before a subscribe is answered, if it is
-// not so yet.
+// Await delays the session's becoming live until a subscribe is answered.
 func (s *Session) Await(id string) {
 	if !s.live {
 		s.unanswered[id] = true
 	}
 }
 
-// Answered notes that a subscribe was answered, or will not be. look says that
-// Look may find something new.
+// Answered ends the wait for the answer to a subscribe. look says that Look may
+// find something new.
 func (s *Session) Answered(id string) (look bool) {
 	delete(s.unanswered, id)
 	return !s.live
 }
 
-// Lives notes which lives the store has: the application may have begun a new
-// one, so that the present one is a former one.
+// Lives handles a change of the store's lives: if the application has begun a
+// new one, the life of this connection has become a former one.
 func (s *Session) Lives(lives []pubstore.Life) {
 	if !s.pub.old && len(lives) > 0 && lives[len(lives)-1].ID != s.life.ID {
 		s.pub.Renewed()
@@ -325,7 +322,7 @@ func (s *Session) CaughtUp(int) { s.replayed = true }
 // Former reports whether the present life is a former one.
 func (s *Session) Former() bool { return s.pub.old }
 
-// persisted takes in a cumulative ack of publishes.
+// persisted handles a cumulative ack of publishes.
 func (s *Session) persisted(m *wire.Message) Event {
 	e := Event{Kind: Acked, Ack: s.pub.Persisted(m.Sequence, string(m.Level) == wire.LevelSingle)}
 	e.Ack.Life = s.pub.Life()
@@ -336,8 +333,8 @@ func (s *Session) persisted(m *wire.Message) Event {
 	return e
 }
 
-// rejected takes in that a server refused one message. It may say so again
-// until the store no longer has it.
+// rejected handles the refusal of one message. A server may repeat it until the
+// store no longer has the message.
 func (s *Session) rejected(m *wire.Message) Event {
 	n, ok := s.pub.Reject(m.Sequence)
 	if !ok {
@@ -346,14 +343,13 @@ func (s *Session) rejected(m *wire.Message) Event {
 	return Event{Kind: Rejected, Rejection: Rejection{Life: s.pub.Life(), Sequence: n, Reason: string(m.Reason)}}
 }
 
-// Told notes that the application knows of a rejection, or that there was
-// nothing to tell.
+// Told notes that the application knows of a rejection, or does not need to know.
 func (s *Session) Told(r *Rejection) Event {
 	_, opened := s.pub.Told(r.Life, r.Sequence)
 	return Event{Kind: Acked, Ack: AckEffect{Life: r.Life, Moved: true, Opened: opened}, Look: s.pub.old}
 }
 
-// A Leave is what comes after a connection.
+// A Leave is the next step after a connection has ended.
 type Leave struct {
 	Again bool          // connect to the same server again, at once
 	Gap   bool          // the server lacks messages that were acknowledged (R4)
@@ -361,7 +357,7 @@ type Leave struct {
 	Stop  bool          // the client ends (R11)
 }
 
-// Ended notes why a connection, or the attempt to make one, has ended.
+// Ended handles the end of a connection, or of an attempt to make one.
 func (s *Session) Ended(cause error, now time.Time, lives []pubstore.Life) (l Leave) {
 	l.Gap = errors.Is(cause, ErrPublishGap)
 	l.Again = true

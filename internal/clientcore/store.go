@@ -7,9 +7,9 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// Apply has the store do what a logon ack leads to, and returns the cursor that
-// the sender begins with. ErrSettled says that there is nothing to send of a
-// former life: it went with Renew, or this ack let go of it all.
+// Apply applies a logon ack to the store, and returns the cursor of the sender.
+// ErrSettled says that the store has nothing to send of a former life: it kept
+// nothing at the Renew, or this ack let go of all of it.
 func (b *Beginning) Apply(store pubstore.Store) (pubstore.Cursor, error) {
 	if b.Base != 0 {
 		if err := store.SetBase(b.Life.ID, b.Base); err != nil {
@@ -44,7 +44,7 @@ func letGo(store pubstore.Store, life string, through uint64) error {
 	return nil
 }
 
-// Apply has the store do what an ack leads to.
+// Apply applies an ack to the store.
 func (e *AckEffect) Apply(store pubstore.Store) error {
 	if err := letGo(store, e.Life, e.LetGo); err != nil {
 		return err
@@ -63,8 +63,8 @@ type Rejection struct {
 	Reason   string // the server's words
 }
 
-// Message returns the message, nil if the store no longer has it: then there is
-// nothing to tell.
+// Message returns the message, nil if the store no longer has it: then the
+// application need not be told.
 func (r *Rejection) Message(store pubstore.Store) (*pubstore.Message, error) {
 	m, err := store.Get(r.Life, r.Sequence)
 	switch {
@@ -76,7 +76,7 @@ func (r *Rejection) Message(store pubstore.Store) (*pubstore.Message, error) {
 	return m, nil
 }
 
-// LetGo has the store let go of the message, once the application knows.
+// LetGo lets the store let go of the message, once the application knows.
 func (r *Rejection) LetGo(store pubstore.Store) error {
 	if err := store.Reject(r.Life, r.Sequence); err != nil {
 		return fmt.Errorf("let go of rejected message %d: %w", r.Sequence, err)

@@ -10,12 +10,12 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// A Request is what an application subscribes to.
+// A Request is an application's request for a subscription.
 type Request struct {
 	ID            string // in the bookmark store
 	Topic, Filter string
 	Start         string // where it begins the first time, as on the wire
-	Resumes       bool   // it goes on with what the store keeps under ID
+	Resumes       bool   // it goes on with the vector in the store
 
 	Gaps         bool // accepted
 	Durable      bool // fully_durable
@@ -24,19 +24,18 @@ type Request struct {
 	Patience     Patience
 }
 
-// A Patience is how a subscription without bookmark bears with a slow application.
+// A Patience is the policy of a subscription without bookmark for a slow application.
 type Patience struct {
 	DropOldest bool
 	Wait       time.Duration // beyond the bound of its queue; 0 without DropOldest: not at all
 }
 
-// A Subscription decides for one subscription over all connections: how it is
-// put on the wire and taken up again (R9), what becomes of its messages when
-// the application is slow (R12), and whether it may move (R3).
+// A Subscription owns one subscription over all connections: its subscribes (R9),
+// its messages while the application is slow (R12), and its moves (R3).
 //
-// Methods that say so use only the request and the place in the bookmark store,
-// which is safe for concurrent use. The others are not safe for concurrent use;
-// they never call the store, so that the caller may hold a lock.
+// Methods that say so use only the request and the bookmark store, which is safe
+// for concurrent use. The other methods are not safe for concurrent use. They
+// never call the store, so that the caller may hold a lock.
 type Subscription struct {
 	Request
 	store bookmarkstore.Store
@@ -82,7 +81,7 @@ func (s *Subscription) Open(store bookmarkstore.Store) error {
 // for concurrent use.
 func (s *Subscription) Place() bookmarkstore.Subscription { return s.place }
 
-// A Received is what a subscription has, as its store says.
+// A Received is the received vector of a subscription, as its store has it.
 type Received struct {
 	Vector bookmark.Vector
 	Known  bool
@@ -108,7 +107,7 @@ func (s *Subscription) Ended() bool { return s.stage == ended }
 // Held reports whether the server holds messages back until they are safe.
 func (s *Subscription) Held() bool { return s.held }
 
-// Runs reports whether id is what the subscription has on the wire.
+// Runs reports whether the subscription is on the wire under an id.
 func (s *Subscription) Runs(id string) bool {
 	return s.id == id && (s.stage == subscribing || s.stage == active)
 }
@@ -145,8 +144,8 @@ func (s *Subscription) Attach(to *Server, id string, have Received, now time.Tim
 	return cmd, nil
 }
 
-// Lost notes that the connection is gone: a new one will take the subscription
-// up. One that is paused stays so.
+// Lost handles the end of the connection: the subscription waits for a new one.
+// A paused one stays paused.
 func (s *Subscription) Lost() {
 	s.id = ""
 	if s.stage == subscribing || s.stage == active {
@@ -163,8 +162,8 @@ func (s *Subscription) End() (id string) {
 	return id
 }
 
-// Emptied notes that the application has taken all that was queued. It reports
-// whether the subscription was paused for want of room, and is taken up again.
+// Emptied notes that the application has emptied the queue. It reports whether
+// the subscription was paused: then it is to be attached again.
 func (s *Subscription) Emptied() (again bool) {
 	if s.stage != overrun {
 		return false
@@ -173,20 +172,19 @@ func (s *Subscription) Emptied() (again bool) {
 	return true
 }
 
-// An Effect is what an answer of a server leads to. It takes place in the order
-// of the fields.
+// An Effect is the effect of a server's answer.
 type Effect struct {
-	Answered bool            // the subscribe: the session need not wait for it
-	Base     bookmark.Vector // the subscription's base, which is to be kept; nil: none
-	Gap      bool            // messages are missed for ever: Gaps, nil if the server does not say
-	Gaps     []wire.Gap
-	Shown    bookmark.Vector // all up to here counts as shown from here on; nil: nothing
+	Answered bool            // this answers the subscribe
+	Base     bookmark.Vector // the subscription's base, for the store; nil: none
+	Gap      bool            // the log no longer has messages that were not received
+	Gaps     []wire.Gap      // these; nil if the server does not say
+	Shown    bookmark.Vector // the progress, for the store, behind the gap; nil: none
 	Held     bool            // from now on the server holds messages back until they are safe (R13)
 	Freed    bool            // and no longer
 	End      error           // the subscription ends; nil: it goes on
 }
 
-// Keep has the store keep what an effect says. Safe for concurrent use.
+// Keep applies an effect to the store. Safe for concurrent use.
 func (s *Subscription) Keep(e *Effect) error {
 	if e.Base != nil {
 		if err := s.place.SetBase(e.Base); err != nil {
@@ -199,9 +197,9 @@ func (s *Subscription) Keep(e *Effect) error {
 	return nil
 }
 
-// Answer takes in a server's processed ack: its base, if it is the first (R9),
-// a gap, and whether the subscription can move (R3). have is what the store
-// said before.
+// Answer handles a server's processed ack: the base, if it is the first (R9),
+// gaps, and whether the subscription can move (R3). have is the result of
+// Received before.
 func (s *Subscription) Answer(by *Server, id string, m *wire.Message, have Received) (e Effect, err error) {
 	switch {
 	case !s.Runs(id):
@@ -231,9 +229,9 @@ func (s *Subscription) refused(m *wire.Message) Effect {
 	return Effect{Answered: true, Gap: true, Gaps: gaps, End: ErrMissed}
 }
 
-// begin takes in where the server has begun and what it no longer has. Who
-// resumes without having received anything sends the same as who subscribes
-// first, so that the server can't see what it misses; the base then tells it.
+// begin handles the base and the gaps in an answer. A resume that has received
+// nothing looks like a first subscribe, so the server cannot report a gap: the
+// base then shows it.
 func (s *Subscription) begin(m *wire.Message, have Received, e *Effect) error {
 	gaps, err := wire.ParseGaps(m.Gap)
 	if err != nil {
@@ -269,7 +267,7 @@ func missedSince(base bookmark.Vector) (gaps []wire.Gap) {
 	return gaps
 }
 
-// shownBehind is what counts as shown once the application has accepted gaps.
+// shownBehind is the progress after gaps that the application accepts.
 func shownBehind(gaps []wire.Gap) bookmark.Vector {
 	v := make(bookmark.Vector, len(gaps))
 	for _, g := range gaps {
@@ -278,9 +276,9 @@ func shownBehind(gaps []wire.Gap) bookmark.Vector {
 	return v
 }
 
-// settles notes who has accepted the subscription. False: it came here from
-// another server, and this one has the topic by no link that acks wait for, so
-// that messages may be missing (R3).
+// settles notes the server that has accepted the subscription. It returns false
+// if the subscription was on another server before and no link that acks wait
+// for carries its topic to this one, so that messages may be missing (R3).
 func (s *Subscription) settles(by *Server, m *wire.Message) bool {
 	s.stage = active
 	moved := s.server.Address != "" && s.server.Address != by.Address
@@ -291,9 +289,8 @@ func (s *Subscription) settles(by *Server, m *wire.Message) bool {
 	return !moved || s.home == "" || s.Unreplicated || mut.On(mut.R3SilentMove)
 }
 
-// Mark takes in a progress mark, in its place between the messages (R9). From a
-// server without vectors it says too little: its log may be ahead of what it
-// has sent of the replay.
+// Mark handles a progress mark, in its place between the messages (R9). The mark
+// of a server without vectors is ignored: its log may be ahead of the replay.
 func (s *Subscription) Mark(by *Server, id string, m *wire.Message) (e Effect, err error) {
 	if !s.Runs(id) {
 		return e, nil
@@ -310,21 +307,21 @@ func (s *Subscription) Mark(by *Server, id string, m *wire.Message) (e Effect, e
 	return e, err
 }
 
-// A Verdict is what becomes of a message that arrives.
+// A Verdict is the decision about a message that arrives.
 type Verdict uint8
 
 const (
 	Take    Verdict = iota
-	Refuse          // not for what is on the wire now
-	Pause           // a bookmark subscription's queue is full: it was taken off the wire, and is to be unsubscribed
-	Full            // another subscription's queue is full: ask Overfull
+	Refuse          // it is not for the present subscribe
+	Pause           // the queue of a bookmark subscription is full: unsubscribe
+	Full            // the queue of another subscription is full: ask Overfull
 	Oldest          // take it in place of the oldest
-	TooSlow         // the subscription ends
+	TooSlow         // end the subscription
 )
 
 // Arrives decides about a message that comes under an id. fits says whether the
-// queue has room for it. What is paused is paused while there is something in
-// the queue: the application finds out when it has emptied it.
+// queue has room for it. A subscription is paused only while its queue holds
+// messages: the application calls Emptied when it has taken the last.
 func (s *Subscription) Arrives(id string, fits bool) Verdict {
 	switch {
 	case !s.Runs(id):
@@ -355,8 +352,8 @@ func (s *Subscription) Overfull(far bool, now time.Time) Verdict {
 	return Take
 }
 
-// Receive notes in the store a message of which Arrives has said v. It reports
-// whether to queue it: it was taken, and has not come before. Safe for
+// Receive notes a message with the verdict v in the store. It reports whether
+// to queue the message: it is taken, and has not come before. Safe for
 // concurrent use.
 func (s *Subscription) Receive(v Verdict, b bookmark.Bookmark) bool {
 	if v == Pause && mut.On(mut.R12TailCounts) {
@@ -368,8 +365,8 @@ func (s *Subscription) Receive(v Verdict, b bookmark.Bookmark) bool {
 	return s.place == nil || b.IsZero() || s.place.Receive(b)
 }
 
-// Queues reports whether a message that was received may be queued: the
-// subscription may have ended meanwhile.
+// Queues reports whether a received message may be queued: the subscription may
+// have ended meanwhile.
 func (s *Subscription) Queues() bool {
 	return s.stage == subscribing || s.stage == active
 }

@@ -40,17 +40,17 @@ type client struct {
 	at     clientcore.Server
 	sender *clientcore.Sender // nil: not logged on
 	began  time.Duration      // it was logged on
-	live   bool               // all that was is there again
+	live   bool               // recovery is complete
 	news   bool               // Look may find something new
 	plans  int                // of looks
 }
 
-// An application is what a client runs for.
+// An application is the publisher or subscriber that a client runs for.
 type application interface {
 	leadsTo(to *clientcore.Server) bool
-	resume()                           // take up the subscriptions
+	resume()                           // put the subscriptions on the wire
 	lost()                             // the connection is gone
-	take(m *wire.Message)              // what is not the session's
+	take(m *wire.Message)              // a frame that is not the session's
 	drained()                          // a packet has been taken in
 	letGo(life string, through uint64) // the store will
 	rejected(r clientcore.Rejection)   // tell the application
@@ -194,7 +194,7 @@ func (c *client) stored(err error) {
 	}
 }
 
-// acked does what an ack leads to.
+// acked applies an ack.
 func (c *client) acked(e *clientcore.Event) {
 	c.app.letGo(e.Ack.Life, e.Ack.LetGo)
 	c.stored(e.Ack.Apply(c.store))
@@ -239,7 +239,7 @@ func (c *client) fill() {
 	c.look()
 }
 
-// look finds out what it is time for, as long as there is something new.
+// look takes the steps that are due, as long as there may be new ones.
 func (c *client) look() {
 	for c.news && c.sender != nil {
 		c.news = false
@@ -291,7 +291,7 @@ func (c *client) ended(cause error) {
 	c.next(l.Wait)
 }
 
-// leave ends what a connection has open.
+// leave closes the connection.
 func (c *client) leave() {
 	if c.sender != nil {
 		c.sender.Close()

@@ -2,14 +2,14 @@
 // time, on simulated networks and disks, under faults drawn from a seed, and
 // has an oracle that reads the disks judge what comes of it.
 //
-// What decides is the product's own: the sessions of clients with their senders
-// and subscriptions (clientcore), the stores, the sessions of instances
+// The decisions are the product's own: the sessions of clients with their
+// senders and subscriptions (clientcore), the stores, the sessions of instances
 // (servercore), the journal on its log, both ends of the links, subscriptions
-// (route), the resume window (bookmarkstore). What is the simulator's is what carries events between them: where client
-// and server have goroutines, sockets and clocks there is one heap of events
-// here, ordered by time. So the same seed does the same again, which the hash
-// of a run's events shows, and a run of half a minute takes some
-// milliseconds.
+// (route), the resume window (bookmarkstore). The simulator only carries events
+// between them. Client and server have goroutines, sockets and clocks; the
+// simulator has one heap of events, ordered by time. The same seed therefore
+// makes the same run, which the hash of its events shows, and a run of half a
+// minute takes some milliseconds.
 //
 // The words are those of client/GUARANTEES.md. Run is one run; the command
 // simulate in the folder of that name makes many.

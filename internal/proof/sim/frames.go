@@ -9,7 +9,7 @@ import (
 // Between clients and instances go whole frames of the protocol, one or more
 // in a packet.
 
-// framePrefix is the length of what stands before a frame's content.
+// framePrefix is the length of a frame's length field.
 const framePrefix = 4
 
 // frames reads the frames of packets.

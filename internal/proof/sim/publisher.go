@@ -126,7 +126,7 @@ func (p *publisher) tick() {
 	w.after(between(w.load, 10*time.Millisecond, 40*time.Millisecond), &p.process, 'y', p.tick)
 }
 
-// letGo has the oracle know what the store lets go of as safe.
+// letGo tells the oracle which messages the store lets go of as safe.
 func (p *publisher) letGo(life string, through uint64) {
 	if through > 0 {
 		p.w.oracle.letGo(p, life, through)

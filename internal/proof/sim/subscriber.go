@@ -112,7 +112,7 @@ func (s *subscriber) attach() {
 	s.send(cmd.AppendTo)
 }
 
-// happen has an effect take place.
+// happen applies an effect.
 func (s *subscriber) happen(id string, e *clientcore.Effect) {
 	if e.Answered && s.core.Answered(id) {
 		s.news = true
