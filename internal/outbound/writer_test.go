@@ -507,7 +507,7 @@ func TestFinish(t *testing.T) {
 		time.Sleep(time.Second - 1)
 		synctest.Wait()
 		r.wantPending(6)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		r.wantEnd(os.ErrDeadlineExceeded)
 	})
 	inMemory(t, 4, outbound.Options{}, func(t *testing.T, r *rig) {

@@ -43,7 +43,6 @@ type Links struct {
 	opening
 	questions
 	schedule
-	planted
 }
 
 // A life is how long the goroutines of the links run.

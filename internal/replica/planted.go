@@ -4,8 +4,6 @@ package replica
 
 import "github.com/holdfast-mq/holdfast/internal/journal"
 
-type planted struct{}
-
 func (l *Links) camePlanted(*journal.Record) {}
 
 func (l *Links) foreignPlanted(*journal.Record) bool { return false }

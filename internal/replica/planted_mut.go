@@ -3,31 +3,32 @@
 package replica
 
 import (
-	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"sync"
+
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// planted is the state of planted bugs, guarded by Links.mu.
-type planted struct {
-	foreign bookmark.Vector // highest sequences that came over links
+// came is the state of a planted bug: the highest sequences that came over the
+// links of an instance.
+type came struct {
+	links     *Links
+	publisher uint64
 }
+
+var foreign sync.Map // uint64 by came
 
 // camePlanted notes that r came over a link.
 func (l *Links) camePlanted(r *journal.Record) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.foreign == nil {
-		l.foreign = make(bookmark.Vector)
+	if mut.On(mut.R2OwnOnly) {
+		foreign.Store(came{l, r.Publisher}, r.Sequence)
 	}
-	l.foreign[r.Publisher] = max(l.foreign[r.Publisher], r.Sequence)
 }
 
 // foreignPlanted reports whether r is left out because it came over a link.
 func (l *Links) foreignPlanted(r *journal.Record) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return mut.On(mut.R2OwnOnly) && l.foreign[r.Publisher] >= r.Sequence
+	last, is := foreign.Load(came{l, r.Publisher})
+	return is && last.(uint64) >= r.Sequence
 }
 
 // ackPlanted acknowledges records that came from the peer and are not durable.

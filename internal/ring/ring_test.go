@@ -82,7 +82,7 @@ func TestQueueKeepsNothing(t *testing.T) {
 func BenchmarkQueue(b *testing.B) {
 	type entry struct {
 		sequence uint64
-		state    uint8
+		_        uint8 // as an entry of an ack has
 	}
 	var q ring.Queue[entry]
 	for i := range uint64(100) {
