@@ -86,11 +86,11 @@ func BenchmarkQueue(b *testing.B) {
 	}
 	var q ring.Queue[entry]
 	for i := range uint64(100) {
-		q.Push(entry{sequence: i, state: 1})
+		q.Push(entry{sequence: i})
 	}
 	b.ReportAllocs()
 	for i := uint64(100); b.Loop(); i++ {
-		q.Push(entry{sequence: i, state: 1})
+		q.Push(entry{sequence: i})
 		if got := q.Pop().sequence; got != i-100 {
 			b.Fatal(got)
 		}

@@ -39,7 +39,7 @@ func atMost(t *testing.T, most float64, f func()) {
 		f()
 	}
 	n := testing.AllocsPerRun(1, f)
-	for tries := 1; n > most && tries < 200; tries++ {
+	for tries := 1; n > most && tries < 50; tries++ {
 		n = min(n, testing.AllocsPerRun(1, f))
 	}
 	t.Logf("%v allocations, %v may be", n, most)
