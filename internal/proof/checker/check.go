@@ -13,9 +13,7 @@ import (
 // Check returns what of a history the guarantees do not allow.
 func (h *History) Check() []Violation {
 	c := &check{h: h, published: make(map[string]*Published, len(h.Published)), content: make(map[bookmark.Bookmark]string)}
-	for _, m := range h.Published {
-		c.published[m.Body] = m
-	}
+	c.identify()
 	for _, e := range h.Errors {
 		c.bad(Unexpected, "G7", "%s", e)
 	}
@@ -35,10 +33,40 @@ func (h *History) Check() []Violation {
 // A check is one Check.
 type check struct {
 	h         *History
-	published map[string]*Published        // by body
-	content   map[bookmark.Bookmark]string // what an identity stands for, wherever it was seen first
+	published map[string]*Published            // by body
+	at        map[bookmark.Bookmark]*Published // those whose identity is known
+	ends      bookmark.Vector                  // the last of each publisher; nil: not known
+	content   map[bookmark.Bookmark]string     // what an identity stands for, wherever it was seen first
 	found     []Violation
 }
+
+// identify notes what was published, and which identities are known.
+func (c *check) identify() {
+	c.at, c.ends = make(map[bookmark.Bookmark]*Published), make(bookmark.Vector)
+	all := true
+	for _, m := range c.h.Published {
+		c.published[m.Body] = m
+		if m.Publisher == 0 || m.Sequence == 0 {
+			all = all && m.Fate == Refused
+			continue
+		}
+		c.at[m.identity()] = m
+		c.ends[m.Publisher] = max(c.ends[m.Publisher], m.Sequence)
+	}
+	if !all {
+		c.ends = nil
+	}
+}
+
+func (m *Published) identity() bookmark.Bookmark {
+	return bookmark.Bookmark{Publisher: m.Publisher, Sequence: m.Sequence}
+}
+
+// kind is the kind of the records that stand for a message.
+func (m *Published) kind() journal.Kind { return cmp.Or(m.Kind, journal.Message) }
+
+// beyond reports whether an identity is known to be behind the last of its publisher.
+func (c *check) beyond(b bookmark.Bookmark) bool { return c.ends != nil && !c.ends.Covers(b) }
 
 func (c *check) bad(harm Harm, rule, format string, args ...any) {
 	c.found = append(c.found, Violation{harm, rule, fmt.Sprintf(format, args...)})
@@ -67,38 +95,55 @@ type origin struct {
 type volume struct {
 	*check
 	j     Journal
-	last  map[uint64]Stored          // by publisher
-	n     map[origin]int             // count of the last message
-	there map[string]Stored          // messages by body
-	seen  map[bookmark.Bookmark]bool // records
+	last  map[uint64]Stored                  // by publisher
+	n     map[origin]int                     // count of the last message
+	there map[string]Stored                  // messages by body
+	kinds map[bookmark.Bookmark]journal.Kind // of the records
 }
 
 // journal: each identity once (G3), each publisher's in order and without
 // holes (G4), all that was taken, nothing that was not published (G1).
 func (c *check) journal(j Journal) {
 	v := volume{c, j, make(map[uint64]Stored), make(map[origin]int), make(map[string]Stored, len(j.Records)),
-		make(map[bookmark.Bookmark]bool, len(j.Records))}
+		make(map[bookmark.Bookmark]journal.Kind, len(j.Records))}
 	for _, r := range j.Records {
-		if v.follows(r) && r.Kind == journal.Message {
+		switch {
+		case !v.follows(r):
+		case r.Kind == journal.Message:
 			v.message(r)
+		default:
+			v.marker(r)
 		}
 	}
 	for _, m := range c.h.Published {
 		v.kept(m)
 	}
+	for _, p := range j.Have.Publishers() {
+		if last := max(v.last[p].Sequence, j.Floor[p]); j.Have[p] != last {
+			v.bad(Disordered, "R1", "%s says that it has publisher %d up to %d, and has it up to %d", j.Instance, p, j.Have[p], last)
+		}
+	}
 }
 
 // follows: a record stands behind its predecessor, and once. It returns false for a second one.
 func (v volume) follows(r Stored) bool {
-	if v.seen[r.Bookmark] {
+	if v.kinds[r.Bookmark] != 0 {
 		v.bad(Duplicated, "G3", "%s has %v twice", v.j.Instance, r.Bookmark)
 		return false
 	}
-	v.seen[r.Bookmark] = true
-	if l := v.last[r.Publisher]; r.Sequence <= l.Sequence {
+	v.kinds[r.Bookmark] = r.Kind
+	l, some := v.last[r.Publisher]
+	before := l.Sequence
+	if !some {
+		before = v.j.Floor[r.Publisher]
+	}
+	switch {
+	case r.Sequence <= l.Sequence:
 		v.bad(Disordered, "G4", "%s has %v behind %v", v.j.Instance, r.Bookmark, l.Bookmark)
-	} else if r.Prev > max(l.Sequence, v.j.Floor[r.Publisher]) {
+	case r.Prev > before:
 		v.bad(Disordered, "G4", "%s lacks what is before %v, the last before is %v", v.j.Instance, r.Bookmark, l.Bookmark)
+	case v.beyond(r.Bookmark):
+		v.bad(Foreign, "G1", "%s has %v, the last that was published is %d", v.j.Instance, r.Bookmark, v.ends[r.Publisher])
 	}
 	v.last[r.Publisher] = r
 	return true
@@ -110,16 +155,15 @@ func (v volume) message(r Stored) {
 		v.bad(Duplicated, "G3", "%s has %s as %v and as %v", v.j.Instance, short(r.Body), other.Bookmark, r.Bookmark)
 	}
 	v.there[r.Body] = r
-	m := v.published[r.Body]
+	m := v.genuine("G1", v.j.Instance, "has", r.Bookmark, r.Body)
 	if m == nil {
-		v.bad(Foreign, "G1", "%s has %v, which nobody published: %s", v.j.Instance, r.Bookmark, short(r.Body))
 		return
-	}
-	if m.Fate == Refused {
-		v.bad(Foreign, "G1", "%s has %s, whose Publish returned an error", v.j.Instance, short(m.Body))
 	}
 	if r.Topic != m.Topic {
 		v.bad(Foreign, "G1", "%s has %s under %s, it was published to %s", v.j.Instance, short(m.Body), r.Topic, m.Topic)
+	}
+	if s := m.Sequence; s > 0 && (r.Sequence < s || r.Sequence > s && !m.Based || m.Publisher != 0 && r.Publisher != m.Publisher) {
+		v.bad(Disordered, "G1", "%s has %s as %v, it was taken as %d", v.j.Instance, short(m.Body), r.Bookmark, s)
 	}
 	of := origin{r.Publisher, m.App}
 	if v.n[of] >= m.N {
@@ -127,6 +171,28 @@ func (v volume) message(r Stored) {
 	}
 	v.n[of] = m.N
 	v.means(v.j.Instance, r.Bookmark, r.Body)
+}
+
+// marker: a record that is no message stands for one that leaves such a record.
+func (v volume) marker(r Stored) {
+	if m := v.at[r.Bookmark]; m != nil && r.Kind != m.kind() && (r.Kind == journal.Tombstone || r.Kind == journal.Empty) {
+		v.bad(Foreign, "G1", "%s has %v as %v, it is to be a %v", v.j.Instance, r.Bookmark, r.Kind, m.kind())
+	}
+}
+
+// genuine returns the message that was published with a body, nil for none,
+// and finds fault with one that must not be there.
+func (c *check) genuine(rule, where, verb string, b bookmark.Bookmark, body string) *Published {
+	m := c.published[body]
+	switch {
+	case m == nil:
+		c.bad(Foreign, rule, "%s %s %v, which nobody published: %s", where, verb, b, short(body))
+	case m.Fate == Refused:
+		c.bad(Foreign, rule, "%s %s %s, whose Publish returned an error", where, verb, short(body))
+	case m.kind() != journal.Message:
+		c.bad(Foreign, rule, "%s %s %v, it is to be a %v", where, verb, b, m.kind())
+	}
+	return m
 }
 
 // means: an identity stands for one content, wherever it is seen.
@@ -139,14 +205,15 @@ func (c *check) means(where string, b bookmark.Bookmark, body string) {
 
 // kept: what was taken is there, unless retention has removed it.
 func (v volume) kept(m *Published) {
-	r, ok := v.there[m.Body]
-	trimmed := m.Publisher != 0 && m.Sequence <= v.j.Floor[m.Publisher]
-	switch {
-	case m.Fate != Taken:
-	case !ok && !trimmed:
+	if m.Fate != Taken || m.Publisher != 0 && m.Sequence <= v.j.Floor[m.Publisher] {
+		return
+	}
+	_, ok := v.there[m.Body]
+	if m.kind() != journal.Message {
+		ok = v.kinds[m.identity()] == m.Kind
+	}
+	if !ok {
 		v.bad(Lost, "G1", "%s lacks %s, which was taken as %d", v.j.Instance, short(m.Body), m.Sequence)
-	case ok && (r.Sequence < m.Sequence || r.Sequence > m.Sequence && !m.Based):
-		v.bad(Disordered, "G1", "%s has %s as %v, it was taken as %d", v.j.Instance, short(m.Body), r.Bookmark, m.Sequence)
 	}
 }
 
@@ -156,40 +223,57 @@ func (c *check) same() {
 		return
 	}
 	first := c.h.Journals[0]
-	want := messages(first)
+	want, gone := shared(first)
 	for _, j := range c.h.Journals[1:] {
-		got := messages(j)
-		for _, b := range missing(want, got, j.Floor) {
+		got, goneHere := shared(j)
+		for _, b := range missing(want, got, goneHere) {
 			c.bad(Diverged, "G5", "%s has %v, %s has not", first.Instance, b, j.Instance)
 		}
-		for _, b := range missing(got, want, first.Floor) {
-			if m := c.published[got[b].Body]; !(j.OneWay && m != nil && m.Fate == Unknown) {
+		for _, b := range missing(got, want, gone) {
+			if m := c.behind(got[b]); !(j.OneWay && m != nil && m.Fate == Unknown) {
 				c.bad(Diverged, "G5", "%s has %v, %s has not", j.Instance, b, first.Instance)
 			}
 		}
 		for _, r := range j.Records {
-			if w, ok := want[r.Bookmark]; ok && r.Kind == journal.Message && w.Sum != r.Sum {
+			if w, ok := want[r.Bookmark]; ok && alike(r.Kind) && (w.Sum != r.Sum || w.Kind != r.Kind) {
 				c.bad(Diverged, "G5", "%v is not the same on %s as on %s", r.Bookmark, j.Instance, first.Instance)
 			}
 		}
 	}
 }
 
-// messages returns a journal's messages.
-func messages(j Journal) map[bookmark.Bookmark]Stored {
-	all := make(map[bookmark.Bookmark]Stored, len(j.Records))
-	for _, r := range j.Records {
-		if r.Kind == journal.Message {
-			all[r.Bookmark] = r
-		}
+// behind returns the message that a record stands for, nil if that is not known.
+func (c *check) behind(r Stored) *Published {
+	if r.Kind == journal.Message {
+		return c.published[r.Body]
 	}
-	return all
+	return c.at[r.Bookmark]
 }
 
-// missing returns what of want is neither in got nor below its floor, in order.
-func missing(want, got map[bookmark.Bookmark]Stored, floor bookmark.Vector) (all []bookmark.Bookmark) {
+// alike reports whether records of a kind are the same in every journal. A
+// refusal that only one instance knows of is none of the others' (R14).
+func alike(k journal.Kind) bool { return k == journal.Message || k == journal.Empty }
+
+// shared returns the records of a journal that are alike in every other, and
+// up to where they are gone.
+func shared(j Journal) (all map[bookmark.Bookmark]Stored, gone bookmark.Vector) {
+	all, gone = make(map[bookmark.Bookmark]Stored, len(j.Records)), make(bookmark.Vector)
+	gone.Merge(j.Floor)
+	for _, r := range j.Records {
+		switch {
+		case alike(r.Kind):
+			all[r.Bookmark] = r
+		case r.Kind == journal.Gone:
+			gone[r.Publisher] = max(gone[r.Publisher], r.Sequence)
+		}
+	}
+	return all, gone
+}
+
+// missing returns what of want is neither in got nor gone, in order.
+func missing(want, got map[bookmark.Bookmark]Stored, gone bookmark.Vector) (all []bookmark.Bookmark) {
 	for b := range want {
-		if _, ok := got[b]; !ok && !floor.Covers(b) {
+		if _, ok := got[b]; !ok && !gone.Covers(b) {
 			all = append(all, b)
 		}
 	}

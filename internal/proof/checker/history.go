@@ -37,11 +37,12 @@ type Published struct {
 	App         string
 	N           int // counts the messages of App
 	Topic, Body string
-	Publisher   uint64 // that Sequence is of; 0: not known
+	Publisher   uint64 // that Sequence is of; 0: not known. If all identities are known, there is nothing behind the last
 	Sequence    uint64 // that Publish returned; 0 unless it returned nil
 	Fate        Fate
-	Begun       int64 // when Publish was called, by the clock that Reader.Since is of
-	Based       bool  // on the wire sequences are counted from a base, as towards servers without our extensions
+	Begun       int64        // when Publish was called, by the clock that Reader.Since is of
+	Kind        journal.Kind // of the records that stand for it; 0: Message
+	Based       bool         // on the wire sequences are counted from a base, as towards servers without our extensions
 }
 
 // A LetGo is a publish store letting go of messages.
@@ -57,6 +58,7 @@ type Journal struct {
 	Instance string
 	Records  []Stored
 	Floor    bookmark.Vector // what retention has removed, or may have; nil: nothing
+	Have     bookmark.Vector // how far it says that it has publishers; of one that is absent it says nothing
 	OneWay   bool            // it gives nothing to the others: it may have what died with them and with its publisher
 }
 
@@ -102,7 +104,7 @@ const (
 // A Violation is something in a history that the guarantees do not allow.
 type Violation struct {
 	Harm Harm
-	Rule string // the guarantee or rule that it breaks: G1 to G7, R13
+	Rule string // the guarantee or rule that it breaks: G1 to G7, R1, R9, R13
 	Text string
 }
 

@@ -26,6 +26,11 @@ type reading struct {
 // them, and in later processes those not discarded.
 func (c *check) reader(r *Reader) {
 	rd := reading{check: c, r: r, due: c.due(r), state: make(map[bookmark.Bookmark]Discarded)}
+	for _, g := range r.Gaps {
+		if last := (bookmark.Bookmark{Publisher: g.Publisher, Sequence: g.Through}); c.beyond(last) {
+			c.bad(Foreign, "R9", "%s was told of a gap up to %v, the last that was published is %d", r.Name, last, c.ends[g.Publisher])
+		}
+	}
 	for life, handed := range r.Lives {
 		rd.who = fmt.Sprintf("%s, process %d", r.Name, life+1)
 		rd.last, rd.seen = make(bookmark.Vector), make(map[bookmark.Bookmark]bool, len(handed))
@@ -84,9 +89,7 @@ func (rd *reading) handed(m *Handed) {
 	if rd.state[m.Bookmark] == DiscardDurable {
 		rd.bad(Duplicated, "G6", "%s was handed %v again, whose discard was on disk", rd.who, m.Bookmark)
 	}
-	if p := rd.published[m.Body]; p == nil {
-		rd.bad(Foreign, "G6", "%s was handed %v, which nobody published: %s", rd.who, m.Bookmark, short(m.Body))
-	} else if rd.r.Topic != "" && p.Topic != rd.r.Topic {
+	if p := rd.genuine("G6", rd.who, "was handed", m.Bookmark, m.Body); p != nil && rd.r.Topic != "" && p.Topic != rd.r.Topic {
 		rd.bad(Foreign, "G6", "%s was handed %v of topic %s", rd.who, m.Bookmark, p.Topic)
 	}
 	if _, stored := rd.content[m.Bookmark]; !stored && rd.r.FullyDurable && !rd.trimmed(m.Bookmark) {

@@ -1,73 +1,141 @@
 package sim
 
 import (
+	"encoding/binary"
 	"maps"
 	"slices"
 	"strconv"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/proof/checker"
 )
 
-// A history is what is kept of a run for the checker of all engines, which
-// judges it beside the oracle. The oracle looks while it happens; the checker
-// knows nothing of how it came about.
-type history struct {
-	times  map[uint64]int64 // by body: when Publish was called
-	lives  map[*subscriber][][]*checker.Handed
-	begins map[*subscriber]int64 // when it was accepted from NOW
-	gaps   map[*subscriber][]checker.Gap
+// A reader is what a subscriber has been handed.
+type reader struct {
+	checker.Reader
+	base  bookmark.Vector                       // that its subscription began with; nil: none yet
+	queue []*checker.Handed                     // came, and was not handed over yet
+	got   map[bookmark.Bookmark]*checker.Handed // as it was handed over last, unless that is forgotten
+	whole bookmark.Vector                       // up to where incomplete has found nothing
 }
 
-func newHistory() *history {
-	return &history{
-		times: make(map[uint64]int64), lives: make(map[*subscriber][][]*checker.Handed),
-		begins: make(map[*subscriber]int64), gaps: make(map[*subscriber][]checker.Gap),
+// subscribes makes a subscriber known.
+func (o *oracle) subscribes(s *subscriber) {
+	r := &reader{got: make(map[bookmark.Bookmark]*checker.Handed), whole: make(bookmark.Vector)}
+	r.Name = s.name
+	if s.topic != topicAll {
+		r.Topic = s.topic
+	}
+	o.readers[s] = r
+}
+
+// started notes a new life of a subscriber's process.
+func (o *oracle) started(s *subscriber) {
+	r := o.readers[s]
+	r.FullyDurable = s.durable
+	r.Lives, r.queue = append(r.Lives, nil), nil
+}
+
+func (o *oracle) based(s *subscriber, base bookmark.Vector) {
+	r := o.readers[s]
+	if r.base != nil {
+		o.violate("%s: a subscription that is known got another base", s.name)
+	}
+	r.base = maps.Clone(base)
+	if s.start != epochText {
+		r.Since = int64(o.w.now)
 	}
 }
 
-func (h *history) handed(s *subscriber, b bookmark.Bookmark, body uint64) {
-	lives := h.lives[s]
-	last := len(lives) - 1
-	lives[last] = append(lives[last], &checker.Handed{Bookmark: b, Body: text(body)})
+// came notes what was delivered, to be handed over in this order.
+func (o *oracle) came(s *subscriber, b bookmark.Bookmark, body uint64) {
+	r := o.readers[s]
+	r.queue = append(r.queue, &checker.Handed{Bookmark: b, Body: text(body)})
+}
+
+// handed notes that the next message was handed over.
+func (o *oracle) handed(s *subscriber) {
+	r := o.readers[s]
+	m, last := r.queue[0], len(r.Lives)-1
+	r.queue, r.Lives[last] = r.queue[1:], append(r.Lives[last], m)
+	r.got[m.Bookmark] = m
+	o.w.counts.Delivered++
 }
 
 // discarded notes that a discard was called.
-func (h *history) discarded(s *subscriber, b bookmark.Bookmark) {
-	lives := h.lives[s]
-	for _, m := range slices.Backward(lives[len(lives)-1]) {
-		if m.Bookmark == b {
-			m.Discard = checker.Discarding
-			return
-		}
-	}
+func (o *oracle) discarded(s *subscriber, b bookmark.Bookmark) {
+	o.readers[s].got[b].Discard = checker.Discarding
 }
 
 // died notes which discards are on the disk of a subscriber whose process has
 // died: all of them, or, if its store forgets, those up to kept and none behind.
-func (h *history) died(s *subscriber, forgets bool, kept bookmark.Vector) {
-	lives := h.lives[s]
-	for n, life := range lives {
-		for _, m := range life {
-			switch {
-			case m.Discard == checker.Undiscarded:
-			case forgets && !kept.Covers(m.Bookmark):
-				m.Discard = checker.Discarding
-			case n == len(lives)-1:
-				m.Discard = checker.DiscardDurable
-			}
+// What is forgotten must come again.
+func (o *oracle) died(s *subscriber, forgets bool) {
+	got := o.readers[s].got
+	for b, m := range got {
+		switch {
+		case m.Discard == checker.Undiscarded:
+		case forgets && !s.kept.Covers(b):
+			m.Discard = checker.Discarding // it was on disk for a time, perhaps
+			delete(got, b)
+		default:
+			m.Discard = checker.DiscardDurable
 		}
 	}
 }
 
+// missed notes a gap that a subscriber was told of.
+func (o *oracle) missed(s *subscriber, publisher, from, to uint64) {
+	r := o.readers[s]
+	r.Gaps = append(r.Gaps, checker.Gap{Publisher: publisher, From: from, Through: to})
+}
+
+// incomplete returns a message that a subscriber should have been handed and
+// wasn't, given what the instances have. It is for a run at rest, when no
+// process dies any more.
+func (o *oracle) incomplete(s *subscriber, have bookmark.Vector) *message {
+	r := o.readers[s]
+	for _, l := range o.order {
+		if o.forgotten(l) {
+			continue
+		}
+		from := max(r.base[l.publisher], o.removed(l), r.whole[l.publisher])
+		for _, m := range l.messages[from:max(from, min(have[l.publisher], uint64(len(l.messages))))] {
+			b := bookmark.Bookmark{Publisher: l.publisher, Sequence: m.Sequence}
+			done := r.got[b] != nil && r.got[b].Discard != checker.Undiscarded
+			if !done && s.wants(m) && !r.told(b) {
+				return m
+			}
+			r.whole[l.publisher] = m.Sequence
+		}
+	}
+	return nil
+}
+
+// told reports whether a message is in a gap that was told of.
+func (r *reader) told(b bookmark.Bookmark) bool {
+	return slices.ContainsFunc(r.Gaps, func(g checker.Gap) bool {
+		return g.Publisher == b.Publisher && g.From <= b.Sequence && b.Sequence <= g.Through
+	})
+}
+
+func (s *subscriber) wants(m *message) bool {
+	return m.Kind == journal.Message && (s.topic == topicAll || s.topic == m.Topic)
+}
+
+// topicAll is the pattern of every topic.
+const topicAll = ".*"
+
 func text(body uint64) string { return strconv.FormatUint(body, 10) }
 
-// check has the checker judge the run.
-func (o *oracle) check() {
+// judge has the checker judge the run: it reads the disks and what subscribers
+// were handed.
+func (o *oracle) judge() {
 	h := checker.History{}
 	for _, l := range o.order {
-		for n := range l.messages {
-			h.Published = append(h.Published, o.published(l, n))
+		for _, m := range l.messages {
+			h.Published = append(h.Published, &m.Published)
 		}
 	}
 	for _, i := range o.w.instances {
@@ -77,51 +145,60 @@ func (o *oracle) check() {
 		h.Readers = append(h.Readers, o.reading(s))
 	}
 	for _, v := range h.Check() {
-		o.violate("the checker says: %v", v)
+		o.violate("%v", v)
 	}
 }
 
-func (o *oracle) published(l *life, n int) *checker.Published {
-	m := &l.messages[n]
-	p := &checker.Published{
-		App: l.owner.name, N: int(m.body), Topic: m.topic, Body: text(m.body),
-		Publisher: l.publisher, Sequence: uint64(n) + 1, Fate: checker.Taken, Begun: o.history.times[m.body],
-	}
-	if m.excused || m.rejected || !m.kept() {
-		p.Fate = checker.Unknown
-	}
-	return p
-}
-
+// journal returns what would be left of a journal if the power went now.
 func (o *oracle) journal(i *instance) checker.Journal {
-	c := o.read(i)
-	j := checker.Journal{Instance: i.name, Floor: c.floor, OneWay: i.spare}
-	for _, l := range o.order {
-		c.floor[l.publisher] = c.goneTo(l.publisher)
-		if l.forgettable(o.w, c.have[l.publisher]) {
-			c.floor[l.publisher] = uint64(len(l.messages))
-		}
+	c := checker.Journal{Instance: i.name, OneWay: i.spare, Have: bookmark.Vector{}}
+	if o.w.set.retain > 0 || i.spare {
+		// Nothing but retention may remove what was not lost with its publisher,
+		// except where nobody gives back what was damaged.
+		c.Floor = bookmark.Vector{}
 	}
-	for _, publisher := range slices.Sorted(maps.Keys(c.messages)) {
-		l := o.lives[publisher]
-		for _, s := range c.messages[publisher] {
-			r := checker.Stored{Bookmark: bookmark.Bookmark{Publisher: publisher, Sequence: s.seq}, Prev: s.prev, Kind: s.kind, Body: text(s.body)}
-			if l != nil && s.seq <= uint64(len(l.messages)) {
-				r.Topic = l.messages[s.seq-1].topic
+	o.read(i, func(j *journal.Journal) error {
+		for _, s := range j.States() {
+			c.Have[s.Publisher] = s.Have
+			if c.Floor != nil {
+				c.Floor[s.Publisher] = s.Floor
 			}
-			j.Records = append(j.Records, r)
+		}
+		f := j.Follow(0, journal.Appended)
+		defer f.Close()
+		for r := (journal.Record{}); ; {
+			if more, err := f.Next(&r); err != nil || !more {
+				return err
+			}
+			c.Records = append(c.Records, stored(&r))
+		}
+	})
+	for _, l := range o.order {
+		if l.forgettable(o.w, c.Have[l.publisher]) {
+			c.Floor[l.publisher] = uint64(len(l.messages))
+			delete(c.Have, l.publisher)
 		}
 	}
-	return j
+	return c
 }
 
-func (o *oracle) reading(s *subscriber) *checker.Reader {
-	r := &checker.Reader{Name: s.name, FullyDurable: s.durable, Since: o.history.begins[s], Gaps: o.history.gaps[s], Lives: o.history.lives[s]}
-	if s.topic != topicAll {
-		r.Topic = s.topic
+func stored(r *journal.Record) checker.Stored {
+	s := checker.Stored{
+		Bookmark: bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence},
+		Prev:     r.Prev, Kind: r.Kind, Topic: string(r.Topic),
 	}
+	if r.Kind == journal.Message {
+		s.Body = text(binary.LittleEndian.Uint64(r.Body))
+	}
+	return s
+}
+
+// reading returns what a subscriber was handed, and as gaps what is none of the
+// subscription's or need not be told.
+func (o *oracle) reading(s *subscriber) *checker.Reader {
+	r := o.readers[s]
 	for _, l := range o.order {
-		none := max(o.readers[s].base[l.publisher], o.removed(l)) // is none of the subscription's, or not told
+		none := max(r.base[l.publisher], o.removed(l))
 		if o.forgotten(l) {
 			none = uint64(len(l.messages))
 		}
@@ -129,5 +206,5 @@ func (o *oracle) reading(s *subscriber) *checker.Reader {
 			r.Gaps = append(r.Gaps, checker.Gap{Publisher: l.publisher, From: 1, Through: none})
 		}
 	}
-	return r
+	return &r.Reader
 }

@@ -11,9 +11,6 @@ import (
 type Options struct {
 	Seed uint64
 	Log  bool // keep a log of what happens
-	// Check has the checker of all engines (package checker) judge the run
-	// too, beside the oracle.
-	Check bool
 }
 
 // Counts are what happened in a run.
@@ -176,9 +173,6 @@ func Run(o Options) (r Result) {
 	w.runUntil(w.set.length)
 	w.rest()
 	w.oracle.judge()
-	if o.Check {
-		w.oracle.check()
-	}
 	return r
 }
 
@@ -239,8 +233,8 @@ func (w *world) restless() string {
 		if !s.live {
 			return fmt.Sprintf("%s is not live, %s", s.name, s.describe())
 		}
-		if l, seq := w.oracle.incomplete(s, have); l != nil {
-			return fmt.Sprintf("%s was not handed %s|%d, %s", s.name, l.id, seq, s.describe()+w.oracle.around(l, seq))
+		if m := w.oracle.incomplete(s, have); m != nil {
+			return fmt.Sprintf("%s was not handed %d|%d, %s", s.name, m.Publisher, m.Sequence, s.describe())
 		}
 	}
 	return ""

