@@ -113,19 +113,23 @@ func (s *session) read() error {
 	s.reader = wire.NewReader(deadlineReader{s}, maxLogon)
 	for {
 		frame, err := s.reader.Next()
-		var large *wire.TooLargeError
 		switch {
 		case err == nil:
 			err = s.command(frame)
 		case !s.core.LoggedOn():
 			err = fmt.Errorf("no logon: %w", err)
-		case errors.As(err, &large):
+		case isTooLarge(err):
 			err = s.tooLarge()
 		}
 		if err != nil {
 			return err
 		}
 	}
+}
+
+func isTooLarge(err error) bool {
+	_, large := errors.AsType[*wire.TooLargeError](err)
+	return large
 }
 
 // command parses and executes one command.
