@@ -113,14 +113,15 @@ func (s *session) read() error {
 	s.reader = wire.NewReader(deadlineReader{s}, maxLogon)
 	for {
 		frame, err := s.reader.Next()
-		var large *wire.TooLargeError
 		switch {
 		case err == nil:
 			err = s.command(frame)
 		case !s.core.LoggedOn():
 			err = fmt.Errorf("no logon: %w", err)
-		case errors.As(err, &large):
-			err = s.tooLarge()
+		default:
+			if _, large := errors.AsType[*wire.TooLargeError](err); large {
+				err = s.tooLarge()
+			}
 		}
 		if err != nil {
 			return err
