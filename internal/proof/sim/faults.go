@@ -27,7 +27,7 @@ var kinds = []kind{
 	{"wipe", 4, of((*world).running, (*world).wipe)},
 	{"disk rolled back", 3, of((*world).running, (*world).rollBackDisk)},
 	{"damage at rest", 3, of((*world).running, (*world).damage)},
-	{"stop", 5, of((*world).running, (*world).stopInstance)},
+	{"stop", 5, func(w *world) bool { return w.pause(&w.one().process, 6*time.Second) }},
 	{"link cut", 8, (*world).cutLink},
 	{"link cut one way", 5, of((*world).either, (*world).cutLinkOneWay)},
 	{"client cut", 6, of((*world).either, (*world).cutClient)},
@@ -41,11 +41,11 @@ var kinds = []kind{
 	{"full disk", 3, of((*world).running, (*world).fillDisk)},
 	{"publisher killed", 8, of((*world).publisher, (*world).killPublisher)},
 	{"publisher's power cut", 6, of((*world).publisher, (*world).cutPublisher)},
-	{"publisher stopped", 3, of((*world).publisher, (*world).stopPublisher)},
+	{"publisher stopped", 3, func(w *world) bool { return w.pause(&w.publisher().process, 4*time.Second) }},
 	{"store rolled back", 2, of((*world).publisher, (*world).rollBackStore)},
 	{"store renewed", 2, of((*world).publisher, (*world).renewStore)},
 	{"subscriber killed", 8, of((*world).subscriber, (*world).killSubscriber)},
-	{"subscriber stopped", 3, of((*world).subscriber, (*world).stopSubscriber)},
+	{"subscriber stopped", 3, func(w *world) bool { return w.pause(&w.subscriber().process, 4*time.Second) }},
 }
 
 // of strikes one that pick draws; nil: it can't be struck now.
@@ -201,13 +201,8 @@ func (w *world) covers(other, i *instance) bool {
 // becameWhole looks whether an instance whose disk has lost something has got
 // it back.
 func (w *world) becameWhole(i *instance) bool {
-	o := i.other()
-	for _, l := range w.oracle.order {
-		if has := i.disk.has[l.publisher]; has < l.safe || has < o.disk.has[l.publisher] {
-			return false
-		}
-	}
-	if i.j == nil || i.j.Damage() != nil {
+	lacks := func(l *life) bool { return i.disk.has[l.publisher] < l.safe }
+	if i.j == nil || i.j.Damage() != nil || !w.covers(i, i.other()) || slices.ContainsFunc(w.oracle.order, lacks) {
 		return false
 	}
 	i.disk.whole = true
@@ -217,10 +212,7 @@ func (w *world) becameWhole(i *instance) bool {
 // lose takes what an instance's disk had. The other one may count on it until
 // it has lost the connection.
 func (w *world) lose(i *instance, fs *memfs.FS) {
-	lost := diskTruth{has: bookmark.Vector{}, lost: bookmark.Vector{}} // what it has start says
-	for publisher := range i.disk.everHad() {
-		lost.lost[publisher] = i.disk.counted(publisher)
-	}
+	lost := diskTruth{has: bookmark.Vector{}, lost: i.disk.counted().Clone()} // what it has start says
 	for _, s := range i.disk.via {
 		if !s.done() {
 			lost.via = append(lost.via, s)
@@ -285,8 +277,6 @@ func (w *world) damage(i *instance) bool {
 	w.lose(i, fs)
 	return true
 }
-
-func (w *world) stopInstance(i *instance) bool { return w.pause(&i.process, 6*time.Second) }
 
 // ways cuts ways for a time.
 func (w *world) ways(what string, least, most time.Duration, list ...way) bool {
@@ -439,10 +429,6 @@ func (w *world) endPublisher(p *publisher, mode memfs.Mode, power bool) bool {
 	w.revive(&p.process, time.Second, p.start)
 	return true
 }
-
-func (w *world) stopPublisher(p *publisher) bool { return w.pause(&p.process, 4*time.Second) }
-
-func (w *world) stopSubscriber(s *subscriber) bool { return w.pause(&s.process, 4*time.Second) }
 
 // rollBackStore puts back an older image of a publisher's machine: it boots
 // with a store that has forgotten what came since.

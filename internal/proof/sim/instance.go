@@ -66,21 +66,14 @@ type diskTruth struct {
 	via  []*side
 }
 
-// everHad has the publishers of which the disk has something or had.
-func (d *diskTruth) everHad() bookmark.Vector {
+// counted is how far a peer may count on what is on this disk.
+func (d *diskTruth) counted() bookmark.Vector {
+	if !slices.ContainsFunc(d.via, func(s *side) bool { return !s.done() }) {
+		return d.has
+	}
 	v := d.has.Clone()
 	v.Merge(d.lost)
 	return v
-}
-
-// counted is how far a peer may count on a publisher's messages on this disk.
-func (d *diskTruth) counted(publisher uint64) uint64 {
-	for _, s := range d.via {
-		if !s.done() {
-			return max(d.has[publisher], d.lost[publisher])
-		}
-	}
-	return d.has[publisher]
 }
 
 func (w *world) addInstance(name string) *instance {
