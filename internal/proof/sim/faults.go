@@ -124,8 +124,8 @@ func (w *world) later(least, most time.Duration, f func()) {
 }
 
 // revive starts a process that is down, a little later.
-func (w *world) revive(p *process, most time.Duration, start func()) {
-	w.later(0, most, func() {
+func (w *world) revive(p *process, least, most time.Duration, start func()) {
+	w.later(least, most, func() {
 		if !p.alive {
 			start()
 		}
@@ -158,7 +158,7 @@ func (w *world) down(i *instance, mode memfs.Mode, power bool) bool {
 	}
 	w.say("FAULT %s dies: %s", i.name, mode.Name)
 	i.crash(mode, power)
-	w.revive(&i.process, 2*time.Second, i.start)
+	w.revive(&i.process, 0, 2*time.Second, i.start)
 	return true
 }
 
@@ -226,7 +226,7 @@ func (w *world) lose(i *instance, fs *memfs.FS) {
 	}
 	i.crash(memfs.Durable, true)
 	i.fs, i.disk = fs, lost
-	w.revive(&i.process, 2*time.Second, i.start)
+	w.revive(&i.process, 0, 2*time.Second, i.start)
 }
 
 func (w *world) wipe(i *instance) bool {
@@ -426,7 +426,7 @@ func (w *world) endPublisher(p *publisher, mode memfs.Mode, power bool) bool {
 	}
 	w.say("FAULT %s dies: %s", p.name, mode.Name)
 	p.kill(mode, power)
-	w.revive(&p.process, time.Second, p.start)
+	w.revive(&p.process, 0, time.Second, p.start)
 	return true
 }
 
@@ -451,7 +451,7 @@ func (w *world) rollBackStore(p *publisher) bool {
 		for _, l := range w.oracle.of(p) {
 			l.excuse(given[l])
 		}
-		w.revive(&p.process, time.Second, p.start)
+		w.revive(&p.process, 0, time.Second, p.start)
 	})
 	return true
 }
@@ -474,6 +474,6 @@ func (w *world) killSubscriber(s *subscriber) bool {
 	forgets := w.chaos.IntN(2) == 0
 	w.say("FAULT %s dies, forgets %v", s.name, forgets)
 	s.kill(forgets)
-	w.revive(&s.process, time.Second, s.begin)
+	w.revive(&s.process, 0, time.Second, s.begin)
 	return true
 }

@@ -339,11 +339,7 @@ func (i *instance) retain() {
 func (i *instance) fail(err error) {
 	i.w.say("%s ends: %v", i.name, err)
 	i.crash(memfs.Durable, false)
-	i.w.after(between(i.w.chaos, 100*time.Millisecond, time.Second), nil, 'f', func() {
-		if !i.alive {
-			i.start()
-		}
-	})
+	i.w.revive(&i.process, 100*time.Millisecond, time.Second, i.start)
 }
 
 // crash ends the process: by a kill if mode is KeepAll, by a power cut that
