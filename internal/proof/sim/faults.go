@@ -77,19 +77,14 @@ func (w *world) strikeUntil(end time.Duration) {
 
 func (w *world) strike() {
 	total := 0
-	for n, k := range kinds {
-		if w.set.kinds[n] {
-			total += k.weight
-		}
+	for _, weight := range w.set.weights {
+		total += weight
 	}
 	pick := w.chaos.IntN(total)
-	for n, k := range kinds {
-		if !w.set.kinds[n] {
-			continue
-		}
-		if pick -= k.weight; pick < 0 {
+	for n, weight := range w.set.weights {
+		if pick -= weight; pick < 0 {
 			w.mix(uint64(n))
-			if k.strike(w) {
+			if kinds[n].strike(w) {
 				w.counts.Faults[n]++
 			}
 			return

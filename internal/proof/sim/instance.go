@@ -355,10 +355,5 @@ func (i *instance) crash(mode memfs.Mode, power bool) {
 
 // linked reports whether the peer of that name is connected.
 func (i *instance) linked(name string) bool {
-	for _, e := range i.ends {
-		if e.end.Peer() == name && !e.end.Ended() {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(i.ends, func(e *linkEnd) bool { return e.end.Peer() == name && !e.end.Ended() })
 }

@@ -273,12 +273,19 @@ func (o *oracle) rejected(p *publisher, id string, seq uint64) {
 // Who has not read it by then is not told.
 func (o *oracle) forgotten(l *life) bool {
 	for _, i := range o.w.instances[:2] {
-		s, known := i.j.State(l.publisher)
-		if (!known || s.Have == 0 || s.Have < l.safe) && o.w.set.retain > 0 {
+		if s := i.state(l); (s.Have == 0 || s.Have < l.safe) && o.w.set.retain > 0 {
 			return true
 		}
 	}
 	return false
+}
+
+// state is how an instance stands with a life; zero: it doesn't know it, or is down.
+func (i *instance) state(l *life) (s journal.State) {
+	if i.j != nil {
+		s, _ = i.j.State(l.publisher)
+	}
+	return s
 }
 
 // removed is how far a life is gone from the journals of a run with retention
@@ -289,8 +296,7 @@ func (o *oracle) removed(l *life) (through uint64) {
 		return 0
 	}
 	for _, i := range o.w.instances[:2] {
-		s, _ := i.j.State(l.publisher)
-		through = max(through, s.Floor)
+		through = max(through, i.state(l).Floor)
 	}
 	return through
 }
