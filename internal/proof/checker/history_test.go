@@ -118,6 +118,9 @@ func TestAlsoGood(t *testing.T) {
 			h.Readers[1].Gaps = []checker.Gap{{Publisher: 1, From: 1, Through: 2}}
 			h.Readers[1].Lives[0] = h.Readers[1].Lives[0][2:]
 		},
+		"a message that died with its publisher is gone from one": func(h *checker.History) {
+			h.Journals[1].Records[3] = checker.Stored{Bookmark: mark(1, 4), Kind: journal.Gone}
+		},
 		"one disk is enough for a plain client": func(h *checker.History) {
 			h.LetGo[0].Durable["a"], h.LetGo[0].Single = mark(1, 0), true
 		},
