@@ -118,6 +118,9 @@ func TestAlsoGood(t *testing.T) {
 			h.Readers[1].Gaps = []checker.Gap{{Publisher: 1, From: 1, Through: 2}}
 			h.Readers[1].Lives[0] = h.Readers[1].Lives[0][2:]
 		},
+		"a message that died with its publisher is gone from one": func(h *checker.History) {
+			h.Journals[1].Records[3] = checker.Stored{Bookmark: mark(1, 4), Kind: journal.Gone}
+		},
 		"one disk is enough for a plain client": func(h *checker.History) {
 			h.LetGo[0].Durable["a"], h.LetGo[0].Single = mark(1, 0), true
 		},
@@ -283,6 +286,103 @@ func TestBadHistories(t *testing.T) {
 		}},
 	} {
 		h := good()
+		tt.change(h)
+		if found := fmt.Sprint(h.Check()); !strings.Contains(found, tt.want) {
+			t.Errorf("%s: found %q, want %q", tt.what, found, tt.want)
+		}
+	}
+}
+
+// identified returns a good history in which all identities are known. There
+// are a third message of q that leaves a tombstone, and a fourth that leaves
+// nothing to deliver.
+func identified() *checker.History {
+	h := good()
+	h.Published[3].Sequence = 4
+	h.Published[5].Publisher = 2
+	for n, kind := range []journal.Kind{journal.Tombstone, journal.Empty} {
+		body, seq := fmt.Sprintf("q-%d", n+3), uint64(n+2)
+		h.Published = append(h.Published, &checker.Published{
+			App: "q", N: n + 3, Topic: "ticks", Body: body, Publisher: 2, Sequence: seq, Fate: checker.Taken, Kind: kind,
+		})
+		r := record(2, seq, "ticks", "")
+		r.Kind = kind
+		for i := range h.Journals {
+			h.Journals[i].Records = append(h.Journals[i].Records, r)
+		}
+	}
+	for i := range h.Journals {
+		h.Journals[i].Have = bookmark.Vector{1: 4, 2: 3}
+	}
+	return h
+}
+
+// Who knows all identities sees more.
+func TestIdentified(t *testing.T) {
+	for _, v := range identified().Check() {
+		t.Error(v)
+	}
+	h := identified()
+	h.Published[6].Fate = checker.Unknown
+	for i := range h.Journals {
+		h.Journals[i].Records[6].Prev = 1
+	}
+	h.Journals[1].Records = drop(h.Journals[1].Records, 5)
+	if found := h.Check(); len(found) > 0 {
+		t.Errorf("a refusal that one instance does not know of: %q", found)
+	}
+	for _, tt := range []struct {
+		what, want string
+		change     func(h *checker.History)
+	}{
+		{"a refused message that was taken", "G1: a has 2|2|, it is to be a tombstone", func(h *checker.History) {
+			r := &h.Journals[0].Records[5]
+			r.Kind, r.Body = journal.Message, "q-3"
+		}},
+		{"a refused message that was handed over", "G6: all, process 1 was handed 2|2|, it is to be a tombstone", func(h *checker.History) {
+			h.Readers[0].Lives[0] = append(h.Readers[0].Lives[0], hand(record(2, 2, "ticks", "q-3"))...)
+		}},
+		{"a failed Publish that was handed over", "G6: all, process 1 was handed q-1, whose Publish", func(h *checker.History) {
+			h.Readers[0].Lives[0] = append(h.Readers[0].Lives[0], hand(record(2, 4, "ticks", "q-1"))...)
+		}},
+		{"a refusal of another kind", "G1: b has 2|2| as empty, it is to be a tombstone", func(h *checker.History) {
+			h.Journals[1].Records[5].Kind = journal.Empty
+		}},
+		{"a message of unknown fate that was refused", "G1: b has 1|4| as tombstone, it is to be a message", func(h *checker.History) {
+			h.Journals[1].Records[3].Kind = journal.Tombstone
+		}},
+		{"a marker is missing", "G1: a lacks q-4, which was taken as 3", func(h *checker.History) {
+			h.Journals[0].Records = h.Journals[0].Records[:6]
+		}},
+		{"a marker that only one has", "G5: a has 2|3|, b has not", func(h *checker.History) {
+			h.Published[7].Fate = checker.Unknown
+			h.Journals[1].Records = h.Journals[1].Records[:6]
+		}},
+		{"a marker that is another record elsewhere", "G5: 2|3| is not the same on b as on a", func(h *checker.History) {
+			r := &h.Journals[1].Records[6]
+			r.Kind, r.Body = journal.Message, "q-4"
+		}},
+		{"of unknown fate, under another number", "G1: b has p-4 as 1|5|, it was taken as 4", func(h *checker.History) {
+			h.Journals[1].Records[3] = record(1, 5, "orders", "p-4")
+		}},
+		{"of another publisher", "G1: b has q-2 as 3|1|, it was taken as 1", func(h *checker.History) {
+			h.Journals[1].Records[4].Publisher = 3
+		}},
+		{"a marker behind the last", "G1: a has 2|4|, the last that was published is 3", func(h *checker.History) {
+			h.Journals[0].Records = append(h.Journals[0].Records, checker.Stored{Bookmark: mark(2, 4), Prev: 3, Kind: journal.Empty})
+		}},
+		{"a gap behind the last", "R9: orders was told of a gap up to 1|5|, the last that was published is 4", func(h *checker.History) {
+			h.Readers[1].Gaps = []checker.Gap{{Publisher: 1, From: 2, Through: 5}}
+		}},
+		{"less than it says", "R1: b says that it has publisher 1 up to 5, and has it up to 4", func(h *checker.History) {
+			h.Journals[1].Have[1] = 5
+		}},
+		{"a hole below what is gone", "G4: a lacks what is before 1|3|, the last before is 1|1|", func(h *checker.History) {
+			h.Journals[0].Floor = bookmark.Vector{1: 4}
+			h.Journals[0].Records = drop(h.Journals[0].Records, 2)
+		}},
+	} {
+		h := identified()
 		tt.change(h)
 		if found := fmt.Sprint(h.Check()); !strings.Contains(found, tt.want) {
 			t.Errorf("%s: found %q, want %q", tt.what, found, tt.want)

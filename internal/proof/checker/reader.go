@@ -114,7 +114,7 @@ func (rd *reading) complete(publisher uint64, toEnd bool) {
 				break
 			}
 		}
-		if !rd.seen[b] && rd.state[b] == Undiscarded && !rd.told(b) {
+		if !rd.seen[b] && rd.state[b] == Undiscarded && !rd.r.Told(b) {
 			rd.bad(Lost, "G6", "%s%s was not handed %v", rd.who, when, b)
 		}
 	}
@@ -124,9 +124,9 @@ func (rd *reading) complete(publisher uint64, toEnd bool) {
 	rd.due[publisher] = due[done:]
 }
 
-// told reports whether the subscription was told that it can't have a message.
-func (rd *reading) told(b bookmark.Bookmark) bool {
-	return slices.ContainsFunc(rd.r.Gaps, func(g Gap) bool {
+// Told reports whether the subscription was told that it can't have a message.
+func (r *Reader) Told(b bookmark.Bookmark) bool {
+	return slices.ContainsFunc(r.Gaps, func(g Gap) bool {
 		return g.Publisher == b.Publisher && g.From <= b.Sequence && b.Sequence <= g.Through
 	})
 }

@@ -1,6 +1,7 @@
 // Package sim runs the cores of client and server in one goroutine, in virtual
-// time, on simulated networks and disks, under faults drawn from a seed, and
-// has an oracle that reads the disks judge what comes of it.
+// time, on simulated networks and disks, under faults drawn from a seed. An
+// oracle watches acks and stores while a run lasts; at the end package checker
+// judges the journals on the disks and the messages that were handed over.
 //
 // The decisions are the product's own: the sessions of clients with their
 // senders and subscriptions (clientcore), the stores, the sessions of instances

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"bytes"
+	"slices"
 	"syscall"
 	"time"
 
@@ -18,33 +19,49 @@ type kind struct {
 }
 
 var kinds = []kind{
-	{"kill", 10, (*world).killInstance},
-	{"kill both", 4, (*world).killBoth},
-	{"power cut", 8, (*world).cutPower},
-	{"power cut of both", 4, (*world).cutPowerOfBoth},
-	{"kill then power cut", 5, (*world).killThenCutPower},
-	{"wipe", 4, (*world).wipe},
-	{"disk rolled back", 3, (*world).rollBackDisk},
-	{"damage at rest", 3, (*world).damage},
-	{"stop", 5, (*world).stopInstance},
+	{"kill", 10, of((*world).one, (*world).kill)},
+	{"kill both", 4, both((*world).kill)},
+	{"power cut", 8, of((*world).one, (*world).cutPower)},
+	{"power cut of both", 4, both((*world).cutPower)},
+	{"kill then power cut", 5, of((*world).running, (*world).killThenCutPower)},
+	{"wipe", 4, of((*world).running, (*world).wipe)},
+	{"disk rolled back", 3, of((*world).running, (*world).rollBackDisk)},
+	{"damage at rest", 3, of((*world).running, (*world).damage)},
+	{"stop", 5, func(w *world) bool { return w.pause(&w.one().process, 6*time.Second) }},
 	{"link cut", 8, (*world).cutLink},
-	{"link cut one way", 5, (*world).cutLinkOneWay},
-	{"client cut", 6, (*world).cutClient},
-	{"client cut one way", 4, (*world).cutClientOneWay},
-	{"isolated", 4, (*world).isolate},
+	{"link cut one way", 5, of((*world).either, (*world).cutLinkOneWay)},
+	{"client cut", 6, of((*world).either, (*world).cutClient)},
+	{"client cut one way", 4, of((*world).either, (*world).cutClientOneWay)},
+	{"isolated", 4, of((*world).either, (*world).isolate)},
 	{"flapping link", 3, (*world).flap},
 	{"reset", 8, (*world).resetOne},
 	{"slow network", 3, (*world).slowNetwork},
-	{"slow disk", 4, (*world).slowDisk},
-	{"failed sync", 3, (*world).failSync},
-	{"full disk", 3, (*world).fillDisk},
-	{"publisher killed", 8, (*world).killPublisher},
-	{"publisher's power cut", 6, (*world).cutPublisher},
-	{"publisher stopped", 3, (*world).stopPublisher},
-	{"store rolled back", 2, (*world).rollBackStore},
-	{"store renewed", 2, (*world).renewStore},
-	{"subscriber killed", 8, (*world).killSubscriber},
-	{"subscriber stopped", 3, (*world).stopSubscriber},
+	{"slow disk", 4, of((*world).one, (*world).slowDisk)},
+	{"failed sync", 3, of((*world).running, (*world).failSync)},
+	{"full disk", 3, of((*world).running, (*world).fillDisk)},
+	{"publisher killed", 8, of((*world).publisher, (*world).killPublisher)},
+	{"publisher's power cut", 6, of((*world).publisher, (*world).cutPublisher)},
+	{"publisher stopped", 3, func(w *world) bool { return w.pause(&w.publisher().process, 4*time.Second) }},
+	{"store rolled back", 2, of((*world).publisher, (*world).rollBackStore)},
+	{"store renewed", 2, of((*world).publisher, (*world).renewStore)},
+	{"subscriber killed", 8, of((*world).subscriber, (*world).killSubscriber)},
+	{"subscriber stopped", 3, func(w *world) bool { return w.pause(&w.subscriber().process, 4*time.Second) }},
+}
+
+// of strikes one that pick draws; nil: it can't be struck now.
+func of[T any](pick func(*world) *T, strike func(*world, *T) bool) func(*world) bool {
+	return func(w *world) bool {
+		x := pick(w)
+		return x != nil && strike(w, x)
+	}
+}
+
+// both strikes both of the pair, as far as it can.
+func both(strike func(*world, *instance) bool) func(*world) bool {
+	return func(w *world) bool {
+		a := strike(w, w.instances[0])
+		return strike(w, w.instances[1]) || a
+	}
 }
 
 // strike has a fault happen now and then until the time is up.
@@ -60,19 +77,14 @@ func (w *world) strikeUntil(end time.Duration) {
 
 func (w *world) strike() {
 	total := 0
-	for n, k := range kinds {
-		if w.set.kinds[n] {
-			total += k.weight
-		}
+	for _, weight := range w.set.weights {
+		total += weight
 	}
 	pick := w.chaos.IntN(total)
-	for n, k := range kinds {
-		if !w.set.kinds[n] {
-			continue
-		}
-		if pick -= k.weight; pick < 0 {
+	for n, weight := range w.set.weights {
+		if pick -= weight; pick < 0 {
 			w.mix(uint64(n))
-			if k.strike(w) {
+			if kinds[n].strike(w) {
 				w.counts.Faults[n]++
 			}
 			return
@@ -86,59 +98,63 @@ func (w *world) either() *instance { return w.instances[w.chaos.IntN(2)] }
 // one returns any instance, the spare one among them.
 func (w *world) one() *instance { return w.instances[w.chaos.IntN(len(w.instances))] }
 
-func (i *instance) other() *instance { return i.w.instances[1-i.index()] }
-
-func (i *instance) index() int {
-	for n, o := range i.w.instances {
-		if o == i {
-			return n
-		}
-	}
-	panic("BUG: an instance of another world")
-}
-
-func (w *world) instance(name string) *instance {
-	for _, i := range w.instances {
-		if i.name == name {
-			return i
-		}
+// running returns any instance, or nil if that is down.
+func (w *world) running() *instance {
+	if i := w.one(); i.alive {
+		return i
 	}
 	return nil
 }
+
+func (w *world) publisher() *publisher { return w.publishers[w.chaos.IntN(len(w.publishers))] }
+
+func (w *world) subscriber() *subscriber { return w.subscribers[w.chaos.IntN(len(w.subscribers))] }
+
+// other returns the other one of the pair.
+func (i *instance) other() *instance { return i.peers[0] }
 
 // later plans the end of a fault.
 func (w *world) later(least, most time.Duration, f func()) {
 	w.after(between(w.chaos, least, most), nil, 'e', f)
 }
 
-// restart starts an instance that is down, a little later.
-func (w *world) restart(i *instance, most time.Duration) {
-	w.later(0, most, func() {
-		if !i.alive {
-			i.start()
+// revive starts a process that is down, a little later.
+func (w *world) revive(p *process, least, most time.Duration, start func()) {
+	w.later(least, most, func() {
+		if !p.alive {
+			start()
 		}
 	})
 }
 
-func (w *world) killInstance() bool {
-	i := w.one()
-	return w.kill(i, memfs.KeepAll, false)
+// pause stops a process for a time.
+func (w *world) pause(p *process, most time.Duration) bool {
+	if !p.alive || p.stopped {
+		return false
+	}
+	w.say("FAULT %s is stopped", p.name)
+	p.stop()
+	run := p.run
+	w.later(100*time.Millisecond, most, func() {
+		if p.run == run {
+			p.cont()
+		}
+	})
+	return true
 }
 
-func (w *world) kill(i *instance, mode memfs.Mode, power bool) bool {
+func (w *world) kill(i *instance) bool { return w.down(i, memfs.KeepAll, false) }
+
+func (w *world) cutPower(i *instance) bool { return w.down(i, w.mode(), true) }
+
+func (w *world) down(i *instance, mode memfs.Mode, power bool) bool {
 	if !i.alive {
 		return false
 	}
 	w.say("FAULT %s dies: %s", i.name, mode.Name)
 	i.crash(mode, power)
-	w.restart(i, 2*time.Second)
+	w.revive(&i.process, 0, 2*time.Second, i.start)
 	return true
-}
-
-func (w *world) killBoth() bool {
-	a := w.kill(w.instances[0], memfs.KeepAll, false)
-	b := w.kill(w.instances[1], memfs.KeepAll, false)
-	return a || b
 }
 
 // mode draws what a power cut leaves.
@@ -147,25 +163,13 @@ func (w *world) mode() memfs.Mode {
 	return modes[w.chaos.IntN(len(modes))]
 }
 
-func (w *world) cutPower() bool { return w.kill(w.one(), w.mode(), true) }
-
-func (w *world) cutPowerOfBoth() bool {
-	a := w.kill(w.instances[0], w.mode(), true)
-	b := w.kill(w.instances[1], w.mode(), true)
-	return a || b
-}
-
 // killThenCutPower kills an instance, starts it at once, and cuts the power
 // before it can have synced much (T3).
-func (w *world) killThenCutPower() bool {
-	i := w.one()
-	if !i.alive {
-		return false
-	}
+func (w *world) killThenCutPower(i *instance) bool {
 	w.say("FAULT %s is killed, starts, and loses power", i.name)
 	i.crash(memfs.KeepAll, false)
 	i.start()
-	w.later(0, 5*time.Millisecond, func() { w.kill(i, w.mode(), true) })
+	w.later(0, 5*time.Millisecond, func() { w.cutPower(i) })
 	return true
 }
 
@@ -192,13 +196,8 @@ func (w *world) covers(other, i *instance) bool {
 // becameWhole looks whether an instance whose disk has lost something has got
 // it back.
 func (w *world) becameWhole(i *instance) bool {
-	o := i.other()
-	for _, l := range w.oracle.order {
-		if has := i.disk.has[l.publisher]; has < l.safe || has < o.disk.has[l.publisher] {
-			return false
-		}
-	}
-	if i.j == nil || i.j.Damage() != nil {
+	lacks := func(l *life) bool { return i.disk.has[l.publisher] < l.safe }
+	if i.j == nil || i.j.Damage() != nil || !w.covers(i, i.other()) || slices.ContainsFunc(w.oracle.order, lacks) {
 		return false
 	}
 	i.disk.whole = true
@@ -208,30 +207,25 @@ func (w *world) becameWhole(i *instance) bool {
 // lose takes what an instance's disk had. The other one may count on it until
 // it has lost the connection.
 func (w *world) lose(i *instance, fs *memfs.FS) {
-	lost := diskTruth{has: bookmark.Vector{}, lost: bookmark.Vector{}} // what it has start says
-	for publisher := range i.disk.everHad() {
-		lost.lost[publisher] = i.disk.counted(publisher)
-	}
+	lost := diskTruth{has: bookmark.Vector{}, lost: i.disk.counted().Clone()} // what it has start says
 	for _, s := range i.disk.via {
-		if !s.closed && !s.told {
+		if !s.done() {
 			lost.via = append(lost.via, s)
 		}
 	}
-	for _, c := range w.conns {
-		for _, s := range c.sides {
-			if s.p != &i.process && s.other.p == &i.process && w.instance(s.host) != nil {
-				lost.via = append(lost.via, s)
-			}
+	for s := range w.sides() {
+		peer := slices.ContainsFunc(w.instances, func(o *instance) bool { return s.p == &o.process && o != i })
+		if peer && s.other.p == &i.process {
+			lost.via = append(lost.via, s)
 		}
 	}
 	i.crash(memfs.Durable, true)
 	i.fs, i.disk = fs, lost
-	w.restart(i, 2*time.Second)
+	w.revive(&i.process, 0, 2*time.Second, i.start)
 }
 
-func (w *world) wipe() bool {
-	i := w.one()
-	if !i.alive || !w.expendable(i) {
+func (w *world) wipe(i *instance) bool {
+	if !w.expendable(i) {
 		return false
 	}
 	w.say("FAULT %s is wiped", i.name)
@@ -240,11 +234,7 @@ func (w *world) wipe() bool {
 }
 
 // rollBackDisk takes an image of a disk and puts it back later.
-func (w *world) rollBackDisk() bool {
-	i := w.one()
-	if !i.alive {
-		return false
-	}
+func (w *world) rollBackDisk(i *instance) bool {
 	old := i.fs.Image(memfs.Durable)
 	w.later(100*time.Millisecond, 3*time.Second, func() {
 		if !i.alive || !w.expendable(i) {
@@ -261,9 +251,8 @@ func (w *world) rollBackDisk() bool {
 // What is damaged must be on the other disk, too: of a message that was never
 // safe the only record may be damaged, and then it is refused to its publisher
 // (R8), which is not what is looked for here.
-func (w *world) damage() bool {
-	i := w.one()
-	if !i.alive || !w.expendable(i) || !i.spare && !w.covers(i.other(), i) {
+func (w *world) damage(i *instance) bool {
+	if !w.expendable(i) || !i.spare && !w.covers(i.other(), i) {
 		return false
 	}
 	fs := i.fs.Image(memfs.Durable)
@@ -284,92 +273,86 @@ func (w *world) damage() bool {
 	return true
 }
 
-func (w *world) stopInstance() bool {
-	i := w.one()
-	if !i.alive || i.stopped {
-		return false
-	}
-	w.say("FAULT %s is stopped", i.name)
-	i.stop()
-	run := i.run
-	w.later(100*time.Millisecond, 6*time.Second, func() {
-		if i.run == run {
-			i.cont()
-		}
-	})
-	return true
-}
-
 // ways cuts ways for a time.
 func (w *world) ways(what string, least, most time.Duration, list ...way) bool {
 	w.say("FAULT %s", what)
 	for _, x := range list {
-		w.cut(x.from, x.to)
+		w.cut(x)
 	}
 	w.later(least, most, func() {
 		for _, x := range list {
-			w.heal(x.from, x.to)
+			w.heal(x)
 		}
 	})
 	return true
 }
 
-func (w *world) cutLink() bool {
-	a, b := w.instances[0].name, w.instances[1].name
-	return w.ways("link cut", 50*time.Millisecond, 4*time.Second, way{a, b}, way{b, a})
+const (
+	cutLeast = 50 * time.Millisecond
+	cutMost  = 4 * time.Second
+)
+
+// mutual are the ways between a host and others, in both directions.
+func mutual(host string, others ...string) (list []way) {
+	for _, o := range others {
+		if o != host {
+			list = append(list, way{host, o}, way{o, host})
+		}
+	}
+	return list
 }
 
-func (w *world) cutLinkOneWay() bool {
-	i := w.either()
-	return w.ways("link cut from "+i.name, 50*time.Millisecond, 4*time.Second, way{i.name, i.other().name})
+func (w *world) cutLink() bool {
+	return w.ways("link cut", cutLeast, cutMost, mutual(w.instances[0].name, w.instances[1].name)...)
+}
+
+func (w *world) cutLinkOneWay(i *instance) bool {
+	return w.ways("link cut from "+i.name, cutLeast, cutMost, way{i.name, i.other().name})
+}
+
+// applications are the hosts of all applications.
+func (w *world) applications() (hosts []string) {
+	for _, p := range w.publishers {
+		hosts = append(hosts, p.name)
+	}
+	for _, s := range w.subscribers {
+		hosts = append(hosts, s.name)
+	}
+	return hosts
 }
 
 // client returns the host of some application.
 func (w *world) client() string {
-	n := w.chaos.IntN(len(w.publishers) + len(w.subscribers))
-	if n < len(w.publishers) {
-		return w.publishers[n].name
-	}
-	return w.subscribers[n-len(w.publishers)].name
+	hosts := w.applications()
+	return hosts[w.chaos.IntN(len(hosts))]
 }
 
-func (w *world) cutClient() bool {
-	i, c := w.either().name, w.client()
-	return w.ways("cut "+i+" "+c, 50*time.Millisecond, 4*time.Second, way{i, c}, way{c, i})
+func (w *world) cutClient(i *instance) bool {
+	c := w.client()
+	return w.ways("cut "+i.name+" "+c, cutLeast, cutMost, mutual(i.name, c)...)
 }
 
-func (w *world) cutClientOneWay() bool {
-	from, to := w.either().name, w.client()
+func (w *world) cutClientOneWay(i *instance) bool {
+	x := way{i.name, w.client()}
 	if w.chaos.IntN(2) == 0 {
-		from, to = to, from
+		x.from, x.to = x.to, x.from
 	}
-	return w.ways("cut "+from+" to "+to, 50*time.Millisecond, 4*time.Second, way{from, to})
+	return w.ways("cut "+x.from+" to "+x.to, cutLeast, cutMost, x)
 }
 
-func (w *world) isolate() bool {
-	i := w.either()
-	var list []way
-	add := func(host string) { list = append(list, way{i.name, host}, way{host, i.name}) }
+func (w *world) isolate(i *instance) bool {
+	var others []string
 	for _, o := range w.instances {
-		if o != i {
-			add(o.name)
-		}
+		others = append(others, o.name)
 	}
-	for _, p := range w.publishers {
-		add(p.name)
-	}
-	for _, s := range w.subscribers {
-		add(s.name)
-	}
-	return w.ways(i.name+" isolated", 50*time.Millisecond, 4*time.Second, list...)
+	return w.ways(i.name+" isolated", cutLeast, cutMost, mutual(i.name, append(others, w.applications()...)...)...)
 }
 
 func (w *world) flap() bool {
-	a, b := w.instances[0].name, w.instances[1].name
 	w.say("FAULT flapping link")
 	for n := range 3 + w.chaos.IntN(5) {
 		w.after(time.Duration(n)*200*time.Millisecond, nil, 'P', func() {
-			w.ways("link cut", 10*time.Millisecond, 150*time.Millisecond, way{a, b}, way{b, a})
+			w.ways("link cut", 10*time.Millisecond, 150*time.Millisecond, mutual(w.instances[0].name, w.instances[1].name)...)
 		})
 	}
 	return true
@@ -378,7 +361,7 @@ func (w *world) flap() bool {
 func (w *world) resetOne() bool {
 	var open []*conn
 	for _, c := range w.conns {
-		if !c.sides[0].closed && !c.sides[1].closed && !c.sides[0].told && !c.sides[1].told {
+		if !c.sides[0].done() && !c.sides[1].done() {
 			open = append(open, c)
 		}
 	}
@@ -401,8 +384,7 @@ func (w *world) slowNetwork() bool {
 	return true
 }
 
-func (w *world) slowDisk() bool {
-	i := w.one()
+func (w *world) slowDisk(i *instance) bool {
 	was := i.syncTime
 	if was > 100*time.Millisecond {
 		return false
@@ -413,21 +395,13 @@ func (w *world) slowDisk() bool {
 	return true
 }
 
-func (w *world) failSync() bool {
-	i := w.one()
-	if !i.alive {
-		return false
-	}
+func (w *world) failSync(i *instance) bool {
 	w.say("FAULT the next sync of %s fails", i.name)
 	i.fs.FailSync(syscall.EIO)
 	return true
 }
 
-func (w *world) fillDisk() bool {
-	i := w.one()
-	if !i.alive {
-		return false
-	}
+func (w *world) fillDisk(i *instance) bool {
 	w.say("FAULT the disk of %s is full", i.name)
 	if w.chaos.IntN(2) == 0 {
 		i.fs.ShortWriteNth(1+w.chaos.IntN(3), syscall.ENOSPC)
@@ -437,9 +411,9 @@ func (w *world) fillDisk() bool {
 	return true
 }
 
-func (w *world) publisher() *publisher { return w.publishers[w.chaos.IntN(len(w.publishers))] }
+func (w *world) killPublisher(p *publisher) bool { return w.endPublisher(p, memfs.KeepAll, false) }
 
-func (w *world) killPublisher() bool { return w.endPublisher(w.publisher(), memfs.KeepAll, false) }
+func (w *world) cutPublisher(p *publisher) bool { return w.endPublisher(p, w.mode(), true) }
 
 func (w *world) endPublisher(p *publisher, mode memfs.Mode, power bool) bool {
 	if !p.alive {
@@ -447,41 +421,13 @@ func (w *world) endPublisher(p *publisher, mode memfs.Mode, power bool) bool {
 	}
 	w.say("FAULT %s dies: %s", p.name, mode.Name)
 	p.kill(mode, power)
-	w.later(0, time.Second, func() {
-		if !p.alive {
-			p.start()
-		}
-	})
-	return true
-}
-
-func (w *world) cutPublisher() bool { return w.endPublisher(w.publisher(), w.mode(), true) }
-
-func (w *world) stopPublisher() bool { return w.stopApplication(&w.publisher().process) }
-
-func (w *world) stopSubscriber() bool {
-	return w.stopApplication(&w.subscribers[w.chaos.IntN(len(w.subscribers))].process)
-}
-
-func (w *world) stopApplication(p *process) bool {
-	if !p.alive || p.stopped {
-		return false
-	}
-	w.say("FAULT %s is stopped", p.name)
-	p.stop()
-	run := p.run
-	w.later(100*time.Millisecond, 4*time.Second, func() {
-		if p.run == run {
-			p.cont()
-		}
-	})
+	w.revive(&p.process, 0, time.Second, p.start)
 	return true
 }
 
 // rollBackStore puts back an older image of a publisher's machine: it boots
 // with a store that has forgotten what came since.
-func (w *world) rollBackStore() bool {
-	p := w.publisher()
+func (w *world) rollBackStore(p *publisher) bool {
 	if p.memory || !p.alive {
 		return false
 	}
@@ -500,17 +446,12 @@ func (w *world) rollBackStore() bool {
 		for _, l := range w.oracle.of(p) {
 			l.excuse(given[l])
 		}
-		w.later(0, time.Second, func() {
-			if !p.alive {
-				p.start()
-			}
-		})
+		w.revive(&p.process, 0, time.Second, p.start)
 	})
 	return true
 }
 
-func (w *world) renewStore() bool {
-	p := w.publisher()
+func (w *world) renewStore(p *publisher) bool {
 	if !p.alive || p.stopped {
 		return false
 	}
@@ -521,18 +462,13 @@ func (w *world) renewStore() bool {
 	return true
 }
 
-func (w *world) killSubscriber() bool {
-	s := w.subscribers[w.chaos.IntN(len(w.subscribers))]
+func (w *world) killSubscriber(s *subscriber) bool {
 	if !s.alive {
 		return false
 	}
 	forgets := w.chaos.IntN(2) == 0
 	w.say("FAULT %s dies, forgets %v", s.name, forgets)
 	s.kill(forgets)
-	w.later(0, time.Second, func() {
-		if !s.alive {
-			s.begin()
-		}
-	})
+	w.revive(&s.process, 0, time.Second, s.begin)
 	return true
 }

@@ -3,7 +3,6 @@ package sim
 import (
 	"encoding/binary"
 	"maps"
-	"slices"
 	"strconv"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
@@ -100,24 +99,17 @@ func (o *oracle) incomplete(s *subscriber, have bookmark.Vector) *message {
 		if o.forgotten(l) {
 			continue
 		}
-		from := max(r.base[l.publisher], o.removed(l), r.whole[l.publisher])
-		for _, m := range l.messages[from:max(from, min(have[l.publisher], uint64(len(l.messages))))] {
-			b := bookmark.Bookmark{Publisher: l.publisher, Sequence: m.Sequence}
+		end := min(have[l.publisher], uint64(len(l.messages)))
+		for seq := max(r.base[l.publisher], o.removed(l), r.whole[l.publisher]) + 1; seq <= end; seq++ {
+			m, b := l.messages[seq-1], bookmark.Bookmark{Publisher: l.publisher, Sequence: seq}
 			done := r.got[b] != nil && r.got[b].Discard != checker.Undiscarded
-			if !done && s.wants(m) && !r.told(b) {
+			if !done && s.wants(m) && !r.Told(b) {
 				return m
 			}
-			r.whole[l.publisher] = m.Sequence
+			r.whole[l.publisher] = seq
 		}
 	}
 	return nil
-}
-
-// told reports whether a message is in a gap that was told of.
-func (r *reader) told(b bookmark.Bookmark) bool {
-	return slices.ContainsFunc(r.Gaps, func(g checker.Gap) bool {
-		return g.Publisher == b.Publisher && g.From <= b.Sequence && b.Sequence <= g.Through
-	})
 }
 
 func (s *subscriber) wants(m *message) bool {

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
@@ -65,21 +66,14 @@ type diskTruth struct {
 	via  []*side
 }
 
-// everHad has the publishers of which the disk has something or had.
-func (d *diskTruth) everHad() bookmark.Vector {
+// counted is how far a peer may count on what is on this disk.
+func (d *diskTruth) counted() bookmark.Vector {
+	if !slices.ContainsFunc(d.via, func(s *side) bool { return !s.done() }) {
+		return d.has
+	}
 	v := d.has.Clone()
 	v.Merge(d.lost)
 	return v
-}
-
-// counted is how far a peer may count on a publisher's messages on this disk.
-func (d *diskTruth) counted(publisher uint64) uint64 {
-	for _, s := range d.via {
-		if !s.closed && !s.told {
-			return max(d.has[publisher], d.lost[publisher])
-		}
-	}
-	return d.has[publisher]
 }
 
 func (w *world) addInstance(name string) *instance {
@@ -205,24 +199,14 @@ func (i *instance) turn() {
 
 // sweep drops ends and sessions that have ended.
 func (i *instance) sweep() {
-	ends := i.ends[:0]
-	for _, e := range i.ends {
-		if e.end.Ended() || e.closed {
+	i.ends = slices.DeleteFunc(i.ends, func(e *linkEnd) bool {
+		gone := e.closed || e.end.Ended()
+		if gone {
 			e.close(errors.New("replaced"))
-			continue
 		}
-		ends = append(ends, e)
-	}
-	clear(i.ends[len(ends):])
-	i.ends = ends
-	sessions := i.sessions[:0]
-	for _, s := range i.sessions {
-		if !s.closed {
-			sessions = append(sessions, s)
-		}
-	}
-	clear(i.sessions[len(sessions):])
-	i.sessions = sessions
+		return gone
+	})
+	i.sessions = slices.DeleteFunc(i.sessions, func(s *session) bool { return s.closed })
 }
 
 // sync begins an fsync if there is something to sync and none is under way.
@@ -237,12 +221,12 @@ func (i *instance) sync() {
 	i.stepping = true
 	took := between(i.w.disk, 30*time.Microsecond, i.syncTime)
 	early := i.w.disk.IntN(2) == 0 // the disk may have done it long before it says so
-	if early && !i.synced(step) {
+	if early && !i.synced(step.Sync) {
 		return
 	}
 	i.w.after(took, &i.process, 'd', func() {
 		i.stepping = false
-		if !early && !i.synced(step) {
+		if !early && !i.synced(step.Sync) {
 			i.fail(i.failed)
 			return
 		}
@@ -251,26 +235,15 @@ func (i *instance) sync() {
 	})
 }
 
-// synced has the disk do an fsync, and the oracle know.
-func (i *instance) synced(step *journal.Step) bool {
+// synced has the disk do an fsync of all that the journal has, and the oracle know.
+func (i *instance) synced(sync func() error) bool {
 	states := i.j.States()
-	if err := step.Sync(); err != nil {
+	if err := sync(); err != nil {
 		i.failed = err
 		i.wake()
 		return false
 	}
 	i.disk.covers(states)
-	return true
-}
-
-// syncAll has the journal sync all it has, at once.
-func (i *instance) syncAll() bool {
-	if err := i.j.Sync(); err != nil {
-		i.failed = err
-		i.wake()
-		return false
-	}
-	i.disk.covers(i.j.States())
 	return true
 }
 
@@ -349,7 +322,7 @@ func (i *instance) beat() {
 // retain has retention remove what it may.
 func (i *instance) retain() {
 	w := i.w
-	if w.set.retain > 0 && !w.resting && !i.stepping && i.syncAll() {
+	if w.set.retain > 0 && !w.resting && !i.stepping && i.synced(i.j.Sync) {
 		for _, p := range w.publishers {
 			p.seen(i)
 		}
@@ -366,11 +339,7 @@ func (i *instance) retain() {
 func (i *instance) fail(err error) {
 	i.w.say("%s ends: %v", i.name, err)
 	i.crash(memfs.Durable, false)
-	i.w.after(between(i.w.chaos, 100*time.Millisecond, time.Second), nil, 'f', func() {
-		if !i.alive {
-			i.start()
-		}
-	})
+	i.w.revive(&i.process, 100*time.Millisecond, time.Second, i.start)
 }
 
 // crash ends the process: by a kill if mode is KeepAll, by a power cut that
@@ -386,10 +355,5 @@ func (i *instance) crash(mode memfs.Mode, power bool) {
 
 // linked reports whether the peer of that name is connected.
 func (i *instance) linked(name string) bool {
-	for _, e := range i.ends {
-		if e.end.Peer() == name && !e.end.Ended() {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(i.ends, func(e *linkEnd) bool { return e.end.Peer() == name && !e.end.Ended() })
 }

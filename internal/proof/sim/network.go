@@ -2,6 +2,8 @@ package sim
 
 import (
 	"errors"
+	"iter"
+	"slices"
 	"time"
 )
 
@@ -53,12 +55,26 @@ func (w *world) connect(from, to *process, accepted func(*side)) *side {
 	takes := w.latency()
 	a.last = w.now + takes
 	w.after(takes, to, 'a', func() {
-		if !b.closed && !b.told {
+		if !b.done() {
 			accepted(b)
 		}
 	})
 	return a
 }
+
+// sides are all ends of all connections.
+func (w *world) sides() iter.Seq[*side] {
+	return func(yield func(*side) bool) {
+		for _, c := range w.conns {
+			if !yield(c.sides[0]) || !yield(c.sides[1]) {
+				return
+			}
+		}
+	}
+}
+
+// done reports whether the connection has ended for the process of a side.
+func (s *side) done() bool { return s.closed || s.told }
 
 // reachable reports whether a packet gets from one host to the other.
 func (w *world) reachable(from, to string) bool { return w.cuts[way{from, to}] == 0 }
@@ -74,7 +90,7 @@ func (w *world) latency() time.Duration {
 
 // send puts a packet on its way.
 func (s *side) send(packet any) {
-	if s.closed || s.told || s.c.broken {
+	if s.done() || s.c.broken {
 		return
 	}
 	s.way = append(s.way, packet)
@@ -107,7 +123,7 @@ func (s *side) arrive() {
 	s.way = nil
 	to := s.other
 	for _, p := range packets {
-		if to.closed || to.told {
+		if to.done() {
 			if !to.silent {
 				s.reset() // who sends to a closed port hears so
 			}
@@ -122,7 +138,7 @@ func (s *side) arrive() {
 func (s *side) receive(packet any) {
 	w := s.c.w
 	w.after(0, s.p, 'r', func() {
-		if s.closed || s.told || s.c.broken {
+		if s.done() || s.c.broken {
 			return
 		}
 		s.heard = w.now
@@ -137,7 +153,7 @@ func (s *side) receive(packet any) {
 // reset tells a side that the connection is gone, as soon as that can get through.
 func (s *side) reset() {
 	w := s.c.w
-	if s.closed || s.told || !w.reachable(s.other.host, s.host) {
+	if s.done() || !w.reachable(s.other.host, s.host) {
 		return
 	}
 	w.after(w.latency(), s.p, 'x', func() { s.end(errReset) })
@@ -155,7 +171,7 @@ func (c *conn) breakOff() {
 
 // end tells the process that the connection has ended.
 func (s *side) end(cause error) {
-	if s.closed || s.told {
+	if s.done() {
 		return
 	}
 	s.told = true
@@ -164,10 +180,6 @@ func (s *side) end(cause error) {
 
 // close closes the side. What is on its way still arrives.
 func (s *side) close() {
-	if s.closed || s.told {
-		s.closed = true
-		return
-	}
 	s.send(fin{})
 	s.closed = true
 }
@@ -185,21 +197,20 @@ func (s *side) abort() {
 func (s *side) vanish() { s.closed, s.way, s.silent = true, nil, true }
 
 // cut cuts a way, heal opens it again. Cuts of one way add up.
-func (w *world) cut(from, to string) { w.cuts[way{from, to}]++ }
+func (w *world) cut(x way) { w.cuts[x]++ }
 
-func (w *world) heal(from, to string) {
-	if w.cuts[way{from, to}]--; w.cuts[way{from, to}] > 0 {
+func (w *world) heal(x way) {
+	if w.cuts[x]--; w.cuts[x] > 0 {
 		return
 	}
-	delete(w.cuts, way{from, to})
-	for _, c := range w.conns {
-		for _, s := range c.sides {
-			if s.host == from && s.other.host == to {
-				s.move()
-				if s.closed && !s.silent && !s.other.closed && !s.other.told && len(s.way) == 0 {
-					s.other.reset() // its fin or reset did not get through
-				}
-			}
+	delete(w.cuts, x)
+	for s := range w.sides() {
+		if s.host != x.from || s.other.host != x.to {
+			continue
+		}
+		s.move()
+		if s.closed && !s.silent && !s.other.done() && len(s.way) == 0 {
+			s.other.reset() // its fin or reset did not get through
 		}
 	}
 }
@@ -207,8 +218,7 @@ func (w *world) heal(from, to string) {
 // died closes what a process had open: by its kernel, after what was sent or
 // instead of it, or not at all if the machine lost power.
 func (w *world) died(p *process, power bool) {
-	live := w.conns[:0]
-	for _, c := range w.conns {
+	w.conns = slices.DeleteFunc(w.conns, func(c *conn) bool {
 		for _, s := range c.sides {
 			switch {
 			case s.p != p || s.closed:
@@ -222,25 +232,17 @@ func (w *world) died(p *process, power bool) {
 				s.abort()
 			}
 		}
-		a, b := c.sides[0], c.sides[1]
-		if (a.closed || a.told) && (b.closed || b.told) {
-			continue // nobody has it any more
-		}
-		live = append(live, c)
-	}
-	clear(w.conns[len(live):])
-	w.conns = live
+		return c.sides[0].done() && c.sides[1].done() // nobody has it any more
+	})
 }
 
 // booted has what was silent since a power cut answer again: with a reset, to whoever still sends.
 func (w *world) booted(p *process) {
-	for _, c := range w.conns {
-		for _, s := range c.sides {
-			if s.p == p && s.silent {
-				s.silent = false
-				if len(s.other.way) == 0 && w.net.IntN(2) == 0 {
-					s.other.reset()
-				}
+	for s := range w.sides() {
+		if s.p == p && s.silent {
+			s.silent = false
+			if len(s.other.way) == 0 && w.net.IntN(2) == 0 {
+				s.other.reset()
 			}
 		}
 	}

@@ -99,6 +99,14 @@ func (o *oracle) life(p *publisher, id string) *life {
 	return l
 }
 
+// message returns a message, nil if it was never published.
+func (l *life) message(seq uint64) *message {
+	if seq == 0 || seq > uint64(len(l.messages)) {
+		return nil
+	}
+	return l.messages[seq-1]
+}
+
 // of returns the lives of a publisher.
 func (o *oracle) of(p *publisher) (lives []*life) {
 	for _, l := range o.order {
@@ -140,46 +148,43 @@ func (l *life) excuse(from int) {
 
 // opened looks whether a store still has what it must (G1).
 func (o *oracle) opened(p *publisher) {
-	kept := make(map[uint64][]uint64) // bodies by publisher
-	for _, l := range p.store.Lives() {
+	kept := make(map[*life][]uint64)
+	lives := p.store.Lives()
+	for n, l := range lives {
 		known := o.life(p, l.ID)
-		c, err := p.store.Cursor(l.ID, 0)
-		if err != nil {
-			o.violate("%s: cursor: %v", p.name, err)
-			return
-		}
-		bodies := make([]uint64, len(known.messages)+1)
-		for m := (pubstore.Message{}); ; {
-			more, err := c.Next(&m)
-			if err != nil {
-				o.violate("%s: read the store: %v", p.name, err)
-			}
-			if !more || err != nil {
-				break
-			}
-			if m.Sequence > uint64(len(known.messages)) {
-				o.violate("%s: %s|%d was never published", p.name, l.ID, m.Sequence)
-				break
-			}
-			bodies[m.Sequence] = binary.LittleEndian.Uint64(m.Body)
-		}
-		c.Close()
-		kept[known.publisher] = bodies
-		if l.Last < uint64(len(known.messages)) {
-			o.cut(p, known, l.Last)
+		kept[known] = o.bodies(p, known)
+		// A power cut may take the end of a life; its numbers must not be given again.
+		if given := len(known.messages); l.Last < uint64(given) && n == len(lives)-1 {
+			o.violate("%s: %s goes on from %d, and %d was given out", p.name, l.ID, l.Last, given)
 		}
 	}
 	for _, l := range o.of(p) {
-		o.checkKept(p, l, kept[l.publisher])
+		o.checkKept(p, l, kept[l])
 	}
 }
 
-// cut notes that the end of a life is not in its store any more: a power cut
-// took it, and these numbers must not be given again.
-func (o *oracle) cut(p *publisher, l *life, last uint64) {
-	lives := p.store.Lives()
-	if lives[len(lives)-1].ID == l.id {
-		o.violate("%s: %s goes on from %d, and %d was given out", p.name, l.id, last, len(l.messages))
+// bodies returns what a store has of a life, by sequence.
+func (o *oracle) bodies(p *publisher, l *life) []uint64 {
+	bodies := make([]uint64, len(l.messages)+1)
+	c, err := p.store.Cursor(l.id, 0)
+	if err != nil {
+		o.violate("%s: cursor: %v", p.name, err)
+		return nil
+	}
+	defer c.Close()
+	for m := (pubstore.Message{}); ; {
+		more, err := c.Next(&m)
+		if err != nil {
+			o.violate("%s: read the store: %v", p.name, err)
+		}
+		if !more || err != nil {
+			return bodies
+		}
+		if l.message(m.Sequence) == nil {
+			o.violate("%s: %s|%d was never published", p.name, l.id, m.Sequence)
+			return bodies
+		}
+		bodies[m.Sequence] = binary.LittleEndian.Uint64(m.Body)
 	}
 }
 
@@ -218,7 +223,7 @@ func (o *oracle) acked(i *instance, publisher, seq uint64) {
 		if i.async[p.name] {
 			continue
 		}
-		if has := p.disk.counted(publisher); has < seq {
+		if has := p.disk.counted()[publisher]; has < seq {
 			o.violate("%s acknowledges %s|%d as safe, the disk of %s has %d", i.name, l.id, seq, p.name, has)
 		}
 	}
@@ -245,21 +250,22 @@ func (o *oracle) letGo(p *publisher, id string, through uint64) {
 
 // refused notes that a client was told that a server refused a message.
 func (o *oracle) refused(p *publisher, id string, seq uint64) {
-	if l := o.life(p, id); seq > 0 && seq <= uint64(len(l.messages)) {
-		l.messages[seq-1].refused = true
+	if m := o.life(p, id).message(seq); m != nil {
+		m.refused = true
 	}
 }
 
-// rejected notes that the application was told of a message that was refused.
+// rejected notes that the application was told of a message that was refused,
+// perhaps again: after a restart, or by the other server.
 func (o *oracle) rejected(p *publisher, id string, seq uint64) {
-	l := o.life(p, id)
+	m := o.life(p, id).message(seq)
 	switch {
-	case seq == 0 || seq > uint64(len(l.messages)):
+	case m == nil:
 		o.violate("%s: told that %s|%d was refused, which was never published", p.name, id, seq)
-	case l.messages[seq-1].Topic != topicRefused && !o.w.damaged:
+	case m.Topic != topicRefused && !o.w.damaged:
 		o.violate("%s: %s|%d was refused", p.name, id, seq)
-	default: // or told again, after a restart or by the other server before the store had let it go
-		l.messages[seq-1].Fate = checker.Unknown
+	default:
+		m.Fate = checker.Unknown
 	}
 }
 
@@ -267,12 +273,19 @@ func (o *oracle) rejected(p *publisher, id string, seq uint64) {
 // Who has not read it by then is not told.
 func (o *oracle) forgotten(l *life) bool {
 	for _, i := range o.w.instances[:2] {
-		s, known := i.j.State(l.publisher)
-		if (!known || s.Have == 0 || s.Have < l.safe) && o.w.set.retain > 0 {
+		if s := i.state(l); (s.Have == 0 || s.Have < l.safe) && o.w.set.retain > 0 {
 			return true
 		}
 	}
 	return false
+}
+
+// state is how an instance stands with a life; zero: it doesn't know it, or is down.
+func (i *instance) state(l *life) (s journal.State) {
+	if i.j != nil {
+		s, _ = i.j.State(l.publisher)
+	}
+	return s
 }
 
 // removed is how far a life is gone from the journals of a run with retention
@@ -283,8 +296,7 @@ func (o *oracle) removed(l *life) (through uint64) {
 		return 0
 	}
 	for _, i := range o.w.instances[:2] {
-		s, _ := i.j.State(l.publisher)
-		through = max(through, s.Floor)
+		through = max(through, i.state(l).Floor)
 	}
 	return through
 }

@@ -83,7 +83,7 @@ type setting struct {
 	segment   int64
 	retain    time.Duration // 0: for ever
 	spare     bool          // a third instance, replicated to asynchronously
-	kinds     []bool        // of faults that happen
+	weights   []int         // of the kinds of faults; 0: left out
 }
 
 // draw draws a setting.
@@ -97,7 +97,7 @@ func (w *world) draw() {
 		rejoin:  2 * time.Second,
 		segment: []int64{8 << 10, 16 << 10, 64 << 10}[r.IntN(3)],
 		spare:   r.IntN(4) == 0,
-		kinds:   make([]bool, len(kinds)),
+		weights: make([]int, len(kinds)),
 	}
 	if r.IntN(4) > 0 {
 		w.set.downgrade = between(r, 100*time.Millisecond, 2*time.Second)
@@ -108,12 +108,13 @@ func (w *world) draw() {
 	// In some runs some kinds are left out: what remains goes deeper.
 	swarm := r.IntN(5) < 2
 	some := false
-	for n := range kinds {
-		w.set.kinds[n] = !swarm || r.IntN(2) == 0
-		some = some || w.set.kinds[n]
+	for n, k := range kinds {
+		if !swarm || r.IntN(2) == 0 {
+			w.set.weights[n], some = k.weight, true
+		}
 	}
 	if !some {
-		w.set.kinds[0] = true
+		w.set.weights[0] = 1
 	}
 }
 

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"container/heap"
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
@@ -13,9 +14,9 @@ type world struct {
 	o     Options
 	set   setting
 	now   time.Duration // since the run began
-	queue []event       // a heap by time, then by number
-	count uint64        // of events that were planned
-	done  int           // of events that happened
+	queue events
+	count uint64 // of events that were planned
+	done  int    // of events that happened
 
 	// Each purpose draws from a stream of its own, so that one draw more for
 	// one does not change the others.
@@ -65,7 +66,24 @@ type process struct {
 	run     int
 	alive   bool
 	stopped bool
-	held    []event
+	held    []*event
+}
+
+// Events are a heap by time, then by number.
+type events []*event
+
+func (q events) Len() int { return len(q) }
+func (q events) Less(i, j int) bool {
+	return q[i].at < q[j].at || q[i].at == q[j].at && q[i].n < q[j].n
+}
+func (q events) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
+func (q *events) Push(e any)   { *q = append(*q, e.(*event)) }
+
+func (q *events) Pop() any {
+	last := len(*q) - 1
+	e := (*q)[last]
+	(*q)[last], *q = nil, (*q)[:last]
+	return e
 }
 
 // An event is something that is to happen at a time, to a process as long as
@@ -79,68 +97,33 @@ type event struct {
 	label byte // what it is, for the hash
 }
 
-func (e *event) before(o *event) bool { return e.at < o.at || e.at == o.at && e.n < o.n }
-
 // after plans f for the process p, nil for the world itself.
 func (w *world) after(d time.Duration, p *process, label byte, f func()) {
-	e := event{at: w.now + max(d, 0), n: w.count, p: p, f: f, label: label}
+	e := &event{at: w.now + max(d, 0), p: p, f: f, label: label}
 	if p != nil {
 		e.run = p.run
 	}
-	w.count++
 	w.push(e)
 }
 
-func (w *world) push(e event) {
-	q := append(w.queue, e)
-	i := len(q) - 1
-	for i > 0 {
-		up := (i - 1) / 2
-		if !q[i].before(&q[up]) {
-			break
-		}
-		q[i], q[up] = q[up], q[i]
-		i = up
-	}
-	w.queue = q
-}
-
-func (w *world) pop() event {
-	q := w.queue
-	e := q[0]
-	last := len(q) - 1
-	q[0] = q[last]
-	q[last] = event{}
-	q = q[:last]
-	for i := 0; ; {
-		least, l := i, 2*i+1
-		if l < last && q[l].before(&q[least]) {
-			least = l
-		}
-		if l+1 < last && q[l+1].before(&q[least]) {
-			least = l + 1
-		}
-		if least == i {
-			break
-		}
-		q[i], q[least] = q[least], q[i]
-		i = least
-	}
-	w.queue = q
-	return e
+// push plans an event, behind those that are planned for the same time.
+func (w *world) push(e *event) {
+	e.n = w.count
+	w.count++
+	heap.Push(&w.queue, e)
 }
 
 // runUntil lets everything happen that is due up to a time.
 func (w *world) runUntil(t time.Duration) {
 	for len(w.queue) > 0 && w.queue[0].at <= t {
-		e := w.pop()
+		e := heap.Pop(&w.queue).(*event)
 		w.now = e.at
 		w.happen(e)
 	}
 	w.now = t
 }
 
-func (w *world) happen(e event) {
+func (w *world) happen(e *event) {
 	p := e.p
 	switch {
 	case p == nil:
@@ -170,8 +153,8 @@ func (w *world) say(format string, args ...any) {
 
 // begin starts a run of the process.
 func (p *process) begin() {
-	p.run++
-	p.alive, p.stopped, p.held = true, false, nil
+	p.end()
+	p.alive = true
 }
 
 // end ends it: nothing that was planned for it happens.
@@ -187,8 +170,7 @@ func (p *process) cont() {
 	held := p.held
 	p.stopped, p.held = false, nil
 	for _, e := range held {
-		e.at, e.n = p.w.now, p.w.count
-		p.w.count++
+		e.at = p.w.now
 		p.w.push(e)
 	}
 }
