@@ -121,6 +121,12 @@ func (s *session) decide() {
 		w.after(servercore.LogonTick, &s.i.process, 'l', s.decide)
 		return
 	}
+	if i, ok := s.core.Info(); ok && i.Publisher != 0 {
+		// The number in the logon ack is decided now. The ack leaves with the
+		// next turn, when the link that it counts on may have ended.
+		safe, _ := s.i.links.Watermarks(i.Publisher)
+		w.oracle.acked(s.i, i.Publisher, safe)
+	}
 	early := s.early
 	s.early = nil
 	for _, packet := range early {

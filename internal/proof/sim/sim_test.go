@@ -36,7 +36,7 @@ func TestRuns(t *testing.T) {
 
 // Seeds that have found something keep their promises.
 func TestFound(t *testing.T) {
-	for _, seed := range []uint64{2084, 1004587, 1020160, 1021844, 2001657} {
+	for _, seed := range []uint64{2084, 1004587, 1020160, 1021844, 2001657, 5000968} {
 		if r := sim.Run(sim.Options{Seed: seed}); len(r.Violations) > 0 {
 			t.Errorf("seed %d:\n%s", seed, strings.Join(r.Violations, "\n"))
 		}
