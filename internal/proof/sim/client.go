@@ -98,7 +98,7 @@ func (c *client) connect(i *instance) {
 		w.after(dialTimeout, &c.process, 'C', func() { c.ended(errDial) })
 		return
 	}
-	ours := w.connect(&c.process, &i.process, i.clientConnects)
+	ours := w.connect(&c.process, &i.process, i.accept)
 	c.s = ours
 	ours.take = func(packet any) { c.arrived(ours, packet.([]byte)) }
 	ours.lost = func(cause error) {

@@ -49,7 +49,6 @@ type instance struct {
 	stepAt   time.Duration
 	ends     []*linkEnd
 	sessions []*session
-	waiting  []*guest // connected, not served yet
 
 	syncTime time.Duration // what an fsync takes at most
 	disk     diskTruth
@@ -91,7 +90,7 @@ func (i *instance) start() {
 	w.runs++
 	i.id = w.runs
 	i.serving, i.failed, i.stepping, i.pumping, i.stepAt = false, nil, false, false, -1
-	i.ends, i.sessions, i.waiting = nil, nil, nil
+	i.ends, i.sessions = nil, nil
 	w.booted(&i.process)
 	if err := i.open(); err != nil {
 		w.say("%s can't start: %v", i.name, err)
@@ -290,14 +289,12 @@ func (i *instance) ready() bool {
 	}
 }
 
-// serve lets in the clients that wait, and those that come.
+// serve serves the clients that wait, and those that come.
 func (i *instance) serve() {
 	i.serving = true
 	i.w.say("%s serves, catching up %v", i.name, i.links.CatchingUp())
-	waiting := i.waiting
-	i.waiting = nil
-	for _, g := range waiting {
-		i.admit(g)
+	for _, s := range i.sessions {
+		s.goOn()
 	}
 }
 
@@ -349,7 +346,7 @@ func (i *instance) crash(mode memfs.Mode, power bool) {
 		i.w.died(&i.process, power)
 	}
 	i.end()
-	i.j, i.links, i.ends, i.sessions, i.waiting, i.serving = nil, nil, nil, nil, nil, false
+	i.j, i.links, i.ends, i.sessions, i.serving = nil, nil, nil, nil, false
 	i.fs = i.fs.Crash(mode)
 }
 

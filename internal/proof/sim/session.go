@@ -17,7 +17,7 @@ type session struct {
 	s      *side
 	core   *servercore.Session
 	in     frames
-	early  [][]byte      // packets that came while the logon waited
+	early  [][]byte      // packets that came before they could be executed
 	due    bool          // Fill has something to do
 	nextAt time.Duration // when it has by time alone; negative: not planned
 	closed bool
@@ -30,7 +30,8 @@ type session struct {
 // quiet is the log of all sessions.
 var quiet = slog.New(slog.DiscardHandler)
 
-// accept begins a session with a client that has connected.
+// accept begins a session with a client that has connected to the client port.
+// The port is bound before it is served: until then the client's frames wait.
 func (i *instance) accept(s *side) {
 	c := &session{i: i, s: s, nextAt: -1}
 	c.core = servercore.NewSession(i.shared, c, quiet, i.w.clock())
@@ -44,41 +45,11 @@ func (i *instance) accept(s *side) {
 	i.sessions = append(i.sessions, c)
 }
 
-// A guest has connected to the client port of an instance that doesn't serve yet.
-type guest struct {
-	s     *side
-	early []any
-}
-
-// clientConnects is what an instance does with a connection to its client
-// port, which is bound before it is served.
-func (i *instance) clientConnects(s *side) {
-	if i.serving {
-		i.accept(s)
-		return
-	}
-	g := &guest{s: s}
-	s.take = func(packet any) { g.early = append(g.early, packet) }
-	s.lost = func(error) {}
-	i.waiting = append(i.waiting, g)
-}
-
-// admit lets a guest in.
-func (i *instance) admit(g *guest) {
-	if g.s.closed || g.s.told {
-		return
-	}
-	i.accept(g.s)
-	for _, p := range g.early {
-		g.s.take(p)
-	}
-}
-
-// received executes the frames of a packet, or keeps them until the logon is
-// decided.
+// received executes the frames of a packet, or keeps them until the instance
+// serves and the logon is decided.
 func (s *session) received(packet []byte) {
 	s.i.wake()
-	if s.core.Deciding() {
+	if !s.i.serving || s.core.Deciding() {
 		s.early = append(s.early, packet)
 		return
 	}
@@ -127,6 +98,11 @@ func (s *session) decide() {
 		safe, _ := s.i.links.Watermarks(i.Publisher)
 		w.oracle.acked(s.i, i.Publisher, safe)
 	}
+	s.goOn()
+}
+
+// goOn executes the frames that were kept.
+func (s *session) goOn() {
 	early := s.early
 	s.early = nil
 	for _, packet := range early {
