@@ -24,7 +24,7 @@ func (cn *conn) ack(m *wire.Message) error {
 
 // take handles an ack of the session or of publishes.
 func (cn *conn) take(m *wire.Message) (clientcore.Event, error) {
-	e, err := cn.c.out.take(m)
+	e, news, err := cn.c.out.take(m)
 	if err != nil {
 		return e, inWords(err, "")
 	}
@@ -35,7 +35,7 @@ func (cn *conn) take(m *wire.Message) (clientcore.Event, error) {
 	case clientcore.Rejected:
 		err = cn.rejected(e.Rejection)
 	}
-	if e.Look {
+	if news {
 		cn.notify()
 	}
 	return e, err
@@ -73,9 +73,9 @@ func (cn *conn) rejected(r clientcore.Rejection) error {
 
 // told notes that the application knows of a rejection.
 func (cn *conn) told(r *clientcore.Rejection) {
-	e := cn.c.out.told(r)
+	e, news := cn.c.out.told(r)
 	cn.after(&e.Ack)
-	if e.Look {
+	if news {
 		cn.notify()
 	}
 }

@@ -74,10 +74,13 @@ func (o *outbox) credentials(user, password string) []byte {
 	return cmd.AppendTo(nil)
 }
 
-func (o *outbox) take(m *wire.Message) (clientcore.Event, error) {
+// take also reports whether the session has to be looked at, as told and
+// answered do.
+func (o *outbox) take(m *wire.Message) (e clientcore.Event, news bool, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.core.Take(m)
+	e, err = o.core.Take(m)
+	return e, o.core.News(), err
 }
 
 func (o *outbox) begin(m *wire.Message) (clientcore.Beginning, error) {
@@ -135,16 +138,18 @@ func (o *outbox) await(id string) {
 	o.core.Await(id)
 }
 
-func (o *outbox) answered(id string) (look bool) {
+func (o *outbox) answered(id string) (news bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.core.Answered(id)
+	o.core.Answered(id)
+	return o.core.News()
 }
 
-func (o *outbox) told(r *clientcore.Rejection) clientcore.Event {
+func (o *outbox) told(r *clientcore.Rejection) (e clientcore.Event, news bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.core.Told(r)
+	e = o.core.Told(r)
+	return e, o.core.News()
 }
 
 // checkLife finds out that the application has begun a new life of the store.
@@ -192,9 +197,9 @@ func (cn *conn) Exhausted() {
 	o.mu.Lock()
 	o.core.Exhausted()
 	o.core.Lives(lives)
-	former := o.core.Former()
+	news := o.core.News()
 	o.mu.Unlock()
-	if former {
+	if news {
 		cn.notify() // it may be finished
 	}
 }
@@ -204,8 +209,11 @@ func (cn *conn) CaughtUp(resent int) {
 	o := cn.c.out
 	o.mu.Lock()
 	o.core.CaughtUp(resent)
+	news := o.core.News()
 	o.mu.Unlock()
-	cn.notify()
+	if news {
+		cn.notify()
+	}
 	if resent > 0 {
 		cn.c.events.post(func() { cn.c.tellReplayed(resent) })
 	}

@@ -62,6 +62,8 @@ type connection struct {
 	live       bool
 	unanswered map[string]bool // subscribes that must be answered before the session is live
 
+	news bool // Look may find something new
+
 	began                 time.Time
 	resume, late, reoffer time.Time // when each is due; zero: never, or done
 }
@@ -136,7 +138,6 @@ type Event struct {
 	Kind      Kind
 	Ack       AckEffect
 	Rejection Rejection
-	Look      bool // Look may find something new
 }
 
 // Take handles an ack that belongs to no command and no subscription: an ack of
@@ -151,7 +152,8 @@ func (s *Session) Take(m *wire.Message) (Event, error) {
 		now.Sync = syncstatus.Parse(m.Sync)
 		now.CatchingUp = now.Sync == syncstatus.CatchingUp
 		s.says(now)
-		return Event{Look: true}, nil
+		s.news = true
+		return Event{}, nil
 	case !s.accepted && m.Acks&wire.AckProcessed != 0 && string(m.CommandID) == LogonID:
 		return s.answered(m)
 	case m.Acks&wire.AckPersisted == 0 || !m.HasSequence:
@@ -217,7 +219,7 @@ func (s *Session) Begin(m *wire.Message, now time.Time) (Beginning, error) {
 // Start starts the times of a connection that is logged on.
 func (s *Session) Start(now time.Time) {
 	s.former = s.visit.Unsafe()
-	s.began, s.resume = now, now
+	s.began, s.resume, s.news = now, now, true
 	s.late, s.reoffer = now.Add(s.recovery), now.Add(AgainSpacing)
 	if s.pub.old {
 		s.resume = now.Add(formerGrace)
@@ -247,6 +249,7 @@ func (s *Session) Look(now time.Time, lives []pubstore.Life) (l Look, err error)
 		s.reoffer = now.Add(AgainSpacing)
 	}
 	l.Resume = due(&s.resume, now)
+	s.news = s.news || l.Resume // all may be live at once
 	l.Live = !l.Resume && s.recovered()
 	return l, nil
 }
@@ -287,11 +290,17 @@ func (s *Session) Await(id string) {
 	}
 }
 
-// Answered ends the wait for the answer to a subscribe. look says that Look may
-// find something new.
-func (s *Session) Answered(id string) (look bool) {
+// Answered ends the wait for the answer to a subscribe.
+func (s *Session) Answered(id string) {
 	delete(s.unanswered, id)
-	return !s.live
+	s.news = s.news || !s.live
+}
+
+// News reports, once, that Look may find something new.
+func (s *Session) News() bool {
+	news := s.news
+	s.news = false
+	return news
 }
 
 // Lives handles a change of the store's lives: if the application has begun a
@@ -314,21 +323,21 @@ func (s *Session) Write(sequence uint64, bytes int) (onWire uint64, again, room 
 }
 
 // Exhausted implements Window.
-func (s *Session) Exhausted() { s.pub.Exhausted() }
+func (s *Session) Exhausted() {
+	s.pub.Exhausted()
+	s.news = s.news || s.pub.old // the life may be finished
+}
 
 // CaughtUp implements Window.
-func (s *Session) CaughtUp(int) { s.replayed = true }
-
-// Former reports whether the present life is a former one.
-func (s *Session) Former() bool { return s.pub.old }
+func (s *Session) CaughtUp(int) { s.replayed, s.news = true, true }
 
 // persisted handles a cumulative ack of publishes.
 func (s *Session) persisted(m *wire.Message) Event {
 	e := Event{Kind: Acked, Ack: s.pub.Persisted(m.Sequence, string(m.Level) == wire.LevelSingle)}
 	e.Ack.Life = s.pub.Life()
-	e.Look = e.Ack.Moved && s.pub.old
+	s.news = s.news || e.Ack.Moved && s.pub.old
 	if e.Ack.InSync && s.former {
-		s.inSync, e.Look = true, true // the former lives can be offered again
+		s.inSync, s.news = true, true // the former lives can be offered again
 	}
 	return e
 }
@@ -346,7 +355,8 @@ func (s *Session) rejected(m *wire.Message) Event {
 // Told notes that the application knows of a rejection, or does not need to know.
 func (s *Session) Told(r *Rejection) Event {
 	_, opened := s.pub.Told(r.Life, r.Sequence)
-	return Event{Kind: Acked, Ack: AckEffect{Life: r.Life, Moved: true, Opened: opened}, Look: s.pub.old}
+	s.news = s.news || s.pub.old
+	return Event{Kind: Acked, Ack: AckEffect{Life: r.Life, Moved: true, Opened: opened}}
 }
 
 // A Leave is the next step after a connection has ended.

@@ -179,7 +179,7 @@ func TestFormerLifeFirst(t *testing.T) {
 	r.publish(1)
 	ok := logonAck(wire.StatusSuccess, 0, 0)
 	sender := r.logOn(ok)
-	if r.s.Life() != "life1" || !r.s.Former() {
+	if r.s.Life() != "life1" || !r.s.pub.old {
 		t.Fatalf("life %s", r.s.Life())
 	}
 	frames, err := sender.Fill(nil, 1<<20)
@@ -190,7 +190,7 @@ func TestFormerLifeFirst(t *testing.T) {
 		t.Errorf("before the ack: %v", err)
 	}
 	e, err := r.s.Take(&wire.Message{Command: wire.Ack, Acks: wire.AckPersisted, Sequence: 2, HasSequence: true, Level: text(wire.LevelSingle)})
-	if err != nil || !e.Look || e.Ack.Single != 2 {
+	if err != nil || !r.s.News() || e.Ack.Single != 2 {
 		t.Errorf("%+v, %v", e, err)
 	}
 	if _, err = r.look(); !errors.Is(err, ErrSettled) {
@@ -200,7 +200,7 @@ func TestFormerLifeFirst(t *testing.T) {
 		t.Errorf("%+v", l)
 	}
 	r.logOn(ok)
-	if r.s.Life() != "life2" || r.s.Former() {
+	if r.s.Life() != "life2" || r.s.pub.old {
 		t.Errorf("life %s", r.s.Life())
 	}
 	// It is single: it is offered again when the new life is in sync, in a while.
@@ -208,7 +208,7 @@ func TestFormerLifeFirst(t *testing.T) {
 	if _, err := r.look(); err != nil {
 		t.Errorf("before anything is in sync: %v", err)
 	}
-	if e, err := r.s.Take(&wire.Message{Command: wire.Ack, Acks: wire.AckPersisted, Sequence: 1, HasSequence: true}); err != nil || !e.Look {
+	if e, err := r.s.Take(&wire.Message{Command: wire.Ack, Acks: wire.AckPersisted, Sequence: 1, HasSequence: true}); err != nil || !r.s.News() {
 		t.Errorf("%+v, %v", e, err)
 	}
 	if _, err = r.look(); !errors.Is(err, ErrReoffer) {
@@ -369,7 +369,7 @@ func TestRolledBack(t *testing.T) {
 	if lives := r.store.Lives(); len(lives) != 2 || lives[1].ID != "life2" {
 		t.Errorf("lives %v", lives)
 	}
-	if !r.s.Former() {
+	if !r.s.pub.old {
 		t.Error("what is appended from now on would go under the former life")
 	}
 }

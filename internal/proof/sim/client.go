@@ -41,7 +41,6 @@ type client struct {
 	sender *clientcore.Sender // nil: not logged on
 	began  time.Duration      // it was logged on
 	live   bool               // recovery is complete
-	news   bool               // Look may find something new
 	plans  int                // of looks
 }
 
@@ -180,9 +179,8 @@ func (c *client) loggedOn(m *wire.Message) {
 		return
 	}
 	c.w.say("%s: on %s as %s, safe %d, have %d", c.name, c.server.name, b.Life.ID, m.Sequence, m.Have)
-	c.sender, c.began = clientcore.NewSender(window{c.core, c}, cursor, &b, false), c.w.now
+	c.sender, c.began = clientcore.NewSender(c.core, cursor, &b, false), c.w.now
 	c.core.Start(c.w.clock())
-	c.news = true
 	c.send((&wire.HeartbeatCommand{Options: wire.HeartbeatStart(clientBeat)}).AppendTo)
 	c.fill()
 }
@@ -198,28 +196,11 @@ func (c *client) stored(err error) {
 func (c *client) acked(e *clientcore.Event) {
 	c.app.letGo(e.Ack.Life, e.Ack.LetGo)
 	c.stored(e.Ack.Apply(c.store))
-	c.news = c.news || e.Look
 	if e.Ack.Opened {
 		c.fill()
 		return
 	}
 	c.look()
-}
-
-// A window is the session's, which notices when Look may find something new.
-type window struct {
-	*clientcore.Session
-	c *client
-}
-
-func (w window) Exhausted() {
-	w.Session.Exhausted()
-	w.c.news = w.c.news || w.Former()
-}
-
-func (w window) CaughtUp(resent int) {
-	w.Session.CaughtUp(resent)
-	w.c.news = true
 }
 
 // fill sends as far as store and window allow.
@@ -239,22 +220,25 @@ func (c *client) fill() {
 	c.look()
 }
 
-// look takes the steps that are due, as long as there may be new ones.
+// look takes the steps that are due, if there may be new ones.
 func (c *client) look() {
-	for c.news && c.sender != nil {
-		c.news = false
-		l, err := c.core.Look(c.w.clock(), c.store.Lives())
-		if err != nil {
-			c.ended(err)
-			return
-		}
-		if l.Resume {
-			c.app.resume()
-			c.news = true
-		}
-		c.live = c.live || l.Live
-		c.plan()
+	if c.sender != nil && c.core.News() {
+		c.lookNow()
 	}
+}
+
+func (c *client) lookNow() {
+	l, err := c.core.Look(c.w.clock(), c.store.Lives())
+	if err != nil {
+		c.ended(err)
+		return
+	}
+	if l.Resume {
+		c.app.resume()
+	}
+	c.live = c.live || l.Live
+	c.plan()
+	c.look()
 }
 
 // plan plans the next look, in place of the one that was planned.
@@ -262,9 +246,8 @@ func (c *client) plan() {
 	c.plans++
 	plan := c.plans
 	c.w.after(c.core.Due().Sub(c.w.clock()), &c.process, 'y', func() {
-		if c.plans == plan {
-			c.news = true
-			c.look()
+		if c.plans == plan && c.sender != nil {
+			c.lookNow()
 		}
 	})
 }

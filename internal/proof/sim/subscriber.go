@@ -114,8 +114,8 @@ func (s *subscriber) attach() {
 
 // happen applies an effect.
 func (s *subscriber) happen(id string, e *clientcore.Effect) {
-	if e.Answered && s.core.Answered(id) {
-		s.news = true
+	if e.Answered {
+		s.core.Answered(id)
 	}
 	if e.Base != nil {
 		s.w.oracle.based(s, e.Base)
