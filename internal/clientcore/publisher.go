@@ -80,9 +80,7 @@ type Beginning struct {
 	After      uint64 // the sender starts above this
 	Base       uint64 // to be kept with the life; 0: none chosen
 
-	// Set by Session.Begin.
-	Life pubstore.Life // as it was at the logon
-	old  bool          // a former one: replayed, never extended
+	Life pubstore.Life // as it was at the logon; set by Session.Begin
 }
 
 // Expect prepares for a connection that logs on under life l. Before the

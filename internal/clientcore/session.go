@@ -209,7 +209,7 @@ func (s *Session) Begin(m *wire.Message, now time.Time) (Beginning, error) {
 		Ext: m.IsExt(), Safe: m.Sequence, Have: m.Have,
 		Clock: uint64(max(now.UnixMicro(), 1)),
 	})
-	b.Life, b.old = s.life, s.pub.old
+	b.Life = s.life
 	if b.Gap {
 		return b, ErrPublishGap
 	}

@@ -389,3 +389,38 @@ func TestStandings(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+// A store that is renewed while a logon is on its way has nothing more of the
+// life that the logon names: the client goes on with the new life at once.
+func TestRenewedDuringALogon(t *testing.T) {
+	t.Run("with our extensions", func(t *testing.T) { renewedDuringALogon(t, "1") })
+	t.Run("plain", func(t *testing.T) { renewedDuringALogon(t, "") })
+}
+
+func renewedDuringALogon(t *testing.T, ext string) {
+	r := newRig(t)
+	r.s.plain["a"] = ext == "" // it was connected to before
+	r.connect()
+	if err := r.store.Renew(); err != nil {
+		t.Fatal(err)
+	}
+	ack := logonAck(wire.StatusSuccess, 0, 0)
+	ack.Ext = text(ext)
+	if _, err := r.s.Take(&ack); err != nil {
+		t.Fatal(err)
+	}
+	b, err := r.s.Begin(&ack, r.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = b.Apply(r.store)
+	if !errors.Is(err, ErrSettled) {
+		t.Fatalf("%v, want that the life is settled", err)
+	}
+	if l := r.ended(err); !l.Again {
+		t.Errorf("%+v: no other logon at once", l)
+	}
+	if cmd := r.connect(); cmd.Store != "life2" {
+		t.Errorf("the next logon is for %s", cmd.Store)
+	}
+}

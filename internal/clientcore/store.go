@@ -8,9 +8,17 @@ import (
 )
 
 // Apply applies a logon ack to the store, and returns the cursor of the sender.
-// ErrSettled says that the store has nothing to send of a former life: it kept
-// nothing at the Renew, or this ack let go of all of it.
+// ErrSettled says that the store has nothing to send of the life: it kept nothing
+// at a Renew, which may have come after the logon, or this ack let go of all of it.
 func (b *Beginning) Apply(store pubstore.Store) (pubstore.Cursor, error) {
+	cursor, err := b.apply(store)
+	if errors.Is(err, pubstore.ErrNoLife) {
+		return nil, ErrSettled
+	}
+	return cursor, err
+}
+
+func (b *Beginning) apply(store pubstore.Store) (pubstore.Cursor, error) {
 	if b.Base != 0 {
 		if err := store.SetBase(b.Life.ID, b.Base); err != nil {
 			return nil, fmt.Errorf("keep the base of life %s: %w", b.Life.ID, err)
@@ -25,10 +33,7 @@ func (b *Beginning) Apply(store pubstore.Store) (pubstore.Cursor, error) {
 		}
 	}
 	cursor, err := store.Cursor(b.Life.ID, b.startPlanted(store))
-	switch {
-	case b.old && errors.Is(err, pubstore.ErrNoLife):
-		return nil, ErrSettled
-	case err != nil:
+	if err != nil {
 		return nil, fmt.Errorf("read publish store: %w", err)
 	}
 	return cursor, nil
