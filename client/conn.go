@@ -289,8 +289,8 @@ func (cn *conn) send() error {
 }
 
 // Fill implements outbound.Source: commands, and what the publish store keeps,
-// in order. The same loop sends new messages and replays old ones (R1). Nothing
-// new can overtake what is replayed, since both come from one cursor.
+// in order. The same loop sends new messages and replays old ones (R1). No new
+// message can overtake a replayed one, since both come from one cursor.
 func (cn *conn) Fill(b []byte, _ bool) (out []byte, next time.Time, err error) {
 	select {
 	case <-cn.stop:

@@ -1,13 +1,13 @@
 // Package server is the reference server: an instance with a journal, links to
 // its peers and sessions with clients. It assembles internal/journal,
-// internal/replica and internal/route and speaks the client protocol of
-// internal/wire; what it promises is in client/GUARANTEES.md, whose rules the
+// internal/replica and internal/servercore and speaks the client protocol of
+// internal/wire. Its promises are in client/GUARANTEES.md, whose rules the
 // comments cite.
 //
-// A session is two goroutines: one reads commands and executes them, the other
-// sends acks and, as a reader of the journal, the subscriptions' messages. A
-// slow subscriber is thus a slow reader of the journal, and there is no queue
-// per subscription.
+// A session is an object of internal/servercore. Two goroutines drive it here:
+// one reads commands and has them executed, the other writes acks and, as a
+// reader of the journal, the messages of subscriptions. A slow subscriber is thus
+// a slow reader of the journal, and there is no queue per subscription.
 //
 // A topic is UTF-8 without control characters. A publish to another one is
 // refused with "invalid topic", by every instance alike, as is one to a topic
