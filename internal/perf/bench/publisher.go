@@ -22,7 +22,7 @@ type publisher struct {
 	published atomic.Uint64 // accepted by the store, without warm-up
 	refused   atomic.Uint64 // by a server
 	safe      atomic.Uint64 // acknowledged by every server that counts, by sequence, with warm-up
-	before    uint64        // the last sequence of the warm-up
+	before    atomic.Uint64 // the last sequence of the warm-up
 
 	toAck *times // of the run: from when a message was due to its ack
 
@@ -83,7 +83,7 @@ func (p *publisher) close() {
 
 // warmUp publishes to another topic for a while, and waits until all is safe.
 func (p *publisher) warmUp(ctx context.Context, d time.Duration) error {
-	for end := time.Now().Add(d); time.Now().Before(end); p.before++ {
+	for end := time.Now().Add(d); time.Now().Before(end); p.before.Add(1) {
 		if _, err := p.client.Publish(ctx, p.topic+"_warmup", p.body); err != nil {
 			return err
 		}
@@ -154,12 +154,13 @@ func (p *publisher) acked(through uint64, safe bool) {
 	if safe && through > p.safe.Load() {
 		p.safe.Store(through)
 	}
-	if through <= p.before {
+	before := p.before.Load()
+	if through <= before {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	number := through - p.before
+	number := through - before
 	if p.kill != nil && number > p.kill.published[p.index] {
 		p.revive <- time.Since(p.kill.at)
 		p.kill = nil
