@@ -41,16 +41,16 @@ type client struct {
 	sender *clientcore.Sender // nil: not logged on
 	began  time.Duration      // it was logged on
 	live   bool               // recovery is complete
-	plans  int                // of looks
+	due    time.Duration      // of the next look
 }
 
 // An application is the publisher or subscriber that a client runs for.
 type application interface {
 	leadsTo(to *clientcore.Server) bool
-	resume()                           // put the subscriptions on the wire
+	attach()                           // put the subscriptions on the wire
 	lost()                             // the connection is gone
 	take(m *wire.Message)              // a frame that is not the session's
-	drained()                          // a packet has been taken in
+	handle()                           // what has come
 	letGo(life string, through uint64) // the store will
 	rejected(r clientcore.Rejection)   // tell the application
 }
@@ -64,7 +64,7 @@ func (c *client) launch(store pubstore.Store) {
 	w := c.w
 	c.begin()
 	w.booted(&c.process)
-	c.s, c.sender, c.live, c.last = nil, nil, false, clientcore.EndNone
+	c.s, c.sender, c.live, c.last, c.due = nil, nil, false, clientcore.EndNone, 0
 	c.store = store
 	c.core = clientcore.NewSession(store.Lives(), windowMost, windowBytes, recoveryTimeout)
 	n := 0
@@ -115,10 +115,7 @@ func (c *client) connect(i *instance) {
 
 func (c *client) logon() {
 	counter, err := c.store.Logon(c.name)
-	if err != nil {
-		c.w.oracle.violate("%s: logon counter: %v", c.name, err)
-		return
-	}
+	c.stored(err)
 	c.core.Logon(c.name, "", "", counter)
 	cmd := c.core.Credentials("", "")
 	c.send(cmd.AppendTo)
@@ -136,7 +133,7 @@ func (c *client) arrived(on *side, packet []byte) {
 		return c.s == on
 	})
 	if c.s == on {
-		c.app.drained()
+		c.app.handle()
 	}
 }
 
@@ -187,8 +184,8 @@ func (c *client) loggedOn(m *wire.Message) {
 
 // stored notes an error of the store.
 func (c *client) stored(err error) {
-	if err != nil && !errors.Is(err, clientcore.ErrSettled) {
-		c.w.oracle.violate("%s: its store: %v", c.name, err)
+	if !errors.Is(err, clientcore.ErrSettled) {
+		c.w.oracle.check(err, c.name, "its store")
 	}
 }
 
@@ -234,22 +231,15 @@ func (c *client) lookNow() {
 		return
 	}
 	if l.Resume {
-		c.app.resume()
+		c.app.attach()
 	}
 	c.live = c.live || l.Live
-	c.plan()
-	c.look()
-}
-
-// plan plans the next look, in place of the one that was planned.
-func (c *client) plan() {
-	c.plans++
-	plan := c.plans
-	c.w.after(c.core.Due().Sub(c.w.clock()), &c.process, 'y', func() {
-		if c.plans == plan && c.sender != nil {
+	c.alarm(&c.due, c.core.Due().Sub(c.w.clock()), 'y', func() {
+		if c.sender != nil {
 			c.lookNow()
 		}
 	})
+	c.look()
 }
 
 // ended is the end of a connection, or of the attempt to make one.

@@ -341,11 +341,11 @@ func (w *world) cutClientOneWay(i *instance) bool {
 }
 
 func (w *world) isolate(i *instance) bool {
-	var others []string
+	others := w.applications()
 	for _, o := range w.instances {
 		others = append(others, o.name)
 	}
-	return w.ways(i.name+" isolated", cutLeast, cutMost, mutual(i.name, append(others, w.applications()...)...)...)
+	return w.ways(i.name+" isolated", cutLeast, cutMost, mutual(i.name, others...)...)
 }
 
 func (w *world) flap() bool {
@@ -359,12 +359,7 @@ func (w *world) flap() bool {
 }
 
 func (w *world) resetOne() bool {
-	var open []*conn
-	for _, c := range w.conns {
-		if !c.sides[0].done() && !c.sides[1].done() {
-			open = append(open, c)
-		}
-	}
+	open := slices.DeleteFunc(slices.Clone(w.conns), func(c *conn) bool { return c.sides[0].done() || c.sides[1].done() })
 	if len(open) == 0 {
 		return false
 	}
@@ -456,9 +451,7 @@ func (w *world) renewStore(p *publisher) bool {
 		return false
 	}
 	w.say("FAULT %s begins a new life", p.name)
-	if err := p.store.Renew(); err != nil {
-		w.oracle.violate("%s: renew: %v", p.name, err)
-	}
+	p.stored(p.store.Renew())
 	return true
 }
 

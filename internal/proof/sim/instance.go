@@ -2,6 +2,7 @@ package sim
 
 import (
 	"errors"
+	"net"
 	"slices"
 	"time"
 
@@ -19,15 +20,7 @@ const (
 )
 
 // logged are the topics that every instance logs.
-var logged = newLogged()
-
-func newLogged() *topic.Set {
-	set, err := topic.NewSet([]string{topicA, topicB})
-	if err != nil {
-		panic("BUG: " + err.Error())
-	}
-	return set
-}
+var logged, _ = topic.NewSet([]string{topicA, topicB})
 
 // An instance is one server of the group: its disk, and while its process
 // lives its journal, links and sessions.
@@ -89,7 +82,7 @@ func (i *instance) start() {
 	i.begin()
 	w.runs++
 	i.id = w.runs
-	i.serving, i.failed, i.stepping, i.pumping, i.stepAt = false, nil, false, false, -1
+	i.serving, i.failed, i.stepping, i.pumping, i.stepAt = false, nil, false, false, 0
 	i.ends, i.sessions = nil, nil
 	w.booted(&i.process)
 	if err := i.open(); err != nil {
@@ -117,7 +110,7 @@ func (i *instance) open() (err error) {
 		FS: i.fs, Dir: dataDir, SegmentBytes: i.w.set.segment, MaxMessage: maxMessage, Stepped: true, Now: i.w.clock,
 		SetAside: true,
 		OnAppend: func(p, s uint64) {
-			if i.links != nil {
+			if i.links != nil { // they are made while records set aside are merged
 				i.links.Appended(p, s)
 			}
 		},
@@ -149,7 +142,7 @@ func (i *instance) watermarksMoved(publishers []uint64) {
 func (i *instance) linkOptions() replica.Options {
 	o := replica.Options{
 		Name: i.name, Group: "group", Digest: "digest", Run: i.id,
-		Journal: i.j, Listener: noListener{}, MaxMessage: maxMessage, Hold: 1 << 40,
+		Journal: i.j, Listener: new(net.TCPListener), MaxMessage: maxMessage, Hold: 1 << 40,
 		RejoinTimeout: i.w.set.rejoin, Now: i.w.clock,
 		OnWatermark: i.watermarksMoved, OnSyncStatus: i.shared.Registry.WakeAll, OnNotice: i.shared.OnNotice,
 	}
@@ -260,37 +253,21 @@ func (i *instance) step() {
 	if damaged && i.j.Damage() == nil && i.j.Durable() == i.j.End() {
 		i.disk.covers(i.j.States()) // healing has synced
 	}
-	if !i.serving && i.ready() {
-		i.serve()
-	}
-	if next < 0 {
-		return
-	}
-	at := i.w.now + next
-	if i.stepAt > i.w.now && i.stepAt <= at {
-		return // one is planned
-	}
-	i.stepAt = at
-	i.w.after(next, &i.process, 's', func() {
-		if i.stepAt == at {
-			i.stepAt = -1
-			i.step()
-			i.wake()
-		}
-	})
-}
-
-func (i *instance) ready() bool {
 	select {
 	case <-i.links.Ready():
-		return true
+		i.serve()
 	default:
-		return false
+	}
+	if next >= 0 {
+		i.alarm(&i.stepAt, next, 's', func() { i.step(); i.wake() })
 	}
 }
 
 // serve serves the clients that wait, and those that come.
 func (i *instance) serve() {
+	if i.serving {
+		return
+	}
 	i.serving = true
 	i.w.say("%s serves, catching up %v", i.name, i.links.CatchingUp())
 	for _, s := range i.sessions {
@@ -339,12 +316,22 @@ func (i *instance) fail(err error) {
 	i.w.revive(&i.process, 100*time.Millisecond, time.Second, i.start)
 }
 
+// count adds up what the process has counted.
+func (i *instance) count() {
+	c := &i.shared.Counts
+	i.w.counts.Gaps += c.PublishGaps.Swap(0)
+	if n := c.Differing.Swap(0); n > 0 {
+		i.w.oracle.violate("%s: %d messages were there with other content", i.name, n)
+	}
+}
+
 // crash ends the process: by a kill if mode is KeepAll, by a power cut that
 // leaves what mode says.
 func (i *instance) crash(mode memfs.Mode, power bool) {
 	if i.alive {
 		i.w.died(&i.process, power)
 	}
+	i.count()
 	i.end()
 	i.j, i.links, i.ends, i.sessions, i.serving = nil, nil, nil, nil, false
 	i.fs = i.fs.Crash(mode)

@@ -120,10 +120,3 @@ func (c *linkConn) TryWrite(b []byte) (int, error) {
 func (c *linkConn) Close() error                     { return nil }
 func (c *linkConn) SetWriteDeadline(time.Time) error { return nil }
 func (c *linkConn) SetReadDeadline(time.Time) error  { return nil }
-
-// noListener is where nobody dials.
-type noListener struct{}
-
-func (noListener) Accept() (net.Conn, error) { return nil, net.ErrClosed }
-func (noListener) Close() error              { return nil }
-func (noListener) Addr() net.Addr            { return nil }

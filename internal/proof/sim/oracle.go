@@ -59,6 +59,13 @@ func (o *oracle) violate(format string, args ...any) {
 	}
 }
 
+// check says that something failed that must not.
+func (o *oracle) check(err error, name, what string) {
+	if err != nil {
+		o.violate("%s: %s: %v", name, what, err)
+	}
+}
+
 // accepted notes that a store took a message.
 func (o *oracle) accepted(p *publisher, id string, seq uint64, topic string, body uint64) {
 	l := o.life(p, id)

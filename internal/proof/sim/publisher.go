@@ -103,13 +103,10 @@ func (p *publisher) publish() {
 	body := w.bodies
 	m := pubstore.Message{Topic: topic, Body: binary.LittleEndian.AppendUint64(nil, body)}
 	seq, err := p.store.Append(context.Background(), &m)
-	switch {
-	case errors.Is(err, pubstore.ErrFull):
-		return
-	case err != nil:
-		w.oracle.violate("%s: publish: %v", p.name, err)
+	if errors.Is(err, pubstore.ErrFull) {
 		return
 	}
+	p.stored(err)
 	lives := p.store.Lives()
 	w.oracle.accepted(p, lives[len(lives)-1].ID, seq, topic, body)
 }
@@ -118,9 +115,7 @@ func (p *publisher) publish() {
 func (p *publisher) tick() {
 	w := p.w
 	if f, is := p.store.(*pubstore.File); is {
-		if err := f.Sync(); err != nil {
-			w.oracle.violate("%s: sync of its store: %v", p.name, err)
-		}
+		p.stored(f.Sync())
 		w.oracle.synced(p)
 	}
 	w.after(between(w.load, 10*time.Millisecond, 40*time.Millisecond), &p.process, 'y', p.tick)
@@ -156,10 +151,10 @@ func (p *publisher) told(r clientcore.Rejection) {
 
 // A publisher has no subscriptions.
 func (p *publisher) leadsTo(*clientcore.Server) bool { return true }
-func (p *publisher) resume()                         {}
+func (p *publisher) attach()                         {}
 func (p *publisher) lost()                           {}
 func (p *publisher) take(*wire.Message)              {}
-func (p *publisher) drained()                        {}
+func (p *publisher) handle()                         {}
 
 // seen has retention remember the lives that a store keeps. In a run of
 // seconds retain is seconds, too; a store that keeps a life for twice as long
@@ -187,16 +182,6 @@ func (p *publisher) kill(mode memfs.Mode, power bool) {
 	if power {
 		p.boot++
 	}
-}
-
-// describe says how a publisher stands, for a run that does not come to rest.
-func (p *publisher) describe() string {
-	pub := p.core.Publisher()
-	text := fmt.Sprintf("logged on %v on %s as %s, in flight %d, lives %v", p.sender != nil, p.server.name, p.core.Life(), pub.InFlight(), p.store.Lives())
-	for _, i := range p.w.instances {
-		text += fmt.Sprintf("; %s links %+v", i.name, i.links.Status())
-	}
-	return text
 }
 
 // publisherOf is the id of a life as servers know it.

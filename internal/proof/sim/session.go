@@ -19,7 +19,7 @@ type session struct {
 	in     frames
 	early  [][]byte      // packets that came before they could be executed
 	due    bool          // Fill has something to do
-	nextAt time.Duration // when it has by time alone; negative: not planned
+	nextAt time.Duration // when it has by time alone
 	closed bool
 	out    frames // to read our own output
 
@@ -33,7 +33,7 @@ var quiet = slog.New(slog.DiscardHandler)
 // accept begins a session with a client that has connected to the client port.
 // The port is bound before it is served: until then the client's frames wait.
 func (i *instance) accept(s *side) {
-	c := &session{i: i, s: s, nextAt: -1}
+	c := &session{i: i, s: s}
 	c.core = servercore.NewSession(i.shared, c, quiet, i.w.clock())
 	if !i.shared.Registry.Add(c.core) {
 		s.close()
@@ -54,7 +54,7 @@ func (s *session) received(packet []byte) {
 		return
 	}
 	s.in.each(packet, func(m *wire.Message) bool {
-		s.end(s.execute(m))
+		s.end(s.core.Execute(m, 0))
 		return s.core.State() == servercore.StateOpen
 	})
 	s.core.Notify()
@@ -68,26 +68,13 @@ func (s *session) end(err error) {
 	}
 }
 
-func (s *session) execute(m *wire.Message) error {
-	counts := &s.i.shared.Counts
-	holes, differing := counts.PublishGaps.Load(), counts.Differing.Load()
-	err := s.core.Execute(m, 0)
-	s.i.w.counts.Holes += counts.PublishGaps.Load() - holes
-	if counts.Differing.Load() > differing {
-		s.i.w.oracle.violate("%s: %d of %q is there with other content", s.i.name, m.Sequence, m.Topic)
-	}
-	return err
-}
-
 // decide decides the logon if one waits, or looks again later.
 func (s *session) decide() {
 	w := s.i.w
 	if !s.core.Deciding() || s.core.State() != servercore.StateOpen {
 		return
 	}
-	gaps := s.i.shared.Counts.PublishGaps.Load()
 	s.end(s.core.Decide(w.clock()))
-	w.counts.Gaps += s.i.shared.Counts.PublishGaps.Load() - gaps
 	if s.core.Deciding() {
 		w.after(servercore.LogonTick, &s.i.process, 'l', s.decide)
 		return
@@ -135,15 +122,12 @@ func (s *session) Changed(servercore.State) {}
 
 // AskPeers implements servercore.Driver.
 func (s *session) AskPeers() {
-	w := s.i.w
-	w.after(0, &s.i.process, 'Q', s.ask)
+	s.i.w.after(0, &s.i.process, 'Q', s.ask)
 }
 
 func (s *session) ask() {
-	w := s.i.w
-	s.poll = s.i.links.Ask(s.core.Notice())
-	s.until = w.now + servercore.NoticeTimeout
-	w.after(servercore.NoticeTimeout, &s.i.process, 'q', s.lookForAnswers)
+	s.poll, s.until = s.i.links.Ask(s.core.Notice()), s.i.w.now+servercore.NoticeTimeout
+	s.i.w.after(servercore.NoticeTimeout, &s.i.process, 'q', s.lookForAnswers)
 	s.lookForAnswers()
 }
 
@@ -153,8 +137,7 @@ func (s *session) lookForAnswers() {
 		return
 	}
 	w := s.i.w
-	over := w.now >= s.until || s.core.State() >= servercore.StateEnding
-	answers, done := s.poll(over)
+	answers, done := s.poll(w.now >= s.until || s.core.State() >= servercore.StateEnding)
 	if !done {
 		return
 	}
@@ -179,25 +162,9 @@ func (s *session) turn() (busy bool) {
 		s.close()
 		return false
 	case !more:
-		s.planNext()
+		s.i.alarm(&s.nextAt, s.core.Next(s.i.w.clock()), 'T', s.Wake)
 	}
 	return more
-}
-
-// planNext plans the turn that is due by time alone.
-func (s *session) planNext() {
-	w := s.i.w
-	at := w.now + s.core.Next(w.clock())
-	if s.nextAt > w.now && s.nextAt <= at {
-		return // one is planned
-	}
-	s.nextAt = at
-	w.after(at-w.now, &s.i.process, 'T', func() {
-		if s.nextAt == at && !s.closed {
-			s.nextAt = -1
-			s.Wake()
-		}
-	})
 }
 
 // write sends frames, and tells the oracle which acks they bring.

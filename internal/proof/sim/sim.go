@@ -19,8 +19,7 @@ type Counts struct {
 	Safe      uint64 // of these, acknowledged as on two disks and let go
 	Delivered uint64 // handed to subscribers
 	Faults    []uint64
-	Gaps      uint64 // connections refused as a publish gap
-	Holes     uint64
+	Gaps      uint64 // connections refused as a publish gap or for a hole
 	Skipped   uint64 // gaps that subscribers were told of
 	Overruns  uint64
 	RollBacks uint64
@@ -32,7 +31,6 @@ func (c *Counts) Add(o Counts) {
 	c.Safe += o.Safe
 	c.Delivered += o.Delivered
 	c.Gaps += o.Gaps
-	c.Holes += o.Holes
 	c.Skipped += o.Skipped
 	c.Overruns += o.Overruns
 	c.RollBacks += o.RollBacks
@@ -173,6 +171,9 @@ func Run(o Options) (r Result) {
 	w.strikeUntil(w.set.length)
 	w.runUntil(w.set.length)
 	w.rest()
+	for _, i := range w.instances {
+		i.count()
+	}
 	w.oracle.judge()
 	return r
 }
@@ -211,13 +212,13 @@ func (w *world) restless() string {
 		case !i.alive || i.stopped || !i.serving:
 			return i.name + " doesn't serve"
 		case i.links.CatchingUp():
-			return fmt.Sprintf("%s catches up, links %+v", i.name, i.links.Status())
+			return i.name + " catches up"
 		}
 	}
 	have := w.haves()
 	for _, p := range w.publishers {
 		if n := p.store.Usage().Messages; n > 0 || !p.live {
-			return fmt.Sprintf("%s keeps %d messages, live %v, %s", p.name, n, p.live, p.describe())
+			return fmt.Sprintf("%s keeps %d messages of %v, live %v", p.name, n, p.store.Lives(), p.live)
 		}
 	}
 	for _, i := range w.instances {
@@ -231,11 +232,8 @@ func (w *world) restless() string {
 		for len(s.held) > 0 {
 			s.release()
 		}
-		if !s.live {
-			return fmt.Sprintf("%s is not live, %s", s.name, s.describe())
-		}
-		if m := w.oracle.incomplete(s, have); m != nil {
-			return fmt.Sprintf("%s was not handed %d|%d, %s", s.name, m.Publisher, m.Sequence, s.describe())
+		if m := w.oracle.incomplete(s, have); m != nil || !s.live {
+			return fmt.Sprintf("%s is live %v, has received %v and was not handed %+v", s.name, s.live, s.sub.Received(), m)
 		}
 	}
 	return ""

@@ -58,7 +58,7 @@ func (s *subscriber) open() {
 	s.sub = &clientcore.Subscription{Request: clientcore.Request{
 		ID: subscriberID, Topic: s.topic, Start: s.start, Resumes: true, Gaps: true, Durable: s.durable,
 	}}
-	s.check(s.sub.Open(s.marks))
+	s.stored(s.sub.Open(s.marks))
 }
 
 // commit is when the store's changes are on disk.
@@ -87,11 +87,7 @@ func (s *subscriber) take(m *wire.Message) {
 	s.happen(id, &e)
 }
 
-func (s *subscriber) drained() { s.handle() }
-
 func (s *subscriber) leadsTo(to *clientcore.Server) bool { return s.sub.LeadsTo(to) }
-
-func (s *subscriber) resume() { s.attach() }
 
 // A subscriber publishes nothing.
 func (s *subscriber) letGo(string, uint64)          {}
@@ -104,10 +100,7 @@ func (s *subscriber) attach() {
 	}
 	s.ids++
 	cmd, err := s.sub.Attach(&s.at, fmt.Sprint(s.ids), s.sub.Received(), s.w.clock())
-	if err != nil {
-		s.w.oracle.violate("%s: %v", s.name, err)
-		return
-	}
+	s.w.oracle.check(err, s.name, "resume")
 	s.core.Await(cmd.SubID)
 	s.send(cmd.AppendTo)
 }
@@ -124,7 +117,7 @@ func (s *subscriber) happen(id string, e *clientcore.Effect) {
 		s.w.counts.Skipped++
 		s.w.oracle.missed(s, g.Publisher, g.From, g.To)
 	}
-	s.check(s.sub.Keep(e))
+	s.stored(s.sub.Keep(e))
 	if e.Base != nil {
 		s.based = true
 		s.kept, _ = s.sub.Place().Discarded()
@@ -137,9 +130,7 @@ func (s *subscriber) happen(id string, e *clientcore.Effect) {
 
 func (s *subscriber) message(id string, m *wire.Message) {
 	b, err := bookmark.Parse(m.Bookmark)
-	if err != nil {
-		s.w.oracle.violate("%s: bookmark %q: %v", s.name, m.Bookmark, err)
-	}
+	s.w.oracle.check(err, s.name, "message")
 	v := s.sub.Arrives(id, len(s.queue) < s.most)
 	if v == clientcore.Pause {
 		s.w.counts.Overruns++
@@ -155,26 +146,21 @@ func (s *subscriber) message(id string, m *wire.Message) {
 
 // handle hands over what is queued, at the application's pace.
 func (s *subscriber) handle() {
-	if s.busy {
-		return
-	}
-	if s.pace == 0 {
-		for len(s.queue) > 0 {
+	for !s.busy && len(s.queue) > 0 {
+		if s.pace == 0 {
 			s.handleOne()
+			continue
 		}
-		s.emptied()
-		return
+		s.busy = true
+		s.w.after(between(s.w.load, s.pace/2, s.pace*3/2), &s.process, 'h', func() {
+			s.busy = false
+			s.handleOne()
+			s.handle()
+		})
 	}
-	if len(s.queue) == 0 {
-		s.emptied()
-		return
+	if len(s.queue) == 0 && s.sub.Emptied() {
+		s.attach() // after an overrun
 	}
-	s.busy = true
-	s.w.after(between(s.w.load, s.pace/2, s.pace*3/2), &s.process, 'h', func() {
-		s.busy = false
-		s.handleOne()
-		s.handle()
-	})
 }
 
 func (s *subscriber) handleOne() {
@@ -204,20 +190,7 @@ func (s *subscriber) release() {
 
 func (s *subscriber) discard(b bookmark.Bookmark) {
 	s.w.oracle.discarded(s, b)
-	s.check(s.sub.Place().Discard(b))
-}
-
-// emptied goes on after an overrun.
-func (s *subscriber) emptied() {
-	if s.sub.Emptied() {
-		s.attach()
-	}
-}
-
-func (s *subscriber) check(err error) {
-	if err != nil {
-		s.w.oracle.violate("%s: bookmark store: %v", s.name, err)
-	}
+	s.stored(s.sub.Place().Discard(b))
 }
 
 func (s *subscriber) lost() { s.sub.Lost() }
@@ -233,13 +206,7 @@ func (s *subscriber) kill(forgets bool) {
 	s.marks = bookmarkstore.NewMemory()
 	if s.based {
 		s.open()
-		s.check(s.sub.Place().SetBase(s.kept))
+		s.stored(s.sub.Place().SetBase(s.kept))
 		s.sub.Place().Release()
 	}
-}
-
-// describe says how a subscriber stands, for a run that does not come to rest.
-func (s *subscriber) describe() string {
-	done, _ := s.sub.Place().Discarded()
-	return fmt.Sprintf("logged on %v paused %v, queue %d, received %v discarded %v", s.sender != nil, s.sub.Paused(), len(s.queue), s.sub.Received(), done)
 }

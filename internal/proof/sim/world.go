@@ -1,10 +1,11 @@
 package sim
 
 import (
-	"container/heap"
+	"cmp"
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -14,9 +15,8 @@ type world struct {
 	o     Options
 	set   setting
 	now   time.Duration // since the run began
-	queue events
-	count uint64 // of events that were planned
-	done  int    // of events that happened
+	queue []*event      // the next one is the last
+	done  int           // events that happened
 
 	// Each purpose draws from a stream of its own, so that one draw more for
 	// one does not change the others.
@@ -69,28 +69,10 @@ type process struct {
 	held    []*event
 }
 
-// Events are a heap by time, then by number.
-type events []*event
-
-func (q events) Len() int { return len(q) }
-func (q events) Less(i, j int) bool {
-	return q[i].at < q[j].at || q[i].at == q[j].at && q[i].n < q[j].n
-}
-func (q events) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
-func (q *events) Push(e any)   { *q = append(*q, e.(*event)) }
-
-func (q *events) Pop() any {
-	last := len(*q) - 1
-	e := (*q)[last]
-	(*q)[last], *q = nil, (*q)[:last]
-	return e
-}
-
 // An event is something that is to happen at a time, to a process as long as
 // that is its present run.
 type event struct {
 	at    time.Duration
-	n     uint64
 	p     *process
 	run   int
 	f     func()
@@ -108,19 +90,35 @@ func (w *world) after(d time.Duration, p *process, label byte, f func()) {
 
 // push plans an event, behind those that are planned for the same time.
 func (w *world) push(e *event) {
-	e.n = w.count
-	w.count++
-	heap.Push(&w.queue, e)
+	n, _ := slices.BinarySearchFunc(w.queue, e.at, func(q *event, at time.Duration) int { return cmp.Compare(at, q.at) })
+	w.queue = slices.Insert(w.queue, n, e)
 }
 
 // runUntil lets everything happen that is due up to a time.
 func (w *world) runUntil(t time.Duration) {
-	for len(w.queue) > 0 && w.queue[0].at <= t {
-		e := heap.Pop(&w.queue).(*event)
+	for last := len(w.queue) - 1; last >= 0 && w.queue[last].at <= t; last = len(w.queue) - 1 {
+		e := w.queue[last]
+		w.queue = w.queue[:last]
 		w.now = e.at
 		w.happen(e)
 	}
 	w.now = t
+}
+
+// alarm plans f for what is due by time alone, unless something is planned for
+// an earlier time. planned holds the time.
+func (p *process) alarm(planned *time.Duration, d time.Duration, label byte, f func()) {
+	at := p.w.now + max(d, 0)
+	if *planned > p.w.now && *planned <= at {
+		return
+	}
+	*planned = at
+	p.w.after(d, p, label, func() {
+		if *planned == at {
+			*planned = 0
+			f()
+		}
+	})
 }
 
 func (w *world) happen(e *event) {
