@@ -16,8 +16,8 @@ type AppendBatch struct {
 func (j *Journal) NewBatch() *AppendBatch { return &AppendBatch{j: j} }
 
 // Append is Journal.Append, except that OnAppend is called later: by Notify,
-// or by the append that makes the batch full. The owner must call Notify before
-// it waits for anything.
+// which the owner must call before it waits for more records, or by the append
+// that makes the batch full.
 func (b *AppendBatch) Append(r *Record) (Verdict, error) {
 	if b.time == 0 {
 		b.time = b.j.now()

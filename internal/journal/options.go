@@ -33,9 +33,10 @@ type Options struct {
 	// block. The slice is valid until it returns. idle says that nothing was
 	// appended since the fsync began.
 	OnDurable func(moved []Moved, idle bool)
-	// OnAppend is called after records were taken, of several of one publisher
-	// for the last at least. It is called by who appends, several calls at a
-	// time, without a lock of the journal. Must not block.
+	// OnAppend is called after records were appended: for each record, or once
+	// for several of one publisher, with the last sequence. The goroutine that
+	// appends calls it, without a lock of the journal; several may call it at
+	// the same time. Must not block.
 	OnAppend func(publisher, sequence uint64)
 	// OnFail is called once when the disk failed (R7). The journal takes nothing more.
 	// It must not wait for Close.

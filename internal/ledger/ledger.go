@@ -58,21 +58,22 @@ type Log interface {
 	// Find returns the position of a message, or of what it left when it was
 	// refused; found is false if the log does not have it (any more).
 	Find(b bookmark.Bookmark) (at Position, found bool, err error)
-	// Follow returns a follower of the durable records from a position on.
+	// Follow returns a follower of the durable records from a position on. The
+	// pair's is a journal.Follower.
 	Follow(from Position) Follower
 }
 
 // An Appender appends the records of one session. Those that come together
-// share one reading of the clock and are made known together. It belongs to one
-// goroutine.
+// share one reading of the clock, and the links learn of them together. It
+// belongs to one goroutine. The pair's is a journal.AppendBatch.
 type Appender interface {
 	// Append admits r and, if the verdict is Take, adds it, setting its
 	// Position, Next and, where they were 0, Time, Sequence and Prev. It waits
 	// while the disk is too far behind. An error is final for the log, or says
 	// that r does not fit.
 	Append(r *Record) (Verdict, error)
-	// Notify makes known what was appended. It must be called before the
-	// session waits for anything.
+	// Notify has the links send what was appended. It must be called before the
+	// session waits for its client.
 	Notify()
 }
 

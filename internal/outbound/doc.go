@@ -39,8 +39,8 @@
 //
 // A link's sender makes records, link acks and heartbeats. Its greeting is the
 // handshake. Everything but the records that retention has overtaken suits an
-// inline writer. An append calls Inline if its record is the only one that the
-// peer has not acknowledged, and an fsync if it covers one publisher and
+// inline writer. An append calls Inline if its record is the only one that a sync
+// destination has not acknowledged, and an fsync if it covers one publisher and
 // nothing was appended meanwhile; everything else calls Wake.
 //
 // A server's session makes acks, deliveries and heartbeats. Only acks are

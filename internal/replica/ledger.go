@@ -46,7 +46,7 @@ func (l *Ledger) Floors() bookmark.Vector { return l.journal.Floors() }
 // First implements [ledger.Log].
 func (l *Ledger) First() ledger.Position { return ledger.Position(l.journal.First()) }
 
-// Durable implements [ledger.Log]. It hides that of the links, which the journal calls.
+// Durable implements [ledger.Log]. It hides Links.Durable, which takes the news of an fsync.
 func (l *Ledger) Durable() ledger.Position { return ledger.Position(l.journal.Durable()) }
 
 // DurableVector implements [ledger.Log].

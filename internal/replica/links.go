@@ -222,7 +222,6 @@ func (l *Links) run() {
 	}
 }
 
-// lone reports whether there is nobody to replicate to or from.
 // Lone reports whether there is nobody to replicate to or from.
 func (l *Links) Lone() bool { return l.o.Listener == nil && len(l.dests) == 0 }
 
@@ -264,8 +263,8 @@ func (l *Links) CatchingUp() bool {
 	return l.opened && l.outcome != CaughtUp && !mut.On(mut.R6NotSaid)
 }
 
-// Appended and Durable tell the links what the journal did; they are what
-// journal.Options.OnAppend and OnDurable call. They don't block.
+// Appended tells the links of a record in the journal, of several records of one
+// publisher the last; it is for journal.Options.OnAppend. It doesn't block.
 func (l *Links) Appended(publisher, sequence uint64) {
 	rejoining := l.rejoining.Load()
 	if len(l.dests) == 0 && !rejoining {
@@ -273,7 +272,7 @@ func (l *Links) Appended(publisher, sequence uint64) {
 	}
 	now, b := l.now(), bookmark.Bookmark{Publisher: publisher, Sequence: sequence}
 	for _, p := range l.dests {
-		l.written(p, now, b)
+		l.appended(p, now, b)
 	}
 	if !rejoining {
 		return
@@ -286,11 +285,11 @@ func (l *Links) Appended(publisher, sequence uint64) {
 	}
 }
 
-// written has a destination sent what was appended. What alone waits for its
+// appended has a destination sent what was appended. What alone waits for its
 // ack is sent here and now; while more is on its way, what comes gathers.
-func (l *Links) written(p *peer, now time.Duration, b bookmark.Bookmark) {
+func (l *Links) appended(p *peer, now time.Duration, b bookmark.Bookmark) {
 	l.mu.Lock()
-	first, c := p.progress.Written(now, b), p.conn
+	first, c := p.progress.Appended(now, b), p.conn
 	look := first && p.dest.Sync && l.looksLateLocked(p)
 	l.mu.Unlock()
 	if look {
@@ -313,9 +312,10 @@ func (l *Links) looksLateLocked(p *peer) bool {
 	return ok && (l.looksAt < 0 || due < l.looksAt && !mut.On(mut.R5LooksLate))
 }
 
-// Durable is told of each fsync, one after the other. idle says that nothing
-// was appended meanwhile: there is time for what is to be told to be told by
-// the caller.
+// Durable tells the links of an fsync; it is for journal.Options.OnDurable. What
+// the fsync covers is queued as link acks for the peers, and the watermarks are
+// looked at. idle says that nothing was appended meanwhile: then the caller has
+// the time to write a link ack by itself.
 func (l *Links) Durable(moved []journal.Moved, idle bool) {
 	if len(moved) == 0 {
 		return

@@ -44,9 +44,9 @@ func (p *Progress) Begin(since time.Duration, have bookmark.Vector) {
 // BeginLater moves the time from which Begin's vector counts, never back.
 func (p *Progress) BeginLater(since time.Duration) { p.begun.since = max(p.begun.since, since) }
 
-// Written says that a record was written here. It reports whether nothing
+// Appended says that a record was appended here. It reports whether nothing
 // waited before and something does now.
-func (p *Progress) Written(now time.Duration, b bookmark.Bookmark) (first bool) {
+func (p *Progress) Appended(now time.Duration, b bookmark.Bookmark) (first bool) {
 	if p.acked.Covers(b) {
 		return false
 	}
@@ -56,7 +56,7 @@ func (p *Progress) Written(now time.Duration, b bookmark.Bookmark) (first bool) 
 }
 
 // Asked says that something is waited for from now on, whether or not an
-// earlier connection acknowledged it. It reports the same as Written.
+// earlier connection acknowledged it. It reports the same as Appended.
 func (p *Progress) Asked(now time.Duration, b bookmark.Bookmark) (first bool) {
 	first = !p.waits()
 	p.asked.add(now, b)

@@ -22,19 +22,19 @@ func TestProgress(t *testing.T) {
 		want time.Duration
 	}{
 		{"nothing waits", func(p *Progress) {}, 9 * s, 0},
-		{"from when we wrote it", func(p *Progress) { p.Written(2*s, bm(1, 1)) }, 9 * s, 7 * s},
+		{"from when we wrote it", func(p *Progress) { p.Appended(2*s, bm(1, 1)) }, 9 * s, 7 * s},
 		{"acknowledged", func(p *Progress) {
-			p.Written(2*s, bm(1, 1))
+			p.Appended(2*s, bm(1, 1))
 			p.Acked(bm(1, 1))
 		}, 9 * s, 0},
 		{"the oldest acknowledged", func(p *Progress) {
-			p.Written(2*s, bm(1, 1))
-			p.Written(3*s, bm(1, 2))
+			p.Appended(2*s, bm(1, 1))
+			p.Appended(3*s, bm(1, 2))
 			p.Acked(bm(1, 1))
 		}, 9 * s, 6 * s},
 		{"another publisher's is not", func(p *Progress) {
-			p.Written(2*s, bm(1, 1))
-			p.Written(2*s, bm(2, 1))
+			p.Appended(2*s, bm(1, 1))
+			p.Appended(2*s, bm(2, 1))
 			p.Acked(bm(1, 1))
 		}, 9 * s, 7 * s},
 		{"the journal at the start counts from the end of rejoining", func(p *Progress) {
@@ -51,11 +51,11 @@ func TestProgress(t *testing.T) {
 		}, 13 * s, 3 * s},
 		{"new ones beside the journal at the start", func(p *Progress) {
 			p.Begin(10*s, bookmark.Vector{1: 5})
-			p.Written(1*s, bm(1, 6))
+			p.Appended(1*s, bm(1, 6))
 		}, 9 * s, 8 * s},
 		{"what was acknowledged once doesn't wait again", func(p *Progress) {
 			p.Acked(bm(1, 5))
-			p.Written(2*s, bm(1, 4)) // told late
+			p.Appended(2*s, bm(1, 4)) // told late
 		}, 9 * s, 0},
 		{"unless it is asked for, from when it was", func(p *Progress) {
 			p.Acked(bm(1, 5))
@@ -96,7 +96,7 @@ func TestProgressAgainstTwin(t *testing.T) {
 			if rapid.IntRange(0, 4).Draw(t, "event") > 0 {
 				written[pub]++
 				items = append(items, item{now, bm(pub, written[pub])})
-				p.Written(now, bm(pub, written[pub]))
+				p.Appended(now, bm(pub, written[pub]))
 			} else if written[pub] > acked[pub] {
 				acked[pub] = rapid.Uint64Range(acked[pub]+1, written[pub]).Draw(t, "acked")
 				p.Acked(bm(pub, acked[pub]))
@@ -135,7 +135,7 @@ func TestProgressAgainstTwin(t *testing.T) {
 func TestProgressIsBounded(t *testing.T) {
 	p := NewProgress(10 * time.Millisecond)
 	for i := range uint64(10000) {
-		p.Written(time.Duration(i)*time.Second, bm(i%5, i/5+1))
+		p.Appended(time.Duration(i)*time.Second, bm(i%5, i/5+1))
 		if len(p.written.list) > maxBuckets {
 			t.Fatalf("%d buckets", len(p.written.list))
 		}

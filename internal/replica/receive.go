@@ -150,6 +150,49 @@ func (l *Links) took(c *conn, records int) {
 	c.ackPlanted()
 }
 
+// acked takes in what a peer says its disk has.
+func (l *Links) acked(c *conn, moved []bookmark.Bookmark) {
+	p := c.peer
+	publishers := c.publishers[:0]
+	var after []func()
+	now := l.now()
+	l.mu.Lock()
+	if p.conn != c || !p.outbound() {
+		l.mu.Unlock()
+		return
+	}
+	for _, b := range moved {
+		publishers = append(publishers, b.Publisher)
+		l.marks.Acked(p.index, b)
+		p.progress.Acked(b)
+		p.behind.reach(b)
+		if l.rejoining.Load() {
+			l.rejoin.Acked(p.name, b)
+		}
+	}
+	c.publishers = publishers
+	if p.behind.met() {
+		p.refusals.Progressed()
+	}
+	after = l.checkLocked(p, now, after)
+	single := l.marks.Single() // by others: what is settled without them has moved
+	changed := l.updateSyncLocked()
+	l.mu.Unlock()
+	for _, f := range after {
+		f()
+	}
+	l.syncChanged(changed)
+	if single {
+		l.noteSingle(publishers)
+	}
+	if p.dest.Sync {
+		l.watermark(publishers)
+	}
+	if l.rejoining.Load() {
+		l.look()
+	}
+}
+
 // takeBeat compares what the peer has with what we have.
 func (c *conn) takeBeat(d *decoder) error {
 	var b beat

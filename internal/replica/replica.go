@@ -73,9 +73,9 @@ type Status struct {
 	// acknowledged, on any connection since this process started: before the
 	// first one, all that are here.
 	Unacknowledged uint64 `json:"unacknowledged"`
-	Sent           uint64 `json:"sent"` // messages, since the start, as the next three
-	Received       uint64 `json:"received"`
-	Refused        uint64 `json:"refused"`
-	Diverged       uint64 `json:"diverged"`
+	Sent           uint64 `json:"sent"`     // records, since the start, as everything below
+	Received       uint64 `json:"received"` // records
+	Refused        uint64 `json:"refused"`  // records and connections
+	Diverged       uint64 `json:"diverged"` // publishers
 	Downgrades     uint64 `json:"downgrades"`
 }

@@ -80,7 +80,7 @@ func (s *sender) Fill(b []byte, inline bool) (out []byte, next time.Time, err er
 	return s.enc.all(), next, err
 }
 
-// suitsInline reports whether the next turn is a short one.
+// suitsInline reports whether the next turn sends nothing but records and link acks.
 func (s *sender) suitsInline() bool {
 	return !s.trimmed && s.floors == nil && len(s.markers) == 0 && !isClosed(s.c.done)
 }
@@ -242,7 +242,7 @@ func (s *sender) put(r *journal.Record, raw []byte) {
 // stream sends what there is, one frame of records at most, and reports
 // whether there may be more.
 func (s *sender) stream() (busy bool, err error) {
-	s.answers()
+	s.sendAcks()
 	if s.beatDue {
 		s.beatDue = false
 		s.beat()
@@ -278,8 +278,8 @@ func (s *sender) count(n int) {
 	s.c.peer.sent += uint64(n)
 }
 
-// answers sends what is queued, then what became durable.
-func (s *sender) answers() {
+// sendAcks sends the frames that are queued, then acks of what became durable.
+func (s *sender) sendAcks() {
 	s.c.l.mu.Lock()
 	control := s.c.control
 	s.c.control = nil

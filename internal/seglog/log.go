@@ -187,8 +187,7 @@ func (l *Log) Note() error {
 
 func (l *Log) passTurn() { <-l.turn }
 
-// First returns the position of the oldest record kept, End the one behind
-// the newest appended, Durable the one behind what this process has synced.
+// First returns the position of the oldest record kept.
 func (l *Log) First() Position {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -76,9 +76,9 @@ func (p *pendingAcks) due(settled, unsequenced uint64) (publishes []pendingPubli
 
 // watermarks are how far the two publishers of a session are.
 type watermarks struct {
-	safe, settled                   uint64
-	unsequencedSafe, unsequencedAll uint64              // settled, of messages without a sequence
-	tombs                           []ledger.Tombstoned // that may not have been told
+	safe, settled                       uint64
+	unsequencedSafe, unsequencedSettled uint64              // settled, of messages without a sequence
+	tombs                               []ledger.Tombstoned // that may not have been told
 }
 
 // writeAcks writes the persisted acks that are due.
@@ -111,7 +111,7 @@ func (s *Session) watermarks(failed uint64, unsequenced bool) (w watermarks) {
 		w.tombs = l.Tombstones(s.who.claim.Publisher, failed)
 	}
 	if unsequenced {
-		w.unsequencedSafe, w.unsequencedAll = l.Watermarks(s.who.unsequenced)
+		w.unsequencedSafe, w.unsequencedSettled = l.Watermarks(s.who.unsequenced)
 	}
 	return w
 }
@@ -126,7 +126,7 @@ func (s *Session) writeDue(w watermarks) bool {
 		s.writer.ackOuts = out
 	}
 	told := max(s.acks.Safe, s.acks.Single, s.acks.Failed)
-	publishes, flushes := s.pending.due(max(told, w.settled), w.unsequencedAll)
+	publishes, flushes := s.pending.due(max(told, w.settled), w.unsequencedSettled)
 	s.mu.Unlock()
 
 	for _, o := range out {

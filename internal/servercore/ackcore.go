@@ -20,7 +20,7 @@ type AckCore struct {
 	ext      bool
 	Received uint64 // highest sequence this session sent, or was told at logon
 	Wanted   uint64 // highest for which a persisted ack was asked
-	Safe     uint64 // highest acknowledged; of a plain client: at all
+	Safe     uint64 // highest acknowledged as safe; to a plain client: acknowledged
 	Single   uint64 // highest acknowledged as single
 	Failed   uint64 // tombstones up to here were told
 	Again    bool   // a duplicate asks where we are

@@ -77,8 +77,8 @@ func (s *Session) Refuse(m *wire.Message, reason string) error {
 	return nil
 }
 
-// Notify makes known what was appended. The driver calls it before it waits
-// for the next command.
+// Notify has the links send what was appended. The driver calls it before it
+// waits for the next command.
 func (s *Session) Notify() { s.reader.appender.Notify() }
 
 // received sends the received ack, if it was asked for.

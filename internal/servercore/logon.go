@@ -230,16 +230,6 @@ func (s *Session) recordGone(upTo uint64) error {
 	return err
 }
 
-// publishGap ends a session whose client would write past what this instance
-// lacks (R4).
-func (s *Session) publishGap(sequence uint64) error {
-	s.inst.Counts.PublishGaps.Add(1)
-	have, _ := s.inst.Ledger.Have(s.who.claim.Publisher)
-	s.log.Warn("publish gap: this instance lacks what the client goes on from", "have", have, "client_is_at", sequence)
-	s.End(wire.ReasonPublishGap, &wire.AckMessage{Type: wire.AckProcessed, Reason: wire.ReasonPublishGap})
-	return ErrEnding
-}
-
 // accept answers the logon. The failures of refused messages go before it, so
 // that its number does not let them pass in silence (R14).
 func (s *Session) accept(v LogonVerdict, f LogonFacts) {

@@ -109,6 +109,16 @@ func (s *Session) publishSequenced(m *wire.Message, refused string) error {
 	return nil
 }
 
+// publishGap ends a session whose client would write past what this instance
+// lacks (R4).
+func (s *Session) publishGap(sequence uint64) error {
+	s.inst.Counts.PublishGaps.Add(1)
+	have, _ := s.inst.Ledger.Have(s.who.claim.Publisher)
+	s.log.Warn("publish gap: this instance lacks what the client goes on from", "have", have, "client_is_at", sequence)
+	s.End(wire.ReasonPublishGap, &wire.AckMessage{Type: wire.AckProcessed, Reason: wire.ReasonPublishGap})
+	return ErrEnding
+}
+
 // admit records r. A plain client that no instance knows may begin at any
 // number: what was before it is gone (R10).
 func (s *Session) admit(r *ledger.Record) (ledger.Verdict, error) {

@@ -53,7 +53,7 @@ type Session struct {
 	inst   *Instance
 	driver Driver
 	log    *slog.Logger
-	who    identity // set by Logon, constant once the logon is answered
+	who    identity // set by the logon, constant once that is answered
 	reader intake
 	writer output
 
