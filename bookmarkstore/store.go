@@ -63,11 +63,13 @@ type Store interface {
 // Within one publisher messages are received in order; discards come in any
 // order and from any goroutine.
 type Subscription interface {
-	// Received returns what a client that is still alive resumes from;
-	// known is false until SetBase was called or something was kept.
+	// Received returns what the client resumes from. It begins, with each call
+	// of Store.Subscription, as Discarded. known is false until SetBase was
+	// called or something was kept.
 	Received() (v Vector, known bool)
-	// Discarded returns what a restarted process resumes from: nothing
-	// received in this life of the process below it is undiscarded.
+	// Discarded returns what the next process will resume from: nothing
+	// received in this life of the process below it is undiscarded. The client
+	// does not ask for it; tools and tests do.
 	Discarded() (v Vector, known bool)
 	// SetBase answers the first subscribe: everything up to base is none
 	// of the subscription's (R9). Should something have been received before,

@@ -5,8 +5,6 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-func failed(m *wire.Message) bool { return string(m.Status) == wire.StatusFailure }
-
 // ack handles an ack of a command, a subscription, the session or publishes.
 func (cn *conn) ack(m *wire.Message) error {
 	id := m.CommandID
@@ -24,7 +22,7 @@ func (cn *conn) ack(m *wire.Message) error {
 
 // take handles an ack of the session or of publishes.
 func (cn *conn) take(m *wire.Message) (clientcore.Event, error) {
-	e, news, err := cn.c.out.take(m)
+	e, news, err := cn.c.core.take(m)
 	if err != nil {
 		return e, inWords(err, "")
 	}
@@ -44,7 +42,7 @@ func (cn *conn) take(m *wire.Message) (clientcore.Event, error) {
 // after wakes the goroutines that wait for the watermarks of an ack.
 func (cn *conn) after(e *clientcore.AckEffect) {
 	if e.Moved {
-		cn.c.out.wake()
+		cn.c.core.wake()
 	}
 	if e.Opened {
 		cn.wakeSender()
@@ -73,7 +71,7 @@ func (cn *conn) rejected(r clientcore.Rejection) error {
 
 // told notes that the application knows of a rejection.
 func (cn *conn) told(r *clientcore.Rejection) {
-	e, news := cn.c.out.told(r)
+	e, news := cn.c.core.told(r)
 	cn.after(&e.Ack)
 	if news {
 		cn.notify()
@@ -87,7 +85,7 @@ func (c *Client) failedWrite(r *clientcore.Rejection, e *RejectedError) {
 	if hook := c.cfg.Hooks.FailedWrite; hook != nil {
 		hook(e)
 	}
-	c.out.count(func(s *PublishStats) { s.Rejected++ })
+	c.core.count(func(s *PublishStats) { s.Rejected++ })
 	if err := r.LetGo(c.store); err != nil {
 		c.fail(err)
 	}

@@ -8,9 +8,9 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// connect puts the subscription on the wire if it waits for that and there is
+// attachNow puts the subscription on the wire if it waits for that and there is
 // a connection. It also runs on the application's goroutines.
-func (s *Subscription) connect() {
+func (s *Subscription) attachNow() {
 	for {
 		cn := s.c.connected()
 		if cn == nil || s.attach(cn) {
@@ -37,11 +37,11 @@ func (s *Subscription) attach(cn *conn) bool {
 		s.end(err)
 		return true
 	}
-	s.c.out.await(id)
+	s.c.core.await(id)
 	if cn.request(id, s, cmd.AppendTo) {
 		return true
 	}
-	s.c.out.answered(id) // never
+	s.c.core.answered(id) // it will never be
 	s.lost(cn, nil)
 	return false
 }

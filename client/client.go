@@ -19,7 +19,7 @@ type Client struct {
 	cfg   Config
 	name  string
 	store pubstore.Store
-	out   *outbox
+	core  *lockedCore
 
 	// ctx ends when the client is to stop; the cause says why.
 	ctx    context.Context
@@ -94,7 +94,7 @@ func newClient(cfg Config) (c *Client, err error) {
 		cfg:          cfg,
 		name:         cfg.Name,
 		store:        cfg.Publishes,
-		out:          &outbox{store: cfg.Publishes, core: clientcore.NewSession(lives, cfg.WindowMessages, cfg.WindowBytes, cfg.RecoveryTimeout)},
+		core:         &lockedCore{store: cfg.Publishes, core: clientcore.NewSession(lives, cfg.WindowMessages, cfg.WindowBytes, cfg.RecoveryTimeout)},
 		first:        make(chan struct{}),
 		finished:     make(chan struct{}),
 		publishing:   publishing{calls: newCalls()},

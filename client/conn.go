@@ -21,7 +21,7 @@ import (
 const batchBytes = 64 << 10
 
 // A receiver is what acks and messages on a connection are routed to by id: a
-// subscription, or the replies to a command. Its methods run on the reader's
+// subscription, or the replies to a command. message and ack run on the reader's
 // goroutine and must never wait for the application (R12).
 type receiver interface {
 	message(cn *conn, id string, m *wire.Message) error
@@ -36,7 +36,7 @@ type route struct {
 
 // A conn is one connection to a server, from its logon to its end. It has two
 // goroutines, a reader and a sender; the session goroutine starts them and
-// waits for them. The outbox makes its decisions.
+// waits for them. The client's core makes its decisions.
 type conn struct {
 	c  *Client
 	nc net.Conn
@@ -189,7 +189,7 @@ func (cn *conn) request(id string, r receiver, appendTo func([]byte) []byte) boo
 
 // answered notes that a subscribe was answered, or will not be.
 func (cn *conn) answered(id string) {
-	if cn.c.out.answered(id) {
+	if cn.c.core.answered(id) {
 		cn.notify()
 	}
 }

@@ -120,7 +120,7 @@ func (cn *conn) logon(u *uri, ch Choice) error {
 	if err := cn.nc.SetDeadline(time.Now().Add(c.cfg.LogonTimeout)); err != nil {
 		return err
 	}
-	c.out.logon(c.name, cmp.Or(u.messageType, c.cfg.MessageType), counter)
+	c.core.logon(c.name, cmp.Or(u.messageType, c.cfg.MessageType), counter)
 	var m wire.Message
 	if err := cn.authenticate(u, &m); err != nil {
 		return err
@@ -128,7 +128,7 @@ func (cn *conn) logon(u *uri, ch Choice) error {
 	if err := cn.nc.SetDeadline(time.Time{}); err != nil {
 		return err
 	}
-	cn.at = c.out.server()
+	cn.at = c.core.server()
 	cn.info = serverInfo(&cn.at, &m)
 	if err := c.suits(cn, ch); err != nil {
 		return err
@@ -145,7 +145,7 @@ func (cn *conn) authenticate(u *uri, m *wire.Message) error {
 		if err != nil {
 			return err
 		}
-		if _, err := cn.nc.Write(cn.c.out.credentials(user, password)); err != nil {
+		if _, err := cn.nc.Write(cn.c.core.credentials(user, password)); err != nil {
 			return silence(err)
 		}
 		accepted, err := cn.logonAck(m)
@@ -204,7 +204,7 @@ func (cn *conn) begin(m *wire.Message) error {
 	if m.Max > 0 && m.IsExt() {
 		c.maxMessage.Store(int64(min(m.Max, uint64(wire.MaxFrame)*16)))
 	}
-	b, err := c.out.begin(m)
+	b, err := c.core.begin(m)
 	if err != nil {
 		return err
 	}
@@ -212,7 +212,7 @@ func (cn *conn) begin(m *wire.Message) error {
 		c.rolledBack(m)
 	}
 	cursor, err := b.Apply(c.store)
-	c.out.wake()
+	c.core.wake()
 	if err != nil {
 		return err
 	}
@@ -225,7 +225,7 @@ func (cn *conn) begin(m *wire.Message) error {
 func (c *Client) rolledBack(m *wire.Message) {
 	err := fmt.Errorf("%w: the server has up to %d of it", ErrStoreRolledBack, max(m.Have, m.Sequence))
 	c.cfg.Logger.Error("publish store was rolled back, beginning a new life", "error", err)
-	c.out.count(func(s *PublishStats) { s.RollBacks++ })
+	c.core.count(func(s *PublishStats) { s.RollBacks++ })
 	if hook := c.cfg.Hooks.StoreRolledBack; hook != nil {
 		c.events.post(func() { hook(err) })
 	}

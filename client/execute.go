@@ -258,7 +258,7 @@ func (q *query) lost(_ *conn, err error) {
 
 // ack implements receiver.
 func (q *query) ack(cn *conn, id string, m *wire.Message) error {
-	if failed(m) {
+	if m.Failed() {
 		cn.forget(id)
 		q.end(&CommandError{Command: q.cmd.Name, Topic: q.cmd.Topic, Bookmark: q.cmd.Bookmark, Reason: string(m.Reason)})
 		return nil

@@ -55,7 +55,7 @@ type goal struct {
 // await waits until reached says of every goal that nothing is left.
 func (c *Client) await(ctx context.Context, goals []goal, reached func(goal) (left int, err error)) error {
 	for {
-		changed := c.out.watch()
+		changed := c.core.watch()
 		left, err := leftOf(goals, reached)
 		if err != nil || left == 0 {
 			return err
@@ -120,7 +120,7 @@ func (c *Client) highestKept(l pubstore.Life) (uint64, error) {
 
 // settled returns how many messages of a goal are not settled.
 func (c *Client) settled(g goal) (left int, err error) {
-	through, quiet := c.out.settled(g)
+	through, quiet := c.core.settled(g)
 	switch {
 	case through >= g.sequence:
 		return 0, nil
@@ -133,7 +133,7 @@ func (c *Client) settled(g goal) (left int, err error) {
 // safe returns how many messages of a goal are still kept, or rejected
 // without the application knowing.
 func (c *Client) safe(g goal) (left int, err error) {
-	_, quiet := c.out.settled(g)
+	_, quiet := c.core.settled(g)
 	l := c.kept(g.life)
 	switch {
 	case !quiet:

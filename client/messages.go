@@ -110,7 +110,7 @@ func (s *Subscription) next(ctx context.Context, last *Message) (*Message, error
 			s.onGap(d.gap)
 			continue
 		case emptied:
-			s.connect() // the application has caught up (R12)
+			s.attachNow() // it was paused (R12): subscribe again, behind what was received
 		}
 		select {
 		case <-s.ready:

@@ -50,9 +50,9 @@ const (
 func (p StartPoint) text() (string, error) {
 	switch p {
 	case Epoch, MostRecent:
-		return clientcore.EpochText, nil
+		return bookmark.EpochText, nil
 	case Now:
-		return clientcore.NowText, nil
+		return bookmark.NowText, nil
 	}
 	return "", fmt.Errorf("start point %d is none of Epoch, Now, MostRecent", int(p))
 }

@@ -103,7 +103,7 @@ func (c *Client) Renew() error {
 		return fmt.Errorf("renew: %w", err)
 	}
 	if cn := c.connected(); cn != nil {
-		c.out.checkLife()
+		c.core.checkLife()
 		cn.wakeSender()
 	}
 	return nil

@@ -19,7 +19,7 @@ type record struct {
 	failures map[string]int        // by server; guarded by mu
 	errs     []*ConnectError       // the last one of each server; guarded by mu
 	infos    map[string]ServerInfo // of servers as at their logons, by URI; guarded by mu
-	way      journey               // guarded by mu
+	trail    trail                 // guarded by mu
 	moves    []Move                // the last ones; guarded by mu
 }
 
@@ -94,14 +94,14 @@ func (r *record) failed(e *ConnectError) {
 func (r *record) left(e *ConnectError) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.way.leave(e)
+	r.trail.leave(e)
 }
 
 // arrived notes a logon, and returns the move if it is one.
 func (r *record) arrived(server string) (m Move, moved bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if m, moved = r.way.arrive(server, time.Now()); moved {
+	if m, moved = r.trail.arrive(server, time.Now()); moved {
 		if len(r.moves) == maxMoves {
 			r.moves = append(r.moves[:0], r.moves[1:]...)
 		}

@@ -41,18 +41,18 @@ func (s *Subscription) leadsTo(to *clientcore.Server) bool {
 // better returns the servers of a choice that the client may leave the present
 // one for.
 func (c *Client) better(choice Choice) []string {
-	return c.out.known().Better(choice.Better, c.ways)
+	return c.core.known().Better(choice.Better, c.ways)
 }
 
 // servers returns the last reports of the servers.
 func (c *Client) servers() map[string]ServerInfo {
-	return c.record.servers(c.out.known())
+	return c.record.servers(c.core.known())
 }
 
 // noteStanding tells the application of a changed state of the server, and
 // returns the present one.
 func (c *Client) noteStanding(cn *conn) ServerInfo {
-	s, info := c.out.server(), cn.info
+	s, info := c.core.server(), cn.info
 	info.stands(&s)
 	if info.Sync == cn.shown {
 		return info

@@ -90,7 +90,7 @@ func (c *Client) note(last *Outcome, leave clientcore.Leave) {
 
 // refusedAsGap makes known that a server lacks acknowledged messages (R4).
 func (c *Client) refusedAsGap(server string) {
-	c.out.count(func(s *PublishStats) { s.GapRefusals++ })
+	c.core.count(func(s *PublishStats) { s.GapRefusals++ })
 	c.cfg.Logger.Warn("server lacks messages that were acknowledged before", "server", server)
 	if hook := c.cfg.Hooks.PublishGap; hook != nil {
 		hook(server)
@@ -124,7 +124,7 @@ func (c *Client) visit(choice Choice) (Outcome, clientcore.Leave) {
 			out.Err = context.Cause(c.ctx)
 			return out, clientcore.Leave{}
 		}
-		leave := c.out.ended(err)
+		leave := c.core.ended(err)
 		if !leave.Again {
 			out.Err, out.Planned = err, errors.Is(err, ErrPreferred)
 			return out, leave
@@ -141,7 +141,7 @@ func (c *Client) session(choice Choice) (up time.Duration, err error) {
 	server := redact(choice.Server)
 	c.become(Connecting)
 	c.record.dials(server)
-	c.out.connect(choice.Server, server)
+	c.core.connect(choice.Server, server)
 	cn, err := c.connect(choice)
 	c.record.dialed()
 	if err != nil {
@@ -150,7 +150,7 @@ func (c *Client) session(choice Choice) (up time.Duration, err error) {
 	}
 	began := time.Now()
 	cn.shown = cn.info.Sync
-	c.out.start()
+	c.core.start()
 	c.enterServer(cn)
 	c.events.run() // what was rejected is let go before anything is sent
 	cn.start()
@@ -176,7 +176,7 @@ func (c *Client) enterServer(cn *conn) {
 	if c.record.connected(cn.info) {
 		close(c.first)
 	}
-	c.cfg.Logger.Info("connected", "server", cn.info.Server, "version", cn.info.Version, "life", c.out.life())
+	c.cfg.Logger.Info("connected", "server", cn.info.Server, "version", cn.info.Version, "life", c.core.life())
 	if hook := c.cfg.Hooks.Connected; hook != nil {
 		hook(cn.info)
 	}
@@ -252,13 +252,13 @@ func (c *Client) serve(cn *conn, choice Choice) error {
 
 // look takes the steps that are due. An error ends the connection.
 func (c *Client) look(cn *conn, w *watch) error {
-	l, next, err := c.out.look()
+	l, next, err := c.core.look()
 	if err != nil {
 		return err
 	}
 	w.due.Reset(next)
-	if l.Resume {
-		c.resume(cn)
+	if l.Attach {
+		c.attachAll(cn)
 		cn.notify()
 	}
 	if l.Live {
@@ -267,8 +267,8 @@ func (c *Client) look(cn *conn, w *watch) error {
 	return nil
 }
 
-// resume takes up every subscription that waits for a connection.
-func (c *Client) resume(cn *conn) {
+// attachAll puts every subscription that waits for a connection on the wire.
+func (c *Client) attachAll(cn *conn) {
 	for _, s := range c.subscriptions() {
 		s.attach(cn)
 	}

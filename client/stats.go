@@ -96,7 +96,7 @@ func (c *Client) Stats() Stats {
 	s := c.record.snapshot()
 	s.Name = c.name
 	s.Servers = slices.SortedFunc(maps.Values(c.servers()), func(a, b ServerInfo) int { return strings.Compare(a.Server, b.Server) })
-	s.Publish = c.out.snapshot()
+	s.Publish = c.core.snapshot()
 	for _, sub := range c.subscriptions() {
 		s.Subscriptions = append(s.Subscriptions, sub.Stats())
 	}
@@ -104,7 +104,7 @@ func (c *Client) Stats() Stats {
 	return s
 }
 
-func (o *outbox) snapshot() PublishStats {
+func (o *lockedCore) snapshot() PublishStats {
 	usage := o.store.Usage()
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -60,7 +60,7 @@ func (c *Client) Subscribe(ctx context.Context, topic string, opts ...SubscribeO
 		s.end(err)
 		return nil, fmt.Errorf("subscribe to %q: %w", topic, err)
 	}
-	s.connect()
+	s.attachNow()
 	if err := s.awaitFirst(ctx); err != nil {
 		s.end(err)
 		return nil, doing(fmt.Sprintf("subscribe to %q", topic), err)

@@ -204,7 +204,7 @@ func (s *session) AskPeers() { s.asking.Go(s.askPeers) }
 func (s *session) askPeers() {
 	for {
 		ctx, cancel := context.WithTimeout(s.ctx, servercore.NoticeTimeout)
-		answers := s.srv.links.Load().Notify(ctx, s.core.Notice())
+		answers := s.srv.links.Load().AskPeers(ctx, s.core.Notice())
 		cancel()
 		if s.core.Answered(answers) {
 			return

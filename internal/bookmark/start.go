@@ -12,13 +12,14 @@ type StartKind uint8
 const (
 	Epoch     StartKind = iota // the start of the log
 	Now                        // no replay
-	List                       // after the bookmark of the list that is earliest in the log
+	List                       // behind the bookmark of the list that is earliest in the log; by vector: see R9
 	Timestamp                  // after a time
 )
 
+// The texts of the protocol for the kinds that have no value of their own.
 const (
-	epochText = "0"
-	nowText   = "0|1|"
+	EpochText = "0"
+	NowText   = "0|1|"
 )
 
 // No log is older than this. Times before it are taken for it, so that a
@@ -33,8 +34,8 @@ type Start struct {
 }
 
 // ParseStart parses the bm field of a subscription: "0", "0|1|", bookmarks,
-// times, and lists of these. In a list the earliest counts: "0" makes the
-// whole Epoch, and "0|1|" beside anything else says nothing. For a range the
+// times, and lists of these. In a list the earliest counts, except by vector, where
+// each publisher's highest bookmark counts (R9): "0" makes the whole Epoch, and "0|1|" beside anything else says nothing. For a range the
 // error is ErrRange, otherwise a *SyntaxError.
 func ParseStart(text []byte) (Start, error) {
 	text = bytes.TrimSpace(text)
@@ -45,7 +46,7 @@ func ParseStart(text []byte) (Start, error) {
 	epoch := false
 	for item := range bytes.SplitSeq(text, []byte(",")) {
 		item = bytes.TrimSpace(item)
-		if string(item) == epochText {
+		if string(item) == EpochText {
 			epoch = true
 			continue
 		}
@@ -95,9 +96,9 @@ func (s *Start) add(item []byte) error {
 func (s Start) AppendText(dst []byte) []byte {
 	switch s.Kind {
 	case Epoch:
-		return append(dst, epochText...)
+		return append(dst, EpochText...)
 	case Now:
-		return append(dst, nowText...)
+		return append(dst, NowText...)
 	}
 	for i, b := range s.List {
 		if i > 0 {

@@ -67,7 +67,7 @@ func (v Vector) String() string { return string(v.AppendText(nil)) }
 func ParseVector(text []byte) (Vector, error) {
 	v := Vector{}
 	text = bytes.TrimSpace(text)
-	if len(text) == 0 || string(text) == epochText {
+	if len(text) == 0 || string(text) == EpochText {
 		return v, nil
 	}
 	for item := range bytes.SplitSeq(text, []byte(",")) {

@@ -16,8 +16,8 @@ const (
 	LogonID = "0"
 	// maxChallenges is how often a server may ask again in one logon.
 	maxChallenges = 3
-	// formerGrace is how long a connection under a former life may take before
-	// subscriptions are taken up on it.
+	// formerGrace is for how long Look does not attach subscriptions on a connection
+	// under a former life, which may soon be over.
 	formerGrace = 2 * time.Second
 	// plainOptions are those of a logon at a server without our extensions.
 	plainOptions = "ack_conflation=10ms"
@@ -65,7 +65,7 @@ type connection struct {
 	news bool // Look may find something new
 
 	began                 time.Time
-	resume, late, reoffer time.Time // when each is due; zero: never, or done
+	attach, late, reoffer time.Time // when each is due; zero: never, or done
 }
 
 // NewSession makes the session of a client whose publish store has these lives,
@@ -145,7 +145,7 @@ type Event struct {
 func (s *Session) Take(m *wire.Message) (Event, error) {
 	processed := m.Acks == wire.AckProcessed && len(m.CommandID) == 0
 	switch {
-	case processed && failed(m):
+	case processed && m.Failed():
 		return Event{}, refusal("session", m)
 	case processed && len(m.Sync) > 0:
 		now := s.server
@@ -158,7 +158,7 @@ func (s *Session) Take(m *wire.Message) (Event, error) {
 		return s.answered(m)
 	case m.Acks&wire.AckPersisted == 0 || !m.HasSequence:
 		return Event{}, nil // of a command whose caller has left
-	case failed(m):
+	case m.Failed():
 		return s.rejected(m), nil
 	}
 	return s.persisted(m), nil
@@ -185,7 +185,7 @@ func refusal(command string, m *wire.Message) error {
 // answered handles the answer to a logon.
 func (s *Session) answered(m *wire.Message) (Event, error) {
 	switch {
-	case failed(m):
+	case m.Failed():
 		return Event{}, refusal("logon", m)
 	case string(m.Status) == wire.StatusSuccess:
 	case s.asked < maxChallenges:
@@ -219,16 +219,16 @@ func (s *Session) Begin(m *wire.Message, now time.Time) (Beginning, error) {
 // Start starts the times of a connection that is logged on.
 func (s *Session) Start(now time.Time) {
 	s.former = s.visit.Unsafe()
-	s.began, s.resume, s.news = now, now, true
+	s.began, s.attach, s.news = now, now, true
 	s.late, s.reoffer = now.Add(s.recovery), now.Add(AgainSpacing)
 	if s.pub.old {
-		s.resume = now.Add(formerGrace)
+		s.attach = now.Add(formerGrace)
 	}
 }
 
 // A Look says what is due.
 type Look struct {
-	Resume bool // put the subscriptions on the wire
+	Attach bool // put the subscriptions on the wire
 	Live   bool // recovery is complete
 }
 
@@ -248,9 +248,9 @@ func (s *Session) Look(now time.Time, lives []pubstore.Life) (l Look, err error)
 	if !s.reoffer.After(now) {
 		s.reoffer = now.Add(AgainSpacing)
 	}
-	l.Resume = due(&s.resume, now)
-	s.news = s.news || l.Resume // all may be live at once
-	l.Live = !l.Resume && s.recovered()
+	l.Attach = due(&s.attach, now)
+	s.news = s.news || l.Attach // all may be live at once
+	l.Live = !l.Attach && s.recovered()
 	return l, nil
 }
 
@@ -265,7 +265,7 @@ func due(at *time.Time, now time.Time) bool {
 
 // recovered reports, once, that the replay is complete and every subscription answered.
 func (s *Session) recovered() bool {
-	if s.live || !s.resume.IsZero() || !s.replayed || len(s.unanswered) > 0 {
+	if s.live || !s.attach.IsZero() || !s.replayed || len(s.unanswered) > 0 {
 		return false
 	}
 	s.live = true
@@ -275,7 +275,7 @@ func (s *Session) recovered() bool {
 // Due returns when Look is to be called at the latest.
 func (s *Session) Due() time.Time {
 	due := s.reoffer
-	for _, at := range []time.Time{s.resume, s.late} {
+	for _, at := range []time.Time{s.attach, s.late} {
 		if !at.IsZero() && at.Before(due) {
 			due = at
 		}

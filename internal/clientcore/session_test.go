@@ -257,7 +257,7 @@ func TestLive(t *testing.T) {
 	r.s = NewSession(r.store.Lives(), 100, 1<<20, time.Minute) // as another process would
 	sender := r.logOn(logonAck(wire.StatusSuccess, 1, 1))
 	r.publish(1)
-	if l, err := r.look(); err != nil || l != (Look{Resume: true}) {
+	if l, err := r.look(); err != nil || l != (Look{Attach: true}) {
 		t.Fatalf("at the beginning: %+v, %v", l, err)
 	}
 	r.s.Await("1")

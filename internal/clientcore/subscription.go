@@ -136,7 +136,7 @@ func (s *Subscription) Attach(to *Server, id string, have Received, now time.Tim
 	}
 	switch {
 	case s.place != nil:
-		cmd.Bookmark, cmd.Options = s.resume(!to.Plain, have)
+		cmd.Bookmark, cmd.Options = s.start(!to.Plain, have)
 		cmd.Acks |= wire.AckPersisted
 	case s.Times:
 		cmd.Options = "timestamp"
@@ -204,7 +204,7 @@ func (s *Subscription) Answer(by *Server, id string, m *wire.Message, have Recei
 	switch {
 	case !s.Runs(id):
 		return e, nil
-	case failed(m):
+	case m.Failed():
 		return s.refused(m), nil
 	}
 	e.Answered = true
@@ -218,8 +218,6 @@ func (s *Subscription) Answer(by *Server, id string, m *wire.Message, have Recei
 	}
 	return e, nil
 }
-
-func failed(m *wire.Message) bool { return string(m.Status) == wire.StatusFailure }
 
 func (s *Subscription) refused(m *wire.Message) Effect {
 	if s.place == nil || len(m.Gap) == 0 && string(m.Reason) != wire.ReasonBookmarkNotFound {

@@ -15,7 +15,7 @@ var here, there = &Server{Address: "a", Instance: "a", Peers: []string{"b"}}, &S
 
 func subscription(t *testing.T, change ...func(*Request)) *Subscription {
 	t.Helper()
-	s := &Subscription{Request: Request{ID: "s", Topic: "orders", Start: EpochText}}
+	s := &Subscription{Request: Request{ID: "s", Topic: "orders", Start: bookmark.EpochText}}
 	for _, c := range change {
 		c(&s.Request)
 	}
@@ -62,7 +62,7 @@ func arrive(s *Subscription, id string, fits bool, publisher, sequence uint64) (
 // The first answer says the base; from then on it resumes by what it has.
 func TestResume(t *testing.T) {
 	s := subscription(t)
-	if cmd := attach(t, s, here, "1"); cmd.Bookmark != EpochText || cmd.Options != "vector" || cmd.SubID != "1" {
+	if cmd := attach(t, s, here, "1"); cmd.Bookmark != bookmark.EpochText || cmd.Options != "vector" || cmd.SubID != "1" {
 		t.Errorf("the first: %+v", cmd)
 	}
 	if e := answer(t, s, here, "1", wire.Message{Bookmark: text("7|3|")}); !e.Answered || e.Base[7] != 3 || e.Gap || e.End != nil {

@@ -200,7 +200,7 @@ func TestNotices(t *testing.T) {
 		n := Notice{ClientName: "pub", User: "u", Publisher: 7, Life: "l", Counter: 4, Instance: "a"}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if got := a.l.Notify(ctx, n); got != (Answers{Have: 3, Coming: 3}) {
+		if got := a.l.AskPeers(ctx, n); got != (Answers{Have: 3, Coming: 3}) {
 			t.Errorf("%+v, want have 3, and not all without c", got)
 		}
 		if len(b.notices) != 1 || b.notices[0] != n {
@@ -208,24 +208,24 @@ func TestNotices(t *testing.T) {
 		}
 		c := w.start("c", to("a"))
 		w.linked(a, c)
-		if got := a.l.Notify(ctx, n); got != (Answers{Have: 3, Coming: 3, All: true, Enough: true}) || len(c.notices) != 1 {
+		if got := a.l.AskPeers(ctx, n); got != (Answers{Have: 3, Coming: 3, All: true, Enough: true}) || len(c.notices) != 1 {
 			t.Errorf("%+v, c was told %v", got, c.notices)
 		}
 		other := n
 		other.User = refusedUser
-		if got := a.l.Notify(ctx, other); got != (Answers{Have: 3, Coming: 3, All: true, Enough: true, Refused: true}) {
+		if got := a.l.AskPeers(ctx, other); got != (Answers{Have: 3, Coming: 3, All: true, Enough: true, Refused: true}) {
 			t.Errorf("%+v for a name of another user", got)
 		}
 		w.Pause("c")
 		began := time.Now()
-		if got := a.l.Notify(ctx, n); got != (Answers{Have: 3, Coming: 3}) || time.Since(began) < 500*time.Millisecond {
+		if got := a.l.AskPeers(ctx, n); got != (Answers{Have: 3, Coming: 3}) || time.Since(began) < 500*time.Millisecond {
 			t.Errorf("%+v after %v, want an end by ctx", got, time.Since(began))
 		}
 		w.Resume("c")
 		c.close()
 		b.close()
 		w.eventually("nobody is there", func() bool { return !a.l.Reachable() })
-		if got := a.l.Notify(t.Context(), n); got != (Answers{}) {
+		if got := a.l.AskPeers(t.Context(), n); got != (Answers{}) {
 			t.Errorf("%+v with nobody there", got)
 		}
 	})
@@ -240,12 +240,12 @@ func TestNoticeToWhoSendsNothing(t *testing.T) {
 		w.linked(a, b)
 		w.eventually("c is linked", a.state("c", "live"))
 		c.publish(7, 1, 3)
-		if got := a.l.Notify(t.Context(), Notice{Publisher: 7}); got != (Answers{Have: 3, All: true, Enough: true}) {
+		if got := a.l.AskPeers(t.Context(), Notice{Publisher: 7}); got != (Answers{Have: 3, All: true, Enough: true}) {
 			t.Errorf("%+v, want 3 there, and none to come", got)
 		}
 		c.close()
 		w.eventually("c is away", a.state("c", "down"))
-		if got := a.l.Notify(t.Context(), Notice{Publisher: 7}); got != (Answers{Enough: true}) {
+		if got := a.l.AskPeers(t.Context(), Notice{Publisher: 7}); got != (Answers{Enough: true}) {
 			t.Errorf("%+v without c, want it to be enough", got)
 		}
 	})
@@ -257,12 +257,12 @@ func TestNoticeOfAPeerThatDies(t *testing.T) {
 		a, b := w.pair()
 		w.linked(a, b)
 		w.Cut("a", "b")
-		if a.l.Notify(t.Context(), Notice{Publisher: 1}).All {
+		if a.l.AskPeers(t.Context(), Notice{Publisher: 1}).All {
 			t.Error("answered by a peer that was away")
 		}
 		lone := w.instance("z", nil)
 		lone.start()
-		if got := lone.l.Notify(t.Context(), Notice{}); got != (Answers{All: true, Enough: true}) {
+		if got := lone.l.AskPeers(t.Context(), Notice{}); got != (Answers{All: true, Enough: true}) {
 			t.Errorf("alone: %+v", got)
 		}
 	})

@@ -11,16 +11,6 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// A State says how a subscription reads the ledger.
-type State uint8
-
-const (
-	// CatchingUp: with a follower of its own.
-	CatchingUp State = iota
-	// Live: with the follower that its connection's live subscriptions share.
-	Live
-)
-
 // Start is where a subscription begins.
 type Start struct {
 	From   ledger.Position // where its follower begins
@@ -38,7 +28,6 @@ type Subscription struct {
 	Options  Options
 	Bookmark bool // begins at a bookmark: messages that aren't logged are none of its
 
-	state  State
 	after  ledger.Position
 	target ledger.Position
 	// Vector only: what the subscriber has, and the part of it that moved
@@ -49,7 +38,7 @@ type Subscription struct {
 	completed   bool
 }
 
-// Begin sets where the subscription begins. It keeps s.Seen.
+// Begin sets where the subscription begins. It keeps the map start.Seen.
 func (s *Subscription) Begin(start Start) {
 	s.after, s.target = start.After, start.Target
 	if s.Options.Vector {
@@ -60,13 +49,9 @@ func (s *Subscription) Begin(start Start) {
 	}
 }
 
-// State returns how the subscription reads.
-func (s *Subscription) State() State { return s.state }
-
 // BecomeLive notes that everything before at has been passed, and that what
 // follows comes with the shared follower, which may stand before it.
 func (s *Subscription) BecomeLive(at ledger.Position) {
-	s.state = Live
 	s.after = max(s.after, at)
 }
 
@@ -126,7 +111,6 @@ func (s *Subscription) Seen() bookmark.Vector { return s.seen }
 // BecomeCatchingUp notes that it has a follower of its own again, which begins
 // at a place where its vector covers everything before.
 func (s *Subscription) BecomeCatchingUp(from ledger.Position) {
-	s.state = CatchingUp
 	s.after = from
 }
 

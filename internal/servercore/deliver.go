@@ -13,73 +13,6 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// A sub is a subscription of a session: its decisions, and the follower it
-// reads with while it is behind. It belongs to the writer.
-type sub struct {
-	route.Subscription
-	id   string // of the command
-	acks wire.AckType
-
-	follower  ledger.Follower   // nil: with the shared one
-	alone     topic.Table[*sub] // itself, to remember which topics match
-	record    ledger.Record
-	holding   bool // record was read and waits until it is safe
-	waits     bool // the client knows that it may have to wait long
-	lastMark  time.Time
-	candidate bookmark.Bookmark // for a mark, when it is settled
-}
-
-func (b *sub) stop() {
-	if b.follower != nil {
-		b.follower.Close()
-		b.follower = nil
-	}
-}
-
-// add begins a subscription. It starts with a follower of its own and joins
-// the others as soon as it has nothing left to read.
-func (s *Session) add(b *sub, from ledger.Position, now time.Time) {
-	b.follower = s.inst.Ledger.Follow(from)
-	b.holding = false
-	if b.alone.Len() == 0 {
-		b.alone.Add(b.Pattern, b)
-		b.lastMark = now
-	}
-	s.writer.behind = append(s.writer.behind, b)
-	s.registerInterest()
-}
-
-// remove ends a subscription.
-func (s *Session) remove(b *sub) {
-	s.drop(b)
-	s.registerInterest()
-}
-
-// drop takes a subscription from among those that are served.
-func (s *Session) drop(b *sub) {
-	w := &s.writer
-	b.stop()
-	w.behind = slices.DeleteFunc(w.behind, func(o *sub) bool { return o == b })
-	w.table.Remove(b)
-	if w.table.Len() == 0 {
-		s.stopShared()
-	}
-}
-
-// registerInterest says what must wake the session.
-func (s *Session) registerInterest() {
-	w := &s.writer
-	durable := slices.ContainsFunc(w.behind, func(b *sub) bool { return b.Options.FullyDurable })
-	s.inst.Registry.follows(s, len(w.behind)+w.table.Len() > 0, durable)
-}
-
-func (s *Session) stopShared() {
-	if s.writer.shared != nil {
-		s.writer.shared.Close()
-		s.writer.shared = nil
-	}
-}
-
 // deliver reads on with every follower and reports whether one has more.
 func (s *Session) deliver(now time.Time) (more bool) {
 	w := &s.writer
@@ -93,6 +26,13 @@ func (s *Session) deliver(now time.Time) (more bool) {
 		}
 	}
 	return more
+}
+
+func (s *Session) stopShared() {
+	if s.writer.shared != nil {
+		s.writer.shared.Close()
+		s.writer.shared = nil
+	}
 }
 
 // deliverShared reads on for the live subscriptions.

@@ -13,10 +13,10 @@ const maxQueued = 8 << 20
 // An outbox is the output that waits to be written: control frames, steps to do
 // between them, and messages that are not logged.
 type outbox struct {
-	control   []byte
-	steps     []step
-	live      []*liveMessage
-	liveBytes int
+	control  []byte
+	steps    []step
+	unlogged []*unloggedMessage
+	bytes    int // of unlogged
 }
 
 // A step is to be done by the writer when it has written the control frames before it.
@@ -37,19 +37,19 @@ func (b *outbox) step(do func(now time.Time)) {
 }
 
 // message queues a message that is not logged. False: there are too many of them.
-func (b *outbox) message(m *liveMessage) bool {
-	b.live = append(b.live, m)
-	b.liveBytes += m.size()
-	return b.liveBytes <= maxQueued
+func (b *outbox) message(m *unloggedMessage) bool {
+	b.unlogged = append(b.unlogged, m)
+	b.bytes += m.size()
+	return b.bytes <= maxQueued
 }
 
-func (b *outbox) empty() bool { return len(b.control)+len(b.steps)+len(b.live) == 0 }
+func (b *outbox) empty() bool { return len(b.control)+len(b.steps)+len(b.unlogged) == 0 }
 
 // reset empties the outbox and keeps its memory, unless that is much.
 func (b *outbox) reset() {
 	clear(b.steps)
-	clear(b.live)
-	b.control, b.steps, b.live, b.liveBytes = b.control[:0], b.steps[:0], b.live[:0], 0
+	clear(b.unlogged)
+	b.control, b.steps, b.unlogged, b.bytes = b.control[:0], b.steps[:0], b.unlogged[:0], 0
 	if cap(b.control) > fillBytes {
 		b.control = nil
 	}

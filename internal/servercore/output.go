@@ -131,8 +131,8 @@ func (s *Session) emptyOutbox(now time.Time) State {
 		step.do(now)
 	}
 	w.out = append(w.out, box.control[written:]...)
-	for _, m := range box.live {
-		s.deliverLive(m)
+	for _, m := range box.unlogged {
+		s.deliverUnlogged(m)
 	}
 	box.reset()
 	return state

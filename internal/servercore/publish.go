@@ -205,7 +205,7 @@ func (s *Session) publishUnsequenced(m *wire.Message, refused string) error {
 		s.persistedAtOnce(m)
 		return nil
 	case !s.inst.Logged.Contains(m.Topic):
-		s.inst.Registry.publishLive(m, s.who.claim.User)
+		s.inst.Registry.publishUnlogged(m, s.who.claim.User)
 		s.inst.Counts.Published.Add(1)
 		s.answerPublish(m, "")
 		s.persistedAtOnce(m)

@@ -201,13 +201,13 @@ func (r *Registry) list(set *map[*Session]struct{}) []*Session {
 	return slices.Collect(maps.Keys(*set))
 }
 
-// publishLive hands a message that is not logged to all sessions with subscriptions.
-func (r *Registry) publishLive(m *wire.Message, user string) {
-	live := &liveMessage{
+// publishUnlogged hands a message that is not logged to all sessions with subscriptions.
+func (r *Registry) publishUnlogged(m *wire.Message, user string) {
+	u := &unloggedMessage{
 		topic: bytes.Clone(m.Topic), body: bytes.Clone(m.Body),
 		correlation: bytes.Clone(m.CorrelationID), user: []byte(user),
 	}
 	for _, s := range r.list(&r.subscribers) {
-		s.queueLive(live)
+		s.queueUnlogged(u)
 	}
 }

@@ -56,7 +56,7 @@ func startVector(l ledger.Ledger, asked bookmark.Start, notFound route.NotFound)
 	case bookmark.Timestamp:
 		at.From, at.Seen, err = l.SeekTime(asked.Time)
 	case bookmark.List:
-		err = at.resume(l, asked.List, notFound)
+		err = at.behindVector(l, asked.List, notFound)
 	}
 	if err != nil {
 		return start{}, err
@@ -68,8 +68,8 @@ func startVector(l ledger.Ledger, asked bookmark.Start, notFound route.NotFound)
 	return at, nil
 }
 
-// resume starts at a vector, given as a list of bookmarks.
-func (at *start) resume(l ledger.Ledger, list []bookmark.Bookmark, notFound route.NotFound) (err error) {
+// behindVector starts behind a vector, given as a list of bookmarks.
+func (at *start) behindVector(l ledger.Ledger, list []bookmark.Bookmark, notFound route.NotFound) (err error) {
 	at.Seen = bookmark.Vector{}
 	for _, x := range list {
 		at.Seen[x.Publisher] = max(at.Seen[x.Publisher], x.Sequence)

@@ -72,6 +72,9 @@ type Message struct {
 	scratch []byte // unescaped text
 }
 
+// Failed reports whether an ack is a failure.
+func (m *Message) Failed() bool { return string(m.Status) == StatusFailure }
+
 // text returns the field of that key, if its value is text taken as it is,
 // or nil. The second of two keys is a synonym that is read but not written.
 func (m *Message) text(key []byte) *[]byte {

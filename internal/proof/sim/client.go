@@ -230,7 +230,7 @@ func (c *client) lookNow() {
 		c.ended(err)
 		return
 	}
-	if l.Resume {
+	if l.Attach {
 		c.app.attach()
 	}
 	c.live = c.live || l.Live

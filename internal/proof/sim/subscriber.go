@@ -14,8 +14,8 @@ import (
 
 const (
 	subscriberID = "sub"
-	epochText    = clientcore.EpochText
-	nowText      = clientcore.NowText
+	epochText    = bookmark.EpochText
+	nowText      = bookmark.NowText
 )
 
 // A subscriber is a subscriber application with its bookmark store.

@@ -23,7 +23,7 @@ var driven = map[string][]string{
 	},
 	"clientcore": {
 		"NewSession", "Session", "NewSender", "Sender", "Subscription", "Request", "Server", "NewOrder", "Order", "Ending",
-		"EndNone", "EndFailed", "EndStable", "StableAfter", "EpochText", "NowText", "ErrSettled",
+		"EndNone", "EndFailed", "EndStable", "StableAfter", "ErrSettled",
 		"Event", "Accepted", "Acked", "Rejected", "Rejection", "Effect", "Pause",
 	},
 }

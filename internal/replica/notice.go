@@ -9,9 +9,9 @@ type question struct {
 	done    chan struct{}  // closed when nobody is left
 }
 
-// Notify tells the peers of a logon and waits for their answers until ctx
+// AskPeers tells the peers of a logon and waits for their answers until ctx
 // ends.
-func (l *Links) Notify(ctx context.Context, n Notice) Answers {
+func (l *Links) AskPeers(ctx context.Context, n Notice) Answers {
 	id, q := l.ask(ctx, &n)
 	select {
 	case <-q.done:

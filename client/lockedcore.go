@@ -10,9 +10,9 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// An outbox guards the session's core. The session goroutine, the reader and the
+// A lockedCore guards the core of the client's sessions. The session goroutine, the reader and the
 // sender of the connection and the application's goroutines use it.
-type outbox struct {
+type lockedCore struct {
 	store pubstore.Store
 
 	mu      sync.Mutex
@@ -22,7 +22,7 @@ type outbox struct {
 }
 
 // watch returns a channel that is closed when a Flush may be done.
-func (o *outbox) watch() <-chan struct{} {
+func (o *lockedCore) watch() <-chan struct{} {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.changed == nil {
@@ -32,7 +32,7 @@ func (o *outbox) watch() <-chan struct{} {
 }
 
 // wake wakes all that watch.
-func (o *outbox) wake() {
+func (o *lockedCore) wake() {
 	o.mu.Lock()
 	watched := o.changed != nil
 	if watched {
@@ -46,7 +46,7 @@ func (o *outbox) wake() {
 }
 
 // count changes the counters.
-func (o *outbox) count(f func(*PublishStats)) {
+func (o *lockedCore) count(f func(*PublishStats)) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	f(&o.stats)
@@ -54,20 +54,20 @@ func (o *outbox) count(f func(*PublishStats)) {
 
 // The following methods call the core, with mu held.
 
-func (o *outbox) connect(uri, address string) {
+func (o *lockedCore) connect(uri, address string) {
 	lives := o.store.Lives()
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.core.Connect(uri, address, lives)
 }
 
-func (o *outbox) logon(name, messageType string, counter uint64) {
+func (o *lockedCore) logon(name, messageType string, counter uint64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.core.Logon(name, messageType, version, counter)
 }
 
-func (o *outbox) credentials(user, password string) []byte {
+func (o *lockedCore) credentials(user, password string) []byte {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	cmd := o.core.Credentials(user, password)
@@ -76,27 +76,27 @@ func (o *outbox) credentials(user, password string) []byte {
 
 // take also reports whether the session has to be looked at, as told and
 // answered do.
-func (o *outbox) take(m *wire.Message) (e clientcore.Event, news bool, err error) {
+func (o *lockedCore) take(m *wire.Message) (e clientcore.Event, news bool, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	e, err = o.core.Take(m)
 	return e, o.core.News(), err
 }
 
-func (o *outbox) begin(m *wire.Message) (clientcore.Beginning, error) {
+func (o *lockedCore) begin(m *wire.Message) (clientcore.Beginning, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.core.Begin(m, time.Now())
 }
 
-func (o *outbox) start() {
+func (o *lockedCore) start() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.core.Start(time.Now())
 }
 
 // look also returns for how long there is no need to look again.
-func (o *outbox) look() (l clientcore.Look, next time.Duration, err error) {
+func (o *lockedCore) look() (l clientcore.Look, next time.Duration, err error) {
 	lives, now := o.store.Lives(), time.Now()
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -104,14 +104,14 @@ func (o *outbox) look() (l clientcore.Look, next time.Duration, err error) {
 	return l, o.core.Due().Sub(now), err
 }
 
-func (o *outbox) server() clientcore.Server {
+func (o *lockedCore) server() clientcore.Server {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.core.Server()
 }
 
 // known returns a copy.
-func (o *outbox) known() clientcore.Known {
+func (o *lockedCore) known() clientcore.Known {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.core.Known().Clone()
@@ -119,33 +119,33 @@ func (o *outbox) known() clientcore.Known {
 
 // settled returns up to where a goal's life is settled, and whether the
 // application knows of every rejection up to the goal.
-func (o *outbox) settled(g goal) (through uint64, quiet bool) {
+func (o *lockedCore) settled(g goal) (through uint64, quiet bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	p := o.core.Publisher()
 	return p.Settled(g.life), p.Quiet(g.life, g.sequence)
 }
 
-func (o *outbox) life() string {
+func (o *lockedCore) life() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.core.Life()
 }
 
-func (o *outbox) await(id string) {
+func (o *lockedCore) await(id string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.core.Await(id)
 }
 
-func (o *outbox) answered(id string) (news bool) {
+func (o *lockedCore) answered(id string) (news bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.core.Answered(id)
 	return o.core.News()
 }
 
-func (o *outbox) told(r *clientcore.Rejection) (e clientcore.Event, news bool) {
+func (o *lockedCore) told(r *clientcore.Rejection) (e clientcore.Event, news bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	e = o.core.Told(r)
@@ -153,14 +153,14 @@ func (o *outbox) told(r *clientcore.Rejection) (e clientcore.Event, news bool) {
 }
 
 // checkLife finds out that the application has begun a new life of the store.
-func (o *outbox) checkLife() {
+func (o *lockedCore) checkLife() {
 	lives := o.store.Lives()
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.core.Lives(lives)
 }
 
-func (o *outbox) ended(cause error) clientcore.Leave {
+func (o *lockedCore) ended(cause error) clientcore.Leave {
 	lives := o.store.Lives()
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -171,7 +171,7 @@ func (o *outbox) ended(cause error) clientcore.Leave {
 
 // Room implements clientcore.Window.
 func (cn *conn) Room() bool {
-	o := cn.c.out
+	o := cn.c.core
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.core.Room()
@@ -179,7 +179,7 @@ func (cn *conn) Room() bool {
 
 // Write implements clientcore.Window.
 func (cn *conn) Write(sequence uint64, bytes int) (onWire uint64, again, room bool) {
-	o := cn.c.out
+	o := cn.c.core
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	onWire, again, room = o.core.Write(sequence, bytes)
@@ -192,7 +192,7 @@ func (cn *conn) Write(sequence uint64, bytes int) (onWire uint64, again, room bo
 
 // Exhausted implements clientcore.Window.
 func (cn *conn) Exhausted() {
-	o := cn.c.out
+	o := cn.c.core
 	lives := o.store.Lives() // the application may have begun a new one
 	o.mu.Lock()
 	o.core.Exhausted()
@@ -206,7 +206,7 @@ func (cn *conn) Exhausted() {
 
 // CaughtUp implements clientcore.Window.
 func (cn *conn) CaughtUp(resent int) {
-	o := cn.c.out
+	o := cn.c.core
 	o.mu.Lock()
 	o.core.CaughtUp(resent)
 	news := o.core.News()

@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-func TestJourney(t *testing.T) {
-	var j journey
+func TestTrail(t *testing.T) {
+	var tr trail
 	lost, refused := errors.New("lost"), errors.New("refused")
-	arrive := func(server string) (Move, bool) { return j.arrive(server, time.Unix(7, 0)) }
-	leave := func(server string, err error) { j.leave(&ConnectError{Server: server, Err: err}) }
+	arrive := func(server string) (Move, bool) { return tr.arrive(server, time.Unix(7, 0)) }
+	leave := func(server string, err error) { tr.leave(&ConnectError{Server: server, Err: err}) }
 
 	leave("a", refused)
 	if m, moved := arrive("b"); !moved || m.From != "" || m.To != "b" || m.Err != nil || len(m.Passed) != 1 || m.Passed[0].Server != "a" {

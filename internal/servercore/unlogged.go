@@ -2,17 +2,17 @@ package servercore
 
 import "github.com/holdfast-mq/holdfast/internal/wire"
 
-// A liveMessage is one that is not logged: it goes to those who are subscribed
+// An unloggedMessage is one that is not logged: it goes to those who are subscribed
 // right now. Sessions share it.
-type liveMessage struct {
+type unloggedMessage struct {
 	topic, body, correlation, user []byte
 }
 
-func (m *liveMessage) size() int { return len(m.topic) + len(m.body) + len(m.correlation) + 64 }
+func (m *unloggedMessage) size() int { return len(m.topic) + len(m.body) + len(m.correlation) + 64 }
 
-// queueLive queues a message that is not logged. A client that does not read
+// queueUnlogged queues a message that is not logged. A client that does not read
 // is ended, since nothing could bring it back later.
-func (s *Session) queueLive(m *liveMessage) {
+func (s *Session) queueUnlogged(m *unloggedMessage) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state >= StateEnding {
@@ -24,9 +24,9 @@ func (s *Session) queueLive(m *liveMessage) {
 	s.driver.Wake()
 }
 
-// deliverLive writes a message that is not logged to the subscriptions without
+// deliverUnlogged writes a message that is not logged to the subscriptions without
 // a bookmark that match.
-func (s *Session) deliverLive(m *liveMessage) {
+func (s *Session) deliverUnlogged(m *unloggedMessage) {
 	w := &s.writer
 	w.ids = w.ids[:0]
 	add := func(b *sub) {

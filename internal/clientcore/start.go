@@ -3,20 +3,15 @@ package clientcore
 import (
 	"strings"
 
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// The texts of the protocol for the starts that have no value of their own.
-const (
-	EpochText = "0"    // from the beginning
-	NowText   = "0|1|" // from now on
-)
-
-// resume returns the bookmark and the options of a subscribe, the first or a
-// later one. They depend on the request and on the received vector alone (R9).
-// ext says that the server supports vectors.
-func (r *Request) resume(ext bool, have Received) (bm, options string) {
-	resumed := have.Known && !(mut.On(mut.R9NowAgain) && r.Start == NowText)
+// start returns the bookmark and the options of a subscribe, the first or a later
+// one. They depend on the request, on the received vector, and on whether the
+// server supports vectors, which ext says (R9).
+func (r *Request) start(ext bool, have Received) (bm, options string) {
+	resumed := have.Known && !(mut.On(mut.R9NowAgain) && r.Start == bookmark.NowText)
 	bm = r.Start
 	if resumed {
 		bm = have.Vector.String()
