@@ -44,9 +44,12 @@ func (r deadlineReader) setDeadline() error {
 	return r.s.conn.SetReadDeadline(deadline)
 }
 
-// reasonOf says why a session ends whose reader has ended with err.
+// reasonOf says why a session ends whose reader has ended with err; empty: the
+// session has said so before.
 func (s *session) reasonOf(err error) string {
 	switch {
+	case errors.Is(err, servercore.ErrEnding):
+		return "" // the session knows
 	case err == nil, errors.Is(err, io.EOF):
 		return "closed by the client"
 	case s.core.LoggedOn() && errors.Is(err, os.ErrDeadlineExceeded):

@@ -443,3 +443,27 @@ func TestAckConflation(t *testing.T) {
 		p.expect(`{"c":"ack","cid":"1","a":"persisted","status":"success"}`)
 	})
 }
+
+// A plain client's logon that waits is answered when the peer acknowledges the
+// last message, not at the next look.
+func TestPlainLogonIsAnsweredByTheAck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pair := servertest.NewPair(t, servertest.DowngradeAfter(20*time.Second))
+		p := dial(t, pair.A)
+		p.logon("pubber")
+		p.publish("orders", 1, 2)
+		p.persisted(2, "")
+		const takes = 1030 * time.Millisecond
+		pair.B.Disk().SyncDelay(takes)
+		began := time.Now()
+		p.publish("orders", 3, 3)
+		synctest.Wait()
+		p.close()
+		p = dial(t, pair.A)
+		p.send(`{"c":"logon","cid":"0","client_name":"pubber","a":"processed"}`)
+		p.next()
+		if took := time.Since(began); took != takes {
+			t.Errorf("answered after %v, the peer's disk took %v", took, takes)
+		}
+	})
+}

@@ -19,7 +19,7 @@ const (
 	logonDeadline = 10 * time.Second // from connect to logon
 	writeDeadline = 10 * time.Second // for one piece of output
 	lingerTime    = time.Second      // for the last frames to be written, and to be read
-	pieceBytes    = 256 << 10        // of output, written under one deadline
+	pieceBytes    = 256 << 10        // of output, about; written under one deadline
 	maxLogon      = 128 << 10        // first frame, bytes
 )
 
@@ -195,7 +195,10 @@ func (s *session) Wake() {
 }
 
 // AcksDue implements servercore.Driver.
-func (s *session) AcksDue() { s.out.Inline() }
+func (s *session) AcksDue() {
+	s.moved.Set()
+	s.out.Inline()
+}
 
 // AskPeers implements servercore.Driver.
 func (s *session) AskPeers() { s.asking.Go(s.askPeers) }

@@ -238,10 +238,10 @@ func (w *Writer) write() {
 }
 
 // piece returns what is written next, under one timeout. The last one may be
-// longer, since Fill makes a little more than one piece.
+// longer by a quarter, since Fill makes a little more than one piece.
 func (w *Writer) piece() []byte {
 	rest := w.buf[w.written:]
-	if w.o.Timeout > 0 && len(rest) >= 2*w.o.Piece {
+	if w.o.Timeout > 0 && len(rest) > w.o.Piece+w.o.Piece/4 {
 		return rest[:w.o.Piece]
 	}
 	return rest

@@ -456,7 +456,7 @@ func (c *counted) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Each timeout has its piece, and no write is a small rest.
+// Each timeout has its piece, and no write is a very small rest.
 func TestPieces(t *testing.T) {
 	for _, tt := range []struct {
 		o     outbound.Options
@@ -465,9 +465,9 @@ func TestPieces(t *testing.T) {
 	}{
 		{outbound.Options{}, 1 << 20, []int{1 << 20}}, // no timeout, no pieces
 		{outbound.Options{Timeout: time.Hour}, 64<<10 + 300, []int{64<<10 + 300}},
-		{outbound.Options{Timeout: time.Hour, Piece: 100}, 199, []int{199}},
-		{outbound.Options{Timeout: time.Hour, Piece: 100}, 200, []int{100, 100}},
-		{outbound.Options{Timeout: time.Hour, Piece: 100}, 399, []int{100, 100, 199}},
+		{outbound.Options{Timeout: time.Hour, Piece: 100}, 125, []int{125}},
+		{outbound.Options{Timeout: time.Hour, Piece: 100}, 126, []int{100, 26}},
+		{outbound.Options{Timeout: time.Hour, Piece: 100}, 399, []int{100, 100, 100, 99}},
 	} {
 		near, far := tcp(t)
 		c := &counted{Conn: near}
@@ -506,7 +506,7 @@ func TestFinish(t *testing.T) {
 		r.read("1234") // which does not extend the time
 		time.Sleep(time.Second - 1)
 		synctest.Wait()
-		r.wantPending(6)
+		r.wantPending(2)
 		time.Sleep(time.Nanosecond)
 		r.wantEnd(os.ErrDeadlineExceeded)
 	})

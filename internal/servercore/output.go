@@ -64,7 +64,7 @@ func (s *Session) Fill(b []byte, now time.Time) (out []byte, more, ended bool) {
 		w.lastOutput = now
 	}
 	out, w.out = w.out, nil
-	return out, more, state == StateEnding || state == StateDraining && s.drained()
+	return out, more, state == StateEnding || s.drained()
 }
 
 // FillAcks appends to b the persisted acks that are due if nothing else waits
@@ -147,9 +147,10 @@ func (s *Session) writeHeartbeat(now time.Time, had int) {
 	}
 }
 
-// drained reports whether nothing is owed to the client any more.
+// drained reports whether the session drains and nothing is owed to the client
+// any more.
 func (s *Session) drained() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return !s.acks.Outstanding() && s.pending.empty() && len(s.box.control) == 0
+	return s.state == StateDraining && !s.acks.Outstanding() && s.pending.empty() && len(s.box.control) == 0
 }

@@ -11,14 +11,15 @@ import (
 )
 
 // A Driver carries a session: it has its connection, its goroutines and its
-// clock. None of its methods blocks, and none calls the session back: some are
-// called while the session holds a lock.
+// clock. None of its methods blocks. None but AcksDue may call the session back:
+// the others are called while the session holds a lock.
 type Driver interface {
 	// Wake has the session looked at: there is output for Fill, or a logon
 	// that waits can be decided.
 	Wake()
-	// AcksDue says that persisted acks may be due and that nothing else is:
-	// the driver may write FillAcks at once, or Wake.
+	// AcksDue says that persisted acks may be due, or a logon that waits may be
+	// decided, and that nothing else is due: the driver may write FillAcks at
+	// once, or do as for Wake.
 	AcksDue()
 	// AskPeers has the session's Notice sent to the peers and their answers
 	// brought to Answered, again and again until that returns true.
@@ -33,7 +34,7 @@ type State uint8
 
 const (
 	StateOpen     State = iota
-	StateDraining       // executes no command; ends when its acks are out
+	StateDraining       // no more commands are read; ends when its acks are out
 	StateEnding         // its last frames are to be written, then the connection closed
 	StateDead           // nothing more is to be written
 )
@@ -48,7 +49,7 @@ var ErrEnding = errors.New("session is ending")
 // It has two halves. The methods Execute, Deciding, Decide, TooLarge, Refuse,
 // Silence and Notify belong to one goroutine, which reads the connection; Fill, FillAcks,
 // Next and Release to one at a time, which writes it. The other methods may be
-// called by any goroutine. Between the halves stands the outbox, guarded by mu.
+// called by any goroutine. What both halves use is guarded by mu.
 type Session struct {
 	inst   *Instance
 	driver Driver
@@ -178,7 +179,7 @@ func (s *Session) becomeLocked(state State, why string) {
 	if state <= s.state {
 		return
 	}
-	if s.why == "" || s.state == StateDraining {
+	if why != "" && (s.why == "" || s.state == StateDraining) {
 		s.why = why
 	}
 	s.state = state
