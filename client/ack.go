@@ -72,6 +72,9 @@ func (cn *conn) rejected(r clientcore.Rejection) error {
 // told notes that the application knows of a rejection.
 func (cn *conn) told(r *clientcore.Rejection) {
 	e, news := cn.c.core.told(r)
+	if err := e.Ack.Apply(cn.c.store); err != nil {
+		cn.c.fail(err)
+	}
 	cn.after(&e.Ack)
 	if news {
 		cn.notify()

@@ -9,7 +9,7 @@ import (
 )
 
 // attachNow puts the subscription on the wire if it waits for that and there is
-// a connection. It also runs on the application's goroutines.
+// a connection. It runs on the application's goroutines.
 func (s *Subscription) attachNow() {
 	for {
 		cn := s.c.connected()
@@ -24,26 +24,32 @@ func (s *Subscription) attachNow() {
 func (s *Subscription) attach(cn *conn) bool {
 	id, have := s.c.newID(), s.core.Received()
 	s.mu.Lock()
-	if !s.core.Waits() {
-		s.mu.Unlock()
-		return true
-	}
-	cmd, err := s.core.Attach(&cn.at, id, have, time.Now())
-	if err == nil {
-		s.cn = cn
-	}
+	done, err := s.attachLocked(cn, id, have)
 	s.mu.Unlock()
 	if err != nil {
 		s.end(err)
-		return true
+	}
+	return done
+}
+
+// attachLocked holds mu until the subscribe is queued: the unsubscribe of a
+// subscription that ends meanwhile is queued behind it.
+func (s *Subscription) attachLocked(cn *conn, id string, have clientcore.Received) (done bool, err error) {
+	if !s.core.Waits() {
+		return true, nil
+	}
+	cmd, err := s.core.Attach(&cn.at, id, have, time.Now())
+	if err != nil {
+		return true, err
 	}
 	s.c.core.await(id)
 	if cn.request(id, s, cmd.AppendTo) {
-		return true
+		s.cn = cn
+		return true, nil
 	}
 	s.c.core.answered(id) // it will never be
-	s.lost(cn, nil)
-	return false
+	s.core.Lost()
+	return false, nil
 }
 
 // lost implements receiver: a new connection will take the subscription up.
@@ -127,7 +133,7 @@ func (s *Subscription) gap(e *clientcore.Effect) *GapError {
 	}
 	s.mu.Lock()
 	s.stats.Gaps += max(len(gap.Gaps), 1)
-	queued := e.End == nil && s.onGap != nil
+	queued := e.End != clientcore.ErrMissed && s.onGap != nil
 	if queued {
 		s.queue.push(delivery{gap: gap})
 	}

@@ -26,7 +26,7 @@ const batchBytes = 64 << 10
 type receiver interface {
 	message(cn *conn, id string, m *wire.Message) error
 	ack(cn *conn, id string, m *wire.Message) error
-	lost(cn *conn, err error) // the connection is gone; on the session goroutine
+	lost(cn *conn, err error) // the connection has ended; on the session goroutine
 }
 
 type route struct {

@@ -208,16 +208,12 @@ func (cn *conn) begin(m *wire.Message) error {
 	if err != nil {
 		return err
 	}
-	if b.RolledBack {
+	cn.sender, err = b.Apply(c.store, cn, !m.IsExt())
+	if b.RolledBack && (err == nil || errors.Is(err, clientcore.ErrSettled)) {
 		c.rolledBack(m)
 	}
-	cursor, err := b.Apply(c.store)
 	c.core.wake()
-	if err != nil {
-		return err
-	}
-	cn.sender = clientcore.NewSender(cn, cursor, &b, !m.IsExt())
-	return nil
+	return err
 }
 
 // rolledBack tells the application that a server has more of the store than the

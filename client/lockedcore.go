@@ -191,17 +191,16 @@ func (cn *conn) Write(sequence uint64, bytes int) (onWire uint64, again, room bo
 }
 
 // Exhausted implements clientcore.Window.
-func (cn *conn) Exhausted() {
+func (cn *conn) Exhausted(lives []pubstore.Life) (again bool) {
 	o := cn.c.core
-	lives := o.store.Lives() // the application may have begun a new one
 	o.mu.Lock()
-	o.core.Exhausted()
-	o.core.Lives(lives)
+	again = o.core.Exhausted(lives)
 	news := o.core.News()
 	o.mu.Unlock()
 	if news {
-		cn.notify() // it may be finished
+		cn.notify() // the life may be finished
 	}
+	return again
 }
 
 // CaughtUp implements clientcore.Window.

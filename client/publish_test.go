@@ -732,3 +732,140 @@ func (s *failingStore) Discard(life string, through uint64) error {
 	}
 	return s.Store.Discard(life, through)
 }
+
+// G1: a rejected message stays in the store until the failed-write handler is
+// told, also when what is behind it is safe by then.
+func TestRejectedStaysUntilTold(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		a := listen(t, n, "a")
+		cfg := config(n, "a")
+		store := pubstore.NewMemory(pubstore.MemoryOptions{})
+		cfg.Publishes = store
+		told := make(chan error, 1)
+		cfg.Hooks.FailedWrite = func(e *client.RejectedError) {
+			_, err := store.Get(e.Life, e.Message.Sequence)
+			told <- err
+		}
+		slow := make(chan struct{})
+		cfg.Hooks.Downgraded = func(bool) { <-slow }
+		c := start(t, cfg)
+		ss, _ := a.logon(0, 0)
+		publish(t, c, 1, 2, 3, 4)
+		ss.publishes(1, 2, 3, 4)
+		ss.single(1)
+		ss.reject(2, "no permission")
+		ss.persisted(3)
+		synctest.Wait()
+		if got := store.Usage().Messages; got != 3 {
+			t.Errorf("the store keeps %d, want 2 and what is behind it", got)
+		}
+		close(slow)
+		if err := <-told; err != nil {
+			t.Errorf("in the handler: %v", err)
+		}
+		synctest.Wait()
+		if got := store.Usage().Messages; got != 1 {
+			t.Errorf("then the store keeps %d, want 4 alone", got)
+		}
+
+		ss.reject(4, "no permission") // the handler does not run before the connection ends
+		ss.close()
+		<-told
+	})
+}
+
+// The same when rejection and ack come with a logon.
+func TestRejectedAtTheLogonStaysUntilTold(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		a := listen(t, n, "a")
+		cfg := config(n, "a")
+		store := pubstore.NewMemory(pubstore.MemoryOptions{})
+		cfg.Publishes = store
+		told := make(chan error, 1)
+		cfg.Hooks.FailedWrite = func(e *client.RejectedError) {
+			_, err := store.Get(e.Life, e.Message.Sequence)
+			told <- err
+		}
+		c := start(t, cfg)
+		ss, _ := a.logon(0, 0)
+		publish(t, c, 1, 2, 3)
+		ss.publishes(1, 2, 3)
+		ss.close()
+		ss = a.accept()
+		ss.expect(wire.Logon)
+		ss.reject(2, "no permission")
+		ss.welcome(3, 3)
+		if err := <-told; err != nil {
+			t.Errorf("in the handler: %v", err)
+		}
+		synctest.Wait()
+		if got := store.Usage().Messages; got != 0 {
+			t.Errorf("then the store keeps %d", got)
+		}
+		publish(t, c, 4)
+		ss.publishes(4) // and nothing of before
+	})
+}
+
+// A store that the application renews by itself: what it appends to the new life
+// waits for nothing.
+func TestRenewedByTheStore(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		a := listen(t, n, "a")
+		cfg := config(n, "a")
+		cfg.HeartbeatInterval = 20 * time.Second
+		store := pubstore.NewMemory(pubstore.MemoryOptions{})
+		cfg.Publishes = store
+		c := start(t, cfg)
+		ss, _ := a.logon(0, 0)
+		publish(t, c, 1)
+		ss.publishes(1)
+		ss.persisted(1)
+		time.Sleep(2 * time.Second)
+		if err := store.Renew(); err != nil {
+			t.Fatal(err)
+		}
+		publish(t, c, 1)
+		began := time.Now()
+		ss.gone()
+		ss, _ = a.logon(0, 0)
+		ss.publishes(1)
+		if took := time.Since(began); took > 0 {
+			t.Errorf("sent after %v", took)
+		}
+	})
+}
+
+// A former life that was settled before, now replayed to a server alone: the
+// connection is over when that has it all.
+func TestFormerLifeSettledBefore(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		a, b := listen(t, n, "a"), listen(t, n, "b")
+		cfg := config(n, "a", "b")
+		cfg.HeartbeatInterval = 20 * time.Second
+		c := start(t, cfg)
+		sa, _ := a.logon(0, 0)
+		publish(t, c, 1, 2, 3)
+		sa.publishes(1, 2, 3)
+		sa.single(3)
+		synctest.Wait()
+		if err := c.Renew(); err != nil {
+			t.Fatal(err)
+		}
+		sa.gone()
+		sa, _ = a.logon(0, 0)
+		publish(t, c, 1)
+		sa.publishes(1)
+		sa.close()
+		sb, _ := b.logon(0, 0)
+		sb.publishes(1, 2, 3)
+		began := time.Now()
+		sb.single(3)
+		sb.gone()
+		sb, _ = b.logon(0, 0)
+		sb.publishes(1)
+		if took := time.Since(began); took > 0 {
+			t.Errorf("the new life goes on after %v", took)
+		}
+	})
+}

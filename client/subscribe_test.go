@@ -778,3 +778,61 @@ func TestSharedFrames(t *testing.T) {
 		wg.Wait()
 	})
 }
+
+// Hooks that take longer than RecoveryTimeout do not use it up: a server that
+// does not answer a subscription is left all the same.
+func TestSlowHooksLeaveTimeToRecover(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		a := listen(t, n, "a")
+		cfg := config(n, "a")
+		cfg.RecoveryTimeout = 3 * time.Second
+		slow := false
+		cfg.Hooks.Connected = func(client.ServerInfo) {
+			if slow {
+				time.Sleep(4 * time.Second)
+			}
+		}
+		c := start(t, cfg)
+		sub := subscribe(t, c, client.From(client.Epoch))
+		sa, _ := a.logon(0, 0)
+		sa.subscribed("0")
+		must(t, sub)
+		slow = true
+		sa.close()
+		sa, _ = a.logon(0, 0)
+		sa.expect(wire.Subscribe) // never answered
+		began := time.Now()
+		sa.gone()
+		if took := time.Since(began); took != cfg.RecoveryTimeout {
+			t.Errorf("left after %v", took)
+		}
+	})
+}
+
+// A gap that is accepted is told in its place also if the subscription ends there.
+func TestGapAcceptedAndNotReplicated(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		a, b := listen(t, n, "a"), listen(t, n, "b")
+		c := start(t, config(n, "a", "b"))
+		var gaps []client.Gap
+		sub := subscribe(t, c, client.From(client.Epoch), client.OnGap(func(g *client.GapError) { gaps = append(gaps, g.Gaps...) }))
+		sa, _ := a.logon(0, 0)
+		m := sa.subscribed("")
+		s := must(t, sub)
+		sa.deliver(m, 1)
+		read(t, s, 1)
+		sa.close()
+		sb, _ := b.logon(0, 0)
+		m = sb.expect(wire.Subscribe)
+		sb.ack(wire.AckMessage{
+			CommandID: string(m.CommandID), Type: wire.AckProcessed, Success: true, SubID: string(m.SubID),
+			Gap: "5|2|4", Reason: "not replicated",
+		})
+		var end error
+		for _, end = range s.Messages(within(t)) {
+		}
+		if want := []client.Gap{{Publisher: 5, From: 2, To: 4}}; !errors.Is(end, client.ErrNotReplicated) || !slices.Equal(gaps, want) {
+			t.Errorf("gaps %v, then %v", gaps, end)
+		}
+	})
+}

@@ -77,7 +77,7 @@ type Beginning struct {
 	Gap        bool   // the server lacks what was let go: nothing may be sent to it (R4)
 	RolledBack bool   // the server has more than the store ever gave out (R10)
 	LetGo      uint64 // let go up to here
-	After      uint64 // the sender starts above this
+	After      uint64 // the sender starts above this: what is safe
 	Base       uint64 // to be kept with the life; 0: none chosen
 
 	Life pubstore.Life // as it was at the logon; set by Session.Begin
@@ -115,10 +115,10 @@ func (p *Publisher) Begin(l pubstore.Life, a LogonAnswer) Beginning {
 	have := p.local(a.Have)
 	b.Gap = a.Ext && l.Acked > have && !mut.On(mut.R4NoGapCheck)
 	b.RolledBack = !p.old && have > p.current.sent
-	b.LetGo = min(p.local(a.Safe), p.current.trust(l, have))
+	b.After = min(p.local(a.Safe), p.current.trust(l, have))
 	p.old = p.old || b.RolledBack
-	b.After = b.LetGo
-	p.reached, p.safe = b.LetGo, b.LetGo
+	p.reached, p.safe = b.After, b.After
+	b.LetGo = p.current.told(p.safe)
 	p.current.settled = max(p.current.settled, l.Acked)
 	p.settle()
 	return b
@@ -204,7 +204,7 @@ func (p *Publisher) Persisted(wire uint64, single bool) AckEffect {
 			e.LetGo = n
 		}
 	case !single && n > p.safe:
-		p.safe, e.LetGo = n, n
+		p.safe, e.LetGo = n, p.current.told(n)
 	}
 	e.InSync = !single && p.single <= p.safe
 	e.Degraded = p.single > p.safe && !p.downgraded
@@ -231,20 +231,20 @@ func (p *Publisher) Reject(wire uint64) (sequence uint64, ok bool) {
 }
 
 // Told notes that the application knows of a rejected message, or that there
-// was nothing to tell. It reports whether a Flush may be done, and whether the
+// was nothing to tell. It returns how far the store may let go, and whether the
 // window has room again.
-func (p *Publisher) Told(life string, sequence uint64) (moved, opened bool) {
+func (p *Publisher) Told(life string, sequence uint64) (letGo uint64, opened bool) {
 	g := p.of(life)
 	if i, found := slices.BinarySearch(g.telling, sequence); found {
 		g.telling = slices.Delete(g.telling, i, i+1)
 	}
 	if g != p.current {
-		return true, false
+		return 0, false
 	}
 	full := !p.Room()
 	p.flight.drop(sequence)
 	p.settle()
-	return true, full && p.Room()
+	return g.told(p.safe), full && p.Room()
 }
 
 // settle works out how far everything is settled. In the flight is all that
@@ -262,6 +262,15 @@ func (p *Publisher) settle() bool {
 	}
 	p.current.settled = n
 	return true
+}
+
+// told returns how much of what is safe the store may let go: a rejected message
+// that the application does not know of stays, and what is above it (G1).
+func (g *progress) told(through uint64) uint64 {
+	if len(g.telling) > 0 && !mut.On(mut.G1LetGoUntold) {
+		return min(through, g.telling[0]-1)
+	}
+	return through
 }
 
 // Quiet reports whether the application knows of every rejection of a life up to through.

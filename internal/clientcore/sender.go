@@ -16,8 +16,9 @@ type Window interface {
 	// Write notes that one is about to be sent, and returns its sequence on the
 	// wire, whether it may have been sent before, and whether there is room for another.
 	Write(sequence uint64, bytes int) (onWire uint64, again, room bool)
-	// Exhausted notes that the store has nothing more to send, for now.
-	Exhausted()
+	// Exhausted notes that the store, which has these lives, has nothing more to
+	// send, for now. again: it is to be asked once more.
+	Exhausted(lives []pubstore.Life) (again bool)
 	// CaughtUp notes, once, that all that may have been sent before was sent
 	// again, so many messages.
 	CaughtUp(resent int)
@@ -28,17 +29,13 @@ type Window interface {
 // one (R1). A Sender isn't safe for concurrent use.
 type Sender struct {
 	window   Window
+	store    pubstore.Store
 	cursor   pubstore.Cursor
 	plain    bool   // towards a server without our extensions
 	replayTo uint64 // messages above it were never sent
 	replayed bool   // all up to there was sent again
 	resent   int
 	next     pubstore.Message // scratch
-}
-
-// NewSender makes the sender of a connection.
-func NewSender(window Window, cursor pubstore.Cursor, b *Beginning, plain bool) *Sender {
-	return &Sender{window: window, cursor: cursor, plain: plain, replayTo: b.Life.Last}
 }
 
 // Close closes the cursor.
@@ -53,7 +50,9 @@ func (s *Sender) Fill(dst []byte, limit int) ([]byte, error) {
 		}
 		if !more {
 			s.caughtUp()
-			s.window.Exhausted()
+			if s.window.Exhausted(s.store.Lives()) {
+				continue
+			}
 			break
 		}
 		if s.next.Sequence > s.replayTo {

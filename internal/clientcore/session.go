@@ -220,7 +220,7 @@ func (s *Session) Begin(m *wire.Message, now time.Time) (Beginning, error) {
 func (s *Session) Start(now time.Time) {
 	s.former = s.visit.Unsafe()
 	s.began, s.attach, s.news = now, now, true
-	s.late, s.reoffer = now.Add(s.recovery), now.Add(AgainSpacing)
+	s.reoffer = now.Add(AgainSpacing)
 	if s.pub.old {
 		s.attach = now.Add(formerGrace)
 	}
@@ -248,7 +248,9 @@ func (s *Session) Look(now time.Time, lives []pubstore.Life) (l Look, err error)
 	if !s.reoffer.After(now) {
 		s.reoffer = now.Add(AgainSpacing)
 	}
-	l.Attach = due(&s.attach, now)
+	if l.Attach = due(&s.attach, now); l.Attach {
+		s.late = now.Add(s.recovery)
+	}
 	s.news = s.news || l.Attach // all may be live at once
 	l.Live = !l.Attach && s.recovered()
 	return l, nil
@@ -304,11 +306,14 @@ func (s *Session) News() bool {
 }
 
 // Lives handles a change of the store's lives: if the application has begun a
-// new one, the life of this connection has become a former one.
-func (s *Session) Lives(lives []pubstore.Life) {
+// new one, the life of this connection has become a former one. It reports
+// whether that is news.
+func (s *Session) Lives(lives []pubstore.Life) (renewed bool) {
 	if !s.pub.old && len(lives) > 0 && lives[len(lives)-1].ID != s.life.ID {
 		s.pub.Renewed()
+		return true
 	}
+	return false
 }
 
 // Room, Write, Exhausted and CaughtUp are the Window of the connection's Sender.
@@ -323,9 +328,13 @@ func (s *Session) Write(sequence uint64, bytes int) (onWire uint64, again, room 
 }
 
 // Exhausted implements Window.
-func (s *Session) Exhausted() {
+func (s *Session) Exhausted(lives []pubstore.Life) (again bool) {
 	s.pub.Exhausted()
+	if s.Lives(lives) {
+		return true // of the life that is a former one now something may have been appended
+	}
 	s.news = s.news || s.pub.old // the life may be finished
+	return false
 }
 
 // CaughtUp implements Window.
@@ -335,7 +344,7 @@ func (s *Session) CaughtUp(int) { s.replayed, s.news = true, true }
 func (s *Session) persisted(m *wire.Message) Event {
 	e := Event{Kind: Acked, Ack: s.pub.Persisted(m.Sequence, string(m.Level) == wire.LevelSingle)}
 	e.Ack.Life = s.pub.Life()
-	s.news = s.news || e.Ack.Moved && s.pub.old
+	s.news = s.news || s.pub.Finished()
 	if e.Ack.InSync && s.former {
 		s.inSync, s.news = true, true // the former lives can be offered again
 	}
@@ -354,9 +363,9 @@ func (s *Session) rejected(m *wire.Message) Event {
 
 // Told notes that the application knows of a rejection, or does not need to know.
 func (s *Session) Told(r *Rejection) Event {
-	_, opened := s.pub.Told(r.Life, r.Sequence)
+	letGo, opened := s.pub.Told(r.Life, r.Sequence)
 	s.news = s.news || s.pub.old
-	return Event{Kind: Acked, Ack: AckEffect{Life: r.Life, Moved: true, Opened: opened}}
+	return Event{Kind: Acked, Ack: AckEffect{Life: r.Life, LetGo: letGo, Moved: true, Opened: opened}}
 }
 
 // A Leave is the next step after a connection has ended.

@@ -56,12 +56,12 @@ func (r *rig) logOn(ack wire.Message) *Sender {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	cursor, err := b.Apply(r.store)
+	sender, err := b.Apply(r.store, r.s, !ack.IsExt())
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	r.s.Start(r.now)
-	return NewSender(r.s, cursor, &b, !ack.IsExt())
+	return sender
 }
 
 func (r *rig) look() (Look, error) { return r.s.Look(r.now, r.store.Lives()) }
@@ -363,7 +363,7 @@ func TestRolledBack(t *testing.T) {
 	if err != nil || !b.RolledBack {
 		t.Fatalf("%+v, %v", b, err)
 	}
-	if _, err := b.Apply(r.store); err != nil {
+	if _, err := b.Apply(r.store, r.s, false); err != nil {
 		t.Fatal(err)
 	}
 	if lives := r.store.Lives(); len(lives) != 2 || lives[1].ID != "life2" {
@@ -413,7 +413,7 @@ func renewedDuringALogon(t *testing.T, ext string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = b.Apply(r.store)
+	_, err = b.Apply(r.store, r.s, false)
 	if !errors.Is(err, ErrSettled) {
 		t.Fatalf("%v, want that the life is settled", err)
 	}

@@ -7,15 +7,19 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// Apply applies a logon ack to the store, and returns the cursor of the sender.
-// ErrSettled says that the store has nothing to send of the life: it kept nothing
-// at a Renew, which may have come after the logon, or this ack let go of all of it.
-func (b *Beginning) Apply(store pubstore.Store) (pubstore.Cursor, error) {
+// Apply applies a logon ack to the store, and returns the sender of the
+// connection. plain: the server has no extensions. ErrSettled says that the store
+// has nothing to send of the life: it kept nothing at a Renew, which may have come
+// after the logon, or this ack let go of all of it.
+func (b *Beginning) Apply(store pubstore.Store, window Window, plain bool) (*Sender, error) {
 	cursor, err := b.apply(store)
-	if errors.Is(err, pubstore.ErrNoLife) {
+	switch {
+	case errors.Is(err, pubstore.ErrNoLife):
 		return nil, ErrSettled
+	case err != nil:
+		return nil, err
 	}
-	return cursor, err
+	return &Sender{window: window, store: store, cursor: cursor, plain: plain, replayTo: b.Life.Last}, nil
 }
 
 func (b *Beginning) apply(store pubstore.Store) (pubstore.Cursor, error) {

@@ -14,6 +14,8 @@ const (
 	G1SendBeforeStore Bug = "g1-send-before-store"
 	// G1CancelDropsDelivery takes a message out of the store when the caller's context ends.
 	G1CancelDropsDelivery Bug = "g1-cancel-drops-delivery"
+	// G1LetGoUntold lets a rejected message go that the application was not told of.
+	G1LetGoUntold Bug = "g1-let-go-untold"
 	// G2LocalAck acknowledges as safe what is durable here only.
 	G2LocalAck Bug = "g2-local-ack"
 	// G2LogonHave puts have(p) in the logon ack's s.

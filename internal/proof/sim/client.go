@@ -169,14 +169,14 @@ func (c *client) loggedOn(m *wire.Message) {
 	if b.RolledBack {
 		c.w.counts.RollBacks++
 	}
-	cursor, err := b.Apply(c.store)
+	sender, err := b.Apply(c.store, c.core, false)
 	if err != nil {
 		c.stored(err)
 		c.ended(err)
 		return
 	}
 	c.w.say("%s: on %s as %s, safe %d, have %d", c.name, c.server.name, b.Life.ID, m.Sequence, m.Have)
-	c.sender, c.began = clientcore.NewSender(c.core, cursor, &b, false), c.w.now
+	c.sender, c.began = sender, c.w.now
 	c.core.Start(c.w.clock())
 	c.send((&wire.HeartbeatCommand{Options: wire.HeartbeatStart(clientBeat)}).AppendTo)
 	c.fill()
@@ -205,7 +205,6 @@ func (c *client) fill() {
 	if c.sender == nil {
 		return
 	}
-	c.core.Lives(c.store.Lives())
 	for {
 		packet, err := c.sender.Fill(nil, packetBytes)
 		c.stored(err)

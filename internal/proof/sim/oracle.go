@@ -41,7 +41,7 @@ type life struct {
 // process of a memory store.
 type message struct {
 	checker.Published
-	refused bool // the client was told that a server refused it
+	refused bool // the application was told that a server refused it
 }
 
 func (o *oracle) begin(w *world) {
@@ -255,13 +255,6 @@ func (o *oracle) letGo(p *publisher, id string, through uint64) {
 	}
 }
 
-// refused notes that a client was told that a server refused a message.
-func (o *oracle) refused(p *publisher, id string, seq uint64) {
-	if m := o.life(p, id).message(seq); m != nil {
-		m.refused = true
-	}
-}
-
 // rejected notes that the application was told of a message that was refused,
 // perhaps again: after a restart, or by the other server.
 func (o *oracle) rejected(p *publisher, id string, seq uint64) {
@@ -272,7 +265,7 @@ func (o *oracle) rejected(p *publisher, id string, seq uint64) {
 	case m.Topic != topicRefused && !o.w.damaged:
 		o.violate("%s: %s|%d was refused", p.name, id, seq)
 	default:
-		m.Fate = checker.Unknown
+		m.Fate, m.refused = checker.Unknown, true
 	}
 }
 

@@ -130,7 +130,6 @@ func (p *publisher) letGo(life string, through uint64) {
 
 // rejected has the application told, a little later, and lets the message go then.
 func (p *publisher) rejected(r clientcore.Rejection) {
-	p.w.oracle.refused(p, r.Life, r.Sequence)
 	m, err := r.Message(p.store)
 	p.stored(err)
 	if m == nil {

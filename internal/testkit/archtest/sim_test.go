@@ -22,7 +22,7 @@ var driven = map[string][]string{
 		"StateDead", "LogonTick", "NoticeTimeout", "NoticePause",
 	},
 	"clientcore": {
-		"NewSession", "Session", "NewSender", "Sender", "Subscription", "Request", "Server", "NewOrder", "Order", "Ending",
+		"NewSession", "Session", "Sender", "Subscription", "Request", "Server", "NewOrder", "Order", "Ending",
 		"EndNone", "EndFailed", "EndStable", "StableAfter", "ErrSettled",
 		"Event", "Accepted", "Acked", "Rejected", "Rejection", "Effect", "Pause",
 	},
