@@ -38,8 +38,8 @@
 // # Sources
 //
 // A link's sender makes records, link acks and heartbeats. Its greeting is the
-// handshake. Everything but the records that retention has overtaken suits an
-// inline writer. An append calls Inline if its record is the only one that a sync
+// handshake. Records, link acks and queued answers suit an inline writer;
+// heartbeats, floors and markers do not. An append calls Inline if its record is the only one that a sync
 // destination has not acknowledged, and an fsync if it covers one publisher and
 // nothing was appended meanwhile; everything else calls Wake.
 //

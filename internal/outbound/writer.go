@@ -17,8 +17,8 @@ import (
 // goroutine at a time.
 type Source interface {
 	// Fill appends whole frames to b, about as many as one write should carry.
-	// It is called again when the connection has taken all of them, the Writer
-	// was woken, and next has come: Again means at once, Idle only when woken.
+	// It is called again when the connection has taken all of them and the Writer
+	// was woken or next has come: Again means at once, Idle only when woken.
 	// With io.EOF these frames are the last; after another error they are not
 	// written.
 	//
@@ -40,7 +40,7 @@ type Options struct {
 	// A slow network makes progress; a peer that reads nothing does not.
 	Timeout time.Duration
 	// Piece is how many bytes are written under one timeout, the last time up
-	// to twice as many; 0: 64 KiB.
+	// to a quarter more; 0: 64 KiB.
 	Piece int
 	// Keep is how large a buffer is kept from one Fill to the next; 0: 1 MiB.
 	Keep int

@@ -80,7 +80,8 @@ func (s *sender) Fill(b []byte, inline bool) (out []byte, next time.Time, err er
 	return s.enc.all(), next, err
 }
 
-// suitsInline reports whether the next turn sends nothing but records and link acks.
+// suitsInline reports whether the next turn sends no floors and no markers before
+// the records, and the connection has not ended.
 func (s *sender) suitsInline() bool {
 	return !s.trimmed && s.floors == nil && len(s.markers) == 0 && !isClosed(s.c.done)
 }

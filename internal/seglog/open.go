@@ -523,7 +523,8 @@ func (r *recovery) renew() error {
 	if err := r.sealOld(); err != nil {
 		return err
 	}
-	r.segs = append(r.segs, &foundSegment{segment: fresh, next: maxPosition})
+	r.segs = append(r.segs, &foundSegment{segment: fresh})
+	r.chain()
 	return nil
 }
 

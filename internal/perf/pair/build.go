@@ -26,7 +26,11 @@ func Build(ctx context.Context, dir string) (binary string, err error) {
 		}
 	}
 	cmd := Go(ctx, dir, append(args, "github.com/holdfast-mq/holdfast/server/cmd/holdfastd")...)
-	if out, err := cmd.CombinedOutput(); err != nil {
+	out, err := cmd.CombinedOutput()
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return "", fmt.Errorf("build holdfastd: %w", context.Cause(ctx))
+	case err != nil:
 		return "", fmt.Errorf("build holdfastd: %w\n%s", err, out)
 	}
 	return binary, nil

@@ -32,6 +32,7 @@ type Instance struct {
 	mu      sync.Mutex
 	process *exec.Cmd     // guarded by mu; nil while dead
 	exited  chan struct{} // guarded by mu; closed when process has ended
+	last    error         // guarded by mu: how the last process that has ended did
 	stopped bool          // guarded by mu: suspended
 	closed  bool          // guarded by mu
 }
@@ -64,8 +65,12 @@ func (in *Instance) Start(ctx context.Context) error {
 	}
 }
 
-// Spawn starts the process; ready receives its "ready" line, or is closed when it ends first.
+// Spawn starts the process; ready receives its "ready" line, or is closed when it
+// ends first. A process that has ended by itself is not replaced: that is an error.
 func (in *Instance) Spawn() (ready <-chan string, err error) {
+	if err := in.Ended(); err != nil {
+		return nil, err
+	}
 	logFile, err := os.OpenFile(in.Log(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return nil, err
@@ -92,7 +97,10 @@ func (in *Instance) Spawn() (ready <-chan string, err error) {
 				lines <- scan.Text()
 			}
 		}
-		cmd.Wait()
+		err := cmd.Wait()
+		in.mu.Lock()
+		in.last = err
+		in.mu.Unlock()
 		close(exited)
 		close(lines)
 	}()
@@ -125,8 +133,19 @@ func (in *Instance) launch(cmd *exec.Cmd) (exited chan struct{}, err error) {
 // Kill ends the process as kill -9 does and waits until it is gone.
 func (in *Instance) Kill() error { return in.end(func(p *os.Process) error { return p.Kill() }) }
 
-// Stop ends the process in good order.
-func (in *Instance) Stop() error { return in.end(terminate) }
+// Stop ends the process in good order. Where there are signals, another exit code
+// than 0 is an error.
+func (in *Instance) Stop() error {
+	if err := in.end(terminate); err != nil {
+		return err
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.last != nil && CanStop {
+		return fmt.Errorf("stop instance %s: %w; %s", in.Name, in.last, in.lastWords())
+	}
+	return nil
+}
 
 func (in *Instance) end(how func(*os.Process) error) error {
 	in.mu.Lock()

@@ -15,8 +15,8 @@ type Pair [2]*Instance
 // Options say what a pair is made of.
 type Options struct {
 	// Command runs an instance when "--config" and its file are added: what
-	// Build returns, or a program that does the same. Its standard input ends
-	// when this process does.
+	// Build returns, or a program that does the same. Its standard input ends when
+	// this process does; on Linux it is killed then.
 	Command []string
 	// DowngradeAfter is how long either waits for the other. Default 2s.
 	DowngradeAfter time.Duration

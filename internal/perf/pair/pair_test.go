@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +20,9 @@ func TestMain(m *testing.M) {
 	instance.Main()
 	if len(os.Args) == 4 && os.Args[1] == "hang" {
 		fail(hang())
+	}
+	if len(os.Args) == 4 && os.Args[1] == "start" {
+		fail(start())
 	}
 	if len(os.Args) == 4 && os.Args[1] == "die" {
 		fail(errors.New("no disk for this one"))
@@ -129,5 +133,14 @@ func TestRestart(t *testing.T) {
 	}
 	if err := errors.Join(p[0].Ended(), p[1].Ended()); err != nil {
 		t.Errorf("an end that was meant is an error: %v", err)
+	}
+	if err := p[0].Process().Kill(); err != nil { // nobody asked for it
+		t.Fatal(err)
+	}
+	for p[0].Alive() {
+		runtime.Gosched()
+	}
+	if err := p[0].Start(ctx); err == nil || !strings.Contains(err.Error(), "ended by itself") {
+		t.Errorf("an instance that has ended by itself is started again: %v", err)
 	}
 }

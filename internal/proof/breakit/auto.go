@@ -2,6 +2,7 @@ package breakit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -49,10 +50,8 @@ func playAlone(ctx context.Context, o options, dir string, command []string) (we
 	for _, f := range w.lastFaults(faultLines) {
 		fmt.Printf("  %-32s %s\n", f.what, f.text())
 	}
-	if err := w.err(); err != nil {
-		return false, err
-	}
-	return conclude(r, dir)
+	well, err = conclude(r, dir)
+	return well, errors.Join(w.err(), err)
 }
 
 // pressRandomly presses random keys for as long as -auto is to.

@@ -178,6 +178,10 @@ func (w *world) wipeOut(ctx context.Context, i int) {
 		return
 	}
 	w.strike(ctx, "kill -9 "+in.Name+" and wipe its disk", func() error {
+		if err := in.Ended(); err != nil {
+			w.fail(err)
+			return err
+		}
 		if in.Alive() {
 			if err := in.Kill(); err != nil {
 				return err

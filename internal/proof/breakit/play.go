@@ -2,6 +2,7 @@ package breakit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -82,13 +83,11 @@ func play(ctx context.Context, o options, dir string, command []string) (well bo
 	defer stop() // before it: close waits for what was begun with ctx
 	started.Store(true)
 	r, err := playOn(ctx, w)
-	if err == nil && r != nil {
-		err = w.err()
-	}
 	if err != nil || r == nil { // nil: its user did not want to wait
 		return err == nil, err
 	}
-	return conclude(r, dir)
+	well, err = conclude(r, dir)
+	return well, errors.Join(w.err(), err)
 }
 
 // playOn is play while the terminal is taken over. It returns the last

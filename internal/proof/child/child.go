@@ -29,6 +29,7 @@ type Process struct {
 	exited chan struct{} // guarded by mu; closed when it has ended
 	wanted bool          // guarded by mu: its end is
 	died   error         // guarded by mu: why it ended by itself
+	last   error         // guarded by mu: how the last one ended
 }
 
 // Context returns, to a process that was started here, a context that ends with
@@ -78,9 +79,13 @@ func (p *Process) Start(args ...string) error {
 			p.heed(scan.Text())
 		}
 		err := cmd.Wait()
+		if err != nil {
+			err = fmt.Errorf("%w: %s", err, strings.TrimSpace(said.String()))
+		}
 		p.mu.Lock()
+		p.last = err
 		if !p.wanted {
-			p.died = fmt.Errorf("%s ended by itself: %v: %s", p.name, err, strings.TrimSpace(said.String()))
+			p.died = fmt.Errorf("%s ended by itself: %v", p.name, err)
 		}
 		p.mu.Unlock()
 		close(exited)
@@ -130,7 +135,8 @@ func (p *Process) Kill() error {
 	return p.Err()
 }
 
-// Stop ends the standard input of the process and waits until it has ended.
+// Stop ends the standard input of the process and waits until it has ended, as it
+// should with exit code 0.
 func (p *Process) Stop() error {
 	p.Expect()
 	p.mu.Lock()
@@ -141,7 +147,12 @@ func (p *Process) Stop() error {
 	}
 	select {
 	case <-exited:
-		return p.Err()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.died == nil && p.last != nil {
+			return fmt.Errorf("stop %s: %w", p.name, p.last)
+		}
+		return p.died
 	case <-time.After(time.Minute):
 		cmd.Process.Kill()
 		return fmt.Errorf("%s did not end within a minute", p.name)

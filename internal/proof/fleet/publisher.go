@@ -27,7 +27,7 @@ type Publisher struct {
 }
 
 // NewPublisher opens the publisher's store below dir and connects to the pair.
-// Client is what is not said otherwise of the client: name and hooks.
+// config is what is not said otherwise of the client: name and hooks.
 func NewPublisher(ctx context.Context, name, dir string, servers []string, config client.Config) (*Publisher, error) {
 	store, err := pubstore.OpenFile(filepath.Join(dir, "publishers", name), pubstore.FileOptions{})
 	if err != nil {
@@ -63,8 +63,9 @@ func (p *Publisher) Safe() int { return p.Published() - p.store.Usage().Messages
 
 // Acknowledged returns how many messages a server has acknowledged, at either level.
 func (p *Publisher) Acknowledged() int {
+	published := p.Published() // before the store is asked: it may only have more
 	u := p.store.Usage()
-	return p.Published() - u.Messages + u.Single
+	return published - u.Messages + u.Single
 }
 
 // Close closes client and store.

@@ -4,6 +4,7 @@ package rig
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -28,14 +29,17 @@ type Rig struct {
 
 // Run makes a directory, builds holdfastd into it and has do break a pair in
 // there. It returns the exit code, which is 0 only if do says that all is well.
-// A signal ends the context of do, which ends all that it has started.
+// The first signal ends the context of do, which ends all that it has started.
+// The second has its usual effect.
 func (r Rig) Run(do func(ctx context.Context, dir, binary string) (well bool, err error)) (code int) {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	ctx, stop := signal.NotifyContext(context.Background(), heeded()...)
 	defer stop()
+	context.AfterFunc(ctx, stop)
 	dir, err := os.MkdirTemp("", "holdfast-"+r.Name+"-")
 	if err != nil {
 		return r.fail(err)
 	}
+	code = exitFailed // of a panic
 	defer func() {
 		if r.Keep || code == exitFailed {
 			fmt.Println("stores, journals, logs and what else there is are in", dir)
@@ -45,7 +49,7 @@ func (r Rig) Run(do func(ctx context.Context, dir, binary string) (well bool, er
 	}()
 	well, err := r.build(ctx, dir, do)
 	switch {
-	case ctx.Err() != nil:
+	case ctx.Err() != nil && (err == nil && well || errors.Is(err, context.Cause(ctx)) || errors.Is(err, context.Canceled)):
 		fmt.Fprintf(os.Stderr, "%s: interrupted\n", r.Name)
 		return exitInterrupted
 	case err != nil:
@@ -55,6 +59,18 @@ func (r Rig) Run(do func(ctx context.Context, dir, binary string) (well bool, er
 		return exitFailed
 	}
 	return exitWell
+}
+
+// heeded returns the signals that end a run. One that was ignored when the program
+// started, as nohup does, stays ignored.
+func heeded() []os.Signal {
+	signals := []os.Signal{syscall.SIGTERM}
+	for _, s := range []os.Signal{os.Interrupt, syscall.SIGHUP} {
+		if !signal.Ignored(s) {
+			signals = append(signals, s)
+		}
+	}
+	return signals
 }
 
 func (r Rig) build(ctx context.Context, dir string, do func(ctx context.Context, dir, binary string) (bool, error)) (bool, error) {
