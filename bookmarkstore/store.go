@@ -91,6 +91,8 @@ type Subscription interface {
 	Discard(b Bookmark) error
 	// Outstanding returns how many messages were received and not yet discarded.
 	Outstanding() int
+	// IsOutstanding reports whether b is one of them.
+	IsOutstanding(b Bookmark) bool
 	// Release gives the id free for another Subscription call. What was
 	// received and not discarded comes again then.
 	Release()

@@ -129,6 +129,13 @@ func (h *handle) Outstanding() int {
 	return h.p.w.waiting
 }
 
+// IsOutstanding implements Subscription.
+func (h *handle) IsOutstanding(b Bookmark) bool {
+	h.p.mu.Lock()
+	defer h.p.mu.Unlock()
+	return h.ownsLocked() && h.p.w.outstanding(b)
+}
+
 // Release implements Subscription.
 func (h *handle) Release() {
 	h.p.mu.Lock()

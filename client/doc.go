@@ -112,6 +112,10 @@
 //
 // A subscription without From gets what is published while it is connected.
 //
+// Leaving the loop in a message's turn without a Discard, as [Subscription.Handle]
+// does when its function fails, has the next loop begin with that message again;
+// nothing behind it comes before. [Retry] does so within Handle.
+//
 // # Which goroutine runs your code
 //
 // Your own: the body of a loop over [Subscription.Messages], the function given

@@ -37,6 +37,9 @@ func TestLargestHeader(t *testing.T) {
 				if m.Topic != want {
 					t.Errorf("topic of %d bytes, want %d", len(m.Topic), len(want))
 				}
+				if err := m.Discard(); err != nil {
+					t.Error(err)
+				}
 				break
 			}
 		}

@@ -17,7 +17,8 @@ type Bookmark = bookmarkstore.Bookmark
 type Mark = bookmarkstore.Mark
 
 // A Message is one that a subscription received. It and its Data are valid
-// until the next turn of the loop; Clone keeps them.
+// until the next turn of the loop, and must not be changed; Clone makes a copy
+// for other use.
 type Message struct {
 	Topic    string
 	Data     []byte
@@ -27,6 +28,10 @@ type Message struct {
 	SOWKey        string    // the server's key of the record; from holdfastd, which has no SOW, always empty
 	CorrelationID string    // the publisher's
 	UserID        string    // the publisher's, if the server tells
+
+	// Redelivered is how often this process was handed the message before: its
+	// loop was left in the message's turn, see Messages.
+	Redelivered int
 
 	sub *Subscription
 }

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
 // Messages returns the messages, for one loop at a time:
@@ -22,6 +25,12 @@ import (
 // server keeps the rest, and the next loop goes on where this one stopped.
 // (One without bookmark follows its Policy meanwhile.)
 //
+// Of a bookmark subscription the message in whose turn the loop was left, by a
+// break, a return, a panic or an error, comes again: the next loop begins with
+// it, unless it was discarded meanwhile, and Message.Redelivered counts. To go
+// on to the next turn without a Discard says that the application will discard
+// the message later; it comes again only after a restart.
+//
 // The loop ends by itself, without an error, after Unsubscribe and when Drain
 // has had it finish what is queued. Otherwise it ends with one error, in the
 // last turn: that of ctx, after which another loop may go on; or what ended
@@ -35,7 +44,8 @@ func (s *Subscription) Messages(ctx context.Context) iter.Seq2[*Message, error] 
 			yield(nil, fmt.Errorf("subscription %q: %w", s.id, ErrInUse))
 			return
 		}
-		defer s.leave(left)
+		var turn *Message // nil: between two turns
+		defer func() { s.leave(left, turn) }()
 		var last *Message
 		for {
 			m, err := s.next(ctx, last)
@@ -45,30 +55,79 @@ func (s *Subscription) Messages(ctx context.Context) iter.Seq2[*Message, error] 
 			case err != nil:
 				yield(nil, doing(fmt.Sprintf("subscription %q", s.id), err))
 				return
-			case !yield(m, nil):
+			}
+			turn = m
+			if !yield(m, nil) {
 				return
 			}
-			last = m
+			last, turn = m, nil
 		}
 	}
 }
 
 // Handle calls f for each message, one after the other, on the caller's
 // goroutine, and discards a message when f returns nil. It ends like Messages,
-// or with f's error: then that message is not discarded.
+// or with f's error, unless there is a Retry: then that message is not
+// discarded, and of a bookmark subscription the next Handle or Messages begins
+// with it again.
 func (s *Subscription) Handle(ctx context.Context, f func(*Message) error) error {
 	for m, err := range s.Messages(ctx) {
 		if err != nil {
 			return err
 		}
-		if err := f(m); err != nil {
-			return err
-		}
-		if err := m.Discard(); err != nil {
+		if err := s.handle(ctx, m, f); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// handle calls f for a message until f or the retry policy is done with it.
+func (s *Subscription) handle(ctx context.Context, m *Message, f func(*Message) error) error {
+	for {
+		err := f(m)
+		p := s.retry
+		switch {
+		case err == nil:
+			return m.Discard()
+		case p == nil:
+			return err
+		case p.Tries > 0 && m.Redelivered+1 >= p.Tries:
+			if p.GiveUp == nil {
+				return err
+			}
+			if err = p.GiveUp(m, err); err != nil {
+				return err
+			}
+			return m.Discard()
+		}
+		if again, err := s.delay(ctx, p.Delay); !again {
+			return err
+		}
+		m.Redelivered++
+	}
+}
+
+// delay waits before another try. again is false if there will be none: ctx has
+// ended, or the subscription without what it has not handed over.
+func (s *Subscription) delay(ctx context.Context, d time.Duration) (again bool, err error) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	for {
+		s.mu.Lock()
+		dropped := s.dropped
+		s.mu.Unlock()
+		if dropped {
+			return false, nil // the loop says how
+		}
+		select {
+		case <-timer.C:
+			return true, nil
+		case <-ctx.Done():
+			return false, doing(fmt.Sprintf("subscription %q", s.id), context.Cause(ctx))
+		case <-s.ready:
+		}
+	}
 }
 
 func (s *Subscription) enter() (left chan struct{}, ok bool) {
@@ -81,9 +140,13 @@ func (s *Subscription) enter() (left chan struct{}, ok bool) {
 	return s.left, true
 }
 
-func (s *Subscription) leave(left chan struct{}) {
+// leave ends a loop. turn is the message in whose turn that was.
+func (s *Subscription) leave(left chan struct{}, turn *Message) {
 	s.mu.Lock()
 	s.left = nil
+	if !s.dropped {
+		s.redo = turn
+	}
 	over := s.core.Ended()
 	s.mu.Unlock()
 	if over {
@@ -127,6 +190,9 @@ func (s *Subscription) take(last *Message) (d delivery, emptied bool, err error)
 	if last != nil {
 		s.queue.recycle(last)
 	}
+	if m := s.redoLocked(); m != nil {
+		return delivery{m: m}, false, nil
+	}
 	d, ok := s.queue.pop()
 	switch {
 	case ok && d.m != nil:
@@ -138,6 +204,18 @@ func (s *Subscription) take(last *Message) (d delivery, emptied bool, err error)
 		return d, s.core.Emptied(), nil
 	}
 	return d, false, nil
+}
+
+// redoLocked returns the message in whose turn the loop before was left, once, if
+// the application is not done with it.
+func (s *Subscription) redoLocked() *Message {
+	m, place := s.redo, s.core.Place()
+	s.redo = nil
+	if m == nil || place == nil || mut.On(mut.G6SkipsTurn) || !place.IsOutstanding(m.Bookmark) && !mut.On(mut.G6RedoDiscarded) {
+		return nil
+	}
+	m.Redelivered++
+	return m
 }
 
 func (s *Subscription) endErrLocked() error {

@@ -20,6 +20,7 @@ type subscribeOptions struct {
 	durable      bool
 	gaps         bool
 	onGap        func(*GapError)
+	retry        *RetryPolicy
 	policy       *SlowPolicy
 	unreplicated bool
 	times        bool
@@ -150,6 +151,29 @@ func AllowUnreplicated() SubscribeOption {
 	return func(o *subscribeOptions) { o.unreplicated = true }
 }
 
+// A RetryPolicy is what Handle does when its function returns an error.
+type RetryPolicy struct {
+	// Delay is how long Handle waits before it calls the function again. All
+	// later messages of the subscription wait, too, or their order would break.
+	Delay time.Duration
+	// Tries is how often the function is called for one message in all, by
+	// this process. Then GiveUp decides. 0: until the function returns nil.
+	Tries int
+	// GiveUp is told a message and the last error after the last try, on the
+	// goroutine of Handle. If it returns nil, because it has put the message
+	// aside, the message is discarded and Handle goes on. An error ends
+	// Handle, and the next one begins with the message again. Default: the
+	// last error.
+	GiveUp func(m *Message, err error) error
+}
+
+// Retry has Handle call its function again for a message of a bookmark
+// subscription when the function returns an error. Without it the error ends
+// Handle.
+func Retry(p RetryPolicy) SubscribeOption {
+	return func(o *subscribeOptions) { o.retry = &p }
+}
+
 // WithTime asks for Message.Time.
 func WithTime() SubscribeOption { return func(o *subscribeOptions) { o.times = true } }
 
@@ -218,6 +242,10 @@ func subscribeOptionsOf(opts []SubscribeOption) (o subscribeOptions, err error) 
 		return o, errors.New("AcceptGaps and OnGap are for bookmark subscriptions, there is no From")
 	case o.start == nil && o.unreplicated:
 		return o, errors.New("AllowUnreplicated is for bookmark subscriptions, there is no From")
+	case o.start == nil && o.retry != nil:
+		return o, errors.New("Retry is for bookmark subscriptions, there is no From")
+	case o.retry != nil && (o.retry.Delay < 0 || o.retry.Tries < 0):
+		return o, fmt.Errorf("Retry: a delay of %v and %d tries: neither may be negative", o.retry.Delay, o.retry.Tries)
 	case o.start != nil && o.policy != nil:
 		return o, errors.New("Policy is for subscriptions without bookmark, there is a From")
 	case resumes(o.start) && o.id == "":

@@ -20,6 +20,7 @@ type Subscription struct {
 	id    string // the application's, or made up
 	topic string
 	onGap func(*GapError) // nil: gaps have no place in the queue
+	retry *RetryPolicy    // nil: an error of its function ends Handle
 
 	ready signal.Signal // has the loop look again
 	first chan struct{} // closed at the first answer, or when the subscription ends without one
@@ -29,6 +30,8 @@ type Subscription struct {
 	cn       *conn                   // it is on the wire of; guarded by mu
 	texts    intern.Texts            // topics and users of messages; guarded by mu
 	queue    queue                   // guarded by mu
+	redo     *Message                // the loop was left in its turn; guarded by mu
+	dropped  bool                    // nothing more is handed over: Unsubscribe, or the client is closed; guarded by mu
 	endErr   error                   // why it ended; guarded by mu
 	answered bool                    // first is closed; guarded by mu
 	left     chan struct{}           // closed when the loop that reads it leaves; nil: there is none; guarded by mu
@@ -84,6 +87,7 @@ func (c *Client) newSubscription(topic string, opts []SubscribeOption) (*Subscri
 		id:    o.id,
 		topic: topic,
 		onGap: o.onGap,
+		retry: o.retry,
 		ready: signal.New(),
 		first: make(chan struct{}),
 		queue: queue{maxMessages: c.cfg.QueueMessages, maxBytes: c.cfg.QueueBytes},
@@ -187,13 +191,16 @@ func (s *Subscription) release() {
 
 // abandon ends the subscription without what is queued.
 func (s *Subscription) abandon(err error) {
-	s.mu.Lock()
-	s.queue.clear()
-	s.mu.Unlock()
+	s.clear()
 	s.end(err)
+	s.clear() // what came in between
+}
+
+func (s *Subscription) clear() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.queue.clear() // what came in between
+	s.queue.clear()
+	s.redo, s.dropped = nil, true
 }
 
 func (s *Subscription) answerLocked() {

@@ -518,16 +518,18 @@ func TestOptionsThatDoNotGoTogether(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		c := start(t, config(n, "a"))
 		for name, opts := range map[string][]client.SubscribeOption{
-			"from nothing":              {client.From(nil)},
-			"ID without From":           {client.ID("x")},
-			"FullyDurable without From": {client.FullyDurable()},
-			"AcceptGaps without From":   {client.AcceptGaps()},
-			"AllowUnreplicated":         {client.AllowUnreplicated()},
-			"Policy with From":          {client.From(client.Now), client.Policy(client.Fail())},
-			"MostRecent without ID":     {client.From(client.MostRecent)},
-			"MostRecentOr without ID":   {client.From(client.MostRecentOr(client.Now))},
-			"MostRecentOr nothing":      {client.From(client.MostRecentOr(nil)), client.ID("x")},
-			"After nothing":             {client.From(client.After())},
+			"from nothing":               {client.From(nil)},
+			"ID without From":            {client.ID("x")},
+			"FullyDurable without From":  {client.FullyDurable()},
+			"AcceptGaps without From":    {client.AcceptGaps()},
+			"AllowUnreplicated":          {client.AllowUnreplicated()},
+			"Policy with From":           {client.From(client.Now), client.Policy(client.Fail())},
+			"MostRecent without ID":      {client.From(client.MostRecent)},
+			"MostRecentOr without ID":    {client.From(client.MostRecentOr(client.Now))},
+			"MostRecentOr nothing":       {client.From(client.MostRecentOr(nil)), client.ID("x")},
+			"After nothing":              {client.From(client.After())},
+			"Retry without From":         {client.Retry(client.RetryPolicy{})},
+			"Retry of less than nothing": {client.From(client.Now), client.Retry(client.RetryPolicy{Tries: -1})},
 		} {
 			if _, err := c.Subscribe(within(t), "orders", opts...); err == nil {
 				t.Errorf("%s: no error", name)

@@ -59,6 +59,14 @@ func testDiscardNotOutstanding(t *testing.T, d Disk) {
 	r.want(vec{1: 5}, vec{1: 3}, 1)
 	r.receive(1, 7) // it was not there when it was discarded
 	r.want(vec{1: 7}, vec{1: 3}, 2)
+	for sequence, want := range map[uint64]bool{3: false, 4: false, 5: true, 7: true, 8: false} {
+		if got := r.IsOutstanding(mark(1, sequence)); got != want {
+			t.Errorf("IsOutstanding of %d = %v", sequence, got)
+		}
+	}
+	if r.IsOutstanding(mark(2, 3)) {
+		t.Error("IsOutstanding of another publisher's = true")
+	}
 }
 
 func testProgress(t *testing.T, d Disk) {
@@ -220,6 +228,9 @@ func testRelease(t *testing.T, d Disk) {
 	r.drop(1, 1)
 	r.receive(1, 2, 3)
 	r.must(former.Discard(mark(1, 2))) // of another use: nothing
+	if former.IsOutstanding(mark(1, 2)) {
+		t.Error("IsOutstanding of another use = true")
+	}
 	r.drop(1, 4)
 	r.receive(1, 5)
 	r.want(vec{1: 5}, vec{1: 1}, 3)

@@ -130,6 +130,10 @@ const (
 	R11GoneWithoutCRC Bug = "r11-gone-without-crc"
 	// R11TrustsCopies lets go what a server has of a copied store, whoever sent it.
 	R11TrustsCopies Bug = "r11-trusts-copies"
+	// G6SkipsTurn goes on behind the message in whose turn the loop was left.
+	G6SkipsTurn Bug = "g6-skips-turn"
+	// G6RedoDiscarded hands that message over again although it was discarded meanwhile.
+	G6RedoDiscarded Bug = "g6-redo-discarded"
 	// R12TailCounts counts the dropped tail of an overrun subscription as received.
 	R12TailCounts Bug = "r12-tail-counts"
 	// R12ReaderWaits lets the reader of a connection wait for the application.

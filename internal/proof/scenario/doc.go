@@ -44,6 +44,7 @@
 //	subscriber sub servers=A,B [queue=8] [marks=file] and the options of subscribe
 //	subscribe pub [as NAME] [topic=orders] [from=epoch|now|recent] [discard=none|10] [hold] [handling=5ms]
 //	        [answers=TOPIC] [fully-durable] [allow-unreplicated] [accept-gaps]
+//	        [fails=3]            Handle, called again when its function has failed, three times, for number 3
 //	kill, powercut, start, die-at, fail-disk             as for instances; a new process subscribes as the last one did;
 //	                             fail-disk of a subscriber with marks=file: all commits fail from now on
 //	copy one two [servers=B]     a copy of a dead application's disk elsewhere

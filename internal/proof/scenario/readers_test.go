@@ -23,6 +23,7 @@ type reader struct {
 	discards  int           // so many messages, then none; -1: all
 	answers   string        // topic to publish and flush an answer to each message to; empty: none
 	handling  time.Duration // of a message
+	fails     int           // it fails for the message of this number, three times, and is called again; 0: for none
 	gate      chan struct{} // closed: messages are taken
 	gateTimes sync.Once
 
@@ -78,6 +79,7 @@ func (w *world) subscribe(c *command) string {
 		r.discards = c.number("discard")
 	}
 	r.answers, r.handling = c.option("answers", ""), c.duration("handling", "0s")
+	r.fails = c.number("fails")
 	if !c.has("hold") {
 		r.letGo()
 	}
@@ -133,6 +135,10 @@ func (r *reader) loop(c *client.Client) {
 		r.end(err)
 		return
 	}
+	if r.fails != 0 {
+		r.again(sub)
+		return
+	}
 	left := r.discards
 	for m, err := range sub.Messages(context.Background()) {
 		if err != nil {
@@ -141,6 +147,24 @@ func (r *reader) loop(c *client.Client) {
 		}
 		r.note(body(m.Data), new(m.Mark()))
 		if err := r.handle(c, m, &left); err != nil {
+			r.end(err)
+			return
+		}
+	}
+}
+
+// again is an application that calls Handle again when its function has failed.
+func (r *reader) again(sub *client.Subscription) {
+	failed := errors.New("failed")
+	for {
+		err := sub.Handle(context.Background(), func(m *client.Message) error {
+			r.note(body(m.Data), new(m.Mark()))
+			if m.Redelivered < 3 && strings.HasSuffix(body(m.Data), "-"+strconv.Itoa(r.fails)) {
+				return failed
+			}
+			return nil
+		})
+		if !errors.Is(err, failed) {
 			r.end(err)
 			return
 		}
