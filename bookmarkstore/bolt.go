@@ -85,7 +85,8 @@ type Bolt struct {
 }
 
 // OpenBolt opens the store in the database file at path, making it if it is
-// new. ErrLocked: another process, or another store of this one, has it open.
+// new. ErrLocked: another process, or another store of this one, has it open. A
+// *VersionError: a later version of this package has written it.
 func OpenBolt(path string, o BoltOptions) (*Bolt, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
@@ -98,7 +99,7 @@ func OpenBolt(path string, o BoltOptions) (*Bolt, error) {
 		err = ErrLocked
 	}
 	if err != nil {
-		return nil, fmt.Errorf("bookmark store: open %s: %w", path, asDamaged(err))
+		return nil, fmt.Errorf("bookmark store: open %s: %w", path, asDamaged(path, err))
 	}
 	b, err := openBolt(db, ownBucket, o)
 	if err != nil {
@@ -184,8 +185,10 @@ func (b *Bolt) check() (there bool, err error) {
 			return b.damaged("", keyFormat, errMissing)
 		case bucket.Bucket(keySubscriptions) == nil:
 			return b.damaged("", keySubscriptions, errMissing)
-		case len(format) != 1 || format[0] != formatVersion:
-			return b.damaged("", keyFormat, fmt.Errorf("version is %v, known is %d", format, formatVersion))
+		case len(format) != 1:
+			return b.damaged("", keyFormat, errLength)
+		case format[0] != formatVersion:
+			return b.damaged("", keyFormat, newerFormat("it", format[0]))
 		}
 		there = true
 		return nil
@@ -193,20 +196,26 @@ func (b *Bolt) check() (there bool, err error) {
 	return there, err
 }
 
-// damaged names the place of what does not decode.
+// damaged names the place of what does not decode: a *DamagedError, or a *VersionError.
 func (b *Bolt) damaged(id string, key []byte, err error) error {
 	where := string(b.bucket)
 	if id != "" {
 		where += "/" + id
 	}
+	if isNewer(err) {
+		return &VersionError{Path: b.path, Bucket: where, Err: err}
+	}
 	return &DamagedError{Path: b.path, Bucket: where, Key: slices.Clone(key), Err: err}
 }
 
 // guard turns a panic of bbolt into a *DamagedError.
-func (b *Bolt) guard(do func() error) error { return asDamaged(boltfile.Guard(b.path, do)) }
+func (b *Bolt) guard(do func() error) error { return asDamaged(b.path, boltfile.Guard(b.path, do)) }
 
-// asDamaged makes damage of the file as a whole ours.
-func asDamaged(err error) error {
+// asDamaged makes damage of the file as a whole, or a later version of it, ours.
+func asDamaged(path string, err error) error {
+	if _, ours := errors.AsType[*VersionError](err); isNewer(err) && !ours {
+		return &VersionError{Path: path, Err: err}
+	}
 	if d, ok := errors.AsType[*boltfile.DamageError](err); ok {
 		return &DamagedError{Path: d.Path, Err: d.Err}
 	}

@@ -234,7 +234,6 @@ func wantFailed(t *testing.T, name string, err error) {
 
 func TestOtherFormats(t *testing.T) {
 	for name, change := range map[string]func(root *bbolt.Bucket) error{
-		"a later version":  func(root *bbolt.Bucket) error { return root.Put([]byte("format"), []byte{2}) },
 		"no version":       func(root *bbolt.Bucket) error { return root.Delete([]byte("format")) },
 		"no subscriptions": func(root *bbolt.Bucket) error { return root.DeleteBucket([]byte("subscriptions")) },
 		"somebody else's one": func(root *bbolt.Bucket) error {
@@ -250,6 +249,40 @@ func TestOtherFormats(t *testing.T) {
 				b.Close()
 			}
 		}
+	}
+}
+
+// What a later version has written is refused and left as it is, also by a repair.
+func TestNewerVersion(t *testing.T) {
+	path := fill(t)
+	edit(t, path, func(root, _ *bbolt.Bucket) error { return root.Put([]byte("format"), []byte{2}) })
+	check := func(call string, err error) {
+		t.Helper()
+		newer, is := errors.AsType[*bookmarkstore.VersionError](err)
+		if !is || newer.Path != path || !strings.Contains(err.Error(), "format version 2, this program reads versions up to 1") {
+			t.Errorf("%s: %v", call, err)
+		}
+	}
+	_, err := bookmarkstore.OpenBolt(path, bookmarkstore.BoltOptions{})
+	check("OpenBolt", err)
+	db, err := bbolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	_, err = bookmarkstore.InspectBolt(db, "bookmarks")
+	check("InspectBolt", err)
+	_, err = bookmarkstore.RepairBolt(db, "bookmarks")
+	check("RepairBolt", err)
+	err = db.View(func(tx *bbolt.Tx) error {
+		root := tx.Bucket([]byte("bookmarks"))
+		if got := root.Get([]byte("format")); string(got) != "\x02" || root.Bucket([]byte("subscriptions")) == nil {
+			t.Errorf("the format is %v now", got)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

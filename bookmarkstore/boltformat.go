@@ -7,6 +7,8 @@ import (
 	"hash/crc32"
 
 	"go.etcd.io/bbolt"
+
+	"github.com/holdfast-mq/holdfast/internal/format"
 )
 
 // What a Bolt keeps in its bucket:
@@ -65,12 +67,43 @@ func (e *DamagedError) Error() string {
 }
 func (e *DamagedError) Unwrap() error { return e.Err }
 
+// A VersionError reports a store, or a subscription in one, that a later
+// version of this package has written. Nothing of it was changed: open it with
+// that version, or a later one.
+type VersionError struct {
+	Path   string // the database file
+	Bucket string // bucket and, below it, subscription id; empty: the file
+	Err    error
+}
+
+func (e *VersionError) Error() string {
+	where := e.Path
+	if e.Bucket != "" {
+		where = fmt.Sprintf("%s, bucket %q", e.Path, e.Bucket)
+	}
+	return fmt.Sprintf("bookmark store %s was written by a newer version: %v; nothing was changed: open it with that version", where, e.Err)
+}
+func (e *VersionError) Unwrap() error { return e.Err }
+
+// newerFormat is the error about a part of a store that is not of formatVersion.
+func newerFormat(part string, found byte) error {
+	if found < formatVersion {
+		return fmt.Errorf("%s has format version %d, which there never was", part, found)
+	}
+	return &format.VersionError{File: part, Found: uint64(found), Known: formatVersion}
+}
+
+// isNewer reports whether an error is about a later version.
+func isNewer(err error) bool {
+	_, newer := errors.AsType[*format.VersionError](err)
+	return newer
+}
+
 var (
 	errLength   = errors.New("value has a wrong length")
 	errChecksum = errors.New("checksum does not match")
 	errKey      = errors.New("not a key of this store")
 	errMissing  = errors.New("is missing")
-	errVersion  = errors.New("version")
 )
 
 // A head is what is kept of a subscription as a whole.
@@ -111,7 +144,7 @@ func unseal(id string, key, value []byte) ([]byte, error) {
 		return nil, errChecksum
 	}
 	if body[0] != formatVersion {
-		return nil, fmt.Errorf("value has %w %d, known is %d", errVersion, body[0], formatVersion)
+		return nil, newerFormat("value", body[0])
 	}
 	return body[1:], nil
 }

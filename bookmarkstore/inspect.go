@@ -26,6 +26,7 @@ type Inspected struct {
 // InspectBolt reads the store in a bucket of a database, which may be open for
 // reading only, and changes nothing. OpenBolt's bucket is "bookmarks".
 // Damage of a subscription is no error; that of the whole store is a *DamagedError.
+// What a later version has written, be it one subscription, is a *VersionError.
 func InspectBolt(db *bbolt.DB, bucket string) ([]Inspected, error) {
 	b := &Bolt{db: db, path: db.Path(), bucket: []byte(bucket)}
 	var all []Inspected
@@ -38,7 +39,11 @@ func InspectBolt(db *bbolt.DB, bucket string) ([]Inspected, error) {
 			return nil // check says so
 		}
 		return root.Bucket(keySubscriptions).ForEachBucket(func(id []byte) error {
-			all = append(all, b.inspect(root.Bucket(keySubscriptions).Bucket(id), string(id)))
+			s := b.inspect(root.Bucket(keySubscriptions).Bucket(id), string(id))
+			if isNewer(s.Damage) {
+				return s.Damage
+			}
+			all = append(all, s)
 			return nil
 		})
 	})

@@ -67,7 +67,7 @@ func repairStore(root *bbolt.Bucket) (all []Repaired, err error) {
 	case len(format) != 1:
 		err = root.Put(keyFormat, []byte{formatVersion})
 	case format[0] != formatVersion:
-		err = fmt.Errorf("%w %d, known is %d", errVersion, format[0], formatVersion)
+		err = newerFormat("it", format[0])
 	}
 	if err != nil {
 		return nil, err
@@ -128,7 +128,7 @@ func examine(bucket *bbolt.Bucket, id string) (good int, bad [][]byte, err error
 			_, err = decodeHead(id, value)
 		}
 		switch {
-		case errors.Is(err, errVersion):
+		case isNewer(err):
 			return 0, nil, fmt.Errorf("subscription %q: %w", id, err)
 		case err != nil:
 			bad = append(bad, slices.Clone(key))

@@ -89,6 +89,7 @@ type boltKey struct {
 }
 
 // OpenBolt opens the store in a database of its own, making it if there is none.
+// A *DamagedError or *VersionError is as OpenFile's.
 func OpenBolt(path string, o BoltOptions) (*Bolt, error) {
 	if path == "" {
 		return nil, errors.New("publish store: OpenBolt needs a file")
@@ -99,6 +100,9 @@ func OpenBolt(path string, o BoltOptions) (*Bolt, error) {
 	db, err := boltfile.Open(path, &bbolt.Options{Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType})
 	if errors.Is(err, bbolterrors.ErrTimeout) {
 		return nil, fmt.Errorf("open %s: %w", path, ErrLocked)
+	}
+	if newer := asNewer(path, err); newer != nil {
+		return nil, newer
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open publish store %s: %w", path, asDamaged(err))

@@ -27,7 +27,11 @@ func seqKey(seq uint64) []byte     { return binary.BigEndian.AppendUint64(nil, s
 // recover reads what the bucket holds, and opens the ledger under a boot id.
 // Nothing of it touches the disk, so an error is one of what is there.
 func (s *Bolt) recover(tx *bbolt.Tx, boot string) error {
-	if err := s.recoverFrom(tx, boot); err != nil {
+	err := s.recoverFrom(tx, boot)
+	if newer := asNewer(s.db.Path(), err); newer != nil {
+		return newer
+	}
+	if err != nil {
 		return &DamagedError{s.db.Path(), err}
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 
 	"github.com/nats-io/nuid"
 
+	"github.com/holdfast-mq/holdfast/internal/format"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 	"github.com/holdfast-mq/holdfast/internal/signal"
 )
@@ -61,9 +62,30 @@ func (e *DamagedError) Error() string {
 }
 func (e *DamagedError) Unwrap() error { return e.Err }
 
+// A VersionError reports a store that a later version of this package has
+// written. Nothing of it was changed: open it with that version, or a later one.
+type VersionError struct {
+	Path string
+	Err  error
+}
+
+func (e *VersionError) Error() string {
+	return "publish store " + e.Path + " was written by a newer version: " + e.Err.Error() + "; nothing was changed: open it with that version"
+}
+func (e *VersionError) Unwrap() error { return e.Err }
+
+// asNewer makes an error about a later version ours.
+func asNewer(path string, err error) error {
+	if newer, is := errors.AsType[*format.VersionError](err); is {
+		return &VersionError{Path: path, Err: newer}
+	}
+	return nil
+}
+
 // OpenFile opens the store in dir, making it if there is none. The error is
 // ErrLocked if another process has it open, a *DamagedError if messages
-// that it should keep can't be read.
+// that it should keep can't be read, a *VersionError if a later version of this
+// package has written it.
 func OpenFile(dir string, o FileOptions) (*File, error) {
 	var found seglog.Position
 	for {
@@ -92,7 +114,7 @@ func openFile(dir string, o FileOptions) (*File, error) {
 	s.log, err = seglog.Open(seglog.Options{
 		FS: o.FS, Dir: slashed(dir), Owner: (*fileOwner)(s),
 		SegmentBytes: s.segment, MaxRecord: max(s.maxMessage, defaultMaxMessage) + recordRoom,
-		SetAside: o.AcceptDamage, StageBytes: stageBytes(o.SyncAlways),
+		CheckHead: checkHead, SetAside: o.AcceptDamage, StageBytes: stageBytes(o.SyncAlways),
 	})
 	if err != nil {
 		return nil, s.openError(err)
@@ -162,7 +184,10 @@ func newFile(dir string, o *FileOptions) *File {
 func (s *File) openError(err error) error {
 	var damage *seglog.DamageError
 	var already *DamagedError
+	newer := asNewer(s.dir, err)
 	switch {
+	case newer != nil:
+		return newer
 	case errors.Is(err, ErrNotStore):
 		return fmt.Errorf("open %s: it is %w", s.dir, ErrNotStore)
 	case errors.Is(err, syscall.ENOTDIR):

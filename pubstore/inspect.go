@@ -57,7 +57,10 @@ func InspectFile(dir string, o FileOptions, each func(life string, m *Message) e
 		i.disk = seglog.ReadOnly
 	}
 	err := i.run(each)
+	newer := asNewer(dir, err)
 	switch {
+	case newer != nil:
+		return i.found, newer
 	case errors.Is(err, seglog.ErrLocked):
 		err = ErrLocked
 	case err == nil && len(i.ledger.lives)+len(i.found.Damage) == 0:
@@ -154,7 +157,11 @@ func (i *fileInspector) segment(s seglog.Segment) error {
 	if !is {
 		return nil // its head is damaged
 	}
-	if err := i.ledger.decodeState(state); err != nil {
+	err := i.ledger.decodeState(state)
+	if newer := asNewer(i.dir, err); newer != nil {
+		return newer
+	}
+	if err != nil {
 		i.found.Damage = append(i.found.Damage, err)
 	}
 	return nil
@@ -174,7 +181,11 @@ func (i *fileInspector) replay(r seglog.Record) error {
 		}
 		return nil
 	}
-	if err := i.ledger.replay(r.Kind, r.Payload); err != nil && !i.damaged {
+	err := i.ledger.replay(r.Kind, r.Payload)
+	if newer := asNewer(i.dir, err); newer != nil {
+		return newer
+	}
+	if err != nil && !i.damaged {
 		i.found.Damage = append(i.found.Damage, fmt.Errorf("record at %d: %w", r.Position, err))
 		i.damaged = true
 	}
@@ -230,7 +241,11 @@ func InspectBolt(db *bbolt.DB, bucket string, o BoltOptions, each func(life stri
 		if root == nil || !holdsStore(root) {
 			return ErrNotStore
 		}
-		if err := s.ledger.decodeState(root.Get(stateKey)); err != nil {
+		err := s.ledger.decodeState(root.Get(stateKey))
+		if newer := asNewer(db.Path(), err); newer != nil {
+			return newer
+		}
+		if err != nil {
 			found.Damage = append(found.Damage, err)
 			return nil
 		}
@@ -283,7 +298,8 @@ func holdsStore(root *bbolt.Bucket) bool {
 		return nil
 	})
 	state := root.Get(stateKey)
-	return state != nil && (lives > 0 || new(ledger).decodeState(state) == nil)
+	err := new(ledger).decodeState(state)
+	return state != nil && (lives > 0 || err == nil || asNewer("", err) != nil)
 }
 
 // showLife calls each, unless that is nil, with the messages that a life keeps.

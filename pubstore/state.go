@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/vmihailenco/msgpack/v5"
+
+	"github.com/holdfast-mq/holdfast/internal/format"
 )
 
 // The state of a store is its ledger without slots, in msgpack:
@@ -60,10 +62,9 @@ func (l *ledger) encodeState() []byte {
 // decodeState replaces what the ledger knows by an encoded state. The slots
 // are empty then: see recovery.
 func (l *ledger) decodeState(p []byte) error {
-	d := stateDecoder{r: bytes.NewReader(p)}
-	d.dec = msgpack.NewDecoder(d.r)
-	if d.array() < stateFields || d.uint() != stateVersion {
-		return d.fail("version")
+	d := newStateDecoder(p)
+	if err := d.version(); err != nil {
+		return err
 	}
 	name, counter, boot, closed, numbers := d.text(), d.uint(), d.text(), d.bool(), d.uint()
 	n := d.array()
@@ -90,11 +91,37 @@ type stateDecoder struct {
 	err error
 }
 
+func newStateDecoder(p []byte) *stateDecoder {
+	r := bytes.NewReader(p)
+	return &stateDecoder{r: r, dec: msgpack.NewDecoder(r)}
+}
+
 func (d *stateDecoder) fail(what string) error {
 	if d.err != nil {
 		return fmt.Errorf("%w: %s: %w", errState, what, d.err)
 	}
 	return fmt.Errorf("%w: %s", errState, what)
+}
+
+// version reads up to the version: no later one is malformed.
+func (d *stateDecoder) version() error {
+	fields, v := d.array(), d.uint()
+	switch {
+	case d.err == nil && v > stateVersion:
+		return &format.VersionError{Found: v, Known: stateVersion}
+	case fields < stateFields || v != stateVersion:
+		return d.fail("version")
+	}
+	return nil
+}
+
+// checkHead reports why a head that begins with start is not that of a publish store.
+func checkHead(start []byte) error {
+	state, is := bytes.CutPrefix(start, []byte(headMagic))
+	if !is {
+		return ErrNotStore
+	}
+	return newStateDecoder(state).version()
 }
 
 func (d *stateDecoder) life() *window {

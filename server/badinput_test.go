@@ -1,11 +1,14 @@
 package server_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -15,6 +18,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
+	"github.com/holdfast-mq/holdfast/internal/testkit/newer"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 	"github.com/holdfast-mq/holdfast/pubstore"
 	"github.com/holdfast-mq/holdfast/server"
@@ -316,12 +320,66 @@ func TestDataOfSomethingElse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for range 2 { // the second is durable, so that damage to the first is no torn tail
+		if _, err := store.Append(t.Context(), &pubstore.Message{Topic: "orders", Body: []byte("body")}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
 	}
-	_, err = server.Start(server.Config{Name: "a", Data: dir, Clients: server.Endpoint{Listen: "127.0.0.1:0"}})
+	segment := filepath.Join(dir, "0000000000000000.log")
+	b, err := os.ReadFile(segment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[bytes.Index(b, []byte("orders"))]++
+	if err := os.WriteFile(segment, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = server.Start(server.Config{Name: "a", Data: dir, Clients: server.Endpoint{Listen: "127.0.0.1:0"}, AcceptDamage: true})
 	var config *server.ConfigError
 	if !errors.As(err, &config) || config.Field != "data" || !strings.Contains(err.Error(), "is not a journal") {
 		t.Errorf("started with %v", err)
+	}
+	if after, err := os.ReadFile(segment); err != nil || !bytes.Equal(after, b) {
+		t.Errorf("its file is not what it was, %v", err)
+	}
+}
+
+// A journal that a newer holdfastd has written is refused and left as it is,
+// also by an instance that would serve a damaged one.
+func TestNewerJournal(t *testing.T) {
+	for name, change := range map[string]func([]byte) []byte{
+		"log":  newer.Segment,
+		"head": func(b []byte) []byte { return newer.Head(b, len("hfsjournal")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				i := servertest.New(t, servertest.Config(func(c *server.Config) { c.AcceptDamage = true }))
+				c := dial(t, i)
+				c.logon("pubber")
+				c.publish("a", 1, 9)
+				c.persisted(9, "")
+				i.Close()
+				disk := i.Disk()
+				flipSome(t, disk)
+				segment := disk.Names()[0]
+				b, err := disk.ReadFile(segment)
+				if err != nil {
+					t.Fatal(err)
+				}
+				b = change(b)
+				disk.WriteFile(segment, b)
+
+				err = i.Start()
+				if _, is := errors.AsType[*server.VersionError](err); !is || !strings.Contains(err.Error(), "written by a newer holdfastd: "+segment+" has format version 2") {
+					t.Errorf("started with %v", err)
+				}
+				if after, err := disk.ReadFile(segment); err != nil || !bytes.Equal(after, b) {
+					t.Errorf("%s is not what it was, %v", segment, err)
+				}
+			})
+		})
 	}
 }

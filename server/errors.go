@@ -26,3 +26,12 @@ func (e *DamagedError) Error() string {
 		"(-accept-damage, in Go Config.AcceptDamage, serves what is left)", e.Err)
 }
 func (e *DamagedError) Unwrap() error { return e.Err }
+
+// A VersionError reports a journal that a later version of holdfastd has
+// written. Nothing of it was changed.
+type VersionError struct{ Err error }
+
+func (e *VersionError) Error() string {
+	return fmt.Sprintf("server: the journal was written by a newer holdfastd: %v; nothing was changed: start that holdfastd, or a later one", e.Err)
+}
+func (e *VersionError) Unwrap() error { return e.Err }

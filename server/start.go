@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/holdfast-mq/holdfast/internal/format"
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/replica"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
@@ -170,8 +171,11 @@ func (s *Server) openJournal() error {
 // configuration's fault nor another process's is the disk's.
 func (s *Server) openError(err error) error {
 	var damage *seglog.DamageError
+	var newer *format.VersionError
 	var at *fs.PathError
 	switch {
+	case errors.As(err, &newer):
+		return &VersionError{newer}
 	case errors.As(err, &damage):
 		return &DamagedError{err}
 	case errors.Is(err, syscall.ENOTDIR) && errors.As(err, &at):

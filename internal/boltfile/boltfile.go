@@ -16,6 +16,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -25,7 +26,8 @@ import (
 )
 
 // Open opens the database at path, making it if there is none. A file that is
-// no database any more is a *DamageError. Settle must follow before anything is
+// no database any more is a *DamageError, one that a later version of bbolt has
+// written a *format.VersionError. Settle must follow before anything is
 // committed.
 func Open(path string, o *bbolt.Options) (*bbolt.DB, error) {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
@@ -43,7 +45,7 @@ func Open(path string, o *bbolt.Options) (*bbolt.DB, error) {
 // has its name is whole.
 func create(path string, o *bbolt.Options) error {
 	tmp := path + ".tmp"
-	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := removeUnfinished(tmp); err != nil {
 		return err
 	}
 	db, err := bbolt.Open(tmp, 0o600, o)
@@ -54,6 +56,31 @@ func create(path string, o *bbolt.Options) error {
 		return err
 	}
 	return os.Rename(tmp, path)
+}
+
+// removeUnfinished removes what a create that was interrupted has left. A file
+// of somebody else is left alone.
+func removeUnfinished(tmp string) error {
+	f, err := os.Open(tmp)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var b [pageHeader + metaSize]byte
+	_, err = io.ReadFull(f, b[:])
+	f.Close()
+	switch {
+	case err == io.EOF, err == io.ErrUnexpectedEOF:
+		err = nil
+	case err != nil:
+		return err
+	}
+	if b != [len(b)]byte{} && u32(b[pageHeader:]) != boltMagic {
+		return fmt.Errorf("%s is in the way and is not a database: move it elsewhere", tmp)
+	}
+	return os.Remove(tmp)
 }
 
 // Settle makes durable what the database was found as, before anything is

@@ -1,6 +1,10 @@
 package boltfile_test
 
 import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"hash/fnv"
 	"os"
 	"path/filepath"
 	"testing"
@@ -9,6 +13,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/holdfast-mq/holdfast/internal/boltfile"
+	"github.com/holdfast-mq/holdfast/internal/format"
 )
 
 var options = &bbolt.Options{Timeout: time.Millisecond}
@@ -68,5 +73,35 @@ func TestOther(t *testing.T) {
 	}
 	if b, err := os.ReadFile(path); err != nil || string(b) != "notes" {
 		t.Errorf("it holds %q, %v", b, err)
+	}
+}
+
+// A database of a later version of bbolt is whole, and left alone.
+func TestNewerVersion(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	db := open(t, path)
+	size := db.Info().PageSize
+	db.Close()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id := range 2 {
+		meta := b[id*size+16:][:64]
+		binary.NativeEndian.PutUint32(meta[4:], 3)
+		sum := fnv.New64a()
+		sum.Write(meta[:56])
+		binary.NativeEndian.PutUint64(meta[56:], sum.Sum64())
+	}
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = boltfile.Open(path, options)
+	newer, is := errors.AsType[*format.VersionError](err)
+	if !is || newer.Found != 3 || newer.Known != 2 {
+		t.Errorf("Open: %v", err)
+	}
+	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, b) {
+		t.Errorf("it is not what it was: %v", err)
 	}
 }

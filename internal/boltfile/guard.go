@@ -57,7 +57,7 @@ func open(path string, o bbolt.Options) (db *bbolt.DB, err error) {
 }
 
 // damage makes what is wrong with a file, and not with the file system, a
-// *DamageError.
+// *DamageError, or a *format.VersionError.
 func damage(path string, err error) error {
 	_, is := errors.AsType[*DamageError](err)
 	_, file := errors.AsType[*fs.PathError](err)
@@ -65,11 +65,15 @@ func damage(path string, err error) error {
 	if err == nil || is || file || system || errors.Is(err, berrors.ErrTimeout) {
 		return err
 	}
+	if newer := newerVersion(path); newer != nil {
+		return newer
+	}
 	return &DamageError{path, err}
 }
 
 // OpenReadOnly opens a database that is there, for reading only, after looking
-// at its pages. A file that is no database, or no longer, is a *DamageError.
+// at its pages. A file that is no database, or no longer, is a *DamageError, one
+// that a later version of bbolt has written a *format.VersionError.
 func OpenReadOnly(path string, o *bbolt.Options) (*bbolt.DB, error) {
 	read := *o
 	read.ReadOnly = true

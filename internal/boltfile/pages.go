@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"os"
+
+	"github.com/holdfast-mq/holdfast/internal/format"
 )
 
 // What the pages of a database hold, in the machine's byte order:
@@ -29,6 +32,12 @@ const (
 	manyFree                           = 0xffff
 	noFreelist                         = 1<<64 - 1
 	firstPage                          = 2 // behind the two metas
+)
+
+// What bbolt begins its meta pages with.
+const (
+	boltMagic   = 0xED0CDAED
+	boltVersion = 2
 )
 
 // errPage reports a page that is not what it should be.
@@ -261,3 +270,24 @@ func inline(id uint64, b []byte) error {
 func u16(b []byte) uint16 { return binary.NativeEndian.Uint16(b) }
 func u32(b []byte) uint32 { return binary.NativeEndian.Uint32(b) }
 func u64(b []byte) uint64 { return binary.NativeEndian.Uint64(b) }
+
+// newerVersion returns a *format.VersionError if a later version of bbolt has
+// written a file: a meta page of it is whole and says so.
+func newerVersion(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil // it was opened before, and the error then counts
+	}
+	defer f.Close()
+	pageSize := int64(pageSizeOf(f))
+	for id := range int64(firstPage) {
+		var b [metaSize]byte
+		if _, err := f.ReadAt(b[:], id*pageSize+pageHeader); err != nil {
+			return nil
+		}
+		if version := u32(b[4:]); wholeMeta(&b) && u32(b[:]) == boltMagic && version > boltVersion {
+			return &format.VersionError{File: "database " + path, Found: uint64(version), Known: boltVersion}
+		}
+	}
+	return nil
+}

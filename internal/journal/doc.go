@@ -42,8 +42,9 @@
 //	      0x80  reserved, 0
 //
 // A flag is set exactly if its field is not empty or zero, and nothing may
-// follow, so a Record has one encoding. An unknown kind or flag is an error:
-// either is how a later version shows itself.
+// follow, so a Record has one encoding. An unknown kind or flag is an
+// error: a later version that has others says so at the head of its segments,
+// by which an older one refuses the journal before it looks at a record.
 //
 // # State records
 //

@@ -118,6 +118,7 @@ func openLog(o Options) (*Journal, error) {
 		SegmentBytes: o.SegmentBytes,
 		MaxRecord:    timeLen + o.maxRecord(),
 		SetAside:     o.SetAside,
+		CheckHead:    checkHead,
 	})
 	if err != nil {
 		return nil, err

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/format"
 	"github.com/holdfast-mq/holdfast/internal/ledger"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
@@ -108,14 +109,10 @@ func (t *table) RecoverHead(payload []byte) error {
 	if len(payload) == 0 {
 		return nil // the first segment
 	}
-	payload, is := bytes.CutPrefix(payload, []byte(headMagic))
-	if !is {
-		return ErrNotJournal
+	if err := checkHead(payload); err != nil {
+		return err
 	}
-	f := fields{rest: payload}
-	if v := f.byte(); v != headVersion {
-		return fmt.Errorf("journal: head of unknown version %d", v)
-	}
+	f := fields{rest: payload[len(headMagic)+1:]}
 	t.lastTime = int64(f.uint64())
 	for range f.count(intervalLeast) {
 		t.intervals = append(t.intervals, f.interval())
@@ -126,6 +123,21 @@ func (t *table) RecoverHead(payload []byte) error {
 	}
 	if f.bad || len(f.rest) > 0 {
 		return fmt.Errorf("journal: head of %d bytes: %w", len(payload), errState)
+	}
+	return nil
+}
+
+// checkHead reports why a head that begins with start is not one of ours.
+func checkHead(start []byte) error {
+	f := fields{rest: bytes.TrimPrefix(start, []byte(headMagic))}
+	if len(f.rest) == len(start) {
+		return ErrNotJournal
+	}
+	switch v := f.byte(); {
+	case f.bad, v < headVersion:
+		return fmt.Errorf("journal: head of %d bytes: %w", len(start), errState)
+	case v > headVersion:
+		return &format.VersionError{Found: uint64(v), Known: headVersion}
 	}
 	return nil
 }
@@ -355,8 +367,11 @@ func appendSummary(b []byte, s summary) []byte {
 func decodeSummary(payload []byte) (summary, error) {
 	f := fields{rest: payload}
 	version := f.byte()
-	if version != 1 && version != summaryVersion {
-		return summary{}, fmt.Errorf("journal: summary of unknown version %d", version)
+	switch {
+	case version > summaryVersion:
+		return summary{}, &format.VersionError{File: "a summary", Found: uint64(version), Known: summaryVersion}
+	case version == 0:
+		return summary{}, fmt.Errorf("journal: summary of %d bytes: %w", len(payload), errState)
 	}
 	s := summary{from: int64(f.uint64()), to: int64(f.uint64()), last: Position(f.uint64())}
 	s.highest = make([]bookmark.Bookmark, f.count(8+1))

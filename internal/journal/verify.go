@@ -6,6 +6,7 @@ import (
 	"maps"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/format"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
@@ -110,7 +111,7 @@ func (v *verifier) head(head []byte) error {
 		return nil
 	}
 	have, err := headVector(head)
-	if errors.Is(err, ErrNotJournal) {
+	if _, newer := errors.AsType[*format.VersionError](err); newer || errors.Is(err, ErrNotJournal) {
 		return err
 	}
 	if err != nil {

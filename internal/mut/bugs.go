@@ -74,6 +74,10 @@ const (
 	R7IgnoreCommitError Bug = "r7-ignore-commit-error"
 	// R8AppendBehindTorn appends behind a torn tail.
 	R8AppendBehindTorn Bug = "r8-append-behind-torn"
+	// R8NewerIsDamage takes a log that a later version has written for a damaged one.
+	R8NewerIsDamage Bug = "r8-newer-is-damage"
+	// R8UnknownRemoved removes a segment whose header can't be read.
+	R8UnknownRemoved Bug = "r8-unknown-removed"
 	// R8AsideForgotten leaves out the good records behind damage.
 	R8AsideForgotten Bug = "r8-aside-forgotten"
 	// R8MergeLater leaves what was set aside alone until a peer sends something of its publisher.

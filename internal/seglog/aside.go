@@ -9,7 +9,8 @@ import (
 	"os"
 	"path"
 	"slices"
-	"strings"
+
+	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
 // Setting aside what is behind damage takes these steps, of which a crash may
@@ -29,7 +30,6 @@ import (
 const (
 	cutName  = "cut"
 	cutMagic = "hfsegcut"
-	cutSize  = 8 + 8 + 8 + 4 // magic, cut, first position of the file in aside, checksum
 )
 
 func asideDir(dir string) string { return path.Join(dir, "aside") }
@@ -158,9 +158,11 @@ func tornFrom(b []byte, s *segment, from, limit Position) Position {
 
 // writeCut is step 2.
 func (r *recovery) writeCut(cut, aside Position) error {
-	b := []byte(cutMagic)
+	b := binary.LittleEndian.AppendUint32([]byte(cutMagic), version)
+	b = append(b, 0, 0, 0, 0)
 	b = binary.LittleEndian.AppendUint64(b, uint64(cut))
 	b = binary.LittleEndian.AppendUint64(b, uint64(aside))
+	b = append(b, make([]byte, headerSize-4-len(b))...)
 	b = binary.LittleEndian.AppendUint32(b, checksum(b))
 	name := path.Join(r.o.Dir, cutName)
 	f, err := r.o.FS.OpenFile(name+suffixTmp, os.O_CREATE|os.O_TRUNC)
@@ -173,6 +175,9 @@ func (r *recovery) writeCut(cut, aside Position) error {
 	}
 	if cerr := f.Close(); err == nil {
 		err = cerr
+	}
+	if err == nil {
+		err = keepStrange(r.o.FS, r.o.Dir, cutName, cutMagic)
 	}
 	if err == nil {
 		err = r.o.FS.Rename(name+suffixTmp, name)
@@ -194,17 +199,17 @@ func (r *recovery) readCut() (cut, aside Position, found bool, err error) {
 	}
 	defer f.Close()
 	size, err := f.Size()
-	if err != nil || size != cutSize {
+	if err != nil || size != headerSize {
 		return 0, 0, false, err
 	}
-	var b [cutSize]byte
+	var b [headerSize]byte
 	if err := readAt(f, b[:], 0); err != nil {
 		return 0, 0, false, err
 	}
-	if string(b[:8]) != cutMagic || binary.LittleEndian.Uint32(b[24:]) != checksum(b[:24]) {
+	if !framed(b[:], cutMagic) {
 		return 0, 0, false, nil // rotten: the damage will be found again
 	}
-	return Position(binary.LittleEndian.Uint64(b[8:])), Position(binary.LittleEndian.Uint64(b[16:])), true, nil
+	return Position(binary.LittleEndian.Uint64(b[16:])), Position(binary.LittleEndian.Uint64(b[24:])), true, nil
 }
 
 // finishCut does steps 3 to 5, if a cut is under way.
@@ -238,7 +243,7 @@ func (r *recovery) finishCut() error {
 }
 
 // cutSegments is step 4. The oldest segment stays for its head. A mark of damage goes with its segment; that of the
-// truncated one stays and is looked at.
+// truncated one stays and is looked at. A segment whose header can't be read is kept under another name.
 func (r *recovery) cutSegments(cut Position) error {
 	for i, s := range slices.Backward(r.segs) {
 		stays, err := s.first < cut, error(nil)
@@ -253,7 +258,12 @@ func (r *recovery) cutSegments(cut Position) error {
 		case stays:
 			return r.withFile(s.segment, func(f File) error { return s.cut(f, cut) })
 		}
-		if err := r.o.FS.Remove(s.name()); err != nil {
+		if s.bad && !mut.On(mut.R8UnknownRemoved) {
+			err = keepUnknown(r.o.FS, r.o.Dir, path.Base(s.name()))
+		} else {
+			err = r.o.FS.Remove(s.name())
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -346,7 +356,7 @@ func findAside(disk FS, dir string) (segs []*segment, left []string, err error) 
 		return nil, nil, err
 	}
 	for _, name := range names {
-		if strings.HasSuffix(name, suffixTmp) {
+		if _, ok := parseName(name, suffixTmp); ok {
 			left = append(left, path.Join(dir, name))
 		}
 		first, ok := parseName(name, suffixLog)
@@ -430,7 +440,7 @@ func (l *Log) DropAside() error {
 		return fmt.Errorf("drop what was set aside: %w", err)
 	}
 	for _, name := range names {
-		if err := l.o.FS.Remove(path.Join(aside.o.Dir, name)); err != nil {
+		if err := aside.dropFile(name); err != nil {
 			return fmt.Errorf("drop what was set aside: %w", err)
 		}
 	}
@@ -441,6 +451,19 @@ func (l *Log) DropAside() error {
 	l.aside, l.damage = nil, nil
 	l.mu.Unlock()
 	return aside.Abandon()
+}
+
+// dropFile removes a file of what was set aside, if it is ours.
+func (l *Log) dropFile(name string) error {
+	first, isLog := parseName(name, suffixLog)
+	_, isMark := parseName(name, suffixBad)
+	switch {
+	case isLog && slices.ContainsFunc(l.segs, func(s *segment) bool { return s.first == first && s.bad }):
+		return keepUnknown(l.o.FS, l.o.Dir, name)
+	case isLog, isMark:
+		return l.o.FS.Remove(path.Join(l.o.Dir, name))
+	}
+	return nil
 }
 
 // Damage returns what was found damaged and cut (Options.SetAside) by this Open

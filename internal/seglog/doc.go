@@ -12,11 +12,22 @@
 //
 //	lock                    held by the process that has the log open
 //	0000000000000000.log    a segment, named by its first position in hex
-//	*.tmp                   unfinished; removed when the log is opened
+//	0000000000000000.tmp    unfinished, as is cut.tmp; removed when the log is opened
 //	0000000000000000.bad    a reader met damage in that segment: check it when opening
 //	cut                     a cut before damage that must be finished (aside.go)
 //	stage                   what was appended and not yet written to a segment
 //	aside/                  good records from behind damage
+//	*.unknown               a file that stood in the way of the log and whose header
+//	                        is not ours, of a segment that can't be read; never removed
+//
+// # Versions
+//
+// Each file begins with 64 bytes: its magic, at byte 8 its version, at the end
+// their checksum. The header of a segment speaks for its frames, summary and
+// footer too. A later version keeps these where they are. If it changes anything that an older one would
+// take for damage or leave out, it counts the version up, and the same in the
+// head of its owner. [Open] and [Inspect] look at all of them first, and refuse
+// a later version as a [format.VersionError] before anything is changed.
 //
 // # Segment, version 1
 //
@@ -89,9 +100,12 @@
 // The file cut:
 //
 //	0   8  "hfsegcut"
-//	8   8  position at which the log ends
-//	16  8  first position of the file in aside that holds what stood behind
-//	24  4  checksum of the 24 bytes before
+//	8   4  version, 1
+//	12  4  zero
+//	16  8  position at which the log ends
+//	24  8  first position of the file in aside that holds what stood behind
+//	32  28 zero
+//	60  4  checksum of the 60 bytes before
 //
 // Files at or behind the position go, but for the oldest if it begins there: its
 // head, if it can be read, is all that is known of what was removed before it.

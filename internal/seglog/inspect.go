@@ -81,6 +81,9 @@ func (i *inspector) run() error {
 
 // list finds what there is.
 func (i *inspector) list() error {
+	if err := i.r.refuseNewer(); err != nil {
+		return err
+	}
 	if err := i.r.find(); err != nil {
 		return err
 	}
@@ -117,7 +120,7 @@ func (i *inspector) list() error {
 // segment visits a segment.
 func (i *inspector) segment(s *foundSegment) error {
 	if s.bad {
-		return i.damage(&DamageError{File: s.name(), Position: s.first, Reason: "bad header"})
+		return i.damage(&DamageError{File: s.name(), Position: s.first, Reason: reasonHeader})
 	}
 	return i.r.withFile(s.segment, func(f File) error {
 		if s.last() && i.found.Cut == 0 {

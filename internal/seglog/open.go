@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
@@ -52,6 +51,9 @@ func recoverLog(o Options) (*Log, error) {
 }
 
 func (r *recovery) run() error {
+	if err := r.refuseNewer(); err != nil {
+		return err
+	}
 	if err := r.finishCut(); err != nil {
 		return err
 	}
@@ -110,7 +112,7 @@ func (r *recovery) find() error {
 	}
 	r.segs, r.start, r.marked, r.left = nil, 0, make(map[Position]bool), nil
 	for _, name := range names {
-		if strings.HasSuffix(name, suffixTmp) {
+		if _, ok := parseName(name, suffixTmp); ok || name == cutName+suffixTmp {
 			r.left = append(r.left, r.o.Dir+"/"+name)
 		}
 		if first, ok := parseName(name, suffixBad); ok {
@@ -238,7 +240,7 @@ func (r *recovery) inspect() error {
 	}
 	for i, s := range r.segs {
 		if s.bad {
-			return &DamageError{File: s.name(), Position: s.first, Reason: "bad header"}
+			return &DamageError{File: s.name(), Position: s.first, Reason: reasonHeader}
 		}
 		if !s.last() {
 			if err := r.inspectOld(s, i >= r.start); err != nil {
@@ -248,6 +250,8 @@ func (r *recovery) inspect() error {
 	}
 	return r.withFile(r.last().segment, r.inspectLast)
 }
+
+const reasonHeader = "bad header"
 
 // headsAhead is how far before the end of a log Open looks at every head.
 const headsAhead = 32 << 20

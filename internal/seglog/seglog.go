@@ -54,6 +54,11 @@ type Options struct {
 	// StageBytes is the size of the file that what is appended goes to until it
 	// is written, see Log.Keep; default none.
 	StageBytes int
+	// CheckHead, unless nil, says whether a head can be RecoverHead's, by the
+	// first bytes of it, 64 at most. Open asks of each before it changes
+	// anything, so that the log of another owner, or of a later version of this
+	// one (a *format.VersionError, whose File Open fills in), stays as it is.
+	CheckHead func(start []byte) error
 	// SetAside cuts a damaged log before the damage instead of refusing to
 	// open it, and moves what is behind to the directory "aside" in Dir.
 	SetAside bool

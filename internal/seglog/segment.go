@@ -150,12 +150,16 @@ func (f *footer) decode(b []byte) bool {
 	return f.first <= f.end && f.end < maxPosition
 }
 
-// framed checks what header and footer have in common: 64 bytes that begin
+// framed checks what headers, footers and cuts have in common: 64 bytes that begin
 // with magic and version and end with their checksum.
 func framed(b []byte, magic string) bool {
 	return len(b) == headerSize && string(b[:8]) == magic &&
-		binary.LittleEndian.Uint32(b[8:]) == version &&
-		binary.LittleEndian.Uint32(b[headerSize-4:]) == checksum(b[:headerSize-4])
+		binary.LittleEndian.Uint32(b[8:]) == version && sumStands(b)
+}
+
+// sumStands reports whether 64 bytes end with the checksum of those before.
+func sumStands(b []byte) bool {
+	return binary.LittleEndian.Uint32(b[headerSize-4:]) == checksum(b[:headerSize-4])
 }
 
 func checksum(b []byte) uint32 { return crc.Bytes(0, b) }

@@ -40,6 +40,9 @@ func openStage(o Options) (*stage, error) {
 	if o.StageBytes == 0 {
 		return nil, nil
 	}
+	if err := keepStrange(o.FS, o.Dir, stageName, stageMagic); err != nil {
+		return nil, err
+	}
 	g := &stage{size: int64(o.StageBytes), at: stageHeader}
 	name := path.Join(o.Dir, stageName)
 	f, err := o.FS.OpenFile(name, os.O_CREATE)
@@ -313,7 +316,10 @@ func dropStage(o Options) error {
 	if o.StageBytes > 0 {
 		return nil
 	}
-	err := o.FS.Remove(path.Join(o.Dir, stageName))
+	err := keepStrange(o.FS, o.Dir, stageName, stageMagic)
+	if err == nil {
+		err = o.FS.Remove(path.Join(o.Dir, stageName))
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -25,15 +25,23 @@ type Node struct {
 // Start starts the instance. It doesn't wait until it serves clients.
 func (n *Node) Start() {
 	n.s.TB.Helper()
+	if err := n.TryStart(); err != nil {
+		n.s.TB.Fatalf("start %s: %v", n.Name, err)
+	}
+}
+
+// TryStart is Start for an instance that may refuse to.
+func (n *Node) TryStart() error {
 	n.host = n.s.Net.Host(n.Name)
 	n.Config.FS = n.FS
 	n.Config.Listen = n.host.Listen
 	n.Config.Dial = n.host.Dial
 	srv, err := server.Start(n.Config)
 	if err != nil {
-		n.s.TB.Fatalf("start %s: %v", n.Name, err)
+		return err
 	}
 	n.Server = srv
+	return nil
 }
 
 // Ready waits until the instance serves clients.

@@ -2,10 +2,14 @@ package scenario_test
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
+	"strings"
 	"syscall"
 
 	"github.com/holdfast-mq/holdfast/internal/proof/cluster"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
+	"github.com/holdfast-mq/holdfast/internal/testkit/newer"
 	"github.com/holdfast-mq/holdfast/server"
 )
 
@@ -116,14 +120,46 @@ func (w *world) wipe(c *command) string {
 	return ""
 }
 
-// start starts dead instances or applications.
+// start starts dead instances or applications. An instance may find that a
+// newer holdfastd was there.
 func (w *world) start(c *command) string {
 	w.TB.Helper()
+	var refused strings.Builder
 	for _, name := range c.names {
 		if a := w.apps[name]; a != nil {
 			a.restart()
-		} else {
-			w.Node(name).Start()
+			continue
+		}
+		err := w.Node(name).TryStart()
+		if newer, is := errors.AsType[*server.VersionError](err); is {
+			fmt.Fprintf(&refused, "%s: %v\n", name, newer)
+		} else if err != nil {
+			c.fail("start %s: %v", name, err)
+		}
+	}
+	return refused.String()
+}
+
+// newer has dead instances' journals be those of a newer holdfastd.
+func (w *world) newer(c *command) string { return w.rewrite(c, newer.Segment) }
+
+// known undoes newer.
+func (w *world) known(c *command) string { return w.rewrite(c, newer.Undo) }
+
+// rewrite changes the segments of dead instances.
+func (w *world) rewrite(c *command, change func([]byte) []byte) string {
+	w.TB.Helper()
+	for _, name := range c.names {
+		disk := w.Node(name).FS
+		for _, file := range disk.Names() {
+			if !strings.HasSuffix(file, ".log") {
+				continue
+			}
+			b, err := disk.ReadFile(file)
+			if err != nil {
+				c.fail("%v", err)
+			}
+			disk.WriteFile(file, change(b))
 		}
 	}
 	return ""

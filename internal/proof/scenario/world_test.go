@@ -41,7 +41,7 @@ func newWorld(t *testing.T) *world {
 		"kill": w.kill, "shutdown": w.shutdown, "powercut": w.powercut, "wipe": w.wipe, "start": w.start,
 		"stop": w.pause, "cont": w.resume,
 		"partition": w.partition, "cut": w.cut, "heal": w.heal, "reset": w.reset, "reset-every": w.resetEvery, "move": w.move,
-		"slow-disk": w.slowDisk, "fail-disk": w.failDisk, "die-at": w.dieAt, "damage": w.damage,
+		"slow-disk": w.slowDisk, "fail-disk": w.failDisk, "die-at": w.dieAt, "damage": w.damage, "newer": w.newer, "known": w.known,
 		"publisher": w.publisher, "subscriber": w.subscriber, "subscribe": w.subscribe, "copy": w.copyApp, "connect": w.connect,
 		"publish": w.publish, "load": w.load, "stop-load": w.stopLoad, "flush": w.flush,
 		"discard": w.discard, "release": w.release,

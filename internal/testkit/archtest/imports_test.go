@@ -27,8 +27,9 @@ const root = "../../.."
 // product may import. The others are examples or belong to a wing.
 var imports = map[string][]string{
 	"internal/mut":         {},
-	"internal/boltfile":    {},
+	"internal/boltfile":    {"internal/format"},
 	"internal/crc":         {},
+	"internal/format":      {},
 	"internal/intern":      {},
 	"internal/ring":        {},
 	"internal/bookmark":    {},
@@ -38,21 +39,21 @@ var imports = map[string][]string{
 	"internal/outbound":    {"internal/mut", "internal/signal"},
 	"internal/wire":        {"internal/bookmark"},
 	"internal/ledger":      {"internal/bookmark", "internal/syncstatus"},
-	"internal/seglog":      {"internal/crc", "internal/mut"},
-	"internal/journal":     {"internal/bookmark", "internal/crc", "internal/ledger", "internal/mut", "internal/seglog"},
+	"internal/seglog":      {"internal/crc", "internal/format", "internal/mut"},
+	"internal/journal":     {"internal/bookmark", "internal/crc", "internal/format", "internal/ledger", "internal/mut", "internal/seglog"},
 	"internal/route":       {"internal/bookmark", "internal/ledger", "internal/mut", "internal/topic", "internal/wire"},
 	"internal/replica":     {"internal/bookmark", "internal/crc", "internal/journal", "internal/ledger", "internal/mut", "internal/outbound", "internal/signal", "internal/syncstatus", "internal/topic"},
 	"internal/clientcore":  {"bookmarkstore", "internal/bookmark", "internal/mut", "internal/ring", "internal/syncstatus", "internal/wire", "pubstore"},
 	"internal/servercore":  {"internal/bookmark", "internal/ledger", "internal/mut", "internal/route", "internal/syncstatus", "internal/topic", "internal/wire"},
-	"pubstore":             {"internal/boltfile", "internal/intern", "internal/mut", "internal/seglog", "internal/signal"},
-	"bookmarkstore":        {"internal/bookmark", "internal/boltfile", "internal/mut", "internal/ring", "internal/signal"},
+	"pubstore":             {"internal/boltfile", "internal/format", "internal/intern", "internal/mut", "internal/seglog", "internal/signal"},
+	"bookmarkstore":        {"internal/bookmark", "internal/boltfile", "internal/format", "internal/mut", "internal/ring", "internal/signal"},
 	"client":               {"bookmarkstore", "internal/bookmark", "internal/clientcore", "internal/intern", "internal/mut", "internal/outbound", "internal/ring", "internal/signal", "internal/syncstatus", "internal/wire", "pubstore"},
-	"server":               {"internal/bookmark", "internal/journal", "internal/mut", "internal/outbound", "internal/replica", "internal/seglog", "internal/servercore", "internal/signal", "internal/syncstatus", "internal/topic", "internal/wire"},
+	"server":               {"internal/bookmark", "internal/format", "internal/journal", "internal/mut", "internal/outbound", "internal/replica", "internal/seglog", "internal/servercore", "internal/signal", "internal/syncstatus", "internal/topic", "internal/wire"},
 	"internal/release":     {},
 	"server/cmd/holdfastd": {"internal/release", "server"},
 	"internal/perf/pair":   {},
 	"internal/perf/bench":  {"client", "internal/perf/pair", "pubstore"},
-	"server/cmd/holdfast":  {"bookmarkstore", "client", "internal/perf/bench", "internal/boltfile", "internal/bookmark", "internal/journal", "internal/release", "internal/replica", "internal/seglog", "internal/topic", "pubstore", "server"},
+	"server/cmd/holdfast":  {"bookmarkstore", "client", "internal/perf/bench", "internal/boltfile", "internal/bookmark", "internal/format", "internal/journal", "internal/release", "internal/replica", "internal/seglog", "internal/topic", "pubstore", "server"},
 }
 
 // foreign is what the SDK's packages may bring into an application beside the

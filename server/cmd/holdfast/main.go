@@ -38,6 +38,8 @@
 //	3  it could not go on: the disk, no server within --timeout, an interrupt of
 //	   publish, a measurement that could not be made
 //	4  in use by a running process: a store, a journal, a client name
+//	5  a newer version of holdfast has written the store or the journal, which is
+//	   left as it is
 //
 // # Publishing
 //
@@ -158,6 +160,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/holdfast-mq/holdfast/internal/format"
 	"github.com/holdfast-mq/holdfast/internal/release"
 )
 
@@ -168,6 +171,7 @@ const (
 	exitUsage  = 2
 	exitFailed = 3
 	exitInUse  = 4
+	exitNewer  = 5
 )
 
 // commands are the command line, a field for each noun.
@@ -258,5 +262,15 @@ func exitCode(err error, stderr io.Writer) int {
 	if e, ok := errors.AsType[*exitError](err); ok {
 		return e.code
 	}
+	if isNewer(err) {
+		fmt.Fprintln(stderr, "holdfast: a newer version of holdfast has written it, and nothing was changed: use that version")
+		return exitNewer
+	}
 	return exitFailed
+}
+
+// isNewer reports whether an error is about what a newer version has written.
+func isNewer(err error) bool {
+	_, newer := errors.AsType[*format.VersionError](err)
+	return newer
 }

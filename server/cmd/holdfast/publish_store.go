@@ -15,6 +15,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/holdfast-mq/holdfast/internal/boltfile"
+	"github.com/holdfast-mq/holdfast/internal/format"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
@@ -123,7 +124,7 @@ func readExtent(db *bbolt.DB) (k keptExtent, err error) {
 		return json.Unmarshal(bucket.Get(inputKey), &k)
 	})
 	if err == nil && k.Version > extentVersion {
-		err = fmt.Errorf("version is %d, known is %d", k.Version, extentVersion)
+		err = &format.VersionError{Found: uint64(k.Version), Known: extentVersion}
 	}
 	if err != nil {
 		return k, fmt.Errorf("how far the input was published: %w", err)

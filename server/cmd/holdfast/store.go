@@ -227,6 +227,9 @@ func appendStore(stores []store, db *bbolt.DB, bucket string, messages bool) ([]
 	if errors.Is(b.err, bookmarkstore.ErrNotStore) {
 		return stores, nil
 	}
+	if isNewer(b.err) {
+		return stores, b.err
+	}
 	return append(stores, b), nil
 }
 

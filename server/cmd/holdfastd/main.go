@@ -6,7 +6,8 @@
 // bound, with their real numbers, and "ready …" once clients are served. The
 // log goes to standard error. It exits with 0 after SIGTERM or an interrupt, 2
 // for a config or usage that can't be used, 3 if the disk has failed or the
-// journal is damaged and no peer can heal it, and 1 for anything else.
+// journal is damaged and no peer can heal it, 4 if a newer holdfastd has written
+// the journal, which is left as it is, and 1 for anything else.
 package main
 
 import (
@@ -31,7 +32,13 @@ const (
 	exitFailed  = 1
 	exitUsage   = 2
 	exitDisk    = 3
+	exitNewer   = 4
 )
+
+const usage = `Usage: holdfastd -config FILE
+
+Exit codes: 0 stopped, 1 cannot run, 2 configuration, 3 disk failed or journal
+damaged, 4 journal written by a newer holdfastd (nothing was changed).`
 
 func main() {
 	signals := make(chan os.Signal, 2)
@@ -51,6 +58,10 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("holdfastd", flag.ContinueOnError)
 	flags.SetOutput(stderr)
+	flags.Usage = func() {
+		fmt.Fprintf(stderr, "%s\n\n", usage)
+		flags.PrintDefaults()
+	}
 	flags.StringVar(&o.config, "config", "", "YAML `file` that describes the instance")
 	flags.StringVar(&o.log, "log", "text", "`form` of the log: text or json")
 	flags.BoolVar(&o.acceptDamage, "accept-damage", false, "serve clients over a damaged journal although no peer has healed it")
@@ -139,8 +150,11 @@ func stop(s *server.Server, cfg server.Config, signals <-chan os.Signal) int {
 func exitCode(err error) int {
 	var disk *server.DiskError
 	var damaged *server.DamagedError
+	var newer *server.VersionError
 	var config *server.ConfigError
 	switch {
+	case errors.As(err, &newer):
+		return exitNewer
 	case errors.As(err, &disk), errors.As(err, &damaged):
 		return exitDisk
 	case errors.As(err, &config):

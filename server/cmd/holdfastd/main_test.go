@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast-mq/holdfast/internal/testkit/newer"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
@@ -312,6 +313,39 @@ func TestExitCodes(t *testing.T) {
 				t.Errorf("exit %d, want %d; said:\n%s\nwant %q", code, tt.code, p.stderr, tt.says)
 			}
 		})
+	}
+}
+
+// A journal of a newer holdfastd ends an older one with a code of its own, and
+// stays as it is.
+func TestNewerJournal(t *testing.T) {
+	dir := t.TempDir()
+	file := write(t, dir, lone)
+	p := start(t, "-config", file)
+	p.ready()
+	c := connect(t, p.addr, "pubber")
+	c.publish(1, 3)
+	p.cmd.Process.Kill()
+	p.cmd.Wait()
+	segment := filepath.Join(dir, "journal", "0000000000000000.log")
+	b, err := os.ReadFile(segment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b = newer.Segment(b)
+	if err := os.WriteFile(segment, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p = start(t, "-config", file, "-accept-damage")
+	if code := p.exit(); code != 4 || !strings.Contains(p.stderr.String(), "written by a newer holdfastd") {
+		t.Errorf("exit %d, want 4; said:\n%s", code, p.stderr)
+	}
+	if after, err := os.ReadFile(segment); err != nil || !bytes.Equal(after, b) {
+		t.Errorf("the journal is not what it was, %v", err)
+	}
+	p = start(t, "-help")
+	if code := p.exit(); code != 0 || !strings.Contains(p.stderr.String(), "4 journal written by a newer holdfastd") {
+		t.Errorf("help: exit %d, said:\n%s", code, p.stderr)
 	}
 }
 

@@ -1,0 +1,179 @@
+package seglog
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/holdfast-mq/holdfast/internal/format"
+	"github.com/holdfast-mq/holdfast/internal/mut"
+)
+
+// refuseNewer returns a *format.VersionError if a later version of this program has
+// written to the log. Open and Inspect ask first of all: a file that can't be
+// read looks damaged, and damage is cut off.
+func (r *recovery) refuseNewer() error {
+	if mut.On(mut.R8NewerIsDamage) {
+		return nil
+	}
+	for _, dir := range []string{r.o.Dir, asideDir(r.o.Dir)} {
+		names, err := r.o.FS.ReadDir(dir)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			if err := r.refuseNewerFile(dir, name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// refuseNewerFile is refuseNewer for one file.
+func (r *recovery) refuseNewerFile(dir, name string) error {
+	magic, places := expected(name)
+	if magic == "" {
+		return nil
+	}
+	f, err := r.o.FS.OpenFile(path.Join(dir, name), 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	found, err := newerVersion(f, magic, places)
+	if err != nil {
+		return err
+	}
+	if found > 0 {
+		return &format.VersionError{File: path.Join(dir, name), Found: uint64(found), Known: version}
+	}
+	if first, ok := parseName(name, suffixLog); ok && dir == r.o.Dir && r.o.CheckHead != nil {
+		return r.checkHead(f, first)
+	}
+	return nil
+}
+
+// expected returns the magic that a file of this name begins with, and where
+// it stands; none if the name is none of the log's.
+func expected(name string) (magic string, places []int64) {
+	_, isLog := parseName(name, suffixLog)
+	_, isTmp := parseName(name, suffixTmp)
+	switch {
+	case isLog, isTmp:
+		return headerMagic, []int64{0, headerAgain}
+	case name == stageName:
+		return stageMagic, []int64{0}
+	case name == cutName, name == cutName+suffixTmp:
+		return cutMagic, []int64{0}
+	}
+	return "", nil
+}
+
+// newerVersion returns the version of a file that a later program wrote, 0 if
+// none did. The header's checksum vouches for it or, lest a later version
+// computes that otherwise, its copy.
+func newerVersion(f File, magic string, places []int64) (found uint32, err error) {
+	var unsure []uint32
+	for _, at := range places {
+		var b [headerSize]byte
+		if _, err := f.ReadAt(b[:], at); err != nil && !errors.Is(err, io.EOF) {
+			return 0, err
+		}
+		v := binary.LittleEndian.Uint32(b[8:])
+		switch {
+		case string(b[:8]) != magic || v <= version:
+		case sumStands(b[:]):
+			return v, nil
+		default:
+			unsure = append(unsure, v)
+		}
+	}
+	if len(unsure) == 2 && unsure[0] == unsure[1] {
+		return unsure[0], nil
+	}
+	return 0, nil
+}
+
+// headStartLen is how much of a head CheckHead gets at most.
+const headStartLen = 64
+
+// checkHead asks the owner about the head of a segment. A damaged one is
+// nobody's.
+func (r *recovery) checkHead(f File, first Position) error {
+	s := &segment{header: header{first: first}, dir: r.o.Dir}
+	var err error
+	if s.size, err = f.Size(); err == nil {
+		err = s.readHeader(f)
+	}
+	if err != nil || s.bad || s.headLen == 0 {
+		return err
+	}
+	start := make([]byte, min(s.headLen, headStartLen))
+	if err := readAt(f, start, headStart); err != nil {
+		return err
+	}
+	refusal := r.o.CheckHead(start)
+	if refusal == nil {
+		return nil
+	}
+	if _, err := readHead(f, s); err != nil {
+		if _, damaged := errors.AsType[*DamageError](err); damaged {
+			return nil
+		}
+		return err
+	}
+	if newer, is := errors.AsType[*format.VersionError](refusal); is && newer.File == "" {
+		newer.File = s.name()
+	}
+	return refusal
+}
+
+const suffixUnknown = ".unknown"
+
+// keepUnknown gives a file another name that stands in the way of the log and
+// whose header is not ours: nobody knows what is in it. Nothing removes it.
+func keepUnknown(disk FS, dir, name string) error {
+	names, err := disk.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	base := strings.TrimSuffix(name, suffixLog)
+	to := base + suffixUnknown
+	for n := 2; slices.Contains(names, to); n++ {
+		to = fmt.Sprintf("%s-%d%s", base, n, suffixUnknown)
+	}
+	return disk.Rename(path.Join(dir, name), path.Join(dir, to))
+}
+
+// keepStrange is keepUnknown for a file that something else than the log has
+// put there. One that begins with zeros is what a power cut left of ours.
+func keepStrange(disk FS, dir, name, magic string) error {
+	f, err := disk.OpenFile(path.Join(dir, name), 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var b [8]byte
+	_, err = f.ReadAt(b[:], 0)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if b == [8]byte{} || string(b[:]) == magic {
+		return nil
+	}
+	return keepUnknown(disk, dir, name)
+}
