@@ -104,6 +104,7 @@ type Config struct {
 	QueueMessages int // default 1,024
 	QueueBytes    int // default 8 MiB
 	// MaxFrame is the longest frame taken from a server, in bytes. Default 16 MiB and its header.
+	// A longer message ends its subscription with a *FrameTooLargeError.
 	MaxFrame int
 }
 

@@ -25,6 +25,8 @@ const batchBytes = 64 << 10
 // goroutine and must never wait for the application (R12).
 type receiver interface {
 	message(cn *conn, id string, m *wire.Message) error
+	// tooLarge is told of a message by its header, whose frame was not read.
+	tooLarge(cn *conn, id string, m *wire.Message, long *FrameTooLargeError) error
 	ack(cn *conn, id string, m *wire.Message) error
 	lost(cn *conn, err error) // the connection has ended; on the session goroutine
 }
@@ -222,13 +224,41 @@ func (cn *conn) route(id []byte) (receiver, string) {
 func (cn *conn) read() error {
 	var m wire.Message
 	for {
-		if err := cn.in.next(&m); err != nil {
-			return err
+		err := cn.in.next(&m)
+		if long, is := errors.AsType[*wire.TooLargeError](err); is {
+			err = cn.tooLarge(&m, long)
+		} else if err == nil {
+			err = cn.dispatch(&m)
 		}
-		if err := cn.dispatch(&m); err != nil {
+		if err != nil {
 			return err
 		}
 	}
+}
+
+// tooLarge ends what gets a message whose frame is longer than MaxFrame: it
+// would get the same again on every connection. Another frame of that length
+// ends the connection.
+func (cn *conn) tooLarge(m *wire.Message, long *wire.TooLargeError) error {
+	if mut.On(mut.R14TooLargeAgain) {
+		return long
+	}
+	header, err := cn.in.frames.NextTooLarge()
+	if err == nil {
+		err = wire.Parse(header, m)
+	}
+	if err != nil {
+		return fmt.Errorf("read: %w: %w", long, err)
+	}
+	e := &FrameTooLargeError{Topic: string(m.Topic), Bookmark: string(m.Bookmark), Size: int64(long.Size), MaxFrame: long.Max}
+	tell := func(r receiver, id string) error { return r.tooLarge(cn, id, m, e) }
+	switch m.Command {
+	case wire.Publish, wire.DeltaPublish, wire.OOF:
+		return cn.each(deliveryIDs(m), tell)
+	case wire.SOW:
+		return cn.each(m.QueryID, tell)
+	}
+	return e
 }
 
 // silence says in our words that a deadline has passed.
@@ -264,6 +294,11 @@ func deliveryIDs(m *wire.Message) []byte {
 
 // deliver hands a message to each of a comma list of ids.
 func (cn *conn) deliver(ids []byte, m *wire.Message) error {
+	return cn.each(ids, func(r receiver, id string) error { return r.message(cn, id, m) })
+}
+
+// each calls f for whom each of a comma list of ids belongs to.
+func (cn *conn) each(ids []byte, f func(receiver, string) error) error {
 	for len(ids) > 0 {
 		id, rest, _ := bytes.Cut(ids, comma)
 		ids = rest
@@ -271,7 +306,7 @@ func (cn *conn) deliver(ids []byte, m *wire.Message) error {
 		if r == nil {
 			continue // it has ended, or was paused
 		}
-		if err := r.message(cn, name, m); err != nil {
+		if err := f(r, name); err != nil {
 			return err
 		}
 	}

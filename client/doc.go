@@ -156,6 +156,7 @@
 //	pubstore.ErrClosed            (ended by itself) close the store after the client
 //	pubstore.ErrInUse             (Dial) one client at a time uses a store
 //	*TooLargeError                split the message (= *pubstore.TooLargeError)
+//	*FrameTooLargeError           raise Config.MaxFrame and subscribe again
 //	*RejectedError                (hook FailedWrite) store it elsewhere or drop it
 //	*UnsettledError               (Flush, FlushSafe, Drain) nothing: it is still on its
 //	                              way; or wait again

@@ -158,6 +158,33 @@ func (e *UnsettledError) Unwrap() error { return e.Err }
 // than the publish store does; the two have one type. It is not in the store.
 type TooLargeError = pubstore.TooLargeError
 
+// A FrameTooLargeError ends a subscription, or the replies to a command, to
+// which a server sends a message in a frame that is longer than
+// Config.MaxFrame; the message is skipped for nobody. Resumed by a client with
+// a larger MaxFrame, a bookmark subscription goes on with it. Where the frame is
+// not a message, the error is why a connection ended.
+type FrameTooLargeError struct {
+	Subscription string // its id; empty: not of a subscription
+	Topic        string // of the message
+	Bookmark     string
+	Size         int64 // of the frame, in bytes
+	MaxFrame     int   // Config.MaxFrame
+}
+
+func (e *FrameTooLargeError) Error() string {
+	s := "a frame"
+	if e.Topic != "" {
+		s = "a message of topic " + strconv.Quote(e.Topic)
+	}
+	if e.Bookmark != "" {
+		s += " with bookmark " + e.Bookmark
+	}
+	if e.Subscription != "" {
+		s = "subscription " + strconv.Quote(e.Subscription) + ": " + s
+	}
+	return s + fmt.Sprintf(" takes %d bytes, more than Config.MaxFrame (%d): raise MaxFrame", e.Size, e.MaxFrame)
+}
+
 // A Gap is a range of one publisher's messages that retention has removed.
 type Gap struct {
 	Publisher, From, To uint64 // From and To are sequences, both included
@@ -197,7 +224,8 @@ func inWords(err error, topic string) error {
 func doing(what string, err error) error {
 	var refused *CommandError
 	var gap *GapError
-	if errors.As(err, &refused) || errors.As(err, &gap) {
+	var long *FrameTooLargeError
+	if errors.As(err, &refused) || errors.As(err, &gap) || errors.As(err, &long) {
 		return err
 	}
 	return fmt.Errorf("%s: %w", what, err)

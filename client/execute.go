@@ -280,6 +280,12 @@ func (q *query) ack(cn *conn, id string, m *wire.Message) error {
 	return nil
 }
 
+// tooLarge implements receiver.
+func (q *query) tooLarge(_ *conn, _ string, _ *wire.Message, long *FrameTooLargeError) error {
+	q.end(long)
+	return nil
+}
+
 // message implements receiver.
 func (q *query) message(_ *conn, _ string, m *wire.Message) error {
 	switch m.Command {

@@ -34,8 +34,8 @@ import (
 // The loop ends by itself, without an error, after Unsubscribe and when Drain
 // has had it finish what is queued. Otherwise it ends with one error, in the
 // last turn: that of ctx, after which another loop may go on; or what ended
-// the subscription for good: a *GapError, *CommandError, ErrSlowConsumer,
-// ErrNotReplicated, a failed bookmark store, ErrClosed. A lost connection is
+// the subscription for good: a *GapError, *CommandError, *FrameTooLargeError,
+// ErrSlowConsumer, ErrNotReplicated, a failed bookmark store, ErrClosed. A lost connection is
 // not among them.
 func (s *Subscription) Messages(ctx context.Context) iter.Seq2[*Message, error] {
 	return func(yield func(*Message, error) bool) {

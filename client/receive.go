@@ -12,6 +12,19 @@ import (
 
 // message implements receiver.
 func (s *Subscription) message(cn *conn, id string, m *wire.Message) error {
+	return s.arrive(cn, id, m, nil)
+}
+
+// tooLarge implements receiver. A message that is not taken because of the
+// connection, the queue or the bookmark store is not too large either.
+func (s *Subscription) tooLarge(cn *conn, id string, m *wire.Message, long *FrameTooLargeError) error {
+	e := *long
+	e.Subscription = s.id
+	return s.arrive(cn, id, m, &e)
+}
+
+// arrive takes in a message, or ends the subscription with tooLarge if m is only the header of it.
+func (s *Subscription) arrive(cn *conn, id string, m *wire.Message, tooLarge *FrameTooLargeError) error {
 	if m.Command != wire.Publish && m.Command != wire.DeltaPublish {
 		return nil
 	}
@@ -34,6 +47,10 @@ func (s *Subscription) message(cn *conn, id string, m *wire.Message) error {
 		return nil
 	case clientcore.TooSlow:
 		s.end(ErrSlowConsumer)
+		return nil
+	}
+	if fresh && tooLarge != nil {
+		s.end(tooLarge)
 		return nil
 	}
 	s.mu.Lock()

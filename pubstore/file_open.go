@@ -99,8 +99,13 @@ func OpenFile(dir string, o FileOptions) (*File, error) {
 	}
 }
 
-// recordRoom is more than a record has beside the message that it keeps.
-const recordRoom = 64 << 10
+const (
+	// recordRoom is more than a record has beside the message that it keeps.
+	recordRoom = 64 << 10
+	// maxRecord is the longest record that a store holds: MaxMessage is for
+	// what is appended, and a store may keep larger messages from before.
+	maxRecord = 1 << 30
+)
 
 func openFile(dir string, o FileOptions) (*File, error) {
 	if err := o.check(dir); err != nil {
@@ -113,7 +118,7 @@ func openFile(dir string, o FileOptions) (*File, error) {
 	}
 	s.log, err = seglog.Open(seglog.Options{
 		FS: o.FS, Dir: slashed(dir), Owner: (*fileOwner)(s),
-		SegmentBytes: s.segment, MaxRecord: max(s.maxMessage, defaultMaxMessage) + recordRoom,
+		SegmentBytes: s.segment, MaxRecord: max(s.maxMessage+recordRoom, maxRecord),
 		CheckHead: checkHead, SetAside: o.AcceptDamage, StageBytes: stageBytes(o.SyncAlways),
 	})
 	if err != nil {

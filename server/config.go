@@ -41,7 +41,9 @@ type Config struct {
 	RejoinTimeout Duration `yaml:"rejoin_timeout"`
 	// DrainTimeout is how long Shutdown waits for outstanding acks. Default 10s.
 	DrainTimeout Duration `yaml:"drain_timeout"`
-	// MaxMessage is the longest message, with its header. Default 16 MiB.
+	// MaxMessage is the longest message, with its header, that clients may
+	// publish. Default 16 MiB. Longer ones that are in a journal of the group
+	// already are replicated and delivered all the same.
 	MaxMessage Size `yaml:"max_message"`
 
 	// FS is the disk. Default: that of the machine.

@@ -81,7 +81,7 @@ func (j *Journal) check(r *Record) error {
 			return err
 		}
 	}
-	if n > j.o.maxRecord() {
+	if n > MaxRecord || mut.On(mut.R14LimitsTheOld) && n > 1<<20 {
 		return ErrTooLarge
 	}
 	if !r.Kind.Known() {
@@ -192,7 +192,7 @@ func (j *Journal) judge(err error) error {
 func (j *Journal) appendChangeLocked(c change) error {
 	c.time = max(j.table.lastTime, j.now())
 	payload := appendChange(nil, c)
-	if len(payload) > j.o.maxRecord() {
+	if len(payload) > MaxRecord {
 		return fmt.Errorf("journal: state record: %w", ErrTooLarge)
 	}
 	at, err := j.log.Append(uint8(kindState), payload)

@@ -116,7 +116,7 @@ func openLog(o Options) (*Journal, error) {
 		Dir:          o.Dir,
 		Owner:        t,
 		SegmentBytes: o.SegmentBytes,
-		MaxRecord:    timeLen + o.maxRecord(),
+		MaxRecord:    timeLen + MaxRecord,
 		SetAside:     o.SetAside,
 		CheckHead:    checkHead,
 	})

@@ -9,11 +9,11 @@ import (
 )
 
 const (
-	defaultSegment    = 64 << 20
-	defaultMaxMessage = 16 << 20
-	// recordRoom is what a record may be longer than its message: the user
-	// and a reason are not part of that.
-	recordRoom = 64 << 10
+	defaultSegment = 64 << 20
+	// MaxRecord is the longest record that a journal holds, in bytes. How long
+	// a message may be that a client publishes is for the server to say, and may
+	// change: what is in a journal of the group already is taken all the same.
+	MaxRecord = 256 << 20
 	// unwrittenMost is how much Append leaves to the syncer before it waits.
 	unwrittenMost = 8 << 20
 )
@@ -23,7 +23,6 @@ type Options struct {
 	FS           seglog.FS
 	Dir          string
 	SegmentBytes int64        // default 64 MiB
-	MaxMessage   int          // bytes of a message with its header; default 16 MiB
 	Log          *slog.Logger // default: silent
 	// Now is the clock that Record.Time is read from; default time.Now.
 	Now func() time.Time
@@ -57,14 +56,11 @@ func (o *Options) validate() error {
 	if o.FS == nil || o.Dir == "" {
 		return errors.New("journal: open: FS and Dir must be set")
 	}
-	if o.SegmentBytes < 0 || o.MaxMessage < 0 {
-		return errors.New("journal: open: SegmentBytes and MaxMessage must not be negative")
+	if o.SegmentBytes < 0 {
+		return errors.New("journal: open: SegmentBytes must not be negative")
 	}
 	if o.SegmentBytes == 0 {
 		o.SegmentBytes = defaultSegment
-	}
-	if o.MaxMessage == 0 {
-		o.MaxMessage = defaultMaxMessage
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -74,6 +70,3 @@ func (o *Options) validate() error {
 	}
 	return nil
 }
-
-// maxRecord is the longest raw record.
-func (o *Options) maxRecord() int { return o.MaxMessage + recordRoom }

@@ -10,9 +10,6 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
-// verifyMaxMessage is what a journal that is only read may hold: its own limit isn't known.
-const verifyMaxMessage = 256 << 20
-
 // A Report says what Verify has read.
 type Report struct {
 	Segments   int
@@ -27,7 +24,7 @@ type Report struct {
 // that times don't go back, and that heads and summaries say what is there. It
 // opens the journal as its owner would, which cuts a torn tail.
 func Verify(fsys seglog.FS, dir string) (Report, error) {
-	j, err := Open(Options{FS: fsys, Dir: dir, MaxMessage: verifyMaxMessage})
+	j, err := Open(Options{FS: fsys, Dir: dir})
 	if err != nil {
 		return Report{}, err
 	}

@@ -144,6 +144,10 @@ const (
 	R12ReaderWaits Bug = "r12-reader-waits"
 	// R13SettledIsSafe gives what is settled to a fully durable subscription.
 	R13SettledIsSafe Bug = "r13-settled-is-safe"
+	// R14LimitsTheOld holds what is in a journal of the group to a limit on what is published.
+	R14LimitsTheOld Bug = "r14-limits-the-old"
+	// R14TooLargeAgain ends the connection for a message that is longer than the client takes.
+	R14TooLargeAgain Bug = "r14-too-large-again"
 	// R14NoTombstone rejects without leaving a record.
 	R14NoTombstone Bug = "r14-no-tombstone"
 	// R14ReplayRejected keeps a rejected message in the store.

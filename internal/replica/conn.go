@@ -206,7 +206,7 @@ func (c *conn) read() error {
 			return err
 		}
 		if c.link != nil {
-			frames.limit = c.l.frameLimit()
+			frames.limit = frameLimit
 		}
 		select {
 		case <-c.done:

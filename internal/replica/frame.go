@@ -11,6 +11,7 @@ import (
 	"github.com/vmihailenco/msgpack/v5"
 
 	"github.com/holdfast-mq/holdfast/internal/crc"
+	"github.com/holdfast-mq/holdfast/internal/journal"
 )
 
 // A frameType is the first value of a payload.
@@ -28,19 +29,19 @@ const (
 )
 
 const (
-	frameHeader = 8               // length and CRC
-	batchBytes  = 1 << 20         // of a frame of records, unless one record is longer
-	helloLimit  = 1<<20 + 64<<10  // payload of a peer not yet known
-	frameSlack  = 2 << 20         // above the largest message: the batch before it, its metadata
-	readStep    = 16 << 10        // most that is allocated ahead of what has arrived
-	pairBytes   = 2               // least bytes of a publisher and its sequence
-	maxText     = math.MaxUint16  // bytes of a name, a reason and the like
-	maxPatterns = 4096            // of a link
-	maxStates   = 4 << 20         // publishers of a hello
-	statesBatch = batchBytes / 64 // publishers in one frame of states
-	acksBatch   = statesBatch     // publishers in one ack
-	beatBatch   = 1024            // publishers in one heartbeat
-	maxControl  = 4096            // frames queued for a peer that doesn't take them
+	frameHeader = 8                         // length and CRC
+	batchBytes  = 1 << 20                   // of a frame of records, unless one record is longer
+	helloLimit  = 1<<20 + 64<<10            // payload of a peer not yet known
+	frameLimit  = journal.MaxRecord + 2<<20 // payload of a peer that has said hello: the longest record, the batch before it, its metadata
+	readStep    = 16 << 10                  // most that is allocated ahead of what has arrived
+	pairBytes   = 2                         // least bytes of a publisher and its sequence
+	maxText     = math.MaxUint16            // bytes of a name, a reason and the like
+	maxPatterns = 4096                      // of a link
+	maxStates   = 4 << 20                   // publishers of a hello
+	statesBatch = batchBytes / 64           // publishers in one frame of states
+	acksBatch   = statesBatch               // publishers in one ack
+	beatBatch   = 1024                      // publishers in one heartbeat
+	maxControl  = 4096                      // frames queued for a peer that doesn't take them
 )
 
 var (

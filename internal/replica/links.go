@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"net"
 	"slices"
 	"sync"
@@ -140,9 +139,6 @@ func (o *Options) validate() error {
 		return errors.New("no journal")
 	case o.Name == "" || o.Group == "":
 		return errors.New("an instance needs a name and a group")
-	}
-	if o.MaxMessage <= 0 {
-		o.MaxMessage = 16 << 20
 	}
 	if o.RejoinTimeout <= 0 {
 		o.RejoinTimeout = 10 * time.Second
@@ -475,6 +471,3 @@ const maxStrangers = 64
 
 // maxPeers bounds the peers that are not in the configuration.
 const maxPeers = 1024
-
-// frameLimit is the longest payload of a peer that has said hello.
-func (l *Links) frameLimit() int { return min(l.o.MaxMessage, math.MaxInt32-frameSlack) + frameSlack }

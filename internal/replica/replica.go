@@ -30,7 +30,6 @@ type Options struct {
 	Listener     net.Listener // nil: nobody dials us
 	Dial         func(ctx context.Context, address string) (net.Conn, error)
 	Destinations []Destination
-	MaxMessage   int   // bytes of a message with its header; default 16 MiB
 	MinSync      int   // a downgrade that would leave fewer counting sync destinations does not happen
 	Hold         int64 // bytes of journal kept for an absent destination before it is given up; 0: half of the free disk
 

@@ -79,7 +79,7 @@ func (l *Stepped) Connect(nc net.Conn, destination string) *End {
 func (e *End) Take(frame []byte) error {
 	r := frameReader{r: bytes.NewReader(frame), limit: helloLimit}
 	if e.c.link != nil {
-		r.limit = e.c.l.frameLimit()
+		r.limit = frameLimit
 	}
 	payload, err := r.next()
 	if err != nil {

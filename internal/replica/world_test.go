@@ -128,7 +128,7 @@ func (w *world) chain() (a, b, c *instance) {
 func (i *instance) open() {
 	i.w.t.Helper()
 	o := journal.Options{
-		FS: i.disk, Dir: "j", SegmentBytes: 16 << 10, MaxMessage: 1 << 20, SetAside: true,
+		FS: i.disk, Dir: "j", SegmentBytes: 16 << 10, SetAside: true,
 		OnAppend: func(p, s uint64) {
 			if l := i.links.Load(); l != nil {
 				l.Appended(p, s)
@@ -163,7 +163,7 @@ func (i *instance) start() {
 	}
 	o := Options{
 		Name: i.name, Group: "g", Digest: "d", Run: bookmark.Hash(fmt.Sprint(i.name, i.runs)),
-		Journal: i.j, Listener: ln, Dial: host.Dial, MaxMessage: 1 << 20, Hold: 1 << 40,
+		Journal: i.j, Listener: ln, Dial: host.Dial, Hold: 1 << 40,
 		Log:         slog.New(slog.NewTextHandler(&i.log, nil)),
 		OnWatermark: func([]uint64) { i.marks.Add(1) },
 		OnNotice:    func(n Notice) bool { i.notices = append(i.notices, n); return n.User == refusedUser },

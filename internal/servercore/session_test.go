@@ -36,7 +36,7 @@ func onEachLedger(t *testing.T, test func(s *stand)) {
 		test(newStand(t, l, l.Sync))
 	})
 	t.Run("journal", func(t *testing.T) {
-		j, err := journal.Open(journal.Options{FS: memfs.New(), Dir: "data", MaxMessage: 1 << 20, Stepped: true})
+		j, err := journal.Open(journal.Options{FS: memfs.New(), Dir: "data", Stepped: true})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -107,7 +107,7 @@ func (i *instance) open() (err error) {
 		Logged: logged, Registry: servercore.NewRegistry(),
 	}
 	i.j, err = journal.Open(journal.Options{
-		FS: i.fs, Dir: dataDir, SegmentBytes: i.w.set.segment, MaxMessage: maxMessage, Stepped: true, Now: i.w.clock,
+		FS: i.fs, Dir: dataDir, SegmentBytes: i.w.set.segment, Stepped: true, Now: i.w.clock,
 		SetAside: true,
 		OnAppend: func(p, s uint64) {
 			if i.links != nil { // they are made while records set aside are merged
@@ -142,7 +142,7 @@ func (i *instance) watermarksMoved(publishers []uint64) {
 func (i *instance) linkOptions() replica.Options {
 	o := replica.Options{
 		Name: i.name, Group: "group", Digest: "digest", Run: i.id,
-		Journal: i.j, Listener: new(net.TCPListener), MaxMessage: maxMessage, Hold: 1 << 40,
+		Journal: i.j, Listener: new(net.TCPListener), Hold: 1 << 40,
 		RejoinTimeout: i.w.set.rejoin, Now: i.w.clock,
 		OnWatermark: i.watermarksMoved, OnSyncStatus: i.shared.Registry.WakeAll, OnNotice: i.shared.OnNotice,
 	}

@@ -330,7 +330,7 @@ func (o *oracle) onDisk(i *instance) bookmark.Vector {
 // read calls f with what would be left of a journal if the power went now.
 func (o *oracle) read(i *instance, f func(*journal.Journal) error) {
 	j, err := journal.Open(journal.Options{
-		FS: i.fs.Image(memfs.Durable), Dir: dataDir, SegmentBytes: o.w.set.segment, MaxMessage: maxMessage,
+		FS: i.fs.Image(memfs.Durable), Dir: dataDir, SegmentBytes: o.w.set.segment,
 		Stepped: true, Now: o.w.clock, SetAside: i.j != nil && i.j.Damage() != nil,
 	})
 	if err == nil {

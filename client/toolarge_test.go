@@ -1,0 +1,119 @@
+package client_test
+
+import (
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/holdfast-mq/holdfast/bookmarkstore"
+	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memnet"
+	"github.com/holdfast-mq/holdfast/internal/wire"
+)
+
+// A message that is longer than the client takes ends its subscription with an
+// error that names both, and nothing else: it would come again on every
+// connection. With a larger MaxFrame it is the next one.
+func TestFrameTooLarge(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		const most = 4096
+		srv := listen(t, n, "a")
+		cfg := config(n, "a")
+		cfg.MaxFrame, cfg.Bookmarks = most, bookmarkstore.NewMemory()
+		c := start(t, cfg)
+		resumed := subscribe(t, c, client.ID("orders"), client.From(client.MostRecentOr(client.Epoch)))
+		ss, _ := srv.logon(0, 0)
+		m := ss.subscribed("0")
+		s := must(t, resumed)
+		other := subscribe(t, c, client.From(client.Epoch))
+		m2 := ss.subscribed("0")
+		s2 := must(t, other)
+
+		large := wire.Delivery{Topic: []byte("orders"), SubIDs: m.SubID, Body: make([]byte, 3*most)}
+		large.Bookmark.Publisher, large.Bookmark.Sequence = 5, 2
+		frame := large.AppendTo(nil)
+		ss.deliver(m, 1)
+		ss.send(frame)
+		ss.deliver(m, 3)
+		if got := read(t, s, 1); !slices.Equal(got, bodies(1)) {
+			t.Errorf("read %q", got)
+		}
+		var long *client.FrameTooLargeError
+		for m, err := range s.Messages(within(t)) {
+			if !errors.As(err, &long) {
+				t.Fatalf("%v, %v", m, err)
+			}
+		}
+		if want := (client.FrameTooLargeError{Subscription: "orders", Topic: "orders", Bookmark: "5|2|", Size: int64(len(frame) - 4), MaxFrame: most}); *long != want {
+			t.Errorf("%+v, want %+v", *long, want)
+		}
+		ss.expect(wire.Unsubscribe)
+		ss.deliver(m2, 1, 2) // on the same connection
+		if got := read(t, s2, 2); !slices.Equal(got, bodies(1, 2)) {
+			t.Errorf("read %q", got)
+		}
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+
+		cfg.MaxFrame = 4 * most
+		c = start(t, cfg)
+		resumed = subscribe(t, c, client.ID("orders"), client.From(client.MostRecentOr(client.Epoch)))
+		ss, _ = srv.logon(0, 0)
+		m = ss.subscribed("")
+		if string(m.Bookmark) != "5|1|" {
+			t.Errorf("resumed at %q", m.Bookmark)
+		}
+		s = must(t, resumed)
+		large.SubIDs = m.SubID
+		ss.send(large.AppendTo(nil))
+		if got := read(t, s, 1); len(got) != 1 || len(got[0]) != 3*most {
+			t.Errorf("read %d messages", len(got))
+		}
+	})
+}
+
+// A message that the application is done with is not too large.
+func TestFrameTooLargeAgain(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		srv := listen(t, n, "a")
+		cfg := config(n, "a")
+		cfg.MaxFrame = 4096
+		c := start(t, cfg)
+		sub := subscribe(t, c, client.From(client.Epoch))
+		ss, _ := srv.logon(0, 0)
+		m := ss.subscribed("0")
+		s := must(t, sub)
+		ss.deliver(m, 1)
+		large := wire.Delivery{Topic: []byte("orders"), SubIDs: m.SubID, Body: make([]byte, 5000)}
+		large.Bookmark.Publisher, large.Bookmark.Sequence = 5, 1
+		ss.send(large.AppendTo(nil))
+		ss.deliver(m, 2)
+		if got := read(t, s, 2); !slices.Equal(got, bodies(1, 2)) {
+			t.Errorf("read %q", got)
+		}
+	})
+}
+
+// Another frame of that length ends the connection, with the reason.
+func TestFrameTooLargeNoMessage(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		srv := listen(t, n, "a")
+		cfg := config(n, "a")
+		cfg.MaxFrame = 4096
+		reasons := make(chan error, 1)
+		cfg.Hooks.Disconnected = func(_ string, err error) {
+			select {
+			case reasons <- err:
+			default:
+			}
+		}
+		start(t, cfg)
+		ss, _ := srv.logon(0, 0)
+		ss.ack(wire.AckMessage{Type: wire.AckPersisted, Success: true, SubID: "1", Bookmark: string(make([]byte, 5000))})
+		long, is := errors.AsType[*client.FrameTooLargeError](<-reasons)
+		if !is || long.MaxFrame != 4096 || long.Size < 5000 {
+			t.Errorf("ended for %+v", long)
+		}
+	})
+}
