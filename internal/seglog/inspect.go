@@ -17,6 +17,7 @@ type Inspection struct {
 	Damage     []*DamageError // bad records below Durable, in order
 	Torn       *Torn          // nil: there is no torn tail
 	Left       []string       // files that Open removes: whoever made them died before they were whole
+	Unknown    []string       // files that made way for the log because their headers are not ours: nothing removes them
 	Marked     []string       // segments that a reader found damaged: Open looks at them again
 	Cut        Position       // above 0: Open ends the log here, to finish what it began over damage
 	Aside      *DamageError   // why records were set aside that their owner has not merged yet; nil: none were
@@ -103,7 +104,7 @@ func (i *inspector) list() error {
 	if len(aside) > 0 {
 		i.found.Aside = asideDamage(i.r.o.FS, aside[len(aside)-1])
 	}
-	i.found.Left = append(i.r.left, left...)
+	i.found.Left, i.found.Unknown = append(i.r.left, left...), i.r.kept
 	for _, first := range slices.Sorted(maps.Keys(i.r.marked)) {
 		i.found.Marked = append(i.found.Marked, path.Join(i.r.o.Dir, segmentName(first, suffixLog)))
 	}

@@ -171,6 +171,9 @@ func TestUnknownHeaderIsKept(t *testing.T) {
 		if err := errors.Join(l.DropAside(), l.Close()); err != nil {
 			t.Fatal(err)
 		}
+		if found, err := seglog.Inspect(d, "log", seglog.Visitor{}); err != nil || len(found.Unknown) != len(want) {
+			t.Errorf("Inspect finds %v, %v", found.Unknown, err)
+		}
 		files := snapshot(t, d)
 		for name, content := range want {
 			if files[name] != content {

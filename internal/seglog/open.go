@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
@@ -15,6 +16,7 @@ type recovery struct {
 	segs   []*foundSegment
 	marked map[Position]bool // segments that have a .bad file
 	left   []string          // files that were left unfinished
+	kept   []string          // files whose headers are not ours
 
 	// Of the last segment, as inspect found it.
 	end     Position // behind the last good record
@@ -110,8 +112,11 @@ func (r *recovery) find() error {
 	if err != nil {
 		return err
 	}
-	r.segs, r.start, r.marked, r.left = nil, 0, make(map[Position]bool), nil
+	r.segs, r.start, r.marked, r.left, r.kept = nil, 0, make(map[Position]bool), nil, nil
 	for _, name := range names {
+		if strings.HasSuffix(name, suffixUnknown) {
+			r.kept = append(r.kept, r.o.Dir+"/"+name)
+		}
 		if _, ok := parseName(name, suffixTmp); ok || name == cutName+suffixTmp {
 			r.left = append(r.left, r.o.Dir+"/"+name)
 		}

@@ -69,6 +69,9 @@ func printOpening(o *output, log seglog.Inspection) {
 	for _, name := range log.Left {
 		o.printf("  unfinished: %s: opening removes it\n", name)
 	}
+	for _, name := range log.Unknown {
+		o.printf("  unknown: %s stood in the way and has no header of ours: it takes space until you remove it\n", name)
+	}
 	for _, name := range log.Marked {
 		o.printf("  marked: a reader met damage in %s, opening looks at it again\n", name)
 	}
