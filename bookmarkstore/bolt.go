@@ -87,13 +87,15 @@ type Bolt struct {
 // OpenBolt opens the store in the database file at path, making it if it is
 // new. ErrLocked: another process, or another store of this one, has it open. A
 // *VersionError: a later version of this package has written it.
+// A file that is larger than 16 MiB and four times the data in it is compacted,
+// as by pubstore.OpenBolt.
 func OpenBolt(path string, o BoltOptions) (*Bolt, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	db, err := boltfile.Open(path, &bbolt.Options{
-		Timeout:      max(o.LockTimeout, 1), // 0 would be for ever
-		FreelistType: bbolt.FreelistMapType,
+	db, err := boltfile.OpenOwn(path, boltfile.Options{
+		Timeout: max(o.LockTimeout, 1), // 0 would be for ever
+		Buckets: []string{ownBucket},
 	})
 	if errors.Is(err, berrors.ErrTimeout) {
 		err = ErrLocked
@@ -117,6 +119,9 @@ func OpenBolt(path string, o BoltOptions) (*Bolt, error) {
 // Commits of the store wait while the application has a write transaction
 // open. Discard does not, unless SyncAlways was chosen; SetBase, Sync and
 // Close do. Inside a write transaction use DiscardTx.
+//
+// Open the database with NoFreelistSync and FreelistMapType: see
+// pubstore.OpenBoltIn.
 func OpenBoltIn(db *bbolt.DB, bucket string, o BoltOptions) (*Bolt, error) {
 	if err := o.validate(); err != nil {
 		return nil, err

@@ -347,11 +347,14 @@ func sweep(bucket *bbolt.Bucket, publisher, discarded uint64) error {
 	from := outOfOrderKey(Bookmark{Publisher: publisher})
 	c := bucket.Cursor()
 	for {
-		// Sought anew each time: a cursor may skip a key after a Delete.
+		// Sought anew each time: a cursor may skip a key after a Delete. The
+		// search begins at the deleted key: from the first one it would walk over
+		// every page that was emptied so far.
 		key, _ := c.Seek(from)
 		if len(key) != 16 || binary.BigEndian.Uint64(key) != publisher || binary.BigEndian.Uint64(key[8:]) > discarded {
 			return nil
 		}
+		from = append(from[:0], key...)
 		if err := c.Delete(); err != nil {
 			return err
 		}

@@ -41,6 +41,9 @@ const (
 	defaultStoreMessages = 4 << 20 // their slots take 64 MiB
 	defaultStoreBytes    = 1 << 30
 
+	// ownBucket is the bucket in a database that OpenBolt made.
+	ownBucket = "publish"
+
 	// lockTimeout is how long OpenBolt tries to lock the database: long
 	// enough for a process that is just ending.
 	lockTimeout = 250 * time.Millisecond
@@ -90,6 +93,9 @@ type boltKey struct {
 
 // OpenBolt opens the store in a database of its own, making it if there is none.
 // A *DamagedError or *VersionError is as OpenFile's.
+// A file that is larger than 16 MiB and four times the data in it, as a backlog
+// leaves it, is compacted: the copy takes up to a quarter of its size beside it
+// meanwhile, and if there is no room for that the file stays as it is.
 func OpenBolt(path string, o BoltOptions) (*Bolt, error) {
 	if path == "" {
 		return nil, errors.New("publish store: OpenBolt needs a file")
@@ -97,7 +103,7 @@ func OpenBolt(path string, o BoltOptions) (*Bolt, error) {
 	if err := o.check(); err != nil {
 		return nil, err // before there is a file
 	}
-	db, err := boltfile.Open(path, &bbolt.Options{Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType})
+	db, err := boltfile.OpenOwn(path, boltfile.Options{Timeout: lockTimeout, Buckets: []string{ownBucket}})
 	if errors.Is(err, bbolterrors.ErrTimeout) {
 		return nil, fmt.Errorf("open %s: %w", path, ErrLocked)
 	}
@@ -107,7 +113,7 @@ func OpenBolt(path string, o BoltOptions) (*Bolt, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open publish store %s: %w", path, asDamaged(err))
 	}
-	s, err := OpenBoltIn(db, "publish", o)
+	s, err := OpenBoltIn(db, ownBucket, o)
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
@@ -121,6 +127,13 @@ func OpenBolt(path string, o BoltOptions) (*Bolt, error) {
 // found committed, its name included, is durable when OpenBoltIn returns; it
 // waits for a write transaction that is open. (bbolt makes a new file in steps: a
 // power cut between them leaves one that doesn't open, with nothing in it.)
+//
+// Open the database with NoFreelistSync and FreelistMapType. By default bbolt
+// writes the list of all free pages with every commit, and they are as many as
+// the largest backlog ever has left: 2 MiB a commit after one of 1 GiB. Without
+// that list bbolt reads all pages in use when it opens the file. The file does
+// not shrink by itself: holdfast store inspect shows how much of it is in use,
+// bbolt.Compact makes a smaller copy.
 func OpenBoltIn(db *bbolt.DB, bucket string, o BoltOptions) (*Bolt, error) {
 	if err := o.check(); err != nil {
 		return nil, err

@@ -37,7 +37,9 @@ const maxInvoice = 1 << 10
 
 // run opens the database with all that is in it, and serves until ctx ends.
 func run(ctx context.Context, database string, servers []string, t *transaction.Trial) error {
-	db, err := bbolt.Open(database, 0o600, &bbolt.Options{Timeout: time.Minute})
+	db, err := bbolt.Open(database, 0o600, &bbolt.Options{
+		Timeout: time.Minute, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType, // see pubstore.OpenBoltIn
+	})
 	if err != nil {
 		return err
 	}

@@ -30,21 +30,28 @@ import (
 // written a *format.VersionError. Settle must follow before anything is
 // committed.
 func Open(path string, o *bbolt.Options) (*bbolt.DB, error) {
+	db, _, err := openExamined(path, *o)
+	return db, err
+}
+
+func openExamined(path string, o bbolt.Options) (*bbolt.DB, Usage, error) {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		if err := create(path, o); err != nil {
-			return nil, err
+		if err := create(path, &o); err != nil {
+			return nil, Usage{}, err
 		}
 	}
-	if err := examine(path, *o); err != nil {
-		return nil, err
+	usage, err := examine(path, o)
+	if err != nil {
+		return nil, usage, err
 	}
-	return open(path, *o)
+	db, err := open(path, o)
+	return db, usage, err
 }
 
 // create makes an empty database under another name first, so that one that
 // has its name is whole.
 func create(path string, o *bbolt.Options) error {
-	tmp := path + ".tmp"
+	tmp := copyName(path)
 	if err := removeUnfinished(tmp); err != nil {
 		return err
 	}

@@ -33,9 +33,23 @@ func Guard(path string, do func() error) (err error) {
 	return do()
 }
 
-// open is bbolt's Open that, if it panics, doesn't keep the file open and with
-// it the lock.
-func open(path string, o bbolt.Options) (db *bbolt.DB, err error) {
+// errReplaced reports that a file was replaced while its lock was waited for.
+var errReplaced = errors.New("the file was replaced")
+
+// open is bbolt's Open of the file that has the name when it is locked: a
+// compaction replaces it (OpenOwn).
+func open(path string, o bbolt.Options) (*bbolt.DB, error) {
+	for {
+		db, err := openOnce(path, o)
+		if !errors.Is(err, errReplaced) {
+			return db, damage(path, err)
+		}
+	}
+}
+
+// openOnce is bbolt's Open that, if it panics, doesn't keep the file open and
+// with it the lock.
+func openOnce(path string, o bbolt.Options) (db *bbolt.DB, err error) {
 	var opened *os.File
 	do := o.OpenFile
 	if do == nil {
@@ -53,7 +67,26 @@ func open(path string, o bbolt.Options) (db *bbolt.DB, err error) {
 		unlock(opened)
 		_ = opened.Close() // bbolt may have; the error that counts is the first
 	}
-	return db, damage(path, err)
+	if err != nil {
+		return nil, err
+	}
+	if err := named(opened, path); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+// named returns errReplaced if a file no longer has the name.
+func named(f *os.File, path string) error {
+	opened, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	there, err := os.Stat(path)
+	if err == nil && !os.SameFile(opened, there) {
+		err = errReplaced
+	}
+	return err
 }
 
 // damage makes what is wrong with a file, and not with the file system, a
@@ -75,42 +108,38 @@ func damage(path string, err error) error {
 // at its pages. A file that is no database, or no longer, is a *DamageError, one
 // that a later version of bbolt has written a *format.VersionError.
 func OpenReadOnly(path string, o *bbolt.Options) (*bbolt.DB, error) {
-	read := *o
-	read.ReadOnly = true
-	db, err := open(path, read)
+	db, _, err := openReadOnly(path, *o)
+	return db, err
+}
+
+func openReadOnly(path string, o bbolt.Options) (*bbolt.DB, Usage, error) {
+	o.ReadOnly = true
+	db, err := open(path, o)
 	if err != nil {
-		return nil, err
+		return nil, Usage{}, err
 	}
-	f, err := os.Open(path)
+	usage, err := UsageOf(db)
 	if err != nil {
-		return nil, errors.Join(err, db.Close())
+		return nil, usage, errors.Join(err, db.Close())
 	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err == nil {
-		err = damage(path, checkPages(f, info.Size(), db.Info().PageSize))
-	}
-	if err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
-	return db, nil
+	return db, usage, nil
 }
 
 // examine looks at every page of a database that is in use, while nobody writes.
-func examine(path string, o bbolt.Options) error {
+func examine(path string, o bbolt.Options) (Usage, error) {
 	info, err := os.Stat(path)
 	if err == nil && info.IsDir() {
 		err = &fs.PathError{Op: "open", Path: path, Err: syscall.EISDIR}
 	}
 	if err != nil {
-		return err
+		return Usage{}, err
 	}
 	if info.Size() == 0 {
-		return nil // bbolt makes one of it
+		return Usage{}, nil // bbolt makes one of it
 	}
-	reader, err := OpenReadOnly(path, &o)
+	reader, usage, err := openReadOnly(path, o)
 	if err != nil {
-		return err
+		return usage, err
 	}
-	return reader.Close()
+	return usage, reader.Close()
 }

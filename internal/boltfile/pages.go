@@ -55,14 +55,21 @@ type walk struct {
 	pages    uint64 // in use are those below
 	seen     []uint64
 	todo     []uint64 // branches and leaves
+	live     uint64   // bytes of those that were visited
 }
 
-// checkPages returns what is wrong with a file of so many bytes.
-func checkPages(r io.ReaderAt, size int64, pageSize int) error {
+// checkPages looks at a file of so many bytes. It returns how many of them hold data.
+func checkPages(r io.ReaderAt, size int64, pageSize int) (live int64, err error) {
 	if pageSize < 512 || pageSize > 16<<20 {
-		return badPage(0, "pages of %d bytes", pageSize)
+		return 0, badPage(0, "pages of %d bytes", pageSize)
 	}
 	w := &walk{r: r, pageSize: uint64(pageSize)}
+	err = w.all(size)
+	return int64(w.live), err
+}
+
+// all visits every page in use of a file of so many bytes.
+func (w *walk) all(size int64) error {
 	root, freelist, err := w.meta()
 	if err != nil {
 		return err
@@ -205,6 +212,7 @@ func (w *walk) page(id uint64) error {
 	if pageHeader+elementSize*uint64(h.count) > h.span {
 		return badPage(id, "%d elements in %d bytes", h.count, h.span)
 	}
+	w.live += h.span
 	elements := make([]byte, elementSize*h.count)
 	if err := w.read(elements, id, pageHeader); err != nil {
 		return err

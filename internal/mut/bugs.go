@@ -96,6 +96,8 @@ const (
 	DStageOverwritten Bug = "d-stage-overwritten"
 	// DRenameBeforeSync gives a segment its name before it is synced.
 	DRenameBeforeSync Bug = "d-rename-before-sync"
+	// DCompactUnsynced gives a compact copy of a database its name before it is synced.
+	DCompactUnsynced Bug = "d-compact-unsynced"
 	// DRetrySync tries a failed fsync again.
 	DRetrySync Bug = "d-retry-sync"
 	// R9SingleBookmark resumes with the last bookmark instead of the vector.
@@ -124,6 +126,8 @@ const (
 	R10UnknownIsGap Bug = "r10-unknown-is-gap"
 	// R10NoBase numbers a life from 1 towards a server without our extensions.
 	R10NoBase Bug = "r10-no-base"
+	// R10CompactsDoubt compacts a database whose last commit may be missing, so that no new life begins.
+	R10CompactsDoubt Bug = "r10-compacts-doubt"
 	// R11NoFence lets two sessions of one name live.
 	R11NoFence Bug = "r11-no-fence"
 	// R11LaterWins ignores the counter of a logon and lets the later notice win.

@@ -27,7 +27,7 @@ const root = "../../.."
 // product may import. The others are examples or belong to a wing.
 var imports = map[string][]string{
 	"internal/mut":         {},
-	"internal/boltfile":    {"internal/format"},
+	"internal/boltfile":    {"internal/format", "internal/mut"},
 	"internal/crc":         {},
 	"internal/format":      {},
 	"internal/intern":      {},

@@ -49,6 +49,8 @@ var mask = []struct {
 	{regexp.MustCompile(`(?m)(^|: ) *[0-9]+  (200)`), "$1 POSITION  $2"},
 	{regexp.MustCompile(`(position|positions|offset|"(?:position|offset|first|end|durable|bytes|torn_bytes)":)( ?)[0-9]+( to [0-9]+)?`), "$1${2}N"},
 	{regexp.MustCompile(`(segments?, |tail: )[0-9]+ bytes`), "${1}N bytes"},
+	{regexp.MustCompile(`[0-9]+ bytes, [0-9]+ of them in pages with data; [0-9]+ free`), "N bytes, N of them in pages with data; N free"},
+	{regexp.MustCompile(`"live":[0-9]+,"free_pages":[0-9]+`), `"live":N,"free_pages":N`},
 }
 
 // holdfast runs the command and returns what a person sees, and that nothing

@@ -42,11 +42,18 @@ func (c *storeInspect) Run(o *output) error {
 	if err != nil {
 		return err
 	}
+	file, err := usageOf(c.Path)
+	if err != nil {
+		return err
+	}
 	if c.JSON {
-		return writeStores(o, stores)
+		return writeStores(o, stores, file)
 	}
 	for _, s := range stores {
 		s.print(o)
+	}
+	if file != nil {
+		file.print(o, c.Path)
 	}
 	return verdict(o, stores, false)
 }
@@ -64,7 +71,7 @@ func (c *storeVerify) Run(o *output) error {
 		return err
 	}
 	if c.JSON {
-		return writeStores(o, stores)
+		return writeStores(o, stores, nil)
 	}
 	return verdict(o, stores, true)
 }
@@ -155,6 +162,26 @@ func lookIntoBolt(path string, messages bool) (stores []store, err error) {
 		return err
 	})
 	return stores, err
+}
+
+// usageOf returns how much of a database file is in use, nil for a directory.
+func usageOf(path string) (file *fileReport, err error) {
+	if isDirectory(path) {
+		return nil, nil
+	}
+	err = withBolt(path, func(db *bbolt.DB) error {
+		usage, err := boltfile.UsageOf(db)
+		file = &fileReport{Bytes: usage.Size, Live: usage.Live, FreePages: usage.Free, Sparse: usage.Sparse()}
+		return err
+	})
+	return file, err
+}
+
+func (f *fileReport) print(o *output, path string) {
+	o.printf("%s: %d bytes, %d of them in pages with data; %s\n", path, f.Bytes, f.Live, plural(int(f.FreePages), "free page"))
+	if f.Sparse {
+		o.printf("  a backlog left it so large; a store's own file is compacted when it is opened next, for an application's see pubstore.OpenBoltIn\n")
+	}
 }
 
 // withBolt does something with a database, which it opens for reading.

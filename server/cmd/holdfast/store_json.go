@@ -52,7 +52,7 @@
 //	              "missing": [{"from": 4, "to": 6}], "messages": [{"sequence": 2, "time": "…", "topic": "orders", "size": 7}]}]}},
 //	 {"path": "marks.db", "bucket": "bookmarks", "kind": "bookmark", "format": "bolt", "sound": true, "damage": [],
 //	  "subscriptions": [{"subscription": "orders", "topic": "orders", "known": true, "resume": "7|2|", "done": ["7|4|"], "damage": ""}]}
-//	]}
+//	], "file": {"bytes": 32768, "live": 12288, "free_pages": 3, "sparse": false}}    // of store inspect of a database
 //
 //	store export of a publish store, in the order in which they would be sent
 //	{"life": "…", "publisher": "…", "sequence": 2, "prev": 1, "time": "…", "topic": "orders", "delta": true,
@@ -97,6 +97,15 @@ import (
 type storesReport struct {
 	Sound  bool          `json:"sound"` // all of them
 	Stores []storeReport `json:"stores"`
+	File   *fileReport   `json:"file,omitempty"` // of store inspect of a database
+}
+
+// A fileReport is how much of a database file is in use.
+type fileReport struct {
+	Bytes     int64 `json:"bytes"`
+	Live      int64 `json:"live"`       // bytes of the pages with data
+	FreePages int64 `json:"free_pages"` // used again; the file does not shrink
+	Sparse    bool  `json:"sparse"`     // so large that a store compacts a file of its own when it is opened
 }
 
 // A storeReport is one store.
@@ -163,8 +172,8 @@ type subscriptionReport struct {
 }
 
 // writeStores prints stores, and says by its error whether they are sound.
-func writeStores(o *output, stores []store) error {
-	all := storesReport{Sound: true, Stores: []storeReport{}}
+func writeStores(o *output, stores []store, file *fileReport) error {
+	all := storesReport{Sound: true, Stores: []storeReport{}, File: file}
 	for _, s := range stores {
 		report := s.report()
 		all.Sound = all.Sound && report.Sound

@@ -18,7 +18,7 @@ import (
 // openStoreFile opens the database of a store, making it if there is none. Of
 // its buckets the first is the store's. One that holds other things is refused.
 func openStoreFile(path, kind string, buckets ...string) (*bbolt.DB, error) {
-	db, err := boltfile.Open(path, &bbolt.Options{Timeout: 250 * time.Millisecond, FreelistType: bbolt.FreelistMapType})
+	db, err := boltfile.OpenOwn(path, boltfile.Options{Timeout: 250 * time.Millisecond, Buckets: buckets})
 	if err != nil {
 		return nil, storeFileError(path, err)
 	}

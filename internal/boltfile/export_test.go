@@ -1,0 +1,8 @@
+package boltfile
+
+import "go.etcd.io/bbolt"
+
+// OpenOwnBy is OpenOwn, with the steps of a compaction done by the caller.
+func OpenOwnBy(path string, o Options, sync func(*bbolt.DB) error, rename func(from, to string) error, syncDir func(string) error) (*bbolt.DB, error) {
+	return openOwn(path, o, steps{sync, rename, syncDir})
+}

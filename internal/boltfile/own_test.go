@@ -1,0 +1,264 @@
+package boltfile_test
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/holdfast-mq/holdfast/internal/boltfile"
+	"github.com/holdfast-mq/holdfast/internal/boltfile/boltfiletest"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
+)
+
+// own compacts small files too.
+var own = boltfile.Options{Timeout: 1, Buckets: []string{"queue"}, CompactAbove: 1}
+
+func openOwn(t *testing.T, path string, o boltfile.Options) *bbolt.DB {
+	t.Helper()
+	db, err := boltfile.OpenOwn(path, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+// drained makes a database that once held more than it does, and returns what
+// it holds and the size of its file.
+func drained(t *testing.T, path string) (map[string]string, int64) {
+	t.Helper()
+	db := open(t, path)
+	defer db.Close()
+	err := db.Update(func(tx *bbolt.Tx) error {
+		b, err := tx.CreateBucket([]byte("queue"))
+		for i := range 100 {
+			err = errors.Join(err, b.Put(fmt.Appendf(nil, "key %03d", i), make([]byte, 2000)))
+		}
+		inner, innerErr := b.CreateBucket([]byte("life"))
+		return errors.Join(err, innerErr, b.SetSequence(100), inner.SetSequence(7), inner.Put([]byte("empty"), nil))
+	})
+	if err == nil {
+		err = db.Update(func(tx *bbolt.Tx) error {
+			for i := range 98 {
+				err = errors.Join(err, tx.Bucket([]byte("queue")).Delete(fmt.Appendf(nil, "key %03d", i)))
+			}
+			return err
+		})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return contents(t, db), boltfiletest.Size(t, path)
+}
+
+func TestCompaction(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	want, was := drained(t, path)
+	if err := os.Chmod(path, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(t.TempDir(), "link.db") // stays one
+	if err := os.Symlink(path, link); err != nil {
+		t.Fatal(err)
+	}
+	db := openOwn(t, link, own)
+	if got := contents(t, db); !maps.Equal(got, want) {
+		t.Errorf("the copy holds %d values, want %d", len(got), len(want))
+	}
+	if now := boltfiletest.Size(t, path); now > was/4 {
+		t.Errorf("%d bytes became %d", was, now)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o640 {
+		t.Errorf("its rights are %v, %v", info.Mode(), err)
+	}
+	if usage, err := boltfile.UsageOf(db); err != nil || usage.Size != boltfiletest.Size(t, path) || usage.Live < 4096 || usage.Live > usage.Size {
+		t.Errorf("usage is %+v, %v", usage, err)
+	}
+	if _, err := boltfile.OpenOwn(path, own); err == nil {
+		t.Error("opened twice")
+	}
+}
+
+// Left as they are: small files, those that are full, and those in which an
+// application has a bucket.
+func TestNotCompacted(t *testing.T) {
+	for name, o := range map[string]boltfile.Options{
+		"small":  {Timeout: 1, Buckets: own.Buckets},
+		"shared": {Timeout: 1, Buckets: []string{"another"}, CompactAbove: 1},
+	} {
+		path := filepath.Join(t.TempDir(), "store.db")
+		_, was := drained(t, path)
+		openOwn(t, path, o)
+		if now := boltfiletest.Size(t, path); now != was {
+			t.Errorf("%s: %d bytes became %d", name, was, now)
+		}
+	}
+	path := filepath.Join(t.TempDir(), "store.db")
+	fill(t, path)
+	was := boltfiletest.Size(t, path)
+	openOwn(t, path, boltfile.Options{Timeout: 1, Buckets: []string{"outer"}, CompactAbove: 1})
+	if now := boltfiletest.Size(t, path); now != was {
+		t.Errorf("full: %d bytes became %d", was, now)
+	}
+}
+
+// A compaction that fails leaves the file as it was, and nothing else.
+func TestCompactionFails(t *testing.T) {
+	fail := func() error { return syscall.ENOSPC }
+	done := func() error { return nil }
+	for name, s := range map[string]struct{ sync, rename func() error }{
+		"sync":   {fail, func() error { t.Error("renamed although it is not durable"); return nil }},
+		"rename": {done, fail},
+	} {
+		path := filepath.Join(t.TempDir(), "store.db")
+		want, was := drained(t, path)
+		db, err := boltfile.OpenOwnBy(path, own,
+			func(*bbolt.DB) error { return s.sync() }, func(string, string) error { return s.rename() },
+			func(string) error { t.Errorf("%s: went on", name); return nil })
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if now := boltfiletest.Size(t, path); now != was || !maps.Equal(contents(t, db), want) {
+			t.Errorf("%s: %d bytes became %d", name, was, now)
+		}
+		db.Close()
+		if names, err := os.ReadDir(filepath.Dir(path)); err != nil || len(names) != 1 {
+			t.Errorf("%s: the directory has %v, %v", name, names, err)
+		}
+	}
+}
+
+// A disk follows what a compaction does to a file, and judges what a crash may leave.
+type disk struct {
+	*testing.T
+	*memfs.FS
+	path string
+	want map[string]string
+	seen int
+}
+
+// judge opens what each kind of crash leaves.
+func (d *disk) judge(step string) {
+	for seed := range uint64(4) {
+		for _, m := range memfs.Modes(seed) {
+			d.seen++
+			image, dir := d.Image(m), d.TempDir()
+			for _, name := range image.Names() {
+				b, err := image.ReadFile(name)
+				if err = errors.Join(err, os.WriteFile(filepath.Join(dir, name), b, 0o600)); err != nil {
+					d.Fatal(err)
+				}
+			}
+			db, err := boltfile.OpenOwn(filepath.Join(dir, "store.db"), own)
+			if err != nil {
+				d.Errorf("%s, %s: %v", step, m.Name, err)
+				continue
+			}
+			if !maps.Equal(contents(d.T, db), d.want) {
+				d.Errorf("%s, %s: it holds something else", step, m.Name)
+			}
+			db.Close()
+			if names, err := os.ReadDir(dir); err != nil || len(names) != 1 {
+				d.Errorf("%s, %s: the directory has %v, %v", step, m.Name, names, err)
+			}
+		}
+	}
+}
+
+// write has the disk hold the copy as it is now, not yet durable.
+func (d *disk) write(name string) {
+	b, err := os.ReadFile(filepath.Join(filepath.Dir(d.path), name))
+	if err != nil {
+		d.Fatal(err)
+	}
+	f, err := d.OpenFile(name, os.O_CREATE)
+	if err != nil {
+		d.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt(b, 0); err != nil {
+		d.Fatal(err)
+	}
+}
+
+func (d *disk) sync(db *bbolt.DB) error {
+	name := filepath.Base(db.Path())
+	d.write(name)
+	d.judge("copied")
+	f, err := d.OpenFile(name, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	err = errors.Join(f.Sync(), db.Sync())
+	d.judge("synced")
+	return err
+}
+
+func (d *disk) rename(from, to string) error {
+	if _, err := d.ReadFile(filepath.Base(from)); err != nil {
+		d.write(filepath.Base(from)) // it was not synced
+	}
+	err := errors.Join(d.Rename(filepath.Base(from), filepath.Base(to)), os.Rename(from, to))
+	d.judge("renamed")
+	return err
+}
+
+func (d *disk) syncDir(string) error {
+	err := d.SyncDir(".")
+	d.judge("name synced")
+	return err
+}
+
+// A crash between any two steps of a compaction, of the process or the machine,
+// leaves a database with everything in it.
+func TestCompactionCutAtEveryStep(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	want, was := drained(t, path)
+	image, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &disk{T: t, FS: memfs.New(), path: path, want: want}
+	d.WriteFile("store.db", image)
+	db, err := boltfile.OpenOwnBy(path, own, d.sync, d.rename, d.syncDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if now := boltfiletest.Size(t, path); now > was/4 || d.seen < 72 {
+		t.Errorf("%d bytes became %d, %d images", was, now, d.seen)
+	}
+	if left, err := d.Image(memfs.Durable).ReadFile("store.db"); err != nil || int64(len(left)) > was/4 {
+		t.Errorf("the copy is in use before its name is durable: %d bytes, %v", len(left), err)
+	}
+}
+
+// A file that is replaced while its lock is waited for is not used any more.
+func TestReplacedMeanwhile(t *testing.T) {
+	dir := t.TempDir()
+	path, fresh := filepath.Join(dir, "store.db"), filepath.Join(dir, "fresh.db")
+	drained(t, path)
+	fill(t, fresh)
+	opened := 0
+	db, err := boltfile.Open(path, &bbolt.Options{Timeout: 1, OpenFile: func(name string, flag int, perm os.FileMode) (*os.File, error) {
+		f, err := os.OpenFile(name, flag, perm)
+		if opened++; opened == 2 { // the first only looks at the pages
+			err = errors.Join(err, os.Rename(fresh, path))
+		}
+		return f, err
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, found := contents(t, db)["outer"]; !found {
+		t.Error("the file that lost its name is in use")
+	}
+}

@@ -1,0 +1,157 @@
+package pubstore
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/holdfast-mq/holdfast/internal/boltfile/boltfiletest"
+)
+
+const backlog = 500 // messages of 64 KiB: more than a file has that is not compacted
+
+func openOwn(t *testing.T, path string) *Bolt {
+	t.Helper()
+	s, err := OpenBolt(path, BoltOptions{
+		CommitInterval: time.Hour, // commits are those of messages
+		BootID:         func() (string, error) { return "boot", nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func mustAppend(t *testing.T, s *Bolt) uint64 {
+	t.Helper()
+	seq, err := s.Append(context.Background(), &Message{Topic: "orders", Body: []byte("order")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return seq
+}
+
+// cost returns how many bytes of pages a publish writes while the servers keep up.
+func cost(t *testing.T, s *Bolt) int64 {
+	t.Helper()
+	const publishes = 20
+	life := s.Lives()[0].ID
+	mustAppend(t, s)
+	return boltfiletest.Written(s.db, func() {
+		for range publishes {
+			if err := s.Discard(life, mustAppend(t, s)-1); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}) / publishes
+}
+
+// fillAndDrain has a backlog come and go, but for the newest message.
+func fillAndDrain(t *testing.T, s *Bolt) {
+	t.Helper()
+	body := make([]byte, 64<<10)
+	last := uint64(0)
+	err := s.db.Update(func(tx *bbolt.Tx) (err error) {
+		for range backlog {
+			if last, err = s.AppendTx(tx, "orders", body); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		err = s.Discard(s.Lives()[0].ID, last)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustAppend(t, s) // its commit deletes them
+}
+
+// The bytes that a publish writes, and the size of the file once it is opened
+// again, follow the messages that the store keeps, not the most that it ever kept.
+func TestBoltAfterABacklog(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "outbox.db")
+	s := openOwn(t, path)
+	before := cost(t, s)
+	fillAndDrain(t, s)
+	if after := cost(t, s); after > 2*before {
+		t.Errorf("a publish writes %d bytes after the backlog, %d before it", after, before)
+	}
+	last := mustAppend(t, s)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if size := boltfiletest.Size(t, path); size < 16<<20 {
+		t.Fatalf("the backlog left a file of %d bytes", size)
+	}
+	s = openOwn(t, path)
+	if size := boltfiletest.Size(t, path); size > 1<<20 {
+		t.Errorf("%d bytes when opened again", size)
+	}
+	if after := cost(t, s); after > 2*before {
+		t.Errorf("a publish writes %d bytes when opened again, %d before the backlog", after, before)
+	}
+	if lives := s.Lives(); len(lives) != 1 {
+		t.Errorf("%d lives", len(lives))
+	}
+	if next := mustAppend(t, s); next != last+22 {
+		t.Errorf("message %d follows %d and 21 others", next, last)
+	}
+}
+
+// A file whose last commit may be missing is not compacted before the store has
+// begun a new life: the copy would not show it any more (R10).
+func TestBoltDoubtIsNotCompacted(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "outbox.db")
+	s := openOwn(t, path)
+	fillAndDrain(t, s)
+	mustAppend(t, s)
+	life := s.Lives()[0].ID
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	tearNewestMeta(t, path)
+	s = openOwn(t, path)
+	if lives := s.Lives(); lives[len(lives)-1].ID == life {
+		t.Error("the life goes on, and may give out a number again")
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	openOwn(t, path)
+	if size := boltfiletest.Size(t, path); size > 1<<20 {
+		t.Errorf("%d bytes when opened again", size)
+	}
+}
+
+// tearNewestMeta leaves of a database what a power cut during its last commit does.
+func tearNewestMeta(t *testing.T, path string) {
+	t.Helper()
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	newest := int64(0)
+	err = db.View(func(tx *bbolt.Tx) error {
+		newest = int64(tx.ID()) % 2 * int64(db.Info().PageSize)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	db.Close()
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt(make([]byte, 64), newest+16); err != nil {
+		t.Fatal(err)
+	}
+}
