@@ -52,7 +52,7 @@ func (s *File) oldestMovesLocked(end uint64) (moves []move) {
 		for seq := w.next(0); seq != 0 && budget > 0; seq = w.next(seq) {
 			at := w.slots.at(seq)
 			if at.pos >= end {
-				if !w.scattered {
+				if seq >= w.ordered {
 					break // and so is all that follows
 				}
 				continue
@@ -98,8 +98,7 @@ func (s *File) enterMoves(moves []move) {
 	defer s.mu.Unlock()
 	for _, m := range moves {
 		if m.w.holds(m.seq) {
-			m.w.slots.at(m.seq).pos = m.to
-			m.w.scattered = true
+			m.w.moved(m.seq, m.to)
 		}
 	}
 	s.dirtyLocked() // to sync the copies and remove the file

@@ -41,16 +41,25 @@ func (w *window) fill(seq, pos uint64, size int, ms int64) {
 // missing returns the lowest sequence above after that should be kept and was
 // not found, 0 if there is none.
 func (w *window) missing(after uint64) uint64 {
-	var last uint64
 	for seq := w.next(after); seq != 0; seq = w.next(seq) {
-		pos := w.slots.at(seq).pos
-		if pos == noPos {
+		if w.slots.at(seq).pos == noPos {
 			return seq
 		}
-		w.scattered = w.scattered || pos < last
+	}
+	w.findOrder()
+	return 0
+}
+
+// findOrder finds from which message on positions ascend, when all are known.
+func (w *window) findOrder() {
+	var last uint64
+	for seq := w.next(0); seq != 0; seq = w.next(seq) {
+		pos := w.slots.at(seq).pos
+		if pos < last {
+			w.ordered = seq
+		}
 		last = pos
 	}
-	return 0
 }
 
 // giveUp lets go of the messages that were not found, as if they had been

@@ -20,9 +20,10 @@ type window struct {
 	slots slots
 	kept  int
 	bytes int64
-	// scattered says that positions don't ascend with sequences (File).
-	scattered bool
-	lost      []Range // given up when the store was opened or inspected: it should be kept, and can't be read
+	// ordered is a sequence from which on positions ascend; those below it may
+	// stand anywhere (File).
+	ordered uint64
+	lost    []Range // given up when the store was opened or inspected: it should be kept, and can't be read
 }
 
 func newWindow(number uint32, id string) *window {
@@ -128,15 +129,20 @@ func (w *window) skipRejected() {
 	}
 }
 
+// moved notes that a message that is kept stands elsewhere now, behind all others.
+func (w *window) moved(seq, pos uint64) {
+	w.slots.at(seq).pos = pos
+	w.ordered = max(w.ordered, seq+1)
+}
+
 // oldest returns the lowest position of a message kept, noPos if there is none.
 func (w *window) oldest() uint64 {
-	if w.kept == 0 {
-		w.scattered = false
-		return noPos
-	}
-	lowest := w.slots.at(w.slots.first).pos
-	for seq := w.slots.first; w.scattered && seq != 0; seq = w.next(seq) {
+	lowest := noPos
+	for seq := w.next(0); seq != 0; seq = w.next(seq) {
 		lowest = min(lowest, w.slots.at(seq).pos)
+		if seq >= w.ordered {
+			break
+		}
 	}
 	return lowest
 }

@@ -1,0 +1,85 @@
+package pubstore
+
+import (
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// orderedWindow returns a window with messages 1 to n, at positions 10, 20, ...
+func orderedWindow(n int) *window {
+	w := newWindow(1, "life")
+	for i := range n {
+		w.append(uint64(10*(i+1)), 1, 0)
+	}
+	return w
+}
+
+// lowest returns the lowest position of a message kept, by looking at all.
+func lowest(w *window) uint64 {
+	low := noPos
+	for seq := w.next(0); seq != 0; seq = w.next(seq) {
+		low = min(low, w.slots.at(seq).pos)
+	}
+	return low
+}
+
+// While a compaction moves messages, others come and go, the oldest position
+// is that of no message that is gone, and none is below it.
+func TestOldest(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := orderedWindow(rapid.IntRange(0, 20).Draw(t, "messages"))
+		end := uint64(1000)
+		t.Repeat(map[string]func(*rapid.T){
+			"append": func(t *rapid.T) {
+				end += 10
+				w.append(end, 1, 0)
+			},
+			"move": func(t *rapid.T) {
+				if seq := w.next(rapid.Uint64Range(0, w.last).Draw(t, "after")); seq != 0 {
+					end += 10
+					w.moved(seq, end)
+				}
+			},
+			"discard": func(t *rapid.T) {
+				w.discard(rapid.Uint64Range(w.acked, w.last).Draw(t, "through"), func(slot) {})
+			},
+			"reject": func(t *rapid.T) {
+				w.reject(rapid.Uint64Range(0, w.last).Draw(t, "sequence"), func(slot) {})
+			},
+			"": func(t *rapid.T) {
+				if got, want := w.oldest(), lowest(w); got != want {
+					t.Fatalf("the oldest position is %d, want %d", got, want)
+				}
+			},
+		})
+	})
+}
+
+// A message that can't be read any more does not hide that those beside it
+// were moved: what is kept of the log ends where one of them begins.
+func TestOldestBesideALoss(t *testing.T) {
+	w := newWindow(1, "life")
+	w.last = 3
+	if err := w.prepare(3); err != nil {
+		t.Fatal(err)
+	}
+	w.fill(1, 100, 1, 0) // moved behind 3
+	w.fill(3, 50, 1, 0)
+	if n := w.giveUp(); n != 1 || w.oldest() != 50 {
+		t.Errorf("%d given up, the oldest position is %d", n, w.oldest())
+	}
+}
+
+// Once what a compaction moved is gone, the oldest message is the first again,
+// and no other is looked at, also of a store that is never empty.
+func TestOldestIsFirstAgain(t *testing.T) {
+	w := orderedWindow(10)
+	w.moved(1, 1000)
+	w.moved(2, 1010)
+	w.append(1020, 1, 0)
+	w.discard(2, func(slot) {})
+	if w.slots.first < w.ordered {
+		t.Errorf("of messages from %d on, those below %d are looked at", w.slots.first, w.ordered)
+	}
+}
