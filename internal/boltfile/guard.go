@@ -70,14 +70,14 @@ func openOnce(path string, o bbolt.Options) (db *bbolt.DB, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := named(opened, path); err != nil {
+	if err := checkName(opened, path); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
 }
 
-// named returns errReplaced if a file no longer has the name.
-func named(f *os.File, path string) error {
+// checkName returns errReplaced if a file no longer has the name.
+func checkName(f *os.File, path string) error {
 	opened, err := f.Stat()
 	if err != nil {
 		return err

@@ -53,7 +53,7 @@ func openOwn(path string, o Options, s steps) (*bbolt.DB, error) {
 		return nil, errors.Join(err, db.Close())
 	}
 	inTheWay := removeUnfinished(copyName(file)) // what a crash has left only takes room
-	if inTheWay != nil || !o.wants(db, usage) {
+	if inTheWay != nil || !o.shouldCompact(db, usage) {
 		return db, nil
 	}
 	if err := errors.Join(s.compact(file, db), db.Close()); err != nil {
@@ -65,19 +65,19 @@ func openOwn(path string, o Options, s steps) (*bbolt.DB, error) {
 // copyName is the name that a file has while it is being made.
 func copyName(path string) string { return path + ".tmp" }
 
-// wants reports whether a database is to be compacted. One whose last commit may
+// shouldCompact reports whether a database is to be compacted. One whose last commit may
 // be missing is not: a copy would not show that any more (see Whole).
-func (o *Options) wants(db *bbolt.DB, u Usage) bool {
-	if !u.sparse(cmp.Or(o.CompactAbove, compactAbove)) || !o.onlyOurs(db) {
+func (o *Options) shouldCompact(db *bbolt.DB, u Usage) bool {
+	if !u.sparse(cmp.Or(o.CompactAbove, compactAbove)) || !o.ownsAll(db) {
 		return false
 	}
 	whole, err := metasWhole(db)
 	return err == nil && whole || mut.On(mut.R10CompactsDoubt)
 }
 
-// onlyOurs reports whether no application has buckets in the database: it would
+// ownsAll reports whether no application has buckets in the database: it would
 // wait for the lock of a file that may be replaced meanwhile.
-func (o *Options) onlyOurs(db *bbolt.DB) bool {
+func (o *Options) ownsAll(db *bbolt.DB) bool {
 	only := true
 	err := db.View(func(tx *bbolt.Tx) error {
 		return tx.ForEach(func(name []byte, _ *bbolt.Bucket) error {
