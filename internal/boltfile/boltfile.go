@@ -16,7 +16,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -52,7 +51,7 @@ func openExamined(path string, o bbolt.Options) (*bbolt.DB, Usage, error) {
 // has its name is whole.
 func create(path string, o *bbolt.Options) error {
 	tmp := copyName(path)
-	if err := removeUnfinished(tmp); err != nil {
+	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	db, err := bbolt.Open(tmp, 0o600, o)
@@ -63,31 +62,6 @@ func create(path string, o *bbolt.Options) error {
 		return err
 	}
 	return os.Rename(tmp, path)
-}
-
-// removeUnfinished removes what a create that was interrupted has left. A file
-// of somebody else is left alone.
-func removeUnfinished(tmp string) error {
-	f, err := os.Open(tmp)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	var b [pageHeader + metaSize]byte
-	_, err = io.ReadFull(f, b[:])
-	f.Close()
-	switch {
-	case err == io.EOF, err == io.ErrUnexpectedEOF:
-		err = nil
-	case err != nil:
-		return err
-	}
-	if b != [len(b)]byte{} && u32(b[pageHeader:]) != boltMagic {
-		return fmt.Errorf("%s is in the way and is not a database: move it elsewhere", tmp)
-	}
-	return os.Remove(tmp)
 }
 
 // Settle makes durable what the database was found as, before anything is

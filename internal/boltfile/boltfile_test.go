@@ -33,7 +33,7 @@ func open(t *testing.T, path string) *bbolt.DB {
 func TestUnfinished(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "store.db")
-	if err := os.WriteFile(path+".tmp", make([]byte, 5000), 0o600); err != nil {
+	if err := os.WriteFile(path+".holdfast-unfinished", make([]byte, 5000), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	db := open(t, path)

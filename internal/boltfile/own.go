@@ -52,8 +52,8 @@ func openOwn(path string, o Options, s steps) (*bbolt.DB, error) {
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	inTheWay := removeUnfinished(copyName(file)) // what a crash has left only takes room
-	if inTheWay != nil || !o.shouldCompact(db, usage) {
+	_ = os.Remove(copyName(file)) // left by a crash; it only takes room
+	if !o.shouldCompact(db, usage) {
 		return db, nil
 	}
 	if err := errors.Join(s.compact(file, db), db.Close()); err != nil {
@@ -62,8 +62,9 @@ func openOwn(path string, o Options, s steps) (*bbolt.DB, error) {
 	return open(path, bo)
 }
 
-// copyName is the name that a file has while it is being made.
-func copyName(path string) string { return path + ".tmp" }
+// copyName is the name that a file has while it is being made. It says whose it
+// is: a crash may leave anything under it, and it is removed unread.
+func copyName(path string) string { return path + ".holdfast-unfinished" }
 
 // shouldCompact reports whether a database is to be compacted. One whose last commit may
 // be missing is not: a copy would not show that any more (see Whole).

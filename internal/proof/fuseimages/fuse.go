@@ -67,7 +67,7 @@ func (m *Mount) Attach(disk *memfs.FS, file string) (path string, release func()
 		a.released.Store(true)
 		// The kernel forgets what it has cached.
 		os.Remove(path)
-		os.Remove(path + ".tmp")
+		os.Remove(path + ".holdfast-unfinished")
 		os.Remove(dir)
 	}, nil
 }

@@ -233,7 +233,7 @@ func TestInterrupt(t *testing.T) {
 	if err := reader.Wait(); err != nil || wrong.Len() > 0 {
 		t.Errorf("a subscriber that was interrupted: %v, %s", err, wrong)
 	}
-	if left, err := filepath.Glob(s.path("*.tmp")); err != nil || len(left) > 0 {
+	if left, err := filepath.Glob(s.path("*unfinished")); err != nil || len(left) > 0 {
 		t.Errorf("it has left %v, %v", left, err)
 	}
 }
