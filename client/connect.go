@@ -209,8 +209,9 @@ func (cn *conn) begin(m *wire.Message) error {
 		return err
 	}
 	cn.sender, err = b.Apply(c.store, cn, !m.IsExt())
-	if b.RolledBack && (err == nil || errors.Is(err, clientcore.ErrSettled)) {
-		c.rolledBack(m)
+	if errors.Is(err, ErrStoreRolledBack) {
+		err = fmt.Errorf("%w: the server has up to %d of it", err, max(m.Have, m.Sequence))
+		c.rolledBack(err)
 	}
 	c.core.wake()
 	return err
@@ -218,8 +219,7 @@ func (cn *conn) begin(m *wire.Message) error {
 
 // rolledBack tells the application that a server has more of the store than the
 // store itself, so that a new life of it begins.
-func (c *Client) rolledBack(m *wire.Message) {
-	err := fmt.Errorf("%w: the server has up to %d of it", ErrStoreRolledBack, max(m.Have, m.Sequence))
+func (c *Client) rolledBack(err error) {
 	c.cfg.Logger.Error("publish store was rolled back, beginning a new life", "error", err)
 	c.core.count(func(s *PublishStats) { s.RollBacks++ })
 	if hook := c.cfg.Hooks.StoreRolledBack; hook != nil {

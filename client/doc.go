@@ -162,7 +162,8 @@
 //	                              way; or wait again
 //	ErrPublishGap                 (Stats, hook PublishGap) nothing: it ends when that server
 //	                              has caught up; or Renew
-//	ErrStoreRolledBack            (hook) find out who restored or copied the store
+//	ErrStoreRolledBack            (hooks) find out who restored or copied the store, or which
+//	                              server says more than it was sent
 //	ErrNameInUse                  find the other process of this name
 //	*GapError                     report what is lost; subscribe again with AcceptGaps
 //	ErrNotReplicated              wait for the server that has the topic; or AllowUnreplicated

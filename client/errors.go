@@ -27,9 +27,11 @@ var (
 	ErrNameInUse = clientcore.ErrNameInUse
 
 	// ErrStoreRolledBack says that a server has more of the publish store than
-	// the store ever gave out: it was restored from a backup, or copied. The
-	// client has begun a new life of it (R10); what the store lost is on the servers.
-	ErrStoreRolledBack = errors.New("publish store was rolled back")
+	// the store ever gave out: it was restored from a backup, or copied, or the
+	// server is wrong. The client has begun a new life of it (R10), at most one a
+	// minute for each server, and has left the server for the next one; what the
+	// store lost is on the servers.
+	ErrStoreRolledBack = clientcore.ErrRolledBack
 
 	// ErrSlowConsumer ends a subscription without bookmark, or the replies to
 	// a command, that the application takes too slowly. Subscribe again, take

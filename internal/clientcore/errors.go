@@ -11,6 +11,7 @@ var (
 	ErrSlowConsumer  = errors.New("application takes messages too slowly")
 	ErrTimeout       = errors.New("no answer from the server in time")
 	ErrProtocol      = errors.New("server breaks the protocol")
+	ErrRolledBack    = errors.New("publish store was rolled back")
 
 	// ErrMissed ends a subscription that does not accept a gap; the Effect has it.
 	ErrMissed = errors.New("messages are no longer in the server's log")

@@ -114,9 +114,11 @@ func (p *Publisher) Begin(l pubstore.Life, a LogonAnswer) Beginning {
 	}
 	have := p.local(a.Have)
 	b.Gap = a.Ext && l.Acked > have && !mut.On(mut.R4NoGapCheck)
-	b.RolledBack = !p.old && have > p.current.sent
+	if b.RolledBack = !p.old && have > p.current.sent; b.RolledBack {
+		p.current.doubt = max(p.current.doubt, min(have, l.Last)) // wherever it is sent again
+		return b
+	}
 	b.After = min(p.local(a.Safe), p.current.trust(l, have))
-	p.old = p.old || b.RolledBack
 	p.reached, p.safe = b.After, b.After
 	b.LetGo = p.current.told(p.safe)
 	p.current.settled = max(p.current.settled, l.Acked)

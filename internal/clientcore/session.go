@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/syncstatus"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 	"github.com/holdfast-mq/holdfast/pubstore"
@@ -19,6 +20,9 @@ const (
 	// formerGrace is for how long Look does not attach subscriptions on a connection
 	// under a former life, which may soon be over.
 	formerGrace = 2 * time.Second
+	// renewSpacing is the least time between two lives that the store begins
+	// because of what one server says.
+	renewSpacing = time.Minute
 	// plainOptions are those of a logon at a server without our extensions.
 	plainOptions = "ack_conflation=10ms"
 )
@@ -41,8 +45,9 @@ type Session struct {
 	visit    Visit
 	names    NameRule
 	known    Known
-	plain    map[string]bool // addresses of servers without our extensions
-	recovery time.Duration   // how long servers may take to answer subscriptions
+	plain    map[string]bool      // addresses of servers without our extensions
+	renewed  map[string]time.Time // when the store last began a life because of the server at an address
+	recovery time.Duration        // how long servers may take to answer subscriptions
 
 	connection
 }
@@ -73,7 +78,7 @@ type connection struct {
 func NewSession(lives []pubstore.Life, maxMessages, maxBytes int, recovery time.Duration) *Session {
 	return &Session{
 		pub:   NewPublisher(lives, maxMessages, maxBytes),
-		known: make(Known), plain: make(map[string]bool), recovery: recovery,
+		known: make(Known), plain: make(map[string]bool), renewed: make(map[string]time.Time), recovery: recovery,
 	}
 }
 
@@ -203,17 +208,32 @@ func (s *Session) answered(m *wire.Message) (Event, error) {
 	return Event{Kind: Accepted}, nil
 }
 
-// Begin handles the publisher's part of the ack of an accepted logon.
+// Begin handles the publisher's part of the ack of an accepted logon. An error
+// ends the connection, as Beginning.Apply does after a rollback.
 func (s *Session) Begin(m *wire.Message, now time.Time) (Beginning, error) {
 	b := s.pub.Begin(s.life, LogonAnswer{
 		Ext: m.IsExt(), Safe: m.Sequence, Have: m.Have,
 		Clock: uint64(max(now.UnixMicro(), 1)),
 	})
 	b.Life = s.life
-	if b.Gap {
+	switch {
+	case b.Gap:
 		return b, ErrPublishGap
+	case b.RolledBack && !s.mayRenew(now):
+		return b, fmt.Errorf("%w: this server has said so twice within %v, of two lives", ErrRolledBack, renewSpacing)
 	}
 	return b, nil
+}
+
+// mayRenew reports whether the store may begin a life because of what this
+// server says: a server that is wrong must not renew it again and again.
+func (s *Session) mayRenew(now time.Time) bool {
+	last, was := s.renewed[s.server.Address]
+	if was && now.Sub(last) < renewSpacing && !mut.On(mut.R10RenewsFreely) {
+		return false
+	}
+	s.renewed[s.server.Address] = now
+	return true
 }
 
 // Start starts the times of a connection that is logged on.
@@ -386,6 +406,7 @@ func (s *Session) Ended(cause error, now time.Time, lives []pubstore.Life) (l Le
 		s.visit.Settled(s.life.ID, false)
 	case errors.Is(cause, ErrReoffer):
 		s.visit.StartOver()
+	case errors.Is(cause, ErrRolledBack) && mut.On(mut.R10RollbackStays):
 	case l.Gap && s.pub.old:
 		s.visit.Settled(s.life.ID, true)
 	default:

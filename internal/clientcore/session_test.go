@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"github.com/holdfast-mq/holdfast/internal/syncstatus"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 	"github.com/holdfast-mq/holdfast/pubstore"
@@ -349,29 +351,109 @@ func TestRejection(t *testing.T) {
 	}
 }
 
-// A store that a server has more of than it ever gave out begins a new life,
-// and the session goes on with that when the former one is settled.
-func TestRolledBack(t *testing.T) {
-	r := newRig(t)
-	r.publish(1)
+// visit makes connections to one server, which answers logons so and takes
+// what it is sent, until the session goes elsewhere or stays. It returns how
+// many there were, and why the last ended.
+func (r *rig) visit(answer func() wire.Message) (connections int, last error) {
+	for {
+		connections++
+		last = r.serve(answer())
+		if last == nil || !r.ended(last).Again || connections == 1000 {
+			return connections, last
+		}
+	}
+}
+
+// serve makes one connection. It returns nil if it stays.
+func (r *rig) serve(ack wire.Message) error {
 	r.connect()
-	ack := logonAck(wire.StatusSuccess, 5, 5)
 	if _, err := r.s.Take(&ack); err != nil {
-		t.Fatal(err)
+		return err
 	}
 	b, err := r.s.Begin(&ack, r.now)
-	if err != nil || !b.RolledBack {
-		t.Fatalf("%+v, %v", b, err)
+	if err != nil {
+		return err
 	}
-	if _, err := b.Apply(r.store, r.s, false); err != nil {
-		t.Fatal(err)
+	sender, err := b.Apply(r.store, r.s, !ack.IsExt())
+	if err != nil {
+		return err
 	}
-	if lives := r.store.Lives(); len(lives) != 2 || lives[1].ID != "life2" {
-		t.Errorf("lives %v", lives)
+	defer sender.Close()
+	r.s.Start(r.now)
+	persisted := &wire.Message{Command: wire.Ack, Acks: wire.AckPersisted, Sequence: 1 << 62, HasSequence: true}
+	for more := true; more; {
+		b, err := sender.Fill(nil, 1<<20)
+		if err != nil {
+			return err
+		}
+		more = len(b) > 0
+		e, err := r.s.Take(persisted)
+		if err != nil {
+			return err
+		}
+		if err := e.Ack.Apply(r.store); err != nil {
+			return err
+		}
 	}
-	if !r.s.pub.old {
-		t.Error("what is appended from now on would go under the former life")
+	_, err = r.look()
+	return err
+}
+
+// A store that a server has more of than it ever gave out begins a new life,
+// one a minute for each server, and the session goes elsewhere each time.
+func TestRolledBack(t *testing.T) {
+	r := newRig(t)
+	r.publish(2)
+	more := func() wire.Message { return logonAck(wire.StatusSuccess, 1<<40, 1<<40) }
+	for _, tt := range []struct {
+		after time.Duration
+		life  string
+	}{{0, "life2"}, {renewSpacing - 1, "life2"}, {1, "life3"}, {renewSpacing - 1, "life3"}, {1, "life4"}} {
+		r.now = r.now.Add(tt.after)
+		if n, err := r.visit(more); !errors.Is(err, ErrRolledBack) || n > 2 {
+			t.Fatalf("after %v: %d connections, %v", tt.after, n, err)
+		}
+		lives := r.store.Lives()
+		if life := lives[len(lives)-1].ID; life != tt.life {
+			t.Errorf("after %v the store is in %s, want %s", tt.after, life, tt.life)
+		}
 	}
+	honest := func() wire.Message { return logonAck(wire.StatusSuccess, 0, 0) }
+	r.publish(3)
+	if _, err := r.visit(honest); err != nil || r.s.pub.flight.Len() != 0 || r.s.pub.current.doubt > 0 {
+		t.Errorf("at an honest server: %v, doubt up to %d", err, r.s.pub.current.doubt)
+	}
+}
+
+// Whatever a server says, a visit has few connections that follow each other at
+// once: for each life of the store one, and one more for a server that turns
+// out to lack our extensions.
+func TestVisitEnds(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		r := newRig(t)
+		for range rapid.IntRange(0, 3).Draw(rt, "former lives") {
+			r.publish(rapid.IntRange(0, 2).Draw(rt, "messages"))
+			if err := r.store.Renew(); err != nil {
+				rt.Fatal(err)
+			}
+		}
+		r.publish(rapid.IntRange(0, 2).Draw(rt, "messages"))
+		most := 2 * len(r.store.Lives())
+		number := rapid.SampledFrom([]uint64{0, 1, 2, 3, 1 << 40, 1<<63 - 1})
+		n, err := r.visit(func() wire.Message {
+			ack := logonAck(wire.StatusSuccess, number.Draw(rt, "s"), number.Draw(rt, "have"))
+			switch rapid.IntRange(0, 5).Draw(rt, "kind") {
+			case 0:
+				ack.Ext = nil
+			case 1:
+				ack.Status, ack.Reason = text(wire.StatusFailure), text(wire.ReasonPublishGap)
+			}
+			return ack
+		})
+		if n > most {
+			rt.Errorf("%d connections in one visit, want at most %d; the last: %v", n, most, err)
+		}
+	})
 }
 
 func TestStandings(t *testing.T) {

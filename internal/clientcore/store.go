@@ -10,7 +10,8 @@ import (
 // Apply applies a logon ack to the store, and returns the sender of the
 // connection. plain: the server has no extensions. ErrSettled says that the store
 // has nothing to send of the life: it kept nothing at a Renew, which may have come
-// after the logon, or this ack let go of all of it.
+// after the logon, or this ack let go of all of it. ErrRolledBack says that the
+// store has begun a new life.
 func (b *Beginning) Apply(store pubstore.Store, window Window, plain bool) (*Sender, error) {
 	cursor, err := b.apply(store)
 	switch {
@@ -23,6 +24,12 @@ func (b *Beginning) Apply(store pubstore.Store, window Window, plain bool) (*Sen
 }
 
 func (b *Beginning) apply(store pubstore.Store) (pubstore.Cursor, error) {
+	if b.RolledBack {
+		if err := store.Renew(); err != nil {
+			return nil, fmt.Errorf("renew a store that was rolled back: %w", err)
+		}
+		return nil, ErrRolledBack
+	}
 	if b.Base != 0 {
 		if err := store.SetBase(b.Life.ID, b.Base); err != nil {
 			return nil, fmt.Errorf("keep the base of life %s: %w", b.Life.ID, err)
@@ -30,11 +37,6 @@ func (b *Beginning) apply(store pubstore.Store) (pubstore.Cursor, error) {
 	}
 	if err := letGo(store, b.Life.ID, b.LetGo); err != nil {
 		return nil, err
-	}
-	if b.RolledBack {
-		if err := store.Renew(); err != nil {
-			return nil, fmt.Errorf("renew a store that was rolled back: %w", err)
-		}
 	}
 	cursor, err := store.Cursor(b.Life.ID, b.startPlanted(store))
 	if err != nil {

@@ -122,6 +122,10 @@ const (
 	R9SilentGap Bug = "r9-silent-gap"
 	// R10SameLife keeps the publisher of a store that starts empty.
 	R10SameLife Bug = "r10-same-life"
+	// R10RollbackStays goes on at the server that has more of the store than the store, at once.
+	R10RollbackStays Bug = "r10-rollback-stays"
+	// R10RenewsFreely begins a new life of the store whenever a server says that it has more of it.
+	R10RenewsFreely Bug = "r10-renews-freely"
 	// R10UnknownIsGap takes a publisher that nobody knows any more for a gap.
 	R10UnknownIsGap Bug = "r10-unknown-is-gap"
 	// R10NoBase numbers a life from 1 towards a server without our extensions.

@@ -166,11 +166,11 @@ func (c *client) loggedOn(m *wire.Message) {
 		return
 	}
 	c.app.letGo(b.Life.ID, b.LetGo)
-	if b.RolledBack {
-		c.w.counts.RollBacks++
-	}
 	sender, err := b.Apply(c.store, c.core, false)
 	if err != nil {
+		if b.RolledBack {
+			c.w.counts.RollBacks++
+		}
 		c.stored(err)
 		c.ended(err)
 		return
@@ -184,7 +184,7 @@ func (c *client) loggedOn(m *wire.Message) {
 
 // stored notes an error of the store.
 func (c *client) stored(err error) {
-	if !errors.Is(err, clientcore.ErrSettled) {
+	if !errors.Is(err, clientcore.ErrSettled) && !errors.Is(err, clientcore.ErrRolledBack) {
 		c.w.oracle.check(err, c.name, "its store")
 	}
 }
