@@ -15,7 +15,7 @@ import (
 //
 //	type Bookmark struct {
 //		Publisher uint64 // the publisher's id
-//		Sequence  uint64 // in that publisher, from 1
+//		Sequence  uint64 // in that publisher, from 1 to 2^63-1
 //	}
 //
 // The zero Bookmark names nothing (IsZero). String returns it as text,

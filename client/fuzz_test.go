@@ -25,7 +25,10 @@ func FuzzHostileServer(f *testing.F) {
 	for _, seed := range []string{
 		`{"c":"ack","a":"persisted","s":2,"status":"success"}`,
 		`{"c":"ack","a":"persisted","s":18446744073709551615,"status":"success","level":"single"}`,
+		`{"c":"ack","a":"persisted","s":9223372036854775807,"status":"success","level":"single"}`,
 		`{"c":"ack","a":"persisted","s":1,"status":"failure","reason":"not entitled"}`,
+		`{"c":"ack","cid":"0","a":"processed","status":"success","ext":"1","s":9223372036854775807,"have":9223372036854775807,"max":9223372036854775807}`,
+		`{"c":"ack","cid":"2","a":"processed","status":"success","bm":"5|9223372036854775807|","gap":"5|1|9223372036854775807"}` + "\n" + `{"c":"ack","a":"persisted","sub_id":"2","bm":"5|9|,6|9223372036854775807|"}`,
 		`{"c":"ack","a":"processed","status":"failure","reason":"publish gap"}`,
 		`{"c":"ack","a":"processed","status":"failure","reason":"name in use"}`,
 		`{"c":"ack","cid":"2","a":"processed","status":"success","bm":"5|1|","gap":"5|1|18446744073709551615"}` + "\n" + `{"c":"p","t":"orders","sids":"2,2,3","bm":"5|2|"}x`,

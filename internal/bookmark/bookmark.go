@@ -7,7 +7,16 @@ import (
 	"errors"
 	"math"
 	"strconv"
+
+	"github.com/holdfast-mq/holdfast/internal/mut"
 )
+
+// MaxSequence is the highest sequence that there is. What is above it is refused
+// wherever it comes from outside, so that sums can't overflow.
+const MaxSequence = 1<<63 - 1
+
+// InRange reports whether a number from outside is at most MaxSequence.
+func InRange(n uint64) bool { return n <= MaxSequence || mut.On(mut.R1AnyNumber) }
 
 // A Bookmark names one message. It is the same on every instance.
 // Sequences start at 1; the zero Bookmark names nothing.
@@ -34,6 +43,9 @@ func Parse(text []byte) (Bookmark, error) {
 	}
 	if b.Sequence, ok = parseUint(seq); !ok {
 		return Bookmark{}, syntaxError(text, "the sequence is not a 64-bit number")
+	}
+	if !InRange(b.Sequence) {
+		return Bookmark{}, syntaxError(text, "the sequence is above 2^63-1")
 	}
 	return b, nil
 }

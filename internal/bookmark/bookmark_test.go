@@ -29,7 +29,9 @@ func TestParse(t *testing.T) {
 	}{
 		{"7094790850998930143|43|", bookmark.Bookmark{Publisher: 7094790850998930143, Sequence: 43}, true},
 		{"7|43", bookmark.Bookmark{Publisher: 7, Sequence: 43}, true},
-		{"18446744073709551615|18446744073709551615|", bookmark.Bookmark{Publisher: math.MaxUint64, Sequence: math.MaxUint64}, true},
+		{"18446744073709551615|9223372036854775807|", bookmark.Bookmark{Publisher: math.MaxUint64, Sequence: math.MaxInt64}, true},
+		{text: "7|9223372036854775808|"},
+		{text: "7|18446744073709551615|"},
 		{text: ""},
 		{text: "7"},
 		{text: "|"},

@@ -3,6 +3,7 @@ package clientcore
 import (
 	"slices"
 
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
@@ -63,6 +64,10 @@ func (p *Publisher) of(life string) *progress {
 	}
 	return g
 }
+
+// maxBase is the highest base that a life may be given: it leaves as many numbers
+// above it as there are below.
+const maxBase = bookmark.MaxSequence / 2
 
 // A LogonAnswer is what a logon ack says about the publisher.
 type LogonAnswer struct {

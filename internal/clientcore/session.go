@@ -211,6 +211,9 @@ func (s *Session) answered(m *wire.Message) (Event, error) {
 // Begin handles the publisher's part of the ack of an accepted logon. An error
 // ends the connection, as Beginning.Apply does after a rollback.
 func (s *Session) Begin(m *wire.Message, now time.Time) (Beginning, error) {
+	if !m.IsExt() && s.life.Base == 0 && m.Sequence > maxBase && !mut.On(mut.R1AnyNumber) {
+		return Beginning{}, fmt.Errorf("%w: the last number under this client name is %d, which leaves none to count on from", ErrProtocol, m.Sequence)
+	}
 	b := s.pub.Begin(s.life, LogonAnswer{
 		Ext: m.IsExt(), Safe: m.Sequence, Have: m.Have,
 		Clock: uint64(max(now.UnixMicro(), 1)),

@@ -6,6 +6,8 @@ const (
 	R1Holes Bug = "r1-holes"
 	// R1NoDuplicateCheck journals a message that is already there again.
 	R1NoDuplicateCheck Bug = "r1-no-duplicate-check"
+	// R1AnyNumber takes numbers from outside that are so high that sums overflow.
+	R1AnyNumber Bug = "r1-any-number"
 	// R1RejectIsHole has the client name s-1 as predecessor even if the server rejected it.
 	R1RejectIsHole Bug = "r1-reject-is-hole"
 	// R1NewBeforeReplay sends new messages before what is kept has been replayed.

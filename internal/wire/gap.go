@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"strconv"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
 )
 
 // A Gap is what of one publisher is no longer in the log: From to To, both included.
@@ -42,6 +44,9 @@ func ParseGaps(text []byte) ([]Gap, error) {
 		g.To, ok[2] = parseUint(to)
 		if ok != [3]bool{true, true, true} || g.From > g.To {
 			return nil, fmt.Errorf("wire: gap %.64q: not publisher|from|to", item)
+		}
+		if !bookmark.InRange(g.To) {
+			return nil, fmt.Errorf("wire: gap %.64q: above 2^63-1", item)
 		}
 		gaps = append(gaps, g)
 	}

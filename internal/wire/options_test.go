@@ -87,7 +87,7 @@ func TestGaps(t *testing.T) {
 	if gaps, err := wire.ParseGaps(nil); gaps != nil || err != nil {
 		t.Errorf("ParseGaps of nothing = %v, %v", gaps, err)
 	}
-	for _, text := range []string{",", "7", "7|1", "7|1|", "7|1|9,", "7|9|1", "7|1|9|", "x|1|9"} {
+	for _, text := range []string{",", "7", "7|1", "7|1|", "7|1|9,", "7|9|1", "7|1|9223372036854775808", "7|9223372036854775808|9223372036854775808", "7|1|9|", "x|1|9"} {
 		if gaps, err := wire.ParseGaps([]byte(text)); err == nil {
 			t.Errorf("ParseGaps(%q) = %v", text, gaps)
 		}

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"math"
 	"math/bits"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
 )
 
 // Parse parses one frame's content into m, forgetting what m held. For
@@ -118,6 +120,9 @@ func (m *Message) set(key, value []byte, at int) error {
 	parsed, ok := parseUint(value)
 	if !ok {
 		return &HeaderError{at, "the value of " + string(key) + " is not a 64-bit number"}
+	}
+	if !bookmark.InRange(parsed) {
+		return &HeaderError{at, "the value of " + string(key) + " is above 2^63-1"}
 	}
 	*n = parsed
 	if has != nil {

@@ -24,7 +24,7 @@ func TestParseIsLenient(t *testing.T) {
 		{"a brace in a text", `{"c":"p","t":"}"}}`, wire.Message{Command: wire.Publish, Topic: []byte("}"), Body: []byte("}")}},
 		{"empty texts", `{"c":"p","t":"","bm":""}`, wire.Message{Command: wire.Publish, Topic: []byte{}, Bookmark: []byte{}}},
 		{"acks", `{"c":"p","a":" processed , none,stats"}`, wire.Message{Command: wire.Publish, Acks: wire.AckProcessed | wire.AckStats}},
-		{"the largest number", `{"c":"p","s":18446744073709551615}`, wire.Message{Command: wire.Publish, Sequence: 1<<64 - 1, HasSequence: true}},
+		{"the largest number", `{"c":"p","s":9223372036854775807}`, wire.Message{Command: wire.Publish, Sequence: 1<<63 - 1, HasSequence: true}},
 		{"binary body", "{\"c\":\"p\"}\x00{\"}", wire.Message{Command: wire.Publish, Body: []byte("\x00{\"}")}},
 		{"flags", `{"c":"ack","catching_up":true,"have":"0","carried":""}`, wire.Message{Command: wire.Ack, CatchingUp: true, HasHave: true, Carried: []byte{}, HasCarried: true}},
 	} {

@@ -32,7 +32,7 @@ var imports = map[string][]string{
 	"internal/format":      {},
 	"internal/intern":      {},
 	"internal/ring":        {},
-	"internal/bookmark":    {},
+	"internal/bookmark":    {"internal/mut"},
 	"internal/syncstatus":  {},
 	"internal/topic":       {},
 	"internal/signal":      {},

@@ -1,0 +1,121 @@
+package client_test
+
+import (
+	"encoding/binary"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memnet"
+	"github.com/holdfast-mq/holdfast/internal/wire"
+)
+
+// beyond are numbers that no server may say.
+var beyond = []string{"9223372036854775808", "18446744073709551615"}
+
+// say sends a header in which # stands for the number.
+func (ss *session) say(header, number string) {
+	header = strings.ReplaceAll(header, "#", number)
+	ss.send(append(binary.BigEndian.AppendUint32(nil, uint32(len(header))), header...))
+}
+
+// published expects a publish with a sequence and a subscribe, and returns the subscribe.
+func (ss *session) published(sequence uint64) *wire.Message {
+	ss.t.Helper()
+	a, b := ss.next(), ss.next()
+	if a != nil && a.Command == wire.Publish {
+		a, b = b, a
+	}
+	if a == nil || a.Command != wire.Subscribe || b == nil || b.Command != wire.Publish || b.Sequence != sequence {
+		ss.t.Fatalf("client sent %+v and %+v, want a subscribe and message %d", a, b, sequence)
+	}
+	return a
+}
+
+// R1: a number beyond 2^63-1 is a breach of the protocol, wherever a server says
+// it. It ends the connection, the client keeps nothing of it, and the next
+// server finds everything as it was.
+func TestNumbersFromOutside(t *testing.T) {
+	const logon = `{"c":"ack","cid":"0","client_name":"me","a":"processed","status":"success",`
+	for name, header := range map[string]string{
+		"s of a plain logon": logon + `"s":#}`,
+		"s of a logon":       logon + `"s":#,"ext":"1","have":0,"max":1048576}`,
+		"have of a logon":    logon + `"s":0,"ext":"1","have":#,"max":1048576}`,
+		"max of a logon":     logon + `"s":0,"ext":"1","have":0,"max":#}`,
+		"persisted":          `{"c":"ack","a":"persisted","s":#,"status":"success"}`,
+		"persisted, single":  `{"c":"ack","a":"persisted","s":#,"status":"success","level":"single"}`,
+		"rejected":           `{"c":"ack","a":"persisted","s":#,"status":"failure","reason":"not entitled"}`,
+		"message":            `{"c":"p","t":"orders","sids":"SUB","bm":"5|#|"}`,
+		"base":               `{"c":"ack","cid":"SUB","a":"processed","status":"success","bm":"5|#|"}`,
+		"gap":                `{"c":"ack","cid":"SUB","a":"processed","status":"success","bm":"0","gap":"5|1|#"}`,
+		"progress":           `{"c":"ack","a":"persisted","sub_id":"SUB","status":"success","bm":"5|#|"}`,
+	} {
+		for _, number := range beyond {
+			t.Run(name+" "+number, func(t *testing.T) {
+				run(t, func(t *testing.T, n *memnet.Network) { numberFromOutside(t, n, header, number) })
+			})
+		}
+	}
+}
+
+func numberFromOutside(t *testing.T, n *memnet.Network, header, number string) {
+	evil, good := listen(t, n, "evil"), listen(t, n, "good")
+	c := start(t, config(n, "evil", "good"))
+	publish(t, c, 1)
+	subscribed := subscribe(t, c, client.From(client.Epoch), client.AcceptGaps())
+	ss := evil.accept()
+	ss.expect(wire.Logon)
+	if strings.Contains(header, `"client_name"`) {
+		ss.say(header, number)
+	} else {
+		ss.welcome(0, 0)
+		sub := string(ss.published(1).SubID)
+		if !strings.Contains(header, `"cid":"SUB"`) {
+			ss.ack(wire.AckMessage{CommandID: sub, Type: wire.AckProcessed, Success: true, Bookmark: "0", SubID: sub})
+		}
+		ss.say(strings.ReplaceAll(header, "SUB", sub), number)
+	}
+	ss.gone()
+	ss, m := good.logon(0, 0)
+	if m.Acked != 0 {
+		t.Errorf("the store has let go up to %d", m.Acked)
+	}
+	sub := ss.published(1)
+	if string(sub.Bookmark) != "0" {
+		t.Errorf("resumed from %s", sub.Bookmark)
+	}
+	ss.ack(wire.AckMessage{CommandID: string(sub.CommandID), Type: wire.AckProcessed, Success: true, Bookmark: "0", SubID: string(sub.SubID)})
+	must(t, subscribed)
+	synctest.Wait()
+	if s := c.Stats(); s.Publish.RollBacks > 0 || !errors.Is(s.LastFailure, client.ErrProtocol) {
+		t.Errorf("%d times rolled back, failure %v", s.Publish.RollBacks, s.LastFailure)
+	}
+}
+
+// R10: a server without extensions does not decide under which numbers a life of
+// the store is known for ever. What leaves too few is refused, too.
+func TestBaseFromOutside(t *testing.T) {
+	for _, last := range []uint64{1<<62 + 1, 1<<63 - 1} {
+		run(t, func(t *testing.T, n *memnet.Network) {
+			evil, good := listen(t, n, "evil"), listen(t, n, "good")
+			c := start(t, config(n, "evil", "good"))
+			publish(t, c, 1)
+			for range 2 { // the second time with its options
+				ss := evil.accept()
+				ss.expect(wire.Logon)
+				ss.plainWelcome(last)
+				ss.gone()
+			}
+			for range 2 {
+				ss := good.accept()
+				ss.expect(wire.Logon)
+				ss.plainWelcome(1 << 51)
+				if m := ss.next(); m != nil && m.Sequence != 1<<51+1 {
+					t.Errorf("the client sends %v with number %d", m.Command, m.Sequence)
+				}
+			}
+		})
+	}
+}
