@@ -169,7 +169,12 @@ func (w *window) mark(b Bookmark) change {
 	}
 	p.received = b.Sequence
 	w.discardPlanted(mut.R9MarkOnArrival, p, b.Sequence)
-	if n := p.queue.Len(); n > 0 && p.queue.At(n-1).state == marked {
+	n := p.queue.Len()
+	if n == 0 { // most publishers of most marks: they never have a queue
+		p.discarded = b.Sequence
+		return p.moved()
+	}
+	if p.queue.At(n-1).state == marked {
 		p.queue.At(n - 1).sequence = b.Sequence // of two marks in a row the later says all
 		return change{}
 	}

@@ -103,6 +103,13 @@ type Config struct {
 	// the application.
 	QueueMessages int // default 1,024
 	QueueBytes    int // default 8 MiB
+	// MaxPublishers bounds the publishers that the place of a bookmark
+	// subscription names: one for each life of a publish store whose messages the
+	// server has, on whatever topic. Each takes about 200 bytes of memory, and 30
+	// in a resume. Beyond it the subscription ends with a *PublishersError.
+	// Default 1,000,000. (server.MaxPublishers is another bound, of a list in the
+	// status of a server.)
+	MaxPublishers int
 	// MaxFrame is the longest frame taken from a server, in bytes. Default 16 MiB and its header.
 	// A longer message ends its subscription with a *FrameTooLargeError.
 	MaxFrame int
@@ -158,7 +165,7 @@ func (c Config) validate() (Config, error) {
 			bad("timeout %v is negative", d)
 		}
 	}
-	for _, n := range []int{c.WindowMessages, c.WindowBytes, c.QueueMessages, c.QueueBytes, c.MaxFrame} {
+	for _, n := range []int{c.WindowMessages, c.WindowBytes, c.QueueMessages, c.QueueBytes, c.MaxPublishers, c.MaxFrame} {
 		if n < 0 {
 			bad("bound %d is negative", n)
 		}
@@ -186,6 +193,7 @@ func (c *Config) fill() {
 	fill(&c.WindowBytes, 32<<20)
 	fill(&c.QueueMessages, 1024)
 	fill(&c.QueueBytes, 8<<20)
+	fill(&c.MaxPublishers, 1_000_000)
 	fill(&c.MaxFrame, wire.MaxFrame)
 	fill(&c.MessageType, "json")
 	if c.Logger == nil {

@@ -166,6 +166,7 @@
 //	                              server says more than it was sent
 //	ErrNameInUse                  find the other process of this name
 //	*GapError                     report what is lost; subscribe again with AcceptGaps
+//	*PublishersError              raise the limit that it names; or subscribe from Epoch or Now
 //	ErrNotReplicated              wait for the server that has the topic; or AllowUnreplicated
 //	ErrAsyncPath                  (Stats, hook Disconnected) nothing: it ends when the server
 //	                              that the subscriptions were on, or its peer, is back; or
@@ -208,6 +209,10 @@
 //     server's log is the buffer, and the other subscriptions are not held up
 //     (R12). Without From its [Policy] decides: by default it ends with
 //     [ErrSlowConsumer] after 5s or at eight times the bound.
+//   - The publishers that the place of a bookmark subscription names
+//     ([Config.MaxPublishers], 1,000,000, and no more than the server takes in one
+//     command, max_message: half a million with 16 MiB). Beyond it the
+//     subscription ends with a [PublishersError], and its place stays as it was.
 //   - Replies to Execute: eight times that queue, then ErrSlowConsumer.
 //   - One message: what the server takes ([ServerInfo].MaxMessage) and the store
 //     does, and [pubstore.MaxHeader] for topic, key and correlation id. Larger

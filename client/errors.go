@@ -187,6 +187,13 @@ func (e *FrameTooLargeError) Error() string {
 	return s + fmt.Sprintf(" takes %d bytes, more than Config.MaxFrame (%d): raise MaxFrame", e.Size, e.MaxFrame)
 }
 
+// A PublishersError ends a bookmark subscription whose place would name more
+// publishers than Config.MaxPublishers allows, or than the server takes in one
+// command. The place in the bookmark store stays as it was, so that a new
+// subscription goes on from it once the limit is raised; one that begins at Epoch
+// or Now has a new place.
+type PublishersError = clientcore.PublishersError
+
 // A Gap is a range of one publisher's messages that retention has removed.
 type Gap struct {
 	Publisher, From, To uint64 // From and To are sequences, both included

@@ -36,7 +36,7 @@ func (s *Subscription) arrive(cn *conn, id string, m *wire.Message, tooLarge *Fr
 		}
 	}
 	size := len(m.Body) + messageOverhead
-	v := s.admit(cn, id, size)
+	v := s.admit(cn, id, b, size)
 	fresh := s.core.Receive(v, b)
 	switch v {
 	case clientcore.Refuse:
@@ -47,6 +47,9 @@ func (s *Subscription) arrive(cn *conn, id string, m *wire.Message, tooLarge *Fr
 		return nil
 	case clientcore.TooSlow:
 		s.end(ErrSlowConsumer)
+		return nil
+	case clientcore.Crowd:
+		s.end(s.tooMany())
 		return nil
 	}
 	if fresh && tooLarge != nil {
@@ -65,9 +68,15 @@ func (s *Subscription) arrive(cn *conn, id string, m *wire.Message, tooLarge *Fr
 	return nil
 }
 
+func (s *Subscription) tooMany() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.core.TooMany()
+}
+
 // admit decides about a message. Only the reader adds to the queue, so that there
 // is still room afterwards.
-func (s *Subscription) admit(cn *conn, id string, size int) clientcore.Verdict {
+func (s *Subscription) admit(cn *conn, id string, b Bookmark, size int) clientcore.Verdict {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.core.Place() != nil {
@@ -76,7 +85,7 @@ func (s *Subscription) admit(cn *conn, id string, size int) clientcore.Verdict {
 	if s.cn != cn {
 		return clientcore.Refuse
 	}
-	v := s.core.Arrives(id, !s.queue.full(size))
+	v := s.core.Arrives(id, b, !s.queue.full(size))
 	switch v {
 	case clientcore.Pause:
 		s.stats.Overruns++

@@ -22,11 +22,11 @@ func TestOverrunWhileEmptied(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.queue.maxMessages, s.queue.maxBytes = 1, 1000
-	if got := s.admit(cn, "1", 10); got != clientcore.Take {
+	if got := s.admit(cn, "1", Bookmark{Publisher: 5, Sequence: 1}, 10); got != clientcore.Take {
 		t.Fatalf("the first message: verdict %d", got)
 	}
 	s.pushLocked(new(wire.Message), Bookmark{Publisher: 5, Sequence: 1}, 10)
-	if got := s.admit(cn, "1", 10); got != clientcore.Pause {
+	if got := s.admit(cn, "1", Bookmark{Publisher: 5, Sequence: 1}, 10); got != clientcore.Pause {
 		t.Fatalf("the second message: verdict %d", got)
 	}
 	if d, emptied, err := s.take(nil); d.m == nil || emptied || err != nil {

@@ -96,6 +96,7 @@ func (c *Client) newSubscription(topic string, opts []SubscribeOption) (*Subscri
 		s.id = fmt.Sprintf("#%d", c.unnamed.Add(1))
 	}
 	s.core.Request = o.request(s.id, topic)
+	s.core.Publishers = c.cfg.MaxPublishers
 	if o.start == nil {
 		return s, nil
 	}

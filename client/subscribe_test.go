@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/bookmarkstore"
 	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memnet"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
@@ -837,4 +840,60 @@ func TestGapAcceptedAndNotReplicated(t *testing.T) {
 			t.Errorf("gaps %v, then %v", gaps, end)
 		}
 	})
+}
+
+// R9: a server that names publishers without end ends the subscription with the
+// limit, and the place stays what it was: the next server takes it.
+func TestPublishersWithoutEnd(t *testing.T) {
+	crowd := func(from, n uint64) string {
+		var list []string
+		for p := from; p < from+n; p++ {
+			list = append(list, strconv.FormatUint(p, 10)+"|1|")
+		}
+		return strings.Join(list, ",")
+	}
+	for name, flood := range map[string]func(ss *session, sub *wire.Message){
+		"one mark":   func(ss *session, sub *wire.Message) { ss.mark(sub, crowd(1000, 101)) },
+		"many marks": func(ss *session, sub *wire.Message) { ss.mark(sub, crowd(1000, 90)); ss.mark(sub, crowd(2000, 10)) },
+		"messages": func(ss *session, sub *wire.Message) {
+			for p := range uint64(100) {
+				d := wire.Delivery{Topic: sub.Topic, SubIDs: sub.SubID}
+				d.Bookmark.Publisher, d.Bookmark.Sequence = 1000+p, 1
+				ss.send(d.AppendTo(nil))
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			run(t, func(t *testing.T, n *memnet.Network) {
+				srv := listen(t, n, "a")
+				cfg := config(n, "a")
+				cfg.MaxPublishers = 100
+				c := start(t, cfg)
+				subscribed := subscribe(t, c, client.From(client.MostRecent), client.ID("s"))
+				ss, _ := srv.logon(0, 0)
+				sub := ss.subscribed("0")
+				s := must(t, subscribed)
+				ss.deliver(sub, 1)
+				read(t, s, 1)
+				flood(ss, sub)
+				ss.expect(wire.Unsubscribe)
+				var end error
+				for m, err := range s.Messages(within(t)) {
+					if end = err; m != nil {
+						m.Discard()
+					}
+				}
+				var e *client.PublishersError
+				if !errors.As(end, &e) || e.Limit != 100 || e.Subscription != "s" {
+					t.Fatalf("the subscription ended with %v", end)
+				}
+				subscribed = subscribe(t, c, client.From(client.MostRecent), client.ID("s"))
+				sub = ss.subscribed("")
+				must(t, subscribed)
+				if v, err := bookmark.ParseVector(sub.Bookmark); err != nil || v[5] != 1 || len(v) > 100 {
+					t.Errorf("resumed from %d publishers, %v", len(v), err)
+				}
+			})
+		})
+	}
 }

@@ -166,7 +166,7 @@ func (s *session) decide() error {
 			return err
 		}
 		if !s.core.Deciding() {
-			s.reader.Limit(max(int(s.srv.cfg.MaxMessage), 1<<20)) // subscribes may be longer than messages
+			s.reader.Limit(max(int(s.srv.cfg.MaxMessage), wire.LeastFrame)) // subscribes may be longer than messages
 			return nil
 		}
 		if err := s.pause(); err != nil {

@@ -21,6 +21,7 @@ type Request struct {
 	Durable      bool // fully_durable
 	Times        bool // timestamp
 	Unreplicated bool // it may move to where messages may be missing
+	Publishers   int  // that its place names at most; 0: any number
 	Patience     Patience
 }
 
@@ -48,6 +49,7 @@ type Subscription struct {
 	server   Server    // that accepted it last
 	home     string    // address of the only server that has the topic; empty: any (R3)
 	overfull time.Time // since when the queue is beyond its bound
+	roster   roster
 }
 
 // A stage says whether a subscription is on the wire.
@@ -129,7 +131,6 @@ func (s *Subscription) Attach(to *Server, id string, have Received, now time.Tim
 	if s.home != "" && s.home != to.Address && !s.Unreplicated && !mut.On(mut.R3SilentMove) {
 		return wire.SubscribeCommand{}, ErrNotReplicated
 	}
-	s.stage, s.id, s.asked = subscribing, id, now
 	cmd := wire.SubscribeCommand{
 		Command: wire.Subscribe, CommandID: id, SubID: id,
 		Topic: s.Topic, Filter: s.Filter, Acks: wire.AckProcessed,
@@ -141,6 +142,11 @@ func (s *Subscription) Attach(to *Server, id string, have Received, now time.Tim
 	case s.Times:
 		cmd.Options = "timestamp"
 	}
+	s.roster.begin(have.Vector, cmd.Bookmark, to)
+	if err := s.TooMany(); err != nil {
+		return wire.SubscribeCommand{}, err
+	}
+	s.stage, s.id, s.asked = subscribing, id, now
 	return cmd, nil
 }
 
@@ -231,6 +237,10 @@ func (s *Subscription) refused(m *wire.Message) Effect {
 // nothing looks like a first subscribe, so the server cannot report a gap: the
 // base then shows it.
 func (s *Subscription) begin(m *wire.Message, have Received, e *Effect) error {
+	if s.flood(m.Bookmark) {
+		e.End = &PublishersError{Subscription: s.ID, Limit: s.Publishers}
+		return nil
+	}
 	gaps, err := wire.ParseGaps(m.Gap)
 	if err != nil {
 		return fmt.Errorf("%w: gap of subscription %q: %w", ErrProtocol, s.ID, err)
@@ -253,6 +263,7 @@ func (s *Subscription) begin(m *wire.Message, have Received, e *Effect) error {
 	if e.Gap, e.Gaps = len(gaps) > 0, gaps; e.Gap && e.End == nil {
 		e.Shown = shownBehind(gaps)
 	}
+	s.bound(e)
 	return nil
 }
 
@@ -296,13 +307,18 @@ func (s *Subscription) Mark(by *Server, id string, m *wire.Message) (e Effect, e
 	held := string(m.Level) == wire.LevelSingle
 	e.Held, e.Freed = held && !s.held, !held && s.held
 	s.held = held
-	if s.place == nil || by.Plain || len(m.Bookmark) == 0 {
+	switch {
+	case s.place == nil || by.Plain || len(m.Bookmark) == 0:
+		return e, nil
+	case s.flood(m.Bookmark):
+		e.End = &PublishersError{Subscription: s.ID, Limit: s.Publishers}
 		return e, nil
 	}
 	if e.Shown, err = bookmark.ParseVector(m.Bookmark); err != nil {
-		err = fmt.Errorf("%w: progress of subscription %q: %w", ErrProtocol, s.ID, err)
+		return e, fmt.Errorf("%w: progress of subscription %q: %w", ErrProtocol, s.ID, err)
 	}
-	return e, err
+	s.bound(&e)
+	return e, nil
 }
 
 // A Verdict is the decision about a message that arrives.
@@ -315,15 +331,18 @@ const (
 	Full            // the queue of another subscription is full: ask Overfull
 	Oldest          // take it in place of the oldest
 	TooSlow         // end the subscription
+	Crowd           // its publisher is one too many: end the subscription, with TooMany
 )
 
-// Arrives decides about a message that comes under an id. fits says whether the
+// Arrives decides about message b that comes under an id. fits says whether the
 // queue has room for it. A subscription is paused only while its queue holds
 // messages: the application calls Emptied when it has taken the last.
-func (s *Subscription) Arrives(id string, fits bool) Verdict {
+func (s *Subscription) Arrives(id string, b bookmark.Bookmark, fits bool) Verdict {
 	switch {
 	case !s.Runs(id):
 		return Refuse
+	case fits && s.place != nil && !b.IsZero() && s.roster.add(b) && s.TooMany() != nil:
+		return Crowd
 	case fits:
 		s.overfull = time.Time{}
 		return Take

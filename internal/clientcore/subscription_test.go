@@ -55,8 +55,9 @@ func answer(t *testing.T, s *Subscription, by *Server, id string, m wire.Message
 
 // arrive returns whether a message is queued.
 func arrive(s *Subscription, id string, fits bool, publisher, sequence uint64) (Verdict, bool) {
-	v := s.Arrives(id, fits)
-	return v, s.Receive(v, bookmark.Bookmark{Publisher: publisher, Sequence: sequence}) && s.Queues()
+	b := bookmark.Bookmark{Publisher: publisher, Sequence: sequence}
+	v := s.Arrives(id, b, fits)
+	return v, s.Receive(v, b) && s.Queues()
 }
 
 // The first answer says the base; from then on it resumes by what it has.
@@ -166,7 +167,7 @@ func TestPatience(t *testing.T) {
 		{false, false, 3*time.Second + 1, TooSlow},
 		{false, true, 0, TooSlow},
 	} {
-		v := s.Arrives("1", tt.fits)
+		v := s.Arrives("1", bookmark.Bookmark{}, tt.fits)
 		if v == Full {
 			v = s.Overfull(tt.far, epoch.Add(tt.after))
 		}

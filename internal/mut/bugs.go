@@ -118,6 +118,8 @@ const (
 	R9DiscardMax Bug = "r9-discard-max"
 	// R9MarkOnArrival applies a progress mark before what was queued ahead of it.
 	R9MarkOnArrival Bug = "r9-mark-on-arrival"
+	// R9AnyPublishers takes any number of publishers into the place of a subscription.
+	R9AnyPublishers Bug = "r9-any-publishers"
 	// R9NoMarks sends no progress marks.
 	R9NoMarks Bug = "r9-no-marks"
 	// R9SilentGap skips what retention removed without a word.

@@ -6,6 +6,10 @@ import "fmt"
 // takes unless it is told otherwise, in bytes.
 const MaxFrame = 16<<20 + 64<<10
 
+// LeastFrame is the longest frame that each server takes of a client that is
+// logged on, in bytes: one with a small limit on messages has to take subscribes.
+const LeastFrame = 1 << 20
+
 // MaxHeader is the longest header in bytes. The values of bm and gap don't
 // count: they have a part for each publisher.
 const MaxHeader = 64 << 10

@@ -131,7 +131,7 @@ func (s *subscriber) happen(id string, e *clientcore.Effect) {
 func (s *subscriber) message(id string, m *wire.Message) {
 	b, err := bookmark.Parse(m.Bookmark)
 	s.w.oracle.check(err, s.name, "message")
-	v := s.sub.Arrives(id, len(s.queue) < s.most)
+	v := s.sub.Arrives(id, b, len(s.queue) < s.most)
 	if v == clientcore.Pause {
 		s.w.counts.Overruns++
 		s.core.Answered(id)
