@@ -100,6 +100,8 @@ const (
 	DRenameBeforeSync Bug = "d-rename-before-sync"
 	// DCompactUnsynced gives a compact copy of a database its name before it is synced.
 	DCompactUnsynced Bug = "d-compact-unsynced"
+	// DScarceIsFailed takes a disk for failed because there is no file descriptor left for the moment.
+	DScarceIsFailed Bug = "d-scarce-is-failed"
 	// DRetrySync tries a failed fsync again.
 	DRetrySync Bug = "d-retry-sync"
 	// R9SingleBookmark resumes with the last bookmark instead of the vector.

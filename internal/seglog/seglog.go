@@ -88,6 +88,7 @@ func (o *Options) validate() error {
 	if o.TailBytes == 0 {
 		o.TailBytes = defaultTailBytes
 	}
+	o.FS = scarceFS{o.FS}
 	return nil
 }
 

@@ -1,0 +1,155 @@
+package pubstore_test
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/seglog"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
+	"github.com/holdfast-mq/holdfast/pubstore"
+)
+
+// A scarceFS is a disk on which nothing can be opened for a time.
+type scarceFS struct {
+	*memfs.FS
+
+	mu    sync.Mutex
+	until time.Time // guarded by mu
+	err   error     // guarded by mu
+	tries int       // that failed; guarded by mu
+}
+
+func (d *scarceFS) lack(err error, lasts time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.until, d.err, d.tries = time.Now().Add(lasts), err, 0
+}
+
+func (d *scarceFS) failed() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.tries
+}
+
+func (d *scarceFS) open(name string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if time.Now().Before(d.until) {
+		d.tries++
+		return &fs.PathError{Op: "open", Path: name, Err: d.err}
+	}
+	return nil
+}
+
+func (d *scarceFS) OpenFile(name string, flag int) (seglog.File, error) {
+	if err := d.open(name); err != nil {
+		return nil, err
+	}
+	return d.FS.OpenFile(name, flag)
+}
+
+func (d *scarceFS) SyncDir(dir string) error {
+	if err := d.open(dir); err != nil {
+		return err
+	}
+	return d.FS.SyncDir(dir)
+}
+
+// R7: that there is no file descriptor left for some seconds is no failure of the
+// disk: a store that makes its next file meanwhile, or reads an old one, waits.
+// Other errors, and a shortage that does not end, fail it.
+func TestNoDescriptors(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		err   error
+		lasts time.Duration
+		fails bool
+	}{
+		{"of the process", syscall.EMFILE, 3 * time.Second, false},
+		{"of the system", syscall.ENFILE, 20 * time.Second, false},
+		{"for long", syscall.EMFILE, time.Hour, true},
+		{"another error", syscall.EIO, 3 * time.Second, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Run("next file", func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) { noDescriptors(t, tt.err, tt.lasts, tt.fails, appendMany) })
+			})
+			t.Run("old file", func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) { noDescriptors(t, tt.err, tt.lasts, tt.fails, readAll) })
+			})
+		})
+	}
+}
+
+const manyMessages = 200 // of 1 KiB: several files
+
+func noDescriptors(t *testing.T, lack error, lasts time.Duration, fails bool, use func(*pubstore.File) error) {
+	d := &scarceFS{FS: memfs.New()}
+	o := pubstore.FileOptions{FS: d, SegmentBytes: 32 << 10}
+	s := openFile(t, o)
+	if err := appendMany(s); err != nil {
+		t.Fatal(err)
+	}
+	closeStore(t, s) // what is appended is in memory, too
+	s = openFile(t, o)
+	began := time.Now()
+	d.lack(lack, lasts)
+	err := use(s)
+	if d.failed() == 0 {
+		t.Fatal("nothing was opened meanwhile")
+	}
+	if fails {
+		failed, ok := errors.AsType[*pubstore.FailedError](err)
+		if !ok || !errors.Is(failed, lack) || time.Since(began) > time.Minute {
+			t.Errorf("%v after %v, want that the store has failed", err, time.Since(began))
+		}
+		s.Close()
+		return
+	}
+	if err != nil {
+		t.Fatalf("after %v: %v", time.Since(began), err)
+	}
+	if waited := time.Since(began); waited < lasts || waited > lasts+time.Second {
+		t.Errorf("waited for %v, the shortage lasted for %v", waited, lasts)
+	}
+	if err := readAll(s); err != nil {
+		t.Error(err)
+	}
+	closeStore(t, s)
+}
+
+func appendMany(s *pubstore.File) error {
+	for range manyMessages {
+		if _, err := s.Append(context.Background(), &pubstore.Message{Topic: "orders", Body: make([]byte, 1<<10)}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readAll reads all messages in the store.
+func readAll(s *pubstore.File) error {
+	c, err := s.Cursor(s.Lives()[0].ID, 0)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	var m pubstore.Message
+	for want := uint64(1); ; want++ {
+		more, err := c.Next(&m)
+		switch {
+		case err != nil:
+			return err
+		case !more && want > manyMessages:
+			return nil
+		case !more || m.Sequence != want:
+			return errors.New("messages are missing")
+		}
+	}
+}
