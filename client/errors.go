@@ -189,9 +189,17 @@ func (e *FrameTooLargeError) Error() string {
 
 // A PublishersError ends a bookmark subscription whose place would name more
 // publishers than Config.MaxPublishers allows, or than the server takes in one
-// command. The place in the bookmark store stays as it was, so that a new
-// subscription goes on from it once the limit is raised; one that begins at Epoch
-// or Now has a new place.
+// command:
+//
+//	type PublishersError struct {
+//		Subscription string // its id
+//		Limit        int    // Config.MaxPublishers; 0: the server's limit counts
+//		Bytes        int    // the longest command that the server takes, if that is the limit
+//	}
+//
+// The place in the bookmark store stays as it was, so that a new subscription goes
+// on from it once the limit is raised; one that begins at Epoch or Now has a new
+// place.
 type PublishersError = clientcore.PublishersError
 
 // A Gap is a range of one publisher's messages that retention has removed.

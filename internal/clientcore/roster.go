@@ -21,17 +21,13 @@ func (e *PublishersError) Error() string {
 	if e.Limit > 0 {
 		return fmt.Sprintf("place of subscription %q would name more than %d publishers: raise MaxPublishers, or begin a new place", e.Subscription, e.Limit)
 	}
-	return fmt.Sprintf("place of subscription %q would name more publishers than a command of %d bytes, the longest that the server takes: "+
-		"raise its max_message, or begin a new place", e.Subscription, e.Bytes)
+	return fmt.Sprintf("place of subscription %q would name more publishers than fit into a command of %d bytes, the longest that the server takes: "+
+		"raise max_message of the servers, or begin a new place", e.Subscription, e.Bytes)
 }
 
-const (
-	// sequenceGrowth is by how many digits a sequence is expected to grow until
-	// the next resume.
-	sequenceGrowth = 4
-	// subscribeRoom is kept free in a subscribe, beside bookmark, topic and filter.
-	subscribeRoom = 1 << 10
-)
+// sequenceGrowth is by how many digits a sequence is expected to grow until the
+// next resume.
+const sequenceGrowth = 4
 
 // A roster has the publishers that the place of a subscription names. It bounds
 // them, since the place is in memory, in the store, and in one command at each
@@ -70,11 +66,11 @@ func (r *roster) add(b bookmark.Bookmark) bool {
 // TooMany returns a *PublishersError if the place names too many publishers.
 func (s *Subscription) TooMany() error {
 	r := &s.roster
-	switch room := r.longest - len(s.Topic) - len(s.Filter) - subscribeRoom; {
+	switch {
 	case mut.On(mut.R9AnyPublishers):
 	case s.Publishers > 0 && len(r.known) > s.Publishers:
 		return &PublishersError{Subscription: s.ID, Limit: s.Publishers}
-	case r.longest > 0 && r.bytes > room:
+	case r.longest > 0 && r.bytes > r.longest-wire.MaxHeader:
 		return &PublishersError{Subscription: s.ID, Bytes: r.longest}
 	}
 	return nil
