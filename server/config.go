@@ -51,6 +51,9 @@ type Config struct {
 	// Listen and Dial are the network. Default: that of the machine.
 	Listen func(address string) (net.Listener, error)                  `yaml:"-"`
 	Dial   func(ctx context.Context, address string) (net.Conn, error) `yaml:"-"`
+	// Now is the wall clock that messages are stamped with. What lasts is counted
+	// by the monotonic one. Default: that of the machine.
+	Now func() time.Time `yaml:"-"`
 	// Logger takes the log. Default: none is written.
 	Logger *slog.Logger `yaml:"-"`
 	// AcceptDamage serves clients over a damaged journal although no peer
@@ -96,7 +99,8 @@ type LogConfig struct {
 	// write ^important_topic$, and ^orders\.eu$ for the topic orders.eu.
 	// One without is that topic alone.
 	Topics []string `yaml:"topics"`
-	// Retain is the age up to which messages are kept. Default 168h.
+	// Retain is the age up to which messages are kept. It counts while the instance
+	// runs, by the monotonic clock: setting the wall clock removes nothing. Default 168h.
 	Retain Duration `yaml:"retain"`
 	// RetainBytes is the size beyond which the oldest go. Default: no bound.
 	RetainBytes Size `yaml:"retain_bytes"`

@@ -140,8 +140,10 @@ const wsaEADDRINUSE = syscall.Errno(10048)
 
 // openJournal opens the journal; damage is accepted where a peer may heal it.
 func (s *Server) openJournal() error {
-	lone := s.cfg.Replication == nil
+	lone, begun := s.cfg.Replication == nil, time.Now()
 	j, err := journal.Open(journal.Options{
+		Now:          s.cfg.Now,
+		Elapsed:      func() time.Duration { return time.Since(begun) },
 		FS:           s.cfg.FS,
 		Dir:          s.cfg.Data,
 		SegmentBytes: int64(s.cfg.Log.Segment),

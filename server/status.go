@@ -17,20 +17,21 @@ type SyncStatus = syncstatus.Status
 // two of its admin endpoints answer (see AdminAddr). Publisher ids are strings there,
 // since many programs read larger numbers than 2^53 inexactly.
 type Status struct {
-	Name         string             `json:"name"`             // of the instance
-	Group        string             `json:"group,omitempty"`  // of its failover equivalents
-	Version      string             `json:"version"`          // of the server
-	Ready        bool               `json:"ready"`            // clients are served
-	Stopping     bool               `json:"stopping"`         // the stop has begun
-	CatchingUp   bool               `json:"catching_up"`      // lacks, or may lack, what its peers have, ready or not
-	Single       bool               `json:"single"`           // acks are of level single: a sync destination is left out
-	Sync         SyncStatus         `json:"sync"`             // what clients are told: sync, apart, single, catching_up, async, alone, stopping
-	Damage       string             `json:"damage,omitempty"` // of the journal, while it is not healed
-	Sessions     []SessionStatus    `json:"sessions"`         // that are logged on
-	Links        []replica.Status   `json:"links"`            // ordered by peer
-	Publishers   int                `json:"publishers"`       // that the journal knows
-	JournalBytes int64              `json:"journal_bytes"`    // on disk
-	Degraded     []journal.Interval `json:"degraded"`         // times in which acks were single, oldest first
+	Name         string             `json:"name"`                     // of the instance
+	Group        string             `json:"group,omitempty"`          // of its failover equivalents
+	Version      string             `json:"version"`                  // of the server
+	Ready        bool               `json:"ready"`                    // clients are served
+	Stopping     bool               `json:"stopping"`                 // the stop has begun
+	CatchingUp   bool               `json:"catching_up"`              // lacks, or may lack, what its peers have, ready or not
+	Single       bool               `json:"single"`                   // acks are of level single: a sync destination is left out
+	Sync         SyncStatus         `json:"sync"`                     // what clients are told: sync, apart, single, catching_up, async, alone, stopping
+	Damage       string             `json:"damage,omitempty"`         // of the journal, while it is not healed
+	ClockAheadMS int64              `json:"clock_ahead_ms,omitempty"` // how far the newest record is from the future by the wall clock, if more than a minute
+	Sessions     []SessionStatus    `json:"sessions"`                 // that are logged on
+	Links        []replica.Status   `json:"links"`                    // ordered by peer
+	Publishers   int                `json:"publishers"`               // that the journal knows
+	JournalBytes int64              `json:"journal_bytes"`            // on disk
+	Degraded     []journal.Interval `json:"degraded"`                 // times in which acks were single, oldest first
 
 	Logons      uint64 `json:"logons"`       // accepted, since the start, as the counts below
 	TurnedAway  uint64 `json:"turned_away"`  // connections, because there were too many without a logon
@@ -104,6 +105,7 @@ func (s *Server) Status() Status {
 		Sessions:     s.sessionStatus(),
 		Publishers:   len(s.journal.States()),
 		JournalBytes: s.journal.Size(),
+		ClockAheadMS: s.journal.Ahead().Milliseconds(),
 		Degraded:     s.journal.Intervals(),
 		Logons:       c.Logons.Load(), TurnedAway: c.TurnedAway.Load(), Fenced: c.Fenced.Load(), Slow: c.Slow.Load(),
 		Published: c.Published.Load(), Duplicates: c.Duplicates.Load(), Refused: c.Refused.Load(), Differing: c.Differing.Load(),

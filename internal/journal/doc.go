@@ -56,6 +56,7 @@
 //	   (8 each, microseconds; end 0: still going on), count of ranges, then for
 //	   each its publisher (8 bytes), first and last sequence
 //	3  publishers that retention has let go of: count, then their ids (8 bytes)
+//	4  the age of the log (8)
 //
 // where counts and numbers of no stated length are unsigned varints.
 //
@@ -64,16 +65,18 @@
 // The head of a segment is the whole table as it was before the segment's
 // first record:
 //
-//	"hfsjournal", version 1 (1 byte), newest time (8), count of intervals and these,
+//	"hfsjournal", version 2 (1 byte), newest time (8), age of the log (8),
+//	count of intervals and these,
 //	count of tombstone reasons and these (length, bytes),
 //	count of publishers, then for each, ordered by id:
-//	  id (8), have, floor, running CRC (4), last seen (8), count of tombstones,
+//	  id (8), have, floor, running CRC (4), age when last seen (8), count of tombstones,
 //	  then for each its distance from the one before it and the index of its reason
 //
 // The summary at the end of a sealed segment says what stands in it:
 //
-//	version 2 (1 byte), first and last time (8 each; 0: no records), position
-//	behind the last record (8), count of publishers, then for each, ordered by id:
+//	version 3 (1 byte), first and last time (8 each; 0: no records), age of the
+//	log when the segment was sealed (8), position behind the last record (8),
+//	count of publishers, then for each, ordered by id:
 //	  id (8), highest sequence
 //	outline: count of stretches, then for each, one behind the other:
 //	  how far its first record stands behind that of the one before (of the
@@ -83,7 +86,9 @@
 //	how far behind the last stretch's first record the first one stands that is
 //	in none; left out if there are no stretches
 //
-// Version 1, which is read too, ends before the outline.
+// The age of the log is for how many microseconds processes had it open, by the
+// monotonic clock. Retention counts by it, since the wall clock can be set.
+// What a process has not noted when it dies is not counted.
 //
 // # CRCs
 //

@@ -37,6 +37,7 @@ type Range struct {
 // syncs; all methods are safe for concurrent use.
 type Journal struct {
 	o       Options
+	clock   clock
 	log     *seglog.Log
 	done    chan struct{} // closed when the syncer has ended
 	trimmer sync.Mutex    // held by Trim throughout, before mu: one at a time
@@ -125,6 +126,8 @@ func openLog(o Options) (*Journal, error) {
 	}
 	j := &Journal{o: o, log: log, table: t, done: make(chan struct{}), summaries: make(map[Position]summary)}
 	j.work.L, j.synced.L = &j.mu, &j.mu
+	j.clock = newClock(&j.o, t)
+	t.keptAge, t.clock = t.age, j.clock.age
 	j.end = log.End()
 	j.durable, j.taken = j.end, j.end
 	for _, p := range t.sorted {
@@ -176,11 +179,10 @@ func (j *Journal) Tombstones(publisher, above uint64) []Tombstoned {
 
 // Seen notes that a publisher is in use now, so that retention keeps it in the tables.
 func (j *Journal) Seen(publisher uint64) {
-	now := j.o.Now().UnixMicro()
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if p := j.table.byID[publisher]; p != nil {
-		p.seen = max(p.seen, now)
+		p.seen = j.agedLocked()
 	}
 }
 

@@ -26,6 +26,9 @@ type Options struct {
 	Log          *slog.Logger // default: silent
 	// Now is the clock that Record.Time is read from; default time.Now.
 	Now func() time.Time
+	// Elapsed is the monotonic clock, from any beginning, by which retention
+	// counts. Default: that of Now.
+	Elapsed func() time.Duration
 
 	// OnDurable is called after each fsync with what it covered, ordered by
 	// publisher. It is called by the syncer, one call at a time, and must not

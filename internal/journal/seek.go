@@ -49,6 +49,7 @@ func (j *Journal) learn(segs []segment, raw []seglog.Segment, unknown []int) err
 			segs[i].summary, err = decodeSummary(raw[i].Summary)
 		} else {
 			segs[i].summary, err = j.summarize(segs[i])
+			segs[i].summary.age = j.clock.base // the latest that it can be
 		}
 		if err != nil {
 			return fmt.Errorf("journal: summary of the segment at %v: %w", segs[i].first, err)

@@ -21,13 +21,14 @@ const (
 	stateFloors    = 1
 	stateInterval  = 2
 	stateForgotten = 3
+	stateAge       = 4
 )
 
 const (
 	// headMagic tells a journal from other logs (pubstore's).
 	headMagic      = "hfsjournal"
-	headVersion    = 1
-	summaryVersion = 2 // 1 has no outline
+	headVersion    = 2
+	summaryVersion = 3
 
 	// headTombstones is how many bytes of a head tombstones may take: a
 	// head must stay shorter than the log's longest record.
@@ -43,8 +44,11 @@ var ErrNotJournal = errors.New("not a journal")
 
 // Head returns the table's snapshot, for the head of the next segment.
 func (t *table) Head() []byte {
+	t.grow()
+	t.keptAge = t.age
 	b := append([]byte(headMagic), headVersion)
 	b = binary.LittleEndian.AppendUint64(b, uint64(t.lastTime))
+	b = binary.LittleEndian.AppendUint64(b, uint64(t.age))
 	b = binary.AppendUvarint(b, uint64(len(t.intervals)))
 	for _, i := range t.intervals {
 		b = appendInterval(b, i)
@@ -113,7 +117,7 @@ func (t *table) RecoverHead(payload []byte) error {
 		return err
 	}
 	f := fields{rest: payload[len(headMagic)+1:]}
-	t.lastTime = int64(f.uint64())
+	t.lastTime, t.age = int64(f.uint64()), int64(f.uint64())
 	for range f.count(intervalLeast) {
 		t.intervals = append(t.intervals, f.interval())
 	}
@@ -134,8 +138,10 @@ func checkHead(start []byte) error {
 		return ErrNotJournal
 	}
 	switch v := f.byte(); {
-	case f.bad, v < headVersion:
+	case f.bad, v == 0:
 		return fmt.Errorf("journal: head of %d bytes: %w", len(start), errState)
+	case v < headVersion:
+		return fmt.Errorf("journal: head of version %d, which is not read any more", v)
 	case v > headVersion:
 		return &format.VersionError{Found: uint64(v), Known: headVersion}
 	}
@@ -227,6 +233,8 @@ type change struct {
 	floors    []bookmark.Bookmark
 	interval  *Interval
 	forgotten []uint64 // publishers (R10)
+	aged      bool     // nothing but the age
+	age       int64    // of the log
 }
 
 func decodeState(payload []byte) (change, error) {
@@ -244,6 +252,8 @@ func decodeState(payload []byte) (change, error) {
 		for range f.count(8) {
 			c.forgotten = append(c.forgotten, f.uint64())
 		}
+	case stateAge:
+		c.aged, c.age = true, int64(f.uint64())
 	default:
 		return c, fmt.Errorf("%w: unknown type %d", errState, what)
 	}
@@ -265,6 +275,10 @@ func (t *table) recoverState(rec seglog.Record) error {
 // applyChange is apply for a state record.
 func (t *table) applyChange(c change) {
 	t.lastTime = max(t.lastTime, c.time)
+	if c.aged {
+		t.age = max(t.age, c.age)
+		t.keptAge = t.age
+	}
 	t.applyFloors(c.floors)
 	if c.interval != nil {
 		t.applyInterval(*c.interval)
@@ -288,6 +302,9 @@ func appendChange(b []byte, c change) []byte {
 			b = binary.LittleEndian.AppendUint64(b, id)
 		}
 		return b
+	}
+	if c.aged {
+		return binary.LittleEndian.AppendUint64(append(b, stateAge), uint64(c.age))
 	}
 	b = append(b, stateFloors)
 	b = binary.AppendUvarint(b, uint64(len(c.floors)))
@@ -336,6 +353,7 @@ func (f *fields) interval() Interval {
 // A summary says what a segment holds.
 type summary struct {
 	from, to int64               // first and last time, 0: no records
+	age      int64               // of the log when the segment was sealed
 	last     Position            // behind the last record, 0: no records
 	highest  []bookmark.Bookmark // of each publisher, by publisher
 	outline  []byte              // as it stands there, see inside; may be empty
@@ -344,6 +362,7 @@ type summary struct {
 // Summary returns the summary of the segment that is being sealed and begins
 // that of the next one.
 func (t *table) Summary() []byte {
+	t.grow()
 	s := t.summary()
 	list, rest := t.stretches.endSegment(s.last)
 	s.outline = appendOutline(nil, s.highest, list, rest)
@@ -351,10 +370,19 @@ func (t *table) Summary() []byte {
 	return appendSummary(nil, s)
 }
 
+// grow brings the age up to date. While the log is opened it is that of the
+// newest note: from there on it is counted again.
+func (t *table) grow() {
+	if t.clock != nil {
+		t.age = max(t.age, t.clock())
+	}
+}
+
 func appendSummary(b []byte, s summary) []byte {
 	b = append(b, summaryVersion)
 	b = binary.LittleEndian.AppendUint64(b, uint64(s.from))
 	b = binary.LittleEndian.AppendUint64(b, uint64(s.to))
+	b = binary.LittleEndian.AppendUint64(b, uint64(s.age))
 	b = binary.LittleEndian.AppendUint64(b, uint64(s.last))
 	b = binary.AppendUvarint(b, uint64(len(s.highest)))
 	for _, h := range s.highest {
@@ -372,15 +400,15 @@ func decodeSummary(payload []byte) (summary, error) {
 		return summary{}, &format.VersionError{File: "a summary", Found: uint64(version), Known: summaryVersion}
 	case version == 0:
 		return summary{}, fmt.Errorf("journal: summary of %d bytes: %w", len(payload), errState)
+	case version < summaryVersion:
+		return summary{}, fmt.Errorf("journal: summary of version %d, which is not read any more", version)
 	}
-	s := summary{from: int64(f.uint64()), to: int64(f.uint64()), last: Position(f.uint64())}
+	s := summary{from: int64(f.uint64()), to: int64(f.uint64()), age: int64(f.uint64()), last: Position(f.uint64())}
 	s.highest = make([]bookmark.Bookmark, f.count(8+1))
 	for i := range s.highest {
 		s.highest[i] = bookmark.Bookmark{Publisher: f.uint64(), Sequence: f.uvarint()}
 	}
-	if version > 1 {
-		s.outline = f.take(uint64(len(f.rest)))
-	}
+	s.outline = f.take(uint64(len(f.rest)))
 	if f.bad || len(f.rest) > 0 {
 		return summary{}, fmt.Errorf("journal: summary of %d bytes: %w", len(payload), errState)
 	}

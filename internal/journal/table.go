@@ -25,7 +25,7 @@ type publisher struct {
 	crc        uint32 // running CRC at have
 	removed    uint64 // highest sequence before the oldest segment
 	removedCRC uint32 // running CRC at removed
-	seen       int64  // last time of a record or of Seen
+	seen       int64  // age of the log at the last record, exact to an interval of Trim, or at Seen
 	tombstones []Tombstoned
 
 	ring         ring
@@ -55,7 +55,10 @@ type table struct {
 	sorted []*publisher // by id
 	rings  rings
 
-	lastTime  int64 // of the newest record; time never goes back
+	lastTime  int64        // of the newest record; time never goes back
+	age       int64        // of the log, as last noted: for how long it was open, microseconds
+	keptAge   int64        // up to where the log says so
+	clock     func() int64 // the age now; nil while the log is opened
 	intervals []Interval
 
 	// What is noted for the summary of the segment that is being written.
@@ -82,7 +85,7 @@ func (t *table) reset() {
 	t.byID = make(map[uint64]*publisher)
 	t.sorted = nil
 	t.rings = rings{most: ringsMost}
-	t.lastTime, t.intervals = 0, nil
+	t.lastTime, t.age, t.intervals = 0, 0, nil
 	t.stretches = newStretches(int64(t.stretches.outline.segment))
 	t.nextSegment()
 }
@@ -143,7 +146,7 @@ func (t *table) apply(r *Record, crc uint32) *publisher {
 	}
 	had := p.have
 	p.have = r.Sequence
-	p.seen = max(p.seen, r.Time)
+	p.seen = t.age
 	switch r.Kind {
 	case Message:
 		t.rings.put(p, r.Sequence, crc)
@@ -237,7 +240,7 @@ func (t *table) applyInterval(i Interval) {
 
 // summary returns what the segment that is being written holds so far.
 func (t *table) summary() summary {
-	s := summary{from: t.segFrom, to: t.segTo, last: t.segLast, highest: make([]bookmark.Bookmark, 0, len(t.inSegment))}
+	s := summary{from: t.segFrom, to: t.segTo, age: t.age, last: t.segLast, highest: make([]bookmark.Bookmark, 0, len(t.inSegment))}
 	for _, p := range t.inSegment {
 		s.highest = append(s.highest, bookmark.Bookmark{Publisher: p.id, Sequence: p.have})
 	}

@@ -11,7 +11,7 @@ import (
 
 // A Retention says what Trim may remove. Zero fields don't bound.
 type Retention struct {
-	Age   time.Duration // older than this
+	Age   time.Duration // older than this, counted while the journal is open, by the monotonic clock
 	Bytes int64         // beyond this size of the journal
 	// Held reports whether a segment must stay although age or size would
 	// remove it; highest is the highest sequence of each publisher in it. Nil: none.
@@ -31,7 +31,10 @@ func (j *Journal) Trim(r Retention) (segments int, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("journal: trim: %w", err)
 	}
-	now := j.o.Now().UnixMicro()
+	j.reportClock(r.Age)
+	j.mu.Lock()
+	now := moment{age: j.agedLocked(), wall: j.now()}
+	j.mu.Unlock()
 	n := expendable(segs, j.Size(), j.Durable(), now, r)
 	if n > 0 {
 		if err := j.removeSegments(segs[:n]); err != nil {
@@ -39,15 +42,21 @@ func (j *Journal) Trim(r Retention) (segments int, err error) {
 		}
 	}
 	if r.Age > 0 || mut.On(mut.R2HaveForgotten) {
-		err = j.forget(segs[n:], now-2*r.Age.Microseconds())
+		err = j.forget(segs[n:], now.age-2*r.Age.Microseconds())
+	}
+	if r.Age > 0 && err == nil {
+		err = j.keepAge(segs[n:], r.Age)
 	}
 	return n, err
 }
 
+// A moment is one by the age of the log and by the wall clock, microseconds.
+type moment struct{ age, wall int64 }
+
 // expendable returns how many segments, from the oldest, retention removes.
-func expendable(segs []segment, size int64, durable Position, now int64, r Retention) int {
+func expendable(segs []segment, size int64, durable Position, now moment, r Retention) int {
 	for i, s := range segs[:len(segs)-1] {
-		old := r.Age > 0 && s.summary.to < now-r.Age.Microseconds()
+		old := s.old(now.age, now.wall, r.Age)
 		over := r.Bytes > 0 && size > r.Bytes
 		if !old && !over || s.end > durable {
 			return i
@@ -134,7 +143,7 @@ func (t *table) forgetIntervals(before int64) {
 }
 
 // forget removes the publishers of whom no record remains and that were not
-// seen since the given time (R10).
+// seen since the log had the given age (R10).
 func (j *Journal) forget(remaining []segment, since int64) error {
 	j.mu.Lock()
 	var gone []uint64

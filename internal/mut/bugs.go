@@ -34,6 +34,8 @@ const (
 	R2HaveForgotten Bug = "r2-have-forgotten"
 	// R2TrimUnacknowledged lets retention remove what a destination has not acknowledged.
 	R2TrimUnacknowledged Bug = "r2-trim-unacknowledged"
+	// R2WallClock lets retention take the age of what it removes from the wall clock.
+	R2WallClock Bug = "r2-wall-clock"
 	// R3MarkerEarly puts an elsewhere marker before what it stands for is durable here.
 	R3MarkerEarly Bug = "r3-marker-early"
 	// R3NoMarker leaves out what a link does not carry without saying so.

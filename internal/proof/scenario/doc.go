@@ -23,6 +23,7 @@
 //	powercut A [keeps=nothing|torn|hole|garbage|zeros] [seed=1]   what the disk keeps of what was not synced
 //	wipe A, start A        an empty disk; a new process
 //	stop A, cont A         as SIGSTOP and SIGCONT
+//	clock A 240h           its wall clock is so far ahead from now on; 0s: it is right
 //	slow-disk A 1s         what an fsync takes
 //	fail-disk A full|write|half|sync     the next one fails
 //	die-at A 1             the machine stops before that change of its disk; kill or powercut goes with it

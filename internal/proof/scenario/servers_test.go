@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/proof/cluster"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
@@ -38,6 +40,23 @@ func (w *world) servers(c *command) string {
 	return ""
 }
 
+// clock sets the wall clock of an instance ahead of the others', or back.
+func (w *world) clock(c *command) string {
+	w.TB.Helper()
+	w.clocks[c.name(0)].Store(int64(c.parseDuration(c.name(1))))
+	return ""
+}
+
+// wallClock returns the wall clock of an instance, which stands as clock has set it.
+func (w *world) wallClock(name string) func() time.Time {
+	ahead := w.clocks[name]
+	if ahead == nil {
+		ahead = new(atomic.Int64)
+		w.clocks[name] = ahead
+	}
+	return func() time.Time { return time.Now().Round(0).Add(time.Duration(ahead.Load())) }
+}
+
 // configure changes the configuration of a dead instance.
 func (w *world) configure(c *command) string {
 	w.TB.Helper()
@@ -52,6 +71,7 @@ func (w *world) settings(c *command) func(*server.Config) {
 	segment, hold, largest := c.bytes("segment"), c.bytes("hold"), c.bytes("max-message")
 	logged, carried := c.list("log"), c.list("carry")
 	return func(sc *server.Config) {
+		sc.Now = w.wallClock(sc.Name)
 		for i := range sc.Replication.Destinations {
 			sc.Replication.Destinations[i].DowngradeAfter = server.Duration(downgrade)
 			sc.Replication.Destinations[i].Topics = carried

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,9 +21,10 @@ type world struct {
 
 	apps    map[string]*app
 	readers map[string]*reader
-	paused  map[string]bool // instances
-	all     []string        // instances
-	proxies []func()        // end them
+	paused  map[string]bool          // instances
+	all     []string                 // instances
+	clocks  map[string]*atomic.Int64 // by how much those of instances are ahead
+	proxies []func()                 // end them
 	verbs   map[string]verb
 }
 
@@ -35,13 +37,14 @@ func newWorld(t *testing.T) *world {
 		apps:    make(map[string]*app),
 		readers: make(map[string]*reader),
 		paused:  make(map[string]bool),
+		clocks:  make(map[string]*atomic.Int64),
 	}
 	w.verbs = map[string]verb{
 		"servers": w.servers, "config": w.configure, "proxy": w.proxy,
 		"kill": w.kill, "shutdown": w.shutdown, "powercut": w.powercut, "wipe": w.wipe, "start": w.start,
 		"stop": w.pause, "cont": w.resume,
 		"partition": w.partition, "cut": w.cut, "heal": w.heal, "reset": w.reset, "reset-every": w.resetEvery, "move": w.move,
-		"slow-disk": w.slowDisk, "fail-disk": w.failDisk, "die-at": w.dieAt, "damage": w.damage, "newer": w.newer, "known": w.known,
+		"clock": w.clock, "slow-disk": w.slowDisk, "fail-disk": w.failDisk, "die-at": w.dieAt, "damage": w.damage, "newer": w.newer, "known": w.known,
 		"publisher": w.publisher, "subscriber": w.subscriber, "subscribe": w.subscribe, "copy": w.copyApp, "connect": w.connect,
 		"publish": w.publish, "load": w.load, "stop-load": w.stopLoad, "flush": w.flush,
 		"discard": w.discard, "release": w.release,

@@ -151,11 +151,13 @@ func (d *desk) journal(name string, rs ...journal.Record) {
 
 func (d *desk) open(name string) *journal.Journal {
 	d.t.Helper()
-	at := time.Date(2001, 2, 3, 4, 5, 0, 0, time.UTC)
-	j, err := journal.Open(journal.Options{FS: seglog.OS, Dir: d.path(name), SegmentBytes: 4 << 10, Now: func() time.Time {
+	at := time.Date(2001, 2, 3, 4, 4, 59, 0, time.UTC) // Open asks once
+	now := func() time.Time {
 		at = at.Add(time.Second)
 		return at
-	}})
+	}
+	j, err := journal.Open(journal.Options{FS: seglog.OS, Dir: d.path(name), SegmentBytes: 4 << 10,
+		Now: now, Elapsed: func() time.Duration { return 0 }})
 	if err != nil {
 		d.t.Fatal(err)
 	}

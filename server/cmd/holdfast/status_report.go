@@ -77,6 +77,10 @@ func (r *statusReport) judgeState(name string, s *server.Status) {
 	if s.Damage != "" {
 		r.wrong("damage", name, "its journal is damaged, and heals from the peer when that is there: %s", printable(s.Damage))
 	}
+	if s.ClockAheadMS > 0 {
+		r.wrong("clock", name, "its newest message is stamped %v in the future: its wall clock is wrong or was; "+
+			"messages go by age as they should, subscriptions by time begin too early", time.Duration(s.ClockAheadMS)*time.Millisecond)
+	}
 	if s.Single {
 		r.wrong("single", name, "acks are single, one disk only: publish stores keep their messages until the peer has them, too")
 	}

@@ -1,0 +1,110 @@
+package journal
+
+import (
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/mut"
+)
+
+// clockTolerance is how far clocks may be apart without a word.
+const clockTolerance = time.Minute
+
+// A clock tells the time, and apart from it the age of the log: for how long
+// processes had it open, by the monotonic clock. Retention believes the age
+// alone. The wall clock can be set to anything; it stamps records.
+type clock struct {
+	wall    func() time.Time
+	elapsed func() time.Duration // since opened
+	opened  time.Time            // by the wall clock
+	base    int64                // age of the log when it was opened, microseconds
+	newest  int64                // time of the newest record then, 0: none
+
+	// As last reported, guarded by Journal.trimmer.
+	set, ahead time.Duration
+	reported   bool
+}
+
+func newClock(o *Options, t *table) clock {
+	c := clock{wall: o.Now, elapsed: o.Elapsed, opened: o.Now(), base: t.age, newest: t.lastTime}
+	if c.elapsed == nil {
+		c.elapsed = func() time.Duration { return c.wall().Sub(c.opened) }
+	} else {
+		begin := c.elapsed()
+		c.elapsed = func() time.Duration { return o.Elapsed() - begin }
+	}
+	return c
+}
+
+// age returns the age of the log in microseconds.
+func (c *clock) age() int64 { return c.base + c.elapsed().Microseconds() }
+
+// agedLocked brings the table's age up to date and returns it.
+func (j *Journal) agedLocked() int64 {
+	j.table.age = max(j.table.age, j.clock.age())
+	return j.table.age
+}
+
+// keepAge has the log remember its age, which a restart would set back to that of
+// the newest head: a 64th of retention is lost at most. Once all that is sealed
+// is old there is nothing to remember it for, and an idle log does not grow.
+func (j *Journal) keepAge(segs []segment, retain time.Duration) error {
+	if len(segs) == 1 {
+		return nil
+	}
+	sealed := segs[len(segs)-2]
+	j.mu.Lock()
+	kept := j.table.keptAge
+	due := !sealed.old(kept, 0, retain) && j.agedLocked() >= kept+retain.Microseconds()/64
+	j.mu.Unlock()
+	if !due {
+		return nil
+	}
+	return j.appendChange(change{aged: true})
+}
+
+// Ahead returns how far the newest record is from the future by the wall clock,
+// 0 if that is less than a minute.
+func (j *Journal) Ahead() time.Duration {
+	wall := j.o.Now().UnixMicro()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return beyondTolerance(time.Duration(j.table.lastTime-wall) * time.Microsecond)
+}
+
+func beyondTolerance(d time.Duration) time.Duration {
+	if d <= clockTolerance {
+		return 0
+	}
+	return d
+}
+
+// reportClock logs that the wall clock was set while the log was open, that the
+// newest record is from the future, or that the log was older than retention
+// when it was opened. The caller holds trimmer.
+func (j *Journal) reportClock(retain time.Duration) {
+	c := &j.clock
+	opened := c.opened.Round(0) // the wall clock's part
+	if set := c.wall().Sub(opened) - c.elapsed(); (set - c.set).Abs() > clockTolerance {
+		c.set = set
+		j.o.Log.Error("the wall clock was set; retention counts the time by the monotonic clock", "by", set)
+	}
+	ahead := j.Ahead()
+	if ahead > 0 && c.ahead == 0 {
+		j.o.Log.Error("the newest record is from the future: the wall clock was wrong or is", "ahead", ahead)
+	}
+	c.ahead = ahead
+	away := opened.Sub(time.UnixMicro(c.newest))
+	if !c.reported && c.newest > 0 && retain > 0 && away > retain {
+		j.o.Log.Warn("by the wall clock nothing was recorded for longer than retention before the log was opened; "+
+			"this time does not count, a clock that was set looks the same", "away", away)
+	}
+	c.reported = true
+}
+
+// old reports whether a segment is older than retention by the age of the log.
+func (s *segment) old(age, wall int64, retain time.Duration) bool {
+	if mut.On(mut.R2WallClock) {
+		return retain > 0 && s.summary.to < wall-retain.Microseconds()
+	}
+	return retain > 0 && s.summary.age < age-retain.Microseconds()
+}

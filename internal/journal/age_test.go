@@ -1,0 +1,163 @@
+package journal_test
+
+import (
+	"bytes"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
+)
+
+// twoClocks are a wall clock that can be set and a monotonic one.
+type twoClocks struct {
+	wall, monotonic *clock
+}
+
+func newTwoClocks() twoClocks { return twoClocks{newClock(), newClock()} }
+
+func (c twoClocks) use(o *journal.Options) {
+	begin := c.monotonic.Now()
+	o.Now, o.Elapsed = c.wall.Now, func() time.Duration { return c.monotonic.Now().Sub(begin) }
+}
+
+// pass lets time pass by both.
+func (c twoClocks) pass(d time.Duration) {
+	c.wall.add(d)
+	c.monotonic.add(d)
+}
+
+// trim removes what is older than retention and returns how many segments went.
+func trim(t *testing.T, j *journal.Journal, retain time.Duration) int {
+	t.Helper()
+	synced(t, j)
+	n, err := j.Trim(journal.Retention{Age: retain})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+const (
+	day  = 24 * time.Hour
+	week = 7 * day
+)
+
+// A wall clock that is 10 days ahead for a minute removes nothing (R2).
+func TestTrimIgnoresAWallClockThatIsSet(t *testing.T) {
+	c := newTwoClocks()
+	var log bytes.Buffer
+	j := open(t, memfs.New(), c.use, func(o *journal.Options) { o.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+	fill(t, j, 1, 1, 300)
+	c.pass(day)
+	fill(t, j, 2, 1, 300)
+	c.wall.add(10 * day)
+	if n := trim(t, j, week); n != 0 || j.Floors()[1] != 0 {
+		t.Errorf("a step of the wall clock has removed %d segments", n)
+	}
+	if !strings.Contains(log.String(), "the wall clock was set") {
+		t.Errorf("nothing says that the clock was set: %s", log.String())
+	}
+	c.wall.add(-10 * day)
+	trim(t, j, week)
+	c.pass(6*day + time.Hour)
+	if n := trim(t, j, week); n == 0 || j.Floors()[1] < 200 || j.Floors()[2] != 0 {
+		t.Errorf("after a week and an hour %d segments went, floors are %v", n, j.Floors())
+	}
+}
+
+// A record that was taken while the wall clock was ten years ahead goes when it
+// is old, and holds up nothing behind it.
+func TestTrimRemovesWhatIsFromTheFuture(t *testing.T) {
+	c, disk := newTwoClocks(), memfs.New()
+	var log bytes.Buffer
+	use := func(o *journal.Options) { c.use(o); o.Log = slog.New(slog.NewTextHandler(&log, nil)) }
+	j := openOn(t, disk, use)
+	fill(t, j, 1, 1, 100)
+	c.wall.add(3650 * day)
+	fill(t, j, 1, 101, 101)
+	c.wall.add(-3650 * day)
+	fill(t, j, 1, 102, 300)
+	if ahead := j.Ahead(); ahead != 3650*day {
+		t.Errorf("the newest record is %v ahead", ahead)
+	}
+	trim(t, j, week)
+	end(t, j)
+	j = openOn(t, disk, use)
+	defer func() { end(t, j) }()
+	log.Reset()
+	if n := trim(t, j, week); n != 0 {
+		t.Errorf("%d segments went at once", n)
+	}
+	if !strings.Contains(log.String(), "from the future") {
+		t.Errorf("nothing says that the newest record is from the future: %s", log.String())
+	}
+	c.pass(week + time.Hour)
+	if n := trim(t, j, week); n == 0 || j.Floors()[1] < 200 {
+		t.Errorf("after a week and an hour %d segments went, floors are %v", n, j.Floors())
+	}
+}
+
+// Trimming by size asks no clock.
+func TestTrimBySizeAsksNoClock(t *testing.T) {
+	c := newTwoClocks()
+	j := open(t, memfs.New(), c.use)
+	c.wall.add(3650 * day)
+	fill(t, j, 1, 1, 300)
+	c.wall.add(-3660 * day)
+	synced(t, j)
+	if n, err := j.Trim(journal.Retention{Age: week, Bytes: 8 << 10}); n == 0 || err != nil {
+		t.Error(n, err)
+	}
+}
+
+// The age of the log outlives restarts, and what the wall clock says of the
+// time in between does not count.
+func TestAgeOverRestarts(t *testing.T) {
+	c, disk := newTwoClocks(), memfs.New()
+	j := openOn(t, disk, c.use)
+	fill(t, j, 1, 1, 300)
+	for day := range 6 {
+		c.pass(24 * time.Hour)
+		if n := trim(t, j, week); n != 0 {
+			t.Fatalf("day %d: %d segments went", day, n)
+		}
+		synced(t, j)
+		if err := j.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		disk = disk.Crash(memfs.Durable)
+		c.wall.add(30 * 24 * time.Hour)
+		j = openOn(t, disk, c.use)
+	}
+	c.pass(25 * time.Hour)
+	if n := trim(t, j, week); n == 0 {
+		t.Error("nothing went in a week")
+	}
+	end(t, j)
+}
+
+// A publisher is not forgotten because the wall clock says that it was silent for long (R10).
+func TestForgetIgnoresAWallClockThatIsSet(t *testing.T) {
+	c := newTwoClocks()
+	j := open(t, memfs.New(), c.use)
+	fill(t, j, 1, 1, 1)
+	fill(t, j, 2, 1, 300)
+	c.pass(week + time.Hour)
+	fill(t, j, 2, 301, 400)
+	if n := trim(t, j, week); n == 0 {
+		t.Fatal("nothing went")
+	}
+	c.wall.add(30 * day)
+	trim(t, j, week)
+	if s := state(j, 1); s.Have != 1 || s.Floor != 1 {
+		t.Errorf("forgotten: %+v", s)
+	}
+	c.pass(week + time.Hour)
+	trim(t, j, week)
+	if _, known := j.State(1); known {
+		t.Error("not forgotten after twice the retention")
+	}
+}
