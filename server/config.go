@@ -104,6 +104,11 @@ type LogConfig struct {
 	Retain Duration `yaml:"retain"`
 	// RetainBytes is the size beyond which the oldest go. Default: no bound.
 	RetainBytes Size `yaml:"retain_bytes"`
+	// MinFree is how much of the disk stays free, at least two segments. Below it the
+	// oldest messages go whatever their age, but for what a peer lacks that is there,
+	// and until that helps publishes are refused for now; below half of it links take
+	// nothing either. Default 5%.
+	MinFree Share `yaml:"min_free"`
 	// Segment is the size of one file of the journal. Default 64 MiB.
 	Segment Size `yaml:"segment"`
 }
@@ -111,7 +116,7 @@ type LogConfig struct {
 // defaults are the values of what a file doesn't say.
 func defaults() Config {
 	return Config{
-		Log:           LogConfig{Topics: []string{".*"}, Retain: Duration(168 * time.Hour), Segment: 64 << 20},
+		Log:           LogConfig{Topics: []string{".*"}, Retain: Duration(168 * time.Hour), MinFree: Share{Percent: 5}, Segment: 64 << 20},
 		RejoinTimeout: Duration(10 * time.Second),
 		DrainTimeout:  Duration(10 * time.Second),
 		MaxMessage:    16 << 20,
@@ -125,6 +130,7 @@ func (c Config) withDefaults() Config {
 		c.Log.Topics = d.Log.Topics
 	}
 	orDefault(&c.Log.Retain, d.Log.Retain)
+	orDefault(&c.Log.MinFree, d.Log.MinFree)
 	orDefault(&c.Log.Segment, d.Log.Segment)
 	orDefault(&c.RejoinTimeout, d.RejoinTimeout)
 	orDefault(&c.DrainTimeout, d.DrainTimeout)
@@ -187,6 +193,10 @@ func (c *Config) validate() []problem {
 	between(&k, "$.hold", c.Hold, 0, 1<<62)
 	between(&k, "$.log.retain", c.Log.Retain, Duration(time.Second), Duration(1<<62))
 	between(&k, "$.log.retain_bytes", c.Log.RetainBytes, 0, 1<<62)
+	between(&k, "$.log.min_free", c.Log.MinFree.Bytes, 0, 1<<62)
+	if p := c.Log.MinFree.Percent; p < 0 || p > 50 {
+		k.fail("$.log.min_free", "is %d%%, it must be from 0%% to 50%%", p)
+	}
 	between(&k, "$.log.segment", c.Log.Segment, 64<<10, 4<<30)
 	between(&k, "$.rejoin_timeout", c.RejoinTimeout, Duration(time.Millisecond), Duration(24*time.Hour))
 	between(&k, "$.drain_timeout", c.DrainTimeout, Duration(time.Millisecond), Duration(24*time.Hour))

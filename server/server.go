@@ -40,6 +40,7 @@ type Server struct {
 	admin   net.Listener // nil: none
 	journal *journal.Journal
 	links   atomic.Pointer[replica.Links] // nil until they are started
+	space   space
 
 	ctx      context.Context // ends when sessions must
 	cancel   context.CancelFunc
@@ -132,6 +133,7 @@ func (s *Server) fail(err error) {
 // everything in order, top to bottom.
 func (s *Server) supervise() {
 	defer close(s.done)
+	s.loops.Go(s.retention)
 	if s.awaitLinks() {
 		s.serve()
 	}
@@ -211,7 +213,6 @@ func (s *Server) awaitLinks() bool {
 // serve begins to take clients.
 func (s *Server) serve() {
 	s.loops.Go(s.accept)
-	s.loops.Go(s.retention)
 	close(s.ready)
 	s.log.Info("serving clients", "name", s.cfg.Name, "address", s.clients.Addr())
 }
@@ -239,39 +240,4 @@ func (s *Server) accept() {
 			return
 		}
 	}
-}
-
-// retention removes old segments from time to time.
-func (s *Server) retention() {
-	const interval = time.Minute
-	tick := time.NewTicker(min(interval, max(time.Duration(s.cfg.Log.Retain)/4, time.Second)))
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			s.Trim()
-		case <-s.stopping:
-			return
-		}
-	}
-}
-
-// Trim removes what retention allows now and returns how many segments went.
-// The server does so by itself every minute.
-func (s *Server) Trim() int {
-	for _, publisher := range s.instance.Registry.Publishers() {
-		s.journal.Seen(publisher) // silent, but there (R10)
-	}
-	n, err := s.journal.Trim(journal.Retention{
-		Age:   time.Duration(s.cfg.Log.Retain),
-		Bytes: int64(s.cfg.Log.RetainBytes),
-		Held:  s.links.Load().Held,
-	})
-	switch {
-	case err != nil:
-		s.log.Error("removing old segments", "error", err)
-	case n > 0:
-		s.log.Info("removed old segments", "segments", n)
-	}
-	return n
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/replica"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 	"github.com/holdfast-mq/holdfast/internal/servercore"
+	"github.com/holdfast-mq/holdfast/internal/signal"
 	"github.com/holdfast-mq/holdfast/internal/topic"
 )
 
@@ -43,8 +44,10 @@ func Start(cfg Config) (*Server, error) {
 			Name: cfg.Name, Version: "5.3.5.0.holdfast-" + cfg.Version, // its beginning stays numeric
 			Run: rand.Uint64(), MaxMessage: int(cfg.MaxMessage), Registry: servercore.NewRegistry(),
 		},
+		space:     space{wake: signal.New()},
 		lifecycle: newLifecycle(),
 	}
+	s.instance.Full = s.space.full.Load
 	s.instance.Stopping = s.isStopping
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if err := s.start(); err != nil {
@@ -140,6 +143,7 @@ const wsaEADDRINUSE = syscall.Errno(10048)
 
 // openJournal opens the journal; damage is accepted where a peer may heal it.
 func (s *Server) openJournal() error {
+	s.makeRoom()
 	lone, begun := s.cfg.Replication == nil, time.Now()
 	j, err := journal.Open(journal.Options{
 		Now:          s.cfg.Now,
@@ -150,6 +154,7 @@ func (s *Server) openJournal() error {
 		Log:          s.log,
 		OnDurable:    s.onDurable,
 		OnAppend:     s.onAppend,
+		OnSegment:    s.onSegment,
 		OnFail:       func(err error) { s.fail(&DiskError{err}) },
 		SetAside:     !lone || s.cfg.AcceptDamage,
 		Carried:      s.carries,
@@ -158,6 +163,7 @@ func (s *Server) openJournal() error {
 		return s.openError(err)
 	}
 	s.journal = j
+	s.lookAtSpace()
 	if lone && j.Damage() != nil {
 		s.log.Error("serving a damaged journal, as told", "damage", j.Damage())
 		if err := j.Healed(); err != nil {
@@ -214,6 +220,7 @@ func (s *Server) linkOptions() replica.Options {
 		Hold:          int64(s.cfg.Hold),
 		RejoinTimeout: time.Duration(s.cfg.RejoinTimeout),
 		Log:           s.log,
+		Full:          s.space.tight.Load,
 		OnWatermark:   s.instance.Registry.WatermarksMoved,
 		OnSyncStatus:  s.instance.Registry.WakeAll,
 		OnNotice:      s.instance.OnNotice,

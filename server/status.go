@@ -31,6 +31,8 @@ type Status struct {
 	Links        []replica.Status   `json:"links"`                    // ordered by peer
 	Publishers   int                `json:"publishers"`               // that the journal knows
 	JournalBytes int64              `json:"journal_bytes"`            // on disk
+	DiskFree     int64              `json:"disk_free"`                // bytes left on the journal's disk, as last looked at
+	Full         bool               `json:"full"`                     // the disk is nearly full: publishes are refused for now
 	Degraded     []journal.Interval `json:"degraded"`                 // times in which acks were single, oldest first
 
 	Logons      uint64 `json:"logons"`       // accepted, since the start, as the counts below
@@ -43,6 +45,7 @@ type Status struct {
 	Differing   uint64 `json:"differing"`    // identities with two contents: a store was copied
 	Delivered   uint64 `json:"delivered"`    // messages, once for each subscription
 	PublishGaps uint64 `json:"publish_gaps"` // sessions refused because this instance lags
+	DiskFull    uint64 `json:"disk_full"`    // sessions ended because they published to a disk that is nearly full
 	Gaps        uint64 `json:"gaps"`         // subscriptions ended because retention removed what they missed
 }
 
@@ -105,11 +108,13 @@ func (s *Server) Status() Status {
 		Sessions:     s.sessionStatus(),
 		Publishers:   len(s.journal.States()),
 		JournalBytes: s.journal.Size(),
+		DiskFree:     s.space.free.Load(),
+		Full:         s.space.full.Load(),
 		ClockAheadMS: s.journal.Ahead().Milliseconds(),
 		Degraded:     s.journal.Intervals(),
 		Logons:       c.Logons.Load(), TurnedAway: c.TurnedAway.Load(), Fenced: c.Fenced.Load(), Slow: c.Slow.Load(),
 		Published: c.Published.Load(), Duplicates: c.Duplicates.Load(), Refused: c.Refused.Load(), Differing: c.Differing.Load(),
-		Delivered: c.Delivered.Load(), PublishGaps: c.PublishGaps.Load(), Gaps: c.Gaps.Load(),
+		Delivered: c.Delivered.Load(), PublishGaps: c.PublishGaps.Load(), Gaps: c.Gaps.Load(), DiskFull: c.DiskFull.Load(),
 	}
 	links := s.links.Load()
 	st.CatchingUp, st.Single, st.Links = !isClosed(links.Ready()) || links.CatchingUp(), links.Single(), links.Status()

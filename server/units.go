@@ -63,6 +63,47 @@ func (s *Size) UnmarshalYAML(node ast.Node) error {
 	return nil
 }
 
+// A Share is a part of something, in percent or in bytes: 5% or 10GiB.
+type Share struct {
+	Percent int64
+	Bytes   Size // counts if Percent is 0
+}
+
+func (s Share) String() string {
+	if s.Percent > 0 {
+		return strconv.FormatInt(s.Percent, 10) + "%"
+	}
+	return s.Bytes.String()
+}
+
+// of returns the share of total, in bytes.
+func (s Share) of(total int64) int64 {
+	if s.Percent > 0 {
+		return total / 100 * s.Percent
+	}
+	return int64(s.Bytes)
+}
+
+// UnmarshalYAML reads the text of a share.
+func (s *Share) UnmarshalYAML(node ast.Node) error {
+	text, err := scalar(node)
+	if err != nil {
+		return err
+	}
+	number, percent := strings.CutSuffix(text, "%")
+	n, err := strconv.ParseInt(number, 10, 64)
+	if percent && err == nil {
+		*s = Share{Percent: n}
+		return nil
+	}
+	size, ok := parseSize(text)
+	if percent || !ok {
+		return &unitError{node, fmt.Sprintf("%q is no share: write whole percent or a size, such as 5%% or 10GiB", text)}
+	}
+	*s = Share{Bytes: size}
+	return nil
+}
+
 func parseSize(text string) (Size, bool) {
 	factor := int64(1)
 	for _, u := range units {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
@@ -55,6 +56,7 @@ type Journal struct {
 	summaries           map[Position]summary // of sealed segments, by first position
 	trimmed             Position             // behind the last record that Trim has removed
 	scratch             scratch
+	segment             uint32 // number of the table's that was written to last
 	closed, killed      bool
 	err                 error // of the disk, final
 	mending
@@ -79,6 +81,15 @@ func Open(o Options) (*Journal, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
+	j, err := open(o)
+	if errors.Is(err, syscall.ENOSPC) && dropReserve(o.FS, o.Dir) {
+		o.Log.Error("the disk is full: the journal is opened on the space of its reserve file", "dir", o.Dir)
+		j, err = open(o)
+	}
+	return j, err
+}
+
+func open(o Options) (*Journal, error) {
 	for {
 		j, err := openLog(o)
 		if err != nil {
@@ -128,6 +139,7 @@ func openLog(o Options) (*Journal, error) {
 	j.work.L, j.synced.L = &j.mu, &j.mu
 	j.clock = newClock(&j.o, t)
 	t.keptAge, t.clock = t.age, j.clock.age
+	j.segment = t.segment
 	j.end = log.End()
 	j.durable, j.taken = j.end, j.end
 	for _, p := range t.sorted {
@@ -238,13 +250,13 @@ func (j *Journal) Floors() bookmark.Vector {
 // Size returns the bytes on disk.
 func (j *Journal) Size() int64 { return j.log.Size() }
 
-// Free returns the bytes left on the disk.
-func (j *Journal) Free() (int64, error) {
-	n, err := j.o.FS.Free(j.o.Dir)
+// Space returns the bytes of the disk: those left, and all.
+func (j *Journal) Space() (free, total int64, err error) {
+	free, total, err = j.o.FS.Space(j.o.Dir)
 	if err != nil {
-		return 0, fmt.Errorf("journal: free space: %w", err)
+		return 0, 0, fmt.Errorf("journal: free space: %w", err)
 	}
-	return n, nil
+	return free, total, nil
 }
 
 // Err returns why the journal has failed, or nil.

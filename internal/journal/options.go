@@ -44,6 +44,10 @@ type Options struct {
 	// It must not wait for Close.
 	OnFail func(err error)
 
+	// OnSegment is called after an fsync since which the log has a new segment,
+	// by the syncer. Must not block.
+	OnSegment func()
+
 	// Stepped opens the journal without its goroutine: the owner syncs, with
 	// Begin. For who has to say when each thing happens.
 	Stepped bool

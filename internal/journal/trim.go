@@ -13,6 +13,7 @@ import (
 type Retention struct {
 	Age   time.Duration // older than this, counted while the journal is open, by the monotonic clock
 	Bytes int64         // beyond this size of the journal
+	Need  int64         // the oldest, whatever their age, until so many bytes are free again
 	// Held reports whether a segment must stay although age or size would
 	// remove it; highest is the highest sequence of each publisher in it. Nil: none.
 	Held func(highest bookmark.Vector) bool
@@ -56,15 +57,17 @@ type moment struct{ age, wall int64 }
 // expendable returns how many segments, from the oldest, retention removes.
 func expendable(segs []segment, size int64, durable Position, now moment, r Retention) int {
 	for i, s := range segs[:len(segs)-1] {
+		bytes := int64(s.end - s.first)
 		old := s.old(now.age, now.wall, r.Age)
 		over := r.Bytes > 0 && size > r.Bytes
-		if !old && !over || s.end > durable {
+		if !old && !over && r.Need <= 0 || s.end > durable {
 			return i
 		}
 		if r.Held != nil && r.Held(s.summary.vector()) {
 			return i
 		}
-		size -= int64(s.end - s.first)
+		size -= bytes
+		r.Need -= bytes
 	}
 	return len(segs) - 1
 }

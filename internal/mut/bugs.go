@@ -76,6 +76,12 @@ const (
 	R7IgnoreSyncError Bug = "r7-ignore-sync-error"
 	// R7IgnoreCommitError goes on after a failed commit of a bookmark store.
 	R7IgnoreCommitError Bug = "r7-ignore-commit-error"
+	// R7NoReserve opens a journal on a full disk without giving up its reserve file.
+	R7NoReserve Bug = "r7-no-reserve"
+	// R7NoMinFree takes publishes and records of links for as long as the disk has a byte left.
+	R7NoMinFree Bug = "r7-no-min-free"
+	// R5TrimsLater never gives up an absent destination although the disk is nearly full.
+	R5TrimsLater Bug = "r5-trims-later"
 	// R8AppendBehindTorn appends behind a torn tail.
 	R8AppendBehindTorn Bug = "r8-append-behind-torn"
 	// R8NewerIsDamage takes a log that a later version has written for a damaged one.

@@ -164,7 +164,7 @@ func (o *Options) defaultHold() error {
 	if o.Hold > 0 || len(o.Destinations) == 0 {
 		return nil
 	}
-	free, err := o.Journal.Free()
+	free, _, err := o.Journal.Space()
 	if err != nil {
 		return fmt.Errorf("free disk for absent destinations: %w", err)
 	}

@@ -20,17 +20,18 @@ type peer struct {
 	topics  []string    // of the destination, in normal order
 	carries func(topic []byte) bool
 
-	conn     *conn // nil: down
-	inbound  bool  // it replicates to us, as it said last
-	progress *Progress
-	ack      *AckState
-	behind   goal // what it had not acknowledged when it connected, or began to count again
-	refusals Refusals
-	reason   string           // why it is down
-	givenUp  bool             // it holds no segment any more
-	heldFrom journal.Position // where what it has not acknowledged begins, at the earliest
-	differs  map[uint64]bool  // publishers found to have diverged
-	warned   bool             // that one direction is sync and the other isn't
+	conn      *conn         // nil: down
+	awaySince time.Duration // when it went down, or the start
+	inbound   bool          // it replicates to us, as it said last
+	progress  *Progress
+	ack       *AckState
+	behind    goal // what it had not acknowledged when it connected, or began to count again
+	refusals  Refusals
+	reason    string           // why it is down
+	givenUp   bool             // it holds no segment any more
+	heldFrom  journal.Position // where what it has not acknowledged begins, at the earliest
+	differs   map[uint64]bool  // publishers found to have diverged
+	warned    bool             // that one direction is sync and the other isn't
 
 	single degraded // while it is left out
 	counts
@@ -231,7 +232,7 @@ func (l *Links) disconnected(c *conn, cause error) {
 		l.mu.Unlock()
 		return
 	}
-	p.conn = nil
+	p.conn, p.awaySince = nil, l.now()
 	p.reason = cause.Error()
 	l.countRefusalLocked(p, cause)
 	var acked bookmark.Vector

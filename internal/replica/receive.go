@@ -104,6 +104,11 @@ func (c *conn) takeRecord(raw []byte) (bookmark.Bookmark, error) {
 	c.mu.Lock()
 	c.link.Has(b) // before our own sender can see it
 	c.mu.Unlock()
+	if c.l.o.Full != nil && c.l.o.Full() {
+		if have, _ := c.l.o.Journal.State(r.Publisher); r.Sequence > have.Have {
+			return b, &RefusedError{Code: refuseRecord, Reason: "the disk of " + c.l.o.Name + " is nearly full"}
+		}
+	}
 	c.l.noteUnsure(&r)
 	c.l.camePlanted(&r)
 	verdict, err := c.batch.Append(&r)

@@ -37,6 +37,9 @@ type Options struct {
 	Heartbeat     time.Duration // default 500ms; four times as long without a sign: lost
 	Log           *slog.Logger
 	Now           func() time.Time // default time.Now
+	// Full reports that the disk is nearly full: records are refused for now,
+	// which ends the link. Nil: never.
+	Full func() bool
 
 	// OnWatermark is called when safe or settled of publishers may have
 	// moved; nil means: of any, which is also said when a peer comes or goes.

@@ -105,6 +105,23 @@ func (l *Links) giveUp(p *peer) {
 	}
 }
 
+// GiveUpAbsent gives up the destinations that have been away for RejoinTimeout, since
+// the disk is nearly full and what it holds for them is to go (R5). It reports
+// whether there was one.
+func (l *Links) GiveUpAbsent() (any bool) {
+	now := l.now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range l.dests {
+		if p.conn != nil || p.givenUp || !l.opened || now-p.awaySince < l.o.RejoinTimeout || mut.On(mut.R5TrimsLater) {
+			continue
+		}
+		p.givenUp, any = true, true
+		l.o.Log.Error("destination is given up: it is away and the disk is nearly full; it will lack what retention removes", "peer", p.name)
+	}
+	return any
+}
+
 // rejoinLocked looks how far rejoining has come.
 func (l *Links) rejoinLocked(now time.Duration, after []func()) []func() {
 	if !l.rejoining.Load() {

@@ -29,8 +29,8 @@ type FS interface {
 	// Lock takes the lock file name, or returns an error that is ErrLocked.
 	// Closing releases it; so does the end of the process.
 	Lock(name string) (io.Closer, error)
-	// Free returns the bytes still free on the disk that holds dir.
-	Free(dir string) (int64, error)
+	// Space returns the bytes of the disk that holds dir: those still free, and all.
+	Space(dir string) (free, total int64, err error)
 }
 
 // A File of an FS. Reads and writes are positional and may run side by side.

@@ -96,8 +96,8 @@ func TestRealDisk(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n, err := seglog.OS.Free(dir); n <= 0 || err != nil {
-		t.Errorf("%d bytes free, %v", n, err)
+	if free, total, err := seglog.OS.Space(dir); free <= 0 || total < free || err != nil {
+		t.Errorf("%d of %d bytes free, %v", free, total, err)
 	}
 }
 

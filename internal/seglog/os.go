@@ -96,7 +96,7 @@ func (osFS) Lock(name string) (io.Closer, error) {
 	return f, nil
 }
 
-func (osFS) Free(dir string) (int64, error) { return free(filepath.FromSlash(dir)) }
+func (osFS) Space(dir string) (free, total int64, err error) { return space(filepath.FromSlash(dir)) }
 
 // A readOnlyFS refuses what would change the disk.
 type readOnlyFS struct{ osFS }

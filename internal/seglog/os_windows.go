@@ -20,14 +20,14 @@ func lockFile(f *os.File) error {
 // NTFS journals its entries.
 func syncDir(string) error { return nil }
 
-func free(dir string) (int64, error) {
+func space(dir string) (free, total int64, err error) {
 	p, err := windows.UTF16PtrFromString(dir)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	var avail uint64
-	if err := windows.GetDiskFreeSpaceEx(p, &avail, nil, nil); err != nil {
-		return 0, &os.PathError{Op: "GetDiskFreeSpaceEx", Path: dir, Err: err}
+	var avail, all uint64
+	if err := windows.GetDiskFreeSpaceEx(p, &avail, &all, nil); err != nil {
+		return 0, 0, &os.PathError{Op: "GetDiskFreeSpaceEx", Path: dir, Err: err}
 	}
-	return int64(min(avail, 1<<62)), nil
+	return int64(min(avail, 1<<62)), int64(min(all, 1<<62)), nil
 }

@@ -1,6 +1,10 @@
 package seglog
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+	"path"
+)
 
 // Trim removes the segments that end at or below before. The last segment
 // stays. What the owner needs to remember of them must be durable already.
@@ -42,4 +46,68 @@ func (l *Log) putBack(s *segment) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.segs = append([]*segment{s}, l.segs...)
+}
+
+// TrimClosed removes the oldest segments of a log that nobody has open, until
+// its size and the bytes that were freed are enough. The last segment stays, and so does
+// one if good returns an error for the head of the next: that head is all that
+// will be known of what was before it. ErrLocked: somebody has the log open.
+func TrimClosed(disk FS, dir string, enough func(size, freed int64) bool, good func(head []byte) error) (segments int, err error) {
+	if _, err := disk.ReadDir(dir); err != nil {
+		return 0, fmt.Errorf("trim log %s: %w", dir, err)
+	}
+	lock, err := disk.Lock(path.Join(dir, "lock"))
+	if err != nil {
+		return 0, fmt.Errorf("trim log %s: %w", dir, err)
+	}
+	defer lock.Close()
+	r := recovery{o: Options{FS: disk, Dir: dir}}
+	if segments, err = r.trim(enough, good); err != nil {
+		err = fmt.Errorf("trim log %s: %w", dir, err)
+	}
+	return segments, err
+}
+
+// trim is TrimClosed for who holds the lock.
+func (r *recovery) trim(enough func(size, freed int64) bool, good func(head []byte) error) (segments int, err error) {
+	_, _, underWay, err := r.readCut()
+	if err != nil {
+		return 0, err
+	}
+	aside, _, err := findAside(r.o.FS, asideDir(r.o.Dir))
+	if err != nil {
+		return 0, err
+	}
+	if underWay || len(aside) > 0 {
+		return 0, errors.New("it is damaged, and is to be opened and healed first")
+	}
+	if err := r.find(); err != nil {
+		return 0, err
+	}
+	size, freed := int64(0), int64(0)
+	for _, s := range r.segs {
+		size += s.size
+	}
+	for i := 0; i+1 < len(r.segs) && !enough(size, freed); i++ {
+		s, next := r.segs[i], r.segs[i+1]
+		err := r.withFile(next.segment, func(f File) error {
+			head, err := readHead(f, next.segment)
+			if err == nil {
+				err = good(head)
+			}
+			return err
+		})
+		if err != nil {
+			return segments, fmt.Errorf("head of %s: %w", next.name(), err)
+		}
+		if err := r.o.FS.Remove(s.name()); err != nil {
+			return segments, err
+		}
+		if err := r.o.FS.SyncDir(r.o.Dir); err != nil {
+			return segments, err
+		}
+		size, freed = size-s.size, freed+s.size
+		segments++
+	}
+	return segments, nil
 }

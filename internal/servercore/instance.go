@@ -22,6 +22,7 @@ type Instance struct {
 	Ledger     ledger.Ledger
 	Registry   *Registry
 	Stopping   func() bool // the instance is about to end its sessions; nil: never
+	Full       func() bool // the disk is nearly full: nothing new is recorded for now; nil: never
 	Counts     Counters
 }
 
@@ -29,7 +30,7 @@ type Instance struct {
 type Counters struct {
 	Logons, TurnedAway, Fenced, Slow          atomic.Uint64
 	Published, Duplicates, Refused, Differing atomic.Uint64
-	Delivered, PublishGaps, Gaps              atomic.Uint64
+	Delivered, PublishGaps, Gaps, DiskFull    atomic.Uint64
 }
 
 // SyncStatus returns how the instance stands to its sync destinations.

@@ -134,6 +134,9 @@ func (s *Session) admit(r *ledger.Record) (ledger.Verdict, error) {
 
 // append records r unless the session has lost its name meanwhile.
 func (s *Session) append(r *ledger.Record) (ledger.Verdict, error) {
+	if s.inst.Full != nil && s.inst.Full() && !s.recorded(r) {
+		return 0, s.diskFull()
+	}
 	s.appending.Lock()
 	defer s.appending.Unlock()
 	if s.fenced {
@@ -144,6 +147,21 @@ func (s *Session) append(r *ledger.Record) (ledger.Verdict, error) {
 		return 0, fmt.Errorf("journal: %w", err)
 	}
 	return verdict, nil
+}
+
+// recorded reports whether r is in the ledger, so that it needs no space.
+func (s *Session) recorded(r *ledger.Record) bool {
+	have, _ := s.inst.Ledger.Have(r.Publisher)
+	return r.Sequence > 0 && r.Sequence <= have
+}
+
+// diskFull ends a session whose client publishes while there is too little
+// space. That is not for good, so it leaves no tombstone: the client keeps the
+// message and sends it again, here or elsewhere.
+func (s *Session) diskFull() error {
+	s.inst.Counts.DiskFull.Add(1)
+	s.End(wire.ReasonDiskFull, &wire.AckMessage{Type: wire.AckProcessed, Reason: wire.ReasonDiskFull})
+	return ErrEnding
 }
 
 // recordOf returns the ledger's form of a publish, in the reader's scratch.

@@ -28,7 +28,7 @@ import (
 // ErrCrashed is what every call returns after a crash.
 var ErrCrashed = errors.New("the disk's machine has crashed")
 
-// unlimited is what Free reports of a disk without Capacity.
+// unlimited is what Space reports of a disk without Capacity.
 const unlimited = 1 << 40
 
 // An FS is a disk. The zero value isn't one: use New.
@@ -271,14 +271,17 @@ func (l *lock) Close() error {
 	return nil
 }
 
-// Free returns the bytes left of Capacity.
-func (d *FS) Free(string) (int64, error) {
+// Space returns the bytes left of Capacity, and Capacity.
+func (d *FS) Space(string) (free, total int64, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err := d.readLocked(); err != nil {
-		return 0, err
+	if d.crashed { // it is asked at times of its own: not one of the reads that are counted
+		return 0, 0, ErrCrashed
 	}
-	return d.freeLocked(), nil
+	if d.capacity == 0 {
+		return unlimited, unlimited, nil
+	}
+	return d.freeLocked(), d.capacity, nil
 }
 
 func (d *FS) freeLocked() int64 {

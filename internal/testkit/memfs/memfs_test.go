@@ -196,8 +196,8 @@ func TestFaults(t *testing.T) {
 	if err := f.Preallocate(100); !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("preallocate on a full disk: %v", err)
 	}
-	if free, _ := d.Free("."); free != 0 {
-		t.Errorf("%d bytes free", free)
+	if free, total, _ := d.Space("."); free != 0 || total != 8 {
+		t.Errorf("%d of %d bytes free", free, total)
 	}
 
 	d.CrashAt(2)

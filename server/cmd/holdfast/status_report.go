@@ -77,6 +77,9 @@ func (r *statusReport) judgeState(name string, s *server.Status) {
 	if s.Damage != "" {
 		r.wrong("damage", name, "its journal is damaged, and heals from the peer when that is there: %s", printable(s.Damage))
 	}
+	if s.Full {
+		r.wrong("full", name, "its disk is nearly full, and what is there can't go: it refuses publishes until there is space, clients move to the peer")
+	}
 	if s.ClockAheadMS > 0 {
 		r.wrong("clock", name, "its newest message is stamped %v in the future: its wall clock is wrong or was; "+
 			"messages go by age as they should, subscriptions by time begin too early", time.Duration(s.ClockAheadMS)*time.Millisecond)

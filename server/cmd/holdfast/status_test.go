@@ -80,6 +80,7 @@ func TestStatusProblems(t *testing.T) {
 		{func(a, b *server.Status) { b.CatchingUp = true }, "catching_up"},
 		{func(a, b *server.Status) { b.Stopping, b.Ready = true, true }, "stopping"},
 		{func(a, b *server.Status) { a.Damage = "log data: bad record" }, "damage"},
+		{func(a, b *server.Status) { a.Full = true }, "full"},
 		{func(a, b *server.Status) { a.ClockAheadMS = 90_000 }, "clock"},
 		{func(a, b *server.Status) { a.Single = true }, "single"},
 		{func(a, b *server.Status) { a.Links[0].State = "down" }, "link_down"},

@@ -1,0 +1,151 @@
+package journal_test
+
+import (
+	"errors"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/seglog"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
+)
+
+// fullDisk returns a disk on which a journal has died because it was full.
+func fullDisk(t *testing.T, reserve bool) *memfs.FS {
+	t.Helper()
+	disk := memfs.New()
+	j := openOn(t, disk)
+	if reserve {
+		if err := j.KeepReserve(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fill(t, j, 1, 1, 300)
+	synced(t, j)
+	disk.Capacity(used(t, disk) + 2<<10) // for a footer, not for a segment
+	for n := uint64(301); j.Err() == nil; n++ {
+		if _, err := j.Append(message(1, n, "more")); err == nil {
+			j.Sync()
+		}
+	}
+	if err := j.Err(); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatal(err)
+	}
+	j.Kill()
+	disk = disk.Crash(memfs.Durable)
+	disk.Capacity(used(t, disk)) // others have taken the rest
+	return disk
+}
+
+// used returns the bytes of all files.
+func used(t *testing.T, disk *memfs.FS) (bytes int64) {
+	t.Helper()
+	for _, name := range disk.Names() {
+		b, err := disk.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bytes += int64(len(b))
+	}
+	return bytes
+}
+
+// A journal that has died of a full disk opens again, on the space of its reserve
+// file, trims, and has the reserve again (R7).
+func TestOpenOnAFullDisk(t *testing.T) {
+	if j, err := journal.Open(journal.Options{FS: fullDisk(t, false), Dir: dir, SegmentBytes: 4 << 10}); !errors.Is(err, syscall.ENOSPC) {
+		j.Kill()
+		t.Fatalf("without a reserve: %v", err)
+	}
+	disk := fullDisk(t, true)
+	j := openOn(t, disk)
+	have := state(j, 1).Have
+	if have < 300 {
+		t.Errorf("have %d", have)
+	}
+	if n, err := j.Trim(journal.Retention{Need: 3 * j.ReserveBytes()}); n == 0 || err != nil {
+		t.Fatal(n, err)
+	}
+	if err := j.KeepReserve(); err != nil {
+		t.Fatal(err)
+	}
+	fill(t, j, 1, have+1, have+10)
+	synced(t, j)
+	end(t, j)
+	j = openOn(t, disk)
+	defer end(t, j)
+	if s := state(j, 1); s.Have != have+10 || s.Floor == 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// The reserve file is made once, and a disk without room for it keeps none.
+func TestKeepReserve(t *testing.T) {
+	disk := memfs.New()
+	j := open(t, disk)
+	before := used(t, disk)
+	disk.Capacity(before + j.ReserveBytes() - 1)
+	if err := j.KeepReserve(); !errors.Is(err, syscall.ENOSPC) || used(t, disk) != before {
+		t.Errorf("%v, %d bytes are used, %d before", err, used(t, disk), before)
+	}
+	disk.Capacity(before + j.ReserveBytes())
+	for range 2 {
+		if err := j.KeepReserve(); err != nil || used(t, disk) != before+j.ReserveBytes() {
+			t.Errorf("%v, %d bytes are used", err, used(t, disk))
+		}
+	}
+}
+
+// A journal is trimmed while nobody has it open, on a disk without a byte left. Its
+// floors and what it has are known as if it had done so itself (R2).
+func TestTrimClosed(t *testing.T) {
+	disk := fullDisk(t, false)
+	size := used(t, disk)
+	n, err := journal.TrimClosed(disk, dir, size/2, 0)
+	if left := used(t, disk); err != nil || n == 0 || left > size/2 || left < size/4 {
+		t.Fatalf("%d went, %d of %d bytes are left, %v", n, left, size, err)
+	}
+	j := openOn(t, disk)
+	f := j.Follow(j.First(), journal.Durable)
+	defer f.Close()
+	var r journal.Record
+	if ok, err := f.Next(&r); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	s := state(j, 1)
+	if s.Have < 300 || s.Floor+1 != r.Sequence || s.Removed != s.Floor {
+		t.Errorf("%+v, the first record is %d", s, r.Sequence)
+	}
+	if _, err := journal.TrimClosed(disk, dir, 1, 0); !errors.Is(err, seglog.ErrLocked) {
+		t.Errorf("of a journal that is open: %v", err)
+	}
+	end(t, j)
+	if _, err := journal.TrimClosed(disk, dir, 1, 0); err != nil {
+		t.Fatal(err)
+	}
+	j = openOn(t, disk)
+	defer end(t, j)
+	if s := state(j, 1); s.Have < 300 || s.Floor < 290 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// What is behind a head that can't be read stays: the head is all that is known
+// of what was before it.
+func TestTrimClosedStopsAtABadHead(t *testing.T) {
+	disk := memfs.New()
+	j := openOn(t, disk)
+	fill(t, j, 1, 1, 300)
+	end(t, j)
+	var logs []string
+	for _, name := range disk.Names() {
+		if strings.HasSuffix(name, ".log") {
+			logs = append(logs, name)
+		}
+	}
+	disk.Flip(logs[2], 4160)
+	if n, err := journal.TrimClosed(disk, dir, 1, 0); n != 1 || err == nil {
+		t.Errorf("%d went, %v", n, err)
+	}
+}
