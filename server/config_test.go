@@ -26,7 +26,7 @@ min_sync: 0
 hold: 0
 admin:
   listen: 127.0.0.1:8085
-log: {topics: [".*"], retain: 168h, retain_bytes: 0, segment: 64MiB}
+log: {topics: [".*"], retain: 168h, retain_bytes: 0, min_free: 5%, segment: 64MiB}
 rejoin_timeout: 10s
 drain_timeout: 10s
 max_message: 16MiB
@@ -39,7 +39,7 @@ func TestConfig(t *testing.T) {
 	}
 	d := cfg.Replication.Destinations[0]
 	if cfg.Name != "a" || d.Name != "b" || time.Duration(d.UpgradeWithin) != 2500*time.Millisecond ||
-		cfg.Log.Segment != 64<<20 || cfg.MaxMessage != 16<<20 || d.Topics[0] != "^important_topic$" {
+		cfg.Log.MinFree != (Share{Percent: 5}) || cfg.Log.Segment != 64<<20 || cfg.MaxMessage != 16<<20 || d.Topics[0] != "^important_topic$" {
 		t.Errorf("read %+v", cfg)
 	}
 }
@@ -65,6 +65,9 @@ func TestConfigErrors(t *testing.T) {
 		{"bad duration", replace("rejoin_timeout: 10s", "rejoin_timeout: 10"), `a.yaml:20: rejoin_timeout "10" is no duration`},
 		{"bad duration in a list", replace("5s", "five"), `a.yaml:13: replication.destinations[0].downgrade_after "five" is no duration`},
 		{"bad size", replace("16MiB", "16 Mib"), `a.yaml:22: max_message "16 Mib" is no size`},
+		{"bad share", replace("5%", "5.5%"), `a.yaml:19: log.min_free "5.5%" is no share`},
+		{"large share", replace("5%", "90%"), `a.yaml:19: log.min_free is 90%, it must be from 0% to 50%`},
+		{"negative share", replace("5%", "-1GiB"), `a.yaml:19: log.min_free is -1GiB, it must be at least 0`},
 		{"size of a map", replace("hold: 0", "hold: {a: 1}"), `a.yaml:16: hold must be one plain value`},
 		{"size too large", replace("16MiB", "1GiB"), "a.yaml:22: max_message is 1GiB, it must be at most"},
 		{"size overflows", replace("16MiB", "99999999999TiB"), "a.yaml:22: max_message"},

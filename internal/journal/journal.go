@@ -56,7 +56,6 @@ type Journal struct {
 	summaries           map[Position]summary // of sealed segments, by first position
 	trimmed             Position             // behind the last record that Trim has removed
 	scratch             scratch
-	segment             uint32 // number of the table's that was written to last
 	closed, killed      bool
 	err                 error // of the disk, final
 	mending
@@ -139,7 +138,7 @@ func openLog(o Options) (*Journal, error) {
 	j.work.L, j.synced.L = &j.mu, &j.mu
 	j.clock = newClock(&j.o, t)
 	t.keptAge, t.clock = t.age, j.clock.age
-	j.segment = t.segment
+	j.batch.segment = t.segment
 	j.end = log.End()
 	j.durable, j.taken = j.end, j.end
 	for _, p := range t.sorted {

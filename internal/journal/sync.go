@@ -14,7 +14,8 @@ type batch struct {
 	moved      []Moved
 	publishers []*publisher // parallel to moved
 	end        Position
-	segment    uint32 // number of the table's when the batch was taken
+	segment    uint32 // number of the table's
+	turned     bool   // it is another one than that of the batch before
 }
 
 // sync is the syncer, the journal's one goroutine. While it waits for the disk
@@ -76,7 +77,8 @@ func (j *Journal) takeBatch() batch {
 // makes room for appends.
 func (j *Journal) takeBatchLocked() batch {
 	b := &j.batch
-	b.end, b.segment, b.moved = j.end, j.table.segment, b.moved[:0]
+	b.end, b.moved = j.end, b.moved[:0]
+	b.segment, b.turned = j.table.segment, b.segment != j.table.segment
 	b.publishers, j.dirty = j.dirty, b.publishers[:0]
 	slices.SortFunc(b.publishers, func(a, c *publisher) int { return cmp.Compare(a.id, c.id) })
 	for _, p := range b.publishers {
@@ -101,8 +103,6 @@ func (j *Journal) becomeDurable(b batch) {
 		p.durable = max(p.durable, b.moved[i].Sequence)
 	}
 	j.durable = max(j.durable, b.end)
-	turned := b.segment > j.segment
-	j.segment = max(j.segment, b.segment)
 	j.synced.Broadcast()
 	idle := j.end == j.taken
 	j.mu.Unlock()
@@ -110,7 +110,7 @@ func (j *Journal) becomeDurable(b batch) {
 	if j.o.OnDurable != nil && len(b.moved) > 0 {
 		j.o.OnDurable(b.moved, idle)
 	}
-	if turned && j.o.OnSegment != nil {
+	if b.turned && j.o.OnSegment != nil {
 		j.o.OnSegment()
 	}
 }

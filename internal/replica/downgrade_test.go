@@ -1,6 +1,8 @@
 package replica
 
 import (
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,6 +15,30 @@ func downgrading(name string) Destination {
 	d := to(name)
 	d.DowngradeAfter = 5 * time.Second
 	return d
+}
+
+// An instance whose disk is nearly full refuses the records that it lacks, which
+// ends the link with the reason, and takes them once there is space (R5, R7).
+func TestFullDiskTakesNothing(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		var full atomic.Bool
+		a := w.start("a", downgrading("b"))
+		b := w.instance("b", func(o *Options) { o.Destinations, o.Full = []Destination{to("a")}, full.Load })
+		b.start()
+		w.linked(a, b)
+		a.publish(1, 1, 5)
+		w.eventually("safe", func() bool { return a.l.Safe(1) == 5 })
+		full.Store(true)
+		a.publish(1, 6, 7)
+		w.eventually("downgraded", func() bool { return a.status("b").Ack == "downgraded" })
+		if s := a.status("b"); b.have(1) != 5 || a.l.Settled(1) != 7 || !strings.Contains(s.Reason, "the disk of b is nearly full") {
+			t.Errorf("b has %d, %+v", b.have(1), s)
+		}
+		full.Store(false)
+		w.linked(a, b)
+		w.eventually("safe", func() bool { return a.l.Safe(1) == 7 })
+		w.same(a, b)
+	})
 }
 
 // A link is downgraded when the oldest record has waited long enough, not

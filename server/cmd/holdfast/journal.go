@@ -16,6 +16,7 @@ type journalCommands struct {
 	Dump    journalDump    `cmd:"" help:"Print the records in their order."`
 	Verify  journalVerify  `cmd:"" help:"Check checksums, order and identities; the exit code says whether all is well."`
 	Compare journalCompare `cmd:"" help:"Compare the journals of two instances and name the first difference of each publisher."`
+	Trim    journalTrim    `cmd:"" help:"Remove the oldest segments of an instance that does not run, as one that can't start on a full disk."`
 }
 
 // journalVerify is "journal verify".

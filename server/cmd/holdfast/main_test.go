@@ -217,6 +217,18 @@ func TestJournalVerify(t *testing.T) {
 		d.holdfast("journal", "dump", "damaged", "--to=2001-02-03T04:05:05Z"))
 }
 
+func TestJournalTrim(t *testing.T) {
+	d := newDesk(t)
+	d.journal("a", some(60)...)
+	golden(t, "journal_trim", d.changing("journal", "trim", "a", "--bytes=14000")+
+		d.holdfast("journal", "trim", "a", "--bytes=14000")+
+		d.holdfast("journal", "trim", "a", "--bytes=0")+
+		d.holdfast("journal", "trim", "nowhere", "--bytes=1"))
+	if shown := d.holdfast("journal", "verify", "a"); !strings.Contains(shown, "publisher 7: up to 60") || !strings.Contains(shown, "sound") {
+		t.Error(shown)
+	}
+}
+
 func TestJournalTrimmed(t *testing.T) {
 	d := newDesk(t)
 	d.journal("a", some(30)...)

@@ -1,0 +1,32 @@
+package main
+
+import (
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/seglog"
+)
+
+// journalTrim is "journal trim".
+type journalTrim struct {
+	Dir   string `arg:"" help:"Directory of the journal: 'data' of the instance's configuration. The instance must not run."`
+	Bytes int64  `required:"" help:"Remove the oldest segments until the journal has no more bytes than this; the newest one stays."`
+}
+
+// Run implements the command.
+func (c *journalTrim) Run(o *output) error {
+	if c.Bytes <= 0 {
+		return usagef("--bytes is %d, it must be above 0", c.Bytes)
+	}
+	if err := directory(c.Dir); err != nil {
+		return err
+	}
+	n, err := journal.TrimClosed(seglog.OS, c.Dir, c.Bytes, 0)
+	if err != nil {
+		return explain(c.Dir, err)
+	}
+	o.printf("removed %s of %s", plural(n, "segment"), c.Dir)
+	if n > 0 {
+		o.printf("; subscriptions that had not read them are told of a gap, as is a peer that lacks them")
+	}
+	o.printf("\n")
+	return nil
+}
