@@ -37,11 +37,10 @@ type Range struct {
 // A Journal is one instance's transaction log. One goroutine of its own
 // syncs; all methods are safe for concurrent use.
 type Journal struct {
-	o       Options
-	clock   clock
-	log     *seglog.Log
-	done    chan struct{} // closed when the syncer has ended
-	trimmer sync.Mutex    // held by Trim throughout, before mu: one at a time
+	o    Options
+	log  *seglog.Log
+	done chan struct{} // closed when the syncer has ended
+	retention
 
 	mu     sync.Mutex
 	work   sync.Cond // the syncer waits: something is to be synced, or closing
@@ -59,6 +58,12 @@ type Journal struct {
 	closed, killed      bool
 	err                 error // of the disk, final
 	mending
+}
+
+// retention is what Trim works with.
+type retention struct {
+	trimmer sync.Mutex // held by Trim throughout, before mu: one at a time
+	clock   clock
 }
 
 // A scratch is memory that Append uses again: a record around topic and body.
