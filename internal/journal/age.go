@@ -19,7 +19,7 @@ type clock struct {
 	base    int64                // age of the log when it was opened, microseconds
 	newest  int64                // time of the newest record then, 0: none
 
-	// As last reported, guarded by Journal.trimmer.
+	// As last reported, changed by who has the token of trimmer.
 	set, ahead time.Duration
 	reported   bool
 }
@@ -80,7 +80,7 @@ func beyondTolerance(d time.Duration) time.Duration {
 
 // reportClock logs that the wall clock was set while the log was open, that the
 // newest record is from the future, or that the log was older than retention
-// when it was opened. The caller holds trimmer.
+// when it was opened. The caller has the token of trimmer.
 func (j *Journal) reportClock(retain time.Duration) {
 	c := &j.clock
 	opened := c.opened.Round(0) // the wall clock's part

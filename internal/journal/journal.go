@@ -62,7 +62,7 @@ type Journal struct {
 
 // retention is what Trim works with.
 type retention struct {
-	trimmer sync.Mutex // held by Trim throughout, before mu: one at a time
+	trimmer chan struct{} // holds a token while Trim works: one at a time, also while it waits for the disk
 	clock   clock
 }
 
@@ -141,7 +141,7 @@ func openLog(o Options) (*Journal, error) {
 	}
 	j := &Journal{o: o, log: log, table: t, done: make(chan struct{}), summaries: make(map[Position]summary)}
 	j.work.L, j.synced.L = &j.mu, &j.mu
-	j.clock = newClock(&j.o, t)
+	j.clock, j.trimmer = newClock(&j.o, t), make(chan struct{}, 1)
 	t.keptAge, t.clock = t.age, j.clock.age
 	j.batch.segment = t.segment
 	j.end = log.End()

@@ -23,8 +23,8 @@ type Retention struct {
 // durable before a segment goes. It returns how many went. While the journal
 // is damaged nothing is removed.
 func (j *Journal) Trim(r Retention) (segments int, err error) {
-	j.trimmer.Lock()
-	defer j.trimmer.Unlock()
+	j.trimmer <- struct{}{}
+	defer func() { <-j.trimmer }()
 	if j.Damage() != nil {
 		return 0, nil
 	}

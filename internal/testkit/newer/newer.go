@@ -38,11 +38,11 @@ func Segment(file []byte) []byte { return Header(Header(file, 0), copyAt) }
 // Undo is Segment backwards.
 func Undo(file []byte) []byte { return header(header(file, 0, known), copyAt, known) }
 
-// Head gives the owner's head of a segment version 2; it stands at an offset of the head.
+// Head gives the owner's head of a segment the version after its own, which stands at an offset of the head.
 func Head(segment []byte, at int) []byte {
 	b := slices.Clone(segment)
 	head := b[headAt:][:binary.LittleEndian.Uint32(b[32:])]
-	head[at] = tooNew
+	head[at]++
 	for _, header := range [][]byte{b, b[copyAt:]} {
 		binary.LittleEndian.PutUint32(header[36:], sum(head))
 		seal(header)
