@@ -95,8 +95,8 @@ func (b *Bolt) commit() {
 	b.mu.Lock()
 	failed, durable := b.failed, b.durable
 	b.mu.Unlock()
+	b.pace.Store(idle) // first: a change that is counted after this signals again
 	if failed != nil || durable == b.changes.Load() {
-		b.pace.Store(idle)
 		return
 	}
 
@@ -104,7 +104,6 @@ func (b *Bolt) commit() {
 	var heads []savedHead
 	err := b.guard(func() error {
 		return b.db.Update(func(tx *bbolt.Tx) (err error) {
-			b.pace.Store(idle)
 			covered = b.changes.Load()
 			b.collected.Store(covered)
 			heads, err = b.saveAll(tx)

@@ -41,7 +41,7 @@ type conn struct {
 	ending
 
 	mu   sync.Mutex
-	link *Link // guarded by mu
+	link *Link // what it points to is guarded by mu; set once by the reader, nil until the hello has come
 }
 
 // An outbox is what a connection has to send beside records. It is guarded by

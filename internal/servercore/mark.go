@@ -56,8 +56,10 @@ func (s *Session) mark(b *sub, now time.Time) {
 		text = string(b.Mark(nil))
 	case !b.candidate.IsZero() && s.isSettled(b.candidate):
 		text, b.candidate = b.candidate.String(), last
-	default:
+	case b.candidate.IsZero():
 		b.candidate = last
+		return
+	default: // the candidate stays until it is settled, or under load none ever would be
 		return
 	}
 	s.write(&wire.AckMessage{CommandID: b.id, Type: wire.AckPersisted, Success: true, SubID: b.ID, Bookmark: text})
