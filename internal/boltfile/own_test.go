@@ -1,11 +1,13 @@
 package boltfile_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -260,5 +262,40 @@ func TestReplacedMeanwhile(t *testing.T) {
 	defer db.Close()
 	if _, found := contents(t, db)["outer"]; !found {
 		t.Error("the file that lost its name is in use")
+	}
+}
+
+// Keys out of order are found before bbolt, looking for free pages, finds them
+// with a panic, and leaves behind a goroutine that reads the mapped file.
+func TestKeysOutOfOrder(t *testing.T) {
+	for name, n := range map[string]int{"in a leaf": 20, "below a branch": 2000} {
+		path := filepath.Join(t.TempDir(), "store.db")
+		db, err := boltfile.OpenOwn(path, own)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = db.Update(func(tx *bbolt.Tx) error {
+			b, err := tx.CreateBucket([]byte("store"))
+			for i := range n {
+				err = errors.Join(err, b.Put(fmt.Appendf(nil, "key %04d", i), make([]byte, 100)))
+			}
+			return err
+		})
+		if err = errors.Join(err, db.Close()); err != nil {
+			t.Fatal(err)
+		}
+		whole, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Everywhere, since a page may be of before the last commit.
+		b := bytes.ReplaceAll(whole, []byte("key 0007"), []byte("key 9999"))
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var damage *boltfile.DamageError
+		if _, err := boltfile.OpenOwn(path, own); !errors.As(err, &damage) || !strings.Contains(err.Error(), "out of order") {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

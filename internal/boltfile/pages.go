@@ -1,12 +1,14 @@
 package boltfile
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/fnv"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/holdfast-mq/holdfast/internal/format"
 )
@@ -48,14 +50,24 @@ func badPage(id uint64, format string, args ...any) error {
 }
 
 // A walk visits every page that a database says is in use: each once, so that
-// there is no way round in circles.
+// there is no way round in circles. It finds all that bbolt's own walk would,
+// which bbolt makes to find the free pages of a file without a list of them: that
+// one panics, and leaves behind a goroutine that reads on in the mapped file.
 type walk struct {
 	r        io.ReaderAt
 	pageSize uint64
 	pages    uint64 // in use are those below
 	seen     []uint64
-	todo     []uint64 // branches and leaves
-	live     uint64   // bytes of those that were visited
+	todo     []subtree
+	live     uint64 // bytes of those that were visited
+	start    []byte // of the page that is looked at
+}
+
+// A subtree begins with a branch or a leaf. Its keys are in order, from min on
+// and below max; nil: without a bound.
+type subtree struct {
+	id       uint64
+	min, max []byte
 }
 
 // checkPages looks at a file of so many bytes. It returns how many of them hold data.
@@ -83,11 +95,11 @@ func (w *walk) all(size int64) error {
 			return err
 		}
 	}
-	w.todo = append(w.todo, root)
+	w.todo = append(w.todo, subtree{id: root})
 	for len(w.todo) > 0 {
-		id := w.todo[len(w.todo)-1]
+		t := w.todo[len(w.todo)-1]
 		w.todo = w.todo[:len(w.todo)-1]
-		if err := w.page(id); err != nil {
+		if err := w.page(t); err != nil {
 			return err
 		}
 	}
@@ -201,7 +213,8 @@ func (w *walk) freelist(id uint64) error {
 }
 
 // page checks a branch or a leaf, and notes the pages below it.
-func (w *walk) page(id uint64) error {
+func (w *walk) page(t subtree) error {
+	id := t.id
 	h, err := w.enter(id)
 	if err != nil {
 		return err
@@ -213,46 +226,73 @@ func (w *walk) page(id uint64) error {
 		return badPage(id, "%d elements in %d bytes", h.count, h.span)
 	}
 	w.live += h.span
-	elements := make([]byte, elementSize*h.count)
-	if err := w.read(elements, id, pageHeader); err != nil {
+	n := int(min(h.span, max(w.pageSize, pageHeader+elementSize*uint64(h.count))))
+	w.start = slices.Grow(w.start[:0], n)[:n]
+	if err := w.read(w.start, id, 0); err != nil {
 		return err
 	}
-	for at := uint64(pageHeader); len(elements) > 0; at, elements = at+elementSize, elements[elementSize:] {
-		if err := w.element(h, elements, at); err != nil {
+	var last []byte
+	for i := range h.count {
+		key, err := w.element(h, t, pageHeader+elementSize*uint64(i))
+		if err != nil {
 			return err
 		}
+		if i == 0 && bytes.Compare(key, t.min) < 0 || i > 0 && bytes.Compare(key, last) <= 0 || t.max != nil && bytes.Compare(key, t.max) >= 0 {
+			return badPage(id, "key %d is out of order", i)
+		}
+		last = key
 	}
 	return nil
 }
 
-// element checks the element that stands at so many bytes of a page.
-func (w *walk) element(h header, e []byte, at uint64) error {
+// element checks the element that stands at so many bytes of the page that is
+// looked at, notes the pages below it, and returns its key.
+func (w *walk) element(h header, t subtree, at uint64) (key []byte, err error) {
+	e := w.start[at:]
 	if h.flags == flagBranch {
-		if at+uint64(u32(e))+uint64(u32(e[4:])) > h.span {
-			return badPage(h.id, "a key ends behind the page")
+		if key, err = w.key(h, at+uint64(u32(e)), uint64(u32(e[4:]))); err != nil {
+			return nil, err
 		}
-		w.todo = append(w.todo, u64(e[8:]))
-		return nil
+		key = bytes.Clone(key)
+		if at > pageHeader {
+			w.todo[len(w.todo)-1].max = key // of the subtree before it
+		}
+		w.todo = append(w.todo, subtree{id: u64(e[8:]), min: key, max: t.max})
+		return key, nil
 	}
-	value := at + uint64(u32(e[4:])) + uint64(u32(e[8:]))
-	size := uint64(u32(e[12:]))
+	from, length, size := at+uint64(u32(e[4:])), uint64(u32(e[8:])), uint64(u32(e[12:]))
+	if key, err = w.key(h, from, length); err != nil {
+		return nil, err
+	}
 	switch {
-	case value+size > h.span:
-		return badPage(h.id, "a value ends behind the page")
+	case from+length+size > h.span:
+		return nil, badPage(h.id, "a value ends behind the page")
 	case u32(e)&flagBucket == 0:
-		return nil
+		return key, nil
 	case size < bucketSize:
-		return badPage(h.id, "a bucket of %d bytes", size)
+		return nil, badPage(h.id, "a bucket of %d bytes", size)
 	}
 	b := make([]byte, size)
-	if err := w.read(b, h.id, value); err != nil {
-		return err
+	if err := w.read(b, h.id, from+length); err != nil {
+		return nil, err
 	}
 	if root := u64(b); root != 0 {
-		w.todo = append(w.todo, root)
-		return nil
+		w.todo = append(w.todo, subtree{id: root})
+		return key, nil
 	}
-	return inline(h.id, b[bucketSize:])
+	return key, inline(h.id, b[bucketSize:])
+}
+
+// key returns the key that stands at so many bytes of the page that is looked at.
+func (w *walk) key(h header, at, length uint64) (key []byte, err error) {
+	switch end := at + length; {
+	case end > h.span:
+		return nil, badPage(h.id, "a key ends behind the page")
+	case end <= uint64(len(w.start)):
+		return w.start[at:end], nil
+	}
+	key = make([]byte, length)
+	return key, w.read(key, h.id, at)
 }
 
 // inline checks a leaf page that stands in the value of a bucket.
