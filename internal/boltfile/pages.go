@@ -106,7 +106,7 @@ func (w *walk) all(size int64) error {
 	return nil
 }
 
-// meta reads the newer meta page that is whole.
+// meta reads the newer meta page that is valid, the one that bbolt takes.
 func (w *walk) meta() (root, freelist uint64, err error) {
 	newest, found := uint64(0), false
 	for id := range uint64(firstPage) {
@@ -114,8 +114,8 @@ func (w *walk) meta() (root, freelist uint64, err error) {
 		if _, err := w.r.ReadAt(b[:], int64(id*w.pageSize+pageHeader)); err != nil {
 			continue // bbolt has found the other one
 		}
-		tx := u64(b[48:])
-		if !wholeMeta(&b) || found && tx <= newest {
+		tx, ours := u64(b[48:]), u32(b[:]) == boltMagic && u32(b[4:]) == boltVersion
+		if !ours || !wholeMeta(&b) || found && tx <= newest {
 			continue
 		}
 		newest, found = tx, true
