@@ -121,18 +121,57 @@ func (in *instance) stop() error {
 // A linkStatus is what an instance says of a link to its peer.
 type linkStatus struct{ State, Ack string }
 
-// inSync reports whether the instance serves and its link to the peer counts and is in sync.
-func (in *instance) inSync() bool {
+// A status is what an instance says of itself.
+type status struct {
+	Links []linkStatus
+	Full  bool // publishes are refused, the disk is nearly full
+}
+
+// status asks the instance; ready: it serves. ok is false if it does not answer.
+func (in *instance) status() (s status, ready, ok bool) {
 	client := http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	response, err := client.Get(fmt.Sprintf("http://%s:%d/readyz", adminAddress(in.host), adminPort))
 	if err != nil {
-		return false
+		return s, false, false
 	}
 	defer response.Body.Close()
-	var status struct{ Links []linkStatus }
-	err = json.NewDecoder(io.LimitReader(response.Body, 1<<20)).Decode(&status)
-	return err == nil && response.StatusCode == http.StatusOK &&
-		len(status.Links) == 1 && status.Links[0] == linkStatus{"sync", "counting"}
+	err = json.NewDecoder(io.LimitReader(response.Body, 1<<20)).Decode(&s)
+	return s, response.StatusCode == http.StatusOK, err == nil
+}
+
+// inSync reports whether the instance serves and its link to the peer counts and is in sync.
+func (in *instance) inSync() bool {
+	s, ready, ok := in.status()
+	return ok && ready && len(s.Links) == 1 && s.Links[0] == linkStatus{"sync", "counting"}
+}
+
+// awaitFull returns when the instance refuses publishes since its disk is full,
+// or, false, has ended because of that.
+func (in *instance) awaitFull() (refuses bool, err error) {
+	return in.awaitEither(true)
+}
+
+// awaitRoom returns when the instance takes publishes again; false: it does not run.
+func (in *instance) awaitRoom() (runs bool, err error) {
+	return in.awaitEither(false)
+}
+
+// awaitEither returns when the instance says that its disk is full, or not, or
+// has ended with the exit code of a disk.
+func (in *instance) awaitEither(full bool) (said bool, err error) {
+	deadline := time.After(patience)
+	for {
+		if s, _, ok := in.status(); ok && s.Full == full {
+			return true, nil
+		}
+		select {
+		case <-in.ended():
+			return false, in.endsWith(exitDisk)
+		case <-deadline:
+			return false, fmt.Errorf("%s has not said within %v that its disk is full: %v; its log is %s", in.name, patience, full, in.log)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
 }
 
 // awaitSync returns when both instances are in sync with each other.

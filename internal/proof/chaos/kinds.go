@@ -263,22 +263,22 @@ func (r *run) fillDisk(_ context.Context, f *blow) (heal, error) {
 	if err := in.disk.fill(); err != nil {
 		return nil, err
 	}
-	if err := in.endsWith(exitDisk); err != nil {
-		return nil, err
-	}
-	r.ledger.remark(time.Now())
-	if err := in.startToEnd(); err != nil {
-		return nil, err
-	}
-	if err := in.endsWith(exitDisk); err != nil {
-		return nil, err
+	full, err := in.awaitFull()
+	if err == nil && !full { // it had no time to refuse, and starts on the space of its reserve file
+		r.ledger.remark(time.Now())
+		if err = in.startToEnd(); err == nil {
+			_, err = in.awaitFull()
+		}
 	}
 	return func(ctx context.Context) error {
 		if err := in.disk.empty(); err != nil {
 			return err
 		}
+		if runs, err := in.awaitRoom(); runs || err != nil {
+			return err
+		}
 		return r.back(f, in)(ctx)
-	}, nil
+	}, err
 }
 
 // failSync fails an fsync; the instance must end at the first, although half

@@ -37,7 +37,7 @@ type process struct {
 // start starts it; onLine, if not nil, is told the lines of this life too.
 func (p *process) start(onLine func(string)) error { return p.begin(onLine, false) }
 
-// startToEnd starts it for a life whose end is meant from the first.
+// startToEnd starts it for a life that may end from the first.
 func (p *process) startToEnd() error { return p.begin(nil, true) }
 
 func (p *process) begin(onLine func(string), meant bool) error {
