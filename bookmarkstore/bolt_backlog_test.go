@@ -49,7 +49,7 @@ func cost(t *testing.T, b *Bolt, s Subscription, from uint64) int64 {
 }
 
 // The bytes that a discard writes, and the size of the file once it is opened
-// again, follow what is out of order, not the most that ever was.
+// again, follow the number that is out of order now, not the largest ever.
 func TestBoltAfterABacklog(t *testing.T) {
 	const backlog = 250_000 // more than a file has that is not compacted
 	path := filepath.Join(t.TempDir(), "marks.db")

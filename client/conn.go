@@ -21,7 +21,7 @@ import (
 const batchBytes = 64 << 10
 
 // A receiver is what acks and messages on a connection are routed to by id: a
-// subscription, or the replies to a command. message and ack run on the reader's
+// subscription, or the replies to a command. All but lost run on the reader's
 // goroutine and must never wait for the application (R12).
 type receiver interface {
 	message(cn *conn, id string, m *wire.Message) error

@@ -10,8 +10,9 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// A lockedCore guards the core of the client's sessions. The session goroutine, the reader and the
-// sender of the connection and the application's goroutines use it.
+// A lockedCore guards the core of the client's sessions. The session goroutine,
+// the reader and the sender of the connection and the application's goroutines
+// use it.
 type lockedCore struct {
 	store pubstore.Store
 

@@ -109,7 +109,7 @@ func (s *Subscription) handle(ctx context.Context, m *Message, f func(*Message) 
 }
 
 // delay waits before another try. again is false if there will be none: ctx has
-// ended, or the subscription without what it has not handed over.
+// ended, or the subscription has ended and its queue was dropped.
 func (s *Subscription) delay(ctx context.Context, d time.Duration) (again bool, err error) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -173,7 +173,7 @@ func (s *Subscription) next(ctx context.Context, last *Message) (*Message, error
 			s.onGap(d.gap)
 			continue
 		case emptied:
-			s.attachNow() // it was paused (R12): subscribe again, behind what was received
+			s.attachNow() // it was paused (R12): subscribe again, behind the received vector
 		}
 		select {
 		case <-s.ready:

@@ -194,7 +194,7 @@ func (s *Subscription) release() {
 func (s *Subscription) abandon(err error) {
 	s.clear()
 	s.end(err)
-	s.clear() // what came in between
+	s.clear() // messages that came in between
 }
 
 func (s *Subscription) clear() {

@@ -843,7 +843,7 @@ func TestGapAcceptedAndNotReplicated(t *testing.T) {
 }
 
 // R9: a server that names publishers without end ends the subscription with the
-// limit, and the place stays what it was: the next server takes it.
+// limit, and the place is not changed: the next server takes it.
 func TestPublishersWithoutEnd(t *testing.T) {
 	crowd := func(from, n uint64) string {
 		var list []string

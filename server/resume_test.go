@@ -182,6 +182,38 @@ func TestMarksEveryThousand(t *testing.T) {
 	})
 }
 
+// A plain subscription gets marks under a load in which the newest message is never
+// settled: the peer lags behind by many messages.
+func TestMarksUnderLoad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pair := servertest.NewPair(t, servertest.DowngradeAfter(20*time.Second))
+		p, s := dial(t, pair.A), dial(t, pair.A)
+		p.logonExt("gw", "life", 1, 0)
+		s.logon("sub")
+		s.send(`{"c":"subscribe","cid":"1","t":"orders","bm":"0","a":"persisted"}`)
+		pair.B.Disk().SyncDelay(200 * time.Millisecond)
+		go func() {
+			p.publish("orders", 1, 1200)
+			for n := uint64(1201); n <= 1400; n++ {
+				time.Sleep(10 * time.Millisecond)
+				p.publish("orders", n, n)
+			}
+		}()
+		marked := 0
+		for seen := 0; seen < 1400; {
+			switch m := s.message(); {
+			case m.Command == wire.Publish:
+				seen++
+			case m.Acks == wire.AckPersisted:
+				marked++
+			}
+		}
+		if marked == 0 {
+			t.Error("no mark in 2s")
+		}
+	})
+}
+
 func TestGap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := servertest.New(t, segments(64<<10), servertest.Config(func(c *server.Config) { c.Log.RetainBytes = 256 << 10 }))
@@ -383,14 +415,21 @@ func TestUnknownPublisherPeerAway(t *testing.T) {
 	})
 }
 
+// published returns a pair, and a plain client of A whose first two messages are
+// on both disks.
+func published(t *testing.T) (*servertest.Pair, *raw) {
+	pair := servertest.NewPair(t, servertest.DowngradeAfter(20*time.Second))
+	p := dial(t, pair.A)
+	p.logon("pubber")
+	p.publish("orders", 1, 2)
+	p.persisted(2, "")
+	return pair, p
+}
+
 // A plain client's logon waits until have and settled are one number.
 func TestPlainLogonWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		pair := servertest.NewPair(t, servertest.DowngradeAfter(20*time.Second))
-		p := dial(t, pair.A)
-		p.logon("pubber")
-		p.publish("orders", 1, 2)
-		p.persisted(2, "")
+		pair, p := published(t)
 		pair.B.Kill()
 		p.publish("orders", 3, 3)
 		p.silent(time.Second)
@@ -449,11 +488,7 @@ func TestAckConflation(t *testing.T) {
 // last message, not at the next look.
 func TestPlainLogonIsAnsweredByTheAck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		pair := servertest.NewPair(t, servertest.DowngradeAfter(20*time.Second))
-		p := dial(t, pair.A)
-		p.logon("pubber")
-		p.publish("orders", 1, 2)
-		p.persisted(2, "")
+		pair, p := published(t)
 		const takes = 1030 * time.Millisecond
 		pair.B.Disk().SyncDelay(takes)
 		began := time.Now()

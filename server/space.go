@@ -49,18 +49,25 @@ func (s *Server) lookAtSpace() (need int64) {
 	} else if was && !full {
 		s.log.Warn("there is space again: publishes are taken", "free", free, "reserve", publishes)
 	}
-	if free > publishes+s.journal.ReserveBytes() {
-		if err := s.journal.KeepReserve(); err != nil {
-			s.log.Error("making the reserve file", "error", err)
-		}
-	}
 	return publishes + s.ahead() - free
+}
+
+// keepReserve makes the reserve file if there is room for it beside the reserve.
+func (s *Server) keepReserve() {
+	free, total, err := s.journal.Space()
+	if publishes, _ := s.reserves(total); err != nil || free <= publishes+s.journal.ReserveBytes() {
+		return
+	}
+	if err := s.journal.KeepReserve(); err != nil {
+		s.log.Error("making the reserve file", "error", err)
+	}
 }
 
 // ahead is the space that retention keeps beyond the reserve.
 func (s *Server) ahead() int64 { return segmentsAhead * int64(s.cfg.Log.Segment) }
 
-// onSegment looks at the space at once, while the syncer waits, and has retention run.
+// onSegment looks at the space at once, while the syncer waits, and has retention
+// run. What writes is left to retention: the syncer has acks to bring.
 func (s *Server) onSegment() {
 	s.lookAtSpace()
 	s.space.wake.Set()
@@ -78,6 +85,7 @@ func (s *Server) retention() {
 			trimmed = time.Now()
 			s.trim(need)
 		}
+		s.keepReserve()
 		select {
 		case <-look.C:
 			turned = false

@@ -164,6 +164,7 @@ func (s *Server) openJournal() error {
 	}
 	s.journal = j
 	s.lookAtSpace()
+	s.keepReserve()
 	if lone && j.Damage() != nil {
 		s.log.Error("serving a damaged journal, as told", "damage", j.Damage())
 		if err := j.Healed(); err != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// MaxSequence is the highest sequence that there is. What is above it is refused
-// wherever it comes from outside, so that sums can't overflow.
+// MaxSequence is the highest sequence that there is. A number above it that comes
+// from outside is refused, so that sums can't overflow.
 const MaxSequence = 1<<63 - 1
 
 // InRange reports whether a number from outside is at most MaxSequence.

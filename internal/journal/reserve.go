@@ -49,12 +49,13 @@ func dropReserve(disk seglog.FS, dir string) bool {
 }
 
 // TrimClosed removes the oldest segments of a journal that nobody has open, until
-// it takes no more than bytes, 0: no bound, and need bytes are free again; the last one stays. It needs no space, and asks no
-// destination whether it lacks them: floors come from the head of the oldest one
-// left. It returns how many went.
+// the journal takes no more than bytes, 0: no bound, and need bytes are free again.
+// The last segment stays. It needs no space, and asks no destination whether it
+// lacks them: floors come from the head of the oldest segment left. It returns how
+// many went.
 func TrimClosed(disk seglog.FS, dir string, bytes, need int64) (segments int, err error) {
 	enough := func(size, freed int64) bool { return (bytes == 0 || size <= bytes) && freed >= need }
-	n, err := seglog.TrimClosed(disk, dir, enough, func(head []byte) error {
+	n, err := seglog.TrimClosed(seglog.Options{FS: disk, Dir: dir, CheckHead: checkHead}, enough, func(head []byte) error {
 		if len(head) == 0 {
 			return ErrNotJournal // only where a log begins there is none
 		}

@@ -6,9 +6,11 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/holdfast-mq/holdfast/internal/format"
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
+	"github.com/holdfast-mq/holdfast/internal/testkit/newer"
 )
 
 // fullDisk returns a disk on which a journal has died because it was full.
@@ -131,6 +133,39 @@ func TestTrimClosed(t *testing.T) {
 	}
 }
 
+// A journal that a later version has gone on with is left alone (R8).
+func TestTrimClosedOfALaterVersion(t *testing.T) {
+	for name, age := range map[string]func([]byte) []byte{
+		"segment": newer.Segment,
+		"head":    func(b []byte) []byte { return newer.Head(b, len("hfsjournal")) },
+	} {
+		disk := memfs.New()
+		j := openOn(t, disk)
+		fill(t, j, 1, 1, 300)
+		end(t, j)
+		logs := segments(disk)
+		b, err := disk.ReadFile(logs[len(logs)-1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		disk.WriteFile(logs[len(logs)-1], age(b))
+		n, err := journal.TrimClosed(disk, dir, 1, 0)
+		if _, is := errors.AsType[*format.VersionError](err); !is || n != 0 || len(segments(disk)) != len(logs) {
+			t.Errorf("%s: %d went of %d, %v", name, n, len(logs), err)
+		}
+	}
+}
+
+// segments returns the files of a journal's segments, the oldest first.
+func segments(disk *memfs.FS) (logs []string) {
+	for _, name := range disk.Names() {
+		if strings.HasSuffix(name, ".log") {
+			logs = append(logs, name)
+		}
+	}
+	return logs
+}
+
 // What is behind a head that can't be read stays: the head is all that is known
 // of what was before it.
 func TestTrimClosedStopsAtABadHead(t *testing.T) {
@@ -138,13 +173,7 @@ func TestTrimClosedStopsAtABadHead(t *testing.T) {
 	j := openOn(t, disk)
 	fill(t, j, 1, 1, 300)
 	end(t, j)
-	var logs []string
-	for _, name := range disk.Names() {
-		if strings.HasSuffix(name, ".log") {
-			logs = append(logs, name)
-		}
-	}
-	disk.Flip(logs[2], 4160)
+	disk.Flip(segments(disk)[2], 4160)
 	if n, err := journal.TrimClosed(disk, dir, 1, 0); n != 1 || err == nil {
 		t.Errorf("%d went, %v", n, err)
 	}

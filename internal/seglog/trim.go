@@ -48,11 +48,14 @@ func (l *Log) putBack(s *segment) {
 	l.segs = append([]*segment{s}, l.segs...)
 }
 
-// TrimClosed removes the oldest segments of a log that nobody has open, until
-// its size and the bytes that were freed are enough. The last segment stays, and so does
-// one if good returns an error for the head of the next: that head is all that
-// will be known of what was before it. ErrLocked: somebody has the log open.
-func TrimClosed(disk FS, dir string, enough func(size, freed int64) bool, good func(head []byte) error) (segments int, err error) {
+// TrimClosed removes the oldest segments of a log that nobody has open, until its
+// size and the bytes that were freed are enough. The last segment stays, and so
+// does one if good returns an error for the head of the next: that head is all
+// that will be known of what was before it. ErrLocked: somebody has the log open.
+// A log that a later version has written is left alone (*format.VersionError). Of
+// the options FS, Dir and CheckHead count.
+func TrimClosed(o Options, enough func(size, freed int64) bool, good func(head []byte) error) (segments int, err error) {
+	disk, dir := o.FS, o.Dir
 	if _, err := disk.ReadDir(dir); err != nil {
 		return 0, fmt.Errorf("trim log %s: %w", dir, err)
 	}
@@ -61,7 +64,7 @@ func TrimClosed(disk FS, dir string, enough func(size, freed int64) bool, good f
 		return 0, fmt.Errorf("trim log %s: %w", dir, err)
 	}
 	defer lock.Close()
-	r := recovery{o: Options{FS: disk, Dir: dir}}
+	r := recovery{o: o}
 	if segments, err = r.trim(enough, good); err != nil {
 		err = fmt.Errorf("trim log %s: %w", dir, err)
 	}
@@ -70,6 +73,9 @@ func TrimClosed(disk FS, dir string, enough func(size, freed int64) bool, good f
 
 // trim is TrimClosed for who holds the lock.
 func (r *recovery) trim(enough func(size, freed int64) bool, good func(head []byte) error) (segments int, err error) {
+	if err := r.refuseNewer(); err != nil {
+		return 0, err
+	}
 	_, _, underWay, err := r.readCut()
 	if err != nil {
 		return 0, err

@@ -56,10 +56,10 @@ func (s *Session) mark(b *sub, now time.Time) {
 		text = string(b.Mark(nil))
 	case !b.candidate.IsZero() && s.isSettled(b.candidate):
 		text, b.candidate = b.candidate.String(), last
-	case b.candidate.IsZero():
-		b.candidate = last
-		return
-	default: // the candidate stays until it is settled, or under load none ever would be
+	default: // a candidate stays until it is settled: under load the newest never is
+		if b.candidate.IsZero() {
+			b.candidate = last
+		}
 		return
 	}
 	s.write(&wire.AckMessage{CommandID: b.id, Type: wire.AckPersisted, Success: true, SubID: b.ID, Bookmark: text})
