@@ -162,6 +162,8 @@
 //	                              way; or wait again
 //	ErrPublishGap                 (Stats, hook PublishGap) nothing: it ends when that server
 //	                              has caught up; or Renew
+//	ErrDiskFull                   (Stats, hook Disconnected) nothing, others are tried: whoever
+//	                              runs that server gives it space
 //	ErrStoreRolledBack            (hooks) find out who restored or copied the store, or which
 //	                              server says more than it was sent
 //	ErrNameInUse                  find the other process of this name

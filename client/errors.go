@@ -22,6 +22,11 @@ var (
 	// server has caught up. Renew is for who will not wait.
 	ErrPublishGap = clientcore.ErrPublishGap
 
+	// ErrDiskFull says that a server takes no publishes for now, since its disk is
+	// nearly full (R7). Nothing is rejected or lost: the client keeps its messages
+	// and goes on to the next server, with growing delays as long as all say so.
+	ErrDiskFull = clientcore.ErrDiskFull
+
 	// ErrNameInUse says that another process uses the client name (R11).
 	// After three times within a minute the client stops with it.
 	ErrNameInUse = clientcore.ErrNameInUse

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/boltfile"
 	"github.com/holdfast-mq/holdfast/internal/intern"
+	"github.com/holdfast-mq/holdfast/internal/seglog"
 	"github.com/holdfast-mq/holdfast/internal/signal"
 )
 
@@ -113,11 +115,10 @@ func OpenBolt(path string, o BoltOptions) (*Bolt, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open publish store %s: %w", path, asDamaged(err))
 	}
-	s, err := OpenBoltIn(db, ownBucket, o)
+	s, err := openBoltIn(db, ownBucket, o, true)
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	s.own = true
 	return s, nil
 }
 
@@ -135,6 +136,10 @@ func OpenBolt(path string, o BoltOptions) (*Bolt, error) {
 // not shrink by itself: holdfast store inspect shows how much of it is in use,
 // bbolt.Compact makes a smaller copy.
 func OpenBoltIn(db *bbolt.DB, bucket string, o BoltOptions) (*Bolt, error) {
+	return openBoltIn(db, bucket, o, false)
+}
+
+func openBoltIn(db *bbolt.DB, bucket string, o BoltOptions, own bool) (*Bolt, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
@@ -142,7 +147,7 @@ func OpenBoltIn(db *bbolt.DB, bucket string, o BoltOptions) (*Bolt, error) {
 		return nil, errors.New("publish store: bucket name is empty")
 	}
 	s := &Bolt{
-		db: db, bucket: []byte(bucket), acceptDamage: o.AcceptDamage, interval: orDefault(o.CommitInterval, 10*time.Millisecond),
+		db: db, own: own, bucket: []byte(bucket), acceptDamage: o.AcceptDamage, interval: orDefault(o.CommitInterval, 10*time.Millisecond),
 		urgent: signal.New(), lazy: signal.New(),
 		stop: make(chan struct{}), done: make(chan struct{}), closed: make(chan struct{}),
 		swept: make(map[uint32]uint64),
@@ -166,8 +171,20 @@ func OpenBoltIn(db *bbolt.DB, bucket string, o BoltOptions) (*Bolt, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open publish store %s: %w", db.Path(), err)
 	}
+	if own {
+		s.disk.look = s.space
+		s.disk.see()
+	}
 	go s.run()
 	return s, nil
+}
+
+// space returns the bytes that messages may still take. What is kept is for those
+// that let go: a commit writes new pages before it frees others. Pages of the file
+// that are free don't count, since a message needs some that stand side by side.
+func (s *Bolt) space() (int64, error) {
+	free, _, err := seglog.OS.Space(filepath.Dir(s.db.Path()))
+	return free - diskSpare, err
 }
 
 // settle makes durable what the database was found as, and finds out whether
@@ -222,6 +239,7 @@ func (s *Bolt) Append(ctx context.Context, m *Message) (uint64, error) {
 	m.Time = time.Now()
 	s.ledger.held++
 	s.ledger.heldBytes += int64(m.Size())
+	s.disk.take(m.Size())
 	err := s.commitLocked(&boltOp{m: m})
 	if err != nil {
 		return 0, err

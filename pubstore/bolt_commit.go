@@ -221,6 +221,7 @@ func (s *Bolt) commit() bool {
 			err = s.fail(err)
 		}
 	}
+	s.disk.see()
 	s.conclude(batch, errs, err)
 	return len(batch) > 0
 }

@@ -15,6 +15,7 @@ type desk struct {
 	appended     signal.Signal
 	failWhenFull bool
 	maxMessage   int
+	disk         room
 
 	mu     sync.Mutex
 	ledger ledger  // guarded by mu
@@ -57,6 +58,9 @@ func (d *desk) admit(ctx context.Context, m *Message) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if !d.disk.has(m.Size()) {
+		d.disk.see()
+	}
 	d.mu.Lock()
 	if err := d.roomLocked(ctx, m.Size(), d.failWhenFull); err != nil {
 		d.mu.Unlock()
@@ -70,24 +74,31 @@ func (d *desk) roomLocked(ctx context.Context, size int, atOnce bool) error {
 	switch {
 	case d.ended != nil:
 		return d.ended
-	case len(d.line.turns) == 0 && d.ledger.fits(size):
+	case len(d.line.turns) == 0 && d.fitsLocked(size):
 		return nil
 	case atOnce:
-		return ErrFull
+		return d.disk.full(size)
 	}
 	return d.waitLocked(ctx, size)
 }
 
+// fitsLocked reports whether there is room for a message.
+func (d *desk) fitsLocked(size int) bool { return d.ledger.fits(size) && d.disk.has(size) }
+
 // waitLocked waits in line for room. It gives up mu while it waits.
 func (d *desk) waitLocked(ctx context.Context, size int) error {
 	t := d.line.join()
+	look := d.disk.ticker()
+	defer look.Stop()
 	for {
 		d.mu.Unlock()
 		var err error
 		select {
 		case <-t.wake:
+		case <-look.C:
+			d.disk.see()
 		case <-ctx.Done():
-			err = fmt.Errorf("%w: %w", ErrFull, ctx.Err())
+			err = fmt.Errorf("%w: %w", d.disk.full(size), ctx.Err())
 		}
 		d.mu.Lock()
 		if d.ended != nil {
@@ -97,7 +108,7 @@ func (d *desk) waitLocked(ctx context.Context, size int) error {
 			d.line.leave(t)
 			return err
 		}
-		if d.line.first(t) && d.ledger.fits(size) {
+		if d.line.first(t) && d.fitsLocked(size) {
 			d.line.leave(t)
 			return nil
 		}

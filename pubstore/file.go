@@ -30,8 +30,9 @@ type FileOptions struct {
 	// power cut. Appends that wait at the same time share one sync.
 	SyncAlways bool
 	// SegmentBytes is the size of the files the store is made of, each of
-	// which is reserved on the disk when it is made, so an empty store takes
-	// as much, and goes once all in it was let go. Default 16 MiB.
+	// which is reserved on the disk when it is made, and goes once all in it was
+	// let go. As much is kept as a reserve, on which a store is opened when its disk
+	// is full. So an empty store takes twice as much. Default 16 MiB.
 	SegmentBytes int64
 
 	// AcceptDamage opens a store that OpenFile refuses with a *DamagedError:
@@ -135,6 +136,7 @@ func (s *File) appendLocked(m *Message) (seglog.Position, error) {
 		return 0, err
 	}
 	w.append(uint64(pos), m.Size(), m.Time.UnixMilli())
+	s.disk.take(m.Size())
 	return pos, nil
 }
 

@@ -112,7 +112,9 @@ func (s *File) commit() {
 	}
 	if err != nil {
 		s.fail(err)
+		return
 	}
+	s.disk.see()
 }
 
 // Sync makes safe against a power cut all that was appended, and keeps what
@@ -122,6 +124,10 @@ func (s *File) Sync() error {
 	if s.ended != nil {
 		defer s.mu.Unlock()
 		return s.ended
+	}
+	if err := s.logLetGoLocked(); err != nil {
+		defer s.mu.Unlock()
+		return s.failLocked(err)
 	}
 	end := s.log.End()
 	s.inFlight.Add(1)

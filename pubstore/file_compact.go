@@ -28,7 +28,7 @@ func (s *File) compact() error {
 	s.mu.Lock()
 	n, bytes := s.ledger.outstanding()
 	live := bytes + int64(n)*recordOverhead
-	if 2*live > int64(segs[len(segs)-1].End-segs[0].First) {
+	if 2*live > int64(segs[len(segs)-1].End-segs[0].First) || !s.disk.has(int(min(live, compactBytes))) {
 		s.mu.Unlock()
 		return nil
 	}

@@ -91,12 +91,37 @@ func OpenFile(dir string, o FileOptions) (*File, error) {
 	for {
 		s, err := openFile(dir, o)
 		var d *seglog.DamageError
-		if o.AcceptDamage && errors.As(err, &d) && d.Position != found {
+		switch {
+		case o.AcceptDamage && errors.As(err, &d) && d.Position != found:
 			found = d.Position // known to the log now: it cuts there when it is opened again
-			continue
+		case errors.Is(err, syscall.ENOSPC) && seglog.DropReserve(o.disk(), slashed(dir)):
+		default:
+			return s, err
 		}
-		return s, err
 	}
+}
+
+// disk returns the disk that the store is on.
+func (o *FileOptions) disk() seglog.FS {
+	if o.FS == nil {
+		return seglog.OS
+	}
+	return o.FS
+}
+
+// space returns the bytes that messages may still take. The reserve file is made
+// whenever there is none and room for it: to open a store after the death of its
+// process takes up to a segment.
+func (s *File) space(disk seglog.FS) (int64, error) {
+	reserve, keep := s.segment+diskSpare, int64(diskSpare)
+	switch err := seglog.KeepReserve(disk, slashed(s.dir), reserve); {
+	case errors.Is(err, syscall.ENOSPC):
+		keep += reserve
+	case err != nil:
+		return 0, s.fail(err)
+	}
+	free, _, err := disk.Space(slashed(s.dir))
+	return free + s.log.Room() - keep, err
 }
 
 const (
@@ -127,6 +152,12 @@ func openFile(dir string, o FileOptions) (*File, error) {
 	if err := s.begin(boot, o.AcceptDamage); err != nil {
 		s.log.Abandon()
 		return nil, s.openError(err)
+	}
+	s.disk.look = func() (int64, error) { return s.space(o.FS) }
+	s.disk.see()
+	if err := s.failure(); err != nil {
+		s.log.Abandon()
+		return nil, err
 	}
 	if s.interval < 0 {
 		close(s.done)
@@ -180,9 +211,7 @@ func newFile(dir string, o *FileOptions) *File {
 	if s.newLife == nil {
 		s.newLife = nuid.Next
 	}
-	if o.FS == nil {
-		o.FS = seglog.OS
-	}
+	o.FS = o.disk()
 	return s
 }
 
@@ -230,10 +259,15 @@ func (s *File) begin(boot string, acceptDamage bool) error {
 		s.ledger.closed, boot = false, "" // numbers may have been lost
 	}
 	s.ledger.open(boot, s.newLife())
-	if err := s.announce(); err != nil || damage == nil {
+	if err := s.announce(); err != nil {
 		return err
 	}
-	return s.log.DropAside()
+	if damage != nil {
+		if err := s.log.DropAside(); err != nil {
+			return err
+		}
+	}
+	return s.log.Trim(s.oldestLocked()) // on a full disk nothing might be committed, which does so
 }
 
 // announce makes the state of the store just opened durable.

@@ -6,6 +6,7 @@ import "errors"
 // these errors under its own names.
 var (
 	ErrPublishGap    = errors.New("server lacks messages that were acknowledged before")
+	ErrDiskFull      = errors.New("server takes no publishes, its disk is nearly full")
 	ErrNameInUse     = errors.New("client name is in use")
 	ErrNotReplicated = errors.New("topic is not replicated, the subscription cannot move to another server")
 	ErrSlowConsumer  = errors.New("application takes messages too slowly")

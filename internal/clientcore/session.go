@@ -183,6 +183,8 @@ func refusal(command string, m *wire.Message) error {
 		return ErrPublishGap
 	case strings.HasPrefix(reason, wire.ReasonNameInUse):
 		return ErrNameInUse
+	case strings.HasPrefix(reason, wire.ReasonDiskFull):
+		return ErrDiskFull
 	}
 	return &Refusal{Command: command, Reason: reason}
 }

@@ -136,6 +136,7 @@ func TestRefusals(t *testing.T) {
 		leave  Leave
 	}{
 		{wire.ReasonPublishGap, ErrPublishGap, Leave{Gap: true}},
+		{wire.ReasonDiskFull, ErrDiskFull, Leave{}},
 		{wire.ReasonNameInUse, ErrNameInUse, Leave{Wait: 5 * time.Second}},
 	} {
 		r := newRig(t)

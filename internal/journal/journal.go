@@ -86,7 +86,7 @@ func Open(o Options) (*Journal, error) {
 		return nil, err
 	}
 	j, err := open(o)
-	if errors.Is(err, syscall.ENOSPC) && dropReserve(o.FS, o.Dir) {
+	if errors.Is(err, syscall.ENOSPC) && seglog.DropReserve(o.FS, o.Dir) {
 		o.Log.Error("the disk is full: the journal is opened on the space of its reserve file", "dir", o.Dir)
 		j, err = open(o)
 	}

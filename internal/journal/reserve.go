@@ -1,52 +1,21 @@
 package journal
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path"
 
-	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
-// reserveName is a file of nothing but space. A journal whose disk is full
-// can't be opened without a new segment; it gives the file up for that.
-const reserveName = "reserve"
-
 // KeepReserve makes the reserve file if there is none: room for one segment.
 func (j *Journal) KeepReserve() error {
-	name := path.Join(j.o.Dir, reserveName)
-	f, err := j.o.FS.OpenFile(name, os.O_CREATE|os.O_EXCL)
-	if errors.Is(err, fs.ErrExist) {
-		return nil
-	}
-	if err == nil {
-		err = f.Preallocate(j.ReserveBytes())
-		if err == nil {
-			err = f.Sync()
-		}
-		if cerr := f.Close(); err == nil {
-			err = cerr
-		}
-		if err != nil {
-			err = errors.Join(err, j.o.FS.Remove(name))
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("journal: reserve file: %w", err)
+	if err := seglog.KeepReserve(j.o.FS, j.o.Dir, j.ReserveBytes()); err != nil {
+		return fmt.Errorf("journal: %w", err)
 	}
 	return nil
 }
 
 // ReserveBytes is the size of the reserve file: a segment and its head.
 func (j *Journal) ReserveBytes() int64 { return j.o.SegmentBytes + j.o.SegmentBytes/4 + 8<<10 }
-
-// dropReserve removes the reserve file and reports whether there was one.
-func dropReserve(disk seglog.FS, dir string) bool {
-	return !mut.On(mut.R7NoReserve) && disk.Remove(path.Join(dir, reserveName)) == nil
-}
 
 // TrimClosed removes the oldest segments of a journal that nobody has open, until
 // the journal takes no more than bytes, 0: no bound, and need bytes are free again.

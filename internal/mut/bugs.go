@@ -110,6 +110,8 @@ const (
 	DCompactUnsynced Bug = "d-compact-unsynced"
 	// DScarceIsFailed takes a disk for failed because there is no file descriptor left for the moment.
 	DScarceIsFailed Bug = "d-scarce-is-failed"
+	// DNoRoom has a publish store take messages that its disk has no room for.
+	DNoRoom Bug = "d-no-room"
 	// DRetrySync tries a failed fsync again.
 	DRetrySync Bug = "d-retry-sync"
 	// R9SingleBookmark resumes with the last bookmark instead of the vector.

@@ -561,7 +561,8 @@ func (r *recovery) restoreHeads() error {
 // rewrite makes the file of fresh and copies to it the records in old that
 // belong there.
 func (r *recovery) rewrite(fresh *segment, capacity int64, old *segment) (File, error) {
-	f, size, err := create(r.o.FS, fresh, capacity, func(to File) error {
+	least := max(int64(fresh.end-fresh.first), min(capacity, leastRoom))
+	f, size, err := create(r.o.FS, fresh, capacity, least, func(to File) error {
 		if fresh.end == fresh.first {
 			return nil
 		}

@@ -95,11 +95,11 @@ func (l *Log) writeSpan(s span) error {
 	}
 	at := s.seg.offset(s.at)
 	if end := at + int64(len(s.b)); end > s.seg.size {
-		full := max(end, s.seg.dataStart()+l.o.SegmentBytes)
-		if err := l.w.file.Preallocate(full); err != nil {
+		size, err := preallocate(l.w.file, max(end, s.seg.dataStart()+l.o.SegmentBytes), end)
+		if err != nil {
 			return err
 		}
-		l.setSize(s.seg, full)
+		l.setSize(s.seg, size)
 	}
 	return writeAt(l.w.file, s.b, at)
 }
@@ -134,7 +134,7 @@ func (l *Log) turnPage(next *segment) error {
 		return err
 	}
 	l.w.file = nil
-	f, size, err := create(l.o.FS, next, l.o.SegmentBytes, nil)
+	f, size, err := create(l.o.FS, next, l.o.SegmentBytes, min(l.o.SegmentBytes, leastRoom), nil)
 	if err != nil {
 		return err
 	}
@@ -167,18 +167,17 @@ func seal(f File, s *segment, end Position, summary []byte) (size int64, err err
 	return size, f.Sync()
 }
 
-// create makes the file of s, which is planned, with room for capacity bytes of records, under a
-// temporary name first, so that a segment with a name is whole: fill, if not
+// create makes the file of s, which is planned, with room for capacity bytes of records, on a full
+// disk for least, under a temporary name first, so that a segment with a name is whole: fill, if not
 // nil, adds records before that. The file and its name are durable afterwards.
-func create(fs FS, s *segment, capacity int64, fill func(File) error) (f File, size int64, err error) {
+func create(fs FS, s *segment, capacity, least int64, fill func(File) error) (f File, size int64, err error) {
 	name := s.name()
 	tmp := path.Join(s.dir, segmentName(s.first, suffixTmp))
 	f, err = fs.OpenFile(tmp, os.O_CREATE|os.O_TRUNC)
 	if err != nil {
 		return nil, 0, err
 	}
-	size = s.dataStart() + capacity
-	if err = f.Preallocate(size); err == nil {
+	if size, err = preallocate(f, s.dataStart()+capacity, s.dataStart()+least); err == nil {
 		err = writeAt(f, s.appendStart(nil, s.head), 0)
 	}
 	if err == nil && fill != nil {

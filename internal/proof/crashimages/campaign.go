@@ -115,19 +115,22 @@ type Fault struct {
 	Fail func(disk *memfs.FS, n int)
 }
 
-const shortWrite = "short write"
+const (
+	shortWrite = "short write"
+	noSpace    = "ENOSPC"
+)
 
 // Faults are the ways in which the nth change to a disk, or of a short write
 // the nth write, may fail. What a failed sync left out is gone for good.
 var Faults = []Fault{
 	{"EIO", func(disk *memfs.FS, n int) { disk.FailNth(n, syscall.EIO) }},
-	{"ENOSPC", func(disk *memfs.FS, n int) { disk.FailNth(n, syscall.ENOSPC) }},
+	{noSpace, func(disk *memfs.FS, n int) { disk.FailNth(n, syscall.ENOSPC) }},
 	{"ENOSPC from then on", func(disk *memfs.FS, n int) { disk.FailFrom(n, syscall.ENOSPC) }},
 	{shortWrite, func(disk *memfs.FS, n int) { disk.ShortWriteNth(n, nil) }},
 }
 
 // Fail runs the script on a disk that fails once: the store must say so, and
-// for good. Then it judges every image that the death of its process or machine
+// for good, unless it lacked space only. Then it judges every image that the death of its process or machine
 // may leave. It reports false if the script came to its end without the fault.
 func (c *Campaign) Fail(n int, f Fault) (more bool, err error) {
 	disk := memfs.New()
@@ -139,10 +142,11 @@ func (c *Campaign) Fail(n int, f Fault) (more bool, err error) {
 		first.End()
 		return false, nil
 	}
-	if err == nil {
+	switch {
+	case err == nil && f.Name == noSpace: // for a whole segment, or for the reserve: it goes on with less
+	case err == nil:
 		err = Violated("nobody noticed")
-	}
-	if !broken(err) {
+	case !broken(err):
 		err = first.Failed()
 	}
 	if err != nil {

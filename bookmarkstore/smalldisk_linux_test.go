@@ -1,0 +1,78 @@
+package bookmarkstore_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/holdfast-mq/holdfast/bookmarkstore"
+	"github.com/holdfast-mq/holdfast/internal/testkit/smalldisk"
+)
+
+// A bookmark store on a real disk of 40 MiB that others fill: it opens on the full
+// disk, says that it has failed where it can't keep a discard, has lost none that it
+// said was on disk, and goes on once there is space.
+func TestOnARealFullDisk(t *testing.T) {
+	smalldisk.Run(t, "40m", func(dir string) {
+		path := filepath.Join(dir, "marks")
+		b, sub := openMarks(t, path)
+		check(t, sub.SetBase(bookmarkstore.Vector{}))
+		kept := discardUntil(t, b, sub, 1, 100)
+		rest := smalldisk.TakeRest(t, dir)
+		for range 3 { // a commit needs pages of its own, which the file may have or not
+			next := discardUntil(t, b, sub, kept, kept+50)
+			if err := b.Close(); err != nil && !errors.Is(err, syscall.ENOSPC) {
+				t.Fatal(err)
+			}
+			b, sub = openMarks(t, path)
+			v, known := sub.Discarded()
+			if !known || v[1] < next-1 {
+				t.Fatalf("discarded %v, known: %v; %d was on disk", v, known, next-1)
+			}
+			kept = v[1] + 1
+		}
+		check(t, b.Close())
+		check(t, os.Remove(rest))
+		b, sub = openMarks(t, path)
+		if next := discardUntil(t, b, sub, kept, kept+50); next != kept+50 {
+			t.Errorf("with space again: discarded up to %d of %d", next-1, kept+49)
+		}
+		check(t, b.Close())
+	})
+}
+
+func openMarks(t *testing.T, path string) (*bookmarkstore.Bolt, bookmarkstore.Subscription) {
+	t.Helper()
+	b, err := bookmarkstore.OpenBolt(path, bookmarkstore.BoltOptions{})
+	check(t, err)
+	sub, err := b.Subscription("s", orders)
+	check(t, err)
+	return b, sub
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// discardUntil receives and discards from n to before end, each until it is on disk, and returns the
+// number behind the last one that was.
+func discardUntil(t *testing.T, b *bookmarkstore.Bolt, sub bookmarkstore.Subscription, n, end uint64) uint64 {
+	t.Helper()
+	for ; n < end; n++ {
+		m := bookmarkstore.Bookmark{Publisher: 1, Sequence: n}
+		sub.Receive(m)
+		if err := errors.Join(sub.Discard(m), b.Sync(t.Context())); err != nil {
+			if !errors.Is(err, syscall.ENOSPC) {
+				t.Fatal(fmt.Errorf("discard %d: %w", n, err))
+			}
+			return n
+		}
+	}
+	return n
+}

@@ -1,0 +1,150 @@
+package pubstore_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
+	"github.com/holdfast-mq/holdfast/pubstore"
+)
+
+const diskSize = 4 << 20
+
+// onSmallDisk opens a store on a disk of 4 MiB.
+func onSmallDisk(t *testing.T, disk *memfs.FS) *pubstore.File {
+	t.Helper()
+	disk.Capacity(diskSize)
+	return openFile(t, pubstore.FileOptions{FS: disk, BootID: boot("first"), SegmentBytes: 256 << 10, FailWhenFull: true})
+}
+
+// fillDisk appends messages until the store says that it is full, and returns how many.
+func fillDisk(t *testing.T, s *pubstore.File) (n uint64) {
+	t.Helper()
+	for {
+		_, err := s.Append(t.Context(), &pubstore.Message{Topic: "t", Body: make([]byte, 10<<10)})
+		if errors.Is(err, pubstore.ErrFull) {
+			return n
+		}
+		if err != nil {
+			t.Fatalf("after %d messages: %v", n, err)
+		}
+		n++
+	}
+}
+
+// keptWhole returns how many messages the current life keeps, in order and whole.
+func keptWhole(t *testing.T, s *pubstore.File, first uint64) uint64 {
+	t.Helper()
+	c, err := s.Cursor(s.Lives()[len(s.Lives())-1].ID, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	var m pubstore.Message
+	for next := first; ; next++ {
+		ok, err := c.Next(&m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !ok {
+			return next - first
+		}
+		if m.Sequence != next || len(m.Body) != 10<<10 {
+			t.Fatalf("message %d of %d bytes, want %d", m.Sequence, len(m.Body), next)
+		}
+	}
+}
+
+// letGoAll lets go of everything, and waits until the store has done so on the disk.
+func letGoAll(t *testing.T, s *pubstore.File, through uint64) {
+	t.Helper()
+	if err := s.Discard(s.Lives()[0].ID, through); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(time.Second)
+}
+
+// A store on a full disk says ErrFull, and has not failed. What it lets go makes room.
+func TestFileOnAFullDisk(t *testing.T) { synctest.Test(t, testFileOnAFullDisk) }
+
+func testFileOnAFullDisk(t *testing.T) {
+	s := onSmallDisk(t, memfs.New())
+	n := fillDisk(t, s)
+	if n < 200 || n > 400 {
+		t.Errorf("%d messages of 10 KiB on a disk of 4 MiB", n)
+	}
+	if got := keptWhole(t, s, 1); got != n {
+		t.Errorf("keeps %d of %d", got, n)
+	}
+	letGoAll(t, s, n)
+	if more := fillDisk(t, s); more < n/2 {
+		t.Errorf("%d more after all was let go, %d before", more, n)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A store whose process died on a full disk, of which others have taken the
+// rest, opens again on its reserve file as often as need be, lets go what is
+// safe, and has the reserve again.
+func TestFileOpensOnAFullDisk(t *testing.T) { synctest.Test(t, testFileOpensOnAFullDisk) }
+
+func testFileOpensOnAFullDisk(t *testing.T) {
+	disk := memfs.New()
+	n := fillDisk(t, onSmallDisk(t, disk))
+	free, _, err := disk.Space(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s *pubstore.File
+	for range 5 {
+		disk = disk.Crash(memfs.KeepAll)
+		disk.Capacity(diskSize - free)
+		s = openFile(t, pubstore.FileOptions{FS: disk, BootID: boot("first"), SegmentBytes: 256 << 10, FailWhenFull: true})
+		if got := keptWhole(t, s, 1); got != n {
+			t.Fatalf("keeps %d of %d", got, n)
+		}
+		if _, err := s.Append(t.Context(), &pubstore.Message{Topic: "t"}); !errors.Is(err, pubstore.ErrFull) {
+			t.Fatalf("append to a full disk: %v", err)
+		}
+	}
+	letGoAll(t, s, n)
+	disk.Capacity(diskSize)
+	if more := fillDisk(t, s); more < n/2 {
+		t.Errorf("%d more after all was let go, %d before", more, n)
+	}
+	if _, err := disk.ReadFile(dir + "/reserve"); err != nil {
+		t.Error(err)
+	}
+}
+
+// An Append that waits for space goes on when others have made some, though nothing was let go.
+func TestFileAwaitsSpace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := memfs.New()
+		fillDisk(t, onSmallDisk(t, disk))
+		disk = disk.Crash(memfs.KeepAll)
+		disk.Capacity(diskSize)
+		s := openFile(t, pubstore.FileOptions{FS: disk, BootID: boot("first"), SegmentBytes: 256 << 10})
+		defer s.Close()
+		done := make(chan error)
+		go func() {
+			_, err := s.Append(context.Background(), &pubstore.Message{Topic: "t", Body: make([]byte, 400<<10)})
+			done <- err
+		}()
+		synctest.Wait()
+		select {
+		case err := <-done:
+			t.Fatalf("did not wait: %v", err)
+		default:
+		}
+		disk.Capacity(2 * diskSize)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
