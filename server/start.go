@@ -42,7 +42,7 @@ func Start(cfg Config) (*Server, error) {
 		log: cfg.Logger.With("instance", cfg.Name),
 		instance: &servercore.Instance{
 			Name: cfg.Name, Version: "5.3.5.0.holdfast-" + cfg.Version, // its beginning stays numeric
-			Run: rand.Uint64(), MaxMessage: int(cfg.MaxMessage), Registry: servercore.NewRegistry(),
+			Run: rand.Uint64(), MaxMessage: int(cfg.MaxMessage), Registry: servercore.NewRegistry(mostSessions()),
 		},
 		space:     space{wake: signal.New()},
 		lifecycle: newLifecycle(),

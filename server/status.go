@@ -36,7 +36,7 @@ type Status struct {
 	Degraded     []journal.Interval `json:"degraded"`                 // times in which acks were single, oldest first
 
 	Logons      uint64 `json:"logons"`       // accepted, since the start, as the counts below
-	TurnedAway  uint64 `json:"turned_away"`  // connections, because there were too many without a logon
+	TurnedAway  uint64 `json:"turned_away"`  // connections, because there were too many, or too many without a logon
 	Fenced      uint64 `json:"fenced"`       // sessions that lost their name to another
 	Slow        uint64 `json:"slow"`         // sessions that were ended because the client did not read
 	Published   uint64 `json:"published"`    // messages taken

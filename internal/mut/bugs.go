@@ -112,6 +112,8 @@ const (
 	DScarceIsFailed Bug = "d-scarce-is-failed"
 	// DNoRoom has a publish store take messages that its disk has no room for.
 	DNoRoom Bug = "d-no-room"
+	// DAnySessions takes clients until there is no file descriptor left.
+	DAnySessions Bug = "d-any-sessions"
 	// DRetrySync tries a failed fsync again.
 	DRetrySync Bug = "d-retry-sync"
 	// R9SingleBookmark resumes with the last bookmark instead of the vector.

@@ -20,11 +20,13 @@ type Registry struct {
 	subscribers map[*Session]struct{} // wait for the ledger
 	waiters     map[*Session]struct{} // wait for watermarks of publishers that are not theirs
 	unknown     int                   // connections not logged on
+	most        int                   // sessions; 0: no bound
 }
 
-// NewRegistry returns a registry without sessions.
-func NewRegistry() *Registry {
+// NewRegistry returns a registry without sessions, which takes up to most; 0: no bound.
+func NewRegistry(most int) *Registry {
 	return &Registry{
+		most:        most,
 		all:         make(map[*Session]struct{}),
 		names:       make(map[string]*Session),
 		publishers:  make(map[uint64]*Session),
@@ -40,7 +42,7 @@ const maxUnauthenticated = 1024
 func (r *Registry) Add(s *Session) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.unknown >= maxUnauthenticated {
+	if r.unknown >= maxUnauthenticated || r.most > 0 && len(r.all) >= r.most && !mut.On(mut.DAnySessions) {
 		return false
 	}
 	r.unknown++

@@ -59,7 +59,7 @@ func newStand(t *testing.T, l ledger.Ledger, sync func()) *stand {
 		t.Fatal(err)
 	}
 	return &stand{t: t, sync: sync, now: time.Unix(1_000_000, 0), inst: &servercore.Instance{
-		Name: "a", Version: "1", Run: 1, MaxMessage: 1 << 16, Logged: logged, Ledger: l, Registry: servercore.NewRegistry(),
+		Name: "a", Version: "1", Run: 1, MaxMessage: 1 << 16, Logged: logged, Ledger: l, Registry: servercore.NewRegistry(0),
 	}}
 }
 

@@ -104,7 +104,7 @@ func (i *instance) open() (err error) {
 	i.links = nil
 	i.shared = &servercore.Instance{
 		Name: i.name, Version: "5.3.5.0.holdfast-sim", Run: i.id, MaxMessage: maxMessage,
-		Logged: logged, Registry: servercore.NewRegistry(),
+		Logged: logged, Registry: servercore.NewRegistry(0),
 	}
 	i.j, err = journal.Open(journal.Options{
 		FS: i.fs, Dir: dataDir, SegmentBytes: i.w.set.segment, Stepped: true, Now: i.w.clock,

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -104,7 +105,12 @@ const patience = 30 * time.Second
 
 func start(t *testing.T, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, cmd: exec.Command(daemon, args...), stderr: new(output)}
+	return startCommand(t, exec.Command(daemon, args...))
+}
+
+func startCommand(t *testing.T, cmd *exec.Cmd) *process {
+	t.Helper()
+	p := &process{t: t, cmd: cmd, stderr: new(output)}
 	p.cmd.Stderr = p.stderr
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {
@@ -274,6 +280,46 @@ func TestKillAndStop(t *testing.T) {
 	p = start(t, "-config", file)
 	p.ready()
 	connect(t, p.addr, "sub").replay(600)
+}
+
+// More clients than there are file descriptors: those beyond the bound are turned
+// away, and the journal goes on to its next segments.
+func TestFewDescriptors(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no bound on file descriptors there")
+	}
+	file := write(t, t.TempDir(), lone+"log: {segment: 64KiB}\n")
+	p := startCommand(t, exec.Command("sh", "-c", `ulimit -n 100; exec "$@"`, "sh", daemon, "-config", file))
+	p.ready()
+	pub := connect(t, p.addr, "pubber")
+	var conns []net.Conn
+	turnedAway := 0
+	for range 150 {
+		conn, err := net.Dial("tcp", p.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		conns = append(conns, conn)
+	}
+	pub.publish(1, 5000)
+	for _, conn := range conns[75:] {
+		conn.SetReadDeadline(time.Now().Add(patience))
+		if _, err := conn.Read(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) {
+			break
+		}
+		turnedAway++
+	}
+	if turnedAway != 75 {
+		t.Errorf("%d of the last 75 connections were turned away", turnedAway)
+	}
+	for _, conn := range conns {
+		conn.Close()
+	}
+	pub.publish(5001, 5100)
+	if log := p.stderr.String(); strings.Contains(log, "too many open files") {
+		t.Errorf("out of descriptors:\n%s", log)
+	}
 }
 
 func TestExitCodes(t *testing.T) {

@@ -1,0 +1,28 @@
+package servercore_test
+
+import (
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/servercore"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memledger"
+)
+
+// A registry takes as many sessions as it was told, and another one when one has ended.
+func TestRegistryIsBounded(t *testing.T) {
+	inst := &servercore.Instance{Name: "a", Ledger: memledger.New(), Registry: servercore.NewRegistry(2)}
+	add := func() (*servercore.Session, bool) {
+		s := servercore.NewSession(inst, &client{}, slog.New(slog.DiscardHandler), time.Unix(0, 0))
+		return s, inst.Registry.Add(s)
+	}
+	first, ok := add()
+	_, second := add()
+	if _, third := add(); !ok || !second || third {
+		t.Errorf("took the first: %v, the second: %v, the third: %v", ok, second, third)
+	}
+	inst.Registry.Remove(first)
+	if _, ok := add(); !ok {
+		t.Error("takes none in place of one that has ended")
+	}
+}
