@@ -45,6 +45,9 @@ func (in *Instance) Log() string { return filepath.Join(in.dir, "holdfastd.log")
 // Journal returns the directory of the instance's journal.
 func (in *Instance) Journal() string { return filepath.Join(in.dir, "journal") }
 
+// Replication returns the address of the replication port.
+func (in *Instance) Replication() string { return in.ports[replicationPort].Address }
+
 // URI returns the instance's address as a client takes it.
 func (in *Instance) URI() string { return "tcp://" + in.Clients + "/amps/json" }
 

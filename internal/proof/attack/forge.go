@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/bits"
+	"math/rand/v2"
+	"strings"
+	"sync"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/wire"
+)
+
+const devnull = "/AMPS/devnull"
+
+// victim returns one of the honest publishers, and an instance.
+func (b *battle) victim(random *rand.Rand) (h *honest, address string) {
+	return b.honest[random.IntN(len(b.honest))], b.pair[random.IntN(2)].Clients
+}
+
+// forgeName logs on under a name or a life that might be taken for a
+// publisher's, and publishes what would be its next message.
+func forgeName(_ context.Context, b *battle, random *rand.Rand) error {
+	h, address := b.victim(random)
+	c, err := dialRaw(address)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	name, life := fmt.Sprintf("evil-%d", random.Uint32()), h.name
+	if random.IntN(2) == 0 {
+		life = collision(bookmark.Hash(h.store.Lives()[0].ID), random)
+	}
+	if err := c.send(logon(name, life, random.Uint64()>>1, 0)); err != nil {
+		return err
+	}
+	m, err := c.await(wire.AckProcessed)
+	if err != nil {
+		return err
+	}
+	next := m.Have + 1
+	if err := c.send(publish(topic, next, m.Have, "evil "+life[:8])); err != nil {
+		return err
+	}
+	_, err = c.await(wire.AckPersisted)
+	return err
+}
+
+// forgeNumber logs on with an honest publisher's own life, as a copy of its store
+// would, and sends numbers that no store sends.
+func forgeNumber(_ context.Context, b *battle, random *rand.Rand) error {
+	h, address := b.victim(random)
+	c, err := dialRaw(address)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	lives := h.store.Lives()
+	life := lives[len(lives)-1]
+	if err := c.send(logon(h.name, life.ID, random.Uint64()>>1, life.Acked)); err != nil {
+		return err
+	}
+	m, err := c.await(wire.AckProcessed)
+	if err != nil {
+		return err
+	}
+	number, prev := uint64(bookmark.MaxSequence), m.Have
+	switch random.IntN(4) {
+	case 0:
+		number = 1<<64 - 1
+	case 1:
+		number = m.Have + 2 + random.Uint64N(100)
+	case 2:
+		number, prev = max(m.Have, 1), 0
+	}
+	where := topic
+	if random.IntN(2) == 0 {
+		where = devnull
+	}
+	if err := c.send(publish(where, number, prev, "evil number")); err != nil {
+		return err
+	}
+	_, err = c.await(wire.AckPersisted)
+	return err
+}
+
+// race publishes number 1 of a new life to both instances at once, each with
+// another content, and its logon in the same write.
+func race(_ context.Context, b *battle, random *rand.Rand) error {
+	life := fmt.Sprintf("evil-life-%x", random.Uint64())
+	errs := make([]error, len(b.pair))
+	var both sync.WaitGroup
+	for i, in := range b.pair {
+		both.Go(func() {
+			c, err := dialRaw(in.Clients)
+			if err != nil {
+				errs[i] = err
+				return
+			}
+			defer c.Close()
+			if errs[i] = c.send(logon(life, life, uint64(1+i), 0), publish(topic, 1, 0, "evil race "+in.Name)); errs[i] == nil {
+				_, errs[i] = c.await(wire.AckPersisted)
+			}
+		})
+	}
+	both.Wait()
+	if errs[0] != nil {
+		return errs[0]
+	}
+	return errs[1]
+}
+
+// collision returns a text that has the given id under the protocol's hash, by
+// its linearity: it is of 64 letters, each one of two.
+func collision(id uint64, random *rand.Rand) string {
+	for {
+		prefix := fmt.Sprintf("%08x", random.Uint32())
+		letters := strings.Repeat("a", 64)
+		base := bookmark.Hash(prefix + letters)
+		var rows, uses [64]uint64 // rows[i] has its highest bit at i, and is the effect of the letters in uses[i]
+		for i := range 64 {
+			row := bookmark.Hash(prefix+letters[:i]+"b"+letters[i+1:]) ^ base
+			reduce(&rows, &uses, row, 1<<i, true)
+		}
+		left, use := reduce(&rows, &uses, base^id, 0, false)
+		if left != 0 {
+			continue // these letters can't: another prefix
+		}
+		text := []byte(letters)
+		for i := range text {
+			if use>>i&1 == 1 {
+				text[i] = 'b'
+			}
+		}
+		return prefix + string(text)
+	}
+}
+
+// reduce takes out of row what the rows so far can make; what is left becomes a row if keep.
+func reduce(rows, uses *[64]uint64, row, use uint64, keep bool) (left, used uint64) {
+	for row != 0 {
+		i := bits.Len64(row) - 1
+		if rows[i] == 0 {
+			if keep {
+				rows[i], uses[i] = row, use
+			}
+			return row, use
+		}
+		row ^= rows[i]
+		use ^= uses[i]
+	}
+	return 0, use
+}

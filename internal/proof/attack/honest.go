@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/proof/checker"
+	"github.com/holdfast-mq/holdfast/internal/proof/fleet"
+	"github.com/holdfast-mq/holdfast/internal/seglog"
+	"github.com/holdfast-mq/holdfast/pubstore"
+)
+
+// An honest publisher has a file store, and remembers what it published and what it was told.
+type honest struct {
+	name   string
+	client *client.Client
+	store  *pubstore.File
+	keys   []string
+
+	mu   sync.Mutex
+	told map[string]string // reasons of failures, by key; guarded by mu
+}
+
+const topic = "orders"
+
+// recruit connects the honest publishers, half of them to each instance.
+func (b *battle) recruit(ctx context.Context) error {
+	servers := b.pair.URIs()
+	for i, name := range []string{"gateway-1", "gateway-2", "gateway-3", "gateway-4"} {
+		h := &honest{name: name, told: make(map[string]string)}
+		var err error
+		if h.store, err = pubstore.OpenFile(filepath.Join(b.dir, "publishers", name), pubstore.FileOptions{}); err != nil {
+			return err
+		}
+		b.honest = append(b.honest, h)
+		h.client, err = client.Dial(ctx, client.Config{
+			Name: name, Publishes: h.store, Servers: []string{servers[i%2], servers[1-i%2]},
+			Hooks: client.Hooks{FailedWrite: h.failed},
+		})
+		if err != nil {
+			return fmt.Errorf("publisher %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// publish publishes a message every few milliseconds until ctx ends.
+func (h *honest) publish(ctx context.Context) {
+	for ctx.Err() == nil {
+		key := fmt.Sprint(len(h.keys) + 1)
+		// The context ends the waiting only, so it is not given: a message is published or not.
+		if _, err := h.client.Publish(context.Background(), topic, []byte(h.name+" "+key)); err != nil {
+			fmt.Printf("%s: publish: %v\n", h.name, err)
+			return
+		}
+		h.keys = append(h.keys, key)
+		select {
+		case <-time.After(3 * time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// failed notes a failure that the publisher is told.
+func (h *honest) failed(e *client.RejectedError) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	_, key, _ := strings.Cut(string(e.Message.Body), " ")
+	h.told[key] = e.Reason
+}
+
+func (h *honest) close() {
+	if h.client != nil {
+		h.client.Close()
+	}
+	h.store.Close()
+}
+
+// expected returns the keys of which no failure was told.
+func (h *honest) expected() (keys []string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, key := range h.keys {
+		if _, failed := h.told[key]; !failed {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// verdict stops the pair and judges its journals.
+func (b *battle) verdict() (well bool, err error) {
+	published := make(checker.Keys)
+	for _, h := range b.honest {
+		h.close()
+		published[h.name] = h.expected()
+		fmt.Printf("%s published %d messages and was told of %d failures\n", h.name, len(h.keys), len(h.told))
+	}
+	var places []checker.Keys
+	var indexes [2]journal.Index
+	for i, in := range b.pair {
+		if err := in.Stop(); err != nil {
+			return false, err
+		}
+		keys, err := fleet.ReadJournal(in.Journal(), keyOf)
+		if err == nil {
+			indexes[i], err = journal.ReadIndex(seglog.ReadOnly, in.Journal())
+		}
+		if err != nil {
+			return false, err
+		}
+		for name := range keys {
+			if published[name] == nil {
+				delete(keys, name) // of attackers, under identities of their own
+			}
+		}
+		places = append(places, keys)
+	}
+	v := checker.Compare(published, places...)
+	compared := journal.Compare(indexes[0], indexes[1])
+	fmt.Printf("both journals: %d present, %d lost, %d duplicated, %d out of order, %d foreign; %d publishers differ\n",
+		v.Present, v.Lost, v.Duplicated, v.Disordered, v.Foreign, len(compared.Differing))
+	return v.Clean() && compared.Same(), nil
+}
+
+// keyOf returns the publisher and the key in a body: "gateway-1 17".
+func keyOf(body []byte) (publisher, key string, err error) {
+	publisher, key, _ = strings.Cut(string(body), " ")
+	return publisher, key, nil
+}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"path/filepath"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/replica"
+	"github.com/holdfast-mq/holdfast/internal/seglog"
+)
+
+// strangeLink comes to an instance's replication port: with noise, or as an
+// instance that would replicate to it what its victim never published.
+func strangeLink(ctx context.Context, b *battle, random *rand.Rand) error {
+	in := b.pair[random.IntN(2)]
+	if random.IntN(2) == 0 {
+		return noise(in.Replication(), random)
+	}
+	name := []string{"c", b.pair[0].Name, b.pair[1].Name}[random.IntN(3)]
+	h, _ := b.victim(random)
+	dir := filepath.Join(b.dir, fmt.Sprintf("stranger-%x", random.Uint64()))
+	j, err := forgedJournal(dir, h)
+	if err != nil {
+		return err
+	}
+	defer j.Close()
+	links, err := replica.Start(replica.Options{
+		Name: name, Group: "pair", Run: random.Uint64(), Journal: j,
+		Dial: func(ctx context.Context, address string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "tcp", address)
+		},
+		Destinations: []replica.Destination{{Name: in.Name, Address: in.Replication(), Sync: true}},
+	})
+	if err != nil {
+		return err
+	}
+	defer links.Close()
+	select {
+	case <-time.After(time.Second):
+	case <-ctx.Done():
+	}
+	for _, s := range links.Status() {
+		if s.Sent > 0 {
+			return nil
+		}
+	}
+	return errors.New("nothing was sent")
+}
+
+// forgedJournal makes a journal in which the victim has gone far.
+func forgedJournal(dir string, h *honest) (*journal.Journal, error) {
+	j, err := journal.Open(journal.Options{FS: seglog.OS, Dir: dir, SegmentBytes: 1 << 20})
+	if err != nil {
+		return nil, err
+	}
+	last := h.store.Lives()[0].Last
+	id := bookmark.Hash(h.store.Lives()[0].ID)
+	records := []journal.Record{
+		{Kind: journal.Gone, Publisher: id, Sequence: last + 1000},
+		{Kind: journal.Message, Publisher: id, Sequence: last + 1001, Prev: last + 1000, Topic: []byte(topic), Body: []byte("evil link")},
+	}
+	for _, r := range records {
+		if _, err := j.Append(&r); err != nil {
+			return nil, errors.Join(err, j.Close())
+		}
+	}
+	return j, nil
+}
+
+// noise sends bytes that mean nothing.
+func noise(address string, random *rand.Rand) error {
+	conn, err := net.DialTimeout("tcp", address, time.Second)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	b := make([]byte, random.IntN(64<<10))
+	for i := range b {
+		b[i] = byte(random.Uint32())
+	}
+	if random.IntN(2) == 0 && len(b) >= 4 {
+		b[0], b[1] = 0, 0 // a length that passes
+	}
+	if err := conn.SetDeadline(time.Now().Add(time.Second)); err != nil {
+		return err
+	}
+	if _, err := conn.Write(b); err != nil {
+		return err
+	}
+	_, err = conn.Read(make([]byte, 1))
+	return err
+}

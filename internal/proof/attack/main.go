@@ -1,0 +1,50 @@
+// Command attack tries to make a pair of real instances lose or forge what an
+// honest publisher sends, without any credential, and to make the SDK do so as a
+// server. The honest publishers must find all that they published in both
+// journals, once and in order, or have been told of a failure.
+//
+// Towards the pair:
+//
+//	names    logons under lives that collide with a publisher's id under the protocol's
+//	         hash, or that are another client's name
+//	numbers  sessions of a publisher whose life is known (a copied store) that send 2^63-1,
+//	         leave numbers out, or give other contents to numbers
+//	races    one identity published to both instances at the same moment, with two contents
+//	links    strangers on the replication port: noise, and instances of another
+//	         name, of a peer's name, of the group, with journals of their own
+//
+// As a server, which lies beside the pair in the client's list:
+//
+//	rollback that it has more of the store than there is
+//	counts   a number from which a plain session can't count on
+//	marks    progress marks that name a million publishers
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/proof/rig"
+)
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	duration := flag.Duration("duration", 30*time.Second, "how long the pair is attacked")
+	seed := flag.Uint64("seed", rand.Uint64()>>32, "draws what attackers do; random if not given")
+	keep := flag.Bool("keep", false, "keep the directory with stores, journals and logs")
+	binary := flag.String("binary", "", "a holdfastd; built from this checkout if not given")
+	flag.Parse()
+	if flag.NArg() > 0 || *duration <= 0 {
+		fmt.Fprintln(os.Stderr, "attack: duration must be positive, and there are no arguments")
+		return 2
+	}
+	fmt.Printf("seed %d\n", *seed)
+	return rig.Rig{Name: "attack", Keep: *keep, Binary: *binary}.Run(func(ctx context.Context, dir, binary string) (bool, error) {
+		return attack(ctx, dir, binary, *duration, *seed)
+	})
+}

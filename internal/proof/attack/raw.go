@@ -1,0 +1,67 @@
+package main
+
+import (
+	"errors"
+	"net"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/wire"
+)
+
+// A raw client says what it is told to, whatever the protocol asks for.
+type raw struct {
+	net.Conn
+	r *wire.Reader
+}
+
+// A frame is a command.
+type frame interface{ AppendTo(dst []byte) []byte }
+
+// dialRaw connects to an instance. All of it must be done within a few seconds.
+func dialRaw(address string) (*raw, error) {
+	conn, err := net.DialTimeout("tcp", address, time.Second)
+	if err != nil {
+		return nil, err
+	}
+	return &raw{conn, wire.NewReader(conn, 1<<20)}, conn.SetDeadline(time.Now().Add(3 * time.Second))
+}
+
+// send sends frames in one write.
+func (c *raw) send(frames ...frame) error {
+	var b []byte
+	for _, f := range frames {
+		b = f.AppendTo(b)
+	}
+	_, err := c.Write(b)
+	return err
+}
+
+// await reads until a message of that kind comes. A failure is an error.
+func (c *raw) await(acks wire.AckType) (*wire.Message, error) {
+	for {
+		b, err := c.r.Next()
+		if err != nil {
+			return nil, err
+		}
+		m := new(wire.Message)
+		if err := wire.Parse(b, m); err != nil {
+			return nil, err
+		}
+		if m.Failed() {
+			return nil, errors.New(string(m.Reason))
+		}
+		if m.Acks&acks != 0 {
+			return m, nil
+		}
+	}
+}
+
+// logon returns a logon with our extensions.
+func logon(name, life string, counter, acked uint64) *wire.LogonCommand {
+	return &wire.LogonCommand{CommandID: "0", ClientName: name, Acks: wire.AckProcessed, Ext: true, Store: life, Counter: counter, Acked: acked}
+}
+
+// publish returns a numbered publish.
+func publish(topic string, sequence, prev uint64, body string) *wire.PublishCommand {
+	return &wire.PublishCommand{Topic: topic, Acks: wire.AckPersisted, Sequence: sequence, Prev: prev, HasPrev: true, Body: []byte(body)}
+}
