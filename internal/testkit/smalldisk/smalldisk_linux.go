@@ -44,10 +44,11 @@ func Run(t *testing.T, size string, f func(dir string)) {
 	}
 }
 
-// TakeRest takes all the space that is left, and returns the file that has it.
+// TakeRest takes all the space that is left, and returns the file that has it. Called
+// again it adds to that.
 func TakeRest(t *testing.T, dir string) (path string) {
 	t.Helper()
-	f, err := os.Create(filepath.Join(dir, "rest"))
+	f, err := os.OpenFile(filepath.Join(dir, "rest"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
