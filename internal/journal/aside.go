@@ -133,7 +133,8 @@ func (j *Journal) refloor() error {
 
 // indexAside notes what was set aside, and returns the changes that stand
 // there: floors and intervals count whatever was damaged. A publisher that was
-// forgotten there is known again until it is forgotten again.
+// forgotten there is known again until it is forgotten again, and peers are
+// remembered as they were last.
 func (j *Journal) indexAside() (changes []change, err error) {
 	var r Record
 	for {
@@ -149,7 +150,7 @@ func (j *Journal) indexAside() (changes []change, err error) {
 			if err != nil {
 				return nil, fmt.Errorf("set aside at %v: %w", rec.Position, err)
 			}
-			if c.forgotten == nil {
+			if c.forgotten == nil && c.peer == nil {
 				changes = append(changes, c)
 			}
 			continue

@@ -57,6 +57,8 @@
 //	   each its publisher (8 bytes), first and last sequence
 //	3  publishers that retention has let go of: count, then their ids (8 bytes)
 //	4  the age of the log (8)
+//	5  a peer that is remembered: length and name, flags (1 byte): 1 it replicates
+//	   here, 2 and its acks wait for that
 //
 // where counts and numbers of no stated length are unsigned varints.
 //
@@ -65,7 +67,8 @@
 // The head of a segment is the whole table as it was before the segment's
 // first record:
 //
-//	"hfsjournal", version 2 (1 byte), newest time (8), age of the log (8),
+//	"hfsjournal", version 3 (1 byte), newest time (8), age of the log (8),
+//	count of peers and these,
 //	count of intervals and these,
 //	count of tombstone reasons and these (length, bytes),
 //	count of publishers, then for each, ordered by id:

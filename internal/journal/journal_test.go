@@ -333,7 +333,12 @@ func TestReopen(t *testing.T) {
 		t.Run(how, func(t *testing.T) {
 			disk := memfs.New()
 			j := openOn(t, disk)
+			peers := []journal.Peer{{Name: "b", Sends: true}, {Name: "c", Sends: true, Sync: true}}
+			for _, p := range []journal.Peer{peers[1], {Name: "b"}} {
+				remember(t, j, p)
+			}
 			fill(t, j, 1, 1, 200) // over several segments
+			remember(t, j, peers[0])
 			fill(t, j, 2, 1, 7)
 			put(t, j, &journal.Record{Kind: journal.Tombstone, Publisher: 2, Sequence: 8, Prev: 7, Reason: []byte("no")}, journal.Take)
 			if err := j.Degraded(journal.Interval{Destination: "b", Begin: time.UnixMicro(5), End: time.UnixMicro(9),
@@ -359,6 +364,9 @@ func TestReopen(t *testing.T) {
 			if got := j.Intervals(); !reflect.DeepEqual(got, intervals) {
 				t.Errorf("got %v\nwant %v", got, intervals)
 			}
+			if got := j.Peers(); !slices.Equal(got, peers) {
+				t.Errorf("got %v\nwant %v", got, peers)
+			}
 			if got := j.Tombstones(2, 0); len(got) != 1 || got[0].Reason != "no" {
 				t.Errorf("got %v", got)
 			}
@@ -367,6 +375,13 @@ func TestReopen(t *testing.T) {
 				t.Errorf("%v %v", at, v)
 			}
 		})
+	}
+}
+
+func remember(t *testing.T, j *journal.Journal, p journal.Peer) {
+	t.Helper()
+	if err := j.RememberPeer(p); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -22,12 +22,13 @@ const (
 	stateInterval  = 2
 	stateForgotten = 3
 	stateAge       = 4
+	statePeer      = 5
 )
 
 const (
 	// headMagic tells a journal from other logs (pubstore's).
 	headMagic      = "hfsjournal"
-	headVersion    = 2
+	headVersion    = 3
 	summaryVersion = 3
 
 	// headTombstones is how many bytes of a head tombstones may take: a
@@ -49,6 +50,10 @@ func (t *table) Head() []byte {
 	b := append([]byte(headMagic), headVersion)
 	b = binary.LittleEndian.AppendUint64(b, uint64(t.lastTime))
 	b = binary.LittleEndian.AppendUint64(b, uint64(t.age))
+	b = binary.AppendUvarint(b, uint64(len(t.peers)))
+	for _, p := range t.peers {
+		b = appendPeer(b, p)
+	}
 	b = binary.AppendUvarint(b, uint64(len(t.intervals)))
 	for _, i := range t.intervals {
 		b = appendInterval(b, i)
@@ -118,6 +123,9 @@ func (t *table) RecoverHead(payload []byte) error {
 	}
 	f := fields{rest: payload[len(headMagic)+1:]}
 	t.lastTime, t.age = int64(f.uint64()), int64(f.uint64())
+	for range f.count(peerLeast) {
+		t.peers = append(t.peers, f.peer())
+	}
 	for range f.count(intervalLeast) {
 		t.intervals = append(t.intervals, f.interval())
 	}
@@ -235,6 +243,7 @@ type change struct {
 	forgotten []uint64 // publishers (R10)
 	aged      bool     // nothing but the age
 	age       int64    // of the log
+	peer      *Peer
 }
 
 func decodeState(payload []byte) (change, error) {
@@ -254,6 +263,9 @@ func decodeState(payload []byte) (change, error) {
 		}
 	case stateAge:
 		c.aged, c.age = true, int64(f.uint64())
+	case statePeer:
+		p := f.peer()
+		c.peer = &p
 	default:
 		return c, fmt.Errorf("%w: unknown type %d", errState, what)
 	}
@@ -283,6 +295,9 @@ func (t *table) applyChange(c change) {
 	if c.interval != nil {
 		t.applyInterval(*c.interval)
 	}
+	if c.peer != nil {
+		t.applyPeer(*c.peer)
+	}
 	for _, id := range c.forgotten {
 		if p := t.byID[id]; p != nil {
 			t.remove(p)
@@ -305,6 +320,9 @@ func appendChange(b []byte, c change) []byte {
 	}
 	if c.aged {
 		return binary.LittleEndian.AppendUint64(append(b, stateAge), uint64(c.age))
+	}
+	if c.peer != nil {
+		return appendPeer(append(b, statePeer), *c.peer)
 	}
 	b = append(b, stateFloors)
 	b = binary.AppendUvarint(b, uint64(len(c.floors)))

@@ -60,6 +60,7 @@ type table struct {
 	keptAge   int64        // up to where the log says so
 	clock     func() int64 // the age now; nil while the log is opened
 	intervals []Interval
+	peers     []Peer // that are remembered, by name
 
 	// What is noted for the summary of the segment that is being written.
 	segment        uint32 // its number, from 1, in this table's life
@@ -85,7 +86,7 @@ func (t *table) reset() {
 	t.byID = make(map[uint64]*publisher)
 	t.sorted = nil
 	t.rings = rings{most: ringsMost}
-	t.lastTime, t.age, t.intervals = 0, 0, nil
+	t.lastTime, t.age, t.intervals, t.peers = 0, 0, nil, nil
 	t.stretches = newStretches(int64(t.stretches.outline.segment))
 	t.nextSegment()
 }

@@ -64,6 +64,10 @@ const (
 	R5SaidInSync Bug = "r5-said-in-sync"
 	// R6ServeAtOnce serves clients before the instance has caught up.
 	R6ServeAtOnce Bug = "r6-serve-at-once"
+	// R6AwaitsAll waits at the start for every destination, asynchronous ones included.
+	R6AwaitsAll Bug = "r6-awaits-all"
+	// R6ForgetsPeers forgets over a restart who replicates here.
+	R6ForgetsPeers Bug = "r6-forgets-peers"
 	// R6WaitForEver waits for a peer that brings no progress without a bound.
 	R6WaitForEver Bug = "r6-wait-for-ever"
 	// R6NotSaid opens without the peers and doesn't say so.

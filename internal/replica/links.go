@@ -173,7 +173,7 @@ func (o *Options) defaultHold() error {
 }
 
 func (l *Links) addDestinations() error {
-	have := make(bookmark.Vector)
+	have, remembered := make(bookmark.Vector), remembered(l.o.Journal)
 	for _, s := range l.o.Journal.States() {
 		have[s.Publisher] = s.Have
 	}
@@ -192,7 +192,9 @@ func (l *Links) addDestinations() error {
 		p.heldFrom = l.o.Journal.End()
 		l.peers[d.Name] = p
 		l.dests = append(l.dests, p)
-		l.rejoin.Await(d.Name, d.Sync)
+		if p.memory = remembered[d.Name]; p.awaited() {
+			l.rejoin.Await(d.Name, d.Sync)
+		}
 		syncs = append(syncs, d.Sync)
 	}
 	if l.Lone() {

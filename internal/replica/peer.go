@@ -22,7 +22,7 @@ type peer struct {
 
 	conn      *conn         // nil: down
 	awaySince time.Duration // when it went down, or the start
-	inbound   bool          // it replicates to us, as it said last
+	memory    memory
 	progress  *Progress
 	ack       *AckState
 	behind    goal // what it had not acknowledged when it connected, or began to count again
@@ -108,10 +108,14 @@ func (l *Links) connected(c *conn) error {
 		l.mu.Unlock()
 		return err
 	}
-	unequal := l.becomeUpLocked(p, c, now)
+	unequal, news := l.becomeUpLocked(p, c, now)
+	m := p.memory
 	changed := l.updateSyncLocked()
 	l.mu.Unlock()
 
+	if news {
+		l.remember(c.theirs.Name, m)
+	}
 	if old != nil {
 		old.fail(&RefusedError{Code: refuseCrossed, Reason: "another connection takes its place"})
 	}
@@ -130,14 +134,15 @@ func (l *Links) connected(c *conn) error {
 }
 
 // becomeUpLocked makes c the connection of p. unequal is true the first time
-// that the two directions turn out to have different ack types.
-func (l *Links) becomeUpLocked(p *peer, c *conn, now time.Duration) (unequal bool) {
+// that the two directions turn out to have different ack types, news if the
+// peer said of its half of the link what it had not said before.
+func (l *Links) becomeUpLocked(p *peer, c *conn, now time.Duration) (unequal, news bool) {
 	c.peer, p.conn = p, c
 	if c.stranger {
 		c.stranger = false
 		l.strangers--
 	}
-	p.inbound, p.reason = c.theirs.Outbound, ""
+	news, p.reason = p.memory.learn(c.theirs), ""
 	if p.outbound() {
 		l.beginLocked(p, c)
 	}
@@ -149,7 +154,7 @@ func (l *Links) becomeUpLocked(p *peer, c *conn, now time.Duration) (unequal boo
 	}
 	unequal = p.outbound() && c.theirs.Outbound && p.dest.Sync != c.theirs.Sync && !p.warned
 	p.warned = p.warned || unequal
-	return unequal
+	return unequal, news
 }
 
 // admitLocked finds the peer of c and says whether c may be its connection;
@@ -159,7 +164,7 @@ func (l *Links) admitLocked(c *conn) (p *peer, old *conn, err error) {
 		return nil, nil, ErrClosed
 	}
 	for _, other := range l.peers {
-		if other.conn != nil && other.inbound {
+		if other.conn != nil && other.memory.inbound {
 			if err := CheckInto(c.theirs, other.name, other.conn.theirs.Topics); err != nil {
 				return nil, nil, err
 			}

@@ -24,7 +24,7 @@ func (l *Links) Status() []Status {
 
 func (p *peer) statusLocked(now time.Duration, states []journal.State) Status {
 	s := Status{
-		Peer: p.name, Sync: p.dest.Sync, Outbound: p.outbound(), Inbound: p.inbound,
+		Peer: p.name, Sync: p.dest.Sync, Outbound: p.outbound(), Inbound: p.memory.inbound,
 		State: p.stateLocked(), Reason: p.reason, GivenUp: p.givenUp,
 		Sent: p.sent, Received: p.received, Refused: p.refused, Diverged: p.diverged,
 	}

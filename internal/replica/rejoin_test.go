@@ -1,0 +1,117 @@
+package replica
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
+)
+
+// toAsync returns an asynchronous destination that is dialled.
+func toAsync(name string) Destination {
+	return Destination{Name: name, Address: name + ":9107"}
+}
+
+// restart stops an instance in order and starts it again with these destinations.
+func (i *instance) restart(dests ...Destination) {
+	i.w.t.Helper()
+	i.close()
+	i.set = func(o *Options) { o.Destinations = dests }
+	i.start()
+}
+
+// An asynchronous destination that is away neither holds up the start nor leaves
+// the instance catching up: nothing comes from it (R6). It may know publishers
+// that nobody else knows, though (R10).
+func TestStartWithoutAnAsyncDestination(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a := w.start("a", to("b"), toAsync("c"))
+		b := w.start("b", to("a"))
+		w.linked(a, b)
+		if w.now("ready", a.isReady); a.l.CatchingUp() {
+			t.Error("a is catching up with an asynchronous destination that is away")
+		}
+		if answers := a.l.AskPeers(t.Context(), Notice{Publisher: 9}); answers.All || !answers.Enough {
+			t.Errorf("answers %+v: c has not been asked whether it knows the publisher", answers)
+		}
+	})
+}
+
+// Whether a peer replicates here is remembered over restarts, and changes as it
+// says: one that does is waited for, be it asynchronous, one that does not is not,
+// be it synchronous (R6).
+func TestStartWaitsForThoseWhoReplicateHere(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		ours  Destination   // of a, to b
+		back  []Destination // of b
+		waits bool
+	}{
+		{"sync, both ways", to("b"), []Destination{to("a")}, true},
+		{"sync, one way", to("b"), nil, false},
+		{"async, both ways", toAsync("b"), []Destination{toAsync("a")}, true},
+		{"async, one way", toAsync("b"), nil, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w *world) {
+				a, b := w.start("a", tt.ours), w.start("b", tt.back...)
+				w.linked(a, b)
+				a.publish(1, 1, 1)
+				w.same(a, b)
+				check := func(waits bool) {
+					t.Helper()
+					if pass(time.Second); a.isReady() == waits {
+						t.Errorf("ready %v after a second", !waits)
+					}
+					if pass(10 * time.Second); !a.isReady() || a.l.CatchingUp() != waits {
+						t.Errorf("ready %v, catching up %v", a.isReady(), a.l.CatchingUp())
+					}
+				}
+				if err := b.l.Close(); err != nil {
+					t.Fatal(err)
+				}
+				a.kill(memfs.KeepAll)
+				a.start()
+				check(tt.waits)
+
+				// From now on b does the opposite.
+				if tt.back = append(tt.back, to("a")); len(tt.back) > 1 {
+					tt.back = nil
+				}
+				b.restart(tt.back...)
+				w.linked(a, b)
+				a.publish(1, 2, 2)
+				w.same(a, b)
+				if err := b.l.Close(); err != nil {
+					t.Fatal(err)
+				}
+				a.kill(memfs.KeepAll)
+				a.start()
+				check(!tt.waits)
+			})
+		})
+	}
+}
+
+// A peer of which nothing is remembered is waited for if it is synchronous: so
+// does an instance whose disk was replaced.
+func TestStartWithAnEmptyDisk(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b := w.pair()
+		w.linked(a, b)
+		b.kill(memfs.Durable)
+		a.kill(memfs.Durable)
+		a.disk = memfs.New()
+		a.start()
+		pass(time.Second)
+		if a.isReady() {
+			t.Error("a serves without having asked b what it lacks")
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if answers := a.l.AskPeers(ctx, Notice{Publisher: 9}); answers.All {
+			t.Error("b has answered, and is away")
+		}
+	})
+}
