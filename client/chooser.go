@@ -98,7 +98,7 @@ func FailBackNever() FailBack { return FailBack{} }
 // without a break, that all its synchronous peers have everything (SyncOK),
 // and the preferred one can be reached. So it neither goes to a server that has
 // not caught up nor follows one that comes and goes. A present server that is
-// asynchronous can't tell; it is left after d. One that does not say how it
+// asynchronous, or does not replicate back (SyncOneWay), can't tell; it is left after d. One that does not say how it
 // stands, or is alone, is not left.
 func FailBackInSync(d time.Duration) FailBack { return FailBack{failBackInSync, d} }
 
@@ -109,9 +109,9 @@ func FailBackAtOnce() FailBack { return FailBack{kind: failBackAtOnce} }
 
 // These say of a server's state whether it may be left for another one.
 
-func leaveAsync(i ServerInfo) bool { return i.Sync == SyncAsync }
+func leaveAsync(i ServerInfo) bool { return i.Sync.Unpaired() }
 
-func leaveInSync(i ServerInfo) bool { return i.Sync == SyncOK || i.Sync == SyncAsync }
+func leaveInSync(i ServerInfo) bool { return i.Sync == SyncOK || i.Sync.Unpaired() }
 
 // How often servers are probed that the client may move to: preferred ones,
 // and any in place of one that is asynchronous.
@@ -137,11 +137,12 @@ type listChooser struct {
 // then goes on to the next of the list. It is what Config.Servers uses. Dial
 // refuses a list that is empty or has what is not a connection URI.
 //
-// A server that is known to lag (SyncCatchingUp) or to be asynchronous
-// (SyncAsync) is tried behind all others, and one that turns out to be at the
-// logon is passed over (ErrLagging, ErrAsync) as long as there are others to
-// try. If none of them answers, it will do. From an asynchronous one the
-// client goes back to another as soon as it can.
+// A server that is known to lag (SyncCatchingUp), to be asynchronous (SyncAsync)
+// or not to replicate back (SyncOneWay) is tried behind all others, and one that
+// turns out to be so at the logon is passed over (ErrLagging, ErrAsync, ErrOneWay)
+// as long as there are others to try. If none of them answers, it will do. From an
+// asynchronous one, and one that does not replicate back, the client goes back to
+// another as soon as it can.
 func NewRoundRobin(servers ...string) ServerChooser {
 	return newListChooser(&listChooser{servers: servers, retry: probeOther})
 }
@@ -212,6 +213,8 @@ func notLagging(i ServerInfo) error {
 		return ErrLagging
 	case SyncAsync:
 		return ErrAsync
+	case SyncOneWay:
+		return ErrOneWay
 	}
 	return nil
 }

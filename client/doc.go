@@ -173,7 +173,7 @@
 //	ErrAsyncPath                  (Stats, hook Disconnected) nothing: it ends when the server
 //	                              that the subscriptions were on, or its peer, is back; or
 //	                              AllowUnreplicated
-//	ErrLagging, ErrAsync          (Stats, hook Disconnected) nothing: others are tried first
+//	ErrLagging, ErrAsync, ErrOneWay (Stats, hook Disconnected) nothing: others are tried first
 //	ErrPreferred, ErrStopping     (Move) nothing: why the client has moved
 //	ErrSlowConsumer               take messages faster; or subscribe with From
 //	*CommandError                 mend the command, or the permissions

@@ -66,6 +66,10 @@ var (
 	// ErrAsync says the same of a server without a synchronous peer (SyncAsync).
 	ErrAsync = errors.New("server has no synchronous peer")
 
+	// ErrOneWay says the same of a server that does not replicate back to one that
+	// replicates to it synchronously (SyncOneWay).
+	ErrOneWay = errors.New("server does not replicate back to its peer")
+
 	// ErrPreferred is why a client left a server, if one can be reached that
 	// its chooser prefers.
 	ErrPreferred = errors.New("a server that is preferred can be reached")

@@ -75,7 +75,7 @@ func host(server string) string {
 func why(err error) string {
 	for text, typed := range map[string]error{
 		"stopping": client.ErrStopping, "preferred": client.ErrPreferred, "gap": client.ErrPublishGap, "name": client.ErrNameInUse,
-		"lagging": client.ErrLagging, "async": client.ErrAsync, "async path": client.ErrAsyncPath,
+		"lagging": client.ErrLagging, "async": client.ErrAsync, "one way": client.ErrOneWay, "async path": client.ErrAsyncPath,
 	} {
 		if errors.Is(err, typed) {
 			return text
@@ -179,7 +179,9 @@ func TestMovesAreBounded(t *testing.T) {
 // A server that lags, or is asynchronous, is passed over as long as there are
 // others to try, and will do if there are none.
 func TestChooserPassesOver(t *testing.T) {
-	for _, tt := range []struct{ standing, why string }{{syncstatus.CatchingUp.String(), "lagging"}, {syncstatus.Async.String(), "async"}} {
+	for _, tt := range []struct{ standing, why string }{
+		{syncstatus.CatchingUp.String(), "lagging"}, {syncstatus.Async.String(), "async"}, {syncstatus.OneWay.String(), "one way"},
+	} {
 		t.Run(tt.why, func(t *testing.T) {
 			run(t, func(t *testing.T, n *memnet.Network) {
 				a, b := listen(t, n, "a"), listen(t, n, "b")

@@ -25,6 +25,9 @@ const (
 	// SyncAsync: it has none. Acks are of one disk for ever, and publish
 	// stores keep everything.
 	SyncAsync = syncstatus.Async
+	// SyncOneWay: a server replicates to it synchronously, and it does not replicate
+	// back. What is published on it never gets there.
+	SyncOneWay = syncstatus.OneWay
 	// SyncAlone: it does not replicate at all. Its own disk is all there is.
 	SyncAlone = syncstatus.Alone
 	// SyncStopping: it is about to close the connection.

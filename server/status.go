@@ -24,7 +24,7 @@ type Status struct {
 	Stopping     bool               `json:"stopping"`                 // the stop has begun
 	CatchingUp   bool               `json:"catching_up"`              // lacks, or may lack, what its peers have, ready or not
 	Single       bool               `json:"single"`                   // acks are of level single: a sync destination is left out
-	Sync         SyncStatus         `json:"sync"`                     // what clients are told: sync, apart, single, catching_up, async, alone, stopping
+	Sync         SyncStatus         `json:"sync"`                     // what clients are told: sync, apart, single, catching_up, async, one_way, alone, stopping
 	Damage       string             `json:"damage,omitempty"`         // of the journal, while it is not healed
 	ClockAheadMS int64              `json:"clock_ahead_ms,omitempty"` // how far the newest record is from the future by the wall clock, if more than a minute
 	Sessions     []SessionStatus    `json:"sessions"`                 // that are logged on

@@ -59,7 +59,7 @@ type Known map[string]Server
 func (k Known) Says(uri string, s Server) {
 	k[uri] = s
 	for other, o := range k {
-		if other == uri || o.Instance == "" || o.Sync == syncstatus.Async || !slices.Contains(s.Peers, o.Instance) {
+		if other == uri || o.Instance == "" || o.Sync.Unpaired() || !slices.Contains(s.Peers, o.Instance) {
 			continue
 		}
 		switch s.Sync {

@@ -59,6 +59,7 @@ func TestKnown(t *testing.T) {
 		{"b is away from a: it lacks nothing", []Server{info("b", syncstatus.InSync, "a"), info("a", syncstatus.Apart, "b")}, map[string]syncstatus.Status{"a": syncstatus.Apart, "b": syncstatus.InSync}},
 		{"c is no peer of a", []Server{info("c", syncstatus.CatchingUp), info("a", syncstatus.InSync, "b")}, map[string]syncstatus.Status{"a": syncstatus.InSync, "c": syncstatus.CatchingUp}},
 		{"what is asynchronous stays so", []Server{info("b", syncstatus.Async), info("a", syncstatus.InSync, "b")}, map[string]syncstatus.Status{"a": syncstatus.InSync, "b": syncstatus.Async}},
+		{"and what does not replicate back", []Server{info("b", syncstatus.OneWay), info("a", syncstatus.InSync, "b")}, map[string]syncstatus.Status{"a": syncstatus.InSync, "b": syncstatus.OneWay}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			k := make(Known)
@@ -81,8 +82,8 @@ func TestKnown(t *testing.T) {
 
 // What a client does not leave its server for.
 func TestBetter(t *testing.T) {
-	k := Known{"ok": {Sync: syncstatus.InSync}, "lags": {Sync: syncstatus.CatchingUp}, "async": {Sync: syncstatus.Async}, "elsewhere": {Instance: "e"}}
-	got := k.Better([]string{"lags", "unknown", "async", "elsewhere", "ok"}, func(to *Server) bool { return to.Instance != "e" })
+	k := Known{"ok": {Sync: syncstatus.InSync}, "lags": {Sync: syncstatus.CatchingUp}, "async": {Sync: syncstatus.Async}, "one way": {Sync: syncstatus.OneWay}, "elsewhere": {Instance: "e"}}
+	got := k.Better([]string{"lags", "unknown", "async", "one way", "elsewhere", "ok"}, func(to *Server) bool { return to.Instance != "e" })
 	if want := []string{"unknown", "ok"}; !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}

@@ -56,6 +56,8 @@ const (
 	R5LooksLate Bug = "r5-looks-late"
 	// R5MinSyncIgnored downgrades a destination although too few are left.
 	R5MinSyncIgnored Bug = "r5-min-sync-ignored"
+	// R5OneWayInSync has an instance that does not replicate back say that it is in sync.
+	R5OneWayInSync Bug = "r5-one-way-in-sync"
 	// R5NeverGiveUp keeps the log for an absent destination without a bound.
 	R5NeverGiveUp Bug = "r5-never-give-up"
 	// R5NoBound takes messages into a publish store beyond its bound.

@@ -31,7 +31,7 @@ type peer struct {
 	givenUp   bool             // it holds no segment any more
 	heldFrom  journal.Position // where what it has not acknowledged begins, at the earliest
 	differs   map[uint64]bool  // publishers found to have diverged
-	warned    bool             // that one direction is sync and the other isn't
+	warned    string           // of how the two directions differ
 
 	single degraded // while it is left out
 	counts
@@ -119,8 +119,8 @@ func (l *Links) connected(c *conn) error {
 	if old != nil {
 		old.fail(&RefusedError{Code: refuseCrossed, Reason: "another connection takes its place"})
 	}
-	if unequal {
-		l.o.Log.Warn("link is sync one way and async the other", "peer", p.name)
+	if unequal != "" {
+		l.o.Log.Warn(unequal, "peer", p.name)
 	}
 	l.o.Log.Info("link is up", "peer", p.name, "dialled", c.dialled, "outbound", c.ours.Outbound, "inbound", c.theirs.Outbound)
 	l.reached()
@@ -133,10 +133,10 @@ func (l *Links) connected(c *conn) error {
 	return nil
 }
 
-// becomeUpLocked makes c the connection of p. unequal is true the first time
-// that the two directions turn out to have different ack types, news if the
-// peer said of its half of the link what it had not said before.
-func (l *Links) becomeUpLocked(p *peer, c *conn, now time.Duration) (unequal, news bool) {
+// becomeUpLocked makes c the connection of p. unequal says how the two directions
+// differ, the first time that they do; news is true if the peer said of its half
+// of the link what it had not said before.
+func (l *Links) becomeUpLocked(p *peer, c *conn, now time.Duration) (unequal string, news bool) {
 	c.peer, p.conn = p, c
 	if c.stranger {
 		c.stranger = false
@@ -152,8 +152,10 @@ func (l *Links) becomeUpLocked(p *peer, c *conn, now time.Duration) (unequal, ne
 			l.rejoin.Told(c.theirs.Name, bookmark.Bookmark{Publisher: s.Publisher, Sequence: s.Have})
 		}
 	}
-	unequal = p.outbound() && c.theirs.Outbound && p.dest.Sync != c.theirs.Sync && !p.warned
-	p.warned = p.warned || unequal
+	if unequal = unequalHalves(c.ours, c.theirs); unequal == p.warned {
+		return "", news
+	}
+	p.warned = unequal
 	return unequal, news
 }
 

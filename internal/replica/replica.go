@@ -66,6 +66,7 @@ type Status struct {
 	Sync         bool   `json:"sync"`             // as configured, ours to the peer
 	Outbound     bool   `json:"outbound"`         // we replicate to it
 	Inbound      bool   `json:"inbound"`          // it replicates to us
+	OneWay       bool   `json:"one_way"`          // one of the two replicates to the other synchronously, and the other does not replicate back
 	State        string `json:"state"`            // down, catching-up, sync, live (async)
 	Ack          string `json:"ack,omitempty"`    // counting, downgraded; empty if async
 	Reason       string `json:"reason,omitempty"` // why down, empty if it is up

@@ -19,6 +19,8 @@ func (l *Links) syncStatusLocked() syncstatus.Status {
 	switch {
 	case l.Lone():
 		return syncstatus.Alone
+	case l.anyOneWayLocked():
+		return syncstatus.OneWay
 	case !l.anySync():
 		return syncstatus.Async
 	case l.outcome != CaughtUp && !mut.On(mut.R6NotSaid):

@@ -23,6 +23,9 @@ const (
 	CatchingUp
 	// Async: it has no sync destination. Acks are of one disk for ever.
 	Async
+	// OneWay: a peer replicates to it synchronously, and it does not replicate back.
+	// What is published here never gets there.
+	OneWay
 	// Alone: it does not replicate at all.
 	Alone
 	// Stopping: it is about to end its sessions.
@@ -32,7 +35,7 @@ const (
 // texts are the statuses on the wire and in JSON.
 var texts = [...]string{
 	Unknown: "unknown", InSync: "sync", Apart: "apart", Single: "single",
-	CatchingUp: "catching_up", Async: "async", Alone: "alone", Stopping: "stopping",
+	CatchingUp: "catching_up", Async: "async", OneWay: "one_way", Alone: "alone", Stopping: "stopping",
 }
 
 // String returns the status as it is on the wire.
@@ -53,8 +56,12 @@ func (s *Status) UnmarshalText(text []byte) error {
 }
 
 // Lags reports whether an instance is worse than one of which nothing is known:
-// it is asynchronous, or lacks messages that others have.
-func (s Status) Lags() bool { return s == Async || s == CatchingUp }
+// it lacks messages that others have, or others never get what is published there.
+func (s Status) Lags() bool { return s == CatchingUp || s.Unpaired() }
+
+// Unpaired reports whether others that could take the instance's place lack what is
+// published there, by the configuration and for as long as that stays.
+func (s Status) Unpaired() bool { return s == Async || s == OneWay }
 
 // Parse returns the status of a text, Unknown for one that it does not know.
 func Parse(text []byte) Status {

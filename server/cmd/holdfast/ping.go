@@ -150,6 +150,8 @@ func (p pinged) standing() (text string) {
 		text = "; lacks what " + peers + " has"
 	case client.SyncAsync:
 		text = "; no synchronous peer, acks are of one disk"
+	case client.SyncOneWay:
+		text = "; does not replicate back to a peer that waits for its disk"
 	case client.SyncAlone:
 		text = "; no peers"
 	case client.SyncStopping:

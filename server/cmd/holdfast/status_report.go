@@ -98,6 +98,14 @@ func (r *statusReport) judgeLink(name string, l *replica.Status) {
 	case l.State == "catching-up":
 		r.wrong("link_catching_up", name, "%s has not acknowledged yet what it lacked when it came back", peer)
 	}
+	switch {
+	case l.OneWay && l.Outbound:
+		r.wrong("one_way", name, "%s does not replicate back: what is published there never gets here, and publishers pass it over; "+
+			"name %s in its 'replication.destinations'", peer, name)
+	case l.OneWay:
+		r.wrong("one_way", name, "it does not replicate back to %s, whose acks wait for it: what is published here never gets there, and publishers "+
+			"pass it over; name %s in its 'replication.destinations'", peer, peer)
+	}
 	if l.Ack == "downgraded" {
 		r.wrong("downgraded", name, "acks don't wait for %s, since it kept them waiting for longer than 'downgrade_after'", peer)
 	}

@@ -85,6 +85,10 @@ func TestStatusProblems(t *testing.T) {
 		{func(a, b *server.Status) { a.Single = true }, "single"},
 		{func(a, b *server.Status) { a.Links[0].State = "down" }, "link_down"},
 		{func(a, b *server.Status) { a.Links[0].State = "catching-up" }, "link_catching_up"},
+		{func(a, b *server.Status) {
+			a.Links[0].Inbound, b.Links[0].Outbound, b.Links[0].Sync = false, false, false
+			a.Links[0].OneWay, b.Links[0].OneWay = true, true
+		}, "one_way one_way"},
 		{func(a, b *server.Status) { a.Single, a.Links[0].Ack = true, "downgraded" }, "single downgraded"},
 		{func(a, b *server.Status) { a.Links[0].GivenUp = true }, "given_up"},
 		{func(a, b *server.Status) { a.Links[0].Diverged = 1 }, "diverged"},

@@ -1,0 +1,61 @@
+package replica
+
+import (
+	"testing"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/syncstatus"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
+)
+
+// A peer that replicates here synchronously and gets nothing back: this instance
+// says so to its clients. The peer is in sync all the same: two disks are two
+// disks. Both show it and log why (R5).
+func TestOneWayLink(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b := w.start("a", to("b")), w.start("b", to("c"))
+		w.linked(a, b)
+		a.publish(1, 1, 3)
+		w.same(a, b)
+		w.eventually("safe", func() bool { return a.l.Safe(1) == 3 })
+		if is := a.l.SyncStatus(); is != syncstatus.InSync {
+			t.Errorf("a says %v", is)
+		}
+		if is := b.l.SyncStatus(); is != syncstatus.OneWay {
+			t.Errorf("b says %v", is)
+		}
+		if !a.status("b").OneWay || !b.status("a").OneWay {
+			t.Errorf("status %+v, %+v", a.status("b"), b.status("a"))
+		}
+		if !a.logged("the peer does not replicate back", "peer=b") || !b.logged("this instance does not replicate back", "peer=a") {
+			t.Error("not logged")
+		}
+	})
+}
+
+// What is one way by design is well: an asynchronous destination owes nothing.
+// And a link that becomes whole is so at once.
+func TestNoOneWayLink(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, c := w.start("a", to("b"), toAsync("c")), w.start("c")
+		b := w.start("b")
+		w.linked(a, c)
+		w.linked(a, b)
+		if c.l.SyncStatus() != syncstatus.Async || c.status("a").OneWay || a.status("c").OneWay {
+			t.Errorf("c says %v, status %+v, %+v", c.l.SyncStatus(), c.status("a"), a.status("c"))
+		}
+		if b.l.SyncStatus() != syncstatus.OneWay || !a.status("b").OneWay {
+			t.Errorf("b says %v, status %+v", b.l.SyncStatus(), a.status("b"))
+		}
+		b.restart(to("a"))
+		w.linked(a, b)
+		if b.l.SyncStatus() != syncstatus.InSync || b.status("a").OneWay || a.status("b").OneWay {
+			t.Errorf("b says %v, status %+v, %+v", b.l.SyncStatus(), a.status("b"), b.status("a"))
+		}
+		a.kill(memfs.KeepAll)
+		pass(time.Second)
+		if b.status("a").OneWay {
+			t.Error("one way because the peer is away")
+		}
+	})
+}
