@@ -330,7 +330,7 @@ func (n *neighbour) turn() {
 	n.sequence++
 	n.pub.send(fmt.Sprintf(`{"c":"p","t":"good","a":"persisted","s":%d}`, n.sequence), body(n.sequence))
 	n.pub.persisted(n.sequence, "")
-	want := bookmark.Bookmark{Publisher: bookmark.Hash(goodLife), Sequence: n.sequence}.String()
+	want := bookmark.Bookmark{Publisher: bookmark.OfLife(goodLife).ID, Sequence: n.sequence}.String()
 	for {
 		m := n.sub.message()
 		if m.Command != wire.Publish || string(m.UserID) != goodUser {
@@ -360,7 +360,7 @@ func (n *neighbour) kept(disks ...*memfs.FS) {
 		}
 		next := uint64(1)
 		err := journal.Dump(d, "data", func(r *journal.Record) error {
-			if r.Publisher != bookmark.Hash(goodLife) {
+			if r.Publisher != bookmark.OfLife(goodLife).ID {
 				return nil
 			}
 			if r.Kind != journal.Message || r.Sequence != next || string(r.Topic) != "good" || string(r.Body) != body(next) {

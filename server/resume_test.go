@@ -13,7 +13,7 @@ import (
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
 
-var lifeHash = bookmark.Hash("life")
+var lifeHash = bookmark.OfLife("life").ID
 
 func life(s uint64) string { return bookmark.Bookmark{Publisher: lifeHash, Sequence: s}.String() }
 

@@ -8,19 +8,6 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 )
 
-func TestHash(t *testing.T) {
-	for name, want := range map[string]uint64{
-		"pubber":    7094790850998930143,
-		"a":         8573582355685704643,
-		"123456789": 14602665702277640833,
-		"":          math.MaxUint64,
-	} {
-		if got := bookmark.Hash(name); got != want {
-			t.Errorf("Hash(%q) = %d, want %d", name, got, want)
-		}
-	}
-}
-
 func TestParse(t *testing.T) {
 	for _, tt := range []struct {
 		text string

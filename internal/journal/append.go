@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/ledger"
 	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
@@ -58,6 +59,7 @@ func (j *Journal) appendAlone(r *Record) (Verdict, error) {
 		j.mu.Unlock()
 		return v, err
 	}
+	j.table.leaveOutCheck(r)
 	if err := j.logLocked(r); err != nil {
 		j.mu.Unlock()
 		return 0, j.fail(err)
@@ -80,6 +82,9 @@ func (j *Journal) check(r *Record) error {
 		if n, err = encodedLen(r); err != nil {
 			return err
 		}
+	}
+	if r.Check == (bookmark.Check{}) {
+		n += checkLen // which a link may add
 	}
 	if n > MaxRecord || mut.On(mut.R14LimitsTheOld) && n > 1<<20 {
 		return ErrTooLarge

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/crc"
 )
 
@@ -13,6 +14,7 @@ import (
 const (
 	timeLen   = 8
 	headerLen = 32
+	checkLen  = len(bookmark.Check{})
 )
 
 // What a record's flag byte announces.
@@ -24,8 +26,7 @@ const (
 	flagKey
 	flagExpiration
 	flagCRC
-
-	flagsKnown = 1<<iota - 1
+	flagCheck
 )
 
 // ErrTooLarge reports a record that is longer than the journal takes, or a
@@ -55,6 +56,9 @@ func encodedLen(r *Record) (int, error) {
 	if r.RunningCRC != 0 {
 		n += 4
 	}
+	if r.Check != (bookmark.Check{}) {
+		n += checkLen
+	}
 	return n, nil
 }
 
@@ -71,6 +75,7 @@ func flags(r *Record) (f byte) {
 	set(len(r.SOWKey) > 0, flagKey)
 	set(r.Expiration != 0, flagExpiration)
 	set(r.RunningCRC != 0, flagCRC)
+	set(r.Check != bookmark.Check{}, flagCheck)
 	return f
 }
 
@@ -98,6 +103,9 @@ func appendTail(dst []byte, r *Record) []byte {
 	if r.RunningCRC != 0 {
 		dst = binary.LittleEndian.AppendUint32(dst, r.RunningCRC)
 	}
+	if r.Check != (bookmark.Check{}) {
+		dst = append(dst, r.Check[:]...)
+	}
 	return dst
 }
 
@@ -117,6 +125,25 @@ func Encode(dst []byte, r *Record) ([]byte, error) {
 		return dst, fmt.Errorf("journal: encode %v %d|%d: %w", r.Kind, r.Publisher, r.Sequence, err)
 	}
 	return appendRecord(dst, r), nil
+}
+
+// Introduce adds the check of its publisher to a record that was read without
+// one, for a peer that has not heard of the publisher. Its Raw is made in dst.
+func Introduce(dst []byte, r *Record, check bookmark.Check) []byte {
+	dst = append(append(dst, r.Raw...), check[:]...)
+	dst[1] |= flagCheck
+	r.Check, r.Raw = check, dst
+	return dst
+}
+
+// unintroduced returns the CRC of a raw record without the check, which one
+// instance may have with a record and another with the one before it.
+func unintroduced(raw []byte) uint32 {
+	flags, rest := raw[1], raw[2:]
+	if flags&flagCheck != 0 {
+		flags, rest = flags&^flagCheck, rest[:len(rest)-checkLen]
+	}
+	return crc.Bytes(crc.Number8(crc.Number8(0, raw[0]), flags), rest)
 }
 
 // Decode reads a raw record into r, whose slices share raw's memory. Position,
@@ -142,8 +169,6 @@ func decode(raw []byte, r *Record) error {
 	switch {
 	case !r.Kind.Known():
 		return fmt.Errorf("%w: unknown %v", errRecord, r.Kind)
-	case raw[1]&^flagsKnown != 0:
-		return fmt.Errorf("%w: unknown flags %#x", errRecord, raw[1])
 	case r.Prev >= r.Sequence || r.Kind == Gone && r.Prev != 0:
 		return fmt.Errorf("%w: sequence %d behind %d", errRecord, r.Sequence, r.Prev)
 	}
@@ -179,6 +204,10 @@ func (f *fields) optional(flags byte, r *Record) {
 	if flags&flagCRC != 0 {
 		r.RunningCRC = f.uint32()
 		f.bad = f.bad || r.RunningCRC == 0
+	}
+	if flags&flagCheck != 0 {
+		r.Check = f.check()
+		f.bad = f.bad || r.Check == bookmark.Check{}
 	}
 }
 
@@ -238,6 +267,11 @@ func (f *fields) uint64() uint64 {
 		return binary.LittleEndian.Uint64(b)
 	}
 	return 0
+}
+
+func (f *fields) check() (c bookmark.Check) {
+	copy(c[:], f.take(uint64(len(c))))
+	return c
 }
 
 func (f *fields) uvarint() uint64 {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/journal"
 )
 
@@ -19,6 +20,7 @@ var samples = []journal.Record{
 	{Kind: journal.Tombstone, Publisher: 7, Sequence: 2, Prev: 1, Topic: []byte("secret"), Reason: []byte("not entitled")},
 	{Kind: journal.Empty, Publisher: 7, Sequence: 3, Prev: 2},
 	{Kind: journal.Gone, Publisher: 7, Sequence: 40, RunningCRC: 0xdeadbeef},
+	{Kind: journal.Message, Publisher: 8, Sequence: 1, Topic: []byte("t"), Check: bookmark.Check{1, 15: 2}},
 	{Kind: journal.Elsewhere, Publisher: 7, Sequence: 50, Prev: 40},
 }
 
@@ -57,10 +59,10 @@ func TestRecordRoundTrip(t *testing.T) {
 
 // The layout is what peers of another version read: it must not change unnoticed.
 func TestRecordGolden(t *testing.T) {
-	want := "1061" + "0200000000000000" + "0300000000000000" + "0200000000000000" + "0100" + "02000000" +
-		hex.EncodeToString([]byte("tbb")) + "05000000" + "08000000"
+	want := "10e1" + "0200000000000000" + "0300000000000000" + "0200000000000000" + "0100" + "02000000" +
+		hex.EncodeToString([]byte("tbb")) + "05000000" + "08000000" + "01000000000000000000000000000002"
 	r := journal.Record{Kind: journal.Message, Publisher: 2, Sequence: 3, Prev: 2, Topic: []byte("t"), Body: []byte("bb"),
-		Expiration: 5, Delta: true, RunningCRC: 8}
+		Expiration: 5, Delta: true, RunningCRC: 8, Check: bookmark.Check{1, 15: 2}}
 	if got := hex.EncodeToString(encode(t, r)); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
@@ -74,18 +76,18 @@ func TestDecodeRefuses(t *testing.T) {
 		return b
 	}
 	for name, raw := range map[string][]byte{
-		"nothing":                nil,
-		"short header":           good[:31],
-		"cut":                    good[:len(good)-1],
-		"more behind":            append(bytes.Clone(good), 0),
-		"unknown kind":           change(0, 0x15),
-		"state record":           change(0, 0x20),
-		"unknown flag":           change(1, 0x80),
-		"topic too long":         change(27, 0xff),
-		"body too long":          change(31, 0xff),
-		"sequence 0":             encode(t, journal.Record{Kind: journal.Message}),
-		"predecessor not before": encode(t, journal.Record{Kind: journal.Message, Sequence: 5, Prev: 5}),
-		"gone with predecessor":  encode(t, journal.Record{Kind: journal.Gone, Sequence: 5, Prev: 4}),
+		"nothing":                 nil,
+		"short header":            good[:31],
+		"cut":                     good[:len(good)-1],
+		"more behind":             append(bytes.Clone(good), 0),
+		"unknown kind":            change(0, 0x15),
+		"state record":            change(0, 0x20),
+		"check that is not there": change(1, 0x80),
+		"topic too long":          change(27, 0xff),
+		"body too long":           change(31, 0xff),
+		"sequence 0":              encode(t, journal.Record{Kind: journal.Message}),
+		"predecessor not before":  encode(t, journal.Record{Kind: journal.Message, Sequence: 5, Prev: 5}),
+		"gone with predecessor":   encode(t, journal.Record{Kind: journal.Gone, Sequence: 5, Prev: 4}),
 	} {
 		var r journal.Record
 		if err := journal.Decode(raw, &r); err == nil {

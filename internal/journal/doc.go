@@ -39,12 +39,17 @@
 //	      0x10  SOW key         2 bytes length, bytes
 //	      0x20  expiration      4 bytes, seconds
 //	      0x40  running CRC     4 bytes
-//	      0x80  reserved, 0
+//	      0x80  check           16 bytes
 //
 // A flag is set exactly if its field is not empty or zero, and nothing may
-// follow, so a Record has one encoding. An unknown kind or flag is an
-// error: a later version that has others says so at the head of its segments,
-// by which an older one refuses the journal before it looks at a record.
+// follow, so a Record has one encoding. An unknown kind is an error: a later
+// version that has others says so at the head of its segments, by which an older
+// one refuses the journal before it looks at a record.
+//
+// The check tells publishers with one id apart (package bookmark). It stands in
+// the first record of a publisher, so that both become durable together, and in
+// heads. A link adds it to the first record of a publisher that it sends to a
+// peer without that publisher.
 //
 // # State records
 //
@@ -72,8 +77,8 @@
 //	count of intervals and these,
 //	count of tombstone reasons and these (length, bytes),
 //	count of publishers, then for each, ordered by id:
-//	  id (8), have, floor, running CRC (4), age when last seen (8), count of tombstones,
-//	  then for each its distance from the one before it and the index of its reason
+//	  id (8), check (16; 0: not known), have, floor, running CRC (4), age when
+//	  last seen (8), count of tombstones, then for each its distance from the one before it and the index of its reason
 //
 // The summary at the end of a sealed segment says what stands in it:
 //

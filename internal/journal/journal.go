@@ -18,10 +18,11 @@ type Moved struct{ Publisher, Sequence uint64 }
 // A State is what the journal knows of one publisher.
 type State struct {
 	Publisher  uint64
-	Have       uint64 // highest sequence in the journal, durable or not
-	Durable    uint64 // highest one covered by an fsync of this process
-	Floor      uint64 // highest one that retention has removed, or that is marked gone
-	RunningCRC uint32 // over the messages of carried topics up to Have (R11)
+	Check      bookmark.Check // zero: not known
+	Have       uint64         // highest sequence in the journal, durable or not
+	Durable    uint64         // highest one covered by an fsync of this process
+	Floor      uint64         // highest one that retention has removed, or that is marked gone
+	RunningCRC uint32         // over the messages of carried topics up to Have (R11)
 
 	Removed    uint64 // highest one that retention has removed: Floor, or below it
 	RemovedCRC uint32 // running CRC at Removed, 0 if it can't be known

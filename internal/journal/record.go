@@ -27,6 +27,8 @@ const (
 	Duplicate = ledger.Duplicate
 	Hole      = ledger.Hole
 	Differs   = ledger.Differs
+
+	OtherPublisher = ledger.OtherPublisher
 )
 
 // CRC returns the CRC of what a message says (R11), which is the same on every

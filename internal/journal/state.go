@@ -10,6 +10,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/format"
 	"github.com/holdfast-mq/holdfast/internal/ledger"
+	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
@@ -63,6 +64,7 @@ func (t *table) Head() []byte {
 	room := headTombstones
 	for _, p := range t.sorted {
 		b = binary.LittleEndian.AppendUint64(b, p.id)
+		b = append(b, p.checkInHead()...)
 		b = binary.AppendUvarint(b, p.have)
 		b = binary.AppendUvarint(b, p.floor)
 		b = binary.LittleEndian.AppendUint32(b, p.crc)
@@ -72,6 +74,13 @@ func (t *table) Head() []byte {
 		room -= len(b) - before
 	}
 	return b
+}
+
+func (p *publisher) checkInHead() []byte {
+	if mut.On(mut.R10CheckNotInHead) {
+		return make([]byte, checkLen)
+	}
+	return p.check[:]
 }
 
 // appendReasons appends each tombstone reason once and returns their indexes.
@@ -130,7 +139,7 @@ func (t *table) RecoverHead(payload []byte) error {
 		t.intervals = append(t.intervals, f.interval())
 	}
 	reasons := f.reasons()
-	for range f.count(8 + 1 + 1 + 4 + 8 + 1) {
+	for range f.count(8 + checkLen + 1 + 1 + 4 + 8 + 1) {
 		t.recoverPublisher(&f, reasons)
 	}
 	if f.bad || len(f.rest) > 0 {
@@ -166,6 +175,7 @@ func (f *fields) reasons() []string {
 
 func (t *table) recoverPublisher(f *fields, reasons []string) {
 	p := t.publisher(f.uint64())
+	p.check = f.check()
 	p.have = f.uvarint()
 	p.floor = f.uvarint()
 	p.crc = f.uint32()

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
 const (
@@ -19,6 +20,7 @@ const (
 // A publisher is what the journal knows of one.
 type publisher struct {
 	id         uint64
+	check      bookmark.Check // zero: not known
 	have       uint64
 	durable    uint64
 	floor      uint64
@@ -39,7 +41,7 @@ type publisher struct {
 
 func (p *publisher) state() State {
 	return State{
-		Publisher: p.id, Have: p.have, Durable: p.durable, Floor: p.floor, RunningCRC: p.crc,
+		Publisher: p.id, Check: p.check, Have: p.have, Durable: p.durable, Floor: p.floor, RunningCRC: p.crc,
 		Removed: p.removed, RemovedCRC: p.removedCRC,
 	}
 }
@@ -128,6 +130,9 @@ func (t *table) verdict(r *Record, crc uint32) Verdict {
 	if p == nil {
 		return admit(0, r.Prev, r.Sequence)
 	}
+	if bookmark.Mistaken(p.check, r.Check) {
+		return OtherPublisher
+	}
 	v := admit(p.have, r.Prev, r.Sequence)
 	if v == Duplicate && r.Kind == Message {
 		if had := p.ring.get(r.Sequence); had != 0 && had != crc {
@@ -137,11 +142,22 @@ func (t *table) verdict(r *Record, crc uint32) Verdict {
 	return v
 }
 
+// leaveOutCheck takes the check out of a record that is about to be written, if
+// the publisher's is known.
+func (t *table) leaveOutCheck(r *Record) {
+	if p := t.byID[r.Publisher]; p != nil && p.check != (bookmark.Check{}) && r.Raw == nil || mut.On(mut.R10CheckNotKept) {
+		r.Check = bookmark.Check{}
+	}
+}
+
 // apply adds a record that stands in the log. crc is its content's, of a
 // message. A record that is already part of a head is noted for the summary only.
 func (t *table) apply(r *Record, crc uint32) *publisher {
 	p := t.publisher(r.Publisher)
 	t.note(p, r)
+	if p.check == (bookmark.Check{}) {
+		p.check = r.Check
+	}
 	if r.Sequence <= p.have {
 		return p
 	}

@@ -35,6 +35,8 @@ type Log interface {
 	Appender() Appender
 	// Have returns have(p), 0 and false for a publisher that the log does not know.
 	Have(publisher uint64) (have uint64, known bool)
+	// Check returns a publisher's check, the zero one if the log does not know it.
+	Check(publisher uint64) bookmark.Check
 	// Tombstones returns the refused messages of a publisher above a sequence,
 	// in order: the newest 1,024 at most.
 	Tombstones(publisher, above uint64) []Tombstoned
@@ -123,7 +125,7 @@ type Notice struct {
 	ClientName string
 	User       string
 	Publisher  uint64
-	Life       string // empty: a plain client
+	Check      bookmark.Check
 	Counter    uint64 // of the logon, 0: a plain client
 	Instance   string // where it logged on
 }
@@ -133,6 +135,7 @@ type Answers struct {
 	Have    uint64 // the highest have(p)
 	All     bool   // every configured destination and connected peer has answered
 	Refused bool   // the name belongs to another user on one of them
+	Other   bool   // the id belongs to another publisher on one of them
 
 	// Coming is the highest have(p) of the peers that replicate to us, which
 	// ours will reach; Enough says that they have answered, those that are

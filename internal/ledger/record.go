@@ -1,6 +1,10 @@
 package ledger
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+)
 
 // A Position is a place in a ledger. It is opaque: positions can be compared,
 // the zero Position stands before every record, and p+1 stands behind a record
@@ -49,6 +53,10 @@ type Record struct {
 	Delta         bool   // delta_publish
 	RunningCRC    uint32 // Gone: the publisher's running CRC at Sequence (R11)
 
+	// Check is the publisher's. A ledger keeps it with the first record of a
+	// publisher and leaves it out of the others.
+	Check bookmark.Check
+
 	// Raw is the record as it goes over a link: everything above but
 	// Position, Next and Time. Set on records that were read.
 	Raw []byte
@@ -66,6 +74,8 @@ const (
 	Hole
 	// Differs: the ledger has the identity with other content (R11).
 	Differs
+	// OtherPublisher: the ledger has another publisher under this id (R10).
+	OtherPublisher
 )
 
 // A Tombstoned names a refused message that its publisher may still keep.

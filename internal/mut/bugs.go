@@ -152,6 +152,20 @@ const (
 	R10RenewsFreely Bug = "r10-renews-freely"
 	// R10UnknownIsGap takes a publisher that nobody knows any more for a gap.
 	R10UnknownIsGap Bug = "r10-unknown-is-gap"
+	// R10LifeByCRC makes the id of a life by the protocol's hash, for which other lives can be found.
+	R10LifeByCRC Bug = "r10-life-by-crc"
+	// R10CheckIgnored takes two publishers with one id for one.
+	R10CheckIgnored Bug = "r10-check-ignored"
+	// R10CheckNotKept leaves the check out of a publisher's first record.
+	R10CheckNotKept Bug = "r10-check-not-kept"
+	// R10CheckNotInHead leaves the checks out of the heads of segments.
+	R10CheckNotInHead Bug = "r10-check-not-in-head"
+	// R10NotIntroduced sends a peer the first record of a publisher without its check.
+	R10NotIntroduced Bug = "r10-not-introduced"
+	// R10KeepsRefusedLife has the client keep a life of its store whose id is another publisher's.
+	R10KeepsRefusedLife Bug = "r10-keeps-refused-life"
+	// R10LifeTold writes the life of the store into the log.
+	R10LifeTold Bug = "r10-life-told"
 	// R10NoBase numbers a life from 1 towards a server without our extensions.
 	R10NoBase Bug = "r10-no-base"
 	// R10CompactsDoubt compacts a database whose last commit may be missing, so that no new life begins.

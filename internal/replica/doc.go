@@ -20,11 +20,11 @@
 // ones a reader knows are skipped.
 //
 //	1 hello      version, name, run, group, digest, outbound, sync, topics (nil: all), damaged
-//	2 states     last, array of publisher, have, durable, floor, running CRC
+//	2 states     last, array of publisher, check, have, durable, floor, running CRC
 //	3 records    journal records as they are, each a bin, to the end of the payload
 //	4 ack        array of publisher, durable
-//	5 notice     id, client name, user, publisher, life, counter, instance
-//	6 answer     id, have, whether the name is refused
+//	5 notice     id, client name, user, publisher, check, counter, instance
+//	6 answer     id, have, whether the name is refused, whether the publisher is another
 //	7 heartbeat  damaged, more, array of publisher, have, running CRC
 //	8 refuse     code, reason
 //
@@ -36,13 +36,14 @@
 //	1 crossed   another connection of the two stays; nothing is wrong
 //	2 hello     not a peer: version, name, group, digest or topics
 //	3 record    a hole, or a record that does not decode (R1, R2)
-//	4 differs   an identity with other content (R11)
+//	4 differs   an identity with other content (R11), or a publisher with another check (R10)
 //
-// Records and markers (R2: gone, R3: elsewhere) are journal records alike. A
+// The first record of a publisher that goes to a peer without that publisher
+// brings the check along, unless nobody here knows it. Records and markers (R2: gone, R3: elsewhere) are journal records alike. A
 // heartbeat comes every interval, busy or idle; four intervals without a byte
 // mean that the link is lost. It brings the running CRCs of publishers that
 // moved since the last one; more says that there were more than it holds.
 package replica
 
 // protocolVersion is what hello says; peers of another one are refused.
-const protocolVersion = 1
+const protocolVersion = 2

@@ -10,6 +10,7 @@ import (
 
 	"github.com/vmihailenco/msgpack/v5"
 
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/crc"
 	"github.com/holdfast-mq/holdfast/internal/journal"
 )
@@ -35,6 +36,7 @@ const (
 	frameLimit  = journal.MaxRecord + 2<<20 // payload of a peer that has said hello: the longest record, the batch before it, its metadata
 	readStep    = 16 << 10                  // most that is allocated ahead of what has arrived
 	pairBytes   = 2                         // least bytes of a publisher and its sequence
+	checkBytes  = 2 + len(bookmark.Check{}) // of a publisher's check
 	maxText     = math.MaxUint16            // bytes of a name, a reason and the like
 	maxPatterns = 4096                      // of a link
 	maxStates   = 4 << 20                   // publishers of a hello
@@ -251,6 +253,15 @@ func (d *decoder) bytes() []byte {
 	from := len(d.data) - d.left()
 	_, _ = d.r.Seek(int64(n), io.SeekCurrent) // in bounds, cannot fail
 	return d.data[from : from+n : from+n]
+}
+
+func (d *decoder) check() (c bookmark.Check) {
+	b := d.bytes()
+	if d.err == nil && len(b) != len(c) {
+		d.fail(fmt.Errorf("check of %d bytes", len(b)))
+	}
+	copy(c[:], b)
+	return c
 }
 
 func (d *decoder) string() string {

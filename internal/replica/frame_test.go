@@ -25,12 +25,12 @@ func someFrames() map[string][]byte {
 		encode(e)
 		frames[name] = bytes.Clone(e.finish())
 	}
-	hello := &Hello{Version: 1, Name: "a", Run: 1 << 63, Group: "pair", Digest: "d", Outbound: true, Topics: []string{"^x$", "y"}}
-	all := &Hello{Version: 1, Name: "b", Sync: true, Damaged: true}
+	hello := &Hello{Version: protocolVersion, Name: "a", Run: 1 << 63, Group: "pair", Digest: "d", Outbound: true, Topics: []string{"^x$", "y"}}
+	all := &Hello{Version: protocolVersion, Name: "b", Sync: true, Damaged: true}
 	add("hello", hello.encode)
 	add("hello-all-topics", all.encode)
 	add("states", func(e *encoder) {
-		encodeStates(e, []journal.State{{Publisher: 1 << 60, Have: 300, Durable: 200, Floor: 100, RunningCRC: 1 << 31}, {Publisher: 2}}, true)
+		encodeStates(e, []journal.State{{Publisher: 1 << 60, Check: bookmark.Check{1, 15: 2}, Have: 300, Durable: 200, Floor: 100, RunningCRC: 1 << 31}, {Publisher: 2}}, true)
 	})
 	add("records", func(e *encoder) {
 		e.begin(frameRecords)
@@ -39,7 +39,7 @@ func someFrames() map[string][]byte {
 	})
 	add("ack", func(e *encoder) { encodeAck(e, []bookmark.Bookmark{bm(1, 2), bm(1<<64-1, 1<<40)}) })
 	add("notice", func(e *encoder) {
-		encodeNotice(e, 7, &Notice{ClientName: "c", User: "u", Publisher: 9, Life: "l", Counter: 3, Instance: "a"})
+		encodeNotice(e, 7, &Notice{ClientName: "c", User: "u", Publisher: 9, Check: bookmark.Check{9}, Counter: 3, Instance: "a"})
 	})
 	add("answer", func(e *encoder) { (&answer{id: 7, have: 99, refused: true}).encode(e) })
 	add("heartbeat", (&beat{more: true, moved: []journal.State{{Publisher: 5, Have: 6, RunningCRC: 7}}}).encode)
@@ -140,7 +140,7 @@ func TestFramesRoundTrip(t *testing.T) {
 // What a later version adds behind the fields we know is skipped.
 func TestFieldsAreAddedAtTheEnd(t *testing.T) {
 	e := newEncoder()
-	h := &Hello{Version: 1, Name: "a", Group: "g"}
+	h := &Hello{Version: protocolVersion, Name: "a", Group: "g"}
 	h.encode(e)
 	e.string("something new")
 	var got Hello
@@ -161,7 +161,7 @@ func TestHelloOfAnotherVersion(t *testing.T) {
 	if err := got.decode(d); err != nil || got.Version != 99 {
 		t.Errorf("%+v %v", got, err)
 	}
-	if err := Check(&Hello{Version: 1, Name: "a"}, &got, ""); err == nil || !strings.Contains(err.Error(), "version") {
+	if err := Check(&Hello{Version: protocolVersion, Name: "a"}, &got, ""); err == nil || !strings.Contains(err.Error(), "version") {
 		t.Errorf("error %v, want one about the version", err)
 	}
 }

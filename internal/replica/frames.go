@@ -69,6 +69,7 @@ func encodeStates(e *encoder, states []journal.State, last bool) {
 	e.array(len(states))
 	for _, s := range states {
 		e.uint(s.Publisher)
+		e.bytes(s.Check[:])
 		e.uint(s.Have)
 		e.uint(s.Durable)
 		e.uint(s.Floor)
@@ -78,14 +79,14 @@ func encodeStates(e *encoder, states []journal.State, last bool) {
 
 func decodeStates(d *decoder, to []journal.State) (states []journal.State, last bool, err error) {
 	last = d.bool()
-	n := d.array(5)
+	n := d.array(5 + checkBytes)
 	if n+len(to) > maxStates {
 		d.fail(fmt.Errorf("more than %d publishers", maxStates))
 		n = 0
 	}
 	for range n {
 		to = append(to, journal.State{
-			Publisher: d.uint(), Have: d.uint(), Durable: d.uint(), Floor: d.uint(), RunningCRC: d.uint32(),
+			Publisher: d.uint(), Check: d.check(), Have: d.uint(), Durable: d.uint(), Floor: d.uint(), RunningCRC: d.uint32(),
 		})
 	}
 	return to, last, d.err
@@ -115,7 +116,7 @@ func encodeNotice(e *encoder, id uint64, n *Notice) {
 	e.string(n.ClientName)
 	e.string(n.User)
 	e.uint(n.Publisher)
-	e.string(n.Life)
+	e.bytes(n.Check[:])
 	e.uint(n.Counter)
 	e.string(n.Instance)
 }
@@ -124,16 +125,16 @@ func decodeNotice(d *decoder) (id uint64, n Notice, err error) {
 	id = d.uint()
 	n = Notice{
 		ClientName: d.string(), User: d.string(), Publisher: d.uint(),
-		Life: d.string(), Counter: d.uint(), Instance: d.string(),
+		Check: d.check(), Counter: d.uint(), Instance: d.string(),
 	}
 	return id, n, d.err
 }
 
-// An answer is what an instance says to a notice: its have(p), and whether
-// the name belongs to another user there.
+// An answer is what an instance says to a notice: its have(p), whether the name
+// belongs to another user there, and whether the id is another publisher's.
 type answer struct {
-	id, have uint64
-	refused  bool
+	id, have       uint64
+	refused, other bool
 }
 
 func (a *answer) encode(e *encoder) {
@@ -141,10 +142,11 @@ func (a *answer) encode(e *encoder) {
 	e.uint(a.id)
 	e.uint(a.have)
 	e.bool(a.refused)
+	e.bool(a.other)
 }
 
 func (a *answer) decode(d *decoder) error {
-	a.id, a.have, a.refused = d.uint(), d.uint(), d.bool()
+	a.id, a.have, a.refused, a.other = d.uint(), d.uint(), d.bool(), d.bool()
 	return d.err
 }
 

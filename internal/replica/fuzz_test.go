@@ -253,7 +253,7 @@ func (x *invader) step() {
 	case peerNotice:
 		x.frame(func(e *encoder) {
 			n := &Notice{ClientName: []string{"", "n", "m"}[x.number(3)], User: []string{"", refusedUser}[x.number(2)], Publisher: x.publisher()}
-			n.Life, n.Counter, n.Instance = n.ClientName, x.sequence(), "b"
+			n.Counter, n.Instance = x.sequence(), "b"
 			encodeNotice(e, x.sequence(), n)
 		})
 	case peerAnswer:

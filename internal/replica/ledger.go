@@ -26,6 +26,12 @@ func (l *Ledger) Have(publisher uint64) (have uint64, known bool) {
 	return s.Have, known
 }
 
+// Check implements [ledger.Log].
+func (l *Ledger) Check(publisher uint64) bookmark.Check {
+	s, _ := l.journal.State(publisher)
+	return s.Check
+}
+
 // Floor implements [ledger.Log].
 func (l *Ledger) Floor(publisher uint64) uint64 {
 	s, _ := l.journal.State(publisher)

@@ -84,6 +84,9 @@ const (
 	Wait
 	// Lacks: the peer lacks what stands before it, and gets our floor first.
 	Lacks
+	// Introduce: the peer does not know the publisher, so the record gets its
+	// check (R10). Then Decide again.
+	Introduce
 )
 
 // A Link is what one side of a connection knows of the other: what the peer
@@ -110,6 +113,9 @@ func (l *Link) Has(b bookmark.Bookmark) {
 	}
 }
 
+// Introduced says that the next record of a publisher brings its check along.
+func (l *Link) Introduced(publisher uint64) { l.have[publisher] = 0 }
+
 // Have returns what the peer has, as far as is known. It is read only.
 func (l *Link) Have() bookmark.Vector { return l.have }
 
@@ -128,7 +134,9 @@ func (l *Link) Floors(states []journal.State) []journal.Record {
 // Decide says what to do with the next record, given how far its publisher is
 // durable here. A larger durable can turn Wait into Mark, nothing else.
 func (l *Link) Decide(r *journal.Record, durable uint64) Decision {
-	switch have := l.have[r.Publisher]; {
+	switch have, known := l.have[r.Publisher]; {
+	case !known && !mut.On(mut.R10NotIntroduced):
+		return Introduce
 	case r.Sequence <= have:
 		return Skip
 	case r.Prev > have:
@@ -147,7 +155,7 @@ func (l *Link) Decide(r *journal.Record, durable uint64) Decision {
 
 // elsewhereMarker returns what is sent in the place of r.
 func elsewhereMarker(r *journal.Record) journal.Record {
-	return journal.Record{Kind: journal.Elsewhere, Publisher: r.Publisher, Sequence: r.Sequence, Prev: r.Prev}
+	return journal.Record{Kind: journal.Elsewhere, Publisher: r.Publisher, Sequence: r.Sequence, Prev: r.Prev, Check: r.Check}
 }
 
 // Refusals count how often a link in a row was ended because of what was sent

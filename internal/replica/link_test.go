@@ -130,6 +130,9 @@ func TestLinkDoesNotEcho(t *testing.T) {
 
 func TestFloors(t *testing.T) {
 	l := NewLink(&Hello{States: []journal.State{{Publisher: 1, Have: 5}, {Publisher: 2, Have: 9}}}, nil)
+	if got := l.Decide(&journal.Record{Publisher: 3, Sequence: 1}, 0); got != Introduce {
+		t.Errorf("decision %v on the first record of a publisher", got)
+	}
 	gone := l.Floors([]journal.State{
 		{Publisher: 1, Have: 8, Floor: 7},
 		{Publisher: 2, Have: 9, Floor: 9},

@@ -9,7 +9,7 @@ import (
 // floor. The running CRC there goes along, so that the peer's can be compared
 // with ours for ever after (R11).
 func goneMarker(s journal.State) journal.Record {
-	r := journal.Record{Kind: journal.Gone, Publisher: s.Publisher, Sequence: s.Floor}
+	r := journal.Record{Kind: journal.Gone, Publisher: s.Publisher, Sequence: s.Floor, Check: s.Check}
 	switch s.Floor {
 	case s.Have:
 		r.RunningCRC = s.RunningCRC

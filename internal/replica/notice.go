@@ -1,6 +1,10 @@
 package replica
 
-import "context"
+import (
+	"context"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+)
 
 // A question is a notice that waits for answers.
 type question struct {
@@ -86,6 +90,7 @@ func (l *Links) answered(c *conn, a answer) {
 			q.Coming = max(q.Coming, a.have)
 		}
 		q.Refused = q.Refused || a.refused
+		q.Other = q.Other || a.other
 		q.close(c)
 	}
 }
@@ -115,10 +120,10 @@ func (c *conn) takeNotice(d *decoder) error {
 	}
 	a := answer{id: id}
 	if c.l.o.OnNotice != nil {
-		a.refused = c.l.o.OnNotice(n)
+		a.refused, a.other = c.l.o.OnNotice(n)
 	}
 	state, _ := c.l.o.Journal.State(n.Publisher)
-	a.have = state.Have
+	a.have, a.other = state.Have, a.other || bookmark.Mistaken(state.Check, n.Check)
 	e := newEncoder()
 	a.encode(e)
 	c.l.mu.Lock()

@@ -102,8 +102,13 @@ func (l *Links) destination(name string) *peer {
 // nothing is against it.
 func (l *Links) connected(c *conn) error {
 	now := l.now()
+	differs := c.otherPublishers()
 	l.mu.Lock()
 	p, old, err := l.admitLocked(c)
+	if err == nil && differs != nil { // before anything of its hello counts
+		l.countRefusalLocked(p, differs)
+		err = differs
+	}
 	if err != nil {
 		l.mu.Unlock()
 		return err

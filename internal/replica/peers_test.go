@@ -197,7 +197,7 @@ func TestNotices(t *testing.T) {
 		b := w.start("b", to("a"))
 		w.linked(a, b)
 		b.publish(7, 1, 3)
-		n := Notice{ClientName: "pub", User: "u", Publisher: 7, Life: "l", Counter: 4, Instance: "a"}
+		n := Notice{ClientName: "pub", User: "u", Publisher: 7, Check: checkOf(7), Counter: 4, Instance: "a"}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if got := a.l.AskPeers(ctx, n); got != (Answers{Have: 3, Coming: 3}) {
@@ -215,6 +215,11 @@ func TestNotices(t *testing.T) {
 		other.User = refusedUser
 		if got := a.l.AskPeers(ctx, other); got != (Answers{Have: 3, Coming: 3, All: true, Enough: true, Refused: true}) {
 			t.Errorf("%+v for a name of another user", got)
+		}
+		other = n
+		other.Check = checkOf(8)
+		if got := a.l.AskPeers(ctx, other); got != (Answers{Have: 3, Coming: 3, All: true, Enough: true, Other: true}) {
+			t.Errorf("%+v for the id of another publisher", got)
 		}
 		w.Pause("c")
 		began := time.Now()

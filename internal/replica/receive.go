@@ -120,6 +120,8 @@ func (c *conn) takeRecord(raw []byte) (bookmark.Bookmark, error) {
 		have, _ := c.l.o.Journal.State(r.Publisher)
 		return b, &RefusedError{Code: refuseRecord, Reason: fmt.Sprintf(
 			"hole: %d|%d stands behind %d, and only %d is here", r.Publisher, r.Sequence, r.Prev, have.Have)}
+	case journal.OtherPublisher:
+		return b, c.otherPublisher(r.Publisher, r.Check)
 	case journal.Differs:
 		c.l.o.Log.Error("DIVERGED: a peer has a message of the same identity with other content",
 			"peer", c.peer.name, "publisher", r.Publisher, "sequence", r.Sequence)

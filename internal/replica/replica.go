@@ -50,7 +50,7 @@ type Options struct {
 	// OnNotice is called when a peer tells of a logon (R11), before the
 	// answer goes back: this instance's have(p), and whether the logon is
 	// refused because the name belongs to another user here. Must not block.
-	OnNotice func(Notice) (refused bool)
+	OnNotice func(Notice) (refused, other bool)
 }
 
 // A Notice tells the peers that a client has logged on here (R11); Answers are

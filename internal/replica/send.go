@@ -45,6 +45,7 @@ type sender struct {
 	record   journal.Record                       // the one that is to be sent next
 	held     bool                                 // record has been read and not yet sent
 	raw      []byte                               // of a marker
+	first    []byte                               // of a record that was introduced
 	moved    []bookmark.Bookmark                  // scratch of answers
 	floors   []journal.State                      // to be sent when the cursor has passed passed; nil: they were
 	passed   journal.Position
@@ -364,10 +365,25 @@ func (s *sender) next(r *journal.Record) (sent int, wait bool, err error) {
 
 func (s *sender) decide(r *journal.Record) Decision {
 	d := s.decideAt(r, 0)
+	if d == Introduce {
+		d = s.introduce(r)
+	}
 	if d == Wait { // now it matters how far it is durable
 		d = s.decideAt(r, s.c.l.durable(r.Publisher))
 	}
 	return d
+}
+
+// introduce adds the check of its publisher to a record, and decides about it.
+func (s *sender) introduce(r *journal.Record) Decision {
+	state, _ := s.c.l.o.Journal.State(r.Publisher)
+	if r.Check == (bookmark.Check{}) && state.Check != (bookmark.Check{}) {
+		s.first = journal.Introduce(s.first[:0], r, state.Check)
+	}
+	s.c.mu.Lock()
+	s.c.link.Introduced(r.Publisher)
+	s.c.mu.Unlock()
+	return s.decideAt(r, 0)
 }
 
 // decideAt also notes that the peer has what is to be sent.

@@ -162,11 +162,14 @@ func (i *instance) start() {
 		i.w.t.Fatal(err)
 	}
 	o := Options{
-		Name: i.name, Group: "g", Digest: "d", Run: bookmark.Hash(fmt.Sprint(i.name, i.runs)),
+		Name: i.name, Group: "g", Digest: "d", Run: bookmark.OfName(fmt.Sprint(i.name, i.runs)).ID,
 		Journal: i.j, Listener: ln, Dial: host.Dial, Hold: 1 << 40,
 		Log:         slog.New(slog.NewTextHandler(&i.log, nil)),
 		OnWatermark: func([]uint64) { i.marks.Add(1) },
-		OnNotice:    func(n Notice) bool { i.notices = append(i.notices, n); return n.User == refusedUser },
+		OnNotice: func(n Notice) (refused, other bool) {
+			i.notices = append(i.notices, n)
+			return n.User == refusedUser, false
+		},
 	}
 	if i.set != nil {
 		i.set(&o)
@@ -212,6 +215,9 @@ func message(p, s uint64, topic string) *journal.Record {
 	}
 }
 
+// checkOf returns the check of publisher p.
+func checkOf(p uint64) bookmark.Check { return bookmark.OfLife(fmt.Sprint("life ", p)).Check }
+
 // publish takes messages from to to of publisher p in.
 func (i *instance) publish(p, from, to uint64) {
 	i.w.t.Helper()
@@ -227,6 +233,7 @@ func (i *instance) publishTo(topic string, p, from, to uint64) {
 
 func (i *instance) append(r *journal.Record) {
 	i.w.t.Helper()
+	r.Check = checkOf(r.Publisher)
 	if v, err := i.j.Append(r); err != nil || v != journal.Take {
 		i.w.t.Fatalf("%s: append %d|%d: verdict %v, %v", i.name, r.Publisher, r.Sequence, v, err)
 	}
@@ -336,7 +343,7 @@ func (w *world) same(first *instance, others ...*instance) {
 
 func sameStates(a, b *instance) bool {
 	return slices.EqualFunc(a.j.States(), b.j.States(), func(a, b journal.State) bool {
-		return a.Publisher == b.Publisher && a.Have == b.Have && a.RunningCRC == b.RunningCRC
+		return a.Publisher == b.Publisher && a.Check == b.Check && a.Have == b.Have && a.RunningCRC == b.RunningCRC
 	})
 }
 

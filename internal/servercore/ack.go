@@ -111,7 +111,7 @@ func (s *Session) watermarks(failed uint64, unsequenced bool) (w watermarks) {
 		w.tombs = l.Tombstones(s.who.claim.Publisher, failed)
 	}
 	if unsequenced {
-		w.unsequencedSafe, w.unsequencedSettled = l.Watermarks(s.who.unsequenced)
+		w.unsequencedSafe, w.unsequencedSettled = l.Watermarks(s.who.unsequenced.ID)
 	}
 	return w
 }

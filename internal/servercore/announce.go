@@ -54,7 +54,7 @@ func (s *Session) Notice() ledger.Notice {
 	defer s.mu.Unlock()
 	s.answers.again = false
 	c := s.who.claim
-	return ledger.Notice{ClientName: c.Name, User: c.User, Publisher: c.Publisher, Life: c.Life, Counter: c.Counter, Instance: c.Instance}
+	return ledger.Notice{ClientName: c.Name, User: c.User, Publisher: c.Publisher, Check: c.Check, Counter: c.Counter, Instance: c.Instance}
 }
 
 // Answered takes in the peers' answers to the notice. done: they need not be
@@ -63,6 +63,11 @@ func (s *Session) Answered(a ledger.Answers) (done bool) {
 	if a.Refused {
 		s.log.Warn("the name is in use by another user elsewhere")
 		s.Fence()
+		return true
+	}
+	if a.Other {
+		s.endOther("")
+		s.bar()
 		return true
 	}
 	s.mu.Lock()
@@ -79,21 +84,22 @@ func (s *Session) Answered(a ledger.Answers) (done bool) {
 // OnNotice closes the sessions that a logon on a peer replaces (R11). Those
 // that win tell the peer once more, so that it hears of them whichever notice
 // came first. When it returns the losers append nothing more. refused: the name
-// belongs to another user here.
-func (i *Instance) OnNotice(n ledger.Notice) (refused bool) {
-	there := Claim{Name: n.ClientName, User: n.User, Publisher: n.Publisher, Life: n.Life, Counter: n.Counter, Instance: n.Instance}
+// belongs to another user here; other: the id belongs to another publisher.
+func (i *Instance) OnNotice(n ledger.Notice) (refused, other bool) {
+	there := Claim{Name: n.ClientName, User: n.User, Publisher: n.Publisher, Check: n.Check, Counter: n.Counter, Instance: n.Instance}
 	for _, here := range i.Registry.rivals(there) {
 		switch ContestAcross(here.who.claim, there, here.wasAnnounced()) {
 		case NewWins:
 			i.Counts.Fenced.Add(1)
-			here.log.Warn(Takeover(here.who.claim, there), "instance", n.Instance)
-			here.Fence()
+			here.yield(there)
 		case OldWins:
 			here.announceAgain()
 		case OtherUser:
 			here.log.Warn("another user asks for the name elsewhere and is refused", "instance", n.Instance, "user", n.User)
 			refused = true
+		case OtherPublisher:
+			other = true
 		}
 	}
-	return refused
+	return refused, other
 }

@@ -6,6 +6,7 @@ import "github.com/holdfast-mq/holdfast/internal/mut"
 type LogonFacts struct {
 	Ext       bool
 	Publishes bool   // has a publisher of its own
+	Other     bool   // its id is another one's here
 	Acked     uint64 // extended: highest sequence its store has let go of
 
 	Have, Safe, Settled uint64 // of the publisher, here
@@ -33,6 +34,8 @@ const (
 	LogonGap
 	// LogonGone: nobody knows the publisher; journal everything up to UpTo as gone (R10), then decide again.
 	LogonGone
+	// LogonOther: the id of the publisher belongs to another one (R10).
+	LogonOther
 )
 
 // A LogonVerdict is a decision. Sequence and Have are those of LogonAccept, UpTo
@@ -49,6 +52,8 @@ func DecideLogon(f LogonFacts) LogonVerdict {
 	switch {
 	case !f.Publishes:
 		return LogonVerdict{Step: LogonAccept}
+	case f.Other:
+		return LogonVerdict{Step: LogonOther}
 	case f.Ext:
 		return decideExtended(f)
 	}

@@ -1,7 +1,6 @@
 package servercore
 
 import (
-	"fmt"
 	"sync/atomic"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
@@ -43,8 +42,8 @@ func (i *Instance) SyncStatus() syncstatus.Status {
 
 // runPublisher is the publisher of messages that a client sends without a
 // sequence: of its name, this instance and this start, counted from 1 (R1).
-func (i *Instance) runPublisher(client string) uint64 {
-	return bookmark.Hash(fmt.Sprintf("%s\x00%s\x00%016x", client, i.Name, i.Run))
+func (i *Instance) runPublisher(client string) bookmark.Identity {
+	return bookmark.OfRun(client, i.Name, i.Run)
 }
 
 // isReplicated reports whether every sync link surely carries all topics of a

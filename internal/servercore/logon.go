@@ -52,8 +52,8 @@ type identity struct {
 	user        []byte // of the claim
 	ext         bool
 	canSequence bool
-	unsequenced uint64        // publisher of messages without a sequence
-	conflation  time.Duration // least distance of persisted acks
+	unsequenced bookmark.Identity // publisher of messages without a sequence
+	conflation  time.Duration     // least distance of persisted acks
 }
 
 // A logonRequest is a logon that waits for its decision.
@@ -75,9 +75,12 @@ func (s *Session) logon(m *wire.Message) error {
 	if reason := s.identify(m); reason != "" {
 		return s.refuseLogon(m, reason)
 	}
-	losers, ok := s.inst.Registry.claim(s)
-	if !ok {
-		return s.refuseLogon(m, wire.ReasonNameInUse)
+	if s.isOther() { // before it takes the place of the one whose id it is
+		return s.refuseLogon(m, wire.ReasonOtherPublisher)
+	}
+	losers, reason := s.inst.Registry.claim(s)
+	if reason != "" {
+		return s.refuseLogon(m, reason)
 	}
 	for _, old := range losers {
 		s.inst.Counts.Fenced.Add(1)
@@ -88,6 +91,12 @@ func (s *Session) logon(m *wire.Message) error {
 	s.reader.stage = deciding
 	s.announce()
 	return nil
+}
+
+// isOther reports whether the ledger has another publisher under the id.
+func (s *Session) isOther() bool {
+	c := s.who.claim
+	return c.Publisher != 0 && bookmark.Mistaken(s.inst.Ledger.Check(c.Publisher), c.Check)
 }
 
 // refuseLogon answers with a failure and ends the session.
@@ -116,7 +125,7 @@ func (s *Session) identify(m *wire.Message) (reason string) {
 			return wire.ReasonInvalidOptions
 		}
 	}
-	who.claim = claimOf(m, who.ext, s.inst.Name)
+	who.claim = claimOf(m, s.inst.Name)
 	who.user = []byte(who.claim.User)
 	who.canSequence = who.claim.Publisher != 0
 	who.unsequenced = s.inst.runPublisher(who.claim.Name)
@@ -126,19 +135,29 @@ func (s *Session) identify(m *wire.Message) (reason string) {
 }
 
 // claimOf returns the claim of a logon; the server makes up a missing name.
-func claimOf(m *wire.Message, ext bool, instance string) Claim {
+func claimOf(m *wire.Message, instance string) Claim {
 	c := Claim{Name: string(m.ClientName), User: string(m.UserID), Instance: instance}
-	switch {
-	case ext && len(m.Store) > 0:
-		c.Life, c.Counter = string(m.Store), m.Counter
-		c.Publisher = bookmark.Hash(c.Life)
-	case !ext && c.Name != "":
-		c.Publisher = bookmark.Hash(c.Name)
+	who := IdentityOf(m)
+	c.Publisher, c.Check = who.ID, who.Check
+	if c.hasLife() {
+		c.Counter = m.Counter
 	}
 	if c.Name == "" {
 		c.Name = anonymous + nuid.Next()
 	}
 	return c
+}
+
+// IdentityOf returns the publisher that a logon is of, the zero Identity if it
+// does not publish with a sequence.
+func IdentityOf(logon *wire.Message) bookmark.Identity {
+	switch ext := logon.IsExt(); {
+	case ext && len(logon.Store) > 0:
+		return bookmark.OfLife(string(logon.Store))
+	case !ext && len(logon.ClientName) > 0:
+		return bookmark.OfName(string(logon.ClientName))
+	}
+	return bookmark.Identity{}
 }
 
 // anonymous is how the names begin that the server makes up.
@@ -191,6 +210,9 @@ func (s *Session) Decide(now time.Time) error {
 		s.reader.stage = loggedOn
 		s.accept(verdict, facts)
 		return nil
+	case verdict.Step == LogonOther:
+		s.endOther(l.id)
+		return &RefusedError{wire.ReasonOtherPublisher}
 	case verdict.Step == LogonGap, waits && s.who.ext && now.Sub(l.since) >= extendedLogonWait:
 		return s.publishGap(l.acked)
 	case now.Sub(l.since) >= plainLogonWait:
@@ -218,6 +240,7 @@ func (s *Session) facts(acked uint64) LogonFacts {
 		// Watermarks first: they are never above a have that is read later.
 		f.Safe, f.Settled = l.Watermarks(s.who.claim.Publisher)
 		f.Have, _ = l.Have(s.who.claim.Publisher)
+		f.Other = s.isOther()
 	}
 	return f
 }
@@ -226,7 +249,7 @@ func (s *Session) facts(acked uint64) LogonFacts {
 // of before anyone here knew it (R10).
 func (s *Session) recordGone(upTo uint64) error {
 	s.log.Warn("nobody in the group knows this publisher any more, going on from where it says it is", "gone_up_to", upTo)
-	_, err := s.append(&ledger.Record{Kind: ledger.Gone, Publisher: s.who.claim.Publisher, Sequence: upTo})
+	_, err := s.append(&ledger.Record{Kind: ledger.Gone, Publisher: s.who.claim.Publisher, Check: s.who.claim.Check, Sequence: upTo})
 	return err
 }
 

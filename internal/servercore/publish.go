@@ -137,6 +137,15 @@ func (s *Session) append(r *ledger.Record) (ledger.Verdict, error) {
 	if s.inst.Full != nil && s.inst.Full() && !s.recorded(r) {
 		return 0, s.diskFull()
 	}
+	verdict, err := s.appendUnlessFenced(r)
+	if verdict == ledger.OtherPublisher {
+		s.endOther("")
+		return 0, ErrEnding
+	}
+	return verdict, err
+}
+
+func (s *Session) appendUnlessFenced(r *ledger.Record) (ledger.Verdict, error) {
 	s.appending.Lock()
 	defer s.appending.Unlock()
 	if s.fenced {
@@ -170,6 +179,7 @@ func (s *Session) recordOf(m *wire.Message, refused string) *ledger.Record {
 	*r = ledger.Record{
 		Kind:      ledger.Message,
 		Publisher: s.who.claim.Publisher,
+		Check:     s.who.claim.Check,
 		Topic:     m.Topic,
 	}
 	switch {
@@ -230,7 +240,7 @@ func (s *Session) publishUnsequenced(m *wire.Message, refused string) error {
 		return nil
 	}
 	r := s.recordOf(m, "")
-	r.Publisher = s.who.unsequenced
+	r.Publisher, r.Check = s.who.unsequenced.ID, s.who.unsequenced.Check
 	if _, err := s.append(r); err != nil {
 		return err
 	}

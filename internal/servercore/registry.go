@@ -71,26 +71,37 @@ func (r *Registry) Remove(s *Session) {
 	r.releaseLocked(s)
 }
 
+// release gives the name and the publishers of s free.
+func (r *Registry) release(s *Session) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.releaseLocked(s)
+}
+
 // releaseLocked gives the name and the publishers of s free, where they are still its own.
 func (r *Registry) releaseLocked(s *Session) {
 	if r.names[s.who.claim.Name] == s {
 		delete(r.names, s.who.claim.Name)
 	}
-	for _, p := range []uint64{s.who.claim.Publisher, s.who.unsequenced} {
+	for _, p := range []uint64{s.who.claim.Publisher, s.who.unsequenced.ID} {
 		if r.publishers[p] == s {
 			delete(r.publishers, p)
 		}
 	}
 }
 
-// claim gives s the name it logs on with, or says that it can't have it.
-// losers are the sessions it takes it from; the caller fences them.
-func (r *Registry) claim(s *Session) (losers []*Session, ok bool) {
+// claim gives s the name it logs on with, or says why it can't have it. losers
+// are the sessions it takes it from; the caller fences them.
+func (r *Registry) claim(s *Session) (losers []*Session, refused string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, old := range r.rivalsLocked(s.who.claim) {
-		if ContestHere(old.who.claim, s.who.claim) != NewWins {
-			return nil, false
+		switch ContestHere(old.who.claim, s.who.claim) {
+		case NewWins:
+		case OtherPublisher:
+			return nil, wire.ReasonOtherPublisher
+		default:
+			return nil, wire.ReasonNameInUse
 		}
 		losers = append(losers, old)
 	}
@@ -101,8 +112,8 @@ func (r *Registry) claim(s *Session) (losers []*Session, ok bool) {
 	if s.who.claim.Publisher != 0 {
 		r.publishers[s.who.claim.Publisher] = s
 	}
-	r.publishers[s.who.unsequenced] = s
-	return losers, true
+	r.publishers[s.who.unsequenced.ID] = s
+	return losers, ""
 }
 
 // rivalsLocked returns the sessions that can't live beside c.

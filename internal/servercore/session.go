@@ -205,9 +205,33 @@ func (s *Session) Reason() string {
 // client first. When it returns the session appends nothing more.
 func (s *Session) Fence() {
 	s.End(wire.ReasonNameInUse, &wire.AckMessage{Type: wire.AckProcessed, Reason: wire.ReasonNameInUse})
+	s.bar()
+}
+
+// bar waits for the append that is under way, and lets no other one begin.
+func (s *Session) bar() {
 	s.appending.Lock()
 	s.fenced = true
 	s.appending.Unlock()
+}
+
+// endOther ends a session whose id is another publisher's (R10), and gives the
+// id free for that one. id is of the command that is answered with it.
+func (s *Session) endOther(id string) {
+	s.log.Error("the id of the client's publisher belongs to another publisher", "publisher", s.who.claim.Publisher)
+	s.inst.Registry.release(s)
+	s.End(wire.ReasonOtherPublisher, &wire.AckMessage{CommandID: id, Type: wire.AckProcessed, Reason: wire.ReasonOtherPublisher})
+}
+
+// yield ends a session that has lost to a claim on a peer.
+func (s *Session) yield(to Claim) {
+	if mistaken(s.who.claim, to) {
+		s.endOther("")
+		s.bar()
+		return
+	}
+	s.log.Warn(Takeover(s.who.claim, to), "instance", to.Instance)
+	s.Fence()
 }
 
 // LoggedOn reports whether the logon was accepted.

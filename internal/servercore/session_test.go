@@ -2,6 +2,7 @@ package servercore_test
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -212,7 +213,7 @@ func TestPublish(t *testing.T) {
 			t.Error("a hole was taken")
 		}
 		p.want("processed failure reason=publish gap", "end")
-		if have, _ := s.inst.Ledger.Have(bookmark.Hash("x")); have != 3 {
+		if have, _ := s.inst.Ledger.Have(bookmark.OfLife("x").ID); have != 3 {
 			t.Errorf("have %d", have)
 		}
 	})
@@ -288,7 +289,7 @@ func TestSubscribe(t *testing.T) {
 		s.now = s.now.Add(time.Second)
 		c.want("persisted success sub=1")
 		again := s.publisher("other")
-		seen := bookmark.Vector{bookmark.Hash("x"): 1}
+		seen := bookmark.Vector{bookmark.OfLife("x").ID: 1}
 		if err := again.subscribe("1", "^a$", seen.String(), "vector"); err != nil {
 			t.Fatal(err)
 		}
@@ -353,13 +354,43 @@ func TestDrain(t *testing.T) {
 	})
 }
 
+// The id of a publisher that the ledger has as another one's is refused at the
+// logon, at the first message if it came between, and when a peer says so.
+func TestOtherPublisher(t *testing.T) {
+	onEachLedger(t, func(s *stand) {
+		id := bookmark.OfLife("x").ID
+		taken := &ledger.Record{Kind: ledger.Message, Publisher: id, Check: bookmark.Check{1}, Sequence: 1, Topic: []byte("a")}
+		early, asked := s.publisher("x"), s.publisher("y")
+		if v, err := s.inst.Ledger.Appender().Append(taken); v != ledger.Take || err != nil {
+			t.Fatal(v, err)
+		}
+		if err := early.publish("a", 1, "forged"); !errors.Is(err, servercore.ErrEnding) {
+			t.Errorf("a publish: %v", err)
+		}
+		early.want("processed failure reason="+wire.ReasonOtherPublisher, "end")
+		s.inst.Registry.Remove(early.core)
+		late := s.connect()
+		if _, err := late.logon("x", "x", 2, 0); err == nil {
+			t.Error("a logon was accepted")
+		}
+		late.want("processed failure reason="+wire.ReasonOtherPublisher, "end")
+		if !asked.core.Answered(ledger.Answers{Other: true}) {
+			t.Error("the peers are asked once more")
+		}
+		asked.want("processed failure reason="+wire.ReasonOtherPublisher, "end")
+		if have, _ := s.inst.Ledger.Have(id); have != 1 {
+			t.Errorf("have %d", have)
+		}
+	})
+}
+
 // In a group, acks wait for the peer; while it is left out they are single (G2, R5).
 func TestSingleAcks(t *testing.T) {
 	l := memledger.New()
 	s := newStand(t, l, l.Sync)
 	l.SetState(memledger.State{Grouped: true, Reachable: true})
 	p := s.publisher("x")
-	id := bookmark.Hash("x")
+	id := bookmark.OfLife("x").ID
 	l.SetWatermarks(id, 0, 0)
 	if err := p.publish("a", 1, "1"); err != nil {
 		t.Fatal(err)
@@ -395,5 +426,5 @@ func TestGap(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.Trim(2)
-	c.want("processed success sub=1", fmt.Sprintf("processed failure sub=1 reason=%s gap=%d|1|2", wire.ReasonBookmarkNotFound, bookmark.Hash("x")))
+	c.want("processed success sub=1", fmt.Sprintf("processed failure sub=1 reason=%s gap=%d|1|2", wire.ReasonBookmarkNotFound, bookmark.OfLife("x").ID))
 }

@@ -60,7 +60,7 @@
 // them answers "ext":"1" in the ack of it. Without that answer neither side
 // uses any of them. The rules in brackets are those of client/GUARANTEES.md.
 //
-//	logon          store        id of the publish store's life; the publisher is bookmark.Hash of it (R10)
+//	logon          store        the publish store's life, a secret; the publisher is bookmark.OfLife of it (R10)
 //	               n            counter of logons, which the store keeps (R11)
 //	               acked        highest sequence that the store let go of as persisted (R4)
 //	logon ack      s            what is safe: the client lets go up to it (R4)

@@ -27,4 +27,5 @@ const (
 	ReasonDiskFull         = "disk full"          // R7, for now: the session ends, nothing is rejected
 	ReasonNotReplicated    = "not replicated"     // R3, with success
 	ReasonBookmarkNotFound = "bookmark not found" // R9
+	ReasonOtherPublisher   = "publisher id taken" // R10: of another publisher, perhaps under another name
 )

@@ -14,7 +14,7 @@ type writer interface{ AppendTo(dst []byte) []byte }
 
 var (
 	keys   = [2]string{"12010650231874566212", "4418302280195110637"}
-	pubber = bookmark.Hash("pubber")
+	pubber = uint64(7094790850998930143)
 )
 
 // written is what gives each vector that a command's own writer covers.

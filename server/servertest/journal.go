@@ -9,9 +9,9 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
+	"github.com/holdfast-mq/holdfast/internal/servercore"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 	"github.com/holdfast-mq/holdfast/server"
 )
@@ -108,14 +108,11 @@ func newPublishers() *publishers { return &publishers{ids: make(map[string]uint6
 // loggedOn notes a logon and returns the id that it publishes as, 0 for none:
 // with our extensions that of its store's life, without that of its name.
 func (p *publishers) loggedOn(logon *wire.Message) uint64 {
-	name, life := string(logon.ClientName), string(logon.Store)
-	if string(logon.Ext) != "1" {
-		life = name
-	}
-	if life == "" {
+	name := string(logon.ClientName)
+	id := servercore.IdentityOf(logon).ID
+	if id == 0 {
 		return 0
 	}
-	id := bookmark.Hash(life)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.ids[name] = id

@@ -3,12 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
-	"math/bits"
 	"math/rand/v2"
-	"strings"
 	"sync"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/testkit/forge"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
@@ -30,7 +29,7 @@ func forgeName(_ context.Context, b *battle, random *rand.Rand) error {
 	defer c.Close()
 	name, life := fmt.Sprintf("evil-%d", random.Uint32()), h.name
 	if random.IntN(2) == 0 {
-		life = collision(bookmark.Hash(h.store.Lives()[0].ID), random)
+		life = forge.Name(fmt.Sprintf("%08x", random.Uint32()), h.store.Lives()[0].ID)
 	}
 	if err := c.send(logon(name, life, random.Uint64()>>1, 0)); err != nil {
 		return err
@@ -109,46 +108,4 @@ func race(_ context.Context, b *battle, random *rand.Rand) error {
 		return errs[0]
 	}
 	return errs[1]
-}
-
-// collision returns a text that has the given id under the protocol's hash, by
-// its linearity: it is of 64 letters, each one of two.
-func collision(id uint64, random *rand.Rand) string {
-	for {
-		prefix := fmt.Sprintf("%08x", random.Uint32())
-		letters := strings.Repeat("a", 64)
-		base := bookmark.Hash(prefix + letters)
-		var rows, uses [64]uint64 // rows[i] has its highest bit at i, and is the effect of the letters in uses[i]
-		for i := range 64 {
-			row := bookmark.Hash(prefix+letters[:i]+"b"+letters[i+1:]) ^ base
-			reduce(&rows, &uses, row, 1<<i, true)
-		}
-		left, use := reduce(&rows, &uses, base^id, 0, false)
-		if left != 0 {
-			continue // these letters can't: another prefix
-		}
-		text := []byte(letters)
-		for i := range text {
-			if use>>i&1 == 1 {
-				text[i] = 'b'
-			}
-		}
-		return prefix + string(text)
-	}
-}
-
-// reduce takes out of row what the rows so far can make; what is left becomes a row if keep.
-func reduce(rows, uses *[64]uint64, row, use uint64, keep bool) (left, used uint64) {
-	for row != 0 {
-		i := bits.Len64(row) - 1
-		if rows[i] == 0 {
-			if keep {
-				rows[i], uses[i] = row, use
-			}
-			return row, use
-		}
-		row ^= rows[i]
-		use ^= uses[i]
-	}
-	return 0, use
 }

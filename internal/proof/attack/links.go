@@ -60,10 +60,10 @@ func forgedJournal(dir string, h *honest) (*journal.Journal, error) {
 		return nil, err
 	}
 	last := h.store.Lives()[0].Last
-	id := bookmark.Hash(h.store.Lives()[0].ID)
+	who := bookmark.OfLife(h.store.Lives()[0].ID)
 	records := []journal.Record{
-		{Kind: journal.Gone, Publisher: id, Sequence: last + 1000},
-		{Kind: journal.Message, Publisher: id, Sequence: last + 1001, Prev: last + 1000, Topic: []byte(topic), Body: []byte("evil link")},
+		{Kind: journal.Gone, Publisher: who.ID, Check: who.Check, Sequence: last + 1000},
+		{Kind: journal.Message, Publisher: who.ID, Sequence: last + 1001, Prev: last + 1000, Topic: []byte(topic), Body: []byte("evil link")},
 	}
 	for _, r := range records {
 		if _, err := j.Append(&r); err != nil {

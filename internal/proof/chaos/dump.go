@@ -20,7 +20,7 @@ type record struct {
 	Sequence  uint64 `json:"s"`
 	Prev      uint64 `json:"prev"`
 	Kind      uint8  `json:"kind"`
-	Sum       uint32 `json:"sum"` // over all that goes over a link
+	Sum       uint32 `json:"sum"` // over all that goes over a link but the check
 	Topic     string `json:"topic"`
 	Name      string `json:"name,omitempty"` // of who published it, and its number, as its body says
 	N         uint64 `json:"n,omitempty"`
@@ -134,6 +134,18 @@ func readFrame(b []byte, salt uint32, p int64) (kind uint8, payload []byte, size
 	return b[8], b[header : header+n], (header + n + 7) &^ 7
 }
 
+// withoutCheck returns a record without its publisher's check, which stands at
+// its end: one instance may have it in another record than the other.
+func withoutCheck(raw []byte) []byte {
+	const flag, length = 0x80, 16
+	if raw[1]&flag == 0 || len(raw) < 32+length {
+		return raw
+	}
+	raw = slices.Clone(raw[:len(raw)-length])
+	raw[1] &^= flag
+	return raw
+}
+
 // dumpFrame calls fn if the frame is a record.
 func dumpFrame(kind uint8, payload []byte, fn func(record, []byte) error) error {
 	switch {
@@ -150,7 +162,7 @@ func dumpFrame(kind uint8, payload []byte, fn func(record, []byte) error) error 
 		Sequence:  binary.LittleEndian.Uint64(raw[10:]),
 		Prev:      binary.LittleEndian.Uint64(raw[18:]),
 		Kind:      raw[0],
-		Sum:       crc32.Checksum(raw, castagnoli),
+		Sum:       crc32.Checksum(withoutCheck(raw), castagnoli),
 	}
 	if r.Kind != kind {
 		return fmt.Errorf("a record of kind %#x in a frame of kind %#x", r.Kind, kind)

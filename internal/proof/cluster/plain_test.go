@@ -53,7 +53,7 @@ func TestPlainServers(t *testing.T) {
 			t.Errorf("base %d after a restart, want %d as before", now, base)
 		}
 		wantJournals(s, cluster.Bodies("pub", 1, 50))
-		for sequence, body := range s.Node("a").Stored()[bookmark.Hash("pub")] {
+		for sequence, body := range s.Node("a").Stored()[bookmark.OfName("pub").ID] {
 			if want := fmt.Sprintf("%d:pub-%d", base+uint64(sequence)+1, sequence+1); body != want {
 				t.Errorf("the journal has %s, want %s", body, want)
 			}

@@ -121,9 +121,9 @@ func (p *publisher) discards(l pubstore.Life, through uint64) {
 		p.through = through
 	}
 	p.mu.Unlock()
-	b := bookmark.Bookmark{Publisher: bookmark.Hash(l.ID), Sequence: through}
+	b := bookmark.Bookmark{Publisher: bookmark.OfLife(l.ID).ID, Sequence: through}
 	if p.plain {
-		b = bookmark.Bookmark{Publisher: bookmark.Hash(p.app.Name), Sequence: l.Base + through}
+		b = bookmark.Bookmark{Publisher: bookmark.OfName(p.app.Name).ID, Sequence: l.Base + through}
 	}
 	p.r.discards(p.app.Name, b, p.plain && p.r.set.downgrade > 0)
 }

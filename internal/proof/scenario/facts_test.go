@@ -357,7 +357,7 @@ func (w *world) publisherOf(id uint64) string {
 			continue
 		}
 		for _, l := range a.Store.Lives() {
-			if bookmark.Hash(l.ID) == id {
+			if bookmark.OfLife(l.ID).ID == id {
 				return name
 			}
 		}

@@ -184,4 +184,4 @@ func (p *publisher) kill(mode memfs.Mode, power bool) {
 }
 
 // publisherOf is the id of a life as servers know it.
-func publisherOf(life string) uint64 { return bookmark.Hash(life) }
+func publisherOf(life string) uint64 { return bookmark.OfLife(life).ID }

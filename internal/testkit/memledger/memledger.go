@@ -4,6 +4,7 @@ package memledger
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 	"sync"
 	"time"
@@ -21,6 +22,7 @@ type Ledger struct {
 	first   int             // how many of them retention has removed
 	durable int             // how many of them are durable
 	have    bookmark.Vector
+	checks  map[uint64]bookmark.Check
 	floors  bookmark.Vector
 	marks   map[uint64][2]uint64 // safe, settled of publishers that SetWatermarks has set
 	waits   bookmark.Vector
@@ -37,7 +39,7 @@ type State struct {
 // New returns an empty ledger.
 func New() *Ledger {
 	return &Ledger{
-		have: bookmark.Vector{}, floors: bookmark.Vector{}, marks: make(map[uint64][2]uint64), waits: bookmark.Vector{},
+		have: bookmark.Vector{}, checks: make(map[uint64]bookmark.Check), floors: bookmark.Vector{}, marks: make(map[uint64][2]uint64), waits: bookmark.Vector{},
 		state: State{SyncStatus: syncstatus.Alone},
 	}
 }
@@ -93,6 +95,9 @@ func (a appender) Append(r *ledger.Record) (ledger.Verdict, error) {
 	l := a.l
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if bookmark.Mistaken(l.checks[r.Publisher], r.Check) {
+		return ledger.OtherPublisher, nil
+	}
 	have := l.have[r.Publisher]
 	if r.Sequence == 0 {
 		r.Sequence, r.Prev = have+1, have
@@ -112,6 +117,7 @@ func (a appender) Append(r *ledger.Record) (ledger.Verdict, error) {
 	c.Topic, c.Body, c.Reason, c.User = bytes.Clone(r.Topic), bytes.Clone(r.Body), bytes.Clone(r.Reason), bytes.Clone(r.User)
 	l.records = append(l.records, c)
 	l.have[r.Publisher] = r.Sequence
+	l.checks[r.Publisher] = cmp.Or(l.checks[r.Publisher], r.Check)
 	if r.Kind == ledger.Gone {
 		l.floors[r.Publisher] = r.Sequence
 	}
@@ -136,6 +142,13 @@ func (l *Ledger) Have(publisher uint64) (uint64, bool) {
 	defer l.mu.Unlock()
 	have, known := l.have[publisher]
 	return have, known
+}
+
+// Check implements [ledger.Log].
+func (l *Ledger) Check(publisher uint64) bookmark.Check {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.checks[publisher]
 }
 
 // Tombstones implements [ledger.Log].

@@ -315,7 +315,7 @@ func TestRepairedStoreAndAPair(t *testing.T) {
 			pair := servertest.NewPair(t)
 			pair.B.Kill() // nothing gets safe
 			store := tt.open(t, d)
-			publisher := bookmark.Hash(store.Lives()[0].ID)
+			publisher := bookmark.OfLife(store.Lives()[0].ID).ID
 			c := dialPair(t, pair, store)
 			publishOrders(t, c, 1, 6)
 			awaitHave(t, pair.A, publisher, 6)

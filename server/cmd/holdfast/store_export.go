@@ -154,7 +154,7 @@ type exported struct {
 
 func export(life string, m *pubstore.Message) exported {
 	e := exported{
-		Life: life, Publisher: bookmark.Hash(life), Sequence: m.Sequence, Prev: m.Prev, Time: m.Time.UTC().Format(timeForm),
+		Life: life, Publisher: bookmark.OfLife(life).ID, Sequence: m.Sequence, Prev: m.Prev, Time: m.Time.UTC().Format(timeForm),
 		Topic: m.Topic, Delta: m.Delta, SOWKey: m.SOWKey, CorrelationID: m.CorrelationID, Expiration: m.Expiration.Seconds(),
 	}
 	e.Body, e.BodyBytes = bodyOf(m.Body)

@@ -210,7 +210,7 @@ func (s *publishStore) report() storeReport {
 	}
 	for _, l := range f.Lives {
 		p.ToSend += l.Kept
-		life := lifeReport{Life: l.ID, Publisher: bookmark.Hash(l.ID), GivenOut: l.Last, Safe: l.Acked, Kept: l.Kept, First: l.First, Bytes: l.Bytes, Missing: l.Missing}
+		life := lifeReport{Life: l.ID, Publisher: bookmark.OfLife(l.ID).ID, GivenOut: l.Last, Safe: l.Acked, Kept: l.Kept, First: l.First, Bytes: l.Bytes, Missing: l.Missing}
 		if life.Missing == nil {
 			life.Missing = []pubstore.Range{}
 		}

@@ -1,0 +1,70 @@
+package bookmark_test
+
+import (
+	"fmt"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/testkit/forge"
+)
+
+// Ids and checks are part of the formats: what is written today is read tomorrow.
+func TestIdentities(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		is   bookmark.Identity
+		want string
+	}{
+		{"a client name", bookmark.OfName("pubber"), "7094790850998930143 534fd622a472fdd85d30fd5ee70f2b9f"},
+		{"an empty name", bookmark.OfName(""), "9223372036854775807 61e83adb25ef2f7fefe35be88e7f22a2"},
+		{"a life", bookmark.OfLife("pubber"), "11073530024977219754 2e22cbccc3118391ee3829016804a07d"},
+		{"a run", bookmark.OfRun("pubber", "a", 7), "15222190352941670700 ff7f04c181a0d27db9c13a6d47e7782e"},
+	} {
+		if got := fmt.Sprintf("%d %x", tt.is.ID, tt.is.Check); got != tt.want {
+			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
+		}
+	}
+}
+
+// The kinds of publishers keep apart, and none has the id 0, whatever it is called.
+func TestDomains(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := rapid.String().Draw(t, "a"), rapid.String().Draw(t, "b")
+		name, life, run := bookmark.OfName(a), bookmark.OfLife(b), bookmark.OfRun(a, b, 7)
+		if name.ID == 0 || life.ID == 0 || run.ID == 0 || name.ID == life.ID || name.ID == run.ID || life.ID == run.ID {
+			t.Fatalf("ids %d, %d and %d", name.ID, life.ID, run.ID)
+		}
+		if bookmark.IsLife(name.ID) || !bookmark.IsLife(life.ID) || bookmark.IsLife(run.ID) {
+			t.Fatal("a life is not told from the others")
+		}
+	})
+}
+
+// A life whose hash by the protocol is that of another life, of a client name,
+// or 0, has neither id: only a name can have that of another name, and then the
+// check differs.
+func TestForgedIdentities(t *testing.T) {
+	life := "3f2a0b1c-victim"
+	victim := bookmark.OfLife(life)
+	if forged := bookmark.OfLife(forge.Name("forged ", life)); forged.ID == victim.ID || forged.Check == victim.Check {
+		t.Error("a life with the id of another one was found")
+	}
+	plain := bookmark.OfName("orders")
+	for _, life := range []string{"orders", forge.Name("forged ", "orders")} {
+		if bookmark.OfLife(life).ID == plain.ID {
+			t.Errorf("life %q has the id of a plain client", life)
+		}
+	}
+	if forged := bookmark.OfName(forge.Name("forged ", "orders")); forged.ID != plain.ID || !bookmark.Mistaken(forged.Check, plain.Check) {
+		t.Errorf("another client name: id %d, mistaken %v, want %d and true", forged.ID, bookmark.Mistaken(forged.Check, plain.Check), plain.ID)
+	}
+}
+
+func TestMistaken(t *testing.T) {
+	a, b, unknown := bookmark.Check{1}, bookmark.Check{2}, bookmark.Check{}
+	if !bookmark.Mistaken(a, b) || bookmark.Mistaken(a, a) || bookmark.Mistaken(a, unknown) || bookmark.Mistaken(unknown, b) {
+		t.Error("two known checks that differ are of two publishers, nothing else is")
+	}
+}

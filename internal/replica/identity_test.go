@@ -1,0 +1,111 @@
+package replica
+
+import (
+	"testing"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
+)
+
+// Two publishers with one id, one on each side of a cut: nothing that one side
+// has of its own counts for the other's, and the link says why it is down.
+func TestOtherPublisherInHello(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b := w.instance("a", func(o *Options) { o.Destinations = []Destination{to("b")} }), w.instance("b", func(o *Options) { o.Destinations = []Destination{to("a")} })
+		a.open()
+		b.open()
+		a.publish(1, 1, 3)
+		r := message(1, 1, "x")
+		r.Check = checkOf(2)
+		if _, err := b.j.Append(r); err != nil {
+			t.Fatal(err)
+		}
+		a.start()
+		b.start()
+		w.eventually("a says why", func() bool { return a.logged("DIVERGED", "another publisher", "publisher=1") })
+		w.eventually("the link counts as diverged", func() bool { return a.status("b").Diverged > 0 && b.status("a").Diverged > 0 })
+		pass(10 * time.Second)
+		if safe := a.l.Safe(1); safe != 0 || b.have(1) != 1 || a.have(1) != 3 {
+			t.Errorf("safe %d, a has %d, b has %d, want 0, 3 and 1", safe, a.have(1), b.have(1))
+		}
+	})
+}
+
+// The same while the link is up: the first record says that it is another's.
+func TestOtherPublisherInRecord(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		f := w.fake("b")
+		a := w.start("a", to("b"))
+		c := f.accept()
+		c.hello(&Hello{})
+		w.eventually("a is linked", func() bool { return a.status("b").State != "down" })
+		a.publish(1, 1, 1)
+		r := message(1, 2, "x")
+		r.Check = checkOf(2)
+		c.records(r)
+		if r := c.refusal(); r.Code != refuseDiffers {
+			t.Errorf("refused as %d: %v", r.Code, r)
+		}
+		if a.have(1) != 1 {
+			t.Error("a message of another publisher was taken")
+		}
+	})
+}
+
+// A publisher's check is on the peer's disk with its first record, however that
+// comes there: as it is, behind a floor, as a marker for a topic that the link
+// does not carry, or when the first record here has none.
+func TestChecksReplicate(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		toB := to("b")
+		toB.Topics = []string{"x"}
+		toA := to("a")
+		toA.Topics = []string{"x"}
+		a := w.instance("a", func(o *Options) { o.Destinations = []Destination{toB} })
+		a.open()
+		a.publish(1, 1, 3)
+		a.append(&journal.Record{Kind: journal.Gone, Publisher: 2, Sequence: 9})
+		for s := range uint64(2) { // healed over the loss of the record with the check
+			if _, err := a.j.Append(message(5, s+1, "x")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		a.publish(5, 3, 3)
+		a.start()
+		b := w.start("b", toA)
+		w.linked(a, b)
+		w.same(a, b)
+		a.publish(3, 1, 2)
+		a.publishTo("local", 4, 1, 2)
+		w.eventually("b has all", func() bool { return b.have(3) == 2 && b.have(4) == 2 })
+		w.eventually("safe", func() bool { return a.l.Safe(4) == 2 })
+		for _, crash := range []bool{false, true} {
+			if crash {
+				b.kill(memfs.Durable)
+				b.open()
+			}
+			for p := range uint64(5) {
+				if s, _ := b.j.State(p + 1); s.Check != checkOf(p+1) {
+					t.Errorf("publisher %d has check %x at b, crashed: %v", p+1, s.Check, crash)
+				}
+			}
+		}
+		seen := make(map[uint64]bool)
+		f := b.j.Follow(0, journal.Appended)
+		defer f.Close()
+		for r := (journal.Record{}); ; {
+			ok, err := f.Next(&r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !ok {
+				break
+			}
+			if !seen[r.Publisher] && r.Check != checkOf(r.Publisher) {
+				t.Errorf("the first record of publisher %d has check %x", r.Publisher, r.Check)
+			}
+			seen[r.Publisher] = true
+		}
+	})
+}
