@@ -95,6 +95,13 @@ func (h *handle) Received() (Vector, bool) {
 	return h.p.w.receivedVector()
 }
 
+// OutOfOrder implements Subscription.
+func (h *handle) OutOfOrder() map[uint64][]uint64 {
+	h.p.mu.Lock()
+	defer h.p.mu.Unlock()
+	return h.p.w.outOfOrder()
+}
+
 // Discarded implements Subscription.
 func (h *handle) Discarded() (Vector, bool) {
 	h.p.mu.Lock()

@@ -256,6 +256,24 @@ func (w *window) receivedVector() (Vector, bool) {
 	return w.singlePlanted(v), w.based || len(v) > 0 || w.keptOutOfOrder()
 }
 
+// outOfOrder returns what was discarded in another life above what is received.
+func (w *window) outOfOrder() (above map[uint64][]uint64) {
+	for _, p := range w.order {
+		at, found := slices.BinarySearch(p.elsewhere, p.received)
+		if found {
+			at++
+		}
+		if at == len(p.elsewhere) {
+			continue
+		}
+		if above == nil {
+			above = make(map[uint64][]uint64)
+		}
+		above[p.id] = slices.Clone(p.elsewhere[at:])
+	}
+	return above
+}
+
 // discardedVector returns what a restarted process resumes from.
 func (w *window) discardedVector() (Vector, bool) {
 	v := make(Vector, len(w.order))

@@ -9,7 +9,7 @@ import (
 )
 
 // attachNow puts the subscription on the wire if it waits for that and there is
-// a connection. It runs on the application's goroutines.
+// a connection.
 func (s *Subscription) attachNow() {
 	for {
 		cn := s.c.connected()
@@ -71,6 +71,8 @@ func (s *Subscription) ack(cn *conn, id string, m *wire.Message) error {
 		e, err = s.mark(cn, id, m)
 	case m.Acks&wire.AckProcessed != 0:
 		e, err = s.answer(cn, id, m)
+	case m.Acks&wire.AckCompleted != 0:
+		s.completed(cn, id)
 	}
 	if err != nil {
 		return err
@@ -98,8 +100,56 @@ func (s *Subscription) answer(cn *conn, id string, m *wire.Message) (clientcore.
 	return s.core.Answer(&cn.at, id, m, have)
 }
 
-// happen applies an effect.
+func (s *Subscription) completed(cn *conn, id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cn == cn {
+		s.core.Completed(id)
+	}
+}
+
+// happen applies the effect of an ack.
 func (s *Subscription) happen(cn *conn, id string, e *clientcore.Effect) {
+	if e.Away {
+		s.quit(cn, id)
+	}
+	s.apply(e)
+	if e.Answered {
+		s.mu.Lock()
+		s.answerLocked()
+		s.mu.Unlock()
+		cn.answered(id)
+	}
+	if e.Away {
+		s.goOn()
+	}
+}
+
+// quit ends what runs under an id that the subscription has left.
+func (s *Subscription) quit(cn *conn, id string) {
+	s.mu.Lock()
+	if s.cn == cn {
+		s.cn = nil
+	}
+	s.mu.Unlock()
+	cn.unsubscribe(id, wire.UnsubscribeCommand{SubID: id})
+}
+
+// goOn has a subscription whose server lacks messages look for them elsewhere,
+// or subscribe again.
+func (s *Subscription) goOn() {
+	s.mu.Lock()
+	searching := s.core.Searching()
+	s.mu.Unlock()
+	if searching {
+		s.startSearch()
+	} else {
+		s.attachNow()
+	}
+}
+
+// apply applies an effect to the store and the application.
+func (s *Subscription) apply(e *clientcore.Effect) {
 	end := e.End
 	if e.Gap {
 		gap := s.gap(e)
@@ -116,18 +166,12 @@ func (s *Subscription) happen(cn *conn, id string, e *clientcore.Effect) {
 	if end != nil {
 		s.end(inWords(end, s.topic))
 	}
-	if e.Answered {
-		s.mu.Lock()
-		s.answerLocked()
-		s.mu.Unlock()
-		cn.answered(id)
-	}
 }
 
 // gap tells the application of a gap. An accepted one also goes into the queue
 // if the application has an OnGap.
 func (s *Subscription) gap(e *clientcore.Effect) *GapError {
-	gap := &GapError{Subscription: s.id, Topic: s.topic}
+	gap := &GapError{Subscription: s.id, Topic: s.topic, Unasked: e.Unasked}
 	for _, g := range e.Gaps {
 		gap.Gaps = append(gap.Gaps, Gap(g))
 	}

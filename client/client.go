@@ -30,9 +30,8 @@ type Client struct {
 	finished chan struct{} // closed when the session goroutine has ended
 
 	publishing
-	ids          atomic.Uint64         // of commands
-	unnamed      atomic.Uint64         // subscriptions without an ID
-	unnamedMarks *bookmarkstore.Memory // their places
+	subscribing
+	ids atomic.Uint64 // of commands
 
 	events events
 	record record
@@ -50,6 +49,13 @@ type publishing struct {
 	calls      *calls       // of Publish and Renew
 	messages   sync.Pool    // *pubstore.Message
 	untils     sync.Pool    // *untilClosed
+}
+
+// subscribing is what subscriptions need.
+type subscribing struct {
+	unnamed      atomic.Uint64         // subscriptions without an ID
+	unnamedMarks *bookmarkstore.Memory // their places
+	searches     sync.WaitGroup        // the goroutines of searches
 }
 
 // Dial starts a client and returns it after its first logon. It keeps trying
@@ -91,17 +97,17 @@ func newClient(cfg Config) (c *Client, err error) {
 		return nil, errors.New("publish store has no life: it is closed")
 	}
 	c = &Client{
-		cfg:          cfg,
-		name:         cfg.Name,
-		store:        cfg.Publishes,
-		core:         &lockedCore{store: cfg.Publishes, core: clientcore.NewSession(lives, cfg.WindowMessages, cfg.WindowBytes, cfg.RecoveryTimeout)},
-		first:        make(chan struct{}),
-		finished:     make(chan struct{}),
-		publishing:   publishing{calls: newCalls()},
-		unnamedMarks: bookmarkstore.NewMemory(),
-		events:       events{wake: signal.New()},
-		record:       newRecord(),
-		subs:         make(map[string]*Subscription),
+		cfg:         cfg,
+		name:        cfg.Name,
+		store:       cfg.Publishes,
+		core:        &lockedCore{store: cfg.Publishes, core: clientcore.NewSession(lives, cfg.WindowMessages, cfg.WindowBytes, cfg.RecoveryTimeout)},
+		first:       make(chan struct{}),
+		finished:    make(chan struct{}),
+		publishing:  publishing{calls: newCalls()},
+		subscribing: subscribing{unnamedMarks: bookmarkstore.NewMemory()},
+		events:      events{wake: signal.New()},
+		record:      newRecord(),
+		subs:        make(map[string]*Subscription),
 	}
 	if c.name == "" {
 		c.name = madeUpName()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
 	"github.com/holdfast-mq/holdfast/pubstore"
@@ -216,23 +217,33 @@ type Gap struct {
 	Publisher, From, To uint64 // From and To are sequences, both included
 }
 
-// A GapError says that the server no longer has messages that a bookmark
-// subscription has not seen (R9). Without AcceptGaps or OnGap it ends the
-// subscription; a new one with either of these goes on behind the gap.
+// A GapError says that messages that a bookmark subscription has not seen are no
+// longer in the log of any server that could be asked (R9): of its own server, and
+// of those along synchronous links from there, which the client asks first. Without
+// AcceptGaps or OnGap it ends the subscription; a new one with either of these
+// goes on behind the gap.
 type GapError struct {
 	Subscription string // its id
 	Topic        string
-	Gaps         []Gap // nil if the server does not say
+	Gaps         []Gap // what all of them lack and the application has not discarded; nil if the server does not say
+	// Unasked are the instances that may have the messages and were not asked:
+	// they were away for Config.RecoveryTimeout, are not among the servers of the
+	// client, or are fed asynchronously only.
+	Unasked []string
 }
 
 func (e *GapError) Error() string {
 	s := "subscription " + strconv.Quote(e.Subscription) + " to " + strconv.Quote(e.Topic) +
-		": messages are no longer in the server's log"
+		": messages are no longer in the servers' logs"
 	for i, g := range e.Gaps {
 		if i == 3 {
-			return s + fmt.Sprintf(" and %d more ranges", len(e.Gaps)-i)
+			s += fmt.Sprintf(" and %d more ranges", len(e.Gaps)-i)
+			break
 		}
 		s += fmt.Sprintf("; publisher %d from %d to %d", g.Publisher, g.From, g.To)
+	}
+	if len(e.Unasked) > 0 {
+		s += "; not asked: " + strings.Join(e.Unasked, ", ")
 	}
 	return s
 }

@@ -43,6 +43,9 @@ func (s *Subscription) arrive(cn *conn, id string, m *wire.Message, tooLarge *Fr
 		return nil
 	case clientcore.Pause:
 		cn.unsubscribe(id, wire.UnsubscribeCommand{SubID: id})
+		s.mu.Lock()
+		s.answerLocked() // a search may precede the answer
+		s.mu.Unlock()
 		s.c.events.post(func() { s.c.tellPaused(s) })
 		return nil
 	case clientcore.TooSlow:

@@ -310,6 +310,7 @@ func (c *Client) terminate() {
 	for _, s := range c.subscriptions() {
 		s.abandon(err)
 	}
+	c.searches.Wait()
 	c.events.run()
 	c.become(Closed)
 }

@@ -28,6 +28,7 @@ type Subscription struct {
 	mu       sync.Mutex
 	core     clientcore.Subscription // guarded by mu, but for its methods that are safe for concurrent use
 	cn       *conn                   // it is on the wire of; guarded by mu
+	search   *search                 // the last one; guarded by mu
 	texts    intern.Texts            // topics and users of messages; guarded by mu
 	queue    queue                   // guarded by mu
 	redo     *Message                // the loop was left in its turn; guarded by mu
@@ -96,7 +97,7 @@ func (c *Client) newSubscription(topic string, opts []SubscribeOption) (*Subscri
 		s.id = fmt.Sprintf("#%d", c.unnamed.Add(1))
 	}
 	s.core.Request = o.request(s.id, topic)
-	s.core.Publishers = c.cfg.MaxPublishers
+	s.core.Publishers, s.core.Recovery = c.cfg.MaxPublishers, c.cfg.RecoveryTimeout
 	if o.start == nil {
 		return s, nil
 	}
@@ -162,11 +163,14 @@ func (s *Subscription) end(err error) {
 		s.mu.Unlock()
 		return
 	}
-	cn, began, looping := s.cn, s.answered, s.left != nil
+	cn, began, looping, search := s.cn, s.answered, s.left != nil, s.search
 	id := s.core.End()
 	s.cn, s.endErr = nil, err
 	s.mu.Unlock()
 
+	if search != nil {
+		search.cancel()
+	}
 	if id != "" {
 		cn.unsubscribe(id, wire.UnsubscribeCommand{SubID: id})
 	}

@@ -123,8 +123,8 @@ func TestVectorSubscription(t *testing.T) {
 		if got := s.deliveries(3); !slices.Equal(got, marks(lifeHash, 1, 3)) {
 			t.Errorf("from EPOCH: %v", got)
 		}
-		s.expect(`{"c":"ack","cid":"1","a":"completed","status":"success","sub_id":"1","bm":"`+life(6)+`"}`,
-			`{"c":"ack","cid":"1","a":"persisted","status":"success","sub_id":"1","bm":"`+life(6)+`"}`)
+		s.expect(`{"c":"ack","cid":"1","a":"persisted","status":"success","sub_id":"1","bm":"`+life(6)+`"}`,
+			`{"c":"ack","cid":"1","a":"completed","status":"success","sub_id":"1","bm":"`+life(6)+`"}`)
 		s.silent(time.Minute)
 
 		// NOW: the base covers what is there.

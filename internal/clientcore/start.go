@@ -9,22 +9,31 @@ import (
 
 // start returns the bookmark and the options of a subscribe, the first or a later
 // one. They depend on the request, on the received vector, and on whether the
-// server supports vectors, which ext says (R9).
-func (r *Request) start(ext bool, have Received) (bm, options string) {
+// server supports vectors, which ext says (R9). Such a server is told to skip what
+// it has removed only once other instances have been asked for it.
+func (r *Request) start(ext, skips bool, have Received) (bm, options string) {
 	resumed := have.Known && !(mut.On(mut.R9NowAgain) && r.Start == bookmark.NowText)
-	bm = r.Start
-	if resumed {
-		bm = have.Vector.String()
+	switch {
+	case !resumed:
+		return r.Start, r.options(ext, "")
+	case r.Gaps && (skips || !ext):
+		options = r.options(ext, "bookmark_not_found=epoch")
+	case !ext: // with vector this is the server's default
+		options = r.options(ext, "bookmark_not_found=fail")
+	default:
+		options = r.options(ext, "")
 	}
+	return have.Vector.String(), options
+}
+
+// options returns the options of a subscribe, with one for bookmarks that are not found.
+func (r *Request) options(ext bool, notFound string) string {
 	var o []string
 	if ext {
 		o = append(o, "vector")
 	}
-	switch {
-	case resumed && r.Gaps:
-		o = append(o, "bookmark_not_found=epoch")
-	case resumed && !ext: // with vector this is the server's default
-		o = append(o, "bookmark_not_found=fail")
+	if notFound != "" {
+		o = append(o, notFound)
 	}
 	if r.Durable {
 		o = append(o, "fully_durable")
@@ -32,5 +41,5 @@ func (r *Request) start(ext bool, have Received) (bm, options string) {
 	if r.Times {
 		o = append(o, "timestamp")
 	}
-	return bm, strings.Join(o, ",")
+	return strings.Join(o, ",")
 }

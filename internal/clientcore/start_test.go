@@ -11,23 +11,25 @@ func TestStart(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		ext     bool
+		skips   bool
 		r       Request
 		have    Received
 		bm, opt string
 	}{
-		{"epoch", true, Request{Start: bookmark.EpochText}, Received{}, "0", "vector"},
-		{"now", true, Request{Start: bookmark.NowText}, Received{}, "0|1|", "vector"},
-		{"now, nothing received yet", true, Request{Start: bookmark.NowText}, Received{Known: true, Vector: v}, "2|9|,7|3|", "vector"},
-		{"now on an empty log", true, Request{Start: bookmark.NowText}, Received{Known: true}, "0", "vector"},
-		{"resumed with gaps accepted", true, Request{Gaps: true}, Received{Known: true, Vector: v}, "2|9|,7|3|", "vector,bookmark_not_found=epoch"},
-		{"gaps cannot be at the first start", true, Request{Start: bookmark.EpochText, Gaps: true}, Received{}, "0", "vector"},
-		{"durable, with times", true, Request{Start: bookmark.NowText, Durable: true, Times: true}, Received{}, "0|1|", "vector,fully_durable,timestamp"},
-		{"plain, first", false, Request{Start: bookmark.NowText}, Received{}, "0|1|", ""},
-		{"plain, resumed", false, Request{}, Received{Known: true, Vector: v}, "2|9|,7|3|", "bookmark_not_found=fail"},
-		{"plain, resumed, gaps accepted", false, Request{Gaps: true}, Received{Known: true, Vector: v}, "2|9|,7|3|", "bookmark_not_found=epoch"},
+		{"epoch", true, false, Request{Start: bookmark.EpochText}, Received{}, "0", "vector"},
+		{"now", true, false, Request{Start: bookmark.NowText}, Received{}, "0|1|", "vector"},
+		{"now, nothing received yet", true, false, Request{Start: bookmark.NowText}, Received{Known: true, Vector: v}, "2|9|,7|3|", "vector"},
+		{"now on an empty log", true, false, Request{Start: bookmark.NowText}, Received{Known: true}, "0", "vector"},
+		{"resumed with gaps accepted, others not asked yet", true, false, Request{Gaps: true}, Received{Known: true, Vector: v}, "2|9|,7|3|", "vector"},
+		{"resumed with gaps accepted", true, true, Request{Gaps: true}, Received{Known: true, Vector: v}, "2|9|,7|3|", "vector,bookmark_not_found=epoch"},
+		{"gaps cannot be at the first start", true, false, Request{Start: bookmark.EpochText, Gaps: true}, Received{}, "0", "vector"},
+		{"durable, with times", true, false, Request{Start: bookmark.NowText, Durable: true, Times: true}, Received{}, "0|1|", "vector,fully_durable,timestamp"},
+		{"plain, first", false, false, Request{Start: bookmark.NowText}, Received{}, "0|1|", ""},
+		{"plain, resumed", false, false, Request{}, Received{Known: true, Vector: v}, "2|9|,7|3|", "bookmark_not_found=fail"},
+		{"plain, resumed, gaps accepted", false, false, Request{Gaps: true}, Received{Known: true, Vector: v}, "2|9|,7|3|", "bookmark_not_found=epoch"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if bm, opt := tt.r.start(tt.ext, tt.have); bm != tt.bm || opt != tt.opt {
+			if bm, opt := tt.r.start(tt.ext, tt.skips, tt.have); bm != tt.bm || opt != tt.opt {
 				t.Errorf("%q, %q; want %q, %q", bm, opt, tt.bm, tt.opt)
 			}
 		})

@@ -23,6 +23,7 @@ type Request struct {
 	Unreplicated bool // it may move to where messages may be missing
 	Publishers   int  // that its place names at most; 0: any number
 	Patience     Patience
+	Recovery     time.Duration // how long instances may be away that are to be asked for what is missing
 }
 
 // A Patience is the policy of a subscription without bookmark for a slow application.
@@ -50,6 +51,8 @@ type Subscription struct {
 	home     string    // address of the only server that has the topic; empty: any (R3)
 	overfull time.Time // since when the queue is beyond its bound
 	roster   roster
+	search   search // while searching
+	skips    bool   // the next subscribe accepts gaps
 }
 
 // A stage says whether a subscription is on the wire.
@@ -59,7 +62,8 @@ const (
 	detached    stage = iota // waits for a connection
 	subscribing              // asked for, not answered
 	active
-	overrun // paused: the queue was full, the tail was dropped (R12)
+	overrun   // paused: the queue was full, the tail was dropped (R12)
+	searching // its server has removed messages that others may have (R9)
 	ended
 )
 
@@ -85,14 +89,16 @@ func (s *Subscription) Place() bookmarkstore.Subscription { return s.place }
 
 // A Received is the received vector of a subscription, as its store has it.
 type Received struct {
-	Vector bookmark.Vector
-	Known  bool
+	Vector     bookmark.Vector
+	Known      bool
+	OutOfOrder map[uint64][]uint64 // discarded above Vector, ascending, by publisher
 }
 
 // Received asks the store. Safe for concurrent use.
 func (s *Subscription) Received() (r Received) {
 	if s.place != nil {
 		r.Vector, r.Known = s.place.Received()
+		r.OutOfOrder = s.place.OutOfOrder()
 	}
 	return r
 }
@@ -111,7 +117,7 @@ func (s *Subscription) Held() bool { return s.held }
 
 // Runs reports whether the subscription is on the wire under an id.
 func (s *Subscription) Runs(id string) bool {
-	return s.id == id && (s.stage == subscribing || s.stage == active)
+	return s.id == id && id != "" && s.Queues()
 }
 
 // Unanswered reports whether a server has not answered for so long.
@@ -137,7 +143,7 @@ func (s *Subscription) Attach(to *Server, id string, have Received, now time.Tim
 	}
 	switch {
 	case s.place != nil:
-		cmd.Bookmark, cmd.Options = s.start(!to.Plain, have)
+		cmd.Bookmark, cmd.Options = s.start(!to.Plain, s.skips, have)
 		cmd.Acks |= wire.AckPersisted
 	case s.Times:
 		cmd.Options = "timestamp"
@@ -146,7 +152,7 @@ func (s *Subscription) Attach(to *Server, id string, have Received, now time.Tim
 	if err := s.TooMany(); err != nil {
 		return wire.SubscribeCommand{}, err
 	}
-	s.stage, s.id, s.asked = subscribing, id, now
+	s.stage, s.id, s.asked, s.skips = subscribing, id, now, false
 	return cmd, nil
 }
 
@@ -164,7 +170,7 @@ func (s *Subscription) Lost() {
 // empty if it is not on the wire.
 func (s *Subscription) End() (id string) {
 	id = s.id
-	s.stage, s.id = ended, ""
+	s.stage, s.id, s.search = ended, "", search{}
 	return id
 }
 
@@ -181,9 +187,11 @@ func (s *Subscription) Emptied() (again bool) {
 // An Effect is the effect of a server's answer.
 type Effect struct {
 	Answered bool            // this answers the subscribe
+	Away     bool            // the subscription is not on the wire of this server any more
 	Base     bookmark.Vector // the subscription's base, for the store; nil: none
-	Gap      bool            // the log no longer has messages that were not received
+	Gap      bool            // no log has messages any more that were not received
 	Gaps     []wire.Gap      // these; nil if the server does not say
+	Unasked  []string        // instances that may have them and were not asked
 	Shown    bookmark.Vector // the progress, for the store, behind the gap; nil: none
 	Held     bool            // from now on the server holds messages back until they are safe (R13)
 	Freed    bool            // and no longer
@@ -210,12 +218,14 @@ func (s *Subscription) Answer(by *Server, id string, m *wire.Message, have Recei
 	switch {
 	case !s.Runs(id):
 		return e, nil
+	case s.stage == searching:
+		return s.found(m)
 	case m.Failed():
-		return s.refused(m), nil
+		return s.refused(by, m, have), nil
 	}
 	e.Answered = true
 	if s.place != nil && !by.Plain {
-		if err := s.begin(m, have, &e); err != nil {
+		if err := s.begin(by, m, have, &e); err != nil || e.Away {
 			return e, err
 		}
 	}
@@ -225,18 +235,23 @@ func (s *Subscription) Answer(by *Server, id string, m *wire.Message, have Recei
 	return e, nil
 }
 
-func (s *Subscription) refused(m *wire.Message) Effect {
-	if s.place == nil || len(m.Gap) == 0 && string(m.Reason) != wire.ReasonBookmarkNotFound {
+func (s *Subscription) refused(by *Server, m *wire.Message, have Received) Effect {
+	switch {
+	case s.place == nil || len(m.Gap) == 0 && string(m.Reason) != wire.ReasonBookmarkNotFound:
 		return Effect{Answered: true, End: &Refusal{Command: "subscribe", Reason: string(m.Reason)}}
+	case s.flood(m.Gap):
+		return Effect{Answered: true, End: &PublishersError{Subscription: s.ID, Limit: s.Publishers}}
 	}
-	gaps, _ := wire.ParseGaps(m.Gap)
-	return Effect{Answered: true, Gap: true, Gaps: gaps, End: ErrMissed}
+	if gaps, err := wire.ParseGaps(m.Gap); err == nil && len(gaps) > 0 {
+		return s.missed(by, gaps, have)
+	}
+	return Effect{Answered: true, Gap: true, End: ErrMissed}
 }
 
 // begin handles the base and the gaps in an answer. A resume that has received
 // nothing looks like a first subscribe, so the server cannot report a gap: the
 // base then shows it.
-func (s *Subscription) begin(m *wire.Message, have Received, e *Effect) error {
+func (s *Subscription) begin(by *Server, m *wire.Message, have Received, e *Effect) error {
 	if s.flood(m.Bookmark) {
 		e.End = &PublishersError{Subscription: s.ID, Limit: s.Publishers}
 		return nil
@@ -250,18 +265,15 @@ func (s *Subscription) begin(m *wire.Message, have Received, e *Effect) error {
 		if err != nil {
 			return fmt.Errorf("%w: base of subscription %q: %w", ErrProtocol, s.ID, err)
 		}
-		if have.Known {
-			missed := missedSince(base)
-			gaps = append(missed, gaps...)
-			if len(missed) > 0 && !s.Gaps {
-				e.End = ErrMissed
-			}
-		} else {
+		if !have.Known {
 			e.Base = base
+		} else if missed := missedSince(base); len(missed) > 0 {
+			*e = s.missed(by, missed, have)
+			return nil
 		}
 	}
-	if e.Gap, e.Gaps = len(gaps) > 0, gaps; e.Gap && e.End == nil {
-		e.Shown = shownBehind(gaps)
+	if gaps = undiscarded(gaps, have); len(gaps) > 0 {
+		e.Gap, e.Gaps, e.Shown = true, gaps, shownBehind(gaps)
 	}
 	s.bound(e)
 	return nil
@@ -317,6 +329,9 @@ func (s *Subscription) Mark(by *Server, id string, m *wire.Message) (e Effect, e
 	if e.Shown, err = bookmark.ParseVector(m.Bookmark); err != nil {
 		return e, fmt.Errorf("%w: progress of subscription %q: %w", ErrProtocol, s.ID, err)
 	}
+	if s.stage == searching {
+		e.Shown = s.search.shown(e.Shown)
+	}
 	s.bound(&e)
 	return e, nil
 }
@@ -339,17 +354,20 @@ const (
 // messages: the application calls Emptied when it has taken the last.
 func (s *Subscription) Arrives(id string, b bookmark.Bookmark, fits bool) Verdict {
 	switch {
-	case !s.Runs(id):
+	case !s.Runs(id) || s.stage == searching && !s.search.wants(b):
 		return Refuse
 	case fits && s.place != nil && !b.IsZero() && s.roster.add(b) && s.TooMany() != nil:
 		return Crowd
 	case fits:
 		s.overfull = time.Time{}
+		if s.stage == searching {
+			s.search.take(b)
+		}
 		return Take
 	case s.place == nil:
 		return Full
 	}
-	s.stage, s.id = overrun, ""
+	s.stage, s.id, s.search = overrun, "", search{}
 	return Pause
 }
 
@@ -385,5 +403,5 @@ func (s *Subscription) Receive(v Verdict, b bookmark.Bookmark) bool {
 // Queues reports whether a received message may be queued: the subscription may
 // have ended meanwhile.
 func (s *Subscription) Queues() bool {
-	return s.stage == subscribing || s.stage == active
+	return s.stage == subscribing || s.stage == active || s.stage == searching
 }

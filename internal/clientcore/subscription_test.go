@@ -2,7 +2,6 @@ package clientcore
 
 import (
 	"errors"
-	"slices"
 	"testing"
 	"time"
 
@@ -88,28 +87,6 @@ func TestResume(t *testing.T) {
 	}
 	if cmd := attach(t, s, there, "2"); cmd.Bookmark != "7|4|,9|5|" {
 		t.Errorf("resumes at %s", cmd.Bookmark)
-	}
-}
-
-// One that has received nothing and finds that the log begins later has a gap.
-func TestGaps(t *testing.T) {
-	missing := []wire.Gap{{Publisher: 7, From: 1, To: 3}}
-	for _, accepts := range []bool{false, true} {
-		s := subscription(t, func(r *Request) { r.Gaps = accepts })
-		attach(t, s, here, "1")
-		answer(t, s, here, "1", wire.Message{Bookmark: text("0")})
-		s.Lost()
-		attach(t, s, here, "2")
-		e := answer(t, s, here, "2", wire.Message{Bookmark: text("7|3|")})
-		if !e.Gap || !slices.Equal(e.Gaps, missing) || accepts != (e.End == nil) || accepts != (e.Shown[7] == 3) {
-			t.Errorf("accepts %v: %+v", accepts, e)
-		}
-	}
-	s := subscription(t)
-	attach(t, s, here, "1")
-	e := answer(t, s, here, "1", wire.Message{Status: text(wire.StatusFailure), Reason: text(wire.ReasonBookmarkNotFound), Gap: text("7|1|3")})
-	if !e.Gap || !slices.Equal(e.Gaps, missing) || !errors.Is(e.End, ErrMissed) {
-		t.Errorf("refused: %+v", e)
 	}
 }
 

@@ -144,6 +144,14 @@ const (
 	R9NoMarks Bug = "r9-no-marks"
 	// R9SilentGap skips what retention removed without a word.
 	R9SilentGap Bug = "r9-silent-gap"
+	// R9OneWord takes one instance's gap for the group's.
+	R9OneWord Bug = "r9-one-word"
+	// R9SideTakesAll takes messages of any publisher in a side session.
+	R9SideTakesAll Bug = "r9-side-takes-all"
+	// R9GapNotCommon tells a gap of what one of the instances that were asked still has.
+	R9GapNotCommon Bug = "r9-gap-not-common"
+	// R9DiscardedIsGap tells a gap of what was discarded out of order.
+	R9DiscardedIsGap Bug = "r9-discarded-is-gap"
 	// R10SameLife keeps the publisher of a store that starts empty.
 	R10SameLife Bug = "r10-same-life"
 	// R10RollbackStays goes on at the server that has more of the store than the store, at once.

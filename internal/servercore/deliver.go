@@ -169,6 +169,7 @@ func (s *Session) offer(r *ledger.Record, table *topic.Table[*sub], now time.Tim
 		gap, missed := b.Pass(r)
 		switch {
 		case missed && !b.AcceptsGaps():
+			s.mark(b, now) // so that the gap begins where the client's place ends
 			s.endWithGap(b, []wire.Gap{gap})
 			ended = append(ended, b)
 			continue
@@ -229,10 +230,14 @@ func (s *Session) waits(b *sub, on bool) {
 }
 
 // complete writes the completed ack, if it was asked for, when the replay has
-// reached what was there at the subscribe.
+// reached what was there at the subscribe. By vector a mark comes before it, so
+// that it says all of the replay.
 func (s *Session) complete(b *sub, next ledger.Position) {
 	if !b.Reached(next) || b.acks&wire.AckCompleted == 0 {
 		return
+	}
+	if b.Options.Vector {
+		s.mark(b, b.lastMark)
 	}
 	a := wire.AckMessage{CommandID: b.id, Type: wire.AckCompleted, Success: true, SubID: b.ID}
 	if last := b.Last(); b.Bookmark && !last.IsZero() {

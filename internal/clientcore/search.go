@@ -1,0 +1,344 @@
+package clientcore
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/wire"
+)
+
+// askSpacing is the least time between two subscribes of a search at one
+// instance, unless something came meanwhile.
+const askSpacing = 30 * time.Second
+
+// A search fetches the messages that a server's log no longer has from other
+// instances, along synchronous links, before the application is told of a gap (R9).
+// Meanwhile the subscription is not on the wire of that server: what follows a
+// gap must not be received before what is in it. The instances are asked one
+// after the other, in side sessions.
+type search struct {
+	missing []wire.Gap // that no instance asked so far has; ordered
+	from    string     // the instance whose answer began the search
+	ask     []string   // instances that are still to be asked
+	asked   []string
+	tried   map[string]time.Time // when a side session last subscribed at an instance, unless something came since
+	since   time.Time            // the beginning, or when something came last
+
+	side
+}
+
+// A side is the part of a search that begins anew with each side session.
+type side struct {
+	at     string          // the instance
+	need   map[uint64]span // what it is to send, by publisher
+	came   bookmark.Vector // what it has sent
+	lacks  []wire.Gap      // what it says it has removed
+	closed bool            // it has nothing more for the search
+}
+
+// A span is the part of one publisher's messages that a side session is to bring.
+type span struct{ at, to uint64 }
+
+// missed handles a server's word that its log no longer has messages. What was
+// discarded out of order is not missing.
+func (s *Subscription) missed(by *Server, gaps []wire.Gap, have Received) Effect {
+	base := s.listed(have)
+	if base != nil {
+		have.Vector = base
+	}
+	left := gaps
+	if !mut.On(mut.R9DiscardedIsGap) {
+		left = undiscarded(gaps, have)
+	}
+	s.stage, s.id = searching, ""
+	s.search = search{missing: left, from: by.Instance, tried: make(map[string]time.Time)}
+	if !by.Plain && !mut.On(mut.R9OneWord) {
+		s.search.ask = slices.DeleteFunc(slices.Clone(by.Peers), func(name string) bool { return name == by.Instance })
+	}
+	var e Effect
+	switch {
+	case len(left) == 0:
+		var rest []wire.Gap
+		e.Shown, rest = pass(gaps, have)
+		s.resume(len(rest) > 0)
+		s.bound(&e)
+	case len(s.search.ask) == 0:
+		e = s.conclude(have, nil)
+	}
+	e.Base, e.Away, e.Answered = base, true, e.End != nil
+	return e
+}
+
+// listed returns the base of a first subscribe that began behind bookmarks, where
+// the place has none yet.
+func (s *Subscription) listed(have Received) bookmark.Vector {
+	start, err := bookmark.ParseStart([]byte(s.Start))
+	if have.Known || err != nil || start.Kind != bookmark.List {
+		return nil
+	}
+	base := make(bookmark.Vector)
+	for _, b := range start.List {
+		base[b.Publisher] = max(base[b.Publisher], b.Sequence)
+	}
+	return base
+}
+
+// resume has the subscription go on at its server. skips: it accepts the gaps
+// that the server names then.
+func (s *Subscription) resume(skips bool) {
+	s.stage, s.id, s.skips, s.search = detached, "", skips, search{}
+}
+
+// Searching reports whether messages are sought that the server of the
+// subscription has removed.
+func (s *Subscription) Searching() bool { return s.stage == searching }
+
+// Seeks reports whether a server is one of the instances that are to be asked for
+// what is missing.
+func (s *Subscription) Seeks(to *Server) bool {
+	return s.stage == searching && slices.Contains(s.search.ask, to.Instance)
+}
+
+// Asks reports whether it is to be asked now.
+func (s *Subscription) Asks(to *Server, now time.Time) bool {
+	if !s.Seeks(to) || to.Plain || to.CatchingUp {
+		return false
+	}
+	last, was := s.search.tried[to.Instance]
+	return !was || now.Sub(last) >= askSpacing
+}
+
+// Ask subscribes for what is missing at a server that is to be asked, in a side
+// session, under an id. Of all other publishers nothing is to come, so the vector
+// covers them.
+func (s *Subscription) Ask(to *Server, id string, have Received, now time.Time) wire.SubscribeCommand {
+	q := &s.search
+	for _, name := range to.Peers { // along its links
+		if name != q.from && !slices.Contains(q.ask, name) && !slices.Contains(q.asked, name) {
+			q.ask = append(q.ask, name)
+		}
+	}
+	q.tried[to.Instance] = now
+	q.side = side{at: to.Instance, need: make(map[uint64]span), came: make(bookmark.Vector)}
+	for _, g := range q.missing {
+		q.need[g.Publisher] = span{have.Vector[g.Publisher], max(g.To, q.need[g.Publisher].to)}
+	}
+	s.id = id
+	cmd := wire.SubscribeCommand{
+		Command: wire.Subscribe, CommandID: id, SubID: id, Topic: s.Topic, Filter: s.Filter,
+		Bookmark: q.vector(have.Vector), Options: s.options(true, "bookmark_not_found=epoch"),
+		Acks: wire.AckProcessed | wire.AckPersisted | wire.AckCompleted,
+	}
+	if len(cmd.Bookmark) > to.Longest-wire.MaxHeader {
+		cmd.Bookmark = have.Vector.String()
+	}
+	return cmd
+}
+
+// vector returns the bookmark of a side session. A publisher at 0 is named, too, so
+// that the bookmark is not that of the start of the log.
+func (q *search) vector(have bookmark.Vector) string {
+	all := have.Clone()
+	for publisher := range q.need {
+		all[publisher] = have[publisher]
+	}
+	var text []byte
+	for _, publisher := range all.Publishers() {
+		b := bookmark.Bookmark{Publisher: publisher, Sequence: bookmark.MaxSequence}
+		if need, is := q.need[publisher]; is {
+			b.Sequence = need.at
+		}
+		text = append(b.AppendText(text), ',')
+	}
+	return strings.TrimSuffix(string(text), ",")
+}
+
+// found handles the answer to Ask, and later gaps. Of a publisher of which the
+// server lacks anything nothing is taken there: what it lacks may be elsewhere.
+func (s *Subscription) found(m *wire.Message) (e Effect, err error) {
+	q := &s.search
+	if m.Failed() || string(m.Reason) == wire.ReasonNotReplicated || s.flood(m.Gap) {
+		q.need, q.closed = nil, true // it may lack anything
+		return e, nil
+	}
+	gaps, err := wire.ParseGaps(m.Gap)
+	if err != nil {
+		return e, fmt.Errorf("%w: gap of subscription %q: %w", ErrProtocol, s.ID, err)
+	}
+	for publisher, ranges := range byPublisher(gaps) {
+		if _, is := q.need[publisher]; is {
+			q.lacks = append(q.lacks, ranges...)
+			delete(q.need, publisher)
+		}
+	}
+	q.closed = q.closed || len(q.need) == 0
+	return e, nil
+}
+
+// wants reports whether a message belongs to what a side session is to bring.
+func (q *search) wants(b bookmark.Bookmark) bool {
+	_, is := q.need[b.Publisher]
+	return is || mut.On(mut.R9SideTakesAll)
+}
+
+// take notes what has come of a publisher in a side session.
+func (q *search) take(b bookmark.Bookmark) {
+	need, is := q.need[b.Publisher]
+	if !is {
+		return
+	}
+	need.at = max(need.at, b.Sequence)
+	q.need[b.Publisher], q.came[b.Publisher] = need, need.at
+	if need.at >= need.to {
+		delete(q.need, b.Publisher)
+	}
+	q.closed = len(q.need) == 0
+}
+
+// shown returns the part of a progress mark that belongs to what a side session is to bring.
+func (q *search) shown(v bookmark.Vector) bookmark.Vector {
+	part := make(bookmark.Vector)
+	for publisher, sequence := range v {
+		b := bookmark.Bookmark{Publisher: publisher, Sequence: sequence}
+		if q.wants(b) {
+			part[publisher] = sequence
+			q.take(b)
+		}
+	}
+	return part
+}
+
+// Completed handles the end of the replay under an id: what a side session has not
+// brought by then, its server does not have.
+func (s *Subscription) Completed(id string) {
+	if s.stage == searching && s.Runs(id) {
+		s.search.closed = true
+	}
+}
+
+// Served reports whether the server of the present side session has nothing more
+// for the search.
+func (s *Subscription) Served() bool { return s.stage != searching || s.search.closed }
+
+// Left handles the end of a side session.
+func (s *Subscription) Left(now time.Time) {
+	if s.stage != searching {
+		return
+	}
+	q := &s.search
+	s.id = ""
+	if len(q.came) > 0 {
+		q.missing = behind(q.missing, q.came)
+		q.since = now
+		clear(q.tried)
+	}
+	if q.closed {
+		q.missing = q.lacking()
+		q.ask = slices.DeleteFunc(q.ask, func(name string) bool { return name == q.at })
+		q.asked = append(q.asked, q.at)
+	}
+	q.side = side{}
+}
+
+// lacking returns what is still missing when the server of a side session has said what
+// it lacks: of the publishers it named gaps of, what others lack as well.
+func (q *search) lacking() (left []wire.Gap) {
+	both := byPublisher(common(q.missing, q.lacks))
+	named := byPublisher(q.lacks)
+	for publisher, ranges := range byPublisher(q.missing) {
+		if len(named[publisher]) > 0 && len(both[publisher]) > 0 && !mut.On(mut.R9GapNotCommon) {
+			ranges = both[publisher]
+		}
+		left = append(left, ranges...)
+	}
+	sortGaps(left)
+	return left
+}
+
+// Found ends the search, unless there is something to wait for. known are the
+// servers that have said who they are, of all that the client can connect to.
+func (s *Subscription) Found(have Received, known Known, all int, now time.Time) (e Effect, over bool) {
+	q := &s.search
+	if s.stage != searching {
+		return e, true
+	}
+	if q.since.IsZero() {
+		q.since = now
+	}
+	switch {
+	case len(q.missing) == 0:
+		s.resume(false)
+		return e, true
+	case len(q.ask) > 0 && now.Sub(q.since) < s.Recovery && (len(known) < all || known.has(q.ask)):
+		return e, false
+	}
+	return s.conclude(have, q.unasked(known)), true
+}
+
+// has reports whether a server is one of the instances named.
+func (k Known) has(names []string) bool {
+	for _, s := range k {
+		if slices.Contains(names, s.Instance) {
+			return true
+		}
+	}
+	return false
+}
+
+// unasked returns the instances that may have what is missing and were not
+// asked: they were away, or are no synchronous peers.
+func (q *search) unasked(known Known) []string {
+	names := slices.Clone(q.ask)
+	for _, s := range known {
+		if s.Instance != "" && s.Instance != q.from && !slices.Contains(q.asked, s.Instance) {
+			names = append(names, s.Instance)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// conclude is the end of a search that leaves something missing: the
+// subscription ends, or goes on behind it.
+func (s *Subscription) conclude(have Received, unasked []string) Effect {
+	e := Effect{Gap: true, Gaps: s.search.missing, Unasked: unasked}
+	if !s.Gaps {
+		e.End = ErrMissed
+		return e
+	}
+	var rest []wire.Gap
+	e.Shown, rest = pass(e.Gaps, have)
+	e.Gaps = slices.DeleteFunc(slices.Clone(e.Gaps), func(g wire.Gap) bool { return slices.Contains(rest, g) })
+	e.Gap = len(e.Gaps) > 0
+	s.resume(len(rest) > 0)
+	s.bound(&e)
+	return e
+}
+
+// SideLogon returns the logon of a side session: without a name and without a
+// store, so that it can't publish and ends no other session (R11).
+func SideLogon(messageType, version, user, password string) *wire.LogonCommand {
+	return &wire.LogonCommand{
+		CommandID: LogonID, MessageType: messageType, Acks: wire.AckProcessed, Version: version, Ext: true,
+		UserID: user, Password: password,
+	}
+}
+
+// SideServer handles the answer to a SideLogon that was sent so many times. It
+// returns the server at the address, or not accepted if that asks for other
+// credentials.
+func SideServer(address string, m *wire.Message, asked int) (at Server, accepted bool, err error) {
+	switch {
+	case m.Failed():
+		return at, false, refusal("logon", m)
+	case string(m.Status) == wire.StatusSuccess:
+		return serverOf(address, m), true, nil
+	case asked >= maxChallenges:
+		return at, false, fmt.Errorf("%w: %d challenges in one logon", ErrProtocol, maxChallenges)
+	}
+	return at, false, nil
+}

@@ -1,0 +1,336 @@
+package clientcore
+
+import (
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/bookmarkstore"
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/wire"
+)
+
+func gaps(t *testing.T, list string) []wire.Gap {
+	t.Helper()
+	g, err := wire.ParseGaps(text(list))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+func refuse(t *testing.T, s *Subscription, by *Server, id, gap string) Effect {
+	t.Helper()
+	return answer(t, s, by, id, wire.Message{Status: text(wire.StatusFailure), Reason: text(wire.ReasonBookmarkNotFound), Gap: text(gap)})
+}
+
+// placed returns a subscription that has received up to a vector.
+func placed(t *testing.T, v bookmark.Vector, change ...func(*Request)) *Subscription {
+	t.Helper()
+	s := subscription(t, append(change, func(r *Request) { r.Resumes, r.Recovery = true, time.Minute })...)
+	if err := s.Place().SetBase(v); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// ask begins a side session.
+func ask(t *testing.T, s *Subscription, to *Server, id string, now time.Time) wire.SubscribeCommand {
+	t.Helper()
+	if !s.Asks(to, now) {
+		t.Fatalf("%s is not asked", to.Instance)
+	}
+	return s.Ask(to, id, s.Received(), now)
+}
+
+func found(t *testing.T, s *Subscription, known Known, all int, now time.Time) (Effect, bool) {
+	t.Helper()
+	e, over := s.Found(s.Received(), known, all, now)
+	if err := s.Keep(&e); err != nil {
+		t.Fatal(err)
+	}
+	return e, over
+}
+
+func server(name string, peers ...string) *Server {
+	return &Server{Address: name, Instance: name, Peers: peers, Longest: wire.MaxFrame}
+}
+
+// What is missing comes from the peer; all else of the peer is left alone.
+func TestSearch(t *testing.T) {
+	a, b := server("a", "b"), server("b", "a")
+	s := placed(t, bookmark.Vector{7: 10, 9: 5})
+	attach(t, s, a, "1")
+	if e := refuse(t, s, a, "1", "7|11|20"); !e.Away || e.Answered || e.Gap || e.End != nil || !s.Searching() || s.Waits() {
+		t.Fatalf("%+v", e)
+	}
+	if _, over := found(t, s, Known{"a": *a}, 2, epoch); over {
+		t.Fatal("it is over before b was asked")
+	}
+	if s.Asks(a, epoch) || s.Asks(server("c"), epoch) {
+		t.Error("one is asked that is not to be")
+	}
+	cmd := ask(t, s, b, "2", epoch)
+	if cmd.Bookmark != "7|10|,9|9223372036854775807|" || cmd.Options != "vector,bookmark_not_found=epoch" || cmd.Acks&wire.AckCompleted == 0 {
+		t.Errorf("%+v", cmd)
+	}
+	answer(t, s, b, "2", wire.Message{Bookmark: text(cmd.Bookmark)})
+	for _, m := range []bookmark.Bookmark{{Publisher: 7, Sequence: 11}, {Publisher: 7, Sequence: 15}} {
+		if v, queued := arrive(s, "2", true, m.Publisher, m.Sequence); v != Take || !queued {
+			t.Errorf("%v: %v, %v", m, v, queued)
+		}
+	}
+	for _, m := range []bookmark.Bookmark{{Publisher: 9, Sequence: 6}, {Publisher: 8, Sequence: 1}} {
+		if v, queued := arrive(s, "2", true, m.Publisher, m.Sequence); v != Refuse || queued {
+			t.Errorf("%v: %v, %v", m, v, queued)
+		}
+	}
+	if s.Served() {
+		t.Error("b is left too early")
+	}
+	e, err := s.Mark(b, "2", &wire.Message{Bookmark: text("7|25|,8|3|,9|7|")})
+	if err != nil || len(e.Shown) != 1 || e.Shown[7] != 25 || !s.Served() {
+		t.Errorf("%+v, %v", e, err)
+	}
+	if err := s.Keep(&e); err != nil {
+		t.Fatal(err)
+	}
+	s.Left(epoch)
+	if e, over := found(t, s, Known{}, 2, epoch); !over || e.Gap || e.End != nil || !s.Waits() {
+		t.Errorf("%+v", e)
+	}
+	if cmd := attach(t, s, a, "3"); cmd.Bookmark != "7|25|,9|5|" || cmd.Options != "vector" {
+		t.Errorf("%+v", cmd)
+	}
+}
+
+// A gap is what all lack. The publishers of which a server lacks something are
+// not read there, since another may have it.
+func TestSearchIntersects(t *testing.T) {
+	for _, accepts := range []bool{false, true} {
+		a, b, c := server("a", "b", "c"), server("b", "a", "c"), server("c", "a", "b")
+		s := placed(t, bookmark.Vector{7: 10}, func(r *Request) { r.Gaps = accepts })
+		attach(t, s, a, "1")
+		refuse(t, s, a, "1", "7|11|20,8|1|5")
+		found(t, s, nil, 3, epoch)
+		ask(t, s, b, "2", epoch)
+		answer(t, s, b, "2", wire.Message{Gap: text("7|11|15")})
+		if v, _ := arrive(s, "2", true, 7, 16); v != Refuse {
+			t.Error("b sends what is behind a gap, and it is taken")
+		}
+		arrive(s, "2", true, 8, 5)
+		s.Left(epoch)
+		ask(t, s, c, "3", epoch)
+		answer(t, s, c, "3", wire.Message{Gap: text("7|11|12")})
+		s.Left(epoch)
+		e, over := found(t, s, Known{"a": *a, "b": *b, "c": *c, "d": *server("d")}, 4, epoch)
+		if !over || !slices.Equal(e.Gaps, gaps(t, "7|11|12")) || !slices.Equal(e.Unasked, []string{"d"}) || accepts != (e.End == nil) || accepts != (e.Shown[7] == 12) {
+			t.Errorf("accepts %v: %+v", accepts, e)
+		}
+		if !accepts && !errors.Is(e.End, ErrMissed) || accepts != s.Waits() {
+			t.Errorf("ended with %v", e.End)
+		}
+	}
+}
+
+// What is discarded out of order is not missing. If nothing else is, the place is
+// raised.
+func TestSearchOfWhatIsDiscarded(t *testing.T) {
+	store := bookmarkstore.NewMemory()
+	place, err := store.Subscription("s", bookmarkstore.Query{Topic: "orders"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := uint64(1); n <= 6; n++ {
+		b := bookmark.Bookmark{Publisher: 7, Sequence: n}
+		place.Receive(b)
+		if n != 1 && n != 4 {
+			place.Discard(b)
+		}
+	}
+	place.Release()
+	s := &Subscription{Request: Request{ID: "s", Topic: "orders", Start: bookmark.EpochText, Resumes: true}}
+	if err := s.Open(store); err != nil {
+		t.Fatal(err)
+	}
+	lone := server("a")
+	attach(t, s, lone, "1")
+	if e := refuse(t, s, lone, "1", "7|1|6"); !slices.Equal(e.Gaps, gaps(t, "7|1|1,7|4|4")) || e.End == nil {
+		t.Errorf("%+v", e)
+	}
+	s.End()
+	for _, n := range []uint64{1, 4} {
+		b := bookmark.Bookmark{Publisher: 7, Sequence: n}
+		s.Place().Receive(b)
+		if n == 4 {
+			s.Place().Discard(b)
+		}
+	}
+	s.Place().Release()
+	s = &Subscription{Request: s.Request}
+	if err := s.Open(store); err != nil {
+		t.Fatal(err)
+	}
+	attach(t, s, lone, "2")
+	s.Place().Receive(bookmark.Bookmark{Publisher: 7, Sequence: 1})
+	if e := refuse(t, s, lone, "2", "7|2|6"); e.Gap || e.End != nil || e.Shown[7] != 6 || !s.Waits() {
+		t.Errorf("%+v", e)
+	}
+}
+
+// One that is away is waited for, as long as nothing comes, and named.
+func TestSearchWaits(t *testing.T) {
+	a, b := server("a", "b"), server("b", "a")
+	begin := func() *Subscription {
+		s := placed(t, bookmark.Vector{7: 10})
+		attach(t, s, a, "1")
+		refuse(t, s, a, "1", "7|11|20")
+		if _, over := found(t, s, Known{"a": *a}, 2, epoch); over {
+			t.Fatal("it is over at once")
+		}
+		return s
+	}
+	s := begin()
+	ask(t, s, b, "2", epoch)
+	s.Left(epoch) // the connection is lost
+	if s.Asks(b, epoch.Add(askSpacing-1)) || !s.Asks(b, epoch.Add(askSpacing)) {
+		t.Error("the same is asked of the same server too often, or never again")
+	}
+	if b := *b; b.CatchingUp || !s.Asks(&b, epoch.Add(askSpacing)) {
+		t.Error("b is not asked")
+	} else if b.CatchingUp = true; s.Asks(&b, epoch.Add(askSpacing)) {
+		t.Error("one that has not caught up is asked")
+	}
+	late := epoch.Add(50 * time.Second)
+	ask(t, s, b, "3", late)
+	arrive(s, "3", true, 7, 11)
+	s.Left(late)
+	if !s.Asks(b, late) {
+		t.Error("it is not asked again at once, though something came")
+	}
+	if _, over := found(t, s, Known{"a": *a, "b": *b}, 2, late.Add(time.Minute-1)); over {
+		t.Error("it is over too early")
+	}
+	e, over := found(t, s, Known{"a": *a, "b": *b}, 2, late.Add(time.Minute))
+	if !over || !slices.Equal(e.Gaps, gaps(t, "7|12|20")) || !slices.Equal(e.Unasked, []string{"b"}) {
+		t.Errorf("%+v", e)
+	}
+	// All have said who they are, and none is the peer.
+	s = begin()
+	if e, over := found(t, s, Known{"a": *a, "x": *server("x")}, 2, epoch); !over || !slices.Equal(e.Unasked, []string{"b", "x"}) {
+		t.Errorf("%+v", e)
+	}
+}
+
+// The peer ends its replay before it has sent all: it does not have the rest.
+func TestSearchOfOneThatHasLess(t *testing.T) {
+	a, b := server("a", "b"), server("b", "a")
+	s := placed(t, bookmark.Vector{7: 10})
+	attach(t, s, a, "1")
+	refuse(t, s, a, "1", "7|11|20")
+	ask(t, s, b, "2", epoch)
+	arrive(s, "2", true, 7, 15)
+	s.Completed("2")
+	if !s.Served() {
+		t.Fatal("b is waited for")
+	}
+	s.Left(epoch)
+	if e, over := found(t, s, nil, 2, epoch); !over || !slices.Equal(e.Gaps, gaps(t, "7|16|20")) {
+		t.Errorf("%+v", e)
+	}
+}
+
+// A queue that overruns meanwhile ends the search; the next subscribe begins another.
+func TestSearchOverruns(t *testing.T) {
+	a, b := server("a", "b"), server("b", "a")
+	s := placed(t, bookmark.Vector{7: 10})
+	attach(t, s, a, "1")
+	refuse(t, s, a, "1", "7|11|20")
+	ask(t, s, b, "2", epoch)
+	arrive(s, "2", true, 7, 11)
+	if v, _ := arrive(s, "2", false, 7, 12); v != Pause || !s.Paused() || !s.Served() {
+		t.Error("it is not paused")
+	}
+	s.Left(epoch)
+	if _, over := found(t, s, nil, 2, epoch); !over || s.Waits() {
+		t.Error("the search goes on")
+	}
+	if !s.Emptied() || attach(t, s, a, "3").Bookmark != "7|11|" {
+		t.Error("it does not go on behind what it has received")
+	}
+}
+
+// A first subscribe behind bookmarks has these as its base.
+func TestSearchBehindBookmarks(t *testing.T) {
+	a, b := server("a", "b"), server("b", "a")
+	s := subscription(t, func(r *Request) { r.Start = "7|10|,9|3|" })
+	attach(t, s, a, "1")
+	if e := refuse(t, s, a, "1", "7|11|20"); e.Base[7] != 10 || e.Base[9] != 3 {
+		t.Errorf("%+v", e)
+	}
+	if cmd := ask(t, s, b, "2", epoch); cmd.Bookmark != "7|10|,9|9223372036854775807|" {
+		t.Errorf("%+v", cmd)
+	}
+}
+
+// One that has received nothing and finds that the log begins later has a gap. A
+// publisher at 0 is named in a side session.
+func TestSearchFromNothing(t *testing.T) {
+	a, b := server("a", "b"), server("b", "a")
+	s := placed(t, bookmark.Vector{})
+	attach(t, s, a, "1")
+	if e := answer(t, s, a, "1", wire.Message{Bookmark: text("7|3|")}); !e.Away || !s.Searching() {
+		t.Fatalf("%+v", e)
+	}
+	if v, _ := arrive(s, "1", true, 7, 4); v != Refuse {
+		t.Error("what is behind the gap is taken")
+	}
+	if cmd := ask(t, s, b, "2", epoch); cmd.Bookmark != "7|0|" {
+		t.Errorf("%+v", cmd)
+	}
+	for _, accepts := range []bool{false, true} {
+		s := placed(t, bookmark.Vector{}, func(r *Request) { r.Gaps = accepts })
+		attach(t, s, server("a"), "1")
+		e := answer(t, s, server("a"), "1", wire.Message{Bookmark: text("7|3|")})
+		if !slices.Equal(e.Gaps, gaps(t, "7|1|3")) || accepts != (e.End == nil) || accepts != (e.Shown[7] == 3) {
+			t.Errorf("accepts %v: %+v", accepts, e)
+		}
+	}
+}
+
+// A range in front of which the log still has messages is accepted by a subscribe.
+func TestSearchOfAMiddle(t *testing.T) {
+	lone := server("a")
+	s := placed(t, bookmark.Vector{7: 10}, func(r *Request) { r.Gaps = true })
+	attach(t, s, lone, "1")
+	if e := refuse(t, s, lone, "1", "7|15|20,8|1|2"); !slices.Equal(e.Gaps, gaps(t, "8|1|2")) || e.Shown[8] != 2 || e.Shown[7] != 0 {
+		t.Errorf("%+v", e)
+	}
+	if cmd := attach(t, s, lone, "2"); cmd.Options != "vector,bookmark_not_found=epoch" {
+		t.Errorf("%+v", cmd)
+	}
+	if e := answer(t, s, lone, "2", wire.Message{Gap: text("7|15|20")}); !slices.Equal(e.Gaps, gaps(t, "7|15|20")) {
+		t.Errorf("%+v", e)
+	}
+}
+
+// A side session is answered like a logon.
+func TestSideServer(t *testing.T) {
+	if cmd := SideLogon("json", "v", "u", "p"); cmd.ClientName != "" || cmd.Store != "" || !cmd.Ext {
+		t.Errorf("%+v", cmd)
+	}
+	retry, ok := &wire.Message{Status: text("retry")}, &wire.Message{Status: text(wire.StatusSuccess), Instance: text("b")}
+	if _, accepted, err := SideServer("x", retry, 1); accepted || err != nil {
+		t.Error(accepted, err)
+	}
+	if _, _, err := SideServer("x", retry, maxChallenges); !errors.Is(err, ErrProtocol) {
+		t.Error(err)
+	}
+	if at, accepted, err := SideServer("x", ok, 1); !accepted || err != nil || at.Instance != "b" || at.Address != "x" {
+		t.Error(at, accepted, err)
+	}
+	if _, _, err := SideServer("x", &wire.Message{Status: text(wire.StatusFailure), Reason: text("no")}, 1); err == nil {
+		t.Error("a refusal is no error")
+	}
+}

@@ -1,0 +1,323 @@
+package cluster_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/internal/proof/cluster"
+	"github.com/holdfast-mq/holdfast/server"
+)
+
+// removes runs a scenario on a pair of which a removes what is older than a
+// minute and b nothing.
+func removes(t *testing.T, scenario func(*cluster.System)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		s := cluster.New(t)
+		s.Add("a", retain(time.Minute), "b").Start()
+		s.Add("b", retain(1000*time.Hour), "a").Start()
+		s.AwaitSync()
+		scenario(s)
+		s.Finish()
+	})
+}
+
+// resumeAt restarts a subscriber that takes up its place on the servers named.
+func resumeAt(s *cluster.System, pl *cluster.Place, sub *cluster.App, servers []string, handle func(*client.Message) error, opts ...client.SubscribeOption) (*cluster.Reader, error) {
+	pl.Sync()
+	pl.Crash(sub, func(c *client.Config) { c.Servers = s.Servers(servers...) })
+	return sub.TryHandle("orders", handle, append(opts, client.From(client.MostRecent), client.ID("orders"))...)
+}
+
+func discard(m *client.Message) error { return m.Discard() }
+
+// beginsAt starts a subscriber that has received and discarded the first messages.
+func beginsAt(s *cluster.System, pl *cluster.Place, pubs ...*cluster.App) *cluster.App {
+	sub := s.App("sub", []string{"a"}, pl.Use)
+	r := sub.Handle("orders", discard, client.From(client.MostRecent), client.ID("orders"))
+	for _, pub := range pubs {
+		publishLong(s, pub, "orders", 1, 10)
+	}
+	r.AwaitN(10 * len(pubs))
+	r.Stop()
+	s.Pass(time.Second)
+	pl.Sync()
+	pl.Kill(sub)
+	return sub
+}
+
+// A subscriber that was away resumes at an instance that has removed what it
+// missed. The peer has everything, and the subscriber gets it, from a queue that
+// holds all of it or a little at a time (R9).
+func TestGapIsFilledFromThePeer(t *testing.T) {
+	for _, queue := range []int{2000, 8} {
+		removes(t, func(s *cluster.System) {
+			pub, pl := s.App("pub", []string{"a", "b"}, nil), s.Place()
+			sub := beginsAt(s, pl, pub)
+			sub.Use(func(c *client.Config) { c.QueueMessages = queue })
+			publishLong(s, pub, "orders", 11, 1000)
+			pub.FlushSafe()
+			s.Pass(3 * time.Minute)
+			publishLong(s, pub, "orders", 1001, 1002)
+			if floor(s, "a", "orders", pub) < 200 || floor(s, "b", "orders", pub) != 0 {
+				t.Fatal("a has removed nothing, or b has: nothing is tried")
+			}
+			sub.Restart()
+			r, err := resumeAt(s, pl, sub, []string{"a", "b"}, discard)
+			if err != nil {
+				t.Fatal(err)
+			}
+			exactly(t, names(r.AwaitN(992)), cluster.Bodies("pub", 11, 1002))
+			wantNoGap(t, sub, r)
+			if st := sub.Client.Stats(); st.Server.Server != s.Servers("a")[0] || st.State != client.Live {
+				t.Errorf("the client is %v on %s", st.State, st.Server.Server)
+			}
+		})
+	}
+}
+
+// While a has removed what it missed of q, b has removed what it missed of p, of
+// whom it knows already, or not. Both come from the other one, and the client moves
+// to neither (R9).
+func TestGapsOfTwoInstances(t *testing.T) {
+	configure := func(c *server.Config) {
+		retain(5 * time.Minute)(c)
+		c.Replication.Destinations[0].DowngradeAfter = server.Duration(time.Second)
+	}
+	for _, known := range []bool{true, false} {
+		cluster.Run(t, configure, func(s *cluster.System) {
+			p, q, pl := s.App("p", []string{"b"}, nil), s.App("q", []string{"a"}, nil), s.Place()
+			from, pubs := 1, []*cluster.App{q}
+			if known {
+				from, pubs = 11, []*cluster.App{p, q}
+			}
+			sub := beginsAt(s, pl, pubs...)
+			s.Cut("a", "b")
+			publishLong(s, p, "orders", from, 150)
+			publishLong(s, q, "orders", 11, 150)
+			s.Pass(4 * time.Minute)
+			s.Heal("a", "b")
+			s.AwaitSync()
+			s.Pass(150 * time.Second)
+			if floor(s, "a", "orders", p) > 10 || floor(s, "a", "orders", q) <= 10 || floor(s, "b", "orders", q) > 10 || floor(s, "b", "orders", p) <= 10 {
+				t.Fatal("they have not removed what the other one has: nothing is tried")
+			}
+			sub.Restart()
+			r, err := resumeAt(s, pl, sub, []string{"a", "b"}, discard)
+			if err != nil {
+				t.Fatal(err)
+			}
+			exactly(t, names(r.AwaitN(150-from+1+140)), cluster.Bodies("p", from, 150), cluster.Bodies("q", 11, 150))
+			wantNoGap(t, sub, r)
+			if moves := sub.Client.Stats().Moves; len(moves) > 1 {
+				t.Errorf("the client has moved: %v", moves)
+			}
+		})
+	}
+}
+
+// bothLack runs a scenario on a pair of which both have removed the beginning of
+// what a subscriber missed, a more than b.
+func bothLack(t *testing.T, scenario func(s *cluster.System, pl *cluster.Place, sub *cluster.App, common client.Gap)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		s := cluster.New(t)
+		s.Add("a", retain(time.Minute), "b").Start()
+		s.Add("b", retain(10*time.Minute), "a").Start()
+		s.AwaitSync()
+		pub, pl := s.App("pub", []string{"a", "b"}, nil), s.Place()
+		sub := beginsAt(s, pl, pub)
+		publishLong(s, pub, "orders", 11, 200)
+		s.Pass(9 * time.Minute)
+		publishLong(s, pub, "orders", 201, 400)
+		s.Pass(3 * time.Minute)
+		publishLong(s, pub, "orders", 401, 402)
+		common := client.Gap{Publisher: publisherID(pub), From: 11, To: floor(s, "b", "orders", pub)}
+		if common.To < 100 || floor(s, "a", "orders", pub) <= common.To {
+			t.Fatalf("a has removed %d, b %d: nothing is tried", floor(s, "a", "orders", pub), common.To)
+		}
+		sub.Restart()
+		scenario(s, pl, sub, common)
+		s.Finish()
+	})
+}
+
+// A gap is what all instances lack.
+func TestGapIsCommon(t *testing.T) {
+	bothLack(t, func(s *cluster.System, pl *cluster.Place, sub *cluster.App, common client.Gap) {
+		_, err := resumeAt(s, pl, sub, []string{"a", "b"}, discard)
+		if gap := wantGap(t, err, common); len(gap.Unasked) > 0 {
+			t.Errorf("%v were not asked", gap.Unasked)
+		}
+	})
+}
+
+// One that accepts gaps is told what all lack, and gets what one of them has.
+func TestAcceptedGapIsCommon(t *testing.T) {
+	bothLack(t, func(s *cluster.System, pl *cluster.Place, sub *cluster.App, common client.Gap) {
+		var told []client.Gap
+		r, err := resumeAt(s, pl, sub, []string{"a", "b"}, discard, client.OnGap(func(e *client.GapError) { told = append(told, e.Gaps...) }))
+		if err != nil {
+			t.Fatal(err)
+		}
+		exactly(t, names(r.AwaitN(402-int(common.To))), cluster.Bodies("pub", int(common.To)+1, 402))
+		if !slices.Equal(told, []client.Gap{common}) {
+			t.Errorf("told %v, want %v", told, common)
+		}
+	})
+}
+
+func wantGap(t *testing.T, err error, want ...client.Gap) *client.GapError {
+	t.Helper()
+	var gap *client.GapError
+	if !errors.As(err, &gap) || !slices.Equal(gap.Gaps, want) {
+		t.Fatalf("ended with %v, want a gap of %v", err, want)
+	}
+	return gap
+}
+
+// The peer that may have what is missing is away. It is waited for, and if it
+// stays away it is named.
+func TestGapWaitsForThePeer(t *testing.T) {
+	for _, returns := range []bool{true, false} {
+		removes(t, func(s *cluster.System) {
+			pub, pl := s.App("pub", []string{"a", "b"}, nil), s.Place()
+			sub := beginsAt(s, pl, pub)
+			publishLong(s, pub, "orders", 11, 300)
+			pub.FlushSafe()
+			s.Pass(3 * time.Minute)
+			missing := client.Gap{Publisher: publisherID(pub), From: 11, To: floor(s, "a", "orders", pub)}
+			if missing.To < 100 {
+				t.Fatal("a has removed nothing: nothing is tried")
+			}
+			s.Node("b").Kill()
+			sub.Restart()
+			began := time.Now()
+			if returns {
+				go func() {
+					time.Sleep(30 * time.Second)
+					s.Node("b").Start()
+				}()
+			}
+			r, err := resumeAt(s, pl, sub, []string{"a", "b"}, discard)
+			took := time.Since(began)
+			if returns {
+				if err != nil || took < 30*time.Second {
+					t.Fatalf("after %v: %v", took, err)
+				}
+				exactly(t, names(r.AwaitN(290)), cluster.Bodies("pub", 11, 300))
+				wantNoGap(t, sub, r)
+				return
+			}
+			if gap := wantGap(t, err, missing); !slices.Equal(gap.Unasked, []string{"b"}) {
+				t.Errorf("not asked: %v", gap.Unasked)
+			}
+			if took < 60*time.Second || took > 70*time.Second {
+				t.Errorf("told after %v", took)
+			}
+		})
+	}
+}
+
+// The process is killed again and again while it gets from the peer what its
+// server has removed, and discards in any order. What it has discarded does not
+// come again, all else does; what it has discarded is no gap either (R9).
+func TestKillsWhileAGapIsFilled(t *testing.T) {
+	removes(t, func(s *cluster.System) {
+		pub, pl := s.App("pub", []string{"a", "b"}, nil), s.Place()
+		sub := beginsAt(s, pl, pub)
+		sub.Use(func(c *client.Config) { c.QueueMessages = 8 })
+		publishLong(s, pub, "orders", 11, 300)
+		pub.FlushSafe()
+		s.Pass(3 * time.Minute)
+		if floor(s, "a", "orders", pub) < 150 {
+			t.Fatal("a has removed nothing: nothing is tried")
+		}
+		sub.Restart()
+		handled := make(map[string]int)
+		for life := 1; len(handled) < 289; life++ {
+			n := 0
+			r, err := resumeAt(s, pl, sub, []string{"a", "b"}, func(m *client.Message) error {
+				body := names([]string{string(m.Data)})[0]
+				if n++; n > 7*life || body == "pub-20" {
+					return nil // later, in another life
+				}
+				handled[body]++
+				return m.Discard()
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.AwaitN(min(7*life, 289-len(handled)))
+			r.Stop()
+		}
+		for body, times := range handled {
+			if times != 1 {
+				t.Errorf("%s was discarded %d times", body, times)
+			}
+		}
+		wantNoGap(t, sub)
+		// Now all but 20 is discarded: with the peer away that is the gap.
+		s.Node("b").Kill()
+		_, err := resumeAt(s, pl, sub, []string{"a", "b"}, discard)
+		wantGap(t, err, client.Gap{Publisher: publisherID(pub), From: 20, To: 20})
+		s.Node("b").Start()
+		s.AwaitSync()
+		r, err := resumeAt(s, pl, sub, []string{"a", "b"}, discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		exactly(t, names(r.AwaitN(1)), cluster.Bodies("pub", 20, 20))
+	})
+}
+
+// A subscription that ends, or its client, ends a search with it.
+func TestSearchEnds(t *testing.T) {
+	removes(t, func(s *cluster.System) {
+		pub, pl := s.App("pub", []string{"a", "b"}, nil), s.Place()
+		sub := beginsAt(s, pl, pub)
+		publishLong(s, pub, "orders", 11, 300)
+		pub.FlushSafe()
+		s.Pass(3 * time.Minute)
+		s.Node("b").Kill()
+		sub.Use(func(c *client.Config) { c.Servers = s.Servers("a", "b") })
+		sub.Restart()
+		sub.AwaitServer("a")
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		if _, err := sub.Client.Subscribe(ctx, "orders", client.From(client.MostRecent), client.ID("orders")); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("ended with %v", err)
+		}
+		failed := make(chan error)
+		go func() {
+			_, err := sub.Client.Subscribe(context.Background(), "orders", client.From(client.MostRecent), client.ID("orders"))
+			failed <- err
+		}()
+		s.Pass(5 * time.Second)
+		began := time.Now()
+		sub.Client.Close()
+		if err := <-failed; !errors.Is(err, client.ErrClosed) || time.Since(began) > 6*time.Second {
+			t.Errorf("ended with %v after %v", err, time.Since(began))
+		}
+		s.Node("b").Start()
+		s.AwaitSync()
+	})
+}
+
+// wantNoGap fails if the application was told of a gap, or a reader of an error.
+func wantNoGap(t *testing.T, sub *cluster.App, readers ...*cluster.Reader) {
+	t.Helper()
+	if slices.Contains(sub.Events(), "subscription gap orders") {
+		t.Error("the application was told of a gap")
+	}
+	for _, r := range readers {
+		if err := r.Err(); err != nil {
+			t.Error(err)
+		}
+	}
+}
