@@ -88,7 +88,9 @@ type Config struct {
 	LogonTimeout   time.Duration // from connected to logged on; default 5s
 	CommandTimeout time.Duration // for the answer to a command; default 10s
 	// RecoveryTimeout is how long the servers may take to answer the
-	// subscriptions that are resumed after a reconnect. Default 60s.
+	// subscriptions that are resumed after a reconnect, and for how long servers
+	// may be away, or send nothing, that are asked for what another one has
+	// removed (GapError). Default 60s.
 	RecoveryTimeout time.Duration
 	// HeartbeatInterval is how often an idle connection proves that it
 	// lives, in whole seconds. Twice as long without a sign from the server

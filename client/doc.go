@@ -100,8 +100,10 @@
 // was not discarded comes again, and only that ([MostRecentOr] says where to begin
 // the first time). Per publisher the order is
 // that of publishing; between publishers, and between subscriptions, there is
-// none. If the server's log no longer has what the subscription needs, a
-// [GapError] says which messages are gone (G7).
+// none. If the server's log no longer has what the subscription needs, the client
+// fetches it from the server's synchronous peers, in connections of their own and
+// as far as Config.Servers leads to them. If none has it, a [GapError] says which
+// messages are gone (G7).
 //
 // Discard every message, also one that you ignore: the place cannot move
 // beyond one that is not discarded, and the client remembers it.
@@ -167,7 +169,8 @@
 //	ErrStoreRolledBack            (hooks) find out who restored or copied the store, or which
 //	                              server says more than it was sent
 //	ErrNameInUse                  find the other process of this name
-//	*GapError                     report what is lost; subscribe again with AcceptGaps
+//	*GapError                     report what is lost; subscribe again with AcceptGaps, or
+//	                              once the servers that were not asked are back
 //	*PublishersError              raise the limit that it names; or subscribe from Epoch or Now
 //	ErrNotReplicated              wait for the server that has the topic; or AllowUnreplicated
 //	ErrAsyncPath                  (Stats, hook Disconnected) nothing: it ends when the server

@@ -132,8 +132,8 @@ func Filter(filter string) SubscribeOption { return func(o *subscribeOptions) { 
 // safe on both servers (R13).
 func FullyDurable() SubscribeOption { return func(o *subscribeOptions) { o.durable = true } }
 
-// AcceptGaps has a bookmark subscription go on behind messages that the
-// server's log no longer has. The hook Gap and Stats still say so.
+// AcceptGaps has a bookmark subscription go on behind messages that no server
+// that could be asked has any more (GapError). The hook Gap and Stats still say so.
 func AcceptGaps() SubscribeOption { return func(o *subscribeOptions) { o.gaps = true } }
 
 // OnGap is AcceptGaps with a function that is told each gap, in its place

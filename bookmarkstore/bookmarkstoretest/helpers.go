@@ -3,6 +3,7 @@ package bookmarkstoretest
 import (
 	"context"
 	"maps"
+	"slices"
 	"testing"
 
 	"github.com/holdfast-mq/holdfast/bookmarkstore"
@@ -139,6 +140,14 @@ func (r *rig) want(received, discarded bookmarkstore.Vector, outstanding int) {
 	}
 	if n := r.Outstanding(); n != outstanding {
 		r.t.Errorf("Outstanding() = %d, want %d", n, outstanding)
+	}
+}
+
+// wantOutOfOrder compares what was discarded out of order.
+func (r *rig) wantOutOfOrder(want map[uint64][]uint64) {
+	r.t.Helper()
+	if got := r.OutOfOrder(); !maps.EqualFunc(got, want, slices.Equal[[]uint64]) {
+		r.t.Errorf("OutOfOrder() = %v, want %v", got, want)
 	}
 }
 

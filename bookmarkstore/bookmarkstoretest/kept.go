@@ -33,8 +33,10 @@ func testKeptOutOfOrder(t *testing.T, d Disk, e ending) {
 	r.discard(1, 5, 9)
 	r.again(e, orders)
 	r.want(vec{}, vec{}, 0)
+	r.wantOutOfOrder(map[uint64][]uint64{1: {5, 9}})
 	r.receive(1, 3)
 	r.drop(1, 5)
+	r.wantOutOfOrder(map[uint64][]uint64{1: {9}})
 	r.again(e, orders) // and once more, some of it there again
 	r.receive(1, 3)
 	r.drop(1, 5)
@@ -48,8 +50,10 @@ func testKeptOutOfOrder(t *testing.T, d Disk, e ending) {
 	r.drop(1, 9)
 	r.discard(1, 7)
 	r.want(vec{1: 9}, vec{1: 9}, 0)
+	r.wantOutOfOrder(nil)
 	r.again(e, orders)
 	r.want(vec{1: 9}, vec{1: 9}, 0)
+	r.wantOutOfOrder(nil)
 }
 
 func testKeptBase(t *testing.T, d Disk, e ending) {

@@ -172,7 +172,9 @@ func (s *Subscription) found(m *wire.Message) (e Effect, err error) {
 	for publisher, ranges := range byPublisher(gaps) {
 		if _, is := q.need[publisher]; is {
 			q.lacks = append(q.lacks, ranges...)
-			delete(q.need, publisher)
+			if !mut.On(mut.R9SideSkips) {
+				delete(q.need, publisher)
+			}
 		}
 	}
 	q.closed = q.closed || len(q.need) == 0
@@ -273,7 +275,7 @@ func (s *Subscription) Found(have Received, known Known, all int, now time.Time)
 	case len(q.missing) == 0:
 		s.resume(false)
 		return e, true
-	case len(q.ask) > 0 && now.Sub(q.since) < s.Recovery && (len(known) < all || known.has(q.ask)):
+	case len(q.ask) > 0 && now.Sub(q.since) < s.Recovery && (len(known) < all || known.has(q.ask)) && !mut.On(mut.R9PeerNotAwaited):
 		return e, false
 	}
 	return s.conclude(have, q.unasked(known)), true

@@ -148,6 +148,10 @@ const (
 	R9OneWord Bug = "r9-one-word"
 	// R9SideTakesAll takes messages of any publisher in a side session.
 	R9SideTakesAll Bug = "r9-side-takes-all"
+	// R9SideSkips reads a publisher behind what the other instance has removed of it.
+	R9SideSkips Bug = "r9-side-skips"
+	// R9PeerNotAwaited tells a gap although an instance that is away may have what is missing.
+	R9PeerNotAwaited Bug = "r9-peer-not-awaited"
 	// R9GapNotCommon tells a gap of what one of the instances that were asked still has.
 	R9GapNotCommon Bug = "r9-gap-not-common"
 	// R9DiscardedIsGap tells a gap of what was discarded out of order.

@@ -21,6 +21,7 @@ type Counts struct {
 	Faults    []uint64
 	Gaps      uint64 // connections refused as a publish gap or for a hole
 	Skipped   uint64 // gaps that subscribers were told of
+	Searches  uint64 // for what their server has removed
 	Overruns  uint64
 	RollBacks uint64
 }
@@ -32,6 +33,7 @@ func (c *Counts) Add(o Counts) {
 	c.Delivered += o.Delivered
 	c.Gaps += o.Gaps
 	c.Skipped += o.Skipped
+	c.Searches += o.Searches
 	c.Overruns += o.Overruns
 	c.RollBacks += o.RollBacks
 	if c.Faults == nil {

@@ -28,14 +28,15 @@ type subscriber struct {
 	most    int           // bound of its queue
 	shuffle bool          // discards in any order
 
-	marks *bookmarkstore.Memory
-	sub   *clientcore.Subscription
-	ids   uint64
-	queue []bookmark.Bookmark
-	busy  bool
-	held  []bookmark.Bookmark // handled, discarded later
-	kept  bookmark.Vector     // what a commit of its store has on disk
-	based bool                // and that the subscription is known
+	marks  *bookmarkstore.Memory
+	sub    *clientcore.Subscription
+	search search // for what its server has removed
+	ids    uint64
+	queue  []bookmark.Bookmark
+	busy   bool
+	held   []bookmark.Bookmark // handled, discarded later
+	kept   bookmark.Vector     // what a commit of its store has on disk
+	based  bool                // and that the subscription is known
 }
 
 func (w *world) addSubscriber(name, topic, start string) *subscriber {
@@ -57,7 +58,9 @@ func (s *subscriber) begin() {
 func (s *subscriber) open() {
 	s.sub = &clientcore.Subscription{Request: clientcore.Request{
 		ID: subscriberID, Topic: s.topic, Start: s.start, Resumes: true, Gaps: true, Durable: s.durable,
+		Recovery: recoveryTimeout,
 	}}
+	s.search = search{}
 	s.stored(s.sub.Open(s.marks))
 }
 
@@ -67,7 +70,10 @@ func (s *subscriber) commit() {
 	s.w.after(between(s.w.load, 20*time.Millisecond, 200*time.Millisecond), &s.process, 'k', s.commit)
 }
 
-func (s *subscriber) take(m *wire.Message) {
+func (s *subscriber) take(m *wire.Message) { s.takeAt(&s.at, m) }
+
+// takeAt takes in a frame of the subscription from a server.
+func (s *subscriber) takeAt(at *clientcore.Server, m *wire.Message) {
 	var e clientcore.Effect
 	var err error
 	id := string(m.SubID)
@@ -76,9 +82,11 @@ func (s *subscriber) take(m *wire.Message) {
 		s.message(string(m.SubIDs), m)
 	case m.Command != wire.Ack:
 	case m.Acks == wire.AckProcessed:
-		e, err = s.sub.Answer(&s.at, id, m, s.sub.Received())
+		e, err = s.sub.Answer(at, id, m, s.sub.Received())
+	case m.Acks == wire.AckCompleted:
+		s.sub.Completed(id)
 	default:
-		e, err = s.sub.Mark(&s.at, id, m)
+		e, err = s.sub.Mark(at, id, m)
 	}
 	if err != nil {
 		s.ended(err)
@@ -107,8 +115,11 @@ func (s *subscriber) attach() {
 
 // happen applies an effect.
 func (s *subscriber) happen(id string, e *clientcore.Effect) {
-	if e.Answered {
+	if e.Answered || e.Away {
 		s.core.Answered(id)
+	}
+	if e.Away {
+		s.unsubscribe(id)
 	}
 	if e.Base != nil {
 		s.w.oracle.based(s, e.Base)
@@ -125,18 +136,28 @@ func (s *subscriber) happen(id string, e *clientcore.Effect) {
 	if e.End != nil {
 		s.w.oracle.violate("%s: its subscription ends: %v", s.name, e.End)
 	}
+	if e.Away {
+		s.goOn()
+	}
 	s.look()
+}
+
+func (s *subscriber) unsubscribe(id string) {
+	cmd := wire.UnsubscribeCommand{CommandID: id, SubID: id}
+	s.send(cmd.AppendTo)
 }
 
 func (s *subscriber) message(id string, m *wire.Message) {
 	b, err := bookmark.Parse(m.Bookmark)
 	s.w.oracle.check(err, s.name, "message")
+	searching := s.sub.Searching()
 	v := s.sub.Arrives(id, b, len(s.queue) < s.most)
 	if v == clientcore.Pause {
 		s.w.counts.Overruns++
-		s.core.Answered(id)
-		cmd := wire.UnsubscribeCommand{CommandID: id, SubID: id}
-		s.send(cmd.AppendTo)
+		if !searching {
+			s.core.Answered(id)
+			s.unsubscribe(id)
+		}
 	}
 	if s.sub.Receive(v, b) && s.sub.Queues() {
 		s.w.oracle.came(s, b, binary.LittleEndian.Uint64(m.Body))
@@ -193,7 +214,11 @@ func (s *subscriber) discard(b bookmark.Bookmark) {
 	s.stored(s.sub.Place().Discard(b))
 }
 
-func (s *subscriber) lost() { s.sub.Lost() }
+func (s *subscriber) lost() {
+	if !s.sub.Searching() { // in side sessions it is on no connection of the client
+		s.sub.Lost()
+	}
+}
 
 // kill ends the process. forgets: what its store had not committed is gone.
 func (s *subscriber) kill(forgets bool) {
