@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/outbound"
+	"github.com/holdfast-mq/holdfast/internal/replica"
 	"github.com/holdfast-mq/holdfast/internal/servercore"
 	"github.com/holdfast-mq/holdfast/internal/signal"
 	"github.com/holdfast-mq/holdfast/internal/wire"
@@ -32,7 +33,7 @@ type session struct {
 	conn   net.Conn
 	out    *outbound.Writer
 	began  time.Time
-	moved  signal.Signal   // a logon that waits may be decided
+	moved  signal.Signal   // a command that waits may be decided
 	ctx    context.Context // ends when the session is ending
 	cancel context.CancelFunc
 	asking sync.WaitGroup // the goroutine that asks the peers
@@ -121,6 +122,9 @@ func (s *session) read() error {
 		case isTooLarge(err):
 			err = s.tooLarge()
 		}
+		if err == nil && s.core.Deciding() {
+			err = s.decide()
+		}
 		if err != nil {
 			return err
 		}
@@ -140,10 +144,7 @@ func (s *session) command(frame []byte) error {
 	if instead, err := s.intercepted(&s.msg); err != nil || instead {
 		return err
 	}
-	if err := s.core.Execute(&s.msg, len(frame)); err != nil || !s.core.Deciding() {
-		return err
-	}
-	return s.decide()
+	return s.core.Execute(&s.msg, len(frame))
 }
 
 // tooLarge has a frame rejected that is longer than this server takes: the
@@ -159,7 +160,8 @@ func (s *session) tooLarge() error {
 	return s.core.TooLarge(&s.msg)
 }
 
-// decide waits until the logon is decided, and lets commands be longer from then on.
+// decide waits until a logon is decided, which lets commands be longer from then
+// on, or a publish may be taken.
 func (s *session) decide() error {
 	for {
 		if err := s.core.Decide(time.Now()); err != nil {
@@ -175,7 +177,7 @@ func (s *session) decide() error {
 	}
 }
 
-// pause waits a little while a logon can't be decided.
+// pause waits a little while a command can't be decided.
 func (s *session) pause() error {
 	select {
 	case <-s.ctx.Done():
@@ -207,7 +209,7 @@ func (s *session) AskPeers() { s.asking.Go(s.askPeers) }
 func (s *session) askPeers() {
 	for {
 		ctx, cancel := context.WithTimeout(s.ctx, servercore.NoticeTimeout)
-		answers := s.srv.links.Load().AskPeers(ctx, s.core.Notice())
+		answers := s.srv.links.Load().AskPeers(ctx, s.core.Notice(), func(a replica.Answers) { s.core.Answered(a) })
 		cancel()
 		if s.core.Answered(answers) {
 			return

@@ -118,6 +118,16 @@ type Group interface {
 	SyncPeers() []string
 	// SyncStatus says how the instance stands to them.
 	SyncStatus() syncstatus.Status
+	// Linked reports whether the peer of that name is connected.
+	Linked(peer string) bool
+	// Awaits reports whether a session must not take a number above have(p) yet:
+	// a sync peer is not among those that have answered its notice, or have(p)
+	// has not reached the answer of one that replicates to us. A peer that is
+	// away or downgraded is not waited for (R11).
+	Awaits(publisher uint64, answers map[string]uint64) bool
+	// Hold notes that a publish is held back for that, from now on until
+	// release is called (R5).
+	Hold() (release func())
 }
 
 // A Notice tells the peers that a client has logged on here (R11).
@@ -128,6 +138,13 @@ type Notice struct {
 	Check      bookmark.Check
 	Counter    uint64 // of the logon, 0: a plain client
 	Instance   string // where it logged on
+}
+
+// A Reply is what an instance says to a notice beside its have(p).
+type Reply struct {
+	Refused bool // the name belongs to another user here
+	Other   bool // the id belongs to another publisher here
+	Lost    bool // another session stays, here or on a third instance
 }
 
 // Answers are what the peers have said to a notice.
@@ -143,4 +160,10 @@ type Answers struct {
 	// destination has never comes here, and one that is away is not missed.
 	Coming uint64
 	Enough bool
+
+	// By are the answers of each peer by name: have(p). A peer that keeps a
+	// session of its own has not answered: it is not in By, All and Enough are
+	// false, and Lost is true.
+	By   map[string]uint64
+	Lost bool
 }

@@ -54,6 +54,8 @@ const (
 	R5NeverDowngrade Bug = "r5-never-downgrade"
 	// R5LooksLate looks for a downgrade that has become due only when it would anyhow.
 	R5LooksLate Bug = "r5-looks-late"
+	// R5HeldNotCounted lets a publish that is held back wait for ever for a peer.
+	R5HeldNotCounted Bug = "r5-held-not-counted"
 	// R5MinSyncIgnored downgrades a destination although too few are left.
 	R5MinSyncIgnored Bug = "r5-min-sync-ignored"
 	// R5OneWayInSync has an instance that does not replicate back say that it is in sync.
@@ -184,6 +186,14 @@ const (
 	R10CompactsDoubt Bug = "r10-compacts-doubt"
 	// R11NoFence lets two sessions of one name live.
 	R11NoFence Bug = "r11-no-fence"
+	// R11TakesAtOnce takes numbers of a session whose notice was not answered.
+	R11TakesAtOnce Bug = "r11-takes-at-once"
+	// R11TakesBehind takes numbers although a peer has more of the publisher than is here.
+	R11TakesBehind Bug = "r11-takes-behind"
+	// R11KeptInSilence does not tell the peer whose session has lost to one that stays.
+	R11KeptInSilence Bug = "r11-kept-in-silence"
+	// R11ClaimForgotten answers a claim without regard to a higher one of another peer.
+	R11ClaimForgotten Bug = "r11-claim-forgotten"
 	// R11LaterWins ignores the counter of a logon and lets the later notice win.
 	R11LaterWins Bug = "r11-later-wins"
 	// R11NoContentCheck answers a duplicate identity with other content as a duplicate.

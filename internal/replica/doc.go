@@ -24,7 +24,7 @@
 //	3 records    journal records as they are, each a bin, to the end of the payload
 //	4 ack        array of publisher, durable
 //	5 notice     id, client name, user, publisher, check, counter, instance
-//	6 answer     id, have, whether the name is refused, whether the publisher is another
+//	6 answer     id, have, whether the name is refused, the publisher is another, the logon has lost
 //	7 heartbeat  damaged, more, array of publisher, have, running CRC
 //	8 refuse     code, reason
 //

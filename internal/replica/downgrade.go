@@ -28,7 +28,7 @@ func (l *Links) checkLocked(p *peer, now time.Duration, after []func()) []func()
 	if !p.dest.Sync {
 		return after
 	}
-	wait := p.progress.OldestWait(now)
+	wait := l.oldestWaitLocked(p, now)
 	switch p.ack.Check(wait, p.conn != nil, l.spareLocked(p)) {
 	case BecameDowngraded:
 		l.marks.LeaveOut(p.index, true)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/ledger"
 )
 
 // someFrames returns one frame of each type.
@@ -41,7 +42,7 @@ func someFrames() map[string][]byte {
 	add("notice", func(e *encoder) {
 		encodeNotice(e, 7, &Notice{ClientName: "c", User: "u", Publisher: 9, Check: bookmark.Check{9}, Counter: 3, Instance: "a"})
 	})
-	add("answer", func(e *encoder) { (&answer{id: 7, have: 99, refused: true}).encode(e) })
+	add("answer", func(e *encoder) { (&answer{7, 99, ledger.Reply{Refused: true, Lost: true}}).encode(e) })
 	add("heartbeat", (&beat{more: true, moved: []journal.State{{Publisher: 5, Have: 6, RunningCRC: 7}}}).encode)
 	add("refuse", (&RefusedError{Code: refuseRecord, Reason: "a hole"}).encode)
 	return frames

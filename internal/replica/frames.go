@@ -6,6 +6,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/ledger"
 )
 
 // A Hello is what each side says first.
@@ -130,23 +131,23 @@ func decodeNotice(d *decoder) (id uint64, n Notice, err error) {
 	return id, n, d.err
 }
 
-// An answer is what an instance says to a notice: its have(p), whether the name
-// belongs to another user there, and whether the id is another publisher's.
+// An answer is what an instance says to a notice: its have(p) and its reply.
 type answer struct {
-	id, have       uint64
-	refused, other bool
+	id, have uint64
+	ledger.Reply
 }
 
 func (a *answer) encode(e *encoder) {
 	e.begin(frameAnswer)
 	e.uint(a.id)
 	e.uint(a.have)
-	e.bool(a.refused)
-	e.bool(a.other)
+	e.bool(a.Refused)
+	e.bool(a.Other)
+	e.bool(a.Lost)
 }
 
 func (a *answer) decode(d *decoder) error {
-	a.id, a.have, a.refused, a.other = d.uint(), d.uint(), d.bool(), d.bool()
+	a.id, a.have, a.Refused, a.Other, a.Lost = d.uint(), d.uint(), d.bool(), d.bool(), d.bool()
 	return d.err
 }
 

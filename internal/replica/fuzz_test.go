@@ -15,6 +15,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/ledger"
 	"github.com/holdfast-mq/holdfast/internal/testkit/heap"
 )
 
@@ -257,7 +258,7 @@ func (x *invader) step() {
 			encodeNotice(e, x.sequence(), n)
 		})
 	case peerAnswer:
-		x.frame((&answer{id: x.sequence(), have: x.sequence(), refused: x.number(2) == 1}).encode)
+		x.frame((&answer{x.sequence(), x.sequence(), ledger.Reply{Refused: x.number(2) == 1, Other: x.number(2) == 1, Lost: x.number(2) == 1}}).encode)
 	case peerBeat:
 		x.frame((&beat{damaged: x.number(8) == 7, more: x.number(8) == 7, moved: many(x, x.state)}).encode)
 	case peerRefuse:

@@ -41,6 +41,7 @@ type Links struct {
 	unsure    map[uint64]bool // publishers whose running CRC began at a floor nobody knows the CRC of
 	opening
 	questions
+	holds
 	schedule
 }
 
@@ -305,7 +306,7 @@ func (l *Links) appended(p *peer, now time.Duration, b bookmark.Bookmark) {
 // looksLateLocked reports whether watch would by itself look later than is
 // due for p.
 func (l *Links) looksLateLocked(p *peer) bool {
-	since, waits := p.progress.Oldest()
+	since, waits := l.oldestLocked(p)
 	due, ok := p.ack.Due(since, waits, l.spareLocked(p))
 	return ok && (l.looksAt < 0 || due < l.looksAt && !mut.On(mut.R5LooksLate))
 }

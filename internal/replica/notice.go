@@ -2,6 +2,7 @@ package replica
 
 import (
 	"context"
+	"maps"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 )
@@ -10,13 +11,30 @@ import (
 type question struct {
 	Answers                // All: nobody who was to answer can't any more
 	open    map[*conn]bool // not yet answered
+	enough  chan struct{}  // closed when nobody is left who counts for Enough
 	done    chan struct{}  // closed when nobody is left
 }
 
+func newQuestion() *question {
+	return &question{
+		Answers: Answers{All: true, Enough: true, By: make(map[string]uint64)}, open: make(map[*conn]bool),
+		enough: make(chan struct{}), done: make(chan struct{}),
+	}
+}
+
 // AskPeers tells the peers of a logon and waits for their answers until ctx
-// ends.
-func (l *Links) AskPeers(ctx context.Context, n Notice) Answers {
+// ends. If those have answered who count for Enough, and others have not, it
+// calls early with the answers so far.
+func (l *Links) AskPeers(ctx context.Context, n Notice, early func(Answers)) Answers {
 	id, q := l.ask(ctx, &n)
+	select {
+	case <-q.enough:
+		if !isClosed(q.done) {
+			early(l.soFar(q))
+		}
+	case <-ctx.Done():
+	case <-l.ctx.Done():
+	}
 	select {
 	case <-q.done:
 	case <-ctx.Done():
@@ -25,13 +43,22 @@ func (l *Links) AskPeers(ctx context.Context, n Notice) Answers {
 	return l.answers(id, q)
 }
 
+// soFar returns what a question was answered until now.
+func (l *Links) soFar(q *question) Answers {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	a := q.Answers
+	a.All, a.By = false, maps.Clone(a.By)
+	return a
+}
+
 // answers returns what a question was answered, and ends it.
 func (l *Links) answers(id uint64, q *question) Answers {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.asked, id)
 	for c := range q.open {
-		q.missed(c.peer.dest.Sync || c.sends())
+		q.missed(c.counts())
 	}
 	return q.Answers
 }
@@ -45,16 +72,19 @@ func (q *question) missed(counts bool) {
 // sends reports whether the peer replicates to us.
 func (c *conn) sends() bool { return c.theirs != nil && c.theirs.Outbound }
 
+// counts reports whether the peer counts for Enough.
+func (c *conn) counts() bool { return c.peer.dest.Sync || c.sends() }
+
 // ask sends a notice to every peer that is connected, unless ctx has ended. A
 // notice thus never goes out behind the answer to one that has ended ctx, by
 // which the peer would take it for the later one (R11).
 func (l *Links) ask(ctx context.Context, n *Notice) (uint64, *question) {
-	q := &question{Answers: Answers{All: true, Enough: true}, open: make(map[*conn]bool), done: make(chan struct{})}
+	q := newQuestion()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if ctx.Err() != nil {
 		q.missed(true)
-		close(q.done)
+		q.look()
 		return 0, q
 	}
 	l.lastAsked++
@@ -68,15 +98,13 @@ func (l *Links) ask(ctx context.Context, n *Notice) (uint64, *question) {
 				q.missed(p.dest.Sync)
 			}
 		case p.conn.queueLocked(e.finish()) != nil:
-			q.missed(p.dest.Sync || p.conn.sends())
+			q.missed(p.conn.counts())
 		default:
 			q.open[p.conn] = true
 		}
 	}
 	l.asked[id] = q
-	if len(q.open) == 0 {
-		close(q.done)
-	}
+	q.look()
 	return id, q
 }
 
@@ -84,22 +112,30 @@ func (l *Links) ask(ctx context.Context, n *Notice) (uint64, *question) {
 func (l *Links) answered(c *conn, a answer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if q := l.asked[a.id]; q != nil && q.open[c] {
-		q.Have = max(q.Have, a.have)
-		if c.sends() {
-			q.Coming = max(q.Coming, a.have)
-		}
-		q.Refused = q.Refused || a.refused
-		q.Other = q.Other || a.other
-		q.close(c)
+	q := l.asked[a.id]
+	if q == nil || !q.open[c] {
+		return
 	}
+	q.Have = max(q.Have, a.have)
+	if c.sends() {
+		q.Coming = max(q.Coming, a.have)
+	}
+	q.Refused = q.Refused || a.Refused
+	q.Other = q.Other || a.Other
+	if a.Lost {
+		q.Lost = true
+		q.missed(true)
+	} else {
+		q.By[c.peer.name] = a.have
+	}
+	q.close(c)
 }
 
 // unansweredLocked takes in that c will not answer any more.
 func (l *Links) unansweredLocked(c *conn) {
 	for _, q := range l.asked {
 		if q.open[c] {
-			q.missed(c.peer.dest.Sync || c.sends())
+			q.missed(c.counts())
 			q.close(c)
 		}
 	}
@@ -107,6 +143,19 @@ func (l *Links) unansweredLocked(c *conn) {
 
 func (q *question) close(c *conn) {
 	delete(q.open, c)
+	q.look()
+}
+
+// look closes the channels of a question that is answered.
+func (q *question) look() {
+	for c := range q.open {
+		if c.counts() {
+			return
+		}
+	}
+	if !isClosed(q.enough) {
+		close(q.enough)
+	}
 	if len(q.open) == 0 {
 		close(q.done)
 	}
@@ -120,10 +169,10 @@ func (c *conn) takeNotice(d *decoder) error {
 	}
 	a := answer{id: id}
 	if c.l.o.OnNotice != nil {
-		a.refused, a.other = c.l.o.OnNotice(n)
+		a.Reply = c.l.o.OnNotice(n)
 	}
 	state, _ := c.l.o.Journal.State(n.Publisher)
-	a.have, a.other = state.Have, a.other || bookmark.Mistaken(state.Check, n.Check)
+	a.have, a.Other = state.Have, a.Other || bookmark.Mistaken(state.Check, n.Check)
 	e := newEncoder()
 	a.encode(e)
 	c.l.mu.Lock()

@@ -5,7 +5,9 @@ import (
 	"context"
 	"encoding/binary"
 	"io"
+	"maps"
 	"net"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -191,6 +193,17 @@ func TestCutAnywhere(t *testing.T) {
 	}
 }
 
+// ask asks the peers, and forgets the answers that come early.
+func (i *instance) ask(ctx context.Context, n Notice) Answers {
+	return i.l.AskPeers(ctx, n, func(Answers) {})
+}
+
+func same(a, b Answers) bool {
+	by := maps.Equal(a.By, b.By)
+	a.By, b.By = nil, nil
+	return by && reflect.DeepEqual(a, b)
+}
+
 func TestNotices(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.start("a", to("b"), to("c"))
@@ -200,7 +213,7 @@ func TestNotices(t *testing.T) {
 		n := Notice{ClientName: "pub", User: "u", Publisher: 7, Check: checkOf(7), Counter: 4, Instance: "a"}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if got := a.l.AskPeers(ctx, n); got != (Answers{Have: 3, Coming: 3}) {
+		if got := a.ask(ctx, n); !same(got, Answers{Have: 3, Coming: 3, By: map[string]uint64{"b": 3}}) {
 			t.Errorf("%+v, want have 3, and not all without c", got)
 		}
 		if len(b.notices) != 1 || b.notices[0] != n {
@@ -208,29 +221,33 @@ func TestNotices(t *testing.T) {
 		}
 		c := w.start("c", to("a"))
 		w.linked(a, c)
-		if got := a.l.AskPeers(ctx, n); got != (Answers{Have: 3, Coming: 3, All: true, Enough: true}) || len(c.notices) != 1 {
+		if got := a.ask(ctx, n); !same(got, Answers{Have: 3, Coming: 3, All: true, Enough: true, By: map[string]uint64{"b": 3, "c": 3}}) || len(c.notices) != 1 {
 			t.Errorf("%+v, c was told %v", got, c.notices)
 		}
 		other := n
 		other.User = refusedUser
-		if got := a.l.AskPeers(ctx, other); got != (Answers{Have: 3, Coming: 3, All: true, Enough: true, Refused: true}) {
+		if got := a.ask(ctx, other); !same(got, Answers{Have: 3, Coming: 3, All: true, Enough: true, Refused: true, By: map[string]uint64{"b": 3, "c": 3}}) {
 			t.Errorf("%+v for a name of another user", got)
+		}
+		other.User = lostUser
+		if got := a.ask(ctx, other); !same(got, Answers{Have: 3, Coming: 3, Lost: true}) {
+			t.Errorf("%+v where sessions of others stay", got)
 		}
 		other = n
 		other.Check = checkOf(8)
-		if got := a.l.AskPeers(ctx, other); got != (Answers{Have: 3, Coming: 3, All: true, Enough: true, Other: true}) {
+		if got := a.ask(ctx, other); !same(got, Answers{Have: 3, Coming: 3, All: true, Enough: true, Other: true, By: map[string]uint64{"b": 3, "c": 3}}) {
 			t.Errorf("%+v for the id of another publisher", got)
 		}
 		w.Pause("c")
 		began := time.Now()
-		if got := a.l.AskPeers(ctx, n); got != (Answers{Have: 3, Coming: 3}) || time.Since(began) < 500*time.Millisecond {
+		if got := a.ask(ctx, n); !same(got, Answers{Have: 3, Coming: 3, By: map[string]uint64{"b": 3}}) || time.Since(began) < 500*time.Millisecond {
 			t.Errorf("%+v after %v, want an end by ctx", got, time.Since(began))
 		}
 		w.Resume("c")
 		c.close()
 		b.close()
 		w.eventually("nobody is there", func() bool { return !a.l.Reachable() })
-		if got := a.l.AskPeers(t.Context(), n); got != (Answers{}) {
+		if got := a.ask(t.Context(), n); !same(got, Answers{}) {
 			t.Errorf("%+v with nobody there", got)
 		}
 	})
@@ -245,12 +262,12 @@ func TestNoticeToWhoSendsNothing(t *testing.T) {
 		w.linked(a, b)
 		w.eventually("c is linked", a.state("c", "live"))
 		c.publish(7, 1, 3)
-		if got := a.l.AskPeers(t.Context(), Notice{Publisher: 7}); got != (Answers{Have: 3, All: true, Enough: true}) {
+		if got := a.ask(t.Context(), Notice{Publisher: 7}); !same(got, Answers{Have: 3, All: true, Enough: true, By: map[string]uint64{"b": 0, "c": 3}}) {
 			t.Errorf("%+v, want 3 there, and none to come", got)
 		}
 		c.close()
 		w.eventually("c is away", a.state("c", "down"))
-		if got := a.l.AskPeers(t.Context(), Notice{Publisher: 7}); got != (Answers{Enough: true}) {
+		if got := a.ask(t.Context(), Notice{Publisher: 7}); !same(got, Answers{Enough: true, By: map[string]uint64{"b": 0}}) {
 			t.Errorf("%+v without c, want it to be enough", got)
 		}
 	})
@@ -262,12 +279,12 @@ func TestNoticeOfAPeerThatDies(t *testing.T) {
 		a, b := w.pair()
 		w.linked(a, b)
 		w.Cut("a", "b")
-		if a.l.AskPeers(t.Context(), Notice{Publisher: 1}).All {
+		if a.ask(t.Context(), Notice{Publisher: 1}).All {
 			t.Error("answered by a peer that was away")
 		}
 		lone := w.instance("z", nil)
 		lone.start()
-		if got := lone.l.AskPeers(t.Context(), Notice{}); got != (Answers{All: true, Enough: true}) {
+		if got := lone.ask(t.Context(), Notice{}); !same(got, Answers{All: true, Enough: true}) {
 			t.Errorf("alone: %+v", got)
 		}
 	})

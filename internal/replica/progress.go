@@ -87,15 +87,6 @@ func (p *Progress) Oldest() (since time.Duration, waits bool) {
 	return since, waits
 }
 
-// OldestWait returns for how long the oldest thing has waited.
-func (p *Progress) OldestWait(now time.Duration) time.Duration {
-	since, waits := p.Oldest()
-	if !waits {
-		return 0
-	}
-	return max(0, now-since)
-}
-
 func (p *Progress) waits() bool {
 	return len(p.begun.highest)+len(p.written.list)+len(p.asked.list) > 0
 }

@@ -48,9 +48,8 @@ type Options struct {
 	// OnSyncStatus is called when SyncStatus has changed. Must not block.
 	OnSyncStatus func()
 	// OnNotice is called when a peer tells of a logon (R11), before the
-	// answer goes back: this instance's have(p), and whether the logon is
-	// refused because the name belongs to another user here. Must not block.
-	OnNotice func(Notice) (refused, other bool)
+	// answer goes back, which is its reply and this instance's have(p). Must not block.
+	OnNotice func(Notice) ledger.Reply
 }
 
 // A Notice tells the peers that a client has logged on here (R11); Answers are

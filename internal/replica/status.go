@@ -16,13 +16,13 @@ func (l *Links) Status() []Status {
 	defer l.mu.Unlock()
 	all := make([]Status, 0, len(l.peers))
 	for _, p := range l.peers {
-		all = append(all, p.statusLocked(now, states))
+		all = append(all, l.statusLocked(p, now, states))
 	}
 	slices.SortFunc(all, func(a, b Status) int { return cmp.Compare(a.Peer, b.Peer) })
 	return all
 }
 
-func (p *peer) statusLocked(now time.Duration, states []journal.State) Status {
+func (l *Links) statusLocked(p *peer, now time.Duration, states []journal.State) Status {
 	s := Status{
 		Peer: p.name, Sync: p.dest.Sync, Outbound: p.outbound(), Inbound: p.memory.inbound,
 		OneWay: p.oneWay() || p.noWayBack(), State: p.stateLocked(), Reason: p.reason, GivenUp: p.givenUp,
@@ -30,7 +30,7 @@ func (p *peer) statusLocked(now time.Duration, states []journal.State) Status {
 	}
 	if p.outbound() {
 		s.Unacknowledged = unacknowledged(states, p.progress.Acknowledged())
-		s.OldestWaitMS = p.progress.OldestWait(now).Milliseconds()
+		s.OldestWaitMS = l.oldestWaitLocked(p, now).Milliseconds()
 		s.Downgrades = p.ack.Downgrades()
 	}
 	if p.dest.Sync {

@@ -39,19 +39,22 @@ func (l *Stepped) Woken() bool {
 	}
 }
 
-// Ask tells the peers of a logon. The answers are ready when poll says so;
-// with last it returns what has come and ends the question.
-func (l *Stepped) Ask(n Notice) (poll func(last bool) (Answers, bool)) {
+// A Poll returns the answers to a question so far, whether those have answered
+// who count for Enough, and whether all have, which ends the question. With last
+// it ends all the same.
+type Poll func(last bool) (a Answers, enough, done bool)
+
+// Ask tells the peers of a logon.
+func (l *Stepped) Ask(n Notice) Poll {
 	id, q := l.ask(context.Background(), &n)
-	return func(last bool) (Answers, bool) {
-		select {
-		case <-q.done:
-		default:
-			if !last {
-				return Answers{}, false
-			}
+	return func(last bool) (Answers, bool, bool) {
+		switch {
+		case last || isClosed(q.done):
+			return l.answers(id, q), true, true
+		case isClosed(q.enough):
+			return l.soFar(q), true, false
 		}
-		return l.answers(id, q), true
+		return Answers{}, false, false
 	}
 }
 

@@ -63,7 +63,7 @@ func (l *Links) nextLocked(now time.Duration) time.Duration {
 		}
 	}
 	for _, p := range l.dests {
-		if since, waits := p.progress.Oldest(); p.dest.Sync {
+		if since, waits := l.oldestLocked(p); p.dest.Sync {
 			at(p.ack.Due(since, waits, l.spareLocked(p)))
 		}
 		at(l.lastPatrol+patrolInterval, p.conn == nil && !p.givenUp || p.ack.Downgraded())

@@ -17,6 +17,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/ledger"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memnet"
 )
@@ -166,9 +167,9 @@ func (i *instance) start() {
 		Journal: i.j, Listener: ln, Dial: host.Dial, Hold: 1 << 40,
 		Log:         slog.New(slog.NewTextHandler(&i.log, nil)),
 		OnWatermark: func([]uint64) { i.marks.Add(1) },
-		OnNotice: func(n Notice) (refused, other bool) {
+		OnNotice: func(n Notice) ledger.Reply {
 			i.notices = append(i.notices, n)
-			return n.User == refusedUser, false
+			return ledger.Reply{Refused: n.User == refusedUser, Lost: n.User == lostUser}
 		},
 	}
 	if i.set != nil {
@@ -356,6 +357,9 @@ func (i *instance) logged(parts ...string) bool {
 	}
 	return false
 }
+
+// lostUser is who loses to a session that stays wherever a notice comes.
+const lostUser = "loser"
 
 // refusedUser is who nobody may log on as.
 const refusedUser = "mallory"

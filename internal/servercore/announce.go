@@ -1,9 +1,11 @@
 package servercore
 
 import (
+	"maps"
 	"strings"
 
 	"github.com/holdfast-mq/holdfast/internal/ledger"
+	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
 // An announcement is what the peers have said to the notice of a logon (R11).
@@ -13,8 +15,11 @@ type announcement struct {
 	asked   bool   // once at least
 	all     bool   // everybody has answered
 	enough  bool   // those have, and the sync destinations
+	lost    bool   // one of them keeps another session
 	again   bool   // tell them once more
 	running bool   // the driver asks them
+
+	by map[string]uint64 // the newest answer of each; never changed, only replaced
 }
 
 // announce has the peers told of the logon until all have answered.
@@ -57,8 +62,8 @@ func (s *Session) Notice() ledger.Notice {
 	return ledger.Notice{ClientName: c.Name, User: c.User, Publisher: c.Publisher, Check: c.Check, Counter: c.Counter, Instance: c.Instance}
 }
 
-// Answered takes in the peers' answers to the notice. done: they need not be
-// asked again.
+// Answered takes in the peers' answers to the notice, which may be part of them.
+// done: they need not be asked again.
 func (s *Session) Answered(a ledger.Answers) (done bool) {
 	if a.Refused {
 		s.log.Warn("the name is in use by another user elsewhere")
@@ -70,22 +75,52 @@ func (s *Session) Answered(a ledger.Answers) (done bool) {
 		s.bar()
 		return true
 	}
+	s.takeAnswers(a)
+	awaits := s.awaits()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.answers.have = max(s.answers.have, a.Have)
-	s.answers.coming = max(s.answers.coming, a.Coming)
-	s.answers.asked = true
-	s.answers.all, s.answers.enough = a.All, a.Enough
-	s.answers.running = (!a.All || s.answers.again) && s.state < StateEnding
+	s.answers.running = (!a.All || awaits || s.answers.again) && s.state < StateEnding
 	s.driver.Wake()
 	return !s.answers.running
+}
+
+func (s *Session) takeAnswers(a ledger.Answers) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	by := make(map[string]uint64, len(s.answers.by))
+	maps.Copy(by, s.answers.by)
+	maps.Copy(by, a.By)
+	s.answers.have = max(s.answers.have, a.Have)
+	s.answers.coming, s.answers.by = a.Coming, by
+	s.answers.asked = true
+	s.answers.all, s.answers.enough, s.answers.lost = a.All, a.Enough, a.Lost
+}
+
+// awaits reports whether numbers of the session's publisher must still wait for
+// the peers (R11).
+func (s *Session) awaits() bool {
+	if !s.who.canSequence {
+		return false
+	}
+	s.mu.Lock()
+	by := s.answers.by
+	s.mu.Unlock()
+	return s.inst.Ledger.Awaits(s.who.claim.Publisher, by)
+}
+
+// hasLost reports whether a peer keeps another session.
+func (s *Session) hasLost() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.answers.lost
 }
 
 // OnNotice closes the sessions that a logon on a peer replaces (R11). Those
 // that win tell the peer once more, so that it hears of them whichever notice
 // came first. When it returns the losers append nothing more. refused: the name
-// belongs to another user here; other: the id belongs to another publisher.
-func (i *Instance) OnNotice(n ledger.Notice) (refused, other bool) {
+// belongs to another user here; other: the id belongs to another publisher; lost:
+// another session stays, here or on a third instance.
+func (i *Instance) OnNotice(n ledger.Notice) (r ledger.Reply) {
 	there := Claim{Name: n.ClientName, User: n.User, Publisher: n.Publisher, Check: n.Check, Counter: n.Counter, Instance: n.Instance}
 	for _, here := range i.Registry.rivals(there) {
 		switch ContestAcross(here.who.claim, there, here.wasAnnounced()) {
@@ -93,13 +128,18 @@ func (i *Instance) OnNotice(n ledger.Notice) (refused, other bool) {
 			i.Counts.Fenced.Add(1)
 			here.yield(there)
 		case OldWins:
+			r.Lost = true
 			here.announceAgain()
 		case OtherUser:
 			here.log.Warn("another user asks for the name elsewhere and is refused", "instance", n.Instance, "user", n.User)
-			refused = true
+			r.Refused = true
 		case OtherPublisher:
-			other = true
+			r.Other = true
 		}
 	}
-	return refused, other
+	if r == (ledger.Reply{}) {
+		r.Lost = i.Registry.outbid(there, i.Ledger)
+	}
+	r.Lost = r.Lost && !mut.On(mut.R11KeptInSilence)
+	return r
 }

@@ -9,14 +9,14 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// Execute executes one command; size is the length of its frame. After a logon
-// Deciding has to be asked. An error ends the session.
+// Execute executes one command; size is the length of its frame. Afterwards, as
+// after TooLarge and Refuse, Deciding has to be asked. An error ends the session.
 func (s *Session) Execute(m *wire.Message, size int) error {
 	switch s.reader.stage {
 	case connected:
 		return s.logon(m)
-	case deciding:
-		return errors.New("BUG: a command is executed before the logon is decided")
+	case deciding, holding:
+		return errors.New("BUG: a command is executed while another one waits")
 	}
 	if m.Command != wire.Publish {
 		s.Notify() // it may take its time

@@ -22,6 +22,10 @@ const (
 	plainLogonWait    = time.Minute
 	extendedLogonWait = 3 * time.Second
 
+	// lostWait is how long a publish is held whose session has lost to one that
+	// stays on a peer, whose notice usually ends it before.
+	lostWait = 3 * time.Second
+
 	maxConflation = time.Minute // an ack may be kept no longer
 	maxNameBytes  = 1024
 )
@@ -184,13 +188,21 @@ func (i *identity) option(name string, value []byte) bool {
 	return false
 }
 
-// Deciding reports whether a logon waits for its decision. Until then Decide is
-// to be called whenever the driver is woken, and after LogonTick at the latest,
-// and no command is to be executed.
-func (s *Session) Deciding() bool { return s.reader.stage == deciding }
+// Deciding reports whether a command waits: a logon for its decision, or a
+// publish for the peers. Until then Decide is to be called whenever the driver is
+// woken, and after LogonTick at the latest, no command is to be executed, and the
+// message of the last one must stay as it is.
+func (s *Session) Deciding() bool { return s.reader.stage == deciding || s.reader.stage == holding }
 
-// Decide decides a logon, if that is possible. An error ends the session.
+// Decide decides what waits, if that is possible. An error ends the session.
 func (s *Session) Decide(now time.Time) error {
+	if s.reader.stage == holding {
+		return s.decideHeld(now)
+	}
+	return s.decideLogon(now)
+}
+
+func (s *Session) decideLogon(now time.Time) error {
 	l := &s.reader.logon
 	if l.since.IsZero() {
 		l.since = now

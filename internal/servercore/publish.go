@@ -78,6 +78,10 @@ func (s *Session) publishSequenced(m *wire.Message, refused string) error {
 		s.refuse(m, refused)
 		return nil
 	}
+	if !s.mayTake(m.Sequence) {
+		s.hold(m, refused)
+		return nil
+	}
 	r := s.recordOf(m, refused)
 	r.Sequence, r.Prev = m.Sequence, m.Sequence-1
 	if s.who.ext && m.HasPrev {

@@ -21,6 +21,7 @@ type Registry struct {
 	waiters     map[*Session]struct{} // wait for watermarks of publishers that are not theirs
 	unknown     int                   // connections not logged on
 	most        int                   // sessions; 0: no bound
+	claims      map[uint64]Claim      // of peers' sessions, the highest of each publisher that was answered
 }
 
 // NewRegistry returns a registry without sessions, which takes up to most; 0: no bound.
@@ -32,6 +33,7 @@ func NewRegistry(most int) *Registry {
 		publishers:  make(map[uint64]*Session),
 		subscribers: make(map[*Session]struct{}),
 		waiters:     make(map[*Session]struct{}),
+		claims:      make(map[uint64]Claim),
 	}
 }
 
@@ -57,8 +59,9 @@ func (r *Registry) loggedOn() {
 	r.unknown--
 }
 
-// Remove forgets a session.
+// Remove forgets a session. Nothing of it is executed any more.
 func (r *Registry) Remove(s *Session) {
+	s.endHold()
 	loggedOn := s.LoggedOn()
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -83,15 +83,18 @@ type intake struct {
 	logon     logonRequest
 	unknown   bool          // a plain client that no instance knows may begin anywhere (R10)
 	heartbeat time.Duration // interval, 0: none
+	mayTake   bool          // the peers have answered: numbers are taken at once
+	held      heldPublish
 }
 
-// A stage is how far the logon of a session is.
+// A stage is how far the logon of a session is, and whether a publish is held.
 type stage uint8
 
 const (
 	connected stage = iota
 	deciding
 	loggedOn
+	holding
 )
 
 // NewSession returns the session of a client that has connected.

@@ -15,9 +15,9 @@ const framePrefix = 4
 // frames reads the frames of packets.
 type frames struct{ m wire.Message }
 
-// each calls f with each frame of a packet until it returns false. The message
-// is valid until f returns.
-func (r *frames) each(packet []byte, f func(m *wire.Message) (more bool)) {
+// each calls f with each frame of a packet until it returns false, and returns
+// the frames behind. The message is valid until the next call.
+func (r *frames) each(packet []byte, f func(m *wire.Message) (more bool)) (rest []byte) {
 	for len(packet) > 0 {
 		end := framePrefix + int(binary.BigEndian.Uint32(packet))
 		if err := wire.Parse(packet[framePrefix:end:end], &r.m); err != nil {
@@ -25,7 +25,8 @@ func (r *frames) each(packet []byte, f func(m *wire.Message) (more bool)) {
 		}
 		packet = packet[end:]
 		if !f(&r.m) {
-			return
+			break
 		}
 	}
+	return packet
 }

@@ -5,7 +5,7 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/holdfast-mq/holdfast/internal/ledger"
+	"github.com/holdfast-mq/holdfast/internal/replica"
 	"github.com/holdfast-mq/holdfast/internal/servercore"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
@@ -20,11 +20,13 @@ type session struct {
 	early  [][]byte      // packets that came before they could be executed
 	due    bool          // Fill has something to do
 	nextAt time.Duration // when it has by time alone
+	tickAt time.Duration // when to decide again
 	closed bool
 	out    frames // to read our own output
 
-	poll  func(last bool) (ledger.Answers, bool) // of the peers; nil: they are not asked
-	until time.Duration                          // then the answers that have come must do
+	poll  replica.Poll  // of the peers; nil: they are not asked
+	heard bool          // the session has heard of enough of them
+	until time.Duration // then the answers that have come must do
 }
 
 // quiet is the log of all sessions.
@@ -46,17 +48,20 @@ func (i *instance) accept(s *side) {
 }
 
 // received executes the frames of a packet, or keeps them until the instance
-// serves and the logon is decided.
+// serves and no command waits.
 func (s *session) received(packet []byte) {
 	s.i.wake()
 	if !s.i.serving || s.core.Deciding() {
 		s.early = append(s.early, packet)
 		return
 	}
-	s.in.each(packet, func(m *wire.Message) bool {
+	rest := s.in.each(packet, func(m *wire.Message) bool {
 		s.end(s.core.Execute(m, 0))
-		return s.core.State() == servercore.StateOpen
+		return s.core.State() == servercore.StateOpen && !s.core.Deciding()
 	})
+	if len(rest) > 0 {
+		s.early = append(s.early, rest)
+	}
 	s.core.Notify()
 	s.decide()
 }
@@ -68,18 +73,20 @@ func (s *session) end(err error) {
 	}
 }
 
-// decide decides the logon if one waits, or looks again later.
+// decide decides the command that waits if there is one, or looks again later.
 func (s *session) decide() {
 	w := s.i.w
 	if !s.core.Deciding() || s.core.State() != servercore.StateOpen {
 		return
 	}
+	known := s.core.LoggedOn()
 	s.end(s.core.Decide(w.clock()))
+	s.core.Notify()
 	if s.core.Deciding() {
-		w.after(servercore.LogonTick, &s.i.process, 'l', s.decide)
+		s.i.alarm(&s.tickAt, servercore.LogonTick, 'l', s.decide)
 		return
 	}
-	if i, ok := s.core.Info(); ok && i.Publisher != 0 {
+	if i, ok := s.core.Info(); ok && !known && i.Publisher != 0 {
 		// The number in the logon ack is decided now. The ack leaves with the
 		// next turn, when the link that it counts on may have ended.
 		safe, _ := s.i.links.Watermarks(i.Publisher)
@@ -126,7 +133,7 @@ func (s *session) AskPeers() {
 }
 
 func (s *session) ask() {
-	s.poll, s.until = s.i.links.Ask(s.core.Notice()), s.i.w.now+servercore.NoticeTimeout
+	s.poll, s.heard, s.until = s.i.links.Ask(s.core.Notice()), false, s.i.w.now+servercore.NoticeTimeout
 	s.i.w.after(servercore.NoticeTimeout, &s.i.process, 'q', s.lookForAnswers)
 	s.lookForAnswers()
 }
@@ -137,8 +144,12 @@ func (s *session) lookForAnswers() {
 		return
 	}
 	w := s.i.w
-	answers, done := s.poll(w.now >= s.until || s.core.State() >= servercore.StateEnding)
+	answers, enough, done := s.poll(w.now >= s.until || s.core.State() >= servercore.StateEnding)
 	if !done {
+		if enough && !s.heard {
+			s.heard = true
+			s.core.Answered(answers)
+		}
 		return
 	}
 	s.poll = nil

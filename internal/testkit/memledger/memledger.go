@@ -26,12 +26,14 @@ type Ledger struct {
 	floors  bookmark.Vector
 	marks   map[uint64][2]uint64 // safe, settled of publishers that SetWatermarks has set
 	waits   bookmark.Vector
+	holds   int // of publishes, not released
 	state   State
 }
 
 // A State says how the instance stands to its group.
 type State struct {
 	Grouped, Reachable, Single, CatchingUp bool
+	Awaits                                 bool // new numbers wait for the peers
 	Carried, SyncPeers                     []string
 	SyncStatus                             syncstatus.Status
 }
@@ -81,6 +83,13 @@ func (l *Ledger) Waited(publisher uint64) uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.waits[publisher]
+}
+
+// Held returns how many publishes are held back.
+func (l *Ledger) Held() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.holds
 }
 
 // Appender implements [ledger.Log].
@@ -308,3 +317,20 @@ func (l *Ledger) CatchingUp() bool              { return l.group().CatchingUp }
 func (l *Ledger) Carried() []string             { return l.group().Carried }
 func (l *Ledger) SyncPeers() []string           { return l.group().SyncPeers }
 func (l *Ledger) SyncStatus() syncstatus.Status { return l.group().SyncStatus }
+
+// Linked implements [ledger.Group]: each peer is connected, or none.
+func (l *Ledger) Linked(string) bool { return l.group().Reachable }
+
+// Awaits implements [ledger.Group].
+func (l *Ledger) Awaits(uint64, map[string]uint64) bool { return l.group().Awaits }
+
+// Hold implements [ledger.Group].
+func (l *Ledger) Hold() (release func()) {
+	add := func(n int) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.holds += n
+	}
+	add(1)
+	return func() { add(-1) }
+}

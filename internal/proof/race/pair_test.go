@@ -1,0 +1,338 @@
+package race
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/ledger"
+	"github.com/holdfast-mq/holdfast/internal/replica"
+	"github.com/holdfast-mq/holdfast/internal/servercore"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
+	"github.com/holdfast-mq/holdfast/internal/topic"
+	"github.com/holdfast-mq/holdfast/internal/wire"
+)
+
+const (
+	life     = "the life that both copies have"
+	last     = 2 // the highest number that a copy publishes
+	mostAsks = 2 // of one session
+)
+
+var (
+	publisher = bookmark.OfLife(life)
+	quiet     = slog.New(slog.DiscardHandler)
+	logged, _ = topic.NewSet([]string{"orders"})
+	noon      = time.Unix(1_800_000_000, 0)
+)
+
+// A setting is what a search begins with.
+type setting struct {
+	have     uint64    // that both journals have of the publisher
+	counters [2]uint64 // of the two logons
+	leaves   bool      // clients may go away at any time
+}
+
+// A pair is two linked instances, each with the session of one copy.
+type pair [2]*instance
+
+// An instance is one server with its end of the link and the client that connects to it.
+type instance struct {
+	name   string
+	peer   *instance
+	j      *journal.Journal
+	links  *replica.Stepped
+	shared *servercore.Instance
+	end    *replica.End
+	in     [][]byte // frames on their way here
+	unsent bool     // records of the session wait to be sent
+	owes   bool     // an answer waits to be sent
+	read   []string // the journal up to readTo
+	readTo journal.Position
+	client
+}
+
+// A client is one copy of the store, and the driver of its session.
+type client struct {
+	counter uint64
+	next    uint64 // to be published
+	core    *servercore.Session
+	message wire.Message // that was executed last
+	leaves  bool
+	removed bool
+	asking  bool // the session is to ask the peers
+	asks    int
+	poll    replica.Poll // nil: nothing was asked
+	taken   bool         // the answers have come
+	answers ledger.Answers
+	heard   string // notices and answers, in the order in which the session has heard of them
+}
+
+func newPair(s setting) (*pair, error) {
+	p := &pair{{name: "A"}, {name: "B"}}
+	p[0].peer, p[1].peer = p[1], p[0]
+	for n, i := range p {
+		i.client = client{counter: s.counters[n], next: s.have + 1, leaves: s.leaves}
+		if err := i.open(s.have); err != nil {
+			return nil, err
+		}
+	}
+	return p, p.link()
+}
+
+func (i *instance) open(have uint64) (err error) {
+	i.shared = &servercore.Instance{Name: i.name, Version: "1", Run: 1, MaxMessage: 1 << 16, Logged: logged, Registry: servercore.NewRegistry(0)}
+	i.j, err = journal.Open(journal.Options{
+		FS: memfs.New(), Dir: "j", SegmentBytes: 8 << 10, Stepped: true, Now: func() time.Time { return noon },
+		OnAppend: func(p, s uint64) { i.links.Appended(p, s) },
+	})
+	if err != nil {
+		return err
+	}
+	i.links, err = replica.NewStepped(replica.Options{
+		Name: i.name, Group: "g", Digest: "d", Run: 1, Journal: i.j, Listener: noListener{}, Hold: 1 << 40,
+		Now: func() time.Time { return noon }, OnNotice: i.onNotice,
+		Destinations: []replica.Destination{{Name: i.peer.name, Address: i.peer.name, Sync: true}},
+	})
+	if err != nil {
+		return err
+	}
+	i.shared.Ledger = i.links.Ledger()
+	for n := range have {
+		r := ledger.Record{Kind: ledger.Message, Publisher: publisher.ID, Check: publisher.Check, Sequence: n + 1, Prev: n, Topic: []byte("orders"), Body: []byte("both")}
+		if _, err := i.shared.Ledger.Appender().Append(&r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// onNotice notes that a session may have heard of the peer's.
+func (i *instance) onNotice(n ledger.Notice) ledger.Reply {
+	i.owes = true
+	if i.core != nil {
+		i.heard += "n"
+	}
+	return i.shared.OnNotice(n)
+}
+
+// link connects the instances and brings over what each says first.
+func (p *pair) link() error {
+	p[0].end = p[0].links.Connect(&wayOut{to: p[1]}, "B")
+	p[1].end = p[1].links.Connect(&wayOut{to: p[0]}, "")
+	for busy := true; busy; busy = len(p[0].in)+len(p[1].in) > 0 {
+		for _, i := range p {
+			for len(i.in) > 0 {
+				if err := i.takeFrame(); err != nil {
+					return err
+				}
+			}
+			if err := i.turn(); err != nil {
+				return err
+			}
+		}
+	}
+	for _, i := range p {
+		i.links.Step()
+		if i.end.Peer() != i.peer.name || i.links.CatchingUp() {
+			return errors.New("the link is not up")
+		}
+	}
+	return nil
+}
+
+// A noListener has the links wait for a peer that dials.
+type noListener struct{ net.Listener }
+
+func (noListener) Close() error { return nil }
+
+// A wayOut is the connection that an end writes to: its frames wait at the peer.
+type wayOut struct {
+	net.Conn // nil: an End needs nothing of it but what follows
+	to       *instance
+	part     []byte
+}
+
+func (w *wayOut) Write(b []byte) (int, error) {
+	w.part = append(w.part, b...)
+	for len(w.part) >= 8 {
+		n := 8 + int(binary.BigEndian.Uint32(w.part))
+		if n > len(w.part) {
+			break
+		}
+		w.to.in = append(w.to.in, slices.Clone(w.part[:n]))
+		w.part = w.part[n:]
+	}
+	return len(b), nil
+}
+
+func (w *wayOut) Close() error                     { return nil }
+func (w *wayOut) SetWriteDeadline(time.Time) error { return nil }
+func (w *wayOut) SetReadDeadline(time.Time) error  { return nil }
+
+// turn sends all that there is to send: answers and notices first, then records.
+func (i *instance) turn() error {
+	for busy := true; busy; {
+		var err error
+		if busy, err = i.end.Turn(); err != nil {
+			return err
+		}
+	}
+	i.unsent, i.owes = false, false
+	return nil
+}
+
+// takeFrame takes the first frame on its way here. An answer goes out at once: to
+// send it later is to have it wait on its way.
+func (i *instance) takeFrame() error {
+	frame := i.in[0]
+	i.in = i.in[1:]
+	if err := i.end.Take(frame); err != nil || !i.owes {
+		return err
+	}
+	return i.turn()
+}
+
+// Wake, AcksDue, Changed and AskPeers implement servercore.Driver.
+func (c *client) Wake()                    {}
+func (c *client) AcksDue()                 {}
+func (c *client) Changed(servercore.State) {}
+func (c *client) AskPeers()                { c.asking = true }
+
+type command interface{ AppendTo([]byte) []byte }
+
+func (i *instance) execute(c command) error {
+	if err := wire.Parse(c.AppendTo(nil)[4:], &i.message); err != nil {
+		return err
+	}
+	return i.core.Execute(&i.message, 0)
+}
+
+func (i *instance) logon() error {
+	i.core = servercore.NewSession(i.shared, i, quiet, noon)
+	i.shared.Registry.Add(i.core)
+	err := i.execute(&wire.LogonCommand{CommandID: "0", ClientName: "orders-" + i.name, Acks: wire.AckProcessed, Ext: true, Store: life, Counter: i.counter})
+	if err != nil {
+		return err
+	}
+	return i.core.Decide(noon)
+}
+
+func (i *instance) publish() error {
+	c := &wire.PublishCommand{Topic: "orders", Acks: wire.AckPersisted, Sequence: i.next, Body: fmt.Append(nil, "of ", i.name)}
+	i.next++
+	return i.appends(func() error { return i.execute(c) })
+}
+
+func (i *instance) decide() error {
+	return i.appends(func() error { return i.core.Decide(noon) })
+}
+
+// appends does what may append a record, which is sent later.
+func (i *instance) appends(do func() error) error {
+	end := i.j.End()
+	err := do()
+	i.core.Notify()
+	i.unsent = i.unsent || i.j.End() != end
+	return err
+}
+
+// ask sends the notice of the session.
+func (i *instance) ask() error {
+	i.asking, i.taken = false, false
+	i.asks++
+	i.poll = i.links.Ask(i.core.Notice())
+	return i.turn()
+}
+
+// look finds out whether the answers have come. The session hears of them later.
+func (i *instance) look() {
+	if i.poll == nil || i.taken {
+		return
+	}
+	i.answers, _, i.taken = i.poll(false)
+}
+
+func (i *instance) hear() error {
+	i.heard += "a"
+	i.poll, i.taken = nil, false
+	i.asking = !i.core.Answered(i.answers)
+	return nil
+}
+
+func (i *instance) leave() error {
+	i.core.End("closed by the client", nil)
+	return nil
+}
+
+func (i *instance) remove() error {
+	i.removed, i.asking = true, false
+	i.core.Release()
+	i.shared.Registry.Remove(i.core)
+	return nil
+}
+
+// contents are the publisher's messages in the journal.
+func (i *instance) contents() []string {
+	if end := i.j.End(); i.readTo != end {
+		i.read, i.readTo = i.readAll(), end
+	}
+	return i.read
+}
+
+func (i *instance) readAll() []string {
+	f := i.j.Follow(i.j.First(), journal.Appended)
+	defer f.Close()
+	var list []string
+	var r journal.Record
+	for {
+		switch more, err := f.Next(&r); {
+		case err != nil:
+			panic(err)
+		case !more:
+			return list
+		}
+		list = append(list, fmt.Sprintf("%d %s", r.Sequence, r.Body))
+	}
+}
+
+// digest says all of the state that matters for what can happen.
+func (p *pair) digest() string {
+	var b strings.Builder
+	for _, i := range p {
+		state, deciding := servercore.StateOpen, false
+		if i.core != nil {
+			state, deciding = i.core.State(), i.core.Deciding()
+		}
+		fmt.Fprintf(&b, "%q %v %q|%d %v %v %v %v|%v %d %v %v %+v %s\n", i.contents(), i.unsent, i.in,
+			i.next, i.core != nil, state, deciding, i.removed,
+			i.asking, i.asks, i.poll != nil, i.taken, i.answers, i.heard)
+	}
+	return b.String()
+}
+
+// diverged returns the number that has two contents, if there is one.
+func (p *pair) diverged() string {
+	a, b := p[0].contents(), p[1].contents()
+	for n := range min(len(a), len(b)) {
+		if a[n] != b[n] {
+			return fmt.Sprintf("%s, %s", a[n], b[n])
+		}
+	}
+	return ""
+}
+
+func (p *pair) close() {
+	for _, i := range p {
+		i.end.Close(replica.ErrClosed)
+		_ = i.links.Close()
+		_ = i.j.Close()
+	}
+}

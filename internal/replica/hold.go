@@ -1,0 +1,101 @@
+package replica
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/mut"
+)
+
+// holds are the publishes that are held back for the peers' answers, the oldest
+// first (R5, R11). They are guarded by Links.mu.
+type holds struct {
+	held     []hold
+	lastHeld uint64
+}
+
+type hold struct {
+	id    uint64
+	since time.Duration
+}
+
+// Hold notes that a publish is held back until the peers have answered, from
+// now on until release is called.
+func (l *Links) Hold() (release func()) {
+	now := l.now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lastHeld++
+	id := l.lastHeld
+	l.held = append(l.held, hold{id, now})
+	if len(l.held) == 1 {
+		l.look()
+	}
+	return func() { l.release(id) }
+}
+
+func (l *Links) release(id uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if n, found := slices.BinarySearchFunc(l.held, id, func(h hold, id uint64) int { return cmp.Compare(h.id, id) }); found {
+		l.held = slices.Delete(l.held, n, n+1)
+	}
+}
+
+// oldestLocked returns since when the oldest thing waits for p, false if nothing
+// does. A held publish waits for every peer that is connected.
+func (l *Links) oldestLocked(p *peer) (since time.Duration, waits bool) {
+	since, waits = p.progress.Oldest()
+	switch {
+	case p.conn == nil, len(l.held) == 0, mut.On(mut.R5HeldNotCounted):
+		return since, waits
+	case waits:
+		return min(since, l.held[0].since), true
+	}
+	return l.held[0].since, true
+}
+
+// oldestWaitLocked returns for how long that has waited.
+func (l *Links) oldestWaitLocked(p *peer, now time.Duration) time.Duration {
+	since, waits := l.oldestLocked(p)
+	if !waits {
+		return 0
+	}
+	return max(0, now-since)
+}
+
+// Awaits implements [ledger.Group].
+func (l *Links) Awaits(publisher uint64, answers map[string]uint64) bool {
+	if mut.On(mut.R11TakesAtOnce) {
+		return false
+	}
+	state, _ := l.o.Journal.State(publisher)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range l.peers {
+		have, answered := answers[p.name]
+		switch {
+		case p.conn == nil, p.outbound() && p.ack.Downgraded():
+		case !answered && p.syncsLocked():
+			return true
+		case have > state.Have && p.conn.sends() && !mut.On(mut.R11TakesBehind):
+			return true
+		}
+	}
+	return false
+}
+
+// syncsLocked reports whether records go to or come from a connected peer
+// synchronously.
+func (p *peer) syncsLocked() bool {
+	return p.dest.Sync || p.conn.sends() && p.conn.theirs.Sync
+}
+
+// Linked implements [ledger.Group].
+func (l *Links) Linked(name string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p := l.peers[name]
+	return p != nil && p.conn != nil
+}

@@ -1,0 +1,76 @@
+package servercore
+
+import (
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/wire"
+)
+
+// A heldPublish waits until its number may be taken (R11). Nothing behind it is
+// executed meanwhile.
+type heldPublish struct {
+	message *wire.Message
+	refused string // why its record is a tombstone; empty: it is not
+	since   time.Time
+	release func() // of the ledger's Hold; nil: it does not count as waiting
+}
+
+// mayTake reports whether a number may go into the ledger: one that is there does,
+// one above have(p) once the peers know of the session and everything that they
+// have is here. From then on this is so for each number.
+func (s *Session) mayTake(sequence uint64) bool {
+	r := &s.reader
+	if r.mayTake {
+		return true
+	}
+	if have, _ := s.inst.Ledger.Have(s.who.claim.Publisher); sequence <= have {
+		return true
+	}
+	r.mayTake = !s.awaits()
+	return r.mayTake
+}
+
+// hold keeps a publish until its number may be taken. The peers are asked again if
+// nobody asks them.
+func (s *Session) hold(m *wire.Message, refused string) {
+	s.Notify()
+	s.reader.stage = holding
+	s.reader.held = heldPublish{message: m, refused: refused, release: s.inst.Ledger.Hold()}
+	s.announce()
+}
+
+// decideHeld executes the held publish, if its number may be taken now.
+func (s *Session) decideHeld(now time.Time) error {
+	h := &s.reader.held
+	if h.since.IsZero() {
+		h.since = now
+	}
+	switch {
+	case s.mayTake(h.message.Sequence):
+		m, refused := h.message, h.refused
+		s.endHold()
+		s.reader.stage = loggedOn
+		return s.publishSequenced(m, refused)
+	case !s.hasLost():
+		return nil
+	case now.Sub(h.since) >= lostWait:
+		s.Fence()
+		return ErrEnding
+	}
+	h.endWait() // a session that has lost waits for no peer
+	return nil
+}
+
+// endHold forgets the held publish, if there is one.
+func (s *Session) endHold() {
+	s.reader.held.endWait()
+	s.reader.held = heldPublish{}
+}
+
+// endWait has the publish no longer count as waiting for the peers (R5).
+func (h *heldPublish) endWait() {
+	if h.release != nil {
+		h.release()
+		h.release = nil
+	}
+}

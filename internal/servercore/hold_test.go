@@ -1,0 +1,164 @@
+package servercore_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/ledger"
+	"github.com/holdfast-mq/holdfast/internal/servercore"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memledger"
+	"github.com/holdfast-mq/holdfast/internal/wire"
+)
+
+var (
+	awaiting = memledger.State{Grouped: true, Reachable: true, SyncPeers: []string{"b", "c"}, Awaits: true}
+	answered = memledger.State{Grouped: true, Reachable: true, SyncPeers: []string{"b", "c"}}
+)
+
+// A new number waits for the peers: nothing is answered, and nothing behind it is
+// executed. A number that is there does not wait, nor do later ones (R11).
+func TestANewNumberWaitsForThePeers(t *testing.T) {
+	l := memledger.New()
+	s := newStand(t, l, l.Sync)
+	first := s.publisher("x")
+	if err := first.publish("a", 1, "1"); err != nil {
+		t.Fatal(err)
+	}
+	l.SetState(awaiting)
+	p := s.publisher("x")
+	if err := p.publish("a", 1, "1"); err != nil || p.core.Deciding() {
+		t.Fatalf("a duplicate waits: %v", err)
+	}
+	p.out()
+	both := &wire.PublishCommand{CommandID: "2", Topic: "a", Acks: wire.AckReceived | wire.AckProcessed, Sequence: 2, Body: []byte("2")}
+	if err := p.do(both); err != nil || !p.core.Deciding() || l.Held() != 1 {
+		t.Fatalf("%v, waits: %v, %d held", err, p.core.Deciding(), l.Held())
+	}
+	p.want("received success")
+	if err := p.publish("a", 3, "3"); err == nil {
+		t.Error("what stands behind a held publish is executed")
+	}
+	if err := p.core.Decide(s.now); err != nil || !p.core.Deciding() {
+		t.Fatalf("taken before the peers have answered: %v", err)
+	}
+	l.SetState(answered)
+	if err := p.core.Decide(s.now); err != nil || p.core.Deciding() || l.Held() != 0 {
+		t.Fatalf("%v, waits: %v, %d held", err, p.core.Deciding(), l.Held())
+	}
+	p.want("processed success")
+	l.SetState(awaiting) // a peer that comes later changes nothing
+	if err := p.publish("a", 3, "3"); err != nil || p.core.Deciding() {
+		t.Errorf("the next number waits: %v", err)
+	}
+	if have, _ := l.Have(bookmark.OfLife("x").ID); have != 3 {
+		t.Errorf("have %d", have)
+	}
+}
+
+// A publish that is rejected leaves a record, so it waits as well.
+func TestARejectionWaitsForThePeers(t *testing.T) {
+	for name, reject := range map[string]func(p *client, m *wire.Message) error{
+		"no such topic": func(p *client, m *wire.Message) error {
+			m.Topic = []byte("none")
+			return p.core.Execute(m, 0)
+		},
+		"too large": func(p *client, m *wire.Message) error { return p.core.TooLarge(m) },
+		"refused":   func(p *client, m *wire.Message) error { return p.core.Refuse(m, "no") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := memledger.New()
+			s := newStand(t, l, l.Sync)
+			l.SetState(awaiting)
+			p := s.publisher("x")
+			m := s.message(&wire.PublishCommand{Topic: "a", Sequence: 1})
+			if err := reject(p, m); err != nil || !p.core.Deciding() {
+				t.Fatalf("%v, waits: %v", err, p.core.Deciding())
+			}
+			l.SetState(answered)
+			if err := p.core.Decide(s.now); err != nil || len(l.Tombstones(bookmark.OfLife("x").ID, 0)) != 1 {
+				t.Errorf("%v, %v", err, l.Tombstones(bookmark.OfLife("x").ID, 0))
+			}
+		})
+	}
+}
+
+// A session that ends with a held publish takes nothing, and nothing waits for it.
+func TestAHeldPublishOfASessionThatEnds(t *testing.T) {
+	l := memledger.New()
+	s := newStand(t, l, l.Sync)
+	l.SetState(awaiting)
+	p := s.publisher("x")
+	if err := p.publish("a", 1, "1"); err != nil {
+		t.Fatal(err)
+	}
+	p.core.Fence()
+	l.SetState(answered)
+	if err := p.core.Decide(s.now); !errors.Is(err, servercore.ErrEnding) {
+		t.Errorf("error %v", err)
+	}
+	q := s.publisher("y")
+	l.SetState(awaiting)
+	if err := q.publish("a", 1, "1"); err != nil || l.Held() != 1 {
+		t.Fatalf("%v, %d held", err, l.Held())
+	}
+	s.inst.Registry.Remove(q.core)
+	if have, _ := l.Have(bookmark.OfLife("x").ID); have != 0 || l.Held() != 0 {
+		t.Errorf("have %d, %d held", have, l.Held())
+	}
+}
+
+// A session that has lost to one that stays on a peer waits for nobody, and ends if
+// that peer's notice does not end it.
+func TestASessionThatHasLost(t *testing.T) {
+	l := memledger.New()
+	s := newStand(t, l, l.Sync)
+	l.SetState(awaiting)
+	p := s.publisher("x")
+	if err := p.publish("a", 1, "1"); err != nil {
+		t.Fatal(err)
+	}
+	if p.core.Answered(ledger.Answers{Lost: true}) {
+		t.Error("the peers are not asked again")
+	}
+	if err := p.core.Decide(s.now); err != nil || l.Held() != 0 {
+		t.Fatalf("%v, %d held", err, l.Held())
+	}
+	p.want()
+	s.now = s.now.Add(3 * time.Second)
+	if err := p.core.Decide(s.now); !errors.Is(err, servercore.ErrEnding) {
+		t.Errorf("error %v", err)
+	}
+	p.want("processed failure reason="+wire.ReasonNameInUse, "end")
+}
+
+// An instance that keeps its session says so to the peer that asks, and so does
+// one that has answered a higher claim of a third instance, while that is linked.
+func TestNoticeAnswers(t *testing.T) {
+	l := memledger.New()
+	s := newStand(t, l, l.Sync)
+	l.SetState(answered)
+	p := s.connect()
+	if _, err := p.logon("n", "x", 7, 0); err != nil {
+		t.Fatal(err)
+	}
+	notice := func(life, instance string, counter uint64, wantLost bool) {
+		t.Helper()
+		n := ledger.Notice{ClientName: life, Publisher: bookmark.OfLife(life).ID, Check: bookmark.OfLife(life).Check, Counter: counter, Instance: instance}
+		if r := s.inst.OnNotice(n); r != (ledger.Reply{Lost: wantLost}) {
+			t.Errorf("%+v: %+v", n, r)
+		}
+	}
+	notice("x", "b", 6, true)
+	notice("x", "b", 8, false)
+	notice("y", "b", 5, false)
+	notice("y", "c", 4, true)
+	notice("y", "b", 4, false) // its session may have ended
+	notice("y", "c", 5, false)
+	notice("y", "b", 4, true)
+	apart := answered
+	apart.Reachable = false
+	l.SetState(apart)
+	notice("y", "b", 4, false)
+}
