@@ -38,6 +38,7 @@ type setting struct {
 	have     uint64    // that both journals have of the publisher
 	counters [2]uint64 // of the two logons
 	leaves   bool      // clients may go away at any time
+	plain    bool      // clients do not know our extensions
 }
 
 // A pair is two linked instances, each with the session of one copy.
@@ -66,6 +67,7 @@ type client struct {
 	core    *servercore.Session
 	message wire.Message // that was executed last
 	leaves  bool
+	plain   bool
 	removed bool
 	asking  bool // the session is to ask the peers
 	asks    int
@@ -79,7 +81,7 @@ func newPair(s setting) (*pair, error) {
 	p := &pair{{name: "A"}, {name: "B"}}
 	p[0].peer, p[1].peer = p[1], p[0]
 	for n, i := range p {
-		i.client = client{counter: s.counters[n], next: s.have + 1, leaves: s.leaves}
+		i.client = client{counter: s.counters[n], next: s.have + 1, leaves: s.leaves, plain: s.plain}
 		if err := i.open(s.have); err != nil {
 			return nil, err
 		}
@@ -218,8 +220,11 @@ func (i *instance) execute(c command) error {
 func (i *instance) logon() error {
 	i.core = servercore.NewSession(i.shared, i, quiet, noon)
 	i.shared.Registry.Add(i.core)
-	err := i.execute(&wire.LogonCommand{CommandID: "0", ClientName: "orders-" + i.name, Acks: wire.AckProcessed, Ext: true, Store: life, Counter: i.counter})
-	if err != nil {
+	c := wire.LogonCommand{CommandID: "0", ClientName: life, Acks: wire.AckProcessed}
+	if !i.plain {
+		c.Ext, c.Store, c.Counter = true, life, i.counter
+	}
+	if err := i.execute(&c); err != nil {
 		return err
 	}
 	return i.core.Decide(noon)
