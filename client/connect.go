@@ -217,11 +217,28 @@ func (cn *conn) begin(m *wire.Message) error {
 	return err
 }
 
+// renewRefused has the store begin a new life, since a server refuses the
+// present one. What the store keeps of that is offered to the next server.
+func (c *Client) renewRefused(err error) {
+	c.cfg.Logger.Error("life of the publish store is refused, beginning a new one", "error", err)
+	if err := c.store.Renew(); err != nil {
+		c.fail(err)
+		return
+	}
+	c.tellRenewed(err)
+}
+
 // rolledBack tells the application that a server has more of the store than the
 // store itself, so that a new life of it begins.
 func (c *Client) rolledBack(err error) {
 	c.cfg.Logger.Error("publish store was rolled back, beginning a new life", "error", err)
 	c.core.count(func(s *PublishStats) { s.RollBacks++ })
+	c.tellRenewed(err)
+}
+
+// tellRenewed tells the application that a new life has begun because of what a
+// server says.
+func (c *Client) tellRenewed(err error) {
 	if hook := c.cfg.Hooks.StoreRolledBack; hook != nil {
 		c.events.post(func() { hook(err) })
 	}

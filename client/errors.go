@@ -39,6 +39,12 @@ var (
 	// store lost is on the servers.
 	ErrStoreRolledBack = clientcore.ErrRolledBack
 
+	// ErrOtherLife says that a server has another publisher under the id of the
+	// store's life, which chance does not bring about. The client has begun a new
+	// life, within the bounds of ErrStoreRolledBack; what the store keeps of the
+	// former one is offered to the next server, and later to this one again.
+	ErrOtherLife = clientcore.ErrOtherLife
+
 	// ErrSlowConsumer ends a subscription without bookmark, or the replies to
 	// a command, that the application takes too slowly. Subscribe again, take
 	// messages faster, or subscribe with a bookmark: then the server's log
@@ -138,9 +144,9 @@ func (e *CommandError) Error() string {
 // refused for good: every server of the group would. The publish store lets
 // it go when the handler returns; later messages are sent all the same.
 type RejectedError struct {
-	Life    string // of the store, names the publisher
-	Message *pubstore.Message
-	Reason  string // the server's words
+	Publisher uint64 // of the life of the store that the message is of, as holdfast store inspect shows it
+	Message   *pubstore.Message
+	Reason    string // the server's words
 }
 
 func (e *RejectedError) Error() string {

@@ -33,8 +33,9 @@ type Hooks struct {
 	// PublishGap is told the server that lacks acknowledged messages (R4). Must not block.
 	PublishGap func(server string)
 	// StoreRolledBack is told each time the client has begun a new life of the
-	// store because a server has more of it; err is ErrStoreRolledBack with
-	// details (R10). Must not block.
+	// store because a server has more of it, or has another publisher under the id
+	// of its life; err is ErrStoreRolledBack or ErrOtherLife with details (R10).
+	// Must not block.
 	StoreRolledBack func(err error)
 	// Gap is told each gap in a bookmark subscription, accepted or not. Must not block.
 	Gap func(*GapError)

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 	"github.com/holdfast-mq/holdfast/pubstore"
@@ -127,10 +128,11 @@ func (o *lockedCore) settled(g goal) (through uint64, quiet bool) {
 	return p.Settled(g.life), p.Quiet(g.life, g.sequence)
 }
 
-func (o *lockedCore) life() string {
+// publisher returns the id of the life that the connection serves.
+func (o *lockedCore) publisher() uint64 {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.core.Life()
+	return bookmark.OfLife(o.core.Life()).ID
 }
 
 func (o *lockedCore) await(id string) {

@@ -780,7 +780,7 @@ func lookingUp(n *memnet.Network) (cfg client.Config, store pubstore.Store, told
 	store, told = pubstore.NewMemory(pubstore.MemoryOptions{}), make(chan error, 1)
 	cfg.Publishes = store
 	cfg.Hooks.FailedWrite = func(e *client.RejectedError) {
-		_, err := store.Get(e.Life, e.Message.Sequence)
+		_, err := store.Get(store.Lives()[0].ID, e.Message.Sequence)
 		told <- err
 	}
 	return cfg, store, told
@@ -901,6 +901,43 @@ func TestFormerLifeSettledBefore(t *testing.T) {
 		sb.publishes(1)
 		if took := time.Since(began); took > 0 {
 			t.Errorf("the new life goes on after %v", took)
+		}
+	})
+}
+
+// R10: a server has another publisher under the id of the store's life. A new
+// life begins, once, and what the store keeps of the former one is delivered by
+// the next server.
+func TestOtherLife(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		taken, good := listen(t, n, "taken"), listen(t, n, "good")
+		var reported []error
+		cfg := config(n, "taken", "good")
+		cfg.Hooks.StoreRolledBack = func(err error) { reported = append(reported, err) }
+		c := start(t, cfg)
+		publish(t, c, 1, 2)
+		ss := taken.accept()
+		former := string(ss.expect(wire.Logon).Store)
+		ss.refuse(wire.ReasonOtherPublisher)
+		ss, m := good.logon(0, 0)
+		if string(m.Store) != former {
+			t.Error("what the store keeps is not offered first, as what it is")
+		}
+		ss.publishes(1, 2)
+		ss.persisted(2)
+		ss.gone()
+		ss, m = good.logon(0, 0)
+		if string(m.Store) == former {
+			t.Error("no new life")
+		}
+		publish(t, c, 1)
+		ss.publishes(1)
+		ss.persisted(1)
+		if err := c.Flush(within(t)); err != nil {
+			t.Error(err)
+		}
+		if len(reported) != 1 || !errors.Is(reported[0], client.ErrOtherLife) {
+			t.Errorf("reported %v", reported)
 		}
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
+	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
@@ -125,6 +126,9 @@ func (c *Client) visit(choice Choice) (Outcome, clientcore.Leave) {
 			return out, clientcore.Leave{}
 		}
 		leave := c.core.ended(err)
+		if leave.Renew {
+			c.renewRefused(err)
+		}
 		if !leave.Again {
 			out.Err, out.Planned = err, errors.Is(err, ErrPreferred)
 			return out, leave
@@ -176,7 +180,10 @@ func (c *Client) enterServer(cn *conn) {
 	if c.record.connected(cn.info) {
 		close(c.first)
 	}
-	c.cfg.Logger.Info("connected", "server", cn.info.Server, "version", cn.info.Version, "life", c.core.life())
+	c.cfg.Logger.Info("connected", "server", cn.info.Server, "version", cn.info.Version, "publisher", c.core.publisher())
+	if mut.On(mut.R10LifeTold) {
+		c.cfg.Logger.Info("connected", "lives", c.store.Lives())
+	}
 	if hook := c.cfg.Hooks.Connected; hook != nil {
 		hook(cn.info)
 	}

@@ -3,13 +3,13 @@ package pubstore
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
 	"time"
 
-	"github.com/nats-io/nuid"
 	"go.etcd.io/bbolt"
 	bbolterrors "go.etcd.io/bbolt/errors"
 
@@ -296,7 +296,7 @@ func (s *Bolt) SetBase(life string, base uint64) error {
 // Renew implements Store.
 func (s *Bolt) Renew() error {
 	return s.change(func(l *ledger) error {
-		l.begin(nuid.Next())
+		l.begin(rand.Text())
 		return nil
 	})
 }

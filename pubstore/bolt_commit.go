@@ -1,12 +1,12 @@
 package pubstore
 
 import (
+	"crypto/rand"
 	"encoding/binary"
 	"fmt"
 	"slices"
 	"time"
 
-	"github.com/nats-io/nuid"
 	"go.etcd.io/bbolt"
 )
 
@@ -60,7 +60,7 @@ func (s *Bolt) recoverFrom(tx *bbolt.Tx, boot string) error {
 	if s.salvaged || s.doubtful {
 		s.ledger.closed, s.ledger.boot = false, "" // a new life begins: numbers may have been lost (R10)
 	}
-	s.ledger.open(boot, nuid.Next())
+	s.ledger.open(boot, rand.Text())
 	return s.putState(root)
 }
 
@@ -68,19 +68,19 @@ func (s *Bolt) recoverFrom(tx *bbolt.Tx, boot string) error {
 func (s *Bolt) recoverLife(root *bbolt.Bucket, w *window) error {
 	b := root.Bucket(lifeKey(w.number))
 	if b == nil {
-		return fmt.Errorf("life %s has no bucket", w.id)
+		return fmt.Errorf("publisher %d has no bucket", w.publisher())
 	}
 	if w.last = b.Sequence(); w.last < w.acked {
-		return fmt.Errorf("life %s has given out %d and let go of %d", w.id, w.last, w.acked)
+		return fmt.Errorf("publisher %d has given out %d and let go of %d", w.publisher(), w.last, w.acked)
 	}
 	if err := w.prepare(uint64(b.Stats().KeyN)); err != nil {
 		return err
 	}
 	if bad := s.fill(b, w); len(bad) > 0 {
-		return fmt.Errorf("life %s, key %x: %w", w.id, bad[0], errRecord)
+		return fmt.Errorf("publisher %d, key %x: %w", w.publisher(), bad[0], errRecord)
 	}
 	if seq := w.missing(0); seq != 0 {
-		return fmt.Errorf("life %s: message %d is missing", w.id, seq)
+		return fmt.Errorf("publisher %d: message %d is missing", w.publisher(), seq)
 	}
 	return nil
 }

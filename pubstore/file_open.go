@@ -3,14 +3,13 @@ package pubstore
 import (
 	"bytes"
 	"cmp"
+	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"syscall"
 	"time"
-
-	"github.com/nats-io/nuid"
 
 	"github.com/holdfast-mq/holdfast/internal/format"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
@@ -209,7 +208,7 @@ func newFile(dir string, o *FileOptions) *File {
 		o.BootID = bootID
 	}
 	if s.newLife == nil {
-		s.newLife = nuid.Next
+		s.newLife = rand.Text
 	}
 	o.FS = o.disk()
 	return s
@@ -306,7 +305,7 @@ func (s *File) find(acceptDamage bool) error {
 		if acceptDamage {
 			s.givenUp += w.giveUp()
 		} else if seq := w.missing(0); seq != 0 {
-			return &DamagedError{Path: s.dir, Err: fmt.Errorf("message %d of life %s is missing", seq, w.id)}
+			return &DamagedError{Path: s.dir, Err: fmt.Errorf("message %d of publisher %d is missing", seq, w.publisher())}
 		}
 	}
 	if len(s.ledger.lives) > 0 {

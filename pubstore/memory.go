@@ -2,10 +2,9 @@ package pubstore
 
 import (
 	"context"
+	"crypto/rand"
 	"slices"
 	"time"
-
-	"github.com/nats-io/nuid"
 
 	"github.com/holdfast-mq/holdfast/internal/intern"
 	"github.com/holdfast-mq/holdfast/internal/mut"
@@ -38,7 +37,7 @@ var _ Store = (*Memory)(nil)
 func NewMemory(o MemoryOptions) *Memory {
 	s := &Memory{newLife: o.NewLife}
 	if s.newLife == nil {
-		s.newLife = nuid.Next
+		s.newLife = rand.Text
 	}
 	s.set(limits{
 		messages: o.MaxMessages, defaultMessages: 100_000,

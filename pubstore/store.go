@@ -59,7 +59,7 @@ func (m *Message) HeaderSize() int {
 
 // A Life is one run of sequences of a store, and so one publisher (R10).
 type Life struct {
-	ID    string // random; the publisher's 64-bit id is the protocol's hash over it
+	ID    string // random; a secret, by which servers know the publisher
 	Acked uint64 // highest sequence let go as persisted; not what was rejected (R4)
 	Last  uint64 // highest sequence given out
 	Kept  int    // messages still kept

@@ -1,6 +1,9 @@
 package pubstore
 
-import "github.com/holdfast-mq/holdfast/internal/mut"
+import (
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/mut"
+)
 
 // A window is what is known of one life: what of 1..last is kept. Kept is
 // what is above acked and not rejected.
@@ -29,6 +32,9 @@ type window struct {
 func newWindow(number uint32, id string) *window {
 	return &window{number: number, id: id, slots: slots{first: 1}}
 }
+
+// publisher returns the id by which servers know the life, which itself is a secret.
+func (w *window) publisher() uint64 { return bookmark.OfLife(w.id).ID }
 
 // append gives out the next sequence.
 func (w *window) append(pos uint64, size int, ms int64) uint64 {

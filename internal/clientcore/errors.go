@@ -13,6 +13,7 @@ var (
 	ErrTimeout       = errors.New("no answer from the server in time")
 	ErrProtocol      = errors.New("server breaks the protocol")
 	ErrRolledBack    = errors.New("publish store was rolled back")
+	ErrOtherLife     = errors.New("server has another publisher under the id of the publish store's life")
 
 	// ErrMissed ends a subscription that does not accept a gap; the Effect has it.
 	ErrMissed = errors.New("messages are no longer in the server's log")

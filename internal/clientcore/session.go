@@ -185,6 +185,8 @@ func refusal(command string, m *wire.Message) error {
 		return ErrNameInUse
 	case strings.HasPrefix(reason, wire.ReasonDiskFull):
 		return ErrDiskFull
+	case strings.HasPrefix(reason, wire.ReasonOtherPublisher):
+		return ErrOtherLife
 	}
 	return &Refusal{Command: command, Reason: reason}
 }
@@ -399,11 +401,14 @@ type Leave struct {
 	Gap   bool          // the server lacks messages that were acknowledged (R4)
 	Wait  time.Duration // before the next attempt, at least
 	Stop  bool          // the client ends (R11)
+	Renew bool          // the store is to begin a new life (R10)
 }
 
 // Ended handles the end of a connection, or of an attempt to make one.
 func (s *Session) Ended(cause error, now time.Time, lives []pubstore.Life) (l Leave) {
 	l.Gap = errors.Is(cause, ErrPublishGap)
+	other := errors.Is(cause, ErrOtherLife)
+	l.Renew = other && !s.pub.old && s.mayRenew(now) && !mut.On(mut.R10KeepsRefusedLife)
 	l.Again = true
 	switch {
 	case errors.Is(cause, errPlain):
@@ -412,7 +417,7 @@ func (s *Session) Ended(cause error, now time.Time, lives []pubstore.Life) (l Le
 	case errors.Is(cause, ErrReoffer):
 		s.visit.StartOver()
 	case errors.Is(cause, ErrRolledBack) && mut.On(mut.R10RollbackStays):
-	case l.Gap && s.pub.old:
+	case (l.Gap || other) && s.pub.old:
 		s.visit.Settled(s.life.ID, true)
 	default:
 		l.Again, s.visit = false, Visit{}

@@ -359,7 +359,16 @@ func (r *rig) visit(answer func() wire.Message) (connections int, last error) {
 	for {
 		connections++
 		last = r.serve(answer())
-		if last == nil || !r.ended(last).Again || connections == 1000 {
+		if last == nil {
+			return connections, nil
+		}
+		leave := r.ended(last)
+		if leave.Renew {
+			if err := r.store.Renew(); err != nil {
+				r.t.Fatal(err)
+			}
+		}
+		if !leave.Again || connections == 1000 {
 			return connections, last
 		}
 	}
@@ -426,6 +435,39 @@ func TestRolledBack(t *testing.T) {
 	}
 }
 
+// A store whose life has the id of another publisher at a server begins a new
+// one, once a minute for each server, and what it keeps is delivered elsewhere.
+func TestOtherLife(t *testing.T) {
+	r := newRig(t)
+	r.publish(2)
+	refused := func() wire.Message {
+		ack := logonAck(wire.StatusFailure, 0, 0)
+		ack.Reason = text(wire.ReasonOtherPublisher)
+		return ack
+	}
+	for _, tt := range []struct {
+		after time.Duration
+		life  string
+	}{{0, "life2"}, {renewSpacing - 1, "life2"}, {1, "life3"}, {renewSpacing - 1, "life3"}} {
+		r.now = r.now.Add(tt.after)
+		if n, err := r.visit(refused); !errors.Is(err, ErrOtherLife) || n > 2 {
+			t.Fatalf("after %v: %d connections, %v", tt.after, n, err)
+		}
+		lives := r.store.Lives()
+		if life := lives[len(lives)-1].ID; life != tt.life || lives[0].Kept != 2 {
+			t.Errorf("after %v the store is in %s and keeps %d, want %s and 2", tt.after, life, lives[0].Kept, tt.life)
+		}
+	}
+	if n, err := r.visit(func() wire.Message { return logonAck(wire.StatusSuccess, 0, 0) }); err != nil || n != 2 {
+		t.Errorf("at another server: %d connections, %v", n, err)
+	}
+	for _, l := range r.store.Lives() {
+		if l.Kept > 0 {
+			t.Errorf("life %s still keeps %d", l.ID, l.Kept)
+		}
+	}
+}
+
 // Whatever a server says, a visit has few connections that follow each other at
 // once: for each life of the store one, and one more for a server that turns
 // out to lack our extensions.
@@ -448,6 +490,8 @@ func TestVisitEnds(t *testing.T) {
 				ack.Ext = nil
 			case 1:
 				ack.Status, ack.Reason = text(wire.StatusFailure), text(wire.ReasonPublishGap)
+			case 2:
+				ack.Status, ack.Reason = text(wire.StatusFailure), text(wire.ReasonOtherPublisher)
 			}
 			return ack
 		})

@@ -19,7 +19,7 @@ const (
 
 // A Visit is the order in which a client logs on to one server with the lives
 // of its store: former ones first, each in a logon of its own, until it is
-// settled there or refused as a gap (R10).
+// settled there or refused, as a gap or as another publisher's (R10).
 type Visit struct {
 	offered []string
 	unsafe  []string // of these, settled here but not safe
@@ -38,7 +38,7 @@ func (v *Visit) Next(lives []pubstore.Life) (l pubstore.Life, old bool) {
 }
 
 // Settled notes that a former life was settled here. refused says that it was
-// not taken, as a gap.
+// not taken.
 func (v *Visit) Settled(life string, refused bool) {
 	v.offered = append(v.offered, life)
 	if !refused {

@@ -45,7 +45,7 @@ var imports = map[string][]string{
 	"internal/replica":     {"internal/bookmark", "internal/crc", "internal/journal", "internal/ledger", "internal/mut", "internal/outbound", "internal/signal", "internal/syncstatus", "internal/topic"},
 	"internal/clientcore":  {"bookmarkstore", "internal/bookmark", "internal/mut", "internal/ring", "internal/syncstatus", "internal/wire", "pubstore"},
 	"internal/servercore":  {"internal/bookmark", "internal/ledger", "internal/mut", "internal/route", "internal/syncstatus", "internal/topic", "internal/wire"},
-	"pubstore":             {"internal/boltfile", "internal/format", "internal/intern", "internal/mut", "internal/seglog", "internal/signal"},
+	"pubstore":             {"internal/bookmark", "internal/boltfile", "internal/format", "internal/intern", "internal/mut", "internal/seglog", "internal/signal"},
 	"bookmarkstore":        {"internal/bookmark", "internal/boltfile", "internal/format", "internal/mut", "internal/ring", "internal/signal"},
 	"client":               {"bookmarkstore", "internal/bookmark", "internal/clientcore", "internal/intern", "internal/mut", "internal/outbound", "internal/ring", "internal/signal", "internal/syncstatus", "internal/wire", "pubstore"},
 	"server":               {"internal/bookmark", "internal/format", "internal/journal", "internal/mut", "internal/outbound", "internal/replica", "internal/seglog", "internal/servercore", "internal/signal", "internal/syncstatus", "internal/topic", "internal/wire"},

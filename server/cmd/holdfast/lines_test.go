@@ -411,7 +411,7 @@ func TestFullStore(t *testing.T) {
 	if n, _, err := store.keep(soon, lines[3:]); n != 0 || !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatal(n, err)
 	}
-	if err := store.Discard(currentLife(store), 1); err != nil {
+	if err := store.Discard(store.Lives()[0].ID, 1); err != nil {
 		t.Fatal(err)
 	}
 	if n, last, err := store.keep(t.Context(), lines[3:]); n != 1 || last != 4 || err != nil {

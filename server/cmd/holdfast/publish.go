@@ -107,9 +107,9 @@ type publication struct {
 
 // A lastKept tells which line a message is: lines and sequences go up together.
 type lastKept struct {
-	life     string
-	sequence uint64
-	line     int64
+	publisher uint64
+	sequence  uint64
+	line      int64
 }
 
 // publication opens the store.
@@ -187,7 +187,7 @@ func (p *publication) from() (from extent, err error) {
 		return from, err
 	}
 	s.begin(p.in.name, p.flags.Topic, p.flags.Whole)
-	p.last = lastKept{s.kept.Life, s.kept.Sequence, from.Lines}
+	p.last = lastKept{s.kept.Publisher, s.kept.Sequence, from.Lines}
 	p.skipped = from.Lines
 	p.stored.Store(from.Lines)
 	p.bytes.Store(from.Bytes)
@@ -265,7 +265,7 @@ func (p *publication) check(lines []line) ([]line, error) {
 
 func (p *publication) note(last uint64, at extent) {
 	p.mu.Lock()
-	p.last = lastKept{currentLife(p.store), last, at.Lines}
+	p.last = lastKept{currentPublisher(p.store), last, at.Lines}
 	p.mu.Unlock()
 	p.stored.Store(at.Lines)
 	p.bytes.Store(at.Bytes)
@@ -295,7 +295,7 @@ func (p *publication) refused(e *client.RejectedError) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	which := "a line of an earlier run"
-	if n := p.last.line - int64(p.last.sequence-e.Message.Sequence); e.Life == p.last.life && n > 0 {
+	if n := p.last.line - int64(p.last.sequence-e.Message.Sequence); e.Publisher == p.last.publisher && n > 0 {
 		which = fmt.Sprintf("line %d", n)
 	}
 	if p.rejected++; p.rejected <= told {

@@ -15,6 +15,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/holdfast-mq/holdfast/internal/boltfile"
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/format"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
@@ -42,13 +43,13 @@ type keeper interface {
 	exit() error
 }
 
-// currentLife returns the one that messages are added to.
-func currentLife(s pubstore.Store) string {
+// currentPublisher returns the one of the life that messages are added to.
+func currentPublisher(s pubstore.Store) uint64 {
 	lives := s.Lives()
 	if len(lives) == 0 {
-		return "" // it is closed
+		return 0 // it is closed
 	}
-	return lives[len(lives)-1].ID
+	return bookmark.OfLife(lives[len(lives)-1].ID).ID
 }
 
 // A keptExtent is how far an input is in a store, as it stands there, in JSON.
@@ -65,11 +66,11 @@ type keptExtent struct {
 	// that if the file beside the store is gone.
 	Done bool `json:"done"`
 	// Where the last line is in the store, so that a refusal can name the line.
-	Life     string `json:"life"`
-	Sequence uint64 `json:"sequence"`
+	Publisher uint64 `json:"publisher,string"`
+	Sequence  uint64 `json:"sequence"`
 }
 
-const extentVersion = 1
+const extentVersion = 2
 
 // A resumable is a publish store in a database, together with how far the input
 // is in it: a line is in the store if and only if that says so.
@@ -173,7 +174,7 @@ func (s *resumable) keep(ctx context.Context, lines []line) (n int, last uint64,
 			return nil
 		}
 		next.set(lines[n-1].at)
-		next.Life, next.Sequence = currentLife(s), last
+		next.Publisher, next.Sequence = currentPublisher(s), last
 		return s.write(tx, &next)
 	})
 	if errors.Is(err, syscall.ENOSPC) {

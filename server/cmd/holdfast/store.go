@@ -326,7 +326,7 @@ func (s *publishStore) print(o *output) {
 }
 
 func (s *publishStore) printLife(o *output, life pubstore.InspectedLife) {
-	o.printf("  life %s, publisher %d: given out up to %d, safe up to %d, ", life.ID, bookmark.OfLife(life.ID).ID, life.Last, life.Acked)
+	o.printf("  publisher %d: given out up to %d, safe up to %d, ", bookmark.OfLife(life.ID).ID, life.Last, life.Acked)
 	if life.Kept == 0 {
 		o.printf("keeps nothing\n")
 	} else {

@@ -21,12 +21,12 @@ import (
 
 // storeExport is "store export".
 type storeExport struct {
-	Path   string `arg:"" help:"${store_path}"`
-	Bucket string `placeholder:"NAME" help:"The store in this bucket of a database that holds several."`
-	Life   string `placeholder:"ID" help:"Of a publish store: messages of this life only (see store inspect)."`
-	Topic  string `placeholder:"TOPIC" help:"Messages, or subscriptions, of this topic only."`
-	Format string `enum:"json,lines" default:"json" help:"json: one object a line. lines: of a publish store one body a line, as holdfast publish reads them; of a bookmark store subscription, topic, where it resumes and what is done with above it, tabs between them."`
-	Output string `short:"o" type:"path" placeholder:"FILE" help:"Write to this file, which must not exist yet."`
+	Path      string `arg:"" help:"${store_path}"`
+	Bucket    string `placeholder:"NAME" help:"The store in this bucket of a database that holds several."`
+	Publisher uint64 `placeholder:"ID" help:"Of a publish store: messages of this publisher, one life of the store, only (see store inspect)."`
+	Topic     string `placeholder:"TOPIC" help:"Messages, or subscriptions, of this topic only."`
+	Format    string `enum:"json,lines" default:"json" help:"json: one object a line. lines: of a publish store one body a line, as holdfast publish reads them; of a bookmark store subscription, topic, where it resumes and what is done with above it, tabs between them."`
+	Output    string `short:"o" type:"path" placeholder:"FILE" help:"Write to this file, which must not exist yet."`
 }
 
 // Run implements the command.
@@ -118,8 +118,8 @@ func (c *storeExport) export(found store, to io.Writer) error {
 
 // subscriptions writes where each subscription resumes. Of one that is damaged nothing is known.
 func (c *storeExport) subscriptions(s *bookmarkStore, w *bufio.Writer) error {
-	if c.Life != "" {
-		return usagef("%v is a bookmark store, which has no lives: leave --life out", s.home)
+	if c.Publisher != 0 {
+		return usagef("%v is a bookmark store, which has no publishers: leave --publisher out", s.home)
 	}
 	for i := range s.subscriptions {
 		sub := &s.subscriptions[i]
@@ -138,7 +138,6 @@ func (c *storeExport) subscriptions(s *bookmarkStore, w *bufio.Writer) error {
 
 // An exported is a message as JSON. Of body and body_base64 there is one.
 type exported struct {
-	Life          string  `json:"life"`
 	Publisher     uint64  `json:"publisher,string"`
 	Sequence      uint64  `json:"sequence"`
 	Prev          uint64  `json:"prev"` // its predecessor: lower than sequence-1 where one was rejected
@@ -154,7 +153,7 @@ type exported struct {
 
 func export(life string, m *pubstore.Message) exported {
 	e := exported{
-		Life: life, Publisher: bookmark.OfLife(life).ID, Sequence: m.Sequence, Prev: m.Prev, Time: m.Time.UTC().Format(timeForm),
+		Publisher: bookmark.OfLife(life).ID, Sequence: m.Sequence, Prev: m.Prev, Time: m.Time.UTC().Format(timeForm),
 		Topic: m.Topic, Delta: m.Delta, SOWKey: m.SOWKey, CorrelationID: m.CorrelationID, Expiration: m.Expiration.Seconds(),
 	}
 	e.Body, e.BodyBytes = bodyOf(m.Body)
@@ -166,11 +165,13 @@ func export(life string, m *pubstore.Message) exported {
 // do: then they are never all in memory.
 func (c *storeExport) messages(s *publishStore, w *bufio.Writer) error {
 	plan := exportPlan{c: c, topics: make(map[string]bool), lives: make(map[string]int), sorted: true}
+	var publishers []string
 	for i, life := range s.found.Lives {
 		plan.lives[life.ID] = i
+		publishers = append(publishers, fmt.Sprint(bookmark.OfLife(life.ID).ID))
 	}
-	if _, known := plan.lives[c.Life]; c.Life != "" && !known {
-		return usagef("%v has no life %s: it has %s", s.home, plain(c.Life), strings.Join(slices.Sorted(maps.Keys(plan.lives)), ", "))
+	if c.Publisher != 0 && !slices.Contains(publishers, fmt.Sprint(c.Publisher)) {
+		return usagef("%v has no publisher %d: it has %s", s.home, c.Publisher, strings.Join(publishers, ", "))
 	}
 	if err := s.each(plan.look); err != nil {
 		return err
@@ -216,7 +217,7 @@ type exportPlan struct {
 }
 
 func (p *exportPlan) wanted(life string, m *pubstore.Message) bool {
-	return (p.c.Life == "" || p.c.Life == life) && (p.c.Topic == "" || p.c.Topic == m.Topic)
+	return (p.c.Publisher == 0 || p.c.Publisher == bookmark.OfLife(life).ID) && (p.c.Topic == "" || p.c.Topic == m.Topic)
 }
 
 func (p *exportPlan) look(life string, m *pubstore.Message) error {

@@ -48,14 +48,14 @@
 //	 {"path": "out.db", "bucket": "publish", "kind": "publish", "format": "bolt", "sound": true, "damage": [],
 //	  "publish": {"client": "gateway", "logons": 1, "closed": true, "torn_bytes": 0, "renews": false, "to_send": 1,
 //	   "input": {"name": "lines.txt", "topic": "orders", "lines": 3},    // of a run of holdfast publish that has not ended
-//	   "lives": [{"life": "…", "publisher": "…", "given_out": 3, "safe": 1, "kept": 1, "first": 2, "bytes": 13,
+//	   "lives": [{"publisher": "…", "given_out": 3, "safe": 1, "kept": 1, "first": 2, "bytes": 13,
 //	              "missing": [{"from": 4, "to": 6}], "messages": [{"sequence": 2, "time": "…", "topic": "orders", "size": 7}]}]}},
 //	 {"path": "marks.db", "bucket": "bookmarks", "kind": "bookmark", "format": "bolt", "sound": true, "damage": [],
 //	  "subscriptions": [{"subscription": "orders", "topic": "orders", "known": true, "resume": "7|2|", "done": ["7|4|"], "damage": ""}]}
 //	], "file": {"bytes": 32768, "live": 12288, "free_pages": 3, "sparse": false}}    // of store inspect of a database
 //
 //	store export of a publish store, in the order in which they would be sent
-//	{"life": "…", "publisher": "…", "sequence": 2, "prev": 1, "time": "…", "topic": "orders", "delta": true,
+//	{"publisher": "…", "sequence": 2, "prev": 1, "time": "…", "topic": "orders", "delta": true,
 //	 "sow_key": "…", "correlation_id": "…", "expiration_s": 5, "body": "…"}     // or "body_base64"
 //	store export of a bookmark store
 //	{"subscription": "orders", "topic": "orders", "filter": "…", "known": true, "resume": "7|2|", "done": ["7|4|"]}
@@ -64,7 +64,7 @@
 //	{"path": "out.db", "needed": true, "done": false, "damage": ["…"], "aside": "out.db.damaged-20260131T120000Z",
 //	 "lost": [{"text": "bad page 4: …", "offset": 16384}],
 //	 "stores": [{"bucket": "publish", "kind": "publish", "kept": 19, "new_life": true,
-//	             "given_up": [{"life": "…", "ranges": [{"from": 7, "to": 7}]}]},
+//	             "given_up": [{"publisher": "…", "ranges": [{"from": 7, "to": 7}]}]},
 //	            {"bucket": "bookmarks", "kind": "bookmark", "kept": 2,
 //	             "subscriptions": [{"subscription": "a", "dropped": 1, "gone": false, "resume": "7|10|"}]}]}
 //
@@ -141,7 +141,6 @@ type inputReport struct {
 
 // A lifeReport is one life of a publish store.
 type lifeReport struct {
-	Life      string           `json:"life"`
 	Publisher uint64           `json:"publisher,string"`
 	GivenOut  uint64           `json:"given_out"` // highest sequence
 	Safe      uint64           `json:"safe"`      // highest sequence let go as persisted
@@ -210,7 +209,7 @@ func (s *publishStore) report() storeReport {
 	}
 	for _, l := range f.Lives {
 		p.ToSend += l.Kept
-		life := lifeReport{Life: l.ID, Publisher: bookmark.OfLife(l.ID).ID, GivenOut: l.Last, Safe: l.Acked, Kept: l.Kept, First: l.First, Bytes: l.Bytes, Missing: l.Missing}
+		life := lifeReport{Publisher: bookmark.OfLife(l.ID).ID, GivenOut: l.Last, Safe: l.Acked, Kept: l.Kept, First: l.First, Bytes: l.Bytes, Missing: l.Missing}
 		if life.Missing == nil {
 			life.Missing = []pubstore.Range{}
 		}

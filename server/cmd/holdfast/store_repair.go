@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/boltfile"
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
@@ -87,7 +88,7 @@ func givesUp(s *publishStore) repairedReport {
 	for _, l := range s.found.Lives {
 		r.Kept += l.Kept
 		if len(l.Missing) > 0 {
-			r.GivenUp = append(r.GivenUp, givenUpReport{l.ID, l.Missing})
+			r.GivenUp = append(r.GivenUp, givenUpReport{bookmark.OfLife(l.ID).ID, l.Missing})
 		}
 	}
 	return r

@@ -31,10 +31,10 @@ type repairedReport struct {
 	Subscriptions []repairedSubscription `json:"subscriptions,omitempty"` // of a bookmark store: of which something can't be read
 }
 
-// A givenUpReport is what of one life can't be read.
+// A givenUpReport is what of one publisher, a life of the store, can't be read.
 type givenUpReport struct {
-	Life   string           `json:"life"`
-	Ranges []pubstore.Range `json:"ranges"`
+	Publisher uint64           `json:"publisher,string"`
+	Ranges    []pubstore.Range `json:"ranges"`
 }
 
 // A repairedSubscription is a subscription of which something can't be read.
@@ -81,7 +81,7 @@ func (r *repairedReport) print(o *output) {
 	}
 	for _, g := range r.GivenUp {
 		for _, missing := range g.Ranges {
-			o.printf("%s: gives up %s of life %s, which can't be read\n", where, rangeText(missing), g.Life)
+			o.printf("%s: gives up %s of publisher %d, which can't be read\n", where, rangeText(missing), g.Publisher)
 		}
 	}
 	o.printf("%s: keeps %s, to be sent by the next client that opens it\n", where, plural(r.Kept, "message"))

@@ -1,0 +1,169 @@
+package server_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/pubstore"
+	"github.com/holdfast-mq/holdfast/server"
+	"github.com/holdfast-mq/holdfast/server/servertest"
+)
+
+// An overheard takes down what can be seen of servers and clients from outside
+// of a client's own connection. Safe for concurrent use.
+type overheard struct {
+	mu  sync.Mutex
+	buf bytes.Buffer // guarded by mu
+}
+
+func (o *overheard) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(b)
+}
+
+func (o *overheard) say(v any) {
+	fmt.Fprintf(o, "%+v\n", v)
+	_ = json.NewEncoder(o).Encode(v)
+}
+
+// An overheardConn is a link.
+type overheardConn struct {
+	net.Conn
+	by *overheard
+}
+
+func (c overheardConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	_, _ = c.by.Write(b[:n])
+	return n, err
+}
+
+func (c overheardConn) Write(b []byte) (int, error) {
+	_, _ = c.by.Write(b)
+	return c.Conn.Write(b)
+}
+
+// tap has all links overheard, and the log.
+func (o *overheard) tap(c *server.Config) {
+	c.Logger = slog.New(slog.NewTextHandler(o, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	dial := c.Dial
+	c.Dial = func(ctx context.Context, address string) (net.Conn, error) {
+		nc, err := dial(ctx, address)
+		if err != nil {
+			return nil, err
+		}
+		return overheardConn{nc, o}, nil
+	}
+}
+
+// hooks has the client's hooks overheard.
+func (o *overheard) hooks() client.Hooks {
+	return client.Hooks{
+		Connected:       func(i client.ServerInfo) { o.say(i) },
+		Disconnected:    func(server string, err error) { o.say(server); o.say(err) },
+		FailedWrite:     func(e *client.RejectedError) { o.say(*e); o.say(e) },
+		PublishGap:      func(server string) { o.say(server) },
+		StoreRolledBack: func(err error) { o.say(err) },
+		Moved:           func(m client.Move) { o.say(m) },
+	}
+}
+
+// The life of a publish store is between it and the servers it logs on to: no
+// log, status, hook, error, link or disk shows it, whatever goes wrong.
+func TestLifeIsSecret(t *testing.T) {
+	const secret = "SECRETLIFE"
+	synctest.Test(t, func(t *testing.T) {
+		var o overheard
+		pair := servertest.NewPair(t, servertest.Config(o.tap), logTopics("orders"))
+		lives := 0
+		store := func() pubstore.Store {
+			return pubstore.NewMemory(pubstore.MemoryOptions{NewLife: func() string { lives++; return fmt.Sprint(secret, lives) }})
+		}
+		start := func(s pubstore.Store) *client.Client {
+			cfg := pair.Client("app")
+			cfg.Publishes, cfg.Hooks = s, o.hooks()
+			cfg.Logger = slog.New(slog.NewTextHandler(&o, &slog.HandlerOptions{Level: slog.LevelDebug}))
+			c, err := client.Dial(t.Context(), cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return c
+		}
+		s := store()
+		c := start(s)
+		publish := func(topic string) {
+			t.Helper()
+			if _, err := c.Publish(t.Context(), topic, []byte("body")); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			o.say(c.Flush(ctx)) // not while a server is away
+		}
+		publish("orders")
+		publish("not logged")
+		publish("orders")
+		look := func() {
+			for _, i := range []*servertest.Instance{pair.A, pair.B} {
+				o.say(i.Server().Status())
+				o.say(i.Server().Publishers(0, server.MaxPublishers))
+			}
+			o.say(c.Stats())
+		}
+		look()
+		if err := c.Renew(); err != nil {
+			t.Fatal(err)
+		}
+		publish("orders")
+		pair.A.Kill()
+		publish("orders")
+		pair.A.Restart()
+		pair.AwaitReady()
+		other := start(store()) // takes the name
+		time.Sleep(time.Minute)
+		look()
+		other.Close()
+		c.Close()
+		for n, logon := range []string{
+			`{"c":"logon","cid":"0","client_name":"x","a":"processed","ext":"1","store":"SECRETLIFE9","n":1,"acked":99}`,
+			`{"c":"logon","cid":"0","client_name":"x","a":"processed","ext":"1","store":"SECRETLIFE\u0007","n":1}`,
+			`{"c":"logon","cid":"0","client_name":"x","a":"processed","ext":"1","store":"SECRETLIFE9","n":"SECRETLIFE"}`,
+			`{"c":"logon","cid":"0","client_name":"x","a":"processed","ext":"1","store":"SECRETLIFE9`,
+		} {
+			r := dial(t, pair.A)
+			r.send(logon)
+			if text, err := r.read(); strings.Contains(text, secret) {
+				t.Errorf("logon %d is answered with %s, %v", n, text, err)
+			}
+			r.close()
+		}
+		pair.AwaitConverged()
+		for _, i := range []*servertest.Instance{pair.A, pair.B} {
+			for _, name := range i.Disk().Names() {
+				b, err := i.Disk().ReadFile(name)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, _ = o.Write(b)
+			}
+		}
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		if all := o.buf.Bytes(); len(all) < 10_000 {
+			t.Fatalf("no more than %d bytes were overheard", len(all))
+		} else if at := bytes.Index(all, []byte(secret)); at >= 0 {
+			t.Errorf("the life is told: %q", all[max(0, at-200):min(len(all), at+100)])
+		}
+	})
+}
