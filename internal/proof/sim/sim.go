@@ -218,6 +218,7 @@ func (w *world) restless() string {
 		}
 	}
 	have := w.haves()
+	checks := make(map[uint64]bookmark.Check)
 	for _, p := range w.publishers {
 		if n := p.store.Usage().Messages; n > 0 || !p.live {
 			return fmt.Sprintf("%s keeps %d messages of %v, live %v", p.name, n, p.store.Lives(), p.live)
@@ -228,6 +229,10 @@ func (w *world) restless() string {
 			if s.Have < have[s.Publisher] || s.Durable < s.Have || i.disk.has[s.Publisher] < s.Have {
 				return fmt.Sprintf("%s has %d of %d up to %d", i.name, s.Durable, s.Publisher, have[s.Publisher])
 			}
+			if check, known := checks[s.Publisher]; s.Check == (bookmark.Check{}) || known && s.Check != check {
+				return fmt.Sprintf("%s has check %x of %d, another has %x", i.name, s.Check, s.Publisher, check)
+			}
+			checks[s.Publisher] = s.Check
 		}
 	}
 	for _, s := range w.subscribers {
