@@ -168,6 +168,8 @@
 //	                              runs that server gives it space
 //	ErrStoreRolledBack            (hooks) find out who restored or copied the store, or which
 //	                              server says more than it was sent
+//	ErrOtherLife                  (hooks) nothing: chance does not bring it about, so find out
+//	                              what is wrong with that server, or who made up a life
 //	ErrNameInUse                  find the other process of this name
 //	*GapError                     report what is lost; subscribe again with AcceptGaps, or
 //	                              once the servers that were not asked are back

@@ -21,6 +21,7 @@ func TestCheckIsKept(t *testing.T) {
 		{"in a head", func(j *journal.Journal) { fill(t, j, 2, 1, 200) }},
 		{"of a publisher whose records are gone", func(j *journal.Journal) {
 			fill(t, j, 2, 1, 200)
+			synced(t, j)
 			if n, err := j.Trim(journal.Retention{Bytes: 1}); err != nil || n == 0 {
 				t.Fatalf("%d segments trimmed, %v", n, err)
 			}
