@@ -57,7 +57,7 @@ func TestResumeByVector(t *testing.T) {
 // Hard case 6: NOW, connection lost before the first message.
 func TestNowResumesAtItsBase(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
-		for _, tt := range []struct{ base, again string }{{"5|41|", "5|41|"}, {"0", "0"}} {
+		for _, tt := range []struct{ base, again string }{{"5|41|", "5|41|"}, {"0", "0|0|"}} {
 			srv := listen(t, n, "a")
 			c := start(t, config(n, "a"))
 			sub := subscribe(t, c, client.From(client.Now))

@@ -20,6 +20,10 @@ const (
 const (
 	EpochText = "0"
 	NowText   = "0|1|"
+
+	// ResumeText is a list that covers nothing: that of a place in which nothing was
+	// received. EpochText would begin a new one, behind what retention has removed.
+	ResumeText = "0|0|"
 )
 
 // No log is older than this. Times before it are taken for it, so that a

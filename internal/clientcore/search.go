@@ -134,7 +134,7 @@ func (s *Subscription) Ask(to *Server, id string, have Received, now time.Time) 
 		Acks: wire.AckProcessed | wire.AckPersisted | wire.AckCompleted,
 	}
 	if len(cmd.Bookmark) > to.Longest-wire.MaxHeader {
-		cmd.Bookmark = have.Vector.String()
+		cmd.Bookmark, _ = s.start(true, true, have)
 	}
 	return cmd
 }

@@ -274,13 +274,15 @@ func TestSearchBehindBookmarks(t *testing.T) {
 	}
 }
 
-// One that has received nothing and finds that the log begins later has a gap. A
-// publisher at 0 is named in a side session.
+// One that has received nothing resumes, and has a gap. A publisher at 0 is named in
+// a side session.
 func TestSearchFromNothing(t *testing.T) {
 	a, b := server("a", "b"), server("b", "a")
 	s := placed(t, bookmark.Vector{})
-	attach(t, s, a, "1")
-	if e := answer(t, s, a, "1", wire.Message{Bookmark: text("7|3|")}); !e.Away || !s.Searching() {
+	if cmd := attach(t, s, a, "1"); cmd.Bookmark != bookmark.ResumeText {
+		t.Errorf("resumes at %s", cmd.Bookmark)
+	}
+	if e := refuse(t, s, a, "1", "7|1|3"); !e.Away || !s.Searching() {
 		t.Fatalf("%+v", e)
 	}
 	if v, _ := arrive(s, "1", true, 7, 4); v != Refuse {
@@ -292,7 +294,7 @@ func TestSearchFromNothing(t *testing.T) {
 	for _, accepts := range []bool{false, true} {
 		s := placed(t, bookmark.Vector{}, func(r *Request) { r.Gaps = accepts })
 		attach(t, s, server("a"), "1")
-		e := answer(t, s, server("a"), "1", wire.Message{Bookmark: text("7|3|")})
+		e := refuse(t, s, server("a"), "1", "7|1|3")
 		if !slices.Equal(e.Gaps, gaps(t, "7|1|3")) || accepts != (e.End == nil) || accepts != (e.Shown[7] == 3) {
 			t.Errorf("accepts %v: %+v", accepts, e)
 		}

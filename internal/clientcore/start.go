@@ -23,7 +23,10 @@ func (r *Request) start(ext, skips bool, have Received) (bm, options string) {
 	default:
 		options = r.options(ext, "")
 	}
-	return have.Vector.String(), options
+	if bm = have.Vector.String(); ext && bm == bookmark.EpochText && !mut.On(mut.R9ResumeIsEpoch) {
+		bm = bookmark.ResumeText
+	}
+	return bm, options
 }
 
 // options returns the options of a subscribe, with one for bookmarks that are not found.

@@ -225,7 +225,7 @@ func (s *Subscription) Answer(by *Server, id string, m *wire.Message, have Recei
 	}
 	e.Answered = true
 	if s.place != nil && !by.Plain {
-		if err := s.begin(by, m, have, &e); err != nil || e.Away {
+		if err := s.begin(m, have, &e); err != nil {
 			return e, err
 		}
 	}
@@ -248,10 +248,8 @@ func (s *Subscription) refused(by *Server, m *wire.Message, have Received) Effec
 	return Effect{Answered: true, Gap: true, End: ErrMissed}
 }
 
-// begin handles the base and the gaps in an answer. A resume that has received
-// nothing looks like a first subscribe, so the server cannot report a gap: the
-// base then shows it.
-func (s *Subscription) begin(by *Server, m *wire.Message, have Received, e *Effect) error {
+// begin handles the base in an answer, and the gaps that the subscribe accepted.
+func (s *Subscription) begin(m *wire.Message, have Received, e *Effect) error {
 	if s.flood(m.Bookmark) {
 		e.End = &PublishersError{Subscription: s.ID, Limit: s.Publishers}
 		return nil
@@ -260,16 +258,9 @@ func (s *Subscription) begin(by *Server, m *wire.Message, have Received, e *Effe
 	if err != nil {
 		return fmt.Errorf("%w: gap of subscription %q: %w", ErrProtocol, s.ID, err)
 	}
-	if m.Bookmark != nil && len(have.Vector) == 0 {
-		base, err := bookmark.ParseVector(m.Bookmark)
-		if err != nil {
+	if m.Bookmark != nil && !have.Known {
+		if e.Base, err = bookmark.ParseVector(m.Bookmark); err != nil {
 			return fmt.Errorf("%w: base of subscription %q: %w", ErrProtocol, s.ID, err)
-		}
-		if !have.Known {
-			e.Base = base
-		} else if missed := missedSince(base); len(missed) > 0 {
-			*e = s.missed(by, missed, have)
-			return nil
 		}
 	}
 	if gaps = undiscarded(gaps, have); len(gaps) > 0 {
@@ -277,15 +268,6 @@ func (s *Subscription) begin(by *Server, m *wire.Message, have Received, e *Effe
 	}
 	s.bound(e)
 	return nil
-}
-
-// missedSince is the gap of a subscription that has received nothing, on a
-// server whose log begins behind base.
-func missedSince(base bookmark.Vector) (gaps []wire.Gap) {
-	for _, publisher := range base.Publishers() {
-		gaps = append(gaps, wire.Gap{Publisher: publisher, From: 1, To: base[publisher]})
-	}
-	return gaps
 }
 
 // shownBehind is the progress after gaps that the application accepts.

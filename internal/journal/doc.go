@@ -76,9 +76,14 @@
 //	count of peers and these,
 //	count of intervals and these,
 //	count of tombstone reasons and these (length, bytes),
+//	count of topics and these (length, bytes),
 //	count of publishers, then for each, ordered by id:
 //	  id (8), check (16; 0: not known), have, floor, running CRC (4), age when
-//	  last seen (8), count of tombstones, then for each its distance from the one before it and the index of its reason
+//	  last seen (8),
+//	  count of topics, then for each its number (from 1; 0: any) and by how much its
+//	  highest sequence is below have,
+//	  count of tombstones, then for each its distance from the one before it and the
+//	  index of its reason
 //
 // The summary at the end of a sealed segment says what stands in it:
 //

@@ -60,6 +60,7 @@ func (t *table) Head() []byte {
 		b = appendInterval(b, i)
 	}
 	b, reasons := t.appendReasons(b)
+	b = t.topics.appendTopics(b)
 	b = binary.AppendUvarint(b, uint64(len(t.sorted)))
 	room := headTombstones
 	for _, p := range t.sorted {
@@ -69,6 +70,7 @@ func (t *table) Head() []byte {
 		b = binary.AppendUvarint(b, p.floor)
 		b = binary.LittleEndian.AppendUint32(b, p.crc)
 		b = binary.LittleEndian.AppendUint64(b, uint64(p.seen))
+		b = p.appendMarks(b)
 		before := len(b)
 		b = appendTombstones(b, p.refused(), reasons, room)
 		room -= len(b) - before
@@ -139,7 +141,8 @@ func (t *table) RecoverHead(payload []byte) error {
 		t.intervals = append(t.intervals, f.interval())
 	}
 	reasons := f.reasons()
-	for range f.count(8 + checkLen + 1 + 1 + 4 + 8 + 1) {
+	t.topics = f.topicNames()
+	for range f.count(8 + checkLen + 1 + 1 + 4 + 8 + 1 + 1) {
 		t.recoverPublisher(&f, reasons)
 	}
 	if f.bad || len(f.rest) > 0 {
@@ -180,6 +183,7 @@ func (t *table) recoverPublisher(f *fields, reasons []string) {
 	p.floor = f.uvarint()
 	p.crc = f.uint32()
 	p.seen = int64(f.uint64())
+	f.marks(p, len(t.topics.names))
 	last := uint64(0)
 	for range f.count(2) {
 		last += f.uvarint()

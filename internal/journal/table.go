@@ -30,6 +30,9 @@ type publisher struct {
 	seen       int64  // age of the log at the last record, exact to an interval of Trim, or at Seen
 	tombstones []Tombstoned
 
+	topics        []topicMark // of its messages
+	removedTopics []topicMark // of those up to removed
+
 	ring         ring
 	linked       bool // in the list of rings
 	newer, older *publisher
@@ -56,6 +59,7 @@ type table struct {
 	byID   map[uint64]*publisher
 	sorted []*publisher // by id
 	rings  rings
+	topics topicNames
 
 	lastTime  int64        // of the newest record; time never goes back
 	age       int64        // of the log, as last noted: for how long it was open, microseconds
@@ -88,6 +92,7 @@ func (t *table) reset() {
 	t.byID = make(map[uint64]*publisher)
 	t.sorted = nil
 	t.rings = rings{most: ringsMost}
+	t.topics = newTopicNames()
 	t.lastTime, t.age, t.intervals, t.peers = 0, 0, nil, nil
 	t.stretches = newStretches(int64(t.stretches.outline.segment))
 	t.nextSegment()
@@ -167,6 +172,7 @@ func (t *table) apply(r *Record, crc uint32) *publisher {
 	switch r.Kind {
 	case Message:
 		t.rings.put(p, r.Sequence, crc)
+		t.noteTopic(p, r.Topic, r.Sequence)
 		if t.carried(r.Topic) {
 			p.crc = chainCRC(p.crc, r.Sequence, crc)
 		}
@@ -174,6 +180,7 @@ func (t *table) apply(r *Record, crc uint32) *publisher {
 		p.refuse(r.Sequence, r.Reason)
 	case Gone:
 		p.floor = r.Sequence
+		p.mark(topicMark{anyTopic, r.Sequence})
 		p.crc = r.RunningCRC
 		if len(r.Reason) > 0 {
 			for s := max(had, r.Sequence-min(r.Sequence, tombstonesMost)); s < r.Sequence; s++ {

@@ -90,6 +90,8 @@ func floorsOf(segs []segment) []bookmark.Bookmark {
 
 // removeSegments makes the floors durable and lets the segments go.
 func (j *Journal) removeSegments(segs []segment) error {
+	first := segs[len(segs)-1].end
+	j.learnRemoved(first) // before the floors: where these are above, removal was elsewhere
 	for floors := range slices.Chunk(floorsOf(segs), floorsPerRecord) {
 		if err := j.appendChange(change{floors: floors}); err != nil {
 			return err
@@ -109,14 +111,12 @@ func (j *Journal) removeSegments(segs []segment) error {
 	}
 	j.table.forgetIntervals(last.to)
 	j.mu.Unlock()
-	first := segs[len(segs)-1].end
-	j.learnRemoved(first)
 	return j.log.Trim(first)
 }
 
 // learnRemoved reads how far each publisher was where the segment at first
-// begins, which is the oldest from now on: what is removed of it, and the
-// running CRC there, with which a link says that this is gone (R11).
+// begins, which is the oldest from now on: what is removed of it, on which topics
+// (R9), and the running CRC there, with which a link says that this is gone (R11).
 func (j *Journal) learnRemoved(first Position) {
 	before := newTable(nil)
 	head, err := j.log.Head(first)
@@ -131,9 +131,7 @@ func (j *Journal) learnRemoved(first Position) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for _, b := range before.sorted {
-		if p := j.table.byID[b.id]; p != nil {
-			p.removed, p.removedCRC = b.have, b.crc
-		}
+		j.table.removes(before, b)
 	}
 }
 

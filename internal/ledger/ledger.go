@@ -45,6 +45,9 @@ type Log interface {
 	// Floor returns floor(p), Floors that of every publisher that has one.
 	Floor(publisher uint64) uint64
 	Floors() bookmark.Vector
+	// Removed returns, of the publishers of which retention has removed a message
+	// of a topic that matches, or may have, the highest number of these.
+	Removed(matches func(topic []byte) bool) bookmark.Vector
 
 	// First is the position of the oldest record, Durable the position behind
 	// the newest durable one; DurableVector adds the vector of what stands

@@ -146,6 +146,14 @@ const (
 	R9NoMarks Bug = "r9-no-marks"
 	// R9SilentGap skips what retention removed without a word.
 	R9SilentGap Bug = "r9-silent-gap"
+	// R9AnyTopicGap tells a subscription of a gap in messages of any topic.
+	R9AnyTopicGap Bug = "r9-any-topic-gap"
+	// R9TopicForgotten forgets on which topics messages were that are removed.
+	R9TopicForgotten Bug = "r9-topic-forgotten"
+	// R9ResumeIsEpoch resumes a place in which nothing was received as a new one.
+	R9ResumeIsEpoch Bug = "r9-resume-is-epoch"
+	// R9RemovedNotPassed says nothing of what was removed of other topics.
+	R9RemovedNotPassed Bug = "r9-removed-not-passed"
 	// R9OneWord takes one instance's gap for the group's.
 	R9OneWord Bug = "r9-one-word"
 	// R9SideTakesAll takes messages of any publisher in a side session.

@@ -49,6 +49,11 @@ func (l *Ledger) Seen(publisher uint64) { l.journal.Seen(publisher) }
 // Floors implements [ledger.Log].
 func (l *Ledger) Floors() bookmark.Vector { return l.journal.Floors() }
 
+// Removed implements [ledger.Log].
+func (l *Ledger) Removed(matches func(topic []byte) bool) bookmark.Vector {
+	return l.journal.Removed(matches)
+}
+
 // First implements [ledger.Log].
 func (l *Ledger) First() ledger.Position { return ledger.Position(l.journal.First()) }
 

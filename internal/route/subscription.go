@@ -17,6 +17,7 @@ type Start struct {
 	After  ledger.Position // records that stand before it aren't its own
 	Target ledger.Position // the replay is completed there
 	Seen   bookmark.Vector // vector: what it doesn't need
+	Passed bookmark.Vector // the part of Seen that the subscriber is to learn by a mark; nil: none
 }
 
 // A Subscription decides which records of the journal one subscriber gets and
@@ -42,7 +43,7 @@ type Subscription struct {
 func (s *Subscription) Begin(start Start) {
 	s.after, s.target = start.After, start.Target
 	if s.Options.Vector {
-		s.seen, s.moved = start.Seen, bookmark.Vector{}
+		s.seen, s.moved = start.Seen, start.Passed.Clone()
 		if s.seen == nil {
 			s.seen = bookmark.Vector{}
 		}

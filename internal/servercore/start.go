@@ -31,7 +31,7 @@ func (s *Session) begins(b *sub, m *wire.Message) (start, error) {
 	case err != nil:
 		return start{}, &subscribeError{reason: wire.ReasonInvalidBookmark}
 	case b.Options.Vector:
-		return startVector(l, asked, b.Options.NotFound)
+		return startVector(l, asked, b)
 	}
 	return startPlain(l, asked, b.Options.NotFound)
 }
@@ -42,7 +42,7 @@ func (s *Session) begins(b *sub, m *wire.Message) (start, error) {
 // publisher sends up to there counts as seen, and is not delivered.
 // Positions are taken before floors, so that a removal by retention between
 // them shows as a gap or in the base.
-func startVector(l ledger.Ledger, asked bookmark.Start, notFound route.NotFound) (start, error) {
+func startVector(l ledger.Ledger, asked bookmark.Start, b *sub) (start, error) {
 	at := start{}
 	at.Target = l.Durable()
 	var err error
@@ -56,7 +56,7 @@ func startVector(l ledger.Ledger, asked bookmark.Start, notFound route.NotFound)
 	case bookmark.Timestamp:
 		at.From, at.Seen, err = l.SeekTime(asked.Time)
 	case bookmark.List:
-		err = at.behindVector(l, asked.List, notFound)
+		err = at.behindVector(l, asked.List, b)
 	}
 	if err != nil {
 		return start{}, err
@@ -69,7 +69,7 @@ func startVector(l ledger.Ledger, asked bookmark.Start, notFound route.NotFound)
 }
 
 // behindVector starts behind a vector, given as a list of bookmarks.
-func (at *start) behindVector(l ledger.Ledger, list []bookmark.Bookmark, notFound route.NotFound) (err error) {
+func (at *start) behindVector(l ledger.Ledger, list []bookmark.Bookmark, b *sub) (err error) {
 	at.Seen = bookmark.Vector{}
 	for _, x := range list {
 		at.Seen[x.Publisher] = max(at.Seen[x.Publisher], x.Sequence)
@@ -78,17 +78,30 @@ func (at *start) behindVector(l ledger.Ledger, list []bookmark.Bookmark, notFoun
 	if err != nil {
 		return err
 	}
-	floors := l.Floors()
-	if at.gaps = route.Gaps(floors, at.Seen); len(at.gaps) > 0 {
-		if notFound != route.NotFoundEpoch {
+	removed := l.Removed(b.matches())
+	if at.gaps = route.Gaps(removed, at.Seen); len(at.gaps) > 0 {
+		if !b.AcceptsGaps() {
 			return &subscribeError{reason: wire.ReasonBookmarkNotFound, gaps: at.gaps, loud: true}
 		}
-		at.Seen.Merge(floors)
+		at.Seen.Merge(removed)
 	}
+	at.pass(l.Floors(), list)
 	if mut.On(mut.R9ByPosition) {
 		at.From, at.After = behindLast(l, list, at.From)
 	}
 	return nil
+}
+
+// pass raises the publishers of a list over what retention has removed of them,
+// which concerns the subscription no more than what else does not match: another
+// instance, that does not know what it was, may have named a gap of it.
+func (at *start) pass(floors bookmark.Vector, list []bookmark.Bookmark) {
+	at.Passed = bookmark.Vector{}
+	for _, x := range list {
+		if floor := floors[x.Publisher]; floor > at.Seen[x.Publisher] && !mut.On(mut.R9RemovedNotPassed) {
+			at.Seen[x.Publisher], at.Passed[x.Publisher] = floor, floor
+		}
+	}
 }
 
 // startPlain is the start of a bookmark subscription of the plain protocol:

@@ -6,6 +6,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/ledger"
+	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/route"
 	"github.com/holdfast-mq/holdfast/internal/topic"
 	"github.com/holdfast-mq/holdfast/internal/wire"
@@ -25,6 +26,14 @@ type sub struct {
 	waits     bool // the client knows that it may have to wait long
 	lastMark  time.Time
 	candidate bookmark.Bookmark // for a mark, when it is settled
+}
+
+// matches says which topics of removed messages concern the subscription (R9).
+func (b *sub) matches() func(topic []byte) bool {
+	if mut.On(mut.R9AnyTopicGap) {
+		return func([]byte) bool { return true }
+	}
+	return b.Pattern.Match
 }
 
 func (b *sub) stop() {

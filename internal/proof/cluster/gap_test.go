@@ -321,3 +321,83 @@ func wantNoGap(t *testing.T, sub *cluster.App, readers ...*cluster.Reader) {
 		}
 	}
 }
+
+// A publisher that a subscription has nothing of, and all of whose messages were
+// removed, is a gap only if one of them was on the subscription's topics (R9). What
+// is told of ends with the last of these.
+func TestGapIsOfTheTopic(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		cluster.Run(t, retain(time.Minute), func(s *cluster.System) {
+			pub, other, mixed, pl := s.App("pub", []string{"a"}, nil), s.App("other", []string{"a"}, nil), s.App("mixed", []string{"b"}, nil), s.Place()
+			sub := beginsAt(s, pl, pub)
+			publishLong(s, other, "ticks", 1, 300)
+			pub.FlushSafe()
+			other.FlushSafe()
+			s.Pass(3 * time.Minute)
+			publishLong(s, pub, "orders", 11, 20)
+			if floor(s, "a", "ticks", other) < 200 || floor(s, "b", "ticks", other) < 200 {
+				t.Fatal("they have removed nothing: nothing is tried")
+			}
+			if restart {
+				for _, name := range []string{"a", "b"} {
+					s.Node(name).Restart()
+					s.AwaitSync()
+				}
+			}
+			sub.Restart()
+			r, err := resumeAt(s, pl, sub, []string{"a", "b"}, discard)
+			if err != nil {
+				t.Fatal(err)
+			}
+			exactly(t, names(r.AwaitN(10)), cluster.Bodies("pub", 11, 20))
+			wantNoGap(t, sub, r)
+			r.Stop()
+			pl.Sync()
+			pl.Kill(sub)
+
+			publishLong(s, mixed, "orders", 1, 7)
+			publishLong(s, mixed, "ticks", 8, 200)
+			mixed.FlushSafe()
+			s.Pass(3 * time.Minute)
+			publishLong(s, pub, "orders", 21, 22)
+			if floor(s, "a", "ticks", mixed) < 100 || floor(s, "b", "ticks", mixed) < 100 {
+				t.Fatal("they have removed nothing: nothing is tried")
+			}
+			sub.Restart()
+			_, err = resumeAt(s, pl, sub, []string{"a", "b"}, discard)
+			wantGap(t, err, client.Gap{Publisher: publisherID(mixed), From: 1, To: 7})
+		})
+	}
+}
+
+// An instance that has lost its disk knows no more than that messages are gone. Its
+// peer, which has removed them, knows that they were on another topic: that is no gap.
+func TestGapOfUnknownTopics(t *testing.T) {
+	cluster.Run(t, retain(time.Minute), func(s *cluster.System) {
+		pub, other, pl := s.App("pub", []string{"a"}, nil), s.App("other", []string{"a"}, nil), s.Place()
+		sub := beginsAt(s, pl, pub)
+		publishLong(s, pub, "ticks", 11, 100)
+		pub.FlushSafe()
+		publishLong(s, other, "ticks", 1, 200)
+		s.Pass(110 * time.Second)
+		publishLong(s, other, "orders", 201, 202)
+		other.FlushSafe()
+		if n := floor(s, "a", "ticks", pub); n != 100 {
+			t.Fatalf("a has removed %d: nothing is tried", n)
+		}
+		s.Node("b").Kill()
+		s.Node("b").Wipe()
+		s.Node("b").Start()
+		s.AwaitSync()
+		if n := floor(s, "b", "orders", pub); n != 100 {
+			t.Fatalf("b knows that what is removed of orders ends at %d: nothing is tried", n)
+		}
+		sub.Restart()
+		r, err := resumeAt(s, pl, sub, []string{"b", "a"}, discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		exactly(t, names(r.AwaitN(2)), cluster.Bodies("other", 201, 202))
+		wantNoGap(t, sub, r)
+	})
+}

@@ -185,6 +185,19 @@ func (l *Ledger) Floors() bookmark.Vector {
 	return l.floors.Clone()
 }
 
+// Removed implements [ledger.Log].
+func (l *Ledger) Removed(matches func(topic []byte) bool) bookmark.Vector {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	v := bookmark.Vector{}
+	for n, r := range l.records {
+		if n < l.first && r.Kind == ledger.Message && matches(r.Topic) || r.Kind == ledger.Gone {
+			v[r.Publisher] = r.Sequence
+		}
+	}
+	return v
+}
+
 // First implements [ledger.Log].
 func (l *Ledger) First() ledger.Position {
 	l.mu.Lock()

@@ -1,0 +1,182 @@
+package journal
+
+import (
+	"encoding/binary"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/mut"
+)
+
+// What retention has removed concerns a subscription only if it matches (R9). So
+// the table has, of each publisher, the highest number on each of its topics; what
+// the head of the oldest segment says of that is what was removed. Memory stays
+// small: beyond these bounds a topic counts as any, which matches everything.
+const (
+	topicsMost     = 8    // of a publisher
+	topicNamesMost = 1024 // of all publishers
+	topicNameMost  = 256  // bytes
+)
+
+// anyTopic stands for topics that are not told apart, and for those of messages
+// that were removed elsewhere.
+const anyTopic = 0
+
+// A topicMark is the highest number of a publisher on a topic.
+type topicMark struct {
+	topic    uint32 // its number in topicNames
+	sequence uint64
+}
+
+// topicNames numbers topics.
+type topicNames struct {
+	numbers map[string]uint32
+	names   []string // that of anyTopic is empty
+}
+
+func newTopicNames() topicNames {
+	return topicNames{numbers: make(map[string]uint32), names: []string{""}}
+}
+
+// number returns the number of a topic.
+func (n *topicNames) number(topic []byte) uint32 {
+	if number, known := n.numbers[string(topic)]; known {
+		return number
+	}
+	if len(n.names) > topicNamesMost || len(topic) > topicNameMost || len(topic) == 0 {
+		return anyTopic
+	}
+	number := uint32(len(n.names))
+	name := string(topic)
+	n.numbers[name] = number
+	n.names = append(n.names, name)
+	return number
+}
+
+// noteTopic notes the topic of a message. The first mark is that of the last message.
+func (t *table) noteTopic(p *publisher, topic []byte, sequence uint64) {
+	if len(p.topics) > 0 && len(topic) > 0 && t.topics.names[p.topics[0].topic] == string(topic) {
+		p.topics[0].sequence = sequence
+		return
+	}
+	p.mark(topicMark{t.topics.number(topic), sequence})
+}
+
+// mark raises the mark of a topic, or that of any topic if the publisher has too many.
+func (p *publisher) mark(m topicMark) {
+	unknown := -1
+	for i, had := range p.topics {
+		if had.topic == m.topic {
+			p.topics[i].sequence = max(m.sequence, had.sequence)
+			p.topics[0], p.topics[i] = p.topics[i], p.topics[0]
+			return
+		}
+		if had.topic == anyTopic {
+			unknown = i
+		}
+	}
+	switch {
+	case m.topic == anyTopic || len(p.topics) < topicsMost:
+		p.topics = append(p.topics, m)
+	case unknown < 0:
+		p.topics = append(p.topics, topicMark{anyTopic, m.sequence})
+	default:
+		p.topics[unknown].sequence = max(p.topics[unknown].sequence, m.sequence)
+	}
+}
+
+// appendTopics appends the names of topics, appendMarks the marks of a publisher.
+func (n *topicNames) appendTopics(b []byte) []byte {
+	b = binary.AppendUvarint(b, uint64(len(n.names)-1))
+	for _, name := range n.names[1:] {
+		b = binary.AppendUvarint(b, uint64(len(name)))
+		b = append(b, name...)
+	}
+	return b
+}
+
+func (p *publisher) appendMarks(b []byte) []byte {
+	b = binary.AppendUvarint(b, uint64(len(p.topics)))
+	for _, m := range p.topics {
+		b = binary.AppendUvarint(b, uint64(m.topic))
+		b = binary.AppendUvarint(b, p.have-m.sequence)
+	}
+	return b
+}
+
+// topicNames reads what appendTopics wrote, marks what appendMarks did.
+func (f *fields) topicNames() topicNames {
+	n := newTopicNames()
+	for range f.count(1) {
+		name := f.take(f.uvarint())
+		if n.number(name) != uint32(len(n.names)-1) {
+			f.bad = true // the name of anyTopic, one too many, too long, or twice
+			return n
+		}
+	}
+	return n
+}
+
+func (f *fields) marks(p *publisher, names int) {
+	for range f.count(2) {
+		topic, below := f.uvarint(), f.uvarint()
+		if topic >= uint64(names) || below > p.have {
+			f.bad = true
+			return
+		}
+		p.topics = append(p.topics, topicMark{uint32(topic), p.have - below})
+	}
+	f.bad = f.bad || len(p.topics) > topicsMost+1
+}
+
+// removes takes over what the head of the oldest segment says of a publisher.
+func (t *table) removes(before *table, of *publisher) {
+	p := t.byID[of.id]
+	if p == nil {
+		return
+	}
+	p.removed, p.removedCRC = of.have, of.crc
+	p.removedTopics = p.removedTopics[:0]
+	for _, m := range of.topics {
+		if mut.On(mut.R9TopicForgotten) {
+			continue
+		}
+		m.topic = t.topics.number([]byte(before.topics.names[m.topic]))
+		p.removedTopics = append(p.removedTopics, m)
+	}
+}
+
+// Removed returns, of the publishers of which retention has removed a message of a
+// topic that matches, the highest number of these. What was removed elsewhere
+// matches, since its topics are not known.
+func (j *Journal) Removed(matches func(topic []byte) bool) bookmark.Vector {
+	j.mu.Lock()
+	names := j.table.topics.names // is only appended to
+	j.mu.Unlock()
+	wanted := make([]bool, len(names))
+	for n, name := range names {
+		wanted[n] = n == anyTopic || matches([]byte(name))
+	}
+	v := make(bookmark.Vector)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, p := range j.table.sorted {
+		if n := p.removedOf(wanted); n > 0 {
+			v[p.id] = n
+		}
+	}
+	return v
+}
+
+// removedOf returns the highest number removed of topics that are wanted. Those
+// that are too new to be known count.
+func (p *publisher) removedOf(wanted []bool) (highest uint64) {
+	if p.floor > p.removed {
+		return p.floor
+	}
+	for _, m := range p.removedTopics {
+		if int(m.topic) >= len(wanted) || wanted[m.topic] {
+			highest = max(highest, m.sequence)
+		}
+	}
+	return min(highest, p.floor)
+}
