@@ -462,6 +462,6 @@ func (w *world) killSubscriber(s *subscriber) bool {
 	forgets := w.chaos.IntN(2) == 0
 	w.say("FAULT %s dies, forgets %v", s.name, forgets)
 	s.kill(forgets)
-	w.revive(&s.process, 0, time.Second, s.begin)
+	w.revive(&s.process, 0, max(time.Second, 3*w.set.retain), s.begin) // long enough for a gap
 	return true
 }

@@ -300,12 +300,21 @@ func (i *instance) retain() {
 		for _, p := range w.publishers {
 			p.seen(i)
 		}
-		if _, err := i.j.Trim(journal.Retention{Age: w.set.retain, Held: i.links.Held}); err != nil && i.failed == nil {
+		if _, err := i.j.Trim(journal.Retention{Age: i.keeps(), Held: i.links.Held}); err != nil && i.failed == nil {
 			i.failed = err
 		}
 		i.wake()
 	}
 	w.after(between(w.disk, time.Second, 2*time.Second), &i.process, 't', i.retain)
+}
+
+// keeps is for how long it keeps messages. In some runs B keeps them for longer, so
+// that it has what A has removed (R9).
+func (i *instance) keeps() time.Duration {
+	if i == i.w.instances[1] {
+		return i.w.set.retain * time.Duration(1+5*(i.w.o.Seed%3))
+	}
+	return i.w.set.retain
 }
 
 // fail is the end of an instance whose disk has failed (R7): its process
