@@ -46,11 +46,13 @@ func (s *Session) announceAgain() {
 	s.announce()
 }
 
-// wasAnnounced reports whether all peers knew of the session.
-func (s *Session) wasAnnounced() bool {
+// wasAnnounced reports whether a peer has answered that it knew of the session.
+// Whether others have, which may be away, does not matter to it.
+func (s *Session) wasAnnounced(peer string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.answers.all && !s.answers.again
+	_, answered := s.answers.by[peer]
+	return answered && !s.answers.again
 }
 
 // Notice returns the notice to send to the peers.
@@ -123,7 +125,7 @@ func (s *Session) hasLost() bool {
 func (i *Instance) OnNotice(n ledger.Notice) (r ledger.Reply) {
 	there := Claim{Name: n.ClientName, User: n.User, Publisher: n.Publisher, Check: n.Check, Counter: n.Counter, Instance: n.Instance}
 	for _, here := range i.Registry.rivals(there) {
-		switch ContestAcross(here.who.claim, there, here.wasAnnounced()) {
+		switch ContestAcross(here.who.claim, there, here.wasAnnounced(n.Instance)) {
 		case NewWins:
 			i.Counts.Fenced.Add(1)
 			here.yield(there)

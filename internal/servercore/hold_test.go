@@ -162,3 +162,23 @@ func TestNoticeAnswers(t *testing.T) {
 	l.SetState(apart)
 	notice("y", "b", 4, false)
 }
+
+// Of two plain sessions of one name the later one wins, also while a third
+// instance is away that has not heard of the first.
+func TestLaterPlainSessionWithAThirdInstanceAway(t *testing.T) {
+	l := memledger.New()
+	s := newStand(t, l, l.Sync)
+	l.SetState(answered)
+	p := s.connect()
+	if err := p.core.Execute(s.message(&wire.LogonCommand{CommandID: "0", ClientName: "n", Acks: wire.AckProcessed}), 0); err != nil {
+		t.Fatal(err)
+	}
+	if p.core.Answered(ledger.Answers{By: map[string]uint64{"b": 0}}) {
+		t.Error("c is not asked again")
+	}
+	id := bookmark.OfName("n")
+	n := ledger.Notice{ClientName: "n", Publisher: id.ID, Check: id.Check, Instance: "b"}
+	if r := s.inst.OnNotice(n); r != (ledger.Reply{}) || p.core.State() != servercore.StateEnding {
+		t.Errorf("%+v, the session that was here: %v", r, p.core.State())
+	}
+}
