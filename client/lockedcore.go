@@ -63,10 +63,14 @@ func (o *lockedCore) connect(uri, address string) {
 	o.core.Connect(uri, address, lives)
 }
 
-func (o *lockedCore) logon(name, messageType string, counter uint64) {
+func (o *lockedCore) logon(name, messageType string, counter uint64, store pubstore.Store) {
+	o.mu.Lock()
+	life, from := o.core.Life(), o.core.RejectedFrom()
+	o.mu.Unlock()
+	rejected := store.Rejected(life, from, wire.MaxSpans)
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.core.Logon(name, messageType, version, counter)
+	o.core.Logon(name, messageType, version, counter, rejected)
 }
 
 func (o *lockedCore) credentials(user, password string) []byte {
@@ -191,6 +195,14 @@ func (cn *conn) Write(sequence uint64, bytes int) (onWire uint64, again, room bo
 		o.stats.Resent++
 	}
 	return onWire, again, room
+}
+
+// MayLeaveOut implements clientcore.Window.
+func (cn *conn) MayLeaveOut(from, to uint64) bool {
+	o := cn.c.core
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.core.MayLeaveOut(from, to)
 }
 
 // Exhausted implements clientcore.Window.

@@ -165,6 +165,17 @@ func (d *desk) Lives() []Life {
 	return d.ledger.report()
 }
 
+// Rejected implements Store.
+func (d *desk) Rejected(life string, from uint64, most int) []Range {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	w := d.ledger.life(life)
+	if w == nil {
+		return nil
+	}
+	return w.rejected.from(from, most)
+}
+
 // Usage implements Store.
 func (d *desk) Usage() Usage {
 	now := time.Now().UnixMilli()

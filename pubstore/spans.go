@@ -65,3 +65,14 @@ func (s spans) count(n uint64) (c uint64) {
 	}
 	return c
 }
+
+// from returns the spans that end at or above n, the first few.
+func (s spans) from(n uint64, most int) []Range {
+	i, _ := s.search(n)
+	s = s[i:min(i+most, len(s))]
+	ranges := make([]Range, len(s))
+	for i, a := range s {
+		ranges[i] = Range{a.lo, a.hi}
+	}
+	return ranges
+}

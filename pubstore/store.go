@@ -24,8 +24,8 @@ import (
 // A Message is one publish. Its identity is the store's life and Sequence.
 type Message struct {
 	Sequence uint64 // in its life, from 1 without jumps; set by Append and by a Cursor
-	// Prev is the predecessor to name on the wire: the highest sequence
-	// below Sequence that was not rejected (R1). Set by a Cursor.
+	// Prev is the highest sequence below Sequence that was not rejected: what
+	// is between was left out (R1). Set by a Cursor.
 	Prev uint64
 
 	Topic         string
@@ -123,10 +123,14 @@ type Store interface {
 	// It is kept all the same. Only Usage shows it.
 	Single(life string, through uint64)
 
-	// Reject lets go of one message that a server refused. Later
-	// messages name the one before it as predecessor, also after a restart.
+	// Reject lets go of one message that a server refused. The next logons
+	// state it, as long as it is above Acked, also after a restart (Rejected).
 	// Rejecting what is not kept, of whatever life, changes nothing.
 	Reject(life string, sequence uint64) error
+
+	// Rejected returns what was rejected of a life and is above its Acked, as
+	// ranges in order: those that end at or above from, the first few of them.
+	Rejected(life string, from uint64, most int) []Range
 
 	// Get returns one message, ErrNotKept if it isn't kept: for the failed-write handler.
 	Get(life string, sequence uint64) (*Message, error)

@@ -69,15 +69,12 @@ func (w *window) next(after uint64) uint64 {
 	return seq
 }
 
-// prev returns the predecessor that seq names on the wire (R1): the highest
-// sequence below it that was not rejected. Below acked the servers have
-// everything, so that what was rejected there does not matter.
+// prev returns the highest sequence below seq that was not rejected: what is
+// between was left out (R1). Below acked the servers have everything, so that
+// what was rejected there does not matter.
 func (w *window) prev(seq uint64) uint64 {
 	if seq == 0 {
 		return 0
-	}
-	if mut.On(mut.R1RejectIsHole) {
-		return seq - 1
 	}
 	if i, in := w.rejected.search(seq - 1); in {
 		return w.rejected[i].lo - 1

@@ -96,7 +96,7 @@ var choices = struct {
 	},
 	bookmarks: []string{"", "0", "0|1|", "1|1|", "1|1|,2|18446744073709551615|", "20260101T000000Z", "20990101T000000Z", "x", "[1|1|:2|2|]", ",,,"},
 	ids:       []string{"", "1", "2", "all", "1,2", `\n`},
-	extras:    []string{"", `"prev":0`, `"prev":18446744073709551615`, `"filter":"/a=1"`, `"bm":"0","s":"7"`, `"e":4294967296,"k":"../k","x":"y"`, `"top_n":1`, `"lp":"1"`},
+	extras:    []string{"", `"filter":"/a=1"`, `"bm":"0","s":"7"`, `"e":4294967296,"k":"../k","x":"y"`, `"top_n":1`, `"lp":"1"`},
 	names:     []string{"", "evil", "wicked", "../../evil", `e\u202evil`, "EVIL", `\u0000`},
 	stores:    []string{"", "evil life", "another life"},
 	users:     []string{"", "joe"},

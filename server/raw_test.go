@@ -166,7 +166,7 @@ func (c *raw) logon(name string) uint64 {
 // tombstones that come before it are returned too.
 func (c *raw) logonExt(name, store string, n, acked uint64) (ack *wire.Message, failures []string) {
 	c.t.Helper()
-	c.send(fmt.Sprintf(`{"c":"logon","cid":"0","client_name":%q,"a":"processed","ext":"1","store":%q,"n":%d,"acked":%d}`, name, store, n, acked))
+	c.send(fmt.Sprintf(`{"c":"logon","cid":"0","client_name":%q,"a":"processed","ext":"1","store":%q,"n":%d,"acked":%d,"last":1000000}`, name, store, n, acked))
 	for {
 		text := c.next()
 		var m wire.Message

@@ -29,10 +29,10 @@ func TestExtendedLogon(t *testing.T) {
 		}
 		p.publish("orders", 1, 3)
 		p.persisted(3, "")
-		// A tombstone, then a message that names the last one that was not refused.
+		// A tombstone, then a message behind it.
 		p.send(`{"c":"delta_publish","t":"orders","a":"persisted","s":4}`)
 		p.expect(`{"c":"ack","a":"persisted","s":4,"status":"failure","reason":"delta_publish is not offered"}`)
-		p.send(`{"c":"p","t":"orders","a":"persisted","s":5,"prev":3}`, "x")
+		p.send(`{"c":"p","t":"orders","a":"persisted","s":5}`, "x")
 		p.persisted(5, "")
 		p.close()
 

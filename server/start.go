@@ -225,6 +225,7 @@ func (s *Server) linkOptions() replica.Options {
 		OnWatermark:   s.instance.Registry.WatermarksMoved,
 		OnSyncStatus:  s.instance.Registry.WakeAll,
 		OnNotice:      s.instance.OnNotice,
+		OnRaised:      s.instance.Registry.Raised,
 	}
 	if s.cfg.Replication == nil {
 		return o

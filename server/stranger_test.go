@@ -274,7 +274,7 @@ func TestHigherCounterWins(t *testing.T) {
 		first.expect(inUse)
 		first.closed()
 		second := dial(t, pair.A)
-		second.send(`{"c":"logon","cid":"0","client_name":"gw","a":"processed","ext":"1","store":"life","n":2,"acked":0}`)
+		second.send(`{"c":"logon","cid":"0","client_name":"gw","a":"processed","ext":"1","store":"life","n":2,"acked":0,"last":9}`)
 		m := second.message()
 		if string(m.Status) == "success" { // the notice of the third tells it
 			m = second.message()
@@ -286,7 +286,7 @@ func TestHigherCounterWins(t *testing.T) {
 		third.publish("orders", 1, 1)
 		third.persisted(1, "")
 		late := dial(t, pair.B)
-		late.send(`{"c":"logon","cid":"0","client_name":"gw","a":"processed","ext":"1","store":"life","n":2,"acked":0}`)
+		late.send(`{"c":"logon","cid":"0","client_name":"gw","a":"processed","ext":"1","store":"life","n":2,"acked":0,"last":9}`)
 		if m := late.message(); string(m.Reason) != "name in use" {
 			t.Errorf("a logon that was overtaken got %s %q", m.Status, m.Reason)
 		}
@@ -333,7 +333,7 @@ func TestPublishGap(t *testing.T) {
 			t.Errorf("have %d, want 2", have)
 		}
 		p = dial(t, i)
-		p.send(`{"c":"logon","cid":"0","client_name":"pub","a":"processed","ext":"1","store":"life","n":2,"acked":3}`)
+		p.send(`{"c":"logon","cid":"0","client_name":"pub","a":"processed","ext":"1","store":"life","n":2,"acked":3,"last":9}`)
 		p.expect(`{"c":"ack","a":"processed","status":"failure","reason":"publish gap"}`)
 		p.closed()
 	})

@@ -5,6 +5,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/wire"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
@@ -27,11 +28,13 @@ type Publisher struct {
 	old     bool   // a former life: replayed, never extended
 	offset  uint64 // what is added to a sequence on the wire: 0, or Life.Base (R10)
 	flight  flight
-	written uint64 // highest sequence sent on this connection
-	reached uint64 // highest sequence that the server said it has settled
-	safe    uint64 // highest sequence acknowledged as safe
-	single  uint64 // highest sequence acknowledged as single
-	ended   bool   // there is nothing more to send, for now
+	written uint64      // highest sequence sent on this connection
+	reached uint64      // highest sequence that the server said it has settled
+	has     uint64      // highest sequence that the server had at the logon
+	stated  []wire.Span // of what was rejected, to this server
+	safe    uint64      // highest sequence acknowledged as safe
+	single  uint64      // highest sequence acknowledged as single
+	ended   bool        // there is nothing more to send, for now
 }
 
 // A progress is what is known of one life, over all connections.
@@ -39,6 +42,9 @@ type progress struct {
 	sent    uint64   // may have been sent, by this process or one before
 	settled uint64   // all up to here is settled, and the application knows
 	telling []uint64 // rejected, and the failed-write handler not told yet; ascending
+	// stateFrom is from where on logons state what was rejected: they have room
+	// for so many spans only.
+	stateFrom uint64
 
 	// Of a store that has a copy elsewhere (R11):
 	contested bool   // another process has logged on since, perhaps as this life
@@ -94,7 +100,39 @@ func (p *Publisher) Expect(l pubstore.Life, old bool) {
 	p.life, p.current, p.old = l.ID, p.of(l.ID), old
 	p.offset = 0
 	p.flight.reset()
-	p.written, p.reached, p.safe, p.single, p.ended = 0, 0, 0, 0, false
+	p.written, p.reached, p.has, p.safe, p.single, p.ended = 0, 0, 0, 0, 0, false
+	p.stated = nil
+}
+
+// state takes what the store says was rejected of a life that has given out
+// last, and returns it as it is stated to the server.
+func (p *Publisher) state(rejected []pubstore.Range, last uint64) []wire.Span {
+	for _, r := range rejected {
+		if r.To = min(r.To, last); r.From <= r.To && !mut.On(mut.R1RejectIsHole) {
+			p.stated = append(p.stated, wire.Span{From: r.From, To: r.To})
+		}
+	}
+	return p.stated
+}
+
+// MayLeaveOut reports whether what was rejected from from to to may be left out
+// here: the server has it, it was sent on this connection, or it was stated at
+// the logon. If not the next logon states it.
+func (p *Publisher) MayLeaveOut(from, to uint64) bool {
+	from = max(from, p.has+1, p.written+1)
+	if from > to || mut.On(mut.R1RejectIsHole) {
+		return true
+	}
+	for _, s := range p.stated {
+		if s.From <= from && to <= s.To {
+			return true
+		}
+	}
+	p.current.stateFrom = 0
+	if len(p.stated) == wire.MaxSpans {
+		p.current.stateFrom = from
+	}
+	return false
 }
 
 // NameInUse notes that another process has logged on with the client name. If
@@ -118,6 +156,7 @@ func (p *Publisher) Begin(l pubstore.Life, a LogonAnswer) Beginning {
 		a.Have = a.Safe
 	}
 	have := p.local(a.Have)
+	p.has = have
 	b.Gap = a.Ext && l.Acked > have && !mut.On(mut.R4NoGapCheck)
 	if b.RolledBack = !p.old && have > p.current.sent; b.RolledBack {
 		p.current.doubt = max(p.current.doubt, min(have, l.Last)) // wherever it is sent again

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
@@ -19,6 +18,9 @@ type Window interface {
 	// Exhausted notes that the store, which has these lives, has nothing more to
 	// send, for now. again: it is to be asked once more.
 	Exhausted(lives []pubstore.Life) (again bool)
+	// MayLeaveOut reports whether the server knows of the sequences from to to
+	// that they were rejected.
+	MayLeaveOut(from, to uint64) bool
 	// CaughtUp notes, once, that all that may have been sent before was sent
 	// again, so many messages.
 	CaughtUp(resent int)
@@ -58,6 +60,9 @@ func (s *Sender) Fill(dst []byte, limit int) ([]byte, error) {
 		if s.next.Sequence > s.replayTo {
 			s.caughtUp()
 		}
+		if m := &s.next; !s.plain && m.Prev+1 < m.Sequence && !s.window.MayLeaveOut(m.Prev+1, m.Sequence-1) {
+			return dst, ErrRestate
+		}
 		dst, room = s.appendPublish(dst)
 	}
 	return dst, nil
@@ -85,9 +90,6 @@ func (s *Sender) appendPublish(dst []byte) (longer []byte, room bool) {
 		CorrelationID: m.CorrelationID,
 		SOWKey:        m.SOWKey,
 		Body:          m.Body,
-	}
-	if !s.plain && m.Prev != m.Sequence-1 && !mut.On(mut.R1RejectIsHole) {
-		p.Prev, p.HasPrev = m.Prev, true
 	}
 	if m.Expiration > 0 {
 		p.Expiration, p.HasExpiration = uint64(max(m.Expiration/time.Second, 1)), true

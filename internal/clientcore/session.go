@@ -31,6 +31,8 @@ const (
 var (
 	ErrSettled = errors.New("former life of the publish store is settled")
 	ErrReoffer = errors.New("former lives of the publish store are offered again")
+	// ErrRestate: the next message leaves out what was rejected since the logon.
+	ErrRestate = errors.New("what was rejected is stated anew")
 	errPlain   = errors.New("server has no extensions: connect again with its options")
 )
 
@@ -101,9 +103,14 @@ func (s *Session) Server() Server { return s.server }
 // Life returns the life of the present connection.
 func (s *Session) Life() string { return s.life.ID }
 
-// Logon prepares the logon. counter is the store's logon counter (R11).
-func (s *Session) Logon(name, messageType, version string, counter uint64) {
+// RejectedFrom returns from where on the logon states what was rejected.
+func (s *Session) RejectedFrom() uint64 { return s.pub.of(s.life.ID).stateFrom }
+
+// Logon prepares the logon. counter is the store's logon counter (R11), rejected
+// are the store's, from RejectedFrom on, wire.MaxSpans at most.
+func (s *Session) Logon(name, messageType, version string, counter uint64, rejected []pubstore.Range) {
 	s.pub.Expect(s.life, s.old)
+	spans := s.pub.state(rejected, s.life.Last)
 	s.logon = wire.LogonCommand{
 		CommandID:   LogonID,
 		ClientName:  name,
@@ -114,6 +121,8 @@ func (s *Session) Logon(name, messageType, version string, counter uint64) {
 		Store:       s.life.ID,
 		Counter:     counter,
 		Acked:       s.life.Acked,
+		Last:        s.life.Last,
+		Rejected:    spans,
 	}
 	if s.plain[s.server.Address] {
 		s.logon.Options = plainOptions
@@ -364,6 +373,9 @@ func (s *Session) Exhausted(lives []pubstore.Life) (again bool) {
 	return false
 }
 
+// MayLeaveOut implements Window.
+func (s *Session) MayLeaveOut(from, to uint64) bool { return s.pub.MayLeaveOut(from, to) }
+
 // CaughtUp implements Window.
 func (s *Session) CaughtUp(int) { s.replayed, s.news = true, true }
 
@@ -411,7 +423,7 @@ func (s *Session) Ended(cause error, now time.Time, lives []pubstore.Life) (l Le
 	l.Renew = other && !s.pub.old && s.mayRenew(now) && !mut.On(mut.R10KeepsRefusedLife)
 	l.Again = true
 	switch {
-	case errors.Is(cause, errPlain):
+	case errors.Is(cause, errPlain), errors.Is(cause, ErrRestate):
 	case errors.Is(cause, ErrSettled):
 		s.visit.Settled(s.life.ID, false)
 	case errors.Is(cause, ErrReoffer):

@@ -43,7 +43,7 @@ func (r *rig) publish(n int) {
 // connect sends a logon.
 func (r *rig) connect() wire.LogonCommand {
 	r.s.Connect("uri", "a", r.store.Lives())
-	r.s.Logon("me", "json", "1", 1)
+	r.s.Logon("me", "json", "1", 1, r.store.Rejected(r.s.Life(), r.s.RejectedFrom(), wire.MaxSpans))
 	return r.s.Credentials("", "")
 }
 
@@ -549,5 +549,58 @@ func renewedDuringALogon(t *testing.T, ext string) {
 	}
 	if cmd := r.connect(); cmd.Store != "life2" {
 		t.Errorf("the next logon is for %s", cmd.Store)
+	}
+}
+
+// What was rejected since the logon is stated in another one before it is left out.
+func TestRestated(t *testing.T) {
+	r := newRig(t)
+	life := r.store.Lives()[0].ID
+	reject := func(sequences ...uint64) {
+		for _, n := range sequences {
+			if err := r.store.Reject(life, n); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	r.publish(1000)
+	reject(3)
+	sender := r.logOn(logonAck(wire.StatusSuccess, 0, 0))
+	reject(6)
+	frames, err := sender.Fill(nil, 1<<20)
+	if !errors.Is(err, ErrRestate) || !slices.Equal(sent(t, frames), []uint64{1, 2, 4, 5}) {
+		t.Fatalf("sent %v, %v", sent(t, frames), err)
+	}
+	if l := r.ended(err); !l.Again || l.Gap {
+		t.Fatalf("%+v, want the same server", l)
+	}
+	if c := r.connect(); !slices.Equal(c.Rejected, []wire.Span{{From: 3, To: 3}, {From: 6, To: 6}}) || c.Last != 1000 {
+		t.Fatalf("states %v, last %d", c.Rejected, c.Last)
+	}
+	// More than a logon has room for: the rest is stated when its turn has come.
+	for n := uint64(8); n <= 1000; n += 2 {
+		reject(n)
+	}
+	last := uint64(1)
+	for range 5 {
+		sender := r.logOn(logonAck(wire.StatusSuccess, 1, last))
+		for {
+			m, err := sender.Fill(nil, 1)
+			for _, n := range sent(t, m) {
+				last = max(last, n)
+				r.s.Publisher().Persisted(n, true)
+			}
+			if err == nil && len(m) > 0 {
+				continue
+			}
+			if err != nil && !errors.Is(err, ErrRestate) {
+				t.Fatal(err)
+			}
+			r.ended(ErrRestate)
+			break
+		}
+	}
+	if last != 999 {
+		t.Errorf("sent up to %d of 999", last)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/ledger"
@@ -48,13 +47,13 @@ func (j *Journal) appendAlone(r *Record) (Verdict, error) {
 	if err := j.check(r); err != nil {
 		return 0, fmt.Errorf("journal: append %d|%d: %w", r.Publisher, r.Sequence, err)
 	}
-	crc := messageCRC(r)
+	sum := sumOf(r)
 	j.mu.Lock()
 	if err := j.waitRoomLocked(); err != nil {
 		j.mu.Unlock()
 		return 0, err
 	}
-	v, err := j.admitLocked(r, crc)
+	v, err := j.admitLocked(r, sum)
 	if err != nil || v != Take {
 		j.mu.Unlock()
 		return v, err
@@ -64,7 +63,7 @@ func (j *Journal) appendAlone(r *Record) (Verdict, error) {
 		j.mu.Unlock()
 		return 0, j.fail(err)
 	}
-	if p := j.table.apply(r, crc); !p.dirty {
+	if p := j.table.apply(r, sum); !p.dirty {
 		p.dirty = true
 		j.dirty = append(j.dirty, p)
 	}
@@ -89,8 +88,8 @@ func (j *Journal) check(r *Record) error {
 	if n > MaxRecord || mut.On(mut.R14LimitsTheOld) && n > 1<<20 {
 		return ErrTooLarge
 	}
-	if !r.Kind.Known() {
-		return fmt.Errorf("%w: %v", errRecord, r.Kind)
+	if !r.Kind.Known() || single(r.Kind) && r.Sequence != 0 && r.Prev != r.Sequence-1 {
+		return fmt.Errorf("%w: %v behind %d", errRecord, r.Kind, r.Prev)
 	}
 	return nil
 }
@@ -115,21 +114,18 @@ func (j *Journal) unusableLocked() error {
 }
 
 // admitLocked numbers r if it is to be, and says whether it may be taken.
-func (j *Journal) admitLocked(r *Record, crc uint32) (Verdict, error) {
+func (j *Journal) admitLocked(r *Record, sum uint32) (Verdict, error) {
 	if r.Sequence == 0 {
 		have := uint64(0)
 		if p := j.table.byID[r.Publisher]; p != nil {
 			have = p.have
 		}
-		if have == math.MaxUint64 {
+		if have >= bookmark.MaxSequence {
 			return 0, fmt.Errorf("journal: append for %d: %w", r.Publisher, errSequence)
 		}
 		r.Sequence, r.Prev = have+1, have
-		if r.Kind == Gone {
-			r.Prev = 0
-		}
 	}
-	v := j.table.verdict(r, crc)
+	v := j.table.verdict(r, sum)
 	switch {
 	case v == Hole && mut.On(mut.R1Holes),
 		v == Duplicate && mut.On(mut.R1NoDuplicateCheck):
@@ -156,8 +152,8 @@ func (j *Journal) logLocked(r *Record) error {
 	} else {
 		b.header = appendHeader(b.header, r)
 		b.tail = appendTail(b.tail[:0], r)
-		n = len(b.header) + len(r.Topic) + len(r.Body) + len(b.tail)
-		at, err = j.log.Append(uint8(r.Kind), b.header, r.Topic, r.Body, b.tail)
+		n = len(b.header) + len(r.Topic) + len(body(r)) + len(b.tail)
+		at, err = j.log.Append(uint8(r.Kind), b.header, r.Topic, body(r), b.tail)
 	}
 	if err != nil {
 		return fmt.Errorf("journal: append %d|%d: %w", r.Publisher, r.Sequence, err)

@@ -10,6 +10,7 @@ type AppendBatch struct {
 	time    int64   // of the records; 0: the clock was not read yet
 	moved   []Moved // appended and not notified, neighbours of one publisher as one
 	records int     // the same as a number of records
+	recall  recall  // of Standing
 }
 
 // NewBatch returns an empty batch.
@@ -28,6 +29,9 @@ func (b *AppendBatch) Append(r *Record) (Verdict, error) {
 	v, err := b.j.append(r)
 	if v != Take {
 		return v, err
+	}
+	if b.recall.cursor != nil {
+		b.recall.end() // something new: what was there before has been sent again
 	}
 	if n := len(b.moved); n > 0 && b.moved[n-1].Publisher == r.Publisher {
 		b.moved[n-1].Sequence = r.Sequence
@@ -48,4 +52,5 @@ func (b *AppendBatch) Notify() {
 		}
 	}
 	b.moved, b.records, b.time = b.moved[:0], 0, 0
+	b.recall.rest()
 }

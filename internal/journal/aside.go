@@ -35,12 +35,13 @@ func (n *run) extend(r *Record) bool {
 	return true
 }
 
-// first returns the first sequence that r stands for.
+// first returns the first sequence that r stands for; of a gone marker the
+// last: a peer may have what stood before it.
 func first(r *Record) uint64 {
-	if r.Kind == Elsewhere {
-		return r.Prev + 1
+	if r.Kind == Gone {
+		return r.Sequence
 	}
-	return r.Sequence
+	return r.Prev + 1
 }
 
 // fits reports whether the next records from what was set aside may be taken
@@ -333,7 +334,7 @@ func (j *Journal) closeHole(publisher uint64, n run) error {
 	}
 	j.o.Log.Error("journal: messages are lost: damaged here and no peer has them",
 		"publisher", publisher, "from", s.Have+1, "to", n.prev)
-	gone := Record{Kind: Gone, Publisher: publisher, Sequence: n.prev, RunningCRC: s.RunningCRC, Reason: []byte(reasonDamaged)}
+	gone := Record{Kind: Gone, Publisher: publisher, Sequence: n.prev, Prev: s.Have, RunningCRC: s.RunningCRC, Reason: []byte(reasonDamaged), Cause: Lost}
 	v, err := j.appendAlone(&gone)
 	j.notify(&gone, v)
 	if err == nil && v != Take && v != Duplicate {

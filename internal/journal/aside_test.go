@@ -154,7 +154,7 @@ func TestHealedAlone(t *testing.T) {
 	if err := j.Healed(); err != nil {
 		t.Fatal(err)
 	}
-	if s := state(j, 1); s.Have != 40 || s.Floor != 30 || state(j, 2).Have != 40 || state(j, 2).Floor != 0 {
+	if s := state(j, 1); s.Have != 40 || s.Floor != 0 || state(j, 2).Have != 40 || state(j, 2).Floor != 0 {
 		t.Errorf("%+v", j.States())
 	}
 	gone := map[uint64]bool{}
@@ -349,7 +349,7 @@ func TestHoleIsRefused(t *testing.T) {
 		if len(ts) != 1 || ts[0].Sequence != 5 || ts[0].Reason == "" {
 			t.Errorf("refused are %+v, want 5", ts)
 		}
-		if s := state(j, 1); s.Have != 12 || s.Floor != 5 {
+		if s := state(j, 1); s.Have != 12 || s.Floor != 0 {
 			t.Errorf("%+v", s)
 		}
 	}

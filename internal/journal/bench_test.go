@@ -100,3 +100,48 @@ func benchmarkFollow(b *testing.B, j *journal.Journal) {
 	}
 	f.Close()
 }
+
+// BenchmarkReplay compares 200,000 messages that a publisher sends again with
+// what stands in the journal, among as many of each of the others.
+func BenchmarkReplay(b *testing.B) {
+	const kept = 200_000
+	for _, publishers := range []uint64{1, 10} {
+		b.Run(fmt.Sprintf("publishers=%d", publishers), func(b *testing.B) {
+			j, r := benchOpen(b), message(1, 0, strings.Repeat("x", benchBytes))
+			for s := uint64(1); s <= kept; s++ {
+				for p := uint64(1); p <= publishers; p++ {
+					r.Publisher, r.Sequence, r.Prev, r.Time = p, s, s-1, 0
+					put(b, j, r, journal.Take)
+				}
+			}
+			synced(b, j)
+			b.ReportAllocs()
+			b.ResetTimer()
+			for range b.N {
+				batch := j.NewBatch()
+				for s := uint64(1); s <= kept; s++ {
+					r.Publisher, r.Sequence, r.Prev = 1, s, s-1
+					replay(b, batch, r)
+					if s%64 == 0 {
+						batch.Notify()
+					}
+				}
+				batch.Notify()
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/kept, "ns/message")
+		})
+	}
+}
+
+func replay(b *testing.B, batch *journal.AppendBatch, r *journal.Record) {
+	v, err := batch.Append(r)
+	if v == journal.Covered && err == nil {
+		var st journal.Standing
+		if st, err = batch.Standing(r, true); st.Same {
+			v = journal.Duplicate
+		}
+	}
+	if v != journal.Duplicate || err != nil {
+		b.Fatal(r.Sequence, v, err)
+	}
+}

@@ -41,7 +41,7 @@ func encodedLen(r *Record) (int, error) {
 	if len(r.Topic) > math.MaxUint16 || uint64(len(r.Body)) > math.MaxUint32 {
 		return 0, ErrTooLarge
 	}
-	n := headerLen + len(r.Topic) + len(r.Body)
+	n := headerLen + len(r.Topic) + len(body(r))
 	for _, f := range [...][]byte{r.Reason, r.User, r.CorrelationID, r.SOWKey} {
 		if len(f) > math.MaxUint16 {
 			return 0, ErrTooLarge
@@ -86,7 +86,7 @@ func appendHeader(dst []byte, r *Record) []byte {
 	dst = binary.LittleEndian.AppendUint64(dst, r.Sequence)
 	dst = binary.LittleEndian.AppendUint64(dst, r.Prev)
 	dst = binary.LittleEndian.AppendUint16(dst, uint16(len(r.Topic)))
-	return binary.LittleEndian.AppendUint32(dst, uint32(len(r.Body)))
+	return binary.LittleEndian.AppendUint32(dst, uint32(len(body(r))))
 }
 
 // appendTail appends what stands behind the body.
@@ -114,7 +114,7 @@ func appendTail(dst []byte, r *Record) []byte {
 func appendRecord(dst []byte, r *Record) []byte {
 	dst = appendHeader(dst, r)
 	dst = append(dst, r.Topic...)
-	dst = append(dst, r.Body...)
+	dst = append(dst, body(r)...)
 	return appendTail(dst, r)
 }
 
@@ -155,6 +155,31 @@ func Decode(raw []byte, r *Record) error {
 	return nil
 }
 
+// causes are the bodies of gone records.
+var causes = [...][]byte{Removed: {}, LetGo: {byte(LetGo)}, Lost: {byte(Lost)}, Lost + 1: {byte(Lost) + 1}}
+
+// body returns what stands in the place of the body: of a gone record its cause.
+func body(r *Record) []byte {
+	if r.Kind == Gone {
+		return causes[min(r.Cause, Lost+1)]
+	}
+	return r.Body
+}
+
+// takeCause takes the cause of a gone record from its body.
+func takeCause(r *Record) bool {
+	if r.Kind != Gone || len(r.Body) == 0 {
+		return true
+	}
+	r.Cause = Cause(r.Body[0])
+	ok := len(r.Body) == 1 && r.Cause != Removed && r.Cause <= Lost
+	r.Body = nil
+	return ok
+}
+
+// single reports whether a record of the kind stands for one number only.
+func single(k Kind) bool { return k == Message || k == Empty }
+
 func decode(raw []byte, r *Record) error {
 	if len(raw) < headerLen {
 		return fmt.Errorf("%w: %d bytes", errRecord, len(raw))
@@ -169,8 +194,10 @@ func decode(raw []byte, r *Record) error {
 	switch {
 	case !r.Kind.Known():
 		return fmt.Errorf("%w: unknown %v", errRecord, r.Kind)
-	case r.Prev >= r.Sequence || r.Kind == Gone && r.Prev != 0:
-		return fmt.Errorf("%w: sequence %d behind %d", errRecord, r.Sequence, r.Prev)
+	case !bookmark.InRange(r.Sequence):
+		return fmt.Errorf("%w: sequence %d is above 2^63-1", errRecord, r.Sequence)
+	case r.Prev >= r.Sequence || single(r.Kind) && r.Prev != r.Sequence-1:
+		return fmt.Errorf("%w: %v %d behind %d", errRecord, r.Kind, r.Sequence, r.Prev)
 	}
 	topic := binary.LittleEndian.Uint16(raw[26:])
 	body := binary.LittleEndian.Uint32(raw[28:])
@@ -178,7 +205,7 @@ func decode(raw []byte, r *Record) error {
 	r.Topic = f.take(uint64(topic))
 	r.Body = f.take(uint64(body))
 	f.optional(raw[1], r)
-	if f.bad || len(f.rest) > 0 {
+	if f.bad = !takeCause(r) || f.bad; f.bad || len(f.rest) > 0 {
 		return fmt.Errorf("%w: lengths don't match its %d bytes", errRecord, len(raw))
 	}
 	return nil
@@ -295,8 +322,29 @@ func (f *fields) count(size int) int {
 	return int(n)
 }
 
-// contentCRC is the CRC of what a message says, never 0. Two records of one
-// identity with different ones are a copied store (R11).
+// Sums of records that say nothing, see sumOf; 0 is none.
+const (
+	tombstoneSum = 1
+	emptySum     = 2
+	leastContent = 3
+)
+
+// sumOf is the sum over kind and content of what stands for a number. Two
+// records of one identity with different ones are a copied store (R11). It is 0
+// of markers, which stand for anything.
+func sumOf(r *Record) uint32 {
+	switch r.Kind {
+	case Message:
+		return contentCRC(r)
+	case Tombstone:
+		return tombstoneSum
+	case Empty:
+		return emptySum
+	}
+	return 0
+}
+
+// contentCRC is the CRC of what a message says, at least leastContent.
 func contentCRC(r *Record) uint32 {
 	delta := uint8(0)
 	if r.Delta {
@@ -309,7 +357,7 @@ func contentCRC(r *Record) uint32 {
 			sum = crc.Bytes(sum, f)
 		}
 	}
-	return max(sum, 1)
+	return max(sum, leastContent)
 }
 
 // chainCRC returns the running CRC of a publisher after one more message.

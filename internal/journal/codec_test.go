@@ -15,11 +15,12 @@ import (
 
 var samples = []journal.Record{
 	{Kind: journal.Message, Publisher: 7, Sequence: 1, Topic: []byte("orders"), Body: []byte(`{"id":1}`)},
-	{Kind: journal.Message, Publisher: math.MaxUint64, Sequence: math.MaxUint64, Prev: 3, Topic: []byte("t"),
+	{Kind: journal.Message, Publisher: math.MaxUint64, Sequence: math.MaxInt64, Prev: math.MaxInt64 - 1, Topic: []byte("t"),
 		Body: []byte("b"), User: []byte("u"), CorrelationID: []byte("x"), SOWKey: []byte("k"), Expiration: 9, Delta: true},
 	{Kind: journal.Tombstone, Publisher: 7, Sequence: 2, Prev: 1, Topic: []byte("secret"), Reason: []byte("not entitled")},
 	{Kind: journal.Empty, Publisher: 7, Sequence: 3, Prev: 2},
-	{Kind: journal.Gone, Publisher: 7, Sequence: 40, RunningCRC: 0xdeadbeef},
+	{Kind: journal.Gone, Publisher: 7, Sequence: 40, Prev: 30, RunningCRC: 0xdeadbeef},
+	{Kind: journal.Gone, Publisher: 7, Sequence: 40, Prev: 3, Cause: journal.Lost, Reason: []byte("lost")},
 	{Kind: journal.Message, Publisher: 8, Sequence: 1, Topic: []byte("t"), Check: bookmark.Check{1, 15: 2}},
 	{Kind: journal.Elsewhere, Publisher: 7, Sequence: 50, Prev: 40},
 }
@@ -83,11 +84,13 @@ func TestDecodeRefuses(t *testing.T) {
 		"unknown kind":            change(0, 0x15),
 		"state record":            change(0, 0x20),
 		"check that is not there": change(1, 0x80),
+		"unknown cause":           encode(t, journal.Record{Kind: journal.Gone, Sequence: 5, Cause: 3}),
+		"a number that is none":   encode(t, journal.Record{Kind: journal.Gone, Sequence: 1 << 63}),
 		"topic too long":          change(27, 0xff),
 		"body too long":           change(31, 0xff),
 		"sequence 0":              encode(t, journal.Record{Kind: journal.Message}),
 		"predecessor not before":  encode(t, journal.Record{Kind: journal.Message, Sequence: 5, Prev: 5}),
-		"gone with predecessor":   encode(t, journal.Record{Kind: journal.Gone, Sequence: 5, Prev: 4}),
+		"a message for two":       encode(t, journal.Record{Kind: journal.Message, Sequence: 5, Prev: 3}),
 	} {
 		var r journal.Record
 		if err := journal.Decode(raw, &r); err == nil {

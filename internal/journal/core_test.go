@@ -217,7 +217,7 @@ func drawTable(t *rapid.T) *table {
 			Topic:  make([]byte, rapid.IntRange(0, 2).Draw(t, "topic")),
 			Reason: []byte(rapid.SampledFrom([]string{"", "no", "too large"}).Draw(t, "reason")),
 		}
-		tb.apply(&r, messageCRC(&r))
+		tb.apply(&r, sumOf(&r))
 		if rapid.IntRange(0, 9).Draw(t, "floor") == 0 {
 			tb.applyFloors([]bookmark.Bookmark{{Publisher: p, Sequence: r.Sequence}})
 		}

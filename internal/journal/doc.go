@@ -26,11 +26,13 @@
 //	       1  1  flags, see below
 //	       2  8  publisher
 //	      10  8  sequence, not 0
-//	      18  8  predecessor, below sequence; 0 if kind is Gone (whose reason, if
-//	             it has one, refuses all that it stands for)
+//	      18  8  predecessor, below sequence: the record stands for what is between,
+//	             and for sequence; sequence-1 of a message and of an empty one. (The
+//	             reason of a gone one, if it has one, refuses all that it stands for.)
 //	      26  2  length of the topic
 //	      28  4  length of the body
-//	      32     topic, body, then what the flags announce, in this order
+//	      32     topic, body (of a gone record its cause: 1 let go, 2 lost, none:
+//	             removed), then what the flags announce, in this order
 //
 //	flag  0x01  delta publish (nothing follows)
 //	      0x02  reason          2 bytes length, bytes
@@ -82,8 +84,9 @@
 //	  last seen (8),
 //	  count of topics, then for each its number (from 1; 0: any) and by how much its
 //	  highest sequence is below have,
-//	  count of tombstones, then for each its distance from the one before it and the
-//	  index of its reason
+//	  count of holes, then for each its first and last sequence and its cause (1),
+//	  count of tombstones, then for each its distance from the one before it and
+//	  the index of its reason
 //
 // The summary at the end of a sealed segment says what stands in it:
 //

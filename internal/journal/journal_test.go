@@ -29,7 +29,7 @@ func TestAppendNumbers(t *testing.T) {
 	}
 	g := &journal.Record{Kind: journal.Gone, Publisher: 5}
 	put(t, j, g, journal.Take)
-	if g.Sequence != 4 || g.Prev != 0 {
+	if g.Sequence != 4 || g.Prev != 3 {
 		t.Errorf("gone got %d behind %d", g.Sequence, g.Prev)
 	}
 }
@@ -42,14 +42,18 @@ func TestVerdicts(t *testing.T) {
 	put(t, j, message(1, 5, "b"), journal.Hole)
 	put(t, j, message(2, 2, "b"), journal.Hole)
 	put(t, j, &journal.Record{Kind: journal.Tombstone, Publisher: 1, Sequence: 4, Prev: 3, Reason: []byte("no")}, journal.Take)
-	// The message of a tombstone is no other content: it was refused.
-	put(t, j, message(1, 4, "b"), journal.Duplicate)
-	put(t, j, &journal.Record{Kind: journal.Empty, Publisher: 1, Sequence: 5, Prev: 3}, journal.Take)
+	put(t, j, message(1, 4, "b"), journal.Differs)
+	put(t, j, &journal.Record{Kind: journal.Empty, Publisher: 1, Sequence: 5, Prev: 4}, journal.Take)
+	put(t, j, &journal.Record{Kind: journal.Empty, Publisher: 1, Sequence: 5, Prev: 4}, journal.Duplicate)
+	put(t, j, message(1, 5, "b"), journal.Differs)
+	put(t, j, &journal.Record{Kind: journal.Tombstone, Publisher: 1, Sequence: 2, Prev: 1}, journal.Differs)
 	put(t, j, &journal.Record{Kind: journal.Elsewhere, Publisher: 1, Sequence: 9, Prev: 5}, journal.Take)
-	put(t, j, &journal.Record{Kind: journal.Gone, Publisher: 1, Sequence: 20, RunningCRC: 77}, journal.Take)
-	put(t, j, &journal.Record{Kind: journal.Gone, Publisher: 1, Sequence: 20}, journal.Duplicate)
+	put(t, j, message(1, 8, "b"), journal.Covered)
+	put(t, j, &journal.Record{Kind: journal.Gone, Publisher: 1, Sequence: 20, Prev: 10}, journal.Hole)
+	put(t, j, &journal.Record{Kind: journal.Gone, Publisher: 1, Sequence: 20, Prev: 9, RunningCRC: 77}, journal.Take)
+	put(t, j, &journal.Record{Kind: journal.Gone, Publisher: 1, Sequence: 20, Prev: 9}, journal.Duplicate)
 	put(t, j, message(1, 21, "b"), journal.Take)
-	if s := state(j, 1); s.Have != 21 || s.Floor != 20 {
+	if s := state(j, 1); s.Have != 21 || s.Floor != 0 {
 		t.Errorf("%+v", s)
 	}
 	if got := j.Tombstones(1, 0); !reflect.DeepEqual(got, []journal.Tombstoned{{Sequence: 4, Reason: "no"}}) {
@@ -65,6 +69,12 @@ func TestAppendWithRaw(t *testing.T) {
 	for _, r := range samples[2:] {
 		r.Publisher, r.Sequence = 1, r.Sequence-1
 		r.Prev = max(r.Prev, 1) - 1
+		if r.Kind == journal.Gone {
+			r.Prev = min(r.Prev, 2)
+		}
+		if r.Cause == journal.Lost {
+			continue // up to the same as the one before it
+		}
 		put(t, a, &r, journal.Take)
 	}
 	f := a.Follow(a.First(), journal.Appended)
@@ -540,7 +550,8 @@ func TestAllocations(t *testing.T) {
 		if v, err := batch.Append(&got); err != nil || v != journal.Take {
 			t.Fatal(v, err)
 		}
-		binary.LittleEndian.PutUint64(raw[10:], got.Sequence+1) // the next one
+		binary.LittleEndian.PutUint64(raw[18:], got.Sequence) // the next one
+		binary.LittleEndian.PutUint64(raw[10:], got.Sequence+1)
 	}); n != 0 {
 		t.Errorf("append raw records in a batch: %v allocations", n)
 	}

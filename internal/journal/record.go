@@ -14,6 +14,8 @@ type (
 	Record     = ledger.Record
 	Tombstoned = ledger.Tombstoned
 	Verdict    = ledger.Verdict
+	Cause      = ledger.Cause
+	Standing   = ledger.Standing
 )
 
 const (
@@ -27,13 +29,23 @@ const (
 	Duplicate = ledger.Duplicate
 	Hole      = ledger.Hole
 	Differs   = ledger.Differs
+	Covered   = ledger.Covered
+
+	Removed = ledger.Removed
+	LetGo   = ledger.LetGo
+	Lost    = ledger.Lost
 
 	OtherPublisher = ledger.OtherPublisher
 )
 
 // CRC returns the CRC of what a message says (R11), which is the same on every
 // instance; 0 of other kinds.
-func CRC(r *Record) uint32 { return messageCRC(r) }
+func CRC(r *Record) uint32 {
+	if r.Kind != Message {
+		return 0
+	}
+	return contentCRC(r)
+}
 
 // admit is the rule of R1: a message is taken only if its predecessor is here
 // and it is not.

@@ -6,7 +6,7 @@ const (
 	crcBytes  = 4
 )
 
-// A ring holds the content CRCs of the newest sequences of a publisher; 0 is
+// A ring holds the sums (sumOf) of the newest sequences of a publisher; 0 is
 // unknown. Its length is a power of two and grows with what was put in.
 type ring struct {
 	crcs []uint32
@@ -14,7 +14,7 @@ type ring struct {
 	used uint64 // sequences up to top that were put in or skipped since it began, no more than ringMost
 }
 
-// get returns the content CRC of a sequence, or 0.
+// get returns the sum of a sequence, or 0.
 func (g *ring) get(sequence uint64) uint32 {
 	if sequence > g.top || g.top-sequence >= uint64(len(g.crcs)) {
 		return 0
@@ -22,7 +22,7 @@ func (g *ring) get(sequence uint64) uint32 {
 	return g.crcs[sequence&uint64(len(g.crcs)-1)]
 }
 
-// put notes the content CRC of a sequence above all others and returns by how
+// put notes the sum of a sequence above all others and returns by how
 // many bytes the ring has grown.
 func (g *ring) put(sequence uint64, crc uint32) (grown int) {
 	step := sequence - g.top
@@ -66,7 +66,17 @@ type rings struct {
 	newest, oldest *publisher
 }
 
-// put notes a message's content.
+// remember notes the sum of what stands for all above after, up to last.
+func (s *rings) remember(p *publisher, after, last uint64, sum uint32) {
+	if sum == 0 {
+		return
+	}
+	for n := max(after, last-min(last, ringMost)) + 1; n <= last; n++ {
+		s.put(p, n, sum)
+	}
+}
+
+// put notes what stands for a sequence.
 func (s *rings) put(p *publisher, sequence uint64, crc uint32) {
 	s.unlink(p)
 	s.link(p)
@@ -134,8 +144,12 @@ func (j *Journal) learnContents() error {
 	}
 	newer := j.table.rings.takeAll()
 	err := j.scan(from, replayed, func(r *Record) bool {
-		if p := j.table.byID[r.Publisher]; p != nil && r.Kind == Message {
-			j.table.rings.put(p, r.Sequence, contentCRC(r))
+		if p := j.table.byID[r.Publisher]; p != nil {
+			after := max(r.Prev, p.ring.top)
+			if p.ring.used == 0 {
+				after = r.Sequence - 1 // a range may begin below what stood before it
+			}
+			j.table.rings.remember(p, after, r.Sequence, sumOf(r))
 		}
 		return true
 	})

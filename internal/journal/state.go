@@ -32,8 +32,8 @@ const (
 	headVersion    = 3
 	summaryVersion = 3
 
-	// headTombstones is how many bytes of a head tombstones may take: a
-	// head must stay shorter than the log's longest record.
+	// headTombstones is how many bytes of a head tombstones and holes may take:
+	// a head must stay shorter than the log's longest record.
 	headTombstones = 4 << 20
 	// floorsPerRecord bounds a state record's length.
 	floorsPerRecord = 1 << 16
@@ -72,7 +72,8 @@ func (t *table) Head() []byte {
 		b = binary.LittleEndian.AppendUint64(b, uint64(p.seen))
 		b = p.appendMarks(b)
 		before := len(b)
-		b = appendTombstones(b, p.refused(), reasons, room)
+		b = appendHoles(b, p.holes, room)
+		b = appendTombstones(b, p.refused(), reasons, room-(len(b)-before))
 		room -= len(b) - before
 	}
 	return b
@@ -142,7 +143,7 @@ func (t *table) RecoverHead(payload []byte) error {
 	}
 	reasons := f.reasons()
 	t.topics = f.topicNames()
-	for range f.count(8 + checkLen + 1 + 1 + 4 + 8 + 1 + 1) {
+	for range f.count(8 + checkLen + 1 + 1 + 4 + 8 + 1 + 1 + 1) {
 		t.recoverPublisher(&f, reasons)
 	}
 	if f.bad || len(f.rest) > 0 {
@@ -184,6 +185,7 @@ func (t *table) recoverPublisher(f *fields, reasons []string) {
 	p.crc = f.uint32()
 	p.seen = int64(f.uint64())
 	f.marks(p, len(t.topics.names))
+	p.holes = f.holes()
 	last := uint64(0)
 	for range f.count(2) {
 		last += f.uvarint()
@@ -224,16 +226,8 @@ func (t *table) Recover(rec seglog.Record) error {
 	if err := decodeLogged(rec, r); err != nil {
 		return err
 	}
-	t.apply(r, messageCRC(r))
+	t.apply(r, sumOf(r))
 	return nil
-}
-
-// messageCRC returns the content CRC of a message, 0 of other kinds.
-func messageCRC(r *Record) uint32 {
-	if r.Kind != Message {
-		return 0
-	}
-	return contentCRC(r)
 }
 
 // decodeLogged reads a log record into r. It is not a state record.

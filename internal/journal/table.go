@@ -29,6 +29,7 @@ type publisher struct {
 	removedCRC uint32 // running CRC at removed
 	seen       int64  // age of the log at the last record, exact to an interval of Trim, or at Seen
 	tombstones []Tombstoned
+	holes      []hole // in order
 
 	topics        []topicMark // of its messages
 	removedTopics []topicMark // of those up to removed
@@ -129,8 +130,8 @@ func (t *table) remove(p *publisher) {
 	}
 }
 
-// verdict is what admission says of a record (R1, R11). crc is its content's.
-func (t *table) verdict(r *Record, crc uint32) Verdict {
+// verdict is what admission says of a record (R1, R11) with that sum.
+func (t *table) verdict(r *Record, sum uint32) Verdict {
 	p := t.byID[r.Publisher]
 	if p == nil {
 		return admit(0, r.Prev, r.Sequence)
@@ -139,12 +140,16 @@ func (t *table) verdict(r *Record, crc uint32) Verdict {
 		return OtherPublisher
 	}
 	v := admit(p.have, r.Prev, r.Sequence)
-	if v == Duplicate && r.Kind == Message {
-		if had := p.ring.get(r.Sequence); had != 0 && had != crc {
-			return Differs
-		}
+	if v != Duplicate || sum == 0 {
+		return v
 	}
-	return v
+	switch had := p.ring.get(r.Sequence); {
+	case had == sum:
+		return Duplicate
+	case had == 0, mut.On(mut.R11KindsAlike) && min(had, sum) < leastContent:
+		return Covered
+	}
+	return Differs
 }
 
 // leaveOutCheck takes the check out of a record that is about to be written, if
@@ -155,9 +160,9 @@ func (t *table) leaveOutCheck(r *Record) {
 	}
 }
 
-// apply adds a record that stands in the log. crc is its content's, of a
-// message. A record that is already part of a head is noted for the summary only.
-func (t *table) apply(r *Record, crc uint32) *publisher {
+// apply adds a record that stands in the log and has that sum. A record that
+// is already part of a head is noted for the summary only.
+func (t *table) apply(r *Record, sum uint32) *publisher {
 	p := t.publisher(r.Publisher)
 	t.note(p, r)
 	if p.check == (bookmark.Check{}) {
@@ -171,23 +176,21 @@ func (t *table) apply(r *Record, crc uint32) *publisher {
 	p.seen = t.age
 	switch r.Kind {
 	case Message:
-		t.rings.put(p, r.Sequence, crc)
 		t.noteTopic(p, r.Topic, r.Sequence)
 		if t.carried(r.Topic) {
-			p.crc = chainCRC(p.crc, r.Sequence, crc)
+			p.crc = chainCRC(p.crc, r.Sequence, sum)
 		}
 	case Tombstone:
-		p.refuse(r.Sequence, r.Reason)
+		p.refuse(had, r.Sequence, r.Reason)
 	case Gone:
-		p.floor = r.Sequence
+		p.gone(hole{from: had + 1, to: r.Sequence, cause: r.Cause})
 		p.mark(topicMark{anyTopic, r.Sequence})
 		p.crc = r.RunningCRC
 		if len(r.Reason) > 0 {
-			for s := max(had, r.Sequence-min(r.Sequence, tombstonesMost)); s < r.Sequence; s++ {
-				p.refuse(s+1, r.Reason)
-			}
+			p.refuse(had, r.Sequence, r.Reason)
 		}
 	}
+	t.rings.remember(p, had, r.Sequence, sum)
 	return p
 }
 
@@ -206,8 +209,14 @@ func (t *table) note(p *publisher, r *Record) {
 	t.segLast = Position(r.Next)
 }
 
-// refuse remembers a tombstone.
-func (p *publisher) refuse(sequence uint64, reason []byte) {
+// refuse remembers that what is above after, up to last, was refused: the newest of it.
+func (p *publisher) refuse(after, last uint64, reason []byte) {
+	for s := max(after, last-min(last, tombstonesMost)); s < last; s++ {
+		p.refuseOne(s+1, reason)
+	}
+}
+
+func (p *publisher) refuseOne(sequence uint64, reason []byte) {
 	reason = reason[:min(len(reason), reasonMost)]
 	var kept string
 	if n := len(p.tombstones); n > 0 && p.tombstones[n-1].Reason == string(reason) {
@@ -236,7 +245,7 @@ func (p *publisher) lowFloor() bool { return p.floor < min(p.removed, p.have) }
 func (t *table) applyFloors(floors []bookmark.Bookmark) {
 	for _, f := range floors {
 		if p := t.byID[f.Publisher]; p != nil {
-			p.floor = max(p.floor, min(f.Sequence, p.have))
+			p.raiseFloor(min(f.Sequence, p.have))
 		}
 	}
 }

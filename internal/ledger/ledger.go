@@ -77,6 +77,10 @@ type Appender interface {
 	// while the disk is too far behind. An error is final for the log, or says
 	// that r does not fit.
 	Append(r *Record) (Verdict, error)
+	// Standing says what stands at the number of r, for which the verdict was
+	// Differs or Covered. With search, what is not remembered is looked for in
+	// the log: numbers that ascend cost one pass through it.
+	Standing(r *Record, search bool) (Standing, error)
 	// Notify has the links send what was appended. It must be called before the
 	// session waits for its client.
 	Notify()

@@ -12,23 +12,33 @@ import (
 // that gave it runs, and never leaves it.
 type Position uint64
 
-// A Kind says what a record stands for. Every kind has publisher, sequence
-// and predecessor, is admitted by the same rule (R1) and replicates as is.
+// A Kind says what a record stands for. Every record stands for Prev+1 to
+// Sequence of its publisher, is admitted by the same rule (R1) and replicates as is.
 type Kind uint8
 
 const (
-	// Message is a publish that was taken.
+	// Message is a publish that was taken: one number.
 	Message Kind = 0x10 + iota
-	// Tombstone is a publish that was refused; Reason says why (R14).
+	// Tombstone is a publish that was refused, or several; Reason says why (R14).
 	Tombstone
-	// Empty is a publish that was taken and leaves nothing to deliver, such as one to /AMPS/devnull.
+	// Empty is a publish that was taken and leaves nothing to deliver, such as one to /AMPS/devnull: one number.
 	Empty
-	// Gone stands for everything of its publisher up to Sequence: removed by
-	// retention (R2), let go before anyone here knew the publisher (R10), or
-	// damaged on every disk (R8).
+	// Gone is what is not here and does not come; Cause says why.
 	Gone
-	// Elsewhere stands for Prev+1 to Sequence of its publisher: messages of topics the link does not carry (R3).
+	// Elsewhere is messages of topics the link does not carry (R3).
 	Elsewhere
+)
+
+// A Cause says why what a Gone record stands for is not here.
+type Cause uint8
+
+const (
+	// Removed by retention, on the instance that says so (R2).
+	Removed Cause = iota
+	// LetGo by its publisher, before anyone here knew it (R10).
+	LetGo
+	// Lost: nobody has it (R8).
+	Lost
 )
 
 // A Record is one entry of a ledger. The byte slices are valid until the next
@@ -41,7 +51,7 @@ type Record struct {
 	Kind      Kind
 	Publisher uint64
 	Sequence  uint64 // 0 in Append: the next one of the publisher
-	Prev      uint64 // predecessor; 0 in Gone
+	Prev      uint64 // predecessor: Sequence-1, less in a record that stands for several
 
 	Topic         []byte
 	Body          []byte
@@ -52,6 +62,7 @@ type Record struct {
 	Expiration    uint32 // e, seconds
 	Delta         bool   // delta_publish
 	RunningCRC    uint32 // Gone: the publisher's running CRC at Sequence (R11)
+	Cause         Cause  // Gone
 
 	// Check is the publisher's. A ledger keeps it with the first record of a
 	// publisher and leaves it out of the others.
@@ -68,15 +79,27 @@ type Verdict uint8
 const (
 	// Take: prev <= have < sequence.
 	Take Verdict = iota + 1
-	// Duplicate: the ledger has it; answer with the watermark.
+	// Duplicate: the ledger has it, the same kind and content.
 	Duplicate
 	// Hole: a record before it is missing; nothing is written or acknowledged.
 	Hole
-	// Differs: the ledger has the identity with other content (R11).
+	// Differs: the ledger has the identity as another kind or with other content (R11).
 	Differs
 	// OtherPublisher: the ledger has another publisher under this id (R10).
 	OtherPublisher
+	// Covered: it is at or below have, and its content is not remembered: a
+	// Standing says more.
+	Covered
 )
+
+// A Standing says what stands at a number at or below have(p).
+type Standing struct {
+	Kind   Kind   // 0: nothing can be said
+	Same   bool   // it is the same kind and content as what was asked about
+	Cause  Cause  // of Gone
+	Reason string // of Tombstone
+	Listed bool   // it is among Log.Tombstones
+}
 
 // A Tombstoned names a refused message that its publisher may still keep.
 type Tombstoned struct {

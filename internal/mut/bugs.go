@@ -8,7 +8,13 @@ const (
 	R1NoDuplicateCheck Bug = "r1-no-duplicate-check"
 	// R1AnyNumber takes numbers from outside that are so high that sums overflow.
 	R1AnyNumber Bug = "r1-any-number"
-	// R1RejectIsHole has the client name s-1 as predecessor even if the server rejected it.
+	// R1LeavesOut takes a message whatever it leaves out.
+	R1LeavesOut Bug = "r1-leaves-out"
+	// R1CoveredIsDuplicate answers every number at or below have with the watermark.
+	R1CoveredIsDuplicate Bug = "r1-covered-is-duplicate"
+	// R1ForeignTrusted trusts what an instance has of a life above what its store has given out.
+	R1ForeignTrusted Bug = "r1-foreign-trusted"
+	// R1RejectIsHole has the client not say which numbers were rejected.
 	R1RejectIsHole Bug = "r1-reject-is-hole"
 	// R1NewBeforeReplay sends new messages before what is kept has been replayed.
 	R1NewBeforeReplay Bug = "r1-new-before-replay"
@@ -34,6 +40,8 @@ const (
 	R2HaveForgotten Bug = "r2-have-forgotten"
 	// R2TrimUnacknowledged lets retention remove what a destination has not acknowledged.
 	R2TrimUnacknowledged Bug = "r2-trim-unacknowledged"
+	// R2MarkerIsFloor takes all up to a gone marker for removed.
+	R2MarkerIsFloor Bug = "r2-marker-is-floor"
 	// R2WallClock lets retention take the age of what it removes from the wall clock.
 	R2WallClock Bug = "r2-wall-clock"
 	// R3MarkerEarly puts an elsewhere marker before what it stands for is durable here.
@@ -166,6 +174,8 @@ const (
 	R9GapNotCommon Bug = "r9-gap-not-common"
 	// R9DiscardedIsGap tells a gap of what was discarded out of order.
 	R9DiscardedIsGap Bug = "r9-discarded-is-gap"
+	// R9LostUntold says nothing of lost messages to a subscription that has nothing of their publisher.
+	R9LostUntold Bug = "r9-lost-untold"
 	// R10SameLife keeps the publisher of a store that starts empty.
 	R10SameLife Bug = "r10-same-life"
 	// R10RollbackStays goes on at the server that has more of the store than the store, at once.
@@ -206,6 +216,10 @@ const (
 	R11LaterWins Bug = "r11-later-wins"
 	// R11NoContentCheck answers a duplicate identity with other content as a duplicate.
 	R11NoContentCheck Bug = "r11-no-content-check"
+	// R11KindsAlike takes a message and a tombstone of one identity for the same.
+	R11KindsAlike Bug = "r11-kinds-alike"
+	// R11Overtaken lets a session live although a link brings numbers that its client has not given out.
+	R11Overtaken Bug = "r11-overtaken"
 	// R11GoneWithoutCRC says that messages are gone and not what the running CRC is there.
 	R11GoneWithoutCRC Bug = "r11-gone-without-crc"
 	// R11TrustsCopies lets go what a server has of a copied store, whoever sent it.

@@ -216,6 +216,16 @@ func (d *decoder) uint() uint64 {
 	return v
 }
 
+// sequence reads a number that is not an id: at most 2^63-1 (R1).
+func (d *decoder) sequence() uint64 {
+	v := d.uint()
+	if !bookmark.InRange(v) {
+		d.fail(fmt.Errorf("number %d is above 2^63-1", v))
+		return 0
+	}
+	return v
+}
+
 func (d *decoder) uint32() uint32 {
 	v := d.uint()
 	if v > math.MaxUint32 {

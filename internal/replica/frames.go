@@ -87,7 +87,7 @@ func decodeStates(d *decoder, to []journal.State) (states []journal.State, last 
 	}
 	for range n {
 		to = append(to, journal.State{
-			Publisher: d.uint(), Check: d.check(), Have: d.uint(), Durable: d.uint(), Floor: d.uint(), RunningCRC: d.uint32(),
+			Publisher: d.uint(), Check: d.check(), Have: d.sequence(), Durable: d.sequence(), Floor: d.sequence(), RunningCRC: d.uint32(),
 		})
 	}
 	return to, last, d.err
@@ -106,7 +106,7 @@ func decodeAck(d *decoder, moved []bookmark.Bookmark) ([]bookmark.Bookmark, erro
 	n := max(0, d.array(pairBytes))
 	moved = slices.Grow(moved, n)
 	for range n {
-		moved = append(moved, bookmark.Bookmark{Publisher: d.uint(), Sequence: d.uint()})
+		moved = append(moved, bookmark.Bookmark{Publisher: d.uint(), Sequence: d.sequence()})
 	}
 	return moved, d.err
 }
@@ -126,7 +126,7 @@ func decodeNotice(d *decoder) (id uint64, n Notice, err error) {
 	id = d.uint()
 	n = Notice{
 		ClientName: d.string(), User: d.string(), Publisher: d.uint(),
-		Check: d.check(), Counter: d.uint(), Instance: d.string(),
+		Check: d.check(), Counter: d.sequence(), Instance: d.string(),
 	}
 	return id, n, d.err
 }
@@ -147,7 +147,7 @@ func (a *answer) encode(e *encoder) {
 }
 
 func (a *answer) decode(d *decoder) error {
-	a.id, a.have, a.Refused, a.Other, a.Lost = d.uint(), d.uint(), d.bool(), d.bool(), d.bool()
+	a.id, a.have, a.Refused, a.Other, a.Lost = d.uint(), d.sequence(), d.bool(), d.bool(), d.bool()
 	return d.err
 }
 
@@ -173,7 +173,7 @@ func (b *beat) encode(e *encoder) {
 func (b *beat) decode(d *decoder) error {
 	*b = beat{damaged: d.bool(), more: d.bool()}
 	for range max(0, d.array(3)) {
-		b.moved = append(b.moved, journal.State{Publisher: d.uint(), Have: d.uint(), RunningCRC: d.uint32()})
+		b.moved = append(b.moved, journal.State{Publisher: d.uint(), Have: d.sequence(), RunningCRC: d.uint32()})
 	}
 	return d.err
 }

@@ -125,7 +125,7 @@ func (l *Link) Floors(states []journal.State) []journal.Record {
 	var gone []journal.Record
 	for _, s := range states {
 		if s.Floor > l.have[s.Publisher] {
-			gone = append(gone, goneMarker(s))
+			gone = append(gone, goneMarker(s, l.have[s.Publisher]))
 		}
 	}
 	return gone

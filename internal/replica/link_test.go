@@ -143,12 +143,12 @@ func TestFloors(t *testing.T) {
 		t.Fatalf("%d markers, want those of 1 and 3: %v", len(gone), gone)
 	}
 	for i, want := range []journal.Record{
-		{Kind: journal.Gone, Publisher: 1, Sequence: 7},
+		{Kind: journal.Gone, Publisher: 1, Sequence: 7, Prev: 5},
 		{Kind: journal.Gone, Publisher: 3, Sequence: 4, RunningCRC: 77},
 	} {
 		got := gone[i]
 		if got.Kind != want.Kind || got.Publisher != want.Publisher || got.Sequence != want.Sequence ||
-			got.Prev != 0 || got.RunningCRC != want.RunningCRC {
+			got.Prev != want.Prev || got.RunningCRC != want.RunningCRC {
 			t.Errorf("marker %d: %+v, want %+v", i, got, want)
 		}
 	}

@@ -256,11 +256,12 @@ func TestRecordsBeforeAGoneMarker(t *testing.T) {
 		a := w.instance("a", func(o *Options) { o.Destinations = []Destination{to("b")} })
 		a.open()
 		a.publish(1, 1, 10)
-		a.append(&journal.Record{Kind: journal.Gone, Publisher: 1, Sequence: 50})
+		a.append(&journal.Record{Kind: journal.Gone, Publisher: 1, Sequence: 50, Prev: 10})
 		a.publish(1, 51, 55)
 		a.append(&journal.Record{Kind: journal.Gone, Publisher: 2, Sequence: 7})
 		a.append(&journal.Record{Kind: journal.Tombstone, Publisher: 3, Sequence: 4, Reason: []byte("bad topic")})
-		a.append(&journal.Record{Kind: journal.Empty, Publisher: 3, Sequence: 6, Prev: 4})
+		a.append(&journal.Record{Kind: journal.Tombstone, Publisher: 3, Sequence: 6, Prev: 4, Reason: []byte("rejected elsewhere")})
+		a.append(&journal.Record{Kind: journal.Empty, Publisher: 3, Sequence: 7, Prev: 6})
 		a.start()
 		b := w.start("b", to("a"))
 		w.linked(a, b)
@@ -340,7 +341,16 @@ func TestHold(t *testing.T) {
 		floor := a.j.Floors()[1]
 		b.start()
 		w.linked(a, b)
-		w.eventually("b has all there is", func() bool { return b.have(1) == 2000 && b.j.Floors()[1] == floor })
+		w.eventually("b has all there is", func() bool { return b.have(1) == 2000 })
+		var hole journal.Record
+		b.each(func(r *journal.Record) {
+			if r.Kind == journal.Gone {
+				hole = *r
+			}
+		})
+		if got := b.j.Floors()[1]; got != 0 || hole.Prev != 10 || hole.Sequence != floor {
+			t.Errorf("floor %d at b, whose marker is %d to %d; floor %d at a", got, hole.Prev+1, hole.Sequence, floor)
+		}
 		if a.status("b").GivenUp {
 			t.Error("still given up")
 		}
@@ -365,8 +375,14 @@ func TestTrimmedUnderTheSender(t *testing.T) {
 		}
 		w.Resume("b")
 		w.eventually("b has all there is", func() bool { return b.have(1) == 400 && a.l.Safe(1) == 400 })
-		if floor, got := a.j.Floors()[1], b.j.Floors()[1]; got == 0 || got > floor {
-			t.Errorf("floor %d at b, %d at a", got, floor)
+		marked := uint64(0)
+		b.each(func(r *journal.Record) {
+			if r.Kind == journal.Gone {
+				marked = r.Sequence
+			}
+		})
+		if floor, got := a.j.Floors()[1], b.j.Floors()[1]; marked == 0 || marked > floor || got != 0 {
+			t.Errorf("floor %d at b, marker up to %d, floor %d at a", got, marked, floor)
 		}
 		if a.logged("link lost") || a.logged("hole") { // connections may have crossed at the start
 			t.Error("the link was lost over it")

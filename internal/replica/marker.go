@@ -5,11 +5,11 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// goneMarker returns what is sent for everything of a publisher up to our
-// floor. The running CRC there goes along, so that the peer's can be compared
+// goneMarker returns what is sent for everything of a publisher above what the
+// peer has, up to our floor. The running CRC there goes along, so that the peer's can be compared
 // with ours for ever after (R11).
-func goneMarker(s journal.State) journal.Record {
-	r := journal.Record{Kind: journal.Gone, Publisher: s.Publisher, Sequence: s.Floor, Check: s.Check}
+func goneMarker(s journal.State, have uint64) journal.Record {
+	r := journal.Record{Kind: journal.Gone, Publisher: s.Publisher, Sequence: s.Floor, Prev: have, Check: s.Check}
 	switch s.Floor {
 	case s.Have:
 		r.RunningCRC = s.RunningCRC

@@ -550,6 +550,24 @@ func TestRefusedRecords(t *testing.T) {
 		}, refuseRecord, "malformed"},
 		{"unknown frame", func(c *fakeConn) { c.enc.begin(99); c.send() }, refuseRecord, "unknown type"},
 		{"other content", func(c *fakeConn) { c.records(other) }, refuseDiffers, "other content"},
+		{"a tombstone for a message", func(c *fakeConn) {
+			c.records(&journal.Record{Kind: journal.Tombstone, Publisher: 1, Sequence: 1, Reason: []byte("no")})
+		}, refuseDiffers, "other content"},
+		{"an empty one for a message", func(c *fakeConn) {
+			c.records(&journal.Record{Kind: journal.Empty, Publisher: 1, Sequence: 1})
+		}, refuseDiffers, "other content"},
+		{"a message that leaves out others", func(c *fakeConn) {
+			r := message(1, 4, "x")
+			r.Prev = 1
+			c.records(r)
+		}, refuseRecord, "message 4 behind 1"},
+		{"a number above the highest", func(c *fakeConn) {
+			encodeAck(c.enc, []bookmark.Bookmark{{Publisher: 1, Sequence: 1 << 63}})
+			c.send()
+		}, refuseRecord, "above 2^63-1"},
+		{"a marker above the highest number", func(c *fakeConn) {
+			c.records(&journal.Record{Kind: journal.Gone, Publisher: 1, Sequence: 1<<64 - 1})
+		}, refuseRecord, "above 2^63-1"},
 		{"damaged on the way", func(c *fakeConn) {
 			encodeAck(c.enc, []bookmark.Bookmark{bm(1, 1)})
 			b := c.enc.finish()

@@ -74,6 +74,9 @@ func (c *conn) takeRecords(d *decoder) error {
 	records := 0
 	defer func() {
 		c.l.took(c, records)
+		if c.l.o.OnRaised != nil {
+			c.l.o.OnRaised(c.moved)
+		}
 		c.batch.Notify()
 	}()
 	for d.left() > 0 {

@@ -6,6 +6,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/ledger"
 )
@@ -47,6 +48,9 @@ type Options struct {
 	OnWatermark func(publishers []uint64)
 	// OnSyncStatus is called when SyncStatus has changed. Must not block.
 	OnSyncStatus func()
+	// OnRaised is called when a peer has sent records of publishers up to these
+	// sequences. Must not block. The slice is valid until it returns.
+	OnRaised func(moved []bookmark.Bookmark)
 	// OnNotice is called when a peer tells of a logon (R11), before the
 	// answer goes back, which is its reply and this instance's have(p). Must not block.
 	OnNotice func(Notice) ledger.Reply

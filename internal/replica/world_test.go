@@ -302,23 +302,31 @@ func (i *instance) isReady() bool {
 	}
 }
 
-// text returns what the journal holds, per publisher in order.
-func (i *instance) text() string {
+// each calls f with the records of the journal.
+func (i *instance) each(f func(r *journal.Record)) {
 	i.w.t.Helper()
-	all := make(map[uint64][]string)
-	f := i.j.Follow(0, journal.Appended)
-	defer f.Close()
+	follower := i.j.Follow(0, journal.Appended)
+	defer follower.Close()
 	var r journal.Record
 	for {
-		ok, err := f.Next(&r)
+		ok, err := follower.Next(&r)
 		if err != nil {
 			i.w.t.Fatalf("%s: %v", i.name, err)
 		}
 		if !ok {
-			break
+			return
 		}
-		all[r.Publisher] = append(all[r.Publisher], fmt.Sprintf("%v %d %s %s", r.Kind, r.Sequence, r.Topic, r.Body))
+		f(&r)
 	}
+}
+
+// text returns what the journal holds, per publisher in order.
+func (i *instance) text() string {
+	i.w.t.Helper()
+	all := make(map[uint64][]string)
+	i.each(func(r *journal.Record) {
+		all[r.Publisher] = append(all[r.Publisher], fmt.Sprintf("%v %d %s %s", r.Kind, r.Sequence, r.Topic, r.Body))
+	})
 	var b strings.Builder
 	for _, p := range slices.Sorted(maps.Keys(all)) {
 		fmt.Fprintf(&b, "%d: %s\n", p, strings.Join(all[p], ", "))

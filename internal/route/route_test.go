@@ -125,7 +125,7 @@ func TestSubscriptionByVector(t *testing.T) {
 
 // What retention removed elsewhere before it came here is told.
 func TestGoneInTheStream(t *testing.T) {
-	gone := ledger.Record{Kind: ledger.Gone, Publisher: 1, Sequence: 9}
+	gone := ledger.Record{Kind: ledger.Gone, Publisher: 1, Sequence: 9, Cause: ledger.LetGo}
 	if gap, missed := vectorSub(bookmark.Vector{1: 4}, 0).Pass(&gone); !missed || gap != (wire.Gap{Publisher: 1, From: 5, To: 9}) {
 		t.Errorf("gap %v, %v", gap, missed)
 	}
@@ -137,10 +137,11 @@ func TestGoneInTheStream(t *testing.T) {
 			t.Errorf("%s: gap %v", name, gap)
 		}
 	}
-	removed := gone
-	removed.RunningCRC = 7
-	if gap, missed := vectorSub(bookmark.Vector{2: 4}, 0).Pass(&removed); !missed || gap != (wire.Gap{Publisher: 1, From: 1, To: 9}) {
-		t.Errorf("new publisher, removed by retention: gap %v, %v", gap, missed)
+	for _, cause := range []ledger.Cause{ledger.Removed, ledger.Lost} {
+		told := ledger.Record{Kind: ledger.Gone, Publisher: 1, Sequence: 9, Prev: 3, Cause: cause}
+		if gap, missed := vectorSub(bookmark.Vector{2: 4}, 0).Pass(&told); !missed || gap != (wire.Gap{Publisher: 1, From: 4, To: 9}) {
+			t.Errorf("new publisher, cause %d: gap %v, %v", cause, gap, missed)
+		}
 	}
 	accepts := vectorSub(bookmark.Vector{1: 4}, route.NotFoundEpoch)
 	if gap, missed := accepts.Pass(&gone); !missed || gap != (wire.Gap{Publisher: 1, From: 5, To: 9}) || !accepts.AcceptsGaps() {

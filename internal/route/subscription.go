@@ -81,11 +81,8 @@ func (s *Subscription) Pass(r *ledger.Record) (gap wire.Gap, missed bool) {
 	if r.Sequence <= seen {
 		return wire.Gap{}, false
 	}
-	// Of a publisher that the subscriber has nothing of, what was let go before
-	// anyone here knew it (R10) is none of its; what retention removed may be,
-	// and that comes with the CRC of what was there.
-	if r.Kind == ledger.Gone && (seen > 0 || r.RunningCRC != 0) && !mut.On(mut.R9SilentGap) {
-		gap, missed = wire.Gap{Publisher: r.Publisher, From: seen + 1, To: r.Sequence}, true
+	if missed = r.Kind == ledger.Gone && misses(r.Cause, seen); missed {
+		gap = wire.Gap{Publisher: r.Publisher, From: max(seen, r.Prev) + 1, To: r.Sequence}
 	}
 	if missed && !s.AcceptsGaps() {
 		return gap, true
@@ -93,6 +90,17 @@ func (s *Subscription) Pass(r *ledger.Record) (gap wire.Gap, missed bool) {
 	s.seen[r.Publisher] = r.Sequence
 	s.moved[r.Publisher] = r.Sequence
 	return gap, missed
+}
+
+// misses reports whether a subscriber that has a publisher up to seen is told
+// of what is gone for that cause. Of a publisher that it has nothing of, what was
+// let go before anyone here knew it (R10) is none of its.
+func misses(cause ledger.Cause, seen uint64) bool {
+	switch {
+	case mut.On(mut.R9SilentGap), mut.On(mut.R9LostUntold) && cause == ledger.Lost && seen == 0:
+		return false
+	}
+	return seen > 0 || cause != ledger.LetGo
 }
 
 // AcceptsGaps reports whether the subscription goes on behind a gap.

@@ -1,6 +1,9 @@
 package servercore
 
-import "github.com/holdfast-mq/holdfast/internal/mut"
+import (
+	"github.com/holdfast-mq/holdfast/internal/ledger"
+	"github.com/holdfast-mq/holdfast/internal/mut"
+)
 
 // LogonFacts are what is known when a logon is decided.
 type LogonFacts struct {
@@ -8,6 +11,7 @@ type LogonFacts struct {
 	Publishes bool   // has a publisher of its own
 	Other     bool   // its id is another one's here
 	Acked     uint64 // extended: highest sequence its store has let go of
+	Last      uint64 // extended: highest sequence its store has given out
 
 	Have, Safe, Settled uint64 // of the publisher, here
 
@@ -45,6 +49,9 @@ type LogonVerdict struct {
 	Sequence uint64
 	Have     uint64
 	UpTo     uint64
+	// Foreign: more is here of the life than its store has given out, so that
+	// nothing is known to be the client's until it has been compared.
+	Foreign bool
 }
 
 // DecideLogon decides a logon from what is known.
@@ -66,6 +73,9 @@ func decideExtended(f LogonFacts) LogonVerdict {
 	accept := LogonVerdict{Step: LogonAccept, Sequence: f.Safe, Have: f.Have}
 	if mut.On(mut.G2LogonHave) {
 		accept.Sequence = f.Have
+	}
+	if f.Have > f.Last && !mut.On(mut.R1ForeignTrusted) {
+		accept.Sequence, accept.Foreign = min(f.Safe, f.Acked), true
 	}
 	switch {
 	case f.Acked <= f.Have || mut.On(mut.R4NoGapCheck):
@@ -110,4 +120,49 @@ func (f LogonFacts) UnknownEverywhere() bool {
 		return false
 	}
 	return f.Lone || f.Answered && f.PeerHave == 0
+}
+
+// AgainFacts are what is known of a number at or below have(p) that is sent
+// again, beside what stands there.
+type AgainFacts struct {
+	Foreign bool // the instance has more of the life than its store has given out
+	LetGo   bool // the client has said that it let go of the number
+	Refused bool // it would be refused now
+}
+
+// An AgainVerdict is the answer to such a number.
+type AgainVerdict uint8
+
+const (
+	AgainKnown   AgainVerdict = iota // the watermark
+	AgainRefused                     // the failure of what stands there
+	AgainDiffers                     // one identity with two contents (R11)
+	AgainUnknown                     // nobody can say what has become of it
+)
+
+// DecideAgain answers a number that is sent again by what stands there (R1).
+func DecideAgain(st ledger.Standing, f AgainFacts) AgainVerdict {
+	known := func(is bool) AgainVerdict {
+		if is {
+			return AgainKnown
+		}
+		return AgainUnknown
+	}
+	switch {
+	case mut.On(mut.R1CoveredIsDuplicate):
+		return AgainKnown
+	case st.Kind == ledger.Tombstone:
+		return AgainRefused
+	case st.Same:
+		return AgainKnown
+	case st.Kind == 0, st.Kind == ledger.Elsewhere, st.Kind == ledger.Gone && st.Cause == ledger.Removed:
+		return known(!f.Foreign)
+	case st.Kind == ledger.Gone && st.Cause == ledger.LetGo:
+		return known(f.LetGo && !f.Foreign)
+	case st.Kind == ledger.Gone:
+		return AgainUnknown
+	case f.Refused && !f.Foreign:
+		return AgainKnown // taken by the rules of that time; a body that is too large now cannot be compared
+	}
+	return AgainDiffers
 }

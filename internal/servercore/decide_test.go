@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/holdfast-mq/holdfast/internal/ledger"
 )
 
 func TestDecideLogon(t *testing.T) {
@@ -17,8 +19,9 @@ func TestDecideLogon(t *testing.T) {
 		want LogonVerdict
 	}{
 		{"no publisher", LogonFacts{}, accept(0, 0)},
-		{"extended: safe, not have", LogonFacts{Ext: true, Publishes: true, Acked: 3, Have: 9, Safe: 5, Settled: 7}, accept(5, 9)},
-		{"extended: peers need not answer", LogonFacts{Ext: true, Publishes: true, Acked: 9, Have: 9}, accept(0, 9)},
+		{"extended: safe, not have", LogonFacts{Ext: true, Publishes: true, Acked: 3, Last: 9, Have: 9, Safe: 5, Settled: 7}, accept(5, 9)},
+		{"extended: more is here than was given out", LogonFacts{Ext: true, Publishes: true, Acked: 3, Last: 8, Have: 9, Safe: 5, Settled: 7}, LogonVerdict{Step: LogonAccept, Sequence: 3, Have: 9, Foreign: true}},
+		{"extended: peers need not answer", LogonFacts{Ext: true, Publishes: true, Acked: 9, Last: 9, Have: 9}, accept(0, 9)},
 		{"extended: a gap", LogonFacts{Ext: true, Publishes: true, Acked: 10, Have: 9, Lone: true}, gap},
 		{"extended, unknown, alone", LogonFacts{Ext: true, Publishes: true, Acked: 4, Lone: true}, LogonVerdict{Step: LogonGone, UpTo: 4}},
 		{"extended, unknown, peers silent", LogonFacts{Ext: true, Publishes: true, Acked: 4, Asked: true}, wait},
@@ -83,6 +86,39 @@ func TestUnknownEverywhere(t *testing.T) {
 	} {
 		if got := tt.f.UnknownEverywhere(); got != tt.want {
 			t.Errorf("%+v: %v, want %v", tt.f, got, tt.want)
+		}
+	}
+}
+
+// What stands at a number that is sent again answers it.
+func TestDecideAgain(t *testing.T) {
+	own, foreign := AgainFacts{}, AgainFacts{Foreign: true}
+	for _, tt := range []struct {
+		name string
+		st   ledger.Standing
+		f    AgainFacts
+		want AgainVerdict
+	}{
+		{"the same message", ledger.Standing{Kind: ledger.Message, Same: true}, own, AgainKnown},
+		{"the same, of a life that another sends as", ledger.Standing{Kind: ledger.Message, Same: true}, foreign, AgainKnown},
+		{"another message", ledger.Standing{Kind: ledger.Message}, own, AgainDiffers},
+		{"nothing kept, and a message comes", ledger.Standing{Kind: ledger.Empty}, own, AgainDiffers},
+		{"a message, and it would be refused now", ledger.Standing{Kind: ledger.Message}, AgainFacts{Refused: true}, AgainKnown},
+		{"that, of a life that another sends as", ledger.Standing{Kind: ledger.Message}, AgainFacts{Refused: true, Foreign: true}, AgainDiffers},
+		{"refused", ledger.Standing{Kind: ledger.Tombstone}, own, AgainRefused},
+		{"refused, and refused again", ledger.Standing{Kind: ledger.Tombstone, Same: true}, foreign, AgainRefused},
+		{"elsewhere", ledger.Standing{Kind: ledger.Elsewhere}, own, AgainKnown},
+		{"elsewhere, of a life that another sends as", ledger.Standing{Kind: ledger.Elsewhere}, foreign, AgainUnknown},
+		{"removed by retention", ledger.Standing{Kind: ledger.Gone}, own, AgainKnown},
+		{"removed, of a life that another sends as", ledger.Standing{Kind: ledger.Gone}, foreign, AgainUnknown},
+		{"let go, as the client has said", ledger.Standing{Kind: ledger.Gone, Cause: ledger.LetGo}, AgainFacts{LetGo: true}, AgainKnown},
+		{"let go, and the client has not", ledger.Standing{Kind: ledger.Gone, Cause: ledger.LetGo}, own, AgainUnknown},
+		{"lost", ledger.Standing{Kind: ledger.Gone, Cause: ledger.Lost}, AgainFacts{LetGo: true}, AgainUnknown},
+		{"nothing is remembered", ledger.Standing{}, own, AgainKnown},
+		{"nothing is found", ledger.Standing{}, foreign, AgainUnknown},
+	} {
+		if got := DecideAgain(tt.st, tt.f); got != tt.want {
+			t.Errorf("%s: %d, want %d", tt.name, got, tt.want)
 		}
 	}
 }

@@ -50,6 +50,7 @@ func (s *Session) decideHeld(now time.Time) error {
 		m, refused := h.message, h.refused
 		s.endHold()
 		s.reader.stage = loggedOn
+		s.reader.have, _ = s.inst.Ledger.Have(s.who.claim.Publisher) // a link may have brought it meanwhile
 		return s.publishSequenced(m, refused)
 	case !s.hasLost():
 		return nil

@@ -65,8 +65,10 @@ type logonRequest struct {
 	id     string
 	acks   wire.AckType
 	acked  uint64
-	since  time.Time // of the first Decide
-	waited bool      // the links know that it waits
+	last   uint64      // highest sequence that the store has given out
+	spans  []wire.Span // of the sequences above acked, those that were rejected
+	since  time.Time   // of the first Decide
+	waited bool        // the links know that it waits
 }
 
 // logon executes the first command, which must be a logon: it takes the name
@@ -78,6 +80,10 @@ func (s *Session) logon(m *wire.Message) error {
 	s.received(m)
 	if reason := s.identify(m); reason != "" {
 		return s.refuseLogon(m, reason)
+	}
+	rejected, err := wire.ParseSpans(m.Rejected)
+	if err != nil || s.who.ext && m.Acked > m.Last {
+		return s.refuseLogon(m, "the numbers of the logon contradict each other")
 	}
 	if s.isOther() { // before it takes the place of the one whose id it is
 		return s.refuseLogon(m, wire.ReasonOtherPublisher)
@@ -91,7 +97,7 @@ func (s *Session) logon(m *wire.Message) error {
 		old.log.Info(Takeover(old.who.claim, s.who.claim))
 		old.Fence()
 	}
-	s.reader.logon = logonRequest{id: string(m.CommandID), acks: m.Acks, acked: m.Acked}
+	s.reader.logon = logonRequest{id: string(m.CommandID), acks: m.Acks, acked: m.Acked, last: m.Last, spans: rejected}
 	s.reader.stage = deciding
 	s.announce()
 	return nil
@@ -207,13 +213,13 @@ func (s *Session) decideLogon(now time.Time) error {
 	if l.since.IsZero() {
 		l.since = now
 	}
-	facts := s.facts(l.acked)
+	facts := s.facts(l)
 	verdict := DecideLogon(facts)
 	for verdict.Step == LogonGone {
 		if err := s.recordGone(verdict.UpTo); err != nil {
 			return err
 		}
-		facts = s.facts(l.acked)
+		facts = s.facts(l)
 		verdict = DecideLogon(facts)
 	}
 	waits := verdict.Step == LogonWait
@@ -238,10 +244,10 @@ func (s *Session) decideLogon(now time.Time) error {
 }
 
 // facts are what is known of the logon now.
-func (s *Session) facts(acked uint64) LogonFacts {
+func (s *Session) facts(r *logonRequest) LogonFacts {
 	l := s.inst.Ledger
 	f := LogonFacts{
-		Ext: s.who.ext, Publishes: s.who.canSequence, Acked: acked,
+		Ext: s.who.ext, Publishes: s.who.canSequence, Acked: r.acked, Last: r.last,
 		Lone: l.Lone(), Reachable: l.Reachable(), Single: l.Single(), CatchingUp: l.CatchingUp(),
 	}
 	s.mu.Lock()
@@ -261,14 +267,25 @@ func (s *Session) facts(acked uint64) LogonFacts {
 // of before anyone here knew it (R10).
 func (s *Session) recordGone(upTo uint64) error {
 	s.log.Warn("nobody in the group knows this publisher any more, going on from where it says it is", "gone_up_to", upTo)
-	_, err := s.append(&ledger.Record{Kind: ledger.Gone, Publisher: s.who.claim.Publisher, Check: s.who.claim.Check, Sequence: upTo})
+	_, err := s.append(&ledger.Record{
+		Kind: ledger.Gone, Publisher: s.who.claim.Publisher, Check: s.who.claim.Check, Sequence: upTo, Cause: ledger.LetGo,
+	})
 	return err
 }
 
 // accept answers the logon. The failures of refused messages go before it, so
 // that its number does not let them pass in silence (R14).
 func (s *Session) accept(v LogonVerdict, f LogonFacts) {
-	s.reader.unknown = s.who.canSequence && !s.who.ext && f.UnknownEverywhere()
+	r := &s.reader
+	r.unknown = s.who.canSequence && !s.who.ext && f.UnknownEverywhere()
+	r.have, r.foreign = f.Have, v.Foreign
+	if r.foreign {
+		s.log.Warn("more is here of this publisher than its store has given out: nothing is acknowledged that is not compared",
+			"have", f.Have, "given_out", r.logon.last)
+	}
+	if !s.who.ext { // what it let go of is what it is told now
+		r.logon.acked = v.Sequence
+	}
 	told := uint64(0)
 	if s.who.canSequence {
 		s.inst.Ledger.Seen(s.who.claim.Publisher)
@@ -276,8 +293,11 @@ func (s *Session) accept(v LogonVerdict, f LogonFacts) {
 	}
 	s.mu.Lock()
 	s.acks.Begin(s.who.ext, v.Sequence, told)
-	s.known = true
+	s.known, s.given = true, max(r.logon.last, f.Have)
 	s.mu.Unlock()
+	if have, _ := s.inst.Ledger.Have(s.who.claim.Publisher); s.who.canSequence {
+		s.raised(have) // a link may have been faster
+	}
 	s.inst.Registry.loggedOn() // before the client knows: it may connect again at once
 	a := s.logonAck(v, f)
 	if s.reader.logon.acks&wire.AckProcessed != 0 {

@@ -17,6 +17,9 @@ const (
 	reasonTooLarge = "message too large"
 	reasonDiffers  = "duplicate with other content"
 	reasonNoName   = "client name required for a sequence"
+	reasonUnknown  = "outcome unknown"
+	// reasonElsewhere is that of a number that the client left out.
+	reasonElsewhere = "rejected elsewhere"
 
 	devnull = "/AMPS/devnull"
 )
@@ -82,17 +85,18 @@ func (s *Session) publishSequenced(m *wire.Message, refused string) error {
 		s.hold(m, refused)
 		return nil
 	}
+	wanted := m.Acks&wire.AckPersisted != 0
+	if m.Sequence > s.reader.have {
+		if err := s.leaveOut(m.Sequence - 1); err != nil {
+			return err
+		}
+		// Before it is in the ledger, or the watermark could have moved past it
+		// with nobody to look again. Of what is there already it must not move
+		// past before that is known to be the same.
+		s.took(m.Sequence, wanted)
+	}
 	r := s.recordOf(m, refused)
 	r.Sequence, r.Prev = m.Sequence, m.Sequence-1
-	if s.who.ext && m.HasPrev {
-		r.Prev = m.Prev
-	}
-	// Before it is in the ledger, or the watermark could have moved past it
-	// with nobody to look again.
-	wanted := m.Acks&wire.AckPersisted != 0
-	s.mu.Lock()
-	s.acks.Took(m.Sequence, wanted)
-	s.mu.Unlock()
 	verdict, err := s.admit(r)
 	if err != nil {
 		return err
@@ -101,16 +105,101 @@ func (s *Session) publishSequenced(m *wire.Message, refused string) error {
 	switch verdict {
 	case ledger.Hole:
 		return s.publishGap(m.Sequence)
-	case ledger.Differs:
-		s.differs(m)
-		return nil
-	case ledger.Duplicate:
-		s.duplicate(m.Sequence, wanted)
-	default:
+	case ledger.Take:
+		s.reader.have = m.Sequence
 		s.inst.Counts.Published.Add(1)
+	default:
+		return s.again(m, r, verdict, refused)
 	}
 	s.answerPublish(m, refused)
 	return nil
+}
+
+// took notes a number that is the client's and on its way into the ledger.
+func (s *Session) took(sequence uint64, wanted bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.acks.Took(sequence, wanted)
+	s.given = max(s.given, sequence)
+}
+
+// leaveOut records what a message leaves out, up to the number before it: all of
+// it must be among what the client has said was rejected (R1).
+func (s *Session) leaveOut(upTo uint64) error {
+	low, out := rejectedFrom(s.reader.logon.spans, upTo)
+	if mut.On(mut.R1LeavesOut) && upTo > 0 {
+		low, out = 1, true
+	}
+	if !out || upTo <= s.reader.have {
+		return nil
+	}
+	have, _ := s.inst.Ledger.Have(s.who.claim.Publisher)
+	switch {
+	case upTo <= have:
+		return nil
+	case low > have+1:
+		return s.publishGap(upTo + 1)
+	}
+	verdict, err := s.append(&ledger.Record{
+		Kind: ledger.Tombstone, Publisher: s.who.claim.Publisher, Sequence: upTo, Prev: have, Reason: []byte(reasonElsewhere),
+	})
+	if err == nil && verdict == ledger.Hole {
+		return s.publishGap(upTo + 1)
+	}
+	return err
+}
+
+// rejectedFrom returns where the span begins that holds a sequence, false if there is none.
+func rejectedFrom(spans []wire.Span, sequence uint64) (from uint64, in bool) {
+	i, in := slices.BinarySearchFunc(spans, sequence, func(s wire.Span, sequence uint64) int {
+		switch {
+		case s.To < sequence:
+			return -1
+		case s.From > sequence:
+			return 1
+		}
+		return 0
+	})
+	if !in {
+		return 0, false
+	}
+	return spans[i].From, true
+}
+
+// again answers a number that the ledger has by what stands there.
+func (s *Session) again(m *wire.Message, r *ledger.Record, verdict ledger.Verdict, refused string) error {
+	st := ledger.Standing{Kind: r.Kind, Same: true, Listed: true}
+	if verdict != ledger.Duplicate || r.Kind == ledger.Tombstone {
+		var err error
+		// Of the client's own life what is not remembered counts as the same: to
+		// read the log for each client that comes back would cost too much.
+		if st, err = s.reader.appender.Standing(r, s.reader.foreign); err != nil {
+			return fmt.Errorf("journal: %w", err)
+		}
+	}
+	answer := DecideAgain(st, AgainFacts{
+		Foreign: s.reader.foreign, LetGo: m.Sequence <= s.reader.logon.acked, Refused: refused != "",
+	})
+	switch {
+	case answer == AgainKnown, answer == AgainRefused && st.Listed && s.willTell(m.Sequence):
+		s.duplicate(m.Sequence, m.Acks&wire.AckPersisted != 0)
+		s.answerPublish(m, refused)
+	case answer == AgainRefused:
+		s.refuse(m, st.Reason)
+	case answer == AgainUnknown:
+		s.refuse(m, reasonUnknown)
+	default:
+		s.differs(m)
+	}
+	return nil
+}
+
+// willTell reports whether the failure of a tombstone is still to go out with
+// the acks, in its order.
+func (s *Session) willTell(sequence uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return sequence > s.acks.Failed
 }
 
 // publishGap ends a session whose client would write past what this instance

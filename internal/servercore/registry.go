@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
@@ -185,6 +186,16 @@ func (r *Registry) WatermarksMoved(publishers []uint64) {
 		}
 	}
 	r.wake(&r.waiters)
+}
+
+// Raised tells the sessions of publishers of whom a link has brought records up
+// to these sequences.
+func (r *Registry) Raised(moved []bookmark.Bookmark) {
+	for _, b := range moved {
+		if s := r.publisher(b.Publisher); s != nil && s.LoggedOn() && s.who.claim.Publisher == b.Publisher {
+			s.raised(b.Sequence)
+		}
+	}
 }
 
 // publisher returns the session that sends as a publisher, nil if there is none.

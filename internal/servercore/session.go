@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/ledger"
+	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
@@ -73,6 +74,7 @@ type Session struct {
 	subs    map[string]*sub // by id
 	answers announcement    // of the peers
 	told    toldStatus      // the sync status that the client knows
+	given   uint64          // highest sequence that the client has given out, as far as it has said
 }
 
 // intake is the reader's half.
@@ -82,6 +84,8 @@ type intake struct {
 	record    ledger.Record
 	logon     logonRequest
 	unknown   bool          // a plain client that no instance knows may begin anywhere (R10)
+	have      uint64        // of the publisher, as far as this session knows: at the logon, and what it added
+	foreign   bool          // there was more of the publisher here than its store has given out
 	heartbeat time.Duration // interval, 0: none
 	mayTake   bool          // the peers have answered: numbers are taken at once
 	held      heldPublish
@@ -234,6 +238,23 @@ func (s *Session) yield(to Claim) {
 		return
 	}
 	s.log.Warn(Takeover(s.who.claim, to), "instance", to.Instance)
+	s.Fence()
+}
+
+// raised ends the session if the ledger has numbers of its publisher that its
+// client has not given out: somebody else sends as it, or its store was rolled
+// back (R11). The client is told that its name is in use, so that at its next
+// logon it lets nothing go that was not compared.
+func (s *Session) raised(have uint64) {
+	s.mu.Lock()
+	overtaken := have > s.given && s.state < StateEnding && !mut.On(mut.R11Overtaken)
+	given := s.given
+	s.mu.Unlock()
+	if !overtaken {
+		return
+	}
+	s.log.Error("numbers have come from a peer that this client has not given out: another process sends as its publisher, or its store was rolled back",
+		"publisher", s.who.claim.Publisher, "have", have, "given_out", given)
 	s.Fence()
 }
 

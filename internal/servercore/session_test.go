@@ -100,7 +100,7 @@ func (s *stand) message(c command) *wire.Message {
 
 // logon logs on with our extensions and decides once; life is the publisher's.
 func (c *client) logon(name, life string, counter, acked uint64) (again bool, err error) {
-	cmd := wire.LogonCommand{CommandID: "0", ClientName: name, Acks: wire.AckProcessed, Ext: true, Store: life, Counter: counter, Acked: acked}
+	cmd := wire.LogonCommand{CommandID: "0", ClientName: name, Acks: wire.AckProcessed, Ext: true, Store: life, Counter: counter, Acked: acked, Last: acked + 10}
 	if err := c.core.Execute(c.s.message(&cmd), 0); err != nil {
 		return false, err
 	}

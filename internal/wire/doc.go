@@ -63,6 +63,9 @@
 //	logon          store        the publish store's life, a secret; the publisher is bookmark.OfLife of it (R10)
 //	               n            counter of logons, which the store keeps (R11)
 //	               acked        highest sequence that the store let go of as persisted (R4)
+//	               last         highest sequence that the store has given out (R1)
+//	               rejected     comma list from-to of sequences above acked that were rejected: a message may
+//	                            leave these out, and no others (R1)
 //	logon ack      s            what is safe: the client lets go up to it (R4)
 //	               have         the highest sequence the server has of this publisher (R4)
 //	               max          the largest message it takes, in bytes (R14)
@@ -74,7 +77,6 @@
 //	               sync         how it stands to them at the moment: sync, apart, single, catching_up, async,
 //	                            alone, stopping; see SyncInSync and the following
 //	ack            sync         processed, with success, without cid, at any time after the logon: that has changed
-//	publish        prev         the publisher's message before this one, where it isn't s-1 (R1)
 //	persisted ack  level        "single": safe is less, a sync destination is left out (R5)
 //	the same of a fully_durable subscription: its messages are held back until they are safe again (R13);
 //	without level: they come again

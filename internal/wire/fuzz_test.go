@@ -151,9 +151,9 @@ func FuzzCommands(f *testing.F) {
 		}
 		n &= bookmark.MaxSequence
 		for _, w := range []writer{
-			&wire.PublishCommand{CommandID: id, Topic: topic, Acks: wire.AckPersisted, Sequence: n, Prev: n, HasPrev: true, CorrelationID: text, SOWKey: id, Body: body},
+			&wire.PublishCommand{CommandID: id, Topic: topic, Acks: wire.AckPersisted, Sequence: n, CorrelationID: text, SOWKey: id, Body: body},
 			&wire.PublishCommand{Delta: true, CommandID: id, Topic: topic, Expiration: n, HasExpiration: true, Body: body},
-			&wire.LogonCommand{CommandID: id, ClientName: topic, UserID: text, Password: id, Acks: wire.AckProcessed, Options: text, Ext: true, Store: text, Counter: n, Acked: n},
+			&wire.LogonCommand{CommandID: id, ClientName: topic, UserID: text, Password: id, Acks: wire.AckProcessed, Options: text, Ext: true, Store: text, Counter: n, Acked: n, Last: n},
 			&wire.SubscribeCommand{Command: wire.Subscribe, CommandID: id, Topic: topic, SubID: text, Bookmark: text, Filter: id, Options: text},
 			&wire.SubscribeCommand{Command: wire.SOW, CommandID: id, Topic: topic, QueryID: text, OrderBy: id, BatchSize: n, TopN: n},
 			&wire.SOWDeleteCommand{CommandID: id, Topic: topic, Filter: text, SOWKeys: text, Sequence: n, Body: body},
@@ -187,7 +187,7 @@ func checkTexts(t *testing.T, w writer, m *wire.Message, id, topic string, n uin
 	}
 	switch w := w.(type) {
 	case *wire.PublishCommand:
-		if string(m.Topic) != topic || m.Sequence != w.Sequence || m.Prev != w.Prev || m.Expiration != w.Expiration ||
+		if string(m.Topic) != topic || m.Sequence != w.Sequence || m.Expiration != w.Expiration ||
 			string(m.CorrelationID) != w.CorrelationID || !bytes.Equal(m.Body, w.Body) {
 			t.Errorf("%+v is read as %+v", w, m)
 		}

@@ -7,7 +7,7 @@ const extVersion = "1"
 // A LogonCommand is a logon, C→S.
 //
 //	{"c":"logon","cid":…,"client_name":…,"user_id":…,"pw":…,"x":…,"mt":…,"a":…,"opts":…,"version":…,
-//	 "ext":"1","store":…,"n":…,"acked":…}
+//	 "ext":"1","store":…,"n":…,"acked":…,"last":…,"rejected":…}
 type LogonCommand struct {
 	CommandID, ClientName, UserID, Password, CorrelationID, MessageType string
 	Acks                                                                AckType
@@ -17,6 +17,9 @@ type LogonCommand struct {
 	Store   string
 	Counter uint64
 	Acked   uint64
+	Last    uint64
+	// Rejected may be empty, then it is left out.
+	Rejected []Span
 }
 
 // AppendTo appends the frame.
@@ -37,6 +40,11 @@ func (c *LogonCommand) AppendTo(dst []byte) []byte {
 		dst = appendQuoted(dst, c.Store)
 		dst = appendNumber(dst, `,"n":`, c.Counter, true)
 		dst = appendNumber(dst, `,"acked":`, c.Acked, true)
+		dst = appendNumber(dst, `,"last":`, c.Last, true)
+		if len(c.Rejected) > 0 {
+			dst = append(dst, `,"rejected":"`...)
+			dst = append(AppendSpans(dst, c.Rejected), '"')
+		}
 	}
 	return endFrame(dst, start, nil)
 }

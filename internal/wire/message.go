@@ -53,14 +53,14 @@ type Message struct {
 	Store      []byte // store: id of the store's life
 	Counter    uint64 // n: logon counter
 	Acked      uint64 // acked
+	Last       uint64 // last
+	Rejected   []byte // rejected: comma list of spans
 	Have       uint64 // have
 	HasHave    bool   // have is there
 	Max        uint64 // max
 	CatchingUp bool   // catching_up
 	Carried    []byte // carried: comma list of topic patterns
 	HasCarried bool   // carried is there
-	Prev       uint64 // prev
-	HasPrev    bool   // prev is there
 	Level      []byte // level
 	Gap        []byte // gap
 	Instance   []byte // instance: the server's name
@@ -133,6 +133,8 @@ func (m *Message) sessionText(key []byte) *[]byte {
 		return &m.Ext
 	case "store":
 		return &m.Store
+	case "rejected":
+		return &m.Rejected
 	case "carried":
 		return &m.Carried
 	case "level":
@@ -155,8 +157,6 @@ func (m *Message) number(key []byte) (n *uint64, has *bool) {
 	switch string(key) {
 	case "s", "seq":
 		return &m.Sequence, &m.HasSequence
-	case "prev":
-		return &m.Prev, &m.HasPrev
 	case "e", "expiration":
 		return &m.Expiration, &m.HasExpiration
 	case "l", "msg_len":
@@ -171,6 +171,8 @@ func (m *Message) number(key []byte) (n *uint64, has *bool) {
 		return &m.Counter, nil
 	case "acked":
 		return &m.Acked, nil
+	case "last":
+		return &m.Last, nil
 	case "have":
 		return &m.Have, &m.HasHave
 	case "max":

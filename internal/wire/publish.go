@@ -2,7 +2,7 @@ package wire
 
 // A PublishCommand is a publish or delta_publish, C→S.
 //
-//	{"c":"p","cid":…,"t":…,"a":…,"s":…,"prev":…,"e":…,"x":…,"k":…}body
+//	{"c":"p","cid":…,"t":…,"a":…,"s":…,"e":…,"x":…,"k":…}body
 //
 // As with every command, AppendTo appends one whole frame, length prefix
 // included, and doesn't allocate if dst has room. Empty texts and zero numbers
@@ -13,8 +13,6 @@ type PublishCommand struct {
 	Topic         string
 	Acks          AckType
 	Sequence      uint64
-	Prev          uint64 // written only if HasPrev
-	HasPrev       bool
 	Expiration    uint64 // written only if HasExpiration
 	HasExpiration bool
 	CorrelationID string
@@ -34,7 +32,6 @@ func (c *PublishCommand) AppendTo(dst []byte) []byte {
 	dst = appendText(dst, `,"t":`, c.Topic)
 	dst = appendAcks(dst, c.Acks)
 	dst = appendNumber(dst, `,"s":`, c.Sequence, c.Sequence > 0)
-	dst = appendNumber(dst, `,"prev":`, c.Prev, c.HasPrev)
 	dst = appendNumber(dst, `,"e":`, c.Expiration, c.HasExpiration)
 	dst = appendText(dst, `,"x":`, c.CorrelationID)
 	dst = appendText(dst, `,"k":`, c.SOWKey)

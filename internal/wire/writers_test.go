@@ -116,7 +116,7 @@ func TestWritersGiveTheVectors(t *testing.T) {
 
 // extensions are frames that only those who speak our extensions send.
 var extensions = map[string]writer{
-	`{"c":"logon","cid":"0","client_name":"gw","a":"processed","version":"1:go","ext":"1","store":"Zx7","n":3,"acked":0}`: &wire.LogonCommand{
+	`{"c":"logon","cid":"0","client_name":"gw","a":"processed","version":"1:go","ext":"1","store":"Zx7","n":3,"acked":0,"last":0}`: &wire.LogonCommand{
 		CommandID: "0", ClientName: "gw", Acks: wire.AckProcessed, Version: "1:go", Ext: true, Store: "Zx7", Counter: 3},
 	`{"c":"ack","cid":"0","s":41,"bm":"7|41|","client_name":"gw","a":"processed","status":"success","version":"5.3.5.0.holdfast-1",` +
 		`"ext":"1","have":43,"max":16777216,"catching_up":"true","carried":""}`: &wire.AckMessage{
@@ -134,9 +134,8 @@ var extensions = map[string]writer{
 		Instance: "c", Sync: syncstatus.Async.String()},
 	`{"c":"ack","a":"processed","status":"success","sync":"sync"}`: &wire.AckMessage{
 		Type: wire.AckProcessed, Success: true, Sync: syncstatus.InSync.String()},
-	`{"c":"p","t":"orders","a":"persisted","s":9,"prev":7}x`: &wire.PublishCommand{
-		Topic: "orders", Acks: wire.AckPersisted, Sequence: 9, Prev: 7, HasPrev: true, Body: []byte("x")},
-	`{"c":"p","t":"orders","s":9,"prev":0}`: &wire.PublishCommand{Topic: "orders", Sequence: 9, HasPrev: true},
+	`{"c":"logon","cid":"0","client_name":"gw","ext":"1","store":"Zx7","n":3,"acked":4,"last":19,"rejected":"6-6,8-12"}`: &wire.LogonCommand{
+		CommandID: "0", ClientName: "gw", Ext: true, Store: "Zx7", Counter: 3, Acked: 4, Last: 19, Rejected: []wire.Span{{From: 6, To: 6}, {From: 8, To: 12}}},
 	`{"c":"ack","a":"persisted","s":43,"status":"success","level":"single"}`: &wire.AckMessage{
 		Type: wire.AckPersisted, Sequence: 43, HasSequence: true, Success: true, Single: true},
 	`{"c":"ack","a":"processed","status":"failure","reason":"publish gap"}`: &wire.AckMessage{

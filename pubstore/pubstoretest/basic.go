@@ -181,7 +181,12 @@ func testReject(t *testing.T, h Harness) {
 	s.reject("nobody's", 2)
 	s.is(0, 11, 6)
 
+	s.rejected(life, 0, 9, pubstore.Range{From: 1, To: 1}, pubstore.Range{From: 4, To: 5}, pubstore.Range{From: 9, To: 10})
+	s.rejected(life, 1, 1, pubstore.Range{From: 1, To: 1})
+	s.rejected(life, 5, 2, pubstore.Range{From: 4, To: 5}, pubstore.Range{From: 9, To: 10})
+	s.rejected("nobody's", 0, 9)
 	s.discard(life, 4)
+	s.rejected(life, 0, 9, pubstore.Range{From: 5, To: 5}, pubstore.Range{From: 9, To: 10})
 	s.is(4, 11, 4)
 	s.kept(life, 0, 6, 4, 7, 6, 8, 7, 11, 8)
 	s.discard(life, 7)

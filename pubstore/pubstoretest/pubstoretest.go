@@ -10,6 +10,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -210,6 +211,14 @@ func (s store) kept(life string, after uint64, want ...uint64) {
 		if r != (ref{want[2*i], want[2*i+1]}) {
 			s.t.Fatalf("kept above %d: %v, want %v", after, got, want)
 		}
+	}
+}
+
+// rejected checks what the store says was rejected from from on.
+func (s store) rejected(life string, from uint64, most int, want ...pubstore.Range) {
+	s.t.Helper()
+	if got := s.Rejected(life, from, most); !slices.Equal(got, want) {
+		s.t.Fatalf("rejected from %d on: %v, want %v", from, got, want)
 	}
 }
 

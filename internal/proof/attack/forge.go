@@ -31,7 +31,7 @@ func forgeName(_ context.Context, b *battle, random *rand.Rand) error {
 	if random.IntN(2) == 0 {
 		life = forge.Name(fmt.Sprintf("%08x", random.Uint32()), h.store.Lives()[0].ID)
 	}
-	if err := c.send(logon(name, life, random.Uint64()>>1, 0)); err != nil {
+	if err := c.send(logon(name, life, random.Uint64()>>1, 0, 0)); err != nil {
 		return err
 	}
 	m, err := c.await(wire.AckProcessed)
@@ -39,7 +39,7 @@ func forgeName(_ context.Context, b *battle, random *rand.Rand) error {
 		return err
 	}
 	next := m.Have + 1
-	if err := c.send(publish(topic, next, m.Have, "evil "+life[:8])); err != nil {
+	if err := c.send(publish(topic, next, "evil "+life[:8])); err != nil {
 		return err
 	}
 	_, err = c.await(wire.AckPersisted)
@@ -57,27 +57,30 @@ func forgeNumber(_ context.Context, b *battle, random *rand.Rand) error {
 	defer c.Close()
 	lives := h.store.Lives()
 	life := lives[len(lives)-1]
-	if err := c.send(logon(h.name, life.ID, random.Uint64()>>1, life.Acked)); err != nil {
+	number, same := uint64(bookmark.MaxSequence), false
+	switch random.IntN(4) {
+	case 0:
+		number = 1<<64 - 1
+	case 1:
+		number = life.Last + 2 + random.Uint64N(100)
+	case 2:
+		same = true
+	}
+	if err := c.send(logon(h.name, life.ID, random.Uint64()>>1, life.Acked, min(number, bookmark.MaxSequence))); err != nil {
 		return err
 	}
 	m, err := c.await(wire.AckProcessed)
 	if err != nil {
 		return err
 	}
-	number, prev := uint64(bookmark.MaxSequence), m.Have
-	switch random.IntN(4) {
-	case 0:
-		number = 1<<64 - 1
-	case 1:
-		number = m.Have + 2 + random.Uint64N(100)
-	case 2:
-		number, prev = max(m.Have, 1), 0
+	if same {
+		number = max(m.Have, 1)
 	}
 	where := topic
 	if random.IntN(2) == 0 {
 		where = devnull
 	}
-	if err := c.send(publish(where, number, prev, "evil number")); err != nil {
+	if err := c.send(publish(where, number, "evil number")); err != nil {
 		return err
 	}
 	_, err = c.await(wire.AckPersisted)
@@ -98,7 +101,7 @@ func race(_ context.Context, b *battle, random *rand.Rand) error {
 				return
 			}
 			defer c.Close()
-			if errs[i] = c.send(logon(life, life, uint64(1+i), 0), publish(topic, 1, 0, "evil race "+in.Name)); errs[i] == nil {
+			if errs[i] = c.send(logon(life, life, uint64(1+i), 0, 1), publish(topic, 1, "evil race "+in.Name)); errs[i] == nil {
 				_, errs[i] = c.await(wire.AckPersisted)
 			}
 		})

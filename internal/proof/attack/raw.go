@@ -56,12 +56,17 @@ func (c *raw) await(acks wire.AckType) (*wire.Message, error) {
 	}
 }
 
-// logon returns a logon with our extensions.
-func logon(name, life string, counter, acked uint64) *wire.LogonCommand {
-	return &wire.LogonCommand{CommandID: "0", ClientName: name, Acks: wire.AckProcessed, Ext: true, Store: life, Counter: counter, Acked: acked}
+// logon returns a logon with our extensions, which states that all between acked
+// and last was rejected.
+func logon(name, life string, counter, acked, last uint64) *wire.LogonCommand {
+	c := &wire.LogonCommand{CommandID: "0", ClientName: name, Acks: wire.AckProcessed, Ext: true, Store: life, Counter: counter, Acked: acked, Last: last}
+	if acked+1 < last {
+		c.Rejected = []wire.Span{{From: acked + 1, To: last - 1}}
+	}
+	return c
 }
 
 // publish returns a numbered publish.
-func publish(topic string, sequence, prev uint64, body string) *wire.PublishCommand {
-	return &wire.PublishCommand{Topic: topic, Acks: wire.AckPersisted, Sequence: sequence, Prev: prev, HasPrev: true, Body: []byte(body)}
+func publish(topic string, sequence uint64, body string) *wire.PublishCommand {
+	return &wire.PublishCommand{Topic: topic, Acks: wire.AckPersisted, Sequence: sequence, Body: []byte(body)}
 }

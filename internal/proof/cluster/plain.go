@@ -85,7 +85,7 @@ func (c *plainConn) passOn(out, frame []byte) []byte {
 		c.tb.Errorf("the client sent %q: %v", frame, err)
 	}
 	if m.Command == wire.Logon {
-		m.Ext, m.Store, m.Counter, m.Acked = nil, nil, 0, 0
+		m.Ext, m.Store, m.Counter, m.Acked, m.Last, m.Rejected = nil, nil, 0, 0, 0, nil
 	}
 	if extended(&m) {
 		c.tb.Errorf("the client used our extensions with a plain server: %s", frame)
@@ -101,5 +101,5 @@ func extended(m *wire.Message) bool {
 		}
 	}
 	return m.Ext != nil || m.Store != nil || m.Counter > 0 || m.Acked > 0 || m.HasHave || m.Max > 0 ||
-		m.CatchingUp || m.HasCarried || m.HasPrev || m.Level != nil || m.Gap != nil
+		m.CatchingUp || m.HasCarried || m.Last > 0 || m.Rejected != nil || m.Level != nil || m.Gap != nil
 }

@@ -187,7 +187,9 @@ func (w *world) lives(records []journal.Record) string {
 			publisher, _, _ := number(body(r.Body))
 			l.sequences = append(l.sequences, fmt.Sprintf("%s-%d", publisher, r.Sequence))
 		case journal.Tombstone:
-			l.other = append(l.other, fmt.Sprintf("refused-%d", r.Sequence))
+			for s := r.Prev + 1; s <= r.Sequence; s++ {
+				l.other = append(l.other, fmt.Sprintf("refused-%d", s))
+			}
 		case journal.Elsewhere:
 			for s := r.Prev + 1; s <= r.Sequence; s++ {
 				l.other = append(l.other, fmt.Sprintf("elsewhere-%d", s))

@@ -116,7 +116,7 @@ func (c *client) connect(i *instance) {
 func (c *client) logon() {
 	counter, err := c.store.Logon(c.name)
 	c.stored(err)
-	c.core.Logon(c.name, "", "", counter)
+	c.core.Logon(c.name, "", "", counter, c.store.Rejected(c.core.Life(), c.core.RejectedFrom(), wire.MaxSpans))
 	cmd := c.core.Credentials("", "")
 	c.send(cmd.AppendTo)
 }
@@ -207,11 +207,17 @@ func (c *client) fill() {
 	}
 	for {
 		packet, err := c.sender.Fill(nil, packetBytes)
+		if len(packet) > 0 {
+			c.s.send(packet)
+		}
+		if errors.Is(err, clientcore.ErrRestate) {
+			c.ended(err)
+			return
+		}
 		c.stored(err)
 		if len(packet) == 0 {
 			break
 		}
-		c.s.send(packet)
 	}
 	c.look()
 }

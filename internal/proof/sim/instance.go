@@ -145,6 +145,7 @@ func (i *instance) linkOptions() replica.Options {
 		Journal: i.j, Listener: new(net.TCPListener), Hold: 1 << 40,
 		RejoinTimeout: i.w.set.rejoin, Now: i.w.clock,
 		OnWatermark: i.watermarksMoved, OnSyncStatus: i.shared.Registry.WakeAll, OnNotice: i.shared.OnNotice,
+		OnRaised: i.shared.Registry.Raised,
 	}
 	for _, p := range i.peers {
 		o.Destinations = append(o.Destinations, replica.Destination{

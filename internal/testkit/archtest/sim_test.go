@@ -23,7 +23,7 @@ var driven = map[string][]string{
 	},
 	"clientcore": {
 		"NewSession", "Session", "Sender", "Subscription", "Request", "Server", "NewOrder", "Order", "Ending",
-		"EndNone", "EndFailed", "EndStable", "StableAfter", "ErrSettled", "ErrRolledBack",
+		"EndNone", "EndFailed", "EndStable", "StableAfter", "ErrSettled", "ErrRolledBack", "ErrRestate",
 		"Event", "Accepted", "Acked", "Rejected", "Rejection", "Effect", "Pause",
 		"Known", "SideLogon", "SideServer",
 	},

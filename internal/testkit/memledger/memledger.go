@@ -114,7 +114,7 @@ func (a appender) Append(r *ledger.Record) (ledger.Verdict, error) {
 	switch {
 	case r.Sequence <= have:
 		return l.sameLocked(r), nil
-	case r.Prev > have && r.Kind != ledger.Gone:
+	case r.Prev > have:
 		return ledger.Hole, nil
 	}
 	r.Position = ledger.Position(len(l.records) + 1)
@@ -127,22 +127,53 @@ func (a appender) Append(r *ledger.Record) (ledger.Verdict, error) {
 	l.records = append(l.records, c)
 	l.have[r.Publisher] = r.Sequence
 	l.checks[r.Publisher] = cmp.Or(l.checks[r.Publisher], r.Check)
-	if r.Kind == ledger.Gone {
-		l.floors[r.Publisher] = r.Sequence
-	}
 	return ledger.Take, nil
 }
 
 // sameLocked tells a duplicate from another message with the same identity.
 func (l *Ledger) sameLocked(r *ledger.Record) ledger.Verdict {
-	for n := range l.records {
-		o := &l.records[n]
-		if o.Publisher == r.Publisher && o.Sequence == r.Sequence && o.Kind == r.Kind &&
-			!(bytes.Equal(o.Body, r.Body) && bytes.Equal(o.Topic, r.Topic)) {
-			return ledger.Differs
+	o := l.atLocked(r.Publisher, r.Sequence)
+	switch {
+	case o == nil || marker(o.Kind) || marker(r.Kind):
+		return ledger.Covered
+	case alike(o, r):
+		return ledger.Duplicate
+	}
+	return ledger.Differs
+}
+
+// atLocked returns the record that stands for a number, nil if retention has removed it.
+func (l *Ledger) atLocked(publisher, sequence uint64) *ledger.Record {
+	for n := l.first; n < len(l.records); n++ {
+		if o := &l.records[n]; o.Publisher == publisher && o.Prev < sequence && sequence <= o.Sequence {
+			return o
 		}
 	}
-	return ledger.Duplicate
+	return nil
+}
+
+func marker(k ledger.Kind) bool { return k == ledger.Gone || k == ledger.Elsewhere }
+
+func alike(a, b *ledger.Record) bool {
+	return a.Kind == b.Kind && (a.Kind == ledger.Tombstone || bytes.Equal(a.Body, b.Body) && bytes.Equal(a.Topic, b.Topic))
+}
+
+// Standing implements [ledger.Appender].
+func (a appender) Standing(r *ledger.Record, _ bool) (ledger.Standing, error) {
+	l := a.l
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	o := l.atLocked(r.Publisher, r.Sequence)
+	switch {
+	case o == nil && r.Sequence <= l.floors[r.Publisher]:
+		return ledger.Standing{Kind: ledger.Gone}, nil
+	case o == nil:
+		return ledger.Standing{}, nil
+	}
+	return ledger.Standing{
+		Kind: o.Kind, Same: alike(o, r), Cause: o.Cause, Reason: string(o.Reason),
+		Listed: o.Kind == ledger.Tombstone && o.Sequence-r.Sequence < listed,
+	}, nil
 }
 
 // Have implements [ledger.Log].
@@ -160,16 +191,22 @@ func (l *Ledger) Check(publisher uint64) bookmark.Check {
 	return l.checks[publisher]
 }
 
+// listed is how many tombstones are listed at most.
+const listed = 1024
+
 // Tombstones implements [ledger.Log].
 func (l *Ledger) Tombstones(publisher, above uint64) (list []ledger.Tombstoned) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, r := range l.records {
-		if r.Publisher == publisher && r.Kind == ledger.Tombstone && r.Sequence > above {
-			list = append(list, ledger.Tombstoned{Sequence: r.Sequence, Reason: string(r.Reason)})
+		if r.Publisher != publisher || r.Kind != ledger.Tombstone {
+			continue
+		}
+		for n := max(r.Prev, above, r.Sequence-min(r.Sequence, listed)) + 1; n <= r.Sequence; n++ {
+			list = append(list, ledger.Tombstoned{Sequence: n, Reason: string(r.Reason)})
 		}
 	}
-	return list
+	return list[max(0, len(list)-listed):]
 }
 
 // Seen implements [ledger.Log]: nothing is forgotten here.

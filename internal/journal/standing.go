@@ -1,0 +1,179 @@
+package journal
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/seglog"
+)
+
+// Standing says what stands at the number of r, which is at or below have (R1).
+// With search, what the table does not remember is read from the log, in one
+// pass for numbers that ascend.
+func (b *AppendBatch) Standing(r *Record, search bool) (Standing, error) {
+	sum := sumOf(r)
+	if s, known := b.j.remembered(r.Publisher, r.Sequence, sum); known || !search {
+		return s, nil
+	}
+	found, err := b.recall.find(b.j, r.Publisher, r.Sequence)
+	switch {
+	case err != nil:
+		return Standing{}, fmt.Errorf("journal: look for %d|%d: %w", r.Publisher, r.Sequence, err)
+	case found:
+		return b.recall.standing(sum), nil
+	}
+	s, _ := b.j.remembered(r.Publisher, r.Sequence, sum) // retention may have been faster
+	return s, nil
+}
+
+// remembered says what the table knows of a number. known is false if the log
+// may say more: of holes too many to be remembered one by one, and of what
+// stands above the floor.
+func (j *Journal) remembered(publisher, sequence uint64, sum uint32) (s Standing, known bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	p := j.table.byID[publisher]
+	if p == nil || sequence > p.have {
+		return Standing{}, true
+	}
+	ts := p.refused()
+	if i, listed := slices.BinarySearchFunc(ts, sequence, bySequenceOf); listed {
+		return Standing{Kind: Tombstone, Same: sum == tombstoneSum, Reason: ts[i].Reason, Listed: true}, true
+	}
+	switch had := p.ring.get(sequence); {
+	case had == emptySum:
+		return Standing{Kind: Empty, Same: sum == had}, true
+	case had >= leastContent:
+		return Standing{Kind: Message, Same: sum == had}, true
+	}
+	h, in := p.inHole(sequence)
+	if !in && sequence > p.floor {
+		return Standing{}, false
+	}
+	return Standing{Kind: Gone, Cause: h.cause}, sequence <= p.floor // no hole: Removed
+}
+
+func bySequenceOf(t Tombstoned, sequence uint64) int {
+	switch {
+	case t.Sequence < sequence:
+		return -1
+	case t.Sequence > sequence:
+		return 1
+	}
+	return 0
+}
+
+// A recall reads a publisher's records again, in order. It knows the last one
+// that it has read.
+type recall struct {
+	cursor    *seglog.Cursor // nil: nothing was read
+	publisher uint64
+	from, to  uint64 // numbers that the last one stands for
+	kind      Kind
+	sum       uint32
+	cause     Cause
+	reason    string
+	record    Record // scratch
+}
+
+// find reads on to the record that stands for a number, from further back if
+// the last one stands behind it. False: the log has none.
+func (c *recall) find(j *Journal, publisher, sequence uint64) (bool, error) {
+	if c.cursor == nil || c.publisher != publisher || sequence < c.from {
+		c.end()
+		at, err := j.seekNumber(publisher, sequence)
+		if err != nil {
+			return false, err
+		}
+		c.cursor, c.publisher = j.log.Cursor(at), publisher
+	}
+	for c.to < sequence {
+		more, err := c.next()
+		if err != nil || !more {
+			return false, err
+		}
+	}
+	return c.from <= sequence, nil
+}
+
+// next reads the publisher's next record, and passes those of others.
+func (c *recall) next() (bool, error) {
+	for {
+		rec, err := c.cursor.Next()
+		if err == io.EOF {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		if Kind(rec.Kind) == kindState || len(rec.Payload) < timeLen+headerLen ||
+			binary.LittleEndian.Uint64(rec.Payload[timeLen+2:]) != c.publisher {
+			continue
+		}
+		r := &c.record
+		if err := decodeLogged(rec, r); err != nil {
+			return false, err
+		}
+		c.from, c.to = max(r.Prev, c.to)+1, r.Sequence
+		c.kind, c.sum, c.cause, c.reason = r.Kind, sumOf(r), r.Cause, string(r.Reason)
+		return true, nil
+	}
+}
+
+// standing is what the last record says, to who asks about something with that sum.
+func (c *recall) standing(sum uint32) Standing {
+	s := Standing{Kind: c.kind, Same: c.sum != 0 && c.sum == sum, Cause: c.cause}
+	switch {
+	case c.kind == Tombstone:
+		s.Reason = c.reason
+	case c.kind == Gone && len(c.reason) > 0: // it refuses what it stands for
+		s.Kind, s.Reason = Tombstone, c.reason
+	}
+	return s
+}
+
+// rest closes the file that is read, until there is more to read.
+func (c *recall) rest() {
+	if c.cursor != nil {
+		_ = c.cursor.Close()
+	}
+}
+
+// end forgets what was read.
+func (c *recall) end() {
+	c.rest()
+	*c = recall{}
+}
+
+// seekNumber returns a position at or before the record that stands for a
+// number of a publisher, by the summaries of the segments.
+func (j *Journal) seekNumber(publisher, sequence uint64) (Position, error) {
+	segs, err := j.segments()
+	if err != nil {
+		return 0, err
+	}
+	for _, s := range segs {
+		if s.summary.of(publisher) >= sequence {
+			return s.summary.seekNumber(publisher, sequence, s.first)
+		}
+	}
+	return segs[len(segs)-1].end, nil
+}
+
+// seekNumber is that of the journal in the segment that begins at first.
+func (s *summary) seekNumber(publisher, sequence uint64, first Position) (Position, error) {
+	list, rest, err := s.inside()
+	if err != nil || len(list) == 0 {
+		return first, err
+	}
+	for _, part := range list {
+		i, found := slices.BinarySearchFunc(part.highest, bookmark.Bookmark{Publisher: publisher}, byPublisher)
+		if found && part.highest[i].Sequence >= sequence {
+			return part.first, nil
+		}
+	}
+	return rest, nil
+}
