@@ -141,7 +141,8 @@ func (s *Session) leaveOut(upTo uint64) error {
 		return s.publishGap(upTo + 1)
 	}
 	verdict, err := s.append(&ledger.Record{
-		Kind: ledger.Tombstone, Publisher: s.who.claim.Publisher, Sequence: upTo, Prev: have, Reason: []byte(reasonElsewhere),
+		Kind: ledger.Tombstone, Publisher: s.who.claim.Publisher, Check: s.who.claim.Check,
+		Sequence: upTo, Prev: have, Reason: []byte(reasonElsewhere),
 	})
 	if err == nil && verdict == ledger.Hole {
 		return s.publishGap(upTo + 1)

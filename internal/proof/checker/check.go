@@ -99,13 +99,14 @@ type volume struct {
 	n     map[origin]int                     // count of the last message
 	there map[string]Stored                  // messages by body
 	kinds map[bookmark.Bookmark]journal.Kind // of the records
+	holes map[uint64][]Stored                // gone markers, by publisher
 }
 
 // journal: each identity once (G3), each publisher's in order and without
 // holes (G4), all that was taken, nothing that was not published (G1).
 func (c *check) journal(j Journal) {
 	v := volume{c, j, make(map[uint64]Stored), make(map[origin]int), make(map[string]Stored, len(j.Records)),
-		make(map[bookmark.Bookmark]journal.Kind, len(j.Records))}
+		make(map[bookmark.Bookmark]journal.Kind, len(j.Records)), make(map[uint64][]Stored)}
 	for _, r := range j.Records {
 		switch {
 		case !v.follows(r):
@@ -132,6 +133,9 @@ func (v volume) follows(r Stored) bool {
 		return false
 	}
 	v.kinds[r.Bookmark] = r.Kind
+	if r.Kind == journal.Gone {
+		v.holes[r.Publisher] = append(v.holes[r.Publisher], r)
+	}
 	l, some := v.last[r.Publisher]
 	before := l.Sequence
 	if !some {
@@ -205,7 +209,7 @@ func (c *check) means(where string, b bookmark.Bookmark, body string) {
 
 // kept: what was taken is there, unless retention has removed it.
 func (v volume) kept(m *Published) {
-	if m.Fate != Taken || m.Publisher != 0 && m.Sequence <= v.j.Floor[m.Publisher] {
+	if m.Fate != Taken || m.Publisher != 0 && (m.Sequence <= v.j.Floor[m.Publisher] || v.inHole(m)) {
 		return
 	}
 	_, ok := v.there[m.Body]
@@ -215,6 +219,11 @@ func (v volume) kept(m *Published) {
 	if !ok {
 		v.bad(Lost, "G1", "%s lacks %s, which was taken as %d", v.j.Instance, short(m.Body), m.Sequence)
 	}
+}
+
+// inHole reports whether the journal says that a message is gone.
+func (v volume) inHole(m *Published) bool {
+	return slices.ContainsFunc(v.holes[m.Publisher], func(r Stored) bool { return r.Prev < m.Sequence && m.Sequence <= r.Sequence })
 }
 
 // same: all journals hold the same messages (G5).
