@@ -78,12 +78,9 @@ func (s *Server) start() (err error) {
 		return err
 	}
 	undo = append(undo, func() { s.journal.Close() })
-	links, err := replica.Start(s.linkOptions())
-	if err != nil {
+	if _, err := replica.Start(s.linkOptions()); err != nil {
 		return fmt.Errorf("server: start the links: %w", err)
 	}
-	s.instance.Ledger = links.Ledger()
-	s.links.Store(links)
 	s.serveAdmin()
 	go s.supervise()
 	return nil
@@ -225,7 +222,11 @@ func (s *Server) linkOptions() replica.Options {
 		OnWatermark:   s.instance.Registry.WatermarksMoved,
 		OnSyncStatus:  s.instance.Registry.WakeAll,
 		OnNotice:      s.instance.OnNotice,
-		OnRaised:      s.instance.Registry.Raised,
+		OnStart: func(l *replica.Links) { // before a peer's notice needs it
+			s.instance.Ledger = l.Ledger()
+			s.links.Store(l)
+		},
+		OnRaised: s.instance.Registry.Raised,
 	}
 	if s.cfg.Replication == nil {
 		return o

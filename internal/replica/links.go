@@ -100,6 +100,9 @@ func Start(o Options) (*Links, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.OnStart != nil {
+		o.OnStart(l)
+	}
 	l.run()
 	return l, nil
 }

@@ -48,6 +48,9 @@ type Options struct {
 	OnWatermark func(publishers []uint64)
 	// OnSyncStatus is called when SyncStatus has changed. Must not block.
 	OnSyncStatus func()
+	// OnStart is called by Start before anything else happens: what the other
+	// functions need of the links it can keep.
+	OnStart func(*Links)
 	// OnRaised is called when a peer has sent records of publishers up to these
 	// sequences. Must not block. The slice is valid until it returns.
 	OnRaised func(moved []bookmark.Bookmark)
