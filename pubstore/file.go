@@ -44,7 +44,8 @@ type FileOptions struct {
 
 	// BootID names the current run of the machine, see R10. Default: the system's.
 	BootID func() (string, error)
-	// NewLife names a life that begins, a name never given before. Default: random.
+	// NewLife names a life that begins, a name never given before, and a secret
+	// (R10). Default: 130 random bits.
 	NewLife func() string
 	// FS is the disk. Default: the system's.
 	FS seglog.FS

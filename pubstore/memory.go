@@ -18,7 +18,8 @@ type MemoryOptions struct {
 	FailWhenFull bool
 	MaxMessage   int // largest message in bytes; default 16 MiB, and never more than MaxBytes
 
-	// NewLife names a life that begins, a name never given before. Default: random.
+	// NewLife names a life that begins, a name never given before, and a secret
+	// (R10). Default: 130 random bits.
 	NewLife func() string
 }
 
