@@ -11,6 +11,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/client"
 	"github.com/holdfast-mq/holdfast/internal/proof/cluster"
+	"github.com/holdfast-mq/holdfast/internal/testkit/forge"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
@@ -76,6 +77,10 @@ func (w *world) publisher(c *command) string {
 		}
 	})
 	a.Options.MaxMessages, a.Options.SyncAlways = c.number("max"), c.has("sync-always")
+	if victim := c.option("forges", ""); victim != "" {
+		life := w.apps[victim].Store.Lives()[0].ID
+		a.Options.NewLife = func() string { return forge.Name("", life) }
+	}
 	w.apps[name] = a
 	a.Restart()
 	return ""

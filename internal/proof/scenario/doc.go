@@ -42,6 +42,7 @@
 // # Applications
 //
 //	publisher pub servers=A,B [store=memory] [sync-always] [max=10] [window=4] [heartbeat=20s] [name=gateway] [user=bob]
+//	        [forges=victim]      its store makes up a life with the protocol's hash of the victim's
 //	        [fail-back=never|at-once|30s]        prefers the first of its servers; a duration: in sync for so long
 //	subscriber sub servers=A,B [queue=8] [marks=file] and the options of subscribe
 //	subscribe pub [as NAME] [topic=orders] [from=epoch|now|recent] [discard=none|10] [hold] [handling=5ms]
