@@ -73,6 +73,19 @@ type Replication struct {
 	// Listen is where peers connect. It may be empty if this instance dials all of them.
 	Listen       string        `yaml:"listen"`
 	Destinations []Destination `yaml:"destinations"`
+	// Peers are names of instances that may link with this one although it does not
+	// replicate to them: they dial it, and replicate here. Nobody else is admitted.
+	Peers []string `yaml:"peers"`
+	// Secret is a file with the secret that all instances of the group share and prove
+	// to each other, as WriteSecret makes it; only its owner may read it. It is needed
+	// where an address is not of the loopback interface. Links are not encrypted: they
+	// are for a private network.
+	Secret string `yaml:"secret"`
+	// SecretKey is the secret itself, 32 bytes, in place of a file.
+	SecretKey []byte `yaml:"-"`
+	// Insecure has the instance link over any network without a secret: whoever
+	// reaches its port and knows the name of a peer passes for it.
+	Insecure bool `yaml:"insecure"`
 }
 
 // A Destination is a peer that this instance replicates to.
@@ -272,8 +285,8 @@ func (k *checker) topics(field string, topics []string) {
 
 func (k *checker) replication(c *Config) {
 	k.listen("$.replication.listen", c.Replication.Listen, false)
-	if c.Replication.Listen == "" && len(c.Replication.Destinations) == 0 {
-		k.fail("$.replication", "has neither listen nor destinations: give one, or leave it out for a lone instance")
+	if len(c.Replication.Destinations)+len(c.Replication.Peers) == 0 {
+		k.fail("$.replication", "names nobody to link with: give destinations or peers, or leave it out for a lone instance")
 	}
 	names := map[string]bool{c.Name: true}
 	for i, d := range c.Replication.Destinations {
@@ -286,6 +299,24 @@ func (k *checker) replication(c *Config) {
 			k.fail(field+".name", "names %q a second time", d.Name)
 		}
 		names[d.Name] = true
+	}
+	for i, name := range c.Replication.Peers {
+		k.peer(fmt.Sprintf("$.replication.peers[%d]", i), name, c, names)
+		names[name] = true
+	}
+	k.secret(c.Replication)
+}
+
+// peer checks a name of replication.peers, given those that are taken.
+func (k *checker) peer(field, name string, c *Config, names map[string]bool) {
+	k.name(field, name)
+	switch {
+	case name != "" && name == c.Name:
+		k.fail(field, "is this instance itself: name the peer")
+	case names[name] && name != "":
+		k.fail(field, "names %q a second time: a destination may dial us anyhow", name)
+	case c.Replication.Listen == "":
+		k.fail(field, "can't dial us without replication.listen: give that")
 	}
 }
 

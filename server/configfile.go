@@ -46,8 +46,14 @@ func LoadConfig(file string) (Config, error) {
 	if err != nil {
 		return Config{}, err
 	}
-	if !filepath.IsAbs(cfg.Data) {
-		cfg.Data = filepath.Join(filepath.Dir(file), cfg.Data)
+	relative := func(path *string) {
+		if *path != "" && !filepath.IsAbs(*path) {
+			*path = filepath.Join(filepath.Dir(file), *path)
+		}
+	}
+	relative(&cfg.Data)
+	if cfg.Replication != nil {
+		relative(&cfg.Replication.Secret)
 	}
 	return cfg, nil
 }

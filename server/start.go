@@ -37,6 +37,9 @@ func Start(cfg Config) (*Server, error) {
 		}
 		return nil, errors.Join(all...)
 	}
+	if err := cfg.loadSecret(); err != nil {
+		return nil, err
+	}
 	s := &Server{
 		cfg: cfg,
 		log: cfg.Logger.With("instance", cfg.Name),
@@ -231,6 +234,7 @@ func (s *Server) linkOptions() replica.Options {
 	if s.cfg.Replication == nil {
 		return o
 	}
+	o.Peers, o.Secret = s.cfg.Replication.Peers, s.cfg.Replication.SecretKey
 	for _, d := range s.cfg.Replication.Destinations {
 		o.Destinations = append(o.Destinations, replica.Destination{
 			Name: d.Name, Address: d.Address, Sync: d.Ack != "async", Topics: d.Topics,

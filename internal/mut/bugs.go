@@ -30,6 +30,16 @@ const (
 	G2LogonHave Bug = "g2-logon-have"
 	// R2HelloWithoutHave begins a link at the live end instead of at the peer's vector.
 	R2HelloWithoutHave Bug = "r2-hello-without-have"
+	// R2AnyProof takes any proof of the link secret for a good one.
+	R2AnyProof Bug = "r2-any-proof"
+	// R2ProofWithoutRole leaves out of a proof which side gives it.
+	R2ProofWithoutRole Bug = "r2-proof-without-role"
+	// R2ProofWithoutNonces leaves out of a proof what makes it that of one connection.
+	R2ProofWithoutNonces Bug = "r2-proof-without-nonces"
+	// R2AnyName admits peers that the configuration does not name.
+	R2AnyName Bug = "r2-any-name"
+	// R2TellsStrangers tells who has proven nothing why it is refused.
+	R2TellsStrangers Bug = "r2-tells-strangers"
 	// R2OwnOnly sends a peer only what this instance took in itself.
 	R2OwnOnly Bug = "r2-own-only"
 	// R2AckOnReceipt acknowledges on the link before the fsync.

@@ -25,17 +25,17 @@ type conn struct {
 	sender  *sender
 	out     *outbound.Writer // of what sender makes
 
-	helloBy time.Time     // else it is closed
-	hello   *Hello        // the peer's, as far as it has come; read's own
-	greet   chan struct{} // closed when ours is to be sent
-	up      chan struct{} // closed when it is its peer's connection
+	greeting
+	greet chan struct{} // closed when our states are to be sent
+	up    chan struct{} // closed when it is its peer's connection
+	from  string        // host that it was accepted from
+	name  string        // of the peer, once its hello is proven; guarded by Links.mu
 
 	// Set by run before the channel named here is closed, then read only.
 	ours   *Hello // greet
 	theirs *Hello // up
 	peer   *peer  // up; guarded by Links.mu before
 
-	stranger bool // accepted, and no hello yet; guarded by Links.mu
 	outbox
 	intake
 	ending
@@ -71,13 +71,13 @@ type ending struct {
 
 func (l *Links) newConn(nc net.Conn, expect *peer) *conn {
 	c := &conn{
-		l: l, nc: nc, expect: expect, dialled: expect != nil, stranger: expect == nil,
-		helloBy: time.Now().Add(helloTimeout),
-		greet:   make(chan struct{}), up: make(chan struct{}),
+		l: l, nc: nc, expect: expect, dialled: expect != nil,
+		greet: make(chan struct{}), up: make(chan struct{}),
 		outbox: outbox{pending: make(bookmark.Vector), beats: make(map[uint64]struct{}), received: make(bookmark.Vector)},
 		intake: intake{dec: newDecoder(), batch: l.o.Journal.NewBatch()},
 		ending: ending{done: make(chan struct{}), ended: make(chan struct{})},
 	}
+	c.greeting = c.newGreeting()
 	c.sender = newSender(c)
 	c.out = outbound.New(nc, c.sender, outbound.Options{Timeout: Silence(l.o.Heartbeat), Keep: 4 * batchBytes})
 	return c
@@ -106,13 +106,28 @@ func (c *conn) fail(cause error) {
 	})
 }
 
-// farewell returns what the peer is told at the end, or nil. Valid once done is closed.
+// farewell returns what the peer is told at the end, or nil. Who has not proven to be
+// a peer is told nothing about us. Valid once done is closed.
 func (c *conn) farewell() *RefusedError {
 	var r *RefusedError
-	if errors.As(c.cause, &r) && !r.ByPeer {
-		return r
+	switch {
+	case !errors.As(c.cause, &r) || r.ByPeer:
+		return nil
+	case !c.tells && !mut.On(mut.R2TellsStrangers):
+		return &RefusedError{Code: refuseStranger}
 	}
-	return nil
+	return r
+}
+
+// hostOf returns the host of an address.
+func hostOf(a net.Addr) string {
+	if a == nil {
+		return ""
+	}
+	if host, _, err := net.SplitHostPort(a.String()); err == nil {
+		return host
+	}
+	return a.String()
 }
 
 // ackLocked notes that b is durable here. Links.mu is held.
@@ -136,9 +151,13 @@ func (c *conn) queueLocked(frame []byte) error {
 
 // run serves the connection until it ends and returns why.
 func (c *conn) run() error {
-	if !c.l.track(c) {
+	crowd, ok := c.l.track(c)
+	if !ok {
 		_ = c.nc.Close()
 		return ErrClosed
+	}
+	if crowd != nil {
+		crowd.fail(errCrowd)
 	}
 	var writer sync.WaitGroup
 	writer.Go(c.write)
@@ -151,17 +170,8 @@ func (c *conn) run() error {
 	return c.cause
 }
 
-// track has Close and Durable know the connection. From here on it collects
-// what becomes durable, so that nothing is missed after hello's states.
-func (l *Links) track(c *conn) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.closed {
-		return false
-	}
-	l.conns = append(l.conns, c)
-	return true
-}
+// errCrowd is why a connection ends that makes room for others.
+var errCrowd = errors.New("too many connections that have not shown who they are")
 
 // linger reads what the peer still sends after it was refused: closing at
 // once would reset the connection and with it the reason.
@@ -173,9 +183,6 @@ func (c *conn) linger() {
 	_, _ = io.Copy(io.Discard, c.nc)
 }
 
-// helloTimeout bounds how long a handshake takes, however it trickles.
-const helloTimeout = 30 * time.Second
-
 // An aliveReader reads from a connection and finds it lost when it brings
 // nothing for too long.
 type aliveReader struct{ c *conn }
@@ -183,8 +190,8 @@ type aliveReader struct{ c *conn }
 func (r aliveReader) Read(b []byte) (int, error) {
 	if !mut.On(mut.HeartbeatsIgnored) {
 		by := time.Now().Add(Silence(r.c.l.o.Heartbeat))
-		if r.c.link == nil && by.After(r.c.helloBy) {
-			by = r.c.helloBy
+		if r.c.link == nil && by.After(r.c.by) {
+			by = r.c.by
 		}
 		if err := r.c.nc.SetReadDeadline(by); err != nil {
 			return 0, err
@@ -193,20 +200,18 @@ func (r aliveReader) Read(b []byte) (int, error) {
 	return r.c.nc.Read(b)
 }
 
-// read takes what comes, hello first.
+// read takes what comes, the greeting first.
 func (c *conn) read() error {
-	frames := &frameReader{r: bufio.NewReaderSize(aliveReader{c}, readStep), limit: helloLimit}
+	frames := &frameReader{r: bufio.NewReaderSize(aliveReader{c}, readStep)}
 	c.begin()
 	for {
+		frames.limit = c.limit()
 		payload, err := frames.next()
 		if err != nil {
 			return c.broken(err)
 		}
 		if err := c.take(payload); err != nil {
 			return err
-		}
-		if c.link != nil {
-			frames.limit = frameLimit
 		}
 		select {
 		case <-c.done:
@@ -216,45 +221,9 @@ func (c *conn) read() error {
 	}
 }
 
-// begin has who dialled say hello first: whoever else comes to the port learns nothing.
-func (c *conn) begin() {
-	if c.dialled {
-		c.say(c.expect)
-	}
-}
-
-// check says what is against the peer that said hello.
-func (c *conn) check(theirs *Hello) error {
-	expect := ""
-	if c.dialled {
-		expect = c.expect.name
-	} else {
-		c.ours = c.l.hello(c.l.destination(theirs.Name))
-	}
-	return Check(c.ours, theirs, expect)
-}
-
-// met begins the link with a peer whose hello is whole.
-func (c *conn) met(theirs *Hello) error {
-	if !c.dialled {
-		c.say(c.l.destination(theirs.Name))
-	}
-	c.theirs = theirs
-	c.link = NewLink(theirs, c.carries())
-	return c.l.connected(c)
-}
-
-// say has our hello sent.
-func (c *conn) say(p *peer) {
-	c.ours = c.l.hello(p)
-	c.ours.States = c.l.o.Journal.States()
-	close(c.greet)
-	c.out.Wake()
-}
-
 // carries returns what we send to the peer; nil: all.
 func (c *conn) carries() func(topic []byte) bool {
-	if p := c.l.destination(c.theirs.Name); p != nil {
+	if p := c.l.peer(c.theirs.Name); p.outbound() {
 		return p.carries
 	}
 	return nil
@@ -271,31 +240,6 @@ func (c *conn) broken(err error) error {
 		return fmt.Errorf("link lost: no sign of the peer for %v", Silence(c.l.o.Heartbeat))
 	}
 	return fmt.Errorf("link lost: %w", err)
-}
-
-// takeHello does what a frame of a peer says that is not known yet: hello,
-// then its states. Who is no peer has its states not read: there may be millions.
-func (c *conn) takeHello(t frameType, d *decoder) error {
-	switch {
-	case t == frameRefuse:
-		return refusal(d)
-	case c.hello == nil && t == frameHello:
-		h := new(Hello)
-		if err := h.decode(d); err != nil {
-			return err
-		}
-		c.hello = h
-		return c.check(h)
-	case c.hello == nil || t != frameStates:
-		return fmt.Errorf("%w: type %d in a hello", errFrame, t)
-	}
-	var last bool
-	var err error
-	c.hello.States, last, err = decodeStates(d, c.hello.States)
-	if err != nil || !last {
-		return err
-	}
-	return c.met(c.hello)
 }
 
 // refusal reads the refuse frame in d as an error.

@@ -76,8 +76,8 @@ func (l *Links) noteAttempt(p *peer, err error, delay time.Duration) time.Durati
 	if p.conn == nil {
 		p.reason = err.Error()
 	}
-	slow := refusal && (r.Code == refuseHello || p.refusals.Down())
-	if refusal && r.Code == refuseHello {
+	slow := refusal && (r.aboutPeer() || p.refusals.Down())
+	if refusal && r.aboutPeer() {
 		p.refused++
 	}
 	l.mu.Unlock()
@@ -117,46 +117,51 @@ func (l *Links) accept() {
 			}
 			continue
 		}
-		if !l.welcome() {
-			l.o.Log.Warn("too many connections without a hello", "from", nc.RemoteAddr())
-			_ = nc.Close()
-			continue
-		}
 		l.wg.Go(func() { l.serve(nc) })
 	}
-}
-
-// welcome counts a stranger in, if there is room.
-func (l *Links) welcome() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.strangers >= maxStrangers {
-		return false
-	}
-	l.strangers++
-	return true
 }
 
 // serve serves a connection that was accepted.
 func (l *Links) serve(nc net.Conn) {
 	c := l.newConn(nc, nil)
 	from := nc.RemoteAddr()
+	c.from = hostOf(from)
 	err := c.run()
 	var r *RefusedError
 	if c.peer != nil || errors.Is(err, ErrClosed) || errors.As(err, &r) && r.Code == refuseCrossed {
 		return
 	}
-	if r != nil && c.theirs != nil {
-		l.countStranger(c.theirs.Name)
+	if others, ok := l.refusedOne(c, r); ok {
+		l.o.Log.Warn("connection that is no link", "from", from, "reason", err, "others", others)
 	}
-	l.o.Log.Warn("connection that is no link", "from", from, "reason", err)
 }
 
-// countStranger counts a refusal of a peer that we know.
-func (l *Links) countStranger(name string) {
+// refusalSpacing is the least time between two lines of the log about connections
+// that are no links: whoever makes them can't fill the log.
+const refusalSpacing = time.Second
+
+// refusedOne counts a connection that was accepted and is no link, with the peer it
+// has proven to be, if it has. others are those since the last one that was logged,
+// of which ok says whether this is to be one.
+func (l *Links) refusedOne(c *conn, r *RefusedError) (others int, ok bool) {
+	now := l.now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if p := l.peers[name]; p != nil {
+	if p := l.peers[c.name]; p != nil && r != nil {
 		p.refused++
 	}
+	if l.noise.logged && now < l.noise.at+refusalSpacing {
+		l.noise.others++
+		return 0, false
+	}
+	others = l.noise.others
+	l.noise = noise{logged: true, at: now}
+	return others, true
+}
+
+// noise are connections that are no links. It is guarded by Links.mu.
+type noise struct {
+	logged bool          // one was
+	at     time.Duration // the last one
+	others int           // since then
 }

@@ -9,27 +9,41 @@
 // # The link's bytes
 //
 // A link is one TCP connection that serves both directions. Either side may
-// have dialled; from the first byte on both behave alike. All of it is frames:
+// have dialled; once each has proven itself both behave alike. All of it is frames:
 //
 //	length  uint32, big endian: bytes of the payload
 //	crc     uint32, big endian: CRC-32C of the payload
 //	payload a sequence of msgpack values: the frame's type, then its fields
 //
-// A payload is at most the largest message plus 2 MiB; of a connection that
-// has not yet said hello it is at most 1 MiB + 64 KiB. Fields that follow the
-// ones a reader knows are skipped.
+// A payload is at most the largest record plus 2 MiB; of states at most 1 MiB + 64 KiB,
+// of a hello 64 KiB, before the peer has proven itself 256 bytes. Fields that follow
+// the ones a reader knows are skipped.
 //
-//	1 hello      version, name, run, group, digest, outbound, sync, topics (nil: all), damaged
-//	2 states     last, array of publisher, check, have, durable, floor, running CRC
-//	3 records    journal records as they are, each a bin, to the end of the payload
-//	4 ack        array of publisher, durable
-//	5 notice     id, client name, user, publisher, check, counter, instance
-//	6 answer     id, have, whether the name is refused, the publisher is another, the logon has lost
-//	7 heartbeat  damaged, more, array of publisher, have, running CRC
-//	8 refuse     code, reason
+//	 1 hello      name, run, group, digest, outbound, sync, topics (nil: all), damaged
+//	 2 states     last, array of publisher, check, have, durable, floor, running CRC
+//	 3 records    journal records as they are, each a bin, to the end of the payload
+//	 4 ack        array of publisher, durable
+//	 5 notice     id, client name, user, publisher, check, counter, instance
+//	 6 answer     id, have, whether the name is refused, the publisher is another, the logon has lost
+//	 7 heartbeat  damaged, more, array of publisher, have, running CRC
+//	 8 refuse     code, reason
+//	 9 open       version, nonce (32 bytes)
+//	10 proof      HMAC-SHA-256 (32 bytes)
 //
-// Each side begins with hello and as many states as it needs, the last one
-// marked. outbound says that the side sends records on this link, sync which
+// Each side sends open, proof, hello, proof, then as many states as it needs, the last
+// one marked, and each waits for the other where it must not go first:
+//
+//	dialler    open              proof hello proof                     states
+//	dialled         open proof                       hello proof states
+//
+// A proof is keyed with the link secret, of no bytes if there is none. It covers
+// "holdfast link proof\n", the role (0: the dialler's, 1), the number of hellos said
+// before, the dialler's nonce, the other nonce, and the SHA-256 of these hellos'
+// payloads, the dialler's first. So before the other side has proven that it knows the
+// secret, nothing is sent but version, nonce and proof, and no state before its hello
+// was accepted. What follows is neither encrypted nor protected against changes.
+//
+// outbound says that the side sends records on this link, sync which
 // acks it takes for them; both are true or false for each direction by itself.
 // A side that finds something wrong sends refuse and closes:
 //
@@ -37,6 +51,7 @@
 //	2 hello     not a peer: version, name, group, digest or topics
 //	3 record    a hole, or a record that does not decode (R1, R2)
 //	4 differs   an identity with other content (R11), or a publisher with another check (R10)
+//	5 stranger  the peer has not proven itself; without a reason
 //
 // The first record of a publisher that goes to a peer without that publisher
 // brings the check along, unless nobody here knows it. Records and markers (R2: gone, R3: elsewhere) are journal records alike. A
@@ -45,5 +60,5 @@
 // moved since the last one; more says that there were more than it holds.
 package replica
 
-// protocolVersion is what hello says; peers of another one are refused.
+// protocolVersion is what open says; peers of another one are refused.
 const protocolVersion = 2

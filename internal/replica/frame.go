@@ -27,12 +27,16 @@ const (
 	frameAnswer
 	frameHeartbeat
 	frameRefuse
+	frameOpen
+	frameProof
 )
 
 const (
 	frameHeader = 8                         // length and CRC
 	batchBytes  = 1 << 20                   // of a frame of records, unless one record is longer
-	helloLimit  = 1<<20 + 64<<10            // payload of a peer not yet known
+	openLimit   = 256                       // payload of a peer that has proven nothing
+	helloLimit  = 64 << 10                  // payload of a hello
+	statesLimit = 1<<20 + 64<<10            // payload of states
 	frameLimit  = journal.MaxRecord + 2<<20 // payload of a peer that has said hello: the longest record, the batch before it, its metadata
 	readStep    = 16 << 10                  // most that is allocated ahead of what has arrived
 	pairBytes   = 2                         // least bytes of a publisher and its sequence

@@ -11,7 +11,6 @@ import (
 
 // A Hello is what each side says first.
 type Hello struct {
-	Version  uint64
 	Name     string
 	Run      uint64 // tells a start of the process
 	Group    string
@@ -26,7 +25,6 @@ type Hello struct {
 
 func (h *Hello) encode(e *encoder) {
 	e.begin(frameHello)
-	e.uint(h.Version)
 	e.string(h.Name)
 	e.uint(h.Run)
 	e.string(h.Group)
@@ -44,13 +42,8 @@ func (h *Hello) encode(e *encoder) {
 	e.bool(h.Damaged)
 }
 
-// decode reads a hello. What a version we don't speak has behind its number is not read.
 func (h *Hello) decode(d *decoder) error {
-	*h = Hello{Version: d.uint()}
-	if h.Version != protocolVersion {
-		return d.err
-	}
-	h.Name, h.Run, h.Group, h.Digest = d.string(), d.uint(), d.string(), d.string()
+	*h = Hello{Name: d.string(), Run: d.uint(), Group: d.string(), Digest: d.string()}
 	h.Outbound, h.Sync = d.bool(), d.bool()
 	if n := d.array(1); n > maxPatterns {
 		d.fail(fmt.Errorf("%d topics", n))
@@ -186,6 +179,7 @@ const (
 	refuseHello
 	refuseRecord
 	refuseDiffers
+	refuseStranger
 )
 
 // A RefusedError says why one side of a link would not have the other.
@@ -196,11 +190,17 @@ type RefusedError struct {
 }
 
 func (e *RefusedError) Error() string {
-	if e.ByPeer {
+	switch {
+	case e.Code == refuseStranger:
+		return "refused by the peer, whose log says why: it has another link secret or link version, or does not name this instance"
+	case e.ByPeer:
 		return "refused by the peer: " + e.Reason
 	}
 	return "refused: " + e.Reason
 }
+
+// aboutPeer reports whether the refusal is about who the peer is.
+func (e *RefusedError) aboutPeer() bool { return e.Code == refuseHello || e.Code == refuseStranger }
 
 // aboutRecord reports whether the refusal is about what was sent, not about who sent it.
 func (e *RefusedError) aboutRecord() bool { return e.Code == refuseRecord || e.Code == refuseDiffers }

@@ -152,6 +152,7 @@ type invader struct {
 	ln    net.Listener
 	input []byte
 	conns []net.Conn
+	shake *handshake // of the newest of them; nil: it has failed
 	enc   *encoder
 	sent  int
 	own   uint64 // messages that a has published
@@ -281,7 +282,7 @@ func (x *invader) step() {
 
 // hello says a good hello, or one in which something is wrong.
 func (x *invader) hello() {
-	h := &Hello{Version: protocolVersion, Name: "b", Run: 9, Group: "g", Digest: "d", Outbound: true, Sync: true}
+	h := &Hello{Name: "b", Run: 9, Group: "g", Digest: "d", Outbound: true, Sync: true}
 	switch x.number(10) {
 	case 1:
 		h.Name = "a"
@@ -290,7 +291,7 @@ func (x *invader) hello() {
 	case 3:
 		h.Digest = "another"
 	case 4:
-		h.Version = 1 << 40
+		x.shake = nil
 	case 5:
 		h.Topics = []string{"x"}
 	case 6:
@@ -303,6 +304,13 @@ func (x *invader) hello() {
 		h.Name, h.Run = "a", x.a.l.o.Run
 	}
 	x.frame(h.encode)
+	if x.shake == nil {
+		x.frame(func(e *encoder) { encodeProof(e, make([]byte, macBytes)) })
+		return
+	}
+	h.encode(x.enc)
+	x.shake.said(x.enc.finish()[frameHeader:])
+	x.frame(func(e *encoder) { encodeProof(e, x.shake.prove()) })
 }
 
 func (x *invader) records(e *encoder) {
@@ -342,7 +350,7 @@ func (x *invader) connect(dials bool) {
 		if err != nil {
 			x.t.Fatal(err)
 		}
-		x.use(nc)
+		x.use(nc, true)
 		return
 	}
 	dialled := make(chan net.Conn, 1)
@@ -354,13 +362,51 @@ func (x *invader) connect(dials bool) {
 		dialled <- nc
 	}()
 	if nc := <-dialled; nc != nil { // it tries again and again
-		x.use(nc)
+		x.use(nc, false)
 	}
 }
 
-func (x *invader) use(nc net.Conn) {
+func (x *invader) use(nc net.Conn, dialled bool) {
 	x.conns = append(x.conns, nc)
+	c := x.w.greeter(nc, dialled)
+	if x.shake = c.shake; c.greet() != nil {
+		x.shake = nil
+	}
 	go io.Copy(io.Discard, nc)
+}
+
+// greet does what comes before our hello, unless the instance has given up.
+func (c *fakeConn) greet() error {
+	if c.shake.dialled {
+		encodeOpen(c.enc, c.shake.nonces[0])
+		c.nc.Write(c.enc.finish())
+	}
+	for want := range 4 {
+		payload, err := c.fr.next()
+		if err != nil {
+			return err
+		}
+		t, d := decode(payload)
+		switch {
+		case want == 0 && t == frameOpen:
+			if _, theirs, err := decodeOpen(d); err == nil {
+				c.shake.opened(theirs)
+			}
+			if !c.shake.dialled {
+				encodeOpen(c.enc, c.shake.nonces[1])
+				c.nc.Write(c.enc.finish())
+				encodeProof(c.enc, c.shake.prove())
+				c.nc.Write(c.enc.finish())
+			}
+		case want == 1 && t == frameProof && c.shake.dialled:
+			encodeProof(c.enc, c.shake.prove())
+			_, err := c.nc.Write(c.enc.finish())
+			return err
+		case want == 2 && t == frameHello:
+			c.shake.said(payload)
+		}
+	}
+	return nil
 }
 
 // write sends bytes on the newest connection; that they are taken isn't asked.

@@ -14,12 +14,10 @@ import (
 const lostAfter = 4
 
 // Check says whether the side that sent peer may be linked with the one that
-// sends us; expect is the name that was dialled, empty if the peer dialled.
-// The error is a *RefusedError.
-func Check(us, peer *Hello, expect string) error {
+// sends us; expect is the name that was dialled, empty if the peer dialled, known says
+// whether the name is one of a destination or peer of ours. The error is a *RefusedError.
+func Check(us, peer *Hello, expect string, known bool) error {
 	switch {
-	case peer.Version != us.Version:
-		return refused("link version %d, ours is %d", peer.Version, us.Version)
 	case peer.Name == us.Name && peer.Run == us.Run:
 		return refused("linked to itself: %q answers to its own address", us.Name)
 	case peer.Name == us.Name:
@@ -28,6 +26,8 @@ func Check(us, peer *Hello, expect string) error {
 		return refused("a peer without a name")
 	case expect != "" && peer.Name != expect:
 		return refused("%q answered where %q was expected", peer.Name, expect)
+	case !known && !mut.On(mut.R2AnyName):
+		return refused("%q names neither a destination nor a peer of %q: see replication.destinations and replication.peers", peer.Name, us.Name)
 	case peer.Group != us.Group:
 		return refused("%q is of group %q, %q of %q", peer.Name, peer.Group, us.Name, us.Group)
 	case peer.Digest != us.Digest:

@@ -12,7 +12,7 @@ import (
 
 func TestCheck(t *testing.T) {
 	hello := func(name string, run uint64) *Hello {
-		return &Hello{Version: protocolVersion, Name: name, Run: run, Group: "g", Digest: "d", Outbound: true}
+		return &Hello{Name: name, Run: run, Group: "g", Digest: "d", Outbound: true}
 	}
 	for _, tt := range []struct {
 		name   string
@@ -22,10 +22,10 @@ func TestCheck(t *testing.T) {
 	}{
 		{"as it should be", func(us, peer *Hello) {}, "b", ""},
 		{"accepted", func(us, peer *Hello) {}, "", ""},
-		{"version", func(us, peer *Hello) { peer.Version++ }, "b", "version"},
 		{"itself", func(us, peer *Hello) { *peer = *us }, "b", "itself"},
 		{"same name", func(us, peer *Hello) { peer.Name = us.Name }, "b", "another instance"},
 		{"no name", func(us, peer *Hello) { peer.Name = "" }, "", "without a name"},
+		{"not configured", func(us, peer *Hello) { peer.Name = "stranger" }, "", "neither a destination nor a peer"},
 		{"another one answers", func(us, peer *Hello) { peer.Name = "c" }, "b", "expected"},
 		{"group", func(us, peer *Hello) { peer.Group = "h" }, "b", "group"},
 		{"digest", func(us, peer *Hello) { peer.Digest = "e" }, "b", "digest"},
@@ -38,7 +38,7 @@ func TestCheck(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			us, peer := hello("a", 1), hello("b", 2)
 			tt.change(us, peer)
-			checkRefusal(t, Check(us, peer, tt.expect), tt.want)
+			checkRefusal(t, Check(us, peer, tt.expect, peer.Name != "stranger"), tt.want)
 		})
 	}
 }
@@ -252,7 +252,7 @@ func TestRejoin(t *testing.T) {
 			h.Outbound = false
 			r.Hello(s, h)
 		}, s, CaughtUp},
-		{"one that isn't configured", false, func(r *Rejoin) { r.Hello(s, hello("c", 5)) }, s, Waiting},
+		{"one that isn't awaited", false, func(r *Rejoin) { r.Hello(s, hello("c", 5)) }, s, Waiting},
 		{"damaged: waits without a bound", true, func(r *Rejoin) { r.Await("b", true) }, time.Hour, Waiting},
 		{"damaged and alone", true, func(r *Rejoin) {}, time.Hour, Waiting},
 		{"damaged: stalls", true, func(r *Rejoin) { r.Await("b", true); r.Hello(s, hello("b", 5)) }, time.Hour, Waiting},

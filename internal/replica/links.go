@@ -32,13 +32,14 @@ type Links struct {
 	scratch    scratch
 	syncStatus atomic.Uint32 // a syncstatus.Status; changed with mu held
 
-	mu        sync.Mutex
-	closed    bool
-	peers     map[string]*peer
-	conns     []*conn // in the order in which they came
-	strangers int     // connections accepted that have not said hello
-	marks     *Watermarks
-	unsure    map[uint64]bool // publishers whose running CRC began at a floor nobody knows the CRC of
+	mu       sync.Mutex
+	closed   bool
+	peers    map[string]*peer // destinations and others that may dial us; doesn't change
+	conns    []*conn          // that are told what becomes durable, in the order in which they came
+	greeting []*conn          // that are not yet, likewise
+	marks    *Watermarks
+	unsure   map[uint64]bool // publishers whose running CRC began at a floor nobody knows the CRC of
+	noise    noise
 	opening
 	questions
 	holds
@@ -161,6 +162,9 @@ func (o *Options) validate() error {
 			return new(net.Dialer).DialContext(ctx, "tcp", address)
 		}
 	}
+	if n := len(o.Secret); n != 0 && n != SecretBytes {
+		return fmt.Errorf("link secret of %d bytes, it must have %d", n, SecretBytes)
+	}
 	return o.defaultHold()
 }
 
@@ -205,6 +209,21 @@ func (l *Links) addDestinations() error {
 		syncs = nil
 	}
 	l.marks = NewWatermarks(syncs)
+	return l.addPeers(remembered)
+}
+
+// addPeers adds those that may dial us although we don't replicate to them.
+func (l *Links) addPeers(remembered map[string]memory) error {
+	for _, name := range l.o.Peers {
+		if name == "" || name == l.o.Name || l.peers[name] != nil {
+			return fmt.Errorf("peer %q: the name is missing or in use", name)
+		}
+		p := &peer{name: name, index: -1, memory: remembered[name], reason: "has not dialled yet"}
+		l.peers[name] = p
+		if p.awaited() {
+			l.rejoin.Await(name, false)
+		}
+	}
 	return nil
 }
 
@@ -232,7 +251,7 @@ func (l *Links) Close() error {
 	l.mu.Lock()
 	again := l.closed
 	l.closed = true
-	conns := slices.Clone(l.conns)
+	conns := slices.Concat(l.conns, l.greeting)
 	l.mu.Unlock()
 
 	l.stop()
@@ -471,9 +490,3 @@ func (l *Links) Held(highest bookmark.Vector) bool {
 	}
 	return false
 }
-
-// maxStrangers bounds the connections that have not said who they are.
-const maxStrangers = 64
-
-// maxPeers bounds the peers that are not in the configuration.
-const maxPeers = 1024

@@ -9,11 +9,12 @@ import (
 )
 
 // A peer that replicates here synchronously and gets nothing back: this instance
-// says so to its clients. The peer is in sync all the same: two disks are two
-// disks. Both show it and log why (R5).
+// says so to its clients, also after a restart while the peer is away. The peer is
+// in sync all the same: two disks are two disks. Both show it and log why (R5).
 func TestOneWayLink(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
-		a, b := w.start("a", to("b")), w.start("b", to("c"))
+		a, b := w.start("a", to("b")), w.instance("b", func(o *Options) { o.Destinations, o.Peers = []Destination{to("c")}, []string{"a"} })
+		b.start()
 		w.linked(a, b)
 		a.publish(1, 1, 3)
 		w.same(a, b)
@@ -29,6 +30,12 @@ func TestOneWayLink(t *testing.T) {
 		}
 		if !a.logged("the peer does not replicate back", "peer=b") || !b.logged("this instance does not replicate back", "peer=a") {
 			t.Error("not logged")
+		}
+		a.close()
+		b.kill(memfs.KeepAll)
+		b.start()
+		if is := b.l.SyncStatus(); is != syncstatus.OneWay || !b.status("a").OneWay {
+			t.Errorf("b says %v after a restart, status %+v", is, b.status("a"))
 		}
 	})
 }

@@ -3,7 +3,6 @@ package replica
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
@@ -71,15 +70,13 @@ func newDestination(d Destination, index int) (*peer, error) {
 	}, nil
 }
 
-func newStranger(name string) *peer { return &peer{name: name, index: -1} }
-
 // outbound reports whether we replicate to it.
 func (p *peer) outbound() bool { return p.index >= 0 }
 
-// hello returns what we say to a peer; nil is one that we know nothing of.
+// hello returns what we say to a peer; nil is one that is no peer of ours.
 func (l *Links) hello(p *peer) *Hello {
 	h := &Hello{
-		Version: protocolVersion, Name: l.o.Name, Run: l.o.Run, Group: l.o.Group, Digest: l.o.Digest,
+		Name: l.o.Name, Run: l.o.Run, Group: l.o.Group, Digest: l.o.Digest,
 		Damaged: l.o.Journal.Damage() != nil,
 	}
 	if p != nil && p.outbound() {
@@ -88,15 +85,8 @@ func (l *Links) hello(p *peer) *Hello {
 	return h
 }
 
-// destination returns the configured destination of a name, or nil.
-func (l *Links) destination(name string) *peer {
-	for _, p := range l.dests {
-		if p.name == name {
-			return p
-		}
-	}
-	return nil
-}
+// peer returns the configured peer of a name, or nil.
+func (l *Links) peer(name string) *peer { return l.peers[name] }
 
 // connected makes c the connection of the peer that said hello on it, if
 // nothing is against it.
@@ -143,10 +133,6 @@ func (l *Links) connected(c *conn) error {
 // of the link what it had not said before.
 func (l *Links) becomeUpLocked(p *peer, c *conn, now time.Duration) (unequal string, news bool) {
 	c.peer, p.conn = p, c
-	if c.stranger {
-		c.stranger = false
-		l.strangers--
-	}
 	news, p.reason = p.memory.learn(c.theirs), ""
 	if p.outbound() {
 		l.beginLocked(p, c)
@@ -178,13 +164,6 @@ func (l *Links) admitLocked(c *conn) (p *peer, old *conn, err error) {
 		}
 	}
 	p = l.peers[c.theirs.Name]
-	if p == nil {
-		if len(l.peers)-len(l.dests) >= maxPeers {
-			return nil, nil, refused("more than %d peers", maxPeers)
-		}
-		p = newStranger(c.theirs.Name)
-		l.peers[p.name] = p
-	}
 	if p.conn != nil && !Stays(c.dialler(), p.conn.dialler()) {
 		return nil, nil, &RefusedError{Code: refuseCrossed, Reason: "the other connection stays"}
 	}
@@ -234,11 +213,8 @@ func (l *Links) reached() {
 // disconnected takes c's end in.
 func (l *Links) disconnected(c *conn, cause error) {
 	l.mu.Lock()
-	l.conns = slices.DeleteFunc(l.conns, func(o *conn) bool { return o == c })
+	l.conns, l.greeting = without(l.conns, c), without(l.greeting, c)
 	l.unansweredLocked(c)
-	if c.stranger {
-		l.strangers--
-	}
 	p := c.peer
 	if p == nil || p.conn != c {
 		l.mu.Unlock()

@@ -111,7 +111,7 @@ func TestOnlyOneSideDials(t *testing.T) {
 func (l *Links) connections() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.conns)
+	return len(l.conns) + len(l.greeting)
 }
 
 // However often connections cross, one stays.
@@ -430,10 +430,11 @@ type fake struct {
 }
 
 type fakeConn struct {
-	w   *world
-	nc  net.Conn
-	fr  frameReader
-	enc *encoder
+	w     *world
+	nc    net.Conn
+	fr    frameReader
+	enc   *encoder
+	shake *handshake
 }
 
 func (w *world) fake(name string) *fake {
@@ -446,7 +447,7 @@ func (w *world) fake(name string) *fake {
 	return &fake{w: w, name: name, ln: ln}
 }
 
-// accept waits for the instance to dial, and swallows its hello.
+// accept waits for the instance to dial, and takes its hello.
 func (f *fake) accept() *fakeConn {
 	f.w.t.Helper()
 	nc, err := f.ln.Accept()
@@ -454,17 +455,80 @@ func (f *fake) accept() *fakeConn {
 		f.w.t.Fatal(err)
 	}
 	f.w.t.Cleanup(func() { nc.Close() })
-	c := &fakeConn{w: f.w, nc: nc, fr: frameReader{r: nc, limit: 4 << 20}, enc: newEncoder()}
-	for last := false; !last; {
-		payload, err := c.fr.next()
-		if err != nil {
-			f.w.t.Fatal(err)
-		}
-		if kind, d := decode(payload); kind == frameStates {
-			last = d.bool()
-		}
-	}
+	c := f.w.greeter(nc, false)
+	c.takeOpen()
+	c.open()
+	c.prove()
+	c.take(frameProof)
+	c.shake.said(c.take(frameHello))
+	c.take(frameProof)
 	return c
+}
+
+// dial dials an instance, up to where a hello is due.
+func (w *world) dial(from, to string) *fakeConn {
+	w.t.Helper()
+	nc, err := w.Host(from).Dial(w.t.Context(), to+":9107")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { nc.Close() })
+	c := w.greeter(nc, true)
+	c.open()
+	c.takeOpen()
+	c.take(frameProof)
+	c.prove()
+	return c
+}
+
+// greeter is a connection by hand on which nothing has been said.
+func (w *world) greeter(nc net.Conn, dialled bool) *fakeConn {
+	return &fakeConn{w: w, nc: nc, fr: frameReader{r: nc, limit: 4 << 20}, enc: newEncoder(),
+		shake: newHandshake(testSecret, dialled, nonce{byte(len(w.instances))})}
+}
+
+// take reads a frame of that type.
+func (c *fakeConn) take(want frameType) []byte {
+	c.w.t.Helper()
+	payload, err := c.fr.next()
+	if err != nil {
+		c.w.t.Fatal(err)
+	}
+	if kind, _ := decode(payload); kind != want {
+		c.w.t.Fatalf("frame of type %d, want %d", kind, want)
+	}
+	return payload
+}
+
+func (c *fakeConn) takeOpen() {
+	c.w.t.Helper()
+	_, d := decode(c.take(frameOpen))
+	_, theirs, err := decodeOpen(d)
+	if err != nil {
+		c.w.t.Fatal(err)
+	}
+	c.shake.opened(theirs)
+}
+
+func (c *fakeConn) open() {
+	c.w.t.Helper()
+	encodeOpen(c.enc, c.shake.nonces[c.shake.place(c.shake.dialled)])
+	c.send()
+}
+
+func (c *fakeConn) prove() {
+	c.w.t.Helper()
+	encodeProof(c.enc, c.shake.prove())
+	c.send()
+}
+
+// say says hello and proves it.
+func (c *fakeConn) say(h *Hello) {
+	c.w.t.Helper()
+	h.encode(c.enc)
+	c.shake.said(c.enc.finish()[frameHeader:])
+	c.send()
+	c.prove()
 }
 
 func (c *fakeConn) send() {
@@ -477,9 +541,8 @@ func (c *fakeConn) send() {
 // hello says hello as b of the usual group.
 func (c *fakeConn) hello(h *Hello) {
 	c.w.t.Helper()
-	h.Version, h.Name, h.Group, h.Digest, h.Outbound = protocolVersion, "b", "g", "d", true
-	h.encode(c.enc)
-	c.send()
+	h.Name, h.Group, h.Digest, h.Outbound = "b", "g", "d", true
+	c.say(h)
 	encodeStates(c.enc, h.States, true)
 	c.send()
 }
@@ -721,32 +784,44 @@ func TestStrangersOnThePort(t *testing.T) {
 				t.Errorf("%q: closed after %v", in, d)
 			}
 			w.eventually("forgotten", func() bool { return a.l.connections() == 0 })
-			if len(a.l.Status()) != 0 {
+			if a.l.Reachable() {
 				t.Errorf("%q became a peer", in)
 			}
 		})
 	}
 }
 
-// Connections that say nothing don't keep a peer out for longer than they live.
+// Connections that say nothing don't keep a peer out, not even one of the same address.
 func TestTooManyStrangers(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.start("a", Destination{Name: "b", Sync: true})
-		for range 2 * maxStrangers {
-			nc, err := w.Host("s").Dial(t.Context(), "a:9107")
-			if err != nil {
-				t.Fatal(err)
+		crowd := func(from string) {
+			for range 2 * maxStrangers {
+				nc, err := w.Host(from).Dial(t.Context(), "a:9107")
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer nc.Close()
 			}
-			defer nc.Close()
+			w.now("bounded", func() bool { return a.l.connections() <= maxStrangers })
 		}
-		w.now("bounded", func() bool { return a.l.connections() <= maxStrangers })
+		began := time.Now()
+		crowd("s")
+		c := w.dial("b", "a")
+		crowd("s")
+		c.hello(&Hello{Run: 1}) // it was not the one to make room
+		w.now("linked", a.state("b", "sync"))
+		c.nc.Close()
+		w.now("down", a.state("b", "down"))
+		crowd("b")
 		b := w.start("b", to("a"))
-		w.linked(a, b)
-		a.l.mu.Lock()
-		n := a.l.strangers
-		a.l.mu.Unlock()
-		if n != 0 {
-			t.Errorf("%d strangers counted when all are gone", n)
+		w.now("linked", func() bool { return up(a.status("b")) && up(b.status("a")) })
+		if took := time.Since(began); took > 0 {
+			t.Errorf("linked after %v", took)
+		}
+		pass(strangerTimeout)
+		if n := a.l.connections(); n != 1 {
+			t.Errorf("%d connections when all strangers are gone", n)
 		}
 	})
 }

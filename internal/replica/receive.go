@@ -13,7 +13,7 @@ func (c *conn) take(payload []byte) error {
 	t, d := c.dec.begin(payload), c.dec
 	take := c.takeFrame
 	if c.link == nil {
-		take = c.takeHello
+		take = c.takeGreeting
 	}
 	err := take(t, d)
 	if errors.Is(err, errFrame) {

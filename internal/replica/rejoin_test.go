@@ -17,7 +17,7 @@ func toAsync(name string) Destination {
 func (i *instance) restart(dests ...Destination) {
 	i.w.t.Helper()
 	i.close()
-	i.set = func(o *Options) { o.Destinations = dests }
+	i.set = configured(i.name, dests...)
 	i.start()
 }
 

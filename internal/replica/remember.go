@@ -33,14 +33,15 @@ func (m *memory) learn(theirs *Hello) (changed bool) {
 	return changed
 }
 
-// awaited reports whether a destination is waited for at the start (R6): one that
-// replicates to us. Of one that we have never met a synchronous one is taken for
-// such, since pairs run both ways.
+// awaited reports whether a peer is waited for at the start (R6): one that
+// replicates to us. One that we have never met is taken for such if it is a
+// synchronous destination, since pairs run both ways, or no destination at all,
+// since it would have no reason to link with us.
 func (p *peer) awaited() bool {
 	if p.memory.known && !mut.On(mut.R6AwaitsAll) {
 		return p.memory.inbound
 	}
-	return p.dest.Sync || mut.On(mut.R6AwaitsAll)
+	return p.dest.Sync || !p.outbound() || mut.On(mut.R6AwaitsAll)
 }
 
 // remember has the journal remember what a peer has said of itself. What it sends

@@ -31,8 +31,10 @@ type Options struct {
 	Listener     net.Listener // nil: nobody dials us
 	Dial         func(ctx context.Context, address string) (net.Conn, error)
 	Destinations []Destination
-	MinSync      int   // a downgrade that would leave fewer counting sync destinations does not happen
-	Hold         int64 // bytes of journal kept for an absent destination before it is given up; 0: half of the free disk
+	Peers        []string // that may dial us although we don't replicate to them
+	Secret       []byte   // SecretBytes that all instances of the group know; nil: a peer is believed its name
+	MinSync      int      // a downgrade that would leave fewer counting sync destinations does not happen
+	Hold         int64    // bytes of journal kept for an absent destination before it is given up; 0: half of the free disk
 
 	RejoinTimeout time.Duration // R6; default 10s
 	Heartbeat     time.Duration // default 500ms; four times as long without a sign: lost

@@ -39,7 +39,7 @@ func (c *conn) write() {
 type sender struct {
 	c        *conn
 	enc      *encoder
-	turn     func(*sender) (busy bool, err error) // makes the next frames: hello first
+	turn     func(*sender) (busy bool, err error) // makes the next frames: the greeting first
 	states   []journal.State                      // of our hello, not yet sent
 	follower *journal.Follower                    // nil: we don't replicate to the peer
 	record   journal.Record                       // the one that is to be sent next
@@ -56,7 +56,7 @@ type sender struct {
 }
 
 func newSender(c *conn) *sender {
-	return &sender{c: c, enc: newEncoder(), turn: (*sender).hello}
+	return &sender{c: c, enc: newEncoder(), turn: (*sender).greet}
 }
 
 func (s *sender) close() {
@@ -114,13 +114,13 @@ func (s *sender) appendTurn(b []byte) (busy bool, err error) {
 	return busy, err
 }
 
-// hello sends our hello when greet says so, its states follow.
-func (s *sender) hello() (busy bool, err error) {
-	if !isClosed(s.c.greet) {
+// greet sends the frames of the greeting, and when greet says so our states.
+func (s *sender) greet() (busy bool, err error) {
+	all := isClosed(s.c.greet) // before the frames are taken: the hello is one of them
+	s.sendQueued()
+	if !all {
 		return false, nil
 	}
-	s.c.ours.encode(s.enc)
-	s.enc.keep()
 	s.states, s.turn = s.c.ours.States, (*sender).tellStates
 	return true, nil
 }
@@ -280,11 +280,21 @@ func (s *sender) count(n int) {
 	s.c.peer.sent += uint64(n)
 }
 
-// sendAcks sends the frames that are queued, then acks of what became durable.
-func (s *sender) sendAcks() {
+// sendQueued sends the frames that are queued.
+func (s *sender) sendQueued() {
 	s.c.l.mu.Lock()
 	control := s.c.control
 	s.c.control = nil
+	s.c.l.mu.Unlock()
+	for _, frame := range control {
+		s.enc.add(frame)
+	}
+}
+
+// sendAcks sends the frames that are queued, then acks of what became durable.
+func (s *sender) sendAcks() {
+	s.sendQueued()
+	s.c.l.mu.Lock()
 	moved := s.moved[:0]
 	if len(s.c.pending) > 0 {
 		for publisher, sequence := range s.c.pending {
@@ -294,10 +304,6 @@ func (s *sender) sendAcks() {
 	}
 	s.c.l.mu.Unlock()
 	s.moved = moved
-
-	for _, frame := range control {
-		s.enc.add(frame)
-	}
 	if !s.c.theirs.Outbound {
 		return // a peer that sends nothing has no use for acks
 	}

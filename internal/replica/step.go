@@ -67,12 +67,7 @@ type End struct {
 // Connect returns the end of a connection to the destination of that name, or
 // of one that a peer made. Frames to be sent are written to nc.
 func (l *Stepped) Connect(nc net.Conn, destination string) *End {
-	c := l.newConn(nc, l.destination(destination))
-	if c.stranger {
-		l.mu.Lock()
-		l.strangers++
-		l.mu.Unlock()
-	}
+	c := l.newConn(nc, l.peer(destination))
 	l.track(c)
 	c.begin()
 	return &End{c: c}
@@ -80,10 +75,7 @@ func (l *Stepped) Connect(nc net.Conn, destination string) *End {
 
 // Take takes in one frame, header and all. An error ends the connection: Close it.
 func (e *End) Take(frame []byte) error {
-	r := frameReader{r: bytes.NewReader(frame), limit: helloLimit}
-	if e.c.link != nil {
-		r.limit = frameLimit
-	}
+	r := frameReader{r: bytes.NewReader(frame), limit: e.c.limit()}
 	payload, err := r.next()
 	if err != nil {
 		return e.c.broken(err)

@@ -106,9 +106,24 @@ func (w *world) instance(name string, set func(*Options)) *instance {
 // start adds an instance with these destinations and starts it.
 func (w *world) start(name string, dests ...Destination) *instance {
 	w.t.Helper()
-	i := w.instance(name, func(o *Options) { o.Destinations = dests })
+	i := w.instance(name, configured(name, dests...))
 	i.start()
 	return i
+}
+
+// configured sets the destinations of an instance, and as peers the others of a, b and c.
+func configured(name string, dests ...Destination) func(*Options) {
+	var peers []string
+	for _, other := range []string{"a", "b", "c"} {
+		if other != name && !slices.ContainsFunc(dests, func(d Destination) bool { return d.Name == other }) {
+			peers = append(peers, other)
+		}
+	}
+	return func(o *Options) {
+		if o.Destinations = dests; len(dests) == 0 {
+			o.Peers = peers
+		}
+	}
 }
 
 // pair starts a and b, linked both ways.
@@ -164,7 +179,7 @@ func (i *instance) start() {
 	}
 	o := Options{
 		Name: i.name, Group: "g", Digest: "d", Run: bookmark.OfName(fmt.Sprint(i.name, i.runs)).ID,
-		Journal: i.j, Listener: ln, Dial: host.Dial, Hold: 1 << 40,
+		Journal: i.j, Listener: ln, Dial: host.Dial, Hold: 1 << 40, Secret: testSecret,
 		Log:         slog.New(slog.NewTextHandler(&i.log, nil)),
 		OnWatermark: func([]uint64) { i.marks.Add(1) },
 		OnNotice: func(n Notice) ledger.Reply {
@@ -180,6 +195,9 @@ func (i *instance) start() {
 	}
 	i.links.Store(i.l)
 }
+
+// testSecret is the link secret of every instance.
+var testSecret = bytes.Repeat([]byte{7}, SecretBytes)
 
 // close stops the instance in order.
 func (i *instance) close() {

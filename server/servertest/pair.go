@@ -42,9 +42,13 @@ func link(i *Instance, listen, peer, address string) {
 	i.cfg.Group = "pair"
 	i.cfg.Replication = &server.Replication{
 		Listen:       listen,
+		SecretKey:    linkSecret,
 		Destinations: []server.Destination{{Name: peer, Address: address, Ack: "sync"}},
 	}
 }
+
+// linkSecret is what the instances prove to each other.
+var linkSecret = []byte("the secret of every servertest pair")[:32]
 
 // freePort returns an address that nobody listens at just now.
 func freePort(t T) string {

@@ -42,6 +42,7 @@ clients:
   listen: %s:%d
 replication:
   listen: %s:%d
+  secret: link.key
   destinations:
     - name: %s
       address: %s:%d
@@ -60,6 +61,10 @@ func newInstance(host, peer, dir, binary string, plainDisk bool, fail func(error
 	in := &instance{dir: filepath.Join(dir, host)}
 	var err error
 	if in.disk, err = newDisk(in.dir, plainDisk); err != nil {
+		return nil, err
+	}
+	secret := strings.Repeat("5e", 32) // each instance has a copy; the network is ours
+	if err := os.WriteFile(filepath.Join(in.dir, "link.key"), []byte(secret), 0o600); err != nil {
 		return nil, err
 	}
 	config := filepath.Join(in.dir, "holdfastd.yaml")

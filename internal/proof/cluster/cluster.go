@@ -80,7 +80,7 @@ func (s *System) Add(name string, configure func(*server.Config), peers ...strin
 		Group:         "pair",
 		Data:          "data",
 		Clients:       server.Endpoint{Listen: name + ":9007"},
-		Replication:   &server.Replication{Listen: name + ":9107"},
+		Replication:   &server.Replication{Listen: name + ":9107", SecretKey: linkSecret},
 		RejoinTimeout: server.Duration(2 * time.Second),
 		Logger:        s.Log.With("at", name),
 	}
@@ -89,6 +89,9 @@ func (s *System) Add(name string, configure func(*server.Config), peers ...strin
 		n.Config.Replication.Destinations = append(n.Config.Replication.Destinations,
 			server.Destination{Name: peer, Address: peer + ":9107", Ack: "sync"})
 	}
+	if len(peers) == 0 {
+		n.Config.Replication.Peers = []string{"a", "b"} // which feed it
+	}
 	if configure != nil {
 		configure(&n.Config)
 	}
@@ -96,6 +99,9 @@ func (s *System) Add(name string, configure func(*server.Config), peers ...strin
 	s.nodes = append(s.nodes, n)
 	return n
 }
+
+// linkSecret is what the instances prove to each other.
+var linkSecret = []byte("the secret of the proof's cluster")[:32]
 
 // SyncTime is what an fsync of an instance takes.
 const SyncTime = 200 * time.Microsecond

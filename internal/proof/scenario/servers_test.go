@@ -30,7 +30,7 @@ func (w *world) servers(c *command) string {
 	}
 	w.all = append(w.all, a, b)
 	if third != "" {
-		w.Add(third, nil).Start()
+		w.Add(third, func(sc *server.Config) { sc.Replication.Peers = []string{a, b} }).Start()
 		w.all = append(w.all, third)
 	}
 	na, nb := w.Add(a, configure, b), w.Add(b, configure, a)

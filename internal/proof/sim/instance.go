@@ -143,9 +143,13 @@ func (i *instance) linkOptions() replica.Options {
 	o := replica.Options{
 		Name: i.name, Group: "group", Digest: "digest", Run: i.id,
 		Journal: i.j, Listener: new(net.TCPListener), Hold: 1 << 40,
+		Secret:        []byte("the secret of the simulated links")[:replica.SecretBytes],
 		RejoinTimeout: i.w.set.rejoin, Now: i.w.clock,
 		OnWatermark: i.watermarksMoved, OnSyncStatus: i.shared.Registry.WakeAll, OnNotice: i.shared.OnNotice,
 		OnRaised: i.shared.Registry.Raised,
+	}
+	if len(i.peers) == 0 {
+		o.Peers = []string{"A", "B"} // which feed it
 	}
 	for _, p := range i.peers {
 		o.Destinations = append(o.Destinations, replica.Destination{

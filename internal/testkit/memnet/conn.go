@@ -161,7 +161,9 @@ func (c *conn) writableLocked() error {
 // putLocked sends what of p there is room for.
 func (c *conn) putLocked(p []byte) int {
 	room := max(c.h.n.buffer-len(c.out.buf), 0)
-	p = p[:min(room, len(p))]
+	if p = p[:min(room, len(p))]; len(p) == 0 {
+		return 0 // waking the other end for nothing, two that wait in Write would wake each other for ever
+	}
 	before := cap(c.out.buf)
 	c.out.buf = append(c.out.buf, p...)
 	if cap(c.out.buf) != before {

@@ -1,6 +1,10 @@
 // Command holdfastd runs one instance of the server.
 //
 //	holdfastd -config a.yaml
+//	holdfastd secret link.key
+//
+// The second form makes the file of a new link secret, for replication.secret of all
+// instances of a group, and exits.
 //
 // Standard output gets two lines: "listening …" as soon as the ports are
 // bound, with their real numbers, and "ready …" once clients are served. The
@@ -36,6 +40,7 @@ const (
 )
 
 const usage = `Usage: holdfastd -config FILE
+       holdfastd secret FILE    make a link secret, for replication.secret of all instances of a group
 
 Exit codes: 0 stopped, 1 cannot run, 2 configuration, 3 disk failed or journal
 damaged, 4 journal written by a newer holdfastd (nothing was changed).`
@@ -85,6 +90,9 @@ func parse(args []string, stderr io.Writer) (options, error) {
 
 // run is the command; it returns the exit code.
 func run(args []string, stdout, stderr io.Writer, signals <-chan os.Signal) int {
+	if len(args) == 2 && args[0] == "secret" {
+		return secret(args[1], stderr)
+	}
 	o, err := parse(args, stderr)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -109,6 +117,15 @@ func run(args []string, stdout, stderr io.Writer, signals <-chan os.Signal) int 
 	fmt.Fprintf(stdout, "listening name=%s clients=%s replication=%s admin=%s\n",
 		cfg.Name, text(s.Addr()), text(s.ReplicationAddr()), text(s.AdminAddr()))
 	return serve(s, cfg, stdout, signals)
+}
+
+// secret makes a link secret.
+func secret(file string, stderr io.Writer) int {
+	if err := server.WriteSecret(file); err != nil {
+		fmt.Fprintln(stderr, "holdfastd:", err)
+		return exitFailed
+	}
+	return exitStopped
 }
 
 // serve waits for what ends the instance.

@@ -1,0 +1,294 @@
+package replica
+
+import (
+	"bytes"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+const (
+	// strangerTimeout bounds how long a connection that was accepted may take for its
+	// hello and the proof of it, however it trickles.
+	strangerTimeout = 2 * time.Second
+	// helloTimeout bounds a handshake with the states of all publishers.
+	helloTimeout = 30 * time.Second
+)
+
+// A stage of a greeting is the frame that the peer sends next. Both sides send the
+// same frames; only who opens and who proves itself first differs.
+type stage uint8
+
+const (
+	awaitsOpen   stage = iota
+	awaitsProof        // that it knows the secret
+	awaitsHello        //
+	awaitsSeal         // the proof that the hello is its own
+	awaitsStates       //
+	metPeer
+)
+
+// A greeting is how a connection begins. It belongs to the goroutine that reads.
+type greeting struct {
+	stage stage
+	shake *handshake
+	by    time.Time // else the connection is closed
+	hello *Hello    // the peer's, as far as it has come
+	tells bool      // it is a peer that is told why it is refused; set before the connection fails
+}
+
+func (c *conn) newGreeting() greeting {
+	var ours nonce
+	_, _ = rand.Read(ours[:]) // never fails
+	timeout := strangerTimeout
+	if c.dialled {
+		timeout = helloTimeout
+	}
+	return greeting{shake: newHandshake(c.l.o.Secret, c.dialled, ours), by: time.Now().Add(timeout)}
+}
+
+// limit is how long a payload may be that comes next.
+func (c *conn) limit() int {
+	switch c.stage {
+	case awaitsOpen, awaitsProof:
+		return openLimit
+	case awaitsHello, awaitsSeal:
+		return helloLimit
+	case awaitsStates:
+		return statesLimit
+	}
+	return frameLimit
+}
+
+// begin has who dialled open first: whoever else comes to the port learns nothing.
+func (c *conn) begin() {
+	if c.dialled {
+		c.open()
+	}
+}
+
+// takeGreeting does what a frame of a peer says with which there is no link yet.
+func (c *conn) takeGreeting(t frameType, d *decoder) error {
+	switch {
+	case t == frameRefuse:
+		return refusal(d)
+	case c.stage == awaitsOpen && t == frameOpen:
+		return c.takeOpen(d)
+	case c.stage == awaitsProof && t == frameProof:
+		return c.takeProof(d)
+	case c.stage == awaitsHello && t == frameHello:
+		return c.takeHello(d)
+	case c.stage == awaitsSeal && t == frameProof:
+		return c.takeSeal(d)
+	case c.stage == awaitsStates && t == frameStates:
+		return c.takeStates(d)
+	}
+	return fmt.Errorf("%w: type %d in a greeting", errFrame, t)
+}
+
+func (c *conn) takeOpen(d *decoder) error {
+	version, theirs, err := decodeOpen(d)
+	if err != nil {
+		return err
+	}
+	if version != protocolVersion {
+		return refused("link version %d, ours is %d", version, protocolVersion)
+	}
+	c.shake.opened(theirs)
+	c.stage = awaitsProof
+	if c.dialled {
+		return nil
+	}
+	c.open()
+	return c.prove()
+}
+
+func (c *conn) takeProof(d *decoder) error {
+	if err := c.checkProof(d); err != nil {
+		return err
+	}
+	c.stage, c.tells = awaitsHello, len(c.l.o.Secret) > 0
+	if !c.dialled {
+		return nil
+	}
+	if err := c.prove(); err != nil {
+		return err
+	}
+	return c.say(c.expect)
+}
+
+func (c *conn) takeHello(d *decoder) error {
+	c.hello = new(Hello)
+	if err := c.hello.decode(d); err != nil {
+		return err
+	}
+	c.shake.said(d.data)
+	c.stage = awaitsSeal
+	return nil
+}
+
+// takeSeal admits the peer, or says why not. Who is no peer has its states not read,
+// and gets none: there may be millions.
+func (c *conn) takeSeal(d *decoder) error {
+	if err := c.checkProof(d); err != nil {
+		return err
+	}
+	if err := c.checkHello(c.hello); err != nil {
+		return err
+	}
+	c.stage, c.by = awaitsStates, time.Now().Add(helloTimeout)
+	if !c.dialled {
+		if err := c.say(c.l.peer(c.hello.Name)); err != nil {
+			return err
+		}
+	}
+	return c.tellStates()
+}
+
+func (c *conn) takeStates(d *decoder) (err error) {
+	var last bool
+	c.hello.States, last, err = decodeStates(d, c.hello.States)
+	if err != nil || !last {
+		return err
+	}
+	return c.met(c.hello)
+}
+
+// met begins the link with a peer whose hello is whole.
+func (c *conn) met(theirs *Hello) error {
+	c.stage, c.tells, c.theirs = metPeer, true, theirs
+	c.link = NewLink(theirs, c.carries())
+	return c.l.connected(c)
+}
+
+func (c *conn) checkProof(d *decoder) error {
+	proof, err := decodeProof(d)
+	if err != nil {
+		return err
+	}
+	if err := c.shake.check(proof); err != nil {
+		return refused("%v", err)
+	}
+	return nil
+}
+
+// checkHello says what is against the peer that said hello.
+func (c *conn) checkHello(theirs *Hello) error {
+	expect, ours := "", c.ours
+	if c.dialled {
+		expect = c.expect.name
+	} else {
+		ours = c.l.hello(c.l.peer(theirs.Name))
+	}
+	known := c.l.peer(theirs.Name) != nil
+	return Check(ours, theirs, expect, known)
+}
+
+// open has our nonce sent.
+func (c *conn) open() {
+	_ = c.queue(func(e *encoder) { encodeOpen(e, c.shake.nonces[c.shake.place(c.dialled)]) }) // it is the first frame
+}
+
+// prove has our proof sent.
+func (c *conn) prove() error {
+	return c.queue(func(e *encoder) { encodeProof(e, c.shake.prove()) })
+}
+
+// say has our hello sent to a peer, and the proof that it is ours.
+func (c *conn) say(p *peer) error {
+	c.ours = c.l.hello(p)
+	err := c.queue(func(e *encoder) {
+		c.ours.encode(e)
+		c.shake.said(e.finish()[frameHeader:])
+	})
+	return errors.Join(err, c.prove())
+}
+
+// tellStates has our states sent. From here on the connection collects what becomes
+// durable, so that nothing is missed behind them.
+func (c *conn) tellStates() error {
+	old, ok := c.l.collect(c)
+	if !ok {
+		return ErrClosed
+	}
+	for _, o := range old {
+		o.fail(errors.New("the peer has dialled again"))
+	}
+	c.ours.States = c.l.o.Journal.States()
+	close(c.greet)
+	c.out.Wake()
+	return nil
+}
+
+// queue has a frame sent.
+func (c *conn) queue(encode func(*encoder)) error {
+	e := newEncoder()
+	encode(e)
+	frame := bytes.Clone(e.finish())
+	c.l.mu.Lock()
+	defer c.l.mu.Unlock()
+	return c.queueLocked(frame)
+}
+
+// track has Close know the connection. If it is one stranger too many, crowd has to go.
+func (l *Links) track(c *conn) (crowd *conn, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return nil, false
+	}
+	l.greeting = append(l.greeting, c)
+	if crowd = crowding(l.greeting); crowd != nil {
+		l.greeting = without(l.greeting, crowd)
+	}
+	return crowd, true
+}
+
+// collect has Durable know a connection whose peer is known. old are those that the
+// peer has dialled before and not completed.
+func (l *Links) collect(c *conn) (old []*conn, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return nil, false
+	}
+	for _, o := range l.conns {
+		if o.peer == nil && !o.dialled && !c.dialled && o.name == c.hello.Name {
+			old = append(old, o)
+		}
+	}
+	c.name = c.hello.Name
+	l.greeting = without(l.greeting, c)
+	l.conns = append(l.conns, c)
+	return old, true
+}
+
+func without(list []*conn, c *conn) []*conn {
+	return slices.DeleteFunc(list, func(o *conn) bool { return o == c })
+}
+
+// maxStrangers bounds the connections that were accepted and have not shown who they are.
+const maxStrangers = 64
+
+// crowding returns the stranger that makes room for another, nil if there is room: the
+// oldest of those from the address from which most have come. So one address keeps out
+// itself only, and several of them only who takes longer than all the others that come
+// meanwhile.
+func crowding(greeting []*conn) *conn {
+	from := make(map[string]int)
+	strangers, most := 0, 0
+	for _, c := range greeting {
+		if !c.dialled {
+			strangers++
+			from[c.from]++
+			most = max(most, from[c.from])
+		}
+	}
+	if strangers <= maxStrangers {
+		return nil
+	}
+	i := slices.IndexFunc(greeting, func(c *conn) bool { return !c.dialled && from[c.from] == most })
+	return greeting[i]
+}

@@ -1,0 +1,107 @@
+package server
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"runtime"
+
+	"github.com/holdfast-mq/holdfast/internal/replica"
+)
+
+// secretFileMost bounds the file of a link secret.
+const secretFileMost = 1 << 10
+
+// WriteSecret makes a new link secret and the file that holds it, for its owner alone.
+// The file must not be there yet. All instances of a group get a copy of it.
+func WriteSecret(file string) (err error) {
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("make a link secret: %w", err)
+	}
+	key := make([]byte, replica.SecretBytes)
+	_, _ = rand.Read(key) // never fails
+	_, err = fmt.Fprintf(f, "%x\n", key)
+	if err = cmp.Or(err, f.Sync()); err != nil {
+		err = fmt.Errorf("make a link secret: %w", err)
+	}
+	return errors.Join(err, f.Close())
+}
+
+// readSecret reads the link secret in a file that only its owner may read.
+func readSecret(file string) ([]byte, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, fmt.Errorf("can't be read: %w; holdfastd secret FILE makes one", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("can't be read: %w", err)
+	}
+	if mode := info.Mode().Perm(); mode&0o077 != 0 && runtime.GOOS != "windows" {
+		return nil, fmt.Errorf("%s can be read by others, its mode is %04o: chmod 600 it, and make another one if somebody may have", file, mode)
+	}
+	text, err := io.ReadAll(io.LimitReader(f, secretFileMost))
+	if err != nil {
+		return nil, fmt.Errorf("can't be read: %w", err)
+	}
+	key, err := hex.DecodeString(string(bytes.TrimSpace(text)))
+	if err != nil || len(key) != replica.SecretBytes {
+		return nil, fmt.Errorf("%s does not hold a secret, which is %d hexadecimal digits: holdfastd secret FILE makes one", file, 2*replica.SecretBytes)
+	}
+	return key, nil
+}
+
+// loadSecret reads the file of the link secret, if there is one.
+func (c *Config) loadSecret() error {
+	r := c.Replication
+	if r == nil || r.Secret == "" {
+		return nil
+	}
+	key, err := readSecret(r.Secret)
+	if err != nil {
+		return &ConfigError{Field: "replication.secret", Text: err.Error()}
+	}
+	with := *r // the caller's stays as it is
+	with.SecretKey = key
+	c.Replication = &with
+	return nil
+}
+
+// secret checks that links that leave the machine have one.
+func (k *checker) secret(r *Replication) {
+	switch n := len(r.SecretKey); {
+	case n != 0 && n != replica.SecretBytes:
+		k.fail("$.replication.secret", "has %d bytes, it must have %d", n, replica.SecretBytes)
+	case n != 0 || r.Secret != "" || r.Insecure:
+		return
+	}
+	addresses := []string{r.Listen}
+	for _, d := range r.Destinations {
+		addresses = append(addresses, d.Address)
+	}
+	for _, a := range addresses {
+		if a != "" && !isLoopback(a) {
+			k.fail("$.replication.secret", "is missing, and %s is no loopback address: whoever reaches a link could pass for a peer; "+
+				"name the file of a secret (holdfastd secret FILE makes one), or say insecure: true", a)
+			return
+		}
+	}
+}
+
+// isLoopback reports whether an address is of this machine alone.
+func isLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return true // said elsewhere
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
