@@ -87,6 +87,12 @@ func TestConfigErrors(t *testing.T) {
 		{"min_sync", replace("min_sync: 0", "min_sync: 2"), "a.yaml:15: min_sync is 2, it must be from 0 to the number of sync destinations, 1"},
 		{"no group", replace("group: pair\n", ""), "a.yaml: group is missing"},
 		{"no data", replace("data: ./data/a\n", ""), "a.yaml: data is missing"},
+		{"nobody to link with", replace("  destinations:\n    - name: b\n      address: 127.0.0.1:9108\n      ack: sync\n      topics: [\"^important_topic$\"]\n"+
+			"      downgrade_after: 5s\n      upgrade_within: 2.5s\n", ""), "a.yaml:7: replication names nobody to link with"},
+		{"peer is a destination", replace("min_sync: 0", "  peers: [c, b]\nmin_sync: 0"), `a.yaml:15: replication.peers[1] names "b" a second time`},
+		{"peer is itself", replace("min_sync: 0", "  peers: [a]\nmin_sync: 0"), "a.yaml:15: replication.peers[0] is this instance itself"},
+		{"peer can't dial", replace("  listen: 127.0.0.1:9107\n", "  peers: [c]\n"), "a.yaml:7: replication.peers[0] can't dial us"},
+		{"no secret", replace("127.0.0.1:9107", "0.0.0.0:9107"), "a.yaml: replication.secret is missing, and 0.0.0.0:9107 is no loopback address"},
 		{"wrong type", replace("min_sync: 0", "min_sync: many"), "a.yaml:15: "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

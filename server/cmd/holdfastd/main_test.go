@@ -395,6 +395,21 @@ func TestNewerJournal(t *testing.T) {
 	}
 }
 
+// A link secret is made once, for its owner.
+func TestSecret(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "link.key")
+	if said, err := exec.Command(daemon, "secret", file).CombinedOutput(); err != nil || len(said) > 0 {
+		t.Fatalf("%v: %s", err, said)
+	}
+	text, err := os.ReadFile(file)
+	if info, _ := os.Stat(file); err != nil || len(text) != 65 || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
+		t.Errorf("%q, %v", text, err)
+	}
+	if said, err := exec.Command(daemon, "secret", file).CombinedOutput(); err == nil || !strings.Contains(string(said), "exists") {
+		t.Errorf("made again: %v: %s", err, said)
+	}
+}
+
 // A signal that comes while acks are outstanding waits for them; a second one doesn't.
 func TestSecondSignal(t *testing.T) {
 	if runtime.GOOS == "windows" {

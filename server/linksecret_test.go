@@ -1,0 +1,121 @@
+package server
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
+)
+
+// A secret that was made is read again, by a configuration beside it, and never
+// written over.
+func TestSecretFile(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "link.key")
+	if err := WriteSecret(file); err != nil {
+		t.Fatal(err)
+	}
+	key, err := readSecret(file)
+	if err != nil || len(key) != 32 || bytes.Equal(key, make([]byte, 32)) {
+		t.Fatalf("%x, %v", key, err)
+	}
+	if err := WriteSecret(file); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("made again: %v", err)
+	}
+	if again, err := readSecret(file); err != nil || !bytes.Equal(again, key) {
+		t.Errorf("it became %x, %v", again, err)
+	}
+	config := filepath.Join(dir, "a.yaml")
+	text := strings.Replace(goodConfig, "  destinations:", "  secret: link.key\n  peers: [c]\n  destinations:", 1)
+	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := LoadConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cfg.loadSecret(); err != nil || !bytes.Equal(cfg.Replication.SecretKey, key) {
+		t.Errorf("%+v, %v", cfg.Replication, err)
+	}
+}
+
+// An instance does not start with a secret that others may know, or that is none.
+func TestBadSecretFile(t *testing.T) {
+	good := strings.Repeat("0f", 32)
+	for _, tt := range []struct {
+		name, text string
+		mode       fs.FileMode
+		want       string // empty: it is good
+	}{
+		{"good", good, 0o600, ""},
+		{"good, read only", good + "\r\n", 0o400, ""},
+		{"group reads it", good, 0o640, "chmod 600"},
+		{"all read it", good, 0o604, "chmod 600"},
+		{"empty", "", 0o600, "64 hexadecimal digits"},
+		{"short", good[:62], 0o600, "64 hexadecimal digits"},
+		{"long", good + "00", 0o600, "64 hexadecimal digits"},
+		{"no digits", strings.Repeat("xy", 32), 0o600, "64 hexadecimal digits"},
+		{"huge", strings.Repeat(" ", 1<<20) + good, 0o600, "64 hexadecimal digits"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if runtime.GOOS == "windows" && tt.mode&0o077 != 0 {
+				t.Skip("files have no such modes there")
+			}
+			file := filepath.Join(t.TempDir(), "link.key")
+			if err := os.WriteFile(file, []byte(tt.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Chmod(file, tt.mode); err != nil {
+				t.Fatal(err)
+			}
+			startsWith(t, &Replication{Secret: file, Destinations: []Destination{{Name: "b", Address: "192.0.2.1:9107"}}}, tt.want)
+		})
+	}
+	startsWith(t, &Replication{Secret: filepath.Join(t.TempDir(), "none"), Destinations: []Destination{{Name: "b", Address: "127.0.0.1:9107"}}}, "can't be read")
+}
+
+// Off loopback a link needs a secret, or the word that it needs none.
+func TestSecretIsNeeded(t *testing.T) {
+	to := func(address string) []Destination { return []Destination{{Name: "b", Address: address}} }
+	for _, tt := range []struct {
+		r    Replication
+		want string
+	}{
+		{Replication{Listen: "127.0.0.1:0", Destinations: to("[::1]:9107")}, ""},
+		{Replication{Listen: "localhost:0", Destinations: to("127.3.2.1:9107")}, ""},
+		{Replication{Listen: ":0", Destinations: to("127.0.0.1:9107")}, "replication.secret is missing"},
+		{Replication{Listen: "0.0.0.0:0", Destinations: to("127.0.0.1:9107")}, "replication.secret is missing"},
+		{Replication{Listen: "127.0.0.1:0", Destinations: to("192.0.2.1:9107")}, "192.0.2.1:9107 is no loopback address"},
+		{Replication{Listen: "127.0.0.1:0", Destinations: to("example.invalid:9107")}, "replication.secret is missing"},
+		{Replication{Listen: "0.0.0.0:0", Peers: []string{"b"}}, "replication.secret is missing"},
+		{Replication{Listen: "0.0.0.0:0", Peers: []string{"b"}, Insecure: true}, ""},
+		{Replication{Listen: "0.0.0.0:0", Peers: []string{"b"}, SecretKey: make([]byte, 32)}, ""},
+		{Replication{Listen: "0.0.0.0:0", Peers: []string{"b"}, SecretKey: make([]byte, 31)}, "has 31 bytes"},
+	} {
+		startsWith(t, &tt.r, tt.want)
+	}
+}
+
+// startsWith starts an instance; want is in the error that is due.
+func startsWith(t *testing.T, r *Replication, want string) {
+	t.Helper()
+	s, err := Start(Config{
+		Name: "a", Group: "g", Data: "d", FS: memfs.New(), Clients: Endpoint{Listen: "127.0.0.1:0"}, Replication: r,
+	})
+	if err == nil {
+		s.Close()
+	}
+	var config *ConfigError
+	switch {
+	case want == "" && err != nil:
+		t.Errorf("%+v: %v", r, err)
+	case want != "" && (err == nil || !strings.Contains(err.Error(), want) || !errors.As(err, &config)):
+		t.Errorf("%+v: %v, want %q", r, err, want)
+	}
+}
