@@ -53,7 +53,7 @@ func (p *smallPair) start(name, peer string) {
 	s, err := server.Start(server.Config{
 		Name: name, Group: "g", Data: p.dirs[name], Clients: server.Endpoint{Listen: name + ":9007"},
 		Log: server.LogConfig{Segment: 512 << 10},
-		Replication: &server.Replication{Listen: name + ":9107", Destinations: []server.Destination{
+		Replication: &server.Replication{Listen: name + ":9107", SecretKey: []byte("the secret of the pair on small disks")[:32], Destinations: []server.Destination{
 			{Name: peer, Address: peer + ":9107", DowngradeAfter: server.Duration(time.Second)},
 		}},
 		RejoinTimeout: server.Duration(2 * time.Second),

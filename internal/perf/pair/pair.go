@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -78,6 +79,9 @@ func (in *Instance) configure(peer *Instance, o Options) (err error) {
 			return err
 		}
 	}
+	if err := os.WriteFile(filepath.Join(in.dir, "link.key"), []byte(strings.Repeat("5e", 32)), 0o600); err != nil {
+		return err
+	}
 	config := fmt.Sprintf(configuration, in.Name, in.Clients, in.ports[replicationPort].Address, peer.Name, at, o.DowngradeAfter, in.admin)
 	return os.WriteFile(in.config(), []byte(config), 0o644)
 }
@@ -89,6 +93,7 @@ clients:
   listen: %s
 replication:
   listen: %s
+  secret: link.key
   destinations:
     - name: %s
       address: %s
