@@ -300,7 +300,7 @@ func TestAdminCatchingUp(t *testing.T) {
 		}
 		const waiting = `"ready":false,"stopping":false,"catching_up":true`
 		wants("/healthz", 200, waiting)
-		wants("/readyz", 503, waiting, `"links":[{"peer":"b","sync":true,"outbound":true,"inbound":false,"one_way":false,"state":"down","ack":"counting"`,
+		wants("/readyz", 503, waiting, `"links":[{"peer":"b","sync":true,"outbound":true,"inbound":false,"one_way":false,"rivals":false,"state":"down","ack":"counting"`,
 			`"oldest_wait_ms":0`, `"degraded":[]`)
 		pair.A.AwaitReady()
 		wants("/readyz", 200, `"ready":true,"stopping":false,"catching_up":true`)

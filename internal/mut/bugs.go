@@ -40,6 +40,8 @@ const (
 	R2AnyName Bug = "r2-any-name"
 	// R2TellsStrangers tells who has proven nothing why it is refused.
 	R2TellsStrangers Bug = "r2-tells-strangers"
+	// R2RivalsTakeTurns links two processes of one name in turn.
+	R2RivalsTakeTurns Bug = "r2-rivals-take-turns"
 	// R2OwnOnly sends a peer only what this instance took in itself.
 	R2OwnOnly Bug = "r2-own-only"
 	// R2AckOnReceipt acknowledges on the link before the fsync.

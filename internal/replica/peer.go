@@ -22,15 +22,16 @@ type peer struct {
 	conn      *conn         // nil: down
 	awaySince time.Duration // when it went down, or the start
 	memory    memory
-	progress  *Progress
-	ack       *AckState
-	behind    goal // what it had not acknowledged when it connected, or began to count again
-	refusals  Refusals
-	reason    string           // why it is down
-	givenUp   bool             // it holds no segment any more
-	heldFrom  journal.Position // where what it has not acknowledged begins, at the earliest
-	differs   map[uint64]bool  // publishers found to have diverged
-	warned    string           // of how the two directions differ
+	processes
+	progress *Progress
+	ack      *AckState
+	behind   goal // what it had not acknowledged when it connected, or began to count again
+	refusals Refusals
+	reason   string           // why it is down
+	givenUp  bool             // it holds no segment any more
+	heldFrom journal.Position // where what it has not acknowledged begins, at the earliest
+	differs  map[uint64]bool  // publishers found to have diverged
+	warned   string           // of how the two directions differ
 
 	single degraded // while it is left out
 	counts
@@ -134,6 +135,7 @@ func (l *Links) connected(c *conn) error {
 func (l *Links) becomeUpLocked(p *peer, c *conn, now time.Duration) (unequal string, news bool) {
 	c.peer, p.conn = p, c
 	news, p.reason = p.memory.learn(c.theirs), ""
+	p.linked(c.theirs.Run)
 	if p.outbound() {
 		l.beginLocked(p, c)
 	}
@@ -164,10 +166,29 @@ func (l *Links) admitLocked(c *conn) (p *peer, old *conn, err error) {
 		}
 	}
 	p = l.peers[c.theirs.Name]
-	if p.conn != nil && !Stays(c.dialler(), p.conn.dialler()) {
-		return nil, nil, &RefusedError{Code: refuseCrossed, Reason: "the other connection stays"}
+	return p, p.conn, l.replacesLocked(p, c)
+}
+
+// replacesLocked says why c does not replace the connection that its peer has, if it
+// has one: both are of the same process and cross, or c is of an earlier one.
+func (l *Links) replacesLocked(p *peer, c *conn) error {
+	if p.conn == nil {
+		return nil
 	}
-	return p, p.conn, nil
+	if p.conn.theirs.Run == c.theirs.Run {
+		if !Stays(c.dialler(), p.conn.dialler()) {
+			return &RefusedError{Code: refuseCrossed, Reason: "the other connection stays"}
+		}
+		return nil
+	}
+	back, news := p.comesBack(l.now(), c.theirs.Run)
+	if news {
+		l.o.Log.Error("two processes run under one name, and the later one is linked: stop one of them, or give it another name", "peer", p.name)
+	}
+	if back {
+		return refused("two processes are named %q, and the later one is linked: stop one of them, or give it another name", p.name)
+	}
+	return nil
 }
 
 // beginLocked begins a destination's watermarks with what its hello said.

@@ -75,6 +75,7 @@ type Status struct {
 	Outbound     bool   `json:"outbound"`         // we replicate to it
 	Inbound      bool   `json:"inbound"`          // it replicates to us
 	OneWay       bool   `json:"one_way"`          // one of the two replicates to the other synchronously, and the other does not replicate back
+	Rivals       bool   `json:"rivals"`           // two processes run under the peer's name, by a sign within the last minute
 	State        string `json:"state"`            // down, catching-up, sync, live (async)
 	Ack          string `json:"ack,omitempty"`    // counting, downgraded; empty if async
 	Reason       string `json:"reason,omitempty"` // why down, empty if it is up

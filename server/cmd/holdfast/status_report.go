@@ -98,6 +98,9 @@ func (r *statusReport) judgeLink(name string, l *replica.Status) {
 	case l.State == "catching-up":
 		r.wrong("link_catching_up", name, "%s has not acknowledged yet what it lacked when it came back", peer)
 	}
+	if l.Rivals {
+		r.wrong("rivals", name, "two processes run as %s, and the later one is linked: stop one of them, or give it another name", peer)
+	}
 	switch {
 	case l.OneWay && l.Outbound:
 		r.wrong("one_way", name, "%s does not replicate back: what is published there never gets here, and publishers pass it over; "+
