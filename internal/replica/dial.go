@@ -159,7 +159,7 @@ func (l *Links) refusedOne(c *conn, r *RefusedError) (others int, ok bool) {
 	return others, true
 }
 
-// noise are connections that are no links. It is guarded by Links.mu.
+// noise are connections that are no links.
 type noise struct {
 	logged bool          // one was
 	at     time.Duration // the last one

@@ -161,8 +161,8 @@ func TestStrangersLearnNothing(t *testing.T) {
 					t.Errorf("ended after %v", took)
 				}
 				pass(time.Second)
-				if s := a.status("b"); s.State != "down" || s.Inbound || a.l.connections() != 0 {
-					t.Errorf("status %+v, %d connections", s, a.l.connections())
+				if s := a.status("b"); s.State != "down" || s.Inbound || a.l.countConnections() != 0 {
+					t.Errorf("status %+v, %d connections", s, a.l.countConnections())
 				}
 				if !a.logged("no link", tt.logged) {
 					t.Error("the log does not say why")

@@ -32,14 +32,12 @@ type Links struct {
 	scratch    scratch
 	syncStatus atomic.Uint32 // a syncstatus.Status; changed with mu held
 
-	mu       sync.Mutex
-	closed   bool
-	peers    map[string]*peer // destinations and others that may dial us; doesn't change
-	conns    []*conn          // that are told what becomes durable, in the order in which they came
-	greeting []*conn          // that are not yet, likewise
-	marks    *Watermarks
-	unsure   map[uint64]bool // publishers whose running CRC began at a floor nobody knows the CRC of
-	noise    noise
+	mu     sync.Mutex
+	closed bool
+	peers  map[string]*peer // destinations and others that may dial us; doesn't change
+	marks  *Watermarks
+	unsure map[uint64]bool // publishers whose running CRC began at a floor nobody knows the CRC of
+	connections
 	opening
 	questions
 	holds
@@ -72,6 +70,14 @@ func (c *clock) now() time.Duration {
 type scratch struct {
 	publishers []uint64
 	conns      []*conn
+}
+
+// connections are those that are open, each kind in the order in which they came, and
+// those that came to nothing. They are guarded by Links.mu.
+type connections struct {
+	conns    []*conn // that are told what becomes durable
+	greeting []*conn // that are not yet
+	noise    noise
 }
 
 // opening is the way to Ready. It is guarded by Links.mu.

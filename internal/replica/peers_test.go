@@ -108,7 +108,7 @@ func TestOnlyOneSideDials(t *testing.T) {
 	}
 }
 
-func (l *Links) connections() int {
+func (l *Links) countConnections() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.conns) + len(l.greeting)
@@ -124,8 +124,8 @@ func TestCrossingConnections(t *testing.T) {
 		for range 5 {
 			w.linked(a, b)
 			pass(time.Second)
-			if a.l.connections() != 1 || b.l.connections() != 1 {
-				t.Fatalf("%d connections at a, %d at b", a.l.connections(), b.l.connections())
+			if a.l.countConnections() != 1 || b.l.countConnections() != 1 {
+				t.Fatalf("%d connections at a, %d at b", a.l.countConnections(), b.l.countConnections())
 			}
 			a.publish(1, a.have(1)+1, a.have(1)+3)
 			w.eventually("safe", func() bool { return a.l.Safe(1) == a.have(1) })
@@ -783,7 +783,7 @@ func TestStrangersOnThePort(t *testing.T) {
 			if d := time.Since(began); d > 3*time.Second {
 				t.Errorf("%q: closed after %v", in, d)
 			}
-			w.eventually("forgotten", func() bool { return a.l.connections() == 0 })
+			w.eventually("forgotten", func() bool { return a.l.countConnections() == 0 })
 			if a.l.Reachable() {
 				t.Errorf("%q became a peer", in)
 			}
@@ -803,7 +803,7 @@ func TestTooManyStrangers(t *testing.T) {
 				}
 				defer nc.Close()
 			}
-			w.now("bounded", func() bool { return a.l.connections() <= maxStrangers })
+			w.now("bounded", func() bool { return a.l.countConnections() <= maxStrangers })
 		}
 		began := time.Now()
 		crowd("s")
@@ -820,7 +820,7 @@ func TestTooManyStrangers(t *testing.T) {
 			t.Errorf("linked after %v", took)
 		}
 		pass(strangerTimeout)
-		if n := a.l.connections(); n != 1 {
+		if n := a.l.countConnections(); n != 1 {
 			t.Errorf("%d connections when all strangers are gone", n)
 		}
 	})
