@@ -228,7 +228,7 @@ func (l *Ledger) Removed(matches func(topic []byte) bool) bookmark.Vector {
 	defer l.mu.Unlock()
 	v := bookmark.Vector{}
 	for n, r := range l.records {
-		if n < l.first && r.Kind == ledger.Message && matches(r.Topic) || r.Kind == ledger.Gone {
+		if n < l.first && (r.Kind == ledger.Gone || r.Kind == ledger.Message && matches(r.Topic)) {
 			v[r.Publisher] = r.Sequence
 		}
 	}
