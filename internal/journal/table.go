@@ -38,10 +38,12 @@ type publisher struct {
 	linked       bool // in the list of rings
 	newer, older *publisher
 
-	// Numbers of the ones it was last noted in.
-	segment, stretch, outlined uint32
-	dirty                      bool // have may be above durable
+	noted
+	dirty bool // have may be above durable
 }
+
+// noted are the numbers of the ones that a publisher was last noted in.
+type noted struct{ segment, stretch, outlined uint32 }
 
 func (p *publisher) state() State {
 	return State{

@@ -23,22 +23,23 @@ type Destination struct {
 
 // Options say how to link an instance with its peers. Journal, Name and Group must be set.
 type Options struct {
-	Name, Group string
-	Digest      string // of what decides what is rejected (R14); a peer with another is refused
-	Run         uint64 // random, one per start of the process: tells a link to itself
+	Name   string // of the instance
+	Group  string // of the instances that take each other's place
+	Digest string // of what decides what is rejected (R14); a peer with another is refused
+	Run    uint64 // random, one per start of the process: tells a link to itself
 
-	Journal      *journal.Journal
-	Listener     net.Listener // nil: nobody dials us
-	Dial         func(ctx context.Context, address string) (net.Conn, error)
-	Destinations []Destination
-	Peers        []string // that may dial us although we don't replicate to them
-	Secret       []byte   // SecretBytes that all instances of the group know; nil: a peer is believed its name
-	MinSync      int      // a downgrade that would leave fewer counting sync destinations does not happen
-	Hold         int64    // bytes of journal kept for an absent destination before it is given up; 0: half of the free disk
+	Journal      *journal.Journal                                            // the instance's, open until the links have ended
+	Listener     net.Listener                                                // nil: nobody dials us
+	Dial         func(ctx context.Context, address string) (net.Conn, error) // default: by TCP
+	Destinations []Destination                                               // none: nobody gets anything
+	Peers        []string                                                    // that may dial us although we don't replicate to them
+	Secret       []byte                                                      // SecretBytes that all instances of the group know; nil: a peer is believed its name
+	MinSync      int                                                         // a downgrade that would leave fewer counting sync destinations does not happen
+	Hold         int64                                                       // bytes of journal kept for an absent destination before it is given up; 0: half of the free disk
 
-	RejoinTimeout time.Duration // R6; default 10s
-	Heartbeat     time.Duration // default 500ms; four times as long without a sign: lost
-	Log           *slog.Logger
+	RejoinTimeout time.Duration    // R6; default 10s
+	Heartbeat     time.Duration    // default 500ms; four times as long without a sign: lost
+	Log           *slog.Logger     // default: nothing is logged
 	Now           func() time.Time // default time.Now
 	// Full reports that the disk is nearly full: records are refused for now,
 	// which ends the link. Nil: never.
