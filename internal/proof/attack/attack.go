@@ -20,6 +20,9 @@ type battle struct {
 	pair   pair.Pair
 	honest []*honest
 	dir    string
+	// admitted counts the strangers that an instance took for peers.
+	admitted atomic.Int64
+	struck   map[*honest]time.Time // when a session last had the victim's own life; of the attacker with numbers
 }
 
 // An attacker tries one thing again and again until ctx ends.
@@ -34,7 +37,7 @@ type attacker struct {
 func attack(ctx context.Context, dir, binary string, duration time.Duration, seed uint64) (well bool, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, duration+5*time.Minute, errors.New("took five minutes longer than it should"))
 	defer cancel()
-	b := &battle{dir: dir}
+	b := &battle{dir: dir, struck: make(map[*honest]time.Time)}
 	if b.pair, err = pair.Start(ctx, dir, pair.Options{Command: []string{binary}}); err != nil {
 		return false, err
 	}
@@ -52,7 +55,11 @@ func attack(ctx context.Context, dir, binary string, duration time.Duration, see
 		return false, err
 	}
 	pairWell, err := b.verdict()
-	return pairWell && serversWell, err
+	fmt.Printf("%d strangers were taken for peers\n", b.admitted.Load())
+	if well = pairWell && serversWell && b.admitted.Load() == 0; well && err == nil {
+		fmt.Println("all is well")
+	}
+	return well, err
 }
 
 // siege has everybody at work for so long.

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/testkit/forge"
 	"github.com/holdfast-mq/holdfast/internal/wire"
+	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
 const devnull = "/AMPS/devnull"
@@ -46,8 +48,24 @@ func forgeName(_ context.Context, b *battle, random *rand.Rand) error {
 	return err
 }
 
-// forgeNumber logs on with an honest publisher's own life, as a copy of its store
-// would, and sends numbers that no store sends.
+// strikeSpacing is the least time between two sessions under one victim's own life:
+// a client that loses its name three times in a minute ends (R11), for which no
+// number is needed.
+const strikeSpacing = 30 * time.Second
+
+// claimed returns a name and a life to send numbers under: an honest publisher's
+// own, as a copy of its store would, or mostly a new one.
+func (b *battle) claimed(h *honest, random *rand.Rand) (name string, life pubstore.Life) {
+	if time.Since(b.struck[h]) < strikeSpacing {
+		name = fmt.Sprintf("evil-%x", random.Uint64())
+		return name, pubstore.Life{ID: name}
+	}
+	b.struck[h] = time.Now()
+	lives := h.store.Lives()
+	return h.name, lives[len(lives)-1]
+}
+
+// forgeNumber logs on and sends numbers that no store sends.
 func forgeNumber(_ context.Context, b *battle, random *rand.Rand) error {
 	h, address := b.victim(random)
 	c, err := dialRaw(address)
@@ -55,8 +73,7 @@ func forgeNumber(_ context.Context, b *battle, random *rand.Rand) error {
 		return err
 	}
 	defer c.Close()
-	lives := h.store.Lives()
-	life := lives[len(lives)-1]
+	name, life := b.claimed(h, random)
 	number, same := uint64(bookmark.MaxSequence), false
 	switch random.IntN(4) {
 	case 0:
@@ -66,7 +83,7 @@ func forgeNumber(_ context.Context, b *battle, random *rand.Rand) error {
 	case 2:
 		same = true
 	}
-	if err := c.send(logon(h.name, life.ID, random.Uint64()>>1, life.Acked, min(number, bookmark.MaxSequence))); err != nil {
+	if err := c.send(logon(name, life.ID, random.Uint64()>>1, life.Acked, min(number, bookmark.MaxSequence))); err != nil {
 		return err
 	}
 	m, err := c.await(wire.AckProcessed)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"path/filepath"
@@ -46,7 +47,8 @@ func strangeLink(ctx context.Context, b *battle, random *rand.Rand) error {
 	case <-ctx.Done():
 	}
 	for _, s := range links.Status() {
-		if s.Sent > 0 {
+		if s.Sent > 0 || s.State != "down" {
+			b.admitted.Add(1)
 			return nil
 		}
 	}
@@ -93,6 +95,11 @@ func noise(address string, random *rand.Rand) error {
 	if _, err := conn.Write(b); err != nil {
 		return err
 	}
-	_, err = conn.Read(make([]byte, 1))
-	return err
+	if n, err := io.ReadAll(io.LimitReader(conn, 1<<20)); err == nil && len(n) > mostToStrangers {
+		return fmt.Errorf("a stranger was told %d bytes", len(n))
+	}
+	return errors.New("not a peer")
 }
+
+// mostToStrangers is the longest answer to noise: a refusal that says nothing.
+const mostToStrangers = 64

@@ -1,6 +1,7 @@
 package cluster_test
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -125,7 +126,9 @@ func TestMarksOfOtherTopics(t *testing.T) {
 		sub := s.App("sub", []string{"a", "b"}, pl.Use)
 		r := sub.Read("orders", true, client.From(client.MostRecent), client.ID("orders"))
 		sub.AwaitServer("a")
-		publishLong(s, noise, "ticks", 1, 200)
+		for n := range 20 { // more topics than retention tells apart
+			publishLong(s, noise, fmt.Sprintf("ticks-%d", n), 10*n+1, 10*n+10)
+		}
 		pub.PublishN("orders", 1, 4)
 		pub.FlushSafe()
 		noise.FlushSafe()
@@ -134,7 +137,7 @@ func TestMarksOfOtherTopics(t *testing.T) {
 		pub.FlushSafe()
 		r.AwaitN(5)
 		for _, name := range []string{"a", "b"} {
-			if floor(s, name, "ticks", noise) == 0 {
+			if floor(s, name, "ticks-0", noise) == 0 {
 				t.Fatalf("%s has removed nothing: nothing is tried", name)
 			}
 		}
