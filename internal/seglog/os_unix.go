@@ -29,10 +29,16 @@ func syncDir(dir string) error {
 	return err
 }
 
+// unbounded is the size of a disk of which nothing is known.
+const unbounded = 1 << 60
+
 func space(dir string) (free, total int64, err error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
 		return 0, 0, &os.PathError{Op: "statfs", Path: dir, Err: err}
+	}
+	if st.Blocks == 0 { // some file systems don't say, those in user space above all
+		return unbounded, unbounded, nil
 	}
 	return int64(st.Bavail) * int64(st.Bsize), int64(st.Blocks) * int64(st.Bsize), nil
 }
