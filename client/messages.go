@@ -198,6 +198,8 @@ func (s *Subscription) take(last *Message) (d delivery, emptied bool, err error)
 	case ok && d.m != nil:
 		s.stats.Delivered++
 	case ok:
+	case s.core.Ended() && !s.free:
+		return d, false, nil // who is told of the end may subscribe again at once
 	case s.core.Ended():
 		return d, false, s.endErrLocked()
 	default:

@@ -34,6 +34,7 @@ type Subscription struct {
 	redo     *Message                // the loop was left in its turn; guarded by mu
 	dropped  bool                    // nothing more is handed over: Unsubscribe, or the client is closed; guarded by mu
 	endErr   error                   // why it ended; guarded by mu
+	free     bool                    // it has ended, and its id may be used again; guarded by mu
 	answered bool                    // first is closed; guarded by mu
 	left     chan struct{}           // closed when the loop that reads it leaves; nil: there is none; guarded by mu
 	stats    SubscriptionStats       // guarded by mu; the counters only
@@ -179,7 +180,8 @@ func (s *Subscription) end(err error) {
 		s.release()
 	}
 	s.mu.Lock()
-	s.answerLocked() // now that the id is free again
+	s.free = true
+	s.answerLocked()
 	s.mu.Unlock()
 	s.ready.Set()
 	if began && err != nil && !errors.Is(err, ErrClosed) {

@@ -1,0 +1,37 @@
+package client
+
+import (
+	"errors"
+	"runtime"
+	"testing"
+
+	"github.com/holdfast-mq/holdfast/internal/signal"
+)
+
+// A loop is told that its subscription has ended when the id may be used again,
+// not before: an application subscribes again at once.
+func TestEndIsToldWhenTheIDIsFree(t *testing.T) {
+	c := &Client{ctx: t.Context(), subs: make(map[string]*Subscription)}
+	s := &Subscription{c: c, id: "s", ready: signal.New(), first: make(chan struct{})}
+	c.subs["s"] = s
+	why := errors.New("why")
+	ended := make(chan struct{})
+	c.mu.Lock() // so that the id can't be given free
+	go func() { defer close(ended); s.end(why) }()
+	for over := false; !over; runtime.Gosched() {
+		s.mu.Lock()
+		over = s.core.Ended()
+		s.mu.Unlock()
+	}
+	if _, _, err := s.take(nil); err != nil {
+		t.Errorf("told %v while the id is in use", err)
+	}
+	c.mu.Unlock()
+	<-ended
+	if _, _, err := s.take(nil); err != why {
+		t.Errorf("told %v, want %v", err, why)
+	}
+	if err := c.add(s); err != nil {
+		t.Error(err)
+	}
+}
