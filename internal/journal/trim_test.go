@@ -218,7 +218,7 @@ func TestTrimKeepsRunningCRC(t *testing.T) {
 	if s := state(j, 1); s.Removed != 0 || s.RemovedCRC != 0 {
 		t.Fatalf("%+v before anything was removed", s)
 	}
-	n, err := j.Trim(journal.Retention{Bytes: 8 << 10})
+	n, err := j.Trim(journal.Retention{Need: 8 << 10})
 	if err != nil || n == 0 {
 		t.Fatal(n, err)
 	}
