@@ -241,7 +241,7 @@ func TestKillsWhileAGapIsFilled(t *testing.T) {
 		sub.Restart()
 		handled := make(map[string]int)
 		for life := 1; len(handled) < 289; life++ {
-			n := 0
+			n, want := 0, min(7*life, 289-len(handled))
 			r, err := resumeAt(s, pl, sub, []string{"a", "b"}, func(m *client.Message) error {
 				body := names([]string{string(m.Data)})[0]
 				if n++; n > 7*life || body == "pub-20" {
@@ -253,7 +253,7 @@ func TestKillsWhileAGapIsFilled(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r.AwaitN(min(7*life, 289-len(handled)))
+			r.AwaitN(want)
 			r.Stop()
 		}
 		for body, times := range handled {
