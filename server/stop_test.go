@@ -60,8 +60,10 @@ func TestShutdownDrains(t *testing.T) {
 		p, s := dial(t, pair.A), dial(t, pair.A)
 		p.logonExt("gw", "life", 1, 0)
 		s.logon("sub")
+		p.publish("orders", 1, 1)
+		p.persisted(1, "") // the peer has answered the logon: nothing is held back
 		pair.Partition()
-		p.publish("orders", 1, 5)
+		p.publish("orders", 2, 5)
 		p.silent(time.Second)
 		a := pair.A.Server()
 		stopped := make(chan error, 1)
@@ -86,8 +88,10 @@ func TestShutdownGivesUp(t *testing.T) {
 		pair := servertest.NewPair(t)
 		p := dial(t, pair.A)
 		p.logonExt("gw", "life", 1, 0)
+		p.publish("orders", 1, 1)
+		p.persisted(1, "") // the peer has answered the logon: nothing is held back
 		pair.Partition()
-		p.publish("orders", 1, 5)
+		p.publish("orders", 2, 5)
 		p.silent(time.Second)
 		began := time.Now()
 		if err := pair.A.Server().Shutdown(context.Background()); !errors.Is(err, server.ErrDrainTimeout) {

@@ -93,8 +93,10 @@ func TestConverged(t *testing.T) {
 		text := fails(t, func(ft servertest.T) {
 			pair := servertest.NewPair(ft)
 			a := start(t, pair.A.Client("app"))
-			pair.Partition()
 			a.publish(1, 1)
+			a.flushes(0, time.Second) // the peer has answered the logon: nothing is held back
+			pair.Partition()
+			a.publish(2, 2)
 			a.waits(time.Second)
 			pair.AwaitConverged()
 		})
