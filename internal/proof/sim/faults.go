@@ -436,6 +436,7 @@ func (w *world) rollBackStore(p *publisher) bool {
 			return
 		}
 		w.say("FAULT the machine of %s is rolled back", p.name)
+		p.rolled = true
 		p.kill(memfs.Durable, true)
 		p.fs = old
 		for _, l := range w.oracle.of(p) {

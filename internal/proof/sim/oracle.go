@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/clientcore"
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/proof/checker"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
@@ -257,13 +258,16 @@ func (o *oracle) letGo(p *publisher, id string, through uint64) {
 
 // rejected notes that the application was told of a message that was refused,
 // perhaps again: after a restart, or by the other server.
-func (o *oracle) rejected(p *publisher, id string, seq uint64) {
-	m := o.life(p, id).message(seq)
+func (o *oracle) rejected(p *publisher, r *clientcore.Rejection) {
+	m := o.life(p, r.Life).message(r.Sequence)
+	// While an instance has more of a life than its store has given out, what it
+	// can't compare any more is not known to be the store's (R1).
+	unknown := p.rolled && r.Reason == "outcome unknown"
 	switch {
 	case m == nil:
-		o.violate("%s: told that %s|%d was refused, which was never published", p.name, id, seq)
-	case m.Topic != topicRefused && !o.w.damaged:
-		o.violate("%s: %s|%d was refused", p.name, id, seq)
+		o.violate("%s: told that %s|%d was refused, which was never published", p.name, r.Life, r.Sequence)
+	case m.Topic != topicRefused && !o.w.damaged && !unknown:
+		o.violate("%s: %s|%d was refused: %s", p.name, r.Life, r.Sequence, r.Reason)
 	default:
 		m.Fate, m.refused = checker.Unknown, true
 	}

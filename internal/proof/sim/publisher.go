@@ -35,6 +35,7 @@ type publisher struct {
 	fs     *memfs.FS
 	boot   int  // of its machine
 	quiet  bool // publishes nothing any more
+	rolled bool // its machine was rolled back
 }
 
 func (w *world) addPublisher(name string, memory bool) *publisher {
@@ -137,7 +138,7 @@ func (p *publisher) rejected(r clientcore.Rejection) {
 		return
 	}
 	p.w.after(between(p.w.load, 0, 5*time.Millisecond), &p.process, 'j', func() {
-		p.w.oracle.rejected(p, r.Life, r.Sequence)
+		p.w.oracle.rejected(p, &r)
 		p.stored(r.LetGo(p.store))
 		p.told(r)
 	})
