@@ -67,9 +67,9 @@ type Subscription interface {
 	// of Store.Subscription, as Discarded. known is false until SetBase was
 	// called or something was kept.
 	Received() (v Vector, known bool)
-	// OutOfOrder returns, ascending by publisher, what was discarded in an
-	// earlier life above Received, so that it is not missing where retention has
-	// removed it; nil if there is none.
+	// OutOfOrder returns the sequences above Received that earlier processes have
+	// discarded, ascending, by publisher; nil if there are none. Where retention
+	// has removed such a message, it is not missing.
 	OutOfOrder() map[uint64][]uint64
 	// Discarded returns what the next process will resume from: nothing
 	// received in this life of the process below it is undiscarded. The client

@@ -256,7 +256,7 @@ func (w *window) receivedVector() (Vector, bool) {
 	return w.singlePlanted(v), w.based || len(v) > 0 || w.keptOutOfOrder()
 }
 
-// outOfOrder returns what was discarded in another life above what is received.
+// outOfOrder returns the sequences above received that another life has discarded.
 func (w *window) outOfOrder() (above map[uint64][]uint64) {
 	for _, p := range w.order {
 		at, found := slices.BinarySearch(p.elsewhere, p.received)

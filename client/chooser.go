@@ -98,8 +98,8 @@ func FailBackNever() FailBack { return FailBack{} }
 // without a break, that all its synchronous peers have everything (SyncOK),
 // and the preferred one can be reached. So it neither goes to a server that has
 // not caught up nor follows one that comes and goes. A present server that is
-// asynchronous, or does not replicate back (SyncOneWay), can't tell; it is left after d. One that does not say how it
-// stands, or is alone, is not left.
+// asynchronous, or does not replicate back (SyncOneWay), can't tell; it is left
+// after d. One that does not say how it stands, or is alone, is not left.
 func FailBackInSync(d time.Duration) FailBack { return FailBack{failBackInSync, d} }
 
 // FailBackAtOnce has a client go back as soon as a preferred server can be

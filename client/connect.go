@@ -120,7 +120,7 @@ func (cn *conn) logon(u *uri, ch Choice) error {
 	if err := cn.nc.SetDeadline(time.Now().Add(c.cfg.LogonTimeout)); err != nil {
 		return err
 	}
-	c.core.logon(c.name, cmp.Or(u.messageType, c.cfg.MessageType), counter, c.store)
+	c.core.logon(c.name, cmp.Or(u.messageType, c.cfg.MessageType), counter)
 	var m wire.Message
 	if err := cn.authenticate(u, &m); err != nil {
 		return err

@@ -168,17 +168,18 @@
 //	                              runs that server gives it space
 //	ErrStoreRolledBack            (hooks) find out who restored or copied the store, or which
 //	                              server says more than it was sent
-//	ErrOtherLife                  (hooks) nothing: chance does not bring it about, so find out
-//	                              what is wrong with that server, or who made up a life
+//	ErrOtherLife                  (hooks) nothing: chance does not bring it about, so look for a
+//	                              fault of that server, or for a client that made up a life
 //	ErrNameInUse                  find the other process of this name
-//	*GapError                     report what is lost; subscribe again with AcceptGaps, or
+//	*GapError                     report the lost messages; subscribe again with AcceptGaps, or
 //	                              once the servers that were not asked are back
 //	*PublishersError              raise the limit that it names; or subscribe from Epoch or Now
 //	ErrNotReplicated              wait for the server that has the topic; or AllowUnreplicated
 //	ErrAsyncPath                  (Stats, hook Disconnected) nothing: it ends when the server
 //	                              that the subscriptions were on, or its peer, is back; or
 //	                              AllowUnreplicated
-//	ErrLagging, ErrAsync, ErrOneWay (Stats, hook Disconnected) nothing: others are tried first
+//	ErrLagging, ErrAsync, ErrOneWay
+//	                              (Stats, hook Disconnected) nothing: others are tried first
 //	ErrPreferred, ErrStopping     (Move) nothing: why the client has moved
 //	ErrSlowConsumer               take messages faster; or subscribe with From
 //	*CommandError                 mend the command, or the permissions

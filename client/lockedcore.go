@@ -63,11 +63,11 @@ func (o *lockedCore) connect(uri, address string) {
 	o.core.Connect(uri, address, lives)
 }
 
-func (o *lockedCore) logon(name, messageType string, counter uint64, store pubstore.Store) {
+func (o *lockedCore) logon(name, messageType string, counter uint64) {
 	o.mu.Lock()
 	life, from := o.core.Life(), o.core.RejectedFrom()
 	o.mu.Unlock()
-	rejected := store.Rejected(life, from, wire.MaxSpans)
+	rejected := o.store.Rejected(life, from, wire.MaxSpans)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.core.Logon(name, messageType, version, counter, rejected)

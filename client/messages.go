@@ -199,7 +199,7 @@ func (s *Subscription) take(last *Message) (d delivery, emptied bool, err error)
 		s.stats.Delivered++
 	case ok:
 	case s.core.Ended() && !s.free:
-		return d, false, nil // who is told of the end may subscribe again at once
+		return d, false, nil // an application that is told of the end may subscribe again at once
 	case s.core.Ended():
 		return d, false, s.endErrLocked()
 	default:

@@ -26,7 +26,7 @@ const (
 	// stores keep everything.
 	SyncAsync = syncstatus.Async
 	// SyncOneWay: a server replicates to it synchronously, and it does not replicate
-	// back. What is published on it never gets there.
+	// back. Messages published on it never get there.
 	SyncOneWay = syncstatus.OneWay
 	// SyncAlone: it does not replicate at all. Its own disk is all there is.
 	SyncAlone = syncstatus.Alone

@@ -143,7 +143,7 @@ func (r *rig) want(received, discarded bookmarkstore.Vector, outstanding int) {
 	}
 }
 
-// wantOutOfOrder compares what was discarded out of order.
+// wantOutOfOrder compares the sequences that were discarded out of order.
 func (r *rig) wantOutOfOrder(want map[uint64][]uint64) {
 	r.t.Helper()
 	if got := r.OutOfOrder(); !maps.EqualFunc(got, want, slices.Equal[[]uint64]) {

@@ -31,7 +31,7 @@ type Publisher struct {
 	written uint64      // highest sequence sent on this connection
 	reached uint64      // highest sequence that the server said it has settled
 	has     uint64      // highest sequence that the server had at the logon
-	stated  []wire.Span // of what was rejected, to this server
+	stated  []wire.Span // the rejected sequences that the logon here has stated
 	safe    uint64      // highest sequence acknowledged as safe
 	single  uint64      // highest sequence acknowledged as single
 	ended   bool        // there is nothing more to send, for now
@@ -42,8 +42,8 @@ type progress struct {
 	sent    uint64   // may have been sent, by this process or one before
 	settled uint64   // all up to here is settled, and the application knows
 	telling []uint64 // rejected, and the failed-write handler not told yet; ascending
-	// stateFrom is from where on logons state what was rejected: they have room
-	// for so many spans only.
+	// stateFrom is the sequence from which on logons state rejected ones: they have
+	// room for so many spans only.
 	stateFrom uint64
 
 	// Of a store that has a copy elsewhere (R11):
@@ -104,8 +104,8 @@ func (p *Publisher) Expect(l pubstore.Life, old bool) {
 	p.stated = nil
 }
 
-// state takes what the store says was rejected of a life that has given out
-// last, and returns it as it is stated to the server.
+// state takes the store's rejected sequences of a life that has given out last,
+// and returns them in the form that the logon states.
 func (p *Publisher) state(rejected []pubstore.Range, last uint64) []wire.Span {
 	for _, r := range rejected {
 		if r.To = min(r.To, last); r.From <= r.To && !mut.On(mut.R1RejectIsHole) {
@@ -115,9 +115,9 @@ func (p *Publisher) state(rejected []pubstore.Range, last uint64) []wire.Span {
 	return p.stated
 }
 
-// MayLeaveOut reports whether what was rejected from from to to may be left out
-// here: the server has it, it was sent on this connection, or it was stated at
-// the logon. If not the next logon states it.
+// MayLeaveOut reports whether the rejected sequences between two, both included,
+// may be left out here: the server has them, this connection has sent them, or
+// its logon has stated them. If not, the next logon states them.
 func (p *Publisher) MayLeaveOut(from, to uint64) bool {
 	from = max(from, p.has+1, p.written+1)
 	if from > to || mut.On(mut.R1RejectIsHole) {

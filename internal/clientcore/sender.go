@@ -18,8 +18,8 @@ type Window interface {
 	// Exhausted notes that the store, which has these lives, has nothing more to
 	// send, for now. again: it is to be asked once more.
 	Exhausted(lives []pubstore.Life) (again bool)
-	// MayLeaveOut reports whether the server knows of the sequences from to to
-	// that they were rejected.
+	// MayLeaveOut reports whether the server knows that the sequences between two,
+	// both included, were rejected.
 	MayLeaveOut(from, to uint64) bool
 	// CaughtUp notes, once, that all that may have been sent before was sent
 	// again, so many messages.

@@ -31,8 +31,8 @@ const (
 var (
 	ErrSettled = errors.New("former life of the publish store is settled")
 	ErrReoffer = errors.New("former lives of the publish store are offered again")
-	// ErrRestate: the next message leaves out what was rejected since the logon.
-	ErrRestate = errors.New("what was rejected is stated anew")
+	// ErrRestate: the next message leaves out sequences that were rejected since the logon.
+	ErrRestate = errors.New("rejected sequences are stated in another logon")
 	errPlain   = errors.New("server has no extensions: connect again with its options")
 )
 
@@ -103,7 +103,7 @@ func (s *Session) Server() Server { return s.server }
 // Life returns the life of the present connection.
 func (s *Session) Life() string { return s.life.ID }
 
-// RejectedFrom returns from where on the logon states what was rejected.
+// RejectedFrom returns the sequence from which on the logon states rejected ones.
 func (s *Session) RejectedFrom() uint64 { return s.pub.of(s.life.ID).stateFrom }
 
 // Logon prepares the logon. counter is the store's logon counter (R11), rejected

@@ -5,9 +5,9 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// goneMarker returns what is sent for everything of a publisher above what the
-// peer has, up to our floor. The running CRC there goes along, so that the peer's can be compared
-// with ours for ever after (R11).
+// goneMarker returns the marker for all sequences of a publisher above the peer's
+// have, up to our floor. The running CRC at the floor goes along, so that the
+// peer's can be compared with ours for ever after (R11).
 func goneMarker(s journal.State, have uint64) journal.Record {
 	r := journal.Record{Kind: journal.Gone, Publisher: s.Publisher, Sequence: s.Floor, Prev: have, Check: s.Check}
 	switch s.Floor {

@@ -167,9 +167,10 @@ func seal(f File, s *segment, end Position, summary []byte) (size int64, err err
 	return size, f.Sync()
 }
 
-// create makes the file of s, which is planned, with room for capacity bytes of records, on a full
-// disk for least, under a temporary name first, so that a segment with a name is whole: fill, if not
-// nil, adds records before that. The file and its name are durable afterwards.
+// create makes the file of s, which is planned, with room for capacity bytes of
+// records, on a full disk for least, under a temporary name first, so that a
+// segment with a name is whole: fill, if not nil, adds records before that. The
+// file and its name are durable afterwards.
 func create(fs FS, s *segment, capacity, least int64, fill func(File) error) (f File, size int64, err error) {
 	name := s.name()
 	tmp := path.Join(s.dir, segmentName(s.first, suffixTmp))

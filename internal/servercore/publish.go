@@ -17,7 +17,6 @@ const (
 	reasonTooLarge = "message too large"
 	reasonDiffers  = "duplicate with other content"
 	reasonNoName   = "client name required for a sequence"
-	reasonUnknown  = "outcome unknown"
 	// reasonElsewhere is that of a number that the client left out.
 	reasonElsewhere = "rejected elsewhere"
 
@@ -188,7 +187,7 @@ func (s *Session) again(m *wire.Message, r *ledger.Record, verdict ledger.Verdic
 	case answer == AgainRefused:
 		s.refuse(m, st.Reason)
 	case answer == AgainUnknown:
-		s.refuse(m, reasonUnknown)
+		s.refuse(m, wire.ReasonUnknown)
 	default:
 		s.differs(m)
 	}

@@ -24,7 +24,7 @@ const (
 	// Async: it has no sync destination. Acks are of one disk for ever.
 	Async
 	// OneWay: a peer replicates to it synchronously, and it does not replicate back.
-	// What is published here never gets there.
+	// Messages published here never get there.
 	OneWay
 	// Alone: it does not replicate at all.
 	Alone

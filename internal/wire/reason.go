@@ -24,6 +24,7 @@ const (
 	ReasonLogonRequired      = "logon required"
 
 	ReasonPublishGap       = "publish gap"        // R4
+	ReasonUnknown          = "outcome unknown"    // R1: nobody can say what has become of a message that is sent again
 	ReasonDiskFull         = "disk full"          // R7, for now: the session ends, nothing is rejected
 	ReasonNotReplicated    = "not replicated"     // R3, with success
 	ReasonBookmarkNotFound = "bookmark not found" // R9

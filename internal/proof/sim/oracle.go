@@ -9,6 +9,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/proof/checker"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
+	"github.com/holdfast-mq/holdfast/internal/wire"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
@@ -262,7 +263,7 @@ func (o *oracle) rejected(p *publisher, r *clientcore.Rejection) {
 	m := o.life(p, r.Life).message(r.Sequence)
 	// While an instance has more of a life than its store has given out, what it
 	// can't compare any more is not known to be the store's (R1).
-	unknown := p.rolled && r.Reason == "outcome unknown"
+	unknown := p.rolled && r.Reason == wire.ReasonUnknown
 	switch {
 	case m == nil:
 		o.violate("%s: told that %s|%d was refused, which was never published", p.name, r.Life, r.Sequence)
