@@ -22,8 +22,8 @@
 // [Config.Offline]. From then on the client connects, logs on, sends again,
 // subscribes again and connects again by itself, for ever: to the next server
 // its chooser names, with fresh credentials each time. A wrong password does
-// not end it. What ends it by itself is [ErrNameInUse], and a publish store
-// that cannot be used any more: its disk failed ([pubstore.FailedError]), it
+// not end it. What ends it by itself is a publish store that cannot be used
+// any more: its disk failed ([pubstore.FailedError]), it
 // belongs to another client name ([pubstore.ErrOtherName]), or the application
 // has closed it ([pubstore.ErrClosed]). Then every call returns [ErrClosed] with
 // that reason, as [Client.Err] does, and [Client.Done] is closed.
@@ -170,7 +170,7 @@
 //	                              server says more than it was sent
 //	ErrOtherLife                  (hooks) nothing: chance does not bring it about, so look for a
 //	                              fault of that server, or for a client that made up a life
-//	ErrNameInUse                  find the other process of this name
+//	ErrNameInUse                  (hook Disconnected) find the other process of this name
 //	*GapError                     report the lost messages; subscribe again with AcceptGaps, or
 //	                              once the servers that were not asked are back
 //	*PublishersError              raise the limit that it names; or subscribe from Epoch or Now

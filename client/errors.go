@@ -12,8 +12,8 @@ import (
 
 var (
 	// ErrClosed reports a client that was closed or drained, or that stopped
-	// by itself; then the error also is what it stopped for (ErrNameInUse, or
-	// the publish store's *FailedError, ErrOtherName or ErrClosed). What the
+	// by itself; then the error also is what it stopped for (the publish
+	// store's *FailedError, ErrOtherName or ErrClosed). What the
 	// publish store keeps is sent by the next client that is given the store.
 	ErrClosed = errors.New("client is closed")
 
@@ -28,8 +28,9 @@ var (
 	// and goes on to the next server, with growing delays as long as all say so.
 	ErrDiskFull = clientcore.ErrDiskFull
 
-	// ErrNameInUse says that another process uses the client name (R11).
-	// After three times within a minute the client stops with it.
+	// ErrNameInUse says that another process uses the client name (R11). The
+	// client waits for 5 seconds, each further time twice as long up to a minute,
+	// and connects again: the other process may be anybody's.
 	ErrNameInUse = clientcore.ErrNameInUse
 
 	// ErrStoreRolledBack says that a server has more of the publish store than

@@ -84,9 +84,6 @@ func (c *Client) note(last *Outcome, leave clientcore.Leave) {
 	if leave.Gap {
 		c.refusedAsGap(e.Server)
 	}
-	if leave.Stop {
-		c.fail(last.Err)
-	}
 }
 
 // refusedAsGap makes known that a server lacks acknowledged messages (R4).

@@ -412,7 +412,6 @@ type Leave struct {
 	Again bool          // connect to the same server again, at once
 	Gap   bool          // the server lacks messages that were acknowledged (R4)
 	Wait  time.Duration // before the next attempt, at least
-	Stop  bool          // the client ends (R11)
 	Renew bool          // the store is to begin a new life (R10)
 }
 
@@ -436,8 +435,7 @@ func (s *Session) Ended(cause error, now time.Time, lives []pubstore.Life) (l Le
 	}
 	if errors.Is(cause, ErrNameInUse) {
 		s.pub.NameInUse()
-		wait, stop := s.names.InUse(now.UnixNano())
-		l.Wait, l.Stop = time.Duration(wait), stop
+		l.Wait = time.Duration(s.names.InUse(now.UnixNano()))
 	}
 	s.pub.Forget(lives)
 	return l

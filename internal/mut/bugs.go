@@ -234,6 +234,8 @@ const (
 	R11Overtaken Bug = "r11-overtaken"
 	// R11GoneWithoutCRC says that messages are gone and not what the running CRC is there.
 	R11GoneWithoutCRC Bug = "r11-gone-without-crc"
+	// R11NameNotGrowing has a client try again as soon as ever when its name is in use.
+	R11NameNotGrowing Bug = "r11-name-not-growing"
 	// R11TrustsCopies lets go what a server has of a copied store, whoever sent it.
 	R11TrustsCopies Bug = "r11-trusts-copies"
 	// G6SkipsTurn goes on behind the message in whose turn the loop was left.

@@ -1,7 +1,6 @@
 package cluster_test
 
 import (
-	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -21,20 +20,6 @@ func accepted(s *cluster.System, app *cluster.App, taken *[]string, body string)
 		*taken = append(*taken, body)
 	}
 	return err
-}
-
-// stopped reports whether an application's client has stopped by itself
-// because its name is in use. It must say so to who publishes.
-func stopped(s *cluster.System, app *cluster.App) bool {
-	s.TB.Helper()
-	if app.Client.Stats().State != client.Closed {
-		return false
-	}
-	var none []string
-	if err := accepted(s, app, &none, "too late"); !errors.Is(err, client.ErrNameInUse) || !errors.Is(err, client.ErrClosed) {
-		s.TB.Errorf("%s has stopped, Publish says %v", app.Name, err)
-	}
-	return true
 }
 
 func gateway(c *client.Config) { c.Name = "gateway" }
@@ -63,7 +48,7 @@ func follow(app *cluster.App) *fate {
 func (f *fate) publish(s *cluster.System, from, to int) {
 	s.TB.Helper()
 	for _, body := range cluster.Bodies(f.app.Name, from, to) {
-		if err := accepted(s, f.app, &f.taken, body); err != nil && !errors.Is(err, client.ErrNameInUse) {
+		if err := accepted(s, f.app, &f.taken, body); err != nil {
 			s.TB.Errorf("%s: %v", body, err)
 		}
 	}
@@ -209,6 +194,16 @@ func diverged(s *cluster.System) bool {
 		}
 	}
 	return false
+}
+
+// pushedOut returns how often an application was told that its name is in use.
+func pushedOut(app *cluster.App) (times int) {
+	for _, e := range app.Events() {
+		if strings.Contains(e, client.ErrNameInUse.Error()) {
+			times++
+		}
+	}
+	return times
 }
 
 func containsEvent(app *cluster.App, text string) bool {

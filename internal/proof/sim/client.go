@@ -255,9 +255,6 @@ func (c *client) ended(cause error) {
 	c.leave()
 	l := c.core.Ended(cause, w.clock(), c.store.Lives())
 	switch {
-	case l.Stop:
-		w.oracle.violate("%s: ends, its name is in use", c.name)
-		return
 	case l.Again:
 		c.connect(c.server)
 		return

@@ -73,6 +73,7 @@ type contact struct {
 	told   bool        // that there is none; guarded by mu
 	apart  bool        // the server in use waits for its peer; guarded by mu
 	again  time.Time   // when to tell that once more; guarded by mu
+	pushed int         // how often the name was in use, one after the other; guarded by mu
 	limit  *time.Timer // runs while there is none; nil: patience has no end; guarded by mu
 }
 
@@ -145,6 +146,7 @@ func (c *contact) disconnected(server string, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.why = &client.ConnectError{Server: server, Err: err}
+	c.pushedLocked(err)
 	if c.server != "" && c.limit != nil {
 		c.limit.Reset(c.patience)
 	}
@@ -157,6 +159,16 @@ func (c *contact) disconnected(server string, err error) {
 		c.again = now.Add(reminder)
 	}
 	c.server, c.told = "", true
+}
+
+// pushedLocked ends the command when its name was in use three times running: a
+// client goes on for ever, but here somebody can choose another name.
+func (c *contact) pushedLocked(err error) {
+	if !errors.Is(err, client.ErrNameInUse) {
+		c.pushed = 0
+	} else if c.pushed++; c.pushed == 3 {
+		c.end(err)
+	}
 }
 
 // where returns the server in use, or that there is none.

@@ -150,7 +150,7 @@ func TestConnectionErrors(t *testing.T) {
 		code  int
 		words string
 	}{
-		{fmt.Errorf("%w: %w", client.ErrClosed, client.ErrNameInUse), exitInUse, `client name "me" is in use by another process: end that one, or give another --name`},
+		{client.ErrNameInUse, exitInUse, `client name "me" is in use by another process: end that one, or give another --name`},
 		{&pubstore.FailedError{Path: "out.db", Err: syscall.ENOSPC}, exitFailed, "no space left"},
 	} {
 		ctx, end := context.WithCancelCause(t.Context())
