@@ -87,7 +87,8 @@ func TestURI(t *testing.T) {
 	for _, bad := range []string{
 		"", "a:9007", "tcp://", "tcp://a", "http://a:1", "ws://a:1", "tcp://a:1/fix", "tcp://a:1/amps/json/more",
 		"tcp://a:1/amps/json?nonsense=1", "tcp://a:1?tcp_nodelay=maybe", "tcp://a:1?tcp_sndbuf=-1", "tcp://a:1?bind=x",
-		"tcp://a:1?compression=zlib", "unix://localhost:0/amps/json", "tcp://a:1?path=/x", "tcp://joe:s3cret@a:1/%zz",
+		"tcp://a:1?compression=zlib", "tcp://a:1,b:2/amps/json", "tcp://a:1,tcp://b:2", "tcp://::1:9007/amps/json", "tcp://a:0", "tcp://a:99999",
+		"tcp://a:1/amps/json ", " tcp://a:1", "tcp://user:1234#x@127.0.0.1:9007/amps/json", "tcp://a:1/amps/json#x", "unix://localhost:0/amps/json", "tcp://a:1?path=/x", "tcp://joe:s3cret@a:1/%zz",
 	} {
 		if u, err := parseURI(bad); err == nil {
 			t.Errorf("%q: %+v, want an error", bad, u)
@@ -105,7 +106,12 @@ func TestURIErrors(t *testing.T) {
 			t.Errorf("%s: %v", bad, err)
 		}
 	}
-	for _, bad := range []string{"joe:s3cret@127.0.0.1:9007", "1:s3cret@a:9007"} {
+	for _, bad := range []string{
+		"joe:s3cret@127.0.0.1:9007", "1:s3cret@a:9007", "tcp://joe:s3cret#x@h:1/amps/json", "tcp://joe:s3cret/x@h:1/amps/json",
+		"tcp://joe:s3cret?x@h:1/amps/json", "tcp://joe:s3cret@x@h:1/amps/json", "tcp://joe:s3cret@h:1/amps/json ", "tcp://joe:s3cret%@h:1/",
+		"tcp://joe:s3cret@a:1,b:2/amps/json", "tcp://joe:s3cret@::1:9007/amps/json", "tcp://joe:s3cret@h:99999/amps/json", "tcp://joe:s3cret@h:0/amps/json",
+		"tcp://joe:s3cret@h:x/amps/json",
+	} {
 		if _, err := parseURI(bad); err == nil || strings.Contains(err.Error(), "s3cret") || strings.Contains(redact(bad), "s3cret") {
 			t.Errorf("%s: shown as %s, error %v", bad, redact(bad), err)
 		}

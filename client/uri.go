@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // A uri is a parsed connection URI:
@@ -50,16 +51,48 @@ const uriForm = "write tcp://host:port/amps/json"
 
 // withoutUser is what can be shown of a text that is not a URI: it may have a
 // password all the same.
-func withoutUser(text string) string { return text[strings.LastIndex(text, "@")+1:] }
+func withoutUser(text string) string {
+	if scheme, _, found := strings.Cut(text, "://"); found && misformed(text) != "" {
+		return scheme + "://…"
+	}
+	return text[strings.LastIndex(text, "@")+1:]
+}
+
+// misformed says what is wrong with a URI that a general parser would take for
+// one with another host or port, or of which that one's error would show the password.
+func misformed(text string) string {
+	_, rest, _ := strings.Cut(text, "://")
+	authority, behind := rest, ""
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		authority, behind = rest[:i], rest[i:]
+	}
+	at := strings.LastIndexByte(authority, '@')
+	host := authority[at+1:]
+	switch {
+	case strings.ContainsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }):
+		return "it has a blank in it; leave that out, or percent-encode it as %20"
+	case strings.ContainsAny(behind, "#@"), strings.IndexByte(authority, '@') != at:
+		return "percent-encode @, /, ? and # in user and password, as %40, %2F, %3F and %23"
+	case strings.Contains(host, ","):
+		return "it names several servers; give each a URI of its own"
+	case strings.Count(host, ":") > 1 && !strings.HasPrefix(host, "["):
+		return "an IPv6 address stands in brackets, as in tcp://[::1]:9007/amps/json"
+	}
+	if _, port, err := net.SplitHostPort(host); err == nil && port != "" {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 && !strings.HasPrefix(text, "unix:") {
+			return "its port is not a number from 1 to 65535"
+		}
+	}
+	return ""
+}
 
 func parseURI(text string) (*uri, error) {
+	if reason := misformed(text); reason != "" {
+		return nil, fmt.Errorf("server URI %q: %s", withoutUser(text), reason)
+	}
 	p, err := url.Parse(text)
-	if err != nil {
-		var e *url.Error
-		if errors.As(err, &e) {
-			err = e.Err // its text repeats the URI, the password included
-		}
-		return nil, fmt.Errorf("server URI %q: %w; %s", withoutUser(text), err, uriForm)
+	if err != nil { // the parser's error shows the password
+		return nil, fmt.Errorf("server URI %q: host, port or a percent-encoded character is wrong; %s", withoutUser(text), uriForm)
 	}
 	if p.Scheme == "" || p.Opaque != "" {
 		return nil, fmt.Errorf("server URI %q: it does not begin with a scheme; %s", withoutUser(text), uriForm)
