@@ -194,7 +194,11 @@ func TestLogger(t *testing.T) {
 		ss.ack(wire.AckMessage{CommandID: string(m.CommandID), Type: wire.AckProcessed, Reason: "not entitled"})
 		synctest.Wait()
 		c.Close()
+		if _, err := c.Subscribe(t.Context(), "orders.>"); !errors.Is(err, client.ErrClosed) {
+			t.Error(err)
+		}
 		for _, want := range []string{
+			`level=WARN msg="this topic is a regular expression, searched anywhere in a topic, and no wildcard" topic=orders.> probably_meant=^orders\.`,
 			`level=WARN msg="acks come from one server only"`,
 			`level=INFO msg="acks come from both servers again"`,
 			`level=INFO msg="subscription waits until messages are safe" subscription=#1`,

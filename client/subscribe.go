@@ -10,6 +10,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
 	"github.com/holdfast-mq/holdfast/internal/intern"
 	"github.com/holdfast-mq/holdfast/internal/signal"
+	pattern "github.com/holdfast-mq/holdfast/internal/topic"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
@@ -80,6 +81,10 @@ func (c *Client) newSubscription(topic string, opts []SubscribeOption) (*Subscri
 	}
 	if topic == "" {
 		return nil, errors.New("no topic")
+	}
+	if meant, foreign := pattern.Foreign(topic); foreign {
+		c.cfg.Logger.Warn("this topic is a regular expression, searched anywhere in a topic, and no wildcard",
+			"topic", topic, "probably_meant", meant)
 	}
 	if resumes(o.start) && c.cfg.Name == "" {
 		return nil, errors.New("MostRecent and MostRecentOr need Config.Name")

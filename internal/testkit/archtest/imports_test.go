@@ -47,7 +47,7 @@ var imports = map[string][]string{
 	"internal/servercore":  {"internal/bookmark", "internal/ledger", "internal/mut", "internal/route", "internal/syncstatus", "internal/topic", "internal/wire"},
 	"pubstore":             {"internal/bookmark", "internal/boltfile", "internal/format", "internal/intern", "internal/mut", "internal/seglog", "internal/signal"},
 	"bookmarkstore":        {"internal/bookmark", "internal/boltfile", "internal/format", "internal/mut", "internal/ring", "internal/signal"},
-	"client":               {"bookmarkstore", "internal/bookmark", "internal/clientcore", "internal/intern", "internal/mut", "internal/outbound", "internal/ring", "internal/signal", "internal/syncstatus", "internal/wire", "pubstore"},
+	"client":               {"bookmarkstore", "internal/bookmark", "internal/clientcore", "internal/intern", "internal/mut", "internal/outbound", "internal/ring", "internal/signal", "internal/syncstatus", "internal/topic", "internal/wire", "pubstore"},
 	"server":               {"internal/bookmark", "internal/format", "internal/journal", "internal/mut", "internal/outbound", "internal/replica", "internal/seglog", "internal/servercore", "internal/signal", "internal/syncstatus", "internal/topic", "internal/wire"},
 	"internal/release":     {},
 	"server/cmd/holdfastd": {"internal/release", "server"},

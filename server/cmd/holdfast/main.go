@@ -206,18 +206,26 @@ func run(args []string, stdout, stderr io.Writer) (code int) {
 	if err != nil {
 		panic("BUG: " + err.Error())
 	}
-	if len(args) == 0 {
-		args = []string{"--help"}
-	}
 	command, err := parser.Parse(args)
 	switch {
 	case asked >= 0:
 		return asked
 	case err != nil:
-		fmt.Fprintf(stderr, "holdfast: %v; see holdfast --help\n", err)
+		fmt.Fprintf(stderr, "holdfast: %v; see %s --help\n", err, commandOf(err))
 		return exitUsage
 	}
 	return exitCode(command.Run(&output{stdout, stderr}), stderr)
+}
+
+// commandOf returns the command in whose arguments an error is, as it is typed.
+func commandOf(err error) string {
+	var e *kong.ParseError
+	if errors.As(err, &e) && e.Context != nil {
+		if command := e.Context.Selected(); command != nil {
+			return command.FullPath()
+		}
+	}
+	return "holdfast"
 }
 
 // output is where a command writes: what it was asked for, and what is wrong.

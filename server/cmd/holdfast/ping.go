@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/holdfast-mq/holdfast/client"
@@ -174,7 +176,7 @@ type target struct {
 func (t *target) ping(ctx context.Context) pinged {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
-	limit := time.AfterFunc(t.timeout, func() { end(fmt.Errorf("nothing within %v (--timeout)", t.timeout)) })
+	limit := time.AfterFunc(t.timeout, func() { end(errNothing) })
 	defer limit.Stop()
 	began := time.Now()
 	first := t.client == nil
@@ -186,7 +188,7 @@ func (t *target) ping(ctx context.Context) pinged {
 	}
 	if err != nil {
 		t.close()
-		return pinged{Server: t.shown(), Error: err.Error()}
+		return pinged{Server: t.shown(), Error: t.explain(err)}
 	}
 	p := t.answer()
 	p.RoundMS = milliseconds(time.Since(began))
@@ -241,6 +243,23 @@ func (t *target) close() {
 		t.client.Close()
 		t.client = nil
 	}
+}
+
+// errNothing says that the time for an answer is over.
+var errNothing = errors.New("nothing came")
+
+// explain says why a server did not answer, and what to do.
+func (t *target) explain(err error) string {
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "nobody listens there: start the server, or name the port of its 'clients.listen'"
+	case errors.Is(err, errNothing):
+		return fmt.Sprintf("nothing within %v (--timeout): its process is stopped, its machine can't be reached, "+
+			"or the port is not that of 'clients.listen'", t.timeout)
+	case closedAtOnce(err):
+		return fmt.Sprintf("%v: what listens there does not speak to clients this way: name the port of 'clients.listen', with tcps:// if it wants TLS", err)
+	}
+	return err.Error()
 }
 
 // shown is what can be shown of the URI: not its password.

@@ -159,7 +159,7 @@ func (p *publication) run(ctx context.Context) error {
 		return err
 	}
 	if p.flags.Store != "" && from.Lines == 0 {
-		p.screen.say("--store %s has no run to go on with: publishing from the beginning", p.flags.Store)
+		p.sayBeginning()
 	}
 	if err := p.dial(ctx, from); err != nil {
 		return err
@@ -175,6 +175,19 @@ func (p *publication) run(ctx context.Context) error {
 		return err
 	}
 	return p.settle(ctx)
+}
+
+// sayBeginning tells that nothing of the input is in the store, and what else is.
+func (p *publication) sayBeginning() {
+	kept := 0
+	for _, life := range p.store.Lives() {
+		kept += life.Kept
+	}
+	if kept > 0 {
+		p.screen.say("--store %s keeps %s of earlier runs, sent first", p.flags.Store, plural(kept, "message"))
+		return
+	}
+	p.screen.say("--store %s has no run to go on with: publishing from the beginning", p.flags.Store)
 }
 
 // from returns where the input goes on.

@@ -134,8 +134,12 @@ func (c *adminClient) explain(address adminAddress, err error) string {
 // notHTTP reports that the other side does not understand a request: it closed
 // the connection, or sent something else.
 func notHTTP(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) ||
-		strings.Contains(err.Error(), "malformed HTTP")
+	return closedAtOnce(err) || strings.Contains(err.Error(), "malformed HTTP")
+}
+
+// closedAtOnce reports that the other side closed the connection in the middle.
+func closedAtOnce(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)
 }
 
 // cause returns the innermost error that still says what was done to what.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/signal"
 	"regexp"
 	"strings"
@@ -64,6 +65,9 @@ func (c *subscribeCommand) Run(o *output) error {
 	if r.name == "" {
 		r.name = madeUpName()
 	}
+	if meant, foreign := topic.Foreign(c.Topic); foreign {
+		r.screen.say("--topic %s is a regular expression, searched anywhere in a topic, and no wildcard; you may mean '%s'", c.Topic, meant)
+	}
 	if err := r.open(); err != nil {
 		return errors.Join(err, r.close())
 	}
@@ -81,6 +85,8 @@ func (c *subscribeCommand) check() (client.Start, error) {
 		return nil, usagef("--batch is %d, it must be 1 or more", c.Batch)
 	case c.UntilIdle < 0:
 		return nil, usagef("--until-idle is %v, it must not be negative", c.UntilIdle)
+	case c.Out == "" && isClosed(os.Stdout):
+		return nil, usagef("standard output is closed, and messages count as consumed once they are written: name an --out, or redirect it")
 	case c.Store == "" && (c.ID != "" || c.Restart):
 		return nil, usagef("--id and --restart are about the place in a --store: name one")
 	case c.Store == "" && c.Out != "":

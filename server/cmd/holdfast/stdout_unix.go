@@ -1,0 +1,21 @@
+//go:build unix
+
+package main
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// isClosed reports whether a standard file was closed when the process began:
+// Go's runtime then has opened os.DevNull in its place, to read and to write.
+func isClosed(f *os.File) bool {
+	flags, err := unix.FcntlInt(f.Fd(), unix.F_GETFL, 0)
+	if err != nil || flags&unix.O_ACCMODE != unix.O_RDWR {
+		return err != nil
+	}
+	own, err1 := f.Stat()
+	null, err2 := os.Stat(os.DevNull)
+	return err1 == nil && err2 == nil && os.SameFile(own, null)
+}
