@@ -53,9 +53,8 @@ type publishing struct {
 
 // subscribing is what subscriptions need.
 type subscribing struct {
-	unnamed      atomic.Uint64         // subscriptions without an ID
-	unnamedMarks *bookmarkstore.Memory // their places
-	searches     sync.WaitGroup        // the goroutines of searches
+	unnamed  atomic.Uint64  // subscriptions without an ID
+	searches sync.WaitGroup // the goroutines of searches
 }
 
 // Dial starts a client and returns it after its first logon. It keeps trying
@@ -97,17 +96,16 @@ func newClient(cfg Config) (c *Client, err error) {
 		return nil, errors.New("publish store has no life: it is closed")
 	}
 	c = &Client{
-		cfg:         cfg,
-		name:        cfg.Name,
-		store:       cfg.Publishes,
-		core:        &lockedCore{store: cfg.Publishes, core: clientcore.NewSession(lives, cfg.WindowMessages, cfg.WindowBytes, cfg.RecoveryTimeout)},
-		first:       make(chan struct{}),
-		finished:    make(chan struct{}),
-		publishing:  publishing{calls: newCalls()},
-		subscribing: subscribing{unnamedMarks: bookmarkstore.NewMemory()},
-		events:      events{wake: signal.New()},
-		record:      newRecord(),
-		subs:        make(map[string]*Subscription),
+		cfg:        cfg,
+		name:       cfg.Name,
+		store:      cfg.Publishes,
+		core:       &lockedCore{store: cfg.Publishes, core: clientcore.NewSession(lives, cfg.WindowMessages, cfg.WindowBytes, cfg.RecoveryTimeout)},
+		first:      make(chan struct{}),
+		finished:   make(chan struct{}),
+		publishing: publishing{calls: newCalls()},
+		events:     events{wake: signal.New()},
+		record:     newRecord(),
+		subs:       make(map[string]*Subscription),
 	}
 	if c.name == "" {
 		c.name = madeUpName()

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/holdfast-mq/holdfast/bookmarkstore"
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
 	"github.com/holdfast-mq/holdfast/internal/intern"
 	"github.com/holdfast-mq/holdfast/internal/signal"
@@ -110,11 +111,11 @@ func (c *Client) newSubscription(topic string, opts []SubscribeOption) (*Subscri
 	if s.core.Start, err = o.start.text(); err != nil {
 		return nil, err
 	}
-	// One without an ID cannot be taken up again by another process, so its
-	// place is in memory.
+	// One without an ID cannot be taken up again, so its place is in memory, in a
+	// store of its own that ends with it.
 	store := c.cfg.Bookmarks
 	if o.id == "" {
-		store = c.unnamedMarks
+		store = bookmarkstore.NewMemory()
 	}
 	return s, s.core.Open(store)
 }
