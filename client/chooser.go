@@ -295,8 +295,17 @@ func (c *dnsChooser) Next(ctx context.Context, last Outcome) (Choice, error) {
 	}, nil
 }
 
+// lookupPatience is how long a lookup may take before the addresses that are
+// known are tried again.
+const lookupPatience = time.Second
+
 // resolve keeps the addresses it has if it gets none.
 func (c *dnsChooser) resolve(ctx context.Context) error {
+	if c.order != nil {
+		patient, cancel := context.WithTimeout(ctx, lookupPatience)
+		defer cancel()
+		ctx = patient
+	}
 	addresses, err := c.lookup(ctx, c.uri.host)
 	if err == nil && len(addresses) == 0 {
 		err = fmt.Errorf("host %s has no address", c.uri.host)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -48,6 +49,27 @@ func TestDNSChooser(t *testing.T) {
 	if want := []string{uri("1"), uri("2"), uri("1"), uri("2"), uri("3")}; !slices.Equal(got, want) {
 		t.Errorf("chosen %v, want %v", got, want)
 	}
+}
+
+// A resolver that does not answer does not keep a client from the addresses that it knows.
+func TestDNSChooserGoesOnWithoutAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		made, err := NewDNS("tcp://amps.example:9007/amps/json", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := made.(*dnsChooser)
+		c.lookup = func(context.Context, string) ([]string, error) { return []string{"10.0.0.1"}, nil }
+		if _, err := c.Next(t.Context(), Outcome{}); err != nil {
+			t.Fatal(err)
+		}
+		c.lookup = func(ctx context.Context, _ string) ([]string, error) { <-ctx.Done(); return nil, ctx.Err() }
+		began := time.Now()
+		choice, err := c.Next(t.Context(), Outcome{Server: "x", Err: ErrTimeout})
+		if err != nil || choice.Server != "tcp://10.0.0.1:9007/amps/json" || time.Since(began) != lookupPatience {
+			t.Errorf("%+v, %v after %v", choice, err, time.Since(began))
+		}
+	})
 }
 
 func TestPriorityChooser(t *testing.T) {

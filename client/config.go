@@ -71,7 +71,9 @@ type Config struct {
 	// system's roots, TLS 1.2 and later.
 	TLS *tls.Config
 	// Dial makes connections: network is tcp, tcp4, tcp6 or unix, address
-	// host:port or a path; ctx ends after DialTimeout. Default net.Dialer.
+	// host:port or a path; ctx ends after DialTimeout. Default: a
+	// net.Dialer; of a name with several addresses the next one is tried as well
+	// whenever one has not answered within 250 ms (RFC 8305).
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 	// Logger gets a line for whatever a hook is told, and for a few things

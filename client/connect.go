@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
+	"github.com/holdfast-mq/holdfast/internal/dial"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
@@ -56,11 +57,10 @@ func (c *Client) dial(u *uri, tlsName string) (net.Conn, error) {
 
 // probe makes a bare connection.
 func (c *Client) probe(ctx context.Context, u *uri) (net.Conn, error) {
-	dial := c.cfg.Dial
-	if dial == nil {
-		dial = u.dialer().DialContext
+	if c.cfg.Dial != nil {
+		return c.cfg.Dial(ctx, u.network, u.address)
 	}
-	return dial(ctx, u.network, u.address)
+	return dial.Host(ctx, u.network, u.address, u.dialer().DialContext)
 }
 
 func (c *Client) secure(ctx context.Context, nc net.Conn, u *uri, name string) (net.Conn, error) {

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/holdfast-mq/holdfast/internal/dial"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 	"github.com/holdfast-mq/holdfast/internal/topic"
 )
@@ -158,7 +159,7 @@ func (c Config) withDefaults() Config {
 	if c.Dial == nil {
 		var d net.Dialer
 		c.Dial = func(ctx context.Context, address string) (net.Conn, error) {
-			return d.DialContext(ctx, "tcp", address)
+			return dial.Host(ctx, "tcp", address, d.DialContext)
 		}
 	}
 	if c.Logger == nil {

@@ -1,0 +1,117 @@
+// Package dial connects to hosts that have several addresses.
+package dial
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// raceDelay is how long an address of a host is tried alone before the next one
+// is tried as well (RFC 8305, section 5).
+const raceDelay = 250 * time.Millisecond
+
+// A Func dials one address, as [net.Dialer.DialContext] does.
+type Func = func(ctx context.Context, network, address string) (net.Conn, error)
+
+// Host dials a host by its name. Of several addresses it takes the first one
+// that answers, so that one that swallows what is sent to it holds up nothing.
+func Host(ctx context.Context, network, address string, dial Func) (net.Conn, error) {
+	family := map[string]string{"tcp": "ip", "tcp4": "ip4", "tcp6": "ip6"}[network]
+	host, port, err := net.SplitHostPort(address)
+	if _, numeric := netip.ParseAddr(host); family == "" || err != nil || numeric == nil {
+		return dial(ctx, network, address)
+	}
+	found, err := net.DefaultResolver.LookupNetIP(ctx, family, host)
+	if err != nil {
+		return nil, err
+	}
+	addresses := make([]string, len(found))
+	for i, a := range alternate(found) {
+		addresses[i] = net.JoinHostPort(a.Unmap().String(), port)
+	}
+	return race(ctx, network, addresses, dial)
+}
+
+// alternate puts addresses of both families in turns, beginning with that of the
+// first one (RFC 8305, section 4).
+func alternate(found []netip.Addr) (order []netip.Addr) {
+	var first, other []netip.Addr
+	for _, a := range found {
+		if a.Unmap().Is4() == found[0].Unmap().Is4() {
+			first = append(first, a)
+		} else {
+			other = append(other, a)
+		}
+	}
+	for len(first)+len(other) > 0 {
+		if len(first) > 0 {
+			order, first = append(order, first[0]), first[1:]
+		}
+		first, other = other, first
+	}
+	return order
+}
+
+// A dialled is how an attempt ended.
+type dialled struct {
+	nc  net.Conn
+	err error
+}
+
+// race dials one address after the other, each raceDelay after the one before, or
+// as soon as one has failed. It returns the first connection, or the errors of all.
+func race(ctx context.Context, network string, addresses []string, dial Func) (net.Conn, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan dialled, len(addresses))
+	var attempts sync.WaitGroup
+	running := 0
+	next := time.NewTimer(0)
+	defer func() {
+		next.Stop()
+		cancel()
+		attempts.Wait()
+		close(ended)
+		for late := range ended {
+			if late.err == nil {
+				late.nc.Close()
+			}
+		}
+	}()
+	var failed error
+	for running > 0 || len(addresses) > 0 {
+		select {
+		case <-next.C:
+			if len(addresses) == 0 {
+				continue
+			}
+			address := addresses[0]
+			addresses = addresses[1:]
+			running++
+			attempts.Go(func() {
+				nc, err := dial(ctx, network, address)
+				ended <- dialled{nc, err}
+			})
+			next.Reset(raceDelay)
+		case d := <-ended:
+			running--
+			if d.err == nil {
+				return d.nc, nil
+			}
+			failed = also(failed, d.err)
+			next.Reset(0)
+		}
+	}
+	return nil, failed
+}
+
+// also returns both errors as one, on one line.
+func also(err, next error) error {
+	if err == nil {
+		return next
+	}
+	return fmt.Errorf("%w; %w", err, next)
+}
