@@ -96,7 +96,8 @@ type Config struct {
 	RecoveryTimeout time.Duration
 	// HeartbeatInterval is how often an idle connection proves that it
 	// lives, in whole seconds. Twice as long without a sign from the server
-	// means it is lost. Default and least 1s.
+	// means it is lost. At least 1s; default 1s, and 5s with a server without our
+	// extensions.
 	HeartbeatInterval time.Duration
 
 	// WindowMessages and WindowBytes bound what is sent and not yet
@@ -161,7 +162,7 @@ func (c Config) validate() (Config, error) {
 		bad("Name has %d bytes, at most %d", len(c.Name), maxName)
 	}
 	c.fill()
-	if c.HeartbeatInterval < time.Second || c.HeartbeatInterval%time.Second != 0 {
+	if c.HeartbeatInterval != 0 && c.HeartbeatInterval < time.Second || c.HeartbeatInterval%time.Second != 0 {
 		bad("HeartbeatInterval %v is not a whole number of seconds", c.HeartbeatInterval)
 	}
 	for _, d := range []time.Duration{c.DialTimeout, c.LogonTimeout, c.CommandTimeout, c.RecoveryTimeout} {
@@ -192,7 +193,6 @@ func (c *Config) fill() {
 	fill(&c.LogonTimeout, 5*time.Second)
 	fill(&c.CommandTimeout, 10*time.Second)
 	fill(&c.RecoveryTimeout, 60*time.Second)
-	fill(&c.HeartbeatInterval, time.Second)
 	fill(&c.WindowMessages, 65536)
 	fill(&c.WindowBytes, 32<<20)
 	fill(&c.QueueMessages, 1024)

@@ -47,6 +47,7 @@ type conn struct {
 	sender *clientcore.Sender // from the logon on
 
 	out     *outbound.Writer // writes the output of Fill
+	beat    time.Duration    // between heartbeats; set by start
 	beatAt  time.Time        // when a heartbeat is due; Fill's
 	news    signal.Signal    // has the session look again
 	stop    chan struct{}    // closed when the connection has failed or is to end
@@ -114,12 +115,23 @@ func (r *input) next(m *wire.Message) error {
 
 // start starts the goroutines. From here on close must be called.
 func (cn *conn) start() {
-	interval := cn.c.cfg.HeartbeatInterval
-	cn.in.idle = 2 * interval
-	start := wire.HeartbeatCommand{CommandID: cn.c.newID(), Options: wire.HeartbeatStart(interval)}
+	cn.beat = heartbeatInterval(cn.c.cfg.HeartbeatInterval, cn.at.Plain)
+	cn.in.idle = 2 * cn.beat
+	start := wire.HeartbeatCommand{CommandID: cn.c.newID(), Options: wire.HeartbeatStart(cn.beat)}
 	cn.control(start.AppendTo)
 	cn.running.Go(func() { cn.fail(cn.read()) })
 	cn.running.Go(func() { cn.fail(cn.send()) })
+}
+
+// heartbeatInterval returns the one that was configured or, for 0, the default.
+func heartbeatInterval(configured time.Duration, plain bool) time.Duration {
+	switch {
+	case configured > 0:
+		return configured
+	case plain:
+		return 5 * time.Second
+	}
+	return time.Second
 }
 
 // fail ends the connection; the first reason counts.
@@ -339,7 +351,7 @@ func (cn *conn) Fill(b []byte, _ bool) (out []byte, next time.Time, err error) {
 		out = h.AppendTo(out)
 	}
 	if len(out) > 0 {
-		cn.beatAt = now.Add(cn.c.cfg.HeartbeatInterval)
+		cn.beatAt = now.Add(cn.beat)
 	}
 	if len(out) >= batchBytes {
 		return out, outbound.Again, err

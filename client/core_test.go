@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -114,6 +115,18 @@ func TestURIErrors(t *testing.T) {
 	} {
 		if _, err := parseURI(bad); err == nil || strings.Contains(err.Error(), "s3cret") || strings.Contains(redact(bad), "s3cret") {
 			t.Errorf("%s: shown as %s, error %v", bad, redact(bad), err)
+		}
+	}
+}
+
+func TestHeartbeatInterval(t *testing.T) {
+	for _, tt := range []struct {
+		configured time.Duration
+		plain      bool
+		want       time.Duration
+	}{{0, false, time.Second}, {0, true, 5 * time.Second}, {2 * time.Second, false, 2 * time.Second}, {2 * time.Second, true, 2 * time.Second}} {
+		if got := heartbeatInterval(tt.configured, tt.plain); got != tt.want {
+			t.Errorf("%+v: %v", tt, got)
 		}
 	}
 }

@@ -172,10 +172,24 @@ func (s *Session) Take(m *wire.Message) (Event, error) {
 		return s.answered(m)
 	case m.Acks&wire.AckPersisted == 0 || !m.HasSequence:
 		return Event{}, nil // of a command whose caller has left
-	case m.Failed():
+	case isRejection(m):
 		return s.rejected(m), nil
 	}
 	return s.persisted(m), nil
+}
+
+// isRejection reports whether an ack with a sequence says that the server will
+// never have that message. Servers without our extensions also say of a message
+// that they have that it fails, as a duplicate, and say "not entitled" with any
+// status.
+func isRejection(m *wire.Message) bool {
+	switch string(m.Reason) {
+	case wire.ReasonDuplicate:
+		return false
+	case wire.ReasonNotEntitled:
+		return true
+	}
+	return m.Failed()
 }
 
 // says handles a report of the server.

@@ -604,3 +604,34 @@ func TestRestated(t *testing.T) {
 		t.Errorf("sent up to %d of 999", last)
 	}
 }
+
+// A server without our extensions may say of a message that it has that it fails,
+// as a duplicate, and refuse one with any status.
+func TestPlainAcks(t *testing.T) {
+	for _, tt := range []struct {
+		status, reason string
+		want           Kind
+	}{
+		{wire.StatusSuccess, "", Acked},
+		{wire.StatusFailure, wire.ReasonDuplicate, Acked},
+		{wire.StatusSuccess, wire.ReasonDuplicate, Acked},
+		{wire.StatusFailure, wire.ReasonNotEntitled, Rejected},
+		{wire.StatusSuccess, wire.ReasonNotEntitled, Rejected},
+		{"", wire.ReasonNotEntitled, Rejected},
+		{wire.StatusFailure, "invalid topic", Rejected},
+		{wire.StatusFailure, "duplicate with other content", Rejected},
+	} {
+		r := newRig(t)
+		r.publish(3)
+		sender := r.logOn(logonAck(wire.StatusSuccess, 0, 0))
+		if _, err := sender.Fill(nil, 1<<16); err != nil {
+			t.Fatal(err)
+		}
+		e, err := r.s.Take(&wire.Message{
+			Command: wire.Ack, Acks: wire.AckPersisted, Sequence: 1, HasSequence: true, Status: text(tt.status), Reason: text(tt.reason),
+		})
+		if err != nil || e.Kind != tt.want {
+			t.Errorf("%q %q: %+v, %v", tt.status, tt.reason, e, err)
+		}
+	}
+}
