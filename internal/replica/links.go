@@ -85,6 +85,7 @@ type opening struct {
 	rejoin  *Rejoin
 	opened  bool    // ready is closed
 	outcome Outcome // of rejoin, as last seen
+	member  membership
 }
 
 // questions are the notices that wait for answers. They are guarded by Links.mu.
@@ -135,6 +136,11 @@ func newLinks(o Options) (*Links, error) {
 	}
 	l.syncStatus.Store(uint32(l.syncStatusLocked()))
 	l.closeIntervals()
+	if err := l.beginAlone(); err != nil {
+		l.stop()
+		return nil, fmt.Errorf("replica: %w", err)
+	}
+	l.rejoin.intact = l.Intact()
 	if !l.Lone() {
 		if err := o.Journal.Merge(); err != nil {
 			l.stop()

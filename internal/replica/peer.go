@@ -23,6 +23,7 @@ type peer struct {
 	awaySince time.Duration // when it went down, or the start
 	memory    memory
 	processes
+	strangeCluster
 	progress *Progress
 	ack      *AckState
 	behind   goal // what it had not acknowledged when it connected, or began to count again
@@ -80,6 +81,7 @@ func (l *Links) hello(p *peer) *Hello {
 		Name: l.o.Name, Run: l.o.Run, Group: l.o.Group, Digest: l.o.Digest,
 		Damaged: l.o.Journal.Damage() != nil,
 	}
+	l.tellCluster(h)
 	if p != nil && p.outbound() {
 		h.Outbound, h.Sync, h.Topics = true, p.dest.Sync, p.topics
 	}

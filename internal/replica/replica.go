@@ -34,6 +34,7 @@ type Options struct {
 	Destinations []Destination                                               // none: nobody gets anything
 	Peers        []string                                                    // that may dial us although we don't replicate to them
 	Secret       []byte                                                      // SecretBytes that all instances of the group know; nil: a peer is believed its name
+	Bootstrap    bool                                                        // an empty journal without a cluster id begins a group at once
 	MinSync      int                                                         // a downgrade that would leave fewer counting sync destinations does not happen
 	Hold         int64                                                       // bytes of journal kept for an absent destination before it is given up; 0: half of the free disk
 
@@ -77,6 +78,7 @@ type Status struct {
 	Inbound      bool   `json:"inbound"`          // it replicates to us
 	OneWay       bool   `json:"one_way"`          // one of the two replicates to the other synchronously, and the other does not replicate back
 	Rivals       bool   `json:"rivals"`           // two processes run under the peer's name, by a sign within the last minute
+	OtherCluster bool   `json:"other_cluster"`    // an instance of another cluster was met under the peer's name within the last minute
 	State        string `json:"state"`            // down, catching-up, sync, live (async)
 	Ack          string `json:"ack,omitempty"`    // counting, downgraded; empty if async
 	Reason       string `json:"reason,omitempty"` // why down, empty if it is up
