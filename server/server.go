@@ -204,6 +204,10 @@ func (s *Server) awaitLinks() bool {
 			s.fail(&DiskError{err})
 			return false
 		}
+		if err := s.links.Load().Bootstrap(); err != nil { // its id may be what was damaged
+			s.fail(&DiskError{err})
+			return false
+		}
 	case <-s.stopping:
 		return false
 	}

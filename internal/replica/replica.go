@@ -78,7 +78,6 @@ type Status struct {
 	Inbound      bool   `json:"inbound"`          // it replicates to us
 	OneWay       bool   `json:"one_way"`          // one of the two replicates to the other synchronously, and the other does not replicate back
 	Rivals       bool   `json:"rivals"`           // two processes run under the peer's name, by a sign within the last minute
-	OtherCluster bool   `json:"other_cluster"`    // an instance of another cluster was met under the peer's name within the last minute
 	State        string `json:"state"`            // down, catching-up, sync, live (async)
 	Ack          string `json:"ack,omitempty"`    // counting, downgraded; empty if async
 	Reason       string `json:"reason,omitempty"` // why down, empty if it is up
@@ -93,4 +92,6 @@ type Status struct {
 	Refused        uint64 `json:"refused"`  // records and connections
 	Diverged       uint64 `json:"diverged"` // publishers
 	Downgrades     uint64 `json:"downgrades"`
+	// OtherCluster: an instance of another cluster was met under the peer's name, within the last minute.
+	OtherCluster bool `json:"other_cluster"`
 }

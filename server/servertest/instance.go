@@ -233,6 +233,7 @@ func (i *Instance) die(mode memfs.Mode) {
 func (i *Instance) Wipe() {
 	i.t.Helper()
 	i.Kill()
+	i.cfg.Bootstrap = false // its group is there
 	if i.disk != nil {
 		i.disk = memfs.New()
 		return
