@@ -191,15 +191,34 @@ func TestIntactByAnIntactPeer(t *testing.T) {
 			if a.l.Cluster() != testCluster.String() || a.have(1) != 2 {
 				t.Fatalf("%+v, has %d", a.j.Cluster(), a.have(1))
 			}
-			if a.l.Intact() || a.l.hello(nil).Intact {
+			if a.l.Intact() || a.l.hello(nil).Intact || c.notice(&Notice{Publisher: 1}).intact {
 				t.Error("intact, and message 3 is missing")
 			}
 			c.records(message(1, 3, "x"))
 			pass(time.Millisecond)
-			if a.l.Intact() != peerIs || a.l.hello(nil).Intact != peerIs {
+			if a.l.Intact() != peerIs || a.l.hello(nil).Intact != peerIs || c.notice(&Notice{Publisher: 1}).intact != peerIs {
 				t.Errorf("intact %v by a peer of which that is %v", a.l.Intact(), peerIs)
 			}
 		})
+	}
+}
+
+// notice sends a notice and returns what it is answered.
+func (c *fakeConn) notice(n *Notice) (a answer) {
+	c.w.t.Helper()
+	encodeNotice(c.enc, 7, n)
+	c.send()
+	for {
+		payload, err := c.fr.next()
+		if err != nil {
+			c.w.t.Fatal(err)
+		}
+		if kind, d := decode(payload); kind == frameAnswer {
+			if err := a.decode(d); err != nil {
+				c.w.t.Fatal(err)
+			}
+			return a
+		}
 	}
 }
 
