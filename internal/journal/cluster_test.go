@@ -90,3 +90,39 @@ func TestAdoptRefuses(t *testing.T) {
 		t.Errorf("with an id: %v", err)
 	}
 }
+
+// Damage has taken the id. If it stands again behind the damage it is known, otherwise
+// the journal takes its group's over, although some of what stood behind the damage is
+// there again already.
+func TestDamagedCluster(t *testing.T) {
+	for _, again := range []bool{true, false} {
+		disk := memfs.New()
+		j := openOn(t, disk, large)
+		if err := j.Adopt(theirCluster); err != nil {
+			t.Fatal(err)
+		}
+		for s := uint64(1); s <= 20; s++ {
+			put(t, j, message(1, s, "body"), journal.Take)
+		}
+		if again {
+			if err := j.BecomeIntact(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		end(t, j)
+		damage(t, disk, string(theirCluster[:]))
+		j = open(t, disk, large, setAside)
+		if err := j.Merge(); err != nil || j.Damage() == nil || j.Empty() {
+			t.Fatalf("%v, %v, empty %v", err, j.Damage(), j.Empty())
+		}
+		if known := !j.Cluster().ID.IsZero(); known != again {
+			t.Fatalf("%+v", j.Cluster())
+		}
+		if err := j.Adopt(theirCluster); (err != nil) != again {
+			t.Fatal(err)
+		}
+		if c := j.Cluster(); c.ID != theirCluster || c.Intact != again {
+			t.Errorf("%+v", c)
+		}
+	}
+}

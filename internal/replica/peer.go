@@ -23,7 +23,6 @@ type peer struct {
 	awaySince time.Duration // when it went down, or the start
 	memory    memory
 	processes
-	strangeCluster
 	progress *Progress
 	ack      *AckState
 	behind   goal // what it had not acknowledged when it connected, or began to count again
