@@ -191,7 +191,7 @@ func (s *Server) awaitSessions() {
 // awaitLinks waits until clients may be served (R6), false if it is to stop.
 func (s *Server) awaitLinks() bool {
 	var giveUp <-chan time.Time
-	if s.cfg.AcceptDamage && s.journal.Damage() != nil {
+	if s.cfg.AcceptDamage && s.journal.Damage() != nil && s.links.Load().Cluster() != "" { // without, it would be another group's
 		timer := time.NewTimer(time.Duration(s.cfg.RejoinTimeout))
 		defer timer.Stop()
 		giveUp = timer.C
@@ -201,10 +201,6 @@ func (s *Server) awaitLinks() bool {
 	case <-giveUp:
 		s.log.Error("serving a damaged journal that no peer has healed, as told", "damage", s.journal.Damage())
 		if err := s.journal.Healed(); err != nil {
-			s.fail(&DiskError{err})
-			return false
-		}
-		if err := s.links.Load().Bootstrap(); err != nil { // its id may be what was damaged
 			s.fail(&DiskError{err})
 			return false
 		}

@@ -100,6 +100,8 @@ const (
 	R6ForgetsPeers Bug = "r6-forgets-peers"
 	// R6WaitForEver waits for a peer that brings no progress without a bound.
 	R6WaitForEver Bug = "r6-wait-for-ever"
+	// R6BesideItsGroup serves with an empty journal although the group has another id.
+	R6BesideItsGroup Bug = "r6-beside-its-group"
 	// R6NotSaid opens without the peers and doesn't say so.
 	R6NotSaid Bug = "r6-not-said"
 	// R7CountsLater counts what was appended during an fsync as covered by it.

@@ -131,14 +131,6 @@ func (l *Links) beginAlone() error {
 	return nil
 }
 
-// Bootstrap has an instance without a cluster id begin a group.
-func (l *Links) Bootstrap() error {
-	if !l.o.Journal.Cluster().ID.IsZero() {
-		return nil
-	}
-	return l.found()
-}
-
 // Cluster implements [ledger.Group].
 func (l *Links) Cluster() string { return l.o.Journal.Cluster().ID.String() }
 
@@ -194,7 +186,7 @@ func (l *Links) noteForeign(p *peer, err error, counts bool) {
 	now := l.now()
 	l.mu.Lock()
 	news := !p.isForeign(now)
-	p.strangeCluster = strangeCluster{true, now}
+	p.strangeCluster, l.metOther = strangeCluster{true, now}, true
 	if counts {
 		p.refused++
 	}
@@ -226,14 +218,10 @@ func (l *Links) lookAtCluster() (m membership) {
 }
 
 // homelessLocked reports whether clients are not to be served since the journal is
-// empty and the group was not met, or was met and is another one.
-func (l *Links) homelessLocked(now time.Duration) bool {
-	for _, p := range l.peers {
-		if l.member.empty && p.isForeign(now) {
-			return true
-		}
-	}
-	return !l.member.known
+// empty and the group was not met, or is another one by what a peer has said: then
+// what is missing is there, also when that peer goes away.
+func (l *Links) homelessLocked() bool {
+	return !l.member.known || l.member.empty && l.metOther && !mut.On(mut.R6BesideItsGroup)
 }
 
 // sayHomelessLocked says every so often that nobody is served.
@@ -242,11 +230,12 @@ func (l *Links) sayHomelessLocked(now time.Duration, after []func()) []func() {
 		return after
 	}
 	l.member.says = now + saysAgain
-	missing := l.rejoin.Missing()
-	return append(after, func() {
-		l.o.Log.Error("nobody is served: the journal is empty and no instance of the group was met, which may have all that is missing here; "+
-			"if there is none and this is to be the first, start it with -bootstrap", "peers", missing)
-	})
+	missing, why := l.rejoin.Missing(), "no instance of the group was met, which may have all that is missing here; "+
+		"if there is none and this is to be the first, start it with -bootstrap"
+	if l.member.known {
+		why = "a peer's is of another cluster"
+	}
+	return append(after, func() { l.o.Log.Error("nobody is served: the journal is empty, and "+why, "peers", missing) })
 }
 
 // saysAtLocked returns when that is said next.

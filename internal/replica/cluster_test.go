@@ -275,6 +275,8 @@ func TestBootstrapWasWrong(t *testing.T) {
 		a.set = func(o *Options) { configure(o); o.Bootstrap = true }
 		a.start()
 		pass(time.Minute)
+		b.close()
+		pass(5 * time.Minute)
 		if a.isReady() || a.have(1) != 0 {
 			t.Error("it serves")
 		}

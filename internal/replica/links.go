@@ -82,10 +82,11 @@ type connections struct {
 
 // opening is the way to Ready. It is guarded by Links.mu.
 type opening struct {
-	rejoin  *Rejoin
-	opened  bool    // ready is closed
-	outcome Outcome // of rejoin, as last seen
-	member  membership
+	rejoin   *Rejoin
+	opened   bool    // ready is closed
+	outcome  Outcome // of rejoin, as last seen
+	member   membership
+	metOther bool // a peer is of another cluster
 }
 
 // questions are the notices that wait for answers. They are guarded by Links.mu.

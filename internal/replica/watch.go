@@ -73,7 +73,7 @@ func (l *Links) nextLocked(now time.Duration) time.Duration {
 	}
 	if l.rejoining.Load() {
 		at(l.rejoin.Due(now))
-		at(l.saysAtLocked(), !l.member.known)
+		at(l.saysAtLocked(), !l.opened && l.homelessLocked())
 	}
 	return next
 }
@@ -133,7 +133,7 @@ func (l *Links) rejoinLocked(now time.Duration, after []func()) []func() {
 	}
 	was := l.outcome
 	l.outcome = l.rejoin.Outcome(now)
-	if !l.opened && l.homelessLocked(now) {
+	if !l.opened && l.homelessLocked() {
 		l.outcome = Waiting
 		return l.sayHomelessLocked(now, after)
 	}
