@@ -60,6 +60,12 @@ type Config struct {
 	// AcceptDamage serves clients over a damaged journal although no peer
 	// has healed it.
 	AcceptDamage bool `yaml:"-"`
+	// Bootstrap has an instance with an empty journal begin a group at once, without
+	// having met its peers, and serve when they stay away (RejoinTimeout): for the first
+	// start of the first one. An instance that belongs to a group already ignores it. One
+	// that has lost its disk and is started with it begins another group, which its peers
+	// refuse. Without Replication it is not needed.
+	Bootstrap bool `yaml:"-"`
 	// Version is told to clients and in Status. Default "dev".
 	Version string `yaml:"-"`
 }

@@ -191,7 +191,7 @@ func (s *Server) awaitSessions() {
 // awaitLinks waits until clients may be served (R6), false if it is to stop.
 func (s *Server) awaitLinks() bool {
 	var giveUp <-chan time.Time
-	if s.cfg.AcceptDamage && s.journal.Damage() != nil {
+	if s.cfg.AcceptDamage && s.journal.Damage() != nil && s.links.Load().Cluster() != "" { // without, it would be another group's
 		timer := time.NewTimer(time.Duration(s.cfg.RejoinTimeout))
 		defer timer.Stop()
 		giveUp = timer.C

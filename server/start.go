@@ -217,6 +217,7 @@ func (s *Server) linkOptions() replica.Options {
 		Journal:       s.journal,
 		Listener:      s.peers,
 		Dial:          s.cfg.Dial,
+		Bootstrap:     s.cfg.Bootstrap,
 		MinSync:       s.cfg.MinSync,
 		Hold:          int64(s.cfg.Hold),
 		RejoinTimeout: time.Duration(s.cfg.RejoinTimeout),

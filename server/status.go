@@ -20,6 +20,8 @@ type Status struct {
 	Name         string             `json:"name"`                     // of the instance
 	Group        string             `json:"group,omitempty"`          // of its failover equivalents
 	Version      string             `json:"version"`                  // of the server
+	Cluster      string             `json:"cluster"`                  // id that the journals of the group have in common, in hex; empty: the group was not met yet, and nobody is served
+	Intact       bool               `json:"intact"`                   // the journal has what the instance has acknowledged since the group began
 	Ready        bool               `json:"ready"`                    // clients are served
 	Stopping     bool               `json:"stopping"`                 // the stop has begun
 	CatchingUp   bool               `json:"catching_up"`              // lacks, or may lack, what its peers have, ready or not
@@ -117,6 +119,7 @@ func (s *Server) Status() Status {
 		Delivered: c.Delivered.Load(), PublishGaps: c.PublishGaps.Load(), Gaps: c.Gaps.Load(), DiskFull: c.DiskFull.Load(),
 	}
 	links := s.links.Load()
+	st.Cluster, st.Intact = links.Cluster(), links.Intact()
 	st.CatchingUp, st.Single, st.Links = !isClosed(links.Ready()) || links.CatchingUp(), links.Single(), links.Status()
 	if st.Degraded == nil {
 		st.Degraded = []journal.Interval{} // JSON: a list, always

@@ -134,8 +134,8 @@ func (j *Journal) refloor() error {
 
 // indexAside notes what was set aside, and returns the changes that stand
 // there: floors and intervals count whatever was damaged. A publisher that was
-// forgotten there is known again until it is forgotten again, and peers are
-// remembered as they were last.
+// forgotten there is known again until it is forgotten again, and peers and the
+// cluster are remembered as they were last.
 func (j *Journal) indexAside() (changes []change, err error) {
 	var r Record
 	for {
@@ -151,7 +151,7 @@ func (j *Journal) indexAside() (changes []change, err error) {
 			if err != nil {
 				return nil, fmt.Errorf("set aside at %v: %w", rec.Position, err)
 			}
-			if c.forgotten == nil && c.peer == nil {
+			if c.forgotten == nil && c.peer == nil && (c.cluster == nil || j.table.cluster.ID.IsZero()) {
 				changes = append(changes, c)
 			}
 			continue

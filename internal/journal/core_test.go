@@ -276,6 +276,7 @@ func FuzzHead(f *testing.F) {
 	f.Add(appendChange(nil, change{time: 3, interval: &tb.intervals[0]}))
 	f.Add(appendChange(nil, change{time: 3, floors: []bookmark.Bookmark{{Publisher: 1, Sequence: 2}}}))
 	f.Add(appendChange(nil, change{time: 3, forgotten: []uint64{4}}))
+	f.Add(appendChange(nil, change{time: 3, cluster: &Cluster{ID: ClusterID{1}, Intact: true}}))
 	f.Add(tb.Summary())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		newTable(nil).RecoverHead(b)

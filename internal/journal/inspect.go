@@ -14,6 +14,7 @@ type Inspection struct {
 	Report
 	Log       seglog.Inspection
 	States    []State    // of each publisher, by publisher: have and floor, Durable is 0
+	Cluster   Cluster    // that it belongs to
 	Intervals []Interval // degraded ones that are remembered
 	Faults    []error    // what breaks a promise (G3, G4) or contradicts itself, the first thousand
 	Faulty    int        // how many faults there are
@@ -38,7 +39,7 @@ func Inspect(fsys seglog.FS, dir string, fn func(*Record) error) (Inspection, er
 		return i.found, fmt.Errorf("journal: %w", err)
 	}
 	i.verifier.end()
-	i.found.Report, i.found.Intervals = i.verifier.report, i.table.intervals
+	i.found.Report, i.found.Intervals, i.found.Cluster = i.verifier.report, i.table.intervals, i.table.cluster
 	for _, p := range i.table.sorted {
 		i.found.States = append(i.found.States, p.state())
 	}

@@ -70,6 +70,7 @@ type table struct {
 	clock     func() int64 // the age now; nil while the log is opened
 	intervals []Interval
 	peers     []Peer // that are remembered, by name
+	cluster   Cluster
 
 	// What is noted for the summary of the segment that is being written.
 	segment        uint32 // its number, from 1, in this table's life
@@ -96,7 +97,7 @@ func (t *table) reset() {
 	t.sorted = nil
 	t.rings = rings{most: ringsMost}
 	t.topics = newTopicNames()
-	t.lastTime, t.age, t.intervals, t.peers = 0, 0, nil, nil
+	t.lastTime, t.age, t.intervals, t.peers, t.cluster = 0, 0, nil, nil, Cluster{}
 	t.stretches = newStretches(int64(t.stretches.outline.segment))
 	t.nextSegment()
 }

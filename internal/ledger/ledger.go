@@ -135,6 +135,11 @@ type Group interface {
 	// Hold notes that a publish is held back for that, from now on until
 	// release is called (R5).
 	Hold() (release func())
+	// Cluster returns the id that all instances of the group have in common, in hex.
+	Cluster() string
+	// Intact reports whether the log has what the instance has acknowledged since
+	// the group began: only then does it say that nobody knows a publisher (R10).
+	Intact() bool
 }
 
 // A Notice tells the peers that a client has logged on here (R11).
@@ -173,4 +178,6 @@ type Answers struct {
 	// false, and Lost is true.
 	By   map[string]uint64
 	Lost bool
+
+	Intact bool // one of those that have answered is intact
 }

@@ -42,6 +42,12 @@ const (
 	R2TellsStrangers Bug = "r2-tells-strangers"
 	// R2RivalsTakeTurns links two processes of one name in turn.
 	R2RivalsTakeTurns Bug = "r2-rivals-take-turns"
+	// R2AnyCluster links journals of different groups.
+	R2AnyCluster Bug = "r2-any-cluster"
+	// R2FoundsAlone has an empty journal begin a group of its own.
+	R2FoundsAlone Bug = "r2-founds-alone"
+	// R2AdoptsWithRecords has a journal with records take over the id of a group.
+	R2AdoptsWithRecords Bug = "r2-adopts-with-records"
 	// R2OwnOnly sends a peer only what this instance took in itself.
 	R2OwnOnly Bug = "r2-own-only"
 	// R2AckOnReceipt acknowledges on the link before the fsync.
@@ -94,6 +100,8 @@ const (
 	R6ForgetsPeers Bug = "r6-forgets-peers"
 	// R6WaitForEver waits for a peer that brings no progress without a bound.
 	R6WaitForEver Bug = "r6-wait-for-ever"
+	// R6BesideItsGroup serves with an empty journal although the group has another id.
+	R6BesideItsGroup Bug = "r6-beside-its-group"
 	// R6NotSaid opens without the peers and doesn't say so.
 	R6NotSaid Bug = "r6-not-said"
 	// R7CountsLater counts what was appended during an fsync as covered by it.
@@ -188,6 +196,10 @@ const (
 	R9DiscardedIsGap Bug = "r9-discarded-is-gap"
 	// R9LostUntold says nothing of lost messages to a subscription that has nothing of their publisher.
 	R9LostUntold Bug = "r9-lost-untold"
+	// R10IntactAtOnce takes a journal for intact that was empty when it met its group.
+	R10IntactAtOnce Bug = "r10-intact-at-once"
+	// R10LetGoUnheard says that a publisher let go what may have been lost with a disk.
+	R10LetGoUnheard Bug = "r10-let-go-unheard"
 	// R10SameLife keeps the publisher of a store that starts empty.
 	R10SameLife Bug = "r10-same-life"
 	// R10RollbackStays goes on at the server that has more of the store than the store, at once.

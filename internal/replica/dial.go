@@ -82,6 +82,9 @@ func (l *Links) noteAttempt(p *peer, err error, delay time.Duration) time.Durati
 	}
 	l.mu.Unlock()
 
+	if refusal && r.Code == refuseCluster && r.ByPeer {
+		l.noteForeign(p, err, false)
+	}
 	if news && !(refusal && r.Code == refuseCrossed) {
 		l.o.Log.Warn("no link to the peer", "peer", p.name, "address", p.dest.Address, "reason", err)
 	}

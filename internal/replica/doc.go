@@ -19,12 +19,14 @@
 // of a hello 64 KiB, before the peer has proven itself 256 bytes. Fields that follow
 // the ones a reader knows are skipped.
 //
-//	 1 hello      name, run, group, digest, outbound, sync, topics (nil: all), damaged
+//	 1 hello      name, run, group, digest, outbound, sync, topics (nil: all), damaged,
+//	              cluster id (16 bytes; none: 0), whether the journal is empty, intact
 //	 2 states     last, array of publisher, check, have, durable, floor, running CRC
 //	 3 records    journal records as they are, each a bin, to the end of the payload
 //	 4 ack        array of publisher, durable
 //	 5 notice     id, client name, user, publisher, check, counter, instance
-//	 6 answer     id, have, whether the name is refused, the publisher is another, the logon has lost
+//	 6 answer     id, have, whether the name is refused, the publisher is another, the logon has lost,
+//	              intact
 //	 7 heartbeat  damaged, more, array of publisher, have, running CRC
 //	 8 refuse     code, reason
 //	 9 open       version, nonce (32 bytes)
@@ -43,6 +45,10 @@
 // secret, nothing is sent but version, nonce and proof, and no state before its hello
 // was accepted. What follows is neither encrypted nor protected against changes.
 //
+// A journal that is empty and has no cluster id takes over the other's before its side
+// says anything more. If neither has one, the instance makes it that knows no smaller
+// name. If it has dialled, it then closes (crossed) and says the id in its next hello.
+//
 // outbound says that the side sends records on this link, sync which
 // acks it takes for them; both are true or false for each direction by itself.
 // A side that finds something wrong sends refuse and closes:
@@ -52,6 +58,7 @@
 //	3 record    a hole, or a record that does not decode (R1, R2)
 //	4 differs   an identity with other content (R11), or a publisher with another check (R10)
 //	5 stranger  the peer has not proven itself; without a reason
+//	6 cluster   a journal of another group
 //
 // The first record of a publisher that goes to a peer without that publisher
 // brings the check along, unless nobody here knows it. Records and markers (R2: gone, R3: elsewhere) are journal records alike. A

@@ -26,8 +26,8 @@ func someFrames() map[string][]byte {
 		encode(e)
 		frames[name] = bytes.Clone(e.finish())
 	}
-	hello := &Hello{Name: "a", Run: 1 << 63, Group: "pair", Digest: "d", Outbound: true, Topics: []string{"^x$", "y"}}
-	all := &Hello{Name: "b", Sync: true, Damaged: true}
+	hello := &Hello{Name: "a", Run: 1 << 63, Group: "pair", Digest: "d", Outbound: true, Topics: []string{"^x$", "y"}, Cluster: journal.ClusterID{1, 15: 2}, Intact: true}
+	all := &Hello{Name: "b", Sync: true, Damaged: true, Empty: true}
 	add("hello", hello.encode)
 	add("hello-all-topics", all.encode)
 	add("states", func(e *encoder) {
@@ -42,7 +42,7 @@ func someFrames() map[string][]byte {
 	add("notice", func(e *encoder) {
 		encodeNotice(e, 7, &Notice{ClientName: "c", User: "u", Publisher: 9, Check: bookmark.Check{9}, Counter: 3, Instance: "a"})
 	})
-	add("answer", func(e *encoder) { (&answer{7, 99, ledger.Reply{Refused: true, Lost: true}}).encode(e) })
+	add("answer", func(e *encoder) { (&answer{7, 99, ledger.Reply{Refused: true, Lost: true}, true}).encode(e) })
 	add("heartbeat", (&beat{more: true, moved: []journal.State{{Publisher: 5, Have: 6, RunningCRC: 7}}}).encode)
 	add("refuse", (&RefusedError{Code: refuseRecord, Reason: "a hole"}).encode)
 	add("open", func(e *encoder) { encodeOpen(e, nonce{1, 2, 3}) })

@@ -20,6 +20,10 @@ type Hello struct {
 	Topics   []string // that it sends; nil: all
 	Damaged  bool     // its journal is being healed (R8)
 
+	Cluster journal.ClusterID // of its journal; zero: it has none yet
+	Empty   bool              // its journal knows no publisher
+	Intact  bool              // its journal has what it has acknowledged
+
 	States []journal.State // in frames of their own
 }
 
@@ -40,6 +44,13 @@ func (h *Hello) encode(e *encoder) {
 		}
 	}
 	e.bool(h.Damaged)
+	id := h.Cluster[:]
+	if h.Cluster.IsZero() {
+		id = id[:0]
+	}
+	e.bytes(id)
+	e.bool(h.Empty)
+	e.bool(h.Intact)
 }
 
 func (h *Hello) decode(d *decoder) error {
@@ -54,6 +65,14 @@ func (h *Hello) decode(d *decoder) error {
 		}
 	}
 	h.Damaged = d.bool()
+	switch id := d.bytes(); len(id) {
+	case 0:
+	case len(h.Cluster):
+		h.Cluster = journal.ClusterID(id)
+	default:
+		d.fail(fmt.Errorf("cluster id of %d bytes", len(id)))
+	}
+	h.Empty, h.Intact = d.bool(), d.bool()
 	return d.err
 }
 
@@ -124,10 +143,12 @@ func decodeNotice(d *decoder) (id uint64, n Notice, err error) {
 	return id, n, d.err
 }
 
-// An answer is what an instance says to a notice: its have(p) and its reply.
+// An answer is what an instance says to a notice: its have(p), its reply, and
+// whether it is intact.
 type answer struct {
 	id, have uint64
 	ledger.Reply
+	intact bool
 }
 
 func (a *answer) encode(e *encoder) {
@@ -137,10 +158,12 @@ func (a *answer) encode(e *encoder) {
 	e.bool(a.Refused)
 	e.bool(a.Other)
 	e.bool(a.Lost)
+	e.bool(a.intact)
 }
 
 func (a *answer) decode(d *decoder) error {
 	a.id, a.have, a.Refused, a.Other, a.Lost = d.uint(), d.sequence(), d.bool(), d.bool(), d.bool()
+	a.intact = d.bool()
 	return d.err
 }
 
@@ -180,6 +203,7 @@ const (
 	refuseRecord
 	refuseDiffers
 	refuseStranger
+	refuseCluster
 )
 
 // A RefusedError says why one side of a link would not have the other.
@@ -200,7 +224,9 @@ func (e *RefusedError) Error() string {
 }
 
 // aboutPeer reports whether the refusal is about who the peer is.
-func (e *RefusedError) aboutPeer() bool { return e.Code == refuseHello || e.Code == refuseStranger }
+func (e *RefusedError) aboutPeer() bool {
+	return e.Code == refuseHello || e.Code == refuseStranger || e.Code == refuseCluster
+}
 
 // aboutRecord reports whether the refusal is about what was sent, not about who sent it.
 func (e *RefusedError) aboutRecord() bool { return e.Code == refuseRecord || e.Code == refuseDiffers }

@@ -259,7 +259,7 @@ func (x *invader) step() {
 			encodeNotice(e, x.sequence(), n)
 		})
 	case peerAnswer:
-		x.frame((&answer{x.sequence(), x.sequence(), ledger.Reply{Refused: x.number(2) == 1, Other: x.number(2) == 1, Lost: x.number(2) == 1}}).encode)
+		x.frame((&answer{x.sequence(), x.sequence(), ledger.Reply{Refused: x.number(2) == 1, Other: x.number(2) == 1, Lost: x.number(2) == 1}, x.number(2) == 1}).encode)
 	case peerBeat:
 		x.frame((&beat{damaged: x.number(8) == 7, more: x.number(8) == 7, moved: many(x, x.state)}).encode)
 	case peerRefuse:
@@ -282,8 +282,8 @@ func (x *invader) step() {
 
 // hello says a good hello, or one in which something is wrong.
 func (x *invader) hello() {
-	h := &Hello{Name: "b", Run: 9, Group: "g", Digest: "d", Outbound: true, Sync: true}
-	switch x.number(10) {
+	h := &Hello{Name: "b", Run: 9, Group: "g", Digest: "d", Outbound: true, Sync: true, Cluster: testCluster, Intact: true}
+	switch x.number(12) {
 	case 1:
 		h.Name = "a"
 	case 2:
@@ -302,6 +302,10 @@ func (x *invader) hello() {
 		h.Damaged = true
 	case 9:
 		h.Name, h.Run = "a", x.a.l.o.Run
+	case 10:
+		h.Cluster[0]++
+	case 11:
+		h.Cluster, h.Empty = journal.ClusterID{}, x.number(2) == 0
 	}
 	x.frame(h.encode)
 	if x.shake == nil {

@@ -138,6 +138,10 @@ func (c *conn) takeSeal(d *decoder) error {
 	if err := c.checkHello(c.hello); err != nil {
 		return err
 	}
+	c.tells = true
+	if err := c.joinCluster(); err != nil {
+		return err
+	}
 	c.stage, c.by = awaitsStates, time.Now().Add(helloTimeout)
 	if !c.dialled {
 		if err := c.say(c.l.peer(c.hello.Name)); err != nil {
@@ -158,6 +162,9 @@ func (c *conn) takeStates(d *decoder) (err error) {
 
 // met begins the link with a peer whose hello is whole.
 func (c *conn) met(theirs *Hello) error {
+	if c.l.Cluster() == "" {
+		return refused("%q has met %q and said no cluster id", theirs.Name, c.l.o.Name)
+	}
 	c.stage, c.tells, c.theirs = metPeer, true, theirs
 	c.link = NewLink(theirs, c.carries())
 	return c.l.connected(c)

@@ -76,7 +76,7 @@ func TestEarlyAnswers(t *testing.T) {
 		w.Pause("c")
 		var early []Answers
 		got := a.l.AskPeers(t.Context(), Notice{Publisher: 7}, func(x Answers) { early = append(early, x) })
-		if len(early) != 1 || !same(early[0], Answers{Enough: true, By: map[string]uint64{"b": 0}}) {
+		if len(early) != 1 || !same(early[0], Answers{Intact: true, Enough: true, By: map[string]uint64{"b": 0}}) {
 			t.Errorf("early answers: %+v", early)
 		}
 		if !same(got, early[0]) {

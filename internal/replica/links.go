@@ -82,9 +82,11 @@ type connections struct {
 
 // opening is the way to Ready. It is guarded by Links.mu.
 type opening struct {
-	rejoin  *Rejoin
-	opened  bool    // ready is closed
-	outcome Outcome // of rejoin, as last seen
+	rejoin   *Rejoin
+	opened   bool    // ready is closed
+	outcome  Outcome // of rejoin, as last seen
+	member   membership
+	metOther bool // a peer is of another cluster
 }
 
 // questions are the notices that wait for answers. They are guarded by Links.mu.
@@ -135,6 +137,11 @@ func newLinks(o Options) (*Links, error) {
 	}
 	l.syncStatus.Store(uint32(l.syncStatusLocked()))
 	l.closeIntervals()
+	if err := l.beginAlone(); err != nil {
+		l.stop()
+		return nil, fmt.Errorf("replica: %w", err)
+	}
+	l.rejoin.intact = l.Intact()
 	if !l.Lone() {
 		if err := o.Journal.Merge(); err != nil {
 			l.stop()

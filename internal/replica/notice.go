@@ -122,6 +122,7 @@ func (l *Links) answered(c *conn, a answer) {
 	}
 	q.Refused = q.Refused || a.Refused
 	q.Other = q.Other || a.Other
+	q.Intact = q.Intact || a.intact
 	if a.Lost {
 		q.Lost = true
 		q.missed(true)
@@ -167,7 +168,7 @@ func (c *conn) takeNotice(d *decoder) error {
 	if err != nil {
 		return err
 	}
-	a := answer{id: id}
+	a := answer{id: id, intact: c.l.Intact()}
 	if c.l.o.OnNotice != nil {
 		a.Reply = c.l.o.OnNotice(n)
 	}

@@ -80,6 +80,7 @@ func (l *Links) hello(p *peer) *Hello {
 		Name: l.o.Name, Run: l.o.Run, Group: l.o.Group, Digest: l.o.Digest,
 		Damaged: l.o.Journal.Damage() != nil,
 	}
+	l.tellCluster(h)
 	if p != nil && p.outbound() {
 		h.Outbound, h.Sync, h.Topics = true, p.dest.Sync, p.topics
 	}

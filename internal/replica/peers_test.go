@@ -213,7 +213,7 @@ func TestNotices(t *testing.T) {
 		n := Notice{ClientName: "pub", User: "u", Publisher: 7, Check: checkOf(7), Counter: 4, Instance: "a"}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if got := a.ask(ctx, n); !same(got, Answers{Have: 3, Coming: 3, By: map[string]uint64{"b": 3}}) {
+		if got := a.ask(ctx, n); !same(got, Answers{Intact: true, Have: 3, Coming: 3, By: map[string]uint64{"b": 3}}) {
 			t.Errorf("%+v, want have 3, and not all without c", got)
 		}
 		if len(b.notices) != 1 || b.notices[0] != n {
@@ -221,26 +221,26 @@ func TestNotices(t *testing.T) {
 		}
 		c := w.start("c", to("a"))
 		w.linked(a, c)
-		if got := a.ask(ctx, n); !same(got, Answers{Have: 3, Coming: 3, All: true, Enough: true, By: map[string]uint64{"b": 3, "c": 3}}) || len(c.notices) != 1 {
+		if got := a.ask(ctx, n); !same(got, Answers{Intact: true, Have: 3, Coming: 3, All: true, Enough: true, By: map[string]uint64{"b": 3, "c": 3}}) || len(c.notices) != 1 {
 			t.Errorf("%+v, c was told %v", got, c.notices)
 		}
 		other := n
 		other.User = refusedUser
-		if got := a.ask(ctx, other); !same(got, Answers{Have: 3, Coming: 3, All: true, Enough: true, Refused: true, By: map[string]uint64{"b": 3, "c": 3}}) {
+		if got := a.ask(ctx, other); !same(got, Answers{Intact: true, Have: 3, Coming: 3, All: true, Enough: true, Refused: true, By: map[string]uint64{"b": 3, "c": 3}}) {
 			t.Errorf("%+v for a name of another user", got)
 		}
 		other.User = lostUser
-		if got := a.ask(ctx, other); !same(got, Answers{Have: 3, Coming: 3, Lost: true}) {
+		if got := a.ask(ctx, other); !same(got, Answers{Intact: true, Have: 3, Coming: 3, Lost: true}) {
 			t.Errorf("%+v where sessions of others stay", got)
 		}
 		other = n
 		other.Check = checkOf(8)
-		if got := a.ask(ctx, other); !same(got, Answers{Have: 3, Coming: 3, All: true, Enough: true, Other: true, By: map[string]uint64{"b": 3, "c": 3}}) {
+		if got := a.ask(ctx, other); !same(got, Answers{Intact: true, Have: 3, Coming: 3, All: true, Enough: true, Other: true, By: map[string]uint64{"b": 3, "c": 3}}) {
 			t.Errorf("%+v for the id of another publisher", got)
 		}
 		w.Pause("c")
 		began := time.Now()
-		if got := a.ask(ctx, n); !same(got, Answers{Have: 3, Coming: 3, By: map[string]uint64{"b": 3}}) || time.Since(began) < 500*time.Millisecond {
+		if got := a.ask(ctx, n); !same(got, Answers{Intact: true, Have: 3, Coming: 3, By: map[string]uint64{"b": 3}}) || time.Since(began) < 500*time.Millisecond {
 			t.Errorf("%+v after %v, want an end by ctx", got, time.Since(began))
 		}
 		w.Resume("c")
@@ -262,12 +262,12 @@ func TestNoticeToWhoSendsNothing(t *testing.T) {
 		w.linked(a, b)
 		w.eventually("c is linked", a.state("c", "live"))
 		c.publish(7, 1, 3)
-		if got := a.ask(t.Context(), Notice{Publisher: 7}); !same(got, Answers{Have: 3, All: true, Enough: true, By: map[string]uint64{"b": 0, "c": 3}}) {
+		if got := a.ask(t.Context(), Notice{Publisher: 7}); !same(got, Answers{Intact: true, Have: 3, All: true, Enough: true, By: map[string]uint64{"b": 0, "c": 3}}) {
 			t.Errorf("%+v, want 3 there, and none to come", got)
 		}
 		c.close()
 		w.eventually("c is away", a.state("c", "down"))
-		if got := a.ask(t.Context(), Notice{Publisher: 7}); !same(got, Answers{Enough: true, By: map[string]uint64{"b": 0}}) {
+		if got := a.ask(t.Context(), Notice{Publisher: 7}); !same(got, Answers{Intact: true, Enough: true, By: map[string]uint64{"b": 0}}) {
 			t.Errorf("%+v without c, want it to be enough", got)
 		}
 	})
@@ -542,6 +542,9 @@ func (c *fakeConn) send() {
 func (c *fakeConn) hello(h *Hello) {
 	c.w.t.Helper()
 	h.Name, h.Group, h.Digest, h.Outbound = "b", "g", "d", true
+	if h.Cluster.IsZero() {
+		h.Cluster, h.Intact = testCluster, true
+	}
 	c.say(h)
 	encodeStates(c.enc, h.States, true)
 	c.send()

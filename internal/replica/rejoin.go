@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
@@ -27,6 +28,7 @@ const (
 type Rejoin struct {
 	timeout time.Duration
 	damaged bool
+	intact  bool // what intact peers have beside their goals does not matter
 	peers   map[string]*rejoining
 }
 
@@ -44,6 +46,9 @@ type rejoining struct {
 	damaged bool
 	ours    goal
 	acked   bookmark.Vector
+
+	intact bool // it has what it has acknowledged, as its hello said
+	lacks  goal // what such a one has and we don't, whether or not it sends that
 }
 
 // NewRejoin returns a Rejoin that waits for nobody yet. timeout bounds the
@@ -65,6 +70,10 @@ func (r *Rejoin) Hello(now time.Duration, peer *Hello) {
 	if p == nil {
 		p = new(rejoining)
 		r.peers[peer.Name] = p
+	}
+	p.intact, p.lacks = peer.Intact, goal{}
+	if peer.Intact && !r.intact {
+		p.lacks = newGoal(vectorOf(peer.States), nil)
 	}
 	if p.done {
 		return
@@ -88,6 +97,7 @@ func (r *Rejoin) Hello(now time.Duration, peer *Hello) {
 func (r *Rejoin) Told(name string, b bookmark.Bookmark) {
 	if p := r.peers[name]; p != nil {
 		p.goal.reach(b)
+		p.lacks.reach(b)
 	}
 }
 
@@ -99,6 +109,10 @@ func (r *Rejoin) Reached(b bookmark.Bookmark) (changed bool) {
 		if !p.goal.met() {
 			p.goal.reach(b)
 			changed = changed || p.goal.met()
+		}
+		if !p.lacks.met() {
+			p.lacks.reach(b)
+			changed = changed || p.lacks.met()
 		}
 	}
 	return changed
@@ -176,6 +190,24 @@ func (r *Rejoin) Outcome(now time.Duration) Outcome {
 
 func (p *rejoining) expired(now time.Duration) bool {
 	return now >= p.deadline && !mut.On(mut.R6WaitForEver)
+}
+
+// Whole reports whether the journal has got all that an intact peer had.
+func (r *Rejoin) Whole() bool {
+	for _, p := range r.peers {
+		if p.intact && p.lacks.met() {
+			return true
+		}
+	}
+	return false
+}
+
+func vectorOf(states []journal.State) bookmark.Vector {
+	v := make(bookmark.Vector, len(states))
+	for _, s := range states {
+		v[s.Publisher] = s.Have
+	}
+	return v
 }
 
 // Due returns when Outcome may change by time alone.

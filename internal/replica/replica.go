@@ -34,6 +34,7 @@ type Options struct {
 	Destinations []Destination                                               // none: nobody gets anything
 	Peers        []string                                                    // that may dial us although we don't replicate to them
 	Secret       []byte                                                      // SecretBytes that all instances of the group know; nil: a peer is believed its name
+	Bootstrap    bool                                                        // an empty journal without a cluster id begins a group at once
 	MinSync      int                                                         // a downgrade that would leave fewer counting sync destinations does not happen
 	Hold         int64                                                       // bytes of journal kept for an absent destination before it is given up; 0: half of the free disk
 
@@ -91,4 +92,6 @@ type Status struct {
 	Refused        uint64 `json:"refused"`  // records and connections
 	Diverged       uint64 `json:"diverged"` // publishers
 	Downgrades     uint64 `json:"downgrades"`
+	// OtherCluster: an instance of another cluster was met under the peer's name, within the last minute.
+	OtherCluster bool `json:"other_cluster"`
 }

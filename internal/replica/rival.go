@@ -22,6 +22,7 @@ type processes struct {
 	replaced []uint64      // earlier ones
 	rival    bool          // two ran at once
 	rivalAt  time.Duration // the last sign of it
+	strangeCluster
 }
 
 // linked notes that a process is linked.

@@ -35,7 +35,10 @@ func (l *Links) watch() {
 func (l *Links) step() time.Duration {
 	now := l.now()
 	var after []func()
+	member := l.lookAtCluster()
 	l.mu.Lock()
+	member.says = l.member.says
+	l.member = member
 	after = l.patrolLocked(now, after)
 	for _, p := range l.dests {
 		after = l.checkLocked(p, now, after)
@@ -70,6 +73,7 @@ func (l *Links) nextLocked(now time.Duration) time.Duration {
 	}
 	if l.rejoining.Load() {
 		at(l.rejoin.Due(now))
+		at(l.saysAtLocked(), !l.opened && l.homelessLocked())
 	}
 	return next
 }
@@ -129,7 +133,14 @@ func (l *Links) rejoinLocked(now time.Duration, after []func()) []func() {
 	}
 	was := l.outcome
 	l.outcome = l.rejoin.Outcome(now)
-	if l.outcome == CaughtUp {
+	if !l.opened && l.homelessLocked() {
+		l.outcome = Waiting
+		return l.sayHomelessLocked(now, after)
+	}
+	switch whole := l.member.intact || l.rejoin.Whole(); {
+	case whole && !l.member.intact:
+		after = append(after, l.becomeIntact)
+	case whole && l.outcome == CaughtUp:
 		l.rejoining.Store(false)
 	}
 	switch {

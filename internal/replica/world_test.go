@@ -2,6 +2,7 @@ package replica
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -71,6 +72,7 @@ type instance struct {
 	marks   atomic.Int64 // calls of OnWatermark
 	notices []Notice
 	jset    func(*journal.Options)
+	bare    bool // its journal finds its group by itself
 }
 
 // lockedBuffer is the log of an instance.
@@ -164,7 +166,16 @@ func (i *instance) open() {
 		i.w.t.Fatalf("%s: %v", i.name, err)
 	}
 	i.j = j
+	if i.bare || !j.Cluster().ID.IsZero() {
+		return
+	}
+	if err := errors.Join(j.Adopt(testCluster), j.BecomeIntact()); err != nil {
+		i.w.t.Fatalf("%s: %v", i.name, err)
+	}
 }
+
+// testCluster is the group of journals that did not have to find one.
+var testCluster = journal.ClusterID{1, 2, 3, 4}
 
 func (i *instance) start() {
 	i.w.t.Helper()

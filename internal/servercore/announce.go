@@ -18,6 +18,7 @@ type announcement struct {
 	lost    bool   // one of them keeps another session
 	again   bool   // tell them once more
 	running bool   // the driver asks them
+	intact  bool   // one that has answered is
 
 	by map[string]uint64 // the newest answer of each; never changed, only replaced
 }
@@ -95,6 +96,7 @@ func (s *Session) takeAnswers(a ledger.Answers) {
 	s.answers.have = max(s.answers.have, a.Have)
 	s.answers.coming, s.answers.by = a.Coming, by
 	s.answers.asked = true
+	s.answers.intact = s.answers.intact || a.Intact
 	s.answers.all, s.answers.enough, s.answers.lost = a.All, a.Enough, a.Lost
 }
 

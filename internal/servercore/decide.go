@@ -24,6 +24,7 @@ type LogonFacts struct {
 	Reachable  bool   // a peer is connected
 	Single     bool   // a sync destination is left out
 	CatchingUp bool   // serving without having caught up (R6)
+	Intact     bool   // this instance is, or one that has answered: it would know
 }
 
 // A LogonStep is what comes of a logon for now.
@@ -43,12 +44,13 @@ const (
 )
 
 // A LogonVerdict is a decision. Sequence and Have are those of LogonAccept, UpTo
-// that of LogonGone.
+// and Cause those of LogonGone.
 type LogonVerdict struct {
 	Step     LogonStep
 	Sequence uint64
 	Have     uint64
 	UpTo     uint64
+	Cause    ledger.Cause
 	// Foreign: more is here of the life than its store has given out, so that
 	// nothing is known to be the client's until it has been compared.
 	Foreign bool
@@ -83,11 +85,11 @@ func decideExtended(f LogonFacts) LogonVerdict {
 	case f.Have > 0 || mut.On(mut.R10UnknownIsGap):
 		return LogonVerdict{Step: LogonGap}
 	case f.Lone:
-		return LogonVerdict{Step: LogonGone, UpTo: f.Acked}
+		return LogonVerdict{Step: LogonGone, UpTo: f.Acked, Cause: f.UnknownCause()}
 	case f.CatchingUp || f.PeerHave > 0:
 		return LogonVerdict{Step: LogonGap}
 	case f.Answered:
-		return LogonVerdict{Step: LogonGone, UpTo: f.Acked}
+		return LogonVerdict{Step: LogonGone, UpTo: f.Acked, Cause: f.UnknownCause()}
 	}
 	return LogonVerdict{Step: LogonWait}
 }
@@ -120,6 +122,16 @@ func (f LogonFacts) UnknownEverywhere() bool {
 		return false
 	}
 	return f.Lone || f.Answered && f.PeerHave == 0
+}
+
+// UnknownCause says why what a publisher has behind it is not here, if no instance
+// knows the publisher. Only one that never lost its journal can say that nothing of
+// it was here: of another it may be what was lost (R10).
+func (f LogonFacts) UnknownCause() ledger.Cause {
+	if f.Intact || mut.On(mut.R10LetGoUnheard) {
+		return ledger.LetGo
+	}
+	return ledger.Lost
 }
 
 // AgainFacts are what is known of a number at or below have(p) that is sent

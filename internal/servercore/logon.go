@@ -216,7 +216,7 @@ func (s *Session) decideLogon(now time.Time) error {
 	facts := s.facts(l)
 	verdict := DecideLogon(facts)
 	for verdict.Step == LogonGone {
-		if err := s.recordGone(verdict.UpTo); err != nil {
+		if err := s.recordGone(verdict.UpTo, verdict.Cause); err != nil {
 			return err
 		}
 		facts = s.facts(l)
@@ -253,7 +253,9 @@ func (s *Session) facts(r *logonRequest) LogonFacts {
 	s.mu.Lock()
 	a := &s.answers
 	f.Asked, f.Answered, f.PeerHave, f.Enough, f.Coming = a.asked, a.all, a.have, a.enough, a.coming
+	f.Intact = a.intact
 	s.mu.Unlock()
+	f.Intact = f.Intact || l.Intact()
 	if s.who.canSequence {
 		// Watermarks first: they are never above a have that is read later.
 		f.Safe, f.Settled = l.Watermarks(s.who.claim.Publisher)
@@ -264,11 +266,11 @@ func (s *Session) facts(r *logonRequest) LogonFacts {
 }
 
 // recordGone records that everything of the publisher up to there was let go
-// of before anyone here knew it (R10).
-func (s *Session) recordGone(upTo uint64) error {
-	s.log.Warn("nobody in the group knows this publisher any more, going on from where it says it is", "gone_up_to", upTo)
+// of before anyone here knew it, or is lost (R10).
+func (s *Session) recordGone(upTo uint64, cause ledger.Cause) error {
+	s.log.Warn("nobody in the group knows this publisher any more, going on from where it says it is", "gone_up_to", upTo, "lost", cause == ledger.Lost)
 	_, err := s.append(&ledger.Record{
-		Kind: ledger.Gone, Publisher: s.who.claim.Publisher, Check: s.who.claim.Check, Sequence: upTo, Cause: ledger.LetGo,
+		Kind: ledger.Gone, Publisher: s.who.claim.Publisher, Check: s.who.claim.Check, Sequence: upTo, Cause: cause,
 	})
 	return err
 }
@@ -278,6 +280,7 @@ func (s *Session) recordGone(upTo uint64) error {
 func (s *Session) accept(v LogonVerdict, f LogonFacts) {
 	r := &s.reader
 	r.unknown = s.who.canSequence && !s.who.ext && f.UnknownEverywhere()
+	r.cause = f.UnknownCause()
 	r.have, r.foreign = f.Have, v.Foreign
 	if r.foreign {
 		s.log.Warn("more is here of this publisher than its store has given out: nothing is acknowledged that is not compared",

@@ -219,7 +219,7 @@ func (s *Session) admit(r *ledger.Record) (ledger.Verdict, error) {
 	if err != nil || verdict != ledger.Hole || !s.reader.unknown {
 		return verdict, err
 	}
-	if err := s.recordGone(r.Sequence - 1); err != nil {
+	if err := s.recordGone(r.Sequence-1, s.reader.cause); err != nil {
 		return verdict, err
 	}
 	return s.append(r)

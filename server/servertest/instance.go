@@ -150,7 +150,8 @@ func (i *Instance) config() server.Config {
 
 // Restart starts the instance, after Close if it is running. It doesn't wait:
 // clients keep trying, and AwaitReady is for the rest. An instance whose peer
-// is away serves after RejoinTimeout, by default 10s.
+// is away serves after RejoinTimeout, by default 10s; with an empty disk, such as
+// after Wipe, not before it has met its peer.
 func (i *Instance) Restart() {
 	i.t.Helper()
 	i.Close()
@@ -233,6 +234,7 @@ func (i *Instance) die(mode memfs.Mode) {
 func (i *Instance) Wipe() {
 	i.t.Helper()
 	i.Kill()
+	i.cfg.Bootstrap = false // its group is there
 	if i.disk != nil {
 		i.disk = memfs.New()
 		return

@@ -18,7 +18,8 @@ type Pair struct {
 }
 
 // NewPair starts a pair, linked and ready to serve. When the test ends, both
-// are closed.
+// are closed. Of a pair that is Stopped, A may be started alone; B, as any instance
+// with an empty disk, serves nobody before it has met A.
 func NewPair(t T, opts ...Option) *Pair {
 	t.Helper()
 	w := newWorld(t, opts)
@@ -29,6 +30,7 @@ func NewPair(t T, opts ...Option) *Pair {
 	}
 	link(p.A, addrA, "b", addrB)
 	link(p.B, addrB, "a", addrA)
+	p.A.cfg.Bootstrap = true // a test may start it alone
 	if w.o.start {
 		p.A.Restart()
 		p.B.Restart()

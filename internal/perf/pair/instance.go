@@ -254,6 +254,7 @@ func (in *Instance) Stopped() bool {
 type Status struct {
 	Ready      bool   `json:"ready"`
 	CatchingUp bool   `json:"catching_up"`
+	Cluster    string `json:"cluster"` // id that the journals of the pair have in common
 	Links      []Link `json:"links"`
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -26,7 +27,8 @@ func strangeLink(ctx context.Context, b *battle, random *rand.Rand) error {
 	name := []string{"c", b.pair[0].Name, b.pair[1].Name}[random.IntN(3)]
 	h, _ := b.victim(random)
 	dir := filepath.Join(b.dir, fmt.Sprintf("stranger-%x", random.Uint64()))
-	j, err := forgedJournal(dir, h)
+	s, _ := in.Status()
+	j, err := forgedJournal(dir, h, s.Cluster)
 	if err != nil {
 		return err
 	}
@@ -55,11 +57,19 @@ func strangeLink(ctx context.Context, b *battle, random *rand.Rand) error {
 	return errors.New("nothing was sent")
 }
 
-// forgedJournal makes a journal in which the victim has gone far.
-func forgedJournal(dir string, h *honest) (*journal.Journal, error) {
+// forgedJournal makes a journal in which the victim has gone far, of the pair's own
+// cluster: its id is no secret.
+func forgedJournal(dir string, h *honest, cluster string) (*journal.Journal, error) {
 	j, err := journal.Open(journal.Options{FS: seglog.OS, Dir: dir, SegmentBytes: 1 << 20})
 	if err != nil {
 		return nil, err
+	}
+	id, err := hex.DecodeString(cluster)
+	if err == nil && len(id) == len(journal.ClusterID{}) {
+		err = j.Adopt(journal.ClusterID(id))
+	}
+	if err != nil {
+		return nil, errors.Join(err, j.Close())
 	}
 	last := h.store.Lives()[0].Last
 	who := bookmark.OfLife(h.store.Lives()[0].ID)

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing/synctest"
 
@@ -106,6 +107,23 @@ func (n *Node) Crash(mode memfs.Mode) {
 func (n *Node) Wipe() {
 	n.FS = memfs.New()
 	n.FS.SyncDelay(SyncTime)
+}
+
+// Join gives an empty disk the id of a group, so that the instance need not meet the
+// group before it serves; not whole: it has met the group, and nothing has come yet.
+func (n *Node) Join(id journal.ClusterID, whole bool) {
+	n.s.TB.Helper()
+	j, err := journal.Open(journal.Options{FS: n.FS, Dir: n.Config.Data})
+	if err == nil {
+		err = j.Adopt(id)
+		if whole {
+			err = errors.Join(err, j.BecomeIntact())
+		}
+		err = errors.Join(err, j.Close())
+	}
+	if err != nil {
+		n.s.TB.Fatalf("%s joins its group: %v", n.Name, err)
+	}
 }
 
 // Restart is Kill and Start.

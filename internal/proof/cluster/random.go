@@ -43,6 +43,7 @@ type random struct {
 	seed uint64
 	rand *rand.Rand // draws the setting
 	set  setting
+	met  bool // the instances begin as ones of a group that have met
 
 	publishers  []*publisher
 	subscribers []*subscriber
@@ -170,6 +171,9 @@ func (r *random) addInstance(name string, sync time.Duration, peers ...string) {
 	r.instances = append(r.instances, i)
 	n.FS.SyncDelay(i.sync)
 	r.disk(i)
+	if r.met {
+		n.Join(journal.ClusterID{1}, true)
+	}
 	n.Start()
 }
 

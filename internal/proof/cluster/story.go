@@ -108,7 +108,7 @@ func (s *story) publish(name string, topics ...string) {
 func newStory(tb testing.TB, arm func(*memnet.Network)) *story {
 	s := &story{random: newRandom(New(tb), 1), even: &draw{rand.New(rand.NewPCG(1, 1))}}
 	s.Log = slog.New(slog.DiscardHandler)
-	s.looks = 1
+	s.looks, s.met = 1, true // a link may be cut for good before its first byte
 	s.set = setting{downgrade: 300 * time.Millisecond, rejoin: 500 * time.Millisecond, segment: 64 << 10}
 	arm(s.Net)
 	s.addInstance("a", SyncTime, "b")

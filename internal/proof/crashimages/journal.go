@@ -34,6 +34,7 @@ type journalLife struct {
 	made    int      // bodies
 	records []string // appended, in order
 	ids     map[uint64]*ids
+	cluster journal.Cluster // that it has become one of, durably
 
 	mu     sync.Mutex
 	moved  map[uint64]uint64 // guarded by mu: reported as durable by this process
@@ -41,7 +42,7 @@ type journalLife struct {
 }
 
 func (l *journalLife) Clone(seed uint64) Life {
-	c := &journalLife{rand: newRand(seed), made: l.made, records: slices.Clone(l.records), ids: make(map[uint64]*ids)}
+	c := &journalLife{rand: newRand(seed), made: l.made, records: slices.Clone(l.records), ids: make(map[uint64]*ids), cluster: l.cluster}
 	for p, s := range l.ids {
 		copied := *s
 		copied.durable = max(s.durable, l.reported(p))
@@ -79,7 +80,7 @@ func (l *journalLife) Open(disk *memfs.FS, _ bool) (err error) {
 
 func (l *journalLife) Use(steps int) error {
 	for range steps {
-		if err := l.step(l.rand.IntN(12)); err != nil {
+		if err := l.step(l.rand.IntN(13)); err != nil {
 			return err
 		}
 	}
@@ -100,8 +101,16 @@ func (l *journalLife) step(what int) error {
 	case what < 11:
 		time.Sleep(time.Millisecond) // until the syncer has nothing left to do
 		return l.j.Err()
+	case what < 12:
+		return l.trim()
+	case l.cluster.ID.IsZero():
+		c, err := l.j.Found()
+		if err == nil {
+			l.cluster = c
+		}
+		return err
 	}
-	return l.trim()
+	return nil
 }
 
 // append appends a record of some kind, or one that is there already.
@@ -218,6 +227,10 @@ func (l *journalLife) Check() error {
 			return Violated("publisher %d has %d, %d was reported durable", publisher, s.Have, known.durable)
 		}
 	}
+	if c := l.j.Cluster(); !l.cluster.ID.IsZero() && c != l.cluster {
+		return Violated("is of cluster %+v, was of %+v", c, l.cluster)
+	}
+	l.cluster = l.j.Cluster()
 	report, err := l.j.Verify()
 	if err != nil {
 		return Violated("verify: %v", err)

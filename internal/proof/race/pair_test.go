@@ -98,6 +98,9 @@ func (i *instance) open(have uint64) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := errors.Join(i.j.Adopt(journal.ClusterID{1}), i.j.BecomeIntact()); err != nil {
+		return err
+	}
 	i.links, err = replica.NewStepped(replica.Options{
 		Name: i.name, Group: "g", Digest: "d", Run: 1, Journal: i.j, Listener: noListener{}, Hold: 1 << 40,
 		Now: func() time.Time { return noon }, OnNotice: i.onNotice,

@@ -16,12 +16,15 @@
 // # Instances
 //
 //	servers A B [downgrade-after=1s] [rejoin-timeout=2s] [retain=1m] [hold=1MiB] [segment=64KiB]
-//	        [max-message=64KiB] [log=^orders$] [carry=^shared$] [third=C]
-//	                       a pair that replicates synchronously; both feed C asynchronously
+//	        [max-message=64KiB] [log=^orders$] [carry=^shared$] [third=C] [as=X,Y]
+//	                       a pair that replicates synchronously; both feed C asynchronously;
+//	                       as: their names, which are those of the hosts A and B otherwise
 //	config A ...           the same options for a dead one, all of them anew
 //	kill A B               as kill -9; shutdown A: in order
 //	powercut A [keeps=nothing|torn|hole|garbage|zeros] [seed=1]   what the disk keeps of what was not synced
 //	wipe A, start A        an empty disk; a new process
+//	met A B                the empty disk of a dead one is that of one that has met B's group and got nothing yet
+//	dials A C              a dead one looks for its peer at C from its next start on
 //	stop A, cont A         as SIGSTOP and SIGCONT
 //	clock A 240h           its wall clock is so far ahead from now on; 0s: it is right
 //	slow-disk A 1s         what an fsync takes
@@ -76,4 +79,5 @@
 //	order A B              the same in the order of the journal
 //	same A B               whether they hold the same
 //	status A, size A most=2MiB, sessions NAME A B
+//	said A some words      whether it has logged them, as a warning or an error
 package scenario

@@ -292,6 +292,9 @@ func (w *world) instanceStatus(name string) string {
 	}
 	st := n.Server.Status()
 	said := []string{map[bool]string{true: "serves clients", false: "serves no clients"}[st.Ready]}
+	if st.Cluster == "" {
+		said = append(said, "has met no group")
+	}
 	if st.CatchingUp {
 		said = append(said, "has not caught up")
 	}
@@ -318,6 +321,9 @@ func link(l replica.Status) string {
 	}
 	if l.Refused > 0 {
 		text += ", has refused records"
+	}
+	if l.OtherCluster {
+		text += ", another cluster was met"
 	}
 	if l.Diverged > 0 {
 		text += ", has diverged"

@@ -20,9 +20,10 @@ import (
 func (w *world) servers(c *command) string {
 	w.TB.Helper()
 	a, b, third := c.name(0), c.name(1), c.option("third", "")
-	set := w.settings(c)
+	set, rename := w.settings(c), named(a, b, c.list("as"))
 	configure := func(sc *server.Config) {
 		set(sc)
+		rename(sc)
 		if third != "" {
 			sc.Replication.Destinations = append(sc.Replication.Destinations,
 				server.Destination{Name: third, Address: third + ":9107", Ack: "async"})
@@ -34,6 +35,8 @@ func (w *world) servers(c *command) string {
 		w.all = append(w.all, third)
 	}
 	na, nb := w.Add(a, configure, b), w.Add(b, configure, a)
+	w.listen(na)
+	w.listen(nb)
 	na.Start()
 	nb.Start()
 	w.AwaitSync()

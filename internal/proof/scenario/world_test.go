@@ -25,6 +25,7 @@ type world struct {
 	all     []string                 // instances
 	clocks  map[string]*atomic.Int64 // by how much those of instances are ahead
 	proxies []func()                 // end them
+	logs    map[string]*said         // of instances
 	verbs   map[string]verb
 }
 
@@ -38,6 +39,7 @@ func newWorld(t *testing.T) *world {
 		readers: make(map[string]*reader),
 		paused:  make(map[string]bool),
 		clocks:  make(map[string]*atomic.Int64),
+		logs:    make(map[string]*said),
 	}
 	w.verbs = map[string]verb{
 		"servers": w.servers, "config": w.configure, "proxy": w.proxy,
@@ -51,7 +53,7 @@ func newWorld(t *testing.T) *world {
 		"pass": w.pass, "await": w.await,
 		"received": w.received, "acked": w.acked, "journal": w.journal, "order": w.order, "same": w.same,
 		"events": w.events, "status": w.status, "where": w.where, "moves": w.moves, "sessions": w.sessions, "account": w.account, "size": w.size,
-		"ended": w.ended,
+		"ended": w.ended, "said": w.said, "dials": w.dials, "met": w.met,
 	}
 	return w
 }

@@ -274,6 +274,9 @@ func (i *instance) serve() {
 		return
 	}
 	i.serving = true
+	if i.links.Cluster() == "" {
+		i.w.oracle.violate("%s serves, and has met no group", i.name)
+	}
 	i.w.say("%s serves, catching up %v", i.name, i.links.CatchingUp())
 	for _, s := range i.sessions {
 		s.goOn()

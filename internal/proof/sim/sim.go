@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
@@ -207,6 +208,12 @@ func (w *world) rest() {
 	}
 }
 
+// anyIntact reports whether an instance is intact. If there is none, each disk was lost
+// before another one was known to have all.
+func (w *world) anyIntact() bool {
+	return slices.ContainsFunc(w.instances, func(i *instance) bool { return i.alive && !i.stopped && i.links.Intact() })
+}
+
 // restless says what is not at rest.
 func (w *world) restless() string {
 	for _, i := range w.instances {
@@ -215,6 +222,10 @@ func (w *world) restless() string {
 			return i.name + " doesn't serve"
 		case i.links.CatchingUp():
 			return i.name + " catches up"
+		case i.links.Cluster() != w.instances[0].links.Cluster():
+			return i.name + " is of another cluster"
+		case w.anyIntact() && !i.links.Intact():
+			return i.name + " is not intact"
 		}
 	}
 	have := w.haves()

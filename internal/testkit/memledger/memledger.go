@@ -36,6 +36,8 @@ type State struct {
 	Awaits                                 bool // new numbers wait for the peers
 	Carried, SyncPeers                     []string
 	SyncStatus                             syncstatus.Status
+	Cluster                                string
+	NotIntact                              bool
 }
 
 // New returns an empty ledger.
@@ -367,6 +369,12 @@ func (l *Ledger) CatchingUp() bool              { return l.group().CatchingUp }
 func (l *Ledger) Carried() []string             { return l.group().Carried }
 func (l *Ledger) SyncPeers() []string           { return l.group().SyncPeers }
 func (l *Ledger) SyncStatus() syncstatus.Status { return l.group().SyncStatus }
+
+// Cluster implements [ledger.Group].
+func (l *Ledger) Cluster() string { return l.group().Cluster }
+
+// Intact implements [ledger.Group].
+func (l *Ledger) Intact() bool { return !l.group().NotIntact }
 
 // Linked implements [ledger.Group]: each peer is connected, or none.
 func (l *Ledger) Linked(string) bool { return l.group().Reachable }

@@ -49,6 +49,14 @@ func (c *journalVerify) print(o *output, found *journal.Inspection) {
 	o.printf("journal %s\n", c.Dir)
 	o.printf("  %s, %d bytes, positions %d to %d\n", plural(log.Segments, "segment"), log.Bytes, log.First, log.End)
 	o.printf("  %s of %s, %s among them\n", plural(found.Records, "record"), plural(found.Publishers, "publisher"), plural(found.Messages, "message"))
+	switch c := found.Cluster; {
+	case c.ID.IsZero():
+		o.printf("  of no cluster yet\n")
+	case !c.Intact:
+		o.printf("  of cluster %s, not intact: it has not caught up with an intact one since it began\n", c.ID)
+	default:
+		o.printf("  of cluster %s\n", c.ID)
+	}
 	o.printf("  noted as durable up to position %d\n", log.Durable)
 	printOpening(o, log)
 	printPublishers(o, found.States, c.All)

@@ -17,6 +17,8 @@ type journalReport struct {
 	First      seglog.Position   `json:"first"` // position of the oldest record
 	End        seglog.Position   `json:"end"`   // position behind the newest
 	Durable    seglog.Position   `json:"durable"`
+	Cluster    string            `json:"cluster,omitempty"` // id that the journals of the group have in common
+	Intact     bool              `json:"intact"`            // it has what its instance has acknowledged since the group began
 	Records    int               `json:"records"`
 	Messages   int               `json:"messages"`
 	Torn       *placeReport      `json:"torn,omitempty"` // end that opening cuts off, never promised to anyone
@@ -52,7 +54,7 @@ func journalReportOf(dir string, found *journal.Inspection) journalReport {
 	r := journalReport{
 		Journal: dir, Sound: found.Sound(), Segments: log.Segments, Bytes: log.Bytes, First: log.First, End: log.End, Durable: log.Durable,
 		Records: found.Records, Messages: found.Messages, Damage: []placeReport{}, Faults: texts(found.Faults), Faulty: found.Faulty,
-		Publishers: []publisherReport{},
+		Publishers: []publisherReport{}, Cluster: found.Cluster.ID.String(), Intact: found.Cluster.Intact,
 	}
 	if t := log.Torn; t != nil {
 		r.Torn = &placeReport{File: t.File, Offset: t.Offset, Bytes: t.Bytes}

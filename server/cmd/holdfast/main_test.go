@@ -44,6 +44,7 @@ var mask = []struct {
 	{regexp.MustCompile(`damaged-[0-9]{8}T[0-9]{6}Z`), "damaged-TIME"},
 	{regexp.MustCompile(`(publisher|has) [0-9]{9,}`), "$1 PUBLISHER"},
 	{regexp.MustCompile(`"publisher":"[0-9]{9,}"`), `"publisher":"PUBLISHER"`},
+	{regexp.MustCompile(`(cluster |"cluster":")[0-9a-f]{32}`), "${1}CLUSTER"},
 	{regexp.MustCompile(`20[2-9][0-9]-[0-9-]+T[0-9:.]+Z`), "TIME"},
 	{regexp.MustCompile(`(?m)(^|: ) *[0-9]+  (200)`), "$1 POSITION  $2"},
 	{regexp.MustCompile(`(position|positions|offset|"(?:position|offset|first|end|durable|bytes|torn_bytes)":)( ?)[0-9]+( to [0-9]+)?`), "$1${2}N"},

@@ -81,6 +81,7 @@ func (r *statusReport) table() table {
 		return t
 	}
 	r.row(&t, "version", func(s *server.Status) string { return printable(s.Version) })
+	r.row(&t, "cluster", cluster)
 	r.row(&t, "told to clients", func(s *server.Status) string { return syncText(s.Sync) })
 	r.row(&t, "acks", acks)
 	r.row(&t, "sessions", sessions)
@@ -125,6 +126,17 @@ func state(s *server.Status) string {
 		words = append(words, "DAMAGED")
 	}
 	return strings.Join(words, ", ")
+}
+
+// cluster is the beginning of the id, and whether the journal is intact.
+func cluster(s *server.Status) string {
+	switch {
+	case s.Cluster == "":
+		return "NONE MET"
+	case !s.Intact:
+		return short(s.Cluster) + ", NOT INTACT"
+	}
+	return short(s.Cluster)
 }
 
 // acks says on how many disks a message is when its publisher gets an ack.

@@ -69,10 +69,17 @@ func (r *statusReport) judgeState(name string, s *server.Status) {
 	switch {
 	case s.Stopping:
 		r.wrong("stopping", name, "it stops: clients move to the peer")
+	case !s.Ready && s.Cluster == "":
+		r.wrong("no_cluster", name, "it serves nobody: its journal is empty and it has met no instance of its group, which may have all that is missing there; "+
+			"if it is to be the first one, start it with -bootstrap")
 	case !s.Ready:
 		r.wrong("not_ready", name, "it does not serve clients yet: it catches up with its peer, 'rejoin_timeout' at most")
 	case s.CatchingUp:
 		r.wrong("catching_up", name, "it serves clients, and lacks or may lack what its peer has, until the peer has told it")
+	}
+	if s.Ready && !s.Intact && s.Damage == "" {
+		r.wrong("not_intact", name, "its journal was lost, and it has not yet got all that a peer with an intact one has: "+
+			"of publishers that nobody knows any more subscriptions are told that messages may be lost")
 	}
 	if s.Damage != "" {
 		r.wrong("damage", name, "its journal is damaged, and heals from the peer when that is there: %s", printable(s.Damage))
@@ -97,6 +104,9 @@ func (r *statusReport) judgeLink(name string, l *replica.Status) {
 		r.wrong("link_down", name, "the link to %s is down: %s", peer, printable(l.Reason))
 	case l.State == "catching-up":
 		r.wrong("link_catching_up", name, "%s has not acknowledged yet what it lacked when it came back", peer)
+	}
+	if l.OtherCluster {
+		r.wrong("other_cluster", name, "an instance of another cluster was met under the name of %s: correct the address; the logs of both say more", peer)
 	}
 	if l.Rivals {
 		r.wrong("rivals", name, "two processes run as %s, and the later one is linked: stop one of them, or give it another name", peer)
@@ -127,10 +137,15 @@ func (r *statusReport) judgePair(a, b *server.Status) {
 		r.wrong("same_instance", "", "both addresses are of %s: name the peer's, too", printable(a.Name))
 	case a.Group != b.Group:
 		r.wrong("no_pair", "", "these are no pair: %s is of group %s, %s of %s", printable(a.Name), plain(a.Group), printable(b.Name), plain(b.Group))
+	case a.Cluster != b.Cluster && a.Cluster != "" && b.Cluster != "":
+		r.wrong("no_pair", "", "these are no pair: %s is of cluster %s, %s of %s", printable(a.Name), short(a.Cluster), printable(b.Name), short(b.Cluster))
 	case !linked(a, b) && !linked(b, a):
 		r.wrong("no_pair", "", "these are no pair: neither replicates to the other, see 'replication.destinations'")
 	}
 }
+
+// short is the beginning of a cluster id, as it stands in logs.
+func short(cluster string) string { return plain(cluster[:min(len(cluster), 8)]) }
 
 // linked reports whether a has a link with b.
 func linked(a, b *server.Status) bool {

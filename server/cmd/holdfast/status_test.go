@@ -23,7 +23,7 @@ import (
 // outage is a pair of which one instance is away, as seen at a time.
 func outage(at time.Time) (report *statusReport, lists []publisherList) {
 	a := &server.Status{
-		Name: "a", Group: "pair", Version: "1.2.3", Ready: true, Single: true, Sync: client.SyncSingle, Publishers: 12, JournalBytes: 64 << 20,
+		Name: "a", Group: "pair", Version: "1.2.3", Cluster: "0a1b2c3d4e5f", Intact: true, Ready: true, Single: true, Sync: client.SyncSingle, Publishers: 12, JournalBytes: 64 << 20,
 		Sessions: []server.SessionStatus{{Name: "order-gateway", Publisher: 7, Subscriptions: 0}, {Name: "desk", Subscriptions: 2}},
 		Links: []replica.Status{{Peer: "b", Sync: true, Outbound: true, State: "down", Ack: "downgraded", Reason: "dial b: \x1b[31mrefused",
 			OldestWaitMS: 6525, Unacknowledged: 3261, Sent: 20973, Downgrades: 2}},
@@ -50,7 +50,7 @@ func TestStatusScreen(t *testing.T) {
 	show(r, lists)
 
 	well := func(name, peer string) *server.Status {
-		return &server.Status{Name: name, Group: "pair", Version: "1.2.3", Ready: true, Sync: client.SyncOK, Publishers: 3, JournalBytes: 1 << 20,
+		return &server.Status{Name: name, Group: "pair", Version: "1.2.3", Cluster: "0a1b2c3d4e5f", Intact: true, Ready: true, Sync: client.SyncOK, Publishers: 3, JournalBytes: 1 << 20,
 			Links: []replica.Status{{Peer: peer, Sync: true, Outbound: true, Inbound: true, State: "sync", Ack: "counting", Unacknowledged: 1, Sent: 5, Received: 6}}}
 	}
 	r = &statusReport{Time: at, Instances: []instanceReport{{Address: "one:8085", Status: well("a", "b")}, {Address: "two:8086", Status: well("b", "a")}}}
@@ -69,7 +69,10 @@ func TestStatusProblems(t *testing.T) {
 		link := func(peer string) []replica.Status {
 			return []replica.Status{{Peer: peer, Sync: true, Outbound: true, Inbound: true, State: "sync", Ack: "counting"}}
 		}
-		return [2]*server.Status{{Name: "a", Group: "g", Ready: true, Links: link("b")}, {Name: "b", Group: "g", Ready: true, Links: link("a")}}
+		return [2]*server.Status{
+			{Name: "a", Group: "g", Cluster: "c", Intact: true, Ready: true, Links: link("b")},
+			{Name: "b", Group: "g", Cluster: "c", Intact: true, Ready: true, Links: link("a")},
+		}
 	}
 	for _, tt := range []struct {
 		harm func(a, b *server.Status)
@@ -77,6 +80,10 @@ func TestStatusProblems(t *testing.T) {
 	}{
 		{func(a, b *server.Status) {}, ""},
 		{func(a, b *server.Status) { a.Ready, a.CatchingUp = false, true }, "not_ready"},
+		{func(a, b *server.Status) { a.Ready, a.CatchingUp, a.Cluster, a.Intact = false, true, "", false }, "no_cluster"},
+		{func(a, b *server.Status) { a.Intact = false }, "not_intact"},
+		{func(a, b *server.Status) { a.Links[0].OtherCluster = true }, "other_cluster"},
+		{func(a, b *server.Status) { a.Cluster = "d" }, "no_pair"},
 		{func(a, b *server.Status) { b.CatchingUp = true }, "catching_up"},
 		{func(a, b *server.Status) { b.Stopping, b.Ready = true, true }, "stopping"},
 		{func(a, b *server.Status) { a.Damage = "log data: bad record" }, "damage"},

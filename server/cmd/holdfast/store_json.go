@@ -30,7 +30,7 @@
 //
 //	journal verify
 //	{"journal": "data/a", "sound": true, "segments": 1, "bytes": 67108864, "first": 0, "end": 4096, "durable": 4096,
-//	 "records": 7, "messages": 6, "torn": {"file": "…", "offset": 1, "bytes": 2},
+//	 "cluster": "…", "intact": true, "records": 7, "messages": 6, "torn": {"file": "…", "offset": 1, "bytes": 2},
 //	 "damage": [{"file": "…", "offset": 1, "position": 2, "reason": "bad record"}], "aside": {…},
 //	 "faults": ["…"], "faulty": 0, "publishers": [{"publisher": "…", "have": 3, "floor": 0}]}
 //

@@ -1,9 +1,14 @@
 // Command holdfastd runs one instance of the server.
 //
 //	holdfastd -config a.yaml
+//	holdfastd -config a.yaml -bootstrap
 //	holdfastd secret link.key
 //
-// The second form makes the file of a new link secret, for replication.secret of all
+// The second form is for the first start of the first instance of a group, if the others
+// are not started with it: an empty journal otherwise waits until it has met its group,
+// which may have all that is missing in it. Later it has no effect.
+//
+// The third form makes the file of a new link secret, for replication.secret of all
 // instances of a group, and exits.
 //
 // Standard output gets two lines: "listening …" as soon as the ports are
@@ -39,7 +44,7 @@ const (
 	exitNewer   = 4
 )
 
-const usage = `Usage: holdfastd -config FILE
+const usage = `Usage: holdfastd -config FILE [-bootstrap]
        holdfastd secret FILE    make a link secret, for replication.secret of all instances of a group
 
 Exit codes: 0 stopped, 1 cannot run, 2 configuration, 3 disk failed or journal
@@ -56,6 +61,7 @@ type options struct {
 	config       string
 	log          string
 	acceptDamage bool
+	bootstrap    bool
 	version      bool
 }
 
@@ -70,6 +76,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.StringVar(&o.config, "config", "", "YAML `file` that describes the instance")
 	flags.StringVar(&o.log, "log", "text", "`form` of the log: text or json")
 	flags.BoolVar(&o.acceptDamage, "accept-damage", false, "serve clients over a damaged journal although no peer has healed it")
+	flags.BoolVar(&o.bootstrap, "bootstrap", false, "with an empty journal, begin a group at once: for the first start of its first instance, if its peers are not started with it")
 	flags.BoolVar(&o.version, "version", false, "print the version and exit")
 	err := flags.Parse(args)
 	switch {
@@ -108,7 +115,7 @@ func run(args []string, stdout, stderr io.Writer, signals <-chan os.Signal) int 
 		fmt.Fprintln(stderr, err)
 		return exitUsage
 	}
-	cfg.Version, cfg.AcceptDamage, cfg.Logger = release.Version(), o.acceptDamage, logger(o.log, stderr)
+	cfg.Version, cfg.AcceptDamage, cfg.Bootstrap, cfg.Logger = release.Version(), o.acceptDamage, o.bootstrap, logger(o.log, stderr)
 	s, err := server.Start(cfg)
 	if err != nil {
 		cfg.Logger.Error("the instance did not start", "error", err)

@@ -417,7 +417,7 @@ func TestSecondSignal(t *testing.T) {
 	}
 	file := write(t, t.TempDir(), "group: g\nreplication: {listen: \"127.0.0.1:0\", destinations: [{name: b, topics: [x]}]}\n"+
 		"rejoin_timeout: 10ms\ndrain_timeout: 1h\n"+lone)
-	p := start(t, "-config", file)
+	p := start(t, "-config", file, "-bootstrap")
 	p.ready()
 	c := connect(t, p.addr, "pubber")
 	c.send(`{"c":"p","t":"x","a":"persisted","s":1}x`)

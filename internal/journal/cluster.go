@@ -1,0 +1,153 @@
+package journal
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+
+	"github.com/holdfast-mq/holdfast/internal/mut"
+)
+
+// A ClusterID tells the journals of one group from those of others. The first
+// journal of the group makes it, of random bits, and the others take it over. The
+// zero one is none.
+type ClusterID [16]byte
+
+// IsZero reports whether there is none.
+func (c ClusterID) IsZero() bool { return c == ClusterID{} }
+
+// String returns it in hex, empty if there is none.
+func (c ClusterID) String() string {
+	if c.IsZero() {
+		return ""
+	}
+	return hex.EncodeToString(c[:])
+}
+
+// Short returns its beginning, for messages to people.
+func (c ClusterID) Short() string {
+	s := c.String()
+	return s[:min(len(s), 8)]
+}
+
+// A Cluster is what a journal knows of the group that it belongs to.
+type Cluster struct {
+	ID      ClusterID
+	Founded bool // this journal has made the id
+	// Intact says that the journal has what this instance acknowledged since the
+	// group began: it has made the id, or has once caught up with one that is intact.
+	Intact bool
+}
+
+var (
+	errHasCluster = errors.New("the journal has a cluster id")
+	errHasRecords = errors.New("the journal has records")
+)
+
+// Cluster returns the group that the journal belongs to.
+func (j *Journal) Cluster() Cluster {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.table.cluster
+}
+
+// Empty reports whether the journal knows no publisher.
+func (j *Journal) Empty() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return len(j.table.sorted) == 0
+}
+
+// Found makes the journal the first one of a group, with a new id, durably. It
+// fails if the journal has an id.
+func (j *Journal) Found() (Cluster, error) {
+	c := Cluster{Founded: true, Intact: true}
+	_, _ = rand.Read(c.ID[:]) // never fails
+	return c, j.join(c, false)
+}
+
+// Adopt makes the journal one of the group with that id, durably. It fails if the
+// journal has an id, or any record: that would be another group's. Of a damaged
+// journal the id may be what was lost; it has all that it lacks from the group.
+func (j *Journal) Adopt(id ClusterID) error { return j.join(Cluster{ID: id}, true) }
+
+// join has the journal belong to a group. No record can come in between.
+func (j *Journal) join(c Cluster, empty bool) error {
+	c.Intact = c.Intact || mut.On(mut.R10IntactAtOnce)
+	err := j.changeCluster(func(had Cluster) (Cluster, error) {
+		switch {
+		case !had.ID.IsZero():
+			return c, errHasCluster
+		case empty && len(j.table.sorted) > 0 && j.damage == nil && !mut.On(mut.R2AdoptsWithRecords):
+			return c, errHasRecords
+		}
+		return c, nil
+	})
+	if err == nil {
+		err = j.Sync()
+	}
+	if err != nil {
+		return fmt.Errorf("journal: become one of cluster %s: %w", c.ID.Short(), err)
+	}
+	return nil
+}
+
+// BecomeIntact notes that the journal is intact again. It is durable before what is
+// appended afterwards, and after what was appended before.
+func (j *Journal) BecomeIntact() error {
+	err := j.changeCluster(func(had Cluster) (Cluster, error) {
+		had.Intact = true
+		return had, nil
+	})
+	if err != nil {
+		return fmt.Errorf("journal: become intact: %w", err)
+	}
+	return nil
+}
+
+// changeCluster appends what becomes of what was there.
+func (j *Journal) changeCluster(change func(had Cluster) (Cluster, error)) error {
+	j.mu.Lock()
+	err := j.waitRoomLocked()
+	if err == nil {
+		err = j.changeClusterLocked(change)
+	}
+	j.mu.Unlock()
+	return j.judge(err)
+}
+
+func (j *Journal) changeClusterLocked(becomes func(had Cluster) (Cluster, error)) error {
+	c, err := becomes(j.table.cluster)
+	if err != nil {
+		return err
+	}
+	return j.appendChangeLocked(change{cluster: &c})
+}
+
+// Flags of a cluster.
+const (
+	clusterFounded = 1 << iota
+	clusterIntact
+	clusterFlags = clusterFounded | clusterIntact
+)
+
+// appendCluster appends the id and the flags.
+func appendCluster(b []byte, c Cluster) []byte {
+	flags := byte(0)
+	if c.Founded {
+		flags |= clusterFounded
+	}
+	if c.Intact {
+		flags |= clusterIntact
+	}
+	return append(append(b, c.ID[:]...), flags)
+}
+
+func (f *fields) cluster() (c Cluster) {
+	copy(c.ID[:], f.take(uint64(len(c.ID))))
+	flags := f.byte()
+	c.Founded, c.Intact = flags&clusterFounded != 0, flags&clusterIntact != 0
+	f.bad = f.bad || flags&^clusterFlags != 0
+	return c
+}

@@ -1,0 +1,128 @@
+package journal_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
+)
+
+var theirCluster = journal.ClusterID{1, 2, 3, 15: 4}
+
+// What a journal has become is durable when the call returns, and stands in the
+// heads of later segments.
+func TestClusterIsKept(t *testing.T) {
+	for _, founds := range []bool{true, false} {
+		disk := memfs.New()
+		j := openOn(t, disk)
+		if c := j.Cluster(); !c.ID.IsZero() || c.ID.String() != "" || !j.Empty() {
+			t.Fatalf("a new journal is one of cluster %+v", c)
+		}
+		want := journal.Cluster{ID: theirCluster}
+		if founds {
+			c, err := j.Found()
+			if err != nil || c.ID.IsZero() {
+				t.Fatalf("%+v, %v", c, err)
+			}
+			want = journal.Cluster{ID: c.ID, Founded: true, Intact: true}
+		} else if err := j.Adopt(theirCluster); err != nil {
+			t.Fatal(err)
+		}
+		disk = disk.Crash(memfs.Durable)
+		_ = j.Kill()
+		j = openOn(t, disk)
+		if got := j.Cluster(); got != want {
+			t.Fatalf("%+v after a power cut, want %+v", got, want)
+		}
+		if !founds {
+			if err := j.BecomeIntact(); err != nil {
+				t.Fatal(err)
+			}
+			want.Intact = true
+		}
+		first := j.First()
+		publishUntil(t, j, func() bool { return j.First() == first && j.End() > 64<<10 })
+		if _, err := j.Trim(journal.Retention{Bytes: 1}); err != nil || j.First() == first {
+			t.Fatalf("nothing was trimmed: %v", err)
+		}
+		if err := j.Close(); err != nil {
+			t.Fatal(err)
+		}
+		j = open(t, disk)
+		if got := j.Cluster(); got != want || j.Empty() {
+			t.Errorf("%+v from a head, want %+v", got, want)
+		}
+		if _, err := j.Found(); err == nil {
+			t.Error("has made another id")
+		}
+	}
+}
+
+// publishUntil takes messages in until enough is there.
+func publishUntil(t *testing.T, j *journal.Journal, enough func() bool) {
+	t.Helper()
+	for s := uint64(1); !enough(); s++ {
+		r := journal.Record{Kind: journal.Message, Publisher: 1, Sequence: s, Prev: s - 1, Topic: []byte("t"), Body: make([]byte, 512)}
+		if v, err := j.Append(&r); err != nil || v != journal.Take {
+			t.Fatalf("%d: %v, %v", s, v, err)
+		}
+	}
+	if err := j.Sync(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Only an empty journal takes over an id, and none a second one.
+func TestAdoptRefuses(t *testing.T) {
+	j := open(t, memfs.New())
+	r := journal.Record{Kind: journal.Message, Publisher: 1, Sequence: 1, Topic: []byte("t")}
+	if v, err := j.Append(&r); err != nil || v != journal.Take {
+		t.Fatal(v, err)
+	}
+	if err := j.Adopt(theirCluster); err == nil || !strings.Contains(err.Error(), "01020300: the journal has records") {
+		t.Errorf("with a record: %v", err)
+	}
+	if _, err := j.Found(); err != nil {
+		t.Errorf("what has records and no id may make one: %v", err)
+	}
+	if err := j.Adopt(theirCluster); err == nil || !strings.Contains(err.Error(), "has a cluster id") {
+		t.Errorf("with an id: %v", err)
+	}
+}
+
+// Damage has taken the id. If it stands again behind the damage it is known, otherwise
+// the journal takes its group's over, although some of what stood behind the damage is
+// there again already.
+func TestDamagedCluster(t *testing.T) {
+	for _, again := range []bool{true, false} {
+		disk := memfs.New()
+		j := openOn(t, disk, large)
+		if err := j.Adopt(theirCluster); err != nil {
+			t.Fatal(err)
+		}
+		for s := uint64(1); s <= 20; s++ {
+			put(t, j, message(1, s, "body"), journal.Take)
+		}
+		if again {
+			if err := j.BecomeIntact(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		end(t, j)
+		damage(t, disk, string(theirCluster[:]))
+		j = open(t, disk, large, setAside)
+		if err := j.Merge(); err != nil || j.Damage() == nil || j.Empty() {
+			t.Fatalf("%v, %v, empty %v", err, j.Damage(), j.Empty())
+		}
+		if known := !j.Cluster().ID.IsZero(); known != again {
+			t.Fatalf("%+v", j.Cluster())
+		}
+		if err := j.Adopt(theirCluster); (err != nil) != again {
+			t.Fatal(err)
+		}
+		if c := j.Cluster(); c.ID != theirCluster || c.Intact != again {
+			t.Errorf("%+v", c)
+		}
+	}
+}

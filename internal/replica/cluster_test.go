@@ -1,0 +1,289 @@
+package replica
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
+)
+
+func TestDecideCluster(t *testing.T) {
+	none, x, y := journal.ClusterID{}, journal.ClusterID{1}, journal.ClusterID{2}
+	for _, tt := range []struct {
+		name         string
+		ours, theirs Hello
+		founds       bool
+		want         clusterStep
+	}{
+		{"one group", Hello{Cluster: x}, Hello{Cluster: x}, true, clusterLink},
+		{"two groups", Hello{Cluster: x}, Hello{Cluster: y}, true, clusterOther},
+		{"two groups, one empty", Hello{Cluster: x}, Hello{Cluster: y, Empty: true}, true, clusterOther},
+		{"it becomes one of ours", Hello{Cluster: x}, Hello{Cluster: none, Empty: true}, true, clusterLink},
+		{"it has records and no group", Hello{Cluster: x}, Hello{Cluster: none}, true, clusterOther},
+		{"we become one of theirs", Hello{Cluster: none, Empty: true}, Hello{Cluster: y}, true, clusterAdopt},
+		{"we make it", Hello{Cluster: none, Empty: true}, Hello{Cluster: none, Empty: true}, true, clusterFound},
+		{"the other makes it", Hello{Cluster: none, Empty: true}, Hello{Cluster: none, Empty: true}, false, clusterWait},
+	} {
+		if got := decideCluster(&tt.ours, &tt.theirs, tt.founds); got != tt.want {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
+// bare adds an instance whose journal has to find its group.
+func (w *world) bare(name string, dests ...Destination) *instance {
+	i := w.instance(name, configured(name, dests...))
+	i.bare = true
+	return i
+}
+
+// A first start: the one with the smaller name makes the id, whoever dials, and both
+// are intact.
+func TestFirstStart(t *testing.T) {
+	for _, dials := range []string{"a", "b", "both"} {
+		t.Run(dials, func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w *world) {
+				waits := func(name string) Destination { return Destination{Name: name, Sync: true} }
+				toA, toB := to("a"), to("b")
+				if dials == "a" {
+					toA = waits("a")
+				}
+				if dials == "b" {
+					toB = waits("b")
+				}
+				a, b := w.bare("a", toB), w.bare("b", toA)
+				b.start()
+				pass(20 * time.Second)
+				if b.isReady() || b.l.Cluster() != "" {
+					t.Fatal("b serves without having met anybody")
+				}
+				a.start()
+				w.linked(a, b)
+				w.now("both serve", func() bool { return a.isReady() && b.isReady() })
+				if a.l.Cluster() == "" || a.l.Cluster() != b.l.Cluster() || !a.j.Cluster().Founded || b.j.Cluster().Founded {
+					t.Errorf("%+v, %+v", a.j.Cluster(), b.j.Cluster())
+				}
+				if !a.l.Intact() || !b.l.Intact() {
+					t.Error("not intact")
+				}
+				if a.l.rejoining.Load() || b.l.rejoining.Load() {
+					t.Error("still rejoining")
+				}
+			})
+		})
+	}
+}
+
+// Three that know each other and start at once make one id.
+func TestFirstStartOfThree(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		c, b, a := w.bare("c", to("a"), to("b")), w.bare("b", to("a"), to("c")), w.bare("a", to("b"), to("c"))
+		c.start()
+		b.start()
+		pass(12 * time.Second)
+		if b.isReady() || c.isReady() || !c.logged("no link to the peer", "-bootstrap") && !b.logged("no link to the peer", "-bootstrap") {
+			t.Error("two begin although a third one makes the id, or don't say that they wait")
+		}
+		a.start()
+		for _, pair := range [][2]*instance{{a, b}, {b, c}, {a, c}} {
+			w.linked(pair[0], pair[1])
+		}
+		for _, i := range []*instance{a, b, c} {
+			if i.l.Cluster() != a.l.Cluster() || !i.l.Intact() || !i.isReady() {
+				t.Errorf("%s: %+v, ready %v", i.name, i.j.Cluster(), i.isReady())
+			}
+		}
+	})
+}
+
+// An empty instance whose peers are away serves nobody, however long, and says so
+// again and again. With Bootstrap it begins, and its peer becomes one of its group.
+func TestEmptyWaitsForItsGroup(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a := w.bare("a", to("b"))
+		a.start()
+		pass(5 * time.Minute)
+		if a.isReady() || a.l.Cluster() != "" {
+			t.Error("it serves although it has met nobody")
+		}
+		if n := strings.Count(a.log.String(), "nobody is served"); n < 4 || n > 6 {
+			t.Errorf("said %d times in five minutes", n)
+		}
+		a.close()
+		configure := a.set
+		a.set = func(o *Options) { configure(o); o.Bootstrap = true }
+		a.start()
+		if a.l.Cluster() == "" || !a.l.Intact() {
+			t.Errorf("%+v with Bootstrap", a.j.Cluster())
+		}
+		w.eventually("it serves", a.isReady)
+		a.publish(1, 1, 3)
+		b := w.bare("b", to("a"))
+		b.start()
+		w.linked(a, b)
+		w.same(a, b)
+		if b.l.Cluster() != a.l.Cluster() || !b.l.Intact() {
+			t.Errorf("b is %+v", b.j.Cluster())
+		}
+		id := a.l.Cluster()
+		a.kill(memfs.KeepAll)
+		a.start()
+		if a.l.Cluster() != id {
+			t.Error("Bootstrap has changed an id")
+		}
+	})
+}
+
+// A wiped instance serves nobody while its peers are away, takes over the id when it
+// meets one, and is intact again when it has caught up.
+func TestWipedBecomesIntact(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b := w.bare("a", to("b")), w.bare("b", to("a"))
+		a.start()
+		b.start()
+		w.linked(a, b)
+		a.publish(1, 1, 20)
+		w.same(a, b)
+		id := b.l.Cluster()
+		a.kill(memfs.Durable)
+		a.disk = memfs.New()
+		w.Cut("a", "b")
+		a.start()
+		pass(time.Minute)
+		if a.isReady() || a.l.Intact() {
+			t.Fatal("it serves although its peer is away")
+		}
+		w.Heal("a", "b")
+		w.linked(a, b)
+		w.same(a, b)
+		w.eventually("it is intact", a.l.Intact)
+		if c := a.j.Cluster(); c.ID.String() != id || c.Founded || !a.isReady() {
+			t.Errorf("%+v", c)
+		}
+		if !a.logged("becomes one of its peer's group") || !a.logged("the journal is intact") {
+			t.Error("not said")
+		}
+		if err := a.j.Sync(); err != nil {
+			t.Fatal(err)
+		}
+		a.kill(memfs.Durable)
+		a.start()
+		if !a.l.Intact() {
+			t.Error("not intact after a restart")
+		}
+	})
+}
+
+// It is intact when it has all that an intact peer had, and not before, nor by one
+// that is not intact itself. What it answers to notices says so.
+func TestIntactByAnIntactPeer(t *testing.T) {
+	states := []journal.State{{Publisher: 1, Have: 3, Durable: 3}}
+	for _, peerIs := range []bool{true, false} {
+		inWorld(t, func(t *testing.T, w *world) {
+			a := w.bare("a", to("b"))
+			a.start()
+			c := w.fake("b").accept()
+			c.hello(&Hello{Cluster: testCluster, Intact: peerIs, States: states})
+			c.records(message(1, 1, "x"), message(1, 2, "x"))
+			pass(time.Millisecond)
+			if a.l.Cluster() != testCluster.String() || a.have(1) != 2 {
+				t.Fatalf("%+v, has %d", a.j.Cluster(), a.have(1))
+			}
+			if a.l.Intact() || a.l.hello(nil).Intact || c.notice(&Notice{Publisher: 1}).intact {
+				t.Error("intact, and message 3 is missing")
+			}
+			c.records(message(1, 3, "x"))
+			pass(time.Millisecond)
+			if a.l.Intact() != peerIs || a.l.hello(nil).Intact != peerIs || c.notice(&Notice{Publisher: 1}).intact != peerIs {
+				t.Errorf("intact %v by a peer of which that is %v", a.l.Intact(), peerIs)
+			}
+		})
+	}
+}
+
+// notice sends a notice and returns what it is answered.
+func (c *fakeConn) notice(n *Notice) (a answer) {
+	c.w.t.Helper()
+	encodeNotice(c.enc, 7, n)
+	c.send()
+	for {
+		payload, err := c.fr.next()
+		if err != nil {
+			c.w.t.Fatal(err)
+		}
+		if kind, d := decode(payload); kind == frameAnswer {
+			if err := a.decode(d); err != nil {
+				c.w.t.Fatal(err)
+			}
+			return a
+		}
+	}
+}
+
+// Two groups: a typing error in an address has an instance of one dial the other.
+// Nothing goes over, and both say why, with both ids. The peer's own link stays.
+func TestOtherCluster(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b := w.bare("a", to("b")), w.bare("b", to("a"))
+		a.start()
+		b.start()
+		w.linked(a, b)
+		a.publish(1, 1, 3)
+		w.same(a, b)
+		other := w.instance("staging", configured("b", to("a")))
+		configure := other.set
+		other.set = func(o *Options) { o.Name = "b"; configure(o) }
+		other.start() // with an id of its own
+		other.publish(2, 1, 3)
+		pass(20 * time.Second)
+		if a.have(2) != 0 || b.have(2) != 0 || other.have(1) != 0 {
+			t.Fatalf("went over: %d, %d, %d", a.have(2), b.have(2), other.have(1))
+		}
+		if !up(a.status("b")) || !a.status("b").OtherCluster || a.status("b").Refused == 0 {
+			t.Errorf("%+v", a.status("b"))
+		}
+		for _, i := range []*instance{a, other} {
+			if !i.logged("level=ERROR", "another cluster", a.l.Cluster()[:8], testCluster.Short()) {
+				t.Errorf("%s doesn't say it", i.name)
+			}
+		}
+		s := other.status("a")
+		if s.State != "down" || !s.OtherCluster || !strings.Contains(s.Reason, "refused by the peer: two clusters") {
+			t.Errorf("%+v", s)
+		}
+		other.close()
+		pass(foreignShown)
+		if a.status("b").OtherCluster {
+			t.Error("shown although it has gone")
+		}
+	})
+}
+
+// A disk is lost and the flag to begin stands in the unit file: the instance begins a
+// group of its own, its peer's is there, and it serves nobody.
+func TestBootstrapWasWrong(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b := w.start("a", to("b")), w.start("b", to("a"))
+		w.linked(a, b)
+		b.publish(1, 1, 3)
+		w.same(a, b)
+		a.kill(memfs.Durable)
+		a.disk, a.bare = memfs.New(), true
+		configure := a.set
+		a.set = func(o *Options) { configure(o); o.Bootstrap = true }
+		a.start()
+		pass(time.Minute)
+		b.close()
+		pass(5 * time.Minute)
+		if a.isReady() || a.have(1) != 0 {
+			t.Error("it serves")
+		}
+		for _, i := range []*instance{a, b} {
+			if !i.logged("level=ERROR", `stop \"a\", whose journal is empty`, "without -bootstrap, which was wrong there") {
+				t.Errorf("%s doesn't say it", i.name)
+			}
+		}
+	})
+}

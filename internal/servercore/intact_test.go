@@ -1,0 +1,60 @@
+package servercore_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/ledger"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memledger"
+	"github.com/holdfast-mq/holdfast/internal/wire"
+)
+
+// Of a publisher that no instance knows only an intact one can say that nothing of it
+// was here. Otherwise what is missing may have been on a disk that is gone, and
+// subscriptions are told (R10).
+func TestUnknownWhereNothingIsIntact(t *testing.T) {
+	for _, tt := range []struct {
+		name         string
+		here, answer bool // intact
+		lost         bool
+	}{
+		{"this instance is intact", true, false, false},
+		{"one that has answered is", false, true, false},
+		{"none is", false, false, true},
+	} {
+		for _, ext := range []bool{true, false} {
+			t.Run(fmt.Sprint(tt.name, ", extended ", ext), func(t *testing.T) {
+				l := memledger.New()
+				s := newStand(t, l, l.Sync)
+				l.SetState(memledger.State{Grouped: true, NotIntact: !tt.here})
+				c, who := s.connect(), bookmark.OfName("x")
+				cmd := wire.LogonCommand{CommandID: "0", ClientName: "x", Acks: wire.AckProcessed}
+				if ext {
+					who = bookmark.OfLife("life of x")
+					cmd.Ext, cmd.Store, cmd.Counter, cmd.Acked, cmd.Last = true, "life of x", 1, 6, 7
+				}
+				if err := c.core.Execute(s.message(&cmd), 0); err != nil {
+					t.Fatal(err)
+				}
+				c.core.Answered(ledger.Answers{All: true, Enough: true, Intact: tt.answer})
+				if err := c.core.Decide(s.now); err != nil || c.core.Deciding() {
+					t.Fatalf("%v, still waits: %v", err, c.core.Deciding())
+				}
+				if err := c.publish("a", 7, "7"); err != nil {
+					t.Fatal(err)
+				}
+				s.sync()
+				reader := s.publisher("reader")
+				if err := reader.subscribe("1", "a", "0", "vector,bookmark_not_found=epoch"); err != nil {
+					t.Fatal(err)
+				}
+				want := []string{"processed success sub=1", "1: 7"}
+				if tt.lost {
+					want = []string{"processed success sub=1", fmt.Sprintf("processed success sub=1 gap=%d|1|6", who.ID), "1: 7"}
+				}
+				reader.want(want...)
+			})
+		}
+	}
+}

@@ -1,0 +1,64 @@
+package main_test
+
+import (
+	"fmt"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// grouped is the configuration of an instance with one peer.
+func grouped(t *testing.T, name, peer, address string) (file string) {
+	t.Helper()
+	return write(t, t.TempDir(), fmt.Sprintf("name: %s\ngroup: g\ndata: journal\nclients: {listen: \"127.0.0.1:0\"}\nrejoin_timeout: 10ms\n"+
+		"replication: {listen: \"127.0.0.1:0\", destinations: [{name: %s, address: %q}]}\n", name, peer, address))
+}
+
+// replication reads the first line of standard output, and from it where peers connect.
+func (p *process) replication() (address string) {
+	p.t.Helper()
+	for field := range strings.FieldsSeq(p.line()) {
+		if text, is := strings.CutPrefix(field, "replication="); is {
+			address = text
+		}
+	}
+	return address
+}
+
+// stopped ends a process that must not have served anybody since.
+func (p *process) stopped() {
+	p.t.Helper()
+	p.signal(syscall.SIGTERM)
+	if code := p.exit(); code != 0 {
+		p.t.Errorf("exit %d; log:\n%s", code, p.stderr)
+	}
+}
+
+// The first start of an instance whose peer is not there: it serves nobody and says
+// why, unless it is told to begin. An instance of another group that has its address
+// by a typing error is refused, and both say it.
+func TestGroups(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no signals between processes there")
+	}
+	const nobody = "127.0.0.1:1"
+	production := grouped(t, "a", "b", nobody)
+	waits := start(t, "-config", production)
+	waits.replication()
+	waits.stderr.await(t, "nobody is served")
+	waits.stopped()
+
+	a := start(t, "-config", production, "-bootstrap")
+	address := a.replication()
+	if line := a.line(); !strings.HasPrefix(line, "ready ") {
+		t.Fatalf("said %q", line)
+	}
+	staging := start(t, "-config", grouped(t, "b", "a", address), "-bootstrap")
+	staging.replication()
+	for _, p := range []*process{a, staging} {
+		p.stderr.await(t, "two clusters")
+	}
+	staging.stopped()
+	a.stopped()
+}
