@@ -66,6 +66,8 @@
 //	4  the age of the log (8)
 //	5  a peer that is remembered: length and name, flags (1 byte): 1 it replicates
 //	   here, 2 and its acks wait for that
+//	6  diverged publishers (R11): count, then per publisher its id (8 bytes) and
+//	   the first sequence that is not proven equal on all instances
 //
 // where counts and numbers of no stated length are unsigned varints.
 //
@@ -86,7 +88,8 @@
 //	  highest sequence is below have,
 //	  count of holes, then for each its first and last sequence and its cause (1),
 //	  count of tombstones, then for each its distance from the one before it and
-//	  the index of its reason
+//	  the index of its reason,
+//	diverged publishers, as in their state record
 //
 // The summary at the end of a sealed segment says what stands in it:
 //

@@ -26,6 +26,7 @@ type State struct {
 
 	Removed    uint64 // highest one that retention has removed: Floor, or below it
 	RemovedCRC uint32 // running CRC at Removed, 0 if it can't be known
+	Diverged   uint64 // the first sequence that is not proven equal on all instances (R11), 0: the publisher has not diverged
 }
 
 // A Range is From to To, both included, of one publisher.
@@ -42,6 +43,7 @@ type Journal struct {
 	log  *seglog.Log
 	done chan struct{} // closed when the syncer has ended
 	retention
+	diverged atomic.Pointer[bookmark.Vector] // that is durable; nil: there are none; never changed, only replaced
 
 	mu     sync.Mutex
 	work   sync.Cond // the syncer waits: something is to be synced, or closing
@@ -150,6 +152,7 @@ func openLog(o Options) (*Journal, error) {
 	for _, p := range t.sorted {
 		p.durable = p.have
 	}
+	j.publishDiverged()
 	return j, nil
 }
 

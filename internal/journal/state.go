@@ -24,6 +24,7 @@ const (
 	stateForgotten = 3
 	stateAge       = 4
 	statePeer      = 5
+	stateDiverged  = 6
 )
 
 const (
@@ -76,7 +77,7 @@ func (t *table) Head() []byte {
 		b = appendTombstones(b, p.refused(), reasons, room-(len(b)-before))
 		room -= len(b) - before
 	}
-	return b
+	return appendDiverged(b, t.divergedList())
 }
 
 func (p *publisher) checkInHead() []byte {
@@ -146,6 +147,7 @@ func (t *table) RecoverHead(payload []byte) error {
 	for range f.count(8 + checkLen + 1 + 1 + 4 + 8 + 1 + 1 + 1) {
 		t.recoverPublisher(&f, reasons)
 	}
+	t.applyDiverged(f.diverged())
 	if f.bad || len(f.rest) > 0 {
 		return fmt.Errorf("journal: head of %d bytes: %w", len(payload), errState)
 	}
@@ -252,6 +254,7 @@ type change struct {
 	aged      bool     // nothing but the age
 	age       int64    // of the log
 	peer      *Peer
+	diverged  []bookmark.Bookmark // publishers, and the first number of each that is not proven equal
 }
 
 func decodeState(payload []byte) (change, error) {
@@ -274,6 +277,8 @@ func decodeState(payload []byte) (change, error) {
 	case statePeer:
 		p := f.peer()
 		c.peer = &p
+	case stateDiverged:
+		c.diverged = f.diverged()
 	default:
 		return c, fmt.Errorf("%w: unknown type %d", errState, what)
 	}
@@ -306,6 +311,7 @@ func (t *table) applyChange(c change) {
 	if c.peer != nil {
 		t.applyPeer(*c.peer)
 	}
+	t.applyDiverged(c.diverged)
 	for _, id := range c.forgotten {
 		if p := t.byID[id]; p != nil {
 			t.remove(p)
@@ -331,6 +337,9 @@ func appendChange(b []byte, c change) []byte {
 	}
 	if c.peer != nil {
 		return appendPeer(append(b, statePeer), *c.peer)
+	}
+	if c.diverged != nil {
+		return appendDiverged(append(b, stateDiverged), c.diverged)
 	}
 	b = append(b, stateFloors)
 	b = binary.AppendUvarint(b, uint64(len(c.floors)))

@@ -40,6 +40,8 @@ type publisher struct {
 
 	noted
 	dirty bool // have may be above durable
+
+	diverged uint64 // the first number that is not proven equal on all instances; 0: it has not diverged
 }
 
 // noted are the numbers of the ones that a publisher was last noted in.
@@ -48,7 +50,7 @@ type noted struct{ segment, stretch, outlined uint32 }
 func (p *publisher) state() State {
 	return State{
 		Publisher: p.id, Check: p.check, Have: p.have, Durable: p.durable, Floor: p.floor, RunningCRC: p.crc,
-		Removed: p.removed, RemovedCRC: p.removedCRC,
+		Removed: p.removed, RemovedCRC: p.removedCRC, Diverged: p.diverged,
 	}
 }
 
@@ -140,6 +142,9 @@ func (t *table) verdict(r *Record, sum uint32) Verdict {
 	}
 	if bookmark.Mistaken(p.check, r.Check) {
 		return OtherPublisher
+	}
+	if p.diverged > 0 && !mut.On(mut.R11DivergedTaken) {
+		return Diverged
 	}
 	v := admit(p.have, r.Prev, r.Sequence)
 	if v != Duplicate || sum == 0 {
