@@ -20,6 +20,8 @@ type Hello struct {
 	Topics   []string // that it sends; nil: all
 	Damaged  bool     // its journal is being healed (R8)
 
+	Compares uint32 // names the topics that its running CRCs are made of
+
 	States []journal.State // in frames of their own
 }
 
@@ -40,6 +42,7 @@ func (h *Hello) encode(e *encoder) {
 		}
 	}
 	e.bool(h.Damaged)
+	e.uint(uint64(h.Compares))
 }
 
 func (h *Hello) decode(d *decoder) error {
@@ -53,7 +56,7 @@ func (h *Hello) decode(d *decoder) error {
 			h.Topics = append(h.Topics, d.string())
 		}
 	}
-	h.Damaged = d.bool()
+	h.Damaged, h.Compares = d.bool(), d.uint32()
 	return d.err
 }
 
@@ -68,12 +71,13 @@ func encodeStates(e *encoder, states []journal.State, last bool) {
 		e.uint(s.Durable)
 		e.uint(s.Floor)
 		e.uint(uint64(s.RunningCRC))
+		e.uint(s.Diverged)
 	}
 }
 
 func decodeStates(d *decoder, to []journal.State) (states []journal.State, last bool, err error) {
 	last = d.bool()
-	n := d.array(5 + checkBytes)
+	n := d.array(6 + checkBytes)
 	if n+len(to) > maxStates {
 		d.fail(fmt.Errorf("more than %d publishers", maxStates))
 		n = 0
@@ -81,6 +85,7 @@ func decodeStates(d *decoder, to []journal.State) (states []journal.State, last 
 	for range n {
 		to = append(to, journal.State{
 			Publisher: d.uint(), Check: d.check(), Have: d.sequence(), Durable: d.sequence(), Floor: d.sequence(), RunningCRC: d.uint32(),
+			Diverged: d.sequence(),
 		})
 	}
 	return to, last, d.err
@@ -88,8 +93,13 @@ func decodeStates(d *decoder, to []journal.State) (states []journal.State, last 
 
 func encodeAck(e *encoder, moved []bookmark.Bookmark) {
 	e.begin(frameAck)
-	e.array(len(moved))
-	for _, m := range moved {
+	appendPairs(e, moved)
+}
+
+// appendPairs appends an array of publishers, each with a sequence.
+func appendPairs(e *encoder, pairs []bookmark.Bookmark) {
+	e.array(len(pairs))
+	for _, m := range pairs {
 		e.uint(m.Publisher)
 		e.uint(m.Sequence)
 	}
@@ -178,7 +188,7 @@ const (
 	refuseCrossed refuseCode = iota + 1
 	refuseHello
 	refuseRecord
-	refuseDiffers
+	_ // of a link version before
 	refuseStranger
 )
 
@@ -203,7 +213,7 @@ func (e *RefusedError) Error() string {
 func (e *RefusedError) aboutPeer() bool { return e.Code == refuseHello || e.Code == refuseStranger }
 
 // aboutRecord reports whether the refusal is about what was sent, not about who sent it.
-func (e *RefusedError) aboutRecord() bool { return e.Code == refuseRecord || e.Code == refuseDiffers }
+func (e *RefusedError) aboutRecord() bool { return e.Code == refuseRecord }
 
 func (e *RefusedError) encode(to *encoder) {
 	to.begin(frameRefuse)

@@ -30,8 +30,9 @@ type peer struct {
 	reason   string           // why it is down
 	givenUp  bool             // it holds no segment any more
 	heldFrom journal.Position // where what it has not acknowledged begins, at the earliest
-	differs  map[uint64]bool  // publishers found to have diverged
-	warned   string           // of how the two directions differ
+	differs  map[uint64]bool  // publishers found to have other running CRCs
+	equality equality
+	warned   string // of how the two directions differ
 
 	single degraded // while it is left out
 	counts
@@ -78,7 +79,7 @@ func (p *peer) outbound() bool { return p.index >= 0 }
 func (l *Links) hello(p *peer) *Hello {
 	h := &Hello{
 		Name: l.o.Name, Run: l.o.Run, Group: l.o.Group, Digest: l.o.Digest,
-		Damaged: l.o.Journal.Damage() != nil,
+		Damaged: l.o.Journal.Damage() != nil, Compares: l.compares(),
 	}
 	if p != nil && p.outbound() {
 		h.Outbound, h.Sync, h.Topics = true, p.dest.Sync, p.topics
@@ -92,14 +93,12 @@ func (l *Links) peer(name string) *peer { return l.peers[name] }
 // connected makes c the connection of the peer that said hello on it, if
 // nothing is against it.
 func (l *Links) connected(c *conn) error {
+	if err := c.helloDiverged(); err != nil { // before anything of its hello counts
+		return err
+	}
 	now := l.now()
-	differs := c.otherPublishers()
 	l.mu.Lock()
 	p, old, err := l.admitLocked(c)
-	if err == nil && differs != nil { // before anything of its hello counts
-		l.countRefusalLocked(p, differs)
-		err = differs
-	}
 	if err != nil {
 		l.mu.Unlock()
 		return err
@@ -120,7 +119,10 @@ func (l *Links) connected(c *conn) error {
 	}
 	l.o.Log.Info("link is up", "peer", p.name, "dialled", c.dialled, "outbound", c.ours.Outbound, "inbound", c.theirs.Outbound)
 	l.reached()
-	l.compare(c, c.theirs.States, c.theirs.Damaged)
+	l.setApartHere(c)
+	if err := l.compare(c, c.theirs.States, c.theirs.Damaged); err != nil {
+		return err
+	}
 	l.watermark(nil)
 	l.syncChanged(changed)
 	close(c.up)
@@ -136,6 +138,7 @@ func (l *Links) becomeUpLocked(p *peer, c *conn, now time.Duration) (unequal str
 	c.peer, p.conn = p, c
 	news, p.reason = p.memory.learn(c.theirs), ""
 	p.linked(c.theirs.Run)
+	p.equality.meet(c.ours, c.theirs)
 	if p.outbound() {
 		l.beginLocked(p, c)
 	}
@@ -198,7 +201,7 @@ func (l *Links) beginLocked(p *peer, c *conn) {
 		durable[s.Publisher] = s.Durable
 	}
 	for publisher, s := range p.progress.Acknowledged() {
-		if durable[publisher] < s {
+		if durable[publisher] < s && l.o.Journal.Diverged(publisher) == 0 {
 			lost++
 		}
 	}
@@ -282,9 +285,6 @@ func (l *Links) countRefusalLocked(p *peer, cause error) {
 		return
 	}
 	p.refused++
-	if r.Code == refuseDiffers {
-		p.diverged++
-	}
 	if p.refusals.Refused() {
 		l.o.Log.Error("link counts as down: what is sent on it is refused again", "peer", p.name, "reason", cause)
 	}

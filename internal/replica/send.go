@@ -117,7 +117,7 @@ func (s *sender) appendTurn(b []byte) (busy bool, err error) {
 // greet sends the frames of the greeting, and when greet says so our states.
 func (s *sender) greet() (busy bool, err error) {
 	all := isClosed(s.c.greet) // before the frames are taken: the hello is one of them
-	s.sendQueued()
+	s.sendQueued(&s.c.first)
 	if !all {
 		return false, nil
 	}
@@ -280,20 +280,20 @@ func (s *sender) count(n int) {
 	s.c.peer.sent += uint64(n)
 }
 
-// sendQueued sends the frames that are queued.
-func (s *sender) sendQueued() {
+// sendQueued sends the frames of a queue.
+func (s *sender) sendQueued(queue *[][]byte) {
 	s.c.l.mu.Lock()
-	control := s.c.control
-	s.c.control = nil
+	frames := *queue
+	*queue = nil
 	s.c.l.mu.Unlock()
-	for _, frame := range control {
+	for _, frame := range frames {
 		s.enc.add(frame)
 	}
 }
 
 // sendAcks sends the frames that are queued, then acks of what became durable.
 func (s *sender) sendAcks() {
-	s.sendQueued()
+	s.sendQueued(&s.c.control)
 	s.c.l.mu.Lock()
 	moved := s.moved[:0]
 	if len(s.c.pending) > 0 {
@@ -444,6 +444,7 @@ func (s *sender) beat() {
 		state, _ := j.State(publisher)
 		b.moved = append(b.moved, state)
 	}
+	c.l.comparable(b.moved)
 	c.settle(received)
 	b.encode(s.enc)
 	s.enc.keep()

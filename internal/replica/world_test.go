@@ -144,7 +144,7 @@ func (w *world) chain() (a, b, c *instance) {
 func (i *instance) open() {
 	i.w.t.Helper()
 	o := journal.Options{
-		FS: i.disk, Dir: "j", SegmentBytes: 16 << 10, SetAside: true,
+		FS: i.disk, Dir: "j", SegmentBytes: 16 << 10, SetAside: true, Carried: i.carries,
 		OnAppend: func(p, s uint64) {
 			if l := i.links.Load(); l != nil {
 				l.Appended(p, s)
@@ -164,6 +164,12 @@ func (i *instance) open() {
 		i.w.t.Fatalf("%s: %v", i.name, err)
 	}
 	i.j = j
+}
+
+// carries reports whether every destination gets a topic.
+func (i *instance) carries(topic []byte) bool {
+	l := i.links.Load()
+	return l == nil || !slices.ContainsFunc(l.dests, func(p *peer) bool { return !p.carries(topic) })
 }
 
 func (i *instance) start() {

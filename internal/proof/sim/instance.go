@@ -146,7 +146,7 @@ func (i *instance) linkOptions() replica.Options {
 		Secret:        []byte("the secret of the simulated links")[:replica.SecretBytes],
 		RejoinTimeout: i.w.set.rejoin, Now: i.w.clock,
 		OnWatermark: i.watermarksMoved, OnSyncStatus: i.shared.Registry.WakeAll, OnNotice: i.shared.OnNotice,
-		OnRaised: i.shared.Registry.Raised,
+		OnRaised: i.shared.Registry.Raised, OnDiverged: i.shared.Registry.Diverged,
 	}
 	if len(i.peers) == 0 {
 		o.Peers = []string{"A", "B"} // which feed it
