@@ -27,7 +27,7 @@ type Ledger struct {
 	marks   map[uint64][2]uint64 // safe, settled of publishers that SetWatermarks has set
 	waits   bookmark.Vector
 	apart   bookmark.Vector // diverged publishers, each with the first number that is not proven equal
-	holds   int // of publishes, not released
+	holds   int             // of publishes, not released
 	state   State
 }
 
