@@ -13,8 +13,8 @@ import (
 // Diverge notes publishers that may have two contents for one number, each with
 // the first number that is not proven equal (R11). A number that is not here is not
 // proven either. From now on nothing is admitted of them. Once noted a number only
-// falls. changed are those of which it has been noted or has fallen; when Diverge
-// returns they are durable, and Diverged says so.
+// falls. changed are those of which it has been noted or has fallen. When Diverge
+// returns all of it is durable, and Diverged says so.
 func (j *Journal) Diverge(found []bookmark.Bookmark) (changed []bookmark.Bookmark, err error) {
 	for part := range slices.Chunk(found, floorsPerRecord) {
 		news, err := j.noteDiverged(part)
@@ -23,9 +23,9 @@ func (j *Journal) Diverge(found []bookmark.Bookmark) (changed []bookmark.Bookmar
 		}
 		changed = append(changed, news...)
 	}
-	if len(changed) == 0 {
+	if len(changed) == 0 && !slices.ContainsFunc(found, func(b bookmark.Bookmark) bool { return j.Diverged(b.Publisher) == 0 }) {
 		return nil, nil
-	}
+	} // else somebody else has noted it, and it may not be durable yet
 	if !mut.On(mut.R11DivergedNotDurable) {
 		if err := j.Sync(); err != nil {
 			return nil, err

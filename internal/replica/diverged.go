@@ -112,6 +112,17 @@ func (c *conn) takeDiverged(d *decoder) error {
 	return c.l.diverge(diverged)
 }
 
+// findDiverged finds the publishers that a hello shows to have diverged.
+func (c *conn) findDiverged() error {
+	if err := c.helloDiverged(); err != nil {
+		return err
+	}
+	c.l.mu.Lock()
+	c.l.peers[c.theirs.Name].equality.meet(c.ours, c.theirs)
+	c.l.mu.Unlock()
+	return c.l.compare(c, c.theirs.States, c.theirs.Damaged)
+}
+
 // helloDiverged takes in the publishers of which the peer's hello says that they have
 // diverged, or shows it by another check. A number that the peer lacks of those is
 // not proven equal.
@@ -210,7 +221,7 @@ func (l *Links) compare(c *conn, theirs []journal.State, damaged bool) error {
 	var found []bookmark.Bookmark
 	for _, s := range theirs {
 		ours, known := l.o.Journal.State(s.Publisher)
-		if !known || ours.Have != s.Have || ours.Diverged > 0 {
+		if !known || ours.Have != s.Have || l.o.Journal.Diverged(s.Publisher) > 0 { // not the state's, which may not be durable yet
 			continue
 		}
 		if from, differs := l.compareOne(c, &ours, &s); differs {
@@ -225,23 +236,33 @@ func (l *Links) compare(c *conn, theirs []journal.State, damaged bool) error {
 func (l *Links) compareOne(c *conn, ours, theirs *journal.State) (from uint64, differs bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	p, publisher := c.peer, theirs.Publisher
+	p, publisher := l.peers[c.theirs.Name], theirs.Publisher
 	switch {
 	case ours.RunningCRC == theirs.RunningCRC:
 		p.equality.equal(bookmark.Bookmark{Publisher: publisher, Sequence: theirs.Have})
 		return 0, false
-	case l.unsure[publisher] || theirs.RunningCRC == 0 || p.differs[publisher]:
+	case l.unsure[publisher] || theirs.RunningCRC == 0:
 		return 0, false
+	}
+	certain := p.equality.run == c.theirs.Run && p.equality.certain(publisher) && c.ours.Compares == c.theirs.Compares
+	if !p.differs[publisher] {
+		p.countDiffering(publisher)
+		l.o.Log.Error("DIVERGED: a peer has other messages under the same identities",
+			"peer", p.name, "publisher", publisher, "up to", theirs.Have, "certain", certain)
+	}
+	return p.equality.proven[publisher] + 1, certain
+}
+
+// countDiffering counts a publisher of which the peer has other content, once.
+func (p *peer) countDiffering(publisher uint64) {
+	if p.differs[publisher] {
+		return
 	}
 	if p.differs == nil {
 		p.differs = make(map[uint64]bool)
 	}
 	p.differs[publisher] = true
 	p.diverged++
-	certain := p.equality.certain(publisher) && c.ours.Compares == c.theirs.Compares
-	l.o.Log.Error("DIVERGED: a peer has other messages under the same identities",
-		"peer", p.name, "publisher", publisher, "up to", theirs.Have, "certain", certain)
-	return p.equality.proven[publisher] + 1, certain
 }
 
 // differsFrom returns the first number that is not proven equal of a publisher whose
@@ -249,7 +270,7 @@ func (l *Links) compareOne(c *conn, ours, theirs *journal.State) (from uint64, d
 func (c *conn) differsFrom(b bookmark.Bookmark) uint64 {
 	c.l.mu.Lock()
 	defer c.l.mu.Unlock()
-	c.peer.diverged++
+	c.peer.countDiffering(b.Publisher)
 	return min(b.Sequence, c.peer.equality.proven[b.Publisher]+1)
 }
 

@@ -30,7 +30,7 @@ type peer struct {
 	reason   string           // why it is down
 	givenUp  bool             // it holds no segment any more
 	heldFrom journal.Position // where what it has not acknowledged begins, at the earliest
-	differs  map[uint64]bool  // publishers found to have other running CRCs
+	differs  map[uint64]bool  // publishers found to have other content
 	equality equality
 	warned   string // of how the two directions differ
 
@@ -93,7 +93,7 @@ func (l *Links) peer(name string) *peer { return l.peers[name] }
 // connected makes c the connection of the peer that said hello on it, if
 // nothing is against it.
 func (l *Links) connected(c *conn) error {
-	if err := c.helloDiverged(); err != nil { // before anything of its hello counts
+	if err := c.findDiverged(); err != nil { // before anything of its hello counts
 		return err
 	}
 	now := l.now()
@@ -120,9 +120,6 @@ func (l *Links) connected(c *conn) error {
 	l.o.Log.Info("link is up", "peer", p.name, "dialled", c.dialled, "outbound", c.ours.Outbound, "inbound", c.theirs.Outbound)
 	l.reached()
 	l.setApartHere(c)
-	if err := l.compare(c, c.theirs.States, c.theirs.Damaged); err != nil {
-		return err
-	}
 	l.watermark(nil)
 	l.syncChanged(changed)
 	close(c.up)
@@ -138,7 +135,6 @@ func (l *Links) becomeUpLocked(p *peer, c *conn, now time.Duration) (unequal str
 	c.peer, p.conn = p, c
 	news, p.reason = p.memory.learn(c.theirs), ""
 	p.linked(c.theirs.Run)
-	p.equality.meet(c.ours, c.theirs)
 	if p.outbound() {
 		l.beginLocked(p, c)
 	}
