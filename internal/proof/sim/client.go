@@ -254,6 +254,12 @@ func (c *client) ended(cause error) {
 	c.w.say("%s: %s is gone: %v", c.name, c.server.name, cause)
 	c.leave()
 	l := c.core.Ended(cause, w.clock(), c.store.Lives())
+	if l.Renew {
+		c.stored(c.store.Renew())
+	}
+	if l.GiveUp != "" {
+		c.stored(clientcore.GiveUp(c.store, l.GiveUp, func(r *clientcore.Rejection, _ *pubstore.Message) { c.app.rejected(*r) }))
+	}
 	switch {
 	case l.Again:
 		c.connect(c.server)
