@@ -84,3 +84,34 @@ func TestDivergedSurvives(t *testing.T) {
 	}
 	put(t, again, message(1, 6, "6"), journal.Diverged)
 }
+
+// A marker whose running CRC nobody knew makes the publisher's unknown, for good and
+// on disk, until another marker brings one along.
+func TestRunningCRCUnknown(t *testing.T) {
+	disk := memfs.New()
+	j := openOn(t, disk)
+	gone := func(from, to uint64, crc uint32, cause journal.Cause) {
+		put(t, j, &journal.Record{Kind: journal.Gone, Publisher: 1, Prev: from, Sequence: to, RunningCRC: crc, Cause: cause}, journal.Take)
+	}
+	crc := func() uint32 {
+		s, _ := j.State(1)
+		return s.RunningCRC
+	}
+	gone(0, 4, 0, journal.LetGo) // the same everywhere
+	fill(t, j, 1, 5, 6)
+	if crc() == 0 {
+		t.Error("unknown behind what was let go before anyone had anything")
+	}
+	gone(6, 9, 0, journal.Removed)
+	fill(t, j, 1, 10, 10)
+	fill(t, j, 2, 1, 500) // several segments
+	end(t, j)
+	if j = openOn(t, disk); crc() != 0 {
+		t.Errorf("%x behind a marker without one, after a restart", crc())
+	}
+	gone(10, 12, 7, journal.Removed)
+	if crc() != 7 {
+		t.Errorf("%x behind a marker with one", crc())
+	}
+	end(t, j)
+}

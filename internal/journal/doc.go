@@ -89,7 +89,8 @@
 //	  count of holes, then for each its first and last sequence and its cause (1),
 //	  count of tombstones, then for each its distance from the one before it and
 //	  the index of its reason,
-//	diverged publishers, as in their state record
+//	diverged publishers, as in their state record,
+//	count of publishers whose running CRC is not known, and their ids (8)
 //
 // The summary at the end of a sealed segment says what stands in it:
 //

@@ -22,7 +22,7 @@ type State struct {
 	Have       uint64         // highest sequence in the journal, durable or not
 	Durable    uint64         // highest one covered by an fsync of this process
 	Floor      uint64         // highest one that retention has removed, or that is marked gone
-	RunningCRC uint32         // over the messages of carried topics up to Have (R11)
+	RunningCRC uint32         // over the messages of carried topics up to Have (R11); 0: not known, or there are none
 
 	Removed    uint64 // highest one that retention has removed: Floor, or below it
 	RemovedCRC uint32 // running CRC at Removed, 0 if it can't be known

@@ -77,7 +77,22 @@ func (t *table) Head() []byte {
 		b = appendTombstones(b, p.refused(), reasons, room-(len(b)-before))
 		room -= len(b) - before
 	}
-	return appendDiverged(b, t.divergedList())
+	return t.appendUnknown(appendDiverged(b, t.divergedList()))
+}
+
+// appendUnknown appends the publishers whose running CRC is not known.
+func (t *table) appendUnknown(b []byte) []byte {
+	var ids []uint64
+	for _, p := range t.sorted {
+		if p.crcUnknown {
+			ids = append(ids, p.id)
+		}
+	}
+	b = binary.AppendUvarint(b, uint64(len(ids)))
+	for _, id := range ids {
+		b = binary.LittleEndian.AppendUint64(b, id)
+	}
+	return b
 }
 
 func (p *publisher) checkInHead() []byte {
@@ -148,6 +163,9 @@ func (t *table) RecoverHead(payload []byte) error {
 		t.recoverPublisher(&f, reasons)
 	}
 	t.applyDiverged(f.diverged())
+	for range f.count(8) {
+		t.publisher(f.uint64()).crcUnknown = true
+	}
 	if f.bad || len(f.rest) > 0 {
 		return fmt.Errorf("journal: head of %d bytes: %w", len(payload), errState)
 	}

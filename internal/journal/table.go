@@ -41,6 +41,8 @@ type publisher struct {
 	noted
 	dirty bool // have may be above durable
 
+	crcUnknown bool // crc leaves out what a marker stands for whose CRC nobody knew
+
 	diverged uint64 // the first number that is not proven equal on all instances; 0: it has not diverged
 }
 
@@ -48,10 +50,14 @@ type publisher struct {
 type noted struct{ segment, stretch, outlined uint32 }
 
 func (p *publisher) state() State {
-	return State{
+	s := State{
 		Publisher: p.id, Check: p.check, Have: p.have, Durable: p.durable, Floor: p.floor, RunningCRC: p.crc,
 		Removed: p.removed, RemovedCRC: p.removedCRC, Diverged: p.diverged,
 	}
+	if p.crcUnknown {
+		s.RunningCRC = 0
+	}
+	return s
 }
 
 // A table is what the journal's records amount to. It is made of them by
@@ -192,7 +198,8 @@ func (t *table) apply(r *Record, sum uint32) *publisher {
 	case Gone:
 		p.gone(hole{from: had + 1, to: r.Sequence, cause: r.Cause})
 		p.mark(topicMark{anyTopic, r.Sequence})
-		p.crc = r.RunningCRC
+		// Of what was let go before anyone had anything, nobody has a CRC.
+		p.crc, p.crcUnknown = r.RunningCRC, r.RunningCRC == 0 && (r.Cause != LetGo || had > 0)
 		if len(r.Reason) > 0 {
 			p.refuse(had, r.Sequence, r.Reason)
 		}

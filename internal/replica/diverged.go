@@ -174,9 +174,9 @@ func (l *Links) capped(publisher, mark uint64) uint64 {
 type equality struct {
 	run    uint64          // of the peer's process
 	proven bookmark.Vector // up to there both have the same
-	// unknown are publishers of which both had something when they met, not up to
-	// one number or with different CRCs. That may have another cause than two
-	// contents, such as another configuration before.
+	// unknown are publishers of which one had something when they met, and that were
+	// not found equal since. CRCs that differ may have another cause than two contents
+	// then, such as another configuration before, or damage.
 	unknown map[uint64]bool
 	all     bool // every publisher is: a journal was damaged then
 }
@@ -190,12 +190,11 @@ func (q *equality) meet(ours, theirs *Hello) {
 		run: theirs.Run, proven: make(bookmark.Vector), unknown: make(map[uint64]bool),
 		all: ours.Damaged || theirs.Damaged,
 	}
-	for _, s := range theirs.States {
-		at, known := slices.BinarySearchFunc(ours.States, s.Publisher, func(s journal.State, publisher uint64) int {
-			return cmp.Compare(s.Publisher, publisher)
-		})
-		if known && s.Have > 0 && ours.States[at].Have > 0 && (ours.States[at].Have != s.Have || ours.States[at].RunningCRC != s.RunningCRC) {
-			q.unknown[s.Publisher] = true
+	for _, states := range [][]journal.State{ours.States, theirs.States} {
+		for _, s := range states {
+			if s.Have > 0 {
+				q.unknown[s.Publisher] = true
+			}
 		}
 	}
 }
@@ -238,10 +237,10 @@ func (l *Links) compareOne(c *conn, ours, theirs *journal.State) (from uint64, d
 	defer l.mu.Unlock()
 	p, publisher := l.peers[c.theirs.Name], theirs.Publisher
 	switch {
+	case ours.RunningCRC == 0 || theirs.RunningCRC == 0: // one does not know
+		return 0, false
 	case ours.RunningCRC == theirs.RunningCRC:
 		p.equality.equal(bookmark.Bookmark{Publisher: publisher, Sequence: theirs.Have})
-		return 0, false
-	case l.unsure[publisher] || theirs.RunningCRC == 0:
 		return 0, false
 	}
 	certain := p.equality.run == c.theirs.Run && p.equality.certain(publisher) && c.ours.Compares == c.theirs.Compares
@@ -288,16 +287,4 @@ func (l *Links) compares() uint32 {
 	}
 	slices.Sort(lists)
 	return crc.Bytes(0, []byte(fmt.Sprint(slices.Compact(lists))))
-}
-
-// comparable returns states whose running CRC is 0 where ours says nothing.
-func (l *Links) comparable(states []journal.State) []journal.State {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for i := range states {
-		if l.unsure[states[i].Publisher] {
-			states[i].RunningCRC = 0
-		}
-	}
-	return states
 }

@@ -214,7 +214,7 @@ func (c *conn) tellStates() error {
 	for _, o := range old {
 		o.fail(errors.New("the peer has dialled again"))
 	}
-	c.ours.States = c.l.comparable(c.l.o.Journal.States())
+	c.ours.States = c.l.o.Journal.States()
 	close(c.greet)
 	c.out.Wake()
 	return nil

@@ -36,7 +36,6 @@ type Links struct {
 	closed bool
 	peers  map[string]*peer // destinations and others that may dial us; doesn't change
 	marks  *Watermarks
-	unsure map[uint64]bool // publishers whose running CRC began at a floor nobody knows the CRC of
 	connections
 	opening
 	questions
@@ -123,7 +122,7 @@ func newLinks(o Options) (*Links, error) {
 	l := &Links{
 		o: o, clock: clock{o.Now(), source},
 		ready: make(chan struct{}), wake: signal.New(),
-		peers: make(map[string]*peer), unsure: make(map[uint64]bool),
+		peers:     make(map[string]*peer),
 		opening:   opening{rejoin: NewRejoin(o.RejoinTimeout, o.Journal.Damage() != nil)},
 		questions: questions{asked: make(map[uint64]*question)},
 	}

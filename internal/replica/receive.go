@@ -119,7 +119,6 @@ func (c *conn) takeRecord(raw []byte) (b bookmark.Bookmark, apart bool, err erro
 			return b, false, &RefusedError{Code: refuseRecord, Reason: "the disk of " + c.l.o.Name + " is nearly full"}
 		}
 	}
-	c.l.noteUnsure(&r)
 	c.l.camePlanted(&r)
 	verdict, err := c.batch.Append(&r)
 	if err != nil {

@@ -202,7 +202,6 @@ func (s *sender) leftOver() {
 func (s *sender) gone() error {
 	s.enc.begin(frameRecords)
 	for len(s.markers) > 0 && s.enc.payload() < batchBytes {
-		s.c.l.noteUnsure(&s.markers[0])
 		if err := s.add(&s.markers[0]); err != nil {
 			return err
 		}
@@ -210,17 +209,6 @@ func (s *sender) gone() error {
 	}
 	s.enc.keep()
 	return nil
-}
-
-// noteUnsure notes the publisher of a gone marker without a running CRC: ours
-// can't be compared with the peer's any more.
-func (l *Links) noteUnsure(r *journal.Record) {
-	if r.Kind != journal.Gone || r.RunningCRC != 0 {
-		return
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.unsure[r.Publisher] = true
 }
 
 // add puts a marker that we made into the batch.
@@ -412,7 +400,6 @@ func (s *sender) fillIn(r *journal.Record) (sent int, err error) {
 	gone := s.c.link.Floors([]journal.State{state})
 	s.c.mu.Unlock()
 	for i := range gone {
-		s.c.l.noteUnsure(&gone[i])
 		if err := s.add(&gone[i]); err != nil {
 			return sent, err
 		}
@@ -444,7 +431,6 @@ func (s *sender) beat() {
 		state, _ := j.State(publisher)
 		b.moved = append(b.moved, state)
 	}
-	c.l.comparable(b.moved)
 	c.settle(received)
 	b.encode(s.enc)
 	s.enc.keep()
