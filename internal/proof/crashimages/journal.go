@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
@@ -34,6 +35,8 @@ type journalLife struct {
 	made    int      // bodies
 	records []string // appended, in order
 	ids     map[uint64]*ids
+	apart   []uint64 // publishers noted as diverged, durable but for the last
+	noted   int      // how many of them are durable
 
 	mu     sync.Mutex
 	moved  map[uint64]uint64 // guarded by mu: reported as durable by this process
@@ -41,7 +44,10 @@ type journalLife struct {
 }
 
 func (l *journalLife) Clone(seed uint64) Life {
-	c := &journalLife{rand: newRand(seed), made: l.made, records: slices.Clone(l.records), ids: make(map[uint64]*ids)}
+	c := &journalLife{
+		rand: newRand(seed), made: l.made, records: slices.Clone(l.records), ids: make(map[uint64]*ids),
+		apart: slices.Clone(l.apart), noted: l.noted,
+	}
 	for p, s := range l.ids {
 		copied := *s
 		copied.durable = max(s.durable, l.reported(p))
@@ -79,7 +85,7 @@ func (l *journalLife) Open(disk *memfs.FS, _ bool) (err error) {
 
 func (l *journalLife) Use(steps int) error {
 	for range steps {
-		if err := l.step(l.rand.IntN(12)); err != nil {
+		if err := l.step(l.rand.IntN(13)); err != nil {
 			return err
 		}
 	}
@@ -100,8 +106,37 @@ func (l *journalLife) step(what int) error {
 	case what < 11:
 		time.Sleep(time.Millisecond) // until the syncer has nothing left to do
 		return l.j.Err()
+	case what < 12:
+		return l.diverge()
 	}
 	return l.trim()
+}
+
+// firstApart is the first of the publishers that are noted as diverged.
+const firstApart = 100
+
+// diverge notes a publisher as diverged, which is durable then.
+func (l *journalLife) diverge() error {
+	l.made++
+	publisher := firstApart + uint64(l.made)
+	l.apart = append(l.apart, publisher)
+	_, err := l.j.Diverge([]bookmark.Bookmark{{Publisher: publisher, Sequence: 1}})
+	if err == nil {
+		l.noted = len(l.apart)
+	}
+	return err
+}
+
+// checkDiverged checks that those are noted that were reported as durable.
+func (l *journalLife) checkDiverged() error {
+	for i, publisher := range l.apart {
+		if from := l.j.Diverged(publisher); i < l.noted && from != 1 {
+			return Violated("publisher %d has diverged from %d on, want 1", publisher, from)
+		}
+	}
+	l.apart = slices.DeleteFunc(l.apart, func(p uint64) bool { return l.j.Diverged(p) == 0 })
+	l.noted = len(l.apart)
+	return nil
 }
 
 // append appends a record of some kind, or one that is there already.
@@ -202,7 +237,13 @@ func (l *journalLife) Failed() error {
 
 // Check implements Life.
 func (l *journalLife) Check() error {
+	if err := l.checkDiverged(); err != nil {
+		return err
+	}
 	for _, s := range l.j.States() {
+		if slices.Contains(l.apart, s.Publisher) {
+			continue
+		}
 		known := l.ids[s.Publisher]
 		if known == nil {
 			return Violated("a publisher that nobody used: %+v", s)
