@@ -230,11 +230,11 @@ func (c *Client) renewRefused(err error) {
 	c.tellRenewed(err)
 }
 
-// giveUp tells the application that the outcome of all that the store keeps of a life
-// is unknown, since that has diverged, and lets it go. It runs on the session goroutine.
-func (c *Client) giveUp(life string) {
-	err := clientcore.GiveUp(c.store, life, func(r *clientcore.Rejection, m *pubstore.Message) {
-		c.failedWrite(r, &RejectedError{Publisher: bookmark.OfLife(life).ID, Message: m, Reason: r.Reason})
+// giveUp tells the application that the outcome of all that the store keeps of the life
+// that has diverged is unknown, and lets it go. It runs on the session goroutine.
+func (c *Client) giveUp(leave *clientcore.Leave) {
+	err := leave.Apply(c.store, func(r *clientcore.Rejection, m *pubstore.Message) {
+		c.failedWrite(r, &RejectedError{Publisher: bookmark.OfLife(r.Life).ID, Message: m, Reason: r.Reason})
 	})
 	if err != nil {
 		c.fail(err)

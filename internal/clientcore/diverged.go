@@ -37,11 +37,15 @@ func divergedError(m *wire.Message) *DivergedError {
 	return &DivergedError{Publisher: b.Publisher, From: b.Sequence}
 }
 
-// GiveUp calls tell for each message that the store keeps of a life that has diverged,
-// in order: it has to tell the application, then have the store let go of it. All of
-// them have the outcome unknown: below From servers have the same, which may be
+// Apply calls tell for each message that the store keeps of a life that is to be given
+// up, in order: it has to tell the application, then have the store let go of it. All
+// of them have the outcome unknown: below From servers have the same, which may be
 // another copy's.
-func GiveUp(store pubstore.Store, life string, tell func(*Rejection, *pubstore.Message)) error {
+func (l *Leave) Apply(store pubstore.Store, tell func(*Rejection, *pubstore.Message)) error {
+	life := l.GiveUp
+	if life == "" {
+		return nil
+	}
 	cursor, err := store.Cursor(life, 0)
 	if errors.Is(err, pubstore.ErrNoLife) {
 		return nil

@@ -30,7 +30,7 @@ func TestDivergedOnceAMinute(t *testing.T) {
 		t.Fatal(err)
 	}
 	var told []uint64
-	err := GiveUp(r.store, first, func(r *Rejection, m *pubstore.Message) {
+	err := (&Leave{GiveUp: first}).Apply(r.store, func(r *Rejection, m *pubstore.Message) {
 		if r.Reason != wire.ReasonUnknown || m.Sequence != r.Sequence {
 			t.Errorf("told of %+v", r)
 		}

@@ -58,9 +58,14 @@ type Journal struct {
 	summaries           map[Position]summary // of sealed segments, by first position
 	trimmed             Position             // behind the last record that Trim has removed
 	scratch             scratch
-	closed, killed      bool
-	err                 error // of the disk, final
+	ending
 	mending
+}
+
+// An ending is whether the journal takes more.
+type ending struct {
+	closed, killed bool
+	err            error // of the disk, final
 }
 
 // retention is what Trim works with.

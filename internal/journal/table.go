@@ -24,9 +24,7 @@ type publisher struct {
 	have       uint64
 	durable    uint64
 	floor      uint64
-	crc        uint32 // running CRC at have
 	removed    uint64 // highest sequence before the oldest segment
-	removedCRC uint32 // running CRC at removed
 	seen       int64  // age of the log at the last record, exact to an interval of Trim, or at Seen
 	tombstones []Tombstoned
 	holes      []hole // in order
@@ -41,9 +39,15 @@ type publisher struct {
 	noted
 	dirty bool // have may be above durable
 
-	crcUnknown bool // crc leaves out what a marker stands for whose CRC nobody knew
-
+	running
 	diverged uint64 // the first number that is not proven equal on all instances; 0: it has not diverged
+}
+
+// running are the running CRCs of a publisher (R11).
+type running struct {
+	crc        uint32 // at have
+	crcUnknown bool   // it leaves out what a marker stands for whose CRC nobody knew
+	removedCRC uint32 // at removed
 }
 
 // noted are the numbers of the ones that a publisher was last noted in.

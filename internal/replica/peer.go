@@ -30,7 +30,6 @@ type peer struct {
 	reason   string           // why it is down
 	givenUp  bool             // it holds no segment any more
 	heldFrom journal.Position // where what it has not acknowledged begins, at the earliest
-	differs  map[uint64]bool  // publishers found to have other content
 	equality equality
 	warned   string // of how the two directions differ
 
@@ -43,6 +42,8 @@ type counts struct {
 	sent, received uint64 // records
 	refused        uint64 // connections, and records on them
 	diverged       uint64 // publishers
+
+	differs map[uint64]bool // those that are counted
 }
 
 // degraded is the interval in which a destination is left out.

@@ -257,9 +257,7 @@ func (c *client) ended(cause error) {
 	if l.Renew {
 		c.stored(c.store.Renew())
 	}
-	if l.GiveUp != "" {
-		c.stored(clientcore.GiveUp(c.store, l.GiveUp, func(r *clientcore.Rejection, _ *pubstore.Message) { c.app.rejected(*r) }))
-	}
+	c.stored(l.Apply(c.store, func(r *clientcore.Rejection, _ *pubstore.Message) { c.app.rejected(*r) }))
 	switch {
 	case l.Again:
 		c.connect(c.server)
