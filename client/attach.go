@@ -160,6 +160,9 @@ func (s *Subscription) apply(e *clientcore.Effect) {
 	if err := s.core.Keep(e); err != nil {
 		end = fmt.Errorf("bookmark store: %w", err)
 	}
+	if d := e.Diverged; d != nil {
+		s.c.events.post(func() { s.c.tellDiverged(s, d) })
+	}
 	if on := e.Held; on || e.Freed {
 		s.c.events.post(func() { s.c.tellWaits(s, on) })
 	}

@@ -10,9 +10,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
 	"github.com/holdfast-mq/holdfast/internal/dial"
 	"github.com/holdfast-mq/holdfast/internal/wire"
+	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
 // version is what a client says of itself at logon.
@@ -226,6 +228,18 @@ func (c *Client) renewRefused(err error) {
 		return
 	}
 	c.tellRenewed(err)
+}
+
+// giveUp tells the application that the outcome of all that the store keeps of the life
+// that has diverged is unknown, and lets it go. It runs on the session goroutine.
+func (c *Client) giveUp(leave *clientcore.Leave) {
+	err := leave.Apply(c.store, func(r *clientcore.Rejection, m *pubstore.Message) {
+		c.failedWrite(r, &RejectedError{Publisher: bookmark.OfLife(r.Life).ID, Message: m, Reason: r.Reason})
+	})
+	if err != nil {
+		c.fail(err)
+	}
+	c.core.wake()
 }
 
 // rolledBack tells the application that a server has more of the store than the

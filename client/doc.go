@@ -170,6 +170,8 @@
 //	                              server says more than it was sent
 //	ErrOtherLife                  (hooks) nothing: chance does not bring it about, so look for a
 //	                              fault of that server, or for a client that made up a life
+//	ErrDiverged                   (hooks) find the copy of the store that is in use; messages of
+//	                              which FailedWrite was told may be on a server
 //	ErrNameInUse                  (hook Disconnected) find the other process of this name
 //	*GapError                     report the lost messages; subscribe again with AcceptGaps, or
 //	                              once the servers that were not asked are back

@@ -46,6 +46,15 @@ var (
 	// former one is offered to the next server, and later to this one again.
 	ErrOtherLife = clientcore.ErrOtherLife
 
+	// ErrDiverged says that the servers have, or may have, two contents for one
+	// number of the store's life: two copies of the store are in use, or somebody
+	// knows its life (R11). Nothing more of that life is taken anywhere. The client
+	// has begun a new one, within the bounds of ErrStoreRolledBack. What the store
+	// kept of the former life has the outcome "outcome unknown", is told to
+	// FailedWrite, and has left the store: publish it again if it may come twice.
+	// The error is a *DivergedError.
+	ErrDiverged = clientcore.ErrDiverged
+
 	// ErrSlowConsumer ends a subscription without bookmark, or the replies to
 	// a command, that the application takes too slowly. Subscribe again, take
 	// messages faster, or subscribe with a bookmark: then the server's log
@@ -104,6 +113,10 @@ var (
 	errUnsubscribed = errors.New("subscription has ended")
 	errNoAnswerYet  = errors.New("no answer yet")
 )
+
+// A DivergedError says which publisher has diverged, and from which message on
+// (ErrDiverged).
+type DivergedError = clientcore.DivergedError
 
 // A ConnectError says why a server could not be used.
 type ConnectError struct {

@@ -33,8 +33,9 @@ type Hooks struct {
 	// PublishGap is told the server that lacks acknowledged messages (R4). Must not block.
 	PublishGap func(server string)
 	// StoreRolledBack is told each time the client has begun a new life of the
-	// store because a server has more of it, or has another publisher under the id
-	// of its life; err is ErrStoreRolledBack or ErrOtherLife with details (R10).
+	// store because a server has more of it, has another publisher under the id of
+	// its life, or takes nothing of that any more; err is ErrStoreRolledBack,
+	// ErrOtherLife (R10) or a *DivergedError (R11), with details.
 	// Must not block.
 	StoreRolledBack func(err error)
 	// Gap is told each gap in a bookmark subscription, accepted or not. Must not block.
@@ -46,6 +47,11 @@ type Hooks struct {
 	// server is left out, so that nothing new is safe, and false when its
 	// messages come again (R13). Must not block.
 	Waits func(s *Subscription, waits bool)
+	// Diverged is told a bookmark subscription that has received, or may receive,
+	// messages of a publisher of which the servers have different contents, once for
+	// each publisher (R11). It goes on with those of the server it is connected to;
+	// what another subscriber has received may differ. Must not block.
+	Diverged func(s *Subscription, err *DivergedError)
 	// SubscriptionEnded is told a subscription that ended with an error,
 	// which its loop is told too. Must not block.
 	SubscriptionEnded func(*Subscription, error)
@@ -86,6 +92,13 @@ func (c *Client) tellWaits(s *Subscription, on bool) {
 	}
 	if hook := c.cfg.Hooks.Waits; hook != nil {
 		hook(s, on)
+	}
+}
+
+func (c *Client) tellDiverged(s *Subscription, err *DivergedError) {
+	c.cfg.Logger.Error("servers have different contents of a publisher", "subscription", s.id, "topic", s.topic, "error", err)
+	if hook := c.cfg.Hooks.Diverged; hook != nil {
+		hook(s, err)
 	}
 }
 

@@ -126,6 +126,9 @@ func (c *Client) visit(choice Choice) (Outcome, clientcore.Leave) {
 		if leave.Renew {
 			c.renewRefused(err)
 		}
+		if leave.GiveUp != "" {
+			c.giveUp(&leave)
+		}
 		if !leave.Again {
 			out.Err, out.Planned = err, errors.Is(err, ErrPreferred)
 			return out, leave

@@ -230,7 +230,8 @@ func (s *Server) linkOptions() replica.Options {
 			s.instance.Ledger = l.Ledger()
 			s.links.Store(l)
 		},
-		OnRaised: s.instance.Registry.Raised,
+		OnRaised:   s.instance.Registry.Raised,
+		OnDiverged: s.instance.Registry.Diverged,
 	}
 	if s.cfg.Replication == nil {
 		return o

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -49,6 +50,17 @@ type Status struct {
 	PublishGaps uint64 `json:"publish_gaps"` // sessions refused because this instance lags
 	DiskFull    uint64 `json:"disk_full"`    // sessions ended because they published to a disk that is nearly full
 	Gaps        uint64 `json:"gaps"`         // subscriptions ended because retention removed what they missed
+
+	Diverged []DivergedStatus `json:"diverged,omitempty"` // publishers of which nothing more is taken, ordered by id
+}
+
+// A DivergedStatus is a publisher of which the instances have, or may have, two
+// contents for one number.
+type DivergedStatus struct {
+	Publisher uint64 `json:"publisher,string"`
+	From      uint64 `json:"from"`  // the first number that is not proven to be the same everywhere
+	Have      uint64 `json:"have"`  // highest sequence in the journal
+	Floor     uint64 `json:"floor"` // highest one that retention has removed
 }
 
 // A SessionStatus is one client's session.
@@ -124,10 +136,21 @@ func (s *Server) Status() Status {
 	if st.Degraded == nil {
 		st.Degraded = []journal.Interval{} // JSON: a list, always
 	}
+	st.Diverged = s.diverged()
 	if d := s.journal.Damage(); d != nil {
 		st.Damage = d.Error()
 	}
 	return st
+}
+
+// diverged returns the publishers that have diverged.
+func (s *Server) diverged() (list []DivergedStatus) {
+	all := s.journal.AllDiverged()
+	for _, publisher := range slices.Sorted(maps.Keys(all)) {
+		st, _ := s.journal.State(publisher)
+		list = append(list, DivergedStatus{publisher, all[publisher], st.Have, st.Floor})
+	}
+	return list
 }
 
 // sessionStatus returns the sessions that are logged on.

@@ -210,6 +210,8 @@ func refusal(command string, m *wire.Message) error {
 		return ErrDiskFull
 	case strings.HasPrefix(reason, wire.ReasonOtherPublisher):
 		return ErrOtherLife
+	case strings.HasPrefix(reason, wire.ReasonDiverged):
+		return divergedError(m)
 	}
 	return &Refusal{Command: command, Reason: reason}
 }
@@ -427,13 +429,18 @@ type Leave struct {
 	Gap   bool          // the server lacks messages that were acknowledged (R4)
 	Wait  time.Duration // before the next attempt, at least
 	Renew bool          // the store is to begin a new life (R10)
+	// GiveUp is a life that no server takes anything of any more (R11): the outcome
+	// of what the store keeps of it is unknown, the application is to be told so.
+	// Empty: none.
+	GiveUp string
 }
 
 // Ended handles the end of a connection, or of an attempt to make one.
 func (s *Session) Ended(cause error, now time.Time, lives []pubstore.Life) (l Leave) {
 	l.Gap = errors.Is(cause, ErrPublishGap)
-	other := errors.Is(cause, ErrOtherLife)
-	l.Renew = other && !s.pub.old && s.mayRenew(now) && !mut.On(mut.R10KeepsRefusedLife)
+	diverged := errors.Is(cause, ErrDiverged)
+	refused := errors.Is(cause, ErrOtherLife) || diverged
+	l.Renew = refused && !s.pub.old && s.mayRenew(now) && !mut.On(mut.R10KeepsRefusedLife)
 	l.Again = true
 	switch {
 	case errors.Is(cause, errPlain), errors.Is(cause, ErrRestate):
@@ -442,7 +449,7 @@ func (s *Session) Ended(cause error, now time.Time, lives []pubstore.Life) (l Le
 	case errors.Is(cause, ErrReoffer):
 		s.visit.StartOver()
 	case errors.Is(cause, ErrRolledBack) && mut.On(mut.R10RollbackStays):
-	case (l.Gap || other) && s.pub.old:
+	case (l.Gap || refused) && s.pub.old:
 		s.visit.Settled(s.life.ID, true)
 	default:
 		l.Again, s.visit = false, Visit{}
@@ -450,6 +457,9 @@ func (s *Session) Ended(cause error, now time.Time, lives []pubstore.Life) (l Le
 	if errors.Is(cause, ErrNameInUse) {
 		s.pub.NameInUse()
 		l.Wait = time.Duration(s.names.InUse(now.UnixNano()))
+	}
+	if diverged && (l.Renew || s.pub.old) && !mut.On(mut.R11DivergedKept) {
+		l.GiveUp = s.life.ID
 	}
 	s.pub.Forget(lives)
 	return l

@@ -53,6 +53,8 @@ type Subscription struct {
 	roster   roster
 	search   search // while searching
 	skips    bool   // the next subscribe accepts gaps
+
+	diverged map[uint64]bool // publishers of which the application knows that they have diverged; nil: none
 }
 
 // A stage says whether a subscription is on the wire.
@@ -195,6 +197,7 @@ type Effect struct {
 	Shown    bookmark.Vector // the progress, for the store, behind the gap; nil: none
 	Held     bool            // from now on the server holds messages back until they are safe (R13)
 	Freed    bool            // and no longer
+	Diverged *DivergedError  // a publisher of which the application does not know it yet; nil: none
 	End      error           // the subscription ends; nil: it goes on
 }
 
@@ -296,6 +299,10 @@ func (s *Subscription) settles(by *Server, m *wire.Message) bool {
 // of a server without vectors is ignored: its log may be ahead of the replay.
 func (s *Subscription) Mark(by *Server, id string, m *wire.Message) (e Effect, err error) {
 	if !s.Runs(id) {
+		return e, nil
+	}
+	if string(m.Reason) == wire.ReasonDiverged {
+		e.Diverged = s.toldDiverged(m)
 		return e, nil
 	}
 	held := string(m.Level) == wire.LevelSingle

@@ -66,6 +66,8 @@
 //	4  the age of the log (8)
 //	5  a peer that is remembered: length and name, flags (1 byte): 1 it replicates
 //	   here, 2 and its acks wait for that
+//	6  diverged publishers (R11): count, then per publisher its id (8 bytes) and
+//	   the first sequence that is not proven equal on all instances
 //	7  the cluster: its id (16), flags (1 byte): 1 this journal has made the id, 2 it is
 //	   intact
 //
@@ -89,7 +91,9 @@
 //	  count of holes, then for each its first and last sequence and its cause (1),
 //	  count of tombstones, then for each its distance from the one before it and
 //	  the index of its reason,
-//	the cluster (17)
+//	the cluster (17),
+//	diverged publishers, as in their state record,
+//	count of publishers whose running CRC is not known, and their ids (8)
 //
 // The summary at the end of a sealed segment says what stands in it:
 //

@@ -22,10 +22,11 @@ type State struct {
 	Have       uint64         // highest sequence in the journal, durable or not
 	Durable    uint64         // highest one covered by an fsync of this process
 	Floor      uint64         // highest one that retention has removed, or that is marked gone
-	RunningCRC uint32         // over the messages of carried topics up to Have (R11)
+	RunningCRC uint32         // over the messages of carried topics up to Have (R11); 0: not known, or there are none
 
 	Removed    uint64 // highest one that retention has removed: Floor, or below it
 	RemovedCRC uint32 // running CRC at Removed, 0 if it can't be known
+	Diverged   uint64 // the first sequence that is not proven equal on all instances (R11), 0: the publisher has not diverged
 }
 
 // A Range is From to To, both included, of one publisher.
@@ -42,6 +43,7 @@ type Journal struct {
 	log  *seglog.Log
 	done chan struct{} // closed when the syncer has ended
 	retention
+	diverged atomic.Pointer[bookmark.Vector] // that is durable; nil: there are none; never changed, only replaced
 
 	mu     sync.Mutex
 	work   sync.Cond // the syncer waits: something is to be synced, or closing
@@ -56,9 +58,14 @@ type Journal struct {
 	summaries           map[Position]summary // of sealed segments, by first position
 	trimmed             Position             // behind the last record that Trim has removed
 	scratch             scratch
-	closed, killed      bool
-	err                 error // of the disk, final
+	ending
 	mending
+}
+
+// An ending is whether the journal takes more.
+type ending struct {
+	closed, killed bool
+	err            error // of the disk, final
 }
 
 // retention is what Trim works with.
@@ -150,6 +157,7 @@ func openLog(o Options) (*Journal, error) {
 	for _, p := range t.sorted {
 		p.durable = p.have
 	}
+	j.publishDiverged()
 	return j, nil
 }
 

@@ -30,6 +30,7 @@ const (
 	Hole      = ledger.Hole
 	Differs   = ledger.Differs
 	Covered   = ledger.Covered
+	Diverged  = ledger.Diverged
 
 	Removed = ledger.Removed
 	LetGo   = ledger.LetGo

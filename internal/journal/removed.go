@@ -134,7 +134,7 @@ func (t *table) removes(before *table, of *publisher) {
 	if p == nil {
 		return
 	}
-	p.removed, p.removedCRC = of.have, of.crc
+	p.removed, p.removedCRC = of.have, of.state().RunningCRC
 	p.removedTopics = p.removedTopics[:0]
 	for _, m := range of.topics {
 		if mut.On(mut.R9TopicForgotten) {

@@ -24,6 +24,7 @@ const (
 	stateForgotten = 3
 	stateAge       = 4
 	statePeer      = 5
+	stateDiverged  = 6
 	stateCluster   = 7
 )
 
@@ -77,7 +78,22 @@ func (t *table) Head() []byte {
 		b = appendTombstones(b, p.refused(), reasons, room-(len(b)-before))
 		room -= len(b) - before
 	}
-	return appendCluster(b, t.cluster)
+	return t.appendUnknown(appendDiverged(appendCluster(b, t.cluster), t.divergedList()))
+}
+
+// appendUnknown appends the publishers whose running CRC is not known.
+func (t *table) appendUnknown(b []byte) []byte {
+	var ids []uint64
+	for _, p := range t.sorted {
+		if p.crcUnknown {
+			ids = append(ids, p.id)
+		}
+	}
+	b = binary.AppendUvarint(b, uint64(len(ids)))
+	for _, id := range ids {
+		b = binary.LittleEndian.AppendUint64(b, id)
+	}
+	return b
 }
 
 func (p *publisher) checkInHead() []byte {
@@ -148,6 +164,10 @@ func (t *table) RecoverHead(payload []byte) error {
 		t.recoverPublisher(&f, reasons)
 	}
 	t.cluster = f.cluster()
+	t.applyDiverged(f.diverged())
+	for range f.count(8) {
+		t.publisher(f.uint64()).crcUnknown = true
+	}
 	if f.bad || len(f.rest) > 0 {
 		return fmt.Errorf("journal: head of %d bytes: %w", len(payload), errState)
 	}
@@ -255,6 +275,7 @@ type change struct {
 	age       int64    // of the log
 	peer      *Peer
 	cluster   *Cluster
+	diverged  []bookmark.Bookmark // publishers, and the first number of each that is not proven equal
 }
 
 func decodeState(payload []byte) (change, error) {
@@ -280,6 +301,8 @@ func decodeState(payload []byte) (change, error) {
 	case stateCluster:
 		cluster := f.cluster()
 		c.cluster = &cluster
+	case stateDiverged:
+		c.diverged = f.diverged()
 	default:
 		return c, fmt.Errorf("%w: unknown type %d", errState, what)
 	}
@@ -315,6 +338,7 @@ func (t *table) applyChange(c change) {
 	if c.cluster != nil {
 		t.cluster = *c.cluster
 	}
+	t.applyDiverged(c.diverged)
 	for _, id := range c.forgotten {
 		if p := t.byID[id]; p != nil {
 			t.remove(p)
@@ -343,6 +367,9 @@ func appendChange(b []byte, c change) []byte {
 	}
 	if c.cluster != nil {
 		return appendCluster(append(b, stateCluster), *c.cluster)
+	}
+	if c.diverged != nil {
+		return appendDiverged(append(b, stateDiverged), c.diverged)
 	}
 	b = append(b, stateFloors)
 	b = binary.AppendUvarint(b, uint64(len(c.floors)))

@@ -24,9 +24,7 @@ type publisher struct {
 	have       uint64
 	durable    uint64
 	floor      uint64
-	crc        uint32 // running CRC at have
 	removed    uint64 // highest sequence before the oldest segment
-	removedCRC uint32 // running CRC at removed
 	seen       int64  // age of the log at the last record, exact to an interval of Trim, or at Seen
 	tombstones []Tombstoned
 	holes      []hole // in order
@@ -40,16 +38,30 @@ type publisher struct {
 
 	noted
 	dirty bool // have may be above durable
+
+	running
+	diverged uint64 // the first number that is not proven equal on all instances; 0: it has not diverged
+}
+
+// running are the running CRCs of a publisher (R11).
+type running struct {
+	crc        uint32 // at have
+	crcUnknown bool   // it leaves out what a marker stands for whose CRC nobody knew
+	removedCRC uint32 // at removed
 }
 
 // noted are the numbers of the ones that a publisher was last noted in.
 type noted struct{ segment, stretch, outlined uint32 }
 
 func (p *publisher) state() State {
-	return State{
+	s := State{
 		Publisher: p.id, Check: p.check, Have: p.have, Durable: p.durable, Floor: p.floor, RunningCRC: p.crc,
-		Removed: p.removed, RemovedCRC: p.removedCRC,
+		Removed: p.removed, RemovedCRC: p.removedCRC, Diverged: p.diverged,
 	}
+	if p.crcUnknown {
+		s.RunningCRC = 0
+	}
+	return s
 }
 
 // A table is what the journal's records amount to. It is made of them by
@@ -142,6 +154,9 @@ func (t *table) verdict(r *Record, sum uint32) Verdict {
 	if bookmark.Mistaken(p.check, r.Check) {
 		return OtherPublisher
 	}
+	if p.diverged > 0 && !mut.On(mut.R11DivergedTaken) {
+		return Diverged
+	}
 	v := admit(p.have, r.Prev, r.Sequence)
 	if v != Duplicate || sum == 0 {
 		return v
@@ -188,7 +203,8 @@ func (t *table) apply(r *Record, sum uint32) *publisher {
 	case Gone:
 		p.gone(hole{from: had + 1, to: r.Sequence, cause: r.Cause})
 		p.mark(topicMark{anyTopic, r.Sequence})
-		p.crc = r.RunningCRC
+		// Of what was let go before anyone had anything, nobody has a CRC.
+		p.crc, p.crcUnknown = r.RunningCRC, r.RunningCRC == 0 && (r.Cause != LetGo || had > 0)
 		if len(r.Reason) > 0 {
 			p.refuse(had, r.Sequence, r.Reason)
 		}

@@ -150,7 +150,7 @@ func (j *Journal) forget(remaining []segment, since int64) error {
 	var gone []uint64
 	for _, p := range j.table.sorted {
 		silent := p.seen < since || mut.On(mut.R2HaveForgotten)
-		if silent && p.floor == p.have && p.durable == p.have && !inAny(remaining, p.id) && len(gone) < floorsPerRecord {
+		if silent && p.diverged == 0 && p.floor == p.have && p.durable == p.have && !inAny(remaining, p.id) && len(gone) < floorsPerRecord {
 			gone = append(gone, p.id)
 		}
 	}

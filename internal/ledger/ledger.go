@@ -37,6 +37,9 @@ type Log interface {
 	Have(publisher uint64) (have uint64, known bool)
 	// Check returns a publisher's check, the zero one if the log does not know it.
 	Check(publisher uint64) bookmark.Check
+	// Diverged returns the first number of a publisher that is not proven to be the
+	// same on all instances, 0 if it has not diverged (R11). It does not wait.
+	Diverged(publisher uint64) (from uint64)
 	// Tombstones returns the refused messages of a publisher above a sequence,
 	// in order: the newest 1,024 at most.
 	Tombstones(publisher, above uint64) []Tombstoned

@@ -90,6 +90,8 @@ const (
 	// Covered: it is at or below have, and its content is not remembered: a
 	// Standing says more.
 	Covered
+	// Diverged: the publisher has diverged, nothing of it is taken any more (R11).
+	Diverged
 )
 
 // A Standing says what stands at a number at or below have(p).

@@ -248,6 +248,22 @@ const (
 	R11GoneWithoutCRC Bug = "r11-gone-without-crc"
 	// R11NameNotGrowing has a client try again as soon as ever when its name is in use.
 	R11NameNotGrowing Bug = "r11-name-not-growing"
+	// R11DivergedNotDurable forgets at a restart that a publisher has diverged.
+	R11DivergedNotDurable Bug = "r11-diverged-not-durable"
+	// R11DivergedTaken takes records of a publisher that has diverged.
+	R11DivergedTaken Bug = "r11-diverged-taken"
+	// R11DivergedSafe lets safe(p) pass what is proven equal of a publisher that has diverged.
+	R11DivergedSafe Bug = "r11-diverged-safe"
+	// R11DivergedSent sends a publisher that has diverged to peers.
+	R11DivergedSent Bug = "r11-diverged-sent"
+	// R11DivergedAwaited counts what a peer lacks of a publisher that has diverged as waiting.
+	R11DivergedAwaited Bug = "r11-diverged-awaited"
+	// R11DivergedHoldsBack has fully durable subscriptions wait for a publisher that has diverged.
+	R11DivergedHoldsBack Bug = "r11-diverged-holds-back"
+	// R11DivergedLives lets a session of a publisher that has diverged live.
+	R11DivergedLives Bug = "r11-diverged-lives"
+	// R11DivergedKept leaves a client with the life that has diverged.
+	R11DivergedKept Bug = "r11-diverged-kept"
 	// R11TrustsCopies lets go what a server has of a copied store, whoever sent it.
 	R11TrustsCopies Bug = "r11-trusts-copies"
 	// G6SkipsTurn goes on behind the message in whose turn the loop was left.

@@ -47,7 +47,8 @@ type conn struct {
 // An outbox is what a connection has to send beside records. It is guarded by
 // Links.mu.
 type outbox struct {
-	control  [][]byte            // frames
+	first    [][]byte            // frames of the greeting
+	control  [][]byte            // other frames, behind our states
 	pending  bookmark.Vector     // durable here, to be acknowledged
 	beats    map[uint64]struct{} // publishers that moved since the last heartbeat
 	received bookmark.Vector     // taken from the peer and not yet acknowledged

@@ -20,8 +20,9 @@
 // the ones a reader knows are skipped.
 //
 //	 1 hello      name, run, group, digest, outbound, sync, topics (nil: all), damaged,
-//	              cluster id (16 bytes; none: 0), whether the journal is empty, intact
-//	 2 states     last, array of publisher, check, have, durable, floor, running CRC
+//	              cluster id (16 bytes; none: 0), whether the journal is empty, intact,
+//	              what running CRCs are made of
+//	 2 states     last, array of publisher, check, have, durable, floor, running CRC, diverged (0: not)
 //	 3 records    journal records as they are, each a bin, to the end of the payload
 //	 4 ack        array of publisher, durable
 //	 5 notice     id, client name, user, publisher, check, counter, instance
@@ -31,6 +32,7 @@
 //	 8 refuse     code, reason
 //	 9 open       version, nonce (32 bytes)
 //	10 proof      HMAC-SHA-256 (32 bytes)
+//	11 diverged   array of publisher, first sequence that is not proven equal
 //
 // Each side sends open, proof, hello, proof, then as many states as it needs, the last
 // one marked, and each waits for the other where it must not go first:
@@ -51,12 +53,14 @@
 //
 // outbound says that the side sends records on this link, sync which
 // acks it takes for them; both are true or false for each direction by itself.
+// A running CRC of 0 is not compared. A side that finds a publisher with two contents,
+// or two publishers with one id, notes it in its journal, then sends diverged; so does a
+// side to which that was news. Nothing more of it is sent, and what still comes is passed over.
 // A side that finds something wrong sends refuse and closes:
 //
 //	1 crossed   another connection of the two stays; nothing is wrong
 //	2 hello     not a peer: version, name, group, digest or topics
 //	3 record    a hole, or a record that does not decode (R1, R2)
-//	4 differs   an identity with other content (R11), or a publisher with another check (R10)
 //	5 stranger  the peer has not proven itself; without a reason
 //	6 cluster   a journal of another group
 //

@@ -29,6 +29,7 @@ const (
 	frameRefuse
 	frameOpen
 	frameProof
+	frameDiverged
 )
 
 const (

@@ -27,11 +27,11 @@ func someFrames() map[string][]byte {
 		frames[name] = bytes.Clone(e.finish())
 	}
 	hello := &Hello{Name: "a", Run: 1 << 63, Group: "pair", Digest: "d", Outbound: true, Topics: []string{"^x$", "y"}, Cluster: journal.ClusterID{1, 15: 2}, Intact: true}
-	all := &Hello{Name: "b", Sync: true, Damaged: true, Empty: true}
+	all := &Hello{Name: "b", Sync: true, Damaged: true, Empty: true, Compares: 1 << 31}
 	add("hello", hello.encode)
 	add("hello-all-topics", all.encode)
 	add("states", func(e *encoder) {
-		encodeStates(e, []journal.State{{Publisher: 1 << 60, Check: bookmark.Check{1, 15: 2}, Have: 300, Durable: 200, Floor: 100, RunningCRC: 1 << 31}, {Publisher: 2}}, true)
+		encodeStates(e, []journal.State{{Publisher: 1 << 60, Check: bookmark.Check{1, 15: 2}, Have: 300, Durable: 200, Floor: 100, RunningCRC: 1 << 31, Diverged: 250}, {Publisher: 2}}, true)
 	})
 	add("records", func(e *encoder) {
 		e.begin(frameRecords)
@@ -46,6 +46,7 @@ func someFrames() map[string][]byte {
 	add("heartbeat", (&beat{more: true, moved: []journal.State{{Publisher: 5, Have: 6, RunningCRC: 7}}}).encode)
 	add("refuse", (&RefusedError{Code: refuseRecord, Reason: "a hole"}).encode)
 	add("open", func(e *encoder) { encodeOpen(e, nonce{1, 2, 3}) })
+	add("diverged", func(e *encoder) { encodeDiverged(e, []bookmark.Bookmark{bm(1, 2), bm(1<<64-1, 1<<40)}) })
 	add("proof", func(e *encoder) { encodeProof(e, bytes.Repeat([]byte{9}, macBytes)) })
 	return frames
 }
@@ -88,6 +89,12 @@ func reencode(payload []byte) ([]byte, error) {
 			return nil, err
 		}
 		encodeAck(e, moved)
+	case frameDiverged:
+		diverged, err := decodeAck(d, nil)
+		if err != nil {
+			return nil, err
+		}
+		encodeDiverged(e, diverged)
 	case frameNotice:
 		id, n, err := decodeNotice(d)
 		if err != nil {

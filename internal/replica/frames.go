@@ -20,9 +20,10 @@ type Hello struct {
 	Topics   []string // that it sends; nil: all
 	Damaged  bool     // its journal is being healed (R8)
 
-	Cluster journal.ClusterID // of its journal; zero: it has none yet
-	Empty   bool              // its journal knows no publisher
-	Intact  bool              // its journal has what it has acknowledged
+	Cluster  journal.ClusterID // of its journal; zero: it has none yet
+	Empty    bool              // its journal knows no publisher
+	Intact   bool              // its journal has what it has acknowledged
+	Compares uint32            // names the topics that its running CRCs are made of
 
 	States []journal.State // in frames of their own
 }
@@ -51,6 +52,7 @@ func (h *Hello) encode(e *encoder) {
 	e.bytes(id)
 	e.bool(h.Empty)
 	e.bool(h.Intact)
+	e.uint(uint64(h.Compares))
 }
 
 func (h *Hello) decode(d *decoder) error {
@@ -73,6 +75,7 @@ func (h *Hello) decode(d *decoder) error {
 		d.fail(fmt.Errorf("cluster id of %d bytes", len(id)))
 	}
 	h.Empty, h.Intact = d.bool(), d.bool()
+	h.Compares = d.uint32()
 	return d.err
 }
 
@@ -87,12 +90,13 @@ func encodeStates(e *encoder, states []journal.State, last bool) {
 		e.uint(s.Durable)
 		e.uint(s.Floor)
 		e.uint(uint64(s.RunningCRC))
+		e.uint(s.Diverged)
 	}
 }
 
 func decodeStates(d *decoder, to []journal.State) (states []journal.State, last bool, err error) {
 	last = d.bool()
-	n := d.array(5 + checkBytes)
+	n := d.array(6 + checkBytes)
 	if n+len(to) > maxStates {
 		d.fail(fmt.Errorf("more than %d publishers", maxStates))
 		n = 0
@@ -100,6 +104,7 @@ func decodeStates(d *decoder, to []journal.State) (states []journal.State, last 
 	for range n {
 		to = append(to, journal.State{
 			Publisher: d.uint(), Check: d.check(), Have: d.sequence(), Durable: d.sequence(), Floor: d.sequence(), RunningCRC: d.uint32(),
+			Diverged: d.sequence(),
 		})
 	}
 	return to, last, d.err
@@ -107,8 +112,13 @@ func decodeStates(d *decoder, to []journal.State) (states []journal.State, last 
 
 func encodeAck(e *encoder, moved []bookmark.Bookmark) {
 	e.begin(frameAck)
-	e.array(len(moved))
-	for _, m := range moved {
+	appendPairs(e, moved)
+}
+
+// appendPairs appends an array of publishers, each with a sequence.
+func appendPairs(e *encoder, pairs []bookmark.Bookmark) {
+	e.array(len(pairs))
+	for _, m := range pairs {
 		e.uint(m.Publisher)
 		e.uint(m.Sequence)
 	}
@@ -201,7 +211,7 @@ const (
 	refuseCrossed refuseCode = iota + 1
 	refuseHello
 	refuseRecord
-	refuseDiffers
+	_ // of a link version before
 	refuseStranger
 	refuseCluster
 )
@@ -229,7 +239,7 @@ func (e *RefusedError) aboutPeer() bool {
 }
 
 // aboutRecord reports whether the refusal is about what was sent, not about who sent it.
-func (e *RefusedError) aboutRecord() bool { return e.Code == refuseRecord || e.Code == refuseDiffers }
+func (e *RefusedError) aboutRecord() bool { return e.Code == refuseRecord }
 
 func (e *RefusedError) encode(to *encoder) {
 	to.begin(frameRefuse)

@@ -102,7 +102,8 @@ func (c *conn) takeOpen(d *decoder) error {
 		return nil
 	}
 	c.open()
-	return c.prove()
+	c.prove()
+	return nil
 }
 
 func (c *conn) takeProof(d *decoder) error {
@@ -113,10 +114,9 @@ func (c *conn) takeProof(d *decoder) error {
 	if !c.dialled {
 		return nil
 	}
-	if err := c.prove(); err != nil {
-		return err
-	}
-	return c.say(c.expect)
+	c.prove()
+	c.say(c.expect)
+	return nil
 }
 
 func (c *conn) takeHello(d *decoder) error {
@@ -144,9 +144,7 @@ func (c *conn) takeSeal(d *decoder) error {
 	}
 	c.stage, c.by = awaitsStates, time.Now().Add(helloTimeout)
 	if !c.dialled {
-		if err := c.say(c.l.peer(c.hello.Name)); err != nil {
-			return err
-		}
+		c.say(c.l.peer(c.hello.Name))
 	}
 	return c.tellStates()
 }
@@ -195,22 +193,22 @@ func (c *conn) checkHello(theirs *Hello) error {
 
 // open has our nonce sent.
 func (c *conn) open() {
-	_ = c.queue(func(e *encoder) { encodeOpen(e, c.shake.nonces[c.shake.place(c.dialled)]) }) // it is the first frame
+	c.queue(func(e *encoder) { encodeOpen(e, c.shake.nonces[c.shake.place(c.dialled)]) })
 }
 
 // prove has our proof sent.
-func (c *conn) prove() error {
-	return c.queue(func(e *encoder) { encodeProof(e, c.shake.prove()) })
+func (c *conn) prove() {
+	c.queue(func(e *encoder) { encodeProof(e, c.shake.prove()) })
 }
 
 // say has our hello sent to a peer, and the proof that it is ours.
-func (c *conn) say(p *peer) error {
+func (c *conn) say(p *peer) {
 	c.ours = c.l.hello(p)
-	err := c.queue(func(e *encoder) {
+	c.queue(func(e *encoder) {
 		c.ours.encode(e)
 		c.shake.said(e.finish()[frameHeader:])
 	})
-	return errors.Join(err, c.prove())
+	c.prove()
 }
 
 // tellStates has our states sent. From here on the connection collects what becomes
@@ -229,14 +227,15 @@ func (c *conn) tellStates() error {
 	return nil
 }
 
-// queue has a frame sent.
-func (c *conn) queue(encode func(*encoder)) error {
+// queue has a frame of the greeting sent. There are few.
+func (c *conn) queue(encode func(*encoder)) {
 	e := newEncoder()
 	encode(e)
 	frame := bytes.Clone(e.finish())
 	c.l.mu.Lock()
 	defer c.l.mu.Unlock()
-	return c.queueLocked(frame)
+	c.first = append(c.first, frame)
+	c.out.Wake()
 }
 
 // track has Close know the connection. If it is one stranger too many, crowd has to go.

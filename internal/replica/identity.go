@@ -1,31 +1,14 @@
 package replica
 
-import (
-	"fmt"
+import "github.com/holdfast-mq/holdfast/internal/bookmark"
 
-	"github.com/holdfast-mq/holdfast/internal/bookmark"
-)
-
-// otherPublisher refuses a peer that has another publisher under an id that is
-// known here (R10), as it does differing content: nothing that one side says of
-// the id may count for the other.
-func (c *conn) otherPublisher(publisher uint64, check bookmark.Check) error {
+// isOther reports whether a peer has another publisher under an id that is known
+// here (R10). Two of them are one that has diverged, from its first number on:
+// nothing that one side says of the id may count for the other.
+func (c *conn) isOther(publisher uint64, check bookmark.Check) bool {
 	if check == (bookmark.Check{}) {
-		return nil
+		return false
 	}
-	if ours, _ := c.l.o.Journal.State(publisher); !bookmark.Mistaken(ours.Check, check) {
-		return nil
-	}
-	c.l.o.Log.Error("DIVERGED: a peer has another publisher under the same id", "peer", c.theirs.Name, "publisher", publisher)
-	return &RefusedError{Code: refuseDiffers, Reason: fmt.Sprintf("%d is another publisher here", publisher)}
-}
-
-// otherPublishers does the same for all that the peer's hello names.
-func (c *conn) otherPublishers() error {
-	for _, s := range c.theirs.States {
-		if err := c.otherPublisher(s.Publisher, s.Check); err != nil {
-			return err
-		}
-	}
-	return nil
+	ours, _ := c.l.o.Journal.State(publisher)
+	return bookmark.Mistaken(ours.Check, check)
 }

@@ -32,6 +32,9 @@ func (l *Ledger) Check(publisher uint64) bookmark.Check {
 	return s.Check
 }
 
+// Diverged implements [ledger.Log].
+func (l *Ledger) Diverged(publisher uint64) (from uint64) { return l.journal.Diverged(publisher) }
+
 // Floor implements [ledger.Log].
 func (l *Ledger) Floor(publisher uint64) uint64 {
 	s, _ := l.journal.State(publisher)

@@ -36,7 +36,6 @@ type Links struct {
 	closed bool
 	peers  map[string]*peer // destinations and others that may dial us; doesn't change
 	marks  *Watermarks
-	unsure map[uint64]bool // publishers whose running CRC began at a floor nobody knows the CRC of
 	connections
 	opening
 	questions
@@ -125,7 +124,7 @@ func newLinks(o Options) (*Links, error) {
 	l := &Links{
 		o: o, clock: clock{o.Now(), source},
 		ready: make(chan struct{}), wake: signal.New(),
-		peers: make(map[string]*peer), unsure: make(map[uint64]bool),
+		peers:     make(map[string]*peer),
 		opening:   opening{rejoin: NewRejoin(o.RejoinTimeout, o.Journal.Damage() != nil)},
 		questions: questions{asked: make(map[uint64]*question)},
 	}
@@ -194,7 +193,7 @@ func (o *Options) defaultHold() error {
 }
 
 func (l *Links) addDestinations() error {
-	have, remembered := make(bookmark.Vector), remembered(l.o.Journal)
+	have, diverged, remembered := make(bookmark.Vector), l.o.Journal.AllDiverged(), remembered(l.o.Journal)
 	for _, s := range l.o.Journal.States() {
 		have[s.Publisher] = s.Have
 	}
@@ -206,6 +205,9 @@ func (l *Links) addDestinations() error {
 		}
 		if d.Name == l.o.Name || l.peers[d.Name] != nil {
 			return fmt.Errorf("destination %q: the name is in use", d.Name)
+		}
+		for publisher := range diverged {
+			p.progress.Acked(everything(publisher))
 		}
 		p.progress.Begin(l.o.RejoinTimeout, have)
 		// What it had acknowledged before we started is not known, so it
@@ -398,7 +400,7 @@ func (l *Links) Safe(publisher uint64) uint64 {
 	local := l.durable(publisher)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.marks.Safe(publisher, local)
+	return l.capped(publisher, l.marks.Safe(publisher, local))
 }
 
 // Settled returns settled(p).
@@ -406,7 +408,7 @@ func (l *Links) Settled(publisher uint64) uint64 {
 	local := l.durable(publisher)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.marks.Settled(publisher, local)
+	return l.capped(publisher, l.marks.Settled(publisher, local))
 }
 
 // Watermarks returns safe(p) and settled(p) as they are at one moment. Asked
@@ -416,7 +418,7 @@ func (l *Links) Watermarks(publisher uint64) (safe, settled uint64) {
 	local := l.durable(publisher)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.marks.Safe(publisher, local), l.marks.Settled(publisher, local)
+	return l.capped(publisher, l.marks.Safe(publisher, local)), l.capped(publisher, l.marks.Settled(publisher, local))
 }
 
 // Single reports whether acks are of level single at the moment: a sync
@@ -430,6 +432,9 @@ func (l *Links) Single() bool {
 // Waits notes that something that is not settled is waited for from now on: a
 // replayed duplicate, or a logon that is held back (R5).
 func (l *Links) Waits(publisher, sequence uint64) {
+	if l.o.Journal.Diverged(publisher) > 0 {
+		return // nobody will acknowledge it
+	}
 	now, look := l.now(), false
 	l.mu.Lock()
 	for _, p := range l.dests {

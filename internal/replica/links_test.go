@@ -216,6 +216,14 @@ func TestElsewhere(t *testing.T) {
 	})
 }
 
+func mustState(i *instance, publisher uint64) journal.State {
+	s, known := i.j.State(publisher)
+	if !known {
+		i.w.t.Fatalf("%s does not know %d", i.name, publisher)
+	}
+	return s
+}
+
 // What retention has removed is gone, and said to be (R2).
 func TestFloorsForAWipedPeer(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
@@ -240,6 +248,12 @@ func TestFloorsForAWipedPeer(t *testing.T) {
 		w.eventually("b has all there is", func() bool { return b.have(1) == 600 && b.have(2) == 3 && b.have(9) == 2 })
 		if got := b.j.Floors()[1]; got != floor {
 			t.Errorf("floor %d at b, %d at a", got, floor)
+		}
+		for _, p := range []uint64{1, 2, 9} { // so that they can be compared from now on
+			ours, theirs := mustState(a, p), mustState(b, p)
+			if ours.RunningCRC != theirs.RunningCRC || ours.RunningCRC == 0 {
+				t.Errorf("running CRC of publisher %d: %x at a, %x at b", p, ours.RunningCRC, theirs.RunningCRC)
+			}
 		}
 		b.publish(3, 1, 1)
 		w.eventually("safe", func() bool { return b.l.Safe(3) == 1 && a.l.Safe(1) == 600 })

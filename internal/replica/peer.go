@@ -30,8 +30,8 @@ type peer struct {
 	reason   string           // why it is down
 	givenUp  bool             // it holds no segment any more
 	heldFrom journal.Position // where what it has not acknowledged begins, at the earliest
-	differs  map[uint64]bool  // publishers found to have diverged
-	warned   string           // of how the two directions differ
+	equality equality
+	warned   string // of how the two directions differ
 
 	single degraded // while it is left out
 	counts
@@ -42,6 +42,8 @@ type counts struct {
 	sent, received uint64 // records
 	refused        uint64 // connections, and records on them
 	diverged       uint64 // publishers
+
+	differs map[uint64]bool // those that are counted
 }
 
 // degraded is the interval in which a destination is left out.
@@ -78,7 +80,7 @@ func (p *peer) outbound() bool { return p.index >= 0 }
 func (l *Links) hello(p *peer) *Hello {
 	h := &Hello{
 		Name: l.o.Name, Run: l.o.Run, Group: l.o.Group, Digest: l.o.Digest,
-		Damaged: l.o.Journal.Damage() != nil,
+		Damaged: l.o.Journal.Damage() != nil, Compares: l.compares(),
 	}
 	l.tellCluster(h)
 	if p != nil && p.outbound() {
@@ -93,14 +95,12 @@ func (l *Links) peer(name string) *peer { return l.peers[name] }
 // connected makes c the connection of the peer that said hello on it, if
 // nothing is against it.
 func (l *Links) connected(c *conn) error {
+	if err := c.findDiverged(); err != nil { // before anything of its hello counts
+		return err
+	}
 	now := l.now()
-	differs := c.otherPublishers()
 	l.mu.Lock()
 	p, old, err := l.admitLocked(c)
-	if err == nil && differs != nil { // before anything of its hello counts
-		l.countRefusalLocked(p, differs)
-		err = differs
-	}
 	if err != nil {
 		l.mu.Unlock()
 		return err
@@ -121,7 +121,7 @@ func (l *Links) connected(c *conn) error {
 	}
 	l.o.Log.Info("link is up", "peer", p.name, "dialled", c.dialled, "outbound", c.ours.Outbound, "inbound", c.theirs.Outbound)
 	l.reached()
-	l.compare(c, c.theirs.States, c.theirs.Damaged)
+	l.setApartHere(c)
 	l.watermark(nil)
 	l.syncChanged(changed)
 	close(c.up)
@@ -199,7 +199,7 @@ func (l *Links) beginLocked(p *peer, c *conn) {
 		durable[s.Publisher] = s.Durable
 	}
 	for publisher, s := range p.progress.Acknowledged() {
-		if durable[publisher] < s {
+		if durable[publisher] < s && l.o.Journal.Diverged(publisher) == 0 {
 			lost++
 		}
 	}
@@ -283,9 +283,6 @@ func (l *Links) countRefusalLocked(p *peer, cause error) {
 		return
 	}
 	p.refused++
-	if r.Code == refuseDiffers {
-		p.diverged++
-	}
 	if p.refusals.Refused() {
 		l.o.Log.Error("link counts as down: what is sent on it is refused again", "peer", p.name, "reason", cause)
 	}

@@ -48,6 +48,8 @@ func (c *conn) takeFrame(t frameType, d *decoder) error {
 		return c.takeBeat(d)
 	case frameRefuse:
 		return refusal(d)
+	case frameDiverged:
+		return c.takeDiverged(d)
 	}
 	return fmt.Errorf("%w: unknown type %d", errFrame, t)
 }
@@ -84,11 +86,14 @@ func (c *conn) takeRecords(d *decoder) error {
 		if d.err != nil {
 			return d.err
 		}
-		b, err := c.takeRecord(raw)
+		b, apart, err := c.takeRecord(raw)
 		if err != nil {
 			return err
 		}
 		records++
+		if apart {
+			continue
+		}
 		if n := len(c.moved); n > 0 && c.moved[n-1].Publisher == b.Publisher {
 			c.moved[n-1] = b
 		} else {
@@ -98,40 +103,41 @@ func (c *conn) takeRecords(d *decoder) error {
 	return nil
 }
 
-func (c *conn) takeRecord(raw []byte) (bookmark.Bookmark, error) {
+// takeRecord journals a record. apart: its publisher has diverged, so that it was
+// passed over.
+func (c *conn) takeRecord(raw []byte) (b bookmark.Bookmark, apart bool, err error) {
 	var r journal.Record
 	if err := journal.Decode(raw, &r); err != nil {
-		return bookmark.Bookmark{}, &RefusedError{Code: refuseRecord, Reason: err.Error()}
+		return b, false, &RefusedError{Code: refuseRecord, Reason: err.Error()}
 	}
-	b := bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence}
+	b = bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence}
 	c.mu.Lock()
 	c.link.Has(b) // before our own sender can see it
 	c.mu.Unlock()
 	if c.l.o.Full != nil && c.l.o.Full() {
 		if have, _ := c.l.o.Journal.State(r.Publisher); r.Sequence > have.Have {
-			return b, &RefusedError{Code: refuseRecord, Reason: "the disk of " + c.l.o.Name + " is nearly full"}
+			return b, false, &RefusedError{Code: refuseRecord, Reason: "the disk of " + c.l.o.Name + " is nearly full"}
 		}
 	}
-	c.l.noteUnsure(&r)
 	c.l.camePlanted(&r)
 	verdict, err := c.batch.Append(&r)
 	if err != nil {
-		return b, c.notTaken(err)
+		return b, false, c.notTaken(err)
 	}
 	switch verdict {
 	case journal.Hole:
 		have, _ := c.l.o.Journal.State(r.Publisher)
-		return b, &RefusedError{Code: refuseRecord, Reason: fmt.Sprintf(
+		return b, false, &RefusedError{Code: refuseRecord, Reason: fmt.Sprintf(
 			"hole: %d|%d stands behind %d, and only %d is here", r.Publisher, r.Sequence, r.Prev, have.Have)}
 	case journal.OtherPublisher:
-		return b, c.otherPublisher(r.Publisher, r.Check)
+		c.l.o.Log.Error("DIVERGED: a peer has another publisher under the same id", "peer", c.peer.name, "publisher", r.Publisher)
+		return b, true, c.l.diverge([]bookmark.Bookmark{{Publisher: r.Publisher, Sequence: 1}})
 	case journal.Differs:
 		c.l.o.Log.Error("DIVERGED: a peer has a message of the same identity with other content",
 			"peer", c.peer.name, "publisher", r.Publisher, "sequence", r.Sequence)
-		return b, &RefusedError{Code: refuseDiffers, Reason: fmt.Sprintf(
-			"%d|%d is here with other content", r.Publisher, r.Sequence)}
+		return b, true, c.l.diverge([]bookmark.Bookmark{{Publisher: r.Publisher, Sequence: c.differsFrom(b)}})
 	}
-	return b, nil
+	return b, verdict == journal.Diverged, nil
 }
 
 // notTaken says why the journal returned an error: its disk, or the record.
@@ -213,10 +219,14 @@ func (c *conn) takeBeat(d *decoder) error {
 	for _, s := range b.moved {
 		moved = append(moved, bookmark.Bookmark{Publisher: s.Publisher, Sequence: s.Have})
 		ours, _ := c.l.o.Journal.State(s.Publisher)
-		have[s.Publisher] = ours.Have
+		if have[s.Publisher] = ours.Have; ours.Diverged > 0 {
+			have[s.Publisher] = bookmark.MaxSequence // nothing of it comes
+		}
 	}
 	c.has(moved)
-	c.l.compare(c, b.moved, b.damaged)
+	if err := c.l.compare(c, b.moved, b.damaged); err != nil {
+		return err
+	}
 	if c.l.rejoining.Load() {
 		c.l.mu.Lock()
 		c.l.rejoin.Beat(c.peer.name, b.damaged, b.more, c.ours.Outbound, moved, have)
@@ -224,36 +234,4 @@ func (c *conn) takeBeat(d *decoder) error {
 		c.l.look()
 	}
 	return nil
-}
-
-// noteDiffers counts a publisher as diverged, and reports whether that is news.
-func (l *Links) noteDiffers(p *peer, publisher uint64) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.unsure[publisher] || p.differs[publisher] {
-		return false
-	}
-	if p.differs == nil {
-		p.differs = make(map[uint64]bool)
-	}
-	p.differs[publisher] = true
-	p.diverged++
-	return true
-}
-
-// compare looks for publishers that both sides have up to the same sequence
-// and whose running CRCs differ: an identity with two contents, older than
-// what content is compared of directly (R11).
-func (l *Links) compare(c *conn, theirs []journal.State, damaged bool) {
-	if damaged || l.o.Journal.Damage() != nil {
-		return
-	}
-	for _, s := range theirs {
-		ours, known := l.o.Journal.State(s.Publisher)
-		if !known || ours.Have != s.Have || ours.RunningCRC == s.RunningCRC || !l.noteDiffers(c.peer, s.Publisher) {
-			continue
-		}
-		l.o.Log.Error("DIVERGED: a peer has other messages under the same identities",
-			"peer", c.peer.name, "publisher", s.Publisher, "up to", s.Have)
-	}
 }

@@ -58,6 +58,9 @@ type Options struct {
 	// OnRaised is called when a peer has sent records of publishers up to these
 	// sequences. Must not block. The slice is valid until it returns.
 	OnRaised func(moved []bookmark.Bookmark)
+	// OnDiverged is called when publishers have been found to have diverged (R11),
+	// each with the first number that is not proven equal. Must not block.
+	OnDiverged func(diverged []bookmark.Bookmark)
 	// OnNotice is called when a peer tells of a logon (R11), before the
 	// answer goes back, which is its reply and this instance's have(p). Must not block.
 	OnNotice func(Notice) ledger.Reply

@@ -117,7 +117,7 @@ func (s *sender) appendTurn(b []byte) (busy bool, err error) {
 // greet sends the frames of the greeting, and when greet says so our states.
 func (s *sender) greet() (busy bool, err error) {
 	all := isClosed(s.c.greet) // before the frames are taken: the hello is one of them
-	s.sendQueued()
+	s.sendQueued(&s.c.first)
 	if !all {
 		return false, nil
 	}
@@ -202,7 +202,6 @@ func (s *sender) leftOver() {
 func (s *sender) gone() error {
 	s.enc.begin(frameRecords)
 	for len(s.markers) > 0 && s.enc.payload() < batchBytes {
-		s.c.l.noteUnsure(&s.markers[0])
 		if err := s.add(&s.markers[0]); err != nil {
 			return err
 		}
@@ -210,17 +209,6 @@ func (s *sender) gone() error {
 	}
 	s.enc.keep()
 	return nil
-}
-
-// noteUnsure notes the publisher of a gone marker without a running CRC: ours
-// can't be compared with the peer's any more.
-func (l *Links) noteUnsure(r *journal.Record) {
-	if r.Kind != journal.Gone || r.RunningCRC != 0 {
-		return
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.unsure[r.Publisher] = true
 }
 
 // add puts a marker that we made into the batch.
@@ -280,20 +268,20 @@ func (s *sender) count(n int) {
 	s.c.peer.sent += uint64(n)
 }
 
-// sendQueued sends the frames that are queued.
-func (s *sender) sendQueued() {
+// sendQueued sends the frames of a queue.
+func (s *sender) sendQueued(queue *[][]byte) {
 	s.c.l.mu.Lock()
-	control := s.c.control
-	s.c.control = nil
+	frames := *queue
+	*queue = nil
 	s.c.l.mu.Unlock()
-	for _, frame := range control {
+	for _, frame := range frames {
 		s.enc.add(frame)
 	}
 }
 
 // sendAcks sends the frames that are queued, then acks of what became durable.
 func (s *sender) sendAcks() {
-	s.sendQueued()
+	s.sendQueued(&s.c.control)
 	s.c.l.mu.Lock()
 	moved := s.moved[:0]
 	if len(s.c.pending) > 0 {
@@ -412,7 +400,6 @@ func (s *sender) fillIn(r *journal.Record) (sent int, err error) {
 	gone := s.c.link.Floors([]journal.State{state})
 	s.c.mu.Unlock()
 	for i := range gone {
-		s.c.l.noteUnsure(&gone[i])
 		if err := s.add(&gone[i]); err != nil {
 			return sent, err
 		}

@@ -146,7 +146,7 @@ func (w *world) chain() (a, b, c *instance) {
 func (i *instance) open() {
 	i.w.t.Helper()
 	o := journal.Options{
-		FS: i.disk, Dir: "j", SegmentBytes: 16 << 10, SetAside: true,
+		FS: i.disk, Dir: "j", SegmentBytes: 16 << 10, SetAside: true, Carried: i.carries,
 		OnAppend: func(p, s uint64) {
 			if l := i.links.Load(); l != nil {
 				l.Appended(p, s)
@@ -176,6 +176,12 @@ func (i *instance) open() {
 
 // testCluster is the group of journals that did not have to find one.
 var testCluster = journal.ClusterID{1, 2, 3, 4}
+
+// carries reports whether every destination gets a topic.
+func (i *instance) carries(topic []byte) bool {
+	l := i.links.Load()
+	return l == nil || !slices.ContainsFunc(l.dests, func(p *peer) bool { return !p.carries(topic) })
+}
 
 func (i *instance) start() {
 	i.w.t.Helper()

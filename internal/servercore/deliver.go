@@ -161,6 +161,7 @@ func (s *Session) offer(r *ledger.Record, table *topic.Table[*sub], now time.Tim
 			}
 		}
 		if len(w.match) > 0 {
+			s.tellDelivered(w.match, bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence})
 			s.deliverTo(w.match, r)
 		}
 	}
@@ -211,6 +212,9 @@ func (s *Session) deliverTo(subs []*sub, r *ledger.Record) {
 func (s *Session) isSafe(r *ledger.Record) bool {
 	if _, known := s.inst.Ledger.Have(r.Publisher); !known {
 		return true // retention has let go of its publisher since: of what is safe only (R2)
+	}
+	if from := s.inst.Ledger.Diverged(r.Publisher); from > 0 && r.Sequence >= from && !mut.On(mut.R11DivergedHoldsBack) {
+		return true // it never becomes safe
 	}
 	safe, settled := s.inst.Ledger.Watermarks(r.Publisher)
 	if s.who.ext && !mut.On(mut.R13SettledIsSafe) {

@@ -88,6 +88,10 @@ func (s *Session) logon(m *wire.Message) error {
 	if s.isOther() { // before it takes the place of the one whose id it is
 		return s.refuseLogon(m, wire.ReasonOtherPublisher)
 	}
+	if from := s.divergedFrom(); from > 0 {
+		s.endDiverged(string(m.CommandID), from)
+		return &RefusedError{wire.ReasonDiverged}
+	}
 	losers, reason := s.inst.Registry.claim(s)
 	if reason != "" {
 		return s.refuseLogon(m, reason)
@@ -212,6 +216,10 @@ func (s *Session) decideLogon(now time.Time) error {
 	l := &s.reader.logon
 	if l.since.IsZero() {
 		l.since = now
+	}
+	if from := s.divergedFrom(); from > 0 { // it was found after the claim
+		s.endDiverged(l.id, from)
+		return &RefusedError{wire.ReasonDiverged}
 	}
 	facts := s.facts(l)
 	verdict := DecideLogon(facts)

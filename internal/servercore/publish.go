@@ -231,8 +231,12 @@ func (s *Session) append(r *ledger.Record) (ledger.Verdict, error) {
 		return 0, s.diskFull()
 	}
 	verdict, err := s.appendUnlessFenced(r)
-	if verdict == ledger.OtherPublisher {
+	switch verdict {
+	case ledger.OtherPublisher:
 		s.endOther("")
+		return 0, ErrEnding
+	case ledger.Diverged:
+		s.notTaken(r.Publisher)
 		return 0, ErrEnding
 	}
 	return verdict, err

@@ -15,6 +15,8 @@ type start struct {
 	route.Start
 	base string // vector: the base, as text
 	gaps []wire.Gap
+
+	diverged []bookmark.Bookmark // publishers that were seen beyond what is proven equal (R11)
 }
 
 // begins finds where a subscription begins.
@@ -73,6 +75,9 @@ func (at *start) behindVector(l ledger.Ledger, list []bookmark.Bookmark, b *sub)
 	at.Seen = bookmark.Vector{}
 	for _, x := range list {
 		at.Seen[x.Publisher] = max(at.Seen[x.Publisher], x.Sequence)
+		if from := l.Diverged(x.Publisher); from > 0 && x.Sequence >= from {
+			at.diverged = append(at.diverged, bookmark.Bookmark{Publisher: x.Publisher, Sequence: from})
+		}
 	}
 	at.From, err = l.SeekVector(at.Seen)
 	if err != nil {

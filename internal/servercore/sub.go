@@ -26,6 +26,7 @@ type sub struct {
 	waits     bool // the client knows that it may have to wait long
 	lastMark  time.Time
 	candidate bookmark.Bookmark // for a mark, when it is settled
+	diverged  map[uint64]bool   // publishers of which it was told that they have diverged; nil: none
 }
 
 // matches says which topics of removed messages concern the subscription (R9).

@@ -53,7 +53,10 @@ func (s *Session) subscribe(m *wire.Message) error {
 		s.later(func(time.Time) { s.remove(old) })
 	}
 	s.answerSubscribe(m, b, at)
-	s.later(func(now time.Time) { s.add(b, at.From, now) })
+	s.later(func(now time.Time) {
+		s.add(b, at.From, now)
+		s.tellPassed(b, at.diverged)
+	})
 	return nil
 }
 

@@ -28,5 +28,6 @@ const (
 	ReasonDiskFull         = "disk full"          // R7, for now: the session ends, nothing is rejected
 	ReasonNotReplicated    = "not replicated"     // R3, with success
 	ReasonBookmarkNotFound = "bookmark not found" // R9
+	ReasonDiverged         = "publisher diverged" // R11: nothing of this life is taken any more, bm names its first number that is not proven equal
 	ReasonOtherPublisher   = "publisher id taken" // R10: of another publisher, perhaps under another name
 )

@@ -77,6 +77,7 @@ func (a *App) hooks() client.Hooks {
 		PublishGap:      func(server string) { a.event("gap %s", server) },
 		StoreRolledBack: func(err error) { a.event("rolled back: %v", err) },
 		Waits:           func(_ *client.Subscription, on bool) { a.event("waits %v", on) },
+		Diverged:        func(_ *client.Subscription, err *client.DivergedError) { a.event("diverged: %v", err) },
 		Gap:             func(e *client.GapError) { a.event("subscription gap %s", e.Subscription) },
 	}
 }

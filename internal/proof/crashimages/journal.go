@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
@@ -35,6 +36,8 @@ type journalLife struct {
 	records []string // appended, in order
 	ids     map[uint64]*ids
 	cluster journal.Cluster // that it has become one of, durably
+	apart   []uint64        // publishers noted as diverged, durable but for the last
+	noted   int             // how many of them are durable
 
 	mu     sync.Mutex
 	moved  map[uint64]uint64 // guarded by mu: reported as durable by this process
@@ -42,7 +45,10 @@ type journalLife struct {
 }
 
 func (l *journalLife) Clone(seed uint64) Life {
-	c := &journalLife{rand: newRand(seed), made: l.made, records: slices.Clone(l.records), ids: make(map[uint64]*ids), cluster: l.cluster}
+	c := &journalLife{
+		rand: newRand(seed), made: l.made, records: slices.Clone(l.records), ids: make(map[uint64]*ids),
+		apart: slices.Clone(l.apart), noted: l.noted, cluster: l.cluster,
+	}
 	for p, s := range l.ids {
 		copied := *s
 		copied.durable = max(s.durable, l.reported(p))
@@ -110,6 +116,33 @@ func (l *journalLife) step(what int) error {
 		}
 		return err
 	}
+	return l.diverge()
+}
+
+// firstApart is the first of the publishers that are noted as diverged.
+const firstApart = 100
+
+// diverge notes a publisher as diverged, which is durable then.
+func (l *journalLife) diverge() error {
+	l.made++
+	publisher := firstApart + uint64(l.made)
+	l.apart = append(l.apart, publisher)
+	_, err := l.j.Diverge([]bookmark.Bookmark{{Publisher: publisher, Sequence: 1}})
+	if err == nil {
+		l.noted = len(l.apart)
+	}
+	return err
+}
+
+// checkDiverged checks that those are noted that were reported as durable.
+func (l *journalLife) checkDiverged() error {
+	for i, publisher := range l.apart {
+		if from := l.j.Diverged(publisher); i < l.noted && from != 1 {
+			return Violated("publisher %d has diverged from %d on, want 1", publisher, from)
+		}
+	}
+	l.apart = slices.DeleteFunc(l.apart, func(p uint64) bool { return l.j.Diverged(p) == 0 })
+	l.noted = len(l.apart)
 	return nil
 }
 
@@ -211,7 +244,13 @@ func (l *journalLife) Failed() error {
 
 // Check implements Life.
 func (l *journalLife) Check() error {
+	if err := l.checkDiverged(); err != nil {
+		return err
+	}
 	for _, s := range l.j.States() {
+		if slices.Contains(l.apart, s.Publisher) {
+			continue
+		}
 		known := l.ids[s.Publisher]
 		if known == nil {
 			return Violated("a publisher that nobody used: %+v", s)

@@ -254,6 +254,10 @@ func (c *client) ended(cause error) {
 	c.w.say("%s: %s is gone: %v", c.name, c.server.name, cause)
 	c.leave()
 	l := c.core.Ended(cause, w.clock(), c.store.Lives())
+	if l.Renew {
+		c.stored(c.store.Renew())
+	}
+	c.stored(l.Apply(c.store, func(r *clientcore.Rejection, _ *pubstore.Message) { c.app.rejected(*r) }))
 	switch {
 	case l.Again:
 		c.connect(c.server)

@@ -139,6 +139,15 @@ func (i *instance) watermarksMoved(publishers []uint64) {
 	i.wake()
 }
 
+// diverged ends the sessions of publishers that have diverged. Nobody copies a store
+// here, and one that is rolled back begins a new life.
+func (i *instance) diverged(diverged []bookmark.Bookmark) {
+	for _, b := range diverged {
+		i.w.oracle.violate("%s sets %d apart from %d on, and nobody has given one number two contents", i.name, b.Publisher, b.Sequence)
+	}
+	i.shared.Registry.Diverged(diverged)
+}
+
 func (i *instance) linkOptions() replica.Options {
 	o := replica.Options{
 		Name: i.name, Group: "group", Digest: "digest", Run: i.id,
@@ -146,7 +155,7 @@ func (i *instance) linkOptions() replica.Options {
 		Secret:        []byte("the secret of the simulated links")[:replica.SecretBytes],
 		RejoinTimeout: i.w.set.rejoin, Now: i.w.clock,
 		OnWatermark: i.watermarksMoved, OnSyncStatus: i.shared.Registry.WakeAll, OnNotice: i.shared.OnNotice,
-		OnRaised: i.shared.Registry.Raised,
+		OnRaised: i.shared.Registry.Raised, OnDiverged: i.diverged,
 	}
 	if len(i.peers) == 0 {
 		o.Peers = []string{"A", "B"} // which feed it

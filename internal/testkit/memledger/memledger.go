@@ -26,7 +26,8 @@ type Ledger struct {
 	floors  bookmark.Vector
 	marks   map[uint64][2]uint64 // safe, settled of publishers that SetWatermarks has set
 	waits   bookmark.Vector
-	holds   int // of publishes, not released
+	apart   bookmark.Vector // diverged publishers, each with the first number that is not proven equal
+	holds   int             // of publishes, not released
 	state   State
 }
 
@@ -43,7 +44,7 @@ type State struct {
 // New returns an empty ledger.
 func New() *Ledger {
 	return &Ledger{
-		have: bookmark.Vector{}, checks: make(map[uint64]bookmark.Check), floors: bookmark.Vector{}, marks: make(map[uint64][2]uint64), waits: bookmark.Vector{},
+		have: bookmark.Vector{}, checks: make(map[uint64]bookmark.Check), floors: bookmark.Vector{}, marks: make(map[uint64][2]uint64), waits: bookmark.Vector{}, apart: bookmark.Vector{},
 		state: State{SyncStatus: syncstatus.Alone},
 	}
 }
@@ -61,6 +62,20 @@ func (l *Ledger) SetWatermarks(publisher, safe, settled uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.marks[publisher] = [2]uint64{safe, settled}
+}
+
+// SetDiverged notes that a publisher has diverged from a number on.
+func (l *Ledger) SetDiverged(publisher, from uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.apart[publisher] = from
+}
+
+// Diverged implements [ledger.Log].
+func (l *Ledger) Diverged(publisher uint64) (from uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.apart[publisher]
 }
 
 // SetState sets how the instance stands to its group.
@@ -108,6 +123,9 @@ func (a appender) Append(r *ledger.Record) (ledger.Verdict, error) {
 	defer l.mu.Unlock()
 	if bookmark.Mistaken(l.checks[r.Publisher], r.Check) {
 		return ledger.OtherPublisher, nil
+	}
+	if l.apart[r.Publisher] > 0 {
+		return ledger.Diverged, nil
 	}
 	have := l.have[r.Publisher]
 	if r.Sequence == 0 {

@@ -100,6 +100,9 @@ func printPublishers(o *output, states []journal.State, all bool) {
 		} else {
 			o.printf("  publisher %d: up to %d\n", s.Publisher, s.Have)
 		}
+		if s.Diverged > 0 {
+			o.printf("    it has diverged: from %d on another instance has, or may have, other contents\n", s.Diverged)
+		}
 	}
 }
 

@@ -14,10 +14,11 @@ import (
 
 // journalDump is "journal dump".
 type journalDump struct {
-	Dir    string `arg:"" help:"Directory of the journal: 'data' of the instance's configuration."`
-	filter `embed:""`
-	JSON   bool `name:"json" help:"One JSON object a line."`
-	Body   bool `help:"With the body of each message."`
+	Dir      string `arg:"" help:"Directory of the journal: 'data' of the instance's configuration."`
+	filter   `embed:""`
+	Sequence uint64 `help:"Records of this sequence of their publisher, and later ones." placeholder:"N"`
+	JSON     bool   `name:"json" help:"One JSON object a line."`
+	Body     bool   `help:"With the body of each message."`
 }
 
 // timeForm is RFC 3339 with the microseconds that a journal keeps.
@@ -94,7 +95,7 @@ func (c *journalDump) Run(o *output) error {
 	lines := json.NewEncoder(out)
 	lines.SetEscapeHTML(false)
 	found, err := inspectJournal(c.Dir, func(r *journal.Record) error {
-		if !wanted(r) {
+		if !wanted(r) || r.Sequence < c.Sequence {
 			return nil
 		}
 		d := dump(r)

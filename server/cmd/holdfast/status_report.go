@@ -91,6 +91,13 @@ func (r *statusReport) judgeState(name string, s *server.Status) {
 		r.wrong("clock", name, "its newest message is stamped %v in the future: its wall clock is wrong or was; "+
 			"messages go by age as they should, subscriptions by time begin too early", time.Duration(s.ClockAheadMS)*time.Millisecond)
 	}
+	for _, d := range s.Diverged {
+		if d.Floor < max(d.Have, 1) {
+			r.wrong("set_apart", name, "publisher %d has diverged: from its message %d on the instances have different contents, since a store was copied or somebody "+
+				"knows its life; nothing more of it is taken, sent or waited for, and its client goes on as another publisher. Find the copy, and keep what each "+
+				"instance has until you have decided: holdfast journal dump DIR --publisher %d --sequence %d --body", d.Publisher, d.From, d.Publisher, d.From)
+		}
+	}
 	if s.Single {
 		r.wrong("single", name, "acks are single, one disk only: publish stores keep their messages until the peer has them, too")
 	}

@@ -100,6 +100,10 @@ func TestStatusProblems(t *testing.T) {
 		{func(a, b *server.Status) { a.Single, a.Links[0].Ack = true, "downgraded" }, "single downgraded"},
 		{func(a, b *server.Status) { a.Links[0].GivenUp = true }, "given_up"},
 		{func(a, b *server.Status) { a.Links[0].Diverged = 1 }, "diverged"},
+		{func(a, b *server.Status) { a.Diverged = []server.DivergedStatus{{Publisher: 7, From: 3, Have: 5}} }, "set_apart"},
+		{func(a, b *server.Status) {
+			a.Diverged = []server.DivergedStatus{{Publisher: 7, From: 3, Have: 5, Floor: 5}}
+		}, ""},
 		{func(a, b *server.Status) { b.Name = "a" }, "same_instance"},
 		{func(a, b *server.Status) { b.Group = "h" }, "no_pair"},
 		{func(a, b *server.Status) { a.Links, b.Links[0].Peer = nil, "c" }, "no_pair"},

@@ -1,0 +1,57 @@
+package client_test
+
+import (
+	"errors"
+	"slices"
+	"testing"
+	"testing/synctest"
+
+	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memnet"
+	"github.com/holdfast-mq/holdfast/internal/wire"
+)
+
+// R11: the life of the store has diverged. It is reported once, all that the store
+// keeps of it has the outcome unknown, is told and let go, and a new life goes on.
+func TestDiverged(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		a := listen(t, n, "a")
+		var reported []error
+		var unknown []uint64
+		cfg := config(n, "a")
+		cfg.Hooks.StoreRolledBack = func(err error) { reported = append(reported, err) }
+		cfg.Hooks.FailedWrite = func(e *client.RejectedError) {
+			if e.Reason == wire.ReasonUnknown {
+				unknown = append(unknown, e.Message.Sequence)
+			}
+		}
+		c := start(t, cfg)
+		ss, m := a.logon(0, 0)
+		former := bookmark.OfLife(string(m.Store)).ID
+		publish(t, c, 1, 2, 3)
+		ss.publishes(1, 2, 3)
+		ss.persisted(1)
+		ss.single(2)
+		synctest.Wait()
+		ss.ack(wire.AckMessage{Type: wire.AckProcessed, Reason: wire.ReasonDiverged, Mark: bookmark.Bookmark{Publisher: former, Sequence: 2}})
+		ss.gone()
+		ss, m = a.logon(0, 0)
+		if bookmark.OfLife(string(m.Store)).ID == former {
+			t.Error("no new life")
+		}
+		publish(t, c, 1)
+		ss.publishes(1)
+		ss.persisted(1)
+		if err := c.FlushSafe(within(t)); err != nil {
+			t.Error(err)
+		}
+		var d *client.DivergedError
+		if len(reported) != 1 || !errors.Is(reported[0], client.ErrDiverged) || !errors.As(reported[0], &d) || *d != (client.DivergedError{Publisher: former, From: 2}) {
+			t.Errorf("reported %v", reported)
+		}
+		if !slices.Equal(unknown, []uint64{2, 3}) || c.Stats().Publish.Outstanding.Messages != 0 {
+			t.Errorf("told of %v, kept %+v", unknown, c.Stats().Publish.Outstanding)
+		}
+	})
+}

@@ -1,0 +1,62 @@
+package clientcore
+
+import (
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/holdfast-mq/holdfast/internal/wire"
+	"github.com/holdfast-mq/holdfast/pubstore"
+)
+
+// A server that says of life after life that it has diverged ends one a minute; what
+// is kept is given up with the life, no earlier.
+func TestDivergedOnceAMinute(t *testing.T) {
+	r := newRig(t)
+	diverged := &DivergedError{Publisher: 7, From: 2}
+	refused := func() (gaveUp string, renewed bool) {
+		t.Helper()
+		r.s.Connect("a", "a", r.store.Lives())
+		r.s.Logon("name", "json", "1", 1, nil)
+		l := r.s.Ended(diverged, r.now, r.store.Lives())
+		return l.GiveUp, l.Renew
+	}
+	r.publish(2)
+	first := r.store.Lives()[0].ID
+	if life, renewed := refused(); life != first || !renewed {
+		t.Fatalf("gave up %q, renewed %v", life, renewed)
+	}
+	if err := r.store.Renew(); err != nil {
+		t.Fatal(err)
+	}
+	var told []uint64
+	err := (&Leave{GiveUp: first}).Apply(r.store, func(r *Rejection, m *pubstore.Message) {
+		if r.Reason != wire.ReasonUnknown || m.Sequence != r.Sequence {
+			t.Errorf("told of %+v", r)
+		}
+		told = append(told, m.Sequence)
+	})
+	if err != nil || !slices.Equal(told, []uint64{1, 2}) {
+		t.Errorf("told of %v: %v", told, err)
+	}
+	// The application was not told, as if the process had died: it is offered, and given up again.
+	if life, renewed := refused(); life != first || renewed {
+		t.Errorf("of a former life: gave up %q, renewed %v", life, renewed)
+	}
+	for _, n := range told {
+		if err := (&Rejection{Life: first, Sequence: n}).LetGo(r.store); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.publish(1)
+	if life, renewed := refused(); life != "" || renewed {
+		t.Errorf("within a minute: gave up %q, renewed %v", life, renewed)
+	}
+	r.now = r.now.Add(renewSpacing)
+	if life, renewed := refused(); life == "" || !renewed {
+		t.Errorf("after a minute: gave up %q, renewed %v", life, renewed)
+	}
+	if !errors.Is(refusal("logon", &wire.Message{Reason: text(wire.ReasonDiverged), Bookmark: text("7|2|")}), ErrDiverged) {
+		t.Error("the reason is not known")
+	}
+}

@@ -1,0 +1,290 @@
+package replica
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/crc"
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/mut"
+)
+
+// diverge notes publishers that have diverged, each with the first number that is
+// not proven equal, and sets them apart (R11): the journal first, so that this is
+// durable before anything counts without them, and before peers and sessions hear
+// of it. An error is that of the journal.
+func (l *Links) diverge(found []bookmark.Bookmark) error {
+	changed, err := l.o.Journal.Diverge(found)
+	if err != nil {
+		return fmt.Errorf("journal takes nothing more: %w", err)
+	}
+	if len(changed) == 0 {
+		return nil
+	}
+	for _, b := range changed {
+		l.o.Log.Error("DIVERGED: a publisher is set apart: nothing more of it is taken, sent or waited for", "publisher", b.Publisher, "from", b.Sequence)
+	}
+	var conns []*conn
+	l.mu.Lock()
+	for _, p := range l.peers {
+		l.setApartLocked(p, changed)
+		if p.conn != nil {
+			conns = append(conns, p.conn)
+		}
+	}
+	l.mu.Unlock()
+	for _, c := range conns {
+		c.setApart(changed)
+		c.tellDiverged(changed)
+	}
+	if l.o.OnDiverged != nil {
+		l.o.OnDiverged(changed)
+	}
+	l.watermark(nil)
+	l.look()
+	return nil
+}
+
+// everything is a vector entry that covers all of a publisher.
+func everything(publisher uint64) bookmark.Bookmark {
+	return bookmark.Bookmark{Publisher: publisher, Sequence: bookmark.MaxSequence}
+}
+
+// setApartLocked has nothing of the publishers count as missing at a peer, or as
+// coming from it.
+func (l *Links) setApartLocked(p *peer, diverged []bookmark.Bookmark) {
+	if mut.On(mut.R11DivergedAwaited) {
+		return
+	}
+	for _, b := range diverged {
+		all := everything(b.Publisher)
+		if p.outbound() {
+			p.progress.Acked(all)
+			p.behind.reach(all)
+		}
+		if l.rejoining.Load() {
+			l.rejoin.Told(p.name, all)
+			l.rejoin.Acked(p.name, all)
+		}
+	}
+}
+
+// setApart has nothing more of the publishers sent.
+func (c *conn) setApart(diverged []bookmark.Bookmark) {
+	if mut.On(mut.R11DivergedSent) {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, b := range diverged {
+		c.link.Has(everything(b.Publisher))
+	}
+}
+
+// tellDiverged has the peer told.
+func (c *conn) tellDiverged(diverged []bookmark.Bookmark) {
+	for part := range slices.Chunk(diverged, acksBatch) {
+		e := newEncoder()
+		encodeDiverged(e, part)
+		c.l.mu.Lock()
+		err := c.queueLocked(e.finish())
+		c.l.mu.Unlock()
+		if err != nil {
+			c.fail(err)
+		}
+	}
+}
+
+func encodeDiverged(e *encoder, diverged []bookmark.Bookmark) {
+	e.begin(frameDiverged)
+	appendPairs(e, diverged)
+}
+
+// takeDiverged takes in the publishers that a peer says have diverged.
+func (c *conn) takeDiverged(d *decoder) error {
+	diverged, err := decodeAck(d, nil)
+	if err != nil {
+		return err
+	}
+	return c.l.diverge(diverged)
+}
+
+// findDiverged finds the publishers that a hello shows to have diverged.
+func (c *conn) findDiverged() error {
+	if err := c.helloDiverged(); err != nil {
+		return err
+	}
+	c.l.mu.Lock()
+	c.l.peers[c.theirs.Name].equality.meet(c.ours, c.theirs)
+	c.l.mu.Unlock()
+	return c.l.compare(c, c.theirs.States, c.theirs.Damaged)
+}
+
+// helloDiverged takes in the publishers of which the peer's hello says that they have
+// diverged, or shows it by another check. A number that the peer lacks of those is
+// not proven equal.
+func (c *conn) helloDiverged() error {
+	var found []bookmark.Bookmark
+	ours := c.l.o.Journal.AllDiverged()
+	for _, s := range c.theirs.States {
+		from := cmp.Or(s.Diverged, ours[s.Publisher])
+		delete(ours, s.Publisher)
+		switch {
+		case c.isOther(s.Publisher, s.Check):
+			found = append(found, bookmark.Bookmark{Publisher: s.Publisher, Sequence: 1})
+		case from > 0:
+			found = append(found, bookmark.Bookmark{Publisher: s.Publisher, Sequence: min(from, s.Have+1)})
+		}
+	}
+	for publisher := range ours { // the peer has nothing of it
+		found = append(found, bookmark.Bookmark{Publisher: publisher, Sequence: 1})
+	}
+	return c.l.diverge(found)
+}
+
+// setApartHere sets apart, for a connection that has just become its peer's, what was
+// found before, and tells the peer.
+func (l *Links) setApartHere(c *conn) {
+	var diverged []bookmark.Bookmark
+	all := l.o.Journal.AllDiverged()
+	for _, publisher := range slices.Sorted(maps.Keys(all)) {
+		diverged = append(diverged, bookmark.Bookmark{Publisher: publisher, Sequence: all[publisher]})
+	}
+	l.mu.Lock()
+	l.setApartLocked(c.peer, diverged)
+	l.mu.Unlock()
+	c.setApart(diverged)
+	c.tellDiverged(diverged)
+}
+
+// capped returns a watermark of a publisher. It never passes what is proven equal,
+// also where no peer counts.
+func (l *Links) capped(publisher, mark uint64) uint64 {
+	if from := l.o.Journal.Diverged(publisher); from > 0 && !mut.On(mut.R11DivergedSafe) {
+		return min(mark, from-1)
+	}
+	return mark
+}
+
+// An equality is what comparisons with the present process of a peer have shown.
+// It is guarded by Links.mu.
+type equality struct {
+	run    uint64          // of the peer's process
+	proven bookmark.Vector // up to there both have the same
+	// unknown are publishers of which one had something when they met, and that were
+	// not found equal since. CRCs that differ may have another cause than two contents
+	// then, such as another configuration before, or damage.
+	unknown map[uint64]bool
+	all     bool // every publisher is: a journal was damaged then
+}
+
+// meet begins anew with another process.
+func (q *equality) meet(ours, theirs *Hello) {
+	if q.run == theirs.Run {
+		return
+	}
+	*q = equality{
+		run: theirs.Run, proven: make(bookmark.Vector), unknown: make(map[uint64]bool),
+		all: ours.Damaged || theirs.Damaged,
+	}
+	for _, states := range [][]journal.State{ours.States, theirs.States} {
+		for _, s := range states {
+			if s.Have > 0 {
+				q.unknown[s.Publisher] = true
+			}
+		}
+	}
+}
+
+// equal notes that both have the same up to a number.
+func (q *equality) equal(b bookmark.Bookmark) {
+	q.proven[b.Publisher] = max(q.proven[b.Publisher], b.Sequence)
+	delete(q.unknown, b.Publisher)
+}
+
+// certain reports whether different CRCs mean different contents.
+func (q *equality) certain(publisher uint64) bool {
+	return q.proven[publisher] > 0 || !q.all && !q.unknown[publisher]
+}
+
+// compare looks for publishers that both sides have up to the same sequence
+// and whose running CRCs differ: an identity with two contents, older than
+// what content is compared of directly (R11). An error is that of the journal.
+func (l *Links) compare(c *conn, theirs []journal.State, damaged bool) error {
+	if damaged || l.o.Journal.Damage() != nil {
+		return nil
+	}
+	var found []bookmark.Bookmark
+	for _, s := range theirs {
+		ours, known := l.o.Journal.State(s.Publisher)
+		if !known || ours.Have != s.Have || l.o.Journal.Diverged(s.Publisher) > 0 { // not the state's, which may not be durable yet
+			continue
+		}
+		if from, differs := l.compareOne(c, &ours, &s); differs {
+			found = append(found, bookmark.Bookmark{Publisher: s.Publisher, Sequence: from})
+		}
+	}
+	return l.diverge(found)
+}
+
+// compareOne compares two states of a publisher at one number. If the contents
+// differ for certain, it returns the first number that is not proven equal.
+func (l *Links) compareOne(c *conn, ours, theirs *journal.State) (from uint64, differs bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p, publisher := l.peers[c.theirs.Name], theirs.Publisher
+	switch {
+	case ours.RunningCRC == 0 || theirs.RunningCRC == 0: // one does not know
+		return 0, false
+	case ours.RunningCRC == theirs.RunningCRC:
+		p.equality.equal(bookmark.Bookmark{Publisher: publisher, Sequence: theirs.Have})
+		return 0, false
+	}
+	certain := p.equality.run == c.theirs.Run && p.equality.certain(publisher) && c.ours.Compares == c.theirs.Compares
+	if !p.differs[publisher] {
+		p.countDiffering(publisher)
+		l.o.Log.Error("DIVERGED: a peer has other messages under the same identities",
+			"peer", p.name, "publisher", publisher, "up to", theirs.Have, "certain", certain)
+	}
+	return p.equality.proven[publisher] + 1, certain
+}
+
+// countDiffering counts a publisher of which the peer has other content, once.
+func (p *peer) countDiffering(publisher uint64) {
+	if p.differs[publisher] {
+		return
+	}
+	if p.differs == nil {
+		p.differs = make(map[uint64]bool)
+	}
+	p.differs[publisher] = true
+	p.diverged++
+}
+
+// differsFrom returns the first number that is not proven equal of a publisher whose
+// record of that number differs.
+func (c *conn) differsFrom(b bookmark.Bookmark) uint64 {
+	c.l.mu.Lock()
+	defer c.l.mu.Unlock()
+	c.peer.countDiffering(b.Publisher)
+	return min(b.Sequence, c.peer.equality.proven[b.Publisher]+1)
+}
+
+// compares names the topics that running CRCs are made of here: those that every
+// destination gets. Only with equal ones CRCs can be compared for certain.
+func (l *Links) compares() uint32 {
+	var lists []string
+	for _, p := range l.dests {
+		if p.topics != nil {
+			lists = append(lists, fmt.Sprintf("%q", p.topics))
+		}
+	}
+	if len(lists) == 0 {
+		return 0 // all
+	}
+	slices.Sort(lists)
+	return crc.Bytes(0, []byte(fmt.Sprint(slices.Compact(lists))))
+}

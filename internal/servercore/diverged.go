@@ -1,0 +1,104 @@
+package servercore
+
+import (
+	"slices"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/wire"
+)
+
+// divergedFrom returns the first number of the session's publisher that is not
+// proven to be the same on all instances, 0 if it has not diverged (R11).
+func (s *Session) divergedFrom() uint64 {
+	if !s.who.canSequence || mut.On(mut.R11DivergedLives) {
+		return 0
+	}
+	return s.inst.Ledger.Diverged(s.who.claim.Publisher)
+}
+
+// endDiverged ends a session whose publisher has diverged from a number on. id is
+// of the command that is answered with it.
+func (s *Session) endDiverged(id string, from uint64) {
+	s.log.Error("the client's publisher has diverged, its life is never taken again", "publisher", s.who.claim.Publisher, "from", from)
+	s.inst.Registry.release(s)
+	s.End(wire.ReasonDiverged, &wire.AckMessage{
+		CommandID: id, Type: wire.AckProcessed, Reason: wire.ReasonDiverged,
+		Mark: bookmark.Bookmark{Publisher: s.who.claim.Publisher, Sequence: from},
+	})
+}
+
+// notTaken ends a session of whose publisher nothing is taken any more. Before that
+// is durable the client is not told why: it asks again.
+func (s *Session) notTaken(publisher uint64) {
+	if from := s.inst.Ledger.Diverged(publisher); from > 0 {
+		s.endDiverged("", from)
+		return
+	}
+	s.End("the publisher is about to be noted as diverged", nil)
+}
+
+// Diverged ends the sessions of publishers that have diverged, and tells
+// subscriptions that have passed numbers that are not proven equal.
+func (r *Registry) Diverged(diverged []bookmark.Bookmark) {
+	for _, b := range diverged {
+		s := r.publisher(b.Publisher)
+		if s == nil || mut.On(mut.R11DivergedLives) {
+			continue
+		}
+		s.endDiverged("", b.Sequence)
+		s.bar()
+	}
+	diverged = slices.Clone(diverged)
+	for _, s := range r.list(&r.subscribers) {
+		s.later(func(time.Time) { s.tellAllPassed(diverged) })
+	}
+}
+
+// tellAllPassed does tellPassed for all subscriptions.
+func (s *Session) tellAllPassed(diverged []bookmark.Bookmark) {
+	for b := range s.writer.table.All {
+		s.tellPassed(b, diverged)
+	}
+	for _, b := range s.writer.behind {
+		s.tellPassed(b, diverged)
+	}
+}
+
+// tellPassed tells a subscription the diverged publishers of which it is past what
+// is proven equal.
+func (s *Session) tellPassed(b *sub, diverged []bookmark.Bookmark) {
+	for _, d := range diverged {
+		if b.Options.Vector && b.Seen()[d.Publisher] >= d.Sequence {
+			s.tellDiverged(b, d)
+		}
+	}
+}
+
+// tellDelivered tells subscriptions that get a message of a diverged publisher.
+func (s *Session) tellDelivered(subs []*sub, m bookmark.Bookmark) {
+	from := s.inst.Ledger.Diverged(m.Publisher)
+	if from == 0 || m.Sequence < from {
+		return
+	}
+	for _, b := range subs {
+		if b.Options.Vector {
+			s.tellDiverged(b, bookmark.Bookmark{Publisher: m.Publisher, Sequence: from})
+		}
+	}
+}
+
+// tellDiverged tells a subscription, once, that a publisher has diverged.
+func (s *Session) tellDiverged(b *sub, d bookmark.Bookmark) {
+	if b.diverged[d.Publisher] {
+		return
+	}
+	if b.diverged == nil {
+		b.diverged = make(map[uint64]bool)
+	}
+	b.diverged[d.Publisher] = true
+	s.write(&wire.AckMessage{
+		CommandID: b.id, Type: wire.AckPersisted, Success: true, Reason: wire.ReasonDiverged, SubID: b.ID, Mark: d,
+	})
+}
