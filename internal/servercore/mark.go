@@ -62,7 +62,11 @@ func (s *Session) mark(b *sub, now time.Time) {
 		}
 		return
 	}
-	s.write(&wire.AckMessage{CommandID: b.id, Type: wire.AckPersisted, Success: true, SubID: b.ID, Bookmark: text})
+	a := wire.AckMessage{CommandID: b.id, Type: wire.AckPersisted, Success: true, SubID: b.ID}
+	for text != "" { // several say the same as a long one
+		a.Bookmark, text = wire.CutPart(text)
+		s.write(&a)
+	}
 }
 
 func (s *Session) isSettled(b bookmark.Bookmark) bool {

@@ -13,7 +13,7 @@ import (
 // A start is where a subscription begins and what its processed ack says of it.
 type start struct {
 	route.Start
-	base string // vector: the base, as text
+	base string // vector: the base, as text; empty: the subscriber has named it
 	gaps []wire.Gap
 }
 
@@ -64,7 +64,10 @@ func startVector(l ledger.Ledger, asked bookmark.Start, b *sub) (start, error) {
 	if at.Seen == nil {
 		at.Seen = bookmark.Vector{}
 	}
-	at.After, at.base = max(at.From, at.After), at.Seen.String()
+	at.After = max(at.From, at.After)
+	if asked.Kind != bookmark.List {
+		at.base = at.Seen.String()
+	}
 	return at, nil
 }
 

@@ -29,4 +29,7 @@ const (
 	ReasonNotReplicated    = "not replicated"     // R3, with success
 	ReasonBookmarkNotFound = "bookmark not found" // R9
 	ReasonOtherPublisher   = "publisher id taken" // R10: of another publisher, perhaps under another name
+
+	ReasonVectorIncomplete = "vector in parts is incomplete"             // R9
+	ReasonVectorTooLong    = "vector in parts names too many publishers" // R9
 )
