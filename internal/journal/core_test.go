@@ -139,7 +139,7 @@ func TestRingsAreBounded(t *testing.T) {
 		tb.apply(&Record{Kind: Message, Publisher: 0, Sequence: 2 + id}, 9) // stays in use
 	}
 	var kept []uint64
-	for _, p := range tb.sorted {
+	for _, p := range tb.sorted() {
 		if len(p.ring.crcs) > 0 {
 			kept = append(kept, p.id)
 		}
@@ -231,7 +231,7 @@ func drawTable(t *rapid.T) *table {
 
 func known(tb *table) string {
 	text := fmt.Sprint(tb.lastTime, tb.intervals)
-	for _, p := range tb.sorted {
+	for _, p := range tb.sorted() {
 		text += fmt.Sprintf("\n%+v seen %d %v", p.state(), p.seen, p.refused())
 	}
 	return text
@@ -257,7 +257,7 @@ func TestHeadBringsTheTableBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, p := range tb.sorted {
+		for _, p := range tb.sorted() {
 			if s.of(p.id) != p.have || s.vector()[p.id] != p.have {
 				t.Fatalf("summary has %d up to %d, want %d", p.id, s.of(p.id), p.have)
 			}

@@ -147,7 +147,7 @@ func openLog(o Options) (*Journal, error) {
 	j.batch.segment = t.segment
 	j.end = log.End()
 	j.durable, j.taken = j.end, j.end
-	for _, p := range t.sorted {
+	for _, p := range t.sorted() {
 		p.durable = p.have
 	}
 	return j, nil
@@ -168,8 +168,8 @@ func (j *Journal) State(publisher uint64) (s State, known bool) {
 func (j *Journal) States() []State {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	states := make([]State, len(j.table.sorted))
-	for i, p := range j.table.sorted {
+	states := make([]State, len(j.table.sorted()))
+	for i, p := range j.table.sorted() {
 		states[i] = p.state()
 	}
 	return states
@@ -229,8 +229,8 @@ func (j *Journal) DurableVector() (Position, bookmark.Vector) {
 }
 
 func (j *Journal) durableVectorLocked() bookmark.Vector {
-	v := make(bookmark.Vector, len(j.table.sorted))
-	for _, p := range j.table.sorted {
+	v := make(bookmark.Vector, len(j.table.sorted()))
+	for _, p := range j.table.sorted() {
 		if p.durable > 0 {
 			v[p.id] = p.durable
 		}
@@ -244,7 +244,7 @@ func (j *Journal) Floors() bookmark.Vector {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	v := make(bookmark.Vector)
-	for _, p := range j.table.sorted {
+	for _, p := range j.table.sorted() {
 		if p.floor > 0 {
 			v[p.id] = p.floor
 		}

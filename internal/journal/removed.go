@@ -159,7 +159,7 @@ func (j *Journal) Removed(matches func(topic []byte) bool) bookmark.Vector {
 	v := make(bookmark.Vector)
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	for _, p := range j.table.sorted {
+	for _, p := range j.table.sorted() {
 		if n := p.removedOf(wanted); n > 0 {
 			v[p.id] = n
 		}

@@ -61,9 +61,9 @@ func (t *table) Head() []byte {
 	}
 	b, reasons := t.appendReasons(b)
 	b = t.topics.appendTopics(b)
-	b = binary.AppendUvarint(b, uint64(len(t.sorted)))
+	b = binary.AppendUvarint(b, uint64(len(t.sorted())))
 	room := headTombstones
-	for _, p := range t.sorted {
+	for _, p := range t.sorted() {
 		b = binary.LittleEndian.AppendUint64(b, p.id)
 		b = append(b, p.checkInHead()...)
 		b = binary.AppendUvarint(b, p.have)
@@ -92,7 +92,7 @@ func (t *table) appendReasons(b []byte) ([]byte, map[string]uint64) {
 	index := map[string]uint64{"": 0}
 	order := []string{""}
 	size := 0
-	for _, p := range t.sorted {
+	for _, p := range t.sorted() {
 		for _, s := range p.refused() {
 			if _, had := index[s.Reason]; had || size > headTombstones {
 				continue
@@ -208,8 +208,8 @@ func headVector(payload []byte) (bookmark.Vector, error) {
 }
 
 func (t *table) haves() bookmark.Vector {
-	v := make(bookmark.Vector, len(t.sorted))
-	for _, p := range t.sorted {
+	v := make(bookmark.Vector, len(t.sorted()))
+	for _, p := range t.sorted() {
 		if p.have > 0 {
 			v[p.id] = p.have
 		}
@@ -306,11 +306,7 @@ func (t *table) applyChange(c change) {
 	if c.peer != nil {
 		t.applyPeer(*c.peer)
 	}
-	for _, id := range c.forgotten {
-		if p := t.byID[id]; p != nil {
-			t.remove(p)
-		}
-	}
+	t.remove(c.forgotten)
 }
 
 // appendChange appends a state record's payload.

@@ -130,7 +130,7 @@ func (j *Journal) learnRemoved(first Position) {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	for _, b := range before.sorted {
+	for _, b := range before.sorted() {
 		j.table.removes(before, b)
 	}
 }
@@ -148,7 +148,7 @@ func (t *table) forgetIntervals(before int64) {
 func (j *Journal) forget(remaining []segment, since int64) error {
 	j.mu.Lock()
 	var gone []uint64
-	for _, p := range j.table.sorted {
+	for _, p := range j.table.sorted() {
 		silent := p.seen < since || mut.On(mut.R2HaveForgotten)
 		if silent && p.floor == p.have && p.durable == p.have && !inAny(remaining, p.id) && len(gone) < floorsPerRecord {
 			gone = append(gone, p.id)
