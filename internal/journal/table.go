@@ -135,6 +135,11 @@ func (t *table) sorted() []*publisher {
 	return t.all
 }
 
+// find returns where a publisher stands in sorted, or would.
+func (t *table) find(id uint64) (at int, found bool) {
+	return slices.BinarySearchFunc(t.sorted(), id, func(p *publisher, id uint64) int { return cmp.Compare(p.id, id) })
+}
+
 func byID(a, b *publisher) int { return cmp.Compare(a.id, b.id) }
 
 // remove forgets publishers (R10).
@@ -205,6 +210,8 @@ func (t *table) apply(r *Record, sum uint32) *publisher {
 		}
 	case Tombstone:
 		p.refuse(had, r.Sequence, r.Reason)
+	case Elsewhere:
+		p.mark(topicMark{elsewhereTopic, r.Sequence})
 	case Gone:
 		p.gone(hole{from: had + 1, to: r.Sequence, cause: r.Cause})
 		p.mark(topicMark{anyTopic, r.Sequence})

@@ -168,6 +168,8 @@ const (
 	R9BaseEarly Bug = "r9-base-early"
 	// R9LeftOutAll leaves publishers with messages that match out of a place.
 	R9LeftOutAll Bug = "r9-left-out-all"
+	// R9ElsewhereLeftOut leaves publishers out of a place whose messages were never here.
+	R9ElsewhereLeftOut Bug = "r9-elsewhere-left-out"
 	// R9NoMarks sends no progress marks.
 	R9NoMarks Bug = "r9-no-marks"
 	// R9SilentGap skips what retention removed without a word.

@@ -54,6 +54,11 @@ func (l *Ledger) Removed(matches func(topic []byte) bool) bookmark.Vector {
 	return l.journal.Removed(matches)
 }
 
+// Unmatched implements [ledger.Log].
+func (l *Ledger) Unmatched(matches func(topic []byte) bool) bookmark.Vector {
+	return l.journal.Unmatched(matches)
+}
+
 // First implements [ledger.Log].
 func (l *Ledger) First() ledger.Position { return ledger.Position(l.journal.First()) }
 

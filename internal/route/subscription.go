@@ -35,6 +35,7 @@ type Subscription struct {
 	// since the last mark.
 	seen, moved bookmark.Vector
 	last        bookmark.Bookmark // the newest passed
+	matched     bookmark.Bookmark // the newest whose topic matches
 	passed      int               // records since the last mark
 	completed   bool
 }
@@ -64,6 +65,23 @@ func (s *Subscription) Wants(r *ledger.Record) bool {
 	return !s.Options.Vector || !s.seen.Covers(bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence})
 }
 
+// Matched notes that the topic of r, a message that is passed next, matches.
+func (s *Subscription) Matched(r *ledger.Record) {
+	s.matched = bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence}
+}
+
+// leavesOut reports whether the place need not name the publisher of r, of which
+// it has nothing: r is not for the subscription, and all of r is known here.
+func (s *Subscription) leavesOut(r *ledger.Record) bool {
+	switch r.Kind {
+	case ledger.Message:
+		return s.matched != s.last
+	case ledger.Tombstone, ledger.Empty:
+		return true
+	}
+	return false
+}
+
 // Pass moves the subscription past r, whether it was wanted or not. The gap is
 // what the subscriber has missed for ever if r says so: the middle of what it
 // follows was removed by retention elsewhere before it came here. It ends a
@@ -78,7 +96,7 @@ func (s *Subscription) Pass(r *ledger.Record) (gap wire.Gap, missed bool) {
 		return wire.Gap{}, false
 	}
 	seen := s.seen[r.Publisher]
-	if r.Sequence <= seen {
+	if r.Sequence <= seen || seen == 0 && s.leavesOut(r) {
 		return wire.Gap{}, false
 	}
 	if missed = r.Kind == ledger.Gone && misses(r.Cause, seen); missed {

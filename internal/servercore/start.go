@@ -2,6 +2,7 @@ package servercore
 
 import (
 	"errors"
+	"maps"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/ledger"
@@ -66,9 +67,27 @@ func startVector(l ledger.Ledger, asked bookmark.Start, b *sub) (start, error) {
 	}
 	at.After = max(at.From, at.After)
 	if asked.Kind != bookmark.List {
+		at.leaveOut(l.Unmatched(b.matches())) // known later than the base
 		at.base = at.Seen.String()
 	}
 	return at, nil
+}
+
+// leaveOut takes the publishers out of a base that have, or had, nothing for the
+// subscription: whatever comes of them from now on is new.
+func (at *start) leaveOut(unmatched bookmark.Vector) {
+	maps.DeleteFunc(at.Seen, func(publisher, _ uint64) bool {
+		_, is := unmatched[publisher]
+		return is
+	})
+}
+
+// seek returns where a subscription by vector has to read from: behind what the
+// vector covers, and what can't match.
+func (b *sub) seek(l ledger.Ledger, v bookmark.Vector) (ledger.Position, error) {
+	covered := l.Unmatched(b.matches()) // known earlier than the log is read
+	covered.Merge(v)
+	return l.SeekVector(covered)
 }
 
 // behindVector starts behind a vector, given as a list of bookmarks.
@@ -77,7 +96,7 @@ func (at *start) behindVector(l ledger.Ledger, list []bookmark.Bookmark, b *sub)
 	for _, x := range list {
 		at.Seen[x.Publisher] = max(at.Seen[x.Publisher], x.Sequence)
 	}
-	at.From, err = l.SeekVector(at.Seen)
+	at.From, err = b.seek(l, at.Seen)
 	if err != nil {
 		return err
 	}
@@ -88,7 +107,7 @@ func (at *start) behindVector(l ledger.Ledger, list []bookmark.Bookmark, b *sub)
 		}
 		at.Seen.Merge(removed)
 	}
-	at.pass(l.Floors(), list)
+	at.pass(l, list)
 	if mut.On(mut.R9ByPosition) {
 		at.From, at.After = behindLast(l, list, at.From)
 	}
@@ -98,10 +117,10 @@ func (at *start) behindVector(l ledger.Ledger, list []bookmark.Bookmark, b *sub)
 // pass raises the publishers of a list over what retention has removed of them,
 // which concerns the subscription no more than what else does not match: another
 // instance, that does not know what it was, may have named a gap of it.
-func (at *start) pass(floors bookmark.Vector, list []bookmark.Bookmark) {
+func (at *start) pass(l ledger.Ledger, list []bookmark.Bookmark) {
 	at.Passed = bookmark.Vector{}
 	for _, x := range list {
-		if floor := floors[x.Publisher]; floor > at.Seen[x.Publisher] && !mut.On(mut.R9RemovedNotPassed) {
+		if floor := l.Floor(x.Publisher); floor > at.Seen[x.Publisher] && !mut.On(mut.R9RemovedNotPassed) {
 			at.Seen[x.Publisher], at.Passed[x.Publisher] = floor, floor
 		}
 	}
