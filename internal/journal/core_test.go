@@ -65,7 +65,7 @@ func TestExpendable(t *testing.T) {
 	const hour = int64(time.Hour / time.Microsecond)
 	segs := make([]segment, 5) // of 100 bytes and an hour each
 	for i := range segs {
-		segs[i] = segment{first: Position(100 * i), end: Position(100 * (i + 1)), summary: summary{
+		segs[i] = segment{first: Position(100 * i), end: Position(100 * (i + 1)), bytes: 100, summary: summary{
 			from: 1000 * hour, to: 1000 * hour, age: hour*int64(i+1) - 1, highest: []bookmark.Bookmark{{Publisher: 1, Sequence: uint64(i + 1)}}}}
 	}
 	held := func(from uint64) func(bookmark.Vector) bool {

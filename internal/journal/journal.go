@@ -175,6 +175,27 @@ func (j *Journal) States() []State {
 	return states
 }
 
+// StatesFrom returns the states of the publishers with ids from one on, ordered by
+// publisher, most of them at most.
+func (j *Journal) StatesFrom(from uint64, most int) []State {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	at, _ := j.table.find(from)
+	all := j.table.sorted()[at:]
+	states := make([]State, min(most, len(all)))
+	for i := range states {
+		states[i] = all[i].state()
+	}
+	return states
+}
+
+// Publishers returns how many publishers the journal knows.
+func (j *Journal) Publishers() int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return len(j.table.all)
+}
+
 // Tombstones returns the refused messages of a publisher above a sequence, in
 // order: the newest 1,024 at most.
 func (j *Journal) Tombstones(publisher, above uint64) []Tombstoned {

@@ -186,6 +186,15 @@ func (j *Journal) Unmatched(matches func(topic []byte) bool) bookmark.Vector {
 	return v
 }
 
+// TopicsKnown reports whether the table has all topics of a publisher by name. If it
+// has not, what is removed of it will count as of any topic (R9).
+func (j *Journal) TopicsKnown(publisher uint64) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	p := j.table.byID[publisher]
+	return p != nil && !slices.ContainsFunc(p.topics, func(m topicMark) bool { return m.topic == anyTopic || m.topic == elsewhereTopic })
+}
+
 // wanted returns which of the topics that have a number match.
 func (j *Journal) wanted(matches func(topic []byte) bool) []bool {
 	j.mu.Lock()

@@ -13,6 +13,7 @@ import (
 // A segment is one of the log's and what it holds.
 type segment struct {
 	first, end Position
+	bytes      int64 // on disk
 	summary    summary
 }
 
@@ -24,7 +25,7 @@ func (j *Journal) segments() ([]segment, error) {
 	segs := make([]segment, len(raw))
 	var unknown []int
 	for i, s := range raw {
-		segs[i] = segment{first: s.First, end: s.End}
+		segs[i] = segment{first: s.First, end: s.End, bytes: s.Bytes}
 		if i == len(raw)-1 {
 			segs[i].end, segs[i].summary = j.end, j.table.summary()
 		} else if known, ok := j.summaries[s.First]; ok {

@@ -53,6 +53,10 @@ type Log interface {
 	// had, can match, with have(p). One of which that is not known is not among them.
 	Unmatched(matches func(topic []byte) bool) bookmark.Vector
 
+	// TopicsKnown reports whether the log knows of each topic that a publisher's
+	// messages have, or had, also of those that retention will have removed.
+	TopicsKnown(publisher uint64) bool
+
 	// First is the position of the oldest record, Durable the position behind
 	// the newest durable one; DurableVector adds a vector that covers what stands
 	// before that, and nothing that was not durable when it returned.

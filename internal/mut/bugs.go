@@ -170,6 +170,8 @@ const (
 	R9LeftOutAll Bug = "r9-left-out-all"
 	// R9ElsewhereLeftOut leaves publishers out of a place whose messages were never here.
 	R9ElsewhereLeftOut Bug = "r9-elsewhere-left-out"
+	// R9ManyTopicsLeftOut leaves publishers out of marks whose topics are not told apart.
+	R9ManyTopicsLeftOut Bug = "r9-many-topics-left-out"
 	// R9NoMarks sends no progress marks.
 	R9NoMarks Bug = "r9-no-marks"
 	// R9SilentGap skips what retention removed without a word.

@@ -248,6 +248,13 @@ func (l *Ledger) Unmatched(matches func(topic []byte) bool) bookmark.Vector {
 	return v
 }
 
+// TopicsKnown implements [ledger.Log].
+func (l *Ledger) TopicsKnown(publisher uint64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !slices.ContainsFunc(l.records, func(r ledger.Record) bool { return r.Publisher == publisher && marker(r.Kind) })
+}
+
 // First implements [ledger.Log].
 func (l *Ledger) First() ledger.Position {
 	l.mu.Lock()
