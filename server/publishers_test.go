@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -184,6 +185,9 @@ func testCrowd(t *testing.T, i *servertest.Instance, n int, topic string) {
 	receive(t, sub, "4")
 	took("received by it")
 	c.Close()
+	if *measured > 0 {
+		ackTimes(t, i, gw)
+	}
 	gw.Close()
 	t.Logf("%d bytes sent, %d came, on %d connections; the longest frame has %d", line.sent.Load(), line.came.Load(), line.connects.Load(), line.longest.Load())
 	if line.longest.Load() > 2*wire.PartBytes {
@@ -194,6 +198,38 @@ func testCrowd(t *testing.T, i *servertest.Instance, n int, topic string) {
 	}
 	if topic == "jobs" && line.sent.Load()+line.came.Load() > 64<<10 {
 		t.Errorf("%d bytes sent, %d came, although no publisher but one has anything for the subscription", line.sent.Load(), line.came.Load())
+	}
+}
+
+// ackTimes logs how long acks take while the status is asked for, and without that.
+func ackTimes(t *testing.T, i *servertest.Instance, gw *client.Client) {
+	for _, polled := range []bool{false, true} {
+		stop, stopped := make(chan struct{}), make(chan int)
+		go func() {
+			n := 0
+			for ; polled; n++ {
+				select {
+				case <-stop:
+					stopped <- n
+					return
+				default:
+					i.Server().Status()
+					i.Server().Publishers(1<<63, 100)
+				}
+			}
+			<-stop
+			stopped <- n
+		}()
+		var took []time.Duration
+		for range 300 {
+			began := time.Now()
+			publishOne(t, gw, "x")
+			took = append(took, time.Since(began))
+		}
+		close(stop)
+		n := <-stopped
+		slices.Sort(took)
+		t.Logf("acks with %d statuses meanwhile: p50 %v, p99 %v", n, took[150], took[297])
 	}
 }
 

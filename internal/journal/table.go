@@ -303,11 +303,17 @@ func (t *table) applyInterval(i Interval) {
 
 // summary returns what the segment that is being written holds so far.
 func (t *table) summary() summary {
+	s := t.summaryInOrderOfArrival()
+	slices.SortFunc(s.highest, byPublisher)
+	return s
+}
+
+// summaryInOrderOfArrival is a summary whose publishers are still to be sorted.
+func (t *table) summaryInOrderOfArrival() summary {
 	s := summary{from: t.segFrom, to: t.segTo, age: t.age, last: t.segLast, highest: make([]bookmark.Bookmark, 0, len(t.inSegment))}
 	for _, p := range t.inSegment {
 		s.highest = append(s.highest, bookmark.Bookmark{Publisher: p.id, Sequence: p.have})
 	}
-	slices.SortFunc(s.highest, byPublisher)
 	return s
 }
 

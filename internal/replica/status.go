@@ -46,7 +46,7 @@ const statesAtOnce = 1024
 // above its floors and that the destination has not acknowledged.
 func (l *Links) unacknowledged() map[*peer]uint64 {
 	behind := make(map[*peer]uint64, len(l.dests))
-	for from := uint64(0); ; {
+	for from := uint64(0); len(l.dests) > 0; {
 		states := l.o.Journal.StatesFrom(from, statesAtOnce)
 		l.mu.Lock()
 		for _, p := range l.dests {
@@ -57,10 +57,11 @@ func (l *Links) unacknowledged() map[*peer]uint64 {
 		}
 		l.mu.Unlock()
 		if len(states) < statesAtOnce {
-			return behind
+			break
 		}
 		from = states[len(states)-1].Publisher + 1
 	}
+	return behind
 }
 
 // stateLocked returns down, catching-up, sync, or live of a link without sync acks.
