@@ -91,7 +91,10 @@ func (s *Subscription) mark(cn *conn, id string, m *wire.Message) (clientcore.Ef
 }
 
 func (s *Subscription) answer(cn *conn, id string, m *wire.Message) (clientcore.Effect, error) {
-	have := s.core.Received()
+	var have clientcore.Received
+	if m.Part == 0 {
+		have = s.core.Received()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.cn != cn {

@@ -110,10 +110,10 @@ type Config struct {
 	QueueBytes    int // default 8 MiB
 	// MaxPublishers bounds the publishers that the place of a bookmark
 	// subscription names: one for each life of a publish store whose messages the
-	// server has, on whatever topic. Each takes about 200 bytes of memory, and 30
+	// server has on its topics. Each takes about 200 bytes of memory, and 30
 	// in a resume. Beyond it the subscription ends with a *PublishersError.
-	// Default 1,000,000. (server.MaxPublishers is another bound, of a list in the
-	// status of a server.)
+	// Default 1,000,000, at most 1,048,576. (server.MaxPublishers is another bound,
+	// of a list in the status of a server.)
 	MaxPublishers int
 	// MaxFrame is the longest frame taken from a server, in bytes. Default 16 MiB and its header.
 	// A longer message ends its subscription with a *FrameTooLargeError.
@@ -174,6 +174,9 @@ func (c Config) validate() (Config, error) {
 		if n < 0 {
 			bad("bound %d is negative", n)
 		}
+	}
+	if c.MaxPublishers > wire.MaxVector {
+		bad("MaxPublishers is %d, a server takes %d at most", c.MaxPublishers, wire.MaxVector)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return c, fmt.Errorf("client configuration: %w", err)

@@ -220,8 +220,8 @@
 //     (R12). Without From its [Policy] decides: by default it ends with
 //     [ErrSlowConsumer] after 5s or at eight times the bound.
 //   - The publishers that the place of a bookmark subscription names
-//     ([Config.MaxPublishers], 1,000,000, and no more than the server takes in one
-//     command, max_message: half a million with 16 MiB). Beyond it the
+//     ([Config.MaxPublishers], 1,000,000; with a server without our extensions
+//     also half a million, since there they go in one command). Beyond it the
 //     subscription ends with a [PublishersError], and its place stays as it was.
 //   - Replies to Execute: eight times that queue, then ErrSlowConsumer.
 //   - One message: what the server takes ([ServerInfo].MaxMessage) and the store

@@ -218,13 +218,13 @@ func (e *FrameTooLargeError) Error() string {
 }
 
 // A PublishersError ends a bookmark subscription whose place would name more
-// publishers than Config.MaxPublishers allows, or than the server takes in one
-// command:
+// publishers than Config.MaxPublishers allows, or than a server without our
+// extensions takes in one command:
 //
 //	type PublishersError struct {
 //		Subscription string // its id
 //		Limit        int    // Config.MaxPublishers; 0: the server's limit counts
-//		Bytes        int    // the longest command that the server takes, if that is the limit
+//		Bytes        int    // the longest command that such a server takes, if that is the limit
 //	}
 //
 // The place in the bookmark store stays as it was, so that a new subscription goes

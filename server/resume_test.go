@@ -132,9 +132,9 @@ func TestVectorSubscription(t *testing.T) {
 		s.expect(`{"c":"ack","cid":"2","a":"processed","status":"success","sub_id":"2","bm":"` + life(6) + `"}`)
 		// A vector ahead of this log is no error: what comes later of it is not needed.
 		s.send(`{"c":"subscribe","cid":"3","t":"orders","bm":"` + life(7) + `","opts":"vector","a":"processed"}`)
-		s.expect(`{"c":"ack","cid":"3","a":"processed","status":"success","sub_id":"3","bm":"` + life(7) + `"}`)
+		s.expect(`{"c":"ack","cid":"3","a":"processed","status":"success","sub_id":"3"}`)
 		s.send(`{"c":"subscribe","cid":"4","t":"orders","bm":"` + life(2) + `","opts":"vector,timestamp","a":"processed"}`)
-		s.expect(`{"c":"ack","cid":"4","a":"processed","status":"success","sub_id":"4","bm":"` + life(2) + `"}`)
+		s.expect(`{"c":"ack","cid":"4","a":"processed","status":"success","sub_id":"4"}`)
 		if m := s.message(); string(m.Bookmark) != life(3) || string(m.SubIDs) != "4" || len(m.Timestamp) != len("20060102T150405.000000Z") {
 			t.Errorf("after a vector: %s to %s at %s", m.Bookmark, m.SubIDs, m.Timestamp)
 		}
@@ -238,7 +238,7 @@ func TestGap(t *testing.T) {
 		}
 		floor := gaps[0].To
 		s.send(`{"c":"subscribe","cid":"2","t":"orders","bm":"` + life(2) + `","opts":"vector,bookmark_not_found=epoch","a":"processed"}`)
-		if m := s.message(); string(m.Status) != "success" || string(m.Gap) != string(wire.AppendGaps(nil, gaps)) || string(m.Bookmark) != life(floor) {
+		if m := s.message(); string(m.Status) != "success" || string(m.Gap) != string(wire.AppendGaps(nil, gaps)) || m.Bookmark != nil {
 			t.Errorf("accepted gap: %s, gap %s, base %s", m.Status, m.Gap, m.Bookmark)
 		}
 		if got := s.deliveries(int(60 - floor)); !slices.Equal(got, marks(lifeHash, floor+1, 60)) {

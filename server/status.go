@@ -2,6 +2,7 @@ package server
 
 import (
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -98,15 +99,12 @@ func (s *Server) Publishers(after uint64, limit int) PublisherList {
 	if limit < 1 || limit > MaxPublishers {
 		limit = MaxPublishers
 	}
-	states, links := s.journal.States(), s.links.Load()
-	first, _ := slices.BinarySearchFunc(states, after, func(s journal.State, after uint64) int {
-		if s.Publisher <= after {
-			return -1
-		}
-		return 1
-	})
-	states = states[first:]
-	list := PublisherList{Publishers: []PublisherStatus{}, More: len(states) > limit}
+	list, links := PublisherList{Publishers: []PublisherStatus{}}, s.links.Load()
+	if after == math.MaxUint64 {
+		return list
+	}
+	states := s.journal.StatesFrom(after+1, limit+1)
+	list.More = len(states) > limit
 	for _, st := range states[:min(limit, len(states))] {
 		list.Publishers = append(list.Publishers, PublisherStatus{st.Publisher, st.Have, st.Durable, links.Safe(st.Publisher), st.Floor})
 	}
@@ -120,7 +118,7 @@ func (s *Server) Status() Status {
 		Name: s.cfg.Name, Group: s.cfg.Group, Version: s.cfg.Version,
 		Ready: s.isReady(), Stopping: s.isStopping(), Sync: s.instance.SyncStatus(),
 		Sessions:     s.sessionStatus(),
-		Publishers:   len(s.journal.States()),
+		Publishers:   s.journal.Publishers(),
 		JournalBytes: s.journal.Size(),
 		DiskFree:     s.space.free.Load(),
 		Full:         s.space.full.Load(),

@@ -2,6 +2,7 @@ package bookmark
 
 import (
 	"bytes"
+	"cmp"
 	"maps"
 	"slices"
 )
@@ -42,19 +43,21 @@ func (v Vector) Publishers() []uint64 { return slices.Sorted(maps.Keys(v)) }
 // publisher. Publishers at 0 are left out; a vector that covers nothing is
 // "0", which is also how the protocol says the start of the log.
 func (v Vector) AppendText(dst []byte) []byte {
-	empty := true
-	for _, pub := range v.Publishers() {
-		if v[pub] == 0 {
-			continue
+	list := make([]Bookmark, 0, len(v))
+	for pub, seq := range v {
+		if seq > 0 {
+			list = append(list, Bookmark{pub, seq})
 		}
-		if !empty {
+	}
+	if len(list) == 0 {
+		return append(dst, EpochText...)
+	}
+	slices.SortFunc(list, func(a, b Bookmark) int { return cmp.Compare(a.Publisher, b.Publisher) })
+	for i, b := range list {
+		if i > 0 {
 			dst = append(dst, ',')
 		}
-		empty = false
-		dst = Bookmark{pub, v[pub]}.AppendText(dst)
-	}
-	if empty {
-		dst = append(dst, '0')
+		dst = b.AppendText(dst)
 	}
 	return dst
 }

@@ -2,8 +2,13 @@
 
 package clientcore
 
-import "github.com/holdfast-mq/holdfast/pubstore"
+import (
+	"github.com/holdfast-mq/holdfast/internal/wire"
+	"github.com/holdfast-mq/holdfast/pubstore"
+)
 
 func (s *Subscription) restartPlanted() {}
+
+func (s *Subscription) partPlanted(*wire.Message) Effect { return Effect{} }
 
 func (b *Beginning) startPlanted(pubstore.Store) uint64 { return b.After }

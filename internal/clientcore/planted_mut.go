@@ -3,7 +3,9 @@
 package clientcore
 
 import (
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/wire"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
@@ -13,6 +15,14 @@ func (s *Subscription) restartPlanted() {
 		s.place.Release()
 		_ = s.Open(s.store)
 	}
+}
+
+// partPlanted takes a part of a base for the whole.
+func (s *Subscription) partPlanted(m *wire.Message) (e Effect) {
+	if mut.On(mut.R9BaseEarly) && s.stage == subscribing {
+		e.Base, _ = bookmark.ParseVector(m.Bookmark)
+	}
+	return e
 }
 
 // startPlanted begins behind all messages in the store.

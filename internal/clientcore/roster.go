@@ -14,15 +14,15 @@ import (
 type PublishersError struct {
 	Subscription string // its id
 	Limit        int    // Config.MaxPublishers; 0: the server's limit counts
-	Bytes        int    // the longest command that the server takes, if that is the limit
+	Bytes        int    // the longest command that a server without extensions takes, if that is the limit
 }
 
 func (e *PublishersError) Error() string {
 	if e.Limit > 0 {
 		return fmt.Sprintf("place of subscription %q would name more than %d publishers: raise MaxPublishers, or begin a new place", e.Subscription, e.Limit)
 	}
-	return fmt.Sprintf("place of subscription %q would name more publishers than fit into a command of %d bytes, the longest that the server takes: "+
-		"raise max_message of the servers, or begin a new place", e.Subscription, e.Bytes)
+	return fmt.Sprintf("place of subscription %q would name more publishers than fit into a command of %d bytes, the longest that a server without extensions takes: "+
+		"begin a new place", e.Subscription, e.Bytes)
 }
 
 // sequenceGrowth is by how many digits a sequence is expected to grow until the
@@ -30,34 +30,33 @@ func (e *PublishersError) Error() string {
 const sequenceGrowth = 4
 
 // A roster has the publishers that the place of a subscription names. It bounds
-// them, since the place is in memory, in the store, and in one command at each
-// resume.
+// them, since the place is in memory and in the store, and, with a server
+// without extensions, in one command at each resume.
 type roster struct {
-	known   map[uint64]struct{}
-	recent  uint64 // known if known isn't empty
-	bytes   int    // of the bookmark of a resume, about
-	longest int    // command that the server takes; 0: not known
+	known   bookmark.Vector // only its publishers count
+	recent  uint64          // known, if not 0
+	bytes   int             // of the bookmark of a resume, about
+	longest int             // command that the server takes; 0: any
 }
 
-// begin begins with the place of a subscribe, and its text.
+// begin begins with the place of a subscribe, which it keeps, and its text.
 func (r *roster) begin(place bookmark.Vector, text string, at *Server) {
-	*r = roster{known: make(map[uint64]struct{}, len(place)), bytes: len(text), longest: at.Longest}
-	for publisher := range place {
-		r.known[publisher] = struct{}{}
-		r.recent = publisher
+	*r = roster{known: place, bytes: len(text), longest: at.Longest}
+	if place == nil {
+		r.known = make(bookmark.Vector)
 	}
 }
 
 // add adds the publisher of b, and reports whether it is new.
 func (r *roster) add(b bookmark.Bookmark) bool {
-	if b.Publisher == r.recent && len(r.known) > 0 {
+	if b.Publisher == r.recent && r.recent != 0 {
 		return false
 	}
 	r.recent = b.Publisher
 	if _, known := r.known[b.Publisher]; known {
 		return false
 	}
-	r.known[b.Publisher] = struct{}{}
+	r.known[b.Publisher] = b.Sequence
 	var text [64]byte
 	r.bytes += len(b.AppendText(text[:0])) + len(",") + sequenceGrowth
 	return true
@@ -96,12 +95,3 @@ func (s *Subscription) flood(text []byte) bool {
 }
 
 var comma = []byte(",")
-
-// longestCommand returns the length of the longest command that a server takes
-// which has accepted a logon with m: a message, or a subscribe.
-func longestCommand(m *wire.Message) int {
-	if m.Max == 0 {
-		return wire.MaxFrame
-	}
-	return int(min(max(m.Max, wire.LeastFrame), 1<<31-1))
-}

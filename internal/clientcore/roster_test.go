@@ -1,7 +1,9 @@
 package clientcore
 
 import (
+	"encoding/binary"
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
@@ -65,35 +67,140 @@ func TestTooManyPublishers(t *testing.T) {
 	}
 }
 
-// A place stays so small that it fits into one command of the server: one that
-// does not is never resumed again.
+// With a server without extensions a place stays so small that it fits into one
+// command: one that does not is never resumed again.
 func TestPlaceFitsIntoACommand(t *testing.T) {
-	small := &Server{Address: "small", Longest: 70 << 10}
+	plain := &Server{Address: "plain", Plain: true, Longest: 70 << 10}
 	s := subscription(t)
-	attach(t, s, small, "1")
-	answer(t, s, small, "1", wire.Message{Bookmark: text("0")})
-	var end error
-	for n := uint64(1); end == nil && n < 1000; n++ {
-		e, err := s.Mark(small, "1", &wire.Message{Bookmark: text(bookmark.Vector{1<<63 + n: n}.String())})
-		if err != nil {
+	attach(t, s, plain, "1")
+	answer(t, s, plain, "1", wire.Message{})
+	n := uint64(1)
+	for ; n < 1000; n++ {
+		if v, _ := arrive(s, "1", true, 1<<63+n, n); v == Crowd {
+			break
+		}
+	}
+	if e, ok := errors.AsType[*PublishersError](s.TooMany()); !ok || e.Bytes != plain.Longest || n < 100 {
+		t.Fatalf("at publisher %d: %v", n, s.TooMany())
+	}
+	s.Lost()
+	cmd := attach(t, s, plain, "2")
+	if frame := cmd.AppendTo(nil); len(frame) > plain.Longest || len(cmd.Bookmark) < 4<<10 {
+		t.Errorf("the resume has %d bytes, a command may have %d", len(frame), plain.Longest)
+	}
+	s.Lost()
+	if _, err := s.Attach(&Server{Address: "smaller", Plain: true, Longest: 66 << 10}, "3", s.Received(), epoch); err == nil {
+		t.Error("subscribed at a server that does not take the command")
+	}
+}
+
+// inParts returns the messages that bring an answer.
+func inParts(t *testing.T, a *wire.AckMessage) (all []wire.Message) {
+	t.Helper()
+	for rest := a.AppendTo(nil); len(rest) > 0; {
+		size := 4 + int(binary.BigEndian.Uint32(rest))
+		var m wire.Message
+		if err := wire.Parse(rest[4:size], &m); err != nil {
 			t.Fatal(err)
 		}
-		if end = e.End; end == nil {
-			if err := s.Keep(&e); err != nil {
-				t.Fatal(err)
+		all, rest = append(all, m), rest[size:]
+	}
+	return all
+}
+
+// numbered is a vector of so many publishers.
+func numbered(n uint64) bookmark.Vector {
+	v := make(bookmark.Vector)
+	for p := range n {
+		v[1<<63+p] = p + 1
+	}
+	return v
+}
+
+// A base that comes in parts has its effect with the last of them: before that
+// the subscription has not begun, and a lost connection has it begin again.
+func TestBaseInParts(t *testing.T) {
+	base := numbered(5000)
+	s := subscription(t, func(r *Request) { r.Start = bookmark.NowText })
+	for _, id := range []string{"1", "2"} {
+		if cmd := attach(t, s, here, id); cmd.Bookmark != bookmark.NowText {
+			t.Fatalf("subscribed behind %.100s", cmd.Bookmark)
+		}
+		all := inParts(t, &wire.AckMessage{CommandID: id, Type: wire.AckProcessed, Success: true, SubID: id, Bookmark: base.String()})
+		for _, m := range all[:len(all)-1] {
+			if e := answer(t, s, here, id, m); e.Answered || e.Base != nil || e.End != nil {
+				t.Fatalf("a part has an effect: %+v", e)
 			}
 		}
+		if id == "1" {
+			s.Lost()
+			continue
+		}
+		if e := answer(t, s, here, id, all[len(all)-1]); !e.Answered || e.End != nil || len(e.Base) != len(base) {
+			t.Fatalf("the last one: %d publishers, %v", len(e.Base), e.End)
+		}
 	}
-	if e, ok := errors.AsType[*PublishersError](end); !ok || e.Bytes != small.Longest {
-		t.Fatalf("ended with %v", end)
+	if have := s.Received(); have.Vector.String() != base.String() {
+		t.Errorf("the place names %d publishers, want %d", len(have.Vector), len(base))
 	}
 	s.Lost()
-	cmd := attach(t, s, small, "2")
-	if frame := cmd.AppendTo(nil); len(frame) > small.Longest || len(cmd.Bookmark) < 4<<10 {
-		t.Errorf("the resume has %d bytes, a command may have %d", len(frame), small.Longest)
+	cmd := attach(t, s, here, "3")
+	if frames := cmd.AppendTo(nil); cmd.Bookmark != base.String() || int(binary.BigEndian.Uint32(frames)) > wire.MaxHeader {
+		t.Error("the resume is not in parts")
 	}
-	s.Lost()
-	if _, err := s.Attach(&Server{Address: "smaller", Longest: 66 << 10}, "3", s.Received(), epoch); err == nil {
-		t.Error("subscribed at a server that does not take the command")
+}
+
+// A base of which a part is missing, or that comes in another's place, ends the
+// connection; one of more publishers than the application allows ends Subscribe.
+func TestBaseInPartsThatDoesNotFit(t *testing.T) {
+	ack := &wire.AckMessage{CommandID: "1", Type: wire.AckProcessed, Success: true, SubID: "1", Bookmark: numbered(5000).String()}
+	s := subscription(t)
+	attach(t, s, here, "1")
+	all := inParts(t, ack)
+	for _, m := range slices.Delete(slices.Clone(all[:len(all)-1]), 1, 2) {
+		answer(t, s, here, "1", m)
+	}
+	if _, err := s.Answer(here, "1", &all[len(all)-1], s.Received()); !errors.Is(err, ErrProtocol) {
+		t.Errorf("a part is missing: %v", err)
+	}
+	if _, known := s.Place().Received(); known {
+		t.Error("and it has a base all the same")
+	}
+
+	s = subscription(t, func(r *Request) { r.Publishers = 2000 })
+	attach(t, s, here, "1")
+	var end error
+	for _, m := range all {
+		if end == nil {
+			end = answer(t, s, here, "1", m).End
+		}
+	}
+	if e, ok := errors.AsType[*PublishersError](end); !ok || e.Limit != 2000 {
+		t.Errorf("ended with %v", end)
+	}
+	if _, known := s.Place().Received(); known {
+		t.Error("and it has a base all the same")
+	}
+}
+
+// Gaps that are too many for one frame come in parts, too.
+func TestGapsInParts(t *testing.T) {
+	s, alone := placed(t, numbered(5000)), server("a")
+	attach(t, s, alone, "1")
+	var gaps []wire.Gap
+	for p, n := range numbered(5000) {
+		gaps = append(gaps, wire.Gap{Publisher: p, From: n + 1, To: n + 2})
+	}
+	sortGaps(gaps)
+	all := inParts(t, &wire.AckMessage{CommandID: "1", Type: wire.AckProcessed, Reason: wire.ReasonBookmarkNotFound, SubID: "1", Gap: string(wire.AppendGaps(nil, gaps))})
+	var e Effect
+	for _, m := range all {
+		if e.Gap || e.Away {
+			t.Fatalf("a part has an effect: %+v", e)
+		}
+		e = answer(t, s, alone, "1", m)
+	}
+	if !e.Gap || !slices.Equal(e.Gaps, gaps) || len(all) < 3 {
+		t.Errorf("%d gaps in %d frames, want %d", len(e.Gaps), len(all), len(gaps))
 	}
 }

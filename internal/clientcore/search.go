@@ -128,15 +128,11 @@ func (s *Subscription) Ask(to *Server, id string, have Received, now time.Time) 
 		q.need[g.Publisher] = span{have.Vector[g.Publisher], max(g.To, q.need[g.Publisher].to)}
 	}
 	s.id = id
-	cmd := wire.SubscribeCommand{
+	return wire.SubscribeCommand{
 		Command: wire.Subscribe, CommandID: id, SubID: id, Topic: s.Topic, Filter: s.Filter,
-		Bookmark: q.vector(have.Vector), Options: s.options(true, "bookmark_not_found=epoch"),
+		Bookmark: q.vector(have.Vector), Options: s.options(true, "bookmark_not_found=epoch"), InParts: true,
 		Acks: wire.AckProcessed | wire.AckPersisted | wire.AckCompleted,
 	}
-	if len(cmd.Bookmark) > to.Longest-wire.MaxHeader {
-		cmd.Bookmark, _ = s.start(true, true, have)
-	}
-	return cmd
 }
 
 // vector returns the bookmark of a side session. A publisher at 0 is named, too, so
@@ -162,7 +158,7 @@ func (q *search) vector(have bookmark.Vector) string {
 func (s *Subscription) found(m *wire.Message) (e Effect, err error) {
 	q := &s.search
 	if m.Failed() || string(m.Reason) == wire.ReasonNotReplicated || s.flood(m.Gap) {
-		q.need, q.closed = nil, true // it may lack anything
+		q.shun()
 		return e, nil
 	}
 	gaps, err := wire.ParseGaps(m.Gap)
@@ -180,6 +176,9 @@ func (s *Subscription) found(m *wire.Message) (e Effect, err error) {
 	q.closed = q.closed || len(q.need) == 0
 	return e, nil
 }
+
+// shun takes nothing from the server of the present side session: it may lack anything.
+func (q *search) shun() { q.need, q.closed = nil, true }
 
 // wants reports whether a message belongs to what a side session is to bring.
 func (q *search) wants(b bookmark.Bookmark) bool {

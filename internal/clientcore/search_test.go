@@ -54,7 +54,7 @@ func found(t *testing.T, s *Subscription, known Known, all int, now time.Time) (
 }
 
 func server(name string, peers ...string) *Server {
-	return &Server{Address: name, Instance: name, Peers: peers, Longest: wire.MaxFrame}
+	return &Server{Address: name, Instance: name, Peers: peers}
 }
 
 // What is missing comes from the peer; all else of the peer is left alone.

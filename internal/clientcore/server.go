@@ -19,14 +19,17 @@ type Server struct {
 	Plain      bool     // it lacks our extensions
 	Sync       syncstatus.Status
 	CatchingUp bool // it serves without having caught up with its peers (R6)
-	Longest    int  // command that it takes, in bytes
+	Longest    int  // command that it takes, in bytes, if it takes no vector in parts; 0: any
 }
 
 // serverOf returns the server at an address that has accepted a logon with m.
 func serverOf(address string, m *wire.Message) Server {
 	s := Server{
 		Address: address, Instance: string(m.Instance), Plain: !m.IsExt(),
-		Sync: syncstatus.Parse(m.Sync), CatchingUp: m.CatchingUp, Longest: longestCommand(m),
+		Sync: syncstatus.Parse(m.Sync), CatchingUp: m.CatchingUp,
+	}
+	if s.Plain {
+		s.Longest = wire.MaxFrame
 	}
 	if s.CatchingUp && s.Sync == syncstatus.Unknown {
 		s.Sync = syncstatus.CatchingUp

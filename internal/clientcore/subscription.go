@@ -51,8 +51,9 @@ type Subscription struct {
 	home     string    // address of the only server that has the topic; empty: any (R3)
 	overfull time.Time // since when the queue is beyond its bound
 	roster   roster
-	search   search // while searching
-	skips    bool   // the next subscribe accepts gaps
+	parts    wire.Assembly // of an answer that has begun to come
+	search   search        // while searching
+	skips    bool          // the next subscribe accepts gaps
 
 	diverged map[uint64]bool // publishers of which the application knows that they have diverged; nil: none
 }
@@ -134,7 +135,8 @@ func (s *Subscription) LeadsTo(to *Server) bool {
 }
 
 // Attach subscribes at a server under an id. It is called while the
-// subscription waits. An error ends the subscription: it must not move there.
+// subscription waits, and keeps the vector. An error ends the subscription: it
+// must not move there.
 func (s *Subscription) Attach(to *Server, id string, have Received, now time.Time) (wire.SubscribeCommand, error) {
 	if s.home != "" && s.home != to.Address && !s.Unreplicated && !mut.On(mut.R3SilentMove) {
 		return wire.SubscribeCommand{}, ErrNotReplicated
@@ -147,6 +149,7 @@ func (s *Subscription) Attach(to *Server, id string, have Received, now time.Tim
 	case s.place != nil:
 		cmd.Bookmark, cmd.Options = s.start(!to.Plain, s.skips, have)
 		cmd.Acks |= wire.AckPersisted
+		cmd.InParts = !to.Plain
 	case s.Times:
 		cmd.Options = "timestamp"
 	}
@@ -154,14 +157,14 @@ func (s *Subscription) Attach(to *Server, id string, have Received, now time.Tim
 	if err := s.TooMany(); err != nil {
 		return wire.SubscribeCommand{}, err
 	}
-	s.stage, s.id, s.asked, s.skips = subscribing, id, now, false
+	s.stage, s.id, s.asked, s.skips, s.parts = subscribing, id, now, false, wire.Assembly{}
 	return cmd, nil
 }
 
 // Lost handles the end of the connection: the subscription waits for a new one.
 // A paused one stays paused.
 func (s *Subscription) Lost() {
-	s.id = ""
+	s.id, s.parts = "", wire.Assembly{}
 	if s.stage == subscribing || s.stage == active {
 		s.stage = detached
 	}
@@ -172,7 +175,7 @@ func (s *Subscription) Lost() {
 // empty if it is not on the wire.
 func (s *Subscription) End() (id string) {
 	id = s.id
-	s.stage, s.id, s.search = ended, "", search{}
+	s.stage, s.id, s.search, s.parts = ended, "", search{}, wire.Assembly{}
 	return id
 }
 
@@ -215,12 +218,20 @@ func (s *Subscription) Keep(e *Effect) error {
 }
 
 // Answer handles a server's processed ack: the base, if it is the first (R9),
-// gaps, and whether the subscription can move (R3). have is the result of
-// Received before.
+// gaps, and whether the subscription can move (R3). An answer in parts has its
+// effect with the last of them. have is the result of Received before; for a part
+// it is not needed.
 func (s *Subscription) Answer(by *Server, id string, m *wire.Message, have Received) (e Effect, err error) {
 	switch {
 	case !s.Runs(id):
 		return e, nil
+	case m.Part > 0:
+		return s.part(m), nil
+	}
+	if err := s.parts.Complete(m); err != nil {
+		return e, fmt.Errorf("%w: answer to subscription %q: %w", ErrProtocol, s.ID, err)
+	}
+	switch {
 	case s.stage == searching:
 		return s.found(m)
 	case m.Failed():
@@ -236,6 +247,23 @@ func (s *Subscription) Answer(by *Server, id string, m *wire.Message, have Recei
 		e.End = ErrNotReplicated
 	}
 	return e, nil
+}
+
+// part takes in a part of an answer.
+func (s *Subscription) part(m *wire.Message) (e Effect) {
+	e = s.partPlanted(m)
+	most := s.Publishers
+	if mut.On(mut.R9AnyPublishers) {
+		most = 0
+	}
+	switch {
+	case s.parts.Add(m, most):
+	case s.stage == searching:
+		s.search.shun()
+	default:
+		e.Answered, e.End = true, &PublishersError{Subscription: s.ID, Limit: s.Publishers}
+	}
+	return e
 }
 
 func (s *Subscription) refused(by *Server, m *wire.Message, have Received) Effect {
@@ -261,7 +289,11 @@ func (s *Subscription) begin(m *wire.Message, have Received, e *Effect) error {
 	if err != nil {
 		return fmt.Errorf("%w: gap of subscription %q: %w", ErrProtocol, s.ID, err)
 	}
-	if m.Bookmark != nil && !have.Known {
+	switch {
+	case have.Known:
+	case m.Bookmark == nil:
+		e.Base = s.listed(have) // the server has taken that
+	default:
 		if e.Base, err = bookmark.ParseVector(m.Bookmark); err != nil {
 			return fmt.Errorf("%w: base of subscription %q: %w", ErrProtocol, s.ID, err)
 		}

@@ -102,7 +102,7 @@ func (j *Journal) openAside() error {
 // what said so is damaged, or was cut off as torn: it is gone all the same. A
 // peer would be sent what stands behind it, and refuse that as a hole.
 func (j *Journal) refloor() error {
-	if j.damage == nil && !slices.ContainsFunc(j.table.sorted, (*publisher).lowFloor) {
+	if j.damage == nil && !slices.ContainsFunc(j.table.sorted(), (*publisher).lowFloor) {
 		return nil
 	}
 	gone := j.table.haves() // of whom there is no record: all
@@ -118,7 +118,7 @@ func (j *Journal) refloor() error {
 		return fmt.Errorf("look for what is missing: %w", err)
 	}
 	var floors []bookmark.Bookmark
-	for _, p := range j.table.sorted {
+	for _, p := range j.table.sorted() {
 		if floor := min(gone[p.id], p.have); floor > p.floor {
 			floors = append(floors, bookmark.Bookmark{Publisher: p.id, Sequence: floor})
 		}

@@ -56,7 +56,7 @@ func (j *Journal) Cluster() Cluster {
 func (j *Journal) Empty() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return len(j.table.sorted) == 0
+	return len(j.table.byID) == 0
 }
 
 // Found makes the journal the first one of a group, with a new id, durably. It
@@ -79,7 +79,7 @@ func (j *Journal) join(c Cluster, empty bool) error {
 		switch {
 		case !had.ID.IsZero():
 			return c, errHasCluster
-		case empty && len(j.table.sorted) > 0 && j.damage == nil && !mut.On(mut.R2AdoptsWithRecords):
+		case empty && len(j.table.byID) > 0 && j.damage == nil && !mut.On(mut.R2AdoptsWithRecords):
 			return c, errHasRecords
 		}
 		return c, nil

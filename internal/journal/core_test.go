@@ -65,7 +65,7 @@ func TestExpendable(t *testing.T) {
 	const hour = int64(time.Hour / time.Microsecond)
 	segs := make([]segment, 5) // of 100 bytes and an hour each
 	for i := range segs {
-		segs[i] = segment{first: Position(100 * i), end: Position(100 * (i + 1)), summary: summary{
+		segs[i] = segment{first: Position(100 * i), end: Position(100 * (i + 1)), bytes: 100, summary: summary{
 			from: 1000 * hour, to: 1000 * hour, age: hour*int64(i+1) - 1, highest: []bookmark.Bookmark{{Publisher: 1, Sequence: uint64(i + 1)}}}}
 	}
 	held := func(from uint64) func(bookmark.Vector) bool {
@@ -139,7 +139,7 @@ func TestRingsAreBounded(t *testing.T) {
 		tb.apply(&Record{Kind: Message, Publisher: 0, Sequence: 2 + id}, 9) // stays in use
 	}
 	var kept []uint64
-	for _, p := range tb.sorted {
+	for _, p := range tb.sorted() {
 		if len(p.ring.crcs) > 0 {
 			kept = append(kept, p.id)
 		}
@@ -231,7 +231,7 @@ func drawTable(t *rapid.T) *table {
 
 func known(tb *table) string {
 	text := fmt.Sprint(tb.lastTime, tb.intervals)
-	for _, p := range tb.sorted {
+	for _, p := range tb.sorted() {
 		text += fmt.Sprintf("\n%+v seen %d %v", p.state(), p.seen, p.refused())
 	}
 	return text
@@ -257,7 +257,7 @@ func TestHeadBringsTheTableBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, p := range tb.sorted {
+		for _, p := range tb.sorted() {
 			if s.of(p.id) != p.have || s.vector()[p.id] != p.have {
 				t.Fatalf("summary has %d up to %d, want %d", p.id, s.of(p.id), p.have)
 			}

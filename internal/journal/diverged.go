@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"maps"
@@ -97,11 +98,12 @@ func (j *Journal) AllDiverged() bookmark.Vector {
 
 // divergedList returns the publishers that have diverged, ordered.
 func (t *table) divergedList() (list []bookmark.Bookmark) {
-	for _, p := range t.sorted {
+	for _, p := range t.byID {
 		if p.diverged > 0 {
 			list = append(list, bookmark.Bookmark{Publisher: p.id, Sequence: p.diverged})
 		}
 	}
+	slices.SortFunc(list, func(a, b bookmark.Bookmark) int { return cmp.Compare(a.Publisher, b.Publisher) })
 	return list
 }
 

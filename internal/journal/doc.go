@@ -86,8 +86,8 @@
 //	count of publishers, then for each, ordered by id:
 //	  id (8), check (16; 0: not known), have, floor, running CRC (4), age when
 //	  last seen (8),
-//	  count of topics, then for each its number (from 1; 0: any) and by how much its
-//	  highest sequence is below have,
+//	  count of topics, then for each its number (from 1; 0: any; 2^32-1: those that
+//	  links leave out) and by how much its highest sequence is below have,
 //	  count of holes, then for each its first and last sequence and its cause (1),
 //	  count of tombstones, then for each its distance from the one before it and
 //	  the index of its reason,

@@ -40,7 +40,7 @@ func Inspect(fsys seglog.FS, dir string, fn func(*Record) error) (Inspection, er
 	}
 	i.verifier.end()
 	i.found.Report, i.found.Intervals, i.found.Cluster = i.verifier.report, i.table.intervals, i.table.cluster
-	for _, p := range i.table.sorted {
+	for _, p := range i.table.sorted() {
 		i.found.States = append(i.found.States, p.state())
 	}
 	return i.found, nil

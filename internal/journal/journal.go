@@ -154,7 +154,7 @@ func openLog(o Options) (*Journal, error) {
 	j.batch.segment = t.segment
 	j.end = log.End()
 	j.durable, j.taken = j.end, j.end
-	for _, p := range t.sorted {
+	for _, p := range t.sorted() {
 		p.durable = p.have
 	}
 	j.publishDiverged()
@@ -176,11 +176,32 @@ func (j *Journal) State(publisher uint64) (s State, known bool) {
 func (j *Journal) States() []State {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	states := make([]State, len(j.table.sorted))
-	for i, p := range j.table.sorted {
+	states := make([]State, len(j.table.sorted()))
+	for i, p := range j.table.sorted() {
 		states[i] = p.state()
 	}
 	return states
+}
+
+// StatesFrom returns the states of the publishers with ids from one on, ordered by
+// publisher, most of them at most.
+func (j *Journal) StatesFrom(from uint64, most int) []State {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	at, _ := j.table.find(from)
+	all := j.table.sorted()[at:]
+	states := make([]State, min(most, len(all)))
+	for i := range states {
+		states[i] = all[i].state()
+	}
+	return states
+}
+
+// Publishers returns how many publishers the journal knows.
+func (j *Journal) Publishers() int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return len(j.table.all)
 }
 
 // Tombstones returns the refused messages of a publisher above a sequence, in
@@ -228,36 +249,49 @@ func (j *Journal) Durable() Position {
 	return j.durable
 }
 
-// DurableVector returns the durable end and the vector that belongs to it,
-// from one moment: the base of a subscription that starts at NOW (R9).
+// DurableVector returns the durable end and a vector that covers what stands
+// before it, and nothing that was not durable when it returned: the base of a
+// subscription that starts at NOW (R9).
 func (j *Journal) DurableVector() (Position, bookmark.Vector) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.durable, j.durableVectorLocked()
-}
-
-func (j *Journal) durableVectorLocked() bookmark.Vector {
-	v := make(bookmark.Vector, len(j.table.sorted))
-	for _, p := range j.table.sorted {
+	at, v := j.Durable(), make(bookmark.Vector)
+	j.each(func(p *publisher) {
 		if p.durable > 0 {
 			v[p.id] = p.durable
 		}
-	}
-	return v
+	})
+	return at, v
 }
 
 // Floors returns the floor of every publisher that has one: the base of a
 // subscription that starts at EPOCH.
 func (j *Journal) Floors() bookmark.Vector {
-	j.mu.Lock()
-	defer j.mu.Unlock()
 	v := make(bookmark.Vector)
-	for _, p := range j.table.sorted {
+	j.each(func(p *publisher) {
 		if p.floor > 0 {
 			v[p.id] = p.floor
 		}
-	}
+	})
 	return v
+}
+
+// eachAtOnce is how many publishers are looked at while appends wait.
+const eachAtOnce = 1024
+
+// each calls f for each publisher, by id, with mu held. In between it gives mu up,
+// so that what is appended does not wait for all of them.
+func (j *Journal) each(f func(*publisher)) {
+	for next, more := uint64(0), true; more; {
+		j.mu.Lock()
+		from, _ := j.table.find(next)
+		some := j.table.sorted()[from:]
+		if more = len(some) > eachAtOnce; more {
+			next, some = some[eachAtOnce].id, some[:eachAtOnce]
+		}
+		for _, p := range some {
+			f(p)
+		}
+		j.mu.Unlock()
+	}
 }
 
 // Size returns the bytes on disk.

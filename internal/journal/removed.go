@@ -2,6 +2,7 @@ package journal
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/mut"
@@ -17,9 +18,14 @@ const (
 	topicNameMost  = 256  // bytes
 )
 
-// anyTopic stands for topics that are not told apart, and for those of messages
-// that were removed elsewhere.
-const anyTopic = 0
+const (
+	// anyTopic stands for topics that are not told apart, and for those of messages
+	// that were removed elsewhere.
+	anyTopic = 0
+	// elsewhereTopic stands for those of messages that links leave out. Their
+	// removal is no gap, as they were never here.
+	elsewhereTopic = 1<<32 - 1
+)
 
 // A topicMark is the highest number of a publisher on a topic.
 type topicMark struct {
@@ -52,9 +58,17 @@ func (n *topicNames) number(topic []byte) uint32 {
 	return number
 }
 
+// name returns the name of a topic, empty if it stands for several.
+func (n *topicNames) name(topic uint32) string {
+	if topic == elsewhereTopic {
+		return ""
+	}
+	return n.names[topic]
+}
+
 // noteTopic notes the topic of a message. The first mark is that of the last message.
 func (t *table) noteTopic(p *publisher, topic []byte, sequence uint64) {
-	if len(p.topics) > 0 && len(topic) > 0 && t.topics.names[p.topics[0].topic] == string(topic) {
+	if len(p.topics) > 0 && len(topic) > 0 && t.topics.name(p.topics[0].topic) == string(topic) {
 		p.topics[0].sequence = sequence
 		return
 	}
@@ -75,7 +89,7 @@ func (p *publisher) mark(m topicMark) {
 		}
 	}
 	switch {
-	case m.topic == anyTopic || len(p.topics) < topicsMost:
+	case m.topic == anyTopic || m.topic == elsewhereTopic || len(p.topics) < topicsMost:
 		p.topics = append(p.topics, m)
 	case unknown < 0:
 		p.topics = append(p.topics, topicMark{anyTopic, m.sequence})
@@ -119,13 +133,13 @@ func (f *fields) topicNames() topicNames {
 func (f *fields) marks(p *publisher, names int) {
 	for range f.count(2) {
 		topic, below := f.uvarint(), f.uvarint()
-		if topic >= uint64(names) || below > p.have {
+		if topic >= uint64(names) && topic != elsewhereTopic || below > p.have {
 			f.bad = true
 			return
 		}
 		p.topics = append(p.topics, topicMark{uint32(topic), p.have - below})
 	}
-	f.bad = f.bad || len(p.topics) > topicsMost+1
+	f.bad = f.bad || len(p.topics) > topicsMost+2
 }
 
 // removes takes over what the head of the oldest segment says of a publisher.
@@ -137,7 +151,7 @@ func (t *table) removes(before *table, of *publisher) {
 	p.removed, p.removedCRC = of.have, of.state().RunningCRC
 	p.removedTopics = p.removedTopics[:0]
 	for _, m := range of.topics {
-		if mut.On(mut.R9TopicForgotten) {
+		if m.topic == elsewhereTopic || mut.On(mut.R9TopicForgotten) {
 			continue
 		}
 		m.topic = t.topics.number([]byte(before.topics.names[m.topic]))
@@ -149,6 +163,40 @@ func (t *table) removes(before *table, of *publisher) {
 // topic that matches, the highest number of these. What was removed elsewhere
 // matches, since its topics are not known.
 func (j *Journal) Removed(matches func(topic []byte) bool) bookmark.Vector {
+	wanted, v := j.wanted(matches), make(bookmark.Vector)
+	j.each(func(p *publisher) {
+		if n := p.removedOf(wanted); n > 0 {
+			v[p.id] = n
+		}
+	})
+	return v
+}
+
+// Unmatched returns the publishers of which nothing that the log has, or ever had,
+// can match, with their highest sequences: what a subscription's place need not
+// name, and what its replay need not read (R9). Of those that had too many topics,
+// or messages that were not logged here, that is not known.
+func (j *Journal) Unmatched(matches func(topic []byte) bool) bookmark.Vector {
+	wanted, v := j.wanted(matches), make(bookmark.Vector)
+	j.each(func(p *publisher) {
+		if !p.mayMatch(wanted) {
+			v[p.id] = p.have
+		}
+	})
+	return v
+}
+
+// TopicsKnown reports whether the table has all topics of a publisher by name. If it
+// has not, what is removed of it will count as of any topic (R9).
+func (j *Journal) TopicsKnown(publisher uint64) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	p := j.table.byID[publisher]
+	return p != nil && !slices.ContainsFunc(p.topics, func(m topicMark) bool { return m.topic == anyTopic || m.topic == elsewhereTopic })
+}
+
+// wanted returns which of the topics that have a number match.
+func (j *Journal) wanted(matches func(topic []byte) bool) []bool {
 	j.mu.Lock()
 	names := j.table.topics.names // is only appended to
 	j.mu.Unlock()
@@ -156,25 +204,28 @@ func (j *Journal) Removed(matches func(topic []byte) bool) bookmark.Vector {
 	for n, name := range names {
 		wanted[n] = n == anyTopic || matches([]byte(name))
 	}
-	v := make(bookmark.Vector)
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	for _, p := range j.table.sorted {
-		if n := p.removedOf(wanted); n > 0 {
-			v[p.id] = n
-		}
-	}
-	return v
+	return wanted
 }
 
-// removedOf returns the highest number removed of topics that are wanted. Those
-// that are too new to be known count.
+// isWanted reports whether a topic is, or is too new to be known.
+func isWanted(wanted []bool, topic uint32) bool {
+	return int64(topic) >= int64(len(wanted)) || wanted[topic]
+}
+
+func (p *publisher) mayMatch(wanted []bool) bool {
+	return !mut.On(mut.R9LeftOutAll) &&
+		slices.ContainsFunc(p.topics, func(m topicMark) bool {
+			return isWanted(wanted, m.topic) && !(m.topic == elsewhereTopic && mut.On(mut.R9ElsewhereLeftOut))
+		})
+}
+
+// removedOf returns the highest number removed of topics that are wanted.
 func (p *publisher) removedOf(wanted []bool) (highest uint64) {
 	if p.floor > p.removed {
 		return p.floor
 	}
 	for _, m := range p.removedTopics {
-		if int(m.topic) >= len(wanted) || wanted[m.topic] {
+		if isWanted(wanted, m.topic) {
 			highest = max(highest, m.sequence)
 		}
 	}

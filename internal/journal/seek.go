@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
@@ -13,6 +14,7 @@ import (
 // A segment is one of the log's and what it holds.
 type segment struct {
 	first, end Position
+	bytes      int64 // on disk
 	summary    summary
 }
 
@@ -24,9 +26,9 @@ func (j *Journal) segments() ([]segment, error) {
 	segs := make([]segment, len(raw))
 	var unknown []int
 	for i, s := range raw {
-		segs[i] = segment{first: s.First, end: s.End}
+		segs[i] = segment{first: s.First, end: s.End, bytes: s.Bytes}
 		if i == len(raw)-1 {
-			segs[i].end, segs[i].summary = j.end, j.table.summary()
+			segs[i].end, segs[i].summary = j.end, j.table.summaryInOrderOfArrival()
 		} else if known, ok := j.summaries[s.First]; ok {
 			segs[i].summary = known
 		} else {
@@ -38,6 +40,7 @@ func (j *Journal) segments() ([]segment, error) {
 	if err != nil {
 		return nil, err
 	}
+	slices.SortFunc(segs[len(segs)-1].summary.highest, byPublisher)
 	return segs, j.learn(segs, raw, unknown)
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
@@ -63,9 +64,9 @@ func (t *table) Head() []byte {
 	}
 	b, reasons := t.appendReasons(b)
 	b = t.topics.appendTopics(b)
-	b = binary.AppendUvarint(b, uint64(len(t.sorted)))
+	b = binary.AppendUvarint(b, uint64(len(t.sorted())))
 	room := headTombstones
-	for _, p := range t.sorted {
+	for _, p := range t.sorted() {
 		b = binary.LittleEndian.AppendUint64(b, p.id)
 		b = append(b, p.checkInHead()...)
 		b = binary.AppendUvarint(b, p.have)
@@ -84,11 +85,12 @@ func (t *table) Head() []byte {
 // appendUnknown appends the publishers whose running CRC is not known.
 func (t *table) appendUnknown(b []byte) []byte {
 	var ids []uint64
-	for _, p := range t.sorted {
+	for _, p := range t.byID {
 		if p.crcUnknown {
 			ids = append(ids, p.id)
 		}
 	}
+	slices.Sort(ids)
 	b = binary.AppendUvarint(b, uint64(len(ids)))
 	for _, id := range ids {
 		b = binary.LittleEndian.AppendUint64(b, id)
@@ -109,7 +111,7 @@ func (t *table) appendReasons(b []byte) ([]byte, map[string]uint64) {
 	index := map[string]uint64{"": 0}
 	order := []string{""}
 	size := 0
-	for _, p := range t.sorted {
+	for _, p := range t.sorted() {
 		for _, s := range p.refused() {
 			if _, had := index[s.Reason]; had || size > headTombstones {
 				continue
@@ -230,8 +232,8 @@ func headVector(payload []byte) (bookmark.Vector, error) {
 }
 
 func (t *table) haves() bookmark.Vector {
-	v := make(bookmark.Vector, len(t.sorted))
-	for _, p := range t.sorted {
+	v := make(bookmark.Vector, len(t.sorted()))
+	for _, p := range t.sorted() {
 		if p.have > 0 {
 			v[p.id] = p.have
 		}
@@ -339,11 +341,7 @@ func (t *table) applyChange(c change) {
 		t.cluster = *c.cluster
 	}
 	t.applyDiverged(c.diverged)
-	for _, id := range c.forgotten {
-		if p := t.byID[id]; p != nil {
-			t.remove(p)
-		}
-	}
+	t.remove(c.forgotten)
 }
 
 // appendChange appends a state record's payload.

@@ -71,10 +71,11 @@ func (p *publisher) state() State {
 type table struct {
 	carried func(topic []byte) bool
 
-	byID   map[uint64]*publisher
-	sorted []*publisher // by id
-	rings  rings
-	topics topicNames
+	byID    map[uint64]*publisher
+	all     []*publisher // see sorted
+	ordered int          // so many of all are by id; the others are new
+	rings   rings
+	topics  topicNames
 
 	lastTime  int64        // of the newest record; time never goes back
 	age       int64        // of the log, as last noted: for how long it was open, microseconds
@@ -106,7 +107,7 @@ func newTable(carried func(topic []byte) bool) *table {
 
 func (t *table) reset() {
 	t.byID = make(map[uint64]*publisher)
-	t.sorted = nil
+	t.all, t.ordered = nil, 0
 	t.rings = rings{most: ringsMost}
 	t.topics = newTopicNames()
 	t.lastTime, t.age, t.intervals, t.peers, t.cluster = 0, 0, nil, nil, Cluster{}
@@ -127,21 +128,46 @@ func (t *table) publisher(id uint64) *publisher {
 	}
 	p := &publisher{id: id}
 	t.byID[id] = p
-	at, _ := t.find(id)
-	t.sorted = slices.Insert(t.sorted, at, p)
+	t.all = append(t.all, p)
 	return p
 }
 
-func (t *table) find(id uint64) (int, bool) {
-	return slices.BinarySearchFunc(t.sorted, id, func(p *publisher, id uint64) int { return cmp.Compare(p.id, id) })
+// sorted returns the publishers by id. New ones are put in their places here, since
+// to do it one by one takes the square of their number.
+func (t *table) sorted() []*publisher {
+	fresh := slices.Clone(t.all[t.ordered:])
+	slices.SortFunc(fresh, byID)
+	end := len(t.all)
+	for ; len(fresh) > 0; fresh = fresh[:len(fresh)-1] {
+		last := fresh[len(fresh)-1]
+		at, _ := slices.BinarySearchFunc(t.all[:t.ordered], last, byID)
+		end -= copy(t.all[end-(t.ordered-at):end], t.all[at:t.ordered]) + 1
+		t.all[end], t.ordered = last, at
+	}
+	t.ordered = len(t.all)
+	return t.all
 }
 
-// remove forgets a publisher (R10).
-func (t *table) remove(p *publisher) {
-	t.rings.drop(p)
-	delete(t.byID, p.id)
-	if at, found := t.find(p.id); found {
-		t.sorted = slices.Delete(t.sorted, at, at+1)
+// find returns where a publisher stands in sorted, or would.
+func (t *table) find(id uint64) (at int, found bool) {
+	return slices.BinarySearchFunc(t.sorted(), id, func(p *publisher, id uint64) int { return cmp.Compare(p.id, id) })
+}
+
+func byID(a, b *publisher) int { return cmp.Compare(a.id, b.id) }
+
+// remove forgets publishers (R10).
+func (t *table) remove(ids []uint64) {
+	gone := make(map[uint64]bool, len(ids))
+	for _, id := range ids {
+		if p := t.byID[id]; p != nil {
+			t.rings.drop(p)
+			delete(t.byID, id)
+			gone[id] = true
+		}
+	}
+	if len(gone) > 0 {
+		t.all = slices.DeleteFunc(t.sorted(), func(p *publisher) bool { return gone[p.id] })
+		t.ordered = len(t.all)
 	}
 }
 
@@ -200,6 +226,8 @@ func (t *table) apply(r *Record, sum uint32) *publisher {
 		}
 	case Tombstone:
 		p.refuse(had, r.Sequence, r.Reason)
+	case Elsewhere:
+		p.mark(topicMark{elsewhereTopic, r.Sequence})
 	case Gone:
 		p.gone(hole{from: had + 1, to: r.Sequence, cause: r.Cause})
 		p.mark(topicMark{anyTopic, r.Sequence})
@@ -292,11 +320,17 @@ func (t *table) applyInterval(i Interval) {
 
 // summary returns what the segment that is being written holds so far.
 func (t *table) summary() summary {
+	s := t.summaryInOrderOfArrival()
+	slices.SortFunc(s.highest, byPublisher)
+	return s
+}
+
+// summaryInOrderOfArrival is a summary whose publishers are still to be sorted.
+func (t *table) summaryInOrderOfArrival() summary {
 	s := summary{from: t.segFrom, to: t.segTo, age: t.age, last: t.segLast, highest: make([]bookmark.Bookmark, 0, len(t.inSegment))}
 	for _, p := range t.inSegment {
 		s.highest = append(s.highest, bookmark.Bookmark{Publisher: p.id, Sequence: p.have})
 	}
-	slices.SortFunc(s.highest, byPublisher)
 	return s
 }
 

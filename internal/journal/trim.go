@@ -57,7 +57,6 @@ type moment struct{ age, wall int64 }
 // expendable returns how many segments, from the oldest, retention removes.
 func expendable(segs []segment, size int64, durable Position, now moment, r Retention) int {
 	for i, s := range segs[:len(segs)-1] {
-		bytes := int64(s.end - s.first)
 		old := s.old(now.age, now.wall, r.Age)
 		over := r.Bytes > 0 && size > r.Bytes
 		if !old && !over && r.Need <= 0 || s.end > durable {
@@ -66,8 +65,8 @@ func expendable(segs []segment, size int64, durable Position, now moment, r Rete
 		if r.Held != nil && r.Held(s.summary.vector()) {
 			return i
 		}
-		size -= bytes
-		r.Need -= bytes
+		size -= s.bytes
+		r.Need -= s.bytes
 	}
 	return len(segs) - 1
 }
@@ -128,10 +127,12 @@ func (j *Journal) learnRemoved(first Position) {
 		j.o.Log.Warn("journal: running CRCs of what was removed are not known", "err", err)
 		return
 	}
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	for _, b := range before.sorted {
-		j.table.removes(before, b)
+	for some := range slices.Chunk(before.sorted(), eachAtOnce) {
+		j.mu.Lock()
+		for _, b := range some {
+			j.table.removes(before, b)
+		}
+		j.mu.Unlock()
 	}
 }
 
@@ -146,14 +147,21 @@ func (t *table) forgetIntervals(before int64) {
 // forget removes the publishers of whom no record remains and that were not
 // seen since the log had the given age (R10).
 func (j *Journal) forget(remaining []segment, since int64) error {
-	j.mu.Lock()
-	var gone []uint64
-	for _, p := range j.table.sorted {
+	forgotten := func(p *publisher) bool {
 		silent := p.seen < since || mut.On(mut.R2HaveForgotten)
-		if silent && p.diverged == 0 && p.floor == p.have && p.durable == p.have && !inAny(remaining, p.id) && len(gone) < floorsPerRecord {
+		return silent && p.diverged == 0 && p.floor == p.have && p.durable == p.have && !inAny(remaining, p.id)
+	}
+	var gone []uint64
+	j.each(func(p *publisher) {
+		if len(gone) < floorsPerRecord && forgotten(p) {
 			gone = append(gone, p.id)
 		}
-	}
+	})
+	j.mu.Lock()
+	gone = slices.DeleteFunc(gone, func(id uint64) bool { // it may have come back meanwhile
+		p := j.table.byID[id]
+		return p == nil || !forgotten(p)
+	})
 	err := j.unusableLocked()
 	if err == nil && len(gone) > 0 {
 		err = j.appendChangeLocked(change{forgotten: gone})

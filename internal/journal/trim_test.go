@@ -273,3 +273,22 @@ func TestTrimOutlivesItsRecord(t *testing.T) {
 		end(t, j)
 	}
 }
+
+// With many publishers most of a segment is its head: retention by size removes no
+// more than it takes, and what it takes.
+func TestTrimBySizeCountsHeads(t *testing.T) {
+	j := open(t, memfs.New())
+	for p := range uint64(500) {
+		fill(t, j, p+1, 1, 1)
+	}
+	fill(t, j, 1, 2, 3000)
+	synced(t, j)
+	const most = 600 << 10
+	before := j.Size()
+	if _, err := j.Trim(journal.Retention{Bytes: most}); err != nil {
+		t.Fatal(err)
+	}
+	if after := j.Size(); before < 2*most || after > most*5/4 || after < most*3/4 { // a new segment with its head may have begun
+		t.Errorf("of %d bytes %d are left, want about %d", before, after, most)
+	}
+}

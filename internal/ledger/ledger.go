@@ -52,9 +52,17 @@ type Log interface {
 	// of a topic that matches, or may have, the highest number of these.
 	Removed(matches func(topic []byte) bool) bookmark.Vector
 
+	// Unmatched returns the publishers of which nothing that the log has, or ever
+	// had, can match, with have(p). One of which that is not known is not among them.
+	Unmatched(matches func(topic []byte) bool) bookmark.Vector
+
+	// TopicsKnown reports whether the log knows of each topic that a publisher's
+	// messages have, or had, also of those that retention will have removed.
+	TopicsKnown(publisher uint64) bool
+
 	// First is the position of the oldest record, Durable the position behind
-	// the newest durable one; DurableVector adds the vector of what stands
-	// before that, from the same moment.
+	// the newest durable one; DurableVector adds a vector that covers what stands
+	// before that, and nothing that was not durable when it returned.
 	First() Position
 	Durable() Position
 	DurableVector() (Position, bookmark.Vector)

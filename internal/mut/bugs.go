@@ -170,6 +170,16 @@ const (
 	R9MarkOnArrival Bug = "r9-mark-on-arrival"
 	// R9AnyPublishers takes any number of publishers into the place of a subscription.
 	R9AnyPublishers Bug = "r9-any-publishers"
+	// R9PartMissing takes a vector of which a part is missing.
+	R9PartMissing Bug = "r9-part-missing"
+	// R9BaseEarly applies a base that comes in parts before the last of them.
+	R9BaseEarly Bug = "r9-base-early"
+	// R9LeftOutAll leaves publishers with messages that match out of a place.
+	R9LeftOutAll Bug = "r9-left-out-all"
+	// R9ElsewhereLeftOut leaves publishers out of a place whose messages were never here.
+	R9ElsewhereLeftOut Bug = "r9-elsewhere-left-out"
+	// R9ManyTopicsLeftOut leaves publishers out of marks whose topics are not told apart.
+	R9ManyTopicsLeftOut Bug = "r9-many-topics-left-out"
 	// R9NoMarks sends no progress marks.
 	R9NoMarks Bug = "r9-no-marks"
 	// R9SilentGap skips what retention removed without a word.

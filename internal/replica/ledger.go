@@ -57,6 +57,14 @@ func (l *Ledger) Removed(matches func(topic []byte) bool) bookmark.Vector {
 	return l.journal.Removed(matches)
 }
 
+// Unmatched implements [ledger.Log].
+func (l *Ledger) Unmatched(matches func(topic []byte) bool) bookmark.Vector {
+	return l.journal.Unmatched(matches)
+}
+
+// TopicsKnown implements [ledger.Log].
+func (l *Ledger) TopicsKnown(publisher uint64) bool { return l.journal.TopicsKnown(publisher) }
+
 // First implements [ledger.Log].
 func (l *Ledger) First() ledger.Position { return ledger.Position(l.journal.First()) }
 

@@ -4,32 +4,29 @@ import (
 	"cmp"
 	"slices"
 	"time"
-
-	"github.com/holdfast-mq/holdfast/internal/bookmark"
-	"github.com/holdfast-mq/holdfast/internal/journal"
 )
 
 // Status returns the state of each link, ordered by peer.
 func (l *Links) Status() []Status {
-	now, states := l.now(), l.o.Journal.States()
+	now, behind := l.now(), l.unacknowledged()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	all := make([]Status, 0, len(l.peers))
 	for _, p := range l.peers {
-		all = append(all, l.statusLocked(p, now, states))
+		all = append(all, l.statusLocked(p, now, behind[p]))
 	}
 	slices.SortFunc(all, func(a, b Status) int { return cmp.Compare(a.Peer, b.Peer) })
 	return all
 }
 
-func (l *Links) statusLocked(p *peer, now time.Duration, states []journal.State) Status {
+func (l *Links) statusLocked(p *peer, now time.Duration, behind uint64) Status {
 	s := Status{
 		Peer: p.name, Sync: p.dest.Sync, Outbound: p.outbound(), Inbound: p.memory.inbound,
 		OneWay: p.oneWay() || p.noWayBack(), Rivals: p.isRival(now), OtherCluster: p.isForeign(now), State: p.stateLocked(), Reason: p.reason, GivenUp: p.givenUp,
 		Sent: p.sent, Received: p.received, Refused: p.refused, Diverged: p.diverged,
 	}
 	if p.outbound() {
-		s.Unacknowledged = unacknowledged(states, p.progress.Acknowledged())
+		s.Unacknowledged = behind
 		s.OldestWaitMS = l.oldestWaitLocked(p, now).Milliseconds()
 		s.Downgrades = p.ack.Downgrades()
 	}
@@ -42,15 +39,29 @@ func (l *Links) statusLocked(p *peer, now time.Duration, states []journal.State)
 	return s
 }
 
-// unacknowledged counts the sequences that a journal has above its floors and
-// a destination's vector does not cover.
-func unacknowledged(states []journal.State, acked bookmark.Vector) (n uint64) {
-	for _, s := range states {
-		if low := max(s.Floor, acked[s.Publisher]); s.Have > low {
-			n += s.Have - low
+// statesAtOnce is how many publishers are looked at while acks wait.
+const statesAtOnce = 1024
+
+// unacknowledged counts, for each destination, the sequences that the journal has
+// above its floors and that the destination has not acknowledged.
+func (l *Links) unacknowledged() map[*peer]uint64 {
+	behind := make(map[*peer]uint64, len(l.dests))
+	for from := uint64(0); len(l.dests) > 0; {
+		states := l.o.Journal.StatesFrom(from, statesAtOnce)
+		l.mu.Lock()
+		for _, p := range l.dests {
+			acked := p.progress.Acknowledged()
+			for _, s := range states {
+				behind[p] += s.Have - min(s.Have, max(s.Floor, acked[s.Publisher]))
+			}
 		}
+		l.mu.Unlock()
+		if len(states) < statesAtOnce {
+			break
+		}
+		from = states[len(states)-1].Publisher + 1
 	}
-	return n
+	return behind
 }
 
 // stateLocked returns down, catching-up, sync, or live of a link without sync acks.

@@ -32,11 +32,13 @@ type Subscription struct {
 	after  ledger.Position
 	target ledger.Position
 	// Vector only: what the subscriber has, and the part of it that moved
-	// since the last mark.
-	seen, moved bookmark.Vector
-	last        bookmark.Bookmark // the newest passed
-	passed      int               // records since the last mark
-	completed   bool
+	// since the last mark; and what it has passed since then of publishers that seen
+	// does not name, none of it for the subscription.
+	seen, moved, others bookmark.Vector
+	last                bookmark.Bookmark // the newest passed
+	matched             bookmark.Bookmark // the newest whose topic matches
+	passed              int               // records since the last mark
+	completed           bool
 }
 
 // Begin sets where the subscription begins. It keeps the map start.Seen.
@@ -47,6 +49,7 @@ func (s *Subscription) Begin(start Start) {
 		if s.seen == nil {
 			s.seen = bookmark.Vector{}
 		}
+		s.others = bookmark.Vector{}
 	}
 }
 
@@ -64,6 +67,23 @@ func (s *Subscription) Wants(r *ledger.Record) bool {
 	return !s.Options.Vector || !s.seen.Covers(bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence})
 }
 
+// Matched notes that the topic of r, a message that is passed next, matches.
+func (s *Subscription) Matched(r *ledger.Record) {
+	s.matched = bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence}
+}
+
+// leavesOut reports whether r is no reason to name its publisher in the place: it
+// is not for the subscription.
+func (s *Subscription) leavesOut(r *ledger.Record) bool {
+	switch r.Kind {
+	case ledger.Message:
+		return s.matched != s.last
+	case ledger.Tombstone, ledger.Empty:
+		return true
+	}
+	return false
+}
+
 // Pass moves the subscription past r, whether it was wanted or not. The gap is
 // what the subscriber has missed for ever if r says so: the middle of what it
 // follows was removed by retention elsewhere before it came here. It ends a
@@ -78,7 +98,11 @@ func (s *Subscription) Pass(r *ledger.Record) (gap wire.Gap, missed bool) {
 		return wire.Gap{}, false
 	}
 	seen := s.seen[r.Publisher]
-	if r.Sequence <= seen {
+	switch {
+	case r.Sequence <= seen:
+		return wire.Gap{}, false
+	case seen == 0 && s.leavesOut(r):
+		s.others[r.Publisher] = r.Sequence
 		return wire.Gap{}, false
 	}
 	if missed = r.Kind == ledger.Gone && misses(r.Cause, seen); missed {
@@ -139,22 +163,36 @@ func (s *Subscription) Last() bookmark.Bookmark { return s.last }
 // Passed returns how many records were passed since the last mark.
 func (s *Subscription) Passed() int { return s.passed }
 
-// Moved reports whether there is something to say in a mark.
+// Name has the next mark name the publishers of which nothing that was passed was
+// for the subscription, unless leaveOut says that the place need not name them.
+func (s *Subscription) Name(leaveOut func(publisher uint64) bool) {
+	for publisher, sequence := range s.others {
+		if s.seen[publisher] == 0 && !leaveOut(publisher) {
+			s.seen[publisher], s.moved[publisher] = sequence, sequence
+		}
+	}
+	clear(s.others)
+}
+
+// Moved reports whether there may be something to say in a mark.
 func (s *Subscription) Moved() bool {
 	if s.Options.Vector {
-		return len(s.moved) > 0
+		return len(s.moved)+len(s.others) > 0
 	}
 	return s.passed > 0
 }
 
-// Mark appends the text of a progress mark and begins the next one.
+// Mark appends the text of a progress mark, nothing if there is nothing to say, and
+// begins the next one.
 func (s *Subscription) Mark(dst []byte) []byte {
 	s.passed = 0
 	if !s.Options.Vector {
 		return s.last.AppendText(dst)
 	}
-	dst = s.moved.AppendText(dst)
-	clear(s.moved)
+	if len(s.moved) > 0 {
+		dst = s.moved.AppendText(dst)
+		clear(s.moved)
+	}
 	return dst
 }
 

@@ -228,7 +228,7 @@ func (l *Log) Segments() []Segment {
 	defer l.mu.Unlock()
 	segs := make([]Segment, len(l.segs))
 	for i, s := range l.segs {
-		segs[i] = Segment{First: s.first, End: s.end, Summary: s.summary}
+		segs[i] = Segment{First: s.first, End: s.end, Bytes: s.size, Summary: s.summary}
 	}
 	return segs
 }

@@ -115,6 +115,7 @@ var ErrTooLarge = errors.New("record is too large")
 type Segment struct {
 	First   Position // of its first record
 	End     Position // behind its last record; of the last segment: of what is appended
+	Bytes   int64    // on disk, with head and summary; in what Segments returns
 	Summary []byte   // as Owner.Summary returned it; nil in the last segment
 	Head    []byte   // as Owner.Head returned it; nil in what Segments returns (see Log.Head)
 }

@@ -156,6 +156,7 @@ func (s *Session) offer(r *ledger.Record, table *topic.Table[*sub], now time.Tim
 	w.match = w.match[:0]
 	if r.Kind == ledger.Message {
 		for _, b := range table.Match(r.Topic) {
+			b.Matched(r)
 			if b.Wants(r) {
 				w.match = append(w.match, b)
 			}
@@ -261,7 +262,7 @@ func (s *Session) overtaken(subs []*sub, now time.Time) {
 			s.mu.Unlock()
 			return
 		}
-		from, err := s.inst.Ledger.SeekVector(b.Seen())
+		from, err := b.seek(s.inst.Ledger, b.Seen())
 		if err != nil {
 			s.failed(err)
 			return

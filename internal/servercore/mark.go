@@ -50,6 +50,7 @@ func (s *Session) mark(b *sub, now time.Time) {
 	if mut.On(mut.R9NoMarks) {
 		return
 	}
+	b.Name(s.leavesOut)
 	text := ""
 	switch last := b.Last(); {
 	case b.Options.Vector || s.isSettled(last):
@@ -62,7 +63,17 @@ func (s *Session) mark(b *sub, now time.Time) {
 		}
 		return
 	}
-	s.write(&wire.AckMessage{CommandID: b.id, Type: wire.AckPersisted, Success: true, SubID: b.ID, Bookmark: text})
+	a := wire.AckMessage{CommandID: b.id, Type: wire.AckPersisted, Success: true, SubID: b.ID}
+	for text != "" { // several say the same as a long one
+		a.Bookmark, text = wire.CutPart(text)
+		s.write(&a)
+	}
+}
+
+// leavesOut reports whether a place need not name a publisher of which nothing was
+// for its subscription: later, too, the ledger will know that of all that it has now.
+func (s *Session) leavesOut(publisher uint64) bool {
+	return s.inst.Ledger.TopicsKnown(publisher) || mut.On(mut.R9ManyTopicsLeftOut)
 }
 
 func (s *Session) isSettled(b bookmark.Bookmark) bool {

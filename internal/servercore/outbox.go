@@ -7,7 +7,7 @@ import (
 )
 
 // maxQueued bounds the control frames and the live messages of an outbox, in
-// bytes each.
+// bytes each. One ack may be longer: it has an entry for each publisher.
 const maxQueued = 8 << 20
 
 // An outbox is the output that waits to be written: control frames, steps to do
@@ -25,10 +25,13 @@ type step struct {
 	do func(now time.Time)
 }
 
-// frame queues a control frame. False: there are too many of them.
+// frame queues a control frame. False: there are too many of them before it.
 func (b *outbox) frame(a *wire.AckMessage) bool {
+	if len(b.control) > maxQueued {
+		return false
+	}
 	b.control = a.AppendTo(b.control)
-	return len(b.control) <= maxQueued
+	return true
 }
 
 // step queues a step behind the frames queued so far.

@@ -90,6 +90,7 @@ type intake struct {
 	heartbeat time.Duration // interval, 0: none
 	mayTake   bool          // the peers have answered: numbers are taken at once
 	held      heldPublish
+	vector    wire.Assembly // of a subscribe whose first parts have come
 }
 
 // A stage is how far the logon of a session is, and whether a publish is held.

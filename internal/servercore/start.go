@@ -2,6 +2,7 @@ package servercore
 
 import (
 	"errors"
+	"maps"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/ledger"
@@ -13,7 +14,7 @@ import (
 // A start is where a subscription begins and what its processed ack says of it.
 type start struct {
 	route.Start
-	base string // vector: the base, as text
+	base string // vector: the base, as text; empty: the subscriber has named it
 	gaps []wire.Gap
 
 	diverged []bookmark.Bookmark // publishers that were seen beyond what is proven equal (R11)
@@ -66,8 +67,29 @@ func startVector(l ledger.Ledger, asked bookmark.Start, b *sub) (start, error) {
 	if at.Seen == nil {
 		at.Seen = bookmark.Vector{}
 	}
-	at.After, at.base = max(at.From, at.After), at.Seen.String()
+	at.After = max(at.From, at.After)
+	if asked.Kind != bookmark.List {
+		at.leaveOut(l.Unmatched(b.matches())) // known later than the base
+		at.base = at.Seen.String()
+	}
 	return at, nil
+}
+
+// leaveOut takes the publishers out of a base that have, or had, nothing for the
+// subscription: whatever comes of them from now on is new.
+func (at *start) leaveOut(unmatched bookmark.Vector) {
+	maps.DeleteFunc(at.Seen, func(publisher, _ uint64) bool {
+		_, is := unmatched[publisher]
+		return is
+	})
+}
+
+// seek returns where a subscription by vector has to read from: behind what the
+// vector covers, and what can't match.
+func (b *sub) seek(l ledger.Ledger, v bookmark.Vector) (ledger.Position, error) {
+	covered := l.Unmatched(b.matches()) // known earlier than the log is read
+	covered.Merge(v)
+	return l.SeekVector(covered)
 }
 
 // behindVector starts behind a vector, given as a list of bookmarks.
@@ -79,7 +101,7 @@ func (at *start) behindVector(l ledger.Ledger, list []bookmark.Bookmark, b *sub)
 			at.diverged = append(at.diverged, bookmark.Bookmark{Publisher: x.Publisher, Sequence: from})
 		}
 	}
-	at.From, err = l.SeekVector(at.Seen)
+	at.From, err = b.seek(l, at.Seen)
 	if err != nil {
 		return err
 	}
@@ -90,7 +112,7 @@ func (at *start) behindVector(l ledger.Ledger, list []bookmark.Bookmark, b *sub)
 		}
 		at.Seen.Merge(removed)
 	}
-	at.pass(l.Floors(), list)
+	at.pass(l, list)
 	if mut.On(mut.R9ByPosition) {
 		at.From, at.After = behindLast(l, list, at.From)
 	}
@@ -100,10 +122,10 @@ func (at *start) behindVector(l ledger.Ledger, list []bookmark.Bookmark, b *sub)
 // pass raises the publishers of a list over what retention has removed of them,
 // which concerns the subscription no more than what else does not match: another
 // instance, that does not know what it was, may have named a gap of it.
-func (at *start) pass(floors bookmark.Vector, list []bookmark.Bookmark) {
+func (at *start) pass(l ledger.Ledger, list []bookmark.Bookmark) {
 	at.Passed = bookmark.Vector{}
 	for _, x := range list {
-		if floor := floors[x.Publisher]; floor > at.Seen[x.Publisher] && !mut.On(mut.R9RemovedNotPassed) {
+		if floor := l.Floor(x.Publisher); floor > at.Seen[x.Publisher] && !mut.On(mut.R9RemovedNotPassed) {
 			at.Seen[x.Publisher], at.Passed[x.Publisher] = floor, floor
 		}
 	}

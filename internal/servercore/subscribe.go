@@ -29,8 +29,16 @@ func (e *subscribeError) Error() string { return e.reason }
 // error ends the session: the client subscribes elsewhere, whereas a refusal
 // would end the subscription.
 func (s *Session) subscribe(m *wire.Message) error {
+	if m.Part > 0 {
+		s.reader.vector.Add(m, wire.MaxVector) // what is wrong with it is said in answer to the subscribe
+		return nil
+	}
 	s.received(m)
-	b, err := s.newSub(m)
+	err := s.assemble(m)
+	var b *sub
+	if err == nil {
+		b, err = s.newSub(m)
+	}
 	var at start
 	if err == nil {
 		at, err = s.begins(b, m)
@@ -58,6 +66,19 @@ func (s *Session) subscribe(m *wire.Message) error {
 		s.tellPassed(b, at.diverged)
 	})
 	return nil
+}
+
+// assemble puts the vector of a subscribe together, if it came in parts (R9).
+func (s *Session) assemble(m *wire.Message) error {
+	err := s.reader.vector.Complete(m)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, wire.ErrVectorTooLong):
+		return &subscribeError{reason: wire.ReasonVectorTooLong, loud: true}
+	}
+	s.log.Warn("subscribe in parts", "error", err)
+	return &subscribeError{reason: wire.ReasonVectorIncomplete, loud: true}
 }
 
 // answerSubscribe sends the processed ack, if it was asked for: the base of a

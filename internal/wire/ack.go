@@ -13,7 +13,13 @@ const (
 // An AckMessage is an ack, S→C.
 //
 //	{"c":"ack","cid":…,"query_id":…,"a":…,"s":…,"bm":…,"status":…,"reason":…,"sub_id":…,"user_id":…,"pw":…,
-//	 "opts":…,"version":…,"topic_matches":…,"matches":…,"records_returned":…,"records_deleted":…,"level":…,"gap":…,"sync":…}
+//	 "opts":…,"version":…,"topic_matches":…,"matches":…,"records_returned":…,"records_deleted":…,"level":…,"gap":…,"sync":…,
+//	 "parts":…,"sum":…}
+//
+// A bookmark or gap longer than PartBytes goes in parts, first those of the
+// bookmark, each a frame before that one; only then it has parts and sum:
+//
+//	{"c":"ack","cid":…,"a":…,"status":…,"sub_id":…,"bm":…,"gap":…,"part":…}
 //
 // Without s, bm stands behind sub_id. An ack that has a client name, that of a
 // logon, is in another order:
@@ -59,8 +65,43 @@ type AckMessage struct {
 	Sync       string // sync
 }
 
-// AppendTo appends the frame.
+// AppendTo appends the frame, or the frames.
 func (a *AckMessage) AppendTo(dst []byte) []byte {
+	if len(a.Bookmark) > PartBytes || len(a.Gap) > PartBytes {
+		return a.appendInParts(dst)
+	}
+	return a.appendLast(dst, splitter{})
+}
+
+// appendInParts appends the frames of an ack that is too long for one.
+func (a *AckMessage) appendInParts(dst []byte) []byte {
+	var parts splitter
+	frame := AckMessage{CommandID: a.CommandID, Type: a.Type, Success: a.Success, SubID: a.SubID}
+	last := *a
+	last.Bookmark = parts.cut(a.Bookmark, func(part string, n uint64) {
+		frame.Bookmark = part
+		dst = frame.appendPart(dst, n)
+	})
+	frame.Bookmark = ""
+	last.Gap = parts.cut(a.Gap, func(part string, n uint64) {
+		frame.Gap = part
+		dst = frame.appendPart(dst, n)
+	})
+	parts.add(last.Bookmark)
+	parts.add(last.Gap)
+	return last.appendLast(dst, parts)
+}
+
+func (a *AckMessage) appendPart(dst []byte, n uint64) []byte {
+	start := len(dst)
+	dst = beginFrame(dst, "ack")
+	dst = appendText(dst, `,"cid":`, a.CommandID)
+	dst = a.appendOther(dst)
+	dst = appendNumber(dst, `,"part":`, n, true)
+	return endFrame(dst, start, nil)
+}
+
+func (a *AckMessage) appendLast(dst []byte, parts splitter) []byte {
 	start := len(dst)
 	dst = beginFrame(dst, "ack")
 	dst = appendText(dst, `,"cid":`, a.CommandID)
@@ -72,7 +113,7 @@ func (a *AckMessage) AppendTo(dst []byte) []byte {
 	if a.Ext {
 		dst = a.appendExt(dst)
 	}
-	return endFrame(dst, start, nil)
+	return endFrame(parts.appendEnd(dst), start, nil)
 }
 
 func (a *AckMessage) appendLogon(dst []byte) []byte {

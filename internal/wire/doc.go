@@ -82,9 +82,27 @@
 //	without level: they come again
 //	subscribe      opts vector  bm is a version vector, a list of one bookmark for each publisher or "0";
 //	                            deliver what it doesn't cover (R9)
-//	its acks       bm           processed: the base vector; persisted: what of the vector moved (R9)
+//	               part, parts, sum  of a vector in parts, see below
+//	its acks       bm           processed: the base vector, unless the subscribe had a vector; persisted: what
+//	                            of the vector moved (R9)
 //	               reason       processed, with success: "not replicated" (R3)
 //	               gap          "publisher|from|to,…": no longer in the log (R9)
+//
+// # Vectors in parts
+//
+// A vector may name any number of publishers. More than 32 KiB of it stand in
+// several frames: parts, each a whole number of entries with its number from 1
+// (part), and then the command or ack proper, with the last entries, the number
+// of parts before it (parts), and a CRC-32C over the values of all frames, one
+// after the other as they stand (sum). All have the same cid. So go the vector
+// of a subscribe (a part has no topic, options or acks, and no answer), and bm and
+// gap of a processed ack (first the parts of bm). Only the last frame has an effect. One
+// that does not fit the parts that came is refused, an ack that does not breaks the
+// protocol. Of each subscription's acks, and of the subscribes of a session, one
+// is put together at a time: a first part begins anew. A server takes up to
+// 1,048,576 entries. A progress mark needs none of this: several of them say the same.
+//
+// # Acks of a session
 //
 // An ack "processed" without cid, "failure", with reason "publish gap" or "name
 // in use", is about the whole session, which the server then closes (R4, R11).

@@ -66,6 +66,9 @@ type Message struct {
 	Instance   []byte // instance: the server's name
 	Peers      []byte // peers: comma list of instances
 	Sync       []byte // sync: how the instance stands to them
+	Part       uint64 // part: the number of this one, from 1
+	Parts      uint64 // parts: how many came before
+	Sum        uint64 // sum: over all parts
 
 	Body []byte // behind the header
 
@@ -177,6 +180,12 @@ func (m *Message) number(key []byte) (n *uint64, has *bool) {
 		return &m.Have, &m.HasHave
 	case "max":
 		return &m.Max, nil
+	case "part":
+		return &m.Part, nil
+	case "parts":
+		return &m.Parts, nil
+	case "sum":
+		return &m.Sum, nil
 	}
 	return m.count(key), nil
 }

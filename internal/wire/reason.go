@@ -30,4 +30,7 @@ const (
 	ReasonBookmarkNotFound = "bookmark not found" // R9
 	ReasonDiverged         = "publisher diverged" // R11: nothing of this life is taken any more, bm names its first number that is not proven equal
 	ReasonOtherPublisher   = "publisher id taken" // R10: of another publisher, perhaps under another name
+
+	ReasonVectorIncomplete = "vector in parts is incomplete"             // R9
+	ReasonVectorTooLong    = "vector in parts names too many publishers" // R9
 )

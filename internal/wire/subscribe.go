@@ -7,24 +7,36 @@ package wire
 //
 // Without a query, the acks stand elsewhere:
 //
-//	{"c":"subscribe","cid":…,"t":…,"sub_id":…,"query_id":…,"bm":…,"a":…,"filter":…,"opts":…}
+//	{"c":"subscribe","cid":…,"t":…,"sub_id":…,"query_id":…,"bm":…,"a":…,"filter":…,"opts":…,"parts":…,"sum":…}
+//
+// With InParts a bookmark longer than PartBytes goes in parts, each a frame before
+// that one; only then it has parts and sum:
+//
+//	{"c":"subscribe","cid":…,"sub_id":…,"bm":…,"part":…}
 type SubscribeCommand struct {
 	Command                                                     Command // Subscribe, …
 	CommandID, Topic, SubID, QueryID, Bookmark, Filter, Options string
 	OrderBy, SOWKeys                                            string
 	BatchSize, TopN                                             uint64
 	Acks                                                        AckType
+	InParts                                                     bool
 }
 
-// AppendTo appends the frame.
+// AppendTo appends the frame, or the frames.
 func (c *SubscribeCommand) AppendTo(dst []byte) []byte {
+	var parts splitter
+	bookmark := c.Bookmark
+	if c.InParts {
+		bookmark = parts.cut(bookmark, func(part string, n uint64) { dst = c.appendPart(dst, part, n) })
+		parts.add(bookmark)
+	}
 	start := len(dst)
 	dst = beginFrame(dst, c.Command.String())
 	dst = appendText(dst, `,"cid":`, c.CommandID)
 	dst = appendText(dst, `,"t":`, c.Topic)
 	dst = appendText(dst, `,"sub_id":`, c.SubID)
 	dst = appendText(dst, `,"query_id":`, c.QueryID)
-	dst = appendText(dst, `,"bm":`, c.Bookmark)
+	dst = appendText(dst, `,"bm":`, bookmark)
 	query := c.Command != Subscribe && c.Command != DeltaSubscribe
 	if !query {
 		dst = appendAcks(dst, c.Acks)
@@ -38,5 +50,15 @@ func (c *SubscribeCommand) AppendTo(dst []byte) []byte {
 		dst = appendAcks(dst, c.Acks)
 	}
 	dst = appendText(dst, `,"opts":`, c.Options)
+	return endFrame(parts.appendEnd(dst), start, nil)
+}
+
+func (c *SubscribeCommand) appendPart(dst []byte, part string, n uint64) []byte {
+	start := len(dst)
+	dst = beginFrame(dst, c.Command.String())
+	dst = appendText(dst, `,"cid":`, c.CommandID)
+	dst = appendText(dst, `,"sub_id":`, c.SubID)
+	dst = appendText(dst, `,"bm":`, part)
+	dst = appendNumber(dst, `,"part":`, n, true)
 	return endFrame(dst, start, nil)
 }

@@ -11,7 +11,7 @@ const MaxFrame = 16<<20 + 64<<10
 const LeastFrame = 1 << 20
 
 // MaxHeader is the longest header in bytes. The values of bm and gap don't
-// count: they have a part for each publisher.
+// count: they have an entry for each publisher.
 const MaxHeader = 64 << 10
 
 // A HeaderError says what is wrong with a header. What follows it in the frame

@@ -38,7 +38,7 @@ var imports = map[string][]string{
 	"internal/topic":       {},
 	"internal/signal":      {},
 	"internal/outbound":    {"internal/mut", "internal/signal"},
-	"internal/wire":        {"internal/bookmark"},
+	"internal/wire":        {"internal/bookmark", "internal/mut"},
 	"internal/ledger":      {"internal/bookmark", "internal/syncstatus"},
 	"internal/seglog":      {"internal/crc", "internal/format", "internal/mut"},
 	"internal/journal":     {"internal/bookmark", "internal/crc", "internal/format", "internal/ledger", "internal/mut", "internal/seglog"},

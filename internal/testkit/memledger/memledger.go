@@ -255,6 +255,26 @@ func (l *Ledger) Removed(matches func(topic []byte) bool) bookmark.Vector {
 	return v
 }
 
+// Unmatched implements [ledger.Log].
+func (l *Ledger) Unmatched(matches func(topic []byte) bool) bookmark.Vector {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	v := l.have.Clone()
+	for _, r := range l.records {
+		if marker(r.Kind) || r.Kind == ledger.Message && matches(r.Topic) {
+			delete(v, r.Publisher)
+		}
+	}
+	return v
+}
+
+// TopicsKnown implements [ledger.Log].
+func (l *Ledger) TopicsKnown(publisher uint64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !slices.ContainsFunc(l.records, func(r ledger.Record) bool { return r.Publisher == publisher && marker(r.Kind) })
+}
+
 // First implements [ledger.Log].
 func (l *Ledger) First() ledger.Position {
 	l.mu.Lock()
