@@ -66,6 +66,10 @@
 //	4  the age of the log (8)
 //	5  a peer that is remembered: length and name, flags (1 byte): 1 it replicates
 //	   here, 2 and its acks wait for that
+//	8  a decree: incarnation, id (8), count of members and these (length, bytes),
+//	   count of the lost and these, wall-clock time (8), age of the log when it was
+//	   made (8), 1 if it has ended (1)
+//	0x88  publishers that have made use of the decree: count, then their ids (8 bytes)
 //
 // where counts and numbers of no stated length are unsigned varints.
 //
@@ -87,6 +91,7 @@
 //	  count of holes, then for each its first and last sequence and its cause (1),
 //	  count of tombstones, then for each its distance from the one before it and
 //	  the index of its reason
+//	0, or 1, the decree, and the publishers that have made use of it, as above
 //
 // The summary at the end of a sealed segment says what stands in it:
 //

@@ -24,6 +24,8 @@ const (
 	stateForgotten = 3
 	stateAge       = 4
 	statePeer      = 5
+	stateDecree    = 8
+	stateSettled   = 0x80 | stateDecree // who has made use of it
 )
 
 const (
@@ -76,7 +78,7 @@ func (t *table) Head() []byte {
 		b = appendTombstones(b, p.refused(), reasons, room-(len(b)-before))
 		room -= len(b) - before
 	}
-	return b
+	return t.appendDecreed(b)
 }
 
 func (p *publisher) checkInHead() []byte {
@@ -146,6 +148,7 @@ func (t *table) RecoverHead(payload []byte) error {
 	for range f.count(8 + checkLen + 1 + 1 + 4 + 8 + 1 + 1 + 1) {
 		t.recoverPublisher(&f, reasons)
 	}
+	t.recoverDecreed(&f)
 	if f.bad || len(f.rest) > 0 {
 		return fmt.Errorf("journal: head of %d bytes: %w", len(payload), errState)
 	}
@@ -252,6 +255,8 @@ type change struct {
 	aged      bool     // nothing but the age
 	age       int64    // of the log
 	peer      *Peer
+	decree    *decreed
+	settled   []uint64 // publishers that have made use of it
 }
 
 func decodeState(payload []byte) (change, error) {
@@ -274,6 +279,11 @@ func decodeState(payload []byte) (change, error) {
 	case statePeer:
 		p := f.peer()
 		c.peer = &p
+	case stateDecree:
+		d := f.decree()
+		c.decree = &d
+	case stateSettled:
+		c.settled = f.ids()
 	default:
 		return c, fmt.Errorf("%w: unknown type %d", errState, what)
 	}
@@ -306,6 +316,10 @@ func (t *table) applyChange(c change) {
 	if c.peer != nil {
 		t.applyPeer(*c.peer)
 	}
+	if c.decree != nil {
+		t.applyDecree(*c.decree)
+	}
+	t.applySettled(c.settled)
 	for _, id := range c.forgotten {
 		if p := t.byID[id]; p != nil {
 			t.remove(p)
@@ -331,6 +345,12 @@ func appendChange(b []byte, c change) []byte {
 	}
 	if c.peer != nil {
 		return appendPeer(append(b, statePeer), *c.peer)
+	}
+	if c.decree != nil {
+		return appendDecree(append(b, stateDecree), *c.decree)
+	}
+	if c.settled != nil {
+		return appendIDs(append(b, stateSettled), c.settled)
 	}
 	b = append(b, stateFloors)
 	b = binary.AppendUvarint(b, uint64(len(c.floors)))

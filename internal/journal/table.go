@@ -30,6 +30,7 @@ type publisher struct {
 	seen       int64  // age of the log at the last record, exact to an interval of Trim, or at Seen
 	tombstones []Tombstoned
 	holes      []hole // in order
+	settled    bool   // has made use of the decree
 
 	topics        []topicMark // of its messages
 	removedTopics []topicMark // of those up to removed
@@ -70,6 +71,7 @@ type table struct {
 	clock     func() int64 // the age now; nil while the log is opened
 	intervals []Interval
 	peers     []Peer // that are remembered, by name
+	decree    decreed
 
 	// What is noted for the summary of the segment that is being written.
 	segment        uint32 // its number, from 1, in this table's life
@@ -97,6 +99,7 @@ func (t *table) reset() {
 	t.rings = rings{most: ringsMost}
 	t.topics = newTopicNames()
 	t.lastTime, t.age, t.intervals, t.peers = 0, 0, nil, nil
+	t.decree = decreed{}
 	t.stretches = newStretches(int64(t.stretches.outline.segment))
 	t.nextSegment()
 }
