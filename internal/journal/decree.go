@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/ledger"
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
@@ -82,6 +83,21 @@ func (j *Journal) Unsettled(publisher uint64) bool {
 	return j.decreeLocked().Stands() && (p == nil || !p.settled)
 }
 
+// Settled reports whether a decree stands of which a publisher has made use.
+func (j *Journal) Settled(publisher uint64) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	p := j.table.byID[publisher]
+	return p != nil && p.settled && j.decreeLocked().Stands()
+}
+
+// Empty reports whether the journal knows no publisher.
+func (j *Journal) Empty() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return len(j.table.sorted) == 0
+}
+
 // Settle notes that a publisher has made use of the decree, if one stands. What is
 // appended afterwards is not durable before that is.
 func (j *Journal) Settle(publisher uint64) error {
@@ -108,6 +124,20 @@ func (j *Journal) CountUnsettled() (n int) {
 		}
 	}
 	return n
+}
+
+// Lost returns the holes of a publisher that are lost, in order.
+func (j *Journal) Lost(publisher uint64) (lost []ledger.Range) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if p := j.table.byID[publisher]; p != nil {
+		for _, h := range p.holes {
+			if h.cause == Lost {
+				lost = append(lost, ledger.Range{From: h.from, To: h.to})
+			}
+		}
+	}
+	return lost
 }
 
 // applyDecree makes d the decree, unless it is an older one that was set aside. With

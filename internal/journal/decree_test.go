@@ -31,6 +31,7 @@ func TestDecreeIsKept(t *testing.T) {
 				t.Fatal(err)
 			}
 			fill(t, j, q, 4, 3+more)
+			synced(t, j)
 			if more > 0 {
 				if n, err := j.Trim(journal.Retention{Bytes: 1}); n == 0 || err != nil {
 					t.Fatalf("%d segments removed: %v", n, err)

@@ -29,6 +29,8 @@ const (
 	frameRefuse
 	frameOpen
 	frameProof
+	_ // diverged
+	frameDecree
 )
 
 const (

@@ -19,6 +19,8 @@ type Hello struct {
 	Sync     bool     // and takes the acks for sync
 	Topics   []string // that it sends; nil: all
 	Damaged  bool     // its journal is being healed (R8)
+	Decree   journal.Decree
+	Empty    bool // its journal has nothing yet
 
 	States []journal.State // in frames of their own
 }
@@ -40,6 +42,8 @@ func (h *Hello) encode(e *encoder) {
 		}
 	}
 	e.bool(h.Damaged)
+	encodeDecree(e, h.Decree)
+	e.bool(h.Empty)
 }
 
 func (h *Hello) decode(d *decoder) error {
@@ -54,6 +58,7 @@ func (h *Hello) decode(d *decoder) error {
 		}
 	}
 	h.Damaged = d.bool()
+	h.Decree, h.Empty = decodeDecree(d), d.bool()
 	return d.err
 }
 
@@ -128,6 +133,7 @@ func decodeNotice(d *decoder) (id uint64, n Notice, err error) {
 type answer struct {
 	id, have uint64
 	ledger.Reply
+	settled bool // the publisher has made use of the decree that stands (R4)
 }
 
 func (a *answer) encode(e *encoder) {
@@ -137,10 +143,12 @@ func (a *answer) encode(e *encoder) {
 	e.bool(a.Refused)
 	e.bool(a.Other)
 	e.bool(a.Lost)
+	e.bool(a.settled)
 }
 
 func (a *answer) decode(d *decoder) error {
 	a.id, a.have, a.Refused, a.Other, a.Lost = d.uint(), d.sequence(), d.bool(), d.bool(), d.bool()
+	a.settled = d.bool()
 	return d.err
 }
 
@@ -180,6 +188,8 @@ const (
 	refuseRecord
 	refuseDiffers
 	refuseStranger
+	_ // cluster
+	refuseIncarnation
 )
 
 // A RefusedError says why one side of a link would not have the other.
@@ -200,7 +210,9 @@ func (e *RefusedError) Error() string {
 }
 
 // aboutPeer reports whether the refusal is about who the peer is.
-func (e *RefusedError) aboutPeer() bool { return e.Code == refuseHello || e.Code == refuseStranger }
+func (e *RefusedError) aboutPeer() bool {
+	return e.Code == refuseHello || e.Code == refuseStranger || e.Code == refuseIncarnation
+}
 
 // aboutRecord reports whether the refusal is about what was sent, not about who sent it.
 func (e *RefusedError) aboutRecord() bool { return e.Code == refuseRecord || e.Code == refuseDiffers }

@@ -19,6 +19,9 @@ type announcement struct {
 	again   bool   // tell them once more
 	running bool   // the driver asks them
 
+	survivors bool // those have answered that the decree does not name (R4)
+	settled   bool // one of them has seen the publisher make use of it
+
 	by map[string]uint64 // the newest answer of each; never changed, only replaced
 }
 
@@ -27,7 +30,7 @@ func (s *Session) announce() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.inst.Ledger.Lone() || s.who.claim.Publisher == 0 && strings.HasPrefix(s.who.claim.Name, anonymous) {
-		s.answers = announcement{asked: true, all: true}
+		s.answers = announcement{asked: true, all: true, survivors: true}
 		return
 	}
 	if s.answers.running || s.state >= StateEnding {
@@ -96,6 +99,7 @@ func (s *Session) takeAnswers(a ledger.Answers) {
 	s.answers.coming, s.answers.by = a.Coming, by
 	s.answers.asked = true
 	s.answers.all, s.answers.enough, s.answers.lost = a.All, a.Enough, a.Lost
+	s.answers.survivors, s.answers.settled = a.Survivors, s.answers.settled || a.Settled
 }
 
 // awaits reports whether numbers of the session's publisher must still wait for

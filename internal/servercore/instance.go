@@ -30,6 +30,7 @@ type Counters struct {
 	Logons, TurnedAway, Fenced, Slow          atomic.Uint64
 	Published, Duplicates, Refused, Differing atomic.Uint64
 	Delivered, PublishGaps, Gaps, DiskFull    atomic.Uint64
+	Outdated                                  atomic.Uint64
 }
 
 // SyncStatus returns how the instance stands to its sync destinations.

@@ -100,7 +100,6 @@ func (s *Session) publishSequenced(m *wire.Message, refused string) error {
 	if err != nil {
 		return err
 	}
-	s.reader.unknown = false
 	switch verdict {
 	case ledger.Hole:
 		return s.publishGap(m.Sequence)
@@ -213,16 +212,27 @@ func (s *Session) publishGap(sequence uint64) error {
 }
 
 // admit records r. A plain client that no instance knows may begin at any
-// number: what was before it is gone (R10).
+// number, and one for which a decree stands may leave numbers out: what was
+// before is gone (R10), or lost (R4).
 func (s *Session) admit(r *ledger.Record) (ledger.Verdict, error) {
 	verdict, err := s.append(r)
-	if err != nil || verdict != ledger.Hole || !s.reader.unknown {
+	begins := s.reader.begins
+	if begins == LogonWait || err != nil {
 		return verdict, err
 	}
-	if err := s.recordGone(r.Sequence - 1); err != nil {
-		return verdict, err
+	if verdict == ledger.Hole {
+		if err := s.recordGone(LogonVerdict{Step: begins, UpTo: r.Sequence - 1}); err != nil {
+			return verdict, err
+		}
+		verdict, err = s.append(r)
 	}
-	return s.append(r)
+	if err == nil && verdict == ledger.Take {
+		s.reader.begins = LogonWait
+		if begins == LogonLost {
+			err = s.inst.Ledger.Settle(r.Publisher)
+		}
+	}
+	return verdict, err
 }
 
 // append records r unless the session has lost its name meanwhile.

@@ -67,6 +67,10 @@ type Message struct {
 	Peers      []byte // peers: comma list of instances
 	Sync       []byte // sync: how the instance stands to them
 
+	Cluster     []byte // cluster: of the group
+	Incarnation uint64 // incarnation: of the group
+	Lost        []byte // lost: comma list of spans
+
 	Body []byte // behind the header
 
 	scratch []byte // unescaped text
@@ -147,6 +151,10 @@ func (m *Message) sessionText(key []byte) *[]byte {
 		return &m.Peers
 	case "sync":
 		return &m.Sync
+	case "cluster":
+		return &m.Cluster
+	case "lost":
+		return &m.Lost
 	}
 	return nil
 }
@@ -177,6 +185,8 @@ func (m *Message) number(key []byte) (n *uint64, has *bool) {
 		return &m.Have, &m.HasHave
 	case "max":
 		return &m.Max, nil
+	case "incarnation":
+		return &m.Incarnation, nil
 	}
 	return m.count(key), nil
 }

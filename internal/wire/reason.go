@@ -28,5 +28,6 @@ const (
 	ReasonDiskFull         = "disk full"          // R7, for now: the session ends, nothing is rejected
 	ReasonNotReplicated    = "not replicated"     // R3, with success
 	ReasonBookmarkNotFound = "bookmark not found" // R9
+	ReasonIncarnation      = "incarnation"        // R10: the client has seen a later one of the group, or the group has one
 	ReasonOtherPublisher   = "publisher id taken" // R10: of another publisher, perhaps under another name
 )
