@@ -52,6 +52,7 @@ func Start(cfg Config) (*Server, error) {
 	}
 	s.instance.Full = s.space.full.Load
 	s.instance.Stopping = s.isStopping
+	s.instance.Refused = s.refused.note
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if err := s.start(); err != nil {
 		s.cancel()
@@ -230,6 +231,8 @@ func (s *Server) linkOptions() replica.Options {
 			s.links.Store(l)
 		},
 		OnRaised: s.instance.Registry.Raised,
+		// Its clients go on elsewhere, and no logon is accepted any more.
+		OnOutdated: func() { s.eachSession((*servercore.Session).Stop) },
 	}
 	if s.cfg.Replication == nil {
 		return o

@@ -47,6 +47,33 @@ type Status struct {
 	PublishGaps uint64 `json:"publish_gaps"` // sessions refused because this instance lags
 	DiskFull    uint64 `json:"disk_full"`    // sessions ended because they published to a disk that is nearly full
 	Gaps        uint64 `json:"gaps"`         // subscriptions ended because retention removed what they missed
+
+	Refusing []string      `json:"refusing"`           // why clients were refused in the last minute that cannot go on by themselves
+	Outdated string        `json:"outdated,omitempty"` // why no clients are served: the group has a decree in which this instance had no part
+	Decree   *DecreeStatus `json:"decree,omitempty"`   // the newest one
+}
+
+// A DecreeStatus is what became of the newest decree, by which acknowledged messages
+// were declared lost.
+type DecreeStatus struct {
+	Incarnation uint64    `json:"incarnation"` // that it began
+	Time        time.Time `json:"time"`
+	Lost        []string  `json:"lost"`    // instances that were not to return, and have not joined again
+	Stands      bool      `json:"stands"`  // publishers may still make use of it
+	EndsMS      int64     `json:"ends_ms"` // in how long it ends by itself, if it stands
+	Unseen      int       `json:"unseen"`  // publishers that have not logged on since, if it stands
+}
+
+func (s *Server) decreeStatus() *DecreeStatus {
+	d := s.journal.Decree()
+	if d.Incarnation == 0 {
+		return nil
+	}
+	st := &DecreeStatus{Incarnation: d.Incarnation, Time: d.Time, Lost: append([]string{}, d.Lost...), Stands: d.Stands()}
+	if st.Stands {
+		st.EndsMS, st.Unseen = (journal.DecreeLasts - d.Stood).Milliseconds(), s.journal.CountUnsettled()
+	}
+	return st
 }
 
 // A SessionStatus is one client's session.
@@ -121,6 +148,7 @@ func (s *Server) Status() Status {
 	if st.Degraded == nil {
 		st.Degraded = []journal.Interval{} // JSON: a list, always
 	}
+	st.Refusing, st.Outdated, st.Decree = s.refused.lately(), links.Outdated(), s.decreeStatus()
 	if d := s.journal.Damage(); d != nil {
 		st.Damage = d.Error()
 	}

@@ -87,7 +87,7 @@ func (s *Session) logon(m *wire.Message) error {
 		return s.refuseLogon(m, "the numbers of the logon contradict each other")
 	}
 	if reason := s.inst.Ledger.Outdated(); reason != "" {
-		return s.refuseLogon(m, reason)
+		return s.refuseLogon(m, wire.ReasonIncarnation)
 	}
 	if seen := m.Incarnation; s.who.ext && string(m.Cluster) == s.inst.Ledger.Cluster() && seen > s.inst.Ledger.Incarnation() {
 		return s.refuseOutdated(m, seen)
@@ -392,6 +392,7 @@ func (s *Session) logonAck(v LogonVerdict, f LogonFacts) *wire.AckMessage {
 // It is not proof enough to serve nobody: any client could say so.
 func (s *Session) refuseOutdated(m *wire.Message, seen uint64) error {
 	s.inst.Counts.Outdated.Add(1)
+	s.inst.refused(wire.ReasonIncarnation)
 	s.log.Error("a client has seen a later incarnation of this group and is refused: was this instance replaced while it was away?",
 		"incarnation", s.inst.Ledger.Incarnation(), "seen", seen)
 	return s.refuseLogon(m, wire.ReasonIncarnation)

@@ -205,6 +205,7 @@ func (s *Session) willTell(sequence uint64) bool {
 // lacks (R4).
 func (s *Session) publishGap(sequence uint64) error {
 	s.inst.Counts.PublishGaps.Add(1)
+	s.inst.refused(wire.ReasonPublishGap)
 	have, _ := s.inst.Ledger.Have(s.who.claim.Publisher)
 	s.log.Warn("publish gap: this instance lacks what the client goes on from", "have", have, "client_is_at", sequence)
 	s.End(wire.ReasonPublishGap, &wire.AckMessage{Type: wire.AckProcessed, Reason: wire.ReasonPublishGap})
@@ -319,6 +320,7 @@ func (s *Session) differs(m *wire.Message) {
 		return
 	}
 	s.inst.Counts.Differing.Add(1)
+	s.inst.refused(reasonDiffers)
 	s.log.Error("one identity with two contents: a copy of a publish store is in use, the later message is rejected",
 		"publisher", s.who.claim.Publisher, "sequence", m.Sequence)
 	s.refuse(m, reasonDiffers)
