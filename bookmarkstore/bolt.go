@@ -81,6 +81,7 @@ type Bolt struct {
 	committed chan struct{}         // closed and replaced by each commit; guarded by mu
 	failed    error                 // *FailedError; guarded by mu
 	closed    bool                  // guarded by mu
+	met       met                   // guarded by mu
 	tx        *txDiscards           // of the last transaction DiscardTx saw; guarded by mu
 }
 
@@ -196,6 +197,7 @@ func (b *Bolt) check() (there bool, err error) {
 			return b.damaged("", keyFormat, newerFormat("it", format[0]))
 		}
 		there = true
+		b.loadMet(bucket)
 		return nil
 	})
 	return there, err

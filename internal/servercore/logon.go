@@ -381,11 +381,21 @@ func (s *Session) logonAck(v LogonVerdict, f LogonFacts) *wire.AckMessage {
 	a.Sync = s.inst.SyncStatus().String()
 	a.Cluster, a.Incarnation = s.inst.Ledger.Cluster(), s.inst.Ledger.Incarnation()
 	if s.reader.logon.seen < a.Incarnation && s.who.canSequence {
-		for _, lost := range s.inst.Ledger.Lost(s.who.claim.Publisher) {
-			a.Lost = append(a.Lost, wire.Span(lost))
-		}
+		a.Lost = spansOf(s.inst.Ledger.Lost(s.who.claim.Publisher))
 	}
 	return a
+}
+
+// spansOf returns ranges, those that touch as one.
+func spansOf(ranges []ledger.Range) (spans []wire.Span) {
+	for _, r := range ranges {
+		if n := len(spans); n > 0 && spans[n-1].To+1 >= r.From {
+			spans[n-1].To = max(spans[n-1].To, r.To)
+			continue
+		}
+		spans = append(spans, wire.Span(r))
+	}
+	return spans
 }
 
 // refuseOutdated refuses a client that has seen a later incarnation of the group.
