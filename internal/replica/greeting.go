@@ -149,6 +149,7 @@ func (c *conn) takeSeal(d *decoder) error {
 	if err := c.checkHello(c.hello); err != nil {
 		return err
 	}
+	c.tells = true // it gets our states now
 	if err := c.agree(c.hello); err != nil {
 		return err
 	}

@@ -120,7 +120,7 @@ func pluralHas(n int, noun string) string {
 var refusalTexts = map[string]string{
 	"publish gap": "publishers are refused, since it lacks messages that they were told are safe: wait for the peer that has them, " +
 		"or declare them lost with 'holdfastd lost' (server/DISASTER.md)",
-	"duplicate with other content": "messages are rejected whose numbers are here with other content: a publish store was copied",
+	"duplicate with other content": "messages are rejected whose numbers are here with other content: a publish store was copied, or restored from a backup",
 	"incarnation":                  "clients are refused that have seen a later incarnation of the group: was this instance replaced while it was away?",
 }
 
