@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -188,8 +189,8 @@ func (l *Links) objectionLocked(had, d journal.Decree, own bool) string {
 			return fmt.Sprintf("%s is connected with %s: stop it, or leave its name out", name, l.o.Name)
 		}
 	}
-	for name, p := range l.peers {
-		if p.conn == nil && !slices.Contains(d.Lost, name) && (own || !slices.Contains(d.Members, name)) {
+	for _, name := range slices.Sorted(maps.Keys(l.peers)) {
+		if l.peers[name].conn == nil && !slices.Contains(d.Lost, name) && (own || !slices.Contains(d.Members, name)) {
 			return fmt.Sprintf("%s is not connected with %s: start it, or name it if it will not return", name, l.o.Name)
 		}
 	}
