@@ -433,16 +433,17 @@ func TestDisasterBothFromBackups(t *testing.T) {
 func TestDisasterStoreFromBackup(t *testing.T) {
 	d := newDrill(t, false)
 	d.start("a", "b")
-	open := func() (*sdk.Client, *pubstore.File) {
+	upTo := func(from, to int) {
 		store, err := pubstore.OpenFile(filepath.Join(d.dir, "outbox"), pubstore.FileOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return d.dial("publisher", func(c *sdk.Config) { c.Publishes = store }), store
-	}
-	upTo := func(from, to int) {
-		c, store := open()
-		d.publish(c, from, to)
+		for n := from; n <= to; n++ { // before it finds out what the servers have
+			if _, err := store.Append(t.Context(), &pubstore.Message{Topic: "orders", Body: fmt.Append(nil, n)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c := d.dial("publisher", func(c *sdk.Config) { c.Publishes = store })
 		d.flush(c.FlushSafe)
 		// What was published under numbers that the servers have already is rejected.
 		for _, body := range d.takeRejected() {
