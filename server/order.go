@@ -74,7 +74,7 @@ func SendOrder(ctx context.Context, cfg Config, do string, args ...string) (stri
 		case <-look.C:
 		case <-ctx.Done():
 			if err := cfg.FS.Remove(file); err == nil {
-				return "", errors.New("the instance did not take the order in time, and it was taken back")
+				return "", errors.New("the instance did not take the order in time, and it was taken back: it hangs, or may not read what this user writes")
 			}
 			return "", errors.New("the instance took the order and did not answer in time: see its log and status")
 		}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/journal"
@@ -58,20 +59,31 @@ type Status struct {
 type DecreeStatus struct {
 	Incarnation uint64    `json:"incarnation"` // that it began
 	Time        time.Time `json:"time"`
-	Lost        []string  `json:"lost"`    // instances that were not to return, and have not joined again
-	Stands      bool      `json:"stands"`  // publishers may still make use of it
-	EndsMS      int64     `json:"ends_ms"` // in how long it ends by itself, if it stands
-	Unseen      int       `json:"unseen"`  // publishers that have not logged on since, if it stands
+	Lost        []string  `json:"lost"`       // instances that were not to return, and have not joined again
+	Stands      bool      `json:"stands"`     // publishers may still make use of it
+	EndsMS      int64     `json:"ends_ms"`    // in how long it ends by itself, if it stands
+	Unseen      int       `json:"unseen"`     // publishers that have not logged on since, if it stands
+	Publishers  []string  `json:"publishers"` // their ids, 100 at most
 }
+
+// unseenMost bounds the ids in a DecreeStatus.
+const unseenMost = 100
 
 func (s *Server) decreeStatus() *DecreeStatus {
 	d := s.journal.Decree()
 	if d.Incarnation == 0 {
 		return nil
 	}
-	st := &DecreeStatus{Incarnation: d.Incarnation, Time: d.Time, Lost: append([]string{}, d.Lost...), Stands: d.Stands()}
-	if st.Stands {
-		st.EndsMS, st.Unseen = (journal.DecreeLasts - d.Stood).Milliseconds(), s.journal.CountUnsettled()
+	st := &DecreeStatus{
+		Incarnation: d.Incarnation, Time: d.Time, Lost: append([]string{}, d.Lost...), Stands: d.Stands(), Publishers: []string{},
+	}
+	if !st.Stands {
+		return st
+	}
+	ids, unseen := s.journal.ListUnsettled(unseenMost)
+	st.EndsMS, st.Unseen = (journal.DecreeLasts - d.Stood).Milliseconds(), unseen
+	for _, id := range ids {
+		st.Publishers = append(st.Publishers, strconv.FormatUint(id, 10))
 	}
 	return st
 }

@@ -110,20 +110,23 @@ func (j *Journal) Settle(publisher uint64) error {
 	return nil
 }
 
-// CountUnsettled returns how many publishers have not been seen since the decree
-// that stands.
-func (j *Journal) CountUnsettled() (n int) {
+// ListUnsettled returns how many publishers have not been seen since the decree that
+// stands, and the first of them, by id.
+func (j *Journal) ListUnsettled(most int) (ids []uint64, n int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if !j.decreeLocked().Stands() {
-		return 0
+		return nil, 0
 	}
 	for _, p := range j.table.sorted {
-		if !p.settled && p.have > 0 && !bookmark.IsRun(p.id) {
-			n++
+		if p.settled || p.have == 0 || bookmark.IsRun(p.id) {
+			continue
+		}
+		if n++; n <= most {
+			ids = append(ids, p.id)
 		}
 	}
-	return n
+	return ids, n
 }
 
 // Lost returns the holes of a publisher that are lost, in order.

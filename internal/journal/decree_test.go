@@ -45,19 +45,22 @@ func TestDecreeIsKept(t *testing.T) {
 			if !d.Is(first) || !d.Stands() || !slices.Equal(d.Lost, first.Lost) || !slices.Equal(d.Members, first.Members) || !d.Time.Equal(first.Time) {
 				t.Errorf("the decree is %+v", d)
 			}
-			if j.Unsettled(p) || !j.Unsettled(q) || !j.Unsettled(99) || j.CountUnsettled() != 1 {
-				t.Errorf("unsettled: %v %v, %d in all; want q alone", j.Unsettled(p), j.Unsettled(q), j.CountUnsettled())
+			if j.Unsettled(p) || !j.Unsettled(q) || !j.Unsettled(99) {
+				t.Errorf("unsettled: %v %v; want q alone", j.Unsettled(p), j.Unsettled(q))
+			}
+			if ids, n := j.ListUnsettled(5); n != 1 || !slices.Equal(ids, []uint64{q}) {
+				t.Errorf("%d unsettled: %d; want q alone", n, ids)
 			}
 			if err := j.TakeDecree(journal.Decree{Incarnation: 2, ID: 8}); err != nil {
 				t.Fatal(err)
 			}
-			if !j.Unsettled(p) || j.CountUnsettled() != 2 {
+			if ids, n := j.ListUnsettled(1); !j.Unsettled(p) || n != 2 || len(ids) != 1 {
 				t.Error("another decree settles nobody")
 			}
 			if err := j.TakeDecree(journal.Decree{Incarnation: 2, ID: 8, Ended: true}); err != nil {
 				t.Fatal(err)
 			}
-			if j.Unsettled(p) || j.CountUnsettled() != 0 || j.Decree().Stands() {
+			if _, n := j.ListUnsettled(5); n != 0 || j.Unsettled(p) || j.Decree().Stands() {
 				t.Error("a decree that has ended is of no use")
 			}
 		})

@@ -103,10 +103,22 @@ func (r *statusReport) judgeDecree(name string, s *server.Status) {
 		r.wrong("refusing", name, "%s", text)
 	}
 	if d := s.Decree; d != nil && d.Stands {
-		r.wrong("decree", name, "the decree of incarnation %d stands for %v more: it would hide another loss; %s not been seen since; "+
+		r.wrong("decree", name, "the decree of incarnation %d stands for %v more: it would hide another loss; %s not been seen since%s; "+
 			"end it with 'holdfastd lost --end' when all are back that will come", d.Incarnation,
-			(time.Duration(d.EndsMS) * time.Millisecond).Round(time.Minute), pluralHas(d.Unseen, "publisher"))
+			(time.Duration(d.EndsMS) * time.Millisecond).Round(time.Minute), pluralHas(d.Unseen, "publisher"), firstOf(d.Publishers))
 	}
+}
+
+// firstOf names the first few of a list.
+func firstOf(ids []string) string {
+	const shown = 3
+	switch {
+	case len(ids) == 0:
+		return ""
+	case len(ids) > shown:
+		return " (" + printable(strings.Join(ids[:shown], ", ")) + ", ...)"
+	}
+	return " (" + printable(strings.Join(ids, ", ")) + ")"
 }
 
 func pluralHas(n int, noun string) string {
