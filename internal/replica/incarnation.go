@@ -63,4 +63,3 @@ func checkDecree(us, peer *Hello) (take bool, outdated string, err error) {
 func memberOf(name string, decrees ...journal.Decree) bool {
 	return !slices.ContainsFunc(decrees, func(d journal.Decree) bool { return !slices.Contains(d.Members, name) })
 }
-
