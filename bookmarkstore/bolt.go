@@ -69,10 +69,7 @@ type Bolt struct {
 	collected atomic.Uint64 // as many of them as the last commit covers
 	pace      atomic.Int32
 
-	wake signal.Signal // there is something to commit
-	now  signal.Signal // do not wait for the interval
-	stop chan struct{} // closed by Close
-	done chan struct{} // closed when the committer has ended
+	committer
 
 	mu        sync.Mutex
 	places    map[string]*boltPlace // guarded by mu
@@ -81,7 +78,16 @@ type Bolt struct {
 	committed chan struct{}         // closed and replaced by each commit; guarded by mu
 	failed    error                 // *FailedError; guarded by mu
 	closed    bool                  // guarded by mu
+	met       met                   // guarded by mu
 	tx        *txDiscards           // of the last transaction DiscardTx saw; guarded by mu
+}
+
+// A committer is what its goroutine is told, and tells.
+type committer struct {
+	wake signal.Signal // there is something to commit
+	now  signal.Signal // do not wait for the interval
+	stop chan struct{} // closed by Close
+	done chan struct{} // closed when the goroutine has ended
 }
 
 // OpenBolt opens the store in the database file at path, making it if it is
@@ -138,10 +144,7 @@ func openBolt(db *bbolt.DB, bucket string, o BoltOptions) (*Bolt, error) {
 		path:      db.Path(),
 		bucket:    []byte(bucket),
 		options:   o,
-		wake:      signal.New(),
-		now:       signal.New(),
-		stop:      make(chan struct{}),
-		done:      make(chan struct{}),
+		committer: committer{wake: signal.New(), now: signal.New(), stop: make(chan struct{}), done: make(chan struct{})},
 		places:    make(map[string]*boltPlace),
 		committed: make(chan struct{}),
 	}
@@ -196,6 +199,7 @@ func (b *Bolt) check() (there bool, err error) {
 			return b.damaged("", keyFormat, newerFormat("it", format[0]))
 		}
 		there = true
+		b.loadMet(bucket)
 		return nil
 	})
 	return there, err

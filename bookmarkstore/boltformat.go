@@ -14,6 +14,7 @@ import (
 // What a Bolt keeps in its bucket:
 //
 //	format                                version (1 byte)
+//	met                                   incarnation (8), cluster, of the group that it has met; may be missing
 //	subscriptions/                        bucket
 //	    <id>/                             bucket, named as the application chose
 //	        head                          generation (8), flags (1), topic, filter
@@ -21,7 +22,7 @@ import (
 //	        <publisher><sequence>         nothing: that message is discarded out of order
 //
 // Publisher and sequence are 8 bytes each, numbers are big endian, texts have
-// their length (uvarint) in front. Each value below a subscription begins with
+// their length (uvarint) in front. That of met and each value below a subscription begins with
 // the version and ends in a CRC-32C over id, key and what stands before it:
 // a value that was damaged, or stands under another key, does not decode.
 // So damage can hide a discard (the message comes again) but not invent one.

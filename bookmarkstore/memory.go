@@ -12,6 +12,7 @@ type Memory struct {
 	mu     sync.Mutex
 	places map[string]*place // guarded by mu
 	closed bool              // guarded by mu
+	met    met               // guarded by mu
 }
 
 // NewMemory returns an empty store.

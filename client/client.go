@@ -35,6 +35,7 @@ type Client struct {
 
 	events events
 	record record
+	group  *group
 
 	mu       sync.Mutex
 	draining bool                     // Drain or Close has begun; guarded by mu
@@ -104,6 +105,7 @@ func newClient(cfg Config) (c *Client, err error) {
 		finished:   make(chan struct{}),
 		publishing: publishing{calls: newCalls()},
 		events:     events{wake: signal.New()},
+		group:      newGroup(cfg.Publishes, cfg.Bookmarks),
 		record:     newRecord(),
 		subs:       make(map[string]*Subscription),
 	}

@@ -122,7 +122,8 @@ func (cn *conn) logon(u *uri, ch Choice) error {
 	if err := cn.nc.SetDeadline(time.Now().Add(c.cfg.LogonTimeout)); err != nil {
 		return err
 	}
-	c.core.logon(c.name, cmp.Or(u.messageType, c.cfg.MessageType), counter)
+	cluster, seen := c.stated()
+	c.core.logon(c.name, cmp.Or(u.messageType, c.cfg.MessageType), counter, cluster, seen)
 	var m wire.Message
 	if err := cn.authenticate(u, &m); err != nil {
 		return err
@@ -132,10 +133,16 @@ func (cn *conn) logon(u *uri, ch Choice) error {
 	}
 	cn.at = c.core.server()
 	cn.info = serverInfo(&cn.at, &m)
+	if err := c.group.check(&m); err != nil {
+		return err
+	}
 	if err := c.suits(cn, ch); err != nil {
 		return err
 	}
-	return cn.begin(&m)
+	if err := cn.begin(&m); err != nil {
+		return err
+	}
+	return c.meet(&m, c.core.former())
 }
 
 // authenticate sends the logon, and again for each challenge, until the

@@ -164,6 +164,10 @@
 //	                              way; or wait again
 //	ErrPublishGap                 (Stats, hook PublishGap) nothing: it ends when that server
 //	                              has caught up; or Renew
+//	*LostError                    (hook Lost) what was acknowledged and is lost: publish it anew,
+//	                              or reconcile, if the application still knows it
+//	ErrOldIncarnation             (Stats, hook Disconnected) nothing, others are tried: whoever
+//	                              runs that server empties its journal
 //	ErrDiskFull                   (Stats, hook Disconnected) nothing, others are tried: whoever
 //	                              runs that server gives it space
 //	ErrStoreRolledBack            (hooks) find out who restored or copied the store, or which

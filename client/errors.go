@@ -23,6 +23,11 @@ var (
 	// server has caught up. Renew is for who will not wait.
 	ErrPublishGap = clientcore.ErrPublishGap
 
+	// ErrOldIncarnation says that a server is one that its group has left behind: it
+	// had no part in a decree that the client's stores have seen (R10). The client
+	// goes on to the next server. Such a server's operator empties its journal.
+	ErrOldIncarnation = clientcore.ErrOldIncarnation
+
 	// ErrDiskFull says that a server takes no publishes for now, since its disk is
 	// nearly full (R7). Nothing is rejected or lost: the client keeps its messages
 	// and goes on to the next server, with growing delays as long as all say so.

@@ -32,6 +32,10 @@ type Hooks struct {
 	Downgraded func(bool)
 	// PublishGap is told the server that lacks acknowledged messages (R4). Must not block.
 	PublishGap func(server string)
+	// Lost is told which of the client's messages were acknowledged as safe and are
+	// lost, as the operator of the servers has declared (R4). They are told again if
+	// the process dies before its publish store has noted it. Must not block.
+	Lost func(*LostError)
 	// StoreRolledBack is told each time the client has begun a new life of the
 	// store because a server has more of it, has another publisher under the id of
 	// its life, or takes nothing of that any more; err is ErrStoreRolledBack,

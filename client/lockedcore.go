@@ -63,7 +63,7 @@ func (o *lockedCore) connect(uri, address string) {
 	o.core.Connect(uri, address, lives)
 }
 
-func (o *lockedCore) logon(name, messageType string, counter uint64) {
+func (o *lockedCore) logon(name, messageType string, counter uint64, cluster string, incarnation uint64) {
 	o.mu.Lock()
 	life, from := o.core.Life(), o.core.RejectedFrom()
 	o.mu.Unlock()
@@ -71,6 +71,13 @@ func (o *lockedCore) logon(name, messageType string, counter uint64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.core.Logon(name, messageType, version, counter, rejected)
+	o.core.States(cluster, incarnation)
+}
+
+func (o *lockedCore) former() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.core.Former()
 }
 
 func (o *lockedCore) credentials(user, password string) []byte {

@@ -173,7 +173,7 @@ func TestOpenLedger(t *testing.T) {
 }
 
 func exampleLedger() *ledger {
-	l := &ledger{name: "gateway", counter: 7, boot: "b1", closed: true}
+	l := &ledger{name: "gateway", counter: 7, boot: "b1", closed: true, met: met{"c1", 2}}
 	l.begin("older")
 	l.current().append(0, 10, 0)
 	l.begin("newer")
@@ -191,8 +191,10 @@ func exampleLedger() *ledger {
 
 // The forms of version 1: what a store wrote once must be readable for ever.
 const (
-	goldenState = "9701a767617465776179" + "07a26231c302" + "92" + "9601a56f6c646572000001" + "90" +
+	goldenFields = "01a767617465776179" + "07a26231c302" + "92" + "9601a56f6c646572000001" + "90" +
 		"9602a56e65776572cf000400000000000005cd012c" + "96" + "0708" + "1414" + "cd012ccd012c"
+	goldenState  = "99" + goldenFields + "a26331" + "02"
+	goldenBefore = "97" + goldenFields // before there were groups
 	goldenRecord = "02000000" + "0300000000000000" + "150caf5b07000000" + "0070357d14000000" + "01" + "0600" + "0200" + "0100" +
 		"6f7264657273" + "6b39" + "78" + "626f6479"
 )
@@ -202,11 +204,21 @@ func TestGoldenState(t *testing.T) {
 	if got := hex.EncodeToString(l.encodeState()); got != goldenState {
 		t.Errorf("state is\n%s, want\n%s", got, goldenState)
 	}
-	golden, _ := hex.DecodeString(goldenState)
-	var got ledger
-	if err := got.decodeState(golden); err != nil {
-		t.Fatal(err)
+	for text, met := range map[string]met{goldenState: l.met, goldenBefore: {}} {
+		golden, _ := hex.DecodeString(text)
+		var got ledger
+		if err := got.decodeState(golden); err != nil {
+			t.Fatal(err)
+		}
+		checkGolden(t, &got, l)
+		if got.met != met {
+			t.Errorf("the group is %+v, want %+v", got.met, met)
+		}
 	}
+}
+
+func checkGolden(t *testing.T, got, l *ledger) {
+	t.Helper()
 	w, want := got.current(), l.current()
 	if got.name != l.name || got.counter != 7 || got.boot != "b1" || !got.closed || got.numbers != 2 || len(got.lives) != 2 ||
 		w.id != "newer" || w.number != 2 || w.base != 1<<50 || w.acked != 5 || w.last != 300 || !slices.Equal(w.rejected, want.rejected) {

@@ -15,6 +15,7 @@ type ledger struct {
 	counter uint64 // of logons (R11)
 	boot    string // boot id of the machine it was last opened under
 	closed  bool   // it was closed cleanly
+	met     met    // the group of servers (R10)
 
 	lives   []*window // never empty once begin was called; the last one is appended to
 	numbers uint32    // given out to lives

@@ -12,13 +12,17 @@ import (
 
 // The state of a store is its ledger without slots, in msgpack:
 //
-//	[version, name, counter, boot, closed, numbers, lives]
+//	[version, name, counter, boot, closed, numbers, lives, cluster, incarnation]
 //	a life: [number, id, base, acked, last, rejected], rejected: [lo, hi, lo, hi, …]
 //
-// A later version may put more behind the lives.
+// A later version may put more behind it, an earlier one ended with the lives.
 const stateVersion = 1
 
-const stateFields, lifeFields = 7, 6
+const (
+	stateFields = 9
+	stateLeast  = 7
+	lifeFields  = 6
+)
 
 // maxLives bounds what is read. Each renewal while nothing gets safe makes one.
 const maxLives = 1 << 16
@@ -56,6 +60,8 @@ func (l *ledger) encodeState() []byte {
 			ok(enc.EncodeUint(s.hi))
 		}
 	}
+	ok(enc.EncodeString(l.met.cluster))
+	ok(enc.EncodeUint(l.met.incarnation))
 	return buf.Bytes()
 }
 
@@ -63,7 +69,8 @@ func (l *ledger) encodeState() []byte {
 // are empty then: see recovery.
 func (l *ledger) decodeState(p []byte) error {
 	d := newStateDecoder(p)
-	if err := d.version(); err != nil {
+	fields, err := d.version()
+	if err != nil {
 		return err
 	}
 	name, counter, boot, closed, numbers := d.text(), d.uint(), d.text(), d.bool(), d.uint()
@@ -79,6 +86,14 @@ func (l *ledger) decodeState(p []byte) error {
 		}
 		lives = append(lives, w)
 	}
+	var m met
+	if fields >= stateFields {
+		m = met{d.text(), d.uint()}
+	}
+	if d.err != nil {
+		return d.fail("the group")
+	}
+	l.met = m
 	l.name, l.counter, l.boot, l.closed, l.numbers, l.lives = name, counter, boot, closed, uint32(numbers), lives
 	return nil
 }
@@ -104,15 +119,16 @@ func (d *stateDecoder) fail(what string) error {
 }
 
 // version reads up to the version: no later one is malformed.
-func (d *stateDecoder) version() error {
-	fields, v := d.array(), d.uint()
+func (d *stateDecoder) version() (fields int, err error) {
+	fields = d.array()
+	v := d.uint()
 	switch {
 	case d.err == nil && v > stateVersion:
-		return &format.VersionError{Found: v, Known: stateVersion}
-	case fields < stateFields || v != stateVersion:
-		return d.fail("version")
+		return fields, &format.VersionError{Found: v, Known: stateVersion}
+	case fields < stateLeast || v != stateVersion:
+		return fields, d.fail("version")
 	}
-	return nil
+	return fields, nil
 }
 
 // checkHead reports why a head that begins with start is not that of a publish store.
@@ -121,7 +137,8 @@ func checkHead(start []byte) error {
 	if !is {
 		return ErrNotStore
 	}
-	return newStateDecoder(state).version()
+	_, err := newStateDecoder(state).version()
+	return err
 }
 
 func (d *stateDecoder) life() *window {

@@ -18,7 +18,8 @@ func (s *Server) serveAdmin() {
 		answer(w, s.Err() == nil, s.Status())
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, s.isReady() && !s.isStopping(), s.Status())
+		st := s.Status()
+		answer(w, st.Ready && !st.Stopping && st.Outdated == "", st)
 	})
 	mux.HandleFunc("GET /publishers", s.answerPublishers)
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}

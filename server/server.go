@@ -41,6 +41,7 @@ type Server struct {
 	journal *journal.Journal
 	links   atomic.Pointer[replica.Links] // nil until they are started
 	space   space
+	refused refusals
 
 	ctx      context.Context // ends when sessions must
 	cancel   context.CancelFunc
@@ -75,7 +76,7 @@ func (s *Server) ReplicationAddr() net.Addr { return addrOf(s.peers) }
 // [PublisherList]: of all, or of those with ids above after, limit of them at most.
 //
 //	/healthz     200 while the instance runs, 503 once it has failed
-//	/readyz      200 while it serves clients, 503 before and while it stops
+//	/readyz      200 while it serves clients, 503 before, while it stops, and once it is outdated
 //	/publishers  200, 400 if after or limit is no number (?after=ID&limit=N)
 func (s *Server) AdminAddr() net.Addr { return addrOf(s.admin) }
 
@@ -134,6 +135,7 @@ func (s *Server) fail(err error) {
 func (s *Server) supervise() {
 	defer close(s.done)
 	s.loops.Go(s.retention)
+	s.loops.Go(s.obeyOrders)
 	if s.awaitLinks() {
 		s.serve()
 	}

@@ -52,6 +52,7 @@ func Start(cfg Config) (*Server, error) {
 	}
 	s.instance.Full = s.space.full.Load
 	s.instance.Stopping = s.isStopping
+	s.instance.Refused = s.refused.note
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if err := s.start(); err != nil {
 		s.cancel()
@@ -232,6 +233,8 @@ func (s *Server) linkOptions() replica.Options {
 		},
 		OnRaised:   s.instance.Registry.Raised,
 		OnDiverged: s.instance.Registry.Diverged,
+		// Its clients go on elsewhere, and no logon is accepted any more.
+		OnOutdated: func() { s.eachSession((*servercore.Session).Stop) },
 	}
 	if s.cfg.Replication == nil {
 		return o

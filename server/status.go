@@ -4,6 +4,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/journal"
@@ -53,6 +54,10 @@ type Status struct {
 	Gaps        uint64 `json:"gaps"`         // subscriptions ended because retention removed what they missed
 
 	Diverged []DivergedStatus `json:"diverged,omitempty"` // publishers of which nothing more is taken, ordered by id
+
+	Refusing []string      `json:"refusing"`           // why clients were refused in the last minute that cannot go on by themselves
+	Outdated string        `json:"outdated,omitempty"` // why no clients are served: the group has a decree in which this instance had no part
+	Decree   *DecreeStatus `json:"decree,omitempty"`   // the newest one
 }
 
 // A DivergedStatus is a publisher of which the instances have, or may have, two
@@ -62,6 +67,40 @@ type DivergedStatus struct {
 	From      uint64 `json:"from"`  // the first number that is not proven to be the same everywhere
 	Have      uint64 `json:"have"`  // highest sequence in the journal
 	Floor     uint64 `json:"floor"` // highest one that retention has removed
+}
+
+// A DecreeStatus is what became of the newest decree, by which acknowledged messages
+// were declared lost.
+type DecreeStatus struct {
+	Incarnation uint64    `json:"incarnation"` // that it began
+	Time        time.Time `json:"time"`
+	Lost        []string  `json:"lost"`       // instances that were not to return, and have not joined again
+	Stands      bool      `json:"stands"`     // publishers may still make use of it
+	EndsMS      int64     `json:"ends_ms"`    // in how long it ends by itself, if it stands
+	Unseen      int       `json:"unseen"`     // publishers that have not logged on since, if it stands
+	Publishers  []string  `json:"publishers"` // their ids, 100 at most
+}
+
+// unseenMost bounds the ids in a DecreeStatus.
+const unseenMost = 100
+
+func (s *Server) decreeStatus() *DecreeStatus {
+	d := s.journal.Decree()
+	if d.Incarnation == 0 {
+		return nil
+	}
+	st := &DecreeStatus{
+		Incarnation: d.Incarnation, Time: d.Time, Lost: append([]string{}, d.Lost...), Stands: d.Stands(), Publishers: []string{},
+	}
+	if !st.Stands {
+		return st
+	}
+	ids, unseen := s.journal.ListUnsettled(unseenMost)
+	st.EndsMS, st.Unseen = (journal.DecreeLasts - d.Stood).Milliseconds(), unseen
+	for _, id := range ids {
+		st.Publishers = append(st.Publishers, strconv.FormatUint(id, 10))
+	}
+	return st
 }
 
 // A SessionStatus is one client's session.
@@ -135,6 +174,7 @@ func (s *Server) Status() Status {
 		st.Degraded = []journal.Interval{} // JSON: a list, always
 	}
 	st.Diverged = s.diverged()
+	st.Refusing, st.Outdated, st.Decree = s.refused.lately(), links.Outdated(), s.decreeStatus()
 	if d := s.journal.Damage(); d != nil {
 		st.Damage = d.Error()
 	}

@@ -57,6 +57,9 @@ func OfName(name string) Identity {
 // IsLife reports whether an id is of a life of a publish store.
 func IsLife(id uint64) bool { return id>>domainShift == lifeDomain }
 
+// IsRun reports whether an id is of one start of an instance, and ends with it.
+func IsRun(id uint64) bool { return id>>domainShift == runDomain }
+
 // Mistaken reports whether two checks of one id are known and differ: they are
 // of two publishers.
 func Mistaken(a, b Check) bool {

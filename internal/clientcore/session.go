@@ -129,6 +129,17 @@ func (s *Session) Logon(name, messageType, version string, counter uint64, rejec
 	}
 }
 
+// States has the logon state the group of servers that the store has met, but for
+// a former life: what is lost of that is told at each logon.
+func (s *Session) States(cluster string, incarnation uint64) {
+	if !s.old {
+		s.logon.Cluster, s.logon.Incarnation = cluster, incarnation
+	}
+}
+
+// Former reports whether the present connection is under a former life.
+func (s *Session) Former() bool { return s.old }
+
 // Credentials returns the logon to be sent, the first or another after a challenge.
 func (s *Session) Credentials(user, password string) wire.LogonCommand {
 	s.asked++
@@ -206,6 +217,8 @@ func refusal(command string, m *wire.Message) error {
 		return ErrPublishGap
 	case strings.HasPrefix(reason, wire.ReasonNameInUse):
 		return ErrNameInUse
+	case strings.HasPrefix(reason, wire.ReasonIncarnation):
+		return ErrOldIncarnation
 	case strings.HasPrefix(reason, wire.ReasonDiskFull):
 		return ErrDiskFull
 	case strings.HasPrefix(reason, wire.ReasonOtherPublisher):

@@ -225,14 +225,29 @@ func drawTable(t *rapid.T) *table {
 			tb.applyInterval(Interval{Destination: "b", Begin: time.UnixMicro(int64(i + 1)),
 				Ranges: []Range{{Publisher: p, From: 1, To: r.Sequence}}})
 		}
+		if rapid.IntRange(0, 9).Draw(t, "settled") == 0 {
+			tb.applySettled([]uint64{p})
+		}
+		if rapid.IntRange(0, 19).Draw(t, "decree") == 0 {
+			tb.applyDecree(decreed{age: int64(i) - 30, Decree: Decree{
+				Incarnation: tb.decree.Incarnation + 1, ID: uint64(i), Members: []string{"c"}, Lost: []string{"a", "b"},
+				Time: time.UnixMicro(int64(i)), Ended: i%2 == 0,
+			}})
+		}
 	}
 	return tb
 }
 
 func known(tb *table) string {
 	text := fmt.Sprint(tb.lastTime, tb.intervals)
+	if tb.decree.Incarnation > 0 {
+		text += fmt.Sprint(tb.decree)
+	}
 	for _, p := range tb.sorted() {
 		text += fmt.Sprintf("\n%+v seen %d %v", p.state(), p.seen, p.refused())
+		if tb.decree.Incarnation > 0 {
+			text += fmt.Sprint(p.settled)
+		}
 	}
 	return text
 }
@@ -277,6 +292,8 @@ func FuzzHead(f *testing.F) {
 	f.Add(appendChange(nil, change{time: 3, floors: []bookmark.Bookmark{{Publisher: 1, Sequence: 2}}}))
 	f.Add(appendChange(nil, change{time: 3, forgotten: []uint64{4}}))
 	f.Add(appendChange(nil, change{time: 3, cluster: &Cluster{ID: ClusterID{1}, Intact: true}}))
+	f.Add(appendChange(nil, change{time: 3, settled: []uint64{4}}))
+	f.Add(appendChange(nil, change{time: 3, decree: &decreed{Decree: Decree{Incarnation: 1, Lost: []string{"b"}}, age: -5}}))
 	f.Add(tb.Summary())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		newTable(nil).RecoverHead(b)

@@ -70,6 +70,10 @@
 //	   the first sequence that is not proven equal on all instances
 //	7  the cluster: its id (16), flags (1 byte): 1 this journal has made the id, 2 it is
 //	   intact
+//	8  a decree: incarnation, id (8), count of members and these (length, bytes),
+//	   count of the lost and these, wall-clock time (8), age of the log when it was
+//	   made (8), 1 if it has ended (1)
+//	0x88  publishers that have made use of the decree: count, then their ids (8 bytes)
 //
 // where counts and numbers of no stated length are unsigned varints.
 //
@@ -93,7 +97,8 @@
 //	  the index of its reason,
 //	the cluster (17),
 //	diverged publishers, as in their state record,
-//	count of publishers whose running CRC is not known, and their ids (8)
+//	count of publishers whose running CRC is not known, and their ids (8),
+//	0, or 1, the decree, and the publishers that have made use of it, as above
 //
 // The summary at the end of a sealed segment says what stands in it:
 //

@@ -27,6 +27,8 @@ const (
 	statePeer      = 5
 	stateDiverged  = 6
 	stateCluster   = 7
+	stateDecree    = 8
+	stateSettled   = 0x80 | stateDecree // who has made use of it
 )
 
 const (
@@ -79,7 +81,7 @@ func (t *table) Head() []byte {
 		b = appendTombstones(b, p.refused(), reasons, room-(len(b)-before))
 		room -= len(b) - before
 	}
-	return t.appendUnknown(appendDiverged(appendCluster(b, t.cluster), t.divergedList()))
+	return t.appendDecreed(t.appendUnknown(appendDiverged(appendCluster(b, t.cluster), t.divergedList())))
 }
 
 // appendUnknown appends the publishers whose running CRC is not known.
@@ -91,11 +93,7 @@ func (t *table) appendUnknown(b []byte) []byte {
 		}
 	}
 	slices.Sort(ids)
-	b = binary.AppendUvarint(b, uint64(len(ids)))
-	for _, id := range ids {
-		b = binary.LittleEndian.AppendUint64(b, id)
-	}
-	return b
+	return appendIDs(b, ids)
 }
 
 func (p *publisher) checkInHead() []byte {
@@ -170,6 +168,7 @@ func (t *table) RecoverHead(payload []byte) error {
 	for range f.count(8) {
 		t.publisher(f.uint64()).crcUnknown = true
 	}
+	t.recoverDecreed(&f)
 	if f.bad || len(f.rest) > 0 {
 		return fmt.Errorf("journal: head of %d bytes: %w", len(payload), errState)
 	}
@@ -278,6 +277,8 @@ type change struct {
 	peer      *Peer
 	cluster   *Cluster
 	diverged  []bookmark.Bookmark // publishers, and the first number of each that is not proven equal
+	decree    *decreed
+	settled   []uint64 // publishers that have made use of it
 }
 
 func decodeState(payload []byte) (change, error) {
@@ -305,6 +306,11 @@ func decodeState(payload []byte) (change, error) {
 		c.cluster = &cluster
 	case stateDiverged:
 		c.diverged = f.diverged()
+	case stateDecree:
+		d := f.decree()
+		c.decree = &d
+	case stateSettled:
+		c.settled = f.ids()
 	default:
 		return c, fmt.Errorf("%w: unknown type %d", errState, what)
 	}
@@ -340,6 +346,10 @@ func (t *table) applyChange(c change) {
 	if c.cluster != nil {
 		t.cluster = *c.cluster
 	}
+	if c.decree != nil {
+		t.applyDecree(*c.decree)
+	}
+	t.applySettled(c.settled)
 	t.applyDiverged(c.diverged)
 	t.remove(c.forgotten)
 }
@@ -368,6 +378,12 @@ func appendChange(b []byte, c change) []byte {
 	}
 	if c.diverged != nil {
 		return appendDiverged(append(b, stateDiverged), c.diverged)
+	}
+	if c.decree != nil {
+		return appendDecree(append(b, stateDecree), *c.decree)
+	}
+	if c.settled != nil {
+		return appendIDs(append(b, stateSettled), c.settled)
 	}
 	b = append(b, stateFloors)
 	b = binary.AppendUvarint(b, uint64(len(c.floors)))

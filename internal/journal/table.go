@@ -28,6 +28,7 @@ type publisher struct {
 	seen       int64  // age of the log at the last record, exact to an interval of Trim, or at Seen
 	tombstones []Tombstoned
 	holes      []hole // in order
+	settled    bool   // has made use of the decree
 
 	topics        []topicMark // of its messages
 	removedTopics []topicMark // of those up to removed
@@ -84,6 +85,7 @@ type table struct {
 	intervals []Interval
 	peers     []Peer // that are remembered, by name
 	cluster   Cluster
+	decree    decreed
 
 	// What is noted for the summary of the segment that is being written.
 	segment        uint32 // its number, from 1, in this table's life
@@ -110,7 +112,7 @@ func (t *table) reset() {
 	t.all, t.ordered = nil, 0
 	t.rings = rings{most: ringsMost}
 	t.topics = newTopicNames()
-	t.lastTime, t.age, t.intervals, t.peers, t.cluster = 0, 0, nil, nil, Cluster{}
+	t.lastTime, t.age, t.intervals, t.peers, t.cluster, t.decree = 0, 0, nil, nil, Cluster{}, decreed{}
 	t.stretches = newStretches(int64(t.stretches.outline.segment))
 	t.nextSegment()
 }

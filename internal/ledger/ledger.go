@@ -43,6 +43,8 @@ type Log interface {
 	// Tombstones returns the refused messages of a publisher above a sequence,
 	// in order: the newest 1,024 at most.
 	Tombstones(publisher, above uint64) []Tombstoned
+	// Lost returns what is lost of a publisher, in order: the newest 64 at most.
+	Lost(publisher uint64) []Range
 	// Seen notes that a publisher is in use now, so that retention keeps it.
 	Seen(publisher uint64)
 	// Floor returns floor(p), Floors that of every publisher that has one.
@@ -143,6 +145,15 @@ type Group interface {
 	// has not reached the answer of one that replicates to us. A peer that is
 	// away or downgraded is not waited for (R11).
 	Awaits(publisher uint64, answers map[string]uint64) bool
+	// Incarnation counts the decrees of the group (R4).
+	Incarnation() uint64
+	// Outdated says why no clients may be served: the group has a decree in which
+	// this instance had no part. Empty: they may.
+	Outdated() string
+	// Unsettled reports whether a decree stands of which a publisher has not made
+	// use; Settle notes that it has.
+	Unsettled(publisher uint64) bool
+	Settle(publisher uint64) error
 	// Hold notes that a publish is held back for that, from now on until
 	// release is called (R5).
 	Hold() (release func())
@@ -191,4 +202,12 @@ type Answers struct {
 	Lost bool
 
 	Intact bool // one of those that have answered is intact
+	// Survivors says that every configured peer has answered that the standing
+	// decree does not name; Settled that one of them has seen the publisher make
+	// use of it (R4).
+	Survivors bool
+	Settled   bool
 }
+
+// A Range is the sequences From to To of a publisher, both included.
+type Range struct{ From, To uint64 }

@@ -74,6 +74,18 @@ const (
 	R3NotSaid Bug = "r3-not-said"
 	// R4NoGapCheck lets a client publish to an instance that lacks what it let go of.
 	R4NoGapCheck Bug = "r4-no-gap-check"
+	// R4DecreeAgain lets a publisher make use of one decree again and again.
+	R4DecreeAgain Bug = "r4-decree-again"
+	// R4DecreeLetGo journals what a decree declares lost as let go, of which nobody is told.
+	R4DecreeLetGo Bug = "r4-decree-let-go"
+	// R4DecreeLinked makes a decree although an instance is connected that will not return by it.
+	R4DecreeLinked Bug = "r4-decree-linked"
+	// R4DecreeAlone declares lost without asking the peers that the decree does not name.
+	R4DecreeAlone Bug = "r4-decree-alone"
+	// R2AnyIncarnation links with an instance that had no part in the decree.
+	R2AnyIncarnation Bug = "r2-any-incarnation"
+	// R10OldIncarnation has a client go on at a server of a lower incarnation than it has seen.
+	R10OldIncarnation Bug = "r10-old-incarnation"
 	// R5LetGoOnSingle lets the publish store let go of what is acknowledged single.
 	R5LetGoOnSingle Bug = "r5-let-go-on-single"
 	// R5NeverDowngrade keeps a dead link counting for ever although downgrade_after is set.

@@ -2,7 +2,7 @@
 // it has and the other has not, and learns how far the other's disk has it.
 // From that follow the two watermarks that acknowledgements are made of.
 //
-// The rules are R2, R3, R5, R6, R8, R11, R14 and R15 of client/GUARANTEES.md.
+// The rules are R2, R3, R4 (decrees), R5, R6, R8, R11, R14 and R15 of client/GUARANTEES.md.
 // What decides is in files without goroutines, clocks or sockets: Watermarks,
 // Progress, AckState, Link, Rejoin. The rest of the package runs them.
 //
@@ -21,18 +21,23 @@
 //
 //	 1 hello      name, run, group, digest, outbound, sync, topics (nil: all), damaged,
 //	              cluster id (16 bytes; none: 0), whether the journal is empty, intact,
-//	              what running CRCs are made of
+//	              what running CRCs are made of, decree
 //	 2 states     last, array of publisher, check, have, durable, floor, running CRC, diverged (0: not)
 //	 3 records    journal records as they are, each a bin, to the end of the payload
 //	 4 ack        array of publisher, durable
 //	 5 notice     id, client name, user, publisher, check, counter, instance
 //	 6 answer     id, have, whether the name is refused, the publisher is another, the logon has lost,
-//	              intact
+//	              intact, the publisher has made use of the decree
 //	 7 heartbeat  damaged, more, array of publisher, have, running CRC
 //	 8 refuse     code, reason
 //	 9 open       version, nonce (32 bytes)
 //	10 proof      HMAC-SHA-256 (32 bytes)
 //	11 diverged   array of publisher, first sequence that is not proven equal
+//	12 decree     number, 0 (would you object?) or 1 (take it), decree;
+//	              number, 2 (answer), what is against it
+//
+// A decree is its incarnation, id, arrays of members and of the lost, time and for how
+// long it has stood (microseconds), and whether it has ended.
 //
 // Each side sends open, proof, hello, proof, then as many states as it needs, the last
 // one marked, and each waits for the other where it must not go first:
@@ -63,6 +68,7 @@
 //	3 record    a hole, or a record that does not decode (R1, R2)
 //	5 stranger  the peer has not proven itself; without a reason
 //	6 cluster   a journal of another group
+//	7 incarnation the peer had no part in our decree (R4, R10)
 //
 // The first record of a publisher that goes to a peer without that publisher
 // brings the check along, unless nobody here knows it. Records and markers (R2: gone, R3: elsewhere) are journal records alike. A

@@ -30,6 +30,7 @@ const (
 	frameOpen
 	frameProof
 	frameDiverged
+	frameDecree
 )
 
 const (

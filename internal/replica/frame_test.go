@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/journal"
@@ -42,9 +43,13 @@ func someFrames() map[string][]byte {
 	add("notice", func(e *encoder) {
 		encodeNotice(e, 7, &Notice{ClientName: "c", User: "u", Publisher: 9, Check: bookmark.Check{9}, Counter: 3, Instance: "a"})
 	})
-	add("answer", func(e *encoder) { (&answer{7, 99, ledger.Reply{Refused: true, Lost: true}, true}).encode(e) })
+	add("answer", func(e *encoder) { (&answer{7, 99, ledger.Reply{Refused: true, Lost: true}, true, false}).encode(e) })
 	add("heartbeat", (&beat{more: true, moved: []journal.State{{Publisher: 5, Have: 6, RunningCRC: 7}}}).encode)
 	add("refuse", (&RefusedError{Code: refuseRecord, Reason: "a hole"}).encode)
+	decree := journal.Decree{Incarnation: 2, ID: 1 << 63, Members: []string{"c"}, Lost: []string{"a", "b"}, Time: time.UnixMicro(9), Stood: time.Hour, Ended: true}
+	add("decree", (&decreeMessage{number: 7, what: decreeTake, decree: decree}).encode)
+	add("decree-answer", (&decreeMessage{number: 7, what: decreeAnswer, problem: "no"}).encode)
+	add("hello-decree", (&Hello{Name: "c", Outbound: true, Decree: decree, Empty: true}).encode)
 	add("open", func(e *encoder) { encodeOpen(e, nonce{1, 2, 3}) })
 	add("diverged", func(e *encoder) { encodeDiverged(e, []bookmark.Bookmark{bm(1, 2), bm(1<<64-1, 1<<40)}) })
 	add("proof", func(e *encoder) { encodeProof(e, bytes.Repeat([]byte{9}, macBytes)) })
@@ -68,6 +73,12 @@ func reencode(payload []byte) ([]byte, error) {
 			return nil, err
 		}
 		h.encode(e)
+	case frameDecree:
+		var m decreeMessage
+		if err := m.decode(d); err != nil {
+			return nil, err
+		}
+		m.encode(e)
 	case frameStates:
 		states, last, err := decodeStates(d, nil)
 		if err != nil {

@@ -24,6 +24,7 @@ type Hello struct {
 	Empty    bool              // its journal knows no publisher
 	Intact   bool              // its journal has what it has acknowledged
 	Compares uint32            // names the topics that its running CRCs are made of
+	Decree   journal.Decree    // the newest one that it knows
 
 	States []journal.State // in frames of their own
 }
@@ -53,6 +54,7 @@ func (h *Hello) encode(e *encoder) {
 	e.bool(h.Empty)
 	e.bool(h.Intact)
 	e.uint(uint64(h.Compares))
+	encodeDecree(e, h.Decree)
 }
 
 func (h *Hello) decode(d *decoder) error {
@@ -75,7 +77,7 @@ func (h *Hello) decode(d *decoder) error {
 		d.fail(fmt.Errorf("cluster id of %d bytes", len(id)))
 	}
 	h.Empty, h.Intact = d.bool(), d.bool()
-	h.Compares = d.uint32()
+	h.Compares, h.Decree = d.uint32(), decodeDecree(d)
 	return d.err
 }
 
@@ -158,7 +160,8 @@ func decodeNotice(d *decoder) (id uint64, n Notice, err error) {
 type answer struct {
 	id, have uint64
 	ledger.Reply
-	intact bool
+	intact  bool
+	settled bool // the publisher has made use of the decree that stands (R4)
 }
 
 func (a *answer) encode(e *encoder) {
@@ -169,11 +172,12 @@ func (a *answer) encode(e *encoder) {
 	e.bool(a.Other)
 	e.bool(a.Lost)
 	e.bool(a.intact)
+	e.bool(a.settled)
 }
 
 func (a *answer) decode(d *decoder) error {
 	a.id, a.have, a.Refused, a.Other, a.Lost = d.uint(), d.sequence(), d.bool(), d.bool(), d.bool()
-	a.intact = d.bool()
+	a.intact, a.settled = d.bool(), d.bool()
 	return d.err
 }
 
@@ -214,6 +218,7 @@ const (
 	_ // of a link version before
 	refuseStranger
 	refuseCluster
+	refuseIncarnation
 )
 
 // A RefusedError says why one side of a link would not have the other.
@@ -235,7 +240,7 @@ func (e *RefusedError) Error() string {
 
 // aboutPeer reports whether the refusal is about who the peer is.
 func (e *RefusedError) aboutPeer() bool {
-	return e.Code == refuseHello || e.Code == refuseStranger || e.Code == refuseCluster
+	return e.Code == refuseHello || e.Code == refuseStranger || e.Code == refuseCluster || e.Code == refuseIncarnation
 }
 
 // aboutRecord reports whether the refusal is about what was sent, not about who sent it.

@@ -259,7 +259,7 @@ func (x *invader) step() {
 			encodeNotice(e, x.sequence(), n)
 		})
 	case peerAnswer:
-		x.frame((&answer{x.sequence(), x.sequence(), ledger.Reply{Refused: x.number(2) == 1, Other: x.number(2) == 1, Lost: x.number(2) == 1}, x.number(2) == 1}).encode)
+		x.frame((&answer{x.sequence(), x.sequence(), ledger.Reply{Refused: x.number(2) == 1, Other: x.number(2) == 1, Lost: x.number(2) == 1}, x.number(2) == 1, false}).encode)
 	case peerBeat:
 		x.frame((&beat{damaged: x.number(8) == 7, more: x.number(8) == 7, moved: many(x, x.state)}).encode)
 	case peerRefuse:

@@ -73,7 +73,7 @@ func (c *conn) begin() {
 func (c *conn) takeGreeting(t frameType, d *decoder) error {
 	switch {
 	case t == frameRefuse:
-		return refusal(d)
+		return c.refusedBy(d)
 	case c.stage == awaitsOpen && t == frameOpen:
 		return c.takeOpen(d)
 	case c.stage == awaitsProof && t == frameProof:
@@ -86,6 +86,17 @@ func (c *conn) takeGreeting(t frameType, d *decoder) error {
 		return c.takeStates(d)
 	}
 	return fmt.Errorf("%w: type %d in a greeting", errFrame, t)
+}
+
+// refusedBy takes in why the peer would not have us. That we had no part in its
+// decree is believed if it has proven itself.
+func (c *conn) refusedBy(d *decoder) error {
+	err := refusal(d)
+	var r *RefusedError
+	if c.stage > awaitsProof && errors.As(err, &r) && r.Code == refuseIncarnation {
+		c.l.outdate(r.Reason)
+	}
+	return err
 }
 
 func (c *conn) takeOpen(d *decoder) error {
@@ -138,8 +149,11 @@ func (c *conn) takeSeal(d *decoder) error {
 	if err := c.checkHello(c.hello); err != nil {
 		return err
 	}
-	c.tells = true
+	c.tells = true // it gets our states now
 	if err := c.joinCluster(); err != nil {
+		return err
+	}
+	if err := c.agree(c.hello); err != nil {
 		return err
 	}
 	c.stage, c.by = awaitsStates, time.Now().Add(helloTimeout)

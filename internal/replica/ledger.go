@@ -46,6 +46,21 @@ func (l *Ledger) Tombstones(publisher, above uint64) []ledger.Tombstoned {
 	return l.journal.Tombstones(publisher, above)
 }
 
+// Lost implements [ledger.Log].
+func (l *Ledger) Lost(publisher uint64) []ledger.Range { return l.journal.Lost(publisher) }
+
+// Cluster implements [ledger.Group].
+func (l *Ledger) Cluster() string { return "" }
+
+// Incarnation implements [ledger.Group].
+func (l *Ledger) Incarnation() uint64 { return l.journal.Decree().Incarnation }
+
+// Unsettled implements [ledger.Group].
+func (l *Ledger) Unsettled(publisher uint64) bool { return l.journal.Unsettled(publisher) }
+
+// Settle implements [ledger.Group].
+func (l *Ledger) Settle(publisher uint64) error { return l.journal.Settle(publisher) }
+
 // Seen implements [ledger.Log].
 func (l *Ledger) Seen(publisher uint64) { l.journal.Seen(publisher) }
 

@@ -39,6 +39,7 @@ type Links struct {
 	connections
 	opening
 	questions
+	decrees
 	holds
 	schedule
 }
@@ -127,6 +128,7 @@ func newLinks(o Options) (*Links, error) {
 		peers:     make(map[string]*peer),
 		opening:   opening{rejoin: NewRejoin(o.RejoinTimeout, o.Journal.Damage() != nil)},
 		questions: questions{asked: make(map[uint64]*question)},
+		decrees:   decrees{offers: make(map[uint64]*offer)},
 	}
 	l.ctx, l.stop = context.WithCancel(context.Background())
 	l.rejoining.Store(true)
@@ -194,6 +196,7 @@ func (o *Options) defaultHold() error {
 
 func (l *Links) addDestinations() error {
 	have, diverged, remembered := make(bookmark.Vector), l.o.Journal.AllDiverged(), remembered(l.o.Journal)
+	lost := l.o.Journal.Decree().Lost
 	for _, s := range l.o.Journal.States() {
 		have[s.Publisher] = s.Have
 	}
@@ -215,7 +218,7 @@ func (l *Links) addDestinations() error {
 		p.heldFrom = l.o.Journal.End()
 		l.peers[d.Name] = p
 		l.dests = append(l.dests, p)
-		if p.memory = remembered[d.Name]; p.awaited() {
+		if p.memory = remembered[d.Name]; p.awaited() && !slices.Contains(lost, d.Name) {
 			l.rejoin.Await(d.Name, d.Sync)
 		}
 		syncs = append(syncs, d.Sync)
@@ -224,18 +227,18 @@ func (l *Links) addDestinations() error {
 		syncs = nil
 	}
 	l.marks = NewWatermarks(syncs)
-	return l.addPeers(remembered)
+	return l.addPeers(remembered, lost)
 }
 
 // addPeers adds those that may dial us although we don't replicate to them.
-func (l *Links) addPeers(remembered map[string]memory) error {
+func (l *Links) addPeers(remembered map[string]memory, lost []string) error {
 	for _, name := range l.o.Peers {
 		if name == "" || name == l.o.Name || l.peers[name] != nil {
 			return fmt.Errorf("peer %q: the name is missing or in use", name)
 		}
 		p := &peer{name: name, index: -1, memory: remembered[name], reason: "has not dialled yet"}
 		l.peers[name] = p
-		if p.awaited() {
+		if p.awaited() && !slices.Contains(lost, name) {
 			l.rejoin.Await(name, false)
 		}
 	}

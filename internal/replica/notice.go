@@ -3,6 +3,7 @@ package replica
 import (
 	"context"
 	"maps"
+	"slices"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 )
@@ -48,7 +49,7 @@ func (l *Links) soFar(q *question) Answers {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	a := q.Answers
-	a.All, a.By = false, maps.Clone(a.By)
+	a.All, a.Survivors, a.By = false, false, maps.Clone(a.By)
 	return a
 }
 
@@ -58,7 +59,7 @@ func (l *Links) answers(id uint64, q *question) Answers {
 	defer l.mu.Unlock()
 	delete(l.asked, id)
 	for c := range q.open {
-		q.missed(c.counts())
+		q.silent(c.counts())
 	}
 	return q.Answers
 }
@@ -67,6 +68,12 @@ func (l *Links) answers(id uint64, q *question) Answers {
 func (q *question) missed(counts bool) {
 	q.All = false
 	q.Enough = q.Enough && !counts
+}
+
+// silent notes the same of one that is connected, or may be.
+func (q *question) silent(counts bool) {
+	q.missed(counts)
+	q.Survivors = false
 }
 
 // sends reports whether the peer replicates to us.
@@ -79,11 +86,12 @@ func (c *conn) counts() bool { return c.peer.dest.Sync || c.sends() }
 // notice thus never goes out behind the answer to one that has ended ctx, by
 // which the peer would take it for the later one (R11).
 func (l *Links) ask(ctx context.Context, n *Notice) (uint64, *question) {
-	q := newQuestion()
+	q, decree := newQuestion(), l.o.Journal.Decree()
+	q.Survivors = decree.Incarnation > 0
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if ctx.Err() != nil {
-		q.missed(true)
+		q.silent(true)
 		q.look()
 		return 0, q
 	}
@@ -97,8 +105,9 @@ func (l *Links) ask(ctx context.Context, n *Notice) (uint64, *question) {
 			if p.outbound() {
 				q.missed(p.dest.Sync)
 			}
+			q.Survivors = q.Survivors && slices.Contains(decree.Lost, p.name)
 		case p.conn.queueLocked(e.finish()) != nil:
-			q.missed(p.conn.counts())
+			q.silent(p.conn.counts())
 		default:
 			q.open[p.conn] = true
 		}
@@ -123,9 +132,10 @@ func (l *Links) answered(c *conn, a answer) {
 	q.Refused = q.Refused || a.Refused
 	q.Other = q.Other || a.Other
 	q.Intact = q.Intact || a.intact
+	q.Settled = q.Settled || a.settled
 	if a.Lost {
 		q.Lost = true
-		q.missed(true)
+		q.silent(true)
 	} else {
 		q.By[c.peer.name] = a.have
 	}
@@ -136,7 +146,7 @@ func (l *Links) answered(c *conn, a answer) {
 func (l *Links) unansweredLocked(c *conn) {
 	for _, q := range l.asked {
 		if q.open[c] {
-			q.missed(c.counts())
+			q.silent(c.counts())
 			q.close(c)
 		}
 	}
@@ -173,6 +183,7 @@ func (c *conn) takeNotice(d *decoder) error {
 		a.Reply = c.l.o.OnNotice(n)
 	}
 	state, _ := c.l.o.Journal.State(n.Publisher)
+	a.settled = c.l.o.Journal.Settled(n.Publisher)
 	a.have, a.Other = state.Have, a.Other || bookmark.Mistaken(state.Check, n.Check)
 	e := newEncoder()
 	a.encode(e)

@@ -80,7 +80,7 @@ func (p *peer) outbound() bool { return p.index >= 0 }
 func (l *Links) hello(p *peer) *Hello {
 	h := &Hello{
 		Name: l.o.Name, Run: l.o.Run, Group: l.o.Group, Digest: l.o.Digest,
-		Damaged: l.o.Journal.Damage() != nil, Compares: l.compares(),
+		Damaged: l.o.Journal.Damage() != nil, Compares: l.compares(), Decree: l.o.Journal.Decree(),
 	}
 	l.tellCluster(h)
 	if p != nil && p.outbound() {
@@ -113,6 +113,7 @@ func (l *Links) connected(c *conn) error {
 	if news {
 		l.remember(c.theirs.Name, m)
 	}
+	l.returned(c.theirs.Name)
 	if old != nil {
 		old.fail(&RefusedError{Code: refuseCrossed, Reason: "another connection takes its place"})
 	}
@@ -237,6 +238,7 @@ func (l *Links) disconnected(c *conn, cause error) {
 	l.mu.Lock()
 	l.conns, l.greeting = without(l.conns, c), without(l.greeting, c)
 	l.unansweredLocked(c)
+	l.unofferedLocked(c)
 	p := c.peer
 	if p == nil || p.conn != c {
 		l.mu.Unlock()

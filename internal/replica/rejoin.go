@@ -62,6 +62,13 @@ func (r *Rejoin) Await(name string, sync bool) {
 	r.peers[name] = &rejoining{sync: sync, deadline: r.timeout}
 }
 
+// Forget says that a peer will not come.
+func (r *Rejoin) Forget(name string) {
+	if p := r.peers[name]; p != nil && !p.met {
+		delete(r.peers, name)
+	}
+}
+
 // Hello says that a peer is connected: what it has, and whether it sends it.
 // A later hello of the same peer replaces the earlier one: what its disk has
 // lost since cannot come. Reached must be called with what the journal has.

@@ -64,6 +64,8 @@ type Options struct {
 	// OnNotice is called when a peer tells of a logon (R11), before the
 	// answer goes back, which is its reply and this instance's have(p). Must not block.
 	OnNotice func(Notice) ledger.Reply
+	// OnOutdated is called when Outdated has a reason. Must not block.
+	OnOutdated func()
 }
 
 // A Notice tells the peers that a client has logged on here (R11); Answers are

@@ -20,6 +20,9 @@ type announcement struct {
 	running bool   // the driver asks them
 	intact  bool   // one that has answered is
 
+	survivors bool // those have answered that the decree does not name (R4)
+	settled   bool // one of them has seen the publisher make use of it
+
 	by map[string]uint64 // the newest answer of each; never changed, only replaced
 }
 
@@ -28,7 +31,7 @@ func (s *Session) announce() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.inst.Ledger.Lone() || s.who.claim.Publisher == 0 && strings.HasPrefix(s.who.claim.Name, anonymous) {
-		s.answers = announcement{asked: true, all: true}
+		s.answers = announcement{asked: true, all: true, survivors: true}
 		return
 	}
 	if s.answers.running || s.state >= StateEnding {
@@ -98,6 +101,7 @@ func (s *Session) takeAnswers(a ledger.Answers) {
 	s.answers.asked = true
 	s.answers.intact = s.answers.intact || a.Intact
 	s.answers.all, s.answers.enough, s.answers.lost = a.All, a.Enough, a.Lost
+	s.answers.survivors, s.answers.settled = a.Survivors, s.answers.settled || a.Settled
 }
 
 // awaits reports whether numbers of the session's publisher must still wait for

@@ -25,6 +25,9 @@ type LogonFacts struct {
 	Single     bool   // a sync destination is left out
 	CatchingUp bool   // serving without having caught up (R6)
 	Intact     bool   // this instance is, or one that has answered: it would know
+
+	Decreed   bool // a decree stands of which the publisher has not made use
+	Survivors bool // the peers have answered that the decree does not name
 }
 
 // A LogonStep is what comes of a logon for now.
@@ -39,12 +42,14 @@ const (
 	LogonGap
 	// LogonGone: nobody knows the publisher; journal everything up to UpTo as gone (R10), then decide again.
 	LogonGone
+	// LogonLost: by the decree everything up to UpTo is lost; journal that, then decide again (R4).
+	LogonLost
 	// LogonOther: the id of the publisher belongs to another one (R10).
 	LogonOther
 )
 
 // A LogonVerdict is a decision. Sequence and Have are those of LogonAccept, UpTo
-// and Cause those of LogonGone.
+// that of LogonGone and LogonLost, and Cause why that is not here.
 type LogonVerdict struct {
 	Step     LogonStep
 	Sequence uint64
@@ -82,6 +87,10 @@ func decideExtended(f LogonFacts) LogonVerdict {
 	switch {
 	case f.Acked <= f.Have || mut.On(mut.R4NoGapCheck):
 		return accept
+	case f.mayLose():
+		return LogonVerdict{Step: LogonLost, UpTo: f.Acked}
+	case f.Decreed && !f.Survivors && f.PeerHave <= f.Have:
+		return LogonVerdict{Step: LogonWait}
 	case f.Have > 0 || mut.On(mut.R10UnknownIsGap):
 		return LogonVerdict{Step: LogonGap}
 	case f.Lone:
@@ -92,6 +101,12 @@ func decideExtended(f LogonFacts) LogonVerdict {
 		return LogonVerdict{Step: LogonGone, UpTo: f.Acked, Cause: f.UnknownCause()}
 	}
 	return LogonVerdict{Step: LogonWait}
+}
+
+// mayLose reports whether a decree stands for what this instance lacks: nobody is
+// left who might have it. A peer that has more of the publisher will send it.
+func (f LogonFacts) mayLose() bool {
+	return f.Decreed && (f.Survivors || mut.On(mut.R4DecreeAlone)) && f.PeerHave <= f.Have
 }
 
 // decidePlain is R15: one number serves for letting go and for numbering, so

@@ -22,7 +22,10 @@ type Instance struct {
 	Registry   *Registry
 	Stopping   func() bool // the instance is about to end its sessions; nil: never
 	Full       func() bool // the disk is nearly full: nothing new is recorded for now; nil: never
-	Counts     Counters
+	// Refused is called when a client is refused that cannot go on by itself, with
+	// the reason. Nil: nobody asks. Must not block.
+	Refused func(reason string)
+	Counts  Counters
 }
 
 // Counters count what has happened since the start.
@@ -30,6 +33,13 @@ type Counters struct {
 	Logons, TurnedAway, Fenced, Slow          atomic.Uint64
 	Published, Duplicates, Refused, Differing atomic.Uint64
 	Delivered, PublishGaps, Gaps, DiskFull    atomic.Uint64
+	Outdated                                  atomic.Uint64
+}
+
+func (i *Instance) refused(reason string) {
+	if i.Refused != nil {
+		i.Refused(reason)
+	}
 }
 
 // SyncStatus returns how the instance stands to its sync destinations.

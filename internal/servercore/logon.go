@@ -67,6 +67,7 @@ type logonRequest struct {
 	acked  uint64
 	last   uint64      // highest sequence that the store has given out
 	spans  []wire.Span // of the sequences above acked, those that were rejected
+	seen   uint64      // incarnation that its stores have seen
 	since  time.Time   // of the first Decide
 	waited bool        // the links know that it waits
 }
@@ -85,6 +86,12 @@ func (s *Session) logon(m *wire.Message) error {
 	if err != nil || s.who.ext && m.Acked > m.Last {
 		return s.refuseLogon(m, "the numbers of the logon contradict each other")
 	}
+	if reason := s.inst.Ledger.Outdated(); reason != "" {
+		return s.refuseLogon(m, wire.ReasonIncarnation)
+	}
+	if seen := m.Incarnation; s.who.ext && string(m.Cluster) == s.inst.Ledger.Cluster() && seen > s.inst.Ledger.Incarnation() {
+		return s.refuseOutdated(m, seen)
+	}
 	if s.isOther() { // before it takes the place of the one whose id it is
 		return s.refuseLogon(m, wire.ReasonOtherPublisher)
 	}
@@ -101,7 +108,7 @@ func (s *Session) logon(m *wire.Message) error {
 		old.log.Info(Takeover(old.who.claim, s.who.claim))
 		old.Fence()
 	}
-	s.reader.logon = logonRequest{id: string(m.CommandID), acks: m.Acks, acked: m.Acked, last: m.Last, spans: rejected}
+	s.reader.logon = logonRequest{id: string(m.CommandID), acks: m.Acks, acked: m.Acked, last: m.Last, spans: rejected, seen: m.Incarnation}
 	s.reader.stage = deciding
 	s.announce()
 	return nil
@@ -223,8 +230,8 @@ func (s *Session) decideLogon(now time.Time) error {
 	}
 	facts := s.facts(l)
 	verdict := DecideLogon(facts)
-	for verdict.Step == LogonGone {
-		if err := s.recordGone(verdict.UpTo, verdict.Cause); err != nil {
+	for verdict.Step == LogonGone || verdict.Step == LogonLost {
+		if err := s.recordGone(verdict); err != nil {
 			return err
 		}
 		facts = s.facts(l)
@@ -234,8 +241,7 @@ func (s *Session) decideLogon(now time.Time) error {
 	switch {
 	case verdict.Step == LogonAccept:
 		s.reader.stage = loggedOn
-		s.accept(verdict, facts)
-		return nil
+		return s.accept(verdict, facts)
 	case verdict.Step == LogonOther:
 		s.endOther(l.id)
 		return &RefusedError{wire.ReasonOtherPublisher}
@@ -262,6 +268,7 @@ func (s *Session) facts(r *logonRequest) LogonFacts {
 	a := &s.answers
 	f.Asked, f.Answered, f.PeerHave, f.Enough, f.Coming = a.asked, a.all, a.have, a.enough, a.coming
 	f.Intact = a.intact
+	f.Survivors, f.Decreed = a.survivors, !a.settled
 	s.mu.Unlock()
 	f.Intact = f.Intact || l.Intact()
 	if s.who.canSequence {
@@ -270,25 +277,43 @@ func (s *Session) facts(r *logonRequest) LogonFacts {
 		f.Have, _ = l.Have(s.who.claim.Publisher)
 		f.Other = s.isOther()
 	}
+	f.Decreed = f.Decreed && s.who.canSequence && l.Unsettled(s.who.claim.Publisher)
 	return f
 }
 
-// recordGone records that everything of the publisher up to there was let go
-// of before anyone here knew it, or is lost (R10).
-func (s *Session) recordGone(upTo uint64, cause ledger.Cause) error {
-	s.log.Warn("nobody in the group knows this publisher any more, going on from where it says it is", "gone_up_to", upTo, "lost", cause == ledger.Lost)
-	_, err := s.append(&ledger.Record{
-		Kind: ledger.Gone, Publisher: s.who.claim.Publisher, Check: s.who.claim.Check, Sequence: upTo, Cause: cause,
-	})
+// recordGone records that everything of the publisher up to there was let go of
+// before anyone here knew it, or is lost with the journals that knew it (R10), or by
+// the decree (R4).
+func (s *Session) recordGone(v LogonVerdict) error {
+	r := &ledger.Record{
+		Kind: ledger.Gone, Publisher: s.who.claim.Publisher, Check: s.who.claim.Check, Sequence: v.UpTo, Cause: v.Cause,
+	}
+	r.Prev, _ = s.inst.Ledger.Have(r.Publisher)
+	if v.Step == LogonLost {
+		s.log.Error("LOST: the client let go of messages that nobody has any more, as the decree says",
+			"publisher", r.Publisher, "from", r.Prev+1, "to", v.UpTo)
+		r.Cause = ledger.Lost
+		if mut.On(mut.R4DecreeLetGo) {
+			r.Cause = ledger.LetGo
+		}
+	} else {
+		s.log.Warn("nobody in the group knows this publisher any more, going on from where it says it is",
+			"gone_up_to", v.UpTo, "lost", v.Cause == ledger.Lost)
+	}
+	_, err := s.append(r)
 	return err
 }
 
 // accept answers the logon. The failures of refused messages go before it, so
 // that its number does not let them pass in silence (R14).
-func (s *Session) accept(v LogonVerdict, f LogonFacts) {
+func (s *Session) accept(v LogonVerdict, f LogonFacts) error {
 	r := &s.reader
-	r.unknown = s.who.canSequence && !s.who.ext && f.UnknownEverywhere()
-	r.cause = f.UnknownCause()
+	if f.Decreed && s.who.ext && s.who.canSequence {
+		if err := s.inst.Ledger.Settle(s.who.claim.Publisher); err != nil {
+			return err
+		}
+	}
+	r.begins, r.cause = s.plainBegins(f), f.UnknownCause()
 	r.have, r.foreign = f.Have, v.Foreign
 	if r.foreign {
 		s.log.Warn("more is here of this publisher than its store has given out: nothing is acknowledged that is not compared",
@@ -320,6 +345,20 @@ func (s *Session) accept(v LogonVerdict, f LogonFacts) {
 	s.driver.Wake() // the status may have changed since
 	s.inst.Counts.Logons.Add(1)
 	s.log.Info("client logged on", "ext", s.who.ext, "s", v.Sequence, "have", v.Have)
+	return nil
+}
+
+// plainBegins returns as what is recorded that the first publish of a plain client
+// leaves out: LogonGone, LogonLost, or LogonWait, which is nothing.
+func (s *Session) plainBegins(f LogonFacts) LogonStep {
+	switch {
+	case !s.who.canSequence || s.who.ext:
+	case f.UnknownEverywhere():
+		return LogonGone
+	case f.Have > 0 && f.mayLose():
+		return LogonLost
+	}
+	return LogonWait
 }
 
 // tellTombstones sends the failures of the refused messages that the client
@@ -353,5 +392,31 @@ func (s *Session) logonAck(v LogonVerdict, f LogonFacts) *wire.AckMessage {
 	a.Instance = s.inst.Name
 	a.Peers = strings.Join(s.inst.Ledger.SyncPeers(), ",")
 	a.Sync = s.inst.SyncStatus().String()
+	a.Cluster, a.Incarnation = s.inst.Ledger.Cluster(), s.inst.Ledger.Incarnation()
+	if s.reader.logon.seen < a.Incarnation && s.who.canSequence {
+		a.Lost = spansOf(s.inst.Ledger.Lost(s.who.claim.Publisher))
+	}
 	return a
+}
+
+// spansOf returns ranges, those that touch as one.
+func spansOf(ranges []ledger.Range) (spans []wire.Span) {
+	for _, r := range ranges {
+		if n := len(spans); n > 0 && spans[n-1].To+1 >= r.From {
+			spans[n-1].To = max(spans[n-1].To, r.To)
+			continue
+		}
+		spans = append(spans, wire.Span(r))
+	}
+	return spans
+}
+
+// refuseOutdated refuses a client that has seen a later incarnation of the group.
+// It is not proof enough to serve nobody: any client could say so.
+func (s *Session) refuseOutdated(m *wire.Message, seen uint64) error {
+	s.inst.Counts.Outdated.Add(1)
+	s.inst.refused(wire.ReasonIncarnation)
+	s.log.Error("a client has seen a later incarnation of this group and is refused: was this instance replaced while it was away?",
+		"incarnation", s.inst.Ledger.Incarnation(), "seen", seen)
+	return s.refuseLogon(m, wire.ReasonIncarnation)
 }

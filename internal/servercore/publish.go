@@ -100,7 +100,6 @@ func (s *Session) publishSequenced(m *wire.Message, refused string) error {
 	if err != nil {
 		return err
 	}
-	s.reader.unknown = false
 	switch verdict {
 	case ledger.Hole:
 		return s.publishGap(m.Sequence)
@@ -206,6 +205,7 @@ func (s *Session) willTell(sequence uint64) bool {
 // lacks (R4).
 func (s *Session) publishGap(sequence uint64) error {
 	s.inst.Counts.PublishGaps.Add(1)
+	s.inst.refused(wire.ReasonPublishGap)
 	have, _ := s.inst.Ledger.Have(s.who.claim.Publisher)
 	s.log.Warn("publish gap: this instance lacks what the client goes on from", "have", have, "client_is_at", sequence)
 	s.End(wire.ReasonPublishGap, &wire.AckMessage{Type: wire.AckProcessed, Reason: wire.ReasonPublishGap})
@@ -213,16 +213,27 @@ func (s *Session) publishGap(sequence uint64) error {
 }
 
 // admit records r. A plain client that no instance knows may begin at any
-// number: what was before it is gone (R10).
+// number, and one for which a decree stands may leave numbers out: what was
+// before is gone (R10), or lost (R4).
 func (s *Session) admit(r *ledger.Record) (ledger.Verdict, error) {
 	verdict, err := s.append(r)
-	if err != nil || verdict != ledger.Hole || !s.reader.unknown {
+	begins := s.reader.begins
+	if begins == LogonWait || err != nil {
 		return verdict, err
 	}
-	if err := s.recordGone(r.Sequence-1, s.reader.cause); err != nil {
-		return verdict, err
+	if verdict == ledger.Hole {
+		if err := s.recordGone(LogonVerdict{Step: begins, UpTo: r.Sequence - 1, Cause: s.reader.cause}); err != nil {
+			return verdict, err
+		}
+		verdict, err = s.append(r)
 	}
-	return s.append(r)
+	if err == nil && verdict == ledger.Take {
+		s.reader.begins = LogonWait
+		if begins == LogonLost {
+			err = s.inst.Ledger.Settle(r.Publisher)
+		}
+	}
+	return verdict, err
 }
 
 // append records r unless the session has lost its name meanwhile.
@@ -313,6 +324,7 @@ func (s *Session) differs(m *wire.Message) {
 		return
 	}
 	s.inst.Counts.Differing.Add(1)
+	s.inst.refused(reasonDiffers)
 	s.log.Error("one identity with two contents: a copy of a publish store is in use, the later message is rejected",
 		"publisher", s.who.claim.Publisher, "sequence", m.Sequence)
 	s.refuse(m, reasonDiffers)

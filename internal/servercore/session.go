@@ -83,8 +83,8 @@ type intake struct {
 	appender  ledger.Appender
 	record    ledger.Record
 	logon     logonRequest
-	unknown   bool          // a plain client that no instance knows may begin anywhere (R10)
-	cause     ledger.Cause  // why what was before that is not here
+	begins    LogonStep     // as what the first publish of a plain client leaves numbers out: LogonGone, LogonLost; else LogonWait
+	cause     ledger.Cause  // of LogonGone
 	have      uint64        // of the publisher, as far as this session knows: at the logon, and what it added
 	foreign   bool          // there was more of the publisher here than its store has given out
 	heartbeat time.Duration // interval, 0: none

@@ -179,6 +179,9 @@ func words(m *wire.Message) string {
 	if len(m.Gap) > 0 {
 		add("gap", string(m.Gap))
 	}
+	if len(m.Lost) > 0 {
+		add("lost", string(m.Lost))
+	}
 	return text
 }
 

@@ -63,6 +63,11 @@ type AckMessage struct {
 	Single     bool   // level single
 	Gap        string // gap
 	Sync       string // sync
+
+	// Of a logon's ack, left out if empty.
+	Cluster     string // cluster
+	Incarnation uint64 // incarnation
+	Lost        []Span // lost
 }
 
 // AppendTo appends the frame, or the frames.
@@ -200,5 +205,11 @@ func (a *AckMessage) appendExt(dst []byte) []byte {
 	if a.ClientName == "" {
 		return dst // it stands among the others
 	}
-	return appendText(dst, `,"sync":`, a.Sync)
+	dst = appendText(dst, `,"sync":`, a.Sync)
+	dst = appendText(dst, `,"cluster":`, a.Cluster)
+	dst = appendNumber(dst, `,"incarnation":`, a.Incarnation, a.Incarnation > 0)
+	if len(a.Lost) > 0 {
+		dst = append(AppendSpans(append(dst, `,"lost":"`...), a.Lost), '"')
+	}
+	return dst
 }

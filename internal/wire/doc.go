@@ -64,6 +64,8 @@
 //	               n            counter of logons, which the store keeps (R11)
 //	               acked        highest sequence that the store let go of as persisted (R4)
 //	               last         highest sequence that the store has given out (R1)
+//	               cluster      of the group that its stores have met, and
+//	               incarnation  the highest one of that group that they have seen (R10)
 //	               rejected     comma list from-to of sequences above acked that were rejected: a message may
 //	                            leave these out, and no others (R1)
 //	logon ack      s            what is safe: the client lets go up to it (R4)
@@ -74,6 +76,10 @@
 //	               instance     the server's name in its group
 //	               peers        comma list of the instances it replicates to synchronously: along these
 //	                            links a bookmark subscription moves, and no others (R3)
+//	               cluster      the id of its group
+//	               incarnation  of the group: how many decrees there were
+//	               lost         comma list from-to of sequences that are lost, if the client has not seen the
+//	                            incarnation yet (R4)
 //	               sync         how it stands to them at the moment: sync, apart, single, catching_up, async,
 //	                            alone, stopping; see SyncInSync and the following
 //	ack            sync         processed, with success, without cid, at any time after the logon: that has changed

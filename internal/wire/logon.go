@@ -7,7 +7,7 @@ const extVersion = "1"
 // A LogonCommand is a logon, C→S.
 //
 //	{"c":"logon","cid":…,"client_name":…,"user_id":…,"pw":…,"x":…,"mt":…,"a":…,"opts":…,"version":…,
-//	 "ext":"1","store":…,"n":…,"acked":…,"last":…,"rejected":…}
+//	 "ext":"1","store":…,"n":…,"acked":…,"last":…,"rejected":…,"cluster":…,"incarnation":…}
 type LogonCommand struct {
 	CommandID, ClientName, UserID, Password, CorrelationID, MessageType string
 	Acks                                                                AckType
@@ -20,6 +20,9 @@ type LogonCommand struct {
 	Last    uint64
 	// Rejected may be empty, then it is left out.
 	Rejected []Span
+	// Cluster and Incarnation are those that the stores have seen; left out if empty.
+	Cluster     string
+	Incarnation uint64
 }
 
 // AppendTo appends the frame.
@@ -45,6 +48,8 @@ func (c *LogonCommand) AppendTo(dst []byte) []byte {
 			dst = append(dst, `,"rejected":"`...)
 			dst = append(AppendSpans(dst, c.Rejected), '"')
 		}
+		dst = appendText(dst, `,"cluster":`, c.Cluster)
+		dst = appendNumber(dst, `,"incarnation":`, c.Incarnation, c.Incarnation > 0)
 	}
 	return endFrame(dst, start, nil)
 }

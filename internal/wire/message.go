@@ -70,6 +70,10 @@ type Message struct {
 	Parts      uint64 // parts: how many came before
 	Sum        uint64 // sum: over all parts
 
+	Cluster     []byte // cluster: of the group
+	Incarnation uint64 // incarnation: of the group
+	Lost        []byte // lost: comma list of spans
+
 	Body []byte // behind the header
 
 	scratch []byte // unescaped text
@@ -150,6 +154,10 @@ func (m *Message) sessionText(key []byte) *[]byte {
 		return &m.Peers
 	case "sync":
 		return &m.Sync
+	case "cluster":
+		return &m.Cluster
+	case "lost":
+		return &m.Lost
 	}
 	return nil
 }
@@ -186,6 +194,8 @@ func (m *Message) number(key []byte) (n *uint64, has *bool) {
 		return &m.Parts, nil
 	case "sum":
 		return &m.Sum, nil
+	case "incarnation":
+		return &m.Incarnation, nil
 	}
 	return m.count(key), nil
 }

@@ -29,6 +29,7 @@ const (
 	ReasonNotReplicated    = "not replicated"     // R3, with success
 	ReasonBookmarkNotFound = "bookmark not found" // R9
 	ReasonDiverged         = "publisher diverged" // R11: nothing of this life is taken any more, bm names its first number that is not proven equal
+	ReasonIncarnation      = "incarnation"        // R10: the client has seen a later one of the group, or the group has one
 	ReasonOtherPublisher   = "publisher id taken" // R10: of another publisher, perhaps under another name
 
 	ReasonVectorIncomplete = "vector in parts is incomplete"             // R9

@@ -136,6 +136,11 @@ var extensions = map[string]writer{
 		Type: wire.AckProcessed, Success: true, Sync: syncstatus.InSync.String()},
 	`{"c":"logon","cid":"0","client_name":"gw","ext":"1","store":"Zx7","n":3,"acked":4,"last":19,"rejected":"6-6,8-12"}`: &wire.LogonCommand{
 		CommandID: "0", ClientName: "gw", Ext: true, Store: "Zx7", Counter: 3, Acked: 4, Last: 19, Rejected: []wire.Span{{From: 6, To: 6}, {From: 8, To: 12}}},
+	`{"c":"logon","cid":"0","client_name":"gw","ext":"1","store":"","n":0,"acked":0,"last":0,"cluster":"c1","incarnation":2}`: &wire.LogonCommand{
+		CommandID: "0", ClientName: "gw", Ext: true, Cluster: "c1", Incarnation: 2},
+	`{"c":"ack","cid":"0","s":0,"client_name":"gw","a":"processed","status":"success","ext":"1","have":9,"max":0,"cluster":"c1","incarnation":2,"lost":"4-9"}`: &wire.AckMessage{
+		CommandID: "0", HasSequence: true, ClientName: "gw", Type: wire.AckProcessed, Success: true, Ext: true, Have: 9,
+		Cluster: "c1", Incarnation: 2, Lost: []wire.Span{{From: 4, To: 9}}},
 	`{"c":"ack","a":"persisted","s":43,"status":"success","level":"single"}`: &wire.AckMessage{
 		Type: wire.AckPersisted, Sequence: 43, HasSequence: true, Success: true, Single: true},
 	`{"c":"ack","a":"processed","status":"failure","reason":"publish gap"}`: &wire.AckMessage{

@@ -173,6 +173,7 @@ func (a *app) hooks() client.Hooks {
 			}
 		},
 		PublishGap:      func(server string) { a.tell("refused by %s: publish gap", instance(server)) },
+		Lost:            func(e *client.LostError) { a.tell("lost: %d..%d", e.First, e.Last) },
 		StoreRolledBack: func(error) { a.tell("the store was rolled back, a new life begins") },
 		Waits: func(s *client.Subscription, on bool) {
 			if on {
@@ -437,7 +438,7 @@ const lostConnection = "connection lost"
 func moveReason(err error) string {
 	for _, typed := range []error{
 		client.ErrStopping, client.ErrPreferred, client.ErrPublishGap, client.ErrNameInUse,
-		client.ErrLagging, client.ErrAsync, client.ErrAsyncPath,
+		client.ErrLagging, client.ErrAsync, client.ErrAsyncPath, client.ErrOldIncarnation,
 	} {
 		if errors.Is(err, typed) {
 			return typed.Error()

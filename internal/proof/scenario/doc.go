@@ -31,6 +31,7 @@
 //	fail-disk A full|write|half|sync     the next one fails
 //	die-at A 1             the machine stops before that change of its disk; kill or powercut goes with it
 //	damage A pub-17        a bit of that record (a message with a size) is flipped
+//	lost C A B [end=yes]   an operator declares at C that A and B will not return, and what nobody has lost; end: no more
 //	newer A B, known A B   dead ones' journals are of a format that is too new for holdfastd; and of its own again
 //	proxy near A acks=twice|late|beyond  a host between clients and A
 //

@@ -291,7 +291,7 @@ func (w *world) instanceStatus(name string) string {
 		return fmt.Sprintf("has stopped: %v", n.Server.Err())
 	}
 	st := n.Server.Status()
-	said := []string{map[bool]string{true: "serves clients", false: "serves no clients"}[st.Ready]}
+	said := []string{map[bool]string{true: "serves clients", false: "serves no clients"}[st.Ready && st.Outdated == ""]}
 	if st.Cluster == "" {
 		said = append(said, "has met no group")
 	}

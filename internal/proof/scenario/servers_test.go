@@ -2,6 +2,7 @@ package scenario_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -161,6 +162,25 @@ func (w *world) start(c *command) string {
 		}
 	}
 	return refused.String()
+}
+
+// lost has an operator order an instance to declare messages lost, where others will
+// not return.
+func (w *world) lost(c *command) string {
+	w.TB.Helper()
+	do, args := server.OrderLost, c.names[1:]
+	if c.option("end", "") != "" {
+		do = server.OrderEndLost
+	}
+	n := w.Node(c.name(0))
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	cfg := n.Config
+	cfg.FS = n.FS
+	if _, err := server.SendOrder(ctx, cfg, do, args...); err != nil {
+		return err.Error() + "\n"
+	}
+	return n.Name + ": done\n"
 }
 
 // newer has dead instances' journals be those of a newer holdfastd.

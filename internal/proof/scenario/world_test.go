@@ -43,7 +43,7 @@ func newWorld(t *testing.T) *world {
 	}
 	w.verbs = map[string]verb{
 		"servers": w.servers, "config": w.configure, "proxy": w.proxy,
-		"kill": w.kill, "shutdown": w.shutdown, "powercut": w.powercut, "wipe": w.wipe, "start": w.start,
+		"kill": w.kill, "shutdown": w.shutdown, "powercut": w.powercut, "wipe": w.wipe, "start": w.start, "lost": w.lost,
 		"stop": w.pause, "cont": w.resume,
 		"partition": w.partition, "cut": w.cut, "heal": w.heal, "reset": w.reset, "reset-every": w.resetEvery, "move": w.move,
 		"clock": w.clock, "slow-disk": w.slowDisk, "fail-disk": w.failDisk, "die-at": w.dieAt, "damage": w.damage, "newer": w.newer, "known": w.known,

@@ -81,7 +81,7 @@ var cores = []string{
 	"internal/clientcore/ranges.go", "internal/clientcore/search.go", "internal/clientcore/server.go", "internal/clientcore/session.go", "internal/clientcore/store.go", "internal/clientcore/subscription.go",
 	"internal/clientcore/visit.go",
 	"internal/journal/record.go", "internal/journal/table.go",
-	"internal/replica/ackstate.go", "internal/replica/link.go", "internal/replica/marker.go",
+	"internal/replica/ackstate.go", "internal/replica/incarnation.go", "internal/replica/link.go", "internal/replica/marker.go",
 	"internal/replica/progress.go", "internal/replica/rejoin.go", "internal/replica/topics.go", "internal/replica/watermark.go",
 	"internal/route/gap.go", "internal/route/subscription.go",
 	"internal/servercore/ackcore.go", "internal/servercore/decide.go", "internal/servercore/fence.go",

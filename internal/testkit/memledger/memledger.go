@@ -28,6 +28,7 @@ type Ledger struct {
 	waits   bookmark.Vector
 	apart   bookmark.Vector // diverged publishers, each with the first number that is not proven equal
 	holds   int             // of publishes, not released
+	settled map[uint64]bool
 	state   State
 }
 
@@ -39,13 +40,17 @@ type State struct {
 	SyncStatus                             syncstatus.Status
 	Cluster                                string
 	NotIntact                              bool
+	Incarnation                            uint64
+	Decreed                                bool // a decree stands
+	Outdated                               string
 }
 
 // New returns an empty ledger.
 func New() *Ledger {
 	return &Ledger{
 		have: bookmark.Vector{}, checks: make(map[uint64]bookmark.Check), floors: bookmark.Vector{}, marks: make(map[uint64][2]uint64), waits: bookmark.Vector{}, apart: bookmark.Vector{},
-		state: State{SyncStatus: syncstatus.Alone},
+		settled: make(map[uint64]bool),
+		state:   State{SyncStatus: syncstatus.Alone},
 	}
 }
 
@@ -375,6 +380,18 @@ func (f *follower) Position() ledger.Position { return f.next }
 // Close implements [ledger.Follower].
 func (f *follower) Close() error { return nil }
 
+// Lost implements [ledger.Log].
+func (l *Ledger) Lost(publisher uint64) (lost []ledger.Range) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, r := range l.records {
+		if r.Publisher == publisher && r.Kind == ledger.Gone && r.Cause == ledger.Lost {
+			lost = append(lost, ledger.Range{From: r.Prev + 1, To: r.Sequence})
+		}
+	}
+	return lost
+}
+
 // Watermarks implements [ledger.Watermarks].
 func (l *Ledger) Watermarks(publisher uint64) (safe, settled uint64) {
 	l.mu.Lock()
@@ -413,6 +430,24 @@ func (l *Ledger) Cluster() string { return l.group().Cluster }
 
 // Intact implements [ledger.Group].
 func (l *Ledger) Intact() bool { return !l.group().NotIntact }
+
+func (l *Ledger) Incarnation() uint64 { return l.group().Incarnation }
+func (l *Ledger) Outdated() string    { return l.group().Outdated }
+
+// Unsettled implements [ledger.Group].
+func (l *Ledger) Unsettled(publisher uint64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.state.Decreed && !l.settled[publisher]
+}
+
+// Settle implements [ledger.Group].
+func (l *Ledger) Settle(publisher uint64) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.settled[publisher] = l.state.Decreed
+	return nil
+}
 
 // Linked implements [ledger.Group]: each peer is connected, or none.
 func (l *Ledger) Linked(string) bool { return l.group().Reachable }

@@ -98,9 +98,56 @@ func (r *statusReport) judgeState(name string, s *server.Status) {
 				"instance has until you have decided: holdfast journal dump DIR --publisher %d --sequence %d --body", d.Publisher, d.From, d.Publisher, d.From)
 		}
 	}
+	r.judgeDecree(name, s)
 	if s.Single {
 		r.wrong("single", name, "acks are single, one disk only: publish stores keep their messages until the peer has them, too")
 	}
+}
+
+// judgeDecree says what is wrong with what was acknowledged.
+func (r *statusReport) judgeDecree(name string, s *server.Status) {
+	if s.Outdated != "" {
+		r.wrong("outdated", name, "it serves nobody: %s", printable(s.Outdated))
+	}
+	for _, reason := range s.Refusing {
+		text, known := refusalTexts[reason]
+		if !known {
+			text = "clients are refused that cannot go on by themselves: " + printable(reason)
+		}
+		r.wrong("refusing", name, "%s", text)
+	}
+	if d := s.Decree; d != nil && d.Stands {
+		r.wrong("decree", name, "the decree of incarnation %d stands for %v more: it would hide another loss; %s not been seen since%s; "+
+			"end it with 'holdfastd lost --end' when all are back that will come", d.Incarnation,
+			(time.Duration(d.EndsMS) * time.Millisecond).Round(time.Minute), pluralHas(d.Unseen, "publisher"), firstOf(d.Publishers))
+	}
+}
+
+// firstOf names the first few of a list.
+func firstOf(ids []string) string {
+	const shown = 3
+	switch {
+	case len(ids) == 0:
+		return ""
+	case len(ids) > shown:
+		return " (" + printable(strings.Join(ids[:shown], ", ")) + ", ...)"
+	}
+	return " (" + printable(strings.Join(ids, ", ")) + ")"
+}
+
+func pluralHas(n int, noun string) string {
+	if n == 1 {
+		return plural(n, noun) + " has"
+	}
+	return plural(n, noun) + " have"
+}
+
+// refusalTexts say by reason what is wrong when clients are refused for good.
+var refusalTexts = map[string]string{
+	"publish gap": "publishers are refused, since it lacks messages that they were told are safe: wait for the peer that has them, " +
+		"or declare them lost with 'holdfastd lost' (server/DISASTER.md)",
+	"duplicate with other content": "messages are rejected whose numbers are here with other content: a publish store was copied, or restored from a backup",
+	"incarnation":                  "clients are refused that have seen a later incarnation of the group: was this instance replaced while it was away?",
 }
 
 // judgeLink says what is wrong with an instance's link to a peer.

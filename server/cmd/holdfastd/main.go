@@ -3,6 +3,8 @@
 //	holdfastd -config a.yaml
 //	holdfastd -config a.yaml -bootstrap
 //	holdfastd secret link.key
+//	holdfastd lost -config a.yaml [NAME...]
+//	holdfastd lost -config a.yaml -end
 //
 // The second form is for the first start of the first instance of a group, if the others
 // are not started with it: an empty journal otherwise waits until it has met its group,
@@ -10,6 +12,11 @@
 //
 // The third form makes the file of a new link secret, for replication.secret of all
 // instances of a group, and exits.
+//
+// The third tells the instance that runs with a.yaml that messages are lost which
+// were acknowledged, and that the named instances will not return; the fourth ends
+// that. See server/DISASTER.md. They exit with 0 when it is done, and with 1 and the
+// reason if it is not.
 //
 // Standard output gets two lines: "listening …" as soon as the ports are
 // bound, with their real numbers, and "ready …" once clients are served. The
@@ -46,6 +53,8 @@ const (
 
 const usage = `Usage: holdfastd -config FILE [-bootstrap]
        holdfastd secret FILE    make a link secret, for replication.secret of all instances of a group
+       holdfastd lost -config FILE [NAME...]    declare acknowledged messages lost (server/DISASTER.md)
+       holdfastd lost -config FILE -end         end that
 
 Exit codes: 0 stopped, 1 cannot run, 2 configuration, 3 disk failed or journal
 damaged, 4 journal written by a newer holdfastd (nothing was changed).`
@@ -99,6 +108,9 @@ func parse(args []string, stderr io.Writer) (options, error) {
 func run(args []string, stdout, stderr io.Writer, signals <-chan os.Signal) int {
 	if len(args) == 2 && args[0] == "secret" {
 		return secret(args[1], stderr)
+	}
+	if len(args) > 0 && args[0] == "lost" {
+		return lost(args[1:], stdout, stderr)
 	}
 	o, err := parse(args, stderr)
 	switch {

@@ -1,0 +1,84 @@
+package bookmarkstore
+
+import (
+	"encoding/binary"
+
+	"go.etcd.io/bbolt"
+)
+
+// A met is the group of servers that a store has met last, and the highest
+// incarnation of it that it has seen (R10). A store that has
+//
+//	Met() (cluster string, incarnation uint64)
+//	Meet(cluster string, incarnation uint64) error
+//
+// as the two here have, is kept from going back to servers that their group has left
+// behind, also over a restart. Meet is durable when it returns.
+type met struct {
+	cluster     string
+	incarnation uint64
+}
+
+// Met returns the group of servers that the store has met last.
+func (m *Memory) Met() (cluster string, incarnation uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.met.cluster, m.met.incarnation
+}
+
+// Meet keeps the group of servers that the store has met.
+func (m *Memory) Meet(cluster string, incarnation uint64) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return ErrClosed
+	}
+	m.met = met{cluster, incarnation}
+	return nil
+}
+
+// keyMet is of the group, in a store that has met one: incarnation (8 bytes) and
+// cluster, between version and checksum.
+var keyMet = []byte("met")
+
+// Met returns the group of servers that the store has met last.
+func (b *Bolt) Met() (cluster string, incarnation uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.met.cluster, b.met.incarnation
+}
+
+// Meet keeps the group of servers that the store has met. In a shared database it
+// waits for a write transaction that the application has open.
+func (b *Bolt) Meet(cluster string, incarnation uint64) error {
+	b.mu.Lock()
+	err := b.usableLocked()
+	b.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	value := binary.BigEndian.AppendUint64([]byte{formatVersion}, incarnation)
+	value = seal("", keyMet, append(value, cluster...))
+	err = b.guard(func() error {
+		return b.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(b.bucket).Put(keyMet, value) })
+	})
+	if err != nil {
+		b.becomeFailed(err)
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		return b.usableLocked()
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.met = met{cluster, incarnation}
+	return nil
+}
+
+// loadMet reads the group that the store has met. One that can't be read is none, as
+// in a store that has met no group yet.
+func (b *Bolt) loadMet(bucket *bbolt.Bucket) {
+	body, err := unseal("", keyMet, bucket.Get(keyMet))
+	if err == nil && len(body) >= 8 {
+		b.met = met{string(body[8:]), binary.BigEndian.Uint64(body)}
+	}
+}

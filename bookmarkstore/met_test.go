@@ -1,0 +1,38 @@
+package bookmarkstore_test
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/holdfast-mq/holdfast/bookmarkstore"
+)
+
+// The group that a store has met is there when it is opened again.
+func TestMet(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "marks.db")
+	for n := range uint64(3) {
+		s, err := bookmarkstore.OpenBolt(path, bookmarkstore.BoltOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if cluster, incarnation := s.Met(); incarnation != n || n > 0 && cluster != "c1" {
+			t.Errorf("opened for the %d. time it has met %q %d", n+1, cluster, incarnation)
+		}
+		if err := s.Meet("c1", n+1); err != nil {
+			t.Fatal(err)
+		}
+		if cluster, incarnation := s.Met(); cluster != "c1" || incarnation != n+1 {
+			t.Errorf("it has met %q %d", cluster, incarnation)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m := bookmarkstore.NewMemory()
+	if err := m.Meet("c1", 2); err != nil {
+		t.Fatal(err)
+	}
+	if cluster, incarnation := m.Met(); cluster != "c1" || incarnation != 2 {
+		t.Errorf("it has met %q %d", cluster, incarnation)
+	}
+}

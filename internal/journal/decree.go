@@ -1,0 +1,238 @@
+package journal
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/ledger"
+	"github.com/holdfast-mq/holdfast/internal/mut"
+)
+
+// DecreeLasts is for how long of the log's age a decree stands: one that stood for
+// ever would hide the next loss.
+const DecreeLasts = 7 * 24 * time.Hour
+
+// A Decree is the operator's word that messages are lost which were acknowledged
+// (R4). It begins an incarnation of the group. The zero Decree is none.
+type Decree struct {
+	Incarnation uint64
+	ID          uint64        // random: two decrees of one incarnation differ in it
+	Members     []string      // instances that took part: they have it, or learn it from the next hello
+	Lost        []string      // instances that will not return and have not joined again since
+	Time        time.Time     // by the wall clock of the instance that made it, to be shown
+	Stood       time.Duration // for how long it has stood, by the age of the log
+	Ended       bool          // by command
+}
+
+// Stands reports whether publishers may still make use of the decree.
+func (d Decree) Stands() bool { return d.Incarnation > 0 && !d.Ended && d.Stood < DecreeLasts }
+
+// Is reports whether d and o are one decree, however far each has come.
+func (d Decree) Is(o Decree) bool { return d.Incarnation == o.Incarnation && d.ID == o.ID }
+
+// A decreed is a decree as the table has it.
+type decreed struct {
+	Decree
+	age int64 // of the log when it was made, microseconds; below 0 if elsewhere, before this log began
+}
+
+// Decree returns the newest decree.
+func (j *Journal) Decree() Decree {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.decreeLocked()
+}
+
+func (j *Journal) decreeLocked() Decree {
+	d := j.table.decree.Decree
+	d.Members, d.Lost = slices.Clone(d.Members), slices.Clone(d.Lost)
+	if d.Incarnation > 0 {
+		d.Stood = max(0, time.Duration(j.agedLocked()-j.table.decree.age)*time.Microsecond)
+	}
+	return d
+}
+
+// TakeDecree makes d the newest decree, or says how far it has come. It is durable
+// when TakeDecree returns.
+func (j *Journal) TakeDecree(d Decree) error {
+	if len(d.Members) > peersMost || len(d.Lost) > peersMost {
+		return errors.New("journal: a decree of too many instances")
+	}
+	j.mu.Lock()
+	age := j.agedLocked() - d.Stood.Microseconds()
+	j.mu.Unlock()
+	err := j.appendChange(change{decree: &decreed{d, age}})
+	if err == nil {
+		err = j.Sync()
+	}
+	if err != nil {
+		return fmt.Errorf("journal: decree of incarnation %d: %w", d.Incarnation, err)
+	}
+	return nil
+}
+
+// Unsettled reports whether a decree stands of which a publisher has not made use.
+func (j *Journal) Unsettled(publisher uint64) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	p := j.table.byID[publisher]
+	return j.decreeLocked().Stands() && (p == nil || !p.settled)
+}
+
+// Settled reports whether a decree stands of which a publisher has made use.
+func (j *Journal) Settled(publisher uint64) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	p := j.table.byID[publisher]
+	return p != nil && p.settled && j.decreeLocked().Stands()
+}
+
+// Settle notes that a publisher has made use of the decree, if one stands. What is
+// appended afterwards is not durable before that is.
+func (j *Journal) Settle(publisher uint64) error {
+	if !j.Unsettled(publisher) || mut.On(mut.R4DecreeAgain) {
+		return nil
+	}
+	if err := j.appendChange(change{settled: []uint64{publisher}}); err != nil {
+		return fmt.Errorf("journal: settle %d: %w", publisher, err)
+	}
+	return nil
+}
+
+// ListUnsettled returns how many publishers have not been seen since the decree that
+// stands, and the first of them, by id.
+func (j *Journal) ListUnsettled(most int) (ids []uint64, n int) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if !j.decreeLocked().Stands() {
+		return nil, 0
+	}
+	for _, p := range j.table.sorted() {
+		if p.settled || p.have == 0 || bookmark.IsRun(p.id) {
+			continue
+		}
+		if n++; n <= most {
+			ids = append(ids, p.id)
+		}
+	}
+	return ids, n
+}
+
+// Lost returns the holes of a publisher that are lost, in order.
+func (j *Journal) Lost(publisher uint64) (lost []ledger.Range) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if p := j.table.byID[publisher]; p != nil {
+		for _, h := range p.holes {
+			if h.cause == Lost {
+				lost = append(lost, ledger.Range{From: h.from, To: h.to})
+			}
+		}
+	}
+	return lost
+}
+
+// applyDecree makes d the decree, unless it is an older one that was set aside. With
+// another one all publishers are unsettled.
+func (t *table) applyDecree(d decreed) {
+	if d.Incarnation < t.decree.Incarnation {
+		return
+	}
+	if !t.decree.Is(d.Decree) {
+		for _, p := range t.byID {
+			p.settled = false
+		}
+	}
+	d.Ended = d.Ended || t.decree.Is(d.Decree) && t.decree.Ended
+	t.decree, t.age = d, max(t.age, d.age)
+}
+
+func (t *table) applySettled(ids []uint64) {
+	for _, id := range ids {
+		if p := t.byID[id]; p != nil {
+			p.settled = true
+		}
+	}
+}
+
+// decreeLeast is the length of the shortest decree.
+const decreeLeast = 1 + 8 + 1 + 1 + 8 + 8 + 1
+
+func appendDecree(b []byte, d decreed) []byte {
+	b = binary.AppendUvarint(b, d.Incarnation)
+	b = binary.LittleEndian.AppendUint64(b, d.ID)
+	b = appendNames(appendNames(b, d.Members), d.Lost)
+	b = binary.LittleEndian.AppendUint64(b, uint64(d.Time.UnixMicro()))
+	b = binary.LittleEndian.AppendUint64(b, uint64(d.age))
+	if d.Ended {
+		return append(b, 1)
+	}
+	return append(b, 0)
+}
+
+func (f *fields) decree() decreed {
+	d := decreed{Decree: Decree{Incarnation: f.uvarint(), ID: f.uint64(), Members: f.names(), Lost: f.names()}}
+	d.Time, d.age = time.UnixMicro(int64(f.uint64())), int64(f.uint64())
+	ended := f.byte()
+	d.Ended, f.bad = ended == 1, f.bad || ended > 1 || d.Incarnation == 0
+	return d
+}
+
+func appendNames(b []byte, names []string) []byte {
+	b = binary.AppendUvarint(b, uint64(len(names)))
+	for _, n := range names {
+		b = binary.AppendUvarint(b, uint64(len(n)))
+		b = append(b, n...)
+	}
+	return b
+}
+
+func (f *fields) names() (names []string) {
+	for range f.count(1) {
+		names = append(names, string(f.take(f.uvarint())))
+	}
+	return names
+}
+
+func appendIDs(b []byte, ids []uint64) []byte {
+	b = binary.AppendUvarint(b, uint64(len(ids)))
+	for _, id := range ids {
+		b = binary.LittleEndian.AppendUint64(b, id)
+	}
+	return b
+}
+
+func (f *fields) ids() (ids []uint64) {
+	for range f.count(8) {
+		ids = append(ids, f.uint64())
+	}
+	return ids
+}
+
+// appendDecreed appends the table's decree, if there is one, and the publishers
+// that have made use of it.
+func (t *table) appendDecreed(b []byte) []byte {
+	if t.decree.Incarnation == 0 {
+		return append(b, 0)
+	}
+	b = appendDecree(append(b, 1), t.decree)
+	var settled []uint64
+	for _, p := range t.sorted() {
+		if p.settled {
+			settled = append(settled, p.id)
+		}
+	}
+	return appendIDs(b, settled)
+}
+
+func (t *table) recoverDecreed(f *fields) {
+	if f.byte() == 0 {
+		return
+	}
+	t.decree = f.decree()
+	t.applySettled(f.ids())
+}

@@ -1,0 +1,90 @@
+package journal_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
+)
+
+// A decree, and which publishers have made use of it, survive restarts, also where
+// only the head of a segment says so.
+func TestDecreeIsKept(t *testing.T) {
+	p, q := bookmark.OfLife("p").ID, bookmark.OfLife("q").ID
+	for name, more := range map[string]uint64{"in its record": 0, "in a head": 200} {
+		t.Run(name, func(t *testing.T) {
+			disk := memfs.New()
+			j := openOn(t, disk)
+			fill(t, j, p, 1, 3)
+			fill(t, j, q, 1, 3)
+			if j.Unsettled(p) {
+				t.Fatal("unsettled without a decree")
+			}
+			first := journal.Decree{Incarnation: 1, ID: 7, Members: []string{"c"}, Lost: []string{"a", "b"}, Time: time.UnixMicro(5)}
+			if err := j.TakeDecree(first); err != nil {
+				t.Fatal(err)
+			}
+			if err := j.Settle(p); err != nil {
+				t.Fatal(err)
+			}
+			fill(t, j, q, 4, 3+more)
+			synced(t, j)
+			if more > 0 {
+				if n, err := j.Trim(journal.Retention{Bytes: 1}); n == 0 || err != nil {
+					t.Fatalf("%d segments removed: %v", n, err)
+				}
+			}
+			end(t, j)
+
+			j = openOn(t, disk)
+			defer func() { end(t, j) }()
+			d := j.Decree()
+			if !d.Is(first) || !d.Stands() || !slices.Equal(d.Lost, first.Lost) || !slices.Equal(d.Members, first.Members) || !d.Time.Equal(first.Time) {
+				t.Errorf("the decree is %+v", d)
+			}
+			if j.Unsettled(p) || !j.Unsettled(q) || !j.Unsettled(99) {
+				t.Errorf("unsettled: %v %v; want q alone", j.Unsettled(p), j.Unsettled(q))
+			}
+			if ids, n := j.ListUnsettled(5); n != 1 || !slices.Equal(ids, []uint64{q}) {
+				t.Errorf("%d unsettled: %d; want q alone", n, ids)
+			}
+			if err := j.TakeDecree(journal.Decree{Incarnation: 2, ID: 8}); err != nil {
+				t.Fatal(err)
+			}
+			if ids, n := j.ListUnsettled(1); !j.Unsettled(p) || n != 2 || len(ids) != 1 {
+				t.Error("another decree settles nobody")
+			}
+			if err := j.TakeDecree(journal.Decree{Incarnation: 2, ID: 8, Ended: true}); err != nil {
+				t.Fatal(err)
+			}
+			if _, n := j.ListUnsettled(5); n != 0 || j.Unsettled(p) || j.Decree().Stands() {
+				t.Error("a decree that has ended is of no use")
+			}
+		})
+	}
+}
+
+// A decree ends by the age of the log, also one that stood elsewhere before.
+func TestDecreeEndsByAge(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	elapsed := time.Hour
+	j := open(t, memfs.New(), func(o *journal.Options) {
+		o.Now = func() time.Time { return now }
+		o.Elapsed = func() time.Duration { return elapsed }
+	})
+	if err := j.TakeDecree(journal.Decree{Incarnation: 1, ID: 7, Stood: 24 * time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	now = now.Add(365 * 24 * time.Hour) // a clock that was set ends nothing
+	elapsed += 6*24*time.Hour - time.Second
+	if d := j.Decree(); !j.Unsettled(1) || d.Stood != 7*24*time.Hour-time.Second {
+		t.Errorf("it has stood for %v, and stands: %v", d.Stood, d.Stands())
+	}
+	elapsed += time.Second
+	if j.Unsettled(1) {
+		t.Error("it stands for longer than 7 days")
+	}
+}

@@ -1,0 +1,373 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/mut"
+)
+
+// A decree is made in two rounds over the links that are up, so that one instance's
+// objection leaves nothing behind. First each peer is asked. Then it is journaled
+// here, and by each peer, which answers when it is durable there.
+
+// decrees are what a decree needs of the links. It is guarded by Links.mu.
+type decrees struct {
+	offers    map[uint64]*offer // that wait for answers, by number
+	lastOffer uint64
+	outdated  string // why no clients are served
+}
+
+// An offer is a decree that peers are asked about.
+type offer struct {
+	open     map[*conn]bool
+	problems []string
+	done     chan struct{} // closed when all have answered
+}
+
+// agree checks the decree of a peer and takes it if it is news. That this instance
+// had no part in it ends its service.
+func (c *conn) agree(theirs *Hello) error {
+	take, outdated, err := checkDecree(c.l.hello(c.l.peer(theirs.Name)), theirs)
+	if outdated != "" {
+		c.l.outdate(outdated)
+	}
+	if take {
+		return c.l.takeDecree(theirs.Decree, c)
+	}
+	return err
+}
+
+// outdate ends the service of an instance that had no part in its group's decree.
+func (l *Links) outdate(reason string) {
+	l.mu.Lock()
+	news := l.outdated == ""
+	l.outdated = reason
+	l.mu.Unlock()
+	if !news {
+		return
+	}
+	l.o.Log.Error("OUTDATED: no clients are served any more", "reason", reason)
+	if l.o.OnOutdated != nil {
+		l.o.OnOutdated()
+	}
+}
+
+// Outdated says why no clients may be served, empty if they may.
+func (l *Links) Outdated() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.outdated
+}
+
+// Decree declares lost what was acknowledged and nobody has any more (R4): the
+// instances that are named will not return. It returns when each connected peer has
+// that durable. An error is a sentence for the operator.
+func (l *Links) Decree(ctx context.Context, lost []string) (journal.Decree, error) {
+	had := l.o.Journal.Decree()
+	d := journal.Decree{Incarnation: had.Incarnation + 1, ID: rand.Uint64(), Members: []string{l.o.Name}, Lost: lost, Time: l.o.Now()}
+	l.mu.Lock()
+	problem := l.objectionLocked(had, d, true)
+	for _, p := range l.peers {
+		if p.conn != nil {
+			d.Members = append(d.Members, p.name)
+		}
+	}
+	l.mu.Unlock()
+	slices.Sort(d.Members)
+	if problem != "" {
+		return d, errors.New(problem)
+	}
+	if problems := l.offer(ctx, decreeAsk, d); problems != nil {
+		return d, errors.New("nothing was declared: " + strings.Join(problems, "; "))
+	}
+	return d, l.spread(ctx, d)
+}
+
+// EndDecree ends the decree that stands.
+func (l *Links) EndDecree(ctx context.Context) (journal.Decree, error) {
+	d := l.o.Journal.Decree()
+	if !d.Stands() {
+		return d, errors.New("no decree stands: there is nothing to end")
+	}
+	d.Ended = true
+	return d, l.spread(ctx, d)
+}
+
+// spread takes a decree and has the connected peers take it.
+func (l *Links) spread(ctx context.Context, d journal.Decree) error {
+	if err := l.keepDecree(d); err != nil {
+		return err
+	}
+	if problems := l.offer(ctx, decreeTake, d); problems != nil {
+		return errors.New("it stands here; a peer that has not confirmed it takes it when it is linked next: " + strings.Join(problems, "; "))
+	}
+	return nil
+}
+
+// objectionLocked says why a decree must not be made, empty if it may. own: it is
+// made here; otherwise a member of it is connected where it is made. had is the newest so far.
+func (l *Links) objectionLocked(had, d journal.Decree, own bool) string {
+	switch {
+	case had.Stands():
+		return fmt.Sprintf("the decree of incarnation %d stands since %s: if more is lost than it was made for, end it first, with --end",
+			had.Incarnation, shown(had.Time))
+	case had.Incarnation+1 != d.Incarnation:
+		return fmt.Sprintf("%s is of incarnation %d already", l.o.Name, had.Incarnation)
+	case l.outdated != "":
+		return l.outdated
+	case slices.Contains(d.Lost, l.o.Name):
+		return l.o.Name + " runs: leave its name out"
+	}
+	for _, name := range d.Lost {
+		switch p := l.peers[name]; {
+		case p == nil && own:
+			return fmt.Sprintf("%s is no destination and no peer of %s: name instances as its configuration does", name, l.o.Name)
+		case p != nil && p.conn != nil && !mut.On(mut.R4DecreeLinked):
+			return fmt.Sprintf("%s is connected with %s: stop it, or leave its name out", name, l.o.Name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(l.peers)) {
+		if l.peers[name].conn == nil && !slices.Contains(d.Lost, name) && (own || !slices.Contains(d.Members, name)) {
+			return fmt.Sprintf("%s is not connected with %s: start it, or name it if it will not return", name, l.o.Name)
+		}
+	}
+	return ""
+}
+
+// takeDecree takes the decree of a peer that is connected by c.
+func (l *Links) takeDecree(d journal.Decree, from *conn) error {
+	if err := l.keepDecree(d); err != nil {
+		return err
+	}
+	told := &decreeMessage{what: decreeTake, decree: d}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range l.peers {
+		if p.conn != nil && p.conn != from {
+			_ = p.conn.queueLocked(told.frame()) // the next hello tells it again
+		}
+	}
+	return nil
+}
+
+// keepDecree makes a decree durable here. Who will not return is not waited for.
+func (l *Links) keepDecree(d journal.Decree) error {
+	if err := l.o.Journal.TakeDecree(d); err != nil {
+		return err
+	}
+	if d.Ended {
+		l.o.Log.Warn("the decree has ended", "incarnation", d.Incarnation)
+	} else {
+		l.o.Log.Error("a decree stands: what was acknowledged and nobody has any more is lost",
+			"incarnation", d.Incarnation, "lost", d.Lost, "members", d.Members)
+	}
+	l.mu.Lock()
+	for _, name := range d.Lost {
+		if p := l.peers[name]; p != nil && p.conn == nil {
+			l.rejoin.Forget(name)
+		}
+	}
+	l.mu.Unlock()
+	l.look()
+	return nil
+}
+
+// returned notes that an instance has joined again that was not to return: it is
+// waited for and asked as any other.
+func (l *Links) returned(name string) {
+	d := l.o.Journal.Decree()
+	if !slices.Contains(d.Lost, name) {
+		return
+	}
+	d.Lost = slices.DeleteFunc(d.Lost, func(n string) bool { return n == name })
+	if err := l.o.Journal.TakeDecree(d); err != nil {
+		l.o.Log.Error("noting that an instance has joined again", "peer", name, "error", err)
+	}
+}
+
+// What a decree frame is.
+const (
+	decreeAsk    = iota // would the peer object?
+	decreeTake          // take it
+	decreeAnswer        // why not; empty: nothing is against it, or it is durable
+)
+
+// A decreeMessage is what a decree frame says. Answers have a problem in the place of
+// the decree.
+type decreeMessage struct {
+	number, what uint64
+	decree       journal.Decree
+	problem      string
+}
+
+func (m *decreeMessage) encode(e *encoder) {
+	e.begin(frameDecree)
+	e.uint(m.number)
+	e.uint(m.what)
+	if m.what == decreeAnswer {
+		e.string(m.problem)
+	} else {
+		encodeDecree(e, m.decree)
+	}
+}
+
+func (m *decreeMessage) decode(d *decoder) error {
+	*m = decreeMessage{number: d.uint(), what: d.uint()}
+	switch {
+	case m.what == decreeAnswer:
+		m.problem = d.string()
+	case m.what > decreeAnswer:
+		d.fail(fmt.Errorf("decree frame of kind %d", m.what))
+	default:
+		m.decree = decodeDecree(d)
+	}
+	return d.err
+}
+
+func (m *decreeMessage) frame() []byte {
+	e := newEncoder()
+	m.encode(e)
+	return e.finish()
+}
+
+// offer asks the connected peers about a decree, or has them take it, and returns
+// what is against that.
+func (l *Links) offer(ctx context.Context, what uint64, d journal.Decree) []string {
+	o := &offer{open: make(map[*conn]bool), done: make(chan struct{})}
+	l.mu.Lock()
+	l.lastOffer++
+	m := &decreeMessage{number: l.lastOffer, what: what, decree: d}
+	for _, p := range l.peers {
+		if p.conn == nil {
+			continue
+		}
+		if err := p.conn.queueLocked(m.frame()); err != nil {
+			o.problems = append(o.problems, fmt.Sprintf("%s: %v", p.name, err))
+			continue
+		}
+		o.open[p.conn] = true
+	}
+	l.offers[m.number] = o
+	o.look()
+	l.mu.Unlock()
+
+	select {
+	case <-o.done:
+	case <-ctx.Done():
+	case <-l.ctx.Done():
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.offers, m.number)
+	for c := range o.open {
+		o.problems = append(o.problems, c.peer.name+" has not answered in time")
+	}
+	return o.problems
+}
+
+func (o *offer) look() {
+	if len(o.open) == 0 && !isClosed(o.done) {
+		close(o.done)
+	}
+}
+
+// answer takes in what the peer of c says; empty: nothing is against it.
+func (o *offer) answer(c *conn, problem string) {
+	if !o.open[c] {
+		return
+	}
+	delete(o.open, c)
+	if problem != "" {
+		o.problems = append(o.problems, problem)
+	}
+	o.look()
+}
+
+// unofferedLocked takes in that c will not answer any more.
+func (l *Links) unofferedLocked(c *conn) {
+	for _, o := range l.offers {
+		if c.peer != nil {
+			o.answer(c, "the link with "+c.peer.name+" has ended")
+		}
+	}
+}
+
+// takeDecreeFrame does what a decree frame says.
+func (c *conn) takeDecreeFrame(d *decoder) error {
+	var m decreeMessage
+	if err := m.decode(d); err != nil {
+		return err
+	}
+	if m.what == decreeAnswer {
+		c.l.mu.Lock()
+		defer c.l.mu.Unlock()
+		if o := c.l.offers[m.number]; o != nil {
+			o.answer(c, m.problem)
+		}
+		return nil
+	}
+	problem, err := c.consider(m.what, m.decree)
+	if err != nil {
+		return err
+	}
+	answer := &decreeMessage{number: m.number, what: decreeAnswer, problem: problem}
+	c.l.mu.Lock()
+	defer c.l.mu.Unlock()
+	return c.queueLocked(answer.frame())
+}
+
+// consider says what is against a decree of the peer, or takes it. It is taken by
+// the same rule as at a hello.
+func (c *conn) consider(what uint64, d journal.Decree) (problem string, err error) {
+	if what == decreeAsk {
+		had := c.l.o.Journal.Decree()
+		c.l.mu.Lock()
+		defer c.l.mu.Unlock()
+		return c.l.objectionLocked(had, d, false), nil
+	}
+	theirs := *c.theirs
+	theirs.Decree = d
+	return "", c.agree(&theirs)
+}
+
+func encodeDecree(e *encoder, d journal.Decree) {
+	e.uint(d.Incarnation)
+	e.uint(d.ID)
+	for _, names := range [][]string{d.Members, d.Lost} {
+		e.array(len(names))
+		for _, n := range names {
+			e.string(n)
+		}
+	}
+	e.uint(uint64(max(0, d.Time.UnixMicro())))
+	e.uint(uint64(d.Stood.Microseconds()))
+	e.bool(d.Ended)
+}
+
+func decodeDecree(d *decoder) (t journal.Decree) {
+	t.Incarnation, t.ID = d.sequence(), d.uint()
+	for _, names := range []*[]string{&t.Members, &t.Lost} {
+		n := max(0, d.array(1))
+		if n > maxPatterns {
+			d.fail(fmt.Errorf("decree of %d instances", n))
+			return t
+		}
+		for range n {
+			*names = append(*names, d.string())
+		}
+	}
+	if at := d.sequence(); at > 0 {
+		t.Time = time.UnixMicro(int64(at))
+	}
+	t.Stood = time.Duration(min(d.sequence(), uint64(journal.DecreeLasts.Microseconds()))) * time.Microsecond
+	t.Ended = d.bool()
+	return t
+}

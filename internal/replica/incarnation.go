@@ -1,0 +1,65 @@
+package replica
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/mut"
+)
+
+// A decree is made only if each configured peer is connected or named in it, here and at
+// each peer. So every instance that is not named has had it offered and is one of
+// its members. A member whose link or process ends between the rounds is one
+// incarnation behind and learns of it from the next hello. It may take it then: it
+// was there when the decree was made, nothing was declared lost without its answer
+// (Answers.Survivors), and what it has taken since counts as before. Anybody else of
+// a lower incarnation may have what was declared lost, or what others have taken
+// under the same numbers, and is refused, unless its journal is empty. Two decrees
+// of one incarnation whose members are members of both were made at the same
+// moment: that with the smaller id stays.
+
+// behind says why h may not be linked with an instance that has the decree d, which
+// is later than its own; empty: it takes d.
+func behind(d journal.Decree, h *Hello) string {
+	switch {
+	case h.Empty && !h.Damaged && h.Decree.Incarnation == 0, mut.On(mut.R2AnyIncarnation):
+		return ""
+	case h.Decree.Incarnation+1 == d.Incarnation && slices.Contains(d.Members, h.Name):
+		return ""
+	}
+	return fmt.Sprintf("%q is of incarnation %d and had no part in the decree of %s that began incarnation %d: export what you need "+
+		"of its journal ('holdfast journal dump'), move the journal away, and start it with an empty one",
+		h.Name, h.Decree.Incarnation, shown(d.Time), d.Incarnation)
+}
+
+func shown(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") }
+
+// checkDecree says whether a peer may be linked by its decree, and whether we take
+// that. outdated: we have no part in it.
+func checkDecree(us, peer *Hello) (take bool, outdated string, err error) {
+	a, b := us.Decree, peer.Decree
+	switch {
+	case a.Is(b):
+		return b.Ended && !a.Ended, "", nil
+	case a.Incarnation > b.Incarnation:
+		if reason := behind(a, peer); reason != "" {
+			err = &RefusedError{Code: refuseIncarnation, Reason: reason}
+		}
+		return false, "", err
+	case a.Incarnation < b.Incarnation:
+		if outdated = behind(b, us); outdated != "" {
+			err = refused("%s", outdated)
+		}
+		return outdated == "", outdated, err
+	case memberOf(us.Name, a, b) && memberOf(peer.Name, a, b):
+		return b.ID < a.ID, "", nil
+	}
+	return false, "", refused("%q and %q began incarnation %d by two decrees: one of them must start with an empty journal",
+		us.Name, peer.Name, a.Incarnation)
+}
+
+func memberOf(name string, decrees ...journal.Decree) bool {
+	return !slices.ContainsFunc(decrees, func(d journal.Decree) bool { return !slices.Contains(d.Members, name) })
+}

@@ -1,0 +1,154 @@
+package servercore_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/ledger"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memledger"
+	"github.com/holdfast-mq/holdfast/internal/wire"
+)
+
+// By a decree a publisher goes on behind what is lost, once, and its client and
+// subscribers are told what that is (R4).
+func TestLostByDecree(t *testing.T) {
+	l := memledger.New()
+	s := newStand(t, l, l.Sync)
+	x := bookmark.OfLife("x").ID
+	if err := s.publisher("x").publish("a", 1, "1"); err != nil {
+		t.Fatal(err)
+	}
+	s.sync()
+	refused := func(counter, acked uint64) {
+		t.Helper()
+		c := s.connect()
+		if _, err := c.logon("x", "x", counter, acked); err == nil {
+			t.Error("a publisher that is ahead was let in")
+		}
+		c.want("processed failure reason=publish gap", "end")
+	}
+	refused(2, 7)
+	l.SetState(memledger.State{Incarnation: 1, Decreed: true})
+	c := s.connect()
+	if wait, err := c.logon("x", "x", 3, 7); wait || err != nil {
+		t.Fatal(wait, err)
+	}
+	s.sync()
+	c.want("processed success s=1 have=7 lost=2-7")
+	if err := c.publish("a", 8, "8"); err != nil {
+		t.Fatal(err)
+	}
+	if lost := l.Lost(x); fmt.Sprint(lost) != fmt.Sprint([]ledger.Range{{From: 2, To: 7}}) {
+		t.Errorf("lost %v", lost)
+	}
+	s.sync()
+	reader := s.publisher("reader")
+	if err := reader.subscribe("1", "a", "0", "vector,bookmark_not_found=epoch"); err != nil {
+		t.Fatal(err)
+	}
+	reader.want("processed success sub=1", "1: 1", fmt.Sprintf("processed success sub=1 gap=%d|2|7", x), "1: 8")
+	refused(4, 9) // another loss, for which the decree was not made
+	again := s.connect()
+	if wait, err := again.logon("x", "x", 5, 8); wait || err != nil {
+		t.Fatal(wait, err)
+	}
+	again.want("processed success s=8 have=8 lost=2-7") // as long as its stores have not noted the incarnation
+}
+
+// A publisher that lost nothing has made use of the decree with its logon.
+func TestDecreeOfNoUse(t *testing.T) {
+	l := memledger.New()
+	s := newStand(t, l, l.Sync)
+	l.SetState(memledger.State{Incarnation: 1, Decreed: true})
+	if err := s.publisher("x").publish("a", 1, "1"); err != nil {
+		t.Fatal(err)
+	}
+	c := s.connect()
+	if _, err := c.logon("x", "x", 2, 7); err == nil {
+		t.Error("a loss after that was taken for what the decree was made for")
+	}
+}
+
+// Peers that are left are asked first, and one that has more brings it (R4).
+func TestDecreeAsksPeers(t *testing.T) {
+	for name, tt := range map[string]struct {
+		answers ledger.Answers
+		want    string
+	}{
+		"one is silent":        {ledger.Answers{}, ""},
+		"nobody has more":      {ledger.Answers{Survivors: true, All: true, Enough: true}, "processed success s=0 have=7 lost=1-7"},
+		"one has more":         {ledger.Answers{Survivors: true, All: true, Have: 3}, "processed failure reason=publish gap"},
+		"it was made use of":   {ledger.Answers{Survivors: true, Settled: true, Have: 1}, "processed failure reason=publish gap"},
+		"all but who is named": {ledger.Answers{Survivors: true}, "processed success s=0 have=7 lost=1-7"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := memledger.New()
+			s := newStand(t, l, l.Sync)
+			l.SetState(memledger.State{Incarnation: 1, Decreed: true, Grouped: true, Reachable: true})
+			c := s.connect()
+			if wait, err := c.logon("x", "x", 1, 7); !wait || err != nil {
+				t.Fatal(wait, err)
+			}
+			c.core.Answered(tt.answers)
+			_ = c.core.Decide(s.now) // what it says stands in the output
+			if got := c.out(); tt.want == "" && len(got) > 0 || tt.want != "" && (len(got) == 0 || got[0] != tt.want) {
+				t.Errorf("got %v, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// A client without our extensions goes on by the decree, too, if it is known.
+func TestPlainLostByDecree(t *testing.T) {
+	l := memledger.New()
+	s := newStand(t, l, l.Sync)
+	publish := func(seq uint64, want error) {
+		t.Helper()
+		c := s.connect()
+		logon := wire.LogonCommand{CommandID: "0", ClientName: "p", Acks: wire.AckProcessed}
+		if err := c.core.Execute(s.message(&logon), 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.core.Decide(s.now); err != nil || c.core.Deciding() {
+			t.Fatal(err)
+		}
+		if err := c.publish("a", seq, "m"); (err == nil) != (want == nil) {
+			t.Errorf("publish %d: %v", seq, err)
+		}
+		s.sync()
+	}
+	publish(1, nil)
+	publish(5, errGap)
+	l.SetState(memledger.State{Incarnation: 1, Decreed: true})
+	publish(5, nil)
+	publish(9, errGap)
+}
+
+var errGap = fmt.Errorf("a gap")
+
+// An instance that its group has left behind serves nobody, and a client that has
+// seen a later incarnation is refused.
+func TestOutdated(t *testing.T) {
+	l := memledger.New()
+	s := newStand(t, l, l.Sync)
+	l.SetState(memledger.State{Incarnation: 1})
+	for seen, refused := range []bool{false, false, true} {
+		c := s.connect()
+		cmd := wire.LogonCommand{CommandID: "0", ClientName: fmt.Sprint(seen), Acks: wire.AckProcessed, Ext: true, Incarnation: uint64(seen)}
+		if err := c.core.Execute(s.message(&cmd), 0); (err != nil) != refused {
+			t.Errorf("a client that has seen %d: %v", seen, err)
+		}
+		if refused {
+			c.want("processed failure reason=incarnation", "end")
+		}
+	}
+	if n := s.inst.Counts.Outdated.Load(); n != 1 {
+		t.Errorf("%d counted", n)
+	}
+	l.SetState(memledger.State{Outdated: "the group has gone on"})
+	c := s.connect()
+	if err := c.core.Execute(s.message(&wire.LogonCommand{CommandID: "0", ClientName: "x", Acks: wire.AckProcessed}), 0); err == nil {
+		t.Error("an instance that was left behind serves")
+	}
+}

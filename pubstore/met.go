@@ -1,0 +1,51 @@
+package pubstore
+
+// A met is the group of servers that a store has met last, and the highest
+// incarnation of it that it has seen (R10). A store that has
+//
+//	Met() (cluster string, incarnation uint64)
+//	Meet(cluster string, incarnation uint64) error
+//
+// as the three here have, is kept from going back to servers that their group has
+// left behind, also over a restart. Meet is durable like Logon.
+type met struct {
+	cluster     string
+	incarnation uint64
+}
+
+// Met returns the group of servers that the store has met last.
+func (d *desk) Met() (cluster string, incarnation uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.ledger.met.cluster, d.ledger.met.incarnation
+}
+
+// Meet keeps the group of servers that the store has met.
+func (s *File) Meet(cluster string, incarnation uint64) error {
+	s.mu.Lock()
+	if s.ended != nil {
+		defer s.mu.Unlock()
+		return s.ended
+	}
+	s.ledger.met = met{cluster, incarnation}
+	return s.recordLocked(kindState, s.ledger.encodeState())
+}
+
+// Meet keeps the group of servers that the store has met.
+func (s *Bolt) Meet(cluster string, incarnation uint64) error {
+	return s.change(func(l *ledger) error {
+		l.met = met{cluster, incarnation}
+		return nil
+	})
+}
+
+// Meet keeps the group of servers that the store has met.
+func (s *Memory) Meet(cluster string, incarnation uint64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended != nil {
+		return s.ended
+	}
+	s.ledger.met = met{cluster, incarnation}
+	return nil
+}

@@ -1,0 +1,211 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/seglog"
+)
+
+// An order is what an operator tells a running instance to do. It stands in a file
+// in the directory of the journal, since whoever may write there may do with the
+// instance as he likes, and no port has to tell operators from others. The instance
+// removes it before it obeys, so that no order is obeyed twice, and puts its answer
+// into another file. An order from before its start it removes unread.
+type order struct {
+	ID   string   `json:"id"` // random
+	Do   string   `json:"do"`
+	Args []string `json:"args,omitempty"`
+}
+
+// An orderAnswer is what became of an order.
+type orderAnswer struct {
+	ID   string `json:"id"` // of the order
+	Done bool   `json:"done"`
+	Text string `json:"text"`
+}
+
+// The orders.
+const (
+	OrderLost    = "lost"     // a decree (R4); its arguments are the instances that will not return
+	OrderEndLost = "end-lost" // the decree ends
+)
+
+const (
+	orderFile   = "order.json"
+	answerFile  = "answer.json"
+	orderMost   = 64 << 10 // bytes
+	orderLooks  = time.Second
+	orderTime   = 20 * time.Second // to obey
+	answerLooks = 50 * time.Millisecond
+)
+
+// ErrNotRunning reports an order to an instance that does not run.
+var ErrNotRunning = errors.New("no instance runs with this configuration: start it first")
+
+// SendOrder has the instance that runs with cfg do something and returns what it
+// says, until ctx ends. An error is a sentence for the operator.
+func SendOrder(ctx context.Context, cfg Config, do string, args ...string) (string, error) {
+	cfg = cfg.withDefaults()
+	if err := running(cfg); err != nil {
+		return "", err
+	}
+	o := order{ID: fmt.Sprintf("%016x", rand.Uint64()), Do: do, Args: args}
+	file := path.Join(cfg.Data, orderFile)
+	if _, err := readFile(cfg.FS, file); err == nil {
+		return "", errors.New("another order waits in " + file)
+	}
+	if err := writeJSON(cfg.FS, file, o); err != nil {
+		return "", fmt.Errorf("give the order: %w", err)
+	}
+	look := time.NewTicker(answerLooks)
+	defer look.Stop()
+	for {
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			if err := cfg.FS.Remove(file); err == nil {
+				return "", errors.New("the instance did not take the order in time, and it was taken back: it hangs, or may not read what this user writes")
+			}
+			return "", errors.New("the instance took the order and did not answer in time: see its log and status")
+		}
+		var a orderAnswer
+		text, err := readFile(cfg.FS, path.Join(cfg.Data, answerFile))
+		if err != nil || json.Unmarshal(text, &a) != nil || a.ID != o.ID {
+			continue
+		}
+		_ = cfg.FS.Remove(path.Join(cfg.Data, answerFile)) // the next one replaces it
+		if !a.Done {
+			return "", errors.New(a.Text)
+		}
+		return a.Text, nil
+	}
+}
+
+// running reports that nobody has the journal open.
+func running(cfg Config) error {
+	lock, err := cfg.FS.Lock(path.Join(cfg.Data, "lock"))
+	switch {
+	case errors.Is(err, seglog.ErrLocked):
+		return nil
+	case err == nil:
+		return errors.Join(ErrNotRunning, lock.Close())
+	case errors.Is(err, fs.ErrNotExist):
+		return ErrNotRunning
+	}
+	return err
+}
+
+// obeyOrders does what operators order, until the instance stops.
+func (s *Server) obeyOrders() {
+	file := path.Join(s.cfg.Data, orderFile)
+	_ = s.cfg.FS.Remove(file)
+	look := time.NewTicker(orderLooks)
+	defer look.Stop()
+	for {
+		select {
+		case <-look.C:
+		case <-s.stopping:
+			return
+		}
+		text, err := readFile(s.cfg.FS, file)
+		if err == nil {
+			err = s.takeOrder(file, text)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			s.log.Error("taking an order", "error", err)
+		}
+	}
+}
+
+func (s *Server) takeOrder(file string, text []byte) error {
+	if err := s.cfg.FS.Remove(file); err != nil {
+		return err
+	}
+	var o order
+	if err := json.Unmarshal(text, &o); err != nil {
+		return fmt.Errorf("read %s: %w", file, err)
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, orderTime)
+	defer cancel()
+	s.log.Warn("an operator orders", "do", o.Do, "args", o.Args)
+	a := orderAnswer{ID: o.ID, Done: true}
+	var err error
+	if a.Text, err = s.obey(ctx, o); err != nil {
+		a.Done, a.Text = false, err.Error()
+	}
+	s.log.Warn("the order is answered", "do", o.Do, "done", a.Done, "answer", a.Text)
+	return writeJSON(s.cfg.FS, path.Join(s.cfg.Data, answerFile), a)
+}
+
+// obey does what is ordered.
+func (s *Server) obey(ctx context.Context, o order) (string, error) {
+	links := s.links.Load()
+	switch o.Do {
+	case OrderLost:
+		d, err := links.Decree(ctx, o.Args)
+		if err != nil {
+			return "", err
+		}
+		return decreed(d), nil
+	case OrderEndLost:
+		d, err := links.EndDecree(ctx)
+		return fmt.Sprintf("the decree of incarnation %d has ended: what is missing from now on is a gap again", d.Incarnation), err
+	}
+	return "", fmt.Errorf("this holdfastd knows no order %q", o.Do)
+}
+
+// decreed says what a decree means.
+func decreed(d journal.Decree) string {
+	return fmt.Sprintf("incarnation %d has begun, with %s. A publisher that lacks acknowledged messages here goes on when it logs on, once; "+
+		"what is lost is told to it and to its subscribers. The decree ends after %v, or with --end: end it when 'holdfast status' "+
+		"lists no publisher that was not seen since. What publishers have lost that never come back is not known.",
+		d.Incarnation, strings.Join(d.Members, ", "), journal.DecreeLasts)
+}
+
+// readFile reads a short file.
+func readFile(disk seglog.FS, name string) ([]byte, error) {
+	f, err := disk.OpenFile(name, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil {
+		return nil, err
+	}
+	if size > orderMost {
+		return nil, fmt.Errorf("%s has %d bytes, at most %d are read", name, size, orderMost)
+	}
+	b := make([]byte, size)
+	if _, err := f.ReadAt(b, 0); err != nil && size > 0 {
+		return nil, err
+	}
+	return b, nil
+}
+
+// writeJSON makes a file that only its owner may read, at once and as a whole.
+func writeJSON(disk seglog.FS, name string, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	f, err := disk.OpenFile(name+".new", os.O_CREATE|os.O_TRUNC)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(b, 0)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return disk.Rename(name+".new", name)
+}

@@ -1,0 +1,25 @@
+package server
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// What was refused is shown for a minute after the last time.
+func TestRefusalsAreShown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r refusals
+		r.note("publish gap")
+		time.Sleep(40 * time.Second)
+		r.note("incarnation")
+		if got := r.lately(); !slices.Equal(got, []string{"incarnation", "publish gap"}) {
+			t.Errorf("shown %v", got)
+		}
+		time.Sleep(30 * time.Second)
+		if got := r.lately(); !slices.Equal(got, []string{"incarnation"}) {
+			t.Errorf("shown %v", got)
+		}
+	})
+}
