@@ -53,6 +53,8 @@ func (v Vector) AppendText(dst []byte) []byte {
 		return append(dst, EpochText...)
 	}
 	slices.SortFunc(list, func(a, b Bookmark) int { return cmp.Compare(a.Publisher, b.Publisher) })
+	const usual = 20 + len("||,") + 3 // bytes of an entry
+	dst = slices.Grow(dst, usual*len(list))
 	for i, b := range list {
 		if i > 0 {
 			dst = append(dst, ',')

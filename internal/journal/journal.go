@@ -253,7 +253,7 @@ func (j *Journal) Durable() Position {
 // before it, and nothing that was not durable when it returned: the base of a
 // subscription that starts at NOW (R9).
 func (j *Journal) DurableVector() (Position, bookmark.Vector) {
-	at, v := j.Durable(), make(bookmark.Vector)
+	at, v := j.Durable(), make(bookmark.Vector, j.Publishers())
 	j.each(func(p *publisher) {
 		if p.durable > 0 {
 			v[p.id] = p.durable

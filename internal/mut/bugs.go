@@ -270,6 +270,8 @@ const (
 	R11GoneWithoutCRC Bug = "r11-gone-without-crc"
 	// R11NameNotGrowing has a client try again as soon as ever when its name is in use.
 	R11NameNotGrowing Bug = "r11-name-not-growing"
+	// R11ComparedLate lets what a hello says count before it is compared.
+	R11ComparedLate Bug = "r11-compared-late"
 	// R11DivergedNotDurable forgets at a restart that a publisher has diverged.
 	R11DivergedNotDurable Bug = "r11-diverged-not-durable"
 	// R11DivergedTaken takes records of a publisher that has diverged.

@@ -87,8 +87,14 @@ func (at *start) leaveOut(unmatched bookmark.Vector) {
 // seek returns where a subscription by vector has to read from: behind what the
 // vector covers, and what can't match.
 func (b *sub) seek(l ledger.Ledger, v bookmark.Vector) (ledger.Position, error) {
-	covered := l.Unmatched(b.matches()) // known earlier than the log is read
-	covered.Merge(v)
+	covered, other := l.Unmatched(b.matches()), v // known earlier than the log is read
+	switch {
+	case len(covered) == 0:
+		return l.SeekVector(v)
+	case len(other) > len(covered):
+		covered, other = v.Clone(), covered
+	}
+	covered.Merge(other)
 	return l.SeekVector(covered)
 }
 

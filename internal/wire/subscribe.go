@@ -1,5 +1,7 @@
 package wire
 
+import "slices"
+
 // A SubscribeCommand is a command of the subscribe or sow family, C→S.
 //
 //	{"c":"sow","cid":…,"t":…,"sub_id":…,"query_id":…,"bm":…,"bs":…,"filter":…,"orderby":…,
@@ -27,6 +29,7 @@ func (c *SubscribeCommand) AppendTo(dst []byte) []byte {
 	var parts splitter
 	bookmark := c.Bookmark
 	if c.InParts {
+		dst = slices.Grow(dst, len(bookmark)+len(bookmark)/64)
 		bookmark = parts.cut(bookmark, func(part string, n uint64) { dst = c.appendPart(dst, part, n) })
 		parts.add(bookmark)
 	}

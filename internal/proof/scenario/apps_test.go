@@ -172,9 +172,18 @@ func (a *app) hooks() client.Hooks {
 				a.tell("acks are of both disks again")
 			}
 		},
-		PublishGap:      func(server string) { a.tell("refused by %s: publish gap", instance(server)) },
-		Lost:            func(e *client.LostError) { a.tell("lost: %d..%d", e.First, e.Last) },
-		StoreRolledBack: func(error) { a.tell("the store was rolled back, a new life begins") },
+		PublishGap: func(server string) { a.tell("refused by %s: publish gap", instance(server)) },
+		Lost:       func(e *client.LostError) { a.tell("lost: %d..%d", e.First, e.Last) },
+		StoreRolledBack: func(err error) {
+			what := "the store was rolled back"
+			if errors.Is(err, client.ErrDiverged) {
+				what = "the publisher has diverged"
+			}
+			a.tell("%s, a new life begins", what)
+		},
+		Diverged: func(_ *client.Subscription, err *client.DivergedError) {
+			a.tell("subscription: a publisher has diverged from %d on", err.From)
+		},
 		Waits: func(s *client.Subscription, on bool) {
 			if on {
 				a.tell("subscription waits for the second disk")

@@ -151,6 +151,9 @@ func (o *oracle) journal(i *instance) checker.Journal {
 	}
 	o.read(i, func(j *journal.Journal) error {
 		for _, s := range j.States() {
+			if o.w.apart(s.Publisher) {
+				continue
+			}
 			c.Have[s.Publisher] = s.Have
 			if c.Floor != nil {
 				c.Floor[s.Publisher] = s.Floor
@@ -161,6 +164,9 @@ func (o *oracle) journal(i *instance) checker.Journal {
 		for r := (journal.Record{}); ; {
 			if more, err := f.Next(&r); err != nil || !more {
 				return err
+			}
+			if o.w.apart(r.Publisher) {
+				continue
 			}
 			c.Records = append(c.Records, stored(&r))
 		}

@@ -38,6 +38,7 @@ type instance struct {
 	serving  bool
 	failed   error // its disk, or why it could not start
 	stepping bool  // an fsync is under way
+	stepEnds bool  // the end of an fsync of ours is told
 	pumping  bool  // a turn of links and sessions is planned
 	stepAt   time.Duration
 	ends     []*linkEnd
@@ -82,6 +83,7 @@ func (i *instance) start() {
 	i.begin()
 	w.runs++
 	i.id = w.runs
+	i.stepEnds = false
 	i.serving, i.failed, i.stepping, i.pumping, i.stepAt = false, nil, false, false, 0
 	i.ends, i.sessions = nil, nil
 	w.booted(&i.process)
@@ -115,6 +117,11 @@ func (i *instance) open() (err error) {
 			}
 		},
 		OnDurable: func(moved []journal.Moved, idle bool) {
+			if !i.stepEnds { // the journal has synced by itself, to be sure of a state record
+				for _, m := range moved {
+					i.disk.has[m.Publisher] = max(i.disk.has[m.Publisher], m.Sequence)
+				}
+			}
 			if i.links != nil {
 				i.links.Durable(moved, idle)
 			}
@@ -140,9 +147,13 @@ func (i *instance) watermarksMoved(publishers []uint64) {
 }
 
 // diverged ends the sessions of publishers that have diverged. Nobody copies a store
-// here, and one that is rolled back begins a new life.
+// here, and one that is rolled back begins a new life: only forged ones may be among them.
 func (i *instance) diverged(diverged []bookmark.Bookmark) {
 	for _, b := range diverged {
+		if i.w.apart(b.Publisher) {
+			i.w.counts.Apart++
+			continue
+		}
 		i.w.oracle.violate("%s sets %d apart from %d on, and nobody has given one number two contents", i.name, b.Publisher, b.Sequence)
 	}
 	i.shared.Registry.Diverged(diverged)
@@ -236,7 +247,9 @@ func (i *instance) sync() {
 			i.fail(i.failed)
 			return
 		}
+		i.stepEnds = true
 		step.End()
+		i.stepEnds = false
 		i.turn()
 	})
 }

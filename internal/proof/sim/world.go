@@ -28,11 +28,12 @@ type world struct {
 	conns       []*conn
 	cuts        map[way]int // how often a way is cut; 0: open
 	slow        time.Duration
-	resting     bool   // the faults have ended
-	damaged     bool   // something at rest was damaged
-	bodies      uint64 // given out
-	lives       int    // given names
-	runs        uint64 // starts of instances
+	resting     bool            // the faults have ended
+	forged      map[uint64]bool // publishers that were given two contents for one number
+	damaged     bool            // something at rest was damaged
+	bodies      uint64          // given out
+	lives       int             // given names
+	runs        uint64          // starts of instances
 
 	oracle oracle
 	trace  uint64   // hash of what happened
@@ -47,7 +48,7 @@ var epoch = time.Unix(1_800_000_000, 0)
 func (w *world) clock() time.Time { return epoch.Add(w.now) }
 
 func newWorld(o Options) *world {
-	w := &world{o: o, cuts: make(map[way]int)}
+	w := &world{o: o, cuts: make(map[way]int), forged: make(map[uint64]bool)}
 	for i, r := range []**rand.Rand{&w.net, &w.disk, &w.load, &w.chaos} {
 		*r = rand.New(rand.NewPCG(o.Seed, uint64(i)))
 	}

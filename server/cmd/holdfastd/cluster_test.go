@@ -9,10 +9,10 @@ import (
 )
 
 // grouped is the configuration of an instance with one peer.
-func grouped(t *testing.T, name, peer, address string) (file string) {
+func grouped(t *testing.T, name, peer, address, rejoin string) (file string) {
 	t.Helper()
-	return write(t, t.TempDir(), fmt.Sprintf("name: %s\ngroup: g\ndata: journal\nclients: {listen: \"127.0.0.1:0\"}\nrejoin_timeout: 10ms\n"+
-		"replication: {listen: \"127.0.0.1:0\", destinations: [{name: %s, address: %q}]}\n", name, peer, address))
+	return write(t, t.TempDir(), fmt.Sprintf("name: %s\ngroup: g\ndata: journal\nclients: {listen: \"127.0.0.1:0\"}\nrejoin_timeout: %s\n"+
+		"replication: {listen: \"127.0.0.1:0\", destinations: [{name: %s, address: %q}]}\n", name, rejoin, peer, address))
 }
 
 // replication reads the first line of standard output, and from it where peers connect.
@@ -43,7 +43,7 @@ func TestGroups(t *testing.T) {
 		t.Skip("no signals between processes there")
 	}
 	const nobody = "127.0.0.1:1"
-	production := grouped(t, "a", "b", nobody)
+	production := grouped(t, "a", "b", nobody, "10ms")
 	waits := start(t, "-config", production)
 	waits.replication()
 	waits.stderr.await(t, "nobody is served")
@@ -54,7 +54,7 @@ func TestGroups(t *testing.T) {
 	if line := a.line(); !strings.HasPrefix(line, "ready ") {
 		t.Fatalf("said %q", line)
 	}
-	staging := start(t, "-config", grouped(t, "b", "a", address), "-bootstrap")
+	staging := start(t, "-config", grouped(t, "b", "a", address, "1h"), "-bootstrap")
 	staging.replication()
 	for _, p := range []*process{a, staging} {
 		p.stderr.await(t, "two clusters")

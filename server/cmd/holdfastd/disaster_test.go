@@ -75,16 +75,22 @@ func newDrill(t *testing.T, third bool) *drill {
 	return d
 }
 
+// taken are the addresses that drills have got, since they run side by side.
+var taken sync.Map
+
 // freePorts returns addresses that nobody has.
 func freePorts(t *testing.T) (addresses [3]string) {
 	t.Helper()
-	for n := range addresses {
+	for n := 0; n < len(addresses); {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer l.Close()
 		addresses[n] = l.Addr().String()
+		if _, had := taken.LoadOrStore(addresses[n], true); !had {
+			n++
+		}
 	}
 	return addresses
 }
