@@ -51,7 +51,7 @@ func newWorld(t *testing.T) *world {
 		"pass": w.pass, "await": w.await,
 		"received": w.received, "acked": w.acked, "journal": w.journal, "order": w.order, "same": w.same,
 		"events": w.events, "status": w.status, "where": w.where, "moves": w.moves, "sessions": w.sessions, "account": w.account, "size": w.size,
-		"ended": w.ended,
+		"ended": w.ended, "forge": w.forge,
 	}
 	return w
 }
