@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"encoding/binary"
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/mut"
@@ -60,6 +61,16 @@ func (j *Journal) keepAge(segs []segment, retain time.Duration) error {
 		return nil
 	}
 	return j.appendChange(change{aged: true})
+}
+
+// Amend implements seglog.Amender. A segment that is sealed when the log is opened
+// ends where the newest note may stand behind it: by the age before that note its
+// messages would be older than they are.
+func (t *table) Amend(summary []byte) []byte {
+	if !mut.On(mut.R2SealedTooOld) {
+		binary.LittleEndian.PutUint64(summary[1+8+8:], uint64(t.age))
+	}
+	return summary
 }
 
 // Ahead returns how far the newest record is from the future by the wall clock,

@@ -8,6 +8,8 @@ const (
 	R1NoDuplicateCheck Bug = "r1-no-duplicate-check"
 	// R1AnyNumber takes numbers from outside that are so high that sums overflow.
 	R1AnyNumber Bug = "r1-any-number"
+	// R1AckedBeyondLast accepts a logon that let go of more than it has given out.
+	R1AckedBeyondLast Bug = "r1-acked-beyond-last"
 	// R1LeavesOut takes a message whatever it leaves out.
 	R1LeavesOut Bug = "r1-leaves-out"
 	// R1CoveredIsDuplicate answers every number at or below have with the watermark.
@@ -60,6 +62,8 @@ const (
 	R2TrimUnacknowledged Bug = "r2-trim-unacknowledged"
 	// R2MarkerIsFloor takes all up to a gone marker for removed.
 	R2MarkerIsFloor Bug = "r2-marker-is-floor"
+	// R2SealedTooOld seals a segment at open by the age that was noted before its last messages.
+	R2SealedTooOld Bug = "r2-sealed-too-old"
 	// R2WallClock lets retention take the age of what it removes from the wall clock.
 	R2WallClock Bug = "r2-wall-clock"
 	// R3MarkerEarly puts an elsewhere marker before what it stands for is durable here.

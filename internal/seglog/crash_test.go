@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/holdfast-mq/holdfast/internal/seglog"
+	"github.com/holdfast-mq/holdfast/internal/testkit/detector"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
@@ -276,7 +277,7 @@ func workload(t *testing.T, seed uint64, n int) (h *history, crashed bool) {
 // Crash before each change, in each mode; check; go on; power cut; check; again.
 func TestCrashAtEveryStep(t *testing.T) {
 	seeds := uint64(12)
-	if testing.Short() {
+	if testing.Short() || detector.On {
 		seeds = 1
 	}
 	images := 0
@@ -314,7 +315,7 @@ func TestCrashInRecovery(t *testing.T) {
 
 func crashInRecovery(t *testing.T, seed uint64) {
 	images, every := 0, 6
-	if testing.Short() {
+	if testing.Short() || detector.On {
 		every = 20
 	}
 	for n := 1; ; n += every {

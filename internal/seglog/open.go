@@ -444,7 +444,18 @@ func (r *recovery) replay() error {
 	if !r.inPlace && r.fresh == nil {
 		r.cutAt(r.end)
 	}
+	r.amend(segs)
 	return nil
+}
+
+// amend has the owner amend the summaries that replay has made.
+func (r *recovery) amend(segs []*foundSegment) {
+	a, is := r.o.Owner.(Amender)
+	for _, s := range segs {
+		if is && (!s.last() || r.fresh != nil) && s.summary != nil {
+			s.summary = slices.Clone(a.Amend(s.summary))
+		}
+	}
 }
 
 func (r *recovery) replayHead(f File, s *segment) error {

@@ -43,6 +43,14 @@ type Owner interface {
 	Recover(r Record) error
 }
 
+// An Amender is an Owner whose summaries say something that is known only when all
+// records are.
+type Amender interface {
+	// Amend returns what to note in the place of a summary. It is called by Open
+	// behind the last record, for each summary that was made before.
+	Amend(summary []byte) []byte
+}
+
 // Options say how to open a log. FS, Dir and Owner must be set.
 type Options struct {
 	FS           FS

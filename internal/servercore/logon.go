@@ -83,7 +83,7 @@ func (s *Session) logon(m *wire.Message) error {
 		return s.refuseLogon(m, reason)
 	}
 	rejected, err := wire.ParseSpans(m.Rejected)
-	if err != nil || s.who.ext && m.Acked > m.Last {
+	if err != nil || s.who.ext && m.Acked > m.Last && !mut.On(mut.R1AckedBeyondLast) {
 		return s.refuseLogon(m, "the numbers of the logon contradict each other")
 	}
 	if reason := s.inst.Ledger.Outdated(); reason != "" {

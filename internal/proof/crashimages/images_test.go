@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/proof/crashimages"
+	"github.com/holdfast-mq/holdfast/internal/testkit/detector"
 )
 
 var (
@@ -15,6 +16,12 @@ var (
 	seed    = flag.Uint64("seed", 1, "the seed of TestImages' first script")
 	share   = flag.Int("share", 400, "one image of a power cut, and one damage at rest, in so many is judged; 1: all")
 )
+
+func init() {
+	if detector.On {
+		*share *= 5 // unless the flag says how many
+	}
+}
 
 var subjects = []crashimages.Subject{crashimages.Seglog, crashimages.File, crashimages.FileAlways, crashimages.FileCompacting, crashimages.Journal}
 

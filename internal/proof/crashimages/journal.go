@@ -1,6 +1,7 @@
 package crashimages
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -21,10 +22,18 @@ var Journal = Subject{"journal", func(seed uint64) Life {
 
 // ids is what is known of one publisher.
 type ids struct {
-	have    uint64            // highest sequence appended
-	durable uint64            // highest one reported as durable
-	gone    uint64            // retention may have removed up to here
-	crc     map[uint64]uint32 // running CRC at each sequence
+	have    uint64                   // highest sequence appended
+	durable uint64                   // highest one reported as durable
+	gone    uint64                   // retention may have removed up to here
+	crc     map[uint64]uint32        // running CRC at each sequence
+	holes   map[uint64]journal.Cause // by the last sequence of each
+}
+
+// A remembering is a peer that the journal was told to remember.
+type remembering struct {
+	peer      journal.Peer
+	publisher uint64 // of the record that was appended next, 0: none yet
+	sequence  uint64
 }
 
 // A journalLife is a journal and what it has promised: nothing but what it
@@ -34,6 +43,8 @@ type journalLife struct {
 	j       *journal.Journal
 	made    int      // bodies
 	records []string // appended, in order
+	peers   []remembering
+	kept    int // of the peers, those that are durable
 	ids     map[uint64]*ids
 	cluster journal.Cluster // that it has become one of, durably
 	apart   []uint64        // publishers noted as diverged, durable but for the last
@@ -47,12 +58,13 @@ type journalLife struct {
 func (l *journalLife) Clone(seed uint64) Life {
 	c := &journalLife{
 		rand: newRand(seed), made: l.made, records: slices.Clone(l.records), ids: make(map[uint64]*ids),
+		peers: slices.Clone(l.peers), kept: l.kept,
 		apart: slices.Clone(l.apart), noted: l.noted, cluster: l.cluster,
 	}
 	for p, s := range l.ids {
 		copied := *s
 		copied.durable = max(s.durable, l.reported(p))
-		copied.crc = maps.Clone(s.crc)
+		copied.crc, copied.holes = maps.Clone(s.crc), maps.Clone(s.holes)
 		c.ids[p] = &copied
 	}
 	return c
@@ -102,6 +114,8 @@ func (l *journalLife) step(what int) error {
 			}
 		}
 		return nil
+	case what == 7:
+		return l.remember()
 	case what < 9:
 		return l.j.Sync()
 	case what < 11:
@@ -150,15 +164,15 @@ func (l *journalLife) checkDiverged() error {
 func (l *journalLife) append() error {
 	publisher := 1 + l.rand.Uint64N(3)
 	if l.ids[publisher] == nil {
-		l.ids[publisher] = &ids{crc: make(map[uint64]uint32)}
+		l.ids[publisher] = &ids{crc: make(map[uint64]uint32), holes: make(map[uint64]journal.Cause)}
 	}
 	s := l.ids[publisher]
 	l.made++
 	r := journal.Record{
 		Kind: journal.Message, Publisher: publisher, Sequence: s.have + 1, Prev: s.have, Topic: []byte("t"),
-		Body: fmt.Appendf(nil, "%d %s", l.made, strings.Repeat("b", l.made*37%60)),
+		Body: fmt.Appendf(nil, "%d %s", l.made, strings.Repeat("b", l.made*37%60)), Check: checkOf(publisher),
 	}
-	switch l.rand.IntN(12) {
+	switch l.rand.IntN(14) {
 	case 0:
 		r.Kind, r.Body, r.Reason = journal.Tombstone, nil, []byte("no")
 	case 1:
@@ -168,12 +182,25 @@ func (l *journalLife) append() error {
 	case 3:
 		r.Sequence, r.Prev = s.have+2, s.have+1
 		return l.offer(&r, journal.Hole)
+	case 4: // numbers that were left out
+		r.Kind, r.Body, r.Reason, r.Sequence = journal.Tombstone, nil, []byte("elsewhere"), s.have+2
+	case 5:
+		r.Kind, r.Body, r.Topic, r.Sequence = journal.Gone, nil, nil, s.have+4
+		r.Cause = []journal.Cause{journal.Lost, journal.LetGo}[l.rand.IntN(2)]
 	}
 	if err := l.offer(&r, journal.Take); err != nil {
 		return err
 	}
 	state, _ := l.j.State(publisher)
 	s.have, s.crc[r.Sequence] = r.Sequence, state.RunningCRC
+	if r.Kind == journal.Gone {
+		s.holes[r.Sequence] = r.Cause
+	}
+	for n := range l.peers {
+		if l.peers[n].publisher == 0 {
+			l.peers[n].publisher, l.peers[n].sequence = publisher, r.Sequence
+		}
+	}
 	l.records = append(l.records, recordText(&r))
 	return nil
 }
@@ -182,6 +209,22 @@ func (l *journalLife) offer(r *journal.Record, want journal.Verdict) error {
 	v, err := l.j.Append(r)
 	if err == nil && v != want {
 		err = Violated("%s got the verdict %d, want %d", recordText(r), v, want)
+	}
+	return err
+}
+
+// checkOf is the check of a publisher, which stands in its first record.
+func checkOf(publisher uint64) (c bookmark.Check) {
+	c[0] = byte(publisher)
+	return c
+}
+
+// remember has the journal remember a peer.
+func (l *journalLife) remember() error {
+	p := journal.Peer{Name: fmt.Sprintf("peer %d", l.rand.IntN(3)), Sends: l.rand.IntN(2) == 0, Sync: l.rand.IntN(2) == 0}
+	err := l.j.RememberPeer(p)
+	if err == nil {
+		l.peers = append(l.peers, remembering{peer: p})
 	}
 	return err
 }
@@ -207,6 +250,7 @@ func (l *journalLife) Close() error {
 		for _, s := range l.ids {
 			s.durable = s.have
 		}
+		l.kept = len(l.peers)
 	}
 	return err
 }
@@ -270,11 +314,66 @@ func (l *journalLife) Check() error {
 		return Violated("is of cluster %+v, was of %+v", c, l.cluster)
 	}
 	l.cluster = l.j.Cluster()
+	if err := errors.Join(l.checkPeers(), l.checkHoles()); err != nil {
+		return err
+	}
 	report, err := l.j.Verify()
 	if err != nil {
 		return Violated("verify: %v", err)
 	}
 	return l.checkRecords(report.Records)
+}
+
+// checkPeers looks for the peers that must be remembered: all before any record
+// that is there, and of the later ones those up to some point.
+func (l *journalLife) checkPeers() error {
+	least := l.kept
+	for n, r := range l.peers {
+		if s, _ := l.j.State(r.publisher); r.sequence > 0 && s.Have >= r.sequence {
+			least = n + 1
+		}
+	}
+	found := l.j.Peers()
+	for n := least; n <= len(l.peers); n++ {
+		if slices.Equal(peersOf(l.peers[:n]), found) {
+			l.peers, l.kept = l.peers[:n], n
+			return nil
+		}
+	}
+	return Violated("remembers %v, was told of %v, at least %d of them for good", found, l.peers, least)
+}
+
+// peersOf returns the peers that are remembered after some were, by name.
+func peersOf(list []remembering) (peers []journal.Peer) {
+	last := make(map[string]journal.Peer)
+	for _, r := range list {
+		last[r.peer.Name] = r.peer
+	}
+	for _, name := range slices.Sorted(maps.Keys(last)) {
+		peers = append(peers, last[name])
+	}
+	return peers
+}
+
+// checkHoles looks for the checks of publishers and for why numbers are missing.
+func (l *journalLife) checkHoles() error {
+	b := l.j.NewBatch()
+	for publisher, known := range l.ids {
+		s, there := l.j.State(publisher)
+		if there && s.Check != checkOf(publisher) {
+			return Violated("publisher %d has the check %x", publisher, s.Check)
+		}
+		for to, cause := range known.holes {
+			if to > s.Have || to <= s.Floor {
+				continue
+			}
+			st, err := b.Standing(&journal.Record{Kind: journal.Message, Publisher: publisher, Sequence: to}, true)
+			if err != nil || st.Kind != journal.Gone || st.Cause != cause {
+				return Violated("%d|%d is %+v (%v), it is a hole of cause %v", publisher, to, st, err, cause)
+			}
+		}
+	}
+	return nil
 }
 
 // checkRecords compares the records with those that were appended: of each
@@ -309,6 +408,7 @@ func (l *journalLife) checkRecords(n int) error {
 			return Violated("the records of %d end at %d, it has %d", publisher, last[publisher], s.Have)
 		}
 		known.have, known.durable = s.Have, s.Have
+		maps.DeleteFunc(known.holes, func(to uint64, _ journal.Cause) bool { return to > s.Have }) // given again
 	}
 	l.records = found
 	return nil

@@ -447,7 +447,7 @@ const lostConnection = "connection lost"
 func moveReason(err error) string {
 	for _, typed := range []error{
 		client.ErrStopping, client.ErrPreferred, client.ErrPublishGap, client.ErrNameInUse,
-		client.ErrLagging, client.ErrAsync, client.ErrAsyncPath, client.ErrOldIncarnation,
+		client.ErrLagging, client.ErrAsync, client.ErrOneWay, client.ErrAsyncPath, client.ErrOldIncarnation,
 	} {
 		if errors.Is(err, typed) {
 			return typed.Error()

@@ -20,6 +20,7 @@
 //	                       a pair that replicates synchronously; both feed C asynchronously;
 //	                       as: their names, which are those of the hosts A and B otherwise
 //	config A ...           the same options for a dead one, all of them anew
+//	config B forgets=A     and B does not replicate to A any more; knows=A: again
 //	kill A B               as kill -9; shutdown A: in order
 //	powercut A [keeps=nothing|torn|hole|garbage|zeros] [seed=1]   what the disk keeps of what was not synced
 //	wipe A, start A        an empty disk; a new process
@@ -39,6 +40,9 @@
 //
 //	partition A B C        A is cut off from B and C; heal A B C
 //	cut A to B             one way; heal A B
+//	forge A as=pub number=7 [topic=orders] [acked=0] [last=0] [takes]    a client with pub's life logs on to A and
+//	                       publishes once, and is answered; takes: even if pub has a session
+//	forge A plain=NAME number=7          the same without our extensions
 //	reset A B              the connections between the two end
 //	reset-every A B bytes=4KiB           whenever so much has come from A at B, until heal
 //	move pub A B           the application's connection to A ends, and it goes to B

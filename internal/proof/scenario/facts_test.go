@@ -13,6 +13,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/replica"
+	"github.com/holdfast-mq/holdfast/internal/syncstatus"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 	"github.com/holdfast-mq/holdfast/pubstore"
 	"github.com/holdfast-mq/holdfast/server"
@@ -301,6 +302,9 @@ func (w *world) instanceStatus(name string) string {
 	if st.Single {
 		said = append(said, "acks are of one disk")
 	}
+	if st.Sync == syncstatus.OneWay {
+		said = append(said, "does not replicate back")
+	}
 	if st.Damage != "" {
 		said = append(said, "its journal is damaged")
 	}
@@ -315,6 +319,9 @@ func link(l replica.Status) string {
 	text := fmt.Sprintf("link to %s: %s", l.Peer, l.State)
 	if l.Ack == "downgraded" {
 		text += " and downgraded"
+	}
+	if l.OneWay {
+		text += ", one way"
 	}
 	if l.GivenUp {
 		text += " and given up"

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -74,8 +75,10 @@ func (w *world) settings(c *command) func(*server.Config) {
 	downgrade, rejoin, retain := c.duration("downgrade-after", "0s"), c.duration("rejoin-timeout", "0s"), c.duration("retain", "0s")
 	segment, hold, largest := c.bytes("segment"), c.bytes("hold"), c.bytes("max-message")
 	logged, carried := c.list("log"), c.list("carry")
+	unnamed, named := c.option("forgets", ""), c.option("knows", "")
 	return func(sc *server.Config) {
 		sc.Now = w.wallClock(sc.Name)
+		rename(sc.Replication, unnamed, named)
 		for i := range sc.Replication.Destinations {
 			sc.Replication.Destinations[i].DowngradeAfter = server.Duration(downgrade)
 			sc.Replication.Destinations[i].Topics = carried
@@ -88,6 +91,19 @@ func (w *world) settings(c *command) func(*server.Config) {
 		}
 		sc.Log.Retain, sc.Log.Topics = server.Duration(retain), logged
 		sc.Hold, sc.MaxMessage = server.Size(hold), server.Size(largest)
+	}
+}
+
+// rename takes one name out of the destinations, so that only its links come here,
+// and puts one back into them.
+func rename(r *server.Replication, unnamed, named string) {
+	if unnamed != "" {
+		r.Destinations = slices.DeleteFunc(r.Destinations, func(d server.Destination) bool { return d.Name == unnamed })
+		r.Peers = append(r.Peers, unnamed)
+	}
+	if named != "" {
+		r.Peers = slices.DeleteFunc(r.Peers, func(p string) bool { return p == named })
+		r.Destinations = append(r.Destinations, server.Destination{Name: named, Address: named + ":9107", Ack: "sync"})
 	}
 }
 

@@ -53,7 +53,7 @@ func newWorld(t *testing.T) *world {
 		"pass": w.pass, "await": w.await,
 		"received": w.received, "acked": w.acked, "journal": w.journal, "order": w.order, "same": w.same,
 		"events": w.events, "status": w.status, "where": w.where, "moves": w.moves, "sessions": w.sessions, "account": w.account, "size": w.size,
-		"ended": w.ended, "said": w.said, "dials": w.dials, "met": w.met,
+		"ended": w.ended, "said": w.said, "dials": w.dials, "met": w.met, "forge": w.forge,
 	}
 	return w
 }

@@ -20,8 +20,10 @@ const (
 )
 
 var (
-	errDial    = errors.New("no connection")
-	errTimeout = errors.New("timed out")
+	errDial      = errors.New("no connection")
+	errTimeout   = errors.New("timed out")
+	errPreferred = errors.New("another server is preferred")
+	errUnreached = errors.New("no synchronous link leads there")
 )
 
 // A client is the process of an application: it carries events between its
@@ -67,13 +69,11 @@ func (c *client) launch(store pubstore.Store) {
 	c.s, c.sender, c.live, c.last, c.due = nil, nil, false, clientcore.EndNone, 0
 	c.store = store
 	c.core = clientcore.NewSession(store.Lives(), windowMost, windowBytes, recoveryTimeout)
-	n := 0
-	for _, i := range w.instances {
-		if !i.spare {
-			n++
-		}
+	servers := 2
+	if _, publishes := c.app.(*publisher); publishes && w.set.drill {
+		servers = len(w.instances)
 	}
-	c.order = clientcore.NewOrder(n, false, w.net.Float64)
+	c.order = clientcore.NewOrder(servers, false, w.net.Float64)
 	c.next(0)
 	c.beat()
 }
@@ -86,6 +86,9 @@ func (c *client) next(least time.Duration) {
 
 func (c *client) connect(i *instance) {
 	w := c.w
+	if i.spare && w.resting {
+		i = w.instances[0]
+	}
 	c.server = i
 	c.core.Connect(i.name, i.name, c.store.Lives())
 	reach, back := w.reachable(c.name, i.name), w.reachable(i.name, c.name)
@@ -158,7 +161,8 @@ func (c *client) take(m *wire.Message) {
 func (c *client) loggedOn(m *wire.Message) {
 	c.at = c.core.Server()
 	if !c.app.leadsTo(&c.at) {
-		c.w.oracle.violate("%s can't move to %s", c.name, c.server.name)
+		c.unreached()
+		return
 	}
 	b, err := c.core.Begin(m, c.w.clock())
 	if err != nil {
@@ -180,6 +184,22 @@ func (c *client) loggedOn(m *wire.Message) {
 	c.core.Start(c.w.clock())
 	c.send((&wire.HeartbeatCommand{Options: wire.HeartbeatStart(clientBeat)}).AppendTo)
 	c.fill()
+	if on := c.s; c.server.spare {
+		c.w.after(between(c.w.load, time.Second, 4*time.Second), &c.process, 'o', func() {
+			if c.s == on {
+				c.ended(errPreferred)
+			}
+		})
+	}
+}
+
+// unreached leaves a server to which no synchronous link leads from the last one,
+// which must have been one that did not replicate back.
+func (c *client) unreached() {
+	if !c.w.muted {
+		c.w.oracle.violate("%s can't move to %s", c.name, c.server.name)
+	}
+	c.ended(errUnreached)
 }
 
 // stored notes an error of the store.

@@ -3,6 +3,10 @@
 // oracle watches acks and stores while a run lasts; at the end package checker
 // judges the journals on the disks and the messages that were handed over.
 //
+// Beside the group there are forgers, clients that say what no store says, and
+// strangers, instances that none of the group knows. What they may leave behind is
+// theirs; nothing else may be changed by it.
+//
 // The decisions are the product's own: the sessions of clients with their
 // senders and subscriptions (clientcore), the stores, the sessions of instances
 // (servercore), the journal on its log, both ends of the links, subscriptions

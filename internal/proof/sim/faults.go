@@ -45,6 +45,18 @@ var kinds = []kind{
 	{"store rolled back", 2, of((*world).publisher, (*world).rollBackStore)},
 	{"store renewed", 2, of((*world).publisher, (*world).renewStore)},
 	{"subscriber killed", 8, of((*world).subscriber, (*world).killSubscriber)},
+	{"forged: number above 2^63-1", 2, forged(highNumber)},
+	{"forged: numbers left out", 3, forged(farNumber)},
+	{"forged: numbers said to be rejected", 2, forged(rejectedNumbers)},
+	{"forged: acked", 3, forged(falseAcked)},
+	{"forged: other content", 5, forged(otherContent)},
+	{"forged: name or life", 3, forged(otherName)},
+	{"stranger with another secret", 2, stranger(otherSecret, "A", "B", "C", "X")},
+	{"stranger with another name", 2, stranger(linkSecret, "X")},
+	{"link replayed", 2, (*world).replayLink},
+	{"one-way link", 3, of((*world).either, (*world).silence)},
+	{"wall clock set", 4, of((*world).one, (*world).setClock)},
+	{"subscriber's store rolled back", 3, of((*world).subscriber, (*world).rollBackMarks)},
 	{"subscriber stopped", 3, func(w *world) bool { return w.pause(&w.subscriber().process, 4*time.Second) }},
 }
 
@@ -252,7 +264,11 @@ func (w *world) rollBackDisk(i *instance) bool {
 // safe the only record may be damaged, and then it is refused to its publisher
 // (R8), which is not what is looked for here.
 func (w *world) damage(i *instance) bool {
-	if !w.expendable(i) || !i.spare && !w.covers(i.other(), i) {
+	holder := w.instances[0]
+	if !i.spare {
+		holder = i.other()
+	}
+	if !w.expendable(i) || (!i.spare || w.set.drill) && !w.covers(holder, i) {
 		return false
 	}
 	fs := i.fs.Image(memfs.Durable)
@@ -453,6 +469,55 @@ func (w *world) renewStore(p *publisher) bool {
 	}
 	w.say("FAULT %s begins a new life", p.name)
 	p.stored(p.store.Renew())
+	return true
+}
+
+// silence starts an instance again that does not know its peer's new name: it does
+// not replicate back, until it is told.
+func (w *world) silence(i *instance) bool {
+	if !i.alive || i.mute {
+		return false
+	}
+	w.say("FAULT %s does not replicate back", i.name)
+	restart := func() {
+		if i.alive {
+			i.crash(memfs.KeepAll, false)
+		}
+		w.revive(&i.process, 0, 500*time.Millisecond, i.start)
+	}
+	i.mute, w.muted = true, true
+	restart()
+	w.later(time.Second, 6*time.Second, func() { i.mute = false; restart() })
+	return true
+}
+
+// setClock sets the wall clock of an instance, for a time or for good.
+func (w *world) setClock(i *instance) bool {
+	i.ahead = between(w.chaos, -240*time.Hour, 240*time.Hour)
+	w.say("FAULT the wall clock of %s is set by %v", i.name, i.ahead)
+	if w.chaos.IntN(4) > 0 {
+		w.later(100*time.Millisecond, 6*time.Second, func() { i.ahead = 0 })
+	}
+	return true
+}
+
+// rollBackMarks puts back an older image of a subscriber's store: what it has
+// discarded since comes again.
+func (w *world) rollBackMarks(s *subscriber) bool {
+	if !s.alive || !s.based || s.imaged {
+		return false
+	}
+	old := s.kept.Clone()
+	s.imaged = true // no other image that is newer than the store will be then
+	w.later(100*time.Millisecond, 4*time.Second, func() {
+		s.imaged = false
+		if s.alive {
+			w.say("FAULT the store of %s is rolled back", s.name)
+			s.kept = old
+			s.kill(true)
+			w.revive(&s.process, 0, time.Second, s.begin)
+		}
+	})
 	return true
 }
 

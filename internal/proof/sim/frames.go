@@ -13,7 +13,10 @@ import (
 const framePrefix = 4
 
 // frames reads the frames of packets.
-type frames struct{ m wire.Message }
+type frames struct {
+	m      wire.Message
+	broken func(error) // what can't be parsed; nil: that is a bug
+}
 
 // each calls f with each frame of a packet until it returns false, and returns
 // the frames behind. The message is valid until the next call.
@@ -21,7 +24,11 @@ func (r *frames) each(packet []byte, f func(m *wire.Message) (more bool)) (rest 
 	for len(packet) > 0 {
 		end := framePrefix + int(binary.BigEndian.Uint32(packet))
 		if err := wire.Parse(packet[framePrefix:end:end], &r.m); err != nil {
-			panic("BUG: " + err.Error())
+			if r.broken == nil {
+				panic("BUG: " + err.Error())
+			}
+			r.broken(err)
+			return nil
 		}
 		packet = packet[end:]
 		if !f(&r.m) {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"maps"
 	"strconv"
+	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/journal"
@@ -86,6 +87,9 @@ func (o *oracle) died(s *subscriber, forgets bool) {
 
 // missed notes a gap that a subscriber was told of.
 func (o *oracle) missed(s *subscriber, publisher, from, to uint64) {
+	if _, forged := o.forged[publisher]; forged {
+		return
+	}
 	r := o.readers[s]
 	r.Gaps = append(r.Gaps, checker.Gap{Publisher: publisher, From: from, Through: to})
 }
@@ -110,6 +114,28 @@ func (o *oracle) incomplete(s *subscriber, have bookmark.Vector) *message {
 		}
 	}
 	return nil
+}
+
+// floors are those of an instance.
+func (o *oracle) floors(i *instance) bookmark.Vector {
+	v := bookmark.Vector{}
+	for _, l := range o.order {
+		v[l.publisher] = i.state(l).Floor
+	}
+	return v
+}
+
+// trimmed checks that retention has removed nothing before its time (R2).
+func (o *oracle) trimmed(i *instance, before bookmark.Vector) {
+	for _, l := range o.order {
+		m := l.message(i.state(l).Floor)
+		if m == nil || m.Sequence <= before[l.publisher] {
+			continue
+		}
+		if age := o.w.now - time.Duration(m.Begun); age < i.keeps() {
+			o.violate("%s removes %s|%d, which is %v old", i.name, l.id, m.Sequence, age)
+		}
+	}
 }
 
 func (s *subscriber) wants(m *message) bool {
@@ -151,7 +177,7 @@ func (o *oracle) journal(i *instance) checker.Journal {
 	}
 	o.read(i, func(j *journal.Journal) error {
 		for _, s := range j.States() {
-			if o.w.apart(s.Publisher) {
+			if o.w.apart(s.Publisher) || o.isForged(i, s.Publisher, s.Have) {
 				continue
 			}
 			c.Have[s.Publisher] = s.Have
@@ -165,10 +191,9 @@ func (o *oracle) journal(i *instance) checker.Journal {
 			if more, err := f.Next(&r); err != nil || !more {
 				return err
 			}
-			if o.w.apart(r.Publisher) {
-				continue
+			if !o.w.apart(r.Publisher) && !o.isForged(i, r.Publisher, r.Sequence) {
+				c.Records = append(c.Records, stored(&r))
 			}
-			c.Records = append(c.Records, stored(&r))
 		}
 	})
 	for _, l := range o.order {
@@ -178,6 +203,16 @@ func (o *oracle) journal(i *instance) checker.Journal {
 		}
 	}
 	return c
+}
+
+// isForged reports whether a publisher is a forger's, which no honest
+// application knows of. It must not be further than it may.
+func (o *oracle) isForged(i *instance, publisher, sequence uint64) bool {
+	allowed, forged := o.forged[publisher]
+	if forged && sequence > allowed {
+		o.violate("%s has %d of a forger, who may have sent %d", i.name, sequence, allowed)
+	}
+	return forged
 }
 
 func stored(r *journal.Record) checker.Stored {

@@ -10,6 +10,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/replica"
 	"github.com/holdfast-mq/holdfast/internal/servercore"
+	"github.com/holdfast-mq/holdfast/internal/syncstatus"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 	"github.com/holdfast-mq/holdfast/internal/topic"
 )
@@ -27,23 +28,27 @@ var logged, _ = topic.NewSet([]string{topicA, topicB})
 type instance struct {
 	process
 	fs    *memfs.FS
-	spare bool        // replicated to asynchronously, and no client's
+	spare bool        // replicated to asynchronously, and no subscriber's
 	peers []*instance // those it replicates to
 	async map[string]bool
+	mute  bool // it does not replicate to the other one of the pair
 
 	j        *journal.Journal
 	links    *replica.Stepped
 	shared   *servercore.Instance // what its sessions share
 	id       uint64               // of this start
 	serving  bool
-	failed   error // its disk, or why it could not start
-	stepping bool  // an fsync is under way
-	stepEnds bool  // the end of an fsync of ours is told
-	pumping  bool  // a turn of links and sessions is planned
+	ahead    time.Duration // its wall clock is
+	failed   error         // its disk, or why it could not start
+	stepping bool          // an fsync is under way
+	stepEnds bool          // the end of an fsync of ours is told
+	pumping  bool          // a turn of links and sessions is planned
 	stepAt   time.Duration
 	ends     []*linkEnd
 	sessions []*session
 
+	linkName string // said on links
+	secret   []byte
 	syncTime time.Duration // what an fsync takes at most
 	disk     diskTruth
 }
@@ -71,6 +76,7 @@ func (d *diskTruth) counted() bookmark.Vector {
 
 func (w *world) addInstance(name string) *instance {
 	i := &instance{process: process{w: w, name: name}, fs: memfs.New(), async: make(map[string]bool)}
+	i.linkName, i.secret = name, linkSecret
 	i.disk = diskTruth{has: bookmark.Vector{}, whole: true}
 	i.syncTime = between(w.disk, 50*time.Microsecond, 2*time.Millisecond)
 	w.instances = append(w.instances, i)
@@ -94,7 +100,7 @@ func (i *instance) start() {
 	}
 	i.disk.has = w.oracle.onDisk(i)
 	w.say("%s starts: %v", i.name, i.disk.has)
-	for _, p := range i.peers {
+	for _, p := range i.destinations() {
 		i.dial(p, 50*time.Millisecond, 0)
 	}
 	i.step()
@@ -109,8 +115,9 @@ func (i *instance) open() (err error) {
 		Logged: logged, Registry: servercore.NewRegistry(0),
 	}
 	i.j, err = journal.Open(journal.Options{
-		FS: i.fs, Dir: dataDir, SegmentBytes: i.w.set.segment, Stepped: true, Now: i.w.clock,
-		SetAside: true,
+		FS: i.fs, Dir: dataDir, SegmentBytes: i.w.set.segment, Stepped: true, SetAside: true,
+		Now:     func() time.Time { return i.w.clock().Add(i.ahead) },
+		Elapsed: func() time.Duration { return i.w.now },
 		OnAppend: func(p, s uint64) {
 			if i.links != nil { // they are made while records set aside are merged
 				i.links.Appended(p, s)
@@ -161,22 +168,33 @@ func (i *instance) diverged(diverged []bookmark.Bookmark) {
 
 func (i *instance) linkOptions() replica.Options {
 	o := replica.Options{
-		Name: i.name, Group: "group", Digest: "digest", Run: i.id,
+		Name: i.linkName, Group: "group", Digest: "digest", Run: i.id,
 		Journal: i.j, Listener: new(net.TCPListener), Hold: 1 << 40,
-		Secret:        []byte("the secret of the simulated links")[:replica.SecretBytes],
+		Secret:        i.secret,
 		RejoinTimeout: i.w.set.rejoin, Now: i.w.clock,
 		OnWatermark: i.watermarksMoved, OnSyncStatus: i.shared.Registry.WakeAll, OnNotice: i.shared.OnNotice,
 		OnRaised: i.shared.Registry.Raised, OnDiverged: i.diverged,
 	}
-	if len(i.peers) == 0 {
-		o.Peers = []string{"A", "B"} // which feed it
+	switch { // those that feed it
+	case i.spare:
+		o.Peers = []string{"A", "B"}
+	case i.mute:
+		o.Peers = []string{i.other().name}
 	}
-	for _, p := range i.peers {
+	for _, p := range i.destinations() {
 		o.Destinations = append(o.Destinations, replica.Destination{
 			Name: p.name, Address: p.name, Sync: !i.async[p.name], DowngradeAfter: i.w.set.downgrade,
 		})
 	}
 	return o
+}
+
+// destinations are those that it replicates to.
+func (i *instance) destinations() []*instance {
+	if i.mute {
+		return i.peers[1:]
+	}
+	return i.peers
 }
 
 // wake plans a turn of everything that may have something to do.
@@ -319,6 +337,9 @@ func (i *instance) beat() {
 	for _, s := range i.sessions {
 		s.beat()
 	}
+	if i.mute && i.fed() && i.links.SyncStatus() != syncstatus.OneWay {
+		i.w.oracle.violate("%s does not replicate back, and says that it is %v", i.name, i.links.SyncStatus())
+	}
 	i.wake()
 	i.w.after(linkBeat, &i.process, 'b', i.beat)
 }
@@ -330,9 +351,11 @@ func (i *instance) retain() {
 		for _, p := range w.publishers {
 			p.seen(i)
 		}
+		before := w.oracle.floors(i)
 		if _, err := i.j.Trim(journal.Retention{Age: i.keeps(), Held: i.links.Held}); err != nil && i.failed == nil {
 			i.failed = err
 		}
+		w.oracle.trimmed(i, before)
 		i.wake()
 	}
 	w.after(between(w.disk, time.Second, 2*time.Second), &i.process, 't', i.retain)
@@ -359,9 +382,12 @@ func (i *instance) fail(err error) {
 func (i *instance) count() {
 	c := &i.shared.Counts
 	i.w.counts.Gaps += c.PublishGaps.Swap(0)
-	if n := c.Differing.Swap(0); n > 0 {
-		i.w.oracle.violate("%s: %d messages were there with other content", i.name, n)
+	n, o := c.Differing.Swap(0), &i.w.oracle
+	if n > o.differing {
+		o.violate("%s: %d messages were there with other content", i.name, n)
+		return
 	}
+	o.differing -= n
 }
 
 // crash ends the process: by a kill if mode is KeepAll, by a power cut that
@@ -374,6 +400,13 @@ func (i *instance) crash(mode memfs.Mode, power bool) {
 	i.end()
 	i.j, i.links, i.ends, i.sessions, i.serving = nil, nil, nil, nil, false
 	i.fs = i.fs.Crash(mode)
+}
+
+// fed reports whether the other one of the pair is linked.
+func (i *instance) fed() bool {
+	return slices.ContainsFunc(i.ends, func(e *linkEnd) bool {
+		return e.s.other.p == &i.other().process && e.end.Peer() != "" && !e.end.Ended()
+	})
 }
 
 // linked reports whether the peer of that name is connected.

@@ -43,10 +43,17 @@ func (i *instance) link(p *instance) {
 
 func (i *instance) attach(s *side, destination string) {
 	e := &linkEnd{i: i, s: s}
-	e.end = i.links.Connect(&linkConn{e: e}, destination)
+	c := &linkConn{e: e}
+	if destination != "" && !i.strange {
+		c.recorded = i.record(s)
+	}
+	e.end = i.links.Connect(c, destination)
 	s.take = func(packet any) {
 		if err := e.end.Take(packet.([]byte)); err != nil {
 			e.close(err)
+		}
+		if s.other.p.strange && e.end.Peer() != "" {
+			i.w.oracle.violate("%s takes a stranger for %s", i.name, e.end.Peer())
 		}
 		i.wake()
 	}
@@ -89,6 +96,7 @@ type linkConn struct {
 	net.Conn // nil: an End needs nothing of it but what follows
 	e        *linkEnd
 	part     []byte // of a frame
+	recorded *recording
 }
 
 func (c *linkConn) Write(b []byte) (int, error) {
@@ -98,7 +106,11 @@ func (c *linkConn) Write(b []byte) (int, error) {
 		if n > len(c.part) {
 			break
 		}
-		c.e.s.send(append([]byte(nil), c.part[:n]...))
+		frame := append([]byte(nil), c.part[:n]...)
+		c.e.s.send(frame)
+		if r := c.recorded; r != nil && len(r.frames) < recordedMost {
+			r.frames = append(r.frames, frame)
+		}
 		c.part = c.part[:copy(c.part, c.part[n:])]
 	}
 	return len(b), nil

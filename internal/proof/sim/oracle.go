@@ -23,6 +23,8 @@ type oracle struct {
 	lives      map[uint64]*life // by publisher
 	order      []*life
 	readers    map[*subscriber]*reader
+	forged     map[uint64]uint64 // publishers of forgers, and how far they may go
+	differing  uint64            // numbers that forgers have sent with other content
 	violations []string
 }
 
@@ -47,7 +49,7 @@ type message struct {
 }
 
 func (o *oracle) begin(w *world) {
-	o.w, o.lives, o.readers = w, make(map[uint64]*life), make(map[*subscriber]*reader)
+	o.w, o.lives, o.readers, o.forged = w, make(map[uint64]*life), make(map[*subscriber]*reader), make(map[uint64]uint64)
 }
 
 // maxViolations is enough to see what is wrong.
@@ -218,12 +220,18 @@ func (o *oracle) acked(i *instance, publisher, seq uint64) {
 		return
 	}
 	l := o.lives[publisher]
+	if allowed, forged := o.forged[publisher]; forged && seq <= allowed {
+		return
+	}
 	if l == nil {
 		o.violate("%s acknowledges %d of a publisher that does not exist", i.name, seq)
 		return
 	}
 	if seq <= l.safe {
 		return // said again
+	}
+	if i.spare {
+		o.violate("%s, to which nothing is replicated back, acknowledges %s|%d as safe", i.name, l.id, seq)
 	}
 	if has := i.disk.has[publisher]; has < seq {
 		o.violate("%s acknowledges %s|%d as safe, its own disk has %d", i.name, l.id, seq, has)

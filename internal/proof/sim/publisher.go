@@ -33,9 +33,10 @@ type publisher struct {
 	memory bool // its store lives as long as the process
 	always bool // its store syncs each append
 	fs     *memfs.FS
-	boot   int  // of its machine
-	quiet  bool // publishes nothing any more
-	rolled bool // its machine was rolled back
+	boot   int           // of its machine
+	quiet  bool          // publishes nothing any more
+	rolled bool          // its machine was rolled back
+	struck time.Duration // when a forger last took its session; 0: never
 }
 
 func (w *world) addPublisher(name string, memory bool) *publisher {

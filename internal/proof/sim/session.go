@@ -41,7 +41,7 @@ func (i *instance) accept(s *side) {
 		s.close()
 		return
 	}
-	s.heard = i.w.now
+	s.heard, c.in.broken = i.w.now, c.end
 	s.take = func(packet any) { c.received(packet.([]byte)) }
 	s.lost = func(cause error) { c.core.Cut(cause.Error()) }
 	i.sessions = append(i.sessions, c)

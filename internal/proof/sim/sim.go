@@ -86,6 +86,7 @@ type setting struct {
 	segment   int64
 	retain    time.Duration // 0: for ever
 	spare     bool          // a third instance, replicated to asynchronously
+	drill     bool          // which publishers try, too
 	weights   []int         // of the kinds of faults; 0: left out
 }
 
@@ -108,6 +109,7 @@ func (w *world) draw() {
 	if r.IntN(3) == 0 {
 		w.set.retain = between(r, 2*time.Second, 8*time.Second)
 	}
+	w.set.drill = w.set.spare && r.IntN(2) == 0
 	// In some runs some kinds are left out: what remains goes deeper.
 	swarm := r.IntN(5) < 2
 	some := false

@@ -37,6 +37,7 @@ type subscriber struct {
 	held   []bookmark.Bookmark // handled, discarded later
 	kept   bookmark.Vector     // what a commit of its store has on disk
 	based  bool                // and that the subscription is known
+	imaged bool                // an image of its store is kept, to be put back
 }
 
 func (w *world) addSubscriber(name, topic, start string) *subscriber {
@@ -95,7 +96,11 @@ func (s *subscriber) takeAt(at *clientcore.Server, m *wire.Message) {
 	s.happen(id, &e)
 }
 
-func (s *subscriber) leadsTo(to *clientcore.Server) bool { return s.sub.LeadsTo(to) }
+// leadsTo passes over servers without a synchronous peer, as choosers do: messages
+// that are published there come nowhere else.
+func (s *subscriber) leadsTo(to *clientcore.Server) bool {
+	return !to.Sync.Unpaired() && s.sub.LeadsTo(to)
+}
 
 // A subscriber publishes nothing.
 func (s *subscriber) letGo(string, uint64)          {}

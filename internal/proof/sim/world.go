@@ -29,11 +29,14 @@ type world struct {
 	cuts        map[way]int // how often a way is cut; 0: open
 	slow        time.Duration
 	resting     bool            // the faults have ended
+	muted       bool            // a link was one way
 	forged      map[uint64]bool // publishers that were given two contents for one number
 	damaged     bool            // something at rest was damaged
 	bodies      uint64          // given out
 	lives       int             // given names
 	runs        uint64          // starts of instances
+	forgers     int             // there have been
+	recordings  []*recording    // of links
 
 	oracle oracle
 	trace  uint64   // hash of what happened
@@ -67,6 +70,7 @@ type process struct {
 	run     int
 	alive   bool
 	stopped bool
+	strange bool // of nobody who belongs here
 	held    []*event
 }
 

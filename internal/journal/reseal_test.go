@@ -1,0 +1,35 @@
+package journal_test
+
+import (
+	"testing"
+
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
+)
+
+// A process is killed after it has noted the age of the log, before a later batch.
+// The segment that is sealed when the log is opened again is as old as the note
+// says, not as the note before it: nothing goes before its time (R2).
+func TestAgeOfWhatIsSealedAtOpen(t *testing.T) {
+	c, disk := newTwoClocks(), memfs.New()
+	use := func(o *journal.Options) { c.use(o); o.Stepped = true }
+	j := openOn(t, disk, use)
+	fill(t, j, 1, 1, 300)
+	c.pass(3 * day)
+	fill(t, j, 2, 1, 2)
+	trim(t, j, week) // notes the age
+	synced(t, j)     // with the next batch it would be noted that it is
+	if err := j.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	j = openOn(t, disk.Crash(memfs.KeepAll), use)
+	defer func() { end(t, j) }()
+	c.pass(5 * day)
+	if trim(t, j, week); j.Floors()[1] < 200 || j.Floors()[2] != 0 {
+		t.Errorf("after 8 days of the one and 5 of the other, floors are %v", j.Floors())
+	}
+	c.pass(3 * day)
+	if trim(t, j, week); j.Floors()[2] != 2 {
+		t.Errorf("after 11 days of the one and 8 of the other, floors are %v", j.Floors())
+	}
+}

@@ -1,0 +1,223 @@
+package sim
+
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/testkit/forge"
+	"github.com/holdfast-mq/holdfast/internal/wire"
+)
+
+// A forger is a client that lies: one logon, then one publish.
+type forger struct {
+	process
+	i  *instance
+	s  *side
+	in frames
+	lie
+}
+
+// A lie is something that no store says.
+type lie struct {
+	logon   wire.LogonCommand
+	publish wire.PublishCommand
+	refused bool  // it must not be taken
+	covered *life // the victim of a publish whose number the instance has
+}
+
+const (
+	forgerName = "forger"
+	// forgerStays is how long a forger waits for an answer.
+	forgerStays = time.Second
+	// forgerSpacing is the least time between two sessions under a victim's life or
+	// name that take it from the victim: three times in a minute end a client (R11).
+	forgerSpacing = 30 * time.Second
+)
+
+// forged makes a fault of a kind of lie about a life, which it may refuse to tell.
+func forged(tell func(w *world, i *instance, l *life, f *forger) bool) func(*world) bool {
+	return func(w *world) bool {
+		i := w.either()
+		if !i.alive || i.stopped || !i.serving || len(w.oracle.order) == 0 {
+			return false
+		}
+		w.forgers++
+		f := &forger{process: process{w: w, name: forgerName, strange: true}, i: i}
+		f.logon = wire.LogonCommand{
+			CommandID: "0", ClientName: fmt.Sprintf("%s%d", forgerName, w.forgers), Acks: wire.AckProcessed, Ext: true,
+		}
+		f.logon.Store = f.logon.ClientName
+		f.publish = wire.PublishCommand{
+			CommandID: "1", Topic: topicNothing, Acks: wire.AckProcessed | wire.AckPersisted,
+			Body: binary.LittleEndian.AppendUint64(nil, 1<<60+uint64(w.forgers)),
+		}
+		l := w.oracle.order[w.chaos.IntN(len(w.oracle.order))]
+		if !tell(w, i, l, f) {
+			return false
+		}
+		w.say("FAULT forger at %s: %+v, %+v", i.name, f.logon, f.publish)
+		f.connect()
+		return true
+	}
+}
+
+// own allows the numbers that a forger has for itself.
+func (f *forger) own(upTo uint64) bool {
+	id := publisherOf(f.logon.Store)
+	if !f.logon.Ext {
+		id = bookmark.OfName(f.logon.ClientName).ID
+	}
+	f.w.oracle.forged[id] = max(f.w.oracle.forged[id], upTo)
+	return true
+}
+
+// as speaks for a victim: now and then so that it takes the victim's session.
+func (f *forger) as(l *life) {
+	f.logon.Store = l.id
+	if f.w.chaos.IntN(4) == 0 && f.strikes(l.owner) {
+		f.logon.Counter = bookmark.MaxSequence
+	}
+}
+
+// strikes reports whether a victim may lose its session now.
+func (f *forger) strikes(p *publisher) bool {
+	if p.struck > 0 && f.w.now-p.struck < forgerSpacing {
+		return false
+	}
+	p.struck = f.w.now
+	return true
+}
+
+// highNumber publishes above 2^63-1, or under a life of its own the highest number.
+func highNumber(w *world, _ *instance, l *life, f *forger) bool {
+	f.publish.Sequence, f.refused = 1<<63+w.chaos.Uint64()>>1, true
+	switch w.chaos.IntN(4) {
+	case 0:
+		f.as(l)
+		return true
+	case 1:
+		f.logon.Ext = false
+	case 2:
+		f.publish.Sequence, f.logon.Acked, f.logon.Last = bookmark.MaxSequence, bookmark.MaxSequence-1, bookmark.MaxSequence
+		f.refused = false
+		return f.own(bookmark.MaxSequence)
+	default:
+		f.logon.Acked, f.logon.Last = f.publish.Sequence-1, f.publish.Sequence
+	}
+	return f.own(0)
+}
+
+// farNumber leaves numbers out.
+func farNumber(w *world, i *instance, l *life, f *forger) bool {
+	f.refused = true
+	f.publish.Sequence = 2 + w.chaos.Uint64N(100)
+	if have := i.state(l).Have; have > 0 && w.chaos.IntN(2) == 0 {
+		f.as(l)
+		// More than its store can give out while the forger is under way.
+		f.publish.Sequence += have + 1<<20
+	} else {
+		f.own(0)
+	}
+	f.logon.Last = f.publish.Sequence
+	return true
+}
+
+// rejectedNumbers says that what it leaves out was rejected elsewhere.
+func rejectedNumbers(w *world, _ *instance, _ *life, f *forger) bool {
+	acked := w.chaos.Uint64N(50)
+	f.logon.Acked, f.publish.Sequence = acked, acked+2+w.chaos.Uint64N(50)
+	f.logon.Last = f.publish.Sequence
+	f.logon.Rejected = []wire.Span{{From: acked + 1, To: f.publish.Sequence - 1}}
+	return f.own(f.publish.Sequence)
+}
+
+// falseAcked says that it let go of what it never gave out, or nobody has.
+func falseAcked(w *world, i *instance, l *life, f *forger) bool {
+	f.refused = true
+	f.publish.Sequence = 1
+	f.logon.Acked, f.logon.Last = 1+w.chaos.Uint64N(100), 0
+	if have := i.state(l).Have; have > 0 && w.chaos.IntN(2) == 0 {
+		f.as(l)
+		f.logon.Acked += have + 1<<20
+		f.logon.Last = f.logon.Acked
+		return true
+	}
+	return f.own(0)
+}
+
+// otherContent publishes something else under a number that is there, as a copy of
+// a store would. Of a life of which it says nothing all is compared.
+func otherContent(w *world, i *instance, l *life, f *forger) bool {
+	have := min(i.state(l).Have, uint64(len(l.messages)))
+	if have == 0 || w.set.retain > 0 || w.damaged {
+		return false
+	}
+	f.as(l)
+	m := l.messages[w.chaos.Uint64N(have)]
+	f.publish.Sequence, f.covered = m.Sequence, l
+	switch {
+	case m.Topic == topicNothing, w.chaos.IntN(2) == 0:
+		f.publish.Topic = topicA
+	}
+	f.refused = m.Topic != topicRefused // else the failure is still to be told, perhaps
+	w.oracle.differing++
+	return true
+}
+
+// otherName has the protocol's hash of a victim's life, or the victim's name.
+func otherName(w *world, _ *instance, l *life, f *forger) bool {
+	f.publish.Sequence = 1
+	switch w.chaos.IntN(3) {
+	case 0:
+		f.logon.Ext = w.chaos.IntN(2) == 0
+		if f.strikes(l.owner) {
+			f.logon.ClientName = l.owner.name
+		}
+	case 1:
+		f.logon.Ext = false
+		f.logon.ClientName = forge.Name(f.logon.ClientName, l.id)
+	default:
+		f.logon.Store = forge.Name(f.logon.ClientName, l.id)
+	}
+	f.logon.Last = 1
+	if !f.logon.Ext && f.logon.ClientName == l.owner.name {
+		f.publish.Sequence = w.oracle.forged[bookmark.OfName(f.logon.ClientName).ID] + 1
+	}
+	return f.own(f.publish.Sequence)
+}
+
+func (f *forger) connect() {
+	w := f.w
+	f.begin()
+	f.s = w.connect(&f.process, &f.i.process, f.i.accept)
+	f.s.take = func(packet any) {
+		f.in.each(packet.([]byte), func(m *wire.Message) bool { f.hear(m); return f.alive })
+	}
+	f.s.lost = func(error) { f.leave() }
+	f.s.send(f.logon.AppendTo(nil))
+	w.after(forgerStays, &f.process, 'G', f.leave)
+}
+
+// hear hears an answer.
+func (f *forger) hear(m *wire.Message) {
+	if m.Command != wire.Ack || m.Acks != wire.AckProcessed {
+		return
+	}
+	success := string(m.Status) == wire.StatusSuccess
+	switch {
+	case string(m.CommandID) == "0" && success && (f.covered == nil || f.i.state(f.covered).Have >= f.publish.Sequence):
+		f.s.send(f.publish.AppendTo(nil))
+	case string(m.CommandID) == "1" && success && f.refused:
+		f.w.oracle.violate("%s took a lie: %+v, then %+v", f.i.name, f.logon, f.publish)
+		fallthrough
+	default:
+		f.leave()
+	}
+}
+
+func (f *forger) leave() {
+	f.w.died(&f.process, false)
+	f.end()
+}
