@@ -46,6 +46,8 @@ const (
 	R2RivalsTakeTurns Bug = "r2-rivals-take-turns"
 	// R2AnyCluster links journals of different groups.
 	R2AnyCluster Bug = "r2-any-cluster"
+	// R2FoundsBesideOne has two empty journals begin a group although a third one may have its records.
+	R2FoundsBesideOne Bug = "r2-founds-beside-one"
 	// R2FoundsAlone has an empty journal begin a group of its own.
 	R2FoundsAlone Bug = "r2-founds-alone"
 	// R2AdoptsWithRecords has a journal with records take over the id of a group.
