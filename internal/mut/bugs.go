@@ -82,6 +82,8 @@ const (
 	R4NoGapCheck Bug = "r4-no-gap-check"
 	// R4DecreeAgain lets a publisher make use of one decree again and again.
 	R4DecreeAgain Bug = "r4-decree-again"
+	// R4DecreeNotIntact leaves a group in which nobody is intact as it is.
+	R4DecreeNotIntact Bug = "r4-decree-not-intact"
 	// R4DecreeLetGo journals what a decree declares lost as let go, of which nobody is told.
 	R4DecreeLetGo Bug = "r4-decree-let-go"
 	// R4DecreeLinked makes a decree although an instance is connected that will not return by it.
