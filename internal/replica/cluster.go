@@ -60,13 +60,13 @@ func (c *conn) joinCluster() error {
 	}
 }
 
-// waitForCluster ends a connection of two that both wait for another one. If the
-// peer has dialled it may be the one that makes the id, and decides later.
+// waitForCluster ends a connection of two that both wait for another one, which is no
+// refusal. If the peer has dialled it may be the one that makes the id, and decides later.
 func (c *conn) waitForCluster() error {
 	if !c.dialled {
 		return nil
 	}
-	return refused("neither %q nor %q has met its group, of which another instance may have what is missing here: %s", c.l.o.Name, c.hello.Name, adviceToBegin)
+	return fmt.Errorf("neither %q nor %q has met its group, of which another instance may have what is missing here: %s", c.l.o.Name, c.hello.Name, adviceToBegin)
 }
 
 // dialAgain ends a connection on which neither side has said the cluster id that is
