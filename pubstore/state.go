@@ -13,12 +13,12 @@ import (
 // The state of a store is its ledger without slots, in msgpack:
 //
 //	[version, name, counter, boot, closed, numbers, lives]
-//	a life: [number, id, base, acked, last, rejected], rejected: [lo, hi, lo, hi, …]
+//	a life: [number, id, base, acked, last, rejected, met, sent], rejected: [lo, hi, lo, hi, …]
 //
 // A later version may put more behind the lives.
 const stateVersion = 1
 
-const stateFields, lifeFields = 7, 6
+const stateFields, lifeFields = 7, 8
 
 // maxLives bounds what is read. Each renewal while nothing gets safe makes one.
 const maxLives = 1 << 16
@@ -55,6 +55,8 @@ func (l *ledger) encodeState() []byte {
 			ok(enc.EncodeUint(s.lo))
 			ok(enc.EncodeUint(s.hi))
 		}
+		ok(enc.EncodeUint(w.met))
+		ok(enc.EncodeUint(w.sent))
 	}
 	return buf.Bytes()
 }
@@ -143,6 +145,7 @@ func (d *stateDecoder) life() *window {
 		w.rejected = append(w.rejected, s)
 		low = s.hi
 	}
+	w.met, w.sent = d.uint(), d.uint()
 	if d.err == nil && w.acked > w.last {
 		d.err = errState
 	}

@@ -66,6 +66,7 @@
 //	4  the age of the log (8)
 //	5  a peer that is remembered: length and name, flags (1 byte): 1 it replicates
 //	   here, 2 and its acks wait for that
+//	9  the group's clock, the newest forgotten, the age of the log (8)
 //
 // where counts and numbers of no stated length are unsigned varints.
 //
@@ -80,13 +81,15 @@
 //	count of tombstone reasons and these (length, bytes),
 //	count of topics and these (length, bytes),
 //	count of publishers, then for each, ordered by id:
-//	  id (8), check (16; 0: not known), have, floor, running CRC (4), age when
-//	  last seen (8),
+//	  id (8), check (16; 0: not known), have, floor, running CRC (4), the group's
+//	  clock when last seen (8),
 //	  count of topics, then for each its number (from 1; 0: any) and by how much its
 //	  highest sequence is below have,
 //	  count of holes, then for each its first and last sequence and its cause (1),
 //	  count of tombstones, then for each its distance from the one before it and
 //	  the index of its reason
+//	the group's clock, the newest forgotten, the age of the log when that clock
+//	has risen last (8)
 //
 // The summary at the end of a sealed segment says what stands in it:
 //

@@ -199,7 +199,7 @@ func (j *Journal) Seen(publisher uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if p := j.table.byID[publisher]; p != nil {
-		p.seen = j.agedLocked()
+		p.seen = j.table.closing.Clock
 	}
 }
 

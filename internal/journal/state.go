@@ -24,6 +24,7 @@ const (
 	stateForgotten = 3
 	stateAge       = 4
 	statePeer      = 5
+	stateClosing   = 9
 )
 
 const (
@@ -69,14 +70,14 @@ func (t *table) Head() []byte {
 		b = binary.AppendUvarint(b, p.have)
 		b = binary.AppendUvarint(b, p.floor)
 		b = binary.LittleEndian.AppendUint32(b, p.crc)
-		b = binary.LittleEndian.AppendUint64(b, uint64(p.seen))
+		b = binary.LittleEndian.AppendUint64(b, p.seen)
 		b = p.appendMarks(b)
 		before := len(b)
 		b = appendHoles(b, p.holes, room)
 		b = appendTombstones(b, p.refused(), reasons, room-(len(b)-before))
 		room -= len(b) - before
 	}
-	return b
+	return appendClosing(b, t.closing, t.clockAge)
 }
 
 func (p *publisher) checkInHead() []byte {
@@ -146,6 +147,7 @@ func (t *table) RecoverHead(payload []byte) error {
 	for range f.count(8 + checkLen + 1 + 1 + 4 + 8 + 1 + 1 + 1) {
 		t.recoverPublisher(&f, reasons)
 	}
+	t.closing, t.clockAge = f.closing()
 	if f.bad || len(f.rest) > 0 {
 		return fmt.Errorf("journal: head of %d bytes: %w", len(payload), errState)
 	}
@@ -183,7 +185,7 @@ func (t *table) recoverPublisher(f *fields, reasons []string) {
 	p.have = f.uvarint()
 	p.floor = f.uvarint()
 	p.crc = f.uint32()
-	p.seen = int64(f.uint64())
+	p.seen = f.uint64()
 	f.marks(p, len(t.topics.names))
 	p.holes = f.holes()
 	last := uint64(0)
@@ -252,6 +254,7 @@ type change struct {
 	aged      bool     // nothing but the age
 	age       int64    // of the log
 	peer      *Peer
+	closing   *Closing
 }
 
 func decodeState(payload []byte) (change, error) {
@@ -274,6 +277,9 @@ func decodeState(payload []byte) (change, error) {
 	case statePeer:
 		p := f.peer()
 		c.peer = &p
+	case stateClosing:
+		heard, age := f.closing()
+		c.closing, c.age = &heard, age
 	default:
 		return c, fmt.Errorf("%w: unknown type %d", errState, what)
 	}
@@ -306,6 +312,9 @@ func (t *table) applyChange(c change) {
 	if c.peer != nil {
 		t.applyPeer(*c.peer)
 	}
+	if c.closing != nil {
+		t.applyClosing(*c.closing, c.age)
+	}
 	for _, id := range c.forgotten {
 		if p := t.byID[id]; p != nil {
 			t.remove(p)
@@ -331,6 +340,9 @@ func appendChange(b []byte, c change) []byte {
 	}
 	if c.peer != nil {
 		return appendPeer(append(b, statePeer), *c.peer)
+	}
+	if c.closing != nil {
+		return appendClosing(append(b, stateClosing), *c.closing, c.age)
 	}
 	b = append(b, stateFloors)
 	b = binary.AppendUvarint(b, uint64(len(c.floors)))

@@ -5,16 +5,17 @@ import (
 	"slices"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/ledger"
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
 const (
-	tombstonesMost = 1024     // newest refused messages of a publisher that are remembered
-	reasonMost     = 256      // bytes of a tombstone's reason that are remembered
-	ringsMost      = 64 << 20 // bytes of all content CRCs
-	intervalsMost  = 1024     // newest degraded intervals that are remembered
-	rangesMost     = 1 << 17  // ranges of all degraded intervals that are remembered
-	contentsLeast  = 32 << 20 // newest bytes of the log whose contents are known after Open
+	tombstonesMost = ledger.TombstonesMost // newest refused messages of a publisher that are remembered
+	reasonMost     = 256                   // bytes of a tombstone's reason that are remembered
+	ringsMost      = 64 << 20              // bytes of all content CRCs
+	intervalsMost  = 1024                  // newest degraded intervals that are remembered
+	rangesMost     = 1 << 17               // ranges of all degraded intervals that are remembered
+	contentsLeast  = 32 << 20              // newest bytes of the log whose contents are known after Open
 )
 
 // A publisher is what the journal knows of one.
@@ -27,7 +28,7 @@ type publisher struct {
 	crc        uint32 // running CRC at have
 	removed    uint64 // highest sequence before the oldest segment
 	removedCRC uint32 // running CRC at removed
-	seen       int64  // age of the log at the last record, exact to an interval of Trim, or at Seen
+	seen       uint64 // the group's clock at the last record, or at Seen
 	tombstones []Tombstoned
 	holes      []hole // in order
 
@@ -70,6 +71,8 @@ type table struct {
 	clock     func() int64 // the age now; nil while the log is opened
 	intervals []Interval
 	peers     []Peer // that are remembered, by name
+	closing   Closing
+	clockAge  int64 // age of the log when the group's clock has risen last
 
 	// What is noted for the summary of the segment that is being written.
 	segment        uint32 // its number, from 1, in this table's life
@@ -97,6 +100,7 @@ func (t *table) reset() {
 	t.rings = rings{most: ringsMost}
 	t.topics = newTopicNames()
 	t.lastTime, t.age, t.intervals, t.peers = 0, 0, nil, nil
+	t.closing, t.clockAge = Closing{Clock: 1}, 0
 	t.stretches = newStretches(int64(t.stretches.outline.segment))
 	t.nextSegment()
 }
@@ -175,7 +179,7 @@ func (t *table) apply(r *Record, sum uint32) *publisher {
 	}
 	had := p.have
 	p.have = r.Sequence
-	p.seen = t.age
+	p.seen = t.closing.Clock
 	switch r.Kind {
 	case Message:
 		t.noteTopic(p, r.Topic, r.Sequence)

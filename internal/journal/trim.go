@@ -17,6 +17,9 @@ type Retention struct {
 	// Held reports whether a segment must stay although age or size would
 	// remove it; highest is the highest sequence of each publisher in it. Nil: none.
 	Held func(highest bookmark.Vector) bool
+	// Agreed reports whether the group agrees that a publisher is forgotten of
+	// whom nothing above have was ever here. Nil: nobody is to be asked.
+	Agreed func(publisher, have uint64) bool
 }
 
 // Trim removes whole segments from the old end, never the last one. Floors are
@@ -43,7 +46,10 @@ func (j *Journal) Trim(r Retention) (segments int, err error) {
 		}
 	}
 	if r.Age > 0 || mut.On(mut.R2HaveForgotten) {
-		err = j.forget(segs[n:], now.age-2*r.Age.Microseconds())
+		err = j.judge(j.advance(r.Age))
+		if err == nil {
+			err = j.judge(j.forget(segs[n:], r.Agreed))
+		}
 	}
 	if r.Age > 0 && err == nil {
 		err = j.keepAge(segs[n:], r.Age)
@@ -141,27 +147,4 @@ func (t *table) forgetIntervals(before int64) {
 	t.intervals = slices.DeleteFunc(t.intervals, func(i Interval) bool {
 		return !i.End.IsZero() && i.End.UnixMicro() <= before
 	})
-}
-
-// forget removes the publishers of whom no record remains and that were not
-// seen since the log had the given age (R10).
-func (j *Journal) forget(remaining []segment, since int64) error {
-	j.mu.Lock()
-	var gone []uint64
-	for _, p := range j.table.sorted {
-		silent := p.seen < since || mut.On(mut.R2HaveForgotten)
-		if silent && p.floor == p.have && p.durable == p.have && !inAny(remaining, p.id) && len(gone) < floorsPerRecord {
-			gone = append(gone, p.id)
-		}
-	}
-	err := j.unusableLocked()
-	if err == nil && len(gone) > 0 {
-		err = j.appendChangeLocked(change{forgotten: gone})
-	}
-	j.mu.Unlock()
-	return j.judge(err)
-}
-
-func inAny(segs []segment, publisher uint64) bool {
-	return slices.ContainsFunc(segs, func(s segment) bool { return s.summary.of(publisher) > 0 })
 }

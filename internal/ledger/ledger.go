@@ -29,6 +29,9 @@ type Ledger interface {
 	Group
 }
 
+// TombstonesMost is how many refused messages of a publisher a ledger lists.
+const TombstonesMost = 1024
+
 // A Log keeps each publisher's messages in order and once (G3, G4).
 type Log interface {
 	// Appender returns an appender for one session.
@@ -38,10 +41,13 @@ type Log interface {
 	// Check returns a publisher's check, the zero one if the log does not know it.
 	Check(publisher uint64) bookmark.Check
 	// Tombstones returns the refused messages of a publisher above a sequence,
-	// in order: the newest 1,024 at most.
+	// in order: the newest TombstonesMost at most.
 	Tombstones(publisher, above uint64) []Tombstoned
 	// Seen notes that a publisher is in use now, so that retention keeps it.
 	Seen(publisher uint64)
+	// Closing returns how far the group has come with forgetting publishers, as
+	// far as is known here. Whoever asks for have(p), too, asks for it before.
+	Closing() Closing
 	// Floor returns floor(p), Floors that of every publisher that has one.
 	Floor(publisher uint64) uint64
 	Floors() bookmark.Vector
@@ -173,4 +179,6 @@ type Answers struct {
 	// false, and Lost is true.
 	By   map[string]uint64
 	Lost bool
+
+	Forgotten uint64 // the highest Closing.Forgotten
 }

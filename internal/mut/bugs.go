@@ -196,6 +196,10 @@ const (
 	R10RenewsFreely Bug = "r10-renews-freely"
 	// R10UnknownIsGap takes a publisher that nobody knows any more for a gap.
 	R10UnknownIsGap Bug = "r10-unknown-is-gap"
+	// R10MetNotCompared takes again what a forgotten life may have sent before.
+	R10MetNotCompared Bug = "r10-met-not-compared"
+	// R10SentNotKept has a store say after a crash that nothing was sent since it was last closed.
+	R10SentNotKept Bug = "r10-sent-not-kept"
 	// R10LifeByCRC makes the id of a life by the protocol's hash, for which other lives can be found.
 	R10LifeByCRC Bug = "r10-life-by-crc"
 	// R10CheckIgnored takes two publishers with one id for one.

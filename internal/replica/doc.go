@@ -19,13 +19,16 @@
 // of a hello 64 KiB, before the peer has proven itself 256 bytes. Fields that follow
 // the ones a reader knows are skipped.
 //
-//	 1 hello      name, run, group, digest, outbound, sync, topics (nil: all), damaged
+//	 1 hello      name, run, group, digest, outbound, sync, topics (nil: all), damaged,
+//	             the group's clock, the newest forgotten (R10)
 //	 2 states     last, array of publisher, check, have, durable, floor, running CRC
 //	 3 records    journal records as they are, each a bin, to the end of the payload
 //	 4 ack        array of publisher, durable
 //	 5 notice     id, client name, user, publisher, check, counter, instance
-//	 6 answer     id, have, whether the name is refused, the publisher is another, the logon has lost
-//	 7 heartbeat  damaged, more, array of publisher, have, running CRC
+//	 6 answer     id, have, whether the name is refused, the publisher is another, the logon has lost,
+//	             the group's clock, the newest forgotten
+//	 7 heartbeat  damaged, more, array of publisher, have, running CRC, the group's clock,
+//	             the newest forgotten
 //	 8 refuse     code, reason
 //	 9 open       version, nonce (32 bytes)
 //	10 proof      HMAC-SHA-256 (32 bytes)

@@ -42,8 +42,10 @@ func someFrames() map[string][]byte {
 	add("notice", func(e *encoder) {
 		encodeNotice(e, 7, &Notice{ClientName: "c", User: "u", Publisher: 9, Check: bookmark.Check{9}, Counter: 3, Instance: "a"})
 	})
-	add("answer", func(e *encoder) { (&answer{7, 99, ledger.Reply{Refused: true, Lost: true}}).encode(e) })
-	add("heartbeat", (&beat{more: true, moved: []journal.State{{Publisher: 5, Have: 6, RunningCRC: 7}}}).encode)
+	add("answer", func(e *encoder) {
+		(&answer{7, 99, ledger.Reply{Refused: true, Lost: true}, journal.Closing{Clock: 5, Forgotten: 4}}).encode(e)
+	})
+	add("heartbeat", (&beat{more: true, moved: []journal.State{{Publisher: 5, Have: 6, RunningCRC: 7}}, closing: journal.Closing{Clock: 1 << 40}}).encode)
 	add("refuse", (&RefusedError{Code: refuseRecord, Reason: "a hole"}).encode)
 	add("open", func(e *encoder) { encodeOpen(e, nonce{1, 2, 3}) })
 	add("proof", func(e *encoder) { encodeProof(e, bytes.Repeat([]byte{9}, macBytes)) })

@@ -19,6 +19,7 @@ type Hello struct {
 	Sync     bool     // and takes the acks for sync
 	Topics   []string // that it sends; nil: all
 	Damaged  bool     // its journal is being healed (R8)
+	Closing  journal.Closing
 
 	States []journal.State // in frames of their own
 }
@@ -40,6 +41,7 @@ func (h *Hello) encode(e *encoder) {
 		}
 	}
 	e.bool(h.Damaged)
+	e.closing(h.Closing)
 }
 
 func (h *Hello) decode(d *decoder) error {
@@ -54,6 +56,7 @@ func (h *Hello) decode(d *decoder) error {
 		}
 	}
 	h.Damaged = d.bool()
+	h.Closing = d.closing()
 	return d.err
 }
 
@@ -128,6 +131,7 @@ func decodeNotice(d *decoder) (id uint64, n Notice, err error) {
 type answer struct {
 	id, have uint64
 	ledger.Reply
+	closing journal.Closing // read after have
 }
 
 func (a *answer) encode(e *encoder) {
@@ -137,10 +141,12 @@ func (a *answer) encode(e *encoder) {
 	e.bool(a.Refused)
 	e.bool(a.Other)
 	e.bool(a.Lost)
+	e.closing(a.closing)
 }
 
 func (a *answer) decode(d *decoder) error {
 	a.id, a.have, a.Refused, a.Other, a.Lost = d.uint(), d.sequence(), d.bool(), d.bool(), d.bool()
+	a.closing = d.closing()
 	return d.err
 }
 
@@ -149,6 +155,7 @@ type beat struct {
 	damaged bool // our journal is being healed
 	more    bool // there are publishers that moved and are not in it
 	moved   []journal.State
+	closing journal.Closing
 }
 
 func (b *beat) encode(e *encoder) {
@@ -161,6 +168,7 @@ func (b *beat) encode(e *encoder) {
 		e.uint(s.Have)
 		e.uint(uint64(s.RunningCRC))
 	}
+	e.closing(b.closing)
 }
 
 func (b *beat) decode(d *decoder) error {
@@ -168,6 +176,7 @@ func (b *beat) decode(d *decoder) error {
 	for range max(0, d.array(3)) {
 		b.moved = append(b.moved, journal.State{Publisher: d.uint(), Have: d.sequence(), RunningCRC: d.uint32()})
 	}
+	b.closing = d.closing()
 	return d.err
 }
 

@@ -78,7 +78,7 @@ func (p *peer) outbound() bool { return p.index >= 0 }
 func (l *Links) hello(p *peer) *Hello {
 	h := &Hello{
 		Name: l.o.Name, Run: l.o.Run, Group: l.o.Group, Digest: l.o.Digest,
-		Damaged: l.o.Journal.Damage() != nil,
+		Damaged: l.o.Journal.Damage() != nil, Closing: l.o.Journal.Closing(),
 	}
 	if p != nil && p.outbound() {
 		h.Outbound, h.Sync, h.Topics = true, p.dest.Sync, p.topics
@@ -92,6 +92,9 @@ func (l *Links) peer(name string) *peer { return l.peers[name] }
 // connected makes c the connection of the peer that said hello on it, if
 // nothing is against it.
 func (l *Links) connected(c *conn) error {
+	if err := l.o.Journal.HearClosing(c.theirs.Closing); err != nil { // before any record that it sends
+		return err
+	}
 	now := l.now()
 	differs := c.otherPublishers()
 	l.mu.Lock()

@@ -209,6 +209,9 @@ func (c *conn) takeBeat(d *decoder) error {
 	if err := b.decode(d); err != nil {
 		return err
 	}
+	if err := c.l.o.Journal.HearClosing(b.closing); err != nil {
+		return c.notTaken(err)
+	}
 	moved, have := make([]bookmark.Bookmark, 0, len(b.moved)), make(bookmark.Vector)
 	for _, s := range b.moved {
 		moved = append(moved, bookmark.Bookmark{Publisher: s.Publisher, Sequence: s.Have})

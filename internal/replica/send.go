@@ -425,7 +425,7 @@ func (s *sender) fillIn(r *journal.Record) (sent int, err error) {
 // it may have before Durable was told of it for the first time.
 func (s *sender) beat() {
 	c, j := s.c, s.c.l.o.Journal
-	b := beat{damaged: j.Damage() != nil}
+	b := beat{damaged: j.Damage() != nil, closing: j.Closing()}
 	c.l.mu.Lock()
 	var moved []uint64
 	for publisher := range c.beats {

@@ -10,14 +10,16 @@ import (
 
 // An announcement is what the peers have said to the notice of a logon (R11).
 type announcement struct {
-	have    uint64 // the highest answer
-	coming  uint64 // the highest of those from whom something may come
-	asked   bool   // once at least
-	all     bool   // everybody has answered
-	enough  bool   // those have, and the sync destinations
-	lost    bool   // one of them keeps another session
-	again   bool   // tell them once more
-	running bool   // the driver asks them
+	have   uint64 // the highest answer
+	coming uint64 // the highest of those from whom something may come
+	asked  bool   // once at least
+	all    bool   // everybody has answered
+	enough bool   // those have, and the sync destinations
+	lost   bool   // one of them keeps another session
+
+	forgotten uint64 // the highest answer, see ledger.Closing
+	again     bool   // tell them once more
+	running   bool   // the driver asks them
 
 	by map[string]uint64 // the newest answer of each; never changed, only replaced
 }
@@ -94,6 +96,7 @@ func (s *Session) takeAnswers(a ledger.Answers) {
 	maps.Copy(by, a.By)
 	s.answers.have = max(s.answers.have, a.Have)
 	s.answers.coming, s.answers.by = a.Coming, by
+	s.answers.forgotten = max(s.answers.forgotten, a.Forgotten)
 	s.answers.asked = true
 	s.answers.all, s.answers.enough, s.answers.lost = a.All, a.Enough, a.Lost
 }

@@ -12,6 +12,8 @@ type LogonFacts struct {
 	Other     bool   // its id is another one's here
 	Acked     uint64 // extended: highest sequence its store has let go of
 	Last      uint64 // extended: highest sequence its store has given out
+	Sent      uint64 // extended: highest sequence that may have been sent
+	Met       uint64 // extended: the group's clock when the life was last unknown and nothing sent was open
 
 	Have, Safe, Settled uint64 // of the publisher, here
 
@@ -24,6 +26,8 @@ type LogonFacts struct {
 	Reachable  bool   // a peer is connected
 	Single     bool   // a sync destination is left out
 	CatchingUp bool   // serving without having caught up (R6)
+
+	Closing ledger.Closing // a life that was forgotten was met at Closing.Forgotten or before
 }
 
 // A LogonStep is what comes of a logon for now.
@@ -36,19 +40,21 @@ const (
 	LogonAccept
 	// LogonGap: this instance lacks what the client let go of (R4).
 	LogonGap
-	// LogonGone: nobody knows the publisher; journal everything up to UpTo as gone (R10), then decide again.
+	// LogonGone: nobody knows the publisher; journal everything up to UpTo as gone, and what is above it up
+	// to Unknown as refused, since nobody can say what has become of it (R10). Then decide again.
 	LogonGone
 	// LogonOther: the id of the publisher belongs to another one (R10).
 	LogonOther
 )
 
 // A LogonVerdict is a decision. Sequence and Have are those of LogonAccept, UpTo
-// that of LogonGone.
+// and Unknown those of LogonGone.
 type LogonVerdict struct {
 	Step     LogonStep
 	Sequence uint64
 	Have     uint64
 	UpTo     uint64
+	Unknown  uint64 // 0: nothing
 	// Foreign: more is here of the life than its store has given out, so that
 	// nothing is known to be the client's until it has been compared.
 	Foreign bool
@@ -77,19 +83,41 @@ func decideExtended(f LogonFacts) LogonVerdict {
 	if f.Have > f.Last && !mut.On(mut.R1ForeignTrusted) {
 		accept.Sequence, accept.Foreign = min(f.Safe, f.Acked), true
 	}
+	gone := LogonVerdict{Step: LogonGone, UpTo: f.Acked}
+	if f.maybeForgotten() {
+		gone.Unknown = f.Sent
+	}
 	switch {
-	case f.Acked <= f.Have || mut.On(mut.R4NoGapCheck):
+	case f.Acked <= f.Have && gone.Unknown == 0 || mut.On(mut.R4NoGapCheck):
 		return accept
 	case f.Have > 0 || mut.On(mut.R10UnknownIsGap):
 		return LogonVerdict{Step: LogonGap}
 	case f.Lone:
-		return LogonVerdict{Step: LogonGone, UpTo: f.Acked}
+		return gone
+	case f.PeerHave > 0 && f.Acked == 0: // it comes from there, and new numbers wait for it (R11)
+		return accept
 	case f.CatchingUp || f.PeerHave > 0:
 		return LogonVerdict{Step: LogonGap}
 	case f.Answered:
-		return LogonVerdict{Step: LogonGone, UpTo: f.Acked}
+		return gone
 	}
 	return LogonVerdict{Step: LogonWait}
+}
+
+// maybeForgotten reports whether the group may have had, and forgotten, what the
+// client keeps of what it may have sent: to take that now might be to take it twice.
+func (f LogonFacts) maybeForgotten() bool {
+	before := f.Met > 0 && f.Met <= f.Closing.Forgotten // 0: it has met nobody, and sent nothing
+	return f.Have == 0 && f.Sent > f.Acked && before && !mut.On(mut.R10MetNotCompared)
+}
+
+// met returns what the logon ack says of the group's clock: something, if the
+// publisher is unknown, so that whoever forgets it later has seen it since.
+func (f LogonFacts) met() uint64 {
+	if !f.Ext || f.Have > 0 || f.PeerHave > 0 {
+		return 0
+	}
+	return f.Closing.Clock
 }
 
 // decidePlain is R15: one number serves for letting go and for numbering, so

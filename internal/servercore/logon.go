@@ -66,6 +66,8 @@ type logonRequest struct {
 	acks   wire.AckType
 	acked  uint64
 	last   uint64      // highest sequence that the store has given out
+	sent   uint64      // highest sequence that may have been sent
+	met    uint64      // as the store keeps it; in the answer: as it is to keep it
 	spans  []wire.Span // of the sequences above acked, those that were rejected
 	since  time.Time   // of the first Decide
 	waited bool        // the links know that it waits
@@ -82,7 +84,7 @@ func (s *Session) logon(m *wire.Message) error {
 		return s.refuseLogon(m, reason)
 	}
 	rejected, err := wire.ParseSpans(m.Rejected)
-	if err != nil || s.who.ext && m.Acked > m.Last {
+	if err != nil || s.who.ext && (m.Acked > m.Last || m.Sent > m.Last) {
 		return s.refuseLogon(m, "the numbers of the logon contradict each other")
 	}
 	if s.isOther() { // before it takes the place of the one whose id it is
@@ -97,7 +99,7 @@ func (s *Session) logon(m *wire.Message) error {
 		old.log.Info(Takeover(old.who.claim, s.who.claim))
 		old.Fence()
 	}
-	s.reader.logon = logonRequest{id: string(m.CommandID), acks: m.Acks, acked: m.Acked, last: m.Last, spans: rejected}
+	s.reader.logon = logonRequest{id: string(m.CommandID), acks: m.Acks, acked: m.Acked, last: m.Last, sent: m.Sent, met: m.Met, spans: rejected}
 	s.reader.stage = deciding
 	s.announce()
 	return nil
@@ -214,9 +216,9 @@ func (s *Session) decideLogon(now time.Time) error {
 		l.since = now
 	}
 	facts := s.facts(l)
-	verdict := DecideLogon(facts)
+	verdict, met := DecideLogon(facts), facts.met()
 	for verdict.Step == LogonGone {
-		if err := s.recordGone(verdict.UpTo); err != nil {
+		if err := s.recordForgotten(verdict); err != nil {
 			return err
 		}
 		facts = s.facts(l)
@@ -225,7 +227,7 @@ func (s *Session) decideLogon(now time.Time) error {
 	waits := verdict.Step == LogonWait
 	switch {
 	case verdict.Step == LogonAccept:
-		s.reader.stage = loggedOn
+		s.reader.stage, l.met = loggedOn, met
 		s.accept(verdict, facts)
 		return nil
 	case verdict.Step == LogonOther:
@@ -247,12 +249,13 @@ func (s *Session) decideLogon(now time.Time) error {
 func (s *Session) facts(r *logonRequest) LogonFacts {
 	l := s.inst.Ledger
 	f := LogonFacts{
-		Ext: s.who.ext, Publishes: s.who.canSequence, Acked: r.acked, Last: r.last,
+		Ext: s.who.ext, Publishes: s.who.canSequence, Acked: r.acked, Last: r.last, Sent: r.sent, Met: r.met,
 		Lone: l.Lone(), Reachable: l.Reachable(), Single: l.Single(), CatchingUp: l.CatchingUp(),
 	}
 	s.mu.Lock()
 	a := &s.answers
 	f.Asked, f.Answered, f.PeerHave, f.Enough, f.Coming = a.asked, a.all, a.have, a.enough, a.coming
+	heard := ledger.Closing{Forgotten: a.forgotten}
 	s.mu.Unlock()
 	if s.who.canSequence {
 		// Watermarks first: they are never above a have that is read later.
@@ -260,7 +263,27 @@ func (s *Session) facts(r *logonRequest) LogonFacts {
 		f.Have, _ = l.Have(s.who.claim.Publisher)
 		f.Other = s.isOther()
 	}
+	f.Closing = heard.Max(l.Closing()) // behind have: what was forgotten before that counts
 	return f
+}
+
+// recordForgotten records what a verdict says of a publisher that nobody knows.
+func (s *Session) recordForgotten(v LogonVerdict) error {
+	if v.UpTo > 0 {
+		if err := s.recordGone(v.UpTo); err != nil {
+			return err
+		}
+	}
+	if v.Unknown == 0 {
+		return nil
+	}
+	s.log.Warn("nobody in the group knows this publisher any more, nor what has become of messages that it may have sent",
+		"from", v.UpTo+1, "to", v.Unknown)
+	_, err := s.append(&ledger.Record{
+		Kind: ledger.Gone, Publisher: s.who.claim.Publisher, Check: s.who.claim.Check,
+		Sequence: v.Unknown, Prev: v.UpTo, Cause: ledger.LetGo, Reason: []byte(wire.ReasonUnknown),
+	})
+	return err
 }
 
 // recordGone records that everything of the publisher up to there was let go
@@ -289,7 +312,7 @@ func (s *Session) accept(v LogonVerdict, f LogonFacts) {
 	told := uint64(0)
 	if s.who.canSequence {
 		s.inst.Ledger.Seen(s.who.claim.Publisher)
-		told = s.tellTombstones()
+		told = s.tellTombstones(&v)
 	}
 	s.mu.Lock()
 	s.acks.Begin(s.who.ext, v.Sequence, told)
@@ -312,12 +335,17 @@ func (s *Session) accept(v LogonVerdict, f LogonFacts) {
 }
 
 // tellTombstones sends the failures of the refused messages that the client
-// still keeps, and returns the last one's sequence.
-func (s *Session) tellTombstones() (told uint64) {
+// still keeps, and returns the last one's sequence. What is below the first one of
+// a full list is not let go unheard: it may have been refused, too.
+func (s *Session) tellTombstones(v *LogonVerdict) (told uint64) {
 	if !s.who.ext || mut.On(mut.R14NotToldAgain) {
 		return 0
 	}
-	for _, t := range s.inst.Ledger.Tombstones(s.who.claim.Publisher, s.reader.logon.acked) {
+	tombs := s.inst.Ledger.Tombstones(s.who.claim.Publisher, s.reader.logon.acked)
+	if len(tombs) >= ledger.TombstonesMost {
+		v.Sequence = min(v.Sequence, tombs[0].Sequence-1)
+	}
+	for _, t := range tombs {
 		s.send(&wire.AckMessage{Type: wire.AckPersisted, Sequence: t.Sequence, HasSequence: true, Reason: t.Reason})
 		told = t.Sequence
 	}
@@ -341,6 +369,6 @@ func (s *Session) logonAck(v LogonVerdict, f LogonFacts) *wire.AckMessage {
 	}
 	a.Instance = s.inst.Name
 	a.Peers = strings.Join(s.inst.Ledger.SyncPeers(), ",")
-	a.Sync = s.inst.SyncStatus().String()
+	a.Sync, a.Met = s.inst.SyncStatus().String(), s.reader.logon.met
 	return a
 }

@@ -20,7 +20,7 @@ const (
 //
 //	{"c":"ack","cid":…,"s":…,"bm":…,"client_name":…,"a":…,"status":…,"reason":…,"user_id":…,"pw":…,"version":…,
 //	 "ext":"1","have":…,"max":…,"catching_up":"true","carried":…,
-//	 "instance":…,"peers":…,"sync":…}
+//	 "instance":…,"peers":…,"sync":…,"met":…}
 type AckMessage struct {
 	CommandID   string            // cid
 	Type        AckType           // a: one
@@ -57,6 +57,7 @@ type AckMessage struct {
 	Single     bool   // level single
 	Gap        string // gap
 	Sync       string // sync
+	Met        uint64 // met, of a logon ack; 0: not written
 }
 
 // AppendTo appends the frame.
@@ -159,5 +160,6 @@ func (a *AckMessage) appendExt(dst []byte) []byte {
 	if a.ClientName == "" {
 		return dst // it stands among the others
 	}
-	return appendText(dst, `,"sync":`, a.Sync)
+	dst = appendText(dst, `,"sync":`, a.Sync)
+	return appendNumber(dst, `,"met":`, a.Met, a.Met > 0)
 }

@@ -66,6 +66,8 @@
 //	               last         highest sequence that the store has given out (R1)
 //	               rejected     comma list from-to of sequences above acked that were rejected: a message may
 //	                            leave these out, and no others (R1)
+//	               sent         highest sequence that may have been sent, if any (R10)
+//	               met          the met that the store keeps, if any (R10)
 //	logon ack      s            what is safe: the client lets go up to it (R4)
 //	               have         the highest sequence the server has of this publisher (R4)
 //	               max          the largest message it takes, in bytes (R14)
@@ -76,6 +78,8 @@
 //	                            links a bookmark subscription moves, and no others (R3)
 //	               sync         how it stands to them at the moment: sync, apart, single, catching_up, async,
 //	                            alone, stopping; see SyncInSync and the following
+//	               met          the group's clock, if the server did not know the publisher; the store keeps it
+//	                            unless what it keeps may have been sent (R10)
 //	ack            sync         processed, with success, without cid, at any time after the logon: that has changed
 //	persisted ack  level        "single": safe is less, a sync destination is left out (R5)
 //	the same of a fully_durable subscription: its messages are held back until they are safe again (R13);

@@ -7,7 +7,7 @@ const extVersion = "1"
 // A LogonCommand is a logon, C→S.
 //
 //	{"c":"logon","cid":…,"client_name":…,"user_id":…,"pw":…,"x":…,"mt":…,"a":…,"opts":…,"version":…,
-//	 "ext":"1","store":…,"n":…,"acked":…,"last":…,"rejected":…}
+//	 "ext":"1","store":…,"n":…,"acked":…,"last":…,"rejected":…,"sent":…,"met":…}
 type LogonCommand struct {
 	CommandID, ClientName, UserID, Password, CorrelationID, MessageType string
 	Acks                                                                AckType
@@ -20,6 +20,8 @@ type LogonCommand struct {
 	Last    uint64
 	// Rejected may be empty, then it is left out.
 	Rejected []Span
+	Sent     uint64 // 0 is left out, as is that of Met
+	Met      uint64
 }
 
 // AppendTo appends the frame.
@@ -45,6 +47,8 @@ func (c *LogonCommand) AppendTo(dst []byte) []byte {
 			dst = append(dst, `,"rejected":"`...)
 			dst = append(AppendSpans(dst, c.Rejected), '"')
 		}
+		dst = appendNumber(dst, `,"sent":`, c.Sent, c.Sent > 0)
+		dst = appendNumber(dst, `,"met":`, c.Met, c.Met > 0)
 	}
 	return endFrame(dst, start, nil)
 }

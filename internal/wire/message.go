@@ -66,6 +66,8 @@ type Message struct {
 	Instance   []byte // instance: the server's name
 	Peers      []byte // peers: comma list of instances
 	Sync       []byte // sync: how the instance stands to them
+	Sent       uint64 // sent
+	Met        uint64 // met
 
 	Body []byte // behind the header
 
@@ -175,6 +177,10 @@ func (m *Message) number(key []byte) (n *uint64, has *bool) {
 		return &m.Last, nil
 	case "have":
 		return &m.Have, &m.HasHave
+	case "sent":
+		return &m.Sent, nil
+	case "met":
+		return &m.Met, nil
 	case "max":
 		return &m.Max, nil
 	}

@@ -1,0 +1,25 @@
+package pubstore
+
+// SetMet implements Store.
+func (s *Memory) SetMet(life string, met uint64) error {
+	return s.changeLife(life, func(w *window) { w.met = met })
+}
+
+// SetMet implements Store.
+func (s *File) SetMet(life string, met uint64) error {
+	return s.changeLife(life, func(w *window) { w.met = met })
+}
+
+// SetMet implements Store.
+func (s *Bolt) SetMet(life string, met uint64) error {
+	return s.changeLife(life, func(w *window) { w.met = met })
+}
+
+// SetSent implements Store. Closing the store keeps it, with all the rest of the state.
+func (d *desk) SetSent(life string, sent uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if w := d.ledger.life(life); w != nil && d.ended == nil {
+		w.sent = sent
+	}
+}
