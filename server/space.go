@@ -121,7 +121,7 @@ func (s *Server) trimOnce(need int64) int {
 		Need:  need,
 		Held:  s.links.Load().Held,
 
-		Agreed: s.links.Load().Agreed,
+		Agree: s.links.Load().Agree,
 	})
 	switch {
 	case err != nil:

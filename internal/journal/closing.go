@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/ledger"
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
@@ -68,28 +69,24 @@ func (t *table) silent(p *publisher) bool {
 }
 
 // forget removes the publishers of whom no record remains and that were not seen
-// for twice retain, if agreed says so (R10). That one was forgotten is in the log
+// for twice retain, if agree says so (R10). That one was forgotten is in the log
 // before that.
-func (j *Journal) forget(remaining []segment, agreed func(publisher, have uint64) bool) error {
-	var agreeing []uint64
-	for _, id := range j.forgettable(remaining) {
-		if s, known := j.State(id); known && (agreed == nil || agreed(id, s.Have)) {
-			agreeing = append(agreeing, id)
-		}
-	}
-	if len(agreeing) == 0 {
-		return nil
+func (j *Journal) forget(remaining []segment, agree func([]bookmark.Bookmark) []bookmark.Bookmark) error {
+	list := j.forgettable(remaining)
+	if agree != nil && len(list) > 0 {
+		list = agree(list)
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	t := j.table
-	next := t.closing
-	gone := slices.DeleteFunc(agreeing, func(id uint64) bool {
-		p := t.byID[id]
-		return p == nil || !t.forgettable(p, remaining) // it was seen meanwhile
-	})
-	for _, id := range gone {
-		next.Forgotten = max(next.Forgotten, t.byID[id].seen+1)
+	t, next := j.table, j.table.closing
+	var gone []uint64
+	for _, b := range list {
+		p := t.byID[b.Publisher]
+		if p == nil || p.have != b.Sequence || !t.forgettable(p, remaining) {
+			continue // it was seen meanwhile
+		}
+		gone = append(gone, p.id)
+		next.Forgotten = max(next.Forgotten, p.seen+1)
 	}
 	err := j.unusableLocked()
 	if err == nil && next != t.closing {
@@ -103,12 +100,12 @@ func (j *Journal) forget(remaining []segment, agreed func(publisher, have uint64
 
 // forgettable returns the publishers that may be forgotten, some of them if there
 // are very many.
-func (j *Journal) forgettable(remaining []segment) (list []uint64) {
+func (j *Journal) forgettable(remaining []segment) (list []bookmark.Bookmark) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for _, p := range j.table.sorted {
 		if j.table.forgettable(p, remaining) && len(list) < floorsPerRecord {
-			list = append(list, p.id)
+			list = append(list, bookmark.Bookmark{Publisher: p.id, Sequence: p.have})
 		}
 	}
 	return list

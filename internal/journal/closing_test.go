@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
@@ -47,29 +48,33 @@ func TestForgettingAsksTheGroup(t *testing.T) {
 	j := openOn(t, disk, use)
 	defer func() { end(t, j) }()
 	fill(t, j, 1, 1, 5)
-	agree := false
-	var asked [][2]uint64
+	var asked []bookmark.Bookmark
 	for range 12 {
 		fill(t, j, 9, state(j, 9).Have+1, state(j, 9).Have+100)
 		synced(t, j)
 		c.add(15 * time.Minute)
-		_, err := j.Trim(journal.Retention{Age: time.Hour, Agreed: func(publisher, have uint64) bool {
-			asked = append(asked, [2]uint64{publisher, have})
-			return agree
+		_, err := j.Trim(journal.Retention{Age: time.Hour, Agree: func(closing []bookmark.Bookmark) []bookmark.Bookmark {
+			asked = append(asked, closing...)
+			return nil
 		}})
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	if len(asked) == 0 || asked[0] != [2]uint64{1, 5} {
+	if len(asked) == 0 || asked[0] != (bookmark.Bookmark{Publisher: 1, Sequence: 5}) {
 		t.Fatalf("asked about %v", asked)
 	}
 	if _, known := j.State(1); !known || j.Closing().Forgotten != 0 {
 		t.Fatal("it was forgotten without agreement")
 	}
-	agree = true
-	if _, err := j.Trim(journal.Retention{Age: time.Hour, Agreed: func(uint64, uint64) bool { return agree }}); err != nil {
-		t.Fatal(err)
+	for _, says := range []bookmark.Bookmark{{Publisher: 1, Sequence: 4}, {Publisher: 1, Sequence: 5}} {
+		agree := func([]bookmark.Bookmark) []bookmark.Bookmark { return []bookmark.Bookmark{says} }
+		if _, err := j.Trim(journal.Retention{Age: time.Hour, Agree: agree}); err != nil {
+			t.Fatal(err)
+		}
+		if _, known := j.State(1); known != (says.Sequence == 4) {
+			t.Fatalf("known %v, where the group agrees to %v", known, says)
+		}
 	}
 	if _, known := j.State(1); known || j.Closing().Forgotten != 2 {
 		t.Fatalf("known %v, %+v", known, j.Closing())

@@ -26,6 +26,8 @@ type State struct {
 
 	Removed    uint64 // highest one that retention has removed: Floor, or below it
 	RemovedCRC uint32 // running CRC at Removed, 0 if it can't be known
+
+	Closing bool // nothing of it is left, and it was not seen for twice retain: it may be forgotten (R10)
 }
 
 // A Range is From to To, both included, of one publisher.
@@ -161,7 +163,7 @@ func (j *Journal) State(publisher uint64) (s State, known bool) {
 	if p == nil {
 		return State{}, false
 	}
-	return p.state(), true
+	return j.table.state(p), true
 }
 
 // States returns all publishers' states, ordered by publisher.
@@ -170,7 +172,7 @@ func (j *Journal) States() []State {
 	defer j.mu.Unlock()
 	states := make([]State, len(j.table.sorted))
 	for i, p := range j.table.sorted {
-		states[i] = p.state()
+		states[i] = j.table.state(p)
 	}
 	return states
 }

@@ -53,6 +53,13 @@ func (p *publisher) state() State {
 	}
 }
 
+// state adds to it what depends on the table.
+func (t *table) state(p *publisher) State {
+	s := p.state()
+	s.Closing = p.floor == p.have && t.silent(p)
+	return s
+}
+
 // A table is what the journal's records amount to. It is made of them by
 // apply alone, live and when the journal is opened, and it is the log's Owner:
 // its snapshot stands at the head of each segment. It isn't safe for

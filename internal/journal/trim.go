@@ -17,9 +17,9 @@ type Retention struct {
 	// Held reports whether a segment must stay although age or size would
 	// remove it; highest is the highest sequence of each publisher in it. Nil: none.
 	Held func(highest bookmark.Vector) bool
-	// Agreed reports whether the group agrees that a publisher is forgotten of
-	// whom nothing above have was ever here. Nil: nobody is to be asked.
-	Agreed func(publisher, have uint64) bool
+	// Agree returns those of the publishers, each with its have, that the group
+	// agrees to forget. Nil: nobody is to be asked.
+	Agree func(closing []bookmark.Bookmark) (agreed []bookmark.Bookmark)
 }
 
 // Trim removes whole segments from the old end, never the last one. Floors are
@@ -48,7 +48,7 @@ func (j *Journal) Trim(r Retention) (segments int, err error) {
 	if r.Age > 0 || mut.On(mut.R2HaveForgotten) {
 		err = j.judge(j.advance(r.Age))
 		if err == nil {
-			err = j.judge(j.forget(segs[n:], r.Agreed))
+			err = j.judge(j.forget(segs[n:], r.Agree))
 		}
 	}
 	if r.Age > 0 && err == nil {

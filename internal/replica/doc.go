@@ -21,7 +21,7 @@
 //
 //	 1 hello      name, run, group, digest, outbound, sync, topics (nil: all), damaged,
 //	             the group's clock, the newest forgotten (R10)
-//	 2 states     last, array of publisher, check, have, durable, floor, running CRC
+//	 2 states     last, array of publisher, check, have, durable, floor, running CRC, closing (R10)
 //	 3 records    journal records as they are, each a bin, to the end of the payload
 //	 4 ack        array of publisher, durable
 //	 5 notice     id, client name, user, publisher, check, counter, instance
@@ -32,6 +32,7 @@
 //	 8 refuse     code, reason
 //	 9 open       version, nonce (32 bytes)
 //	10 proof      HMAC-SHA-256 (32 bytes)
+//	13 closing    array of publisher, have: the sender may forget these (R10)
 //
 // Each side sends open, proof, hello, proof, then as many states as it needs, the last
 // one marked, and each waits for the other where it must not go first:

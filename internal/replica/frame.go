@@ -29,6 +29,8 @@ const (
 	frameRefuse
 	frameOpen
 	frameProof
+
+	frameClosing frameType = 13
 )
 
 const (

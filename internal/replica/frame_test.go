@@ -39,6 +39,7 @@ func someFrames() map[string][]byte {
 		e.bytes(bytes.Repeat([]byte("another"), 100))
 	})
 	add("ack", func(e *encoder) { encodeAck(e, []bookmark.Bookmark{bm(1, 2), bm(1<<64-1, 1<<40)}) })
+	add("closing", func(e *encoder) { encodeVector(e, frameClosing, []bookmark.Bookmark{bm(1, 2)}) })
 	add("notice", func(e *encoder) {
 		encodeNotice(e, 7, &Notice{ClientName: "c", User: "u", Publisher: 9, Check: bookmark.Check{9}, Counter: 3, Instance: "a"})
 	})
@@ -84,12 +85,12 @@ func reencode(payload []byte) ([]byte, error) {
 			}
 			e.bytes(raw)
 		}
-	case frameAck:
+	case frameAck, frameClosing:
 		moved, err := decodeAck(d, nil)
 		if err != nil {
 			return nil, err
 		}
-		encodeAck(e, moved)
+		encodeVector(e, frameType(payload[0]), moved)
 	case frameNotice:
 		id, n, err := decodeNotice(d)
 		if err != nil {

@@ -71,28 +71,32 @@ func encodeStates(e *encoder, states []journal.State, last bool) {
 		e.uint(s.Durable)
 		e.uint(s.Floor)
 		e.uint(uint64(s.RunningCRC))
+		e.bool(s.Closing)
 	}
 }
 
 func decodeStates(d *decoder, to []journal.State) (states []journal.State, last bool, err error) {
 	last = d.bool()
-	n := d.array(5 + checkBytes)
+	n := d.array(6 + checkBytes)
 	if n+len(to) > maxStates {
 		d.fail(fmt.Errorf("more than %d publishers", maxStates))
 		n = 0
 	}
 	for range n {
 		to = append(to, journal.State{
-			Publisher: d.uint(), Check: d.check(), Have: d.sequence(), Durable: d.sequence(), Floor: d.sequence(), RunningCRC: d.uint32(),
+			Publisher: d.uint(), Check: d.check(), Have: d.sequence(), Durable: d.sequence(), Floor: d.sequence(), RunningCRC: d.uint32(), Closing: d.bool(),
 		})
 	}
 	return to, last, d.err
 }
 
-func encodeAck(e *encoder, moved []bookmark.Bookmark) {
-	e.begin(frameAck)
-	e.array(len(moved))
-	for _, m := range moved {
+func encodeAck(e *encoder, moved []bookmark.Bookmark) { encodeVector(e, frameAck, moved) }
+
+// encodeVector encodes a frame of publishers, each with a sequence.
+func encodeVector(e *encoder, t frameType, list []bookmark.Bookmark) {
+	e.begin(t)
+	e.array(len(list))
+	for _, m := range list {
 		e.uint(m.Publisher)
 		e.uint(m.Sequence)
 	}

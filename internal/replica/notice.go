@@ -174,6 +174,7 @@ func (c *conn) takeNotice(d *decoder) error {
 	c.l.o.Journal.Seen(n.Publisher) // there is a session of it
 	state, _ := c.l.o.Journal.State(n.Publisher)
 	a.closing = c.l.o.Journal.Closing()
+	c.reopen(state)
 	a.have, a.Other = state.Have, a.Other || bookmark.Mistaken(state.Check, n.Check)
 	e := newEncoder()
 	a.encode(e)

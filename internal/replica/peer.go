@@ -95,6 +95,11 @@ func (l *Links) connected(c *conn) error {
 	if err := l.o.Journal.HearClosing(c.theirs.Closing); err != nil { // before any record that it sends
 		return err
 	}
+	for _, s := range c.theirs.States {
+		if s.Closing {
+			c.promised(bookmark.Bookmark{Publisher: s.Publisher, Sequence: s.Have})
+		}
+	}
 	now := l.now()
 	differs := c.otherPublishers()
 	l.mu.Lock()
@@ -197,11 +202,12 @@ func (l *Links) replacesLocked(p *peer, c *conn) error {
 // beginLocked begins a destination's watermarks with what its hello said.
 func (l *Links) beginLocked(p *peer, c *conn) {
 	durable, lost := make(bookmark.Vector, len(c.theirs.States)), 0
+	ours := c.kept()
 	for _, s := range c.theirs.States {
 		durable[s.Publisher] = s.Durable
 	}
 	for publisher, s := range p.progress.Acknowledged() {
-		if durable[publisher] < s {
+		if durable[publisher] < s && ours[publisher] > 0 {
 			lost++
 		}
 	}
@@ -211,10 +217,6 @@ func (l *Links) beginLocked(p *peer, c *conn) {
 	l.marks.Connected(p.index, durable)
 	for publisher, s := range durable {
 		p.progress.Acked(bookmark.Bookmark{Publisher: publisher, Sequence: s})
-	}
-	ours := make(bookmark.Vector, len(c.ours.States))
-	for _, s := range c.ours.States {
-		ours[s.Publisher] = s.Have
 	}
 	p.behind = newGoal(ours, durable)
 	p.givenUp = false

@@ -46,6 +46,8 @@ func (c *conn) takeFrame(t frameType, d *decoder) error {
 		return err
 	case frameHeartbeat:
 		return c.takeBeat(d)
+	case frameClosing:
+		return c.takeClosing(d)
 	case frameRefuse:
 		return refusal(d)
 	}

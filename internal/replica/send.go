@@ -166,7 +166,7 @@ func (s *sender) begin() error {
 	}
 	s.follower = j.Follow(from, journal.Appended)
 	// In this order: what retention removes from now on the follower finds.
-	s.floors, s.passed = forgotten(s.c.ours.States, j.States()), j.End()
+	s.floors, s.passed = open(forgotten(s.c.ours.States, j.States())), j.End()
 	return nil
 }
 
@@ -283,9 +283,14 @@ func (s *sender) count(n int) {
 // sendQueued sends the frames that are queued.
 func (s *sender) sendQueued() {
 	s.c.l.mu.Lock()
-	control := s.c.control
-	s.c.control = nil
+	control, reopened := s.c.control, s.c.reopened
+	s.c.control, s.c.reopened = nil, nil
 	s.c.l.mu.Unlock()
+	if len(reopened) > 0 {
+		s.c.mu.Lock()
+		s.markers = append(s.markers, s.c.link.Floors(reopened)...)
+		s.c.mu.Unlock()
+	}
 	for _, frame := range control {
 		s.enc.add(frame)
 	}

@@ -96,6 +96,8 @@ func decideExtended(f LogonFacts) LogonVerdict {
 		return gone
 	case f.PeerHave > 0 && f.Acked == 0: // it comes from there, and new numbers wait for it (R11)
 		return accept
+	case f.PeerHave > 0 && f.Coming >= f.Acked: // a peer that may be about to forget it says what is gone
+		return LogonVerdict{Step: LogonWait}
 	case f.CatchingUp || f.PeerHave > 0:
 		return LogonVerdict{Step: LogonGap}
 	case f.Answered:

@@ -27,6 +27,7 @@ func TestDecideLogon(t *testing.T) {
 		{"extended, unknown, peers silent", LogonFacts{Ext: true, Publishes: true, Acked: 4, Asked: true}, wait},
 		{"extended, unknown to all", LogonFacts{Ext: true, Publishes: true, Acked: 4, Asked: true, Answered: true}, LogonVerdict{Step: LogonGone, UpTo: 4}},
 		{"extended, known to a peer", LogonFacts{Ext: true, Publishes: true, Acked: 4, Answered: true, PeerHave: 2}, gap},
+		{"extended, known to a peer that replicates here", LogonFacts{Ext: true, Publishes: true, Acked: 4, Answered: true, PeerHave: 5, Coming: 5}, wait},
 		{"extended, unknown, catching up", LogonFacts{Ext: true, Publishes: true, Acked: 4, Answered: true, CatchingUp: true}, gap},
 		{"extended, unknown, met since the last one was forgotten", LogonFacts{Ext: true, Publishes: true, Acked: 3, Sent: 5, Last: 5, Met: 8, Closing: ledger.Closing{Forgotten: 7}, Lone: true}, LogonVerdict{Step: LogonGone, UpTo: 3}},
 		{"extended, perhaps forgotten", LogonFacts{Ext: true, Publishes: true, Acked: 3, Sent: 5, Last: 6, Met: 7, Closing: ledger.Closing{Forgotten: 7}, Lone: true}, LogonVerdict{Step: LogonGone, UpTo: 3, Unknown: 5}},

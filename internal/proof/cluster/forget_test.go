@@ -40,6 +40,49 @@ func of(n *cluster.Node, app *cluster.App) (bodies []string) {
 	return bodies
 }
 
+// Both instances forget a publisher, also if the link is cut and they are restarted
+// meanwhile, and one that is silent, but there, is not forgotten (R10).
+func TestBothForget(t *testing.T) {
+	cluster.Run(t, retain(time.Minute), func(s *cluster.System) {
+		gone, silent, filler := s.App("gone", []string{"a"}, nil), s.App("silent", []string{"b"}, nil), s.App("filler", []string{"b"}, nil)
+		for _, app := range []*cluster.App{gone, silent} {
+			app.PublishN("orders", 1, 3)
+			app.FlushSafe()
+		}
+		s.Pass(time.Second) // the stores have let go of them on their disks
+		gone.Kill()
+		passRetention(s, filler, 5)
+		s.Node("a").Restart()
+		s.AwaitSync()
+		passRetention(s, filler, 3)
+		s.Cut("a", "b")
+		s.Pass(time.Minute)
+		s.Heal("a", "b")
+		s.AwaitSync()
+		passRetention(s, filler, 2)
+		s.Node("b").Restart()
+		s.AwaitSync()
+		passRetention(s, filler, 6)
+		for _, name := range []string{"a", "b"} {
+			if n := have(s, name, publisherID(gone)); n > 0 {
+				t.Errorf("%s has not forgotten a publisher that is gone, of which it has %d", name, n)
+			}
+			if n := have(s, name, publisherID(silent)); n != 3 {
+				t.Errorf("%s has %d of a publisher that is silent", name, n)
+			}
+			if st := link(s, name); st.Refused != 0 || st.Diverged != 0 {
+				t.Errorf("%s: %+v", name, st)
+			}
+		}
+		silent.PublishN("orders", 4, 5)
+		silent.FlushSafe()
+		gone.Restart()
+		gone.PublishN("orders", 4, 5)
+		gone.FlushSafe()
+		wantRejections(s, gone)
+	})
+}
+
 // A publisher has sent 1 to 5 and heard of 3 when its process ends, and both instances
 // forget it. When it is there again nobody knows whether 4 and 5 were taken: the
 // application is told so, they are not taken again, and the life goes on behind

@@ -305,7 +305,7 @@ func (i *instance) retain() {
 		for _, p := range w.publishers {
 			p.seen(i)
 		}
-		if _, err := i.j.Trim(journal.Retention{Age: i.keeps(), Held: i.links.Held, Agreed: i.links.Agreed}); err != nil && i.failed == nil {
+		if _, err := i.j.Trim(journal.Retention{Age: i.keeps(), Held: i.links.Held, Agree: i.links.Agree}); err != nil && i.failed == nil {
 			i.failed = err
 		}
 		i.wake()
