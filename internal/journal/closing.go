@@ -73,7 +73,7 @@ func (t *table) silent(p *publisher) bool {
 // before that.
 func (j *Journal) forget(remaining []segment, agree func([]bookmark.Bookmark) []bookmark.Bookmark) error {
 	list := j.forgettable(remaining)
-	if agree != nil && len(list) > 0 {
+	if agree != nil {
 		list = agree(list)
 	}
 	j.mu.Lock()

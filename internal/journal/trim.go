@@ -18,7 +18,8 @@ type Retention struct {
 	// remove it; highest is the highest sequence of each publisher in it. Nil: none.
 	Held func(highest bookmark.Vector) bool
 	// Agree returns those of the publishers, each with its have, that the group
-	// agrees to forget. Nil: nobody is to be asked.
+	// agrees to forget. It is called each time, perhaps with none. Nil: nobody is
+	// to be asked.
 	Agree func(closing []bookmark.Bookmark) (agreed []bookmark.Bookmark)
 }
 

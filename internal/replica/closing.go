@@ -32,6 +32,7 @@ func (p *peer) inSync() bool { return p.dest.Sync || p.memory.sync }
 // Agree tells the peers of publishers that may be forgotten here, each with its have,
 // and returns those that every peer in sync does not know or has promised to forget (R10).
 func (l *Links) Agree(closing []bookmark.Bookmark) (agreed []bookmark.Bookmark) {
+	l.dropForgotten()
 	conns, complete := l.promise(closing)
 	if !complete && !mut.On(mut.R10ForgetsAlone) {
 		return nil
@@ -42,7 +43,53 @@ func (l *Links) Agree(closing []bookmark.Bookmark) (agreed []bookmark.Bookmark) 
 			agreed = append(agreed, b)
 		}
 	}
+	l.mu.Lock()
+	l.agreed = agreed
+	l.mu.Unlock()
 	return agreed
+}
+
+// dropForgotten drops what is known of the publishers that were agreed on last and
+// have left the journal since.
+func (l *Links) dropForgotten() {
+	l.mu.Lock()
+	agreed := l.agreed
+	l.agreed = nil
+	l.mu.Unlock()
+	gone := slices.DeleteFunc(agreed, func(b bookmark.Bookmark) bool {
+		_, known := l.o.Journal.State(b.Publisher)
+		return known
+	})
+	if len(gone) == 0 {
+		return
+	}
+	l.mu.Lock()
+	conns := slices.Clone(l.conns)
+	for _, b := range gone {
+		delete(l.unsure, b.Publisher)
+		l.marks.Forget(b.Publisher)
+		for _, p := range l.peers {
+			delete(p.differs, b.Publisher)
+		}
+		for _, p := range l.dests {
+			p.progress.Forget(b.Publisher)
+		}
+	}
+	l.mu.Unlock()
+	for _, c := range conns {
+		c.forget(gone)
+	}
+}
+
+// forget drops what the peer has of publishers that nobody knows any more.
+func (c *conn) forget(gone []bookmark.Bookmark) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, b := range gone {
+		if c.link != nil {
+			c.link.Closed(b.Publisher)
+		}
+	}
 }
 
 // promise has the peers told, and returns the connections of those in sync, and
@@ -89,11 +136,25 @@ func (c *conn) takeClosing(d *decoder) error {
 	return nil
 }
 
+// takePromises takes in those of the peer's hello, and leaves out of it what nobody
+// here knows any more.
+func (c *conn) takePromises() {
+	c.theirs.States = slices.DeleteFunc(c.theirs.States, func(s journal.State) bool {
+		if !s.Closing {
+			return false
+		}
+		c.promised(bookmark.Bookmark{Publisher: s.Publisher, Sequence: s.Have})
+		_, known := c.l.o.Journal.State(s.Publisher)
+		return !known
+	})
+}
+
 // promised takes in that the peer may forget a publisher of which it has nothing
-// above b. It counts if that can be forgotten here, too; else it is promised again.
+// above b. It counts if nothing more is here that the peer lacks then; else it is
+// promised again.
 func (c *conn) promised(b bookmark.Bookmark) {
 	ours, known := c.l.o.Journal.State(b.Publisher)
-	if !known || !ours.Closing || ours.Have != b.Sequence {
+	if known && (ours.Have != b.Sequence || ours.Floor != b.Sequence) {
 		return
 	}
 	c.mu.Lock()

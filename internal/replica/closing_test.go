@@ -84,6 +84,13 @@ func TestForgettingIsAgreed(t *testing.T) {
 					b.retain()
 				}
 				pass(time.Second)
+				w.quarter(a, a, b)
+				for _, i := range []*instance{a, b} {
+					p := i.l.dests[0]
+					if i.l.marks.Durable(0, 1) > 0 || p.progress.Acknowledged()[1] > 0 || p.conn.knows(1) {
+						t.Errorf("the links of %s still know the publisher", i.name)
+					}
+				}
 				if a.knows() || b.knows() {
 					t.Fatalf("A knows the publisher: %v, B: %v", a.knows(), b.knows())
 				}

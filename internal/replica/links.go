@@ -36,7 +36,8 @@ type Links struct {
 	closed bool
 	peers  map[string]*peer // destinations and others that may dial us; doesn't change
 	marks  *Watermarks
-	unsure map[uint64]bool // publishers whose running CRC began at a floor nobody knows the CRC of
+	agreed []bookmark.Bookmark // publishers that the journal may have forgotten since, see Agree
+	unsure map[uint64]bool     // publishers whose running CRC began at a floor nobody knows the CRC of
 	connections
 	opening
 	questions

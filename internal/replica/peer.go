@@ -95,11 +95,7 @@ func (l *Links) connected(c *conn) error {
 	if err := l.o.Journal.HearClosing(c.theirs.Closing); err != nil { // before any record that it sends
 		return err
 	}
-	for _, s := range c.theirs.States {
-		if s.Closing {
-			c.promised(bookmark.Bookmark{Publisher: s.Publisher, Sequence: s.Have})
-		}
-	}
+	c.takePromises()
 	now := l.now()
 	differs := c.otherPublishers()
 	l.mu.Lock()
