@@ -24,6 +24,7 @@ type ids struct {
 	durable uint64            // highest one reported as durable
 	gone    uint64            // retention may have removed up to here
 	crc     map[uint64]uint32 // running CRC at each sequence
+	clock   map[uint64]uint64 // the group's clock then (R10)
 }
 
 // A journalLife is a journal and what it has promised: nothing but what it
@@ -45,7 +46,7 @@ func (l *journalLife) Clone(seed uint64) Life {
 	for p, s := range l.ids {
 		copied := *s
 		copied.durable = max(s.durable, l.reported(p))
-		copied.crc = maps.Clone(s.crc)
+		copied.crc, copied.clock = maps.Clone(s.crc), maps.Clone(s.clock)
 		c.ids[p] = &copied
 	}
 	return c
@@ -95,6 +96,9 @@ func (l *journalLife) step(what int) error {
 			}
 		}
 		return nil
+	case what < 8:
+		clock := l.j.Closing().Clock
+		return l.j.HearClosing(journal.Closing{Clock: clock + l.rand.Uint64N(3), Forgotten: clock})
 	case what < 9:
 		return l.j.Sync()
 	case what < 11:
@@ -108,7 +112,7 @@ func (l *journalLife) step(what int) error {
 func (l *journalLife) append() error {
 	publisher := 1 + l.rand.Uint64N(3)
 	if l.ids[publisher] == nil {
-		l.ids[publisher] = &ids{crc: make(map[uint64]uint32)}
+		l.ids[publisher] = &ids{crc: make(map[uint64]uint32), clock: make(map[uint64]uint64)}
 	}
 	s := l.ids[publisher]
 	l.made++
@@ -131,7 +135,7 @@ func (l *journalLife) append() error {
 		return err
 	}
 	state, _ := l.j.State(publisher)
-	s.have, s.crc[r.Sequence] = r.Sequence, state.RunningCRC
+	s.have, s.crc[r.Sequence], s.clock[r.Sequence] = r.Sequence, state.RunningCRC, l.j.Closing().Clock
 	l.records = append(l.records, recordText(&r))
 	return nil
 }
@@ -210,6 +214,9 @@ func (l *journalLife) Check() error {
 		crc, at := known.crc[s.Have]
 		if s.Have > known.have || s.Durable != s.Have || s.Floor > known.gone || s.Have > 0 && (!at || crc != s.RunningCRC) {
 			return Violated("found %+v, had %+v", s, *known)
+		}
+		if clock := l.j.Closing().Clock; clock < known.clock[s.Have] {
+			return Violated("the group's clock is %d, it was %d before %d|%d", clock, known.clock[s.Have], s.Publisher, s.Have)
 		}
 	}
 	for publisher, known := range l.ids {
