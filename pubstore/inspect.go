@@ -83,7 +83,7 @@ func (l *ledger) inspect(boot func() (string, error), found *Inspection) {
 		id = ""
 	}
 	if !l.trusts(id) {
-		l.mayHaveMet() // as opening does
+		l.mayHaveSent() // as opening does
 	}
 	found.Name, found.Counter, found.Closed, found.Renews = l.name, l.counter, l.closed, !l.trusts(id)
 	for i, life := range l.report() {

@@ -43,7 +43,7 @@ func (l *ledger) begin(id string) {
 func (l *ledger) open(boot, newLife string) {
 	trusted := l.trusts(boot)
 	if !trusted {
-		l.mayHaveMet() // what a logon wrote may be missing, too
+		l.mayHaveSent() // what a logon wrote may be missing, too
 	}
 	l.boot, l.closed = boot, false
 	if len(l.lives) == 0 || !trusted {
@@ -67,15 +67,6 @@ func (l *ledger) logon(name string) error {
 		l.mayHaveSent()
 	}
 	return nil
-}
-
-// mayHaveMet notes that everything may have been sent, also in lives that have met
-// no server as far as is known.
-func (l *ledger) mayHaveMet() {
-	l.mayHaveSent()
-	for _, w := range l.lives {
-		w.met = max(w.met, 1)
-	}
 }
 
 // mayHaveSent notes that everything may have been sent, also what is appended later.

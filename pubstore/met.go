@@ -5,9 +5,13 @@ func (s *Memory) SetMet(life string, met uint64) error {
 	return s.changeLife(life, func(w *window) { w.met = met })
 }
 
-// SetMet implements Store.
+// SetMet implements Store. It is rare, and syncs: a life that has met nobody has
+// sent nothing, also after a power cut.
 func (s *File) SetMet(life string, met uint64) error {
-	return s.changeLife(life, func(w *window) { w.met = met })
+	if err := s.changeLife(life, func(w *window) { w.met = met }); err != nil {
+		return err
+	}
+	return s.Sync()
 }
 
 // SetMet implements Store.

@@ -141,8 +141,8 @@ type Store interface {
 	// SetBase keeps the base of a life, see Life.Base.
 	SetBase(life string, base uint64) error
 
-	// SetMet keeps the met of a life, see Life.Met. It survives as a message does
-	// that Append has returned.
+	// SetMet keeps the met of a life, see Life.Met. It is called once in a life, as
+	// a rule, before anything is sent, and survives a power cut if the store does.
 	SetMet(life string, met uint64) error
 
 	// SetSent keeps the sent of a life, see Life.Sent: the client calls it when it

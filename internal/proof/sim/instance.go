@@ -305,9 +305,11 @@ func (i *instance) retain() {
 		for _, p := range w.publishers {
 			p.seen(i)
 		}
+		known := w.oracle.known(i)
 		if _, err := i.j.Trim(journal.Retention{Age: i.keeps(), Held: i.links.Held, Agree: i.links.Agree}); err != nil && i.failed == nil {
 			i.failed = err
 		}
+		w.oracle.forgot(i, known)
 		i.wake()
 	}
 	w.after(between(w.disk, time.Second, 2*time.Second), &i.process, 't', i.retain)
