@@ -73,6 +73,15 @@ func (t *table) state(p *publisher) State {
 	return s
 }
 
+// groupNotes are what the journal knows of its group.
+type groupNotes struct {
+	peers    []Peer // that are remembered, by name
+	cluster  Cluster
+	decree   decreed
+	closing  Closing
+	clockAge int64 // age of the log when the group's clock has risen last
+}
+
 // A table is what the journal's records amount to. It is made of them by
 // apply alone, live and when the journal is opened, and it is the log's Owner:
 // its snapshot stands at the head of each segment. It isn't safe for
@@ -91,11 +100,7 @@ type table struct {
 	keptAge   int64        // up to where the log says so
 	clock     func() int64 // the age now; nil while the log is opened
 	intervals []Interval
-	peers     []Peer // that are remembered, by name
-	cluster   Cluster
-	decree    decreed
-	closing   Closing
-	clockAge  int64 // age of the log when the group's clock has risen last
+	groupNotes
 
 	// What is noted for the summary of the segment that is being written.
 	segment        uint32 // its number, from 1, in this table's life
@@ -122,8 +127,7 @@ func (t *table) reset() {
 	t.all, t.ordered = nil, 0
 	t.rings = rings{most: ringsMost}
 	t.topics = newTopicNames()
-	t.lastTime, t.age, t.intervals, t.peers, t.cluster, t.decree = 0, 0, nil, nil, Cluster{}, decreed{}
-	t.closing, t.clockAge = Closing{Clock: 1}, 0
+	t.lastTime, t.age, t.intervals, t.groupNotes = 0, 0, nil, groupNotes{closing: Closing{Clock: 1}}
 	t.stretches = newStretches(int64(t.stretches.outline.segment))
 	t.nextSegment()
 }

@@ -46,6 +46,8 @@ const (
 	R2RivalsTakeTurns Bug = "r2-rivals-take-turns"
 	// R2AnyCluster links journals of different groups.
 	R2AnyCluster Bug = "r2-any-cluster"
+	// R2FoundsBesideOne has two empty journals begin a group although a third one may have its records.
+	R2FoundsBesideOne Bug = "r2-founds-beside-one"
 	// R2FoundsAlone has an empty journal begin a group of its own.
 	R2FoundsAlone Bug = "r2-founds-alone"
 	// R2AdoptsWithRecords has a journal with records take over the id of a group.
@@ -80,6 +82,8 @@ const (
 	R4NoGapCheck Bug = "r4-no-gap-check"
 	// R4DecreeAgain lets a publisher make use of one decree again and again.
 	R4DecreeAgain Bug = "r4-decree-again"
+	// R4DecreeNotIntact leaves a group in which nobody is intact as it is.
+	R4DecreeNotIntact Bug = "r4-decree-not-intact"
 	// R4DecreeLetGo journals what a decree declares lost as let go, of which nobody is told.
 	R4DecreeLetGo Bug = "r4-decree-let-go"
 	// R4DecreeLinked makes a decree although an instance is connected that will not return by it.

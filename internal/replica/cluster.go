@@ -37,6 +37,7 @@ func decideCluster(ours, theirs *Hello, founds bool) clusterStep {
 // joinCluster has the two instances of a connection be of one group, or refuses the
 // peer. It may only be called for a peer that has proven itself.
 func (c *conn) joinCluster() error {
+	c.l.noteEmpty(c.hello)
 	for {
 		ours := &Hello{Name: c.l.o.Name}
 		c.l.tellCluster(ours)
@@ -65,7 +66,7 @@ func (c *conn) waitForCluster() error {
 	if !c.dialled {
 		return nil
 	}
-	return refused("neither %q nor %q has met its group, and another instance makes the cluster id: %s", c.l.o.Name, c.hello.Name, adviceToBegin)
+	return refused("neither %q nor %q has met its group, of which another instance may have what is missing here: %s", c.l.o.Name, c.hello.Name, adviceToBegin)
 }
 
 // dialAgain ends a connection on which neither side has said the cluster id that is
@@ -77,17 +78,27 @@ func (c *conn) dialAgain() error {
 	return nil
 }
 
-const adviceToBegin = "start that one, or, to begin without it, one of these with -bootstrap"
+const adviceToBegin = "start all of them, or, to begin without the others, one with -bootstrap"
 
 // founds reports whether this instance makes the id if it meets one without: of those
-// that know each other it is one, so that no two make different ones.
+// that know each other it is one, so that no two make different ones, and it has met
+// all that it knows, so that it does not begin beside one that has the group's records.
 func (l *Links) founds() bool {
-	for name := range l.peers {
-		if name < l.o.Name {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for name, p := range l.peers {
+		if name < l.o.Name || !p.metEmpty && !mut.On(mut.R2FoundsBesideOne) {
 			return false
 		}
 	}
 	return true
+}
+
+// noteEmpty notes whether a peer that was met has an empty journal and no cluster id.
+func (l *Links) noteEmpty(theirs *Hello) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.peers[theirs.Name].metEmpty = theirs.Empty && theirs.Cluster.IsZero()
 }
 
 // found has this instance begin a group.

@@ -98,6 +98,30 @@ func TestFirstStartOfThree(t *testing.T) {
 	})
 }
 
+// Two that have lost their journals do not begin a group without the third, which has
+// what is left of it.
+func TestThirdKeepsItsGroup(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b, c := w.bare("a", to("b"), to("c")), w.bare("b", to("a"), to("c")), w.instance("c", configured("c", to("a"), to("b")))
+		a.start()
+		b.start()
+		pass(2 * time.Minute)
+		if a.isReady() || b.isReady() || a.l.Cluster() != "" || b.l.Cluster() != "" {
+			t.Fatalf("%+v, %+v without having met c", a.j.Cluster(), b.j.Cluster())
+		}
+		c.start()
+		c.publish(1, 1, 3)
+		for _, pair := range [][2]*instance{{a, b}, {b, c}, {a, c}} {
+			w.linked(pair[0], pair[1])
+		}
+		w.same(a, c)
+		w.same(b, c)
+		if id := c.l.Cluster(); a.l.Cluster() != id || b.l.Cluster() != id || !a.isReady() || !b.isReady() {
+			t.Errorf("%+v, %+v, want %s", a.j.Cluster(), b.j.Cluster(), id)
+		}
+	})
+}
+
 // An empty instance whose peers are away serves nobody, however long, and says so
 // again and again. With Bootstrap it begins, and its peer becomes one of its group.
 func TestEmptyWaitsForItsGroup(t *testing.T) {

@@ -88,7 +88,25 @@ func (l *Links) Decree(ctx context.Context, lost []string) (journal.Decree, erro
 	if problems := l.offer(ctx, decreeAsk, d); problems != nil {
 		return d, errors.New("nothing was declared: " + strings.Join(problems, "; "))
 	}
-	return d, l.spread(ctx, d)
+	if err := l.spread(ctx, d); err != nil {
+		return d, err
+	}
+	return d, l.intactAgain()
+}
+
+// intactAgain makes this instance intact if no connected one is: what was lost with
+// their journals is declared.
+func (l *Links) intactAgain() error {
+	l.mu.Lock()
+	intact := l.Intact()
+	for _, p := range l.peers {
+		intact = intact || p.conn != nil && p.conn.theirs.Intact
+	}
+	l.mu.Unlock()
+	if intact || mut.On(mut.R4DecreeNotIntact) {
+		return nil
+	}
+	return l.o.Journal.BecomeIntact()
 }
 
 // EndDecree ends the decree that stands.

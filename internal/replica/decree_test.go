@@ -130,6 +130,35 @@ func TestDecreeOfThePair(t *testing.T) {
 }
 
 // Which of two instances takes the decree of the other, or is refused for it.
+// If both were put back without the journals they had, nobody is intact any more. A
+// decree says what is lost, and that ends it.
+func TestDecreeWithoutIntact(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b := w.bare("a", to("b")), w.bare("b", to("a"))
+		for _, i := range []*instance{a, b} {
+			i.open()
+			if err := i.j.Adopt(testCluster); err != nil {
+				t.Fatal(err)
+			}
+			i.start()
+		}
+		w.linked(a, b)
+		if a.l.Intact() || b.l.Intact() {
+			t.Fatal("intact by itself")
+		}
+		if err := a.decree(); err != nil {
+			t.Fatal(err)
+		}
+		if !a.l.Intact() {
+			t.Error("not intact after the decree")
+		}
+		b.close()
+		b.start()
+		w.linked(a, b)
+		w.eventually("b is intact by a", b.l.Intact)
+	})
+}
+
 func TestCheckDecree(t *testing.T) {
 	ab := []string{"a", "b"}
 	none, first := journal.Decree{}, journal.Decree{Incarnation: 1, ID: 5, Members: ab, Lost: []string{"c"}}

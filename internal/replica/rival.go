@@ -23,6 +23,7 @@ type processes struct {
 	rival    bool          // two ran at once
 	rivalAt  time.Duration // the last sign of it
 	strangeCluster
+	metEmpty bool // the last one had neither records nor a cluster id
 }
 
 // linked notes that a process is linked.

@@ -7,7 +7,7 @@ import (
 
 // LogonFacts are what is known when a logon is decided.
 type LogonFacts struct {
-	Ext       bool
+	Ext       bool   // its client knows our extensions
 	Publishes bool   // has a publisher of its own
 	Other     bool   // its id is another one's here
 	Acked     uint64 // extended: highest sequence its store has let go of
@@ -15,7 +15,9 @@ type LogonFacts struct {
 	Sent      uint64 // extended: highest sequence that may have been sent
 	Clock     uint64 // extended: the group's clock when the life was last unknown and nothing sent was open
 
-	Have, Safe, Settled uint64 // of the publisher, here
+	Have    uint64 // have(p) here
+	Safe    uint64 // safe(p)
+	Settled uint64 // settled(p)
 
 	Lone       bool   // no peers: nobody is asked
 	Asked      bool   // the peers have been asked at least once

@@ -34,7 +34,7 @@ func (w *world) forge(end time.Duration) {
 }
 
 func (w *world) forgeAt(i *instance, r *journal.Record) {
-	if !i.alive || i.stopped || i.j == nil {
+	if !i.alive || i.stopped || i.j == nil || i.j.Cluster().ID.IsZero() { // without a group it takes nothing
 		return
 	}
 	if _, err := i.j.Append(r); err != nil {
