@@ -114,7 +114,7 @@ func (t *table) forgettable(p *publisher, remaining []segment) bool {
 // closes reports whether nothing is left of a publisher that was not seen for twice
 // retain. One that has diverged stays.
 func (t *table) closes(p *publisher) bool {
-	return p.diverged == 0 && p.floor == p.have && t.silent(p)
+	return (p.diverged == 0 || mut.On(mut.R11DivergedForgotten)) && p.floor == p.have && t.silent(p)
 }
 
 func inAny(segs []segment, publisher uint64) bool {

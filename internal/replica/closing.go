@@ -154,7 +154,7 @@ func (c *conn) takePromises() {
 // above b. It counts if nothing more is here that the peer lacks then; else it is
 // promised again. It never counts of a publisher that has diverged (R11).
 func (c *conn) promised(b bookmark.Bookmark) {
-	if c.l.o.Journal.Diverged(b.Publisher) > 0 {
+	if c.l.o.Journal.Diverged(b.Publisher) > 0 && !mut.On(mut.R11DivergedPromised) {
 		return
 	}
 	ours, known := c.l.o.Journal.State(b.Publisher)
@@ -199,8 +199,13 @@ func (c *conn) kept() bookmark.Vector {
 	return v
 }
 
-// open returns the states without those of publishers that may be forgotten here. A
-// peer that does not know these is not told of them, or they would never be forgotten.
-func open(states []journal.State) []journal.State {
-	return slices.DeleteFunc(states, func(s journal.State) bool { return s.Closing && !mut.On(mut.R10TellsForgotten) })
+// open returns the states without those of publishers that may be forgotten here and
+// that the peer does not know, by what it has: if it were told of them, they would
+// never be forgotten.
+func open(states []journal.State, has bookmark.Vector) []journal.State {
+	return slices.DeleteFunc(states, func(s journal.State) bool {
+		_, known := has[s.Publisher]
+		known = known && !mut.On(mut.R10GoneUntold)
+		return s.Closing && !known && !mut.On(mut.R10TellsForgotten)
+	})
 }

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
@@ -120,6 +121,57 @@ func TestPromiseEndsWithASession(t *testing.T) {
 		w.eventually("A has it", func() bool { return a.have(1) == 7 })
 		if s := a.status("b"); s.Refused != 0 {
 			t.Fatalf("%+v", s)
+		}
+	})
+}
+
+// A peer that has less of a publisher than is gone here is told, although the
+// publisher may be forgotten here: its client would be refused there as a gap.
+func TestWhatIsGoneIsToldOfWhatIsForgotten(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b := w.pair()
+		w.linked(a, b)
+		a.publish(1, 1, 3)
+		w.eventually("B has it", func() bool { return b.have(1) == 3 })
+		w.Cut("a", "b")
+		pass(5 * time.Second)
+		a.publish(1, 4, 5)
+		for range 12 { // B is given up
+			w.quarter(a)
+			if _, err := a.j.Trim(journal.Retention{Age: 40 * time.Second, Agree: a.l.Agree}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if s, _ := a.j.State(1); !s.Closing {
+			t.Fatalf("it may not be forgotten: %+v", s)
+		}
+		w.Heal("a", "b")
+		w.linked(a, b)
+		w.eventually("B knows what is gone", func() bool { return b.have(1) == 5 })
+	})
+}
+
+// What a peer may forget of a publisher that has diverged is no promise, and such a
+// publisher is never among those that may be forgotten (R11).
+func TestDivergedIsNotPromised(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b := w.pair()
+		w.linked(a, b)
+		a.publish(1, 1, 5)
+		w.eventually("B has it", func() bool { return b.have(1) == 5 })
+		if err := a.l.diverge([]bookmark.Bookmark{bm(1, 3)}); err != nil {
+			t.Fatal(err)
+		}
+		w.eventually("B sets it apart", func() bool { return b.j.Diverged(1) == 3 })
+		for range 12 {
+			w.quarter(a, a, b)
+		}
+		for _, i := range []*instance{a, b} {
+			p := i.l.dests[0].conn
+			p.promised(bm(1, 5))
+			if s, known := i.j.State(1); !known || s.Floor != 5 || s.Closing || !p.knows(1) {
+				t.Errorf("%s: known %v, %+v, to be sent to the peer: %v", i.name, known, s, !p.knows(1))
+			}
 		}
 	})
 }

@@ -90,9 +90,6 @@ func (r *Rejoin) Hello(now time.Duration, peer *Hello) {
 	}
 	want, durable := make(bookmark.Vector), make(bookmark.Vector)
 	for _, s := range peer.States {
-		if s.Closing {
-			continue // nothing comes of it
-		}
 		want[s.Publisher], durable[s.Publisher] = s.Have, s.Durable
 	}
 	p.met, p.goal = true, newGoal(want, nil)
