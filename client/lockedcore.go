@@ -174,6 +174,15 @@ func (o *lockedCore) checkLife() {
 	o.core.Lives(lives)
 }
 
+// keepSent has the store keep how far it was sent; nothing is sent any more.
+func (o *lockedCore) keepSent() {
+	lives := o.store.Lives()
+	o.mu.Lock()
+	sent := o.core.Sent(lives)
+	o.mu.Unlock()
+	sent.Apply(o.store)
+}
+
 func (o *lockedCore) ended(cause error) clientcore.Leave {
 	lives := o.store.Lives()
 	o.mu.Lock()

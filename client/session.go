@@ -318,6 +318,7 @@ func (c *Client) terminate() {
 		s.abandon(err)
 	}
 	c.searches.Wait()
+	c.core.keepSent()
 	c.events.run()
 	c.become(Closed)
 }

@@ -283,12 +283,17 @@ func (s *Bolt) Logon(name string) (counter uint64, err error) {
 
 // SetBase implements Store.
 func (s *Bolt) SetBase(life string, base uint64) error {
+	return s.changeLife(life, func(w *window) { w.base = base })
+}
+
+// changeLife changes the state of a life.
+func (s *Bolt) changeLife(life string, change func(*window)) error {
 	return s.change(func(l *ledger) error {
 		w := l.life(life)
 		if w == nil {
 			return ErrNoLife
 		}
-		w.base = base
+		change(w)
 		return nil
 	})
 }

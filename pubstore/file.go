@@ -189,6 +189,11 @@ func (s *File) Logon(name string) (uint64, error) {
 
 // SetBase implements Store.
 func (s *File) SetBase(life string, base uint64) error {
+	return s.changeLife(life, func(w *window) { w.base = base })
+}
+
+// changeLife changes the state of a life.
+func (s *File) changeLife(life string, change func(*window)) error {
 	s.mu.Lock()
 	w, err := s.ledger.life(life), s.ended
 	if err == nil && w == nil {
@@ -198,7 +203,7 @@ func (s *File) SetBase(life string, base uint64) error {
 		s.mu.Unlock()
 		return err
 	}
-	w.base = base
+	change(w)
 	return s.recordLocked(kindState, s.ledger.encodeState())
 }
 

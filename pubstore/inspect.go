@@ -82,6 +82,9 @@ func (l *ledger) inspect(boot func() (string, error), found *Inspection) {
 	if err != nil {
 		id = ""
 	}
+	if !l.trusts(id) {
+		l.mayHaveSent() // as opening does
+	}
 	found.Name, found.Counter, found.Closed, found.Renews = l.name, l.counter, l.closed, !l.trusts(id)
 	for i, life := range l.report() {
 		w := l.lives[i]

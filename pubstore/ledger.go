@@ -2,6 +2,7 @@ package pubstore
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -42,6 +43,9 @@ func (l *ledger) begin(id string) {
 // missing: it was not closed, and the machine has booted since (R10).
 func (l *ledger) open(boot, newLife string) {
 	trusted := l.trusts(boot)
+	if !trusted {
+		l.mayHaveSent() // what a logon wrote may be missing, too
+	}
 	l.boot, l.closed = boot, false
 	if len(l.lives) == 0 || !trusted {
 		l.begin(newLife)
@@ -60,7 +64,17 @@ func (l *ledger) logon(name string) error {
 	}
 	l.name = name
 	l.counter++
+	if !mut.On(mut.R10SentNotKept) {
+		l.mayHaveSent()
+	}
 	return nil
+}
+
+// mayHaveSent notes that everything may have been sent, also what is appended later.
+func (l *ledger) mayHaveSent() {
+	for _, w := range l.lives {
+		w.sent = math.MaxUint64
+	}
 }
 
 // current returns the life that is appended to.
@@ -139,7 +153,7 @@ func (l *ledger) outstanding() (n int, bytes int64) {
 func (l *ledger) report() []Life {
 	lives := make([]Life, len(l.lives))
 	for i, w := range l.lives {
-		lives[i] = Life{ID: w.id, Acked: w.acked, Last: w.last, Kept: w.kept, Base: w.base}
+		lives[i] = Life{ID: w.id, Acked: w.acked, Last: w.last, Kept: w.kept, Base: w.base, Clock: w.clock, Sent: min(w.sent, w.last)}
 	}
 	return lives
 }

@@ -187,6 +187,11 @@ func (s *Memory) Get(life string, sequence uint64) (*Message, error) {
 
 // SetBase implements Store.
 func (s *Memory) SetBase(life string, base uint64) error {
+	return s.changeLife(life, func(w *window) { w.base = base })
+}
+
+// changeLife changes the state of a life.
+func (s *Memory) changeLife(life string, change func(*window)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended != nil {
@@ -196,7 +201,7 @@ func (s *Memory) SetBase(life string, base uint64) error {
 	if w == nil {
 		return ErrNoLife
 	}
-	w.base = base
+	change(w)
 	return nil
 }
 

@@ -13,16 +13,12 @@ import (
 // The state of a store is its ledger without slots, in msgpack:
 //
 //	[version, name, counter, boot, closed, numbers, lives, cluster, incarnation]
-//	a life: [number, id, base, acked, last, rejected], rejected: [lo, hi, lo, hi, …]
+//	a life: [number, id, base, acked, last, rejected, clock, sent], rejected: [lo, hi, lo, hi, …]
 //
-// A later version may put more behind it, an earlier one ended with the lives.
+// A later version may put more behind it.
 const stateVersion = 1
 
-const (
-	stateFields = 9
-	stateLeast  = 7
-	lifeFields  = 6
-)
+const stateFields, lifeFields = 9, 8
 
 // maxLives bounds what is read. Each renewal while nothing gets safe makes one.
 const maxLives = 1 << 16
@@ -59,6 +55,8 @@ func (l *ledger) encodeState() []byte {
 			ok(enc.EncodeUint(s.lo))
 			ok(enc.EncodeUint(s.hi))
 		}
+		ok(enc.EncodeUint(w.clock))
+		ok(enc.EncodeUint(w.sent))
 	}
 	ok(enc.EncodeString(l.met.cluster))
 	ok(enc.EncodeUint(l.met.incarnation))
@@ -69,8 +67,7 @@ func (l *ledger) encodeState() []byte {
 // are empty then: see recovery.
 func (l *ledger) decodeState(p []byte) error {
 	d := newStateDecoder(p)
-	fields, err := d.version()
-	if err != nil {
+	if err := d.version(); err != nil {
 		return err
 	}
 	name, counter, boot, closed, numbers := d.text(), d.uint(), d.text(), d.bool(), d.uint()
@@ -86,10 +83,7 @@ func (l *ledger) decodeState(p []byte) error {
 		}
 		lives = append(lives, w)
 	}
-	var m met
-	if fields >= stateFields {
-		m = met{d.text(), d.uint()}
-	}
+	m := met{d.text(), d.uint()}
 	if d.err != nil {
 		return d.fail("the group")
 	}
@@ -119,16 +113,15 @@ func (d *stateDecoder) fail(what string) error {
 }
 
 // version reads up to the version: no later one is malformed.
-func (d *stateDecoder) version() (fields int, err error) {
-	fields = d.array()
-	v := d.uint()
+func (d *stateDecoder) version() error {
+	fields, v := d.array(), d.uint()
 	switch {
 	case d.err == nil && v > stateVersion:
-		return fields, &format.VersionError{Found: v, Known: stateVersion}
-	case fields < stateLeast || v != stateVersion:
-		return fields, d.fail("version")
+		return &format.VersionError{Found: v, Known: stateVersion}
+	case fields < stateFields || v != stateVersion:
+		return d.fail("version")
 	}
-	return fields, nil
+	return nil
 }
 
 // checkHead reports why a head that begins with start is not that of a publish store.
@@ -137,8 +130,7 @@ func checkHead(start []byte) error {
 	if !is {
 		return ErrNotStore
 	}
-	_, err := newStateDecoder(state).version()
-	return err
+	return newStateDecoder(state).version()
 }
 
 func (d *stateDecoder) life() *window {
@@ -160,6 +152,7 @@ func (d *stateDecoder) life() *window {
 		w.rejected = append(w.rejected, s)
 		low = s.hi
 	}
+	w.clock, w.sent = d.uint(), d.uint()
 	if d.err == nil && w.acked > w.last {
 		d.err = errState
 	}

@@ -65,7 +65,9 @@ type Life struct {
 	Kept  int    // messages still kept
 	// Base is what is added to a sequence towards a server without our
 	// extensions; 0 until chosen (SetBase).
-	Base uint64
+	Base  uint64
+	Clock uint64 // the group's clock, as a server said it to the life, 0 if it has heard none (SetClock, R10)
+	Sent  uint64 // highest sequence that may have been sent, Last at most (SetSent, R10)
 }
 
 // Usage is what is outstanding in a store, all lives together.
@@ -89,6 +91,7 @@ type Usage struct {
 type Store interface {
 	// Logon checks name against the client name the store was first used
 	// with (ErrOtherName), raises the logon counter, keeps it, and returns it (R11).
+	// From then on everything may have been sent, until SetSent says otherwise.
 	Logon(name string) (counter uint64, err error)
 
 	// Lives returns the store's lives, oldest first; the last one is what
@@ -137,6 +140,15 @@ type Store interface {
 
 	// SetBase keeps the base of a life, see Life.Base.
 	SetBase(life string, base uint64) error
+
+	// SetClock keeps the clock of a life, see Life.Clock. It is called once in a life, as
+	// a rule, before anything is sent, and survives a power cut if the store does.
+	SetClock(life string, clock uint64) error
+
+	// SetSent keeps the sent of a life, see Life.Sent: the client calls it when it
+	// is closed. Nothing is sent after it without another Logon. It is durable
+	// when the store is closed.
+	SetSent(life string, sent uint64)
 
 	// Renew begins a new life at sequence 1 (R10). What the old one keeps stays.
 	Renew() error

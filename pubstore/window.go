@@ -11,6 +11,8 @@ type window struct {
 	number uint32 // names the life in the store's own records
 	id     string
 	base   uint64 // see Life.Base
+	clock  uint64 // see Life.Clock
+	sent   uint64 // see Life.Sent, may be above last
 
 	// Invariant: single, acked <= last.
 	acked  uint64 // let go as persisted, all up to it

@@ -120,6 +120,8 @@ func (s *Server) trimOnce(need int64) int {
 		Bytes: int64(s.cfg.Log.RetainBytes),
 		Need:  need,
 		Held:  s.links.Load().Held,
+
+		Agree: s.links.Load().Agree,
 	})
 	switch {
 	case err != nil:

@@ -40,6 +40,7 @@ type Publisher struct {
 // A progress is what is known of one life, over all connections.
 type progress struct {
 	sent    uint64   // may have been sent, by this process or one before
+	bound   uint64   // the same, from when the store was last closed cleanly: nothing above it was sent
 	settled uint64   // all up to here is settled, and the application knows
 	telling []uint64 // rejected, and the failed-write handler not told yet; ascending
 	// stateFrom is the sequence from which on logons state rejected ones: they have
@@ -57,7 +58,7 @@ type progress struct {
 func NewPublisher(lives []pubstore.Life, maxMessages, maxBytes int) *Publisher {
 	p := &Publisher{maxMessages: maxMessages, maxBytes: maxBytes, lives: make(map[string]*progress)}
 	for _, l := range lives {
-		p.of(l.ID).sent = l.Last
+		p.of(l.ID).sent, p.of(l.ID).bound = l.Last, l.Sent
 	}
 	return p
 }
@@ -80,7 +81,8 @@ type LogonAnswer struct {
 	Ext   bool
 	Safe  uint64 // s
 	Have  uint64 // with ext
-	Clock uint64 // microseconds since the Unix epoch, for a base that is not chosen yet
+	Clock uint64 // the group's clock, if the server did not know the life; else 0
+	Now   uint64 // microseconds since the Unix epoch, for a base that is not chosen yet
 }
 
 // A Beginning is what to do after a logon ack.
@@ -90,6 +92,7 @@ type Beginning struct {
 	LetGo      uint64 // let go up to here
 	After      uint64 // the sender starts above this: what is safe
 	Base       uint64 // to be kept with the life; 0: none chosen
+	Clock      uint64 // the same
 
 	Life pubstore.Life // as it was at the logon; set by Session.Begin
 }
@@ -150,7 +153,7 @@ func (p *Publisher) Begin(l pubstore.Life, a LogonAnswer) Beginning {
 	if !a.Ext {
 		p.offset = l.Base
 		if p.offset == 0 && !mut.On(mut.R10NoBase) {
-			b.Base = max(a.Safe, a.Clock)
+			b.Base = max(a.Safe, a.Now)
 			p.offset = b.Base
 		}
 		a.Have = a.Safe
@@ -162,12 +165,26 @@ func (p *Publisher) Begin(l pubstore.Life, a LogonAnswer) Beginning {
 		p.current.doubt = max(p.current.doubt, min(have, l.Last)) // wherever it is sent again
 		return b
 	}
+	b.Clock = p.current.clock(l, a.Clock)
 	b.After = min(p.local(a.Safe), p.current.trust(l, have))
 	p.reached, p.safe = b.After, b.After
 	b.LetGo = p.current.told(p.safe)
 	p.current.settled = max(p.current.settled, l.Acked)
 	p.settle()
 	return b
+}
+
+// clock returns the clock that the store is to keep, 0 for the one that it has. It
+// must not rise as long as a message is kept that may have been sent: of that
+// the group may have forgotten what has become (R10).
+func (g *progress) clock(l pubstore.Life, clock uint64) uint64 {
+	if g.bound > l.Acked && l.Clock > 0 { // without it nothing was sent
+		clock = min(clock, l.Clock)
+	}
+	if clock == l.Clock {
+		return 0
+	}
+	return clock
 }
 
 // trust returns how far a life may be let go at the word of a server that has
@@ -208,7 +225,7 @@ func (p *Publisher) Room() bool {
 // on the wire and whether it may have been sent before.
 func (p *Publisher) Write(sequence uint64, bytes int) (wire uint64, again bool) {
 	again = sequence <= p.current.sent
-	p.current.sent = max(p.current.sent, sequence)
+	p.current.sent, p.current.bound = max(p.current.sent, sequence), max(p.current.bound, sequence)
 	p.written = max(p.written, sequence)
 	p.flight.push(sequence, bytes)
 	p.ended = false

@@ -24,9 +24,9 @@ func TestBegin(t *testing.T) {
 		{"have is enough", pubstore.Life{Acked: 5, Last: 9}, false, LogonAnswer{Ext: true, Have: 5}, Beginning{}},
 		{"rolled back", pubstore.Life{Acked: 5, Last: 9}, false, LogonAnswer{Ext: true, Safe: 12, Have: 12}, Beginning{RolledBack: true}},
 		{"a former life was rolled back before", pubstore.Life{Last: 9}, true, LogonAnswer{Ext: true, Safe: 12, Have: 12}, Beginning{}},
-		{"plain, base from the clock", pubstore.Life{Last: 3}, false, LogonAnswer{Safe: 41, Clock: 1000}, Beginning{Base: 1000}},
-		{"plain, base from the server", pubstore.Life{Last: 3}, false, LogonAnswer{Safe: 2000, Clock: 1000}, Beginning{Base: 2000}},
-		{"plain, base kept", pubstore.Life{Last: 3, Base: 1000}, false, LogonAnswer{Safe: 1002, Clock: 7}, Beginning{LetGo: 2, After: 2}},
+		{"plain, base from the clock", pubstore.Life{Last: 3}, false, LogonAnswer{Safe: 41, Now: 1000}, Beginning{Base: 1000}},
+		{"plain, base from the server", pubstore.Life{Last: 3}, false, LogonAnswer{Safe: 2000, Now: 1000}, Beginning{Base: 2000}},
+		{"plain, base kept", pubstore.Life{Last: 3, Base: 1000}, false, LogonAnswer{Safe: 1002, Now: 7}, Beginning{LetGo: 2, After: 2}},
 		{"plain, before the base", pubstore.Life{Last: 3, Base: 1000}, false, LogonAnswer{Safe: 999}, Beginning{}},
 		{"plain, rolled back", pubstore.Life{Last: 3, Base: 1000}, false, LogonAnswer{Safe: 1004}, Beginning{RolledBack: true}},
 	} {

@@ -123,6 +123,8 @@ func (s *Session) Logon(name, messageType, version string, counter uint64, rejec
 		Acked:       s.life.Acked,
 		Last:        s.life.Last,
 		Rejected:    spans,
+		Sent:        min(s.pub.of(s.life.ID).bound, s.life.Last),
+		Clock:       s.life.Clock,
 	}
 	if s.plain[s.server.Address] {
 		s.logon.Options = plainOptions
@@ -257,8 +259,8 @@ func (s *Session) Begin(m *wire.Message, now time.Time) (Beginning, error) {
 		return Beginning{}, fmt.Errorf("%w: the last number under this client name is %d, which leaves none to count on from", ErrProtocol, m.Sequence)
 	}
 	b := s.pub.Begin(s.life, LogonAnswer{
-		Ext: m.IsExt(), Safe: m.Sequence, Have: m.Have,
-		Clock: uint64(max(now.UnixMicro(), 1)),
+		Ext: m.IsExt(), Safe: m.Sequence, Have: m.Have, Clock: m.Clock,
+		Now: uint64(max(now.UnixMicro(), 1)),
 	})
 	b.Life = s.life
 	switch {

@@ -35,6 +35,11 @@ func (b *Beginning) apply(store pubstore.Store) (pubstore.Cursor, error) {
 			return nil, fmt.Errorf("keep the base of life %s: %w", b.Life.ID, err)
 		}
 	}
+	if b.Clock != 0 { // before anything is sent
+		if err := store.SetClock(b.Life.ID, b.Clock); err != nil {
+			return nil, fmt.Errorf("keep the group's clock: %w", err)
+		}
+	}
 	if err := letGo(store, b.Life.ID, b.LetGo); err != nil {
 		return nil, err
 	}

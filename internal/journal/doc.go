@@ -74,6 +74,7 @@
 //	   count of the lost and these, wall-clock time (8), age of the log when it was
 //	   made (8), 1 if it has ended (1)
 //	0x88  publishers that have made use of the decree: count, then their ids (8 bytes)
+//	9  the group's clock, the newest forgotten, the age of the log (8)
 //
 // where counts and numbers of no stated length are unsigned varints.
 //
@@ -88,8 +89,8 @@
 //	count of tombstone reasons and these (length, bytes),
 //	count of topics and these (length, bytes),
 //	count of publishers, then for each, ordered by id:
-//	  id (8), check (16; 0: not known), have, floor, running CRC (4), age when
-//	  last seen (8),
+//	  id (8), check (16; 0: not known), have, floor, running CRC (4), the group's
+//	  clock when last seen (8),
 //	  count of topics, then for each its number (from 1; 0: any; 2^32-1: those that
 //	  links leave out) and by how much its highest sequence is below have,
 //	  count of holes, then for each its first and last sequence and its cause (1),
@@ -98,7 +99,9 @@
 //	the cluster (17),
 //	diverged publishers, as in their state record,
 //	count of publishers whose running CRC is not known, and their ids (8),
-//	0, or 1, the decree, and the publishers that have made use of it, as above
+//	0, or 1, the decree, and the publishers that have made use of it, as above,
+//	the group's clock, the newest forgotten, the age of the log when that clock
+//	has risen last (8)
 //
 // The summary at the end of a sealed segment says what stands in it:
 //

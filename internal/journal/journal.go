@@ -27,6 +27,7 @@ type State struct {
 	Removed    uint64 // highest one that retention has removed: Floor, or below it
 	RemovedCRC uint32 // running CRC at Removed, 0 if it can't be known
 	Diverged   uint64 // the first sequence that is not proven equal on all instances (R11), 0: the publisher has not diverged
+	Closing    bool   // nothing of it is left, and it was not seen for twice retain: it may be forgotten (R10)
 }
 
 // A Range is From to To, both included, of one publisher.
@@ -169,7 +170,7 @@ func (j *Journal) State(publisher uint64) (s State, known bool) {
 	if p == nil {
 		return State{}, false
 	}
-	return p.state(), true
+	return j.table.state(p), true
 }
 
 // States returns all publishers' states, ordered by publisher.
@@ -178,7 +179,7 @@ func (j *Journal) States() []State {
 	defer j.mu.Unlock()
 	states := make([]State, len(j.table.sorted()))
 	for i, p := range j.table.sorted() {
-		states[i] = p.state()
+		states[i] = j.table.state(p)
 	}
 	return states
 }
@@ -192,7 +193,7 @@ func (j *Journal) StatesFrom(from uint64, most int) []State {
 	all := j.table.sorted()[at:]
 	states := make([]State, min(most, len(all)))
 	for i := range states {
-		states[i] = all[i].state()
+		states[i] = j.table.state(all[i])
 	}
 	return states
 }
@@ -228,7 +229,7 @@ func (j *Journal) Seen(publisher uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if p := j.table.byID[publisher]; p != nil {
-		p.seen = j.agedLocked()
+		p.seen = j.table.closing.Clock
 	}
 }
 

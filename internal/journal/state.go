@@ -29,6 +29,7 @@ const (
 	stateCluster   = 7
 	stateDecree    = 8
 	stateSettled   = 0x80 | stateDecree // who has made use of it
+	stateClosing   = 9
 )
 
 const (
@@ -74,14 +75,15 @@ func (t *table) Head() []byte {
 		b = binary.AppendUvarint(b, p.have)
 		b = binary.AppendUvarint(b, p.floor)
 		b = binary.LittleEndian.AppendUint32(b, p.crc)
-		b = binary.LittleEndian.AppendUint64(b, uint64(p.seen))
+		b = binary.LittleEndian.AppendUint64(b, p.seen)
 		b = p.appendMarks(b)
 		before := len(b)
 		b = appendHoles(b, p.holes, room)
 		b = appendTombstones(b, p.refused(), reasons, room-(len(b)-before))
 		room -= len(b) - before
 	}
-	return t.appendDecreed(t.appendUnknown(appendDiverged(appendCluster(b, t.cluster), t.divergedList())))
+	b = t.appendUnknown(appendDiverged(appendCluster(b, t.cluster), t.divergedList()))
+	return appendClosing(t.appendDecreed(b), t.closing, t.clockAge)
 }
 
 // appendUnknown appends the publishers whose running CRC is not known.
@@ -169,6 +171,7 @@ func (t *table) RecoverHead(payload []byte) error {
 		t.publisher(f.uint64()).crcUnknown = true
 	}
 	t.recoverDecreed(&f)
+	t.closing, t.clockAge = f.closing()
 	if f.bad || len(f.rest) > 0 {
 		return fmt.Errorf("journal: head of %d bytes: %w", len(payload), errState)
 	}
@@ -206,7 +209,7 @@ func (t *table) recoverPublisher(f *fields, reasons []string) {
 	p.have = f.uvarint()
 	p.floor = f.uvarint()
 	p.crc = f.uint32()
-	p.seen = int64(f.uint64())
+	p.seen = f.uint64()
 	f.marks(p, len(t.topics.names))
 	p.holes = f.holes()
 	last := uint64(0)
@@ -279,6 +282,7 @@ type change struct {
 	diverged  []bookmark.Bookmark // publishers, and the first number of each that is not proven equal
 	decree    *decreed
 	settled   []uint64 // publishers that have made use of it
+	closing   *Closing
 }
 
 func decodeState(payload []byte) (change, error) {
@@ -311,6 +315,9 @@ func decodeState(payload []byte) (change, error) {
 		c.decree = &d
 	case stateSettled:
 		c.settled = f.ids()
+	case stateClosing:
+		heard, age := f.closing()
+		c.closing, c.age = &heard, age
 	default:
 		return c, fmt.Errorf("%w: unknown type %d", errState, what)
 	}
@@ -349,6 +356,9 @@ func (t *table) applyChange(c change) {
 	if c.decree != nil {
 		t.applyDecree(*c.decree)
 	}
+	if c.closing != nil {
+		t.applyClosing(*c.closing, c.age)
+	}
 	t.applySettled(c.settled)
 	t.applyDiverged(c.diverged)
 	t.remove(c.forgotten)
@@ -384,6 +394,9 @@ func appendChange(b []byte, c change) []byte {
 	}
 	if c.settled != nil {
 		return appendIDs(append(b, stateSettled), c.settled)
+	}
+	if c.closing != nil {
+		return appendClosing(append(b, stateClosing), *c.closing, c.age)
 	}
 	b = append(b, stateFloors)
 	b = binary.AppendUvarint(b, uint64(len(c.floors)))

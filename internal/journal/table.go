@@ -5,16 +5,17 @@ import (
 	"slices"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/ledger"
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
 const (
-	tombstonesMost = 1024     // newest refused messages of a publisher that are remembered
-	reasonMost     = 256      // bytes of a tombstone's reason that are remembered
-	ringsMost      = 64 << 20 // bytes of all content CRCs
-	intervalsMost  = 1024     // newest degraded intervals that are remembered
-	rangesMost     = 1 << 17  // ranges of all degraded intervals that are remembered
-	contentsLeast  = 32 << 20 // newest bytes of the log whose contents are known after Open
+	tombstonesMost = ledger.TombstonesMost // newest refused messages of a publisher that are remembered
+	reasonMost     = 256                   // bytes of a tombstone's reason that are remembered
+	ringsMost      = 64 << 20              // bytes of all content CRCs
+	intervalsMost  = 1024                  // newest degraded intervals that are remembered
+	rangesMost     = 1 << 17               // ranges of all degraded intervals that are remembered
+	contentsLeast  = 32 << 20              // newest bytes of the log whose contents are known after Open
 )
 
 // A publisher is what the journal knows of one.
@@ -25,7 +26,7 @@ type publisher struct {
 	durable    uint64
 	floor      uint64
 	removed    uint64 // highest sequence before the oldest segment
-	seen       int64  // age of the log at the last record, exact to an interval of Trim, or at Seen
+	seen       uint64 // the group's clock at the last record, or at Seen
 	tombstones []Tombstoned
 	holes      []hole // in order
 	settled    bool   // has made use of the decree
@@ -65,11 +66,20 @@ func (p *publisher) state() State {
 	return s
 }
 
+// state adds to it what depends on the table.
+func (t *table) state(p *publisher) State {
+	s := p.state()
+	s.Closing = t.closes(p)
+	return s
+}
+
 // groupNotes are what the journal knows of its group.
 type groupNotes struct {
-	peers   []Peer // that are remembered, by name
-	cluster Cluster
-	decree  decreed
+	peers    []Peer // that are remembered, by name
+	cluster  Cluster
+	decree   decreed
+	closing  Closing
+	clockAge int64 // age of the log when the group's clock has risen last
 }
 
 // A table is what the journal's records amount to. It is made of them by
@@ -117,7 +127,7 @@ func (t *table) reset() {
 	t.all, t.ordered = nil, 0
 	t.rings = rings{most: ringsMost}
 	t.topics = newTopicNames()
-	t.lastTime, t.age, t.intervals, t.groupNotes = 0, 0, nil, groupNotes{}
+	t.lastTime, t.age, t.intervals, t.groupNotes = 0, 0, nil, groupNotes{closing: Closing{Clock: 1}}
 	t.stretches = newStretches(int64(t.stretches.outline.segment))
 	t.nextSegment()
 }
@@ -224,7 +234,7 @@ func (t *table) apply(r *Record, sum uint32) *publisher {
 	}
 	had := p.have
 	p.have = r.Sequence
-	p.seen = t.age
+	p.seen = t.closing.Clock
 	switch r.Kind {
 	case Message:
 		t.noteTopic(p, r.Topic, r.Sequence)

@@ -17,6 +17,10 @@ type Retention struct {
 	// Held reports whether a segment must stay although age or size would
 	// remove it; highest is the highest sequence of each publisher in it. Nil: none.
 	Held func(highest bookmark.Vector) bool
+	// Agree returns those of the publishers, each with its have, that the group
+	// agrees to forget. It is called each time, perhaps with none. Nil: nobody is
+	// to be asked.
+	Agree func(closing []bookmark.Bookmark) (agreed []bookmark.Bookmark)
 }
 
 // Trim removes whole segments from the old end, never the last one. Floors are
@@ -43,7 +47,10 @@ func (j *Journal) Trim(r Retention) (segments int, err error) {
 		}
 	}
 	if r.Age > 0 || mut.On(mut.R2HaveForgotten) {
-		err = j.forget(segs[n:], now.age-2*r.Age.Microseconds())
+		err = j.judge(j.advance(r.Age))
+		if err == nil {
+			err = j.judge(j.forget(segs[n:], r.Agree))
+		}
 	}
 	if r.Age > 0 && err == nil {
 		err = j.keepAge(segs[n:], r.Age)
@@ -142,34 +149,4 @@ func (t *table) forgetIntervals(before int64) {
 	t.intervals = slices.DeleteFunc(t.intervals, func(i Interval) bool {
 		return !i.End.IsZero() && i.End.UnixMicro() <= before
 	})
-}
-
-// forget removes the publishers of whom no record remains and that were not
-// seen since the log had the given age (R10).
-func (j *Journal) forget(remaining []segment, since int64) error {
-	forgotten := func(p *publisher) bool {
-		silent := p.seen < since || mut.On(mut.R2HaveForgotten)
-		return silent && p.diverged == 0 && p.floor == p.have && p.durable == p.have && !inAny(remaining, p.id)
-	}
-	var gone []uint64
-	j.each(func(p *publisher) {
-		if len(gone) < floorsPerRecord && forgotten(p) {
-			gone = append(gone, p.id)
-		}
-	})
-	j.mu.Lock()
-	gone = slices.DeleteFunc(gone, func(id uint64) bool { // it may have come back meanwhile
-		p := j.table.byID[id]
-		return p == nil || !forgotten(p)
-	})
-	err := j.unusableLocked()
-	if err == nil && len(gone) > 0 {
-		err = j.appendChangeLocked(change{forgotten: gone})
-	}
-	j.mu.Unlock()
-	return j.judge(err)
-}
-
-func inAny(segs []segment, publisher uint64) bool {
-	return slices.ContainsFunc(segs, func(s segment) bool { return s.summary.of(publisher) > 0 })
 }

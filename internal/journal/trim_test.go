@@ -88,15 +88,22 @@ func TestTrimForgetsWhoIsGone(t *testing.T) {
 			t.Fatalf("known are %v, want %v", got, want)
 		}
 	}
+	quarters := func(n int) {
+		t.Helper()
+		for range n {
+			c.add(15 * time.Minute)
+			trim()
+		}
+	}
 	trim()
-	c.add(90 * time.Minute)
-	trim()
-	trim()
+	quarters(8)
 	known(0, 1, 2, 9)
 	j.Seen(1)
-	c.add(40 * time.Minute)
-	trim()
+	quarters(1)
 	known(1, 9)
+	if got, want := j.Closing(), (journal.Closing{Clock: 10, Forgotten: 2}); got != want {
+		t.Fatalf("group clock %+v, want %+v", got, want)
+	}
 	end(t, j)
 	j = openOn(t, disk, use)
 	known(1, 9)

@@ -29,6 +29,9 @@ type Ledger interface {
 	Group
 }
 
+// TombstonesMost is how many refused messages of a publisher a ledger lists.
+const TombstonesMost = 1024
+
 // A Log keeps each publisher's messages in order and once (G3, G4).
 type Log interface {
 	// Appender returns an appender for one session.
@@ -41,12 +44,15 @@ type Log interface {
 	// same on all instances, 0 if it has not diverged (R11). It does not wait.
 	Diverged(publisher uint64) (from uint64)
 	// Tombstones returns the refused messages of a publisher above a sequence,
-	// in order: the newest 1,024 at most.
+	// in order: the newest TombstonesMost at most.
 	Tombstones(publisher, above uint64) []Tombstoned
 	// Lost returns what is lost of a publisher, in order: the newest 64 at most.
 	Lost(publisher uint64) []Range
 	// Seen notes that a publisher is in use now, so that retention keeps it.
 	Seen(publisher uint64)
+	// Closing returns how far the group has come with forgetting publishers, as
+	// far as is known here. Whoever asks for have(p), too, asks for it before.
+	Closing() Closing
 	// Floor returns floor(p), Floors that of every publisher that has one.
 	Floor(publisher uint64) uint64
 	Floors() bookmark.Vector
@@ -207,6 +213,8 @@ type Answers struct {
 	// use of it (R4).
 	Survivors bool
 	Settled   bool
+
+	Forgotten uint64 // the highest Closing.Forgotten
 }
 
 // A Range is the sequences From to To of a publisher, both included.

@@ -238,6 +238,18 @@ const (
 	R10RenewsFreely Bug = "r10-renews-freely"
 	// R10UnknownIsGap takes a publisher that nobody knows any more for a gap.
 	R10UnknownIsGap Bug = "r10-unknown-is-gap"
+	// R10ClockNotCompared takes again what a forgotten life may have sent before.
+	R10ClockNotCompared Bug = "r10-clock-not-compared"
+	// R10ForgetsAlone forgets publishers although a peer has not agreed.
+	R10ForgetsAlone Bug = "r10-forgets-alone"
+	// R10PromiseStays leaves a peer that has forgotten a publisher without word of it when there is a session.
+	R10PromiseStays Bug = "r10-promise-stays"
+	// R10TellsForgotten tells a peer that has forgotten a publisher of it at every hello.
+	R10TellsForgotten Bug = "r10-tells-forgotten"
+	// R10GoneUntold says nothing of what is gone to a peer that has less, of a publisher that may be forgotten.
+	R10GoneUntold Bug = "r10-gone-untold"
+	// R10SentNotKept has a store say after a crash that nothing was sent since it was last closed.
+	R10SentNotKept Bug = "r10-sent-not-kept"
 	// R10LifeByCRC makes the id of a life by the protocol's hash, for which other lives can be found.
 	R10LifeByCRC Bug = "r10-life-by-crc"
 	// R10CheckIgnored takes two publishers with one id for one.
@@ -288,6 +300,10 @@ const (
 	R11DivergedSafe Bug = "r11-diverged-safe"
 	// R11DivergedSent sends a publisher that has diverged to peers.
 	R11DivergedSent Bug = "r11-diverged-sent"
+	// R11DivergedForgotten lets publishers that have diverged be forgotten like others.
+	R11DivergedForgotten Bug = "r11-diverged-forgotten"
+	// R11DivergedPromised has a peer's word that it may forget a publisher count that has diverged.
+	R11DivergedPromised Bug = "r11-diverged-promised"
 	// R11DivergedAwaited counts what a peer lacks of a publisher that has diverged as waiting.
 	R11DivergedAwaited Bug = "r11-diverged-awaited"
 	// R11DivergedHoldsBack has fully durable subscriptions wait for a publisher that has diverged.

@@ -52,6 +52,7 @@ type outbox struct {
 	pending  bookmark.Vector     // durable here, to be acknowledged
 	beats    map[uint64]struct{} // publishers that moved since the last heartbeat
 	received bookmark.Vector     // taken from the peer and not yet acknowledged
+	reopened []journal.State     // of publishers of which the peer has a session and perhaps nothing else
 }
 
 // An intake is what run uses again from frame to frame.

@@ -99,8 +99,7 @@ func (c *conn) tellDiverged(diverged []bookmark.Bookmark) {
 }
 
 func encodeDiverged(e *encoder, diverged []bookmark.Bookmark) {
-	e.begin(frameDiverged)
-	appendPairs(e, diverged)
+	encodeVector(e, frameDiverged, diverged)
 }
 
 // takeDiverged takes in the publishers that a peer says have diverged.

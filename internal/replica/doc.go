@@ -21,20 +21,25 @@
 //
 //	 1 hello      name, run, group, digest, outbound, sync, topics (nil: all), damaged,
 //	              cluster id (16 bytes; none: 0), whether the journal is empty, intact,
-//	              what running CRCs are made of, decree
-//	 2 states     last, array of publisher, check, have, durable, floor, running CRC, diverged (0: not)
+//	              what running CRCs are made of, decree, the group's clock, the newest
+//	              forgotten (R10)
+//	 2 states     last, array of publisher, check, have, durable, floor, running CRC,
+//	              diverged (0: not), closing (R10)
 //	 3 records    journal records as they are, each a bin, to the end of the payload
 //	 4 ack        array of publisher, durable
 //	 5 notice     id, client name, user, publisher, check, counter, instance
 //	 6 answer     id, have, whether the name is refused, the publisher is another, the logon has lost,
-//	              intact, the publisher has made use of the decree
-//	 7 heartbeat  damaged, more, array of publisher, have, running CRC
+//	              intact, the publisher has made use of the decree, the group's clock, the
+//	              newest forgotten
+//	 7 heartbeat  damaged, more, array of publisher, have, running CRC, the group's clock,
+//	              the newest forgotten
 //	 8 refuse     code, reason
 //	 9 open       version, nonce (32 bytes)
 //	10 proof      HMAC-SHA-256 (32 bytes)
 //	11 diverged   array of publisher, first sequence that is not proven equal
 //	12 decree     number, 0 (would you object?) or 1 (take it), decree;
 //	              number, 2 (answer), what is against it
+//	13 closing    array of publisher, have: the sender may forget these (R10)
 //
 // A decree is its incarnation, id, arrays of members and of the lost, time and for how
 // long it has stood (microseconds), and whether it has ended.

@@ -31,6 +31,7 @@ const (
 	frameProof
 	frameDiverged
 	frameDecree
+	frameClosing
 )
 
 const (

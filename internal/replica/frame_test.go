@@ -28,11 +28,11 @@ func someFrames() map[string][]byte {
 		frames[name] = bytes.Clone(e.finish())
 	}
 	hello := &Hello{Name: "a", Run: 1 << 63, Group: "pair", Digest: "d", Outbound: true, Topics: []string{"^x$", "y"}, Cluster: journal.ClusterID{1, 15: 2}, Intact: true}
-	all := &Hello{Name: "b", Sync: true, Damaged: true, Empty: true, Compares: 1 << 31}
+	all := &Hello{Name: "b", Sync: true, Damaged: true, Empty: true, Compares: 1 << 31, Closing: journal.Closing{Clock: 9, Forgotten: 8}}
 	add("hello", hello.encode)
 	add("hello-all-topics", all.encode)
 	add("states", func(e *encoder) {
-		encodeStates(e, []journal.State{{Publisher: 1 << 60, Check: bookmark.Check{1, 15: 2}, Have: 300, Durable: 200, Floor: 100, RunningCRC: 1 << 31, Diverged: 250}, {Publisher: 2}}, true)
+		encodeStates(e, []journal.State{{Publisher: 1 << 60, Check: bookmark.Check{1, 15: 2}, Have: 300, Durable: 200, Floor: 100, RunningCRC: 1 << 31, Diverged: 250}, {Publisher: 2, Closing: true}}, true)
 	})
 	add("records", func(e *encoder) {
 		e.begin(frameRecords)
@@ -40,11 +40,14 @@ func someFrames() map[string][]byte {
 		e.bytes(bytes.Repeat([]byte("another"), 100))
 	})
 	add("ack", func(e *encoder) { encodeAck(e, []bookmark.Bookmark{bm(1, 2), bm(1<<64-1, 1<<40)}) })
+	add("closing", func(e *encoder) { encodeVector(e, frameClosing, []bookmark.Bookmark{bm(1, 2)}) })
 	add("notice", func(e *encoder) {
 		encodeNotice(e, 7, &Notice{ClientName: "c", User: "u", Publisher: 9, Check: bookmark.Check{9}, Counter: 3, Instance: "a"})
 	})
-	add("answer", func(e *encoder) { (&answer{7, 99, ledger.Reply{Refused: true, Lost: true}, true, false}).encode(e) })
-	add("heartbeat", (&beat{more: true, moved: []journal.State{{Publisher: 5, Have: 6, RunningCRC: 7}}}).encode)
+	add("answer", func(e *encoder) {
+		(&answer{7, 99, ledger.Reply{Refused: true, Lost: true}, true, false, journal.Closing{Clock: 5, Forgotten: 4}}).encode(e)
+	})
+	add("heartbeat", (&beat{more: true, moved: []journal.State{{Publisher: 5, Have: 6, RunningCRC: 7}}, closing: journal.Closing{Clock: 1 << 40}}).encode)
 	add("refuse", (&RefusedError{Code: refuseRecord, Reason: "a hole"}).encode)
 	decree := journal.Decree{Incarnation: 2, ID: 1 << 63, Members: []string{"c"}, Lost: []string{"a", "b"}, Time: time.UnixMicro(9), Stood: time.Hour, Ended: true}
 	add("decree", (&decreeMessage{number: 7, what: decreeTake, decree: decree}).encode)
@@ -94,18 +97,12 @@ func reencode(payload []byte) ([]byte, error) {
 			}
 			e.bytes(raw)
 		}
-	case frameAck:
+	case frameAck, frameClosing, frameDiverged:
 		moved, err := decodeAck(d, nil)
 		if err != nil {
 			return nil, err
 		}
-		encodeAck(e, moved)
-	case frameDiverged:
-		diverged, err := decodeAck(d, nil)
-		if err != nil {
-			return nil, err
-		}
-		encodeDiverged(e, diverged)
+		encodeVector(e, frameType(payload[0]), moved)
 	case frameNotice:
 		id, n, err := decodeNotice(d)
 		if err != nil {

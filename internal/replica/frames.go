@@ -25,6 +25,7 @@ type Hello struct {
 	Intact   bool              // its journal has what it has acknowledged
 	Compares uint32            // names the topics that its running CRCs are made of
 	Decree   journal.Decree    // the newest one that it knows
+	Closing  journal.Closing   // how far it has come with forgetting publishers (R10)
 
 	States []journal.State // in frames of their own
 }
@@ -55,6 +56,7 @@ func (h *Hello) encode(e *encoder) {
 	e.bool(h.Intact)
 	e.uint(uint64(h.Compares))
 	encodeDecree(e, h.Decree)
+	e.closing(h.Closing)
 }
 
 func (h *Hello) decode(d *decoder) error {
@@ -78,6 +80,7 @@ func (h *Hello) decode(d *decoder) error {
 	}
 	h.Empty, h.Intact = d.bool(), d.bool()
 	h.Compares, h.Decree = d.uint32(), decodeDecree(d)
+	h.Closing = d.closing()
 	return d.err
 }
 
@@ -93,12 +96,13 @@ func encodeStates(e *encoder, states []journal.State, last bool) {
 		e.uint(s.Floor)
 		e.uint(uint64(s.RunningCRC))
 		e.uint(s.Diverged)
+		e.bool(s.Closing)
 	}
 }
 
 func decodeStates(d *decoder, to []journal.State) (states []journal.State, last bool, err error) {
 	last = d.bool()
-	n := d.array(6 + checkBytes)
+	n := d.array(7 + checkBytes)
 	if n+len(to) > maxStates {
 		d.fail(fmt.Errorf("more than %d publishers", maxStates))
 		n = 0
@@ -106,21 +110,19 @@ func decodeStates(d *decoder, to []journal.State) (states []journal.State, last 
 	for range n {
 		to = append(to, journal.State{
 			Publisher: d.uint(), Check: d.check(), Have: d.sequence(), Durable: d.sequence(), Floor: d.sequence(), RunningCRC: d.uint32(),
-			Diverged: d.sequence(),
+			Diverged: d.sequence(), Closing: d.bool(),
 		})
 	}
 	return to, last, d.err
 }
 
-func encodeAck(e *encoder, moved []bookmark.Bookmark) {
-	e.begin(frameAck)
-	appendPairs(e, moved)
-}
+func encodeAck(e *encoder, moved []bookmark.Bookmark) { encodeVector(e, frameAck, moved) }
 
-// appendPairs appends an array of publishers, each with a sequence.
-func appendPairs(e *encoder, pairs []bookmark.Bookmark) {
-	e.array(len(pairs))
-	for _, m := range pairs {
+// encodeVector encodes a frame of publishers, each with a sequence.
+func encodeVector(e *encoder, t frameType, list []bookmark.Bookmark) {
+	e.begin(t)
+	e.array(len(list))
+	for _, m := range list {
 		e.uint(m.Publisher)
 		e.uint(m.Sequence)
 	}
@@ -162,6 +164,7 @@ type answer struct {
 	ledger.Reply
 	intact  bool
 	settled bool // the publisher has made use of the decree that stands (R4)
+	closing journal.Closing
 }
 
 func (a *answer) encode(e *encoder) {
@@ -173,11 +176,13 @@ func (a *answer) encode(e *encoder) {
 	e.bool(a.Lost)
 	e.bool(a.intact)
 	e.bool(a.settled)
+	e.closing(a.closing)
 }
 
 func (a *answer) decode(d *decoder) error {
 	a.id, a.have, a.Refused, a.Other, a.Lost = d.uint(), d.sequence(), d.bool(), d.bool(), d.bool()
 	a.intact, a.settled = d.bool(), d.bool()
+	a.closing = d.closing()
 	return d.err
 }
 
@@ -186,6 +191,7 @@ type beat struct {
 	damaged bool // our journal is being healed
 	more    bool // there are publishers that moved and are not in it
 	moved   []journal.State
+	closing journal.Closing
 }
 
 func (b *beat) encode(e *encoder) {
@@ -198,6 +204,7 @@ func (b *beat) encode(e *encoder) {
 		e.uint(s.Have)
 		e.uint(uint64(s.RunningCRC))
 	}
+	e.closing(b.closing)
 }
 
 func (b *beat) decode(d *decoder) error {
@@ -205,6 +212,7 @@ func (b *beat) decode(d *decoder) error {
 	for range max(0, d.array(3)) {
 		b.moved = append(b.moved, journal.State{Publisher: d.uint(), Have: d.sequence(), RunningCRC: d.uint32()})
 	}
+	b.closing = d.closing()
 	return d.err
 }
 

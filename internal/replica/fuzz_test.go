@@ -259,9 +259,9 @@ func (x *invader) step() {
 			encodeNotice(e, x.sequence(), n)
 		})
 	case peerAnswer:
-		x.frame((&answer{x.sequence(), x.sequence(), ledger.Reply{Refused: x.number(2) == 1, Other: x.number(2) == 1, Lost: x.number(2) == 1}, x.number(2) == 1, false}).encode)
+		x.frame((&answer{x.sequence(), x.sequence(), ledger.Reply{Refused: x.number(2) == 1, Other: x.number(2) == 1, Lost: x.number(2) == 1}, x.number(2) == 1, false, journal.Closing{Clock: x.sequence()}}).encode)
 	case peerBeat:
-		x.frame((&beat{damaged: x.number(8) == 7, more: x.number(8) == 7, moved: many(x, x.state)}).encode)
+		x.frame((&beat{damaged: x.number(8) == 7, more: x.number(8) == 7, moved: many(x, x.state), closing: journal.Closing{Clock: x.sequence(), Forgotten: x.sequence()}}).encode)
 	case peerRefuse:
 		x.frame((&RefusedError{Code: refuseCode(x.number(6)), Reason: string(x.take())}).encode)
 	case peerPayload:

@@ -116,6 +116,10 @@ func (l *Link) Has(b bookmark.Bookmark) {
 // Introduced says that the next record of a publisher brings its check along.
 func (l *Link) Introduced(publisher uint64) { l.have[publisher] = 0 }
 
+// Closed says that the peer may forget a publisher: what is sent of it later is
+// introduced, and what is gone of it said before.
+func (l *Link) Closed(publisher uint64) { delete(l.have, publisher) }
+
 // Have returns what the peer has, as far as is known. It is read only.
 func (l *Link) Have() bookmark.Vector { return l.have }
 

@@ -36,6 +36,7 @@ type Links struct {
 	closed bool
 	peers  map[string]*peer // destinations and others that may dial us; doesn't change
 	marks  *Watermarks
+	agreed []bookmark.Bookmark // publishers that the journal may have forgotten since, see Agree
 	connections
 	opening
 	questions

@@ -125,7 +125,7 @@ func (l *Links) answered(c *conn, a answer) {
 	if q == nil || !q.open[c] {
 		return
 	}
-	q.Have = max(q.Have, a.have)
+	q.Have, q.Forgotten = max(q.Have, a.have), max(q.Forgotten, a.closing.Forgotten)
 	if c.sends() {
 		q.Coming = max(q.Coming, a.have)
 	}
@@ -182,8 +182,11 @@ func (c *conn) takeNotice(d *decoder) error {
 	if c.l.o.OnNotice != nil {
 		a.Reply = c.l.o.OnNotice(n)
 	}
+	c.l.o.Journal.Seen(n.Publisher) // there is a session of it
 	state, _ := c.l.o.Journal.State(n.Publisher)
 	a.settled = c.l.o.Journal.Settled(n.Publisher)
+	a.closing = c.l.o.Journal.Closing()
+	c.reopen(state)
 	a.have, a.Other = state.Have, a.Other || bookmark.Mistaken(state.Check, n.Check)
 	e := newEncoder()
 	a.encode(e)

@@ -80,7 +80,7 @@ func (p *peer) outbound() bool { return p.index >= 0 }
 func (l *Links) hello(p *peer) *Hello {
 	h := &Hello{
 		Name: l.o.Name, Run: l.o.Run, Group: l.o.Group, Digest: l.o.Digest,
-		Damaged: l.o.Journal.Damage() != nil, Compares: l.compares(), Decree: l.o.Journal.Decree(),
+		Damaged: l.o.Journal.Damage() != nil, Compares: l.compares(), Decree: l.o.Journal.Decree(), Closing: l.o.Journal.Closing(),
 	}
 	l.tellCluster(h)
 	if p != nil && p.outbound() {
@@ -98,6 +98,10 @@ func (l *Links) connected(c *conn) error {
 	if err := c.findDiverged(); err != nil { // before anything of its hello counts
 		return err
 	}
+	if err := l.o.Journal.HearClosing(c.theirs.Closing); err != nil { // before any record that it sends
+		return err
+	}
+	c.takePromises()
 	now := l.now()
 	l.mu.Lock()
 	p, old, err := l.admitLocked(c)
@@ -196,11 +200,12 @@ func (l *Links) replacesLocked(p *peer, c *conn) error {
 // beginLocked begins a destination's watermarks with what its hello said.
 func (l *Links) beginLocked(p *peer, c *conn) {
 	durable, lost := make(bookmark.Vector, len(c.theirs.States)), 0
+	ours := c.kept()
 	for _, s := range c.theirs.States {
 		durable[s.Publisher] = s.Durable
 	}
 	for publisher, s := range p.progress.Acknowledged() {
-		if durable[publisher] < s && l.o.Journal.Diverged(publisher) == 0 {
+		if durable[publisher] < s && ours[publisher] > 0 && l.o.Journal.Diverged(publisher) == 0 {
 			lost++
 		}
 	}
@@ -210,10 +215,6 @@ func (l *Links) beginLocked(p *peer, c *conn) {
 	l.marks.Connected(p.index, durable)
 	for publisher, s := range durable {
 		p.progress.Acked(bookmark.Bookmark{Publisher: publisher, Sequence: s})
-	}
-	ours := make(bookmark.Vector, len(c.ours.States))
-	for _, s := range c.ours.States {
-		ours[s.Publisher] = s.Have
 	}
 	p.behind = newGoal(ours, durable)
 	p.givenUp = false

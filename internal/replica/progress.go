@@ -77,6 +77,9 @@ func (p *Progress) Acked(b bookmark.Bookmark) {
 // process. It is read only, and valid until the next call.
 func (p *Progress) Acknowledged() bookmark.Vector { return p.acked }
 
+// Forget drops a publisher that nobody knows any more.
+func (p *Progress) Forget(publisher uint64) { delete(p.acked, publisher) }
+
 // Oldest returns since when the oldest thing waits, false if nothing does.
 func (p *Progress) Oldest() (since time.Duration, waits bool) {
 	for _, b := range []*bucket{&p.begun, p.written.oldest(), p.asked.oldest()} {

@@ -48,6 +48,8 @@ func (c *conn) takeFrame(t frameType, d *decoder) error {
 		return c.takeBeat(d)
 	case frameDecree:
 		return c.takeDecreeFrame(d)
+	case frameClosing:
+		return c.takeClosing(d)
 	case frameRefuse:
 		return refusal(d)
 	case frameDiverged:
@@ -216,6 +218,9 @@ func (c *conn) takeBeat(d *decoder) error {
 	var b beat
 	if err := b.decode(d); err != nil {
 		return err
+	}
+	if err := c.l.o.Journal.HearClosing(b.closing); err != nil {
+		return c.notTaken(err)
 	}
 	moved, have := make([]bookmark.Bookmark, 0, len(b.moved)), make(bookmark.Vector)
 	for _, s := range b.moved {

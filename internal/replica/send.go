@@ -166,7 +166,7 @@ func (s *sender) begin() error {
 	}
 	s.follower = j.Follow(from, journal.Appended)
 	// In this order: what retention removes from now on the follower finds.
-	s.floors, s.passed = forgotten(s.c.ours.States, j.States()), j.End()
+	s.floors, s.passed = open(forgotten(s.c.ours.States, j.States()), have), j.End()
 	return nil
 }
 
@@ -279,9 +279,25 @@ func (s *sender) sendQueued(queue *[][]byte) {
 	}
 }
 
+// reintroduce has the peer told what is gone of publishers that it may have forgotten
+// and has a session of.
+func (s *sender) reintroduce() {
+	s.c.l.mu.Lock()
+	reopened := s.c.reopened
+	s.c.reopened = nil
+	s.c.l.mu.Unlock()
+	if len(reopened) == 0 {
+		return
+	}
+	s.c.mu.Lock()
+	s.markers = append(s.markers, s.c.link.Floors(reopened)...)
+	s.c.mu.Unlock()
+}
+
 // sendAcks sends the frames that are queued, then acks of what became durable.
 func (s *sender) sendAcks() {
 	s.sendQueued(&s.c.control)
+	s.reintroduce()
 	s.c.l.mu.Lock()
 	moved := s.moved[:0]
 	if len(s.c.pending) > 0 {
@@ -412,7 +428,7 @@ func (s *sender) fillIn(r *journal.Record) (sent int, err error) {
 // it may have before Durable was told of it for the first time.
 func (s *sender) beat() {
 	c, j := s.c, s.c.l.o.Journal
-	b := beat{damaged: j.Damage() != nil}
+	b := beat{damaged: j.Damage() != nil, closing: j.Closing()}
 	c.l.mu.Lock()
 	var moved []uint64
 	for publisher := range c.beats {

@@ -59,6 +59,13 @@ func (w *Watermarks) Ended(dest int) {
 	w.marks[dest].durable = nil
 }
 
+// Forget drops a publisher that nobody knows any more.
+func (w *Watermarks) Forget(publisher uint64) {
+	for _, m := range w.marks {
+		delete(m.durable, publisher)
+	}
+}
+
 // LeaveOut says whether a destination is left out of settled (R5).
 func (w *Watermarks) LeaveOut(dest int, out bool) { w.marks[dest].out = out }
 

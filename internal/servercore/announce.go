@@ -20,8 +20,9 @@ type announcement struct {
 	running bool   // the driver asks them
 	intact  bool   // one that has answered is
 
-	survivors bool // those have answered that the decree does not name (R4)
-	settled   bool // one of them has seen the publisher make use of it
+	survivors bool   // those have answered that the decree does not name (R4)
+	settled   bool   // one of them has seen the publisher make use of it
+	forgotten uint64 // the highest answer, see ledger.Closing
 
 	by map[string]uint64 // the newest answer of each; never changed, only replaced
 }
@@ -98,6 +99,7 @@ func (s *Session) takeAnswers(a ledger.Answers) {
 	maps.Copy(by, a.By)
 	s.answers.have = max(s.answers.have, a.Have)
 	s.answers.coming, s.answers.by = a.Coming, by
+	s.answers.forgotten = max(s.answers.forgotten, a.Forgotten)
 	s.answers.asked = true
 	s.answers.intact = s.answers.intact || a.Intact
 	s.answers.all, s.answers.enough, s.answers.lost = a.All, a.Enough, a.Lost

@@ -7,13 +7,17 @@ import (
 
 // LogonFacts are what is known when a logon is decided.
 type LogonFacts struct {
-	Ext       bool
+	Ext       bool   // its client knows our extensions
 	Publishes bool   // has a publisher of its own
 	Other     bool   // its id is another one's here
 	Acked     uint64 // extended: highest sequence its store has let go of
 	Last      uint64 // extended: highest sequence its store has given out
+	Sent      uint64 // extended: highest sequence that may have been sent
+	Clock     uint64 // extended: the group's clock when the life was last unknown and nothing sent was open
 
-	Have, Safe, Settled uint64 // of the publisher, here
+	Have    uint64 // have(p) here
+	Safe    uint64 // safe(p)
+	Settled uint64 // settled(p)
 
 	Lone       bool   // no peers: nobody is asked
 	Asked      bool   // the peers have been asked at least once
@@ -28,6 +32,8 @@ type LogonFacts struct {
 
 	Decreed   bool // a decree stands of which the publisher has not made use
 	Survivors bool // the peers have answered that the decree does not name
+
+	Closing ledger.Closing // a life that was forgotten was seen last below Closing.Forgotten
 }
 
 // A LogonStep is what comes of a logon for now.
@@ -40,7 +46,8 @@ const (
 	LogonAccept
 	// LogonGap: this instance lacks what the client let go of (R4).
 	LogonGap
-	// LogonGone: nobody knows the publisher; journal everything up to UpTo as gone (R10), then decide again.
+	// LogonGone: nobody knows the publisher; journal everything up to UpTo as gone, and what is above it up
+	// to Unknown as refused, since nobody can say what has become of it (R10). Then decide again.
 	LogonGone
 	// LogonLost: by the decree everything up to UpTo is lost; journal that, then decide again (R4).
 	LogonLost
@@ -49,13 +56,14 @@ const (
 )
 
 // A LogonVerdict is a decision. Sequence and Have are those of LogonAccept, UpTo
-// that of LogonGone and LogonLost, and Cause why that is not here.
+// and Unknown those of LogonGone and LogonLost, and Cause why the former is not here.
 type LogonVerdict struct {
 	Step     LogonStep
 	Sequence uint64
 	Have     uint64
 	UpTo     uint64
 	Cause    ledger.Cause
+	Unknown  uint64 // 0: nothing
 	// Foreign: more is here of the life than its store has given out, so that
 	// nothing is known to be the client's until it has been compared.
 	Foreign bool
@@ -84,21 +92,29 @@ func decideExtended(f LogonFacts) LogonVerdict {
 	if f.Have > f.Last && !mut.On(mut.R1ForeignTrusted) {
 		accept.Sequence, accept.Foreign = min(f.Safe, f.Acked), true
 	}
+	gone := LogonVerdict{Step: LogonGone, UpTo: f.Acked, Cause: f.UnknownCause()}
+	if f.maybeForgotten() {
+		gone.Unknown = f.Sent
+	}
 	switch {
-	case f.Acked <= f.Have || mut.On(mut.R4NoGapCheck):
+	case f.Acked <= f.Have && gone.Unknown == 0 || mut.On(mut.R4NoGapCheck):
 		return accept
 	case f.mayLose():
-		return LogonVerdict{Step: LogonLost, UpTo: f.Acked}
+		return LogonVerdict{Step: LogonLost, UpTo: f.Acked, Unknown: gone.Unknown}
 	case f.Decreed && !f.Survivors && f.PeerHave <= f.Have:
 		return LogonVerdict{Step: LogonWait}
 	case f.Have > 0 || mut.On(mut.R10UnknownIsGap):
 		return LogonVerdict{Step: LogonGap}
 	case f.Lone:
-		return LogonVerdict{Step: LogonGone, UpTo: f.Acked, Cause: f.UnknownCause()}
+		return gone
+	case f.PeerHave > 0 && f.Acked == 0: // it comes from there, and new numbers wait for it (R11)
+		return accept
+	case f.PeerHave > 0 && f.Coming >= f.Acked: // a peer that may be about to forget it says what is gone
+		return LogonVerdict{Step: LogonWait}
 	case f.CatchingUp || f.PeerHave > 0:
 		return LogonVerdict{Step: LogonGap}
 	case f.Answered:
-		return LogonVerdict{Step: LogonGone, UpTo: f.Acked, Cause: f.UnknownCause()}
+		return gone
 	}
 	return LogonVerdict{Step: LogonWait}
 }
@@ -107,6 +123,22 @@ func decideExtended(f LogonFacts) LogonVerdict {
 // left who might have it. A peer that has more of the publisher will send it.
 func (f LogonFacts) mayLose() bool {
 	return f.Decreed && (f.Survivors || mut.On(mut.R4DecreeAlone)) && f.PeerHave <= f.Have
+}
+
+// maybeForgotten reports whether the group may have had, and forgotten, what the
+// client keeps of what it may have sent: to take that now might be to take it twice.
+func (f LogonFacts) maybeForgotten() bool {
+	before := f.Clock > 0 && f.Clock <= f.Closing.Forgotten // 0: it has heard none, and sent nothing
+	return f.Have == 0 && f.Sent > f.Acked && before && !mut.On(mut.R10ClockNotCompared)
+}
+
+// clock returns what the logon ack says of the group's clock: something, if the
+// publisher is unknown, so that whoever forgets it later has seen it since.
+func (f LogonFacts) clock() uint64 {
+	if !f.Ext || f.Have > 0 || f.PeerHave > 0 {
+		return 0
+	}
+	return f.Closing.Clock
 }
 
 // decidePlain is R15: one number serves for letting go and for numbering, so

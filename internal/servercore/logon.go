@@ -66,6 +66,8 @@ type logonRequest struct {
 	acks   wire.AckType
 	acked  uint64
 	last   uint64      // highest sequence that the store has given out
+	sent   uint64      // highest sequence that may have been sent
+	clock  uint64      // of the group: as the store keeps it; in the answer: as it is to keep it
 	spans  []wire.Span // of the sequences above acked, those that were rejected
 	seen   uint64      // incarnation that its stores have seen
 	since  time.Time   // of the first Decide
@@ -83,7 +85,7 @@ func (s *Session) logon(m *wire.Message) error {
 		return s.refuseLogon(m, reason)
 	}
 	rejected, err := wire.ParseSpans(m.Rejected)
-	if err != nil || s.who.ext && m.Acked > m.Last && !mut.On(mut.R1AckedBeyondLast) {
+	if err != nil || s.who.ext && (m.Acked > m.Last || m.Sent > m.Last) && !mut.On(mut.R1AckedBeyondLast) {
 		return s.refuseLogon(m, "the numbers of the logon contradict each other")
 	}
 	if reason := s.inst.Ledger.Outdated(); reason != "" {
@@ -108,7 +110,9 @@ func (s *Session) logon(m *wire.Message) error {
 		old.log.Info(Takeover(old.who.claim, s.who.claim))
 		old.Fence()
 	}
-	s.reader.logon = logonRequest{id: string(m.CommandID), acks: m.Acks, acked: m.Acked, last: m.Last, spans: rejected, seen: m.Incarnation}
+	s.reader.logon = logonRequest{
+		id: string(m.CommandID), acks: m.Acks, acked: m.Acked, last: m.Last, sent: m.Sent, clock: m.Clock, spans: rejected, seen: m.Incarnation,
+	}
 	s.reader.stage = deciding
 	s.announce()
 	return nil
@@ -229,9 +233,9 @@ func (s *Session) decideLogon(now time.Time) error {
 		return &RefusedError{wire.ReasonDiverged}
 	}
 	facts := s.facts(l)
-	verdict := DecideLogon(facts)
+	verdict, clock := DecideLogon(facts), facts.clock()
 	for verdict.Step == LogonGone || verdict.Step == LogonLost {
-		if err := s.recordGone(verdict); err != nil {
+		if err := s.recordMissing(verdict); err != nil {
 			return err
 		}
 		facts = s.facts(l)
@@ -240,7 +244,7 @@ func (s *Session) decideLogon(now time.Time) error {
 	waits := verdict.Step == LogonWait
 	switch {
 	case verdict.Step == LogonAccept:
-		s.reader.stage = loggedOn
+		s.reader.stage, l.clock = loggedOn, clock
 		return s.accept(verdict, facts)
 	case verdict.Step == LogonOther:
 		s.endOther(l.id)
@@ -261,7 +265,7 @@ func (s *Session) decideLogon(now time.Time) error {
 func (s *Session) facts(r *logonRequest) LogonFacts {
 	l := s.inst.Ledger
 	f := LogonFacts{
-		Ext: s.who.ext, Publishes: s.who.canSequence, Acked: r.acked, Last: r.last,
+		Ext: s.who.ext, Publishes: s.who.canSequence, Acked: r.acked, Last: r.last, Sent: r.sent, Clock: r.clock,
 		Lone: l.Lone(), Reachable: l.Reachable(), Single: l.Single(), CatchingUp: l.CatchingUp(),
 	}
 	s.mu.Lock()
@@ -269,6 +273,7 @@ func (s *Session) facts(r *logonRequest) LogonFacts {
 	f.Asked, f.Answered, f.PeerHave, f.Enough, f.Coming = a.asked, a.all, a.have, a.enough, a.coming
 	f.Intact = a.intact
 	f.Survivors, f.Decreed = a.survivors, !a.settled
+	heard := ledger.Closing{Forgotten: a.forgotten}
 	s.mu.Unlock()
 	f.Intact = f.Intact || l.Intact()
 	if s.who.canSequence {
@@ -278,7 +283,27 @@ func (s *Session) facts(r *logonRequest) LogonFacts {
 		f.Other = s.isOther()
 	}
 	f.Decreed = f.Decreed && s.who.canSequence && l.Unsettled(s.who.claim.Publisher)
+	f.Closing = heard.Max(l.Closing()) // behind have: what was forgotten before that counts
 	return f
+}
+
+// recordMissing records what a verdict says of a publisher that is not here.
+func (s *Session) recordMissing(v LogonVerdict) error {
+	if have, _ := s.inst.Ledger.Have(s.who.claim.Publisher); v.UpTo > have {
+		if err := s.recordGone(v); err != nil {
+			return err
+		}
+	}
+	if v.Unknown == 0 {
+		return nil
+	}
+	s.log.Warn("nobody in the group knows this publisher any more, nor what has become of messages that it may have sent",
+		"from", v.UpTo+1, "to", v.Unknown)
+	_, err := s.append(&ledger.Record{
+		Kind: ledger.Gone, Publisher: s.who.claim.Publisher, Check: s.who.claim.Check,
+		Sequence: v.Unknown, Prev: v.UpTo, Cause: ledger.LetGo, Reason: []byte(wire.ReasonUnknown),
+	})
+	return err
 }
 
 // recordGone records that everything of the publisher up to there was let go of
@@ -325,7 +350,7 @@ func (s *Session) accept(v LogonVerdict, f LogonFacts) error {
 	told := uint64(0)
 	if s.who.canSequence {
 		s.inst.Ledger.Seen(s.who.claim.Publisher)
-		told = s.tellTombstones()
+		told = s.tellTombstones(&v)
 	}
 	s.mu.Lock()
 	s.acks.Begin(s.who.ext, v.Sequence, told)
@@ -362,12 +387,17 @@ func (s *Session) plainBegins(f LogonFacts) LogonStep {
 }
 
 // tellTombstones sends the failures of the refused messages that the client
-// still keeps, and returns the last one's sequence.
-func (s *Session) tellTombstones() (told uint64) {
+// still keeps, and returns the last one's sequence. What is below the first one of
+// a full list is not let go unheard: it may have been refused, too.
+func (s *Session) tellTombstones(v *LogonVerdict) (told uint64) {
 	if !s.who.ext || mut.On(mut.R14NotToldAgain) {
 		return 0
 	}
-	for _, t := range s.inst.Ledger.Tombstones(s.who.claim.Publisher, s.reader.logon.acked) {
+	tombs := s.inst.Ledger.Tombstones(s.who.claim.Publisher, s.reader.logon.acked)
+	if len(tombs) >= ledger.TombstonesMost {
+		v.Sequence = min(v.Sequence, tombs[0].Sequence-1)
+	}
+	for _, t := range tombs {
 		s.send(&wire.AckMessage{Type: wire.AckPersisted, Sequence: t.Sequence, HasSequence: true, Reason: t.Reason})
 		told = t.Sequence
 	}
@@ -391,7 +421,7 @@ func (s *Session) logonAck(v LogonVerdict, f LogonFacts) *wire.AckMessage {
 	}
 	a.Instance = s.inst.Name
 	a.Peers = strings.Join(s.inst.Ledger.SyncPeers(), ",")
-	a.Sync = s.inst.SyncStatus().String()
+	a.Sync, a.Clock = s.inst.SyncStatus().String(), s.reader.logon.clock
 	a.Cluster, a.Incarnation = s.inst.Ledger.Cluster(), s.inst.Ledger.Incarnation()
 	if s.reader.logon.seen < a.Incarnation && s.who.canSequence {
 		a.Lost = spansOf(s.inst.Ledger.Lost(s.who.claim.Publisher))

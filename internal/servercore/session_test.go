@@ -27,6 +27,7 @@ type stand struct {
 	t    *testing.T
 	inst *servercore.Instance
 	sync func()
+	hear func(ledger.Closing) // from the group
 	now  time.Time
 }
 
@@ -34,7 +35,9 @@ type stand struct {
 func onEachLedger(t *testing.T, test func(s *stand)) {
 	t.Run("memory", func(t *testing.T) {
 		l := memledger.New()
-		test(newStand(t, l, l.Sync))
+		s := newStand(t, l, l.Sync)
+		s.hear = func(c ledger.Closing) { l.SetState(memledger.State{Closing: c}) }
+		test(s)
 	})
 	t.Run("journal", func(t *testing.T) {
 		j, err := journal.Open(journal.Options{FS: memfs.New(), Dir: "data", Stepped: true})
@@ -46,11 +49,17 @@ func onEachLedger(t *testing.T, test func(s *stand)) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { links.Close(); j.Close() })
-		test(newStand(t, links.Ledger(), func() {
+		s := newStand(t, links.Ledger(), func() {
 			if err := j.Sync(); err != nil {
 				t.Fatal(err)
 			}
-		}))
+		})
+		s.hear = func(c ledger.Closing) {
+			if err := j.HearClosing(c); err != nil {
+				t.Fatal(err)
+			}
+		}
+		test(s)
 	})
 }
 
@@ -169,6 +178,9 @@ func words(m *wire.Message) string {
 	}
 	if m.IsExt() {
 		add("have", m.Have)
+	}
+	if m.Clock > 1 {
+		add("clock", m.Clock)
 	}
 	if len(m.Level) > 0 {
 		add("level", string(m.Level))

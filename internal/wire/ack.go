@@ -26,7 +26,7 @@ const (
 //
 //	{"c":"ack","cid":…,"s":…,"bm":…,"client_name":…,"a":…,"status":…,"reason":…,"user_id":…,"pw":…,"version":…,
 //	 "ext":"1","have":…,"max":…,"catching_up":"true","carried":…,
-//	 "instance":…,"peers":…,"sync":…}
+//	 "instance":…,"peers":…,"sync":…,"clock":…}
 type AckMessage struct {
 	CommandID   string            // cid
 	Type        AckType           // a: one
@@ -68,6 +68,7 @@ type AckMessage struct {
 	Cluster     string // cluster
 	Incarnation uint64 // incarnation
 	Lost        []Span // lost
+	Clock       uint64 // clock; 0: not written
 }
 
 // AppendTo appends the frame, or the frames.
@@ -211,5 +212,5 @@ func (a *AckMessage) appendExt(dst []byte) []byte {
 	if len(a.Lost) > 0 {
 		dst = append(AppendSpans(append(dst, `,"lost":"`...), a.Lost), '"')
 	}
-	return dst
+	return appendNumber(dst, `,"clock":`, a.Clock, a.Clock > 0)
 }

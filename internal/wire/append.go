@@ -67,7 +67,7 @@ var (
 		reason status opts gseq
 		client_name pw mt version ext store n acked last rejected have max catching_up carried instance peers
 		topic_matches matches records_returned records_deleted records_inserted records_updated level gap sync part parts sum
-		cluster incarnation lost`)
+		cluster incarnation lost sent clock`)
 	logonKeys     = keysFirst(`cid client_name user_id pw x mt a opts version`)
 	logonAckKeys  = keysFirst(`cid s bm client_name a status reason user_id pw version`)
 	ackKeys       = keysFirst(`cid query_id a s bm status reason sub_id user_id pw opts version`)

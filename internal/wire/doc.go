@@ -68,6 +68,8 @@
 //	               incarnation  the highest one of that group that they have seen (R10)
 //	               rejected     comma list from-to of sequences above acked that were rejected: a message may
 //	                            leave these out, and no others (R1)
+//	               sent         highest sequence that may have been sent, if any (R10)
+//	               clock        the group's clock that the store keeps for the life, if any (R10)
 //	logon ack      s            what is safe: the client lets go up to it (R4)
 //	               have         the highest sequence the server has of this publisher (R4)
 //	               max          the largest message it takes, in bytes (R14)
@@ -82,6 +84,8 @@
 //	                            incarnation yet (R4)
 //	               sync         how it stands to them at the moment: sync, apart, single, catching_up, async,
 //	                            alone, stopping; see SyncInSync and the following
+//	               clock        the group's clock, if the server did not know the publisher; the store keeps it
+//	                            unless what it keeps may have been sent (R10)
 //	ack            sync         processed, with success, without cid, at any time after the logon: that has changed
 //	persisted ack  level        "single": safe is less, a sync destination is left out (R5)
 //	the same of a fully_durable subscription: its messages are held back until they are safe again (R13);

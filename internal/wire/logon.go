@@ -7,7 +7,8 @@ const extVersion = "1"
 // A LogonCommand is a logon, C→S.
 //
 //	{"c":"logon","cid":…,"client_name":…,"user_id":…,"pw":…,"x":…,"mt":…,"a":…,"opts":…,"version":…,
-//	 "ext":"1","store":…,"n":…,"acked":…,"last":…,"rejected":…,"cluster":…,"incarnation":…}
+//	 "ext":"1","store":…,"n":…,"acked":…,"last":…,"rejected":…,"cluster":…,"incarnation":…,
+//	 "sent":…,"clock":…}
 type LogonCommand struct {
 	CommandID, ClientName, UserID, Password, CorrelationID, MessageType string
 	Acks                                                                AckType
@@ -23,6 +24,8 @@ type LogonCommand struct {
 	// Cluster and Incarnation are those that the stores have seen; left out if empty.
 	Cluster     string
 	Incarnation uint64
+	Sent        uint64 // 0 is left out, as is that of Clock
+	Clock       uint64
 }
 
 // AppendTo appends the frame.
@@ -50,6 +53,8 @@ func (c *LogonCommand) AppendTo(dst []byte) []byte {
 		}
 		dst = appendText(dst, `,"cluster":`, c.Cluster)
 		dst = appendNumber(dst, `,"incarnation":`, c.Incarnation, c.Incarnation > 0)
+		dst = appendNumber(dst, `,"sent":`, c.Sent, c.Sent > 0)
+		dst = appendNumber(dst, `,"clock":`, c.Clock, c.Clock > 0)
 	}
 	return endFrame(dst, start, nil)
 }

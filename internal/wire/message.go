@@ -73,6 +73,8 @@ type Message struct {
 	Cluster     []byte // cluster: of the group
 	Incarnation uint64 // incarnation: of the group
 	Lost        []byte // lost: comma list of spans
+	Sent        uint64 // sent
+	Clock       uint64 // clock: of the group
 
 	Body []byte // behind the header
 
@@ -186,6 +188,10 @@ func (m *Message) number(key []byte) (n *uint64, has *bool) {
 		return &m.Last, nil
 	case "have":
 		return &m.Have, &m.HasHave
+	case "sent":
+		return &m.Sent, nil
+	case "clock":
+		return &m.Clock, nil
 	case "max":
 		return &m.Max, nil
 	case "part":

@@ -290,6 +290,39 @@ func testBase(t *testing.T, h Harness) {
 	}
 }
 
+func testSent(t *testing.T, h Harness) {
+	s := open(t, h, Options{})
+	life := s.life().ID
+	s.publish(3)
+	wants := func(clock, sent uint64) {
+		t.Helper()
+		if got := s.life(); got.Clock != clock || got.Sent != sent {
+			t.Fatalf("life is %+v, want clock %d and sent %d", got, clock, sent)
+		}
+	}
+	wants(0, 0)
+	if _, err := s.Logon("gateway"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.SetClock(life, 9); err != nil {
+		t.Fatal(err)
+	}
+	wants(9, 3)
+	s.publish(4)
+	wants(9, 4)
+	s.SetSent(life, 2)
+	s.publish(5)
+	wants(9, 2)
+	s.SetSent("nobody's", 1)
+	if err := s.SetClock("nobody's", 1); !errors.Is(err, pubstore.ErrNoLife) {
+		t.Fatalf("SetClock of an unknown life: %v", err)
+	}
+	s.renew()
+	if lives := s.Lives(); lives[1].Sent != 0 || lives[1].Clock != 0 || lives[0].Sent != 2 {
+		t.Fatalf("lives are %+v after a renewal", lives)
+	}
+}
+
 func (s store) renew() {
 	s.t.Helper()
 	if err := s.Renew(); err != nil {
@@ -388,7 +421,7 @@ func testClosed(t *testing.T, h Harness) {
 	_, nextErr := c.Next(new(pubstore.Message))
 	for what, err := range map[string]error{
 		"Append": appendErr, "Logon": logonErr, "Cursor": cursorErr, "Get": getErr, "Next": nextErr,
-		"Discard": s.Discard(life, 1), "Reject": s.Reject(life, 1), "SetBase": s.SetBase(life, 1), "Renew": s.Renew(),
+		"Discard": s.Discard(life, 1), "Reject": s.Reject(life, 1), "SetBase": s.SetBase(life, 1), "SetClock": s.SetClock(life, 1), "Renew": s.Renew(),
 	} {
 		if !errors.Is(err, pubstore.ErrClosed) {
 			t.Errorf("%s on a closed store: %v", what, err)

@@ -66,6 +66,7 @@ var cases = []testCase{
 	{"TooLarge", with(testTooLarge)},
 	{"Logon", with(testLogon)},
 	{"Base", with(testBase)},
+	{"Sent", with(testSent)},
 	{"Renew", with(testRenew)},
 	{"Usage", with(testUsage)},
 	{"Closed", with(testClosed)},

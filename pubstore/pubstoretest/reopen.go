@@ -20,15 +20,22 @@ func testReopen(t *testing.T, h Harness) {
 	if err := s.SetBase(life, 12345); err != nil {
 		t.Fatal(err)
 	}
+	if err := s.SetClock(life, 7); err != nil {
+		t.Fatal(err)
+	}
 	s.publish(10)
+	if got := s.life(); got.Sent != 10 {
+		t.Fatalf("after a logon life is %+v, want everything to count as sent", got)
+	}
 	s.discard(life, 2)
 	s.reject(life, 4)
 	s.reject(life, 9)
 	used := s.Usage()
+	s.SetSent(life, 8)
 	s.close()
 
 	s = guard(t, h.Reopen(t, s.Store))
-	if got := s.life(); got != (pubstore.Life{ID: life, Acked: 2, Last: 10, Kept: 6, Base: 12345}) {
+	if got := s.life(); got != (pubstore.Life{ID: life, Acked: 2, Last: 10, Kept: 6, Base: 12345, Clock: 7, Sent: 8}) {
 		t.Fatalf("life is %+v after a clean close", got)
 	}
 	if u := s.Usage(); u.Messages != used.Messages || u.Bytes != used.Bytes {

@@ -27,6 +27,7 @@ type ids struct {
 	gone    uint64                   // retention may have removed up to here
 	crc     map[uint64]uint32        // running CRC at each sequence
 	holes   map[uint64]journal.Cause // by the last sequence of each
+	clock   map[uint64]uint64        // the group's clock then (R10)
 }
 
 // A remembering is a peer that the journal was told to remember.
@@ -64,7 +65,7 @@ func (l *journalLife) Clone(seed uint64) Life {
 	for p, s := range l.ids {
 		copied := *s
 		copied.durable = max(s.durable, l.reported(p))
-		copied.crc, copied.holes = maps.Clone(s.crc), maps.Clone(s.holes)
+		copied.crc, copied.holes, copied.clock = maps.Clone(s.crc), maps.Clone(s.holes), maps.Clone(s.clock)
 		c.ids[p] = &copied
 	}
 	return c
@@ -98,7 +99,7 @@ func (l *journalLife) Open(disk *memfs.FS, _ bool) (err error) {
 
 func (l *journalLife) Use(steps int) error {
 	for range steps {
-		if err := l.step(l.rand.IntN(13)); err != nil {
+		if err := l.step(l.rand.IntN(14)); err != nil {
 			return err
 		}
 	}
@@ -116,6 +117,9 @@ func (l *journalLife) step(what int) error {
 		return nil
 	case what == 7:
 		return l.remember()
+	case what == 13:
+		clock := l.j.Closing().Clock
+		return l.j.HearClosing(journal.Closing{Clock: clock + l.rand.Uint64N(3), Forgotten: clock})
 	case what < 9:
 		return l.j.Sync()
 	case what < 11:
@@ -164,7 +168,7 @@ func (l *journalLife) checkDiverged() error {
 func (l *journalLife) append() error {
 	publisher := 1 + l.rand.Uint64N(3)
 	if l.ids[publisher] == nil {
-		l.ids[publisher] = &ids{crc: make(map[uint64]uint32), holes: make(map[uint64]journal.Cause)}
+		l.ids[publisher] = &ids{crc: make(map[uint64]uint32), holes: make(map[uint64]journal.Cause), clock: make(map[uint64]uint64)}
 	}
 	s := l.ids[publisher]
 	l.made++
@@ -192,7 +196,7 @@ func (l *journalLife) append() error {
 		return err
 	}
 	state, _ := l.j.State(publisher)
-	s.have, s.crc[r.Sequence] = r.Sequence, state.RunningCRC
+	s.have, s.crc[r.Sequence], s.clock[r.Sequence] = r.Sequence, state.RunningCRC, l.j.Closing().Clock
 	if r.Kind == journal.Gone {
 		s.holes[r.Sequence] = r.Cause
 	}
@@ -302,6 +306,9 @@ func (l *journalLife) Check() error {
 		crc, at := known.crc[s.Have]
 		if s.Have > known.have || s.Durable != s.Have || s.Floor > known.gone || s.Have > 0 && (!at || crc != s.RunningCRC) {
 			return Violated("found %+v, had %+v", s, *known)
+		}
+		if clock := l.j.Closing().Clock; clock < known.clock[s.Have] {
+			return Violated("the group's clock is %d, it was %d before %d|%d", clock, known.clock[s.Have], s.Publisher, s.Have)
 		}
 	}
 	for publisher, known := range l.ids {

@@ -432,9 +432,20 @@ func (w *world) endPublisher(p *publisher, mode memfs.Mode, power bool) bool {
 	}
 	w.say("FAULT %s dies: %s", p.name, mode.Name)
 	p.kill(mode, power)
-	w.revive(&p.process, 0, time.Second, p.start)
+	w.revive(&p.process, 0, w.away(), p.start)
 	return true
 }
+
+// away is for how long a publisher may be away: in some runs long enough to be forgotten.
+func (w *world) away() time.Duration {
+	if w.returns() && w.chaos.IntN(2) == 0 {
+		return 8 * w.set.retain
+	}
+	return time.Second
+}
+
+// returns reports whether publishers that were forgotten come back in this run.
+func (w *world) returns() bool { return w.set.retain > 0 && w.o.Seed%2 == 1 }
 
 // rollBackStore puts back an older image of a publisher's machine: it boots
 // with a store that has forgotten what came since.

@@ -104,7 +104,7 @@ func (o *oracle) incomplete(s *subscriber, have bookmark.Vector) *message {
 			continue
 		}
 		end := min(have[l.publisher], uint64(len(l.messages)))
-		for seq := max(r.base[l.publisher], o.removed(l), r.whole[l.publisher]) + 1; seq <= end; seq++ {
+		for seq := max(r.base[l.publisher], o.removed(l), r.whole[l.publisher], l.away) + 1; seq <= end; seq++ {
 			m, b := l.messages[seq-1], bookmark.Bookmark{Publisher: l.publisher, Sequence: seq}
 			done := r.got[b] != nil && r.got[b].Discard != checker.Undiscarded
 			if !done && s.wants(m) && !r.Told(b) {
@@ -231,7 +231,7 @@ func stored(r *journal.Record) checker.Stored {
 func (o *oracle) reading(s *subscriber) *checker.Reader {
 	r := o.readers[s]
 	for _, l := range o.order {
-		none := max(r.base[l.publisher], o.removed(l))
+		none := max(r.base[l.publisher], o.removed(l), l.away)
 		if o.forgotten(l) {
 			none = uint64(len(l.messages))
 		}

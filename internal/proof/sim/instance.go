@@ -351,11 +351,12 @@ func (i *instance) retain() {
 		for _, p := range w.publishers {
 			p.seen(i)
 		}
-		before := w.oracle.floors(i)
-		if _, err := i.j.Trim(journal.Retention{Age: i.keeps(), Held: i.links.Held}); err != nil && i.failed == nil {
+		before, known := w.oracle.floors(i), w.oracle.known(i)
+		if _, err := i.j.Trim(journal.Retention{Age: i.keeps(), Held: i.links.Held, Agree: i.links.Agree}); err != nil && i.failed == nil {
 			i.failed = err
 		}
 		w.oracle.trimmed(i, before)
+		w.oracle.forgot(i, known)
 		i.wake()
 	}
 	w.after(between(w.disk, time.Second, 2*time.Second), &i.process, 't', i.retain)

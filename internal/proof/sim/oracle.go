@@ -37,6 +37,7 @@ type life struct {
 	synced    int        // of these, safe against a power cut in the publisher's store
 	safe      uint64     // highest sequence acknowledged as safe
 	letGo     uint64     // highest sequence its store has let go of as safe
+	away      uint64     // published when an instance forgot it
 }
 
 // A message is one that an application's Publish returned nil for. N is its
@@ -271,7 +272,7 @@ func (o *oracle) rejected(p *publisher, r *clientcore.Rejection) {
 	m := o.life(p, r.Life).message(r.Sequence)
 	// While an instance has more of a life than its store has given out, what it
 	// can't compare any more is not known to be the store's (R1).
-	unknown := p.rolled && r.Reason == wire.ReasonUnknown
+	unknown := (p.rolled || r.Sequence <= o.life(p, r.Life).away) && r.Reason == wire.ReasonUnknown
 	switch {
 	case m == nil:
 		o.violate("%s: told that %s|%d was refused, which was never published", p.name, r.Life, r.Sequence)
@@ -279,6 +280,27 @@ func (o *oracle) rejected(p *publisher, r *clientcore.Rejection) {
 		o.violate("%s: %s|%d was refused: %s", p.name, r.Life, r.Sequence, r.Reason)
 	default:
 		m.Fate, m.refused = checker.Unknown, true
+	}
+}
+
+// known returns the lives that an instance knows.
+func (o *oracle) known(i *instance) (lives []*life) {
+	for _, l := range o.order {
+		if i.state(l).Have > 0 {
+			lives = append(lives, l)
+		}
+	}
+	return lives
+}
+
+// forgot notes which of these an instance does not know any more. All that there is
+// of them is gone for who has not read it, and nobody knows what was taken of it.
+func (o *oracle) forgot(i *instance, lives []*life) {
+	for _, l := range lives {
+		if i.j != nil && i.state(l).Have == 0 {
+			o.w.say("%s forgets %s", i.name, l.id)
+			l.away = uint64(len(l.messages))
+		}
 	}
 }
 

@@ -158,9 +158,12 @@ func (p *publisher) take(*wire.Message)              {}
 func (p *publisher) handle()                         {}
 
 // seen has retention remember the lives that a store keeps. In a run of
-// seconds retain is seconds, too; a store that keeps a life for twice as long
-// as retain is another matter.
+// seconds retain is seconds, too; that a store keeps a life for longer is
+// for some runs only.
 func (p *publisher) seen(i *instance) {
+	if !p.alive && p.w.returns() {
+		return
+	}
 	if !p.alive {
 		for _, l := range p.w.oracle.of(p) {
 			i.j.Seen(l.publisher)

@@ -43,6 +43,7 @@ type State struct {
 	Incarnation                            uint64
 	Decreed                                bool // a decree stands
 	Outdated                               string
+	Closing                                ledger.Closing
 }
 
 // New returns an empty ledger.
@@ -195,10 +196,19 @@ func (a appender) Standing(r *ledger.Record, _ bool) (ledger.Standing, error) {
 	case o == nil:
 		return ledger.Standing{}, nil
 	}
-	return ledger.Standing{
+	st := ledger.Standing{
 		Kind: o.Kind, Same: alike(o, r), Cause: o.Cause, Reason: string(o.Reason),
-		Listed: o.Kind == ledger.Tombstone && o.Sequence-r.Sequence < listed,
-	}, nil
+		Listed: refuses(o) && o.Sequence-r.Sequence < ledger.TombstonesMost,
+	}
+	if st.Listed {
+		st.Kind = ledger.Tombstone
+	}
+	return st, nil
+}
+
+// refuses reports whether a record says that what it stands for is refused.
+func refuses(r *ledger.Record) bool {
+	return r.Kind == ledger.Tombstone || r.Kind == ledger.Gone && len(r.Reason) > 0
 }
 
 // Have implements [ledger.Log].
@@ -216,26 +226,26 @@ func (l *Ledger) Check(publisher uint64) bookmark.Check {
 	return l.checks[publisher]
 }
 
-// listed is how many tombstones are listed at most.
-const listed = 1024
-
 // Tombstones implements [ledger.Log].
 func (l *Ledger) Tombstones(publisher, above uint64) (list []ledger.Tombstoned) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, r := range l.records {
-		if r.Publisher != publisher || r.Kind != ledger.Tombstone {
+		if r.Publisher != publisher || !refuses(&r) {
 			continue
 		}
-		for n := max(r.Prev, above, r.Sequence-min(r.Sequence, listed)) + 1; n <= r.Sequence; n++ {
+		for n := max(r.Prev, above, r.Sequence-min(r.Sequence, ledger.TombstonesMost)) + 1; n <= r.Sequence; n++ {
 			list = append(list, ledger.Tombstoned{Sequence: n, Reason: string(r.Reason)})
 		}
 	}
-	return list[max(0, len(list)-listed):]
+	return list[max(0, len(list)-ledger.TombstonesMost):]
 }
 
 // Seen implements [ledger.Log]: nothing is forgotten here.
 func (l *Ledger) Seen(uint64) {}
+
+// Closing implements [ledger.Log].
+func (l *Ledger) Closing() ledger.Closing { return l.group().Closing }
 
 // Floor implements [ledger.Log].
 func (l *Ledger) Floor(publisher uint64) uint64 { return l.Floors()[publisher] }

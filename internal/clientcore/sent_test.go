@@ -1,0 +1,55 @@
+package clientcore
+
+import (
+	"testing"
+
+	"github.com/holdfast-mq/holdfast/pubstore"
+)
+
+// The bound of what may have been sent is that of the store, raised by what is
+// sent since, and not by what is in the store alone.
+func TestSentIsBounded(t *testing.T) {
+	lives := []pubstore.Life{{ID: "old", Acked: 1, Last: 4, Kept: 3, Sent: 4}, {ID: "x", Acked: 2, Last: 9, Kept: 7, Sent: 3}}
+	s := NewSession(lives, 10, 1<<20, 0)
+	states := func(sent uint64) {
+		t.Helper()
+		s.Logon("n", "", "", 1, nil)
+		if c := s.Credentials("", ""); c.Sent != sent || c.Clock != s.life.Clock {
+			t.Errorf("the logon says %d may have been sent, want %d", c.Sent, sent)
+		}
+	}
+	s.Connect("u", "u", lives[1:])
+	states(3)
+	s.pub.Begin(s.life, LogonAnswer{Ext: true, Safe: 2, Have: 3})
+	s.Write(3, 1)
+	s.Write(4, 1)
+	states(4)
+	got := s.Sent(append(lives, pubstore.Life{ID: "new", Last: 5}))
+	for i, want := range []uint64{4, 4, 0} {
+		if got[i].Sent != want {
+			t.Errorf("of life %s %d may have been sent, want %d", got[i].ID, got[i].Sent, want)
+		}
+	}
+}
+
+// The store's clock rises only if nothing is kept that may have been sent, and falls
+// always: it belongs to another group then.
+func TestClockRisesWhenNothingIsOpen(t *testing.T) {
+	for _, tt := range []struct{ acked, sent, had, says, want uint64 }{
+		{0, 0, 0, 7, 7},
+		{0, 4, 0, 7, 7},
+		{3, 3, 5, 7, 7},
+		{3, 4, 5, 7, 0},
+		{3, 4, 5, 2, 2},
+		{3, 3, 5, 2, 2},
+		{3, 3, 5, 5, 0},
+		{3, 3, 5, 0, 0},
+	} {
+		l := pubstore.Life{ID: "x", Acked: tt.acked, Last: 9, Sent: tt.sent, Clock: tt.had}
+		p := NewPublisher([]pubstore.Life{l}, 10, 1<<20)
+		p.Expect(l, false)
+		if b := p.Begin(l, LogonAnswer{Ext: true, Safe: tt.acked, Have: tt.acked, Clock: tt.says}); b.Clock != tt.want {
+			t.Errorf("%+v: the store is to keep %d", tt, b.Clock)
+		}
+	}
+}

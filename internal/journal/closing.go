@@ -1,0 +1,142 @@
+package journal
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/ledger"
+	"github.com/holdfast-mq/holdfast/internal/mut"
+)
+
+// Closing is how far the instances of a group have come with forgetting publishers.
+type Closing = ledger.Closing
+
+const (
+	// clockSteps is how often the group's clock rises in one retain.
+	clockSteps = 4
+	// silentSteps is for how many steps a publisher must not have been seen
+	// before it is forgotten: the first one may be short.
+	silentSteps = 2*clockSteps + 1
+)
+
+// Closing returns the group's clock, and what was forgotten, as far as is known here.
+func (j *Journal) Closing() Closing {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.table.closing
+}
+
+// HearClosing takes in what a peer knows. Records that are appended afterwards are
+// not durable before it is: a publisher is never seen earlier by the log than by the
+// clock that its client was told.
+func (j *Journal) HearClosing(c Closing) error {
+	j.mu.Lock()
+	err := j.unusableLocked()
+	if after := j.table.closing.Max(c); err == nil && after != j.table.closing {
+		err = j.appendChangeLocked(change{closing: &after})
+	}
+	j.mu.Unlock()
+	if err = j.judge(err); err != nil {
+		return fmt.Errorf("journal: group clock: %w", err)
+	}
+	return nil
+}
+
+// advance raises the group's clock by one if it has stood still for a quarter of
+// retain, as long as it matters to a publisher: an idle log does not grow.
+func (j *Journal) advance(retain time.Duration) error {
+	matters := false
+	j.each(func(p *publisher) { matters = matters || !j.table.silent(p) })
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	err := j.unusableLocked()
+	if due := j.agedLocked()-j.table.clockAge >= retain.Microseconds()/clockSteps; err != nil || !due || !matters {
+		return err
+	}
+	next := j.table.closing
+	next.Clock++
+	return j.appendChangeLocked(change{closing: &next})
+}
+
+// silent reports whether a publisher was not seen for twice retain.
+func (t *table) silent(p *publisher) bool {
+	return t.closing.Clock >= p.seen+silentSteps || mut.On(mut.R2HaveForgotten)
+}
+
+// forget removes the publishers of whom no record remains and that were not seen
+// for twice retain, if agree says so (R10). That one was forgotten is in the log
+// before that.
+func (j *Journal) forget(remaining []segment, agree func([]bookmark.Bookmark) []bookmark.Bookmark) error {
+	list := j.forgettable(remaining)
+	if agree != nil {
+		list = agree(list)
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	t, next := j.table, j.table.closing
+	var gone []uint64
+	for _, b := range list {
+		p := t.byID[b.Publisher]
+		if p == nil || p.have != b.Sequence || !t.forgettable(p, remaining) {
+			continue // it was seen meanwhile
+		}
+		gone = append(gone, p.id)
+		next.Forgotten = max(next.Forgotten, p.seen+1)
+	}
+	err := j.unusableLocked()
+	if err == nil && next != t.closing {
+		err = j.appendChangeLocked(change{closing: &next})
+	}
+	if err == nil && len(gone) > 0 {
+		err = j.appendChangeLocked(change{forgotten: gone})
+	}
+	return err
+}
+
+// forgettable returns the publishers that may be forgotten, some of them if there
+// are very many.
+func (j *Journal) forgettable(remaining []segment) (list []bookmark.Bookmark) {
+	j.each(func(p *publisher) {
+		if len(list) < floorsPerRecord && j.table.forgettable(p, remaining) {
+			list = append(list, bookmark.Bookmark{Publisher: p.id, Sequence: p.have})
+		}
+	})
+	return list
+}
+
+func (t *table) forgettable(p *publisher, remaining []segment) bool {
+	return t.closes(p) && p.durable == p.have && !inAny(remaining, p.id)
+}
+
+// closes reports whether nothing is left of a publisher that was not seen for twice
+// retain. One that has diverged stays.
+func (t *table) closes(p *publisher) bool {
+	return (p.diverged == 0 || mut.On(mut.R11DivergedForgotten)) && p.floor == p.have && t.silent(p)
+}
+
+func inAny(segs []segment, publisher uint64) bool {
+	return slices.ContainsFunc(segs, func(s segment) bool { return s.summary.of(publisher) > 0 })
+}
+
+// applyClosing takes in the group's clock, at an age of the log.
+func (t *table) applyClosing(c Closing, age int64) {
+	if c.Clock > t.closing.Clock {
+		t.clockAge = age
+	}
+	t.closing = t.closing.Max(c)
+}
+
+// appendClosing appends the group's clock, the newest of the forgotten, and the age
+// of the log at which the clock has risen last.
+func appendClosing(b []byte, c Closing, age int64) []byte {
+	b = binary.AppendUvarint(b, c.Clock)
+	b = binary.AppendUvarint(b, c.Forgotten)
+	return binary.LittleEndian.AppendUint64(b, uint64(age))
+}
+
+func (f *fields) closing() (c Closing, age int64) {
+	return Closing{Clock: f.uvarint(), Forgotten: f.uvarint()}, int64(f.uint64())
+}

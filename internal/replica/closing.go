@@ -1,0 +1,211 @@
+package replica
+
+import (
+	"slices"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/mut"
+)
+
+func (e *encoder) closing(c journal.Closing) {
+	e.uint(c.Clock)
+	e.uint(c.Forgotten)
+}
+
+func (d *decoder) closing() journal.Closing {
+	return journal.Closing{Clock: d.sequence(), Forgotten: d.sequence()}
+}
+
+// Closing implements [ledger.Log].
+func (l *Ledger) Closing() journal.Closing { return l.journal.Closing() }
+
+// inSync reports whether the peer's acks wait for this instance, or ours for it.
+func (p *peer) inSync() bool { return p.dest.Sync || p.memory.sync }
+
+// A publisher that may be forgotten here is told to the peers: a promise that lasts
+// until they are told of a session of it, or the connection ends. A peer that may
+// forget it, too, takes it from then on for one that this instance does not know:
+// it may be forgotten at any time. So whatever is said of it later is introduced by
+// the marker that it is gone.
+
+// Agree tells the peers of publishers that may be forgotten here, each with its have,
+// and returns those that every peer in sync does not know or has promised to forget (R10).
+func (l *Links) Agree(closing []bookmark.Bookmark) (agreed []bookmark.Bookmark) {
+	l.dropForgotten()
+	conns, complete := l.promise(closing)
+	if !complete && !mut.On(mut.R10ForgetsAlone) {
+		return nil
+	}
+	for _, b := range closing {
+		known := func(c *conn) bool { return c.knows(b.Publisher) && !mut.On(mut.R10ForgetsAlone) }
+		if !slices.ContainsFunc(conns, known) {
+			agreed = append(agreed, b)
+		}
+	}
+	l.mu.Lock()
+	l.agreed = agreed
+	l.mu.Unlock()
+	return agreed
+}
+
+// dropForgotten drops what is known of the publishers that were agreed on last and
+// have left the journal since.
+func (l *Links) dropForgotten() {
+	l.mu.Lock()
+	agreed := l.agreed
+	l.agreed = nil
+	l.mu.Unlock()
+	gone := slices.DeleteFunc(agreed, func(b bookmark.Bookmark) bool {
+		_, known := l.o.Journal.State(b.Publisher)
+		return known
+	})
+	if len(gone) == 0 {
+		return
+	}
+	l.mu.Lock()
+	conns := slices.Clone(l.conns)
+	for _, b := range gone {
+		l.marks.Forget(b.Publisher)
+		for _, p := range l.peers {
+			delete(p.differs, b.Publisher)
+			delete(p.equality.proven, b.Publisher)
+			delete(p.equality.unknown, b.Publisher)
+		}
+		for _, p := range l.dests {
+			p.progress.Forget(b.Publisher)
+		}
+	}
+	l.mu.Unlock()
+	for _, c := range conns {
+		c.forget(gone)
+	}
+}
+
+// forget drops what the peer has of publishers that nobody knows any more.
+func (c *conn) forget(gone []bookmark.Bookmark) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, b := range gone {
+		if c.link != nil {
+			c.link.Closed(b.Publisher)
+		}
+	}
+}
+
+// promise has the peers told, and returns the connections of those in sync, and
+// whether all of these are connected.
+func (l *Links) promise(closing []bookmark.Bookmark) (conns []*conn, complete bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	complete = true
+	for _, p := range l.peers {
+		switch {
+		case p.conn == nil:
+			complete = complete && !p.inSync()
+			continue
+		case p.inSync():
+			conns = append(conns, p.conn)
+		}
+		for part := range slices.Chunk(closing, acksBatch) {
+			e := newEncoder()
+			encodeVector(e, frameClosing, part)
+			_ = p.conn.queueLocked(e.finish()) // the connection ends if it can't be
+		}
+		p.conn.out.Wake()
+	}
+	return conns, complete
+}
+
+// knows reports whether the peer may still have a publisher.
+func (c *conn) knows(publisher uint64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, known := c.link.Have()[publisher]
+	return known
+}
+
+// takeClosing takes in the promises of a peer.
+func (c *conn) takeClosing(d *decoder) error {
+	closing, err := decodeAck(d, nil)
+	if err != nil {
+		return err
+	}
+	for _, b := range closing {
+		c.promised(b)
+	}
+	return nil
+}
+
+// takePromises takes in those of the peer's hello, and leaves out of it what nobody
+// here knows any more.
+func (c *conn) takePromises() {
+	c.theirs.States = slices.DeleteFunc(c.theirs.States, func(s journal.State) bool {
+		if !s.Closing {
+			return false
+		}
+		c.promised(bookmark.Bookmark{Publisher: s.Publisher, Sequence: s.Have})
+		_, known := c.l.o.Journal.State(s.Publisher)
+		return !known
+	})
+}
+
+// promised takes in that the peer may forget a publisher of which it has nothing
+// above b. It counts if nothing more is here that the peer lacks then; else it is
+// promised again. It never counts of a publisher that has diverged (R11).
+func (c *conn) promised(b bookmark.Bookmark) {
+	if c.l.o.Journal.Diverged(b.Publisher) > 0 && !mut.On(mut.R11DivergedPromised) {
+		return
+	}
+	ours, known := c.l.o.Journal.State(b.Publisher)
+	if known && (ours.Have != b.Sequence || ours.Floor != b.Sequence) {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.link.Closed(b.Publisher)
+}
+
+// reopen takes in that the peer has a session of a publisher. If it may have
+// forgotten it, it is told what is gone, so that it knows it again.
+func (c *conn) reopen(ours journal.State) {
+	if mut.On(mut.R10PromiseStays) {
+		return
+	}
+	c.mu.Lock()
+	_, known := c.link.Have()[ours.Publisher]
+	if !known {
+		c.link.Introduced(ours.Publisher)
+	}
+	c.mu.Unlock()
+	if known || ours.Have == 0 || ours.Floor < ours.Have {
+		return
+	}
+	c.l.mu.Lock()
+	c.reopened = append(c.reopened, ours)
+	c.l.mu.Unlock()
+	c.out.Wake()
+}
+
+// kept returns what our hello says that we have, without what may be forgotten here:
+// a peer that does not know that lacks nothing.
+func (c *conn) kept() bookmark.Vector {
+	v := make(bookmark.Vector, len(c.ours.States))
+	for _, s := range c.ours.States {
+		if !s.Closing {
+			v[s.Publisher] = s.Have
+		}
+	}
+	return v
+}
+
+// open returns the states without those of publishers that may be forgotten here and
+// that the peer does not know, by what it has: if it were told of them, they would
+// never be forgotten.
+func open(states []journal.State, has bookmark.Vector) []journal.State {
+	return slices.DeleteFunc(states, func(s journal.State) bool {
+		_, known := has[s.Publisher]
+		known = known && !mut.On(mut.R10GoneUntold)
+		return s.Closing && !known && !mut.On(mut.R10TellsForgotten)
+	})
+}

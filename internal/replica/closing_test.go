@@ -1,0 +1,177 @@
+package replica
+
+import (
+	"testing"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
+)
+
+// quarter lets a quarter of a retention of 40 s pass while another publisher fills
+// segments, and has retention run on these instances.
+func (w *world) quarter(filled *instance, trimmed ...*instance) {
+	w.t.Helper()
+	const filler = 99
+	filled.publish(filler, filled.have(filler)+1, filled.have(filler)+200)
+	pass(10 * time.Second)
+	for _, i := range trimmed {
+		i.retain()
+	}
+}
+
+// retain has retention run, and the peers hear of it.
+func (i *instance) retain() {
+	i.w.t.Helper()
+	if _, err := i.j.Trim(journal.Retention{Age: 40 * time.Second, Held: i.l.Held, Agree: i.l.Agree}); err != nil {
+		i.w.t.Fatal(err)
+	}
+	pass(time.Second)
+}
+
+// knows reports whether an instance has publisher 1 in its tables.
+func (i *instance) knows() bool {
+	_, known := i.j.State(1)
+	return known
+}
+
+// forgetsAtA has A forget publisher 1, of which 5 messages were published, and B
+// not yet, which has promised it.
+func (w *world) forgetsAtA() (a, b *instance) {
+	w.t.Helper()
+	a, b = w.pair()
+	w.linked(a, b)
+	a.publish(1, 1, 5)
+	for range 12 {
+		w.quarter(a, a)
+	}
+	if !a.knows() || !b.knows() {
+		w.t.Fatal("A has forgotten a publisher that B has not promised to forget")
+	}
+	b.retain() // promises; the promise of A was too early
+	a.retain()
+	if a.knows() || !b.knows() {
+		w.t.Fatalf("A knows the publisher: %v, B: %v", a.knows(), b.knows())
+	}
+	return a, b
+}
+
+// Both instances of a pair forget a publisher once both may, whichever way the link
+// between them goes meanwhile, and it does not come back to either.
+func TestForgettingIsAgreed(t *testing.T) {
+	for name, between := range map[string]func(w *world, a, b *instance){
+		"linked": func(*world, *instance, *instance) {},
+		"reset": func(w *world, a, b *instance) {
+			w.Reset("a", "b")
+			pass(5 * time.Second)
+			w.linked(a, b)
+		},
+		"A dies":              func(w *world, a, b *instance) { a.kill(memfs.KeepAll); a.start(); w.linked(a, b) },
+		"B dies":              func(w *world, a, b *instance) { b.kill(memfs.KeepAll); b.start(); w.linked(a, b) },
+		"cut while B forgets": func(w *world, a, b *instance) { w.Cut("a", "b"); pass(5 * time.Second) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w *world) {
+				a, b := w.forgetsAtA()
+				between(w, a, b)
+				b.retain()
+				if name == "cut while B forgets" {
+					if !b.knows() {
+						t.Fatal("B has forgotten a publisher without its peer")
+					}
+					w.Heal("a", "b")
+					w.linked(a, b)
+					b.retain()
+				}
+				pass(time.Second)
+				w.quarter(a, a, b)
+				for _, i := range []*instance{a, b} {
+					p := i.l.dests[0]
+					if i.l.marks.Durable(0, 1) > 0 || p.progress.Acknowledged()[1] > 0 || p.conn.knows(1) {
+						t.Errorf("the links of %s still know the publisher", i.name)
+					}
+				}
+				if a.knows() || b.knows() {
+					t.Fatalf("A knows the publisher: %v, B: %v", a.knows(), b.knows())
+				}
+			})
+		})
+	}
+}
+
+// A publisher comes back at the instance that has forgotten it, which learns from the
+// other one where it was; and at the other one, whose records the first one takes.
+func TestPromiseEndsWithASession(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b := w.forgetsAtA()
+		if got := a.ask(t.Context(), Notice{Publisher: 1, Check: checkOf(1), Counter: 1, Instance: "a"}); got.Have != 5 {
+			t.Fatalf("%+v", got)
+		}
+		w.eventually("A knows where it was", func() bool { return a.have(1) == 5 })
+		b.retain()
+		if !b.knows() {
+			t.Fatal("B has forgotten a publisher that has a session")
+		}
+	})
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b := w.forgetsAtA()
+		b.j.Seen(1)
+		b.publish(1, 6, 7)
+		w.eventually("A has it", func() bool { return a.have(1) == 7 })
+		if s := a.status("b"); s.Refused != 0 {
+			t.Fatalf("%+v", s)
+		}
+	})
+}
+
+// A peer that has less of a publisher than is gone here is told, although the
+// publisher may be forgotten here: its client would be refused there as a gap.
+func TestWhatIsGoneIsToldOfWhatIsForgotten(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b := w.pair()
+		w.linked(a, b)
+		a.publish(1, 1, 3)
+		w.eventually("B has it", func() bool { return b.have(1) == 3 })
+		w.Cut("a", "b")
+		pass(5 * time.Second)
+		a.publish(1, 4, 5)
+		for range 12 { // B is given up
+			w.quarter(a)
+			if _, err := a.j.Trim(journal.Retention{Age: 40 * time.Second, Agree: a.l.Agree}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if s, _ := a.j.State(1); !s.Closing {
+			t.Fatalf("it may not be forgotten: %+v", s)
+		}
+		w.Heal("a", "b")
+		w.linked(a, b)
+		w.eventually("B knows what is gone", func() bool { return b.have(1) == 5 })
+	})
+}
+
+// What a peer may forget of a publisher that has diverged is no promise, and such a
+// publisher is never among those that may be forgotten (R11).
+func TestDivergedIsNotPromised(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b := w.pair()
+		w.linked(a, b)
+		a.publish(1, 1, 5)
+		w.eventually("B has it", func() bool { return b.have(1) == 5 })
+		if err := a.l.diverge([]bookmark.Bookmark{bm(1, 3)}); err != nil {
+			t.Fatal(err)
+		}
+		w.eventually("B sets it apart", func() bool { return b.j.Diverged(1) == 3 })
+		for range 12 {
+			w.quarter(a, a, b)
+		}
+		for _, i := range []*instance{a, b} {
+			p := i.l.dests[0].conn
+			p.promised(bm(1, 5))
+			if s, known := i.j.State(1); !known || s.Floor != 5 || s.Closing || !p.knows(1) {
+				t.Errorf("%s: known %v, %+v, to be sent to the peer: %v", i.name, known, s, !p.knows(1))
+			}
+		}
+	})
+}

@@ -1,0 +1,80 @@
+package servercore_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/ledger"
+	"github.com/holdfast-mq/holdfast/internal/wire"
+)
+
+// returns logs on as a life with what its store says of what was sent.
+func (s *stand) returns(counter, acked, sent, last, clock uint64) *client {
+	s.t.Helper()
+	c := s.connect()
+	cmd := wire.LogonCommand{CommandID: "0", ClientName: "x", Acks: wire.AckProcessed, Ext: true,
+		Store: "x", Counter: counter, Acked: acked, Last: last, Sent: sent, Clock: clock}
+	if err := c.core.Execute(s.message(&cmd), 0); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := c.core.Decide(s.now); err != nil {
+		s.t.Fatal(err)
+	}
+	return c
+}
+
+// What a life that was forgotten may have sent is answered with a failure, also if
+// the answer is lost, and it goes on behind that (R10).
+func TestForgottenLife(t *testing.T) {
+	onEachLedger(t, func(s *stand) {
+		s.hear(ledger.Closing{Clock: 20, Forgotten: 11})
+		unknown := func(n int) string { return fmt.Sprintf("persisted failure s=%d reason=outcome unknown", n) }
+		s.returns(1, 3, 5, 7, 11) // its connection ends before it hears anything
+		s.sync()
+		p := s.returns(2, 3, 5, 7, 11)
+		p.want(unknown(4), unknown(5), "processed success s=5 have=5")
+		for _, n := range []uint64{4, 5} {
+			if err := p.publish("a", n, "again"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p.publishes("a", 6, 7)
+		s.sync()
+		p.want(unknown(4), unknown(5), "persisted success s=7")
+		if have, _ := s.inst.Ledger.Have(bookmark.OfLife("x").ID); have != 7 {
+			t.Errorf("have %d, want 7", have)
+		}
+	})
+}
+
+// More is open than a ledger lists as refused. What is not listed is not let go
+// at the word of the logon ack, but refused when it is sent.
+func TestForgottenLifeWithMuchOpen(t *testing.T) {
+	onEachLedger(t, func(s *stand) {
+		s.hear(ledger.Closing{Clock: 20, Forgotten: 11})
+		s.returns(1, 3, 2000, 2000, 11)
+		s.sync()
+		p := s.returns(2, 3, 2000, 2000, 11)
+		got := p.out()
+		if n := len(got); n != ledger.TombstonesMost+1 || got[n-1] != "processed success s=976 have=2000" {
+			t.Fatalf("%d lines, the last is %q", n, got[n-1])
+		}
+		p.publishes("a", 4, 5)
+		p.want("persisted failure s=4 reason=outcome unknown", "persisted failure s=5 reason=outcome unknown")
+	})
+}
+
+// The store of a life that was seen after the last one that was forgotten goes on
+// where it is, as before, and is told the group's clock if nobody knew it.
+func TestUnknownLifeThatWasNotForgotten(t *testing.T) {
+	onEachLedger(t, func(s *stand) {
+		s.hear(ledger.Closing{Clock: 20, Forgotten: 11})
+		p := s.returns(1, 0, 5, 7, 12)
+		p.want("processed success s=0 have=0 clock=20")
+		p.publishes("a", 1, 2)
+		s.sync()
+		p.out()
+		s.returns(2, 2, 5, 7, 12).want("processed success s=2 have=2")
+	})
+}
