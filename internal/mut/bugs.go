@@ -246,6 +246,8 @@ const (
 	R10PromiseStays Bug = "r10-promise-stays"
 	// R10TellsForgotten tells a peer that has forgotten a publisher of it at every hello.
 	R10TellsForgotten Bug = "r10-tells-forgotten"
+	// R10ClosingUntold leaves a peer waiting for a publisher that may be forgotten since the hello.
+	R10ClosingUntold Bug = "r10-closing-untold"
 	// R10GoneUntold says nothing of what is gone to a peer that has less, of a publisher that may be forgotten.
 	R10GoneUntold Bug = "r10-gone-untold"
 	// R10SentNotKept has a store say after a crash that nothing was sent since it was last closed.

@@ -199,13 +199,18 @@ func (c *conn) kept() bookmark.Vector {
 	return v
 }
 
-// open returns the states without those of publishers that may be forgotten here and
-// that the peer does not know, by what it has: if it were told of them, they would
-// never be forgotten.
-func open(states []journal.State, has bookmark.Vector) []journal.State {
+// open returns the states without those of publishers that may be forgotten here, as
+// our hello has said, and that the peer does not know, by what it has: if it were told
+// of them, they would never be forgotten. Of one that may be forgotten only since, the
+// peer waits for what the hello said.
+func open(states, told []journal.State, has bookmark.Vector) []journal.State {
+	closing := make(map[uint64]bool)
+	for _, s := range told {
+		closing[s.Publisher] = s.Closing
+	}
 	return slices.DeleteFunc(states, func(s journal.State) bool {
 		_, known := has[s.Publisher]
 		known = known && !mut.On(mut.R10GoneUntold)
-		return s.Closing && !known && !mut.On(mut.R10TellsForgotten)
+		return (closing[s.Publisher] || s.Closing && mut.On(mut.R10ClosingUntold)) && !known && !mut.On(mut.R10TellsForgotten)
 	})
 }

@@ -151,6 +151,21 @@ func TestWhatIsGoneIsToldOfWhatIsForgotten(t *testing.T) {
 	})
 }
 
+// A peer is left untold of a publisher only if our hello has said that it may be
+// forgotten: otherwise it waits for what the hello said.
+func TestClosingSinceTheHello(t *testing.T) {
+	for _, tt := range []struct {
+		told, now bool
+		has       bookmark.Vector
+		want      int
+	}{{false, true, nil, 1}, {true, true, nil, 0}, {true, false, nil, 0}, {true, true, bookmark.Vector{1: 2}, 1}} {
+		told, now := []journal.State{{Publisher: 1, Have: 3, Closing: tt.told}}, []journal.State{{Publisher: 1, Have: 3, Closing: tt.now}}
+		if got := open(now, told, tt.has); len(got) != tt.want {
+			t.Errorf("%+v: told of %v", tt, got)
+		}
+	}
+}
+
 // What a peer may forget of a publisher that has diverged is no promise, and such a
 // publisher is never among those that may be forgotten (R11).
 func TestDivergedIsNotPromised(t *testing.T) {

@@ -166,7 +166,7 @@ func (s *sender) begin() error {
 	}
 	s.follower = j.Follow(from, journal.Appended)
 	// In this order: what retention removes from now on the follower finds.
-	s.floors, s.passed = open(forgotten(s.c.ours.States, j.States()), have), j.End()
+	s.floors, s.passed = open(forgotten(s.c.ours.States, j.States()), s.c.ours.States, have), j.End()
 	return nil
 }
 
