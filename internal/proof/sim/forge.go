@@ -34,7 +34,7 @@ func (w *world) forge(end time.Duration) {
 }
 
 func (w *world) forgeAt(i *instance, r *journal.Record) {
-	if !i.alive || i.stopped || i.j == nil {
+	if !i.alive || i.stopped || i.j == nil || i.j.Cluster().ID.IsZero() { // it takes nothing yet
 		return
 	}
 	if _, err := i.j.Append(r); err != nil {

@@ -87,7 +87,7 @@ func (o *oracle) died(s *subscriber, forgets bool) {
 
 // missed notes a gap that a subscriber was told of.
 func (o *oracle) missed(s *subscriber, publisher, from, to uint64) {
-	if _, forged := o.forged[publisher]; forged {
+	if _, forged := o.forged[publisher]; forged || o.w.apart(publisher) {
 		return
 	}
 	r := o.readers[s]
