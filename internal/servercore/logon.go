@@ -67,7 +67,8 @@ type logonRequest struct {
 	acked  uint64
 	last   uint64      // highest sequence that the store has given out
 	spans  []wire.Span // of the sequences above acked, those that were rejected
-	seen   uint64      // incarnation that its stores have seen
+	seen   uint64      // incarnation of this group that its store has met
+	lost   bool        // something was found to be lost now
 	since  time.Time   // of the first Decide
 	waited bool        // the links know that it waits
 }
@@ -89,7 +90,11 @@ func (s *Session) logon(m *wire.Message) error {
 	if reason := s.inst.Ledger.Outdated(); reason != "" {
 		return s.refuseLogon(m, wire.ReasonIncarnation)
 	}
-	if seen := m.Incarnation; s.who.ext && string(m.Cluster) == s.inst.Ledger.Cluster() && seen > s.inst.Ledger.Incarnation() {
+	seen := m.Incarnation
+	if !s.who.ext || string(m.Cluster) != s.inst.Ledger.Cluster() {
+		seen = 0
+	}
+	if seen > s.inst.Ledger.Incarnation() {
 		return s.refuseOutdated(m, seen)
 	}
 	if s.isOther() { // before it takes the place of the one whose id it is
@@ -108,7 +113,7 @@ func (s *Session) logon(m *wire.Message) error {
 		old.log.Info(Takeover(old.who.claim, s.who.claim))
 		old.Fence()
 	}
-	s.reader.logon = logonRequest{id: string(m.CommandID), acks: m.Acks, acked: m.Acked, last: m.Last, spans: rejected, seen: m.Incarnation}
+	s.reader.logon = logonRequest{id: string(m.CommandID), acks: m.Acks, acked: m.Acked, last: m.Last, spans: rejected, seen: seen}
 	s.reader.stage = deciding
 	s.announce()
 	return nil
@@ -278,6 +283,7 @@ func (s *Session) facts(r *logonRequest) LogonFacts {
 		f.Other = s.isOther()
 	}
 	f.Decreed = f.Decreed && s.who.canSequence && l.Unsettled(s.who.claim.Publisher)
+	f.Met = r.seen > 0 && r.seen == l.Incarnation()
 	return f
 }
 
@@ -289,6 +295,7 @@ func (s *Session) recordGone(v LogonVerdict) error {
 		Kind: ledger.Gone, Publisher: s.who.claim.Publisher, Check: s.who.claim.Check, Sequence: v.UpTo, Cause: v.Cause,
 	}
 	r.Prev, _ = s.inst.Ledger.Have(r.Publisher)
+	s.reader.logon.lost = v.Step == LogonLost || v.Cause == ledger.Lost
 	if v.Step == LogonLost {
 		s.log.Error("LOST: the client let go of messages that nobody has any more, as the decree says",
 			"publisher", r.Publisher, "from", r.Prev+1, "to", v.UpTo)
@@ -393,7 +400,7 @@ func (s *Session) logonAck(v LogonVerdict, f LogonFacts) *wire.AckMessage {
 	a.Peers = strings.Join(s.inst.Ledger.SyncPeers(), ",")
 	a.Sync = s.inst.SyncStatus().String()
 	a.Cluster, a.Incarnation = s.inst.Ledger.Cluster(), s.inst.Ledger.Incarnation()
-	if s.reader.logon.seen < a.Incarnation && s.who.canSequence {
+	if r := &s.reader.logon; (r.seen < a.Incarnation || r.lost) && s.who.canSequence {
 		a.Lost = spansOf(s.inst.Ledger.Lost(s.who.claim.Publisher))
 	}
 	return a
