@@ -138,8 +138,8 @@ func falseAcked(w *world, i *instance, l *life, f *forger) bool {
 	f.refused = true
 	f.publish.Sequence = 1
 	f.logon.Acked, f.logon.Last = 1+w.chaos.Uint64N(100), 0
-	if have := i.state(l).Have; have > 0 && w.chaos.IntN(2) == 0 {
-		f.as(l)
+	if have := i.state(l).Have; have > 0 && w.restoring.want == 0 && w.chaos.IntN(2) == 0 {
+		f.as(l) // a decree would believe it
 		f.logon.Acked += have + 1<<20
 		f.logon.Last = f.logon.Acked
 		return true

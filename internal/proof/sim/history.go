@@ -230,6 +230,7 @@ func stored(r *journal.Record) checker.Stored {
 // subscription's or need not be told.
 func (o *oracle) reading(s *subscriber) *checker.Reader {
 	r := o.readers[s]
+	r.FullyDurable = r.FullyDurable && o.w.counts.Lost == 0 // it was handed what is lost, perhaps
 	for _, l := range o.order {
 		none := max(r.base[l.publisher], o.removed(l))
 		if o.forgotten(l) {
