@@ -27,7 +27,6 @@ type LogonFacts struct {
 	Intact     bool   // this instance is, or one that has answered: it would know
 
 	Decreed   bool // a decree stands of which the publisher has not made use
-	Met       bool // its store has met the incarnation: it has made use of the decree, though this is lost here
 	Survivors bool // the peers have answered that the decree does not name
 }
 
@@ -107,9 +106,6 @@ func decideExtended(f LogonFacts) LogonVerdict {
 // mayLose reports whether a decree stands for what this instance lacks: nobody is
 // left who might have it. A peer that has more of the publisher will send it.
 func (f LogonFacts) mayLose() bool {
-	if f.Met && f.Have > 0 && !mut.On(mut.R4DecreeMet) {
-		return false // another loss
-	}
 	return f.Decreed && (f.Survivors || mut.On(mut.R4DecreeAlone)) && f.PeerHave <= f.Have
 }
 

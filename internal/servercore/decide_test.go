@@ -32,8 +32,6 @@ func TestDecideLogon(t *testing.T) {
 		{"extended, unknown, catching up", LogonFacts{Ext: true, Publishes: true, Acked: 4, Answered: true, CatchingUp: true}, gap},
 		{"extended, a gap, by decree", LogonFacts{Ext: true, Publishes: true, Acked: 10, Have: 9, Decreed: true, Survivors: true}, LogonVerdict{Step: LogonLost, UpTo: 10}},
 		{"extended, unknown, by decree", LogonFacts{Ext: true, Publishes: true, Acked: 10, Decreed: true, Survivors: true, CatchingUp: true}, LogonVerdict{Step: LogonLost, UpTo: 10}},
-		{"extended, a gap, its store has met the decree", LogonFacts{Ext: true, Publishes: true, Acked: 10, Have: 9, Decreed: true, Survivors: true, Met: true}, gap},
-		{"extended, unknown, its store has met the decree", LogonFacts{Ext: true, Publishes: true, Acked: 10, Decreed: true, Survivors: true, Met: true}, LogonVerdict{Step: LogonLost, UpTo: 10}},
 		{"extended, a gap, who is left is silent", LogonFacts{Ext: true, Publishes: true, Acked: 10, Have: 9, Decreed: true, Answered: true}, wait},
 		{"extended, a gap, a peer has more", LogonFacts{Ext: true, Publishes: true, Acked: 10, Have: 8, PeerHave: 9, Decreed: true, Survivors: true}, gap},
 		{"extended, no gap, by decree", LogonFacts{Ext: true, Publishes: true, Acked: 9, Last: 9, Have: 9, Safe: 9, Decreed: true}, accept(9, 9)},

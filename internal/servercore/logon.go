@@ -282,8 +282,10 @@ func (s *Session) facts(r *logonRequest) LogonFacts {
 		f.Have, _ = l.Have(s.who.claim.Publisher)
 		f.Other = s.isOther()
 	}
-	f.Decreed = f.Decreed && s.who.canSequence && l.Unsettled(s.who.claim.Publisher)
-	f.Met = r.seen > 0 && r.seen == l.Incarnation()
+	// A store that has met the incarnation has made use of the decree, though that is
+	// lost here: what is missing now is another loss.
+	another := r.seen > 0 && r.seen == l.Incarnation() && f.Have > 0 && r.acked > f.Have && !mut.On(mut.R4DecreeMet)
+	f.Decreed = f.Decreed && s.who.canSequence && !another && l.Unsettled(s.who.claim.Publisher)
 	return f
 }
 
