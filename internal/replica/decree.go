@@ -27,6 +27,7 @@ type decrees struct {
 
 // An offer is a decree that peers are asked about.
 type offer struct {
+	number   uint64
 	open     map[*conn]bool
 	problems []string
 	done     chan struct{} // closed when all have answered
@@ -71,8 +72,30 @@ func (l *Links) Outdated() string {
 // instances that are named will not return. It returns when each connected peer has
 // that durable. An error is a sentence for the operator.
 func (l *Links) Decree(ctx context.Context, lost []string) (journal.Decree, error) {
+	m, err := l.makeDecree(lost, rand.Uint64())
+	return m.decree, m.end(ctx, err)
+}
+
+// EndDecree ends the decree that stands.
+func (l *Links) EndDecree(ctx context.Context) (journal.Decree, error) {
+	m, err := l.endDecree()
+	return m.decree, m.end(ctx, err)
+}
+
+// A making is a decree that is made, or ended: a round of questions, which may be
+// left out, and one in which it is taken.
+type making struct {
+	l      *Links
+	decree journal.Decree
+	what   uint64 // the present round
+	offer  *offer
+}
+
+// makeDecree begins the first round of a decree. id is random.
+func (l *Links) makeDecree(lost []string, id uint64) (*making, error) {
 	had := l.o.Journal.Decree()
-	d := journal.Decree{Incarnation: had.Incarnation + 1, ID: rand.Uint64(), Members: []string{l.o.Name}, Lost: lost, Time: l.o.Now()}
+	d := journal.Decree{Incarnation: had.Incarnation + 1, ID: id, Members: []string{l.o.Name}, Lost: lost, Time: l.o.Now()}
+	m := &making{l: l, what: decreeAsk}
 	l.mu.Lock()
 	problem := l.objectionLocked(had, d, true)
 	for _, p := range l.peers {
@@ -82,16 +105,45 @@ func (l *Links) Decree(ctx context.Context, lost []string) (journal.Decree, erro
 	}
 	l.mu.Unlock()
 	slices.Sort(d.Members)
-	if problem != "" {
-		return d, errors.New(problem)
+	if m.decree = d; problem != "" {
+		return m, errors.New(problem)
 	}
-	if problems := l.offer(ctx, decreeAsk, d); problems != nil {
-		return d, errors.New("nothing was declared: " + strings.Join(problems, "; "))
+	m.offer = l.offer(decreeAsk, d)
+	return m, nil
+}
+
+// endDecree begins to end the decree that stands.
+func (l *Links) endDecree() (*making, error) {
+	m := &making{l: l, decree: l.o.Journal.Decree()}
+	if !m.decree.Stands() {
+		return m, errors.New("no decree stands: there is nothing to end")
 	}
-	if err := l.spread(ctx, d); err != nil {
-		return d, err
+	m.decree.Ended = true
+	return m, m.spread()
+}
+
+// spread takes a decree and begins to have the connected peers take it.
+func (m *making) spread() error {
+	if err := m.l.keepDecree(m.decree); err != nil {
+		return err
 	}
-	return d, l.intactAgain()
+	m.what, m.offer = decreeTake, m.l.offer(decreeTake, m.decree)
+	return nil
+}
+
+// next ends a round and begins the next one, if there is one.
+func (m *making) next() (more bool, err error) {
+	problems := m.l.withdraw(m.offer)
+	switch {
+	case m.what == decreeAsk && problems != nil:
+		return false, errors.New("nothing was declared: " + strings.Join(problems, "; "))
+	case m.what == decreeAsk:
+		err = m.spread()
+		return err == nil, err
+	case problems != nil:
+		return false, errors.New("it stands here; a peer that has not confirmed it takes it when it is linked next: " + strings.Join(problems, "; "))
+	}
+	return false, m.l.intactAgain()
 }
 
 // intactAgain makes this instance intact if no connected one is: what was lost with
@@ -109,25 +161,17 @@ func (l *Links) intactAgain() error {
 	return l.o.Journal.BecomeIntact()
 }
 
-// EndDecree ends the decree that stands.
-func (l *Links) EndDecree(ctx context.Context) (journal.Decree, error) {
-	d := l.o.Journal.Decree()
-	if !d.Stands() {
-		return d, errors.New("no decree stands: there is nothing to end")
+// end waits for the end of all rounds, unless the first could not begin.
+func (m *making) end(ctx context.Context, err error) error {
+	for more := err == nil; more; {
+		select {
+		case <-m.offer.done:
+		case <-ctx.Done():
+		case <-m.l.ctx.Done():
+		}
+		more, err = m.next()
 	}
-	d.Ended = true
-	return d, l.spread(ctx, d)
-}
-
-// spread takes a decree and has the connected peers take it.
-func (l *Links) spread(ctx context.Context, d journal.Decree) error {
-	if err := l.keepDecree(d); err != nil {
-		return err
-	}
-	if problems := l.offer(ctx, decreeTake, d); problems != nil {
-		return errors.New("it stands here; a peer that has not confirmed it takes it when it is linked next: " + strings.Join(problems, "; "))
-	}
-	return nil
+	return err
 }
 
 // objectionLocked says why a decree must not be made, empty if it may. own: it is
@@ -256,13 +300,13 @@ func (m *decreeMessage) frame() []byte {
 	return e.finish()
 }
 
-// offer asks the connected peers about a decree, or has them take it, and returns
-// what is against that.
-func (l *Links) offer(ctx context.Context, what uint64, d journal.Decree) []string {
-	o := &offer{open: make(map[*conn]bool), done: make(chan struct{})}
+// offer asks the connected peers about a decree, or has them take it.
+func (l *Links) offer(what uint64, d journal.Decree) *offer {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.lastOffer++
-	m := &decreeMessage{number: l.lastOffer, what: what, decree: d}
+	o := &offer{number: l.lastOffer, open: make(map[*conn]bool), done: make(chan struct{})}
+	m := &decreeMessage{number: o.number, what: what, decree: d}
 	for _, p := range l.peers {
 		if p.conn == nil {
 			continue
@@ -273,18 +317,16 @@ func (l *Links) offer(ctx context.Context, what uint64, d journal.Decree) []stri
 		}
 		o.open[p.conn] = true
 	}
-	l.offers[m.number] = o
+	l.offers[o.number] = o
 	o.look()
-	l.mu.Unlock()
+	return o
+}
 
-	select {
-	case <-o.done:
-	case <-ctx.Done():
-	case <-l.ctx.Done():
-	}
+// withdraw ends an offer and returns what is against it.
+func (l *Links) withdraw(o *offer) []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.offers, m.number)
+	delete(l.offers, o.number)
 	for c := range o.open {
 		o.problems = append(o.problems, c.peer.name+" has not answered in time")
 	}

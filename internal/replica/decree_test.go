@@ -46,6 +46,9 @@ func TestDecreeOfTheThird(t *testing.T) {
 		a.close()
 		b.close()
 		w.eventually("they are gone", func() bool { return c.status("a").State == "down" && c.status("b").State == "down" })
+		if q := c.l.AskPeers(t.Context(), Notice{Publisher: 2}, nil); q.All || !q.Enough {
+			t.Errorf("answers %+v: a and b may know the publisher, and nothing that is waited for comes from them", q)
+		}
 		for problem, lost := range map[string][]string{
 			"b is not connected with c: start it, or name it": {"a"},
 			"x is no destination and no peer of c":            {"a", "b", "x"},

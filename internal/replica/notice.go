@@ -102,9 +102,7 @@ func (l *Links) ask(ctx context.Context, n *Notice) (uint64, *question) {
 	for _, p := range l.peers {
 		switch {
 		case p.conn == nil:
-			if p.outbound() {
-				q.missed(p.dest.Sync)
-			}
+			q.missed(p.outbound() && p.dest.Sync) // one that is no destination may know, too
 			q.Survivors = q.Survivors && slices.Contains(decree.Lost, p.name)
 		case p.conn.queueLocked(e.finish()) != nil:
 			q.silent(p.conn.counts())

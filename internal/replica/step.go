@@ -58,6 +58,28 @@ func (l *Stepped) Ask(n Notice) Poll {
 	}
 }
 
+// An Order is an operator's order under way: it reports whether it has ended, and how.
+// With last no answer is waited for any more.
+type Order func(last bool) (done bool, err error)
+
+// Decree is Links.Decree, with a random id of the decree.
+func (l *Stepped) Decree(lost []string, id uint64) Order { return order(l.makeDecree(lost, id)) }
+
+// EndDecree is Links.EndDecree.
+func (l *Stepped) EndDecree() Order { return order(l.endDecree()) }
+
+func order(m *making, err error) Order {
+	return func(last bool) (bool, error) {
+		for more := err == nil; more; {
+			if !last && !isClosed(m.offer.done) {
+				return false, nil
+			}
+			more, err = m.next()
+		}
+		return true, err
+	}
+}
+
 // An End is one end of a connection between two instances.
 type End struct {
 	c      *conn

@@ -56,6 +56,31 @@ func TestLostByDecree(t *testing.T) {
 	again.want("processed success s=8 have=8 lost=2-7") // as long as its stores have not noted the incarnation
 }
 
+// A publisher is told of a loss that its own logon has declared, also if its store has
+// met the incarnation, and a publisher that is known makes no use of a decree a second
+// time, also if the instance has lost that it did.
+func TestDecreeThatWasMet(t *testing.T) {
+	l := memledger.New()
+	s := newStand(t, l, l.Sync)
+	if err := s.publisher("x").publish("a", 1, "1"); err != nil {
+		t.Fatal(err)
+	}
+	s.sync()
+	l.SetState(memledger.State{Incarnation: 1, Decreed: true})
+	for life, want := range map[string][]string{"x": {"processed failure reason=publish gap", "end"}, "y": {"processed success s=0 have=5 lost=1-5"}} {
+		c := s.connect()
+		cmd := wire.LogonCommand{
+			CommandID: "0", ClientName: life, Acks: wire.AckProcessed, Ext: true, Store: life, Counter: 2,
+			Acked: 5, Last: 5, Cluster: l.Cluster(), Incarnation: 1,
+		}
+		if err := c.do(&cmd); err != nil {
+			t.Fatal(err)
+		}
+		_ = c.core.Decide(s.now)
+		c.want(want...)
+	}
+}
+
 // A publisher that lost nothing has made use of the decree with its logon.
 func TestDecreeOfNoUse(t *testing.T) {
 	l := memledger.New()

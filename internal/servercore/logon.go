@@ -69,7 +69,8 @@ type logonRequest struct {
 	sent   uint64      // highest sequence that may have been sent
 	clock  uint64      // of the group: as the store keeps it; in the answer: as it is to keep it
 	spans  []wire.Span // of the sequences above acked, those that were rejected
-	seen   uint64      // incarnation that its stores have seen
+	seen   uint64      // incarnation of this group that its store has met
+	lost   bool        // something was found to be lost now
 	since  time.Time   // of the first Decide
 	waited bool        // the links know that it waits
 }
@@ -91,7 +92,11 @@ func (s *Session) logon(m *wire.Message) error {
 	if reason := s.inst.Ledger.Outdated(); reason != "" {
 		return s.refuseLogon(m, wire.ReasonIncarnation)
 	}
-	if seen := m.Incarnation; s.who.ext && string(m.Cluster) == s.inst.Ledger.Cluster() && seen > s.inst.Ledger.Incarnation() {
+	seen := m.Incarnation
+	if !s.who.ext || string(m.Cluster) != s.inst.Ledger.Cluster() {
+		seen = 0
+	}
+	if seen > s.inst.Ledger.Incarnation() {
 		return s.refuseOutdated(m, seen)
 	}
 	if s.isOther() { // before it takes the place of the one whose id it is
@@ -111,7 +116,7 @@ func (s *Session) logon(m *wire.Message) error {
 		old.Fence()
 	}
 	s.reader.logon = logonRequest{
-		id: string(m.CommandID), acks: m.Acks, acked: m.Acked, last: m.Last, sent: m.Sent, clock: m.Clock, spans: rejected, seen: m.Incarnation,
+		id: string(m.CommandID), acks: m.Acks, acked: m.Acked, last: m.Last, sent: m.Sent, clock: m.Clock, spans: rejected, seen: seen,
 	}
 	s.reader.stage = deciding
 	s.announce()
@@ -282,7 +287,10 @@ func (s *Session) facts(r *logonRequest) LogonFacts {
 		f.Have, _ = l.Have(s.who.claim.Publisher)
 		f.Other = s.isOther()
 	}
-	f.Decreed = f.Decreed && s.who.canSequence && l.Unsettled(s.who.claim.Publisher)
+	// A store that has met the incarnation has made use of the decree, though that is
+	// lost here: what is missing now is another loss.
+	another := r.seen > 0 && r.seen == l.Incarnation() && f.Have > 0 && r.acked > f.Have && !mut.On(mut.R4DecreeMet)
+	f.Decreed = f.Decreed && s.who.canSequence && !another && l.Unsettled(s.who.claim.Publisher)
 	f.Closing = heard.Max(l.Closing()) // behind have: what was forgotten before that counts
 	return f
 }
@@ -314,6 +322,7 @@ func (s *Session) recordGone(v LogonVerdict) error {
 		Kind: ledger.Gone, Publisher: s.who.claim.Publisher, Check: s.who.claim.Check, Sequence: v.UpTo, Cause: v.Cause,
 	}
 	r.Prev, _ = s.inst.Ledger.Have(r.Publisher)
+	s.reader.logon.lost = v.Step == LogonLost || v.Cause == ledger.Lost
 	if v.Step == LogonLost {
 		s.log.Error("LOST: the client let go of messages that nobody has any more, as the decree says",
 			"publisher", r.Publisher, "from", r.Prev+1, "to", v.UpTo)
@@ -423,7 +432,7 @@ func (s *Session) logonAck(v LogonVerdict, f LogonFacts) *wire.AckMessage {
 	a.Peers = strings.Join(s.inst.Ledger.SyncPeers(), ",")
 	a.Sync, a.Clock = s.inst.SyncStatus().String(), s.reader.logon.clock
 	a.Cluster, a.Incarnation = s.inst.Ledger.Cluster(), s.inst.Ledger.Incarnation()
-	if s.reader.logon.seen < a.Incarnation && s.who.canSequence {
+	if r := &s.reader.logon; (r.seen < a.Incarnation || r.lost) && s.who.canSequence {
 		a.Lost = spansOf(s.inst.Ledger.Lost(s.who.claim.Publisher))
 	}
 	return a

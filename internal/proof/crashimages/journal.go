@@ -17,7 +17,7 @@ import (
 
 // Journal is the transaction log of an instance.
 var Journal = Subject{"journal", func(seed uint64) Life {
-	return &journalLife{rand: newRand(seed), ids: make(map[uint64]*ids)}
+	return &journalLife{rand: newRand(seed), ids: make(map[uint64]*ids), decrees: make([]journal.Decree, 1), settled: make(map[uint64]bool)}
 }}
 
 // ids is what is known of one publisher.
@@ -47,9 +47,11 @@ type journalLife struct {
 	peers   []remembering
 	kept    int // of the peers, those that are durable
 	ids     map[uint64]*ids
-	cluster journal.Cluster // that it has become one of, durably
-	apart   []uint64        // publishers noted as diverged, durable but for the last
-	noted   int             // how many of them are durable
+	cluster journal.Cluster  // that it has become one of, durably
+	apart   []uint64         // publishers noted as diverged, durable but for the last
+	noted   int              // how many of them are durable
+	decrees []journal.Decree // the last one that is durable, and one behind it that may be
+	settled map[uint64]bool  // publishers that have made use of it, durably
 
 	mu     sync.Mutex
 	moved  map[uint64]uint64 // guarded by mu: reported as durable by this process
@@ -61,6 +63,7 @@ func (l *journalLife) Clone(seed uint64) Life {
 		rand: newRand(seed), made: l.made, records: slices.Clone(l.records), ids: make(map[uint64]*ids),
 		peers: slices.Clone(l.peers), kept: l.kept,
 		apart: slices.Clone(l.apart), noted: l.noted, cluster: l.cluster,
+		decrees: slices.Clone(l.decrees), settled: maps.Clone(l.settled),
 	}
 	for p, s := range l.ids {
 		copied := *s
@@ -99,7 +102,7 @@ func (l *journalLife) Open(disk *memfs.FS, _ bool) (err error) {
 
 func (l *journalLife) Use(steps int) error {
 	for range steps {
-		if err := l.step(l.rand.IntN(14)); err != nil {
+		if err := l.step(l.rand.IntN(16)); err != nil {
 			return err
 		}
 	}
@@ -127,6 +130,8 @@ func (l *journalLife) step(what int) error {
 		return l.j.Err()
 	case what < 12:
 		return l.trim()
+	case what > 13:
+		return l.declare()
 	case l.cluster.ID.IsZero():
 		c, err := l.j.Found()
 		if err == nil {
@@ -135,6 +140,56 @@ func (l *journalLife) step(what int) error {
 		return err
 	}
 	return l.diverge()
+}
+
+// declare has the journal take a decree, end it, or note that a publisher has made use of it.
+func (l *journalLife) declare() error {
+	d := l.decrees[0]
+	if publisher := 1 + l.rand.Uint64N(3); d.Stands() && l.ids[publisher] != nil && l.rand.IntN(3) > 0 {
+		err := errors.Join(l.j.Settle(publisher), l.j.Sync())
+		if err == nil {
+			l.settled[publisher] = true
+		}
+		return err
+	}
+	if d.Ended = d.Stands(); !d.Ended {
+		l.made++
+		d = journal.Decree{
+			Incarnation: d.Incarnation + 1, ID: uint64(l.made), Members: []string{"a", "b"}, Lost: []string{"c"}, Time: time.UnixMicro(int64(l.made)),
+		}
+	}
+	l.decrees = append(l.decrees[:1], d)
+	err := l.j.TakeDecree(d)
+	if err == nil {
+		l.keepDecree(d)
+	}
+	return err
+}
+
+// keepDecree notes that a decree is durable. Nobody has made use of another one.
+func (l *journalLife) keepDecree(d journal.Decree) {
+	if !d.Is(l.decrees[0]) {
+		clear(l.settled)
+	}
+	l.decrees = []journal.Decree{d}
+}
+
+// checkDecree checks that the decree is the last one that was durable, or the one behind
+// it, and who has made use of it.
+func (l *journalLife) checkDecree() error {
+	found := l.j.Decree()
+	found.Stood = 0
+	n := slices.IndexFunc(l.decrees, func(d journal.Decree) bool { return fmt.Sprint(d) == fmt.Sprint(found) })
+	if n < 0 && (found.Incarnation > 0 || l.decrees[0].Incarnation > 0) {
+		return Violated("found the decree %+v, had %+v", found, l.decrees)
+	}
+	l.keepDecree(l.decrees[max(n, 0)])
+	for publisher := range l.settled {
+		if l.decrees[0].Stands() && !l.j.Settled(publisher) {
+			return Violated("forgot that %d has made use of the decree %+v", publisher, found)
+		}
+	}
+	return nil
 }
 
 // firstApart is the first of the publishers that are noted as diverged.
@@ -292,7 +347,7 @@ func (l *journalLife) Failed() error {
 
 // Check implements Life.
 func (l *journalLife) Check() error {
-	if err := l.checkDiverged(); err != nil {
+	if err := errors.Join(l.checkDiverged(), l.checkDecree()); err != nil {
 		return err
 	}
 	for _, s := range l.j.States() {

@@ -49,6 +49,7 @@ type client struct {
 // An application is the publisher or subscriber that a client runs for.
 type application interface {
 	leadsTo(to *clientcore.Server) bool
+	meet(m *wire.Message)              // the group of a server
 	attach()                           // put the subscriptions on the wire
 	lost()                             // the connection is gone
 	take(m *wire.Message)              // a frame that is not the session's
@@ -120,6 +121,9 @@ func (c *client) logon() {
 	counter, err := c.store.Logon(c.name)
 	c.stored(err)
 	c.core.Logon(c.name, "", "", counter, c.store.Rejected(c.core.Life(), c.core.RejectedFrom(), wire.MaxSpans))
+	if m, can := c.store.(memory); can {
+		c.core.States(m.Met())
+	}
 	cmd := c.core.Credentials("", "")
 	c.send(cmd.AppendTo)
 }
@@ -170,6 +174,7 @@ func (c *client) loggedOn(m *wire.Message) {
 		return
 	}
 	c.app.letGo(b.Life.ID, b.LetGo)
+	c.app.meet(m)
 	sender, err := b.Apply(c.store, c.core, false)
 	if err != nil {
 		if b.RolledBack {

@@ -26,6 +26,7 @@ var kinds = []kind{
 	{"kill then power cut", 5, of((*world).running, (*world).killThenCutPower)},
 	{"wipe", 4, of((*world).running, (*world).wipe)},
 	{"disk rolled back", 3, of((*world).running, (*world).rollBackDisk)},
+	{"old images, then a decree", 6, (*world).putBack},
 	{"damage at rest", 3, of((*world).running, (*world).damage)},
 	{"stop", 5, func(w *world) bool { return w.pause(&w.one().process, 6*time.Second) }},
 	{"link cut", 8, (*world).cutLink},
@@ -208,7 +209,9 @@ func (w *world) covers(other, i *instance) bool {
 // becameWhole looks whether an instance whose disk has lost something has got
 // it back.
 func (w *world) becameWhole(i *instance) bool {
-	lacks := func(l *life) bool { return i.disk.has[l.publisher] < l.safe }
+	lacks := func(l *life) bool {
+		return i.disk.has[l.publisher] < l.safe && !l.isLost(l.safe)
+	}
 	if i.j == nil || i.j.Damage() != nil || !w.covers(i, i.other()) || slices.ContainsFunc(w.oracle.order, lacks) {
 		return false
 	}
@@ -236,11 +239,18 @@ func (w *world) lose(i *instance, fs *memfs.FS) {
 	w.revive(&i.process, 0, 2*time.Second, i.start)
 }
 
+// anyBlank reports whether an instance has no journal, and has not met its group
+// since: another one without would begin another group with it.
+func (w *world) anyBlank() bool {
+	return slices.ContainsFunc(w.instances, func(i *instance) bool { return i.blank })
+}
+
 func (w *world) wipe(i *instance) bool {
-	if !w.expendable(i) {
+	if !w.expendable(i) || w.anyBlank() {
 		return false
 	}
 	w.say("FAULT %s is wiped", i.name)
+	i.blank = true
 	w.lose(i, memfs.New())
 	return true
 }
@@ -248,8 +258,9 @@ func (w *world) wipe(i *instance) bool {
 // rollBackDisk takes an image of a disk and puts it back later.
 func (w *world) rollBackDisk(i *instance) bool {
 	old := i.fs.Image(memfs.Durable)
+	incarnation := w.restoring.want
 	w.later(100*time.Millisecond, 3*time.Second, func() {
-		if !i.alive || !w.expendable(i) {
+		if !i.alive || !w.expendable(i) || incarnation != w.restoring.want {
 			return
 		}
 		w.say("FAULT the disk of %s is rolled back", i.name)
@@ -268,7 +279,7 @@ func (w *world) damage(i *instance) bool {
 	if !i.spare {
 		holder = i.other()
 	}
-	if !w.expendable(i) || (!i.spare || w.set.drill) && !w.covers(holder, i) {
+	if w.restoring.under || w.restoring.want > 0 || !w.expendable(i) || (!i.spare || w.set.drill) && !w.covers(holder, i) {
 		return false
 	}
 	fs := i.fs.Image(memfs.Durable)

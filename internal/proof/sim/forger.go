@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/testkit/forge"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
@@ -138,8 +139,8 @@ func falseAcked(w *world, i *instance, l *life, f *forger) bool {
 	f.refused = true
 	f.publish.Sequence = 1
 	f.logon.Acked, f.logon.Last = 1+w.chaos.Uint64N(100), 0
-	if have := i.state(l).Have; have > 0 && w.chaos.IntN(2) == 0 {
-		f.as(l)
+	if have := i.state(l).Have; have > 0 && w.restoring.want == 0 && w.chaos.IntN(2) == 0 {
+		f.as(l) // a decree would believe it
 		f.logon.Acked += have + 1<<20
 		f.logon.Last = f.logon.Acked
 		return true
@@ -221,3 +222,41 @@ func (f *forger) leave() {
 	f.w.died(&f.process, false)
 	f.end()
 }
+
+// forgeGap is the time between two forged publishers.
+const forgeGap = 3 * time.Second
+
+// forge has the pair take one number of a publisher that no application has with two
+// contents, now and then, as a copied store or who knows a life has it. Nothing of that
+// may change what is promised to others, whether and when it is found (R11). Both
+// contents deliver nothing.
+func (w *world) forge(end time.Duration) {
+	w.after(forgeGap, nil, 'Z', func() {
+		if w.now >= end {
+			return
+		}
+		who := bookmark.OfLife(fmt.Sprintf("forged %d", len(w.forged)))
+		w.say("FAULT %d is forged", who.ID)
+		w.forged[who.ID] = true
+		for n, i := range w.instances[:2] {
+			kind := []journal.Kind{journal.Empty, journal.Tombstone}[n]
+			for s := range uint64(n + 1) {
+				w.forgeAt(i, &journal.Record{Kind: kind, Publisher: who.ID, Check: who.Check, Sequence: s + 1, Prev: s})
+			}
+		}
+		w.forge(end)
+	})
+}
+
+func (w *world) forgeAt(i *instance, r *journal.Record) {
+	if !i.alive || i.stopped || i.j == nil || i.j.Cluster().ID.IsZero() { // it takes nothing yet
+		return
+	}
+	if _, err := i.j.Append(r); err != nil {
+		w.say("%s: %v", i.name, err)
+	}
+	i.wake()
+}
+
+// apart reports whether a publisher was forged, so that nothing is promised of it.
+func (w *world) apart(publisher uint64) bool { return w.forged[publisher] }

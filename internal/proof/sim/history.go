@@ -191,6 +191,9 @@ func (o *oracle) journal(i *instance) checker.Journal {
 			if more, err := f.Next(&r); err != nil || !more {
 				return err
 			}
+			if m := o.message(r.Publisher, r.Sequence); m != nil && m.refused && r.Kind == journal.Tombstone && m.Kind != r.Kind {
+				r.Kind = journal.Elsewhere // its store was told that the outcome is unknown, and leaves it out
+			}
 			if !o.w.apart(r.Publisher) && !o.isForged(i, r.Publisher, r.Sequence) {
 				c.Records = append(c.Records, stored(&r))
 			}
@@ -203,6 +206,14 @@ func (o *oracle) journal(i *instance) checker.Journal {
 		}
 	}
 	return c
+}
+
+// message returns a message, nil if it was never published.
+func (o *oracle) message(publisher, seq uint64) *message {
+	if l := o.lives[publisher]; l != nil {
+		return l.message(seq)
+	}
+	return nil
 }
 
 // isForged reports whether a publisher is a forger's, which no honest
@@ -230,6 +241,7 @@ func stored(r *journal.Record) checker.Stored {
 // subscription's or need not be told.
 func (o *oracle) reading(s *subscriber) *checker.Reader {
 	r := o.readers[s]
+	r.FullyDurable = r.FullyDurable && o.w.counts.Lost == 0 // it was handed what is lost, perhaps
 	for _, l := range o.order {
 		none := max(r.base[l.publisher], o.removed(l), l.away)
 		if o.forgotten(l) {

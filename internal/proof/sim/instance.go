@@ -32,6 +32,7 @@ type instance struct {
 	peers []*instance // those it replicates to
 	async map[string]bool
 	mute  bool // it does not replicate to the other one of the pair
+	blank bool // it was wiped, and has not served since
 
 	j        *journal.Journal
 	links    *replica.Stepped
@@ -313,7 +314,7 @@ func (i *instance) serve() {
 	if i.serving {
 		return
 	}
-	i.serving = true
+	i.serving, i.blank = true, false
 	if i.links.Cluster() == "" {
 		i.w.oracle.violate("%s serves, and has met no group", i.name)
 	}

@@ -3,6 +3,7 @@ package sim
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
@@ -38,6 +39,9 @@ type life struct {
 	safe      uint64     // highest sequence acknowledged as safe
 	letGo     uint64     // highest sequence its store has let go of as safe
 	away      uint64     // published when an instance forgot it
+	lost      []loss     // with images that were put back
+	told      []loss     // to its publisher, in an incarnation
+	unheard   uint64     // up to here it was lost with all that was known of it
 }
 
 // A message is one that an application's Publish returned nil for. N is its
@@ -272,7 +276,7 @@ func (o *oracle) rejected(p *publisher, r *clientcore.Rejection) {
 	m := o.life(p, r.Life).message(r.Sequence)
 	// While an instance has more of a life than its store has given out, what it
 	// can't compare any more is not known to be the store's (R1).
-	unknown := (p.rolled || r.Sequence <= o.life(p, r.Life).away) && r.Reason == wire.ReasonUnknown
+	unknown := r.Reason == wire.ReasonUnknown && (p.rolled || r.Sequence <= o.life(p, r.Life).away || o.ahead(p, r.Life))
 	switch {
 	case m == nil:
 		o.violate("%s: told that %s|%d was refused, which was never published", p.name, r.Life, r.Sequence)
@@ -304,6 +308,13 @@ func (o *oracle) forgot(i *instance, lives []*life) {
 	}
 }
 
+// ahead reports whether an instance has more of a life than its store has given out.
+func (o *oracle) ahead(p *publisher, life string) bool {
+	lives := p.store.Lives()
+	n := slices.IndexFunc(lives, func(l pubstore.Life) bool { return l.ID == life })
+	return n >= 0 && slices.ContainsFunc(o.w.instances, func(i *instance) bool { return i.state(o.life(p, life)).Have > lives[n].Last })
+}
+
 // forgotten reports whether an instance does not know a life any more (R10).
 // Who has not read it by then is not told.
 func (o *oracle) forgotten(l *life) bool {
@@ -328,7 +339,7 @@ func (i *instance) state(l *life) (s journal.State) {
 // a running CRC, which damage may have made unknown.
 func (o *oracle) removed(l *life) (through uint64) {
 	if o.w.set.retain == 0 || !o.w.damaged {
-		return 0
+		return l.unheard
 	}
 	for _, i := range o.w.instances[:2] {
 		through = max(through, i.state(l).Floor)

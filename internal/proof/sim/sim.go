@@ -26,6 +26,8 @@ type Counts struct {
 	Overruns  uint64
 	RollBacks uint64
 	Apart     uint64 // publishers set apart, once for each instance
+	Restored  uint64 // times that old images were put back
+	Lost      uint64 // messages that were acknowledged and on no disk then
 }
 
 // Add adds the counts of another run.
@@ -39,6 +41,8 @@ func (c *Counts) Add(o Counts) {
 	c.Overruns += o.Overruns
 	c.RollBacks += o.RollBacks
 	c.Apart += o.Apart
+	c.Restored += o.Restored
+	c.Lost += o.Lost
 	if c.Faults == nil {
 		c.Faults = make([]uint64, len(kinds))
 	}
@@ -184,6 +188,7 @@ func Run(o Options) (r Result) {
 	for _, i := range w.instances {
 		i.count()
 	}
+	w.oracle.checkLost()
 	w.oracle.judge()
 	return r
 }
@@ -223,6 +228,9 @@ func (w *world) anyIntact() bool {
 
 // restless says what is not at rest.
 func (w *world) restless() string {
+	if w.restoring.under {
+		return "the operator's decree is not made"
+	}
 	for _, i := range w.instances {
 		switch {
 		case !i.alive || i.stopped || !i.serving:
@@ -240,6 +248,9 @@ func (w *world) restless() string {
 	for _, p := range w.publishers {
 		if n := p.store.Usage().Messages; n > 0 || !p.live {
 			return fmt.Sprintf("%s keeps %d messages of %v, live %v", p.name, n, p.store.Lives(), p.live)
+		}
+		if lost := w.oracle.untold(p); lost != nil {
+			return fmt.Sprintf("%s was not told that %v are lost", p.name, lost)
 		}
 	}
 	for _, i := range w.instances {

@@ -105,6 +105,7 @@ func (s *subscriber) leadsTo(to *clientcore.Server) bool {
 // A subscriber publishes nothing.
 func (s *subscriber) letGo(string, uint64)          {}
 func (s *subscriber) rejected(clientcore.Rejection) {}
+func (s *subscriber) meet(*wire.Message)            {}
 
 // attach subscribes, under a new id, if the subscription waits for that.
 func (s *subscriber) attach() {

@@ -37,6 +37,7 @@ type world struct {
 	runs        uint64          // starts of instances
 	forgers     int             // there have been
 	recordings  []*recording    // of links
+	restoring   restoring
 
 	oracle oracle
 	trace  uint64   // hash of what happened
