@@ -159,9 +159,6 @@ func (t *table) applySettled(ids []uint64) {
 	}
 }
 
-// decreeLeast is the length of the shortest decree.
-const decreeLeast = 1 + 8 + 1 + 1 + 8 + 8 + 1
-
 func appendDecree(b []byte, d decreed) []byte {
 	b = binary.AppendUvarint(b, d.Incarnation)
 	b = binary.LittleEndian.AppendUint64(b, d.ID)
