@@ -111,7 +111,7 @@ func TestURIErrors(t *testing.T) {
 		"joe:s3cret@127.0.0.1:9007", "1:s3cret@a:9007", "tcp://joe:s3cret#x@h:1/amps/json", "tcp://joe:s3cret/x@h:1/amps/json",
 		"tcp://joe:s3cret?x@h:1/amps/json", "tcp://joe:s3cret@x@h:1/amps/json", "tcp://joe:s3cret@h:1/amps/json ", "tcp://joe:s3cret%@h:1/",
 		"tcp://joe:s3cret@a:1,b:2/amps/json", "tcp://joe:s3cret@::1:9007/amps/json", "tcp://joe:s3cret@h:99999/amps/json", "tcp://joe:s3cret@h:0/amps/json",
-		"tcp://joe:s3cret@h:x/amps/json",
+		"tcp://joe:s3cret@h:x/amps/json", "joe:s3cret@a://h:1/amps x", "joe:s3cret://h:1#",
 	} {
 		if _, err := parseURI(bad); err == nil || strings.Contains(err.Error(), "s3cret") || strings.Contains(redact(bad), "s3cret") {
 			t.Errorf("%s: shown as %s, error %v", bad, redact(bad), err)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -53,6 +54,9 @@ const uriForm = "write tcp://host:port/amps/json"
 // password all the same.
 func withoutUser(text string) string {
 	if scheme, _, found := strings.Cut(text, "://"); found && misformed(text) != "" {
+		if !slices.Contains([]string{"tcp", "tcps", "unix"}, scheme) {
+			return "…" // it may be anything
+		}
 		return scheme + "://…"
 	}
 	return text[strings.LastIndex(text, "@")+1:]
