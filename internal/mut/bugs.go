@@ -90,8 +90,8 @@ const (
 	R4DecreeLinked Bug = "r4-decree-linked"
 	// R4DecreeAlone declares lost without asking the peers that the decree does not name.
 	R4DecreeAlone Bug = "r4-decree-alone"
-	// R4DecreeMet lets a publisher make use of a decree whose incarnation its store has met.
-	R4DecreeMet Bug = "r4-decree-met"
+	// R4LossUntold does not tell a publisher what its logon has found to be lost, if its store has met the incarnation.
+	R4LossUntold Bug = "r4-loss-untold"
 	// R2AnyIncarnation links with an instance that had no part in the decree.
 	R2AnyIncarnation Bug = "r2-any-incarnation"
 	// R10OldIncarnation has a client go on at a server of a lower incarnation than it has seen.

@@ -287,10 +287,7 @@ func (s *Session) facts(r *logonRequest) LogonFacts {
 		f.Have, _ = l.Have(s.who.claim.Publisher)
 		f.Other = s.isOther()
 	}
-	// A store that has met the incarnation has made use of the decree, though that is
-	// lost here: what is missing now is another loss.
-	another := r.seen > 0 && r.seen == l.Incarnation() && f.Have > 0 && r.acked > f.Have && !mut.On(mut.R4DecreeMet)
-	f.Decreed = f.Decreed && s.who.canSequence && !another && l.Unsettled(s.who.claim.Publisher)
+	f.Decreed = f.Decreed && s.who.canSequence && l.Unsettled(s.who.claim.Publisher)
 	f.Closing = heard.Max(l.Closing()) // behind have: what was forgotten before that counts
 	return f
 }
@@ -432,7 +429,7 @@ func (s *Session) logonAck(v LogonVerdict, f LogonFacts) *wire.AckMessage {
 	a.Peers = strings.Join(s.inst.Ledger.SyncPeers(), ",")
 	a.Sync, a.Clock = s.inst.SyncStatus().String(), s.reader.logon.clock
 	a.Cluster, a.Incarnation = s.inst.Ledger.Cluster(), s.inst.Ledger.Incarnation()
-	if r := &s.reader.logon; (r.seen < a.Incarnation || r.lost) && s.who.canSequence {
+	if r := &s.reader.logon; (r.seen < a.Incarnation || r.lost && !mut.On(mut.R4LossUntold)) && s.who.canSequence {
 		a.Lost = spansOf(s.inst.Ledger.Lost(s.who.claim.Publisher))
 	}
 	return a

@@ -81,7 +81,7 @@ func (w *world) declare() {
 	}
 	w.after(decreeGap, nil, 'D', w.declare)
 	i := w.either()
-	if !i.alive || i.stopped || !i.serving {
+	if !i.alive || i.stopped || !i.serving || i.j.Decree().Incarnation >= w.restoring.want { // the other one is away
 		return
 	}
 	o, id := i.other().linkName, w.chaos.Uint64()
