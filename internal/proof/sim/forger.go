@@ -55,6 +55,9 @@ func forged(tell func(w *world, i *instance, l *life, f *forger) bool) func(*wor
 			Body: binary.LittleEndian.AppendUint64(nil, 1<<60+uint64(w.forgers)),
 		}
 		l := w.oracle.order[w.chaos.IntN(len(w.oracle.order))]
+		if len(l.lost) > 0 { // whoever knows a life can use up its decree
+			return false
+		}
 		if !tell(w, i, l, f) {
 			return false
 		}

@@ -107,7 +107,7 @@ func (o *oracle) incomplete(s *subscriber, have bookmark.Vector) *message {
 		for seq := max(r.base[l.publisher], o.removed(l), r.whole[l.publisher], l.away) + 1; seq <= end; seq++ {
 			m, b := l.messages[seq-1], bookmark.Bookmark{Publisher: l.publisher, Sequence: seq}
 			done := r.got[b] != nil && r.got[b].Discard != checker.Undiscarded
-			if !done && s.wants(m) && !r.Told(b) {
+			if !done && s.wants(m) && !m.refused && !r.Told(b) { // of a refused one nobody may have anything
 				return m
 			}
 			r.whole[l.publisher] = seq
