@@ -30,7 +30,8 @@ func (p *peer) inSync() bool { return p.dest.Sync || p.memory.sync }
 // the marker that it is gone.
 
 // Agree tells the peers of publishers that may be forgotten here, each with its have,
-// and returns those that every peer in sync does not know or has promised to forget (R10).
+// and returns those that no peer knows that has not promised to forget them (R10). Of
+// those that are away only the ones in sync are waited for.
 func (l *Links) Agree(closing []bookmark.Bookmark) (agreed []bookmark.Bookmark) {
 	l.dropForgotten()
 	conns, complete := l.promise(closing)
@@ -93,20 +94,18 @@ func (c *conn) forget(gone []bookmark.Bookmark) {
 	}
 }
 
-// promise has the peers told, and returns the connections of those in sync, and
-// whether all of these are connected.
+// promise has the connected peers told, and returns their connections, and whether
+// all peers in sync are connected.
 func (l *Links) promise(closing []bookmark.Bookmark) (conns []*conn, complete bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	complete = true
 	for _, p := range l.peers {
-		switch {
-		case p.conn == nil:
+		if p.conn == nil {
 			complete = complete && !p.inSync()
 			continue
-		case p.inSync():
-			conns = append(conns, p.conn)
 		}
+		conns = append(conns, p.conn)
 		for part := range slices.Chunk(closing, acksBatch) {
 			e := newEncoder()
 			encodeVector(e, frameClosing, part)

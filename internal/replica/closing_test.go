@@ -151,6 +151,25 @@ func TestWhatIsGoneIsToldOfWhatIsForgotten(t *testing.T) {
 	})
 }
 
+// A publisher is not forgotten while an asynchronous third is linked that may have
+// more of it: its client would be refused as a publish gap ever after.
+func TestThirdKnowsIt(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b, c := w.withThird()
+		a.publish(1, 1, 2)
+		w.eventually("all have it", func() bool { return b.have(1) == 2 && c.have(1) == 2 })
+		for n, name := range []string{"b", "c"} {
+			if got := a.l.Agree([]bookmark.Bookmark{bm(1, 2)}); len(got) > 0 {
+				t.Errorf("forgotten although %s knows it", []string{"b", "c"}[n:])
+			}
+			a.l.peers[name].conn.forget([]bookmark.Bookmark{bm(1, 2)}) // as one that promises
+		}
+		if got := a.l.Agree([]bookmark.Bookmark{bm(1, 2)}); len(got) != 1 {
+			t.Errorf("agreed on %v", got)
+		}
+	})
+}
+
 // A peer is left untold of a publisher only if our hello has said that it may be
 // forgotten: otherwise it waits for what the hello said.
 func TestClosingSinceTheHello(t *testing.T) {
