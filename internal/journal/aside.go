@@ -329,7 +329,7 @@ const reasonDamaged = "lost: every disk that had it is damaged there"
 // a refusal: it would be let go in silence otherwise (R14).
 func (j *Journal) closeHole(publisher uint64, n run) error {
 	s, _ := j.State(publisher)
-	if n.prev <= s.Have {
+	if n.prev <= s.Have || s.Diverged > 0 { // nothing more is taken of one that has diverged (R11)
 		return nil
 	}
 	j.o.Log.Error("journal: messages are lost: damaged here and no peer has them",

@@ -174,6 +174,22 @@ func TestHealedAlone(t *testing.T) {
 	}
 }
 
+// Of a publisher that has diverged nothing more is taken, and what was damaged of it is
+// not marked: all else is healed.
+func TestHealedWithDiverged(t *testing.T) {
+	disk, _ := interleaved(t, 40)
+	damage(t, disk, "<1|20>")
+	damage(t, disk, "<1|30>")
+	j := openOn(t, disk, large, setAside)
+	diverge(t, j, 1, 5)
+	if err := j.Healed(); err != nil {
+		t.Fatal(err)
+	}
+	if s := state(j, 1); s.Have >= 20 || state(j, 2).Have != 40 || j.Damage() != nil {
+		t.Errorf("%+v, %v", j.States(), j.Damage())
+	}
+}
+
 // What was set aside says what retention had removed meanwhile.
 func TestAsideKeepsFloorsAndIntervals(t *testing.T) {
 	disk := memfs.New()
