@@ -188,6 +188,7 @@ func TestHealedWithDiverged(t *testing.T) {
 	if s := state(j, 1); s.Have >= 20 || state(j, 2).Have != 40 || j.Damage() != nil {
 		t.Errorf("%+v, %v", j.States(), j.Damage())
 	}
+	end(t, j)
 }
 
 // What was set aside says what retention had removed meanwhile.
