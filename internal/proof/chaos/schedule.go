@@ -53,7 +53,7 @@ func (s *schedule) next() *blow {
 	}
 	f := &blow{kind: s.rounds[g][0], rnd: rnd}
 	s.rounds[g] = s.rounds[g][1:]
-	f.victim = rnd.IntN(2)
+	f.victim = s.victim(f.name, rnd)
 	f.length = f.least + upTo(rnd, f.most-f.least)
 	f.hurried = rnd.IntN(5) == 0
 	f.pause = upTo(rnd, time.Second)
@@ -64,6 +64,20 @@ func (s *schedule) next() *blow {
 		}
 	}
 	return f
+}
+
+// victim draws the instance that a fault strikes. The disk that is filled is always
+// the same one, and so is the one that is replaced: on a full disk retention removes
+// what the other one has, and that must not be lost next.
+func (s *schedule) victim(kind string, rnd *rand.Rand) int {
+	drawn, filled := rnd.IntN(2), int(s.seed%2)
+	switch kind {
+	case "full-disk", "wipe", "split":
+		return filled
+	case "power-wipe": // of the other one the disk is replaced
+		return 1 - filled
+	}
+	return drawn
 }
 
 // draw draws a group by what is left of the quotas.
