@@ -338,6 +338,8 @@ const (
 	R14ReplayRejected Bug = "r14-replay-rejected"
 	// R14AckPasses lets a persisted ack pass a tombstone that was not told.
 	R14AckPasses Bug = "r14-ack-passes"
+	// R14AckPassesFrames lets a persisted ack pass the failure of an earlier message that is still queued.
+	R14AckPassesFrames Bug = "r14-ack-passes-frames"
 	// R14NotToldAgain sends the failures of tombstones once only, not before a later logon ack.
 	R14NotToldAgain Bug = "r14-not-told-again"
 	// R15LogonAtOnce answers a plain logon before the numbers are one.

@@ -74,15 +74,32 @@ func (p *pendingAcks) due(settled, unsequenced uint64) (publishes []pendingPubli
 	return publishes, flushes
 }
 
-// watermarks are how far the two publishers of a session are.
+// watermarks are how far the two publishers of a session are. They may have moved
+// on when they are used, never back.
 type watermarks struct {
 	safe, settled                       uint64
 	unsequencedSafe, unsequencedSettled uint64              // settled, of messages without a sequence
 	tombs                               []ledger.Tombstoned // that may not have been told
 }
 
-// writeAcks writes the persisted acks that are due.
-func (s *Session) writeAcks(now time.Time) {
+// An ackLook says whether persisted acks may be due, and up to where.
+type ackLook struct {
+	watermarks
+	now  time.Time
+	owes bool
+}
+
+// acksDue are the persisted acks to write.
+type acksDue struct {
+	acks            []AckOut // of the sequenced publisher
+	publishes       []pendingPublish
+	flushes         []pendingFlush
+	unsequencedSafe uint64
+}
+
+// lookForAcks looks whether persisted acks may be due. It asks the ledger, so the
+// session is not locked meanwhile.
+func (s *Session) lookForAcks(now time.Time) (look ackLook) {
 	s.mu.Lock()
 	failed := s.acks.Failed
 	unsequenced := !s.pending.empty()
@@ -90,17 +107,14 @@ func (s *Session) writeAcks(now time.Time) {
 	urgent := len(s.pending.flushes) > 0 || s.state != StateOpen
 	s.mu.Unlock()
 	if !owes {
-		return
+		s.writer.held = false
+		return look
 	}
-	w := s.watermarks(failed, unsequenced)
+	look.now, look.watermarks = now, s.watermarks(failed, unsequenced)
 	out := &s.writer
-	out.held = !urgent && len(w.tombs) == 0 && now.Sub(out.lastAck) < s.who.conflation
-	if out.held {
-		return // the client asked for a least distance
-	}
-	if s.writeDue(w) {
-		out.lastAck = now
-	}
+	out.held = !urgent && len(look.tombs) == 0 && now.Sub(out.lastAck) < s.who.conflation
+	look.owes = !out.held // else the client asked for a least distance
+	return look
 }
 
 // watermarks reads how far the session's publishers are.
@@ -116,32 +130,39 @@ func (s *Session) watermarks(failed uint64, unsequenced bool) (w watermarks) {
 	return w
 }
 
-// writeDue writes the acks that the watermarks allow and reports whether there
-// were any.
-func (s *Session) writeDue(w watermarks) bool {
-	s.mu.Lock()
-	var out []AckOut
+// takeAcksLocked takes the acks that the watermarks allow.
+func (s *Session) takeAcksLocked(look *ackLook) (due acksDue) {
+	if !look.owes {
+		return due
+	}
+	out := &s.writer
 	if s.who.canSequence {
-		out = s.acks.Next(s.writer.ackOuts, w.safe, w.settled, w.tombs)
-		s.writer.ackOuts = out
+		out.ackOuts = s.acks.Next(out.ackOuts, look.safe, look.settled, look.tombs)
+		due.acks = out.ackOuts
 	}
 	told := max(s.acks.Safe, s.acks.Single, s.acks.Failed)
-	publishes, flushes := s.pending.due(max(told, w.settled), w.unsequencedSettled)
-	s.mu.Unlock()
+	due.publishes, due.flushes = s.pending.due(max(told, look.settled), look.unsequencedSettled)
+	due.unsequencedSafe = look.unsequencedSafe
+	if len(due.acks)+len(due.publishes)+len(due.flushes) > 0 {
+		out.lastAck = look.now
+	}
+	return due
+}
 
-	for _, o := range out {
+// writeAcks writes persisted acks that were taken.
+func (s *Session) writeAcks(due *acksDue) {
+	for _, o := range due.acks {
 		s.writePersisted(o)
 	}
-	for _, a := range publishes {
+	for _, a := range due.publishes {
 		s.write(&wire.AckMessage{
 			CommandID: a.id, Type: wire.AckPersisted, Success: true,
-			Single: s.who.ext && a.sequence > w.unsequencedSafe,
+			Single: s.who.ext && a.sequence > due.unsequencedSafe,
 		})
 	}
-	for _, f := range flushes {
+	for _, f := range due.flushes {
 		s.write(&wire.AckMessage{CommandID: f.id, Type: wire.AckPersisted, Success: true})
 	}
-	return len(out)+len(publishes)+len(flushes) > 0
 }
 
 // writePersisted writes one cumulative ack, or the failure of one message.

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/ledger"
+	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/syncstatus"
 	"github.com/holdfast-mq/holdfast/internal/topic"
 	"github.com/holdfast-mq/holdfast/internal/wire"
@@ -49,13 +50,13 @@ type feeds struct {
 func (s *Session) Fill(b []byte, now time.Time) (out []byte, more, ended bool) {
 	w := &s.writer
 	w.out = b
-	state := s.emptyOutbox(now)
-	if state == StateDead {
+	due := s.takeDue(now)
+	if due.state == StateDead {
 		return b, false, true
 	}
-	if state != StateEnding {
-		s.writeStatus(now)
-		s.writeAcks(now)
+	s.writeOutbox(now)
+	if due.state != StateEnding {
+		s.writeDue(&due)
 		more = s.deliver(now)
 		s.writeMarks(now)
 		s.writeHeartbeat(now, len(b))
@@ -64,18 +65,23 @@ func (s *Session) Fill(b []byte, now time.Time) (out []byte, more, ended bool) {
 		w.lastOutput = now
 	}
 	out, w.out = w.out, nil
-	return out, more, state == StateEnding || s.drained()
+	return out, more, due.state == StateEnding || s.drained()
 }
 
 // FillAcks appends to b the persisted acks that are due if nothing else waits
 // to be written. more: Fill has to look.
 func (s *Session) FillAcks(b []byte, now time.Time) (out []byte, more bool) {
-	if !s.quiet() {
+	w := &s.writer
+	look := s.lookForAcks(now)
+	s.mu.Lock()
+	if !s.known || s.state != StateOpen || !s.box.empty() && !mut.On(mut.R14AckPassesFrames) {
+		s.mu.Unlock()
 		return b, true
 	}
-	w := &s.writer
+	acks := s.takeAcksLocked(&look)
+	s.mu.Unlock()
 	w.out = b
-	s.writeAcks(now)
+	s.writeAcks(&acks)
 	if len(w.out) > len(b) {
 		w.lastOutput = now
 	}
@@ -83,11 +89,36 @@ func (s *Session) FillAcks(b []byte, now time.Time) (out []byte, more bool) {
 	return out, w.held
 }
 
-// quiet reports whether the session is open and nothing is queued for the writer.
-func (s *Session) quiet() bool {
+// A due is the output besides messages and marks that is due: the frames in the
+// writer's outbox, then a change of the status, then persisted acks.
+type due struct {
+	state  State
+	status string // to tell the client; empty: none
+	acks   acksDue
+}
+
+// takeDue takes the output that is due, in one step: no ack and no status goes to the
+// client before a frame that was queued before it, which may be the logon ack or the
+// failure of an earlier message (R14).
+func (s *Session) takeDue(now time.Time) (d due) {
+	w := &s.writer
+	look, status := s.lookForAcks(now), s.inst.SyncStatus()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.known && s.state == StateOpen && s.box.empty()
+	w.box, s.box = s.box, w.box
+	if d.state = s.state; d.state < StateEnding {
+		d.status = s.changeLocked(status, now)
+		d.acks = s.takeAcksLocked(&look)
+	}
+	return d
+}
+
+// writeDue writes the output that is due behind the frames of the outbox.
+func (s *Session) writeDue(d *due) {
+	if d.status != "" {
+		s.write(statusAck(d.status))
+	}
+	s.writeAcks(&d.acks)
 }
 
 // Next returns after how long Fill is to be called if nothing happens.
@@ -115,15 +146,10 @@ func (s *Session) Release() {
 // write appends an ack to the output.
 func (s *Session) write(a *wire.AckMessage) { s.writer.out = a.AppendTo(s.writer.out) }
 
-// emptyOutbox writes the queued control frames, does the steps between them and
-// writes the queued live messages.
-func (s *Session) emptyOutbox(now time.Time) State {
+// writeOutbox writes the control frames that were taken, does the steps between
+// them, and writes the live messages.
+func (s *Session) writeOutbox(now time.Time) {
 	w := &s.writer
-	s.mu.Lock()
-	w.box, s.box = s.box, w.box
-	state := s.state
-	s.mu.Unlock()
-
 	box, written := &w.box, 0
 	for _, step := range box.steps {
 		w.out = append(w.out, box.control[written:step.at]...)
@@ -135,7 +161,6 @@ func (s *Session) emptyOutbox(now time.Time) State {
 		s.deliverUnlogged(m)
 	}
 	box.reset()
-	return state
 }
 
 // writeHeartbeat says that the instance lives if nothing else does; had is the

@@ -60,20 +60,15 @@ func statusAck(status string) *wire.AckMessage {
 	return &wire.AckMessage{Type: wire.AckProcessed, Success: true, Sync: status}
 }
 
-// writeStatus tells the client the sync status if that has changed.
-func (s *Session) writeStatus(now time.Time) {
-	status := s.inst.SyncStatus()
+// changeLocked returns the sync status to tell the client, empty if it knows it.
+func (s *Session) changeLocked(status syncstatus.Status, now time.Time) string {
 	if status == s.writer.status {
-		return // as it was at the last look
+		return "" // as it was at the last look
 	}
-	s.mu.Lock()
 	text := s.told.change(status, now)
 	s.writer.status = syncstatus.Unknown
 	if s.told.status == status.String() {
 		s.writer.status = status
 	}
-	s.mu.Unlock()
-	if text != "" {
-		s.write(statusAck(text))
-	}
+	return text
 }
