@@ -114,6 +114,8 @@ const (
 	R5NoBound Bug = "r5-no-bound"
 	// R5SaidInSync says that it is in sync while a sync destination is away, behind or left out.
 	R5SaidInSync Bug = "r5-said-in-sync"
+	// R6IntactUnsaid does not tell the peers that are linked that an instance has become intact.
+	R6IntactUnsaid Bug = "r6-intact-unsaid"
 	// R6ServeAtOnce serves clients before the instance has caught up.
 	R6ServeAtOnce Bug = "r6-serve-at-once"
 	// R6AwaitsAll waits at the start for every destination, asynchronous ones included.

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -259,5 +260,33 @@ func (l *Links) becomeIntact() {
 		return
 	}
 	l.o.Log.Info("the journal is intact: it has all that an intact peer had")
+	l.sayIntact()
 	l.look()
 }
+
+// errIntact ends a link whose hellos said of neither instance that it is intact.
+var errIntact = errors.New("this instance has become intact since its hello: it links again and says so")
+
+// sayIntact ends the links whose peers may become intact by this instance, now that
+// it is: its next hello says so.
+func (l *Links) sayIntact() {
+	if !l.Intact() || mut.On(mut.R6IntactUnsaid) {
+		return
+	}
+	var unheard []*conn
+	l.mu.Lock()
+	l.saysIntact = true
+	for _, p := range l.peers {
+		if c := p.conn; c != nil && c.nobodyIntact() {
+			unheard = append(unheard, c)
+		}
+	}
+	l.mu.Unlock()
+	for _, c := range unheard {
+		c.fail(errIntact)
+	}
+}
+
+// nobodyIntact reports whether the hellos of a connection said of neither side that it
+// is intact.
+func (c *conn) nobodyIntact() bool { return !c.ours.Intact && !c.theirs.Intact }

@@ -158,7 +158,11 @@ func (l *Links) intactAgain() error {
 	if intact || mut.On(mut.R4DecreeNotIntact) {
 		return nil
 	}
-	return l.o.Journal.BecomeIntact()
+	if err := l.o.Journal.BecomeIntact(); err != nil {
+		return err
+	}
+	l.sayIntact()
+	return nil
 }
 
 // end waits for the end of all rounds, unless the first could not begin.

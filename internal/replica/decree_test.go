@@ -155,10 +155,31 @@ func TestDecreeWithoutIntact(t *testing.T) {
 		if !a.l.Intact() {
 			t.Error("not intact after the decree")
 		}
-		b.close()
-		b.start()
-		w.linked(a, b)
 		w.eventually("b is intact by a", b.l.Intact)
+	})
+}
+
+// An instance that becomes intact by a peer says so to those that have nobody else.
+func TestIntactInTurn(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b, c := w.bare("a", to("b")), w.bare("b", to("a"), to("c")), w.bare("c", to("b"))
+		for _, i := range w.instances {
+			i.open()
+			if err := i.j.Adopt(testCluster); err != nil {
+				t.Fatal(err)
+			}
+			i.start()
+		}
+		w.linked(a, b)
+		w.linked(b, c)
+		if err := a.j.BecomeIntact(); err != nil {
+			t.Fatal(err)
+		}
+		a.close()
+		a.start()
+		w.eventually("b is intact by a", b.l.Intact)
+		w.eventually("c is intact by b", c.l.Intact)
+		w.linked(b, c)
 	})
 }
 

@@ -88,6 +88,8 @@ type opening struct {
 	outcome  Outcome // of rejoin, as last seen
 	member   membership
 	metOther bool // a peer is of another cluster
+	// The instance has become intact since it began to link, other than by founding.
+	saysIntact bool
 }
 
 // questions are the notices that wait for answers. They are guarded by Links.mu.

@@ -164,6 +164,9 @@ func (l *Links) admitLocked(c *conn) (p *peer, old *conn, err error) {
 	if l.closed {
 		return nil, nil, ErrClosed
 	}
+	if l.saysIntact && c.nobodyIntact() {
+		return nil, nil, errIntact
+	}
 	for _, other := range l.peers {
 		if other.conn != nil && other.memory.inbound {
 			if err := CheckInto(c.theirs, other.name, other.conn.theirs.Topics); err != nil {

@@ -166,6 +166,7 @@ func (l *Links) open(outcome Outcome, missing []string) {
 			return
 		}
 		l.o.Log.Warn("damaged journal is healed with what the peers had")
+		l.sayIntact()
 	}
 	if outcome == TimedOut {
 		l.o.Log.Error("serving without having caught up", "peers", missing, "waited", l.o.RejoinTimeout)

@@ -135,6 +135,9 @@ func (o *oracle) restored() (incarnation uint64) {
 		})
 	}
 	for _, l := range o.order {
+		if top[l] == 0 {
+			l.erased = uint64(len(l.messages))
+		}
 		if l.safe <= top[l] {
 			continue
 		}

@@ -42,6 +42,8 @@ type life struct {
 	lost      []loss     // with images that were put back
 	told      []loss     // to its publisher, in an incarnation
 	unheard   uint64     // up to here it was lost with all that was known of it
+	erased    uint64     // published when images were put back that did not know it
+	kept      uint64     // published when its store was last opened: all of it may have been sent
 }
 
 // A message is one that an application's Publish returned nil for. N is its
@@ -168,7 +170,7 @@ func (o *oracle) opened(p *publisher) {
 	lives := p.store.Lives()
 	for n, l := range lives {
 		known := o.life(p, l.ID)
-		kept[known] = o.bodies(p, known)
+		kept[known], known.kept = o.bodies(p, known), uint64(len(known.messages))
 		// A power cut may take the end of a life; its numbers must not be given again.
 		if given := len(known.messages); l.Last < uint64(given) && n == len(lives)-1 {
 			o.violate("%s: %s goes on from %d, and %d was given out", p.name, l.ID, l.Last, given)
@@ -276,7 +278,7 @@ func (o *oracle) rejected(p *publisher, r *clientcore.Rejection) {
 	m := o.life(p, r.Life).message(r.Sequence)
 	// While an instance has more of a life than its store has given out, what it
 	// can't compare any more is not known to be the store's (R1).
-	unknown := r.Reason == wire.ReasonUnknown && (p.rolled || r.Sequence <= o.life(p, r.Life).away || o.ahead(p, r.Life))
+	unknown := r.Reason == wire.ReasonUnknown && (p.rolled || r.Sequence <= o.life(p, r.Life).unheardOf() || o.ahead(p, r.Life))
 	switch {
 	case m == nil:
 		o.violate("%s: told that %s|%d was refused, which was never published", p.name, r.Life, r.Sequence)
@@ -285,6 +287,16 @@ func (o *oracle) rejected(p *publisher, r *clientcore.Rejection) {
 	default:
 		m.Fate, m.refused = checker.Unknown, true
 	}
+}
+
+// unheardOf returns up to where a life may be told that the outcome is unknown. The
+// group does not tell a life that it has forgotten from one that the images did not
+// know, and a store that was not closed does not know what was sent of it (R10).
+func (l *life) unheardOf() uint64 {
+	if l.away == 0 && l.erased == 0 {
+		return 0
+	}
+	return max(l.away, l.erased, l.kept)
 }
 
 // known returns the lives that an instance knows.
