@@ -162,10 +162,12 @@ func (t *table) removes(before *table, of *publisher) {
 // Removed returns, of the publishers of which retention has removed a message of a
 // topic that matches, the highest number of these. What was removed elsewhere
 // matches, since its topics are not known.
-func (j *Journal) Removed(matches func(topic []byte) bool) bookmark.Vector {
+// Of publishers that are closing, or were, it has those that a place names (R10).
+func (j *Journal) Removed(matches func(topic []byte) bool, named bookmark.Vector) bookmark.Vector {
 	wanted, v := j.wanted(matches), make(bookmark.Vector)
 	j.each(func(p *publisher) {
-		if n := p.removedOf(wanted); n > 0 {
+		n := p.removedOf(wanted)
+		if n > j.table.closedTo(p) || n > 0 && named[p.id] > 0 {
 			v[p.id] = n
 		}
 	})

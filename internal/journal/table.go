@@ -27,6 +27,7 @@ type publisher struct {
 	floor      uint64
 	removed    uint64 // highest sequence before the oldest segment
 	seen       uint64 // the group's clock at the last record, or at Seen
+	closed     uint64 // have when it was seen again after it was closing
 	tombstones []Tombstoned
 	holes      []hole // in order
 	settled    bool   // has made use of the decree
@@ -69,7 +70,7 @@ func (p *publisher) state() State {
 // state adds to it what depends on the table.
 func (t *table) state(p *publisher) State {
 	s := p.state()
-	s.Closing = t.closes(p)
+	s.Closing, s.Closed = t.closes(p), t.closedTo(p)
 	return s
 }
 
@@ -232,9 +233,9 @@ func (t *table) apply(r *Record, sum uint32) *publisher {
 	if r.Sequence <= p.have {
 		return p
 	}
+	t.see(p)
 	had := p.have
 	p.have = r.Sequence
-	p.seen = t.closing.Clock
 	switch r.Kind {
 	case Message:
 		t.noteTopic(p, r.Topic, r.Sequence)

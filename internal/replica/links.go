@@ -32,11 +32,12 @@ type Links struct {
 	scratch    scratch
 	syncStatus atomic.Uint32 // a syncstatus.Status; changed with mu held
 
-	mu     sync.Mutex
-	closed bool
-	peers  map[string]*peer // destinations and others that may dial us; doesn't change
-	marks  *Watermarks
-	agreed []bookmark.Bookmark // publishers that the journal may have forgotten since, see Agree
+	mu      sync.Mutex
+	closed  bool
+	peers   map[string]*peer // destinations and others that may dial us; doesn't change
+	marks   *Watermarks
+	agreed  []bookmark.Bookmark // publishers that the journal may have forgotten since, see Agree
+	leaving bookmark.Vector     // publishers that all instances are about to forget, with have
 	connections
 	opening
 	questions

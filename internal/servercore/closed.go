@@ -1,0 +1,49 @@
+package servercore
+
+import (
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/wire"
+)
+
+// Closed tells subscriptions that their places can do without these publishers:
+// nothing up to their numbers will come from any instance (R10).
+func (r *Registry) Closed(closed []bookmark.Bookmark) {
+	v := make(bookmark.Vector, len(closed))
+	for _, b := range closed {
+		v[b.Publisher] = b.Sequence
+	}
+	for _, s := range r.list(&r.subscribers) {
+		s.later(func(time.Time) {
+			for b := range s.writer.table.All {
+				s.tellClosed(b, v)
+			}
+			for _, b := range s.writer.behind {
+				s.tellClosed(b, v)
+			}
+		})
+	}
+}
+
+// tellClosed tells a subscription by vector which of these publishers its place can
+// do without: those of which it is where they are.
+func (s *Session) tellClosed(b *sub, closed bookmark.Vector) {
+	if !b.Options.Vector || len(closed) == 0 {
+		return
+	}
+	over, seen := make(bookmark.Vector), b.Seen()
+	for publisher, have := range closed {
+		if seen[publisher] == have {
+			over[publisher] = have
+		}
+	}
+	if len(over) == 0 {
+		return
+	}
+	a := wire.AckMessage{CommandID: b.id, Type: wire.AckPersisted, Success: true, Reason: wire.ReasonClosed, SubID: b.ID}
+	for text := over.String(); text != ""; { // each part says something by itself
+		a.Bookmark, text = wire.CutPart(text)
+		s.write(&a)
+	}
+}
