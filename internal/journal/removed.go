@@ -167,7 +167,7 @@ func (j *Journal) Removed(matches func(topic []byte) bool, named bookmark.Vector
 	wanted, v := j.wanted(matches), make(bookmark.Vector)
 	j.each(func(p *publisher) {
 		n := p.removedOf(wanted)
-		if n > j.table.closedTo(p) || n > 0 && named[p.id] > 0 {
+		if n > j.table.closedTo(p) || n > 0 && (named[p.id] > 0 || mut.On(mut.R10ClosedIsRemoved)) {
 			v[p.id] = n
 		}
 	})
