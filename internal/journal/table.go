@@ -28,6 +28,7 @@ type publisher struct {
 	removed    uint64 // highest sequence before the oldest segment
 	seen       uint64 // the group's clock at the last record, or at Seen
 	closed     uint64 // have when it was seen again after it was closing
+	ended      bool   // nothing comes any more, as its client has said
 	tombstones []Tombstoned
 	holes      []hole // in order
 	settled    bool   // has made use of the decree
@@ -236,6 +237,7 @@ func (t *table) apply(r *Record, sum uint32) *publisher {
 	t.see(p)
 	had := p.have
 	p.have = r.Sequence
+	p.ended = r.Kind == Empty && string(r.Reason) == ledger.Ended && !mut.On(mut.R10EndUnheard)
 	switch r.Kind {
 	case Message:
 		t.noteTopic(p, r.Topic, r.Sequence)

@@ -100,6 +100,8 @@ func (p *publisher) publish() {
 		topic = topicRefused
 	case n < 34:
 		topic = topicNothing
+	case n < 35:
+		topic = wire.EndTopic // and it goes on all the same
 	}
 	w.bodies++
 	body := w.bodies
