@@ -20,15 +20,13 @@ const (
 
 // A publisher is what the journal knows of one.
 type publisher struct {
-	id         uint64
-	check      bookmark.Check // zero: not known
-	have       uint64
-	durable    uint64
-	floor      uint64
-	removed    uint64 // highest sequence before the oldest segment
-	seen       uint64 // the group's clock at the last record, or at Seen
-	closed     uint64 // have when it was seen again after it was closing
-	ended      bool   // nothing comes any more, as its client has said
+	id      uint64
+	check   bookmark.Check // zero: not known
+	have    uint64
+	durable uint64
+	floor   uint64
+	removed uint64 // highest sequence before the oldest segment
+	presence
 	tombstones []Tombstoned
 	holes      []hole // in order
 	settled    bool   // has made use of the decree
@@ -45,6 +43,13 @@ type publisher struct {
 
 	running
 	diverged uint64 // the first number that is not proven equal on all instances; 0: it has not diverged
+}
+
+// presence is how long a publisher has been away (R10).
+type presence struct {
+	seen   uint64 // the group's clock at the last record, or at Seen
+	closed uint64 // have when it was seen again after it was closing
+	ended  bool   // nothing comes any more, as its client has said
 }
 
 // running are the running CRCs of a publisher (R11).

@@ -32,18 +32,23 @@ type Links struct {
 	scratch    scratch
 	syncStatus atomic.Uint32 // a syncstatus.Status; changed with mu held
 
-	mu      sync.Mutex
-	closed  bool
-	peers   map[string]*peer // destinations and others that may dial us; doesn't change
-	marks   *Watermarks
-	agreed  []bookmark.Bookmark // publishers that the journal may have forgotten since, see Agree
-	leaving bookmark.Vector     // publishers that all instances are about to forget, with have
+	mu     sync.Mutex
+	closed bool
+	peers  map[string]*peer // destinations and others that may dial us; doesn't change
+	marks  *Watermarks
+	forgetting
 	connections
 	opening
 	questions
 	decrees
 	holds
 	schedule
+}
+
+// forgetting is what Agree knows from one time to the next. It is guarded by Links.mu.
+type forgetting struct {
+	agreed  []bookmark.Bookmark // publishers that the journal may have forgotten since
+	leaving bookmark.Vector     // publishers that all instances are about to forget, with have
 }
 
 // A life is how long the goroutines of the links run.
