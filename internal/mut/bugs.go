@@ -158,6 +158,12 @@ const (
 	DHoleIsEnd Bug = "d-hole-is-end"
 	// DNoCRC takes any frame for good whose length fits.
 	DNoCRC Bug = "d-no-crc"
+	// DLengthTrusted takes memory for a length that a file states before it looks at what stands there.
+	DLengthTrusted Bug = "d-length-trusted"
+	// DLinkFollowed opens a link in a log's directory, wherever it leads.
+	DLinkFollowed Bug = "d-link-followed"
+	// DLockFile locks a file in the directory of a log, which can be removed.
+	DLockFile Bug = "d-lock-file"
 	// DNoDirSync leaves out the sync of the directory after a segment was named.
 	DNoDirSync Bug = "d-no-dir-sync"
 	// DStageIgnored leaves out of a log what was staged and not written.
