@@ -75,6 +75,7 @@ func (s *Server) start() (err error) {
 	if err := s.topics(); err != nil {
 		return err
 	}
+	s.warnForeign()
 	if err := s.bind(&undo); err != nil {
 		return err
 	}
