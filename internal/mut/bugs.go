@@ -152,6 +152,8 @@ const (
 	R8AsideForgotten Bug = "r8-aside-forgotten"
 	// R8MergeLater leaves what was set aside alone until a peer sends something of its publisher.
 	R8MergeLater Bug = "r8-merge-later"
+	// AdminUnbounded lets whoever reaches the admin port keep connections and send bodies.
+	AdminUnbounded Bug = "admin-unbounded"
 	// ConfigUnbounded reads a configuration of any size and depth, with aliases.
 	ConfigUnbounded Bug = "config-unbounded"
 	// DAckBeforeSync has Append of a store with SyncAlways return before the sync.
