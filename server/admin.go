@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"slices"
@@ -56,6 +57,7 @@ func (s *Server) serveAdmin() {
 	server := &http.Server{
 		Handler: withoutBody(mux), MaxHeaderBytes: adminHeaders,
 		ReadTimeout: adminRead, WriteTimeout: adminWrite, IdleTimeout: adminRead,
+		ErrorLog: slog.NewLogLogger(s.linkLog().Handler(), slog.LevelWarn),
 	}
 	if mut.On(mut.AdminUnbounded) {
 		server = &http.Server{Handler: mux}

@@ -42,6 +42,7 @@ type Server struct {
 	links   atomic.Pointer[replica.Links] // nil until they are started
 	space   space
 	refused refusals
+	lines   lineBudget // of what sessions log
 
 	ctx      context.Context // ends when sessions must
 	cancel   context.CancelFunc

@@ -366,6 +366,8 @@ const (
 	R15LogonAtOnce Bug = "r15-logon-at-once"
 	// G2AckEarly (client) tolerates nothing: takes an ack beyond what was sent as good for what comes later.
 	G2AckBeyond Bug = "g2-ack-beyond"
+	// LogUnbounded writes each line that a client causes to the log, however long.
+	LogUnbounded Bug = "log-unbounded"
 	// TxSentEarly sends a message of a transaction of the application before its commit.
 	TxSentEarly Bug = "tx-sent-early"
 	// TxRollbackKept takes what a rolled back transaction appended for committed by a later one.
