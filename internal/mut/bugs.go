@@ -68,6 +68,8 @@ const (
 	R2SealedTooOld Bug = "r2-sealed-too-old"
 	// R2WallClock lets retention take the age of what it removes from the wall clock.
 	R2WallClock Bug = "r2-wall-clock"
+	// R2StatesRepeat takes the state of a publisher any number of times in one hello.
+	R2StatesRepeat Bug = "r2-states-repeat"
 	// R3MarkerEarly puts an elsewhere marker before what it stands for is durable here.
 	R3MarkerEarly Bug = "r3-marker-early"
 	// R3NoMarker leaves out what a link does not carry without saying so.
