@@ -1,11 +1,9 @@
 package server_test
 
 import (
-	"bytes"
 	"fmt"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,23 +12,11 @@ import (
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
 
-// A logBuffer takes the log of an instance.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer // guarded by mu
-}
-
-func (l *logBuffer) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(b)
-}
-
 // lines returns the lines that hold a text.
-func (l *logBuffer) lines(with string) (found []string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for line := range strings.Lines(l.b.String()) {
+func (o *overheard) lines(with string) (found []string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for line := range strings.Lines(o.buf.String()) {
 		if strings.Contains(line, with) {
 			found = append(found, line)
 		}
@@ -38,8 +24,8 @@ func (l *logBuffer) lines(with string) (found []string) {
 	return found
 }
 
-func logged(t *testing.T) (*servertest.Instance, *logBuffer) {
-	log := new(logBuffer)
+func logged(t *testing.T) (*servertest.Instance, *overheard) {
+	log := new(overheard)
 	return servertest.New(t, servertest.Config(func(c *server.Config) {
 		c.Log.Topics = []string{"^orders"}
 		c.Logger = slog.New(slog.NewTextHandler(log, nil))
