@@ -131,6 +131,6 @@ func TestNotStore(t *testing.T) {
 		_, err = pubstore.OpenFile(dir, pubstore.FileOptions{AcceptDamage: accept})
 		says(t, err, "not a publish store")
 	}
-	_, err = pubstore.OpenFile(filepath.Join(dir, "lock"), pubstore.FileOptions{})
+	_, err = pubstore.OpenFile(filepath.Join(dir, "0000000000000000.log"), pubstore.FileOptions{})
 	says(t, err, "not a directory")
 }

@@ -1,30 +1,69 @@
 package server
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"log/slog"
+	"net"
 	"net/http"
+	"slices"
 	"strconv"
+	"sync"
 	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// serveAdmin serves /healthz, /readyz and /publishers, from the start until the listener is closed.
+// What a client of the admin port may cost.
+const (
+	adminConns   = 16               // at once; another one takes the place of the oldest
+	adminRead    = 5 * time.Second  // for a request to come
+	adminWrite   = 10 * time.Second // for its answer to be read
+	adminHeaders = 8 << 10          // bytes of a request
+)
+
+// MaxSessions is how many sessions a page of /status has at most.
+const MaxSessions = 1000
+
+// Readiness is what /readyz answers, see AdminAddr.
+type Readiness struct {
+	Name       string     `json:"name"`
+	Version    string     `json:"version"`
+	Ready      bool       `json:"ready"`       // clients are served
+	Stopping   bool       `json:"stopping"`    // the stop has begun
+	CatchingUp bool       `json:"catching_up"` // lacks, or may lack, what its peers have, ready or not
+	Sync       SyncStatus `json:"sync"`        // as in Status
+	Outdated   string     `json:"outdated,omitempty"`
+}
+
+// serveAdmin serves what AdminAddr lists, from the start until the listener is closed.
 func (s *Server) serveAdmin() {
 	if s.admin == nil {
 		return
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, s.Err() == nil, s.Status())
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
+		if s.Err() != nil {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		st := s.Status()
-		answer(w, st.Ready && !st.Stopping && st.Outdated == "", st)
+		r := s.readiness()
+		answer(w, r.Ready && !r.Stopping && r.Outdated == "", r)
 	})
+	mux.HandleFunc("GET /status", s.answerStatus)
 	mux.HandleFunc("GET /publishers", s.answerPublishers)
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
+	server := &http.Server{
+		Handler: withoutBody(mux), MaxHeaderBytes: adminHeaders,
+		ReadTimeout: adminRead, WriteTimeout: adminWrite, IdleTimeout: adminRead,
+		ErrorLog: slog.NewLogLogger(s.linkLog().Handler(), slog.LevelWarn),
+	}
+	if mut.On(mut.AdminUnbounded) {
+		server = &http.Server{Handler: mux}
+	}
 	s.loops.Go(func() {
-		_ = server.Serve(s.admin) // ends by Close
+		_ = server.Serve(&roomListener{Listener: s.admin}) // ends by Close
 	})
 	s.loops.Go(func() {
 		<-s.ctx.Done()
@@ -32,22 +71,79 @@ func (s *Server) serveAdmin() {
 	})
 }
 
-// answerPublishers sends some of the publishers.
-func (s *Server) answerPublishers(w http.ResponseWriter, r *http.Request) {
-	var numbers [2]uint64
-	for i, name := range []string{"after", "limit"} {
-		text := r.FormValue(name)
-		if text == "" {
-			continue
-		}
-		n, err := strconv.ParseUint(text, 10, 64)
-		if err != nil {
-			http.Error(w, fmt.Sprintf("%s=%q is not a number", name, text), http.StatusBadRequest)
+// withoutBody refuses a request with a body unread: nothing here wants one.
+func withoutBody(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 {
+			w.Header().Set("Connection", "close")
+			http.Error(w, "a request has no body here", http.StatusRequestEntityTooLarge)
 			return
 		}
-		numbers[i] = n
+		next.ServeHTTP(w, r)
+	})
+}
+
+// readiness returns what /readyz says.
+func (s *Server) readiness() Readiness {
+	links := s.links.Load()
+	return Readiness{
+		Name: s.cfg.Name, Version: s.cfg.Version, Ready: s.isReady(), Stopping: s.isStopping(),
+		CatchingUp: s.catchingUp(), Sync: s.instance.SyncStatus(), Outdated: links.Outdated(),
 	}
-	answer(w, true, s.Publishers(numbers[0], int(min(numbers[1], MaxPublishers))))
+}
+
+// answerStatus sends the status with some of the sessions.
+func (s *Server) answerStatus(w http.ResponseWriter, r *http.Request) {
+	limit, ok := number(w, r, "limit")
+	if !ok {
+		return
+	}
+	st := s.Status()
+	st.page(r.URL.Query().Get("after"), int(min(limit, MaxSessions)))
+	answer(w, true, st)
+}
+
+// page leaves of the sessions those with names behind after, limit of them at most.
+func (st *Status) page(after string, limit int) {
+	if limit < 1 {
+		limit = MaxSessions
+	}
+	slices.SortFunc(st.Sessions, func(a, b SessionStatus) int { return cmp.Compare(a.Name, b.Name) })
+	at, _ := slices.BinarySearchFunc(st.Sessions, after, func(s SessionStatus, name string) int {
+		if s.Name <= name && name != "" {
+			return -1
+		}
+		return 1
+	})
+	st.Sessions = st.Sessions[at:]
+	if st.SessionsMore = len(st.Sessions) > limit; st.SessionsMore {
+		st.Sessions = st.Sessions[:limit]
+	}
+}
+
+// answerPublishers sends some of the publishers.
+func (s *Server) answerPublishers(w http.ResponseWriter, r *http.Request) {
+	after, ok := number(w, r, "after")
+	if !ok {
+		return
+	}
+	if limit, ok := number(w, r, "limit"); ok {
+		answer(w, true, s.Publishers(after, int(min(limit, MaxPublishers))))
+	}
+}
+
+// number returns a number of the request's URL, 0 if it isn't there. If it is
+// none the request has been answered.
+func number(w http.ResponseWriter, r *http.Request, name string) (n uint64, ok bool) {
+	text := r.URL.Query().Get(name)
+	if text == "" {
+		return 0, true
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		http.Error(w, fmt.Sprintf("%s=%.40q is not a number", name, text), http.StatusBadRequest)
+	}
+	return n, err == nil
 }
 
 // answer sends v as JSON, with 200 or 503.
@@ -57,4 +153,43 @@ func answer(w http.ResponseWriter, ok bool, v any) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
 	_ = json.NewEncoder(w).Encode(v) // the connection's own error
+}
+
+// A roomListener closes the oldest of its connections when there are too many,
+// so that those who hold theirs keep nobody out.
+type roomListener struct {
+	net.Listener
+	mu   sync.Mutex
+	open []*adminConn // guarded by mu, oldest first
+}
+
+func (l *roomListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	c := &adminConn{Conn: conn, l: l}
+	var oldest *adminConn
+	l.mu.Lock()
+	if l.open = append(l.open, c); len(l.open) > adminConns && !mut.On(mut.AdminUnbounded) {
+		oldest = l.open[0]
+	}
+	l.mu.Unlock()
+	if oldest != nil {
+		oldest.Close()
+	}
+	return c, nil
+}
+
+// An adminConn leaves the list of its listener when it is closed.
+type adminConn struct {
+	net.Conn
+	l *roomListener
+}
+
+func (c *adminConn) Close() error {
+	c.l.mu.Lock()
+	c.l.open = slices.DeleteFunc(c.l.open, func(o *adminConn) bool { return o == c })
+	c.l.mu.Unlock()
+	return c.Conn.Close()
 }

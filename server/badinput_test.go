@@ -201,8 +201,8 @@ func TestAdmin(t *testing.T) {
 			return r.StatusCode, st
 		}
 		dial(t, i).logon("pubber")
-		for _, path := range []string{"/healthz", "/readyz"} {
-			if code, st := get(path); code != 200 || st.Name != "a" || !st.Ready || len(st.Sessions) != 1 {
+		for path, sessions := range map[string]int{"/readyz": 0, "/status": 1} {
+			if code, st := get(path); code != 200 || st.Name != "a" || !st.Ready || len(st.Sessions) != sessions {
 				t.Errorf("%s: %d %+v", path, code, st)
 			}
 		}
@@ -299,8 +299,9 @@ func TestAdminCatchingUp(t *testing.T) {
 			}
 		}
 		const waiting = `"ready":false,"stopping":false,"catching_up":true`
-		wants("/healthz", 200, waiting)
-		wants("/readyz", 503, waiting, `"links":[{"peer":"b","sync":true,"outbound":true,"inbound":false,"one_way":false,"rivals":false,"state":"down","ack":"counting"`,
+		wants("/livez", 200)
+		wants("/readyz", 503, waiting)
+		wants("/status", 200, waiting, `"links":[{"peer":"b","sync":true,"outbound":true,"inbound":false,"one_way":false,"rivals":false,"state":"down","ack":"counting"`,
 			`"oldest_wait_ms":0`, `"degraded":[]`)
 		pair.A.AwaitReady()
 		wants("/readyz", 200, `"ready":true,"stopping":false,"catching_up":true`)
@@ -309,7 +310,8 @@ func TestAdminCatchingUp(t *testing.T) {
 		c := dial(t, pair.A)
 		c.logon("pubber")
 		c.awaitLink(pair.A)
-		wants("/readyz", 200, `"catching_up":false`, fmt.Sprintf(`"publisher":"%d"`, pubber))
+		wants("/readyz", 200, `"catching_up":false`)
+		wants("/status", 200, fmt.Sprintf(`"publisher":"%d"`, pubber))
 	})
 }
 

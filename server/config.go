@@ -33,7 +33,7 @@ type Config struct {
 	// Hold is how much of the journal is kept for an absent destination
 	// before it is given up. Default: half of the disk that is free at start.
 	Hold Size `yaml:"hold"`
-	// Admin serves /healthz, /readyz and /publishers. No address: not at all.
+	// Admin serves /livez, /readyz, /status and /publishers. No address: not at all.
 	Admin Endpoint `yaml:"admin"`
 	// Log says what the journal keeps.
 	Log LogConfig `yaml:"log"`

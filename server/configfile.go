@@ -3,7 +3,6 @@ package server
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -38,9 +37,9 @@ func (e *ConfigError) Error() string {
 // LoadConfig reads and checks a file. Paths in it are relative to it. What is
 // wrong with it is a *ConfigError, several of them joined.
 func LoadConfig(file string) (Config, error) {
-	text, err := os.ReadFile(file)
+	text, err := readConfig(file)
 	if err != nil {
-		return Config{}, &ConfigError{File: file, Text: "can't be read: " + err.Error()}
+		return Config{}, &ConfigError{File: file, Text: err.Error()}
 	}
 	cfg, err := parseConfig(file, text)
 	if err != nil {
@@ -60,6 +59,9 @@ func LoadConfig(file string) (Config, error) {
 
 // parseConfig reads and checks the text of a file.
 func parseConfig(file string, text []byte) (Config, error) {
+	if err := checkBounds(file, text); err != nil {
+		return Config{}, err
+	}
 	cfg := defaults()
 	tree, err := parser.ParseBytes(text, 0)
 	if err != nil {
@@ -95,6 +97,11 @@ func atToken(file string, err error) error {
 	var at yaml.Error
 	if errors.As(err, &at) {
 		e := &ConfigError{File: file, Text: at.GetMessage()}
+		if unknown, is := errors.AsType[*yaml.UnknownFieldError](err); is {
+			if place := placeOf(unknown.Token.Value); place != "" {
+				e.Text += ": " + place
+			}
+		}
 		if token := at.GetToken(); token != nil && token.Position != nil {
 			e.Line = token.Position.Line
 		}

@@ -93,7 +93,7 @@ func SendOrder(ctx context.Context, cfg Config, do string, args ...string) (stri
 
 // running reports that nobody has the journal open.
 func running(cfg Config) error {
-	lock, err := cfg.FS.Lock(path.Join(cfg.Data, "lock"))
+	lock, err := cfg.FS.Lock(cfg.Data)
 	switch {
 	case errors.Is(err, seglog.ErrLocked):
 		return nil

@@ -42,6 +42,7 @@ type Server struct {
 	links   atomic.Pointer[replica.Links] // nil until they are started
 	space   space
 	refused refusals
+	lines   lineBudget // of what sessions log
 
 	ctx      context.Context // ends when sessions must
 	cancel   context.CancelFunc
@@ -72,11 +73,15 @@ func (s *Server) Addr() net.Addr { return s.clients.Addr() }
 func (s *Server) ReplicationAddr() net.Addr { return addrOf(s.peers) }
 
 // AdminAddr returns where the admin endpoints are, nil if there are none. They
-// answer a GET with JSON. The first two send the [Status], the third a
-// [PublisherList]: of all, or of those with ids above after, limit of them at most.
+// answer a GET without a body, the first one with a code alone, the others with
+// JSON: a [Readiness], the [Status] with a page of its sessions, and a
+// [PublisherList]. A page has those with names or ids above after, limit of them
+// at most. A request has 5 seconds to come, its answer 10 to be read, and of more
+// than 16 connections the oldest is closed.
 //
-//	/healthz     200 while the instance runs, 503 once it has failed
+//	/livez       200 while the instance runs, 503 once it has failed
 //	/readyz      200 while it serves clients, 503 before, while it stops, and once it is outdated
+//	/status      200, 400 if limit is no number (?after=NAME&limit=N)
 //	/publishers  200, 400 if after or limit is no number (?after=ID&limit=N)
 func (s *Server) AdminAddr() net.Addr { return addrOf(s.admin) }
 

@@ -32,6 +32,7 @@ type session struct {
 	core   *servercore.Session
 	conn   net.Conn
 	out    *outbound.Writer
+	lines  *lineBudget // of the log
 	began  time.Time
 	moved  signal.Signal   // a command that waits may be decided
 	ctx    context.Context // ends when the session is ending
@@ -49,7 +50,9 @@ func (s *Server) startSession(conn net.Conn) {
 	c := &session{srv: s, conn: conn, began: now, moved: signal.New()}
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
 	c.out = outbound.New(conn, c, outbound.Options{Timeout: writeDeadline, Piece: pieceBytes})
-	c.core = servercore.NewSession(s.instance, c, s.log.With("client_address", conn.RemoteAddr().String()), now)
+	log, lines := s.sessionLog()
+	c.lines = lines
+	c.core = servercore.NewSession(s.instance, c, log.With("client_address", conn.RemoteAddr().String()), now)
 	if s.isStopping() || !s.instance.Registry.Add(c.core) {
 		c.cancel()
 		s.instance.Counts.TurnedAway.Add(1)
@@ -83,7 +86,11 @@ func (s *session) run() {
 	s.conn.Close()
 	s.srv.instance.Registry.Remove(s.core)
 	s.asking.Wait()
-	s.core.Log().Info("client gone", "reason", s.core.Reason(), "after", time.Since(s.began).Round(time.Millisecond))
+	log := s.core.Log()
+	if n := s.lines.left(); n > 0 {
+		log = log.With("left_out", n)
+	}
+	log.Info("client gone", "reason", s.core.Reason(), "after", time.Since(s.began).Round(time.Millisecond))
 }
 
 // awaitDrained waits until a session that drains has sent its acks. The

@@ -75,6 +75,7 @@ func (s *Server) start() (err error) {
 	if err := s.topics(); err != nil {
 		return err
 	}
+	s.warnForeign()
 	if err := s.bind(&undo); err != nil {
 		return err
 	}
@@ -222,7 +223,7 @@ func (s *Server) linkOptions() replica.Options {
 		MinSync:       s.cfg.MinSync,
 		Hold:          int64(s.cfg.Hold),
 		RejoinTimeout: time.Duration(s.cfg.RejoinTimeout),
-		Log:           s.log,
+		Log:           s.linkLog(),
 		Full:          s.space.tight.Load,
 		OnWatermark:   s.instance.Registry.WatermarksMoved,
 		OnSyncStatus:  s.instance.Registry.WakeAll,

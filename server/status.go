@@ -17,7 +17,7 @@ import (
 type SyncStatus = syncstatus.Status
 
 // A Status is what an instance says of itself at one moment, and as JSON what
-// two of its admin endpoints answer (see AdminAddr). Publisher ids are strings there,
+// its admin endpoint /status answers (see AdminAddr). Publisher ids are strings there,
 // since many programs read larger numbers than 2^53 inexactly.
 type Status struct {
 	Name         string             `json:"name"`                     // of the instance
@@ -58,6 +58,8 @@ type Status struct {
 	Refusing []string      `json:"refusing"`           // why clients were refused in the last minute that cannot go on by themselves
 	Outdated string        `json:"outdated,omitempty"` // why no clients are served: the group has a decree in which this instance had no part
 	Decree   *DecreeStatus `json:"decree,omitempty"`   // the newest one
+
+	SessionsMore bool `json:"sessions_more"` // this is a page of /status, and there are sessions behind its last one
 }
 
 // A DivergedStatus is a publisher of which the instances have, or may have, two
@@ -169,7 +171,7 @@ func (s *Server) Status() Status {
 	}
 	links := s.links.Load()
 	st.Cluster, st.Intact = links.Cluster(), links.Intact()
-	st.CatchingUp, st.Single, st.Links = !isClosed(links.Ready()) || links.CatchingUp(), links.Single(), links.Status()
+	st.CatchingUp, st.Single, st.Links = s.catchingUp(), links.Single(), links.Status()
 	if st.Degraded == nil {
 		st.Degraded = []journal.Interval{} // JSON: a list, always
 	}
@@ -179,6 +181,12 @@ func (s *Server) Status() Status {
 		st.Damage = d.Error()
 	}
 	return st
+}
+
+// catchingUp reports that the instance lacks, or may lack, what its peers have.
+func (s *Server) catchingUp() bool {
+	links := s.links.Load()
+	return !isClosed(links.Ready()) || links.CatchingUp()
 }
 
 // diverged returns the publishers that have diverged.

@@ -54,7 +54,11 @@ func create(path string, o *bbolt.Options) error {
 	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	db, err := bbolt.Open(tmp, 0o600, o)
+	fresh := *o
+	if fresh.OpenFile == nil {
+		fresh.OpenFile = openNew
+	}
+	db, err := bbolt.Open(tmp, 0o600, &fresh)
 	if err != nil {
 		return err
 	}
@@ -62,6 +66,11 @@ func create(path string, o *bbolt.Options) error {
 		return err
 	}
 	return os.Rename(tmp, path)
+}
+
+// openNew opens a file that is not there yet, and no link either.
+func openNew(name string, flag int, mode os.FileMode) (*os.File, error) {
+	return os.OpenFile(name, flag|os.O_EXCL, mode)
 }
 
 // Settle makes durable what the database was found as, before anything is

@@ -119,7 +119,7 @@ func (s *steps) copyTo(path string, db *bbolt.DB) error {
 		return err
 	}
 	to, err := bbolt.Open(path, 0o600, &bbolt.Options{
-		Timeout: 1, PageSize: db.Info().PageSize, NoSync: true, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType,
+		Timeout: 1, PageSize: db.Info().PageSize, NoSync: true, OpenFile: openNew, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType,
 	})
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package boltfile
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/binary"
 	"errors"
@@ -9,6 +10,8 @@ import (
 	"io"
 	"os"
 	"slices"
+
+	"go.etcd.io/bbolt"
 
 	"github.com/holdfast-mq/holdfast/internal/format"
 )
@@ -196,12 +199,13 @@ func (w *walk) freelist(id uint64) error {
 	if h.flags != flagFreelist || count > (h.span-at)/8 {
 		return badPage(id, "flags %#x, %d free pages in %d bytes", h.flags, count, h.span)
 	}
-	ids := make([]byte, 8*count)
-	if err := w.read(ids, id, at); err != nil {
-		return err
-	}
-	for ; len(ids) > 0; ids = ids[8:] {
-		free := u64(ids)
+	ids := bufio.NewReader(io.NewSectionReader(w.r, int64(id*w.pageSize+at), int64(8*count)))
+	for range count {
+		var b [8]byte
+		if _, err := io.ReadFull(ids, b[:]); err != nil {
+			return fmt.Errorf("read page %d: %w", id, err)
+		}
+		free := u64(b[:])
 		if free < firstPage || free >= w.pages {
 			return badPage(id, "%d is free, there are %d", free, w.pages)
 		}
@@ -269,7 +273,7 @@ func (w *walk) element(h header, t subtree, at uint64) (key []byte, err error) {
 		return nil, badPage(h.id, "a value ends behind the page")
 	case u32(e)&flagBucket == 0:
 		return key, nil
-	case size < bucketSize:
+	case size < bucketSize || size > w.pageSize: // what is larger has pages of its own
 		return nil, badPage(h.id, "a bucket of %d bytes", size)
 	}
 	b := make([]byte, size)
@@ -288,6 +292,8 @@ func (w *walk) key(h header, at, length uint64) (key []byte, err error) {
 	switch end := at + length; {
 	case end > h.span:
 		return nil, badPage(h.id, "a key ends behind the page")
+	case length > bbolt.MaxKeySize:
+		return nil, badPage(h.id, "a key of %d bytes", length)
 	case end <= uint64(len(w.start)):
 		return w.start[at:end], nil
 	}

@@ -68,6 +68,8 @@ const (
 	R2SealedTooOld Bug = "r2-sealed-too-old"
 	// R2WallClock lets retention take the age of what it removes from the wall clock.
 	R2WallClock Bug = "r2-wall-clock"
+	// R2StatesRepeat takes the state of a publisher any number of times in one hello.
+	R2StatesRepeat Bug = "r2-states-repeat"
 	// R3MarkerEarly puts an elsewhere marker before what it stands for is durable here.
 	R3MarkerEarly Bug = "r3-marker-early"
 	// R3NoMarker leaves out what a link does not carry without saying so.
@@ -152,12 +154,22 @@ const (
 	R8AsideForgotten Bug = "r8-aside-forgotten"
 	// R8MergeLater leaves what was set aside alone until a peer sends something of its publisher.
 	R8MergeLater Bug = "r8-merge-later"
+	// AdminUnbounded lets whoever reaches the admin port keep connections and send bodies.
+	AdminUnbounded Bug = "admin-unbounded"
+	// ConfigUnbounded reads a configuration of any size and depth, with aliases.
+	ConfigUnbounded Bug = "config-unbounded"
 	// DAckBeforeSync has Append of a store with SyncAlways return before the sync.
 	DAckBeforeSync Bug = "d-ack-before-sync"
 	// DHoleIsEnd looks for nothing behind a hole in a file.
 	DHoleIsEnd Bug = "d-hole-is-end"
 	// DNoCRC takes any frame for good whose length fits.
 	DNoCRC Bug = "d-no-crc"
+	// DLengthTrusted takes memory for a length that a file states before it looks at what stands there.
+	DLengthTrusted Bug = "d-length-trusted"
+	// DLinkFollowed opens a link in a log's directory, wherever it leads.
+	DLinkFollowed Bug = "d-link-followed"
+	// DLockFile locks a file in the directory of a log, which can be removed.
+	DLockFile Bug = "d-lock-file"
 	// DNoDirSync leaves out the sync of the directory after a segment was named.
 	DNoDirSync Bug = "d-no-dir-sync"
 	// DStageIgnored leaves out of a log what was staged and not written.
@@ -356,6 +368,8 @@ const (
 	R15LogonAtOnce Bug = "r15-logon-at-once"
 	// G2AckEarly (client) tolerates nothing: takes an ack beyond what was sent as good for what comes later.
 	G2AckBeyond Bug = "g2-ack-beyond"
+	// LogUnbounded writes each line that a client causes to the log, however long.
+	LogUnbounded Bug = "log-unbounded"
 	// TxSentEarly sends a message of a transaction of the application before its commit.
 	TxSentEarly Bug = "tx-sent-early"
 	// TxRollbackKept takes what a rolled back transaction appended for committed by a later one.

@@ -290,6 +290,17 @@ func (d *decoder) string() string {
 	return string(b)
 }
 
+// publishers returns the length of an array of publishers, as array does: no
+// longer than what a hello may state.
+func (d *decoder) publishers(least int) int {
+	n := max(0, d.array(least))
+	if n > maxStates {
+		d.fail(fmt.Errorf("more than %d publishers", maxStates))
+		return 0
+	}
+	return n
+}
+
 // array returns the length of an array whose elements take at least least
 // bytes each; -1 is nil.
 func (d *decoder) array(least int) int {

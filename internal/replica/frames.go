@@ -129,7 +129,7 @@ func encodeVector(e *encoder, t frameType, list []bookmark.Bookmark) {
 }
 
 func decodeAck(d *decoder, moved []bookmark.Bookmark) ([]bookmark.Bookmark, error) {
-	n := max(0, d.array(pairBytes))
+	n := d.publishers(pairBytes)
 	moved = slices.Grow(moved, n)
 	for range n {
 		moved = append(moved, bookmark.Bookmark{Publisher: d.uint(), Sequence: d.sequence()})
@@ -209,7 +209,7 @@ func (b *beat) encode(e *encoder) {
 
 func (b *beat) decode(d *decoder) error {
 	*b = beat{damaged: d.bool(), more: d.bool()}
-	for range max(0, d.array(3)) {
+	for range d.publishers(3) {
 		b.moved = append(b.moved, journal.State{Publisher: d.uint(), Have: d.sequence(), RunningCRC: d.uint32()})
 	}
 	b.closing = d.closing()

@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
 const (
@@ -165,11 +168,29 @@ func (c *conn) takeSeal(d *decoder) error {
 
 func (c *conn) takeStates(d *decoder) (err error) {
 	var last bool
+	known := len(c.hello.States)
 	c.hello.States, last, err = decodeStates(d, c.hello.States)
-	if err != nil || !last {
+	if err != nil {
 		return err
 	}
+	// Each publisher once: a hello grows no longer than what its journal may know.
+	if added := c.hello.States[max(known-1, 0):]; !ascending(added) && !mut.On(mut.R2StatesRepeat) {
+		return refused("the publishers of the hello are not in order")
+	}
+	if !last {
+		return nil
+	}
 	return c.met(c.hello)
+}
+
+// ascending reports whether each publisher's id is above the one before.
+func ascending(states []journal.State) bool {
+	for i := range states[:max(len(states)-1, 0)] {
+		if states[i].Publisher >= states[i+1].Publisher {
+			return false
+		}
+	}
+	return true
 }
 
 // met begins the link with a peer whose hello is whole.

@@ -1,6 +1,7 @@
 package seglog
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -111,41 +112,35 @@ func goodBehind(f File, s *segment, from, limit Position, yield func(Record) err
 	if s.state == sealed {
 		limit = min(limit, s.end)
 	}
-	b, err := rest(f, s, from)
+	torn, err := tornFrom(f, s, from, limit)
 	if err != nil {
 		return err
 	}
-	if n := limit - min(limit, from); Position(len(b)) > n {
-		b = b[:n]
-	}
-	torn := tornFrom(b, s, from, limit)
-	eachGood(b, s.salt, from, func(rec Record) bool {
+	var refused error
+	err = eachGood(f, s, from, limit, func(rec Record) bool {
 		if rec.Position >= torn {
 			return false
 		}
 		if rec.Kind >= ownerKind {
-			err = yield(rec)
+			refused = yield(rec)
 		}
-		return err == nil
+		return refused == nil
 	})
-	return err
+	return cmp.Or(refused, err)
 }
 
-// tornFrom returns the first bad place in b at or above the highest note in
+// tornFrom returns the first bad place of s at or above the highest note in
 // it, where the torn tail begins: it was never promised.
-func tornFrom(b []byte, s *segment, from, limit Position) Position {
+func tornFrom(f File, s *segment, from, limit Position) (Position, error) {
 	if limit < maxPosition {
-		return limit // all of it was durable
+		return limit, nil // all of it was durable
 	}
-	noted, end := s.durable, from
-	eachGood(b, s.salt, from, func(rec Record) bool {
-		if p, ok := rec.noted(); ok {
-			noted = max(noted, p)
-		}
-		return true
-	})
-	torn := maxPosition
-	eachGood(b, s.salt, from, func(rec Record) bool {
+	rest, err := behind(f, s, from)
+	if err != nil {
+		return 0, err
+	}
+	noted, end, torn := max(s.durable, rest.noted), from, maxPosition
+	err = eachGood(f, s, from, limit, func(rec Record) bool {
 		if end < rec.Position && rec.Position > noted {
 			torn = max(end, noted)
 			return false
@@ -153,7 +148,7 @@ func tornFrom(b []byte, s *segment, from, limit Position) Position {
 		end = rec.Next
 		return true
 	})
-	return torn
+	return torn, err
 }
 
 // writeCut is step 2.

@@ -146,6 +146,13 @@ func (c *Cursor) fillFromFile(s *segment, limit Position) error {
 	if int64(c.need) > left {
 		return c.damaged("record longer than the segment")
 	}
+	if c.need > max(readAhead, cap(c.mem)) {
+		if ok, err := goodFrameIn(c.file, s.offset(c.at), s.salt, c.at); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+			return fmt.Errorf("read log: %w", err)
+		} else if !ok {
+			return c.damaged("bad record")
+		}
+	}
 	n := min(left, int64(max(c.need, readAhead)))
 	b := c.grow(int(n))
 	got, err := c.file.ReadAt(b, s.offset(c.at))

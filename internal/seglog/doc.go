@@ -10,7 +10,10 @@
 //
 // # Files
 //
-//	lock                    held by the process that has the log open
+// The directory itself is locked while a log in it is open (on Windows: a file
+// "lock" in it). All are regular files: links are not followed. No length that
+// stands in a file is believed before what it is the length of has been summed.
+//
 //	0000000000000000.log    a segment, named by its first position in hex
 //	0000000000000000.tmp    unfinished, as is cut.tmp; removed when the log is opened
 //	0000000000000000.bad    a reader met damage in that segment: check it when opening

@@ -26,9 +26,9 @@ type FS interface {
 	ReadDir(dir string) ([]string, error)
 	// SyncDir makes the names in dir durable.
 	SyncDir(dir string) error
-	// Lock takes the lock file name, or returns an error that is ErrLocked.
-	// Closing releases it; so does the end of the process.
-	Lock(name string) (io.Closer, error)
+	// Lock locks a directory, or returns an error that is ErrLocked. Closing
+	// releases it; so does the end of the process.
+	Lock(dir string) (io.Closer, error)
 	// Space returns the bytes of the disk that holds dir: those still free, and
 	// all. A file system that does not say has more than anyone needs.
 	Space(dir string) (free, total int64, err error)

@@ -64,7 +64,7 @@ func (i *inspector) run() error {
 	if _, err := i.r.o.FS.ReadDir(i.r.o.Dir); err != nil {
 		return err
 	}
-	lock, err := i.r.o.FS.Lock(path.Join(i.r.o.Dir, "lock"))
+	lock, err := i.r.o.FS.Lock(i.r.o.Dir)
 	if err != nil {
 		return err
 	}
@@ -236,16 +236,11 @@ func (i *inspector) records(f File, s *segment, at, end Position) (Position, err
 
 // nextGood finds the next good frame behind a bad place.
 func nextGood(f File, s *segment, from, end Position) (at Position, found bool, err error) {
-	b, err := rest(f, s, from)
-	if err != nil {
-		return 0, false, err
-	}
-	b = b[:min(Position(len(b)), end-min(end, from))]
-	eachGood(b, s.salt, from, func(r Record) bool {
+	err = eachGood(f, s, from, end, func(r Record) bool {
 		at, found = r.Position, true
 		return false
 	})
-	return at, found, nil
+	return at, found, err
 }
 
 // missing tells that the records of s do not reach up to where the next segment begins.

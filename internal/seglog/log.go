@@ -55,7 +55,7 @@ func Open(o Options) (*Log, error) {
 	if err := o.FS.MkdirAll(o.Dir); err != nil {
 		return nil, fmt.Errorf("open log %s: %w", o.Dir, err)
 	}
-	lock, err := o.FS.Lock(o.Dir + "/lock")
+	lock, err := o.FS.Lock(o.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("open log %s: %w", o.Dir, err)
 	}

@@ -113,7 +113,7 @@ func TestModes(t *testing.T) {
 	defer l.Close()
 	if runtime.GOOS != "windows" {
 		for name, want := range map[string]fs.FileMode{
-			path.Dir(dir): 0o700, dir: 0o700, dir + "/lock": 0o600, dir + "/0000000000000000.log": 0o600,
+			path.Dir(dir): 0o700, dir: 0o700, dir + "/0000000000000000.log": 0o600,
 		} {
 			st, err := os.Stat(name)
 			if err != nil || st.Mode().Perm() != want {
@@ -121,7 +121,7 @@ func TestModes(t *testing.T) {
 			}
 		}
 	}
-	for _, dir := range []string{dir + "/lock", dir + "/lock/x"} {
+	for _, dir := range []string{dir + "/0000000000000000.log", dir + "/0000000000000000.log/x"} {
 		if _, err := seglog.Open(seglog.Options{FS: seglog.OS, Dir: dir, Owner: &owner{}}); !errors.Is(err, syscall.ENOTDIR) {
 			t.Errorf("a log in %s: %v", dir, err)
 		}

@@ -209,23 +209,20 @@ func (s *segment) readFooter(f File) error {
 		s.offset(ft.end)+int64(ft.summaryLen)+footerSize != s.size {
 		return nil
 	}
-	summary := make([]byte, ft.summaryLen)
-	if err := readAt(f, summary, s.offset(ft.end)); err != nil {
-		return err
-	}
-	if checksum(summary) == ft.summarySum {
+	summary, good, err := readSummed(f, s.offset(ft.end), ft.summaryLen, ft.summarySum)
+	if good {
 		s.state, s.end, s.summary = sealed, ft.end, summary
 	}
-	return nil
+	return err
 }
 
 // readHead reads the owner's state at the head of s.
 func readHead(f File, s *segment) ([]byte, error) {
-	head := make([]byte, s.headLen)
-	if err := readAt(f, head, headStart); err != nil {
+	head, good, err := readSummed(f, headStart, s.headLen, s.headSum)
+	if err != nil {
 		return nil, fmt.Errorf("head of %s: %w", s.name(), err)
 	}
-	if checksum(head) != s.headSum {
+	if !good {
 		return nil, badHead(s)
 	}
 	return head, nil

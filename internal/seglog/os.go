@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
 // OS is the disk of the operating system. What it makes is for the process's
@@ -15,7 +17,7 @@ import (
 var OS FS = osFS{}
 
 // ReadOnly is the same disk for one who only looks: files are opened for
-// reading, and the lock is taken if there is one. Everything else fails.
+// reading, and a directory is locked. Everything else fails.
 var ReadOnly FS = readOnlyFS{}
 
 type osFS struct{}
@@ -45,9 +47,36 @@ func (osFS) MkdirAll(dir string) error {
 }
 
 func (osFS) OpenFile(name string, flag int) (File, error) {
-	f, err := os.OpenFile(filepath.FromSlash(name), os.O_RDWR|flag, 0o600)
+	return openFile(name, os.O_RDWR|flag)
+}
+
+// errNotFile reports a link, a pipe or another thing in the place of a file.
+var errNotFile = errors.New("it is not a regular file, and links are not followed")
+
+// openFile opens a file that stands in its directory itself: no link leads the
+// process to change files elsewhere, and no pipe keeps it waiting.
+func openFile(name string, flag int) (File, error) {
+	name = filepath.FromSlash(name)
+	if mut.On(mut.DLinkFollowed) {
+		f, err := os.OpenFile(name, flag, 0o600)
+		return osFile{f}, err
+	}
+	dir, err := os.OpenRoot(filepath.Dir(name))
 	if err != nil {
 		return nil, err
+	}
+	defer dir.Close()
+	base := filepath.Base(name)
+	info, err := dir.Lstat(base)
+	if err == nil && !info.Mode().IsRegular() {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: errNotFile}
+	}
+	var f *os.File
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		f, err = dir.OpenFile(base, flag, 0o600)
+	}
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: errors.Unwrap(err)}
 	}
 	return osFile{f}, nil
 }
@@ -84,14 +113,13 @@ func (osFS) ReadDir(dir string) ([]string, error) {
 
 func (osFS) SyncDir(dir string) error { return syncDir(filepath.FromSlash(dir)) }
 
-func (osFS) Lock(name string) (io.Closer, error) {
-	f, err := os.OpenFile(filepath.FromSlash(name), os.O_RDWR|os.O_CREATE, 0o600)
+func (osFS) Lock(dir string) (io.Closer, error) {
+	f, err := openLock(filepath.FromSlash(dir))
 	if err != nil {
 		return nil, err
 	}
 	if err := lockFile(f); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("lock %s: %w", name, err)
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", dir, err), f.Close())
 	}
 	return f, nil
 }
@@ -117,27 +145,7 @@ func (readOnlyFS) OpenFile(name string, flag int) (File, error) {
 	if flag != 0 {
 		return nil, refused("create", name)
 	}
-	f, err := os.Open(filepath.FromSlash(name))
-	if err != nil {
-		return nil, err
-	}
-	return osFile{f}, nil
-}
-
-// Lock takes a lock file that is there; nobody has it locked if it isn't.
-func (readOnlyFS) Lock(name string) (io.Closer, error) {
-	f, err := os.Open(filepath.FromSlash(name))
-	if errors.Is(err, fs.ErrNotExist) {
-		return io.NopCloser(nil), nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	if err := lockFile(f); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("lock %s: %w", name, err)
-	}
-	return f, nil
+	return openFile(name, os.O_RDONLY)
 }
 
 // An osFile adds to os.File what differs between systems, see os_*.go.

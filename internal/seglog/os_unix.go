@@ -5,9 +5,32 @@ package seglog
 import (
 	"errors"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/holdfast-mq/holdfast/internal/mut"
 )
+
+// openLock opens what is locked for a directory: itself. A file in it could be
+// removed while it is locked, and the next one to come would lock another.
+func openLock(dir string) (*os.File, error) {
+	if mut.On(mut.DLockFile) {
+		return os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	}
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.IsDir() {
+		err = &os.PathError{Op: "lock", Path: dir, Err: unix.ENOTDIR}
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
 
 func lockFile(f *os.File) error {
 	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)

@@ -2,10 +2,13 @@ package seglog
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
+	"github.com/holdfast-mq/holdfast/internal/crc"
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
@@ -48,7 +51,8 @@ func (sc *scanner) next() (r Record, ok bool, err error) {
 	return r, true, nil
 }
 
-// ensure has n bytes in the buffer, ok false if there are fewer before the limit.
+// ensure has n bytes in the buffer, ok false if there are fewer before the
+// limit, or if n is what a frame states that is not good.
 func (sc *scanner) ensure(n int64) (ok bool, err error) {
 	if int64(len(sc.buf)) >= n {
 		return true, nil
@@ -56,14 +60,30 @@ func (sc *scanner) ensure(n int64) (ok bool, err error) {
 	if sc.at > sc.limit || n > int64(sc.limit-sc.at) {
 		return false, nil
 	}
+	at := sc.seg.offset(sc.at)
+	if n > max(readAhead, int64(cap(sc.mem))) {
+		if ok, err := goodFrameIn(sc.f, at, sc.seg.salt, sc.at); !ok {
+			return false, err
+		}
+	}
 	if n = min(int64(sc.limit-sc.at), max(n, readAhead)); n > int64(cap(sc.mem)) {
 		sc.mem = make([]byte, n)
 	}
 	sc.buf = sc.mem[:n]
-	if err := readAt(sc.f, sc.buf, sc.seg.offset(sc.at)); err != nil {
+	if err := readAt(sc.f, sc.buf, at); err != nil {
 		return false, fmt.Errorf("read %s: %w", sc.seg.name(), err)
 	}
 	return true, nil
+}
+
+// move goes on at p.
+func (sc *scanner) move(p Position) {
+	if skip := p - sc.at; p >= sc.at && skip <= Position(len(sc.buf)) {
+		sc.buf = sc.buf[skip:]
+	} else {
+		sc.buf = nil
+	}
+	sc.at = p
 }
 
 // readAt reads all of b or returns an error.
@@ -86,39 +106,41 @@ type remains struct {
 
 // behind examines what stands in s from where no good frame stood.
 func behind(f File, s *segment, from Position) (remains, error) {
-	b, err := rest(f, s, from)
-	if err != nil || len(b) == 0 {
+	end, err := lastByte(f, s, from)
+	if err != nil || end == from {
 		return remains{end: from}, err
 	}
-	r := remains{end: from + Position(len(bytes.TrimRight(b, "\x00")))}
-	eachGood(b, s.salt, from, func(frame Record) bool {
+	r := remains{end: end}
+	err = eachGood(f, s, from, maxPosition, func(frame Record) bool {
 		if p, ok := frame.noted(); ok {
 			r.noted = max(r.noted, p)
 		}
 		return true
 	})
-	return r, nil
+	return r, err
 }
 
-// rest returns what stands in the file of s from a position on, nothing if
-// that is all zeros.
-func rest(f File, s *segment, from Position) ([]byte, error) {
+// lastByte returns the position behind the last byte of s from a position on
+// that is not zero, or that position.
+func lastByte(f File, s *segment, from Position) (Position, error) {
 	size, err := f.Size()
 	if err != nil {
-		return nil, err
+		return from, err
 	}
-	at := s.offset(from)
-	for _, p := range pieces(f, at, size) {
-		zeros, err := zerosFrom(f, p.from, p.to)
-		if err != nil {
-			return nil, err
-		}
-		if p.from+zeros < p.to {
-			b := make([]byte, size-at)
-			return b, readAt(f, b, at)
+	buf := make([]byte, min(readAhead, max(size-s.offset(from), 0)))
+	for _, p := range slices.Backward(pieces(f, s.offset(from), size)) {
+		for p.to > p.from {
+			b := buf[:min(int64(len(buf)), p.to-p.from)]
+			p.to -= int64(len(b))
+			if err := readAt(f, b, p.to); err != nil {
+				return from, err
+			}
+			if b = bytes.TrimRight(b, "\x00"); len(b) > 0 {
+				return s.position(p.to + int64(len(b))), nil
+			}
 		}
 	}
-	return nil, nil
+	return from, nil
 }
 
 // A piece is a part of a file.
@@ -145,40 +167,77 @@ func pieces(f File, at, size int64) (all []piece) {
 	return all
 }
 
-// zerosFrom counts the zeros from at on.
-func zerosFrom(f File, at, size int64) (n int64, err error) {
-	buf := make([]byte, min(readAhead, max(size-at, 0)))
-	for at+n < size {
-		b := buf[:min(int64(len(buf)), size-at-n)]
-		if err := readAt(f, b, at+n); err != nil {
-			return 0, err
+// eachGood calls yield with every good frame of s between two positions,
+// whatever stands in between, until it returns false.
+func eachGood(f File, s *segment, from, to Position, yield func(Record) bool) error {
+	size, err := f.Size()
+	if err != nil {
+		return err
+	}
+	sc, err := scan(f, s, from, to)
+	if err != nil {
+		return err
+	}
+	for _, p := range pieces(f, s.offset(from), size) {
+		// Of a frame only what stands before its kind may be in a hole.
+		if begins := align(p.from) - 2*frameAlign; begins > s.offset(sc.at) {
+			sc.move(s.position(begins))
 		}
-		for len(b) > 0 && bytes.Equal(b[:min(len(b), len(zeros))], zeros[:min(len(b), len(zeros))]) {
-			n += int64(min(len(b), len(zeros)))
-			b = b[min(len(b), len(zeros)):]
-		}
-		if len(b) > 0 {
-			return n + int64(len(b)-len(bytes.TrimLeft(b, "\x00"))), nil
+		for sc.at < min(s.position(p.to), sc.limit) {
+			r, ok, err := sc.next()
+			if err != nil {
+				return err
+			}
+			if !ok {
+				sc.move(sc.at + frameAlign)
+			} else if !yield(r) {
+				return nil
+			}
 		}
 	}
-	return n, nil
+	return nil
 }
 
-// zeros is what a file that was only preallocated holds.
-var zeros [4096]byte
-
-// eachGood calls yield with every good frame in b, whose first byte stands at
-// p, whatever stands in between, until it returns false.
-func eachGood(b []byte, salt uint32, p Position, yield func(Record) bool) {
-	for len(b) >= frameHeader {
-		size, ok := goodFrame(b, salt, p)
-		if !ok {
-			b, p = b[frameAlign:], p+frameAlign
-			continue
-		}
-		if !yield(record(b, p)) {
-			return
-		}
-		b, p = b[size:], p+Position(size)
+// goodFrameIn is goodFrame for one of which only the start is trusted to be
+// there: it takes no memory for what the frame says of its length.
+func goodFrameIn(f File, at int64, salt uint32, p Position) (bool, error) {
+	if mut.On(mut.DLengthTrusted) {
+		return true, nil
 	}
+	var b [frameHeader]byte
+	if err := readAt(f, b[:], at); err != nil || b[8] == 0 {
+		return false, err
+	}
+	sum := crc.Number32(crc.Number64(salt, uint64(p)), uint32(frameLength(b[:])))
+	sum, err := sumIn(f, sum, at+8, frameLength(b[:])+1)
+	return sum == binary.LittleEndian.Uint32(b[4:]), err
+}
+
+// sumIn continues a checksum with n bytes of a file, a piece at a time.
+func sumIn(f File, sum uint32, at, n int64) (uint32, error) {
+	buf := make([]byte, min(readAhead, n))
+	for n > 0 {
+		b := buf[:min(int64(len(buf)), n)]
+		if err := readAt(f, b, at); err != nil {
+			return 0, err
+		}
+		sum = crc.Bytes(sum, b)
+		at, n = at+int64(len(b)), n-int64(len(b))
+	}
+	return sum, nil
+}
+
+// readSummed reads n bytes of a file that have a checksum, good false if they
+// have another. What is long is read twice, lest memory is taken for nothing.
+func readSummed(f File, at int64, n, sum uint32) (b []byte, good bool, err error) {
+	if n > readAhead && !mut.On(mut.DLengthTrusted) {
+		if found, err := sumIn(f, 0, at, int64(n)); err != nil || found != sum {
+			return nil, false, err
+		}
+	}
+	b = make([]byte, n)
+	if err := readAt(f, b, at); err != nil {
+		return nil, false, err
+	}
+	return b, checksum(b) == sum, nil
 }

@@ -49,8 +49,8 @@ func (d scarceFS) MkdirAll(dir string) error {
 }
 
 // Lock implements FS.
-func (d scarceFS) Lock(name string) (io.Closer, error) {
-	return patiently(func() (io.Closer, error) { return d.FS.Lock(name) })
+func (d scarceFS) Lock(dir string) (io.Closer, error) {
+	return patiently(func() (io.Closer, error) { return d.FS.Lock(dir) })
 }
 
 func patiently[T any](open func() (T, error)) (T, error) {

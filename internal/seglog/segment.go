@@ -55,6 +55,9 @@ func (s *segment) name() string { return path.Join(s.dir, segmentName(s.first, s
 // offset returns where in the file p stands.
 func (s *segment) offset(p Position) int64 { return s.dataStart() + int64(p-s.first) }
 
+// position returns what stands at a place in the file that is not before the records.
+func (s *segment) position(at int64) Position { return s.first + Position(at-s.dataStart()) }
+
 func segmentName(first Position, suffix string) string {
 	s := strconv.FormatUint(uint64(first), 16)
 	return strings.Repeat("0", 16-len(s)) + s + suffix

@@ -144,40 +144,59 @@ func readStage(disk FS, dir string) ([]staged, error) {
 	if err != nil || size < stageHeader || size > stageMost {
 		return nil, err
 	}
-	b := make([]byte, size)
-	if err := readAt(f, b, 0); err != nil {
+	var b [stageHeader]byte
+	if err := readAt(f, b[:], 0); err != nil || !framed(b[:], stageMagic) {
 		return nil, err
 	}
-	if !framed(b[:stageHeader], stageMagic) {
-		return nil, nil
-	}
-	return decodeStage(b[stageHeader:], binary.LittleEndian.Uint32(b[12:])), nil
+	return decodeStage(f, size, binary.LittleEndian.Uint32(b[12:]))
 }
 
 // decodeStage reads entries for as long as each follows the one before:
 // behind them stand older ones, or nothing.
-func decodeStage(b []byte, salt uint32) (list []staged) {
-	for len(b) >= stagedHead+frameHeader {
-		e := staged{
-			segment: binary.LittleEndian.Uint32(b[4:]),
-			behind:  Position(binary.LittleEndian.Uint64(b[8:])),
-			at:      Position(binary.LittleEndian.Uint64(b[16:])),
-		}
-		if stagedSum(salt, b) != binary.LittleEndian.Uint32(b) || e.behind > e.at || e.at >= maxPosition {
-			return list
-		}
-		size, ok := goodFrame(b[stagedHead:], e.segment, e.at)
-		if !ok {
-			return list
+func decodeStage(f File, size int64, salt uint32) (list []staged, err error) {
+	for at := int64(stageHeader); ; {
+		e, ok, err := decodeStaged(f, at, size, salt)
+		if err != nil || !ok {
+			return list, err
 		}
 		if n := len(list); n > 0 && list[n-1].end() != e.behind {
-			return list
+			return list, nil
 		}
-		e.frame = b[stagedHead : stagedHead+size]
 		list = append(list, e)
-		b = b[stagedHead+size:]
+		at += stagedHead + int64(len(e.frame))
 	}
-	return list
+}
+
+// mostNotes is how many notes there may be between two staged records, by far:
+// there is one before each batch, and one when the log has fallen idle.
+const mostNotes = 64
+
+// decodeStaged reads the entry at a place of a stage, ok false if there is no good one.
+func decodeStaged(f File, at, size int64, salt uint32) (e staged, ok bool, err error) {
+	var b [stagedHead + frameHeader]byte
+	if at+int64(len(b)) > size {
+		return e, false, nil
+	}
+	if err := readAt(f, b[:], at); err != nil {
+		return e, false, err
+	}
+	e.segment = binary.LittleEndian.Uint32(b[4:])
+	e.behind = Position(binary.LittleEndian.Uint64(b[8:]))
+	e.at = Position(binary.LittleEndian.Uint64(b[16:]))
+	if stagedSum(salt, b[:]) != binary.LittleEndian.Uint32(b[:]) || e.behind > e.at || e.at >= maxPosition ||
+		e.at-e.behind > mostNotes*noteSize && !mut.On(mut.DLengthTrusted) {
+		return e, false, nil
+	}
+	at += stagedHead
+	n := align(frameHeader + frameLength(b[stagedHead:]))
+	if n > size-at {
+		return e, false, nil
+	}
+	if ok, err = goodFrameIn(f, at, e.segment, e.at); !ok {
+		return e, false, err
+	}
+	e.frame = make([]byte, n)
+	return e, true, readAt(f, e.frame, at)
 }
 
 func (e *staged) end() Position { return e.at + Position(len(e.frame)) }
@@ -223,7 +242,7 @@ func (r *recovery) redo() error {
 // redone returns what of a stage belongs to s, with a note wherever one stood
 // before a record: what it said is not known, and it says the least.
 func redone(s *segment, list []staged) (frames []staged) {
-	if s.bad || s.state == sealed {
+	if s.bad || s.state == sealed || s.offset(list[0].behind) > s.size {
 		return nil
 	}
 	for _, e := range list {
@@ -272,8 +291,8 @@ type patched struct {
 // patch returns the file of s, the last segment, as redo would leave it.
 func (r *recovery) patch(f File, s *segment) (File, error) {
 	list, err := readStage(r.o.FS, r.o.Dir)
-	if err != nil {
-		return nil, err
+	if err != nil || len(list) == 0 {
+		return f, err
 	}
 	frames, err := missing(f, s, redone(s, list))
 	if err != nil || len(frames) == 0 {

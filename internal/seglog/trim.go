@@ -3,7 +3,6 @@ package seglog
 import (
 	"errors"
 	"fmt"
-	"path"
 )
 
 // Trim removes the segments that end at or below before. The last segment
@@ -59,7 +58,7 @@ func TrimClosed(o Options, enough func(size, freed int64) bool, good func(head [
 	if _, err := disk.ReadDir(dir); err != nil {
 		return 0, fmt.Errorf("trim log %s: %w", dir, err)
 	}
-	lock, err := disk.Lock(path.Join(dir, "lock"))
+	lock, err := disk.Lock(dir)
 	if err != nil {
 		return 0, fmt.Errorf("trim log %s: %w", dir, err)
 	}

@@ -268,7 +268,7 @@ type Link struct {
 // Status asks the instance; ok is false if it does not answer within a second.
 func (in *Instance) Status() (s Status, ok bool) {
 	client := http.Client{Timeout: time.Second}
-	response, err := client.Get("http://" + in.admin + "/readyz")
+	response, err := client.Get("http://" + in.admin + "/status")
 	if err != nil {
 		return s, false
 	}

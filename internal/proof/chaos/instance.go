@@ -128,20 +128,23 @@ type linkStatus struct{ State, Ack string }
 
 // A status is what an instance says of itself.
 type status struct {
-	Links []linkStatus
-	Full  bool // publishes are refused, the disk is nearly full
+	Ready    bool
+	Stopping bool
+	Outdated string
+	Links    []linkStatus
+	Full     bool // publishes are refused, the disk is nearly full
 }
 
 // status asks the instance; ready: it serves. ok is false if it does not answer.
 func (in *instance) status() (s status, ready, ok bool) {
 	client := http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-	response, err := client.Get(fmt.Sprintf("http://%s:%d/readyz", adminAddress(in.host), adminPort))
+	response, err := client.Get(fmt.Sprintf("http://%s:%d/status", adminAddress(in.host), adminPort))
 	if err != nil {
 		return s, false, false
 	}
 	defer response.Body.Close()
 	err = json.NewDecoder(io.LimitReader(response.Body, 1<<20)).Decode(&s)
-	return s, response.StatusCode == http.StatusOK, err == nil
+	return s, s.Ready && !s.Stopping && s.Outdated == "", err == nil
 }
 
 // inSync reports whether the instance serves and its link to the peer counts and is in sync.

@@ -241,9 +241,9 @@ func (d *FS) SyncDir(dir string) error {
 	return nil
 }
 
-// Lock takes a lock file, see seglog.FS. A crash releases it.
-func (d *FS) Lock(name string) (io.Closer, error) {
-	name = path.Clean(name)
+// Lock locks a directory, see seglog.FS. A crash releases it.
+func (d *FS) Lock(dir string) (io.Closer, error) {
+	name := path.Clean(dir)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err := d.readLocked(); err != nil {

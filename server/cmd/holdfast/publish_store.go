@@ -234,7 +234,11 @@ func (s *resumable) finish() error {
 	if s.kept.Version == 0 {
 		return nil // nothing to forget
 	}
-	f, err := os.Create(s.running())
+	err := s.exit() // one that is left over, or a link that leads elsewhere
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(s.running(), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err == nil {
 		err = cmp.Or(f.Close(), boltfile.SyncDir(filepath.Dir(s.path)))
 	}

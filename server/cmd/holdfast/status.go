@@ -132,7 +132,7 @@ func (a *adminAddress) UnmarshalText(text []byte) error {
 			return fmt.Errorf("%s is where clients connect: status asks the admin endpoint, 'admin.listen' of the configuration, such as 127.0.0.1:8085", address)
 		case scheme != "http":
 			return fmt.Errorf("%s: the admin endpoint speaks http", address)
-		case !slices.Contains([]string{"", "/", "/readyz", "/healthz"}, u.Path) || u.RawQuery != "" || u.User != nil:
+		case !slices.Contains([]string{"", "/", "/livez", "/readyz", "/status"}, u.Path) || u.RawQuery != "" || u.User != nil:
 			return fmt.Errorf("%s: write http://%s", address, u.Host)
 		}
 		address = u.Host

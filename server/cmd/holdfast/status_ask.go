@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"syscall"
@@ -19,6 +20,7 @@ import (
 // What is read of an answer, and of all publishers, at most.
 const (
 	maxAnswer         = 64 << 20
+	maxSessionsRead   = 100 * server.MaxSessions
 	maxPublishersRead = 10 * server.MaxPublishers
 )
 
@@ -49,11 +51,7 @@ func (c *adminClient) look(ctx context.Context, address adminAddress, publishers
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	r = instanceReport{Address: string(address)}
-	var status server.Status
-	err := c.get(ctx, address, "/readyz", &status)
-	if err == nil && status.Name == "" {
-		err = errOther
-	}
+	status, err := c.status(ctx, address)
 	if err != nil {
 		r.Error = c.explain(address, err)
 		return r, list
@@ -69,6 +67,25 @@ func (c *adminClient) look(ctx context.Context, address adminAddress, publishers
 		publishers = page.More && len(page.Publishers) > 0 && len(list.publishers) < maxPublishersRead
 	}
 	return r, list
+}
+
+// status asks one instance for its status with all of its sessions.
+func (c *adminClient) status(ctx context.Context, address adminAddress) (status server.Status, err error) {
+	for path := "/status"; ; {
+		var page server.Status
+		if err := c.get(ctx, address, path, &page); err != nil {
+			return status, err
+		}
+		if page.Name == "" {
+			return status, errOther
+		}
+		page.Sessions = append(status.Sessions, page.Sessions...)
+		status = page
+		if n := len(page.Sessions); !page.SessionsMore || n == 0 || n > maxSessionsRead {
+			return status, nil
+		}
+		path = "/status?after=" + url.QueryEscape(page.Sessions[len(page.Sessions)-1].Name)
+	}
 }
 
 // last returns the highest id in the list.

@@ -237,8 +237,8 @@ func TestStatusOfSomethingElse(t *testing.T) {
 	defer silent.Close()
 	for _, tt := range []struct{ name, address, want string }{
 		{"the port for clients", pair.A.Addr(), "looks like a port for clients or peers ('clients.listen', 'replication.listen'), and status wants that of 'admin.listen'"},
-		{"another web server", other.URL, "not an admin endpoint: it says 404 Not Found to /readyz: name the port of 'admin.listen'"},
-		{"a web page", page.URL, "what it says to /readyz is not what an instance says"},
+		{"another web server", other.URL, "not an admin endpoint: it says 404 Not Found to /status: name the port of 'admin.listen'"},
+		{"a web page", page.URL, "what it says to /status is not what an instance says"},
 		{"a stopped process", silent.Addr().String(), "no answer within 200ms: its process is stopped or its machine can't be reached; --timeout waits longer"},
 	} {
 		if out := await(t, exitFound, "status", "--timeout=200ms", tt.address); !strings.Contains(out, tt.want) {
@@ -257,7 +257,7 @@ func TestStatusBounded(t *testing.T) {
 		}
 	}))
 	defer endless.Close()
-	if out := await(t, exitFound, "status", "--timeout=1m", endless.URL); !strings.Contains(out, "the answer to /readyz is larger than 64 MiB") {
+	if out := await(t, exitFound, "status", "--timeout=1m", endless.URL); !strings.Contains(out, "the answer to /status is larger than 64 MiB") {
 		t.Error(out)
 	}
 }

@@ -13,7 +13,7 @@
 //	                               // kinds: unreachable, stopping, not_ready, catching_up, damage, single, link_down,
 //	                               // link_catching_up, downgraded, given_up, diverged, same_instance, no_pair
 //	 "instances": [                // as they were named
-//	  {"address": "127.0.0.1:8085", "status": {…}},     // as GET /readyz says it: server.Status
+//	  {"address": "127.0.0.1:8085", "status": {…}},     // as GET /status says it, with all sessions: server.Status
 //	  {"address": "127.0.0.1:8086", "error": "…"}       // it does not answer
 //	 ],
 //	 "publishers": {               // with two instances

@@ -123,7 +123,7 @@ func asideName(path string, now time.Time) string {
 
 // copyAside copies a file store that nobody has open, all or nothing.
 func copyAside(dir, aside string) error {
-	lock, err := seglog.ReadOnly.Lock(filepath.ToSlash(filepath.Join(dir, "lock")))
+	lock, err := seglog.ReadOnly.Lock(filepath.ToSlash(dir))
 	if err != nil {
 		return explain(dir, err)
 	}

@@ -104,7 +104,7 @@ func marksError(path string, err error) error {
 // openOut opens the file to write to. What is in it behind the last commit
 // comes again, so it is cut off.
 func (s *sink) openOut(path string, restart bool) (err error) {
-	if s.file, err = os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644); err != nil {
+	if s.file, err = os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600); err != nil {
 		return &exitError{exitUsage, fmt.Errorf("--out: %w", err)}
 	}
 	s.out, s.most = s.file, outMessages
