@@ -76,7 +76,7 @@ func (s *Memory) Append(ctx context.Context, m *Message) (uint64, error) {
 		return 0, err
 	}
 	w := s.ledger.current()
-	m.Sequence, m.Time = w.last+1, time.Now()
+	m.Publisher, m.Sequence, m.Time = w.who, w.last+1, time.Now()
 	w.append(s.arena.add(w.number, m), m.Size(), m.Time.UnixMilli())
 	s.mu.Unlock()
 	s.signal()

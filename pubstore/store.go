@@ -19,11 +19,14 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
 )
 
 // A Message is one publish. Its identity is the store's life and Sequence.
 type Message struct {
-	Sequence uint64 // in its life, from 1 without jumps; set by Append and by a Cursor
+	Publisher uint64 // the id of its life (PublisherOf), as in bookmarks; set by Append
+	Sequence  uint64 // in its life, from 1 without jumps; set by Append and by a Cursor
 	// Prev is the highest sequence below Sequence that was not rejected: what
 	// is between was left out (R1). Set by a Cursor.
 	Prev uint64
@@ -70,6 +73,10 @@ type Life struct {
 	Sent  uint64 // highest sequence that may have been sent, Last at most (SetSent, R10)
 }
 
+// PublisherOf returns the id by which servers and bookmarks name a life. Unlike the
+// life it is no secret.
+func PublisherOf(life string) uint64 { return bookmark.OfLife(life).ID }
+
 // Usage is what is outstanding in a store, all lives together.
 type Usage struct {
 	Messages int
@@ -104,7 +111,7 @@ type Store interface {
 	// and that of ctx. A message that is larger than the store ever takes is
 	// a *TooLargeError; a SOWKey, CorrelationID or Expiration that is not as
 	// Message says is an error that names it. After any error but a *FailedError m is not in the store.
-	// Once Append has returned, m, what m.Body refers to, and ctx are the caller's again.
+	// It sets Publisher, Sequence and Time of m. Once Append has returned, m, what m.Body refers to, and ctx are the caller's again.
 	Append(ctx context.Context, m *Message) (sequence uint64, err error)
 
 	// Appended returns a channel that receives a value after an Append.

@@ -50,6 +50,9 @@ func testRoundTrip(t *testing.T, h Harness) {
 		if m.Time.IsZero() {
 			t.Error("Append sets no time")
 		}
+		if want := pubstore.PublisherOf(s.life().ID); m.Publisher != want {
+			t.Errorf("Append sets publisher %d, want %d", m.Publisher, want)
+		}
 	}
 	c := s.cursor(s.life().ID, 0)
 	for _, want := range messages {
