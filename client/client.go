@@ -51,6 +51,7 @@ type publishing struct {
 	maxMessage atomic.Int64 // that the server takes, in bytes
 	calls      *calls       // of Publish and Renew
 	messages   sync.Pool    // *pubstore.Message
+	waiters    sync.Pool    // *clientcore.Waiter
 	untils     sync.Pool    // *untilClosed
 }
 
@@ -113,6 +114,9 @@ func newClient(cfg Config) (c *Client, err error) {
 	}
 	if c.name == "" {
 		c.name = madeUpName()
+	}
+	for _, l := range lives {
+		c.core.before(l.ID)
 	}
 	c.maxMessage.Store(defaultMaxMessage)
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())

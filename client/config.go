@@ -41,6 +41,9 @@ type Config struct {
 	//	tcp_sndbuf          the socket's send buffer in bytes; default the system's
 	//	tcp_rcvbuf          its receive buffer in bytes; default the system's
 	//	bind                the IP address to connect from; default the system's choice
+	//	ext                 0 or 1; with 0 the logon does not speak of our extensions, for
+	//	                    servers that refuse what they do not know, and for all
+	//	                    schemes; default 1
 	//	ip_protocol_prefer  ipv4 or ipv6: only that; default both
 	//	path                the socket's; for unix, and needed there
 	Servers []string

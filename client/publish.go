@@ -28,19 +28,25 @@ const headerRoom = 160
 // client reach the servers in the order of their sequences, which begin at 1
 // in each life of the store.
 func (c *Client) Publish(ctx context.Context, topic string, body []byte) (sequence uint64, err error) {
+	_, sequence, err = c.publish(ctx, topic, body)
+	return sequence, err
+}
+
+func (c *Client) publish(ctx context.Context, topic string, body []byte) (publisher, sequence uint64, err error) {
 	m, reused := c.messages.Get().(*pubstore.Message)
 	if !reused {
 		m = new(pubstore.Message)
 	}
 	m.Topic, m.Body = topic, body
 	sequence, err = c.PublishMessage(ctx, m)
+	publisher = m.Publisher
 	*m = pubstore.Message{} // it holds on to nothing of the caller's
 	c.messages.Put(m)
-	return sequence, err
+	return publisher, sequence, err
 }
 
 // PublishMessage is Publish for a message with a key, a correlation id, an
-// expiration, or a delta. It sets m.Sequence and m.Time. The server holdfastd
+// expiration, or a delta. It sets m.Publisher, m.Sequence and m.Time. The server holdfastd
 // delivers the correlation id, makes no use of key and expiration, and rejects a
 // delta (hook FailedWrite).
 func (c *Client) PublishMessage(ctx context.Context, m *pubstore.Message) (sequence uint64, err error) {

@@ -127,7 +127,7 @@ func (c *Client) visit(choice Choice) (Outcome, clientcore.Leave) {
 			c.renewRefused(err)
 		}
 		if leave.GiveUp != "" {
-			c.giveUp(&leave)
+			c.giveUp(&leave, err)
 		}
 		if !leave.Again {
 			out.Err, out.Planned = err, errors.Is(err, ErrPreferred)

@@ -23,8 +23,8 @@ const (
 	// renewSpacing is the least time between two lives that the store begins
 	// because of what one server says.
 	renewSpacing = time.Minute
-	// plainOptions are those of a logon at a server without our extensions.
-	plainOptions = "ack_conflation=10ms"
+	// logonOptions are for servers without our extensions; others ignore this one.
+	logonOptions = "ack_conflation=10ms"
 )
 
 // Why a session is begun anew at the same server, at once.
@@ -33,7 +33,6 @@ var (
 	ErrReoffer = errors.New("former lives of the publish store are offered again")
 	// ErrRestate: the next message leaves out sequences that were rejected since the logon.
 	ErrRestate = errors.New("rejected sequences are stated in another logon")
-	errPlain   = errors.New("server has no extensions: connect again with its options")
 )
 
 // A Session owns the connections of a client, one after the other. The calls for
@@ -47,7 +46,6 @@ type Session struct {
 	visit    Visit
 	names    NameRule
 	known    Known
-	plain    map[string]bool      // addresses of servers without our extensions
 	renewed  map[string]time.Time // when the store last began a life because of the server at an address
 	recovery time.Duration        // how long servers may take to answer subscriptions
 
@@ -80,7 +78,7 @@ type connection struct {
 func NewSession(lives []pubstore.Life, maxMessages, maxBytes int, recovery time.Duration) *Session {
 	return &Session{
 		pub:   NewPublisher(lives, maxMessages, maxBytes),
-		known: make(Known), plain: make(map[string]bool), renewed: make(map[string]time.Time), recovery: recovery,
+		known: make(Known), renewed: make(map[string]time.Time), recovery: recovery,
 	}
 }
 
@@ -116,6 +114,7 @@ func (s *Session) Logon(name, messageType, version string, counter uint64, rejec
 		ClientName:  name,
 		MessageType: messageType,
 		Acks:        wire.AckProcessed,
+		Options:     logonOptions,
 		Version:     version,
 		Ext:         true,
 		Store:       s.life.ID,
@@ -126,10 +125,10 @@ func (s *Session) Logon(name, messageType, version string, counter uint64, rejec
 		Sent:        min(s.pub.of(s.life.ID).bound, s.life.Last),
 		Clock:       s.life.Clock,
 	}
-	if s.plain[s.server.Address] {
-		s.logon.Options = plainOptions
-	}
 }
+
+// Plain has the logon not speak of our extensions.
+func (s *Session) Plain() { s.logon.Ext = false }
 
 // States has the logon state the group of servers that the store has met, but for
 // a former life: what is lost of that is told at each logon.
@@ -242,12 +241,10 @@ func (s *Session) answered(m *wire.Message) (Event, error) {
 	default:
 		return Event{}, fmt.Errorf("%w: %d challenges in one logon", ErrProtocol, maxChallenges)
 	}
-	knew := s.plain[s.server.Address]
-	s.accepted = true
-	s.plain[s.server.Address] = !m.IsExt()
-	if !m.IsExt() && !knew {
-		return Event{}, errPlain
+	if m.IsExt() && !s.logon.Ext {
+		return Event{}, fmt.Errorf("%w: extensions that the logon does not speak of", ErrProtocol)
 	}
+	s.accepted = true
 	s.says(serverOf(s.server.Address, m))
 	return Event{Kind: Accepted}, nil
 }
@@ -458,7 +455,7 @@ func (s *Session) Ended(cause error, now time.Time, lives []pubstore.Life) (l Le
 	l.Renew = refused && !s.pub.old && s.mayRenew(now) && !mut.On(mut.R10KeepsRefusedLife)
 	l.Again = true
 	switch {
-	case errors.Is(cause, errPlain), errors.Is(cause, ErrRestate):
+	case errors.Is(cause, ErrRestate):
 	case errors.Is(cause, ErrSettled):
 		s.visit.Settled(s.life.ID, false)
 	case errors.Is(cause, ErrReoffer):
