@@ -209,9 +209,12 @@ func stranger(err error) error {
 // begin handles the publisher's part of the logon ack.
 func (cn *conn) begin(m *wire.Message) error {
 	c := cn.c
-	if m.Max > 0 && m.IsExt() {
-		c.maxMessage.Store(int64(min(m.Max, uint64(wire.MaxFrame)*16)))
+	most, stated := int64(c.cfg.MaxMessage), m.Max > 0 && m.IsExt()
+	if stated {
+		most = int64(min(m.Max, maxMessage))
 	}
+	c.maxMessage.Store(most)
+	c.saysMax.Store(stated)
 	b, err := c.core.begin(m)
 	if err != nil {
 		return err

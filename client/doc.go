@@ -232,8 +232,8 @@
 //     also half a million, since there they go in one command). Beyond it the
 //     subscription ends with a [PublishersError], and its place stays as it was.
 //   - Replies to Execute: eight times that queue, then ErrSlowConsumer.
-//   - One message: what the server takes ([ServerInfo].MaxMessage) and the store
-//     does, and [pubstore.MaxHeader] for topic, key and correlation id. Larger
+//   - One message: what the server takes ([ServerInfo].MaxMessage, or
+//     [Config.MaxMessage] if it does not say) and the store does, and [pubstore.MaxHeader] for topic, key and correlation id. Larger
 //     ones are a [TooLargeError].
 //
 // # Choosing servers
@@ -290,9 +290,14 @@
 //
 // The client also speaks to servers that know the plain protocol only. Then
 // acks are as safe as that server makes them: FlushSafe, too, returns at its
-// word, and Downgraded and PublishGap are never told. A publish store numbers its
-// messages under the client name, so that two processes of one name destroy
-// each other's messages unnoticed. A bookmark subscription resumes from a
+// word, and Downgraded is never told. A server that lacks what was acknowledged before
+// is not published to ([ErrPublishGap]), unless [Config.AllowPublishGap] says so. A
+// publish store numbers its messages under the client name, so that two processes of
+// one name destroy each other's messages; such a server closes the older connection
+// of a name without a word, which counts as [ErrNameInUse] when it happens three
+// times in a row within 5s of the logon. The limit on messages is
+// [Config.MaxMessage]. With ext=0 in the URI the logon does not speak of our
+// extensions, for servers that refuse what they do not know. A bookmark subscription resumes from a
 // list of bookmarks instead of a vector, which can miss messages of a
 // publisher from which it has not received any, and, begun at Now, those that
 // were published before its first message and a reconnect; ErrNotReplicated

@@ -20,7 +20,8 @@ var (
 	// ErrPublishGap says that a server lacks messages that both servers once
 	// acknowledged, so that nothing may be published to it (R4). The client
 	// goes on to the next server by itself and comes back; it ends when the
-	// server has caught up. Renew is for who will not wait.
+	// server has caught up. Renew is for who will not wait, and
+	// Config.AllowPublishGap for servers without our extensions.
 	ErrPublishGap = clientcore.ErrPublishGap
 
 	// ErrOldIncarnation says that a server is one that its group has left behind: it
@@ -35,7 +36,9 @@ var (
 
 	// ErrNameInUse says that another process uses the client name (R11). The
 	// client waits for 5 seconds, each further time twice as long up to a minute,
-	// and connects again: the other process may be anybody's.
+	// and connects again: the other process may be anybody's. Of a server without our
+	// extensions it is a conclusion: it has closed three connections in a row within 5
+	// seconds of the logon.
 	ErrNameInUse = clientcore.ErrNameInUse
 
 	// ErrStoreRolledBack says that a server has more of the publish store than

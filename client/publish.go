@@ -20,7 +20,7 @@ const headerRoom = 160
 // At the store's bound Publish waits or returns pubstore.ErrFull, as the store
 // was opened. If ctx ends the wait, the error is both pubstore.ErrFull and that
 // of ctx. A message that is too large for the server (ServerInfo.MaxMessage,
-// before the first logon 16 MiB) or for the store is a *TooLargeError, and
+// or Config.MaxMessage if it does not say) or for the store is a *TooLargeError, and
 // after Close or Drain has begun the error is ErrClosed. An error always means
 // that the message is not in the store, except for a *pubstore.FailedError.
 //
@@ -91,7 +91,11 @@ func (c *Client) checkMessage(m *pubstore.Message) error {
 		return &TooLargeError{Size: header, Max: pubstore.MaxHeader, Header: true}
 	}
 	if size, most := header+headerRoom+len(m.Body), int(c.maxMessage.Load()); size > most {
-		return &TooLargeError{Size: size, Max: most}
+		limit := "Config.MaxMessage"
+		if c.saysMax.Load() {
+			limit = "the server's"
+		}
+		return &TooLargeError{Size: size, Max: most, Limit: limit}
 	}
 	return nil
 }

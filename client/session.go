@@ -123,6 +123,9 @@ func (c *Client) visit(choice Choice) (Outcome, clientcore.Leave) {
 			return out, clientcore.Leave{}
 		}
 		leave := c.core.ended(err)
+		if leave.Cause != nil {
+			err = leave.Cause
+		}
 		if leave.Renew {
 			c.renewRefused(err)
 		}
@@ -162,7 +165,7 @@ func (c *Client) session(choice Choice) (up time.Duration, err error) {
 	c.mu.Lock()
 	c.cn = nil
 	c.mu.Unlock()
-	err = c.lastWord(cn, cn.close(err))
+	err = c.lastWord(cn, ended(cn.close(err)))
 	c.events.run()
 	return time.Since(began), err
 }

@@ -189,7 +189,7 @@ func (s *File) Logon(name string) (uint64, error) {
 
 // SetBase implements Store.
 func (s *File) SetBase(life string, base uint64) error {
-	return s.changeLife(life, func(w *window) { w.base = base })
+	return s.changeLife(life, func(w *window) { w.setBase(base) })
 }
 
 // changeLife changes the state of a life.

@@ -187,7 +187,7 @@ func (s *Memory) Get(life string, sequence uint64) (*Message, error) {
 
 // SetBase implements Store.
 func (s *Memory) SetBase(life string, base uint64) error {
-	return s.changeLife(life, func(w *window) { w.base = base })
+	return s.changeLife(life, func(w *window) { w.setBase(base) })
 }
 
 // changeLife changes the state of a life.

@@ -68,7 +68,10 @@ type Life struct {
 	Kept  int    // messages still kept
 	// Base is what is added to a sequence towards a server without our
 	// extensions; 0 until chosen (SetBase).
-	Base  uint64
+	Base uint64
+	// BaseAfter is what Acked was then: nothing up to it was sent under the base.
+	BaseAfter uint64
+
 	Clock uint64 // the group's clock, as a server said it to the life, 0 if it has heard none (SetClock, R10)
 	Sent  uint64 // highest sequence that may have been sent, Last at most (SetSent, R10)
 }
@@ -145,7 +148,7 @@ type Store interface {
 	// Get returns one message, ErrNotKept if it isn't kept: for the failed-write handler.
 	Get(life string, sequence uint64) (*Message, error)
 
-	// SetBase keeps the base of a life, see Life.Base.
+	// SetBase keeps the base of a life, and its Acked as BaseAfter, see Life.
 	SetBase(life string, base uint64) error
 
 	// SetClock keeps the clock of a life, see Life.Clock. It is called once in a life, as

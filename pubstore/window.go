@@ -9,6 +9,7 @@ type window struct {
 	id     string
 	who    uint64 // the id by which servers know the life, which itself is a secret
 	base   uint64 // see Life.Base
+	based  uint64 // see Life.BaseAfter
 	clock  uint64 // see Life.Clock
 	sent   uint64 // see Life.Sent, may be above last
 
@@ -32,6 +33,9 @@ type window struct {
 func newWindow(number uint32, id string) *window {
 	return &window{number: number, id: id, who: PublisherOf(id), slots: slots{first: 1}}
 }
+
+// setBase keeps the base.
+func (w *window) setBase(base uint64) { w.base, w.based = base, w.acked }
 
 // append gives out the next sequence.
 func (w *window) append(pos uint64, size int, ms int64) uint64 {

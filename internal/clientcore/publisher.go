@@ -83,6 +83,7 @@ const maxBase = bookmark.MaxSequence / 2
 // A LogonAnswer is what a logon ack says about the publisher.
 type LogonAnswer struct {
 	Ext   bool
+	Gaps  bool   // publish also to a plain server that lacks what was let go
 	Safe  uint64 // s
 	Have  uint64 // with ext
 	Clock uint64 // the group's clock, if the server did not know the life; else 0
@@ -164,7 +165,10 @@ func (p *Publisher) Begin(l pubstore.Life, a LogonAnswer) Beginning {
 	}
 	have := p.local(a.Have)
 	p.has = have
-	b.Gap = a.Ext && l.Acked > have && !mut.On(mut.R4NoGapCheck)
+	b.Gap = l.Acked > have && !mut.On(mut.R4NoGapCheck)
+	if !a.Ext {
+		b.Gap = b.Gap && b.Base == 0 && l.Acked > l.BaseAfter && !a.Gaps && !mut.On(mut.R4PlainGaps)
+	}
 	if b.RolledBack = !p.old && have > p.current.sent; b.RolledBack {
 		p.current.doubt = max(p.current.doubt, min(have, l.Last)) // wherever it is sent again
 		return b

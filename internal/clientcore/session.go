@@ -48,6 +48,8 @@ type Session struct {
 	known    Known
 	renewed  map[string]time.Time // when the store last began a life because of the server at an address
 	recovery time.Duration        // how long servers may take to answer subscriptions
+	gaps     bool                 // AllowPublishGaps
+	pushes   int                  // connections in a row that were closed right after their logon
 
 	connection
 }
@@ -126,6 +128,10 @@ func (s *Session) Logon(name, messageType, version string, counter uint64, rejec
 		Clock:       s.life.Clock,
 	}
 }
+
+// AllowPublishGaps has servers without our extensions published to although they lack
+// what was let go.
+func (s *Session) AllowPublishGaps() { s.gaps = true }
 
 // Plain has the logon not speak of our extensions.
 func (s *Session) Plain() { s.logon.Ext = false }
@@ -256,7 +262,7 @@ func (s *Session) Begin(m *wire.Message, now time.Time) (Beginning, error) {
 		return Beginning{}, fmt.Errorf("%w: the last number under this client name is %d, which leaves none to count on from", ErrProtocol, m.Sequence)
 	}
 	b := s.pub.Begin(s.life, LogonAnswer{
-		Ext: m.IsExt(), Safe: m.Sequence, Have: m.Have, Clock: m.Clock,
+		Ext: m.IsExt(), Gaps: s.gaps, Safe: m.Sequence, Have: m.Have, Clock: m.Clock,
 		Now: uint64(max(now.UnixMicro(), 1)),
 	})
 	b.Life = s.life
@@ -440,6 +446,7 @@ type Leave struct {
 	Again bool          // connect to the same server again, at once
 	Gap   bool          // the server lacks messages that were acknowledged (R4)
 	Wait  time.Duration // before the next attempt, at least
+	Cause error         // in place of the one given; nil: that
 	Renew bool          // the store is to begin a new life (R10)
 	// GiveUp is a life that no server takes anything of any more (R11): the outcome
 	// of what the store keeps of it is unknown, the application is to be told so.
@@ -449,6 +456,10 @@ type Leave struct {
 
 // Ended handles the end of a connection, or of an attempt to make one.
 func (s *Session) Ended(cause error, now time.Time, lives []pubstore.Life) (l Leave) {
+	if s.pushedOut(cause, now) {
+		cause = fmt.Errorf("%w, as it seems: %d connections in a row were closed right after the logon: %w", ErrNameInUse, s.pushes, cause)
+		l.Cause = cause
+	}
 	l.Gap = errors.Is(cause, ErrPublishGap)
 	diverged := errors.Is(cause, ErrDiverged)
 	refused := errors.Is(cause, ErrOtherLife) || diverged
@@ -467,7 +478,9 @@ func (s *Session) Ended(cause error, now time.Time, lives []pubstore.Life) (l Le
 		l.Again, s.visit = false, Visit{}
 	}
 	if errors.Is(cause, ErrNameInUse) {
-		s.pub.NameInUse()
+		if l.Cause == nil { // a plain server would not compare
+			s.pub.NameInUse()
+		}
 		l.Wait = time.Duration(s.names.InUse(now.UnixNano()))
 	}
 	if diverged && (l.Renew || s.pub.old) && !mut.On(mut.R11DivergedKept) {

@@ -356,6 +356,10 @@ const (
 	R14AckPassesFrames Bug = "r14-ack-passes-frames"
 	// R14NotToldAgain sends the failures of tombstones once only, not before a later logon ack.
 	R14NotToldAgain Bug = "r14-not-told-again"
+	// R4PlainGaps publishes to a server without extensions that lacks what was let go.
+	R4PlainGaps Bug = "r4-plain-gaps"
+	// R11PushesBack has two processes of one name push each other out at a server without extensions.
+	R11PushesBack Bug = "r11-pushes-back"
 	// R15ConflatesAll delays the acks of clients with our extensions, too, as their logon asks of plain servers.
 	R15ConflatesAll Bug = "r15-conflates-all"
 	// R15LogonAtOnce answers a plain logon before the numbers are one.
