@@ -233,8 +233,8 @@ func (p *Publisher) Moved() (woken *Waiter) {
 	return woken
 }
 
-// each calls f for the tickets that wait above after, up to through, the first of each message: it looks at so
-// many messages, or at all tickets if there are fewer.
+// each calls f for the first ticket of each message above after, up to through. It
+// looks at so many numbers, or at all that wait if these are fewer.
 func (g *progress) each(after, through uint64, f func(*Ticket)) {
 	if through <= after || len(g.waiting) == 0 {
 		return
