@@ -1,9 +1,12 @@
 package client
 
 import (
-	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"fmt"
+	"strings"
+
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
 	"github.com/holdfast-mq/holdfast/internal/wire"
+	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
 // ack handles an ack of a command, a subscription, the session or publishes.
@@ -63,7 +66,7 @@ func (cn *conn) rejected(r clientcore.Rejection) error {
 		cn.told(&r)
 	default:
 		cn.c.events.post(func() {
-			cn.c.failedWrite(&r, &RejectedError{Publisher: bookmark.OfLife(r.Life).ID, Message: m, Reason: r.Reason})
+			cn.c.failedWrite(&r, m, nil)
 			cn.told(&r)
 		})
 	}
@@ -82,9 +85,16 @@ func (cn *conn) told(r *clientcore.Rejection) {
 	}
 }
 
-// failedWrite tells the handler, and only then lets the message go (G1). It
-// runs on the session goroutine.
-func (c *Client) failedWrite(r *clientcore.Rejection, e *RejectedError) {
+// failedWrite tells the handler, and only then lets the message go (G1) and tells its
+// ticket. why is nil, or why its life is given up. It runs on the session goroutine.
+func (c *Client) failedWrite(r *clientcore.Rejection, m *pubstore.Message, why error) {
+	e := &RejectedError{Publisher: pubstore.PublisherOf(r.Life), Message: m, Reason: r.Reason}
+	switch unknown := strings.HasPrefix(r.Reason, wire.ReasonUnknown); {
+	case why != nil:
+		e.Err = fmt.Errorf("%w: %w", ErrOutcomeUnknown, why)
+	case unknown:
+		e.Err = ErrOutcomeUnknown
+	}
 	c.cfg.Logger.Warn("message rejected", "sequence", r.Sequence, "topic", e.Message.Topic, "reason", r.Reason)
 	if hook := c.cfg.Hooks.FailedWrite; hook != nil {
 		hook(e)
@@ -93,4 +103,5 @@ func (c *Client) failedWrite(r *clientcore.Rejection, e *RejectedError) {
 	if err := r.LetGo(c.store); err != nil {
 		c.fail(err)
 	}
+	c.core.failed(r, e)
 }

@@ -49,8 +49,10 @@ type Client struct {
 // publishing is what calls of Publish need.
 type publishing struct {
 	maxMessage atomic.Int64 // that the server takes, in bytes
+	saysMax    atomic.Bool  // the server has said so
 	calls      *calls       // of Publish and Renew
 	messages   sync.Pool    // *pubstore.Message
+	waiters    sync.Pool    // *clientcore.Waiter
 	untils     sync.Pool    // *untilClosed
 }
 
@@ -114,7 +116,13 @@ func newClient(cfg Config) (c *Client, err error) {
 	if c.name == "" {
 		c.name = madeUpName()
 	}
-	c.maxMessage.Store(defaultMaxMessage)
+	for _, l := range lives {
+		c.core.before(l.ID)
+	}
+	c.maxMessage.Store(int64(cfg.MaxMessage))
+	if cfg.AllowPublishGap {
+		c.core.core.AllowPublishGaps() // nobody else has it yet
+	}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	c.release, err = acquire(cfg.Publishes)
 	if err != nil {
@@ -133,9 +141,6 @@ func acquire(s pubstore.Store) (release func(), err error) {
 	}
 	return a.Acquire()
 }
-
-// defaultMaxMessage is taken for the server's limit before the first logon.
-const defaultMaxMessage = 16 << 20
 
 // dialError is cause, the last error of every server, and the attempt under way.
 func (c *Client) dialError(cause error) error {

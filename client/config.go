@@ -41,6 +41,9 @@ type Config struct {
 	//	tcp_sndbuf          the socket's send buffer in bytes; default the system's
 	//	tcp_rcvbuf          its receive buffer in bytes; default the system's
 	//	bind                the IP address to connect from; default the system's choice
+	//	ext                 0 or 1; with 0 the logon does not speak of our extensions, for
+	//	                    servers that refuse what they do not know, and for all
+	//	                    schemes; default 1
 	//	ip_protocol_prefer  ipv4 or ipv6: only that; default both
 	//	path                the socket's; for unix, and needed there
 	Servers []string
@@ -83,6 +86,11 @@ type Config struct {
 	// Hooks are told what happens.
 	Hooks Hooks
 
+	// AllowPublishGap has the client publish to a server without our extensions that
+	// lacks messages which were acknowledged before, as after the loss of its log:
+	// the messages stay missing there. Default: ErrPublishGap, as everywhere.
+	AllowPublishGap bool
+
 	// Offline has Dial return at once, without waiting for the first logon.
 	Offline bool
 
@@ -115,6 +123,11 @@ type Config struct {
 	// Default 1,000,000, at most 1,048,576. (server.MaxPublishers is another bound,
 	// of a list in the status of a server.)
 	MaxPublishers int
+	// MaxMessage is the largest message that Publish takes, in bytes with its header, as
+	// long as no server has stated a limit: before the first logon, and at servers
+	// without our extensions. Default 16 MiB, at most 256 MiB. The publish store has a
+	// limit of its own (MaxMessage of its options).
+	MaxMessage int
 	// MaxFrame is the longest frame taken from a server, in bytes. Default 16 MiB and its header.
 	// A longer message ends its subscription with a *FrameTooLargeError.
 	MaxFrame int
@@ -127,6 +140,9 @@ type Challenge struct {
 	// attempt of a connection.
 	User, Text string
 }
+
+// maxMessage is the most that any limit on messages may be: the longest record of a journal.
+const maxMessage = 256 << 20
 
 // maxName is the longest client name that a server takes, in bytes.
 const maxName = 1024
@@ -170,10 +186,13 @@ func (c Config) validate() (Config, error) {
 			bad("timeout %v is negative", d)
 		}
 	}
-	for _, n := range []int{c.WindowMessages, c.WindowBytes, c.QueueMessages, c.QueueBytes, c.MaxPublishers, c.MaxFrame} {
+	for _, n := range []int{c.WindowMessages, c.WindowBytes, c.QueueMessages, c.QueueBytes, c.MaxPublishers, c.MaxMessage, c.MaxFrame} {
 		if n < 0 {
 			bad("bound %d is negative", n)
 		}
+	}
+	if c.MaxMessage > maxMessage {
+		bad("MaxMessage is %d, at most %d", c.MaxMessage, maxMessage)
 	}
 	if c.MaxPublishers > wire.MaxVector {
 		bad("MaxPublishers is %d, a server takes %d at most", c.MaxPublishers, wire.MaxVector)
@@ -201,6 +220,7 @@ func (c *Config) fill() {
 	fill(&c.QueueMessages, 1024)
 	fill(&c.QueueBytes, 8<<20)
 	fill(&c.MaxPublishers, 1_000_000)
+	fill(&c.MaxMessage, 16<<20)
 	fill(&c.MaxFrame, wire.MaxFrame)
 	fill(&c.MessageType, "json")
 	if c.Logger == nil {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
@@ -164,6 +165,22 @@ func (cn *conn) close(err error) error {
 	cn.mu.Unlock()
 	for _, r := range routes {
 		r.r.lost(cn, err)
+	}
+	return err
+}
+
+// A hungUp is the error of a connection that the server has closed.
+type hungUp struct{ error }
+
+func (e hungUp) Unwrap() error        { return e.error }
+func (e hungUp) Is(target error) bool { return target == clientcore.ErrHungUp }
+
+// ended notes of why a connection ended that the server has closed it.
+func ended(err error) error {
+	for _, e := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE} {
+		if errors.Is(err, e) {
+			return hungUp{err}
+		}
 	}
 	return err
 }

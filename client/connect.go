@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
 	"github.com/holdfast-mq/holdfast/internal/dial"
 	"github.com/holdfast-mq/holdfast/internal/wire"
@@ -123,7 +122,7 @@ func (cn *conn) logon(u *uri, ch Choice) error {
 		return err
 	}
 	cluster, seen := c.stated()
-	c.core.logon(c.name, cmp.Or(u.messageType, c.cfg.MessageType), counter, cluster, seen)
+	c.core.logon(c.name, cmp.Or(u.messageType, c.cfg.MessageType), counter, cluster, seen, u.plain)
 	var m wire.Message
 	if err := cn.authenticate(u, &m); err != nil {
 		return err
@@ -210,9 +209,12 @@ func stranger(err error) error {
 // begin handles the publisher's part of the logon ack.
 func (cn *conn) begin(m *wire.Message) error {
 	c := cn.c
-	if m.Max > 0 && m.IsExt() {
-		c.maxMessage.Store(int64(min(m.Max, uint64(wire.MaxFrame)*16)))
+	most, stated := int64(c.cfg.MaxMessage), m.Max > 0 && m.IsExt()
+	if stated {
+		most = int64(min(m.Max, maxMessage))
 	}
+	c.maxMessage.Store(most)
+	c.saysMax.Store(stated)
 	b, err := c.core.begin(m)
 	if err != nil {
 		return err
@@ -239,10 +241,8 @@ func (c *Client) renewRefused(err error) {
 
 // giveUp tells the application that the outcome of all that the store keeps of the life
 // that has diverged is unknown, and lets it go. It runs on the session goroutine.
-func (c *Client) giveUp(leave *clientcore.Leave) {
-	err := leave.Apply(c.store, func(r *clientcore.Rejection, m *pubstore.Message) {
-		c.failedWrite(r, &RejectedError{Publisher: bookmark.OfLife(r.Life).ID, Message: m, Reason: r.Reason})
-	})
+func (c *Client) giveUp(leave *clientcore.Leave, why error) {
+	err := leave.Apply(c.store, func(r *clientcore.Rejection, m *pubstore.Message) { c.failedWrite(r, m, why) })
 	if err != nil {
 		c.fail(err)
 	}

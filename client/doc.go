@@ -66,7 +66,9 @@
 //   - [Client.FlushSafe] has returned nil: it is safe, that is on both disks, or
 //     refused, and has left the store. While a server is away it waits for it.
 //
-// Of a server that has no peer both are its own disk.
+// Of a server that has no peer both are its own disk. Both calls wait for all that was
+// published. Where each request of a service wants the outcome of its own message,
+// [Client.PublishTicket] returns a [Ticket], with the two waits for that one message.
 //
 // Of a message that is received: it is on the disk of the server that sent it;
 // with [FullyDurable] it is safe (R13). With [From] it is handed over once as long
@@ -85,7 +87,7 @@
 // safe is sent again before anything new (R1). A message that a server refuses
 // is the exception: the hook [Hooks.FailedWrite] is told once, the store lets it
 // go, and those behind it are sent all the same. Hence a caller who must not send B
-// if A failed waits for A (Flush, and FailedWrite) before publishing B.
+// if A failed waits for A ([Ticket.Settled]) before publishing B.
 //
 // A context ends the wait of the call it is given to and never the delivery of
 // a message. An error of Publish means that the message is not in the store,
@@ -128,7 +130,7 @@
 //
 // The client's session goroutine: [Hooks]. While one runs, messages flow, but the
 // client does not reconnect and no other hook runs. A hook must not block, nor
-// wait for the client: no Close, Drain, Flush, FlushSafe, Subscribe or Execute. Publishing
+// wait for the client: no Close, Drain, Flush, FlushSafe, Subscribe or Execute, and no wait for a [Ticket]. Publishing
 // from one is fine as long as the store has room; else hand it to a goroutine.
 // [Config.Credentials], [Config.Dial] and a [ServerChooser] run there too and may
 // take their time, up to the end of the context they are given; the functions of
@@ -159,9 +161,11 @@
 //	pubstore.ErrInUse             (Dial) one client at a time uses a store
 //	*TooLargeError                split the message (= *pubstore.TooLargeError)
 //	*FrameTooLargeError           raise Config.MaxFrame and subscribe again
-//	*RejectedError                (hook FailedWrite) store it elsewhere or drop it
-//	*UnsettledError               (Flush, FlushSafe, Drain) nothing: it is still on its
+//	*RejectedError                (hook FailedWrite, Ticket) store it elsewhere or drop it
+//	*UnsettledError               (Flush, FlushSafe, Drain, Ticket) nothing: it is still on its
 //	                              way; or wait again
+//	ErrOutcomeUnknown             (Ticket, *RejectedError) look whether it has arrived; or publish it
+//	                              again if it may come twice
 //	ErrPublishGap                 (Stats, hook PublishGap) nothing: it ends when that server
 //	                              has caught up; or Renew
 //	*LostError                    (hook Lost) what was acknowledged and is lost: publish it anew,
@@ -228,8 +232,8 @@
 //     also half a million, since there they go in one command). Beyond it the
 //     subscription ends with a [PublishersError], and its place stays as it was.
 //   - Replies to Execute: eight times that queue, then ErrSlowConsumer.
-//   - One message: what the server takes ([ServerInfo].MaxMessage) and the store
-//     does, and [pubstore.MaxHeader] for topic, key and correlation id. Larger
+//   - One message: what the server takes ([ServerInfo].MaxMessage, or
+//     [Config.MaxMessage] if it does not say) and the store does, and [pubstore.MaxHeader] for topic, key and correlation id. Larger
 //     ones are a [TooLargeError].
 //
 // # Choosing servers
@@ -286,9 +290,14 @@
 //
 // The client also speaks to servers that know the plain protocol only. Then
 // acks are as safe as that server makes them: FlushSafe, too, returns at its
-// word, and Downgraded and PublishGap are never told. A publish store numbers its
-// messages under the client name, so that two processes of one name destroy
-// each other's messages unnoticed. A bookmark subscription resumes from a
+// word, and Downgraded is never told. A server that lacks what was acknowledged before
+// is not published to ([ErrPublishGap]), unless [Config.AllowPublishGap] says so. A
+// publish store numbers its messages under the client name, so that two processes of
+// one name destroy each other's messages; such a server closes the older connection
+// of a name without a word, which counts as [ErrNameInUse] when it happens three
+// times in a row within 5s of the logon. The limit on messages is
+// [Config.MaxMessage]. With ext=0 in the URI the logon does not speak of our
+// extensions, for servers that refuse what they do not know. A bookmark subscription resumes from a
 // list of bookmarks instead of a vector, which can miss messages of a
 // publisher from which it has not received any, and, begun at Now, those that
 // were published before its first message and a reconnect; ErrNotReplicated

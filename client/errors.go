@@ -20,7 +20,8 @@ var (
 	// ErrPublishGap says that a server lacks messages that both servers once
 	// acknowledged, so that nothing may be published to it (R4). The client
 	// goes on to the next server by itself and comes back; it ends when the
-	// server has caught up. Renew is for who will not wait.
+	// server has caught up. Renew is for who will not wait, and
+	// Config.AllowPublishGap for servers without our extensions.
 	ErrPublishGap = clientcore.ErrPublishGap
 
 	// ErrOldIncarnation says that a server is one that its group has left behind: it
@@ -35,7 +36,9 @@ var (
 
 	// ErrNameInUse says that another process uses the client name (R11). The
 	// client waits for 5 seconds, each further time twice as long up to a minute,
-	// and connects again: the other process may be anybody's.
+	// and connects again: the other process may be anybody's. Of a server without our
+	// extensions it is a conclusion: it has closed three connections in a row within 5
+	// seconds of the logon.
 	ErrNameInUse = clientcore.ErrNameInUse
 
 	// ErrStoreRolledBack says that a server has more of the publish store than
@@ -59,6 +62,12 @@ var (
 	// FailedWrite, and has left the store: publish it again if it may come twice.
 	// The error is a *DivergedError.
 	ErrDiverged = clientcore.ErrDiverged
+
+	// ErrOutcomeUnknown says that nobody can tell whether a server has a message. As the
+	// error of a Ticket: the client knows nothing of the message, which an earlier
+	// process published and let go, or which is none of this store. As a part of a
+	// RejectedError: the servers have forgotten the publisher, or it has diverged.
+	ErrOutcomeUnknown = clientcore.ErrOutcomeUnknown
 
 	// ErrSlowConsumer ends a subscription without bookmark, or the replies to
 	// a command, that the application takes too slowly. Subscribe again, take
@@ -166,19 +175,24 @@ type RejectedError struct {
 	Publisher uint64 // of the life of the store that the message is of, as holdfast store inspect shows it
 	Message   *pubstore.Message
 	Reason    string // the server's words
+	// Err is nil, or says more than Reason: ErrOutcomeUnknown if the message may be on
+	// a server all the same, with ErrDiverged if that is why.
+	Err error
 }
+
+func (e *RejectedError) Unwrap() error { return e.Err }
 
 func (e *RejectedError) Error() string {
 	return fmt.Sprintf("message %d to %q rejected by the server: %s", e.Message.Sequence, e.Message.Topic, e.Reason)
 }
 
-// An UnsettledError ends a Flush, FlushSafe or Drain whose context ended, or
+// An UnsettledError ends a Flush, FlushSafe, Drain or wait for a Ticket whose context ended, or
 // whose client stopped, too early. The messages are still in the publish
 // store and still on their way.
 type UnsettledError struct {
-	Messages int // so many are not settled yet; of FlushSafe: not safe yet
-	// Settled says, of FlushSafe, that Flush would have returned: servers
-	// have them all, but not both on disk.
+	Messages int // so many are not settled yet; of FlushSafe and Ticket.Safe: not safe yet
+	// Settled says, of these two, that Flush or Ticket.Settled would have returned:
+	// servers have them all, but not both on disk.
 	Settled bool
 	Err     error // of the context, or ErrClosed
 }

@@ -2,8 +2,8 @@ package client
 
 // Hooks are told what happens to a client. Each may be nil. They run one
 // after the other on the client's session goroutine: they must not block, nor
-// call what waits for that goroutine: Close, Drain, Flush, FlushSafe, Subscribe,
-// Execute. Publishing from one is fine as long as the publish store has room.
+// call what waits for that goroutine: Close, Drain, Flush, FlushSafe, the methods of a
+// Ticket, Subscribe, Execute. Publishing from one is fine as long as the publish store has room.
 //
 // Config.Logger gets a line for each call, whether the hook is set or not.
 type Hooks struct {

@@ -33,7 +33,7 @@ func (o *lockedCore) watch() <-chan struct{} {
 	return o.changed
 }
 
-// wake wakes all that watch.
+// wake wakes all that watch, and those whose tickets are done.
 func (o *lockedCore) wake() {
 	o.mu.Lock()
 	watched := o.changed != nil
@@ -41,8 +41,9 @@ func (o *lockedCore) wake() {
 		close(o.changed)
 		o.changed = nil
 	}
+	woken := o.core.Publisher().Moved()
 	o.mu.Unlock()
-	if watched {
+	if wake(woken) || watched {
 		runtime.Gosched() // they first: who wakes them has nothing urgent to do
 	}
 }
@@ -63,7 +64,7 @@ func (o *lockedCore) connect(uri, address string) {
 	o.core.Connect(uri, address, lives)
 }
 
-func (o *lockedCore) logon(name, messageType string, counter uint64, cluster string, incarnation uint64) {
+func (o *lockedCore) logon(name, messageType string, counter uint64, cluster string, incarnation uint64, plain bool) {
 	o.mu.Lock()
 	life, from := o.core.Life(), o.core.RejectedFrom()
 	o.mu.Unlock()
@@ -72,6 +73,9 @@ func (o *lockedCore) logon(name, messageType string, counter uint64, cluster str
 	defer o.mu.Unlock()
 	o.core.Logon(name, messageType, version, counter, rejected)
 	o.core.States(cluster, incarnation)
+	if plain {
+		o.core.Plain()
+	}
 }
 
 func (o *lockedCore) former() bool {

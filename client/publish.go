@@ -20,7 +20,7 @@ const headerRoom = 160
 // At the store's bound Publish waits or returns pubstore.ErrFull, as the store
 // was opened. If ctx ends the wait, the error is both pubstore.ErrFull and that
 // of ctx. A message that is too large for the server (ServerInfo.MaxMessage,
-// before the first logon 16 MiB) or for the store is a *TooLargeError, and
+// or Config.MaxMessage if it does not say) or for the store is a *TooLargeError, and
 // after Close or Drain has begun the error is ErrClosed. An error always means
 // that the message is not in the store, except for a *pubstore.FailedError.
 //
@@ -28,19 +28,25 @@ const headerRoom = 160
 // client reach the servers in the order of their sequences, which begin at 1
 // in each life of the store.
 func (c *Client) Publish(ctx context.Context, topic string, body []byte) (sequence uint64, err error) {
+	_, sequence, err = c.publish(ctx, topic, body)
+	return sequence, err
+}
+
+func (c *Client) publish(ctx context.Context, topic string, body []byte) (publisher, sequence uint64, err error) {
 	m, reused := c.messages.Get().(*pubstore.Message)
 	if !reused {
 		m = new(pubstore.Message)
 	}
 	m.Topic, m.Body = topic, body
 	sequence, err = c.PublishMessage(ctx, m)
+	publisher = m.Publisher
 	*m = pubstore.Message{} // it holds on to nothing of the caller's
 	c.messages.Put(m)
-	return sequence, err
+	return publisher, sequence, err
 }
 
 // PublishMessage is Publish for a message with a key, a correlation id, an
-// expiration, or a delta. It sets m.Sequence and m.Time. The server holdfastd
+// expiration, or a delta. It sets m.Publisher, m.Sequence and m.Time. The server holdfastd
 // delivers the correlation id, makes no use of key and expiration, and rejects a
 // delta (hook FailedWrite).
 func (c *Client) PublishMessage(ctx context.Context, m *pubstore.Message) (sequence uint64, err error) {
@@ -85,7 +91,11 @@ func (c *Client) checkMessage(m *pubstore.Message) error {
 		return &TooLargeError{Size: header, Max: pubstore.MaxHeader, Header: true}
 	}
 	if size, most := header+headerRoom+len(m.Body), int(c.maxMessage.Load()); size > most {
-		return &TooLargeError{Size: size, Max: most}
+		limit := "Config.MaxMessage"
+		if c.saysMax.Load() {
+			limit = "the server's"
+		}
+		return &TooLargeError{Size: size, Max: most, Limit: limit}
 	}
 	return nil
 }

@@ -591,12 +591,6 @@ func TestPlainServer(t *testing.T) {
 		srv := listen(t, n, "a")
 		c := start(t, config(n, "a"))
 		ss := srv.accept()
-		if m := ss.expect(wire.Logon); len(m.Options) > 0 {
-			t.Errorf("options %q, before it is known that the server has no extensions", m.Options)
-		}
-		ss.plainWelcome(0)
-		ss.gone()
-		ss = srv.accept()
 		if m := ss.expect(wire.Logon); string(m.Options) != "ack_conflation=10ms" {
 			t.Errorf("options %q", m.Options)
 		}

@@ -106,6 +106,16 @@ func (s *script) logon(safe, have uint64) (*session, *wire.Message) {
 	return ss, m
 }
 
+// plain accepts the logon of a client as a server without our extensions, which has
+// so many of its messages.
+func (s *script) plain(have uint64) *session {
+	s.t.Helper()
+	ss := s.accept()
+	ss.expect(wire.Logon)
+	ss.plainWelcome(have)
+	return ss
+}
+
 // A session is the server's end of one connection.
 type session struct {
 	t      *testing.T

@@ -123,11 +123,14 @@ func (c *Client) visit(choice Choice) (Outcome, clientcore.Leave) {
 			return out, clientcore.Leave{}
 		}
 		leave := c.core.ended(err)
+		if leave.Cause != nil {
+			err = leave.Cause
+		}
 		if leave.Renew {
 			c.renewRefused(err)
 		}
 		if leave.GiveUp != "" {
-			c.giveUp(&leave)
+			c.giveUp(&leave, err)
 		}
 		if !leave.Again {
 			out.Err, out.Planned = err, errors.Is(err, ErrPreferred)
@@ -162,7 +165,7 @@ func (c *Client) session(choice Choice) (up time.Duration, err error) {
 	c.mu.Lock()
 	c.cn = nil
 	c.mu.Unlock()
-	err = c.lastWord(cn, cn.close(err))
+	err = c.lastWord(cn, ended(cn.close(err)))
 	c.events.run()
 	return time.Since(began), err
 }

@@ -727,16 +727,7 @@ func TestPlainSubscription(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
 		c := start(t, config(n, "a"))
-		ss := srv.accept()
-		ss.expect(wire.Logon)
-		ss.plainWelcome(0)
-		plain := func() *session {
-			ss := srv.accept()
-			ss.expect(wire.Logon)
-			ss.plainWelcome(0)
-			return ss
-		}
-		ss = plain()
+		ss := srv.plain(0)
 		sub := subscribe(t, c, client.From(client.Epoch))
 		m := ss.subscribed("")
 		if len(m.Options) > 0 || m.Acks&wire.AckPersisted == 0 {
@@ -749,7 +740,7 @@ func TestPlainSubscription(t *testing.T) {
 			t.Errorf("read %q", got)
 		}
 		ss.close()
-		ss = plain()
+		ss = srv.plain(0)
 		m = ss.subscribed("")
 		if string(m.Bookmark) != "5|2|" || string(m.Options) != "bookmark_not_found=fail" {
 			t.Errorf("resumed at %q with %q", m.Bookmark, m.Options)

@@ -21,6 +21,7 @@ type uri struct {
 	host        string
 	address     string // for the dialer
 	messageType string // empty: not said
+	plain       bool   // the logon does not speak of our extensions
 
 	user, password string
 	bind           string
@@ -174,6 +175,11 @@ func (u *uri) option(name, value string) (err error) {
 			return fmt.Errorf("%q is not an IP address", value)
 		}
 		u.bind = value
+	case "ext":
+		var ext *bool
+		if ext, err = parseBool(value); err == nil {
+			u.plain = !*ext
+		}
 	case "ip_protocol_prefer":
 		return u.family(value)
 	case "path":

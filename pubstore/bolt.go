@@ -283,7 +283,7 @@ func (s *Bolt) Logon(name string) (counter uint64, err error) {
 
 // SetBase implements Store.
 func (s *Bolt) SetBase(life string, base uint64) error {
-	return s.changeLife(life, func(w *window) { w.base = base })
+	return s.changeLife(life, func(w *window) { w.setBase(base) })
 }
 
 // changeLife changes the state of a life.

@@ -68,19 +68,19 @@ func (s *Bolt) recoverFrom(tx *bbolt.Tx, boot string) error {
 func (s *Bolt) recoverLife(root *bbolt.Bucket, w *window) error {
 	b := root.Bucket(lifeKey(w.number))
 	if b == nil {
-		return fmt.Errorf("publisher %d has no bucket", w.publisher())
+		return fmt.Errorf("publisher %d has no bucket", w.who)
 	}
 	if w.last = b.Sequence(); w.last < w.acked {
-		return fmt.Errorf("publisher %d has given out %d and let go of %d", w.publisher(), w.last, w.acked)
+		return fmt.Errorf("publisher %d has given out %d and let go of %d", w.who, w.last, w.acked)
 	}
 	if err := w.prepare(uint64(b.Stats().KeyN)); err != nil {
 		return err
 	}
 	if bad := s.fill(b, w); len(bad) > 0 {
-		return fmt.Errorf("publisher %d, key %x: %w", w.publisher(), bad[0], errRecord)
+		return fmt.Errorf("publisher %d, key %x: %w", w.who, bad[0], errRecord)
 	}
 	if seq := w.missing(0); seq != 0 {
-		return fmt.Errorf("publisher %d: message %d is missing", w.publisher(), seq)
+		return fmt.Errorf("publisher %d: message %d is missing", w.who, seq)
 	}
 	return nil
 }
@@ -299,13 +299,14 @@ func (s *Bolt) apply(tx *bbolt.Tx, batch []*boltOp) (errs []error, err error) {
 // putLocked numbers a message, puts it into the current life's bucket, and
 // notes it in what its transaction adds.
 func (s *Bolt) putLocked(root *bbolt.Bucket, m *Message, to *txAppends) (err error) {
-	number := s.ledger.current().number
-	b := root.Bucket(lifeKey(number))
+	w := s.ledger.current()
+	b := root.Bucket(lifeKey(w.number))
+	m.Publisher = w.who
 	if m.Sequence, err = b.NextSequence(); err != nil {
 		return err
 	}
 	rec := make([]byte, 0, recordHeader+m.Size())
-	if err := b.Put(seqKey(m.Sequence), append(appendRecord(rec, number, m), m.Body...)); err != nil {
+	if err := b.Put(seqKey(m.Sequence), append(appendRecord(rec, w.number, m), m.Body...)); err != nil {
 		return err
 	}
 	to.last = m.Sequence

@@ -82,7 +82,7 @@ func (s *Bolt) AppendMessageTx(tx *bbolt.Tx, m *Message) (seq uint64, err error)
 // *TooLargeError; if ctx ends the wait the error is both ErrFull and that of ctx.
 func (s *Bolt) AwaitRoom(ctx context.Context, size int) error {
 	if size > s.maxMessage {
-		return &TooLargeError{Size: size, Max: s.maxMessage}
+		return &TooLargeError{Size: size, Max: s.maxMessage, Limit: ownLimit}
 	}
 	if err := ctx.Err(); err != nil {
 		return err

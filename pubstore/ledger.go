@@ -153,7 +153,7 @@ func (l *ledger) outstanding() (n int, bytes int64) {
 func (l *ledger) report() []Life {
 	lives := make([]Life, len(l.lives))
 	for i, w := range l.lives {
-		lives[i] = Life{ID: w.id, Acked: w.acked, Last: w.last, Kept: w.kept, Base: w.base, Clock: w.clock, Sent: min(w.sent, w.last)}
+		lives[i] = Life{ID: w.id, Acked: w.acked, Last: w.last, Kept: w.kept, Base: w.base, BaseAfter: w.based, Clock: w.clock, Sent: min(w.sent, w.last)}
 	}
 	return lives
 }

@@ -17,12 +17,16 @@ const (
 	MaxHeader = 32 << 10
 )
 
+// ownLimit is the Limit of a TooLargeError that a store returns.
+const ownLimit = "MaxMessage or MaxBytes of the publish store"
+
 // A TooLargeError reports a message that the store, or the server, never takes.
 // Nothing was stored.
 type TooLargeError struct {
 	Size, Max int // in bytes
 	// Header says that it is topic, key and correlation id that are too large.
 	Header bool
+	Limit  string // where the limit is set
 }
 
 func (e *TooLargeError) Error() string {
@@ -30,7 +34,11 @@ func (e *TooLargeError) Error() string {
 	if e.Header {
 		what = "header of a message"
 	}
-	return fmt.Sprintf("%s of %d bytes, the limit is %d", what, e.Size, e.Max)
+	s := fmt.Sprintf("%s of %d bytes, the limit is %d", what, e.Size, e.Max)
+	if e.Limit != "" {
+		s += " (" + e.Limit + ")"
+	}
+	return s
 }
 
 // check returns why a message can't be in a store of messages up to max
@@ -73,7 +81,7 @@ func checkSize(m *Message, max int) error {
 		return &TooLargeError{Size: header, Max: MaxHeader, Header: true}
 	}
 	if m.Size() > max {
-		return &TooLargeError{Size: m.Size(), Max: max}
+		return &TooLargeError{Size: m.Size(), Max: max, Limit: ownLimit}
 	}
 	return nil
 }

@@ -76,7 +76,7 @@ func (s *Memory) Append(ctx context.Context, m *Message) (uint64, error) {
 		return 0, err
 	}
 	w := s.ledger.current()
-	m.Sequence, m.Time = w.last+1, time.Now()
+	m.Publisher, m.Sequence, m.Time = w.who, w.last+1, time.Now()
 	w.append(s.arena.add(w.number, m), m.Size(), m.Time.UnixMilli())
 	s.mu.Unlock()
 	s.signal()
@@ -187,7 +187,7 @@ func (s *Memory) Get(life string, sequence uint64) (*Message, error) {
 
 // SetBase implements Store.
 func (s *Memory) SetBase(life string, base uint64) error {
-	return s.changeLife(life, func(w *window) { w.base = base })
+	return s.changeLife(life, func(w *window) { w.setBase(base) })
 }
 
 // changeLife changes the state of a life.

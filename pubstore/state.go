@@ -13,12 +13,12 @@ import (
 // The state of a store is its ledger without slots, in msgpack:
 //
 //	[version, name, counter, boot, closed, numbers, lives, cluster, incarnation]
-//	a life: [number, id, base, acked, last, rejected, clock, sent], rejected: [lo, hi, lo, hi, …]
+//	a life: [number, id, base, acked, last, rejected, clock, sent, based], rejected: [lo, hi, lo, hi, …]
 //
 // A later version may put more behind it.
 const stateVersion = 1
 
-const stateFields, lifeFields = 9, 8
+const stateFields, lifeFields = 9, 9
 
 // maxLives bounds what is read. Each renewal while nothing gets safe makes one.
 const maxLives = 1 << 16
@@ -57,6 +57,7 @@ func (l *ledger) encodeState() []byte {
 		}
 		ok(enc.EncodeUint(w.clock))
 		ok(enc.EncodeUint(w.sent))
+		ok(enc.EncodeUint(w.based))
 	}
 	ok(enc.EncodeString(l.met.cluster))
 	ok(enc.EncodeUint(l.met.incarnation))
@@ -152,7 +153,7 @@ func (d *stateDecoder) life() *window {
 		w.rejected = append(w.rejected, s)
 		low = s.hi
 	}
-	w.clock, w.sent = d.uint(), d.uint()
+	w.clock, w.sent, w.based = d.uint(), d.uint(), d.uint()
 	if d.err == nil && w.acked > w.last {
 		d.err = errState
 	}

@@ -19,11 +19,14 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
 )
 
 // A Message is one publish. Its identity is the store's life and Sequence.
 type Message struct {
-	Sequence uint64 // in its life, from 1 without jumps; set by Append and by a Cursor
+	Publisher uint64 // the id of its life (PublisherOf), as in bookmarks; set by Append
+	Sequence  uint64 // in its life, from 1 without jumps; set by Append and by a Cursor
 	// Prev is the highest sequence below Sequence that was not rejected: what
 	// is between was left out (R1). Set by a Cursor.
 	Prev uint64
@@ -65,10 +68,17 @@ type Life struct {
 	Kept  int    // messages still kept
 	// Base is what is added to a sequence towards a server without our
 	// extensions; 0 until chosen (SetBase).
-	Base  uint64
+	Base uint64
+	// BaseAfter is what Acked was then: nothing up to it was sent under the base.
+	BaseAfter uint64
+
 	Clock uint64 // the group's clock, as a server said it to the life, 0 if it has heard none (SetClock, R10)
 	Sent  uint64 // highest sequence that may have been sent, Last at most (SetSent, R10)
 }
+
+// PublisherOf returns the id by which servers and bookmarks name a life. Unlike the
+// life it is no secret.
+func PublisherOf(life string) uint64 { return bookmark.OfLife(life).ID }
 
 // Usage is what is outstanding in a store, all lives together.
 type Usage struct {
@@ -104,7 +114,7 @@ type Store interface {
 	// and that of ctx. A message that is larger than the store ever takes is
 	// a *TooLargeError; a SOWKey, CorrelationID or Expiration that is not as
 	// Message says is an error that names it. After any error but a *FailedError m is not in the store.
-	// Once Append has returned, m, what m.Body refers to, and ctx are the caller's again.
+	// It sets Publisher, Sequence and Time of m. Once Append has returned, m, what m.Body refers to, and ctx are the caller's again.
 	Append(ctx context.Context, m *Message) (sequence uint64, err error)
 
 	// Appended returns a channel that receives a value after an Append.
@@ -138,7 +148,7 @@ type Store interface {
 	// Get returns one message, ErrNotKept if it isn't kept: for the failed-write handler.
 	Get(life string, sequence uint64) (*Message, error)
 
-	// SetBase keeps the base of a life, see Life.Base.
+	// SetBase keeps the base of a life, and its Acked as BaseAfter, see Life.
 	SetBase(life string, base uint64) error
 
 	// SetClock keeps the clock of a life, see Life.Clock. It is called once in a life, as

@@ -1,16 +1,15 @@
 package pubstore
 
-import (
-	"github.com/holdfast-mq/holdfast/internal/bookmark"
-	"github.com/holdfast-mq/holdfast/internal/mut"
-)
+import "github.com/holdfast-mq/holdfast/internal/mut"
 
 // A window is what is known of one life: what of 1..last is kept. Kept is
 // what is above acked and not rejected.
 type window struct {
 	number uint32 // names the life in the store's own records
 	id     string
+	who    uint64 // the id by which servers know the life, which itself is a secret
 	base   uint64 // see Life.Base
+	based  uint64 // see Life.BaseAfter
 	clock  uint64 // see Life.Clock
 	sent   uint64 // see Life.Sent, may be above last
 
@@ -32,11 +31,11 @@ type window struct {
 }
 
 func newWindow(number uint32, id string) *window {
-	return &window{number: number, id: id, slots: slots{first: 1}}
+	return &window{number: number, id: id, who: PublisherOf(id), slots: slots{first: 1}}
 }
 
-// publisher returns the id by which servers know the life, which itself is a secret.
-func (w *window) publisher() uint64 { return bookmark.OfLife(w.id).ID }
+// setBase keeps the base.
+func (w *window) setBase(base uint64) { w.base, w.based = base, w.acked }
 
 // append gives out the next sequence.
 func (w *window) append(pos uint64, size int, ms int64) uint64 {

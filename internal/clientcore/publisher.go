@@ -21,6 +21,7 @@ type Publisher struct {
 
 	lives      map[string]*progress
 	downgraded bool // acks come from one server only, as far as is known
+	followed   int  // tickets that wait
 
 	// What follows is the connection's; Expect sets it.
 	life    string
@@ -47,6 +48,8 @@ type progress struct {
 	// room for so many spans only.
 	stateFrom uint64
 
+	tickets
+
 	// Of a store that has a copy elsewhere (R11):
 	contested bool   // another process has logged on since, perhaps as this life
 	doubt     uint64 // up to here a server may have another process's messages
@@ -58,7 +61,8 @@ type progress struct {
 func NewPublisher(lives []pubstore.Life, maxMessages, maxBytes int) *Publisher {
 	p := &Publisher{maxMessages: maxMessages, maxBytes: maxBytes, lives: make(map[string]*progress)}
 	for _, l := range lives {
-		p.of(l.ID).sent, p.of(l.ID).bound = l.Last, l.Sent
+		g := p.of(l.ID)
+		g.sent, g.bound, g.safe, g.since, g.spotless = l.Last, l.Sent, l.Acked, l.Acked, l.Acked
 	}
 	return p
 }
@@ -66,7 +70,7 @@ func NewPublisher(lives []pubstore.Life, maxMessages, maxBytes int) *Publisher {
 func (p *Publisher) of(life string) *progress {
 	g := p.lives[life]
 	if g == nil {
-		g = &progress{}
+		g = &progress{tickets: tickets{publisher: pubstore.PublisherOf(life)}}
 		p.lives[life] = g
 	}
 	return g
@@ -79,6 +83,7 @@ const maxBase = bookmark.MaxSequence / 2
 // A LogonAnswer is what a logon ack says about the publisher.
 type LogonAnswer struct {
 	Ext   bool
+	Gaps  bool   // publish also to a plain server that lacks what was let go
 	Safe  uint64 // s
 	Have  uint64 // with ext
 	Clock uint64 // the group's clock, if the server did not know the life; else 0
@@ -160,7 +165,10 @@ func (p *Publisher) Begin(l pubstore.Life, a LogonAnswer) Beginning {
 	}
 	have := p.local(a.Have)
 	p.has = have
-	b.Gap = a.Ext && l.Acked > have && !mut.On(mut.R4NoGapCheck)
+	b.Gap = l.Acked > have && !mut.On(mut.R4NoGapCheck)
+	if !a.Ext {
+		b.Gap = b.Gap && b.Base == 0 && l.Acked > l.BaseAfter && !a.Gaps && !mut.On(mut.R4PlainGaps)
+	}
 	if b.RolledBack = !p.old && have > p.current.sent; b.RolledBack {
 		p.current.doubt = max(p.current.doubt, min(have, l.Last)) // wherever it is sent again
 		return b
@@ -168,7 +176,7 @@ func (p *Publisher) Begin(l pubstore.Life, a LogonAnswer) Beginning {
 	b.Clock = p.current.clock(l, a.Clock)
 	b.After = min(p.local(a.Safe), p.current.trust(l, have))
 	p.reached, p.safe = b.After, b.After
-	b.LetGo = p.current.told(p.safe)
+	b.LetGo = p.current.letGo(p.safe)
 	p.current.settled = max(p.current.settled, l.Acked)
 	p.settle()
 	return b
@@ -267,7 +275,7 @@ func (p *Publisher) Persisted(wire uint64, single bool) AckEffect {
 			e.LetGo = n
 		}
 	case !single && n > p.safe:
-		p.safe, e.LetGo = n, p.current.told(n)
+		p.safe, e.LetGo = n, p.current.letGo(n)
 	}
 	e.InSync = !single && p.single <= p.safe
 	e.Degraded = p.single > p.safe && !p.downgraded
@@ -307,7 +315,7 @@ func (p *Publisher) Told(life string, sequence uint64) (letGo uint64, opened boo
 	full := !p.Room()
 	p.flight.drop(sequence)
 	p.settle()
-	return g.told(p.safe), full && p.Room()
+	return g.letGo(p.safe), full && p.Room()
 }
 
 // settle works out how far everything is settled. In the flight is all that
@@ -327,12 +335,13 @@ func (p *Publisher) settle() bool {
 	return true
 }
 
-// told returns how much of what is safe the store may let go: a rejected message
+// letGo returns how much of what is safe the store may let go: a rejected message
 // that the application does not know of stays, and what is above it (G1).
-func (g *progress) told(through uint64) uint64 {
+func (g *progress) letGo(through uint64) uint64 {
 	if len(g.telling) > 0 && !mut.On(mut.G1LetGoUntold) {
-		return min(through, g.telling[0]-1)
+		through = min(through, g.telling[0]-1)
 	}
+	g.safe = max(g.safe, through)
 	return through
 }
 
@@ -378,6 +387,11 @@ func (p *Publisher) Forget(lives []pubstore.Life) {
 	}
 	if p.current != nil {
 		kept[p.life] = p.current
+	}
+	for id, g := range p.lives {
+		if len(g.waiting) > 0 {
+			kept[id] = g
+		}
 	}
 	p.lives = kept
 }

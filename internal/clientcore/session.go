@@ -23,8 +23,8 @@ const (
 	// renewSpacing is the least time between two lives that the store begins
 	// because of what one server says.
 	renewSpacing = time.Minute
-	// plainOptions are those of a logon at a server without our extensions.
-	plainOptions = "ack_conflation=10ms"
+	// logonOptions are for servers without our extensions; others ignore this one.
+	logonOptions = "ack_conflation=10ms"
 )
 
 // Why a session is begun anew at the same server, at once.
@@ -33,7 +33,6 @@ var (
 	ErrReoffer = errors.New("former lives of the publish store are offered again")
 	// ErrRestate: the next message leaves out sequences that were rejected since the logon.
 	ErrRestate = errors.New("rejected sequences are stated in another logon")
-	errPlain   = errors.New("server has no extensions: connect again with its options")
 )
 
 // A Session owns the connections of a client, one after the other. The calls for
@@ -47,9 +46,10 @@ type Session struct {
 	visit    Visit
 	names    NameRule
 	known    Known
-	plain    map[string]bool      // addresses of servers without our extensions
 	renewed  map[string]time.Time // when the store last began a life because of the server at an address
 	recovery time.Duration        // how long servers may take to answer subscriptions
+	gaps     bool                 // AllowPublishGaps
+	pushes   int                  // connections in a row that were closed right after their logon
 
 	connection
 }
@@ -80,7 +80,7 @@ type connection struct {
 func NewSession(lives []pubstore.Life, maxMessages, maxBytes int, recovery time.Duration) *Session {
 	return &Session{
 		pub:   NewPublisher(lives, maxMessages, maxBytes),
-		known: make(Known), plain: make(map[string]bool), renewed: make(map[string]time.Time), recovery: recovery,
+		known: make(Known), renewed: make(map[string]time.Time), recovery: recovery,
 	}
 }
 
@@ -116,6 +116,7 @@ func (s *Session) Logon(name, messageType, version string, counter uint64, rejec
 		ClientName:  name,
 		MessageType: messageType,
 		Acks:        wire.AckProcessed,
+		Options:     logonOptions,
 		Version:     version,
 		Ext:         true,
 		Store:       s.life.ID,
@@ -126,10 +127,14 @@ func (s *Session) Logon(name, messageType, version string, counter uint64, rejec
 		Sent:        min(s.pub.of(s.life.ID).bound, s.life.Last),
 		Clock:       s.life.Clock,
 	}
-	if s.plain[s.server.Address] {
-		s.logon.Options = plainOptions
-	}
 }
+
+// AllowPublishGaps has servers without our extensions published to although they lack
+// what was let go.
+func (s *Session) AllowPublishGaps() { s.gaps = true }
+
+// Plain has the logon not speak of our extensions.
+func (s *Session) Plain() { s.logon.Ext = false }
 
 // States has the logon state the group of servers that the store has met, but for
 // a former life: what is lost of that is told at each logon.
@@ -242,12 +247,10 @@ func (s *Session) answered(m *wire.Message) (Event, error) {
 	default:
 		return Event{}, fmt.Errorf("%w: %d challenges in one logon", ErrProtocol, maxChallenges)
 	}
-	knew := s.plain[s.server.Address]
-	s.accepted = true
-	s.plain[s.server.Address] = !m.IsExt()
-	if !m.IsExt() && !knew {
-		return Event{}, errPlain
+	if m.IsExt() && !s.logon.Ext {
+		return Event{}, fmt.Errorf("%w: extensions that the logon does not speak of", ErrProtocol)
 	}
+	s.accepted = true
 	s.says(serverOf(s.server.Address, m))
 	return Event{Kind: Accepted}, nil
 }
@@ -259,7 +262,7 @@ func (s *Session) Begin(m *wire.Message, now time.Time) (Beginning, error) {
 		return Beginning{}, fmt.Errorf("%w: the last number under this client name is %d, which leaves none to count on from", ErrProtocol, m.Sequence)
 	}
 	b := s.pub.Begin(s.life, LogonAnswer{
-		Ext: m.IsExt(), Safe: m.Sequence, Have: m.Have, Clock: m.Clock,
+		Ext: m.IsExt(), Gaps: s.gaps, Safe: m.Sequence, Have: m.Have, Clock: m.Clock,
 		Now: uint64(max(now.UnixMicro(), 1)),
 	})
 	b.Life = s.life
@@ -443,6 +446,7 @@ type Leave struct {
 	Again bool          // connect to the same server again, at once
 	Gap   bool          // the server lacks messages that were acknowledged (R4)
 	Wait  time.Duration // before the next attempt, at least
+	Cause error         // in place of the one given; nil: that
 	Renew bool          // the store is to begin a new life (R10)
 	// GiveUp is a life that no server takes anything of any more (R11): the outcome
 	// of what the store keeps of it is unknown, the application is to be told so.
@@ -452,13 +456,17 @@ type Leave struct {
 
 // Ended handles the end of a connection, or of an attempt to make one.
 func (s *Session) Ended(cause error, now time.Time, lives []pubstore.Life) (l Leave) {
+	if s.pushedOut(cause, now) {
+		cause = fmt.Errorf("%w, as it seems: %d connections in a row were closed right after the logon: %w", ErrNameInUse, s.pushes, cause)
+		l.Cause = cause
+	}
 	l.Gap = errors.Is(cause, ErrPublishGap)
 	diverged := errors.Is(cause, ErrDiverged)
 	refused := errors.Is(cause, ErrOtherLife) || diverged
 	l.Renew = refused && !s.pub.old && s.mayRenew(now) && !mut.On(mut.R10KeepsRefusedLife)
 	l.Again = true
 	switch {
-	case errors.Is(cause, errPlain), errors.Is(cause, ErrRestate):
+	case errors.Is(cause, ErrRestate):
 	case errors.Is(cause, ErrSettled):
 		s.visit.Settled(s.life.ID, false)
 	case errors.Is(cause, ErrReoffer):
@@ -470,7 +478,9 @@ func (s *Session) Ended(cause error, now time.Time, lives []pubstore.Life) (l Le
 		l.Again, s.visit = false, Visit{}
 	}
 	if errors.Is(cause, ErrNameInUse) {
-		s.pub.NameInUse()
+		if l.Cause == nil { // a plain server would not compare
+			s.pub.NameInUse()
+		}
 		l.Wait = time.Duration(s.names.InUse(now.UnixNano()))
 	}
 	if diverged && (l.Renew || s.pub.old) && !mut.On(mut.R11DivergedKept) {

@@ -112,19 +112,28 @@ func TestChallenges(t *testing.T) {
 	}
 }
 
-// A server without our extensions is logged on to a second time, with the
-// options that make up for them, and from then on at once.
+// A server without our extensions is logged on to once, as any other, or without a
+// word of them.
 func TestPlainServer(t *testing.T) {
-	r := newRig(t)
-	plain := logonAck(wire.StatusSuccess, 0, 0)
-	plain.Ext = nil
-	for _, options := range []string{"", plainOptions, plainOptions} {
-		if cmd := r.connect(); cmd.Options != options {
-			t.Errorf("options %q, want %q", cmd.Options, options)
+	for _, said := range []bool{true, false} {
+		r := newRig(t)
+		r.s.Connect("uri", "a", r.store.Lives())
+		r.s.Logon("me", "json", "1", 1, nil)
+		if !said {
+			r.s.Plain()
 		}
-		e, err := r.s.Take(&plain)
-		if first := options == ""; first != (err != nil) || first == (e.Kind == Accepted) || err != nil && !r.ended(err).Again {
-			t.Errorf("options %q: %+v, %v", options, e, err)
+		if cmd := r.s.Credentials("", ""); cmd.Ext != said || cmd.Options != logonOptions {
+			t.Errorf("logon %+v", cmd)
+		}
+		plain := logonAck(wire.StatusSuccess, 0, 0)
+		if !said {
+			if _, err := r.s.Take(&plain); !errors.Is(err, ErrProtocol) {
+				t.Errorf("extensions that nobody spoke of: %v", err)
+			}
+		}
+		plain.Ext = nil
+		if e, err := r.s.Take(&plain); err != nil || e.Kind != Accepted || !r.s.Server().Plain {
+			t.Errorf("%+v, %v", e, err)
 		}
 	}
 }
@@ -526,7 +535,6 @@ func TestRenewedDuringALogon(t *testing.T) {
 
 func renewedDuringALogon(t *testing.T, ext string) {
 	r := newRig(t)
-	r.s.plain["a"] = ext == "" // it was connected to before
 	r.connect()
 	if err := r.store.Renew(); err != nil {
 		t.Fatal(err)

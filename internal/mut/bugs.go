@@ -30,6 +30,10 @@ const (
 	G2LocalAck Bug = "g2-local-ack"
 	// G2LogonHave puts have(p) in the logon ack's s.
 	G2LogonHave Bug = "g2-logon-have"
+	// G2TicketByNeighbour settles the ticket of a rejected message by the ack of a later one.
+	G2TicketByNeighbour Bug = "g2-ticket-by-neighbour"
+	// G2TicketGuesses says of a message that an earlier process let go that it is safe.
+	G2TicketGuesses Bug = "g2-ticket-guesses"
 	// R2HelloWithoutHave begins a link at the live end instead of at the peer's vector.
 	R2HelloWithoutHave Bug = "r2-hello-without-have"
 	// R2AnyProof takes any proof of the link secret for a good one.
@@ -364,6 +368,12 @@ const (
 	R14AckPassesFrames Bug = "r14-ack-passes-frames"
 	// R14NotToldAgain sends the failures of tombstones once only, not before a later logon ack.
 	R14NotToldAgain Bug = "r14-not-told-again"
+	// R4PlainGaps publishes to a server without extensions that lacks what was let go.
+	R4PlainGaps Bug = "r4-plain-gaps"
+	// R11PushesBack has two processes of one name push each other out at a server without extensions.
+	R11PushesBack Bug = "r11-pushes-back"
+	// R15ConflatesAll delays the acks of clients with our extensions, too, as their logon asks of plain servers.
+	R15ConflatesAll Bug = "r15-conflates-all"
 	// R15LogonAtOnce answers a plain logon before the numbers are one.
 	R15LogonAtOnce Bug = "r15-logon-at-once"
 	// G2AckEarly (client) tolerates nothing: takes an ack beyond what was sent as good for what comes later.

@@ -155,6 +155,9 @@ func (s *Session) identify(m *wire.Message) (reason string) {
 			return wire.ReasonInvalidOptions
 		}
 	}
+	if who.ext && !mut.On(mut.R15ConflatesAll) {
+		who.conflation = 0 // it was asked of servers without the extension
+	}
 	who.claim = claimOf(m, s.inst.Name)
 	who.user = []byte(who.claim.User)
 	who.canSequence = who.claim.Publisher != 0

@@ -210,6 +210,36 @@ func (s *stand) publisher(life string) *client {
 	return c
 }
 
+// A client with our extensions asks for the conflation of acks on account of servers
+// without them.
+func TestConflationIsForPlainClients(t *testing.T) {
+	onEachLedger(t, func(s *stand) {
+		for _, ext := range []bool{true, false} {
+			p := s.connect()
+			name := fmt.Sprint(ext)
+			cmd := wire.LogonCommand{CommandID: "0", ClientName: name, Acks: wire.AckProcessed, Options: "ack_conflation=1s", Ext: ext, Store: name, Counter: 1, Last: 10}
+			if err := p.core.Execute(s.message(&cmd), 0); err != nil {
+				t.Fatal(err)
+			}
+			if err := p.core.Decide(s.now); err != nil {
+				t.Fatal(err)
+			}
+			p.out()
+			acks := 0
+			for n := uint64(1); n <= 5; n++ {
+				if err := p.publish("a", n, "x"); err != nil {
+					t.Fatal(err)
+				}
+				s.sync()
+				acks += len(p.out())
+			}
+			if ext != (acks == 5) {
+				t.Errorf("extensions %v: %d acks of 5 messages, one after the other", ext, acks)
+			}
+		}
+	})
+}
+
 // A publish is acknowledged once it is durable, once more as a duplicate, and
 // not at all above a hole.
 func TestPublish(t *testing.T) {

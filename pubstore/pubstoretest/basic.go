@@ -50,6 +50,9 @@ func testRoundTrip(t *testing.T, h Harness) {
 		if m.Time.IsZero() {
 			t.Error("Append sets no time")
 		}
+		if want := pubstore.PublisherOf(s.life().ID); m.Publisher != want {
+			t.Errorf("Append sets publisher %d, want %d", m.Publisher, want)
+		}
 	}
 	c := s.cursor(s.life().ID, 0)
 	for _, want := range messages {
@@ -282,8 +285,16 @@ func testBase(t *testing.T, h Harness) {
 		t.Fatal(err)
 	}
 	s.publish(2)
-	if got := s.life(); got.Base != 1<<50 || got.Last != 2 {
+	if got := s.life(); got.Base != 1<<50 || got.BaseAfter != 0 || got.Last != 2 {
 		t.Fatalf("life is %+v, want base 2^50", got)
+	}
+	s.discard(life.ID, 1)
+	if err := s.SetBase(life.ID, 1<<51); err != nil {
+		t.Fatal(err)
+	}
+	s.discard(life.ID, 2)
+	if got := s.life(); got.Base != 1<<51 || got.BaseAfter != 1 || got.Acked != 2 {
+		t.Fatalf("life is %+v, want base 2^51 after 1", got)
 	}
 	if err := s.SetBase("nobody's", 1); !errors.Is(err, pubstore.ErrNoLife) {
 		t.Fatalf("SetBase of an unknown life: %v", err)

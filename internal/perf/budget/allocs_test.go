@@ -4,6 +4,7 @@ package budget_test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"path/filepath"
 	"runtime/debug"
@@ -111,6 +112,40 @@ func TestAllocsOfPublish(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A ticket is one allocation, whether it is waited for at once or later.
+func TestAllocsOfTickets(t *testing.T) {
+	c, _ := dial(t, func(*client.Config) {})
+	body := make([]byte, 256)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	publish := func() *client.Ticket {
+		k, err := c.PublishTicket(ctx, "orders", body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	await := func(k *client.Ticket) {
+		if err := errors.Join(k.Settled(ctx), k.Safe(ctx)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tickets := make([]*client.Ticket, burst)
+	atMost(t, burst+few, func() {
+		for i := range tickets {
+			tickets[i] = publish()
+		}
+		for _, k := range tickets {
+			await(k)
+		}
+	})
+	atMost(t, 2*alone+alone/2, func() { // the other one is the sender's, which looks at the lives each time it has sent all
+		for range alone {
+			await(publish())
+		}
+	})
 }
 
 func TestAllocsOfReceive(t *testing.T) {

@@ -46,13 +46,15 @@ type publisher struct {
 	n         int                  // of the last message; the load's
 	published []*checker.Published // guarded by mu
 	accepted  []time.Time          // when Publish returned, of each of published; guarded by mu
+	safe      map[int]bool         // by index in published, those of which a ticket has said so; guarded by mu
 	process   int                  // index in published of this process's first
 	mu        sync.Mutex
 	killed    bool   // guarded by mu
 	through   uint64 // what a memory store has let go of; guarded by mu
 
-	cancel context.CancelFunc
-	done   chan struct{}
+	cancel  context.CancelFunc
+	done    chan struct{}
+	tickets sync.WaitGroup // the waits for tickets
 }
 
 // startPublishers starts three, of which one has a memory store, and one may
@@ -60,7 +62,7 @@ type publisher struct {
 func (r *random) startPublishers() {
 	for i, kind := range []storeKind{fileStore, syncedStore, memoryStore} {
 		p := &publisher{
-			r: r, kind: kind,
+			r: r, kind: kind, safe: make(map[int]bool),
 			plain: kind == fileStore && r.rand.IntN(4) == 0,
 			rand:  rand.New(rand.NewPCG(r.seed, uint64(10+i))),
 			pace:  time.Duration(5+r.rand.IntN(60)) * time.Millisecond,
@@ -194,7 +196,7 @@ func (p *publisher) publish(ctx context.Context, c *client.Client) bool {
 	p.published, p.accepted = append(p.published, m), append(p.accepted, time.Time{})
 	p.mu.Unlock()
 
-	sequence, err := c.Publish(ctx, m.Topic, []byte(m.Body))
+	sequence, err := p.publishTo(ctx, c, m)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
@@ -209,6 +211,29 @@ func (p *publisher) publish(ctx context.Context, c *client.Client) bool {
 		p.r.fail("%s: publish: %v", p.app.Name, err)
 	}
 	return err == nil
+}
+
+// publishTo publishes m, which is the last of published, every third time with a
+// ticket. What that has said to be safe must not be lost with the process.
+func (p *publisher) publishTo(ctx context.Context, c *client.Client, m *checker.Published) (sequence uint64, err error) {
+	if p.told || p.n%3 != 0 {
+		return c.Publish(ctx, m.Topic, []byte(m.Body))
+	}
+	ticket, err := c.PublishTicket(ctx, m.Topic, []byte(m.Body))
+	if err != nil {
+		return 0, err
+	}
+	p.mu.Lock()
+	i := len(p.published) - 1
+	p.mu.Unlock()
+	p.tickets.Go(func() {
+		if ticket.Safe(ctx) == nil {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.safe[i] = true
+		}
+	})
+	return ticket.Sequence(), nil
 }
 
 // size draws the length of a message.
@@ -246,6 +271,7 @@ func (p *publisher) close() {
 func (p *publisher) gone(mode memfs.Mode) {
 	p.cancel()
 	<-p.done
+	p.tickets.Wait()
 	p.up = false
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -253,7 +279,7 @@ func (p *publisher) gone(mode memfs.Mode) {
 		m := p.published[i]
 		lost := p.kind == memoryStore && i >= p.process && m.Sequence > p.through ||
 			p.kind == fileStore && mode != memfs.KeepAll && time.Since(p.accepted[i]) < 100*time.Millisecond
-		if lost && m.Fate == checker.Taken {
+		if lost && !p.safe[i] && m.Fate == checker.Taken {
 			m.Fate = checker.Unknown
 		}
 	}
@@ -275,6 +301,7 @@ func (p *publisher) stop() {
 	if p.up {
 		p.cancel()
 		<-p.done
+		p.tickets.Wait()
 	}
 }
 

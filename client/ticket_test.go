@@ -1,0 +1,342 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memnet"
+	"github.com/holdfast-mq/holdfast/internal/wire"
+	"github.com/holdfast-mq/holdfast/pubstore"
+)
+
+// ticketed publishes n messages, each with a ticket.
+func ticketed(t *testing.T, c *client.Client, n int) []*client.Ticket {
+	t.Helper()
+	var tickets []*client.Ticket
+	for range n {
+		k, err := c.PublishTicket(t.Context(), "orders", []byte("x"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		tickets = append(tickets, k)
+	}
+	return tickets
+}
+
+// An outcome is what a wait for a ticket leads to.
+type outcome struct {
+	settled, safe chan error
+}
+
+// await waits in the background.
+func await(ctx context.Context, k *client.Ticket) outcome {
+	o := outcome{make(chan error, 1), make(chan error, 1)}
+	go func() { o.settled <- k.Settled(ctx) }()
+	go func() { o.safe <- k.Safe(ctx) }()
+	return o
+}
+
+// pending fails the test if a wait is over.
+func pending(t *testing.T, name string, done chan error) {
+	t.Helper()
+	synctest.Wait()
+	select {
+	case err := <-done:
+		t.Errorf("%s: over, with %v", name, err)
+	default:
+	}
+}
+
+// over returns what a wait has led to.
+func over(t *testing.T, name string, done chan error) error {
+	t.Helper()
+	synctest.Wait()
+	select {
+	case err := <-done:
+		return err
+	default:
+		t.Errorf("%s: not over", name)
+		return nil
+	}
+}
+
+// G2: a ticket is settled by one disk if that is what counts, and safe by both.
+func TestTicket(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		srv := listen(t, n, "a")
+		c := start(t, config(n, "a"))
+		ss, m := srv.logon(0, 0)
+		k := ticketed(t, c, 3)
+		if k[1].Sequence() != 2 || k[1].Publisher() != bookmark.OfLife(string(m.Store)).ID {
+			t.Errorf("ticket of message %d of publisher %d", k[1].Sequence(), k[1].Publisher())
+		}
+		ss.publishes(1, 2, 3)
+		second, third := await(within(t), k[1]), await(within(t), k[2])
+		again := await(within(t), c.Ticket(k[1].Publisher(), 2)) // another ticket of one message
+		ss.persisted(1)
+		pending(t, "after the ack of another one", second.settled)
+		ss.single(2)
+		for _, o := range []outcome{second, again} {
+			if err := over(t, "single", o.settled); err != nil {
+				t.Error(err)
+			}
+			pending(t, "safe", o.safe)
+		}
+		pending(t, "the one behind it", third.settled)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		var unsettled *client.UnsettledError
+		if err := k[1].Safe(ctx); !errors.As(err, &unsettled) || !unsettled.Settled || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("wait that ends early: %v", err)
+		}
+		ss.persisted(3)
+		for _, o := range []chan error{second.safe, again.safe, third.settled, third.safe} {
+			if err := over(t, "persisted", o); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := c.Ticket(k[0].Publisher(), 1).Safe(ctx); err != nil {
+			t.Errorf("ticket of a message that is safe: %v", err)
+		}
+	})
+}
+
+// R14: the ticket of a rejected message has the error once the handler was told,
+// and is never settled by the ack of a later message.
+func TestTicketRejected(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		srv := listen(t, n, "a")
+		gate := make(chan struct{})
+		cfg := config(n, "a")
+		cfg.Hooks.FailedWrite = func(*client.RejectedError) { <-gate }
+		c := start(t, cfg)
+		ss, _ := srv.logon(0, 0)
+		k := ticketed(t, c, 3)
+		ss.publishes(1, 2, 3)
+		first, second, third := await(within(t), k[0]), await(within(t), k[1]), await(within(t), k[2])
+		ss.reject(2, "not entitled")
+		ss.persisted(3)
+		if err := over(t, "before it", first.safe); err != nil {
+			t.Error(err)
+		}
+		pending(t, "before the handler is told", second.settled)
+		pending(t, "behind it", third.settled)
+		close(gate)
+		for _, o := range []chan error{second.settled, second.safe} {
+			var rejected *client.RejectedError
+			if err := over(t, "told", o); !errors.As(err, &rejected) || rejected.Message.Sequence != 2 || rejected.Reason != "not entitled" || errors.Is(err, client.ErrOutcomeUnknown) {
+				t.Errorf("rejected: %v", err)
+			}
+		}
+		for _, o := range []chan error{third.settled, third.safe} {
+			if err := over(t, "behind it", o); err != nil {
+				t.Error(err)
+			}
+		}
+		var rejected *client.RejectedError
+		if err := c.Ticket(k[1].Publisher(), 2).Settled(within(t)); !errors.As(err, &rejected) || rejected.Reason != "not entitled" {
+			t.Errorf("ticket of a message that was rejected: %v", err)
+		}
+	})
+}
+
+// The servers can't say what has become of a message: nor does the ticket.
+func TestTicketUnknown(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		srv := listen(t, n, "a")
+		c := start(t, config(n, "a"))
+		ss, _ := srv.logon(0, 0)
+		k := ticketed(t, c, 1)
+		ss.publishes(1)
+		ss.reject(1, wire.ReasonUnknown)
+		if err := k[0].Settled(within(t)); !errors.Is(err, client.ErrOutcomeUnknown) {
+			t.Error(err)
+		}
+	})
+}
+
+// R11: of a life that has diverged a ticket keeps what it has said, and else says
+// that the outcome is unknown, and why.
+func TestTicketDiverged(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		srv := listen(t, n, "a")
+		c := start(t, config(n, "a"))
+		ss, m := srv.logon(0, 0)
+		k := ticketed(t, c, 3)
+		ss.publishes(1, 2, 3)
+		waits := await(within(t), k[2])
+		ss.persisted(1)
+		ss.single(2)
+		synctest.Wait()
+		ss.ack(wire.AckMessage{Type: wire.AckProcessed, Reason: wire.ReasonDiverged, Mark: bookmark.Bookmark{Publisher: bookmark.OfLife(string(m.Store)).ID, Sequence: 2}})
+		ss.gone()
+		ss, _ = srv.logon(0, 0)
+		if err := k[0].Safe(within(t)); err != nil {
+			t.Errorf("message that was safe: %v", err)
+		}
+		if err := k[1].Settled(within(t)); err != nil {
+			t.Errorf("message that was settled: %v", err)
+		}
+		for name, err := range map[string]error{"settled": k[1].Safe(within(t)), "waited for": over(t, "diverged", waits.settled), "sent": k[2].Safe(within(t))} {
+			var rejected *client.RejectedError
+			if !errors.As(err, &rejected) || !errors.Is(err, client.ErrOutcomeUnknown) || !errors.Is(err, client.ErrDiverged) {
+				t.Errorf("message that was %s: %v", name, err)
+			}
+		}
+		next := ticketed(t, c, 1)[0]
+		if next.Publisher() == k[0].Publisher() || next.Sequence() != 1 {
+			t.Errorf("the next message is %d of publisher %d", next.Sequence(), next.Publisher())
+		}
+		ss.publishes(1)
+		ss.persisted(1)
+		if err := next.Safe(within(t)); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Two numbers find a message again in another process, as long as the store keeps it.
+func TestTicketAfterARestart(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		srv := listen(t, n, "a")
+		cfg := config(n, "a")
+		cfg.Publishes = pubstore.NewMemory(pubstore.MemoryOptions{})
+		c := start(t, cfg)
+		ss, _ := srv.logon(0, 0)
+		k := ticketed(t, c, 4)
+		publisher := k[0].Publisher()
+		ss.publishes(1, 2, 3, 4)
+		ss.persisted(1)
+		ss.reject(3, "not entitled")
+		synctest.Wait()
+		waits := await(within(t), k[1])
+		synctest.Wait()
+		c.Close()
+		var unsettled *client.UnsettledError
+		if err := over(t, "closed", waits.safe); !errors.As(err, &unsettled) || !errors.Is(err, client.ErrClosed) {
+			t.Errorf("closed: %v", err)
+		}
+		if err := k[0].Safe(t.Context()); err != nil {
+			t.Errorf("closed, of a message that was safe: %v", err)
+		}
+
+		c = start(t, cfg)
+		for _, name := range [][2]uint64{{publisher, 1}, {publisher, 5}, {publisher, 0}, {publisher + 1, 2}} {
+			if err := c.Ticket(name[0], name[1]).Settled(t.Context()); !errors.Is(err, client.ErrOutcomeUnknown) {
+				t.Errorf("message %d of publisher %d: %v", name[1], name[0], err)
+			}
+		}
+		var rejected *client.RejectedError
+		if err := c.Ticket(publisher, 3).Settled(t.Context()); !errors.As(err, &rejected) || rejected.Message.Sequence != 3 {
+			t.Errorf("message that was rejected before: %v", err)
+		}
+		second := await(within(t), c.Ticket(publisher, 2))
+		ss, _ = srv.logon(1, 1)
+		ss.publishes(2, 4)
+		pending(t, "kept", second.settled)
+		ss.persisted(2)
+		if err := over(t, "sent again", second.safe); err != nil {
+			t.Error(err)
+		}
+		if err := c.Ticket(publisher, 2).Safe(t.Context()); err != nil {
+			t.Errorf("ticket of what was acknowledged in this process: %v", err)
+		}
+		ss.persisted(4)
+		if err := c.Ticket(publisher, 3).Settled(t.Context()); !errors.As(err, &rejected) {
+			t.Errorf("message that was rejected before and is below acked: %v", err)
+		}
+	})
+}
+
+// A new life of the store has tickets of its own; those of the former one go on.
+func TestTicketsOfTwoLives(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		srv := listen(t, n, "a")
+		c := start(t, config(n, "a"))
+		ss, _ := srv.logon(0, 0)
+		former := ticketed(t, c, 1)[0]
+		ss.publishes(1)
+		if err := c.Renew(); err != nil {
+			t.Fatal(err)
+		}
+		fresh := ticketed(t, c, 1)[0]
+		ss.persisted(1)
+		if err := former.Safe(within(t)); err != nil {
+			t.Error(err)
+		}
+		pending(t, "of another life", await(within(t), fresh).settled)
+		ss, _ = srv.logon(0, 0)
+		ss.publishes(1)
+		ss.persisted(1)
+		if err := fresh.Safe(within(t)); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A server without our extensions settles and rejects under numbers of its own.
+func TestTicketPlainServer(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		srv := listen(t, n, "a")
+		c := start(t, config(n, "a"))
+		k := ticketed(t, c, 3)
+		ss := srv.plain(0)
+		base := ss.expect(wire.Publish).Sequence - 1
+		ss.publishes(base+2, base+3)
+		ss.reject(base+2, "not entitled")
+		ss.persisted(base + 3)
+		for i, wants := range []bool{false, true, false} {
+			var rejected *client.RejectedError
+			if err := k[i].Safe(within(t)); errors.As(err, &rejected) != wants || !wants && err != nil {
+				t.Errorf("message %d: %v", i+1, err)
+			}
+		}
+	})
+}
+
+// Many wait at once, some leave early, and each gets the outcome of its own message.
+func TestTicketsOfMany(t *testing.T) {
+	run(t, func(t *testing.T, n *memnet.Network) {
+		srv := listen(t, n, "a")
+		c := start(t, config(n, "a"))
+		ss, _ := srv.logon(0, 0)
+		const many = 500
+		var wg sync.WaitGroup
+		for i := range many {
+			wg.Go(func() {
+				k, err := c.PublishTicket(t.Context(), "orders", fmt.Append(nil, i))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if i%5 == 0 {
+					ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*time.Microsecond)
+					defer cancel()
+					k.Safe(ctx)
+				}
+				var rejected *client.RejectedError
+				if err := k.Safe(within(t)); errors.As(err, &rejected) != (k.Sequence()%7 == 0) || rejected == nil && err != nil || rejected != nil && rejected.Message.Sequence != k.Sequence() {
+					t.Errorf("message %d: %v", k.Sequence(), err)
+				}
+			})
+		}
+		for s := uint64(1); s <= many; s++ {
+			ss.publishes(s)
+			time.Sleep(time.Microsecond)
+			if s%7 == 0 {
+				ss.reject(s, "not entitled")
+			}
+			if s%3 == 0 || s == many {
+				ss.persisted(s)
+			}
+		}
+		wg.Wait()
+	})
+}
