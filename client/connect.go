@@ -217,6 +217,9 @@ func (cn *conn) begin(m *wire.Message) error {
 	if err != nil {
 		return err
 	}
+	if err := c.outcomeUnknown(&b); err != nil {
+		return err
+	}
 	cn.sender, err = b.Apply(c.store, cn, !m.IsExt())
 	if errors.Is(err, ErrStoreRolledBack) {
 		err = fmt.Errorf("%w: the server has up to %d of it", err, max(m.Have, m.Sequence))
@@ -240,13 +243,22 @@ func (c *Client) renewRefused(err error) {
 // giveUp tells the application that the outcome of all that the store keeps of the life
 // that has diverged is unknown, and lets it go. It runs on the session goroutine.
 func (c *Client) giveUp(leave *clientcore.Leave) {
-	err := leave.Apply(c.store, func(r *clientcore.Rejection, m *pubstore.Message) {
-		c.failedWrite(r, &RejectedError{Publisher: bookmark.OfLife(r.Life).ID, Message: m, Reason: r.Reason})
-	})
-	if err != nil {
+	if err := leave.Apply(c.store, c.tellRejected); err != nil {
 		c.fail(err)
 	}
 	c.core.wake()
+}
+
+// tellRejected tells the application of a message, then lets it go. It runs on the
+// session goroutine.
+func (c *Client) tellRejected(r *clientcore.Rejection, m *pubstore.Message) {
+	c.failedWrite(r, &RejectedError{Publisher: bookmark.OfLife(r.Life).ID, Message: m, Reason: r.Reason})
+}
+
+// outcomeUnknown tells the application of the messages one of which a server has
+// refused without naming it, where the server now says that it is done with all.
+func (c *Client) outcomeUnknown(b *clientcore.Beginning) error {
+	return b.ApplyUnknown(c.store, c.tellRejected)
 }
 
 // rolledBack tells the application that a server has more of the store than the

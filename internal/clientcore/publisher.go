@@ -46,6 +46,7 @@ type progress struct {
 	// stateFrom is the sequence from which on logons state rejected ones: they have
 	// room for so many spans only.
 	stateFrom uint64
+	suspects  suspects // towards a server without our extensions
 
 	// Of a store that has a copy elsewhere (R11):
 	contested bool   // another process has logged on since, perhaps as this life
@@ -87,12 +88,14 @@ type LogonAnswer struct {
 
 // A Beginning is what to do after a logon ack.
 type Beginning struct {
-	Gap        bool   // the server lacks what was let go: nothing may be sent to it (R4)
-	RolledBack bool   // the server has more than the store ever gave out (R10)
-	LetGo      uint64 // let go up to here
-	After      uint64 // the sender starts above this: what is safe
-	Base       uint64 // to be kept with the life; 0: none chosen
-	Clock      uint64 // the same
+	Gap        bool           // the server lacks what was let go: nothing may be sent to it (R4)
+	RolledBack bool           // the server has more than the store ever gave out (R10)
+	LetGo      uint64         // let go up to here
+	After      uint64         // the sender starts above this: what is safe
+	Base       uint64         // to be kept with the life; 0: none chosen
+	Clock      uint64         // the same
+	Unknown    pubstore.Range // of these the application is to be told the outcome is unknown, before they are let go
+	Refusal    string         // why
 
 	Life pubstore.Life // as it was at the logon; set by Session.Begin
 }
@@ -169,6 +172,7 @@ func (p *Publisher) Begin(l pubstore.Life, a LogonAnswer) Beginning {
 	b.After = min(p.local(a.Safe), p.current.trust(l, have))
 	p.reached, p.safe = b.After, b.After
 	b.LetGo = p.current.told(p.safe)
+	b.Unknown, b.Refusal = p.current.suspects.covered(b.After)
 	p.current.settled = max(p.current.settled, l.Acked)
 	p.settle()
 	return b
@@ -218,7 +222,7 @@ func (p *Publisher) local(wire uint64) uint64 {
 // is doubt, one goes after the other, since a cumulative ack says of a message
 // that the server has it, not that it has compared it.
 func (p *Publisher) Room() bool {
-	return p.flight.Len() == 0 || p.written >= p.current.doubt && p.flight.Len() < p.maxMessages && p.flight.bytes < p.maxBytes
+	return p.flight.Len() == 0 || p.written >= max(p.current.doubt, p.current.suspects.last) && p.flight.Len() < p.maxMessages && p.flight.bytes < p.maxBytes
 }
 
 // Write notes that a message is about to be sent, and returns its sequence
