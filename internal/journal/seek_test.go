@@ -3,6 +3,7 @@ package journal_test
 import (
 	"bytes"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -121,20 +122,23 @@ func checkSeekTime(t *rapid.T, j *journal.Journal, rs []journal.Record, before b
 
 func checkFind(t *rapid.T, j *journal.Journal, rs []journal.Record) {
 	for range 5 {
-		b := bookmark.Bookmark{Publisher: rapid.Uint64Range(0, 4).Draw(t, "p")}
-		b.Sequence = rapid.Uint64Range(0, state(j, b.Publisher).Have+2).Draw(t, "s")
-		at, found, err := j.Find(b)
+		list := make([]bookmark.Bookmark, rapid.IntRange(1, 4).Draw(t, "bookmarks"))
+		for n := range list {
+			list[n].Publisher = rapid.Uint64Range(0, 4).Draw(t, "p")
+			list[n].Sequence = rapid.Uint64Range(0, state(j, list[n].Publisher).Have+2).Draw(t, "s")
+		}
+		at, found, err := j.Find(list...)
 		if err != nil {
 			t.Fatal(err)
 		}
 		wantFound, want := false, journal.Position(0)
-		for _, r := range rs {
-			if r.Publisher == b.Publisher && r.Sequence == b.Sequence && r.Kind == journal.Message {
+		for _, r := range slices.Backward(rs) {
+			if r.Kind == journal.Message && slices.Contains(list, bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence}) {
 				wantFound, want = true, journal.Position(r.Position)
 			}
 		}
 		if found != wantFound || at != want {
-			t.Fatalf("%v: got %v %v, want %v %v", b, found, at, wantFound, want)
+			t.Fatalf("%v: got %v %v, want %v %v", list, found, at, wantFound, want)
 		}
 	}
 }

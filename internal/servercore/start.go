@@ -1,7 +1,9 @@
 package servercore
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"maps"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
@@ -10,6 +12,11 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/route"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
+
+// maxBookmarks bounds the list of a subscription without vector.
+const maxBookmarks = 1000
+
+var comma = []byte(",")
 
 // A start is where a subscription begins and what its processed ack says of it.
 type start struct {
@@ -26,6 +33,9 @@ func (s *Session) begins(b *sub, m *wire.Message) (start, error) {
 	if !b.Bookmark {
 		end := l.Durable()
 		return start{Start: route.Start{From: end, After: end, Target: end}}, nil
+	}
+	if !b.Options.Vector && bytes.Count(m.Bookmark, comma) >= maxBookmarks && !mut.On(mut.R9AnyList) {
+		return start{}, &subscribeError{reason: fmt.Sprintf("%s: a list has at most %d bookmarks", wire.ReasonInvalidBookmark, maxBookmarks), loud: true}
 	}
 	asked, err := bookmark.ParseStart(m.Bookmark)
 	switch {
@@ -160,10 +170,14 @@ func startPlain(l ledger.Ledger, asked bookmark.Start, notFound route.NotFound) 
 }
 
 // startAtList starts after the bookmark of the list that is earliest in this
-// ledger. One that retention has removed stands before its beginning.
+// ledger. One that retention has removed stands before its beginning. What the list
+// names, and what its publishers sent before that, is not repeated.
 func startAtList(l ledger.Ledger, asked bookmark.Start, notFound route.NotFound) (start, error) {
 	at := start{}
-	at.Target = l.Durable()
+	at.Target, at.Seen = l.Durable(), bookmark.Vector{}
+	for _, x := range asked.List {
+		at.Seen[x.Publisher] = max(at.Seen[x.Publisher], x.Sequence)
+	}
 	known, err := at.earliest(l, asked, notFound)
 	switch {
 	case err != nil:
@@ -184,29 +198,22 @@ func startAtList(l ledger.Ledger, asked bookmark.Start, notFound route.NotFound)
 // earliest moves the start to the earliest place that is asked for. known: the
 // ledger knows one.
 func (at *start) earliest(l ledger.Ledger, asked bookmark.Start, notFound route.NotFound) (known bool, err error) {
-	take := func(from, after ledger.Position) {
-		if !known || after < at.After {
-			at.From, at.After = from, after
-		}
-		known = true
-	}
 	for _, x := range asked.List {
-		place, found, err := l.Find(x)
-		switch {
-		case err != nil:
-			return false, err
-		case found:
-			take(place, place+1)
-		case x.Sequence <= l.Floor(x.Publisher) && notFound != route.NotFoundFail:
-			take(0, 0)
+		if x.Sequence <= l.Floor(x.Publisher) && notFound != route.NotFoundFail {
+			return true, nil // before the first record
 		}
 	}
-	if !asked.Time.IsZero() {
-		place, _, err := l.SeekTime(asked.Time)
-		if err != nil {
-			return false, err
-		}
-		take(place, place)
+	place, known, err := l.Find(asked.List...)
+	if err != nil {
+		return false, err
 	}
-	return known, nil
+	at.From, at.After = place, place+1
+	if asked.Time.IsZero() {
+		return known, nil
+	}
+	place, _, err = l.SeekTime(asked.Time)
+	if !known || place < at.After {
+		at.From, at.After = place, place
+	}
+	return true, err
 }
