@@ -17,9 +17,9 @@ import (
 // refusedMost is how often a message is sent that a server refuses without naming it.
 const refusedMost = 3
 
-// errUnnamed: a server has refused a message without naming it. What it may be is
+// ErrUnnamed: a server has refused a message without naming it. What it may be is
 // sent again, one message at a time.
-var errUnnamed = errors.New("messages are sent again, since the server has refused one without naming it")
+var ErrUnnamed = errors.New("messages are sent again, since the server has refused one without naming it")
 
 // knowsNotFound reports whether a server of a version, "5.3.5.0", knows the option
 // bookmark_not_found.
@@ -97,7 +97,7 @@ func (s *Session) refused(m *wire.Message) (Event, error) {
 	}
 	onWire, again := s.pub.Unnamed(foreign.Reason)
 	if again {
-		return Event{}, fmt.Errorf("%w: %s", errUnnamed, foreign.Reason)
+		return Event{}, fmt.Errorf("%w: %s", ErrUnnamed, foreign.Reason)
 	}
 	return s.rejected(onWire, foreign.Reason), nil
 }
@@ -142,15 +142,13 @@ func (p *Publisher) Unnamed(reason string) (onWire uint64, again bool) {
 	return 0, true
 }
 
-// covered returns the suspects that a server says it is done with, so that none of
-// them can be tried alone any more.
-func (x *suspects) covered(through uint64) (done pubstore.Range, reason string) {
-	if x.last == 0 || through < x.first || mut.On(mut.R14UnnamedLetGo) {
+// covered returns the suspects, but for those that are settled, that a server says it
+// is done with, so that they can't be tried alone any more.
+func (x *suspects) covered(through, settled uint64) (done pubstore.Range, reason string) {
+	done = pubstore.Range{From: max(x.first, settled+1), To: min(x.last, through)}
+	x.first = max(x.first, through+1)
+	if done.From > done.To || mut.On(mut.R14UnnamedLetGo) {
 		return pubstore.Range{}, ""
-	}
-	done = pubstore.Range{From: x.first, To: min(x.last, through)}
-	if x.first = through + 1; x.first > x.last {
-		x.first, x.last = 0, 0
 	}
 	return done, x.reason
 }

@@ -172,7 +172,7 @@ func (p *Publisher) Begin(l pubstore.Life, a LogonAnswer) Beginning {
 	b.After = min(p.local(a.Safe), p.current.trust(l, have))
 	p.reached, p.safe = b.After, b.After
 	b.LetGo = p.current.told(p.safe)
-	b.Unknown, b.Refusal = p.current.suspects.covered(b.After)
+	b.Unknown, b.Refusal = p.current.suspects.covered(b.After, p.current.settled)
 	p.current.settled = max(p.current.settled, l.Acked)
 	p.settle()
 	return b

@@ -460,7 +460,7 @@ func (s *Session) Ended(cause error, now time.Time, lives []pubstore.Life) (l Le
 	l.Renew = refused && !s.pub.old && s.mayRenew(now) && !mut.On(mut.R10KeepsRefusedLife)
 	l.Again = true
 	switch {
-	case errors.Is(cause, errPlain), errors.Is(cause, ErrRestate), errors.Is(cause, errUnnamed):
+	case errors.Is(cause, errPlain), errors.Is(cause, ErrRestate), errors.Is(cause, ErrUnnamed):
 	case errors.Is(cause, ErrSettled):
 		s.visit.Settled(s.life.ID, false)
 	case errors.Is(cause, ErrReoffer):

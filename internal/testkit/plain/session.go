@@ -156,7 +156,11 @@ func (ss *session) publish(m *wire.Message) {
 
 // number answers one message.
 func (ss *session) number(sequence uint64, a answer) {
-	ss.ack(wire.AckMessage{Type: wire.AckPersisted, Success: a.success, Reason: a.reason, Sequence: sequence, HasSequence: true})
+	m := wire.AckMessage{Type: wire.AckPersisted, Success: a.success, Reason: a.reason, Sequence: sequence, HasSequence: true}
+	if a.success {
+		m.Mark = bookmark.Bookmark{Publisher: ss.publisher, Sequence: sequence}
+	}
+	ss.ack(m)
 }
 
 func (ss *session) subscribe(m *wire.Message) {
