@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/holdfast-mq/holdfast/bookmarkstore"
 	"github.com/holdfast-mq/holdfast/client"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memnet"
 	"github.com/holdfast-mq/holdfast/internal/testkit/plain"
@@ -189,9 +190,14 @@ func TestPlainAcksThatSettle(t *testing.T) {
 // A message that the server can't read ends no session and is not sent for ever:
 // the application is told of it.
 func TestPlainUnreadableMessage(t *testing.T) {
-	rules := plain.Rules{Reads: func(body string) bool { return !strings.HasPrefix(body, "bad") }}
-	for name, beside := range map[string]int{"alone": 0, "among others": 50} {
-		t.Run(name, func(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		beside int
+		closes bool
+	}{{"alone", 0, false}, {"alone, the last of its connection", 0, true}, {"among others", 50, false}, {"among others, the last", 50, true}} {
+		beside := tt.beside
+		rules := plain.Rules{Reads: func(body string) bool { return !strings.HasPrefix(body, "bad") }, Closes: tt.closes}
+		t.Run(tt.name, func(t *testing.T) {
 			plainly(t, rules, func(t *testing.T, g *plainGroup, v plain.Version) {
 				var failed []*client.RejectedError
 				c := start(t, g.config("pub", &failed))
@@ -222,7 +228,7 @@ func TestPlainUnreadableMessage(t *testing.T) {
 				if v.Text == plain.V535.Text && len(failed) > 1 {
 					t.Errorf("the server named it, and %d were told", len(failed))
 				}
-				if n := g.servers[0].Logons(); n > 5 {
+				if n := g.servers[0].Logons(); n > 6 {
 					t.Errorf("%d logons", n)
 				}
 				g.once(0, want)
@@ -304,12 +310,19 @@ func TestPlainFailoverOfManyOutstanding(t *testing.T) {
 	}, "a", "b")
 }
 
-// A subscriber whose servers die a hundred times goes on by itself.
+// A subscriber whose servers, and now and then itself, die a hundred times goes on
+// by itself.
 func TestPlainSubscriberIsMoved(t *testing.T) {
 	plainly(t, plain.Rules{Replay: 7}, func(t *testing.T, g *plainGroup, _ plain.Version) {
 		var failed []*client.RejectedError
-		pub, sub := start(t, g.config("pub", &failed)), start(t, g.config("sub", nil))
-		s := begin(t, sub, client.From(client.Now))
+		pub := start(t, g.config("pub", &failed))
+		cfg := g.config("sub", nil)
+		cfg.Bookmarks = bookmarkstore.NewMemory()
+		open := func() (*client.Client, *client.Subscription) {
+			sub := start(t, cfg)
+			return sub, begin(t, sub, client.From(client.MostRecentOr(client.Now)), client.ID("orders"))
+		}
+		sub, s := open()
 		last := uint64(0)
 		for n := range 100 {
 			publish(t, pub, upTo(last+1, last+20)...)
@@ -325,6 +338,10 @@ func TestPlainSubscriberIsMoved(t *testing.T) {
 			}
 			g.start(down)
 			last += 20
+			if n%7 == 0 {
+				sub.Close()
+				sub, s = open()
+			}
 		}
 		flush(t, pub)
 		for server := range g.servers {

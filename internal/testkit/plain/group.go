@@ -62,6 +62,7 @@ type Server struct {
 type Rules struct {
 	Entitled func(topic string) bool
 	Reads    func(body string) bool // it can parse the message
+	Closes   bool                   // and ends a connection behind one that it can't
 	Replay   int                    // messages of a replay between two acks; 0: any number
 }
 

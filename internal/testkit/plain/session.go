@@ -25,6 +25,7 @@ type session struct {
 
 	out       []byte // frames to write
 	closed    bool
+	closing   bool   // out is the last
 	publisher uint64 // 0: before the logon
 	told      uint64 // the client knows that it is settled
 	again     bool   // and is to be told again
@@ -81,7 +82,9 @@ func (ss *session) reading() {
 			g.mu.Unlock()
 			return
 		}
-		ss.take(&m)
+		if !ss.closing {
+			ss.take(&m)
+		}
 		g.mu.Unlock()
 		ss.wake.Set()
 	}
@@ -136,6 +139,7 @@ func (ss *session) publish(m *wire.Message) {
 			a.CommandID = string(m.CommandID)
 		}
 		ss.ack(a)
+		ss.closing = s.rules.Closes
 		return
 	case e.Sequence <= s.have[e.Publisher]:
 		if ss.again = s.version.duplicate.reason == ""; !ss.again {
@@ -216,7 +220,11 @@ func (ss *session) writing() {
 	var out []byte
 	for {
 		ss.s.group.mu.Lock()
-		ss.fill(time.Now())
+		if !ss.closing {
+			ss.fill(time.Now())
+		} else if len(ss.out) == 0 {
+			ss.close()
+		}
 		out, ss.out = ss.out, out[:0]
 		closed, wait := ss.closed, min(time.Until(ss.beatAt), time.Until(ss.acksAt))
 		if ss.acksAt.IsZero() {
