@@ -1,6 +1,7 @@
 package client
 
 import (
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
@@ -62,7 +63,7 @@ func (cn *conn) rejected(r clientcore.Rejection) error {
 		cn.told(&r)
 	default:
 		cn.c.events.post(func() {
-			cn.c.tellRejected(&r, m)
+			cn.c.failedWrite(&r, &RejectedError{Publisher: bookmark.OfLife(r.Life).ID, Message: m, Reason: r.Reason})
 			cn.told(&r)
 		})
 	}

@@ -243,22 +243,13 @@ func (c *Client) renewRefused(err error) {
 // giveUp tells the application that the outcome of all that the store keeps of the life
 // that has diverged is unknown, and lets it go. It runs on the session goroutine.
 func (c *Client) giveUp(leave *clientcore.Leave) {
-	if err := leave.Apply(c.store, c.tellRejected); err != nil {
+	err := leave.Apply(c.store, func(r *clientcore.Rejection, m *pubstore.Message) {
+		c.failedWrite(r, &RejectedError{Publisher: bookmark.OfLife(r.Life).ID, Message: m, Reason: r.Reason})
+	})
+	if err != nil {
 		c.fail(err)
 	}
 	c.core.wake()
-}
-
-// tellRejected tells the application of a message, then lets it go. It runs on the
-// session goroutine.
-func (c *Client) tellRejected(r *clientcore.Rejection, m *pubstore.Message) {
-	c.failedWrite(r, &RejectedError{Publisher: bookmark.OfLife(r.Life).ID, Message: m, Reason: r.Reason})
-}
-
-// outcomeUnknown tells the application of the messages one of which a server has
-// refused without naming it, where the server now says that it is done with all.
-func (c *Client) outcomeUnknown(b *clientcore.Beginning) error {
-	return b.ApplyUnknown(c.store, c.tellRejected)
 }
 
 // rolledBack tells the application that a server has more of the store than the

@@ -142,10 +142,10 @@ func (p *Publisher) Unnamed(reason string) (onWire uint64, again bool) {
 	return 0, true
 }
 
-// covered returns the suspects, but for those that are settled, that a server says it
+// covered returns the suspects, but for those that were let go, that a server says it
 // is done with, so that they can't be tried alone any more.
-func (x *suspects) covered(through, settled uint64) (done pubstore.Range, reason string) {
-	done = pubstore.Range{From: max(x.first, settled+1), To: min(x.last, through)}
+func (x *suspects) covered(through, letGo uint64) (done pubstore.Range, reason string) {
+	done = pubstore.Range{From: max(x.first, letGo+1), To: min(x.last, through)}
 	x.first = max(x.first, through+1)
 	if done.From > done.To || mut.On(mut.R14UnnamedLetGo) {
 		return pubstore.Range{}, ""

@@ -46,11 +46,12 @@ type progress struct {
 	// stateFrom is the sequence from which on logons state rejected ones: they have
 	// room for so many spans only.
 	stateFrom uint64
-	suspects  suspects // towards a server without our extensions
 
 	// Of a store that has a copy elsewhere (R11):
 	contested bool   // another process has logged on since, perhaps as this life
 	doubt     uint64 // up to here a server may have another process's messages
+
+	suspects suspects // towards a server without our extensions
 }
 
 // NewPublisher makes a publisher over a store's lives, with a window of so many
@@ -94,10 +95,11 @@ type Beginning struct {
 	After      uint64         // the sender starts above this: what is safe
 	Base       uint64         // to be kept with the life; 0: none chosen
 	Clock      uint64         // the same
-	Unknown    pubstore.Range // of these the application is to be told the outcome is unknown, before they are let go
-	Refusal    string         // why
 
-	Life pubstore.Life // as it was at the logon; set by Session.Begin
+	// Set by Session.Begin:
+	Life    pubstore.Life  // as it was at the logon
+	Unknown pubstore.Range // of these the application is told that the outcome is unknown, before they are let go
+	Refusal string         // why
 }
 
 // Expect prepares for a connection that logs on under life l. Before the
@@ -172,7 +174,6 @@ func (p *Publisher) Begin(l pubstore.Life, a LogonAnswer) Beginning {
 	b.After = min(p.local(a.Safe), p.current.trust(l, have))
 	p.reached, p.safe = b.After, b.After
 	b.LetGo = p.current.told(p.safe)
-	b.Unknown, b.Refusal = p.current.suspects.covered(b.After, p.current.settled)
 	p.current.settled = max(p.current.settled, l.Acked)
 	p.settle()
 	return b

@@ -265,6 +265,7 @@ func (s *Session) Begin(m *wire.Message, now time.Time) (Beginning, error) {
 		Now: uint64(max(now.UnixMicro(), 1)),
 	})
 	b.Life = s.life
+	b.Unknown, b.Refusal = s.pub.current.suspects.covered(b.After, s.life.Acked)
 	switch {
 	case b.Gap:
 		return b, ErrPublishGap
@@ -460,11 +461,12 @@ func (s *Session) Ended(cause error, now time.Time, lives []pubstore.Life) (l Le
 	l.Renew = refused && !s.pub.old && s.mayRenew(now) && !mut.On(mut.R10KeepsRefusedLife)
 	l.Again = true
 	switch {
-	case errors.Is(cause, errPlain), errors.Is(cause, ErrRestate), errors.Is(cause, ErrUnnamed):
+	case errors.Is(cause, errPlain), errors.Is(cause, ErrRestate):
 	case errors.Is(cause, ErrSettled):
 		s.visit.Settled(s.life.ID, false)
 	case errors.Is(cause, ErrReoffer):
 		s.visit.StartOver()
+	case errors.Is(cause, ErrUnnamed):
 	case errors.Is(cause, ErrRolledBack) && mut.On(mut.R10RollbackStays):
 	case (l.Gap || refused) && s.pub.old:
 		s.visit.Settled(s.life.ID, true)

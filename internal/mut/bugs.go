@@ -238,8 +238,6 @@ const (
 	R9PlainMarksIgnored Bug = "r9-plain-marks-ignored"
 	// R9PlainListRepeats delivers what a plain list names when it stands behind the list's earliest.
 	R9PlainListRepeats Bug = "r9-plain-list-repeats"
-	// R9AnyList takes a plain list of any length.
-	R9AnyList Bug = "r9-any-list"
 	// R9CompletedNamesAny names in a completed ack a message that was not shown to the subscription.
 	R9CompletedNamesAny Bug = "r9-completed-names-any"
 	// R9SideTakesAll takes messages of any publisher in a side session.

@@ -111,7 +111,7 @@ func TestPlainListIsBounded(t *testing.T) {
 	if got := s.listed("a", list(1000)); !slices.Equal(got, []string{"completed "}) || l.searches != 1 {
 		t.Errorf("%q after %d searches", got, l.searches)
 	}
-	want := []string{"refused: invalid bookmark: a list has at most 1000 bookmarks"}
+	want := []string{"refused: more than 1000 bookmarks"}
 	if got := s.listed("a", list(1001)); !slices.Equal(got, want) || l.searches != 1 {
 		t.Errorf("%q after %d searches", got, l.searches)
 	}

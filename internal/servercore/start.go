@@ -3,7 +3,6 @@ package servercore
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"maps"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
@@ -12,11 +11,6 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/route"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
-
-// maxBookmarks bounds the list of a subscription without vector.
-const maxBookmarks = 1000
-
-var comma = []byte(",")
 
 // A start is where a subscription begins and what its processed ack says of it.
 type start struct {
@@ -34,8 +28,8 @@ func (s *Session) begins(b *sub, m *wire.Message) (start, error) {
 		end := l.Durable()
 		return start{Start: route.Start{From: end, After: end, Target: end}}, nil
 	}
-	if !b.Options.Vector && bytes.Count(m.Bookmark, comma) >= maxBookmarks && !mut.On(mut.R9AnyList) {
-		return start{}, &subscribeError{reason: fmt.Sprintf("%s: a list has at most %d bookmarks", wire.ReasonInvalidBookmark, maxBookmarks), loud: true}
+	if err := s.checkList(b, m.Bookmark); err != nil {
+		return start{}, err
 	}
 	asked, err := bookmark.ParseStart(m.Bookmark)
 	switch {
@@ -47,6 +41,18 @@ func (s *Session) begins(b *sub, m *wire.Message) (start, error) {
 		return startVector(l, asked, b)
 	}
 	return startPlain(l, asked, b.Options.NotFound)
+}
+
+// maxBookmarks bounds the list of a plain subscribe.
+const maxBookmarks = 1000
+
+// checkList refuses a list that is too long before any memory is taken for it.
+func (s *Session) checkList(b *sub, list []byte) error {
+	n := 1 + bytes.Count(list, []byte(","))
+	if !b.Options.Vector && n > maxBookmarks {
+		return &subscribeError{reason: "more than 1000 bookmarks", loud: true}
+	}
+	return nil
 }
 
 // startVector is the start of a subscription by vector, and its base (R9). A
