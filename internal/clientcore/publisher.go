@@ -89,12 +89,12 @@ type LogonAnswer struct {
 
 // A Beginning is what to do after a logon ack.
 type Beginning struct {
-	Gap        bool           // the server lacks what was let go: nothing may be sent to it (R4)
-	RolledBack bool           // the server has more than the store ever gave out (R10)
-	LetGo      uint64         // let go up to here
-	After      uint64         // the sender starts above this: what is safe
-	Base       uint64         // to be kept with the life; 0: none chosen
-	Clock      uint64         // the same
+	Gap        bool   // the server lacks what was let go: nothing may be sent to it (R4)
+	RolledBack bool   // the server has more than the store ever gave out (R10)
+	LetGo      uint64 // let go up to here
+	After      uint64 // the sender starts above this: what is safe
+	Base       uint64 // to be kept with the life; 0: none chosen
+	Clock      uint64 // the same
 
 	// Set by Session.Begin:
 	Life    pubstore.Life  // as it was at the logon
