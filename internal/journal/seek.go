@@ -195,11 +195,14 @@ func (j *Journal) seekTimeIn(s segment, micros int64, durable Position, v bookma
 	return at, before, err
 }
 
+// findRecords is how many records Find reads before it asks whether to stop.
+const findRecords = 1024
+
 // Find returns the position of the message of a list that stands first in the
 // journal, or of what it left when it was refused or nothing of it was kept; found
 // is false if none is in the journal (any more). It is one pass, however long the
-// list is.
-func (j *Journal) Find(list ...bookmark.Bookmark) (at Position, found bool, err error) {
+// list is. Now and then it asks stop, which may be nil, whether to find nothing.
+func (j *Journal) Find(list []bookmark.Bookmark, stop func() bool) (at Position, found bool, err error) {
 	segs, err := j.segments()
 	if err != nil {
 		return 0, false, fmt.Errorf("journal: find bookmarks: %w", err)
@@ -213,14 +216,19 @@ func (j *Journal) Find(list ...bookmark.Bookmark) (at Position, found bool, err 
 		if !slices.ContainsFunc(list, func(b bookmark.Bookmark) bool { return wanted[b] && reached(b) }) {
 			continue
 		}
+		stopped, records := false, 0
 		err := j.scan(s.first, s.end, func(r *Record) bool {
+			if records++; records%findRecords == 1 && stop != nil && stop() {
+				stopped = true
+				return false
+			}
 			b := bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence}
 			found = wanted[b] && r.Kind != Gone && r.Kind != Elsewhere
 			at = Position(r.Position)
 			return !found
 		})
 		switch {
-		case err != nil:
+		case err != nil || stopped:
 			return 0, false, err
 		case found:
 			return at, true, nil

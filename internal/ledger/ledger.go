@@ -86,8 +86,9 @@ type Log interface {
 	SeekTime(t time.Time) (Position, bookmark.Vector, error)
 	// Find returns the position of the message of a list that stands first, or of
 	// what it left when it was refused; found is false if the log has none of them
-	// (any more). It is one pass, however long the list is.
-	Find(list ...bookmark.Bookmark) (at Position, found bool, err error)
+	// (any more). It is one pass, however long the list is; stop, which may be nil,
+	// is asked now and then whether to find nothing.
+	Find(list []bookmark.Bookmark, stop func() bool) (at Position, found bool, err error)
 	// Follow returns a follower of the durable records from a position on. The
 	// pair's is a journal.Follower.
 	Follow(from Position) Follower

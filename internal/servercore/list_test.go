@@ -1,6 +1,7 @@
 package servercore_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/ledger"
+	"github.com/holdfast-mq/holdfast/internal/servercore"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memledger"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
@@ -89,11 +91,15 @@ func TestPlainList(t *testing.T) {
 type searched struct {
 	ledger.Ledger
 	searches int
+	during   func() // a search, if not nil
 }
 
-func (l *searched) Find(list ...bookmark.Bookmark) (ledger.Position, bool, error) {
+func (l *searched) Find(list []bookmark.Bookmark, stop func() bool) (ledger.Position, bool, error) {
 	l.searches++
-	return l.Ledger.Find(list...)
+	if l.during != nil {
+		l.during()
+	}
+	return l.Ledger.Find(list, stop)
 }
 
 // A list has a thousand bookmarks at most, for all of which the log is searched
@@ -111,8 +117,13 @@ func TestPlainListIsBounded(t *testing.T) {
 	if got := s.listed("a", list(1000)); !slices.Equal(got, []string{"completed "}) || l.searches != 1 {
 		t.Errorf("%q after %d searches", got, l.searches)
 	}
+	c := s.publisher("leaves")
+	l.during = func() { c.core.End("gone", nil) }
+	if err := c.subscribe("1", "a", "1|1|", ""); !errors.Is(err, servercore.ErrEnding) {
+		t.Errorf("a client that has left: %v", err)
+	}
 	want := []string{"refused: more than 1000 bookmarks"}
-	if got := s.listed("a", list(1001)); !slices.Equal(got, want) || l.searches != 1 {
+	if got := s.listed("a", list(1001)); !slices.Equal(got, want) || l.searches != 2 {
 		t.Errorf("%q after %d searches", got, l.searches)
 	}
 }

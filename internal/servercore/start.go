@@ -40,8 +40,11 @@ func (s *Session) begins(b *sub, m *wire.Message) (start, error) {
 	case b.Options.Vector:
 		return startVector(l, asked, b)
 	}
-	return startPlain(l, asked, b.Options.NotFound)
+	return startPlain(l, asked, b.Options.NotFound, s.isEnding)
 }
+
+// isEnding reports whether the session is ending: nothing is searched for it any more.
+func (s *Session) isEnding() bool { return s.State() >= StateEnding }
 
 // maxBookmarks bounds the list of a plain subscribe.
 const maxBookmarks = 1000
@@ -157,7 +160,7 @@ func (at *start) pass(l ledger.Ledger, list []bookmark.Bookmark) {
 
 // startPlain is the start of a bookmark subscription of the plain protocol:
 // the place in this ledger decides.
-func startPlain(l ledger.Ledger, asked bookmark.Start, notFound route.NotFound) (start, error) {
+func startPlain(l ledger.Ledger, asked bookmark.Start, notFound route.NotFound, stop func() bool) (start, error) {
 	at := start{}
 	at.Target = l.Durable()
 	var err error
@@ -169,7 +172,7 @@ func startPlain(l ledger.Ledger, asked bookmark.Start, notFound route.NotFound) 
 	case bookmark.Timestamp:
 		at.From, _, err = l.SeekTime(asked.Time)
 	case bookmark.List:
-		return startAtList(l, asked, notFound)
+		return startAtList(l, asked, notFound, stop)
 	}
 	at.After = at.From
 	return at, err
@@ -178,13 +181,13 @@ func startPlain(l ledger.Ledger, asked bookmark.Start, notFound route.NotFound) 
 // startAtList starts after the bookmark of the list that is earliest in this
 // ledger. One that retention has removed stands before its beginning. What the list
 // names, and what its publishers sent before that, is not repeated.
-func startAtList(l ledger.Ledger, asked bookmark.Start, notFound route.NotFound) (start, error) {
+func startAtList(l ledger.Ledger, asked bookmark.Start, notFound route.NotFound, stop func() bool) (start, error) {
 	at := start{}
 	at.Target, at.Seen = l.Durable(), bookmark.Vector{}
 	for _, x := range asked.List {
 		at.Seen[x.Publisher] = max(at.Seen[x.Publisher], x.Sequence)
 	}
-	known, err := at.earliest(l, asked, notFound)
+	known, err := at.earliest(l, asked, notFound, stop)
 	switch {
 	case err != nil:
 		return start{}, err
@@ -202,16 +205,19 @@ func startAtList(l ledger.Ledger, asked bookmark.Start, notFound route.NotFound)
 }
 
 // earliest moves the start to the earliest place that is asked for. known: the
-// ledger knows one.
-func (at *start) earliest(l ledger.Ledger, asked bookmark.Start, notFound route.NotFound) (known bool, err error) {
+// ledger knows one. ErrEnding says that it has stopped.
+func (at *start) earliest(l ledger.Ledger, asked bookmark.Start, notFound route.NotFound, stop func() bool) (known bool, err error) {
 	for _, x := range asked.List {
 		if x.Sequence <= l.Floor(x.Publisher) && notFound != route.NotFoundFail {
 			return true, nil // before the first record
 		}
 	}
-	place, known, err := l.Find(asked.List...)
-	if err != nil {
+	place, known, err := l.Find(asked.List, stop)
+	switch {
+	case err != nil:
 		return false, err
+	case stop():
+		return false, ErrEnding
 	}
 	at.From, at.After = place, place+1
 	if asked.Time.IsZero() {
