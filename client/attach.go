@@ -42,6 +42,10 @@ func (s *Subscription) attachLocked(cn *conn, id string, have clientcore.Receive
 	if err != nil {
 		return true, err
 	}
+	if cn.at.Plain && !cn.at.NotFound && s.core.NotFound != "" {
+		s.c.cfg.Logger.Warn("server is too old for the option bookmark_not_found, its own way counts",
+			"subscription", s.id, "server", cn.info.Server, "version", cn.info.Version)
+	}
 	s.c.core.await(id)
 	if cn.request(id, s, cmd.AppendTo) {
 		s.cn = cn

@@ -219,6 +219,9 @@ func (cn *conn) begin(m *wire.Message) error {
 	if err != nil {
 		return err
 	}
+	if err := c.outcomeUnknown(&b); err != nil {
+		return err
+	}
 	cn.sender, err = b.Apply(c.store, cn, !m.IsExt())
 	if errors.Is(err, ErrStoreRolledBack) {
 		err = fmt.Errorf("%w: the server has up to %d of it", err, max(m.Have, m.Sequence))

@@ -300,6 +300,12 @@
 // extensions, for servers that refuse what they do not know. A bookmark subscription resumes from a
 // list of bookmarks instead of a vector, which can miss messages of a
 // publisher from which it has not received any, and, begun at Now, those that
-// were published before its first message and a reconnect; ErrNotReplicated
-// is never told, and a GapError does not say what is missing.
+// were published before both its first message and the server's first persisted
+// ack for it, and a reconnect; ErrNotReplicated is never told. [NotFound] says
+// where such a server begins if it knows none of the bookmarks; a [GapError] that
+// comes of it does not say what is missing.
+//
+// A refusal that names no message has the message sent again, three times at most;
+// then FailedWrite is told. If several were under way, and the server has gone on
+// behind them, FailedWrite is told of each that its outcome is unknown.
 package client

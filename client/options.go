@@ -24,6 +24,7 @@ type subscribeOptions struct {
 	policy       *SlowPolicy
 	unreplicated bool
 	times        bool
+	notFound     NotFoundPolicy
 }
 
 // A Start is where a bookmark subscription begins: Epoch, Now, MostRecent,
@@ -142,6 +143,35 @@ func OnGap(f func(*GapError)) SubscribeOption {
 	return func(o *subscribeOptions) { o.gaps, o.onGap = true, f }
 }
 
+// A NotFoundPolicy says where a server without our extensions has a bookmark
+// subscription begin if its log has none of the bookmarks that are named to it.
+type NotFoundPolicy int
+
+const (
+	// NotFoundNow begins with what is new.
+	NotFoundNow NotFoundPolicy = iota + 1
+	// NotFoundEpoch begins at the start of the log. What the application has had
+	// does not come again.
+	NotFoundEpoch
+	// NotFoundFail ends the subscription with a [*GapError]. That is wrong where
+	// the messages that were named may still come, as after a failover to a server
+	// that lags.
+	NotFoundFail
+)
+
+// text returns the value of the protocol's option.
+func (p NotFoundPolicy) text() string {
+	return [...]string{"", "now", "epoch", "fail"}[p]
+}
+
+// NotFound gives a server without our extensions a policy for bookmarks that it
+// does not know. Without it the server's own counts. AMPS servers have the option
+// from 5.3.5 on; an older one, which would refuse the subscription, is not given
+// it, which is logged. A server with our extensions needs none.
+func NotFound(p NotFoundPolicy) SubscribeOption {
+	return func(o *subscribeOptions) { o.notFound = p }
+}
+
 // AllowUnreplicated lets a bookmark subscription move to another server where
 // messages may be missing, or come late (R3): to one that does not have the
 // topic by a link that acks wait for, and to one that nothing is replicated to
@@ -220,7 +250,7 @@ const (
 func (o *subscribeOptions) request(id, topic string) clientcore.Request {
 	return clientcore.Request{
 		ID: id, Topic: topic, Filter: o.filter, Resumes: resumes(o.start),
-		Gaps: o.gaps, Durable: o.durable, Times: o.times, Unreplicated: o.unreplicated,
+		Gaps: o.gaps, Durable: o.durable, Times: o.times, Unreplicated: o.unreplicated, NotFound: o.notFound.text(),
 		Patience: clientcore.Patience{DropOldest: o.policy.kind == policyDropOldest, Wait: o.policy.wait},
 	}
 }
@@ -246,6 +276,12 @@ func subscribeOptionsOf(opts []SubscribeOption) (o subscribeOptions, err error) 
 		return o, errors.New("Retry is for bookmark subscriptions, there is no From")
 	case o.retry != nil && (o.retry.Delay < 0 || o.retry.Tries < 0):
 		return o, fmt.Errorf("Retry: a delay of %v and %d tries: neither may be negative", o.retry.Delay, o.retry.Tries)
+	case o.notFound < 0 || o.notFound > NotFoundFail:
+		return o, fmt.Errorf("NotFound(%d): give it NotFoundNow, NotFoundEpoch or NotFoundFail", o.notFound)
+	case o.start == nil && o.notFound != 0:
+		return o, errors.New("NotFound is for bookmark subscriptions, there is no From")
+	case o.gaps && o.notFound == NotFoundFail:
+		return o, errors.New("NotFoundFail ends a subscription that AcceptGaps or OnGap would have go on")
 	case o.start != nil && o.policy != nil:
 		return o, errors.New("Policy is for subscriptions without bookmark, there is a From")
 	case resumes(o.start) && o.id == "":

@@ -132,6 +132,9 @@ func (c *Client) visit(choice Choice) (Outcome, clientcore.Leave) {
 		if leave.GiveUp != "" {
 			c.giveUp(&leave, err)
 		}
+		if errors.Is(err, clientcore.ErrUnnamed) {
+			c.cfg.Logger.Warn("logging on again", "server", redact(choice.Server), "error", err)
+		}
 		if !leave.Again {
 			out.Err, out.Planned = err, errors.Is(err, ErrPreferred)
 			return out, leave

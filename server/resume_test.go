@@ -124,7 +124,7 @@ func TestVectorSubscription(t *testing.T) {
 			t.Errorf("from EPOCH: %v", got)
 		}
 		s.expect(`{"c":"ack","cid":"1","a":"persisted","status":"success","sub_id":"1","bm":"`+life(6)+`"}`,
-			`{"c":"ack","cid":"1","a":"completed","status":"success","sub_id":"1","bm":"`+life(6)+`"}`)
+			`{"c":"ack","cid":"1","a":"completed","status":"success","sub_id":"1","bm":"`+life(3)+`"}`)
 		s.silent(time.Minute)
 
 		// NOW: the base covers what is there.

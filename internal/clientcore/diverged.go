@@ -42,11 +42,17 @@ func divergedError(m *wire.Message) *DivergedError {
 // of them have the outcome unknown: below From servers have the same, which may be
 // another copy's.
 func (l *Leave) Apply(store pubstore.Store, tell func(*Rejection, *pubstore.Message)) error {
-	life := l.GiveUp
-	if life == "" {
+	if l.GiveUp == "" {
 		return nil
 	}
-	cursor, err := store.Cursor(life, 0)
+	all := pubstore.Range{From: 1, To: bookmark.MaxSequence}
+	return tellKept(store, Rejection{Life: l.GiveUp, Reason: wire.ReasonUnknown}, all, tell)
+}
+
+// tellKept calls tell for each message of a range that the store keeps, in order,
+// each a rejection like as.
+func tellKept(store pubstore.Store, as Rejection, of pubstore.Range, tell func(*Rejection, *pubstore.Message)) error {
+	cursor, err := store.Cursor(as.Life, of.From-1)
 	if errors.Is(err, pubstore.ErrNoLife) {
 		return nil
 	}
@@ -57,10 +63,10 @@ func (l *Leave) Apply(store pubstore.Store, tell func(*Rejection, *pubstore.Mess
 	var m pubstore.Message
 	for {
 		more, err := cursor.Next(&m)
-		if err != nil || !more {
+		if err != nil || !more || m.Sequence > of.To {
 			return err
 		}
-		r := &Rejection{Life: life, Sequence: m.Sequence, Reason: wire.ReasonUnknown}
+		r := &Rejection{Life: as.Life, Sequence: m.Sequence, Reason: as.Reason}
 		kept, err := r.Message(store) // with a body of its own
 		if err != nil {
 			return err

@@ -53,6 +53,8 @@ type progress struct {
 	// Of a store that has a copy elsewhere (R11):
 	contested bool   // another process has logged on since, perhaps as this life
 	doubt     uint64 // up to here a server may have another process's messages
+
+	suspects suspects // towards a server without our extensions
 }
 
 // NewPublisher makes a publisher over a store's lives, with a window of so many
@@ -99,7 +101,10 @@ type Beginning struct {
 	Base       uint64 // to be kept with the life; 0: none chosen
 	Clock      uint64 // the same
 
-	Life pubstore.Life // as it was at the logon; set by Session.Begin
+	// Set by Session.Begin:
+	Life    pubstore.Life  // as it was at the logon
+	Unknown pubstore.Range // of these the application is told that the outcome is unknown, before they are let go
+	Refusal string         // why
 }
 
 // Expect prepares for a connection that logs on under life l. Before the
@@ -226,7 +231,7 @@ func (p *Publisher) local(wire uint64) uint64 {
 // is doubt, one goes after the other, since a cumulative ack says of a message
 // that the server has it, not that it has compared it.
 func (p *Publisher) Room() bool {
-	return p.flight.Len() == 0 || p.written >= p.current.doubt && p.flight.Len() < p.maxMessages && p.flight.bytes < p.maxBytes
+	return p.flight.Len() == 0 || p.written >= max(p.current.doubt, p.current.suspects.last) && p.flight.Len() < p.maxMessages && p.flight.bytes < p.maxBytes
 }
 
 // Write notes that a message is about to be sent, and returns its sequence

@@ -216,6 +216,7 @@ func (q *search) shown(v bookmark.Vector) bookmark.Vector {
 // Completed handles the end of the replay under an id: what a side session has not
 // brought by then, its server does not have.
 func (s *Subscription) Completed(id string) {
+	s.replayed = s.replayed || s.Runs(id)
 	if s.stage == searching && s.Runs(id) {
 		s.search.closed = true
 	}

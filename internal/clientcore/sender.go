@@ -87,6 +87,7 @@ func (s *Sender) appendPublish(dst []byte) (longer []byte, room bool) {
 		Topic:         m.Topic,
 		Acks:          wire.AckPersisted,
 		Sequence:      sequence,
+		SequenceID:    s.plain,
 		CorrelationID: m.CorrelationID,
 		SOWKey:        m.SOWKey,
 		Body:          m.Body,

@@ -17,6 +17,7 @@ type Server struct {
 	Instance   string   // its name in its group; empty: it does not say
 	Peers      []string // the instances it replicates to synchronously
 	Plain      bool     // it lacks our extensions
+	NotFound   bool     // it lacks them, and knows the option bookmark_not_found
 	Sync       syncstatus.Status
 	CatchingUp bool // it serves without having caught up with its peers (R6)
 	Longest    int  // command that it takes, in bytes, if it takes no vector in parts; 0: any
@@ -29,7 +30,7 @@ func serverOf(address string, m *wire.Message) Server {
 		Sync: syncstatus.Parse(m.Sync), CatchingUp: m.CatchingUp,
 	}
 	if s.Plain {
-		s.Longest = wire.MaxFrame
+		s.Longest, s.NotFound = wire.MaxFrame, knowsNotFound(string(m.Version))
 	}
 	if s.CatchingUp && s.Sync == syncstatus.Unknown {
 		s.Sync = syncstatus.CatchingUp

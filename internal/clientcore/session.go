@@ -178,7 +178,7 @@ func (s *Session) Take(m *wire.Message) (Event, error) {
 	processed := m.Acks == wire.AckProcessed && len(m.CommandID) == 0
 	switch {
 	case processed && m.Failed():
-		return Event{}, refusal("session", m)
+		return s.refused(m)
 	case processed && len(m.Sync) > 0:
 		now := s.server
 		now.Sync = syncstatus.Parse(m.Sync)
@@ -188,10 +188,12 @@ func (s *Session) Take(m *wire.Message) (Event, error) {
 		return Event{}, nil
 	case !s.accepted && m.Acks&wire.AckProcessed != 0 && string(m.CommandID) == LogonID:
 		return s.answered(m)
+	case s.server.Plain && m.Acks == wire.AckProcessed && m.Failed():
+		return s.rejectedByID(m), nil
 	case m.Acks&wire.AckPersisted == 0 || !m.HasSequence:
 		return Event{}, nil // of a command whose caller has left
 	case isRejection(m):
-		return s.rejected(m), nil
+		return s.rejected(m.Sequence, string(m.Reason)), nil
 	}
 	return s.persisted(m), nil
 }
@@ -203,7 +205,7 @@ func (s *Session) Take(m *wire.Message) (Event, error) {
 func isRejection(m *wire.Message) bool {
 	switch string(m.Reason) {
 	case wire.ReasonDuplicate:
-		return false
+		return mut.On(mut.R14DuplicateRejects)
 	case wire.ReasonNotEntitled:
 		return true
 	}
@@ -266,6 +268,7 @@ func (s *Session) Begin(m *wire.Message, now time.Time) (Beginning, error) {
 		Now: uint64(max(now.UnixMicro(), 1)),
 	})
 	b.Life = s.life
+	b.Unknown, b.Refusal = s.pub.current.suspects.covered(b.After, s.life.Acked)
 	switch {
 	case b.Gap:
 		return b, ErrPublishGap
@@ -426,12 +429,12 @@ func (s *Session) persisted(m *wire.Message) Event {
 
 // rejected handles the refusal of one message. A server may repeat it until the
 // store no longer has the message.
-func (s *Session) rejected(m *wire.Message) Event {
-	n, ok := s.pub.Reject(m.Sequence)
+func (s *Session) rejected(onWire uint64, reason string) Event {
+	n, ok := s.pub.Reject(onWire)
 	if !ok {
 		return Event{}
 	}
-	return Event{Kind: Rejected, Rejection: Rejection{Life: s.pub.Life(), Sequence: n, Reason: string(m.Reason)}}
+	return Event{Kind: Rejected, Rejection: Rejection{Life: s.pub.Life(), Sequence: n, Reason: reason}}
 }
 
 // Told notes that the application knows of a rejection, or does not need to know.
@@ -471,6 +474,7 @@ func (s *Session) Ended(cause error, now time.Time, lives []pubstore.Life) (l Le
 		s.visit.Settled(s.life.ID, false)
 	case errors.Is(cause, ErrReoffer):
 		s.visit.StartOver()
+	case errors.Is(cause, ErrUnnamed):
 	case errors.Is(cause, ErrRolledBack) && mut.On(mut.R10RollbackStays):
 	case (l.Gap || refused) && s.pub.old:
 		s.visit.Settled(s.life.ID, true)

@@ -9,19 +9,19 @@ import (
 
 // start returns the bookmark and the options of a subscribe, the first or a later
 // one. They depend on the request, on the received vector, and on whether the
-// server supports vectors, which ext says (R9). Such a server is told to skip what
-// it has removed only once other instances have been asked for it.
-func (r *Request) start(ext, skips bool, have Received) (bm, options string) {
+// server supports vectors (R9). Such a server is told to skip what it has removed
+// only once other instances have been asked for it; one without is told what to do
+// about unknown bookmarks only if the application asks for that.
+func (r *Request) start(to *Server, skips bool, have Received) (bm, options string) {
+	ext := !to.Plain
 	resumed := have.Known && !(mut.On(mut.R9NowAgain) && r.Start == bookmark.NowText)
 	switch {
 	case !resumed:
-		return r.Start, r.options(ext, "")
-	case r.Gaps && (skips || !ext):
+		return r.Start, r.options(ext, r.notFound(to, r.Start))
+	case ext && r.Gaps && skips:
 		options = r.options(ext, "bookmark_not_found=epoch")
-	case !ext: // with vector this is the server's default
-		options = r.options(ext, "bookmark_not_found=fail")
-	default:
-		options = r.options(ext, "")
+	default: // with vector the server's default is to fail
+		options = r.options(ext, r.notFound(to, have.Vector.String()))
 	}
 	if bm = have.Vector.String(); ext && bm == bookmark.EpochText && !mut.On(mut.R9ResumeIsEpoch) {
 		bm = bookmark.ResumeText

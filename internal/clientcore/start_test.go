@@ -25,11 +25,15 @@ func TestStart(t *testing.T) {
 		{"gaps cannot be at the first start", true, false, Request{Start: bookmark.EpochText, Gaps: true}, Received{}, "0", "vector"},
 		{"durable, with times", true, false, Request{Start: bookmark.NowText, Durable: true, Times: true}, Received{}, "0|1|", "vector,fully_durable,timestamp"},
 		{"plain, first", false, false, Request{Start: bookmark.NowText}, Received{}, "0|1|", ""},
-		{"plain, resumed", false, false, Request{}, Received{Known: true, Vector: v}, "2|9|,7|3|", "bookmark_not_found=fail"},
-		{"plain, resumed, gaps accepted", false, false, Request{Gaps: true}, Received{Known: true, Vector: v}, "2|9|,7|3|", "bookmark_not_found=epoch"},
+		{"plain, resumed", false, false, Request{}, Received{Known: true, Vector: v}, "2|9|,7|3|", ""},
+		{"plain, resumed, gaps accepted", false, false, Request{Gaps: true}, Received{Known: true, Vector: v}, "2|9|,7|3|", ""},
+		{"plain, resumed, asked to fail", false, false, Request{NotFound: "fail"}, Received{Known: true, Vector: v}, "2|9|,7|3|", "bookmark_not_found=fail"},
+		{"plain, behind bookmarks", false, false, Request{NotFound: "epoch", Start: "2|9|"}, Received{}, "2|9|", "bookmark_not_found=epoch"},
+		{"plain, now, nothing to be found", false, false, Request{NotFound: "epoch", Start: bookmark.NowText}, Received{}, "0|1|", ""},
+		{"with vectors, asked for something", true, false, Request{NotFound: "now"}, Received{Known: true, Vector: v}, "2|9|,7|3|", "vector"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if bm, opt := tt.r.start(tt.ext, tt.skips, tt.have); bm != tt.bm || opt != tt.opt {
+			if bm, opt := tt.r.start(&Server{Plain: !tt.ext, NotFound: !tt.ext}, tt.skips, tt.have); bm != tt.bm || opt != tt.opt {
 				t.Errorf("%q, %q; want %q, %q", bm, opt, tt.bm, tt.opt)
 			}
 		})

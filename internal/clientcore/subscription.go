@@ -17,11 +17,12 @@ type Request struct {
 	Start         string // where it begins the first time, as on the wire
 	Resumes       bool   // it goes on with the vector in the store
 
-	Gaps         bool // accepted
-	Durable      bool // fully_durable
-	Times        bool // timestamp
-	Unreplicated bool // it may move to where messages may be missing
-	Publishers   int  // that its place names at most; 0: any number
+	Gaps         bool   // accepted
+	Durable      bool   // fully_durable
+	Times        bool   // timestamp
+	Unreplicated bool   // it may move to where messages may be missing
+	Publishers   int    // that its place names at most; 0: any number
+	NotFound     string // bookmark_not_found, for servers without our extensions; empty: theirs
 	Patience     Patience
 	Recovery     time.Duration // how long instances may be away that are to be asked for what is missing
 }
@@ -54,6 +55,7 @@ type Subscription struct {
 	parts    wire.Assembly // of an answer that has begun to come
 	search   search        // while searching
 	skips    bool          // the next subscribe accepts gaps
+	replayed bool          // the present subscribe's replay is complete
 
 	diverged map[uint64]bool // publishers of which the application knows that they have diverged; nil: none
 }
@@ -147,9 +149,11 @@ func (s *Subscription) Attach(to *Server, id string, have Received, now time.Tim
 	}
 	switch {
 	case s.place != nil:
-		cmd.Bookmark, cmd.Options = s.start(!to.Plain, s.skips, have)
+		cmd.Bookmark, cmd.Options = s.start(to, s.skips, have)
 		cmd.Acks |= wire.AckPersisted
-		cmd.InParts = !to.Plain
+		if cmd.InParts = !to.Plain; to.Plain {
+			cmd.Acks |= wire.AckCompleted // marks count behind it
+		}
 	case s.Times:
 		cmd.Options = "timestamp"
 	}
@@ -158,6 +162,7 @@ func (s *Subscription) Attach(to *Server, id string, have Received, now time.Tim
 		return wire.SubscribeCommand{}, err
 	}
 	s.stage, s.id, s.asked, s.skips, s.parts = subscribing, id, now, false, wire.Assembly{}
+	s.replayed = false
 	return cmd, nil
 }
 
@@ -274,7 +279,7 @@ func (s *Subscription) part(m *wire.Message) (e Effect) {
 
 func (s *Subscription) refused(by *Server, m *wire.Message, have Received) Effect {
 	switch {
-	case s.place == nil || len(m.Gap) == 0 && string(m.Reason) != wire.ReasonBookmarkNotFound:
+	case s.place == nil || len(m.Gap) == 0 && !s.lostPlace(by, m):
 		return Effect{Answered: true, End: &Refusal{Command: "subscribe", Reason: string(m.Reason)}}
 	case s.flood(m.Gap):
 		return Effect{Answered: true, End: &PublishersError{Subscription: s.ID, Limit: s.Publishers}}
@@ -333,8 +338,7 @@ func (s *Subscription) settles(by *Server, m *wire.Message) bool {
 	return !moved || s.home == "" || s.Unreplicated || mut.On(mut.R3SilentMove)
 }
 
-// Mark handles a progress mark, in its place between the messages (R9). The mark
-// of a server without vectors is ignored: its log may be ahead of the replay.
+// Mark handles a progress mark, in its place between the messages (R9).
 func (s *Subscription) Mark(by *Server, id string, m *wire.Message) (e Effect, err error) {
 	if !s.Runs(id) {
 		return e, nil
@@ -350,7 +354,10 @@ func (s *Subscription) Mark(by *Server, id string, m *wire.Message) (e Effect, e
 	e.Held, e.Freed = held && !s.held, !held && s.held
 	s.held = held
 	switch {
-	case s.place == nil || by.Plain || len(m.Bookmark) == 0:
+	case s.place == nil || len(m.Bookmark) == 0:
+		return e, nil
+	case by.Plain:
+		e.Shown = s.plainMark(m)
 		return e, nil
 	case s.flood(m.Bookmark):
 		e.End = &PublishersError{Subscription: s.ID, Limit: s.Publishers}

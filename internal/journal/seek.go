@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"time"
 
@@ -194,30 +195,45 @@ func (j *Journal) seekTimeIn(s segment, micros int64, durable Position, v bookma
 	return at, before, err
 }
 
-// Find returns the position of a message, or of what it left when it was
-// refused or nothing of it was kept; found is false if it isn't in the journal
-// (any more).
-func (j *Journal) Find(b bookmark.Bookmark) (at Position, found bool, err error) {
+// findRecords is how many records Find reads before it asks whether to stop.
+const findRecords = 1024
+
+// Find returns the position of the message of a list that stands first in the
+// journal, or of what it left when it was refused or nothing of it was kept; found
+// is false if none is in the journal (any more). It is one pass, however long the
+// list is. Now and then it asks stop, which may be nil, whether to find nothing.
+func (j *Journal) Find(list []bookmark.Bookmark, stop func() bool) (at Position, found bool, err error) {
 	segs, err := j.segments()
 	if err != nil {
-		return 0, false, fmt.Errorf("journal: find %d|%d: %w", b.Publisher, b.Sequence, err)
+		return 0, false, fmt.Errorf("journal: find bookmarks: %w", err)
+	}
+	wanted := make(map[bookmark.Bookmark]bool, len(list))
+	for _, b := range list {
+		wanted[b] = true
 	}
 	for _, s := range segs {
-		if s.summary.of(b.Publisher) < b.Sequence {
+		reached := func(b bookmark.Bookmark) bool { return s.summary.of(b.Publisher) >= b.Sequence }
+		if !slices.ContainsFunc(list, func(b bookmark.Bookmark) bool { return wanted[b] && reached(b) }) {
 			continue
 		}
+		stopped, records := false, 0
 		err := j.scan(s.first, s.end, func(r *Record) bool {
-			if r.Publisher != b.Publisher || r.Sequence < b.Sequence {
-				return true
+			if records++; records%findRecords == 1 && stop != nil && stop() {
+				stopped = true
+				return false
 			}
-			found = r.Sequence == b.Sequence && r.Kind != Gone && r.Kind != Elsewhere
+			b := bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence}
+			found = wanted[b] && r.Kind != Gone && r.Kind != Elsewhere
 			at = Position(r.Position)
-			return false
+			return !found
 		})
-		if err != nil || !found {
+		switch {
+		case err != nil || stopped:
 			return 0, false, err
+		case found:
+			return at, true, nil
 		}
-		return at, true, nil
+		maps.DeleteFunc(wanted, func(b bookmark.Bookmark, _ bool) bool { return reached(b) }) // it is in no later one
 	}
 	return 0, false, nil
 }

@@ -3,6 +3,7 @@ package journal_test
 import (
 	"bytes"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -121,20 +122,23 @@ func checkSeekTime(t *rapid.T, j *journal.Journal, rs []journal.Record, before b
 
 func checkFind(t *rapid.T, j *journal.Journal, rs []journal.Record) {
 	for range 5 {
-		b := bookmark.Bookmark{Publisher: rapid.Uint64Range(0, 4).Draw(t, "p")}
-		b.Sequence = rapid.Uint64Range(0, state(j, b.Publisher).Have+2).Draw(t, "s")
-		at, found, err := j.Find(b)
+		list := make([]bookmark.Bookmark, rapid.IntRange(1, 4).Draw(t, "bookmarks"))
+		for n := range list {
+			list[n].Publisher = rapid.Uint64Range(0, 4).Draw(t, "p")
+			list[n].Sequence = rapid.Uint64Range(0, state(j, list[n].Publisher).Have+2).Draw(t, "s")
+		}
+		at, found, err := j.Find(list, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		wantFound, want := false, journal.Position(0)
-		for _, r := range rs {
-			if r.Publisher == b.Publisher && r.Sequence == b.Sequence && r.Kind == journal.Message {
+		for _, r := range slices.Backward(rs) {
+			if r.Kind == journal.Message && slices.Contains(list, bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence}) {
 				wantFound, want = true, journal.Position(r.Position)
 			}
 		}
 		if found != wantFound || at != want {
-			t.Fatalf("%v: got %v %v, want %v %v", b, found, at, wantFound, want)
+			t.Fatalf("%v: got %v %v, want %v %v", list, found, at, wantFound, want)
 		}
 	}
 }
@@ -181,6 +185,37 @@ func TestSeekVectorIsNear(t *testing.T) {
 			}
 			end(t, j)
 			j = openOn(t, disk, use)
+		}
+		end(t, j)
+	}
+}
+
+// A list of bookmarks is looked for in one pass, which ends when it is told to.
+func TestFindIsOnePass(t *testing.T) {
+	for _, segment := range []int64{64 << 20, 1 << 20} {
+		j := openOn(t, memfs.New(), func(o *journal.Options) { o.SegmentBytes = segment })
+		body := strings.Repeat("x", 1000)
+		for n := range uint64(3000) {
+			put(t, j, &journal.Record{Kind: journal.Elsewhere, Publisher: n % 3, Sequence: 2*(n/3) + 1, Prev: 2 * (n / 3)}, journal.Take)
+			put(t, j, message(n%3, 2*(n/3)+2, body), journal.Take)
+		}
+		var list []bookmark.Bookmark // numbers that are elsewhere, and the last one
+		for s := range uint64(999) {
+			list = append(list, bookmark.Bookmark{Publisher: 1, Sequence: 2*s + 1})
+		}
+		list = append(list, bookmark.Bookmark{Publisher: 2, Sequence: 2000})
+		asked, stops := 0, false
+		stop := func() bool { asked++; return stops }
+		at, found, err := j.Find(list, stop)
+		if err != nil || !found || at == 0 {
+			t.Errorf("%v %v %v", at, found, err)
+		}
+		if asked > 10 {
+			t.Errorf("segments of %d bytes: asked %d times whether to stop in 6000 records", segment, asked)
+		}
+		stops = true
+		if _, found, err = j.Find(list, stop); found || err != nil {
+			t.Errorf("found although it was told to stop: %v", err)
 		}
 		end(t, j)
 	}

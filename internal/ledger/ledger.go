@@ -84,9 +84,11 @@ type Log interface {
 	// SeekTime returns the position of the first record taken at or after t and
 	// the vector of what stands before it, both at most the durable ones.
 	SeekTime(t time.Time) (Position, bookmark.Vector, error)
-	// Find returns the position of a message, or of what it left when it was
-	// refused; found is false if the log does not have it (any more).
-	Find(b bookmark.Bookmark) (at Position, found bool, err error)
+	// Find returns the position of the message of a list that stands first, or of
+	// what it left when it was refused; found is false if the log has none of them
+	// (any more). It is one pass, however long the list is; stop, which may be nil,
+	// is asked now and then whether to find nothing.
+	Find(list []bookmark.Bookmark, stop func() bool) (at Position, found bool, err error)
 	// Follow returns a follower of the durable records from a position on. The
 	// pair's is a journal.Follower.
 	Follow(from Position) Follower

@@ -234,6 +234,16 @@ const (
 	R9RemovedNotPassed Bug = "r9-removed-not-passed"
 	// R9OneWord takes one instance's gap for the group's.
 	R9OneWord Bug = "r9-one-word"
+	// R9NotFoundAnyway sends plain servers an option that they may not know and nobody asked for.
+	R9NotFoundAnyway Bug = "r9-not-found-anyway"
+	// R9MarkBeforeReplay counts the marks of a plain server that are ahead of its replay.
+	R9MarkBeforeReplay Bug = "r9-mark-before-replay"
+	// R9PlainMarksIgnored counts no marks of a plain server.
+	R9PlainMarksIgnored Bug = "r9-plain-marks-ignored"
+	// R9PlainListRepeats delivers what a plain list names when it stands behind the list's earliest.
+	R9PlainListRepeats Bug = "r9-plain-list-repeats"
+	// R9CompletedNamesAny names in a completed ack a message that was not shown to the subscription.
+	R9CompletedNamesAny Bug = "r9-completed-names-any"
 	// R9SideTakesAll takes messages of any publisher in a side session.
 	R9SideTakesAll Bug = "r9-side-takes-all"
 	// R9SideSkips reads a publisher behind what the other instance has removed of it.
@@ -374,6 +384,12 @@ const (
 	R11PushesBack Bug = "r11-pushes-back"
 	// R15ConflatesAll delays the acks of clients with our extensions, too, as their logon asks of plain servers.
 	R15ConflatesAll Bug = "r15-conflates-all"
+	// R14DuplicateRejects tells the application of a message as rejected that a plain server has already.
+	R14DuplicateRejects Bug = "r14-duplicate-rejects"
+	// R14UnnamedEnds ends the session when a plain server refuses a message without naming it.
+	R14UnnamedEnds Bug = "r14-unnamed-ends"
+	// R14UnnamedLetGo lets messages go, untold, one of which a plain server has refused without naming it.
+	R14UnnamedLetGo Bug = "r14-unnamed-let-go"
 	// R15LogonAtOnce answers a plain logon before the numbers are one.
 	R15LogonAtOnce Bug = "r15-logon-at-once"
 	// G2AckEarly (client) tolerates nothing: takes an ack beyond what was sent as good for what comes later.

@@ -105,8 +105,8 @@ func (l *Ledger) SeekTime(t time.Time) (ledger.Position, bookmark.Vector, error)
 }
 
 // Find implements [ledger.Log].
-func (l *Ledger) Find(b bookmark.Bookmark) (at ledger.Position, found bool, err error) {
-	p, found, err := l.journal.Find(b)
+func (l *Ledger) Find(list []bookmark.Bookmark, stop func() bool) (at ledger.Position, found bool, err error) {
+	p, found, err := l.journal.Find(list, stop)
 	return ledger.Position(p), found, err
 }
 

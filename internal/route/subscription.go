@@ -16,7 +16,7 @@ type Start struct {
 	From   ledger.Position // where its follower begins
 	After  ledger.Position // records that stand before it aren't its own
 	Target ledger.Position // the replay is completed there
-	Seen   bookmark.Vector // vector: what it doesn't need
+	Seen   bookmark.Vector // what it doesn't need, by vector or in a list; else nil
 	Passed bookmark.Vector // the part of Seen that the subscriber is to learn by a mark; nil: none
 }
 
@@ -31,21 +31,24 @@ type Subscription struct {
 
 	after  ledger.Position
 	target ledger.Position
-	// Vector only: what the subscriber has, and the part of it that moved
-	// since the last mark; and what it has passed since then of publishers that seen
-	// does not name, none of it for the subscription.
-	seen, moved, others bookmark.Vector
-	last                bookmark.Bookmark // the newest passed
-	matched             bookmark.Bookmark // the newest whose topic matches
-	passed              int               // records since the last mark
-	completed           bool
+	// What the subscriber has; without vector, what its list has said, for good.
+	seen bookmark.Vector
+	// Vector only: the part of seen that moved since the last mark, and what it has
+	// passed since then of publishers that seen does not name, none of it for the
+	// subscription.
+	moved, others bookmark.Vector
+	last          bookmark.Bookmark // the newest passed
+	shown         bookmark.Bookmark // the newest that it got
+	matched       bookmark.Bookmark // the newest whose topic matches
+	passed        int               // records since the last mark
+	completed     bool
 }
 
 // Begin sets where the subscription begins. It keeps the map start.Seen.
 func (s *Subscription) Begin(start Start) {
-	s.after, s.target = start.After, start.Target
+	s.after, s.target, s.seen = start.After, start.Target, start.Seen
 	if s.Options.Vector {
-		s.seen, s.moved = start.Seen, start.Passed.Clone()
+		s.moved = start.Passed.Clone()
 		if s.seen == nil {
 			s.seen = bookmark.Vector{}
 		}
@@ -59,12 +62,18 @@ func (s *Subscription) BecomeLive(at ledger.Position) {
 	s.after = max(s.after, at)
 }
 
-// Wants reports whether the subscriber is to get r, whose topic matches.
+// Wants reports whether the subscriber is to get r, whose topic matches. Then it
+// counts as shown.
 func (s *Subscription) Wants(r *ledger.Record) bool {
 	if r.Kind != ledger.Message || r.Position < s.after {
 		return false
 	}
-	return !s.Options.Vector || !s.seen.Covers(bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence})
+	b := bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence}
+	if s.seen.Covers(b) && (s.Options.Vector || !mut.On(mut.R9PlainListRepeats)) {
+		return false
+	}
+	s.shown = b
+	return true
 }
 
 // Matched notes that the topic of r, a message that is passed next, matches.
@@ -160,6 +169,14 @@ func (s *Subscription) Reached(next ledger.Position) bool {
 
 // Last returns the newest message that was passed.
 func (s *Subscription) Last() bookmark.Bookmark { return s.last }
+
+// Shown returns the newest message that the subscriber got.
+func (s *Subscription) Shown() bookmark.Bookmark {
+	if mut.On(mut.R9CompletedNamesAny) {
+		return s.last
+	}
+	return s.shown
+}
 
 // Passed returns how many records were passed since the last mark.
 func (s *Subscription) Passed() int { return s.passed }

@@ -12,7 +12,7 @@ import (
 func behindLast(l ledger.Ledger, list []bookmark.Bookmark, at ledger.Position) (from, after ledger.Position) {
 	from, after = at, at
 	for _, x := range list {
-		if at, found, err := l.Find(x); err == nil && found && at >= from {
+		if at, found, err := l.Find([]bookmark.Bookmark{x}, nil); err == nil && found && at >= from {
 			from, after = at, at+1
 		}
 	}

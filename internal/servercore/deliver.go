@@ -245,8 +245,8 @@ func (s *Session) complete(b *sub, next ledger.Position) {
 		s.mark(b, b.lastMark)
 	}
 	a := wire.AckMessage{CommandID: b.id, Type: wire.AckCompleted, Success: true, SubID: b.ID}
-	if last := b.Last(); b.Bookmark && !last.IsZero() {
-		a.Bookmark = last.String()
+	if b.Bookmark {
+		a.Mark = b.Shown() // a client without vectors may keep it as its place
 	}
 	s.write(&a)
 }

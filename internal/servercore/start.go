@@ -1,6 +1,7 @@
 package servercore
 
 import (
+	"bytes"
 	"errors"
 	"maps"
 
@@ -27,6 +28,9 @@ func (s *Session) begins(b *sub, m *wire.Message) (start, error) {
 		end := l.Durable()
 		return start{Start: route.Start{From: end, After: end, Target: end}}, nil
 	}
+	if err := s.checkList(b, m.Bookmark); err != nil {
+		return start{}, err
+	}
 	asked, err := bookmark.ParseStart(m.Bookmark)
 	switch {
 	case errors.Is(err, bookmark.ErrRange):
@@ -36,7 +40,22 @@ func (s *Session) begins(b *sub, m *wire.Message) (start, error) {
 	case b.Options.Vector:
 		return startVector(l, asked, b)
 	}
-	return startPlain(l, asked, b.Options.NotFound)
+	return startPlain(l, asked, b.Options.NotFound, s.isEnding)
+}
+
+// isEnding reports whether the session is ending: nothing is searched for it any more.
+func (s *Session) isEnding() bool { return s.State() >= StateEnding }
+
+// maxBookmarks bounds the list of a plain subscribe.
+const maxBookmarks = 1000
+
+// checkList refuses a list that is too long before any memory is taken for it.
+func (s *Session) checkList(b *sub, list []byte) error {
+	n := 1 + bytes.Count(list, []byte(","))
+	if !b.Options.Vector && n > maxBookmarks {
+		return &subscribeError{reason: "more than 1000 bookmarks", loud: true}
+	}
+	return nil
 }
 
 // startVector is the start of a subscription by vector, and its base (R9). A
@@ -141,7 +160,7 @@ func (at *start) pass(l ledger.Ledger, list []bookmark.Bookmark) {
 
 // startPlain is the start of a bookmark subscription of the plain protocol:
 // the place in this ledger decides.
-func startPlain(l ledger.Ledger, asked bookmark.Start, notFound route.NotFound) (start, error) {
+func startPlain(l ledger.Ledger, asked bookmark.Start, notFound route.NotFound, stop func() bool) (start, error) {
 	at := start{}
 	at.Target = l.Durable()
 	var err error
@@ -153,18 +172,22 @@ func startPlain(l ledger.Ledger, asked bookmark.Start, notFound route.NotFound) 
 	case bookmark.Timestamp:
 		at.From, _, err = l.SeekTime(asked.Time)
 	case bookmark.List:
-		return startAtList(l, asked, notFound)
+		return startAtList(l, asked, notFound, stop)
 	}
 	at.After = at.From
 	return at, err
 }
 
 // startAtList starts after the bookmark of the list that is earliest in this
-// ledger. One that retention has removed stands before its beginning.
-func startAtList(l ledger.Ledger, asked bookmark.Start, notFound route.NotFound) (start, error) {
+// ledger. One that retention has removed stands before its beginning. What the list
+// names, and what its publishers sent before that, is not repeated.
+func startAtList(l ledger.Ledger, asked bookmark.Start, notFound route.NotFound, stop func() bool) (start, error) {
 	at := start{}
-	at.Target = l.Durable()
-	known, err := at.earliest(l, asked, notFound)
+	at.Target, at.Seen = l.Durable(), bookmark.Vector{}
+	for _, x := range asked.List {
+		at.Seen[x.Publisher] = max(at.Seen[x.Publisher], x.Sequence)
+	}
+	known, err := at.earliest(l, asked, notFound, stop)
 	switch {
 	case err != nil:
 		return start{}, err
@@ -182,31 +205,27 @@ func startAtList(l ledger.Ledger, asked bookmark.Start, notFound route.NotFound)
 }
 
 // earliest moves the start to the earliest place that is asked for. known: the
-// ledger knows one.
-func (at *start) earliest(l ledger.Ledger, asked bookmark.Start, notFound route.NotFound) (known bool, err error) {
-	take := func(from, after ledger.Position) {
-		if !known || after < at.After {
-			at.From, at.After = from, after
-		}
-		known = true
-	}
+// ledger knows one. ErrEnding says that it has stopped.
+func (at *start) earliest(l ledger.Ledger, asked bookmark.Start, notFound route.NotFound, stop func() bool) (known bool, err error) {
 	for _, x := range asked.List {
-		place, found, err := l.Find(x)
-		switch {
-		case err != nil:
-			return false, err
-		case found:
-			take(place, place+1)
-		case x.Sequence <= l.Floor(x.Publisher) && notFound != route.NotFoundFail:
-			take(0, 0)
+		if x.Sequence <= l.Floor(x.Publisher) && notFound != route.NotFoundFail {
+			return true, nil // before the first record
 		}
 	}
-	if !asked.Time.IsZero() {
-		place, _, err := l.SeekTime(asked.Time)
-		if err != nil {
-			return false, err
-		}
-		take(place, place)
+	place, known, err := l.Find(asked.List, stop)
+	switch {
+	case err != nil:
+		return false, err
+	case stop():
+		return false, ErrEnding
 	}
-	return known, nil
+	at.From, at.After = place, place+1
+	if asked.Time.IsZero() {
+		return known, nil
+	}
+	place, _, err = l.SeekTime(asked.Time)
+	if !known || place < at.After {
+		at.From, at.After = place, place
+	}
+	return true, err
 }

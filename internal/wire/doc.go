@@ -52,7 +52,8 @@
 // A bookmark is "publisher|sequence|", both unsigned decimal, of 64 and 63 bits,
 // and names a message. No number in a header is above 2^63-1. A subscription's bm is "0" (the start of the log), "0|1|" (only
 // what is new), a bookmark, a time YYYYMMDDTHHMMSS[.ffffff][Z], or a comma list
-// of these, of which what is earliest in the log counts. See package bookmark.
+// of these, of which what is earliest in the log counts; what the list covers does
+// not come again. See package bookmark.
 //
 // # Extensions
 //

@@ -1,5 +1,7 @@
 package wire
 
+import "strconv"
+
 // A PublishCommand is a publish or delta_publish, C→S.
 //
 //	{"c":"p","cid":…,"t":…,"a":…,"s":…,"e":…,"x":…,"k":…}body
@@ -13,6 +15,7 @@ type PublishCommand struct {
 	Topic         string
 	Acks          AckType
 	Sequence      uint64
+	SequenceID    bool   // cid is the sequence
 	Expiration    uint64 // written only if HasExpiration
 	HasExpiration bool
 	CorrelationID string
@@ -28,7 +31,11 @@ func (c *PublishCommand) AppendTo(dst []byte) []byte {
 		command = DeltaPublish
 	}
 	dst = beginFrame(dst, command.String())
-	dst = appendText(dst, `,"cid":`, c.CommandID)
+	if c.SequenceID {
+		dst = append(strconv.AppendUint(append(dst, `,"cid":"`...), c.Sequence, 10), '"')
+	} else {
+		dst = appendText(dst, `,"cid":`, c.CommandID)
+	}
 	dst = appendText(dst, `,"t":`, c.Topic)
 	dst = appendAcks(dst, c.Acks)
 	dst = appendNumber(dst, `,"s":`, c.Sequence, c.Sequence > 0)

@@ -353,11 +353,14 @@ func (l *Ledger) SeekTime(t time.Time) (ledger.Position, bookmark.Vector, error)
 }
 
 // Find implements [ledger.Log].
-func (l *Ledger) Find(b bookmark.Bookmark) (ledger.Position, bool, error) {
+func (l *Ledger) Find(list []bookmark.Bookmark, stop func() bool) (ledger.Position, bool, error) {
+	if stop != nil && stop() {
+		return 0, false, nil
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, r := range l.records[l.first:] {
-		if r.Publisher == b.Publisher && r.Sequence == b.Sequence && r.Kind != ledger.Gone {
+		if r.Kind != ledger.Gone && slices.Contains(list, bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence}) {
 			return r.Position, true, nil
 		}
 	}

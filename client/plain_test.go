@@ -1,0 +1,354 @@
+package client_test
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/bookmarkstore"
+	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memnet"
+	"github.com/holdfast-mq/holdfast/internal/testkit/plain"
+	"github.com/holdfast-mq/holdfast/pubstore"
+)
+
+// A plainGroup is doubles of plain servers of one version, and a client's
+// configuration for them.
+type plainGroup struct {
+	*plain.Group
+	t       *testing.T
+	n       *memnet.Network
+	servers []*plain.Server
+	hosts   []string
+}
+
+// plainly runs a test with servers on these hosts, for each version.
+func plainly(t *testing.T, rules plain.Rules, f func(t *testing.T, g *plainGroup, v plain.Version), hosts ...string) {
+	t.Helper()
+	for _, v := range plain.Versions {
+		t.Run(v.Text, func(t *testing.T) {
+			run(t, func(t *testing.T, n *memnet.Network) {
+				g := &plainGroup{plain.NewGroup(), t, n, nil, hosts}
+				t.Cleanup(g.Close)
+				for _, host := range hosts {
+					s, err := g.Add(v, func() (net.Listener, error) { return n.Listen(host + ":9007") }, rules)
+					if err != nil {
+						t.Fatal(err)
+					}
+					g.servers = append(g.servers, s)
+				}
+				f(t, g, v)
+			})
+		})
+	}
+}
+
+// config is that of a client that prefers the servers in their order. failed gets
+// the messages that were rejected.
+func (g *plainGroup) config(name string, failed *[]*client.RejectedError) client.Config {
+	cfg := config(g.n, g.hosts...)
+	cfg.Name = name
+	if failed != nil {
+		cfg.Hooks.FailedWrite = func(e *client.RejectedError) { *failed = append(*failed, e) }
+	}
+	return cfg
+}
+
+// start starts a server again.
+func (g *plainGroup) start(server int) {
+	g.t.Helper()
+	if err := g.servers[server].Start(); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
+// bodies returns the messages of a server, in order.
+func (g *plainGroup) bodies(server int) (list []string) {
+	for _, e := range g.servers[server].Log() {
+		list = append(list, e.Body)
+	}
+	return list
+}
+
+// once fails the test unless a server has exactly these messages, and none came
+// over a hole.
+func (g *plainGroup) once(server int, want []string) {
+	g.t.Helper()
+	if got := g.bodies(server); !slices.Equal(got, want) {
+		g.t.Errorf("the server has %d messages, want %d: %.300q", len(got), len(want), got)
+	}
+	if holes := g.Holes(); len(holes) > 0 {
+		g.t.Errorf("published over %d holes: %.300q", len(holes), holes)
+	}
+}
+
+func flush(t *testing.T, c *client.Client) {
+	t.Helper()
+	if err := c.Flush(within(t)); err != nil {
+		t.Error(err)
+	}
+}
+
+// begin subscribes at once: the double answers.
+func begin(t *testing.T, c *client.Client, opts ...client.SubscribeOption) *client.Subscription {
+	t.Helper()
+	return must(t, subscribe(t, c, opts...))
+}
+
+// A subscription goes on after its connection, its server and its process have
+// died, whatever options the server knows. The option for unknown bookmarks is
+// sent if the application asks and the version has it.
+func TestPlainResume(t *testing.T) {
+	for _, opts := range [][]client.SubscribeOption{
+		nil, {client.NotFound(client.NotFoundNow)}, {client.NotFound(client.NotFoundEpoch)}, {client.NotFound(client.NotFoundFail)},
+	} {
+		plainly(t, plain.Rules{}, func(t *testing.T, g *plainGroup, _ plain.Version) {
+			pub := start(t, g.config("pub", nil))
+			s := begin(t, start(t, g.config("sub", nil)), append(opts, client.From(client.Epoch), client.ID("orders"))...)
+			for n := range uint64(4) {
+				publish(t, pub, upTo(10*n+1, 10*n+10)...)
+				if got := read(t, s, 10); !slices.Equal(got, bodies(upTo(10*n+1, 10*n+10)...)) {
+					t.Fatalf("read %q", got)
+				}
+				if n%2 == 0 {
+					g.servers[0].Refuse()
+				} else {
+					g.servers[0].Kill()
+				}
+				g.start(0)
+			}
+		}, "a")
+	}
+}
+
+// A server that lacks, for now, all that the subscriber has had is no reason to
+// end: the messages will arrive there. An application that asks to fail is told.
+func TestPlainBookmarkNotThereYet(t *testing.T) {
+	for name, opts := range map[string][]client.SubscribeOption{"default": nil, "fail": {client.NotFound(client.NotFoundFail)}} {
+		t.Run(name, func(t *testing.T) {
+			plainly(t, plain.Rules{}, func(t *testing.T, g *plainGroup, v plain.Version) {
+				g.hosts = g.hosts[:1]
+				pub := start(t, g.config("pub", nil))
+				g.hosts = g.hosts[:2]
+				s := begin(t, start(t, g.config("sub", nil)), append(opts, client.From(client.Epoch))...)
+				g.Cut(true)
+				publish(t, pub, upTo(1, 10)...)
+				read(t, s, 10)
+				g.servers[0].Refuse()
+				time.Sleep(10 * time.Second) // the subscriber is at b
+				g.Cut(false)
+				g.start(0)
+				publish(t, pub, upTo(11, 20)...)
+				if opts != nil && v.NotFound {
+					var gap *client.GapError
+					for _, err := range s.Messages(within(t)) {
+						if !errors.As(err, &gap) {
+							t.Errorf("asked to fail: %v", err)
+						}
+						return
+					}
+				}
+				if got := read(t, s, 10); !slices.Equal(got, bodies(upTo(11, 20)...)) {
+					t.Errorf("read %q", got)
+				}
+			}, "a", "b")
+		})
+	}
+}
+
+// A message that the server has already is settled, however the server says so.
+// One that the publisher has no permission for is rejected, whatever the status.
+func TestPlainAcksThatSettle(t *testing.T) {
+	rules := plain.Rules{Entitled: func(topic string) bool { return topic != "secret" }}
+	plainly(t, rules, func(t *testing.T, g *plainGroup, _ plain.Version) {
+		var failed []*client.RejectedError
+		c := start(t, g.config("pub", &failed))
+		publish(t, c, upTo(1, 10)...)
+		flush(t, c)
+		g.Cut(true)
+		publish(t, c, upTo(11, 30)...)
+		synctest.Wait()
+		g.HealAtPublish()
+		g.servers[0].Refuse()
+		if _, err := c.Publish(t.Context(), "secret", []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		publish(t, c, upTo(32, 40)...)
+		flush(t, c)
+		g.once(1, bodies(append(upTo(1, 30), upTo(32, 40)...)...))
+		if len(failed) != 1 || failed[0].Message.Topic != "secret" {
+			t.Errorf("rejected: %v", failed)
+		}
+	}, "a", "b")
+}
+
+// A message that the server can't read ends no session and is not sent for ever:
+// the application is told of it.
+func TestPlainUnreadableMessage(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		beside int
+		closes bool
+	}{{"alone", 0, false}, {"alone, the last of its connection", 0, true}, {"among others", 50, false}, {"among others, the last", 50, true}} {
+		beside := tt.beside
+		rules := plain.Rules{Reads: func(body string) bool { return !strings.HasPrefix(body, "bad") }, Closes: tt.closes}
+		t.Run(tt.name, func(t *testing.T) {
+			plainly(t, rules, func(t *testing.T, g *plainGroup, v plain.Version) {
+				var failed []*client.RejectedError
+				c := start(t, g.config("pub", &failed))
+				var want []string
+				for n := range 2*beside + 1 {
+					data := fmt.Sprint("body ", n)
+					if n == beside {
+						data = "bad"
+					} else {
+						want = append(want, data)
+					}
+					if _, err := c.Publish(t.Context(), "orders", []byte(data)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				flush(t, c)
+				told := 0
+				for _, e := range failed {
+					if string(e.Message.Body) == "bad" {
+						told++
+					} else if !strings.HasPrefix(e.Reason, "outcome unknown") {
+						t.Errorf("told of %q: %v", e.Message.Body, e)
+					}
+				}
+				if told != 1 {
+					t.Errorf("told %d times, and of %d in all", told, len(failed))
+				}
+				if v.Text == plain.V535.Text && len(failed) > 1 {
+					t.Errorf("the server named it, and %d were told", len(failed))
+				}
+				if n := g.servers[0].Logons(); n > 6 {
+					t.Errorf("%d logons", n)
+				}
+				g.once(0, want)
+				if n := c.Stats().Publish.Outstanding.Messages; n != 0 {
+					t.Errorf("%d messages outstanding", n)
+				}
+			}, "a")
+		})
+	}
+}
+
+// The marks of a plain server raise the place, behind the replay only: they may be
+// ahead of it. So a subscriber of a quiet topic does not read the log again, and
+// one that has received nothing since Now misses nothing.
+func TestPlainMarks(t *testing.T) {
+	plainly(t, plain.Rules{Replay: 5}, func(t *testing.T, g *plainGroup, _ plain.Version) {
+		pub := start(t, g.config("pub", nil))
+		publish(t, pub, upTo(1, 40)...)
+		flush(t, pub)
+		s := begin(t, start(t, g.config("sub", nil)), client.From(client.Epoch))
+		read(t, s, 12)
+		g.servers[0].Refuse() // in the middle of the replay
+		g.start(0)
+		if got := read(t, s, 28); !slices.Equal(got, bodies(upTo(13, 40)...)) {
+			t.Errorf("read %q", got)
+		}
+
+		late := begin(t, start(t, g.config("late", nil)), client.From(client.Now))
+		for n := range 20 {
+			if _, err := pub.Publish(t.Context(), "other", fmt.Append(nil, n)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		flush(t, pub)
+		time.Sleep(time.Second)
+		g.servers[0].Refuse()
+		g.start(0)
+		cfg := g.config("pub2", nil)
+		publish(t, start(t, cfg), upTo(1, 3)...) // perhaps before late is back
+		if got := read(t, late, 3); !slices.Equal(got, bodies(1, 2, 3)) {
+			t.Errorf("read %q", got)
+		}
+	}, "a")
+}
+
+// A publisher with 100,000 messages outstanding fails over, while the servers send
+// each other what they have, and back: nothing is told as failed, each server has
+// each message once, and none was published over a hole.
+func TestPlainFailoverOfManyOutstanding(t *testing.T) {
+	plainly(t, plain.Rules{}, func(t *testing.T, g *plainGroup, _ plain.Version) {
+		const most = 100_000
+		var failed []*client.RejectedError
+		cfg := g.config("pub", &failed)
+		cfg.Publishes = pubstore.NewMemory(pubstore.MemoryOptions{MaxMessages: 2 * most})
+		c := start(t, cfg)
+		publish(t, c, 1)
+		flush(t, c)
+		g.Cut(true)
+		publish(t, c, upTo(2, most)...)
+		synctest.Wait()
+		if n := c.Stats().Publish.Outstanding.Messages; n != most-1 {
+			t.Fatalf("%d messages outstanding", n)
+		}
+		g.HealAtPublish()
+		g.servers[0].Refuse() // b has all before the client has sent it
+		flush(t, c)
+		g.servers[0].Kill()
+		g.start(0)
+		g.servers[1].Kill()
+		publish(t, c, upTo(most+1, most+1000)...)
+		flush(t, c)
+		g.start(1)
+		for server := range g.servers {
+			g.once(server, bodies(upTo(1, most+1000)...))
+		}
+		if len(failed) > 0 {
+			t.Errorf("%d told as failed, the first: %v", len(failed), failed[0])
+		}
+	}, "a", "b")
+}
+
+// A subscriber whose servers, and now and then itself, die a hundred times goes on
+// by itself.
+func TestPlainSubscriberIsMoved(t *testing.T) {
+	plainly(t, plain.Rules{Replay: 7}, func(t *testing.T, g *plainGroup, _ plain.Version) {
+		var failed []*client.RejectedError
+		pub := start(t, g.config("pub", &failed))
+		cfg := g.config("sub", nil)
+		cfg.Bookmarks = bookmarkstore.NewMemory()
+		open := func() (*client.Client, *client.Subscription) {
+			sub := start(t, cfg)
+			return sub, begin(t, sub, client.From(client.MostRecentOr(client.Now)), client.ID("orders"))
+		}
+		sub, s := open()
+		last := uint64(0)
+		for n := range 100 {
+			publish(t, pub, upTo(last+1, last+20)...)
+			down := n % 2
+			if n%3 == 0 {
+				read(t, s, 9)
+			}
+			g.servers[down].Kill()
+			if n%3 == 0 {
+				read(t, s, 11)
+			} else if got := read(t, s, 20); !slices.Equal(got, bodies(upTo(last+1, last+20)...)) {
+				t.Fatalf("after %d kills: read %q", n+1, got)
+			}
+			g.start(down)
+			last += 20
+			if n%7 == 0 {
+				sub.Close()
+				sub, s = open()
+			}
+		}
+		flush(t, pub)
+		for server := range g.servers {
+			g.once(server, bodies(upTo(1, last)...))
+		}
+		if len(failed) > 0 {
+			t.Errorf("told as failed: %v", failed)
+		}
+	}, "a", "b")
+}

@@ -1,0 +1,359 @@
+package plain
+
+import (
+	"net"
+	"slices"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/signal"
+	"github.com/holdfast-mq/holdfast/internal/wire"
+)
+
+const (
+	conflation = 10 * time.Millisecond // of acks
+	turnBytes  = 64 << 10              // of deliveries between two writes
+	never      = time.Hour
+)
+
+// A session is a client's connection. One goroutine reads it, one writes it;
+// everything but nc and wake is guarded by the group's mu.
+type session struct {
+	s    *Server
+	nc   net.Conn
+	wake signal.Signal
+
+	out       []byte // frames to write
+	closed    bool
+	closing   bool   // out is the last
+	publisher uint64 // 0: before the logon
+	told      uint64 // the client knows that it is settled
+	again     bool   // and is to be told again
+	failures  []failure
+	subs      []*sub
+	acksAt    time.Time // the next acks
+	beat      time.Duration
+	beatAt    time.Time
+}
+
+// A failure is a message that was refused.
+type failure struct {
+	sequence uint64
+	answer
+}
+
+// A sub is a subscription.
+type sub struct {
+	id, cid   string
+	topic     string
+	acks      wire.AckType
+	marked    bool              // a bookmark subscription
+	next      int               // in the log
+	target    int               // the replay ends there
+	budget    int               // messages of the replay until the next acks; 0: any number
+	mark      bookmark.Bookmark // the last persisted ack
+	completed bool
+}
+
+func newSession(s *Server, nc net.Conn) *session {
+	return &session{s: s, nc: nc, wake: signal.New(), beat: never, beatAt: time.Now().Add(never)}
+}
+
+// close ends the connection. It is called with the group's mu held.
+func (ss *session) close() {
+	ss.closed = true
+	ss.nc.Close()
+	ss.wake.Set()
+}
+
+func (ss *session) reading() {
+	r := wire.NewReader(ss.nc, wire.MaxFrame)
+	var m wire.Message
+	g := ss.s.group
+	for {
+		frame, err := r.Next()
+		if err == nil {
+			err = wire.Parse(frame, &m)
+		}
+		g.mu.Lock()
+		if err != nil || ss.closed {
+			ss.close()
+			delete(ss.s.sessions, ss)
+			g.mu.Unlock()
+			return
+		}
+		if !ss.closing {
+			ss.take(&m)
+		}
+		g.mu.Unlock()
+		ss.wake.Set()
+	}
+}
+
+// take executes a command. It and all that it calls run with the group's mu held.
+func (ss *session) take(m *wire.Message) {
+	switch m.Command {
+	case wire.Logon:
+		ss.logon(m)
+	case wire.Publish, wire.DeltaPublish:
+		ss.publish(m)
+	case wire.Subscribe:
+		ss.subscribe(m)
+	case wire.Unsubscribe:
+		ss.subs = slices.DeleteFunc(ss.subs, func(b *sub) bool { return b.id == string(m.SubID) })
+	case wire.Heartbeat:
+		if d, ok := wire.ParseHeartbeatStart(m.Options); ok {
+			ss.beat, ss.beatAt = d, time.Now().Add(d)
+			ss.ack(wire.AckMessage{CommandID: string(m.CommandID), Type: wire.AckProcessed, Success: true})
+		}
+	}
+}
+
+func (ss *session) ack(a wire.AckMessage) { ss.out = a.AppendTo(ss.out) }
+
+func (ss *session) logon(m *wire.Message) {
+	ss.publisher = bookmark.OfName(string(m.ClientName)).ID
+	have := ss.s.have[ss.publisher]
+	ss.told = have
+	ss.s.logons++
+	ss.ack(wire.AckMessage{
+		CommandID: string(m.CommandID), ClientName: string(m.ClientName), Type: wire.AckProcessed, Success: true,
+		Reason: ss.s.version.greeting, Version: ss.s.version.Text,
+		Sequence: have, HasSequence: true, Bookmark: bookmark.Bookmark{Publisher: ss.publisher, Sequence: have}.String(),
+	})
+}
+
+func (ss *session) publish(m *wire.Message) {
+	s, g := ss.s, ss.s.group
+	if g.healing {
+		g.healing, g.apart = false, false
+		g.replicateLocked()
+	}
+	e := Entry{Topic: string(m.Topic), Body: string(m.Body)}
+	e.Publisher, e.Sequence = ss.publisher, m.Sequence
+	switch {
+	case s.rules.Reads != nil && !s.rules.Reads(e.Body):
+		g.dropped[e.Bookmark] = true
+		a := wire.AckMessage{Type: wire.AckProcessed, Reason: "parse error"}
+		if s.version.names {
+			a.CommandID = string(m.CommandID)
+		}
+		ss.ack(a)
+		ss.closing = s.rules.Closes
+		return
+	case e.Sequence <= s.have[e.Publisher]:
+		if ss.again = s.version.duplicate.reason == ""; !ss.again {
+			ss.number(e.Sequence, s.version.duplicate)
+		}
+		return
+	}
+	g.checkLocked(s, e.Bookmark)
+	if s.rules.Entitled != nil && !s.rules.Entitled(e.Topic) {
+		s.have[e.Publisher] = e.Sequence
+		ss.failures = append(ss.failures, failure{e.Sequence, s.version.entitled})
+		g.dropped[e.Bookmark] = true
+		return
+	}
+	s.takeLocked(e)
+	g.replicateLocked()
+}
+
+// number answers one message.
+func (ss *session) number(sequence uint64, a answer) {
+	m := wire.AckMessage{Type: wire.AckPersisted, Success: a.success, Reason: a.reason, Sequence: sequence, HasSequence: true}
+	if a.success {
+		m.Mark = bookmark.Bookmark{Publisher: ss.publisher, Sequence: sequence}
+	}
+	ss.ack(m)
+}
+
+func (ss *session) subscribe(m *wire.Message) {
+	b := &sub{id: string(m.SubID), cid: string(m.CommandID), topic: string(m.Topic), acks: m.Acks, marked: m.Bookmark != nil}
+	b.target, b.budget = len(ss.s.log), ss.s.rules.Replay
+	answer := wire.AckMessage{CommandID: b.cid, SubID: b.id, Type: wire.AckProcessed}
+	answer.Reason = ss.begin(b, m)
+	if answer.Success = answer.Reason == ""; answer.Success {
+		ss.subs = append(ss.subs, b)
+	}
+	ss.ack(answer)
+}
+
+// begin sets where a subscription begins. It returns why it is refused.
+func (ss *session) begin(b *sub, m *wire.Message) (refused string) {
+	lost, ok := ss.s.version.place(m.Options)
+	if !ok {
+		return wire.ReasonInvalidOptions
+	}
+	b.next = len(ss.s.log)
+	if !b.marked {
+		return ""
+	}
+	start, err := bookmark.ParseStart(m.Bookmark)
+	switch {
+	case err != nil:
+		return wire.ReasonInvalidBookmark
+	case start.Kind == bookmark.Epoch:
+		b.next = 0
+	case start.Kind == bookmark.List:
+		return ss.s.seek(b, start.List, lost)
+	}
+	return ""
+}
+
+// seek has a subscription begin behind the bookmark that is earliest in the log.
+func (s *Server) seek(b *sub, list []bookmark.Bookmark, lost string) (refused string) {
+	at := slices.IndexFunc(s.log, func(e Entry) bool { return slices.Contains(list, e.Bookmark) })
+	switch {
+	case at >= 0:
+		b.next = at + 1
+	case lost == "fail":
+		return wire.ReasonInvalidBookmark
+	case lost == "epoch":
+		b.next = 0
+	}
+	return ""
+}
+
+func (ss *session) writing() {
+	timer := time.NewTimer(never)
+	defer timer.Stop()
+	var out []byte
+	for {
+		ss.s.group.mu.Lock()
+		if !ss.closing {
+			ss.fill(time.Now())
+		} else if len(ss.out) == 0 {
+			ss.close()
+		}
+		out, ss.out = ss.out, out[:0]
+		closed, wait := ss.closed, min(time.Until(ss.beatAt), time.Until(ss.acksAt))
+		if ss.acksAt.IsZero() {
+			wait = time.Until(ss.beatAt)
+		}
+		ss.s.group.mu.Unlock()
+		if closed {
+			return
+		}
+		if len(out) > 0 {
+			if _, err := ss.nc.Write(out); err != nil {
+				return // the reader sees it, too
+			}
+			continue
+		}
+		timer.Reset(wait)
+		select {
+		case <-ss.wake:
+		case <-timer.C:
+		}
+	}
+}
+
+// fill appends what is due.
+func (ss *session) fill(now time.Time) {
+	busy := len(ss.out) > 0
+	for _, b := range ss.subs {
+		ss.deliver(b)
+	}
+	if due := !ss.acksAt.IsZero() && !now.Before(ss.acksAt); due {
+		ss.acksAt = time.Time{}
+		ss.persisted()
+		for _, b := range ss.subs {
+			ss.sendMark(b)
+		}
+	}
+	if ss.acksAt.IsZero() && ss.owes() {
+		ss.acksAt = now.Add(conflation)
+	}
+	if len(ss.out) == 0 && !busy && !now.Before(ss.beatAt) {
+		var h wire.HeartbeatCommand
+		ss.out = h.AppendTo(ss.out)
+	}
+	if len(ss.out) > 0 {
+		ss.beatAt = now.Add(ss.beat)
+	}
+}
+
+// owes reports whether acks are to be sent.
+func (ss *session) owes() bool {
+	if ss.again || len(ss.failures) > 0 || ss.publisher != 0 && ss.s.group.settledLocked(ss.s, ss.publisher) > ss.told {
+		return true
+	}
+	return slices.ContainsFunc(ss.subs, func(b *sub) bool {
+		return b.next < b.target && ss.s.rules.Replay > 0 || b.marks() && b.mark != ss.s.newest()
+	})
+}
+
+// marks reports whether persisted acks of the subscription were asked for.
+func (b *sub) marks() bool { return b.marked && b.acks&wire.AckPersisted != 0 }
+
+// newest returns the newest bookmark that all servers that run have.
+func (s *Server) newest() bookmark.Bookmark {
+	for _, e := range slices.Backward(s.log) {
+		if e.Sequence <= s.group.settledLocked(s, e.Publisher) {
+			return e.Bookmark
+		}
+	}
+	return bookmark.Bookmark{}
+}
+
+// persisted tells what is settled of the publisher: successes in one number, and
+// each failure behind the successes before it.
+func (ss *session) persisted() {
+	settled := ss.s.group.settledLocked(ss.s, ss.publisher)
+	for len(ss.failures) > 0 && ss.failures[0].sequence <= settled+1 {
+		f := ss.failures[0]
+		if ss.failures = ss.failures[1:]; f.sequence-1 > ss.told {
+			ss.number(f.sequence-1, answer{success: true})
+		}
+		ss.number(f.sequence, f.answer)
+		ss.told = max(ss.told, f.sequence)
+	}
+	if settled > ss.told || ss.again {
+		ss.told, ss.again = max(ss.told, settled), false
+		ss.number(ss.told, answer{success: true})
+	}
+}
+
+// sendMark sends the persisted ack of a subscription: the newest of the log, however
+// far the replay is.
+func (ss *session) sendMark(b *sub) {
+	b.budget = ss.s.rules.Replay
+	newest := ss.s.newest()
+	if !b.marks() || newest == b.mark {
+		return
+	}
+	b.mark = newest
+	a := wire.AckMessage{Type: wire.AckPersisted, Success: true, SubID: b.id, Bookmark: newest.String()}
+	if ss.s.version.markID {
+		a.CommandID = b.cid
+	}
+	ss.ack(a)
+}
+
+// deliver reads on in the log for a subscription.
+func (ss *session) deliver(b *sub) {
+	limited := ss.s.rules.Replay > 0
+	for b.next < len(ss.s.log) && len(ss.out) < turnBytes {
+		replays := b.next < b.target
+		if replays && limited && b.budget == 0 {
+			return
+		}
+		e := ss.s.log[b.next]
+		b.next++
+		if e.Topic != b.topic {
+			continue
+		}
+		if replays && limited {
+			b.budget--
+		}
+		d := wire.Delivery{Topic: []byte(e.Topic), SubIDs: []byte(b.id), Body: []byte(e.Body)}
+		if b.marked {
+			d.Bookmark = e.Bookmark
+		}
+		ss.out = d.AppendTo(ss.out)
+	}
+	if b.marked && b.next >= b.target && !b.completed && b.acks&wire.AckCompleted != 0 {
+		b.completed = true
+		ss.ack(wire.AckMessage{CommandID: b.cid, Type: wire.AckCompleted, Success: true, SubID: b.id, Bookmark: ss.s.newest().String()})
+	}
+}
