@@ -15,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/exitcode"
 )
 
 // An instance is one holdfastd of the pair.
@@ -29,8 +31,6 @@ const (
 	clientPort  = 9007
 	replicaPort = 9107
 	adminPort   = 8085
-	// exitDisk is what holdfastd exits with when its disk has failed.
-	exitDisk = 3
 )
 
 // configuration is of an instance that replicates synchronously to its peer.
@@ -174,7 +174,7 @@ func (in *instance) awaitEither(full bool) (said bool, err error) {
 		}
 		select {
 		case <-in.ended():
-			return false, in.endsWith(exitDisk)
+			return false, in.endsWith(exitcode.Disk)
 		case <-deadline:
 			return false, fmt.Errorf("%s has not said within %v that its disk is full: %v; its log is %s", in.name, patience, full, in.log)
 		case <-time.After(100 * time.Millisecond):

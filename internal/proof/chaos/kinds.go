@@ -10,6 +10,8 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/exitcode"
 )
 
 // A kind is a kind of fault.
@@ -295,7 +297,7 @@ func (r *run) failSync(_ context.Context, f *blow) (heal, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = in.endsWith(exitDisk)
+	err = in.endsWith(exitcode.Disk)
 	r.ledger.remark(time.Now())
 	n, countErr := injected.detach()
 	if err = errors.Join(err, countErr); err == nil && n != 1 {

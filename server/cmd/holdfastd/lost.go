@@ -8,6 +8,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/holdfast-mq/holdfast/internal/exitcode"
 	"github.com/holdfast-mq/holdfast/server"
 )
 
@@ -27,20 +28,20 @@ func lost(args []string, stdout, stderr io.Writer) int {
 	err := flags.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		return exitStopped
+		return exitcode.Stopped
 	case err != nil:
-		return exitUsage
+		return exitcode.Config
 	case *config == "":
 		fmt.Fprintln(stderr, "holdfastd: -config is missing: name the YAML file of the instance")
-		return exitUsage
+		return exitcode.Config
 	case *end && flags.NArg() > 0:
 		fmt.Fprintln(stderr, "holdfastd: -end takes no names")
-		return exitUsage
+		return exitcode.Config
 	}
 	cfg, err := server.LoadConfig(*config)
 	if err != nil {
 		fmt.Fprintln(stderr, err)
-		return exitUsage
+		return exitcode.Config
 	}
 	do := server.OrderLost
 	if *end {
@@ -51,8 +52,8 @@ func lost(args []string, stdout, stderr io.Writer) int {
 	answer, err := server.SendOrder(ctx, cfg, do, flags.Args()...)
 	if err != nil {
 		fmt.Fprintln(stderr, "holdfastd:", err)
-		return exitFailed
+		return exitcode.Failed
 	}
 	fmt.Fprintln(stdout, answer)
-	return exitStopped
+	return exitcode.Stopped
 }

@@ -13,17 +13,25 @@
 // The third form makes the file of a new link secret, for replication.secret of all
 // instances of a group, and exits.
 //
-// The third tells the instance that runs with a.yaml that messages are lost which
-// were acknowledged, and that the named instances will not return; the fourth ends
+// The fourth tells the instance that runs with a.yaml that messages are lost which
+// were acknowledged, and that the named instances will not return; the fifth ends
 // that. See server/DISASTER.md. They exit with 0 when it is done, and with 1 and the
 // reason if it is not.
 //
 // Standard output gets two lines: "listening …" as soon as the ports are
 // bound, with their real numbers, and "ready …" once clients are served. The
-// log goes to standard error. It exits with 0 after SIGTERM or an interrupt, 2
-// for a config or usage that can't be used, 3 if the disk has failed or the
-// journal is damaged and no peer can heal it, 4 if a newer holdfastd has written
-// the journal, which is left as it is, and 1 for anything else.
+// log goes to standard error.
+//
+// The exit codes, and whether a supervisor (server/deploy/holdfastd@.service) starts
+// it again:
+//
+//	 0  stopped, by SIGTERM or an interrupt                             no
+//	 1  cannot run for now: a port in use, a second signal              yes
+//	 2  a bug: a panic of the Go runtime                                yes
+//	 3  the disk has failed or is full: it may be mended, or have room  yes
+//	 4  the journal is damaged, and there is no peer to heal it from    no
+//	 5  a newer holdfastd has written the journal; nothing was changed  no
+//	78  a configuration or command line that cannot be used             no
 package main
 
 import (
@@ -38,17 +46,9 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/holdfast-mq/holdfast/internal/exitcode"
 	"github.com/holdfast-mq/holdfast/internal/release"
 	"github.com/holdfast-mq/holdfast/server"
-)
-
-// The exit codes.
-const (
-	exitStopped = 0
-	exitFailed  = 1
-	exitUsage   = 2
-	exitDisk    = 3
-	exitNewer   = 4
 )
 
 const usage = `Usage: holdfastd -config FILE [-bootstrap]
@@ -56,8 +56,8 @@ const usage = `Usage: holdfastd -config FILE [-bootstrap]
        holdfastd lost -config FILE [NAME...]    declare acknowledged messages lost (server/DISASTER.md)
        holdfastd lost -config FILE -end         end that
 
-Exit codes: 0 stopped, 1 cannot run, 2 configuration, 3 disk failed or journal
-damaged, 4 journal written by a newer holdfastd (nothing was changed).`
+Exit codes: 0 stopped, 1 cannot run for now, 2 a bug, 3 disk failed or full, 4 journal damaged without a
+peer to heal it from, 5 journal written by a newer holdfastd (nothing was changed), 78 configuration or usage.`
 
 func main() {
 	signals := make(chan os.Signal, 2)
@@ -115,17 +115,17 @@ func run(args []string, stdout, stderr io.Writer, signals <-chan os.Signal) int 
 	o, err := parse(args, stderr)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		return exitStopped
+		return exitcode.Stopped
 	case err != nil:
-		return exitUsage
+		return exitcode.Config
 	case o.version:
 		fmt.Fprintln(stdout, release.Version())
-		return exitStopped
+		return exitcode.Stopped
 	}
 	cfg, err := server.LoadConfig(o.config)
 	if err != nil {
 		fmt.Fprintln(stderr, err)
-		return exitUsage
+		return exitcode.Config
 	}
 	cfg.Version, cfg.AcceptDamage, cfg.Bootstrap, cfg.Logger = release.Version(), o.acceptDamage, o.bootstrap, logger(o.log, stderr)
 	s, err := server.Start(cfg)
@@ -142,9 +142,9 @@ func run(args []string, stdout, stderr io.Writer, signals <-chan os.Signal) int 
 func secret(file string, stderr io.Writer) int {
 	if err := server.WriteSecret(file); err != nil {
 		fmt.Fprintln(stderr, "holdfastd:", err)
-		return exitFailed
+		return exitcode.Failed
 	}
-	return exitStopped
+	return exitcode.Stopped
 }
 
 // serve waits for what ends the instance.
@@ -176,10 +176,10 @@ func stop(s *server.Server, cfg server.Config, signals <-chan os.Signal) int {
 		if err := s.Err(); err != nil {
 			return exitCode(err)
 		}
-		return exitStopped
+		return exitcode.Stopped
 	case sig := <-signals:
 		cfg.Logger.Error("stopping at once", "signal", sig)
-		return exitFailed
+		return exitcode.Failed
 	}
 }
 
@@ -190,13 +190,15 @@ func exitCode(err error) int {
 	var config *server.ConfigError
 	switch {
 	case errors.As(err, &newer):
-		return exitNewer
-	case errors.As(err, &disk), errors.As(err, &damaged):
-		return exitDisk
+		return exitcode.Newer
+	case errors.As(err, &disk):
+		return exitcode.Disk
+	case errors.As(err, &damaged):
+		return exitcode.Damaged
 	case errors.As(err, &config):
-		return exitUsage
+		return exitcode.Config
 	}
-	return exitFailed
+	return exitcode.Failed
 }
 
 func logger(form string, w io.Writer) *slog.Logger {

@@ -336,15 +336,15 @@ func TestExitCodes(t *testing.T) {
 		code   int
 		says   string
 	}{
-		{"no arguments", "", []string{}, 2, "-config is missing"},
-		{"unknown flag", "", []string{"-nonsense"}, 2, "nonsense"},
-		{"bad log", "", []string{"-log", "xml", "-config", "x"}, 2, "-log is"},
-		{"no file", "", []string{"-config", "/nonexistent.yaml"}, 2, "/nonexistent.yaml"},
-		{"unknown key", lone + "colour: red\n", nil, 2, `a.yaml:4: unknown field "colour"`},
-		{"bad value", lone + "max_message: lots\n", nil, 2, `a.yaml:4: max_message "lots" is no size`},
+		{"no arguments", "", []string{}, 78, "-config is missing"},
+		{"unknown flag", "", []string{"-nonsense"}, 78, "nonsense"},
+		{"bad log", "", []string{"-log", "xml", "-config", "x"}, 78, "-log is"},
+		{"no file", "", []string{"-config", "/nonexistent.yaml"}, 78, "/nonexistent.yaml"},
+		{"unknown key", lone + "colour: red\n", nil, 78, `a.yaml:4: unknown field "colour"`},
+		{"bad value", lone + "max_message: lots\n", nil, 78, `a.yaml:4: max_message "lots" is no size`},
 		{"port in use", busy, nil, 1, "address already in use (another process listens there)"},
-		{"data is a file", strings.Replace(lone, "data: journal", "data: a.yaml", 1), nil, 2, "a.yaml is not a directory"},
-		{"data below a file", strings.Replace(lone, "data: journal", "data: a.yaml/journal", 1), nil, 2, "a.yaml is not a directory"},
+		{"data is a file", strings.Replace(lone, "data: journal", "data: a.yaml", 1), nil, 78, "a.yaml is not a directory"},
+		{"data below a file", strings.Replace(lone, "data: journal", "data: a.yaml/journal", 1), nil, 78, "a.yaml is not a directory"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if runtime.GOOS == "windows" && tt.code == 1 {
@@ -383,14 +383,14 @@ func TestNewerJournal(t *testing.T) {
 		t.Fatal(err)
 	}
 	p = start(t, "-config", file, "-accept-damage")
-	if code := p.exit(); code != 4 || !strings.Contains(p.stderr.String(), "written by a newer holdfastd") {
-		t.Errorf("exit %d, want 4; said:\n%s", code, p.stderr)
+	if code := p.exit(); code != 5 || !strings.Contains(p.stderr.String(), "written by a newer holdfastd") {
+		t.Errorf("exit %d, want 5; said:\n%s", code, p.stderr)
 	}
 	if after, err := os.ReadFile(segment); err != nil || !bytes.Equal(after, b) {
 		t.Errorf("the journal is not what it was, %v", err)
 	}
 	p = start(t, "-help")
-	if code := p.exit(); code != 0 || !strings.Contains(p.stderr.String(), "4 journal written by a newer holdfastd") {
+	if code := p.exit(); code != 0 || !strings.Contains(p.stderr.String(), "5 journal written by a newer holdfastd") {
 		t.Errorf("help: exit %d, said:\n%s", code, p.stderr)
 	}
 }
