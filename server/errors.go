@@ -8,7 +8,8 @@ import (
 // ErrKilled is what Err returns after Kill.
 var ErrKilled = errors.New("server: killed")
 
-// ErrDrainTimeout is what Shutdown returns if acks were still outstanding.
+// ErrDrainTimeout is what Shutdown returns if acks were still outstanding, at the end of
+// the time or because the peer that had to give them has stopped, too.
 var ErrDrainTimeout = errors.New("server: acks were still outstanding when the drain ended")
 
 // A DiskError reports that the disk failed, which ends the instance (R7).

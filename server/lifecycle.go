@@ -15,6 +15,7 @@ type lifecycle struct {
 	err      error // guarded by mu; why it stopped
 	begun    bool  // guarded by mu: stopping is closed
 	hurrying bool  // guarded by mu: hurry is closed
+	cut      bool  // guarded by mu: the drain ended with acks outstanding, since the peer has stopped
 }
 
 // A stop is a way to end.
@@ -54,6 +55,19 @@ func (l *lifecycle) hasten() {
 		l.hurrying = true
 		close(l.hurry)
 	}
+}
+
+// cutShort notes that the drain ends with acks outstanding, before its time.
+func (l *lifecycle) cutShort() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.cut = true
+}
+
+func (l *lifecycle) isCutShort() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.cut
 }
 
 func (l *lifecycle) stopHow() stop {

@@ -18,6 +18,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -93,8 +94,8 @@ func addrOf(l net.Listener) net.Addr {
 }
 
 // Shutdown ends the server in order: no new logons, outstanding acks until
-// the drain timeout or ctx ends, then as Close. It returns ErrDrainTimeout if
-// acks were still outstanding.
+// the drain timeout or ctx ends, or the peer that has to give them has stopped as
+// well, then as Close. It returns ErrDrainTimeout if acks were still outstanding.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.begin(stopDrain, nil)
 	timeout := time.NewTimer(time.Duration(s.cfg.DrainTimeout))
@@ -109,6 +110,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	s.hasten()
 	<-s.done
+	if s.isCutShort() {
+		err = ErrDrainTimeout
+	}
 	return err
 }
 
@@ -148,8 +152,7 @@ func (s *Server) supervise() {
 
 	s.clients.Close()
 	if s.stopHow() == stopDrain {
-		s.eachSession((*servercore.Session).Drain)
-		s.awaitSessions()
+		s.drain()
 	}
 	if s.stopHow() == stopKill {
 		s.journal.Kill()
@@ -179,8 +182,22 @@ func (s *Server) eachSession(end func(*servercore.Session)) {
 	}
 }
 
-// awaitSessions waits until no session has acks outstanding, or a hurry.
-func (s *Server) awaitSessions() {
+// drain waits until no session has acks outstanding, here and on peers that stop as
+// well, or a hurry.
+func (s *Server) drain() {
+	links := s.links.Load()
+	deserted := links.Drain()
+	s.eachSession((*servercore.Session).Drain)
+	s.awaitSessions(deserted)
+	select {
+	case <-links.Drained():
+	case <-s.hurry:
+	}
+}
+
+// awaitSessions waits until no session has acks outstanding, a hurry, or until the peer
+// that has to acknowledge has stopped as well.
+func (s *Server) awaitSessions(deserted <-chan struct{}) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -188,12 +205,19 @@ func (s *Server) awaitSessions() {
 	}()
 	select {
 	case <-ended:
+		return
 	case <-s.hurry:
-		s.cancel()
-		s.eachSession((*servercore.Session).Stop)
-		<-ended
+	case <-deserted:
+		if slices.ContainsFunc(s.instance.Registry.Sessions(), isDraining) {
+			s.cutShort()
+		}
 	}
+	s.cancel()
+	s.eachSession((*servercore.Session).Stop)
+	<-ended
 }
+
+func isDraining(c *servercore.Session) bool { return c.State() == servercore.StateDraining }
 
 // awaitLinks waits until clients may be served (R6), false if it is to stop.
 func (s *Server) awaitLinks() bool {

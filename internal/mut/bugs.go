@@ -408,6 +408,8 @@ const (
 	InlineForgets Bug = "inline-forgets"
 	// HeartbeatsIgnored never declares a silent connection lost.
 	HeartbeatsIgnored Bug = "heartbeats-ignored"
+	// StopUntold does not tell the peers that the instance stops.
+	StopUntold Bug = "stop-untold"
 	// ChooserBlind tries servers that are known to lag like any others.
 	ChooserBlind Bug = "chooser-blind"
 	// FailBackBlind goes back to a preferred server that has not caught up.

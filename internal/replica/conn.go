@@ -93,8 +93,8 @@ func (c *conn) dialler() string {
 	return c.theirs.Name
 }
 
-// fail ends the connection. The first cause stays. A refusal of ours is still
-// told to the peer, for which it has one heartbeat.
+// fail ends the connection. The first cause stays. A refusal of ours, and that we have
+// stopped, is still told to the peer, for which it has one heartbeat.
 func (c *conn) fail(cause error) {
 	c.once.Do(func() {
 		c.cause = cause
@@ -108,11 +108,16 @@ func (c *conn) fail(cause error) {
 	})
 }
 
+// A farewell is the last frame that a peer is sent.
+type farewell interface{ encode(*encoder) }
+
 // farewell returns what the peer is told at the end, or nil. Who has not proven to be
 // a peer is told nothing about us. Valid once done is closed.
-func (c *conn) farewell() *RefusedError {
+func (c *conn) farewell() farewell {
 	var r *RefusedError
 	switch {
+	case errors.Is(c.cause, ErrClosed) && isClosed(c.up) && c.l.stopping.now() == drained && !mut.On(mut.StopUntold):
+		return drained
 	case !errors.As(c.cause, &r) || r.ByPeer:
 		return nil
 	case !c.tells && !mut.On(mut.R2TellsStrangers):

@@ -40,6 +40,8 @@
 //	12 decree     number, 0 (would you object?) or 1 (take it), decree;
 //	              number, 2 (answer), what is against it
 //	13 closing    array of publisher, have: the sender may forget these (R10)
+//	15 stopping   0: the sender runs (the answer of one that does), 1: it stops, and its
+//	              sessions wait for acks, 2: none of them does any more
 //
 // A decree is its incarnation, id, arrays of members and of the lost, time and for how
 // long it has stood (microseconds), and whether it has ended.

@@ -53,6 +53,7 @@ func someFrames() map[string][]byte {
 	add("decree", (&decreeMessage{number: 7, what: decreeTake, decree: decree}).encode)
 	add("decree-answer", (&decreeMessage{number: 7, what: decreeAnswer, problem: "no"}).encode)
 	add("hello-decree", (&Hello{Name: "c", Outbound: true, Decree: decree, Empty: true}).encode)
+	add("stopping", drained.encode)
 	add("open", func(e *encoder) { encodeOpen(e, nonce{1, 2, 3}) })
 	add("diverged", func(e *encoder) { encodeDiverged(e, []bookmark.Bookmark{bm(1, 2), bm(1<<64-1, 1<<40)}) })
 	add("proof", func(e *encoder) { encodeProof(e, bytes.Repeat([]byte{9}, macBytes)) })
@@ -122,6 +123,12 @@ func reencode(payload []byte) ([]byte, error) {
 			return nil, err
 		}
 		b.encode(e)
+	case frameStopping:
+		phase, err := decodeStopping(d)
+		if err != nil {
+			return nil, err
+		}
+		phase.encode(e)
 	case frameOpen:
 		version, theirs, err := decodeOpen(d)
 		if err != nil || version != protocolVersion {

@@ -51,11 +51,13 @@ type forgetting struct {
 	leaving bookmark.Vector     // publishers that all instances are about to forget, with have
 }
 
-// A life is how long the goroutines of the links run.
+// A life is how long the goroutines of the links run, and how far the instance is with its stop.
 type life struct {
 	ctx  context.Context // ends when Close is called
 	stop context.CancelFunc
 	wg   sync.WaitGroup // of the goroutines
+
+	stopping stopState
 }
 
 // A clock counts the time since the links began.

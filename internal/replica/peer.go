@@ -141,6 +141,9 @@ func (l *Links) connected(c *conn) error {
 func (l *Links) becomeUpLocked(p *peer, c *conn, now time.Duration) (unequal string, news bool) {
 	c.peer, p.conn = p, c
 	news, p.reason = p.memory.learn(c.theirs), ""
+	if p.stopSaid = (stopSaid{}); l.stopping.now() != running {
+		c.tellPhaseLocked()
+	}
 	p.linked(c.theirs.Run)
 	if p.outbound() {
 		l.beginLocked(p, c)
@@ -251,6 +254,7 @@ func (l *Links) disconnected(c *conn, cause error) {
 	p.conn, p.awaySince = nil, l.now()
 	p.reason = cause.Error()
 	l.countRefusalLocked(p, cause)
+	l.lookAtStopLocked()
 	var acked bookmark.Vector
 	if p.outbound() {
 		l.marks.Ended(p.index)

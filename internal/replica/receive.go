@@ -54,6 +54,8 @@ func (c *conn) takeFrame(t frameType, d *decoder) error {
 		return refusal(d)
 	case frameDiverged:
 		return c.takeDiverged(d)
+	case frameStopping:
+		return c.takeStopping(d)
 	}
 	return fmt.Errorf("%w: unknown type %d", errFrame, t)
 }

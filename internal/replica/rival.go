@@ -24,6 +24,7 @@ type processes struct {
 	rivalAt  time.Duration // the last sign of it
 	strangeCluster
 	metEmpty bool // the last one had neither records nor a cluster id
+	stopSaid
 }
 
 // linked notes that a process is linked.

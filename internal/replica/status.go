@@ -25,6 +25,9 @@ func (l *Links) statusLocked(p *peer, now time.Duration, behind uint64) Status {
 		OneWay: p.oneWay() || p.noWayBack(), Rivals: p.isRival(now), OtherCluster: p.isForeign(now), State: p.stateLocked(), Reason: p.reason, GivenUp: p.givenUp,
 		Sent: p.sent, Received: p.received, Refused: p.refused, Diverged: p.diverged,
 	}
+	if p.conn == nil && p.phase != running {
+		s.Reason = "the peer has stopped; " + s.Reason
+	}
 	if p.outbound() {
 		s.Unacknowledged = behind
 		s.OldestWaitMS = l.oldestWaitLocked(p, now).Milliseconds()

@@ -1,0 +1,126 @@
+package replica
+
+import (
+	"fmt"
+	"sync/atomic"
+
+	"github.com/holdfast-mq/holdfast/internal/mut"
+)
+
+// frameStopping says how far an instance is with its stop. One that runs answers it.
+const frameStopping frameType = 15
+
+// A stopPhase is how far an instance is with its stop.
+type stopPhase uint32
+
+const (
+	running  stopPhase = iota
+	draining           // its sessions wait for their outstanding acks
+	drained            // none of its sessions waits for acks any more
+)
+
+// A stopSaid is what a peer's process has said of its stop.
+type stopSaid struct {
+	phase stopPhase
+	said  bool // on this connection
+}
+
+// A stopState is what an instance that stops knows. Its channels are nil until it does.
+type stopState struct {
+	phase    atomic.Uint32 // a stopPhase; changed with Links.mu held
+	deserted chan struct{} // closed when acks will not come, since a peer has stopped; guarded by Links.mu
+	alone    chan struct{} // closed when no linked peer drains, as far as each has said; guarded by Links.mu
+}
+
+// Drain says that the instance stops and waits for acks until Drained is called. The
+// peers are told. The channel is closed when the acks of a sync destination will not
+// come, because it has stopped as well.
+func (l *Links) Drain() (deserted <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stopping.deserted = make(chan struct{})
+	l.becomeLocked(draining)
+	return l.stopping.deserted
+}
+
+// Drained says that the instance stops and waits for no more acks. The channel is closed
+// when each peer that is linked has said that it waits for none either, or runs.
+func (l *Links) Drained() (alone <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stopping.alone = make(chan struct{})
+	l.becomeLocked(drained)
+	return l.stopping.alone
+}
+
+func (l *Links) becomeLocked(phase stopPhase) {
+	l.stopping.phase.Store(uint32(phase))
+	for _, p := range l.peers {
+		if p.conn != nil && !mut.On(mut.StopUntold) {
+			p.conn.tellPhaseLocked()
+		}
+	}
+	l.lookAtStopLocked()
+}
+
+func (s *stopState) now() stopPhase { return stopPhase(s.phase.Load()) }
+
+// tellPhaseLocked queues how far we are with our stop. A connection that takes nothing
+// more ends by itself.
+func (c *conn) tellPhaseLocked() {
+	e := newEncoder()
+	c.l.stopping.now().encode(e)
+	_ = c.queueLocked(e.finish())
+}
+
+func (s stopPhase) encode(e *encoder) {
+	e.begin(frameStopping)
+	e.uint(uint64(s))
+}
+
+func decodeStopping(d *decoder) (stopPhase, error) {
+	v := d.uint()
+	if v > uint64(drained) {
+		d.fail(fmt.Errorf("stop phase %d", v))
+	}
+	return stopPhase(v), d.err
+}
+
+// takeStopping notes how far the peer is with its stop.
+func (c *conn) takeStopping(d *decoder) error {
+	phase, err := decodeStopping(d)
+	if err != nil {
+		return err
+	}
+	c.l.mu.Lock()
+	defer c.l.mu.Unlock()
+	if c.peer.phase == running && phase != running {
+		c.l.o.Log.Info("the peer stops", "peer", c.peer.name)
+	}
+	c.peer.stopSaid = stopSaid{phase, true}
+	if phase != running && c.l.stopping.now() == running {
+		c.tellPhaseLocked()
+	}
+	c.l.lookAtStopLocked()
+	return nil
+}
+
+// lookAtStopLocked looks what there is still to wait for before the end.
+func (l *Links) lookAtStopLocked() {
+	deserted, alone := false, true
+	for _, p := range l.peers {
+		if p.conn != nil {
+			alone = alone && p.said && p.phase != draining
+		} else if p.phase != running && p.dest.Sync && !p.ack.Downgraded() {
+			deserted = true
+		}
+	}
+	closeOnce(l.stopping.deserted, deserted)
+	closeOnce(l.stopping.alone, alone)
+}
+
+func closeOnce(c chan struct{}, so bool) {
+	if c != nil && so && !isClosed(c) {
+		close(c)
+	}
+}

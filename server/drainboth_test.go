@@ -1,0 +1,132 @@
+package server_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/server"
+	"github.com/holdfast-mq/holdfast/server/servertest"
+)
+
+// shutDown begins to shut an instance down.
+func shutDown(s *server.Server) <-chan error {
+	stopped := make(chan error, 1)
+	go func() { stopped <- s.Shutdown(context.Background()) }()
+	return stopped
+}
+
+// Both are shut down, and one has acks outstanding for which the other one's disk takes a
+// second: the link stays until they are out.
+func TestBothDrain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pair := servertest.NewPair(t)
+		p := dial(t, pair.A)
+		p.logonExt("gw", "life", 1, 0)
+		p.publish("orders", 1, 1)
+		p.persisted(1, "")
+		pair.B.Disk().SyncDelay(time.Second)
+		p.publish("orders", 2, 5)
+		synctest.Wait()
+		began := time.Now()
+		a := shutDown(pair.A.Server())
+		synctest.Wait()
+		b := shutDown(pair.B.Server())
+		p.persisted(5, "")
+		p.closed()
+		if errA, errB := <-a, <-b; errA != nil || errB != nil {
+			t.Errorf("Shutdown: %v, %v", errA, errB)
+		}
+		if d := time.Since(began); d > 4*time.Second {
+			t.Errorf("took %v", d)
+		}
+	})
+}
+
+// One ends before it has acknowledged what the other waits for: that one ends, too.
+func TestPeerEndsWhileBothDrain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pair := servertest.NewPair(t, servertest.Config(func(c *server.Config) {
+			if c.DrainTimeout = server.Duration(time.Hour); c.Name == "b" {
+				c.DrainTimeout = server.Duration(time.Second)
+			}
+		}))
+		p := dial(t, pair.A)
+		p.logonExt("gw", "life", 1, 0)
+		p.publish("orders", 1, 1)
+		p.persisted(1, "")
+		pair.B.Disk().SyncDelay(time.Minute)
+		p.publish("orders", 2, 5)
+		synctest.Wait()
+		began := time.Now()
+		a := shutDown(pair.A.Server())
+		synctest.Wait()
+		b := shutDown(pair.B.Server())
+		if err := <-a; !errors.Is(err, server.ErrDrainTimeout) {
+			t.Errorf("Shutdown of a: %v", err)
+		}
+		if d := time.Since(began); d > 2*time.Second {
+			t.Errorf("a took %v", d)
+		}
+		p.closed()
+		<-b
+	})
+}
+
+// One has stopped when the other one is told to: it does not wait for what the first
+// one has not acknowledged.
+func TestStopsAfterPeer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pair := servertest.NewPair(t, servertest.Config(func(c *server.Config) { c.DrainTimeout = server.Duration(time.Hour) }))
+		p := dial(t, pair.A)
+		p.logonExt("gw", "life", 1, 0)
+		p.publish("orders", 1, 1)
+		p.persisted(1, "")
+		if err := <-shutDown(pair.B.Server()); err != nil {
+			t.Fatal(err)
+		}
+		p.publish("orders", 2, 5)
+		synctest.Wait()
+		links := pair.A.Server().Status().Links
+		if !strings.HasPrefix(links[0].Reason, "the peer has stopped; ") {
+			t.Errorf("the link is %s: %s", links[0].State, links[0].Reason)
+		}
+		began := time.Now()
+		if err := <-shutDown(pair.A.Server()); !errors.Is(err, server.ErrDrainTimeout) {
+			t.Errorf("Shutdown of a: %v", err)
+		}
+		if d := time.Since(began); d > 2*time.Second {
+			t.Errorf("a took %v", d)
+		}
+	})
+}
+
+// A peer that is back counts as one that runs.
+func TestPeerIsBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pair := servertest.NewPair(t)
+		if err := <-shutDown(pair.B.Server()); err != nil {
+			t.Fatal(err)
+		}
+		pair.B.Restart()
+		pair.B.AwaitReady()
+		pair.AwaitConverged()
+		p := dial(t, pair.A)
+		p.logonExt("gw", "life", 1, 0)
+		p.publish("orders", 1, 1)
+		p.persisted(1, "")
+		pair.Partition()
+		p.publish("orders", 2, 5)
+		synctest.Wait()
+		a := shutDown(pair.A.Server())
+		p.silent(time.Second)
+		pair.Heal()
+		p.persisted(5, "")
+		if err := <-a; err != nil {
+			t.Errorf("Shutdown of a: %v", err)
+		}
+	})
+}
