@@ -118,6 +118,7 @@ func (s *Server) trimOnce(need int64) int {
 	n, err := s.journal.Trim(journal.Retention{
 		Age:   time.Duration(s.cfg.Log.Retain),
 		Bytes: int64(s.cfg.Log.RetainBytes),
+		Doubt: s.links.Load().ClocksDisagree(),
 		Need:  need,
 		Held:  s.links.Load().Held,
 

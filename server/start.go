@@ -223,6 +223,7 @@ func (s *Server) linkOptions() replica.Options {
 		MinSync:       s.cfg.MinSync,
 		Hold:          int64(s.cfg.Hold),
 		RejoinTimeout: time.Duration(s.cfg.RejoinTimeout),
+		Wall:          s.cfg.Now,
 		Log:           s.linkLog(),
 		Full:          s.space.tight.Load,
 		OnWatermark:   s.instance.Registry.WatermarksMoved,

@@ -13,6 +13,7 @@ import (
 type Retention struct {
 	Age   time.Duration // older than this, counted while the journal is open, by the monotonic clock
 	Bytes int64         // beyond this size of the journal
+	Doubt bool          // nothing goes by age for now
 	Need  int64         // the oldest, whatever their age, until so many bytes are free again
 	// Held reports whether a segment must stay although age or size would
 	// remove it; highest is the highest sequence of each publisher in it. Nil: none.
@@ -37,6 +38,10 @@ func (j *Journal) Trim(r Retention) (segments int, err error) {
 		return 0, fmt.Errorf("journal: trim: %w", err)
 	}
 	j.reportClock(r.Age)
+	retain := r.Age
+	if r.Doubt {
+		r.Age = 0
+	}
 	j.mu.Lock()
 	now := moment{age: j.agedLocked(), wall: j.now()}
 	j.mu.Unlock()
@@ -52,8 +57,8 @@ func (j *Journal) Trim(r Retention) (segments int, err error) {
 			err = j.judge(j.forget(segs[n:], r.Agree))
 		}
 	}
-	if r.Age > 0 && err == nil {
-		err = j.keepAge(segs[n:], r.Age)
+	if retain > 0 && err == nil {
+		err = j.keepAge(segs[n:], retain)
 	}
 	return n, err
 }

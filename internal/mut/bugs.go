@@ -70,6 +70,8 @@ const (
 	R2MarkerIsFloor Bug = "r2-marker-is-floor"
 	// R2SealedTooOld seals a segment at open by the age that was noted before its last messages.
 	R2SealedTooOld Bug = "r2-sealed-too-old"
+	// R2TrimsInDoubt removes by age while the wall clocks of two instances disagree.
+	R2TrimsInDoubt Bug = "r2-trims-in-doubt"
 	// R2WallClock lets retention take the age of what it removes from the wall clock.
 	R2WallClock Bug = "r2-wall-clock"
 	// R2StatesRepeat takes the state of a publisher any number of times in one hello.

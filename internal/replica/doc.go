@@ -32,7 +32,7 @@
 //	              intact, the publisher has made use of the decree, the group's clock, the
 //	              newest forgotten
 //	 7 heartbeat  damaged, more, array of publisher, have, running CRC, the group's clock,
-//	              the newest forgotten
+//	              the newest forgotten, the wall clock (microseconds)
 //	 8 refuse     code, reason
 //	 9 open       version, nonce (32 bytes)
 //	10 proof      HMAC-SHA-256 (32 bytes)

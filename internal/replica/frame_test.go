@@ -47,7 +47,7 @@ func someFrames() map[string][]byte {
 	add("answer", func(e *encoder) {
 		(&answer{7, 99, ledger.Reply{Refused: true, Lost: true}, true, false, journal.Closing{Clock: 5, Forgotten: 4}}).encode(e)
 	})
-	add("heartbeat", (&beat{more: true, moved: []journal.State{{Publisher: 5, Have: 6, RunningCRC: 7}}, closing: journal.Closing{Clock: 1 << 40}}).encode)
+	add("heartbeat", (&beat{more: true, moved: []journal.State{{Publisher: 5, Have: 6, RunningCRC: 7}}, closing: journal.Closing{Clock: 1 << 40}, wall: 1 << 50}).encode)
 	add("refuse", (&RefusedError{Code: refuseRecord, Reason: "a hole"}).encode)
 	decree := journal.Decree{Incarnation: 2, ID: 1 << 63, Members: []string{"c"}, Lost: []string{"a", "b"}, Time: time.UnixMicro(9), Stood: time.Hour, Ended: true}
 	add("decree", (&decreeMessage{number: 7, what: decreeTake, decree: decree}).encode)

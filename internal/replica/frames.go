@@ -192,6 +192,7 @@ type beat struct {
 	more    bool // there are publishers that moved and are not in it
 	moved   []journal.State
 	closing journal.Closing
+	wall    uint64 // our wall clock, microseconds
 }
 
 func (b *beat) encode(e *encoder) {
@@ -205,6 +206,7 @@ func (b *beat) encode(e *encoder) {
 		e.uint(uint64(s.RunningCRC))
 	}
 	e.closing(b.closing)
+	e.uint(b.wall)
 }
 
 func (b *beat) decode(d *decoder) error {
@@ -213,6 +215,7 @@ func (b *beat) decode(d *decoder) error {
 		b.moved = append(b.moved, journal.State{Publisher: d.uint(), Have: d.sequence(), RunningCRC: d.uint32()})
 	}
 	b.closing = d.closing()
+	b.wall = d.sequence()
 	return d.err
 }
 

@@ -261,7 +261,7 @@ func (x *invader) step() {
 	case peerAnswer:
 		x.frame((&answer{x.sequence(), x.sequence(), ledger.Reply{Refused: x.number(2) == 1, Other: x.number(2) == 1, Lost: x.number(2) == 1}, x.number(2) == 1, false, journal.Closing{Clock: x.sequence()}}).encode)
 	case peerBeat:
-		x.frame((&beat{damaged: x.number(8) == 7, more: x.number(8) == 7, moved: many(x, x.state), closing: journal.Closing{Clock: x.sequence(), Forgotten: x.sequence()}}).encode)
+		x.frame((&beat{damaged: x.number(8) == 7, more: x.number(8) == 7, moved: many(x, x.state), closing: journal.Closing{Clock: x.sequence(), Forgotten: x.sequence()}, wall: x.sequence()}).encode)
 	case peerRefuse:
 		x.frame((&RefusedError{Code: refuseCode(x.number(6)), Reason: string(x.take())}).encode)
 	case peerPayload:

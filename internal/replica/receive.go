@@ -221,6 +221,7 @@ func (c *conn) takeBeat(d *decoder) error {
 	if err := b.decode(d); err != nil {
 		return err
 	}
+	c.l.noteTime(c.peer, b.wall)
 	if err := c.l.o.Journal.HearClosing(b.closing); err != nil {
 		return c.notTaken(err)
 	}

@@ -42,6 +42,7 @@ type Options struct {
 	Heartbeat     time.Duration    // default 500ms; four times as long without a sign: lost
 	Log           *slog.Logger     // default: nothing is logged
 	Now           func() time.Time // default time.Now
+	Wall          func() time.Time // the wall clock, default Now: peers compare theirs with it
 	// Full reports that the disk is nearly full: records are refused for now,
 	// which ends the link. Nil: never.
 	Full func() bool
@@ -102,4 +103,8 @@ type Status struct {
 	Downgrades     uint64 `json:"downgrades"`
 	// OtherCluster: an instance of another cluster was met under the peer's name, within the last minute.
 	OtherCluster bool `json:"other_cluster"`
+	// ClockSkewMS is by how much the peer's wall clock is ahead of ours, as estimated from the
+	// last heartbeats; ClocksDisagree: it is more than MaxSkew, and nothing goes by age.
+	ClockSkewMS    int64 `json:"clock_skew_ms"`
+	ClocksDisagree bool  `json:"clocks_disagree"`
 }

@@ -25,6 +25,7 @@ type processes struct {
 	strangeCluster
 	metEmpty bool // the last one had neither records nor a cluster id
 	stopSaid
+	skew Skew // of its wall clock
 }
 
 // linked notes that a process is linked.

@@ -428,7 +428,7 @@ func (s *sender) fillIn(r *journal.Record) (sent int, err error) {
 // it may have before Durable was told of it for the first time.
 func (s *sender) beat() {
 	c, j := s.c, s.c.l.o.Journal
-	b := beat{damaged: j.Damage() != nil, closing: j.Closing()}
+	b := beat{damaged: j.Damage() != nil, closing: j.Closing(), wall: uint64(max(0, c.l.o.Wall().UnixMicro()))}
 	c.l.mu.Lock()
 	var moved []uint64
 	for publisher := range c.beats {

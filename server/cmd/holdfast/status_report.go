@@ -162,6 +162,10 @@ func (r *statusReport) judgeLink(name string, l *replica.Status) {
 	if l.OtherCluster {
 		r.wrong("other_cluster", name, "an instance of another cluster was met under the name of %s: correct the address; the logs of both say more", peer)
 	}
+	if l.ClocksDisagree {
+		r.wrong("clocks_disagree", name, "the wall clock of %s is %v from its own: messages don't go by age until they agree again; set the one that is wrong",
+			peer, time.Duration(l.ClockSkewMS)*time.Millisecond)
+	}
 	if l.Rivals {
 		r.wrong("rivals", name, "two processes run as %s, and the later one is linked: stop one of them, or give it another name", peer)
 	}

@@ -97,6 +97,7 @@ func TestStatusProblems(t *testing.T) {
 		{func(a, b *server.Status) { a.Links[0].State = "down" }, "link_down"},
 		{func(a, b *server.Status) { a.Links[0].State = "catching-up" }, "link_catching_up"},
 		{func(a, b *server.Status) { a.Links[0].Rivals = true }, "rivals"},
+		{func(a, b *server.Status) { a.Links[0].ClockSkewMS, a.Links[0].ClocksDisagree = -9000, true }, "clocks_disagree"},
 		{func(a, b *server.Status) {
 			a.Links[0].Inbound, b.Links[0].Outbound, b.Links[0].Sync = false, false, false
 			a.Links[0].OneWay, b.Links[0].OneWay = true, true
