@@ -57,6 +57,8 @@ type Config struct {
 	Now func() time.Time `yaml:"-"`
 	// Logger takes the log. Default: none is written.
 	Logger *slog.Logger `yaml:"-"`
+	// LogDropped counts the lines that Logger's writer has dropped, for Status. Default: none.
+	LogDropped func() uint64 `yaml:"-"`
 	// AcceptDamage serves clients over a damaged journal although no peer
 	// has healed it.
 	AcceptDamage bool `yaml:"-"`
@@ -170,6 +172,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.LogDropped == nil {
+		c.LogDropped = func() uint64 { return 0 }
 	}
 	return c
 }

@@ -51,6 +51,7 @@ type Status struct {
 	Delivered   uint64 `json:"delivered"`    // messages, once for each subscription
 	PublishGaps uint64 `json:"publish_gaps"` // sessions refused because this instance lags
 	DiskFull    uint64 `json:"disk_full"`    // sessions ended because they published to a disk that is nearly full
+	LogDropped  uint64 `json:"log_dropped"`  // lines of the log that were dropped, since nobody took them
 	Gaps        uint64 `json:"gaps"`         // subscriptions ended because retention removed what they missed
 
 	Diverged []DivergedStatus `json:"diverged,omitempty"` // publishers of which nothing more is taken, ordered by id
@@ -168,6 +169,7 @@ func (s *Server) Status() Status {
 		Logons:       c.Logons.Load(), TurnedAway: c.TurnedAway.Load(), Fenced: c.Fenced.Load(), Slow: c.Slow.Load(),
 		Published: c.Published.Load(), Duplicates: c.Duplicates.Load(), Refused: c.Refused.Load(), Differing: c.Differing.Load(),
 		Delivered: c.Delivered.Load(), PublishGaps: c.PublishGaps.Load(), Gaps: c.Gaps.Load(), DiskFull: c.DiskFull.Load(),
+		LogDropped: s.cfg.LogDropped(),
 	}
 	links := s.links.Load()
 	st.Cluster, st.Intact = links.Cluster(), links.Intact()

@@ -20,7 +20,9 @@
 //
 // Standard output gets two lines: "listening …" as soon as the ports are
 // bound, with their real numbers, and "ready …" once clients are served. The
-// log goes to standard error.
+// log goes to standard error. Where nobody reads them, the instance goes on: a MiB of the
+// log is kept until somebody does, and lines beyond that are dropped and counted
+// (log_dropped in /healthz). SIGHUP is ignored: the configuration is read at the start.
 //
 // The exit codes, and whether a supervisor (server/deploy/holdfastd@.service) starts
 // it again:
@@ -62,7 +64,12 @@ peer to heal it from, 5 journal written by a newer holdfastd (nothing was change
 func main() {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr, signals))
+	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE)
+	stdout, stderr := newOutput(os.Stdout), newOutput(os.Stderr)
+	code := run(os.Args[1:], stdout, stderr, signals)
+	stdout.close()
+	stderr.close()
+	os.Exit(code)
 }
 
 // options are the flags.
@@ -105,7 +112,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 }
 
 // run is the command; it returns the exit code.
-func run(args []string, stdout, stderr io.Writer, signals <-chan os.Signal) int {
+func run(args []string, stdout io.Writer, stderr *output, signals <-chan os.Signal) int {
 	if len(args) == 2 && args[0] == "secret" {
 		return secret(args[1], stderr)
 	}
@@ -128,6 +135,7 @@ func run(args []string, stdout, stderr io.Writer, signals <-chan os.Signal) int 
 		return exitcode.Config
 	}
 	cfg.Version, cfg.AcceptDamage, cfg.Bootstrap, cfg.Logger = release.Version(), o.acceptDamage, o.bootstrap, logger(o.log, stderr)
+	cfg.LogDropped = stderr.dropped.Load
 	s, err := server.Start(cfg)
 	if err != nil {
 		cfg.Logger.Error("the instance did not start", "error", err)

@@ -1,0 +1,146 @@
+package main_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"runtime"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/server"
+)
+
+// unread returns the end to write to of a pipe that is full and that nobody reads.
+func unread(t *testing.T) *os.File {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close(); w.Close() })
+	if err := w.SetWriteDeadline(time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	for b := make([]byte, 4096); err == nil; {
+		if err = w.SetWriteDeadline(time.Now().Add(50 * time.Millisecond)); err == nil {
+			_, err = w.Write(b)
+		}
+	}
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// abandoned returns the end to write to of a pipe whose reader has died.
+func abandoned(t *testing.T) *os.File {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	t.Cleanup(func() { w.Close() })
+	return w
+}
+
+// An instance serves, and stops in order, whatever becomes of the log and of standard
+// output; lines that nobody took are counted.
+func TestNobodyReadsTheLog(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no signals between processes there")
+	}
+	for name, pipe := range map[string]func(*testing.T) *os.File{"full": unread, "dead": abandoned} {
+		t.Run(name, func(t *testing.T) {
+			ports := freePorts(t)
+			clients, admin := ports[0], ports[1]
+			file := write(t, t.TempDir(), fmt.Sprintf("name: a\ndata: journal\nclients: {listen: %q}\nadmin: {listen: %q}\n", clients, admin))
+			cmd := exec.Command(daemon, "-config", file)
+			cmd.Stdout = pipe(t)
+			cmd.Stderr = cmd.Stdout
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			defer cmd.Process.Kill()
+			hang := time.AfterFunc(patience, func() { cmd.Process.Kill() })
+			defer hang.Stop()
+			awaitPort(t, clients)
+			const sessions = 3000 // whose lines fill every buffer
+			for i := range sessions {
+				conn, err := net.Dial("tcp", clients)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if i%100 == 0 {
+					conn.Close()
+					connect(t, clients, fmt.Sprint("pub", i)).conn.Close()
+					continue
+				}
+				conn.Close()
+			}
+			connect(t, clients, "pubber").publish(1, 100)
+			if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
+				t.Fatal(err)
+			}
+			connect(t, clients, "another").publish(1, 100)
+			if name == "dead" && dropped(t, admin) == 0 {
+				t.Error("no line of the log counts as dropped")
+			}
+			if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Wait(); err != nil {
+				t.Errorf("SIGTERM: %v", err)
+			}
+		})
+	}
+}
+
+// dropped returns how many lines of the log an instance says that it has dropped.
+func dropped(t *testing.T, admin string) uint64 {
+	t.Helper()
+	answer, err := http.Get("http://" + admin + "/healthz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	var s server.Status
+	if err := json.NewDecoder(answer.Body).Decode(&s); err != nil {
+		t.Fatal(err)
+	}
+	return s.LogDropped
+}
+
+func awaitPort(t *testing.T, address string) {
+	t.Helper()
+	for begun := time.Now(); time.Since(begun) < patience; {
+		conn, err := net.Dial("tcp", address)
+		if err == nil {
+			conn.Close()
+			return
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+	t.Fatalf("nobody listens at %s", address)
+}
+
+// SIGHUP changes nothing.
+func TestHangup(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no signals between processes there")
+	}
+	p := start(t, "-config", write(t, t.TempDir(), lone))
+	p.ready()
+	p.signal(syscall.SIGHUP)
+	connect(t, p.addr, "pubber").publish(1, 10)
+	p.signal(syscall.SIGTERM)
+	if code := p.exit(); code != 0 {
+		t.Errorf("exit %d; log:\n%s", code, p.stderr)
+	}
+}
