@@ -28,6 +28,7 @@ type Instance struct {
 	command []string
 	admin   string
 	ports   []*Port
+	openLog func() (*os.File, error)
 
 	mu      sync.Mutex
 	process *exec.Cmd     // guarded by mu; nil while dead
@@ -74,7 +75,7 @@ func (in *Instance) Spawn() (ready <-chan string, err error) {
 	if err := in.Ended(); err != nil {
 		return nil, err
 	}
-	logFile, err := os.OpenFile(in.Log(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	logFile, err := in.openLog()
 	if err != nil {
 		return nil, err
 	}
@@ -256,6 +257,7 @@ type Status struct {
 	CatchingUp bool   `json:"catching_up"`
 	Cluster    string `json:"cluster"` // id that the journals of the pair have in common
 	Links      []Link `json:"links"`
+	LogDropped uint64 `json:"log_dropped"` // lines of the log that nobody took
 }
 
 // A Link is that to the peer.

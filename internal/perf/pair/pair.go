@@ -24,6 +24,8 @@ type Options struct {
 	// Through returns the address at which a peer's replication port is to be
 	// reached. Default: its own.
 	Through func(from, to, address string) (string, error)
+	// Stderr opens the standard error of each process. Default: its log file.
+	Stderr func() (*os.File, error)
 }
 
 // New writes the configurations of a pair below dir.
@@ -39,6 +41,9 @@ func New(dir string, o Options) (p Pair, err error) {
 	for i, name := range []string{"a", "b"} {
 		if p[i], err = newInstance(name, filepath.Join(dir, name), o.Command); err != nil {
 			return p, err
+		}
+		if o.Stderr != nil {
+			p[i].openLog = o.Stderr
 		}
 	}
 	for i, in := range p {
@@ -59,6 +64,9 @@ const (
 
 func newInstance(name, dir string, command []string) (*Instance, error) {
 	in := &Instance{Name: name, dir: dir, command: command}
+	in.openLog = func() (*os.File, error) {
+		return os.OpenFile(in.Log(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	}
 	for range ports {
 		p, err := HoldPort()
 		if err != nil {

@@ -19,6 +19,7 @@ type options struct {
 	kills  int
 	seed   uint64
 	input  string
+	stderr string
 	keep   bool
 }
 
@@ -35,10 +36,15 @@ func Main(args []string, earthquakes []byte) int {
 	flags.IntVar(&o.kills, "kills", 5, "how often a server is killed")
 	flags.Uint64Var(&o.seed, "seed", rand.Uint64()>>32, "draws the faults; random if not given")
 	flags.StringVar(&o.input, "input", "", "file of JSON lines with \"id\" and \"net\"; a week of earthquakes if not given")
+	flags.StringVar(&o.stderr, "stderr", "file", "standard error of the servers: a file, a pipe that is full and stays unread, or one whose reader is dead")
 	flags.BoolVar(&o.keep, "keep", false, "keep the directory with stores, journals and logs")
 	flags.Parse(args)
 	if flags.NArg() > 0 || o.rounds < 1 || o.kills < 0 {
 		fmt.Fprintln(os.Stderr, "failover: rounds must be at least 1, kills at least 0, and there are no arguments")
+		return 2
+	}
+	if o.stderr != "file" && o.stderr != "unread" && o.stderr != "dead" {
+		fmt.Fprintln(os.Stderr, "failover: -stderr must be file, unread or dead")
 		return 2
 	}
 	events, err := readInput(o.input, earthquakes)

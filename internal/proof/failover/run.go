@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"sync"
 	"time"
 
@@ -25,6 +26,8 @@ type run struct {
 	fleet      fleet.Fleet
 	subscriber *subscriber
 	faults     []fault
+	mu         sync.Mutex
+	unread     []*os.File     // pipes that nobody reads; guarded by mu
 	running    sync.WaitGroup // what ends with the context
 
 	done        int            // faults that happened
@@ -41,7 +44,7 @@ func newRun(o options, events []event) *run {
 // begin starts the pair, the subscriber and the publishers. After an error
 // close ends what there is.
 func (r *run) begin(ctx context.Context, dir string, command []string) (err error) {
-	if r.pair, err = pair.Start(ctx, dir, pair.Options{Command: command}); err != nil {
+	if r.pair, err = pair.Start(ctx, dir, pair.Options{Command: command, Stderr: r.openStderr()}); err != nil {
 		return err
 	}
 	r.servers = r.pair.URIs()
@@ -239,7 +242,7 @@ func (r *run) strikeSubscriber(ctx context.Context, f fault) error {
 
 // settle drains, stops everything and reads what is on the disks.
 func (r *run) settle(ctx context.Context) (report, error) {
-	rep := report{gaps: r.gaps, apart: r.apart, faults: r.done, wanted: len(r.faults)}
+	rep := report{gaps: r.gaps, apart: r.apart, faults: r.done, wanted: len(r.faults), dead: r.stderr == "dead"}
 	r.Printf("everything is published; waiting until it is safe")
 	if err := r.pair.AwaitSync(ctx); err != nil {
 		return rep, err
@@ -251,6 +254,10 @@ func (r *run) settle(ctx context.Context) (report, error) {
 	rep.published = r.fleet.Keys()
 	r.awaitDelivered(ctx, rep.published.Len())
 	r.End()
+	for _, in := range r.pair {
+		status, _ := in.Status()
+		rep.dropped = append(rep.dropped, status.LogDropped)
+	}
 	if err := r.subscriber.kill(); err != nil {
 		return rep, err
 	}
@@ -294,4 +301,7 @@ func (r *run) close() {
 		r.subscriber.kill()
 	}
 	r.pair.Close()
+	for _, f := range r.unread {
+		f.Close()
+	}
 }

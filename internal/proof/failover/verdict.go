@@ -17,7 +17,9 @@ type report struct {
 	handedOver  int          // times a message was handed to the subscriber
 	gaps, apart []time.Duration
 	faults      int
-	wanted      int // faults that were to happen
+	wanted      int      // faults that were to happen
+	dropped     []uint64 // lines of the log that nobody took, of each server's last process
+	dead        bool     // the reader of the log is
 }
 
 // print writes the table and returns whether all is well.
@@ -44,6 +46,7 @@ func (r report) print(w io.Writer) bool {
 	if len(r.apart) > 0 {
 		row("gap both away", checker.Quantile(r.apart, 1), "of faults that did not wait for the pair to be in sync")
 	}
+	row("dropped", fmt.Sprint(r.dropped), "lines of the servers' logs that nobody took, since each was started last")
 	fmt.Fprintln(w, strings.Repeat("-", 72))
-	return all.Clean() && r.faults == r.wanted && r.published.Len() > 0
+	return all.Clean() && r.faults == r.wanted && r.published.Len() > 0 && r.dead == r.anyDropped()
 }
