@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/visible"
 )
 
 // What a client of the admin port may cost.
@@ -152,7 +153,7 @@ func answer(w http.ResponseWriter, ok bool, v any) {
 	if !ok {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
-	_ = json.NewEncoder(w).Encode(v) // the connection's own error
+	_ = json.NewEncoder(visible.JSON(w)).Encode(v) // the connection's own error
 }
 
 // A roomListener closes the oldest of its connections when there are too many,

@@ -50,8 +50,9 @@ type Config struct {
 	// FS is the disk. Default: that of the machine.
 	FS seglog.FS `yaml:"-"`
 	// Listen and Dial are the network. Default: that of the machine.
-	Listen func(address string) (net.Listener, error)                  `yaml:"-"`
-	Dial   func(ctx context.Context, address string) (net.Conn, error) `yaml:"-"`
+	Listen func(address string) (net.Listener, error) `yaml:"-"`
+	// Dial connects to a peer.
+	Dial func(ctx context.Context, address string) (net.Conn, error) `yaml:"-"`
 	// Now is the wall clock that messages are stamped with. What lasts is counted
 	// by the monotonic one. Default: that of the machine.
 	Now func() time.Time `yaml:"-"`

@@ -49,13 +49,14 @@ var imports = map[string][]string{
 	"pubstore":             {"internal/bookmark", "internal/boltfile", "internal/format", "internal/intern", "internal/mut", "internal/seglog", "internal/signal"},
 	"bookmarkstore":        {"internal/bookmark", "internal/boltfile", "internal/format", "internal/mut", "internal/ring", "internal/signal"},
 	"client":               {"bookmarkstore", "internal/bookmark", "internal/clientcore", "internal/dial", "internal/intern", "internal/mut", "internal/outbound", "internal/ring", "internal/signal", "internal/syncstatus", "internal/topic", "internal/wire", "pubstore"},
-	"server":               {"internal/bookmark", "internal/dial", "internal/format", "internal/journal", "internal/mut", "internal/outbound", "internal/replica", "internal/seglog", "internal/servercore", "internal/signal", "internal/syncstatus", "internal/topic", "internal/wire"},
+	"server":               {"internal/bookmark", "internal/dial", "internal/format", "internal/journal", "internal/mut", "internal/outbound", "internal/replica", "internal/seglog", "internal/servercore", "internal/signal", "internal/syncstatus", "internal/topic", "internal/visible", "internal/wire"},
 	"internal/exitcode":    {},
 	"internal/release":     {},
-	"server/cmd/holdfastd": {"internal/exitcode", "internal/release", "server"},
+	"internal/visible":     {},
+	"server/cmd/holdfastd": {"internal/exitcode", "internal/release", "internal/signal", "internal/visible", "server"},
 	"internal/perf/pair":   {},
 	"internal/perf/bench":  {"client", "internal/perf/pair", "pubstore"},
-	"server/cmd/holdfast":  {"bookmarkstore", "client", "internal/perf/bench", "internal/boltfile", "internal/bookmark", "internal/format", "internal/journal", "internal/release", "internal/replica", "internal/seglog", "internal/topic", "pubstore", "server"},
+	"server/cmd/holdfast":  {"bookmarkstore", "client", "internal/perf/bench", "internal/boltfile", "internal/bookmark", "internal/format", "internal/journal", "internal/release", "internal/replica", "internal/seglog", "internal/topic", "internal/visible", "pubstore", "server"},
 }
 
 // foreign is what the SDK's packages may bring into an application beside the

@@ -4,13 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"os"
 	"os/signal"
 	"syscall"
 	"time"
-
-	"golang.org/x/term"
 
 	"github.com/holdfast-mq/holdfast/internal/perf/bench"
 )
@@ -47,11 +44,6 @@ func (f *benchFlags) options(o *output) bench.Options {
 		options.Progress = o.err
 	}
 	return options
-}
-
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // serverFlags say which servers are measured.

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/visible"
 )
 
 // journalDump is "journal dump".
@@ -92,7 +93,7 @@ func (c *journalDump) Run(o *output) error {
 		return err
 	}
 	out := bufio.NewWriter(o.out)
-	lines := json.NewEncoder(out)
+	lines := json.NewEncoder(visible.JSON(out))
 	lines.SetEscapeHTML(false)
 	found, err := inspectJournal(c.Dir, func(r *journal.Record) error {
 		if !wanted(r) || r.Sequence < c.Sequence {

@@ -80,8 +80,9 @@
 // # Subscribing
 //
 // A message is its body and a newline; a body with newlines is several lines,
-// which --json tells apart. With --store the same command goes on where the last
-// run ended, on whichever server. A message counts as read when it has been
+// which --json tells apart. To a terminal control characters are written as escapes,
+// \u001b for one, unless --raw is given; so is whatever else comes from a
+// server. With --store the same command goes on where the last run ended, on whichever server. A message counts as read when it has been
 // written: messages that are there at the same time are written together, up to
 // --batch, then marked as read on disk together. A kill between the two repeats
 // those, and nothing else; of a stream that is slower than the disk that is one
@@ -162,6 +163,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/format"
 	"github.com/holdfast-mq/holdfast/internal/release"
+	"github.com/holdfast-mq/holdfast/internal/visible"
 )
 
 // The exit codes.
@@ -190,7 +192,7 @@ type commands struct {
 	Version kong.VersionFlag `help:"Print the version."`
 }
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() { os.Exit(run(os.Args[1:], standard(os.Stdout), standard(os.Stderr))) }
 
 // run is the command; it returns the exit code.
 func run(args []string, stdout, stderr io.Writer) (code int) {
@@ -236,7 +238,7 @@ func (o *output) printf(format string, args ...any) { fmt.Fprintf(o.out, format,
 
 // object writes a JSON object on one line.
 func (o *output) object(v any) error {
-	e := json.NewEncoder(o.out)
+	e := json.NewEncoder(visible.JSON(o.out))
 	e.SetEscapeHTML(false)
 	return e.Encode(v)
 }

@@ -3,13 +3,14 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"sync"
 	"time"
 	"unicode/utf8"
 
 	"golang.org/x/term"
+
+	"github.com/holdfast-mq/holdfast/internal/visible"
 )
 
 // A screen is standard error as those see it who wait for a command: notices,
@@ -38,18 +39,19 @@ func (s *screen) tell(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.eraseLocked()
-	fmt.Fprintf(s.w, "holdfast: "+format+"\n", args...)
+	fmt.Fprintf(s.w, "holdfast: %s\n", strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", `\n`))
 }
 
 // show writes progress.
 func (s *screen) show(line string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !isTerminal(s.w) {
+	t, is := s.w.(*terminal)
+	if !is {
 		fmt.Fprintln(s.w, line)
 		return
 	}
-	fmt.Fprint(s.w, eraseLine, s.fitLocked(line))
+	_ = t.draw(eraseLine + t.fit(visible.Text(line)))
 	s.drawn = true
 }
 
@@ -62,14 +64,14 @@ func (s *screen) erase() {
 
 func (s *screen) eraseLocked() {
 	if s.drawn {
-		fmt.Fprint(s.w, eraseLine)
+		_ = s.w.(*terminal).draw(eraseLine)
 		s.drawn = false
 	}
 }
 
-// fitLocked cuts a line to the width of the terminal, which would wrap it.
-func (s *screen) fitLocked(line string) string {
-	width, _, err := term.GetSize(int(s.w.(*os.File).Fd()))
+// fit cuts a line to the width of the terminal, which would wrap it.
+func (t *terminal) fit(line string) string {
+	width, _, err := term.GetSize(int(t.f.Fd()))
 	if err != nil || width < 1 || utf8.RuneCountInString(line) < width {
 		return line
 	}

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/holdfast-mq/holdfast/internal/visible"
 )
 
 // statusCommand is "status".
@@ -80,11 +82,11 @@ func (c *statusCommand) watch(ctx context.Context, o *output, client *adminClien
 		switch {
 		case c.JSON:
 		case isTerminal(o.out):
-			text = redraw(text)
+			text = redraw(visible.Text(text))
 		default:
 			text += "\n"
 		}
-		if _, err := io.WriteString(o.out, text); err != nil {
+		if _, err := io.WriteString(raw(o.out), text); err != nil {
 			return err
 		}
 		select {

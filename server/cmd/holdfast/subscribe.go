@@ -30,6 +30,7 @@ type subscribeCommand struct {
 	UntilIdle         time.Duration `placeholder:"DURATION" help:"End when nothing has come for so long although a server is connected."`
 	Batch             int           `default:"100" placeholder:"N" help:"Write to standard output and mark as done up to so many messages at a time, if so many are there: a kill between the two repeats them at most. 1 is slow."`
 	JSON              bool          `name:"json" help:"Write JSON objects, one a line, instead of bodies."`
+	Raw               bool          `help:"Write bodies as they are to a terminal, too, whose control characters are escaped otherwise."`
 	FullyDurable      bool          `help:"Show a message only when both servers have it on disk."`
 	AcceptGaps        bool          `help:"Go on behind messages that the servers have removed."`
 	AllowUnreplicated bool          `help:"Move also to a server that the topic is not replicated to synchronously, where messages may be missing."`
@@ -62,6 +63,9 @@ func (c *subscribeCommand) Run(o *output) error {
 	ctx, end := interruptible()
 	defer end(nil)
 	r := &reading{flags: c, screen: newScreen(o.err, c.Quiet), start: start, name: c.Name, sink: sink{out: o.out, most: c.Batch}}
+	if c.Raw {
+		r.sink.out = raw(o.out)
+	}
 	if r.name == "" {
 		r.name = madeUpName()
 	}

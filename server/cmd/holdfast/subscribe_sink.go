@@ -18,6 +18,7 @@ import (
 	"github.com/holdfast-mq/holdfast/bookmarkstore"
 	"github.com/holdfast-mq/holdfast/client"
 	"github.com/holdfast-mq/holdfast/internal/boltfile"
+	"github.com/holdfast-mq/holdfast/internal/visible"
 )
 
 // The buckets of a bookmark store that this command has made: the store's, as
@@ -163,7 +164,7 @@ func (s *sink) add(m *client.Message, asJSON bool) error {
 	s.done = append(s.done, m.Mark())
 	if asJSON {
 		if s.lines == nil {
-			s.lines = json.NewEncoder(&s.batch)
+			s.lines = json.NewEncoder(visible.JSON(&s.batch))
 			s.lines.SetEscapeHTML(false)
 		}
 		return s.lines.Encode(deliveryOf(m))

@@ -369,7 +369,7 @@ func TestDisasterThirdGoesOn(t *testing.T) {
 	d.publish(p, 81, 90)
 	d.eventually([]string{"c"}, "publishers are refused, since it lacks messages that they were told are safe", "holdfastd lost")
 	d.command(1, "b is not connected with c: start it, or name it", daemon, "lost", "-config", c, "a")
-	d.command(2, "-config is missing", daemon, "lost", "a")
+	d.command(78, "-config is missing", daemon, "lost", "a")
 	d.command(0, "incarnation 1 has begun, with c", daemon, "lost", "-config", c, "a", "b")
 	d.flush(p.Flush)
 	d.toldLost(51, 80)

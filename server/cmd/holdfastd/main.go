@@ -48,8 +48,11 @@ import (
 	"os/signal"
 	"syscall"
 
+	"golang.org/x/term"
+
 	"github.com/holdfast-mq/holdfast/internal/exitcode"
 	"github.com/holdfast-mq/holdfast/internal/release"
+	"github.com/holdfast-mq/holdfast/internal/visible"
 	"github.com/holdfast-mq/holdfast/server"
 )
 
@@ -65,7 +68,7 @@ func main() {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE)
-	stdout, stderr := newOutput(os.Stdout), newOutput(os.Stderr)
+	stdout, stderr := newOutput(standard(os.Stdout)), newOutput(standard(os.Stderr))
 	code := run(os.Args[1:], stdout, stderr, signals)
 	stdout.close()
 	stderr.close()
@@ -211,9 +214,18 @@ func exitCode(err error) int {
 
 func logger(form string, w io.Writer) *slog.Logger {
 	if form == "json" {
-		return slog.New(slog.NewJSONHandler(w, nil))
+		return slog.New(slog.NewJSONHandler(visible.JSON(w), nil))
 	}
 	return slog.New(slog.NewTextHandler(w, nil))
+}
+
+// standard returns a standard file as it is written to: what comes from elsewhere does
+// nothing to a terminal.
+func standard(f *os.File) io.Writer {
+	if term.IsTerminal(int(f.Fd())) {
+		return visible.NewWriter(f)
+	}
+	return f
 }
 
 // text is an address, or "-" for none.
