@@ -35,25 +35,17 @@ type stopState struct {
 // Drain says that the instance stops and waits for acks until Drained is called. The
 // peers are told. The channel is closed when the acks of a sync destination will not
 // come, because it has stopped as well.
-func (l *Links) Drain() (deserted <-chan struct{}) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.stopping.deserted = make(chan struct{})
-	l.becomeLocked(draining)
-	return l.stopping.deserted
-}
+func (l *Links) Drain() (deserted <-chan struct{}) { return l.enter(draining, &l.stopping.deserted) }
 
 // Drained says that the instance stops and waits for no more acks. The channel is closed
 // when each peer that is linked has said that it waits for none either, or runs.
-func (l *Links) Drained() (alone <-chan struct{}) {
+func (l *Links) Drained() (alone <-chan struct{}) { return l.enter(drained, &l.stopping.alone) }
+
+// enter begins a phase, which ends when the channel is closed that it returns.
+func (l *Links) enter(phase stopPhase, over *chan struct{}) <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.stopping.alone = make(chan struct{})
-	l.becomeLocked(drained)
-	return l.stopping.alone
-}
-
-func (l *Links) becomeLocked(phase stopPhase) {
+	*over = make(chan struct{})
 	l.stopping.phase.Store(uint32(phase))
 	for _, p := range l.peers {
 		if p.conn != nil && !mut.On(mut.StopUntold) {
@@ -61,6 +53,7 @@ func (l *Links) becomeLocked(phase stopPhase) {
 		}
 	}
 	l.lookAtStopLocked()
+	return *over
 }
 
 func (s *stopState) now() stopPhase { return stopPhase(s.phase.Load()) }
