@@ -3,6 +3,7 @@ package server_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -68,7 +69,7 @@ func TestPeerEndsWhileBothDrain(t *testing.T) {
 		if err := <-a; !errors.Is(err, server.ErrDrainTimeout) {
 			t.Errorf("Shutdown of a: %v", err)
 		}
-		if d := time.Since(began); d > 2*time.Second {
+		if d := time.Since(began); d > 3*time.Second {
 			t.Errorf("a took %v", d)
 		}
 		p.closed()
@@ -98,8 +99,27 @@ func TestStopsAfterPeer(t *testing.T) {
 		if err := <-shutDown(pair.A.Server()); !errors.Is(err, server.ErrDrainTimeout) {
 			t.Errorf("Shutdown of a: %v", err)
 		}
-		if d := time.Since(began); d > 2*time.Second {
+		if d := time.Since(began); d > 3*time.Second {
 			t.Errorf("a took %v", d)
+		}
+	})
+}
+
+// ... and ends in order if there is nothing outstanding.
+func TestStopsAfterPeerInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pair := servertest.NewPair(t)
+		for i := range 50 {
+			dial(t, pair.A).logon(fmt.Sprint("sub", i))
+		}
+		p := dial(t, pair.A)
+		p.logonExt("gw", "life", 1, 0)
+		p.publish("orders", 1, 5)
+		p.persisted(5, "")
+		for _, i := range []*servertest.Instance{pair.B, pair.A} {
+			if err := <-shutDown(i.Server()); err != nil {
+				t.Errorf("Shutdown of %s: %v", i.Name(), err)
+			}
 		}
 	})
 }

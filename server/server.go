@@ -208,6 +208,7 @@ func (s *Server) awaitSessions(deserted <-chan struct{}) {
 		return
 	case <-s.hurry:
 	case <-deserted:
+		s.pause(ended, desertedGrace)
 		if slices.ContainsFunc(s.instance.Registry.Sessions(), isDraining) {
 			s.cutShort()
 		}
@@ -217,7 +218,21 @@ func (s *Server) awaitSessions(deserted <-chan struct{}) {
 	<-ended
 }
 
+// desertedGrace is for sessions that wait for no ack, and have only to end.
+const desertedGrace = 250 * time.Millisecond
+
 func isDraining(c *servercore.Session) bool { return c.State() == servercore.StateDraining }
+
+// pause waits until the sessions have ended, for a time at most.
+func (s *Server) pause(ended <-chan struct{}, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ended:
+	case <-timer.C:
+	case <-s.hurry:
+	}
+}
 
 // awaitLinks waits until clients may be served (R6), false if it is to stop.
 func (s *Server) awaitLinks() bool {
