@@ -22,7 +22,7 @@
 // bound, with their real numbers, and "ready …" once clients are served. The
 // log goes to standard error. Where nobody reads them, the instance goes on: a MiB of the
 // log is kept until somebody does, and lines beyond that are dropped and counted
-// (log_dropped in /healthz). SIGHUP is ignored: the configuration is read at the start.
+// (log_dropped in /status). SIGHUP is ignored: the configuration is read at the start.
 //
 // The exit codes, and whether a supervisor (server/deploy/holdfastd@.service) starts
 // it again:

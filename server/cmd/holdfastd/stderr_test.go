@@ -105,7 +105,7 @@ func TestNobodyReadsTheLog(t *testing.T) {
 // dropped returns how many lines of the log an instance says that it has dropped.
 func dropped(t *testing.T, admin string) uint64 {
 	t.Helper()
-	answer, err := http.Get("http://" + admin + "/healthz")
+	answer, err := http.Get("http://" + admin + "/status")
 	if err != nil {
 		t.Fatal(err)
 	}
