@@ -61,7 +61,7 @@ func TestPlainPublishGap(t *testing.T) {
 			if m := ss.next(); m != nil {
 				t.Fatalf("client sent %v to a server with a gap", m.Command)
 			}
-			ss = a.plain(base + 3)
+			a.plain(base + 3)
 			if err := c.FlushSafe(within(t)); err != nil {
 				t.Error(err)
 			}
