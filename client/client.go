@@ -6,12 +6,10 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/holdfast-mq/holdfast/bookmarkstore"
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
 	"github.com/holdfast-mq/holdfast/internal/signal"
-	"github.com/holdfast-mq/holdfast/internal/wire"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
@@ -178,10 +176,6 @@ func (c *Client) Err() error {
 // made durable, everything published is settled as for Flush, and the client
 // is closed, also if ctx ends first. Then the error says what is left. Not to
 // be called from within a loop, which it would wait for.
-//
-// A publish store in memory is at its end then, and the servers are told: they keep
-// what they know of the publisher for less long. (One that is used again all the same
-// goes on.)
 func (c *Client) Drain(ctx context.Context) error {
 	c.beginDraining()
 	if c.ctx.Err() != nil {
@@ -192,31 +186,11 @@ func (c *Client) Drain(ctx context.Context) error {
 		errs = append(errs, s.finish(ctx))
 	}
 	errs = append(errs, c.syncMarks(ctx), c.calm(ctx), c.Flush(ctx))
-	c.endLife(ctx)
 	c.Close()
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("drain: %w", err)
 	}
 	return nil
-}
-
-// endLife tells a server that knows our extensions that nothing will come behind what
-// a publish store in memory has published, if all of that is settled. Nothing is lost
-// if it does not get there: then the servers find out later.
-func (c *Client) endLife(ctx context.Context) {
-	_, volatile := c.store.(*pubstore.Memory)
-	at := c.record.snapshot()
-	if !volatile || at.State != Live || !at.Server.Extended || c.store.Usage().Messages > 0 {
-		return
-	}
-	if lives := c.store.Lives(); lives[len(lives)-1].Last == 0 {
-		return // it has published nothing
-	}
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	if _, err := c.store.Append(ctx, &pubstore.Message{Topic: wire.EndTopic}); err == nil {
-		_ = c.Flush(ctx)
-	}
 }
 
 func (c *Client) beginDraining() {

@@ -79,39 +79,3 @@ func TestClosedByMarker(t *testing.T) {
 	}
 	end(t, j)
 }
-
-// A publisher that has ended is closing as soon as nothing is left of it, and forgotten
-// earlier than one that is silent; one that goes on all the same is as any other.
-func TestEnded(t *testing.T) {
-	for _, goesOn := range []bool{false, true} {
-		disk, c := memfs.New(), newClock()
-		use := func(o *journal.Options) { o.Now = c.Now }
-		j := openOn(t, disk, use)
-		fill(t, j, 1, 1, 5)
-		put(t, j, &journal.Record{Kind: journal.Empty, Publisher: 1, Sequence: 6, Prev: 5, Reason: []byte("life ended")}, journal.Take)
-		if goesOn {
-			fill(t, j, 1, 7, 7)
-		}
-		end(t, j)
-		j = openOn(t, disk, use)
-		closing, known := 0, 0
-		for range 30 {
-			fill(t, j, 9, state(j, 9).Have+1, state(j, 9).Have+100)
-			synced(t, j)
-			c.add(15 * time.Minute)
-			if _, err := j.Trim(journal.Retention{Age: time.Hour}); err != nil {
-				t.Fatal(err)
-			}
-			if s, is := j.State(1); is {
-				known++
-				if s.Closing {
-					closing++
-				}
-			}
-		}
-		if goesOn && (known != 16 || closing != 8) || !goesOn && (known != 12 || closing < 7) {
-			t.Errorf("goes on %v: known for %d quarters, closing in %d of them", goesOn, known, closing)
-		}
-		end(t, j)
-	}
-}

@@ -23,9 +23,6 @@ const (
 	// forgetSteps is after how many it is forgotten. Meanwhile the places that name
 	// it are told that they need not.
 	forgetSteps = silentSteps + 2*clockSteps
-	// endedSteps is the same for one whose client has said that its life ends: that is
-	// closing as soon as nothing is left of it.
-	endedSteps = 3*clockSteps + 1
 )
 
 // Closing returns the group's clock, and what was forgotten, as far as is known here.
@@ -55,7 +52,7 @@ func (j *Journal) HearClosing(c Closing) error {
 // retain, as long as it matters to a publisher: an idle log does not grow.
 func (j *Journal) advance(retain time.Duration) error {
 	matters := false
-	j.each(func(p *publisher) { matters = matters || !j.table.silent(p, p.forgetSteps()) })
+	j.each(func(p *publisher) { matters = matters || !j.table.silent(p, forgetSteps) })
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	err := j.unusableLocked()
@@ -72,17 +69,10 @@ func (t *table) silent(p *publisher, steps uint64) bool {
 	return t.closing.Clock >= p.seen+steps || mut.On(mut.R2HaveForgotten)
 }
 
-func (p *publisher) forgetSteps() uint64 {
-	if p.ended {
-		return endedSteps
-	}
-	return forgetSteps
-}
-
 // see notes that a publisher is in use now.
 func (t *table) see(p *publisher) {
 	p.closed = t.closedTo(p)
-	p.seen, p.ended = t.closing.Clock, false
+	p.seen = t.closing.Clock
 }
 
 // closedTo returns up to where a publisher is closing, or was once.
@@ -106,7 +96,7 @@ func (j *Journal) forget(remaining []segment, agree func([]bookmark.Bookmark) []
 	var gone []uint64
 	for _, b := range list {
 		p := t.byID[b.Publisher]
-		if p == nil || p.have != b.Sequence || !t.forgettable(p, remaining) || !t.silent(p, p.forgetSteps()) || len(gone) == floorsPerRecord {
+		if p == nil || p.have != b.Sequence || !t.forgettable(p, remaining) || !t.silent(p, forgetSteps) || len(gone) == floorsPerRecord {
 			continue // it was seen meanwhile, or its time is not up
 		}
 		gone = append(gone, p.id)
@@ -137,9 +127,9 @@ func (t *table) forgettable(p *publisher, remaining []segment) bool {
 }
 
 // closes reports whether nothing is left of a publisher that was not seen for twice
-// retain, or has ended. One that has diverged stays.
+// retain. One that has diverged stays.
 func (t *table) closes(p *publisher) bool {
-	return (p.diverged == 0 || mut.On(mut.R11DivergedForgotten)) && p.floor == p.have && (p.ended || t.silent(p, silentSteps))
+	return (p.diverged == 0 || mut.On(mut.R11DivergedForgotten)) && p.floor == p.have && t.silent(p, silentSteps)
 }
 
 func inAny(segs []segment, publisher uint64) bool {
@@ -153,18 +143,6 @@ func (t *table) applyClosing(c Closing, age int64) {
 	}
 	t.closing = t.closing.Max(c)
 }
-
-// closing returns what a head keeps of how far a publisher has come: closed, and in
-// the lowest bit whether it has ended.
-func (p *publisher) closing() uint64 {
-	n := p.closed << 1
-	if p.ended {
-		n |= 1
-	}
-	return n
-}
-
-func (p *publisher) recoverClosing(n uint64) { p.closed, p.ended = n>>1, n&1 > 0 }
 
 // appendClosing appends the group's clock, the newest of the forgotten, and the age
 // of the log at which the clock has risen last.

@@ -49,7 +49,6 @@ type publisher struct {
 type presence struct {
 	seen   uint64 // the group's clock at the last record, or at Seen
 	closed uint64 // have when it was seen again after it was closing
-	ended  bool   // nothing comes any more, as its client has said
 }
 
 // running are the running CRCs of a publisher (R11).
@@ -242,7 +241,6 @@ func (t *table) apply(r *Record, sum uint32) *publisher {
 	t.see(p)
 	had := p.have
 	p.have = r.Sequence
-	p.ended = r.Kind == Empty && string(r.Reason) == ledger.Ended && !mut.On(mut.R10EndUnheard)
 	switch r.Kind {
 	case Message:
 		t.noteTopic(p, r.Topic, r.Sequence)

@@ -44,10 +44,6 @@ const (
 	Closed
 )
 
-// Ended is the reason of an Empty record with which its publisher's life ends: its
-// client has said that nothing comes behind it (R10).
-const Ended = "life ended"
-
 // A Record is one entry of a ledger. The byte slices are valid until the next
 // call on the value that returned the record.
 type Record struct {
@@ -62,7 +58,7 @@ type Record struct {
 
 	Topic         []byte
 	Body          []byte
-	Reason        []byte // Tombstone; Gone: why all that it stands for is refused, if it is; Empty: Ended or nothing
+	Reason        []byte // Tombstone; Gone: why all that it stands for is refused, if it is
 	User          []byte // publisher's user id, may be empty
 	CorrelationID []byte // x
 	SOWKey        []byte // k

@@ -284,8 +284,6 @@ const (
 	R10ClosedByOne Bug = "r10-closed-by-one"
 	// R10ForgetsOutstanding has a place forget a publisher of which messages are outstanding.
 	R10ForgetsOutstanding Bug = "r10-forgets-outstanding"
-	// R10EndUnheard keeps a publisher whose life has ended as long as one that is silent.
-	R10EndUnheard Bug = "r10-end-unheard"
 	// R10ClosingUntold leaves a peer waiting for a publisher that may be forgotten since the hello.
 	R10ClosingUntold Bug = "r10-closing-untold"
 	// R10GoneUntold says nothing of what is gone to a peer that has less, of a publisher that may be forgotten.

@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
-	"github.com/holdfast-mq/holdfast/internal/ledger"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memledger"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
@@ -47,44 +46,4 @@ func TestClosed(t *testing.T) {
 	if base, want := string(ack.Bookmark), (bookmark.Vector{y: 1, z: 1}).String(); base != want {
 		t.Errorf("base %s, want %s", base, want)
 	}
-}
-
-// A client says that its life ends, with a number of its own. One without our
-// extensions can't.
-func TestLifeEnds(t *testing.T) {
-	l := memledger.New()
-	s := newStand(t, l, l.Sync)
-	p := s.publisher("x")
-	for n, topic := range []string{"a", wire.EndTopic} {
-		if err := p.publish(topic, uint64(n+1), ""); err != nil {
-			t.Fatal(err)
-		}
-	}
-	s.sync()
-	p.want("persisted success s=2")
-	f := l.Follow(l.First())
-	defer f.Close()
-	var last ledger.Record
-	for more := true; more; {
-		var err error
-		if more, err = f.Next(&last); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if last.Kind != ledger.Empty || string(last.Reason) != ledger.Ended || last.Sequence != 2 {
-		t.Errorf("%+v", last)
-	}
-	plain := s.connect()
-	if err := plain.core.Execute(s.message(&wire.LogonCommand{CommandID: "0", ClientName: "plain", Acks: wire.AckProcessed}), 0); err != nil {
-		t.Fatal(err)
-	}
-	if err := plain.core.Decide(s.now); err != nil {
-		t.Fatal(err)
-	}
-	plain.out()
-	if err := plain.publish(wire.EndTopic, 1, ""); err != nil {
-		t.Fatal(err)
-	}
-	s.sync()
-	plain.want("persisted failure s=1 reason="+wire.ReasonInvalidTopic, "persisted success s=1")
 }

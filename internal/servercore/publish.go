@@ -48,7 +48,7 @@ func (s *Session) refuses(m *wire.Message) string {
 		return wire.ReasonNoTopic
 	case !validTopic(m.Topic):
 		return wire.ReasonInvalidTopic
-	case string(m.Topic) == devnull, s.ends(m):
+	case string(m.Topic) == devnull:
 		return ""
 	case bytes.HasPrefix(m.Topic, reserved):
 		return wire.ReasonInvalidTopic
@@ -56,11 +56,6 @@ func (s *Session) refuses(m *wire.Message) string {
 		return wire.ReasonInvalidTopic
 	}
 	return ""
-}
-
-// ends reports whether a publisher says that nothing comes behind this number.
-func (s *Session) ends(m *wire.Message) bool {
-	return s.who.ext && m.HasSequence && m.Sequence > 0 && string(m.Topic) == wire.EndTopic
 }
 
 // validTopic reports whether a topic is text: UTF-8 without control characters.
@@ -301,9 +296,6 @@ func (s *Session) recordOf(m *wire.Message, refused string) *ledger.Record {
 		return r
 	case string(m.Topic) == devnull:
 		r.Kind = ledger.Empty
-		return r
-	case s.ends(m):
-		r.Kind, r.Reason = ledger.Empty, []byte(ledger.Ended)
 		return r
 	}
 	r.Body, r.User = m.Body, s.who.user

@@ -87,7 +87,6 @@
 //	                            alone, stopping; see SyncInSync and the following
 //	               clock        the group's clock, if the server did not know the publisher; the store keeps it
 //	                            unless what it keeps may have been sent (R10)
-//	publish        t            EndTopic: the publisher's life ends with this number, nothing is delivered (R10)
 //	ack            sync         processed, with success, without cid, at any time after the logon: that has changed
 //	persisted ack  level        "single": safe is less, a sync destination is left out (R5)
 //	the same of a fully_durable subscription: its messages are held back until they are safe again (R13);

@@ -4,10 +4,6 @@ package wire
 // our extensions.
 const extVersion = "1"
 
-// EndTopic is the topic of a numbered publish with which a client with our extensions
-// says that the life of its publisher ends: a server without them would refuse it.
-const EndTopic = "/AMPS/holdfast/end"
-
 // A LogonCommand is a logon, C→S.
 //
 //	{"c":"logon","cid":…,"client_name":…,"user_id":…,"pw":…,"x":…,"mt":…,"a":…,"opts":…,"version":…,

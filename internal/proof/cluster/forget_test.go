@@ -7,9 +7,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/bookmarkstore"
 	"github.com/holdfast-mq/holdfast/client"
-	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/proof/cluster"
-	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
 // have returns how far an instance has a publisher, 0 if it does not know it.
@@ -212,34 +210,5 @@ func TestPlacesLeaveOutWhatIsClosed(t *testing.T) {
 			}
 		}
 		wantRejections(s, pub)
-	})
-}
-
-// Jobs that publish from memory and finish are forgotten before those that are killed.
-func TestFinishedJobsAreForgottenEarlier(t *testing.T) {
-	cluster.Run(t, retain(time.Minute), func(s *cluster.System) {
-		var ids []uint64
-		for _, name := range []string{"done", "killed"} {
-			store := pubstore.NewMemory(pubstore.MemoryOptions{})
-			job := s.App(name, []string{"a"}, func(c *client.Config) { c.Publishes = store })
-			job.PublishN("orders", 1, 3)
-			job.FlushSafe()
-			ids = append(ids, bookmark.OfLife(store.Lives()[0].ID).ID)
-			if name == "done" {
-				ctx, cancel := s.Context()
-				if err := job.Client.Drain(ctx); err != nil {
-					t.Fatal(err)
-				}
-				cancel()
-			}
-			job.Kill()
-		}
-		filler := s.App("filler", []string{"b"}, nil)
-		passRetention(s, filler, 14)
-		for _, name := range []string{"a", "b"} {
-			if done, killed := have(s, name, ids[0]), have(s, name, ids[1]); done > 0 || killed != 3 {
-				t.Errorf("%s has %d of the job that is done, %d of the one that was killed", name, done, killed)
-			}
-		}
 	})
 }

@@ -100,7 +100,7 @@ func kindOf(topic string) journal.Kind {
 	switch topic {
 	case topicRefused:
 		return journal.Tombstone
-	case topicNothing, wire.EndTopic:
+	case topicNothing:
 		return journal.Empty
 	}
 	return journal.Message

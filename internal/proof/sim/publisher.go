@@ -100,8 +100,6 @@ func (p *publisher) publish() {
 		topic = topicRefused
 	case n < 34:
 		topic = topicNothing
-	case n < 35:
-		topic = wire.EndTopic // and it goes on all the same
 	}
 	w.bodies++
 	body := w.bodies
