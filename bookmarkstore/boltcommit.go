@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"math"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -195,7 +194,6 @@ type save struct {
 	id          string
 	head        head
 	headUnsaved bool
-	dropped     []uint64 // publishers that leave the database, before
 	points      []point
 	outOfOrder  []uint64 // of all points, one after the other
 }
@@ -210,9 +208,9 @@ type point struct {
 
 // collectLocked returns what the database does not have yet.
 func (p *boltPlace) collectLocked() (save, bool) {
-	s := save{id: p.id, head: p.headLocked(), headUnsaved: p.headUnsavedLocked(), dropped: p.dropped}
+	s := save{id: p.id, head: p.headLocked(), headUnsaved: p.headUnsavedLocked()}
 	if len(p.dirty) == 0 {
-		return s, s.headUnsaved || len(s.dropped) > 0
+		return s, s.headUnsaved
 	}
 	s.points = make([]point, 0, len(p.dirty))
 	for _, slot := range p.dirty {
@@ -237,7 +235,7 @@ func (p *boltPlace) clearLocked() {
 		n.pending = n.pending[:0]
 		n.dirty = false
 	}
-	p.dirty, p.dropped = p.dirty[:0], nil
+	p.dirty = p.dirty[:0]
 }
 
 // save writes what was collected of a place.
@@ -245,11 +243,6 @@ func (b *Bolt) save(subscriptions *bbolt.Bucket, s save) error {
 	bucket, err := b.saveHead(subscriptions, s)
 	if err != nil {
 		return err
-	}
-	for _, publisher := range s.dropped {
-		if err := drop(bucket, publisher); err != nil {
-			return err
-		}
 	}
 	outOfOrder := s.outOfOrder
 	for _, pt := range s.points {
@@ -334,14 +327,6 @@ func (b *Bolt) savePoint(bucket *bbolt.Bucket, id string, pt point, added []uint
 		}
 	}
 	return nil
-}
-
-// drop removes all of a publisher.
-func drop(bucket *bbolt.Bucket, publisher uint64) error {
-	if err := bucket.Delete(discardedKey(publisher)); err != nil {
-		return err
-	}
-	return sweep(bucket, publisher, math.MaxUint64)
 }
 
 // above returns the sequences above limit.

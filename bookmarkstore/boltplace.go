@@ -2,7 +2,6 @@ package bookmarkstore
 
 import (
 	"context"
-	"slices"
 )
 
 // A boltPlace is a place and what of it the database does not have yet.
@@ -13,8 +12,6 @@ type boltPlace struct {
 	// written; guarded by mu.
 	notes []note
 	dirty []int // slots of the notes that are; guarded by mu
-	// dropped are publishers that are to leave the database; guarded by mu.
-	dropped []uint64
 	// savedGeneration and savedBased are what the head in the database
 	// says at least; guarded by mu.
 	savedGeneration uint64
@@ -43,11 +40,6 @@ func (p *boltPlace) noteLocked(slot int) *note {
 
 // recordLocked notes a change of the window that has to be written.
 func (p *boltPlace) recordLocked(c change) {
-	if c.forgotten {
-		p.dropLocked(c)
-		return
-	}
-	p.staysLocked(c.publisher)
 	n := p.noteLocked(c.slot)
 	if c.added > 0 {
 		n.pending = append(n.pending, c.added)
@@ -58,21 +50,9 @@ func (p *boltPlace) recordLocked(c change) {
 	}
 }
 
-// dropLocked notes that a publisher leaves the place. Its slot may be another's next.
-func (p *boltPlace) dropLocked(c change) {
-	p.dropped = append(p.dropped, c.publisher)
-	p.dirty = slices.DeleteFunc(p.dirty, func(slot int) bool { return slot == c.slot })
-	*p.noteLocked(c.slot) = note{}
-}
-
-// staysLocked notes that a publisher that was to leave the database is written again.
-func (p *boltPlace) staysLocked(publisher uint64) {
-	p.dropped = slices.DeleteFunc(p.dropped, func(id uint64) bool { return id == publisher })
-}
-
 // forgottenLocked drops the notes of what the window has forgotten. The new
 // generation makes the next commit drop it from the database.
-func (p *boltPlace) forgottenLocked() { p.notes, p.dirty, p.dropped = nil, nil, nil }
+func (p *boltPlace) forgottenLocked() { p.notes, p.dirty = nil, nil }
 
 func (p *boltPlace) headLocked() head {
 	return head{generation: p.generation, based: p.w.based, query: p.query}
@@ -126,14 +106,6 @@ func (s *boltSubscription) Restart() error {
 func (s *boltSubscription) Progress(v Vector) error {
 	_, err := s.change(func(p *boltPlace) {
 		p.changes = p.w.progress(v, p.changes[:0])
-	})
-	return err
-}
-
-// Forget implements Subscription.
-func (s *boltSubscription) Forget(closed Vector) error {
-	_, err := s.change(func(p *boltPlace) {
-		p.changes = p.w.forget(closed, p.changes[:0])
 	})
 	return err
 }

@@ -187,7 +187,6 @@ func (tp *txPlace) publisher(id uint64) *txPublisher {
 // of it: a discard must not be durable without the base it stands on.
 func (tp *txPlace) saveLocked(q *txPublisher, sequence uint64) save {
 	p := tp.p
-	p.staysLocked(q.id)
 	s := save{id: p.id, head: p.headLocked()}
 	if p.headUnsavedLocked() && !(tp.headWritten && tp.head == s.head) {
 		s, _ = p.collectLocked()
@@ -237,11 +236,6 @@ func (tp *txPlace) followLocked() bool {
 		for _, sequence := range q.sequences {
 			b := Bookmark{Publisher: q.id, Sequence: sequence}
 			c := p.w.discard(b)
-			if c.forgotten {
-				p.recordLocked(c)
-				changed = true
-				continue
-			}
 			if c.none() && sequence > p.w.publisher(q.id).received {
 				p.w.keepOutOfOrder(b) // the id was released meanwhile and b will come again
 			}

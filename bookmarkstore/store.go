@@ -90,12 +90,6 @@ type Subscription interface {
 	// of the publishers in v up to there has been shown. It is discarded
 	// when everything received before it is.
 	Progress(v Vector) error
-	// Forget notes that of the publishers in closed nothing comes any more up to
-	// there. One leaves the place when exactly that much of it was received, and all
-	// of that discarded; should more come of it, it begins anew. Forgetting is
-	// durable at the store's next commit, or not at all: it does no harm to name
-	// a publisher for longer.
-	Forget(closed Vector) error
 	// Discard notes that the application is done with b. Discarding what is
 	// not outstanding changes nothing. Durable at the store's next commit.
 	Discard(b Bookmark) error

@@ -1,7 +1,6 @@
 package bookmarkstore
 
 import (
-	"maps"
 	"slices"
 
 	"github.com/holdfast-mq/holdfast/internal/mut"
@@ -17,7 +16,6 @@ import (
 type window struct {
 	publishers map[uint64]*publisher
 	order      []*publisher // by slot, so that nothing depends on a map's order
-	free       []int        // slots whose publishers were forgotten; nothing is known of what stands there
 	recent     *publisher   // the one asked for last; most often it is asked for again
 	based      bool         // SetBase was called, in this life or in an earlier one
 	waiting    int          // messages received and not yet discarded
@@ -39,7 +37,6 @@ type publisher struct {
 	// process, ascending, all above discarded. When they come again they are
 	// dropped and count as received and discarded.
 	elsewhere []uint64
-	closed    uint64 // nothing comes up to here; 0: not known
 }
 
 // A change is what a store has to write so that the next life knows it.
@@ -51,11 +48,9 @@ type change struct {
 	discarded uint64
 	// added is a sequence that is now discarded out of order, 0 if none is.
 	added uint64
-	// forgotten says that the publisher has left the place. The slot is free.
-	forgotten bool
 }
 
-func (c change) none() bool { return c.discarded == 0 && c.added == 0 && !c.forgotten }
+func (c change) none() bool { return c.discarded == 0 && c.added == 0 }
 
 // publisher returns what is kept of a publisher, making it if it is new.
 func (w *window) publisher(id uint64) *publisher {
@@ -67,21 +62,11 @@ func (w *window) publisher(id uint64) *publisher {
 		if w.publishers == nil {
 			w.publishers = make(map[uint64]*publisher)
 		}
-		p = w.newPublisher(id)
-	}
-	w.recent = p
-	return p
-}
-
-func (w *window) newPublisher(id uint64) *publisher {
-	p := &publisher{id: id, slot: len(w.order)}
-	if n := len(w.free); n > 0 {
-		p.slot, w.free = w.free[n-1], w.free[:n-1]
-		w.order[p.slot] = p
-	} else {
+		p = &publisher{id: id, slot: len(w.order)}
+		w.publishers[id] = p
 		w.order = append(w.order, p)
 	}
-	w.publishers[id] = p
+	w.recent = p
 	return p
 }
 
@@ -128,7 +113,7 @@ func (w *window) receive(b Bookmark) (bool, change) {
 	if len(p.elsewhere) > 0 {
 		if _, found := slices.BinarySearch(p.elsewhere, b.Sequence); found {
 			p.queue.Push(entry{b.Sequence, done})
-			return mut.On(mut.R9NoFilter), w.settle(p)
+			return mut.On(mut.R9NoFilter), p.settle()
 		}
 	}
 	p.queue.Push(entry{b.Sequence, waiting})
@@ -146,7 +131,7 @@ func (w *window) discard(b Bookmark) change {
 	e.state = done
 	w.waiting--
 	w.discardPlanted(mut.R9DiscardMax, p, b.Sequence)
-	if c := w.settle(p); !c.none() {
+	if c := p.settle(); !c.none() {
 		return c
 	}
 	return change{slot: p.slot, publisher: p.id, added: b.Sequence}
@@ -187,18 +172,18 @@ func (w *window) mark(b Bookmark) change {
 	n := p.queue.Len()
 	if n == 0 { // most publishers of most marks: they never have a queue
 		p.discarded = b.Sequence
-		return w.moved(p)
+		return p.moved()
 	}
 	if p.queue.At(n-1).state == marked {
 		p.queue.At(n - 1).sequence = b.Sequence // of two marks in a row the later says all
 		return change{}
 	}
 	p.queue.Push(entry{b.Sequence, marked})
-	return w.settle(p)
+	return p.settle()
 }
 
 // settle moves discarded over what no longer waits at the head of the queue.
-func (w *window) settle(p *publisher) change {
+func (p *publisher) settle() change {
 	before := p.discarded
 	for p.queue.Len() > 0 && p.queue.At(0).state != waiting {
 		p.discarded = max(p.discarded, p.queue.Pop().sequence)
@@ -206,47 +191,14 @@ func (w *window) settle(p *publisher) change {
 	if p.discarded == before {
 		return change{}
 	}
-	return w.moved(p)
+	return p.moved()
 }
 
-func (w *window) moved(p *publisher) change {
+func (p *publisher) moved() change {
 	for len(p.elsewhere) > 0 && p.elsewhere[0] <= p.discarded {
 		p.elsewhere = p.elsewhere[1:]
 	}
-	if p.isOver() {
-		return w.drop(p)
-	}
 	return change{slot: p.slot, publisher: p.id, discarded: p.discarded}
-}
-
-// forget notes that of the publishers in v nothing comes any more up to there. Those
-// of which all is discarded leave at once, others when it is. What changed is
-// appended to changes.
-func (w *window) forget(v Vector, changes []change) []change {
-	for _, id := range slices.Sorted(maps.Keys(v)) {
-		p := w.publishers[id]
-		if p == nil {
-			continue
-		}
-		if p.closed = v[id]; p.isOver() || mut.On(mut.R10ForgetsOutstanding) {
-			changes = append(changes, w.drop(p))
-		}
-	}
-	return changes
-}
-
-// isOver reports whether nothing comes of a publisher, and all of it is discarded.
-func (p *publisher) isOver() bool {
-	return p.closed > 0 && p.received == p.closed && p.discarded == p.closed && len(p.elsewhere) == 0
-}
-
-// drop takes a publisher out of the window.
-func (w *window) drop(p *publisher) change {
-	delete(w.publishers, p.id)
-	w.recent = nil
-	w.order[p.slot] = &publisher{id: p.id, slot: p.slot}
-	w.free = append(w.free, p.slot)
-	return change{slot: p.slot, publisher: p.id, forgotten: true}
 }
 
 // setBase notes the answer to the first subscribe: a mark before everything

@@ -18,11 +18,8 @@ const (
 	// clockSteps is how often the group's clock rises in one retain.
 	clockSteps = 4
 	// silentSteps is for how many steps a publisher must not have been seen
-	// before it is closing: the first one may be short.
+	// before it is forgotten: the first one may be short.
 	silentSteps = 2*clockSteps + 1
-	// forgetSteps is after how many it is forgotten. Meanwhile the places that name
-	// it are told that they need not.
-	forgetSteps = silentSteps + 2*clockSteps
 )
 
 // Closing returns the group's clock, and what was forgotten, as far as is known here.
@@ -52,7 +49,7 @@ func (j *Journal) HearClosing(c Closing) error {
 // retain, as long as it matters to a publisher: an idle log does not grow.
 func (j *Journal) advance(retain time.Duration) error {
 	matters := false
-	j.each(func(p *publisher) { matters = matters || !j.table.silent(p, forgetSteps) })
+	j.each(func(p *publisher) { matters = matters || !j.table.silent(p) })
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	err := j.unusableLocked()
@@ -64,27 +61,14 @@ func (j *Journal) advance(retain time.Duration) error {
 	return j.appendChangeLocked(change{closing: &next})
 }
 
-// silent reports whether a publisher was not seen for so many steps of the clock.
-func (t *table) silent(p *publisher, steps uint64) bool {
-	return t.closing.Clock >= p.seen+steps || mut.On(mut.R2HaveForgotten)
+// silent reports whether a publisher was not seen for twice retain.
+func (t *table) silent(p *publisher) bool {
+	return t.closing.Clock >= p.seen+silentSteps || mut.On(mut.R2HaveForgotten)
 }
 
-// see notes that a publisher is in use now.
-func (t *table) see(p *publisher) {
-	p.closed = t.closedTo(p)
-	p.seen = t.closing.Clock
-}
-
-// closedTo returns up to where a publisher is closing, or was once.
-func (t *table) closedTo(p *publisher) uint64 {
-	if t.closes(p) {
-		return p.have
-	}
-	return p.closed
-}
-
-// forget removes the publishers that were closing for twice retain, if agree says so
-// of them (R10). That one was forgotten is in the log before that.
+// forget removes the publishers of whom no record remains and that were not seen
+// for twice retain, if agree says so (R10). That one was forgotten is in the log
+// before that.
 func (j *Journal) forget(remaining []segment, agree func([]bookmark.Bookmark) []bookmark.Bookmark) error {
 	list := j.forgettable(remaining)
 	if agree != nil {
@@ -96,8 +80,8 @@ func (j *Journal) forget(remaining []segment, agree func([]bookmark.Bookmark) []
 	var gone []uint64
 	for _, b := range list {
 		p := t.byID[b.Publisher]
-		if p == nil || p.have != b.Sequence || !t.forgettable(p, remaining) || !t.silent(p, forgetSteps) || len(gone) == floorsPerRecord {
-			continue // it was seen meanwhile, or its time is not up
+		if p == nil || p.have != b.Sequence || !t.forgettable(p, remaining) {
+			continue // it was seen meanwhile
 		}
 		gone = append(gone, p.id)
 		next.Forgotten = max(next.Forgotten, p.seen+1)
@@ -112,10 +96,11 @@ func (j *Journal) forget(remaining []segment, agree func([]bookmark.Bookmark) []
 	return err
 }
 
-// forgettable returns the publishers that are closing.
+// forgettable returns the publishers that may be forgotten, some of them if there
+// are very many.
 func (j *Journal) forgettable(remaining []segment) (list []bookmark.Bookmark) {
 	j.each(func(p *publisher) {
-		if j.table.forgettable(p, remaining) {
+		if len(list) < floorsPerRecord && j.table.forgettable(p, remaining) {
 			list = append(list, bookmark.Bookmark{Publisher: p.id, Sequence: p.have})
 		}
 	})
@@ -129,7 +114,7 @@ func (t *table) forgettable(p *publisher, remaining []segment) bool {
 // closes reports whether nothing is left of a publisher that was not seen for twice
 // retain. One that has diverged stays.
 func (t *table) closes(p *publisher) bool {
-	return (p.diverged == 0 || mut.On(mut.R11DivergedForgotten)) && p.floor == p.have && t.silent(p, silentSteps)
+	return (p.diverged == 0 || mut.On(mut.R11DivergedForgotten)) && p.floor == p.have && t.silent(p)
 }
 
 func inAny(segs []segment, publisher uint64) bool {

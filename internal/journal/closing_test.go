@@ -49,7 +49,7 @@ func TestForgettingAsksTheGroup(t *testing.T) {
 	defer func() { end(t, j) }()
 	fill(t, j, 1, 1, 5)
 	var asked []bookmark.Bookmark
-	for range 20 {
+	for range 12 {
 		fill(t, j, 9, state(j, 9).Have+1, state(j, 9).Have+100)
 		synced(t, j)
 		c.add(15 * time.Minute)

@@ -22,11 +22,6 @@ type hole struct {
 // alone, which says that all up to there is removed here. It continues the floor
 // if nothing stands between them.
 func (p *publisher) gone(h hole) {
-	if h.cause == Closed {
-		if h.cause = Removed; h.from == 1 && !mut.On(mut.R10ClosedIsRemoved) {
-			p.closed = h.to
-		}
-	}
 	if h.cause == Removed && p.floor == h.from-1 || mut.On(mut.R2MarkerIsFloor) {
 		p.raiseFloor(h.to)
 		return

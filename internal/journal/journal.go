@@ -27,8 +27,7 @@ type State struct {
 	Removed    uint64 // highest one that retention has removed: Floor, or below it
 	RemovedCRC uint32 // running CRC at Removed, 0 if it can't be known
 	Diverged   uint64 // the first sequence that is not proven equal on all instances (R11), 0: the publisher has not diverged
-	Closing    bool   // nothing of it is left, and it was not seen for twice retain: it is about to be forgotten (R10)
-	Closed     uint64 // up to here it was closing once: who does not name it is told nothing of that
+	Closing    bool   // nothing of it is left, and it was not seen for twice retain: it may be forgotten (R10)
 }
 
 // A Range is From to To, both included, of one publisher.
@@ -230,7 +229,7 @@ func (j *Journal) Seen(publisher uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if p := j.table.byID[publisher]; p != nil {
-		j.table.see(p)
+		p.seen = j.table.closing.Clock
 	}
 }
 

@@ -35,7 +35,6 @@ const (
 	Removed = ledger.Removed
 	LetGo   = ledger.LetGo
 	Lost    = ledger.Lost
-	Closed  = ledger.Closed
 
 	OtherPublisher = ledger.OtherPublisher
 )

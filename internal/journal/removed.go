@@ -162,12 +162,10 @@ func (t *table) removes(before *table, of *publisher) {
 // Removed returns, of the publishers of which retention has removed a message of a
 // topic that matches, the highest number of these. What was removed elsewhere
 // matches, since its topics are not known.
-// Of publishers that are closing, or were, it has those that a place names (R10).
-func (j *Journal) Removed(matches func(topic []byte) bool, named bookmark.Vector) bookmark.Vector {
+func (j *Journal) Removed(matches func(topic []byte) bool) bookmark.Vector {
 	wanted, v := j.wanted(matches), make(bookmark.Vector)
 	j.each(func(p *publisher) {
-		n := p.removedOf(wanted)
-		if n > j.table.closedTo(p) || n > 0 && (named[p.id] > 0 || mut.On(mut.R10ClosedIsRemoved)) {
+		if n := p.removedOf(wanted); n > 0 {
 			v[p.id] = n
 		}
 	})

@@ -20,13 +20,13 @@ const (
 
 // A publisher is what the journal knows of one.
 type publisher struct {
-	id      uint64
-	check   bookmark.Check // zero: not known
-	have    uint64
-	durable uint64
-	floor   uint64
-	removed uint64 // highest sequence before the oldest segment
-	presence
+	id         uint64
+	check      bookmark.Check // zero: not known
+	have       uint64
+	durable    uint64
+	floor      uint64
+	removed    uint64 // highest sequence before the oldest segment
+	seen       uint64 // the group's clock at the last record, or at Seen
 	tombstones []Tombstoned
 	holes      []hole // in order
 	settled    bool   // has made use of the decree
@@ -43,12 +43,6 @@ type publisher struct {
 
 	running
 	diverged uint64 // the first number that is not proven equal on all instances; 0: it has not diverged
-}
-
-// presence is how long a publisher has been away (R10).
-type presence struct {
-	seen   uint64 // the group's clock at the last record, or at Seen
-	closed uint64 // have when it was seen again after it was closing
 }
 
 // running are the running CRCs of a publisher (R11).
@@ -75,7 +69,7 @@ func (p *publisher) state() State {
 // state adds to it what depends on the table.
 func (t *table) state(p *publisher) State {
 	s := p.state()
-	s.Closing, s.Closed = t.closes(p), t.closedTo(p)
+	s.Closing = t.closes(p)
 	return s
 }
 
@@ -238,9 +232,9 @@ func (t *table) apply(r *Record, sum uint32) *publisher {
 	if r.Sequence <= p.have {
 		return p
 	}
-	t.see(p)
 	had := p.have
 	p.have = r.Sequence
+	p.seen = t.closing.Clock
 	switch r.Kind {
 	case Message:
 		t.noteTopic(p, r.Topic, r.Sequence)

@@ -57,13 +57,8 @@ type Log interface {
 	Floor(publisher uint64) uint64
 	Floors() bookmark.Vector
 	// Removed returns, of the publishers of which retention has removed a message
-	// of a topic that matches, or may have, the highest number of these. Of publishers
-	// that were closed since it has those that a place names.
-	Removed(matches func(topic []byte) bool, named bookmark.Vector) bookmark.Vector
-	// Closed returns, of the publishers that a place names, those of which nothing
-	// up to their have(p), which it returns, will come from any instance: the place
-	// can do without them.
-	Closed(named bookmark.Vector) bookmark.Vector
+	// of a topic that matches, or may have, the highest number of these.
+	Removed(matches func(topic []byte) bool) bookmark.Vector
 
 	// Unmatched returns the publishers of which nothing that the log has, or ever
 	// had, can match, with have(p). One of which that is not known is not among them.

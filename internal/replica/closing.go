@@ -29,75 +29,25 @@ func (p *peer) inSync() bool { return p.dest.Sync || p.memory.sync }
 // it may be forgotten at any time. So whatever is said of it later is introduced by
 // the marker that it is gone.
 
-// Agree tells the peers of publishers that are closing here, each with its have,
+// Agree tells the peers of publishers that may be forgotten here, each with its have,
 // and returns those that no peer knows that has not promised to forget them (R10). Of
-// those that are away only the ones in sync are waited for. If no peer is away, the
-// places that name these are told that they need not.
+// those that are away only the ones in sync are waited for.
 func (l *Links) Agree(closing []bookmark.Bookmark) (agreed []bookmark.Bookmark) {
 	l.dropForgotten()
-	conns, sync, all := l.promise(closing)
-	if sync || mut.On(mut.R10ForgetsAlone) {
-		for _, b := range closing {
-			known := func(c *conn) bool { return c.knows(b.Publisher) && !mut.On(mut.R10ForgetsAlone) }
-			if !slices.ContainsFunc(conns, known) {
-				agreed = append(agreed, b)
-			}
+	conns, complete := l.promise(closing)
+	if !complete && !mut.On(mut.R10ForgetsAlone) {
+		return nil
+	}
+	for _, b := range closing {
+		known := func(c *conn) bool { return c.knows(b.Publisher) && !mut.On(mut.R10ForgetsAlone) }
+		if !slices.ContainsFunc(conns, known) {
+			agreed = append(agreed, b)
 		}
 	}
-	var news []bookmark.Bookmark
 	l.mu.Lock()
 	l.agreed = agreed
-	if all || mut.On(mut.R10ClosedByOne) {
-		news = l.closeLocked(agreed)
-	}
-	l.leaving = stillIn(l.leaving, closing)
 	l.mu.Unlock()
-	if len(news) > 0 && l.o.OnClosed != nil {
-		l.o.OnClosed(news)
-	}
 	return agreed
-}
-
-// closeLocked takes in that no instance will ever send what these have, and returns
-// those of which that is new.
-func (l *Links) closeLocked(agreed []bookmark.Bookmark) (news []bookmark.Bookmark) {
-	if l.leaving == nil {
-		l.leaving = make(bookmark.Vector)
-	}
-	for _, b := range agreed {
-		if l.leaving[b.Publisher] != b.Sequence {
-			l.leaving[b.Publisher] = b.Sequence
-			news = append(news, b)
-		}
-	}
-	return news
-}
-
-// stillIn returns the part of a vector that is in a list, too.
-func stillIn(v bookmark.Vector, list []bookmark.Bookmark) bookmark.Vector {
-	still := make(bookmark.Vector)
-	for _, b := range list {
-		if v[b.Publisher] == b.Sequence {
-			still[b.Publisher] = b.Sequence
-		}
-	}
-	return still
-}
-
-// Closed implements [ledger.Log].
-func (l *Links) Closed(named bookmark.Vector) bookmark.Vector {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	closed, few := make(bookmark.Vector), l.leaving
-	if len(named) < len(few) {
-		few = named
-	}
-	for publisher := range few {
-		if have := l.leaving[publisher]; have > 0 && named[publisher] > 0 {
-			closed[publisher] = have
-		}
-	}
-	return closed
 }
 
 // dropForgotten drops what is known of the publishers that were agreed on last and
@@ -145,14 +95,14 @@ func (c *conn) forget(gone []bookmark.Bookmark) {
 }
 
 // promise has the connected peers told, and returns their connections, and whether
-// all peers in sync are connected, and all of them.
-func (l *Links) promise(closing []bookmark.Bookmark) (conns []*conn, sync, all bool) {
+// all peers in sync are connected.
+func (l *Links) promise(closing []bookmark.Bookmark) (conns []*conn, complete bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	sync, all = true, true
+	complete = true
 	for _, p := range l.peers {
 		if p.conn == nil {
-			sync, all = sync && !p.inSync(), false
+			complete = complete && !p.inSync()
 			continue
 		}
 		conns = append(conns, p.conn)
@@ -161,8 +111,9 @@ func (l *Links) promise(closing []bookmark.Bookmark) (conns []*conn, sync, all b
 			encodeVector(e, frameClosing, part)
 			_ = p.conn.queueLocked(e.finish()) // the connection ends if it can't be
 		}
+		p.conn.out.Wake()
 	}
-	return conns, sync, all
+	return conns, complete
 }
 
 // knows reports whether the peer may still have a publisher.

@@ -64,9 +64,6 @@ func (s *Session) subscribe(m *wire.Message) error {
 	s.later(func(now time.Time) {
 		s.add(b, at.From, now)
 		s.tellPassed(b, at.diverged)
-		if b.Options.Vector {
-			s.tellClosed(b, s.inst.Ledger.Closed(b.Seen()))
-		}
 	})
 	return nil
 }

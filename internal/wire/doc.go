@@ -96,8 +96,7 @@
 //	               part, parts, sum  of a vector in parts, see below
 //	its acks       bm           processed: the base vector, unless the subscribe had a vector; persisted: what
 //	                            of the vector moved (R9)
-//	               reason       processed, with success: "not replicated" (R3); persisted: "publisher diverged", from
-//	                            bm on (R11), or "publisher closed", of those in bm nothing comes up to there (R10)
+//	               reason       processed, with success: "not replicated" (R3)
 //	               gap          "publisher|from|to,…": no longer in the log (R9)
 //
 // # Vectors in parts

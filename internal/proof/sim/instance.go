@@ -174,7 +174,7 @@ func (i *instance) linkOptions() replica.Options {
 		Secret:        i.secret,
 		RejoinTimeout: i.w.set.rejoin, Now: i.w.clock,
 		OnWatermark: i.watermarksMoved, OnSyncStatus: i.shared.Registry.WakeAll, OnNotice: i.shared.OnNotice,
-		OnRaised: i.shared.Registry.Raised, OnDiverged: i.diverged, OnClosed: i.shared.Registry.Closed,
+		OnRaised: i.shared.Registry.Raised, OnDiverged: i.diverged,
 	}
 	switch { // those that feed it
 	case i.spare:

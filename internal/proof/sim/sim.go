@@ -24,7 +24,6 @@ type Counts struct {
 	Skipped   uint64 // gaps that subscribers were told of
 	Searches  uint64 // for what their server has removed
 	Overruns  uint64
-	Closed    uint64 // publishers that places of subscribers left out again
 	RollBacks uint64
 	Apart     uint64 // publishers set apart, once for each instance
 	Restored  uint64 // times that old images were put back
@@ -40,7 +39,6 @@ func (c *Counts) Add(o Counts) {
 	c.Skipped += o.Skipped
 	c.Searches += o.Searches
 	c.Overruns += o.Overruns
-	c.Closed += o.Closed
 	c.RollBacks += o.RollBacks
 	c.Apart += o.Apart
 	c.Restored += o.Restored
@@ -202,13 +200,10 @@ const restBound = 3 * time.Minute
 func (w *world) rest() {
 	w.say("the faults end")
 	w.runUntil(w.now + 7*time.Second) // they end by themselves
+	w.resting = true
 	for _, p := range w.publishers {
 		p.quiet = true
 	}
-	if w.o.Seed%4 == 1 { // long enough for places to leave publishers out, not for these to be forgotten
-		w.runUntil(w.now + 4*w.set.retain)
-	}
-	w.resting = true
 	for _, s := range w.subscribers {
 		s.shuffle = false
 	}

@@ -134,11 +134,7 @@ func (s *subscriber) happen(id string, e *clientcore.Effect) {
 		s.w.counts.Skipped++
 		s.w.oracle.missed(s, g.Publisher, g.From, g.To)
 	}
-	if e.Closed == nil {
-		s.stored(s.sub.Keep(e))
-	} else {
-		s.forget(e)
-	}
+	s.stored(s.sub.Keep(e))
 	if e.Base != nil {
 		s.based = true
 		s.kept, _ = s.sub.Place().Discarded()
@@ -228,14 +224,6 @@ func (s *subscriber) lost() {
 	if !s.sub.Searching() { // in side sessions it is on no connection of the client
 		s.sub.Lost()
 	}
-}
-
-// forget has the place leave out publishers of which nothing comes any more.
-func (s *subscriber) forget(e *clientcore.Effect) {
-	before, _ := s.sub.Place().Received()
-	s.stored(s.sub.Keep(e))
-	after, _ := s.sub.Place().Received()
-	s.w.counts.Closed += uint64(len(before) - len(after))
 }
 
 // kill ends the process. forgets: what its store had not committed is gone.

@@ -5,7 +5,6 @@ package memledger
 import (
 	"bytes"
 	"cmp"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -45,7 +44,6 @@ type State struct {
 	Decreed                                bool // a decree stands
 	Outdated                               string
 	Closing                                ledger.Closing
-	Closed                                 bookmark.Vector // publishers that are about to be forgotten everywhere
 }
 
 // New returns an empty ledger.
@@ -249,13 +247,6 @@ func (l *Ledger) Seen(uint64) {}
 // Closing implements [ledger.Log].
 func (l *Ledger) Closing() ledger.Closing { return l.group().Closing }
 
-// Closed implements [ledger.Log].
-func (l *Ledger) Closed(named bookmark.Vector) bookmark.Vector {
-	closed := l.group().Closed.Clone()
-	maps.DeleteFunc(closed, func(p, _ uint64) bool { return named[p] == 0 })
-	return closed
-}
-
 // Floor implements [ledger.Log].
 func (l *Ledger) Floor(publisher uint64) uint64 { return l.Floors()[publisher] }
 
@@ -267,7 +258,7 @@ func (l *Ledger) Floors() bookmark.Vector {
 }
 
 // Removed implements [ledger.Log].
-func (l *Ledger) Removed(matches func(topic []byte) bool, _ bookmark.Vector) bookmark.Vector {
+func (l *Ledger) Removed(matches func(topic []byte) bool) bookmark.Vector {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	v := bookmark.Vector{}
