@@ -31,9 +31,11 @@ func UsageOf(db *bbolt.DB) (Usage, error) {
 	if err != nil {
 		return Usage{}, err
 	}
-	pageSize := int64(db.Info().PageSize)
-	u := Usage{Size: info.Size()}
-	u.Live, err = checkPages(f, u.Size, int(pageSize))
-	u.Free = (u.Size-u.Live)/pageSize - firstPage
-	return u, damage(db.Path(), err)
+	pageSize := db.Info().PageSize
+	live, err := checkPages(f, info.Size(), pageSize)
+	if err != nil {
+		return Usage{}, damage(db.Path(), err)
+	}
+	free := (info.Size()-live)/int64(pageSize) - firstPage
+	return Usage{Size: info.Size(), Live: live, Free: free}, nil
 }

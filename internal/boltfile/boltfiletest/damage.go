@@ -93,6 +93,8 @@ func Recipes(image []byte) map[string][]byte {
 		"a page at another's place": {copyPage, 4, 0, 0, 6},
 		"a root far away":           {setNumber, 0, 0, 32, 255, setNumber, 1, 0, 32, 255},
 		"half a file":               {cutFile, 6, 0, 0, 0},
+		"pages without a size":      {setNumber, 0, 0, 24, 0, setNumber, 1, 0, 24, 0},
+		"pages of one byte":         {setNumber, 0, 0, 24, 1, setNumber, 1, 0, 24, 1},
 		"no pages":                  {clearPage, 0, 0, 0, 0, clearPage, 1, 0, 0, 0},
 	}
 }
