@@ -34,7 +34,8 @@ type Hooks struct {
 	PublishGap func(server string)
 	// Lost is told which of the client's messages were acknowledged as safe and are
 	// lost, as the operator of the servers has declared (R4). They are told again if
-	// the process dies before its publish store has noted it. Must not block.
+	// the process dies before its publish store has noted it, or the server before
+	// its disk has. Must not block.
 	Lost func(*LostError)
 	// StoreRolledBack is told each time the client has begun a new life of the
 	// store because a server has more of it, has another publisher under the id of

@@ -116,45 +116,85 @@ type loss struct {
 	since uint64
 }
 
-// restored notes what is lost with the images that were put back, and returns the
-// present incarnation.
-func (o *oracle) restored() (incarnation uint64) {
-	w := o.w
-	stands := false
-	settled, top := make(map[*life]bool), make(map[*life]uint64)
-	for _, i := range w.instances {
+// A telling is that a publisher was told of a loss, in an incarnation, by a run of an
+// instance.
+type telling struct {
+	loss
+	by  *instance
+	run int
+}
+
+// lasts reports whether the instance must know that it told so: its process has not
+// ended since, with which what it has found to be lost may go.
+func (t *telling) lasts() bool { return t.by.run == t.run }
+
+// Remains are what the disks of the group have together.
+type remains struct {
+	incarnation uint64
+	stands      bool           // its decree
+	settled     map[*life]bool // have made use of that
+	top         map[*life]uint64
+}
+
+func (o *oracle) remains() remains {
+	r := remains{settled: make(map[*life]bool), top: make(map[*life]uint64)}
+	for _, i := range o.w.instances {
 		o.read(i, func(j *journal.Journal) error {
 			d := j.Decree()
-			incarnation, stands = max(incarnation, d.Incarnation), stands || d.Stands()
+			r.incarnation, r.stands = max(r.incarnation, d.Incarnation), r.stands || d.Stands()
 			for _, l := range o.order {
 				s, _ := j.State(l.publisher)
-				top[l] = max(top[l], s.Have)
-				settled[l] = settled[l] || j.Settled(l.publisher)
+				r.top[l] = max(r.top[l], s.Have)
+				r.settled[l] = r.settled[l] || j.Settled(l.publisher)
 			}
 			return nil
 		})
 	}
+	return r
+}
+
+// since is the incarnation from which on a loss of a life may be declared.
+func (r *remains) since(l *life) uint64 {
+	if r.stands && !r.settled[l] {
+		return r.incarnation
+	}
+	return r.incarnation + 1
+}
+
+// restored notes what is lost with the images that were put back, and returns the
+// present incarnation.
+func (o *oracle) restored() (incarnation uint64) {
+	r := o.remains()
 	for _, l := range o.order {
-		if top[l] == 0 {
+		top := r.top[l]
+		if top == 0 {
 			l.erased = uint64(len(l.messages))
 		}
-		if l.safe <= top[l] {
+		if l.safe <= top {
 			continue
 		}
-		lost := loss{ledger.Range{From: top[l] + 1, To: l.safe}, incarnation + 1}
-		if stands && !settled[l] {
-			lost.since = incarnation // that it was made use of is lost, too
-		}
-		if l.lost = append(l.lost, lost); top[l] == 0 {
+		lost := loss{ledger.Range{From: top + 1, To: l.safe}, r.since(l)}
+		if l.lost = append(l.lost, lost); top == 0 {
 			l.unheard = l.safe // before the decree that is taken for what retention has removed (R10)
 		}
 		for seq := lost.From; seq <= lost.To; seq++ {
 			l.messages[seq-1].Fate = checker.Unknown // it may be kept, too, and be sent again
 		}
-		w.say("of %s %d to %d are lost", l.id, lost.From, lost.To)
-		o.w.counts.Lost += lost.To - top[l]
+		o.w.say("of %s %d to %d are lost", l.id, lost.From, lost.To)
+		o.w.counts.Lost += lost.To - top
 	}
-	return incarnation
+	return r.incarnation
+}
+
+// diskLost notes that with a disk it may be lost that a decree has ended, or that a
+// publisher has made use of it: what was lost before may then be declared by it.
+func (o *oracle) diskLost() {
+	r := o.remains()
+	for _, l := range o.order {
+		for n := range l.lost {
+			l.lost[n].since = min(l.lost[n].since, r.since(l))
+		}
+	}
 }
 
 // checkLost checks that nothing is said to be lost that is not.
@@ -192,7 +232,7 @@ func (o *oracle) untold(p *publisher) (lost []ledger.Range) {
 	lives := p.store.Lives()
 	l := o.life(p, lives[len(lives)-1].ID)
 	for _, r := range o.w.instances[0].j.Lost(l.publisher) {
-		if l.isLost(r.From) && !slices.ContainsFunc(l.told, func(t loss) bool { return t.From <= r.From && r.To <= t.To }) {
+		if l.isLost(r.From) && !slices.ContainsFunc(l.told, func(t telling) bool { return t.From <= r.From && r.To <= t.To }) {
 			lost = append(lost, r)
 		}
 	}
@@ -206,8 +246,8 @@ func (o *oracle) tellsLost(p *publisher, m *wire.Message, again bool) {
 	o.check(err, p.name, "lost")
 	l := o.life(p, p.core.Life())
 	for _, s := range spans {
-		t := loss{ledger.Range(s), m.Incarnation}
-		twice := slices.ContainsFunc(l.told, func(x loss) bool { return x == t })
+		t := telling{loss{ledger.Range(s), m.Incarnation}, p.server, p.server.run}
+		twice := slices.ContainsFunc(l.told, func(x telling) bool { return x.loss == t.loss && x.lasts() })
 		if twice && !again {
 			o.violate("%s is told a second time in incarnation %d that %d to %d of %s are lost", p.name, t.since, t.From, t.To, l.id)
 		}

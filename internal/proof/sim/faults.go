@@ -236,6 +236,7 @@ func (w *world) lose(i *instance, fs *memfs.FS) {
 	}
 	i.crash(memfs.Durable, true)
 	i.fs, i.disk = fs, lost
+	w.oracle.diskLost()
 	w.revive(&i.process, 0, 2*time.Second, i.start)
 }
 

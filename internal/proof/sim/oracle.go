@@ -40,7 +40,7 @@ type life struct {
 	letGo     uint64     // highest sequence its store has let go of as safe
 	away      uint64     // published when an instance forgot it
 	lost      []loss     // with images that were put back
-	told      []loss     // to its publisher, in an incarnation
+	told      []telling  // to its publisher
 	unheard   uint64     // up to here it was lost with all that was known of it
 	erased    uint64     // published when images were put back that did not know it
 	kept      uint64     // published when its store was last opened: all of it may have been sent
