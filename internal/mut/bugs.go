@@ -282,6 +282,8 @@ const (
 	R10ClosingUntold Bug = "r10-closing-untold"
 	// R10GoneUntold says nothing of what is gone to a peer that has less, of a publisher that may be forgotten.
 	R10GoneUntold Bug = "r10-gone-untold"
+	// R10DurableUntold says nothing of what is durable to a peer that has a session of a publisher that it may have forgotten.
+	R10DurableUntold Bug = "r10-durable-untold"
 	// R10SentNotKept has a store say after a crash that nothing was sent since it was last closed.
 	R10SentNotKept Bug = "r10-sent-not-kept"
 	// R10LifeByCRC makes the id of a life by the protocol's hash, for which other lives can be found.

@@ -57,10 +57,35 @@ func (l *Links) dropForgotten() {
 	agreed := l.agreed
 	l.agreed = nil
 	l.mu.Unlock()
-	gone := slices.DeleteFunc(agreed, func(b bookmark.Bookmark) bool {
-		_, known := l.o.Journal.State(b.Publisher)
-		return known
-	})
+	l.drop(slices.DeleteFunc(agreed, l.isHere))
+}
+
+// dropReturning does so with one publisher, of which there is a session again: what
+// the peers say of it from now on counts.
+func (l *Links) dropReturning(publisher uint64) {
+	b := bookmark.Bookmark{Publisher: publisher}
+	if l.isHere(b) {
+		return
+	}
+	l.mu.Lock()
+	n := slices.IndexFunc(l.agreed, func(a bookmark.Bookmark) bool { return a.Publisher == publisher })
+	if n >= 0 {
+		l.agreed = slices.Concat(l.agreed[:n], l.agreed[n+1:]) // retention may be reading the old one
+	}
+	l.mu.Unlock()
+	if n >= 0 {
+		l.drop([]bookmark.Bookmark{b})
+	}
+}
+
+// isHere reports whether the journal knows a publisher.
+func (l *Links) isHere(b bookmark.Bookmark) bool {
+	_, known := l.o.Journal.State(b.Publisher)
+	return known
+}
+
+// drop drops what is known of publishers that nobody knows any more.
+func (l *Links) drop(gone []bookmark.Bookmark) {
 	if len(gone) == 0 {
 		return
 	}
@@ -166,7 +191,8 @@ func (c *conn) promised(b bookmark.Bookmark) {
 }
 
 // reopen takes in that the peer has a session of a publisher. If it may have
-// forgotten it, it is told what is gone, so that it knows it again.
+// forgotten it, it is told what is gone, so that it knows it again, and how far the
+// publisher is durable here, which it may have forgotten as well.
 func (c *conn) reopen(ours journal.State) {
 	if mut.On(mut.R10PromiseStays) {
 		return
@@ -177,11 +203,16 @@ func (c *conn) reopen(ours journal.State) {
 		c.link.Introduced(ours.Publisher)
 	}
 	c.mu.Unlock()
-	if known || ours.Have == 0 || ours.Floor < ours.Have {
+	if known || ours.Have == 0 {
 		return
 	}
 	c.l.mu.Lock()
-	c.reopened = append(c.reopened, ours)
+	if ours.Durable > 0 && !mut.On(mut.R10DurableUntold) {
+		c.ackLocked(bookmark.Bookmark{Publisher: ours.Publisher, Sequence: ours.Durable})
+	}
+	if ours.Floor == ours.Have {
+		c.reopened = append(c.reopened, ours)
+	}
 	c.l.mu.Unlock()
 	c.out.Wake()
 }

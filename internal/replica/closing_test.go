@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -105,10 +106,12 @@ func TestForgettingIsAgreed(t *testing.T) {
 func TestPromiseEndsWithASession(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.forgetsAtA()
+		a.retain() // its links forget it, too
 		if got := a.ask(t.Context(), Notice{Publisher: 1, Check: checkOf(1), Counter: 1, Instance: "a"}); got.Have != 5 {
 			t.Fatalf("%+v", got)
 		}
 		w.eventually("A knows where it was", func() bool { return a.have(1) == 5 })
+		w.eventually("A knows that it is on both disks", func() bool { safe, _ := a.l.Watermarks(1); return safe == 5 })
 		b.retain()
 		if !b.knows() {
 			t.Fatal("B has forgotten a publisher that has a session")
@@ -121,6 +124,41 @@ func TestPromiseEndsWithASession(t *testing.T) {
 		w.eventually("A has it", func() bool { return a.have(1) == 7 })
 		if s := a.status("b"); s.Refused != 0 {
 			t.Fatalf("%+v", s)
+		}
+	})
+}
+
+// The link begins anew between the promise and the session: the hello of the one that
+// knows the publisher leaves it out.
+func TestSessionOfWhatAHelloLeavesOut(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b := w.forgetsAtA()
+		w.Reset("a", "b")
+		pass(5 * time.Second)
+		w.linked(a, b)
+		a.ask(t.Context(), Notice{Publisher: 1, Check: checkOf(1), Counter: 1, Instance: "a"})
+		w.eventually("A knows that it is on both disks", func() bool { safe, _ := a.l.Watermarks(1); return safe == 5 })
+		a.retain()
+		if safe, _ := a.l.Watermarks(1); safe != 5 {
+			t.Errorf("after retention safe is %d", safe)
+		}
+	})
+}
+
+// What the links know of a publisher that was forgotten ends when it has a session
+// again, and not later, when the peers may have said something of it anew.
+func TestReturningPublisherIsDropped(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b := w.forgetsAtA()
+		if a.l.marks.Durable(0, 1) != 5 {
+			t.Fatal("nothing to drop")
+		}
+		w.Cut("a", "b")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		a.ask(ctx, Notice{Publisher: 1, Check: checkOf(1), Counter: 1, Instance: "a"})
+		if a.l.marks.Durable(0, 1) > 0 || len(a.l.agreed) > 0 || !b.knows() {
+			t.Errorf("the links know of %d, agreed %v", a.l.marks.Durable(0, 1), a.l.agreed)
 		}
 	})
 }

@@ -88,6 +88,7 @@ func (c *conn) counts() bool { return c.peer.dest.Sync || c.sends() }
 func (l *Links) ask(ctx context.Context, n *Notice) (uint64, *question) {
 	q, decree := newQuestion(), l.o.Journal.Decree()
 	q.Survivors = decree.Incarnation > 0
+	l.dropReturning(n.Publisher)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if ctx.Err() != nil {

@@ -153,6 +153,17 @@ func (o *oracle) remains() remains {
 	return r
 }
 
+// incarnation returns the incarnation that the disk of an instance knows.
+func (o *oracle) incarnation(i *instance) (n uint64) {
+	if o.w.restoring.want > 0 && !o.w.damaged { // else there is none to lose, or any journal may be lost
+		o.read(i, func(j *journal.Journal) error {
+			n = j.Decree().Incarnation
+			return nil
+		})
+	}
+	return n
+}
+
 // since is the incarnation from which on a loss of a life may be declared.
 func (r *remains) since(l *life) uint64 {
 	if r.stands && !r.settled[l] {
@@ -189,6 +200,9 @@ func (o *oracle) restored() (incarnation uint64) {
 // diskLost notes that with a disk it may be lost that a decree has ended, or that a
 // publisher has made use of it: what was lost before may then be declared by it.
 func (o *oracle) diskLost() {
+	if o.w.damaged { // no journal need be readable, and anything may be lost
+		return
+	}
 	r := o.remains()
 	for _, l := range o.order {
 		for n := range l.lost {

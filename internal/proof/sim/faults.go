@@ -187,13 +187,13 @@ func (w *world) killThenCutPower(i *instance) bool {
 }
 
 // expendable reports whether the disk of an instance may lose something:
-// everything that was acknowledged as safe is on the other one's.
+// everything that was acknowledged as safe is on the other one's, and the decree, too.
 func (w *world) expendable(i *instance) bool {
 	if i.spare {
 		return true
 	}
 	o := i.other()
-	return o.disk.whole || w.becameWhole(o)
+	return (o.disk.whole || w.becameWhole(o)) && w.oracle.incarnation(i) <= w.oracle.incarnation(o)
 }
 
 // covers reports whether what is on the disk of an instance is on another one's.
