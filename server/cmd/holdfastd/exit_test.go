@@ -54,7 +54,9 @@ func TestDamagedAloneExit(t *testing.T) {
 	file := write(t, dir, lone)
 	p := start(t, "-config", file)
 	p.ready()
-	connect(t, p.addr, "pubber").publish(1, 300)
+	c := connect(t, p.addr, "pubber")
+	c.publish(1, 300)
+	c.publish(301, 301) // its batch notes that those before it are durable: damage to them is no torn tail
 	p.cmd.Process.Kill()
 	p.cmd.Wait()
 	segment := filepath.Join(dir, "journal", "0000000000000000.log")
