@@ -219,6 +219,16 @@ func checkGolden(t *testing.T, got, l *ledger) {
 	}
 }
 
+// A version with a sign is damage: it is no later version.
+func TestNegativeVersion(t *testing.T) {
+	for _, version := range []string{"e4", "d0e4", "d1ffe4", "d3ffffffffffffffe4"} {
+		state, _ := hex.DecodeString(goldenState[:2] + version + goldenState[4:])
+		if err := new(ledger).decodeState(state); !errors.Is(err, errState) {
+			t.Errorf("version %s: %v", version, err)
+		}
+	}
+}
+
 func goldenMessage() *Message {
 	return &Message{
 		Sequence: 3, Topic: "orders", Body: []byte("body"), Delta: true, SOWKey: "k9", CorrelationID: "x",

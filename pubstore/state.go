@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/vmihailenco/msgpack/v5"
+	"github.com/vmihailenco/msgpack/v5/msgpcode"
 
 	"github.com/holdfast-mq/holdfast/internal/format"
 )
@@ -175,8 +176,18 @@ func (d *stateDecoder) array() int {
 	return max(n, 0)
 }
 
+// uint reads a number. A negative one would be read as a large one, and as a version
+// say that a later version has written the state.
 func (d *stateDecoder) uint() (n uint64) {
+	var code byte
 	if d.err == nil {
+		code, d.err = d.dec.PeekCode()
+	}
+	switch {
+	case d.err != nil:
+	case code >= msgpcode.NegFixedNumLow, code >= msgpcode.Int8 && code <= msgpcode.Int64:
+		d.err = errors.New("a number with a sign")
+	default:
 		n, d.err = d.dec.DecodeUint64()
 	}
 	return n
