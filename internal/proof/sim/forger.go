@@ -182,6 +182,7 @@ func otherName(w *world, _ *instance, l *life, f *forger) bool {
 	case 1:
 		f.logon.Ext = false
 		f.logon.ClientName = forge.Name(f.logon.ClientName, l.id)
+		w.forged[bookmark.OfName(f.logon.ClientName).ID] = true // as that of another one who does the same
 	default:
 		f.logon.Store = forge.Name(f.logon.ClientName, l.id)
 	}
