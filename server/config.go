@@ -46,6 +46,8 @@ type Config struct {
 	// publish. Default 16 MiB. Longer ones that are in a journal of the group
 	// already are replicated and delivered all the same.
 	MaxMessage Size `yaml:"max_message"`
+	// Limits bound what one client can cost.
+	Limits Limits `yaml:"limits"`
 
 	// FS is the disk. Default: that of the machine.
 	FS seglog.FS `yaml:"-"`
@@ -143,6 +145,7 @@ func defaults() Config {
 		RejoinTimeout: Duration(10 * time.Second),
 		DrainTimeout:  Duration(10 * time.Second),
 		MaxMessage:    16 << 20,
+		Limits:        defaultLimits(),
 	}
 }
 
@@ -158,6 +161,7 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.RejoinTimeout, d.RejoinTimeout)
 	orDefault(&c.DrainTimeout, d.DrainTimeout)
 	orDefault(&c.MaxMessage, d.MaxMessage)
+	c.Limits = c.Limits.withDefaults()
 	orDefault(&c.Version, "dev")
 	if c.FS == nil {
 		c.FS = seglog.OS
@@ -227,12 +231,13 @@ func (c *Config) validate() []problem {
 	between(&k, "$.rejoin_timeout", c.RejoinTimeout, Duration(time.Millisecond), Duration(24*time.Hour))
 	between(&k, "$.drain_timeout", c.DrainTimeout, Duration(time.Millisecond), Duration(24*time.Hour))
 	between(&k, "$.max_message", c.MaxMessage, 1<<10, 200_000_000)
+	k.limits(c.Limits)
 	return k.problems
 }
 
 // between checks that a value is inside its limits.
 func between[T interface {
-	~int64
+	~int64 | ~int
 	fmt.Stringer
 }](k *checker, field string, value, least, most T) {
 	switch {

@@ -32,6 +32,25 @@ func (r deadlineReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// A partFrame is a frame of which a part has come.
+type partFrame struct {
+	after uint64    // frames before it
+	since time.Time // zero: none
+}
+
+// until returns by when all of a frame must have come of which so many bytes are here;
+// false: none has begun.
+func (p *partFrame) until(frames uint64, bytes int) (by time.Time, begun bool) {
+	switch {
+	case bytes == 0 || mut.On(mut.DSlowFrames):
+		p.since = time.Time{}
+		return by, false
+	case p.since.IsZero() || p.after != frames:
+		*p = partFrame{after: frames, since: time.Now()}
+	}
+	return p.since.Add(frameDeadline + time.Duration(bytes/frameRate)*time.Second), true
+}
+
 // setDeadline leaves that of the logon as it is.
 func (r deadlineReader) setDeadline() error {
 	if !r.s.core.LoggedOn() {
@@ -40,6 +59,10 @@ func (r deadlineReader) setDeadline() error {
 	var deadline time.Time
 	if silence := r.s.core.Silence(); silence > 0 && !mut.On(mut.HeartbeatsIgnored) {
 		deadline = time.Now().Add(silence)
+	}
+	by, begun := r.s.partly.until(r.s.frames, r.s.reader.Buffered())
+	if begun && (deadline.IsZero() || by.Before(deadline)) {
+		deadline = by
 	}
 	return r.s.conn.SetReadDeadline(deadline)
 }
@@ -53,7 +76,7 @@ func (s *session) reasonOf(err error) string {
 	case err == nil, errors.Is(err, io.EOF):
 		return "closed by the client"
 	case s.core.LoggedOn() && errors.Is(err, os.ErrDeadlineExceeded):
-		return "heartbeat: nothing came for too long"
+		return "nothing, or no whole frame, came for too long"
 	}
 	return err.Error()
 }
@@ -68,6 +91,12 @@ func (s *session) linger() {
 	if s.conn.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
 		_, _ = io.Copy(io.Discard, s.conn) // its end or the deadline, either will do
 	}
+}
+
+// cutOff ends a session that takes too long to end.
+func cutOff(c *servercore.Session) {
+	c.Cut("the instance stops")
+	c.Driver().(*session).conn.Close()
 }
 
 // abandon ends a session as the death of the process would.

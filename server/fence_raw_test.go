@@ -32,9 +32,9 @@ func TestNoticesCross(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				pair := servertest.NewPair(t)
 				pair.Partition()
-				a, b := dial(t, pair.A), dial(t, pair.B)
 				// The link is still taken for up: wait until it is lost.
 				<-time.After(5 * time.Second)
+				a, b := dial(t, pair.A), dial(t, pair.B)
 				a.send(tt.onA)
 				b.send(tt.onB)
 				for _, c := range []*raw{a, b} {

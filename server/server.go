@@ -158,9 +158,11 @@ func (s *Server) supervise() {
 		s.journal.Kill()
 		s.eachSession(abandon)
 	}
-	s.cancel()
-	s.eachSession((*servercore.Session).Stop)
-	s.sessions.Wait()
+	defer s.sessions.Wait()
+	s.endSessions()
+	if s.stopHow() == stopDrain {
+		s.awaitPeers()
+	}
 	s.loops.Wait()
 	s.links.Load().Close()
 	if s.peers != nil {
@@ -182,30 +184,14 @@ func (s *Server) eachSession(end func(*servercore.Session)) {
 	}
 }
 
-// drain waits until no session has acks outstanding, here and on peers that stop as
-// well, or a hurry.
+// drain waits until no session has acks outstanding, a hurry, or until the peer that
+// has to acknowledge has stopped as well.
 func (s *Server) drain() {
-	links := s.links.Load()
-	deserted := links.Drain()
+	deserted := s.links.Load().Drain()
 	s.eachSession((*servercore.Session).Drain)
-	s.awaitSessions(deserted)
-	select {
-	case <-links.Drained():
-	case <-s.hurry:
-	}
-}
-
-// awaitSessions waits until no session has acks outstanding, a hurry, or until the peer
-// that has to acknowledge has stopped as well.
-func (s *Server) awaitSessions(deserted <-chan struct{}) {
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		s.sessions.Wait()
-	}()
+	ended := s.sessionsEnded()
 	select {
 	case <-ended:
-		return
 	case <-s.hurry:
 	case <-deserted:
 		s.pause(ended, desertedGrace)
@@ -213,9 +199,6 @@ func (s *Server) awaitSessions(deserted <-chan struct{}) {
 			s.cutShort()
 		}
 	}
-	s.cancel()
-	s.eachSession((*servercore.Session).Stop)
-	<-ended
 }
 
 // desertedGrace is for sessions that wait for no ack, and have only to end.
@@ -232,6 +215,45 @@ func (s *Server) pause(ended <-chan struct{}, d time.Duration) {
 	case <-timer.C:
 	case <-s.hurry:
 	}
+}
+
+// awaitPeers waits until the peers that stop as well wait for no acks, or a hurry.
+func (s *Server) awaitPeers() {
+	select {
+	case <-s.links.Load().Drained():
+	case <-s.hurry:
+	}
+}
+
+// endSessions ends all sessions: they write and read their last frames for a moment,
+// and are cut off then. It waits for a moment more: a session that is still at work
+// finds the journal closed.
+func (s *Server) endSessions() {
+	s.cancel()
+	s.eachSession((*servercore.Session).Stop)
+	ended := s.sessionsEnded()
+	for range 2 {
+		select {
+		case <-ended:
+			return
+		case <-time.After(stopGrace):
+			s.eachSession(cutOff)
+		}
+	}
+}
+
+// stopGrace is how long sessions may take to end when the instance stops, and again
+// when they are cut off.
+const stopGrace = 400 * time.Millisecond
+
+// sessionsEnded returns a channel that is closed when no session is left.
+func (s *Server) sessionsEnded() <-chan struct{} {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.sessions.Wait()
+	}()
+	return ended
 }
 
 // awaitLinks waits until clients may be served (R6), false if it is to stop.

@@ -17,11 +17,13 @@ import (
 )
 
 const (
-	logonDeadline = 10 * time.Second // from connect to logon
+	logonDeadline = 3 * time.Second  // from connect to logon
+	frameDeadline = 30 * time.Second // for a frame that has begun, and a second for each frameRate bytes that came of it
+	frameRate     = 64 << 10
 	writeDeadline = 10 * time.Second // for one piece of output
 	lingerTime    = time.Second      // for the last frames to be written, and to be read
 	pieceBytes    = 256 << 10        // of output, about; written under one deadline
-	maxLogon      = 128 << 10        // first frame, bytes
+	maxLogon      = 64 << 10         // first frame, bytes
 )
 
 // A session drives a servercore.Session over one client's connection: a
@@ -42,6 +44,8 @@ type session struct {
 	// The reader's own.
 	reader *wire.Reader
 	msg    wire.Message
+	frames uint64 // that were read
+	partly partFrame
 }
 
 // startSession runs a session with a client that has connected.
@@ -53,7 +57,7 @@ func (s *Server) startSession(conn net.Conn) {
 	log, lines := s.sessionLog()
 	c.lines = lines
 	c.core = servercore.NewSession(s.instance, c, log.With("client_address", conn.RemoteAddr().String()), now)
-	if s.isStopping() || !s.instance.Registry.Add(c.core) {
+	if s.isStopping() || !s.instance.Registry.Add(c.core, addressOf(conn.RemoteAddr())) {
 		c.cancel()
 		s.instance.Counts.TurnedAway.Add(1)
 		conn.Close()
@@ -119,10 +123,12 @@ func (s *session) read() error {
 		return err
 	}
 	s.reader = wire.NewReader(deadlineReader{s}, maxLogon)
+	s.reader.Account(s.core.Holds)
 	for {
 		frame, err := s.reader.Next()
 		switch {
 		case err == nil:
+			s.frames++
 			err = s.command(frame)
 		case !s.core.LoggedOn():
 			err = fmt.Errorf("no logon: %w", err)

@@ -46,6 +46,7 @@ func Start(cfg Config) (*Server, error) {
 		instance: &servercore.Instance{
 			Name: cfg.Name, Version: "5.3.5.0.holdfast-" + cfg.Version, // its beginning stays numeric
 			Run: rand.Uint64(), MaxMessage: int(cfg.MaxMessage), Registry: servercore.NewRegistry(mostSessions()),
+			Limits: cfg.Limits.core(),
 		},
 		space:     space{wake: signal.New()},
 		lifecycle: newLifecycle(),
@@ -165,6 +166,7 @@ func (s *Server) openJournal() error {
 		return s.openError(err)
 	}
 	s.journal = j
+	s.instance.Publishers = j.Publishers
 	s.lookAtSpace()
 	s.keepReserve()
 	if lone && j.Damage() != nil {
@@ -255,7 +257,7 @@ func (s *Server) linkOptions() replica.Options {
 // rejects alike (R14).
 func (s *Server) digest() string {
 	topics := slices.Sorted(slices.Values(s.cfg.Log.Topics))
-	return fmt.Sprintf("format=%d group=%s topics=%q max=%d", formatVersion, s.cfg.Group, topics, int64(s.cfg.MaxMessage))
+	return fmt.Sprintf("format=%d group=%s topics=%q max=%d topic=%d", formatVersion, s.cfg.Group, topics, int64(s.cfg.MaxMessage), int64(s.cfg.Limits.Topic))
 }
 
 // onAppend passes on what the journal took.

@@ -135,3 +135,8 @@ func scalar(node ast.Node) (string, error) {
 	}
 	return strings.TrimSpace(s.GetToken().Value), nil
 }
+
+// A Count is a number of things.
+type Count int
+
+func (c Count) String() string { return strconv.Itoa(int(c)) }

@@ -190,6 +190,26 @@ const (
 	DScarceIsFailed Bug = "d-scarce-is-failed"
 	// DNoRoom has a publish store take messages that its disk has no room for.
 	DNoRoom Bug = "d-no-room"
+	// DAnyMemory lets a session hold any amount of memory.
+	DAnyMemory Bug = "d-any-memory"
+	// DAnySubscriptions lets a session have any number of subscriptions.
+	DAnySubscriptions Bug = "d-any-subscriptions"
+	// DAnyList reads the log for any number of bookmarks of one plain subscribe.
+	DAnyList Bug = "d-any-list"
+	// DEndUnseen goes on with the work for a session that is ending.
+	DEndUnseen Bug = "d-end-unseen"
+	// DAnyTopic takes topics of any length.
+	DAnyTopic Bug = "d-any-topic"
+	// DAnyPatterns lets a session have patterns of any cost.
+	DAnyPatterns Bug = "d-any-patterns"
+	// DAnyAddress takes any number of connections from one address.
+	DAnyAddress Bug = "d-any-address"
+	// DStrangersStay turns connections away while there are too many that have sent no logon.
+	DStrangersStay Bug = "d-strangers-stay"
+	// DFillsAll makes the output of all subscriptions before any of it is written.
+	DFillsAll Bug = "d-fills-all"
+	// DSlowFrames lets a frame that has begun take any time.
+	DSlowFrames Bug = "d-slow-frames"
 	// DAnySessions takes clients until there is no file descriptor left.
 	DAnySessions Bug = "d-any-sessions"
 	// DRetrySync tries a failed fsync again.

@@ -150,6 +150,9 @@ func (s *Subscription) Skip(gaps []wire.Gap) {
 // Seen returns what the subscriber doesn't need, of a subscription by vector.
 func (s *Subscription) Seen() bookmark.Vector { return s.seen }
 
+// Named returns how many publishers the subscription keeps a number of.
+func (s *Subscription) Named() int { return len(s.seen) + len(s.moved) + len(s.others) }
+
 // BecomeCatchingUp notes that it has a follower of its own again, which begins
 // at a place where its vector covers everything before.
 func (s *Subscription) BecomeCatchingUp(from ledger.Position) {

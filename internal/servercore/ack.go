@@ -8,9 +8,6 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// maxPending bounds the acks that one session may wait for one by one.
-const maxPending = 1 << 17
-
 // pendingAcks are the acks that a client has asked for by command: of publishes
 // without a sequence, which the instance counts, and of flushes. Both are in order.
 type pendingAcks struct {
@@ -32,27 +29,22 @@ type pendingFlush struct {
 	unsequenced uint64 // of publishes without a sequence
 }
 
-// publish notes a publish without a sequence, and that its ack is wanted. False:
-// too many wait.
-func (p *pendingAcks) publish(sequence uint64, id string, wanted bool) bool {
+// publish notes a publish without a sequence, and that its ack is wanted. It returns
+// how many bytes that takes.
+func (p *pendingAcks) publish(sequence uint64, id string, wanted bool) int {
 	p.last = sequence
 	if !wanted {
-		return true
-	}
-	if len(p.publishes) >= maxPending {
-		return false
+		return 0
 	}
 	p.publishes = append(p.publishes, pendingPublish{sequence, id})
-	return true
+	return pendingBytes + len(id)
 }
 
-// flush notes a flush after the publish of that sequence. False: too many wait.
-func (p *pendingAcks) flush(id string, sequence uint64) bool {
-	if len(p.flushes) >= maxPending {
-		return false
-	}
+// flush notes a flush after the publish of that sequence. It returns how many bytes
+// that takes.
+func (p *pendingAcks) flush(id string, sequence uint64) int {
 	p.flushes = append(p.flushes, pendingFlush{id, sequence, p.last})
-	return true
+	return pendingBytes + len(id)
 }
 
 // empty reports whether no ack waits.
@@ -95,6 +87,18 @@ type acksDue struct {
 	publishes       []pendingPublish
 	flushes         []pendingFlush
 	unsequencedSafe uint64
+}
+
+// size returns how many bytes the acks took that were asked for by command.
+func (d *acksDue) size() int {
+	n := pendingBytes * (len(d.publishes) + len(d.flushes))
+	for _, p := range d.publishes {
+		n += len(p.id)
+	}
+	for _, f := range d.flushes {
+		n += len(f.id)
+	}
+	return n
 }
 
 // lookForAcks looks whether persisted acks may be due. It asks the ledger, so the
@@ -142,6 +146,7 @@ func (s *Session) takeAcksLocked(look *ackLook) (due acksDue) {
 	}
 	told := max(s.acks.Safe, s.acks.Single, s.acks.Failed)
 	due.publishes, due.flushes = s.pending.due(max(told, look.settled), look.unsequencedSettled)
+	s.account.take(-due.size())
 	due.unsequencedSafe = look.unsequencedSafe
 	if len(due.acks)+len(due.publishes)+len(due.flushes) > 0 {
 		out.lastAck = look.now
@@ -163,6 +168,8 @@ func (s *Session) writeAcks(due *acksDue) {
 	for _, f := range due.flushes {
 		s.write(&wire.AckMessage{CommandID: f.id, Type: wire.AckPersisted, Success: true})
 	}
+	clear(due.publishes) // their array lives on behind those that wait
+	clear(due.flushes)
 }
 
 // writePersisted writes one cumulative ack, or the failure of one message.

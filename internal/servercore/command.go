@@ -12,6 +12,9 @@ import (
 // Execute executes one command; size is the length of its frame. Afterwards, as
 // after TooLarge and Refuse, Deciding has to be asked. An error ends the session.
 func (s *Session) Execute(m *wire.Message, size int) error {
+	if len(m.CommandID) > maxID || len(m.SubID) > maxID || len(m.QueryID) > maxID {
+		return s.closeWith(&wire.Message{}, "id too long")
+	}
 	switch s.reader.stage {
 	case connected:
 		return s.logon(m)
@@ -208,10 +211,10 @@ func (s *Session) flush(m *wire.Message) error {
 		return nil
 	}
 	s.mu.Lock()
-	ok := s.pending.flush(string(m.CommandID), s.acks.Received)
+	ok := s.account.take(s.pending.flush(string(m.CommandID), s.acks.Received))
 	s.mu.Unlock()
 	if !ok {
-		return errors.New("too many flushes wait for their persisted ack")
+		return errMemory
 	}
 	s.driver.Wake()
 	return nil

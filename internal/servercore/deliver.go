@@ -20,12 +20,39 @@ func (s *Session) deliver(now time.Time) (more bool) {
 		more = s.deliverShared(now)
 	}
 	w.turn = append(w.turn[:0], w.behind...) // which changes when one joins
-	for _, b := range w.turn {
+	for i, b := range w.turn {
+		if len(w.out) >= fillBytes && i > 0 && !mut.On(mut.DFillsAll) {
+			w.rotate(b)
+			return true
+		}
 		if s.deliverBehind(b, now) {
 			more = true
 		}
+		if len(w.behind) > mostFollowers && !mut.On(mut.DFillsAll) {
+			b.rest()
+		}
 	}
 	return more
+}
+
+// mostFollowers is how many subscriptions that are behind keep a follower, and what it
+// has read, while others have their turn.
+const mostFollowers = 4
+
+// rotate has the turn begin with b the next time.
+func (f *feeds) rotate(b *sub) {
+	if i := slices.Index(f.behind, b); i > 0 {
+		f.behind = slices.Concat(f.behind[i:], f.behind[:i])
+	}
+}
+
+// following returns how many followers are open.
+func (f *feeds) following() int {
+	n := min(len(f.behind), mostFollowers)
+	if f.shared != nil {
+		n++
+	}
+	return n
 }
 
 func (s *Session) stopShared() {
@@ -39,6 +66,9 @@ func (s *Session) stopShared() {
 func (s *Session) deliverShared(now time.Time) (more bool) {
 	w := &s.writer
 	for range turnRecords {
+		if s.worked(&w.table) {
+			return true
+		}
 		ok, err := w.shared.Next(&w.record)
 		switch {
 		case errors.Is(err, ledger.ErrTrimmed):
@@ -60,6 +90,23 @@ func (s *Session) deliverShared(now time.Time) (more bool) {
 			return true
 		}
 	}
+	return true
+}
+
+// turnWork bounds how much is matched at once, in steps of patterns times bytes of
+// topics: some hundredths of a second.
+const turnWork = 4 << 20
+
+// worked reports whether a turn is to end because of the patterns that were matched, or
+// because the session is ending.
+func (s *Session) worked(table *topic.Table[*sub]) bool {
+	if s.ended.Load() {
+		return true
+	}
+	if table.Work() < turnWork || mut.On(mut.DEndUnseen) {
+		return false
+	}
+	table.Rest()
 	return true
 }
 
@@ -85,7 +132,11 @@ func (s *Session) reached(next *ledger.Record) {
 // what is safe.
 func (s *Session) deliverBehind(b *sub, now time.Time) (more bool) {
 	w := &s.writer
+	s.wakeUp(b)
 	for range turnRecords {
+		if s.worked(&b.alone) {
+			return true
+		}
 		if !b.holding {
 			if ok, err := b.follower.Next(&b.record); err != nil || !ok {
 				return s.stopped(b, err, now)
@@ -143,6 +194,8 @@ func (s *Session) atEnd(b *sub) {
 func (s *Session) join(b *sub, at ledger.Position) {
 	w := &s.writer
 	b.stop()
+	b.alone.Forget()
+	b.record = ledger.Record{}
 	w.behind = slices.DeleteFunc(w.behind, func(o *sub) bool { return o == b })
 	b.BecomeLive(at)
 	w.unfinished = w.unfinished || !b.Completed()

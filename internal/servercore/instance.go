@@ -25,7 +25,12 @@ type Instance struct {
 	// Refused is called when a client is refused that cannot go on by itself, with
 	// the reason. Nil: nobody asks. Must not block.
 	Refused func(reason string)
-	Counts  Counters
+	// Publishers returns how many publishers the instance knows; nil: it is not said.
+	Publishers func() int
+	Limits     Limits
+	Counts     Counters
+
+	held budget // by all sessions
 }
 
 // Counters count what has happened since the start.

@@ -368,7 +368,7 @@ func (s *Session) accept(v LogonVerdict, f LogonFacts) error {
 	if have, _ := s.inst.Ledger.Have(s.who.claim.Publisher); s.who.canSequence {
 		s.raised(have) // a link may have been faster
 	}
-	s.inst.Registry.loggedOn() // before the client knows: it may connect again at once
+	s.admitted()
 	a := s.logonAck(v, f)
 	if s.reader.logon.acks&wire.AckProcessed != 0 {
 		s.send(a)

@@ -47,6 +47,7 @@ func (s *Session) mark(b *sub, now time.Time) {
 		return
 	}
 	b.lastMark = now
+	s.weigh(b)
 	if mut.On(mut.R9NoMarks) {
 		return
 	}

@@ -6,10 +6,6 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// maxQueued bounds the control frames and the live messages of an outbox, in
-// bytes each. One ack may be longer: it has an entry for each publisher.
-const maxQueued = 8 << 20
-
 // An outbox is the output that waits to be written: control frames, steps to do
 // between them, and messages that are not logged.
 type outbox struct {
@@ -25,13 +21,11 @@ type step struct {
 	do func(now time.Time)
 }
 
-// frame queues a control frame. False: there are too many of them before it.
-func (b *outbox) frame(a *wire.AckMessage) bool {
-	if len(b.control) > maxQueued {
-		return false
-	}
+// frame queues a control frame and returns how many bytes it takes.
+func (b *outbox) frame(a *wire.AckMessage) int {
+	had := len(b.control)
 	b.control = a.AppendTo(b.control)
-	return true
+	return len(b.control) - had
 }
 
 // step queues a step behind the frames queued so far.
@@ -39,14 +33,27 @@ func (b *outbox) step(do func(now time.Time)) {
 	b.steps = append(b.steps, step{len(b.control), do})
 }
 
-// message queues a message that is not logged. False: there are too many of them.
-func (b *outbox) message(m *unloggedMessage) bool {
+// message queues a message that is not logged and returns how many bytes it takes.
+func (b *outbox) message(m *unloggedMessage) int {
 	b.unlogged = append(b.unlogged, m)
 	b.bytes += m.size()
-	return b.bytes <= maxQueued
+	return m.size()
 }
 
+// size returns how many bytes all of it takes.
+func (b *outbox) size() int { return len(b.control) + stepBytes*len(b.steps) + b.bytes }
+
 func (b *outbox) empty() bool { return len(b.control)+len(b.steps)+len(b.unlogged) == 0 }
+
+// keep keeps the messages from i on, and nothing else.
+func (b *outbox) keep(i int) {
+	for _, m := range b.unlogged[:i] {
+		b.bytes -= m.size()
+	}
+	clear(b.steps)
+	clear(b.unlogged[:i])
+	b.control, b.steps, b.unlogged = b.control[:0], b.steps[:0], b.unlogged[i:]
+}
 
 // reset empties the outbox and keeps its memory, unless that is much.
 func (b *outbox) reset() {

@@ -22,6 +22,7 @@ const (
 type output struct {
 	out     []byte    // what Fill appends to
 	box     outbox    // taken from the session, swapped with it
+	charged int       // bytes of the output and of what feeds hold, in the session's account
 	ackOuts []AckOut  // scratch
 	feeds             // of the subscriptions
 	lastAck time.Time // when persisted acks were written
@@ -54,8 +55,8 @@ func (s *Session) Fill(b []byte, now time.Time) (out []byte, more, ended bool) {
 	if due.state == StateDead {
 		return b, false, true
 	}
-	s.writeOutbox(now)
-	if due.state != StateEnding {
+	more = s.writeOutbox(now)
+	if !more && due.state != StateEnding {
 		s.writeDue(&due)
 		more = s.deliver(now)
 		s.writeMarks(now)
@@ -65,7 +66,21 @@ func (s *Session) Fill(b []byte, now time.Time) (out []byte, more, ended bool) {
 		w.lastOutput = now
 	}
 	out, w.out = w.out, nil
-	return out, more, due.state == StateEnding || s.drained()
+	s.holdsOutput(cap(out))
+	return out, more, !more && due.state == StateEnding || s.drained()
+}
+
+// holdsOutput notes how much the writer's half holds, and ends a session that may not
+// hold that.
+func (s *Session) holdsOutput(bytes int) {
+	w := &s.writer
+	bytes += w.box.bytes + followerBytes*w.following()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if more := bytes - w.charged; !s.account.take(more) {
+		s.slowLocked()
+	}
+	w.charged = bytes
 }
 
 // FillAcks appends to b the persisted acks that are due if nothing else waits
@@ -105,8 +120,12 @@ func (s *Session) takeDue(now time.Time) (d due) {
 	look, status := s.lookForAcks(now), s.inst.SyncStatus()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if d.state = s.state; len(w.box.unlogged) > 0 {
+		return d // the rest of the outbox comes first
+	}
 	w.box, s.box = s.box, w.box
-	if d.state = s.state; d.state < StateEnding {
+	s.account.take(-w.box.size())
+	if d.state < StateEnding {
 		d.status = s.changeLocked(status, now)
 		d.acks = s.takeAcksLocked(&look)
 	}
@@ -147,8 +166,8 @@ func (s *Session) Release() {
 func (s *Session) write(a *wire.AckMessage) { s.writer.out = a.AppendTo(s.writer.out) }
 
 // writeOutbox writes the control frames that were taken, does the steps between
-// them, and writes the live messages.
-func (s *Session) writeOutbox(now time.Time) {
+// them, and writes the live messages, as many as fit. more: not all did.
+func (s *Session) writeOutbox(now time.Time) (more bool) {
 	w := &s.writer
 	box, written := &w.box, 0
 	for _, step := range box.steps {
@@ -157,10 +176,15 @@ func (s *Session) writeOutbox(now time.Time) {
 		step.do(now)
 	}
 	w.out = append(w.out, box.control[written:]...)
-	for _, m := range box.unlogged {
+	for i, m := range box.unlogged {
+		if len(w.out) >= fillBytes && i > 0 && !mut.On(mut.DFillsAll) {
+			box.keep(i)
+			return true
+		}
 		s.deliverUnlogged(m)
 	}
 	box.reset()
+	return false
 }
 
 // writeHeartbeat says that the instance lives if nothing else does; had is the

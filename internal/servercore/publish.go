@@ -2,7 +2,6 @@ package servercore
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"slices"
 	"unicode"
@@ -46,7 +45,7 @@ func (s *Session) refuses(m *wire.Message) string {
 		return "sow_delete is not offered"
 	case len(m.Topic) == 0:
 		return wire.ReasonNoTopic
-	case !validTopic(m.Topic):
+	case !validTopic(m.Topic), len(m.Topic) > s.limits.Topic && !mut.On(mut.DAnyTopic):
 		return wire.ReasonInvalidTopic
 	case string(m.Topic) == devnull:
 		return ""
@@ -363,10 +362,10 @@ func (s *Session) publishUnsequenced(m *wire.Message, refused string) error {
 func (s *Session) awaitPersisted(m *wire.Message, sequence uint64) error {
 	wanted := m.Acks&wire.AckPersisted != 0
 	s.mu.Lock()
-	ok := s.pending.publish(sequence, string(m.CommandID), wanted)
+	ok := s.account.take(s.pending.publish(sequence, string(m.CommandID), wanted))
 	s.mu.Unlock()
 	if !ok {
-		return errors.New("too many publishes wait for their own persisted ack")
+		return errMemory
 	}
 	if wanted {
 		s.driver.Wake() // it may be settled already

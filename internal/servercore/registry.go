@@ -20,7 +20,8 @@ type Registry struct {
 	publishers  map[uint64]*Session   // by each publisher that a session sends as
 	subscribers map[*Session]struct{} // wait for the ledger
 	waiters     map[*Session]struct{} // wait for watermarks of publishers that are not theirs
-	unknown     int                   // connections not logged on
+	strangers   map[*Session]struct{} // have sent no logon
+	addresses   map[string]int        // sessions from each
 	most        int                   // sessions; 0: no bound
 	claims      map[uint64]Claim      // of peers' sessions, the highest of each publisher that was answered
 }
@@ -32,44 +33,84 @@ func NewRegistry(most int) *Registry {
 		all:         make(map[*Session]struct{}),
 		names:       make(map[string]*Session),
 		publishers:  make(map[uint64]*Session),
+		strangers:   make(map[*Session]struct{}),
+		addresses:   make(map[string]int),
 		subscribers: make(map[*Session]struct{}),
 		waiters:     make(map[*Session]struct{}),
 		claims:      make(map[uint64]Claim),
 	}
 }
 
-// maxUnauthenticated bounds the connections that have not logged on.
-const maxUnauthenticated = 1024
-
-// Add adds a connection that has not logged on, false if there are too many.
-func (r *Registry) Add(s *Session) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.unknown >= maxUnauthenticated || r.most > 0 && len(r.all) >= r.most && !mut.On(mut.DAnySessions) {
-		return false
+// Add adds a connection from an address that has not logged on, false if there are too
+// many. Of those that have sent no logon, one makes room.
+func (r *Registry) Add(s *Session, address string) bool {
+	crowding, ok := r.add(s, address)
+	if crowding != nil {
+		crowding.Cut("sent no logon, and others wait")
 	}
-	r.unknown++
-	r.all[s] = struct{}{}
-	return true
+	return ok
 }
 
-// loggedOn notes that a connection no longer counts as unauthenticated.
-func (r *Registry) loggedOn() {
+func (r *Registry) add(s *Session, address string) (crowding *Session, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.unknown--
+	switch {
+	case r.most > 0 && len(r.all) >= r.most && !mut.On(mut.DAnySessions):
+		return nil, false
+	case r.addresses[address] >= r.perAddress(s) && !mut.On(mut.DAnyAddress):
+		return nil, false
+	case len(r.strangers) >= s.limits.Strangers && mut.On(mut.DStrangersStay):
+		return nil, false
+	case len(r.strangers) >= s.limits.Strangers:
+		crowding = r.crowdingLocked()
+		delete(r.strangers, crowding)
+	}
+	s.address = address
+	r.addresses[address]++
+	r.strangers[s] = struct{}{}
+	r.all[s] = struct{}{}
+	return crowding, true
+}
+
+// perAddress is how many sessions one address may have: never all that there may be.
+func (r *Registry) perAddress(s *Session) int {
+	if r.most == 0 {
+		return s.limits.PerAddress
+	}
+	return min(s.limits.PerAddress, max(r.most*3/4, min(r.most, 32)))
+}
+
+// crowdingLocked returns the stranger that makes room for another, any one of those from
+// the address from which most have come. So one address keeps out hardly any but itself,
+// and of that those that take longer than most others.
+func (r *Registry) crowdingLocked() (crowding *Session) {
+	from := make(map[string]int)
+	most := 0
+	for s := range r.strangers {
+		from[s.address]++
+		most = max(most, from[s.address])
+	}
+	for s := range r.strangers { // in random order
+		if from[s.address] == most {
+			return s
+		}
+	}
+	return nil
 }
 
 // Remove forgets a session. Nothing of it is executed any more.
 func (r *Registry) Remove(s *Session) {
 	s.endHold()
-	loggedOn := s.LoggedOn()
+	s.closeAccount()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !loggedOn {
-		r.unknown--
+	if _, known := r.all[s]; known {
+		if r.addresses[s.address]--; r.addresses[s.address] == 0 {
+			delete(r.addresses, s.address)
+		}
 	}
 	delete(r.all, s)
+	delete(r.strangers, s)
 	delete(r.subscribers, s)
 	delete(r.waiters, s)
 	r.releaseLocked(s)
@@ -112,6 +153,7 @@ func (r *Registry) claim(s *Session) (losers []*Session, refused string) {
 	for _, old := range losers {
 		r.releaseLocked(old)
 	}
+	delete(r.strangers, s)
 	r.names[s.who.claim.Name] = s
 	if s.who.claim.Publisher != 0 {
 		r.publishers[s.who.claim.Publisher] = s

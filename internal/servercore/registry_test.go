@@ -14,7 +14,7 @@ func TestRegistryIsBounded(t *testing.T) {
 	inst := &servercore.Instance{Name: "a", Ledger: memledger.New(), Registry: servercore.NewRegistry(2)}
 	add := func() (*servercore.Session, bool) {
 		s := servercore.NewSession(inst, &client{}, slog.New(slog.DiscardHandler), time.Unix(0, 0))
-		return s, inst.Registry.Add(s)
+		return s, inst.Registry.Add(s, "")
 	}
 	first, ok := add()
 	_, second := add()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/ledger"
@@ -53,11 +54,15 @@ var ErrEnding = errors.New("session is ending")
 // called by any goroutine. What both halves use is guarded by mu.
 type Session struct {
 	inst   *Instance
-	driver Driver
-	log    *slog.Logger
-	who    identity // set by the logon, constant once that is answered
-	reader intake
-	writer output
+	limits Limits // without zeros
+
+	address string // guarded by the registry's mu
+	driver  Driver
+	log     *slog.Logger
+	ended   atomic.Bool // the state is StateEnding or later
+	who     identity    // set by the logon, constant once that is answered
+	reader  intake
+	writer  output
 
 	// appending is held while a record of this session goes into the ledger:
 	// Fence waits for it.
@@ -66,6 +71,7 @@ type Session struct {
 
 	mu      sync.Mutex
 	state   State           // guarded by mu, like the rest
+	account account         // what the session holds
 	why     string          // it ends
 	known   bool            // logged on
 	box     outbox          // for the writer
@@ -91,6 +97,8 @@ type intake struct {
 	mayTake   bool          // the peers have answered: numbers are taken at once
 	held      heldPublish
 	vector    wire.Assembly // of a subscribe whose first parts have come
+
+	vectorBytes int // of vector, in the account
 }
 
 // A stage is how far the logon of a session is, and whether a publish is held.
@@ -106,6 +114,8 @@ const (
 // NewSession returns the session of a client that has connected.
 func NewSession(inst *Instance, driver Driver, log *slog.Logger, now time.Time) *Session {
 	s := &Session{inst: inst, driver: driver, log: log, subs: make(map[string]*sub)}
+	s.limits = inst.Limits.withDefaults(inst.MaxMessage)
+	s.account = account{budget: &inst.held, total: s.limits.Memory, most: strangerMemory}
 	s.reader.appender = inst.Ledger.Appender()
 	s.writer.lastOutput = now
 	return s
@@ -130,7 +140,7 @@ func (s *Session) sendLocked(a *wire.AckMessage) {
 	if s.state >= StateEnding {
 		return
 	}
-	if !s.box.frame(a) {
+	if !s.account.take(s.box.frame(a)) {
 		s.slowLocked()
 	}
 }
@@ -140,6 +150,9 @@ func (s *Session) later(do func(now time.Time)) {
 	s.mu.Lock()
 	if s.state < StateEnding {
 		s.box.step(do)
+		if !s.account.take(stepBytes) {
+			s.slowLocked()
+		}
 	}
 	s.mu.Unlock()
 	s.driver.Wake()
@@ -192,6 +205,7 @@ func (s *Session) becomeLocked(state State, why string) {
 		s.why = why
 	}
 	s.state = state
+	s.ended.Store(state >= StateEnding && !mut.On(mut.DEndUnseen))
 	s.driver.Changed(state)
 	s.driver.Wake()
 }

@@ -89,7 +89,7 @@ func (c *client) Changed(s servercore.State) { c.states = append(c.states, s) }
 func (s *stand) connect() *client {
 	c := &client{s: s}
 	c.core = servercore.NewSession(s.inst, c, slog.New(slog.DiscardHandler), s.now)
-	if !s.inst.Registry.Add(c.core) {
+	if !s.inst.Registry.Add(c.core, "") {
 		s.t.Fatal("too many connections")
 	}
 	return c

@@ -23,7 +23,7 @@ type start struct {
 
 // begins finds where a subscription begins.
 func (s *Session) begins(b *sub, m *wire.Message) (start, error) {
-	l := s.inst.Ledger
+	l := endingLedger{s.inst.Ledger, &s.ended}
 	if !b.Bookmark {
 		end := l.Durable()
 		return start{Start: route.Start{From: end, After: end, Target: end}}, nil
@@ -44,7 +44,7 @@ func (s *Session) begins(b *sub, m *wire.Message) (start, error) {
 }
 
 // isEnding reports whether the session is ending: nothing is searched for it any more.
-func (s *Session) isEnding() bool { return s.State() >= StateEnding }
+func (s *Session) isEnding() bool { return s.ended.Load() }
 
 // maxBookmarks bounds the list of a plain subscribe.
 const maxBookmarks = 1000
@@ -52,7 +52,10 @@ const maxBookmarks = 1000
 // checkList refuses a list that is too long before any memory is taken for it.
 func (s *Session) checkList(b *sub, list []byte) error {
 	n := 1 + bytes.Count(list, []byte(","))
-	if !b.Options.Vector && n > maxBookmarks {
+	switch {
+	case b.Options.Vector && n > s.vectorMost(wire.MaxVector):
+		return &subscribeError{reason: wire.ReasonVectorTooLong, loud: true}
+	case !b.Options.Vector && n > maxBookmarks && !mut.On(mut.DAnyList):
 		return &subscribeError{reason: "more than 1000 bookmarks", loud: true}
 	}
 	return nil

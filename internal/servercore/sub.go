@@ -2,6 +2,7 @@ package servercore
 
 import (
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
@@ -19,11 +20,14 @@ type sub struct {
 	id   string // of the command
 	acks wire.AckType
 
-	follower  ledger.Follower   // nil: with the shared one
+	follower  ledger.Follower   // nil: with the shared one, or at rest
+	at        ledger.Position   // at rest: where it reads on
 	alone     topic.Table[*sub] // itself, to remember which topics match
 	record    ledger.Record
-	holding   bool // record was read and waits until it is safe
-	waits     bool // the client knows that it may have to wait long
+	holding   bool         // record was read and waits until it is safe
+	waits     bool         // the client knows that it may have to wait long
+	ended     *atomic.Bool // of its session
+	charged   int          // bytes of the session's account; guarded by its mu
 	lastMark  time.Time
 	candidate bookmark.Bookmark // for a mark, when it is settled
 	diverged  map[uint64]bool   // publishers of which it was told that they have diverged; nil: none
@@ -34,7 +38,7 @@ func (b *sub) matches() func(topic []byte) bool {
 	if mut.On(mut.R9AnyTopicGap) {
 		return func([]byte) bool { return true }
 	}
-	return b.Pattern.Match
+	return func(topic []byte) bool { return !b.ended.Load() && b.Pattern.Match(topic) }
 }
 
 func (b *sub) stop() {
@@ -44,13 +48,35 @@ func (b *sub) stop() {
 	}
 }
 
+// rest closes the follower of a subscription that is behind, until its next turn.
+func (b *sub) rest() {
+	if b.follower == nil {
+		return
+	}
+	b.at = b.follower.Position()
+	if b.holding {
+		b.at, b.holding = b.record.Position, false
+	}
+	b.record = ledger.Record{}
+	b.stop()
+}
+
+// wakeUp ends the rest of a subscription.
+func (s *Session) wakeUp(b *sub) {
+	if b.follower == nil {
+		b.follower = s.inst.Ledger.Follow(b.at)
+	}
+}
+
 // add has a subscription read from a position on: one that begins, or one that
 // retention has overtaken. It reads with a follower of its own and joins the
 // others as soon as it has nothing left to read.
 func (s *Session) add(b *sub, from ledger.Position, now time.Time) {
 	b.follower = s.inst.Ledger.Follow(from)
 	b.holding = false
+	s.weigh(b)
 	if b.alone.Len() == 0 {
+		b.alone.Most = aloneBytes
 		b.alone.Add(b.Pattern, b)
 		b.lastMark = now
 	}
@@ -68,6 +94,7 @@ func (s *Session) remove(b *sub) {
 func (s *Session) drop(b *sub) {
 	w := &s.writer
 	b.stop()
+	s.release(b)
 	w.behind = slices.DeleteFunc(w.behind, func(o *sub) bool { return o == b })
 	w.table.Remove(b)
 	if w.table.Len() == 0 {

@@ -6,13 +6,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/route"
 	"github.com/holdfast-mq/holdfast/internal/topic"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
-
-// maxSubscriptions bounds those of one connection.
-const maxSubscriptions = 10_000
 
 // A subscribeError is a subscribe that is refused. Loud ones are said whether
 // the processed ack was asked for or not.
@@ -30,10 +28,10 @@ func (e *subscribeError) Error() string { return e.reason }
 // would end the subscription.
 func (s *Session) subscribe(m *wire.Message) error {
 	if m.Part > 0 {
-		s.reader.vector.Add(m, wire.MaxVector) // what is wrong with it is said in answer to the subscribe
-		return nil
+		return s.addPart(m)
 	}
 	s.received(m)
+	defer s.holdsVector(0)
 	err := s.assemble(m)
 	var b *sub
 	if err == nil {
@@ -52,9 +50,9 @@ func (s *Session) subscribe(m *wire.Message) error {
 		return fmt.Errorf("subscribe: %w", err)
 	}
 	b.Begin(at.Start)
-	old, taken := s.enter(b)
-	if taken {
-		s.refuseSubscribe(m, &subscribeError{reason: wire.ReasonSubIDInUse})
+	old, refused := s.enter(b)
+	if refused != nil {
+		s.refuseSubscribe(m, refused)
 		return nil
 	}
 	if old != nil {
@@ -100,7 +98,7 @@ func (s *Session) newSub(m *wire.Message) (*sub, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &sub{id: string(m.CommandID), acks: m.Acks}
+	b := &sub{id: string(m.CommandID), acks: m.Acks, ended: &s.ended}
 	b.ID, b.Options, b.Bookmark = string(m.SubID), options, m.Bookmark != nil
 	if b.ID == "" {
 		b.ID = b.id
@@ -133,7 +131,7 @@ func (s *Session) subOptions(m *wire.Message) (route.Options, error) {
 		return options, &subscribeError{reason: "top_n is not offered", loud: true}
 	case len(m.Topic) == 0:
 		return options, &subscribeError{reason: wire.ReasonNoTopic}
-	case !validTopic(m.Topic):
+	case !validTopic(m.Topic), options.Literal && len(m.Topic) > s.limits.Topic:
 		return options, &subscribeError{reason: wire.ReasonInvalidTopic}
 	case options.Vector && (!s.who.ext || m.Bookmark == nil || options.NotFound == route.NotFoundNow):
 		return options, &subscribeError{reason: wire.ReasonInvalidOptions}
@@ -159,15 +157,33 @@ func (s *Session) refuseSubscribe(m *wire.Message, refused *subscribeError) {
 	}
 }
 
-// enter makes b known under its id. old is the subscription that it replaces;
-// taken says that it may not.
-func (s *Session) enter(b *sub) (old *sub, taken bool) {
+// enter makes b known under its id. old is the subscription that it replaces.
+func (s *Session) enter(b *sub) (old *sub, refused *subscribeError) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	old = s.subs[b.ID]
-	if old != nil && !b.Options.Replace || old == nil && len(s.subs) >= maxSubscriptions {
-		return nil, true
+	switch {
+	case old != nil && !b.Options.Replace:
+		return nil, &subscribeError{reason: wire.ReasonSubIDInUse}
+	case old == nil && len(s.subs) >= s.limits.Subscriptions && !mut.On(mut.DAnySubscriptions):
+		return nil, &subscribeError{reason: "too many subscriptions", loud: true}
+	case s.stepsLocked(old)+b.Pattern.Steps() > maxSteps && !mut.On(mut.DAnyPatterns):
+		return nil, &subscribeError{reason: "the patterns of this session would cost too much", loud: true}
+	case !s.weighLocked(b, b.weight()):
+		s.weighLocked(b, 0)
+		return nil, &subscribeError{reason: "too much memory is taken by the subscriptions of this session", loud: true}
 	}
 	s.subs[b.ID] = b
-	return old, false
+	return old, nil
+}
+
+// stepsLocked returns what the patterns of the session cost, but that of the
+// subscription without.
+func (s *Session) stepsLocked(without *sub) (steps int) {
+	for _, b := range s.subs {
+		if b != without {
+			steps += b.Pattern.Steps()
+		}
+	}
+	return steps
 }

@@ -18,7 +18,7 @@ func (s *Session) queueUnlogged(m *unloggedMessage) {
 	if s.state >= StateEnding {
 		return
 	}
-	if !s.box.message(m) {
+	if !s.account.take(s.box.message(m)) {
 		s.slowLocked()
 	}
 	s.driver.Wake()

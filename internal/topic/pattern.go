@@ -30,9 +30,9 @@ var ErrBadPattern = errors.New("bad regex topic")
 // A Pattern is one topic, or a regular expression that is searched anywhere in
 // the topic. Safe for concurrent use.
 type Pattern struct {
-	text string
-	re   *regexp.Regexp // nil: literal
-	all  bool           // matches every topic
+	text    string
+	program *program // nil: literal
+	all     bool     // matches every topic
 }
 
 // Parse returns the pattern that text stands for: literal unless it holds a
@@ -41,15 +41,15 @@ func Parse(text string) (Pattern, error) {
 	if !strings.ContainsAny(text, metacharacters) {
 		return Literal(text), nil
 	}
-	re, err := compile(text)
+	p, err := programs.get(text)
 	if err != nil {
 		return Pattern{}, fmt.Errorf("%w: %w", ErrBadPattern, err)
 	}
-	return Pattern{text: text, re: re, all: text == ".*" || text == "^.*$"}, nil
+	return Pattern{text: text, program: p, all: text == ".*" || text == "^.*$"}, nil
 }
 
 // compile compiles a pattern that is not too large.
-func compile(text string) (*regexp.Regexp, error) {
+func compile(text string) (*program, error) {
 	most := maxPattern
 	if folds.MatchString(text) {
 		most = maxFolding
@@ -61,10 +61,12 @@ func compile(text string) (*regexp.Regexp, error) {
 	if err != nil {
 		return nil, err
 	}
-	if steps(tree) > maxSteps {
+	n := steps(tree)
+	if n > maxSteps {
 		return nil, fmt.Errorf("takes more than %d steps", maxSteps)
 	}
-	return regexp.Compile(text)
+	re, err := regexp.Compile(text)
+	return &program{re, n}, err
 }
 
 // steps estimates how large the program is that a pattern compiles to; no
@@ -84,7 +86,15 @@ func steps(re *syntax.Regexp) int {
 func Literal(text string) Pattern { return Pattern{text: text} }
 
 // IsLiteral reports whether the pattern names one topic.
-func (p Pattern) IsLiteral() bool { return p.re == nil }
+func (p Pattern) IsLiteral() bool { return p.program == nil }
+
+// Steps returns about how many steps a byte of a topic costs, 0 if that does not matter.
+func (p Pattern) Steps() int {
+	if p.all || p.program == nil {
+		return 0
+	}
+	return p.program.steps
+}
 
 // String returns the pattern as it was written.
 func (p Pattern) String() string { return p.text }
@@ -94,8 +104,8 @@ func (p Pattern) Match(topic []byte) bool {
 	switch {
 	case p.all:
 		return true
-	case p.re == nil:
+	case p.program == nil:
 		return string(topic) == p.text
 	}
-	return p.re.Match(topic)
+	return p.program.re.Match(topic)
 }

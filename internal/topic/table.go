@@ -1,11 +1,23 @@
 package topic
 
+import "cmp"
+
 // A Table finds the subscriptions whose pattern matches a topic, in the order
 // in which they were added. It isn't safe for concurrent use.
 type Table[S comparable] struct {
+	// Most is how many bytes of answers are remembered; 0: 256 KiB.
+	Most int
+
 	entries []entry[S]
 	known   map[string][]S
+	bytes   int // of known, about
+	work    int
 }
+
+const (
+	tableMost = 256 << 10
+	knownMost = 64 // bytes of an answer beside its topic and its subscriptions
+)
 
 type entry[S comparable] struct {
 	pattern Pattern
@@ -15,7 +27,7 @@ type entry[S comparable] struct {
 // Add adds a subscription.
 func (t *Table[S]) Add(p Pattern, sub S) {
 	t.entries = append(t.entries, entry[S]{p, sub})
-	clear(t.known)
+	t.Forget()
 }
 
 // Remove removes a subscription, if it is there.
@@ -28,8 +40,18 @@ func (t *Table[S]) Remove(sub S) {
 	}
 	clear(t.entries[len(kept):])
 	t.entries = kept
-	clear(t.known)
+	t.Forget()
 }
+
+// Forget forgets the answers that are remembered.
+func (t *Table[S]) Forget() { t.known, t.bytes = nil, 0 }
+
+// Work returns how much was matched since the last Rest: steps of patterns times bytes
+// of topics. What is remembered costs nothing.
+func (t *Table[S]) Work() int { return t.work }
+
+// Rest begins to count the work anew.
+func (t *Table[S]) Rest() { t.work = 0 }
 
 // Len returns how many subscriptions there are.
 func (t *Table[S]) Len() int { return len(t.entries) }
@@ -42,18 +64,26 @@ func (t *Table[S]) Match(topic []byte) []S {
 	}
 	var subs []S
 	for _, e := range t.entries {
+		t.work += e.pattern.Steps() * len(topic)
 		if e.pattern.Match(topic) {
 			subs = append(subs, e.sub)
 		}
 	}
+	t.remember(topic, subs)
+	return subs
+}
+
+// remember keeps an answer, in place of all others if they are too many.
+func (t *Table[S]) remember(topic []byte, subs []S) {
 	if len(topic) > maxCachedTopic {
-		return subs
+		return
 	}
-	if t.known == nil || len(t.known) >= maxCached {
-		t.known = make(map[string][]S)
+	bytes := knownMost + len(topic) + 8*cap(subs)
+	if t.known == nil || t.bytes+bytes > cmp.Or(t.Most, tableMost) {
+		t.known, t.bytes = make(map[string][]S), 0
 	}
 	t.known[string(topic)] = subs
-	return subs
+	t.bytes += bytes
 }
 
 // All returns every subscription, in the order in which they were added.

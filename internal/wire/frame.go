@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/binary"
+	"errors"
 	"io"
 )
 
@@ -18,6 +19,7 @@ const (
 type Reader struct {
 	conn io.Reader
 	max  int
+	hold func(bytes int) bool // nil: the buffer may be of any size
 
 	buf        []byte
 	start, end int    // what was read and isn't used yet is buf[start:end]
@@ -30,6 +32,13 @@ type Reader struct {
 func NewReader(r io.Reader, max int) *Reader {
 	return &Reader{conn: r, max: max}
 }
+
+// ErrBuffer reports a frame for which the buffer may not grow.
+var ErrBuffer = errors.New("wire: no memory for a longer frame")
+
+// Account has hold called with how much larger or smaller the buffer is to become. If
+// it returns false for one that grows, Next returns ErrBuffer.
+func (r *Reader) Account(hold func(bytes int) bool) { r.hold = hold }
 
 // Limit makes max the limit from the next frame on.
 func (r *Reader) Limit(max int) { r.max = max }
@@ -119,7 +128,9 @@ func (r *Reader) fill(n int) error {
 
 // read reads once from the connection, for one who waits for n bytes.
 func (r *Reader) read(n int) error {
-	r.makeRoom(n)
+	if !r.makeRoom(n) {
+		return ErrBuffer
+	}
 	for range maxEmpty {
 		room := r.buf[r.end:]
 		got, err := r.conn.Read(room)
@@ -136,21 +147,32 @@ func (r *Reader) read(n int) error {
 }
 
 // makeRoom makes room behind what has been read. The buffer is no longer than
-// twice what has really arrived, or maxBuffer, whatever length a frame claims.
-func (r *Reader) makeRoom(n int) {
+// twice what has really arrived, or maxBuffer, whatever length a frame claims, and no
+// longer than a frame that is longer than that. False: it may not grow.
+func (r *Reader) makeRoom(n int) bool {
 	have := r.end - r.start
 	size := len(r.buf)
 	switch {
 	case size == 0:
 		size = minBuffer
 	case have == size && have < n, r.filled && size < maxBuffer:
-		size = 2 * size
+		size = min(2*size, max(n, maxBuffer))
 	}
 	if size > len(r.buf) {
-		r.move(make([]byte, size))
+		return r.resize(size)
 	} else if have == 0 || r.start+n > size && r.start > 0 {
 		r.move(r.buf)
 	}
+	return true
+}
+
+// resize moves what is left to a buffer of another size. False: it may not be larger.
+func (r *Reader) resize(size int) bool {
+	if r.hold != nil && !r.hold(size-len(r.buf)) {
+		return false
+	}
+	r.move(make([]byte, size))
+	return true
 }
 
 // move moves what is left to the start of a buffer.
@@ -162,7 +184,7 @@ func (r *Reader) move(to []byte) {
 // shrink lets go of a buffer that had grown for a large frame.
 func (r *Reader) shrink() {
 	if len(r.buf) > maxBuffer && r.end-r.start <= maxBuffer {
-		r.move(make([]byte, maxBuffer))
+		r.resize(maxBuffer)
 	}
 }
 

@@ -112,6 +112,9 @@ func (a *Assembly) Add(m *Message, most int) bool {
 	return true
 }
 
+// Size returns how many bytes are kept.
+func (a *Assembly) Size() int { return cap(a.bookmark) + cap(a.gap) }
+
 func (a *Assembly) take(m *Message) {
 	for _, text := range []struct {
 		whole *[]byte

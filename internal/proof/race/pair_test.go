@@ -222,7 +222,7 @@ func (i *instance) execute(c command) error {
 
 func (i *instance) logon() error {
 	i.core = servercore.NewSession(i.shared, i, quiet, noon)
-	i.shared.Registry.Add(i.core)
+	i.shared.Registry.Add(i.core, "")
 	c := wire.LogonCommand{CommandID: "0", ClientName: life, Acks: wire.AckProcessed}
 	if !i.plain {
 		c.Ext, c.Store, c.Counter = true, life, i.counter

@@ -37,7 +37,7 @@ var quiet = slog.New(slog.DiscardHandler)
 func (i *instance) accept(s *side) {
 	c := &session{i: i, s: s}
 	c.core = servercore.NewSession(i.shared, c, quiet, i.w.clock())
-	if !i.shared.Registry.Add(c.core) {
+	if !i.shared.Registry.Add(c.core, "") {
 		s.close()
 		return
 	}

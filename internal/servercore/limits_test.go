@@ -1,0 +1,377 @@
+package servercore_test
+
+import (
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/servercore"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memledger"
+	"github.com/holdfast-mq/holdfast/internal/wire"
+)
+
+// limited returns a stand whose sessions may hold 1 MiB, and all of them 4 MiB.
+func limited(t *testing.T) *stand {
+	l := memledger.New()
+	s := newStand(t, l, l.Sync)
+	s.inst.Limits = servercore.Limits{SessionMemory: 1 << 20, Memory: 4 << 20, Subscriptions: 100}
+	return s
+}
+
+// longID is the longest id that is taken.
+var longID = strings.Repeat("i", 256)
+
+// Whatever a client has the instance keep for it, and does not read, is bounded by one
+// account of bytes.
+func TestMemoryOfSession(t *testing.T) {
+	for name, step := range map[string]func(c *client, n int) error{
+		"acks that are not read": func(c *client, n int) error {
+			return c.do(&wire.FlushCommand{CommandID: longID, Acks: wire.AckProcessed})
+		},
+		"acks that wait": func(c *client, n int) error {
+			return c.do(&wire.PublishCommand{Topic: "a", CommandID: longID, Acks: wire.AckPersisted, Body: []byte("x")})
+		},
+		"flushes that wait": func(c *client, n int) error {
+			return c.do(&wire.FlushCommand{CommandID: longID, Acks: wire.AckPersisted})
+		},
+		"subscriptions that are made and ended": func(c *client, n int) error {
+			id := fmt.Sprint(n)
+			err := c.do(&wire.SubscribeCommand{Command: wire.Subscribe, CommandID: id, SubID: id, Topic: "a"})
+			if err == nil {
+				err = c.do(&wire.UnsubscribeCommand{CommandID: id, SubID: id})
+			}
+			return err
+		},
+		"messages that are not logged": func(c *client, n int) error {
+			return c.do(&wire.PublishCommand{Topic: "gossip", Body: []byte(longID)})
+		},
+		"input": func(c *client, n int) error {
+			if !c.core.Holds(1 << 10) {
+				return servercore.ErrEnding
+			}
+			return nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := limited(t)
+			c := s.publisher("x")
+			if err := c.subscribe("live", "gossip", "", ""); err != nil {
+				t.Fatal(err)
+			}
+			c.out()
+			most := 8 << 10
+			for n := range most {
+				if err := step(c, n); err != nil || c.core.State() == servercore.StateDead {
+					s.inst.Registry.Remove(c.core)
+					return
+				}
+			}
+			t.Errorf("%d of them were kept", most)
+		})
+	}
+}
+
+// Acks that have been written, and subscriptions that have ended, are no longer held.
+func TestMemoryIsGivenBack(t *testing.T) {
+	s := limited(t)
+	c := s.publisher("x")
+	for n := range 1 << 10 {
+		id := fmt.Sprint(n) + longID[:200]
+		for _, cmd := range []command{
+			&wire.PublishCommand{Topic: "a", CommandID: id, Acks: wire.AckPersisted | wire.AckProcessed, Body: []byte("x")},
+			&wire.FlushCommand{CommandID: id, Acks: wire.AckPersisted},
+			&wire.SubscribeCommand{Command: wire.Subscribe, CommandID: id, SubID: id, Topic: "a", Bookmark: "0", Options: "vector"},
+			&wire.UnsubscribeCommand{CommandID: id, SubID: id},
+		} {
+			if err := c.do(cmd); err != nil {
+				t.Fatal(n, err)
+			}
+		}
+		if !c.core.Holds(1<<10) || !c.core.Holds(-1<<10) {
+			t.Fatal(n, "no input")
+		}
+		s.sync()
+		c.out()
+		if state := c.core.State(); state != servercore.StateOpen {
+			t.Fatal(n, c.core.Reason())
+		}
+	}
+}
+
+// When all sessions hold as much as they may together, those end that want more and
+// hold much; who holds little goes on.
+func TestMemoryOfAll(t *testing.T) {
+	s := limited(t)
+	var greedy []*client
+	for n := range 8 {
+		c := s.publisher(fmt.Sprint("greedy", n))
+		for c.core.Holds(64 << 10) {
+		}
+		greedy = append(greedy, c)
+	}
+	modest := s.publisher("modest")
+	if !modest.core.Holds(64 << 10) {
+		t.Error("a session that holds little is ended")
+	}
+	if greedy[7].core.Holds(512 << 10) {
+		t.Error("a session that holds much may hold more")
+	}
+	for _, c := range greedy {
+		s.inst.Registry.Remove(c.core)
+	}
+	if !modest.core.Holds(512 << 10) {
+		t.Error("what sessions held that have ended is held still")
+	}
+}
+
+// A connection that has not logged on holds next to nothing.
+func TestMemoryOfStranger(t *testing.T) {
+	c := limited(t).connect()
+	if !c.core.Holds(64<<10) || c.core.Holds(65<<10) {
+		t.Error("128 KiB is what a stranger may hold")
+	}
+}
+
+// The id of a command is short.
+func TestLongIDs(t *testing.T) {
+	for name, cmd := range map[string]command{
+		"command":      &wire.FlushCommand{CommandID: longID + "i"},
+		"subscription": &wire.SubscribeCommand{Command: wire.Subscribe, CommandID: "1", SubID: longID + "i", Topic: "a"},
+		"logon":        &wire.LogonCommand{CommandID: longID + "i", ClientName: "y"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := limited(t)
+			c := s.publisher("x")
+			if name == "logon" {
+				c = s.connect()
+			}
+			if c.do(cmd) == nil {
+				t.Error("it was taken")
+			}
+		})
+	}
+}
+
+// A session has so many subscriptions, and patterns that cost so much; a text is
+// compiled once for all of them.
+func TestSubscriptionsAreBounded(t *testing.T) {
+	s := limited(t)
+	s.inst.Limits.SessionMemory = 16 << 20
+	c := s.publisher("x")
+	for n := range 101 {
+		if err := c.subscribe(fmt.Sprint(n), "a", "", ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out := c.out()
+	if got := out[len(out)-1]; len(out) != 101 || got != "processed failure sub=100 reason=too many subscriptions" {
+		t.Errorf("%d answers, the last one %s", len(out), got)
+	}
+
+	c = s.publisher("y")
+	costly := "(" + strings.Repeat("a?", 900) + "){2}x"
+	for n := range 20 {
+		if err := c.subscribe(fmt.Sprint(n), costly, "", ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const refused = "reason=the patterns of this session would cost too much"
+	out = c.out()
+	if i := slices.IndexFunc(out, func(l string) bool { return strings.Contains(l, refused) }); i < 1 || i > 8 {
+		t.Errorf("refused from the %d. on: %s", i, out)
+	}
+	if err := c.do(&wire.UnsubscribeCommand{SubID: "all"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.subscribe("again", costly, "", ""); err != nil {
+		t.Fatal(err)
+	}
+	if out := c.out(); slices.ContainsFunc(out, func(l string) bool { return strings.Contains(l, refused) }) {
+		t.Errorf("refused after all others have ended: %s", out)
+	}
+}
+
+// A list of bookmarks is short, a vector names no more publishers than fit.
+func TestListsAreBounded(t *testing.T) {
+	s := limited(t)
+	c := s.publisher("x")
+	list := func(n int) string {
+		var v []string
+		for i := range n {
+			v = append(v, bookmark.Bookmark{Publisher: uint64(i + 1), Sequence: 1}.String())
+		}
+		return strings.Join(v, ",")
+	}
+	for _, tt := range []struct {
+		n             int
+		options, want string
+	}{
+		{1000, "", "processed success sub=1"},
+		{1001, "", "processed failure sub=1 reason=more than 1000 bookmarks"},
+		{1001, "vector", "processed success sub=1"},
+		{10_000, "vector", "processed failure sub=1 reason=" + wire.ReasonVectorTooLong},
+	} {
+		if err := c.subscribe("1", "a", list(tt.n), tt.options); err != nil {
+			t.Fatal(err)
+		}
+		if out := c.out(); len(out) == 0 || out[0] != tt.want {
+			t.Errorf("%d bookmarks, %q: %q, want %q", tt.n, tt.options, out, tt.want)
+		}
+		if err := c.do(&wire.UnsubscribeCommand{SubID: "all"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A topic is short; a longer one is refused by a tombstone (R14).
+func TestTopicsAreBounded(t *testing.T) {
+	s := limited(t)
+	s.inst.Limits.Topic = 1
+	c := s.publisher("x")
+	for n, topic := range []string{"a", "/AMPS/devnull"} {
+		if err := c.publish(topic, uint64(n+1), "x"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.sync()
+	c.want("persisted success s=1", "persisted failure s=2 reason=invalid topic", "persisted success s=2")
+}
+
+// manyRecords returns a stand whose log has so many messages of a size on topic a.
+func manyRecords(t *testing.T, n, size int) *stand {
+	s := limited(t)
+	p := s.publisher("p")
+	for i := range n {
+		if err := p.publish("a", uint64(i+1), strings.Repeat("x", size)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.sync()
+	p.out()
+	return s
+}
+
+// The output that is made at once is about as long for many subscriptions that are
+// behind as for one, and each of them gets all.
+func TestOutputIsBounded(t *testing.T) {
+	s := manyRecords(t, 4, 100_000)
+	s.inst.Limits.SessionMemory = 8 << 20
+	c := s.publisher("x")
+	const subs = 50
+	for n := range subs {
+		if err := c.subscribe(fmt.Sprint(n), "a", "0", ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := make(map[string]int)
+	for more := true; more; {
+		var b []byte
+		b, more, _ = c.core.Fill(nil, s.now)
+		if len(b) > 600_000 {
+			t.Fatalf("%d bytes at once", len(b))
+		}
+		for _, f := range frames(t, b) {
+			if f.Command == wire.Publish {
+				for id := range strings.SplitSeq(string(f.SubIDs), ",") {
+					got[id]++
+				}
+			}
+		}
+	}
+	for n := range subs {
+		if id := fmt.Sprint(n); got[id] != 4 {
+			t.Errorf("subscription %s got %d of 4 messages", id, got[id])
+		}
+	}
+}
+
+// Messages that are not logged are written as many at once as others, with all ids.
+func TestUnloggedOutputIsBounded(t *testing.T) {
+	s := limited(t)
+	c := s.publisher("x")
+	for n := range 50 {
+		if err := c.subscribe(fmt.Sprint(n)+longID[:200], "gossip", "", ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.out()
+	p := s.publisher("p")
+	for range 200 {
+		if err := p.do(&wire.PublishCommand{Topic: "gossip", Body: []byte("x")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := 0
+	for more := true; more; {
+		var b []byte
+		b, more, _ = c.core.Fill(nil, s.now)
+		if len(b) > 300_000 {
+			t.Fatalf("%d bytes at once", len(b))
+		}
+		got += len(frames(t, b))
+	}
+	if got != 200 {
+		t.Errorf("%d of 200 messages", got)
+	}
+}
+
+// Nothing more is matched for a client that has left.
+func TestEndIsSeen(t *testing.T) {
+	s := manyRecords(t, 300, 1)
+	c := s.publisher("y")
+	if err := c.subscribe("1", "a", "0", ""); err != nil {
+		t.Fatal(err)
+	}
+	c.core.Drain()
+	b, _, ended := c.core.Fill(nil, s.now)
+	if got := len(frames(t, b)); got == 0 || !ended {
+		t.Errorf("%d frames, ended: %v", got, ended)
+	}
+}
+
+// Of connections that send no logon, one from the busiest address makes room.
+func TestStrangersMakeRoom(t *testing.T) {
+	s := limited(t)
+	s.inst.Limits.Strangers, s.inst.Limits.PerAddress = 8, 6
+	add := func(from string) (c *client, ok bool) {
+		c = &client{s: s}
+		c.core = servercore.NewSession(s.inst, c, slog.New(slog.DiscardHandler), s.now)
+		return c, s.inst.Registry.Add(c.core, from)
+	}
+	var hostile, honest []*client
+	for n := range 20 {
+		c, ok := add("hostile")
+		if ok != (n < 6) {
+			t.Errorf("took connection %d from one address: %v", n, ok)
+		} else if ok {
+			hostile = append(hostile, c)
+		}
+	}
+	for n := range 4 {
+		c, ok := add(fmt.Sprint("honest", n))
+		if !ok {
+			t.Errorf("took no connection %d from another address", n)
+		}
+		honest = append(honest, c)
+	}
+	dead := func(list []*client) (n int) {
+		for _, c := range list {
+			if c.core.State() == servercore.StateDead {
+				n++
+			}
+		}
+		return n
+	}
+	if h, o := dead(hostile), dead(honest); h != 2 || o != 0 {
+		t.Errorf("%d of the busiest address and %d others made room", h, o)
+	}
+	for _, c := range hostile {
+		s.inst.Registry.Remove(c.core)
+	}
+	if _, ok := add("hostile"); !ok {
+		t.Error("an address is kept out although its connections have ended")
+	}
+}

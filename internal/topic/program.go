@@ -1,0 +1,57 @@
+package topic
+
+import (
+	"regexp"
+	"runtime"
+	"sync"
+	"weak"
+)
+
+// A program is a compiled pattern. All patterns of one text share it.
+type program struct {
+	re    *regexp.Regexp
+	steps int
+}
+
+// programs has those that are in use.
+var programs = programCache{known: make(map[string]weak.Pointer[program])}
+
+// A programCache finds programs by their text for as long as anyone uses them.
+type programCache struct {
+	mu    sync.Mutex
+	known map[string]weak.Pointer[program] // guarded by mu
+}
+
+// get returns the program of a pattern, which it compiles if nobody uses it.
+func (c *programCache) get(text string) (*program, error) {
+	if p := c.find(text); p != nil {
+		return p, nil
+	}
+	p, err := compile(text)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if other := c.known[text].Value(); other != nil {
+		return other, nil // compiled meanwhile
+	}
+	c.known[text] = weak.Make(p)
+	runtime.AddCleanup(p, c.forget, text)
+	return p, nil
+}
+
+func (c *programCache) find(text string) *program {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.known[text].Value()
+}
+
+// forget forgets a program that nobody uses.
+func (c *programCache) forget(text string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.known[text].Value() == nil {
+		delete(c.known, text)
+	}
+}
