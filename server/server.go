@@ -175,6 +175,7 @@ func (s *Server) supervise() {
 	if err := s.journal.Close(); err != nil && s.Err() == nil {
 		s.log.Error("the journal did not close in order", "error", err)
 	}
+	s.instance.Close()
 }
 
 // eachSession ends all sessions in some way.

@@ -272,5 +272,5 @@ func (s *Server) onDurable(moved []journal.Moved, idle bool) {
 	if l := s.links.Load(); l != nil {
 		l.Durable(moved, idle)
 	}
-	s.instance.Registry.DurableMoved()
+	s.instance.DurableMoved()
 }

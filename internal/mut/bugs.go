@@ -206,6 +206,10 @@ const (
 	DAnyAddress Bug = "d-any-address"
 	// DStrangersStay turns connections away while there are too many that have sent no logon.
 	DStrangersStay Bug = "d-strangers-stay"
+	// DWakesAll wakes all sessions for each message.
+	DWakesAll Bug = "d-wakes-all"
+	// DWaitsUnseen wakes no session whose subscription waits until a message is safe.
+	DWaitsUnseen Bug = "d-waits-unseen"
 	// DFillsAll makes the output of all subscriptions before any of it is written.
 	DFillsAll Bug = "d-fills-all"
 	// DSlowFrames lets a frame that has begun take any time.

@@ -16,6 +16,7 @@ import (
 // deliver reads on with every follower and reports whether one has more.
 func (s *Session) deliver(now time.Time) (more bool) {
 	w := &s.writer
+	s.waiting.Store(false) // until one has to wait again
 	if w.shared != nil {
 		more = s.deliverShared(now)
 	}
@@ -147,7 +148,7 @@ func (s *Session) deliverBehind(b *sub, now time.Time) (more bool) {
 			}
 		}
 		s.complete(b, b.record.Position)
-		if b.holding = b.Options.FullyDurable && !s.isSafe(&b.record); b.holding {
+		if b.holding = b.Options.FullyDurable && !s.isSafeNow(&b.record); b.holding {
 			s.waits(b, s.inst.Ledger.Single())
 			return false
 		}
@@ -260,6 +261,15 @@ func (s *Session) deliverTo(subs []*sub, r *ledger.Record) {
 	d.SubIDs = w.ids
 	w.out = d.AppendTo(w.out)
 	s.inst.Counts.Delivered.Add(uint64(len(subs)))
+}
+
+// isSafeNow is isSafe, and has the session woken, if it is not, when that may change.
+func (s *Session) isSafeNow(r *ledger.Record) bool {
+	if s.isSafe(r) {
+		return true
+	}
+	s.waiting.Store(!mut.On(mut.DWaitsUnseen))
+	return s.isSafe(r) // it may have changed before
 }
 
 // isSafe reports whether a record may go to a fully durable subscription (R13).

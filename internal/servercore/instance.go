@@ -30,7 +30,8 @@ type Instance struct {
 	Limits     Limits
 	Counts     Counters
 
-	held budget // by all sessions
+	held  budget // by all sessions
+	scout scout
 }
 
 // Counters count what has happened since the start.

@@ -149,13 +149,17 @@ func (s *Session) Next(now time.Time) time.Duration {
 	s.mu.Lock()
 	next = min(next, s.told.until(now))
 	s.mu.Unlock()
-	return max(min(next, s.untilMark(now), s.untilAck(now)), 0)
+	return max(min(next, s.untilMark(now), s.untilAck(now), s.tick()), 0)
 }
 
 // Release ends what the writer's half holds open. Fill must not be called again.
 func (s *Session) Release() {
 	s.stopShared()
+	for b := range s.writer.table.All {
+		s.inst.Registry.interested(s, b, false)
+	}
 	for _, b := range s.writer.behind {
+		s.inst.Registry.interested(s, b, false)
 		b.stop()
 	}
 	s.writer.behind = nil

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/mut"
@@ -14,12 +15,15 @@ import (
 // A Registry knows an instance's sessions: all of them, which one has which
 // name (R11), and which ones must be woken for what. Safe for concurrent use.
 type Registry struct {
+	crowded atomic.Bool // there are so many subscribers that a message wakes those that it may be for
+
 	mu          sync.RWMutex
 	all         map[*Session]struct{} // guarded by mu, like the rest
 	names       map[string]*Session
 	publishers  map[uint64]*Session   // by each publisher that a session sends as
 	subscribers map[*Session]struct{} // wait for the ledger
 	waiters     map[*Session]struct{} // wait for watermarks of publishers that are not theirs
+	interests   interests             // of the subscribers
 	strangers   map[*Session]struct{} // have sent no logon
 	addresses   map[string]int        // sessions from each
 	most        int                   // sessions; 0: no bound
@@ -33,6 +37,7 @@ func NewRegistry(most int) *Registry {
 		all:         make(map[*Session]struct{}),
 		names:       make(map[string]*Session),
 		publishers:  make(map[uint64]*Session),
+		interests:   newInterests(),
 		strangers:   make(map[*Session]struct{}),
 		addresses:   make(map[string]int),
 		subscribers: make(map[*Session]struct{}),
@@ -113,6 +118,7 @@ func (r *Registry) Remove(s *Session) {
 	delete(r.strangers, s)
 	delete(r.subscribers, s)
 	delete(r.waiters, s)
+	r.crowded.Store(len(r.subscribers) >= crowdLeast)
 	r.releaseLocked(s)
 }
 
@@ -193,6 +199,7 @@ func (r *Registry) follows(s *Session, ledger, watermarks bool) {
 		return
 	}
 	setMember(r.subscribers, s, ledger)
+	r.crowded.Store(len(r.subscribers) >= crowdLeast)
 	setMember(r.waiters, s, watermarks)
 }
 
@@ -227,7 +234,13 @@ func (r *Registry) WatermarksMoved(publishers []uint64) {
 			s.driver.Wake()
 		}
 	}
-	r.wake(&r.waiters)
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for s := range r.waiters {
+		if s.waiting.Load() {
+			s.driver.Wake()
+		}
+	}
 }
 
 // Raised tells the sessions of publishers of whom a link has brought records up
@@ -246,9 +259,6 @@ func (r *Registry) publisher(publisher uint64) *Session {
 	defer r.mu.RUnlock()
 	return r.publishers[publisher]
 }
-
-// DurableMoved has the sessions looked at that follow the ledger.
-func (r *Registry) DurableMoved() { r.wake(&r.subscribers) }
 
 // WakeAll has all sessions looked at.
 func (r *Registry) WakeAll() { r.wake(&r.all) }
@@ -270,13 +280,16 @@ func (r *Registry) list(set *map[*Session]struct{}) []*Session {
 	return slices.Collect(maps.Keys(*set))
 }
 
-// publishUnlogged hands a message that is not logged to all sessions with subscriptions.
+// publishUnlogged hands a message that is not logged to the sessions with subscriptions
+// that it may be for.
 func (r *Registry) publishUnlogged(m *wire.Message, user string) {
 	u := &unloggedMessage{
 		topic: bytes.Clone(m.Topic), body: bytes.Clone(m.Body),
 		correlation: bytes.Clone(m.CorrelationID), user: []byte(user),
 	}
-	for _, s := range r.list(&r.subscribers) {
+	sessions := make(map[*Session]struct{})
+	r.each(u.topic, func(s *Session) { sessions[s] = struct{}{} })
+	for s := range sessions {
 		s.queueUnlogged(u)
 	}
 }

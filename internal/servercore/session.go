@@ -53,23 +53,23 @@ var ErrEnding = errors.New("session is ending")
 // Next and Release to one at a time, which writes it. The other methods may be
 // called by any goroutine. What both halves use is guarded by mu.
 type Session struct {
-	inst   *Instance
-	limits Limits // without zeros
-
-	address string // guarded by the registry's mu
-	driver  Driver
-	log     *slog.Logger
-	ended   atomic.Bool // the state is StateEnding or later
-	who     identity    // set by the logon, constant once that is answered
-	reader  intake
-	writer  output
+	inst    *Instance    // of all sessions
+	limits  Limits       // without zeros
+	driver  Driver       // has the connection
+	log     *slog.Logger // see Log
+	address string       // where it comes from; guarded by the registry's mu
+	ended   atomic.Bool  // the state is StateEnding or later
+	waiting atomic.Bool  // a subscription holds a record until it is safe
+	who     identity     // set by the logon, constant once that is answered
+	reader  intake       // the reader's half
+	writer  output       // the writer's half
 
 	// appending is held while a record of this session goes into the ledger:
 	// Fence waits for it.
 	appending sync.Mutex
 	fenced    bool // guarded by appending
 
-	mu      sync.Mutex
+	mu      sync.Mutex      // guards what follows
 	state   State           // guarded by mu, like the rest
 	account account         // what the session holds
 	why     string          // it ends

@@ -27,6 +27,7 @@ type sub struct {
 	holding   bool         // record was read and waits until it is safe
 	waits     bool         // the client knows that it may have to wait long
 	ended     *atomic.Bool // of its session
+	interest  *interest    // where the registry has it; nil: nowhere. Guarded by the registry's mu
 	charged   int          // bytes of the session's account; guarded by its mu
 	lastMark  time.Time
 	candidate bookmark.Bookmark // for a mark, when it is settled
@@ -81,6 +82,7 @@ func (s *Session) add(b *sub, from ledger.Position, now time.Time) {
 		b.lastMark = now
 	}
 	s.writer.behind = append(s.writer.behind, b)
+	s.inst.Registry.interested(s, b, true)
 	s.registerInterest()
 }
 
@@ -94,6 +96,7 @@ func (s *Session) remove(b *sub) {
 func (s *Session) drop(b *sub) {
 	w := &s.writer
 	b.stop()
+	s.inst.Registry.interested(s, b, false)
 	s.release(b)
 	w.behind = slices.DeleteFunc(w.behind, func(o *sub) bool { return o == b })
 	w.table.Remove(b)

@@ -133,7 +133,7 @@ func (i *instance) open() (err error) {
 			if i.links != nil {
 				i.links.Durable(moved, idle)
 			}
-			i.shared.Registry.DurableMoved()
+			i.shared.DurableMoved()
 			i.wake()
 		},
 		OnFail: func(err error) { i.failed = err },

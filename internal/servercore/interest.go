@@ -1,0 +1,117 @@
+package servercore
+
+import (
+	"github.com/holdfast-mq/holdfast/internal/topic"
+)
+
+const (
+	// interestSteps bounds what it costs to match a byte of a topic for all sessions
+	// together. Sessions whose patterns go beyond it look at each message by themselves.
+	interestSteps = 1024
+	interestKnown = 256 // topics of which the patterns are remembered
+)
+
+// interests are the patterns of the subscriptions of all sessions, to find those that a
+// message may be for. They are not safe for concurrent use.
+type interests struct {
+	literal map[string]*interest
+	pattern map[string]*interest
+	steps   int                    // of pattern
+	others  interest               // whose patterns would cost too much
+	known   map[string][]*interest // of pattern, by topic
+}
+
+// An interest is one pattern, and how many subscriptions each session has with it.
+type interest struct {
+	pattern  topic.Pattern
+	sessions map[*Session]int
+}
+
+func newInterests() interests {
+	return interests{
+		literal: make(map[string]*interest), pattern: make(map[string]*interest), known: make(map[string][]*interest),
+		others: interest{sessions: make(map[*Session]int)},
+	}
+}
+
+// add adds a subscription. It returns where, for remove.
+func (i *interests) add(p topic.Pattern, s *Session) *interest {
+	all := i.literal
+	if !p.IsLiteral() {
+		all = i.pattern
+	}
+	in := all[p.String()]
+	switch {
+	case in == nil && i.steps+p.Steps() > interestSteps:
+		in = &i.others
+	case in == nil:
+		in = &interest{pattern: p, sessions: make(map[*Session]int)}
+		all[p.String()] = in
+		i.steps += p.Steps()
+		i.forget(p)
+	}
+	in.sessions[s]++
+	return in
+}
+
+// remove removes a subscription from where it is.
+func (i *interests) remove(in *interest, s *Session) {
+	if in.sessions[s]--; in.sessions[s] > 0 {
+		return
+	}
+	delete(in.sessions, s)
+	if len(in.sessions) > 0 || in == &i.others {
+		return
+	}
+	p := in.pattern
+	if p.IsLiteral() {
+		delete(i.literal, p.String())
+		return
+	}
+	delete(i.pattern, p.String())
+	i.steps -= p.Steps()
+	i.forget(p)
+}
+
+// forget forgets what is known of topics, since the patterns are others now.
+func (i *interests) forget(p topic.Pattern) {
+	if !p.IsLiteral() {
+		clear(i.known)
+	}
+}
+
+// each calls f with the sessions that may have a subscription that a topic matches, with
+// some more than once.
+func (i *interests) each(topic []byte, f func(*Session)) {
+	if in := i.literal[string(topic)]; in != nil {
+		in.each(f)
+	}
+	for _, in := range i.matching(topic) {
+		in.each(f)
+	}
+	i.others.each(f)
+}
+
+func (in *interest) each(f func(*Session)) {
+	for s := range in.sessions {
+		f(s)
+	}
+}
+
+// matching returns the patterns that a topic matches.
+func (i *interests) matching(topic []byte) []*interest {
+	matching, known := i.known[string(topic)]
+	if known || len(i.pattern) == 0 {
+		return matching
+	}
+	for _, in := range i.pattern {
+		if in.pattern.Match(topic) {
+			matching = append(matching, in)
+		}
+	}
+	if len(i.known) >= interestKnown {
+		clear(i.known)
+	}
+	i.known[string(topic)] = matching
+	return matching
+}

@@ -1,0 +1,116 @@
+package servercore
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/ledger"
+	"github.com/holdfast-mq/holdfast/internal/mut"
+)
+
+const (
+	// crowdLeast is from how many sessions with subscriptions on a message wakes those that
+	// it may be for. Of fewer it wakes all, which costs less than to read it first.
+	crowdLeast = 64
+	// crowdTick is how often the others look what they have passed.
+	crowdTick = time.Second
+
+	scoutRecords = 512 // of one fsync, to wake by; for more all are woken
+	scoutTopics  = 64
+)
+
+// A scout reads what has become durable once for all sessions, to wake those that it may
+// be for. It belongs to the goroutine that has set busy.
+type scout struct {
+	busy     atomic.Bool
+	follower ledger.Follower // nil: all are woken
+	record   ledger.Record
+	topics   map[string]bool // of this fsync
+}
+
+// DurableMoved has the sessions looked at for which something has become durable.
+func (i *Instance) DurableMoved() {
+	if !i.scouted() {
+		i.Registry.wake(&i.Registry.subscribers)
+	}
+}
+
+// scouted wakes the sessions that what has become durable may be for. False: all are to
+// be woken.
+func (i *Instance) scouted() bool {
+	s := &i.scout
+	if !s.busy.CompareAndSwap(false, true) {
+		return false
+	}
+	defer s.busy.Store(false)
+	switch {
+	case !i.Registry.crowded.Load() || mut.On(mut.DWakesAll):
+		s.end()
+	case s.follower == nil:
+		s.follower, s.topics = i.Ledger.Follow(i.Ledger.Durable()), make(map[string]bool)
+	case i.wakeByTopic():
+		return true
+	default:
+		s.end()
+	}
+	return false
+}
+
+// wakeByTopic reads on, and wakes the sessions that what it reads may be for. False: all
+// are to be woken.
+func (i *Instance) wakeByTopic() bool {
+	s := &i.scout
+	clear(s.topics)
+	for range scoutRecords {
+		ok, err := s.follower.Next(&s.record)
+		switch {
+		case err != nil || len(s.topics) > scoutTopics:
+			return false
+		case !ok:
+			return true
+		case s.record.Kind != ledger.Message || s.topics[string(s.record.Topic)]:
+			continue
+		}
+		s.topics[string(s.record.Topic)] = true
+		i.Registry.each(s.record.Topic, func(c *Session) { c.driver.Wake() })
+	}
+	return false
+}
+
+func (s *scout) end() {
+	if s.follower != nil {
+		s.follower.Close()
+		s.follower = nil
+	}
+}
+
+// Close ends what the instance holds open, when nothing becomes durable any more.
+func (i *Instance) Close() { i.scout.end() }
+
+// each calls f with the sessions that may have a subscription that a topic matches.
+func (r *Registry) each(topic []byte, f func(*Session)) {
+	r.mu.Lock() // it remembers topics
+	defer r.mu.Unlock()
+	r.interests.each(topic, f)
+}
+
+// interested notes that a subscription follows the ledger, or no longer.
+func (r *Registry) interested(s *Session, b *sub, on bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case on && b.interest == nil:
+		b.interest = r.interests.add(b.Pattern, s)
+	case !on && b.interest != nil:
+		r.interests.remove(b.interest, s)
+		b.interest = nil
+	}
+}
+
+// tick returns how long the session may wait to look what it has passed.
+func (s *Session) tick() time.Duration {
+	if s.inst.Registry.crowded.Load() && len(s.writer.behind)+s.writer.table.Len() > 0 {
+		return crowdTick
+	}
+	return never
+}
