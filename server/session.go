@@ -90,6 +90,9 @@ func (s *session) run() {
 	s.conn.Close()
 	s.srv.instance.Registry.Remove(s.core)
 	s.asking.Wait()
+	if s.core.Reason() == servercore.ReasonCrowd {
+		return // they are counted: whoever makes them can't fill the log
+	}
 	log := s.core.Log()
 	if n := s.lines.left(); n > 0 {
 		log = log.With("left_out", n)

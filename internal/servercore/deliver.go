@@ -21,16 +21,20 @@ func (s *Session) deliver(now time.Time) (more bool) {
 		more = s.deliverShared(now)
 	}
 	w.turn = append(w.turn[:0], w.behind...) // which changes when one joins
+	held := ledger.Position(0)               // that a subscription at rest waits for
 	for i, b := range w.turn {
 		if len(w.out) >= fillBytes && i > 0 && !mut.On(mut.DFillsAll) {
 			w.rotate(b)
 			return true
 		}
+		if b.follower == nil && b.at == held && held > 0 {
+			continue // it would read the same, and wait
+		}
 		if s.deliverBehind(b, now) {
 			more = true
 		}
 		if len(w.behind) > mostFollowers && !mut.On(mut.DFillsAll) {
-			b.rest()
+			held = b.rest(held)
 		}
 	}
 	return more

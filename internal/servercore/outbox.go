@@ -13,6 +13,7 @@ type outbox struct {
 	steps    []step
 	unlogged []*unloggedMessage
 	bytes    int // of unlogged
+	held     int // bytes of memory that was taken for control and steps
 }
 
 // A step is to be done by the writer when it has written the control frames before it.
@@ -21,16 +22,20 @@ type step struct {
 	do func(now time.Time)
 }
 
-// frame queues a control frame and returns how many bytes it takes.
+// frame queues a control frame and returns how many bytes of memory that takes.
 func (b *outbox) frame(a *wire.AckMessage) int {
-	had := len(b.control)
+	had := cap(b.control)
 	b.control = a.AppendTo(b.control)
-	return len(b.control) - had
+	more := cap(b.control) - had
+	b.held += more
+	return more
 }
 
-// step queues a step behind the frames queued so far.
-func (b *outbox) step(do func(now time.Time)) {
+// step queues a step behind the frames queued so far, and returns how many bytes it takes.
+func (b *outbox) step(do func(now time.Time)) int {
 	b.steps = append(b.steps, step{len(b.control), do})
+	b.held += stepBytes
+	return stepBytes
 }
 
 // message queues a message that is not logged and returns how many bytes it takes.
@@ -41,7 +46,7 @@ func (b *outbox) message(m *unloggedMessage) int {
 }
 
 // size returns how many bytes all of it takes.
-func (b *outbox) size() int { return len(b.control) + stepBytes*len(b.steps) + b.bytes }
+func (b *outbox) size() int { return b.held + b.bytes }
 
 func (b *outbox) empty() bool { return len(b.control)+len(b.steps)+len(b.unlogged) == 0 }
 
@@ -60,6 +65,7 @@ func (b *outbox) reset() {
 	clear(b.steps)
 	clear(b.unlogged)
 	b.control, b.steps, b.unlogged, b.bytes = b.control[:0], b.steps[:0], b.unlogged[:0], 0
+	b.held = 0
 	if cap(b.control) > fillBytes {
 		b.control = nil
 	}

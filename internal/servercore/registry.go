@@ -46,12 +46,16 @@ func NewRegistry(most int) *Registry {
 	}
 }
 
+// ReasonCrowd is why a connection ends that makes room for another one.
+const ReasonCrowd = "sent no logon, and others wait"
+
 // Add adds a connection from an address that has not logged on, false if there are too
 // many. Of those that have sent no logon, one makes room.
 func (r *Registry) Add(s *Session, address string) bool {
 	crowding, ok := r.add(s, address)
 	if crowding != nil {
-		crowding.Cut("sent no logon, and others wait")
+		s.inst.Counts.TurnedAway.Add(1)
+		crowding.Cut(ReasonCrowd)
 	}
 	return ok
 }

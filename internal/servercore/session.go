@@ -149,8 +149,7 @@ func (s *Session) sendLocked(a *wire.AckMessage) {
 func (s *Session) later(do func(now time.Time)) {
 	s.mu.Lock()
 	if s.state < StateEnding {
-		s.box.step(do)
-		if !s.account.take(stepBytes) {
+		if !s.account.take(s.box.step(do)) {
 			s.slowLocked()
 		}
 	}

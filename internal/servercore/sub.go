@@ -49,17 +49,20 @@ func (b *sub) stop() {
 	}
 }
 
-// rest closes the follower of a subscription that is behind, until its next turn.
-func (b *sub) rest() {
+// rest closes the follower of a subscription that is behind, until its next turn. It
+// returns the position of the record that it holds, or another one that is held.
+func (b *sub) rest(held ledger.Position) ledger.Position {
 	if b.follower == nil {
-		return
+		return held
 	}
 	b.at = b.follower.Position()
 	if b.holding {
 		b.at, b.holding = b.record.Position, false
+		held = b.at
 	}
 	b.record = ledger.Record{}
 	b.stop()
+	return held
 }
 
 // wakeUp ends the rest of a subscription.

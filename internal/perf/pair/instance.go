@@ -171,6 +171,16 @@ func (in *Instance) end(how func(*os.Process) error) error {
 	}
 }
 
+// PID returns the number of the running process, 0 if there is none.
+func (in *Instance) PID() int {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.process == nil {
+		return 0
+	}
+	return in.process.Process.Pid
+}
+
 // Alive reports whether the process runs.
 func (in *Instance) Alive() bool {
 	in.mu.Lock()

@@ -26,6 +26,8 @@ type Options struct {
 	Through func(from, to, address string) (string, error)
 	// Stderr opens the standard error of each process. Default: its log file.
 	Stderr func() (*os.File, error)
+	// Config is added to the configurations.
+	Config string
 }
 
 // New writes the configurations of a pair below dir.
@@ -91,7 +93,7 @@ func (in *Instance) configure(peer *Instance, o Options) (err error) {
 		return err
 	}
 	config := fmt.Sprintf(configuration, in.Name, in.Clients, in.ports[replicationPort].Address, peer.Name, at, o.DowngradeAfter, in.admin)
-	return os.WriteFile(in.config(), []byte(config), 0o644)
+	return os.WriteFile(in.config(), []byte(config+o.Config), 0o644)
 }
 
 const configuration = `name: %s

@@ -18,6 +18,8 @@
 //	rollback that it has more of the store than there is
 //	counts   a number from which a plain session can't count on
 //	marks    progress marks that name a million publishers
+//
+// With -exhaust it tries what one hostile client can cost instead, with half a core: see greedy.go.
 package main
 
 import (
@@ -38,10 +40,21 @@ func run() int {
 	seed := flag.Uint64("seed", rand.Uint64()>>32, "draws what attackers do; random if not given")
 	keep := flag.Bool("keep", false, "keep the directory with stores, journals and logs")
 	binary := flag.String("binary", "", "a holdfastd; built from this checkout if not given")
+	exhausts := flag.Bool("exhaust", false, "try what hostile clients can cost, instead")
+	greedy := flag.String("greedy", "", "be the attacker of that name, towards the instance at -clients and -links")
+	var target target
+	flag.StringVar(&target.clients, "clients", "", "address of the client port")
+	flag.StringVar(&target.links, "links", "", "address of the replication port")
 	flag.Parse()
+	if *greedy != "" {
+		return beGreedy(*greedy, target)
+	}
 	if flag.NArg() > 0 || *duration <= 0 {
 		fmt.Fprintln(os.Stderr, "attack: duration must be positive, and there are no arguments")
 		return 2
+	}
+	if *exhausts {
+		return rig.Rig{Name: "exhaust", Keep: *keep, Binary: *binary}.Run(exhaust)
 	}
 	fmt.Printf("seed %d\n", *seed)
 	return rig.Rig{Name: "attack", Keep: *keep, Binary: *binary}.Run(func(ctx context.Context, dir, binary string) (bool, error) {

@@ -1,0 +1,287 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/internal/perf/pair"
+	"github.com/holdfast-mq/holdfast/pubstore"
+)
+
+// The limits: what a hostile client may cost, and what others may feel of it.
+const (
+	mostMemory   = 16 << 20              // of one connection
+	mostSlower   = 5                     // times the undisturbed p99, or
+	mostLatency  = 50 * time.Millisecond // whichever is larger
+	mostRecovery = 5 * time.Second
+	drainTimeout = 2 * time.Second
+	exhaustRuns  = 3 // of each attack; the median counts
+	exhaustTime  = 1500 * time.Millisecond
+	readyTime    = 20 * time.Second
+)
+
+// A siege is a pair, one well-behaved client, and the p99 that it has while nobody attacks.
+type siege struct {
+	pair  pair.Pair
+	fine  *fine
+	quiet latency
+}
+
+// A latency is the median of times, and the 99th of 100.
+type latency struct{ p50, p99 time.Duration }
+
+// exhaust has each attacker at work for a while, and measures.
+func exhaust(ctx context.Context, dir, binary string) (well bool, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, 5*time.Minute, errors.New("took longer than five minutes"))
+	defer cancel()
+	var s siege
+	config := fmt.Sprintf("max_message: 1MiB\ndrain_timeout: %v\n", drainTimeout)
+	if s.pair, err = pair.Start(ctx, dir, pair.Options{Command: []string{binary}, Config: config}); err != nil {
+		return false, err
+	}
+	defer s.pair.Close()
+	if s.fine, err = newFine(ctx, s.pair[0].URI()); err != nil {
+		return false, err
+	}
+	defer s.fine.client.Close()
+	if err := s.fine.warm(ctx); err != nil {
+		return false, err
+	}
+	if s.quiet, err = s.fine.turns(ctx, 2*exhaustTime); err != nil {
+		return false, err
+	}
+	fmt.Printf("undisturbed: p50 %v, p99 %v\n%-26s %10s %8s %7s %8s %8s %8s %9s\n", short(s.quiet.p50), short(s.quiet.p99),
+		"attack", "memory", "descr.", "cpu", "p50", "p99", "limit", "recovered")
+	well = true
+	for _, g := range greedies {
+		ok, err := s.attack(ctx, g)
+		if err != nil {
+			return false, fmt.Errorf("%s: %w", g.name, err)
+		}
+		well = well && ok
+	}
+	stopped, err := s.stop(ctx)
+	return well && stopped, err
+}
+
+// A felt is what one run of an attack cost, and what the well-behaved client felt.
+type felt struct {
+	memory, descriptors int
+	cpu                 float64 // cores
+	latency
+	recovered time.Duration
+}
+
+// attack reports whether an attack costs no more than it may.
+func (s *siege) attack(ctx context.Context, g greedy) (well bool, err error) {
+	quiet, err := s.fine.turns(ctx, exhaustTime) // the machine may be busy with other work by now
+	if err != nil {
+		return false, err
+	}
+	s.quiet.p99 = max(s.quiet.p99, quiet.p99)
+	var runs []felt
+	for range exhaustRuns {
+		f, err := s.once(ctx, g)
+		if err != nil {
+			return false, err
+		}
+		runs = append(runs, f)
+	}
+	slices.SortFunc(runs, func(a, b felt) int { return int(a.p99 - b.p99) })
+	m, limit := runs[len(runs)/2], s.limit()
+	for _, r := range runs {
+		m.memory, m.descriptors, m.recovered = max(m.memory, r.memory), max(m.descriptors, r.descriptors), max(m.recovered, r.recovered)
+	}
+	well = m.p99 <= limit && m.recovered <= mostRecovery && (g.many || m.memory <= mostMemory)
+	said := ""
+	if !well {
+		said = "  TOO MUCH"
+	}
+	fmt.Printf("%-26s %6.1f MiB %8d %7.2f %8v %8v %8v %9v%s\n", g.name, float64(m.memory)/(1<<20), m.descriptors, m.cpu,
+		short(m.p50), short(m.p99), short(limit), short(m.recovered), said)
+	return well, nil
+}
+
+// limit is how long the 99th of 100 may take while an attack goes on.
+func (s *siege) limit() time.Duration { return max(mostSlower*s.quiet.p99, mostLatency) }
+
+func short(d time.Duration) time.Duration { return d.Round(100 * time.Microsecond) }
+
+// once has an attacker at work once.
+func (s *siege) once(ctx context.Context, g greedy) (f felt, err error) {
+	pid := s.pair[0].PID()
+	before, err := usageOf(pid)
+	if err != nil {
+		return f, err
+	}
+	most, began := before, time.Now()
+	watched, unwatch := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() { most = watchUsage(watched, pid, most) })
+	end, err := s.send(ctx, g)
+	if err == nil {
+		f.latency, err = s.fine.turns(ctx, exhaustTime)
+		end()
+	}
+	unwatch()
+	watch.Wait()
+	if err != nil {
+		return f, err
+	}
+	after, err := usageOf(pid)
+	if err != nil {
+		return f, err
+	}
+	f.memory, f.descriptors = most.memory-before.memory, most.descriptors-before.descriptors
+	f.cpu = (after.cpu - before.cpu).Seconds() / time.Since(began).Seconds()
+	f.recovered, err = s.recovered(ctx)
+	return f, err
+}
+
+// send starts an attacker and waits until its attack has begun.
+func (s *siege) send(ctx context.Context, g greedy) (end func(), err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, self, "-greedy", g.name, "-clients", s.pair[0].Clients, "-links", s.pair[0].Replication())
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		return nil, err
+	}
+	end = func() {
+		in.Close()
+		_ = cmd.Process.Kill() // it may have ended
+		_ = cmd.Wait()         // it was killed
+	}
+	ready := make(chan bool, 1)
+	go func() { ready <- bufio.NewScanner(out).Scan() }() // ends with the process
+	select {
+	case ok := <-ready:
+		if ok {
+			return end, nil
+		}
+		err = errors.New("the attacker has ended")
+	case <-time.After(readyTime):
+		err = fmt.Errorf("the attack has not begun within %v", readyTime)
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	}
+	end()
+	return nil, err
+}
+
+// recovered returns after how long the well-behaved client feels nothing any more.
+func (s *siege) recovered(ctx context.Context) (time.Duration, error) {
+	began := time.Now()
+	for {
+		at := time.Since(began)
+		felt, err := s.fine.turns(ctx, 300*time.Millisecond)
+		if err != nil || felt.p99 <= s.limit() && s.pair[0].InSync() {
+			return at, err
+		}
+		if at > 2*mostRecovery {
+			return at, nil
+		}
+	}
+}
+
+// stop ends the instance while attackers are at work.
+func (s *siege) stop(ctx context.Context) (well bool, err error) {
+	for _, g := range greedies {
+		if g.many {
+			continue
+		}
+		end, err := s.send(ctx, g)
+		if err != nil {
+			return false, err
+		}
+		defer end()
+	}
+	began := time.Now()
+	if err := s.pair[0].Stop(); err != nil {
+		fmt.Println(err) // a drain that was given up is no fault here
+	}
+	took := time.Since(began)
+	well = took <= drainTimeout+time.Second
+	fmt.Printf("SIGTERM under %d attacks: ended after %v, drain_timeout is %v\n", len(greedies), took.Round(time.Millisecond), drainTimeout)
+	return well, nil
+}
+
+// A fine client publishes and subscribes as it should.
+type fine struct {
+	client *client.Client
+	came   chan time.Time // when each message was published
+}
+
+func newFine(ctx context.Context, uri string) (*fine, error) {
+	c, err := client.Dial(ctx, client.Config{
+		Name: "fine", Servers: []string{uri}, Publishes: pubstore.NewMemory(pubstore.MemoryOptions{}),
+	})
+	if err != nil {
+		return nil, err
+	}
+	f := &fine{client: c, came: make(chan time.Time, 1<<10)}
+	sub, err := c.Subscribe(ctx, topic)
+	if err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	go func() { // ends with the client
+		_ = sub.Handle(context.WithoutCancel(ctx), func(m *client.Message) error {
+			n, err := strconv.ParseInt(string(m.Data), 10, 64)
+			f.came <- time.Unix(0, n)
+			return err
+		})
+	}()
+	return f, nil
+}
+
+// warm publishes as much as the instance keeps of its log in memory.
+func (f *fine) warm(ctx context.Context) error {
+	for range 100 {
+		if _, err := f.client.Publish(ctx, "warm", make([]byte, 200_000)); err != nil {
+			return err
+		}
+	}
+	return f.client.FlushSafe(ctx)
+}
+
+// turns publishes one message after the other for a time, and returns how long it took
+// until they were acknowledged by both and delivered.
+func (f *fine) turns(ctx context.Context, lasting time.Duration) (l latency, err error) {
+	var took []time.Duration
+	for ends := time.Now().Add(lasting); time.Now().Before(ends); {
+		began := time.Now()
+		if _, err := f.client.Publish(ctx, topic, strconv.AppendInt(nil, began.UnixNano(), 10)); err != nil {
+			return l, err
+		}
+		if err := f.client.FlushSafe(ctx); err != nil {
+			return l, err
+		}
+		select {
+		case <-f.came:
+		case <-time.After(readyTime):
+			return l, fmt.Errorf("a message was not delivered within %v", readyTime)
+		}
+		took = append(took, time.Since(began))
+		time.Sleep(5 * time.Millisecond)
+	}
+	slices.Sort(took)
+	return latency{took[len(took)/2], took[len(took)*99/100]}, nil
+}

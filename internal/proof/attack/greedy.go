@@ -1,0 +1,320 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/wire"
+)
+
+// A greedy attacker wants an instance to spend memory, descriptors or its processor on
+// it. Each runs as a process of its own that takes half a core.
+type greedy struct {
+	name string
+	many bool // connections: they may cost more memory than one
+	// run attacks until a connection fails; it calls ready when the attack has begun.
+	run func(t target, ready func()) error
+}
+
+// A target is an instance that is attacked.
+type target struct{ clients, links string }
+
+// greedies are the attackers. The first one attacks nobody: it shows what half a core
+// that is taken means to the others on this machine.
+var greedies = []greedy{
+	{name: "half a core", run: spin},
+	{name: "half a frame", run: halfFrame},
+	{name: "long ids", run: longIDs},
+	{name: "acks that wait", run: unreadAcks},
+	{name: "subscribe and unsubscribe", run: churn},
+	{name: "all from the beginning", run: fromEpoch},
+	{name: "a million publishers", run: longVector},
+	{name: "costly patterns", run: costlyPatterns},
+	{name: "long lists", run: longLists},
+	{name: "silent connections", run: silent, many: true},
+	{name: "trickling links", run: trickle, many: true},
+	{name: "idle subscribers", run: idle, many: true},
+}
+
+// started is when the process has.
+var started = time.Now()
+
+// beGreedy is the process of one attacker, until its standard input ends.
+func beGreedy(name string, t target) (code int) {
+	runtime.GOMAXPROCS(1)
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin) // ends with the process that started this one
+		os.Exit(0)
+	}()
+	i := slices.IndexFunc(greedies, func(g greedy) bool { return g.name == name })
+	if i < 0 {
+		fmt.Fprintf(os.Stderr, "attack: there is no attacker %q\n", name)
+		return 2
+	}
+	ready := sync.OnceFunc(func() { fmt.Println("ready") })
+	for { // one that is cut off comes again
+		err := greedies[i].run(t, ready)
+		ready()
+		fmt.Fprintln(os.Stderr, name+":", err)
+		pace()
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// A deaf client sends and reads nothing.
+type deaf struct{ *raw }
+
+// dialDeaf logs on; what comes after the answer is not read.
+func dialDeaf(t target) (*deaf, error) {
+	c, err := dialRaw(t.clients)
+	if err != nil {
+		return nil, err
+	}
+	err = c.send(logon(fmt.Sprintf("greedy-%x", rand.Uint64()), fmt.Sprintf("greedy-%x", rand.Uint64()), 1, 0, 0))
+	if err == nil {
+		_, err = c.await(wire.AckProcessed)
+	}
+	if err == nil {
+		err = c.SetDeadline(time.Time{})
+	}
+	if err != nil {
+		c.Close()
+		return nil, err
+	}
+	return &deaf{c}, nil
+}
+
+// say sends frames, and rests so that no more than half a core is taken.
+func (c *deaf) say(frames ...frame) error {
+	pace()
+	if err := c.SetWriteDeadline(time.Now().Add(time.Minute)); err != nil {
+		return err
+	}
+	return c.send(frames...)
+}
+
+// deafly has one deaf client at work.
+func deafly(t target, work func(c *deaf) error) error {
+	c, err := dialDeaf(t)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return work(c)
+}
+
+// until waits until the server closes.
+func (c *deaf) until() error {
+	_, err := io.Copy(io.Discard, c.Conn)
+	return err
+}
+
+const greedyTopic = "greed"
+
+func subscribe(id, topic, at, options string) *wire.SubscribeCommand {
+	return &wire.SubscribeCommand{Command: wire.Subscribe, CommandID: id, SubID: id, Topic: topic, Bookmark: at, Options: options}
+}
+
+// unhurried is how long an attacker rests that publishes: it wants to cost much by what its
+// messages have the instance do, not by their number, which honest publishers may have, too.
+const unhurried = time.Millisecond
+
+func spin(_ target, ready func()) error {
+	ready()
+	for {
+		for range 1 << 16 {
+			_ = rand.Uint64()
+		}
+		pace()
+	}
+}
+
+func halfFrame(t target, ready func()) error {
+	return deafly(t, func(c *deaf) error {
+		b := publish(greedyTopic, 1, strings.Repeat("x", 1<<20-200)).AppendTo(nil)
+		if _, err := c.Write(b[:len(b)-1]); err != nil {
+			return err
+		}
+		ready()
+		return c.until()
+	})
+}
+
+func longIDs(t target, ready func()) error {
+	return deafly(t, func(c *deaf) error {
+		for n := range 3000 {
+			if err := c.say(subscribe(fmt.Sprintf("%0256d", n), greedyTopic, "", "")); err != nil {
+				return err
+			}
+		}
+		ready()
+		for {
+			if err := c.say(&wire.PublishCommand{Topic: greedyTopic, Body: []byte("x")}); err != nil {
+				return err
+			}
+			time.Sleep(unhurried)
+		}
+	})
+}
+
+func unreadAcks(t target, ready func()) error {
+	return deafly(t, func(c *deaf) error {
+		id := strings.Repeat("i", 256)
+		p := &wire.PublishCommand{Topic: greedyTopic, CommandID: id, Acks: wire.AckPersisted | wire.AckProcessed, Body: []byte("x")}
+		ready()
+		for {
+			if err := c.say(p, p, p, p, &wire.FlushCommand{CommandID: id, Acks: wire.AckPersisted}); err != nil {
+				return err
+			}
+		}
+	})
+}
+
+func churn(t target, ready func()) error {
+	return deafly(t, func(c *deaf) error {
+		ready()
+		for n := 0; ; n++ {
+			id := fmt.Sprintf("%0250d", n)
+			if err := c.say(subscribe(id, topic, "0", "vector"), &wire.UnsubscribeCommand{CommandID: id, SubID: id}); err != nil {
+				return err
+			}
+		}
+	})
+}
+
+func fromEpoch(t target, ready func()) error {
+	return deafly(t, func(c *deaf) error {
+		for range 4 {
+			if err := c.say(&wire.PublishCommand{Topic: greedyTopic, Body: bytes.Repeat([]byte("x"), 1_000_000)}); err != nil {
+				return err
+			}
+		}
+		for n := range 1000 {
+			if err := c.say(subscribe(fmt.Sprint(n), greedyTopic, "0", "fully_durable")); err != nil {
+				return err
+			}
+		}
+		ready()
+		time.Sleep(10 * time.Second)
+		return nil
+	})
+}
+
+func longVector(t target, ready func()) error {
+	var v []byte
+	for n := range uint64(1_000_000) {
+		v = append(bookmark.Bookmark{Publisher: n<<20 | 1, Sequence: 1}.AppendText(v), ',')
+	}
+	at := string(v[:len(v)-1])
+	return deafly(t, func(c *deaf) error {
+		ready()
+		for {
+			s := subscribe("1", greedyTopic, at, "vector,replace")
+			s.InParts = true
+			if err := c.say(s); err != nil {
+				return err
+			}
+		}
+	})
+}
+
+func costlyPatterns(t target, ready func()) error {
+	return deafly(t, func(c *deaf) error {
+		for n := range 1000 {
+			text := fmt.Sprintf("(%s){2}x%d", strings.Repeat("a?", 900), n%10)
+			if err := c.say(subscribe(fmt.Sprint(n), text, "", "")); err != nil {
+				return err
+			}
+		}
+		ready()
+		for n := 0; ; n++ {
+			if err := c.say(&wire.PublishCommand{Topic: fmt.Sprintf("%d%s", n, strings.Repeat("a", 240)), Body: []byte("x")}); err != nil {
+				return err
+			}
+			time.Sleep(unhurried)
+		}
+	})
+}
+
+func longLists(t target, ready func()) error {
+	return deafly(t, func(c *deaf) error {
+		ready()
+		for n := 0; ; n++ {
+			list := make([]string, 1000)
+			if n%2 == 0 {
+				list = make([]string, 100_000)
+			}
+			for i := range list {
+				list[i] = bookmark.Bookmark{Publisher: rand.Uint64() >> 1, Sequence: 1}.String()
+			}
+			if err := c.say(subscribe(fmt.Sprint(n%900), topic, strings.Join(list, ","), "replace")); err != nil {
+				return err
+			}
+		}
+	})
+}
+
+// silent holds as many connections as it can that say nothing.
+func silent(t target, ready func()) error {
+	var held []net.Conn
+	for {
+		c, err := net.DialTimeout("tcp", t.clients, time.Second)
+		if err == nil {
+			held = append(held, c)
+		}
+		if len(held) > 1000 {
+			ready()
+			held[0].Close()
+			held = held[1:]
+		}
+		pace()
+	}
+}
+
+// trickle holds connections to the replication port that say a byte now and then.
+func trickle(t target, ready func()) error {
+	var held []net.Conn
+	for {
+		c, err := net.DialTimeout("tcp", t.links, time.Second)
+		if err == nil {
+			held = append(held, c)
+		}
+		if len(held) > 200 {
+			ready()
+			_, _ = held[rand.IntN(len(held))].Write([]byte{0}) // it may be cut off
+			held[0].Close()
+			held = held[1:]
+		}
+		pace()
+	}
+}
+
+// idleSubscribers is how many subscribers there are of other topics.
+const idleSubscribers = 3000
+
+func idle(t target, ready func()) error {
+	for n := range idleSubscribers {
+		c, err := dialDeaf(t)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		if err := c.say(subscribe("1", fmt.Sprint("idle-", n), "", "")); err != nil {
+			return err
+		}
+		pace()
+	}
+	ready()
+	time.Sleep(time.Minute)
+	return nil
+}

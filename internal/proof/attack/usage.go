@@ -1,0 +1,68 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+)
+
+// A usage is what a process has of the machine, as Linux says it.
+type usage struct {
+	memory, descriptors int
+	cpu                 time.Duration
+}
+
+const (
+	procTick = 10 * time.Millisecond // of times in /proc
+	procCPU  = 11                    // fields between the process's name and its times
+)
+
+// usageOf returns the usage of a process.
+func usageOf(pid int) (u usage, err error) {
+	dir := fmt.Sprintf("/proc/%d/", pid)
+	pages, err := os.ReadFile(dir + "statm")
+	if err != nil {
+		return u, err
+	}
+	stat, err := os.ReadFile(dir + "stat")
+	if err != nil {
+		return u, err
+	}
+	files, err := os.ReadDir(dir + "fd")
+	if err != nil {
+		return u, err
+	}
+	resident, shared := number(pages, 1), number(pages, 2)
+	u.memory = (resident - shared) * os.Getpagesize()
+	u.descriptors = len(files)
+	stat = stat[bytes.LastIndexByte(stat, ')')+1:]
+	u.cpu = time.Duration(number(stat, procCPU)+number(stat, procCPU+1)) * procTick
+	return u, nil
+}
+
+// number returns a field of a line of numbers, 0 if it has none.
+func number(line []byte, field int) int {
+	fields := bytes.Fields(line)
+	if field >= len(fields) {
+		return 0
+	}
+	n, _ := strconv.Atoi(string(fields[field])) // 0 is what it is then
+	return n
+}
+
+// watchUsage returns the most of a process until ctx ends.
+func watchUsage(ctx context.Context, pid int, most usage) usage {
+	for {
+		if u, err := usageOf(pid); err == nil {
+			most.memory, most.descriptors = max(most.memory, u.memory), max(most.descriptors, u.descriptors)
+		}
+		select {
+		case <-ctx.Done():
+			return most
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
