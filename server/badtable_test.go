@@ -404,7 +404,7 @@ func manySlow(t *testing.T) {
 		synctest.Wait()
 	}
 	synctest.Wait()
-	if st := i.Server().Status(); len(st.Sessions) != 2 || st.TurnedAway > 0 {
+	if st := i.Server().Status(); len(st.Sessions) != 2 || st.TurnedAway > 10*(1000-512) { // of each wave so many make room
 		t.Errorf("%d sessions, %d turned away", len(st.Sessions), st.TurnedAway)
 	}
 	good.turn()

@@ -347,13 +347,14 @@ func TestPlainClientDowngrade(t *testing.T) {
 // while no peer can be asked (R1, R15).
 func TestPlainClientReplays(t *testing.T) {
 	cluster.Run(t, nil, func(s *cluster.System) {
-		known, unknown := dialRaw(s, "known", "a"), dialRaw(s, "unknown", "a")
+		known := dialRaw(s, "known", "a")
 		known.logOn()
 		known.in()
 		known.publish(1, 3)
 		known.persisted(3)
 		s.Cut("a", "b")
 		s.Pass(5 * time.Second)
+		unknown := dialRaw(s, "unknown", "a")
 		unknown.logOn()
 		unknown.in()
 		known.publish(4, 6)
