@@ -7,6 +7,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/client"
 	"github.com/holdfast-mq/holdfast/pubstore"
+	"github.com/holdfast-mq/holdfast/server"
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
 
@@ -14,7 +15,7 @@ import (
 // and what is behind it.
 func TestLargestHeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := servertest.NewPair(t)
+		p := servertest.NewPair(t, servertest.Config(func(c *server.Config) { c.Limits.Topic = 16 << 10 }))
 		c := start(t, p.Client("me"))
 		sub, err := c.Subscribe(within(t), ".", client.From(client.Epoch))
 		if err != nil {
