@@ -86,7 +86,9 @@ func (s *session) run() {
 	s.awaitDrained(written, err)
 	s.core.End(s.reasonOf(err), nil)
 	<-written
-	s.linger()
+	if !errors.Is(err, io.EOF) {
+		s.linger()
+	}
 	s.conn.Close()
 	s.srv.instance.Registry.Remove(s.core)
 	s.asking.Wait()

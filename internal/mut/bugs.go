@@ -208,6 +208,8 @@ const (
 	DStrangersStay Bug = "d-strangers-stay"
 	// DWakesAll wakes all sessions for each message.
 	DWakesAll Bug = "d-wakes-all"
+	// DTicksTogether has sessions that were woken together look again together.
+	DTicksTogether Bug = "d-ticks-together"
 	// DWaitsUnseen wakes no session whose subscription waits until a message is safe.
 	DWaitsUnseen Bug = "d-waits-unseen"
 	// DFillsAll makes the output of all subscriptions before any of it is written.

@@ -40,14 +40,14 @@ type conn struct {
 	intake
 	ending
 
-	mu   sync.Mutex
-	link *Link // what it points to is guarded by mu; set once by the reader, nil until the hello has come
+	mu    sync.Mutex
+	link  *Link    // what it points to is guarded by mu; set once by the reader, nil until the hello has come
+	first [][]byte // frames of the greeting; guarded by mu
 }
 
 // An outbox is what a connection has to send beside records. It is guarded by
 // Links.mu.
 type outbox struct {
-	first    [][]byte            // frames of the greeting
 	control  [][]byte            // other frames, behind our states
 	pending  bookmark.Vector     // durable here, to be acknowledged
 	beats    map[uint64]struct{} // publishers that moved since the last heartbeat
@@ -158,7 +158,7 @@ func (c *conn) queueLocked(frame []byte) error {
 
 // run serves the connection until it ends and returns why.
 func (c *conn) run() error {
-	crowd, ok := c.l.track(c)
+	crowd, ok := c.l.lobby.enter(c)
 	if !ok {
 		_ = c.nc.Close()
 		return ErrClosed

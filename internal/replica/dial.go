@@ -147,24 +147,16 @@ const refusalSpacing = time.Second
 // has proven to be, if it has. others are those since the last one that was logged,
 // of which ok says whether this is to be one.
 func (l *Links) refusedOne(c *conn, r *RefusedError) (others int, ok bool) {
-	now := l.now()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if p := l.peers[c.name]; p != nil && r != nil {
-		p.refused++
+	if c.collected && r != nil {
+		l.countRefused(c.hello.Name)
 	}
-	if l.noise.logged && now < l.noise.at+refusalSpacing {
-		l.noise.others++
-		return 0, false
-	}
-	others = l.noise.others
-	l.noise = noise{logged: true, at: now}
-	return others, true
+	return l.lobby.heard(l.now())
 }
 
-// noise are connections that are no links.
-type noise struct {
-	logged bool          // one was
-	at     time.Duration // the last one
-	others int           // since then
+func (l *Links) countRefused(name string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if p := l.peers[name]; p != nil {
+		p.refused++
+	}
 }

@@ -35,11 +35,12 @@ const (
 
 // A greeting is how a connection begins. It belongs to the goroutine that reads.
 type greeting struct {
-	stage stage
-	shake *handshake
-	by    time.Time // else the connection is closed
-	hello *Hello    // the peer's, as far as it has come
-	tells bool      // it is a peer that is told why it is refused; set before the connection fails
+	stage     stage
+	shake     *handshake
+	by        time.Time // else the connection is closed
+	hello     *Hello    // the peer's, as far as it has come
+	collected bool      // its peer is known, though it may not be linked yet
+	tells     bool      // it is a peer that is told why it is refused; set before the connection fails
 }
 
 func (c *conn) newGreeting() greeting {
@@ -253,6 +254,7 @@ func (c *conn) tellStates() error {
 	if !ok {
 		return ErrClosed
 	}
+	c.l.lobby.leave(c)
 	for _, o := range old {
 		o.fail(errors.New("the peer has dialled again"))
 	}
@@ -267,24 +269,10 @@ func (c *conn) queue(encode func(*encoder)) {
 	e := newEncoder()
 	encode(e)
 	frame := bytes.Clone(e.finish())
-	c.l.mu.Lock()
-	defer c.l.mu.Unlock()
+	c.mu.Lock()
 	c.first = append(c.first, frame)
+	c.mu.Unlock()
 	c.out.Wake()
-}
-
-// track has Close know the connection. If it is one stranger too many, crowd has to go.
-func (l *Links) track(c *conn) (crowd *conn, ok bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.closed {
-		return nil, false
-	}
-	l.greeting = append(l.greeting, c)
-	if crowd = crowding(l.greeting); crowd != nil {
-		l.greeting = without(l.greeting, crowd)
-	}
-	return crowd, true
 }
 
 // collect has Durable know a connection whose peer is known. old are those that the
@@ -300,36 +288,11 @@ func (l *Links) collect(c *conn) (old []*conn, ok bool) {
 			old = append(old, o)
 		}
 	}
-	c.name = c.hello.Name
-	l.greeting = without(l.greeting, c)
+	c.name, c.collected = c.hello.Name, true
 	l.conns = append(l.conns, c)
 	return old, true
 }
 
 func without(list []*conn, c *conn) []*conn {
 	return slices.DeleteFunc(list, func(o *conn) bool { return o == c })
-}
-
-// maxStrangers bounds the connections that were accepted and have not shown who they are.
-const maxStrangers = 64
-
-// crowding returns the stranger that makes room for another, nil if there is room: the
-// oldest of those from the address from which most have come. So one address keeps out
-// itself only, and several of them only who takes longer than all the others that come
-// meanwhile.
-func crowding(greeting []*conn) *conn {
-	from := make(map[string]int)
-	strangers, most := 0, 0
-	for _, c := range greeting {
-		if !c.dialled {
-			strangers++
-			from[c.from]++
-			most = max(most, from[c.from])
-		}
-	}
-	if strangers <= maxStrangers {
-		return nil
-	}
-	i := slices.IndexFunc(greeting, func(c *conn) bool { return !c.dialled && from[c.from] == most })
-	return greeting[i]
 }

@@ -75,12 +75,10 @@ type scratch struct {
 	conns      []*conn
 }
 
-// connections are those that are open, each kind in the order in which they came, and
-// those that came to nothing. They are guarded by Links.mu.
+// connections are those that are open.
 type connections struct {
-	conns    []*conn // that are told what becomes durable
-	greeting []*conn // that are not yet
-	noise    noise
+	conns []*conn // whose peer is known, in the order in which they came; guarded by Links.mu
+	lobby lobby   // the others
 }
 
 // opening is the way to Ready. It is guarded by Links.mu.
@@ -277,8 +275,9 @@ func (l *Links) Close() error {
 	l.mu.Lock()
 	again := l.closed
 	l.closed = true
-	conns := slices.Concat(l.conns, l.greeting)
+	conns := slices.Clone(l.conns)
 	l.mu.Unlock()
+	conns = append(conns, l.lobby.close()...)
 
 	l.stop()
 	var err error

@@ -242,8 +242,12 @@ func (l *Links) reached() {
 
 // disconnected takes c's end in.
 func (l *Links) disconnected(c *conn, cause error) {
+	l.lobby.leave(c)
+	if !c.collected {
+		return
+	}
 	l.mu.Lock()
-	l.conns, l.greeting = without(l.conns, c), without(l.greeting, c)
+	l.conns = without(l.conns, c)
 	l.unansweredLocked(c)
 	l.unofferedLocked(c)
 	p := c.peer

@@ -111,7 +111,7 @@ func TestOnlyOneSideDials(t *testing.T) {
 func (l *Links) countConnections() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.conns) + len(l.greeting)
+	return len(l.conns) + l.lobby.count()
 }
 
 // However often connections cross, one stays.

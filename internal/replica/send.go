@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
@@ -117,7 +118,7 @@ func (s *sender) appendTurn(b []byte) (busy bool, err error) {
 // greet sends the frames of the greeting, and when greet says so our states.
 func (s *sender) greet() (busy bool, err error) {
 	all := isClosed(s.c.greet) // before the frames are taken: the hello is one of them
-	s.sendQueued(&s.c.first)
+	s.sendQueued(&s.c.mu, &s.c.first)
 	if !all {
 		return false, nil
 	}
@@ -268,12 +269,12 @@ func (s *sender) count(n int) {
 	s.c.peer.sent += uint64(n)
 }
 
-// sendQueued sends the frames of a queue.
-func (s *sender) sendQueued(queue *[][]byte) {
-	s.c.l.mu.Lock()
+// sendQueued sends the frames of a queue, which mu guards.
+func (s *sender) sendQueued(mu *sync.Mutex, queue *[][]byte) {
+	mu.Lock()
 	frames := *queue
 	*queue = nil
-	s.c.l.mu.Unlock()
+	mu.Unlock()
 	for _, frame := range frames {
 		s.enc.add(frame)
 	}
@@ -296,7 +297,7 @@ func (s *sender) reintroduce() {
 
 // sendAcks sends the frames that are queued, then acks of what became durable.
 func (s *sender) sendAcks() {
-	s.sendQueued(&s.c.control)
+	s.sendQueued(&s.c.l.mu, &s.c.control)
 	s.reintroduce()
 	s.c.l.mu.Lock()
 	moved := s.moved[:0]

@@ -90,7 +90,7 @@ type End struct {
 // of one that a peer made. Frames to be sent are written to nc.
 func (l *Stepped) Connect(nc net.Conn, destination string) *End {
 	c := l.newConn(nc, l.peer(destination))
-	l.track(c)
+	l.lobby.enter(c)
 	c.begin()
 	return &End{c: c}
 }

@@ -25,6 +25,7 @@ type output struct {
 	charged int       // bytes of the output and of what feeds hold, in the session's account
 	ackOuts []AckOut  // scratch
 	feeds             // of the subscriptions
+	follows follows   // as the registry knows it
 	lastAck time.Time // when persisted acks were written
 	held    bool      // persisted acks wait for their distance
 
@@ -32,6 +33,9 @@ type output struct {
 	lastOutput time.Time
 	heartbeat  time.Duration // interval, 0: none
 }
+
+// follows are the things that must wake a session.
+type follows struct{ ledger, watermarks bool }
 
 // feeds are how the subscriptions read the ledger. Those at its end share one
 // follower and get one frame; the others have one each.

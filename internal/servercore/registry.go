@@ -15,7 +15,7 @@ import (
 // A Registry knows an instance's sessions: all of them, which one has which
 // name (R11), and which ones must be woken for what. Safe for concurrent use.
 type Registry struct {
-	crowded atomic.Bool // there are so many subscribers that a message wakes those that it may be for
+	crowd atomic.Int64 // sessions with subscriptions
 
 	mu          sync.RWMutex
 	all         map[*Session]struct{} // guarded by mu, like the rest
@@ -24,9 +24,10 @@ type Registry struct {
 	subscribers map[*Session]struct{} // wait for the ledger
 	waiters     map[*Session]struct{} // wait for watermarks of publishers that are not theirs
 	interests   interests             // of the subscribers
-	strangers   map[*Session]struct{} // have sent no logon
+	strangers   strangers             // have sent no logon
 	addresses   map[string]int        // sessions from each
 	most        int                   // sessions; 0: no bound
+	added       uint64                // sessions so far
 	claims      map[uint64]Claim      // of peers' sessions, the highest of each publisher that was answered
 }
 
@@ -38,7 +39,7 @@ func NewRegistry(most int) *Registry {
 		names:       make(map[string]*Session),
 		publishers:  make(map[uint64]*Session),
 		interests:   newInterests(),
-		strangers:   make(map[*Session]struct{}),
+		strangers:   make(strangers),
 		addresses:   make(map[string]int),
 		subscribers: make(map[*Session]struct{}),
 		waiters:     make(map[*Session]struct{}),
@@ -68,15 +69,17 @@ func (r *Registry) add(s *Session, address string) (crowding *Session, ok bool) 
 		return nil, false
 	case r.addresses[address] >= r.perAddress(s) && !mut.On(mut.DAnyAddress):
 		return nil, false
-	case len(r.strangers) >= s.limits.Strangers && mut.On(mut.DStrangersStay):
+	case r.strangers.count() >= s.limits.Strangers && mut.On(mut.DStrangersStay):
 		return nil, false
-	case len(r.strangers) >= s.limits.Strangers:
-		crowding = r.crowdingLocked()
-		delete(r.strangers, crowding)
+	case r.strangers.count() >= s.limits.Strangers:
+		crowding = r.strangers.crowding()
+		r.strangers.remove(crowding)
 	}
 	s.address = address
 	r.addresses[address]++
-	r.strangers[s] = struct{}{}
+	r.added++
+	s.number = r.added
+	r.strangers.add(s)
 	r.all[s] = struct{}{}
 	return crowding, true
 }
@@ -87,24 +90,6 @@ func (r *Registry) perAddress(s *Session) int {
 		return s.limits.PerAddress
 	}
 	return min(s.limits.PerAddress, max(r.most*3/4, min(r.most, 32)))
-}
-
-// crowdingLocked returns the stranger that makes room for another, any one of those from
-// the address from which most have come. So one address keeps out hardly any but itself,
-// and of that those that take longer than most others.
-func (r *Registry) crowdingLocked() (crowding *Session) {
-	from := make(map[string]int)
-	most := 0
-	for s := range r.strangers {
-		from[s.address]++
-		most = max(most, from[s.address])
-	}
-	for s := range r.strangers { // in random order
-		if from[s.address] == most {
-			return s
-		}
-	}
-	return nil
 }
 
 // Remove forgets a session. Nothing of it is executed any more.
@@ -119,10 +104,10 @@ func (r *Registry) Remove(s *Session) {
 		}
 	}
 	delete(r.all, s)
-	delete(r.strangers, s)
+	r.strangers.remove(s)
 	delete(r.subscribers, s)
 	delete(r.waiters, s)
-	r.crowded.Store(len(r.subscribers) >= crowdLeast)
+	r.crowd.Store(int64(len(r.subscribers)))
 	r.releaseLocked(s)
 }
 
@@ -163,7 +148,7 @@ func (r *Registry) claim(s *Session) (losers []*Session, refused string) {
 	for _, old := range losers {
 		r.releaseLocked(old)
 	}
-	delete(r.strangers, s)
+	r.strangers.remove(s)
 	r.names[s.who.claim.Name] = s
 	if s.who.claim.Publisher != 0 {
 		r.publishers[s.who.claim.Publisher] = s
@@ -195,15 +180,20 @@ func (r *Registry) rivals(c Claim) []*Session {
 }
 
 // follows notes whether a session waits for the ledger, and whether for
-// watermarks of any publisher.
+// watermarks of any publisher. It belongs to the session's writer.
 func (r *Registry) follows(s *Session, ledger, watermarks bool) {
+	now := follows{ledger, watermarks}
+	if s.writer.follows == now {
+		return // those that never followed anything come and go without waiting for others here
+	}
+	s.writer.follows = now
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, known := r.all[s]; !known {
 		return
 	}
 	setMember(r.subscribers, s, ledger)
-	r.crowded.Store(len(r.subscribers) >= crowdLeast)
+	r.crowd.Store(int64(len(r.subscribers)))
 	setMember(r.waiters, s, watermarks)
 }
 

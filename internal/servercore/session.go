@@ -58,6 +58,7 @@ type Session struct {
 	driver  Driver       // has the connection
 	log     *slog.Logger // see Log
 	address string       // where it comes from; guarded by the registry's mu
+	number  uint64       // of all sessions of the registry; constant once it is added
 	ended   atomic.Bool  // the state is StateEnding or later
 	waiting atomic.Bool  // a subscription holds a record until it is safe
 	who     identity     // set by the logon, constant once that is answered

@@ -22,6 +22,9 @@ import (
 type greedy struct {
 	name string
 	many bool // connections: they may cost more memory than one
+	// floods says that it publishes as much as it can. What others feel of that needs
+	// limits of bytes per second; until there are some it is reported, not judged.
+	floods bool
 	// run attacks until a connection fails; it calls ready when the attack has begun.
 	run func(t target, ready func()) error
 }
@@ -44,6 +47,17 @@ var greedies = []greedy{
 	{name: "silent connections", run: silent, many: true},
 	{name: "trickling links", run: trickle, many: true},
 	{name: "idle subscribers", run: idle, many: true},
+	{name: "flood of publishes", run: flood, floods: true},
+}
+
+// attackersNamed returns those whose names contain a text.
+func attackersNamed(text string) (named []greedy) {
+	for _, g := range greedies {
+		if strings.Contains(g.name, text) {
+			named = append(named, g)
+		}
+	}
+	return named
 }
 
 // started is when the process has.
@@ -74,9 +88,10 @@ func beGreedy(name string, t target) (code int) {
 // A deaf client sends and reads nothing.
 type deaf struct{ *raw }
 
-// dialDeaf logs on; what comes after the answer is not read.
-func dialDeaf(t target) (*deaf, error) {
-	c, err := dialRaw(t.clients)
+// dialDeaf logs on, from an address unless that is nil; what comes after the answer is
+// not read.
+func dialDeaf(t target, from net.IP) (*deaf, error) {
+	c, err := dialRawFrom(from, t.clients)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +120,7 @@ func (c *deaf) say(frames ...frame) error {
 
 // deafly has one deaf client at work.
 func deafly(t target, work func(c *deaf) error) error {
-	c, err := dialDeaf(t)
+	c, err := dialDeaf(t, nil)
 	if err != nil {
 		return err
 	}
@@ -299,12 +314,16 @@ func trickle(t target, ready func()) error {
 	}
 }
 
-// idleSubscribers is how many subscribers there are of other topics.
-const idleSubscribers = 3000
+// idleSubscribers is how many subscribers there are of other topics. They come from
+// several addresses, since one may not have so many connections.
+const (
+	idleSubscribers = 5000
+	idlePerAddress  = 2000
+)
 
 func idle(t target, ready func()) error {
 	for n := range idleSubscribers {
-		c, err := dialDeaf(t)
+		c, err := dialDeaf(t, net.IPv4(127, 0, 0, byte(2+n/idlePerAddress)))
 		if err != nil {
 			return err
 		}
@@ -317,4 +336,17 @@ func idle(t target, ready func()) error {
 	ready()
 	time.Sleep(time.Minute)
 	return nil
+}
+
+func flood(t target, ready func()) error {
+	return deafly(t, func(c *deaf) error {
+		go func() { _, _ = io.Copy(io.Discard, c.Conn) }() // ends with the connection
+		ready()
+		body := strings.Repeat("x", 10_000)
+		for n := uint64(1); ; n++ {
+			if err := c.say(publish(greedyTopic, n, body)); err != nil {
+				return err
+			}
+		}
+	})
 }

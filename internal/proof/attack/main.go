@@ -41,6 +41,7 @@ func run() int {
 	keep := flag.Bool("keep", false, "keep the directory with stores, journals and logs")
 	binary := flag.String("binary", "", "a holdfastd; built from this checkout if not given")
 	exhausts := flag.Bool("exhaust", false, "try what hostile clients can cost, instead")
+	only := flag.String("only", "", "with -exhaust: the attackers whose names contain this")
 	greedy := flag.String("greedy", "", "be the attacker of that name, towards the instance at -clients and -links")
 	var target target
 	flag.StringVar(&target.clients, "clients", "", "address of the client port")
@@ -54,7 +55,9 @@ func run() int {
 		return 2
 	}
 	if *exhausts {
-		return rig.Rig{Name: "exhaust", Keep: *keep, Binary: *binary}.Run(exhaust)
+		return rig.Rig{Name: "exhaust", Keep: *keep, Binary: *binary}.Run(func(ctx context.Context, dir, binary string) (bool, error) {
+			return exhaust(ctx, dir, binary, attackersNamed(*only))
+		})
 	}
 	fmt.Printf("seed %d\n", *seed)
 	return rig.Rig{Name: "attack", Keep: *keep, Binary: *binary}.Run(func(ctx context.Context, dir, binary string) (bool, error) {

@@ -18,8 +18,15 @@ type raw struct {
 type frame interface{ AppendTo(dst []byte) []byte }
 
 // dialRaw connects to an instance. All of it must be done within a few seconds.
-func dialRaw(address string) (*raw, error) {
-	conn, err := net.DialTimeout("tcp", address, time.Second)
+func dialRaw(address string) (*raw, error) { return dialRawFrom(nil, address) }
+
+// dialRawFrom connects from an address of this machine; nil: any.
+func dialRawFrom(from net.IP, address string) (*raw, error) {
+	dialer := net.Dialer{Timeout: time.Second}
+	if from != nil {
+		dialer.LocalAddr = &net.TCPAddr{IP: from}
+	}
+	conn, err := dialer.Dial("tcp", address)
 	if err != nil {
 		return nil, err
 	}
