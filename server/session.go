@@ -50,23 +50,32 @@ type session struct {
 
 // startSession runs a session with a client that has connected.
 func (s *Server) startSession(conn net.Conn) {
-	now := time.Now()
+	now, from := time.Now(), addressOf(conn.RemoteAddr())
+	if !s.instance.Admits(from, now) {
+		s.turnAway(conn)
+		return
+	}
 	c := &session{srv: s, conn: conn, began: now, moved: signal.New()}
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
 	c.out = outbound.New(conn, c, outbound.Options{Timeout: writeDeadline, Piece: pieceBytes})
 	log, lines := s.sessionLog()
 	c.lines = lines
 	c.core = servercore.NewSession(s.instance, c, log.With("client_address", conn.RemoteAddr().String()), now)
-	if s.isStopping() || !s.instance.Registry.Add(c.core, addressOf(conn.RemoteAddr())) {
+	if s.isStopping() || !s.instance.Registry.Add(c.core, from) {
 		c.cancel()
-		s.instance.Counts.TurnedAway.Add(1)
-		conn.Close()
+		s.turnAway(conn)
 		return
 	}
 	s.sessions.Go(c.run)
 	if s.isStopping() { // it may have missed the end of all sessions
 		c.core.End("the instance stops", nil)
 	}
+}
+
+// turnAway closes a connection that is one too many.
+func (s *Server) turnAway(conn net.Conn) {
+	s.instance.Counts.TurnedAway.Add(1)
+	conn.Close()
 }
 
 // run reads; it starts the writer and waits for it.

@@ -206,6 +206,8 @@ const (
 	DAnyAddress Bug = "d-any-address"
 	// DStrangersStay turns connections away while there are too many that have sent no logon.
 	DStrangersStay Bug = "d-strangers-stay"
+	// DAnyCrowd makes sessions of all connections that send no logon, however many come.
+	DAnyCrowd Bug = "d-any-crowd"
 	// DWakesAll wakes all sessions for each message.
 	DWakesAll Bug = "d-wakes-all"
 	// DTicksTogether has sessions that were woken together look again together.

@@ -120,6 +120,11 @@ func (l *Links) accept() {
 			}
 			continue
 		}
+		if !l.lobby.admits(hostOf(nc.RemoteAddr()), l.now()) {
+			_ = nc.Close()
+			l.noLink(nc.RemoteAddr(), errCrowd)
+			continue
+		}
 		l.wg.Go(func() { l.serve(nc) })
 	}
 }
@@ -134,7 +139,16 @@ func (l *Links) serve(nc net.Conn) {
 	if c.peer != nil || errors.Is(err, ErrClosed) || errors.As(err, &r) && r.Code == refuseCrossed {
 		return
 	}
-	if others, ok := l.refusedOne(c, r); ok {
+	if c.collected && r != nil {
+		l.countRefused(c.hello.Name)
+	}
+	l.noLink(from, err)
+}
+
+// noLink logs a connection that was accepted and is no link, or counts it for the next
+// line about such.
+func (l *Links) noLink(from net.Addr, err error) {
+	if others, ok := l.lobby.heard(l.now()); ok {
 		l.o.Log.Warn("connection that is no link", "from", from, "reason", err, "others", others)
 	}
 }
@@ -143,16 +157,7 @@ func (l *Links) serve(nc net.Conn) {
 // that are no links: whoever makes them can't fill the log.
 const refusalSpacing = time.Second
 
-// refusedOne counts a connection that was accepted and is no link, with the peer it
-// has proven to be, if it has. others are those since the last one that was logged,
-// of which ok says whether this is to be one.
-func (l *Links) refusedOne(c *conn, r *RefusedError) (others int, ok bool) {
-	if c.collected && r != nil {
-		l.countRefused(c.hello.Name)
-	}
-	return l.lobby.heard(l.now())
-}
-
+// countRefused counts a refusal of a connection that has proven to be a peer's.
 func (l *Links) countRefused(name string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

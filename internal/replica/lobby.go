@@ -4,6 +4,9 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/pace"
 )
 
 // A lobby has the connections whose peer is not known yet. It has a lock of its own, so
@@ -14,6 +17,37 @@ type lobby struct {
 	closed bool    // guarded by mu, like the rest
 	conns  []*conn // in the order in which they came
 	noise  noise
+	crowd  pace.Pace // of those that make room for others from their address
+}
+
+// Of strangers so many make room for others from their own address: one in an interval,
+// and more of them only at once. What comes beyond that is closed at once.
+const (
+	crowdInterval = 5 * time.Millisecond
+	crowdBurst    = 2500 * time.Millisecond
+)
+
+// admits reports whether a connection from a host may become a stranger.
+func (l *lobby) admits(host string, now time.Duration) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	strangers, from, most := count(l.conns)
+	return strangers < maxStrangers || from[host] < most || l.crowd.Take(time.Time{}.Add(now), crowdInterval, crowdBurst) ||
+		mut.On(mut.DAnyCrowd)
+}
+
+// count counts the connections that were accepted, those from each host, and those from
+// the host from which most have come.
+func count(conns []*conn) (all int, from map[string]int, most int) {
+	from = make(map[string]int)
+	for _, c := range conns {
+		if !c.dialled {
+			all++
+			from[c.from]++
+			most = max(most, from[c.from])
+		}
+	}
+	return all, from, most
 }
 
 // enter has close know a connection. If it is one stranger too many, crowd has to go.
@@ -80,15 +114,7 @@ const maxStrangers = 64
 // itself only, and several of them only who takes longer than all the others that come
 // meanwhile.
 func crowding(greeting []*conn) *conn {
-	from := make(map[string]int)
-	strangers, most := 0, 0
-	for _, c := range greeting {
-		if !c.dialled {
-			strangers++
-			from[c.from]++
-			most = max(most, from[c.from])
-		}
-	}
+	strangers, from, most := count(greeting)
 	if strangers <= maxStrangers {
 		return nil
 	}

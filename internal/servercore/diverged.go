@@ -51,7 +51,7 @@ func (r *Registry) Diverged(diverged []bookmark.Bookmark) {
 		s.bar()
 	}
 	diverged = slices.Clone(diverged)
-	for _, s := range r.list(&r.subscribers) {
+	for _, s := range r.listSubscribers() {
 		s.later(func(time.Time) { s.tellAllPassed(diverged) })
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/mut"
@@ -17,30 +18,24 @@ import (
 type Registry struct {
 	crowd atomic.Int64 // sessions with subscriptions
 
+	arrivals arrivals
+
 	mu          sync.RWMutex
-	all         map[*Session]struct{} // guarded by mu, like the rest
-	names       map[string]*Session
+	names       map[string]*Session   // guarded by mu, like the rest
 	publishers  map[uint64]*Session   // by each publisher that a session sends as
 	subscribers map[*Session]struct{} // wait for the ledger
 	waiters     map[*Session]struct{} // wait for watermarks of publishers that are not theirs
 	interests   interests             // of the subscribers
-	strangers   strangers             // have sent no logon
-	addresses   map[string]int        // sessions from each
-	most        int                   // sessions; 0: no bound
-	added       uint64                // sessions so far
 	claims      map[uint64]Claim      // of peers' sessions, the highest of each publisher that was answered
 }
 
 // NewRegistry returns a registry without sessions, which takes up to most; 0: no bound.
 func NewRegistry(most int) *Registry {
 	return &Registry{
-		most:        most,
-		all:         make(map[*Session]struct{}),
+		arrivals:    newArrivals(most),
 		names:       make(map[string]*Session),
 		publishers:  make(map[uint64]*Session),
 		interests:   newInterests(),
-		strangers:   make(strangers),
-		addresses:   make(map[string]int),
 		subscribers: make(map[*Session]struct{}),
 		waiters:     make(map[*Session]struct{}),
 		claims:      make(map[uint64]Claim),
@@ -50,10 +45,16 @@ func NewRegistry(most int) *Registry {
 // ReasonCrowd is why a connection ends that makes room for another one.
 const ReasonCrowd = "sent no logon, and others wait"
 
+// Admits reports whether a connection from an address may become a session. It costs
+// next to nothing, so that one that may not does so, too.
+func (i *Instance) Admits(address string, now time.Time) bool {
+	return i.Registry.arrivals.admits(address, i.Limits.withDefaults(i.MaxMessage).Strangers, now)
+}
+
 // Add adds a connection from an address that has not logged on, false if there are too
 // many. Of those that have sent no logon, one makes room.
 func (r *Registry) Add(s *Session, address string) bool {
-	crowding, ok := r.add(s, address)
+	crowding, ok := r.arrivals.add(s, address)
 	if crowding != nil {
 		s.inst.Counts.TurnedAway.Add(1)
 		crowding.Cut(ReasonCrowd)
@@ -61,50 +62,17 @@ func (r *Registry) Add(s *Session, address string) bool {
 	return ok
 }
 
-func (r *Registry) add(s *Session, address string) (crowding *Session, ok bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	switch {
-	case r.most > 0 && len(r.all) >= r.most && !mut.On(mut.DAnySessions):
-		return nil, false
-	case r.addresses[address] >= r.perAddress(s) && !mut.On(mut.DAnyAddress):
-		return nil, false
-	case r.strangers.count() >= s.limits.Strangers && mut.On(mut.DStrangersStay):
-		return nil, false
-	case r.strangers.count() >= s.limits.Strangers:
-		crowding = r.strangers.crowding()
-		r.strangers.remove(crowding)
-	}
-	s.address = address
-	r.addresses[address]++
-	r.added++
-	s.number = r.added
-	r.strangers.add(s)
-	r.all[s] = struct{}{}
-	return crowding, true
-}
-
-// perAddress is how many sessions one address may have: never all that there may be.
-func (r *Registry) perAddress(s *Session) int {
-	if r.most == 0 {
-		return s.limits.PerAddress
-	}
-	return min(s.limits.PerAddress, max(r.most*3/4, min(r.most, 32)))
-}
-
 // Remove forgets a session. Nothing of it is executed any more.
 func (r *Registry) Remove(s *Session) {
 	s.endHold()
 	s.closeAccount()
+	r.arrivals.remove(s)
+	if s.reader.stage == connected {
+		return // strangers come and go without a lock that others wait for
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if _, known := r.all[s]; known {
-		if r.addresses[s.address]--; r.addresses[s.address] == 0 {
-			delete(r.addresses, s.address)
-		}
-	}
-	delete(r.all, s)
-	r.strangers.remove(s)
+	s.gone = true
 	delete(r.subscribers, s)
 	delete(r.waiters, s)
 	r.crowd.Store(int64(len(r.subscribers)))
@@ -133,6 +101,7 @@ func (r *Registry) releaseLocked(s *Session) {
 // claim gives s the name it logs on with, or says why it can't have it. losers
 // are the sessions it takes it from; the caller fences them.
 func (r *Registry) claim(s *Session) (losers []*Session, refused string) {
+	defer r.arrivals.named(s)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, old := range r.rivalsLocked(s.who.claim) {
@@ -148,7 +117,6 @@ func (r *Registry) claim(s *Session) (losers []*Session, refused string) {
 	for _, old := range losers {
 		r.releaseLocked(old)
 	}
-	r.strangers.remove(s)
 	r.names[s.who.claim.Name] = s
 	if s.who.claim.Publisher != 0 {
 		r.publishers[s.who.claim.Publisher] = s
@@ -184,12 +152,12 @@ func (r *Registry) rivals(c Claim) []*Session {
 func (r *Registry) follows(s *Session, ledger, watermarks bool) {
 	now := follows{ledger, watermarks}
 	if s.writer.follows == now {
-		return // those that never followed anything come and go without waiting for others here
+		return
 	}
 	s.writer.follows = now
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if _, known := r.all[s]; !known {
+	if s.gone {
 		return
 	}
 	setMember(r.subscribers, s, ledger)
@@ -255,24 +223,29 @@ func (r *Registry) publisher(publisher uint64) *Session {
 }
 
 // WakeAll has all sessions looked at.
-func (r *Registry) WakeAll() { r.wake(&r.all) }
-
-func (r *Registry) wake(set *map[*Session]struct{}) {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	for s := range *set {
+func (r *Registry) WakeAll() {
+	for _, s := range r.Sessions() {
 		s.driver.Wake()
 	}
 }
 
-// Sessions returns all sessions, in no order.
-func (r *Registry) Sessions() []*Session { return r.list(&r.all) }
-
-func (r *Registry) list(set *map[*Session]struct{}) []*Session {
+// wakeSubscribers has all sessions looked at that wait for the ledger.
+func (r *Registry) wakeSubscribers() {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return slices.Collect(maps.Keys(*set))
+	for s := range r.subscribers {
+		s.driver.Wake()
+	}
 }
+
+func (r *Registry) listSubscribers() []*Session {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return slices.Collect(maps.Keys(r.subscribers))
+}
+
+// Sessions returns all sessions, in no order.
+func (r *Registry) Sessions() []*Session { return r.arrivals.list() }
 
 // publishUnlogged hands a message that is not logged to the sessions with subscriptions
 // that it may be for.

@@ -57,7 +57,8 @@ type Session struct {
 	limits  Limits       // without zeros
 	driver  Driver       // has the connection
 	log     *slog.Logger // see Log
-	address string       // where it comes from; guarded by the registry's mu
+	address string       // where it comes from; guarded by the mu of the registry's arrivals
+	gone    bool         // from the registry; guarded by its mu
 	number  uint64       // of all sessions of the registry; constant once it is added
 	ended   atomic.Bool  // the state is StateEnding or later
 	waiting atomic.Bool  // a subscription holds a record until it is safe

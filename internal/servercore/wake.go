@@ -33,7 +33,7 @@ type scout struct {
 // DurableMoved has the sessions looked at for which something has become durable.
 func (i *Instance) DurableMoved() {
 	if !i.scouted() {
-		i.Registry.wake(&i.Registry.subscribers)
+		i.Registry.wakeSubscribers()
 	}
 }
 
