@@ -36,14 +36,23 @@ type Follower struct {
 // there is. If from has been removed since the journal was opened, Next
 // returns ErrTrimmed.
 func (j *Journal) Follow(from Position, limit Limit) *Follower {
-	f := &Follower{j: j, limit: limit}
-	if from == 0 {
-		from = j.log.First()
-	} else if err := j.skipped(from); err != nil {
-		f.err = fmt.Errorf("journal: follow from %v: %w", from, err)
-	}
-	f.cursor = j.log.Cursor(from)
+	f := &Follower{j: j, limit: limit, cursor: j.log.Cursor(from)}
+	f.Seek(from)
 	return f
+}
+
+// Seek has the follower go on as one that begins at a position, see [Journal.Follow].
+func (f *Follower) Seek(to Position) {
+	if errors.Is(f.err, ErrClosed) {
+		return
+	}
+	f.err = nil
+	if to == 0 {
+		to = f.j.log.First()
+	} else if err := f.j.skipped(to); err != nil {
+		f.err = fmt.Errorf("journal: follow from %v: %w", to, err)
+	}
+	f.cursor.Seek(to)
 }
 
 // notZero returns where the first record at or behind a position stands if

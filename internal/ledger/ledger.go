@@ -116,6 +116,9 @@ type Follower interface {
 	Next(r *Record) (bool, error)
 	// Position returns where the next record will be read.
 	Position() Position
+	// Seek has it go on as one that begins there, see Log.Follow. Records that it has
+	// read are no longer valid.
+	Seek(to Position)
 	Close() error
 }
 

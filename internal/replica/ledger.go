@@ -119,3 +119,5 @@ func (l *Ledger) Follow(from ledger.Position) ledger.Follower {
 type follower struct{ *journal.Follower }
 
 func (f follower) Position() ledger.Position { return ledger.Position(f.Follower.Position()) }
+
+func (f follower) Seek(to ledger.Position) { f.Follower.Seek(journal.Position(to)) }

@@ -22,8 +22,9 @@ func (s *Session) deliver(now time.Time) (more bool) {
 	}
 	w.turn = append(w.turn[:0], w.behind...) // which changes when one joins
 	held := ledger.Position(0)               // that a subscription at rest waits for
+	full := 0                                // turns that ended before the end of the log
 	for i, b := range w.turn {
-		if len(w.out) >= fillBytes && i > 0 && !mut.On(mut.DFillsAll) {
+		if i > 0 && (len(w.out) >= fillBytes && !mut.On(mut.DFillsAll) || full >= mostFollowers && !mut.On(mut.DReadsAll)) {
 			w.rotate(b)
 			return true
 		}
@@ -32,10 +33,14 @@ func (s *Session) deliver(now time.Time) (more bool) {
 		}
 		if s.deliverBehind(b, now) {
 			more = true
+			full++
 		}
 		if len(w.behind) > mostFollowers && !mut.On(mut.DFillsAll) {
-			held = b.rest(held)
+			held = s.rest(b, held)
 		}
+	}
+	if len(w.behind) <= mostFollowers {
+		w.stopSpare()
 	}
 	return more
 }
@@ -57,7 +62,18 @@ func (f *feeds) following() int {
 	if f.shared != nil {
 		n++
 	}
+	if f.spare != nil {
+		n++
+	}
 	return n
+}
+
+// stopSpare ends the follower that subscriptions take in turn.
+func (f *feeds) stopSpare() {
+	if f.spare != nil {
+		f.spare.Close()
+		f.spare = nil
+	}
 }
 
 func (s *Session) stopShared() {

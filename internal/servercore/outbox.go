@@ -22,11 +22,12 @@ type step struct {
 	do func(now time.Time)
 }
 
-// frame queues a control frame and returns how many bytes of memory that takes.
+// frame queues a control frame and returns how many bytes of memory that takes: twice
+// as many as the buffer grows by, since it is copied then, and again when it is written.
 func (b *outbox) frame(a *wire.AckMessage) int {
 	had := cap(b.control)
 	b.control = a.AppendTo(b.control)
-	more := cap(b.control) - had
+	more := 2 * (cap(b.control) - had)
 	b.held += more
 	return more
 }

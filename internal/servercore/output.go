@@ -44,7 +44,8 @@ type feeds struct {
 	table      topic.Table[*sub] // the live ones
 	unfinished bool              // a live one has not completed its replay
 	behind     []*sub
-	turn       []*sub // scratch of deliver, as the fields below are of others
+	spare      ledger.Follower // of those that are behind and at rest, for the next one's turn; nil: none
+	turn       []*sub          // scratch of deliver, as the fields below are of others
 	record     ledger.Record
 	match      []*sub
 	ids        []byte
@@ -159,6 +160,7 @@ func (s *Session) Next(now time.Time) time.Duration {
 // Release ends what the writer's half holds open. Fill must not be called again.
 func (s *Session) Release() {
 	s.stopShared()
+	s.writer.stopSpare()
 	for b := range s.writer.table.All {
 		s.inst.Registry.interested(s, b, false)
 	}

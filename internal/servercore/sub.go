@@ -49,9 +49,9 @@ func (b *sub) stop() {
 	}
 }
 
-// rest closes the follower of a subscription that is behind, until its next turn. It
+// rest takes the follower of a subscription that is behind, until its next turn. It
 // returns the position of the record that it holds, or another one that is held.
-func (b *sub) rest(held ledger.Position) ledger.Position {
+func (s *Session) rest(b *sub, held ledger.Position) ledger.Position {
 	if b.follower == nil {
 		return held
 	}
@@ -61,13 +61,21 @@ func (b *sub) rest(held ledger.Position) ledger.Position {
 		held = b.at
 	}
 	b.record = ledger.Record{}
+	if s.writer.spare == nil {
+		s.writer.spare, b.follower = b.follower, nil
+	}
 	b.stop()
 	return held
 }
 
 // wakeUp ends the rest of a subscription.
 func (s *Session) wakeUp(b *sub) {
-	if b.follower == nil {
+	switch {
+	case b.follower != nil:
+	case s.writer.spare != nil:
+		b.follower, s.writer.spare = s.writer.spare, nil
+		b.follower.Seek(b.at)
+	default:
 		b.follower = s.inst.Ledger.Follow(b.at)
 	}
 }

@@ -360,10 +360,9 @@ func (l *Ledger) Find(list []bookmark.Bookmark, stop func() bool) (ledger.Positi
 
 // Follow implements [ledger.Log].
 func (l *Ledger) Follow(from ledger.Position) ledger.Follower {
-	if from == 0 {
-		from = l.First()
-	}
-	return &follower{l: l, next: from}
+	f := &follower{l: l}
+	f.Seek(from)
+	return f
 }
 
 type follower struct {
@@ -389,6 +388,13 @@ func (f *follower) Next(r *ledger.Record) (bool, error) {
 
 // Position implements [ledger.Follower].
 func (f *follower) Position() ledger.Position { return f.next }
+
+// Seek implements [ledger.Follower].
+func (f *follower) Seek(to ledger.Position) {
+	if f.next = to; to == 0 {
+		f.next = f.l.First()
+	}
+}
 
 // Close implements [ledger.Follower].
 func (f *follower) Close() error { return nil }
