@@ -216,6 +216,8 @@ const (
 	DWaitsUnseen Bug = "d-waits-unseen"
 	// DFillsAll makes the output of all subscriptions before any of it is written.
 	DFillsAll Bug = "d-fills-all"
+	// DNoRest matches costly patterns without a rest.
+	DNoRest Bug = "d-no-rest"
 	// DReadsAll has all subscriptions of a session that are behind read before it looks at anything else.
 	DReadsAll Bug = "d-reads-all"
 	// DSlowFrames lets a frame that has begun take any time.

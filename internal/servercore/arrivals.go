@@ -21,12 +21,12 @@ type arrivals struct {
 	strangers strangers             // have sent no logon
 	addresses map[string]int        // sessions from each
 	added     uint64                // sessions so far
-	crowd     pace.Pace             // of those that make room for others from their address
+	crowd     pace.Pace             // of those from the busiest address
 }
 
-// Of connections without a logon so many make room for others from their own address: one
-// in an interval, and more of them only at once. What comes beyond that is closed at once,
-// which costs far less.
+// While half as many connections have sent no logon as there may be, so many are taken from
+// the address from which most of them come: one in an interval, and more of them only at
+// once. What comes beyond that is closed at once, which costs far less.
 const (
 	crowdInterval = 2 * time.Millisecond
 	crowdBurst    = time.Second
@@ -36,7 +36,7 @@ const (
 func (a *arrivals) admits(address string, most int, now time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.strangers.count() < most || !a.strangers.busiest(address) || a.crowd.Take(now, crowdInterval, crowdBurst) ||
+	return a.strangers.count() < most/2 || !a.strangers.busiest(address) || a.crowd.Take(now, crowdInterval, crowdBurst) ||
 		mut.On(mut.DAnyCrowd)
 }
 

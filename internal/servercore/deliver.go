@@ -16,6 +16,9 @@ import (
 // deliver reads on with every follower and reports whether one has more.
 func (s *Session) deliver(now time.Time) (more bool) {
 	w := &s.writer
+	if s.rests(now) {
+		return false
+	}
 	s.waiting.Store(false) // until one has to wait again
 	if w.shared != nil {
 		more = s.deliverShared(now)
@@ -24,6 +27,10 @@ func (s *Session) deliver(now time.Time) (more bool) {
 	held := ledger.Position(0)               // that a subscription at rest waits for
 	full := 0                                // turns that ended before the end of the log
 	for i, b := range w.turn {
+		if s.rests(now) {
+			w.rotate(b)
+			return false
+		}
 		if i > 0 && (len(w.out) >= fillBytes && !mut.On(mut.DFillsAll) || full >= mostFollowers && !mut.On(mut.DReadsAll)) {
 			w.rotate(b)
 			return true
@@ -87,8 +94,8 @@ func (s *Session) stopShared() {
 func (s *Session) deliverShared(now time.Time) (more bool) {
 	w := &s.writer
 	for range turnRecords {
-		if s.worked(&w.table) {
-			return true
+		if s.worked(&w.table, now) {
+			return !s.rests(now)
 		}
 		ok, err := w.shared.Next(&w.record)
 		switch {
@@ -114,22 +121,31 @@ func (s *Session) deliverShared(now time.Time) (more bool) {
 	return true
 }
 
-// turnWork bounds how much is matched at once, in steps of patterns times bytes of
-// topics: some hundredths of a second.
-const turnWork = 4 << 20
+const (
+	// turnWork bounds how much is matched at once, in steps of patterns times bytes of
+	// topics: about a hundredth of a second.
+	turnWork = 1 << 20
+	// workRest is from the beginning of a turn that has matched so much to the next one:
+	// patterns that cost much leave the processor to others for most of the time.
+	workRest = 30 * time.Millisecond
+)
 
 // worked reports whether a turn is to end because of the patterns that were matched, or
 // because the session is ending.
-func (s *Session) worked(table *topic.Table[*sub]) bool {
+func (s *Session) worked(table *topic.Table[*sub], now time.Time) bool {
 	if s.ended.Load() {
 		return true
 	}
-	if table.Work() < turnWork || mut.On(mut.DEndUnseen) {
+	if table.Work() < turnWork || mut.On(mut.DNoRest) {
 		return false
 	}
 	table.Rest()
+	s.writer.rested = now.Add(workRest)
 	return true
 }
+
+// rests reports whether no more is matched for the session for a while.
+func (s *Session) rests(now time.Time) bool { return now.Before(s.writer.rested) }
 
 // reached completes the replay of live subscriptions whose target was ahead of
 // the shared follower; next is what it reads now, nil at the end.
@@ -155,8 +171,8 @@ func (s *Session) deliverBehind(b *sub, now time.Time) (more bool) {
 	w := &s.writer
 	s.wakeUp(b)
 	for range turnRecords {
-		if s.worked(&b.alone) {
-			return true
+		if s.worked(&b.alone, now) {
+			return !s.rests(now)
 		}
 		if !b.holding {
 			if ok, err := b.follower.Next(&b.record); err != nil || !ok {

@@ -342,6 +342,7 @@ func (s *Session) recordGone(v LogonVerdict) error {
 // that its number does not let them pass in silence (R14).
 func (s *Session) accept(v LogonVerdict, f LogonFacts) error {
 	r := &s.reader
+	s.admitted() // the failures may be many
 	if f.Decreed && s.who.ext && s.who.canSequence {
 		if err := s.inst.Ledger.Settle(s.who.claim.Publisher); err != nil {
 			return err
@@ -368,7 +369,6 @@ func (s *Session) accept(v LogonVerdict, f LogonFacts) error {
 	if have, _ := s.inst.Ledger.Have(s.who.claim.Publisher); s.who.canSequence {
 		s.raised(have) // a link may have been faster
 	}
-	s.admitted()
 	a := s.logonAck(v, f)
 	if s.reader.logon.acks&wire.AckProcessed != 0 {
 		s.send(a)

@@ -26,6 +26,7 @@ type output struct {
 	ackOuts []AckOut  // scratch
 	feeds             // of the subscriptions
 	follows follows   // as the registry knows it
+	rested  time.Time // when subscriptions are served again
 	lastAck time.Time // when persisted acks were written
 	held    bool      // persisted acks wait for their distance
 
@@ -154,6 +155,9 @@ func (s *Session) Next(now time.Time) time.Duration {
 	s.mu.Lock()
 	next = min(next, s.told.until(now))
 	s.mu.Unlock()
+	if s.rests(now) {
+		next = min(next, s.writer.rested.Sub(now))
+	}
 	return max(min(next, s.untilMark(now), s.untilAck(now), s.tick()), 0)
 }
 
