@@ -54,7 +54,8 @@ const (
 	pendingBytes   = 64                 // an ack that waits
 	publisherBytes = 96                 // an entry of a place
 	vectorBytes    = 192                // an entry of a vector while a subscribe is executed
-	followerBytes  = 256 << 10
+	followerBytes  = 256 << 10          // a follower that reads from the disk
+	liveBytes      = 32 << 10           // one at the end of the log
 )
 
 // errMemory ends a session that holds more than it may.

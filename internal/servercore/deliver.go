@@ -63,16 +63,16 @@ func (f *feeds) rotate(b *sub) {
 	}
 }
 
-// following returns how many followers are open.
+// following returns how many bytes the followers take that are open.
 func (f *feeds) following() int {
-	n := min(len(f.behind), mostFollowers)
-	if f.shared != nil {
-		n++
-	}
+	bytes := followerBytes * min(len(f.behind), mostFollowers)
 	if f.spare != nil {
-		n++
+		bytes += followerBytes
 	}
-	return n
+	if f.shared != nil {
+		bytes += liveBytes
+	}
+	return bytes
 }
 
 // stopSpare ends the follower that subscriptions take in turn.
@@ -125,8 +125,8 @@ const (
 	// turnWork bounds how much is matched at once, in steps of patterns times bytes of
 	// topics: about a hundredth of a second.
 	turnWork = 1 << 20
-	// workRest is from the beginning of a turn that has matched so much to the next one:
-	// patterns that cost much leave the processor to others for most of the time.
+	// workRest is, for each turnWork that was matched, from the beginning of a turn to the
+	// next one: patterns that cost much leave the processor to others most of the time.
 	workRest = 30 * time.Millisecond
 )
 
@@ -139,8 +139,8 @@ func (s *Session) worked(table *topic.Table[*sub], now time.Time) bool {
 	if table.Work() < turnWork || mut.On(mut.DNoRest) {
 		return false
 	}
+	s.writer.rested = now.Add(workRest * time.Duration(table.Work()) / turnWork)
 	table.Rest()
-	s.writer.rested = now.Add(workRest)
 	return true
 }
 

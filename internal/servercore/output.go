@@ -80,11 +80,11 @@ func (s *Session) Fill(b []byte, now time.Time) (out []byte, more, ended bool) {
 // hold that.
 func (s *Session) holdsOutput(bytes int) {
 	w := &s.writer
-	bytes += w.box.bytes + followerBytes*w.following()
+	bytes += w.box.bytes + w.following()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if more := bytes - w.charged; !s.account.take(more) {
-		s.slowLocked()
+		s.becomeLocked(StateDead, errMemory.Error())
 	}
 	w.charged = bytes
 }

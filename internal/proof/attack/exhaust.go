@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"sync"
@@ -33,6 +34,7 @@ const (
 // A siege is a pair, one well-behaved client, and how long its messages take before
 // anybody attacks.
 type siege struct {
+	dir   string // for what attackers say
 	pair  pair.Pair
 	fine  *fine
 	quiet latency
@@ -45,7 +47,7 @@ type latency struct{ p50, p99 time.Duration }
 func exhaust(ctx context.Context, dir, binary string, attackers []greedy) (well bool, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, 5*time.Minute, errors.New("took longer than five minutes"))
 	defer cancel()
-	var s siege
+	s := siege{dir: dir}
 	config := fmt.Sprintf("max_message: 1MiB\ndrain_timeout: %v\n", drainTimeout)
 	if s.pair, err = pair.Start(ctx, dir, pair.Options{Command: []string{binary}, Config: config}); err != nil {
 		return false, err
@@ -167,6 +169,12 @@ func (s *siege) send(ctx context.Context, g greedy) (end func(), err error) {
 		return nil, err
 	}
 	cmd := exec.CommandContext(ctx, self, "-greedy", g.name, "-clients", s.pair[0].Clients, "-links", s.pair[0].Replication())
+	said, err := os.OpenFile(filepath.Join(s.dir, "attackers.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	defer said.Close() // the process has its own
+	cmd.Stderr = said
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err
