@@ -54,7 +54,7 @@ func (l Limits) core() servercore.Limits {
 func (k *checker) limits(l Limits) {
 	between(k, "$.limits.subscriptions", l.Subscriptions, 1, 1<<20)
 	if l.SessionMemory != 0 {
-		between(k, "$.limits.session_memory", l.SessionMemory, 1<<20, 1<<40)
+		between(k, "$.limits.session_memory", l.SessionMemory, 4<<20, 1<<40)
 	}
 	between(k, "$.limits.memory", l.Memory, 1<<20, 1<<40)
 	between(k, "$.limits.topic", l.Topic, 1, 16<<10)

@@ -36,7 +36,7 @@ func TestFrameDeadline(t *testing.T) {
 	})
 }
 
-// Shutdown ends within drain_timeout and a second, whatever a session does: here one that
+// Shutdown ends within drain_timeout and less than a second, whatever a session does: here one that
 // reads nothing, has acks outstanding, and never closes.
 func TestShutdownOfBusySessions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -53,7 +53,7 @@ func TestShutdownOfBusySessions(t *testing.T) {
 		synctest.Wait()
 		began := time.Now()
 		err := pair.A.Server().Shutdown(context.Background())
-		if took := time.Since(began); took > 11*time.Second || !errors.Is(err, server.ErrDrainTimeout) {
+		if took := time.Since(began); took > 10900*time.Millisecond || !errors.Is(err, server.ErrDrainTimeout) {
 			t.Errorf("ended after %v: %v", took, err)
 		}
 	})

@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/replica"
 	"github.com/holdfast-mq/holdfast/internal/servercore"
 	"github.com/holdfast-mq/holdfast/internal/topic"
@@ -233,6 +234,9 @@ func (s *Server) endSessions() {
 	s.cancel()
 	s.eachSession((*servercore.Session).Stop)
 	ended := s.sessionsEnded()
+	if mut.On(mut.DWaitsForAll) {
+		<-ended
+	}
 	for range 2 {
 		select {
 		case <-ended:

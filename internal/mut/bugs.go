@@ -216,6 +216,18 @@ const (
 	DWaitsUnseen Bug = "d-waits-unseen"
 	// DFillsAll makes the output of all subscriptions before any of it is written.
 	DFillsAll Bug = "d-fills-all"
+	// DAnyID takes ids of any length.
+	DAnyID Bug = "d-any-id"
+	// DAnyTotal lets all sessions together hold any memory.
+	DAnyTotal Bug = "d-any-total"
+	// DAnyStranger lets a connection without a logon hold as much memory as a session.
+	DAnyStranger Bug = "d-any-stranger"
+	// DMemoryKept gives back nothing of what a session held that has ended.
+	DMemoryKept Bug = "d-memory-kept"
+	// DPatternsAlone compiles each pattern anew.
+	DPatternsAlone Bug = "d-patterns-alone"
+	// DWaitsForAll has an instance that stops wait for each session, however long it takes.
+	DWaitsForAll Bug = "d-waits-for-all"
 	// DNoRest matches costly patterns without a rest.
 	DNoRest Bug = "d-no-rest"
 	// DReadsAll has all subscriptions of a session that are behind read before it looks at anything else.

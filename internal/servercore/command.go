@@ -2,18 +2,20 @@ package servercore
 
 import (
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
 // Execute executes one command; size is the length of its frame. Afterwards, as
 // after TooLarge and Refuse, Deciding has to be asked. An error ends the session.
 func (s *Session) Execute(m *wire.Message, size int) error {
-	if len(m.CommandID) > maxID || len(m.SubID) > maxID || len(m.QueryID) > maxID {
-		return s.closeWith(&wire.Message{}, "id too long")
+	if longest := max(len(m.CommandID), len(m.SubID), len(m.QueryID)); longest > maxID && !mut.On(mut.DAnyID) {
+		return s.idTooLong(m, longest)
 	}
 	switch s.reader.stage {
 	case connected:
@@ -147,6 +149,17 @@ func (s *Session) closeWith(m *wire.Message, reason string) error {
 	var last *wire.AckMessage
 	if m.CommandID != nil {
 		last = &wire.AckMessage{CommandID: string(m.CommandID), Type: wire.AckProcessed, Reason: reason}
+	}
+	s.End(reason, last)
+	return ErrEnding
+}
+
+// idTooLong ends the session of a client that has sent an id of so many bytes.
+func (s *Session) idTooLong(m *wire.Message, bytes int) error {
+	reason := fmt.Sprintf("id too long: %d bytes, at most %d are taken", bytes, maxID)
+	last := &wire.AckMessage{Type: wire.AckProcessed, Reason: reason}
+	if len(m.CommandID) <= maxID {
+		last.CommandID = string(m.CommandID)
 	}
 	s.End(reason, last)
 	return ErrEnding

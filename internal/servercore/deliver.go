@@ -25,13 +25,13 @@ func (s *Session) deliver(now time.Time) (more bool) {
 	}
 	w.turn = append(w.turn[:0], w.behind...) // which changes when one joins
 	held := ledger.Position(0)               // that a subscription at rest waits for
-	full := 0                                // turns that ended before the end of the log
+	began := w.read
 	for i, b := range w.turn {
 		if s.rests(now) {
 			w.rotate(b)
 			return false
 		}
-		if i > 0 && (len(w.out) >= fillBytes && !mut.On(mut.DFillsAll) || full >= mostFollowers && !mut.On(mut.DReadsAll)) {
+		if i > 0 && (len(w.out) >= fillBytes && !mut.On(mut.DFillsAll) || w.read-began >= fillRecords && !mut.On(mut.DReadsAll)) {
 			w.rotate(b)
 			return true
 		}
@@ -40,7 +40,6 @@ func (s *Session) deliver(now time.Time) (more bool) {
 		}
 		if s.deliverBehind(b, now) {
 			more = true
-			full++
 		}
 		if len(w.behind) > mostFollowers && !mut.On(mut.DFillsAll) {
 			held = s.rest(b, held)
@@ -178,6 +177,7 @@ func (s *Session) deliverBehind(b *sub, now time.Time) (more bool) {
 			if ok, err := b.follower.Next(&b.record); err != nil || !ok {
 				return s.stopped(b, err, now)
 			}
+			w.read++
 			if w.shared != nil && !b.Options.FullyDurable && b.record.Position >= w.shared.Position() {
 				s.join(b, b.record.Position) // the shared follower reads it next
 				return true

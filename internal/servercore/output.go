@@ -13,6 +13,7 @@ import (
 const (
 	fillBytes   = 256 << 10 // about as much is filled at once
 	turnRecords = 512       // of one follower, before the others have their turn
+	fillRecords = 2048      // of all followers, about as many are read at once
 	never       = time.Hour // a time that does not matter
 )
 
@@ -46,6 +47,7 @@ type feeds struct {
 	unfinished bool              // a live one has not completed its replay
 	behind     []*sub
 	spare      ledger.Follower // of those that are behind and at rest, for the next one's turn; nil: none
+	read       int             // records, by those that are behind
 	turn       []*sub          // scratch of deliver, as the fields below are of others
 	record     ledger.Record
 	match      []*sub

@@ -118,6 +118,9 @@ func NewSession(inst *Instance, driver Driver, log *slog.Logger, now time.Time) 
 	s := &Session{inst: inst, driver: driver, log: log, subs: make(map[string]*sub)}
 	s.limits = inst.Limits.withDefaults(inst.MaxMessage)
 	s.account = account{budget: &inst.held, total: s.limits.Memory, most: strangerMemory}
+	if mut.On(mut.DAnyStranger) {
+		s.account.most = s.limits.SessionMemory
+	}
 	s.reader.appender = inst.Ledger.Appender()
 	s.writer.lastOutput = now
 	return s

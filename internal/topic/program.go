@@ -5,6 +5,8 @@ import (
 	"runtime"
 	"sync"
 	"weak"
+
+	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
 // A program is a compiled pattern. All patterns of one text share it.
@@ -24,7 +26,7 @@ type programCache struct {
 
 // get returns the program of a pattern, which it compiles if nobody uses it.
 func (c *programCache) get(text string) (*program, error) {
-	if p := c.find(text); p != nil {
+	if p := c.find(text); p != nil && !mut.On(mut.DPatternsAlone) {
 		return p, nil
 	}
 	p, err := compile(text)
@@ -33,7 +35,7 @@ func (c *programCache) get(text string) (*program, error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if other := c.known[text].Value(); other != nil {
+	if other := c.known[text].Value(); other != nil && !mut.On(mut.DPatternsAlone) {
 		return other, nil // compiled meanwhile
 	}
 	c.known[text] = weak.Make(p)

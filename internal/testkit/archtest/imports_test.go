@@ -35,7 +35,7 @@ var imports = map[string][]string{
 	"internal/bookmark":    {"internal/mut"},
 	"internal/syncstatus":  {},
 	"internal/dial":        {},
-	"internal/topic":       {},
+	"internal/topic":       {"internal/mut"},
 	"internal/signal":      {},
 	"internal/pace":        {},
 	"internal/outbound":    {"internal/mut", "internal/signal"},

@@ -1,0 +1,39 @@
+package replica
+
+import (
+	"testing"
+	"time"
+)
+
+// Of strangers that come from the busiest host so many are taken at once, and then so
+// many in a second; those from other hosts are not held up.
+func TestCrowdIsPaced(t *testing.T) {
+	var l lobby
+	taken := func(host string, now time.Duration, count int) (n int) {
+		for range count {
+			if !l.admits(host, now) {
+				continue
+			}
+			if _, ok := l.enter(&conn{from: host}); ok {
+				n++
+			}
+		}
+		return n
+	}
+	if n := taken("hostile", 0, 2000); n < 500 || n > 600 {
+		t.Errorf("%d connections of 2000 were taken at once", n)
+	}
+	if n := taken("peer", 0, 3); n != 3 {
+		t.Errorf("%d of 3 connections from another host were taken", n)
+	}
+	if n := taken("hostile", time.Second, 2000); n != 200 {
+		t.Errorf("%d connections were taken a second later", n)
+	}
+	if n := l.count(); n > maxStrangers {
+		t.Errorf("%d strangers are in the lobby", n)
+	}
+	l.close()
+	if _, ok := l.enter(&conn{}); ok {
+		t.Error("one came in that is closed")
+	}
+}
