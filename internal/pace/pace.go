@@ -4,8 +4,8 @@ package pace
 import "time"
 
 // A Pace lets something happen once in each interval, and as often at once as it did
-// not happen in the time of a burst. Its zero value is usable with a time that isn't
-// zero. It isn't safe for concurrent use.
+// not happen in the time of a burst. The zero value is usable. It isn't safe for
+// concurrent use.
 type Pace struct{ next time.Time }
 
 // Take reports whether it may happen now.

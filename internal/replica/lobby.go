@@ -32,7 +32,7 @@ func (l *lobby) admits(host string, now time.Duration) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	strangers, from, most := count(l.conns)
-	return strangers < maxStrangers || from[host] < most || l.crowd.Take(time.Time{}.Add(now), crowdInterval, crowdBurst) ||
+	return strangers < maxStrangers || from[host] < most || l.crowd.Take(time.Unix(0, 0).Add(now), crowdInterval, crowdBurst) ||
 		mut.On(mut.DAnyCrowd)
 }
 

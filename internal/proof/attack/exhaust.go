@@ -73,7 +73,6 @@ func exhaust(ctx context.Context, dir, binary string, attackers []greedy) (well 
 		}
 		well = well && ok
 	}
-	fmt.Println("flood of publishes: judged by recovery and by SIGTERM alone, since bytes per second are not limited")
 	stopped, err := s.stop(ctx, attackers)
 	return well && stopped, err
 }
@@ -118,8 +117,11 @@ func (s *siege) attack(ctx context.Context, g greedy) (well bool, err error) {
 	}
 	well = m.recovered <= mostRecovery && (g.floods || m.p99 <= limit && (g.many || m.memory <= mostMemory))
 	said := ""
-	if !well {
+	switch {
+	case !well:
 		said = "  TOO MUCH"
+	case g.floods:
+		said = "  judged by recovery and SIGTERM alone: bytes per second are not limited yet"
 	}
 	fmt.Printf("%-26s %6.1f MiB %8d %7.2f %8v %8v %8v %9v%s\n", g.name, float64(m.memory)/(1<<20), m.descriptors, m.cpu,
 		short(m.p50), short(m.p99), short(limit), short(m.recovered), said)
