@@ -45,7 +45,7 @@ type latency struct{ p50, p99 time.Duration }
 
 // exhaust has attackers at work for a while, one after the other, and measures.
 func exhaust(ctx context.Context, dir, binary string, attackers []greedy) (well bool, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, 5*time.Minute, errors.New("took longer than five minutes"))
+	ctx, cancel := context.WithTimeoutCause(ctx, 4*time.Minute, errors.New("took longer than four minutes"))
 	defer cancel()
 	s := siege{dir: dir}
 	config := fmt.Sprintf("max_message: 1MiB\ndrain_timeout: %v\n", drainTimeout)
@@ -249,6 +249,7 @@ func (s *siege) stop(ctx context.Context, attackers []greedy) (well bool, err er
 type fine struct {
 	client *client.Client
 	came   chan time.Time // when each message was published
+	ended  chan error     // of the subscription
 }
 
 func newFine(ctx context.Context, uri string) (*fine, error) {
@@ -258,13 +259,13 @@ func newFine(ctx context.Context, uri string) (*fine, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &fine{client: c, came: make(chan time.Time, 1<<10)}
+	f := &fine{client: c, came: make(chan time.Time, 1<<10), ended: make(chan error, 1)}
 	sub, err := c.Subscribe(ctx, topic)
 	if err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
 	go func() { // ends with the client
-		_ = sub.Handle(context.WithoutCancel(ctx), func(m *client.Message) error {
+		f.ended <- sub.Handle(context.WithoutCancel(ctx), func(m *client.Message) error {
 			n, err := strconv.ParseInt(string(m.Data), 10, 64)
 			f.came <- time.Unix(0, n)
 			return err
@@ -297,6 +298,8 @@ func (f *fine) turns(ctx context.Context, lasting time.Duration) (l latency, err
 		}
 		select {
 		case <-f.came:
+		case err := <-f.ended:
+			return l, fmt.Errorf("the subscription has ended: %w", err)
 		case <-time.After(readyTime):
 			return l, fmt.Errorf("a message was not delivered within %v", readyTime)
 		}
