@@ -260,7 +260,7 @@ func newFine(ctx context.Context, uri string) (*fine, error) {
 		return nil, err
 	}
 	f := &fine{client: c, came: make(chan time.Time, 1<<10), ended: make(chan error, 1)}
-	sub, err := c.Subscribe(ctx, topic)
+	sub, err := c.Subscribe(ctx, topic, client.From(client.Now)) // without From it would miss what comes while it is cut off
 	if err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
