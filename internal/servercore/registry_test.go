@@ -1,6 +1,7 @@
 package servercore_test
 
 import (
+	"fmt"
 	"log/slog"
 	"testing"
 	"time"
@@ -12,9 +13,11 @@ import (
 // A registry takes as many sessions as it was told, and another one when one has ended.
 func TestRegistryIsBounded(t *testing.T) {
 	inst := &servercore.Instance{Name: "a", Ledger: memledger.New(), Registry: servercore.NewRegistry(2)}
+	n := 0
 	add := func() (*servercore.Session, bool) {
+		n++ // each from an address of its own: that of one address is another bound
 		s := servercore.NewSession(inst, &client{}, slog.New(slog.DiscardHandler), time.Unix(0, 0))
-		return s, inst.Registry.Add(s, "")
+		return s, inst.Registry.Add(s, fmt.Sprint(n))
 	}
 	first, ok := add()
 	_, second := add()
