@@ -202,6 +202,7 @@ type save struct {
 type point struct {
 	publisher uint64
 	discarded uint64
+	left      bool // with all of that: nothing of it stays
 	sweep     bool // the database may have out-of-order discards at or below discarded
 	added     int  // how many of save.outOfOrder are this publisher's
 }
@@ -213,8 +214,8 @@ func (p *boltPlace) collectLocked() (save, bool) {
 		return s, s.headUnsaved
 	}
 	s.points = make([]point, 0, len(p.dirty))
-	for _, slot := range p.dirty {
-		publisher, n := p.w.order[slot], &p.notes[slot]
+	for _, publisher := range p.dirty {
+		n := &publisher.note
 		before := len(s.outOfOrder)
 		for _, sequence := range n.pending {
 			if sequence > publisher.discarded {
@@ -222,19 +223,19 @@ func (p *boltPlace) collectLocked() (save, bool) {
 			}
 		}
 		added := len(s.outOfOrder) - before
-		s.points = append(s.points, point{publisher.id, publisher.discarded, n.kept, added})
+		s.points = append(s.points, point{publisher.id, publisher.discarded, n.left, n.kept, added})
 	}
 	return s, true
 }
 
 // clearLocked takes what was collected as written: if it is not, the store has failed.
 func (p *boltPlace) clearLocked() {
-	for _, slot := range p.dirty {
-		n := &p.notes[slot]
+	for _, n := range p.dirty {
 		n.kept = n.kept || len(n.pending) > 0
 		n.pending = n.pending[:0]
 		n.dirty = false
 	}
+	clear(p.dirty)
 	p.dirty = p.dirty[:0]
 }
 
@@ -305,10 +306,17 @@ func (b *Bolt) savePoint(bucket *bbolt.Bucket, id string, pt point, added []uint
 		}
 		// The database is ahead between a commit of the application with
 		// DiscardTx in it and its OnCommit. It must not fall back.
-		if there >= pt.discarded {
+		if there > pt.discarded || there == pt.discarded && !pt.left {
+			pt.left = false
 			pt.discarded = 0
 			added = above(added, there)
 		}
+	}
+	if pt.left {
+		if err := bucket.Delete(key); err != nil {
+			return err
+		}
+		return sweep(bucket, pt.publisher, pt.discarded)
 	}
 	if pt.discarded > 0 {
 		if err := bucket.Put(key, encodeDiscarded(id, key, pt.discarded)); err != nil {

@@ -8,10 +8,7 @@ import (
 type boltPlace struct {
 	place
 
-	// notes say for each publisher, by its slot in the window, what is to be
-	// written; guarded by mu.
-	notes []note
-	dirty []int // slots of the notes that are; guarded by mu
+	dirty []*publisher // of which something is to be written; guarded by mu
 	// savedGeneration and savedBased are what the head in the database
 	// says at least; guarded by mu.
 	savedGeneration uint64
@@ -22,37 +19,30 @@ type boltPlace struct {
 type note struct {
 	dirty   bool
 	kept    bool     // the database may have out-of-order discards
+	left    bool     // it leaves the database
 	pending []uint64 // out-of-order discards it does not have
 }
 
-func (p *boltPlace) discardedOnDisk(b Bookmark) { p.noteLocked(p.w.keep(b).slot) }
+func (p *boltPlace) discardedOnDisk(b Bookmark) { p.w.keep(b) }
 
-func (p *boltPlace) outOfOrderOnDisk(b Bookmark) {
-	p.noteLocked(p.w.keepOutOfOrder(b).slot).kept = true
-}
-
-func (p *boltPlace) noteLocked(slot int) *note {
-	for slot >= len(p.notes) {
-		p.notes = append(p.notes, note{})
-	}
-	return &p.notes[slot]
-}
+func (p *boltPlace) outOfOrderOnDisk(b Bookmark) { p.w.keepOutOfOrder(b).kept = true }
 
 // recordLocked notes a change of the window that has to be written.
 func (p *boltPlace) recordLocked(c change) {
-	n := p.noteLocked(c.slot)
+	n := &c.publisher.note
+	n.left = c.left
 	if c.added > 0 {
 		n.pending = append(n.pending, c.added)
 	}
 	if !n.dirty {
 		n.dirty = true
-		p.dirty = append(p.dirty, c.slot)
+		p.dirty = append(p.dirty, c.publisher)
 	}
 }
 
 // forgottenLocked drops the notes of what the window has forgotten. The new
 // generation makes the next commit drop it from the database.
-func (p *boltPlace) forgottenLocked() { p.notes, p.dirty = nil, nil }
+func (p *boltPlace) forgottenLocked() { p.dirty = nil }
 
 func (p *boltPlace) headLocked() head {
 	return head{generation: p.generation, based: p.w.based, query: p.query}
@@ -106,6 +96,14 @@ func (s *boltSubscription) Restart() error {
 func (s *boltSubscription) Progress(v Vector) error {
 	_, err := s.change(func(p *boltPlace) {
 		p.changes = p.w.progress(v, p.changes[:0])
+	})
+	return err
+}
+
+// Forget implements Subscription.
+func (s *boltSubscription) Forget(closed Vector) error {
+	_, err := s.change(func(p *boltPlace) {
+		p.changes = p.w.forget(closed, p.changes[:0])
 	})
 	return err
 }

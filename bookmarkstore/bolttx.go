@@ -239,7 +239,7 @@ func (tp *txPlace) followLocked() bool {
 			if c.none() && sequence > p.w.publisher(q.id).received {
 				p.w.keepOutOfOrder(b) // the id was released meanwhile and b will come again
 			}
-			p.noteLocked(p.w.publisher(q.id).slot).kept = true
+			p.w.publisher(q.id).kept = true
 			if c.discarded > q.discarded {
 				p.recordLocked(c)
 				changed = true

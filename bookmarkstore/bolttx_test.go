@@ -150,6 +150,30 @@ func TestDiscardTxCommit(t *testing.T) {
 	a.wantDisk(4, 5, 6)
 }
 
+// A publisher whose last message was discarded in a transaction leaves the place; one
+// that has come back in a transaction meanwhile stays.
+func TestDiscardTxForgets(t *testing.T) {
+	a := newApp(t, slow)
+	tx := a.begin()
+	a.discardTx(tx, 1, 2, 3, 4, 5, 6)
+	a.must(tx.Commit())
+	a.must(a.Forget(bookmarkstore.Vector{1: 6}))
+	a.must(a.b.Sync(context.Background()))
+	a.wantDisk(0, 1, 2, 3, 4, 5, 6)
+	if v, known := a.Discarded(); len(v) > 0 || !known {
+		t.Errorf("place %v, %v", v, known)
+	}
+	a.Receive(bookmarkstore.Bookmark{Publisher: 1, Sequence: 7})
+	a.must(a.Discard(markOf("", 7).Bookmark))
+	a.must(a.Forget(bookmarkstore.Vector{1: 7}))
+	a.Receive(bookmarkstore.Bookmark{Publisher: 1, Sequence: 8})
+	tx = a.begin()
+	a.discardTx(tx, 8)
+	a.must(tx.Commit())
+	a.must(a.b.Sync(context.Background()))
+	a.wantDisk(8)
+}
+
 func TestDiscardTxRollback(t *testing.T) {
 	a := newApp(t, slow)
 	tx := a.begin()

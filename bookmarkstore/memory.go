@@ -97,6 +97,11 @@ func (s *memorySubscription) Progress(v Vector) error {
 	return s.change(func(p *place) { p.changes = p.w.progress(v, p.changes[:0]) })
 }
 
+// Forget implements Subscription.
+func (s *memorySubscription) Forget(closed Vector) error {
+	return s.change(func(p *place) { p.changes = p.w.forget(closed, p.changes[:0]) })
+}
+
 func (s *memorySubscription) change(do func(*place)) error {
 	s.p.mu.Lock()
 	defer s.p.mu.Unlock()

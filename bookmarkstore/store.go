@@ -90,6 +90,12 @@ type Subscription interface {
 	// of the publishers in v up to there has been shown. It is discarded
 	// when everything received before it is.
 	Progress(v Vector) error
+	// Forget notes that of the publishers in closed nothing comes any more up to
+	// there. Those leave the place of which exactly that much was received, and is
+	// discarded; should more come of one, it begins anew. Forgetting is durable at
+	// the store's next commit, or not at all: it does no harm to name a publisher
+	// for longer.
+	Forget(closed Vector) error
 	// Discard notes that the application is done with b. Discarding what is
 	// not outstanding changes nothing. Durable at the store's next commit.
 	Discard(b Bookmark) error

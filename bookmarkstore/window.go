@@ -15,11 +15,10 @@ import (
 // keepOutOfOrder gets one that hands over exactly the undiscarded again.
 type window struct {
 	publishers map[uint64]*publisher
-	order      []*publisher // by slot, so that nothing depends on a map's order
-	recent     *publisher   // the one asked for last; most often it is asked for again
-	based      bool         // SetBase was called, in this life or in an earlier one
-	waiting    int          // messages received and not yet discarded
-	ids        []uint64     // scratch of progress
+	recent     *publisher // the one asked for last; most often it is asked for again
+	based      bool       // SetBase was called, in this life or in an earlier one
+	waiting    int        // messages received and not yet discarded
+	ids        []uint64   // scratch of sorted
 }
 
 // A publisher is the part of a window that concerns one publisher.
@@ -29,7 +28,6 @@ type window struct {
 // means that the two are equal.
 type publisher struct {
 	id        uint64
-	slot      int // place in window.order; a store keeps its own notes by it
 	received  uint64
 	discarded uint64
 	queue     queue
@@ -37,20 +35,22 @@ type publisher struct {
 	// process, ascending, all above discarded. When they come again they are
 	// dropped and count as received and discarded.
 	elsewhere []uint64
+	note      // of a store, of what it has to write
 }
 
 // A change is what a store has to write so that the next life knows it.
 type change struct {
-	slot      int
-	publisher uint64
+	publisher *publisher
 	// discarded is the new contiguous point, 0 if it did not move. What the
 	// store keeps out of order at or below it can go.
 	discarded uint64
 	// added is a sequence that is now discarded out of order, 0 if none is.
 	added uint64
+	// left says that the place names the publisher no more.
+	left bool
 }
 
-func (c change) none() bool { return c.discarded == 0 && c.added == 0 }
+func (c change) none() bool { return c.discarded == 0 && c.added == 0 && !c.left }
 
 // publisher returns what is kept of a publisher, making it if it is new.
 func (w *window) publisher(id uint64) *publisher {
@@ -62,9 +62,8 @@ func (w *window) publisher(id uint64) *publisher {
 		if w.publishers == nil {
 			w.publishers = make(map[uint64]*publisher)
 		}
-		p = &publisher{id: id, slot: len(w.order)}
+		p = &publisher{id: id}
 		w.publishers[id] = p
-		w.order = append(w.order, p)
 	}
 	w.recent = p
 	return p
@@ -134,21 +133,41 @@ func (w *window) discard(b Bookmark) change {
 	if c := p.settle(); !c.none() {
 		return c
 	}
-	return change{slot: p.slot, publisher: p.id, added: b.Sequence}
+	return change{publisher: p, added: b.Sequence}
 }
 
 // progress notes marks: everything of the publishers in v, up to there, has
 // been shown to the subscription. What changed is appended to changes.
 func (w *window) progress(v Vector, changes []change) []change {
+	for _, id := range w.sorted(v) {
+		if c := w.mark(Bookmark{Publisher: id, Sequence: v[id]}); !c.none() {
+			changes = append(changes, c)
+		}
+	}
+	return changes
+}
+
+// sorted returns the publishers of v in order: a map's must not reach what a store writes.
+func (w *window) sorted(v Vector) []uint64 {
 	w.ids = w.ids[:0]
 	for id := range v {
 		w.ids = append(w.ids, id)
 	}
-	slices.Sort(w.ids) // a map's order must not reach what a store writes
-	for _, id := range w.ids {
-		if c := w.mark(Bookmark{Publisher: id, Sequence: v[id]}); !c.none() {
-			changes = append(changes, c)
+	slices.Sort(w.ids)
+	return w.ids
+}
+
+// forget takes those out that have exactly what v has of them, and that discarded.
+// What changed is appended to changes.
+func (w *window) forget(v Vector, changes []change) []change {
+	for _, id := range w.sorted(v) {
+		p := w.publishers[id]
+		if p == nil || p.received != v[id] || p.discarded != v[id] && !mut.On(mut.R10ForgetsOutstanding) || len(p.elsewhere) > 0 {
+			continue
 		}
+		delete(w.publishers, id)
+		w.recent = nil
+		changes = append(changes, change{publisher: p, left: true})
 	}
 	return changes
 }
@@ -198,7 +217,7 @@ func (p *publisher) moved() change {
 	for len(p.elsewhere) > 0 && p.elsewhere[0] <= p.discarded {
 		p.elsewhere = p.elsewhere[1:]
 	}
-	return change{slot: p.slot, publisher: p.id, discarded: p.discarded}
+	return change{publisher: p, discarded: p.discarded}
 }
 
 // setBase notes the answer to the first subscribe: a mark before everything
@@ -211,7 +230,7 @@ func (w *window) setBase(base Vector, changes []change) []change {
 
 // newLife begins again from what is discarded, as a restarted process does.
 func (w *window) newLife() {
-	for _, p := range w.order {
+	for _, p := range w.publishers {
 		for i := range p.queue.Len() {
 			if e := p.queue.At(i); e.state == done {
 				w.keepOutOfOrder(Bookmark{Publisher: p.id, Sequence: e.sequence})
@@ -247,8 +266,8 @@ func (p *publisher) reach(from uint64, extra []uint64) uint64 {
 
 // receivedVector returns what a client that is still alive resumes from.
 func (w *window) receivedVector() (Vector, bool) {
-	v := make(Vector, len(w.order))
-	for _, p := range w.order {
+	v := make(Vector, len(w.publishers))
+	for _, p := range w.publishers {
 		if p.received > 0 {
 			v[p.id] = p.received
 		}
@@ -258,7 +277,7 @@ func (w *window) receivedVector() (Vector, bool) {
 
 // outOfOrder returns the sequences above received that another life has discarded.
 func (w *window) outOfOrder() (above map[uint64][]uint64) {
-	for _, p := range w.order {
+	for _, p := range w.publishers {
 		at, found := slices.BinarySearch(p.elsewhere, p.received)
 		if found {
 			at++
@@ -276,8 +295,8 @@ func (w *window) outOfOrder() (above map[uint64][]uint64) {
 
 // discardedVector returns what a restarted process resumes from.
 func (w *window) discardedVector() (Vector, bool) {
-	v := make(Vector, len(w.order))
-	for _, p := range w.order {
+	v := make(Vector, len(w.publishers))
+	for _, p := range w.publishers {
 		if p.discarded > 0 {
 			v[p.id] = p.discarded
 		}
@@ -289,7 +308,7 @@ func (w *window) discardedVector() (Vector, bool) {
 // subscription is known, though there may be no contiguous point yet: to take
 // it for a first one would skip what came before that discard.
 func (w *window) keptOutOfOrder() bool {
-	for _, p := range w.order {
+	for _, p := range w.publishers {
 		if len(p.elsewhere) > 0 {
 			return true
 		}

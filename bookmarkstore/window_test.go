@@ -24,10 +24,10 @@ func do(t *testing.T, w *window, step string) string {
 		var all []string
 		for _, c := range changes {
 			if c.discarded > 0 {
-				all = append(all, fmt.Sprintf("%d discarded %d", c.publisher, c.discarded))
+				all = append(all, fmt.Sprintf("%d discarded %d", c.publisher.id, c.discarded))
 			}
 			if c.added > 0 {
-				all = append(all, fmt.Sprintf("%d odd %d", c.publisher, c.added))
+				all = append(all, fmt.Sprintf("%d odd %d", c.publisher.id, c.added))
 			}
 		}
 		return strings.Join(all, ", ")

@@ -237,6 +237,7 @@ func (s *Server) linkOptions() replica.Options {
 		},
 		OnRaised:   s.instance.Registry.Raised,
 		OnDiverged: s.instance.Registry.Diverged,
+		OnClosed:   s.instance.Registry.Closed,
 		// Its clients go on elsewhere, and no logon is accepted any more.
 		OnOutdated: func() { s.eachSession((*servercore.Session).Stop) },
 	}

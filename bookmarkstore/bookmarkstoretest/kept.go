@@ -56,6 +56,34 @@ func testKeptOutOfOrder(t *testing.T, d Disk, e ending) {
 	r.wantOutOfOrder(nil)
 }
 
+func testKeptForget(t *testing.T, d Disk, e ending) {
+	r := newRig(t, d)
+	r.must(r.SetBase(vec{1: 4, 2: 7, 3: 9}))
+	r.receive(2, 8, 9)
+	r.discard(2, 9) // out of order
+	r.must(r.Forget(vec{1: 4, 2: 9}))
+	r.again(e, orders)
+	r.want(vec{2: 7, 3: 9}, vec{2: 7, 3: 9}, 0)
+	r.receive(2, 8)
+	r.must(r.Forget(vec{2: 9}))
+	r.drop(2, 9)
+	r.discard(2, 8)
+	r.must(r.Forget(vec{2: 9}))
+	r.again(e, orders)
+	r.want(vec{3: 9}, vec{3: 9}, 0)
+	r.wantOutOfOrder(nil)
+	r.receive(4, 1)
+	r.must(r.Forget(vec{3: 9}))
+	r.receive(3, 10) // at once again
+	r.discard(3, 10)
+	r.discard(4, 1)
+	r.again(e, orders)
+	r.want(vec{3: 10, 4: 1}, vec{3: 10, 4: 1}, 0)
+	r.must(r.Forget(vec{3: 10, 4: 1}))
+	r.again(e, orders)
+	r.want(vec{}, vec{}, 0) // and yet it is known
+}
+
 func testKeptBase(t *testing.T, d Disk, e ending) {
 	r := newRig(t, d)
 	r.again(e, orders)

@@ -44,6 +44,7 @@ func Run(t *testing.T, h Harness) {
 		{"base", testBase},
 		{"a base hides nothing", testBaseHidesNothing},
 		{"known without a base", testKnownWithoutBase},
+		{"forgotten publishers", testForget},
 		{"restart", testRestart},
 		{"another query forgets", testOtherQuery},
 		{"several subscriptions", testSeveral},
@@ -65,6 +66,7 @@ func Run(t *testing.T, h Harness) {
 		t.Run("out of order, "+e.String(), func(t *testing.T) { testKeptOutOfOrder(t, h.New(t), e) })
 		t.Run("base, "+e.String(), func(t *testing.T) { testKeptBase(t, h.New(t), e) })
 		t.Run("base behind something, "+e.String(), func(t *testing.T) { testKeptBeforeBase(t, h.New(t), e) })
+		t.Run("forgotten publishers, "+e.String(), func(t *testing.T) { testKeptForget(t, h.New(t), e) })
 		t.Run("restart, "+e.String(), func(t *testing.T) { testKeptRestart(t, h.New(t), e) })
 		t.Run("another query, "+e.String(), func(t *testing.T) { testKeptOtherQuery(t, h.New(t), e) })
 		t.Run("random, "+e.String(), func(t *testing.T) { testRandom(t, h.New(t), e) })

@@ -132,6 +132,26 @@ func testKnownWithoutBase(t *testing.T, d Disk) {
 	r.want(vec{1: 4}, vec{1: 4}, 0)
 }
 
+func testForget(t *testing.T, d Disk) {
+	r := newRig(t, d)
+	r.must(r.SetBase(vec{1: 4, 2: 7, 3: 9}))
+	r.receive(2, 8)
+	r.must(r.Forget(vec{1: 4, 2: 8, 3: 5, 9: 1}))
+	r.want(vec{2: 8, 3: 9}, vec{2: 7, 3: 9}, 1) // of 2 a message is outstanding, of 3 there was more
+	r.discard(2, 8)
+	r.must(r.Forget(vec{2: 8}))
+	r.want(vec{3: 9}, vec{3: 9}, 0)
+	r.receive(1, 5, 6) // it comes back
+	r.discard(1, 6)
+	r.want(vec{1: 6, 3: 9}, vec{3: 9}, 1)
+	r.progress(1, 7)
+	r.must(r.Forget(vec{1: 7}))
+	r.want(vec{1: 7, 3: 9}, vec{3: 9}, 1)
+	r.discard(1, 5)
+	r.must(r.Forget(vec{1: 7, 3: 9}))
+	r.want(vec{}, vec{}, 0)
+}
+
 func testRestart(t *testing.T, d Disk) {
 	r := newRig(t, d)
 	r.must(r.SetBase(vec{1: 1, 2: 8}))

@@ -62,6 +62,18 @@ func (r *roster) add(b bookmark.Bookmark) bool {
 	return true
 }
 
+// remove takes the publishers of a vector out of it.
+func (r *roster) remove(v bookmark.Vector) {
+	var text [64]byte
+	for publisher, sequence := range v {
+		if _, known := r.known[publisher]; known {
+			delete(r.known, publisher)
+			r.bytes -= len(bookmark.Bookmark{Publisher: publisher, Sequence: sequence}.AppendText(text[:0])) + len(",")
+		}
+	}
+	r.recent = 0
+}
+
 // TooMany returns a *PublishersError if the place names too many publishers.
 func (s *Subscription) TooMany() error {
 	r := &s.roster

@@ -203,6 +203,7 @@ type Effect struct {
 	Gaps     []wire.Gap      // these; nil if the server does not say
 	Unasked  []string        // instances that may have them and were not asked
 	Shown    bookmark.Vector // the progress, for the store, behind the gap; nil: none
+	Closed   bookmark.Vector // publishers that the store need not name any more; nil: none
 	Held     bool            // from now on the server holds messages back until they are safe (R13)
 	Freed    bool            // and no longer
 	Diverged *DivergedError  // a publisher of which the application does not know it yet; nil: none
@@ -217,7 +218,12 @@ func (s *Subscription) Keep(e *Effect) error {
 		}
 	}
 	if e.Shown != nil {
-		return s.place.Progress(e.Shown)
+		if err := s.place.Progress(e.Shown); err != nil {
+			return err
+		}
+	}
+	if e.Closed != nil {
+		return s.place.Forget(e.Closed)
 	}
 	return nil
 }
@@ -341,6 +347,9 @@ func (s *Subscription) Mark(by *Server, id string, m *wire.Message) (e Effect, e
 		e.Diverged = s.toldDiverged(m)
 		return e, nil
 	}
+	if string(m.Reason) == wire.ReasonClosed {
+		return s.closed(by, m)
+	}
 	held := string(m.Level) == wire.LevelSingle
 	e.Held, e.Freed = held && !s.held, !held && s.held
 	s.held = held
@@ -361,6 +370,19 @@ func (s *Subscription) Mark(by *Server, id string, m *wire.Message) (e Effect, e
 		e.Shown = s.search.shown(e.Shown)
 	}
 	s.bound(&e)
+	return e, nil
+}
+
+// closed handles that nothing comes any more of publishers up to where they are: the
+// place need not name them (R10).
+func (s *Subscription) closed(by *Server, m *wire.Message) (e Effect, err error) {
+	if s.place == nil || by.Plain || s.flood(m.Bookmark) {
+		return e, nil
+	}
+	if e.Closed, err = bookmark.ParseVector(m.Bookmark); err != nil {
+		return e, fmt.Errorf("%w: closed publishers of subscription %q: %w", ErrProtocol, s.ID, err)
+	}
+	s.roster.remove(e.Closed)
 	return e, nil
 }
 

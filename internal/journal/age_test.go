@@ -155,11 +155,11 @@ func TestForgetIgnoresAWallClockThatIsSet(t *testing.T) {
 	if s := state(j, 1); s.Have != 1 || s.Floor != 1 {
 		t.Errorf("forgotten: %+v", s)
 	}
-	for range 10 {
+	for range 18 {
 		c.pass(week/4 + time.Hour)
 		trim(t, j, week)
 	}
 	if _, known := j.State(1); known {
-		t.Error("not forgotten after twice the retention")
+		t.Error("not forgotten after four times the retention")
 	}
 }

@@ -18,8 +18,14 @@ const (
 	// clockSteps is how often the group's clock rises in one retain.
 	clockSteps = 4
 	// silentSteps is for how many steps a publisher must not have been seen
-	// before it is forgotten: the first one may be short.
+	// before it may be closed: the first one may be short.
 	silentSteps = 2*clockSteps + 1
+	// leavingSteps is for how many one is closed before places leave it out. What is
+	// put back from images that are younger than retain knows that it is closed.
+	leavingSteps = clockSteps + 1
+	// forgetSteps is after how many it is forgotten: a subscription that is away for
+	// less than retain hears before that that it is closed.
+	forgetSteps = leavingSteps + clockSteps
 )
 
 // Closing returns the group's clock, and what was forgotten, as far as is known here.
@@ -49,7 +55,7 @@ func (j *Journal) HearClosing(c Closing) error {
 // retain, as long as it matters to a publisher: an idle log does not grow.
 func (j *Journal) advance(retain time.Duration) error {
 	matters := false
-	j.each(func(p *publisher) { matters = matters || !j.table.silent(p) })
+	j.each(func(p *publisher) { matters = matters || !j.table.due(p) })
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	err := j.unusableLocked()
@@ -66,27 +72,48 @@ func (t *table) silent(p *publisher) bool {
 	return t.closing.Clock >= p.seen+silentSteps || mut.On(mut.R2HaveForgotten)
 }
 
-// forget removes the publishers of whom no record remains and that were not seen
-// for twice retain, if agree says so (R10). That one was forgotten is in the log
-// before that.
-func (j *Journal) forget(remaining []segment, agree func([]bookmark.Bookmark) []bookmark.Bookmark) error {
+// due reports whether the time is up for which a publisher must be closed before it
+// is forgotten. One that can't be closed, since an instance is away, waits as long.
+func (t *table) due(p *publisher) bool {
+	since := p.closedAt
+	if p.closed != p.have {
+		since = p.seen + silentSteps
+	}
+	return t.closing.Clock >= since+forgetSteps || mut.On(mut.R2HaveForgotten)
+}
+
+// leaves reports whether places can do without a publisher, if all instances say so.
+func (t *table) leaves(p *publisher) bool {
+	return t.closes(p) && p.closed == p.have && t.closing.Clock >= p.closedAt+leavingSteps
+}
+
+// forget closes the publishers of whom no record remains and that were not seen for
+// twice retain, and removes those that were closed for as long, if agree says so (R10).
+// That one was forgotten is in the log before that.
+func (j *Journal) forget(remaining []segment, agree func([]bookmark.Bookmark) (agreed, closed []bookmark.Bookmark)) error {
 	list := j.forgettable(remaining)
+	closed := list
 	if agree != nil {
-		list = agree(list)
+		list, closed = agree(list)
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	err := j.unusableLocked()
+	for part := range slices.Chunk(j.newlyClosedLocked(closed, remaining), floorsPerRecord) {
+		if err == nil {
+			err = j.appendChangeLocked(change{closed: part})
+		}
+	}
 	t, next := j.table, j.table.closing
 	var gone []uint64
 	for _, b := range list {
 		p := t.byID[b.Publisher]
-		if p == nil || p.have != b.Sequence || !t.forgettable(p, remaining) {
-			continue // it was seen meanwhile
+		if p == nil || p.have != b.Sequence || !t.due(p) || !t.forgettable(p, remaining) || len(gone) == floorsPerRecord {
+			continue // it was seen meanwhile, or is not due
 		}
 		gone = append(gone, p.id)
 		next.Forgotten = max(next.Forgotten, p.seen+1)
 	}
-	err := j.unusableLocked()
 	if err == nil && next != t.closing {
 		err = j.appendChangeLocked(change{closing: &next})
 	}
@@ -96,11 +123,21 @@ func (j *Journal) forget(remaining []segment, agree func([]bookmark.Bookmark) []
 	return err
 }
 
-// forgettable returns the publishers that may be forgotten, some of them if there
-// are very many.
+// newlyClosedLocked returns those of a list that are closed from now on.
+func (j *Journal) newlyClosedLocked(list []bookmark.Bookmark, remaining []segment) (closed []bookmark.Bookmark) {
+	for _, b := range list {
+		p := j.table.byID[b.Publisher]
+		if p != nil && p.have == b.Sequence && p.closed != b.Sequence && j.table.forgettable(p, remaining) {
+			closed = append(closed, b)
+		}
+	}
+	return closed
+}
+
+// forgettable returns the publishers that are closing.
 func (j *Journal) forgettable(remaining []segment) (list []bookmark.Bookmark) {
 	j.each(func(p *publisher) {
-		if len(list) < floorsPerRecord && j.table.forgettable(p, remaining) {
+		if j.table.forgettable(p, remaining) {
 			list = append(list, bookmark.Bookmark{Publisher: p.id, Sequence: p.have})
 		}
 	})
@@ -108,7 +145,7 @@ func (j *Journal) forgettable(remaining []segment) (list []bookmark.Bookmark) {
 }
 
 func (t *table) forgettable(p *publisher, remaining []segment) bool {
-	return t.closes(p) && p.durable == p.have && !inAny(remaining, p.id)
+	return t.closes(p) && p.durable == p.have && (p.closed == p.have || !inAny(remaining, p.id))
 }
 
 // closes reports whether nothing is left of a publisher that was not seen for twice
@@ -119,6 +156,15 @@ func (t *table) closes(p *publisher) bool {
 
 func inAny(segs []segment, publisher uint64) bool {
 	return slices.ContainsFunc(segs, func(s segment) bool { return s.summary.of(publisher) > 0 })
+}
+
+// applyClosed takes in that publishers are closed.
+func (t *table) applyClosed(closed []bookmark.Bookmark) {
+	for _, b := range closed {
+		if p := t.byID[b.Publisher]; p != nil {
+			p.closed, p.closedAt = b.Sequence, t.closing.Clock
+		}
+	}
 }
 
 // applyClosing takes in the group's clock, at an age of the log.

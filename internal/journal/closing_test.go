@@ -49,13 +49,13 @@ func TestForgettingAsksTheGroup(t *testing.T) {
 	defer func() { end(t, j) }()
 	fill(t, j, 1, 1, 5)
 	var asked []bookmark.Bookmark
-	for range 12 {
+	for range 20 {
 		fill(t, j, 9, state(j, 9).Have+1, state(j, 9).Have+100)
 		synced(t, j)
 		c.add(15 * time.Minute)
-		_, err := j.Trim(journal.Retention{Age: time.Hour, Agree: func(closing []bookmark.Bookmark) []bookmark.Bookmark {
+		_, err := j.Trim(journal.Retention{Age: time.Hour, Agree: func(closing []bookmark.Bookmark) (agreed, closed []bookmark.Bookmark) {
 			asked = append(asked, closing...)
-			return nil
+			return nil, nil
 		}})
 		if err != nil {
 			t.Fatal(err)
@@ -68,7 +68,7 @@ func TestForgettingAsksTheGroup(t *testing.T) {
 		t.Fatal("it was forgotten without agreement")
 	}
 	for _, says := range []bookmark.Bookmark{{Publisher: 1, Sequence: 4}, {Publisher: 1, Sequence: 5}} {
-		agree := func([]bookmark.Bookmark) []bookmark.Bookmark { return []bookmark.Bookmark{says} }
+		agree := func([]bookmark.Bookmark) (agreed, closed []bookmark.Bookmark) { return []bookmark.Bookmark{says}, nil }
 		if _, err := j.Trim(journal.Retention{Age: time.Hour, Agree: agree}); err != nil {
 			t.Fatal(err)
 		}

@@ -156,12 +156,12 @@ func Decode(raw []byte, r *Record) error {
 }
 
 // causes are the bodies of gone records.
-var causes = [...][]byte{Removed: {}, LetGo: {byte(LetGo)}, Lost: {byte(Lost)}, Lost + 1: {byte(Lost) + 1}}
+var causes = [...][]byte{Removed: {}, LetGo: {byte(LetGo)}, Lost: {byte(Lost)}, Closed: {byte(Closed)}, Closed + 1: {byte(Closed) + 1}}
 
 // body returns what stands in the place of the body: of a gone record its cause.
 func body(r *Record) []byte {
 	if r.Kind == Gone {
-		return causes[min(r.Cause, Lost+1)]
+		return causes[min(r.Cause, Closed+1)]
 	}
 	return r.Body
 }
@@ -172,7 +172,7 @@ func takeCause(r *Record) bool {
 		return true
 	}
 	r.Cause = Cause(r.Body[0])
-	ok := len(r.Body) == 1 && r.Cause != Removed && r.Cause <= Lost
+	ok := len(r.Body) == 1 && r.Cause != Removed && r.Cause <= Closed
 	r.Body = nil
 	return ok
 }

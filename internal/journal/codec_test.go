@@ -84,7 +84,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"unknown kind":            change(0, 0x15),
 		"state record":            change(0, 0x20),
 		"check that is not there": change(1, 0x80),
-		"unknown cause":           encode(t, journal.Record{Kind: journal.Gone, Sequence: 5, Cause: 3}),
+		"unknown cause":           encode(t, journal.Record{Kind: journal.Gone, Sequence: 5, Cause: 4}),
 		"a number that is none":   encode(t, journal.Record{Kind: journal.Gone, Sequence: 1 << 63}),
 		"topic too long":          change(27, 0xff),
 		"body too long":           change(31, 0xff),

@@ -2,7 +2,6 @@ package journal
 
 import (
 	"cmp"
-	"encoding/binary"
 	"fmt"
 	"maps"
 	"slices"
@@ -116,22 +115,8 @@ func (t *table) applyDiverged(list []bookmark.Bookmark) {
 	}
 }
 
-// appendDiverged appends count of publishers and these: id, first number that is not
-// proven equal.
-func appendDiverged(b []byte, list []bookmark.Bookmark) []byte {
-	b = binary.AppendUvarint(b, uint64(len(list)))
-	for _, d := range list {
-		b = binary.LittleEndian.AppendUint64(b, d.Publisher)
-		b = binary.AppendUvarint(b, d.Sequence)
-	}
-	return b
-}
-
 func (f *fields) diverged() (list []bookmark.Bookmark) {
-	for range f.count(8 + 1) {
-		d := bookmark.Bookmark{Publisher: f.uint64(), Sequence: f.uvarint()}
-		f.bad = f.bad || d.Sequence == 0
-		list = append(list, d)
-	}
+	list = f.bookmarks()
+	f.bad = f.bad || slices.ContainsFunc(list, func(d bookmark.Bookmark) bool { return d.Sequence == 0 })
 	return list
 }

@@ -75,6 +75,7 @@
 //	   made (8), 1 if it has ended (1)
 //	0x88  publishers that have made use of the decree: count, then their ids (8 bytes)
 //	9  the group's clock, the newest forgotten, the age of the log (8)
+//	0x89 closed publishers: count, then per publisher its id (8 bytes) and its have
 //
 // where counts and numbers of no stated length are unsigned varints.
 //

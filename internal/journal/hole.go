@@ -22,6 +22,11 @@ type hole struct {
 // alone, which says that all up to there is removed here. It continues the floor
 // if nothing stands between them.
 func (p *publisher) gone(h hole) {
+	if h.cause == Closed {
+		if h.cause = Removed; h.from == 1 {
+			p.closed, p.closedAt = h.to, p.seen
+		}
+	}
 	if h.cause == Removed && p.floor == h.from-1 || mut.On(mut.R2MarkerIsFloor) {
 		p.raiseFloor(h.to)
 		return

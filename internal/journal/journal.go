@@ -28,6 +28,8 @@ type State struct {
 	RemovedCRC uint32 // running CRC at Removed, 0 if it can't be known
 	Diverged   uint64 // the first sequence that is not proven equal on all instances (R11), 0: the publisher has not diverged
 	Closing    bool   // nothing of it is left, and it was not seen for twice retain: it may be forgotten (R10)
+	Closed     uint64 // up to here nothing was left of it on any instance
+	Leaving    bool   // it is where it was closed for as long as retain
 }
 
 // A Range is From to To, both included, of one publisher.

@@ -35,6 +35,7 @@ const (
 	Removed = ledger.Removed
 	LetGo   = ledger.LetGo
 	Lost    = ledger.Lost
+	Closed  = ledger.Closed
 
 	OtherPublisher = ledger.OtherPublisher
 )

@@ -161,11 +161,13 @@ func (t *table) removes(before *table, of *publisher) {
 
 // Removed returns, of the publishers of which retention has removed a message of a
 // topic that matches, the highest number of these. What was removed elsewhere
-// matches, since its topics are not known.
-func (j *Journal) Removed(matches func(topic []byte) bool) bookmark.Vector {
+// matches, since its topics are not known. What is closed is left out, unless a place
+// names its publisher (R10).
+func (j *Journal) Removed(matches func(topic []byte) bool, named bookmark.Vector) bookmark.Vector {
 	wanted, v := j.wanted(matches), make(bookmark.Vector)
 	j.each(func(p *publisher) {
-		if n := p.removedOf(wanted); n > 0 {
+		n := p.removedOf(wanted)
+		if n > p.closed || n > 0 && (named[p.id] > 0 || mut.On(mut.R10ClosedIsRemoved)) {
 			v[p.id] = n
 		}
 	})

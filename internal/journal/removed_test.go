@@ -22,7 +22,7 @@ func on(t *testing.T, j *journal.Journal, topic string, publisher, from, to uint
 
 func wantRemoved(t *testing.T, j *journal.Journal, topic string, want bookmark.Vector) {
 	t.Helper()
-	got := j.Removed(func(name []byte) bool { return string(name) == topic })
+	got := j.Removed(func(name []byte) bool { return string(name) == topic }, nil)
 	if !maps.Equal(got, want) {
 		t.Errorf("of %s %v is removed, want %v", topic, got, want)
 	}
@@ -75,7 +75,7 @@ func TestRemovedByTopic(t *testing.T) {
 		t.Fatal(n, err)
 	}
 	wantRemoved(t, j, "none", bookmark.Vector{3: 20, 5: 7})
-	if v := j.Removed(func(name []byte) bool { return string(name) == "b" }); v[5] != 8 || v[1] != 9 {
+	if v := j.Removed(func(name []byte) bool { return string(name) == "b" }, nil); v[5] != 8 || v[1] != 9 {
 		t.Errorf("of b %v is removed", v)
 	}
 	end(t, j)
@@ -95,7 +95,7 @@ func TestRemovedOfManyTopics(t *testing.T) {
 	}
 	check := func() {
 		t.Helper()
-		v := j.Removed(func(name []byte) bool { return string(name) == "topic7" })
+		v := j.Removed(func(name []byte) bool { return string(name) == "topic7" }, nil)
 		if v[8] != 1 || v[9] != 0 || v[1200] != 1 || len(v) < 100 || len(v) > 300 {
 			t.Errorf("%d publishers, %v", len(v), v)
 		}

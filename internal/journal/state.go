@@ -30,6 +30,7 @@ const (
 	stateDecree    = 8
 	stateSettled   = 0x80 | stateDecree // who has made use of it
 	stateClosing   = 9
+	stateClosed    = 0x80 | stateClosing // who is
 )
 
 const (
@@ -76,13 +77,15 @@ func (t *table) Head() []byte {
 		b = binary.AppendUvarint(b, p.floor)
 		b = binary.LittleEndian.AppendUint32(b, p.crc)
 		b = binary.LittleEndian.AppendUint64(b, p.seen)
+		b = binary.AppendUvarint(b, p.closed)
+		b = binary.AppendUvarint(b, p.closedAt)
 		b = p.appendMarks(b)
 		before := len(b)
 		b = appendHoles(b, p.holes, room)
 		b = appendTombstones(b, p.refused(), reasons, room-(len(b)-before))
 		room -= len(b) - before
 	}
-	b = t.appendUnknown(appendDiverged(appendCluster(b, t.cluster), t.divergedList()))
+	b = t.appendUnknown(appendBookmarks(appendCluster(b, t.cluster), t.divergedList()))
 	return appendClosing(t.appendDecreed(b), t.closing, t.clockAge)
 }
 
@@ -210,6 +213,7 @@ func (t *table) recoverPublisher(f *fields, reasons []string) {
 	p.floor = f.uvarint()
 	p.crc = f.uint32()
 	p.seen = f.uint64()
+	p.closed, p.closedAt = f.uvarint(), f.uvarint()
 	f.marks(p, len(t.topics.names))
 	p.holes = f.holes()
 	last := uint64(0)
@@ -283,6 +287,7 @@ type change struct {
 	decree    *decreed
 	settled   []uint64 // publishers that have made use of it
 	closing   *Closing
+	closed    []bookmark.Bookmark // publishers of which nothing up to there is left anywhere
 }
 
 func decodeState(payload []byte) (change, error) {
@@ -290,9 +295,7 @@ func decodeState(payload []byte) (change, error) {
 	c := change{time: int64(f.uint64())}
 	switch what := f.byte(); what {
 	case stateFloors:
-		for range f.count(8 + 1) {
-			c.floors = append(c.floors, bookmark.Bookmark{Publisher: f.uint64(), Sequence: f.uvarint()})
-		}
+		c.floors = f.bookmarks()
 	case stateInterval:
 		i := f.interval()
 		c.interval = &i
@@ -318,6 +321,8 @@ func decodeState(payload []byte) (change, error) {
 	case stateClosing:
 		heard, age := f.closing()
 		c.closing, c.age = &heard, age
+	case stateClosed:
+		c.closed = f.bookmarks()
 	default:
 		return c, fmt.Errorf("%w: unknown type %d", errState, what)
 	}
@@ -361,6 +366,7 @@ func (t *table) applyChange(c change) {
 	}
 	t.applySettled(c.settled)
 	t.applyDiverged(c.diverged)
+	t.applyClosed(c.closed)
 	t.remove(c.forgotten)
 }
 
@@ -387,7 +393,7 @@ func appendChange(b []byte, c change) []byte {
 		return appendCluster(append(b, stateCluster), *c.cluster)
 	}
 	if c.diverged != nil {
-		return appendDiverged(append(b, stateDiverged), c.diverged)
+		return appendBookmarks(append(b, stateDiverged), c.diverged)
 	}
 	if c.decree != nil {
 		return appendDecree(append(b, stateDecree), *c.decree)
@@ -398,13 +404,26 @@ func appendChange(b []byte, c change) []byte {
 	if c.closing != nil {
 		return appendClosing(append(b, stateClosing), *c.closing, c.age)
 	}
-	b = append(b, stateFloors)
-	b = binary.AppendUvarint(b, uint64(len(c.floors)))
-	for _, f := range c.floors {
-		b = binary.LittleEndian.AppendUint64(b, f.Publisher)
-		b = binary.AppendUvarint(b, f.Sequence)
+	if c.closed != nil {
+		return appendBookmarks(append(b, stateClosed), c.closed)
+	}
+	return appendBookmarks(append(b, stateFloors), c.floors)
+}
+
+func appendBookmarks(b []byte, list []bookmark.Bookmark) []byte {
+	b = binary.AppendUvarint(b, uint64(len(list)))
+	for _, x := range list {
+		b = binary.LittleEndian.AppendUint64(b, x.Publisher)
+		b = binary.AppendUvarint(b, x.Sequence)
 	}
 	return b
+}
+
+func (f *fields) bookmarks() (list []bookmark.Bookmark) {
+	for range f.count(8 + 1) {
+		list = append(list, bookmark.Bookmark{Publisher: f.uint64(), Sequence: f.uvarint()})
+	}
+	return list
 }
 
 // intervalLeast is the length of the shortest interval.

@@ -20,13 +20,13 @@ const (
 
 // A publisher is what the journal knows of one.
 type publisher struct {
-	id         uint64
-	check      bookmark.Check // zero: not known
-	have       uint64
-	durable    uint64
-	floor      uint64
-	removed    uint64 // highest sequence before the oldest segment
-	seen       uint64 // the group's clock at the last record, or at Seen
+	id      uint64
+	check   bookmark.Check // zero: not known
+	have    uint64
+	durable uint64
+	floor   uint64
+	removed uint64 // highest sequence before the oldest segment
+	presence
 	tombstones []Tombstoned
 	holes      []hole // in order
 	settled    bool   // has made use of the decree
@@ -43,6 +43,13 @@ type publisher struct {
 
 	running
 	diverged uint64 // the first number that is not proven equal on all instances; 0: it has not diverged
+}
+
+// presence is how long a publisher has been away, by the group's clock (R10).
+type presence struct {
+	seen     uint64 // at the last record, or at Seen
+	closed   uint64 // up to here nothing was left of it on any instance
+	closedAt uint64 // when that was found
 }
 
 // running are the running CRCs of a publisher (R11).
@@ -69,7 +76,7 @@ func (p *publisher) state() State {
 // state adds to it what depends on the table.
 func (t *table) state(p *publisher) State {
 	s := p.state()
-	s.Closing = t.closes(p)
+	s.Closing, s.Closed, s.Leaving = t.closes(p), p.closed, t.leaves(p)
 	return s
 }
 

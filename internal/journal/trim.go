@@ -19,9 +19,9 @@ type Retention struct {
 	// remove it; highest is the highest sequence of each publisher in it. Nil: none.
 	Held func(highest bookmark.Vector) bool
 	// Agree returns those of the publishers, each with its have, that the group
-	// agrees to forget. It is called each time, perhaps with none. Nil: nobody is
-	// to be asked.
-	Agree func(closing []bookmark.Bookmark) (agreed []bookmark.Bookmark)
+	// agrees to forget, and those of which no instance has anything up to there. It
+	// is called each time, perhaps with none. Nil: nobody is to be asked.
+	Agree func(closing []bookmark.Bookmark) (agreed, closed []bookmark.Bookmark)
 }
 
 // Trim removes whole segments from the old end, never the last one. Floors are

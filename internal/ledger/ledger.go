@@ -57,8 +57,13 @@ type Log interface {
 	Floor(publisher uint64) uint64
 	Floors() bookmark.Vector
 	// Removed returns, of the publishers of which retention has removed a message
-	// of a topic that matches, or may have, the highest number of these.
-	Removed(matches func(topic []byte) bool) bookmark.Vector
+	// of a topic that matches, or may have, the highest number of these. Of publishers
+	// that were closed since it has those that a place names.
+	Removed(matches func(topic []byte) bool, named bookmark.Vector) bookmark.Vector
+	// Closed returns the publishers of which nothing up to their have(p), which it
+	// returns, will come from any instance: places can do without them. The vector
+	// must not be changed.
+	Closed() bookmark.Vector
 
 	// Unmatched returns the publishers of which nothing that the log has, or ever
 	// had, can match, with have(p). One of which that is not known is not among them.

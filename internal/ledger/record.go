@@ -39,6 +39,9 @@ const (
 	LetGo
 	// Lost: nobody has it (R8).
 	Lost
+	// Closed: removed, and its publisher was not seen for long since: those whose
+	// place does not name it are told nothing (R10).
+	Closed
 )
 
 // A Record is one entry of a ledger. The byte slices are valid until the next

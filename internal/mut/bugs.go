@@ -322,6 +322,12 @@ const (
 	R10PromiseStays Bug = "r10-promise-stays"
 	// R10TellsForgotten tells a peer that has forgotten a publisher of it at every hello.
 	R10TellsForgotten Bug = "r10-tells-forgotten"
+	// R10ClosedIsRemoved tells a place that could do without a closed publisher what was removed of it.
+	R10ClosedIsRemoved Bug = "r10-closed-is-removed"
+	// R10ClosedByOne has places leave out a publisher that a peer that is away may still have.
+	R10ClosedByOne Bug = "r10-closed-by-one"
+	// R10ForgetsOutstanding has a place forget a publisher of which messages are outstanding.
+	R10ForgetsOutstanding Bug = "r10-forgets-outstanding"
 	// R10ClosingUntold leaves a peer waiting for a publisher that may be forgotten since the hello.
 	R10ClosingUntold Bug = "r10-closing-untold"
 	// R10GoneUntold says nothing of what is gone to a peer that has less, of a publisher that may be forgotten.

@@ -29,25 +29,57 @@ func (p *peer) inSync() bool { return p.dest.Sync || p.memory.sync }
 // it may be forgotten at any time. So whatever is said of it later is introduced by
 // the marker that it is gone.
 
-// Agree tells the peers of publishers that may be forgotten here, each with its have,
-// and returns those that no peer knows that has not promised to forget them (R10). Of
-// those that are away only the ones in sync are waited for.
-func (l *Links) Agree(closing []bookmark.Bookmark) (agreed []bookmark.Bookmark) {
+// Agree tells the peers of publishers that are closing here, each with its have,
+// and returns those that no peer knows of which they are not closing, too (R10). Of
+// those that are away only the ones in sync are waited for. If no peer is away, these
+// are closed, and places are told of those that all instances say are leaving.
+func (l *Links) Agree(closing []bookmark.Bookmark) (agreed, closed []bookmark.Bookmark) {
 	l.dropForgotten()
-	conns, complete := l.promise(closing)
-	if !complete && !mut.On(mut.R10ForgetsAlone) {
-		return nil
-	}
-	for _, b := range closing {
-		known := func(c *conn) bool { return c.knows(b.Publisher) && !mut.On(mut.R10ForgetsAlone) }
-		if !slices.ContainsFunc(conns, known) {
-			agreed = append(agreed, b)
+	leaves := func(b bookmark.Bookmark) bool { s, _ := l.o.Journal.State(b.Publisher); return s.Leaving }
+	conns, sync, all := l.promise(closing, leaves)
+	if sync || mut.On(mut.R10ForgetsAlone) {
+		for _, b := range closing {
+			known := func(c *conn) bool { return c.knows(b.Publisher) && !mut.On(mut.R10ForgetsAlone) }
+			if !slices.ContainsFunc(conns, known) {
+				agreed = append(agreed, b)
+			}
 		}
 	}
 	l.mu.Lock()
 	l.agreed = agreed
 	l.mu.Unlock()
-	return agreed
+	if !all && !mut.On(mut.R10ClosedByOne) {
+		return agreed, nil
+	}
+	l.leave(slices.DeleteFunc(slices.Clone(agreed), func(b bookmark.Bookmark) bool {
+		return !leaves(b) || slices.ContainsFunc(conns, func(c *conn) bool { return !c.leaves(b) })
+	}))
+	return agreed, agreed
+}
+
+// leave takes in which publishers are leaving everywhere, and tells those of which
+// that is new.
+func (l *Links) leave(list []bookmark.Bookmark) {
+	leaving, news := make(bookmark.Vector, len(list)), make(bookmark.Vector)
+	l.mu.Lock()
+	for _, b := range list {
+		leaving[b.Publisher] = b.Sequence
+		if l.leaving[b.Publisher] != b.Sequence {
+			news[b.Publisher] = b.Sequence
+		}
+	}
+	l.leaving = leaving
+	l.mu.Unlock()
+	if len(news) > 0 && l.o.OnClosed != nil {
+		l.o.OnClosed(news)
+	}
+}
+
+// Closed implements [ledger.Log].
+func (l *Links) Closed() bookmark.Vector {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.leaving
 }
 
 // dropForgotten drops what is known of the publishers that were agreed on last and
@@ -116,29 +148,41 @@ func (c *conn) forget(gone []bookmark.Bookmark) {
 		if c.link != nil {
 			c.link.Closed(b.Publisher)
 		}
+		delete(c.leaving, b.Publisher)
 	}
 }
 
-// promise has the connected peers told, and returns their connections, and whether
-// all peers in sync are connected.
-func (l *Links) promise(closing []bookmark.Bookmark) (conns []*conn, complete bool) {
+// promise has the connected peers told, also which of these are leaving, and returns
+// their connections, and whether all peers in sync are connected, and all of them.
+func (l *Links) promise(closing []bookmark.Bookmark, leaves func(bookmark.Bookmark) bool) (conns []*conn, sync, all bool) {
+	var lists [2][]bookmark.Bookmark
+	for _, b := range closing {
+		n := 0
+		if leaves(b) {
+			n = 1
+		}
+		lists[n] = append(lists[n], b)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	complete = true
+	sync, all = true, true
 	for _, p := range l.peers {
 		if p.conn == nil {
-			complete = complete && !p.inSync()
+			sync, all = sync && !p.inSync(), false
 			continue
 		}
 		conns = append(conns, p.conn)
-		for part := range slices.Chunk(closing, acksBatch) {
-			e := newEncoder()
-			encodeVector(e, frameClosing, part)
-			_ = p.conn.queueLocked(e.finish()) // the connection ends if it can't be
+		for n, list := range lists {
+			for part := range slices.Chunk(list, acksBatch) {
+				e := newEncoder()
+				encodeVector(e, frameClosing, part)
+				e.bool(n == 1)
+				_ = p.conn.queueLocked(e.finish()) // the connection ends if it can't be
+			}
 		}
 		p.conn.out.Wake()
 	}
-	return conns, complete
+	return conns, sync, all
 }
 
 // knows reports whether the peer may still have a publisher.
@@ -151,14 +195,32 @@ func (c *conn) knows(publisher uint64) bool {
 
 // takeClosing takes in the promises of a peer.
 func (c *conn) takeClosing(d *decoder) error {
-	closing, err := decodeAck(d, nil)
-	if err != nil {
-		return err
+	closing, _ := decodeAck(d, nil)
+	leaving := d.bool()
+	if d.err != nil {
+		return d.err
 	}
 	for _, b := range closing {
 		c.promised(b)
 	}
+	if leaving {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.leaving == nil {
+			c.leaving = make(bookmark.Vector)
+		}
+		for _, b := range closing {
+			c.leaving[b.Publisher] = b.Sequence
+		}
+	}
 	return nil
+}
+
+// leaves reports whether the peer says that a publisher is leaving.
+func (c *conn) leaves(b bookmark.Bookmark) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.leaving[b.Publisher] == b.Sequence
 }
 
 // takePromises takes in those of the peer's hello, and leaves out of it what nobody

@@ -44,14 +44,19 @@ func (w *world) forgetsAtA() (a, b *instance) {
 	a, b = w.pair()
 	w.linked(a, b)
 	a.publish(1, 1, 5)
-	for range 12 {
-		w.quarter(a, a)
+	quarters := func(n int) {
+		for range n {
+			w.quarter(a, a)
+		}
 	}
+	quarters(12)
 	if !a.knows() || !b.knows() {
 		w.t.Fatal("A has forgotten a publisher that B has not promised to forget")
 	}
 	b.retain() // promises; the promise of A was too early
 	a.retain()
+	b.retain()
+	quarters(9)
 	if a.knows() || !b.knows() {
 		w.t.Fatalf("A knows the publisher: %v, B: %v", a.knows(), b.knows())
 	}
@@ -197,13 +202,77 @@ func TestThirdKnowsIt(t *testing.T) {
 		a.publish(1, 1, 2)
 		w.eventually("all have it", func() bool { return b.have(1) == 2 && c.have(1) == 2 })
 		for n, name := range []string{"b", "c"} {
-			if got := a.l.Agree([]bookmark.Bookmark{bm(1, 2)}); len(got) > 0 {
+			if got, _ := a.l.Agree([]bookmark.Bookmark{bm(1, 2)}); len(got) > 0 {
 				t.Errorf("forgotten although %s knows it", []string{"b", "c"}[n:])
 			}
 			a.l.peers[name].conn.forget([]bookmark.Bookmark{bm(1, 2)}) // as one that promises
 		}
-		if got := a.l.Agree([]bookmark.Bookmark{bm(1, 2)}); len(got) != 1 {
+		if got, _ := a.l.Agree([]bookmark.Bookmark{bm(1, 2)}); len(got) != 1 {
 			t.Errorf("agreed on %v", got)
+		}
+	})
+}
+
+// A publisher is closed when nothing is left of it on any instance, and not while one is
+// away that may still have messages of it.
+func TestClosedByAll(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b, c := w.withThird()
+		a.publish(1, 1, 2)
+		w.eventually("all have it", func() bool { return b.have(1) == 2 && c.have(1) == 2 })
+		promise := func(name string) { a.l.peers[name].conn.forget([]bookmark.Bookmark{bm(1, 2)}) }
+		want := func(when string, wantAgreed, wantClosed bool) {
+			t.Helper()
+			agreed, closed := a.l.Agree([]bookmark.Bookmark{bm(1, 2)})
+			if len(agreed) > 0 != wantAgreed || len(closed) > 0 != wantClosed {
+				t.Errorf("%s: agreed on %v, closed are %v", when, agreed, closed)
+			}
+		}
+		c.close()
+		w.eventually("c is gone", func() bool { return !up(a.status("c")) })
+		promise("b")
+		want("c is away", true, false)
+		c.start()
+		w.eventually("c is back", func() bool { return up(a.status("c")) })
+		want("c knows it", false, false)
+		promise("c")
+		want("nobody knows it", true, true)
+	})
+}
+
+// Places are told of a publisher when each instance says that it was closed there for
+// as long as retain, and it is forgotten as long after that.
+func TestLeavesEverywhere(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b := w.pair()
+		w.linked(a, b)
+		told := 0
+		a.l.o.OnClosed = func(closed bookmark.Vector) { told += len(closed) }
+		a.publish(1, 1, 5)
+		w.eventually("B has it", func() bool { return b.have(1) == 5 })
+		quarters := func(n int, trimmed ...*instance) (s, ofB journal.State) {
+			for range n {
+				w.quarter(a, trimmed...)
+			}
+			s, _ = a.j.State(1)
+			ofB, _ = b.j.State(1)
+			return s, ofB
+		}
+		s, ofB := quarters(12, a, b)
+		if s.Closed != 5 || ofB.Closed != 5 || s.Leaving || ofB.Leaving || told > 0 {
+			t.Fatalf("closed: %+v, %+v, told %d", s, ofB, told)
+		}
+		if s, _ = quarters(4, a); !s.Leaving || told > 0 || len(a.l.Closed()) > 0 {
+			t.Fatalf("B has not said that it leaves: %+v, told %d", s, told)
+		}
+		b.retain()
+		a.retain()
+		if told != 1 || a.l.Closed()[1] != 5 || !a.knows() || !b.knows() {
+			t.Fatalf("all say so: told %d, %v", told, a.l.Closed())
+		}
+		quarters(6, a, b)
+		if a.knows() || b.knows() || told != 1 || len(a.l.Closed()) > 0 {
+			t.Errorf("A knows it %v, B %v, told %d, %v", a.knows(), b.knows(), told, a.l.Closed())
 		}
 	})
 }
@@ -235,7 +304,7 @@ func TestDivergedIsNotPromised(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.eventually("B sets it apart", func() bool { return b.j.Diverged(1) == 3 })
-		for range 12 {
+		for range 20 {
 			w.quarter(a, a, b)
 		}
 		for _, i := range []*instance{a, b} {

@@ -43,6 +43,8 @@ type conn struct {
 	mu    sync.Mutex
 	link  *Link    // what it points to is guarded by mu; set once by the reader, nil until the hello has come
 	first [][]byte // frames of the greeting; guarded by mu
+
+	leaving bookmark.Vector // publishers of which the peer says that they are; guarded by mu
 }
 
 // An outbox is what a connection has to send beside records. It is guarded by

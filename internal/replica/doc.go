@@ -39,7 +39,8 @@
 //	11 diverged   array of publisher, first sequence that is not proven equal
 //	12 decree     number, 0 (would you object?) or 1 (take it), decree;
 //	              number, 2 (answer), what is against it
-//	13 closing    array of publisher, have: the sender may forget these (R10)
+//	13 closing    array of publisher, have: the sender may forget these;
+//	              1 if places can do without them there (R10)
 //	15 stopping   0: the sender runs (the answer of one that does), 1: it stops, and its
 //	              sessions wait for acks, 2: none of them does any more
 //

@@ -68,8 +68,8 @@ func (l *Ledger) Seen(publisher uint64) { l.journal.Seen(publisher) }
 func (l *Ledger) Floors() bookmark.Vector { return l.journal.Floors() }
 
 // Removed implements [ledger.Log].
-func (l *Ledger) Removed(matches func(topic []byte) bool) bookmark.Vector {
-	return l.journal.Removed(matches)
+func (l *Ledger) Removed(matches func(topic []byte) bool, named bookmark.Vector) bookmark.Vector {
+	return l.journal.Removed(matches, named)
 }
 
 // Unmatched implements [ledger.Log].

@@ -36,13 +36,19 @@ type Links struct {
 	closed bool
 	peers  map[string]*peer // destinations and others that may dial us; doesn't change
 	marks  *Watermarks
-	agreed []bookmark.Bookmark // publishers that the journal may have forgotten since, see Agree
+	forgetting
 	connections
 	opening
 	questions
 	decrees
 	holds
 	schedule
+}
+
+// forgetting is what Agree knows from one time to the next. It is guarded by Links.mu.
+type forgetting struct {
+	agreed  []bookmark.Bookmark // publishers that the journal may have forgotten since
+	leaving bookmark.Vector     // publishers that all instances are about to forget, with have; doesn't change, but is replaced
 }
 
 // A life is how long the goroutines of the links run, and how far the instance is with its stop.

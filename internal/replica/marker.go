@@ -10,6 +10,9 @@ import (
 // peer's can be compared with ours for ever after (R11).
 func goneMarker(s journal.State, have uint64) journal.Record {
 	r := journal.Record{Kind: journal.Gone, Publisher: s.Publisher, Sequence: s.Floor, Prev: have, Check: s.Check}
+	if have == 0 && s.Floor <= s.Closed {
+		r.Cause = journal.Closed
+	}
 	switch s.Floor {
 	case s.Have:
 		r.RunningCRC = s.RunningCRC

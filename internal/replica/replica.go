@@ -62,6 +62,9 @@ type Options struct {
 	// OnDiverged is called when publishers have been found to have diverged (R11),
 	// each with the first number that is not proven equal. Must not block.
 	OnDiverged func(diverged []bookmark.Bookmark)
+	// OnClosed is called when all instances are about to forget publishers, each
+	// with its have: nothing up to there will come from any of them. Must not block.
+	OnClosed func(closed bookmark.Vector)
 	// OnNotice is called when a peer tells of a logon (R11), before the
 	// answer goes back, which is its reply and this instance's have(p). Must not block.
 	OnNotice func(Notice) ledger.Reply

@@ -127,13 +127,14 @@ func (s *Subscription) Pass(r *ledger.Record) (gap wire.Gap, missed bool) {
 
 // misses reports whether a subscriber that has a publisher up to seen is told
 // of what is gone for that cause. Of a publisher that it has nothing of, what was
-// let go before anyone here knew it (R10) is none of its.
+// let go before anyone here knew it is none of its, and what was removed of one that
+// was closed: it may have been done with that (R10).
 func misses(cause ledger.Cause, seen uint64) bool {
 	switch {
 	case mut.On(mut.R9SilentGap), mut.On(mut.R9LostUntold) && cause == ledger.Lost && seen == 0:
 		return false
 	}
-	return seen > 0 || cause != ledger.LetGo
+	return seen > 0 || cause != ledger.LetGo && (cause != ledger.Closed || mut.On(mut.R10ClosedIsRemoved))
 }
 
 // AcceptsGaps reports whether the subscription goes on behind a gap.

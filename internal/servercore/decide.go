@@ -214,7 +214,7 @@ func DecideAgain(st ledger.Standing, f AgainFacts) AgainVerdict {
 		return AgainRefused
 	case st.Same:
 		return AgainKnown
-	case st.Kind == 0, st.Kind == ledger.Elsewhere, st.Kind == ledger.Gone && st.Cause == ledger.Removed:
+	case st.Kind == 0, st.Kind == ledger.Elsewhere, st.Kind == ledger.Gone && (st.Cause == ledger.Removed || st.Cause == ledger.Closed):
 		return known(!f.Foreign)
 	case st.Kind == ledger.Gone && st.Cause == ledger.LetGo:
 		return known(f.LetGo && !f.Foreign)

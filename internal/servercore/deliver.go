@@ -366,7 +366,7 @@ func (s *Session) overtaken(subs []*sub, now time.Time) {
 			s.failed(err)
 			return
 		}
-		gaps := route.Gaps(s.inst.Ledger.Removed(b.matches()), b.Seen())
+		gaps := route.Gaps(s.inst.Ledger.Removed(b.matches(), b.Seen()), b.Seen())
 		s.drop(b)
 		switch {
 		case len(gaps) == 0:

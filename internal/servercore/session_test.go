@@ -191,6 +191,9 @@ func words(m *wire.Message) string {
 	if len(m.Gap) > 0 {
 		add("gap", string(m.Gap))
 	}
+	if string(m.Reason) == wire.ReasonClosed {
+		add("bm", string(m.Bookmark))
+	}
 	if len(m.Lost) > 0 {
 		add("lost", string(m.Lost))
 	}

@@ -92,6 +92,8 @@ func startVector(l ledger.Ledger, asked bookmark.Start, b *sub) (start, error) {
 	at.After = max(at.From, at.After)
 	if asked.Kind != bookmark.List {
 		at.leaveOut(l.Unmatched(b.matches())) // known later than the base
+		closed := l.Closed()
+		maps.DeleteFunc(at.Seen, func(publisher, seen uint64) bool { return seen == closed[publisher] })
 		at.base = at.Seen.String()
 	}
 	return at, nil
@@ -133,7 +135,7 @@ func (at *start) behindVector(l ledger.Ledger, list []bookmark.Bookmark, b *sub)
 	if err != nil {
 		return err
 	}
-	removed := l.Removed(b.matches())
+	removed := l.Removed(b.matches(), at.Seen)
 	if at.gaps = route.Gaps(removed, at.Seen); len(at.gaps) > 0 {
 		if !b.AcceptsGaps() {
 			return &subscribeError{reason: wire.ReasonBookmarkNotFound, gaps: at.gaps, loud: true}

@@ -62,6 +62,7 @@ func (s *Session) subscribe(m *wire.Message) error {
 	s.later(func(now time.Time) {
 		s.add(b, at.From, now)
 		s.tellPassed(b, at.diverged)
+		s.tellClosed(b, s.inst.Ledger.Closed(), now)
 	})
 	return nil
 }

@@ -96,7 +96,8 @@
 //	               part, parts, sum  of a vector in parts, see below
 //	its acks       bm           processed: the base vector, unless the subscribe had a vector; persisted: what
 //	                            of the vector moved (R9)
-//	               reason       processed, with success: "not replicated" (R3)
+//	               reason       processed, with success: "not replicated" (R3); persisted: "publisher diverged", from
+//	                            bm on (R11), or "publisher closed", of those in bm nothing comes up to there (R10)
 //	               gap          "publisher|from|to,…": no longer in the log (R9)
 //
 // # Vectors in parts

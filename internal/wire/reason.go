@@ -28,6 +28,7 @@ const (
 	ReasonDiskFull         = "disk full"          // R7, for now: the session ends, nothing is rejected
 	ReasonNotReplicated    = "not replicated"     // R3, with success
 	ReasonBookmarkNotFound = "bookmark not found" // R9
+	ReasonClosed           = "publisher closed"   // R10: nothing of these comes any more up to where bm names them
 	ReasonDiverged         = "publisher diverged" // R11: nothing of this life is taken any more, bm names its first number that is not proven equal
 	ReasonIncarnation      = "incarnation"        // R10: the client has seen a later one of the group, or the group has one
 	ReasonOtherPublisher   = "publisher id taken" // R10: of another publisher, perhaps under another name

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast-mq/holdfast/bookmarkstore"
 	"github.com/holdfast-mq/holdfast/client"
 	"github.com/holdfast-mq/holdfast/internal/proof/cluster"
 )
@@ -62,7 +63,7 @@ func TestBothForget(t *testing.T) {
 		passRetention(s, filler, 2)
 		s.Node("b").Restart()
 		s.AwaitSync()
-		passRetention(s, filler, 6)
+		passRetention(s, filler, 18)
 		for _, name := range []string{"a", "b"} {
 			if n := have(s, name, publisherID(gone)); n > 0 {
 				t.Errorf("%s has not forgotten a publisher that is gone, of which it has %d", name, n)
@@ -101,7 +102,7 @@ func TestForgottenPublisherComesBack(t *testing.T) {
 				pub.Kill()
 				s.Heal("a", "pub")
 				id := publisherID(pub)
-				passRetention(s, filler, 14)
+				passRetention(s, filler, 26)
 				if have(s, "a", id) > 0 || have(s, "b", id) > 0 {
 					t.Fatal("it is not forgotten: nothing is tried")
 				}
@@ -117,4 +118,97 @@ func TestForgottenPublisherComesBack(t *testing.T) {
 			})
 		})
 	}
+}
+
+// named returns the publishers that the place of a process that is dead names.
+func named(t *testing.T, pl *cluster.Place) bookmarkstore.Vector {
+	t.Helper()
+	place, err := pl.Store.Subscription("orders", bookmarkstore.Query{Topic: "orders"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer place.Release()
+	v, _ := place.Discarded()
+	return v
+}
+
+// A publisher ends, and all that it has published is removed. The places that name it
+// leave it out, that of a subscriber that was away once it is there again. When the
+// publisher comes back, before it is forgotten or behind that, nothing of it comes
+// again, nothing is missed and no gap is told, at whichever instance (R10).
+func TestPlacesLeaveOutWhatIsClosed(t *testing.T) {
+	cluster.Run(t, retain(time.Minute), func(s *cluster.System) {
+		pub, filler := s.App("pub", []string{"a"}, nil), s.App("filler", []string{"b"}, nil)
+		places := map[string]*cluster.Place{"live": s.Place(), "away": s.Place()}
+		subs := make(map[string]*cluster.App)
+		begin := func(name, at string) *cluster.Reader {
+			subs[name].Use(func(c *client.Config) { c.Servers = s.Servers(at) })
+			subs[name].Restart()
+			return subs[name].Handle("orders", discard, client.From(client.MostRecent), client.ID("orders"))
+		}
+		end := func(name string, r *cluster.Reader) {
+			s.Pass(3 * time.Second)
+			places[name].Sync()
+			wantNoGap(t, subs[name], r)
+			r.Stop()
+			places[name].Kill(subs[name])
+		}
+		names := func(name string, want uint64) {
+			t.Helper()
+			if got := named(t, places[name])[publisherID(pub)]; got != want {
+				t.Errorf("the place of %s has the publisher at %d, want %d", name, got, want)
+			}
+		}
+		readers := make(map[string]*cluster.Reader)
+		for name, pl := range places {
+			subs[name] = s.App(name, []string{"a"}, pl.Use)
+			readers[name] = subs[name].Handle("orders", discard, client.From(client.MostRecent), client.ID("orders"))
+		}
+		// comes has both subscribers take what the publisher sends next.
+		comes := func(from, to int) {
+			t.Helper()
+			pub.PublishN("orders", from, to)
+			pub.FlushSafe()
+			s.Pass(time.Second)
+			for name, r := range readers {
+				exactly(t, r.Got(), cluster.Bodies("pub", from, to))
+				if err := r.Err(); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+		}
+		comes(1, 3)
+		pub.Kill()
+		end("away", readers["away"])
+		names("away", 3)
+		passRetention(s, filler, 17)
+		end("live", readers["live"])
+		names("live", 0)
+		end("away", begin("away", "b"))
+		names("away", 0)
+		if have(s, "a", publisherID(pub)) != 3 || have(s, "b", publisherID(pub)) != 3 {
+			t.Fatal("the publisher is forgotten already")
+		}
+		for n, at := range []string{"b", "a"} {
+			pub.Use(func(c *client.Config) { c.Servers = s.Servers(at) })
+			pub.Restart()
+			readers["live"], readers["away"] = begin("live", "a"), begin("away", "b")
+			comes(4+2*n, 5+2*n)
+			for name := range places {
+				end(name, readers[name])
+				names(name, uint64(5+2*n))
+			}
+			pub.Kill()
+			passRetention(s, filler, 17)
+			for name := range places {
+				end(name, begin(name, at))
+				names(name, 0)
+			}
+			passRetention(s, filler, 10)
+			if have(s, "a", publisherID(pub)) > 0 || have(s, "b", publisherID(pub)) > 0 {
+				t.Fatal("the publisher is not forgotten")
+			}
+		}
+		wantRejections(s, pub)
+	})
 }

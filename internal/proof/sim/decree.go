@@ -38,11 +38,11 @@ func (w *world) putBack() bool {
 	if w.chaos.IntN(4) == 0 {
 		back = back[:1]
 	}
-	images := make([]*memfs.FS, len(back))
+	images, taken := make([]*memfs.FS, len(back)), make([]time.Duration, len(back))
 	for n, i := range back {
 		w.later(0, time.Second, func() {
 			if !i.blank {
-				images[n] = i.fs.Image(memfs.Durable)
+				images[n], taken[n] = i.fs.Image(memfs.Durable), w.now
 			}
 		})
 	}
@@ -53,10 +53,10 @@ func (w *world) putBack() bool {
 		}
 		w.say("FAULT old images of %d disks", len(back))
 		for n, i := range back {
-			w.lose(i, images[n])
+			w.lose(i, images[n], taken[n])
 		}
 		if len(back) == 2 && w.set.spare { // or nobody might give back what it has
-			w.lose(w.instances[2], memfs.New())
+			w.lose(w.instances[2], memfs.New(), w.now)
 			w.instances[2].blank = true
 		}
 		w.counts.Restored++

@@ -221,7 +221,7 @@ func (w *world) becameWhole(i *instance) bool {
 
 // lose takes what an instance's disk had. The other one may count on it until
 // it has lost the connection.
-func (w *world) lose(i *instance, fs *memfs.FS) {
+func (w *world) lose(i *instance, fs *memfs.FS, taken time.Duration) {
 	lost := diskTruth{has: bookmark.Vector{}, lost: i.disk.counted().Clone()} // what it has start says
 	for _, s := range i.disk.via {
 		if !s.done() {
@@ -237,6 +237,7 @@ func (w *world) lose(i *instance, fs *memfs.FS) {
 	i.crash(memfs.Durable, true)
 	i.fs, i.disk = fs, lost
 	w.oracle.diskLost()
+	w.oracle.revives(i, taken)
 	w.revive(&i.process, 0, 2*time.Second, i.start)
 }
 
@@ -252,20 +253,20 @@ func (w *world) wipe(i *instance) bool {
 	}
 	w.say("FAULT %s is wiped", i.name)
 	i.blank = true
-	w.lose(i, memfs.New())
+	w.lose(i, memfs.New(), w.now)
 	return true
 }
 
 // rollBackDisk takes an image of a disk and puts it back later.
 func (w *world) rollBackDisk(i *instance) bool {
-	old := i.fs.Image(memfs.Durable)
+	old, taken := i.fs.Image(memfs.Durable), w.now
 	incarnation := w.restoring.want
 	w.later(100*time.Millisecond, 3*time.Second, func() {
 		if !i.alive || !w.expendable(i) || incarnation != w.restoring.want {
 			return
 		}
 		w.say("FAULT the disk of %s is rolled back", i.name)
-		w.lose(i, old)
+		w.lose(i, old, taken)
 	})
 	return true
 }
@@ -297,7 +298,7 @@ func (w *world) damage(i *instance) bool {
 	}
 	w.say("FAULT %d bytes on the disk of %s are damaged", n, i.name)
 	w.damaged = true
-	w.lose(i, fs)
+	w.lose(i, fs, w.now)
 	return true
 }
 

@@ -18,11 +18,22 @@ type reader struct {
 	queue []*checker.Handed                     // came, and was not handed over yet
 	got   map[bookmark.Bookmark]*checker.Handed // as it was handed over last, unless that is forgotten
 	whole bookmark.Vector                       // up to where incomplete has found nothing
+
+	untold  bookmark.Vector // up to where publishers were closed that its place did not name (R10)
+	left    map[uint64]left // publishers that its place has left out
+	revived bookmark.Vector // up to where images have brought these back since
+}
+
+// A left is how far a publisher was that a place has left out, and when.
+type left struct {
+	to uint64
+	at time.Duration
 }
 
 // subscribes makes a subscriber known.
 func (o *oracle) subscribes(s *subscriber) {
-	r := &reader{got: make(map[bookmark.Bookmark]*checker.Handed), whole: make(bookmark.Vector)}
+	r := &reader{got: make(map[bookmark.Bookmark]*checker.Handed), whole: make(bookmark.Vector),
+		untold: make(bookmark.Vector), left: make(map[uint64]left), revived: make(bookmark.Vector)}
 	r.Name = s.name
 	if s.topic != topicAll {
 		r.Topic = s.topic
@@ -58,9 +69,14 @@ func (o *oracle) came(s *subscriber, b bookmark.Bookmark, body uint64) {
 func (o *oracle) handed(s *subscriber) {
 	r := o.readers[s]
 	m, last := r.queue[0], len(r.Lives)-1
-	r.queue, r.Lives[last] = r.queue[1:], append(r.Lives[last], m)
-	r.got[m.Bookmark] = m
+	r.queue = r.queue[1:]
 	o.w.counts.Delivered++
+	if had := r.got[m.Bookmark]; had != nil && m.Sequence <= r.revived[m.Publisher] {
+		o.w.counts.Revived++
+		return
+	}
+	r.Lives[last] = append(r.Lives[last], m)
+	r.got[m.Bookmark] = m
 }
 
 // discarded notes that a discard was called.
@@ -92,6 +108,57 @@ func (o *oracle) missed(s *subscriber, publisher, from, to uint64) {
 	}
 	r := o.readers[s]
 	r.Gaps = append(r.Gaps, checker.Gap{Publisher: publisher, From: from, Through: to})
+	if from <= r.revived[publisher] {
+		o.w.counts.Revived++
+		from = r.revived[publisher] + 1
+	}
+	for seq := from; seq <= to; seq++ {
+		if m := r.got[bookmark.Bookmark{Publisher: publisher, Sequence: seq}]; m != nil && m.Discard == checker.DiscardDurable {
+			o.violate("%s is told that it misses %d from %d to %d, and has handled %d", s.name, publisher, from, to, seq)
+			return
+		}
+	}
+}
+
+// leaves notes that a place has left out a publisher that it had up to there.
+func (o *oracle) leaves(s *subscriber, publisher, to uint64) {
+	o.w.say("%s leaves out %d|%d", s.name, publisher, to)
+	o.w.counts.Closed++
+	r := o.readers[s]
+	r.left[publisher] = left{to, o.w.now}
+	delete(r.revived, publisher)
+}
+
+// unnamed notes which publishers are closed that the place of a subscriber does not
+// name: what was removed of them is not told (R10).
+func (o *oracle) unnamed(s *subscriber) {
+	r := o.readers[s]
+	v, _ := s.sub.Place().Received()
+	for _, l := range o.order {
+		for _, i := range o.w.instances[:2] {
+			if v[l.publisher] == 0 {
+				r.untold[l.publisher] = max(r.untold[l.publisher], i.state(l).Closed)
+			}
+		}
+	}
+}
+
+// revives notes which publishers that places have left out an image of that time, which
+// was put back, does not have as closed. It must be older than that by retain (R10).
+func (o *oracle) revives(i *instance, taken time.Duration) {
+	o.readAside(i, o.w.damaged, func(j *journal.Journal) error {
+		for _, l := range o.order {
+			s, _ := j.State(l.publisher)
+			for _, sub := range o.w.subscribers {
+				r := o.readers[sub]
+				if left := r.left[l.publisher]; s.Have > 0 && s.Closed < left.to && taken+o.w.set.retain <= left.at {
+					o.w.say("%s has %s again, which %s has left out", i.name, l.id, sub.name)
+					r.revived[l.publisher] = left.to
+				}
+			}
+		}
+		return nil
+	})
 }
 
 // incomplete returns a message that a subscriber should have been handed and
@@ -104,7 +171,7 @@ func (o *oracle) incomplete(s *subscriber, have bookmark.Vector) *message {
 			continue
 		}
 		end := min(have[l.publisher], uint64(len(l.messages)))
-		for seq := max(r.base[l.publisher], o.removed(l), r.whole[l.publisher], l.away) + 1; seq <= end; seq++ {
+		for seq := max(r.base[l.publisher], o.removed(l), r.whole[l.publisher], l.away, r.untold[l.publisher]) + 1; seq <= end; seq++ {
 			m, b := l.messages[seq-1], bookmark.Bookmark{Publisher: l.publisher, Sequence: seq}
 			done := r.got[b] != nil && r.got[b].Discard != checker.Undiscarded
 			if !done && s.wants(m) && !m.refused && !r.Told(b) { // of a refused one nobody may have anything
@@ -243,7 +310,7 @@ func (o *oracle) reading(s *subscriber) *checker.Reader {
 	r := o.readers[s]
 	r.FullyDurable = r.FullyDurable && o.w.counts.Lost == 0 // it was handed what is lost, perhaps
 	for _, l := range o.order {
-		none := max(r.base[l.publisher], o.removed(l), l.away)
+		none := max(r.base[l.publisher], o.removed(l), l.away, r.untold[l.publisher])
 		if o.forgotten(l) {
 			none = uint64(len(l.messages))
 		}

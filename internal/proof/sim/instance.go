@@ -174,7 +174,7 @@ func (i *instance) linkOptions() replica.Options {
 		Secret:        i.secret,
 		RejoinTimeout: i.w.set.rejoin, Now: i.w.clock,
 		OnWatermark: i.watermarksMoved, OnSyncStatus: i.shared.Registry.WakeAll, OnNotice: i.shared.OnNotice,
-		OnRaised: i.shared.Registry.Raised, OnDiverged: i.diverged,
+		OnRaised: i.shared.Registry.Raised, OnDiverged: i.diverged, OnClosed: i.shared.Registry.Closed,
 	}
 	switch { // those that feed it
 	case i.spare:
@@ -358,6 +358,11 @@ func (i *instance) retain() {
 		}
 		w.oracle.trimmed(i, before)
 		w.oracle.forgot(i, known)
+		for _, s := range w.subscribers {
+			if s.alive {
+				w.oracle.unnamed(s)
+			}
+		}
 		i.wake()
 	}
 	w.after(between(w.disk, time.Second, 2*time.Second), &i.process, 't', i.retain)

@@ -387,9 +387,14 @@ func (o *oracle) onDisk(i *instance) bookmark.Vector {
 
 // read calls f with what would be left of a journal if the power went now.
 func (o *oracle) read(i *instance, f func(*journal.Journal) error) {
+	o.readAside(i, i.j != nil && i.j.Damage() != nil, f)
+}
+
+// readAside is read of a journal that may be damaged.
+func (o *oracle) readAside(i *instance, damaged bool, f func(*journal.Journal) error) {
 	j, err := journal.Open(journal.Options{
 		FS: i.fs.Image(memfs.Durable), Dir: dataDir, SegmentBytes: o.w.set.segment,
-		Stepped: true, Now: o.w.clock, SetAside: i.j != nil && i.j.Damage() != nil,
+		Stepped: true, Now: o.w.clock, SetAside: damaged,
 	})
 	if err == nil {
 		err = f(j)

@@ -24,6 +24,8 @@ type Counts struct {
 	Skipped   uint64 // gaps that subscribers were told of
 	Searches  uint64 // for what their server has removed
 	Overruns  uint64
+	Closed    uint64 // publishers that places of subscribers left out again
+	Revived   uint64 // gaps told and messages handed over again, of such that images have brought back
 	RollBacks uint64
 	Apart     uint64 // publishers set apart, once for each instance
 	Restored  uint64 // times that old images were put back
@@ -39,6 +41,8 @@ func (c *Counts) Add(o Counts) {
 	c.Skipped += o.Skipped
 	c.Searches += o.Searches
 	c.Overruns += o.Overruns
+	c.Closed += o.Closed
+	c.Revived += o.Revived
 	c.RollBacks += o.RollBacks
 	c.Apart += o.Apart
 	c.Restored += o.Restored
@@ -200,10 +204,13 @@ const restBound = 3 * time.Minute
 func (w *world) rest() {
 	w.say("the faults end")
 	w.runUntil(w.now + 7*time.Second) // they end by themselves
-	w.resting = true
 	for _, p := range w.publishers {
 		p.quiet = true
 	}
+	if w.o.Seed%4 == 1 { // long enough for places to leave publishers out, not for these to be forgotten
+		w.runUntil(w.now + 5*w.set.retain)
+	}
+	w.resting = true
 	for _, s := range w.subscribers {
 		s.shuffle = false
 	}

@@ -3,6 +3,8 @@ package sim
 import (
 	"encoding/binary"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/holdfast-mq/holdfast/bookmarkstore"
@@ -83,6 +85,7 @@ func (s *subscriber) takeAt(at *clientcore.Server, m *wire.Message) {
 		s.message(string(m.SubIDs), m)
 	case m.Command != wire.Ack:
 	case m.Acks == wire.AckProcessed:
+		s.w.oracle.unnamed(s)
 		e, err = s.sub.Answer(at, id, m, s.sub.Received())
 	case m.Acks == wire.AckCompleted:
 		s.sub.Completed(id)
@@ -134,7 +137,11 @@ func (s *subscriber) happen(id string, e *clientcore.Effect) {
 		s.w.counts.Skipped++
 		s.w.oracle.missed(s, g.Publisher, g.From, g.To)
 	}
-	s.stored(s.sub.Keep(e))
+	if e.Closed == nil {
+		s.stored(s.sub.Keep(e))
+	} else {
+		s.forget(e)
+	}
 	if e.Base != nil {
 		s.based = true
 		s.kept, _ = s.sub.Place().Discarded()
@@ -223,6 +230,18 @@ func (s *subscriber) discard(b bookmark.Bookmark) {
 func (s *subscriber) lost() {
 	if !s.sub.Searching() { // in side sessions it is on no connection of the client
 		s.sub.Lost()
+	}
+}
+
+// forget has the place leave out publishers of which nothing comes any more.
+func (s *subscriber) forget(e *clientcore.Effect) {
+	before, _ := s.sub.Place().Received()
+	s.stored(s.sub.Keep(e))
+	after, _ := s.sub.Place().Received()
+	for _, publisher := range slices.Sorted(maps.Keys(before)) {
+		if after[publisher] == 0 {
+			s.w.oracle.leaves(s, publisher, before[publisher])
+		}
 	}
 }
 

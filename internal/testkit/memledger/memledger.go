@@ -44,6 +44,7 @@ type State struct {
 	Decreed                                bool // a decree stands
 	Outdated                               string
 	Closing                                ledger.Closing
+	Closed                                 bookmark.Vector // publishers that are about to be forgotten everywhere
 }
 
 // New returns an empty ledger.
@@ -247,6 +248,9 @@ func (l *Ledger) Seen(uint64) {}
 // Closing implements [ledger.Log].
 func (l *Ledger) Closing() ledger.Closing { return l.group().Closing }
 
+// Closed implements [ledger.Log].
+func (l *Ledger) Closed() bookmark.Vector { return l.group().Closed }
+
 // Floor implements [ledger.Log].
 func (l *Ledger) Floor(publisher uint64) uint64 { return l.Floors()[publisher] }
 
@@ -258,7 +262,7 @@ func (l *Ledger) Floors() bookmark.Vector {
 }
 
 // Removed implements [ledger.Log].
-func (l *Ledger) Removed(matches func(topic []byte) bool) bookmark.Vector {
+func (l *Ledger) Removed(matches func(topic []byte) bool, _ bookmark.Vector) bookmark.Vector {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	v := bookmark.Vector{}

@@ -1,0 +1,46 @@
+package servercore
+
+import (
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/wire"
+)
+
+// Closed tells subscriptions that their places can do without these publishers:
+// nothing up to their numbers will come from any instance (R10).
+func (r *Registry) Closed(closed bookmark.Vector) {
+	for _, s := range r.list(&r.subscribers) {
+		s.later(func(now time.Time) {
+			for b := range s.writer.table.All {
+				s.tellClosed(b, closed, now)
+			}
+			for _, b := range s.writer.behind {
+				s.tellClosed(b, closed, now)
+			}
+		})
+	}
+}
+
+// tellClosed tells a subscription by vector which of these publishers its place can
+// do without: those of which it is where they are, as a mark has said.
+func (s *Session) tellClosed(b *sub, closed bookmark.Vector, now time.Time) {
+	if !b.Options.Vector || len(closed) == 0 {
+		return
+	}
+	over, seen := make(bookmark.Vector), b.Seen()
+	for publisher, have := range closed {
+		if seen[publisher] == have {
+			over[publisher] = have
+		}
+	}
+	if len(over) == 0 {
+		return
+	}
+	s.mark(b, now)
+	a := wire.AckMessage{CommandID: b.id, Type: wire.AckPersisted, Success: true, Reason: wire.ReasonClosed, SubID: b.ID}
+	for text := over.String(); text != ""; { // each part says something by itself
+		a.Bookmark, text = wire.CutPart(text)
+		s.write(&a)
+	}
+}

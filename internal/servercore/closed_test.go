@@ -1,0 +1,49 @@
+package servercore_test
+
+import (
+	"encoding/binary"
+	"testing"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memledger"
+	"github.com/holdfast-mq/holdfast/internal/wire"
+)
+
+// A place that names a publisher that all instances are about to forget, and is where
+// that is, is told so, when it subscribes and as soon as it is known; a base does not
+// name it (R10).
+func TestClosed(t *testing.T) {
+	l := memledger.New()
+	s := newStand(t, l, l.Sync)
+	for _, life := range []string{"x", "y", "z"} {
+		if err := s.publisher(life).publish("a", 1, life); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.sync()
+	x, y, z := bookmark.OfLife("x").ID, bookmark.OfLife("y").ID, bookmark.OfLife("z").ID
+	l.SetState(memledger.State{Closed: bookmark.Vector{x: 1, y: 2}})
+	c := s.publisher("reader")
+	closed := func(id uint64) string {
+		return "persisted success sub=1 reason=publisher closed bm=" + bookmark.Vector{id: 1}.String()
+	}
+	if err := c.subscribe("1", "a", bookmark.Vector{x: 1, y: 1, z: 1}.String(), "vector"); err != nil {
+		t.Fatal(err)
+	}
+	c.want("processed success sub=1", closed(x))
+	s.inst.Registry.Closed(bookmark.Vector{y: 2, z: 1})
+	c.want(closed(z))
+
+	fresh := s.publisher("fresh")
+	if err := fresh.subscribe("1", "a", "0|1|", "vector"); err != nil {
+		t.Fatal(err)
+	}
+	b, _, _ := fresh.core.Fill(nil, s.now)
+	var ack wire.Message
+	if err := wire.Parse(b[4:4+binary.BigEndian.Uint32(b)], &ack); err != nil {
+		t.Fatal(err)
+	}
+	if base, want := string(ack.Bookmark), (bookmark.Vector{y: 1, z: 1}).String(); base != want {
+		t.Errorf("base %s, want %s", base, want)
+	}
+}
