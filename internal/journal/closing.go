@@ -25,7 +25,7 @@ const (
 	leavingSteps = clockSteps + 1
 	// forgetSteps is after how many it is forgotten: a subscription that is away for
 	// less than retain hears before that that it is closed.
-	forgetSteps = leavingSteps + clockSteps
+	forgetSteps = leavingSteps + clockSteps + 1
 )
 
 // Closing returns the group's clock, and what was forgotten, as far as is known here.
@@ -84,7 +84,7 @@ func (t *table) due(p *publisher) bool {
 
 // leaves reports whether places can do without a publisher, if all instances say so.
 func (t *table) leaves(p *publisher) bool {
-	return t.closes(p) && p.closed == p.have && t.closing.Clock >= p.closedAt+leavingSteps
+	return t.closes(p) && p.closed == p.have && (t.closing.Clock >= p.closedAt+leavingSteps || mut.On(mut.R10LeavesAtOnce))
 }
 
 // forget closes the publishers of whom no record remains and that were not seen for

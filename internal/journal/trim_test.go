@@ -96,12 +96,12 @@ func TestTrimForgetsWhoIsGone(t *testing.T) {
 		}
 	}
 	trim()
-	quarters(17)
+	quarters(18)
 	known(0, 1, 2, 9)
 	j.Seen(1)
 	quarters(1)
 	known(1, 9)
-	if got, want := j.Closing(), (journal.Closing{Clock: 19, Forgotten: 2}); got != want {
+	if got, want := j.Closing(), (journal.Closing{Clock: 20, Forgotten: 2}); got != want {
 		t.Fatalf("group clock %+v, want %+v", got, want)
 	}
 	end(t, j)

@@ -326,6 +326,10 @@ const (
 	R10ClosedIsRemoved Bug = "r10-closed-is-removed"
 	// R10ClosedByOne has places leave out a publisher that a peer that is away may still have.
 	R10ClosedByOne Bug = "r10-closed-by-one"
+	// R10LeavesAtOnce has places leave out a publisher as soon as it is closed, which no older image knows.
+	R10LeavesAtOnce Bug = "r10-leaves-at-once"
+	// R10LeavesHereOnly does so when it was closed here for long enough, and perhaps just now elsewhere.
+	R10LeavesHereOnly Bug = "r10-leaves-here-only"
 	// R10ForgetsOutstanding has a place forget a publisher of which messages are outstanding.
 	R10ForgetsOutstanding Bug = "r10-forgets-outstanding"
 	// R10ClosingUntold leaves a peer waiting for a publisher that may be forgotten since the hello.

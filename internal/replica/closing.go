@@ -52,7 +52,7 @@ func (l *Links) Agree(closing []bookmark.Bookmark) (agreed, closed []bookmark.Bo
 		return agreed, nil
 	}
 	l.leave(slices.DeleteFunc(slices.Clone(agreed), func(b bookmark.Bookmark) bool {
-		return !leaves(b) || slices.ContainsFunc(conns, func(c *conn) bool { return !c.leaves(b) })
+		return !leaves(b) || slices.ContainsFunc(conns, func(c *conn) bool { return !c.leaves(b) && !mut.On(mut.R10LeavesHereOnly) })
 	}))
 	return agreed, agreed
 }

@@ -56,7 +56,7 @@ func (w *world) forgetsAtA() (a, b *instance) {
 	b.retain() // promises; the promise of A was too early
 	a.retain()
 	b.retain()
-	quarters(9)
+	quarters(10)
 	if a.knows() || !b.knows() {
 		w.t.Fatalf("A knows the publisher: %v, B: %v", a.knows(), b.knows())
 	}
