@@ -15,10 +15,11 @@ import (
 // keepOutOfOrder gets one that hands over exactly the undiscarded again.
 type window struct {
 	publishers map[uint64]*publisher
-	recent     *publisher // the one asked for last; most often it is asked for again
-	based      bool       // SetBase was called, in this life or in an earlier one
-	waiting    int        // messages received and not yet discarded
-	ids        []uint64   // scratch of sorted
+	order      []*publisher // all of them
+	recent     *publisher   // the one asked for last; most often it is asked for again
+	based      bool         // SetBase was called, in this life or in an earlier one
+	waiting    int          // messages received and not yet discarded
+	ids        []uint64     // scratch of sorted
 }
 
 // A publisher is the part of a window that concerns one publisher.
@@ -35,7 +36,8 @@ type publisher struct {
 	// process, ascending, all above discarded. When they come again they are
 	// dropped and count as received and discarded.
 	elsewhere []uint64
-	note      // of a store, of what it has to write
+	at        int // place in window.order
+	note          // of a store, of what it has to write
 }
 
 // A change is what a store has to write so that the next life knows it.
@@ -62,8 +64,9 @@ func (w *window) publisher(id uint64) *publisher {
 		if w.publishers == nil {
 			w.publishers = make(map[uint64]*publisher)
 		}
-		p = &publisher{id: id}
+		p = &publisher{id: id, at: len(w.order)}
 		w.publishers[id] = p
+		w.order = append(w.order, p)
 	}
 	w.recent = p
 	return p
@@ -79,6 +82,15 @@ func (w *window) find(b Bookmark) (*publisher, *entry) {
 		w.recent = p
 	}
 	return p, p.queue.find(b.Sequence)
+}
+
+// remove takes a publisher out.
+func (w *window) remove(p *publisher) {
+	delete(w.publishers, p.id)
+	last := len(w.order) - 1
+	w.order[p.at], w.order[last].at = w.order[last], p.at
+	w.order[last] = nil
+	w.order, w.recent = w.order[:last], nil
 }
 
 // keep takes in what an earlier life wrote: everything up to b is discarded.
@@ -165,8 +177,7 @@ func (w *window) forget(v Vector, changes []change) []change {
 		if p == nil || p.received != v[id] || p.discarded != v[id] && !mut.On(mut.R10ForgetsOutstanding) || len(p.elsewhere) > 0 {
 			continue
 		}
-		delete(w.publishers, id)
-		w.recent = nil
+		w.remove(p)
 		changes = append(changes, change{publisher: p, left: true})
 	}
 	return changes
@@ -230,7 +241,7 @@ func (w *window) setBase(base Vector, changes []change) []change {
 
 // newLife begins again from what is discarded, as a restarted process does.
 func (w *window) newLife() {
-	for _, p := range w.publishers {
+	for _, p := range w.order {
 		for i := range p.queue.Len() {
 			if e := p.queue.At(i); e.state == done {
 				w.keepOutOfOrder(Bookmark{Publisher: p.id, Sequence: e.sequence})
@@ -266,8 +277,8 @@ func (p *publisher) reach(from uint64, extra []uint64) uint64 {
 
 // receivedVector returns what a client that is still alive resumes from.
 func (w *window) receivedVector() (Vector, bool) {
-	v := make(Vector, len(w.publishers))
-	for _, p := range w.publishers {
+	v := make(Vector, len(w.order))
+	for _, p := range w.order {
 		if p.received > 0 {
 			v[p.id] = p.received
 		}
@@ -277,7 +288,7 @@ func (w *window) receivedVector() (Vector, bool) {
 
 // outOfOrder returns the sequences above received that another life has discarded.
 func (w *window) outOfOrder() (above map[uint64][]uint64) {
-	for _, p := range w.publishers {
+	for _, p := range w.order {
 		at, found := slices.BinarySearch(p.elsewhere, p.received)
 		if found {
 			at++
@@ -295,8 +306,8 @@ func (w *window) outOfOrder() (above map[uint64][]uint64) {
 
 // discardedVector returns what a restarted process resumes from.
 func (w *window) discardedVector() (Vector, bool) {
-	v := make(Vector, len(w.publishers))
-	for _, p := range w.publishers {
+	v := make(Vector, len(w.order))
+	for _, p := range w.order {
 		if p.discarded > 0 {
 			v[p.id] = p.discarded
 		}
@@ -308,7 +319,7 @@ func (w *window) discardedVector() (Vector, bool) {
 // subscription is known, though there may be no contiguous point yet: to take
 // it for a first one would skip what came before that discard.
 func (w *window) keptOutOfOrder() bool {
-	for _, p := range w.publishers {
+	for _, p := range w.order {
 		if len(p.elsewhere) > 0 {
 			return true
 		}
