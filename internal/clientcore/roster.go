@@ -62,14 +62,11 @@ func (r *roster) add(b bookmark.Bookmark) bool {
 	return true
 }
 
-// remove takes the publishers of a vector out of it.
+// remove takes the publishers of a vector out of it. A server to which the bytes
+// matter has none that are closed.
 func (r *roster) remove(v bookmark.Vector) {
-	var text [64]byte
-	for publisher, sequence := range v {
-		if _, known := r.known[publisher]; known {
-			delete(r.known, publisher)
-			r.bytes -= len(bookmark.Bookmark{Publisher: publisher, Sequence: sequence}.AppendText(text[:0])) + len(",")
-		}
+	for publisher := range v {
+		delete(r.known, publisher)
 	}
 	r.recent = 0
 }

@@ -26,6 +26,15 @@ func TestTooManyPublishers(t *testing.T) {
 			return e.End
 		}
 	}
+	closed := func(vector string) func(*testing.T, *Subscription) error {
+		return func(t *testing.T, s *Subscription) error {
+			e, err := s.Mark(here, "1", &wire.Message{Reason: text(wire.ReasonClosed), Bookmark: text(vector)})
+			if err != nil || e.Closed == nil {
+				t.Fatal(e, err)
+			}
+			return s.Keep(&e)
+		}
+	}
 	message := func(publisher, sequence uint64) func(*testing.T, *Subscription) error {
 		return func(_ *testing.T, s *Subscription) error {
 			if v, _ := arrive(s, "1", true, publisher, sequence); v != Crowd {
@@ -45,6 +54,8 @@ func TestTooManyPublishers(t *testing.T) {
 		{"one mark", "0", []func(*testing.T, *Subscription) error{mark("1|1|,2|1|,3|1|,4|1|")}, "0", true},
 		{"one mark after the other", "1|1|", []func(*testing.T, *Subscription) error{mark("2|1|"), mark("3|1|"), mark("4|1|,1|7|")}, "1|1|,2|1|,3|1|", true},
 		{"messages", "1|1|,2|1|", []func(*testing.T, *Subscription) error{message(2, 2), message(3, 1), message(4, 1)}, "1|1|,2|2|,3|1|", true},
+		{"one is closed", "1|1|,2|1|,3|1|", []func(*testing.T, *Subscription) error{closed("1|1|,9|1|"), message(4, 1)}, "2|1|,3|1|,4|1|", false},
+		{"of one that was closed more comes", "1|1|,2|1|,3|1|", []func(*testing.T, *Subscription) error{closed("1|1|"), message(1, 2), message(4, 1)}, "1|2|,2|1|,3|1|", true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := subscription(t, func(r *Request) { r.Publishers = most })
