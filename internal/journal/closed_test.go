@@ -74,6 +74,10 @@ func TestClosedIsNotRemoved(t *testing.T) {
 	want("opened again", 0, 5)
 	quarters(7)
 	want("removed again", 7, 7)
+	named := bookmark.Vector{2: 1}
+	if removed(named); named[1] != 5 {
+		t.Errorf("a gap begins behind %d, want 5", named[1])
+	}
 	if s := state(j, 1); s.Closing || s.Leaving || s.Closed != 5 {
 		t.Errorf("%+v", s)
 	}

@@ -162,13 +162,16 @@ func (t *table) removes(before *table, of *publisher) {
 // Removed returns, of the publishers of which retention has removed a message of a
 // topic that matches, the highest number of these. What was removed elsewhere
 // matches, since its topics are not known. What is closed is left out, unless a place
-// names its publisher (R10).
+// names its publisher (R10); one of which more was removed since is named up to there.
 func (j *Journal) Removed(matches func(topic []byte) bool, named bookmark.Vector) bookmark.Vector {
 	wanted, v := j.wanted(matches), make(bookmark.Vector)
 	j.each(func(p *publisher) {
 		n := p.removedOf(wanted)
 		if n > p.closed || n > 0 && (named[p.id] > 0 || mut.On(mut.R10ClosedIsRemoved)) {
 			v[p.id] = n
+			if named != nil && named[p.id] == 0 && p.closed > 0 {
+				named[p.id] = p.closed
+			}
 		}
 	})
 	return v

@@ -57,8 +57,9 @@ type Log interface {
 	Floor(publisher uint64) uint64
 	Floors() bookmark.Vector
 	// Removed returns, of the publishers of which retention has removed a message
-	// of a topic that matches, or may have, the highest number of these. Of publishers
-	// that were closed since it has those that a place names.
+	// of a topic that matches, or may have, the highest number of these. What was
+	// closed is left out if the place does not name its publisher; if more of that was
+	// removed, it is named, up to there.
 	Removed(matches func(topic []byte) bool, named bookmark.Vector) bookmark.Vector
 	// Closed returns the publishers of which nothing up to their have(p), which it
 	// returns, will come from any instance: places can do without them. The vector
