@@ -10,7 +10,7 @@ import (
 // Closed tells subscriptions that their places can do without these publishers:
 // nothing up to their numbers will come from any instance (R10).
 func (r *Registry) Closed(closed bookmark.Vector) {
-	for _, s := range r.list(&r.subscribers) {
+	for _, s := range r.listSubscribers() {
 		s.later(func(now time.Time) {
 			for b := range s.writer.table.All {
 				s.tellClosed(b, closed, now)
