@@ -41,10 +41,14 @@ type conn struct {
 	ending
 
 	mu    sync.Mutex
-	link  *Link    // what it points to is guarded by mu; set once by the reader, nil until the hello has come
 	first [][]byte // frames of the greeting; guarded by mu
+	told
+}
 
-	leaving bookmark.Vector // publishers of which the peer says that they are; guarded by mu
+// A told is what the peer has said of its publishers. It is guarded by conn.mu.
+type told struct {
+	link    *Link           // what it points to is guarded, too; set once by the reader, nil until the hello has come
+	leaving bookmark.Vector // publishers of which the peer says that they are
 }
 
 // An outbox is what a connection has to send beside records. It is guarded by
