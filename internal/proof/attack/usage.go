@@ -66,3 +66,31 @@ func watchUsage(ctx context.Context, pid int, most usage) usage {
 		}
 	}
 }
+
+// A processing is how the processors were used since the machine has started, in ticks.
+type processing struct{ all, stolen float64 }
+
+// processors returns that as Linux says it; zero: it is not said.
+func processors() (p processing) {
+	b, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return p
+	}
+	line, _, _ := bytes.Cut(b, []byte("\n"))
+	const first, stolen = 1, 8 // fields; behind the second stand times that are part of others
+	for n := first; n <= stolen; n++ {
+		ticks := float64(number(line, n))
+		if p.all += ticks; n == stolen {
+			p.stolen = ticks
+		}
+	}
+	return p
+}
+
+// stolenSince returns the share that the host of the machine gave to others.
+func (p processing) stolenSince(before processing) float64 {
+	if all := p.all - before.all; all > 0 {
+		return (p.stolen - before.stolen) / all
+	}
+	return 0
+}

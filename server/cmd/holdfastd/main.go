@@ -81,7 +81,7 @@ func main() {
 
 // gcPercent keeps low what a hostile client's memory costs beside what it holds. It costs
 // little, since no message is allocated.
-const gcPercent = 40
+const gcPercent = 25
 
 // options are the flags.
 type options struct {
