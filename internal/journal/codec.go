@@ -204,7 +204,9 @@ func decode(raw []byte, r *Record) error {
 	f := fields{rest: raw[headerLen:]}
 	r.Topic = f.take(uint64(topic))
 	r.Body = f.take(uint64(body))
-	f.optional(raw[1], r)
+	if flags := raw[1]; flags != 0 { // most messages have nothing there
+		f.optional(flags, r)
+	}
 	if f.bad = !takeCause(r) || f.bad; f.bad || len(f.rest) > 0 {
 		return fmt.Errorf("%w: lengths don't match its %d bytes", errRecord, len(raw))
 	}
