@@ -37,7 +37,7 @@ type publisher struct {
 	// dropped and count as received and discarded.
 	elsewhere []uint64
 	at        int // place in window.order
-	note          // of a store, of what it has to write
+	note          // changes that a store has not written yet
 }
 
 // A change is what a store has to write so that the next life knows it.

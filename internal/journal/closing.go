@@ -20,11 +20,11 @@ const (
 	// silentSteps is for how many steps a publisher must not have been seen
 	// before it may be closed: the first one may be short.
 	silentSteps = 2*clockSteps + 1
-	// leavingSteps is for how many one is closed before places leave it out. What is
-	// put back from images that are younger than retain knows that it is closed.
+	// leavingSteps is for how many steps a publisher is closed before places leave it
+	// out. So a journal from a backup that is younger than retain has it as closed.
 	leavingSteps = clockSteps + 1
-	// forgetSteps is after how many it is forgotten: a subscription that is away for
-	// less than retain hears before that that it is closed.
+	// forgetSteps is for how many steps it is closed before it is forgotten: a
+	// subscription that is away for less than retain is told before that.
 	forgetSteps = leavingSteps + clockSteps + 1
 )
 

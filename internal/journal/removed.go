@@ -161,8 +161,9 @@ func (t *table) removes(before *table, of *publisher) {
 
 // Removed returns, of the publishers of which retention has removed a message of a
 // topic that matches, the highest number of these. What was removed elsewhere
-// matches, since its topics are not known. What is closed is left out, unless a place
-// names its publisher (R10); one of which more was removed since is named up to there.
+// matches, since its topics are not known. Numbers up to where a publisher was closed are
+// left out, unless the place names the publisher (R10). A publisher of which more was
+// removed since is added to named, up to where it was closed.
 func (j *Journal) Removed(matches func(topic []byte) bool, named bookmark.Vector) bookmark.Vector {
 	wanted, v := j.wanted(matches), make(bookmark.Vector)
 	j.each(func(p *publisher) {

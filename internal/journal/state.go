@@ -30,7 +30,7 @@ const (
 	stateDecree    = 8
 	stateSettled   = 0x80 | stateDecree // who has made use of it
 	stateClosing   = 9
-	stateClosed    = 0x80 | stateClosing // who is
+	stateClosed    = 0x80 | stateClosing // publishers that are closed
 )
 
 const (

@@ -57,9 +57,9 @@ type Log interface {
 	Floor(publisher uint64) uint64
 	Floors() bookmark.Vector
 	// Removed returns, of the publishers of which retention has removed a message
-	// of a topic that matches, or may have, the highest number of these. What was
-	// closed is left out if the place does not name its publisher; if more of that was
-	// removed, it is named, up to there.
+	// of a topic that matches, or may match, the highest number of these. Numbers up to
+	// where a publisher was closed are left out if the place, named, does not name it. If
+	// more of it was removed, it is added to named, up to where it was closed.
 	Removed(matches func(topic []byte) bool, named bookmark.Vector) bookmark.Vector
 	// Closed returns the publishers of which nothing up to their have(p), which it
 	// returns, will come from any instance: places can do without them. The vector

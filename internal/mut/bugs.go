@@ -336,7 +336,7 @@ const (
 	R10ClosingUntold Bug = "r10-closing-untold"
 	// R10GoneUntold says nothing of what is gone to a peer that has less, of a publisher that may be forgotten.
 	R10GoneUntold Bug = "r10-gone-untold"
-	// R10DurableUntold says nothing of what is durable to a peer that has a session of a publisher that it may have forgotten.
+	// R10DurableUntold does not tell a peer that may have forgotten a publisher, and has a session of it, how far it is durable here.
 	R10DurableUntold Bug = "r10-durable-untold"
 	// R10SentNotKept has a store say after a crash that nothing was sent since it was last closed.
 	R10SentNotKept Bug = "r10-sent-not-kept"

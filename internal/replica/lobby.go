@@ -79,12 +79,6 @@ func (l *lobby) close() []*conn {
 	return slices.Clone(l.conns)
 }
 
-func (l *lobby) count() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.conns)
-}
-
 // noise are connections that are no links.
 type noise struct {
 	logged bool          // one was

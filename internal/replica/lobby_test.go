@@ -37,3 +37,9 @@ func TestCrowdIsPaced(t *testing.T) {
 		t.Error("one came in that is closed")
 	}
 }
+
+func (l *lobby) count() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.conns)
+}

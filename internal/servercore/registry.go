@@ -16,7 +16,7 @@ import (
 // A Registry knows an instance's sessions: all of them, which one has which
 // name (R11), and which ones must be woken for what. Safe for concurrent use.
 type Registry struct {
-	crowd atomic.Int64 // sessions with subscriptions
+	audience atomic.Int64 // sessions with subscriptions
 
 	arrivals arrivals
 
@@ -75,7 +75,7 @@ func (r *Registry) Remove(s *Session) {
 	s.gone = true
 	delete(r.subscribers, s)
 	delete(r.waiters, s)
-	r.crowd.Store(int64(len(r.subscribers)))
+	r.audience.Store(int64(len(r.subscribers)))
 	r.releaseLocked(s)
 }
 
@@ -161,7 +161,7 @@ func (r *Registry) follows(s *Session, ledger, watermarks bool) {
 		return
 	}
 	setMember(r.subscribers, s, ledger)
-	r.crowd.Store(int64(len(r.subscribers)))
+	r.audience.Store(int64(len(r.subscribers)))
 	setMember(r.waiters, s, watermarks)
 }
 

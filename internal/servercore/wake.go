@@ -9,13 +9,13 @@ import (
 )
 
 const (
-	// crowdLeast is from how many sessions with subscriptions on a message wakes those that
+	// audienceLeast is from how many sessions with subscriptions on a message wakes those that
 	// it may be for. Of fewer it wakes all, which costs less than to read it first.
-	crowdLeast = 64
-	// crowdTick is how often the others look what they have passed, and crowdEach for
+	audienceLeast = 64
+	// audienceTick is how often the others look what they have passed, and audienceEach for
 	// how many more of them that is rarer: a thousand or so look each second.
-	crowdTick = time.Second
-	crowdEach = time.Millisecond
+	audienceTick = time.Second
+	audienceEach = time.Millisecond
 
 	scoutRecords = 512 // of one fsync, to wake by; for more all are woken
 	scoutTopics  = 64
@@ -46,7 +46,7 @@ func (i *Instance) scouted() bool {
 	}
 	defer s.busy.Store(false)
 	switch {
-	case i.Registry.crowd.Load() < crowdLeast || mut.On(mut.DWakesAll):
+	case i.Registry.audience.Load() < audienceLeast || mut.On(mut.DWakesAll):
 		s.end()
 	case s.follower == nil:
 		s.follower, s.topics = i.Ledger.Follow(i.Ledger.Durable()), make(map[string]bool)
@@ -112,13 +112,13 @@ func (r *Registry) interested(s *Session, b *sub, on bool) {
 // tick returns how long the session may wait to look what it has passed. Sessions that
 // were woken together do not look again together.
 func (s *Session) tick() time.Duration {
-	n := s.inst.Registry.crowd.Load()
-	if n < crowdLeast || len(s.writer.behind)+s.writer.table.Len() == 0 {
+	n := s.inst.Registry.audience.Load()
+	if n < audienceLeast || len(s.writer.behind)+s.writer.table.Len() == 0 {
 		return never
 	}
-	tick := max(crowdTick, time.Duration(n)*crowdEach)
+	tick := max(audienceTick, time.Duration(n)*audienceEach)
 	if mut.On(mut.DTicksTogether) {
 		return tick
 	}
-	return tick - tick/2*time.Duration(s.number%crowdLeast)/crowdLeast
+	return tick - tick/2*time.Duration(s.number%audienceLeast)/audienceLeast
 }

@@ -290,7 +290,7 @@ func newFine(ctx context.Context, uri string) (*fine, error) {
 		return nil, err
 	}
 	f := &fine{client: c, came: make(chan time.Time, 1<<10), ended: make(chan error, 1)}
-	sub, err := c.Subscribe(ctx, topic, client.From(client.Now)) // without From it would miss what comes while it is cut off
+	sub, err := c.Subscribe(ctx, topic, client.From(client.Now)) // without From it would miss messages while its connection is down
 	if err != nil {
 		return nil, errors.Join(err, c.Close())
 	}

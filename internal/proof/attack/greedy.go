@@ -88,8 +88,8 @@ func beGreedy(name string, t target) (code int) {
 // A deaf client sends and reads nothing.
 type deaf struct{ *raw }
 
-// dialDeaf logs on, from an address unless that is nil; what comes after the answer is
-// not read.
+// dialDeaf logs on, from an address unless that is nil. Frames that come after the answer
+// are not read.
 func dialDeaf(t target, from net.IP) (*deaf, error) {
 	c, err := dialRawFrom(from, t.clients)
 	if err != nil {

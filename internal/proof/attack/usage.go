@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -49,7 +50,7 @@ func number(line []byte, field int) int {
 	if field >= len(fields) {
 		return 0
 	}
-	n, _ := strconv.Atoi(string(fields[field])) // 0 is what it is then
+	n, _ := strconv.Atoi(string(fields[field])) // a field that is no number counts as 0
 	return n
 }
 
@@ -71,15 +72,17 @@ func watchUsage(ctx context.Context, pid int, most usage) usage {
 type processing struct{ all, stolen float64 }
 
 // processors returns that as Linux says it; zero: it is not said.
-func processors() (p processing) {
-	b, err := os.ReadFile("/proc/stat")
-	if err != nil {
-		return p
-	}
-	line, _, _ := bytes.Cut(b, []byte("\n"))
+func processors() processing {
+	b, _ := os.ReadFile("/proc/stat") // elsewhere there is none
+	return processingOf(string(b))
+}
+
+// processingOf reads the first line of /proc/stat.
+func processingOf(stat string) (p processing) {
+	line, _, _ := strings.Cut(stat, "\n")
 	const first, stolen = 1, 8 // fields; behind the second stand times that are part of others
 	for n := first; n <= stolen; n++ {
-		ticks := float64(number(line, n))
+		ticks := float64(number([]byte(line), n))
 		if p.all += ticks; n == stolen {
 			p.stolen = ticks
 		}

@@ -124,16 +124,16 @@ type telling struct {
 	run int
 }
 
-// lasts reports whether the instance must know that it told so: its process has not
-// ended since, with which what it has found to be lost may go.
+// lasts reports whether the instance must know that it told so. If its process has ended
+// since, the record of the loss may be gone that was not durable yet.
 func (t *telling) lasts() bool { return t.by.run == t.run }
 
 // Remains are what the disks of the group have together.
 type remains struct {
 	incarnation uint64
-	stands      bool           // its decree
-	settled     map[*life]bool // have made use of that
-	top         map[*life]uint64
+	stands      bool             // the decree does
+	settled     map[*life]bool   // lives that have made use of the decree
+	top         map[*life]uint64 // highest number of each life
 }
 
 func (o *oracle) remains() remains {
@@ -172,8 +172,8 @@ func (r *remains) since(l *life) uint64 {
 	return r.incarnation + 1
 }
 
-// restored notes what is lost with the images that were put back, and returns the
-// present incarnation.
+// restored notes the messages that are on none of the images that were put back, and
+// returns the present incarnation.
 func (o *oracle) restored() (incarnation uint64) {
 	r := o.remains()
 	for _, l := range o.order {
@@ -198,7 +198,8 @@ func (o *oracle) restored() (incarnation uint64) {
 }
 
 // diskLost notes that with a disk it may be lost that a decree has ended, or that a
-// publisher has made use of it: what was lost before may then be declared by it.
+// publisher has made use of it: messages that were lost before may then be declared
+// lost by it.
 func (o *oracle) diskLost() {
 	if o.w.damaged { // no journal need be readable, and anything may be lost
 		return
