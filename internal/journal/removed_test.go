@@ -43,7 +43,7 @@ func TestRemovedByTopic(t *testing.T) {
 	on(t, j, "a", 1, 10, 10) // is not removed
 	synced(t, j)
 	wantRemoved(t, j, "a", bookmark.Vector{})
-	if n, err := j.Trim(journal.Retention{Bytes: 1}); err != nil || n == 0 {
+	if n, err := j.Trim(journal.Retention{Bytes: 8 << 10}); err != nil || n == 0 {
 		t.Fatal(n, err)
 	}
 	check := func() {
@@ -71,7 +71,7 @@ func TestRemovedByTopic(t *testing.T) {
 	wantRemoved(t, j, "none", bookmark.Vector{3: 20, 5: 7})
 	on(t, j, "rest", 9, 301, 600)
 	synced(t, j)
-	if n, err := j.Trim(journal.Retention{Bytes: 1}); err != nil || n == 0 {
+	if n, err := j.Trim(journal.Retention{Bytes: 8 << 10}); err != nil || n == 0 {
 		t.Fatal(n, err)
 	}
 	wantRemoved(t, j, "none", bookmark.Vector{3: 20, 5: 7})
@@ -90,7 +90,7 @@ func TestRemovedOfManyTopics(t *testing.T) {
 	}
 	on(t, j, "rest", 5000, 1, 3000)
 	synced(t, j)
-	if n, err := j.Trim(journal.Retention{Bytes: 1}); err != nil || n == 0 {
+	if n, err := j.Trim(journal.Retention{Bytes: 8 << 10}); err != nil || n == 0 {
 		t.Fatal(n, err)
 	}
 	check := func() {
