@@ -293,10 +293,11 @@ func TestNoticeOfAPeerThatDies(t *testing.T) {
 // An instance that starts is ready when it has what its peer had (R6).
 func TestReadyWhenCaughtUp(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
-		a, b := w.pair()
+		a := w.start("a", to("b"))
 		if a.isReady() {
 			t.Fatal("ready before any peer was asked")
 		}
+		b := w.start("b", to("a"))
 		w.eventually("ready", func() bool { return a.isReady() && b.isReady() })
 		b.close()
 		a.publish(1, 1, 3000)
