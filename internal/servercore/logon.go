@@ -370,13 +370,13 @@ func (s *Session) accept(v LogonVerdict, f LogonFacts) error {
 		s.raised(have) // a link may have been faster
 	}
 	a := s.logonAck(v, f)
+	s.mu.Lock() // for both: a client that has the answer is told of what changes
 	if s.reader.logon.acks&wire.AckProcessed != 0 {
-		s.send(a)
+		s.sendLocked(a)
 	}
-	s.mu.Lock()
 	s.told.begin(a.Sync)
 	s.mu.Unlock()
-	s.driver.Wake() // the status may have changed since
+	s.driver.Wake()
 	s.inst.Counts.Logons.Add(1)
 	s.log.Info("client logged on", "ext", s.who.ext, "s", v.Sequence, "have", v.Have)
 	return nil
