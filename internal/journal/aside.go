@@ -95,6 +95,7 @@ func (j *Journal) openAside() error {
 	if err != nil {
 		return errors.Join(err, cursor.Close())
 	}
+	j.publishDiverged() // what stands there is durable
 	return nil
 }
 

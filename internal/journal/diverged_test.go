@@ -124,3 +124,21 @@ func TestRunningCRCUnknown(t *testing.T) {
 	}
 	end(t, j)
 }
+
+// What stands behind damage counts as soon as the journal is opened: nothing of a peer
+// is waited for that it will not send.
+func TestDivergedBehindDamage(t *testing.T) {
+	disk := memfs.New()
+	j := openOn(t, disk, large)
+	for n := range uint64(20) {
+		put(t, j, message(1, n+1, fmt.Sprintf("<%d>", n+1)), journal.Take)
+	}
+	diverge(t, j, 2, 1)
+	end(t, j)
+	damage(t, disk, "<10>")
+	j = openOn(t, disk, large, setAside)
+	defer end(t, j)
+	if j.Damage() == nil || j.Diverged(2) != 1 || state(j, 2).Diverged != 1 {
+		t.Errorf("%v, diverged from %d, %+v", j.Damage(), j.Diverged(2), state(j, 2))
+	}
+}
