@@ -156,18 +156,19 @@ func (q *question) close(c *conn) {
 	q.look()
 }
 
-// look closes the channels of a question that is answered.
+// look closes the channels of a question that is answered. It closes done
+// first, so that a goroutine that sees enough closed knows whether to wait.
 func (q *question) look() {
 	for c := range q.open {
 		if c.counts() {
 			return
 		}
 	}
-	if !isClosed(q.enough) {
-		close(q.enough)
-	}
 	if len(q.open) == 0 {
 		close(q.done)
+	}
+	if !isClosed(q.enough) {
+		close(q.enough)
 	}
 }
 
