@@ -8,6 +8,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/ledger"
 	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/record"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
@@ -78,20 +79,20 @@ func (j *Journal) check(r *Record) error {
 	n := len(r.Raw)
 	if r.Raw == nil {
 		var err error
-		if n, err = encodedLen(r); err != nil {
+		if n, err = record.Size(r); err != nil {
 			return err
 		}
 	}
 	if r.Check == (bookmark.Check{}) {
-		n += checkLen // which a link may add
+		n += len(r.Check) // which a link may add
 	}
 	if n > MaxRecord || mut.On(mut.R14LimitsTheOld) && n > 1<<20 {
 		return ErrTooLarge
 	}
-	if !r.Kind.Known() || single(r.Kind) && r.Sequence != 0 && r.Prev != r.Sequence-1 {
-		return fmt.Errorf("%w: %v behind %d", errRecord, r.Kind, r.Prev)
+	if r.Sequence == 0 {
+		return nil // it is numbered when it is admitted
 	}
-	return nil
+	return record.Check(r)
 }
 
 // waitRoomLocked waits until no more than unwrittenMost is left to the syncer.
@@ -150,10 +151,11 @@ func (j *Journal) logLocked(r *Record) error {
 	if r.Raw != nil {
 		at, err = j.log.Append(uint8(r.Kind), b.header, r.Raw)
 	} else {
-		b.header = appendHeader(b.header, r)
-		b.tail = appendTail(b.tail[:0], r)
-		n = len(b.header) + len(r.Topic) + len(body(r)) + len(b.tail)
-		at, err = j.log.Append(uint8(r.Kind), b.header, r.Topic, body(r), b.tail)
+		if b.header, err = record.AppendHead(b.header, r); err != nil {
+			return err
+		}
+		n = len(b.header) + len(r.Body)
+		at, err = j.log.Append(uint8(r.Kind), b.header, r.Body)
 	}
 	if err != nil {
 		return fmt.Errorf("journal: append %d|%d: %w", r.Publisher, r.Sequence, err)

@@ -184,5 +184,5 @@ func appendClosing(b []byte, c Closing, age int64) []byte {
 }
 
 func (f *fields) closing() (c Closing, age int64) {
-	return Closing{Clock: f.uvarint(), Forgotten: f.uvarint()}, int64(f.uint64())
+	return Closing{Clock: f.Uvarint(), Forgotten: f.Uvarint()}, int64(f.Uint64())
 }

@@ -145,9 +145,9 @@ func appendCluster(b []byte, c Cluster) []byte {
 }
 
 func (f *fields) cluster() (c Cluster) {
-	copy(c.ID[:], f.take(uint64(len(c.ID))))
-	flags := f.byte()
+	copy(c.ID[:], f.Take(uint64(len(c.ID))))
+	flags := f.Byte()
 	c.Founded, c.Intact = flags&clusterFounded != 0, flags&clusterIntact != 0
-	f.bad = f.bad || flags&^clusterFlags != 0
+	f.Bad = f.Bad || flags&^clusterFlags != 0
 	return c
 }

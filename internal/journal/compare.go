@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/holdfast-mq/holdfast/internal/record"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
@@ -96,7 +97,7 @@ func Compare(a, b Index) Comparison {
 func entryOf(r *Record) Entry {
 	return Entry{
 		Position: Position(r.Position), Time: r.Time, Kind: r.Kind,
-		Publisher: r.Publisher, Sequence: r.Sequence, Prev: r.Prev, Sum: unintroduced(r.Raw),
+		Publisher: r.Publisher, Sequence: r.Sequence, Prev: r.Prev, Sum: record.SumOf(r.Raw),
 	}
 }
 

@@ -176,33 +176,6 @@ func TestRingsPutBack(t *testing.T) {
 	}
 }
 
-func TestContentCRC(t *testing.T) {
-	base := Record{Kind: Message, Topic: []byte("ab"), Body: []byte("c")}
-	others := map[string]func(*Record){
-		"boundary":    func(r *Record) { r.Topic, r.Body = []byte("a"), []byte("bc") },
-		"body":        func(r *Record) { r.Body = []byte("d") },
-		"correlation": func(r *Record) { r.CorrelationID = []byte("x") },
-		"key":         func(r *Record) { r.SOWKey = []byte("x") },
-		"expiration":  func(r *Record) { r.Expiration = 1 },
-		"delta":       func(r *Record) { r.Delta = true },
-	}
-	seen := map[uint32]string{contentCRC(&base): "base"}
-	for name, change := range others {
-		r := base
-		change(&r)
-		crc := contentCRC(&r)
-		if had, twice := seen[crc]; twice {
-			t.Errorf("%s has the CRC of %s", name, had)
-		}
-		seen[crc] = name
-	}
-	r := base
-	r.User = []byte("u")
-	if contentCRC(&r) != contentCRC(&base) {
-		t.Error("the user counts")
-	}
-}
-
 // drawTable makes a table of random records.
 func drawTable(t *rapid.T) *table {
 	tb := newTable(func(topic []byte) bool { return len(topic) != 1 })

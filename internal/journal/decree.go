@@ -172,10 +172,10 @@ func appendDecree(b []byte, d decreed) []byte {
 }
 
 func (f *fields) decree() decreed {
-	d := decreed{Decree: Decree{Incarnation: f.uvarint(), ID: f.uint64(), Members: f.names(), Lost: f.names()}}
-	d.Time, d.age = time.UnixMicro(int64(f.uint64())), int64(f.uint64())
-	ended := f.byte()
-	d.Ended, f.bad = ended == 1, f.bad || ended > 1 || d.Incarnation == 0
+	d := decreed{Decree: Decree{Incarnation: f.Uvarint(), ID: f.Uint64(), Members: f.names(), Lost: f.names()}}
+	d.Time, d.age = time.UnixMicro(int64(f.Uint64())), int64(f.Uint64())
+	ended := f.Byte()
+	d.Ended, f.Bad = ended == 1, f.Bad || ended > 1 || d.Incarnation == 0
 	return d
 }
 
@@ -189,8 +189,8 @@ func appendNames(b []byte, names []string) []byte {
 }
 
 func (f *fields) names() (names []string) {
-	for range f.count(1) {
-		names = append(names, string(f.take(f.uvarint())))
+	for range f.Count(1) {
+		names = append(names, string(f.Take(f.Uvarint())))
 	}
 	return names
 }
@@ -204,8 +204,8 @@ func appendIDs(b []byte, ids []uint64) []byte {
 }
 
 func (f *fields) ids() (ids []uint64) {
-	for range f.count(8) {
-		ids = append(ids, f.uint64())
+	for range f.Count(8) {
+		ids = append(ids, f.Uint64())
 	}
 	return ids
 }
@@ -227,7 +227,7 @@ func (t *table) appendDecreed(b []byte) []byte {
 }
 
 func (t *table) recoverDecreed(f *fields) {
-	if f.byte() == 0 {
+	if f.Byte() == 0 {
 		return
 	}
 	t.decree = f.decree()

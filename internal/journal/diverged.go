@@ -117,6 +117,6 @@ func (t *table) applyDiverged(list []bookmark.Bookmark) {
 
 func (f *fields) diverged() (list []bookmark.Bookmark) {
 	list = f.bookmarks()
-	f.bad = f.bad || slices.ContainsFunc(list, func(d bookmark.Bookmark) bool { return d.Sequence == 0 })
+	f.Bad = f.Bad || slices.ContainsFunc(list, func(d bookmark.Bookmark) bool { return d.Sequence == 0 })
 	return list
 }

@@ -17,36 +17,9 @@
 // # Records on disk
 //
 // A log record (see package seglog) of kind 0x10 to 0x14 holds a Record. Its
-// payload is the local time followed by the raw record, which is what goes
-// over links, unchanged. All numbers are little-endian.
-//
-//	 0  8  time: microseconds since the Unix epoch when this instance took it
-//	 8     raw record:
-//	       0  1  kind (0x10 to 0x14)
-//	       1  1  flags, see below
-//	       2  8  publisher
-//	      10  8  sequence, not 0
-//	      18  8  predecessor, below sequence: the record stands for what is between,
-//	             and for sequence; sequence-1 of a message and of an empty one. (The
-//	             reason of a gone one, if it has one, refuses all that it stands for.)
-//	      26  2  length of the topic
-//	      28  4  length of the body
-//	      32     topic, body (of a gone record its cause: 1 let go, 2 lost, none:
-//	             removed), then what the flags announce, in this order
-//
-//	flag  0x01  delta publish (nothing follows)
-//	      0x02  reason          2 bytes length, bytes
-//	      0x04  user            2 bytes length, bytes
-//	      0x08  correlation id  2 bytes length, bytes
-//	      0x10  SOW key         2 bytes length, bytes
-//	      0x20  expiration      4 bytes, seconds
-//	      0x40  running CRC     4 bytes
-//	      0x80  check           16 bytes
-//
-// A flag is set exactly if its field is not empty or zero, and nothing may
-// follow, so a Record has one encoding. An unknown kind is an error: a later
-// version that has others says so at the head of its segments, by which an older
-// one refuses the journal before it looks at a record.
+// payload is 8 bytes of local time, microseconds since the Unix epoch when this
+// instance took it, then the record (package record), which goes over links unchanged.
+// Its kind is also that of the log record. All numbers are little-endian.
 //
 // The check tells publishers with one id apart (package bookmark). It stands in
 // the first record of a publisher, so that both become durable together, and in
@@ -124,8 +97,7 @@
 //
 // # CRCs
 //
-// The content CRC (CRC-32C) of a message covers topic, body, correlation id,
-// SOW key, expiration and delta flag, with their lengths. The running CRC of
-// a publisher (R11) is chained over (previous value, sequence, content CRC) of
+// The sum of a message's content is part of its record. The running CRC of
+// a publisher (R11) is chained over (previous value, sequence, sum, at least 3) of
 // its messages of carried topics. Both are the same on every instance.
 package journal

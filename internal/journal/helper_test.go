@@ -3,6 +3,8 @@ package journal_test
 import (
 	"errors"
 	"fmt"
+	"math"
+	"reflect"
 	"slices"
 	"sync"
 	"testing"
@@ -10,7 +12,9 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/record"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
@@ -229,4 +233,37 @@ func (l *ledger) promise(publisher, sequence uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.durable[publisher] = max(l.durable[publisher], sequence)
+}
+
+// samples are records of every kind.
+var samples = []journal.Record{
+	{Kind: journal.Message, Publisher: 7, Sequence: 1, Topic: []byte("orders"), Body: []byte(`{"id":1}`)},
+	{Kind: journal.Message, Publisher: math.MaxUint64, Sequence: math.MaxInt64, Prev: math.MaxInt64 - 1, Topic: []byte("t"),
+		Body: []byte("b"), User: []byte("u"), CorrelationID: []byte("x"), SOWKey: []byte("k"), Expiration: 9, Delta: true},
+	{Kind: journal.Tombstone, Publisher: 7, Sequence: 2, Prev: 1, Topic: []byte("secret"), Reason: []byte("not entitled")},
+	{Kind: journal.Empty, Publisher: 7, Sequence: 3, Prev: 2},
+	{Kind: journal.Gone, Publisher: 7, Sequence: 40, Prev: 30, RunningCRC: 0xdeadbeef},
+	{Kind: journal.Gone, Publisher: 7, Sequence: 40, Prev: 3, Cause: journal.Lost, Reason: []byte("lost")},
+	{Kind: journal.Message, Publisher: 8, Sequence: 1, Topic: []byte("t"), Check: bookmark.Check{1, 15: 2}},
+	{Kind: journal.Elsewhere, Publisher: 7, Sequence: 50, Prev: 40},
+}
+
+func encode(t testing.TB, r journal.Record) []byte {
+	t.Helper()
+	raw, err := record.Append(nil, &r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
+// same compares what a link carries.
+func same(a, b journal.Record) bool {
+	for _, r := range []*journal.Record{&a, &b} {
+		r.Position, r.Next, r.Time, r.Raw, r.Sum = 0, 0, 0, nil, 0
+		for _, f := range []*[]byte{&r.Topic, &r.Body, &r.Reason, &r.User, &r.CorrelationID, &r.SOWKey} {
+			*f = append([]byte{}, *f...)
+		}
+	}
+	return reflect.DeepEqual(a, b)
 }

@@ -69,9 +69,9 @@ func appendHoles(b []byte, holes []hole, room int) []byte {
 }
 
 func (f *fields) holes() (holes []hole) {
-	for range f.count(1 + 1 + 1) {
-		h := hole{from: f.uvarint(), to: f.uvarint(), cause: Cause(f.byte())}
-		f.bad = f.bad || h.from == 0 || h.from > h.to || h.cause > Lost
+	for range f.Count(1 + 1 + 1) {
+		h := hole{from: f.Uvarint(), to: f.Uvarint(), cause: Cause(f.Byte())}
+		f.Bad = f.Bad || h.from == 0 || h.from > h.to || h.cause > Lost
 		holes = append(holes, h)
 	}
 	return holes

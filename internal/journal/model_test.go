@@ -102,10 +102,10 @@ func (m *model) random() {
 	case 1:
 		r.Kind, r.Body = journal.Empty, nil
 	case 2:
-		r.Kind, r.Body, r.Sequence = journal.Elsewhere, nil, have+3
+		r.Kind, r.Topic, r.Body, r.Sequence = journal.Elsewhere, nil, nil, have+3
 	case 3:
 		if rapid.IntRange(0, 5).Draw(m.t, "gone") == 0 {
-			r.Kind, r.Body, r.Sequence, r.Prev, r.RunningCRC = journal.Gone, nil, have+5, 0, 99
+			r.Kind, r.Topic, r.Body, r.Sequence, r.Prev, r.RunningCRC = journal.Gone, nil, nil, have+5, 0, 99
 		}
 	case 4:
 		m.again(p)

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/record"
 )
 
 const (
@@ -92,15 +93,15 @@ func (s *summary) inside() (list []stretch, rest Position, err error) {
 	if len(s.outline) == 0 {
 		return nil, 0, nil
 	}
-	f := fields{rest: s.outline}
-	list = make([]stretch, f.count(1+1))
+	f := fields{record.Fields{Rest: s.outline}}
+	list = make([]stretch, f.Count(1+1))
 	for i := range list {
-		rest += Position(f.uvarint())
-		list[i] = stretch{first: rest, highest: make([]bookmark.Bookmark, f.count(1+1))}
+		rest += Position(f.Uvarint())
+		list[i] = stretch{first: rest, highest: make([]bookmark.Bookmark, f.Count(1+1))}
 		for k := range list[i].highest {
-			at, below := f.uvarint(), f.uvarint()
+			at, below := f.Uvarint(), f.Uvarint()
 			if at >= uint64(len(s.highest)) || below > s.highest[at].Sequence {
-				f.bad = true
+				f.Bad = true
 				break
 			}
 			h := s.highest[at]
@@ -108,9 +109,9 @@ func (s *summary) inside() (list []stretch, rest Position, err error) {
 		}
 	}
 	if len(list) > 0 {
-		rest += Position(f.uvarint())
+		rest += Position(f.Uvarint())
 	}
-	if f.bad || len(f.rest) > 0 || rest > s.last {
+	if f.Bad || len(f.Rest) > 0 || rest > s.last {
 		return nil, 0, fmt.Errorf("journal: outline of %d bytes: %w", len(s.outline), errState)
 	}
 	return list, rest, nil

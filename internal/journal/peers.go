@@ -70,9 +70,9 @@ func appendPeer(b []byte, p Peer) []byte {
 }
 
 func (f *fields) peer() Peer {
-	p := Peer{Name: string(f.take(f.uvarint()))}
-	flags := f.byte()
+	p := Peer{Name: string(f.Take(f.Uvarint()))}
+	flags := f.Byte()
 	p.Sends, p.Sync = flags&peerSends != 0, flags&peerSync != 0
-	f.bad = f.bad || flags&^peerFlags != 0
+	f.Bad = f.Bad || flags&^peerFlags != 0
 	return p
 }

@@ -46,7 +46,7 @@ func CRC(r *Record) uint32 {
 	if r.Kind != Message {
 		return 0
 	}
-	return contentCRC(r)
+	return contentSum(r)
 }
 
 // admit is the rule of R1: a message is taken only if its predecessor is here

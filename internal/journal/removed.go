@@ -120,10 +120,10 @@ func (p *publisher) appendMarks(b []byte) []byte {
 // topicNames reads what appendTopics wrote, marks what appendMarks did.
 func (f *fields) topicNames() topicNames {
 	n := newTopicNames()
-	for range f.count(1) {
-		name := f.take(f.uvarint())
+	for range f.Count(1) {
+		name := f.Take(f.Uvarint())
 		if n.number(name) != uint32(len(n.names)-1) {
-			f.bad = true // the name of anyTopic, one too many, too long, or twice
+			f.Bad = true // the name of anyTopic, one too many, too long, or twice
 			return n
 		}
 	}
@@ -131,15 +131,15 @@ func (f *fields) topicNames() topicNames {
 }
 
 func (f *fields) marks(p *publisher, names int) {
-	for range f.count(2) {
-		topic, below := f.uvarint(), f.uvarint()
+	for range f.Count(2) {
+		topic, below := f.Uvarint(), f.Uvarint()
 		if topic >= uint64(names) && topic != elsewhereTopic || below > p.have {
-			f.bad = true
+			f.Bad = true
 			return
 		}
 		p.topics = append(p.topics, topicMark{uint32(topic), p.have - below})
 	}
-	f.bad = f.bad || len(p.topics) > topicsMost+2
+	f.Bad = f.Bad || len(p.topics) > topicsMost+2
 }
 
 // removes takes over what the head of the oldest segment says of a publisher.

@@ -1,12 +1,12 @@
 package journal
 
 import (
-	"encoding/binary"
 	"fmt"
 	"io"
 	"slices"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/record"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
@@ -109,8 +109,10 @@ func (c *recall) next() (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		if Kind(rec.Kind) == kindState || len(rec.Payload) < timeLen+headerLen ||
-			binary.LittleEndian.Uint64(rec.Payload[timeLen+2:]) != c.publisher {
+		if Kind(rec.Kind) == kindState || len(rec.Payload) < timeLen {
+			continue
+		}
+		if publisher, _, ok := record.Identity(rec.Payload[timeLen:]); !ok || publisher != c.publisher {
 			continue
 		}
 		r := &c.record

@@ -12,6 +12,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/format"
 	"github.com/holdfast-mq/holdfast/internal/ledger"
 	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/record"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
@@ -103,7 +104,7 @@ func (t *table) appendUnknown(b []byte) []byte {
 
 func (p *publisher) checkInHead() []byte {
 	if mut.On(mut.R10CheckNotInHead) {
-		return make([]byte, checkLen)
+		return make([]byte, len(p.check))
 	}
 	return p.check[:]
 }
@@ -155,27 +156,27 @@ func (t *table) RecoverHead(payload []byte) error {
 	if err := checkHead(payload); err != nil {
 		return err
 	}
-	f := fields{rest: payload[len(headMagic)+1:]}
-	t.lastTime, t.age = int64(f.uint64()), int64(f.uint64())
-	for range f.count(peerLeast) {
+	f := fields{record.Fields{Rest: payload[len(headMagic)+1:]}}
+	t.lastTime, t.age = int64(f.Uint64()), int64(f.Uint64())
+	for range f.Count(peerLeast) {
 		t.peers = append(t.peers, f.peer())
 	}
-	for range f.count(intervalLeast) {
+	for range f.Count(intervalLeast) {
 		t.intervals = append(t.intervals, f.interval())
 	}
 	reasons := f.reasons()
 	t.topics = f.topicNames()
-	for range f.count(8 + checkLen + 1 + 1 + 4 + 8 + 1 + 1 + 1) {
+	for range f.Count(8 + len(bookmark.Check{}) + 1 + 1 + 4 + 8 + 1 + 1 + 1) {
 		t.recoverPublisher(&f, reasons)
 	}
 	t.cluster = f.cluster()
 	t.applyDiverged(f.diverged())
-	for range f.count(8) {
-		t.publisher(f.uint64()).crcUnknown = true
+	for range f.Count(8) {
+		t.publisher(f.Uint64()).crcUnknown = true
 	}
 	t.recoverDecreed(&f)
 	t.closing, t.clockAge = f.closing()
-	if f.bad || len(f.rest) > 0 {
+	if f.Bad || len(f.Rest) > 0 {
 		return fmt.Errorf("journal: head of %d bytes: %w", len(payload), errState)
 	}
 	return nil
@@ -183,12 +184,12 @@ func (t *table) RecoverHead(payload []byte) error {
 
 // checkHead reports why a head that begins with start is not one of ours.
 func checkHead(start []byte) error {
-	f := fields{rest: bytes.TrimPrefix(start, []byte(headMagic))}
-	if len(f.rest) == len(start) {
+	f := fields{record.Fields{Rest: bytes.TrimPrefix(start, []byte(headMagic))}}
+	if len(f.Rest) == len(start) {
 		return ErrNotJournal
 	}
-	switch v := f.byte(); {
-	case f.bad, v == 0:
+	switch v := f.Byte(); {
+	case f.Bad, v == 0:
 		return fmt.Errorf("journal: head of %d bytes: %w", len(start), errState)
 	case v < headVersion:
 		return fmt.Errorf("journal: head of version %d, which is not read any more", v)
@@ -199,29 +200,29 @@ func checkHead(start []byte) error {
 }
 
 func (f *fields) reasons() []string {
-	reasons := make([]string, f.count(1))
+	reasons := make([]string, f.Count(1))
 	for i := range reasons {
-		reasons[i] = string(f.take(f.uvarint()))
+		reasons[i] = string(f.Take(f.Uvarint()))
 	}
 	return reasons
 }
 
 func (t *table) recoverPublisher(f *fields, reasons []string) {
-	p := t.publisher(f.uint64())
+	p := t.publisher(f.Uint64())
 	p.check = f.check()
-	p.have = f.uvarint()
-	p.floor = f.uvarint()
-	p.crc = f.uint32()
-	p.seen = f.uint64()
-	p.closed, p.closedAt = f.uvarint(), f.uvarint()
+	p.have = f.Uvarint()
+	p.floor = f.Uvarint()
+	p.crc = f.Uint32()
+	p.seen = f.Uint64()
+	p.closed, p.closedAt = f.Uvarint(), f.Uvarint()
 	f.marks(p, len(t.topics.names))
 	p.holes = f.holes()
 	last := uint64(0)
-	for range f.count(2) {
-		last += f.uvarint()
-		reason := f.uvarint()
+	for range f.Count(2) {
+		last += f.Uvarint()
+		reason := f.Uvarint()
 		if reason >= uint64(len(reasons)) {
-			f.bad = true
+			f.Bad = true
 			return
 		}
 		p.tombstones = append(p.tombstones, Tombstoned{Sequence: last, Reason: reasons[reason]})
@@ -264,7 +265,7 @@ func (t *table) Recover(rec seglog.Record) error {
 func decodeLogged(rec seglog.Record, r *Record) error {
 	err := decodePayload(rec.Payload, r)
 	if err == nil && uint8(r.Kind) != rec.Kind {
-		err = fmt.Errorf("%w: logged as kind %#x", errRecord, rec.Kind)
+		err = fmt.Errorf("%w: logged as kind %#x", record.ErrMalformed, rec.Kind)
 	}
 	if err != nil {
 		return fmt.Errorf("journal: record at %v: %w", rec.Position, err)
@@ -291,20 +292,20 @@ type change struct {
 }
 
 func decodeState(payload []byte) (change, error) {
-	f := fields{rest: payload}
-	c := change{time: int64(f.uint64())}
-	switch what := f.byte(); what {
+	f := fields{record.Fields{Rest: payload}}
+	c := change{time: int64(f.Uint64())}
+	switch what := f.Byte(); what {
 	case stateFloors:
 		c.floors = f.bookmarks()
 	case stateInterval:
 		i := f.interval()
 		c.interval = &i
 	case stateForgotten:
-		for range f.count(8) {
-			c.forgotten = append(c.forgotten, f.uint64())
+		for range f.Count(8) {
+			c.forgotten = append(c.forgotten, f.Uint64())
 		}
 	case stateAge:
-		c.aged, c.age = true, int64(f.uint64())
+		c.aged, c.age = true, int64(f.Uint64())
 	case statePeer:
 		p := f.peer()
 		c.peer = &p
@@ -326,7 +327,7 @@ func decodeState(payload []byte) (change, error) {
 	default:
 		return c, fmt.Errorf("%w: unknown type %d", errState, what)
 	}
-	if f.bad || len(f.rest) > 0 {
+	if f.Bad || len(f.Rest) > 0 {
 		return c, errState
 	}
 	return c, nil
@@ -420,8 +421,8 @@ func appendBookmarks(b []byte, list []bookmark.Bookmark) []byte {
 }
 
 func (f *fields) bookmarks() (list []bookmark.Bookmark) {
-	for range f.count(8 + 1) {
-		list = append(list, bookmark.Bookmark{Publisher: f.uint64(), Sequence: f.uvarint()})
+	for range f.Count(8 + 1) {
+		list = append(list, bookmark.Bookmark{Publisher: f.Uint64(), Sequence: f.Uvarint()})
 	}
 	return list
 }
@@ -450,13 +451,13 @@ func appendInterval(b []byte, i Interval) []byte {
 }
 
 func (f *fields) interval() Interval {
-	i := Interval{Destination: string(f.take(f.uvarint()))}
-	i.Begin = time.UnixMicro(int64(f.uint64()))
-	if end := int64(f.uint64()); end != 0 {
+	i := Interval{Destination: string(f.Take(f.Uvarint()))}
+	i.Begin = time.UnixMicro(int64(f.Uint64()))
+	if end := int64(f.Uint64()); end != 0 {
 		i.End = time.UnixMicro(end)
 	}
-	for range f.count(8 + 1 + 1) {
-		i.Ranges = append(i.Ranges, Range{Publisher: f.uint64(), From: f.uvarint(), To: f.uvarint()})
+	for range f.Count(8 + 1 + 1) {
+		i.Ranges = append(i.Ranges, Range{Publisher: f.Uint64(), From: f.Uvarint(), To: f.Uvarint()})
 	}
 	return i
 }
@@ -504,8 +505,8 @@ func appendSummary(b []byte, s summary) []byte {
 }
 
 func decodeSummary(payload []byte) (summary, error) {
-	f := fields{rest: payload}
-	version := f.byte()
+	f := fields{record.Fields{Rest: payload}}
+	version := f.Byte()
 	switch {
 	case version > summaryVersion:
 		return summary{}, &format.VersionError{File: "a summary", Found: uint64(version), Known: summaryVersion}
@@ -514,13 +515,13 @@ func decodeSummary(payload []byte) (summary, error) {
 	case version < summaryVersion:
 		return summary{}, fmt.Errorf("journal: summary of version %d, which is not read any more", version)
 	}
-	s := summary{from: int64(f.uint64()), to: int64(f.uint64()), age: int64(f.uint64()), last: Position(f.uint64())}
-	s.highest = make([]bookmark.Bookmark, f.count(8+1))
+	s := summary{from: int64(f.Uint64()), to: int64(f.Uint64()), age: int64(f.Uint64()), last: Position(f.Uint64())}
+	s.highest = make([]bookmark.Bookmark, f.Count(8+1))
 	for i := range s.highest {
-		s.highest[i] = bookmark.Bookmark{Publisher: f.uint64(), Sequence: f.uvarint()}
+		s.highest[i] = bookmark.Bookmark{Publisher: f.Uint64(), Sequence: f.Uvarint()}
 	}
-	s.outline = f.take(uint64(len(f.rest)))
-	if f.bad || len(f.rest) > 0 {
+	s.outline = f.Take(uint64(len(f.Rest)))
+	if f.Bad || len(f.Rest) > 0 {
 		return summary{}, fmt.Errorf("journal: summary of %d bytes: %w", len(payload), errState)
 	}
 	return s, nil

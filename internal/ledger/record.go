@@ -1,80 +1,29 @@
 package ledger
 
-import (
-	"fmt"
+import "github.com/holdfast-mq/holdfast/internal/record"
 
-	"github.com/holdfast-mq/holdfast/internal/bookmark"
-)
-
-// A Position is a place in a ledger. It is opaque: positions can be compared,
-// the zero Position stands before every record, and p+1 stands behind a record
-// at p and before the next one. A Position is valid for as long as the instance
-// that gave it runs, and never leaves it.
-type Position uint64
-
-// A Kind says what a record stands for. Every record stands for Prev+1 to
-// Sequence of its publisher, is admitted by the same rule (R1) and replicates as is.
-type Kind uint8
-
-const (
-	// Message is a publish that was taken: one number.
-	Message Kind = 0x10 + iota
-	// Tombstone is a publish that was refused, or several; Reason says why (R14).
-	Tombstone
-	// Empty is a publish that was taken and leaves nothing to deliver, such as one to /AMPS/devnull: one number.
-	Empty
-	// Gone is what is not here and does not come; Cause says why.
-	Gone
-	// Elsewhere is messages of topics the link does not carry (R3).
-	Elsewhere
-)
-
-// A Cause says why what a Gone record stands for is not here.
-type Cause uint8
-
-const (
-	// Removed by retention, on the instance that says so (R2).
-	Removed Cause = iota
-	// LetGo by its publisher, before anyone here knew it (R10).
-	LetGo
-	// Lost: nobody has it (R8).
-	Lost
-	// Closed: removed, and its publisher was not seen for long since: those whose
-	// place does not name it are told nothing (R10).
-	Closed
-)
-
-// A Record is one entry of a ledger. The byte slices are valid until the next
+// The records of a ledger, see [record.Record]. A ledger keeps a publisher's check with
+// its first record and leaves it out of the others. Byte slices are valid until the next
 // call on the value that returned the record.
-type Record struct {
-	Position Position // of this instance, not part of what is replicated
-	Next     Position // of the record behind it, likewise
-	Time     int64    // microseconds since the Unix epoch when this instance took it; never goes back
+type (
+	Position = record.Position
+	Kind     = record.Kind
+	Cause    = record.Cause
+	Record   = record.Record
+)
 
-	Kind      Kind
-	Publisher uint64
-	Sequence  uint64 // 0 in Append: the next one of the publisher
-	Prev      uint64 // predecessor: Sequence-1, less in a record that stands for several
+const (
+	Message   = record.Message
+	Tombstone = record.Tombstone
+	Empty     = record.Empty
+	Gone      = record.Gone
+	Elsewhere = record.Elsewhere
 
-	Topic         []byte
-	Body          []byte
-	Reason        []byte // Tombstone; Gone: why all that it stands for is refused, if it is
-	User          []byte // publisher's user id, may be empty
-	CorrelationID []byte // x
-	SOWKey        []byte // k
-	Expiration    uint32 // e, seconds
-	Delta         bool   // delta_publish
-	RunningCRC    uint32 // Gone: the publisher's running CRC at Sequence (R11)
-	Cause         Cause  // Gone
-
-	// Check is the publisher's. A ledger keeps it with the first record of a
-	// publisher and leaves it out of the others.
-	Check bookmark.Check
-
-	// Raw is the record as it goes over a link: everything above but
-	// Position, Next and Time. Set on records that were read.
-	Raw []byte
-}
+	Removed = record.Removed
+	LetGo   = record.LetGo
+	Lost    = record.Lost
+	Closed  = record.Closed
+)
 
 // A Verdict is the answer of admission to a record (R1).
 type Verdict uint8
@@ -110,24 +59,4 @@ type Standing struct {
 type Tombstoned struct {
 	Sequence uint64
 	Reason   string
-}
-
-// Known reports whether k is a kind of this version.
-func (k Kind) Known() bool { return k >= Message && k <= Elsewhere }
-
-// String returns the kind's name.
-func (k Kind) String() string {
-	switch k {
-	case Message:
-		return "message"
-	case Tombstone:
-		return "tombstone"
-	case Empty:
-		return "empty"
-	case Gone:
-		return "gone"
-	case Elsewhere:
-		return "elsewhere"
-	}
-	return fmt.Sprintf("kind %#x", uint8(k))
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/record"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
@@ -76,7 +77,7 @@ func BenchmarkLink(b *testing.B) {
 func BenchmarkBatch(b *testing.B) {
 	r := message(1, 1, "orders")
 	r.Body = make([]byte, 256)
-	raw, err := journal.Encode(nil, r)
+	raw, err := record.Append(nil, r)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -106,7 +107,7 @@ func BenchmarkBatch(b *testing.B) {
 					b.Fatal("another frame")
 				}
 				for dec.left() > 0 {
-					if err := journal.Decode(dec.bytes(), &got); err != nil {
+					if err := record.Parse(dec.bytes(), &got); err != nil {
 						b.Fatal(err)
 					}
 				}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/record"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
@@ -24,7 +25,7 @@ func (c *fakeConn) until(d time.Duration) (records, diverged []bookmark.Bookmark
 		case frameRecords:
 			for dec.left() > 0 {
 				var r journal.Record
-				if err := journal.Decode(dec.bytes(), &r); err != nil {
+				if err := record.Parse(dec.bytes(), &r); err != nil {
 					c.w.t.Fatal(err)
 				}
 				records = append(records, bm(r.Publisher, r.Sequence))

@@ -16,6 +16,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/ledger"
+	"github.com/holdfast-mq/holdfast/internal/record"
 	"github.com/holdfast-mq/holdfast/internal/testkit/heap"
 )
 
@@ -331,7 +332,7 @@ func (x *invader) records(e *encoder) {
 		default:
 			r.Body, r.Topic = nil, nil
 		}
-		raw, err := journal.Encode(nil, r)
+		raw, err := record.Append(nil, r)
 		if err != nil {
 			raw = []byte(err.Error())
 		}

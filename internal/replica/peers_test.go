@@ -14,6 +14,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/record"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
@@ -555,12 +556,26 @@ func (c *fakeConn) records(records ...*journal.Record) {
 	c.w.t.Helper()
 	c.enc.begin(frameRecords)
 	for _, r := range records {
-		raw, err := journal.Encode(nil, r)
-		if err != nil {
-			c.w.t.Fatal(err)
-		}
-		c.enc.bytes(raw)
+		c.enc.bytes(c.raw(r))
 	}
+	c.send()
+}
+
+func (c *fakeConn) raw(r *journal.Record) []byte {
+	c.w.t.Helper()
+	raw, err := record.Append(nil, r)
+	if err != nil {
+		c.w.t.Fatal(err)
+	}
+	return raw
+}
+
+// bad sends one record that was changed.
+func (c *fakeConn) bad(r *journal.Record, change func(raw []byte)) {
+	raw := c.raw(r)
+	change(raw)
+	c.enc.begin(frameRecords)
+	c.enc.bytes(raw)
 	c.send()
 }
 
@@ -615,17 +630,19 @@ func TestRefusedRecords(t *testing.T) {
 		}, refuseRecord, "malformed"},
 		{"unknown frame", func(c *fakeConn) { c.enc.begin(99); c.send() }, refuseRecord, "unknown type"},
 		{"a message that leaves out others", func(c *fakeConn) {
-			r := message(1, 4, "x")
-			r.Prev = 1
-			c.records(r)
+			r := &journal.Record{Kind: journal.Tombstone, Publisher: 1, Sequence: 4, Prev: 1, Topic: []byte("t")}
+			c.bad(r, func(raw []byte) { raw[0] = byte(journal.Message) })
 		}, refuseRecord, "message 4 behind 1"},
+		{"other content than its sum says", func(c *fakeConn) {
+			c.bad(message(1, 1, "x"), func(raw []byte) { raw[len(raw)-1]++ })
+		}, refuseRecord, "is damaged"},
 		{"a number above the highest", func(c *fakeConn) {
 			encodeAck(c.enc, []bookmark.Bookmark{{Publisher: 1, Sequence: 1 << 63}})
 			c.send()
 		}, refuseRecord, "above 2^63-1"},
 		{"a marker above the highest number", func(c *fakeConn) {
-			c.records(&journal.Record{Kind: journal.Gone, Publisher: 1, Sequence: 1<<64 - 1})
-		}, refuseRecord, "above 2^63-1"},
+			c.bad(&journal.Record{Kind: journal.Gone, Publisher: 1, Sequence: 1}, func(raw []byte) { binary.LittleEndian.PutUint64(raw[16:], 1<<63) })
+		}, refuseRecord, "not between 1 and 2^63-1"},
 		{"damaged on the way", func(c *fakeConn) {
 			encodeAck(c.enc, []bookmark.Bookmark{bm(1, 1)})
 			b := c.enc.finish()

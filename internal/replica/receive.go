@@ -6,6 +6,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/record"
 )
 
 // take does what a frame says.
@@ -113,8 +114,11 @@ func (c *conn) takeRecords(d *decoder) error {
 // passed over.
 func (c *conn) takeRecord(raw []byte) (b bookmark.Bookmark, apart bool, err error) {
 	var r journal.Record
-	if err := journal.Decode(raw, &r); err != nil {
+	if err := record.Parse(raw, &r); err != nil {
 		return b, false, &RefusedError{Code: refuseRecord, Reason: err.Error()}
+	}
+	if !r.Sound() {
+		return b, false, &RefusedError{Code: refuseRecord, Reason: fmt.Sprintf("%d|%d is damaged", r.Publisher, r.Sequence)}
 	}
 	b = bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence}
 	c.mu.Lock()

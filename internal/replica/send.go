@@ -12,6 +12,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/outbound"
+	"github.com/holdfast-mq/holdfast/internal/record"
 )
 
 // scanStep is how many records are looked at before other frames get their turn.
@@ -214,7 +215,7 @@ func (s *sender) gone() error {
 
 // add puts a marker that we made into the batch.
 func (s *sender) add(r *journal.Record) error {
-	raw, err := journal.Encode(s.raw[:0], r)
+	raw, err := record.Append(s.raw[:0], r)
 	if err != nil {
 		return err
 	}
@@ -389,7 +390,7 @@ func (s *sender) decide(r *journal.Record) Decision {
 func (s *sender) introduce(r *journal.Record) Decision {
 	state, _ := s.c.l.o.Journal.State(r.Publisher)
 	if r.Check == (bookmark.Check{}) && state.Check != (bookmark.Check{}) {
-		s.first = journal.Introduce(s.first[:0], r, state.Check)
+		s.first = record.Introduce(s.first[:0], r, state.Check)
 	}
 	s.c.mu.Lock()
 	s.c.link.Introduced(r.Publisher)

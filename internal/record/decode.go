@@ -1,0 +1,193 @@
+package record
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/crc"
+)
+
+// Parse reads the bytes of a record into r, whose slices share raw's memory. Position,
+// Next and Time become 0. It does not look whether the content is sound.
+func Parse(raw []byte, r *Record) error {
+	if len(raw) < headerLen {
+		return fmt.Errorf("%w: %d bytes", ErrMalformed, len(raw))
+	}
+	*r = Record{
+		Kind:      Kind(raw[0]),
+		Sum:       binary.LittleEndian.Uint32(raw[4:]),
+		Publisher: binary.LittleEndian.Uint64(raw[8:]),
+		Sequence:  binary.LittleEndian.Uint64(raw[16:]),
+		Raw:       raw,
+	}
+	r.Prev = r.Sequence - 1
+	length := int(binary.LittleEndian.Uint16(raw[2:]))
+	if length < headerLen || length > len(raw) {
+		return fmt.Errorf("%w: a header of %d bytes in %d", ErrMalformed, length, len(raw))
+	}
+	f := Fields{Rest: raw[headerLen:length]}
+	if flags := raw[1]; flags != 0 { // seldom
+		r.parseFields(&f, flags)
+	}
+	if f.Bad || len(f.Rest) > 0 {
+		return fmt.Errorf("%w: its header has not the fields that it announces", ErrMalformed)
+	}
+	if err := Check(r); err != nil {
+		return err
+	}
+	if !r.parseContent(raw[length:]) {
+		return fmt.Errorf("%w: lengths don't match its %d bytes", ErrMalformed, len(raw))
+	}
+	return nil
+}
+
+// parseFields reads what the flags of the header announce.
+func (r *Record) parseFields(f *Fields, flags byte) {
+	if flags&hasPrev != 0 {
+		r.Prev = f.Uint64()
+		f.Bad = f.Bad || r.Prev == r.Sequence-1
+	}
+	if flags&hasCheck != 0 {
+		copy(r.Check[:], f.Take(uint64(checkLen)))
+		f.Bad = f.Bad || r.Check == bookmark.Check{}
+	}
+	if flags&hasCRC != 0 {
+		r.RunningCRC = f.Uint32()
+		f.Bad = f.Bad || r.RunningCRC == 0
+	}
+	if flags&hasCause != 0 {
+		r.Cause = Cause(f.Byte())
+		f.Bad = f.Bad || r.Cause == Removed
+	}
+	if flags&hasReason != 0 {
+		r.Reason = f.text()
+	}
+	if flags&hasUser != 0 {
+		r.User = f.text()
+	}
+	f.Bad = f.Bad || flags >= 2*hasUser
+}
+
+// parseContent reads the content, and reports whether it is one.
+func (r *Record) parseContent(content []byte) bool {
+	if !r.Kind.hasContent() {
+		return len(content) == 0 && r.Sum == 0
+	}
+	if len(content) < contentLen {
+		return false
+	}
+	flags := content[0]
+	f := Fields{Rest: content[contentLen:]}
+	r.Topic = f.Take(uint64(binary.LittleEndian.Uint16(content[1:])))
+	if flags != 0 {
+		r.Delta = flags&isDelta != 0
+		if flags&hasCorrelation != 0 {
+			r.CorrelationID = f.text()
+		}
+		if flags&hasKey != 0 {
+			r.SOWKey = f.text()
+		}
+		if flags&hasExpiration != 0 {
+			r.Expiration = f.Uint32()
+			f.Bad = f.Bad || r.Expiration == 0
+		}
+		f.Bad = f.Bad || flags >= 2*hasExpiration
+	}
+	if len(f.Rest) > 0 {
+		r.Body = f.Rest[:len(f.Rest):len(f.Rest)]
+	}
+	return !f.Bad
+}
+
+// Sound reports whether the content of a record that was read has its sum.
+func (r *Record) Sound() bool {
+	if !r.Kind.hasContent() {
+		return true
+	}
+	return crc.Bytes(0, r.Raw[binary.LittleEndian.Uint16(r.Raw[2:]):]) == r.Sum
+}
+
+// Identity returns whose record raw is, without looking further; ok false if it is too short.
+func Identity(raw []byte) (publisher, sequence uint64, ok bool) {
+	if len(raw) < headerLen {
+		return 0, 0, false
+	}
+	return binary.LittleEndian.Uint64(raw[8:]), binary.LittleEndian.Uint64(raw[16:]), true
+}
+
+// Fields reads fields from bytes that nobody vouches for. Once a field was not there
+// Bad is set, and all further ones are empty.
+type Fields struct {
+	Rest []byte
+	Bad  bool
+}
+
+// Take returns the next n bytes, sharing memory with what is read.
+func (f *Fields) Take(n uint64) []byte {
+	if f.Bad || n > uint64(len(f.Rest)) {
+		f.Bad, f.Rest = true, nil
+		return nil
+	}
+	b := f.Rest[:n:n]
+	f.Rest = f.Rest[n:]
+	return b
+}
+
+// Byte, Uint16, Uint32 and Uint64 read numbers, little endian.
+func (f *Fields) Byte() byte {
+	if b := f.Take(1); b != nil {
+		return b[0]
+	}
+	return 0
+}
+
+func (f *Fields) Uint16() uint16 {
+	if b := f.Take(2); b != nil {
+		return binary.LittleEndian.Uint16(b)
+	}
+	return 0
+}
+
+func (f *Fields) Uint32() uint32 {
+	if b := f.Take(4); b != nil {
+		return binary.LittleEndian.Uint32(b)
+	}
+	return 0
+}
+
+func (f *Fields) Uint64() uint64 {
+	if b := f.Take(8); b != nil {
+		return binary.LittleEndian.Uint64(b)
+	}
+	return 0
+}
+
+// Uvarint reads a number of no stated length.
+func (f *Fields) Uvarint() uint64 {
+	v, n := binary.Uvarint(f.Rest)
+	if f.Bad || n <= 0 {
+		f.Bad, f.Rest = true, nil
+		return 0
+	}
+	f.Rest = f.Rest[n:]
+	return v
+}
+
+// Count reads how many entries follow, of which each has at least size bytes: no more
+// than can be there.
+func (f *Fields) Count(size int) int {
+	n := f.Uvarint()
+	if n > uint64(len(f.Rest)/size) {
+		f.Bad, f.Rest = true, nil
+		return 0
+	}
+	return int(n)
+}
+
+// text reads a text behind its length; it is not empty.
+func (f *Fields) text() []byte {
+	n := f.Uint16()
+	f.Bad = f.Bad || n == 0
+	return f.Take(uint64(n))
+}

@@ -1,0 +1,270 @@
+package record
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/crc"
+)
+
+// Lengths of the parts that are always there, and of a check.
+const (
+	headerLen  = 24
+	contentLen = 3
+	checkLen   = len(bookmark.Check{})
+)
+
+// Flags of the header.
+const (
+	hasPrev = 1 << iota
+	hasCheck
+	hasCRC
+	hasCause
+	hasReason
+	hasUser
+)
+
+// Flags of the content.
+const (
+	isDelta = 1 << iota
+	hasCorrelation
+	hasKey
+	hasExpiration
+)
+
+var (
+	// ErrTooLarge reports a field that its length can't be written of.
+	ErrTooLarge = errors.New("record too large")
+	// ErrMalformed reports bytes that are not a record, or a Record that has no bytes.
+	ErrMalformed = errors.New("not a record")
+)
+
+// hasContent reports whether records of the kind say something.
+func (k Kind) hasContent() bool { return k != Gone && k != Elsewhere }
+
+// Append appends the bytes of r, and sets Sum and Raw.
+func Append(dst []byte, r *Record) ([]byte, error) {
+	start := len(dst)
+	longer, err := AppendHead(dst, r)
+	if err != nil {
+		return dst, err
+	}
+	longer = append(longer, r.Body...)
+	r.Raw = longer[start:]
+	return longer, nil
+}
+
+// AppendHead is Append without the body, which must follow, and sets Sum if it is 0.
+func AppendHead(dst []byte, r *Record) ([]byte, error) {
+	head, _, err := r.size()
+	if err == nil {
+		err = Check(r)
+	}
+	if err != nil {
+		return dst, fmt.Errorf("%v %d|%d: %w", r.Kind, r.Publisher, r.Sequence, err)
+	}
+	r.Seal()
+	dst = append(dst, byte(r.Kind), r.headerFlags())
+	dst = binary.LittleEndian.AppendUint16(dst, uint16(head))
+	dst = binary.LittleEndian.AppendUint32(dst, r.Sum)
+	dst = binary.LittleEndian.AppendUint64(dst, r.Publisher)
+	dst = binary.LittleEndian.AppendUint64(dst, r.Sequence)
+	dst = r.appendFields(dst)
+	if !r.Kind.hasContent() {
+		return dst, nil
+	}
+	return r.appendContent(dst), nil
+}
+
+// Seal sets Sum, if it is 0, to the sum of the content.
+func (r *Record) Seal() {
+	if r.Sum != 0 || !r.Kind.hasContent() {
+		return
+	}
+	var b [contentLen]byte
+	sum := crc.Bytes(0, r.appendFixed(b[:0]))
+	sum = crc.Bytes(sum, r.Topic)
+	for _, f := range [...][]byte{r.CorrelationID, r.SOWKey} {
+		if len(f) > 0 {
+			sum = crc.Number8(crc.Number8(sum, uint8(len(f))), uint8(len(f)>>8))
+			sum = crc.Bytes(sum, f)
+		}
+	}
+	if r.Expiration != 0 {
+		sum = crc.Number32(sum, r.Expiration)
+	}
+	r.Sum = crc.Bytes(sum, r.Body)
+}
+
+// Size returns the length of the bytes of r, or ErrTooLarge.
+func Size(r *Record) (int, error) {
+	_, all, err := r.size()
+	return all, err
+}
+
+// size returns the lengths of the header and of all.
+func (r *Record) size() (head, all int, err error) {
+	for _, f := range [...][]byte{r.Topic, r.CorrelationID, r.SOWKey} {
+		if len(f) > math.MaxUint16 {
+			return 0, 0, ErrTooLarge
+		}
+	}
+	head = headerLen + textsLen(r.Reason, r.User)
+	if r.Prev != r.Sequence-1 {
+		head += 8
+	}
+	if r.Check != (bookmark.Check{}) {
+		head += checkLen
+	}
+	if r.RunningCRC != 0 {
+		head += 4
+	}
+	if r.Cause != Removed {
+		head++
+	}
+	if head > math.MaxUint16 || uint64(len(r.Body)) > math.MaxUint32 {
+		return 0, 0, ErrTooLarge
+	}
+	if !r.Kind.hasContent() {
+		return head, head, nil
+	}
+	all = head + contentLen + len(r.Topic) + textsLen(r.CorrelationID, r.SOWKey) + len(r.Body)
+	if r.Expiration != 0 {
+		all += 4
+	}
+	return head, all, nil
+}
+
+// textsLen returns how much appendTexts appends.
+func textsLen(texts ...[]byte) (n int) {
+	for _, t := range texts {
+		if len(t) > 0 {
+			n += 2 + len(t)
+		}
+	}
+	return n
+}
+
+// Check says what in r is not as the form wants it: the numbers, or a field of another kind.
+func Check(r *Record) error {
+	gone := r.Kind == Gone
+	switch {
+	case !r.Kind.Known():
+		return fmt.Errorf("%w: unknown %v", ErrMalformed, r.Kind)
+	case r.Sequence == 0 || !bookmark.InRange(r.Sequence):
+		return fmt.Errorf("%w: sequence %d is not between 1 and 2^63-1", ErrMalformed, r.Sequence)
+	case r.Prev >= r.Sequence || r.Kind.Single() && r.Prev != r.Sequence-1:
+		return fmt.Errorf("%w: %v %d behind %d", ErrMalformed, r.Kind, r.Sequence, r.Prev)
+	case !gone && (r.Cause != Removed || r.RunningCRC != 0), r.Cause > Closed,
+		!gone && r.Kind != Tombstone && len(r.Reason) > 0, r.Kind != Message && len(r.User) > 0,
+		!r.Kind.hasContent() && len(r.Topic)+len(r.Body) > 0:
+		return fmt.Errorf("%w: %v with a field of another kind", ErrMalformed, r.Kind)
+	}
+	return nil
+}
+
+func (r *Record) headerFlags() (f byte) {
+	set := func(on bool, flag byte) {
+		if on {
+			f |= flag
+		}
+	}
+	set(r.Prev != r.Sequence-1, hasPrev)
+	set(r.Check != bookmark.Check{}, hasCheck)
+	set(r.RunningCRC != 0, hasCRC)
+	set(r.Cause != Removed, hasCause)
+	set(len(r.Reason) > 0, hasReason)
+	set(len(r.User) > 0, hasUser)
+	return f
+}
+
+// appendFields appends what the flags of the header announce.
+func (r *Record) appendFields(dst []byte) []byte {
+	if r.Prev != r.Sequence-1 {
+		dst = binary.LittleEndian.AppendUint64(dst, r.Prev)
+	}
+	if r.Check != (bookmark.Check{}) {
+		dst = append(dst, r.Check[:]...)
+	}
+	if r.RunningCRC != 0 {
+		dst = binary.LittleEndian.AppendUint32(dst, r.RunningCRC)
+	}
+	if r.Cause != Removed {
+		dst = append(dst, byte(r.Cause))
+	}
+	return appendTexts(dst, r.Reason, r.User)
+}
+
+// appendTexts appends those that are not empty, each behind its length.
+func appendTexts(dst []byte, texts ...[]byte) []byte {
+	for _, t := range texts {
+		if len(t) > 0 {
+			dst = binary.LittleEndian.AppendUint16(dst, uint16(len(t)))
+			dst = append(dst, t...)
+		}
+	}
+	return dst
+}
+
+// appendContent appends the content without the body.
+func (r *Record) appendContent(dst []byte) []byte {
+	dst = append(r.appendFixed(dst), r.Topic...)
+	dst = appendTexts(dst, r.CorrelationID, r.SOWKey)
+	if r.Expiration != 0 {
+		dst = binary.LittleEndian.AppendUint32(dst, r.Expiration)
+	}
+	return dst
+}
+
+// appendFixed appends what stands before the topic.
+func (r *Record) appendFixed(dst []byte) []byte {
+	var flags byte
+	if r.Delta {
+		flags |= isDelta
+	}
+	if len(r.CorrelationID) > 0 {
+		flags |= hasCorrelation
+	}
+	if len(r.SOWKey) > 0 {
+		flags |= hasKey
+	}
+	if r.Expiration != 0 {
+		flags |= hasExpiration
+	}
+	return append(dst, flags, byte(len(r.Topic)), byte(len(r.Topic)>>8))
+}
+
+// Introduce appends the bytes of a record that was read without the check of its
+// publisher, with that check, for who has not heard of the publisher. It sets Check and Raw.
+func Introduce(dst []byte, r *Record, check bookmark.Check) []byte {
+	start, at := len(dst), headerLen
+	if r.Raw[1]&hasPrev != 0 {
+		at += 8
+	}
+	dst = append(dst, r.Raw[:at]...)
+	dst = append(dst, check[:]...)
+	dst = append(dst, r.Raw[at:]...)
+	r.Check, r.Raw = check, dst[start:]
+	r.Raw[1] |= hasCheck
+	binary.LittleEndian.PutUint16(r.Raw[2:], binary.LittleEndian.Uint16(r.Raw[2:])+uint16(checkLen))
+	return dst
+}
+
+// SumOf returns the CRC-32C of raw bytes without the check, which one log may have with a
+// record and another with the one before it.
+func SumOf(raw []byte) uint32 {
+	if raw[1]&hasCheck == 0 {
+		return crc.Bytes(0, raw)
+	}
+	at := headerLen
+	if raw[1]&hasPrev != 0 {
+		at += 8
+	}
+	length := binary.LittleEndian.Uint16(raw[2:]) - uint16(checkLen)
+	sum := crc.Number8(crc.Number8(0, raw[0]), raw[1]&^hasCheck)
+	sum = crc.Number8(crc.Number8(sum, uint8(length)), uint8(length>>8))
+	return crc.Bytes(crc.Bytes(sum, raw[4:at]), raw[at+checkLen:])
+}
