@@ -1,5 +1,7 @@
 package pubstore
 
+import "encoding/binary"
+
 const (
 	blockBytes = 256 << 10
 	maxSpare   = 16
@@ -11,6 +13,7 @@ type arena struct {
 	first  uint64   // number of blocks[0]
 	blocks []*block // nil: let go
 	spare  []*block
+	encoder
 }
 
 type block struct {
@@ -35,19 +38,27 @@ func (a *arena) room(n int) (*block, uint64) {
 	return b, a.first + uint64(len(a.blocks)-1)
 }
 
-// add keeps a record that consists of the one for m in a life, and returns its position.
-func (a *arena) add(life uint32, m *Message) uint64 {
-	b, number := a.room(recordHeader + m.Size())
-	pos := number<<32 | uint64(len(b.data))
-	b.data = append(appendRecord(b.data, life, m), m.Body...)
+// lengthLen is the length of the length that stands before each record.
+const lengthLen = 4
+
+// add keeps the record of m, and returns its position.
+func (a *arena) add(m *Message) (uint64, error) {
+	b, number := a.room(lengthLen + leastRecord + m.Size() + moreRecord)
+	start := len(b.data)
+	data, err := a.append(append(b.data, make([]byte, lengthLen)...), m)
+	if err != nil {
+		return 0, err
+	}
+	b.data = append(data, m.Body...)
+	binary.LittleEndian.PutUint32(b.data[start:], uint32(len(b.data)-start-lengthLen))
 	b.live++
-	return pos
+	return number<<32 | uint64(start), nil
 }
 
 // get returns the record of a slot. It is valid until the next call of drop.
 func (a *arena) get(s slot) []byte {
-	off := s.pos & (1<<32 - 1)
-	return a.blocks[s.pos>>32-a.first].data[off : off+recordHeader+uint64(s.size)]
+	b := a.blocks[s.pos>>32-a.first].data[s.pos&(1<<32-1):]
+	return b[lengthLen:][:binary.LittleEndian.Uint32(b)]
 }
 
 // drop lets go of the record of a slot.

@@ -80,7 +80,7 @@ type Bolt struct {
 	closing bool
 	queue   []*boltOp
 	dirty   bool              // the state is not as in the database
-	swept   map[uint32]uint64 // by number of a life with a bucket: deleted through
+	swept   map[uint64]uint64 // by publisher with a bucket: deleted through
 	gone    []boltKey         // rejected, to be deleted
 	pending []*txAppends      // oldest first
 }
@@ -89,7 +89,7 @@ var _ Store = (*Bolt)(nil)
 
 // A boltKey is one message in the database.
 type boltKey struct {
-	life uint32
+	life uint64
 	seq  uint64
 }
 
@@ -150,7 +150,7 @@ func openBoltIn(db *bbolt.DB, bucket string, o BoltOptions, own bool) (*Bolt, er
 		db: db, own: own, bucket: []byte(bucket), acceptDamage: o.AcceptDamage, interval: orDefault(o.CommitInterval, 10*time.Millisecond),
 		urgent: signal.New(), lazy: signal.New(),
 		stop: make(chan struct{}), done: make(chan struct{}), closed: make(chan struct{}),
-		swept: make(map[uint32]uint64),
+		swept: make(map[uint64]uint64),
 	}
 	s.set(limits{
 		messages: o.MaxMessages, defaultMessages: defaultStoreMessages,
@@ -329,7 +329,7 @@ func (s *Bolt) Reject(life string, sequence uint64) error {
 		return s.ended
 	}
 	if w := s.ledger.life(life); w != nil && s.ledger.reject(w, sequence) {
-		s.gone = append(s.gone, boltKey{w.number, sequence})
+		s.gone = append(s.gone, boltKey{w.publisher, sequence})
 		s.letGoLocked()
 	}
 	return nil
@@ -353,7 +353,7 @@ func (s *Bolt) Get(life string, sequence uint64) (*Message, error) {
 		s.mu.Unlock()
 		return nil, ErrNotKept
 	}
-	key, m := boltKey{w.number, sequence}, &Message{Prev: w.prev(sequence)}
+	key, m := boltKey{w.publisher, sequence}, &Message{Prev: w.prev(sequence)}
 	s.mu.Unlock()
 
 	var rec []byte

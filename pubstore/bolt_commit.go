@@ -8,10 +8,12 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+
+	"github.com/holdfast-mq/holdfast/internal/record"
 )
 
 // In the store's bucket are the state (state.go) under "state", and a bucket
-// for each life, named by its number: the records (record.go) by sequence, and
+// for each life, named by its publisher: the records (record.go) by sequence, and
 // the last sequence given out as the bucket's own. All numbers are big endian.
 
 var stateKey = []byte("state")
@@ -21,8 +23,8 @@ const (
 	maxSweep = 10_000
 )
 
-func lifeKey(number uint32) []byte { return binary.BigEndian.AppendUint32(nil, number) }
-func seqKey(seq uint64) []byte     { return binary.BigEndian.AppendUint64(nil, seq) }
+func lifeKey(publisher uint64) []byte { return binary.BigEndian.AppendUint64(nil, publisher) }
+func seqKey(seq uint64) []byte        { return binary.BigEndian.AppendUint64(nil, seq) }
 
 // recover reads what the bucket holds, and opens the ledger under a boot id.
 // Nothing of it touches the disk, so an error is one of what is there.
@@ -66,21 +68,21 @@ func (s *Bolt) recoverFrom(tx *bbolt.Tx, boot string) error {
 
 // recoverLife fills the slots of a life with what its bucket holds.
 func (s *Bolt) recoverLife(root *bbolt.Bucket, w *window) error {
-	b := root.Bucket(lifeKey(w.number))
+	b := root.Bucket(lifeKey(w.publisher))
 	if b == nil {
-		return fmt.Errorf("publisher %d has no bucket", w.who)
+		return fmt.Errorf("publisher %d has no bucket", w.publisher)
 	}
 	if w.last = b.Sequence(); w.last < w.acked {
-		return fmt.Errorf("publisher %d has given out %d and let go of %d", w.who, w.last, w.acked)
+		return fmt.Errorf("publisher %d has given out %d and let go of %d", w.publisher, w.last, w.acked)
 	}
 	if err := w.prepare(uint64(b.Stats().KeyN)); err != nil {
 		return err
 	}
 	if bad := s.fill(b, w); len(bad) > 0 {
-		return fmt.Errorf("publisher %d, key %x: %w", w.who, bad[0], errRecord)
+		return fmt.Errorf("publisher %d, key %x: %w", w.publisher, bad[0], record.ErrMalformed)
 	}
 	if seq := w.missing(0); seq != 0 {
-		return fmt.Errorf("publisher %d: message %d is missing", w.who, seq)
+		return fmt.Errorf("publisher %d: message %d is missing", w.publisher, seq)
 	}
 	return nil
 }
@@ -88,18 +90,18 @@ func (s *Bolt) recoverLife(root *bbolt.Bucket, w *window) error {
 // fill finds the messages in the bucket of a life, and returns the keys under
 // which something else stands.
 func (s *Bolt) fill(b *bbolt.Bucket, w *window) (bad [][]byte) {
-	s.swept[w.number] = w.acked
+	s.swept[w.publisher] = w.acked
 	c := b.Cursor()
 	for k, rec := c.First(); k != nil; k, rec = c.Next() {
-		number, seq, err := recordIdentity(rec)
-		if err != nil || !wholeRecord(rec) || number != w.number || len(k) != 8 || binary.BigEndian.Uint64(k) != seq || seq > w.last {
+		publisher, seq, _ := recordIdentity(rec)
+		size, ms, err := recordMeta(rec)
+		if err != nil || publisher != w.publisher || len(k) != 8 || binary.BigEndian.Uint64(k) != seq || seq > w.last {
 			bad = append(bad, slices.Clone(k))
 			continue
 		}
-		size, ms := recordMeta(rec)
 		w.fill(seq, 0, size, ms)
 		if seq <= w.acked {
-			s.swept[w.number] = min(s.swept[w.number], seq-1)
+			s.swept[w.publisher] = min(s.swept[w.publisher], seq-1)
 		}
 	}
 	return bad
@@ -120,7 +122,7 @@ func givenOut(b *bbolt.Bucket, w *window) uint64 {
 
 // salvageLimit is how many messages a damaged life is believed to have kept.
 func salvageLimit(root *bbolt.Bucket) uint64 {
-	return uint64(root.Tx().Size())/recordHeader + maxSalvage
+	return uint64(root.Tx().Size())/leastRecord + maxSalvage
 }
 
 // maxSalvage is how many messages a life may lack beside what its file can
@@ -129,7 +131,7 @@ const maxSalvage = 1 << 20
 
 // salvageLife is recoverLife of a damaged store: what can't be read is given up.
 func (s *Bolt) salvageLife(root *bbolt.Bucket, w *window) error {
-	b, err := root.CreateBucketIfNotExists(lifeKey(w.number))
+	b, err := root.CreateBucketIfNotExists(lifeKey(w.publisher))
 	if err != nil {
 		return err
 	}
@@ -234,7 +236,7 @@ func (s *Bolt) unsaved() bool {
 		return false
 	}
 	for _, w := range s.ledger.lives {
-		if s.swept[w.number] < w.acked {
+		if s.swept[w.publisher] < w.acked {
 			return true
 		}
 	}
@@ -300,13 +302,16 @@ func (s *Bolt) apply(tx *bbolt.Tx, batch []*boltOp) (errs []error, err error) {
 // notes it in what its transaction adds.
 func (s *Bolt) putLocked(root *bbolt.Bucket, m *Message, to *txAppends) (err error) {
 	w := s.ledger.current()
-	b := root.Bucket(lifeKey(w.number))
-	m.Publisher = w.who
+	b := root.Bucket(lifeKey(w.publisher))
+	m.Publisher = w.publisher
 	if m.Sequence, err = b.NextSequence(); err != nil {
 		return err
 	}
-	rec := make([]byte, 0, recordHeader+m.Size())
-	if err := b.Put(seqKey(m.Sequence), append(appendRecord(rec, w.number, m), m.Body...)); err != nil {
+	rec, err := new(encoder).append(make([]byte, 0, leastRecord+m.Size()+moreRecord), m)
+	if err == nil {
+		err = b.Put(seqKey(m.Sequence), append(rec, m.Body...))
+	}
+	if err != nil {
 		return err
 	}
 	to.last = m.Sequence
@@ -319,19 +324,19 @@ func (s *Bolt) putLocked(root *bbolt.Bucket, m *Message, to *txAppends) (err err
 // none for those that left.
 func (s *Bolt) putState(root *bbolt.Bucket) error {
 	for _, w := range s.ledger.lives {
-		if _, ok := s.swept[w.number]; !ok {
-			if _, err := root.CreateBucket(lifeKey(w.number)); err != nil {
+		if _, ok := s.swept[w.publisher]; !ok {
+			if _, err := root.CreateBucket(lifeKey(w.publisher)); err != nil {
 				return err
 			}
-			s.swept[w.number] = 0
+			s.swept[w.publisher] = 0
 		}
 	}
-	for number := range s.swept {
-		if s.ledger.numbered(number) == nil {
-			if err := root.DeleteBucket(lifeKey(number)); err != nil {
+	for publisher := range s.swept {
+		if s.ledger.of(publisher) == nil {
+			if err := root.DeleteBucket(lifeKey(publisher)); err != nil {
 				return err
 			}
-			delete(s.swept, number)
+			delete(s.swept, publisher)
 		}
 	}
 	return root.Put(stateKey, s.ledger.encodeState())
@@ -341,15 +346,15 @@ func (s *Bolt) putState(root *bbolt.Bucket) error {
 func (s *Bolt) sweepLocked(root *bbolt.Bucket) error {
 	budget := maxSweep
 	for _, w := range s.ledger.lives {
-		if _, ok := s.swept[w.number]; !ok {
+		if _, ok := s.swept[w.publisher]; !ok {
 			continue // just begun
 		}
-		b := root.Bucket(lifeKey(w.number))
-		for ; s.swept[w.number] < w.acked && budget > 0; budget-- {
-			if err := b.Delete(seqKey(s.swept[w.number] + 1)); err != nil {
+		b := root.Bucket(lifeKey(w.publisher))
+		for ; s.swept[w.publisher] < w.acked && budget > 0; budget-- {
+			if err := b.Delete(seqKey(s.swept[w.publisher] + 1)); err != nil {
 				return err
 			}
-			s.swept[w.number]++
+			s.swept[w.publisher]++
 		}
 	}
 	for ; len(s.gone) > 0 && budget > 0; budget-- {

@@ -11,10 +11,10 @@ import (
 
 // A boltCursor reads ahead, since each read is a transaction.
 type boltCursor struct {
-	s      *Bolt
-	w      *window // guarded by s.mu
-	number uint32
-	at     uint64 // the sequence last returned
+	s         *Bolt
+	w         *window // guarded by s.mu
+	publisher uint64
+	at        uint64 // the sequence last returned
 
 	buf   []byte   // of ahead
 	ahead [][]byte // records read, ascending
@@ -37,7 +37,7 @@ func (s *Bolt) Cursor(life string, after uint64) (Cursor, error) {
 	if w == nil {
 		return nil, ErrNoLife
 	}
-	return &boltCursor{s: s, w: w, number: w.number, at: after}, nil
+	return &boltCursor{s: s, w: w, publisher: w.publisher, at: after}, nil
 }
 
 func (c *boltCursor) Next(m *Message) (bool, error) {
@@ -101,7 +101,7 @@ func (c *boltCursor) read(seq, last uint64) error {
 	}
 	c.buf, c.ahead = c.buf[:0], c.ahead[:0]
 	return c.s.view(func(tx *bbolt.Tx) error {
-		b := c.s.lifeBucket(tx, c.number)
+		b := c.s.lifeBucket(tx, c.publisher)
 		if b == nil {
 			return nil // the life has left
 		}
@@ -123,12 +123,12 @@ func (c *boltCursor) read(seq, last uint64) error {
 
 func (c *boltCursor) Close() error { return nil }
 
-func (s *Bolt) lifeBucket(tx *bbolt.Tx, number uint32) *bbolt.Bucket {
+func (s *Bolt) lifeBucket(tx *bbolt.Tx, publisher uint64) *bbolt.Bucket {
 	root := tx.Bucket(s.bucket)
 	if root == nil {
 		return nil
 	}
-	return root.Bucket(lifeKey(number))
+	return root.Bucket(lifeKey(publisher))
 }
 
 // find returns a record, nil if it isn't in the database.

@@ -95,7 +95,7 @@ func (s *Bolt) AwaitRoom(ctx context.Context, size int) error {
 // currentLocked returns the bucket of the life that is appended to.
 func (s *Bolt) currentLocked(root *bbolt.Bucket) (*bbolt.Bucket, error) {
 	if root != nil {
-		if b := root.Bucket(lifeKey(s.ledger.current().number)); b != nil {
+		if b := root.Bucket(lifeKey(s.ledger.current().publisher)); b != nil {
 			return b, nil
 		}
 	}

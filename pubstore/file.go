@@ -77,10 +77,11 @@ type File struct {
 	dirty   bool              // lazy was set since the last commit began
 	durable seglog.Position   // what is before it is safe against a power cut
 	synced  sync.Cond         // durable has moved, or the store has failed
-	logged  map[uint32]uint64 // by number of a life: acked as the log says
+	logged  map[uint64]uint64 // by publisher: acked as the log says
 	left    bool              // a life has left that the log still has
-	prefix  []byte            // a record but for its body, used again
-	parts   [2][]byte         // the same for the record
+	encoder encoder
+	prefix  []byte    // a record but for its body, used again
+	parts   [2][]byte // the same for the record
 }
 
 // A committer is what the calls of a store and its goroutine tell each other.
@@ -128,8 +129,12 @@ func (s *File) Append(ctx context.Context, m *Message) (uint64, error) {
 // appendLocked numbers m and puts it into the log's memory.
 func (s *File) appendLocked(m *Message) (seglog.Position, error) {
 	w := s.ledger.current()
-	m.Publisher, m.Sequence, m.Time = w.who, w.last+1, time.Now()
-	s.prefix = appendRecord(s.prefix[:0], w.number, m)
+	m.Publisher, m.Sequence, m.Time = w.publisher, w.last+1, time.Now()
+	prefix, err := s.encoder.append(s.prefix[:0], m)
+	if err != nil {
+		return 0, err
+	}
+	s.prefix = prefix
 	s.parts = [2][]byte{s.prefix, m.Body}
 	pos, err := s.log.Append(kindMessage, s.parts[:]...)
 	s.parts[1] = nil
@@ -253,7 +258,7 @@ func (s *File) Reject(life string, sequence uint64) error {
 		s.left = true
 		return s.recordLocked(kindState, s.ledger.encodeState())
 	}
-	return s.recordLocked(kindReject, appendMark(nil, w.number, sequence))
+	return s.recordLocked(kindReject, appendMark(nil, w.publisher, sequence))
 }
 
 // Get implements Store.

@@ -148,27 +148,27 @@ func (s *File) commitNow() {
 func (s *File) logLetGoLocked() error {
 	if s.left {
 		s.left = false
-		for number := range s.logged {
-			if s.ledger.numbered(number) == nil {
-				delete(s.logged, number)
+		for publisher := range s.logged {
+			if s.ledger.of(publisher) == nil {
+				delete(s.logged, publisher)
 			}
 		}
 		if _, err := s.log.Append(kindState, s.ledger.encodeState()); err != nil {
 			return err
 		}
 		for _, w := range s.ledger.lives {
-			s.logged[w.number] = w.acked
+			s.logged[w.publisher] = w.acked
 		}
 	}
 	for _, w := range s.ledger.lives {
-		if s.logged[w.number] == w.acked {
+		if s.logged[w.publisher] == w.acked {
 			continue
 		}
-		s.prefix = appendMark(s.prefix[:0], w.number, w.acked)
+		s.prefix = appendMark(s.prefix[:0], w.publisher, w.acked)
 		if _, err := s.log.Append(kindDiscard, s.prefix); err != nil {
 			return err
 		}
-		s.logged[w.number] = w.acked
+		s.logged[w.publisher] = w.acked
 	}
 	return nil
 }

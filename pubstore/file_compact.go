@@ -9,7 +9,7 @@ import "github.com/holdfast-mq/holdfast/internal/seglog"
 const (
 	compactSegments = 4       // a log of fewer files is left alone
 	compactBytes    = 4 << 20 // copied at a time
-	recordOverhead  = recordHeader + 64
+	recordOverhead  = leastRecord + 64
 )
 
 // A move is a message that was copied.

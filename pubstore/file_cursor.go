@@ -7,6 +7,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/intern"
 	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/record"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
@@ -101,9 +102,9 @@ func (c *fileCursor) read(pos seglog.Position) ([]byte, error) {
 }
 
 func (c *fileCursor) check(rec []byte, seq uint64) error {
-	number, have, err := recordIdentity(rec)
-	if err == nil && (number != c.w.number || have != seq) {
-		err = fmt.Errorf("found message %d of life %d: %w", have, number, errRecord)
+	publisher, have, err := recordIdentity(rec)
+	if err == nil && (publisher != c.w.publisher || have != seq) {
+		err = fmt.Errorf("found message %d of publisher %d: %w", have, publisher, record.ErrMalformed)
 	}
 	return err
 }

@@ -22,8 +22,8 @@ import (
 const (
 	kindMessage = 0x10 // record.go
 	kindState   = 0x11 // state.go: replaces all that was known
-	kindDiscard = 0x12 // number of a life, and up to where it was let go
-	kindReject  = 0x13 // number of a life, and which message was let go
+	kindDiscard = 0x12 // publisher, and up to where it was let go
+	kindReject  = 0x13 // publisher, and which message was let go
 )
 
 // headMagic tells a publish store from other logs (a server's journal).
@@ -32,18 +32,18 @@ const headMagic = "hfspubstore"
 // ErrNotStore reports a place that holds something else, or nothing.
 var ErrNotStore = errors.New("not a publish store")
 
-// A mark is the payload of kindDiscard and kindReject: 4 and 8 bytes, little endian.
-const markSize = 12
+// A mark is the payload of kindDiscard and kindReject: 8 bytes each, little endian.
+const markSize = 16
 
-func appendMark(dst []byte, life uint32, seq uint64) []byte {
-	return binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint32(dst, life), seq)
+func appendMark(dst []byte, publisher, seq uint64) []byte {
+	return binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(dst, publisher), seq)
 }
 
-func decodeMark(p []byte) (life uint32, seq uint64, err error) {
+func decodeMark(p []byte) (publisher, seq uint64, err error) {
 	if len(p) != markSize {
 		return 0, 0, errState
 	}
-	return binary.LittleEndian.Uint32(p), binary.LittleEndian.Uint64(p[4:]), nil
+	return binary.LittleEndian.Uint64(p), binary.LittleEndian.Uint64(p[8:]), nil
 }
 
 // A DamagedError reports a store whose disk lost or changed what it held:
@@ -196,7 +196,7 @@ func newFile(dir string, o *FileOptions) *File {
 			stop: make(chan struct{}), done: make(chan struct{}),
 		},
 		closed: make(chan struct{}),
-		logged: make(map[uint32]uint64),
+		logged: make(map[uint64]uint64),
 	}
 	s.synced.L = &s.mu
 	s.set(limits{
@@ -281,7 +281,7 @@ func (s *File) announce() error {
 	s.durable = end
 	s.visible.Store(uint64(end))
 	for _, w := range s.ledger.lives {
-		s.logged[w.number] = w.acked
+		s.logged[w.publisher] = w.acked
 	}
 	return nil
 }
@@ -289,7 +289,7 @@ func (s *File) announce() error {
 // find fills the slots from the messages in the log, and from what was set
 // aside behind damage.
 func (s *File) find(acceptDamage bool) error {
-	records := (uint64(s.log.End()) + uint64(s.log.Size())) / recordHeader
+	records := (uint64(s.log.End()) + uint64(s.log.Size())) / leastRecord
 	for _, w := range s.ledger.lives {
 		if err := w.prepare(records); err != nil {
 			return &DamagedError{Path: s.dir, Err: err}
@@ -305,7 +305,7 @@ func (s *File) find(acceptDamage bool) error {
 		if acceptDamage {
 			s.givenUp += w.giveUp()
 		} else if seq := w.missing(0); seq != 0 {
-			return &DamagedError{Path: s.dir, Err: fmt.Errorf("message %d of publisher %d is missing", seq, w.who)}
+			return &DamagedError{Path: s.dir, Err: fmt.Errorf("message %d of publisher %d is missing", seq, w.publisher)}
 		}
 	}
 	if len(s.ledger.lives) > 0 {
@@ -327,12 +327,12 @@ func (s *File) findFrom(c *seglog.Cursor) error {
 		if r.Kind != kindMessage {
 			continue
 		}
-		number, seq, err := recordIdentity(r.Payload)
+		publisher, seq, _ := recordIdentity(r.Payload)
+		size, ms, err := recordMeta(r.Payload)
 		if err != nil {
 			return fmt.Errorf("record at %d: %w", r.Position, err)
 		}
-		if w := s.ledger.numbered(number); w != nil {
-			size, ms := recordMeta(r.Payload)
+		if w := s.ledger.of(publisher); w != nil {
 			w.fill(seq, uint64(r.Position), size, ms)
 		}
 	}
@@ -358,22 +358,22 @@ func (o *fileOwner) Recover(r seglog.Record) error { return o.ledger.replay(r.Ki
 
 // replay applies a record to a ledger whose slots are not filled yet.
 func (l *ledger) replay(kind uint8, p []byte) error {
-	var number uint32
+	var publisher uint64
 	var seq uint64
 	var err error
 	switch kind {
 	case kindState:
 		return l.decodeState(p)
 	case kindMessage:
-		number, seq, err = recordIdentity(p)
+		publisher, seq, err = recordIdentity(p)
 	case kindDiscard, kindReject:
-		number, seq, err = decodeMark(p)
+		publisher, seq, err = decodeMark(p)
 	default:
 		return fmt.Errorf("kind %#x: %w", kind, errState)
 	}
-	w := l.numbered(number)
+	w := l.of(publisher)
 	if err == nil && w == nil {
-		err = fmt.Errorf("kind %#x: life %d: %w", kind, number, errState)
+		err = fmt.Errorf("kind %#x: publisher %d: %w", kind, publisher, errState)
 	}
 	if err != nil {
 		return err

@@ -33,8 +33,8 @@ func (s *File) eachAside(f func(seglog.Record) error) error {
 func (s *File) replayAside() error {
 	return s.eachAside(func(r seglog.Record) error {
 		if r.Kind == kindMessage {
-			number, seq, err := recordIdentity(r.Payload)
-			if w := s.ledger.numbered(number); err == nil && w != nil {
+			publisher, seq, err := recordIdentity(r.Payload)
+			if w := s.ledger.of(publisher); err == nil && w != nil {
 				w.last = max(w.last, seq)
 			}
 			return nil
@@ -52,17 +52,17 @@ func (s *File) salvage() error {
 		if r.Kind != kindMessage {
 			return nil
 		}
-		number, seq, err := recordIdentity(r.Payload)
+		publisher, seq, _ := recordIdentity(r.Payload)
+		size, ms, err := recordMeta(r.Payload)
 		if err != nil {
 			return nil
 		}
-		w := s.ledger.numbered(number)
+		w := s.ledger.of(publisher)
 		if w == nil || !w.holds(seq) || w.slots.at(seq).pos != noPos {
 			return nil
 		}
 		pos, err := s.log.Append(kindMessage, r.Payload)
 		if err == nil {
-			size, ms := recordMeta(r.Payload)
 			w.fill(seq, uint64(pos), size, ms)
 		}
 		return err

@@ -142,7 +142,7 @@ func (i *fileInspector) note(log seglog.Inspection) {
 func (i *fileInspector) judge() {
 	for _, w := range i.ledger.lives {
 		if seq := w.missing(0); seq != 0 {
-			i.found.Damage = append(i.found.Damage, fmt.Errorf("message %d of publisher %d is missing", seq, w.who))
+			i.found.Damage = append(i.found.Damage, fmt.Errorf("message %d of publisher %d is missing", seq, w.publisher))
 			w.giveUp()
 		}
 	}
@@ -178,8 +178,8 @@ func (i *fileInspector) damage(*seglog.DamageError) error {
 func (i *fileInspector) replay(r seglog.Record) error {
 	i.records++
 	if i.damaged && r.Kind == kindMessage { // records between are missing
-		number, seq, err := recordIdentity(r.Payload)
-		if w := i.ledger.numbered(number); err == nil && w != nil {
+		publisher, seq, err := recordIdentity(r.Payload)
+		if w := i.ledger.of(publisher); err == nil && w != nil {
 			w.last = max(w.last, seq)
 		}
 		return nil
@@ -200,8 +200,8 @@ func (i *fileInspector) life(r seglog.Record) (w *window, seq uint64) {
 	if r.Kind != kindMessage {
 		return nil, 0
 	}
-	number, seq, err := recordIdentity(r.Payload)
-	if w = i.ledger.numbered(number); err != nil || w == nil || !w.holds(seq) {
+	publisher, seq, err := recordIdentity(r.Payload)
+	if w = i.ledger.of(publisher); err != nil || w == nil || !w.holds(seq) {
 		return nil, 0
 	}
 	return w, seq
@@ -209,7 +209,10 @@ func (i *fileInspector) life(r seglog.Record) (w *window, seq uint64) {
 
 func (i *fileInspector) fill(r seglog.Record) error {
 	if w, seq := i.life(r); w != nil {
-		size, ms := recordMeta(r.Payload)
+		size, ms, err := recordMeta(r.Payload)
+		if err != nil {
+			return nil // it is missing
+		}
 		w.fill(seq, uint64(r.Position), size, ms)
 	}
 	return nil
@@ -227,7 +230,7 @@ func (i *fileInspector) show(r seglog.Record, each func(string, *Message) error)
 func show(w *window, seq uint64, record []byte, each func(string, *Message) error) error {
 	var m Message
 	if err := decodeRecord(record, &m, new(intern.Texts)); err != nil {
-		return fmt.Errorf("message %d of publisher %d: %w", seq, w.who, err)
+		return fmt.Errorf("message %d of publisher %d: %w", seq, w.publisher, err)
 	}
 	m.Prev = w.prev(seq)
 	return each(w.id, &m)
@@ -237,7 +240,7 @@ func show(w *window, seq uint64, record []byte, each func(string, *Message) erro
 // be open for reading only; of the options only BootID counts. OpenBolt's bucket
 // is "publish".
 func InspectBolt(db *bbolt.DB, bucket string, o BoltOptions, each func(life string, m *Message) error) (Inspection, error) {
-	s := &Bolt{db: db, bucket: []byte(bucket), swept: make(map[uint32]uint64)}
+	s := &Bolt{db: db, bucket: []byte(bucket), swept: make(map[uint64]uint64)}
 	var found Inspection
 	err := db.View(func(tx *bbolt.Tx) error {
 		root := tx.Bucket(s.bucket)
@@ -278,7 +281,7 @@ func InspectBolt(db *bbolt.DB, bucket string, o BoltOptions, each func(life stri
 // inspectDamaged finds what can be read of a life that recoverLife refuses, and
 // notes what can't as lost.
 func (s *Bolt) inspectDamaged(root *bbolt.Bucket, w *window) {
-	b := root.Bucket(lifeKey(w.number))
+	b := root.Bucket(lifeKey(w.publisher))
 	w.kept, w.bytes, w.last = 0, 0, givenOut(b, w)
 	if w.prepare(salvageLimit(root)) != nil {
 		w.last, w.slots = w.acked, slots{first: w.acked + 1} // nothing can be said of its messages
@@ -307,7 +310,7 @@ func holdsStore(root *bbolt.Bucket) bool {
 
 // showLife calls each, unless that is nil, with the messages that a life keeps.
 func showLife(root *bbolt.Bucket, w *window, each func(string, *Message) error) error {
-	b := root.Bucket(lifeKey(w.number))
+	b := root.Bucket(lifeKey(w.publisher))
 	if each == nil || b == nil {
 		return nil
 	}

@@ -18,8 +18,7 @@ type ledger struct {
 	closed  bool   // it was closed cleanly
 	met     met    // the group of servers (R10)
 
-	lives   []*window // never empty once begin was called; the last one is appended to
-	numbers uint32    // given out to lives
+	lives []*window // never empty once begin was called; the last one is appended to
 
 	maxMessages int
 	maxBytes    int64
@@ -33,8 +32,7 @@ type ledger struct {
 
 // begin starts a new life. The one before leaves if it keeps nothing.
 func (l *ledger) begin(id string) {
-	l.numbers++
-	l.lives = append(l.lives, newWindow(l.numbers, id))
+	l.lives = append(l.lives, newWindow(id))
 	l.prune()
 }
 
@@ -90,10 +88,10 @@ func (l *ledger) life(id string) *window {
 	return nil
 }
 
-// numbered returns a life by its number, nil if there is none.
-func (l *ledger) numbered(n uint32) *window {
+// of returns the life of a publisher, nil if there is none.
+func (l *ledger) of(publisher uint64) *window {
 	for _, w := range l.lives {
-		if w.number == n {
+		if w.publisher == publisher {
 			return w
 		}
 	}

@@ -3,6 +3,7 @@ package pubstore
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
 	"slices"
 	"time"
 
@@ -76,8 +77,13 @@ func (s *Memory) Append(ctx context.Context, m *Message) (uint64, error) {
 		return 0, err
 	}
 	w := s.ledger.current()
-	m.Publisher, m.Sequence, m.Time = w.who, w.last+1, time.Now()
-	w.append(s.arena.add(w.number, m), m.Size(), m.Time.UnixMilli())
+	m.Publisher, m.Sequence, m.Time = w.publisher, w.last+1, time.Now()
+	pos, err := s.arena.add(m)
+	if err != nil {
+		s.mu.Unlock()
+		return 0, fmt.Errorf("publish store: %w", err)
+	}
+	w.append(pos, m.Size(), m.Time.UnixMilli())
 	s.mu.Unlock()
 	s.signal()
 	return m.Sequence, nil

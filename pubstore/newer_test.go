@@ -1,7 +1,6 @@
 package pubstore_test
 
 import (
-	"encoding/binary"
 	"errors"
 	"os"
 	"path/filepath"
@@ -87,7 +86,7 @@ func TestBoltNewerVersion(t *testing.T) {
 	checkNewer(t, "InspectBolt", err)
 	err = db.View(func(tx *bbolt.Tx) error {
 		root := tx.Bucket([]byte("publish"))
-		life := root.Bucket(binary.BigEndian.AppendUint32(nil, 1))
+		life := root.Bucket(firstLife(root))
 		if root.Get([]byte("state"))[1] != 2 || life == nil || life.Stats().KeyN != 3 {
 			t.Error("the store is not what it was")
 		}

@@ -8,7 +8,7 @@ import (
 
 // orderedWindow returns a window with messages 1 to n, at positions 10, 20, ...
 func orderedWindow(n int) *window {
-	w := newWindow(1, "life")
+	w := newWindow("life")
 	for i := range n {
 		w.append(uint64(10*(i+1)), 1, 0)
 	}
@@ -59,7 +59,7 @@ func TestOldest(t *testing.T) {
 // A message that can't be read any more does not hide that those beside it
 // were moved: what is kept of the log ends where one of them begins.
 func TestOldestBesideALoss(t *testing.T) {
-	w := newWindow(1, "life")
+	w := newWindow("life")
 	w.last = 3
 	if err := w.prepare(3); err != nil {
 		t.Fatal(err)

@@ -2,93 +2,79 @@ package pubstore
 
 import (
 	"encoding/binary"
-	"errors"
+	"fmt"
+	"math"
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/intern"
+	"github.com/holdfast-mq/holdfast/internal/record"
 )
 
-// A message is kept as one record, the same in all three stores:
-//
-//	offset  bytes
-//	0       4  number of the life in its store, little endian as all of these
-//	4       8  sequence
-//	12      8  time of the append, nanoseconds since the Unix epoch
-//	20      8  expiration, nanoseconds
-//	28      1  flags: 1 delta_publish
-//	29      2  length of the topic
-//	31      2  length of the key
-//	33      2  length of the correlation id
-//	35         topic, key, correlation id, body
-const recordHeader = 35
+// What a store keeps of a message is the time of its Append, microseconds since the
+// Unix epoch in 8 bytes, little endian, and its record as it goes to servers (package
+// record). This is the least of it.
+const leastRecord = timeLen + record.Least
 
-const flagDelta = 1
+const timeLen = 8
 
-var errRecord = errors.New("record of a message is malformed")
+// moreRecord is the most that a record has beside leastRecord and Message.Size.
+const moreRecord = 8
 
-// appendRecord appends the record of m but for its body.
-func appendRecord(dst []byte, life uint32, m *Message) []byte {
-	le := binary.LittleEndian
-	dst = le.AppendUint32(dst, life)
-	dst = le.AppendUint64(dst, m.Sequence)
-	dst = le.AppendUint64(dst, uint64(m.Time.UnixNano()))
-	dst = le.AppendUint64(dst, uint64(m.Expiration))
-	var flags byte
-	if m.Delta {
-		flags |= flagDelta
+// An encoder makes what is kept. It isn't safe for concurrent use.
+type encoder struct{ record record.Record }
+
+// append appends what is kept of m but for its body. It fails for no message that the
+// store has checked.
+func (e *encoder) append(dst []byte, m *Message) ([]byte, error) {
+	r := &e.record
+	*r = record.Record{
+		Kind: record.Message, Publisher: m.Publisher, Sequence: m.Sequence, Prev: m.Sequence - 1,
+		Topic:         append(r.Topic[:0], m.Topic...),
+		CorrelationID: append(r.CorrelationID[:0], m.CorrelationID...),
+		SOWKey:        append(r.SOWKey[:0], m.SOWKey...),
+		Expiration:    uint32(min(m.Expiration/time.Second, math.MaxUint32)),
+		Delta:         m.Delta,
+		Body:          m.Body,
 	}
-	dst = append(dst, flags)
-	dst = le.AppendUint16(dst, uint16(len(m.Topic)))
-	dst = le.AppendUint16(dst, uint16(len(m.SOWKey)))
-	dst = le.AppendUint16(dst, uint16(len(m.CorrelationID)))
-	dst = append(dst, m.Topic...)
-	dst = append(dst, m.SOWKey...)
-	return append(dst, m.CorrelationID...)
+	dst = binary.LittleEndian.AppendUint64(dst, uint64(m.Time.UnixMicro()))
+	dst, err := record.AppendHead(dst, r)
+	r.Body = nil // it is the caller's
+	return dst, err
 }
 
 // recordIdentity returns whose record it is, without looking further.
-func recordIdentity(rec []byte) (life uint32, seq uint64, err error) {
-	if len(rec) < recordHeader {
-		return 0, 0, errRecord
+func recordIdentity(rec []byte) (publisher, seq uint64, err error) {
+	if len(rec) < leastRecord {
+		return 0, 0, fmt.Errorf("%w: %d bytes", record.ErrMalformed, len(rec))
 	}
-	return binary.LittleEndian.Uint32(rec), binary.LittleEndian.Uint64(rec[4:]), nil
+	publisher, seq, _ = record.Identity(rec[timeLen:])
+	return publisher, seq, nil
 }
 
-// recordMeta returns what a slot keeps of a record.
-func recordMeta(rec []byte) (size int, ms int64) {
-	return len(rec) - recordHeader, int64(binary.LittleEndian.Uint64(rec[12:])) / int64(time.Millisecond)
-}
-
-// wholeRecord reports whether a record has all that its header speaks of.
-func wholeRecord(rec []byte) bool {
-	if len(rec) < recordHeader {
-		return false
+// recordMeta returns what a slot keeps of a record: Message.Size and milliseconds.
+func recordMeta(rec []byte) (size int, ms int64, err error) {
+	var r record.Record
+	if len(rec) < leastRecord {
+		return 0, 0, record.ErrMalformed
 	}
-	topic, key, corr := textLengths(rec)
-	return len(rec) >= recordHeader+topic+key+corr
+	if err := record.Parse(rec[timeLen:], &r); err != nil {
+		return 0, 0, err
+	}
+	return len(r.Topic) + len(r.Body) + len(r.SOWKey) + len(r.CorrelationID), int64(binary.LittleEndian.Uint64(rec)) / 1000, nil
 }
 
-// textLengths returns how long topic, key and correlation id are.
-func textLengths(rec []byte) (topic, key, corr int) {
-	le := binary.LittleEndian
-	return int(le.Uint16(rec[29:])), int(le.Uint16(rec[31:])), int(le.Uint16(rec[33:]))
-}
-
-// decodeRecord reads a record into m, but for Prev. Body stays a part of rec.
+// decodeRecord reads what is kept into m, but for Prev. Body stays a part of rec.
 func decodeRecord(rec []byte, m *Message, in *intern.Texts) error {
-	if !wholeRecord(rec) {
-		return errRecord
+	var r record.Record
+	if len(rec) < leastRecord {
+		return record.ErrMalformed
 	}
-	le := binary.LittleEndian
-	topic, key, corr := textLengths(rec)
-	m.Sequence = le.Uint64(rec[4:])
-	m.Time = time.Unix(0, int64(le.Uint64(rec[12:])))
-	m.Expiration = time.Duration(le.Uint64(rec[20:]))
-	m.Delta = rec[28]&flagDelta != 0
-	rest := rec[recordHeader:]
-	m.Topic, rest = in.Of(rest[:topic]), rest[topic:]
-	m.SOWKey, rest = string(rest[:key]), rest[key:]
-	m.CorrelationID, rest = string(rest[:corr]), rest[corr:]
-	m.Body = rest[:len(rest):len(rest)]
+	if err := record.Parse(rec[timeLen:], &r); err != nil {
+		return err
+	}
+	m.Publisher, m.Sequence, m.Delta, m.Body = r.Publisher, r.Sequence, r.Delta, r.Body
+	m.Time = time.UnixMicro(int64(binary.LittleEndian.Uint64(rec)))
+	m.Topic, m.SOWKey, m.CorrelationID = in.Of(r.Topic), string(r.SOWKey), string(r.CorrelationID)
+	m.Expiration = time.Duration(r.Expiration) * time.Second
 	return nil
 }

@@ -9,7 +9,7 @@ import "fmt"
 // limit messages to be there.
 func (w *window) prepare(limit uint64) error {
 	if n := w.last - w.acked - w.rejected.count(w.last); n > limit {
-		return fmt.Errorf("publisher %d keeps %d messages, there are %d records at most", w.who, n, limit)
+		return fmt.Errorf("publisher %d keeps %d messages, there are %d records at most", w.publisher, n, limit)
 	}
 	w.slots = slots{first: w.acked + 1}
 	for w.slots.first <= w.last {

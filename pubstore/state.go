@@ -13,13 +13,13 @@ import (
 
 // The state of a store is its ledger without slots, in msgpack:
 //
-//	[version, name, counter, boot, closed, numbers, lives, cluster, incarnation]
-//	a life: [number, id, base, acked, last, rejected, clock, sent, based], rejected: [lo, hi, lo, hi, …]
+//	[version, name, counter, boot, closed, lives, cluster, incarnation]
+//	a life: [id, base, acked, last, rejected, clock, sent, based], rejected: [lo, hi, lo, hi, …]
 //
 // A later version may put more behind it.
 const stateVersion = 1
 
-const stateFields, lifeFields = 9, 9
+const stateFields, lifeFields = 8, 8
 
 // maxLives bounds what is read. Each renewal while nothing gets safe makes one.
 const maxLives = 1 << 16
@@ -42,11 +42,9 @@ func (l *ledger) encodeState() []byte {
 	ok(enc.EncodeUint(l.counter))
 	ok(enc.EncodeString(l.boot))
 	ok(enc.EncodeBool(l.closed))
-	ok(enc.EncodeUint(uint64(l.numbers)))
 	ok(enc.EncodeArrayLen(len(l.lives)))
 	for _, w := range l.lives {
 		ok(enc.EncodeArrayLen(lifeFields))
-		ok(enc.EncodeUint(uint64(w.number)))
 		ok(enc.EncodeString(w.id))
 		ok(enc.EncodeUint(w.base))
 		ok(enc.EncodeUint(w.acked))
@@ -72,7 +70,7 @@ func (l *ledger) decodeState(p []byte) error {
 	if err := d.version(); err != nil {
 		return err
 	}
-	name, counter, boot, closed, numbers := d.text(), d.uint(), d.text(), d.bool(), d.uint()
+	name, counter, boot, closed := d.text(), d.uint(), d.text(), d.bool()
 	n := d.array()
 	if d.err != nil || n > maxLives {
 		return d.fail("lives")
@@ -80,7 +78,7 @@ func (l *ledger) decodeState(p []byte) error {
 	var lives []*window
 	for range n {
 		w := d.life()
-		if d.err != nil || uint64(w.number) > numbers {
+		if d.err != nil {
 			return d.fail("a life")
 		}
 		lives = append(lives, w)
@@ -90,7 +88,7 @@ func (l *ledger) decodeState(p []byte) error {
 		return d.fail("the group")
 	}
 	l.met = m
-	l.name, l.counter, l.boot, l.closed, l.numbers, l.lives = name, counter, boot, closed, uint32(numbers), lives
+	l.name, l.counter, l.boot, l.closed, l.lives = name, counter, boot, closed, lives
 	return nil
 }
 
@@ -140,7 +138,7 @@ func (d *stateDecoder) life() *window {
 		d.err = errState
 		return nil
 	}
-	w := newWindow(uint32(d.uint()), d.text())
+	w := newWindow(d.text())
 	w.base, w.acked, w.last = d.uint(), d.uint(), d.uint()
 	low := w.acked
 	for range d.array() / 2 {

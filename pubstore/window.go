@@ -5,13 +5,12 @@ import "github.com/holdfast-mq/holdfast/internal/mut"
 // A window is what is known of one life: what of 1..last is kept. Kept is
 // what is above acked and not rejected.
 type window struct {
-	number uint32 // names the life in the store's own records
-	id     string
-	who    uint64 // the id by which servers know the life, which itself is a secret
-	base   uint64 // see Life.Base
-	based  uint64 // see Life.BaseAfter
-	clock  uint64 // see Life.Clock
-	sent   uint64 // see Life.Sent, may be above last
+	id        string
+	publisher uint64 // the id by which records and servers know the life, which itself is a secret
+	base      uint64 // see Life.Base
+	based     uint64 // see Life.BaseAfter
+	clock     uint64 // see Life.Clock
+	sent      uint64 // see Life.Sent, may be above last
 
 	// Invariant: single, acked <= last.
 	acked  uint64 // let go as persisted, all up to it
@@ -30,8 +29,8 @@ type window struct {
 	lost    []Range // given up when the store was opened or inspected: it should be kept, and can't be read
 }
 
-func newWindow(number uint32, id string) *window {
-	return &window{number: number, id: id, who: PublisherOf(id), slots: slots{first: 1}}
+func newWindow(id string) *window {
+	return &window{id: id, publisher: PublisherOf(id), slots: slots{first: 1}}
 }
 
 // setBase keeps the base.

@@ -17,6 +17,9 @@ const (
 	checkLen   = len(bookmark.Check{})
 )
 
+// Least is the length of the shortest record that has a content.
+const Least = headerLen + contentLen
+
 // Flags of the header.
 const (
 	hasPrev = 1 << iota
@@ -66,7 +69,7 @@ func AppendHead(dst []byte, r *Record) ([]byte, error) {
 	if err != nil {
 		return dst, fmt.Errorf("%v %d|%d: %w", r.Kind, r.Publisher, r.Sequence, err)
 	}
-	r.Seal()
+	start := len(dst)
 	dst = append(dst, byte(r.Kind), r.headerFlags())
 	dst = binary.LittleEndian.AppendUint16(dst, uint16(head))
 	dst = binary.LittleEndian.AppendUint32(dst, r.Sum)
@@ -76,7 +79,12 @@ func AppendHead(dst []byte, r *Record) ([]byte, error) {
 	if !r.Kind.hasContent() {
 		return dst, nil
 	}
-	return r.appendContent(dst), nil
+	dst = r.appendContent(dst)
+	if r.Sum == 0 {
+		r.Sum = crc.Bytes(crc.Bytes(0, dst[start+head:]), r.Body)
+		binary.LittleEndian.PutUint32(dst[start+4:], r.Sum)
+	}
+	return dst, nil
 }
 
 // Seal sets Sum, if it is 0, to the sum of the content.
@@ -84,19 +92,22 @@ func (r *Record) Seal() {
 	if r.Sum != 0 || !r.Kind.hasContent() {
 		return
 	}
-	var b [contentLen]byte
-	sum := crc.Bytes(0, r.appendFixed(b[:0]))
-	sum = crc.Bytes(sum, r.Topic)
+	sum := sumText(crc.Number8(0, r.contentFlags()), r.Topic)
 	for _, f := range [...][]byte{r.CorrelationID, r.SOWKey} {
 		if len(f) > 0 {
-			sum = crc.Number8(crc.Number8(sum, uint8(len(f))), uint8(len(f)>>8))
-			sum = crc.Bytes(sum, f)
+			sum = sumText(sum, f)
 		}
 	}
 	if r.Expiration != 0 {
 		sum = crc.Number32(sum, r.Expiration)
 	}
 	r.Sum = crc.Bytes(sum, r.Body)
+}
+
+// sumText continues sum with a text behind its length.
+func sumText(sum uint32, text []byte) uint32 {
+	sum = crc.Number8(crc.Number8(sum, uint8(len(text))), uint8(len(text)>>8))
+	return crc.Bytes(sum, text)
 }
 
 // Size returns the length of the bytes of r, or ErrTooLarge.
@@ -211,7 +222,9 @@ func appendTexts(dst []byte, texts ...[]byte) []byte {
 
 // appendContent appends the content without the body.
 func (r *Record) appendContent(dst []byte) []byte {
-	dst = append(r.appendFixed(dst), r.Topic...)
+	dst = append(dst, r.contentFlags())
+	dst = binary.LittleEndian.AppendUint16(dst, uint16(len(r.Topic)))
+	dst = append(dst, r.Topic...)
 	dst = appendTexts(dst, r.CorrelationID, r.SOWKey)
 	if r.Expiration != 0 {
 		dst = binary.LittleEndian.AppendUint32(dst, r.Expiration)
@@ -219,9 +232,7 @@ func (r *Record) appendContent(dst []byte) []byte {
 	return dst
 }
 
-// appendFixed appends what stands before the topic.
-func (r *Record) appendFixed(dst []byte) []byte {
-	var flags byte
+func (r *Record) contentFlags() (flags byte) {
 	if r.Delta {
 		flags |= isDelta
 	}
@@ -234,7 +245,7 @@ func (r *Record) appendFixed(dst []byte) []byte {
 	if r.Expiration != 0 {
 		flags |= hasExpiration
 	}
-	return append(dst, flags, byte(len(r.Topic)), byte(len(r.Topic)>>8))
+	return flags
 }
 
 // Introduce appends the bytes of a record that was read without the check of its
