@@ -134,15 +134,28 @@ func readFrame(b []byte, salt uint32, p int64) (kind uint8, payload []byte, size
 	return b[8], b[header : header+n], (header + n + 7) &^ 7
 }
 
-// withoutCheck returns a record without its publisher's check, which stands at
-// its end: one instance may have it in another record than the other.
+// Where a record has what, see package record; this reads it for itself.
+const (
+	recordHeader = 24
+	checkLength  = 16
+
+	hasPrev, hasCheck                     = 0x01, 0x02
+	hasCorrelation, hasKey, hasExpiration = 0x02, 0x04, 0x08
+)
+
+// withoutCheck returns a record without its publisher's check, which one instance
+// may have in another record than the other.
 func withoutCheck(raw []byte) []byte {
-	const flag, length = 0x80, 16
-	if raw[1]&flag == 0 || len(raw) < 32+length {
+	at := recordHeader
+	if raw[1]&hasPrev != 0 {
+		at += 8
+	}
+	if raw[1]&hasCheck == 0 || len(raw) < at+checkLength {
 		return raw
 	}
-	raw = slices.Clone(raw[:len(raw)-length])
-	raw[1] &^= flag
+	raw = slices.Delete(slices.Clone(raw), at, at+checkLength)
+	raw[1] &^= hasCheck
+	binary.LittleEndian.PutUint16(raw[2:], binary.LittleEndian.Uint16(raw[2:])-checkLength)
 	return raw
 }
 
@@ -153,25 +166,62 @@ func dumpFrame(kind uint8, payload []byte, fn func(record, []byte) error) error 
 		return nil
 	case kind < frameMessage || kind > frameLast:
 		return fmt.Errorf("a frame of kind %#x", kind)
-	case len(payload) < 8+32:
+	case len(payload) < 8+recordHeader:
 		return fmt.Errorf("a record of %d bytes", len(payload))
 	}
 	raw := payload[8:] // behind the local time
 	r := record{
-		Publisher: binary.LittleEndian.Uint64(raw[2:]),
-		Sequence:  binary.LittleEndian.Uint64(raw[10:]),
-		Prev:      binary.LittleEndian.Uint64(raw[18:]),
+		Publisher: binary.LittleEndian.Uint64(raw[8:]),
+		Sequence:  binary.LittleEndian.Uint64(raw[16:]),
 		Kind:      raw[0],
 		Sum:       crc32.Checksum(withoutCheck(raw), castagnoli),
 	}
 	if r.Kind != kind {
 		return fmt.Errorf("a record of kind %#x in a frame of kind %#x", r.Kind, kind)
 	}
-	topic := int(binary.LittleEndian.Uint16(raw[26:]))
-	text := int(binary.LittleEndian.Uint32(raw[28:]))
-	if topic+text > len(raw)-32 {
-		return fmt.Errorf("topic and body of %d bytes in a record of %d", topic+text, len(raw))
+	r.Prev = r.Sequence - 1
+	header := int(binary.LittleEndian.Uint16(raw[2:]))
+	if raw[1]&hasPrev != 0 && header >= recordHeader+8 {
+		r.Prev = binary.LittleEndian.Uint64(raw[recordHeader:])
 	}
-	r.Topic = string(raw[32 : 32+topic])
-	return fn(r, raw[32+topic:32+topic+text])
+	if header > len(raw) {
+		return fmt.Errorf("a header of %d bytes in a record of %d", header, len(raw))
+	}
+	topic, body, err := readContent(raw[header:], binary.LittleEndian.Uint32(raw[4:]))
+	if err != nil {
+		return fmt.Errorf("record %d|%d: %w", r.Publisher, r.Sequence, err)
+	}
+	r.Topic = topic
+	return fn(r, body)
+}
+
+// readContent returns the topic and the body of a content, which may be none, that has
+// this sum.
+func readContent(content []byte, sum uint32) (topic string, body []byte, err error) {
+	if len(content) == 0 {
+		return "", nil, nil
+	}
+	if got := crc32.Checksum(content, castagnoli); got != sum {
+		return "", nil, fmt.Errorf("its content has the sum %08x, not %08x", got, sum)
+	}
+	flags, rest := content[0], content[1:]
+	text := func(there bool) (b []byte) {
+		if !there {
+			return nil
+		}
+		if len(rest) < 2 || len(rest)-2 < int(binary.LittleEndian.Uint16(rest)) {
+			err = fmt.Errorf("a content of %d bytes is cut", len(content))
+			return nil
+		}
+		n := int(binary.LittleEndian.Uint16(rest))
+		b, rest = rest[2:2+n], rest[2+n:]
+		return b
+	}
+	topic = string(text(true))
+	text(flags&hasCorrelation != 0)
+	text(flags&hasKey != 0)
+	if flags&hasExpiration != 0 && err == nil {
+		rest = rest[min(4, len(rest)):]
+	}
+	return topic, rest, err
 }

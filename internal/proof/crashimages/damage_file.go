@@ -117,9 +117,9 @@ func missingOf(kept, found map[string][]uint64, hit []frame) error {
 }
 
 // wasHit reports whether the record of a message with a sequence is among
-// those that were damaged: kind 0x10, its sequence behind the number of its life.
+// those that were damaged: kind 0x10, its sequence where package record has it, behind the time.
 func wasHit(seq uint64, hit []frame) bool {
 	return slices.ContainsFunc(hit, func(f frame) bool {
-		return f.kind == 0x10 && binary.LittleEndian.Uint64(f.payload[4:]) == seq
+		return f.kind == 0x10 && binary.LittleEndian.Uint64(f.payload[8+16:]) == seq
 	})
 }

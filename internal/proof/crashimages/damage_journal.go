@@ -20,7 +20,7 @@ func identityOf(f frame) (id identity, ok bool) {
 	if f.kind < 0x10 || f.kind > 0x14 {
 		return id, false
 	}
-	return identity{binary.LittleEndian.Uint64(f.payload[10:]), binary.LittleEndian.Uint64(f.payload[18:])}, true
+	return identity{binary.LittleEndian.Uint64(f.payload[8+8:]), binary.LittleEndian.Uint64(f.payload[8+16:])}, true
 }
 
 func openJournal(disk *memfs.FS) (*journal.Journal, error) {

@@ -237,7 +237,7 @@ func (l *journalLife) append() error {
 	case 1:
 		r.Kind, r.Body = journal.Empty, nil
 	case 2:
-		r.Kind, r.Body, r.Sequence = journal.Elsewhere, nil, s.have+3
+		r.Kind, r.Topic, r.Body, r.Sequence = journal.Elsewhere, nil, nil, s.have+3
 	case 3:
 		r.Sequence, r.Prev = s.have+2, s.have+1
 		return l.offer(&r, journal.Hole)

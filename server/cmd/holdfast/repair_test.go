@@ -155,7 +155,7 @@ func TestRepairBoltStores(t *testing.T) {
 	d := newDesk(t)
 	d.appDB("app.db")
 	d.change("app.db", func(tx *bbolt.Tx) error {
-		life := tx.Bucket([]byte("outbox")).Bucket([]byte{0, 0, 0, 1})
+		life := firstLife(tx.Bucket([]byte("outbox")))
 		subs := tx.Bucket([]byte("marks")).Bucket([]byte("subscriptions"))
 		return errors.Join(life.Delete([]byte{0, 0, 0, 0, 0, 0, 0, 7}), subs.Bucket([]byte("a")).Put([]byte{0, 0, 0, 0, 0, 0, 0, 8}, []byte("x")),
 			subs.Bucket([]byte("b")).Delete([]byte("head")))
@@ -416,7 +416,16 @@ func openBoltStore(t *testing.T, d *desk) pubstore.Store {
 func damageBolt(t *testing.T, d *desk, _ string) {
 	t.Helper()
 	d.change("outbox.db", func(tx *bbolt.Tx) error {
-		return tx.Bucket([]byte("publish")).Bucket([]byte{0, 0, 0, 1}).Delete([]byte{0, 0, 0, 0, 0, 0, 0, 7})
+		return firstLife(tx.Bucket([]byte("publish"))).Delete([]byte{0, 0, 0, 0, 0, 0, 0, 7})
 	})
 	d.repaired("outbox.db")
+}
+
+// firstLife returns the bucket of the only life of a store.
+func firstLife(root *bbolt.Bucket) (life *bbolt.Bucket) {
+	_ = root.ForEachBucket(func(k []byte) error {
+		life = root.Bucket(k)
+		return nil
+	})
+	return life
 }
