@@ -46,7 +46,7 @@ func writeJournal(t *testing.T, dir string, from, to uint64) {
 		r := journal.Record{Kind: journal.Message, Publisher: 7 + n%3, Sequence: (n + 2) / 3, Prev: (n+2)/3 - 1,
 			Topic: []byte("orders"), Body: bytes.Repeat([]byte("x"), int(n*7%300)), User: []byte("u")}
 		if n%50 == 0 {
-			r.Kind, r.Body, r.Reason = journal.Tombstone, nil, []byte("no")
+			r.Kind, r.Body, r.User, r.Reason = journal.Tombstone, nil, nil, []byte("no")
 		}
 		if v, err := j.Append(&r); v != journal.Take || err != nil {
 			t.Fatalf("append %d: %v, %v", n, v, err)
