@@ -72,7 +72,7 @@ func decodeRecord(rec []byte, m *Message, in *intern.Texts) error {
 	if err := record.Parse(rec[timeLen:], &r); err != nil {
 		return err
 	}
-	m.Publisher, m.Sequence, m.Delta, m.Body = r.Publisher, r.Sequence, r.Delta, r.Body
+	m.Publisher, m.Sequence, m.Delta, m.Body, m.record = r.Publisher, r.Sequence, r.Delta, r.Body, r.Raw
 	m.Time = time.UnixMicro(int64(binary.LittleEndian.Uint64(rec)))
 	m.Topic, m.SOWKey, m.CorrelationID = in.Of(r.Topic), string(r.SOWKey), string(r.CorrelationID)
 	m.Expiration = time.Duration(r.Expiration) * time.Second

@@ -38,7 +38,13 @@ type Message struct {
 	CorrelationID string        // x; the same
 	Expiration    time.Duration // e; whole seconds, not negative, 0: none given
 	Time          time.Time     // when it was appended; set by Append and by a Cursor
+
+	record []byte
 }
+
+// Record returns the message as it goes to servers (package internal/record), nil if
+// no Cursor of this package has returned it. It is valid as long as Body is.
+func (m *Message) Record() []byte { return m.record }
 
 // Size returns the bytes that m counts towards a store's bound: topic, body, key and correlation id.
 func (m *Message) Size() int {

@@ -168,10 +168,35 @@ func (s *session) command(frame []byte) error {
 	if err := wire.Parse(frame, &s.msg); err != nil {
 		return fmt.Errorf("malformed command: %w", err)
 	}
-	if instead, err := s.intercepted(&s.msg); err != nil || instead {
+	if s.msg.Command == wire.Batch {
+		return s.batch()
+	}
+	return s.execute(&s.msg, len(frame))
+}
+
+// batch executes the publishes of a batch. One that waits keeps those behind it waiting.
+func (s *session) batch() error {
+	for b := s.core.Batch(&s.msg); ; {
+		m, size, err := b.Next()
+		if m == nil || err != nil {
+			return err
+		}
+		if err := s.execute(m, size); err != nil {
+			return err
+		}
+		if s.core.Deciding() {
+			if err := s.decide(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (s *session) execute(m *wire.Message, size int) error {
+	if instead, err := s.intercepted(m); err != nil || instead {
 		return err
 	}
-	return s.core.Execute(&s.msg, len(frame))
+	return s.core.Execute(m, size)
 }
 
 // tooLarge has a frame rejected that is longer than this server takes: the

@@ -103,6 +103,7 @@ type Beginning struct {
 
 	// Set by Session.Begin:
 	Life    pubstore.Life  // as it was at the logon
+	Longest int            // frame of a batch; 0: the server takes none
 	Unknown pubstore.Range // of these the application is told that the outcome is unknown, before they are let go
 	Refusal string         // why
 }

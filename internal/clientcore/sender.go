@@ -2,11 +2,17 @@ package clientcore
 
 import (
 	"fmt"
+	"math"
 	"time"
 
+	"github.com/holdfast-mq/holdfast/internal/record"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
+
+// batchBytes bounds a batch's frame: a server that waits with the first of its messages
+// waits with all of them.
+const batchBytes = 64 << 10
 
 // A Window limits the messages in flight. It is the Session, perhaps behind a lock.
 type Window interface {
@@ -30,14 +36,18 @@ type Window interface {
 // messages come from one cursor, so that a new one cannot overtake a replayed
 // one (R1). A Sender isn't safe for concurrent use.
 type Sender struct {
-	window   Window
-	store    pubstore.Store
-	cursor   pubstore.Cursor
-	plain    bool   // towards a server without our extensions
-	replayTo uint64 // messages above it were never sent
-	replayed bool   // all up to there was sent again
-	resent   int
-	next     pubstore.Message // scratch
+	window    Window
+	store     pubstore.Store
+	cursor    pubstore.Cursor
+	plain     bool // towards a server without our extensions
+	publisher uint64
+	longest   int    // of a batch's frame; 0: messages go one by one
+	batch     int    // where the batch begins that is being filled; -1: none is
+	replayTo  uint64 // messages above it were never sent
+	replayed  bool   // all up to there was sent again
+	resent    int
+	next      pubstore.Message // scratch
+	record    []byte           // the same
 }
 
 // Close closes the cursor.
@@ -45,12 +55,18 @@ func (s *Sender) Close() { s.cursor.Close() }
 
 // Fill appends publishes as far as store and window allow, up to a length of dst.
 func (s *Sender) Fill(dst []byte, limit int) ([]byte, error) {
+	s.batch = -1
+	dst, err := s.fill(dst, limit)
+	return s.endBatch(dst), err
+}
+
+func (s *Sender) fill(dst []byte, limit int) ([]byte, error) {
 	for room := s.window.Room(); room && len(dst) < limit; {
-		more, err := s.cursor.Next(&s.next)
+		found, err := s.cursor.Next(&s.next)
 		if err != nil {
 			return dst, fmt.Errorf("read publish store: %w", err)
 		}
-		if !more {
+		if !found {
 			s.caughtUp()
 			if s.window.Exhausted(s.store.Lives()) {
 				continue
@@ -63,7 +79,14 @@ func (s *Sender) Fill(dst []byte, limit int) ([]byte, error) {
 		if m := &s.next; !s.plain && m.Prev+1 < m.Sequence && !s.window.MayLeaveOut(m.Prev+1, m.Sequence-1) {
 			return dst, ErrRestate
 		}
-		dst, room = s.appendPublish(dst)
+		sequence, again, more := s.window.Write(s.next.Sequence, s.next.Size())
+		if again {
+			s.resent++
+		}
+		if dst, err = s.append(dst, sequence); err != nil {
+			return dst, err
+		}
+		room = more
 	}
 	return dst, nil
 }
@@ -75,13 +98,57 @@ func (s *Sender) caughtUp() {
 	}
 }
 
-// appendPublish appends the next message. room says whether another may follow it.
-func (s *Sender) appendPublish(dst []byte) (longer []byte, room bool) {
-	m := &s.next
-	sequence, again, room := s.window.Write(m.Sequence, m.Size())
-	if again {
-		s.resent++
+// append appends the next message, to a batch if it fits into one: a server that takes
+// no message of that length rejects the publish by its header.
+func (s *Sender) append(dst []byte, sequence uint64) ([]byte, error) {
+	if s.longest == 0 {
+		return s.appendPublish(dst, sequence), nil
 	}
+	raw, err := s.recordOf(&s.next)
+	if err != nil {
+		return dst, fmt.Errorf("message %d: %w", s.next.Sequence, err)
+	}
+	n := wire.RecordRoom + len(raw)
+	if s.batch >= 0 && len(dst)-s.batch+n > s.longest {
+		dst = s.endBatch(dst)
+	}
+	if wire.BatchRoom+n > s.longest {
+		return s.appendPublish(dst, sequence), nil
+	}
+	if s.batch < 0 {
+		s.batch = len(dst)
+		dst = wire.BeginBatch(dst)
+	}
+	return wire.AppendBatched(dst, raw), nil
+}
+
+// endBatch ends the batch that is being filled, if there is one.
+func (s *Sender) endBatch(dst []byte) []byte {
+	if s.batch >= 0 {
+		wire.EndBatch(dst, s.batch)
+		s.batch = -1
+	}
+	return dst
+}
+
+// recordOf returns the record of a message: that of the store, if it keeps such.
+func (s *Sender) recordOf(m *pubstore.Message) ([]byte, error) {
+	if raw := m.Record(); raw != nil {
+		return raw, nil
+	}
+	raw, err := record.Append(s.record[:0], &record.Record{
+		Kind: record.Message, Publisher: s.publisher, Sequence: m.Sequence, Prev: m.Sequence - 1,
+		Topic: []byte(m.Topic), Body: m.Body, CorrelationID: []byte(m.CorrelationID), SOWKey: []byte(m.SOWKey),
+		Expiration: uint32(min(m.Expiration/time.Second, math.MaxUint32)), Delta: m.Delta,
+	})
+	s.record = raw
+	return raw, err
+}
+
+// appendPublish appends the next message as a command.
+func (s *Sender) appendPublish(dst []byte, sequence uint64) []byte {
+	dst = s.endBatch(dst)
+	m := &s.next
 	p := wire.PublishCommand{
 		Delta:         m.Delta,
 		Topic:         m.Topic,
@@ -95,5 +162,5 @@ func (s *Sender) appendPublish(dst []byte) (longer []byte, room bool) {
 	if m.Expiration > 0 {
 		p.Expiration, p.HasExpiration = uint64(max(m.Expiration/time.Second, 1)), true
 	}
-	return p.AppendTo(dst), room
+	return p.AppendTo(dst)
 }

@@ -268,6 +268,9 @@ func (s *Session) Begin(m *wire.Message, now time.Time) (Beginning, error) {
 		Now: uint64(max(now.UnixMicro(), 1)),
 	})
 	b.Life = s.life
+	if m.IsExt() {
+		b.Longest = int(min(m.Max, batchBytes))
+	}
 	b.Unknown, b.Refusal = s.pub.current.suspects.covered(b.After, s.life.Acked)
 	switch {
 	case b.Gap:

@@ -20,7 +20,10 @@ func (b *Beginning) Apply(store pubstore.Store, window Window, plain bool) (*Sen
 	case err != nil:
 		return nil, err
 	}
-	return &Sender{window: window, store: store, cursor: cursor, plain: plain, replayTo: b.Life.Last}, nil
+	return &Sender{
+		window: window, store: store, cursor: cursor, plain: plain, replayTo: b.Life.Last,
+		publisher: pubstore.PublisherOf(b.Life.ID), longest: b.Longest,
+	}, nil
 }
 
 func (b *Beginning) apply(store pubstore.Store) (pubstore.Cursor, error) {

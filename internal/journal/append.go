@@ -59,7 +59,7 @@ func (j *Journal) appendAlone(r *Record) (Verdict, error) {
 		j.mu.Unlock()
 		return v, err
 	}
-	j.table.leaveOutCheck(r)
+	j.table.settleCheck(r)
 	if err := j.logLocked(r); err != nil {
 		j.mu.Unlock()
 		return 0, j.fail(err)

@@ -7,6 +7,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/ledger"
 	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/record"
 )
 
 const (
@@ -220,11 +221,20 @@ func (t *table) verdict(r *Record, sum uint32) Verdict {
 	return Differs
 }
 
-// leaveOutCheck takes the check out of a record that is about to be written, if
-// the publisher's is known.
-func (t *table) leaveOutCheck(r *Record) {
-	if p := t.byID[r.Publisher]; p != nil && p.check != (bookmark.Check{}) && r.Raw == nil || mut.On(mut.R10CheckNotKept) {
+// settleCheck takes the check out of a record that is about to be written, if the
+// publisher's is known, and puts it into the bytes of one whose publisher is not. What
+// came over a link is written as it came.
+func (t *table) settleCheck(r *Record) {
+	if r.Check == (bookmark.Check{}) || r.Raw != nil && record.Introduced(r.Raw) {
+		return
+	}
+	p := t.byID[r.Publisher]
+	known := p != nil && p.check != (bookmark.Check{}) || mut.On(mut.R10CheckNotKept)
+	switch {
+	case known:
 		r.Check = bookmark.Check{}
+	case r.Raw != nil:
+		record.Introduce(nil, r, r.Check)
 	}
 }
 

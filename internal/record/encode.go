@@ -264,10 +264,13 @@ func Introduce(dst []byte, r *Record, check bookmark.Check) []byte {
 	return dst
 }
 
+// Introduced reports whether the bytes of a record bring the check of its publisher.
+func Introduced(raw []byte) bool { return raw[1]&hasCheck != 0 }
+
 // SumOf returns the CRC-32C of raw bytes without the check, which one log may have with a
 // record and another with the one before it.
 func SumOf(raw []byte) uint32 {
-	if raw[1]&hasCheck == 0 {
+	if !Introduced(raw) {
 		return crc.Bytes(0, raw)
 	}
 	at := headerLen

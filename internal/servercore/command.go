@@ -32,6 +32,8 @@ func (s *Session) Execute(m *wire.Message, size int) error {
 			return s.TooLarge(m)
 		}
 		return s.publish(m)
+	case wire.Batch:
+		return errors.New("BUG: a batch is executed whole")
 	case wire.Subscribe:
 		return s.subscribe(m)
 	case wire.Unsubscribe:

@@ -297,6 +297,9 @@ func (s *Session) recordOf(m *wire.Message, refused string) *ledger.Record {
 		r.Kind = ledger.Empty
 		return r
 	}
+	if came := &s.reader.came; m == &s.reader.batch.publish && len(s.who.user) == 0 {
+		r.Raw, r.Sum = came.Raw, came.Sum // as it came
+	}
 	r.Body, r.User = m.Body, s.who.user
 	r.CorrelationID, r.SOWKey = m.CorrelationID, m.SOWKey
 	r.Expiration = uint32(min(m.Expiration, 1<<32-1))

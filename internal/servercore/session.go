@@ -90,6 +90,8 @@ type intake struct {
 	stage     stage
 	appender  ledger.Appender
 	record    ledger.Record
+	batch     Batch
+	came      ledger.Record // of the batch: the record of the publish
 	logon     logonRequest
 	begins    LogonStep     // as what the first publish of a plain client leaves numbers out: LogonGone, LogonLost; else LogonWait
 	cause     ledger.Cause  // of LogonGone

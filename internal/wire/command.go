@@ -24,6 +24,7 @@ const (
 	GroupBegin
 	GroupEnd
 	OOF
+	Batch // of our extensions
 )
 
 var commandNames = [...]string{
@@ -46,6 +47,7 @@ var commandNames = [...]string{
 	GroupBegin:           "group_begin",
 	GroupEnd:             "group_end",
 	OOF:                  "oof",
+	Batch:                batchName,
 }
 
 // String returns the command as it is written on the wire.
@@ -65,6 +67,8 @@ func ParseCommand(text []byte) Command {
 		return Ack
 	case "heartbeat":
 		return Heartbeat
+	case batchName:
+		return Batch
 	}
 	for c := DeltaPublish; int(c) < len(commandNames); c++ {
 		if string(text) == commandNames[c] {

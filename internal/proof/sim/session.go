@@ -55,15 +55,42 @@ func (s *session) received(packet []byte) {
 		s.early = append(s.early, packet)
 		return
 	}
+	var batch []byte // what is left of one
 	rest := s.in.each(packet, func(m *wire.Message) bool {
-		s.end(s.core.Execute(m, 0))
-		return s.core.State() == servercore.StateOpen && !s.core.Deciding()
+		if m.Command == wire.Batch {
+			batch = s.batch(m)
+		} else {
+			s.end(s.core.Execute(m, 0))
+		}
+		return s.goesOn()
 	})
-	if len(rest) > 0 {
-		s.early = append(s.early, rest)
+	if len(batch)+len(rest) > 0 {
+		s.early = append(s.early, append(batch, rest...))
 	}
 	s.core.Notify()
 	s.decide()
+}
+
+// goesOn reports whether the session executes the next command now.
+func (s *session) goesOn() bool { return s.core.State() == servercore.StateOpen && !s.core.Deciding() }
+
+// batch executes the publishes of a batch, and returns a batch of those that it keeps.
+func (s *session) batch(m *wire.Message) (kept []byte) {
+	b := s.core.Batch(m)
+	for s.goesOn() {
+		p, size, err := b.Next()
+		if p == nil || err != nil {
+			s.end(err)
+			return nil
+		}
+		s.end(s.core.Execute(p, size))
+	}
+	if len(b.Rest()) == 0 {
+		return nil
+	}
+	kept = append(wire.BeginBatch(nil), b.Rest()...)
+	wire.EndBatch(kept, 0)
+	return kept
 }
 
 // end ends a session whose reader has failed.
