@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/internal/record"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memnet"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
@@ -142,9 +143,30 @@ func (ss *session) reading() {
 			ss.t.Errorf("client sent %q: %v", f, err)
 			return
 		}
-		if m.Command != wire.Heartbeat {
+		switch m.Command {
+		case wire.Heartbeat:
+		case wire.Batch:
+			ss.batch(m.Body)
+		default:
 			ss.frames <- &m
 		}
+	}
+}
+
+// batch hands on the publishes of a batch.
+func (ss *session) batch(rest []byte) {
+	for {
+		var m wire.Message
+		var r record.Record
+		var more bool
+		var err error
+		if rest, more, err = m.TakePublish(rest, &r); err != nil {
+			ss.t.Errorf("client sent a batch: %v", err)
+		}
+		if !more {
+			return
+		}
+		ss.frames <- &m
 	}
 }
 

@@ -1,15 +1,11 @@
 package servercore
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/holdfast-mq/holdfast/internal/record"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
-
-// errBatch reports a batch that is not one.
-var errBatch = errors.New("malformed batch")
 
 // A Batch is what is left of a batch of publishes. Its owner executes them one by one,
 // each as if it had come by itself: Next, Execute, and Decide while the session decides.
@@ -29,32 +25,19 @@ func (s *Session) Batch(m *wire.Message) *Batch {
 
 // Next returns the next publish and its size, or nil. An error ends the session.
 func (b *Batch) Next() (m *wire.Message, size int, err error) {
-	raw, rest, ok := wire.NextBatched(b.rest)
-	r := &b.session.reader.came
-	switch {
-	case !ok:
-		return nil, 0, fmt.Errorf("%w: it is cut", errBatch)
-	case raw == nil:
-		return nil, 0, nil
-	case !b.session.who.ext:
-		return nil, 0, fmt.Errorf("%w: the logon did not say ext", errBatch)
+	s := b.session
+	if !s.who.ext {
+		return nil, 0, fmt.Errorf("%w: the logon did not say ext", wire.ErrBatch)
 	}
-	if err := record.Parse(raw, r); err != nil {
-		return nil, 0, fmt.Errorf("%w: %w", errBatch, err)
+	rest, more, err := b.publish.TakePublish(b.rest, &s.reader.came)
+	if err == nil && more {
+		err = s.checkCame(&s.reader.came)
 	}
-	if err := b.session.checkCame(r); err != nil {
+	if err != nil || !more {
 		return nil, 0, err
 	}
 	b.rest = rest
-	b.publish = wire.Message{
-		Command: wire.Publish, Acks: wire.AckPersisted, Topic: r.Topic, Body: r.Body, Sequence: r.Sequence, HasSequence: true,
-		CorrelationID: r.CorrelationID, SOWKey: r.SOWKey,
-		Expiration: uint64(r.Expiration), HasExpiration: r.Expiration > 0,
-	}
-	if r.Delta {
-		b.publish.Command = wire.DeltaPublish
-	}
-	return &b.publish, len(raw), nil
+	return &b.publish, len(s.reader.came.Raw), nil
 }
 
 // Rest returns the records that Next has not returned.
@@ -65,11 +48,11 @@ func (b *Batch) Rest() []byte { return b.rest }
 func (s *Session) checkCame(r *record.Record) error {
 	switch {
 	case r.Kind != record.Message || record.Introduced(r.Raw) || len(r.User) > 0:
-		return fmt.Errorf("%w: a record of %v that is no client's", errBatch, r.Kind)
+		return fmt.Errorf("%w: a record of %v that is no client's", wire.ErrBatch, r.Kind)
 	case r.Publisher != s.who.claim.Publisher:
-		return fmt.Errorf("%w: a record of publisher %d in a session of %d", errBatch, r.Publisher, s.who.claim.Publisher)
+		return fmt.Errorf("%w: a record of publisher %d in a session of %d", wire.ErrBatch, r.Publisher, s.who.claim.Publisher)
 	case !r.Sound():
-		return fmt.Errorf("%w: message %d has not the content that its sum says", errBatch, r.Sequence)
+		return fmt.Errorf("%w: message %d has not the content that its sum says", wire.ErrBatch, r.Sequence)
 	}
 	return nil
 }

@@ -1,6 +1,12 @@
 package wire
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/holdfast-mq/holdfast/internal/record"
+)
 
 // batchHeader is the header of a batch: publishes as records, which ask for persisted
 // acks. It is of our extensions, C→S.
@@ -34,18 +40,29 @@ func AppendBatched(dst, record []byte) []byte {
 	return append(binary.LittleEndian.AppendUint32(dst, uint32(len(record))), record...)
 }
 
-// NextBatched takes the first record from the body of a batch. It is nil if there is
-// none, and ok is false if there should be one.
-func NextBatched(body []byte) (record, rest []byte, ok bool) {
-	if len(body) == 0 {
-		return nil, nil, true
+// TakePublish takes the first record from what is left of a batch and makes m the publish
+// that it is, r as it was read. The fields of both share its memory. More is false if
+// nothing was left.
+func (m *Message) TakePublish(batch []byte, r *record.Record) (rest []byte, more bool, err error) {
+	if len(batch) == 0 {
+		return nil, false, nil
 	}
-	if len(body) < RecordRoom {
-		return nil, nil, false
+	if len(batch) < RecordRoom || uint64(len(batch)-RecordRoom) < uint64(binary.LittleEndian.Uint32(batch)) {
+		return nil, false, fmt.Errorf("%w: it is cut", ErrBatch)
 	}
-	n := uint64(binary.LittleEndian.Uint32(body))
-	if body = body[RecordRoom:]; n > uint64(len(body)) {
-		return nil, nil, false
+	n := RecordRoom + int(binary.LittleEndian.Uint32(batch))
+	if err := record.Parse(batch[RecordRoom:n:n], r); err != nil {
+		return nil, false, fmt.Errorf("%w: %w", ErrBatch, err)
 	}
-	return body[:n:n], body[n:], true
+	*m = Message{
+		Command: Publish, Acks: AckPersisted, Topic: r.Topic, Body: r.Body, Sequence: r.Sequence, HasSequence: true,
+		CorrelationID: r.CorrelationID, SOWKey: r.SOWKey, Expiration: uint64(r.Expiration), HasExpiration: r.Expiration > 0,
+	}
+	if r.Delta {
+		m.Command = DeltaPublish
+	}
+	return batch[n:], true, nil
 }
+
+// ErrBatch reports what is not a batch.
+var ErrBatch = errors.New("malformed batch")
