@@ -176,7 +176,13 @@ func (s *session) command(frame []byte) error {
 
 // batch executes the publishes of a batch. One that waits keeps those behind it waiting.
 func (s *session) batch() error {
+	_, intercepts := s.conn.(interceptor)
 	for b := s.core.Batch(&s.msg); ; {
+		if !intercepts {
+			if err := b.TakeRun(); err != nil {
+				return err
+			}
+		}
 		m, size, err := b.Next()
 		if m == nil || err != nil {
 			return err

@@ -54,24 +54,55 @@ func (j *Journal) appendAlone(r *Record) (Verdict, error) {
 		j.mu.Unlock()
 		return 0, err
 	}
+	v, err := j.takeLocked(r, sum)
+	j.mu.Unlock()
+	if _, disk := err.(errDisk); disk {
+		return 0, j.judge(err)
+	}
+	if err == nil && v == Take {
+		j.work.Signal()
+	}
+	return v, err
+}
+
+// takeLocked admits r, whose sum is known, and appends it. An error of the disk is an errDisk.
+func (j *Journal) takeLocked(r *Record, sum uint32) (Verdict, error) {
 	v, err := j.admitLocked(r, sum)
 	if err != nil || v != Take {
-		j.mu.Unlock()
 		return v, err
 	}
 	j.table.settleCheck(r)
 	if err := j.logLocked(r); err != nil {
-		j.mu.Unlock()
-		return 0, j.fail(err)
+		return 0, errDisk{err}
 	}
 	if p := j.table.apply(r, sum); !p.dirty {
 		p.dirty = true
 		j.dirty = append(j.dirty, p)
 	}
 	j.end = Position(r.Next)
-	j.mu.Unlock()
-	j.work.Signal()
 	return Take, nil
+}
+
+// appendRun appends the records of a run until one is not taken.
+func (j *Journal) appendRun(run []Record) (taken int, v Verdict, err error) {
+	for i := range run {
+		if err := j.check(&run[i]); err != nil {
+			return 0, 0, fmt.Errorf("journal: append %d|%d: %w", run[i].Publisher, run[i].Sequence, err)
+		}
+	}
+	j.mu.Lock()
+	err = j.waitRoomLocked()
+	for v = Take; err == nil && v == Take && taken < len(run); {
+		r := &run[taken]
+		if v, err = j.takeLocked(r, sumOf(r)); err == nil && v == Take {
+			taken++
+		}
+	}
+	j.mu.Unlock()
+	if taken > 0 {
+		j.work.Signal()
+	}
+	return taken, v, j.judge(err)
 }
 
 // check reports a record that the journal has no room or no kind for.

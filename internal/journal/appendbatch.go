@@ -20,16 +20,47 @@ func (j *Journal) NewBatch() *AppendBatch { return &AppendBatch{j: j} }
 // which the owner must call before it waits for more records, or by the append
 // that makes the batch full.
 func (b *AppendBatch) Append(r *Record) (Verdict, error) {
+	b.stamp(r)
+	v, err := b.j.append(r)
+	if v == Take {
+		b.took(r, 1)
+	}
+	return v, err
+}
+
+// AppendRun is Append for records of one publisher that follow one another, with one
+// lock. It ends with the first that is not taken, of which it returns the verdict.
+func (b *AppendBatch) AppendRun(run []Record) (taken int, v Verdict, err error) {
+	if b.j.merges.Load() { // what was set aside may stand between them
+		for taken < len(run) {
+			if v, err = b.Append(&run[taken]); v != Take || err != nil {
+				break
+			}
+			taken++
+		}
+		return taken, v, err
+	}
+	for i := range run {
+		b.stamp(&run[i])
+	}
+	if taken, v, err = b.j.appendRun(run); taken > 0 {
+		b.took(&run[taken-1], taken)
+	}
+	return taken, v, err
+}
+
+// stamp gives a record the time of the batch, if it has none.
+func (b *AppendBatch) stamp(r *Record) {
 	if b.time == 0 {
 		b.time = b.j.now()
 	}
 	if r.Time == 0 {
 		r.Time = b.time
 	}
-	v, err := b.j.append(r)
-	if v != Take {
-		return v, err
-	}
+}
+
+// took notes records that were taken, r the last of them.
+func (b *AppendBatch) took(r *Record, records int) {
 	if b.recall.cursor != nil {
 		b.recall.end() // something new: what was there before has been sent again
 	}
@@ -38,10 +69,9 @@ func (b *AppendBatch) Append(r *Record) (Verdict, error) {
 	} else {
 		b.moved = append(b.moved, Moved{r.Publisher, r.Sequence})
 	}
-	if b.records++; b.records >= notifyEach {
+	if b.records += records; b.records >= notifyEach {
 		b.Notify()
 	}
-	return v, err
 }
 
 // Notify calls OnAppend for the appended records and empties the batch.

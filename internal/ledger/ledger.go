@@ -104,6 +104,10 @@ type Appender interface {
 	// while the disk is too far behind. An error is final for the log, or says
 	// that r does not fit.
 	Append(r *Record) (Verdict, error)
+	// AppendRun is Append for each record of a run, with one wait and one look: records
+	// of one publisher, in order. It ends with the first that is not taken, of which it
+	// returns the verdict, and says how many were.
+	AppendRun(run []Record) (taken int, v Verdict, err error)
 	// Standing says what stands at the number of r, for which the verdict was
 	// Differs or Covered. With search, what is not remembered is looked for in
 	// the log: numbers that ascend cost one pass through it.

@@ -66,6 +66,7 @@ type intake struct {
 	dec        *decoder
 	moved      []bookmark.Bookmark
 	batch      *journal.AppendBatch // of a frame's records
+	came       []journal.Record     // of these, those that are journaled together
 	publishers []uint64
 }
 

@@ -88,66 +88,118 @@ func (c *conn) takeRecords(d *decoder) error {
 		}
 		c.batch.Notify()
 	}()
-	for d.left() > 0 {
-		raw := d.bytes()
-		if d.err != nil {
-			return d.err
-		}
-		b, apart, err := c.takeRecord(raw)
-		if err != nil {
+	defer func() { clear(c.came) }() // what an error has left
+	for c.came = c.came[:0]; d.left() > 0; {
+		var r journal.Record
+		if err := parseRecord(d, &r); err != nil {
 			return err
 		}
-		records++
-		if apart {
-			continue
+		if n := len(c.came); n == runMost || n > 0 && c.came[0].Publisher != r.Publisher {
+			if err := c.takeRun(&records); err != nil {
+				return err
+			}
 		}
-		if n := len(c.moved); n > 0 && c.moved[n-1].Publisher == b.Publisher {
-			c.moved[n-1] = b
-		} else {
-			c.moved = append(c.moved, b)
-		}
+		c.came = append(c.came, r)
+	}
+	return c.takeRun(&records)
+}
+
+// runMost is how many records are journaled at once.
+const runMost = 64
+
+func parseRecord(d *decoder, r *journal.Record) error {
+	raw := d.bytes()
+	if d.err != nil {
+		return d.err
+	}
+	if err := record.Parse(raw, r); err != nil {
+		return &RefusedError{Code: refuseRecord, Reason: err.Error()}
+	}
+	if !r.Sound() {
+		return &RefusedError{Code: refuseRecord, Reason: fmt.Sprintf("%d|%d is damaged", r.Publisher, r.Sequence)}
 	}
 	return nil
 }
 
-// takeRecord journals a record. apart: its publisher has diverged, so that it was
-// passed over.
-func (c *conn) takeRecord(raw []byte) (b bookmark.Bookmark, apart bool, err error) {
-	var r journal.Record
-	if err := record.Parse(raw, &r); err != nil {
-		return b, false, &RefusedError{Code: refuseRecord, Reason: err.Error()}
-	}
-	if !r.Sound() {
-		return b, false, &RefusedError{Code: refuseRecord, Reason: fmt.Sprintf("%d|%d is damaged", r.Publisher, r.Sequence)}
-	}
-	b = bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence}
-	c.mu.Lock()
-	c.link.Has(b) // before our own sender can see it
-	c.mu.Unlock()
-	if c.l.o.Full != nil && c.l.o.Full() {
-		if have, _ := c.l.o.Journal.State(r.Publisher); r.Sequence > have.Have {
-			return b, false, &RefusedError{Code: refuseRecord, Reason: "the disk of " + c.l.o.Name + " is nearly full"}
+// takeRun journals the records of c.came, which are of one publisher, and counts them.
+func (c *conn) takeRun(records *int) error {
+	for run := c.came; len(run) > 0; {
+		last := &run[len(run)-1]
+		c.mu.Lock()
+		c.link.Has(bookmark.Bookmark{Publisher: last.Publisher, Sequence: last.Sequence}) // before our own sender can see them
+		c.mu.Unlock()
+		if err := c.refusesFull(last); err != nil {
+			return err
 		}
+		for i := range run {
+			c.l.camePlanted(&run[i])
+		}
+		taken, verdict, err := c.batch.AppendRun(run)
+		*records += taken
+		c.here(run[:taken])
+		if err != nil {
+			return c.notTaken(err)
+		}
+		if run = run[taken:]; len(run) == 0 {
+			break
+		}
+		apart, err := c.judge(&run[0], verdict)
+		if err != nil {
+			return err
+		}
+		if *records++; !apart {
+			c.here(run[:1])
+		}
+		run = run[1:]
 	}
-	c.l.camePlanted(&r)
-	verdict, err := c.batch.Append(&r)
-	if err != nil {
-		return b, false, c.notTaken(err)
+	clear(c.came) // they share the frame's memory
+	c.came = c.came[:0]
+	return nil
+}
+
+// here notes records that are here now.
+func (c *conn) here(run []journal.Record) {
+	if len(run) == 0 {
+		return
 	}
+	last := &run[len(run)-1]
+	b := bookmark.Bookmark{Publisher: last.Publisher, Sequence: last.Sequence}
+	if n := len(c.moved); n > 0 && c.moved[n-1].Publisher == b.Publisher {
+		c.moved[n-1] = b
+	} else {
+		c.moved = append(c.moved, b)
+	}
+}
+
+// refusesFull refuses what is new if there is too little space.
+func (c *conn) refusesFull(r *journal.Record) error {
+	if c.l.o.Full == nil || !c.l.o.Full() {
+		return nil
+	}
+	if have, _ := c.l.o.Journal.State(r.Publisher); r.Sequence <= have.Have {
+		return nil
+	}
+	return &RefusedError{Code: refuseRecord, Reason: "the disk of " + c.l.o.Name + " is nearly full"}
+}
+
+// judge says what is to be done about a record that was not taken. apart: its publisher
+// has diverged, so that it was passed over.
+func (c *conn) judge(r *journal.Record, verdict journal.Verdict) (apart bool, err error) {
+	b := bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence}
 	switch verdict {
 	case journal.Hole:
 		have, _ := c.l.o.Journal.State(r.Publisher)
-		return b, false, &RefusedError{Code: refuseRecord, Reason: fmt.Sprintf(
+		return false, &RefusedError{Code: refuseRecord, Reason: fmt.Sprintf(
 			"hole: %d|%d stands behind %d, and only %d is here", r.Publisher, r.Sequence, r.Prev, have.Have)}
 	case journal.OtherPublisher:
 		c.l.o.Log.Error("DIVERGED: a peer has another publisher under the same id", "peer", c.peer.name, "publisher", r.Publisher)
-		return b, true, c.l.diverge([]bookmark.Bookmark{{Publisher: r.Publisher, Sequence: 1}})
+		return true, c.l.diverge([]bookmark.Bookmark{{Publisher: r.Publisher, Sequence: 1}})
 	case journal.Differs:
 		c.l.o.Log.Error("DIVERGED: a peer has a message of the same identity with other content",
 			"peer", c.peer.name, "publisher", r.Publisher, "sequence", r.Sequence)
-		return b, true, c.l.diverge([]bookmark.Bookmark{{Publisher: r.Publisher, Sequence: c.differsFrom(b)}})
+		return true, c.l.diverge([]bookmark.Bookmark{{Publisher: r.Publisher, Sequence: c.differsFrom(b)}})
 	}
-	return b, verdict == journal.Diverged, nil
+	return verdict == journal.Diverged, nil
 }
 
 // notTaken says why the journal returned an error: its disk, or the record.

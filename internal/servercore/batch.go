@@ -3,6 +3,7 @@ package servercore
 import (
 	"fmt"
 
+	"github.com/holdfast-mq/holdfast/internal/ledger"
 	"github.com/holdfast-mq/holdfast/internal/record"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
@@ -13,6 +14,7 @@ type Batch struct {
 	session *Session
 	rest    []byte
 	publish wire.Message
+	run     []ledger.Record // scratch of TakeRun
 }
 
 // Batch begins a batch. What it returns is valid until the next call, and as long as the
@@ -38,6 +40,71 @@ func (b *Batch) Next() (m *wire.Message, size int, err error) {
 	}
 	b.rest = rest
 	return &b.publish, len(s.reader.came.Raw), nil
+}
+
+// runMost is how many messages are recorded at once.
+const runMost = 64
+
+// TakeRun records the messages at the beginning of what is left, as far as they are
+// ordinary ones: new, one behind the other, and nothing has to be decided. Next
+// goes on with the others. It is what Execute does for each, with fewer locks.
+func (b *Batch) TakeRun() error {
+	s := b.session
+	have := s.reader.have
+	if !s.takesRuns(have + 1) {
+		return nil
+	}
+	run, rest := b.run[:0], b.rest
+	for len(run) < runMost {
+		run = append(run, ledger.Record{})
+		r := &run[len(run)-1]
+		behind, more, err := wire.TakeRecord(rest, r)
+		if err != nil || !more || !s.isOrdinary(r, have+uint64(len(run))) {
+			run = run[:len(run)-1] // it is looked at by itself
+			break
+		}
+		r.Check, rest = s.who.claim.Check, behind
+	}
+	b.run = run
+	if len(run) < 2 {
+		return nil
+	}
+	taken, err := s.appendRun(run)
+	b.rest = wire.SkipRecords(b.rest, taken)
+	if taken > 0 {
+		s.reader.have = have + uint64(taken)
+		s.inst.Counts.Published.Add(uint64(taken))
+		s.took(s.reader.have, true)
+		s.driver.Wake() // the watermark may have moved past them already
+	}
+	clear(run) // they share the frame's memory
+	return err
+}
+
+// takesRuns reports whether a message that is the next one may be recorded as it came.
+func (s *Session) takesRuns(next uint64) bool {
+	return s.who.ext && s.who.canSequence && len(s.who.user) == 0 && s.reader.begins == LogonWait &&
+		(s.inst.Full == nil || !s.inst.Full()) && s.mayTake(next)
+}
+
+// isOrdinary reports whether a record of a batch is a message that is recorded as it came.
+func (s *Session) isOrdinary(r *ledger.Record, sequence uint64) bool {
+	return r.Sequence == sequence && !r.Delta && len(r.Raw) <= s.inst.MaxMessage && string(r.Topic) != devnull &&
+		s.checkCame(r) == nil && s.refusesTopic(r.Topic, true) == ""
+}
+
+// appendRun records a run unless the session has lost its name meanwhile.
+func (s *Session) appendRun(run []ledger.Record) (taken int, err error) {
+	s.appending.Lock()
+	defer s.appending.Unlock()
+	if s.fenced {
+		return 0, ErrEnding
+	}
+	taken, _, err = s.reader.appender.AppendRun(run)
+	if err != nil {
+		err = fmt.Errorf("journal: %w", err)
+	}
+	return taken, err
 }
 
 // Rest returns the records that Next has not returned.

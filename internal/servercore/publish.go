@@ -43,15 +43,22 @@ func (s *Session) refuses(m *wire.Message) string {
 		return "delta_publish is not offered"
 	case m.Command == wire.SOWDelete:
 		return "sow_delete is not offered"
-	case len(m.Topic) == 0:
+	}
+	return s.refusesTopic(m.Topic, m.HasSequence && m.Sequence > 0)
+}
+
+// refusesTopic returns why a publish to a topic is refused, empty if it is not.
+func (s *Session) refusesTopic(topic []byte, numbered bool) string {
+	switch {
+	case len(topic) == 0:
 		return wire.ReasonNoTopic
-	case !validTopic(m.Topic), len(m.Topic) > s.limits.Topic && !mut.On(mut.DAnyTopic):
+	case !validTopic(topic), len(topic) > s.limits.Topic && !mut.On(mut.DAnyTopic):
 		return wire.ReasonInvalidTopic
-	case string(m.Topic) == devnull:
+	case string(topic) == devnull:
 		return ""
-	case bytes.HasPrefix(m.Topic, reserved):
+	case bytes.HasPrefix(topic, reserved):
 		return wire.ReasonInvalidTopic
-	case m.HasSequence && m.Sequence > 0 && !s.inst.Logged.Contains(m.Topic):
+	case numbered && !s.inst.Logged.Contains(topic):
 		return wire.ReasonInvalidTopic
 	}
 	return ""

@@ -40,10 +40,9 @@ func AppendBatched(dst, record []byte) []byte {
 	return append(binary.LittleEndian.AppendUint32(dst, uint32(len(record))), record...)
 }
 
-// TakePublish takes the first record from what is left of a batch and makes m the publish
-// that it is, r as it was read. The fields of both share its memory. More is false if
-// nothing was left.
-func (m *Message) TakePublish(batch []byte, r *record.Record) (rest []byte, more bool, err error) {
+// TakeRecord takes the first record from what is left of a batch, which r shares memory
+// with. More is false if nothing was left.
+func TakeRecord(batch []byte, r *record.Record) (rest []byte, more bool, err error) {
 	if len(batch) == 0 {
 		return nil, false, nil
 	}
@@ -54,6 +53,22 @@ func (m *Message) TakePublish(batch []byte, r *record.Record) (rest []byte, more
 	if err := record.Parse(batch[RecordRoom:n:n], r); err != nil {
 		return nil, false, fmt.Errorf("%w: %w", ErrBatch, err)
 	}
+	return batch[n:], true, nil
+}
+
+// SkipRecords returns what is left of a batch behind n records that are there.
+func SkipRecords(batch []byte, n int) []byte {
+	for range n {
+		batch = batch[RecordRoom+int(binary.LittleEndian.Uint32(batch)):]
+	}
+	return batch
+}
+
+// TakePublish is TakeRecord that also makes m the publish that the record is.
+func (m *Message) TakePublish(batch []byte, r *record.Record) (rest []byte, more bool, err error) {
+	if rest, more, err = TakeRecord(batch, r); err != nil || !more {
+		return rest, more, err
+	}
 	*m = Message{
 		Command: Publish, Acks: AckPersisted, Topic: r.Topic, Body: r.Body, Sequence: r.Sequence, HasSequence: true,
 		CorrelationID: r.CorrelationID, SOWKey: r.SOWKey, Expiration: uint64(r.Expiration), HasExpiration: r.Expiration > 0,
@@ -61,7 +76,7 @@ func (m *Message) TakePublish(batch []byte, r *record.Record) (rest []byte, more
 	if r.Delta {
 		m.Command = DeltaPublish
 	}
-	return batch[n:], true, nil
+	return rest, true, nil
 }
 
 // ErrBatch reports what is not a batch.

@@ -78,6 +78,7 @@ func (s *session) goesOn() bool { return s.core.State() == servercore.StateOpen 
 func (s *session) batch(m *wire.Message) (kept []byte) {
 	b := s.core.Batch(m)
 	for s.goesOn() {
+		s.end(b.TakeRun())
 		p, size, err := b.Next()
 		if p == nil || err != nil {
 			s.end(err)

@@ -123,6 +123,16 @@ type appender struct{ l *Ledger }
 
 func (a appender) Notify() {}
 
+// AppendRun implements [ledger.Appender].
+func (a appender) AppendRun(run []ledger.Record) (taken int, v ledger.Verdict, err error) {
+	for v = ledger.Take; taken < len(run); taken++ {
+		if v, err = a.Append(&run[taken]); v != ledger.Take || err != nil {
+			break
+		}
+	}
+	return taken, v, err
+}
+
 // Append implements [ledger.Appender].
 func (a appender) Append(r *ledger.Record) (ledger.Verdict, error) {
 	l := a.l
