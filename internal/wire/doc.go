@@ -91,6 +91,9 @@
 //	persisted ack  level        "single": safe is less, a sync destination is left out (R5)
 //	the same of a fully_durable subscription: its messages are held back until they are safe again (R13);
 //	without level: they come again
+//	batch          publishes of the session's publisher in order, which ask for persisted acks: the body is
+//	               records (package record), each behind its length, 4 bytes, little endian; at most as
+//	               long as a frame may be (max); it stands for as many publish commands
 //	subscribe      opts vector  bm is a version vector, a list of one bookmark for each publisher or "0";
 //	                            deliver what it doesn't cover (R9)
 //	               part, parts, sum  of a vector in parts, see below
