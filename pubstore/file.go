@@ -136,7 +136,7 @@ func (s *File) appendLocked(m *Message) (seglog.Position, error) {
 	}
 	s.prefix = prefix
 	s.parts = [2][]byte{s.prefix, m.Body}
-	pos, err := s.log.Append(kindMessage, s.parts[:]...)
+	pos, err := s.log.AppendSummed(kindMessage, summedHead(prefix), s.encoder.record.Sum, s.parts[:]...)
 	s.parts[1] = nil
 	if err != nil {
 		return 0, err

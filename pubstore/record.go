@@ -42,6 +42,10 @@ func (e *encoder) append(dst []byte, m *Message) ([]byte, error) {
 	return dst, err
 }
 
+// summedHead returns how much of what is kept stands before the content, which has its
+// own sum.
+func summedHead(rec []byte) int { return timeLen + record.HeaderLen(rec[timeLen:]) }
+
 // recordIdentity returns whose record it is, without looking further.
 func recordIdentity(rec []byte) (publisher, seq uint64, err error) {
 	if len(rec) < leastRecord {

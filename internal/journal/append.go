@@ -180,13 +180,13 @@ func (j *Journal) logLocked(r *Record) error {
 	var err error
 	n := timeLen + len(r.Raw)
 	if r.Raw != nil {
-		at, err = j.log.Append(uint8(r.Kind), b.header, r.Raw)
+		at, err = j.log.AppendSummed(uint8(r.Kind), timeLen+record.HeaderLen(r.Raw), r.Sum, b.header, r.Raw)
 	} else {
 		if b.header, err = record.AppendHead(b.header, r); err != nil {
 			return err
 		}
 		n = len(b.header) + len(r.Body)
-		at, err = j.log.Append(uint8(r.Kind), b.header, r.Body)
+		at, err = j.log.AppendSummed(uint8(r.Kind), timeLen+record.HeaderLen(b.header[timeLen:]), r.Sum, b.header, r.Body)
 	}
 	if err != nil {
 		return fmt.Errorf("journal: append %d|%d: %w", r.Publisher, r.Sequence, err)

@@ -22,7 +22,7 @@ func Parse(raw []byte, r *Record) error {
 		Raw:       raw,
 	}
 	r.Prev = r.Sequence - 1
-	length := int(binary.LittleEndian.Uint16(raw[2:]))
+	length := HeaderLen(raw)
 	if length < headerLen || length > len(raw) {
 		return fmt.Errorf("%w: a header of %d bytes in %d", ErrMalformed, length, len(raw))
 	}
@@ -105,8 +105,11 @@ func (r *Record) Sound() bool {
 	if !r.Kind.hasContent() {
 		return true
 	}
-	return crc.Bytes(0, r.Raw[binary.LittleEndian.Uint16(r.Raw[2:]):]) == r.Sum
+	return crc.Bytes(0, r.Raw[HeaderLen(r.Raw):]) == r.Sum
 }
+
+// HeaderLen returns the length of the header of bytes that are a record, or the start of one.
+func HeaderLen(raw []byte) int { return int(binary.LittleEndian.Uint16(raw[2:])) }
 
 // Identity returns whose record raw is, without looking further; ok false if it is too short.
 func Identity(raw []byte) (publisher, sequence uint64, ok bool) {

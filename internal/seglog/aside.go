@@ -68,9 +68,7 @@ func (r *recovery) writeAside(dir string, first Position, d *DamageError) error 
 	}
 	defer f.Close()
 	err = r.eachBehind(d.Position, func(rec Record) error {
-		frame := make([]byte, frameSize(len(rec.Payload)))
-		copy(frame[frameHeader:], rec.Payload)
-		sealFrame(frame, s.salt, s.end, rec.Kind, len(rec.Payload))
+		frame := moved(rec.frame, s.salt, s.end)
 		err := writeAt(f, frame, s.offset(s.end))
 		s.end += Position(len(frame))
 		return err

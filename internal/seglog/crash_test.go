@@ -120,7 +120,7 @@ func (h *history) append() error {
 	if n := len(h.ends); n > 0 && p < h.ends[n-1] {
 		return fmt.Errorf("record %d at %d, the one before ends at %d", n, p, h.ends[n-1])
 	}
-	h.ends = append(h.ends, p+seglog.Position(9+len(t)+7)&^7)
+	h.ends = append(h.ends, p+seglog.Position(16+len(t)+7)&^7)
 	h.o.count++
 	return nil
 }

@@ -18,7 +18,7 @@ const (
 	first  = "log/0000000000000000.log"
 	data   = 4160 + 8 // where records begin behind "head 0"
 	note   = 24
-	record = 16 // of up to 7 bytes
+	record = 24 // of up to 8 bytes
 )
 
 // texts puts records into a log, each with a sync of its own if sync says so.
@@ -76,15 +76,15 @@ func TestTornOrDamaged(t *testing.T) {
 		aside   string // records found aside
 	}{
 		{"nothing", false, func(d *memfs.FS) {}, "a b c", false, ""},
-		{"last record", false, func(d *memfs.FS) { d.Flip(first, at(2)+note+9) }, "a b", false, ""},
-		{"last record, noted as durable", true, func(d *memfs.FS) { d.Flip(first, at(2)+note+9) }, "a b", true, ""},
-		{"a middle record", false, func(d *memfs.FS) { d.Flip(first, at(1)+note+9) }, "a", true, "c"},
+		{"last record", false, func(d *memfs.FS) { d.Flip(first, at(2)+note+16) }, "a b", false, ""},
+		{"last record, noted as durable", true, func(d *memfs.FS) { d.Flip(first, at(2)+note+16) }, "a b", true, ""},
+		{"a middle record", false, func(d *memfs.FS) { d.Flip(first, at(1)+note+16) }, "a", true, "c"},
 		{"a middle record, and the note that says so", false, func(d *memfs.FS) {
-			d.Flip(first, at(1)+note+9)
+			d.Flip(first, at(1)+note+16)
 			d.Flip(first, at(2)+10)
 		}, "a", false, ""},
 		{"a length", false, func(d *memfs.FS) { d.FlipBits(first, at(1)+note+3, 0x80) }, "a", true, "c"},
-		{"the first record", true, func(d *memfs.FS) { d.Flip(first, at(0)+note+9) }, "", true, "b c"},
+		{"the first record", true, func(d *memfs.FS) { d.Flip(first, at(0)+note+16) }, "", true, "b c"},
 		{"the first note", false, func(d *memfs.FS) { d.Flip(first, at(0)+10) }, "", true, "a b c"},
 		{"the header", false, func(d *memfs.FS) { d.Flip(first, 3) }, "a b c", false, ""},
 		{"the second header", false, func(d *memfs.FS) { d.Flip(first, 4096+3) }, "a b c", false, ""},

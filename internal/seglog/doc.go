@@ -58,14 +58,20 @@
 //
 // Frame:
 //
-//	0   4  length of the payload
-//	4   4  checksum of position (8 bytes), length (4), kind (1), payload, begun at salt
+//	0   4  checksum of what follows it here and of the head, begun at the salt, which
+//	       is combined by xor with the upper half of position × 0x9e3779b97f4a7c15
+//	4   4  length of the payload
 //	8   1  kind; below 0x10 seglog's own, 0 never
-//	9      payload
+//	9   1  zero
+//	10  2  length of the head: so much of the payload stands under the checksum above
+//	12  4  checksum of the rest of the payload
+//	16     payload
 //	       zeros to a multiple of 8
 //
 // The position in the checksum makes a copy or a stale sector invalid, the
-// salt whatever another file held before, or a payload pretends to be.
+// salt whatever another file held before, or a payload pretends to be. The rest has a
+// checksum of its own, which an owner may have made long before: what it vouches for
+// is not summed again when it is appended.
 //
 // Kind 1 is a note, its payload the position (8 bytes) up to which the log was
 // durable when the note was written. One stands before each batch written.

@@ -162,15 +162,24 @@ func mended(b []byte) []byte {
 		return b
 	}
 	frame := b[data:]
-	n := binary.LittleEndian.Uint32(frame)
-	if uint64(n)+9 > uint64(len(frame)) {
+	n, head := uint64(binary.LittleEndian.Uint32(frame[4:])), uint64(binary.LittleEndian.Uint16(frame[10:]))
+	if n+16 > uint64(len(frame)) || head > n {
 		return b
 	}
-	sum := crc32.Update(binary.LittleEndian.Uint32(b[12:]), table, b[16:24])
-	sum = crc32.Update(sum, table, frame[:4])
-	sum = crc32.Update(sum, table, frame[8:9+n])
-	binary.LittleEndian.PutUint32(frame[4:], sum)
+	binary.LittleEndian.PutUint32(frame[12:], crc32.Checksum(frame[16+head:16+n], table))
+	binary.LittleEndian.PutUint32(frame, crc32.Update(binary.LittleEndian.Uint32(b[12:]), table, frame[4:16+head])) // at position 0
 	return b
+}
+
+// frameAt returns a frame for a place, whose sums are good: it says that it is length
+// bytes long, and has those of body.
+func frameAt(salt uint32, at uint64, length uint32, kind byte, body []byte) []byte {
+	table := crc32.MakeTable(crc32.Castagnoli)
+	b := binary.LittleEndian.AppendUint32(make([]byte, 4), length)
+	b = append(b, kind, 0, 0, 0)
+	b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(body, table))
+	binary.LittleEndian.PutUint32(b, crc32.Update(salt^uint32(at*0x9e3779b97f4a7c15>>32), table, b[4:]))
+	return append(b, body...)
 }
 
 func openAnything(t *testing.T, disk *memfs.FS, aside bool) {

@@ -1,6 +1,7 @@
 package seglog
 
 import (
+	"bytes"
 	"encoding/binary"
 
 	"github.com/holdfast-mq/holdfast/internal/crc"
@@ -8,12 +9,14 @@ import (
 )
 
 const (
-	frameHeader = 9  // length, checksum, kind
+	frameHeader = 16 // what stands before the payload
 	frameAlign  = 8  // frames stand at multiples of it
 	noteSize    = 24 // bytes of a note's frame
 
 	kindNote  = 0x01
 	ownerKind = 0x10 // the first kind that is the owner's
+
+	headMost = 1<<16 - 1 // bytes of a payload that its frame's own sum may cover
 )
 
 // align rounds n up to where a frame may stand.
@@ -22,43 +25,65 @@ func align(n int64) int64 { return (n + frameAlign - 1) &^ (frameAlign - 1) }
 // frameSize returns the bytes a payload of n bytes takes.
 func frameSize(n int) int { return int(align(int64(frameHeader + n))) }
 
-// frameSum returns the checksum of a frame; body is its kind and payload.
-func frameSum(salt uint32, p Position, length uint32, body []byte) uint32 {
-	return crc.Bytes(crc.Number32(crc.Number64(salt, uint64(p)), length), body)
+// frameSum returns the sum of a frame's header behind the sum, and of the head behind it.
+func frameSum(salt uint32, p Position, summed []byte) uint32 {
+	return crc.Bytes(salt^uint32(uint64(p)*0x9e3779b97f4a7c15>>32), summed)
 }
 
-// sealFrame completes the frame at p whose payload of n bytes is in place.
-func sealFrame(frame []byte, salt uint32, p Position, kind uint8, n int) {
-	frame[8] = kind
+// sealFrame completes the frame at p whose payload is in place: n bytes, of which the
+// frame's sum covers the head, and rest is the sum of the others.
+func sealFrame(frame []byte, salt uint32, p Position, kind uint8, n, head int, rest uint32) {
 	clear(frame[frameHeader+n:])
-	binary.LittleEndian.PutUint32(frame, uint32(n))
-	binary.LittleEndian.PutUint32(frame[4:], frameSum(salt, p, uint32(n), frame[8:frameHeader+n]))
+	binary.LittleEndian.PutUint32(frame[4:], uint32(n))
+	binary.LittleEndian.PutUint32(frame[8:], uint32(kind)|uint32(head)<<16)
+	binary.LittleEndian.PutUint32(frame[12:], rest)
+	signFrame(frame, salt, p)
+}
+
+// signFrame sets the sum of a frame that is complete otherwise, and stands at p.
+func signFrame(frame []byte, salt uint32, p Position) {
+	binary.LittleEndian.PutUint32(frame, frameSum(salt, p, frame[4:frameHeader+frameHead(frame)]))
+}
+
+// moved returns a copy of a good frame for another place.
+func moved(frame []byte, salt uint32, p Position) []byte {
+	frame = bytes.Clone(frame)
+	signFrame(frame, salt, p)
+	return frame
 }
 
 // sealNote makes frame a note that the log is durable up to durable.
 func sealNote(frame []byte, salt uint32, p, durable Position) {
 	binary.LittleEndian.PutUint64(frame[frameHeader:], uint64(durable))
-	sealFrame(frame, salt, p, kindNote, 8)
+	sealFrame(frame, salt, p, kindNote, 8, 8, 0)
 }
 
 // frameLength returns the length of the payload that b, the start of a frame, states.
-func frameLength(b []byte) int64 { return int64(binary.LittleEndian.Uint32(b)) }
+func frameLength(b []byte) int64 { return int64(binary.LittleEndian.Uint32(b[4:])) }
+
+// frameHead returns how much of the payload the frame's own sum covers.
+func frameHead(b []byte) int { return int(binary.LittleEndian.Uint16(b[10:])) }
+
+// restSum returns the sum that b states of what its own does not cover.
+func restSum(b []byte) uint32 { return binary.LittleEndian.Uint32(b[12:]) }
+
+// isFrame reports whether what b, the start of a frame, states can be so.
+func isFrame(b []byte) bool {
+	return b[8] != 0 && int64(frameHead(b)) <= frameLength(b)
+}
 
 // goodFrame reports whether a whole good frame stands at the start of b, and its size.
 func goodFrame(b []byte, salt uint32, p Position) (size int, ok bool) {
-	if len(b) < frameHeader || b[8] == 0 {
+	if len(b) < frameHeader || !isFrame(b) || frameLength(b) > int64(len(b)-frameHeader) {
 		return 0, false
 	}
-	n := frameLength(b)
-	if n > int64(len(b)-frameHeader) {
+	n, head := int(frameLength(b)), frameHead(b)
+	if size = frameSize(n); size > len(b) {
 		return 0, false
 	}
-	size = frameSize(int(n))
-	if size > len(b) {
-		return 0, false
-	}
-	want := binary.LittleEndian.Uint32(b[4:])
-	return size, frameSum(salt, p, uint32(n), b[8:frameHeader+n]) == want || mut.On(mut.DNoCRC)
+	ok = frameSum(salt, p, b[4:frameHeader+head]) == binary.LittleEndian.Uint32(b) &&
+		crc.Bytes(0, b[frameHeader+head:frameHeader+n]) == restSum(b)
+	return size, ok || mut.On(mut.DNoCRC)
 }
 
 // record returns the record in a good frame that stands at p.
@@ -69,6 +94,7 @@ func record(frame []byte, p Position) Record {
 		Next:     p + Position(frameSize(n)),
 		Kind:     frame[8],
 		Payload:  frame[frameHeader : frameHeader+n : frameHeader+n],
+		frame:    frame[:frameSize(n)],
 	}
 }
 

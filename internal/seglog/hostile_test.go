@@ -107,8 +107,7 @@ func TestAbsurdLengths(t *testing.T) {
 		return binary.LittleEndian.Uint32(b[12:])
 	}
 	frame := func(length uint32) []byte {
-		b := binary.LittleEndian.AppendUint32(nil, length)
-		return append(b, 1, 2, 3, 4, 0x10)
+		return frameAt(0, 0, length, 0x10, nil)
 	}
 	for name, spoil := range map[string]func(dir string){
 		"a frame": func(dir string) {
@@ -185,13 +184,10 @@ func putStaged(t *testing.T, dir string, segment uint32, behind, at uint64, leng
 	e := binary.LittleEndian.AppendUint32(make([]byte, 4), segment)
 	e = binary.LittleEndian.AppendUint64(e, behind)
 	e = binary.LittleEndian.AppendUint64(e, at)
-	body := append([]byte{0x10}, make([]byte, min(length, 1<<10))...)
-	sum := crc32.Update(segment, table, binary.LittleEndian.AppendUint64(nil, at))
-	sum = crc32.Update(sum, table, binary.LittleEndian.AppendUint32(nil, length))
-	e = binary.LittleEndian.AppendUint32(e, length)
-	e = binary.LittleEndian.AppendUint32(e, crc32.Update(sum, table, body))
+	frame := frameAt(segment, at, length, 0x10, make([]byte, min(length, 1<<10)))
+	e = append(e, frame[:8]...)
 	binary.LittleEndian.PutUint32(e, crc32.Update(binary.LittleEndian.Uint32(b[12:]), table, e[4:]))
-	b = append(append(b[:64], e...), body...)
+	b = append(append(b[:64], e...), frame[8:]...)
 	b = append(b, make([]byte, 64)...)
 	if err := os.WriteFile(name, b, 0o600); err != nil {
 		t.Fatal(err)

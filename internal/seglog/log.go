@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/holdfast-mq/holdfast/internal/crc"
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
@@ -77,6 +78,22 @@ func newLog(o Options) *Log {
 // Keep for what is to survive the death of the process before that.
 // It may seal the segment, calling Owner.Summary and Owner.Head.
 func (l *Log) Append(kind uint8, parts ...[]byte) (Position, error) {
+	return l.append(kind, unsummed, 0, parts)
+}
+
+// AppendSummed is Append of a record of whose end the owner knows the sum: rest, the
+// CRC-32C of all but its first head bytes. The log sums no more than these.
+func (l *Log) AppendSummed(kind uint8, head int, rest uint32, parts ...[]byte) (Position, error) {
+	if head > headMost {
+		return l.append(kind, unsummed, 0, parts)
+	}
+	return l.append(kind, head, rest, parts)
+}
+
+// unsummed is the head of a record whose owner knows no sum.
+const unsummed = -1
+
+func (l *Log) append(kind uint8, head int, rest uint32, parts [][]byte) (Position, error) {
 	n := 0
 	for _, p := range parts {
 		n += len(p)
@@ -103,7 +120,10 @@ func (l *Log) Append(kind uint8, parts ...[]byte) (Position, error) {
 	for _, part := range parts {
 		at = append(at, part...)
 	}
-	sealFrame(frame, s.salt, p, kind, n)
+	if head == unsummed {
+		head, rest = 0, crc.Bytes(0, at)
+	}
+	sealFrame(frame, s.salt, p, kind, n, head, rest)
 	if err := l.stageLocked(s, frame, p); err != nil {
 		l.err = fmt.Errorf("stage a record: %w", err)
 		l.kept.Store(0)

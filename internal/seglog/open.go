@@ -614,10 +614,7 @@ func copyFrames(to File, dst *segment, from File, src *segment) error {
 		if !ok {
 			return fmt.Errorf("%s changed while it was read", src.name())
 		}
-		frame := make([]byte, frameSize(len(rec.Payload)))
-		copy(frame[frameHeader:], rec.Payload)
-		sealFrame(frame, dst.salt, rec.Position, rec.Kind, len(rec.Payload))
-		if err := writeAt(to, frame, dst.offset(rec.Position)); err != nil {
+		if err := writeAt(to, moved(rec.frame, dst.salt, rec.Position), dst.offset(rec.Position)); err != nil {
 			return err
 		}
 	}

@@ -205,12 +205,16 @@ func goodFrameIn(f File, at int64, salt uint32, p Position) (bool, error) {
 		return true, nil
 	}
 	var b [frameHeader]byte
-	if err := readAt(f, b[:], at); err != nil || b[8] == 0 {
+	if err := readAt(f, b[:], at); err != nil || !isFrame(b[:]) {
 		return false, err
 	}
-	sum := crc.Number32(crc.Number64(salt, uint64(p)), uint32(frameLength(b[:])))
-	sum, err := sumIn(f, sum, at+8, frameLength(b[:])+1)
-	return sum == binary.LittleEndian.Uint32(b[4:]), err
+	head, n := int64(frameHead(b[:])), frameLength(b[:])
+	sum, err := sumIn(f, frameSum(salt, p, b[4:]), at+frameHeader, head)
+	if err != nil || sum != binary.LittleEndian.Uint32(b[:]) {
+		return false, err
+	}
+	rest, err := sumIn(f, 0, at+frameHeader+head, n-head)
+	return rest == restSum(b[:]), err
 }
 
 // sumIn continues a checksum with n bytes of a file, a piece at a time.

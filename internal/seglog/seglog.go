@@ -20,6 +20,7 @@ type Record struct {
 	Next     Position // where the next one stands
 	Kind     uint8
 	Payload  []byte // valid until the next call on what returned it
+	frame    []byte // that it stands in
 }
 
 // An Owner is what a log is the log of. Its methods are called by Open, and
