@@ -116,19 +116,17 @@ func readHeader(b []byte, first int64) (salt uint32, at int, err error) {
 
 // readFrame returns the frame at the start of b, which is that of position p; size 0: there is none.
 func readFrame(b []byte, salt uint32, p int64) (kind uint8, payload []byte, size int) {
-	const header = 9
+	const header = 16
 	if len(b) < header || b[8] == 0 {
 		return 0, nil, 0
 	}
-	n := int(binary.LittleEndian.Uint32(b))
-	if n > len(b)-header {
+	n, head := int(binary.LittleEndian.Uint32(b[4:])), int(binary.LittleEndian.Uint16(b[10:]))
+	if n > len(b)-header || head > n {
 		return 0, nil, 0
 	}
-	summed := binary.LittleEndian.AppendUint64(nil, uint64(p))
-	summed = append(summed, b[:4]...)
-	sum := crc32.Update(salt, castagnoli, summed)
-	sum = crc32.Update(sum, castagnoli, b[8:header+n])
-	if sum != binary.LittleEndian.Uint32(b[4:]) {
+	salt ^= uint32(uint64(p) * 0x9e3779b97f4a7c15 >> 32)
+	if crc32.Update(salt, castagnoli, b[4:header+head]) != binary.LittleEndian.Uint32(b) ||
+		crc32.Checksum(b[header+head:header+n], castagnoli) != binary.LittleEndian.Uint32(b[12:]) {
 		return 0, nil, 0
 	}
 	return b[8], b[header : header+n], (header + n + 7) &^ 7

@@ -19,13 +19,13 @@ type frame struct {
 
 // frames returns the frames of a segment's file (see package seglog).
 func frames(b []byte) (all []frame) {
-	const headStart, header = 4160, 9
+	const headStart, header = 4160, 16
 	if len(b) < headStart {
 		return nil
 	}
 	at := (headStart + int64(binary.LittleEndian.Uint32(b[32:])) + 7) &^ 7
 	for at+header <= int64(len(b)) && b[at+8] != 0 {
-		n := int64(binary.LittleEndian.Uint32(b[at:]))
+		n := int64(binary.LittleEndian.Uint32(b[at+4:]))
 		end := (at + header + n + 7) &^ 7
 		if end > int64(len(b)) {
 			break
