@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/holdfast-mq/holdfast/internal/crc"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
@@ -101,16 +102,25 @@ func (h *logLife) append() error {
 	if h.rand.IntN(20) == 0 {
 		t += strings.Repeat("y", 500) // more than a segment
 	}
-	p, err := h.l.Append(0x10, []byte(t[:1]), []byte(t[1:]))
+	p, err := h.add(t)
 	if err != nil {
 		return err
 	}
 	if n := len(h.ends); n > 0 && p < h.ends[n-1] {
 		return Violated("record %d at %d, the one before ends at %d", n, p, h.ends[n-1])
 	}
-	h.ends = append(h.ends, p+seglog.Position(9+len(t)+7)&^7)
+	h.ends = append(h.ends, p+seglog.Position(16+len(t)+7)&^7)
 	h.o.count++
 	return nil
+}
+
+// add appends a text, every other one with the sum of all but its first byte.
+func (h *logLife) add(t string) (seglog.Position, error) {
+	head, rest := []byte(t[:1]), []byte(t[1:])
+	if len(h.ends)%2 == 0 {
+		return h.l.Append(0x10, head, rest)
+	}
+	return h.l.AppendSummed(0x10, len(head), crc.Bytes(0, rest), head, rest)
 }
 
 func (h *logLife) Close() error {
