@@ -108,7 +108,7 @@ func (s *Sender) append(dst []byte, sequence uint64) ([]byte, error) {
 	if err != nil {
 		return dst, fmt.Errorf("message %d: %w", s.next.Sequence, err)
 	}
-	n := wire.RecordRoom + len(raw)
+	n := record.LengthLen + len(raw)
 	if s.batch >= 0 && len(dst)-s.batch+n > s.longest {
 		dst = s.endBatch(dst)
 	}
@@ -119,7 +119,7 @@ func (s *Sender) append(dst []byte, sequence uint64) ([]byte, error) {
 		s.batch = len(dst)
 		dst = wire.BeginBatch(dst)
 	}
-	return wire.AppendBatched(dst, raw), nil
+	return record.AppendFramed(dst, raw), nil
 }
 
 // endBatch ends the batch that is being filled, if there is one.

@@ -83,28 +83,6 @@ func (j *Journal) takeLocked(r *Record, sum uint32) (Verdict, error) {
 	return Take, nil
 }
 
-// appendRun appends the records of a run until one is not taken.
-func (j *Journal) appendRun(run []Record) (taken int, v Verdict, err error) {
-	for i := range run {
-		if err := j.check(&run[i]); err != nil {
-			return 0, 0, fmt.Errorf("journal: append %d|%d: %w", run[i].Publisher, run[i].Sequence, err)
-		}
-	}
-	j.mu.Lock()
-	err = j.waitRoomLocked()
-	for v = Take; err == nil && v == Take && taken < len(run); {
-		r := &run[taken]
-		if v, err = j.takeLocked(r, sumOf(r)); err == nil && v == Take {
-			taken++
-		}
-	}
-	j.mu.Unlock()
-	if taken > 0 {
-		j.work.Signal()
-	}
-	return taken, v, j.judge(err)
-}
-
 // check reports a record that the journal has no room or no kind for.
 func (j *Journal) check(r *Record) error {
 	n := len(r.Raw)

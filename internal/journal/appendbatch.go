@@ -1,5 +1,11 @@
 package journal
 
+import (
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/ledger"
+	"github.com/holdfast-mq/holdfast/internal/record"
+)
+
 // notifyEach is after how many records a batch notifies by itself.
 const notifyEach = 64
 
@@ -20,54 +26,42 @@ func (j *Journal) NewBatch() *AppendBatch { return &AppendBatch{j: j} }
 // which the owner must call before it waits for more records, or by the append
 // that makes the batch full.
 func (b *AppendBatch) Append(r *Record) (Verdict, error) {
-	b.stamp(r)
-	v, err := b.j.append(r)
-	if v == Take {
-		b.took(r, 1)
-	}
-	return v, err
-}
-
-// AppendRun is Append for records of one publisher that follow one another, with one
-// lock. It ends with the first that is not taken, of which it returns the verdict.
-func (b *AppendBatch) AppendRun(run []Record) (taken int, v Verdict, err error) {
-	if b.j.merges.Load() { // what was set aside may stand between them
-		for taken < len(run) {
-			if v, err = b.Append(&run[taken]); v != Take || err != nil {
-				break
-			}
-			taken++
-		}
-		return taken, v, err
-	}
-	for i := range run {
-		b.stamp(&run[i])
-	}
-	if taken, v, err = b.j.appendRun(run); taken > 0 {
-		b.took(&run[taken-1], taken)
-	}
-	return taken, v, err
-}
-
-// stamp gives a record the time of the batch, if it has none.
-func (b *AppendBatch) stamp(r *Record) {
 	if b.time == 0 {
 		b.time = b.j.now()
 	}
 	if r.Time == 0 {
 		r.Time = b.time
 	}
+	v, err := b.j.append(r)
+	if v == Take {
+		b.took(r.Publisher, r.Sequence, 1)
+	}
+	return v, err
 }
 
-// took notes records that were taken, r the last of them.
-func (b *AppendBatch) took(r *Record, records int) {
+// AppendRun implements [ledger.Appender], with one lock.
+func (b *AppendBatch) AppendRun(check bookmark.Check, run []record.Ordinary) (t ledger.Taken, err error) {
+	if b.j.merges.Load() || len(run) == 0 { // what was set aside may stand between them
+		return t, nil
+	}
+	if b.time == 0 {
+		b.time = b.j.now()
+	}
+	if t, err = b.j.appendRun(check, run, b.time); t.Records > 0 {
+		b.took(run[0].Publisher(), run[t.Records-1].Sequence(), t.Records)
+	}
+	return t, err
+}
+
+// took notes records that were taken, up to a sequence.
+func (b *AppendBatch) took(publisher, sequence uint64, records int) {
 	if b.recall.cursor != nil {
 		b.recall.end() // something new: what was there before has been sent again
 	}
-	if n := len(b.moved); n > 0 && b.moved[n-1].Publisher == r.Publisher {
-		b.moved[n-1].Sequence = r.Sequence
+	if n := len(b.moved); n > 0 && b.moved[n-1].Publisher == publisher {
+		b.moved[n-1].Sequence = sequence
 	} else {
-		b.moved = append(b.moved, Moved{r.Publisher, r.Sequence})
+		b.moved = append(b.moved, Moved{publisher, sequence})
 	}
 	if b.records += records; b.records >= notifyEach {
 		b.Notify()

@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"github.com/holdfast-mq/holdfast/internal/ledger"
+	"github.com/holdfast-mq/holdfast/internal/record"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
@@ -30,6 +31,9 @@ type Follower struct {
 	limit  Limit
 	bound  Position // it may read up to here without asking
 	err    error    // final
+
+	ahead []seglog.Record // scratch of Ahead
+	run   []record.Ordinary
 }
 
 // Follow returns a follower whose first record is at from; 0 is the oldest
@@ -105,6 +109,39 @@ func (f *Follower) Next(r *Record) (bool, error) {
 		f.err = fmt.Errorf("journal: read at %v: %w", at, err)
 	}
 	return false, f.err
+}
+
+// runMost is how many records Ahead looks at.
+const runMost = 256
+
+// Ahead returns what Next would return next, as far as it is ordinary messages of a
+// publisher that begin with a number, one behind the other, and read already. They are
+// valid as long as the record that Next has read.
+func (f *Follower) Ahead(publisher, from uint64) []record.Ordinary {
+	f.run = f.run[:0]
+	if f.err != nil {
+		return nil
+	}
+	f.ahead = f.cursor.Ahead(f.ahead[:0], runMost)
+	for i := range f.ahead {
+		rec := &f.ahead[i]
+		if Kind(rec.Kind) != Message || len(rec.Payload) < timeLen || rec.Position >= f.bound && !f.extend(rec.Position) {
+			break
+		}
+		o, is := record.AsOrdinary(rec.Payload[timeLen:])
+		if !is || o.Publisher() != publisher || o.Sequence() != from+uint64(i) {
+			break
+		}
+		f.run = append(f.run, o)
+	}
+	return f.run
+}
+
+// Skip moves behind the first n of what Ahead has returned.
+func (f *Follower) Skip(n int) {
+	if n > 0 {
+		f.cursor.Skip(&f.ahead[n-1])
+	}
 }
 
 // extend asks how far may be read, and reports whether that is beyond at.

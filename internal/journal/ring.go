@@ -46,10 +46,10 @@ func (g *ring) grow() int {
 	for size < g.used {
 		size *= 2
 	}
-	old := *g
-	if size == uint64(len(old.crcs)) {
+	if size == uint64(len(g.crcs)) {
 		return 0
 	}
+	old := *g
 	g.crcs = make([]uint32, size)
 	for i := range uint64(len(old.crcs)) {
 		if old.top >= i {
@@ -78,8 +78,10 @@ func (s *rings) remember(p *publisher, after, last uint64, sum uint32) {
 
 // put notes what stands for a sequence.
 func (s *rings) put(p *publisher, sequence uint64, crc uint32) {
-	s.unlink(p)
-	s.link(p)
+	if s.newest != p {
+		s.unlink(p)
+		s.link(p)
+	}
 	s.bytes += p.ring.put(sequence, crc)
 	for s.bytes > s.most && s.oldest != p {
 		s.drop(s.oldest)

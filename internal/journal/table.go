@@ -242,7 +242,7 @@ func (t *table) settleCheck(r *Record) {
 // is already part of a head is noted for the summary only.
 func (t *table) apply(r *Record, sum uint32) *publisher {
 	p := t.publisher(r.Publisher)
-	t.note(p, r)
+	t.note(p, Position(r.Position), Position(r.Next), r.Time)
 	if p.check == (bookmark.Check{}) {
 		p.check = r.Check
 	}
@@ -276,18 +276,18 @@ func (t *table) apply(r *Record, sum uint32) *publisher {
 }
 
 // note keeps for the segment's summary that a record of p was taken.
-func (t *table) note(p *publisher, r *Record) {
+func (t *table) note(p *publisher, at, behind Position, time int64) {
 	if p.segment != t.segment {
 		p.segment = t.segment
 		t.inSegment = append(t.inSegment, p)
 	}
-	t.stretches.note(p, Position(r.Position))
+	t.stretches.note(p, at)
 	if t.segFrom == 0 {
-		t.segFrom = r.Time
+		t.segFrom = time
 	}
-	t.lastTime = max(t.lastTime, r.Time)
+	t.lastTime = max(t.lastTime, time)
 	t.segTo = t.lastTime
-	t.segLast = Position(r.Next)
+	t.segLast = behind
 }
 
 // refuse remembers that what is above after, up to last, was refused: the newest of it.

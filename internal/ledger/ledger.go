@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/record"
 	"github.com/holdfast-mq/holdfast/internal/syncstatus"
 )
 
@@ -104,10 +105,10 @@ type Appender interface {
 	// while the disk is too far behind. An error is final for the log, or says
 	// that r does not fit.
 	Append(r *Record) (Verdict, error)
-	// AppendRun is Append for each record of a run, with one wait and one look: records
-	// of one publisher, in order. It ends with the first that is not taken, of which it
-	// returns the verdict, and says how many were.
-	AppendRun(run []Record) (taken int, v Verdict, err error)
+	// AppendRun adds messages of one publisher, in order, as far as each is the next one
+	// that the log lacks of it. What it leaves goes by Append, which says why. It
+	// does not look whether they are sound.
+	AppendRun(check bookmark.Check, run []record.Ordinary) (Taken, error)
 	// Standing says what stands at the number of r, for which the verdict was
 	// Differs or Covered. With search, what is not remembered is looked for in
 	// the log: numbers that ascend cost one pass through it.
@@ -115,6 +116,13 @@ type Appender interface {
 	// Notify has the links send what was appended. It must be called before the
 	// session waits for its client.
 	Notify()
+}
+
+// A Taken is what an append of several records has added, and where: from behind the
+// record before the first to behind the last.
+type Taken struct {
+	Records  int
+	From, To Position
 }
 
 // A Follower reads durable records in order and, at its end, is called again

@@ -13,6 +13,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/outbound"
+	"github.com/holdfast-mq/holdfast/internal/record"
 )
 
 // A conn is one connection to a peer, in both directions. Two goroutines
@@ -49,7 +50,11 @@ type conn struct {
 type told struct {
 	link    *Link           // what it points to is guarded, too; set once by the reader, nil until the hello has come
 	leaving bookmark.Vector // publishers of which the peer says that they are
+	echo    span            // of the journal: nothing else is there than the newest records from the peer
 }
+
+// A span is a piece of the journal.
+type span struct{ from, to journal.Position }
 
 // An outbox is what a connection has to send beside records. It is guarded by
 // Links.mu.
@@ -66,7 +71,8 @@ type intake struct {
 	dec        *decoder
 	moved      []bookmark.Bookmark
 	batch      *journal.AppendBatch // of a frame's records
-	came       []journal.Record     // of these, those that are journaled together
+	came       []record.Ordinary    // of these, messages that are journaled together
+	record     journal.Record       // or one that is journaled by itself
 	publishers []uint64
 }
 

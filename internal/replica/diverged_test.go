@@ -23,9 +23,13 @@ func (c *fakeConn) until(d time.Duration) (records, diverged []bookmark.Bookmark
 		}
 		switch t, dec := decode(payload); t {
 		case frameRecords:
-			for dec.left() > 0 {
+			raws, err := cutAll(dec)
+			if err != nil {
+				c.w.t.Fatal(err)
+			}
+			for _, raw := range raws {
 				var r journal.Record
-				if err := record.Parse(dec.bytes(), &r); err != nil {
+				if err := record.Parse(raw, &r); err != nil {
 					c.w.t.Fatal(err)
 				}
 				records = append(records, bm(r.Publisher, r.Sequence))

@@ -25,7 +25,7 @@
 //	              forgotten (R10)
 //	 2 states     last, array of publisher, check, have, durable, floor, running CRC,
 //	              diverged (0: not), closing (R10)
-//	 3 records    journal records as they are, each a bin, to the end of the payload
+//	 3 records    journal records as they are, each behind its length (package record), to the end of the payload
 //	 4 ack        array of publisher, durable
 //	 5 notice     id, client name, user, publisher, check, counter, instance
 //	 6 answer     id, have, whether the name is refused, the publisher is another, the logon has lost,

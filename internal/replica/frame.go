@@ -13,6 +13,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/crc"
 	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/record"
 )
 
 // A frameType is the first value of a payload.
@@ -93,6 +94,12 @@ func (e *encoder) bytes(v []byte)  { _ = e.enc.EncodeBytes(v) }
 func (e *encoder) array(n int)     { _ = e.enc.EncodeArrayLen(n) }
 func (e *encoder) nil()            { _ = e.enc.EncodeNil() }
 func (e *encoder) string(v string) { _ = e.enc.EncodeString(v[:min(len(v), maxText)]) }
+
+// record appends a record of a frame that has nothing else behind its type.
+func (e *encoder) record(raw []byte) {
+	e.buf.Grow(record.LengthLen + len(raw))
+	e.buf.Write(record.AppendFramed(e.buf.AvailableBuffer(), raw))
+}
 
 // payload returns how many bytes the frame has so far.
 func (e *encoder) payload() int { return e.buf.Len() - e.kept - frameHeader }
@@ -208,8 +215,10 @@ func (d *decoder) fail(err error) {
 	}
 }
 
-// left returns how many bytes have not been read.
+// left returns how many bytes have not been read, rest returns them.
 func (d *decoder) left() int { return d.r.Len() }
+
+func (d *decoder) rest() []byte { return d.data[len(d.data)-d.left():] }
 
 func (d *decoder) uint() uint64 {
 	if d.err != nil {

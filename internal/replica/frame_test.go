@@ -17,6 +17,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/ledger"
+	"github.com/holdfast-mq/holdfast/internal/record"
 )
 
 // someFrames returns one frame of each type.
@@ -36,8 +37,8 @@ func someFrames() map[string][]byte {
 	})
 	add("records", func(e *encoder) {
 		e.begin(frameRecords)
-		e.bytes([]byte("one record"))
-		e.bytes(bytes.Repeat([]byte("another"), 100))
+		e.record([]byte("one record"))
+		e.record(bytes.Repeat([]byte("another"), 100))
 	})
 	add("ack", func(e *encoder) { encodeAck(e, []bookmark.Bookmark{bm(1, 2), bm(1<<64-1, 1<<40)}) })
 	add("closing", func(e *encoder) { encodeVector(e, frameClosing, []bookmark.Bookmark{bm(1, 2)}) })
@@ -91,12 +92,12 @@ func reencode(payload []byte) ([]byte, error) {
 		encodeStates(e, states, last)
 	case frameRecords:
 		e.begin(frameRecords)
-		for d.left() > 0 {
-			raw := d.bytes()
-			if d.err != nil {
-				return nil, d.err
-			}
-			e.bytes(raw)
+		raws, err := cutAll(d)
+		if err != nil {
+			return nil, err
+		}
+		for _, raw := range raws {
+			e.record(raw)
 		}
 	case frameAck, frameClosing, frameDiverged:
 		moved, err := decodeAck(d, nil)
@@ -259,4 +260,16 @@ func TestFrameReaderAllocatesWhatArrives(t *testing.T) {
 	if cap(fr.buf) > readStep {
 		t.Errorf("%d bytes allocated for 1000", cap(fr.buf))
 	}
+}
+
+// cutAll returns the records of a frame.
+func cutAll(d *decoder) (raws [][]byte, err error) {
+	for rest := d.rest(); len(rest) > 0; {
+		raw, behind, whole := record.CutFramed(rest)
+		if !whole {
+			return nil, errFrame
+		}
+		raws, rest = append(raws, raw), behind
+	}
+	return raws, nil
 }

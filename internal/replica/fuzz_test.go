@@ -336,7 +336,7 @@ func (x *invader) records(e *encoder) {
 		if err != nil {
 			raw = []byte(err.Error())
 		}
-		e.bytes(raw)
+		e.record(raw)
 	}
 }
 

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/mut"
+	"github.com/holdfast-mq/holdfast/internal/record"
 )
 
 // lostAfter is how many heartbeat intervals without a byte mean that a link is lost.
@@ -155,6 +157,40 @@ func (l *Link) Decide(r *journal.Record, durable uint64) Decision {
 		return Wait
 	}
 	return Mark
+}
+
+// Run says how many messages at the beginning of a run, which are of one publisher and
+// follow one another, are to be sent as they are, and that the peer has them then.
+// Of the others Decide says more.
+func (l *Link) Run(run []record.Ordinary) (n int) {
+	if len(run) == 0 {
+		return 0
+	}
+	publisher, first := run[0].Publisher(), run[0].Sequence()
+	if have, known := l.have[publisher]; !known || have+1 != first {
+		return 0
+	}
+	if n = len(run); l.carries != nil {
+		n = carriedOf(run, l.carries)
+	}
+	if n > 0 {
+		l.have[publisher] = run[n-1].Sequence()
+	}
+	return n
+}
+
+// carriedOf returns how many messages at the beginning of a run are carried.
+func carriedOf(run []record.Ordinary, carries func(topic []byte) bool) int {
+	var topic []byte
+	for i, o := range run {
+		if t := o.Topic(); topic == nil || !bytes.Equal(t, topic) {
+			if !carries(t) {
+				return i
+			}
+			topic = t
+		}
+	}
+	return len(run)
 }
 
 // elsewhereMarker returns what is sent in the place of r.

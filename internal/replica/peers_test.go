@@ -556,7 +556,7 @@ func (c *fakeConn) records(records ...*journal.Record) {
 	c.w.t.Helper()
 	c.enc.begin(frameRecords)
 	for _, r := range records {
-		c.enc.bytes(c.raw(r))
+		c.enc.record(c.raw(r))
 	}
 	c.send()
 }
@@ -575,7 +575,7 @@ func (c *fakeConn) bad(r *journal.Record, change func(raw []byte)) {
 	raw := c.raw(r)
 	change(raw)
 	c.enc.begin(frameRecords)
-	c.enc.bytes(raw)
+	c.enc.record(raw)
 	c.send()
 }
 
@@ -620,7 +620,7 @@ func TestRefusedRecords(t *testing.T) {
 		{"hole", func(c *fakeConn) { c.records(message(1, 2, "x"), message(1, 4, "x")) }, refuseRecord, "hole"},
 		{"not a record", func(c *fakeConn) {
 			c.enc.begin(frameRecords)
-			c.enc.bytes([]byte("nonsense"))
+			c.enc.record([]byte("nonsense"))
 			c.send()
 		}, refuseRecord, "record"},
 		{"not a frame", func(c *fakeConn) {

@@ -2,10 +2,8 @@
 
 package replica
 
-import "github.com/holdfast-mq/holdfast/internal/journal"
+func (l *Links) camePlanted(publisher, sequence uint64) {}
 
-func (l *Links) camePlanted(*journal.Record) {}
-
-func (l *Links) foreignPlanted(*journal.Record) bool { return false }
+func (l *Links) foreignPlanted(publisher, sequence uint64) bool { return false }
 
 func (c *conn) ackPlanted() {}

@@ -5,7 +5,6 @@ package replica
 import (
 	"sync"
 
-	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
@@ -18,17 +17,17 @@ type came struct {
 
 var foreign sync.Map // uint64 by came
 
-// camePlanted notes that r came over a link.
-func (l *Links) camePlanted(r *journal.Record) {
+// camePlanted notes that a message came over a link.
+func (l *Links) camePlanted(publisher, sequence uint64) {
 	if mut.On(mut.R2OwnOnly) {
-		foreign.Store(came{l, r.Publisher}, r.Sequence)
+		foreign.Store(came{l, publisher}, sequence)
 	}
 }
 
-// foreignPlanted reports whether r is left out because it came over a link.
-func (l *Links) foreignPlanted(r *journal.Record) bool {
-	last, is := foreign.Load(came{l, r.Publisher})
-	return is && last.(uint64) >= r.Sequence
+// foreignPlanted reports whether a message is left out because it came over a link.
+func (l *Links) foreignPlanted(publisher, sequence uint64) bool {
+	last, is := foreign.Load(came{l, publisher})
+	return is && last.(uint64) >= sequence
 }
 
 // ackPlanted acknowledges records that came from the peer and are not durable.

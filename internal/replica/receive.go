@@ -88,30 +88,102 @@ func (c *conn) takeRecords(d *decoder) error {
 		}
 		c.batch.Notify()
 	}()
-	defer func() { clear(c.came) }() // what an error has left
-	for c.came = c.came[:0]; d.left() > 0; {
-		var r journal.Record
-		if err := parseRecord(d, &r); err != nil {
+	for rest := d.rest(); len(rest) > 0; {
+		n, size, err := c.takeRun(rest)
+		if n == 0 && err == nil {
+			n, size, err = c.takeRecord(rest)
+		}
+		records, rest = records+n, rest[size:]
+		if err != nil {
 			return err
 		}
-		if n := len(c.came); n == runMost || n > 0 && c.came[0].Publisher != r.Publisher {
-			if err := c.takeRun(&records); err != nil {
-				return err
-			}
-		}
-		c.came = append(c.came, r)
 	}
-	return c.takeRun(&records)
+	return nil
 }
 
 // runMost is how many records are journaled at once.
 const runMost = 64
 
-func parseRecord(d *decoder, r *journal.Record) error {
-	raw := d.bytes()
-	if d.err != nil {
-		return d.err
+// takeRun journals the messages at the beginning of what is left of a frame, as far as
+// they are ordinary ones of a publisher that each lack here. It returns how many there
+// were, and in how many bytes.
+func (c *conn) takeRun(rest []byte) (records, size int, err error) {
+	run := c.look(rest)
+	defer clear(run) // they share the frame's memory
+	if len(run) == 0 || c.refusesFull(run[0].Publisher(), run[0].Sequence()) != nil {
+		return 0, 0, nil
 	}
+	publisher, last := run[0].Publisher(), run[len(run)-1].Sequence()
+	c.comes(publisher, last)
+	taken, err := c.batch.AppendRun(bookmark.Check{}, run)
+	if taken.Records > 0 {
+		c.here(publisher, run[taken.Records-1].Sequence())
+		c.echoes(journal.Position(taken.From), journal.Position(taken.To))
+	}
+	for _, o := range run[:taken.Records] {
+		size += record.LengthLen + len(o)
+	}
+	if err != nil {
+		err = c.notTaken(err)
+	}
+	return taken.Records, size, err
+}
+
+// look returns a run at the beginning of what is left of a frame.
+func (c *conn) look(rest []byte) (run []record.Ordinary) {
+	run = c.came[:0]
+	for next := uint64(0); len(run) < runMost; next++ {
+		raw, behind, whole := record.CutFramed(rest)
+		if !whole {
+			break
+		}
+		o, is := record.AsOrdinary(raw)
+		if !is || !o.Sound() {
+			break
+		}
+		if len(run) == 0 {
+			have, _ := c.l.o.Journal.State(o.Publisher())
+			next = have.Have + 1
+		}
+		if o.Sequence() != next || len(run) > 0 && o.Publisher() != run[0].Publisher() {
+			break
+		}
+		run, rest = append(run, o), behind
+	}
+	c.came = run
+	return run
+}
+
+// takeRecord journals the first record of what is left of a frame.
+func (c *conn) takeRecord(rest []byte) (records, size int, err error) {
+	raw, _, whole := record.CutFramed(rest)
+	if !whole {
+		return 0, 0, fmt.Errorf("%w: a record is cut", errFrame)
+	}
+	r := &c.record
+	if err := parse(raw, r); err != nil {
+		return 0, 0, err
+	}
+	defer func() { *r = journal.Record{} }() // it shares the frame's memory
+	c.comes(r.Publisher, r.Sequence)
+	if err := c.refusesFull(r.Publisher, r.Sequence); err != nil {
+		return 0, 0, err
+	}
+	verdict, err := c.batch.Append(r)
+	if err != nil {
+		return 0, 0, c.notTaken(err)
+	}
+	apart, err := c.judge(r, verdict)
+	if err != nil {
+		return 0, 0, err
+	}
+	if !apart {
+		c.here(r.Publisher, r.Sequence)
+	}
+	return 1, record.LengthLen + len(raw), nil
+}
+
+func parse(raw []byte, r *journal.Record) error {
 	if err := record.Parse(raw, r); err != nil {
 		return &RefusedError{Code: refuseRecord, Reason: err.Error()}
 	}
@@ -121,49 +193,28 @@ func parseRecord(d *decoder, r *journal.Record) error {
 	return nil
 }
 
-// takeRun journals the records of c.came, which are of one publisher, and counts them.
-func (c *conn) takeRun(records *int) error {
-	for run := c.came; len(run) > 0; {
-		last := &run[len(run)-1]
-		c.mu.Lock()
-		c.link.Has(bookmark.Bookmark{Publisher: last.Publisher, Sequence: last.Sequence}) // before our own sender can see them
-		c.mu.Unlock()
-		if err := c.refusesFull(last); err != nil {
-			return err
-		}
-		for i := range run {
-			c.l.camePlanted(&run[i])
-		}
-		taken, verdict, err := c.batch.AppendRun(run)
-		*records += taken
-		c.here(run[:taken])
-		if err != nil {
-			return c.notTaken(err)
-		}
-		if run = run[taken:]; len(run) == 0 {
-			break
-		}
-		apart, err := c.judge(&run[0], verdict)
-		if err != nil {
-			return err
-		}
-		if *records++; !apart {
-			c.here(run[:1])
-		}
-		run = run[1:]
+// comes notes that the peer has what is about to be journaled, before our own sender
+// can see it.
+func (c *conn) comes(publisher, sequence uint64) {
+	c.l.camePlanted(publisher, sequence)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.link.Has(bookmark.Bookmark{Publisher: publisher, Sequence: sequence})
+}
+
+// echoes notes where messages of the peer have been journaled.
+func (c *conn) echoes(from, to journal.Position) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if from != c.echo.to {
+		c.echo.from = from
 	}
-	clear(c.came) // they share the frame's memory
-	c.came = c.came[:0]
-	return nil
+	c.echo.to = to
 }
 
 // here notes records that are here now.
-func (c *conn) here(run []journal.Record) {
-	if len(run) == 0 {
-		return
-	}
-	last := &run[len(run)-1]
-	b := bookmark.Bookmark{Publisher: last.Publisher, Sequence: last.Sequence}
+func (c *conn) here(publisher, sequence uint64) {
+	b := bookmark.Bookmark{Publisher: publisher, Sequence: sequence}
 	if n := len(c.moved); n > 0 && c.moved[n-1].Publisher == b.Publisher {
 		c.moved[n-1] = b
 	} else {
@@ -172,11 +223,11 @@ func (c *conn) here(run []journal.Record) {
 }
 
 // refusesFull refuses what is new if there is too little space.
-func (c *conn) refusesFull(r *journal.Record) error {
+func (c *conn) refusesFull(publisher, sequence uint64) error {
 	if c.l.o.Full == nil || !c.l.o.Full() {
 		return nil
 	}
-	if have, _ := c.l.o.Journal.State(r.Publisher); r.Sequence <= have.Have {
+	if have, _ := c.l.o.Journal.State(publisher); sequence <= have.Have {
 		return nil
 	}
 	return &RefusedError{Code: refuseRecord, Reason: "the disk of " + c.l.o.Name + " is nearly full"}

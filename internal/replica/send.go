@@ -225,7 +225,7 @@ func (s *sender) add(r *journal.Record) error {
 }
 
 func (s *sender) put(r *journal.Record, raw []byte) {
-	s.enc.bytes(raw)
+	s.enc.record(raw)
 	s.c.mu.Lock()
 	s.c.link.Has(bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence})
 	s.c.mu.Unlock()
@@ -328,6 +328,7 @@ func (s *sender) batch() (sent int, more bool, err error) {
 			return sent, true, nil
 		}
 		if !s.held {
+			s.skipEchoes()
 			ok, err := s.follower.Next(&s.record)
 			if errors.Is(err, journal.ErrTrimmed) {
 				s.trimmed = true // what is in the batch goes first
@@ -345,14 +346,45 @@ func (s *sender) batch() (sent int, more bool, err error) {
 		if s.held = wait; wait || err != nil {
 			return sent, false, err
 		}
+		if n > 0 {
+			sent += s.sendRun(s.record.Publisher, s.record.Sequence+1)
+		}
 	}
 	return sent, true, nil
+}
+
+// skipEchoes has the cursor pass the records that have just come from the peer, which it
+// does not lack.
+func (s *sender) skipEchoes() {
+	at := s.follower.Position()
+	s.c.mu.Lock()
+	echo := s.c.echo
+	s.c.mu.Unlock()
+	if echo.from <= at && at < echo.to {
+		s.follower.Seek(echo.to)
+	}
+}
+
+// sendRun puts the messages into the batch that follow one that is in it.
+func (s *sender) sendRun(publisher, from uint64) (sent int) {
+	run := s.follower.Ahead(publisher, from)
+	if len(run) == 0 || s.c.l.foreignPlanted(publisher, run[len(run)-1].Sequence()) {
+		return 0
+	}
+	s.c.mu.Lock()
+	run = run[:s.c.link.Run(run)]
+	s.c.mu.Unlock()
+	for _, o := range run {
+		s.enc.record(o)
+	}
+	s.follower.Skip(len(run))
+	return len(run)
 }
 
 // next puts a record into the batch as the link decides. wait is true if its
 // turn has not come.
 func (s *sender) next(r *journal.Record) (sent int, wait bool, err error) {
-	if s.c.l.foreignPlanted(r) {
+	if s.c.l.foreignPlanted(r.Publisher, r.Sequence) {
 		return 0, false, nil
 	}
 	switch s.decide(r) {
@@ -369,7 +401,7 @@ func (s *sender) next(r *journal.Record) (sent int, wait bool, err error) {
 		s.put(r, r.Raw)
 		return n + 1, false, nil
 	case Send:
-		s.enc.bytes(r.Raw)
+		s.enc.record(r.Raw)
 		return 1, false, nil
 	}
 	return 0, false, nil

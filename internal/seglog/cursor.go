@@ -56,6 +56,32 @@ func (c *Cursor) Next() (Record, error) {
 	}
 }
 
+// Ahead appends to list the records that Next would return next, as far as they are
+// read already: so many at most. They are valid as long as what Next has returned.
+func (c *Cursor) Ahead(list []Record, most int) []Record {
+	for b, at := c.buf, c.at; len(list) < most && len(b) >= frameHeader; {
+		if frameLength(b) > int64(len(b)) || frameSize(int(frameLength(b))) > len(b) {
+			break
+		}
+		if c.seg != nil {
+			if _, ok := goodFrame(b, c.seg.salt, at); !ok {
+				break // Next says what is wrong
+			}
+		}
+		r := record(b, at)
+		if b, at = b[r.Next-r.Position:], r.Next; r.Kind >= ownerKind {
+			list = append(list, r)
+		}
+	}
+	return list
+}
+
+// Skip moves behind a record that Ahead has returned.
+func (c *Cursor) Skip(r *Record) {
+	c.buf = c.buf[r.Next-c.at:]
+	c.at, c.need = r.Next, frameHeader
+}
+
 // whole reports whether a whole good frame is in the buffer.
 func (c *Cursor) whole() (bool, error) {
 	if len(c.buf) < c.need {

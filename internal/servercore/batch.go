@@ -1,9 +1,9 @@
 package servercore
 
 import (
+	"bytes"
 	"fmt"
 
-	"github.com/holdfast-mq/holdfast/internal/ledger"
 	"github.com/holdfast-mq/holdfast/internal/record"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
@@ -14,7 +14,7 @@ type Batch struct {
 	session *Session
 	rest    []byte
 	publish wire.Message
-	run     []ledger.Record // scratch of TakeRun
+	run     []record.Ordinary // scratch of TakeRun
 }
 
 // Batch begins a batch. What it returns is valid until the next call, and as long as the
@@ -49,36 +49,47 @@ const runMost = 64
 // ordinary ones: new, one behind the other, and nothing has to be decided. Next
 // goes on with the others. It is what Execute does for each, with fewer locks.
 func (b *Batch) TakeRun() error {
-	s := b.session
-	have := s.reader.have
-	if !s.takesRuns(have + 1) {
-		return nil
-	}
-	run, rest := b.run[:0], b.rest
-	for len(run) < runMost {
-		run = append(run, ledger.Record{})
-		r := &run[len(run)-1]
-		behind, more, err := wire.TakeRecord(rest, r)
-		if err != nil || !more || !s.isOrdinary(r, have+uint64(len(run))) {
-			run = run[:len(run)-1] // it is looked at by itself
-			break
+	for s := b.session; s.takesRuns(s.reader.have + 1); {
+		b.look()
+		taken, err := s.appendRun(b.run)
+		if taken > 0 {
+			s.reader.have += uint64(taken)
+			s.inst.Counts.Published.Add(uint64(taken))
+			s.took(s.reader.have, true)
+			s.driver.Wake() // the watermark may have moved past them already
 		}
-		r.Check, rest = s.who.claim.Check, behind
+		for _, o := range b.run[:taken] {
+			b.rest = b.rest[record.LengthLen+len(o):]
+		}
+		if taken < runMost || err != nil {
+			clear(b.run) // they share the frame's memory
+			return err
+		}
 	}
-	b.run = run
-	if len(run) < 2 {
-		return nil
+	return nil
+}
+
+// look finds the run at the beginning of what is left.
+func (b *Batch) look() {
+	s, next := b.session, b.session.reader.have+1
+	b.run = b.run[:0]
+	for rest, topic := b.rest, []byte(nil); len(b.run) < runMost; next++ {
+		raw, behind, whole := record.CutFramed(rest)
+		if !whole {
+			return
+		}
+		o, is := record.AsOrdinary(raw)
+		if !is || o.Sequence() != next || o.Publisher() != s.who.claim.Publisher || o.Delta() || len(o) > s.inst.MaxMessage || !o.Sound() {
+			return // it is looked at by itself
+		}
+		if t := o.Topic(); !bytes.Equal(t, topic) {
+			if string(t) == devnull || s.refusesTopic(t, true) != "" {
+				return
+			}
+			topic = t
+		}
+		b.run, rest = append(b.run, o), behind
 	}
-	taken, err := s.appendRun(run)
-	b.rest = wire.SkipRecords(b.rest, taken)
-	if taken > 0 {
-		s.reader.have = have + uint64(taken)
-		s.inst.Counts.Published.Add(uint64(taken))
-		s.took(s.reader.have, true)
-		s.driver.Wake() // the watermark may have moved past them already
-	}
-	clear(run) // they share the frame's memory
-	return err
 }
 
 // takesRuns reports whether a message that is the next one may be recorded as it came.
@@ -87,24 +98,21 @@ func (s *Session) takesRuns(next uint64) bool {
 		(s.inst.Full == nil || !s.inst.Full()) && s.mayTake(next)
 }
 
-// isOrdinary reports whether a record of a batch is a message that is recorded as it came.
-func (s *Session) isOrdinary(r *ledger.Record, sequence uint64) bool {
-	return r.Sequence == sequence && !r.Delta && len(r.Raw) <= s.inst.MaxMessage && string(r.Topic) != devnull &&
-		s.checkCame(r) == nil && s.refusesTopic(r.Topic, true) == ""
-}
-
 // appendRun records a run unless the session has lost its name meanwhile.
-func (s *Session) appendRun(run []ledger.Record) (taken int, err error) {
+func (s *Session) appendRun(run []record.Ordinary) (taken int, err error) {
+	if len(run) == 0 {
+		return 0, nil
+	}
 	s.appending.Lock()
 	defer s.appending.Unlock()
 	if s.fenced {
 		return 0, ErrEnding
 	}
-	taken, _, err = s.reader.appender.AppendRun(run)
+	t, err := s.reader.appender.AppendRun(s.who.claim.Check, run)
 	if err != nil {
 		err = fmt.Errorf("journal: %w", err)
 	}
-	return taken, err
+	return t.Records, err
 }
 
 // Rest returns the records that Next has not returned.

@@ -19,11 +19,8 @@ const (
 	batchHeader = `{"c":"` + batchName + `"}`
 )
 
-// BatchRoom is what a batch has beside its records, and RecordRoom what it has for each.
-const (
-	BatchRoom  = len(batchHeader)
-	RecordRoom = 4
-)
+// BatchRoom is what a batch has beside its records.
+const BatchRoom = len(batchHeader)
 
 // BeginBatch appends the start of a batch's frame.
 func BeginBatch(dst []byte) []byte {
@@ -35,39 +32,18 @@ func EndBatch(b []byte, start int) {
 	binary.BigEndian.PutUint32(b[start:], uint32(len(b)-start-prefixLen))
 }
 
-// AppendBatched appends a record to a batch.
-func AppendBatched(dst, record []byte) []byte {
-	return append(binary.LittleEndian.AppendUint32(dst, uint32(len(record))), record...)
-}
-
-// TakeRecord takes the first record from what is left of a batch, which r shares memory
-// with. More is false if nothing was left.
-func TakeRecord(batch []byte, r *record.Record) (rest []byte, more bool, err error) {
+// TakePublish takes the first record from what is left of a batch, which r shares memory
+// with, and makes m the publish that it is. More is false if nothing was left.
+func (m *Message) TakePublish(batch []byte, r *record.Record) (rest []byte, more bool, err error) {
 	if len(batch) == 0 {
 		return nil, false, nil
 	}
-	if len(batch) < RecordRoom || uint64(len(batch)-RecordRoom) < uint64(binary.LittleEndian.Uint32(batch)) {
+	raw, rest, whole := record.CutFramed(batch)
+	if !whole {
 		return nil, false, fmt.Errorf("%w: it is cut", ErrBatch)
 	}
-	n := RecordRoom + int(binary.LittleEndian.Uint32(batch))
-	if err := record.Parse(batch[RecordRoom:n:n], r); err != nil {
+	if err := record.Parse(raw, r); err != nil {
 		return nil, false, fmt.Errorf("%w: %w", ErrBatch, err)
-	}
-	return batch[n:], true, nil
-}
-
-// SkipRecords returns what is left of a batch behind n records that are there.
-func SkipRecords(batch []byte, n int) []byte {
-	for range n {
-		batch = batch[RecordRoom+int(binary.LittleEndian.Uint32(batch)):]
-	}
-	return batch
-}
-
-// TakePublish is TakeRecord that also makes m the publish that the record is.
-func (m *Message) TakePublish(batch []byte, r *record.Record) (rest []byte, more bool, err error) {
-	if rest, more, err = TakeRecord(batch, r); err != nil || !more {
-		return rest, more, err
 	}
 	*m = Message{
 		Command: Publish, Acks: AckPersisted, Topic: r.Topic, Body: r.Body, Sequence: r.Sequence, HasSequence: true,

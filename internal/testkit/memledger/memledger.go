@@ -11,6 +11,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/ledger"
+	"github.com/holdfast-mq/holdfast/internal/record"
 	"github.com/holdfast-mq/holdfast/internal/syncstatus"
 )
 
@@ -124,13 +125,19 @@ type appender struct{ l *Ledger }
 func (a appender) Notify() {}
 
 // AppendRun implements [ledger.Appender].
-func (a appender) AppendRun(run []ledger.Record) (taken int, v ledger.Verdict, err error) {
-	for v = ledger.Take; taken < len(run); taken++ {
-		if v, err = a.Append(&run[taken]); v != ledger.Take || err != nil {
-			break
+func (a appender) AppendRun(check bookmark.Check, run []record.Ordinary) (t ledger.Taken, err error) {
+	for _, o := range run {
+		var r ledger.Record
+		if err := record.Parse(o, &r); err != nil {
+			return t, err
 		}
+		r.Check = check
+		if v, err := a.Append(&r); v != ledger.Take || err != nil {
+			return t, err
+		}
+		t.Records++
 	}
-	return taken, v, err
+	return t, nil
 }
 
 // Append implements [ledger.Appender].
