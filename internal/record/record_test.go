@@ -228,7 +228,9 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		var r record.Record
-		if record.Parse(raw, &r) != nil {
+		err := record.Parse(raw, &r)
+		checkOrdinary(t, raw, &r, err)
+		if err != nil {
 			return
 		}
 		if r.Sound() {
@@ -238,6 +240,39 @@ func FuzzParse(f *testing.F) {
 		}
 		if got := encode(t, r); !bytes.Equal(got, raw) {
 			t.Errorf("%x is not the encoding of what it decodes to, %x", raw, got)
+		}
+	})
+}
+
+// checkOrdinary has the bytes of a message without further fields, and no others, be an
+// Ordinary that says the same as their Record.
+func checkOrdinary(t *testing.T, raw []byte, r *record.Record, malformed error) {
+	o, is := record.AsOrdinary(raw)
+	if want := malformed == nil && r.Kind == record.Message && raw[1] == 0; is != want {
+		t.Fatalf("%x is ordinary: %v, want %v", raw, is, want)
+	}
+	if is && (o.Publisher() != r.Publisher || o.Sequence() != r.Sequence || o.Sum() != r.Sum || o.Sound() != r.Sound() ||
+		string(o.Topic()) != string(r.Topic) || o.Delta() != r.Delta) {
+		t.Errorf("%+v: %d|%d, %q, %x, %v, %v", r, o.Publisher(), o.Sequence(), o.Topic(), o.Sum(), o.Sound(), o.Delta())
+	}
+}
+
+// FuzzFramed cuts anything into records, and puts them together again.
+func FuzzFramed(f *testing.F) {
+	f.Add([]byte("\x01\x00\x00\x00a\x00\x00\x00\x00\x09\x00\x00\x00cut"))
+	f.Add(record.AppendFramed(nil, encode(f, samples[0])))
+	f.Fuzz(func(t *testing.T, all []byte) {
+		var again []byte
+		rest := all
+		for {
+			raw, behind, whole := record.CutFramed(rest)
+			if !whole {
+				break
+			}
+			again, rest = record.AppendFramed(again, raw), behind
+		}
+		if !bytes.Equal(append(again, rest...), all) {
+			t.Errorf("%x became %x", all, again)
 		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"net"
 	"testing"
 
+	"github.com/holdfast-mq/holdfast/internal/record"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
@@ -64,7 +65,7 @@ func (s *Swallow) serve(r *wire.Reader) {
 			return
 		}
 		a := s.answer(&m)
-		if a.Type == 0 || m.Command == wire.Publish && r.Buffered() > 0 {
+		if a.Type == 0 || (m.Command == wire.Publish || m.Command == wire.Batch) && r.Buffered() > 0 {
 			continue
 		}
 		out = a.AppendTo(out[:0])
@@ -87,6 +88,8 @@ func (s *Swallow) answer(m *wire.Message) wire.AckMessage {
 		}
 	case wire.Publish:
 		return wire.AckMessage{Type: wire.AckPersisted, Success: true, Sequence: m.Sequence, HasSequence: true}
+	case wire.Batch:
+		return wire.AckMessage{Type: wire.AckPersisted, Success: true, Sequence: lastOf(m.Body), HasSequence: true}
 	case wire.Subscribe:
 		s.frame.SubIDs = []byte(string(m.SubID))
 		if len(s.frame.SubIDs) == 0 {
@@ -95,6 +98,14 @@ func (s *Swallow) answer(m *wire.Message) wire.AckMessage {
 		return wire.AckMessage{CommandID: string(m.CommandID), Type: wire.AckProcessed, Success: true, Bookmark: "0"}
 	}
 	return wire.AckMessage{}
+}
+
+// lastOf returns the sequence of the last message of a batch.
+func lastOf(batch []byte) (last uint64) {
+	for raw, rest, ok := record.CutFramed(batch); ok; raw, rest, ok = record.CutFramed(rest) {
+		_, last, _ = record.Identity(raw)
+	}
+	return last
 }
 
 // Subscribed returns when there is a subscription.

@@ -1,0 +1,217 @@
+package journal
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/ledger"
+	"github.com/holdfast-mq/holdfast/internal/record"
+	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
+)
+
+func stepped(t *rapid.T) *Journal {
+	j, err := Open(Options{
+		FS: memfs.New(), Dir: "j", SegmentBytes: 4 << 10, Stepped: true,
+		Now:     func() time.Time { return time.Unix(1, 0) },
+		Carried: func(topic []byte) bool { return topic[0] != 'n' },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return j
+}
+
+// anyMessages returns messages of one publisher that mostly follow one another, from about
+// a number on, in bytes.
+func anyMessages(t *rapid.T, publisher, from uint64) (all []record.Ordinary) {
+	sequence := max(3, from+uint64(rapid.IntRange(0, 4).Draw(t, "begins"))) - 2
+	for range rapid.IntRange(1, 40).Draw(t, "messages") {
+		r := &Record{
+			Kind: Message, Publisher: publisher, Sequence: sequence, Prev: sequence - 1,
+			Topic: []byte(rapid.SampledFrom([]string{"a", "a", "b", "not carried"}).Draw(t, "topic")),
+			Body:  bytes.Repeat([]byte("x"), rapid.IntRange(0, 300).Draw(t, "size")),
+		}
+		if rapid.IntRange(0, 9).Draw(t, "key") == 0 {
+			r.SOWKey = []byte("key")
+		}
+		raw, err := record.Append(nil, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o, is := record.AsOrdinary(raw)
+		if !is {
+			t.Fatalf("%+v is not ordinary", r)
+		}
+		all = append(all, o)
+		if sequence++; rapid.IntRange(0, 30).Draw(t, "hole") == 0 {
+			sequence++
+		}
+	}
+	return all
+}
+
+// appendEach appends messages one by one, and returns how many are taken before the first
+// that is not.
+func appendEach(t *rapid.T, b *AppendBatch, check bookmark.Check, messages []record.Ordinary) (taken int) {
+	for _, o := range messages {
+		var r Record
+		if err := record.Parse(o, &r); err != nil {
+			t.Fatal(err)
+		}
+		r.Check = check
+		v, err := b.Append(&r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v != Take {
+			break
+		}
+		taken++
+	}
+	return taken
+}
+
+// A run leaves a journal as the same messages do that are appended one by one, and
+// ends where the first of them is not taken.
+func TestAppendRun(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		one, other := stepped(t), stepped(t)
+		defer one.Kill()
+		defer other.Kill()
+		a, b := one.NewBatch(), other.NewBatch()
+		for range rapid.IntRange(1, 12).Draw(t, "runs") {
+			publisher := uint64(rapid.IntRange(1, 3).Draw(t, "publisher"))
+			check := bookmark.Check{byte(publisher)}
+			if rapid.IntRange(0, 9).Draw(t, "another") == 0 {
+				check = bookmark.Check{99}
+			}
+			state, _ := one.State(publisher)
+			messages := anyMessages(t, publisher, state.Have+1)
+			end := one.End()
+			got, err := a.AppendRun(check, messages)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.Records > 0 && (got.From != ledger.Position(end) || got.To != ledger.Position(one.End())) {
+				t.Fatalf("%+v, the journal grew from %d to %d", got, end, one.End())
+			}
+			taken := got.Records + appendEach(t, a, check, messages[got.Records:])
+			if want := appendEach(t, b, check, messages); taken != want {
+				t.Fatalf("%d messages were taken, %d one by one", taken, want)
+			}
+			if state.Have > 0 && got.Records < taken && check[0] == byte(publisher) {
+				t.Fatalf("a run of %d messages ended behind %d, and %d can be taken", len(messages), got.Records, taken)
+			}
+			if rapid.Bool().Draw(t, "sync") {
+				for _, j := range []*Journal{one, other} {
+					if err := j.Sync(); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+		}
+		sameJournals(t, one, other)
+	})
+}
+
+// sameJournals compares what two journals hold and know.
+func sameJournals(t *rapid.T, one, other *Journal) {
+	if !bytes.Equal(one.table.Head(), other.table.Head()) || one.End() != other.End() {
+		t.Fatalf("the tables differ:\n%+v\n%+v", one.States(), other.States())
+	}
+	for id, p := range one.table.byID {
+		if o := other.table.byID[id]; !slices.Equal(p.ring.crcs, o.ring.crcs) || p.dirty != o.dirty {
+			t.Fatalf("publisher %d: %+v and %+v", id, p, o)
+		}
+	}
+	if a, b := fmt.Sprint(one.table.summary()), fmt.Sprint(other.table.summary()); a != b {
+		t.Fatalf("the summaries differ:\n%s\n%s", a, b)
+	}
+	a, b := one.Follow(0, Appended), other.Follow(0, Appended)
+	defer a.Close()
+	defer b.Close()
+	for {
+		var r, s Record
+		more, err := a.Next(&r)
+		if behind, err2 := b.Next(&s); more != behind || err != nil || err2 != nil {
+			t.Fatal(more, behind, err, err2)
+		}
+		if !more {
+			return
+		}
+		if !bytes.Equal(r.Raw, s.Raw) || r.Position != s.Position || r.Time != s.Time {
+			t.Fatalf("%+v\n%+v", r, s)
+		}
+	}
+}
+
+// Ahead and Skip give what Next would have given.
+func TestAhead(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		j := stepped(t)
+		defer j.Kill()
+		b := j.NewBatch()
+		want := map[uint64]uint64{}
+		for range rapid.IntRange(1, 10).Draw(t, "runs") {
+			publisher := uint64(rapid.IntRange(1, 2).Draw(t, "publisher"))
+			for range rapid.IntRange(1, 30).Draw(t, "records") {
+				r := &Record{Kind: Message, Publisher: publisher, Topic: []byte("a")}
+				if rapid.IntRange(0, 5).Draw(t, "refused") == 0 {
+					r.Kind, r.Reason = Tombstone, []byte("no")
+				}
+				if _, err := b.Append(r); err != nil {
+					t.Fatal(err)
+				}
+				want[publisher] = r.Sequence
+			}
+			if rapid.Bool().Draw(t, "sync") {
+				if err := j.Sync(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		f := j.Follow(0, rapid.SampledFrom([]Limit{Durable, Appended}).Draw(t, "limit"))
+		defer f.Close()
+		got := map[uint64]uint64{}
+		for {
+			var r Record
+			more, err := f.Next(&r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !more {
+				break
+			}
+			if got[r.Publisher]+1 != r.Sequence {
+				t.Fatalf("%d|%d behind %d", r.Publisher, r.Sequence, got[r.Publisher])
+			}
+			got[r.Publisher] = r.Sequence
+			run := f.Ahead(r.Publisher, r.Sequence+1)
+			n := rapid.IntRange(0, len(run)).Draw(t, "skip")
+			for i, o := range run {
+				if o.Publisher() != r.Publisher || o.Sequence() != r.Sequence+1+uint64(i) {
+					t.Fatalf("%d|%d is ahead of %d|%d", o.Publisher(), o.Sequence(), r.Publisher, r.Sequence)
+				}
+			}
+			f.Skip(n)
+			got[r.Publisher] += uint64(n)
+		}
+		if f.limit == Durable {
+			for p := range want {
+				s, _ := j.State(p)
+				want[p] = s.Durable
+			}
+			maps.DeleteFunc(want, func(_, n uint64) bool { return n == 0 })
+		}
+		if !maps.Equal(got, want) {
+			t.Fatalf("read %v, want %v", got, want)
+		}
+	})
+}
