@@ -217,6 +217,17 @@ func (cn *conn) Write(sequence uint64, bytes int) (onWire uint64, again, room bo
 	return onWire, again, room
 }
 
+// WriteRun implements clientcore.Window.
+func (cn *conn) WriteRun(first uint64, sizes []int) (n, again int, room bool) {
+	o := cn.c.core
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	n, again, room = o.core.WriteRun(first, sizes)
+	o.stats.Sent += n
+	o.stats.Resent += again
+	return n, again, room
+}
+
 // MayLeaveOut implements clientcore.Window.
 func (cn *conn) MayLeaveOut(from, to uint64) bool {
 	o := cn.c.core

@@ -17,6 +17,10 @@ type fileCursor struct {
 	log *seglog.Cursor
 	at  uint64 // the sequence last returned
 	in  intern.Texts
+
+	ahead []seglog.Record   // scratch of Ahead
+	run   []record.Ordinary // the same
+	last  []*seglog.Record  // where those of run stand
 }
 
 // Cursor implements Store.
@@ -55,6 +59,51 @@ func (c *fileCursor) Next(m *Message) (bool, error) {
 			return false, c.s.fail(fmt.Errorf("message %d: %w", seq, err))
 		}
 		missed = pos // it may have been let go, and its file be gone: look again
+	}
+}
+
+// aheadMost is how many records Ahead looks at.
+const aheadMost = 128
+
+// Ahead returns what Next would return next as it is kept, as far as the log's
+// cursor has read it and each message is there. It is valid until the next call.
+func (c *fileCursor) Ahead() []record.Ordinary {
+	c.run, c.last = c.run[:0], c.last[:0]
+	upTo, visible := c.unbroken(), seglog.Position(c.s.visible.Load())
+	c.ahead = c.log.Ahead(c.ahead[:0], aheadMost)
+	for i := range c.ahead {
+		rec := &c.ahead[i]
+		if rec.Kind != kindMessage {
+			continue
+		}
+		next := c.at + 1 + uint64(len(c.run))
+		if next > upTo || rec.Position >= visible || len(rec.Payload) < leastRecord {
+			break
+		}
+		o, is := record.AsOrdinary(rec.Payload[timeLen:])
+		if !is || o.Publisher() != c.w.publisher || o.Sequence() != next {
+			break
+		}
+		c.run, c.last = append(c.run, o), append(c.last, rec)
+	}
+	return c.run
+}
+
+// unbroken returns up to where all that comes next is kept, and stands in order.
+func (c *fileCursor) unbroken() uint64 {
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	if w := c.w; c.s.ended == nil && len(w.rejected) == 0 && max(w.slots.first, w.ordered) <= c.at+1 {
+		return w.last
+	}
+	return 0
+}
+
+// Skip moves behind the first n messages of what Ahead has returned.
+func (c *fileCursor) Skip(n int) {
+	if n > 0 {
+		c.at += uint64(n)
+		c.log.Skip(c.last[n-1])
 	}
 }
 

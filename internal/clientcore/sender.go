@@ -21,6 +21,9 @@ type Window interface {
 	// Write notes that one is about to be sent, and returns its sequence on the
 	// wire, whether it may have been sent before, and whether there is room for another.
 	Write(sequence uint64, bytes int) (onWire uint64, again, room bool)
+	// WriteRun is Write for messages that follow one another, of these sizes, as far as
+	// there is room: n, of which so many may have been sent before.
+	WriteRun(first uint64, sizes []int) (n, again int, room bool)
 	// Exhausted notes that the store, which has these lives, has nothing more to
 	// send, for now. again: it is to be asked once more.
 	Exhausted(lives []pubstore.Life) (again bool)
@@ -30,6 +33,15 @@ type Window interface {
 	// CaughtUp notes, once, that all that may have been sent before was sent
 	// again, so many messages.
 	CaughtUp(resent int)
+}
+
+// An aheadCursor is a pubstore.Cursor that can give several messages at once, as bytes.
+type aheadCursor interface {
+	// Ahead returns what Next would return next, as far as it is there already. It is
+	// valid until the next call.
+	Ahead() []record.Ordinary
+	// Skip moves behind the first n of it.
+	Skip(n int)
 }
 
 // A Sender encodes the messages in the publish store, in order. New and replayed
@@ -48,6 +60,7 @@ type Sender struct {
 	resent    int
 	next      pubstore.Message // scratch
 	record    []byte           // the same
+	sizes     []int
 }
 
 // Close closes the cursor.
@@ -86,7 +99,9 @@ func (s *Sender) fill(dst []byte, limit int) ([]byte, error) {
 		if dst, err = s.append(dst, sequence); err != nil {
 			return dst, err
 		}
-		room = more
+		if room = more; room && s.replayed && s.batch >= 0 {
+			dst, room = s.appendAhead(dst)
+		}
 	}
 	return dst, nil
 }
@@ -120,6 +135,33 @@ func (s *Sender) append(dst []byte, sequence uint64) ([]byte, error) {
 		dst = wire.BeginBatch(dst)
 	}
 	return record.AppendFramed(dst, raw), nil
+}
+
+// appendAhead fills the batch up with messages that the cursor has read already.
+func (s *Sender) appendAhead(dst []byte) (out []byte, room bool) {
+	cursor, can := s.cursor.(aheadCursor)
+	if !can {
+		return dst, true
+	}
+	run := cursor.Ahead()
+	s.sizes = s.sizes[:0]
+	for left := s.longest - (len(dst) - s.batch); len(s.sizes) < len(run); {
+		n := len(run[len(s.sizes)])
+		if left -= record.LengthLen + n; left < 0 {
+			break
+		}
+		s.sizes = append(s.sizes, n-record.Least)
+	}
+	if len(s.sizes) == 0 {
+		return dst, true
+	}
+	n, again, room := s.window.WriteRun(run[0].Sequence(), s.sizes)
+	for _, o := range run[:n] {
+		dst = record.AppendFramed(dst, o)
+	}
+	s.resent += again
+	cursor.Skip(n)
+	return dst, room
 }
 
 // endBatch ends the batch that is being filled, if there is one.

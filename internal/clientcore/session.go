@@ -403,6 +403,17 @@ func (s *Session) Write(sequence uint64, bytes int) (onWire uint64, again, room 
 	return onWire, again, s.pub.Room()
 }
 
+// WriteRun implements Window.
+func (s *Session) WriteRun(first uint64, sizes []int) (n, again int, room bool) {
+	for room = s.pub.Room(); room && n < len(sizes); room = s.pub.Room() {
+		if _, before := s.pub.Write(first+uint64(n), sizes[n]); before {
+			again++
+		}
+		n++
+	}
+	return n, again, room
+}
+
 // Exhausted implements Window.
 func (s *Session) Exhausted(lives []pubstore.Life) (again bool) {
 	s.pub.Exhausted()
