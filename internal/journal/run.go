@@ -6,6 +6,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/ledger"
+	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/record"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
@@ -35,7 +36,7 @@ func (j *Journal) takeRunLocked(check bookmark.Check, run []record.Ordinary, tim
 	j.scratch.header = head
 	var topic topicOf
 	for _, o := range run {
-		if o.Sequence() != p.have+1 || len(o)+len(bookmark.Check{}) > MaxRecord {
+		if o.Sequence() != p.have+1 && !mut.On(mut.R1RunHoles) || len(o)+len(bookmark.Check{}) > MaxRecord {
 			break
 		}
 		at, err := j.log.AppendSummed(uint8(Message), timeLen+record.HeaderLen(o), o.Sum(), head, o)
@@ -68,7 +69,7 @@ type topicOf struct {
 // applyOrdinary is apply for the next message of p.
 func (t *table) applyOrdinary(p *publisher, o record.Ordinary, topic *topicOf, at, behind Position, time int64) {
 	t.note(p, at, behind, time)
-	p.have++
+	p.have = o.Sequence()
 	p.seen = t.closing.Clock
 	if name := o.Topic(); topic.name == nil || !bytes.Equal(name, topic.name) {
 		*topic = topicOf{name, t.carried(name)}

@@ -4,6 +4,8 @@ package mut
 const (
 	// R1Holes lets an instance take a message whose predecessor it lacks.
 	R1Holes Bug = "r1-holes"
+	// R1RunHoles takes a run of messages whatever is missing before one of them.
+	R1RunHoles Bug = "r1-run-holes"
 	// R1NoDuplicateCheck journals a message that is already there again.
 	R1NoDuplicateCheck Bug = "r1-no-duplicate-check"
 	// R1AnyNumber takes numbers from outside that are so high that sums overflow.
@@ -50,6 +52,8 @@ const (
 	R2RivalsTakeTurns Bug = "r2-rivals-take-turns"
 	// R2AnyCluster links journals of different groups.
 	R2AnyCluster Bug = "r2-any-cluster"
+	// R2EchoTooFar passes over all that stands between two runs that came from a peer.
+	R2EchoTooFar Bug = "r2-echo-too-far"
 	// R2FoundsBesideOne has two empty journals begin a group although a third one may have its records.
 	R2FoundsBesideOne Bug = "r2-founds-beside-one"
 	// R2FoundsAlone has an empty journal begin a group of its own.
@@ -168,6 +172,8 @@ const (
 	DAckBeforeSync Bug = "d-ack-before-sync"
 	// DHoleIsEnd looks for nothing behind a hole in a file.
 	DHoleIsEnd Bug = "d-hole-is-end"
+	// DRestUnsummed takes a frame for good whose owner's sum is not that of its rest.
+	DRestUnsummed Bug = "d-rest-unsummed"
 	// DNoCRC takes any frame for good whose length fits.
 	DNoCRC Bug = "d-no-crc"
 	// DLengthTrusted takes memory for a length that a file states before it looks at what stands there.
@@ -396,6 +402,8 @@ const (
 	R11DivergedPromised Bug = "r11-diverged-promised"
 	// R11DivergedAwaited counts what a peer lacks of a publisher that has diverged as waiting.
 	R11DivergedAwaited Bug = "r11-diverged-awaited"
+	// R11AnySum takes messages whose content has not the sum that they say.
+	R11AnySum Bug = "r11-any-sum"
 	// R11DivergedHoldsBack has fully durable subscriptions wait for a publisher that has diverged.
 	R11DivergedHoldsBack Bug = "r11-diverged-holds-back"
 	// R11DivergedLives lets a session of a publisher that has diverged live.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/crc"
+	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
 // Parse reads the bytes of a record into r, whose slices share raw's memory. Position,
@@ -105,7 +106,7 @@ func (r *Record) Sound() bool {
 	if !r.Kind.hasContent() {
 		return true
 	}
-	return crc.Bytes(0, r.Raw[HeaderLen(r.Raw):]) == r.Sum
+	return crc.Bytes(0, r.Raw[HeaderLen(r.Raw):]) == r.Sum || mut.On(mut.R11AnySum)
 }
 
 // HeaderLen returns the length of the header of bytes that are a record, or the start of one.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/record"
 )
 
 func TestCheck(t *testing.T) {
@@ -312,4 +313,60 @@ func TestRejoinBothDamaged(t *testing.T) {
 	want("it has more to say", Waiting)
 	r.Beat("b", true, false, true, nil, have)
 	want("neither has more", CaughtUp)
+}
+
+// An echo is what a peer has sent in one piece: what stands between two pieces may be
+// another's, and is read.
+func TestEchoes(t *testing.T) {
+	var c conn
+	for _, tt := range []struct{ from, to, wantFrom, wantTo journal.Position }{
+		{0, 100, 0, 100},
+		{100, 150, 0, 150},
+		{180, 200, 180, 200},
+		{200, 300, 180, 300},
+		{300, 300, 180, 300},
+	} {
+		if c.echoes(tt.from, tt.to); c.echo != (span{tt.wantFrom, tt.wantTo}) {
+			t.Errorf("from %d to %d: %+v, want from %d to %d", tt.from, tt.to, c.echo, tt.wantFrom, tt.wantTo)
+		}
+	}
+}
+
+// What goes as a run is what Decide would send, and the peer has it then.
+func TestLinkRun(t *testing.T) {
+	run := func(topics ...string) (all []record.Ordinary) {
+		for i, topic := range topics {
+			r := message(1, uint64(5+i), "x")
+			r.Topic = []byte(topic)
+			raw, err := record.Append(nil, r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			o, _ := record.AsOrdinary(raw)
+			all = append(all, o)
+		}
+		return all
+	}
+	notB := func(topic []byte) bool { return string(topic) != "b" }
+	for _, tt := range []struct {
+		name    string
+		have    bookmark.Vector
+		carries func(topic []byte) bool
+		topics  []string
+		want    int
+	}{
+		{"what comes next", bookmark.Vector{1: 4}, nil, []string{"a", "b", "a"}, 3},
+		{"nothing", bookmark.Vector{1: 4}, nil, nil, 0},
+		{"an unknown publisher", bookmark.Vector{2: 4}, nil, []string{"a"}, 0},
+		{"what the peer has", bookmark.Vector{1: 5}, nil, []string{"a", "a"}, 0},
+		{"behind what it lacks", bookmark.Vector{1: 3}, nil, []string{"a"}, 0},
+		{"up to a topic that is not carried", bookmark.Vector{1: 4}, notB, []string{"a", "a", "b", "a"}, 2},
+		{"a topic that is not carried", bookmark.Vector{1: 4}, notB, []string{"b", "a"}, 0},
+	} {
+		l := &Link{have: tt.have, carries: tt.carries}
+		had := l.have[1]
+		if got := l.Run(run(tt.topics...)); got != tt.want || l.have[1] != had+uint64(got) {
+			t.Errorf("%s: %d of a run, want %d; it has %d", tt.name, got, tt.want, l.have[1])
+		}
+	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/record"
 )
 
@@ -206,7 +207,7 @@ func (c *conn) comes(publisher, sequence uint64) {
 func (c *conn) echoes(from, to journal.Position) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if from != c.echo.to {
+	if from != c.echo.to && !mut.On(mut.R2EchoTooFar) {
 		c.echo.from = from
 	}
 	c.echo.to = to
