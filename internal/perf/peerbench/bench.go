@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -43,6 +44,8 @@ func measure(ctx context.Context, o options) (err error) {
 	printTable(os.Stdout, results)
 	fmt.Println()
 	fmt.Println(before)
+	fmt.Println()
+	fmt.Println(skips(results))
 	return errors.Join(failed...)
 }
 
@@ -82,13 +85,13 @@ func buildHoldfast(ctx context.Context, dir string) (command string, err error) 
 }
 
 // work runs all contenders of a work in turns. One that fails is said at once
-// and left out of what follows; the others go on.
+// and left out of what follows, as is one that is not installed; the others go on.
 func (b *bench) work(ctx context.Context, w work, runs int) (result, error) {
-	r := result{w, make(map[string][]sample)}
+	r := result{work: w, runs: make(map[string][]sample), absent: w.absent()}
 	failed := make(map[string]error)
 	for run := range runs {
 		for _, c := range w.contenders {
-			if failed[c.name] != nil || ctx.Err() != nil {
+			if failed[c.name] != nil || slices.Contains(r.absent, c.name) || ctx.Err() != nil {
 				continue
 			}
 			s, err := b.run(ctx, c, w.job)

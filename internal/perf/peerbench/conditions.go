@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strings"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -15,7 +16,7 @@ import (
 
 // conditions says what figures taken now are of.
 func conditions(dir string, o options) string {
-	return strings.Join([]string{
+	return strings.Join(append([]string{
 		fmt.Sprintf("Medians of %s in turns, in parentheses holdfast's figure over the peer's.", plural(o.Runs, "run")),
 		fmt.Sprintf("%s, %s, Linux %s, %s, load %s at the beginning.", plural(runtime.NumCPU(), "core"), fileSystem(dir), kernel(), runtime.Version(), loadAverage()),
 		fmt.Sprintf("Bodies of %d bytes of JSON; %s in B1 and B3.", o.Size, plural(o.Messages, "message")),
@@ -23,13 +24,38 @@ func conditions(dir string, o options) string {
 		fmt.Sprintf("holdfast's publisher keeps a pubstore.File, and downgrade_after is %v.", downgradeAfter),
 		fmt.Sprintf("JetStream (nats-server %s, nats.go %s): R2 and R3 are two and three file-stored copies on as many servers,", server.VERSION, nats.Version),
 		fmt.Sprintf("\"always\" is with sync_interval: always, the others with its default, %d messages in flight, ordered consumers.", window),
-	}, " ")
+	}, furtherConditions(o)...), " ")
 }
+
+// furtherConditions is of the peers that may not be installed.
+func furtherConditions(o options) (all []string) {
+	if o.asksFor(redisStreams) && !redisMissing() {
+		all = append(all, redisConditions(redisVersion()))
+	}
+	if o.asksFor(rabbitQuorum) && !rabbitMissing() {
+		all = append(all, rabbitConditions(rabbitVersion()))
+	}
+	return all
+}
+
+// moduleVersion returns the version of a module that this command is built with.
+func moduleVersion(path string) string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, m := range info.Deps {
+			if m.Path == path {
+				return strings.TrimPrefix(m.Version, "v")
+			}
+		}
+	}
+	return unknownVersion
+}
+
+const unknownVersion = "of an unknown version"
 
 func kernel() string {
 	var u unix.Utsname
 	if unix.Uname(&u) != nil {
-		return "of an unknown version"
+		return unknownVersion
 	}
 	return unix.ByteSliceToString(u.Release[:])
 }

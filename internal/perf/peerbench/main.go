@@ -15,7 +15,7 @@ import (
 // options are the command's flags.
 type options struct {
 	Only     []string // works, by id; empty: all
-	Peers    []string // beginnings of contenders' names; empty: all
+	Peers    []string // beginnings of contenders' names, in any case; empty: all
 	Runs     int
 	Messages int
 	Size     int // bytes of a body
@@ -43,6 +43,8 @@ var children = map[string]func(spec []byte) error{
 	"nats-load":   loadNATS,
 	"bare-node":   serveBare,
 	"bare-load":   loadBare,
+	"redis-load":  loadRedis,
+	"rabbit-load": loadRabbit,
 }
 
 // beChild does not return if this is a child.
@@ -69,7 +71,7 @@ func parse(args []string) (options, error) {
 	var only, peers string
 	flags := flag.NewFlagSet("peerbench", flag.ExitOnError)
 	flags.StringVar(&only, "only", "", "`works` to measure, with commas between, such as B1,B4; all if not given")
-	flags.StringVar(&peers, "peers", "", "measure only those whose `names` begin so, with commas between, such as holdfast,bare; all if not given")
+	flags.StringVar(&peers, "peers", "", "measure only those whose `names` begin so, with commas between, such as holdfast,bare,redis; all if not given")
 	flags.IntVar(&o.Runs, "runs", 5, "runs of each, in turns")
 	flags.IntVar(&o.Messages, "messages", 1_000_000, "messages of a run of B1 and B3; the others' follow from it")
 	flags.IntVar(&o.Size, "size", 256, "bytes of a message")

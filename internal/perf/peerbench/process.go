@@ -28,6 +28,7 @@ type process struct {
 	stdin  io.Closer     // a child ends with it
 	stdout *bufio.Reader // of one that answers while it runs
 	stderr tail
+	ended  chan struct{} // of a server that is not a part of this command; closed at its end
 }
 
 // child is this command itself, as a child with a spec, which it is given as JSON.
@@ -81,6 +82,10 @@ func (p *process) answer(v any) error {
 
 // kill ends it as kill -9 does.
 func (p *process) kill() {
+	if p.ended != nil {
+		p.end()
+		return
+	}
 	p.cmd.Process.Kill()
 	p.cmd.Wait() // its error is the signal
 }

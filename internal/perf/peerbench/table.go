@@ -12,7 +12,8 @@ import (
 // A result is the runs of one work, a list of samples for each contender's name.
 type result struct {
 	work
-	runs map[string][]sample
+	runs   map[string][]sample
+	absent []string // names of contenders that are not installed
 }
 
 // printTable writes all results as one Markdown table, a column for each
@@ -36,13 +37,13 @@ func printTable(out io.Writer, results []result) {
 
 func line(out io.Writer, cells []string) { fmt.Fprintln(out, "| "+strings.Join(cells, " | ")+" |") }
 
-// columnsOf returns the contenders that measured something: holdfast, the
-// peers in the order they are named in, then what has no peer's guarantees.
+// columnsOf returns the contenders that measured something or are not installed:
+// holdfast, the peers in the order they are named in, then what has no peer's guarantees.
 func columnsOf(results []result) []string {
 	var names []string
 	for _, r := range results {
 		for _, c := range r.contenders {
-			if len(r.runs[c.name]) > 0 && !slices.Contains(names, c.name) {
+			if (len(r.runs[c.name]) > 0 || slices.Contains(r.absent, c.name)) && !slices.Contains(names, c.name) {
 				names = append(names, c.name)
 			}
 		}
@@ -67,7 +68,10 @@ func place(contender string) int {
 // cell is what a contender's runs come to in a row, and holdfast's over it.
 func (r result) cell(row row, contender string) string {
 	v, ok := r.value(row, contender)
-	if !ok {
+	switch {
+	case slices.Contains(r.absent, contender):
+		return "not installed"
+	case !ok:
 		return ""
 	}
 	own, measured := r.value(row, holdfast)

@@ -27,7 +27,7 @@ const (
 	rawFdatasync = "raw fdatasync"
 )
 
-// window is how many messages JetStream's publisher has in flight.
+// window is how many messages the publishers of JetStream, Redis and RabbitMQ have in flight.
 const window = 4096
 
 // A sample is what one run measured.
@@ -43,9 +43,13 @@ type job struct {
 
 // A contender does a job.
 type contender struct {
-	name string
-	run  func(ctx context.Context, b *bench, dir string, j job) (sample, error)
+	name    string
+	run     func(ctx context.Context, b *bench, dir string, j job) (sample, error)
+	missing func() bool // it is not installed here; nil if it always is
 }
+
+// absent reports whether the contender can't be measured here.
+func (c contender) absent() bool { return c.missing != nil && c.missing() }
 
 // A work is what contenders are compared in.
 type work struct {
@@ -71,14 +75,17 @@ func (r row) label() string {
 // works returns what the options ask for, in order.
 func works(o options) []work {
 	messages := func(share int) int { return max(o.Messages/share, 500) }
-	publishers := append(jetstreams(2, 3), contender{pipeline, bareFlow})
-	single := slices.Concat(jetstreams(2, 3), []contender{{pipeline, bareFlow}, {rawFdatasync, rawSync}})
-	replays := append(jetstreams(2), contender{pipeline, bareReplay})
+	redis := contender{name: redisStreams, run: runRedis, missing: redisMissing}
+	rabbit := contender{name: rabbitQuorum, run: runRabbit, missing: rabbitMissing}
+	flow := contender{name: pipeline, run: bareFlow}
+	publishers := append(jetstreams(2, 3), redis, rabbit, flow)
+	single := append(jetstreams(2, 3), redis, rabbit, flow, contender{name: rawFdatasync, run: rawSync})
+	replays := append(jetstreams(2), redis, rabbit, contender{name: pipeline, run: bareReplay})
 	fanout := func(subscribers, share int) work {
 		return work{
 			id: "B4", title: "publish and deliver live to " + plural(subscribers, "subscriber"),
 			job:  job{Kind: "fanout", Messages: messages(share), Subscribers: subscribers},
-			rows: medians(deliveries, published), contenders: jetstreams(2),
+			rows: medians(deliveries, published), contenders: append(jetstreams(2), redis),
 		}
 	}
 	all := []work{
@@ -90,7 +97,7 @@ func works(o options) []work {
 	}
 	for i := range all {
 		all[i].job.Size = o.Size
-		all[i].contenders = append([]contender{{holdfast, benchHoldfast}}, all[i].contenders...)
+		all[i].contenders = append([]contender{{name: holdfast, run: benchHoldfast}}, all[i].contenders...)
 	}
 	return o.choose(all)
 }
@@ -103,11 +110,17 @@ func (o options) choose(all []work) []work {
 	})
 	for i, w := range all {
 		all[i].contenders = slices.DeleteFunc(w.contenders, func(c contender) bool {
-			return len(o.Peers) > 0 && !slices.ContainsFunc(o.Peers, func(p string) bool { return strings.HasPrefix(c.name, p) }) ||
-				o.Short && !quick(c.name, w.job.Kind)
+			return !o.asksFor(c.name) || o.Short && !quick(c.name, w.job.Kind)
 		})
 	}
 	return all
+}
+
+// asksFor reports whether the options ask for a contender.
+func (o options) asksFor(name string) bool {
+	return len(o.Peers) == 0 || slices.ContainsFunc(o.Peers, func(p string) bool {
+		return strings.HasPrefix(strings.ToLower(name), strings.ToLower(p))
+	})
 }
 
 // quick reports whether a contender takes part in a short session: of

@@ -1,0 +1,65 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"syscall"
+	"time"
+)
+
+// serve starts a server that is not a part of this command. Its output is kept
+// for the error that reports its end.
+func (p *process) serve(dir string, env ...string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	p.cmd.Dir, p.cmd.Env = dir, append(os.Environ(), env...)
+	p.cmd.Stdout = &p.stderr
+	if err := p.begin(); err != nil {
+		return err
+	}
+	p.ended = make(chan struct{})
+	go func() {
+		p.cmd.Wait() // its error is the signal; an end that nobody asked for is explained by its output
+		close(p.ended)
+	}()
+	return nil
+}
+
+// end ends a server, with all that it has started in its group, as kill -9 does.
+func (p *process) end() {
+	syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
+	<-p.ended
+}
+
+// listens waits until a server accepts connections.
+func (p *process) listens(ctx context.Context, address string) error {
+	var dialer net.Dialer
+	for {
+		conn, err := dialer.DialContext(ctx, "tcp", address)
+		if err == nil {
+			return conn.Close()
+		}
+		select {
+		case <-p.ended:
+			return p.explain(errors.New("ended before it listened"))
+		case <-ctx.Done():
+			return fmt.Errorf("%s does not listen: %w", p.name, context.Cause(ctx))
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// serve adds a server to the cluster.
+func (c *cluster) serve(p *process, dir string, env ...string) error {
+	err := p.serve(dir, env...)
+	if err == nil {
+		c.processes = append(c.processes, p)
+	}
+	return err
+}

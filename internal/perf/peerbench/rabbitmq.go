@@ -1,0 +1,162 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+)
+
+// rabbitQuorum is the contender's name.
+const rabbitQuorum = "RabbitMQ quorum queue"
+
+const (
+	rabbitServer = "rabbitmq-server"
+	epmd         = "epmd" // tells Erlang's nodes where the others are
+	rabbitNodes  = 3
+)
+
+// rabbitDir is where packages put the server itself: the command of that name
+// on Debian's path runs it as another user.
+const rabbitDir = "/usr/lib/rabbitmq/bin"
+
+func rabbitMissing() bool {
+	_, server := installed(rabbitServer, rabbitDir)
+	_, names := installed(epmd)
+	return server != nil || names != nil
+}
+
+// A rabbitJob is what the process of RabbitMQ's clients is told.
+type rabbitJob struct {
+	job
+	Nodes []string // addresses
+}
+
+// runRabbit does a job with a cluster of its own.
+func runRabbit(ctx context.Context, b *bench, dir string, j job) (sample, error) {
+	c := new(cluster)
+	defer c.stop()
+	nodes, err := c.startRabbit(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	return b.load(ctx, "rabbit-load", rabbitJob{j, nodes})
+}
+
+// startRabbit starts nodes that are told of each other, and their own epmd, and
+// returns the nodes' addresses when all accept clients, as each does when it is
+// in the cluster.
+func (c *cluster) startRabbit(ctx context.Context, dir string) (addresses []string, err error) {
+	ports, err := c.holdPorts(1 + 2*rabbitNodes)
+	if err != nil {
+		return nil, err
+	}
+	mapper, clients, links := ports[0], ports[1:1+rabbitNodes], ports[1+rabbitNodes:]
+	if err := rabbitFiles(dir); err != nil {
+		return nil, err
+	}
+	names := command(ctx, epmd, "-address", loopback, "-port", strconv.Itoa(mapper))
+	names.name = epmd
+	if err := c.serve(names, dir); err != nil {
+		return nil, err
+	}
+	if err := names.listens(ctx, address(mapper)); err != nil {
+		return nil, err
+	}
+	for i := range rabbitNodes {
+		node := filepath.Join(dir, strconv.Itoa(i+1))
+		p, err := rabbitCommand(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if err := c.serve(p, node, rabbitEnv(dir, node, i, mapper, clients[i], links[i])...); err != nil {
+			return nil, err
+		}
+	}
+	for i, p := range c.processes[1:] {
+		addresses = append(addresses, address(clients[i]))
+		if err := p.listens(ctx, addresses[i]); err != nil {
+			return nil, err
+		}
+	}
+	return addresses, nil
+}
+
+// rabbitCommand is a node that replaces its script, so that it is the process
+// that is ended.
+func rabbitCommand(ctx context.Context) (*process, error) {
+	server, err := installed(rabbitServer, rabbitDir)
+	if err != nil {
+		return nil, err
+	}
+	p := command(ctx, server, "-noinput")
+	p.name = rabbitServer
+	return p, nil
+}
+
+func rabbitNode(i int) string { return fmt.Sprintf("n%d@localhost", i+1) }
+
+// rabbitFiles writes what the nodes have in common: a cookie, no plugins, and
+// settings that are the defaults but for the nodes' names.
+func rabbitFiles(dir string) error {
+	config := "cluster_formation.peer_discovery_backend = classic_config\n"
+	for i := range rabbitNodes {
+		config += fmt.Sprintf("cluster_formation.classic_config.nodes.%d = %s\n", i+1, rabbitNode(i))
+	}
+	for name, text := range map[string]string{"rabbitmq.conf": config, "plugins": "[].\n", ".erlang.cookie": rand.Text()} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o400); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rabbitEnv keeps a node from the files, ports and names of the system's own.
+func rabbitEnv(dir, node string, i, mapper, clients, links int) []string {
+	return []string{
+		"HOME=" + dir, "ERL_CRASH_DUMP_SECONDS=0",
+		fmt.Sprintf("ERL_EPMD_PORT=%d", mapper),
+		"ERL_FLAGS=-start_epmd false", // nor by what a node starts: an epmd of its own stays behind
+		"RABBITMQ_ALLOW_INPUT=1",      // the script becomes the node; without it, it would be its parent
+		"RABBITMQ_CONF_ENV_FILE=/dev/null",
+		"RABBITMQ_CONFIG_FILE=" + filepath.Join(dir, "rabbitmq.conf"),
+		"RABBITMQ_ADVANCED_CONFIG_FILE=" + filepath.Join(dir, "none"),
+		"RABBITMQ_ENABLED_PLUGINS_FILE=" + filepath.Join(dir, "plugins"),
+		"RABBITMQ_NODENAME=" + rabbitNode(i),
+		"RABBITMQ_NODE_IP_ADDRESS=" + loopback,
+		fmt.Sprintf("RABBITMQ_NODE_PORT=%d", clients),
+		fmt.Sprintf("RABBITMQ_DIST_PORT=%d", links),
+		"RABBITMQ_MNESIA_BASE=" + node,
+		"RABBITMQ_LOG_BASE=" + node,
+		"RABBITMQ_LOGS=-",
+		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-kernel inet_dist_use_interface {127,0,0,1}",
+	}
+}
+
+var rabbitPath = regexp.MustCompile(`rabbitmq_server-([^/]+)`)
+
+// rabbitVersion returns the version of the server that is installed, as its
+// directory's name says it: the server itself takes seconds to do so.
+func rabbitVersion() string {
+	server, err := installed(rabbitServer, rabbitDir)
+	if err == nil {
+		server, err = filepath.EvalSymlinks(server)
+	}
+	if version := rabbitPath.FindStringSubmatch(server); err == nil && version != nil {
+		return version[1]
+	}
+	return unknownVersion
+}
+
+// rabbitConditions says what is measured, and what an ack promises.
+func rabbitConditions(version string) string {
+	return fmt.Sprintf("%s (rabbitmq-server %s, amqp091-go %s): %d nodes with the defaults, persistent messages, %d confirms outstanding, "+
+		"of which each promises that a majority has synced the message; in B3 one consumer, connected to the leader, empties a filled queue "+
+		"(prefetch %d, acked %d at once), as nothing can be read there twice.",
+		rabbitQuorum, version, moduleVersion("github.com/rabbitmq/amqp091-go"), rabbitNodes, window, window, window/4)
+}

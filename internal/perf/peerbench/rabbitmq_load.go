@@ -1,0 +1,149 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// loadRabbit is the process of RabbitMQ's clients: it answers with a sample.
+func loadRabbit(spec []byte) error {
+	var j rabbitJob
+	return loadFlow(spec, &j, &j.job, j.connect)
+}
+
+// connect declares the queue at the first node, which leads it, once all nodes
+// are one cluster.
+func (j *rabbitJob) connect(ctx context.Context) (flow, error) {
+	ch, err := j.dial(j.Nodes[0])
+	if err != nil {
+		return flow{}, err
+	}
+	if err := j.awaitWhole(ctx, ch); err != nil {
+		return flow{}, err
+	}
+	_, err = ch.QueueDeclare(subject, true, false, false, false, amqp.Table{
+		amqp.QueueTypeArg: amqp.QueueTypeQuorum, "x-quorum-initial-group-size": len(j.Nodes), "x-queue-leader-locator": "client-local",
+	})
+	if err == nil {
+		err = ch.Confirm(false)
+	}
+	if err != nil {
+		return flow{}, err
+	}
+	return flow{j.publisher(ch), j.reader}, nil
+}
+
+// dial returns a channel, which has a connection of its own until the process ends.
+func (j *rabbitJob) dial(node string) (*amqp.Channel, error) {
+	conn, err := amqp.Dial("amqp://guest:guest@" + node)
+	if err != nil {
+		return nil, err
+	}
+	return conn.Channel()
+}
+
+// awaitWhole waits until each node knows a queue that the first one has.
+func (j *rabbitJob) awaitWhole(ctx context.Context, first *amqp.Channel) error {
+	const name = "whole"
+	if _, err := first.QueueDeclare(name, true, false, false, false, nil); err != nil {
+		return err
+	}
+	for _, node := range j.Nodes[1:] {
+		for err := j.knows(node, name); err != nil; err = j.knows(node, name) {
+			if pause(ctx, 10*time.Millisecond); ctx.Err() != nil {
+				return fmt.Errorf("wait for %d nodes to be one cluster: %w", len(j.Nodes), errors.Join(ctx.Err(), err))
+			}
+		}
+	}
+	return nil
+}
+
+// knows asks a node for a queue.
+func (j *rabbitJob) knows(node, queue string) error {
+	ch, err := j.dial(node)
+	if err != nil {
+		return err
+	}
+	_, err = ch.QueueDeclarePassive(queue, true, false, false, false, nil)
+	return err
+}
+
+var (
+	errNack   = errors.New("publish: the queue refused a message")
+	errClosed = errors.New("the channel was closed")
+)
+
+// publisher keeps a window of messages in flight and waits for all their confirms.
+func (j *rabbitJob) publisher(ch *amqp.Channel) func(context.Context, int) error {
+	confirms := ch.NotifyPublish(make(chan amqp.Confirmation, window))
+	message := amqp.Publishing{DeliveryMode: amqp.Persistent, Body: body(1, j.Size)}
+	return func(ctx context.Context, n int) error {
+		for i := range n {
+			if i >= window {
+				if err := confirmed(ctx, confirms); err != nil {
+					return err
+				}
+			}
+			if err := ch.PublishWithContext(ctx, "", subject, false, false, message); err != nil {
+				return fmt.Errorf("publish: %w", err)
+			}
+		}
+		for range min(n, window) {
+			if err := confirmed(ctx, confirms); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// confirmed waits for one message's confirm.
+func confirmed(ctx context.Context, confirms <-chan amqp.Confirmation) error {
+	select {
+	case c, ok := <-confirms:
+		switch {
+		case !ok:
+			return errClosed
+		case !c.Ack:
+			return errNack
+		}
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for a confirm: %w", ctx.Err())
+	}
+}
+
+// reader consumes the queue, which empties it, and acks four times a window.
+func (j *rabbitJob) reader(context.Context) (read func(n int) error, err error) {
+	ch, err := j.dial(j.Nodes[0])
+	if err != nil {
+		return nil, err
+	}
+	if err := ch.Qos(window, 0, false); err != nil {
+		return nil, err
+	}
+	return func(n int) error {
+		deliveries, err := ch.Consume(subject, "", false, false, false, false, nil)
+		if err != nil {
+			return fmt.Errorf("consume: %w", err)
+		}
+		for got := 1; got <= n; got++ {
+			d, ok := <-deliveries
+			if !ok {
+				return errClosed
+			}
+			if got%(window/4) == 0 || got == n {
+				if err := d.Ack(true); err != nil {
+					return fmt.Errorf("ack: %w", err)
+				}
+			}
+		}
+		return nil
+	}, nil
+}
