@@ -1,14 +1,14 @@
 // Command peerbench measures holdfast beside others, on one machine, in one
 // session, in turns: a pair of holdfastd, clusters of NATS JetStream, a primary
 // and a replica of Redis with a stream, a quorum queue of RabbitMQ, and a bare
-// pipeline of holdfast's shape that keeps no store and decides nothing,
-// which is what the shape can do at best. All are real processes on a real file
-// system. It prints one Markdown table of medians, with holdfast's figure over
-// each peer's beside it, and the conditions they were measured under.
+// pipeline of holdfast's shape that keeps no store and decides nothing, which is
+// the best that the shape can do. All are real processes on a real file system.
+// It prints one Markdown table of medians, with holdfast's figure over each peer's
+// beside it, and the conditions they were measured under.
 //
 //	go run .                        # everything, five runs, about half an hour
 //	go run . -only B1,B2 -runs 9    # two of the works
-//	go run . -short                 # does it work? less than a minute, no figures to quote
+//	go run . -short                 # does it work? a minute or two, no figures to quote
 //
 // The works:
 //
@@ -28,19 +28,22 @@
 // Redis and RabbitMQ are measured where they are installed. Elsewhere the table
 // says so and its last line counts them:
 //
-//	apt-get install redis-server rabbitmq-server    # what a full run needs, 37 MB
+//	apt-get install redis-server rabbitmq-server    # what a full run needs, 36 MB
 //
-// The gate installs Redis alone. No service of the system is used, and none has
-// to run. Redis' publisher sends 4,096 XADD and behind them WAIT 1 (from 7.2 on,
-// WAITAOF 1 1), all on one connection, and both servers have appendfsync always.
-// WAIT 1 says that the replica has the messages in memory, not that they are on
-// its disk, and a failover may still choose a server that lacks them. RabbitMQ's
-// publisher has 4,096 confirms outstanding on a queue of three nodes, of which
-// two have synced what is confirmed; its B3 consumes a filled queue, which empties
-// it, and it has no B4, for which each subscriber would need a queue of its own.
-// Neither has a B5.
+// The gate installs Redis alone. No service of the system is used.
 //
-// Each peer's clients are one process and its servers one process each, started
+// Redis: the publisher sends 4,096 XADD with WAIT 1 behind them on one connection,
+// and both servers have appendfsync always. WAIT 1 promises that the replica has
+// the messages in memory, not on its disk, and a failover may choose a server that
+// lacks them. WAITAOF, from 7.2 on, promises the disk, but a replica reports its
+// syncs once a second only. Redis has no B5: without Sentinel it does not fail over.
+//
+// RabbitMQ: the publisher has 4,096 confirms outstanding, each of which promises
+// that two of three nodes have synced the message. B3 consumes a filled queue, which
+// empties it. RabbitMQ has no B4, as each subscriber would need a queue of its own,
+// and no B5.
+//
+// Each peer's clients are one process and its servers one process each (RabbitMQ's need an epmd beside them), started
 // for the run and ended with it. Interrupted or not, no process and no directory
 // stays behind.
 package main

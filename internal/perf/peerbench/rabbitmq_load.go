@@ -120,7 +120,7 @@ func confirmed(ctx context.Context, confirms <-chan amqp.Confirmation) error {
 }
 
 // reader consumes the queue, which empties it, and acks four times a window.
-func (j *rabbitJob) reader(context.Context) (read func(n int) error, err error) {
+func (j *rabbitJob) reader(ctx context.Context) (read func(n int) error, err error) {
 	ch, err := j.dial(j.Nodes[0])
 	if err != nil {
 		return nil, err
@@ -129,7 +129,7 @@ func (j *rabbitJob) reader(context.Context) (read func(n int) error, err error) 
 		return nil, err
 	}
 	return func(n int) error {
-		deliveries, err := ch.Consume(subject, "", false, false, false, false, nil)
+		deliveries, err := ch.ConsumeWithContext(ctx, subject, "", false, false, false, false, nil)
 		if err != nil {
 			return fmt.Errorf("consume: %w", err)
 		}
