@@ -22,6 +22,22 @@ type desk struct {
 	line   line    // guarded by mu
 	ended  error   // why the store takes no more calls: ErrClosed or *FailedError; guarded by mu
 	holder *holder // the client that uses the store; nil: none; guarded by mu
+	now    stamp   // guarded by mu
+}
+
+// A stamp tells the time with one reading of the system's clocks where time.Now takes two.
+type stamp struct{ last time.Time }
+
+// stampAge is for how long a stamp goes by the monotonic clock alone.
+const stampAge = 10 * time.Millisecond
+
+func (s *stamp) time() time.Time {
+	since := time.Since(s.last)
+	if since < 0 || since > stampAge {
+		s.last = time.Now()
+		return s.last
+	}
+	return s.last.Add(since)
 }
 
 // limits are the parts of an options struct that all stores have.

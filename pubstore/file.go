@@ -129,7 +129,7 @@ func (s *File) Append(ctx context.Context, m *Message) (uint64, error) {
 // appendLocked numbers m and puts it into the log's memory.
 func (s *File) appendLocked(m *Message) (seglog.Position, error) {
 	w := s.ledger.current()
-	m.Publisher, m.Sequence, m.Time = w.publisher, w.last+1, time.Now()
+	m.Publisher, m.Sequence, m.Time = w.publisher, w.last+1, s.now.time()
 	prefix, err := s.encoder.append(s.prefix[:0], m)
 	if err != nil {
 		return 0, err

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/intern"
 	"github.com/holdfast-mq/holdfast/internal/mut"
@@ -77,7 +76,7 @@ func (s *Memory) Append(ctx context.Context, m *Message) (uint64, error) {
 		return 0, err
 	}
 	w := s.ledger.current()
-	m.Publisher, m.Sequence, m.Time = w.publisher, w.last+1, time.Now()
+	m.Publisher, m.Sequence, m.Time = w.publisher, w.last+1, s.now.time()
 	pos, err := s.arena.add(m)
 	if err != nil {
 		s.mu.Unlock()
