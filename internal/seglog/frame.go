@@ -30,32 +30,53 @@ func frameSum(salt uint32, p Position, summed []byte) uint32 {
 	return crc.Bytes(salt^uint32(uint64(p)*0x9e3779b97f4a7c15>>32), summed)
 }
 
-// sealFrame completes the frame at p whose payload is in place: n bytes, of which the
-// frame's sum covers the head, and rest is the sum of the others.
-func sealFrame(frame []byte, salt uint32, p Position, kind uint8, n, head int, rest uint32) {
-	clear(frame[frameHeader+n:])
-	binary.LittleEndian.PutUint32(frame[4:], uint32(n))
-	binary.LittleEndian.PutUint32(frame[8:], uint32(kind)|uint32(head)<<16)
-	binary.LittleEndian.PutUint32(frame[12:], rest)
-	signFrame(frame, salt, p)
+// frameFields are what a frame states before its payload, but for the sum.
+type frameFields struct {
+	length, head int // of the payload, and of what of it the frame's own sum covers
+	kind         uint8
+	rest         uint32 // sum of the rest of the payload
 }
 
-// signFrame sets the sum of a frame that is complete otherwise, and stands at p.
-func signFrame(frame []byte, salt uint32, p Position) {
-	binary.LittleEndian.PutUint32(frame, frameSum(salt, p, frame[4:frameHeader+frameHead(frame)]))
+// words returns them as they stand behind the sum.
+func (h *frameFields) words() (uint64, uint32) {
+	return uint64(h.length) | uint64(h.kind)<<32 | uint64(h.head)<<48, h.rest
+}
+
+// sum returns the sum of a frame at p whose head is made of parts: of these, since to
+// read bytes that were just written in other pieces stalls the processor.
+func (h *frameFields) sum(salt uint32, p Position, parts ...[]byte) uint32 {
+	first, rest := h.words()
+	sum := crc.Number32(crc.Number64(frameSum(salt, p, nil), first), rest)
+	for left := h.head; left > 0; parts = parts[1:] {
+		part := parts[0][:min(left, len(parts[0]))]
+		sum = crc.Bytes(sum, part)
+		left -= len(part)
+	}
+	return sum
+}
+
+// put completes a frame whose payload is in place.
+func (h *frameFields) put(frame []byte, sum uint32) {
+	first, rest := h.words()
+	binary.LittleEndian.PutUint32(frame, sum)
+	binary.LittleEndian.PutUint64(frame[4:], first)
+	binary.LittleEndian.PutUint32(frame[12:], rest)
+	clear(frame[frameHeader+h.length:])
 }
 
 // moved returns a copy of a good frame for another place.
 func moved(frame []byte, salt uint32, p Position) []byte {
 	frame = bytes.Clone(frame)
-	signFrame(frame, salt, p)
+	binary.LittleEndian.PutUint32(frame, frameSum(salt, p, frame[4:frameHeader+frameHead(frame)]))
 	return frame
 }
 
 // sealNote makes frame a note that the log is durable up to durable.
 func sealNote(frame []byte, salt uint32, p, durable Position) {
-	binary.LittleEndian.PutUint64(frame[frameHeader:], uint64(durable))
-	sealFrame(frame, salt, p, kindNote, 8, 8, 0)
+	payload := frame[frameHeader:]
+	binary.LittleEndian.PutUint64(payload, uint64(durable))
+	h := frameFields{length: 8, head: 8, kind: kindNote}
+	h.put(frame, h.sum(salt, p, payload))
 }
 
 // frameLength returns the length of the payload that b, the start of a frame, states.

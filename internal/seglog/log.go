@@ -120,10 +120,11 @@ func (l *Log) append(kind uint8, head int, rest uint32, parts [][]byte) (Positio
 	for _, part := range parts {
 		at = append(at, part...)
 	}
+	h := frameFields{length: n, head: head, kind: kind, rest: rest}
 	if head == unsummed {
-		head, rest = 0, crc.Bytes(0, at)
+		h.head, h.rest = 0, crc.Bytes(0, at)
 	}
-	sealFrame(frame, s.salt, p, kind, n, head, rest)
+	h.put(frame, h.sum(s.salt, p, parts...))
 	if err := l.stageLocked(s, frame, p); err != nil {
 		l.err = fmt.Errorf("stage a record: %w", err)
 		l.kept.Store(0)
