@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/mut"
@@ -65,8 +64,8 @@ type File struct {
 	givenUp    int // messages that opening a damaged store gave up
 
 	// visible is the position behind which messages are not in the store
-	// yet: their Append has not returned, and nobody may see them.
-	visible atomic.Uint64
+	// yet: their Append has not returned, and nobody may see them. Guarded by mu.
+	visible uint64
 
 	committer
 	inFlight sync.WaitGroup // calls between mu and the disk
@@ -102,59 +101,68 @@ func (s *File) Append(ctx context.Context, m *Message) (uint64, error) {
 	if err := s.admit(ctx, m); err != nil {
 		return 0, err
 	}
-	pos, err := s.appendLocked(m)
+	pos, kept, err := s.appendLocked(m)
 	if err != nil {
 		defer s.mu.Unlock()
 		return 0, s.failLocked(err)
 	}
 	sequence := m.Sequence
-	s.inFlight.Add(1)
-	defer s.inFlight.Done()
 	s.dirtyLocked()
+	if kept = kept && !s.syncAlways; kept {
+		s.showLocked(pos)
+	} else {
+		s.inFlight.Add(1)
+	}
 	s.mu.Unlock()
 
-	if s.syncAlways && !mut.On(mut.DAckBeforeSync) {
-		err = s.waitDurable(pos)
-	} else if err = s.log.Keep(pos); err != nil {
-		err = s.fail(err)
+	if !kept {
+		if err := s.keep(pos); err != nil {
+			return 0, err
+		}
 	}
-	if err != nil {
-		return 0, err
-	}
-	s.show(pos)
 	s.signal()
 	return sequence, nil
 }
 
+// keep returns once the record at pos survives the death of the process, or a power
+// cut if the store is to sync always, and has cursors see it.
+func (s *File) keep(pos seglog.Position) error {
+	defer s.inFlight.Done()
+	if s.syncAlways && !mut.On(mut.DAckBeforeSync) {
+		if err := s.waitDurable(pos); err != nil {
+			return err
+		}
+	} else if err := s.log.Keep(pos); err != nil {
+		return s.fail(err)
+	}
+	s.mu.Lock()
+	s.showLocked(pos)
+	s.mu.Unlock()
+	return nil
+}
+
 // appendLocked numbers m and puts it into the log's memory.
-func (s *File) appendLocked(m *Message) (seglog.Position, error) {
+func (s *File) appendLocked(m *Message) (pos seglog.Position, kept bool, err error) {
 	w := s.ledger.current()
 	m.Publisher, m.Sequence, m.Time = w.publisher, w.last+1, s.now.time()
 	prefix, err := s.encoder.append(s.prefix[:0], m)
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	s.prefix = prefix
 	s.parts = [2][]byte{s.prefix, m.Body}
-	pos, err := s.log.AppendSummed(kindMessage, summedHead(prefix), s.encoder.record.Sum, s.parts[:]...)
+	pos, kept, err = s.log.AppendKept(kindMessage, summedHead(prefix), s.encoder.record.Sum, s.parts[:]...)
 	s.parts[1] = nil
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	w.append(uint64(pos), m.Size(), m.Time.UnixMilli())
 	s.disk.take(m.Size())
-	return pos, nil
+	return pos, kept, nil
 }
 
-// show lets cursors see all up to the record at pos.
-func (s *File) show(pos seglog.Position) {
-	for {
-		old := s.visible.Load()
-		if old > uint64(pos) || s.visible.CompareAndSwap(old, uint64(pos)+1) {
-			return
-		}
-	}
-}
+// showLocked lets cursors see all up to the record at pos.
+func (s *File) showLocked(pos seglog.Position) { s.visible = max(s.visible, uint64(pos)+1) }
 
 // recordLocked logs a change of the state and returns once it survives the death of
 // the process. It is called with mu held and gives it up.

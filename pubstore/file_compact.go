@@ -93,9 +93,9 @@ func (s *File) copy(moves []move) ([]move, error) {
 // enterMoves has the messages read from their copies, which are written by now.
 func (s *File) enterMoves(moves []move) {
 	last := moves[len(moves)-1].to
-	s.show(seglog.Position(last))
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.showLocked(seglog.Position(last))
 	for _, m := range moves {
 		if m.w.holds(m.seq) {
 			m.w.moved(m.seq, m.to)

@@ -69,7 +69,7 @@ const aheadMost = 128
 // cursor has read it and each message is there. It is valid until the next call.
 func (c *fileCursor) Ahead() []record.Ordinary {
 	c.run, c.last = c.run[:0], c.last[:0]
-	upTo, visible := c.unbroken(), seglog.Position(c.s.visible.Load())
+	upTo, visible := c.unbroken()
 	c.ahead = c.log.Ahead(c.ahead[:0], aheadMost)
 	for i := range c.ahead {
 		rec := &c.ahead[i]
@@ -89,14 +89,15 @@ func (c *fileCursor) Ahead() []record.Ordinary {
 	return c.run
 }
 
-// unbroken returns up to where all that comes next is kept, and stands in order.
-func (c *fileCursor) unbroken() uint64 {
+// unbroken returns up to where all that comes next is kept, and stands in order, and
+// before which position messages are in the store.
+func (c *fileCursor) unbroken() (upTo uint64, visible seglog.Position) {
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
 	if w := c.w; c.s.ended == nil && len(w.rejected) == 0 && max(w.slots.first, w.ordered) <= c.at+1 {
-		return w.last
+		upTo = w.last
 	}
-	return 0
+	return upTo, seglog.Position(c.s.visible)
 }
 
 // Skip moves behind the first n messages of what Ahead has returned.
@@ -118,7 +119,7 @@ func (c *fileCursor) look() (seq, prev, pos uint64, err error) {
 		return 0, 0, 0, nil
 	}
 	pos = c.w.slots.at(seq).pos
-	if pos >= c.s.visible.Load() && !mut.On(mut.G1SendBeforeStore) {
+	if pos >= c.s.visible && !mut.On(mut.G1SendBeforeStore) {
 		return 0, 0, 0, nil
 	}
 	return seq, c.w.prev(seq), pos, nil

@@ -279,7 +279,7 @@ func (s *File) announce() error {
 		return err
 	}
 	s.durable = end
-	s.visible.Store(uint64(end))
+	s.visible = uint64(end)
 	for _, w := range s.ledger.lives {
 		s.logged[w.publisher] = w.acked
 	}

@@ -6,7 +6,6 @@ import (
 	"io"
 	"slices"
 	"sync"
-	"sync/atomic"
 
 	"github.com/holdfast-mq/holdfast/internal/crc"
 	"github.com/holdfast-mq/holdfast/internal/mut"
@@ -25,14 +24,11 @@ type Log struct {
 	turn chan struct{}
 	w    writer // used by who has the turn
 
-	// kept is the position behind what is staged, in one piece with what is
-	// written; 0 once the log has failed.
-	kept atomic.Uint64
-
 	mu      sync.Mutex
 	segs    []*segment // guarded by mu, oldest first, never empty
 	tail    tail       // guarded by mu
 	stage   *stage     // guarded by mu; nil: nothing is staged
+	kept    Position   // guarded by mu: behind what is staged, in one piece with what is written; 0 once the log has failed
 	end     Position   // guarded by mu: behind the newest frame
 	records Position   // guarded by mu: behind the newest record that is the owner's
 	taken   Position   // guarded by mu: what stands before belongs to a batch that is or was written
@@ -78,14 +74,22 @@ func newLog(o Options) *Log {
 // Keep for what is to survive the death of the process before that.
 // It may seal the segment, calling Owner.Summary and Owner.Head.
 func (l *Log) Append(kind uint8, parts ...[]byte) (Position, error) {
-	return l.append(kind, unsummed, 0, parts)
+	p, _, err := l.append(kind, unsummed, 0, parts)
+	return p, err
 }
 
 // AppendSummed is Append of a record of whose end the owner knows the sum: rest, the
 // CRC-32C of all but its first head bytes. The log sums no more than these.
 func (l *Log) AppendSummed(kind uint8, head int, rest uint32, parts ...[]byte) (Position, error) {
+	p, _, err := l.AppendKept(kind, head, rest, parts...)
+	return p, err
+}
+
+// AppendKept is AppendSummed that also says whether the record, and all before it, survives
+// the death of the process already. If not, Keep sees to that.
+func (l *Log) AppendKept(kind uint8, head int, rest uint32, parts ...[]byte) (p Position, kept bool, err error) {
 	if head > headMost {
-		return l.append(kind, unsummed, 0, parts)
+		head = unsummed
 	}
 	return l.append(kind, head, rest, parts)
 }
@@ -93,7 +97,7 @@ func (l *Log) AppendSummed(kind uint8, head int, rest uint32, parts ...[]byte) (
 // unsummed is the head of a record whose owner knows no sum.
 const unsummed = -1
 
-func (l *Log) append(kind uint8, head int, rest uint32, parts [][]byte) (Position, error) {
+func (l *Log) append(kind uint8, head int, rest uint32, parts [][]byte) (p Position, kept bool, err error) {
 	n := 0
 	for _, p := range parts {
 		n += len(p)
@@ -102,19 +106,19 @@ func (l *Log) append(kind uint8, head int, rest uint32, parts [][]byte) (Positio
 		panic(fmt.Sprintf("BUG: seglog.Append with a kind of seglog's own, %#x", kind))
 	}
 	if n > l.o.MaxRecord {
-		return 0, fmt.Errorf("append %d bytes to log, %d are allowed: %w", n, l.o.MaxRecord, ErrTooLarge)
+		return 0, false, fmt.Errorf("append %d bytes to log, %d are allowed: %w", n, l.o.MaxRecord, ErrTooLarge)
 	}
 
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.err != nil {
-		return 0, l.err
+		return 0, false, l.err
 	}
 	if l.stage != nil && (l.end == l.written || mut.On(mut.DStageOverwritten)) {
 		l.stage.empty(l.records)
 	}
 	s := l.prepareLocked(frameSize(n))
-	p := l.end
+	p = l.end
 	frame := l.tail.extend(p, frameSize(n))
 	at := frame[frameHeader:frameHeader]
 	for _, part := range parts {
@@ -127,12 +131,12 @@ func (l *Log) append(kind uint8, head int, rest uint32, parts [][]byte) (Positio
 	h.put(frame, h.sum(s.salt, p, parts...))
 	if err := l.stageLocked(s, frame, p); err != nil {
 		l.err = fmt.Errorf("stage a record: %w", err)
-		l.kept.Store(0)
-		return 0, l.err
+		l.kept = 0
+		return 0, false, l.err
 	}
 	l.advanceLocked(len(frame))
 	l.records = l.end
-	return p, nil
+	return p, p < l.kept, nil
 }
 
 // prepareLocked makes ready for a frame of size bytes: with a fresh segment if
@@ -338,7 +342,7 @@ func (l *Log) release() error {
 	l.mu.Lock()
 	first := !errors.Is(l.err, ErrClosed)
 	l.err = ErrClosed
-	l.kept.Store(0)
+	l.kept = 0
 	aside, stage := l.aside, l.stage
 	l.stage = nil
 	l.mu.Unlock()
@@ -368,6 +372,6 @@ func (l *Log) fail(err error) error {
 	if l.err == nil {
 		l.err = err
 	}
-	l.kept.Store(0)
+	l.kept = 0
 	return l.err
 }

@@ -92,7 +92,7 @@ func (l *Log) stageLocked(s *segment, frame []byte, p Position) error {
 	}
 	g.at += int64(len(g.buf))
 	g.next = p + Position(len(frame))
-	l.kept.Store(uint64(g.next))
+	l.kept = g.next
 	return nil
 }
 
@@ -116,7 +116,10 @@ func stagedSum(salt uint32, entry []byte) uint32 {
 // Keep has the record at p, and all before it, survive the death of the
 // process: what is not staged is written.
 func (l *Log) Keep(p Position) error {
-	if uint64(p) < l.kept.Load() {
+	l.mu.Lock()
+	kept := p < l.kept
+	l.mu.Unlock()
+	if kept {
 		return nil
 	}
 	return l.Write()
