@@ -151,7 +151,7 @@ func (s *File) appendLocked(m *Message) (pos seglog.Position, kept bool, err err
 	}
 	s.prefix = prefix
 	s.parts = [2][]byte{s.prefix, m.Body}
-	pos, kept, err = s.log.AppendKept(kindMessage, summedHead(prefix), s.encoder.record.Sum, s.parts[:]...)
+	pos, kept, err = s.log.AppendKept(kindMessage, summedHead(prefix), s.encoder.sum, s.parts[:]...)
 	s.parts[1] = nil
 	if err != nil {
 		return 0, false, err

@@ -21,11 +21,34 @@ const timeLen = 8
 const moreRecord = 8
 
 // An encoder makes what is kept. It isn't safe for concurrent use.
-type encoder struct{ record record.Record }
+type encoder struct {
+	sum uint32 // of the content of the message before
 
-// append appends what is kept of m but for its body. It fails for no message that the
-// store has checked.
-func (e *encoder) append(dst []byte, m *Message) ([]byte, error) {
+	record    record.Record
+	template  record.Template // of messages of the one before's publisher and topic
+	publisher uint64
+	topic     string
+}
+
+// append appends what is kept of m but for its body, and sets sum. It fails for no
+// message that the store has checked.
+func (e *encoder) append(dst []byte, m *Message) (longer []byte, err error) {
+	dst = binary.LittleEndian.AppendUint64(dst, uint64(m.Time.UnixMicro()))
+	if m.SOWKey != "" || m.CorrelationID != "" || m.Expiration > 0 || m.Delta {
+		return e.appendAny(dst, m)
+	}
+	if e.topic != m.Topic || e.publisher != m.Publisher {
+		if e.template, err = record.NewTemplate(m.Publisher, m.Topic); err != nil {
+			return dst, err
+		}
+		e.publisher, e.topic = m.Publisher, m.Topic
+	}
+	dst, e.sum = e.template.AppendHead(dst, m.Sequence, m.Body)
+	return dst, nil
+}
+
+// appendAny is append, behind the time, for a message that has more than a body.
+func (e *encoder) appendAny(dst []byte, m *Message) ([]byte, error) {
 	r := &e.record
 	*r = record.Record{
 		Kind: record.Message, Publisher: m.Publisher, Sequence: m.Sequence, Prev: m.Sequence - 1,
@@ -36,9 +59,8 @@ func (e *encoder) append(dst []byte, m *Message) ([]byte, error) {
 		Delta:         m.Delta,
 		Body:          m.Body,
 	}
-	dst = binary.LittleEndian.AppendUint64(dst, uint64(m.Time.UnixMicro()))
 	dst, err := record.AppendHead(dst, r)
-	r.Body = nil // it is the caller's
+	r.Body, e.sum = nil, r.Sum // the body is the caller's
 	return dst, err
 }
 

@@ -53,3 +53,28 @@ func (o Ordinary) Delta() bool { return o[headerLen]&isDelta != 0 }
 func (o Ordinary) Sound() bool {
 	return crc.Bytes(0, o[headerLen:]) == o.Sum() || mut.On(mut.R11AnySum)
 }
+
+// A Template makes the ordinary messages of one publisher on one topic that have nothing
+// but a body.
+type Template struct {
+	raw []byte // of one without a body
+	sum uint32
+}
+
+// NewTemplate returns the template, or ErrTooLarge.
+func NewTemplate(publisher uint64, topic string) (Template, error) {
+	r := Record{Kind: Message, Publisher: publisher, Sequence: 1, Topic: []byte(topic)}
+	raw, err := Append(nil, &r)
+	return Template{raw, r.Sum}, err
+}
+
+// AppendHead appends a message without its body, which must follow, and returns the sum of
+// its content.
+func (t *Template) AppendHead(dst []byte, sequence uint64, body []byte) (longer []byte, sum uint32) {
+	start := len(dst)
+	dst = append(dst, t.raw...)
+	sum = crc.Bytes(t.sum, body)
+	binary.LittleEndian.PutUint32(dst[start+4:], sum)
+	binary.LittleEndian.PutUint64(dst[start+16:], sequence)
+	return dst, sum
+}

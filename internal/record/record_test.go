@@ -276,3 +276,26 @@ func FuzzFramed(f *testing.F) {
 		}
 	})
 }
+
+func TestTemplate(t *testing.T) {
+	for _, topic := range []string{"", "orders", strings.Repeat("long", 1000)} {
+		template, err := record.NewTemplate(9, topic)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for sequence, body := range []string{"", "b", strings.Repeat("body", 500)} {
+			want := record.Record{Kind: record.Message, Publisher: 9, Sequence: uint64(sequence) + 1, Prev: uint64(sequence), Topic: []byte(topic), Body: []byte(body)}
+			raw, err := record.Append([]byte("before"), &want)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, sum := template.AppendHead([]byte("before"), uint64(sequence)+1, []byte(body))
+			if got = append(got, body...); !bytes.Equal(got, raw) || sum != want.Sum {
+				t.Errorf("%q, %d: %x, want %x", topic, len(body), got, raw)
+			}
+		}
+	}
+	if _, err := record.NewTemplate(9, strings.Repeat("t", 1<<16)); !errors.Is(err, record.ErrTooLarge) {
+		t.Error(err)
+	}
+}
