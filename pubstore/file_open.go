@@ -167,12 +167,13 @@ func openFile(dir string, o FileOptions) (*File, error) {
 }
 
 // stageBytes is the size of the stage: what an append goes to without a call
-// of the system, until several are written at once. A store that syncs each has no use for it.
+// of the system, until several are written at once: so much that it seldom is full while
+// the disk syncs, when a write has to wait. A store that syncs each message has no use for it.
 func stageBytes(syncAlways bool) int {
 	if syncAlways {
 		return 0
 	}
-	return 256 << 10
+	return 4 << 20
 }
 
 // check returns what is wrong with the options.
