@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -29,7 +28,7 @@ func BeginBatch(dst []byte) []byte {
 
 // EndBatch sets the length of the batch's frame that begins at start, to the end of b.
 func EndBatch(b []byte, start int) {
-	binary.BigEndian.PutUint32(b[start:], uint32(len(b)-start-prefixLen))
+	setLength(b, start)
 }
 
 // TakePublish takes the first record from what is left of a batch, which r shares memory

@@ -24,7 +24,8 @@ const (
 	GroupBegin
 	GroupEnd
 	OOF
-	Batch // of our extensions
+	Batch   // of our extensions
+	Stretch // likewise
 )
 
 var commandNames = [...]string{
@@ -48,6 +49,7 @@ var commandNames = [...]string{
 	GroupEnd:             "group_end",
 	OOF:                  "oof",
 	Batch:                batchName,
+	Stretch:              stretchName,
 }
 
 // String returns the command as it is written on the wire.
@@ -69,6 +71,8 @@ func ParseCommand(text []byte) Command {
 		return Heartbeat
 	case batchName:
 		return Batch
+	case stretchName:
+		return Stretch
 	}
 	for c := DeltaPublish; int(c) < len(commandNames); c++ {
 		if string(text) == commandNames[c] {

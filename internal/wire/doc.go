@@ -94,6 +94,10 @@
 //	batch          publishes of the session's publisher in order, which ask for persisted acks: the body is
 //	               records (package record), each behind its length, 4 bytes, little endian; at most as
 //	               long as a frame may be (max); it stands for as many publish commands
+//	stretch        deliveries of logged messages to the same subscriptions (sids), all of which get their
+//	               bookmarks: the body is entries, each the length of what follows of it, 4 bytes, the time
+//	               when the server took it (ts), 8 bytes, microseconds, or 0, both little endian, and the record
+//	               (package record); the frame is 64 KiB long at most; it stands for as many deliveries
 //	subscribe      opts vector  bm is a version vector, a list of one bookmark for each publisher or "0";
 //	                            deliver what it doesn't cover (R9)
 //	               part, parts, sum  of a vector in parts, see below

@@ -201,6 +201,11 @@ func beginFrame(dst []byte, command string) []byte {
 func endFrame(dst []byte, start int, body []byte) []byte {
 	dst = append(dst, '}')
 	dst = append(dst, body...)
-	binary.BigEndian.PutUint32(dst[start:], uint32(len(dst)-start-prefixLen))
+	setLength(dst, start)
 	return dst
+}
+
+// setLength sets the length of the frame that begins at start, to the end of b.
+func setLength(b []byte, start int) {
+	binary.BigEndian.PutUint32(b[start:], uint32(len(b)-start-prefixLen))
 }
