@@ -26,6 +26,7 @@ const batchBytes = 64 << 10
 // goroutine and must never wait for the application (R12).
 type receiver interface {
 	message(cn *conn, id string, m *wire.Message) error
+	arrived(cn *conn, id string, run []arrival) error // messages, in a stretch
 	// tooLarge is told of a message by its header, whose frame was not read.
 	tooLarge(cn *conn, id string, m *wire.Message, long *FrameTooLargeError) error
 	ack(cn *conn, id string, m *wire.Message) error
@@ -80,11 +81,12 @@ func newConn(c *Client, nc net.Conn) *conn {
 	return cn
 }
 
-// An input reads frames. It fails when nothing comes for a time.
+// An input reads frames. It fails when nothing comes for a time. It is the reader's.
 type input struct {
 	nc     net.Conn
 	frames *wire.Reader
 	idle   time.Duration // 0: never
+	inbound
 }
 
 func newInput(nc net.Conn, maxFrame int) *input {
@@ -305,6 +307,8 @@ func (cn *conn) dispatch(m *wire.Message) error {
 		return cn.ack(m)
 	case wire.Publish, wire.DeltaPublish, wire.OOF:
 		return cn.deliver(deliveryIDs(m), m)
+	case wire.Stretch:
+		return cn.stretch(m)
 	case wire.SOW, wire.GroupBegin, wire.GroupEnd:
 		return cn.deliver(m.QueryID, m)
 	}

@@ -29,8 +29,13 @@ type queue struct {
 
 // full reports whether another message of size bytes is beyond the bound.
 // One message always fits.
-func (q *queue) full(size int) bool {
-	return q.Len() > 0 && (q.Len() >= q.maxMessages || q.bytes+size > q.maxBytes)
+func (q *queue) full(size int) bool { return !q.fits(0, 0, size) }
+
+// fits reports whether a message of size bytes is within the bound behind others that are
+// to be queued before it, and their bytes.
+func (q *queue) fits(others, bytes, size int) bool {
+	n := q.Len() + others
+	return n == 0 || n < q.maxMessages && q.bytes+bytes+size <= q.maxBytes
 }
 
 func (q *queue) push(d delivery) {

@@ -7,12 +7,13 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
+	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
 // message implements receiver.
 func (s *Subscription) message(cn *conn, id string, m *wire.Message) error {
-	return s.arrive(cn, id, m, nil)
+	return s.single(cn, id, m, nil)
 }
 
 // tooLarge implements receiver. A message that is not taken because of the
@@ -20,55 +21,86 @@ func (s *Subscription) message(cn *conn, id string, m *wire.Message) error {
 func (s *Subscription) tooLarge(cn *conn, id string, m *wire.Message, long *FrameTooLargeError) error {
 	e := *long
 	e.Subscription = s.id
-	return s.arrive(cn, id, m, &e)
+	return s.single(cn, id, m, &e)
 }
 
-// arrive takes in a message, or ends the subscription with tooLarge if m is only the header of it.
-func (s *Subscription) arrive(cn *conn, id string, m *wire.Message, tooLarge *FrameTooLargeError) error {
+// single takes in a message that comes by itself, or ends the subscription with tooLarge
+// if m is only the header of it.
+func (s *Subscription) single(cn *conn, id string, m *wire.Message, tooLarge *FrameTooLargeError) error {
 	if m.Command != wire.Publish && m.Command != wire.DeltaPublish {
 		return nil
 	}
-	var b Bookmark
-	if len(m.Bookmark) > 0 {
-		var err error
-		if b, err = bookmark.Parse(m.Bookmark); err != nil {
-			return fmt.Errorf("%w: message of subscription %q: %w", ErrProtocol, s.id, err)
+	run := cn.in.run[:1]
+	if err := run[0].setMessage(m); err != nil {
+		return fmt.Errorf("%w: message of subscription %q: %w", ErrProtocol, s.id, err)
+	}
+	s.arrive(cn, id, run, tooLarge)
+	return nil
+}
+
+// arrived implements receiver.
+func (s *Subscription) arrived(cn *conn, id string, run []arrival) error {
+	s.arrive(cn, id, run, nil)
+	return nil
+}
+
+// arrive takes in messages, runMost at most: those together that the subscription simply takes.
+func (s *Subscription) arrive(cn *conn, id string, run []arrival, tooLarge *FrameTooLargeError) {
+	for len(run) > 0 {
+		taken, v := s.admit(cn, id, run)
+		fresh := uint64(0) // a bit for each that is to be queued
+		for i := range taken {
+			if s.core.Receive(clientcore.Take, run[i].bookmark) {
+				fresh |= 1 << i
+			}
+		}
+		if fresh != 0 && tooLarge != nil {
+			s.end(tooLarge)
+			return
+		}
+		s.push(run[:taken], fresh)
+		run = run[taken:]
+		if v != clientcore.Take {
+			s.core.Receive(v, run[0].bookmark)
+			s.refuse(cn, id, v)
+			run = run[1:]
 		}
 	}
-	size := len(m.Body) + messageOverhead
-	v := s.admit(cn, id, b, size)
-	fresh := s.core.Receive(v, b)
+}
+
+// refuse does what follows from a verdict other than to take a message.
+func (s *Subscription) refuse(cn *conn, id string, v clientcore.Verdict) {
 	switch v {
-	case clientcore.Refuse:
-		return nil
 	case clientcore.Pause:
 		cn.unsubscribe(id, wire.UnsubscribeCommand{SubID: id})
 		s.mu.Lock()
 		s.answerLocked() // a search may precede the answer
 		s.mu.Unlock()
 		s.c.events.post(func() { s.c.tellPaused(s) })
-		return nil
 	case clientcore.TooSlow:
 		s.end(ErrSlowConsumer)
-		return nil
 	case clientcore.Crowd:
 		s.end(s.tooMany())
-		return nil
 	}
-	if fresh && tooLarge != nil {
-		s.end(tooLarge)
-		return nil
-	}
+}
+
+// push queues those of a run whose bit is set; the others have come before.
+func (s *Subscription) push(run []arrival, fresh uint64) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case !fresh:
-		s.stats.Duplicates++
-	case s.core.Queues():
-		s.pushLocked(m, b, size)
+	queued := false
+	for i := range run {
+		switch {
+		case fresh&(1<<i) == 0:
+			s.stats.Duplicates++
+		case s.core.Queues():
+			s.pushLocked(&run[i])
+			queued = true
+		}
+	}
+	s.mu.Unlock()
+	if queued {
 		s.ready.Set()
 	}
-	return nil
 }
 
 func (s *Subscription) tooMany() error {
@@ -77,18 +109,42 @@ func (s *Subscription) tooMany() error {
 	return s.core.TooMany()
 }
 
-// admit decides about a message. Only the reader adds to the queue, so that there
-// is still room afterwards.
-func (s *Subscription) admit(cn *conn, id string, b Bookmark, size int) clientcore.Verdict {
+// admit decides about messages that come together: the first taken of them are taken. v
+// is the verdict about the one behind these, or Take if none is decided yet. Only the
+// reader adds to the queue, so that there is still room afterwards.
+func (s *Subscription) admit(cn *conn, id string, run []arrival) (taken int, v clientcore.Verdict) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.core.Place() != nil {
-		s.giveWayLocked(cn, size)
+		s.giveWayLocked(cn, run[0].size())
 	}
 	if s.cn != cn {
-		return clientcore.Refuse
+		return 0, clientcore.Refuse
 	}
-	v := s.core.Arrives(id, b, !s.queue.full(size))
+	bytes := 0 // of those that are taken
+	for taken < len(run) {
+		a := &run[taken]
+		fits := s.queue.fits(taken, bytes, a.size())
+		if taken > 0 && mut.On(mut.R12RunUnbounded) {
+			fits = true
+		}
+		if !fits && taken > 0 {
+			break // these first
+		}
+		if v = s.core.Arrives(id, a.bookmark, fits); v != clientcore.Take {
+			if v = s.weighLocked(v, a.size()); v != clientcore.Take {
+				return taken, v
+			}
+		}
+		bytes += a.size()
+		taken++
+	}
+	return taken, clientcore.Take
+}
+
+// weighLocked does what belongs to a verdict other than Take, and returns Take for a
+// message that is taken all the same.
+func (s *Subscription) weighLocked(v clientcore.Verdict, size int) clientcore.Verdict {
 	switch v {
 	case clientcore.Pause:
 		s.stats.Overruns++
@@ -97,6 +153,7 @@ func (s *Subscription) admit(cn *conn, id string, b Bookmark, size int) clientco
 		far := s.queue.Len() >= blockFactor*s.queue.maxMessages || s.queue.bytes+size > blockFactor*s.queue.maxBytes
 		if v = s.core.Overfull(far, time.Now()); v == clientcore.Oldest {
 			s.dropLocked(size)
+			return clientcore.Take
 		}
 	}
 	return v
@@ -126,27 +183,24 @@ func (s *Subscription) giveWayLocked(cn *conn, size int) {
 	}
 }
 
-func (s *Subscription) pushLocked(w *wire.Message, b Bookmark, size int) {
+func (s *Subscription) pushLocked(a *arrival) {
 	m := s.queue.message()
-	m.sub, m.Bookmark = s, b
+	m.sub, m.Bookmark, m.Time = s, a.bookmark, a.time
 	m.Topic = s.topic
-	if string(w.Topic) != s.topic {
-		m.Topic = s.texts.Of(w.Topic)
+	if string(a.topic) != s.topic {
+		m.Topic = s.texts.Of(a.topic)
 	}
-	m.Data = append(m.Data, w.Body...)
-	if len(w.SOWKey) > 0 {
-		m.SOWKey = string(w.SOWKey)
+	m.Data = append(m.Data, a.data...)
+	if len(a.sowKey) > 0 {
+		m.SOWKey = string(a.sowKey)
 	}
-	if len(w.CorrelationID) > 0 {
-		m.CorrelationID = string(w.CorrelationID)
+	if len(a.correlationID) > 0 {
+		m.CorrelationID = string(a.correlationID)
 	}
-	if len(w.UserID) > 0 {
-		m.UserID = s.texts.Of(w.UserID)
+	if len(a.userID) > 0 {
+		m.UserID = s.texts.Of(a.userID)
 	}
-	if len(w.Timestamp) > 0 {
-		m.Time = parseTime(w.Timestamp)
-	}
-	s.queue.push(delivery{m: m, size: size})
+	s.queue.push(delivery{m: m, size: a.size()})
 }
 
 // parseTime returns the zero time for what is not one: a text for people.

@@ -6,7 +6,6 @@ import (
 
 	"github.com/holdfast-mq/holdfast/bookmarkstore"
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
-	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
 // The queue overruns, and the application empties it before anything else is
@@ -22,11 +21,12 @@ func TestOverrunWhileEmptied(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.queue.maxMessages, s.queue.maxBytes = 1, 1000
-	if got := s.admit(cn, "1", Bookmark{Publisher: 5, Sequence: 1}, 10); got != clientcore.Take {
+	run := []arrival{{bookmark: Bookmark{Publisher: 5, Sequence: 1}}}
+	if taken, got := s.admit(cn, "1", run); taken != 1 || got != clientcore.Take {
 		t.Fatalf("the first message: verdict %d", got)
 	}
-	s.pushLocked(new(wire.Message), Bookmark{Publisher: 5, Sequence: 1}, 10)
-	if got := s.admit(cn, "1", Bookmark{Publisher: 5, Sequence: 1}, 10); got != clientcore.Pause {
+	s.pushLocked(&run[0])
+	if taken, got := s.admit(cn, "1", run); taken != 0 || got != clientcore.Pause {
 		t.Fatalf("the second message: verdict %d", got)
 	}
 	if d, emptied, err := s.take(nil); d.m == nil || emptied || err != nil {

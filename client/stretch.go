@@ -1,0 +1,109 @@
+package client
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/wire"
+)
+
+// An arrival is a message that has come, by itself or in a stretch. It shares memory with
+// the frame.
+type arrival struct {
+	bookmark                                   Bookmark
+	time                                       time.Time
+	topic, data, sowKey, correlationID, userID []byte
+}
+
+// size is what the message counts in a queue, in bytes.
+func (a *arrival) size() int { return len(a.data) + messageOverhead }
+
+// runMost is how many messages of a stretch are taken in at once: as many as a number has bits.
+const runMost = 64
+
+// An inbound is the reader's scratch for the messages that come.
+type inbound struct {
+	entry  wire.Entry
+	run    [runMost]arrival
+	routes []route // of a stretch
+}
+
+// setMessage makes a the message of a delivery.
+func (a *arrival) setMessage(m *wire.Message) (err error) {
+	*a = arrival{topic: m.Topic, data: m.Body, sowKey: m.SOWKey, correlationID: m.CorrelationID, userID: m.UserID}
+	if len(m.Timestamp) > 0 {
+		a.time = parseTime(m.Timestamp)
+	}
+	if len(m.Bookmark) > 0 {
+		a.bookmark, err = bookmark.Parse(m.Bookmark)
+	}
+	return err
+}
+
+// setEntry makes a the message of an entry. The key in it is the publisher's, which
+// deliveries do not bring.
+func (a *arrival) setEntry(r *wire.Entry) {
+	a.bookmark = Bookmark{Publisher: r.Publisher, Sequence: r.Sequence}
+	a.topic, a.data, a.correlationID, a.userID = r.Topic, r.Body, r.CorrelationID, r.User
+	if a.time = (time.Time{}); r.Time != 0 {
+		a.time = time.UnixMicro(r.Time).UTC()
+	}
+}
+
+// stretch hands the messages of a stretch, run by run, to each of those that they are for.
+func (cn *conn) stretch(m *wire.Message) error {
+	in := &cn.in.inbound
+	cn.lookUp(m.SubIDs)
+	defer clear(in.routes)
+	for rest := m.Body; len(rest) > 0; {
+		n := 0
+		var bad error
+		for n < runMost && bad == nil {
+			behind, more, err := wire.TakeEntry(rest, &in.entry)
+			if bad = err; err != nil || !more {
+				break
+			}
+			in.run[n].setEntry(&in.entry)
+			n, rest = n+1, behind
+		}
+		for _, r := range in.routes {
+			if err := r.r.arrived(cn, r.id, in.run[:n]); err != nil {
+				return err
+			}
+		}
+		if bad != nil {
+			return fmt.Errorf("%w: %w", ErrProtocol, bad)
+		}
+	}
+	return nil
+}
+
+// lookUp sets routes to whom a comma list of ids belongs. Some may have ended.
+func (cn *conn) lookUp(ids []byte) {
+	in := &cn.in.inbound
+	in.routes = in.routes[:0]
+	cn.mu.Lock()
+	defer cn.mu.Unlock()
+	for len(ids) > 0 {
+		id, rest, _ := bytes.Cut(ids, comma)
+		ids = rest
+		if r, is := cn.routes[string(bytes.TrimSpace(id))]; is {
+			in.routes = append(in.routes, r)
+		}
+	}
+}
+
+// arrived implements receiver.
+func (q *query) arrived(_ *conn, _ string, run []arrival) error {
+	for i := range run {
+		a := &run[i]
+		q.push(&Reply{
+			Kind: ReplyMessage, Topic: string(a.topic), Data: slices.Clone(a.data),
+			CorrelationID: string(a.correlationID), Bookmark: a.bookmark, Time: a.time,
+		})
+	}
+	return nil
+}
