@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/testkit/stretches"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 	"github.com/holdfast-mq/holdfast/server"
 	"github.com/holdfast-mq/holdfast/server/servertest"
@@ -36,7 +37,7 @@ const patience = 5 * time.Second
 type raw struct {
 	t    testing.TB
 	conn net.Conn
-	r    *wire.Reader
+	r    *stretches.Reader
 
 	standings []string // what it was told of its server's standing after the logon
 }
@@ -50,7 +51,7 @@ func dial(t testing.TB, i *servertest.Instance) *raw {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	return &raw{t: t, conn: conn, r: wire.NewReader(conn, 64<<20)}
+	return &raw{t: t, conn: conn, r: stretches.NewReader(wire.NewReader(conn, 64<<20))}
 }
 
 // bytes sends bytes as they are.

@@ -294,6 +294,8 @@ const (
 	R9PlainMarksIgnored Bug = "r9-plain-marks-ignored"
 	// R9PlainListRepeats delivers what a plain list names when it stands behind the list's earliest.
 	R9PlainListRepeats Bug = "r9-plain-list-repeats"
+	// R9StretchForOthers adds a message to the open stretch, whoever that is for.
+	R9StretchForOthers Bug = "r9-stretch-for-others"
 	// R9CompletedNamesAny names in a completed ack a message that was not shown to the subscription.
 	R9CompletedNamesAny Bug = "r9-completed-names-any"
 	// R9SideTakesAll takes messages of any publisher in a side session.
@@ -352,6 +354,8 @@ const (
 	R10CheckIgnored Bug = "r10-check-ignored"
 	// R10CheckNotKept leaves the check out of a publisher's first record.
 	R10CheckNotKept Bug = "r10-check-not-kept"
+	// R10CheckTold gives subscribers the check of a publisher.
+	R10CheckTold Bug = "r10-check-told"
 	// R10CheckNotInHead leaves the checks out of the heads of segments.
 	R10CheckNotInHead Bug = "r10-check-not-in-head"
 	// R10NotIntroduced sends a peer the first record of a publisher without its check.
@@ -420,6 +424,8 @@ const (
 	R12TailCounts Bug = "r12-tail-counts"
 	// R12ReaderWaits lets the reader of a connection wait for the application.
 	R12ReaderWaits Bug = "r12-reader-waits"
+	// R12RunUnbounded queues all messages that come together if there is room for one.
+	R12RunUnbounded Bug = "r12-run-unbounded"
 	// R13SettledIsSafe gives what is settled to a fully durable subscription.
 	R13SettledIsSafe Bug = "r13-settled-is-safe"
 	// R14LimitsTheOld holds what is in a journal of the group to a limit on what is published.

@@ -277,28 +277,6 @@ func (s *Session) offer(r *ledger.Record, table *topic.Table[*sub], now time.Tim
 	}
 }
 
-// deliverTo writes one frame for all that want it.
-func (s *Session) deliverTo(subs []*sub, r *ledger.Record) {
-	w := &s.writer
-	d := wire.Delivery{Topic: r.Topic, CorrelationID: r.CorrelationID, UserID: r.User, Body: r.Body}
-	w.ids = w.ids[:0]
-	for i, b := range subs {
-		if i > 0 {
-			w.ids = append(w.ids, ',')
-		}
-		w.ids = append(w.ids, b.ID...)
-		if b.Bookmark || b.Options.Bookmark {
-			d.Bookmark = bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence}
-		}
-		if b.Options.Timestamp {
-			d.Timestamp = r.Time
-		}
-	}
-	d.SubIDs = w.ids
-	w.out = d.AppendTo(w.out)
-	s.inst.Counts.Delivered.Add(uint64(len(subs)))
-}
-
 // isSafeNow is isSafe, and has the session woken, if it is not, when that may change.
 func (s *Session) isSafeNow(r *ledger.Record) bool {
 	if s.isSafe(r) {

@@ -21,11 +21,12 @@ const (
 // passes here, control frames, persisted acks, and the messages of
 // subscriptions, which it reads from the ledger itself.
 type output struct {
-	out     []byte    // what Fill appends to
-	box     outbox    // taken from the session, swapped with it
-	charged int       // bytes of the output and of what feeds hold, in the session's account
-	ackOuts []AckOut  // scratch
-	feeds             // of the subscriptions
+	out     []byte   // what Fill appends to
+	box     outbox   // taken from the session, swapped with it
+	charged int      // bytes of the output and of what feeds hold, in the session's account
+	ackOuts []AckOut // scratch
+	feeds            // of the subscriptions
+	open    openStretch
 	follows follows   // as the registry knows it
 	rested  time.Time // when subscriptions are served again
 	lastAck time.Time // when persisted acks were written
@@ -58,7 +59,7 @@ type feeds struct {
 // has more to append at once. ended: nothing is to be written after this.
 func (s *Session) Fill(b []byte, now time.Time) (out []byte, more, ended bool) {
 	w := &s.writer
-	w.out = b
+	w.begin(b)
 	due := s.takeDue(now)
 	if due.state == StateDead {
 		return b, false, true
@@ -76,6 +77,12 @@ func (s *Session) Fill(b []byte, now time.Time) (out []byte, more, ended bool) {
 	out, w.out = w.out, nil
 	s.holdsOutput(cap(out))
 	return out, more, !more && due.state == StateEnding || s.drained()
+}
+
+// begin has what follows appended to b.
+func (w *output) begin(b []byte) {
+	w.out = b
+	w.open.OpenStretch = wire.OpenStretch{}
 }
 
 // holdsOutput notes how much the writer's half holds, and ends a session that may not
@@ -103,7 +110,7 @@ func (s *Session) FillAcks(b []byte, now time.Time) (out []byte, more bool) {
 	}
 	acks := s.takeAcksLocked(&look)
 	s.mu.Unlock()
-	w.out = b
+	w.begin(b)
 	s.writeAcks(&acks)
 	if len(w.out) > len(b) {
 		w.lastOutput = now

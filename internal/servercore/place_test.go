@@ -1,7 +1,6 @@
 package servercore_test
 
 import (
-	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,19 +8,26 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/ledger"
+	"github.com/holdfast-mq/holdfast/internal/testkit/stretches"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
 // frames returns the messages of a command that comes in several frames.
 func frames(t *testing.T, b []byte) (all []*wire.Message) {
 	t.Helper()
+	var frame []byte
 	for len(b) > 0 {
-		end := 4 + int(binary.BigEndian.Uint32(b))
+		frame, b = stretches.Cut(b)
 		m := new(wire.Message)
-		if err := wire.Parse(b[4:end:end], m); err != nil {
+		err := wire.Parse(frame[4:], m)
+		if err == nil && m.Command == wire.Stretch {
+			b, err = stretches.Before(m, b)
+		} else {
+			all = append(all, m)
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
-		all, b = append(all, m), b[end:]
 	}
 	return all
 }

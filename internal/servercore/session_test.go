@@ -1,7 +1,6 @@
 package servercore_test
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -139,13 +138,8 @@ func (c *client) out() []string {
 		var b []byte
 		var ended bool
 		b, more, ended = c.core.Fill(nil, c.s.now)
-		for len(b) > 0 {
-			end := 4 + int(binary.BigEndian.Uint32(b))
-			var m wire.Message
-			if err := wire.Parse(b[4:end:end], &m); err != nil {
-				c.s.t.Fatal(err)
-			}
-			lines, b = append(lines, words(&m)), b[end:]
+		for _, m := range frames(c.s.t, b) {
+			lines = append(lines, words(m))
 		}
 		if ended {
 			return append(lines, "end")

@@ -98,8 +98,26 @@ func (c *Caller) Subscribe(topic, options string) {
 // Receive reads until n messages have come.
 func (c *Caller) Receive(n int) {
 	for n > 0 {
-		if c.next().Command == wire.Publish {
+		switch m := c.next(); m.Command {
+		case wire.Publish:
 			n--
+		case wire.Stretch:
+			n -= c.count(m.Body)
 		}
+	}
+}
+
+// count returns how many messages are in a stretch.
+func (c *Caller) count(stretch []byte) (n int) {
+	var r wire.Entry
+	for ; ; n++ {
+		rest, more, err := wire.TakeEntry(stretch, &r)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		if !more {
+			return n
+		}
+		stretch = rest
 	}
 }

@@ -3,6 +3,7 @@ package sim
 import (
 	"encoding/binary"
 
+	"github.com/holdfast-mq/holdfast/internal/testkit/stretches"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
@@ -31,9 +32,22 @@ func (r *frames) each(packet []byte, f func(m *wire.Message) (more bool)) (rest 
 			return nil
 		}
 		packet = packet[end:]
+		if r.m.Command == wire.Stretch {
+			packet = r.spread(packet)
+			continue
+		}
 		if !f(&r.m) {
 			break
 		}
+	}
+	return packet
+}
+
+// spread returns the frames of the deliveries that a stretch stands for, and those behind it.
+func (r *frames) spread(behind []byte) []byte {
+	packet, err := stretches.Before(&r.m, behind)
+	if err != nil {
+		panic("BUG: " + err.Error())
 	}
 	return packet
 }

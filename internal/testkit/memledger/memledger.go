@@ -166,12 +166,29 @@ func (a appender) Append(r *ledger.Record) (ledger.Verdict, error) {
 	if r.Time == 0 {
 		r.Time = int64(r.Position)
 	}
-	c := *r
-	c.Topic, c.Body, c.Reason, c.User = bytes.Clone(r.Topic), bytes.Clone(r.Body), bytes.Clone(r.Reason), bytes.Clone(r.User)
+	c, err := l.keptLocked(r)
+	if err != nil {
+		return 0, err
+	}
 	l.records = append(l.records, c)
 	l.have[r.Publisher] = r.Sequence
 	l.checks[r.Publisher] = cmp.Or(l.checks[r.Publisher], r.Check)
 	return ledger.Take, nil
+}
+
+// keptLocked returns a copy of a record with its bytes, which have the check only if it is the
+// first of its publisher.
+func (l *Ledger) keptLocked(r *ledger.Record) (c ledger.Record, err error) {
+	c = *r
+	if _, known := l.have[r.Publisher]; known {
+		c.Check = bookmark.Check{}
+	}
+	raw, err := record.Append(nil, &c)
+	if err == nil {
+		err = record.Parse(raw, &c)
+	}
+	c.Position, c.Next, c.Time = r.Position, r.Next, r.Time
+	return c, err
 }
 
 // sameLocked tells a duplicate from another message with the same identity.
