@@ -165,8 +165,9 @@ func TestAllocsOfReceive(t *testing.T) {
 			}
 			srv.Subscribed()
 			body := make([]byte, 256)
+			deliver := srv.Deliver
 			receive := func(n, together int) {
-				srv.Deliver(together, "orders.eu", body)
+				deliver(together, "orders.eu", body)
 				for m, err := range sub.Messages(t.Context()) {
 					if err == nil {
 						err = m.Discard()
@@ -178,12 +179,14 @@ func TestAllocsOfReceive(t *testing.T) {
 						break
 					}
 					if n%together == 0 {
-						srv.Deliver(together, "orders.eu", body)
+						deliver(together, "orders.eu", body)
 					}
 				}
 			}
 			atMost(t, tt.most, func() { receive(burst, burst) })
 			atMost(t, tt.most, func() { receive(burst, 1) })
+			deliver = srv.DeliverSingly
+			atMost(t, tt.most, func() { receive(burst, burst) })
 		})
 	}
 }

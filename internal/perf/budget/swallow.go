@@ -29,7 +29,9 @@ type Swallow struct {
 	subscribed chan struct{} // closed when there is a subscription
 	done       chan struct{}
 	frame      wire.Delivery
-	out        []byte // of Deliver
+	record     record.Record // of a stretch
+	raw        []byte        // its bytes
+	out        []byte        // of Deliver
 }
 
 // NewSwallow serves the next connection of the listener until the test ends.
@@ -111,9 +113,30 @@ func lastOf(batch []byte) (last uint64) {
 // Subscribed returns when there is a subscription.
 func (s *Swallow) Subscribed() { <-s.subscribed }
 
-// Deliver sends the subscription n messages of a topic, together, with all
+// Deliver sends the subscription n messages of a topic, together in stretches, with all
 // that a server says of one.
 func (s *Swallow) Deliver(n int, topic string, body []byte) {
+	s.out = s.out[:0]
+	r := &s.record
+	*r = record.Record{Kind: record.Message, Publisher: publisher, Topic: append(r.Topic[:0], topic...), User: user, Body: body}
+	var open wire.OpenStretch
+	for range n {
+		s.frame.Bookmark.Sequence++
+		r.Sequence, r.Prev, r.Sum = s.frame.Bookmark.Sequence, s.frame.Bookmark.Sequence-1, 0
+		var err error
+		if s.raw, err = record.Append(s.raw[:0], r); err != nil {
+			s.t.Errorf("deliver: %v", err)
+		}
+		if !open.Takes(s.out, len(s.raw)) {
+			s.out = open.Begin(s.out, s.frame.SubIDs)
+		}
+		s.out = open.Add(s.out, someTime, s.raw)
+	}
+	s.write()
+}
+
+// DeliverSingly is Deliver to a client without our extensions.
+func (s *Swallow) DeliverSingly(n int, topic string, body []byte) {
 	s.out = s.out[:0]
 	s.frame.Topic = append(s.frame.Topic[:0], topic...)
 	s.frame.UserID, s.frame.Timestamp, s.frame.Body = user, someTime, body
@@ -121,6 +144,10 @@ func (s *Swallow) Deliver(n int, topic string, body []byte) {
 		s.frame.Bookmark.Sequence++
 		s.out = s.frame.AppendTo(s.out)
 	}
+	s.write()
+}
+
+func (s *Swallow) write() {
 	if _, err := s.nc.Write(s.out); err != nil {
 		s.t.Errorf("deliver: %v", err)
 	}
