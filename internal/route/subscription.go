@@ -37,6 +37,7 @@ type Subscription struct {
 	// passed since then of publishers that seen does not name, none of it for the
 	// subscription.
 	moved, others bookmark.Vector
+	moving        bookmark.Bookmark // what is to be noted in seen and moved, see settle; zero: nothing
 	last          bookmark.Bookmark // the newest passed
 	shown         bookmark.Bookmark // the newest that it got
 	matched       bookmark.Bookmark // the newest whose topic matches
@@ -46,7 +47,7 @@ type Subscription struct {
 
 // Begin sets where the subscription begins. It keeps the map start.Seen.
 func (s *Subscription) Begin(start Start) {
-	s.after, s.target, s.seen = start.After, start.Target, start.Seen
+	s.after, s.target, s.seen, s.moving = start.After, start.Target, start.Seen, bookmark.Bookmark{}
 	if s.Options.Vector {
 		s.moved = start.Passed.Clone()
 		if s.seen == nil {
@@ -69,7 +70,7 @@ func (s *Subscription) Wants(r *ledger.Record) bool {
 		return false
 	}
 	b := bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence}
-	if s.seen.Covers(b) && (s.Options.Vector || !mut.On(mut.R9PlainListRepeats)) {
+	if b.Sequence <= s.seenOf(b.Publisher) && (s.Options.Vector || !mut.On(mut.R9PlainListRepeats)) {
 		return false
 	}
 	s.shown = b
@@ -106,7 +107,7 @@ func (s *Subscription) Pass(r *ledger.Record) (gap wire.Gap, missed bool) {
 	if !s.Options.Vector {
 		return wire.Gap{}, false
 	}
-	seen := s.seen[r.Publisher]
+	seen := s.seenOf(r.Publisher)
 	switch {
 	case r.Sequence <= seen:
 		return wire.Gap{}, false
@@ -120,9 +121,28 @@ func (s *Subscription) Pass(r *ledger.Record) (gap wire.Gap, missed bool) {
 	if missed && !s.AcceptsGaps() {
 		return gap, true
 	}
-	s.seen[r.Publisher] = r.Sequence
-	s.moved[r.Publisher] = r.Sequence
+	if r.Publisher != s.moving.Publisher {
+		s.settle()
+	}
+	s.moving = s.last
 	return gap, missed
+}
+
+// settle notes in seen and moved how far the publisher has moved whose messages came last:
+// most often the next one is of the same.
+func (s *Subscription) settle() {
+	if m := s.moving; !m.IsZero() {
+		s.seen[m.Publisher], s.moved[m.Publisher] = m.Sequence, m.Sequence
+		s.moving = bookmark.Bookmark{}
+	}
+}
+
+// seenOf returns what the subscriber has of a publisher.
+func (s *Subscription) seenOf(publisher uint64) uint64 {
+	if publisher == s.moving.Publisher && !s.moving.IsZero() {
+		return s.moving.Sequence
+	}
+	return s.seen[publisher]
 }
 
 // misses reports whether a subscriber that has a publisher up to seen is told
@@ -142,6 +162,7 @@ func (s *Subscription) AcceptsGaps() bool { return s.Options.NotFound == NotFoun
 
 // Skip counts as shown what the subscriber has missed for ever, and accepts.
 func (s *Subscription) Skip(gaps []wire.Gap) {
+	s.settle()
 	for _, g := range gaps {
 		s.seen[g.Publisher] = max(s.seen[g.Publisher], g.To)
 		s.moved[g.Publisher] = s.seen[g.Publisher]
@@ -149,10 +170,16 @@ func (s *Subscription) Skip(gaps []wire.Gap) {
 }
 
 // Seen returns what the subscriber doesn't need, of a subscription by vector.
-func (s *Subscription) Seen() bookmark.Vector { return s.seen }
+func (s *Subscription) Seen() bookmark.Vector {
+	s.settle()
+	return s.seen
+}
 
 // Named returns how many publishers the subscription keeps a number of.
-func (s *Subscription) Named() int { return len(s.seen) + len(s.moved) + len(s.others) }
+func (s *Subscription) Named() int {
+	s.settle()
+	return len(s.seen) + len(s.moved) + len(s.others)
+}
 
 // BecomeCatchingUp notes that it has a follower of its own again, which begins
 // at a place where its vector covers everything before.
@@ -188,7 +215,7 @@ func (s *Subscription) Passed() int { return s.passed }
 // for the subscription, unless leaveOut says that the place need not name them.
 func (s *Subscription) Name(leaveOut func(publisher uint64) bool) {
 	for publisher, sequence := range s.others {
-		if s.seen[publisher] == 0 && !leaveOut(publisher) {
+		if s.seenOf(publisher) == 0 && !leaveOut(publisher) {
 			s.seen[publisher], s.moved[publisher] = sequence, sequence
 		}
 	}
@@ -198,7 +225,7 @@ func (s *Subscription) Name(leaveOut func(publisher uint64) bool) {
 // Moved reports whether there may be something to say in a mark.
 func (s *Subscription) Moved() bool {
 	if s.Options.Vector {
-		return len(s.moved)+len(s.others) > 0
+		return len(s.moved)+len(s.others) > 0 || !s.moving.IsZero()
 	}
 	return s.passed > 0
 }
@@ -210,7 +237,7 @@ func (s *Subscription) Mark(dst []byte) []byte {
 	if !s.Options.Vector {
 		return s.last.AppendText(dst)
 	}
-	if len(s.moved) > 0 {
+	if s.settle(); len(s.moved) > 0 {
 		dst = s.moved.AppendText(dst)
 		clear(s.moved)
 	}

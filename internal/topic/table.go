@@ -10,7 +10,8 @@ type Table[S comparable] struct {
 
 	entries []entry[S]
 	known   map[string][]S
-	bytes   int // of known, about
+	bytes   int       // of known, about
+	recent  answer[S] // the last one
 	work    int
 }
 
@@ -22,6 +23,12 @@ const (
 type entry[S comparable] struct {
 	pattern Pattern
 	sub     S
+}
+
+// An answer says which subscriptions match a topic.
+type answer[S comparable] struct {
+	topic []byte
+	subs  []S
 }
 
 // Add adds a subscription.
@@ -44,7 +51,7 @@ func (t *Table[S]) Remove(sub S) {
 }
 
 // Forget forgets the answers that are remembered.
-func (t *Table[S]) Forget() { t.known, t.bytes = nil, 0 }
+func (t *Table[S]) Forget() { t.known, t.bytes, t.recent = nil, 0, answer[S]{} }
 
 // Work returns how much was matched since the last Rest: steps of patterns times bytes
 // of topics. What is remembered costs nothing.
@@ -59,10 +66,21 @@ func (t *Table[S]) Len() int { return len(t.entries) }
 // Match returns the subscriptions that match a topic. The slice is the
 // table's own.
 func (t *Table[S]) Match(topic []byte) []S {
-	if subs, known := t.known[string(topic)]; known {
-		return subs
+	if len(topic) > 0 && string(topic) == string(t.recent.topic) {
+		return t.recent.subs
 	}
-	var subs []S
+	subs, known := t.known[string(topic)]
+	if !known {
+		subs = t.match(topic)
+	}
+	if len(topic) <= maxCachedTopic {
+		t.recent = answer[S]{append(t.recent.topic[:0], topic...), subs}
+	}
+	return subs
+}
+
+// match asks the patterns.
+func (t *Table[S]) match(topic []byte) (subs []S) {
 	for _, e := range t.entries {
 		t.work += e.pattern.Steps() * len(topic)
 		if e.pattern.Match(topic) {
