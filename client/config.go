@@ -128,7 +128,8 @@ type Config struct {
 	// without our extensions. Default 16 MiB, at most 256 MiB. The publish store has a
 	// limit of its own (MaxMessage of its options).
 	MaxMessage int
-	// MaxFrame is the longest frame taken from a server, in bytes. Default 16 MiB and its header.
+	// MaxFrame is the longest frame taken from a server, in bytes. Default 16 MiB and its header;
+	// less than 64 KiB counts as 64 KiB, which several messages together may have.
 	// A longer message ends its subscription with a *FrameTooLargeError.
 	MaxFrame int
 }
@@ -222,6 +223,7 @@ func (c *Config) fill() {
 	fill(&c.MaxPublishers, 1_000_000)
 	fill(&c.MaxMessage, 16<<20)
 	fill(&c.MaxFrame, wire.MaxFrame)
+	c.MaxFrame = max(c.MaxFrame, wire.MaxStretch)
 	fill(&c.MessageType, "json")
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

@@ -26,7 +26,7 @@ const batchBytes = 64 << 10
 // goroutine and must never wait for the application (R12).
 type receiver interface {
 	message(cn *conn, id string, m *wire.Message) error
-	arrived(cn *conn, id string, run []arrival) error // messages, in a stretch
+	arrived(cn *conn, id string, run []arrival) // messages, in a stretch
 	// tooLarge is told of a message by its header, whose frame was not read.
 	tooLarge(cn *conn, id string, m *wire.Message, long *FrameTooLargeError) error
 	ack(cn *conn, id string, m *wire.Message) error

@@ -39,10 +39,7 @@ func (s *Subscription) single(cn *conn, id string, m *wire.Message, tooLarge *Fr
 }
 
 // arrived implements receiver.
-func (s *Subscription) arrived(cn *conn, id string, run []arrival) error {
-	s.arrive(cn, id, run, nil)
-	return nil
-}
+func (s *Subscription) arrived(cn *conn, id string, run []arrival) { s.arrive(cn, id, run, nil) }
 
 // arrive takes in messages, runMost at most: those together that the subscription simply takes.
 func (s *Subscription) arrive(cn *conn, id string, run []arrival, tooLarge *FrameTooLargeError) {

@@ -46,9 +46,11 @@ func (a *arrival) setMessage(m *wire.Message) (err error) {
 // setEntry makes a the message of an entry. The key in it is the publisher's, which
 // deliveries do not bring.
 func (a *arrival) setEntry(r *wire.Entry) {
-	a.bookmark = Bookmark{Publisher: r.Publisher, Sequence: r.Sequence}
-	a.topic, a.data, a.correlationID, a.userID = r.Topic, r.Body, r.CorrelationID, r.User
-	if a.time = (time.Time{}); r.Time != 0 {
+	*a = arrival{
+		bookmark: Bookmark{Publisher: r.Publisher, Sequence: r.Sequence},
+		topic:    r.Topic, data: r.Body, correlationID: r.CorrelationID, userID: r.User,
+	}
+	if r.Time != 0 {
 		a.time = time.UnixMicro(r.Time).UTC()
 	}
 }
@@ -59,26 +61,29 @@ func (cn *conn) stretch(m *wire.Message) error {
 	cn.lookUp(m.SubIDs)
 	defer clear(in.routes)
 	for rest := m.Body; len(rest) > 0; {
-		n := 0
-		var bad error
-		for n < runMost && bad == nil {
-			behind, more, err := wire.TakeEntry(rest, &in.entry)
-			if bad = err; err != nil || !more {
-				break
-			}
-			in.run[n].setEntry(&in.entry)
-			n, rest = n+1, behind
-		}
+		n, behind, bad := in.takeRun(rest)
 		for _, r := range in.routes {
-			if err := r.r.arrived(cn, r.id, in.run[:n]); err != nil {
-				return err
-			}
+			r.r.arrived(cn, r.id, in.run[:n])
 		}
 		if bad != nil {
 			return fmt.Errorf("%w: %w", ErrProtocol, bad)
 		}
+		rest = behind
 	}
 	return nil
+}
+
+// takeRun sets the beginning of run to the first messages of what is left of a stretch.
+func (in *inbound) takeRun(stretch []byte) (n int, rest []byte, err error) {
+	for rest = stretch; n < runMost; n++ {
+		behind, more, err := wire.TakeEntry(rest, &in.entry)
+		if err != nil || !more {
+			return n, rest, err
+		}
+		in.run[n].setEntry(&in.entry)
+		rest = behind
+	}
+	return n, rest, nil
 }
 
 // lookUp sets routes to whom a comma list of ids belongs. Some may have ended.
@@ -97,7 +102,7 @@ func (cn *conn) lookUp(ids []byte) {
 }
 
 // arrived implements receiver.
-func (q *query) arrived(_ *conn, _ string, run []arrival) error {
+func (q *query) arrived(_ *conn, _ string, run []arrival) {
 	for i := range run {
 		a := &run[i]
 		q.push(&Reply{
@@ -105,5 +110,4 @@ func (q *query) arrived(_ *conn, _ string, run []arrival) error {
 			CorrelationID: string(a.correlationID), Bookmark: a.bookmark, Time: a.time,
 		})
 	}
-	return nil
 }

@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"encoding/binary"
 	"errors"
 	"slices"
 	"testing"
@@ -16,7 +17,7 @@ import (
 // connection. With a larger MaxFrame it is the next one.
 func TestFrameTooLarge(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
-		const most = 4096
+		const most = 64 << 10
 		srv := listen(t, n, "a")
 		cfg := config(n, "a")
 		cfg.MaxFrame, cfg.Bookmarks = most, bookmarkstore.NewMemory()
@@ -78,14 +79,14 @@ func TestFrameTooLargeAgain(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
 		cfg := config(n, "a")
-		cfg.MaxFrame = 4096
+		cfg.MaxFrame = 64 << 10
 		c := start(t, cfg)
 		sub := subscribe(t, c, client.From(client.Epoch))
 		ss, _ := srv.logon(0, 0)
 		m := ss.subscribed("0")
 		s := must(t, sub)
 		ss.deliver(m, 1)
-		large := wire.Delivery{Topic: []byte("orders"), SubIDs: m.SubID, Body: make([]byte, 5000)}
+		large := wire.Delivery{Topic: []byte("orders"), SubIDs: m.SubID, Body: make([]byte, 66_000)}
 		large.Bookmark.Publisher, large.Bookmark.Sequence = 5, 1
 		ss.send(large.AppendTo(nil))
 		ss.deliver(m, 2)
@@ -100,7 +101,7 @@ func TestFrameTooLargeNoMessage(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
 		cfg := config(n, "a")
-		cfg.MaxFrame = 4096
+		cfg.MaxFrame = 64 << 10
 		reasons := make(chan error, 1)
 		cfg.Hooks.Disconnected = func(_ string, err error) {
 			select {
@@ -110,9 +111,12 @@ func TestFrameTooLargeNoMessage(t *testing.T) {
 		}
 		start(t, cfg)
 		ss, _ := srv.logon(0, 0)
-		ss.ack(wire.AckMessage{Type: wire.AckPersisted, Success: true, SubID: "1", Bookmark: string(make([]byte, 5000))})
+		frame := (&wire.AckMessage{Type: wire.AckPersisted, Success: true, SubID: "1"}).AppendTo(nil)
+		frame = append(frame, make([]byte, 66_000)...)
+		binary.BigEndian.PutUint32(frame, uint32(len(frame)-4))
+		ss.send(frame)
 		long, is := errors.AsType[*client.FrameTooLargeError](<-reasons)
-		if !is || long.MaxFrame != 4096 || long.Size < 5000 {
+		if !is || long.MaxFrame != 64<<10 || long.Size < 66_000 {
 			t.Errorf("ended for %+v", long)
 		}
 	})
