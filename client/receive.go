@@ -113,7 +113,7 @@ func (s *Subscription) admit(cn *conn, id string, run []arrival) (taken int, v c
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.core.Place() != nil {
-		s.giveWayLocked(cn, run[0].size())
+		s.giveWayLocked(cn, run)
 	}
 	if s.cn != cn {
 		return 0, clientcore.Refuse
@@ -170,10 +170,11 @@ func (s *Subscription) dropLocked(size int) {
 // which costs the way to the server and back. It waits for nobody (R12).
 const yields = 64
 
-// giveWayLocked lets the application run while the queue is full. It gives up
-// mu meanwhile.
-func (s *Subscription) giveWayLocked(cn *conn, size int) {
-	for n := 0; (n < yields || waitsPlanted(cn)) && s.queue.full(size) && s.cn == cn; n++ {
+// giveWayLocked lets the application run while the queue has no room for what comes
+// together, or for as much of it as half the queue holds. It gives up mu meanwhile.
+func (s *Subscription) giveWayLocked(cn *conn, run []arrival) {
+	others := max(min(len(run), s.queue.maxMessages/2), 1) - 1
+	for n := 0; (n < yields || waitsPlanted(cn)) && !s.queue.fits(others, 0, run[0].size()) && s.cn == cn; n++ {
 		s.mu.Unlock()
 		runtime.Gosched()
 		s.mu.Lock()
