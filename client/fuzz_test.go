@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/client"
+	"github.com/holdfast-mq/holdfast/internal/record"
 	"github.com/holdfast-mq/holdfast/internal/testkit/heap"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memnet"
 	"github.com/holdfast-mq/holdfast/internal/wire"
@@ -57,6 +58,12 @@ func FuzzHostileServer(f *testing.F) {
 		f.Add(true, []byte(seed))
 		f.Add(false, []byte(seed))
 	}
+	whole := stretch(f, "2,3", 1, upTo(1, 9)...)
+	if bytes.Contains(whole, []byte("\n")) {
+		f.Fatal("it is no line")
+	}
+	f.Add(true, append([]byte("!"), whole...))
+	f.Add(true, append([]byte("!"), bytes.Replace(whole, []byte{byte(record.Message)}, []byte{byte(record.Tombstone)}, 1)...))
 	f.Fuzz(func(t *testing.T, welcome bool, input []byte) {
 		if len(input) > 1<<14 {
 			return

@@ -15,7 +15,7 @@ import (
 )
 
 // stretch returns the frame of a stretch of messages of publisher 5.
-func stretch(t *testing.T, ids string, at int64, sequences ...uint64) []byte {
+func stretch(t testing.TB, ids string, at int64, sequences ...uint64) []byte {
 	t.Helper()
 	var s wire.OpenStretch
 	frame := s.Begin(nil, []byte(ids))
