@@ -144,7 +144,7 @@ func TestFileShowsWhatItHas(t *testing.T) {
 		publish(t, s, 1)
 		disk.gate = make(chan struct{})
 		// So large that it is written at once, not staged.
-		go s.Append(context.Background(), &pubstore.Message{Topic: "orders", Body: make([]byte, 5<<20)})
+		go s.Append(context.Background(), &pubstore.Message{Topic: "orders", Body: make([]byte, 2<<20)})
 		synctest.Wait()
 		if got := sequences(t, s, life); len(got) != 1 {
 			t.Errorf("a cursor shows %v while 2 is being written", got)

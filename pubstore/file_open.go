@@ -173,7 +173,7 @@ func stageBytes(syncAlways bool) int {
 	if syncAlways {
 		return 0
 	}
-	return 4 << 20
+	return 1 << 20
 }
 
 // check returns what is wrong with the options.

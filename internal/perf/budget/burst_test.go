@@ -192,7 +192,7 @@ func TestBurst(t *testing.T) {
 		s.publish(t, 1000, body)
 		s.receive(t, 1000)
 		s.check(t, messages, map[string]most{
-			"publish store": {40, 0, 8, 330},
+			"publish store": {40, 0, 8, 360},
 			"publisher":     {60, 20, 0, 320},
 			"journal of a":  {25, 0, 8, 325},
 			"journal of b":  {25, 0, 8, 325},

@@ -39,7 +39,7 @@ var imports = map[string][]string{
 	"internal/signal":      {},
 	"internal/pace":        {},
 	"internal/outbound":    {"internal/mut", "internal/signal"},
-	"internal/record":      {"internal/bookmark", "internal/crc"},
+	"internal/record":      {"internal/bookmark", "internal/crc", "internal/mut"},
 	"internal/wire":        {"internal/bookmark", "internal/mut", "internal/record"},
 	"internal/ledger":      {"internal/bookmark", "internal/record", "internal/syncstatus"},
 	"internal/seglog":      {"internal/crc", "internal/format", "internal/mut"},
