@@ -14,15 +14,18 @@ import (
 // A Log is a segmented, append-only record log in a directory that it locks.
 // It starts no goroutine: its owner decides when to write and when to sync.
 // All methods are safe for concurrent use; Write and Sync take turns among
-// themselves and don't block Append or readers while the disk works.
+// themselves and don't block Append or readers while the disk works, nor does the
+// sync of what is written block a Write of what comes later.
 type Log struct {
 	o    Options
 	lock io.Closer
 
-	// turn holds a token while somebody works on the files: Write, Sync,
-	// Note, Trim, DropAside, Close. A channel, since they wait for the disk.
-	turn chan struct{}
-	w    writer // used by who has the turn
+	// turn holds a token while somebody writes records: Write, Note, and Sync until it
+	// has written. files holds one while somebody syncs, makes or removes files: Sync, a
+	// Write that turns the page, Trim. Whoever needs both takes turn first. They are
+	// channels, since they are held while the disk works.
+	turn, files chan struct{}
+	w           writer // used by the holder of turn, its file closed by one of both only
 
 	mu      sync.Mutex
 	segs    []*segment // guarded by mu, oldest first, never empty
@@ -66,7 +69,7 @@ func Open(o Options) (*Log, error) {
 }
 
 func newLog(o Options) *Log {
-	return &Log{o: o, turn: make(chan struct{}, 1), tail: newTail(o.TailBytes, o.SegmentBytes)}
+	return &Log{o: o, turn: make(chan struct{}, 1), files: make(chan struct{}, 1), tail: newTail(o.TailBytes, o.SegmentBytes)}
 }
 
 // Append adds a record to the tail in memory, in one piece made of parts, and
@@ -195,8 +198,11 @@ func (l *Log) Write() error {
 // every later call returns it (R7).
 func (l *Log) Sync() (Position, error) {
 	l.turn <- struct{}{}
-	defer l.passTurn()
-	if err := l.write(); err != nil {
+	err := l.write()
+	l.files <- struct{}{}
+	defer l.passFiles()
+	l.passTurn()
+	if err != nil {
 		return 0, err
 	}
 	return l.sync()
@@ -211,6 +217,19 @@ func (l *Log) Note() error {
 }
 
 func (l *Log) passTurn() { <-l.turn }
+
+func (l *Log) passFiles() { <-l.files }
+
+// takeAll waits until nobody works on the log, passAll lets others do so again.
+func (l *Log) takeAll() {
+	l.turn <- struct{}{}
+	l.files <- struct{}{}
+}
+
+func (l *Log) passAll() {
+	l.passFiles()
+	l.passTurn()
+}
 
 // First returns the position of the oldest record kept.
 func (l *Log) First() Position {
@@ -314,26 +333,21 @@ func (l *Log) findLocked(p Position) (int, bool) {
 
 // Close syncs, notes that all is durable, and releases the directory.
 func (l *Log) Close() error {
-	l.turn <- struct{}{}
-	defer l.passTurn()
-	err := l.write()
+	_, err := l.Sync()
 	if err == nil {
-		_, err = l.sync()
-	}
-	if err == nil {
-		err = l.note()
+		err = l.Note()
 	}
 	if errors.Is(err, ErrClosed) {
 		return nil
 	}
-	return errors.Join(err, l.release())
+	return errors.Join(err, l.Abandon())
 }
 
 // Abandon releases the directory without writing anything more, as a death
 // of the process would.
 func (l *Log) Abandon() error {
-	l.turn <- struct{}{}
-	defer l.passTurn()
+	l.takeAll()
+	defer l.passAll()
 	return l.release()
 }
 

@@ -8,8 +8,8 @@ import (
 // Trim removes the segments that end at or below before. The last segment
 // stays. What the owner needs to remember of them must be durable already.
 func (l *Log) Trim(before Position) error {
-	l.turn <- struct{}{}
-	defer l.passTurn()
+	l.files <- struct{}{}
+	defer l.passFiles()
 	for {
 		s, err := l.takeOldest(before)
 		if err != nil || s == nil {

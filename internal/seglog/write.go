@@ -116,12 +116,14 @@ func writeAt(f File, b []byte, at int64) error {
 // turnPage seals the segment written so far, all of which must be durable
 // before the next one takes records, and makes the next.
 func (l *Log) turnPage(next *segment) error {
+	l.files <- struct{}{}
+	defer l.passFiles()
 	old := l.w.seg
 	if err := l.syncFile(); err != nil {
 		return err
 	}
 	l.mu.Lock()
-	l.written, l.durable = old.end, old.end
+	l.written, l.durable = old.end, old.end // no sync is under way
 	summary := old.summary
 	l.mu.Unlock()
 
@@ -207,7 +209,7 @@ func create(fs FS, s *segment, capacity, least int64, fill func(File) error) (f 
 	return f, size, err
 }
 
-// sync makes durable what is written. The caller has the turn.
+// sync makes durable what is written. The caller has files.
 func (l *Log) sync() (Position, error) {
 	// Only what was written before the sync begins counts (R7).
 	l.mu.Lock()
@@ -221,7 +223,7 @@ func (l *Log) sync() (Position, error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.durable = to
+	l.durable = max(l.durable, to)
 	return to, nil
 }
 
