@@ -100,6 +100,6 @@ func extended(m *wire.Message) bool {
 			return true
 		}
 	}
-	return m.Ext != nil || m.Store != nil || m.Counter > 0 || m.Acked > 0 || m.HasHave || m.Max > 0 ||
+	return m.Command == wire.Batch || m.Command == wire.Stretch || m.Ext != nil || m.Store != nil || m.Counter > 0 || m.Acked > 0 || m.HasHave || m.Max > 0 ||
 		m.CatchingUp || m.HasCarried || m.Last > 0 || m.Rejected != nil || m.Level != nil || m.Gap != nil
 }

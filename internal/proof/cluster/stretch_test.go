@@ -3,6 +3,7 @@ package cluster_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -11,9 +12,11 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/proof/cluster"
 )
 
-// A subscriber without our extensions, to which each message comes by itself, and one to
-// which they come in stretches see the same through failovers: while they wait, while they
-// replay, and with the same fields.
+// A publisher without our extensions, which sends each message by itself, and one that
+// sends batches have the same topic, and so have subscribers to which each message comes by
+// itself and others to which they come in stretches. Through failovers, while they wait
+// and while they replay, both journals are the same, and all subscribers see the same of
+// each publisher, with the same fields.
 func TestPlainAndStretchesAlike(t *testing.T) {
 	cluster.Run(t, downgradeAfter(3*time.Second), func(s *cluster.System) {
 		var mu sync.Mutex
@@ -28,38 +31,63 @@ func TestPlainAndStretchesAlike(t *testing.T) {
 			}, append(opts, client.From(client.Epoch))...)
 		}
 		servers := []string{"a", "b"}
-		pub := s.App("pub", servers, nil)
+		pubs := []*cluster.App{s.App("pub", servers, nil), s.PlainApp("old", servers, nil)}
 		readers := []*cluster.Reader{
 			read(s.PlainApp("plain", servers, nil)), read(s.App("live", servers, nil)), read(s.App("other", []string{"b", "a"}, nil)),
 			read(s.PlainApp("plain timed", servers, nil), client.WithTime()), read(s.App("timed", servers, nil), client.WithTime()),
 		}
 		last := 0
+		publish := func() {
+			for _, pub := range pubs {
+				pub.PublishN("orders", last+1, last+100)
+			}
+			last += 100
+		}
 		for _, down := range []string{"a", "b"} {
 			for range 3 {
-				pub.PublishN("orders", last+1, last+100)
-				last += 100
+				publish()
 			}
-			pub.FlushSafe()
+			for _, pub := range pubs {
+				pub.FlushSafe()
+			}
 			s.Node(down).Kill()
-			pub.PublishN("orders", last+1, last+100)
-			last += 100
-			pub.Flush()
+			publish()
+			for _, pub := range pubs {
+				pub.Flush()
+			}
 			s.Node(down).Start()
 			s.AwaitSync()
 		}
 		readers = append(readers, read(s.PlainApp("plain late", servers, nil)), read(s.App("late", servers, nil)))
-		want := cluster.Bodies("pub", 1, last)
 		for _, r := range readers {
-			if got := r.AwaitN(last); !slices.Equal(got, want) {
-				t.Errorf("received %d messages, want %d in order", len(got), last)
+			got := r.AwaitN(len(pubs) * last)
+			for _, pub := range pubs {
+				if of := withPrefix(got, pub.Name); !slices.Equal(of, cluster.Bodies(pub.Name, 1, last)) {
+					t.Errorf("received %d messages of %s, want %d in order", len(of), pub.Name, last)
+				}
 			}
 		}
+		s.Finish()
+		s.Same("a", "b")
 		mu.Lock()
 		defer mu.Unlock()
 		for name, like := range map[string]string{"live": "plain", "other": "plain", "late": "plain late", "timed": "plain timed", "plain late": "plain"} {
-			if !slices.Equal(seen[name], seen[like]) {
-				t.Errorf("%s and %s have not seen the same: %.300q and %.300q", name, like, seen[name], seen[like])
+			for _, pub := range pubs {
+				one, other := withPrefix(seen[name], "orders "+pub.Name), withPrefix(seen[like], "orders "+pub.Name)
+				if !slices.Equal(one, other) {
+					t.Errorf("%s and %s have not seen the same: %.300q and %.300q", name, like, one, other)
+				}
 			}
 		}
 	})
+}
+
+// withPrefix returns the texts that begin so, in order.
+func withPrefix(texts []string, prefix string) (some []string) {
+	for _, text := range texts {
+		if strings.HasPrefix(text, prefix) {
+			some = append(some, text)
+		}
+	}
+	return some
 }
