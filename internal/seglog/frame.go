@@ -42,8 +42,9 @@ func (h *frameFields) words() (uint64, uint32) {
 	return uint64(h.length) | uint64(h.kind)<<32 | uint64(h.head)<<48, h.rest
 }
 
-// sum returns the sum of a frame at p whose head is made of parts: of these, since to
-// read bytes that were just written in other pieces stalls the processor.
+// sum returns the sum of a frame at p whose payload begins with these parts. It reads the
+// parts and not the frame: to read bytes that were just written in other pieces stalls
+// the processor.
 func (h *frameFields) sum(salt uint32, p Position, parts ...[]byte) uint32 {
 	first, rest := h.words()
 	sum := crc.Number32(crc.Number64(frameSum(salt, p, nil), first), rest)

@@ -25,7 +25,7 @@ type Log struct {
 	// Write that turns the page, Trim. Whoever needs both takes turn first. They are
 	// channels, since they are held while the disk works.
 	turn, files chan struct{}
-	w           writer // used by the holder of turn, its file closed by one of both only
+	w           writer // used by the holder of turn; who closes its file holds files, too
 
 	mu      sync.Mutex
 	segs    []*segment // guarded by mu, oldest first, never empty
