@@ -1,12 +1,8 @@
 package main
 
 import (
-	"context"
-	"encoding/json"
 	"errors"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/perf/bench"
@@ -46,72 +42,58 @@ func (f *benchFlags) options(o *output) bench.Options {
 	return options
 }
 
-// serverFlags say which servers are measured.
-type serverFlags struct {
+// benchGroup are the flags of measurements of a group that need not be started for them.
+type benchGroup struct {
+	benchFlags
 	Server         []string      `sep:"none" placeholder:"URI" help:"Measure this server and, when given again, its peers, instead of a pair that is started for the time."`
 	DowngradeAfter time.Duration `default:"2s" help:"How long the instances of that pair wait for each other."`
+	Messages       int           `help:"How many messages are published in all."`
+	Duration       time.Duration `help:"How long is published instead; default 10s, of subscribe 1,000,000 messages."`
 }
 
-// lengthFlags say how much is published.
-type lengthFlags struct {
-	Messages int           `help:"How many messages are published in all."`
-	Duration time.Duration `help:"How long is published instead; default 10s, of subscribe 1,000,000 messages."`
+// options returns what the flags ask for.
+func (f *benchGroup) options(o *output) bench.Options {
+	options := f.benchFlags.options(o)
+	options.Servers, options.DowngradeAfter = f.Server, f.DowngradeAfter
+	options.Messages, options.Duration = f.Messages, f.Duration
+	return options
 }
 
 // benchPublish is "bench publish".
-type benchPublish struct {
-	benchFlags
-	serverFlags
-	lengthFlags
-}
+type benchPublish struct{ benchGroup }
 
 // Run implements the command.
-func (c *benchPublish) Run(o *output) error {
-	options := c.options(o)
-	c.serverFlags.add(&options)
-	c.lengthFlags.add(&options)
-	return c.measure(o, bench.Publish, options)
-}
+func (c *benchPublish) Run(o *output) error { return c.measure(o, bench.Publish, c.options(o)) }
 
 // benchLatency is "bench latency".
 type benchLatency struct {
-	benchFlags
-	serverFlags
-	lengthFlags
+	benchGroup
 	Rate float64 `help:"Publish so many messages a second, whether acks have come or not, and count from when each was due; default one at a time."`
 }
 
 // Run implements the command.
 func (c *benchLatency) Run(o *output) error {
 	options := c.options(o)
-	c.serverFlags.add(&options)
-	c.lengthFlags.add(&options)
 	options.Rate = c.Rate
 	return c.measure(o, bench.Latency, options)
 }
 
 // benchSubscribe is "bench subscribe".
 type benchSubscribe struct {
-	benchFlags
-	serverFlags
-	lengthFlags
+	benchGroup
 	Subscribers int `default:"1" help:"How many clients subscribe."`
 }
 
 // Run implements the command.
 func (c *benchSubscribe) Run(o *output) error {
 	options := c.options(o)
-	c.serverFlags.add(&options)
-	c.lengthFlags.add(&options)
 	options.Subscribers = c.Subscribers
 	return c.measure(o, bench.Replay, options)
 }
 
 // benchFanout is "bench fanout".
 type benchFanout struct {
-	benchFlags
-	serverFlags
-	lengthFlags
+	benchGroup
 	Subscribers int     `default:"1" help:"How many clients subscribe."`
 	Rate        float64 `help:"Publish so many messages a second, and tell how long a delivery takes; default as fast as it goes."`
 }
@@ -119,8 +101,6 @@ type benchFanout struct {
 // Run implements the command.
 func (c *benchFanout) Run(o *output) error {
 	options := c.options(o)
-	c.serverFlags.add(&options)
-	c.lengthFlags.add(&options)
 	options.Subscribers, options.Rate = c.Subscribers, c.Rate
 	return c.measure(o, bench.Fanout, options)
 }
@@ -142,17 +122,10 @@ func (c *benchFailover) Run(o *output) error {
 	return c.measure(o, bench.Failover, options)
 }
 
-func (f *serverFlags) add(o *bench.Options) {
-	o.Servers, o.DowngradeAfter = f.Server, f.DowngradeAfter
-}
-
-func (f *lengthFlags) add(o *bench.Options) { o.Messages, o.Duration = f.Messages, f.Duration }
-
 // measure runs it and prints the result.
 func (f *benchFlags) measure(o *output, w bench.Work, options bench.Options) error {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop) // a second interrupt ends this process, and so its instances, at once
+	ctx, end := interruptible() // a second interrupt ends this process, and so its instances, at once
+	defer end(nil)
 	self, err := os.Executable()
 	if err != nil {
 		return err
@@ -161,12 +134,12 @@ func (f *benchFlags) measure(o *output, w bench.Work, options bench.Options) err
 	result, err := bench.Run(ctx, w, options)
 	switch {
 	case ctx.Err() != nil:
-		return errors.New("interrupted")
+		return errInterrupted
 	case err != nil:
 		return benchError(err)
 	}
 	if f.JSON {
-		return json.NewEncoder(o.out).Encode(result)
+		return o.object(result)
 	}
 	result.Print(o.out)
 	return nil

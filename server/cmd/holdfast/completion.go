@@ -38,15 +38,19 @@ type completeCommand struct {
 
 // Run implements the command.
 func (c *completeCommand) Run(ctx *kong.Context, o *output) error {
-	words := c.Words
-	if len(words) > 0 && words[0] == "--" {
-		words = words[1:]
-	}
+	words, split := joinFlags(c.Words)
 	if len(words) == 0 {
 		words = []string{""}
 	}
-	words, split := joinFlags(words)
-	for _, candidate := range candidates(ctx.Model.Node, words) {
+	before, word := words[:len(words)-1], words[len(words)-1]
+	at := position{node: ctx.Model.Node}
+	for _, word := range before {
+		at.pass(word)
+	}
+	for _, candidate := range at.all(word) {
+		if !strings.HasPrefix(candidate.value, word) {
+			continue
+		}
 		value := candidate.value
 		if split { // bash completes only what stands behind the =
 			_, value, _ = strings.Cut(value, "=")
@@ -60,8 +64,11 @@ func (c *completeCommand) Run(ctx *kong.Context, o *output) error {
 }
 
 // joinFlags undoes that bash takes --flag=value for three words; split says
-// that the last one was.
+// that the last one was. It drops the -- before the words.
 func joinFlags(words []string) (joined []string, split bool) {
+	if len(words) > 0 && words[0] == "--" {
+		words = words[1:]
+	}
 	for _, word := range words {
 		n := len(joined)
 		switch {
@@ -80,21 +87,6 @@ func joinFlags(words []string) (joined []string, split bool) {
 
 // A candidate is what a word could become.
 type candidate struct{ value, help string }
-
-// candidates returns what the last word could become.
-func candidates(root *kong.Node, words []string) (found []candidate) {
-	at := position{node: root}
-	for _, word := range words[:len(words)-1] {
-		at.pass(word)
-	}
-	word := words[len(words)-1]
-	for _, c := range at.all(word) {
-		if strings.HasPrefix(c.value, word) {
-			found = append(found, c)
-		}
-	}
-	return found
-}
 
 // A position is where in the command line a word stands.
 type position struct {
@@ -138,12 +130,7 @@ func (p *position) passFlag(word string) {
 }
 
 // flags returns those that may stand here.
-func (p *position) flags() (all []*kong.Flag) {
-	for _, group := range p.node.AllFlags(true) {
-		all = append(all, group...)
-	}
-	return all
-}
+func (p *position) flags() []*kong.Flag { return slices.Concat(p.node.AllFlags(true)...) }
 
 // flag returns the flag with a name, of one letter or long, nil if there is none.
 func (p *position) flag(name string) *kong.Flag {
@@ -188,9 +175,6 @@ func (p *position) unused() (all []candidate) {
 
 // values returns what a flag or argument may be, if that is a few words.
 func values(before string, v *kong.Value) (all []candidate) {
-	if v.Enum == "" {
-		return nil
-	}
 	for _, word := range v.EnumSlice() {
 		if word != "" {
 			all = append(all, candidate{value: before + word})

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,18 +47,13 @@ var (
 // interruptible returns a context that a first interrupt or SIGTERM ends with
 // errInterrupted; a second one ends the process at once.
 func interruptible() (ctx context.Context, end context.CancelCauseFunc) {
-	ctx, cancel := context.WithCancelCause(context.Background())
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	go func() {
-		select {
-		case <-signals:
-			cancel(errInterrupted)
-		case <-ctx.Done():
-		}
-		signal.Stop(signals)
-	}()
-	return ctx, cancel
+	ctx, end = context.WithCancelCause(context.Background())
+	signaled, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(signaled, func() {
+		end(errInterrupted)
+		stop()
+	})
+	return ctx, end
 }
 
 // A contact is what a command knows of its servers: it says when they come and
@@ -90,15 +86,8 @@ func (c *contact) giveUp() {
 	defer c.mu.Unlock()
 	if c.server == "" {
 		c.end(fmt.Errorf("%w within %v (--timeout); does one run there, and is it the port for clients? %w",
-			errNoServer, c.patience, orNoAnswer(c.why)))
+			errNoServer, c.patience, cmp.Or(c.why, errors.New("no answer yet"))))
 	}
-}
-
-func orNoAnswer(err error) error {
-	if err == nil {
-		return errors.New("no answer yet")
-	}
-	return err
 }
 
 // connected is a hook.
@@ -175,10 +164,7 @@ func (c *contact) pushedLocked(err error) {
 func (c *contact) where() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.server == "" {
-		return "no server answers"
-	}
-	return c.server
+	return cmp.Or(c.server, "no server answers")
 }
 
 // hooks returns those of a client.
@@ -218,12 +204,18 @@ func (c *contact) dial(ctx context.Context, config client.Config) (*client.Clien
 	return started, nil
 }
 
-// connectionError says what to do about an error of a command that stays
-// connected. What has ended ctx, its context, is what counts.
-func connectionError(ctx context.Context, name string, err error) error {
+// causeOf returns why ctx has ended, if an error can come of that, else the error.
+func causeOf(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); err != nil && cause != nil {
-		err = cause
+		return cause
 	}
+	return err
+}
+
+// connectionError says what to do about an error of a command that stays
+// connected.
+func connectionError(ctx context.Context, name string, err error) error {
+	err = causeOf(ctx, err)
 	if errors.Is(err, client.ErrNameInUse) {
 		return &exitError{exitInUse, fmt.Errorf("client name %q is in use by another process: end that one, or give another --name", name)}
 	}

@@ -2,6 +2,9 @@ package main
 
 import (
 	"errors"
+	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -32,15 +35,7 @@ func (c *journalVerify) Run(o *output) error {
 	if err != nil {
 		return err
 	}
-	if c.JSON {
-		err = o.object(journalReportOf(c.Dir, &found))
-	} else {
-		c.print(o, &found)
-	}
-	if err == nil && !found.Sound() {
-		err = errFound
-	}
-	return err
+	return o.report(c.JSON, found.Sound(), journalReportOf(c.Dir, &found), func() { c.print(o, &found) })
 }
 
 // print shows to a person what was found.
@@ -155,59 +150,37 @@ type filter struct {
 	To        place    `help:"Records before this position, or taken before this time." placeholder:"POSITION|TIME"`
 }
 
-// topics returns what decides whether a topic is wanted.
-func (f *filter) topics() (func([]byte) bool, error) {
-	if f.Topic == "" {
-		return func([]byte) bool { return true }, nil
-	}
-	pattern, err := topic.Parse(f.Topic)
-	if err != nil {
-		return nil, usagef("--topic %q is a %w", f.Topic, err)
-	}
-	return pattern.Match, nil
-}
-
 // match returns what decides whether a record is wanted.
 func (f *filter) match() (func(*journal.Record) bool, error) {
-	wanted, err := f.topics()
-	if err != nil {
-		return nil, err
-	}
-	publishers := make(map[uint64]bool)
-	for _, p := range f.Publisher {
-		publishers[p] = true
+	wanted := func([]byte) bool { return true }
+	if f.Topic != "" {
+		pattern, err := topic.Parse(f.Topic)
+		if err != nil {
+			return nil, usagef("--topic %q is a %w", f.Topic, err)
+		}
+		wanted = pattern.Match
 	}
 	return func(r *journal.Record) bool {
-		return (len(publishers) == 0 || publishers[r.Publisher]) && wanted(r.Topic) &&
-			(!f.From.set || !f.From.behind(r)) && (!f.To.set || f.To.behind(r))
+		return (len(f.Publisher) == 0 || slices.Contains(f.Publisher, r.Publisher)) && wanted(r.Topic) &&
+			(f.From.behind == nil || !f.From.behind(r)) && (f.To.behind == nil || f.To.behind(r))
 	}, nil
 }
 
 // A place is a position or a time.
 type place struct {
-	set      bool
-	position journal.Position
-	time     time.Time // zero: the position counts
+	behind func(*journal.Record) bool // whether it is behind the record; nil: no place was given
 }
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (p *place) UnmarshalText(text []byte) error {
 	if t, err := time.Parse(time.RFC3339, string(text)); err == nil {
-		*p = place{set: true, time: t}
+		p.behind = func(r *journal.Record) bool { return r.Time < t.UnixMicro() }
 		return nil
 	}
-	position, err := parsePosition(string(text))
+	position, err := strconv.ParseUint(string(text), 10, 64)
 	if err != nil {
-		return err
+		return fmt.Errorf("%q is neither a position (a number) nor a time (such as 2026-01-31T12:00:00Z)", text)
 	}
-	*p = place{set: true, position: position}
+	p.behind = func(r *journal.Record) bool { return uint64(r.Position) < position }
 	return nil
-}
-
-// behind reports whether the place is behind the record.
-func (p *place) behind(r *journal.Record) bool {
-	if p.time.IsZero() {
-		return journal.Position(r.Position) < p.position
-	}
-	return r.Time < p.time.UnixMicro()
 }

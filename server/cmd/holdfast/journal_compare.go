@@ -38,15 +38,7 @@ func (c *journalCompare) Run(o *output) error {
 	if err != nil {
 		return err
 	}
-	if c.JSON {
-		err = o.object(comparisonReport(dirs, &found, shown, records))
-	} else {
-		c.print(o, dirs, &found, shown, records)
-	}
-	if err == nil && !found.Same() {
-		err = errFound
-	}
-	return err
+	return o.report(c.JSON, found.Same(), comparisonReport(dirs, &found, shown, records), func() { c.print(o, dirs, &found, shown, records) })
 }
 
 // print shows a comparison to a person.

@@ -2,15 +2,13 @@ package main
 
 import (
 	"bufio"
-	"encoding/json"
+	"cmp"
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
 	"unicode/utf8"
 
 	"github.com/holdfast-mq/holdfast/internal/journal"
-	"github.com/holdfast-mq/holdfast/internal/visible"
 )
 
 // journalDump is "journal dump".
@@ -55,10 +53,10 @@ func dump(r *journal.Record) dumped {
 // stamp is a journal's time as text.
 func stamp(micros int64) string { return time.UnixMicro(micros).UTC().Format(timeForm) }
 
-// bodyOf returns a body as JSON can hold it: as text or, where that is not UTF-8, as bytes.
+// bodyOf returns a body as JSON can hold it: as text or, where that is not UTF-8, as it is.
 func bodyOf(body []byte) (*string, []byte) {
 	if !utf8.Valid(body) {
-		return nil, slices.Clone(body)
+		return nil, body
 	}
 	text := string(body)
 	return &text, nil
@@ -93,8 +91,7 @@ func (c *journalDump) Run(o *output) error {
 		return err
 	}
 	out := bufio.NewWriter(o.out)
-	lines := json.NewEncoder(visible.JSON(out))
-	lines.SetEscapeHTML(false)
+	lines := objects(out)
 	found, err := inspectJournal(c.Dir, func(r *journal.Record) error {
 		if !wanted(r) || r.Sequence < c.Sequence {
 			return nil
@@ -109,22 +106,10 @@ func (c *journalDump) Run(o *output) error {
 		_, err := fmt.Fprintln(out, d)
 		return err
 	})
-	if ferr := out.Flush(); err == nil {
-		err = ferr
-	}
-	if err != nil || found.Sound() {
+	if err = cmp.Or(err, out.Flush()); err != nil || found.Sound() {
 		return err
 	}
 	fmt.Fprintln(o.err, "holdfast: the journal is not sound:")
 	printWrong(&output{o.err, o.err}, &found)
 	return errFound
-}
-
-// parsePosition reads a position as dump prints it.
-func parsePosition(text string) (journal.Position, error) {
-	n, err := strconv.ParseUint(text, 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("%q is neither a position (a number) nor a time (such as 2026-01-31T12:00:00Z)", text)
-	}
-	return journal.Position(n), nil
 }

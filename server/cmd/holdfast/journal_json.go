@@ -22,7 +22,7 @@ type journalReport struct {
 	Records    int               `json:"records"`
 	Messages   int               `json:"messages"`
 	Torn       *placeReport      `json:"torn,omitempty"` // end that opening cuts off, never promised to anyone
-	Damage     []placeReport     `json:"damage"`
+	Damage     []*placeReport    `json:"damage"`
 	Aside      *placeReport      `json:"aside,omitempty"` // damage found earlier: what stood behind it waits for the peer
 	Faults     []string          `json:"faults"`          // broken promises, the first thousand
 	Faulty     int               `json:"faulty"`          // how many there are
@@ -45,15 +45,15 @@ type publisherReport struct {
 	Floor     uint64 `json:"floor"` // highest sequence that retention has removed
 }
 
-func placeOf(d *seglog.DamageError) placeReport {
-	return placeReport{File: d.File, Offset: d.Offset, Position: d.Position, Reason: d.Reason}
+func placeOf(d *seglog.DamageError) *placeReport {
+	return &placeReport{File: d.File, Offset: d.Offset, Position: d.Position, Reason: d.Reason}
 }
 
 func journalReportOf(dir string, found *journal.Inspection) journalReport {
 	log := &found.Log
 	r := journalReport{
 		Journal: dir, Sound: found.Sound(), Segments: log.Segments, Bytes: log.Bytes, First: log.First, End: log.End, Durable: log.Durable,
-		Records: found.Records, Messages: found.Messages, Damage: []placeReport{}, Faults: texts(found.Faults), Faulty: found.Faulty,
+		Records: found.Records, Messages: found.Messages, Damage: []*placeReport{}, Faults: texts(found.Faults), Faulty: found.Faulty,
 		Publishers: []publisherReport{}, Cluster: found.Cluster.ID.String(), Intact: found.Cluster.Intact,
 	}
 	if t := log.Torn; t != nil {
@@ -63,8 +63,7 @@ func journalReportOf(dir string, found *journal.Inspection) journalReport {
 		r.Damage = append(r.Damage, placeOf(d))
 	}
 	if log.Aside != nil {
-		aside := placeOf(log.Aside)
-		r.Aside = &aside
+		r.Aside = placeOf(log.Aside)
 	}
 	for _, s := range found.States {
 		r.Publishers = append(r.Publishers, publisherReport{s.Publisher, s.Have, s.Floor})

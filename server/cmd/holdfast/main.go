@@ -221,8 +221,7 @@ func run(args []string, stdout, stderr io.Writer) (code int) {
 
 // commandOf returns the command in whose arguments an error is, as it is typed.
 func commandOf(err error) string {
-	var e *kong.ParseError
-	if errors.As(err, &e) && e.Context != nil {
+	if e, ok := errors.AsType[*kong.ParseError](err); ok && e.Context != nil {
 		if command := e.Context.Selected(); command != nil {
 			return command.FullPath()
 		}
@@ -237,10 +236,27 @@ type output struct{ out, err io.Writer }
 func (o *output) printf(format string, args ...any) { fmt.Fprintf(o.out, format, args...) }
 
 // object writes a JSON object on one line.
-func (o *output) object(v any) error {
-	e := json.NewEncoder(visible.JSON(o.out))
+func (o *output) object(v any) error { return objects(o.out).Encode(v) }
+
+// objects returns what writes JSON objects, each on one line.
+func objects(w io.Writer) *json.Encoder {
+	e := json.NewEncoder(visible.JSON(w))
 	e.SetEscapeHTML(false)
-	return e.Encode(v)
+	return e
+}
+
+// report writes a report, as a JSON object or as print shows it to a person, and
+// returns errFound unless all is well.
+func (o *output) report(asJSON, well bool, report any, print func()) error {
+	if !asJSON {
+		print()
+	} else if err := o.object(report); err != nil {
+		return err
+	}
+	if !well {
+		return errFound
+	}
+	return nil
 }
 
 // errFound says that something is wrong with what was looked at, and that this was told.

@@ -138,27 +138,21 @@ func (p pinged) String() string {
 	return text + p.standing()
 }
 
+// standings say by its sync state how a server stands to its peers.
+var standings = map[client.SyncState]string{
+	client.SyncOK:         "; in sync with PEERS",
+	client.SyncApart:      "; without PEERS, for which acks wait",
+	client.SyncSingle:     "; without PEERS, acks are of one disk",
+	client.SyncCatchingUp: "; lacks what PEERS has",
+	client.SyncAsync:      "; no synchronous peer, acks are of one disk",
+	client.SyncOneWay:     "; does not replicate back to a peer that waits for its disk",
+	client.SyncAlone:      "; no peers",
+	client.SyncStopping:   "; stopping",
+}
+
 // standing says how the server stands to its peers.
-func (p pinged) standing() (text string) {
-	peers := strings.Join(p.Peers, " and ")
-	switch p.Sync {
-	case client.SyncOK:
-		text = "; in sync with " + peers
-	case client.SyncApart:
-		text = "; without " + peers + ", for which acks wait"
-	case client.SyncSingle:
-		text = "; without " + peers + ", acks are of one disk"
-	case client.SyncCatchingUp:
-		text = "; lacks what " + peers + " has"
-	case client.SyncAsync:
-		text = "; no synchronous peer, acks are of one disk"
-	case client.SyncOneWay:
-		text = "; does not replicate back to a peer that waits for its disk"
-	case client.SyncAlone:
-		text = "; no peers"
-	case client.SyncStopping:
-		text = "; stopping"
-	}
+func (p pinged) standing() string {
+	text := strings.ReplaceAll(standings[p.Sync], "PEERS", strings.Join(p.Peers, " and "))
 	if p.Carried != nil {
 		text += "; replicates synchronously only " + plain(strings.Join(p.Carried, " "))
 	}
@@ -180,7 +174,11 @@ func (t *target) ping(ctx context.Context) pinged {
 	defer limit.Stop()
 	began := time.Now()
 	first := t.client == nil
-	err := t.connect(ctx, end)
+	var err error
+	if first {
+		hooks := client.Hooks{Disconnected: func(_ string, err error) { end(err) }} // the first failure is the last
+		t.client, err = client.Dial(ctx, client.Config{Servers: []string{t.uri}, Hooks: hooks})
+	}
 	logon := time.Since(began)
 	began = time.Now()
 	if err == nil {
@@ -188,7 +186,7 @@ func (t *target) ping(ctx context.Context) pinged {
 	}
 	if err != nil {
 		t.close()
-		return pinged{Server: t.shown(), Error: t.explain(err)}
+		return pinged{Server: t.shown(), Error: t.explain(causeOf(ctx, err))}
 	}
 	p := t.answer()
 	p.RoundMS = milliseconds(time.Since(began))
@@ -200,27 +198,9 @@ func (t *target) ping(ctx context.Context) pinged {
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// connect connects; the first failure is the last.
-func (t *target) connect(ctx context.Context, end context.CancelCauseFunc) (err error) {
-	if t.client != nil {
-		return nil
-	}
-	t.client, err = client.Dial(ctx, client.Config{
-		Servers: []string{t.uri},
-		Hooks:   client.Hooks{Disconnected: func(_ string, err error) { end(err) }},
-	})
-	if cause := context.Cause(ctx); err != nil && cause != nil {
-		return cause
-	}
-	return err
-}
-
 // ask sends a command that changes nothing, and waits for the answer.
 func (t *target) ask(ctx context.Context) error {
 	for _, err := range t.client.Execute(ctx, client.Command{Name: "flush"}) {
-		if cause := context.Cause(ctx); err != nil && cause != nil {
-			return cause
-		}
 		if err != nil {
 			return err
 		}

@@ -51,7 +51,7 @@ func (s *screen) show(line string) {
 		fmt.Fprintln(s.w, line)
 		return
 	}
-	_ = t.draw(eraseLine + t.fit(visible.Text(line)))
+	t.draw(eraseLine + t.fit(visible.Text(line)))
 	s.drawn = true
 }
 
@@ -64,7 +64,7 @@ func (s *screen) erase() {
 
 func (s *screen) eraseLocked() {
 	if s.drawn {
-		_ = s.w.(*terminal).draw(eraseLine)
+		s.w.(*terminal).draw(eraseLine)
 		s.drawn = false
 	}
 }

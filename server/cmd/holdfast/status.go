@@ -6,12 +6,9 @@ import (
 	"io"
 	"net"
 	"net/url"
-	"os"
-	"os/signal"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -37,8 +34,8 @@ func (c *statusCommand) Run(o *output) error {
 	case c.Timeout <= 0:
 		return usagef("--timeout must be more than 0")
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	ctx, end := interruptible()
+	defer end(nil)
 	client := newAdminClient(c.Timeout)
 	if !c.Watch.set {
 		return c.once(ctx, o, client)
@@ -53,17 +50,7 @@ func (c *statusCommand) once(ctx context.Context, o *output, client *adminClient
 		addresses = append(addresses, c.Peer)
 	}
 	report := lookAround(ctx, client, addresses)
-	if c.JSON {
-		if err := o.object(report); err != nil {
-			return err
-		}
-	} else {
-		report.print(o, c.All)
-	}
-	if !report.Well {
-		return errFound
-	}
-	return nil
+	return o.report(c.JSON, report.Well, report, func() { report.print(o, c.All) })
 }
 
 // watch looks until ctx ends, and returns what it saw last. On a terminal the

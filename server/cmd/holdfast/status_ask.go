@@ -136,7 +136,7 @@ func (c *adminClient) explain(address adminAddress, err error) string {
 		return "nobody listens there: start the instance, or name what 'admin.listen' of its configuration says"
 	case lookup:
 		return fmt.Sprintf("%v: write the name as the resolver knows it, or the IP address", cause(err))
-	case errors.Is(err, context.Canceled):
+	case errors.Is(err, context.Canceled), errors.Is(err, errInterrupted):
 		return "interrupted"
 	case errors.Is(err, errOther):
 		return fmt.Sprintf("%v: name the port of 'admin.listen' of an instance's configuration", err)

@@ -5,8 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"text/tabwriter"
 	"time"
-	"unicode/utf8"
 
 	"github.com/holdfast-mq/holdfast/client"
 	"github.com/holdfast-mq/holdfast/internal/journal"
@@ -49,22 +49,11 @@ func (t *table) row(cells ...string) { *t = append(*t, cells) }
 
 // print writes the table with its columns aligned.
 func (t table) print(o *output) {
-	var width []int
+	w := tabwriter.NewWriter(o.out, 0, 0, 2, ' ', 0)
 	for _, row := range t {
-		for i, cell := range row {
-			if i == len(width) {
-				width = append(width, 0)
-			}
-			width[i] = max(width[i], utf8.RuneCountInString(cell))
-		}
+		fmt.Fprintln(w, strings.Join(row, "\t"))
 	}
-	for _, row := range t {
-		var line strings.Builder
-		for i, cell := range row {
-			line.WriteString(cell + strings.Repeat(" ", width[i]-utf8.RuneCountInString(cell)+2))
-		}
-		o.printf("%s\n", strings.TrimRight(line.String(), " "))
-	}
+	w.Flush()
 }
 
 // table returns what stands side by side.
@@ -105,7 +94,7 @@ func (r *statusReport) row(t *table, label string, cell func(*server.Status) str
 			cells = append(cells, "-")
 		}
 	}
-	*t = append(*t, cells)
+	t.row(cells...)
 }
 
 // state is ready, or what it is instead.

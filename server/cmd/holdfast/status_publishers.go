@@ -1,6 +1,9 @@
 package main
 
 import (
+	"maps"
+	"slices"
+
 	"github.com/holdfast-mq/holdfast/server"
 )
 
@@ -38,14 +41,10 @@ func compare(instances []instanceReport, lists []publisherList) *publishersRepor
 			return r
 		}
 	}
-	clients := clientsOf(instances)
-	a, b := common(&lists[0], &lists[1])
-	r.Complete = len(a) == len(lists[0].publishers) && len(b) == len(lists[1].publishers) && !lists[0].more && !lists[1].more
-	for len(a) > 0 || len(b) > 0 {
-		d := differing{}
-		d.take(&a, &b)
-		d.Client = clients[d.Publisher]
-		r.Compared++
+	clients, publishers := clientsOf(instances), sideBySide(lists)
+	r.Compared, r.Complete = len(publishers), !lists[0].more && !lists[1].more
+	for _, id := range slices.Sorted(maps.Keys(publishers)) {
+		d := differing{id, clients[id], publishers[id]}
 		if d.same() {
 			continue
 		}
@@ -56,38 +55,26 @@ func compare(instances []instanceReport, lists []publisherList) *publishersRepor
 	return r
 }
 
-// common returns what can be compared of two lists that end somewhere.
-func common(a, b *publisherList) (inA, inB []server.PublisherStatus) {
+// sideBySide returns what two instances say of their publishers, up to where a
+// list ends that is not whole.
+func sideBySide(lists []publisherList) map[uint64][2]*server.PublisherStatus {
 	end := ^uint64(0)
-	for _, l := range []*publisherList{a, b} {
+	for _, l := range lists {
 		if l.more {
 			end = min(end, l.last())
 		}
 	}
-	return upTo(a.publishers, end), upTo(b.publishers, end)
-}
-
-func upTo(list []server.PublisherStatus, end uint64) []server.PublisherStatus {
-	for len(list) > 0 && list[len(list)-1].Publisher > end {
-		list = list[:len(list)-1]
-	}
-	return list
-}
-
-// take takes the publisher with the lowest id out of two lists.
-func (d *differing) take(a, b *[]server.PublisherStatus) {
-	lists := [2]*[]server.PublisherStatus{a, b}
-	d.Publisher = ^uint64(0)
-	for _, l := range lists {
-		if len(*l) > 0 {
-			d.Publisher = min(d.Publisher, (*l)[0].Publisher)
+	publishers := make(map[uint64][2]*server.PublisherStatus)
+	for side, l := range lists {
+		for _, p := range l.publishers {
+			if p.Publisher <= end {
+				both := publishers[p.Publisher]
+				both[side] = &p
+				publishers[p.Publisher] = both
+			}
 		}
 	}
-	for i, l := range lists {
-		if len(*l) > 0 && (*l)[0].Publisher == d.Publisher {
-			d.Instances[i], *l = &(*l)[0], (*l)[1:]
-		}
-	}
+	return publishers
 }
 
 // same reports whether both instances hold as much, and have it on disk.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -60,8 +61,15 @@ func (r *statusReport) judge() {
 	r.Well = len(r.Problems) == 0
 }
 
+// wrong notes a problem.
 func (r *statusReport) wrong(kind, instance, format string, args ...any) {
 	r.Problems = append(r.Problems, problem{kind, instance, fmt.Sprintf(format, args...)})
+}
+
+func (r *statusReport) wrongIf(is bool, kind, instance, format string, args ...any) {
+	if is {
+		r.wrong(kind, instance, format, args...)
+	}
 }
 
 // judgeState says what is wrong with an instance itself.
@@ -77,38 +85,24 @@ func (r *statusReport) judgeState(name string, s *server.Status) {
 	case s.CatchingUp:
 		r.wrong("catching_up", name, "it serves clients, and lacks or may lack what its peer has, until the peer has told it")
 	}
-	if s.Ready && !s.Intact && s.Damage == "" {
-		r.wrong("not_intact", name, "its journal was lost, and it has not yet got all that a peer with an intact one has: "+
-			"of publishers that nobody knows any more subscriptions are told that messages may be lost")
-	}
-	if s.Damage != "" {
-		r.wrong("damage", name, "its journal is damaged, and heals from the peer when that is there: %s", printable(s.Damage))
-	}
-	if s.Full {
-		r.wrong("full", name, "its disk is nearly full, and what is there can't go: it refuses publishes until there is space, clients move to the peer")
-	}
-	if s.ClockAheadMS > 0 {
-		r.wrong("clock", name, "its newest message is stamped %v in the future: its wall clock is wrong or was; "+
-			"messages go by age as they should, subscriptions by time begin too early", time.Duration(s.ClockAheadMS)*time.Millisecond)
-	}
+	r.wrongIf(s.Ready && !s.Intact && s.Damage == "", "not_intact", name, "its journal was lost, and it has not yet got all that a peer with an intact one has: "+
+		"of publishers that nobody knows any more subscriptions are told that messages may be lost")
+	r.wrongIf(s.Damage != "", "damage", name, "its journal is damaged, and heals from the peer when that is there: %s", printable(s.Damage))
+	r.wrongIf(s.Full, "full", name, "its disk is nearly full, and what is there can't go: it refuses publishes until there is space, clients move to the peer")
+	r.wrongIf(s.ClockAheadMS > 0, "clock", name, "its newest message is stamped %v in the future: its wall clock is wrong or was; "+
+		"messages go by age as they should, subscriptions by time begin too early", time.Duration(s.ClockAheadMS)*time.Millisecond)
 	for _, d := range s.Diverged {
-		if d.Floor < max(d.Have, 1) {
-			r.wrong("set_apart", name, "publisher %d has diverged: from its message %d on the instances have different contents, since a store was copied or somebody "+
-				"knows its life; nothing more of it is taken, sent or waited for, and its client goes on as another publisher. Find the copy, and keep what each "+
-				"instance has until you have decided: holdfast journal dump DIR --publisher %d --sequence %d --body", d.Publisher, d.From, d.Publisher, d.From)
-		}
+		r.wrongIf(d.Floor < max(d.Have, 1), "set_apart", name, "publisher %d has diverged: from its message %d on the instances have different contents, since a store was copied or somebody "+
+			"knows its life; nothing more of it is taken, sent or waited for, and its client goes on as another publisher. Find the copy, and keep what each "+
+			"instance has until you have decided: holdfast journal dump DIR --publisher %d --sequence %d --body", d.Publisher, d.From, d.Publisher, d.From)
 	}
 	r.judgeDecree(name, s)
-	if s.Single {
-		r.wrong("single", name, "acks are single, one disk only: publish stores keep their messages until the peer has them, too")
-	}
+	r.wrongIf(s.Single, "single", name, "acks are single, one disk only: publish stores keep their messages until the peer has them, too")
 }
 
 // judgeDecree says what is wrong with what was acknowledged.
 func (r *statusReport) judgeDecree(name string, s *server.Status) {
-	if s.Outdated != "" {
-		r.wrong("outdated", name, "it serves nobody: %s", printable(s.Outdated))
-	}
+	r.wrongIf(s.Outdated != "", "outdated", name, "it serves nobody: %s", printable(s.Outdated))
 	for _, reason := range s.Refusing {
 		text, known := refusalTexts[reason]
 		if !known {
@@ -126,11 +120,11 @@ func (r *statusReport) judgeDecree(name string, s *server.Status) {
 // firstOf names the first few of a list.
 func firstOf(ids []string) string {
 	const shown = 3
-	switch {
-	case len(ids) == 0:
+	if len(ids) == 0 {
 		return ""
-	case len(ids) > shown:
-		return " (" + printable(strings.Join(ids[:shown], ", ")) + ", ...)"
+	}
+	if len(ids) > shown {
+		ids = append(ids[:shown:shown], "...")
 	}
 	return " (" + printable(strings.Join(ids, ", ")) + ")"
 }
@@ -159,16 +153,10 @@ func (r *statusReport) judgeLink(name string, l *replica.Status) {
 	case l.State == "catching-up":
 		r.wrong("link_catching_up", name, "%s has not acknowledged yet what it lacked when it came back", peer)
 	}
-	if l.OtherCluster {
-		r.wrong("other_cluster", name, "an instance of another cluster was met under the name of %s: correct the address; the logs of both say more", peer)
-	}
-	if l.ClocksDisagree {
-		r.wrong("clocks_disagree", name, "the wall clock of %s is %v from its own: messages don't go by age until they agree again; set the one that is wrong",
-			peer, time.Duration(l.ClockSkewMS)*time.Millisecond)
-	}
-	if l.Rivals {
-		r.wrong("rivals", name, "two processes run as %s, and the later one is linked: stop one of them, or give it another name", peer)
-	}
+	r.wrongIf(l.OtherCluster, "other_cluster", name, "an instance of another cluster was met under the name of %s: correct the address; the logs of both say more", peer)
+	r.wrongIf(l.ClocksDisagree, "clocks_disagree", name, "the wall clock of %s is %v from its own: messages don't go by age until they agree again; set the one that is wrong",
+		peer, time.Duration(l.ClockSkewMS)*time.Millisecond)
+	r.wrongIf(l.Rivals, "rivals", name, "two processes run as %s, and the later one is linked: stop one of them, or give it another name", peer)
 	switch {
 	case l.OneWay && l.Outbound:
 		r.wrong("one_way", name, "%s does not replicate back: what is published there never gets here, and publishers pass it over; "+
@@ -177,15 +165,9 @@ func (r *statusReport) judgeLink(name string, l *replica.Status) {
 		r.wrong("one_way", name, "it does not replicate back to %s, whose acks wait for it: what is published here never gets there, and publishers "+
 			"pass it over; name %s in its 'replication.destinations'", peer, peer)
 	}
-	if l.Ack == "downgraded" {
-		r.wrong("downgraded", name, "acks don't wait for %s, since it kept them waiting for longer than 'downgrade_after'", peer)
-	}
-	if l.GivenUp {
-		r.wrong("given_up", name, "%s was away for more than 'hold': what it lacks is no longer kept for it, and it is told what is missing when it is back", peer)
-	}
-	if l.Diverged > 0 {
-		r.wrong("diverged", name, "%s holds other content of %s: two processes wrote under one identity, a store was copied", peer, plural(int(l.Diverged), "publisher"))
-	}
+	r.wrongIf(l.Ack == "downgraded", "downgraded", name, "acks don't wait for %s, since it kept them waiting for longer than 'downgrade_after'", peer)
+	r.wrongIf(l.GivenUp, "given_up", name, "%s was away for more than 'hold': what it lacks is no longer kept for it, and it is told what is missing when it is back", peer)
+	r.wrongIf(l.Diverged > 0, "diverged", name, "%s holds other content of %s: two processes wrote under one identity, a store was copied", peer, plural(int(l.Diverged), "publisher"))
 }
 
 // judgePair says what is wrong with two instances as a pair.
@@ -207,12 +189,7 @@ func short(cluster string) string { return plain(cluster[:min(len(cluster), 8)])
 
 // linked reports whether a has a link with b.
 func linked(a, b *server.Status) bool {
-	for _, l := range a.Links {
-		if l.Peer == b.Name {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(a.Links, func(l replica.Status) bool { return l.Peer == b.Name })
 }
 
 // printable returns text from elsewhere so that it does nothing to a terminal

@@ -36,10 +36,7 @@ func (t *terminal) Write(b []byte) (int, error) {
 }
 
 // draw writes what is ours to the last byte, control characters included.
-func (t *terminal) draw(text string) error {
-	_, err := io.WriteString(t.f, text)
-	return err
-}
+func (t *terminal) draw(text string) { _, _ = io.WriteString(t.f, text) }
 
 func isTerminal(w io.Writer) bool {
 	_, is := w.(*terminal)
