@@ -53,6 +53,15 @@ func plain[T string | []byte](text T) string {
 	return s
 }
 
+// plainList returns texts with commas between.
+func plainList(texts []string) string {
+	var all []string
+	for _, text := range texts {
+		all = append(all, plain(text))
+	}
+	return strings.Join(all, ", ")
+}
+
 // isPlain reports whether a character shows itself and takes no part in how a line is read.
 func isPlain(r rune) bool { return r != unicode.ReplacementChar && r != ' ' && unicode.IsPrint(r) }
 

@@ -120,9 +120,7 @@ func (c *publishCommand) publication(end context.CancelCauseFunc, o *output, in 
 	} else if err := p.open(); err != nil {
 		return nil, err
 	}
-	if p.name == "" {
-		p.name = madeUpName()
-	}
+	p.name = cmp.Or(p.name, madeUpName())
 	p.contact = c.contact(p.screen, end)
 	return p, nil
 }
@@ -142,9 +140,7 @@ func (p *publication) open() error {
 	if err != nil {
 		return errors.Join(err, s.close())
 	}
-	if p.name == "" {
-		p.name = name
-	}
+	p.name = cmp.Or(p.name, name)
 	p.store = s
 	return nil
 }
@@ -179,11 +175,7 @@ func (p *publication) run(ctx context.Context) error {
 
 // sayBeginning tells that nothing of the input is in the store, and what else is.
 func (p *publication) sayBeginning() {
-	kept := 0
-	for _, life := range p.store.Lives() {
-		kept += life.Kept
-	}
-	if kept > 0 {
+	if kept := p.store.Usage().Messages; kept > 0 {
 		p.screen.say("--store %s keeps %s of earlier runs, sent first", p.flags.Store, plural(kept, "message"))
 		return
 	}
@@ -196,10 +188,10 @@ func (p *publication) from() (from extent, err error) {
 	if !ok {
 		return from, nil
 	}
-	if from, err = s.extent(p.flags.Topic, p.flags.Whole); err != nil {
+	if from, err = s.extent(p.flags.Whole); err != nil {
 		return from, err
 	}
-	s.begin(p.in.name, p.flags.Topic, p.flags.Whole)
+	s.kept.Input, s.kept.Topic, s.kept.Whole = p.in.name, p.flags.Topic, p.flags.Whole // on disk with the first line
 	p.last = lastKept{s.kept.Publisher, s.kept.Sequence, from.Lines}
 	p.skipped = from.Lines
 	p.stored.Store(from.Lines)
@@ -429,7 +421,7 @@ func (r *publishResult) goOn(err error) error {
 		unacked = fmt.Sprintf(" (%d not acknowledged yet)", r.Unacked)
 	}
 	switch {
-	case err == nil, special && e.code == exitUsage, r.Lines == 0:
+	case special && e.code == exitUsage, r.Lines == 0:
 		return err
 	case r.Store == "" && r.Unacked > 0:
 		return fmt.Errorf("%w; up to line %d all was sent, but %d were not acknowledged and may be lost: --store would keep them", err, r.Lines, r.Unacked)

@@ -64,17 +64,6 @@ type line struct {
 	at   extent
 }
 
-// An extent is how much of an input has been read: its first Lines lines, which are
-// so many bytes with this hash. What it says is kept in the publish store.
-type extent struct {
-	Lines int64
-	Bytes int64
-	Sum   [sha256.Size]byte
-	// Open says that the last line ended with the input and not with a newline,
-	// so that nothing may follow it.
-	Open bool
-}
-
 // A feed reads lines ahead of who publishes them, who is slower. It has one
 // goroutine, which ends with the input, with an error, or with its context; it
 // can't be waited for while it reads a pipe that nobody writes to.
@@ -157,7 +146,8 @@ func (f *feed) one(ctx context.Context) error {
 	if err != nil && (err != io.EOF || len(raw) == 0) {
 		return err
 	}
-	if err := cmp.Or(f.pace.wait(ctx), context.Cause(ctx)); err != nil {
+	f.pace.wait(ctx)
+	if err := context.Cause(ctx); err != nil {
 		return err
 	}
 	body, ended := bytes.CutSuffix(raw, []byte("\n"))
@@ -177,15 +167,15 @@ func (f *feed) read() (raw []byte, err error) {
 	if f.whole {
 		raw, err = io.ReadAll(io.LimitReader(f.in, int64(f.most)+1))
 		if len(raw) > f.most {
-			return nil, f.tooLong("the input has more than %d bytes")
+			return nil, f.tooLong("the input")
 		}
-		return raw, cmp.Or(err, ended(raw))
+		return raw, cmp.Or(err, io.EOF)
 	}
 	for {
 		part, err := f.in.ReadSlice('\n')
 		raw = append(raw, part...)
 		if len(bytes.TrimSuffix(raw, []byte("\n"))) > f.most {
-			return nil, f.tooLong(fmt.Sprintf("line %d has more than %%d bytes", f.at.Lines+1))
+			return nil, f.tooLong(fmt.Sprintf("line %d", f.at.Lines+1))
 		}
 		if err != bufio.ErrBufferFull {
 			return raw, err
@@ -193,16 +183,9 @@ func (f *feed) read() (raw []byte, err error) {
 	}
 }
 
-// ended is how reading ends of which nothing is left.
-func ended(raw []byte) error {
-	if len(raw) == 0 {
-		return io.EOF
-	}
-	return nil
-}
-
-func (f *feed) tooLong(format string) error {
-	return &exitError{exitFound, fmt.Errorf("%s: "+format+", which is the limit of a message: nothing of it is published; shorten it or take it out", f.name, f.most)}
+func (f *feed) tooLong(message string) error {
+	return &exitError{exitFound, fmt.Errorf("%s: %s has more than %d bytes, which is the limit of a message: nothing of it is published; shorten it or take it out",
+		f.name, message, f.most)}
 }
 
 // give hands a line over, together with those that have not been taken yet. It
@@ -232,29 +215,20 @@ type pace struct {
 	n     float64
 }
 
-// wait waits until the next one is due.
-func (p *pace) wait(ctx context.Context) error {
+// wait waits until the next one is due, or ctx ends.
+func (p *pace) wait(ctx context.Context) {
 	if p.rate == 0 {
-		return nil
+		return
 	}
 	if p.n == 0 {
 		p.begun = time.Now()
 	}
-	due := p.begun.Add(time.Duration(p.n / p.rate * float64(time.Second)))
+	left := time.Until(p.begun.Add(time.Duration(p.n / p.rate * float64(time.Second))))
 	p.n++
-	left := time.Until(due)
 	if left < -time.Second { // nothing came for a while: that is not made up for
 		p.begun = p.begun.Add(-left)
 	}
-	if left <= 0 {
-		return nil
-	}
-	timer := time.NewTimer(left)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	if left > 0 {
+		pause(ctx, left)
 	}
 }

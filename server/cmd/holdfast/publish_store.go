@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -27,7 +28,7 @@ const (
 	inputBucket   = "holdfast publish"
 )
 
-var inputKey = []byte("input")
+var inputNote = note{inputBucket, "input"}
 
 // A keeper is a publish store that takes lines.
 type keeper interface {
@@ -52,16 +53,40 @@ func currentPublisher(s pubstore.Store) uint64 {
 	return bookmark.OfLife(lives[len(lives)-1].ID).ID
 }
 
+// An extent is how much of an input has been read: its first Lines lines, which are
+// so many bytes with this hash. What it says is kept in the publish store.
+type extent struct {
+	Lines int64    `json:"lines"`
+	Bytes int64    `json:"bytes"`
+	Sum   checksum `json:"sha256"`
+	// Open says that the last line ended with the input and not with a newline,
+	// so that nothing may follow it.
+	Open bool `json:"open"`
+}
+
+// A checksum is an SHA-256, as text in hexadecimal digits.
+type checksum [sha256.Size]byte
+
+// MarshalText implements encoding.TextMarshaler.
+func (c checksum) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, c[:]), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (c *checksum) UnmarshalText(text []byte) error {
+	sum, err := hex.DecodeString(string(text))
+	if err != nil || len(sum) != len(c) {
+		return fmt.Errorf("hash %q is malformed", text)
+	}
+	copy(c[:], sum)
+	return nil
+}
+
 // A keptExtent is how far an input is in a store, as it stands there, in JSON.
 type keptExtent struct {
 	Version int    `json:"version"`
 	Input   string `json:"input"` // its name, for people
 	Topic   string `json:"topic"`
 	Whole   bool   `json:"whole"`
-	Lines   int64  `json:"lines"`
-	Bytes   int64  `json:"bytes"`
-	SHA256  string `json:"sha256"` // of so many bytes
-	Open    bool   `json:"open"`   // the last line had no newline
+	extent
 	// Done says that the servers have all of it, and that the run has ended with
 	// that if the file beside the store is gone.
 	Done bool `json:"done"`
@@ -103,54 +128,40 @@ func openResumable(path, topic string, o pubstore.BoltOptions) (s *resumable, na
 		s.Bolt, err = pubstore.OpenBoltIn(db, publishBucket, o)
 	}
 	if err != nil {
-		return nil, "", errors.Join(publishStoreError(path, err), db.Close())
+		return nil, "", errors.Join(storeError(path, err), db.Close())
 	}
 	return s, found.Name, nil
 }
 
-func publishStoreError(path string, err error) error {
-	if damaged, ok := errors.AsType[*pubstore.DamagedError](err); ok {
-		return &exitError{exitFound, fmt.Errorf("%w: see holdfast store repair, or name another --store", damaged)}
-	}
-	return fmt.Errorf("--store %s: %w", path, err)
-}
-
 // readExtent reads how far the input is that a database's publish store is for; Version 0: none.
 func readExtent(db *bbolt.DB) (k keptExtent, err error) {
-	err = db.View(func(tx *bbolt.Tx) error {
-		bucket := tx.Bucket([]byte(inputBucket))
-		if bucket == nil || bucket.Get(inputKey) == nil {
-			return nil
-		}
-		return json.Unmarshal(bucket.Get(inputKey), &k)
-	})
+	text, err := inputNote.get(db)
+	if err == nil && text != nil {
+		err = json.Unmarshal(text, &k)
+	}
 	if err == nil && k.Version > extentVersion {
 		err = &format.VersionError{Found: uint64(k.Version), Known: extentVersion}
 	}
 	if err != nil {
-		return k, fmt.Errorf("how far the input was published: %w", err)
+		err = fmt.Errorf("how far the input was published: %w", err)
 	}
-	return k, nil
+	return k, err
 }
 
 // extent returns how far the interrupted run came, or nowhere.
-func (s *resumable) extent(topic string, whole bool) (p extent, err error) {
+func (s *resumable) extent(whole bool) (extent, error) {
 	k := &s.kept
 	switch {
 	case k.Version == 0:
-		return p, nil
-	case k.Topic != topic:
-		return p, usagef("the last run with this --store was to topic %q and has not ended: give that one to go on, "+
-			"or --restart to publish from the beginning of the input to %q, or another --store", k.Topic, topic)
+		return extent{}, nil
+	case k.Topic != s.topic:
+		return extent{}, usagef("the last run with this --store was to topic %q and has not ended: give that one to go on, "+
+			"or --restart to publish from the beginning of the input to %q, or another --store", k.Topic, s.topic)
 	case k.Whole != whole:
-		return p, usagef("the last run with this --store was %s --whole and has not ended: do so to go on, or --restart",
+		return extent{}, usagef("the last run with this --store was %s --whole and has not ended: do so to go on, or --restart",
 			map[bool]string{true: "with", false: "without"}[k.Whole])
 	}
-	p = extent{Lines: k.Lines, Bytes: k.Bytes, Open: k.Open}
-	if n, err := hex.Decode(p.Sum[:], []byte(k.SHA256)); err != nil || n != len(p.Sum) {
-		return p, fmt.Errorf("how far the input was published: hash %q is malformed", k.SHA256)
-	}
-	return p, nil
+	return k.extent, nil
 }
 
 // keep puts lines into the store, as many as have room, and waits if none has.
@@ -159,7 +170,7 @@ func (s *resumable) keep(ctx context.Context, lines []line) (n int, last uint64,
 		return 0, 0, err
 	}
 	next := s.kept
-	err = s.update(func(tx *bbolt.Tx) error {
+	err = updateBolt(s.db, func(tx *bbolt.Tx) error {
 		for ; n < len(lines); n++ {
 			sequence, err := s.AppendTx(tx, s.topic, lines[n].body)
 			if errors.Is(err, pubstore.ErrFull) {
@@ -173,7 +184,7 @@ func (s *resumable) keep(ctx context.Context, lines []line) (n int, last uint64,
 		if n == 0 {
 			return nil
 		}
-		next.set(lines[n-1].at)
+		next.Version, next.Done, next.extent = extentVersion, false, lines[n-1].at
 		next.Publisher, next.Sequence = currentPublisher(s), last
 		return s.write(tx, &next)
 	})
@@ -187,35 +198,20 @@ func (s *resumable) keep(ctx context.Context, lines []line) (n int, last uint64,
 	return n, last, nil
 }
 
-func (k *keptExtent) set(p extent) {
-	k.Version, k.Done = extentVersion, false
-	k.Lines, k.Bytes, k.Open = p.Lines, p.Bytes, p.Open
-	k.SHA256 = hex.EncodeToString(p.Sum[:])
-}
-
 func (s *resumable) write(tx *bbolt.Tx, k *keptExtent) error {
-	bucket, err := tx.CreateBucketIfNotExists([]byte(inputBucket))
-	if err != nil {
-		return err
-	}
 	text, err := json.Marshal(k)
 	if err != nil {
 		return err
 	}
-	return bucket.Put(inputKey, text)
-}
-
-// begin notes what is published from here on, in memory until the first line is.
-func (s *resumable) begin(input, topic string, whole bool) {
-	s.kept.Input, s.kept.Topic, s.kept.Whole = input, topic, whole
+	return inputNote.put(tx, text)
 }
 
 // forget drops how far the input is: what is published next begins anew.
 func (s *resumable) forget() error {
 	s.kept = keptExtent{}
-	err := s.update(func(tx *bbolt.Tx) error {
-		if bucket := tx.Bucket([]byte(inputBucket)); bucket != nil {
-			return bucket.Delete(inputKey)
+	err := updateBolt(s.db, func(tx *bbolt.Tx) error {
+		if bucket := tx.Bucket([]byte(inputNote.bucket)); bucket != nil {
+			return bucket.Delete([]byte(inputNote.key))
 		}
 		return nil
 	})
@@ -246,7 +242,7 @@ func (s *resumable) finish() error {
 		return err
 	}
 	s.kept.Done = true
-	return s.update(func(tx *bbolt.Tx) error { return s.write(tx, &s.kept) })
+	return updateBolt(s.db, func(tx *bbolt.Tx) error { return s.write(tx, &s.kept) })
 }
 
 func (s *resumable) exit() error {
@@ -260,10 +256,6 @@ func (s *resumable) exit() error {
 func (s *resumable) ended() bool {
 	_, err := os.Stat(s.running())
 	return s.kept.Done && errors.Is(err, fs.ErrNotExist)
-}
-
-func (s *resumable) update(do func(*bbolt.Tx) error) error {
-	return boltfile.Guard(s.db.Path(), func() error { return s.db.Update(do) })
 }
 
 func (s *resumable) close() error { return cmp.Or(s.Bolt.Close(), s.db.Close()) }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"syscall"
 	"time"
 
@@ -13,7 +12,6 @@ import (
 
 	"github.com/holdfast-mq/holdfast/bookmarkstore"
 	"github.com/holdfast-mq/holdfast/internal/boltfile"
-	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 	"github.com/holdfast-mq/holdfast/pubstore"
@@ -77,15 +75,17 @@ func (c *storeVerify) Run(o *output) error {
 }
 
 // verdict tells what is wrong with stores, and what is well if that is wanted.
-func verdict(o *output, stores []store, all bool) (err error) {
+func verdict(o *output, stores []*storeReport, all bool) (err error) {
 	for _, s := range stores {
-		damage, remedy := s.damage()
-		for _, d := range damage {
-			o.printf("damage: %v\n", d)
+		for _, d := range s.Damage {
+			o.printf("damage: %s\n", d)
 		}
 		switch {
-		case len(damage) > 0:
-			o.printf("%s: DAMAGED; %s\n", s.name(), remedy)
+		case !s.Sound && s.Publish != nil:
+			o.printf("%s: DAMAGED; see holdfast store repair, which keeps all that can be read (a copy put back would be a rollback)\n", s.name())
+			err = errFound
+		case !s.Sound:
+			o.printf("%s: DAMAGED; put back a copy, or see holdfast store repair, after which messages come again\n", s.name())
 			err = errFound
 		case all:
 			o.printf("%s: sound\n", s.name())
@@ -94,30 +94,8 @@ func verdict(o *output, stores []store, all bool) (err error) {
 	return err
 }
 
-// A store is one that was found.
-type store interface {
-	name() string // where it is and what it is
-	print(o *output)
-	damage() (damage []error, remedy string)
-	report() storeReport
-}
-
-// A home is where a store is.
-type home struct {
-	path   string
-	bucket string // in the database; empty: a directory
-	format string // file, bolt
-}
-
-func (h home) String() string {
-	if h.bucket == "" {
-		return h.path
-	}
-	return fmt.Sprintf("%s, bucket %s", h.path, plain(h.bucket))
-}
-
 // look finds the stores at path: what kind they are shows itself.
-func look(path string, messages bool) ([]store, error) {
+func look(path string, messages bool) ([]*storeReport, error) {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
@@ -128,7 +106,7 @@ func look(path string, messages bool) ([]store, error) {
 		return nil, explain(path, err)
 	case info.IsDir():
 		s, err := lookIntoFile(path, messages)
-		return []store{s}, err
+		return []*storeReport{s}, err
 	case !info.Mode().IsRegular():
 		return nil, usagef("%s is neither a directory nor a file", path)
 	case info.Size() == 0:
@@ -138,27 +116,26 @@ func look(path string, messages bool) ([]store, error) {
 }
 
 // lookIntoFile reads the file store in a directory.
-func lookIntoFile(dir string, messages bool) (*publishStore, error) {
-	s := &publishStore{home: home{path: dir, format: "file"}}
-	var err error
-	s.found, err = pubstore.InspectFile(dir, pubstore.FileOptions{}, s.collect(messages))
+func lookIntoFile(dir string, messages bool) (*storeReport, error) {
+	kept := make(keptMessages)
+	found, err := pubstore.InspectFile(dir, pubstore.FileOptions{}, kept.collect(messages))
 	if errors.Is(err, pubstore.ErrNotStore) {
-		if _, err := journal.Inspect(seglog.ReadOnly, dir, nil); err == nil {
-			if names, _ := seglog.ReadOnly.ReadDir(dir); slices.ContainsFunc(names, isSegment) {
-				return s, usagef("%s is the journal of an instance: see holdfast journal verify", dir)
-			}
+		if found, err := journal.Inspect(seglog.ReadOnly, dir, nil); err == nil && found.Log.Segments > 0 {
+			return nil, usagef("%s is the journal of an instance: see holdfast journal verify", dir)
 		}
-		return s, usagef("%s holds no publish store", dir)
+		return nil, usagef("%s holds no publish store", dir)
 	}
-	return s, explain(dir, err)
+	return publishStoreOf(dir, "", &found, kept, keptExtent{}), explain(dir, err)
 }
 
-func isSegment(name string) bool { return len(name) == 20 && name[16:] == ".log" }
-
-// lookIntoBolt reads every store in a database.
-func lookIntoBolt(path string, messages bool) (stores []store, err error) {
-	err = withBolt(path, func(db *bbolt.DB) error {
-		stores, err = storesIn(db, messages)
+// lookIntoBolt reads every store in a database, of which there must be one.
+func lookIntoBolt(path string, messages bool) (stores []*storeReport, err error) {
+	err = withBolt(path, func(db *bbolt.DB) (err error) {
+		var buckets int
+		stores, buckets, err = findStores(db, messages)
+		if err == nil && len(stores) == 0 {
+			err = usagef("%s holds no store: %s of something else", path, plural(buckets, "bucket"))
+		}
 		return err
 	})
 	return stores, err
@@ -209,24 +186,9 @@ func damagedBolt(err error) error {
 	return err
 }
 
-// storesIn reads the stores in an open database, of which there must be one.
-func storesIn(db *bbolt.DB, messages bool) ([]store, error) {
-	stores, buckets, err := findStores(db, messages)
-	if err == nil && len(stores) == 0 {
-		err = usagef("%s holds no store: %s of something else", db.Path(), plural(buckets, "bucket"))
-	}
-	return stores, err
-}
-
 // findStores reads the stores in an open database, and counts its buckets.
-func findStores(db *bbolt.DB, messages bool) (stores []store, buckets int, err error) {
-	var names []string
-	err = db.View(func(tx *bbolt.Tx) error {
-		return tx.ForEach(func(name []byte, _ *bbolt.Bucket) error {
-			names = append(names, string(name))
-			return nil
-		})
-	})
+func findStores(db *bbolt.DB, messages bool) (stores []*storeReport, buckets int, err error) {
+	names, err := bucketNames(db)
 	for _, name := range names {
 		if err == nil {
 			stores, err = appendStore(stores, db, name, messages)
@@ -236,107 +198,77 @@ func findStores(db *bbolt.DB, messages bool) (stores []store, buckets int, err e
 }
 
 // appendStore appends the store that a bucket holds, if it does.
-func appendStore(stores []store, db *bbolt.DB, bucket string, messages bool) ([]store, error) {
-	p := &publishStore{home: home{db.Path(), bucket, "bolt"}}
-	found, err := pubstore.InspectBolt(db, bucket, pubstore.BoltOptions{}, p.collect(messages))
+func appendStore(stores []*storeReport, db *bbolt.DB, bucket string, messages bool) ([]*storeReport, error) {
+	kept, input := make(keptMessages), keptExtent{}
+	found, err := pubstore.InspectBolt(db, bucket, pubstore.BoltOptions{}, kept.collect(messages))
 	if err == nil && bucket == publishBucket {
-		p.input, err = readExtent(db)
+		input, err = readExtent(db)
 	}
 	if err == nil {
-		p.found = found
-		return append(stores, p), nil
+		return append(stores, publishStoreOf(db.Path(), bucket, &found, kept, input)), nil
 	}
 	if !errors.Is(err, pubstore.ErrNotStore) {
 		return stores, err
 	}
-	b := &bookmarkStore{home: p.home}
-	b.subscriptions, b.err = bookmarkstore.InspectBolt(db, bucket)
-	if errors.Is(b.err, bookmarkstore.ErrNotStore) {
+	subscriptions, err := bookmarkstore.InspectBolt(db, bucket)
+	if errors.Is(err, bookmarkstore.ErrNotStore) {
 		return stores, nil
 	}
-	if isNewer(b.err) {
-		return stores, b.err
+	if isNewer(err) {
+		return stores, err
 	}
-	return append(stores, b), nil
+	return append(stores, bookmarkStoreOf(db.Path(), bucket, subscriptions, err)), nil
 }
 
-// A publishStore is one that was found.
-type publishStore struct {
-	home
-	found    pubstore.Inspection
-	messages map[string][]kept // by life, if they are wanted
-	input    keptExtent        // of a run of holdfast publish that has not ended, if there is one
-}
-
-// A kept is a message to list.
-type kept struct {
-	sequence uint64
-	time     time.Time
-	topic    string
-	size     int
-}
-
-// collect returns what takes the messages, nil if they are not wanted.
-func (s *publishStore) collect(wanted bool) func(string, *pubstore.Message) error {
-	if !wanted {
-		return nil
+// print shows a store to a person.
+func (s *storeReport) print(o *output) {
+	if s.Publish != nil {
+		s.Publish.print(o, s.name())
+		return
 	}
-	s.messages = make(map[string][]kept)
-	return func(life string, m *pubstore.Message) error {
-		s.messages[life] = append(s.messages[life], kept{m.Sequence, m.Time, m.Topic, len(m.Body)})
-		return nil
+	o.printf("%s, %s\n", s.name(), plural(len(s.Subscriptions), "subscription"))
+	for _, sub := range s.Subscriptions {
+		sub.print(o)
 	}
 }
 
-func (s *publishStore) name() string {
-	return fmt.Sprintf("%v: %s publish store", s.home, s.format)
-}
-
-func (s *publishStore) damage() ([]error, string) {
-	return s.found.Damage, "see holdfast store repair, which keeps all that can be read (a copy put back would be a rollback)"
-}
-
-func (s *publishStore) print(o *output) {
-	f := &s.found
-	owner := "of client " + plain(f.Name)
-	if f.Name == "" {
+func (p *publishReport) print(o *output, name string) {
+	owner := "of client " + plain(p.Client)
+	if p.Client == "" {
 		owner = "that no client has used yet"
 	}
 	end := "closed in good order"
-	if !f.Closed {
+	if !p.Closed {
 		end = "not closed: its process died, or it is a copy of one in use"
 	}
-	o.printf("%s %s, %s, %s\n", s.name(), owner, plural(int(f.Counter), "logon"), end)
-	kept := 0
-	for _, life := range f.Lives {
-		s.printLife(o, life)
-		kept += life.Kept
+	o.printf("%s %s, %s, %s\n", name, owner, plural(int(p.Logons), "logon"), end)
+	for _, life := range p.Lives {
+		life.print(o)
 	}
-	if f.Torn > 0 {
-		o.printf("  opening it cuts off a torn end of %d bytes\n", f.Torn)
+	if p.TornBytes > 0 {
+		o.printf("  opening it cuts off a torn end of %d bytes\n", p.TornBytes)
 	}
-	if f.Renews {
+	if p.Renews {
 		o.printf("  opening it begins a new life: it was not closed, and the machine has started anew since, or its last commit may be missing\n")
 	}
-	o.printf("  to be sent by the next client that opens it: %s, less what the server says it has\n", plural(kept, "message"))
-	if s.input.Version > 0 && !s.input.Done {
-		o.printf("  holdfast publish has read %s up to line %d, to topic %s: the same command goes on behind it\n",
-			s.input.Input, s.input.Lines, plain(s.input.Topic))
+	o.printf("  to be sent by the next client that opens it: %s, less what the server says it has\n", plural(p.ToSend, "message"))
+	if in := p.Input; in != nil {
+		o.printf("  holdfast publish has read %s up to line %d, to topic %s: the same command goes on behind it\n", in.Name, in.Lines, plain(in.Topic))
 	}
 }
 
-func (s *publishStore) printLife(o *output, life pubstore.InspectedLife) {
-	o.printf("  publisher %d: given out up to %d, safe up to %d, ", bookmark.OfLife(life.ID).ID, life.Last, life.Acked)
-	if life.Kept == 0 {
+func (l *lifeReport) print(o *output) {
+	o.printf("  publisher %d: given out up to %d, safe up to %d, ", l.Publisher, l.GivenOut, l.Safe)
+	if l.Kept == 0 {
 		o.printf("keeps nothing\n")
 	} else {
-		o.printf("keeps %s from %d on, %d bytes\n", plural(life.Kept, "message"), life.First, life.Bytes)
+		o.printf("keeps %s from %d on, %d bytes\n", plural(l.Kept, "message"), l.First, l.Bytes)
 	}
-	for _, r := range life.Missing {
+	for _, r := range l.Missing {
 		o.printf("    %s can't be read\n", rangeText(r))
 	}
-	for _, m := range s.sorted(life.ID) {
-		o.printf("    %8d  %s  %7d B  %s\n", m.sequence, m.time.UTC().Format(timeForm), m.size, plain(m.topic))
+	for _, m := range l.Messages {
+		o.printf("    %8d  %s  %7d B  %s\n", m.Sequence, m.Time, m.Size, plain(m.Topic))
 	}
 }
 
@@ -348,45 +280,21 @@ func rangeText(r pubstore.Range) string {
 	return fmt.Sprintf("messages %d to %d", r.From, r.To)
 }
 
-// A bookmarkStore is one that was found.
-type bookmarkStore struct {
-	home
-	subscriptions []bookmarkstore.Inspected
-	err           error // it can't be opened
-}
-
-func (s *bookmarkStore) name() string { return s.home.String() + ": bookmark store" }
-
-func (s *bookmarkStore) damage() (damage []error, remedy string) {
-	if s.err != nil {
-		damage = append(damage, s.err)
+func (s *subscriptionReport) print(o *output) {
+	if s.Damage != "" {
+		o.printf("  %s: damaged\n", plain(s.Subscription))
+		return
 	}
-	for _, sub := range s.subscriptions {
-		if sub.Damage != nil {
-			damage = append(damage, sub.Damage)
-		}
+	o.printf("  %s, topic %s", plain(s.Subscription), plain(s.Topic))
+	if s.Filter != "" {
+		o.printf(", filter %s", plain(s.Filter))
 	}
-	return damage, "put back a copy, or see holdfast store repair, after which messages come again"
-}
-
-func (s *bookmarkStore) print(o *output) {
-	o.printf("%s, %s\n", s.name(), plural(len(s.subscriptions), "subscription"))
-	for _, sub := range s.subscriptions {
-		if sub.Damage != nil {
-			o.printf("  %s: damaged\n", plain(sub.ID))
-			continue
-		}
-		o.printf("  %s, topic %s", plain(sub.ID), plain(sub.Query.Topic))
-		if sub.Query.Filter != "" {
-			o.printf(", filter %s", plain(sub.Query.Filter))
-		}
-		if !sub.Known {
-			o.printf(": begins where it is told to\n")
-			continue
-		}
-		o.printf(": goes on behind %v\n", sub.Discarded)
-		if n := len(sub.OutOfOrder); n > 0 {
-			o.printf("    done with already, and left out then: %s from %v to %v\n", plural(n, "message"), sub.OutOfOrder[0], sub.OutOfOrder[n-1])
-		}
+	if !s.Known {
+		o.printf(": begins where it is told to\n")
+		return
+	}
+	o.printf(": goes on behind %s\n", s.Resume)
+	if n := len(s.Done); n > 0 {
+		o.printf("    done with already, and left out then: %s from %s to %s\n", plural(n, "message"), s.Done[0], s.Done[n-1])
 	}
 }

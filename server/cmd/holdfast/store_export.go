@@ -53,7 +53,7 @@ func (c *storeExport) Run(o *output) (err error) {
 	if err := c.export(found, w); err != nil {
 		return err
 	}
-	return verdict(&output{o.err, o.err}, []store{found}, false)
+	return verdict(&output{o.err, o.err}, []*storeReport{found}, false)
 }
 
 // finish closes a file that was written, and removes one that was not written to the end.
@@ -69,67 +69,57 @@ func finish(f *os.File, err error) error {
 	return errors.Join(err, os.Remove(f.Name()))
 }
 
-// choose returns the store that is wanted.
-func (c *storeExport) choose() (store, error) {
+// choose returns the store in the bucket that is named, or the only one if none is.
+func (c *storeExport) choose() (*storeReport, error) {
 	stores, err := look(c.Path, false)
 	if err != nil {
 		return nil, err
 	}
-	return chooseStore(c.Path, c.Bucket, stores)
-}
-
-// chooseStore returns the store in a bucket, or the only one if none is named.
-func chooseStore(path, bucket string, stores []store) (store, error) {
 	var names []string
 	for _, s := range stores {
-		if b := s.report().Bucket; bucket != "" && b == bucket {
+		if c.Bucket != "" && s.Bucket == c.Bucket {
 			return s, nil
-		} else if b != "" {
-			names = append(names, plain(b))
+		}
+		if s.Bucket != "" {
+			names = append(names, s.Bucket)
 		}
 	}
-	there := "it has " + strings.Join(names, ", ")
 	switch {
-	case bucket != "" && len(names) == 0:
-		return nil, usagef("%s is a directory, without buckets: leave --bucket out", path)
-	case bucket != "":
-		return nil, usagef("%s has no store in a bucket %s: %s", path, plain(bucket), there)
+	case c.Bucket != "" && len(names) == 0:
+		return nil, usagef("%s is a directory, without buckets: leave --bucket out", c.Path)
+	case c.Bucket != "":
+		return nil, usagef("%s has no store in a bucket %s: it has %s", c.Path, plain(c.Bucket), plainList(names))
 	case len(stores) > 1:
-		return nil, usagef("%s holds several stores: choose one with --bucket, %s", path, there)
+		return nil, usagef("%s holds several stores: choose one with --bucket, it has %s", c.Path, plainList(names))
 	}
 	return stores[0], nil
 }
 
 // export writes what a store holds.
-func (c *storeExport) export(found store, to io.Writer) error {
+func (c *storeExport) export(s *storeReport, to io.Writer) error {
 	w := bufio.NewWriter(to)
-	var err error
-	switch s := found.(type) {
-	case *publishStore:
-		err = c.messages(s, w)
-	case *bookmarkStore:
-		err = c.subscriptions(s, w)
+	write := c.messages
+	if s.Publish == nil {
+		write = c.subscriptions
 	}
-	if err != nil {
+	if err := write(s, w); err != nil {
 		return err
 	}
 	return w.Flush()
 }
 
 // subscriptions writes where each subscription resumes. Of one that is damaged nothing is known.
-func (c *storeExport) subscriptions(s *bookmarkStore, w *bufio.Writer) error {
+func (c *storeExport) subscriptions(s *storeReport, w *bufio.Writer) error {
 	if c.Publisher != 0 {
-		return usagef("%v is a bookmark store, which has no publishers: leave --publisher out", s.home)
+		return usagef("%s is a bookmark store, which has no publishers: leave --publisher out", s.home())
 	}
-	for i := range s.subscriptions {
-		sub := &s.subscriptions[i]
-		if sub.Damage != nil || c.Topic != "" && sub.Query.Topic != c.Topic {
+	for _, sub := range s.Subscriptions {
+		if sub.Damage != "" || c.Topic != "" && sub.Topic != c.Topic {
 			continue
 		}
-		r := subscriptionOf(sub)
 		if c.Format == "lines" {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", plain(r.Subscription), plain(r.Topic), r.Resume, strings.Join(r.Done, ""))
-		} else if err := (&output{out: w}).object(r); err != nil {
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", plain(sub.Subscription), plain(sub.Topic), sub.Resume, strings.Join(sub.Done, ""))
+		} else if err := objects(w).Encode(sub); err != nil {
 			return err
 		}
 	}
@@ -151,9 +141,9 @@ type exported struct {
 	BodyBytes     []byte  `json:"body_base64,omitempty"` // where it is not UTF-8
 }
 
-func export(life string, m *pubstore.Message) exported {
+func export(publisher uint64, m *pubstore.Message) exported {
 	e := exported{
-		Publisher: bookmark.OfLife(life).ID, Sequence: m.Sequence, Prev: m.Prev, Time: m.Time.UTC().Format(timeForm),
+		Publisher: publisher, Sequence: m.Sequence, Prev: m.Prev, Time: m.Time.UTC().Format(timeForm),
 		Topic: m.Topic, Delta: m.Delta, SOWKey: m.SOWKey, CorrelationID: m.CorrelationID, Expiration: m.Expiration.Seconds(),
 	}
 	e.Body, e.BodyBytes = bodyOf(m.Body)
@@ -163,68 +153,69 @@ func export(life string, m *pubstore.Message) exported {
 // messages writes the messages, the oldest life first and each in order. A
 // first look finds out whether they lie in that order, as nearly always they
 // do: then they are never all in memory.
-func (c *storeExport) messages(s *publishStore, w *bufio.Writer) error {
-	plan := exportPlan{c: c, topics: make(map[string]bool), lives: make(map[string]int), sorted: true}
+func (c *storeExport) messages(s *storeReport, w *bufio.Writer) error {
+	plan := exportPlan{c: c, topics: make(map[string]bool), lives: make(map[uint64]int), sorted: true}
 	var publishers []string
-	for i, life := range s.found.Lives {
-		plan.lives[life.ID] = i
-		publishers = append(publishers, fmt.Sprint(bookmark.OfLife(life.ID).ID))
+	for i, life := range s.Publish.Lives {
+		plan.lives[life.Publisher] = i
+		publishers = append(publishers, fmt.Sprint(life.Publisher))
 	}
 	if c.Publisher != 0 && !slices.Contains(publishers, fmt.Sprint(c.Publisher)) {
-		return usagef("%v has no publisher %d: it has %s", s.home, c.Publisher, strings.Join(publishers, ", "))
+		return usagef("%s has no publisher %d: it has %s", s.home(), c.Publisher, strings.Join(publishers, ", "))
 	}
 	if err := s.each(plan.look); err != nil {
 		return err
 	}
-	if err := plan.check(s.home); err != nil {
+	if err := plan.check(s.home()); err != nil {
 		return err
 	}
+	write := func(publisher uint64, m *pubstore.Message) error { return plan.write(w, publisher, m) }
 	if plan.sorted {
-		return s.each(func(life string, m *pubstore.Message) error { return plan.write(w, life, m) })
+		return s.each(write)
 	}
 	var all []keptOf
-	err := s.each(func(life string, m *pubstore.Message) error {
+	err := s.each(func(publisher uint64, m *pubstore.Message) error {
 		m2 := *m
 		m2.Body = bytes.Clone(m.Body)
-		all = append(all, keptOf{life, &m2})
+		all = append(all, keptOf{publisher, &m2})
 		return nil
 	})
 	slices.SortFunc(all, func(a, b keptOf) int {
-		return cmp.Or(cmp.Compare(plan.lives[a.life], plan.lives[b.life]), cmp.Compare(a.m.Sequence, b.m.Sequence))
+		return cmp.Or(cmp.Compare(plan.lives[a.publisher], plan.lives[b.publisher]), cmp.Compare(a.m.Sequence, b.m.Sequence))
 	})
 	for _, k := range all {
 		if err == nil {
-			err = plan.write(w, k.life, k.m)
+			err = write(k.publisher, k.m)
 		}
 	}
 	return err
 }
 
-// A keptOf is a message, and of which life.
+// A keptOf is a message, and of which publisher.
 type keptOf struct {
-	life string
-	m    *pubstore.Message
+	publisher uint64
+	m         *pubstore.Message
 }
 
 // An exportPlan is what a first look at the messages found.
 type exportPlan struct {
 	c       *storeExport
-	lives   map[string]int // their order
+	lives   map[uint64]int // their order, by publisher
 	topics  map[string]bool
 	sorted  bool
 	last    [2]uint64 // life and sequence seen last
 	newline uint64    // message with a line break in its body, 0: none
 }
 
-func (p *exportPlan) wanted(life string, m *pubstore.Message) bool {
-	return (p.c.Publisher == 0 || p.c.Publisher == bookmark.OfLife(life).ID) && (p.c.Topic == "" || p.c.Topic == m.Topic)
+func (p *exportPlan) wanted(publisher uint64, m *pubstore.Message) bool {
+	return (p.c.Publisher == 0 || p.c.Publisher == publisher) && (p.c.Topic == "" || p.c.Topic == m.Topic)
 }
 
-func (p *exportPlan) look(life string, m *pubstore.Message) error {
-	at := [2]uint64{uint64(p.lives[life]), m.Sequence}
+func (p *exportPlan) look(publisher uint64, m *pubstore.Message) error {
+	at := [2]uint64{uint64(p.lives[publisher]), m.Sequence}
 	p.sorted = p.sorted && slices.Compare(p.last[:], at[:]) < 0
 	p.last = at
-	if !p.wanted(life, m) {
+	if !p.wanted(publisher, m) {
 		return nil
 	}
 	p.topics[m.Topic] = true
@@ -235,25 +226,25 @@ func (p *exportPlan) look(life string, m *pubstore.Message) error {
 }
 
 // check returns why the messages can't be lines.
-func (p *exportPlan) check(where home) error {
+func (p *exportPlan) check(home string) error {
 	switch {
 	case p.c.Format != "lines":
 		return nil
 	case len(p.topics) > 1:
-		return usagef("%v has messages of %d topics, and lines don't tell them apart: choose one with --topic (%s), or --format json",
-			where, len(p.topics), strings.Join(slices.Sorted(maps.Keys(p.topics)), ", "))
+		return usagef("%s has messages of %d topics, and lines don't tell them apart: choose one with --topic (%s), or --format json",
+			home, len(p.topics), strings.Join(slices.Sorted(maps.Keys(p.topics)), ", "))
 	case p.newline > 0:
-		return usagef("%v: message %d has a line break in its body, and would be several lines: take --format json", where, p.newline)
+		return usagef("%s: message %d has a line break in its body, and would be several lines: take --format json", home, p.newline)
 	}
 	return nil
 }
 
-func (p *exportPlan) write(w *bufio.Writer, life string, m *pubstore.Message) error {
-	if !p.wanted(life, m) {
+func (p *exportPlan) write(w *bufio.Writer, publisher uint64, m *pubstore.Message) error {
+	if !p.wanted(publisher, m) {
 		return nil
 	}
 	if p.c.Format == "json" {
-		return (&output{out: w}).object(export(life, m))
+		return objects(w).Encode(export(publisher, m))
 	}
 	if _, err := w.Write(m.Body); err != nil {
 		return err
@@ -262,13 +253,14 @@ func (p *exportPlan) write(w *bufio.Writer, life string, m *pubstore.Message) er
 }
 
 // each calls do with every message that the store keeps.
-func (s *publishStore) each(do func(life string, m *pubstore.Message) error) error {
-	if s.format == "file" {
-		_, err := pubstore.InspectFile(s.path, pubstore.FileOptions{}, do)
-		return explain(s.path, err)
+func (s *storeReport) each(do func(publisher uint64, m *pubstore.Message) error) error {
+	each := func(life string, m *pubstore.Message) error { return do(bookmark.OfLife(life).ID, m) }
+	if s.Format == "file" {
+		_, err := pubstore.InspectFile(s.Path, pubstore.FileOptions{}, each)
+		return explain(s.Path, err)
 	}
-	return withBolt(s.path, func(db *bbolt.DB) error {
-		_, err := pubstore.InspectBolt(db, s.bucket, pubstore.BoltOptions{}, do)
+	return withBolt(s.Path, func(db *bbolt.DB) error {
+		_, err := pubstore.InspectBolt(db, s.Bucket, pubstore.BoltOptions{}, each)
 		return err
 	})
 }

@@ -86,6 +86,7 @@ package main
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	"github.com/holdfast-mq/holdfast/bookmarkstore"
@@ -95,9 +96,9 @@ import (
 
 // A storesReport is what store inspect and store verify print with --json.
 type storesReport struct {
-	Sound  bool          `json:"sound"` // all of them
-	Stores []storeReport `json:"stores"`
-	File   *fileReport   `json:"file,omitempty"` // of store inspect of a database
+	Sound  bool           `json:"sound"` // all of them
+	Stores []*storeReport `json:"stores"`
+	File   *fileReport    `json:"file,omitempty"` // of store inspect of a database
 }
 
 // A fileReport is how much of a database file is in use.
@@ -108,7 +109,7 @@ type fileReport struct {
 	Sparse    bool  `json:"sparse"`     // so large that a store compacts a file of its own when it is opened
 }
 
-// A storeReport is one store.
+// A storeReport is a store that was found.
 type storeReport struct {
 	Path          string               `json:"path"`
 	Bucket        string               `json:"bucket,omitempty"` // in the database
@@ -171,26 +172,25 @@ type subscriptionReport struct {
 }
 
 // writeStores prints stores, and says by its error whether they are sound.
-func writeStores(o *output, stores []store, file *fileReport) error {
-	all := storesReport{Sound: true, Stores: []storeReport{}, File: file}
-	for _, s := range stores {
-		report := s.report()
-		all.Sound = all.Sound && report.Sound
-		all.Stores = append(all.Stores, report)
-	}
-	if err := o.object(all); err != nil {
-		return err
-	}
-	if !all.Sound {
-		return errFound
-	}
-	return nil
+func writeStores(o *output, stores []*storeReport, file *fileReport) error {
+	sound := !slices.ContainsFunc(stores, func(s *storeReport) bool { return !s.Sound })
+	return o.report(true, sound, storesReport{sound, stores, file}, nil)
 }
 
-// reportOf is the part that is the same for every store.
-func reportOf(s store, h home, kind string) storeReport {
-	damage, _ := s.damage()
-	return storeReport{Path: h.path, Bucket: h.bucket, Kind: kind, Format: h.format, Sound: len(damage) == 0, Damage: texts(damage)}
+// home is where a store is.
+func (s *storeReport) home() string {
+	if s.Bucket == "" {
+		return s.Path
+	}
+	return fmt.Sprintf("%s, bucket %s", s.Path, plain(s.Bucket))
+}
+
+// name is where a store is and what it is.
+func (s *storeReport) name() string {
+	if s.Publish == nil {
+		return s.home() + ": bookmark store"
+	}
+	return fmt.Sprintf("%s: %s publish store", s.home(), s.Format)
 }
 
 func texts(errs []error) []string {
@@ -201,41 +201,55 @@ func texts(errs []error) []string {
 	return all
 }
 
-func (s *publishStore) report() storeReport {
-	f := &s.found
-	p := &publishReport{Client: f.Name, Logons: f.Counter, Closed: f.Closed, TornBytes: f.Torn, Renews: f.Renews, Lives: []lifeReport{}}
-	if k := &s.input; k.Version > 0 && !k.Done {
-		p.Input = &inputReport{k.Input, k.Topic, k.Lines}
+// keptMessages are messages to list, by the life they are of.
+type keptMessages map[string][]messageReport
+
+// collect returns what takes the messages, nil if they are not wanted.
+func (k keptMessages) collect(wanted bool) func(string, *pubstore.Message) error {
+	if !wanted {
+		return nil
 	}
-	for _, l := range f.Lives {
+	return func(life string, m *pubstore.Message) error {
+		k[life] = append(k[life], messageReport{m.Sequence, m.Time.UTC().Format(timeForm), m.Topic, len(m.Body)})
+		return nil
+	}
+}
+
+// publishStoreOf reports a publish store in a bucket, or in a directory if that is
+// empty. The input is that of a run of holdfast publish.
+func publishStoreOf(path, bucket string, found *pubstore.Inspection, messages keptMessages, input keptExtent) *storeReport {
+	p := &publishReport{Client: found.Name, Logons: found.Counter, Closed: found.Closed, TornBytes: found.Torn, Renews: found.Renews, Lives: []lifeReport{}}
+	if input.Version > 0 && !input.Done {
+		p.Input = &inputReport{input.Input, input.Topic, input.Lines}
+	}
+	for _, l := range found.Lives {
 		p.ToSend += l.Kept
-		life := lifeReport{Publisher: bookmark.OfLife(l.ID).ID, GivenOut: l.Last, Safe: l.Acked, Kept: l.Kept, First: l.First, Bytes: l.Bytes, Missing: l.Missing}
-		if life.Missing == nil {
-			life.Missing = []pubstore.Range{}
-		}
-		for _, m := range s.sorted(l.ID) {
-			life.Messages = append(life.Messages, messageReport{m.sequence, m.time.UTC().Format(timeForm), m.topic, m.size})
-		}
-		p.Lives = append(p.Lives, life)
+		kept := messages[l.ID] // in the order in which they would be sent:
+		slices.SortFunc(kept, func(a, b messageReport) int { return cmp.Compare(a.Sequence, b.Sequence) })
+		p.Lives = append(p.Lives, lifeReport{Publisher: bookmark.OfLife(l.ID).ID, GivenOut: l.Last, Safe: l.Acked, Kept: l.Kept, First: l.First, Bytes: l.Bytes,
+			Missing: append([]pubstore.Range{}, l.Missing...), Messages: kept})
 	}
-	r := reportOf(s, s.home, "publish")
-	r.Publish = p
-	return r
+	format := "bolt"
+	if bucket == "" {
+		format = "file"
+	}
+	return &storeReport{Path: path, Bucket: bucket, Kind: "publish", Format: format, Sound: len(found.Damage) == 0, Damage: texts(found.Damage), Publish: p}
 }
 
-// sorted returns the messages of a life in the order in which they would be sent.
-func (s *publishStore) sorted(life string) []kept {
-	messages := s.messages[life]
-	slices.SortFunc(messages, func(a, b kept) int { return cmp.Compare(a.sequence, b.sequence) })
-	return messages
-}
-
-func (s *bookmarkStore) report() storeReport {
-	r := reportOf(s, s.home, "bookmark")
-	r.Subscriptions = []subscriptionReport{}
-	for i := range s.subscriptions {
-		r.Subscriptions = append(r.Subscriptions, subscriptionOf(&s.subscriptions[i]))
+// bookmarkStoreOf reports a bookmark store, which can't be opened if there is an error.
+func bookmarkStoreOf(path, bucket string, subscriptions []bookmarkstore.Inspected, err error) *storeReport {
+	r := &storeReport{Path: path, Bucket: bucket, Kind: "bookmark", Format: "bolt", Damage: []string{}}
+	if err != nil {
+		r.Damage = append(r.Damage, err.Error())
 	}
+	for i := range subscriptions {
+		sub := subscriptionOf(&subscriptions[i])
+		if sub.Damage != "" {
+			r.Damage = append(r.Damage, sub.Damage)
+		}
+		r.Subscriptions = append(r.Subscriptions, sub)
+	}
+	r.Sound = len(r.Damage) == 0
 	return r
 }
 

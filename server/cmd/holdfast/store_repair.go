@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/boltfile"
-	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
@@ -37,15 +36,7 @@ func (c *storeRepair) Run(o *output) error {
 	if err != nil {
 		return err
 	}
-	if c.JSON {
-		err = o.object(report)
-	} else {
-		report.print(o)
-	}
-	if err == nil && report.Needed && !report.Done {
-		err = errFound
-	}
-	return err
+	return o.report(c.JSON, report.Done || !report.Needed, report, func() { report.print(o) })
 }
 
 // repairFile repairs a file store: what stands there is copied, and what can
@@ -55,13 +46,12 @@ func (c *storeRepair) repairFile(r *repairReport) error {
 	if err != nil {
 		return err
 	}
-	damage, _ := s.damage()
-	if len(damage) == 0 {
+	if s.Sound {
 		return nil
 	}
-	r.Needed, r.Damage = true, texts(damage)
-	if len(s.found.Lives) == 0 {
-		return &exitError{exitFound, fmt.Errorf("%s: nothing says whose messages these are, so none can be kept (%w): put back a copy", c.Path, damage[0])}
+	r.Needed, r.Damage = true, s.Damage
+	if len(s.Publish.Lives) == 0 {
+		return &exitError{exitFound, fmt.Errorf("%s: nothing says whose messages these are, so none can be kept (%s): put back a copy", c.Path, s.Damage[0])}
 	}
 	r.Stores = append(r.Stores, givesUp(s))
 	r.Aside = asideName(c.Path, time.Now())
@@ -83,12 +73,11 @@ func (c *storeRepair) repairFile(r *repairReport) error {
 }
 
 // givesUp says what opening a damaged publish store gives up.
-func givesUp(s *publishStore) repairedReport {
-	r := repairedReport{Bucket: s.bucket, Kind: "publish", NewLife: true, GivenUp: []givenUpReport{}}
-	for _, l := range s.found.Lives {
-		r.Kept += l.Kept
+func givesUp(s *storeReport) repairedReport {
+	r := repairedReport{Bucket: s.Bucket, Kind: s.Kind, Kept: s.Publish.ToSend, NewLife: true, GivenUp: []givenUpReport{}}
+	for _, l := range s.Publish.Lives {
 		if len(l.Missing) > 0 {
-			r.GivenUp = append(r.GivenUp, givenUpReport{bookmark.OfLife(l.ID).ID, l.Missing})
+			r.GivenUp = append(r.GivenUp, givenUpReport{l.Publisher, l.Missing})
 		}
 	}
 	return r
@@ -96,14 +85,12 @@ func givesUp(s *publishStore) repairedReport {
 
 // verify notes that the repair is done, if it is.
 func (r *repairReport) verify(path string) error {
-	stores, err := look(path, false)
+	damage, err := damageOf(path)
 	if err != nil {
 		return err
 	}
-	for _, s := range stores {
-		if damage, _ := s.damage(); len(damage) > 0 {
-			return &exitError{exitFound, fmt.Errorf("%s is damaged still (%w): put back a copy; what was there before is in %s", s.name(), damage[0], r.Aside)}
-		}
+	if len(damage) > 0 {
+		return &exitError{exitFound, fmt.Errorf("%s is damaged still (%s): put back a copy; what was there before is in %s", path, damage[0], r.Aside)}
 	}
 	r.Done = true
 	return nil

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -25,8 +24,12 @@ func (c *storeRepair) repairBolt(r *repairReport) error {
 	if err != nil || len(damage) == 0 {
 		return err
 	}
-	r.Needed, r.Damage, r.Aside = true, texts(damage), asideName(c.Path, time.Now())
-	dir, err := os.MkdirTemp(workDir(c.Path, c.Yes), ".holdfast-repair-*")
+	r.Needed, r.Damage, r.Aside = true, damage, asideName(c.Path, time.Now())
+	work := "" // out of the way
+	if c.Yes {
+		work = filepath.Dir(c.Path) // where it can be renamed from
+	}
+	dir, err := os.MkdirTemp(work, ".holdfast-repair-*")
 	if err != nil {
 		return err
 	}
@@ -38,25 +41,15 @@ func (c *storeRepair) repairBolt(r *repairReport) error {
 	return r.replace(c.Path, fresh)
 }
 
-// workDir is where a database is made anew: where it can be renamed from, or
-// out of the way.
-func workDir(path string, forGood bool) string {
-	if forGood {
-		return filepath.Dir(path)
-	}
-	return ""
-}
-
 // damageOf returns all that is wrong with a database. The error is about
 // something that repair does not help with.
-func damageOf(path string) (all []error, err error) {
+func damageOf(path string) (all []string, err error) {
 	stores, err := look(path, false)
 	if _, is := errors.AsType[*boltfile.DamageError](err); is {
-		return []error{err}, nil
+		return []string{err.Error()}, nil
 	}
 	for _, s := range stores {
-		damage, _ := s.damage()
-		all = append(all, damage...)
+		all = append(all, s.Damage...)
 	}
 	return all, err
 }
@@ -95,13 +88,13 @@ func (r *repairReport) rebuild(path, fresh string) error {
 
 // refuse returns why a repair would do harm: a store of which the very part is
 // lost that says what was sent would begin as if it were new.
-func refuse(path string, db *bbolt.DB, stores []store, losses []boltfile.Loss) error {
+func refuse(path string, db *bbolt.DB, stores []*storeReport, losses []boltfile.Loss) error {
 	for _, l := range losses {
 		const metas = 2
 		if len(l.Bucket) == 0 && l.Page >= metas {
 			return &exitError{exitFound, fmt.Errorf("%s: %v: nobody knows which stores it held: put back a copy", path, l)}
 		}
-		if len(l.Bucket) == 0 || slices.ContainsFunc(stores, func(s store) bool { return s.report().Bucket == string(l.Bucket[0]) }) {
+		if len(l.Bucket) == 0 || slices.ContainsFunc(stores, func(s *storeReport) bool { return s.Bucket == string(l.Bucket[0]) }) {
 			continue
 		}
 		if wasStore(db, l.Bucket[0]) {
@@ -130,23 +123,18 @@ func wasStore(db *bbolt.DB, name []byte) (maybe bool) {
 }
 
 // repairIn repairs one store in the new database, if it needs to be.
-func (r *repairReport) repairIn(db *bbolt.DB, s store, losses []boltfile.Loss) error {
-	damage, _ := s.damage()
-	bucket := s.report().Bucket
+func (r *repairReport) repairIn(db *bbolt.DB, s *storeReport, losses []boltfile.Loss) error {
 	lost := slices.ContainsFunc(losses, func(l boltfile.Loss) bool {
-		return len(l.Bucket) == 0 || bytes.Equal(l.Bucket[0], []byte(bucket))
+		return len(l.Bucket) == 0 || string(l.Bucket[0]) == s.Bucket
 	})
-	if len(damage) == 0 && !lost {
+	switch {
+	case s.Sound && !lost:
 		return nil
+	case s.Publish == nil:
+		return r.repairBookmarks(db, s.Bucket)
 	}
-	switch s := s.(type) {
-	case *publishStore:
-		r.Stores = append(r.Stores, givesUp(s))
-		return renewed(db, bucket)
-	case *bookmarkStore:
-		return r.repairBookmarks(db, bucket)
-	}
-	return nil
+	r.Stores = append(r.Stores, givesUp(s))
+	return renewed(db, s.Bucket)
 }
 
 // renewed opens a publish store over its damage, and sees to it that a new life

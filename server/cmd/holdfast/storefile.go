@@ -1,18 +1,20 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"go.etcd.io/bbolt"
 	bbolterrors "go.etcd.io/bbolt/errors"
 
+	"github.com/holdfast-mq/holdfast/bookmarkstore"
 	"github.com/holdfast-mq/holdfast/internal/boltfile"
+	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
 // openStoreFile opens the database of a store, making it if there is none. Of
@@ -48,25 +50,69 @@ func storeFileError(path string, err error) error {
 	return fmt.Errorf("--store %s: %w", path, err)
 }
 
+// storeError says what to do about a store that can't be used.
+func storeError(path string, err error) error {
+	publish, isPublish := errors.AsType[*pubstore.DamagedError](err)
+	marks, isMarks := errors.AsType[*bookmarkstore.DamagedError](err)
+	switch {
+	case err == nil:
+		return nil
+	case isPublish:
+		return &exitError{exitFound, fmt.Errorf("%w: see holdfast store repair, or name another --store", publish)}
+	case isMarks:
+		return &exitError{exitFound, fmt.Errorf("%w: see holdfast store repair, put back a copy, or name another --store", marks)}
+	}
+	return fmt.Errorf("--store %s: %w", path, err)
+}
+
 func isDirectory(path string) bool { return directory(path) == nil }
 
 // holdsOnly refuses a database that has no bucket of ours, but others.
 func holdsOnly(db *bbolt.DB, kind string, ours []string) error {
-	var others []string
-	own := false
-	err := db.View(func(tx *bbolt.Tx) error {
+	names, err := bucketNames(db)
+	own := slices.ContainsFunc(names, func(name string) bool { return slices.Contains(ours, name) })
+	if err == nil && !own && len(names) > 0 {
+		err = usagef("--store %s is not a %s, it holds something else (%s): name another file, or one that is not there yet",
+			db.Path(), kind, plainList(names))
+	}
+	return err
+}
+
+// bucketNames returns the names of a database's buckets.
+func bucketNames(db *bbolt.DB) (names []string, err error) {
+	err = db.View(func(tx *bbolt.Tx) error {
 		return tx.ForEach(func(name []byte, _ *bbolt.Bucket) error {
-			if slices.Contains(ours, string(name)) {
-				own = true
-			} else {
-				others = append(others, plain(name))
-			}
+			names = append(names, string(name))
 			return nil
 		})
 	})
-	if err == nil && !own && len(others) > 0 {
-		err = usagef("--store %s is not a %s, it holds something else (%s): name another file, or one that is not there yet",
-			db.Path(), kind, strings.Join(others, ", "))
+	return names, err
+}
+
+// updateBolt changes a database in one transaction.
+func updateBolt(db *bbolt.DB, do func(*bbolt.Tx) error) error {
+	return boltfile.Guard(db.Path(), func() error { return db.Update(do) })
+}
+
+// A note is a value that a command keeps beside a store in its database.
+type note struct{ bucket, key string }
+
+// get returns the value, nil if there is none.
+func (n note) get(db *bbolt.DB) (value []byte, err error) {
+	err = db.View(func(tx *bbolt.Tx) error {
+		if bucket := tx.Bucket([]byte(n.bucket)); bucket != nil {
+			value = bytes.Clone(bucket.Get([]byte(n.key)))
+		}
+		return nil
+	})
+	return value, err
+}
+
+// put keeps a value.
+func (n note) put(tx *bbolt.Tx, value []byte) error {
+	bucket, err := tx.CreateBucketIfNotExists([]byte(n.bucket))
+	if err != nil {
+		return err
 	}
-	return err
+	return bucket.Put([]byte(n.key), value)
 }

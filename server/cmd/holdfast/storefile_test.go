@@ -92,3 +92,23 @@ func TestSparseStoreFile(t *testing.T) {
 		t.Errorf("the file of an application is replaced: it has %d bytes", size)
 	}
 }
+
+// A hash of another length than it has is told, however long.
+func TestMalformedHash(t *testing.T) {
+	db, err := openStoreFile(filepath.Join(t.TempDir(), "out.db"), "publish store", publishBucket, inputBucket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for _, hash := range []string{"", "00", strings.Repeat("00", 31), strings.Repeat("00", 33), strings.Repeat("0g", 32)} {
+		err := updateBolt(db, func(tx *bbolt.Tx) error {
+			return inputNote.put(tx, fmt.Appendf(nil, `{"version":2,"lines":1,"bytes":2,"sha256":"%s"}`, hash))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if k, err := readExtent(db); err == nil || !strings.Contains(err.Error(), "is malformed") {
+			t.Errorf("%q: %+v, %v", hash, k, err)
+		}
+	}
+}

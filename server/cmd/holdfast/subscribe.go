@@ -62,12 +62,9 @@ func (c *subscribeCommand) Run(o *output) error {
 	signal.Ignore(syscall.SIGPIPE) // a write says so
 	ctx, end := interruptible()
 	defer end(nil)
-	r := &reading{flags: c, screen: newScreen(o.err, c.Quiet), start: start, name: c.Name, sink: sink{out: o.out, most: c.Batch}}
+	r := &reading{flags: c, screen: newScreen(o.err, c.Quiet), start: start, name: cmp.Or(c.Name, madeUpName()), sink: sink{out: o.out, most: c.Batch}}
 	if c.Raw {
 		r.sink.out = raw(o.out)
-	}
-	if r.name == "" {
-		r.name = madeUpName()
 	}
 	if meant, foreign := topic.Foreign(c.Topic); foreign {
 		r.screen.say("--topic %s is a regular expression, searched anywhere in a topic, and no wildcard; you may mean '%s'", c.Topic, meant)
@@ -96,8 +93,8 @@ func (c *subscribeCommand) check() (client.Start, error) {
 	case c.Store == "" && c.Out != "":
 		return nil, usagef("--out needs a --store, which keeps what is in the file already; without one, redirect standard output")
 	}
-	if err := checkPattern(c.Topic); err != nil {
-		return nil, err
+	if _, err := topic.Parse(c.Topic); err != nil { // as the server would, in more words
+		return nil, usagef("--topic %q is a %v; for the one topic of that name write '^%s$'", c.Topic, err, regexp.QuoteMeta(c.Topic))
 	}
 	start, err := c.from()
 	if err != nil {
@@ -106,31 +103,15 @@ func (c *subscribeCommand) check() (client.Start, error) {
 	return start, c.contactFlags.check()
 }
 
-// checkPattern refuses a pattern that the server would refuse, in more words.
-func checkPattern(text string) error {
-	if _, err := topic.Parse(text); err != nil {
-		return usagef("--topic %q is a %v; for the one topic of that name write '^%s$'", text, err, regexp.QuoteMeta(text))
-	}
-	return nil
-}
-
 // from returns where to begin, unless the store has a place.
 func (c *subscribeCommand) from() (client.Start, error) {
-	switch strings.ToLower(c.From) {
-	case "":
-		if c.Store == "" {
-			return client.Now, nil
-		}
-		return client.Epoch, nil
-	case "epoch":
-		return client.Epoch, nil
-	case "now":
+	switch from := strings.ToLower(c.From); {
+	case from == "most-recent" && c.Store == "":
+		return nil, usagef("--from most-recent needs a --store, which keeps the place")
+	case from == "now", from == "" && c.Store == "":
 		return client.Now, nil
-	case "most-recent":
-		if c.Store == "" {
-			return nil, usagef("--from most-recent needs a --store, which keeps the place")
-		}
-		return client.Epoch, nil // what the store does not have begins there
+	case from == "", from == "epoch", from == "most-recent": // what the store does not have begins there
+		return client.Epoch, nil
 	}
 	if strings.Contains(c.From, "|") {
 		return bookmarks(c.From)
@@ -176,10 +157,7 @@ func (r *reading) open() error {
 	if f.Store == "" {
 		return nil
 	}
-	id := f.ID
-	if id == "" {
-		id = f.Topic
-	}
+	id := cmp.Or(f.ID, f.Topic)
 	known, err := r.sink.open(f.Store, id, bookmarkstore.Query{Topic: f.Topic, Filter: f.Filter}, f.Restart)
 	if err != nil {
 		return err
@@ -228,10 +206,7 @@ func (r *reading) run(ctx context.Context, end context.CancelCauseFunc) (err err
 
 func (r *reading) options() []client.SubscribeOption {
 	f := r.flags
-	opts := []client.SubscribeOption{client.From(r.start)}
-	if r.sink.id != "" {
-		opts = append(opts, client.ID(r.sink.id))
-	}
+	opts := []client.SubscribeOption{client.From(r.start), client.ID(r.sink.id), client.Filter(f.Filter)}
 	if f.JSON {
 		opts = append(opts, client.WithTime())
 	}
@@ -243,9 +218,6 @@ func (r *reading) options() []client.SubscribeOption {
 	}
 	if f.AllowUnreplicated {
 		opts = append(opts, client.AllowUnreplicated())
-	}
-	if f.Filter != "" {
-		opts = append(opts, client.Filter(f.Filter))
 	}
 	return opts
 }

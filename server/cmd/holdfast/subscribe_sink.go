@@ -17,8 +17,6 @@ import (
 
 	"github.com/holdfast-mq/holdfast/bookmarkstore"
 	"github.com/holdfast-mq/holdfast/client"
-	"github.com/holdfast-mq/holdfast/internal/boltfile"
-	"github.com/holdfast-mq/holdfast/internal/visible"
 )
 
 // The buckets of a bookmark store that this command has made: the store's, as
@@ -69,10 +67,10 @@ func (s *sink) open(path, id string, q bookmarkstore.Query, restart bool) (known
 	}
 	found, err := bookmarkstore.InspectBolt(s.db, marksBucket)
 	if err != nil && !errors.Is(err, bookmarkstore.ErrNotStore) {
-		return false, marksError(path, err)
+		return false, storeError(path, err)
 	}
 	if i := slices.IndexFunc(found, func(f bookmarkstore.Inspected) bool { return f.ID == id }); i >= 0 && !restart {
-		if err := marksError(path, found[i].Damage); err != nil {
+		if err := storeError(path, found[i].Damage); err != nil {
 			return false, err
 		}
 		if found[i].Query != q {
@@ -82,7 +80,7 @@ func (s *sink) open(path, id string, q bookmarkstore.Query, restart bool) (known
 		known = found[i].Known
 	}
 	s.marks, err = bookmarkstore.OpenBoltIn(s.db, marksBucket, bookmarkstore.BoltOptions{})
-	return known, marksError(path, err)
+	return known, storeError(path, err)
 }
 
 func described(q bookmarkstore.Query) string {
@@ -90,16 +88,6 @@ func described(q bookmarkstore.Query) string {
 		return fmt.Sprintf("topic %q", q.Topic)
 	}
 	return fmt.Sprintf("topic %q with filter %q", q.Topic, q.Filter)
-}
-
-func marksError(path string, err error) error {
-	if err == nil {
-		return nil
-	}
-	if damaged, ok := errors.AsType[*bookmarkstore.DamagedError](err); ok {
-		return &exitError{exitFound, fmt.Errorf("%w: see holdfast store repair, put back a copy, or name another --store", damaged)}
-	}
-	return fmt.Errorf("--store %s: %w", path, err)
 }
 
 // openOut opens the file to write to. What is in it behind the last commit
@@ -130,33 +118,20 @@ func (s *sink) openOut(path string, restart bool) (err error) {
 	if restart {
 		s.size = 0
 	}
-	return cmp.Or(err, s.update(s.putOutSize))
+	return cmp.Or(err, updateBolt(s.db, s.putOutSize))
 }
 
 // outSize returns how much of the file counts, -1 if nothing is known of it.
-func (s *sink) outSize() (size int64, err error) {
-	size = -1
-	err = s.db.View(func(tx *bbolt.Tx) error {
-		if bucket := tx.Bucket([]byte(outBucket)); bucket != nil {
-			if v := bucket.Get([]byte(s.id)); len(v) == 8 {
-				size = int64(binary.BigEndian.Uint64(v))
-			}
-		}
-		return nil
-	})
-	return size, err
+func (s *sink) outSize() (int64, error) {
+	v, err := note{outBucket, s.id}.get(s.db)
+	if len(v) != 8 {
+		return -1, err
+	}
+	return int64(binary.BigEndian.Uint64(v)), err
 }
 
 func (s *sink) putOutSize(tx *bbolt.Tx) error {
-	bucket, err := tx.CreateBucketIfNotExists([]byte(outBucket))
-	if err != nil {
-		return err
-	}
-	return bucket.Put([]byte(s.id), binary.BigEndian.AppendUint64(nil, uint64(s.size)))
-}
-
-func (s *sink) update(do func(*bbolt.Tx) error) error {
-	return boltfile.Guard(s.db.Path(), func() error { return s.db.Update(do) })
+	return note{outBucket, s.id}.put(tx, binary.BigEndian.AppendUint64(nil, uint64(s.size)))
 }
 
 // add adds a message to the batch.
@@ -164,8 +139,7 @@ func (s *sink) add(m *client.Message, asJSON bool) error {
 	s.done = append(s.done, m.Mark())
 	if asJSON {
 		if s.lines == nil {
-			s.lines = json.NewEncoder(visible.JSON(&s.batch))
-			s.lines.SetEscapeHTML(false)
+			s.lines = objects(&s.batch)
 		}
 		return s.lines.Encode(deliveryOf(m))
 	}
@@ -214,7 +188,7 @@ func (s *sink) discard() error {
 		}
 		return nil
 	}
-	return s.update(func(tx *bbolt.Tx) error {
+	return updateBolt(s.db, func(tx *bbolt.Tx) error {
 		for _, m := range s.done {
 			if err := s.marks.DiscardTx(tx, m); err != nil {
 				return err
@@ -261,14 +235,10 @@ func deliveryOf(m *client.Message) delivery {
 	if !m.Time.IsZero() {
 		d.Time = m.Time.UTC().Format(timeForm)
 	}
-	switch {
-	case utf8.Valid(m.Data) && json.Valid(m.Data):
+	if utf8.Valid(m.Data) && json.Valid(m.Data) {
 		d.JSON = m.Data
-	case utf8.Valid(m.Data):
-		body := string(m.Data)
-		d.Body = &body
-	default:
-		d.Base64 = m.Data
+	} else {
+		d.Body, d.Base64 = bodyOf(m.Data)
 	}
 	return d
 }
