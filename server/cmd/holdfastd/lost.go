@@ -17,12 +17,7 @@ const orderTimeout = 30 * time.Second
 
 // lost has a running instance declare messages lost, or end that.
 func lost(args []string, stdout, stderr io.Writer) int {
-	flags := flag.NewFlagSet("holdfastd lost", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	flags.Usage = func() {
-		fmt.Fprintf(stderr, "%s\n\n", usage)
-		flags.PrintDefaults()
-	}
+	flags := newFlags("holdfastd lost", stderr)
 	config := flags.String("config", "", "YAML `file` that describes the running instance")
 	end := flags.Bool("end", false, "end the decree that stands")
 	err := flags.Parse(args)

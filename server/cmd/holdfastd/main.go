@@ -92,14 +92,20 @@ type options struct {
 	version      bool
 }
 
-func parse(args []string, stderr io.Writer) (options, error) {
-	var o options
-	flags := flag.NewFlagSet("holdfastd", flag.ContinueOnError)
+// newFlags returns the flags of a command, none yet.
+func newFlags(command string, stderr io.Writer) *flag.FlagSet {
+	flags := flag.NewFlagSet(command, flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.Usage = func() {
 		fmt.Fprintf(stderr, "%s\n\n", usage)
 		flags.PrintDefaults()
 	}
+	return flags
+}
+
+func parse(args []string, stderr io.Writer) (options, error) {
+	var o options
+	flags := newFlags("holdfastd", stderr)
 	flags.StringVar(&o.config, "config", "", "YAML `file` that describes the instance")
 	flags.StringVar(&o.log, "log", "text", "`form` of the log: text or json")
 	flags.BoolVar(&o.acceptDamage, "accept-damage", false, "serve clients over a damaged journal although no peer has healed it")
