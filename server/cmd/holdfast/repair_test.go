@@ -429,3 +429,23 @@ func firstLife(root *bbolt.Bucket) (life *bbolt.Bucket) {
 	})
 	return life
 }
+
+// A bucket that has lost its state is known as a publish store's by its lives.
+func TestWasStore(t *testing.T) {
+	d := newDesk(t)
+	d.close(openBoltStore(t, d))
+	d.change("outbox.db", func(tx *bbolt.Tx) error {
+		other, err := tx.CreateBucket([]byte("other"))
+		return errors.Join(err, other.Put([]byte("key"), []byte("value")), tx.Bucket([]byte("publish")).Delete([]byte("state")))
+	})
+	db, err := bbolt.Open(d.path("outbox.db"), 0o600, &bbolt.Options{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for bucket, want := range map[string]bool{"publish": true, "gone": true, "other": false} {
+		if got := wasStore(db, []byte(bucket)); got != want {
+			t.Errorf("bucket %s was a store: %v", bucket, got)
+		}
+	}
+}

@@ -115,7 +115,7 @@ func wasStore(db *bbolt.DB, name []byte) (maybe bool) {
 		key, _ := b.Cursor().First()
 		maybe = key == nil || b.Get([]byte("state")) != nil || b.Bucket([]byte("subscriptions")) != nil
 		return b.ForEachBucket(func(key []byte) error {
-			maybe = maybe || len(key) == 4 // as the lives of a publish store are named
+			maybe = maybe || len(key) == 8 // as the lives of a publish store are named
 			return nil
 		})
 	})
