@@ -169,7 +169,7 @@ func (s *shell) abandon(store, topic, lines string) {
 	go func() { done <- c.report(ctx, o, p, p.run(ctx)) }()
 	io.WriteString(w, lines)
 	want := int64(strings.Count(lines, "\n"))
-	for tick := time.NewTicker(time.Millisecond); p.stored.Load() < want || p.store.Usage().Messages > 0; {
+	for tick := time.NewTicker(time.Millisecond); p.stored().Lines < want || p.store.Usage().Messages > 0; {
 		<-tick.C
 	}
 	end(errInterrupted)

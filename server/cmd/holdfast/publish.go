@@ -9,7 +9,6 @@ import (
 	"math"
 	"os"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/holdfast-mq/holdfast/client"
@@ -94,9 +93,7 @@ type publication struct {
 	began   time.Time
 
 	client  *client.Client
-	stored  atomic.Int64 // lines that are in the store or were, those of earlier runs included
-	bytes   atomic.Int64 // the same in bytes of the input
-	skipped int64        // lines of earlier runs
+	skipped int64 // lines of earlier runs
 
 	complete bool // everything has been said and done
 
@@ -105,11 +102,12 @@ type publication struct {
 	rejected int      // guarded by mu
 }
 
-// A lastKept tells which line a message is: lines and sequences go up together.
+// A lastKept is the last message that is in the store or was, also by earlier runs. It
+// tells which line a message is: lines and sequences go up together.
 type lastKept struct {
 	publisher uint64
 	sequence  uint64
-	line      int64
+	at        extent
 }
 
 // publication opens the store.
@@ -192,10 +190,8 @@ func (p *publication) from() (from extent, err error) {
 		return from, err
 	}
 	s.kept.Input, s.kept.Topic, s.kept.Whole = p.in.name, p.flags.Topic, p.flags.Whole // on disk with the first line
-	p.last = lastKept{s.kept.Publisher, s.kept.Sequence, from.Lines}
+	p.last = lastKept{s.kept.Publisher, s.kept.Sequence, from}
 	p.skipped = from.Lines
-	p.stored.Store(from.Lines)
-	p.bytes.Store(from.Bytes)
 	return from, nil
 }
 
@@ -270,10 +266,15 @@ func (p *publication) check(lines []line) ([]line, error) {
 
 func (p *publication) note(last uint64, at extent) {
 	p.mu.Lock()
-	p.last = lastKept{currentPublisher(p.store), last, at.Lines}
-	p.mu.Unlock()
-	p.stored.Store(at.Lines)
-	p.bytes.Store(at.Bytes)
+	defer p.mu.Unlock()
+	p.last = lastKept{currentPublisher(p.store), last, at}
+}
+
+// stored is how much of the input is in the store or was, also by earlier runs.
+func (p *publication) stored() extent {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.last.at
 }
 
 // settle waits until the servers have everything.
@@ -300,7 +301,7 @@ func (p *publication) refused(e *client.RejectedError) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	which := "a line of an earlier run"
-	if n := p.last.line - int64(p.last.sequence-e.Message.Sequence); e.Publisher == p.last.publisher && n > 0 {
+	if n := p.last.at.Lines - int64(p.last.sequence-e.Message.Sequence); e.Publisher == p.last.publisher && n > 0 {
 		which = fmt.Sprintf("line %d", n)
 	}
 	if p.rejected++; p.rejected <= told {
@@ -310,15 +311,15 @@ func (p *publication) refused(e *client.RejectedError) {
 
 // progress is one line that says how far it is.
 func (p *publication) progress() string {
-	stored, usage := p.stored.Load(), p.store.Usage()
-	s := fmt.Sprintf("%d lines, %d on the way", stored, usage.Messages-usage.Single)
+	stored, usage := p.stored(), p.store.Usage()
+	s := fmt.Sprintf("%d lines, %d on the way", stored.Lines, usage.Messages-usage.Single)
 	if p.in.size > 0 {
-		s = bar(p.bytes.Load(), p.in.size) + "  " + s
+		s = bar(stored.Bytes, p.in.size) + "  " + s
 	}
 	if usage.Single > 0 {
 		s += fmt.Sprintf(", %d on one disk only", usage.Single)
 	}
-	rate := float64(stored-p.skipped) / time.Since(p.began).Seconds()
+	rate := float64(stored.Lines-p.skipped) / time.Since(p.began).Seconds()
 	return s + fmt.Sprintf("  %.0f/s  %s", rate, p.contact.where())
 }
 
@@ -343,7 +344,7 @@ func (p *publication) result(err error) publishResult {
 	defer p.mu.Unlock()
 	r := publishResult{
 		Complete: err == nil,
-		Topic:    p.flags.Topic, Lines: p.stored.Load(), Before: p.skipped, Bytes: p.bytes.Load(), Rejected: p.rejected,
+		Topic:    p.flags.Topic, Lines: p.last.at.Lines, Before: p.skipped, Bytes: p.last.at.Bytes, Rejected: p.rejected,
 		OneDisk: usage.Single, Unacked: usage.Messages - usage.Single, Seconds: time.Since(p.began).Seconds(), Store: p.flags.Store,
 	}
 	if err != nil {

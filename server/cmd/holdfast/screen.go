@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -85,22 +86,16 @@ func (s *screen) follow(progress func() string) (stop func()) {
 	if isTerminal(s.w) {
 		every = 100 * time.Millisecond
 	}
-	ended, stopped := make(chan struct{}), make(chan struct{})
+	ctx, end := context.WithCancel(context.Background())
+	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
-		tick := time.NewTicker(every)
-		defer tick.Stop()
-		for {
-			select {
-			case <-tick.C:
-				s.show(progress())
-			case <-ended:
-				s.erase()
-				return
-			}
+		for pause(ctx, every) {
+			s.show(progress())
 		}
+		s.erase()
 	}()
-	return func() { close(ended); <-stopped }
+	return func() { end(); <-stopped }
 }
 
 // barWidth is how many cells a bar has.

@@ -34,11 +34,9 @@ func (r *statusReport) print(o *output, all bool) {
 	o.printf("\nWRONG (%s):\n", r.Time.UTC().Format(secondsForm))
 	for _, p := range r.Problems {
 		if p.Instance != "" {
-			o.printf("  %s: ", p.Instance)
-		} else {
-			o.printf("  ")
+			p.Text = p.Instance + ": " + p.Text
 		}
-		o.printf("%s\n", p.Text)
+		o.printf("  %s\n", p.Text)
 	}
 }
 
@@ -99,14 +97,12 @@ func (r *statusReport) row(t *table, label string, cell func(*server.Status) str
 
 // state is ready, or what it is instead.
 func state(s *server.Status) string {
-	var words []string
+	words := []string{"NOT READY"}
 	switch {
 	case s.Stopping:
-		words = append(words, "STOPPING")
+		words[0] = "STOPPING"
 	case s.Ready:
-		words = append(words, "ready")
-	default:
-		words = append(words, "NOT READY")
+		words[0] = "ready"
 	}
 	if s.CatchingUp {
 		words = append(words, "CATCHING UP")
@@ -304,20 +300,19 @@ func (r *statusReport) printPublishers(o *output, all bool) {
 		return
 	}
 	o.printf("\n")
-	switch {
-	case p.Error != "":
+	if p.Error != "" {
 		o.printf("publishers not compared: %s\n", p.Error)
 		return
-	case !p.Complete:
-		o.printf("publishers compared, those with the lowest ids only: ")
-	default:
-		o.printf("publishers compared: ")
+	}
+	compared := "publishers compared: " + thousands(uint64(p.Compared))
+	if !p.Complete {
+		compared = "publishers compared, those with the lowest ids only: " + thousands(uint64(p.Compared))
 	}
 	if p.Differing == 0 {
-		o.printf("%s, all the same on both\n", thousands(uint64(p.Compared)))
+		o.printf("%s, all the same on both\n", compared)
 		return
 	}
-	o.printf("%s, %s differ at this moment\n", thousands(uint64(p.Compared)), thousands(uint64(p.Differing)))
+	o.printf("%s, %s differ at this moment\n", compared, thousands(uint64(p.Differing)))
 	a, b := r.Instances[0].name(), r.Instances[1].name()
 	t := table{{"  publisher", "client", a + ": have", "durable", "safe", b + ": have", "durable", "safe"}}
 	list := p.List
