@@ -53,20 +53,15 @@ func journalReportOf(dir string, found *journal.Inspection) journalReport {
 	log := &found.Log
 	r := journalReport{
 		Journal: dir, Sound: found.Sound(), Segments: log.Segments, Bytes: log.Bytes, First: log.First, End: log.End, Durable: log.Durable,
-		Records: found.Records, Messages: found.Messages, Damage: []*placeReport{}, Faults: texts(found.Faults), Faulty: found.Faulty,
-		Publishers: []publisherReport{}, Cluster: found.Cluster.ID.String(), Intact: found.Cluster.Intact,
+		Records: found.Records, Messages: found.Messages, Damage: mapped(log.Damage, placeOf), Faults: mapped(found.Faults, error.Error), Faulty: found.Faulty,
+		Publishers: mapped(found.States, func(s journal.State) publisherReport { return publisherReport{s.Publisher, s.Have, s.Floor} }),
+		Cluster:    found.Cluster.ID.String(), Intact: found.Cluster.Intact,
 	}
 	if t := log.Torn; t != nil {
 		r.Torn = &placeReport{File: t.File, Offset: t.Offset, Bytes: t.Bytes}
 	}
-	for _, d := range log.Damage {
-		r.Damage = append(r.Damage, placeOf(d))
-	}
 	if log.Aside != nil {
 		r.Aside = placeOf(log.Aside)
-	}
-	for _, s := range found.States {
-		r.Publishers = append(r.Publishers, publisherReport{s.Publisher, s.Have, s.Floor})
 	}
 	return r
 }
@@ -105,13 +100,11 @@ type differingReport struct {
 }
 
 func comparisonReport(dirs [2]string, found *journal.Comparison, shown []journal.Differing, records records) compareReport {
-	r := compareReport{Same: found.Same(), Elsewhere: found.Elsewhere, Differing: len(found.Differing), Floors: []floorReport{}, List: []differingReport{}}
+	r := compareReport{Same: found.Same(), Elsewhere: found.Elsewhere, Differing: len(found.Differing), List: []differingReport{}}
 	for i, f := range found.Found {
 		r.Journals[i] = comparedReport{dirs[i], f.Sound(), f.Records, f.Publishers}
 	}
-	for _, p := range slices.Sorted(maps.Keys(found.Floors)) {
-		r.Floors = append(r.Floors, floorReport{p, found.Floors[p]})
-	}
+	r.Floors = mapped(slices.Sorted(maps.Keys(found.Floors)), func(p uint64) floorReport { return floorReport{p, found.Floors[p]} })
 	for _, d := range shown {
 		report := differingReport{Publisher: d.Publisher, What: name(d, dirs), Only: d.Only, Content: d.Content}
 		for side, e := range d.Entry {

@@ -54,12 +54,15 @@ func plain[T string | []byte](text T) string {
 }
 
 // plainList returns texts with commas between.
-func plainList(texts []string) string {
-	var all []string
-	for _, text := range texts {
-		all = append(all, plain(text))
+func plainList(texts []string) string { return strings.Join(mapped(texts, plain[string]), ", ") }
+
+// mapped returns what f makes of each value of a list, never nil.
+func mapped[A, B any](list []A, f func(A) B) []B {
+	all := make([]B, len(list))
+	for i, a := range list {
+		all[i] = f(a)
 	}
-	return strings.Join(all, ", ")
+	return all
 }
 
 // isPlain reports whether a character shows itself and takes no part in how a line is read.

@@ -193,14 +193,6 @@ func (s *storeReport) name() string {
 	return fmt.Sprintf("%s: %s publish store", s.home(), s.Format)
 }
 
-func texts(errs []error) []string {
-	all := []string{}
-	for _, err := range errs {
-		all = append(all, err.Error())
-	}
-	return all
-}
-
 // keptMessages are messages to list, by the life they are of.
 type keptMessages map[string][]messageReport
 
@@ -233,7 +225,7 @@ func publishStoreOf(path, bucket string, found *pubstore.Inspection, messages ke
 	if bucket == "" {
 		format = "file"
 	}
-	return &storeReport{Path: path, Bucket: bucket, Kind: "publish", Format: format, Sound: len(found.Damage) == 0, Damage: texts(found.Damage), Publish: p}
+	return &storeReport{Path: path, Bucket: bucket, Kind: "publish", Format: format, Sound: len(found.Damage) == 0, Damage: mapped(found.Damage, error.Error), Publish: p}
 }
 
 // bookmarkStoreOf reports a bookmark store, which can't be opened if there is an error.
@@ -254,12 +246,9 @@ func bookmarkStoreOf(path, bucket string, subscriptions []bookmarkstore.Inspecte
 }
 
 func subscriptionOf(s *bookmarkstore.Inspected) subscriptionReport {
-	r := subscriptionReport{Subscription: s.ID, Topic: s.Query.Topic, Filter: s.Query.Filter, Known: s.Known, Done: []string{}}
+	r := subscriptionReport{Subscription: s.ID, Topic: s.Query.Topic, Filter: s.Query.Filter, Known: s.Known, Done: mapped(s.OutOfOrder, bookmarkstore.Bookmark.String)}
 	if s.Known {
 		r.Resume = s.Discarded.String()
-	}
-	for _, b := range s.OutOfOrder {
-		r.Done = append(r.Done, b.String())
 	}
 	if s.Damage != nil {
 		r.Damage = s.Damage.Error()

@@ -68,9 +68,7 @@ func (r *repairReport) rebuild(path, fresh string) error {
 	if err != nil {
 		return explain(path, err)
 	}
-	for _, l := range losses {
-		r.Lost = append(r.Lost, lossReport{l.String(), l.Offset})
-	}
+	r.Lost = mapped(losses, func(l boltfile.Loss) lossReport { return lossReport{l.String(), l.Offset} })
 	stores, _, err := findStores(db, false)
 	if err != nil {
 		return err
