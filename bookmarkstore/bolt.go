@@ -1,10 +1,10 @@
 package bookmarkstore
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -36,12 +36,8 @@ type BoltOptions struct {
 }
 
 func (o *BoltOptions) validate() error {
-	if o.CommitInterval == 0 {
-		o.CommitInterval = 10 * time.Millisecond
-	}
-	if o.CommitOperations == 0 {
-		o.CommitOperations = 1000
-	}
+	o.CommitInterval = cmp.Or(o.CommitInterval, 10*time.Millisecond)
+	o.CommitOperations = cmp.Or(o.CommitOperations, 1000)
 	if o.CommitInterval < 0 || o.CommitOperations < 0 || o.LockTimeout < 0 {
 		return errors.New("bookmark store: CommitInterval, CommitOperations and LockTimeout must not be negative")
 	}
@@ -71,15 +67,12 @@ type Bolt struct {
 
 	committer
 
-	mu        sync.Mutex
-	places    map[string]*boltPlace // guarded by mu
-	order     []*boltPlace          // the same in order of their making, only appended to; guarded by mu
-	durable   uint64                // changes that are durable; guarded by mu
-	committed chan struct{}         // closed and replaced by each commit; guarded by mu
-	failed    error                 // *FailedError; guarded by mu
-	closed    bool                  // guarded by mu
-	met       met                   // guarded by mu
-	tx        *txDiscards           // of the last transaction DiscardTx saw; guarded by mu
+	registry
+
+	// These are guarded by the mu of the registry.
+	durable   uint64        // changes that are durable
+	committed chan struct{} // closed and replaced by each commit
+	tx        *txDiscards   // of the last transaction DiscardTx saw
 }
 
 // A committer is what its goroutine is told, and tells.
@@ -145,7 +138,7 @@ func openBolt(db *bbolt.DB, bucket string, o BoltOptions) (*Bolt, error) {
 		bucket:    []byte(bucket),
 		options:   o,
 		committer: committer{wake: signal.New(), now: signal.New(), stop: make(chan struct{}), done: make(chan struct{})},
-		places:    make(map[string]*boltPlace),
+		registry:  registry{places: make(map[string]*place)},
 		committed: make(chan struct{}),
 	}
 	if err := b.guard(b.prepare); err != nil {
@@ -240,30 +233,11 @@ func (b *Bolt) Subscription(id string, q Query) (Subscription, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &boltSubscription{handle: handle{&p.place}, b: b, bp: p}
-	p.mu.Lock()
-	if p.broken != nil {
-		defer p.mu.Unlock()
-		return nil, p.broken
-	}
-	forgot, err := p.takeLocked(&s.handle, q)
-	if forgot {
-		p.forgottenLocked()
-		b.changes.Add(1)
-	}
-	p.mu.Unlock()
-
-	if err != nil {
-		return nil, err
-	}
-	if forgot {
-		b.signal()
-	}
-	return s, nil
+	return p.take(q)
 }
 
 // place returns the place of id, from the database when it is first asked for.
-func (b *Bolt) place(id string, q Query) (*boltPlace, error) {
+func (b *Bolt) place(id string, q Query) (*place, error) {
 	if p, err := b.known(id, nil); p != nil || err != nil {
 		return p, err
 	}
@@ -276,32 +250,9 @@ func (b *Bolt) place(id string, q Query) (*boltPlace, error) {
 	return b.known(id, p)
 }
 
-// known returns the place of id in memory, adding fresh if there is none.
-func (b *Bolt) known(id string, fresh *boltPlace) (*boltPlace, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if err := b.usableLocked(); err != nil {
-		return nil, err
-	}
-	p := b.places[id]
-	if p == nil && fresh != nil {
-		p = fresh
-		b.places[id] = p
-		b.order = append(b.order, p)
-	}
-	return p, nil
-}
-
-func (b *Bolt) usableLocked() error {
-	if b.failed == nil && b.closed {
-		return ErrClosed
-	}
-	return b.failed
-}
-
 // read makes a place of what the database keeps under id.
-func (b *Bolt) read(id string, q Query) (*boltPlace, error) {
-	p := &boltPlace{place: place{id: id, query: q, generation: 1}}
+func (b *Bolt) read(id string, q Query) (*place, error) {
+	p := &place{id: id, b: b, query: q, generation: 1}
 	err := b.guard(func() error {
 		return b.db.View(func(tx *bbolt.Tx) error {
 			bucket, err := b.subscriptions(tx)
@@ -311,11 +262,11 @@ func (b *Bolt) read(id string, q Query) (*boltPlace, error) {
 			if bucket = bucket.Bucket([]byte(id)); bucket == nil {
 				return nil
 			}
-			h, key, err := load(bucket, id, p.discardedOnDisk, p.outOfOrderOnDisk)
+			h, key, err := load(bucket, id, &p.w)
 			if err != nil {
 				return b.damaged(id, key, err)
 			}
-			p.query, p.generation, p.w.based = h.query, h.generation, h.based
+			p.query, p.generation = h.query, h.generation
 			p.savedGeneration, p.savedBased = h.generation, h.based
 			return nil
 		})
@@ -340,18 +291,10 @@ func (b *Bolt) subscriptions(tx *bbolt.Tx) (*bbolt.Bucket, error) {
 // Close implements Store. Subscriptions need not be released before. In a
 // shared database it waits for a write transaction the application has open.
 func (b *Bolt) Close() error {
-	b.mu.Lock()
-	if b.closed {
-		defer b.mu.Unlock()
-		return ErrClosed
+	if err := b.end(); err != nil {
+		return err
 	}
-	b.closed = true
-	places := b.order
-	b.mu.Unlock()
-
-	for _, p := range places {
-		p.end(ErrClosed) // what it took before, the last commit covers
-	}
+	// What the places took before, the last commit covers.
 	close(b.stop)
 	<-b.done
 

@@ -34,17 +34,15 @@ func (b *Bolt) signal() {
 
 // Sync implements Store.
 func (b *Bolt) Sync(ctx context.Context) error {
-	b.mu.Lock()
-	err := b.usableLocked()
-	b.mu.Unlock()
-	if err != nil {
+	if err := b.usable(); err != nil {
 		return err
 	}
-	return b.wait(ctx, b.changes.Load())
+	return b.wait(ctx)
 }
 
-// wait returns when so many changes are durable.
-func (b *Bolt) wait(ctx context.Context, changes uint64) error {
+// wait returns when all changes so far are durable.
+func (b *Bolt) wait(ctx context.Context) error {
+	changes := b.changes.Load()
 	for hurried := false; ; {
 		b.mu.Lock()
 		durable, failed, committed := b.durable, b.failed, b.committed
@@ -151,7 +149,7 @@ func (b *Bolt) becomeFailed(err error) {
 
 // A savedHead is a head that a transaction has written.
 type savedHead struct {
-	p    *boltPlace
+	p    *place
 	head head
 }
 
@@ -208,7 +206,7 @@ type point struct {
 }
 
 // collectLocked returns what the database does not have yet.
-func (p *boltPlace) collectLocked() (save, bool) {
+func (p *place) collectLocked() (save, bool) {
 	s := save{id: p.id, head: p.headLocked(), headUnsaved: p.headUnsavedLocked()}
 	if len(p.dirty) == 0 {
 		return s, s.headUnsaved
@@ -229,7 +227,7 @@ func (p *boltPlace) collectLocked() (save, bool) {
 }
 
 // clearLocked takes what was collected as written: if it is not, the store has failed.
-func (p *boltPlace) clearLocked() {
+func (p *place) clearLocked() {
 	for _, n := range p.dirty {
 		n.kept = n.kept || len(n.pending) > 0
 		n.pending = n.pending[:0]

@@ -219,29 +219,23 @@ func decodeHead(id string, value []byte) (head, error) {
 	return h, nil
 }
 
-// load reads what bucket keeps of a subscription. visit is told each
-// discarded point before the out-of-order discards above it.
-func load(bucket *bbolt.Bucket, id string, discarded, outOfOrder func(Bookmark)) (head, []byte, error) {
+// load reads what bucket keeps of a subscription into an empty window. An error is
+// about the value under key.
+func load(bucket *bbolt.Bucket, id string, w *window) (h head, key []byte, err error) {
 	value := bucket.Get(keyHead)
 	if value == nil {
 		return head{}, keyHead, errMissing
 	}
-	h, err := decodeHead(id, value)
-	if err != nil {
+	if h, err = decodeHead(id, value); err != nil {
 		return head{}, keyHead, err
 	}
-	for c, key, value := first(bucket); key != nil; key, value = c.Next() {
-		if err := loadValue(id, key, value, discarded, outOfOrder); err != nil {
-			return head{}, key, err
-		}
-	}
-	return h, nil, nil
-}
-
-func first(bucket *bbolt.Bucket) (c *bbolt.Cursor, key, value []byte) {
-	c = bucket.Cursor()
-	key, value = c.First()
-	return c, key, value
+	w.based = h.based
+	// In order of the keys a discarded point comes before the discards above it.
+	err = bucket.ForEach(func(k, value []byte) error {
+		key = k
+		return loadValue(id, k, value, w.keep, func(b Bookmark) { w.keepOutOfOrder(b).kept = true })
+	})
+	return h, key, err
 }
 
 func loadValue(id string, key, value []byte, discarded, outOfOrder func(Bookmark)) error {

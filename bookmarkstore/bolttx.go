@@ -20,7 +20,7 @@ type txDiscards struct {
 
 // A txPlace is the part of a txDiscards that concerns one subscription.
 type txPlace struct {
-	p           *boltPlace
+	p           *place
 	generation  uint64
 	head        head // as written by the transaction, if headWritten
 	headWritten bool
@@ -115,7 +115,7 @@ func (b *Bolt) lookUp(subscriptions *bbolt.Bucket, m Mark) (kept, error) {
 }
 
 // txOf returns the place of id and what was discarded in tx so far.
-func (b *Bolt) txOf(tx *bbolt.Tx, id string) (*boltPlace, *txDiscards, error) {
+func (b *Bolt) txOf(tx *bbolt.Tx, id string) (*place, *txDiscards, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if err := b.usableLocked(); err != nil {
@@ -138,7 +138,7 @@ func (b *Bolt) txOf(tx *bbolt.Tx, id string) (*boltPlace, *txDiscards, error) {
 
 // discardLocked notes a discard and returns what has to be written for it. The
 // window stays as it is.
-func (t *txDiscards) discardLocked(p *boltPlace, b Bookmark, there kept) (save, error) {
+func (t *txDiscards) discardLocked(p *place, b Bookmark, there kept) (save, error) {
 	if p.broken != nil {
 		return save{}, p.broken
 	}
@@ -161,7 +161,7 @@ func (t *txDiscards) discardLocked(p *boltPlace, b Bookmark, there kept) (save, 
 
 // place returns the part that concerns p. A subscription that was restarted
 // within the transaction begins anew here as well.
-func (t *txDiscards) place(p *boltPlace) *txPlace {
+func (t *txDiscards) place(p *place) *txPlace {
 	for _, tp := range t.places {
 		if tp.p == p && tp.generation == p.generation {
 			return tp
@@ -205,14 +205,7 @@ func (tp *txPlace) saveLocked(q *txPublisher, sequence uint64) save {
 func (b *Bolt) follow(t *txDiscards) {
 	for _, tp := range t.places {
 		tp.p.mu.Lock()
-		changed := tp.followLocked()
-		if changed {
-			b.changes.Add(1)
-		}
-		tp.p.mu.Unlock()
-		if changed {
-			b.signal()
-		}
+		tp.p.unlock(tp.followLocked())
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -241,8 +234,7 @@ func (tp *txPlace) followLocked() bool {
 			}
 			p.w.publisher(q.id).kept = true
 			if c.discarded > q.discarded {
-				p.recordLocked(c)
-				changed = true
+				changed = p.noteLocked(c) || changed
 			}
 		}
 	}

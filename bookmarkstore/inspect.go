@@ -58,17 +58,17 @@ func InspectBolt(db *bbolt.DB, bucket string) ([]Inspected, error) {
 
 // inspect reads what is kept of one subscription.
 func (b *Bolt) inspect(bucket *bbolt.Bucket, id string) Inspected {
-	p := &boltPlace{}
-	s := Inspected{ID: id}
-	h, key, err := load(bucket, id, p.discardedOnDisk, func(mark Bookmark) {
-		p.outOfOrderOnDisk(mark)
-		s.OutOfOrder = append(s.OutOfOrder, mark)
-	})
+	var w window
+	h, key, err := load(bucket, id, &w)
 	if err != nil {
 		return Inspected{ID: id, Damage: b.damaged(id, key, err)}
 	}
-	p.w.based = h.based
-	s.Query = h.query
-	s.Discarded, s.Known = p.w.discardedVector()
+	s := Inspected{ID: id, Query: h.query}
+	s.Discarded, s.Known = w.discardedVector()
+	for _, p := range w.order {
+		for _, sequence := range p.elsewhere {
+			s.OutOfOrder = append(s.OutOfOrder, Bookmark{Publisher: p.id, Sequence: sequence})
+		}
+	}
 	return s
 }

@@ -20,58 +20,47 @@ type met struct {
 }
 
 // Met returns the group of servers that the store has met last.
-func (m *Memory) Met() (cluster string, incarnation uint64) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.met.cluster, m.met.incarnation
+func (r *registry) Met() (cluster string, incarnation uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.met.cluster, r.met.incarnation
+}
+
+// meet notes the group, unless the store takes no more calls.
+func (r *registry) meet(m met) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	err := r.usableLocked()
+	if err == nil {
+		r.met = m
+	}
+	return err
 }
 
 // Meet keeps the group of servers that the store has met.
 func (m *Memory) Meet(cluster string, incarnation uint64) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.closed {
-		return ErrClosed
-	}
-	m.met = met{cluster, incarnation}
-	return nil
+	return m.meet(met{cluster, incarnation})
 }
 
 // keyMet is of the group, in a store that has met one: incarnation (8 bytes) and
 // cluster, between version and checksum.
 var keyMet = []byte("met")
 
-// Met returns the group of servers that the store has met last.
-func (b *Bolt) Met() (cluster string, incarnation uint64) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.met.cluster, b.met.incarnation
-}
-
 // Meet keeps the group of servers that the store has met. In a shared database it
 // waits for a write transaction that the application has open.
 func (b *Bolt) Meet(cluster string, incarnation uint64) error {
-	b.mu.Lock()
-	err := b.usableLocked()
-	b.mu.Unlock()
-	if err != nil {
+	if err := b.usable(); err != nil {
 		return err
 	}
 	value := binary.BigEndian.AppendUint64([]byte{formatVersion}, incarnation)
 	value = seal("", keyMet, append(value, cluster...))
-	err = b.guard(func() error {
+	err := b.guard(func() error {
 		return b.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(b.bucket).Put(keyMet, value) })
 	})
 	if err != nil {
 		b.becomeFailed(err)
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		return b.usableLocked()
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.met = met{cluster, incarnation}
-	return nil
+	return b.meet(met{cluster, incarnation})
 }
 
 // loadMet reads the group that the store has met. One that can't be read is none, as

@@ -122,17 +122,18 @@ func (r *Repaired) repair(subscriptions *bbolt.Bucket) error {
 // what can't. What a newer program wrote is an error, and not for us to judge.
 func examine(bucket *bbolt.Bucket, id string) (good int, bad [][]byte, err error) {
 	kept := func(Bookmark) { good++ }
-	for c, key, value := first(bucket); key != nil; key, value = c.Next() {
+	err = bucket.ForEach(func(key, value []byte) error {
 		err := loadValue(id, key, value, kept, kept)
 		if string(key) == string(keyHead) {
 			_, err = decodeHead(id, value)
 		}
 		switch {
 		case isNewer(err):
-			return 0, nil, fmt.Errorf("subscription %q: %w", id, err)
+			return fmt.Errorf("subscription %q: %w", id, err)
 		case err != nil:
 			bad = append(bad, slices.Clone(key))
 		}
-	}
-	return good, bad, nil
+		return nil
+	})
+	return good, bad, err
 }

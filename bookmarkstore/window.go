@@ -94,10 +94,9 @@ func (w *window) remove(p *publisher) {
 }
 
 // keep takes in what an earlier life wrote: everything up to b is discarded.
-func (w *window) keep(b Bookmark) *publisher {
+func (w *window) keep(b Bookmark) {
 	p := w.publisher(b.Publisher)
 	p.received, p.discarded = b.Sequence, b.Sequence
-	return p
 }
 
 // keepOutOfOrder takes in what an earlier life wrote: b is discarded, though
