@@ -159,10 +159,10 @@ func (b *Bolt) prepare() error {
 	}
 	return b.db.Update(func(tx *bbolt.Tx) error {
 		bucket, err := tx.CreateBucketIfNotExists(b.bucket)
-		if err != nil {
-			return err
+		if err == nil {
+			_, err = bucket.CreateBucketIfNotExists(keySubscriptions)
 		}
-		if _, err := bucket.CreateBucketIfNotExists(keySubscriptions); err != nil {
+		if err != nil {
 			return err
 		}
 		return bucket.Put(keyFormat, []byte{formatVersion})
@@ -212,6 +212,11 @@ func (b *Bolt) damaged(id string, key []byte, err error) error {
 
 // guard turns a panic of bbolt into a *DamagedError.
 func (b *Bolt) guard(do func() error) error { return asDamaged(b.path, boltfile.Guard(b.path, do)) }
+
+// update is that of the database, guarded.
+func (b *Bolt) update(do func(*bbolt.Tx) error) error {
+	return b.guard(func() error { return b.db.Update(do) })
+}
 
 // asDamaged makes damage of the file as a whole, or a later version of it, ours.
 func asDamaged(path string, err error) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -99,23 +100,21 @@ func (b *Bolt) commit() {
 	}
 
 	var covered uint64
-	var heads []savedHead
-	err := b.guard(func() error {
-		return b.db.Update(func(tx *bbolt.Tx) (err error) {
-			covered = b.changes.Load()
-			b.collected.Store(covered)
-			heads, err = b.saveAll(tx)
-			return err
-		})
+	var saved []save
+	err := b.update(func(tx *bbolt.Tx) (err error) {
+		covered = b.changes.Load()
+		b.collected.Store(covered)
+		saved, err = b.saveAll(tx)
+		return err
 	})
 	if err != nil && !errors.Is(err, errNothing) && !mut.On(mut.R7IgnoreCommitError) {
 		b.becomeFailed(err)
 		return
 	}
-	for _, h := range heads {
-		h.p.mu.Lock()
-		h.p.savedLocked(h.head)
-		h.p.mu.Unlock()
+	for _, s := range saved {
+		s.p.mu.Lock()
+		s.p.savedLocked(s.head)
+		s.p.mu.Unlock()
 	}
 	b.mu.Lock()
 	b.durable = covered
@@ -147,14 +146,8 @@ func (b *Bolt) becomeFailed(err error) {
 	}
 }
 
-// A savedHead is a head that a transaction has written.
-type savedHead struct {
-	p    *place
-	head head
-}
-
 // saveAll writes what changed in every place.
-func (b *Bolt) saveAll(tx *bbolt.Tx) ([]savedHead, error) {
+func (b *Bolt) saveAll(tx *bbolt.Tx) (saved []save, err error) {
 	b.mu.Lock()
 	places := b.order
 	b.mu.Unlock()
@@ -163,8 +156,6 @@ func (b *Bolt) saveAll(tx *bbolt.Tx) ([]savedHead, error) {
 	if err != nil {
 		return nil, err
 	}
-	var heads []savedHead
-	nothing := true
 	for _, p := range places {
 		p.mu.Lock()
 		s, some := p.collectLocked()
@@ -173,55 +164,51 @@ func (b *Bolt) saveAll(tx *bbolt.Tx) ([]savedHead, error) {
 		if !some {
 			continue
 		}
-		nothing = false
 		if err := b.save(subscriptions, s); err != nil {
 			return nil, err
 		}
-		if s.headUnsaved {
-			heads = append(heads, savedHead{p, s.head})
-		}
+		saved = append(saved, s)
 	}
-	if nothing {
+	if len(saved) == 0 {
 		return nil, errNothing
 	}
-	return heads, nil
+	return saved, nil
 }
 
 // A save is what a transaction has to write of one place.
 type save struct {
-	id          string
+	p           *place
 	head        head
 	headUnsaved bool
 	points      []point
-	outOfOrder  []uint64 // of all points, one after the other
 }
 
 // A point is what has to be written of one publisher.
 type point struct {
-	publisher uint64
-	discarded uint64
-	left      bool // with all of that: nothing of it stays
-	sweep     bool // the database may have out-of-order discards at or below discarded
-	added     int  // how many of save.outOfOrder are this publisher's
+	publisher  uint64
+	discarded  uint64
+	left       bool     // with all of that: nothing of it stays
+	sweep      bool     // the database may have out-of-order discards at or below discarded
+	outOfOrder []uint64 // that the database does not have
 }
 
 // collectLocked returns what the database does not have yet.
-func (p *place) collectLocked() (save, bool) {
-	s := save{id: p.id, head: p.headLocked(), headUnsaved: p.headUnsavedLocked()}
+func (p *place) collectLocked() (s save, some bool) {
+	s = save{p: p, head: p.headLocked(), headUnsaved: p.headUnsavedLocked()}
 	if len(p.dirty) == 0 {
 		return s, s.headUnsaved
 	}
 	s.points = make([]point, 0, len(p.dirty))
+	var outOfOrder []uint64 // of all points, one after the other
 	for _, publisher := range p.dirty {
 		n := &publisher.note
-		before := len(s.outOfOrder)
+		before := len(outOfOrder)
 		for _, sequence := range n.pending {
 			if sequence > publisher.discarded {
-				s.outOfOrder = append(s.outOfOrder, sequence)
+				outOfOrder = append(outOfOrder, sequence)
 			}
 		}
-		added := len(s.outOfOrder) - before
-		s.points = append(s.points, point{publisher.id, publisher.discarded, n.left, n.kept, added})
+		s.points = append(s.points, point{publisher.id, publisher.discarded, n.left, n.kept || n.left, outOfOrder[before:]})
 	}
 	return s, true
 }
@@ -240,45 +227,35 @@ func (p *place) clearLocked() {
 // save writes what was collected of a place.
 func (b *Bolt) save(subscriptions *bbolt.Bucket, s save) error {
 	bucket, err := b.saveHead(subscriptions, s)
-	if err != nil {
-		return err
-	}
-	outOfOrder := s.outOfOrder
 	for _, pt := range s.points {
-		if err := b.savePoint(bucket, s.id, pt, outOfOrder[:pt.added]); err != nil {
-			return err
+		if err == nil {
+			err = b.savePoint(bucket, s.p.id, pt)
 		}
-		outOfOrder = outOfOrder[pt.added:]
 	}
-	return nil
+	return err
 }
 
 // saveHead returns the bucket of a subscription, empty if what is there is of
 // an earlier generation, with its head written.
 func (b *Bolt) saveHead(subscriptions *bbolt.Bucket, s save) (*bbolt.Bucket, error) {
-	bucket := subscriptions.Bucket([]byte(s.id))
-	if bucket != nil && !s.headUnsaved {
-		return bucket, nil
-	}
-	if bucket != nil {
-		there, err := b.headOf(bucket, s.id)
+	name := []byte(s.p.id)
+	if bucket := subscriptions.Bucket(name); bucket != nil {
+		if !s.headUnsaved {
+			return bucket, nil
+		}
+		there, err := b.headOf(bucket, s.p.id)
+		if err == nil && there.generation < s.head.generation {
+			err = subscriptions.DeleteBucket(name)
+		}
 		if err != nil {
 			return nil, err
 		}
-		if there.generation < s.head.generation {
-			if err := subscriptions.DeleteBucket([]byte(s.id)); err != nil {
-				return nil, err
-			}
-			bucket = nil
-		}
 	}
-	if bucket == nil {
-		var err error
-		if bucket, err = subscriptions.CreateBucket([]byte(s.id)); err != nil {
-			return nil, err
-		}
+	bucket, err := subscriptions.CreateBucketIfNotExists(name)
+	if err != nil {
+		return nil, err
 	}
-	return bucket, bucket.Put(keyHead, encodeHead(s.id, s.head))
+	return bucket, bucket.Put(keyHead, encodeHead(s.p.id, s.head))
 }
 
 // headOf returns the head in the bucket of a subscription.
@@ -293,57 +270,47 @@ func (b *Bolt) headOf(bucket *bbolt.Bucket, id string) (h head, err error) {
 	return h, nil
 }
 
-// savePoint writes what changed of one publisher. Only what is in the way of
-// the new point is read.
-func (b *Bolt) savePoint(bucket *bbolt.Bucket, id string, pt point, added []uint64) error {
-	key := discardedKey(pt.publisher)
+// discardedOf returns up to where the database has discarded a publisher's.
+func (b *Bolt) discardedOf(bucket *bbolt.Bucket, id string, publisher uint64) (through uint64, err error) {
+	key := discardedKey(publisher)
 	if value := bucket.Get(key); value != nil {
-		there, err := decodeDiscarded(id, key, value)
-		if err != nil {
-			return b.damaged(id, key, err)
-		}
-		// The database is ahead between a commit of the application with
-		// DiscardTx in it and its OnCommit. It must not fall back.
-		if there > pt.discarded || there == pt.discarded && !pt.left {
-			pt.left = false
-			pt.discarded = 0
-			added = above(added, there)
+		if through, err = decodeDiscarded(id, key, value); err != nil {
+			return 0, b.damaged(id, key, err)
 		}
 	}
-	if pt.left {
-		if err := bucket.Delete(key); err != nil {
-			return err
-		}
-		return sweep(bucket, pt.publisher, pt.discarded)
-	}
-	if pt.discarded > 0 {
-		if err := bucket.Put(key, encodeDiscarded(id, key, pt.discarded)); err != nil {
-			return err
-		}
-		if pt.sweep {
-			if err := sweep(bucket, pt.publisher, pt.discarded); err != nil {
-				return err
-			}
-		}
-	}
-	for _, sequence := range added {
-		key := outOfOrderKey(Bookmark{Publisher: pt.publisher, Sequence: sequence})
-		if err := bucket.Put(key, encodeOutOfOrder(id, key)); err != nil {
-			return err
-		}
-	}
-	return nil
+	return through, nil
 }
 
-// above returns the sequences above limit.
-func above(sequences []uint64, limit uint64) []uint64 {
-	kept := sequences[:0]
-	for _, sequence := range sequences {
-		if sequence > limit {
-			kept = append(kept, sequence)
+// savePoint writes what changed of one publisher. Only what is in the way of
+// the new point is read.
+func (b *Bolt) savePoint(bucket *bbolt.Bucket, id string, pt point) error {
+	there, err := b.discardedOf(bucket, id, pt.publisher)
+	if err != nil {
+		return err
+	}
+	// The database is ahead between a commit of the application with
+	// DiscardTx in it and its OnCommit. It must not fall back.
+	if there > pt.discarded || there == pt.discarded && !pt.left {
+		pt.left, pt.discarded = false, 0
+		pt.outOfOrder = slices.DeleteFunc(pt.outOfOrder, func(sequence uint64) bool { return sequence <= there })
+	}
+	key := discardedKey(pt.publisher)
+	switch {
+	case pt.left:
+		err = bucket.Delete(key)
+	case pt.discarded > 0:
+		err = bucket.Put(key, encodeDiscarded(id, key, pt.discarded))
+	}
+	if err == nil && pt.sweep && pt.discarded > 0 {
+		err = sweep(bucket, pt.publisher, pt.discarded)
+	}
+	for _, sequence := range pt.outOfOrder {
+		if err == nil {
+			key := outOfOrderKey(Bookmark{Publisher: pt.publisher, Sequence: sequence})
+			err = bucket.Put(key, encodeOutOfOrder(id, key))
 		}
 	}
-	return kept
+	return err
 }
 
 // sweep removes the out-of-order discards of a publisher that its discarded

@@ -150,32 +150,30 @@ func unseal(id string, key, value []byte) ([]byte, error) {
 	return body[1:], nil
 }
 
+// unsealSized is unseal of a value with so many bytes in between.
+func unsealSized(id string, key, value []byte, size int) ([]byte, error) {
+	body, err := unseal(id, key, value)
+	if err == nil && len(body) != size {
+		err = errLength
+	}
+	return body, err
+}
+
 func encodeDiscarded(id string, key []byte, discarded uint64) []byte {
 	value := append(make([]byte, 0, 1+8+checksumSize), formatVersion)
 	return seal(id, key, binary.BigEndian.AppendUint64(value, discarded))
 }
 
 func decodeDiscarded(id string, key, value []byte) (uint64, error) {
-	body, err := unseal(id, key, value)
+	body, err := unsealSized(id, key, value, 8)
 	if err != nil {
 		return 0, err
-	}
-	if len(body) != 8 {
-		return 0, errLength
 	}
 	return binary.BigEndian.Uint64(body), nil
 }
 
 func encodeOutOfOrder(id string, key []byte) []byte {
 	return seal(id, key, append(make([]byte, 0, 1+checksumSize), formatVersion))
-}
-
-func decodeOutOfOrder(id string, key, value []byte) error {
-	body, err := unseal(id, key, value)
-	if err == nil && len(body) != 0 {
-		return errLength
-	}
-	return err
 }
 
 func encodeHead(id string, h head) []byte {
@@ -251,7 +249,7 @@ func loadValue(id string, key, value []byte, discarded, outOfOrder func(Bookmark
 		}
 		discarded(Bookmark{Publisher: binary.BigEndian.Uint64(key), Sequence: sequence})
 	case 16:
-		if err := decodeOutOfOrder(id, key, value); err != nil {
+		if _, err := unsealSized(id, key, value, 0); err != nil {
 			return err
 		}
 		outOfOrder(Bookmark{Publisher: binary.BigEndian.Uint64(key), Sequence: binary.BigEndian.Uint64(key[8:])})

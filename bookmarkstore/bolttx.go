@@ -2,6 +2,7 @@ package bookmarkstore
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"go.etcd.io/bbolt"
@@ -25,7 +26,6 @@ type txPlace struct {
 	head        head // as written by the transaction, if headWritten
 	headWritten bool
 	publishers  map[uint64]*txPublisher
-	order       []*txPublisher
 }
 
 // A txPublisher is the part of a txPlace that concerns one publisher.
@@ -102,16 +102,12 @@ func (b *Bolt) lookUp(subscriptions *bbolt.Bucket, m Mark) (kept, error) {
 	if err != nil {
 		return kept{}, err
 	}
-	k := kept{generation: h.generation, discarded: bucket.Get(outOfOrderKey(m.Bookmark)) != nil}
-	key := discardedKey(m.Bookmark.Publisher)
-	if value := bucket.Get(key); value != nil {
-		through, err := decodeDiscarded(m.Subscription, key, value)
-		if err != nil {
-			return kept{}, b.damaged(m.Subscription, key, err)
-		}
-		k.discarded = k.discarded || m.Bookmark.Sequence <= through
+	through, err := b.discardedOf(bucket, m.Subscription, m.Bookmark.Publisher)
+	if err != nil {
+		return kept{}, err
 	}
-	return k, nil
+	discarded := m.Bookmark.Sequence <= through || bucket.Get(outOfOrderKey(m.Bookmark)) != nil
+	return kept{h.generation, discarded}, nil
 }
 
 // txOf returns the place of id and what was discarded in tx so far.
@@ -144,12 +140,16 @@ func (t *txDiscards) discardLocked(p *place, b Bookmark, there kept) (save, erro
 	}
 	if !p.w.outstanding(b) || there.discarded && there.generation == p.generation {
 		if mut.On(mut.TxTwice) {
-			return save{id: p.id, head: p.headLocked()}, nil
+			return save{p: p, head: p.headLocked()}, nil
 		}
 		return save{}, ErrNotOutstanding
 	}
 	tp := t.place(p)
-	q := tp.publisher(b.Publisher)
+	q := tp.publishers[b.Publisher]
+	if q == nil {
+		q = &txPublisher{id: b.Publisher}
+		tp.publishers[b.Publisher] = q
+	}
 	i, found := slices.BinarySearch(q.sequences, b.Sequence)
 	if found {
 		return save{}, ErrNotOutstanding
@@ -172,30 +172,19 @@ func (t *txDiscards) place(p *place) *txPlace {
 	return tp
 }
 
-func (tp *txPlace) publisher(id uint64) *txPublisher {
-	q := tp.publishers[id]
-	if q == nil {
-		q = &txPublisher{id: id}
-		tp.publishers[id] = q
-		tp.order = append(tp.order, q)
-	}
-	return q
-}
-
 // saveLocked returns what the transaction has to write for a discard of q.
 // If the database does not have the subscription as it is now, that is all
 // of it: a discard must not be durable without the base it stands on.
 func (tp *txPlace) saveLocked(q *txPublisher, sequence uint64) save {
 	p := tp.p
-	s := save{id: p.id, head: p.headLocked()}
+	s := save{p: p, head: p.headLocked()}
 	if p.headUnsavedLocked() && !(tp.headWritten && tp.head == s.head) {
 		s, _ = p.collectLocked()
 		tp.head, tp.headWritten = s.head, true
 	}
 	own := point{publisher: q.id, discarded: q.discarded, sweep: true}
 	if sequence > q.discarded {
-		own.added = 1
-		s.outOfOrder = append(s.outOfOrder, sequence)
+		own.outOfOrder = []uint64{sequence}
 	}
 	s.points = append(s.points, own)
 	return s
@@ -225,14 +214,15 @@ func (tp *txPlace) followLocked() bool {
 		p.savedLocked(tp.head)
 	}
 	changed := false
-	for _, q := range tp.order {
+	for _, id := range slices.Sorted(maps.Keys(tp.publishers)) {
+		q := tp.publishers[id]
 		for _, sequence := range q.sequences {
-			b := Bookmark{Publisher: q.id, Sequence: sequence}
+			b := Bookmark{Publisher: id, Sequence: sequence}
 			c := p.w.discard(b)
-			if c.none() && sequence > p.w.publisher(q.id).received {
+			if c.none() && sequence > p.w.publisher(id).received {
 				p.w.keepOutOfOrder(b) // the id was released meanwhile and b will come again
 			}
-			p.w.publisher(q.id).kept = true
+			p.w.publisher(id).kept = true
 			if c.discarded > q.discarded {
 				changed = p.noteLocked(c) || changed
 			}

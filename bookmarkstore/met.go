@@ -54,9 +54,7 @@ func (b *Bolt) Meet(cluster string, incarnation uint64) error {
 	}
 	value := binary.BigEndian.AppendUint64([]byte{formatVersion}, incarnation)
 	value = seal("", keyMet, append(value, cluster...))
-	err := b.guard(func() error {
-		return b.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(b.bucket).Put(keyMet, value) })
-	})
+	err := b.update(func(tx *bbolt.Tx) error { return tx.Bucket(b.bucket).Put(keyMet, value) })
 	if err != nil {
 		b.becomeFailed(err)
 	}

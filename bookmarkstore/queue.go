@@ -1,6 +1,10 @@
 package bookmarkstore
 
-import "github.com/holdfast-mq/holdfast/internal/ring"
+import (
+	"sort"
+
+	"github.com/holdfast-mq/holdfast/internal/ring"
+)
 
 // An entryState says what is known of one place in a publisher's queue.
 type entryState uint8
@@ -23,16 +27,7 @@ type queue struct{ ring.Queue[entry] }
 
 // after returns the place of the first entry above sequence; q.Len() if there is none.
 func (q *queue) after(sequence uint64) int {
-	low, high := 0, q.Len()
-	for low < high {
-		middle := int(uint(low+high) / 2)
-		if q.At(middle).sequence > sequence {
-			high = middle
-		} else {
-			low = middle + 1
-		}
-	}
-	return low
+	return sort.Search(q.Len(), func(i int) bool { return q.At(i).sequence > sequence })
 }
 
 // find returns the entry of a sequence, nil if there is none.

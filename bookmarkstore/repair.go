@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"go.etcd.io/bbolt"
+
+	"github.com/holdfast-mq/holdfast/internal/boltfile"
 )
 
 // A Repaired is a subscription of which something could not be read.
@@ -26,15 +28,13 @@ type Repaired struct {
 func RepairBolt(db *bbolt.DB, bucket string) ([]Repaired, error) {
 	var all []Repaired
 	b := &Bolt{db: db, path: db.Path(), bucket: []byte(bucket)}
-	err := b.guard(func() error {
-		return db.Update(func(tx *bbolt.Tx) (err error) {
-			root := tx.Bucket(b.bucket)
-			if root == nil || !isStore(root) {
-				return ErrNotStore
-			}
-			all, err = repairStore(root)
-			return err
-		})
+	err := b.update(func(tx *bbolt.Tx) (err error) {
+		root := tx.Bucket(b.bucket)
+		if root == nil || !isStore(root) {
+			return ErrNotStore
+		}
+		all, err = repairStore(root)
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("repair bookmark store %s, bucket %s: %w", b.path, bucket, err)
@@ -109,11 +109,7 @@ func (r *Repaired) repair(subscriptions *bbolt.Bucket) error {
 	r.Dropped = len(bad)
 	var errs []error
 	for _, key := range bad {
-		if bucket.Bucket(key) != nil {
-			errs = append(errs, bucket.DeleteBucket(key))
-		} else {
-			errs = append(errs, bucket.Delete(key))
-		}
+		errs = append(errs, boltfile.Remove(bucket, key))
 	}
 	return errors.Join(errs...)
 }

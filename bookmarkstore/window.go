@@ -276,22 +276,13 @@ func (p *publisher) reach(from uint64, extra []uint64) uint64 {
 
 // receivedVector returns what a client that is still alive resumes from.
 func (w *window) receivedVector() (Vector, bool) {
-	v := make(Vector, len(w.order))
-	for _, p := range w.order {
-		if p.received > 0 {
-			v[p.id] = p.received
-		}
-	}
-	return w.singlePlanted(v), w.based || len(v) > 0 || w.keptOutOfOrder()
+	return w.vector(func(p *publisher) uint64 { return p.received })
 }
 
 // outOfOrder returns the sequences above received that another life has discarded.
 func (w *window) outOfOrder() (above map[uint64][]uint64) {
 	for _, p := range w.order {
-		at, found := slices.BinarySearch(p.elsewhere, p.received)
-		if found {
-			at++
-		}
+		at, _ := slices.BinarySearch(p.elsewhere, p.received+1)
 		if at == len(p.elsewhere) {
 			continue
 		}
@@ -305,10 +296,15 @@ func (w *window) outOfOrder() (above map[uint64][]uint64) {
 
 // discardedVector returns what a restarted process resumes from.
 func (w *window) discardedVector() (Vector, bool) {
-	v := make(Vector, len(w.order))
+	return w.vector(func(p *publisher) uint64 { return p.discarded })
+}
+
+// vector returns what each publisher has, and whether the subscription is known.
+func (w *window) vector(of func(*publisher) uint64) (v Vector, known bool) {
+	v = make(Vector, len(w.order))
 	for _, p := range w.order {
-		if p.discarded > 0 {
-			v[p.id] = p.discarded
+		if sequence := of(p); sequence > 0 {
+			v[p.id] = sequence
 		}
 	}
 	return w.singlePlanted(v), w.based || len(v) > 0 || w.keptOutOfOrder()

@@ -9,6 +9,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
+	"github.com/holdfast-mq/holdfast/internal/boltfile"
 	"github.com/holdfast-mq/holdfast/internal/record"
 )
 
@@ -148,7 +149,7 @@ func (s *Bolt) salvageLife(root *bbolt.Bucket, w *window) error {
 	}
 	for _, key := range s.fill(b, w) {
 		s.salvaged = true
-		if err := remove(b, key); err != nil {
+		if err := boltfile.Remove(b, key); err != nil {
 			return err
 		}
 	}
@@ -156,14 +157,6 @@ func (s *Bolt) salvageLife(root *bbolt.Bucket, w *window) error {
 		s.salvaged, s.givenUp = true, s.givenUp+n
 	}
 	return nil
-}
-
-// remove removes what stands under a key, whatever it is.
-func remove(b *bbolt.Bucket, key []byte) error {
-	if b.Bucket(key) != nil {
-		return b.DeleteBucket(key)
-	}
-	return b.Delete(key)
 }
 
 // run is the committer: the one goroutine of the store. An op is committed at

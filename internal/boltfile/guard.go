@@ -33,6 +33,14 @@ func Guard(path string, do func() error) (err error) {
 	return do()
 }
 
+// Remove removes what stands under a key, a bucket or a value.
+func Remove(from *bbolt.Bucket, key []byte) error {
+	if from.Bucket(key) != nil {
+		return from.DeleteBucket(key)
+	}
+	return from.Delete(key)
+}
+
 // errReplaced reports that a file was replaced while its lock was waited for.
 var errReplaced = errors.New("the file was replaced")
 
