@@ -28,38 +28,21 @@ var errState = errors.New("state of the store is malformed")
 
 // encodeState returns the state. It can't fail: it is written to memory.
 func (l *ledger) encodeState() []byte {
+	lives := make([]any, len(l.lives))
+	for i, w := range l.lives {
+		rejected := make([]uint64, 0, 2*len(w.rejected))
+		for _, s := range w.rejected {
+			rejected = append(rejected, s.lo, s.hi)
+		}
+		lives[i] = []any{w.id, w.base, w.acked, w.last, rejected, w.clock, w.sent, w.based}
+	}
 	var buf bytes.Buffer
 	enc := msgpack.NewEncoder(&buf)
 	enc.UseCompactInts(true)
-	ok := func(err error) {
-		if err != nil {
-			panic("BUG: encoding to memory: " + err.Error())
-		}
+	err := enc.Encode([]any{uint64(stateVersion), l.name, l.counter, l.boot, l.closed, lives, l.met.cluster, l.met.incarnation})
+	if err != nil {
+		panic("BUG: encoding to memory: " + err.Error())
 	}
-	ok(enc.EncodeArrayLen(stateFields))
-	ok(enc.EncodeUint(stateVersion))
-	ok(enc.EncodeString(l.name))
-	ok(enc.EncodeUint(l.counter))
-	ok(enc.EncodeString(l.boot))
-	ok(enc.EncodeBool(l.closed))
-	ok(enc.EncodeArrayLen(len(l.lives)))
-	for _, w := range l.lives {
-		ok(enc.EncodeArrayLen(lifeFields))
-		ok(enc.EncodeString(w.id))
-		ok(enc.EncodeUint(w.base))
-		ok(enc.EncodeUint(w.acked))
-		ok(enc.EncodeUint(w.last))
-		ok(enc.EncodeArrayLen(2 * len(w.rejected)))
-		for _, s := range w.rejected {
-			ok(enc.EncodeUint(s.lo))
-			ok(enc.EncodeUint(s.hi))
-		}
-		ok(enc.EncodeUint(w.clock))
-		ok(enc.EncodeUint(w.sent))
-		ok(enc.EncodeUint(w.based))
-	}
-	ok(enc.EncodeString(l.met.cluster))
-	ok(enc.EncodeUint(l.met.incarnation))
 	return buf.Bytes()
 }
 
@@ -83,12 +66,11 @@ func (l *ledger) decodeState(p []byte) error {
 		}
 		lives = append(lives, w)
 	}
-	m := met{d.text(), d.uint()}
+	group := met{d.text(), d.uint()}
 	if d.err != nil {
 		return d.fail("the group")
 	}
-	l.met = m
-	l.name, l.counter, l.boot, l.closed, l.lives = name, counter, boot, closed, lives
+	l.name, l.counter, l.boot, l.closed, l.lives, l.met = name, counter, boot, closed, lives, group
 	return nil
 }
 
@@ -159,19 +141,20 @@ func (d *stateDecoder) life() *window {
 	return w
 }
 
-// array returns the length of an array, which has a byte at least for each element.
-func (d *stateDecoder) array() int {
-	if d.err != nil {
-		return 0
+func (d *stateDecoder) array() int { return d.length(d.dec.DecodeArrayLen) }
+
+// length reads a length, of which each takes a byte at least.
+func (d *stateDecoder) length(read func() (int, error)) (n int) {
+	if d.err == nil {
+		n, d.err = read()
 	}
-	var n int
-	if n, d.err = d.dec.DecodeArrayLen(); d.err == nil && n > d.r.Len() {
+	if d.err == nil && (n < 0 || n > d.r.Len()) {
 		d.err = errState
 	}
 	if d.err != nil {
 		return 0
 	}
-	return max(n, 0)
+	return n
 }
 
 // uint reads a number. A negative one would be read as a large one, and as a version
@@ -199,17 +182,9 @@ func (d *stateDecoder) bool() (b bool) {
 }
 
 func (d *stateDecoder) text() string {
-	if d.err != nil {
-		return ""
+	b := make([]byte, d.length(d.dec.DecodeBytesLen))
+	if d.err == nil {
+		d.err = d.dec.ReadFull(b)
 	}
-	var n int
-	if n, d.err = d.dec.DecodeBytesLen(); d.err == nil && (n < 0 || n > d.r.Len()) {
-		d.err = errState
-	}
-	if d.err != nil {
-		return ""
-	}
-	b := make([]byte, n)
-	d.err = d.dec.ReadFull(b)
 	return string(b)
 }
