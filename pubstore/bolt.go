@@ -7,14 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"go.etcd.io/bbolt"
 	bbolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/holdfast-mq/holdfast/internal/boltfile"
-	"github.com/holdfast-mq/holdfast/internal/intern"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 	"github.com/holdfast-mq/holdfast/internal/signal"
 )
@@ -60,6 +58,7 @@ const (
 // the same database: AppendTx is for that.
 type Bolt struct {
 	desk
+	changer
 	db       *bbolt.DB
 	own      bool // the database is closed with the store
 	bucket   []byte
@@ -152,19 +151,14 @@ func openBoltIn(db *bbolt.DB, bucket string, o BoltOptions, own bool) (*Bolt, er
 		stop: make(chan struct{}), done: make(chan struct{}), closed: make(chan struct{}),
 		swept: make(map[uint64]uint64),
 	}
+	s.changer = changer{s.commitChange, rand.Text}
 	s.set(limits{
 		messages: o.MaxMessages, defaultMessages: defaultStoreMessages,
 		bytes: o.MaxBytes, defaultBytes: defaultStoreBytes,
 		message: o.MaxMessage, failWhenFull: o.FailWhenFull,
 	})
-	if o.BootID == nil {
-		o.BootID = bootID
-	}
-	boot, err := o.BootID()
-	if err != nil {
-		boot = ""
-	}
-	err = asDamaged(boltfile.Guard(db.Path(), s.settle))
+	boot := currentBoot(o.BootID)
+	err := asDamaged(boltfile.Guard(db.Path(), s.settle))
 	if err == nil {
 		err = s.update(func(tx *bbolt.Tx) error { return s.recover(tx, boot) })
 	}
@@ -258,8 +252,8 @@ func (s *Bolt) commitLocked(op *boltOp) error {
 	return <-op.done
 }
 
-// change has the committer change the state, and returns once that is committed.
-func (s *Bolt) change(f func(*ledger) error) error {
+// commitChange has the committer change the state, and returns once that is committed.
+func (s *Bolt) commitChange(f func(*ledger) error) error {
 	s.mu.Lock()
 	if s.ended != nil {
 		defer s.mu.Unlock()
@@ -268,71 +262,25 @@ func (s *Bolt) change(f func(*ledger) error) error {
 	return s.commitLocked(&boltOp{change: f})
 }
 
-// Logon implements Store.
-func (s *Bolt) Logon(name string) (counter uint64, err error) {
-	err = s.change(func(l *ledger) error {
-		err := l.logon(name)
-		counter = l.counter
-		return err
-	})
-	if err != nil {
-		return 0, err
-	}
-	return counter, nil
-}
-
-// SetBase implements Store.
-func (s *Bolt) SetBase(life string, base uint64) error {
-	return s.changeLife(life, func(w *window) { w.setBase(base) })
-}
-
-// changeLife changes the state of a life.
-func (s *Bolt) changeLife(life string, change func(*window)) error {
-	return s.change(func(l *ledger) error {
-		w := l.life(life)
-		if w == nil {
-			return ErrNoLife
-		}
-		change(w)
-		return nil
-	})
-}
-
-// Renew implements Store.
-func (s *Bolt) Renew() error {
-	return s.change(func(l *ledger) error {
-		l.begin(rand.Text())
-		return nil
-	})
-}
-
 // Discard implements Store. It is committed a little later; after a kill in
 // between the messages are there again, and let go again.
 func (s *Bolt) Discard(life string, through uint64) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ended != nil {
-		return s.ended
-	}
-	if w := s.ledger.life(life); w != nil && s.ledger.discard(w, through) {
-		s.letGoLocked()
-	}
-	return nil
+	return s.useLife(life, func(w *window) {
+		if s.ledger.discard(w, through) {
+			s.letGoLocked()
+		}
+	})
 }
 
 // Reject implements Store. It is committed a little later, like Discard: it is
 // called by the client's session, which must not wait for a transaction of the application.
 func (s *Bolt) Reject(life string, sequence uint64) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ended != nil {
-		return s.ended
-	}
-	if w := s.ledger.life(life); w != nil && s.ledger.reject(w, sequence) {
-		s.gone = append(s.gone, boltKey{w.publisher, sequence})
-		s.letGoLocked()
-	}
-	return nil
+	return s.useLife(life, func(w *window) {
+		if s.ledger.reject(w, sequence) {
+			s.gone = append(s.gone, boltKey{w.publisher, sequence})
+			s.letGoLocked()
+		}
+	})
 }
 
 func (s *Bolt) letGoLocked() {
@@ -343,34 +291,8 @@ func (s *Bolt) letGoLocked() {
 
 // Get implements Store.
 func (s *Bolt) Get(life string, sequence uint64) (*Message, error) {
-	s.mu.Lock()
-	if s.ended != nil {
-		defer s.mu.Unlock()
-		return nil, s.ended
-	}
-	w := s.ledger.life(life)
-	if w == nil || !w.holds(sequence) {
-		s.mu.Unlock()
-		return nil, ErrNotKept
-	}
-	key, m := boltKey{w.publisher, sequence}, &Message{Prev: w.prev(sequence)}
-	s.mu.Unlock()
-
-	var rec []byte
-	err := s.view(func(tx *bbolt.Tx) error {
-		rec = slices.Clone(s.find(tx, key))
-		return nil
-	})
-	if err != nil {
-		return nil, s.fail(err)
-	}
-	if rec == nil {
-		return nil, ErrNotKept // let go meanwhile
-	}
-	if err := decodeRecord(rec, m, new(intern.Texts)); err != nil {
-		return nil, s.fail(err)
-	}
-	return m, nil
+	c, err := s.cursor(life, sequence-1, 1)
+	return only(c, err, sequence)
 }
 
 // fail puts the store out of use for good and returns why.

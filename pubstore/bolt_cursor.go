@@ -15,6 +15,7 @@ type boltCursor struct {
 	w         *window // guarded by s.mu
 	publisher uint64
 	at        uint64 // the sequence last returned
+	most      int    // records that it reads ahead
 
 	buf   []byte   // of ahead
 	ahead [][]byte // records read, ascending
@@ -28,16 +29,15 @@ const (
 
 // Cursor implements Store.
 func (s *Bolt) Cursor(life string, after uint64) (Cursor, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ended != nil {
-		return nil, s.ended
+	return s.cursor(life, after, aheadMessages)
+}
+
+func (s *Bolt) cursor(life string, after uint64, most int) (Cursor, error) {
+	w, err := s.readable(life)
+	if err != nil {
+		return nil, err
 	}
-	w := s.ledger.life(life)
-	if w == nil {
-		return nil, ErrNoLife
-	}
-	return &boltCursor{s: s, w: w, publisher: w.publisher, at: after}, nil
+	return &boltCursor{s: s, w: w, publisher: w.publisher, at: after, most: most}, nil
 }
 
 func (c *boltCursor) Next(m *Message) (bool, error) {
@@ -107,7 +107,7 @@ func (c *boltCursor) read(seq, last uint64) error {
 		}
 		cur := b.Cursor()
 		for k, rec := cur.Seek(seqKey(seq)); k != nil && binary.BigEndian.Uint64(k) <= last; k, rec = cur.Next() {
-			if n := len(c.ahead); n > 0 && (n == aheadMessages || len(c.buf)+len(rec) > aheadBytes) {
+			if n := len(c.ahead); n > 0 && (n == c.most || len(c.buf)+len(rec) > aheadBytes) {
 				break
 			}
 			if _, _, err := recordIdentity(rec); err != nil {
@@ -129,13 +129,4 @@ func (s *Bolt) lifeBucket(tx *bbolt.Tx, publisher uint64) *bbolt.Bucket {
 		return nil
 	}
 	return root.Bucket(lifeKey(publisher))
-}
-
-// find returns a record, nil if it isn't in the database.
-func (s *Bolt) find(tx *bbolt.Tx, key boltKey) []byte {
-	b := s.lifeBucket(tx, key.life)
-	if b == nil {
-		return nil
-	}
-	return b.Get(seqKey(key.seq))
 }

@@ -1,10 +1,5 @@
 package pubstore
 
-// SetClock implements Store.
-func (s *Memory) SetClock(life string, clock uint64) error {
-	return s.changeLife(life, func(w *window) { w.clock = clock })
-}
-
 // SetClock implements Store. It is rare, and syncs: a life without a clock has
 // sent nothing, also after a power cut.
 func (s *File) SetClock(life string, clock uint64) error {
@@ -12,11 +7,6 @@ func (s *File) SetClock(life string, clock uint64) error {
 		return err
 	}
 	return s.Sync()
-}
-
-// SetClock implements Store.
-func (s *Bolt) SetClock(life string, clock uint64) error {
-	return s.changeLife(life, func(w *window) { w.clock = clock })
 }
 
 // SetSent implements Store. Closing the store keeps it, with all the rest of the state.

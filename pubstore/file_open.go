@@ -136,10 +136,7 @@ func openFile(dir string, o FileOptions) (*File, error) {
 		return nil, err
 	}
 	s := newFile(dir, &o)
-	boot, err := o.BootID()
-	if err != nil {
-		boot = ""
-	}
+	var err error
 	s.log, err = seglog.Open(seglog.Options{
 		FS: o.FS, Dir: slashed(dir), Owner: (*fileOwner)(s),
 		SegmentBytes: s.segment, MaxRecord: max(s.maxMessage+recordRoom, maxRecord),
@@ -148,7 +145,7 @@ func openFile(dir string, o FileOptions) (*File, error) {
 	if err != nil {
 		return nil, s.openError(err)
 	}
-	if err := s.begin(boot, o.AcceptDamage); err != nil {
+	if err := s.begin(currentBoot(o.BootID), o.AcceptDamage); err != nil {
 		s.log.Abandon()
 		return nil, s.openError(err)
 	}
@@ -205,9 +202,6 @@ func newFile(dir string, o *FileOptions) *File {
 		bytes: o.MaxBytes, defaultBytes: defaultStoreBytes,
 		message: o.MaxMessage, failWhenFull: o.FailWhenFull,
 	})
-	if o.BootID == nil {
-		o.BootID = bootID
-	}
 	if s.newLife == nil {
 		s.newLife = rand.Text
 	}

@@ -75,13 +75,7 @@ func InspectFile(dir string, o FileOptions, each func(life string, m *Message) e
 
 // inspect puts what the ledger knows into an inspection. A nil boot is the system's.
 func (l *ledger) inspect(boot func() (string, error), found *Inspection) {
-	if boot == nil {
-		boot = bootID
-	}
-	id, err := boot()
-	if err != nil {
-		id = ""
-	}
+	id := currentBoot(boot)
 	if !l.trusts(id) {
 		l.mayHaveSent() // as opening does
 	}

@@ -50,6 +50,19 @@ func (l *ledger) open(boot, newLife string) {
 	}
 }
 
+// currentBoot returns what names this run of the machine, "" if it cannot be had. A
+// nil id is the system's.
+func currentBoot(id func() (string, error)) string {
+	if id == nil {
+		id = bootID
+	}
+	boot, err := id()
+	if err != nil {
+		return ""
+	}
+	return boot
+}
+
 // trusts reports whether nothing at the end can be missing, under a boot id.
 func (l *ledger) trusts(boot string) bool {
 	return l.closed || boot != "" && boot == l.boot || mut.On(mut.R10SameLife)

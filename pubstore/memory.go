@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"slices"
 
 	"github.com/holdfast-mq/holdfast/internal/intern"
 	"github.com/holdfast-mq/holdfast/internal/mut"
@@ -27,8 +26,8 @@ type MemoryOptions struct {
 // process: it is a new life, and so a new publisher, each time it is made (R10).
 type Memory struct {
 	desk
-	newLife func() string
-	arena   arena // guarded by mu
+	changer
+	arena arena // guarded by mu
 }
 
 var _ Store = (*Memory)(nil)
@@ -36,7 +35,8 @@ var _ Store = (*Memory)(nil)
 // NewMemory returns an empty store. With options that can't be used, it is one
 // of which every call returns an error that names them.
 func NewMemory(o MemoryOptions) *Memory {
-	s := &Memory{newLife: o.NewLife}
+	s := new(Memory)
+	s.changer = changer{s.use, o.NewLife}
 	if s.newLife == nil {
 		s.newLife = rand.Text
 	}
@@ -55,19 +55,6 @@ func NewMemory(o MemoryOptions) *Memory {
 		s.endLocked(err) // nobody else has it yet
 	}
 	return s
-}
-
-// Logon implements Store.
-func (s *Memory) Logon(name string) (uint64, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ended != nil {
-		return 0, s.ended
-	}
-	if err := s.ledger.logon(name); err != nil {
-		return 0, err
-	}
-	return s.ledger.counter, nil
 }
 
 // Append implements Store.
@@ -90,14 +77,9 @@ func (s *Memory) Append(ctx context.Context, m *Message) (uint64, error) {
 
 // Cursor implements Store.
 func (s *Memory) Cursor(life string, after uint64) (Cursor, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ended != nil {
-		return nil, s.ended
-	}
-	w := s.ledger.life(life)
-	if w == nil {
-		return nil, ErrNoLife
+	w, err := s.readable(life)
+	if err != nil {
+		return nil, err
 	}
 	return &memoryCursor{s: s, w: w, at: after}, nil
 }
@@ -148,77 +130,26 @@ func (c *memoryCursor) Close() error { return nil }
 
 // Discard implements Store.
 func (s *Memory) Discard(life string, through uint64) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ended != nil {
-		return s.ended
-	}
-	if w := s.ledger.life(life); w != nil && s.ledger.discard(w, through) {
-		s.line.wake()
-	}
-	return nil
+	return s.useLife(life, func(w *window) {
+		if s.ledger.discard(w, through) {
+			s.line.wake()
+		}
+	})
 }
 
 // Reject implements Store.
 func (s *Memory) Reject(life string, sequence uint64) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ended != nil {
-		return s.ended
-	}
-	if w := s.ledger.life(life); w != nil && s.ledger.reject(w, sequence) {
-		s.line.wake()
-	}
-	return nil
+	return s.useLife(life, func(w *window) {
+		if s.ledger.reject(w, sequence) {
+			s.line.wake()
+		}
+	})
 }
 
 // Get implements Store.
 func (s *Memory) Get(life string, sequence uint64) (*Message, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ended != nil {
-		return nil, s.ended
-	}
-	w := s.ledger.life(life)
-	if w == nil || !w.holds(sequence) {
-		return nil, ErrNotKept
-	}
-	m := &Message{Prev: w.prev(sequence)}
-	if err := decodeRecord(slices.Clone(s.arena.get(*w.slots.at(sequence))), m, new(intern.Texts)); err != nil {
-		panic("BUG: a record in memory: " + err.Error())
-	}
-	return m, nil
-}
-
-// SetBase implements Store.
-func (s *Memory) SetBase(life string, base uint64) error {
-	return s.changeLife(life, func(w *window) { w.setBase(base) })
-}
-
-// changeLife changes the state of a life.
-func (s *Memory) changeLife(life string, change func(*window)) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ended != nil {
-		return s.ended
-	}
-	w := s.ledger.life(life)
-	if w == nil {
-		return ErrNoLife
-	}
-	change(w)
-	return nil
-}
-
-// Renew implements Store.
-func (s *Memory) Renew() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ended != nil {
-		return s.ended
-	}
-	s.ledger.begin(s.newLife())
-	return nil
+	c, err := s.Cursor(life, sequence-1)
+	return only(c, err, sequence)
 }
 
 // Close implements Store. What was kept is gone.

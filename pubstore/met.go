@@ -30,22 +30,3 @@ func (s *File) Meet(cluster string, incarnation uint64) error {
 	s.ledger.met = met{cluster, incarnation}
 	return s.recordLocked(kindState, s.ledger.encodeState())
 }
-
-// Meet keeps the group of servers that the store has met.
-func (s *Bolt) Meet(cluster string, incarnation uint64) error {
-	return s.change(func(l *ledger) error {
-		l.met = met{cluster, incarnation}
-		return nil
-	})
-}
-
-// Meet keeps the group of servers that the store has met.
-func (s *Memory) Meet(cluster string, incarnation uint64) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ended != nil {
-		return s.ended
-	}
-	s.ledger.met = met{cluster, incarnation}
-	return nil
-}

@@ -1,0 +1,119 @@
+package pubstore
+
+import "errors"
+
+// A changer is the part of a store that changes its lives and what it knows of servers.
+type changer struct {
+	// change changes the ledger, and returns once that is kept. After an error of
+	// its argument, which it returns, nothing has changed.
+	change  func(func(*ledger) error) error
+	newLife func() string
+}
+
+// Logon implements Store.
+func (c *changer) Logon(name string) (counter uint64, err error) {
+	err = c.change(func(l *ledger) error {
+		err := l.logon(name)
+		counter = l.counter
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	return counter, nil
+}
+
+// SetBase implements Store.
+func (c *changer) SetBase(life string, base uint64) error {
+	return c.changeLife(life, func(w *window) { w.setBase(base) })
+}
+
+// SetClock implements Store.
+func (c *changer) SetClock(life string, clock uint64) error {
+	return c.changeLife(life, func(w *window) { w.clock = clock })
+}
+
+// changeLife changes the state of a life.
+func (c *changer) changeLife(life string, change func(*window)) error {
+	return c.change(func(l *ledger) error {
+		w, err := l.find(life)
+		if err == nil {
+			change(w)
+		}
+		return err
+	})
+}
+
+// Renew implements Store.
+func (c *changer) Renew() error {
+	return c.change(func(l *ledger) error {
+		l.begin(c.newLife())
+		return nil
+	})
+}
+
+// Meet keeps the group of servers that the store has met.
+func (c *changer) Meet(cluster string, incarnation uint64) error {
+	return c.change(func(l *ledger) error {
+		l.met = met{cluster, incarnation}
+		return nil
+	})
+}
+
+// find returns a life by its id.
+func (l *ledger) find(id string) (*window, error) {
+	w := l.life(id)
+	if w == nil {
+		return nil, ErrNoLife
+	}
+	return w, nil
+}
+
+// use calls do with mu held, unless the store has ended.
+func (d *desk) use(do func(*ledger) error) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.ended != nil {
+		return d.ended
+	}
+	return do(&d.ledger)
+}
+
+// useLife calls do with mu held and a life, if there is such a one.
+func (d *desk) useLife(life string, do func(*window)) error {
+	return d.use(func(l *ledger) error {
+		if w := l.life(life); w != nil {
+			do(w)
+		}
+		return nil
+	})
+}
+
+// readable returns a life for a cursor.
+func (d *desk) readable(life string) (w *window, err error) {
+	err = d.use(func(l *ledger) error {
+		w, err = l.find(life)
+		return err
+	})
+	return w, err
+}
+
+// only returns the message of a sequence that a cursor returns next, which was opened
+// right before it, or err why it was not.
+func only(c Cursor, err error, sequence uint64) (*Message, error) {
+	if errors.Is(err, ErrNoLife) {
+		return nil, ErrNotKept
+	}
+	if err != nil {
+		return nil, err
+	}
+	m := new(Message)
+	ok, err := c.Next(m)
+	if err != nil {
+		return nil, err
+	}
+	if !ok || m.Sequence != sequence {
+		return nil, ErrNotKept
+	}
+	return m, nil
+}
