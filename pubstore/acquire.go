@@ -1,6 +1,9 @@
 package pubstore
 
-import "errors"
+import (
+	"errors"
+	"sync"
+)
 
 // ErrInUse reports a store that another client of this process uses.
 var ErrInUse = errors.New("publish store is in use by another client of this process")
@@ -15,16 +18,13 @@ func (d *desk) Acquire() (release func(), err error) {
 	if d.holder != nil {
 		return nil, ErrInUse
 	}
-	me := new(holder)
-	d.holder = me
-	return func() {
+	d.holder = new(holder)
+	return sync.OnceFunc(func() {
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		if d.holder == me {
-			d.holder = nil
-		}
-	}, nil
+		d.holder = nil
+	}), nil
 }
 
-// A holder is one Acquire. It has a size, so that no two have one address.
-type holder struct{ _ byte }
+// A holder is one Acquire.
+type holder struct{}

@@ -1,6 +1,7 @@
 package pubstore
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
@@ -171,7 +172,8 @@ func (s *Bolt) run() {
 		case <-s.lazy:
 			s.linger()
 		case <-s.stop:
-			s.drain()
+			for s.commit() { // what waited when the store was closed
+			}
 			return
 		}
 		s.commit()
@@ -187,19 +189,11 @@ func (s *Bolt) queued() int {
 
 // linger waits for the interval, or something more urgent.
 func (s *Bolt) linger() {
-	t := time.NewTimer(s.interval)
-	defer t.Stop()
 	select {
-	case <-t.C:
+	case <-time.After(s.interval):
 	case <-s.urgent:
 		gather(s.queued)
 	case <-s.stop:
-	}
-}
-
-// drain commits what waited when the store was closed.
-func (s *Bolt) drain() {
-	for s.commit() {
 	}
 }
 
@@ -209,9 +203,9 @@ func (s *Bolt) commit() bool {
 	if len(batch) == 0 && !s.unsaved() {
 		return false
 	}
-	var errs []error
+	errs := make([]error, len(batch))
 	if err == nil {
-		err = s.update(func(tx *bbolt.Tx) (err error) { errs, err = s.apply(tx, batch); return err })
+		err = s.update(func(tx *bbolt.Tx) error { return s.apply(tx, batch, errs) })
 		if err != nil {
 			err = s.fail(err)
 		}
@@ -256,17 +250,16 @@ func (s *Bolt) take() ([]*boltOp, error) {
 }
 
 // apply does in a transaction what a batch and the changes since the last one
-// ask for. It returns an error for each change that is not to be.
-func (s *Bolt) apply(tx *bbolt.Tx, batch []*boltOp) (errs []error, err error) {
+// ask for. It puts into errs why a change is not to be.
+func (s *Bolt) apply(tx *bbolt.Tx, batch []*boltOp, errs []error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	root := tx.Bucket(s.bucket)
 	current, err := s.currentLocked(root)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	s.settleLocked(current.Sequence())
-	errs = make([]error, len(batch))
 	own := &txAppends{tx: tx}
 	for i, op := range batch {
 		if op.m != nil {
@@ -275,20 +268,17 @@ func (s *Bolt) apply(tx *bbolt.Tx, batch []*boltOp) (errs []error, err error) {
 			s.dirty = true
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if len(own.messages) > 0 {
 		s.pending = append(s.pending, own)
 	}
-	if err := s.sweepLocked(root); err != nil {
-		return nil, err
-	}
-	if !s.dirty {
-		return errs, nil
+	if err := s.sweepLocked(root); err != nil || !s.dirty {
+		return err
 	}
 	s.dirty = false
-	return errs, s.putState(root)
+	return s.putState(root)
 }
 
 // putLocked numbers a message, puts it into the current life's bucket, and
@@ -379,11 +369,7 @@ func (s *Bolt) conclude(batch []*boltOp, errs []error, err error) {
 	s.line.wake()
 	s.mu.Unlock()
 	for i, op := range batch {
-		if err == nil {
-			op.done <- errs[i]
-		} else {
-			op.done <- err
-		}
+		op.done <- cmp.Or(err, errs[i])
 	}
 }
 
@@ -393,8 +379,7 @@ func (s *Bolt) finish() error {
 		s.mu.Lock()
 		s.ledger.closed, s.dirty = true, true
 		s.mu.Unlock()
-		_, err := s.apply(tx, nil)
-		return err
+		return s.apply(tx, nil, nil)
 	})
 	if err != nil {
 		return s.failClosing(&FailedError{Path: s.db.Path(), Err: err})

@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"syscall"
 	"time"
 
@@ -238,7 +237,7 @@ func (s *File) begin(boot string, acceptDamage bool) error {
 		return &DamagedError{Path: s.dir, Err: damage}
 	}
 	if damage != nil {
-		if err := s.replayAside(); err != nil {
+		if err := s.eachAside(s.ledger.replayBehindDamage); err != nil {
 			return err
 		}
 		// What is salvaged follows, and must not seem to have holes before it.
@@ -290,7 +289,7 @@ func (s *File) find(acceptDamage bool) error {
 			return &DamagedError{Path: s.dir, Err: err}
 		}
 	}
-	if err := s.findFrom(s.log.Cursor(s.log.First())); err != nil {
+	if err := eachRecord(s.log.Cursor(s.log.First()), s.ledger.fill); err != nil {
 		return err
 	}
 	if err := s.salvage(); err != nil {
@@ -309,28 +308,20 @@ func (s *File) find(acceptDamage bool) error {
 	return nil
 }
 
-func (s *File) findFrom(c *seglog.Cursor) error {
-	defer c.Close()
-	for {
-		r, err := c.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if r.Kind != kindMessage {
-			continue
-		}
-		publisher, seq, _ := recordIdentity(r.Payload)
-		size, ms, err := recordMeta(r.Payload)
-		if err != nil {
-			return fmt.Errorf("record at %d: %w", r.Position, err)
-		}
-		if w := s.ledger.of(publisher); w != nil {
-			w.fill(seq, uint64(r.Position), size, ms)
-		}
+// fill notes where the message of a record is.
+func (l *ledger) fill(r seglog.Record) error {
+	if r.Kind != kindMessage {
+		return nil
 	}
+	publisher, seq, _ := recordIdentity(r.Payload)
+	size, ms, err := recordMeta(r.Payload)
+	if err != nil {
+		return fmt.Errorf("record at %d: %w", r.Position, err)
+	}
+	if w := l.of(publisher); w != nil {
+		w.fill(seq, uint64(r.Position), size, ms)
+	}
+	return nil
 }
 
 // fileOwner is what the log sees of a File. Open calls it before anyone else

@@ -13,6 +13,11 @@ func (s *File) eachAside(f func(seglog.Record) error) error {
 	if err != nil || c == nil {
 		return err
 	}
+	return eachRecord(c, f)
+}
+
+// eachRecord calls f for each record from a cursor on, and closes that.
+func eachRecord(c *seglog.Cursor, f func(seglog.Record) error) error {
 	defer c.Close()
 	for {
 		r, err := c.Next()
@@ -28,22 +33,20 @@ func (s *File) eachAside(f func(seglog.Record) error) error {
 	}
 }
 
-// replayAside takes the state on behind the damage. Records between
-// are missing, so what contradicts the state is only left out.
-func (s *File) replayAside() error {
-	return s.eachAside(func(r seglog.Record) error {
-		if r.Kind == kindMessage {
-			publisher, seq, err := recordIdentity(r.Payload)
-			if w := s.ledger.of(publisher); err == nil && w != nil {
-				w.last = max(w.last, seq)
-			}
-			return nil
-		}
-		if err := s.ledger.replay(r.Kind, r.Payload); err != nil && !errors.Is(err, errState) {
-			return err
+// replayBehindDamage is replay of a record behind damage. Records between are
+// missing, so what contradicts the ledger is only left out.
+func (l *ledger) replayBehindDamage(r seglog.Record) error {
+	if r.Kind == kindMessage {
+		publisher, seq, err := recordIdentity(r.Payload)
+		if w := l.of(publisher); err == nil && w != nil {
+			w.last = max(w.last, seq)
 		}
 		return nil
-	})
+	}
+	if err := l.replay(r.Kind, r.Payload); err != nil && !errors.Is(err, errState) {
+		return err
+	}
+	return nil
 }
 
 // salvage copies what is kept of the messages behind the damage to the log.

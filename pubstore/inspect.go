@@ -2,7 +2,6 @@ package pubstore
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -155,8 +154,8 @@ func (i *fileInspector) segment(s seglog.Segment) error {
 		return nil // its head is damaged
 	}
 	err := i.ledger.decodeState(state)
-	if newer := asNewer(i.dir, err); newer != nil {
-		return newer
+	if asNewer(i.dir, err) != nil {
+		return err
 	}
 	if err != nil {
 		i.found.Damage = append(i.found.Damage, err)
@@ -171,18 +170,14 @@ func (i *fileInspector) damage(*seglog.DamageError) error {
 
 func (i *fileInspector) replay(r seglog.Record) error {
 	i.records++
-	if i.damaged && r.Kind == kindMessage { // records between are missing
-		publisher, seq, err := recordIdentity(r.Payload)
-		if w := i.ledger.of(publisher); err == nil && w != nil {
-			w.last = max(w.last, seq)
-		}
-		return nil
+	if i.damaged {
+		return i.ledger.replayBehindDamage(r)
 	}
 	err := i.ledger.replay(r.Kind, r.Payload)
-	if newer := asNewer(i.dir, err); newer != nil {
-		return newer
+	if asNewer(i.dir, err) != nil {
+		return err
 	}
-	if err != nil && !i.damaged {
+	if err != nil {
 		i.found.Damage = append(i.found.Damage, fmt.Errorf("record at %d: %w", r.Position, err))
 		i.damaged = true
 	}
@@ -202,13 +197,7 @@ func (i *fileInspector) life(r seglog.Record) (w *window, seq uint64) {
 }
 
 func (i *fileInspector) fill(r seglog.Record) error {
-	if w, seq := i.life(r); w != nil {
-		size, ms, err := recordMeta(r.Payload)
-		if err != nil {
-			return nil // it is missing
-		}
-		w.fill(seq, uint64(r.Position), size, ms)
-	}
+	_ = i.ledger.fill(r) // what can't be read is missing
 	return nil
 }
 
@@ -309,11 +298,8 @@ func showLife(root *bbolt.Bucket, w *window, each func(string, *Message) error) 
 		return nil
 	}
 	return b.ForEach(func(key, record []byte) error {
-		if _, seq, err := recordIdentity(record); err != nil || len(key) != 8 || binary.BigEndian.Uint64(key) != seq {
-			return nil
-		}
-		seq := binary.BigEndian.Uint64(key)
-		if !w.holds(seq) || w.slots.at(seq).pos == noPos {
+		_, seq, err := recordIdentity(record)
+		if err != nil || !bytes.Equal(key, seqKey(seq)) || !w.holds(seq) || w.slots.at(seq).pos == noPos {
 			return nil
 		}
 		return show(w, seq, slices.Clone(record), each)

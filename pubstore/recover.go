@@ -1,6 +1,9 @@
 package pubstore
 
-import "fmt"
+import (
+	"cmp"
+	"fmt"
+)
 
 // Recovery rebuilds the slots of a life whose numbers are known from the
 // state: prepare once, fill for each record found, in any order, then missing.
@@ -12,13 +15,7 @@ func (w *window) prepare(limit uint64) error {
 		return fmt.Errorf("publisher %d keeps %d messages, there are %d records at most", w.publisher, n, limit)
 	}
 	w.slots = slots{first: w.acked + 1}
-	for w.slots.first <= w.last {
-		i, in := w.rejected.search(w.slots.first)
-		if !in {
-			break
-		}
-		w.slots.first = w.rejected[i].hi + 1
-	}
+	w.slots.first = cmp.Or(w.next(w.acked), w.last+1)
 	for range w.last + 1 - w.slots.first {
 		w.slots.pushEmpty()
 	}

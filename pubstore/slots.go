@@ -33,13 +33,24 @@ type slots struct {
 
 // push adds the slot of sequence first+n.
 func (q *slots) push(pos uint64, size uint32, ms int64) {
-	i := q.head + q.n
+	c, i := q.add()
+	c.slots[i] = slot{pos: pos, size: size, ms: c.offset(ms)}
+}
+
+// pushEmpty adds a slot to be filled later, or never if its message is not kept.
+func (q *slots) pushEmpty() {
+	c, i := q.add()
+	c.slots[i] = slot{pos: noPos}
+}
+
+// add makes room for one slot more and returns where that is.
+func (q *slots) add() (c *chunk, i int) {
+	i = q.head + q.n
 	if i == len(q.chunks)*chunkSlots {
 		q.grow()
 	}
-	c := q.chunks[i/chunkSlots]
-	c.slots[i%chunkSlots] = slot{pos: pos, size: size, ms: c.offset(ms)}
 	q.n++
+	return q.chunks[i/chunkSlots], i % chunkSlots
 }
 
 func (q *slots) grow() {
@@ -63,35 +74,29 @@ func (c *chunk) offset(ms int64) uint32 {
 	return uint32(min(max(ms-c.base, 0), 1<<32-1))
 }
 
-// at returns the slot of a sequence that must be in the queue.
+// find returns where the slot of a sequence is, which must be in the queue.
+func (q *slots) find(seq uint64) (c *chunk, i int) {
+	i = q.head + int(seq-q.first)
+	return q.chunks[i/chunkSlots], i % chunkSlots
+}
+
+// at returns the slot of a sequence in the queue.
 func (q *slots) at(seq uint64) *slot {
-	i := q.head + int(seq-q.first)
-	return &q.chunks[i/chunkSlots].slots[i%chunkSlots]
+	c, i := q.find(seq)
+	return &c.slots[i]
 }
 
 // time returns when the message of a sequence in the queue was appended, in
 // milliseconds since the Unix epoch.
 func (q *slots) time(seq uint64) int64 {
-	i := q.head + int(seq-q.first)
-	c := q.chunks[i/chunkSlots]
-	return c.base + int64(c.slots[i%chunkSlots].ms)
+	c, i := q.find(seq)
+	return c.base + int64(c.slots[i].ms)
 }
 
 // fill sets the slot of a sequence that was pushed unfilled.
 func (q *slots) fill(seq uint64, pos uint64, size uint32, ms int64) {
-	i := q.head + int(seq-q.first)
-	c := q.chunks[i/chunkSlots]
-	c.slots[i%chunkSlots] = slot{pos: pos, size: size, ms: c.offset(ms)}
-}
-
-// pushEmpty adds a slot to be filled later, or never if its message is not kept.
-func (q *slots) pushEmpty() {
-	i := q.head + q.n
-	if i == len(q.chunks)*chunkSlots {
-		q.grow()
-	}
-	q.chunks[i/chunkSlots].slots[i%chunkSlots] = slot{pos: noPos}
-	q.n++
+	c, i := q.find(seq)
+	c.slots[i] = slot{pos: pos, size: size, ms: c.offset(ms)}
 }
 
 // pop removes the slot in front.
