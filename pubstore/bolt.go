@@ -14,7 +14,6 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/boltfile"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
-	"github.com/holdfast-mq/holdfast/internal/signal"
 )
 
 // BoltOptions say how a Bolt store behaves. Zero values mean the defaults.
@@ -59,21 +58,16 @@ const (
 type Bolt struct {
 	desk
 	changer
-	db       *bbolt.DB
-	own      bool // the database is closed with the store
-	bucket   []byte
-	interval time.Duration
+	committer
+	db     *bbolt.DB
+	own    bool // the database is closed with the store
+	bucket []byte
+	closed chan struct{} // closed when Close has ended
 
 	acceptDamage bool
 	doubtful     bool // its last commit may be missing
 	salvaged     bool // something was not as it was written, and is now
 	givenUp      int  // messages that opening a damaged store gave up
-
-	urgent signal.Signal // an op waits
-	lazy   signal.Signal // something was let go
-	stop   chan struct{}
-	done   chan struct{} // closed when the committer has ended
-	closed chan struct{} // closed when Close has
 
 	// These are guarded by mu.
 	closing bool
@@ -146,10 +140,8 @@ func openBoltIn(db *bbolt.DB, bucket string, o BoltOptions, own bool) (*Bolt, er
 		return nil, errors.New("publish store: bucket name is empty")
 	}
 	s := &Bolt{
-		db: db, own: own, bucket: []byte(bucket), acceptDamage: o.AcceptDamage, interval: orDefault(o.CommitInterval, 10*time.Millisecond),
-		urgent: signal.New(), lazy: signal.New(),
-		stop: make(chan struct{}), done: make(chan struct{}), closed: make(chan struct{}),
-		swept: make(map[uint64]uint64),
+		committer: newCommitter(o.CommitInterval), closed: make(chan struct{}),
+		db: db, own: own, bucket: []byte(bucket), acceptDamage: o.AcceptDamage, swept: make(map[uint64]uint64),
 	}
 	s.changer = changer{s.commitChange, rand.Text}
 	s.set(limits{

@@ -85,6 +85,7 @@ func asNewer(path string, err error) error {
 // that it should keep can't be read, a *VersionError if a later version of this
 // package has written it.
 func OpenFile(dir string, o FileOptions) (*File, error) {
+	o.FS = cmp.Or(o.FS, seglog.OS)
 	var found seglog.Position
 	for {
 		s, err := openFile(dir, o)
@@ -92,19 +93,11 @@ func OpenFile(dir string, o FileOptions) (*File, error) {
 		switch {
 		case o.AcceptDamage && errors.As(err, &d) && d.Position != found:
 			found = d.Position // known to the log now: it cuts there when it is opened again
-		case errors.Is(err, syscall.ENOSPC) && seglog.DropReserve(o.disk(), slashed(dir)):
+		case errors.Is(err, syscall.ENOSPC) && seglog.DropReserve(o.FS, slashed(dir)):
 		default:
 			return s, err
 		}
 	}
-}
-
-// disk returns the disk that the store is on.
-func (o *FileOptions) disk() seglog.FS {
-	if o.FS == nil {
-		return seglog.OS
-	}
-	return o.FS
 }
 
 // space returns the bytes that messages may still take. The reserve file is made
@@ -183,16 +176,19 @@ func (o *FileOptions) check(dir string) error {
 	)
 }
 
+// newCommitter returns one with an interval; 0: the default.
+func newCommitter(interval time.Duration) committer {
+	return committer{
+		interval: cmp.Or(interval, 10*time.Millisecond), urgent: signal.New(), lazy: signal.New(),
+		stop: make(chan struct{}), done: make(chan struct{}),
+	}
+}
+
 func newFile(dir string, o *FileOptions) *File {
 	s := &File{
 		dir: dir, syncAlways: o.SyncAlways, newLife: o.NewLife,
-		segment: orDefault(o.SegmentBytes, 16<<20),
-		committer: committer{
-			interval: cmp.Or(o.SyncInterval, 10*time.Millisecond),
-			urgent:   signal.New(), lazy: signal.New(),
-			stop: make(chan struct{}), done: make(chan struct{}),
-		},
-		closed: make(chan struct{}),
+		segment:   orDefault(o.SegmentBytes, 16<<20),
+		committer: newCommitter(o.SyncInterval), closed: make(chan struct{}),
 		logged: make(map[uint64]uint64),
 	}
 	s.synced.L = &s.mu
@@ -204,7 +200,6 @@ func newFile(dir string, o *FileOptions) *File {
 	if s.newLife == nil {
 		s.newLife = rand.Text
 	}
-	o.FS = o.disk()
 	return s
 }
 
@@ -344,8 +339,7 @@ func (o *fileOwner) Recover(r seglog.Record) error { return o.ledger.replay(r.Ki
 
 // replay applies a record to a ledger whose slots are not filled yet.
 func (l *ledger) replay(kind uint8, p []byte) error {
-	var publisher uint64
-	var seq uint64
+	var publisher, seq uint64
 	var err error
 	switch kind {
 	case kindState:
@@ -372,7 +366,7 @@ func (w *window) replay(kind uint8, seq uint64) error {
 	switch {
 	case kind == kindMessage && seq == w.last+1:
 		w.last = seq
-	case kind == kindMessage && seq > w.last, kind != kindMessage && seq > w.last:
+	case seq > w.last:
 		return fmt.Errorf("kind %#x: message %d follows %d: %w", kind, seq, w.last, errState)
 	case kind == kindDiscard && seq > w.acked:
 		w.acked = seq

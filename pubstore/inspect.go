@@ -2,6 +2,7 @@ package pubstore
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -51,10 +52,7 @@ type Range struct {
 // no particular order; Body is valid during the call. ErrNotStore: dir holds
 // something else; ErrLocked: a process has it open. Damage is no error.
 func InspectFile(dir string, o FileOptions, each func(life string, m *Message) error) (Inspection, error) {
-	i := fileInspector{disk: o.FS, dir: slashed(dir)}
-	if i.disk == nil {
-		i.disk = seglog.ReadOnly
-	}
+	i := fileInspector{disk: cmp.Or(o.FS, seglog.ReadOnly), dir: slashed(dir)}
 	err := i.run(each)
 	newer := asNewer(dir, err)
 	switch {

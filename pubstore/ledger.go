@@ -133,11 +133,9 @@ func (l *ledger) discard(w *window, through uint64) bool {
 
 // reject lets go of one message. It reports false if that is not kept.
 func (l *ledger) reject(w *window, seq uint64) bool {
-	if !w.reject(seq, l.dropped) {
-		return false
-	}
+	rejected := w.reject(seq, l.dropped)
 	l.prune()
-	return true
+	return rejected
 }
 
 // fits reports whether a message of size bytes has room.

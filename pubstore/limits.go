@@ -51,8 +51,12 @@ func check(m *Message, max int) error {
 		return fmt.Errorf("publish store: CorrelationID is %q, it must be of base-64 characters", m.CorrelationID)
 	case m.Expiration < 0 || m.Expiration%time.Second != 0:
 		return fmt.Errorf("publish store: Expiration is %v, it must be whole seconds, or 0", m.Expiration)
+	case m.HeaderSize() > MaxHeader:
+		return &TooLargeError{Size: m.HeaderSize(), Max: MaxHeader, Header: true}
+	case m.Size() > max:
+		return &TooLargeError{Size: m.Size(), Max: max, Limit: ownLimit}
 	}
-	return checkSize(m, max)
+	return nil
 }
 
 func notBase64(r rune) bool {
@@ -71,17 +75,6 @@ func checkLimits(messages int, bytes int64, message int) error {
 func notNegative[T int | int64 | time.Duration](field string, value T) error {
 	if value < 0 {
 		return fmt.Errorf("publish store: %s is %v, it must not be negative", field, value)
-	}
-	return nil
-}
-
-// checkSize returns a *TooLargeError if a message is larger than max bytes.
-func checkSize(m *Message, max int) error {
-	if header := m.HeaderSize(); header > MaxHeader {
-		return &TooLargeError{Size: header, Max: MaxHeader, Header: true}
-	}
-	if m.Size() > max {
-		return &TooLargeError{Size: m.Size(), Max: max, Limit: ownLimit}
 	}
 	return nil
 }

@@ -140,17 +140,15 @@ func (r *rescue) page(id uint64, path [][]byte) {
 		return
 	}
 	h, err := r.enter(id)
+	b := make([]byte, h.span)
+	if err == nil {
+		err = r.read(b, id, 0)
+	}
+	if err == nil && h.flags != flagBranch && h.flags != flagLeaf {
+		err = badPage(id, "flags %#x", h.flags)
+	}
 	if err != nil {
 		r.lose(path, id, err)
-		return
-	}
-	b := make([]byte, h.span)
-	if err := r.read(b, id, 0); err != nil {
-		r.lose(path, id, err)
-		return
-	}
-	if h.flags != flagBranch && h.flags != flagLeaf {
-		r.lose(path, id, badPage(id, "flags %#x", h.flags))
 		return
 	}
 	r.elements(h, b, path)
