@@ -101,7 +101,7 @@ func (c *boltCursor) read(seq, last uint64) error {
 	}
 	c.buf, c.ahead = c.buf[:0], c.ahead[:0]
 	return c.s.view(func(tx *bbolt.Tx) error {
-		b := c.s.lifeBucket(tx, c.publisher)
+		b := lifeBucket(tx.Bucket(c.s.bucket), c.publisher)
 		if b == nil {
 			return nil // the life has left
 		}
@@ -123,8 +123,8 @@ func (c *boltCursor) read(seq, last uint64) error {
 
 func (c *boltCursor) Close() error { return nil }
 
-func (s *Bolt) lifeBucket(tx *bbolt.Tx, publisher uint64) *bbolt.Bucket {
-	root := tx.Bucket(s.bucket)
+// lifeBucket returns the bucket of a life, nil if there is none. So may root be.
+func lifeBucket(root *bbolt.Bucket, publisher uint64) *bbolt.Bucket {
 	if root == nil {
 		return nil
 	}

@@ -94,10 +94,8 @@ func (s *Bolt) AwaitRoom(ctx context.Context, size int) error {
 
 // currentLocked returns the bucket of the life that is appended to.
 func (s *Bolt) currentLocked(root *bbolt.Bucket) (*bbolt.Bucket, error) {
-	if root != nil {
-		if b := root.Bucket(lifeKey(s.ledger.current().publisher)); b != nil {
-			return b, nil
-		}
+	if b := lifeBucket(root, s.ledger.current().publisher); b != nil {
+		return b, nil
 	}
 	return nil, fmt.Errorf("bucket %q was removed or changed by someone else", s.bucket)
 }

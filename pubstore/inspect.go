@@ -182,27 +182,16 @@ func (i *fileInspector) replay(r seglog.Record) error {
 	return nil
 }
 
-// life returns whose message a record is, if that is kept.
-func (i *fileInspector) life(r seglog.Record) (w *window, seq uint64) {
-	if r.Kind != kindMessage {
-		return nil, 0
-	}
-	publisher, seq, err := recordIdentity(r.Payload)
-	if w = i.ledger.of(publisher); err != nil || w == nil || !w.holds(seq) {
-		return nil, 0
-	}
-	return w, seq
-}
-
 func (i *fileInspector) fill(r seglog.Record) error {
 	_ = i.ledger.fill(r) // what can't be read is missing
 	return nil
 }
 
 func (i *fileInspector) show(r seglog.Record, each func(string, *Message) error) error {
-	w, seq := i.life(r)
-	if w == nil || w.slots.at(seq).pos != uint64(r.Position) { // of two the later counts
-		return nil
+	publisher, seq, err := recordIdentity(r.Payload)
+	w := i.ledger.of(publisher)
+	if r.Kind != kindMessage || err != nil || w == nil || !w.holds(seq) || w.slots.at(seq).pos != uint64(r.Position) {
+		return nil // it is no message that is kept: of two the later counts
 	}
 	return show(w, seq, r.Payload, each)
 }

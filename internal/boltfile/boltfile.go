@@ -81,14 +81,16 @@ func openNew(name string, flag int, mode os.FileMode) (*os.File, error) {
 // whoever made it, also an application that shares its database, may not have
 // done. It waits for a write transaction that is open.
 func Settle(db *bbolt.DB) error {
-	err := db.Update(func(tx *bbolt.Tx) error {
+	tx, err := db.Begin(true)
+	if err == nil {
+		defer tx.Rollback()
 		newest := int64(tx.ID()-1) % 2
-		return cmp.Or(rewrite(db.Path(), newest, db.Info().PageSize), SyncDir(filepath.Dir(db.Path())), errSettled)
-	})
-	if errors.Is(err, errSettled) {
-		return nil
+		err = cmp.Or(rewrite(db.Path(), newest, db.Info().PageSize), SyncDir(filepath.Dir(db.Path())))
 	}
-	return fmt.Errorf("make %s durable: %w", db.Path(), err)
+	if err != nil {
+		return fmt.Errorf("make %s durable: %w", db.Path(), err)
+	}
+	return nil
 }
 
 // Whole reports whether both meta pages of an open database are what was
@@ -96,17 +98,12 @@ func Settle(db *bbolt.DB) error {
 // holds is then what it held one commit earlier. A power cut leaves that, and so
 // does damage. It waits for a write transaction that is open.
 func Whole(db *bbolt.DB) (whole bool, err error) {
-	if db.IsReadOnly() {
-		return metasWhole(db) // nobody writes
+	tx, err := db.Begin(!db.IsReadOnly()) // so that nobody writes meanwhile
+	if err != nil {
+		return false, err
 	}
-	err = db.Update(func(*bbolt.Tx) error {
-		whole, err = metasWhole(db)
-		return cmp.Or(err, errSettled)
-	})
-	if errors.Is(err, errSettled) {
-		err = nil
-	}
-	return whole, err
+	defer tx.Rollback()
+	return metasWhole(db)
 }
 
 func metasWhole(db *bbolt.DB) (whole bool, err error) {
@@ -125,9 +122,6 @@ func metasWhole(db *bbolt.DB) (whole bool, err error) {
 	}
 	return whole, nil
 }
-
-// errSettled rolls back a transaction that only keeps others away.
-var errSettled = errors.New("settled")
 
 // rewrite writes a page with what it reads there, and syncs.
 func rewrite(path string, page int64, size int) error {
