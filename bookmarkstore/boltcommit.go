@@ -270,9 +270,8 @@ func (b *Bolt) headOf(bucket *bbolt.Bucket, id string) (h head, err error) {
 	return h, nil
 }
 
-// discardedOf returns up to where the database has discarded a publisher's.
-func (b *Bolt) discardedOf(bucket *bbolt.Bucket, id string, publisher uint64) (through uint64, err error) {
-	key := discardedKey(publisher)
+// discardedOf returns the discarded point under the key of a publisher, 0 if there is none.
+func (b *Bolt) discardedOf(bucket *bbolt.Bucket, id string, key []byte) (through uint64, err error) {
 	if value := bucket.Get(key); value != nil {
 		if through, err = decodeDiscarded(id, key, value); err != nil {
 			return 0, b.damaged(id, key, err)
@@ -284,7 +283,8 @@ func (b *Bolt) discardedOf(bucket *bbolt.Bucket, id string, publisher uint64) (t
 // savePoint writes what changed of one publisher. Only what is in the way of
 // the new point is read.
 func (b *Bolt) savePoint(bucket *bbolt.Bucket, id string, pt point) error {
-	there, err := b.discardedOf(bucket, id, pt.publisher)
+	key := discardedKey(pt.publisher)
+	there, err := b.discardedOf(bucket, id, key)
 	if err != nil {
 		return err
 	}
@@ -294,7 +294,6 @@ func (b *Bolt) savePoint(bucket *bbolt.Bucket, id string, pt point) error {
 		pt.left, pt.discarded = false, 0
 		pt.outOfOrder = slices.DeleteFunc(pt.outOfOrder, func(sequence uint64) bool { return sequence <= there })
 	}
-	key := discardedKey(pt.publisher)
 	switch {
 	case pt.left:
 		err = bucket.Delete(key)

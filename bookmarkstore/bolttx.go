@@ -102,7 +102,7 @@ func (b *Bolt) lookUp(subscriptions *bbolt.Bucket, m Mark) (kept, error) {
 	if err != nil {
 		return kept{}, err
 	}
-	through, err := b.discardedOf(bucket, m.Subscription, m.Bookmark.Publisher)
+	through, err := b.discardedOf(bucket, m.Subscription, discardedKey(m.Bookmark.Publisher))
 	if err != nil {
 		return kept{}, err
 	}
