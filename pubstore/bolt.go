@@ -3,7 +3,6 @@ package pubstore
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -62,7 +61,6 @@ type Bolt struct {
 	db     *bbolt.DB
 	own    bool // the database is closed with the store
 	bucket []byte
-	closed chan struct{} // closed when Close has ended
 
 	acceptDamage bool
 	doubtful     bool // its last commit may be missing
@@ -70,7 +68,6 @@ type Bolt struct {
 	givenUp      int  // messages that opening a damaged store gave up
 
 	// These are guarded by mu.
-	closing bool
 	queue   []*boltOp
 	dirty   bool              // the state is not as in the database
 	swept   map[uint64]uint64 // by publisher with a bucket: deleted through
@@ -140,10 +137,10 @@ func openBoltIn(db *bbolt.DB, bucket string, o BoltOptions, own bool) (*Bolt, er
 		return nil, errors.New("publish store: bucket name is empty")
 	}
 	s := &Bolt{
-		committer: newCommitter(o.CommitInterval), closed: make(chan struct{}),
-		db: db, own: own, bucket: []byte(bucket), acceptDamage: o.AcceptDamage, swept: make(map[uint64]uint64),
+		committer: newCommitter(o.CommitInterval),
+		db:        db, own: own, bucket: []byte(bucket), acceptDamage: o.AcceptDamage, swept: make(map[uint64]uint64),
 	}
-	s.changer = changer{s.commitChange, rand.Text}
+	s.changer = newChanger(s.commitChange, nil)
 	s.set(limits{
 		messages: o.MaxMessages, defaultMessages: defaultStoreMessages,
 		bytes: o.MaxBytes, defaultBytes: defaultStoreBytes,
@@ -302,28 +299,13 @@ func (s *Bolt) failLocked(err error) error {
 
 // Close implements Store. It waits for a transaction that the application has open.
 func (s *Bolt) Close() error {
-	s.mu.Lock()
-	if s.closing {
-		s.mu.Unlock()
-		<-s.closed
-		return s.failure()
-	}
-	s.closing = true
-	err := s.ended // failed, or nil
-	s.endLocked(ErrClosed)
-	s.mu.Unlock()
-
-	defer close(s.closed)
-	close(s.stop)
-	<-s.done
-	if err == nil {
-		err = s.failure() // since then
-	}
-	if err == nil {
-		err = s.finish()
-	}
-	if s.own {
-		err = errors.Join(err, s.db.Close())
-	}
-	return err
+	return s.close(&s.committer, func(err error) error {
+		if err == nil {
+			err = s.finish()
+		}
+		if s.own {
+			err = errors.Join(err, s.db.Close())
+		}
+		return err
+	})
 }

@@ -1,6 +1,9 @@
 package pubstore
 
-import "errors"
+import (
+	"crypto/rand"
+	"errors"
+)
 
 // A changer is the part of a store that changes its lives and what it knows of servers.
 type changer struct {
@@ -8,6 +11,14 @@ type changer struct {
 	// its argument, which it returns, nothing has changed.
 	change  func(func(*ledger) error) error
 	newLife func() string
+}
+
+// newChanger returns one whose lives are named by newLife; nil: 130 random bits.
+func newChanger(change func(func(*ledger) error) error, newLife func() string) changer {
+	if newLife == nil {
+		newLife = rand.Text
+	}
+	return changer{change, newLife}
 }
 
 // Logon implements Store.
@@ -96,6 +107,30 @@ func (d *desk) readable(life string) (w *window, err error) {
 		return err
 	})
 	return w, err
+}
+
+// close ends a store once, and returns what finish does, which is told whether the
+// disk has failed until then. Whoever calls it again waits for that.
+func (d *desk) close(c *committer, finish func(failure error) error) error {
+	d.mu.Lock()
+	if c.closing {
+		d.mu.Unlock()
+		<-c.closed
+		return d.failure()
+	}
+	c.closing = true
+	err := d.ended // failed, or nil
+	d.endLocked(ErrClosed)
+	d.mu.Unlock()
+
+	defer close(c.closed)
+	c.inFlight.Wait()
+	close(c.stop)
+	<-c.done
+	if err == nil {
+		err = d.failure() // since then
+	}
+	return finish(err)
 }
 
 // only returns the message of a sequence that a cursor returns next, which was opened

@@ -3,7 +3,7 @@ package pubstore
 // SetClock implements Store. It is rare, and syncs: a life without a clock has
 // sent nothing, also after a power cut.
 func (s *File) SetClock(life string, clock uint64) error {
-	if err := s.changeLife(life, func(w *window) { w.clock = clock }); err != nil {
+	if err := s.changer.SetClock(life, clock); err != nil {
 		return err
 	}
 	return s.Sync()

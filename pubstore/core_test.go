@@ -52,7 +52,7 @@ func checkSpans(t *rapid.T, s spans, twin map[uint64]bool) {
 		}
 	}
 	for i := range s {
-		if s[i].lo > s[i].hi || i > 0 && s[i-1].hi+1 >= s[i].lo {
+		if s[i].From > s[i].To || i > 0 && s[i-1].To+1 >= s[i].From {
 			t.Fatalf("%v is not sorted and apart", s)
 		}
 	}

@@ -2,7 +2,6 @@ package pubstore
 
 import (
 	"context"
-	"errors"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -56,9 +55,9 @@ type FileOptions struct {
 // outstanding, and the newest messages.
 type File struct {
 	desk
+	changer
 	dir        string
 	log        *seglog.Log
-	newLife    func() string
 	syncAlways bool
 	segment    int64
 	givenUp    int // messages that opening a damaged store gave up
@@ -68,11 +67,8 @@ type File struct {
 	visible uint64
 
 	committer
-	inFlight sync.WaitGroup // calls between mu and the disk
-	closed   chan struct{}  // closed when Close has ended
 
 	// These are guarded by mu, as is appending to the log.
-	closing bool
 	dirty   bool              // lazy was set since the last commit began
 	durable seglog.Position   // what is before it is safe against a power cut
 	synced  sync.Cond         // durable has moved, or the store has failed
@@ -85,11 +81,14 @@ type File struct {
 
 // A committer is what the calls of a store and its goroutine tell each other.
 type committer struct {
-	interval time.Duration // negative: there is no goroutine
-	urgent   signal.Signal // someone waits for a sync
-	lazy     signal.Signal // there is something to sync within the interval
-	stop     chan struct{} // closed to end the goroutine
-	done     chan struct{} // closed when it has ended
+	interval time.Duration  // negative: there is no goroutine
+	urgent   signal.Signal  // someone waits for a sync
+	lazy     signal.Signal  // there is something to sync within the interval
+	stop     chan struct{}  // closed to end the goroutine
+	done     chan struct{}  // closed when it has ended
+	inFlight sync.WaitGroup // calls between mu and the disk
+	closing  bool           // Close was called; guarded by the mu of the store
+	closed   chan struct{}  // closed when Close has ended
 	// committing is held, before mu, by who commits in a store without a goroutine.
 	committing sync.Mutex
 }
@@ -182,70 +181,31 @@ func (s *File) recordLocked(kind uint8, payload []byte) error {
 	return nil
 }
 
-// Logon implements Store.
-func (s *File) Logon(name string) (uint64, error) {
+// keepChange changes the state, and returns once that survives the death of the process.
+func (s *File) keepChange(f func(*ledger) error) error {
 	s.mu.Lock()
 	err := s.ended
 	if err == nil {
-		err = s.ledger.logon(name)
-	}
-	if err != nil {
-		s.mu.Unlock()
-		return 0, err
-	}
-	counter := s.ledger.counter
-	if err := s.recordLocked(kindState, s.ledger.encodeState()); err != nil {
-		return 0, err
-	}
-	return counter, nil
-}
-
-// SetBase implements Store.
-func (s *File) SetBase(life string, base uint64) error {
-	return s.changeLife(life, func(w *window) { w.setBase(base) })
-}
-
-// changeLife changes the state of a life.
-func (s *File) changeLife(life string, change func(*window)) error {
-	s.mu.Lock()
-	w, err := s.ledger.life(life), s.ended
-	if err == nil && w == nil {
-		err = ErrNoLife
+		err = f(&s.ledger)
 	}
 	if err != nil {
 		s.mu.Unlock()
 		return err
 	}
-	change(w)
-	return s.recordLocked(kindState, s.ledger.encodeState())
-}
-
-// Renew implements Store.
-func (s *File) Renew() error {
-	s.mu.Lock()
-	if s.ended != nil {
-		defer s.mu.Unlock()
-		return s.ended
-	}
-	s.ledger.begin(s.newLife())
 	return s.recordLocked(kindState, s.ledger.encodeState())
 }
 
 // Discard implements Store. It reaches the disk a little later; after a kill in
 // between the messages are there again, and let go again.
 func (s *File) Discard(life string, through uint64) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ended != nil {
-		return s.ended
-	}
-	lives := len(s.ledger.lives)
-	if w := s.ledger.life(life); w != nil && s.ledger.discard(w, through) {
-		s.left = s.left || len(s.ledger.lives) < lives
-		s.line.wake()
-		s.dirtyLocked()
-	}
-	return nil
+	return s.useLife(life, func(w *window) {
+		lives := len(s.ledger.lives)
+		if s.ledger.discard(w, through) {
+			s.left = s.left || len(s.ledger.lives) < lives
+			s.line.wake()
+			s.dirtyLocked()
+		}
+	})
 }
 
 // Reject implements Store. It survives the death of the process.
@@ -271,24 +231,13 @@ func (s *File) Reject(life string, sequence uint64) error {
 
 // Get implements Store.
 func (s *File) Get(life string, sequence uint64) (*Message, error) {
-	if sequence == 0 {
-		return nil, ErrNotKept
-	}
 	c, err := s.Cursor(life, sequence-1)
-	if errors.Is(err, ErrNoLife) {
-		return nil, ErrNotKept
+	if err == nil {
+		defer c.Close()
 	}
+	m, err := only(c, err, sequence)
 	if err != nil {
 		return nil, err
-	}
-	defer c.Close()
-	m := new(Message)
-	ok, err := c.Next(m)
-	if err != nil {
-		return nil, err
-	}
-	if !ok || m.Sequence != sequence {
-		return nil, ErrNotKept
 	}
 	m.Body = slices.Clone(m.Body)
 	return m, nil
@@ -310,31 +259,15 @@ func (s *File) failLocked(err error) error {
 
 // Close implements Store.
 func (s *File) Close() error {
-	s.mu.Lock()
-	if s.closing {
-		s.mu.Unlock()
-		<-s.closed
-		return s.failure()
-	}
-	s.closing = true
-	err := s.ended // failed, or nil
-	s.endLocked(ErrClosed)
-	s.mu.Unlock()
-
-	s.inFlight.Wait()
-	defer close(s.closed)
-	close(s.stop)
-	<-s.done
-	if err == nil {
-		err = s.failure() // since then
-	}
-	if err == nil {
-		err = s.finish()
-	}
-	if err != nil {
-		s.log.Abandon()
-	}
-	return err
+	return s.close(&s.committer, func(err error) error {
+		if err == nil {
+			err = s.finish()
+		}
+		if err != nil {
+			s.log.Abandon()
+		}
+		return err
+	})
 }
 
 // finish records that the store was closed cleanly, durable like all before it.

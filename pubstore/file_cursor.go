@@ -25,14 +25,9 @@ type fileCursor struct {
 
 // Cursor implements Store.
 func (s *File) Cursor(life string, after uint64) (Cursor, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ended != nil {
-		return nil, s.ended
-	}
-	w := s.ledger.life(life)
-	if w == nil {
-		return nil, ErrNoLife
+	w, err := s.readable(life)
+	if err != nil {
+		return nil, err
 	}
 	return &fileCursor{s: s, w: w, log: s.log.Cursor(0), at: after}, nil
 }

@@ -3,7 +3,6 @@ package pubstore
 import (
 	"bytes"
 	"cmp"
-	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -180,26 +179,24 @@ func (o *FileOptions) check(dir string) error {
 func newCommitter(interval time.Duration) committer {
 	return committer{
 		interval: cmp.Or(interval, 10*time.Millisecond), urgent: signal.New(), lazy: signal.New(),
-		stop: make(chan struct{}), done: make(chan struct{}),
+		stop: make(chan struct{}), done: make(chan struct{}), closed: make(chan struct{}),
 	}
 }
 
 func newFile(dir string, o *FileOptions) *File {
 	s := &File{
-		dir: dir, syncAlways: o.SyncAlways, newLife: o.NewLife,
+		dir: dir, syncAlways: o.SyncAlways,
 		segment:   orDefault(o.SegmentBytes, 16<<20),
-		committer: newCommitter(o.SyncInterval), closed: make(chan struct{}),
-		logged: make(map[uint64]uint64),
+		committer: newCommitter(o.SyncInterval),
+		logged:    make(map[uint64]uint64),
 	}
 	s.synced.L = &s.mu
+	s.changer = newChanger(s.keepChange, o.NewLife)
 	s.set(limits{
 		messages: o.MaxMessages, defaultMessages: defaultStoreMessages,
 		bytes: o.MaxBytes, defaultBytes: defaultStoreBytes,
 		message: o.MaxMessage, failWhenFull: o.FailWhenFull,
 	})
-	if s.newLife == nil {
-		s.newLife = rand.Text
-	}
 	return s
 }
 

@@ -2,7 +2,6 @@ package pubstore
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 
 	"github.com/holdfast-mq/holdfast/internal/intern"
@@ -36,10 +35,7 @@ var _ Store = (*Memory)(nil)
 // of which every call returns an error that names them.
 func NewMemory(o MemoryOptions) *Memory {
 	s := new(Memory)
-	s.changer = changer{s.use, o.NewLife}
-	if s.newLife == nil {
-		s.newLife = rand.Text
-	}
+	s.changer = newChanger(s.use, o.NewLife)
 	s.set(limits{
 		messages: o.MaxMessages, defaultMessages: 100_000,
 		bytes: o.MaxBytes, defaultBytes: 64 << 20,

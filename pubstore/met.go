@@ -19,14 +19,3 @@ func (d *desk) Met() (cluster string, incarnation uint64) {
 	defer d.mu.Unlock()
 	return d.ledger.met.cluster, d.ledger.met.incarnation
 }
-
-// Meet keeps the group of servers that the store has met.
-func (s *File) Meet(cluster string, incarnation uint64) error {
-	s.mu.Lock()
-	if s.ended != nil {
-		defer s.mu.Unlock()
-		return s.ended
-	}
-	s.ledger.met = met{cluster, incarnation}
-	return s.recordLocked(kindState, s.ledger.encodeState())
-}

@@ -64,18 +64,9 @@ func (w *window) findOrder() {
 func (w *window) giveUp() (n int) {
 	for seq := w.missing(0); seq != 0; seq = w.missing(seq) {
 		w.rejected.add(seq)
-		w.lost = appendRange(w.lost, seq)
+		w.lost.add(seq)
 		n++
 	}
 	w.skipRejected()
 	return n
-}
-
-// appendRange adds a sequence behind all that are in ranges.
-func appendRange(ranges []Range, seq uint64) []Range {
-	if last := len(ranges) - 1; last >= 0 && ranges[last].To+1 == seq {
-		ranges[last].To = seq
-		return ranges
-	}
-	return append(ranges, Range{seq, seq})
 }

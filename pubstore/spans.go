@@ -2,20 +2,17 @@ package pubstore
 
 import "slices"
 
-// A span is the sequences from lo to hi, both included.
-type span struct{ lo, hi uint64 }
-
 // spans is a set of sequences, kept as sorted spans that neither overlap nor
 // touch: what is rejected comes in runs.
-type spans []span
+type spans []Range
 
 // search returns the index of the span that holds n, or of the first one above it.
 func (s spans) search(n uint64) (i int, in bool) {
-	return slices.BinarySearchFunc(s, n, func(a span, n uint64) int {
+	return slices.BinarySearchFunc(s, n, func(a Range, n uint64) int {
 		switch {
-		case a.hi < n:
+		case a.To < n:
 			return -1
-		case a.lo > n:
+		case a.From > n:
 			return 1
 		}
 		return 0
@@ -28,18 +25,18 @@ func (s *spans) add(n uint64) bool {
 	if in {
 		return false
 	}
-	below := i > 0 && (*s)[i-1].hi+1 == n
-	above := i < len(*s) && n+1 == (*s)[i].lo
+	below := i > 0 && (*s)[i-1].To+1 == n
+	above := i < len(*s) && n+1 == (*s)[i].From
 	switch {
 	case below && above:
-		(*s)[i-1].hi = (*s)[i].hi
+		(*s)[i-1].To = (*s)[i].To
 		*s = slices.Delete(*s, i, i+1)
 	case below:
-		(*s)[i-1].hi = n
+		(*s)[i-1].To = n
 	case above:
-		(*s)[i].lo = n
+		(*s)[i].From = n
 	default:
-		*s = slices.Insert(*s, i, span{n, n})
+		*s = slices.Insert(*s, i, Range{n, n})
 	}
 	return true
 }
@@ -49,7 +46,7 @@ func (s *spans) dropThrough(n uint64) {
 	i, in := s.search(n)
 	*s = slices.Delete(*s, 0, i)
 	if in {
-		if (*s)[0].lo = n + 1; (*s)[0].lo > (*s)[0].hi {
+		if (*s)[0].From = n + 1; (*s)[0].From > (*s)[0].To {
 			*s = slices.Delete(*s, 0, 1)
 		}
 	}
@@ -58,10 +55,10 @@ func (s *spans) dropThrough(n uint64) {
 // count returns how many sequences up to n are in the set.
 func (s spans) count(n uint64) (c uint64) {
 	for _, a := range s {
-		if a.lo > n {
+		if a.From > n {
 			break
 		}
-		c += min(a.hi, n) - a.lo + 1
+		c += min(a.To, n) - a.From + 1
 	}
 	return c
 }
@@ -69,10 +66,5 @@ func (s spans) count(n uint64) (c uint64) {
 // from returns the spans that end at or above n, the first few.
 func (s spans) from(n uint64, most int) []Range {
 	i, _ := s.search(n)
-	s = s[i:min(i+most, len(s))]
-	ranges := make([]Range, len(s))
-	for i, a := range s {
-		ranges[i] = Range{a.lo, a.hi}
-	}
-	return ranges
+	return slices.Clone(s[i:min(i+most, len(s))])
 }

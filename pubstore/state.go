@@ -32,7 +32,7 @@ func (l *ledger) encodeState() []byte {
 	for i, w := range l.lives {
 		rejected := make([]uint64, 0, 2*len(w.rejected))
 		for _, s := range w.rejected {
-			rejected = append(rejected, s.lo, s.hi)
+			rejected = append(rejected, s.From, s.To)
 		}
 		lives[i] = []any{w.id, w.base, w.acked, w.last, rejected, w.clock, w.sent, w.based}
 	}
@@ -124,15 +124,15 @@ func (d *stateDecoder) life() *window {
 	w.base, w.acked, w.last = d.uint(), d.uint(), d.uint()
 	low := w.acked
 	for range d.array() / 2 {
-		s := span{d.uint(), d.uint()}
-		if d.err == nil && (s.lo <= low || s.hi < s.lo || s.hi > w.last) {
+		s := Range{d.uint(), d.uint()}
+		if d.err == nil && (s.From <= low || s.To < s.From || s.To > w.last) {
 			d.err = errState
 		}
 		if d.err != nil {
 			return nil
 		}
 		w.rejected = append(w.rejected, s)
-		low = s.hi
+		low = s.To
 	}
 	w.clock, w.sent, w.based = d.uint(), d.uint(), d.uint()
 	if d.err == nil && w.acked > w.last {

@@ -26,7 +26,7 @@ type window struct {
 	// ordered is a sequence from which on positions ascend; those below it may
 	// stand anywhere (File).
 	ordered uint64
-	lost    []Range // given up when the store was opened or inspected: it should be kept, and can't be read
+	lost    spans // given up when the store was opened or inspected: it should be kept, and can't be read
 }
 
 func newWindow(id string) *window {
@@ -61,7 +61,7 @@ func (w *window) next(after uint64) uint64 {
 	}
 	seq := max(after+1, w.slots.first)
 	if i, in := w.rejected.search(seq); in {
-		seq = w.rejected[i].hi + 1
+		seq = w.rejected[i].To + 1
 	}
 	if seq > w.last {
 		return 0
@@ -77,7 +77,7 @@ func (w *window) prev(seq uint64) uint64 {
 		return 0
 	}
 	if i, in := w.rejected.search(seq - 1); in {
-		return w.rejected[i].lo - 1
+		return w.rejected[i].From - 1
 	}
 	return seq - 1
 }
