@@ -25,8 +25,8 @@ func (cn *conn) ack(m *wire.Message) error {
 }
 
 // take handles an ack of the session or of publishes.
-func (cn *conn) take(m *wire.Message) (clientcore.Event, error) {
-	e, news, err := cn.c.core.take(m)
+func (cn *conn) take(m *wire.Message) (e clientcore.Event, err error) {
+	cn.c.core.do(func(s *clientcore.Session) { e, err = s.Take(m) })
 	if err != nil {
 		return e, inWords(err, "")
 	}
@@ -37,9 +37,6 @@ func (cn *conn) take(m *wire.Message) (clientcore.Event, error) {
 	case clientcore.Rejected:
 		err = cn.rejected(e.Rejection)
 	}
-	if news {
-		cn.notify()
-	}
 	return e, err
 }
 
@@ -49,7 +46,7 @@ func (cn *conn) after(e *clientcore.AckEffect) {
 		cn.c.core.wake()
 	}
 	if e.Opened {
-		cn.wakeSender()
+		cn.out.Wake()
 	}
 	if on := e.Degraded; on || e.Restored {
 		cn.c.events.post(func() { cn.c.tellDowngraded(on) })
@@ -75,14 +72,11 @@ func (cn *conn) rejected(r clientcore.Rejection) error {
 
 // told notes that the application knows of a rejection.
 func (cn *conn) told(r *clientcore.Rejection) {
-	e, news := cn.c.core.told(r)
+	e := with(cn.c.core, func(s *clientcore.Session) clientcore.Event { return s.Told(r) })
 	if err := e.Ack.Apply(cn.c.store); err != nil {
 		cn.c.fail(err)
 	}
 	cn.after(&e.Ack)
-	if news {
-		cn.notify()
-	}
 }
 
 // failedWrite tells the handler, and only then lets the message go (G1) and tells its

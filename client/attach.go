@@ -46,12 +46,12 @@ func (s *Subscription) attachLocked(cn *conn, id string, have clientcore.Receive
 		s.c.cfg.Logger.Warn("server is too old for the option bookmark_not_found, its own way counts",
 			"subscription", s.id, "server", cn.info.Server, "version", cn.info.Version)
 	}
-	s.c.core.await(id)
+	s.c.core.do(func(core *clientcore.Session) { core.Await(id) })
 	if cn.request(id, s, cmd.AppendTo) {
 		s.cn = cn
 		return true, nil
 	}
-	s.c.core.answered(id) // it will never be
+	cn.answered(id) // it will never be
 	s.core.Lost()
 	return false, nil
 }

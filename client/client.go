@@ -102,7 +102,7 @@ func newClient(cfg Config) (c *Client, err error) {
 		cfg:        cfg,
 		name:       cfg.Name,
 		store:      cfg.Publishes,
-		core:       &lockedCore{store: cfg.Publishes, core: clientcore.NewSession(lives, cfg.WindowMessages, cfg.WindowBytes, cfg.RecoveryTimeout)},
+		core:       &lockedCore{store: cfg.Publishes, news: signal.New(), core: clientcore.NewSession(lives, cfg.WindowMessages, cfg.WindowBytes, cfg.RecoveryTimeout)},
 		first:      make(chan struct{}),
 		finished:   make(chan struct{}),
 		publishing: publishing{calls: newCalls()},

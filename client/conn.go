@@ -14,7 +14,6 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
 	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/outbound"
-	"github.com/holdfast-mq/holdfast/internal/signal"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
@@ -51,7 +50,6 @@ type conn struct {
 	out     *outbound.Writer // writes the output of Fill
 	beat    time.Duration    // between heartbeats; set by start
 	beatAt  time.Time        // when a heartbeat is due; Fill's
-	news    signal.Signal    // has the session look again
 	stop    chan struct{}    // closed when the connection has failed or is to end
 	running sync.WaitGroup
 
@@ -73,7 +71,6 @@ func newConn(c *Client, nc net.Conn) *conn {
 		c:      c,
 		nc:     nc,
 		in:     newInput(nc, c.cfg.MaxFrame),
-		news:   signal.New(),
 		stop:   make(chan struct{}),
 		routes: make(map[string]route),
 	}
@@ -190,12 +187,6 @@ func ended(err error) error {
 // newID returns a command id that no other command of the client has had.
 func (c *Client) newID() string { return strconv.FormatUint(c.ids.Add(1), 10) }
 
-// wakeSender has the sender look for something to send.
-func (cn *conn) wakeSender() { cn.out.Wake() }
-
-// notify has the session look at the connection.
-func (cn *conn) notify() { cn.news.Set() }
-
 // control queues a command that expects no answer.
 func (cn *conn) control(appendTo func([]byte) []byte) {
 	cn.mu.Lock()
@@ -203,7 +194,7 @@ func (cn *conn) control(appendTo func([]byte) []byte) {
 		cn.frames = appendTo(cn.frames)
 	}
 	cn.mu.Unlock()
-	cn.wakeSender()
+	cn.out.Wake()
 }
 
 // request queues a command whose answers go to r. False: the connection has
@@ -216,15 +207,13 @@ func (cn *conn) request(id string, r receiver, appendTo func([]byte) []byte) boo
 	}
 	cn.routes[id] = route{r, id}
 	cn.frames = appendTo(cn.frames)
-	cn.wakeSender()
+	cn.out.Wake()
 	return true
 }
 
 // answered notes that a subscribe was answered, or will not be.
 func (cn *conn) answered(id string) {
-	if cn.c.core.answered(id) {
-		cn.notify()
-	}
+	cn.c.core.do(func(s *clientcore.Session) { s.Answered(id) })
 }
 
 // unsubscribe ends what runs under an id. What still comes is ignored.

@@ -130,7 +130,7 @@ func (cn *conn) logon(u *uri, ch Choice) error {
 	if err := cn.nc.SetDeadline(time.Time{}); err != nil {
 		return err
 	}
-	cn.at = c.core.server()
+	cn.at = with(c.core, (*clientcore.Session).Server)
 	cn.info = serverInfo(&cn.at, &m)
 	if err := c.group.check(&m); err != nil {
 		return err
@@ -141,7 +141,7 @@ func (cn *conn) logon(u *uri, ch Choice) error {
 	if err := cn.begin(&m); err != nil {
 		return err
 	}
-	return c.meet(&m, c.core.former())
+	return c.meet(&m, with(c.core, (*clientcore.Session).Former))
 }
 
 // authenticate sends the logon, and again for each challenge, until the
@@ -153,7 +153,8 @@ func (cn *conn) authenticate(u *uri, m *wire.Message) error {
 		if err != nil {
 			return err
 		}
-		if _, err := cn.nc.Write(cn.c.core.credentials(user, password)); err != nil {
+		cmd := with(cn.c.core, func(s *clientcore.Session) wire.LogonCommand { return s.Credentials(user, password) })
+		if _, err := cn.nc.Write(cmd.AppendTo(nil)); err != nil {
 			return silence(err)
 		}
 		accepted, err := cn.logonAck(m)
@@ -215,7 +216,9 @@ func (cn *conn) begin(m *wire.Message) error {
 	}
 	c.maxMessage.Store(most)
 	c.saysMax.Store(stated)
-	b, err := c.core.begin(m)
+	var b clientcore.Beginning
+	var err error
+	c.core.do(func(s *clientcore.Session) { b, err = s.Begin(m, time.Now()) })
 	if err != nil {
 		return err
 	}

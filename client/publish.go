@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/holdfast-mq/holdfast/internal/clientcore"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
@@ -113,8 +114,9 @@ func (c *Client) Renew() error {
 		return fmt.Errorf("renew: %w", err)
 	}
 	if cn := c.connected(); cn != nil {
-		c.core.checkLife()
-		cn.wakeSender()
+		lives := c.store.Lives()
+		c.core.do(func(s *clientcore.Session) { s.Lives(lives) })
+		cn.out.Wake()
 	}
 	return nil
 }

@@ -28,7 +28,7 @@ type search struct {
 
 // startSearch starts the search of a subscription that needs one.
 func (s *Subscription) startSearch() {
-	q := &search{s: s, known: s.c.core.known()}
+	q := &search{s: s, known: with(s.c.core, (*clientcore.Session).Known)}
 	q.ctx, q.cancel = context.WithCancel(s.c.ctx)
 	s.mu.Lock()
 	s.search = q
@@ -68,7 +68,7 @@ func (c *Client) addresses() []string {
 	if list, ok := c.cfg.Chooser.(*listChooser); ok {
 		return list.servers
 	}
-	return slices.Sorted(maps.Keys(c.core.known()))
+	return slices.Sorted(maps.Keys(with(c.core, (*clientcore.Session).Known)))
 }
 
 // decided applies the core's decision, if there is one.

@@ -41,18 +41,18 @@ func (s *Subscription) leadsTo(to *clientcore.Server) bool {
 // better returns the servers of a choice that the client may leave the present
 // one for.
 func (c *Client) better(choice Choice) []string {
-	return c.core.known().Better(choice.Better, c.ways)
+	return with(c.core, (*clientcore.Session).Known).Better(choice.Better, c.ways)
 }
 
 // servers returns the last reports of the servers.
 func (c *Client) servers() map[string]ServerInfo {
-	return c.record.servers(c.core.known())
+	return c.record.servers(with(c.core, (*clientcore.Session).Known))
 }
 
 // noteStanding tells the application of a changed state of the server, and
 // returns the present one.
 func (c *Client) noteStanding(cn *conn) ServerInfo {
-	s, info := c.core.server(), cn.info
+	s, info := with(c.core, (*clientcore.Session).Server), cn.info
 	info.stands(&s)
 	if info.Sync == cn.shown {
 		return info

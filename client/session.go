@@ -122,7 +122,8 @@ func (c *Client) visit(choice Choice) (Outcome, clientcore.Leave) {
 			out.Err = context.Cause(c.ctx)
 			return out, clientcore.Leave{}
 		}
-		leave := c.core.ended(err)
+		lives := c.store.Lives()
+		leave := with(c.core, func(s *clientcore.Session) clientcore.Leave { return s.Ended(err, time.Now(), lives) })
 		if leave.Cause != nil {
 			err = leave.Cause
 		}
@@ -151,7 +152,8 @@ func (c *Client) session(choice Choice) (up time.Duration, err error) {
 	server := redact(choice.Server)
 	c.become(Connecting)
 	c.record.dials(server)
-	c.core.connect(choice.Server, server)
+	lives := c.store.Lives()
+	c.core.do(func(s *clientcore.Session) { s.Connect(choice.Server, server, lives) })
 	cn, err := c.connect(choice)
 	c.record.dialed()
 	if err != nil {
@@ -160,7 +162,7 @@ func (c *Client) session(choice Choice) (up time.Duration, err error) {
 	}
 	began := time.Now()
 	cn.shown = cn.info.Sync
-	c.core.start()
+	c.core.do(func(s *clientcore.Session) { s.Start(time.Now()) })
 	c.enterServer(cn)
 	c.events.run() // what was rejected is let go before anything is sent
 	cn.start()
@@ -186,7 +188,7 @@ func (c *Client) enterServer(cn *conn) {
 	if c.record.connected(cn.info) {
 		close(c.first)
 	}
-	c.cfg.Logger.Info("connected", "server", cn.info.Server, "version", cn.info.Version, "publisher", c.core.publisher())
+	c.cfg.Logger.Info("connected", "server", cn.info.Server, "version", cn.info.Version, "publisher", pubstore.PublisherOf(with(c.core, (*clientcore.Session).Life)))
 	if mut.On(mut.R10LifeTold) {
 		c.cfg.Logger.Info("connected", "lives", c.store.Lives())
 	}
@@ -249,8 +251,8 @@ func (c *Client) serve(cn *conn, choice Choice) error {
 		case <-c.events.wake:
 			c.events.run()
 		case <-w.due.C:
-			cn.notify()
-		case <-cn.news:
+			c.core.news.Set()
+		case <-c.core.news:
 			w.said(c.noteStanding(cn))
 			if err := c.look(cn, w); err != nil {
 				return err
@@ -272,7 +274,6 @@ func (c *Client) look(cn *conn, w *watch) error {
 	w.due.Reset(next)
 	if l.Attach {
 		c.attachAll(cn)
-		cn.notify()
 	}
 	if l.Live {
 		c.become(Live)

@@ -18,12 +18,11 @@ const batchBytes = 64 << 10
 type Window interface {
 	// Room reports whether another message may be sent.
 	Room() bool
-	// Write notes that one is about to be sent, and returns its sequence on the
-	// wire, whether it may have been sent before, and whether there is room for another.
-	Write(sequence uint64, bytes int) (onWire uint64, again, room bool)
-	// WriteRun is Write for messages that follow one another, of these sizes, as far as
-	// there is room: n, of which so many may have been sent before.
-	WriteRun(first uint64, sizes []int) (n, again int, room bool)
+	// Write notes that messages that follow one another, of these sizes, are about to be
+	// sent, as far as there is room: n, at least the first. It returns the sequence of
+	// that on the wire, how many may have been sent before, and whether there is room
+	// for more. It is called when there is room.
+	Write(first uint64, sizes []int) (onWire uint64, n, again int, room bool)
 	// Exhausted notes that the store, which has these lives, has nothing more to
 	// send, for now. again: it is to be asked once more.
 	Exhausted(lives []pubstore.Life) (again bool)
@@ -92,11 +91,10 @@ func (s *Sender) fill(dst []byte, limit int) ([]byte, error) {
 		if m := &s.next; !s.plain && m.Prev+1 < m.Sequence && !s.window.MayLeaveOut(m.Prev+1, m.Sequence-1) {
 			return dst, ErrRestate
 		}
-		sequence, again, more := s.window.Write(s.next.Sequence, s.next.Size())
-		if again {
-			s.resent++
-		}
-		if dst, err = s.append(dst, sequence); err != nil {
+		s.sizes = append(s.sizes[:0], s.next.Size())
+		onWire, _, again, more := s.window.Write(s.next.Sequence, s.sizes)
+		s.resent += again
+		if dst, err = s.append(dst, onWire); err != nil {
 			return dst, err
 		}
 		if room = more; room && s.replayed && s.batch >= 0 {
@@ -155,7 +153,7 @@ func (s *Sender) appendAhead(dst []byte) (out []byte, room bool) {
 	if len(s.sizes) == 0 {
 		return dst, true
 	}
-	n, again, room := s.window.WriteRun(run[0].Sequence(), s.sizes)
+	_, n, again, room := s.window.Write(run[0].Sequence(), s.sizes)
 	for _, o := range run[:n] {
 		dst = record.AppendFramed(dst, o)
 	}

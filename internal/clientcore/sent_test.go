@@ -21,8 +21,8 @@ func TestSentIsBounded(t *testing.T) {
 	s.Connect("u", "u", lives[1:])
 	states(3)
 	s.pub.Begin(s.life, LogonAnswer{Ext: true, Safe: 2, Have: 3})
-	s.Write(3, 1)
-	s.Write(4, 1)
+	s.Write(3, []int{1})
+	s.Write(4, []int{1})
 	states(4)
 	got := s.Sent(append(lives, pubstore.Life{ID: "new", Last: 5}))
 	for i, want := range []uint64{4, 4, 0} {

@@ -1,7 +1,6 @@
 package clientcore
 
 import (
-	"maps"
 	"slices"
 	"strings"
 
@@ -84,6 +83,3 @@ func (k Known) Better(uris []string, ways func(to *Server) bool) []string {
 		return to.Sync.Lags() || !ways(&to)
 	})
 }
-
-// Clone returns a copy.
-func (k Known) Clone() Known { return maps.Clone(k) }

@@ -3,6 +3,7 @@ package clientcore
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -87,8 +88,8 @@ func NewSession(lives []pubstore.Life, maxMessages, maxBytes int, recovery time.
 // Publisher returns the state of publishing.
 func (s *Session) Publisher() *Publisher { return s.pub }
 
-// Known returns the last reports of the servers.
-func (s *Session) Known() Known { return s.known }
+// Known returns a copy of the last reports of the servers.
+func (s *Session) Known() Known { return maps.Clone(s.known) }
 
 // Connect begins a connection to a server, with the life whose turn it is. uri
 // is the server's as the chooser gave it.
@@ -392,26 +393,18 @@ func (s *Session) Lives(lives []pubstore.Life) (renewed bool) {
 	return false
 }
 
-// Room, Write, Exhausted and CaughtUp are the Window of the connection's Sender.
-
 // Room implements Window.
 func (s *Session) Room() bool { return s.pub.Room() }
 
 // Write implements Window.
-func (s *Session) Write(sequence uint64, bytes int) (onWire uint64, again, room bool) {
-	onWire, again = s.pub.Write(sequence, bytes)
-	return onWire, again, s.pub.Room()
-}
-
-// WriteRun implements Window.
-func (s *Session) WriteRun(first uint64, sizes []int) (n, again int, room bool) {
-	for room = s.pub.Room(); room && n < len(sizes); room = s.pub.Room() {
+func (s *Session) Write(first uint64, sizes []int) (onWire uint64, n, again int, room bool) {
+	for room = true; room && n < len(sizes); room = s.pub.Room() {
 		if _, before := s.pub.Write(first+uint64(n), sizes[n]); before {
 			again++
 		}
 		n++
 	}
-	return n, again, room
+	return first + s.pub.offset, n, again, room
 }
 
 // Exhausted implements Window.
