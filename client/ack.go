@@ -16,8 +16,8 @@ func (cn *conn) ack(m *wire.Message) error {
 		id = m.SubID
 	}
 	if len(id) > 0 {
-		if r, name := cn.route(id); r != nil {
-			return r.ack(cn, name, m)
+		if r, is := cn.route(id); is {
+			return r.r.ack(cn, r.id, m)
 		}
 	}
 	_, err := cn.take(m)
@@ -26,8 +26,7 @@ func (cn *conn) ack(m *wire.Message) error {
 
 // take handles an ack of the session or of publishes.
 func (cn *conn) take(m *wire.Message) (e clientcore.Event, err error) {
-	cn.c.core.do(func(s *clientcore.Session) { e, err = s.Take(m) })
-	if err != nil {
+	if e, err = cn.core.Take(m); err != nil {
 		return e, inWords(err, "")
 	}
 	switch e.Kind {
@@ -90,9 +89,7 @@ func (c *Client) failedWrite(r *clientcore.Rejection, m *pubstore.Message, why e
 		e.Err = ErrOutcomeUnknown
 	}
 	c.cfg.Logger.Warn("message rejected", "sequence", r.Sequence, "topic", e.Message.Topic, "reason", r.Reason)
-	if hook := c.cfg.Hooks.FailedWrite; hook != nil {
-		hook(e)
-	}
+	tell(c.cfg.Hooks.FailedWrite, e)
 	c.core.count(func(s *PublishStats) { s.Rejected++ })
 	if err := r.LetGo(c.store); err != nil {
 		c.fail(err)

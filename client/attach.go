@@ -68,89 +68,50 @@ func (s *Subscription) lost(cn *conn, _ error) {
 
 // ack implements receiver.
 func (s *Subscription) ack(cn *conn, id string, m *wire.Message) error {
-	var e clientcore.Effect
-	var err error
-	switch {
-	case m.Acks&wire.AckPersisted != 0:
-		e, err = s.mark(cn, id, m)
-	case m.Acks&wire.AckProcessed != 0:
-		e, err = s.answer(cn, id, m)
-	case m.Acks&wire.AckCompleted != 0:
-		s.completed(cn, id)
-	}
-	if err != nil {
-		return err
-	}
-	s.happen(cn, id, &e)
-	return nil
-}
-
-func (s *Subscription) mark(cn *conn, id string, m *wire.Message) (clientcore.Effect, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.cn != cn {
-		return clientcore.Effect{}, nil
-	}
-	return s.core.Mark(&cn.at, id, m)
-}
-
-func (s *Subscription) answer(cn *conn, id string, m *wire.Message) (clientcore.Effect, error) {
 	var have clientcore.Received
-	if m.Part == 0 {
+	if m.Acks&wire.AckPersisted == 0 && m.Part == 0 {
 		have = s.core.Received()
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.cn != cn {
-		return clientcore.Effect{}, nil
+	e, err := s.hear(cn, id, m, have)
+	if err == nil {
+		s.happen(cn, id, &e)
 	}
-	return s.core.Answer(&cn.at, id, m, have)
+	return err
 }
 
-func (s *Subscription) completed(cn *conn, id string) {
+// hear takes in an ack.
+func (s *Subscription) hear(cn *conn, id string, m *wire.Message, have clientcore.Received) (e clientcore.Effect, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.cn == cn {
+	switch {
+	case s.cn != cn:
+	case m.Acks&wire.AckPersisted != 0:
+		return s.core.Mark(&cn.at, id, m)
+	case m.Acks&wire.AckProcessed != 0:
+		if e, err = s.core.Answer(&cn.at, id, m, have); e.Away {
+			s.cn = nil
+		}
+	case m.Acks&wire.AckCompleted != 0:
 		s.core.Completed(id)
 	}
+	return e, err
 }
 
 // happen applies the effect of an ack.
 func (s *Subscription) happen(cn *conn, id string, e *clientcore.Effect) {
 	if e.Away {
-		s.quit(cn, id)
+		cn.unsubscribe(id, wire.UnsubscribeCommand{SubID: id})
 	}
 	s.apply(e)
 	if e.Answered {
-		s.mu.Lock()
-		s.answerLocked()
-		s.mu.Unlock()
+		s.answer()
 		cn.answered(id)
 	}
-	if e.Away {
-		s.goOn()
-	}
-}
-
-// quit ends what runs under an id that the subscription has left.
-func (s *Subscription) quit(cn *conn, id string) {
-	s.mu.Lock()
-	if s.cn == cn {
-		s.cn = nil
-	}
-	s.mu.Unlock()
-	cn.unsubscribe(id, wire.UnsubscribeCommand{SubID: id})
-}
-
-// goOn has a subscription whose server lacks messages look for them elsewhere,
-// or subscribe again.
-func (s *Subscription) goOn() {
-	s.mu.Lock()
-	searching := s.core.Searching()
-	s.mu.Unlock()
-	if searching {
+	switch {
+	case !e.Away:
+	case under(&s.mu, s.core.Searching):
 		s.startSearch()
-	} else {
+	default:
 		s.attachNow()
 	}
 }

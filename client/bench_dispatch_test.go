@@ -19,7 +19,7 @@ func BenchmarkDispatch(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	cn := newConn(c, nil)
+	cn := newConn(c, c.core, nil)
 	cn.routes["s"] = route{s, "s"}
 	s.cn = cn
 	if _, err := s.core.Attach(&cn.at, "s", s.core.Received(), time.Now()); err != nil {

@@ -200,8 +200,7 @@ func (c *listChooser) Next(_ context.Context, last Outcome) (Choice, error) {
 func (c *listChooser) worse(said map[string]ServerInfo) []bool {
 	worse := make([]bool, len(c.servers))
 	for i, server := range c.servers {
-		info := said[server]
-		worse[i] = info.lags()
+		worse[i] = said[server].Sync.Lags()
 	}
 	return worse
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -232,9 +234,7 @@ func (c *Client) fail(err error) { c.cancel(err) }
 
 // connected returns the connection that is logged on, nil if none is.
 func (c *Client) connected() *conn {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.cn
+	return under(&c.mu, func() *conn { return c.cn })
 }
 
 func (c *Client) add(s *Subscription) error {
@@ -261,9 +261,5 @@ func (c *Client) remove(s *Subscription) {
 func (c *Client) subscriptions() []*Subscription {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	subs := make([]*Subscription, 0, len(c.subs))
-	for _, s := range c.subs {
-		subs = append(subs, s)
-	}
-	return subs
+	return slices.Collect(maps.Values(c.subs))
 }

@@ -1,7 +1,6 @@
 package client
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -24,10 +23,10 @@ const batchBytes = 64 << 10
 // subscription, or the replies to a command. All but lost run on the reader's
 // goroutine and must never wait for the application (R12).
 type receiver interface {
-	message(cn *conn, id string, m *wire.Message) error
+	// message takes in a message, or only the header of one whose frame was not read
+	// since it is too large; else tooLarge is nil.
+	message(cn *conn, id string, m *wire.Message, tooLarge *FrameTooLargeError) error
 	arrived(cn *conn, id string, run []arrival) // messages, in a stretch
-	// tooLarge is told of a message by its header, whose frame was not read.
-	tooLarge(cn *conn, id string, m *wire.Message, long *FrameTooLargeError) error
 	ack(cn *conn, id string, m *wire.Message) error
 	lost(cn *conn, err error) // the connection has ended; on the session goroutine
 }
@@ -37,13 +36,20 @@ type route struct {
 	id string // its own key
 }
 
+// A decider makes the decisions for a connection: the client's core, or a side session.
+type decider interface {
+	Credentials(user, password string) wire.LogonCommand
+	Take(m *wire.Message) (clientcore.Event, error)
+}
+
 // A conn is one connection to a server, from its logon to its end. It has two
 // goroutines, a reader and a sender; the session goroutine starts them and
-// waits for them. The client's core makes its decisions.
+// waits for them. A side session has neither.
 type conn struct {
-	c  *Client
-	nc net.Conn
-	in *input
+	c    *Client
+	core decider
+	nc   net.Conn
+	in   *input
 	remote
 	sender *clientcore.Sender // from the logon on
 
@@ -66,9 +72,10 @@ type remote struct {
 	shown SyncState         // as made known; the session goroutine's
 }
 
-func newConn(c *Client, nc net.Conn) *conn {
+func newConn(c *Client, core decider, nc net.Conn) *conn {
 	cn := &conn{
 		c:      c,
+		core:   core,
 		nc:     nc,
 		in:     newInput(nc, c.cfg.MaxFrame),
 		stop:   make(chan struct{}),
@@ -231,12 +238,12 @@ func (cn *conn) forget(id string) {
 	delete(cn.routes, id)
 }
 
-// route returns whom an id belongs to, nil if nobody.
-func (cn *conn) route(id []byte) (receiver, string) {
+// route returns whom an id belongs to, if to anybody.
+func (cn *conn) route(id []byte) (r route, is bool) {
 	cn.mu.Lock()
 	defer cn.mu.Unlock()
-	r := cn.routes[string(id)]
-	return r.r, r.id
+	r, is = cn.routes[string(id)]
+	return r, is
 }
 
 // read takes in frames until the connection ends. It never waits for the
@@ -244,16 +251,22 @@ func (cn *conn) route(id []byte) (receiver, string) {
 func (cn *conn) read() error {
 	var m wire.Message
 	for {
-		err := cn.in.next(&m)
-		if long, is := errors.AsType[*wire.TooLargeError](err); is {
-			err = cn.tooLarge(&m, long)
-		} else if err == nil {
-			err = cn.dispatch(&m)
-		}
-		if err != nil {
+		if err := cn.receive(&m); err != nil {
 			return err
 		}
 	}
+}
+
+// receive takes in a frame.
+func (cn *conn) receive(m *wire.Message) error {
+	err := cn.in.next(m)
+	if long, is := errors.AsType[*wire.TooLargeError](err); is {
+		return cn.tooLarge(m, long)
+	}
+	if err != nil {
+		return err
+	}
+	return cn.dispatch(m)
 }
 
 // tooLarge ends what gets a message whose frame is longer than MaxFrame: it
@@ -271,12 +284,11 @@ func (cn *conn) tooLarge(m *wire.Message, long *wire.TooLargeError) error {
 		return fmt.Errorf("read: %w: %w", long, err)
 	}
 	e := &FrameTooLargeError{Topic: string(m.Topic), Bookmark: string(m.Bookmark), Size: int64(long.Size), MaxFrame: long.Max}
-	tell := func(r receiver, id string) error { return r.tooLarge(cn, id, m, e) }
 	switch m.Command {
 	case wire.Publish, wire.DeltaPublish, wire.OOF:
-		return cn.each(deliveryIDs(m), tell)
+		return cn.deliver(deliveryIDs(m), m, e)
 	case wire.SOW:
-		return cn.each(m.QueryID, tell)
+		return cn.deliver(m.QueryID, m, e)
 	}
 	return e
 }
@@ -295,11 +307,11 @@ func (cn *conn) dispatch(m *wire.Message) error {
 	case wire.Ack:
 		return cn.ack(m)
 	case wire.Publish, wire.DeltaPublish, wire.OOF:
-		return cn.deliver(deliveryIDs(m), m)
+		return cn.deliver(deliveryIDs(m), m, nil)
 	case wire.Stretch:
 		return cn.stretch(m)
 	case wire.SOW, wire.GroupBegin, wire.GroupEnd:
-		return cn.deliver(m.QueryID, m)
+		return cn.deliver(m.QueryID, m, nil)
 	}
 	return nil // heartbeats, and what we do not know
 }
@@ -314,21 +326,13 @@ func deliveryIDs(m *wire.Message) []byte {
 	return nil
 }
 
-// deliver hands a message to each of a comma list of ids.
-func (cn *conn) deliver(ids []byte, m *wire.Message) error {
-	return cn.each(ids, func(r receiver, id string) error { return r.message(cn, id, m) })
-}
-
-// each calls f for whom each of a comma list of ids belongs to.
-func (cn *conn) each(ids []byte, f func(receiver, string) error) error {
-	for len(ids) > 0 {
-		id, rest, _ := bytes.Cut(ids, comma)
-		ids = rest
-		r, name := cn.route(bytes.TrimSpace(id))
-		if r == nil {
-			continue // it has ended, or was paused
-		}
-		if err := f(r, name); err != nil {
+// deliver hands a message, or the header of one that is too large, to each of a comma
+// list of ids.
+func (cn *conn) deliver(ids []byte, m *wire.Message, tooLarge *FrameTooLargeError) error {
+	routes := cn.lookUp(ids)
+	defer clear(routes)
+	for _, r := range routes {
+		if err := r.r.message(cn, r.id, m, tooLarge); err != nil {
 			return err
 		}
 	}

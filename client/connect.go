@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strings"
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
@@ -30,7 +29,7 @@ func (c *Client) connect(ch Choice) (*conn, error) {
 	if err != nil {
 		return nil, err // net says that it was dialing
 	}
-	cn := newConn(c, nc)
+	cn := newConn(c, c.core, nc)
 	stop := context.AfterFunc(c.ctx, func() { nc.Close() })
 	defer stop()
 	if err := cn.logon(u, ch); err != nil {
@@ -118,20 +117,14 @@ func (cn *conn) logon(u *uri, ch Choice) error {
 	if err != nil {
 		return err
 	}
-	if err := cn.nc.SetDeadline(time.Now().Add(c.cfg.LogonTimeout)); err != nil {
-		return err
-	}
 	cluster, seen := c.stated()
 	c.core.logon(c.name, cmp.Or(u.messageType, c.cfg.MessageType), counter, cluster, seen, u.plain)
 	var m wire.Message
 	if err := cn.authenticate(u, &m); err != nil {
 		return err
 	}
-	if err := cn.nc.SetDeadline(time.Time{}); err != nil {
-		return err
-	}
 	cn.at = with(c.core, (*clientcore.Session).Server)
-	cn.info = serverInfo(&cn.at, &m)
+	cn.info = serverInfo(&cn.at)
 	if err := c.group.check(&m); err != nil {
 		return err
 	}
@@ -144,16 +137,27 @@ func (cn *conn) logon(u *uri, ch Choice) error {
 	return c.meet(&m, with(c.core, (*clientcore.Session).Former))
 }
 
-// authenticate sends the logon, and again for each challenge, until the
-// server accepts it with m or refuses it.
+// authenticate has the server accept the logon with m, in time.
 func (cn *conn) authenticate(u *uri, m *wire.Message) error {
+	if err := cn.nc.SetDeadline(time.Now().Add(cn.c.cfg.LogonTimeout)); err != nil {
+		return err
+	}
+	if err := cn.logOn(u, m); err != nil {
+		return err
+	}
+	return cn.nc.SetDeadline(time.Time{})
+}
+
+// logOn sends the logon, and again for each challenge, until the
+// server accepts it with m or refuses it.
+func (cn *conn) logOn(u *uri, m *wire.Message) error {
 	challenge := Challenge{Server: u.String()}
 	for {
 		user, password, err := cn.c.credentials(u, challenge)
 		if err != nil {
 			return err
 		}
-		cmd := with(cn.c.core, func(s *clientcore.Session) wire.LogonCommand { return s.Credentials(user, password) })
+		cmd := cn.core.Credentials(user, password)
 		if _, err := cn.nc.Write(cmd.AppendTo(nil)); err != nil {
 			return silence(err)
 		}
@@ -266,25 +270,21 @@ func (c *Client) rolledBack(err error) {
 // tellRenewed tells the application that a new life has begun because of what a
 // server says.
 func (c *Client) tellRenewed(err error) {
-	if hook := c.cfg.Hooks.StoreRolledBack; hook != nil {
-		c.events.post(func() { hook(err) })
-	}
+	c.events.post(func() { tell(c.cfg.Hooks.StoreRolledBack, err) })
 }
 
-// serverInfo returns the description of a server that has accepted a logon with m.
-func serverInfo(s *clientcore.Server, m *wire.Message) ServerInfo {
-	info := ServerInfo{
+// serverInfo returns the description of a server for the application.
+func serverInfo(s *clientcore.Server) ServerInfo {
+	return ServerInfo{
 		Server:     s.Address,
-		Version:    string(m.Version),
+		Version:    s.Version,
 		Extended:   !s.Plain,
 		Instance:   s.Instance,
 		Peers:      s.Peers,
-		MaxMessage: int(min(m.Max, 1<<31-1)),
-		Carries:    m.HasCarried,
+		Sync:       s.Sync,
+		CatchingUp: s.CatchingUp,
+		MaxMessage: s.MaxMessage,
+		Carries:    s.Carries,
+		Carried:    s.Carried,
 	}
-	info.stands(s)
-	if m.HasCarried && len(m.Carried) > 0 {
-		info.Carried = strings.Split(string(m.Carried), ",")
-	}
-	return info
 }

@@ -203,7 +203,7 @@ func (q *query) each(ctx context.Context, yield func(*Reply) bool) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-answer.C:
-			if !q.answered() {
+			if !under(&q.mu, func() bool { return q.heard }) {
 				return ErrTimeout
 			}
 		}
@@ -216,12 +216,6 @@ func (q *query) take() ([]*Reply, error) {
 	replies := q.replies
 	q.replies, q.bytes = nil, 0
 	return replies, q.ended
-}
-
-func (q *query) answered() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.heard
 }
 
 // stop ends the command on the wire, if it still runs there.
@@ -280,14 +274,12 @@ func (q *query) ack(cn *conn, id string, m *wire.Message) error {
 	return nil
 }
 
-// tooLarge implements receiver.
-func (q *query) tooLarge(_ *conn, _ string, _ *wire.Message, long *FrameTooLargeError) error {
-	q.end(long)
-	return nil
-}
-
 // message implements receiver.
-func (q *query) message(_ *conn, _ string, m *wire.Message) error {
+func (q *query) message(_ *conn, _ string, m *wire.Message, tooLarge *FrameTooLargeError) error {
+	if tooLarge != nil {
+		q.end(tooLarge)
+		return nil
+	}
 	switch m.Command {
 	case wire.GroupBegin:
 		q.push(&Reply{Kind: ReplyGroupBegin})

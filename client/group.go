@@ -107,7 +107,5 @@ func (c *Client) meet(m *wire.Message, former bool) error {
 
 func (c *Client) tellLost(e *LostError) {
 	c.cfg.Logger.Error("acknowledged messages are lost", "publisher", e.Publisher, "first", e.First, "last", e.Last)
-	if hook := c.cfg.Hooks.Lost; hook != nil {
-		hook(e)
-	}
+	tell(c.cfg.Hooks.Lost, e)
 }

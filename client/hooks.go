@@ -62,13 +62,18 @@ type Hooks struct {
 	SubscriptionEnded func(*Subscription, error)
 }
 
+// tell calls a hook, if it is set.
+func tell[T any](hook func(T), of T) {
+	if hook != nil {
+		hook(of)
+	}
+}
+
 // These log what a hook is told, and tell it, on the session goroutine.
 
 func (c *Client) tellReplayed(messages int) {
 	c.cfg.Logger.Info("sent again", "messages", messages)
-	if hook := c.cfg.Hooks.Replayed; hook != nil {
-		hook(messages)
-	}
+	tell(c.cfg.Hooks.Replayed, messages)
 }
 
 func (c *Client) tellDowngraded(on bool) {
@@ -77,16 +82,12 @@ func (c *Client) tellDowngraded(on bool) {
 	} else {
 		c.cfg.Logger.Info("acks come from both servers again")
 	}
-	if hook := c.cfg.Hooks.Downgraded; hook != nil {
-		hook(on)
-	}
+	tell(c.cfg.Hooks.Downgraded, on)
 }
 
 func (c *Client) tellPaused(s *Subscription) {
 	c.cfg.Logger.Warn("subscription paused, its queue is full", "subscription", s.id, "topic", s.topic)
-	if hook := c.cfg.Hooks.Paused; hook != nil {
-		hook(s)
-	}
+	tell(c.cfg.Hooks.Paused, s)
 }
 
 func (c *Client) tellWaits(s *Subscription, on bool) {
@@ -116,7 +117,5 @@ func (c *Client) tellEnded(s *Subscription, err error) {
 
 func (c *Client) tellGap(e *GapError) {
 	c.cfg.Logger.Warn("messages are no longer in the server's log", "error", e)
-	if hook := c.cfg.Hooks.Gap; hook != nil {
-		hook(e)
-	}
+	tell(c.cfg.Hooks.Gap, e)
 }

@@ -71,10 +71,28 @@ func (o *lockedCore) unlock() {
 	}
 }
 
+// under returns what f says with mu held.
+func under[T any](mu *sync.Mutex, f func() T) T {
+	mu.Lock()
+	defer mu.Unlock()
+	return f()
+}
+
 // with returns what f says of the core.
 func with[T any](o *lockedCore, f func(s *clientcore.Session) T) (said T) {
 	o.do(func(s *clientcore.Session) { said = f(s) })
 	return said
+}
+
+// Credentials implements decider.
+func (o *lockedCore) Credentials(user, password string) wire.LogonCommand {
+	return with(o, func(s *clientcore.Session) wire.LogonCommand { return s.Credentials(user, password) })
+}
+
+// Take implements decider.
+func (o *lockedCore) Take(m *wire.Message) (e clientcore.Event, err error) {
+	o.do(func(s *clientcore.Session) { e, err = s.Take(m) })
+	return e, err
 }
 
 func (o *lockedCore) logon(name, messageType string, counter uint64, cluster string, incarnation uint64, plain bool) {

@@ -73,9 +73,7 @@ func (s *Subscription) Discard(m Mark) error {
 // Discard is Message.Discard for a mark that was kept. The subscription must
 // not have ended.
 func (c *Client) Discard(m Mark) error {
-	c.mu.Lock()
-	s := c.subs[m.Subscription]
-	c.mu.Unlock()
+	s := under(&c.mu, func() *Subscription { return c.subs[m.Subscription] })
 	if s == nil {
 		return fmt.Errorf("discard of %v in %q: %w", m.Bookmark, m.Subscription, ErrNoSubscription)
 	}

@@ -114,10 +114,7 @@ func (s *Subscription) delay(ctx context.Context, d time.Duration) (again bool, 
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	for {
-		s.mu.Lock()
-		dropped := s.dropped
-		s.mu.Unlock()
-		if dropped {
+		if under(&s.mu, func() bool { return s.dropped }) {
 			return false, nil // the loop says how
 		}
 		select {

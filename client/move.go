@@ -27,7 +27,5 @@ func (c *Client) tellMoved(m Move) {
 	if m.From != "" {
 		c.cfg.Logger.Info("moved", "from", m.From, "to", m.To, "because", m.Err)
 	}
-	if hook := c.cfg.Hooks.Moved; hook != nil {
-		hook(m)
-	}
+	tell(c.cfg.Hooks.Moved, m)
 }

@@ -11,22 +11,9 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// message implements receiver.
-func (s *Subscription) message(cn *conn, id string, m *wire.Message) error {
-	return s.single(cn, id, m, nil)
-}
-
-// tooLarge implements receiver. A message that is not taken because of the
+// message implements receiver. A message that is not taken because of the
 // connection, the queue or the bookmark store is not too large either.
-func (s *Subscription) tooLarge(cn *conn, id string, m *wire.Message, long *FrameTooLargeError) error {
-	e := *long
-	e.Subscription = s.id
-	return s.single(cn, id, m, &e)
-}
-
-// single takes in a message that comes by itself, or ends the subscription with tooLarge
-// if m is only the header of it.
-func (s *Subscription) single(cn *conn, id string, m *wire.Message, tooLarge *FrameTooLargeError) error {
+func (s *Subscription) message(cn *conn, id string, m *wire.Message, tooLarge *FrameTooLargeError) error {
 	if m.Command != wire.Publish && m.Command != wire.DeltaPublish {
 		return nil
 	}
@@ -52,7 +39,9 @@ func (s *Subscription) arrive(cn *conn, id string, run []arrival, tooLarge *Fram
 			}
 		}
 		if fresh != 0 && tooLarge != nil {
-			s.end(tooLarge)
+			e := *tooLarge
+			e.Subscription = s.id
+			s.end(&e)
 			return
 		}
 		s.push(run[:taken], fresh)
@@ -70,14 +59,12 @@ func (s *Subscription) refuse(cn *conn, id string, v clientcore.Verdict) {
 	switch v {
 	case clientcore.Pause:
 		cn.unsubscribe(id, wire.UnsubscribeCommand{SubID: id})
-		s.mu.Lock()
-		s.answerLocked() // a search may precede the answer
-		s.mu.Unlock()
+		s.answer() // a search may precede the answer
 		s.c.events.post(func() { s.c.tellPaused(s) })
 	case clientcore.TooSlow:
 		s.end(ErrSlowConsumer)
 	case clientcore.Crowd:
-		s.end(s.tooMany())
+		s.end(under(&s.mu, s.core.TooMany))
 	}
 }
 
@@ -98,12 +85,6 @@ func (s *Subscription) push(run []arrival, fresh uint64) {
 	if queued {
 		s.ready.Set()
 	}
-}
-
-func (s *Subscription) tooMany() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.core.TooMany()
 }
 
 // admit decides about messages that come together: the first taken of them are taken. v

@@ -5,109 +5,71 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/holdfast-mq/holdfast/internal/clientcore"
 )
 
 // A record holds the client's part of Stats. It changes on the session goroutine
 // only.
 type record struct {
-	mu       sync.Mutex
-	state    State                 // guarded by mu
-	trying   string                // the server of the attempt under way, without a password; guarded by mu
-	stats    Stats                 // guarded by mu; the counters only
-	failures map[string]int        // by server; guarded by mu
-	errs     []*ConnectError       // the last one of each server; guarded by mu
-	infos    map[string]ServerInfo // of servers as at their logons, by URI; guarded by mu
-	trail    trail                 // guarded by mu
-	moves    []Move                // the last ones; guarded by mu
+	mu     sync.Mutex
+	stats  Stats           // guarded by mu; this part only
+	trying string          // the server of the attempt under way, without a password; guarded by mu
+	errs   []*ConnectError // the last one of each server; guarded by mu
+	trail  trail           // guarded by mu
 }
 
-func newRecord() record {
-	return record{failures: make(map[string]int), infos: make(map[string]ServerInfo)}
+func newRecord() record { return record{stats: Stats{Failures: make(map[string]int)}} }
+
+// change changes the statistics.
+func (r *record) change(f func(s *Stats)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f(&r.stats)
 }
 
 // enter enters a state. It reports whether the state is new, or another attempt.
-func (r *record) enter(s State) (news bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	news = r.state != s || s == Connecting
-	r.state = s
+func (r *record) enter(state State) (news bool) {
+	r.change(func(s *Stats) {
+		news = s.State != state || state == Connecting
+		s.State = state
+	})
 	return news
 }
 
-func (r *record) dials(server string) {
+// tries notes that an attempt begins, or, of no server, that it has ended.
+func (r *record) tries(server string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.stats.Attempts++
 	r.trying = server
-}
-
-func (r *record) dialed() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.trying = ""
-}
-
-// accepted notes a logon that a server has accepted, by the URI as chosen. ways
-// says that the bookmark subscriptions may go on there.
-func (r *record) accepted(uri string, info ServerInfo, ways bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.infos[uri] = info
-	if !ways {
-		r.stats.AsyncRefusals++
+	if server != "" {
+		r.stats.Attempts++
 	}
 }
 
 // connected notes the server that the client stays on, and reports whether it
-// is the first.
-func (r *record) connected(info ServerInfo) (first bool) {
+// is the first. It returns the move if it is one.
+func (r *record) connected(info ServerInfo) (first bool, m Move, moved bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.stats.Connects++
-	r.stats.Server = info
-	return r.stats.Connects == 1
-}
-
-func (r *record) stands(info ServerInfo) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.stats.Server = info
-}
-
-func (r *record) failed(e *ConnectError) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.stats.LastFailure = e
-	r.failures[e.Server]++
-	for i := range r.errs {
-		if r.errs[i].Server == e.Server {
-			r.errs[i] = e
-			return
-		}
+	s := &r.stats
+	s.Connects++
+	s.Server = info
+	if m, moved = r.trail.arrive(info.Server, time.Now()); moved {
+		s.Moves = append(s.Moves[max(0, len(s.Moves)+1-maxMoves):], m)
 	}
-	r.errs = append(r.errs, e)
+	return s.Connects == 1, m, moved
 }
 
-// left notes the end of a connection, or of an attempt to make one.
-func (r *record) left(e *ConnectError) {
+// left notes the end of a connection, or of an attempt to make one. failed: it is
+// no move to a better server.
+func (r *record) left(e *ConnectError, failed bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.trail.leave(e)
-}
-
-// arrived notes a logon, and returns the move if it is one.
-func (r *record) arrived(server string) (m Move, moved bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if m, moved = r.trail.arrive(server, time.Now()); moved {
-		if len(r.moves) == maxMoves {
-			r.moves = append(r.moves[:0], r.moves[1:]...)
-		}
-		r.moves = append(r.moves, m)
+	if failed {
+		r.stats.LastFailure = e
+		r.stats.Failures[e.Server]++
+		r.errs = withLast(r.errs, e)
 	}
-	return m, moved
 }
 
 // failedSoFar returns the last error of each server, and the attempt under way.
@@ -123,25 +85,10 @@ func (r *record) failedSoFar() (errs []error) {
 	return errs
 }
 
-// servers returns the last reports of the servers, with the states in known.
-func (r *record) servers(known clientcore.Known) map[string]ServerInfo {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	infos := maps.Clone(r.infos)
-	for uri, info := range infos {
-		s := known[uri]
-		info.stands(&s)
-		infos[uri] = info
-	}
-	return infos
-}
-
-func (r *record) snapshot() Stats {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	s := r.stats
-	s.State = r.state
-	s.Failures = maps.Clone(r.failures)
-	s.Moves = slices.Clone(r.moves)
+func (r *record) snapshot() (s Stats) {
+	r.change(func(now *Stats) {
+		s = *now
+		s.Failures, s.Moves = maps.Clone(now.Failures), slices.Clone(now.Moves)
+	})
 	return s
 }

@@ -3,7 +3,6 @@ package client
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -91,89 +90,49 @@ func (q *search) decided(servers int) bool {
 
 // visit asks a server, unless it is known to be none of those that are to be asked.
 func (q *search) visit(uri string) error {
-	if at, is := q.known[uri]; is && !q.seeks(&at) {
+	if at, is := q.known[uri]; is && !under(&q.s.mu, func() bool { return q.s.core.Seeks(&at) }) {
 		return nil
 	}
-	cn, err := q.connect(uri)
+	c := q.s.c
+	u, err := parseURI(uri)
 	if err != nil {
 		return err
 	}
-	stop := context.AfterFunc(q.ctx, func() { cn.nc.Close() })
+	nc, err := c.dial(u, "")
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	stop := context.AfterFunc(q.ctx, func() { nc.Close() })
 	defer stop()
-	defer cn.nc.Close()
+	side := clientcore.NewSide(u.String(), cmp.Or(u.messageType, c.cfg.MessageType), version)
+	cn := newConn(c, side, nc)
+	if err := cn.authenticate(u, new(wire.Message)); err != nil {
+		return fmt.Errorf("log on: %w", err)
+	}
+	cn.at, cn.in.idle = side.Server(), c.cfg.CommandTimeout
 	q.known[uri] = cn.at
+	return q.fetch(cn)
+}
+
+// fetch subscribes, if the server is to be asked, and takes in frames until it has
+// nothing more for the search.
+func (q *search) fetch(cn *conn) error {
 	cmd, ask := q.ask(cn)
 	if !ask {
 		return nil
 	}
 	defer q.leave(cn)
-	if err := cn.sideWrite(cmd); err != nil {
-		return err
-	}
-	return q.read(cn)
-}
-
-func (q *search) seeks(at *clientcore.Server) bool {
-	q.s.mu.Lock()
-	defer q.s.mu.Unlock()
-	return q.s.core.Seeks(at)
-}
-
-// connect makes a side session: it has no name, so that it takes nothing from
-// the client's own session, and no store, so that it can't publish.
-func (q *search) connect(uri string) (*conn, error) {
-	u, err := parseURI(uri)
-	if err != nil {
-		return nil, err
-	}
-	nc, err := q.s.c.dial(u, "")
-	if err != nil {
-		return nil, err
-	}
-	cn := newConn(q.s.c, nc)
-	cn.in.idle = q.s.c.cfg.CommandTimeout
-	stop := context.AfterFunc(q.ctx, func() { nc.Close() })
-	defer stop()
-	if err := cn.sideLogon(u); err != nil {
-		nc.Close()
-		return nil, fmt.Errorf("log on: %w", err)
-	}
-	return cn, nil
-}
-
-// sideLogon logs on, again for each challenge.
-func (cn *conn) sideLogon(u *uri) error {
-	c := cn.c
-	challenge := Challenge{Server: u.String()}
-	for asked := 1; ; asked++ {
-		user, password, err := c.credentials(u, challenge)
-		if err != nil {
-			return err
-		}
-		if err := cn.sideWrite(clientcore.SideLogon(cmp.Or(u.messageType, c.cfg.MessageType), version, user, password).AppendTo(nil)); err != nil {
-			return err
-		}
-		var m wire.Message
-		for m.Command != wire.Ack {
-			if err := cn.in.next(&m); err != nil {
-				return err
-			}
-		}
-		var accepted bool
-		cn.at, accepted, err = clientcore.SideServer(u.String(), &m, asked)
-		if err != nil || accepted {
-			return inWords(err, "")
-		}
-		challenge.User, challenge.Text = string(m.UserID), string(m.Password)
-	}
-}
-
-func (cn *conn) sideWrite(frame []byte) error {
 	if err := cn.nc.SetWriteDeadline(time.Now().Add(cn.c.cfg.CommandTimeout)); err != nil {
 		return err
 	}
-	_, err := cn.nc.Write(frame)
-	return silence(err)
+	_, err := cn.nc.Write(cmd)
+	err = silence(err)
+	served := func() bool { return q.s.cn != cn || q.s.core.Served() }
+	for m := new(wire.Message); err == nil && !under(&q.s.mu, served); {
+		err = cn.receive(m)
+	}
+	return err
 }
 
 // ask prepares the subscribe, if the server is to be asked.
@@ -188,48 +147,6 @@ func (q *search) ask(cn *conn) (cmd []byte, ask bool) {
 	s.cn, cn.routes[id] = cn, route{s, id}
 	c := s.core.Ask(&cn.at, id, have, now)
 	return c.AppendTo(nil), true
-}
-
-// read takes in frames until the server has nothing more for the search.
-func (q *search) read(cn *conn) error {
-	var m wire.Message
-	for !q.served(cn) {
-		err := cn.in.next(&m)
-		if long, is := errors.AsType[*wire.TooLargeError](err); is {
-			err = cn.tooLarge(&m, long)
-		} else if err == nil {
-			err = cn.sideDispatch(&m)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (q *search) served(cn *conn) bool {
-	q.s.mu.Lock()
-	defer q.s.mu.Unlock()
-	return q.s.cn != cn || q.s.core.Served()
-}
-
-// sideDispatch hands over a frame that is for the subscription. An ack that is not
-// concerns the session.
-func (cn *conn) sideDispatch(m *wire.Message) error {
-	if m.Command != wire.Ack {
-		return cn.dispatch(m)
-	}
-	id := m.CommandID
-	if len(id) == 0 {
-		id = m.SubID
-	}
-	if r, name := cn.route(id); r != nil {
-		return r.ack(cn, name, m)
-	}
-	if m.Failed() {
-		return &CommandError{Command: "session", Reason: string(m.Reason)}
-	}
-	return nil
 }
 
 // leave ends a side session, unless the subscription has left it.

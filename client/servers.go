@@ -9,10 +9,9 @@ import (
 // suits says what is against a server that has accepted the logon: a bookmark
 // subscription must not move to it (R3), or the chooser passes it over.
 func (c *Client) suits(cn *conn, choice Choice) error {
-	ways := c.ways(&cn.at)
-	c.record.accepted(choice.Server, cn.info, ways)
 	switch {
-	case !ways:
+	case !c.ways(&cn.at):
+		c.record.change(func(s *Stats) { s.AsyncRefusals++ })
 		return ErrAsyncPath
 	case choice.Accept != nil:
 		return choice.Accept(cn.info)
@@ -23,19 +22,11 @@ func (c *Client) suits(cn *conn, choice Choice) error {
 // ways reports whether all bookmark subscriptions may go on at a server.
 func (c *Client) ways(to *clientcore.Server) bool {
 	for _, s := range c.subscriptions() {
-		if !s.leadsTo(to) {
+		if !under(&s.mu, func() bool { return s.core.LeadsTo(to) }) {
 			return false
 		}
 	}
 	return true
-}
-
-// leadsTo reports whether the subscription may go on at a server after the one
-// that accepted it last.
-func (s *Subscription) leadsTo(to *clientcore.Server) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.core.LeadsTo(to)
 }
 
 // better returns the servers of a choice that the client may leave the present
@@ -44,25 +35,27 @@ func (c *Client) better(choice Choice) []string {
 	return with(c.core, (*clientcore.Session).Known).Better(choice.Better, c.ways)
 }
 
-// servers returns the last reports of the servers.
+// servers returns the last reports of the servers, by URI.
 func (c *Client) servers() map[string]ServerInfo {
-	return c.record.servers(with(c.core, (*clientcore.Session).Known))
+	infos := make(map[string]ServerInfo)
+	for uri, s := range with(c.core, (*clientcore.Session).Known) {
+		infos[uri] = serverInfo(&s)
+	}
+	return infos
 }
 
 // noteStanding tells the application of a changed state of the server, and
 // returns the present one.
 func (c *Client) noteStanding(cn *conn) ServerInfo {
-	s, info := with(c.core, (*clientcore.Session).Server), cn.info
-	info.stands(&s)
+	s := with(c.core, (*clientcore.Session).Server)
+	info := serverInfo(&s)
 	if info.Sync == cn.shown {
 		return info
 	}
 	cn.shown = info.Sync
-	c.record.stands(info)
+	c.record.change(func(s *Stats) { s.Server = info })
 	c.cfg.Logger.Info("server stands otherwise to its peers", "server", info.Server, "sync", info.Sync)
-	if hook := c.cfg.Hooks.ServerChanged; hook != nil {
-		hook(info)
-	}
+	tell(c.cfg.Hooks.ServerChanged, info)
 	return info
 }
 

@@ -72,12 +72,11 @@ func (c *Client) note(last *Outcome, leave clientcore.Leave) {
 		c.fail(last.Err)
 	}
 	e := &ConnectError{Server: redact(last.Server), Err: last.Err}
-	c.record.left(e)
+	c.record.left(e, !last.Planned)
 	if last.Planned {
 		return
 	}
 	c.cfg.Logger.Warn("disconnected", "server", e.Server, "error", e.Err)
-	c.record.failed(e)
 	if hook := c.cfg.Hooks.Disconnected; hook != nil {
 		hook(e.Server, e.Err)
 	}
@@ -90,9 +89,7 @@ func (c *Client) note(last *Outcome, leave clientcore.Leave) {
 func (c *Client) refusedAsGap(server string) {
 	c.core.count(func(s *PublishStats) { s.GapRefusals++ })
 	c.cfg.Logger.Warn("server lacks messages that were acknowledged before", "server", server)
-	if hook := c.cfg.Hooks.PublishGap; hook != nil {
-		hook(server)
-	}
+	tell(c.cfg.Hooks.PublishGap, server)
 }
 
 // isFatal reports whether err is of a publish store that cannot be used any
@@ -151,11 +148,11 @@ func (c *Client) visit(choice Choice) (Outcome, clientcore.Leave) {
 func (c *Client) session(choice Choice) (up time.Duration, err error) {
 	server := redact(choice.Server)
 	c.become(Connecting)
-	c.record.dials(server)
+	c.record.tries(server)
 	lives := c.store.Lives()
 	c.core.do(func(s *clientcore.Session) { s.Connect(choice.Server, server, lives) })
 	cn, err := c.connect(choice)
-	c.record.dialed()
+	c.record.tries("")
 	if err != nil {
 		c.events.run()
 		return 0, err
@@ -185,17 +182,16 @@ func (c *Client) enterServer(cn *conn) {
 		c.arrived = nil
 	}
 	c.mu.Unlock()
-	if c.record.connected(cn.info) {
+	first, m, moved := c.record.connected(cn.info)
+	if first {
 		close(c.first)
 	}
 	c.cfg.Logger.Info("connected", "server", cn.info.Server, "version", cn.info.Version, "publisher", pubstore.PublisherOf(with(c.core, (*clientcore.Session).Life)))
 	if mut.On(mut.R10LifeTold) {
 		c.cfg.Logger.Info("connected", "lives", c.store.Lives())
 	}
-	if hook := c.cfg.Hooks.Connected; hook != nil {
-		hook(cn.info)
-	}
-	if m, moved := c.record.arrived(cn.info.Server); moved {
+	tell(c.cfg.Hooks.Connected, cn.info)
+	if moved {
 		c.tellMoved(m)
 	}
 }
@@ -312,9 +308,7 @@ func (c *Client) become(s State) {
 		return
 	}
 	c.cfg.Logger.Debug("state changed", "state", s)
-	if hook := c.cfg.Hooks.StateChanged; hook != nil {
-		hook(s)
-	}
+	tell(c.cfg.Hooks.StateChanged, s)
 }
 
 // terminate ends everything that waits.

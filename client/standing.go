@@ -1,9 +1,6 @@
 package client
 
-import (
-	"github.com/holdfast-mq/holdfast/internal/clientcore"
-	"github.com/holdfast-mq/holdfast/internal/syncstatus"
-)
+import "github.com/holdfast-mq/holdfast/internal/syncstatus"
 
 // A SyncState says how a server stands to its failover equivalents: the
 // servers that it replicates to synchronously, whose disks acks wait for.
@@ -33,11 +30,3 @@ const (
 	// SyncStopping: it is about to close the connection.
 	SyncStopping = syncstatus.Stopping
 )
-
-// lags reports whether a server is worse than one of which nothing is known.
-func (i *ServerInfo) lags() bool { return i.Sync.Lags() }
-
-// stands notes the last report about a server.
-func (i *ServerInfo) stands(s *clientcore.Server) {
-	i.Sync, i.CatchingUp = s.Sync, s.CatchingUp
-}

@@ -28,7 +28,7 @@ const runMost = 64
 type inbound struct {
 	entry  wire.Entry
 	run    [runMost]arrival
-	routes []route // of a stretch
+	routes []route // of a frame
 }
 
 // setMessage makes a the message of a delivery.
@@ -58,11 +58,11 @@ func (a *arrival) setEntry(r *wire.Entry) {
 // stretch hands the messages of a stretch, run by run, to each of those that they are for.
 func (cn *conn) stretch(m *wire.Message) error {
 	in := &cn.in.inbound
-	cn.lookUp(m.SubIDs)
-	defer clear(in.routes)
+	routes := cn.lookUp(m.SubIDs)
+	defer clear(routes)
 	for rest := m.Body; len(rest) > 0; {
 		n, behind, bad := in.takeRun(rest)
-		for _, r := range in.routes {
+		for _, r := range routes {
 			r.r.arrived(cn, r.id, in.run[:n])
 		}
 		if bad != nil {
@@ -86,19 +86,19 @@ func (in *inbound) takeRun(stretch []byte) (n int, rest []byte, err error) {
 	return n, rest, nil
 }
 
-// lookUp sets routes to whom a comma list of ids belongs. Some may have ended.
-func (cn *conn) lookUp(ids []byte) {
+// lookUp returns whom a comma list of ids belongs to, in scratch memory. Some may have
+// ended.
+func (cn *conn) lookUp(ids []byte) []route {
 	in := &cn.in.inbound
 	in.routes = in.routes[:0]
 	cn.mu.Lock()
 	defer cn.mu.Unlock()
-	for len(ids) > 0 {
-		id, rest, _ := bytes.Cut(ids, comma)
-		ids = rest
+	for id := range bytes.SplitSeq(ids, comma) {
 		if r, is := cn.routes[string(bytes.TrimSpace(id))]; is {
 			in.routes = append(in.routes, r)
 		}
 	}
+	return in.routes
 }
 
 // arrived implements receiver.

@@ -134,24 +134,16 @@ func (s *Subscription) awaitFirst(ctx context.Context) error {
 	for {
 		select {
 		case <-s.first:
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			return s.endErr
+			return under(&s.mu, func() error { return s.endErr })
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-timer.C:
-			if s.unansweredFor(timeout) {
+			if under(&s.mu, func() bool { return s.core.Unanswered(timeout, time.Now()) }) {
 				return ErrTimeout
 			}
 			timer.Reset(timeout)
 		}
 	}
-}
-
-func (s *Subscription) unansweredFor(d time.Duration) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.core.Unanswered(d, time.Now())
 }
 
 // Unsubscribe ends the subscription. Its loop ends without another message.
@@ -187,8 +179,8 @@ func (s *Subscription) end(err error) {
 	}
 	s.mu.Lock()
 	s.free = true
-	s.answerLocked()
 	s.mu.Unlock()
+	s.answer()
 	s.ready.Set()
 	if began && err != nil && !errors.Is(err, ErrClosed) {
 		s.c.events.post(func() { s.c.tellEnded(s, err) })
@@ -216,7 +208,10 @@ func (s *Subscription) clear() {
 	s.redo, s.dropped = nil, true
 }
 
-func (s *Subscription) answerLocked() {
+// answer notes that the first answer has come, or will not.
+func (s *Subscription) answer() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if !s.answered {
 		s.answered = true
 		close(s.first)
@@ -226,9 +221,7 @@ func (s *Subscription) answerLocked() {
 // finish has the loop end once it has what is queued, and waits for that.
 func (s *Subscription) finish(ctx context.Context) error {
 	s.end(nil)
-	s.mu.Lock()
-	left := s.left
-	s.mu.Unlock()
+	left := under(&s.mu, func() chan struct{} { return s.left })
 	if left == nil {
 		return nil
 	}

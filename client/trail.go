@@ -1,6 +1,9 @@
 package client
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // A trail is where a client has been.
 type trail struct {
@@ -24,11 +27,15 @@ func (t *trail) leave(e *ConnectError) {
 		t.on, t.why = false, e.Err
 		return
 	}
-	for i, p := range t.passed {
-		if p.Server == e.Server {
-			t.passed[i] = e
-			return
-		}
+	t.passed = withLast(t.passed, e)
+}
+
+// withLast returns a list of errors in which e has the place of one of its server.
+func withLast(list []*ConnectError, e *ConnectError) []*ConnectError {
+	i := slices.IndexFunc(list, func(p *ConnectError) bool { return p.Server == e.Server })
+	if i < 0 {
+		return append(list, e)
 	}
-	t.passed = append(t.passed, e)
+	list[i] = e
+	return list
 }

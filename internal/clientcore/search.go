@@ -320,27 +320,3 @@ func (s *Subscription) conclude(have Received, unasked []string) Effect {
 	s.bound(&e)
 	return e
 }
-
-// SideLogon returns the logon of a side session: without a name and without a
-// store, so that it can't publish and ends no other session (R11).
-func SideLogon(messageType, version, user, password string) *wire.LogonCommand {
-	return &wire.LogonCommand{
-		CommandID: LogonID, MessageType: messageType, Acks: wire.AckProcessed, Version: version, Ext: true,
-		UserID: user, Password: password,
-	}
-}
-
-// SideServer handles the answer to a SideLogon that was sent so many times. It
-// returns the server at the address, or not accepted if that asks for other
-// credentials.
-func SideServer(address string, m *wire.Message, asked int) (at Server, accepted bool, err error) {
-	switch {
-	case m.Failed():
-		return at, false, refusal("logon", m)
-	case string(m.Status) == wire.StatusSuccess:
-		return serverOf(address, m), true, nil
-	case asked >= maxChallenges:
-		return at, false, fmt.Errorf("%w: %d challenges in one logon", ErrProtocol, maxChallenges)
-	}
-	return at, false, nil
-}

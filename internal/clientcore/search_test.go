@@ -319,20 +319,31 @@ func TestSearchOfAMiddle(t *testing.T) {
 
 // A side session is answered like a logon.
 func TestSideServer(t *testing.T) {
-	if cmd := SideLogon("json", "v", "u", "p"); cmd.ClientName != "" || cmd.Store != "" || !cmd.Ext {
+	s := NewSide("x", "json", "v")
+	if cmd := s.Credentials("u", "p"); cmd.ClientName != "" || cmd.Store != "" || !cmd.Ext || cmd.UserID != "u" || cmd.Password != "p" {
 		t.Errorf("%+v", cmd)
 	}
 	retry, ok := &wire.Message{Status: text("retry")}, &wire.Message{Status: text(wire.StatusSuccess), Instance: text("b")}
-	if _, accepted, err := SideServer("x", retry, 1); accepted || err != nil {
-		t.Error(accepted, err)
+	refusal := &wire.Message{Status: text(wire.StatusFailure), Reason: text("no")}
+	for asked := 1; asked < maxChallenges; asked++ {
+		if e, err := s.Take(retry); e.Kind != Challenged || err != nil {
+			t.Error(e, err)
+		}
+		s.Credentials("u", "p")
 	}
-	if _, _, err := SideServer("x", retry, maxChallenges); !errors.Is(err, ErrProtocol) {
+	if _, err := s.Take(retry); !errors.Is(err, ErrProtocol) {
 		t.Error(err)
 	}
-	if at, accepted, err := SideServer("x", ok, 1); !accepted || err != nil || at.Instance != "b" || at.Address != "x" {
-		t.Error(at, accepted, err)
-	}
-	if _, _, err := SideServer("x", &wire.Message{Status: text(wire.StatusFailure), Reason: text("no")}, 1); err == nil {
+	if _, err := s.Take(refusal); err == nil {
 		t.Error("a refusal is no error")
+	}
+	if e, err := s.Take(ok); e.Kind != Accepted || err != nil || s.Server().Instance != "b" || s.Server().Address != "x" {
+		t.Error(e, err, s.Server())
+	}
+	if e, err := s.Take(ok); e.Kind != Nothing || err != nil {
+		t.Error(e, err)
+	}
+	if _, err := s.Take(refusal); err == nil {
+		t.Error("the end of a session is no error")
 	}
 }

@@ -13,6 +13,7 @@ import (
 // reports.
 type Server struct {
 	Address    string
+	Version    string
 	Instance   string   // its name in its group; empty: it does not say
 	Peers      []string // the instances it replicates to synchronously
 	Plain      bool     // it lacks our extensions
@@ -20,24 +21,33 @@ type Server struct {
 	Sync       syncstatus.Status
 	CatchingUp bool // it serves without having caught up with its peers (R6)
 	Longest    int  // command that it takes, in bytes, if it takes no vector in parts; 0: any
+	MaxMessage int  // largest message in bytes, 0 if it does not say
+	Carries    bool // it replicates the topics in Carried only; false: all, or it does not replicate
+	Carried    []string
 }
 
 // serverOf returns the server at an address that has accepted a logon with m.
 func serverOf(address string, m *wire.Message) Server {
 	s := Server{
-		Address: address, Instance: string(m.Instance), Plain: !m.IsExt(),
-		Sync: syncstatus.Parse(m.Sync), CatchingUp: m.CatchingUp,
+		Address: address, Version: string(m.Version), Instance: string(m.Instance), Peers: list(m.Peers),
+		Plain: !m.IsExt(), Sync: syncstatus.Parse(m.Sync), CatchingUp: m.CatchingUp,
+		MaxMessage: int(min(m.Max, 1<<31-1)), Carries: m.HasCarried, Carried: list(m.Carried),
 	}
 	if s.Plain {
-		s.Longest, s.NotFound = wire.MaxFrame, knowsNotFound(string(m.Version))
+		s.Longest, s.NotFound = wire.MaxFrame, knowsNotFound(s.Version)
 	}
 	if s.CatchingUp && s.Sync == syncstatus.Unknown {
 		s.Sync = syncstatus.CatchingUp
 	}
-	if len(m.Peers) > 0 {
-		s.Peers = strings.Split(string(m.Peers), ",")
-	}
 	return s
+}
+
+// list returns the texts of a comma list.
+func list(text []byte) []string {
+	if len(text) == 0 {
+		return nil
+	}
+	return strings.Split(string(text), ",")
 }
 
 // LeadsTo reports whether a bookmark subscription may go on at another server

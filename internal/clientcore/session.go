@@ -14,10 +14,6 @@ import (
 )
 
 const (
-	// LogonID is the command id of a logon.
-	LogonID = "0"
-	// maxChallenges is how often a server may ask again in one logon.
-	maxChallenges = 3
 	// formerGrace is for how long Look does not attach subscriptions on a connection
 	// under a former life, which may soon be over.
 	formerGrace = 2 * time.Second
@@ -57,16 +53,13 @@ type Session struct {
 
 // A connection is the part of a session that begins anew with each connection.
 type connection struct {
+	logon
 	uri        string        // as the chooser gave it
-	server     Server        // before it has accepted the logon the address only
 	life       pubstore.Life // as it was at the logon
 	old        bool          // it was a former one then
-	logon      wire.LogonCommand
-	asked      int // logons sent on this connection
-	accepted   bool
-	former     bool // other lives were settled on this server, and may not be safe
-	inSync     bool // a safe ack has come, and none is only single
-	replayed   bool // every message that may have been sent before was sent again
+	former     bool          // other lives were settled on this server, and may not be safe
+	inSync     bool          // a safe ack has come, and none is only single
+	replayed   bool          // every message that may have been sent before was sent again
 	live       bool
 	unanswered map[string]bool // subscribes that must be answered before the session is live
 
@@ -94,12 +87,9 @@ func (s *Session) Known() Known { return maps.Clone(s.known) }
 // Connect begins a connection to a server, with the life whose turn it is. uri
 // is the server's as the chooser gave it.
 func (s *Session) Connect(uri, address string, lives []pubstore.Life) {
-	s.connection = connection{uri: uri, server: Server{Address: address}, unanswered: make(map[string]bool)}
+	s.connection = connection{uri: uri, logon: logon{server: Server{Address: address}}, unanswered: make(map[string]bool)}
 	s.life, s.old = s.visit.Next(lives)
 }
-
-// Server returns the server of the present connection.
-func (s *Session) Server() Server { return s.server }
 
 // Life returns the life of the present connection.
 func (s *Session) Life() string { return s.life.ID }
@@ -112,7 +102,7 @@ func (s *Session) RejectedFrom() uint64 { return s.pub.of(s.life.ID).stateFrom }
 func (s *Session) Logon(name, messageType, version string, counter uint64, rejected []pubstore.Range) {
 	s.pub.Expect(s.life, s.old)
 	spans := s.pub.state(rejected, s.life.Last)
-	s.logon = wire.LogonCommand{
+	s.command = wire.LogonCommand{
 		CommandID:   LogonID,
 		ClientName:  name,
 		MessageType: messageType,
@@ -135,25 +125,18 @@ func (s *Session) Logon(name, messageType, version string, counter uint64, rejec
 func (s *Session) AllowPublishGaps() { s.gaps = true }
 
 // Plain has the logon not speak of our extensions.
-func (s *Session) Plain() { s.logon.Ext = false }
+func (s *Session) Plain() { s.command.Ext = false }
 
 // States has the logon state the group of servers that the store has met, but for
 // a former life: what is lost of that is told at each logon.
 func (s *Session) States(cluster string, incarnation uint64) {
 	if !s.old {
-		s.logon.Cluster, s.logon.Incarnation = cluster, incarnation
+		s.command.Cluster, s.command.Incarnation = cluster, incarnation
 	}
 }
 
 // Former reports whether the present connection is under a former life.
 func (s *Session) Former() bool { return s.old }
-
-// Credentials returns the logon to be sent, the first or another after a challenge.
-func (s *Session) Credentials(user, password string) wire.LogonCommand {
-	s.asked++
-	s.logon.UserID, s.logon.Password = user, password
-	return s.logon
-}
 
 // A Kind is the kind of an Event.
 type Kind uint8
@@ -188,7 +171,11 @@ func (s *Session) Take(m *wire.Message) (Event, error) {
 		s.news = true
 		return Event{}, nil
 	case !s.accepted && m.Acks&wire.AckProcessed != 0 && string(m.CommandID) == LogonID:
-		return s.answered(m)
+		kind, err := s.answer(m)
+		if kind == Accepted {
+			s.says(s.server)
+		}
+		return Event{Kind: kind}, err
 	case s.server.Plain && m.Acks == wire.AckProcessed && m.Failed():
 		return s.rejectedByID(m), nil
 	case m.Acks&wire.AckPersisted == 0 || !m.HasSequence:
@@ -237,25 +224,6 @@ func refusal(command string, m *wire.Message) error {
 		return divergedError(m)
 	}
 	return &Refusal{Command: command, Reason: reason}
-}
-
-// answered handles the answer to a logon.
-func (s *Session) answered(m *wire.Message) (Event, error) {
-	switch {
-	case m.Failed():
-		return Event{}, refusal("logon", m)
-	case string(m.Status) == wire.StatusSuccess:
-	case s.asked < maxChallenges:
-		return Event{Kind: Challenged}, nil
-	default:
-		return Event{}, fmt.Errorf("%w: %d challenges in one logon", ErrProtocol, maxChallenges)
-	}
-	if m.IsExt() && !s.logon.Ext {
-		return Event{}, fmt.Errorf("%w: extensions that the logon does not speak of", ErrProtocol)
-	}
-	s.accepted = true
-	s.says(serverOf(s.server.Address, m))
-	return Event{Kind: Accepted}, nil
 }
 
 // Begin handles the publisher's part of the ack of an accepted logon. An error

@@ -21,6 +21,7 @@ type search struct {
 
 	side  *side // nil: none
 	in    frames
+	on    *clientcore.Side
 	at    clientcore.Server
 	asked bool // the subscribe was sent
 }
@@ -72,7 +73,9 @@ func (s *subscriber) visit(i *instance) {
 	q.side, q.in, q.asked = ours, frames{}, false
 	ours.take = func(packet any) { s.sideArrived(ours, i.name, packet.([]byte)) }
 	ours.lost = func(error) { s.leaveSide(ours) }
-	ours.send(clientcore.SideLogon("", "", "", "").AppendTo(nil))
+	q.on = clientcore.NewSide(i.name, "", "")
+	logon := q.on.Credentials("", "")
+	ours.send(logon.AppendTo(nil))
 	s.watchSide(ours)
 }
 
@@ -108,13 +111,14 @@ func (s *subscriber) sideTakes(name string, m *wire.Message) {
 	case q.asked && (m.Command == wire.Publish || len(m.SubID) > 0):
 		s.takeAt(&q.at, m)
 	case m.Command == wire.Ack && string(m.CommandID) == "0":
-		at, accepted, err := clientcore.SideServer(name, m, 1)
-		if err != nil || !accepted {
+		e, err := q.on.Take(m)
+		if err != nil || e.Kind != clientcore.Accepted {
 			s.leaveSide(q.side)
 			return
 		}
-		q.at, q.known[name] = at, at
-		if !s.sub.Asks(&at, s.w.clock()) {
+		q.at = q.on.Server()
+		q.known[name] = q.at
+		if !s.sub.Asks(&q.at, s.w.clock()) {
 			s.leaveSide(q.side)
 			return
 		}

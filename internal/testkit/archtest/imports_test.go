@@ -80,7 +80,7 @@ var starters = []string{"bookmarkstore", "client", "internal/perf/bench", "inter
 var cores = []string{
 	"bookmarkstore/queue.go", "bookmarkstore/window.go",
 	"client/trail.go", "client/standing.go",
-	"internal/clientcore/errors.go", "internal/clientcore/flight.go", "internal/clientcore/hold.go", "internal/clientcore/names.go",
+	"internal/clientcore/errors.go", "internal/clientcore/flight.go", "internal/clientcore/hold.go", "internal/clientcore/logon.go", "internal/clientcore/names.go",
 	"internal/clientcore/order.go", "internal/clientcore/publisher.go", "internal/clientcore/start.go", "internal/clientcore/sender.go", "internal/clientcore/ticket.go", "internal/clientcore/push.go",
 	"internal/clientcore/ranges.go", "internal/clientcore/search.go", "internal/clientcore/server.go", "internal/clientcore/session.go", "internal/clientcore/store.go", "internal/clientcore/subscription.go",
 	"internal/clientcore/visit.go",

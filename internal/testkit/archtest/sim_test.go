@@ -25,7 +25,7 @@ var driven = map[string][]string{
 		"NewSession", "Session", "Sender", "Subscription", "Request", "Server", "NewOrder", "Order", "Ending",
 		"EndNone", "EndFailed", "EndStable", "StableAfter", "ErrSettled", "ErrRolledBack", "ErrRestate",
 		"Event", "Accepted", "Acked", "Rejected", "Rejection", "Effect", "Pause",
-		"Known", "SideLogon", "SideServer",
+		"Known", "NewSide", "Side",
 	},
 }
 
