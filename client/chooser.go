@@ -79,17 +79,10 @@ func endingOf(o Outcome) clientcore.Ending {
 // A FailBack says when a client goes back from the server it is on to one that
 // its chooser prefers. The zero value is FailBackNever.
 type FailBack struct {
-	kind  failBackKind
-	after time.Duration
+	on     bool
+	inSync bool // only when the present server has been in sync, or can't be, for a time
+	after  time.Duration
 }
-
-type failBackKind uint8
-
-const (
-	failBackNever failBackKind = iota
-	failBackInSync
-	failBackAtOnce
-)
 
 // FailBackNever has a client stay where it is until its server fails.
 func FailBackNever() FailBack { return FailBack{} }
@@ -100,12 +93,12 @@ func FailBackNever() FailBack { return FailBack{} }
 // not caught up nor follows one that comes and goes. A present server that is
 // asynchronous, or does not replicate back (SyncOneWay), can't tell; it is left
 // after d. One that does not say how it stands, or is alone, is not left.
-func FailBackInSync(d time.Duration) FailBack { return FailBack{failBackInSync, d} }
+func FailBackInSync(d time.Duration) FailBack { return FailBack{on: true, inSync: true, after: d} }
 
 // FailBackAtOnce has a client go back as soon as a preferred server can be
 // reached, unless that is known to lag. A publisher may find that it lacks
 // something (ErrPublishGap) and return; it tries less often then.
-func FailBackAtOnce() FailBack { return FailBack{kind: failBackAtOnce} }
+func FailBackAtOnce() FailBack { return FailBack{on: true} }
 
 // These say of a server's state whether it may be left for another one.
 
@@ -223,10 +216,11 @@ func (c *listChooser) better(i int, choice *Choice) {
 	switch {
 	case !c.prefer:
 		choice.Better, choice.BetterIf = slices.Delete(slices.Clone(c.servers), i, i+1), leaveAsync
-	case c.back.kind == failBackAtOnce:
-		choice.Better = c.servers[:i:i]
-	case c.back.kind == failBackInSync:
-		choice.Better, choice.BetterIf, choice.BetterAfter = c.servers[:i:i], leaveInSync, c.back.after
+	case c.back.on:
+		choice.Better, choice.BetterAfter = c.servers[:i:i], c.back.after
+		if c.back.inSync {
+			choice.BetterIf = leaveInSync
+		}
 	}
 }
 
@@ -248,13 +242,11 @@ func (c *listChooser) learnLocked(end clientcore.Ending) {
 // A dnsChooser goes round the addresses of a host name.
 type dnsChooser struct {
 	uri    *uri
-	raw    string
 	lookup func(ctx context.Context, host string) ([]string, error)
 
 	// addresses are asked for again whenever all have been tried.
 	addresses []string
 	order     *clientcore.Order
-	untried   int
 	failures  *backoff.ExponentialBackOff
 }
 
@@ -273,19 +265,21 @@ func NewDNS(server string, resolver *net.Resolver) (ServerChooser, error) {
 	if resolver == nil {
 		resolver = net.DefaultResolver
 	}
-	return &dnsChooser{uri: u, raw: server, lookup: resolver.LookupHost, failures: clientcore.NewGrowth()}, nil
+	return &dnsChooser{
+		uri: u, lookup: resolver.LookupHost,
+		order: clientcore.NewOrder(0, false, rand.Float64), failures: clientcore.NewGrowth(),
+	}, nil
 }
 
 // Next implements ServerChooser.
 func (c *dnsChooser) Next(ctx context.Context, last Outcome) (Choice, error) {
 	end := endingOf(last)
-	if c.untried == 0 || end == clientcore.EndStable {
-		if err := c.resolve(ctx); err != nil && c.order == nil {
+	if c.order.Over() || end == clientcore.EndStable {
+		if err := c.resolve(ctx); err != nil && len(c.addresses) == 0 {
 			delay := rand.Float64() * float64(c.failures.NextBackOff())
 			return Choice{Delay: time.Duration(delay)}, err
 		}
 	}
-	c.untried--
 	i, delay := c.order.Next(end, nil)
 	return Choice{
 		Server:  c.uri.withHost(c.addresses[i]),
@@ -300,7 +294,7 @@ const lookupPatience = time.Second
 
 // resolve keeps the addresses it has if it gets none.
 func (c *dnsChooser) resolve(ctx context.Context) error {
-	if c.order != nil {
+	if len(c.addresses) > 0 {
 		patient, cancel := context.WithTimeout(ctx, lookupPatience)
 		defer cancel()
 		ctx = patient
@@ -310,14 +304,10 @@ func (c *dnsChooser) resolve(ctx context.Context) error {
 		err = fmt.Errorf("host %s has no address", c.uri.host)
 	}
 	if err != nil {
-		c.untried = len(c.addresses)
 		return err
 	}
 	c.failures.Reset()
-	if c.order == nil {
-		c.order = clientcore.NewOrder(len(addresses), false, rand.Float64)
-	}
 	c.order.Resize(len(addresses))
-	c.addresses, c.untried = addresses, len(addresses)
+	c.addresses = addresses
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/holdfast-mq/holdfast/bookmarkstore"
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
 	"github.com/holdfast-mq/holdfast/internal/signal"
+	"github.com/holdfast-mq/holdfast/internal/wire"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
@@ -116,14 +117,18 @@ func newClient(cfg Config) (c *Client, err error) {
 	if c.name == "" {
 		c.name = madeUpName()
 	}
+	core := c.core.core // nobody else has it yet
 	for _, l := range lives {
-		c.core.before(l.ID)
+		core.Publisher().Before(l.ID, cfg.Publishes.Rejected(l.ID, 0, wire.MaxSpans), wire.MaxSpans)
 	}
 	c.maxMessage.Store(int64(cfg.MaxMessage))
 	if cfg.AllowPublishGap {
-		c.core.core.AllowPublishGaps() // nobody else has it yet
+		core.AllowPublishGaps()
 	}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
+	c.untils.New = func() any { return &untilClosed{client: c.ctx} }
+	c.messages.New = func() any { return new(pubstore.Message) }
+	c.waiters.New = func() any { return &clientcore.Waiter{Ready: make(chan struct{}, 1)} }
 	c.release, err = acquire(cfg.Publishes)
 	if err != nil {
 		return nil, fmt.Errorf("dial: %w", err)

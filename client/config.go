@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -212,19 +213,18 @@ func (c *Config) volatile() bool {
 }
 
 func (c *Config) fill() {
-	fill(&c.DialTimeout, 5*time.Second)
-	fill(&c.LogonTimeout, 5*time.Second)
-	fill(&c.CommandTimeout, 10*time.Second)
-	fill(&c.RecoveryTimeout, 60*time.Second)
-	fill(&c.WindowMessages, 65536)
-	fill(&c.WindowBytes, 32<<20)
-	fill(&c.QueueMessages, 1024)
-	fill(&c.QueueBytes, 8<<20)
-	fill(&c.MaxPublishers, 1_000_000)
-	fill(&c.MaxMessage, 16<<20)
-	fill(&c.MaxFrame, wire.MaxFrame)
-	c.MaxFrame = max(c.MaxFrame, wire.MaxStretch)
-	fill(&c.MessageType, "json")
+	c.DialTimeout = cmp.Or(c.DialTimeout, 5*time.Second)
+	c.LogonTimeout = cmp.Or(c.LogonTimeout, 5*time.Second)
+	c.CommandTimeout = cmp.Or(c.CommandTimeout, 10*time.Second)
+	c.RecoveryTimeout = cmp.Or(c.RecoveryTimeout, 60*time.Second)
+	c.WindowMessages = cmp.Or(c.WindowMessages, 65536)
+	c.WindowBytes = cmp.Or(c.WindowBytes, 32<<20)
+	c.QueueMessages = cmp.Or(c.QueueMessages, 1024)
+	c.QueueBytes = cmp.Or(c.QueueBytes, 8<<20)
+	c.MaxPublishers = cmp.Or(c.MaxPublishers, 1_000_000)
+	c.MaxMessage = cmp.Or(c.MaxMessage, 16<<20)
+	c.MaxFrame = max(cmp.Or(c.MaxFrame, wire.MaxFrame), wire.MaxStretch)
+	c.MessageType = cmp.Or(c.MessageType, "json")
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -233,14 +233,6 @@ func (c *Config) fill() {
 	}
 	if c.Bookmarks == nil {
 		c.Bookmarks = bookmarkstore.NewMemory()
-	}
-}
-
-// fill sets a field that is zero.
-func fill[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
 	}
 }
 

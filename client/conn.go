@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -132,13 +133,10 @@ func (cn *conn) start() {
 
 // heartbeatInterval returns the one that was configured or, for 0, the default.
 func heartbeatInterval(configured time.Duration, plain bool) time.Duration {
-	switch {
-	case configured > 0:
-		return configured
-	case plain:
-		return 5 * time.Second
+	if plain {
+		return cmp.Or(configured, 5*time.Second)
 	}
-	return time.Second
+	return cmp.Or(configured, time.Second)
 }
 
 // fail ends the connection; the first reason counts.
@@ -175,17 +173,11 @@ func (cn *conn) close(err error) error {
 	return err
 }
 
-// A hungUp is the error of a connection that the server has closed.
-type hungUp struct{ error }
-
-func (e hungUp) Unwrap() error        { return e.error }
-func (e hungUp) Is(target error) bool { return target == clientcore.ErrHungUp }
-
 // ended notes of why a connection ended that the server has closed it.
 func ended(err error) error {
 	for _, e := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE} {
 		if errors.Is(err, e) {
-			return hungUp{err}
+			return fmt.Errorf("%w: %w", clientcore.ErrHungUp, err)
 		}
 	}
 	return err

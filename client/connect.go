@@ -68,12 +68,7 @@ func (c *Client) secure(ctx context.Context, nc net.Conn, u *uri, name string) (
 	if c.cfg.TLS != nil {
 		cfg = c.cfg.TLS.Clone()
 	}
-	if cfg.ServerName == "" {
-		cfg.ServerName = name
-	}
-	if cfg.ServerName == "" {
-		cfg.ServerName = u.host
-	}
+	cfg.ServerName = cmp.Or(cfg.ServerName, name, u.host)
 	tc := tls.Client(nc, cfg)
 	if err := tc.HandshakeContext(ctx); err != nil {
 		nc.Close()
@@ -226,7 +221,8 @@ func (cn *conn) begin(m *wire.Message) error {
 	if err != nil {
 		return err
 	}
-	if err := c.outcomeUnknown(&b); err != nil {
+	err = b.ApplyUnknown(c.store, func(r *clientcore.Rejection, m *pubstore.Message) { c.failedWrite(r, m, nil) })
+	if err != nil {
 		return err
 	}
 	cn.sender, err = b.Apply(c.store, cn, !m.IsExt())

@@ -15,11 +15,7 @@ import (
 // ends first, or the client is closed, the error is an *UnsettledError that
 // says how many messages are still on their way; they stay so.
 func (c *Client) Flush(ctx context.Context) error {
-	goals, err := c.goals()
-	if err == nil {
-		err = c.await(ctx, goals, c.settled)
-	}
-	if err != nil {
+	if err := c.await(ctx, false); err != nil {
 		return fmt.Errorf("flush: %w", err)
 	}
 	return nil
@@ -31,16 +27,7 @@ func (c *Client) Flush(ctx context.Context) error {
 // that server. The *UnsettledError says how many messages are not safe, and
 // whether they are settled at least.
 func (c *Client) FlushSafe(ctx context.Context) error {
-	goals, err := c.goals()
-	if err == nil {
-		err = c.await(ctx, goals, c.safe)
-	}
-	var unsettled *UnsettledError
-	if errors.As(err, &unsettled) {
-		left, failure := leftOf(goals, c.settled)
-		unsettled.Settled = failure == nil && left == 0
-	}
-	if err != nil {
+	if err := c.await(ctx, true); err != nil {
 		return fmt.Errorf("flush safe: %w", err)
 	}
 	return nil
@@ -52,8 +39,16 @@ type goal struct {
 	sequence uint64
 }
 
-// await waits until reached says of every goal that nothing is left.
-func (c *Client) await(ctx context.Context, goals []goal, reached func(goal) (left int, err error)) error {
+// await waits until nothing is left of what is kept at the moment: all is settled, or safe.
+func (c *Client) await(ctx context.Context, safe bool) error {
+	goals, err := c.goals()
+	if err != nil {
+		return err
+	}
+	reached := c.settled
+	if safe {
+		reached = c.safe
+	}
 	for {
 		changed := c.core.watch()
 		left, err := leftOf(goals, reached)
@@ -62,12 +57,15 @@ func (c *Client) await(ctx context.Context, goals []goal, reached func(goal) (le
 		}
 		select {
 		case <-changed:
+			continue
 		case <-ctx.Done():
 			c.dropPlanted(goals)
-			return &UnsettledError{Messages: left, Err: context.Cause(ctx)}
+			err = context.Cause(ctx)
 		case <-c.finished:
-			return &UnsettledError{Messages: left, Err: c.closedError()}
+			err = c.closedError()
 		}
+		unsettled, failure := leftOf(goals, c.settled)
+		return &UnsettledError{Messages: left, Settled: safe && failure == nil && unsettled == 0, Err: err}
 	}
 }
 

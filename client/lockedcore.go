@@ -130,9 +130,9 @@ func (o *lockedCore) settled(g goal) (through uint64, quiet bool) {
 
 // keepSent has the store keep how far it was sent; nothing is sent any more.
 func (o *lockedCore) keepSent() {
-	lives := o.store.Lives()
-	sent := with(o, func(s *clientcore.Session) clientcore.Sent { return s.Sent(lives) })
-	sent.Apply(o.store)
+	for _, l := range o.store.Lives() {
+		o.store.SetSent(l.ID, with(o, func(s *clientcore.Session) uint64 { return s.Sent(l) }))
+	}
 }
 
 // The following methods are the window of the connection's sender.

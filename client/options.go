@@ -13,18 +13,14 @@ import (
 type SubscribeOption func(*subscribeOptions)
 
 type subscribeOptions struct {
-	from         bool  // From was given
-	start        Start // nil: no bookmark subscription
-	id           string
-	filter       string
-	durable      bool
-	gaps         bool
-	onGap        func(*GapError)
-	retry        *RetryPolicy
-	policy       *SlowPolicy
-	unreplicated bool
-	times        bool
-	notFound     NotFoundPolicy
+	request   clientcore.Request
+	from      bool   // From was given
+	start     Start  // nil: no bookmark subscription
+	needsFrom string // an option for bookmark subscriptions that was given
+	onGap     func(*GapError)
+	retry     *RetryPolicy
+	policy    *SlowPolicy
+	notFound  NotFoundPolicy
 }
 
 // A Start is where a bookmark subscription begins: Epoch, Now, MostRecent,
@@ -122,25 +118,31 @@ func From(start Start) SubscribeOption {
 // ID names a bookmark subscription, so that a restarted process can take it
 // up again with From(MostRecent). Any text of up to 256 bytes; unique within
 // a bookmark store (bookmarkstore.ErrInUse).
-func ID(id string) SubscribeOption { return func(o *subscribeOptions) { o.id = id } }
+func ID(id string) SubscribeOption { return func(o *subscribeOptions) { o.request.ID = id } }
 
 // Filter has the server send what matches a content filter only, in the
 // server's filter language. holdfastd offers no filters: there it is refused
 // with a *CommandError.
-func Filter(filter string) SubscribeOption { return func(o *subscribeOptions) { o.filter = filter } }
+func Filter(filter string) SubscribeOption {
+	return func(o *subscribeOptions) { o.request.Filter = filter }
+}
 
 // FullyDurable has a bookmark subscription receive a message only when it is
 // safe on both servers (R13).
-func FullyDurable() SubscribeOption { return func(o *subscribeOptions) { o.durable = true } }
+func FullyDurable() SubscribeOption {
+	return func(o *subscribeOptions) { o.request.Durable, o.needsFrom = true, "FullyDurable" }
+}
 
 // AcceptGaps has a bookmark subscription go on behind messages that no server
 // that could be asked has any more (GapError). The hook Gap and Stats still say so.
-func AcceptGaps() SubscribeOption { return func(o *subscribeOptions) { o.gaps = true } }
+func AcceptGaps() SubscribeOption {
+	return func(o *subscribeOptions) { o.request.Gaps, o.needsFrom = true, "AcceptGaps" }
+}
 
 // OnGap is AcceptGaps with a function that is told each gap, in its place
 // between the messages, on the goroutine of the loop.
 func OnGap(f func(*GapError)) SubscribeOption {
-	return func(o *subscribeOptions) { o.gaps, o.onGap = true, f }
+	return func(o *subscribeOptions) { o.request.Gaps, o.onGap, o.needsFrom = true, f, "OnGap" }
 }
 
 // A NotFoundPolicy says where a server without our extensions has a bookmark
@@ -178,7 +180,7 @@ func NotFound(p NotFoundPolicy) SubscribeOption {
 // synchronously. Without it the subscription ends with ErrNotReplicated in the
 // first case, and in the second the client does not move (ErrAsyncPath).
 func AllowUnreplicated() SubscribeOption {
-	return func(o *subscribeOptions) { o.unreplicated = true }
+	return func(o *subscribeOptions) { o.request.Unreplicated, o.needsFrom = true, "AllowUnreplicated" }
 }
 
 // A RetryPolicy is what Handle does when its function returns an error.
@@ -201,37 +203,29 @@ type RetryPolicy struct {
 // subscription when the function returns an error. Without it the error ends
 // Handle.
 func Retry(p RetryPolicy) SubscribeOption {
-	return func(o *subscribeOptions) { o.retry = &p }
+	return func(o *subscribeOptions) { o.retry, o.needsFrom = &p, "Retry" }
 }
 
 // WithTime asks for Message.Time.
-func WithTime() SubscribeOption { return func(o *subscribeOptions) { o.times = true } }
+func WithTime() SubscribeOption { return func(o *subscribeOptions) { o.request.Times = true } }
 
 // A SlowPolicy is what happens to a subscription without bookmark whose queue
 // is full (R12). The zero value is Block with 5s.
 type SlowPolicy struct {
-	kind policyKind
-	wait time.Duration
+	dropOldest, fail bool
+	wait             time.Duration // of neither
 }
-
-type policyKind uint8
-
-const (
-	policyBlock policyKind = iota
-	policyDropOldest
-	policyFail
-)
 
 // Block gives the application time: the queue may be beyond its bound for so
 // long, and by eight times at most. Then the subscription ends with
 // ErrSlowConsumer. The reader of the connection does not wait meanwhile.
-func Block(wait time.Duration) SlowPolicy { return SlowPolicy{policyBlock, wait} }
+func Block(wait time.Duration) SlowPolicy { return SlowPolicy{wait: wait} }
 
 // DropOldest drops the oldest messages in the queue and counts them in Stats.
-func DropOldest() SlowPolicy { return SlowPolicy{kind: policyDropOldest} }
+func DropOldest() SlowPolicy { return SlowPolicy{dropOldest: true} }
 
 // Fail ends the subscription with ErrSlowConsumer at once.
-func Fail() SlowPolicy { return SlowPolicy{kind: policyFail} }
+func Fail() SlowPolicy { return SlowPolicy{fail: true} }
 
 // Policy says what happens when a subscription without bookmark is read too
 // slowly. One with a bookmark is paused instead, and loses nothing.
@@ -246,15 +240,6 @@ const (
 	blockFactor = 8
 )
 
-// request is what the options ask for, for a topic.
-func (o *subscribeOptions) request(id, topic string) clientcore.Request {
-	return clientcore.Request{
-		ID: id, Topic: topic, Filter: o.filter, Resumes: resumes(o.start),
-		Gaps: o.gaps, Durable: o.durable, Times: o.times, Unreplicated: o.unreplicated, NotFound: o.notFound.text(),
-		Patience: clientcore.Patience{DropOldest: o.policy.kind == policyDropOldest, Wait: o.policy.wait},
-	}
-}
-
 // subscribeOptionsOf applies the options and refuses those that do not go
 // together: an option is never silently ignored.
 func subscribeOptionsOf(opts []SubscribeOption) (o subscribeOptions, err error) {
@@ -264,34 +249,30 @@ func subscribeOptionsOf(opts []SubscribeOption) (o subscribeOptions, err error) 
 	switch {
 	case o.from && o.start == nil:
 		return o, errors.New("From(nil): give it Epoch, Now, MostRecent, MostRecentOr, At or After")
-	case o.start == nil && o.id != "":
+	case o.start == nil && o.request.ID != "":
 		return o, errors.New("ID is for bookmark subscriptions, there is no From")
-	case o.start == nil && o.durable:
-		return o, errors.New("FullyDurable is for bookmark subscriptions, there is no From")
-	case o.start == nil && o.gaps:
-		return o, errors.New("AcceptGaps and OnGap are for bookmark subscriptions, there is no From")
-	case o.start == nil && o.unreplicated:
-		return o, errors.New("AllowUnreplicated is for bookmark subscriptions, there is no From")
-	case o.start == nil && o.retry != nil:
-		return o, errors.New("Retry is for bookmark subscriptions, there is no From")
+	case o.start == nil && o.needsFrom != "":
+		return o, fmt.Errorf("%s is for bookmark subscriptions, there is no From", o.needsFrom)
 	case o.retry != nil && (o.retry.Delay < 0 || o.retry.Tries < 0):
 		return o, fmt.Errorf("Retry: a delay of %v and %d tries: neither may be negative", o.retry.Delay, o.retry.Tries)
 	case o.notFound < 0 || o.notFound > NotFoundFail:
 		return o, fmt.Errorf("NotFound(%d): give it NotFoundNow, NotFoundEpoch or NotFoundFail", o.notFound)
 	case o.start == nil && o.notFound != 0:
 		return o, errors.New("NotFound is for bookmark subscriptions, there is no From")
-	case o.gaps && o.notFound == NotFoundFail:
+	case o.request.Gaps && o.notFound == NotFoundFail:
 		return o, errors.New("NotFoundFail ends a subscription that AcceptGaps or OnGap would have go on")
 	case o.start != nil && o.policy != nil:
 		return o, errors.New("Policy is for subscriptions without bookmark, there is a From")
-	case resumes(o.start) && o.id == "":
+	case resumes(o.start) && o.request.ID == "":
 		return o, errors.New("MostRecent and MostRecentOr need an ID")
 	}
 	if o.policy == nil {
 		o.policy = &SlowPolicy{}
 	}
-	if o.policy.kind == policyBlock && o.policy.wait == 0 {
+	if !o.policy.dropOldest && !o.policy.fail && o.policy.wait == 0 {
 		o.policy.wait = blockFor
 	}
+	o.request.Resumes, o.request.NotFound = resumes(o.start), o.notFound.text()
+	o.request.Patience = clientcore.Patience{DropOldest: o.policy.dropOldest, Wait: o.policy.wait}
 	return o, nil
 }

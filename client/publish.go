@@ -34,10 +34,7 @@ func (c *Client) Publish(ctx context.Context, topic string, body []byte) (sequen
 }
 
 func (c *Client) publish(ctx context.Context, topic string, body []byte) (publisher, sequence uint64, err error) {
-	m, reused := c.messages.Get().(*pubstore.Message)
-	if !reused {
-		m = new(pubstore.Message)
-	}
+	m := c.messages.Get().(*pubstore.Message)
 	m.Topic, m.Body = topic, body
 	sequence, err = c.PublishMessage(ctx, m)
 	publisher = m.Publisher

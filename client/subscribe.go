@@ -92,7 +92,7 @@ func (c *Client) newSubscription(topic string, opts []SubscribeOption) (*Subscri
 	}
 	s := &Subscription{
 		c:     c,
-		id:    o.id,
+		id:    o.request.ID,
 		topic: topic,
 		onGap: o.onGap,
 		retry: o.retry,
@@ -103,7 +103,8 @@ func (c *Client) newSubscription(topic string, opts []SubscribeOption) (*Subscri
 	if s.id == "" {
 		s.id = fmt.Sprintf("#%d", c.unnamed.Add(1))
 	}
-	s.core.Request = o.request(s.id, topic)
+	s.core.Request = o.request
+	s.core.ID, s.core.Topic = s.id, topic
 	s.core.Publishers, s.core.Recovery = c.cfg.MaxPublishers, c.cfg.RecoveryTimeout
 	if o.start == nil {
 		return s, nil
@@ -114,7 +115,7 @@ func (c *Client) newSubscription(topic string, opts []SubscribeOption) (*Subscri
 	// One without an ID cannot be taken up again, so its place is in memory, in a
 	// store of its own that ends with it.
 	store := c.cfg.Bookmarks
-	if o.id == "" {
+	if o.request.ID == "" {
 		store = bookmarkstore.NewMemory()
 	}
 	return s, s.core.Open(store)

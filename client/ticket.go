@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
-	"github.com/holdfast-mq/holdfast/internal/wire"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
@@ -85,12 +84,10 @@ func (t *Ticket) Settled(ctx context.Context) error { return t.await(ctx, false)
 func (t *Ticket) Safe(ctx context.Context) error { return t.await(ctx, true) }
 
 func (t *Ticket) await(ctx context.Context, safe bool) error {
-	w, reused := t.c.waiters.Get().(*clientcore.Waiter)
-	if !reused {
-		w = &clientcore.Waiter{Ready: make(chan struct{}, 1)}
-	}
+	w := t.c.waiters.Get().(*clientcore.Waiter)
 	defer t.c.waiters.Put(w)
-	if !t.c.core.join(&t.t, w, safe) {
+	mu := &t.c.core.mu
+	if !under(mu, func() bool { return t.t.Join(w, safe) }) {
 		return t.outcome(safe)
 	}
 	var why error
@@ -102,17 +99,17 @@ func (t *Ticket) await(ctx context.Context, safe bool) error {
 	case <-t.c.finished:
 		why = t.c.closedError()
 	}
-	left, settled := t.c.core.leave(&t.t, w)
-	if !left {
+	if !under(mu, func() bool { return t.t.Leave(w) }) {
 		<-w.Ready // it is on its way
 		return t.outcome(safe)
 	}
+	settled := under(mu, func() bool { return t.t.Settled })
 	return t.failure(&UnsettledError{Messages: 1, Settled: settled, Err: why})
 }
 
 // outcome returns the error of a ticket that is done.
 func (t *Ticket) outcome(safe bool) error {
-	if err := t.c.core.outcome(&t.t, safe); err != nil {
+	if err := under(&t.c.core.mu, func() error { return t.t.Outcome(safe) }); err != nil {
 		return t.failure(err)
 	}
 	return nil
@@ -140,62 +137,24 @@ func wake(w *clientcore.Waiter) bool {
 	return any
 }
 
-// The following methods are about tickets, with mu held.
-
-// before takes in what was rejected of a life before the client was made.
-func (o *lockedCore) before(life string) {
-	rejected := o.store.Rejected(life, 0, wire.MaxSpans)
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.core.Publisher().Before(life, rejected, wire.MaxSpans)
-}
-
 // follow has a ticket follow its message.
 func (o *lockedCore) follow(t *clientcore.Ticket) {
-	o.mu.Lock()
-	known := o.core.Publisher().Follow(t)
-	o.mu.Unlock()
-	if known {
+	if with(o, func(s *clientcore.Session) bool { return s.Publisher().Follow(t) }) {
 		return
 	}
 	lives := o.store.Lives()
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.core.Publisher().Know(lives)
-	if !o.core.Publisher().Follow(t) {
-		t.Err = ErrOutcomeUnknown
-	}
+	o.do(func(s *clientcore.Session) {
+		s.Publisher().Know(lives)
+		if !s.Publisher().Follow(t) {
+			t.Err = ErrOutcomeUnknown
+		}
+	})
 }
 
 // failed tells the ticket of a message that was rejected, if there is one.
 func (o *lockedCore) failed(r *clientcore.Rejection, e *RejectedError) {
 	short := &RejectedError{Publisher: e.Publisher, Message: &pubstore.Message{Sequence: r.Sequence}, Reason: e.Reason, Err: e.Err}
-	o.mu.Lock()
-	woken := o.core.Publisher().Failed(r.Life, r.Sequence, e, short)
-	o.mu.Unlock()
-	wake(woken)
-}
-
-// join has w wait for a ticket, unless that is done.
-func (o *lockedCore) join(t *clientcore.Ticket, w *clientcore.Waiter, safe bool) (waits bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if t.Done(safe) {
-		return false
-	}
-	t.Join(w, safe)
-	return true
-}
-
-// leave ends that wait. left is false if w is about to be woken.
-func (o *lockedCore) leave(t *clientcore.Ticket, w *clientcore.Waiter) (left, settled bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return t.Leave(w), t.Settled
-}
-
-func (o *lockedCore) outcome(t *clientcore.Ticket, safe bool) error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return t.Outcome(safe)
+	wake(with(o, func(s *clientcore.Session) *clientcore.Waiter {
+		return s.Publisher().Failed(r.Life, r.Sequence, e, short)
+	}))
 }

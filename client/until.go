@@ -25,10 +25,7 @@ func (c *Client) until(ctx context.Context) context.Context {
 	if ctx.Done() == nil {
 		return c.ctx
 	}
-	u, reused := c.untils.Get().(*untilClosed)
-	if !reused {
-		u = &untilClosed{client: c.ctx}
-	}
+	u := c.untils.Get().(*untilClosed)
 	u.Context = ctx
 	return u
 }

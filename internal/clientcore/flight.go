@@ -1,6 +1,10 @@
 package clientcore
 
-import "github.com/holdfast-mq/holdfast/internal/ring"
+import (
+	"sort"
+
+	"github.com/holdfast-mq/holdfast/internal/ring"
+)
 
 // An inFlight is a message that was sent on this connection and of which no
 // server has said yet that it has it.
@@ -33,17 +37,9 @@ func (f *flight) settle(through uint64) {
 
 // drop takes out one message, wherever it stands.
 func (f *flight) drop(sequence uint64) {
-	low, high := 0, f.Len()
-	for low < high {
-		middle := int(uint(low+high) / 2)
-		if f.At(middle).sequence < sequence {
-			low = middle + 1
-		} else {
-			high = middle
-		}
-	}
-	if low < f.Len() && f.At(low).sequence == sequence {
-		f.At(low).done = true
+	at := sort.Search(f.Len(), func(i int) bool { return f.At(i).sequence >= sequence })
+	if at < f.Len() && f.At(at).sequence == sequence {
+		f.At(at).done = true
 	}
 	f.settle(0)
 }

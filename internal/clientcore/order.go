@@ -101,6 +101,9 @@ func (o *Order) calm() {
 	o.grow.Reset()
 }
 
+// Over reports whether all of the round were tried.
+func (o *Order) Over() bool { return len(o.sweep) == 0 }
+
 // Others reports whether others of the round are left to try that are not
 // known to be worse, so that the one chosen may be passed over.
 func (o *Order) Others(worse []bool) bool {

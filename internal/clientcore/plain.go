@@ -3,6 +3,7 @@ package clientcore
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -24,18 +25,9 @@ var ErrUnnamed = errors.New("messages are sent again, since the server has refus
 // knowsNotFound reports whether a server of a version, "5.3.5.0", knows the option
 // bookmark_not_found.
 func knowsNotFound(version string) bool {
-	since := [3]int{5, 3, 5}
-	parts := strings.SplitN(version, ".", len(since)+1)
-	for i, least := range since {
-		if i == len(parts) {
-			return false
-		}
-		n, err := strconv.Atoi(parts[i])
-		if err != nil || n != least {
-			return err == nil && n > least
-		}
-	}
-	return true
+	var v [3]int // what is missing counts as 0
+	_, _ = fmt.Sscanf(version, "%d.%d.%d", &v[0], &v[1], &v[2])
+	return slices.Compare(v[:], []int{5, 3, 5}) >= 0
 }
 
 // notFound returns the option for bookmarks that a server does not know, for a

@@ -115,7 +115,7 @@ func (s *Session) Logon(name, messageType, version string, counter uint64, rejec
 		Acked:       s.life.Acked,
 		Last:        s.life.Last,
 		Rejected:    spans,
-		Sent:        min(s.pub.of(s.life.ID).bound, s.life.Last),
+		Sent:        s.Sent(s.life),
 		Clock:       s.life.Clock,
 	}
 }
@@ -134,6 +134,9 @@ func (s *Session) States(cluster string, incarnation uint64) {
 		s.command.Cluster, s.command.Incarnation = cluster, incarnation
 	}
 }
+
+// Sent returns up to where messages of a life of the store may have been sent.
+func (s *Session) Sent(l pubstore.Life) uint64 { return min(s.pub.of(l.ID).bound, l.Last) }
 
 // Former reports whether the present connection is under a former life.
 func (s *Session) Former() bool { return s.old }

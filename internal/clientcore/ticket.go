@@ -41,10 +41,14 @@ type Waiter struct {
 	safe  bool
 }
 
-// Join adds a waiter. The ticket is not done.
-func (t *Ticket) Join(w *Waiter, safe bool) {
+// Join adds a waiter, unless the ticket is done.
+func (t *Ticket) Join(w *Waiter, safe bool) (waits bool) {
+	if t.Done(safe) {
+		return false
+	}
 	w.Next, w.safe = t.waiters, safe
 	t.waiters = w
+	return true
 }
 
 // Leave takes a waiter off. False: it is to be woken.
