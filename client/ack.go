@@ -90,7 +90,7 @@ func (c *Client) failedWrite(r *clientcore.Rejection, m *pubstore.Message, why e
 	}
 	c.cfg.Logger.Warn("message rejected", "sequence", r.Sequence, "topic", e.Message.Topic, "reason", r.Reason)
 	tell(c.cfg.Hooks.FailedWrite, e)
-	c.core.count(func(s *PublishStats) { s.Rejected++ })
+	c.record.change(func(s *Stats) { s.Publish.Rejected++ })
 	if err := r.LetGo(c.store); err != nil {
 		c.fail(err)
 	}

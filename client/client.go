@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"github.com/nats-io/nuid"
 
 	"github.com/holdfast-mq/holdfast/bookmarkstore"
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
@@ -103,7 +106,7 @@ func newClient(cfg Config) (c *Client, err error) {
 	}
 	c = &Client{
 		cfg:        cfg,
-		name:       cfg.Name,
+		name:       cmp.Or(cfg.Name, "holdfast-"+nuid.Next()),
 		store:      cfg.Publishes,
 		core:       &lockedCore{store: cfg.Publishes, news: signal.New(), core: clientcore.NewSession(lives, cfg.WindowMessages, cfg.WindowBytes, cfg.RecoveryTimeout)},
 		first:      make(chan struct{}),
@@ -113,9 +116,6 @@ func newClient(cfg Config) (c *Client, err error) {
 		group:      newGroup(cfg.Publishes, cfg.Bookmarks),
 		record:     newRecord(),
 		subs:       make(map[string]*Subscription),
-	}
-	if c.name == "" {
-		c.name = madeUpName()
 	}
 	core := c.core.core // nobody else has it yet
 	for _, l := range lives {

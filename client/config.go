@@ -12,8 +12,6 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/nats-io/nuid"
-
 	"github.com/holdfast-mq/holdfast/bookmarkstore"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 	"github.com/holdfast-mq/holdfast/pubstore"
@@ -235,6 +233,3 @@ func (c *Config) fill() {
 		c.Bookmarks = bookmarkstore.NewMemory()
 	}
 }
-
-// madeUpName returns a name for a client that has none.
-func madeUpName() string { return "holdfast-" + nuid.Next() }

@@ -2,6 +2,7 @@ package client
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -57,13 +58,13 @@ type conn struct {
 	out     *outbound.Writer // writes the output of Fill
 	beat    time.Duration    // between heartbeats; set by start
 	beatAt  time.Time        // when a heartbeat is due; Fill's
-	stop    chan struct{}    // closed when the connection has failed or is to end
+	ctx     context.Context  // ends when the connection has failed or is to end; the cause says why
+	cancel  context.CancelCauseFunc
 	running sync.WaitGroup
 
 	mu     sync.Mutex
 	frames []byte           // of commands, for the sender to write; guarded by mu
 	routes map[string]route // by command id; nil: closed; guarded by mu
-	err    error            // why it ended; guarded by mu
 }
 
 // A remote is the server at the other end.
@@ -78,10 +79,11 @@ func newConn(c *Client, core decider, nc net.Conn) *conn {
 		c:      c,
 		core:   core,
 		nc:     nc,
-		in:     newInput(nc, c.cfg.MaxFrame),
-		stop:   make(chan struct{}),
+		in:     &input{nc: nc},
 		routes: make(map[string]route),
 	}
+	cn.in.frames = wire.NewReader(cn.in, c.cfg.MaxFrame)
+	cn.ctx, cn.cancel = context.WithCancelCause(context.Background())
 	cn.out = outbound.New(nc, cn, outbound.Options{News: c.store.Appended()})
 	return cn
 }
@@ -92,12 +94,6 @@ type input struct {
 	frames *wire.Reader
 	idle   time.Duration // 0: never
 	inbound
-}
-
-func newInput(nc net.Conn, maxFrame int) *input {
-	in := &input{nc: nc}
-	in.frames = wire.NewReader(in, maxFrame)
-	return in
 }
 
 func (r *input) Read(p []byte) (int, error) {
@@ -141,17 +137,9 @@ func heartbeatInterval(configured time.Duration, plain bool) time.Duration {
 
 // fail ends the connection; the first reason counts.
 func (cn *conn) fail(err error) {
-	cn.mu.Lock()
-	first := cn.err == nil
-	if first {
-		cn.err = err
-	}
-	cn.mu.Unlock()
-	if first {
-		close(cn.stop)
-		cn.nc.Close()
-		cn.out.Wake()
-	}
+	cn.cancel(err)
+	cn.nc.Close()
+	cn.out.Wake()
 }
 
 // close ends the connection, waits for its goroutines and tells its routes.
@@ -165,8 +153,8 @@ func (cn *conn) close(err error) error {
 	cn.mu.Lock()
 	routes := cn.routes
 	cn.routes = nil
-	err = cn.err
 	cn.mu.Unlock()
+	err = context.Cause(cn.ctx)
 	for _, r := range routes {
 		r.r.lost(cn, err)
 	}
@@ -345,10 +333,8 @@ func (cn *conn) send() error {
 // in order. The same loop sends new messages and replays old ones (R1). No new
 // message can overtake a replayed one, since both come from one cursor.
 func (cn *conn) Fill(b []byte, _ bool) (out []byte, next time.Time, err error) {
-	select {
-	case <-cn.stop:
+	if cn.ctx.Err() != nil {
 		return b, outbound.Idle, io.EOF
-	default:
 	}
 	out, err = cn.sender.Fill(cn.takeFrames(b), batchBytes)
 	now := time.Now()

@@ -60,7 +60,11 @@ func (c *Client) probe(ctx context.Context, u *uri) (net.Conn, error) {
 	if c.cfg.Dial != nil {
 		return c.cfg.Dial(ctx, u.network, u.address)
 	}
-	return dial.Host(ctx, u.network, u.address, u.dialer().DialContext)
+	d := new(net.Dialer)
+	if u.bind != "" {
+		d.LocalAddr = &net.TCPAddr{IP: net.ParseIP(u.bind)}
+	}
+	return dial.Host(ctx, u.network, u.address, d.DialContext)
 }
 
 func (c *Client) secure(ctx context.Context, nc net.Conn, u *uri, name string) (net.Conn, error) {
@@ -75,14 +79,6 @@ func (c *Client) secure(ctx context.Context, nc net.Conn, u *uri, name string) (
 		return nil, fmt.Errorf("TLS handshake: %w", err)
 	}
 	return tc, nil
-}
-
-func (u *uri) dialer() *net.Dialer {
-	d := new(net.Dialer)
-	if u.bind != "" {
-		d.LocalAddr = &net.TCPAddr{IP: net.ParseIP(u.bind)}
-	}
-	return d
 }
 
 // tune sets the socket options that the URI asks for.
@@ -132,20 +128,12 @@ func (cn *conn) logon(u *uri, ch Choice) error {
 	return c.meet(&m, with(c.core, (*clientcore.Session).Former))
 }
 
-// authenticate has the server accept the logon with m, in time.
+// authenticate sends the logon, and again for each challenge, until the
+// server accepts it with m or refuses it.
 func (cn *conn) authenticate(u *uri, m *wire.Message) error {
 	if err := cn.nc.SetDeadline(time.Now().Add(cn.c.cfg.LogonTimeout)); err != nil {
 		return err
 	}
-	if err := cn.logOn(u, m); err != nil {
-		return err
-	}
-	return cn.nc.SetDeadline(time.Time{})
-}
-
-// logOn sends the logon, and again for each challenge, until the
-// server accepts it with m or refuses it.
-func (cn *conn) logOn(u *uri, m *wire.Message) error {
 	challenge := Challenge{Server: u.String()}
 	for {
 		user, password, err := cn.c.credentials(u, challenge)
@@ -157,8 +145,11 @@ func (cn *conn) logOn(u *uri, m *wire.Message) error {
 			return silence(err)
 		}
 		accepted, err := cn.logonAck(m)
-		if err != nil || accepted {
+		switch {
+		case err != nil:
 			return err
+		case accepted:
+			return cn.nc.SetDeadline(time.Time{})
 		}
 		challenge.User, challenge.Text = string(m.UserID), string(m.Password)
 	}
@@ -228,7 +219,9 @@ func (cn *conn) begin(m *wire.Message) error {
 	cn.sender, err = b.Apply(c.store, cn, !m.IsExt())
 	if errors.Is(err, ErrStoreRolledBack) {
 		err = fmt.Errorf("%w: the server has up to %d of it", err, max(m.Have, m.Sequence))
-		c.rolledBack(err)
+		c.cfg.Logger.Error("publish store was rolled back, beginning a new life", "error", err)
+		c.record.change(func(s *Stats) { s.Publish.RollBacks++ })
+		c.tellRenewed(err)
 	}
 	c.core.wake()
 	return err
@@ -253,14 +246,6 @@ func (c *Client) giveUp(leave *clientcore.Leave, why error) {
 		c.fail(err)
 	}
 	c.core.wake()
-}
-
-// rolledBack tells the application that a server has more of the store than the
-// store itself, so that a new life of it begins.
-func (c *Client) rolledBack(err error) {
-	c.cfg.Logger.Error("publish store was rolled back, beginning a new life", "error", err)
-	c.core.count(func(s *PublishStats) { s.RollBacks++ })
-	c.tellRenewed(err)
 }
 
 // tellRenewed tells the application that a new life has begun because of what a

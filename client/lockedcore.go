@@ -21,7 +21,8 @@ type lockedCore struct {
 	mu      sync.Mutex
 	core    *clientcore.Session // guarded by mu
 	changed chan struct{}       // closed when a Flush may be done; nil: nobody waits; guarded by mu
-	stats   PublishStats        // guarded by mu; the counters only
+	sent    int                 // publishes; guarded by mu
+	resent  int                 // of these, those that may have been sent before; guarded by mu
 }
 
 // watch returns a channel that is closed when a Flush may be done.
@@ -47,13 +48,6 @@ func (o *lockedCore) wake() {
 	if wake(woken) || watched {
 		runtime.Gosched() // they first: who wakes them has nothing urgent to do
 	}
-}
-
-// count changes the counters.
-func (o *lockedCore) count(f func(*PublishStats)) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	f(&o.stats)
 }
 
 // do calls f with the core, and has the session look at what is new.
@@ -128,13 +122,6 @@ func (o *lockedCore) settled(g goal) (through uint64, quiet bool) {
 	return p.Settled(g.life), p.Quiet(g.life, g.sequence)
 }
 
-// keepSent has the store keep how far it was sent; nothing is sent any more.
-func (o *lockedCore) keepSent() {
-	for _, l := range o.store.Lives() {
-		o.store.SetSent(l.ID, with(o, func(s *clientcore.Session) uint64 { return s.Sent(l) }))
-	}
-}
-
 // The following methods are the window of the connection's sender.
 
 // Room implements clientcore.Window.
@@ -145,8 +132,8 @@ func (cn *conn) Write(first uint64, sizes []int) (onWire uint64, n, again int, r
 	o := cn.c.core
 	o.do(func(s *clientcore.Session) {
 		onWire, n, again, room = s.Write(first, sizes)
-		o.stats.Sent += n
-		o.stats.Resent += again
+		o.sent += n
+		o.resent += again
 	})
 	return onWire, n, again, room
 }

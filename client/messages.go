@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -198,7 +199,7 @@ func (s *Subscription) take(last *Message) (d delivery, emptied bool, err error)
 	case s.core.Ended() && !s.free:
 		return d, false, nil // an application that is told of the end may subscribe again at once
 	case s.core.Ended():
-		return d, false, s.endErrLocked()
+		return d, false, cmp.Or(s.endErr, errUnsubscribed)
 	default:
 		return d, s.core.Emptied(), nil
 	}
@@ -215,11 +216,4 @@ func (s *Subscription) redoLocked() *Message {
 	}
 	m.Redelivered++
 	return m
-}
-
-func (s *Subscription) endErrLocked() error {
-	if s.endErr == nil {
-		return errUnsubscribed
-	}
-	return s.endErr
 }

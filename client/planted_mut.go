@@ -18,7 +18,7 @@ func waitsPlanted(cn *conn) bool {
 	select {
 	case <-time.After(time.Millisecond):
 		return true
-	case <-cn.stop:
+	case <-cn.ctx.Done():
 		return false
 	}
 }

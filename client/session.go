@@ -87,7 +87,7 @@ func (c *Client) note(last *Outcome, leave clientcore.Leave) {
 
 // refusedAsGap makes known that a server lacks acknowledged messages (R4).
 func (c *Client) refusedAsGap(server string) {
-	c.core.count(func(s *PublishStats) { s.GapRefusals++ })
+	c.record.change(func(s *Stats) { s.Publish.GapRefusals++ })
 	c.cfg.Logger.Warn("server lacks messages that were acknowledged before", "server", server)
 	tell(c.cfg.Hooks.PublishGap, server)
 }
@@ -196,65 +196,38 @@ func (c *Client) enterServer(cn *conn) {
 	}
 }
 
-// A watch has the times of a connection.
-type watch struct {
-	choice Choice
-	began  time.Time
-	due    *time.Timer     // of the core's next look
-	better *time.Ticker    // of the next probe of better servers
-	leave  clientcore.Hold // the server's state allows to leave it
-}
-
-func newWatch(choice Choice) *watch {
-	w := &watch{
-		choice: choice,
-		began:  time.Now(),
-		due:    time.NewTimer(0),
-		better: time.NewTicker(max(choice.Retry, time.Second)),
-	}
-	if len(choice.Better) == 0 || choice.Retry <= 0 {
-		w.better.Stop()
-	}
-	return w
-}
-
-// said notes the server's state.
-func (w *watch) said(info ServerInfo) {
-	w.leave.Note(w.choice.BetterIf == nil || w.choice.BetterIf(info), int64(time.Since(w.began)))
-}
-
-// mayLeave reports whether the server may be left for a better one.
-func (w *watch) mayLeave() bool {
-	return w.leave.For(int64(w.choice.BetterAfter), int64(time.Since(w.began)))
-}
-
-func (w *watch) stop() {
-	w.due.Stop()
-	w.better.Stop()
-}
-
 // serve looks after a connection until it ends.
 func (c *Client) serve(cn *conn, choice Choice) error {
-	w := newWatch(choice)
-	defer w.stop()
-	w.said(cn.info)
+	began := time.Now()
+	due := time.NewTimer(0) // the core's next look
+	defer due.Stop()
+	better := time.NewTicker(max(choice.Retry, time.Second)) // the next probe of better servers
+	defer better.Stop()
+	if len(choice.Better) == 0 || choice.Retry <= 0 {
+		better.Stop()
+	}
+	var leave clientcore.Hold // the server's state allows to leave it
+	said := func(info ServerInfo) {
+		leave.Note(choice.BetterIf == nil || choice.BetterIf(info), int64(time.Since(began)))
+	}
+	said(cn.info)
 	for {
 		select {
-		case <-cn.stop:
+		case <-cn.ctx.Done():
 			return errStopped
 		case <-c.ctx.Done():
 			return context.Cause(c.ctx)
 		case <-c.events.wake:
 			c.events.run()
-		case <-w.due.C:
+		case <-due.C:
 			c.core.news.Set()
 		case <-c.core.news:
-			w.said(c.noteStanding(cn))
-			if err := c.look(cn, w); err != nil {
+			said(c.noteStanding(cn))
+			if err := c.look(cn, due); err != nil {
 				return err
 			}
-		case <-w.better.C:
-			if w.mayLeave() && c.reachable(c.better(choice)) {
+		case <-better.C:
+			if leave.For(int64(choice.BetterAfter), int64(time.Since(began))) && c.reachable(c.better(choice)) {
 				return ErrPreferred
 			}
 		}
@@ -262,26 +235,21 @@ func (c *Client) serve(cn *conn, choice Choice) error {
 }
 
 // look takes the steps that are due. An error ends the connection.
-func (c *Client) look(cn *conn, w *watch) error {
+func (c *Client) look(cn *conn, due *time.Timer) error {
 	l, next, err := c.core.look()
 	if err != nil {
 		return err
 	}
-	w.due.Reset(next)
+	due.Reset(next)
 	if l.Attach {
-		c.attachAll(cn)
+		for _, s := range c.subscriptions() {
+			s.attach(cn)
+		}
 	}
 	if l.Live {
 		c.become(Live)
 	}
 	return nil
-}
-
-// attachAll puts every subscription that waits for a connection on the wire.
-func (c *Client) attachAll(cn *conn) {
-	for _, s := range c.subscriptions() {
-		s.attach(cn)
-	}
 }
 
 // reachable reports whether one of the servers answers a dial.
@@ -319,7 +287,9 @@ func (c *Client) terminate() {
 		s.abandon(err)
 	}
 	c.searches.Wait()
-	c.core.keepSent()
+	for _, l := range c.store.Lives() {
+		c.store.SetSent(l.ID, with(c.core, func(s *clientcore.Session) uint64 { return s.Sent(l) }))
+	}
 	c.events.run()
 	c.become(Closed)
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/holdfast-mq/holdfast/internal/clientcore"
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
@@ -96,7 +97,7 @@ func (c *Client) Stats() Stats {
 	s := c.record.snapshot()
 	s.Name = c.name
 	s.Servers = slices.SortedFunc(maps.Values(c.servers()), func(a, b ServerInfo) int { return strings.Compare(a.Server, b.Server) })
-	s.Publish = c.core.snapshot()
+	c.core.report(&s.Publish)
 	for _, sub := range c.subscriptions() {
 		s.Subscriptions = append(s.Subscriptions, sub.Stats())
 	}
@@ -104,13 +105,11 @@ func (c *Client) Stats() Stats {
 	return s
 }
 
-func (o *lockedCore) snapshot() PublishStats {
-	usage := o.store.Usage()
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	s := o.stats
-	s.Outstanding = usage
-	s.InFlight = o.core.Publisher().InFlight()
-	s.Downgraded = o.core.Publisher().Downgraded()
-	return s
+// report sets the core's part of the statistics.
+func (o *lockedCore) report(s *PublishStats) {
+	s.Outstanding = o.store.Usage()
+	o.do(func(core *clientcore.Session) {
+		s.Sent, s.Resent = o.sent, o.resent
+		s.InFlight, s.Downgraded = core.Publisher().InFlight(), core.Publisher().Downgraded()
+	})
 }

@@ -14,19 +14,18 @@ import (
 // about unknown bookmarks only if the application asks for that.
 func (r *Request) start(to *Server, skips bool, have Received) (bm, options string) {
 	ext := !to.Plain
-	resumed := have.Known && !(mut.On(mut.R9NowAgain) && r.Start == bookmark.NowText)
-	switch {
-	case !resumed:
+	if !have.Known || mut.On(mut.R9NowAgain) && r.Start == bookmark.NowText {
 		return r.Start, r.options(ext, r.notFound(to, r.Start))
-	case ext && r.Gaps && skips:
-		options = r.options(ext, "bookmark_not_found=epoch")
-	default: // with vector the server's default is to fail
-		options = r.options(ext, r.notFound(to, have.Vector.String()))
 	}
-	if bm = have.Vector.String(); ext && bm == bookmark.EpochText && !mut.On(mut.R9ResumeIsEpoch) {
+	bm = have.Vector.String()
+	notFound := r.notFound(to, bm) // with vector the server's default is to fail
+	if ext && r.Gaps && skips {
+		notFound = "bookmark_not_found=epoch"
+	}
+	if ext && bm == bookmark.EpochText && !mut.On(mut.R9ResumeIsEpoch) {
 		bm = bookmark.ResumeText
 	}
-	return bm, options
+	return bm, r.options(ext, notFound)
 }
 
 // options returns the options of a subscribe, with one for bookmarks that are not found.
