@@ -175,24 +175,19 @@ func ended(err error) error {
 func (c *Client) newID() string { return strconv.FormatUint(c.ids.Add(1), 10) }
 
 // control queues a command that expects no answer.
-func (cn *conn) control(appendTo func([]byte) []byte) {
-	cn.mu.Lock()
-	if cn.routes != nil {
-		cn.frames = appendTo(cn.frames)
-	}
-	cn.mu.Unlock()
-	cn.out.Wake()
-}
+func (cn *conn) control(appendTo func([]byte) []byte) { cn.request("", nil, appendTo) }
 
-// request queues a command whose answers go to r. False: the connection has
-// ended, and r is not told.
+// request queues a command whose answers go to r, if that is not nil. False: the
+// connection has ended, and r is not told.
 func (cn *conn) request(id string, r receiver, appendTo func([]byte) []byte) bool {
 	cn.mu.Lock()
 	defer cn.mu.Unlock()
 	if cn.routes == nil {
 		return false
 	}
-	cn.routes[id] = route{r, id}
+	if r != nil {
+		cn.routes[id] = route{r, id}
+	}
 	cn.frames = appendTo(cn.frames)
 	cn.out.Wake()
 	return true

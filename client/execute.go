@@ -257,11 +257,12 @@ func (q *query) ack(cn *conn, id string, m *wire.Message) error {
 		q.end(&CommandError{Command: q.cmd.Name, Topic: q.cmd.Topic, Bookmark: q.cmd.Bookmark, Reason: string(m.Reason)})
 		return nil
 	}
+	b, _ := bookmark.Parse(m.Bookmark) // mostly there is none
 	q.push(&Reply{
 		Kind:            ReplyAck,
 		AckType:         m.Acks.String(),
 		Reason:          string(m.Reason),
-		Bookmark:        parseBookmark(m.Bookmark),
+		Bookmark:        b,
 		Matches:         m.Matches,
 		TopicMatches:    m.TopicMatches,
 		RecordsReturned: m.RecordsReturned,
@@ -309,7 +310,10 @@ func (q *query) records(m *wire.Message) error {
 	return nil
 }
 
+// reply makes a reply of a message. A bookmark or a time that is none is left out.
 func reply(kind ReplyKind, m *wire.Message) *Reply {
+	b, _ := bookmark.Parse(m.Bookmark)
+	t, _ := bookmark.ParseTime(m.Timestamp)
 	return &Reply{
 		Kind:          kind,
 		Reason:        string(m.Reason),
@@ -317,18 +321,9 @@ func reply(kind ReplyKind, m *wire.Message) *Reply {
 		Data:          slices.Clone(m.Body),
 		SOWKey:        string(m.SOWKey),
 		CorrelationID: string(m.CorrelationID),
-		Bookmark:      parseBookmark(m.Bookmark),
-		Time:          parseTime(m.Timestamp),
+		Bookmark:      b,
+		Time:          t,
 	}
-}
-
-// parseBookmark returns the zero bookmark for what is not one.
-func parseBookmark(text []byte) Bookmark {
-	b, err := bookmark.Parse(text)
-	if err != nil {
-		return Bookmark{}
-	}
-	return b
 }
 
 // push queues a reply. Replies that pile up beyond what a subscription may

@@ -5,7 +5,6 @@ import (
 	"runtime"
 	"time"
 
-	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
 	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/wire"
@@ -180,13 +179,4 @@ func (s *Subscription) pushLocked(a *arrival) {
 		m.UserID = s.texts.Of(a.userID)
 	}
 	s.queue.push(delivery{m: m, size: a.size()})
-}
-
-// parseTime returns the zero time for what is not one: a text for people.
-func parseTime(text []byte) time.Time {
-	t, err := bookmark.ParseTime(text)
-	if err != nil {
-		return time.Time{}
-	}
-	return t
 }

@@ -35,7 +35,7 @@ type inbound struct {
 func (a *arrival) setMessage(m *wire.Message) (err error) {
 	*a = arrival{topic: m.Topic, data: m.Body, sowKey: m.SOWKey, correlationID: m.CorrelationID, userID: m.UserID}
 	if len(m.Timestamp) > 0 {
-		a.time = parseTime(m.Timestamp)
+		a.time, _ = bookmark.ParseTime(m.Timestamp) // zero for what is none: it is for people
 	}
 	if len(m.Bookmark) > 0 {
 		a.bookmark, err = bookmark.Parse(m.Bookmark)

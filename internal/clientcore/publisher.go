@@ -1,6 +1,7 @@
 package clientcore
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
@@ -137,10 +138,8 @@ func (p *Publisher) MayLeaveOut(from, to uint64) bool {
 	if from > to || mut.On(mut.R1RejectIsHole) {
 		return true
 	}
-	for _, s := range p.stated {
-		if s.From <= from && to <= s.To {
-			return true
-		}
+	if slices.ContainsFunc(p.stated, func(s wire.Span) bool { return s.From <= from && to <= s.To }) {
+		return true
 	}
 	p.current.stateFrom = 0
 	if len(p.stated) == wire.MaxSpans {
@@ -385,19 +384,8 @@ func (p *Publisher) Finished() bool {
 
 // Forget drops what is known of lives that the store no longer has.
 func (p *Publisher) Forget(lives []pubstore.Life) {
-	kept := make(map[string]*progress, len(lives))
-	for _, l := range lives {
-		if g := p.lives[l.ID]; g != nil {
-			kept[l.ID] = g
-		}
-	}
-	if p.current != nil {
-		kept[p.life] = p.current
-	}
-	for id, g := range p.lives {
-		if len(g.waiting) > 0 {
-			kept[id] = g
-		}
-	}
-	p.lives = kept
+	maps.DeleteFunc(p.lives, func(id string, g *progress) bool {
+		kept := slices.ContainsFunc(lives, func(l pubstore.Life) bool { return l.ID == id })
+		return !kept && g != p.current && len(g.waiting) == 0
+	})
 }

@@ -343,11 +343,11 @@ func (s *Subscription) Mark(by *Server, id string, m *wire.Message) (e Effect, e
 	if !s.Runs(id) {
 		return e, nil
 	}
-	if string(m.Reason) == wire.ReasonDiverged {
+	switch string(m.Reason) {
+	case wire.ReasonDiverged:
 		e.Diverged = s.toldDiverged(m)
 		return e, nil
-	}
-	if string(m.Reason) == wire.ReasonClosed {
+	case wire.ReasonClosed:
 		return s.closed(by, m)
 	}
 	held := string(m.Level) == wire.LevelSingle

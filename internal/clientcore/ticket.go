@@ -166,10 +166,8 @@ func (g *progress) fate(sequence uint64) error {
 	if sequence <= g.since && !mut.On(mut.G2TicketGuesses) {
 		return ErrOutcomeUnknown
 	}
-	for _, r := range g.before {
-		if r.From <= sequence && sequence <= r.To {
-			return ErrRejectedBefore
-		}
+	if slices.ContainsFunc(g.before, func(r pubstore.Range) bool { return r.From <= sequence && sequence <= r.To }) {
+		return ErrRejectedBefore
 	}
 	for _, f := range g.failed {
 		if f.sequence == sequence {
