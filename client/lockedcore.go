@@ -3,7 +3,6 @@ package client
 import (
 	"runtime"
 	"sync"
-	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
 	"github.com/holdfast-mq/holdfast/internal/signal"
@@ -101,16 +100,6 @@ func (o *lockedCore) logon(name, messageType string, counter uint64, cluster str
 			s.Plain()
 		}
 	})
-}
-
-// look also returns for how long there is no need to look again.
-func (o *lockedCore) look() (l clientcore.Look, next time.Duration, err error) {
-	lives, now := o.store.Lives(), time.Now()
-	o.do(func(s *clientcore.Session) {
-		l, err = s.Look(now, lives)
-		next = s.Due().Sub(now)
-	})
-	return l, next, err
 }
 
 // settled returns up to where a goal's life is settled, and whether the

@@ -1,8 +1,6 @@
 package client
 
 import (
-	"maps"
-	"slices"
 	"sync"
 	"time"
 )
@@ -24,15 +22,6 @@ func (r *record) change(f func(s *Stats)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	f(&r.stats)
-}
-
-// enter enters a state. It reports whether the state is new, or another attempt.
-func (r *record) enter(state State) (news bool) {
-	r.change(func(s *Stats) {
-		news = s.State != state || state == Connecting
-		s.State = state
-	})
-	return news
 }
 
 // tries notes that an attempt begins, or, of no server, that it has ended.
@@ -83,12 +72,4 @@ func (r *record) failedSoFar() (errs []error) {
 		errs = append(errs, &ConnectError{Server: r.trying, Err: errNoAnswerYet})
 	}
 	return errs
-}
-
-func (r *record) snapshot() (s Stats) {
-	r.change(func(now *Stats) {
-		s = *now
-		s.Failures, s.Moves = maps.Clone(now.Failures), slices.Clone(now.Moves)
-	})
-	return s
 }

@@ -236,11 +236,16 @@ func (c *Client) serve(cn *conn, choice Choice) error {
 
 // look takes the steps that are due. An error ends the connection.
 func (c *Client) look(cn *conn, due *time.Timer) error {
-	l, next, err := c.core.look()
+	var l clientcore.Look
+	var err error
+	lives, now := c.store.Lives(), time.Now()
+	c.core.do(func(s *clientcore.Session) {
+		l, err = s.Look(now, lives)
+		due.Reset(s.Due().Sub(now))
+	})
 	if err != nil {
 		return err
 	}
-	due.Reset(next)
 	if l.Attach {
 		for _, s := range c.subscriptions() {
 			s.attach(cn)
@@ -272,7 +277,12 @@ func (c *Client) reachable(servers []string) bool {
 
 // become enters a state.
 func (c *Client) become(s State) {
-	if !c.record.enter(s) {
+	news := false // or another attempt
+	c.record.change(func(stats *Stats) {
+		news = stats.State != s || s == Connecting
+		stats.State = s
+	})
+	if !news {
 		return
 	}
 	c.cfg.Logger.Debug("state changed", "state", s)

@@ -93,23 +93,22 @@ type SubscriptionStats struct {
 }
 
 // Stats returns a snapshot. Its parts are taken one after the other.
-func (c *Client) Stats() Stats {
-	s := c.record.snapshot()
+func (c *Client) Stats() (s Stats) {
+	c.record.change(func(now *Stats) {
+		s = *now
+		s.Failures, s.Moves = maps.Clone(now.Failures), slices.Clone(now.Moves)
+	})
 	s.Name = c.name
 	s.Servers = slices.SortedFunc(maps.Values(c.servers()), func(a, b ServerInfo) int { return strings.Compare(a.Server, b.Server) })
-	c.core.report(&s.Publish)
+	p := &s.Publish
+	p.Outstanding = c.store.Usage()
+	c.core.do(func(core *clientcore.Session) {
+		p.Sent, p.Resent = c.core.sent, c.core.resent
+		p.InFlight, p.Downgraded = core.Publisher().InFlight(), core.Publisher().Downgraded()
+	})
 	for _, sub := range c.subscriptions() {
 		s.Subscriptions = append(s.Subscriptions, sub.Stats())
 	}
 	slices.SortFunc(s.Subscriptions, func(a, b SubscriptionStats) int { return strings.Compare(a.ID, b.ID) })
 	return s
-}
-
-// report sets the core's part of the statistics.
-func (o *lockedCore) report(s *PublishStats) {
-	s.Outstanding = o.store.Usage()
-	o.do(func(core *clientcore.Session) {
-		s.Sent, s.Resent = o.sent, o.resent
-		s.InFlight, s.Downgraded = core.Publisher().InFlight(), core.Publisher().Downgraded()
-	})
 }
