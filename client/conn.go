@@ -305,12 +305,12 @@ func deliveryIDs(m *wire.Message) []byte {
 // list of ids.
 func (cn *conn) deliver(ids []byte, m *wire.Message, tooLarge *FrameTooLargeError) error {
 	routes := cn.lookUp(ids)
-	defer clear(routes)
 	for _, r := range routes {
 		if err := r.r.message(cn, r.id, m, tooLarge); err != nil {
 			return err
 		}
 	}
+	clear(routes)
 	return nil
 }
 

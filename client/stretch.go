@@ -93,7 +93,9 @@ func (cn *conn) lookUp(ids []byte) []route {
 	in.routes = in.routes[:0]
 	cn.mu.Lock()
 	defer cn.mu.Unlock()
-	for id := range bytes.SplitSeq(ids, comma) {
+	for len(ids) > 0 {
+		id, rest, _ := bytes.Cut(ids, comma)
+		ids = rest
 		if r, is := cn.routes[string(bytes.TrimSpace(id))]; is {
 			in.routes = append(in.routes, r)
 		}
