@@ -15,6 +15,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/testkit/heap"
+	"github.com/holdfast-mq/holdfast/internal/testkit/journals"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 	"github.com/holdfast-mq/holdfast/server"
@@ -355,11 +356,11 @@ func (n *neighbour) close() {
 func (n *neighbour) kept(disks ...*memfs.FS) {
 	n.t.Helper()
 	for _, d := range disks {
-		if _, err := journal.Verify(d, "data"); err != nil {
+		if _, err := journals.Verify(d, "data"); err != nil {
 			n.t.Fatal(err)
 		}
 		next := uint64(1)
-		err := journal.Dump(d, "data", func(r *journal.Record) error {
+		err := journals.Dump(d, "data", func(r *journal.Record) error {
 			if r.Publisher != bookmark.OfLife(goodLife).ID {
 				return nil
 			}

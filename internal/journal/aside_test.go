@@ -9,6 +9,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
+	"github.com/holdfast-mq/holdfast/internal/testkit/journals"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
@@ -168,7 +169,7 @@ func TestHealedAlone(t *testing.T) {
 	}
 	end(t, j)
 	j = open(t, disk)
-	report, err := j.Verify()
+	report, err := journals.VerifyOpen(j, disk, dir)
 	if err != nil || report.Messages != 38+35 {
 		t.Errorf("%+v, %v", report, err)
 	}
@@ -246,7 +247,7 @@ func TestGoneMarkerWaitsForThePeers(t *testing.T) {
 		t.Fatal(err)
 	}
 	sameStates(t, peer, j)
-	if report, err := j.Verify(); err != nil || report.Messages != 7 {
+	if report, err := journals.VerifyOpen(j, disk, dir); err != nil || report.Messages != 7 {
 		t.Errorf("%+v, %v", report, err)
 	}
 }
@@ -270,7 +271,7 @@ func TestDamageInOldSegment(t *testing.T) {
 	if err := j.Healed(); err != nil {
 		t.Fatal(err)
 	}
-	if report, err := j.Verify(); err != nil || report.Messages != 198 || report.Have[1] != 200 {
+	if report, err := journals.VerifyOpen(j, disk, dir); err != nil || report.Messages != 198 || report.Have[1] != 200 {
 		t.Errorf("%+v, %v", report, err)
 	}
 }

@@ -246,7 +246,7 @@ func TestHeadBringsTheTableBack(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, p := range tb.sorted() {
-			if s.of(p.id) != p.have || s.vector()[p.id] != p.have {
+			if s.of(p.id) != p.have || vectorOf(s.highest)[p.id] != p.have {
 				t.Fatalf("summary has %d up to %d, want %d", p.id, s.of(p.id), p.have)
 			}
 		}

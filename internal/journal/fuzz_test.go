@@ -7,6 +7,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 	"github.com/holdfast-mq/holdfast/internal/testkit/heap"
+	"github.com/holdfast-mq/holdfast/internal/testkit/journals"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
@@ -69,7 +70,7 @@ func openDamaged(t *testing.T, disk *memfs.FS, aside bool) {
 	}
 	defer func() {
 		// A sealed segment is read when somebody wants it, damage is found then.
-		_, err := j.Verify()
+		_, err := journals.VerifyOpen(j, disk, dir)
 		if _, damage := errors.AsType[*seglog.DamageError](err); err != nil && !damage {
 			t.Errorf("verify: %v", err)
 		}

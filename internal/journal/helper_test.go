@@ -16,6 +16,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/record"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
+	"github.com/holdfast-mq/holdfast/internal/testkit/journals"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
@@ -54,7 +55,7 @@ func open(t testing.TB, disk seglog.FS, change ...func(*journal.Options)) *journ
 // end verifies and closes a journal that is still in use.
 func end(t fataler, j *journal.Journal) {
 	t.Helper()
-	if _, err := j.Verify(); err != nil && !errors.Is(err, journal.ErrClosed) && j.Err() == nil {
+	if _, err := journals.VerifyOpen(j, j.Disk(), dir); err != nil && !errors.Is(err, journal.ErrClosed) && j.Err() == nil {
 		t.Fatal(err)
 	}
 	if err := j.Close(); err != nil && !errors.Is(err, journal.ErrClosed) && j.Err() == nil {

@@ -1,13 +1,25 @@
 package journal
 
 import (
+	"errors"
 	"fmt"
 
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/format"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
 // faultsMost is how many faults an inspection remembers; of more only the count is known.
 const faultsMost = 1000
+
+// A Report counts what an inspection has read.
+type Report struct {
+	Segments   int
+	Records    int // of all kinds, state records left out
+	Messages   int // of kind Message
+	Publishers int
+	Have       bookmark.Vector // of every publisher
+}
 
 // An Inspection says what Inspect has found in a journal.
 type Inspection struct {
@@ -25,21 +37,22 @@ func (i *Inspection) Sound() bool {
 	return i.Faulty == 0 && len(i.Log.Damage) == 0 && i.Log.Aside == nil
 }
 
-// Inspect reads all of a journal that nobody has open, checks it as Verify
-// does, and calls fn, unless that is nil, with its records in order, also with
-// those behind damage. It changes nothing. What is wrong is told in the
+// Inspect reads all of a journal that nobody has open, and checks that each
+// identity stands in it once (G3), each publisher's in order, none without its
+// predecessor (G4), that times don't go back, and that heads and summaries say
+// what is there. It calls fn, unless that is nil, with the records in order, also
+// with those behind damage. It changes nothing. What is wrong is told in the
 // Inspection; the error is about reading, one of fn, or ErrNotJournal. The
 // record is valid during the call.
 func Inspect(fsys seglog.FS, dir string, fn func(*Record) error) (Inspection, error) {
 	i := inspector{table: newTable(nil), fn: fn}
-	i.verifier = newVerifier(i.note)
+	i.found.Have = make(bookmark.Vector)
 	log, err := seglog.Inspect(fsys, dir, seglog.Visitor{Segment: i.segment, Record: i.record, Damage: i.damage})
 	i.found.Log = log
 	if err != nil {
 		return i.found, fmt.Errorf("journal: %w", err)
 	}
-	i.verifier.end()
-	i.found.Report, i.found.Intervals, i.found.Cluster = i.verifier.report, i.table.intervals, i.table.cluster
+	i.found.Publishers, i.found.Intervals, i.found.Cluster = len(i.found.Have), i.table.intervals, i.table.cluster
 	for _, p := range i.table.sorted() {
 		i.found.States = append(i.found.States, p.state())
 	}
@@ -48,68 +61,83 @@ func Inspect(fsys seglog.FS, dir string, fn func(*Record) error) (Inspection, er
 
 // An inspector makes an Inspection of what the log's one visits.
 type inspector struct {
-	verifier *verifier
-	table    *table
-	fn       func(*Record) error
-	found    Inspection
-	summary  []byte // of the segment that is being read
-	whole    bool   // nothing of it is damaged
+	table *table
+	fn    func(*Record) error
+	found Inspection
+	time  int64  // of the newest record
+	last  Record // scratch
+
+	// Of the segment that is being read.
+	summary []byte
+	whole   bool            // nothing of it is damaged
+	damaged bool            // records may be missing between the last one and the next head
+	highest bookmark.Vector // of each publisher
+	inside  []stretch       // from the one on that is being read
+	rest    Position        // where they end
+	stretch bookmark.Vector // highest of each publisher in the one that is being read
 }
 
-// note notes a fault and goes on.
-func (i *inspector) note(fault error) error {
+// note notes a fault.
+func (i *inspector) note(fault error) {
 	if i.found.Faulty++; i.found.Faulty <= faultsMost {
 		i.found.Faults = append(i.found.Faults, fault)
 	}
+}
+
+// segment begins a segment.
+func (i *inspector) segment(s seglog.Segment) error {
+	i.endSegment()
+	i.summary, i.whole, i.found.Segments = s.Summary, true, i.found.Segments+1
+	i.highest, i.stretch, i.inside = make(bookmark.Vector), make(bookmark.Vector), nil
+	if err := i.head(s.Head); err != nil {
+		return err
+	}
+	sum, err := decodeSummary(s.Summary)
+	if err == nil {
+		if i.inside, i.rest, err = sum.inside(); err != nil {
+			i.note(err)
+		}
+	}
 	return nil
 }
 
-func (i *inspector) segment(s seglog.Segment) error {
-	if err := i.endSegment(); err != nil {
-		return err
-	}
-	i.summary, i.whole = s.Summary, true
-	if err := i.verifier.head(s.Head); err != nil {
-		return err
-	}
-	if sum, err := decodeSummary(s.Summary); err == nil {
-		if err := i.verifier.outline(sum); err != nil {
-			return err
-		}
-	}
-	if len(s.Head) == 0 {
+// head checks the head of a segment. The error says that it is not one of ours.
+func (i *inspector) head(head []byte) error {
+	if len(head) == 0 {
 		i.table.nextSegment()
 		return nil
 	}
-	if err := i.table.RecoverHead(s.Head); err != nil {
-		i.table.reset() // its verifier has noted that
+	err := i.table.RecoverHead(head)
+	if _, newer := errors.AsType[*format.VersionError](err); newer || errors.Is(err, ErrNotJournal) {
+		return err
 	}
+	if err != nil {
+		i.table.reset()
+		i.note(err)
+		return nil
+	}
+	have := i.table.haves()
+	i.before(have)
+	i.found.Have, i.damaged = have, false
 	return nil
 }
 
-// endSegment checks the summary of the segment that was read, if it is whole.
-func (i *inspector) endSegment() error {
-	if len(i.summary) == 0 || !i.whole {
-		return nil
-	}
-	s, err := decodeSummary(i.summary)
-	if err != nil {
-		return i.note(err)
-	}
-	return i.verifier.summary(s)
+func (i *inspector) damage(*seglog.DamageError) error {
+	i.whole, i.damaged = false, true
+	return nil
 }
 
 func (i *inspector) record(rec seglog.Record) error {
-	r, err := i.verifier.logged(rec)
-	if err != nil {
-		return err
-	}
-	if r == nil {
-		if c, err := decodeState(rec.Payload); err == nil && Kind(rec.Kind) == kindState {
-			i.table.applyChange(c)
-		}
+	if Kind(rec.Kind) == kindState {
+		i.state(rec)
 		return nil
 	}
+	r := &i.last
+	if err := decodeLogged(rec, r); err != nil {
+		i.note(err)
+		return nil
+	}
+	i.check(r)
 	i.table.apply(r, 0)
 	if i.fn == nil {
 		return nil
@@ -117,24 +145,15 @@ func (i *inspector) record(rec seglog.Record) error {
 	return i.fn(r)
 }
 
-func (i *inspector) damage(*seglog.DamageError) error {
-	i.whole, i.verifier.damaged = false, true
-	return nil
-}
-
-// Dump calls fn with the records of a journal that nobody has open, in order,
-// until it returns an error, and changes nothing. The error is a
-// *seglog.DamageError if some can't be read, or wait to be merged again. The
-// record is valid during the call.
-func Dump(fsys seglog.FS, dir string, fn func(*Record) error) error {
-	found, err := Inspect(fsys, dir, fn)
-	switch {
-	case err != nil:
-		return err
-	case len(found.Log.Damage) > 0:
-		return fmt.Errorf("journal: dump: %w", found.Log.Damage[0])
-	case found.Log.Aside != nil:
-		return fmt.Errorf("journal: dump: %w", found.Log.Aside)
+// state takes in a state record.
+func (i *inspector) state(rec seglog.Record) {
+	c, err := decodeState(rec.Payload)
+	if err != nil {
+		i.note(fmt.Errorf("record at %v: %w", rec.Position, err))
+		return
 	}
-	return nil
+	for _, p := range c.forgotten { // they may begin anew
+		delete(i.found.Have, p)
+	}
+	i.table.applyChange(c)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
+	"github.com/holdfast-mq/holdfast/internal/testkit/journals"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
@@ -63,7 +64,7 @@ func TestInspectDamaged(t *testing.T) {
 	if text := found.Faults[0].Error(); !strings.Contains(text, "missing at a damaged place") {
 		t.Error(text)
 	}
-	if err := journal.Dump(disk, dir, func(*journal.Record) error { return nil }); err == nil {
+	if err := journals.Dump(disk, dir, func(*journal.Record) error { return nil }); err == nil {
 		t.Error("Dump does not tell of the damage")
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/record"
+	"github.com/holdfast-mq/holdfast/internal/testkit/journals"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
@@ -333,7 +334,7 @@ func TestClosed(t *testing.T) {
 		t.Errorf("Sync: %v", err)
 	}
 	f.Close()
-	report, err := journal.Verify(disk, dir)
+	report, err := journals.Verify(disk, dir)
 	if err != nil || report.Messages != 3 || report.Have[1] != 3 {
 		t.Errorf("%+v, %v", report, err)
 	}

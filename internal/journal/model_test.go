@@ -8,6 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/testkit/journals"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
@@ -202,7 +203,7 @@ func (m *model) end() {
 // compare checks that of each publisher a prefix is there that has all that
 // was reported as durable, and forgets the rest.
 func (m *model) compare(reported *ledger) {
-	report, err := m.j.Verify()
+	report, err := journals.VerifyOpen(m.j, m.disk, dir)
 	if err != nil {
 		m.t.Fatal(err)
 	}

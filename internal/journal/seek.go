@@ -79,23 +79,9 @@ func (j *Journal) summarize(s segment) (summary, error) {
 
 // scan calls fn with the records from a position up to end, until fn returns false.
 func (j *Journal) scan(from, end Position, fn func(*Record) bool) error {
-	var r Record
-	return j.scanLog(from, end, func(rec seglog.Record) (bool, error) {
-		if Kind(rec.Kind) == kindState {
-			return true, nil
-		}
-		if err := decodeLogged(rec, &r); err != nil {
-			return false, err
-		}
-		return fn(&r), nil
-	})
-}
-
-// scanLog is scan with the log's records, state records among them.
-func (j *Journal) scanLog(from, end Position, fn func(seglog.Record) (bool, error)) error {
 	c := j.log.Cursor(from)
 	defer c.Close()
-	for {
+	for r := (Record{}); ; {
 		rec, err := c.Next()
 		if err == io.EOF || err == nil && rec.Position >= end {
 			return nil
@@ -103,7 +89,10 @@ func (j *Journal) scanLog(from, end Position, fn func(seglog.Record) (bool, erro
 		if err != nil {
 			return fmt.Errorf("journal: read at %v: %w", c.Position(), err)
 		}
-		if more, err := fn(rec); err != nil || !more {
+		if Kind(rec.Kind) == kindState {
+			continue
+		}
+		if err := decodeLogged(rec, &r); err != nil || !fn(&r) {
 			return err
 		}
 	}

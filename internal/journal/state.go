@@ -545,10 +545,10 @@ func (s summary) of(publisher uint64) uint64 {
 	return 0
 }
 
-func (s summary) vector() bookmark.Vector {
-	v := make(bookmark.Vector, len(s.highest))
-	for _, h := range s.highest {
-		v[h.Publisher] = h.Sequence
+func vectorOf(list []bookmark.Bookmark) bookmark.Vector {
+	v := make(bookmark.Vector, len(list))
+	for _, b := range list {
+		v[b.Publisher] = b.Sequence
 	}
 	return v
 }

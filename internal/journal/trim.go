@@ -74,7 +74,7 @@ func expendable(segs []segment, size int64, durable Position, now moment, r Rete
 		if !old && !over && r.Need <= 0 || s.end > durable {
 			return i
 		}
-		if r.Held != nil && r.Held(s.summary.vector()) {
+		if r.Held != nil && r.Held(vectorOf(s.summary.highest)) {
 			return i
 		}
 		size -= s.bytes

@@ -7,6 +7,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
+	"github.com/holdfast-mq/holdfast/internal/testkit/journals"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
@@ -52,7 +53,7 @@ func TestVerifyFinds(t *testing.T) {
 		{"the wrong order", []int64{5}, []*journal.Record{m(1, 2), m(1, 1)}, false},
 		{"time that goes back", []int64{5, 4}, []*journal.Record{m(1, 1), m(2, 1)}, false},
 	} {
-		report, err := journal.Verify(forge(t, tt.times, tt.rs...), dir)
+		report, err := journals.Verify(forge(t, tt.times, tt.rs...), dir)
 		if ok := err == nil; ok != tt.ok || ok && report.Records != len(tt.rs) {
 			t.Errorf("%s: %+v, %v", tt.name, report, err)
 		}
@@ -65,7 +66,7 @@ func TestDump(t *testing.T) {
 	fill(t, j, 1, 1, 100)
 	end(t, j)
 	next := uint64(1)
-	err := journal.Dump(disk, dir, func(r *journal.Record) error {
+	err := journals.Dump(disk, dir, func(r *journal.Record) error {
 		if r.Sequence != next {
 			t.Errorf("%d, want %d", r.Sequence, next)
 		}

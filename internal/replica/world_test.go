@@ -19,6 +19,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/ledger"
+	"github.com/holdfast-mq/holdfast/internal/testkit/journals"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memnet"
 )
@@ -48,7 +49,7 @@ func (w *world) end() {
 	for _, i := range w.instances {
 		w.Resume(i.name)
 		i.close()
-		if _, err := journal.Verify(i.disk, "j"); err != nil {
+		if _, err := journals.Verify(i.disk, "j"); err != nil {
 			w.t.Errorf("%s: %v", i.name, err)
 		}
 		if w.t.Failed() {

@@ -12,6 +12,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 	"github.com/holdfast-mq/holdfast/internal/servercore"
+	"github.com/holdfast-mq/holdfast/internal/testkit/journals"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 	"github.com/holdfast-mq/holdfast/server"
 )
@@ -64,7 +65,7 @@ func (i *Instance) dump(f func(*journal.Record)) {
 	if disk == nil {
 		disk = seglog.OS
 	}
-	err := journal.Dump(disk, cfg.Data, func(r *journal.Record) error {
+	err := journals.Dump(disk, cfg.Data, func(r *journal.Record) error {
 		f(r)
 		return nil
 	})

@@ -12,6 +12,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
+	"github.com/holdfast-mq/holdfast/internal/testkit/journals"
 )
 
 // The dump, which shares no code with the journal, reads what the journal wrote.
@@ -20,7 +21,7 @@ func TestDumpJournal(t *testing.T) {
 	writeJournal(t, dir, 1, 200)
 	writeJournal(t, dir, 201, 300) // behind a start, which rewrites the tail
 	var want []string
-	err := journal.Dump(seglog.OS, dir, func(r *journal.Record) error {
+	err := journals.Dump(seglog.OS, dir, func(r *journal.Record) error {
 		want = append(want, fmt.Sprintf("%016x %d %d %d %s %d", r.Publisher, r.Sequence, r.Prev, r.Kind, r.Topic, len(r.Body)))
 		return nil
 	})

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 
 	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/testkit/journals"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memnet"
 	"github.com/holdfast-mq/holdfast/server"
@@ -161,7 +162,7 @@ func (n *Node) Resume() { n.s.Net.Resume(n.Name) }
 // Verify checks a stopped instance's journal (G3, G4).
 func (n *Node) Verify() {
 	n.s.TB.Helper()
-	if _, err := journal.Verify(n.FS, n.Config.Data); err != nil {
+	if _, err := journals.Verify(n.FS, n.Config.Data); err != nil {
 		n.s.TB.Errorf("journal of %s: %v", n.Name, err)
 	}
 }
@@ -193,7 +194,7 @@ func (n *Node) Bodies() []string {
 
 func (n *Node) dump(f func(*journal.Record)) {
 	n.s.TB.Helper()
-	err := journal.Dump(n.FS, n.Config.Data, func(r *journal.Record) error {
+	err := journals.Dump(n.FS, n.Config.Data, func(r *journal.Record) error {
 		f(r)
 		return nil
 	})

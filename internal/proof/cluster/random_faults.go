@@ -11,6 +11,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/testkit/journals"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
@@ -364,7 +365,7 @@ func (r *random) mayLose(i, other *instance) bool {
 
 // damaged reports whether a journal has damage that is not healed.
 func damaged(fs *memfs.FS) bool {
-	return journal.Dump(fs.Image(memfs.Durable), "data", func(*journal.Record) error { return nil }) != nil
+	return journals.Dump(fs.Image(memfs.Durable), "data", func(*journal.Record) error { return nil }) != nil
 }
 
 // covers reports whether a vector covers all of another one.

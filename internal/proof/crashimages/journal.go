@@ -12,6 +12,7 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/journal"
+	"github.com/holdfast-mq/holdfast/internal/testkit/journals"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
@@ -42,6 +43,7 @@ type remembering struct {
 type journalLife struct {
 	rand    *rand.Rand
 	j       *journal.Journal
+	disk    *memfs.FS
 	made    int      // bodies
 	records []string // appended, in order
 	peers   []remembering
@@ -81,7 +83,7 @@ func (l *journalLife) reported(publisher uint64) uint64 {
 }
 
 func (l *journalLife) Open(disk *memfs.FS, _ bool) (err error) {
-	l.moved = make(map[uint64]uint64)
+	l.disk, l.moved = disk, make(map[uint64]uint64)
 	l.j, err = journal.Open(journal.Options{
 		FS: disk, Dir: "journal", SegmentBytes: 1200,
 		OnDurable: func(moved []journal.Moved, _ bool) {
@@ -379,7 +381,7 @@ func (l *journalLife) Check() error {
 	if err := errors.Join(l.checkPeers(), l.checkHoles()); err != nil {
 		return err
 	}
-	report, err := l.j.Verify()
+	report, err := journals.VerifyOpen(l.j, l.disk, "journal")
 	if err != nil {
 		return Violated("verify: %v", err)
 	}

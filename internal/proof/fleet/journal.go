@@ -4,6 +4,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/proof/checker"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
+	"github.com/holdfast-mq/holdfast/internal/testkit/journals"
 )
 
 // ReadJournal returns the messages in a stopped instance's journal. The key is
@@ -24,7 +25,7 @@ func ReadJournal(dir string, keyOf func(body []byte) (publisher, key string, err
 
 // Dump calls do for each message in a stopped instance's journal, in its order.
 func Dump(dir string, do func(topic string, body []byte) error) error {
-	return journal.Dump(seglog.ReadOnly, dir, func(r *journal.Record) error {
+	return journals.Dump(seglog.ReadOnly, dir, func(r *journal.Record) error {
 		if r.Kind != journal.Message {
 			return nil
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/replica"
 	"github.com/holdfast-mq/holdfast/internal/syncstatus"
+	"github.com/holdfast-mq/holdfast/internal/testkit/journals"
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 	"github.com/holdfast-mq/holdfast/pubstore"
 	"github.com/holdfast-mq/holdfast/server"
@@ -144,7 +145,7 @@ func (w *world) records(name string) []journal.Record {
 	w.TB.Helper()
 	n := w.Node(name)
 	var all []journal.Record
-	err := journal.Dump(snapshot(n.FS), n.Config.Data, func(r *journal.Record) error {
+	err := journals.Dump(snapshot(n.FS), n.Config.Data, func(r *journal.Record) error {
 		all = append(all, journal.Record{
 			Kind: r.Kind, Publisher: r.Publisher, Sequence: r.Sequence, Prev: r.Prev, Body: slices.Clone(r.Body),
 		})
