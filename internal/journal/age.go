@@ -60,7 +60,7 @@ func (j *Journal) keepAge(segs []segment, retain time.Duration) error {
 	if !due {
 		return nil
 	}
-	return j.appendChange(change{aged: true})
+	return j.appendChange(change{kind: stateAge})
 }
 
 // Amend implements seglog.Amender. A segment that is sealed when the log is opened

@@ -203,7 +203,7 @@ func (j *Journal) judge(err error) error {
 
 func (j *Journal) appendChangeLocked(c change) error {
 	c.time, c.age = max(j.table.lastTime, j.now()), j.agedLocked()
-	payload := appendChange(nil, c)
+	payload := c.payload()
 	if len(payload) > MaxRecord {
 		return fmt.Errorf("journal: state record: %w", ErrTooLarge)
 	}

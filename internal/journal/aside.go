@@ -126,7 +126,7 @@ func (j *Journal) refloor() error {
 	}
 	// Logged, for when the journal is whole again and nobody looks any more.
 	for part := range slices.Chunk(floors, floorsPerRecord) {
-		if err := j.appendChangeLocked(change{floors: part}); err != nil { // not shared yet
+		if err := j.appendChangeLocked(change{kind: stateFloors, list: part}); err != nil { // not shared yet
 			return err
 		}
 	}
@@ -152,7 +152,7 @@ func (j *Journal) indexAside() (changes []change, err error) {
 			if err != nil {
 				return nil, fmt.Errorf("set aside at %v: %w", rec.Position, err)
 			}
-			if c.forgotten == nil && c.peer == nil && (c.cluster == nil || j.table.cluster.ID.IsZero()) {
+			if c.kind != stateForgotten && c.kind != statePeer && (c.kind != stateCluster || j.table.cluster.ID.IsZero()) {
 				changes = append(changes, c)
 			}
 			continue

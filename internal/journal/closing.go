@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"encoding/binary"
 	"fmt"
 	"slices"
 	"time"
@@ -42,7 +41,7 @@ func (j *Journal) HearClosing(c Closing) error {
 	j.mu.Lock()
 	err := j.unusableLocked()
 	if after := j.table.closing.Max(c); err == nil && after != j.table.closing {
-		err = j.appendChangeLocked(change{closing: &after})
+		err = j.appendChangeLocked(change{kind: stateClosing, closing: after})
 	}
 	j.mu.Unlock()
 	if err = j.judge(err); err != nil {
@@ -64,7 +63,7 @@ func (j *Journal) advance(retain time.Duration) error {
 	}
 	next := j.table.closing
 	next.Clock++
-	return j.appendChangeLocked(change{closing: &next})
+	return j.appendChangeLocked(change{kind: stateClosing, closing: next})
 }
 
 // silent reports whether a publisher was not seen for twice retain.
@@ -101,7 +100,7 @@ func (j *Journal) forget(remaining []segment, agree func([]bookmark.Bookmark) (a
 	err := j.unusableLocked()
 	for part := range slices.Chunk(j.newlyClosedLocked(closed, remaining), floorsPerRecord) {
 		if err == nil {
-			err = j.appendChangeLocked(change{closed: part})
+			err = j.appendChangeLocked(change{kind: stateClosed, list: part})
 		}
 	}
 	t, next := j.table, j.table.closing
@@ -115,10 +114,10 @@ func (j *Journal) forget(remaining []segment, agree func([]bookmark.Bookmark) (a
 		next.Forgotten = max(next.Forgotten, p.seen+1)
 	}
 	if err == nil && next != t.closing {
-		err = j.appendChangeLocked(change{closing: &next})
+		err = j.appendChangeLocked(change{kind: stateClosing, closing: next})
 	}
 	if err == nil && len(gone) > 0 {
-		err = j.appendChangeLocked(change{forgotten: gone})
+		err = j.appendChangeLocked(change{kind: stateForgotten, ids: gone})
 	}
 	return err
 }
@@ -175,14 +174,10 @@ func (t *table) applyClosing(c Closing, age int64) {
 	t.closing = t.closing.Max(c)
 }
 
-// appendClosing appends the group's clock, the newest of the forgotten, and the age
-// of the log at which the clock has risen last.
-func appendClosing(b []byte, c Closing, age int64) []byte {
-	b = binary.AppendUvarint(b, c.Clock)
-	b = binary.AppendUvarint(b, c.Forgotten)
-	return binary.LittleEndian.AppendUint64(b, uint64(age))
-}
-
-func (f *fields) closing() (c Closing, age int64) {
-	return Closing{Clock: f.Uvarint(), Forgotten: f.Uvarint()}, int64(f.Uint64())
+// closing goes over the group's clock, the newest of the forgotten, and the age of the
+// log at which the clock has risen last.
+func (c *coder) closing(of *Closing, age *int64) {
+	c.uvarint(&of.Clock)
+	c.uvarint(&of.Forgotten)
+	number(c, age)
 }

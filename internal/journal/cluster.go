@@ -122,32 +122,10 @@ func (j *Journal) changeClusterLocked(becomes func(had Cluster) (Cluster, error)
 	if err != nil {
 		return err
 	}
-	return j.appendChangeLocked(change{cluster: &c})
+	return j.appendChangeLocked(change{kind: stateCluster, cluster: c})
 }
 
-// Flags of a cluster.
-const (
-	clusterFounded = 1 << iota
-	clusterIntact
-	clusterFlags = clusterFounded | clusterIntact
-)
-
-// appendCluster appends the id and the flags.
-func appendCluster(b []byte, c Cluster) []byte {
-	flags := byte(0)
-	if c.Founded {
-		flags |= clusterFounded
-	}
-	if c.Intact {
-		flags |= clusterIntact
-	}
-	return append(append(b, c.ID[:]...), flags)
-}
-
-func (f *fields) cluster() (c Cluster) {
-	copy(c.ID[:], f.Take(uint64(len(c.ID))))
-	flags := f.Byte()
-	c.Founded, c.Intact = flags&clusterFounded != 0, flags&clusterIntact != 0
-	f.Bad = f.Bad || flags&^clusterFlags != 0
-	return c
+func (c *coder) cluster(of *Cluster) {
+	c.bytes(of.ID[:])
+	c.flags(&of.Founded, &of.Intact)
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 
-	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/crc"
 	"github.com/holdfast-mq/holdfast/internal/record"
 )
@@ -26,14 +25,6 @@ func decodePayload(payload []byte, r *Record) error {
 	}
 	r.Time = int64(binary.LittleEndian.Uint64(payload))
 	return nil
-}
-
-// fields reads the fields of heads, summaries and state records.
-type fields struct{ record.Fields }
-
-func (f *fields) check() (c bookmark.Check) {
-	copy(c[:], f.Take(uint64(len(c))))
-	return c
 }
 
 // Sums of records that say nothing, see sumOf; 0 is none.

@@ -261,12 +261,12 @@ func FuzzHead(f *testing.F) {
 	tb.apply(&Record{Kind: Tombstone, Publisher: 9, Sequence: 3, Time: 5, Reason: []byte("no")}, 0)
 	tb.applyInterval(Interval{Destination: "b", Begin: time.UnixMicro(9), Ranges: []Range{{1, 2, 3}}})
 	f.Add(tb.Head())
-	f.Add(appendChange(nil, change{time: 3, interval: &tb.intervals[0]}))
-	f.Add(appendChange(nil, change{time: 3, floors: []bookmark.Bookmark{{Publisher: 1, Sequence: 2}}}))
-	f.Add(appendChange(nil, change{time: 3, forgotten: []uint64{4}}))
-	f.Add(appendChange(nil, change{time: 3, cluster: &Cluster{ID: ClusterID{1}, Intact: true}}))
-	f.Add(appendChange(nil, change{time: 3, settled: []uint64{4}}))
-	f.Add(appendChange(nil, change{time: 3, decree: &decreed{Decree: Decree{Incarnation: 1, Lost: []string{"b"}}, age: -5}}))
+	f.Add(payload(change{time: 3, kind: stateInterval, interval: tb.intervals[0]}))
+	f.Add(payload(change{time: 3, kind: stateFloors, list: []bookmark.Bookmark{{Publisher: 1, Sequence: 2}}}))
+	f.Add(payload(change{time: 3, kind: stateForgotten, ids: []uint64{4}}))
+	f.Add(payload(change{time: 3, kind: stateCluster, cluster: Cluster{ID: ClusterID{1}, Intact: true}}))
+	f.Add(payload(change{time: 3, kind: stateSettled, ids: []uint64{4}}))
+	f.Add(payload(change{time: 3, kind: stateDecree, decree: decreed{Decree: Decree{Incarnation: 1, Lost: []string{"b"}}, age: -5}}))
 	f.Add(tb.Summary())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		newTable(nil).RecoverHead(b)
@@ -277,6 +277,8 @@ func FuzzHead(f *testing.F) {
 		}
 	})
 }
+
+func payload(x change) []byte { return x.payload() }
 
 // A summary of another version is refused.
 func TestSummaryOfAnotherVersion(t *testing.T) {

@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -65,7 +64,7 @@ func (j *Journal) TakeDecree(d Decree) error {
 	j.mu.Lock()
 	age := j.agedLocked() - d.Stood.Microseconds()
 	j.mu.Unlock()
-	err := j.appendChange(change{decree: &decreed{d, age}})
+	err := j.appendChange(change{kind: stateDecree, decree: decreed{d, age}})
 	if err == nil {
 		err = j.Sync()
 	}
@@ -97,7 +96,7 @@ func (j *Journal) Settle(publisher uint64) error {
 	if !j.Unsettled(publisher) || mut.On(mut.R4DecreeAgain) {
 		return nil
 	}
-	if err := j.appendChange(change{settled: []uint64{publisher}}); err != nil {
+	if err := j.appendChange(change{kind: stateSettled, ids: []uint64{publisher}}); err != nil {
 		return fmt.Errorf("journal: settle %d: %w", publisher, err)
 	}
 	return nil
@@ -159,77 +158,26 @@ func (t *table) applySettled(ids []uint64) {
 	}
 }
 
-func appendDecree(b []byte, d decreed) []byte {
-	b = binary.AppendUvarint(b, d.Incarnation)
-	b = binary.LittleEndian.AppendUint64(b, d.ID)
-	b = appendNames(appendNames(b, d.Members), d.Lost)
-	b = binary.LittleEndian.AppendUint64(b, uint64(d.Time.UnixMicro()))
-	b = binary.LittleEndian.AppendUint64(b, uint64(d.age))
-	if d.Ended {
-		return append(b, 1)
-	}
-	return append(b, 0)
+func (c *coder) decree(d *decreed) {
+	c.uvarint(&d.Incarnation)
+	number(c, &d.ID)
+	list(c, &d.Members, 1, (*coder).text)
+	list(c, &d.Lost, 1, (*coder).text)
+	c.time(&d.Time)
+	number(c, &d.age)
+	c.flags(&d.Ended)
+	c.check(d.Incarnation > 0)
 }
 
-func (f *fields) decree() decreed {
-	d := decreed{Decree: Decree{Incarnation: f.Uvarint(), ID: f.Uint64(), Members: f.names(), Lost: f.names()}}
-	d.Time, d.age = time.UnixMicro(int64(f.Uint64())), int64(f.Uint64())
-	ended := f.Byte()
-	d.Ended, f.Bad = ended == 1, f.Bad || ended > 1 || d.Incarnation == 0
-	return d
-}
-
-func appendNames(b []byte, names []string) []byte {
-	b = binary.AppendUvarint(b, uint64(len(names)))
-	for _, n := range names {
-		b = binary.AppendUvarint(b, uint64(len(n)))
-		b = append(b, n...)
-	}
-	return b
-}
-
-func (f *fields) names() (names []string) {
-	for range f.Count(1) {
-		names = append(names, string(f.Take(f.Uvarint())))
-	}
-	return names
-}
-
-func appendIDs(b []byte, ids []uint64) []byte {
-	b = binary.AppendUvarint(b, uint64(len(ids)))
-	for _, id := range ids {
-		b = binary.LittleEndian.AppendUint64(b, id)
-	}
-	return b
-}
-
-func (f *fields) ids() (ids []uint64) {
-	for range f.Count(8) {
-		ids = append(ids, f.Uint64())
-	}
-	return ids
-}
-
-// appendDecreed appends the table's decree, if there is one, and the publishers
-// that have made use of it.
-func (t *table) appendDecreed(b []byte) []byte {
-	if t.decree.Incarnation == 0 {
-		return append(b, 0)
-	}
-	b = appendDecree(append(b, 1), t.decree)
-	var settled []uint64
-	for _, p := range t.sorted() {
-		if p.settled {
-			settled = append(settled, p.id)
-		}
-	}
-	return appendIDs(b, settled)
-}
-
-func (t *table) recoverDecreed(f *fields) {
-	if f.Byte() == 0 {
+// codeDecreed goes over the table's decree, if there is one, and the publishers that
+// have made use of it.
+func (t *table) codeDecreed(c *coder) {
+	is := t.decree.Incarnation > 0
+	if c.flags(&is); !is {
 		return
 	}
-	t.decree = f.decree()
-	t.applySettled(f.ids())
+	c.decree(&t.decree)
+	settled := t.idsOf(func(p *publisher) bool { return p.settled })
+	c.ids(&settled)
+	t.applySettled(settled)
 }

@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -62,7 +61,7 @@ func (j *Journal) appendDivergedLocked(news []bookmark.Bookmark) error {
 		j.table.applyDiverged(news)
 		return nil
 	}
-	return j.appendChangeLocked(change{diverged: news})
+	return j.appendChangeLocked(change{kind: stateDiverged, list: news})
 }
 
 // publishDiverged makes what the table knows visible to Diverged.
@@ -97,12 +96,11 @@ func (j *Journal) AllDiverged() bookmark.Vector {
 
 // divergedList returns the publishers that have diverged, ordered.
 func (t *table) divergedList() (list []bookmark.Bookmark) {
-	for _, p := range t.byID {
+	for _, p := range t.sorted() {
 		if p.diverged > 0 {
 			list = append(list, bookmark.Bookmark{Publisher: p.id, Sequence: p.diverged})
 		}
 	}
-	slices.SortFunc(list, func(a, b bookmark.Bookmark) int { return cmp.Compare(a.Publisher, b.Publisher) })
 	return list
 }
 
@@ -115,8 +113,7 @@ func (t *table) applyDiverged(list []bookmark.Bookmark) {
 	}
 }
 
-func (f *fields) diverged() (list []bookmark.Bookmark) {
-	list = f.bookmarks()
-	f.Bad = f.Bad || slices.ContainsFunc(list, func(d bookmark.Bookmark) bool { return d.Sequence == 0 })
-	return list
+func (c *coder) diverged(list *[]bookmark.Bookmark) {
+	c.bookmarks(list)
+	c.check(!slices.ContainsFunc(*list, func(d bookmark.Bookmark) bool { return d.Sequence == 0 }))
 }

@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"encoding/binary"
 	"slices"
 
 	"github.com/holdfast-mq/holdfast/internal/mut"
@@ -55,24 +54,9 @@ func (p *publisher) inHole(sequence uint64) (h hole, in bool) {
 	return p.holes[i], true
 }
 
-// appendHoles appends the holes that fit into room bytes, the newest.
-func appendHoles(b []byte, holes []hole, room int) []byte {
-	const longest = 2*binary.MaxVarintLen64 + 1
-	holes = holes[len(holes)-min(len(holes), max(room, 0)/longest):]
-	b = binary.AppendUvarint(b, uint64(len(holes)))
-	for _, h := range holes {
-		b = binary.AppendUvarint(b, h.from)
-		b = binary.AppendUvarint(b, h.to)
-		b = append(b, byte(h.cause))
-	}
-	return b
-}
-
-func (f *fields) holes() (holes []hole) {
-	for range f.Count(1 + 1 + 1) {
-		h := hole{from: f.Uvarint(), to: f.Uvarint(), cause: Cause(f.Byte())}
-		f.Bad = f.Bad || h.from == 0 || h.from > h.to || h.cause > Lost
-		holes = append(holes, h)
-	}
-	return holes
+func (c *coder) hole(h *hole) {
+	c.uvarint(&h.from)
+	c.uvarint(&h.to)
+	c.byte((*byte)(&h.cause))
+	c.check(0 < h.from && h.from <= h.to && h.cause <= Lost)
 }

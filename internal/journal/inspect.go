@@ -152,8 +152,10 @@ func (i *inspector) state(rec seglog.Record) {
 		i.note(fmt.Errorf("record at %v: %w", rec.Position, err))
 		return
 	}
-	for _, p := range c.forgotten { // they may begin anew
-		delete(i.found.Have, p)
+	if c.kind == stateForgotten {
+		for _, p := range c.ids { // they may begin anew
+			delete(i.found.Have, p)
+		}
 	}
 	i.table.applyChange(c)
 }

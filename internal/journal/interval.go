@@ -27,7 +27,7 @@ func (j *Journal) Degraded(i Interval) error {
 		i.End = time.UnixMicro(i.End.UnixMicro())
 	}
 	i.Ranges = slices.Clone(i.Ranges)
-	if err := j.appendChange(change{interval: &i}); err != nil {
+	if err := j.appendChange(change{kind: stateInterval, interval: i}); err != nil {
 		return fmt.Errorf("journal: note degraded interval of %s: %w", i.Destination, err)
 	}
 	return nil
@@ -42,4 +42,24 @@ func (j *Journal) Intervals() []Interval {
 		is[n].Ranges = slices.Clone(is[n].Ranges)
 	}
 	return is
+}
+
+// intervalLeast is the length of the shortest interval.
+const intervalLeast = 1 + 8 + 8 + 1
+
+func (c *coder) interval(i *Interval) {
+	c.text(&i.Destination)
+	c.time(&i.Begin)
+	end := int64(0) // going on
+	if !i.End.IsZero() {
+		end = i.End.UnixMicro()
+	}
+	if number(c, &end); c.reads && end != 0 {
+		i.End = time.UnixMicro(end)
+	}
+	list(c, &i.Ranges, 8+1+1, func(c *coder, r *Range) {
+		number(c, &r.Publisher)
+		c.uvarint(&r.From)
+		c.uvarint(&r.To)
+	})
 }

@@ -93,7 +93,7 @@ func (s *summary) inside() (list []stretch, rest Position, err error) {
 	if len(s.outline) == 0 {
 		return nil, 0, nil
 	}
-	f := fields{record.Fields{Rest: s.outline}}
+	f := record.Fields{Rest: s.outline}
 	list = make([]stretch, f.Count(1+1))
 	for i := range list {
 		rest += Position(f.Uvarint())

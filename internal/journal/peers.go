@@ -2,7 +2,6 @@ package journal
 
 import (
 	"cmp"
-	"encoding/binary"
 	"fmt"
 	"slices"
 )
@@ -24,7 +23,7 @@ func (j *Journal) Peers() []Peer {
 // RememberPeer remembers a peer, in the place of one of the same name. Records that
 // are appended afterwards are not durable before it is.
 func (j *Journal) RememberPeer(p Peer) error {
-	if err := j.appendChange(change{peer: &p}); err != nil {
+	if err := j.appendChange(change{kind: statePeer, peer: p}); err != nil {
 		return fmt.Errorf("journal: remember peer %s: %w", p.Name, err)
 	}
 	return nil
@@ -45,34 +44,10 @@ func (t *table) applyPeer(p Peer) {
 	}
 }
 
-// Flags of a remembered peer.
-const (
-	peerSends = 1 << iota
-	peerSync
-	peerFlags = peerSends | peerSync
-)
-
 // peerLeast is the length of the shortest peer.
 const peerLeast = 1 + 1
 
-// appendPeer appends length and name, and the flags.
-func appendPeer(b []byte, p Peer) []byte {
-	b = binary.AppendUvarint(b, uint64(len(p.Name)))
-	b = append(b, p.Name...)
-	flags := byte(0)
-	if p.Sends {
-		flags |= peerSends
-	}
-	if p.Sync {
-		flags |= peerSync
-	}
-	return append(b, flags)
-}
-
-func (f *fields) peer() Peer {
-	p := Peer{Name: string(f.Take(f.Uvarint()))}
-	flags := f.Byte()
-	p.Sends, p.Sync = flags&peerSends != 0, flags&peerSync != 0
-	f.Bad = f.Bad || flags&^peerFlags != 0
-	return p
+func (c *coder) peer(p *Peer) {
+	c.text(&p.Name)
+	c.flags(&p.Sends, &p.Sync)
 }

@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"encoding/binary"
 	"slices"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
@@ -98,48 +97,26 @@ func (p *publisher) mark(m topicMark) {
 	}
 }
 
-// appendTopics appends the names of topics, appendMarks the marks of a publisher.
-func (n *topicNames) appendTopics(b []byte) []byte {
-	b = binary.AppendUvarint(b, uint64(len(n.names)-1))
-	for _, name := range n.names[1:] {
-		b = binary.AppendUvarint(b, uint64(len(name)))
-		b = append(b, name...)
+// topicNames goes over the names of topics, marks over the marks of a publisher.
+func (c *coder) topicNames(n *topicNames) {
+	names := n.names[1:]
+	list(c, &names, 1, (*coder).text)
+	for i, name := range names { // not that of anyTopic, none too many, too long, or twice
+		c.check(!c.reads || n.number([]byte(name)) == uint32(i+1))
 	}
-	return b
 }
 
-func (p *publisher) appendMarks(b []byte) []byte {
-	b = binary.AppendUvarint(b, uint64(len(p.topics)))
-	for _, m := range p.topics {
-		b = binary.AppendUvarint(b, uint64(m.topic))
-		b = binary.AppendUvarint(b, p.have-m.sequence)
-	}
-	return b
-}
-
-// topicNames reads what appendTopics wrote, marks what appendMarks did.
-func (f *fields) topicNames() topicNames {
-	n := newTopicNames()
-	for range f.Count(1) {
-		name := f.Take(f.Uvarint())
-		if n.number(name) != uint32(len(n.names)-1) {
-			f.Bad = true // the name of anyTopic, one too many, too long, or twice
-			return n
+func (c *coder) marks(p *publisher, names int) {
+	list(c, &p.topics, 1+1, func(c *coder, m *topicMark) {
+		topic, below := uint64(m.topic), p.have-m.sequence
+		c.uvarint(&topic)
+		c.uvarint(&below)
+		c.check((topic < uint64(names) || topic == elsewhereTopic) && below <= p.have)
+		if c.reads && !c.Bad {
+			*m = topicMark{uint32(topic), p.have - below}
 		}
-	}
-	return n
-}
-
-func (f *fields) marks(p *publisher, names int) {
-	for range f.Count(2) {
-		topic, below := f.Uvarint(), f.Uvarint()
-		if topic >= uint64(names) && topic != elsewhereTopic || below > p.have {
-			f.Bad = true
-			return
-		}
-		p.topics = append(p.topics, topicMark{uint32(topic), p.have - below})
-	}
-	f.Bad = f.Bad || len(p.topics) > topicsMost+2
+	})
+	c.check(len(p.topics) <= topicsMost+2)
 }
 
 // removes takes over what the head of the oldest segment says of a publisher.

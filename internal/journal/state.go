@@ -5,8 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
-	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/format"
@@ -56,95 +54,9 @@ var ErrNotJournal = errors.New("not a journal")
 func (t *table) Head() []byte {
 	t.grow()
 	t.keptAge = t.age
-	b := append([]byte(headMagic), headVersion)
-	b = binary.LittleEndian.AppendUint64(b, uint64(t.lastTime))
-	b = binary.LittleEndian.AppendUint64(b, uint64(t.age))
-	b = binary.AppendUvarint(b, uint64(len(t.peers)))
-	for _, p := range t.peers {
-		b = appendPeer(b, p)
-	}
-	b = binary.AppendUvarint(b, uint64(len(t.intervals)))
-	for _, i := range t.intervals {
-		b = appendInterval(b, i)
-	}
-	b, reasons := t.appendReasons(b)
-	b = t.topics.appendTopics(b)
-	b = binary.AppendUvarint(b, uint64(len(t.sorted())))
-	room := headTombstones
-	for _, p := range t.sorted() {
-		b = binary.LittleEndian.AppendUint64(b, p.id)
-		b = append(b, p.checkInHead()...)
-		b = binary.AppendUvarint(b, p.have)
-		b = binary.AppendUvarint(b, p.floor)
-		b = binary.LittleEndian.AppendUint32(b, p.crc)
-		b = binary.LittleEndian.AppendUint64(b, p.seen)
-		b = binary.AppendUvarint(b, p.closed)
-		b = binary.AppendUvarint(b, p.closedAt)
-		b = p.appendMarks(b)
-		before := len(b)
-		b = appendHoles(b, p.holes, room)
-		b = appendTombstones(b, p.refused(), reasons, room-(len(b)-before))
-		room -= len(b) - before
-	}
-	b = t.appendUnknown(appendBookmarks(appendCluster(b, t.cluster), t.divergedList()))
-	return appendClosing(t.appendDecreed(b), t.closing, t.clockAge)
-}
-
-// appendUnknown appends the publishers whose running CRC is not known.
-func (t *table) appendUnknown(b []byte) []byte {
-	var ids []uint64
-	for _, p := range t.byID {
-		if p.crcUnknown {
-			ids = append(ids, p.id)
-		}
-	}
-	slices.Sort(ids)
-	return appendIDs(b, ids)
-}
-
-func (p *publisher) checkInHead() []byte {
-	if mut.On(mut.R10CheckNotInHead) {
-		return make([]byte, len(p.check))
-	}
-	return p.check[:]
-}
-
-// appendReasons appends each tombstone reason once and returns their indexes.
-// Index 0 is the empty one, which stands for those there is no room for.
-func (t *table) appendReasons(b []byte) ([]byte, map[string]uint64) {
-	index := map[string]uint64{"": 0}
-	order := []string{""}
-	size := 0
-	for _, p := range t.sorted() {
-		for _, s := range p.refused() {
-			if _, had := index[s.Reason]; had || size > headTombstones {
-				continue
-			}
-			index[s.Reason] = uint64(len(order))
-			order = append(order, s.Reason)
-			size += len(s.Reason)
-		}
-	}
-	b = binary.AppendUvarint(b, uint64(len(order)))
-	for _, reason := range order {
-		b = binary.AppendUvarint(b, uint64(len(reason)))
-		b = append(b, reason...)
-	}
-	return b, index
-}
-
-// appendTombstones appends the newest tombstones that fit into room bytes.
-func appendTombstones(b []byte, ts []Tombstoned, reasons map[string]uint64, room int) []byte {
-	const longest = 2 * binary.MaxVarintLen64
-	ts = ts[len(ts)-min(len(ts), max(room, 0)/longest):]
-	b = binary.AppendUvarint(b, uint64(len(ts)))
-	last := uint64(0)
-	for _, s := range ts {
-		b = binary.AppendUvarint(b, s.Sequence-last)
-		b = binary.AppendUvarint(b, reasons[s.Reason])
-		last = s.Sequence
-	}
-	return b
+	c := coder{b: append([]byte(headMagic), headVersion)}
+	t.code(&c)
+	return c.b
 }
 
 // RecoverHead makes the table what a head says.
@@ -156,35 +68,124 @@ func (t *table) RecoverHead(payload []byte) error {
 	if err := checkHead(payload); err != nil {
 		return err
 	}
-	f := fields{record.Fields{Rest: payload[len(headMagic)+1:]}}
-	t.lastTime, t.age = int64(f.Uint64()), int64(f.Uint64())
-	for range f.Count(peerLeast) {
-		t.peers = append(t.peers, f.peer())
-	}
-	for range f.Count(intervalLeast) {
-		t.intervals = append(t.intervals, f.interval())
-	}
-	reasons := f.reasons()
-	t.topics = f.topicNames()
-	for range f.Count(8 + len(bookmark.Check{}) + 1 + 1 + 4 + 8 + 1 + 1 + 1) {
-		t.recoverPublisher(&f, reasons)
-	}
-	t.cluster = f.cluster()
-	t.applyDiverged(f.diverged())
-	for range f.Count(8) {
-		t.publisher(f.Uint64()).crcUnknown = true
-	}
-	t.recoverDecreed(&f)
-	t.closing, t.clockAge = f.closing()
-	if f.Bad || len(f.Rest) > 0 {
+	c := newReader(payload[len(headMagic)+1:])
+	t.code(c)
+	if !c.ended() {
 		return fmt.Errorf("journal: head of %d bytes: %w", len(payload), errState)
 	}
 	return nil
 }
 
+// code goes over what stands in a head behind its version. The table is empty if it is read.
+func (t *table) code(c *coder) {
+	number(c, &t.lastTime)
+	number(c, &t.age)
+	list(c, &t.peers, peerLeast, (*coder).peer)
+	list(c, &t.intervals, intervalLeast, (*coder).interval)
+	reasons, index := t.reasons()
+	list(c, &reasons, 1, (*coder).text)
+	c.topicNames(&t.topics)
+	all, room := t.sorted(), headTombstones
+	list(c, &all, 8+len(bookmark.Check{})+1+1+4+8+1+1+1, func(c *coder, at **publisher) {
+		t.codePublisher(c, at)
+		before := len(c.b)
+		(*at).codeHoles(c, room)
+		(*at).codeTombstones(c, reasons, index, room-(len(c.b)-before))
+		room -= len(c.b) - before
+	})
+	c.cluster(&t.cluster)
+	diverged, unknown := t.divergedList(), t.idsOf(func(p *publisher) bool { return p.crcUnknown })
+	c.diverged(&diverged)
+	c.ids(&unknown)
+	t.applyDiverged(diverged)
+	for _, id := range unknown {
+		t.publisher(id).crcUnknown = true
+	}
+	t.codeDecreed(c)
+	c.closing(&t.closing, &t.clockAge)
+}
+
+// codePublisher goes over a publisher but for its holes and tombstones. One that is read is new.
+func (t *table) codePublisher(c *coder, at **publisher) {
+	if c.reads {
+		*at = t.publisher(c.Uint64())
+	} else {
+		number(c, &(*at).id)
+	}
+	p := *at
+	c.bytes(p.check[:])
+	if c.reads && mut.On(mut.R10CheckNotInHead) {
+		p.check = bookmark.Check{}
+	}
+	c.uvarint(&p.have)
+	c.uvarint(&p.floor)
+	c.uint32(&p.crc)
+	number(c, &p.seen)
+	c.uvarint(&p.closed)
+	c.uvarint(&p.closedAt)
+	c.marks(p, len(t.topics.names))
+}
+
+// codeHoles goes over the newest holes that fit into room bytes.
+func (p *publisher) codeHoles(c *coder, room int) {
+	holes := newest(p.holes, room/(2*binary.MaxVarintLen64+1))
+	if list(c, &holes, 1+1+1, (*coder).hole); c.reads {
+		p.holes = holes
+	}
+}
+
+// codeTombstones goes over the newest tombstones that fit into room bytes.
+func (p *publisher) codeTombstones(c *coder, reasons []string, index map[string]uint64, room int) {
+	tombstones, last := newest(p.refused(), room/(2*binary.MaxVarintLen64)), uint64(0)
+	list(c, &tombstones, 1+1, func(c *coder, s *Tombstoned) {
+		step, reason := s.Sequence-last, index[s.Reason]
+		c.uvarint(&step)
+		c.uvarint(&reason)
+		last += step
+		c.check(reason < uint64(len(reasons)))
+		if c.reads && !c.Bad {
+			*s = Tombstoned{Sequence: last, Reason: reasons[reason]}
+		}
+	})
+	if c.reads {
+		p.tombstones = tombstones
+	}
+}
+
+// newest returns the end of a list, so many at most.
+func newest[T any](list []T, most int) []T { return list[len(list)-min(len(list), max(most, 0)):] }
+
+// reasons returns each tombstone reason once, and their indexes. Index 0 is the empty
+// one, which stands for those there is no room for.
+func (t *table) reasons() (order []string, index map[string]uint64) {
+	order, index = []string{""}, map[string]uint64{"": 0}
+	size := 0
+	for _, p := range t.sorted() {
+		for _, s := range p.refused() {
+			if _, had := index[s.Reason]; had || size > headTombstones {
+				continue
+			}
+			index[s.Reason] = uint64(len(order))
+			order = append(order, s.Reason)
+			size += len(s.Reason)
+		}
+	}
+	return order, index
+}
+
+// idsOf returns the publishers of which something holds, ordered.
+func (t *table) idsOf(holds func(*publisher) bool) (ids []uint64) {
+	for _, p := range t.sorted() {
+		if holds(p) {
+			ids = append(ids, p.id)
+		}
+	}
+	return ids
+}
+
 // checkHead reports why a head that begins with start is not one of ours.
 func checkHead(start []byte) error {
-	f := fields{record.Fields{Rest: bytes.TrimPrefix(start, []byte(headMagic))}}
+	f := record.Fields{Rest: bytes.TrimPrefix(start, []byte(headMagic))}
 	if len(f.Rest) == len(start) {
 		return ErrNotJournal
 	}
@@ -197,36 +198,6 @@ func checkHead(start []byte) error {
 		return &format.VersionError{Found: uint64(v), Known: headVersion}
 	}
 	return nil
-}
-
-func (f *fields) reasons() []string {
-	reasons := make([]string, f.Count(1))
-	for i := range reasons {
-		reasons[i] = string(f.Take(f.Uvarint()))
-	}
-	return reasons
-}
-
-func (t *table) recoverPublisher(f *fields, reasons []string) {
-	p := t.publisher(f.Uint64())
-	p.check = f.check()
-	p.have = f.Uvarint()
-	p.floor = f.Uvarint()
-	p.crc = f.Uint32()
-	p.seen = f.Uint64()
-	p.closed, p.closedAt = f.Uvarint(), f.Uvarint()
-	f.marks(p, len(t.topics.names))
-	p.holes = f.holes()
-	last := uint64(0)
-	for range f.Count(2) {
-		last += f.Uvarint()
-		reason := f.Uvarint()
-		if reason >= uint64(len(reasons)) {
-			f.Bad = true
-			return
-		}
-		p.tombstones = append(p.tombstones, Tombstoned{Sequence: last, Reason: reasons[reason]})
-	}
 }
 
 // headVector reads the have of every publisher from a head.
@@ -276,61 +247,63 @@ func decodeLogged(rec seglog.Record, r *Record) error {
 
 // A change is a decoded state record.
 type change struct {
-	time      int64
-	floors    []bookmark.Bookmark
-	interval  *Interval
-	forgotten []uint64 // publishers (R10)
-	aged      bool     // nothing but the age
-	age       int64    // of the log
-	peer      *Peer
-	cluster   *Cluster
-	diverged  []bookmark.Bookmark // publishers, and the first number of each that is not proven equal
-	decree    *decreed
-	settled   []uint64 // publishers that have made use of it
-	closing   *Closing
-	closed    []bookmark.Bookmark // publishers of which nothing up to there is left anywhere
+	kind     byte
+	time     int64
+	age      int64               // of the log
+	list     []bookmark.Bookmark // floors, diverged or closed publishers
+	ids      []uint64            // forgotten publishers, or those that have made use of the decree
+	interval Interval
+	peer     Peer
+	cluster  Cluster
+	decree   decreed
+	closing  Closing
 }
 
-func decodeState(payload []byte) (change, error) {
-	f := fields{record.Fields{Rest: payload}}
-	c := change{time: int64(f.Uint64())}
-	switch what := f.Byte(); what {
-	case stateFloors:
-		c.floors = f.bookmarks()
-	case stateInterval:
-		i := f.interval()
-		c.interval = &i
-	case stateForgotten:
-		for range f.Count(8) {
-			c.forgotten = append(c.forgotten, f.Uint64())
-		}
-	case stateAge:
-		c.aged, c.age = true, int64(f.Uint64())
-	case statePeer:
-		p := f.peer()
-		c.peer = &p
-	case stateCluster:
-		cluster := f.cluster()
-		c.cluster = &cluster
+// payload returns the payload of the state record.
+func (x *change) payload() []byte {
+	var c coder
+	c.change(x)
+	return c.b
+}
+
+func decodeState(payload []byte) (x change, err error) {
+	c := newReader(payload)
+	if !c.change(&x) {
+		return x, fmt.Errorf("%w: unknown type %d", errState, x.kind)
+	}
+	if !c.ended() {
+		return x, errState
+	}
+	return x, nil
+}
+
+// change goes over a state record. It reports whether the kind is known.
+func (c *coder) change(x *change) bool {
+	number(c, &x.time)
+	c.byte(&x.kind)
+	switch x.kind {
+	case stateFloors, stateClosed:
+		c.bookmarks(&x.list)
 	case stateDiverged:
-		c.diverged = f.diverged()
+		c.diverged(&x.list)
+	case stateForgotten, stateSettled:
+		c.ids(&x.ids)
+	case stateInterval:
+		c.interval(&x.interval)
+	case stateAge:
+		number(c, &x.age)
+	case statePeer:
+		c.peer(&x.peer)
+	case stateCluster:
+		c.cluster(&x.cluster)
 	case stateDecree:
-		d := f.decree()
-		c.decree = &d
-	case stateSettled:
-		c.settled = f.ids()
+		c.decree(&x.decree)
 	case stateClosing:
-		heard, age := f.closing()
-		c.closing, c.age = &heard, age
-	case stateClosed:
-		c.closed = f.bookmarks()
+		c.closing(&x.closing, &x.age)
 	default:
-		return c, fmt.Errorf("%w: unknown type %d", errState, what)
+		return false
 	}
-	if f.Bad || len(f.Rest) > 0 {
-		return c, errState
-	}
-	return c, nil
+	return true
 }
 
 func (t *table) recoverState(rec seglog.Record) error {
@@ -343,123 +316,33 @@ func (t *table) recoverState(rec seglog.Record) error {
 }
 
 // applyChange is apply for a state record.
-func (t *table) applyChange(c change) {
-	t.lastTime = max(t.lastTime, c.time)
-	if c.aged {
-		t.age = max(t.age, c.age)
+func (t *table) applyChange(x change) {
+	t.lastTime = max(t.lastTime, x.time)
+	switch x.kind {
+	case stateFloors:
+		t.applyFloors(x.list)
+	case stateDiverged:
+		t.applyDiverged(x.list)
+	case stateClosed:
+		t.applyClosed(x.list)
+	case stateForgotten:
+		t.remove(x.ids)
+	case stateSettled:
+		t.applySettled(x.ids)
+	case stateInterval:
+		t.applyInterval(x.interval)
+	case stateAge:
+		t.age = max(t.age, x.age)
 		t.keptAge = t.age
+	case statePeer:
+		t.applyPeer(x.peer)
+	case stateCluster:
+		t.cluster = x.cluster
+	case stateDecree:
+		t.applyDecree(x.decree)
+	case stateClosing:
+		t.applyClosing(x.closing, x.age)
 	}
-	t.applyFloors(c.floors)
-	if c.interval != nil {
-		t.applyInterval(*c.interval)
-	}
-	if c.peer != nil {
-		t.applyPeer(*c.peer)
-	}
-	if c.cluster != nil {
-		t.cluster = *c.cluster
-	}
-	if c.decree != nil {
-		t.applyDecree(*c.decree)
-	}
-	if c.closing != nil {
-		t.applyClosing(*c.closing, c.age)
-	}
-	t.applySettled(c.settled)
-	t.applyDiverged(c.diverged)
-	t.applyClosed(c.closed)
-	t.remove(c.forgotten)
-}
-
-// appendChange appends a state record's payload.
-func appendChange(b []byte, c change) []byte {
-	b = binary.LittleEndian.AppendUint64(b, uint64(c.time))
-	if c.interval != nil {
-		return appendInterval(append(b, stateInterval), *c.interval)
-	}
-	if c.forgotten != nil {
-		b = binary.AppendUvarint(append(b, stateForgotten), uint64(len(c.forgotten)))
-		for _, id := range c.forgotten {
-			b = binary.LittleEndian.AppendUint64(b, id)
-		}
-		return b
-	}
-	if c.aged {
-		return binary.LittleEndian.AppendUint64(append(b, stateAge), uint64(c.age))
-	}
-	if c.peer != nil {
-		return appendPeer(append(b, statePeer), *c.peer)
-	}
-	if c.cluster != nil {
-		return appendCluster(append(b, stateCluster), *c.cluster)
-	}
-	if c.diverged != nil {
-		return appendBookmarks(append(b, stateDiverged), c.diverged)
-	}
-	if c.decree != nil {
-		return appendDecree(append(b, stateDecree), *c.decree)
-	}
-	if c.settled != nil {
-		return appendIDs(append(b, stateSettled), c.settled)
-	}
-	if c.closing != nil {
-		return appendClosing(append(b, stateClosing), *c.closing, c.age)
-	}
-	if c.closed != nil {
-		return appendBookmarks(append(b, stateClosed), c.closed)
-	}
-	return appendBookmarks(append(b, stateFloors), c.floors)
-}
-
-func appendBookmarks(b []byte, list []bookmark.Bookmark) []byte {
-	b = binary.AppendUvarint(b, uint64(len(list)))
-	for _, x := range list {
-		b = binary.LittleEndian.AppendUint64(b, x.Publisher)
-		b = binary.AppendUvarint(b, x.Sequence)
-	}
-	return b
-}
-
-func (f *fields) bookmarks() (list []bookmark.Bookmark) {
-	for range f.Count(8 + 1) {
-		list = append(list, bookmark.Bookmark{Publisher: f.Uint64(), Sequence: f.Uvarint()})
-	}
-	return list
-}
-
-// intervalLeast is the length of the shortest interval.
-const intervalLeast = 1 + 8 + 8 + 1
-
-// appendInterval appends length and name of the destination, begin and end
-// (microseconds, end 0: going on), count of ranges and these.
-func appendInterval(b []byte, i Interval) []byte {
-	b = binary.AppendUvarint(b, uint64(len(i.Destination)))
-	b = append(b, i.Destination...)
-	end := int64(0)
-	if !i.End.IsZero() {
-		end = i.End.UnixMicro()
-	}
-	b = binary.LittleEndian.AppendUint64(b, uint64(i.Begin.UnixMicro()))
-	b = binary.LittleEndian.AppendUint64(b, uint64(end))
-	b = binary.AppendUvarint(b, uint64(len(i.Ranges)))
-	for _, r := range i.Ranges {
-		b = binary.LittleEndian.AppendUint64(b, r.Publisher)
-		b = binary.AppendUvarint(b, r.From)
-		b = binary.AppendUvarint(b, r.To)
-	}
-	return b
-}
-
-func (f *fields) interval() Interval {
-	i := Interval{Destination: string(f.Take(f.Uvarint()))}
-	i.Begin = time.UnixMicro(int64(f.Uint64()))
-	if end := int64(f.Uint64()); end != 0 {
-		i.End = time.UnixMicro(end)
-	}
-	for range f.Count(8 + 1 + 1) {
-		i.Ranges = append(i.Ranges, Range{Publisher: f.Uint64(), From: f.Uvarint(), To: f.Uvarint()})
-	}
-	return i
 }
 
 // A summary says what a segment holds.
@@ -491,22 +374,14 @@ func (t *table) grow() {
 }
 
 func appendSummary(b []byte, s summary) []byte {
-	b = append(b, summaryVersion)
-	b = binary.LittleEndian.AppendUint64(b, uint64(s.from))
-	b = binary.LittleEndian.AppendUint64(b, uint64(s.to))
-	b = binary.LittleEndian.AppendUint64(b, uint64(s.age))
-	b = binary.LittleEndian.AppendUint64(b, uint64(s.last))
-	b = binary.AppendUvarint(b, uint64(len(s.highest)))
-	for _, h := range s.highest {
-		b = binary.LittleEndian.AppendUint64(b, h.Publisher)
-		b = binary.AppendUvarint(b, h.Sequence)
-	}
-	return append(b, s.outline...)
+	c := coder{b: append(b, summaryVersion)}
+	c.summary(&s)
+	return append(c.b, s.outline...)
 }
 
-func decodeSummary(payload []byte) (summary, error) {
-	f := fields{record.Fields{Rest: payload}}
-	version := f.Byte()
+func decodeSummary(payload []byte) (s summary, err error) {
+	c := newReader(payload)
+	version := c.Byte()
 	switch {
 	case version > summaryVersion:
 		return summary{}, &format.VersionError{File: "a summary", Found: uint64(version), Known: summaryVersion}
@@ -515,16 +390,21 @@ func decodeSummary(payload []byte) (summary, error) {
 	case version < summaryVersion:
 		return summary{}, fmt.Errorf("journal: summary of version %d, which is not read any more", version)
 	}
-	s := summary{from: int64(f.Uint64()), to: int64(f.Uint64()), age: int64(f.Uint64()), last: Position(f.Uint64())}
-	s.highest = make([]bookmark.Bookmark, f.Count(8+1))
-	for i := range s.highest {
-		s.highest[i] = bookmark.Bookmark{Publisher: f.Uint64(), Sequence: f.Uvarint()}
-	}
-	s.outline = f.Take(uint64(len(f.Rest)))
-	if f.Bad || len(f.Rest) > 0 {
+	c.summary(&s)
+	s.outline = c.Take(uint64(len(c.Rest)))
+	if c.Bad {
 		return summary{}, fmt.Errorf("journal: summary of %d bytes: %w", len(payload), errState)
 	}
 	return s, nil
+}
+
+// summary goes over a summary but for its outline.
+func (c *coder) summary(s *summary) {
+	number(c, &s.from)
+	number(c, &s.to)
+	number(c, &s.age)
+	number(c, &s.last)
+	c.bookmarks(&s.highest)
 }
 
 // covered reports whether v covers all that the segment holds.

@@ -104,7 +104,7 @@ func (j *Journal) removeSegments(segs []segment) error {
 	first := segs[len(segs)-1].end
 	j.learnRemoved(first) // before the floors: where these are above, removal was elsewhere
 	for floors := range slices.Chunk(floorsOf(segs), floorsPerRecord) {
-		if err := j.appendChange(change{floors: floors}); err != nil {
+		if err := j.appendChange(change{kind: stateFloors, list: floors}); err != nil {
 			return err
 		}
 	}

@@ -1,0 +1,48 @@
+package journal
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/hex"
+	"os"
+	"strings"
+	"testing"
+)
+
+// What testdata/formats.txt holds is read, and written again to the byte.
+func TestFormats(t *testing.T) {
+	f, err := os.Open("testdata/formats.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	lines := 0
+	for s := bufio.NewScanner(f); s.Scan(); lines++ {
+		kind, text, _ := strings.Cut(s.Text(), " ")
+		want, err := hex.DecodeString(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := again(kind, want); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s %x became %x, %v", kind, want, got, err)
+		}
+	}
+	if lines != 17 {
+		t.Errorf("%d lines", lines)
+	}
+}
+
+// again decodes bytes and makes them again.
+func again(kind string, b []byte) ([]byte, error) {
+	switch kind {
+	case "head":
+		tb := newTable(nil)
+		err := tb.RecoverHead(b)
+		return tb.Head(), err
+	case "summary":
+		s, err := decodeSummary(b)
+		return appendSummary(nil, s), err
+	}
+	x, err := decodeState(b)
+	return x.payload(), err
+}
