@@ -79,14 +79,11 @@ func (j *Journal) Ahead() time.Duration {
 	wall := j.o.Now().UnixMicro()
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return beyondTolerance(time.Duration(j.table.lastTime-wall) * time.Microsecond)
-}
-
-func beyondTolerance(d time.Duration) time.Duration {
-	if d <= clockTolerance {
+	ahead := time.Duration(j.table.lastTime-wall) * time.Microsecond
+	if ahead <= clockTolerance {
 		return 0
 	}
-	return d
+	return ahead
 }
 
 // reportClock logs that the wall clock was set while the log was open, that the

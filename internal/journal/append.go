@@ -177,15 +177,20 @@ func (j *Journal) logLocked(r *Record) error {
 // now returns the time by the journal's clock as Record.Time counts it.
 func (j *Journal) now() int64 { return j.o.Now().UnixMicro() }
 
-// appendChange adds a state record to the log and applies it.
-func (j *Journal) appendChange(c change) error {
+// appending calls do with mu held once there is room.
+func (j *Journal) appending(do func() error) error {
 	j.mu.Lock()
 	err := j.waitRoomLocked()
 	if err == nil {
-		err = j.appendChangeLocked(c)
+		err = do()
 	}
 	j.mu.Unlock()
 	return j.judge(err)
+}
+
+// appendChange adds a state record to the log and applies it.
+func (j *Journal) appendChange(c change) error {
+	return j.appending(func() error { return j.appendChangeLocked(c) })
 }
 
 // errDisk marks an error of the log in an append, which is final.

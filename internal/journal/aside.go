@@ -60,11 +60,7 @@ type aside struct {
 // Damage returns what was found damaged at Open with SetAside, or nil; while
 // it isn't nil, records are being merged from a peer and from what was set
 // aside (R8).
-func (j *Journal) Damage() *seglog.DamageError {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.damage
-}
+func (j *Journal) Damage() *seglog.DamageError { return locked(&j.mu, &j.damage) }
 
 // openAside prepares for merging, if Open has found damage or there is
 // something that an earlier one had set aside.
@@ -239,11 +235,7 @@ func (j *Journal) mergeAside(publisher uint64) error {
 	return nil
 }
 
-func (j *Journal) merging() *aside {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.aside
-}
+func (j *Journal) merging() *aside { return locked(&j.mu, &j.aside) }
 
 // takeRun offers the records of a run to admission.
 func (j *Journal) takeRun(a *aside, publisher uint64, n run) error {

@@ -28,11 +28,7 @@ const (
 )
 
 // Closing returns the group's clock, and what was forgotten, as far as is known here.
-func (j *Journal) Closing() Closing {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.table.closing
-}
+func (j *Journal) Closing() Closing { return locked(&j.mu, &j.table.closing) }
 
 // HearClosing takes in what a peer knows. Records that are appended afterwards are
 // not durable before it is: a publisher is never seen earlier by the log than by the

@@ -46,18 +46,10 @@ var (
 )
 
 // Cluster returns the group that the journal belongs to.
-func (j *Journal) Cluster() Cluster {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.table.cluster
-}
+func (j *Journal) Cluster() Cluster { return locked(&j.mu, &j.table.cluster) }
 
 // Empty reports whether the journal knows no publisher.
-func (j *Journal) Empty() bool {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return len(j.table.byID) == 0
-}
+func (j *Journal) Empty() bool { return j.Publishers() == 0 }
 
 // Found makes the journal the first one of a group, with a new id, durably. It
 // fails if the journal has an id.
@@ -75,14 +67,14 @@ func (j *Journal) Adopt(id ClusterID) error { return j.join(Cluster{ID: id}, tru
 // join has the journal belong to a group. No record can come in between.
 func (j *Journal) join(c Cluster, empty bool) error {
 	c.Intact = c.Intact || mut.On(mut.R10IntactAtOnce)
-	err := j.changeCluster(func(had Cluster) (Cluster, error) {
+	err := j.appending(func() error {
 		switch {
-		case !had.ID.IsZero():
-			return c, errHasCluster
+		case !j.table.cluster.ID.IsZero():
+			return errHasCluster
 		case empty && len(j.table.byID) > 0 && j.damage == nil && !mut.On(mut.R2AdoptsWithRecords):
-			return c, errHasRecords
+			return errHasRecords
 		}
-		return c, nil
+		return j.appendChangeLocked(change{kind: stateCluster, cluster: c})
 	})
 	if err == nil {
 		err = j.Sync()
@@ -96,33 +88,15 @@ func (j *Journal) join(c Cluster, empty bool) error {
 // BecomeIntact notes that the journal is intact again. It is durable before what is
 // appended afterwards, and after what was appended before.
 func (j *Journal) BecomeIntact() error {
-	err := j.changeCluster(func(had Cluster) (Cluster, error) {
-		had.Intact = true
-		return had, nil
+	err := j.appending(func() error {
+		c := j.table.cluster
+		c.Intact = true
+		return j.appendChangeLocked(change{kind: stateCluster, cluster: c})
 	})
 	if err != nil {
 		return fmt.Errorf("journal: become intact: %w", err)
 	}
 	return nil
-}
-
-// changeCluster appends what becomes of what was there.
-func (j *Journal) changeCluster(change func(had Cluster) (Cluster, error)) error {
-	j.mu.Lock()
-	err := j.waitRoomLocked()
-	if err == nil {
-		err = j.changeClusterLocked(change)
-	}
-	j.mu.Unlock()
-	return j.judge(err)
-}
-
-func (j *Journal) changeClusterLocked(becomes func(had Cluster) (Cluster, error)) error {
-	c, err := becomes(j.table.cluster)
-	if err != nil {
-		return err
-	}
-	return j.appendChangeLocked(change{kind: stateCluster, cluster: c})
 }
 
 func (c *coder) cluster(of *Cluster) {

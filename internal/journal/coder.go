@@ -105,8 +105,8 @@ func (c *coder) flags(all ...*bool) {
 	c.b = append(c.b, b)
 }
 
-// list goes over the count of entries and these, each of least bytes or more.
-func list[T any](c *coder, all *[]T, least int, each func(*coder, *T)) {
+// listOf goes over the count of entries and these, each of least bytes or more.
+func listOf[T any](c *coder, all *[]T, least int, each func(*coder, *T)) {
 	if c.reads {
 		n := c.Count(least)
 		*all = slices.Grow([]T(nil), n)[:n]
@@ -119,10 +119,10 @@ func list[T any](c *coder, all *[]T, least int, each func(*coder, *T)) {
 }
 
 // ids goes over publishers, bookmarks over what each of them has.
-func (c *coder) ids(all *[]uint64) { list(c, all, 8, number[uint64]) }
+func (c *coder) ids(all *[]uint64) { listOf(c, all, 8, number[uint64]) }
 
 func (c *coder) bookmarks(all *[]bookmark.Bookmark) {
-	list(c, all, 8+1, func(c *coder, b *bookmark.Bookmark) {
+	listOf(c, all, 8+1, func(c *coder, b *bookmark.Bookmark) {
 		number(c, &b.Publisher)
 		c.uvarint(&b.Sequence)
 	})

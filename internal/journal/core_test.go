@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -171,8 +172,12 @@ func TestRingsPutBack(t *testing.T) {
 	if b.ring.get(math.MaxUint64-1) != 28 || b.ring.get(math.MaxUint64) != 29 || c.ring.get(1) != 31 {
 		t.Error("contents of 2 or 3 are not known")
 	}
-	if s.oldest != c || s.oldest.newer != b || s.newest != a || s.bytes != 3*ringLeast*crcBytes {
-		t.Errorf("%d is the oldest, %d the newest of %d bytes", s.oldest.id, s.newest.id, s.bytes)
+	var order []uint64 // from the newest on
+	for e := s.order.Front(); e != nil; e = e.Next() {
+		order = append(order, e.Value.(*publisher).id)
+	}
+	if !slices.Equal(order, []uint64{1, 2, 3}) || s.bytes != 3*ringLeast*crcBytes {
+		t.Errorf("%v, %d bytes", order, s.bytes)
 	}
 }
 

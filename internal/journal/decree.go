@@ -161,8 +161,8 @@ func (t *table) applySettled(ids []uint64) {
 func (c *coder) decree(d *decreed) {
 	c.uvarint(&d.Incarnation)
 	number(c, &d.ID)
-	list(c, &d.Members, 1, (*coder).text)
-	list(c, &d.Lost, 1, (*coder).text)
+	listOf(c, &d.Members, 1, (*coder).text)
+	listOf(c, &d.Lost, 1, (*coder).text)
 	c.time(&d.Time)
 	number(c, &d.age)
 	c.flags(&d.Ended)

@@ -36,32 +36,27 @@ func (j *Journal) Diverge(found []bookmark.Bookmark) (changed []bookmark.Bookmar
 
 // noteDiverged appends those of found that are news.
 func (j *Journal) noteDiverged(found []bookmark.Bookmark) (news []bookmark.Bookmark, err error) {
-	j.mu.Lock()
-	err = j.waitRoomLocked()
-	for _, b := range found {
-		had, have := uint64(0), uint64(0)
-		if p := j.table.byID[b.Publisher]; p != nil {
-			had, have = p.diverged, p.have
+	err = j.appending(func() error {
+		for _, b := range found {
+			had, have := uint64(0), uint64(0)
+			if p := j.table.byID[b.Publisher]; p != nil {
+				had, have = p.diverged, p.have
+			}
+			b.Sequence = max(1, min(b.Sequence, have+1))
+			if had == 0 || b.Sequence < had {
+				news = append(news, b)
+			}
 		}
-		b.Sequence = max(1, min(b.Sequence, have+1))
-		if had == 0 || b.Sequence < had {
-			news = append(news, b)
+		if mut.On(mut.R11DivergedNotDurable) {
+			j.table.applyDiverged(news)
+			return nil
 		}
-	}
-	if err == nil && len(news) > 0 {
-		err = j.appendDivergedLocked(news)
-	}
-	j.mu.Unlock()
-	return news, j.judge(err)
-}
-
-// appendDivergedLocked notes them in the log and the table.
-func (j *Journal) appendDivergedLocked(news []bookmark.Bookmark) error {
-	if mut.On(mut.R11DivergedNotDurable) {
-		j.table.applyDiverged(news)
-		return nil
-	}
-	return j.appendChangeLocked(change{kind: stateDiverged, list: news})
+		if len(news) == 0 {
+			return nil
+		}
+		return j.appendChangeLocked(change{kind: stateDiverged, list: news})
+	})
+	return news, err
 }
 
 // publishDiverged makes what the table knows visible to Diverged.

@@ -57,7 +57,7 @@ func (c *coder) interval(i *Interval) {
 	if number(c, &end); c.reads && end != 0 {
 		i.End = time.UnixMicro(end)
 	}
-	list(c, &i.Ranges, 8+1+1, func(c *coder, r *Range) {
+	listOf(c, &i.Ranges, 8+1+1, func(c *coder, r *Range) {
 		number(c, &r.Publisher)
 		c.uvarint(&r.From)
 		c.uvarint(&r.To)

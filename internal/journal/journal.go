@@ -3,6 +3,7 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -176,15 +177,7 @@ func (j *Journal) State(publisher uint64) (s State, known bool) {
 }
 
 // States returns all publishers' states, ordered by publisher.
-func (j *Journal) States() []State {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	states := make([]State, len(j.table.sorted()))
-	for i, p := range j.table.sorted() {
-		states[i] = j.table.state(p)
-	}
-	return states
-}
+func (j *Journal) States() []State { return j.StatesFrom(0, math.MaxInt) }
 
 // StatesFrom returns the states of the publishers with ids from one on, ordered by
 // publisher, most of them at most.
@@ -217,12 +210,7 @@ func (j *Journal) Tombstones(publisher, above uint64) []Tombstoned {
 		return nil
 	}
 	ts := p.refused()
-	at, _ := slices.BinarySearchFunc(ts, above, func(s Tombstoned, above uint64) int {
-		if s.Sequence <= above {
-			return -1
-		}
-		return 1
-	})
+	at, _ := slices.BinarySearchFunc(ts, above+1, bySequenceOf)
 	return slices.Clone(ts[at:])
 }
 
@@ -239,39 +227,37 @@ func (j *Journal) Seen(publisher uint64) {
 func (j *Journal) First() Position { return j.notZero(j.log.First()) }
 
 // End is the position behind the newest record.
-func (j *Journal) End() Position {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.end
-}
+func (j *Journal) End() Position { return locked(&j.mu, &j.end) }
 
 // Durable is the position behind the newest durable record.
-func (j *Journal) Durable() Position {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.durable
+func (j *Journal) Durable() Position { return locked(&j.mu, &j.durable) }
+
+// locked returns a value that mu guards.
+func locked[T any](mu *sync.Mutex, value *T) T {
+	mu.Lock()
+	defer mu.Unlock()
+	return *value
 }
 
 // DurableVector returns the durable end and a vector that covers what stands
 // before it, and nothing that was not durable when it returned: the base of a
 // subscription that starts at NOW (R9).
 func (j *Journal) DurableVector() (Position, bookmark.Vector) {
-	at, v := j.Durable(), make(bookmark.Vector, j.Publishers())
-	j.each(func(p *publisher) {
-		if p.durable > 0 {
-			v[p.id] = p.durable
-		}
-	})
-	return at, v
+	return j.Durable(), j.vector(j.Publishers(), func(p *publisher) uint64 { return p.durable })
 }
 
 // Floors returns the floor of every publisher that has one: the base of a
 // subscription that starts at EPOCH.
 func (j *Journal) Floors() bookmark.Vector {
-	v := make(bookmark.Vector)
+	return j.vector(0, func(p *publisher) uint64 { return p.floor })
+}
+
+// vector returns a number of each publisher, but for 0: about so many.
+func (j *Journal) vector(about int, of func(*publisher) uint64) bookmark.Vector {
+	v := make(bookmark.Vector, about)
 	j.each(func(p *publisher) {
-		if p.floor > 0 {
-			v[p.id] = p.floor
+		if n := of(p); n > 0 {
+			v[p.id] = n
 		}
 	})
 	return v
@@ -310,11 +296,7 @@ func (j *Journal) Space() (free, total int64, err error) {
 }
 
 // Err returns why the journal has failed, or nil.
-func (j *Journal) Err() error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.err
-}
+func (j *Journal) Err() error { return locked(&j.mu, &j.err) }
 
 // Close syncs, stops the syncer and releases the directory.
 func (j *Journal) Close() error {
@@ -324,14 +306,11 @@ func (j *Journal) Close() error {
 	if !j.stop(false) {
 		return ErrClosed
 	}
-	err := j.Err()
-	if cerr := j.closeAside(); err == nil && cerr != nil {
-		err = fmt.Errorf("journal: close: %w", cerr)
+	failed := j.Err()
+	if err := errors.Join(j.closeAside(), j.log.Close()); err != nil && failed == nil {
+		return fmt.Errorf("journal: close: %w", err)
 	}
-	if cerr := j.log.Close(); err == nil && cerr != nil {
-		err = fmt.Errorf("journal: close: %w", cerr)
-	}
-	return err
+	return failed
 }
 
 // Kill releases the directory as a death of the process would: nothing more is written.

@@ -24,24 +24,13 @@ type outline struct {
 
 	list      []stretch // oldest first
 	bookmarks int       // in list
-
-	// Of the stretch that is being written.
-	number uint32 // of all in this table's life, from 1
-	first  Position
-	open   []*publisher // empty: none is
+	openStretch
 }
 
-// add adds what stands from first to end, where these publishers have what they have.
-func (o *outline) add(first, end Position, publishers []*publisher) {
-	if len(o.open) == 0 {
-		o.number++
-		o.first = first
-	}
+// note adds what stands from first to end, where these publishers have what they have.
+func (o *outline) note(first, end Position, publishers []*publisher) {
 	for _, p := range publishers {
-		if p.outlined != o.number {
-			p.outlined = o.number
-			o.open = append(o.open, p)
-		}
+		o.add(p, &p.outlined, first)
 	}
 	begin := o.first
 	if len(o.list) > 0 {
@@ -52,9 +41,8 @@ func (o *outline) add(first, end Position, publishers []*publisher) {
 	if end-o.first < o.segment/outlineStretches || float64(o.bookmarks+len(o.open)) > room {
 		return
 	}
-	o.list = append(o.list, newStretch(o.first, o.open))
 	o.bookmarks += len(o.open)
-	o.open = clearAll(o.open)
+	o.list = append(o.list, o.close())
 }
 
 // take returns the outline of a segment that ends at end, and begins the next.
@@ -63,7 +51,8 @@ func (o *outline) take(end Position) (list []stretch, rest Position) {
 	if len(o.open) > 0 {
 		rest = o.first
 	}
-	o.list, o.bookmarks, o.open = nil, 0, clearAll(o.open)
+	o.list, o.bookmarks = nil, 0
+	o.drop()
 	return list, rest
 }
 

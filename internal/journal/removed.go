@@ -100,14 +100,14 @@ func (p *publisher) mark(m topicMark) {
 // topicNames goes over the names of topics, marks over the marks of a publisher.
 func (c *coder) topicNames(n *topicNames) {
 	names := n.names[1:]
-	list(c, &names, 1, (*coder).text)
+	listOf(c, &names, 1, (*coder).text)
 	for i, name := range names { // not that of anyTopic, none too many, too long, or twice
 		c.check(!c.reads || n.number([]byte(name)) == uint32(i+1))
 	}
 }
 
 func (c *coder) marks(p *publisher, names int) {
-	list(c, &p.topics, 1+1, func(c *coder, m *topicMark) {
+	listOf(c, &p.topics, 1+1, func(c *coder, m *topicMark) {
 		topic, below := uint64(m.topic), p.have-m.sequence
 		c.uvarint(&topic)
 		c.uvarint(&below)

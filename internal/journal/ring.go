@@ -1,5 +1,7 @@
 package journal
 
+import "container/list"
+
 const (
 	ringLeast = 16   // entries of a new ring
 	ringMost  = 4096 // newest sequences of a publisher whose content is known (R11)
@@ -62,8 +64,8 @@ func (g *ring) grow() int {
 // rings bounds the memory of all rings: the one whose publisher has been
 // silent for longest goes first. The list runs from the newest to the oldest.
 type rings struct {
-	bytes, most    int
-	newest, oldest *publisher
+	bytes, most int
+	order       list.List // of publishers
 }
 
 // remember notes the sum of what stands for all above after, up to last.
@@ -78,50 +80,29 @@ func (s *rings) remember(p *publisher, after, last uint64, sum uint32) {
 
 // put notes what stands for a sequence.
 func (s *rings) put(p *publisher, sequence uint64, crc uint32) {
-	if s.newest != p {
-		s.unlink(p)
-		s.link(p)
+	if p.place == nil {
+		p.place = s.order.PushFront(p)
+	} else {
+		s.order.MoveToFront(p.place)
 	}
 	s.bytes += p.ring.put(sequence, crc)
-	for s.bytes > s.most && s.oldest != p {
-		s.drop(s.oldest)
+	for s.bytes > s.most && s.oldest() != p {
+		s.drop(s.oldest())
 	}
 }
 
 // drop forgets a publisher's ring.
 func (s *rings) drop(p *publisher) {
-	s.unlink(p)
+	if p.place != nil {
+		s.order.Remove(p.place)
+		p.place = nil
+	}
 	s.bytes -= crcBytes * len(p.ring.crcs)
 	p.ring = ring{}
 }
 
-func (s *rings) link(p *publisher) {
-	p.older = s.newest
-	if s.newest != nil {
-		s.newest.newer = p
-	} else {
-		s.oldest = p
-	}
-	s.newest = p
-	p.linked = true
-}
-
-func (s *rings) unlink(p *publisher) {
-	if !p.linked {
-		return
-	}
-	if p.newer != nil {
-		p.newer.older = p.older
-	} else {
-		s.newest = p.older
-	}
-	if p.older != nil {
-		p.older.newer = p.newer
-	} else {
-		s.oldest = p.newer
-	}
-	p.newer, p.older, p.linked = nil, nil, false
-}
+// oldest returns the publisher that has been silent for longest.
+func (s *rings) oldest() *publisher { return s.order.Back().Value.(*publisher) }
 
 // learnContents fills the rings from the newest records. What the log has
 // replayed may be short: a fresh segment begins after each kill.
@@ -167,9 +148,9 @@ type ringOf struct {
 
 // takeAll takes all rings out, the one first whose publisher has been silent for longest.
 func (s *rings) takeAll() (all []ringOf) {
-	for s.oldest != nil {
-		all = append(all, ringOf{s.oldest, s.oldest.ring})
-		s.drop(s.oldest)
+	for s.order.Len() > 0 {
+		all = append(all, ringOf{s.oldest(), s.oldest().ring})
+		s.drop(s.oldest())
 	}
 	return all
 }

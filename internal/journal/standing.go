@@ -1,11 +1,11 @@
 package journal
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
 
-	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/record"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
@@ -56,15 +56,7 @@ func (j *Journal) remembered(publisher, sequence uint64, sum uint32) (s Standing
 	return Standing{Kind: Gone, Cause: h.cause}, sequence <= p.floor // no hole: Removed
 }
 
-func bySequenceOf(t Tombstoned, sequence uint64) int {
-	switch {
-	case t.Sequence < sequence:
-		return -1
-	case t.Sequence > sequence:
-		return 1
-	}
-	return 0
-}
+func bySequenceOf(t Tombstoned, sequence uint64) int { return cmp.Compare(t.Sequence, sequence) }
 
 // A recall reads a publisher's records again, in order. It knows the last one
 // that it has read.
@@ -172,8 +164,7 @@ func (s *summary) seekNumber(publisher, sequence uint64, first Position) (Positi
 		return first, err
 	}
 	for _, part := range list {
-		i, found := slices.BinarySearchFunc(part.highest, bookmark.Bookmark{Publisher: publisher}, byPublisher)
-		if found && part.highest[i].Sequence >= sequence {
+		if highestOf(part.highest, publisher) >= sequence {
 			return part.first, nil
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/format"
@@ -80,13 +81,13 @@ func (t *table) RecoverHead(payload []byte) error {
 func (t *table) code(c *coder) {
 	number(c, &t.lastTime)
 	number(c, &t.age)
-	list(c, &t.peers, peerLeast, (*coder).peer)
-	list(c, &t.intervals, intervalLeast, (*coder).interval)
+	listOf(c, &t.peers, peerLeast, (*coder).peer)
+	listOf(c, &t.intervals, intervalLeast, (*coder).interval)
 	reasons, index := t.reasons()
-	list(c, &reasons, 1, (*coder).text)
+	listOf(c, &reasons, 1, (*coder).text)
 	c.topicNames(&t.topics)
 	all, room := t.sorted(), headTombstones
-	list(c, &all, 8+len(bookmark.Check{})+1+1+4+8+1+1+1, func(c *coder, at **publisher) {
+	listOf(c, &all, 8+len(bookmark.Check{})+1+1+4+8+1+1+1, func(c *coder, at **publisher) {
 		t.codePublisher(c, at)
 		before := len(c.b)
 		(*at).codeHoles(c, room)
@@ -129,7 +130,7 @@ func (t *table) codePublisher(c *coder, at **publisher) {
 // codeHoles goes over the newest holes that fit into room bytes.
 func (p *publisher) codeHoles(c *coder, room int) {
 	holes := newest(p.holes, room/(2*binary.MaxVarintLen64+1))
-	if list(c, &holes, 1+1+1, (*coder).hole); c.reads {
+	if listOf(c, &holes, 1+1+1, (*coder).hole); c.reads {
 		p.holes = holes
 	}
 }
@@ -137,7 +138,7 @@ func (p *publisher) codeHoles(c *coder, room int) {
 // codeTombstones goes over the newest tombstones that fit into room bytes.
 func (p *publisher) codeTombstones(c *coder, reasons []string, index map[string]uint64, room int) {
 	tombstones, last := newest(p.refused(), room/(2*binary.MaxVarintLen64)), uint64(0)
-	list(c, &tombstones, 1+1, func(c *coder, s *Tombstoned) {
+	listOf(c, &tombstones, 1+1, func(c *coder, s *Tombstoned) {
 		step, reason := s.Sequence-last, index[s.Reason]
 		c.uvarint(&step)
 		c.uvarint(&reason)
@@ -411,16 +412,12 @@ func (c *coder) summary(s *summary) {
 func (s summary) covered(v bookmark.Vector) bool { return covers(v, s.highest) }
 
 // of returns a publisher's highest sequence in the segment, 0 if it has none.
-func (s summary) of(publisher uint64) uint64 {
-	for lo, hi := 0, len(s.highest); lo < hi; {
-		switch mid := (lo + hi) / 2; {
-		case s.highest[mid].Publisher == publisher:
-			return s.highest[mid].Sequence
-		case s.highest[mid].Publisher < publisher:
-			lo = mid + 1
-		default:
-			hi = mid
-		}
+func (s summary) of(publisher uint64) uint64 { return highestOf(s.highest, publisher) }
+
+// highestOf returns the sequence of a publisher in an ordered list, 0 if it is not there.
+func highestOf(list []bookmark.Bookmark, publisher uint64) uint64 {
+	if i, found := slices.BinarySearchFunc(list, bookmark.Bookmark{Publisher: publisher}, byPublisher); found {
+		return list[i].Sequence
 	}
 	return 0
 }

@@ -6,8 +6,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// A Step is one fsync of a journal that is stepped, from its beginning to its
-// end. What is appended in between is not part of it.
+// A Step is one fsync, from its beginning to its end. What is appended in between is
+// not part of it.
 type Step struct {
 	j *Journal
 	b batch

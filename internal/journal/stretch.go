@@ -29,31 +29,49 @@ type stretches struct {
 	bookmarks int       // in list
 	outline   outline   // of the segment that is being written
 
-	// Of the one that is being written.
+	openStretch
+}
+
+// An openStretch is the one that is being written.
+type openStretch struct {
 	number uint32 // of all in this table's life, from 1
 	first  Position
 	open   []*publisher // empty: none is
+}
+
+// add adds a publisher, of which last is the number of the one that it was last added
+// to, to one that begins at first unless it is open.
+func (o *openStretch) add(p *publisher, last *uint32, first Position) {
+	if len(o.open) == 0 {
+		o.number++
+		o.first = first
+	}
+	if *last != o.number {
+		*last = o.number
+		o.open = append(o.open, p)
+	}
+}
+
+// close returns the stretch, in which its publishers have what they have.
+func (o *openStretch) close() stretch {
+	s := stretch{first: o.first, highest: make([]bookmark.Bookmark, len(o.open))}
+	for i, p := range o.open {
+		s.highest[i] = bookmark.Bookmark{Publisher: p.id, Sequence: p.have}
+	}
+	o.drop()
+	return s
+}
+
+// drop leaves the stretch out.
+func (o *openStretch) drop() {
+	clear(o.open)
+	o.open = o.open[:0]
 }
 
 // newStretches returns stretches for a log with segments of so many bytes.
 func newStretches(segment int64) stretches {
 	segment = cmp.Or(segment, defaultSegment)
 	return stretches{bytes: Position(min(stretchBytes, segment/16)), outline: outline{segment: Position(segment)}}
-}
-
-// newStretch returns what begins at first, where these publishers have what they have.
-func newStretch(first Position, publishers []*publisher) stretch {
-	s := stretch{first: first, highest: make([]bookmark.Bookmark, len(publishers))}
-	for i, p := range publishers {
-		s.highest[i] = bookmark.Bookmark{Publisher: p.id, Sequence: p.have}
-	}
-	return s
-}
-
-// clearAll returns an empty list in the same memory.
-func clearAll(list []*publisher) []*publisher {
-	clear(list)
-	return list[:0]
 }
 
 // endSegment ends a segment behind its last record, and returns its outline.
@@ -67,14 +85,7 @@ func (t *stretches) note(p *publisher, at Position) {
 	if len(t.open) > 0 && at-t.first >= t.bytes {
 		t.end(at)
 	}
-	if len(t.open) == 0 {
-		t.number++
-		t.first = at
-	}
-	if p.stretch != t.number {
-		p.stretch = t.number
-		t.open = append(t.open, p)
-	}
+	t.add(p, &p.stretch, at)
 }
 
 // end ends the stretch that is being written, if one is, before the position at.
@@ -82,9 +93,8 @@ func (t *stretches) end(at Position) {
 	if len(t.open) == 0 {
 		return
 	}
-	t.outline.add(t.first, at, t.open)
-	s := newStretch(t.first, t.open)
-	t.open = clearAll(t.open)
+	t.outline.note(t.first, at, t.open)
+	s := t.close()
 	t.list = append(t.list, s)
 	t.bookmarks += len(s.highest)
 	drop := 0

@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-
-	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
 // A batch is what one fsync covers: what had been appended when it was begun
@@ -27,14 +25,11 @@ func (j *Journal) sync() {
 		if !ok {
 			return
 		}
-		if _, err := j.log.Sync(); err != nil {
-			j.fail(fmt.Errorf("journal: sync: %w", err))
+		s := Step{j, b}
+		if s.Sync() != nil {
 			return
 		}
-		j.becomeDurable(b)
-		if mut.On(mut.R7CountsLater) {
-			j.becomeDurable(j.takeBatch())
-		}
+		s.End()
 	}
 }
 

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"cmp"
+	"container/list"
 	"slices"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
@@ -35,9 +36,8 @@ type publisher struct {
 	topics        []topicMark // of its messages
 	removedTopics []topicMark // of those up to removed
 
-	ring         ring
-	linked       bool // in the list of rings
-	newer, older *publisher
+	ring  ring
+	place *list.Element // in the order of rings; nil: it has none
 
 	noted
 	dirty bool // have may be above durable
