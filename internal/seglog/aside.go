@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"os"
 	"path"
@@ -49,41 +48,34 @@ func (r *recovery) setAside(d *DamageError) error {
 	if len(kept) > 0 {
 		first = kept[len(kept)-1].end
 	}
-	if err := r.writeAside(dir, first, d); err != nil {
-		return err
-	}
-	if err := r.writeCut(d.Position, first); err != nil {
-		return err
-	}
-	return r.finishCut()
+	return inOrder(
+		func() error { return r.writeAside(dir, first, d) },
+		func() error { return r.writeCut(d.Position, first) },
+		r.finishCut,
+	)
 }
 
 // writeAside is step 1.
 func (r *recovery) writeAside(dir string, first Position, d *DamageError) error {
 	head := appendDamage(nil, d)
 	s := newSegment(dir, first, head)
-	f, err := r.o.FS.OpenFile(path.Join(dir, segmentName(first, suffixTmp)), os.O_CREATE|os.O_TRUNC)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	err = r.eachBehind(d.Position, func(rec Record) error {
-		frame := moved(rec.frame, s.salt, s.end)
-		err := writeAt(f, frame, s.offset(s.end))
-		s.end += Position(len(frame))
-		return err
+	err := writeFile(r.o.FS, path.Join(dir, segmentName(first, suffixTmp)), func(f File) error {
+		err := r.eachBehind(d.Position, func(rec Record) error {
+			frame := moved(rec.frame, s.salt, s.end)
+			err := writeAt(f, frame, s.offset(s.end))
+			s.end += Position(len(frame))
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		s.durable = s.end // it gets its name when it is whole
+		if err := writeAt(f, s.appendStart(nil, head), 0); err != nil {
+			return err
+		}
+		return f.Truncate(s.offset(s.end))
 	})
 	if err != nil {
-		return err
-	}
-	s.durable = s.end // it gets its name when it is whole
-	if err := writeAt(f, s.appendStart(nil, head), 0); err != nil {
-		return err
-	}
-	if err := f.Truncate(s.offset(s.end)); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
 		return err
 	}
 	return r.o.FS.SyncDir(dir)
@@ -151,58 +143,32 @@ func tornFrom(f File, s *segment, from, limit Position) (Position, error) {
 
 // writeCut is step 2.
 func (r *recovery) writeCut(cut, aside Position) error {
-	b := binary.LittleEndian.AppendUint32([]byte(cutMagic), version)
-	b = append(b, 0, 0, 0, 0)
-	b = binary.LittleEndian.AppendUint64(b, uint64(cut))
-	b = binary.LittleEndian.AppendUint64(b, uint64(aside))
-	b = append(b, make([]byte, headerSize-4-len(b))...)
-	b = binary.LittleEndian.AppendUint32(b, checksum(b))
-	name := path.Join(r.o.Dir, cutName)
-	f, err := r.o.FS.OpenFile(name+suffixTmp, os.O_CREATE|os.O_TRUNC)
-	if err != nil {
-		return err
-	}
-	err = writeAt(f, b, 0)
-	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = keepStrange(r.o.FS, r.o.Dir, cutName, cutMagic)
-	}
-	if err == nil {
-		err = r.o.FS.Rename(name+suffixTmp, name)
-	}
-	if err == nil {
-		err = r.o.FS.SyncDir(r.o.Dir)
-	}
-	return err
+	return inOrder(
+		func() error {
+			return writeFile(r.o.FS, path.Join(r.o.Dir, cutName+suffixTmp), func(f File) error {
+				return writeAt(f, block{p: cut, q: aside}.appendTo(nil, cutMagic), 0)
+			})
+		},
+		func() error { return keepStrange(r.o.FS, r.o.Dir, cutName, cutMagic) },
+		func() error { return rename(r.o.FS, r.o.Dir, cutName+suffixTmp, cutName) },
+	)
 }
 
-// readCut returns what step 2 wrote, found false if a cut isn't under way.
+// readCut returns what step 2 wrote, found false if a cut isn't under way. A rotten one
+// is none: the damage will be found again.
 func (r *recovery) readCut() (cut, aside Position, found bool, err error) {
-	f, err := r.o.FS.OpenFile(path.Join(r.o.Dir, cutName), 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return 0, 0, false, nil
-	}
-	if err != nil {
-		return 0, 0, false, err
-	}
-	defer f.Close()
-	size, err := f.Size()
-	if err != nil || size != headerSize {
-		return 0, 0, false, err
-	}
-	var b [headerSize]byte
-	if err := readAt(f, b[:], 0); err != nil {
-		return 0, 0, false, err
-	}
-	if !framed(b[:], cutMagic) {
-		return 0, 0, false, nil // rotten: the damage will be found again
-	}
-	return Position(binary.LittleEndian.Uint64(b[16:])), Position(binary.LittleEndian.Uint64(b[24:])), true, nil
+	var k block
+	err = withFile(r.o.FS, path.Join(r.o.Dir, cutName), func(f File) error {
+		size, err := f.Size()
+		if err != nil || size != headerSize {
+			return err
+		}
+		var b [headerSize]byte
+		err = readAt(f, b[:], 0)
+		k, found = decodeBlock(b[:], cutMagic)
+		return err
+	})
+	return k.p, k.q, found, unlessMissing(err)
 }
 
 // finishCut does steps 3 to 5, if a cut is under way.
@@ -212,27 +178,18 @@ func (r *recovery) finishCut() error {
 		return err
 	}
 	dir := asideDir(r.o.Dir)
-	tmp := path.Join(dir, segmentName(aside, suffixTmp))
-	err = r.o.FS.Rename(tmp, path.Join(dir, segmentName(aside, suffixLog)))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err := r.o.FS.SyncDir(dir); err != nil {
-		return err
-	}
-	if err := r.list(); err != nil {
-		return err
-	}
-	if err := r.cutSegments(cut); err != nil {
-		return err
-	}
-	if err := r.o.FS.SyncDir(r.o.Dir); err != nil {
-		return err
-	}
-	if err := r.o.FS.Remove(path.Join(r.o.Dir, cutName)); err != nil {
-		return err
-	}
-	return r.o.FS.SyncDir(r.o.Dir)
+	return inOrder(
+		func() error {
+			tmp := path.Join(dir, segmentName(aside, suffixTmp))
+			return unlessMissing(r.o.FS.Rename(tmp, path.Join(dir, segmentName(aside, suffixLog))))
+		},
+		func() error { return r.o.FS.SyncDir(dir) },
+		r.list,
+		func() error { return r.cutSegments(cut) },
+		func() error { return r.o.FS.SyncDir(r.o.Dir) },
+		func() error { return r.o.FS.Remove(path.Join(r.o.Dir, cutName)) },
+		func() error { return r.o.FS.SyncDir(r.o.Dir) },
+	)
 }
 
 // cutSegments is step 4. The oldest segment stays for its head. A mark of damage goes with its segment; that of the
@@ -342,11 +299,8 @@ func listAside(disk FS, dir string) ([]*segment, error) {
 // findAside is listAside without a change to the disk.
 func findAside(disk FS, dir string) (segs []*segment, left []string, err error) {
 	names, err := disk.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, nil
-	}
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, unlessMissing(err)
 	}
 	for _, name := range names {
 		if _, ok := parseName(name, suffixTmp); ok {
@@ -387,20 +341,16 @@ func openAside(o Options) (*Log, *DamageError, error) {
 // asideDamage reads why s is there. A head that can't be read is no reason to
 // forget that there was damage.
 func asideDamage(disk FS, s *segment) *DamageError {
-	unknown := &DamageError{File: s.name(), Reason: "found earlier, its description can't be read"}
-	f, err := disk.OpenFile(s.name(), 0)
-	if err != nil {
-		return unknown
+	d, known := (*DamageError)(nil), false
+	err := withFile(disk, s.name(), func(f File) error {
+		head, err := readHead(f, s)
+		d, known = decodeDamage(head)
+		return err
+	})
+	if err != nil || !known {
+		return &DamageError{File: s.name(), Reason: "found earlier, its description can't be read"}
 	}
-	defer f.Close()
-	head, err := readHead(f, s)
-	if err != nil {
-		return unknown
-	}
-	if d, ok := decodeDamage(head); ok {
-		return d
-	}
-	return unknown
+	return d
 }
 
 // Aside returns a cursor over the good records that Open has set aside
@@ -461,11 +411,7 @@ func (l *Log) dropFile(name string) error {
 
 // Damage returns what was found damaged and cut (Options.SetAside) by this Open
 // or an earlier one, until DropAside; nil if nothing was.
-func (l *Log) Damage() *DamageError {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.damage
-}
+func (l *Log) Damage() *DamageError { return locked(&l.mu, &l.damage) }
 
 // mark leaves word that s is damaged, for the next Open, which would not look
 // at a sealed segment otherwise.
@@ -483,8 +429,7 @@ func mark(disk FS, s *segment) error {
 // unmark removes the marks of segments that turned out good, or went.
 func (r *recovery) unmark() error {
 	for _, first := range slices.Sorted(maps.Keys(r.marked)) {
-		err := r.o.FS.Remove(path.Join(r.o.Dir, segmentName(first, suffixBad)))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := unlessMissing(r.o.FS.Remove(path.Join(r.o.Dir, segmentName(first, suffixBad)))); err != nil {
 			return err
 		}
 	}

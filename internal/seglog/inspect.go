@@ -60,11 +60,7 @@ type inspector struct {
 }
 
 func (i *inspector) run() error {
-	// Locked first, so that nobody opens it meanwhile.
-	if _, err := i.r.o.FS.ReadDir(i.r.o.Dir); err != nil {
-		return err
-	}
-	lock, err := i.r.o.FS.Lock(i.r.o.Dir)
+	lock, err := lockThere(i.r.o) // first, so that nobody opens it meanwhile
 	if err != nil {
 		return err
 	}
@@ -217,21 +213,12 @@ func (i *inspector) walk(f File, s *segment, end, noted Position) (Position, err
 
 // records visits the good records from at on, up to the first place where none stands.
 func (i *inspector) records(f File, s *segment, at, end Position) (Position, error) {
-	sc, err := scan(f, s, at, end)
-	if err != nil {
-		return at, err
-	}
-	for {
-		rec, ok, err := sc.next()
-		if err != nil || !ok {
-			return sc.at, err
+	return eachFrame(f, s, at, end, func(rec Record) error {
+		if rec.Kind < ownerKind || i.v.Record == nil {
+			return nil
 		}
-		if rec.Kind >= ownerKind && i.v.Record != nil {
-			if err := i.v.Record(rec); err != nil {
-				return sc.at, err
-			}
-		}
-	}
+		return i.v.Record(rec)
+	})
 }
 
 // nextGood finds the next good frame behind a bad place.

@@ -1,6 +1,7 @@
 package seglog
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -239,31 +240,19 @@ func (l *Log) First() Position {
 }
 
 // End returns the position behind the newest record appended.
-func (l *Log) End() Position {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.end
-}
+func (l *Log) End() Position { return locked(&l.mu, &l.end) }
 
 // Durable returns the position behind what this process has synced.
-func (l *Log) Durable() Position {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.durable
-}
-
-// Unwritten returns the bytes appended and not yet written to the file.
-func (l *Log) Unwritten() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return int(l.end - l.written)
-}
+func (l *Log) Durable() Position { return locked(&l.mu, &l.durable) }
 
 // Err returns why the log has failed or ErrClosed, nil while it works.
-func (l *Log) Err() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.err
+func (l *Log) Err() error { return locked(&l.mu, &l.err) }
+
+// locked returns a value that mu guards.
+func locked[T any](mu *sync.Mutex, value *T) T {
+	mu.Lock()
+	defer mu.Unlock()
+	return *value
 }
 
 // Segments returns what the log consists of, oldest first.
@@ -322,12 +311,7 @@ func (l *Log) Head(first Position) ([]byte, error) {
 
 // findLocked returns the index of the segment that holds p.
 func (l *Log) findLocked(p Position) (int, bool) {
-	i, _ := slices.BinarySearchFunc(l.segs, p, func(s *segment, p Position) int {
-		if s.first <= p {
-			return -1
-		}
-		return 1
-	})
+	i, _ := slices.BinarySearchFunc(l.segs, p+1, func(s *segment, p Position) int { return cmp.Compare(s.first, p) })
 	return i - 1, i > 0
 }
 

@@ -3,6 +3,7 @@
 package seglog
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -52,8 +53,5 @@ func (f *mappedFile) WriteAt(b []byte, at int64) (n int, err error) {
 func (f *mappedFile) Close() error {
 	err := unix.Munmap(f.mem)
 	f.mem = nil
-	if cerr := f.osFile.Close(); err == nil {
-		err = cerr
-	}
-	return err
+	return cmp.Or(err, f.osFile.Close())
 }

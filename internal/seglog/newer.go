@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"path"
 	"slices"
 	"strings"
@@ -23,10 +22,7 @@ func (r *recovery) refuseNewer() error {
 	}
 	for _, dir := range []string{r.o.Dir, asideDir(r.o.Dir)} {
 		names, err := r.o.FS.ReadDir(dir)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
+		if err := unlessMissing(err); err != nil {
 			return err
 		}
 		for _, name := range names {
@@ -44,22 +40,19 @@ func (r *recovery) refuseNewerFile(dir, name string) error {
 	if magic == "" {
 		return nil
 	}
-	f, err := r.o.FS.OpenFile(path.Join(dir, name), 0)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	found, err := newerVersion(f, magic, places)
-	if err != nil {
-		return err
-	}
-	if found > 0 {
-		return &format.VersionError{File: path.Join(dir, name), Found: uint64(found), Known: version}
-	}
-	if first, ok := parseName(name, suffixLog); ok && dir == r.o.Dir && r.o.CheckHead != nil {
-		return r.checkHead(f, first)
-	}
-	return nil
+	return withFile(r.o.FS, path.Join(dir, name), func(f File) error {
+		found, err := newerVersion(f, magic, places)
+		if err != nil {
+			return err
+		}
+		if found > 0 {
+			return &format.VersionError{File: path.Join(dir, name), Found: uint64(found), Known: version}
+		}
+		if first, ok := parseName(name, suffixLog); ok && dir == r.o.Dir && r.o.CheckHead != nil {
+			return r.checkHead(f, first)
+		}
+		return nil
+	})
 }
 
 // expected returns the magic that a file of this name begins with, and where
@@ -157,20 +150,13 @@ func keepUnknown(disk FS, dir, name string) error {
 // keepStrange is keepUnknown for a file that something else than the log has
 // put there. One that begins with zeros is what a power cut left of ours.
 func keepStrange(disk FS, dir, name, magic string) error {
-	f, err := disk.OpenFile(path.Join(dir, name), 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
 	var b [8]byte
-	_, err = f.ReadAt(b[:], 0)
-	if errors.Is(err, io.EOF) {
-		err = nil
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
+	err := withFile(disk, path.Join(dir, name), func(f File) error {
+		_, err := f.ReadAt(b[:], 0)
 		return err
+	})
+	if err != nil && !errors.Is(err, io.EOF) {
+		return unlessMissing(err)
 	}
 	if b == [8]byte{} || string(b[:]) == magic {
 		return nil

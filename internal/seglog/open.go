@@ -53,25 +53,13 @@ func recoverLog(o Options) (*Log, error) {
 }
 
 func (r *recovery) run() error {
-	if err := r.refuseNewer(); err != nil {
-		return err
+	redo := func() error {
+		if err := r.redo(); err != nil {
+			return fmt.Errorf("write what was staged: %w", err)
+		}
+		return nil
 	}
-	if err := r.finishCut(); err != nil {
-		return err
-	}
-	if err := r.redo(); err != nil {
-		return fmt.Errorf("write what was staged: %w", err)
-	}
-	if err := r.settle(); err != nil {
-		return err
-	}
-	if err := r.replay(); err != nil {
-		return err
-	}
-	if err := r.renew(); err != nil {
-		return err
-	}
-	return r.unmark()
+	return inOrder(r.refuseNewer, r.finishCut, redo, r.settle, r.replay, r.renew, r.unmark)
 }
 
 // settle inspects the log until there is no damage in it any more.
@@ -155,21 +143,16 @@ func (r *recovery) last() *foundSegment {
 // readSegment reads what stands before and behind the records.
 func readSegment(disk FS, dir string, first Position) (*segment, error) {
 	s := &segment{header: header{first: first}, dir: dir, end: first, state: growing}
-	f, err := disk.OpenFile(s.name(), 0)
+	err := withFile(disk, s.name(), func(f File) (err error) {
+		if s.size, err = f.Size(); err == nil {
+			err = s.readHeader(f)
+		}
+		if err == nil && !s.bad {
+			err = s.readFooter(f)
+		}
+		return err
+	})
 	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	if s.size, err = f.Size(); err != nil {
-		return nil, err
-	}
-	if err := s.readHeader(f); err != nil {
-		return nil, fmt.Errorf("read %s: %w", s.name(), err)
-	}
-	if s.bad {
-		return s, nil
-	}
-	if err := s.readFooter(f); err != nil {
 		return nil, fmt.Errorf("read %s: %w", s.name(), err)
 	}
 	return s, nil
@@ -328,12 +311,7 @@ func (r *recovery) knownHead(i int) (at int, known bool, err error) {
 }
 
 func (r *recovery) withFile(s *segment, do func(File) error) error {
-	f, err := r.o.FS.OpenFile(s.name(), 0)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return do(f)
+	return withFile(r.o.FS, s.name(), do)
 }
 
 // inspectOld checks a segment that isn't the last: all of it was durable. One
@@ -346,19 +324,11 @@ func (r *recovery) inspectOld(s *foundSegment, replayed bool) error {
 		return nil
 	}
 	return r.withFile(s.segment, func(f File) error {
-		sc, err := scan(f, s.segment, s.first, s.next)
-		if err != nil {
-			return err
+		end, err := eachFrame(f, s.segment, s.first, s.next, func(Record) error { return nil })
+		if err == nil && end != s.next {
+			return &DamageError{File: s.name(), Offset: s.offset(end), Position: end, Reason: "bad record"}
 		}
-		for ok := true; ok; {
-			if _, ok, err = sc.next(); err != nil {
-				return err
-			}
-		}
-		if sc.at != s.next {
-			return &DamageError{File: s.name(), Offset: s.offset(sc.at), Position: sc.at, Reason: "bad record"}
-		}
-		return nil
+		return err
 	})
 }
 
@@ -393,22 +363,15 @@ func (r *recovery) inspectLast(f File) error {
 // readNotes finds the end of the good records of s and the highest note among
 // them; onlyNote reports that the last one is a note that all before it is durable.
 func (r *recovery) readNotes(f File, s *segment, limit Position) (onlyNote bool, err error) {
-	sc, err := scan(f, s, s.first, limit)
-	if err != nil {
-		return false, err
-	}
-	for {
-		rec, ok, err := sc.next()
-		if !ok || err != nil {
-			r.end = sc.at
-			return onlyNote, err
-		}
+	r.end, err = eachFrame(f, s, s.first, limit, func(rec Record) error {
 		p, isNote := rec.noted()
 		if isNote {
 			r.noted = max(r.noted, p)
 		}
 		onlyNote = isNote && p == rec.Position
-	}
+		return nil
+	})
+	return onlyNote, err
 }
 
 // decideInPlace finds out whether the log can simply go on: nothing stands
@@ -471,35 +434,25 @@ func (r *recovery) replaySegment(f File, s *foundSegment) error {
 	if s.last() {
 		end = r.end
 	}
-	sc, err := scan(f, s.segment, s.first, end)
-	if err != nil {
-		return err
-	}
 	if s.headless && !s.last() {
 		s.fresh = newSegment(r.o.Dir, s.first, r.o.Owner.Head())
 	}
-	for {
-		rec, ok, err := sc.next()
-		if err != nil {
-			return err
-		}
-		if !ok {
-			break
-		}
+	_, err := eachFrame(f, s.segment, s.first, end, func(rec Record) error {
 		if s.last() && !r.inPlace && r.fresh == nil && (s.headless || rec.Position >= r.noted) {
 			r.cutAt(rec.Position)
 		}
 		if rec.Kind < ownerKind {
-			continue
+			return nil
 		}
 		if err := r.o.Owner.Recover(rec); err != nil {
 			return fmt.Errorf("recover record at %d: %w", rec.Position, err)
 		}
-	}
-	if !s.last() {
+		return nil
+	})
+	if err == nil && !s.last() {
 		s.end, s.summary = end, slices.Clone(r.o.Owner.Summary())
 	}
-	return nil
+	return err
 }
 
 // cutAt ends the last segment at p and begins a fresh one there, as an append would.
@@ -602,23 +555,13 @@ func (r *recovery) goOn() error {
 
 // copyFrames writes the frames of from that stand in to's segment there.
 func copyFrames(to File, dst *segment, from File, src *segment) error {
-	sc, err := scan(from, src, dst.first, dst.end)
-	if err != nil {
-		return err
+	end, err := eachFrame(from, src, dst.first, dst.end, func(rec Record) error {
+		return writeAt(to, moved(rec.frame, dst.salt, rec.Position), dst.offset(rec.Position))
+	})
+	if err == nil && end < dst.end {
+		err = fmt.Errorf("%s changed while it was read", src.name())
 	}
-	for sc.at < dst.end {
-		rec, ok, err := sc.next()
-		if err != nil {
-			return err
-		}
-		if !ok {
-			return fmt.Errorf("%s changed while it was read", src.name())
-		}
-		if err := writeAt(to, moved(rec.frame, dst.salt, rec.Position), dst.offset(rec.Position)); err != nil {
-			return err
-		}
-	}
-	return nil
+	return err
 }
 
 // sealOld seals again what has no good footer, now that its successor is durable.
@@ -655,9 +598,6 @@ func (r *recovery) log() (*Log, error) {
 	var err error
 	if l.aside, l.damage, err = openAside(r.o); err == nil {
 		l.stage, err = openStage(r.o)
-	}
-	if err == nil {
-		err = dropStage(r.o)
 	}
 	if err != nil {
 		return nil, errors.Join(err, r.file.Close())

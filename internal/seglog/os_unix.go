@@ -3,6 +3,7 @@
 package seglog
 
 import (
+	"cmp"
 	"errors"
 	"os"
 	"path/filepath"
@@ -45,11 +46,7 @@ func syncDir(dir string) error {
 	if err != nil {
 		return err
 	}
-	err = d.Sync()
-	if cerr := d.Close(); err == nil {
-		err = cerr
-	}
-	return err
+	return cmp.Or(d.Sync(), d.Close())
 }
 
 // unbounded is the size of a disk of which nothing is known.

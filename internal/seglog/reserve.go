@@ -1,6 +1,7 @@
 package seglog
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -28,10 +29,7 @@ func KeepReserve(disk FS, dir string, size int64) error {
 		if err == nil {
 			err = f.Sync()
 		}
-		if cerr := f.Close(); err == nil {
-			err = cerr
-		}
-		if err != nil {
+		if err = cmp.Or(err, f.Close()); err != nil {
 			err = errors.Join(err, disk.Remove(name))
 		}
 	}

@@ -76,6 +76,24 @@ func (sc *scanner) ensure(n int64) (ok bool, err error) {
 	return true, nil
 }
 
+// eachFrame calls do with the good frames of s from one position on, each behind the
+// one before, up to limit, and returns where they end.
+func eachFrame(f File, s *segment, from, limit Position, do func(Record) error) (end Position, err error) {
+	sc, err := scan(f, s, from, limit)
+	if err != nil {
+		return from, err
+	}
+	for {
+		rec, ok, err := sc.next()
+		if err == nil && ok {
+			err = do(rec)
+		}
+		if err != nil || !ok {
+			return sc.at, err
+		}
+	}
+}
+
 // move goes on at p.
 func (sc *scanner) move(p Position) {
 	if skip := p - sc.at; p >= sc.at && skip <= Position(len(sc.buf)) {

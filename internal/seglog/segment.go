@@ -2,6 +2,7 @@ package seglog
 
 import (
 	"encoding/binary"
+	"fmt"
 	"path"
 	"strconv"
 	"strings"
@@ -59,8 +60,7 @@ func (s *segment) offset(p Position) int64 { return s.dataStart() + int64(p-s.fi
 func (s *segment) position(at int64) Position { return s.first + Position(at-s.dataStart()) }
 
 func segmentName(first Position, suffix string) string {
-	s := strconv.FormatUint(uint64(first), 16)
-	return strings.Repeat("0", 16-len(s)) + s + suffix
+	return fmt.Sprintf("%016x%s", uint64(first), suffix)
 }
 
 // parseName returns the position in a file name with the given suffix.
@@ -89,28 +89,13 @@ type header struct {
 func (h *header) dataStart() int64 { return align(headStart + int64(h.headLen)) }
 
 func (h *header) appendTo(b []byte) []byte {
-	at := len(b)
-	b = append(b, headerMagic...)
-	b = binary.LittleEndian.AppendUint32(b, version)
-	b = binary.LittleEndian.AppendUint32(b, h.salt)
-	b = binary.LittleEndian.AppendUint64(b, uint64(h.first))
-	b = binary.LittleEndian.AppendUint64(b, uint64(h.durable))
-	b = binary.LittleEndian.AppendUint32(b, h.headLen)
-	b = binary.LittleEndian.AppendUint32(b, h.headSum)
-	b = append(b, make([]byte, headerSize-4-(len(b)-at))...)
-	return binary.LittleEndian.AppendUint32(b, checksum(b[at:]))
+	return block{h.salt, h.first, h.durable, h.headLen, h.headSum}.appendTo(b, headerMagic)
 }
 
 func (h *header) decode(b []byte) bool {
-	if !framed(b, headerMagic) {
-		return false
-	}
-	h.salt = binary.LittleEndian.Uint32(b[12:])
-	h.first = Position(binary.LittleEndian.Uint64(b[16:]))
-	h.durable = Position(binary.LittleEndian.Uint64(b[24:]))
-	h.headLen = binary.LittleEndian.Uint32(b[32:])
-	h.headSum = binary.LittleEndian.Uint32(b[36:])
-	return h.first < maxPosition && h.durable < maxPosition
+	k, ok := decodeBlock(b, headerMagic)
+	*h = header{salt: k.a, first: k.p, durable: k.q, headLen: k.b, headSum: k.c}
+	return ok && h.first < maxPosition && h.durable < maxPosition
 }
 
 // appendStart appends all that stands before the records.
@@ -131,33 +116,50 @@ type footer struct {
 }
 
 func (f *footer) appendTo(b []byte) []byte {
-	at := len(b)
-	b = append(b, footerMagic...)
-	b = binary.LittleEndian.AppendUint32(b, version)
-	b = binary.LittleEndian.AppendUint32(b, f.summaryLen)
-	b = binary.LittleEndian.AppendUint64(b, uint64(f.first))
-	b = binary.LittleEndian.AppendUint64(b, uint64(f.end))
-	b = binary.LittleEndian.AppendUint32(b, f.summarySum)
-	b = append(b, make([]byte, footerSize-4-(len(b)-at))...)
-	return binary.LittleEndian.AppendUint32(b, checksum(b[at:]))
+	return block{a: f.summaryLen, p: f.first, q: f.end, b: f.summarySum}.appendTo(b, footerMagic)
 }
 
 func (f *footer) decode(b []byte) bool {
-	if !framed(b, footerMagic) {
-		return false
-	}
-	f.summaryLen = binary.LittleEndian.Uint32(b[12:])
-	f.first = Position(binary.LittleEndian.Uint64(b[16:]))
-	f.end = Position(binary.LittleEndian.Uint64(b[24:]))
-	f.summarySum = binary.LittleEndian.Uint32(b[32:])
-	return f.first <= f.end && f.end < maxPosition
+	k, ok := decodeBlock(b, footerMagic)
+	*f = footer{summaryLen: k.a, first: k.p, end: k.q, summarySum: k.b}
+	return ok && f.first <= f.end && f.end < maxPosition
 }
 
-// framed checks what headers, footers and cuts have in common: 64 bytes that begin
-// with magic and version and end with their checksum.
-func framed(b []byte, magic string) bool {
-	return len(b) == headerSize && string(b[:8]) == magic &&
-		binary.LittleEndian.Uint32(b[8:]) == version && sumStands(b)
+// A block is what headers, footers, cuts and the start of a stage have in common: 64
+// bytes that begin with magic and version, have these numbers or zeros behind them, and
+// end with their checksum.
+type block struct {
+	a    uint32
+	p, q Position
+	b, c uint32
+}
+
+func (k block) appendTo(b []byte, magic string) []byte {
+	at := len(b)
+	b = append(b, magic...)
+	b = binary.LittleEndian.AppendUint32(b, version)
+	b = binary.LittleEndian.AppendUint32(b, k.a)
+	b = binary.LittleEndian.AppendUint64(b, uint64(k.p))
+	b = binary.LittleEndian.AppendUint64(b, uint64(k.q))
+	b = binary.LittleEndian.AppendUint32(b, k.b)
+	b = binary.LittleEndian.AppendUint32(b, k.c)
+	b = append(b, make([]byte, headerSize-4-(len(b)-at))...)
+	return binary.LittleEndian.AppendUint32(b, checksum(b[at:]))
+}
+
+// decodeBlock reads a block of this version, ok false if b is none.
+func decodeBlock(b []byte, magic string) (k block, ok bool) {
+	if len(b) != headerSize || string(b[:8]) != magic ||
+		binary.LittleEndian.Uint32(b[8:]) != version || !sumStands(b) {
+		return block{}, false
+	}
+	return block{
+		a: binary.LittleEndian.Uint32(b[12:]),
+		p: Position(binary.LittleEndian.Uint64(b[16:])),
+		q: Position(binary.LittleEndian.Uint64(b[24:])),
+		b: binary.LittleEndian.Uint32(b[32:]),
+		c: binary.LittleEndian.Uint32(b[36:]),
+	}, true
 }
 
 // sumStands reports whether 64 bytes end with the checksum of those before.

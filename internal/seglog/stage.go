@@ -1,11 +1,9 @@
 package seglog
 
 import (
-	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"io"
-	"io/fs"
 	"os"
 	"path"
 
@@ -14,11 +12,10 @@ import (
 )
 
 const (
-	stageName   = "stage"
-	stageMagic  = "hfsstage"
-	stageHeader = 64
-	stagedHead  = 24      // before each frame
-	stageMost   = 1 << 30 // bytes of a stage that are looked at
+	stageName  = "stage"
+	stageMagic = "hfsstage"
+	stagedHead = 24      // before each frame
+	stageMost  = 1 << 30 // bytes of a stage that are looked at
 )
 
 // A stage is a file that keeps frames from the death of the process until they
@@ -35,16 +32,16 @@ type stage struct {
 }
 
 // openStage opens the stage of the log in o.Dir for what is appended from now
-// on: all that it held is in segments. Nil: the log has none.
+// on: all that it held is in segments. Nil: the log has none, and it was removed.
 func openStage(o Options) (*stage, error) {
-	if o.StageBytes == 0 {
-		return nil, nil
-	}
 	if err := keepStrange(o.FS, o.Dir, stageName, stageMagic); err != nil {
 		return nil, err
 	}
-	g := &stage{size: int64(o.StageBytes), at: stageHeader}
 	name := path.Join(o.Dir, stageName)
+	if o.StageBytes == 0 {
+		return nil, unlessMissing(o.FS.Remove(name))
+	}
+	g := &stage{size: int64(o.StageBytes), at: headerSize, salt: newSalt()}
 	f, err := o.FS.OpenFile(name, os.O_CREATE)
 	if err == nil {
 		err = errors.Join(f.Preallocate(g.size), f.Close())
@@ -55,26 +52,15 @@ func openStage(o Options) (*stage, error) {
 	if err != nil {
 		return nil, err
 	}
-	var salt [4]byte
-	rand.Read(salt[:]) // never fails
-	g.salt = binary.LittleEndian.Uint32(salt[:])
 	// From here on what it held does not count: no entry is good under this salt.
-	if err := writeAt(g.file, appendStageHeader(nil, g.salt), 0); err != nil {
+	if err := writeAt(g.file, block{a: g.salt}.appendTo(nil, stageMagic), 0); err != nil {
 		return nil, errors.Join(err, g.file.Close())
 	}
 	return g, nil
 }
 
-func appendStageHeader(b []byte, salt uint32) []byte {
-	b = append(b, stageMagic...)
-	b = binary.LittleEndian.AppendUint32(b, version)
-	b = binary.LittleEndian.AppendUint32(b, salt)
-	b = append(b, make([]byte, stageHeader-4-len(b))...)
-	return binary.LittleEndian.AppendUint32(b, checksum(b))
-}
-
 // empty begins the stage again: all that it holds is written.
-func (g *stage) empty(records Position) { g.at, g.next = stageHeader, records }
+func (g *stage) empty(records Position) { g.at, g.next = headerSize, records }
 
 // stageLocked stages the frame of a record, if all before it that isn't written
 // is staged too and there is room.
@@ -134,30 +120,28 @@ type staged struct {
 }
 
 // readStage returns what the stage in dir holds, in order, nothing if there is none.
-func readStage(disk FS, dir string) ([]staged, error) {
-	f, err := disk.OpenFile(path.Join(dir, stageName), 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	size, err := f.Size()
-	if err != nil || size < stageHeader || size > stageMost {
-		return nil, err
-	}
-	var b [stageHeader]byte
-	if err := readAt(f, b[:], 0); err != nil || !framed(b[:], stageMagic) {
-		return nil, err
-	}
-	return decodeStage(f, size, binary.LittleEndian.Uint32(b[12:]))
+func readStage(disk FS, dir string) (list []staged, err error) {
+	err = withFile(disk, path.Join(dir, stageName), func(f File) error {
+		size, err := f.Size()
+		if err != nil || size < headerSize || size > stageMost {
+			return err
+		}
+		var b [headerSize]byte
+		if err := readAt(f, b[:], 0); err != nil {
+			return err
+		}
+		if k, ok := decodeBlock(b[:], stageMagic); ok {
+			list, err = decodeStage(f, size, k.a)
+		}
+		return err
+	})
+	return list, unlessMissing(err)
 }
 
 // decodeStage reads entries for as long as each follows the one before:
 // behind them stand older ones, or nothing.
 func decodeStage(f File, size int64, salt uint32) (list []staged, err error) {
-	for at := int64(stageHeader); ; {
+	for at := int64(headerSize); ; {
 		e, ok, err := decodeStaged(f, at, size, salt)
 		if err != nil || !ok {
 			return list, err
@@ -219,12 +203,8 @@ func (r *recovery) redo() error {
 		return err
 	}
 	s := r.last().segment
-	frames := redone(s, list)
-	if len(frames) == 0 {
-		return nil
-	}
 	return r.withFile(s, func(f File) error {
-		frames, err := missing(f, s, frames)
+		frames, err := missing(f, s, redone(s, list))
 		if err != nil || len(frames) == 0 {
 			return err
 		}
@@ -331,19 +311,4 @@ func (p *patched) ReadAt(b []byte, at int64) (int, error) {
 		return n, io.EOF
 	}
 	return n, nil
-}
-
-// dropStage removes the stage of a log that has none any more.
-func dropStage(o Options) error {
-	if o.StageBytes > 0 {
-		return nil
-	}
-	err := keepStrange(o.FS, o.Dir, stageName, stageMagic)
-	if err == nil {
-		err = o.FS.Remove(path.Join(o.Dir, stageName))
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
 }

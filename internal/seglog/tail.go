@@ -1,6 +1,9 @@
 package seglog
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // A tail holds the newest frames of a log in memory, in chunks that no frame
 // straddles. It does no locking.
@@ -83,12 +86,7 @@ func (t *tail) evict(limit int, written Position) {
 
 // find returns the index of the chunk that holds p, len(t.chunks) if none does.
 func (t *tail) find(p Position) int {
-	i, _ := slices.BinarySearchFunc(t.chunks, p, func(c *chunk, p Position) int {
-		if c.end() <= p {
-			return -1
-		}
-		return 1
-	})
+	i, _ := slices.BinarySearchFunc(t.chunks, p+1, func(c *chunk, p Position) int { return cmp.Compare(c.end(), p) })
 	return i
 }
 

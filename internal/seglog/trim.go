@@ -3,6 +3,7 @@ package seglog
 import (
 	"errors"
 	"fmt"
+	"io"
 )
 
 // Trim removes the segments that end at or below before. The last segment
@@ -54,20 +55,24 @@ func (l *Log) putBack(s *segment) {
 // A log that a later version has written is left alone (*format.VersionError). Of
 // the options FS, Dir and CheckHead count.
 func TrimClosed(o Options, enough func(size, freed int64) bool, good func(head []byte) error) (segments int, err error) {
-	disk, dir := o.FS, o.Dir
-	if _, err := disk.ReadDir(dir); err != nil {
-		return 0, fmt.Errorf("trim log %s: %w", dir, err)
+	lock, err := lockThere(o)
+	if err == nil {
+		defer lock.Close()
+		r := recovery{o: o}
+		segments, err = r.trim(enough, good)
 	}
-	lock, err := disk.Lock(dir)
 	if err != nil {
-		return 0, fmt.Errorf("trim log %s: %w", dir, err)
-	}
-	defer lock.Close()
-	r := recovery{o: o}
-	if segments, err = r.trim(enough, good); err != nil {
-		err = fmt.Errorf("trim log %s: %w", dir, err)
+		err = fmt.Errorf("trim log %s: %w", o.Dir, err)
 	}
 	return segments, err
+}
+
+// lockThere locks the directory of a log, which must be there.
+func lockThere(o Options) (io.Closer, error) {
+	if _, err := o.FS.ReadDir(o.Dir); err != nil {
+		return nil, err
+	}
+	return o.FS.Lock(o.Dir)
 }
 
 // trim is TrimClosed for who holds the lock.

@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
-	"os"
 	"path"
 
 	"github.com/holdfast-mq/holdfast/internal/mut"
@@ -25,17 +24,21 @@ type span struct {
 }
 
 func newSegment(dir string, first Position, head []byte) *segment {
-	var salt [4]byte
-	rand.Read(salt[:]) // never fails
 	return &segment{
 		header: header{
-			salt: binary.LittleEndian.Uint32(salt[:]), first: first, durable: first,
+			salt: newSalt(), first: first, durable: first,
 			headLen: uint32(len(head)), headSum: checksum(head),
 		},
 		dir:  dir,
 		head: append([]byte(nil), head...),
 		end:  first,
 	}
+}
+
+func newSalt() uint32 {
+	var salt [4]byte
+	rand.Read(salt[:]) // never fails
+	return binary.LittleEndian.Uint32(salt[:])
 }
 
 // write writes what is pending. The caller has the turn.
@@ -174,35 +177,22 @@ func seal(f File, s *segment, end Position, summary []byte) (size int64, err err
 // segment with a name is whole: fill, if not nil, adds records before that. The
 // file and its name are durable afterwards.
 func create(fs FS, s *segment, capacity, least int64, fill func(File) error) (f File, size int64, err error) {
-	name := s.name()
-	tmp := path.Join(s.dir, segmentName(s.first, suffixTmp))
-	f, err = fs.OpenFile(tmp, os.O_CREATE|os.O_TRUNC)
-	if err != nil {
-		return nil, 0, err
-	}
-	if size, err = preallocate(f, s.dataStart()+capacity, s.dataStart()+least); err == nil {
-		err = writeAt(f, s.appendStart(nil, s.head), 0)
-	}
-	if err == nil && fill != nil {
-		err = fill(f)
-	}
-	if err == nil && !mut.On(mut.DRenameBeforeSync) {
-		err = f.Sync()
-	}
-	// Closed before it is renamed: not every system renames an open file.
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
+	err = writeFile(fs, path.Join(s.dir, segmentName(s.first, suffixTmp)), func(f File) (err error) {
+		if size, err = preallocate(f, s.dataStart()+capacity, s.dataStart()+least); err == nil {
+			err = writeAt(f, s.appendStart(nil, s.head), 0)
+		}
+		if err == nil && fill != nil {
+			err = fill(f)
+		}
+		return err
+	})
 	if err == nil {
-		err = fs.Rename(tmp, name)
-	}
-	if err == nil && !mut.On(mut.DNoDirSync) {
-		err = fs.SyncDir(s.dir)
+		err = rename(fs, s.dir, segmentName(s.first, suffixTmp), segmentName(s.first, suffixLog))
 	}
 	if err != nil {
 		return nil, 0, err
 	}
-	f, err = fs.OpenFile(name, 0)
+	f, err = fs.OpenFile(s.name(), 0)
 	if err == nil && mut.On(mut.DRenameBeforeSync) {
 		err = f.Sync()
 	}
