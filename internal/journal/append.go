@@ -44,25 +44,20 @@ func (j *Journal) append(r *Record) (Verdict, error) {
 }
 
 // appendAlone admits r and appends it.
-func (j *Journal) appendAlone(r *Record) (Verdict, error) {
+func (j *Journal) appendAlone(r *Record) (v Verdict, err error) {
 	if err := j.check(r); err != nil {
 		return 0, fmt.Errorf("journal: append %d|%d: %w", r.Publisher, r.Sequence, err)
 	}
 	sum := sumOf(r)
 	j.mu.Lock()
-	if err := j.waitRoomLocked(); err != nil {
-		j.mu.Unlock()
-		return 0, err
+	if err = j.waitRoomLocked(); err == nil {
+		v, err = j.takeLocked(r, sum)
 	}
-	v, err := j.takeLocked(r, sum)
 	j.mu.Unlock()
-	if _, disk := err.(errDisk); disk {
-		return 0, j.judge(err)
-	}
 	if err == nil && v == Take {
 		j.work.Signal()
 	}
-	return v, err
+	return v, j.judge(err)
 }
 
 // takeLocked admits r, whose sum is known, and appends it. An error of the disk is an errDisk.
@@ -152,25 +147,24 @@ func (j *Journal) logLocked(r *Record) error {
 		r.Time = j.now()
 	}
 	r.Time = max(r.Time, j.table.lastTime)
-	b := &j.scratch
-	b.header = binary.LittleEndian.AppendUint64(b.header[:0], uint64(r.Time))
-	var at Position
-	var err error
-	n := timeLen + len(r.Raw)
+	head, rest := binary.LittleEndian.AppendUint64(j.scratch[:0], uint64(r.Time)), r.Raw
+	length := 0 // of the record's header
 	if r.Raw != nil {
-		at, err = j.log.AppendSummed(uint8(r.Kind), timeLen+record.HeaderLen(r.Raw), r.Sum, b.header, r.Raw)
+		length = record.HeaderLen(r.Raw)
 	} else {
-		if b.header, err = record.AppendHead(b.header, r); err != nil {
+		var err error
+		if head, err = record.AppendHead(head, r); err != nil {
 			return err
 		}
-		n = len(b.header) + len(r.Body)
-		at, err = j.log.AppendSummed(uint8(r.Kind), timeLen+record.HeaderLen(b.header[timeLen:]), r.Sum, b.header, r.Body)
+		length, rest = record.HeaderLen(head[timeLen:]), r.Body
 	}
+	j.scratch = head
+	at, err := j.log.AppendSummed(uint8(r.Kind), timeLen+length, r.Sum, head, rest)
 	if err != nil {
 		return fmt.Errorf("journal: append %d|%d: %w", r.Publisher, r.Sequence, err)
 	}
 	r.Position = ledger.Position(at)
-	r.Next = ledger.Position(seglog.Behind(at, n))
+	r.Next = ledger.Position(seglog.Behind(at, len(head)+len(rest)))
 	return nil
 }
 

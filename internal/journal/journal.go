@@ -61,7 +61,7 @@ type Journal struct {
 	durable, taken, end Position
 	summaries           map[Position]summary // of sealed segments, by first position
 	trimmed             Position             // behind the last record that Trim has removed
-	scratch             scratch
+	scratch             []byte               // that Append uses again: time, header, topic
 	ending
 	mending
 }
@@ -77,9 +77,6 @@ type retention struct {
 	trimmer chan struct{} // holds a token while Trim works: one at a time, also while it waits for the disk
 	clock   clock
 }
-
-// A scratch is memory that Append uses again: a record around topic and body.
-type scratch struct{ header, tail []byte }
 
 // mending is the way back from damage. It is guarded by Journal.mu.
 type mending struct {

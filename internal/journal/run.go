@@ -32,8 +32,8 @@ func (j *Journal) takeRunLocked(check bookmark.Check, run []record.Ordinary, tim
 	}
 	t.From, t.To = ledger.Position(j.end), ledger.Position(j.end)
 	time = max(time, j.table.lastTime)
-	head := binary.LittleEndian.AppendUint64(j.scratch.header[:0], uint64(time))
-	j.scratch.header = head
+	head := binary.LittleEndian.AppendUint64(j.scratch[:0], uint64(time))
+	j.scratch = head
 	var topic topicOf
 	for _, o := range run {
 		if o.Sequence() != p.have+1 && !mut.On(mut.R1RunHoles) || len(o)+len(bookmark.Check{}) > MaxRecord {

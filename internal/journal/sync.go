@@ -142,18 +142,9 @@ func (j *Journal) Sync() error {
 		return err
 	}
 	for end := j.end; j.durable < end; j.synced.Wait() {
-		if err := j.stoppedLocked(); err != nil {
-			return err
+		if j.err != nil || j.killed { // one that is being closed still syncs
+			return j.unusableLocked()
 		}
-	}
-	return nil
-}
-
-// stoppedLocked returns why the durable mark will not move any more, or nil.
-// A journal that is being closed still syncs.
-func (j *Journal) stoppedLocked() error {
-	if j.err != nil || j.killed {
-		return j.unusableLocked()
 	}
 	return nil
 }

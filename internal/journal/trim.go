@@ -92,10 +92,9 @@ func floorsOf(segs []segment) []bookmark.Bookmark {
 		}
 	}
 	floors := make([]bookmark.Bookmark, 0, len(highest))
-	for p, s := range highest {
-		floors = append(floors, bookmark.Bookmark{Publisher: p, Sequence: s})
+	for _, p := range highest.Publishers() {
+		floors = append(floors, bookmark.Bookmark{Publisher: p, Sequence: highest[p]})
 	}
-	slices.SortFunc(floors, byPublisher)
 	return floors
 }
 

@@ -139,32 +139,19 @@ func (f *Fields) Take(n uint64) []byte {
 }
 
 // Byte, Uint16, Uint32 and Uint64 read numbers, little endian.
-func (f *Fields) Byte() byte {
-	if b := f.Take(1); b != nil {
-		return b[0]
-	}
-	return 0
-}
+func (f *Fields) Byte() byte     { return f.number(1)[0] }
+func (f *Fields) Uint16() uint16 { return binary.LittleEndian.Uint16(f.number(2)) }
+func (f *Fields) Uint32() uint32 { return binary.LittleEndian.Uint32(f.number(4)) }
+func (f *Fields) Uint64() uint64 { return binary.LittleEndian.Uint64(f.number(8)) }
 
-func (f *Fields) Uint16() uint16 {
-	if b := f.Take(2); b != nil {
-		return binary.LittleEndian.Uint16(b)
-	}
-	return 0
-}
+// zero is a number that is not there.
+var zero [8]byte
 
-func (f *Fields) Uint32() uint32 {
-	if b := f.Take(4); b != nil {
-		return binary.LittleEndian.Uint32(b)
+func (f *Fields) number(n uint64) []byte {
+	if b := f.Take(n); b != nil {
+		return b
 	}
-	return 0
-}
-
-func (f *Fields) Uint64() uint64 {
-	if b := f.Take(8); b != nil {
-		return binary.LittleEndian.Uint64(b)
-	}
-	return 0
+	return zero[:n]
 }
 
 // Uvarint reads a number of no stated length.

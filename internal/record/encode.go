@@ -70,12 +70,13 @@ func AppendHead(dst []byte, r *Record) ([]byte, error) {
 		return dst, fmt.Errorf("%v %d|%d: %w", r.Kind, r.Publisher, r.Sequence, err)
 	}
 	start := len(dst)
-	dst = append(dst, byte(r.Kind), r.headerFlags())
+	dst = append(dst, byte(r.Kind), 0)
 	dst = binary.LittleEndian.AppendUint16(dst, uint16(head))
 	dst = binary.LittleEndian.AppendUint32(dst, r.Sum)
 	dst = binary.LittleEndian.AppendUint64(dst, r.Publisher)
 	dst = binary.LittleEndian.AppendUint64(dst, r.Sequence)
-	dst = r.appendFields(dst)
+	dst, flags := r.appendFields(dst)
+	dst[start+1] = flags
 	if !r.Kind.hasContent() {
 		return dst, nil
 	}
@@ -177,36 +178,27 @@ func Check(r *Record) error {
 	return nil
 }
 
-func (r *Record) headerFlags() (f byte) {
-	set := func(on bool, flag byte) {
-		if on {
-			f |= flag
-		}
-	}
-	set(r.Prev != r.Sequence-1, hasPrev)
-	set(r.Check != bookmark.Check{}, hasCheck)
-	set(r.RunningCRC != 0, hasCRC)
-	set(r.Cause != Removed, hasCause)
-	set(len(r.Reason) > 0, hasReason)
-	set(len(r.User) > 0, hasUser)
-	return f
-}
-
-// appendFields appends what the flags of the header announce.
-func (r *Record) appendFields(dst []byte) []byte {
+// appendFields appends the fields of the header, and returns the flags that announce them.
+func (r *Record) appendFields(dst []byte) (longer []byte, flags byte) {
 	if r.Prev != r.Sequence-1 {
-		dst = binary.LittleEndian.AppendUint64(dst, r.Prev)
+		dst, flags = binary.LittleEndian.AppendUint64(dst, r.Prev), flags|hasPrev
 	}
 	if r.Check != (bookmark.Check{}) {
-		dst = append(dst, r.Check[:]...)
+		dst, flags = append(dst, r.Check[:]...), flags|hasCheck
 	}
 	if r.RunningCRC != 0 {
-		dst = binary.LittleEndian.AppendUint32(dst, r.RunningCRC)
+		dst, flags = binary.LittleEndian.AppendUint32(dst, r.RunningCRC), flags|hasCRC
 	}
 	if r.Cause != Removed {
-		dst = append(dst, byte(r.Cause))
+		dst, flags = append(dst, byte(r.Cause)), flags|hasCause
 	}
-	return appendTexts(dst, r.Reason, r.User)
+	if len(r.Reason) > 0 {
+		flags |= hasReason
+	}
+	if len(r.User) > 0 {
+		flags |= hasUser
+	}
+	return appendTexts(dst, r.Reason, r.User), flags
 }
 
 // appendTexts appends those that are not empty, each behind its length.
@@ -251,10 +243,7 @@ func (r *Record) contentFlags() (flags byte) {
 // Introduce appends the bytes of a record that was read without the check of its
 // publisher, with that check, for who has not heard of the publisher. It sets Check and Raw.
 func Introduce(dst []byte, r *Record, check bookmark.Check) []byte {
-	start, at := len(dst), headerLen
-	if r.Raw[1]&hasPrev != 0 {
-		at += 8
-	}
+	start, at := len(dst), checkAt(r.Raw)
 	dst = append(dst, r.Raw[:at]...)
 	dst = append(dst, check[:]...)
 	dst = append(dst, r.Raw[at:]...)
@@ -262,6 +251,14 @@ func Introduce(dst []byte, r *Record, check bookmark.Check) []byte {
 	r.Raw[1] |= hasCheck
 	binary.LittleEndian.PutUint16(r.Raw[2:], binary.LittleEndian.Uint16(r.Raw[2:])+uint16(checkLen))
 	return dst
+}
+
+// checkAt returns where the check stands in the bytes of a record, or would.
+func checkAt(raw []byte) int {
+	if raw[1]&hasPrev != 0 {
+		return headerLen + 8
+	}
+	return headerLen
 }
 
 // Introduced reports whether the bytes of a record bring the check of its publisher.
@@ -273,10 +270,7 @@ func SumOf(raw []byte) uint32 {
 	if !Introduced(raw) {
 		return crc.Bytes(0, raw)
 	}
-	at := headerLen
-	if raw[1]&hasPrev != 0 {
-		at += 8
-	}
+	at := checkAt(raw)
 	length := binary.LittleEndian.Uint16(raw[2:]) - uint16(checkLen)
 	sum := crc.Number8(crc.Number8(0, raw[0]), raw[1]&^hasCheck)
 	sum = crc.Number8(crc.Number8(sum, uint8(length)), uint8(length>>8))
