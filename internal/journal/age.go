@@ -26,14 +26,9 @@ type clock struct {
 }
 
 func newClock(o *Options, t *table) clock {
-	c := clock{wall: o.Now, elapsed: o.Elapsed, opened: o.Now(), base: t.age, newest: t.lastTime}
-	if c.elapsed == nil {
-		c.elapsed = func() time.Duration { return c.wall().Sub(c.opened) }
-	} else {
-		begin := c.elapsed()
-		c.elapsed = func() time.Duration { return o.Elapsed() - begin }
-	}
-	return c
+	begin := o.Elapsed()
+	elapsed := func() time.Duration { return o.Elapsed() - begin }
+	return clock{wall: o.Now, elapsed: elapsed, opened: o.Now(), base: t.age, newest: t.lastTime}
 }
 
 // age returns the age of the log in microseconds.

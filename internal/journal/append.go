@@ -121,10 +121,7 @@ func (j *Journal) unusableLocked() error {
 // admitLocked numbers r if it is to be, and says whether it may be taken.
 func (j *Journal) admitLocked(r *Record, sum uint32) (Verdict, error) {
 	if r.Sequence == 0 {
-		have := uint64(0)
-		if p := j.table.byID[r.Publisher]; p != nil {
-			have = p.have
-		}
+		have := j.table.of(r.Publisher).have
 		if have >= bookmark.MaxSequence {
 			return 0, fmt.Errorf("journal: append for %d: %w", r.Publisher, errSequence)
 		}

@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"fmt"
 	"slices"
 	"time"
 
@@ -40,10 +39,7 @@ func (j *Journal) HearClosing(c Closing) error {
 		err = j.appendChangeLocked(change{kind: stateClosing, closing: after})
 	}
 	j.mu.Unlock()
-	if err = j.judge(err); err != nil {
-		return fmt.Errorf("journal: group clock: %w", err)
-	}
-	return nil
+	return annotate(j.judge(err), "group clock")
 }
 
 // advance raises the group's clock by one if it has stood still for a quarter of

@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
-	"fmt"
 
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
@@ -79,10 +78,7 @@ func (j *Journal) join(c Cluster, empty bool) error {
 	if err == nil {
 		err = j.Sync()
 	}
-	if err != nil {
-		return fmt.Errorf("journal: become one of cluster %s: %w", c.ID.Short(), err)
-	}
-	return nil
+	return annotate(err, "become one of cluster %s", c.ID.Short())
 }
 
 // BecomeIntact notes that the journal is intact again. It is durable before what is
@@ -93,10 +89,7 @@ func (j *Journal) BecomeIntact() error {
 		c.Intact = true
 		return j.appendChangeLocked(change{kind: stateCluster, cluster: c})
 	})
-	if err != nil {
-		return fmt.Errorf("journal: become intact: %w", err)
-	}
-	return nil
+	return annotate(err, "become intact")
 }
 
 func (c *coder) cluster(of *Cluster) {

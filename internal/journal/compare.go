@@ -2,6 +2,7 @@ package journal
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 
 	"github.com/holdfast-mq/holdfast/internal/record"
@@ -87,7 +88,9 @@ func ReadIndex(fsys seglog.FS, dir string) (Index, error) {
 // retention has removed in one of them.
 func Compare(a, b Index) Comparison {
 	c := Comparison{Found: [2]Inspection{a.Inspection, b.Inspection}, Floors: make(map[uint64]uint64)}
-	for _, p := range publishers(a.entries, b.entries) {
+	all := slices.AppendSeq(slices.Collect(maps.Keys(a.entries)), maps.Keys(b.entries))
+	slices.Sort(all)
+	for _, p := range slices.Compact(all) {
 		c.publisher(p, [2][]Entry{a.entries[p], b.entries[p]})
 	}
 	slices.SortStableFunc(c.Differing, func(x, y Differing) int { return cmp.Compare(x.when(), y.when()) })
@@ -99,18 +102,6 @@ func entryOf(r *Record) Entry {
 		Position: Position(r.Position), Time: r.Time, Kind: r.Kind,
 		Publisher: r.Publisher, Sequence: r.Sequence, Prev: r.Prev, Sum: record.SumOf(r.Raw),
 	}
-}
-
-// publishers returns those of all sides, ascending.
-func publishers(sides ...map[uint64][]Entry) []uint64 {
-	var all []uint64
-	for _, side := range sides {
-		for p := range side {
-			all = append(all, p)
-		}
-	}
-	slices.Sort(all)
-	return slices.Compact(all)
 }
 
 // publisher compares the records of one publisher.

@@ -2,7 +2,6 @@ package journal
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -68,26 +67,21 @@ func (j *Journal) TakeDecree(d Decree) error {
 	if err == nil {
 		err = j.Sync()
 	}
-	if err != nil {
-		return fmt.Errorf("journal: decree of incarnation %d: %w", d.Incarnation, err)
-	}
-	return nil
+	return annotate(err, "decree of incarnation %d", d.Incarnation)
 }
 
 // Unsettled reports whether a decree stands of which a publisher has not made use.
 func (j *Journal) Unsettled(publisher uint64) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	p := j.table.byID[publisher]
-	return j.decreeLocked().Stands() && (p == nil || !p.settled)
+	return j.decreeLocked().Stands() && !j.table.of(publisher).settled
 }
 
 // Settled reports whether a decree stands of which a publisher has made use.
 func (j *Journal) Settled(publisher uint64) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	p := j.table.byID[publisher]
-	return p != nil && p.settled && j.decreeLocked().Stands()
+	return j.decreeLocked().Stands() && j.table.of(publisher).settled
 }
 
 // Settle notes that a publisher has made use of the decree, if one stands. What is
@@ -96,10 +90,7 @@ func (j *Journal) Settle(publisher uint64) error {
 	if !j.Unsettled(publisher) || mut.On(mut.R4DecreeAgain) {
 		return nil
 	}
-	if err := j.appendChange(change{kind: stateSettled, ids: []uint64{publisher}}); err != nil {
-		return fmt.Errorf("journal: settle %d: %w", publisher, err)
-	}
-	return nil
+	return annotate(j.appendChange(change{kind: stateSettled, ids: []uint64{publisher}}), "settle %d", publisher)
 }
 
 // ListUnsettled returns how many publishers have not been seen since the decree that
@@ -125,11 +116,9 @@ func (j *Journal) ListUnsettled(most int) (ids []uint64, n int) {
 func (j *Journal) Lost(publisher uint64) (lost []ledger.Range) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if p := j.table.byID[publisher]; p != nil {
-		for _, h := range p.holes {
-			if h.cause == Lost {
-				lost = append(lost, ledger.Range{From: h.from, To: h.to})
-			}
+	for _, h := range j.table.of(publisher).holes {
+		if h.cause == Lost {
+			lost = append(lost, ledger.Range{From: h.from, To: h.to})
 		}
 	}
 	return lost

@@ -38,12 +38,9 @@ func (j *Journal) Diverge(found []bookmark.Bookmark) (changed []bookmark.Bookmar
 func (j *Journal) noteDiverged(found []bookmark.Bookmark) (news []bookmark.Bookmark, err error) {
 	err = j.appending(func() error {
 		for _, b := range found {
-			had, have := uint64(0), uint64(0)
-			if p := j.table.byID[b.Publisher]; p != nil {
-				had, have = p.diverged, p.have
-			}
-			b.Sequence = max(1, min(b.Sequence, have+1))
-			if had == 0 || b.Sequence < had {
+			p := j.table.of(b.Publisher)
+			b.Sequence = max(1, min(b.Sequence, p.have+1))
+			if p.diverged == 0 || b.Sequence < p.diverged {
 				news = append(news, b)
 			}
 		}

@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"fmt"
 	"slices"
 	"time"
 )
@@ -27,10 +26,7 @@ func (j *Journal) Degraded(i Interval) error {
 		i.End = time.UnixMicro(i.End.UnixMicro())
 	}
 	i.Ranges = slices.Clone(i.Ranges)
-	if err := j.appendChange(change{kind: stateInterval, interval: i}); err != nil {
-		return fmt.Errorf("journal: note degraded interval of %s: %w", i.Destination, err)
-	}
-	return nil
+	return annotate(j.appendChange(change{kind: stateInterval, interval: i}), "note degraded interval of %s", i.Destination)
 }
 
 // Intervals returns the degraded intervals still remembered, oldest first.

@@ -202,11 +202,7 @@ func (j *Journal) Publishers() int {
 func (j *Journal) Tombstones(publisher, above uint64) []Tombstoned {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	p := j.table.byID[publisher]
-	if p == nil {
-		return nil
-	}
-	ts := p.refused()
+	ts := j.table.of(publisher).refused()
 	at, _ := slices.BinarySearchFunc(ts, above+1, bySequenceOf)
 	return slices.Clone(ts[at:])
 }
@@ -286,10 +282,7 @@ func (j *Journal) Size() int64 { return j.log.Size() }
 // Space returns the bytes of the disk: those left, and all.
 func (j *Journal) Space() (free, total int64, err error) {
 	free, total, err = j.o.FS.Space(j.o.Dir)
-	if err != nil {
-		return 0, 0, fmt.Errorf("journal: free space: %w", err)
-	}
-	return free, total, nil
+	return free, total, annotate(err, "free space")
 }
 
 // Err returns why the journal has failed, or nil.
@@ -315,8 +308,13 @@ func (j *Journal) Kill() error {
 	if !j.stop(true) {
 		return ErrClosed
 	}
-	if err := errors.Join(j.closeAside(), j.log.Abandon()); err != nil {
-		return fmt.Errorf("journal: kill: %w", err)
+	return annotate(errors.Join(j.closeAside(), j.log.Abandon()), "kill")
+}
+
+// annotate says of an error, unless it is nil, what has failed.
+func annotate(err error, format string, args ...any) error {
+	if err == nil {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("journal: %s: %w", fmt.Sprintf(format, args...), err)
 }

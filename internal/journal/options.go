@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"cmp"
 	"errors"
 	"log/slog"
 	"time"
@@ -66,14 +67,16 @@ func (o *Options) validate() error {
 	if o.SegmentBytes < 0 {
 		return errors.New("journal: open: SegmentBytes must not be negative")
 	}
-	if o.SegmentBytes == 0 {
-		o.SegmentBytes = defaultSegment
-	}
+	o.SegmentBytes = cmp.Or(o.SegmentBytes, defaultSegment)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Elapsed == nil {
+		opened := o.Now()
+		o.Elapsed = func() time.Duration { return o.Now().Sub(opened) }
 	}
 	return nil
 }

@@ -2,7 +2,6 @@ package journal
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 )
 
@@ -23,10 +22,7 @@ func (j *Journal) Peers() []Peer {
 // RememberPeer remembers a peer, in the place of one of the same name. Records that
 // are appended afterwards are not durable before it is.
 func (j *Journal) RememberPeer(p Peer) error {
-	if err := j.appendChange(change{kind: statePeer, peer: p}); err != nil {
-		return fmt.Errorf("journal: remember peer %s: %w", p.Name, err)
-	}
-	return nil
+	return annotate(j.appendChange(change{kind: statePeer, peer: p}), "remember peer %s", p.Name)
 }
 
 // peersMost bounds the peers that are remembered: names that were configured once

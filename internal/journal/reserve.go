@@ -31,8 +31,5 @@ func TrimClosed(disk seglog.FS, dir string, bytes, need int64) (segments int, er
 		_, err := headVector(head)
 		return err
 	})
-	if err != nil {
-		return n, fmt.Errorf("journal: trim: %w", err)
-	}
-	return n, nil
+	return n, annotate(err, "trim")
 }

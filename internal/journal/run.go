@@ -26,8 +26,8 @@ func (j *Journal) appendRun(check bookmark.Check, run []record.Ordinary, time in
 }
 
 func (j *Journal) takeRunLocked(check bookmark.Check, run []record.Ordinary, time int64) (t ledger.Taken, err error) {
-	p := j.table.byID[run[0].Publisher()]
-	if p == nil || !p.takesRuns(check) {
+	p := j.table.of(run[0].Publisher())
+	if !p.takesRuns(check) {
 		return t, nil
 	}
 	t.From, t.To = ledger.Position(j.end), ledger.Position(j.end)

@@ -35,8 +35,8 @@ func (b *AppendBatch) Standing(r *Record, search bool) (Standing, error) {
 func (j *Journal) remembered(publisher, sequence uint64, sum uint32) (s Standing, known bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	p := j.table.byID[publisher]
-	if p == nil || sequence > p.have {
+	p := j.table.of(publisher)
+	if sequence > p.have {
 		return Standing{}, true
 	}
 	ts := p.refused()

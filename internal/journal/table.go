@@ -157,6 +157,17 @@ func (t *table) publisher(id uint64) *publisher {
 	return p
 }
 
+// unknown is a publisher of which nothing is known. Nobody changes it.
+var unknown publisher
+
+// of returns a publisher to be read.
+func (t *table) of(id uint64) *publisher {
+	if p := t.byID[id]; p != nil {
+		return p
+	}
+	return &unknown
+}
+
 // sorted returns the publishers by id. New ones are put in their places here, since
 // to do it one by one takes the square of their number.
 func (t *table) sorted() []*publisher {
@@ -198,10 +209,7 @@ func (t *table) remove(ids []uint64) {
 
 // verdict is what admission says of a record (R1, R11) with that sum.
 func (t *table) verdict(r *Record, sum uint32) Verdict {
-	p := t.byID[r.Publisher]
-	if p == nil {
-		return admit(0, r.Prev, r.Sequence)
-	}
+	p := t.of(r.Publisher)
 	if bookmark.Mistaken(p.check, r.Check) {
 		return OtherPublisher
 	}
@@ -228,10 +236,8 @@ func (t *table) settleCheck(r *Record) {
 	if r.Check == (bookmark.Check{}) || r.Raw != nil && record.Introduced(r.Raw) {
 		return
 	}
-	p := t.byID[r.Publisher]
-	known := p != nil && p.check != (bookmark.Check{}) || mut.On(mut.R10CheckNotKept)
 	switch {
-	case known:
+	case t.of(r.Publisher).check != (bookmark.Check{}) || mut.On(mut.R10CheckNotKept):
 		r.Check = bookmark.Check{}
 	case r.Raw != nil:
 		record.Introduce(nil, r, r.Check)
@@ -292,12 +298,6 @@ func (t *table) note(p *publisher, at, behind Position, time int64) {
 
 // refuse remembers that what is above after, up to last, was refused: the newest of it.
 func (p *publisher) refuse(after, last uint64, reason []byte) {
-	for s := max(after, last-min(last, tombstonesMost)); s < last; s++ {
-		p.refuseOne(s+1, reason)
-	}
-}
-
-func (p *publisher) refuseOne(sequence uint64, reason []byte) {
 	reason = reason[:min(len(reason), reasonMost)]
 	var kept string
 	if n := len(p.tombstones); n > 0 && p.tombstones[n-1].Reason == string(reason) {
@@ -305,9 +305,11 @@ func (p *publisher) refuseOne(sequence uint64, reason []byte) {
 	} else {
 		kept = string(reason)
 	}
-	p.tombstones = append(p.tombstones, Tombstoned{Sequence: sequence, Reason: kept})
-	if len(p.tombstones) >= 2*tombstonesMost { // not at each one: moving them costs
-		p.tombstones = slices.Delete(p.tombstones, 0, len(p.tombstones)-tombstonesMost)
+	for s := max(after, last-min(last, tombstonesMost)); s < last; s++ {
+		p.tombstones = append(p.tombstones, Tombstoned{Sequence: s + 1, Reason: kept})
+		if len(p.tombstones) >= 2*tombstonesMost { // not at each one: moving them costs
+			p.tombstones = slices.Delete(p.tombstones, 0, len(p.tombstones)-tombstonesMost)
+		}
 	}
 }
 

@@ -230,8 +230,7 @@ func (r *recovery) hasHead(s *segment) (good bool, err error) {
 		_, err := readHead(f, s)
 		return err
 	})
-	var d *DamageError
-	if errors.As(err, &d) {
+	if _, damaged := errors.AsType[*DamageError](err); damaged {
 		return false, nil
 	}
 	return err == nil, err

@@ -221,17 +221,6 @@ func (l *Log) passTurn() { <-l.turn }
 
 func (l *Log) passFiles() { <-l.files }
 
-// takeAll waits until nobody works on the log, passAll lets others do so again.
-func (l *Log) takeAll() {
-	l.turn <- struct{}{}
-	l.files <- struct{}{}
-}
-
-func (l *Log) passAll() {
-	l.passFiles()
-	l.passTurn()
-}
-
 // First returns the position of the oldest record kept.
 func (l *Log) First() Position {
 	l.mu.Lock()
@@ -330,13 +319,10 @@ func (l *Log) Close() error {
 // Abandon releases the directory without writing anything more, as a death
 // of the process would.
 func (l *Log) Abandon() error {
-	l.takeAll()
-	defer l.passAll()
-	return l.release()
-}
-
-// release ends the log, in whatever state it is.
-func (l *Log) release() error {
+	l.turn <- struct{}{}
+	defer l.passTurn()
+	l.files <- struct{}{} // nobody works on the log any more
+	defer l.passFiles()
 	l.mu.Lock()
 	first := !errors.Is(l.err, ErrClosed)
 	l.err = ErrClosed
@@ -367,9 +353,7 @@ func (l *Log) release() error {
 func (l *Log) fail(err error) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.err == nil {
-		l.err = err
-	}
+	l.err = cmp.Or(l.err, err)
 	l.kept = 0
 	return l.err
 }

@@ -1,6 +1,7 @@
 package seglog
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 )
@@ -88,15 +89,9 @@ func (o *Options) validate() error {
 		o.StageBytes < 0 || o.StageBytes > stageMost {
 		return fmt.Errorf("open log %s: SegmentBytes, MaxRecord, TailBytes or StageBytes out of range", o.Dir)
 	}
-	if o.SegmentBytes == 0 {
-		o.SegmentBytes = defaultSegmentBytes
-	}
-	if o.MaxRecord == 0 {
-		o.MaxRecord = defaultMaxRecord
-	}
-	if o.TailBytes == 0 {
-		o.TailBytes = defaultTailBytes
-	}
+	o.SegmentBytes = cmp.Or(o.SegmentBytes, defaultSegmentBytes)
+	o.MaxRecord = cmp.Or(o.MaxRecord, defaultMaxRecord)
+	o.TailBytes = cmp.Or(o.TailBytes, defaultTailBytes)
 	o.FS = scarceFS{o.FS}
 	return nil
 }
