@@ -5,7 +5,9 @@ import (
 	"fmt"
 
 	"github.com/holdfast-mq/holdfast/internal/crc"
+	"github.com/holdfast-mq/holdfast/internal/ledger"
 	"github.com/holdfast-mq/holdfast/internal/record"
+	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
 // timeLen is the length of the time before a record.
@@ -15,15 +17,20 @@ const timeLen = 8
 // field of it that its length can't be written of.
 var ErrTooLarge = record.ErrTooLarge
 
-// decodePayload reads a log record's payload: time and record.
-func decodePayload(payload []byte, r *Record) error {
-	if len(payload) < timeLen {
-		return fmt.Errorf("%w: %d bytes", record.ErrMalformed, len(payload))
+// decodeLogged reads a log record into r: time and record. It is not a state record.
+func decodeLogged(rec seglog.Record, r *Record) error {
+	if len(rec.Payload) < timeLen {
+		return fmt.Errorf("journal: record at %v: %w: %d bytes", rec.Position, record.ErrMalformed, len(rec.Payload))
 	}
-	if err := record.Parse(payload[timeLen:], r); err != nil {
-		return err
+	err := record.Parse(rec.Payload[timeLen:], r)
+	if err == nil && uint8(r.Kind) != rec.Kind {
+		err = fmt.Errorf("%w: logged as kind %#x", record.ErrMalformed, rec.Kind)
 	}
-	r.Time = int64(binary.LittleEndian.Uint64(payload))
+	if err != nil {
+		return fmt.Errorf("journal: record at %v: %w", rec.Position, err)
+	}
+	r.Time = int64(binary.LittleEndian.Uint64(rec.Payload))
+	r.Position, r.Next = ledger.Position(rec.Position), ledger.Position(rec.Next)
 	return nil
 }
 

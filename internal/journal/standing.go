@@ -64,10 +64,8 @@ type recall struct {
 	cursor    *seglog.Cursor // nil: nothing was read
 	publisher uint64
 	from, to  uint64 // numbers that the last one stands for
-	kind      Kind
-	sum       uint32
-	cause     Cause
-	reason    string
+	last      Standing
+	sum       uint32 // of the last one
 	record    Record // scratch
 }
 
@@ -112,20 +110,18 @@ func (c *recall) next() (bool, error) {
 			return false, err
 		}
 		c.from, c.to = max(r.Prev, c.to)+1, r.Sequence
-		c.kind, c.sum, c.cause, c.reason = r.Kind, sumOf(r), r.Cause, string(r.Reason)
+		c.sum, c.last = sumOf(r), Standing{Kind: r.Kind, Cause: r.Cause, Reason: string(r.Reason)}
+		if r.Kind == Gone && len(r.Reason) > 0 { // it refuses what it stands for
+			c.last.Kind = Tombstone
+		}
 		return true, nil
 	}
 }
 
 // standing is what the last record says, to who asks about something with that sum.
 func (c *recall) standing(sum uint32) Standing {
-	s := Standing{Kind: c.kind, Same: c.sum != 0 && c.sum == sum, Cause: c.cause}
-	switch {
-	case c.kind == Tombstone:
-		s.Reason = c.reason
-	case c.kind == Gone && len(c.reason) > 0: // it refuses what it stands for
-		s.Kind, s.Reason = Tombstone, c.reason
-	}
+	s := c.last
+	s.Same = c.sum != 0 && c.sum == sum
 	return s
 }
 

@@ -9,7 +9,6 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/format"
-	"github.com/holdfast-mq/holdfast/internal/ledger"
 	"github.com/holdfast-mq/holdfast/internal/mut"
 	"github.com/holdfast-mq/holdfast/internal/record"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
@@ -223,26 +222,18 @@ func (t *table) haves() bookmark.Vector {
 // Recover applies a record of the log.
 func (t *table) Recover(rec seglog.Record) error {
 	if Kind(rec.Kind) == kindState {
-		return t.recoverState(rec)
+		x, err := decodeState(rec.Payload)
+		if err != nil {
+			return fmt.Errorf("journal: record at %v: %w", rec.Position, err)
+		}
+		t.applyChange(x)
+		return nil
 	}
 	r := &t.scratch
 	if err := decodeLogged(rec, r); err != nil {
 		return err
 	}
 	t.apply(r, sumOf(r))
-	return nil
-}
-
-// decodeLogged reads a log record into r. It is not a state record.
-func decodeLogged(rec seglog.Record, r *Record) error {
-	err := decodePayload(rec.Payload, r)
-	if err == nil && uint8(r.Kind) != rec.Kind {
-		err = fmt.Errorf("%w: logged as kind %#x", record.ErrMalformed, rec.Kind)
-	}
-	if err != nil {
-		return fmt.Errorf("journal: record at %v: %w", rec.Position, err)
-	}
-	r.Position, r.Next = ledger.Position(rec.Position), ledger.Position(rec.Next)
 	return nil
 }
 
@@ -305,15 +296,6 @@ func (c *coder) change(x *change) bool {
 		return false
 	}
 	return true
-}
-
-func (t *table) recoverState(rec seglog.Record) error {
-	c, err := decodeState(rec.Payload)
-	if err != nil {
-		return fmt.Errorf("journal: record at %v: %w", rec.Position, err)
-	}
-	t.applyChange(c)
-	return nil
 }
 
 // applyChange is apply for a state record.

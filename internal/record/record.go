@@ -35,21 +35,14 @@ func (k Kind) Known() bool { return k >= Message && k <= Elsewhere }
 // Single reports whether a record of the kind stands for one number only.
 func (k Kind) Single() bool { return k == Message || k == Empty }
 
+var kindNames = [...]string{"message", "tombstone", "empty", "gone", "elsewhere"}
+
 // String returns the kind's name.
 func (k Kind) String() string {
-	switch k {
-	case Message:
-		return "message"
-	case Tombstone:
-		return "tombstone"
-	case Empty:
-		return "empty"
-	case Gone:
-		return "gone"
-	case Elsewhere:
-		return "elsewhere"
+	if !k.Known() {
+		return fmt.Sprintf("kind %#x", uint8(k))
 	}
-	return fmt.Sprintf("kind %#x", uint8(k))
+	return kindNames[k-Message]
 }
 
 // A Cause says why what a Gone record stands for is not here.
