@@ -10,11 +10,10 @@ import (
 // clockTolerance is how far clocks may be apart without a word.
 const clockTolerance = time.Minute
 
-// A clock tells the time, and apart from it the age of the log: for how long
-// processes had it open, by the monotonic clock. Retention believes the age
-// alone. The wall clock can be set to anything; it stamps records.
+// A clock tells the age of the log: for how long processes had it open, by the
+// monotonic clock. Retention believes the age alone. The wall clock can be set to
+// anything; it stamps records.
 type clock struct {
-	wall    func() time.Time
 	elapsed func() time.Duration // since opened
 	opened  time.Time            // by the wall clock
 	base    int64                // age of the log when it was opened, microseconds
@@ -28,7 +27,7 @@ type clock struct {
 func newClock(o *Options, t *table) clock {
 	begin := o.Elapsed()
 	elapsed := func() time.Duration { return o.Elapsed() - begin }
-	return clock{wall: o.Now, elapsed: elapsed, opened: o.Now(), base: t.age, newest: t.lastTime}
+	return clock{elapsed: elapsed, opened: o.Now(), base: t.age, newest: t.lastTime}
 }
 
 // age returns the age of the log in microseconds.
@@ -87,7 +86,7 @@ func (j *Journal) Ahead() time.Duration {
 func (j *Journal) reportClock(retain time.Duration) {
 	c := &j.clock
 	opened := c.opened.Round(0) // the wall clock's part
-	if set := c.wall().Sub(opened) - c.elapsed(); (set - c.set).Abs() > clockTolerance {
+	if set := j.o.Now().Sub(opened) - c.elapsed(); (set - c.set).Abs() > clockTolerance {
 		c.set = set
 		j.o.Log.Error("the wall clock was set; retention counts the time by the monotonic clock", "by", set)
 	}

@@ -58,11 +58,9 @@ func (j *Journal) learn(segs []segment, raw []seglog.Segment, unknown []int) err
 		if err != nil {
 			return fmt.Errorf("journal: summary of the segment at %v: %w", segs[i].first, err)
 		}
-	}
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	for _, i := range unknown {
+		j.mu.Lock()
 		j.summaries[segs[i].first] = segs[i].summary
+		j.mu.Unlock()
 	}
 	return nil
 }

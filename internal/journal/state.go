@@ -189,13 +189,18 @@ func checkHead(start []byte) error {
 	if len(f.Rest) == len(start) {
 		return ErrNotJournal
 	}
-	switch v := f.Byte(); {
-	case f.Bad, v == 0:
-		return fmt.Errorf("journal: head of %d bytes: %w", len(start), errState)
-	case v < headVersion:
-		return fmt.Errorf("journal: head of version %d, which is not read any more", v)
-	case v > headVersion:
-		return &format.VersionError{Found: uint64(v), Known: headVersion}
+	return checkVersion("head", "", len(start), f.Byte(), headVersion)
+}
+
+// checkVersion reports why a head or a summary, of so many bytes, is not read.
+func checkVersion(what, file string, n int, found, known byte) error {
+	switch {
+	case found == 0: // or none
+		return fmt.Errorf("journal: %s of %d bytes: %w", what, n, errState)
+	case found < known:
+		return fmt.Errorf("journal: %s of version %d, which is not read any more", what, found)
+	case found > known:
+		return &format.VersionError{File: file, Found: uint64(found), Known: uint64(known)}
 	}
 	return nil
 }
@@ -364,14 +369,8 @@ func appendSummary(b []byte, s summary) []byte {
 
 func decodeSummary(payload []byte) (s summary, err error) {
 	c := newReader(payload)
-	version := c.Byte()
-	switch {
-	case version > summaryVersion:
-		return summary{}, &format.VersionError{File: "a summary", Found: uint64(version), Known: summaryVersion}
-	case version == 0:
-		return summary{}, fmt.Errorf("journal: summary of %d bytes: %w", len(payload), errState)
-	case version < summaryVersion:
-		return summary{}, fmt.Errorf("journal: summary of version %d, which is not read any more", version)
+	if err := checkVersion("summary", "a summary", len(payload), c.Byte(), summaryVersion); err != nil {
+		return summary{}, err
 	}
 	c.summary(&s)
 	s.outline = c.Take(uint64(len(c.Rest)))
