@@ -157,15 +157,15 @@ func (t *table) publisher(id uint64) *publisher {
 	return p
 }
 
-// unknown is a publisher of which nothing is known. Nobody changes it.
-var unknown publisher
+// noPublisher stands for one of which nothing is known. Nobody changes it.
+var noPublisher publisher
 
-// of returns a publisher to be read.
+// of returns what is known of a publisher, to be read only.
 func (t *table) of(id uint64) *publisher {
 	if p := t.byID[id]; p != nil {
 		return p
 	}
-	return &unknown
+	return &noPublisher
 }
 
 // sorted returns the publishers by id. New ones are put in their places here, since
