@@ -8,15 +8,6 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-func (e *encoder) closing(c journal.Closing) {
-	e.uint(c.Clock)
-	e.uint(c.Forgotten)
-}
-
-func (d *decoder) closing() journal.Closing {
-	return journal.Closing{Clock: d.sequence(), Forgotten: d.sequence()}
-}
-
 // Closing implements [ledger.Log].
 func (l *Ledger) Closing() journal.Closing { return l.journal.Closing() }
 
@@ -174,10 +165,8 @@ func (l *Links) promise(closing []bookmark.Bookmark, leaves func(bookmark.Bookma
 		conns = append(conns, p.conn)
 		for n, list := range lists {
 			for part := range slices.Chunk(list, acksBatch) {
-				e := newEncoder()
-				encodeVector(e, frameClosing, part)
-				e.bool(n == 1)
-				_ = p.conn.queueLocked(e.finish()) // the connection ends if it can't be
+				frame := newFrame(frameClosing, &closingFrame{part, n == 1})
+				_ = p.conn.queueLocked(frame) // the connection ends if it can't be
 			}
 		}
 		p.conn.out.Wake()
@@ -195,21 +184,20 @@ func (c *conn) knows(publisher uint64) bool {
 
 // takeClosing takes in the promises of a peer.
 func (c *conn) takeClosing(d *decoder) error {
-	closing, _ := decodeAck(d, nil)
-	leaving := d.bool()
-	if d.err != nil {
-		return d.err
+	var f closingFrame
+	if err := d.body(&f); err != nil {
+		return err
 	}
-	for _, b := range closing {
+	for _, b := range f.publishers {
 		c.promised(b)
 	}
-	if leaving {
+	if f.leaving {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if c.leaving == nil {
 			c.leaving = make(bookmark.Vector)
 		}
-		for _, b := range closing {
+		for _, b := range f.publishers {
 			c.leaving[b.Publisher] = b.Sequence
 		}
 	}

@@ -230,7 +230,7 @@ func TestIntactByAnIntactPeer(t *testing.T) {
 // notice sends a notice and returns what it is answered.
 func (c *fakeConn) notice(n *Notice) (a answer) {
 	c.w.t.Helper()
-	encodeNotice(c.enc, 7, n)
+	c.enc.frame(frameNotice, &noticeFrame{7, *n})
 	c.send()
 	for {
 		payload, err := c.fr.next()
@@ -238,7 +238,7 @@ func (c *fakeConn) notice(n *Notice) (a answer) {
 			c.w.t.Fatal(err)
 		}
 		if kind, d := decode(payload); kind == frameAnswer {
-			if err := a.decode(d); err != nil {
+			if err := d.body(&a); err != nil {
 				c.w.t.Fatal(err)
 			}
 			return a

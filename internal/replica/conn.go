@@ -121,22 +121,20 @@ func (c *conn) fail(cause error) {
 	})
 }
 
-// A farewell is the last frame that a peer is sent.
-type farewell interface{ encode(*encoder) }
-
-// farewell returns what the peer is told at the end, or nil. Who has not proven to be
+// farewell returns the last frame that the peer is sent, or nil. Who has not proven to be
 // a peer is told nothing about us. Valid once done is closed.
-func (c *conn) farewell() farewell {
+func (c *conn) farewell() []byte {
 	var r *RefusedError
 	switch {
 	case errors.Is(c.cause, ErrClosed) && isClosed(c.up) && c.l.stopping.now() == drained && !mut.On(mut.StopUntold):
-		return drained
+		phase := drained
+		return newFrame(frameStopping, &phase)
 	case !errors.As(c.cause, &r) || r.ByPeer:
 		return nil
 	case !c.tells && !mut.On(mut.R2TellsStrangers):
-		return &RefusedError{Code: refuseStranger}
+		r = &RefusedError{Code: refuseStranger}
 	}
-	return r
+	return newFrame(frameRefuse, r)
 }
 
 // hostOf returns the host of an address.
@@ -264,8 +262,8 @@ func (c *conn) broken(err error) error {
 
 // refusal reads the refuse frame in d as an error.
 func refusal(d *decoder) error {
-	r, err := decodeRefuse(d)
-	if err != nil {
+	r := &RefusedError{ByPeer: true}
+	if err := d.body(r); err != nil {
 		return err
 	}
 	return r

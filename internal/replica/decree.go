@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/mut"
@@ -213,12 +212,12 @@ func (l *Links) takeDecree(d journal.Decree, from *conn) error {
 	if err := l.keepDecree(d); err != nil {
 		return err
 	}
-	told := &decreeMessage{what: decreeTake, decree: d}
+	told := newFrame(frameDecree, &decreeMessage{what: decreeTake, decree: d})
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, p := range l.peers {
 		if p.conn != nil && p.conn != from {
-			_ = p.conn.queueLocked(told.frame()) // the next hello tells it again
+			_ = p.conn.queueLocked(told) // the next hello tells it again
 		}
 	}
 	return nil
@@ -274,34 +273,13 @@ type decreeMessage struct {
 	problem      string
 }
 
-func (m *decreeMessage) encode(e *encoder) {
-	e.begin(frameDecree)
-	e.uint(m.number)
-	e.uint(m.what)
-	if m.what == decreeAnswer {
-		e.string(m.problem)
+func (m *decreeMessage) fields(c codec) {
+	c.uint(&m.number)
+	if c.upTo(&m.what, decreeAnswer); m.what == decreeAnswer {
+		c.string(&m.problem)
 	} else {
-		encodeDecree(e, m.decree)
+		decreeFields(c, &m.decree)
 	}
-}
-
-func (m *decreeMessage) decode(d *decoder) error {
-	*m = decreeMessage{number: d.uint(), what: d.uint()}
-	switch {
-	case m.what == decreeAnswer:
-		m.problem = d.string()
-	case m.what > decreeAnswer:
-		d.fail(fmt.Errorf("decree frame of kind %d", m.what))
-	default:
-		m.decree = decodeDecree(d)
-	}
-	return d.err
-}
-
-func (m *decreeMessage) frame() []byte {
-	e := newEncoder()
-	m.encode(e)
-	return e.finish()
 }
 
 // offer asks the connected peers about a decree, or has them take it.
@@ -310,12 +288,12 @@ func (l *Links) offer(what uint64, d journal.Decree) *offer {
 	defer l.mu.Unlock()
 	l.lastOffer++
 	o := &offer{number: l.lastOffer, open: make(map[*conn]bool), done: make(chan struct{})}
-	m := &decreeMessage{number: o.number, what: what, decree: d}
+	frame := newFrame(frameDecree, &decreeMessage{number: o.number, what: what, decree: d})
 	for _, p := range l.peers {
 		if p.conn == nil {
 			continue
 		}
-		if err := p.conn.queueLocked(m.frame()); err != nil {
+		if err := p.conn.queueLocked(frame); err != nil {
 			o.problems = append(o.problems, fmt.Sprintf("%s: %v", p.name, err))
 			continue
 		}
@@ -367,7 +345,7 @@ func (l *Links) unofferedLocked(c *conn) {
 // takeDecreeFrame does what a decree frame says.
 func (c *conn) takeDecreeFrame(d *decoder) error {
 	var m decreeMessage
-	if err := m.decode(d); err != nil {
+	if err := d.body(&m); err != nil {
 		return err
 	}
 	if m.what == decreeAnswer {
@@ -382,10 +360,10 @@ func (c *conn) takeDecreeFrame(d *decoder) error {
 	if err != nil {
 		return err
 	}
-	answer := &decreeMessage{number: m.number, what: decreeAnswer, problem: problem}
+	answer := newFrame(frameDecree, &decreeMessage{number: m.number, what: decreeAnswer, problem: problem})
 	c.l.mu.Lock()
 	defer c.l.mu.Unlock()
-	return c.queueLocked(answer.frame())
+	return c.queueLocked(answer)
 }
 
 // consider says what is against a decree of the peer, or takes it. It is taken by
@@ -402,36 +380,12 @@ func (c *conn) consider(what uint64, d journal.Decree) (problem string, err erro
 	return "", c.agree(&theirs)
 }
 
-func encodeDecree(e *encoder, d journal.Decree) {
-	e.uint(d.Incarnation)
-	e.uint(d.ID)
-	for _, names := range [][]string{d.Members, d.Lost} {
-		e.array(len(names))
-		for _, n := range names {
-			e.string(n)
-		}
-	}
-	e.uint(uint64(max(0, d.Time.UnixMicro())))
-	e.uint(uint64(d.Stood.Microseconds()))
-	e.bool(d.Ended)
-}
-
-func decodeDecree(d *decoder) (t journal.Decree) {
-	t.Incarnation, t.ID = d.sequence(), d.uint()
-	for _, names := range []*[]string{&t.Members, &t.Lost} {
-		n := max(0, d.array(1))
-		if n > maxPatterns {
-			d.fail(fmt.Errorf("decree of %d instances", n))
-			return t
-		}
-		for range n {
-			*names = append(*names, d.string())
-		}
-	}
-	if at := d.sequence(); at > 0 {
-		t.Time = time.UnixMicro(int64(at))
-	}
-	t.Stood = time.Duration(min(d.sequence(), uint64(journal.DecreeLasts.Microseconds()))) * time.Microsecond
-	t.Ended = d.bool()
-	return t
+func decreeFields(c codec, d *journal.Decree) {
+	c.sequence(&d.Incarnation)
+	c.uint(&d.ID)
+	list(c, &d.Members, 1, maxPatterns, c.string)
+	list(c, &d.Lost, 1, maxPatterns, c.string)
+	c.time(&d.Time)
+	c.micros(&d.Stood, journal.DecreeLasts)
+	c.bool(&d.Ended)
 }

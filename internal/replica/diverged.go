@@ -87,10 +87,9 @@ func (c *conn) setApart(diverged []bookmark.Bookmark) {
 // tellDiverged has the peer told.
 func (c *conn) tellDiverged(diverged []bookmark.Bookmark) {
 	for part := range slices.Chunk(diverged, acksBatch) {
-		e := newEncoder()
-		encodeDiverged(e, part)
+		frame := newFrame(frameDiverged, (*vectorFrame)(&part))
 		c.l.mu.Lock()
-		err := c.queueLocked(e.finish())
+		err := c.queueLocked(frame)
 		c.l.mu.Unlock()
 		if err != nil {
 			c.fail(err)
@@ -98,14 +97,10 @@ func (c *conn) tellDiverged(diverged []bookmark.Bookmark) {
 	}
 }
 
-func encodeDiverged(e *encoder, diverged []bookmark.Bookmark) {
-	encodeVector(e, frameDiverged, diverged)
-}
-
 // takeDiverged takes in the publishers that a peer says have diverged.
 func (c *conn) takeDiverged(d *decoder) error {
-	diverged, err := decodeAck(d, nil)
-	if err != nil {
+	var diverged vectorFrame
+	if err := d.body(&diverged); err != nil {
 		return err
 	}
 	return c.l.diverge(diverged)

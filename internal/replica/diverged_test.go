@@ -35,8 +35,8 @@ func (c *fakeConn) until(d time.Duration) (records, diverged []bookmark.Bookmark
 				records = append(records, bm(r.Publisher, r.Sequence))
 			}
 		case frameDiverged:
-			list, err := decodeAck(dec, nil)
-			if err != nil {
+			var list vectorFrame
+			if err := dec.body(&list); err != nil {
 				c.w.t.Fatal(err)
 			}
 			diverged = append(diverged, list...)
@@ -136,7 +136,7 @@ func TestDivergedIsNotSent(t *testing.T) {
 		if i := slices.IndexFunc(records, func(b bookmark.Bookmark) bool { return b.Publisher == 1 }); i >= 0 || len(records) != 5 {
 			t.Errorf("sent %v", records)
 		}
-		encodeAck(c.enc, []bookmark.Bookmark{bm(2, 5)})
+		c.enc.frame(frameAck, vectorFrameOf([]bookmark.Bookmark{bm(2, 5)}))
 		c.send()
 		w.eventually("in sync", a.state("b", "sync"))
 		if a.j.Diverged(1) != 3 || a.l.Safe(1) != 2 || a.status("b").Unacknowledged != 0 {
@@ -187,7 +187,7 @@ func TestDoubtIsNoDivergence(t *testing.T) {
 		c = f.accept()
 		c.hello(&Hello{Run: 8, Compares: 5})
 		a.publish(2, 1, 3)
-		(&beat{moved: []journal.State{{Publisher: 2, Have: 3, RunningCRC: 1}}}).encode(c.enc)
+		c.enc.frame(frameHeartbeat, &beat{moved: []journal.State{{Publisher: 2, Have: 3, RunningCRC: 1}}})
 		c.send()
 		w.eventually("shown", func() bool { return a.status("b").Diverged == 2 })
 		if a.j.Diverged(2) != 0 {

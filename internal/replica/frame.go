@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
+	"time"
 
 	"github.com/vmihailenco/msgpack/v5"
 
@@ -60,6 +62,39 @@ var (
 	errFrame        = errors.New("frame is malformed")
 )
 
+// A codec writes the fields of a frame, or reads them: an encoder writes what is
+// there, a decoder changes it. So the two directions of a frame are one function.
+type codec interface {
+	uint(v *uint64)
+	upTo(v *uint64, most uint64)
+	sequence(v *uint64) // a number that is not an id: at most 2^63-1 (R1)
+	uint32(v *uint32)
+	micros(v *time.Duration, most time.Duration) // what is read is cut at the most
+	time(v *time.Time)                           // the zero one and those before 1970 are 0
+	bool(v *bool)
+	string(v *string)
+	bytes(v *[]byte)
+	fixed(v []byte, optional bool) // so many bytes; optional: or none, for zeros
+	// array begins an array of n items, nil if that is negative, and returns how many it
+	// has. What is read has at least least bytes an item, and at most most items with
+	// the n that there are.
+	array(n, least, most int) (items int, reads bool)
+}
+
+// A frameBody is what a frame says behind its type.
+type frameBody interface{ fields(codec) }
+
+// list is an array of items of at least least bytes each. What is read is appended.
+func list[T any](c codec, items *[]T, least, most int, each func(*T)) {
+	n, reads := c.array(len(*items), least, most)
+	if n = max(n, 0); reads {
+		*items = append(*items, make([]T, n)...)
+	}
+	for i := len(*items) - n; i < len(*items); i++ {
+		each(&(*items)[i])
+	}
+}
+
 // An encoder builds one frame after the other, behind those that it keeps.
 type encoder struct {
 	buf  bytes.Buffer
@@ -83,17 +118,48 @@ func (e *encoder) begin(t frameType) {
 	var head [frameHeader]byte
 	e.buf.Truncate(e.kept)
 	e.buf.Write(head[:])
-	e.uint(uint64(t))
+	_ = e.enc.EncodeUint(uint64(t))
 }
+
+// frame builds a frame and returns it, valid until begin.
+func (e *encoder) frame(t frameType, b frameBody) []byte {
+	e.begin(t)
+	b.fields(e)
+	return e.finish()
+}
+
+// newFrame returns a frame.
+func newFrame(t frameType, b frameBody) []byte { return newEncoder().frame(t, b) }
 
 // Writing to a bytes.Buffer doesn't fail, hence no errors here.
 
-func (e *encoder) uint(v uint64)   { _ = e.enc.EncodeUint(v) }
-func (e *encoder) bool(v bool)     { _ = e.enc.EncodeBool(v) }
-func (e *encoder) bytes(v []byte)  { _ = e.enc.EncodeBytes(v) }
-func (e *encoder) array(n int)     { _ = e.enc.EncodeArrayLen(n) }
-func (e *encoder) nil()            { _ = e.enc.EncodeNil() }
-func (e *encoder) string(v string) { _ = e.enc.EncodeString(v[:min(len(v), maxText)]) }
+func (e *encoder) uint(v *uint64)           { _ = e.enc.EncodeUint(*v) }
+func (e *encoder) upTo(v *uint64, _ uint64) { e.uint(v) }
+func (e *encoder) sequence(v *uint64)       { e.uint(v) }
+func (e *encoder) uint32(v *uint32)         { _ = e.enc.EncodeUint(uint64(*v)) }
+func (e *encoder) micros(v *time.Duration, _ time.Duration) {
+	_ = e.enc.EncodeUint(uint64(max(0, v.Microseconds())))
+}
+func (e *encoder) time(v *time.Time) { _ = e.enc.EncodeUint(uint64(max(0, v.UnixMicro()))) }
+func (e *encoder) bool(v *bool)      { _ = e.enc.EncodeBool(*v) }
+func (e *encoder) string(v *string)  { _ = e.enc.EncodeString((*v)[:min(len(*v), maxText)]) }
+func (e *encoder) bytes(v *[]byte)   { _ = e.enc.EncodeBytes(*v) }
+
+func (e *encoder) fixed(v []byte, optional bool) {
+	if optional && !slices.ContainsFunc(v, func(b byte) bool { return b != 0 }) {
+		v = v[:0]
+	}
+	_ = e.enc.EncodeBytes(v)
+}
+
+func (e *encoder) array(n, _, _ int) (items int, reads bool) {
+	if n < 0 {
+		_ = e.enc.EncodeNil()
+	} else {
+		_ = e.enc.EncodeArrayLen(n)
+	}
+	return n, false
+}
 
 // record appends a record of a frame that has nothing else behind its type.
 func (e *encoder) record(raw []byte) {
@@ -202,7 +268,7 @@ func (d *decoder) begin(payload []byte) frameType {
 	d.data, d.err = payload, nil
 	d.r.Reset(payload)
 	d.dec.Reset(&d.r)
-	t := d.uint()
+	t := read(d, (*msgpack.Decoder).DecodeUint64)
 	if t > math.MaxUint8 {
 		t = 0
 	}
@@ -220,110 +286,102 @@ func (d *decoder) left() int { return d.r.Len() }
 
 func (d *decoder) rest() []byte { return d.data[len(d.data)-d.left():] }
 
-func (d *decoder) uint() uint64 {
+// body reads what a frame says.
+func (d *decoder) body(b frameBody) error {
+	b.fields(d)
+	return d.err
+}
+
+// read reads a value, which is zero after an error.
+func read[T any](d *decoder, decode func(*msgpack.Decoder) (T, error)) (v T) {
 	if d.err != nil {
-		return 0
+		return v
 	}
-	v, err := d.dec.DecodeUint64()
+	v, err := decode(d.dec)
 	if err != nil {
 		d.fail(err)
-		return 0
+		return *new(T)
 	}
 	return v
 }
 
-// sequence reads a number that is not an id: at most 2^63-1 (R1).
-func (d *decoder) sequence() uint64 {
-	v := d.uint()
-	if !bookmark.InRange(v) {
-		d.fail(fmt.Errorf("number %d is above 2^63-1", v))
-		return 0
+func (d *decoder) uint(v *uint64) { *v = read(d, (*msgpack.Decoder).DecodeUint64) }
+func (d *decoder) bool(v *bool)   { *v = read(d, (*msgpack.Decoder).DecodeBool) }
+
+func (d *decoder) upTo(v *uint64, most uint64) {
+	if d.uint(v); *v > most {
+		d.fail(fmt.Errorf("number %d is above %d", *v, most))
+		*v = 0
 	}
-	return v
 }
 
-func (d *decoder) uint32() uint32 {
-	v := d.uint()
-	if v > math.MaxUint32 {
-		d.fail(errors.New("number does not fit in 32 bits"))
-		return 0
+func (d *decoder) sequence(v *uint64) {
+	if d.uint(v); !bookmark.InRange(*v) {
+		d.fail(fmt.Errorf("number %d is above 2^63-1", *v))
+		*v = 0
 	}
-	return uint32(v)
 }
 
-func (d *decoder) bool() bool {
-	if d.err != nil {
-		return false
+func (d *decoder) uint32(v *uint32) {
+	var n uint64
+	d.upTo(&n, math.MaxUint32)
+	*v = uint32(n)
+}
+
+func (d *decoder) micros(v *time.Duration, most time.Duration) {
+	var n uint64
+	d.sequence(&n)
+	*v = time.Duration(min(n, uint64(most.Microseconds()))) * time.Microsecond
+}
+
+func (d *decoder) time(v *time.Time) {
+	var n uint64
+	if d.sequence(&n); n > 0 {
+		*v = time.UnixMicro(int64(n))
 	}
-	v, err := d.dec.DecodeBool()
-	if err != nil {
-		d.fail(err)
-	}
-	return v
 }
 
 // bytes returns a part of the payload itself.
-func (d *decoder) bytes() []byte {
-	if d.err != nil {
-		return nil
-	}
-	n, err := d.dec.DecodeBytesLen()
-	if err != nil {
-		d.fail(err)
-		return nil
-	}
-	if n < 0 || n > d.left() {
+func (d *decoder) bytes(v *[]byte) {
+	n := read(d, (*msgpack.Decoder).DecodeBytesLen)
+	if d.err == nil && (n < 0 || n > d.left()) {
 		d.fail(fmt.Errorf("%d bytes announced, %d there", n, d.left()))
-		return nil
 	}
-	from := len(d.data) - d.left()
-	_, _ = d.r.Seek(int64(n), io.SeekCurrent) // in bounds, cannot fail
-	return d.data[from : from+n : from+n]
+	if *v = nil; d.err == nil {
+		from := len(d.data) - d.left()
+		_, _ = d.r.Seek(int64(n), io.SeekCurrent) // in bounds, cannot fail
+		*v = d.data[from : from+n : from+n]
+	}
 }
 
-func (d *decoder) check() (c bookmark.Check) {
-	b := d.bytes()
-	if d.err == nil && len(b) != len(c) {
-		d.fail(fmt.Errorf("check of %d bytes", len(b)))
+func (d *decoder) fixed(v []byte, optional bool) {
+	var b []byte
+	d.bytes(&b)
+	if len(b) != len(v) && !(optional && len(b) == 0) {
+		d.fail(fmt.Errorf("%d bytes, where %d belong", len(b), len(v)))
+		return
 	}
-	copy(c[:], b)
-	return c
+	copy(v, b)
 }
 
-func (d *decoder) string() string {
-	b := d.bytes()
-	if len(b) > maxText {
+func (d *decoder) string(v *string) {
+	var b []byte
+	if d.bytes(&b); len(b) > maxText {
 		d.fail(fmt.Errorf("text of %d bytes", len(b)))
-		return ""
+		b = nil
 	}
-	return string(b)
+	*v = string(b)
 }
 
-// publishers returns the length of an array of publishers, as array does: no
-// longer than what a hello may state.
-func (d *decoder) publishers(least int) int {
-	n := max(0, d.array(least))
-	if n > maxStates {
-		d.fail(fmt.Errorf("more than %d publishers", maxStates))
-		return 0
-	}
-	return n
-}
-
-// array returns the length of an array whose elements take at least least
-// bytes each; -1 is nil.
-func (d *decoder) array(least int) int {
-	if d.err != nil {
-		return 0
-	}
-	n, err := d.dec.DecodeArrayLen()
-	if err != nil {
-		d.fail(err)
-		return 0
-	}
-	if n > d.left()/least {
+func (d *decoder) array(has, least, most int) (items int, reads bool) {
+	n := read(d, (*msgpack.Decoder).DecodeArrayLen)
+	switch {
+	case n > d.left()/least:
 		d.fail(fmt.Errorf("array of %d announced, %d bytes there", n, d.left()))
-		return 0
+		n = 0
+	case n > most-max(0, has):
+		d.fail(fmt.Errorf("array of more than %d", most))
+		n = 0
 	}
-	return n
+	return n, true
 }

@@ -23,43 +23,37 @@ import (
 // someFrames returns one frame of each type.
 func someFrames() map[string][]byte {
 	frames := make(map[string][]byte)
-	add := func(name string, encode func(e *encoder)) {
-		e := newEncoder()
-		encode(e)
-		frames[name] = bytes.Clone(e.finish())
-	}
+	add := func(name string, t frameType, b frameBody) { frames[name] = newFrame(t, b) }
 	hello := &Hello{Name: "a", Run: 1 << 63, Group: "pair", Digest: "d", Outbound: true, Topics: []string{"^x$", "y"}, Cluster: journal.ClusterID{1, 15: 2}, Intact: true}
 	all := &Hello{Name: "b", Sync: true, Damaged: true, Empty: true, Compares: 1 << 31, Closing: journal.Closing{Clock: 9, Forgotten: 8}}
-	add("hello", hello.encode)
-	add("hello-all-topics", all.encode)
-	add("states", func(e *encoder) {
-		encodeStates(e, []journal.State{{Publisher: 1 << 60, Check: bookmark.Check{1, 15: 2}, Have: 300, Durable: 200, Floor: 100, RunningCRC: 1 << 31, Diverged: 250}, {Publisher: 2, Closing: true}}, true)
-	})
-	add("records", func(e *encoder) {
-		e.begin(frameRecords)
-		e.record([]byte("one record"))
-		e.record(bytes.Repeat([]byte("another"), 100))
-	})
-	add("ack", func(e *encoder) { encodeAck(e, []bookmark.Bookmark{bm(1, 2), bm(1<<64-1, 1<<40)}) })
-	add("closing", func(e *encoder) { encodeVector(e, frameClosing, []bookmark.Bookmark{bm(1, 2)}) })
-	add("notice", func(e *encoder) {
-		encodeNotice(e, 7, &Notice{ClientName: "c", User: "u", Publisher: 9, Check: bookmark.Check{9}, Counter: 3, Instance: "a"})
-	})
-	add("answer", func(e *encoder) {
-		(&answer{7, 99, ledger.Reply{Refused: true, Lost: true}, true, false, journal.Closing{Clock: 5, Forgotten: 4}}).encode(e)
-	})
-	add("heartbeat", (&beat{more: true, moved: []journal.State{{Publisher: 5, Have: 6, RunningCRC: 7}}, closing: journal.Closing{Clock: 1 << 40}, wall: 1 << 50}).encode)
-	add("refuse", (&RefusedError{Code: refuseRecord, Reason: "a hole"}).encode)
+	add("hello", frameHello, hello)
+	add("hello-all-topics", frameHello, all)
+	add("states", frameStates, &statesFrame{true, []journal.State{{Publisher: 1 << 60, Check: bookmark.Check{1, 15: 2}, Have: 300, Durable: 200, Floor: 100, RunningCRC: 1 << 31, Diverged: 250}, {Publisher: 2, Closing: true}}})
+	e := newEncoder()
+	e.begin(frameRecords)
+	e.record([]byte("one record"))
+	e.record(bytes.Repeat([]byte("another"), 100))
+	frames["records"] = e.finish()
+	add("ack", frameAck, vectorFrameOf([]bookmark.Bookmark{bm(1, 2), bm(1<<64-1, 1<<40)}))
+	add("closing", frameClosing, &closingFrame{[]bookmark.Bookmark{bm(1, 2)}, true})
+	add("notice", frameNotice, &noticeFrame{7, Notice{ClientName: "c", User: "u", Publisher: 9, Check: bookmark.Check{9}, Counter: 3, Instance: "a"}})
+	add("answer", frameAnswer, &answer{7, 99, ledger.Reply{Refused: true, Lost: true}, true, false, journal.Closing{Clock: 5, Forgotten: 4}})
+	add("heartbeat", frameHeartbeat, &beat{more: true, moved: []journal.State{{Publisher: 5, Have: 6, RunningCRC: 7}}, closing: journal.Closing{Clock: 1 << 40}, wall: 1 << 50})
+	add("refuse", frameRefuse, &RefusedError{Code: refuseRecord, Reason: "a hole"})
 	decree := journal.Decree{Incarnation: 2, ID: 1 << 63, Members: []string{"c"}, Lost: []string{"a", "b"}, Time: time.UnixMicro(9), Stood: time.Hour, Ended: true}
-	add("decree", (&decreeMessage{number: 7, what: decreeTake, decree: decree}).encode)
-	add("decree-answer", (&decreeMessage{number: 7, what: decreeAnswer, problem: "no"}).encode)
-	add("hello-decree", (&Hello{Name: "c", Outbound: true, Decree: decree, Empty: true}).encode)
-	add("stopping", drained.encode)
-	add("open", func(e *encoder) { encodeOpen(e, nonce{1, 2, 3}) })
-	add("diverged", func(e *encoder) { encodeDiverged(e, []bookmark.Bookmark{bm(1, 2), bm(1<<64-1, 1<<40)}) })
-	add("proof", func(e *encoder) { encodeProof(e, bytes.Repeat([]byte{9}, macBytes)) })
+	add("decree", frameDecree, &decreeMessage{number: 7, what: decreeTake, decree: decree})
+	add("decree-answer", frameDecree, &decreeMessage{number: 7, what: decreeAnswer, problem: "no"})
+	add("hello-decree", frameHello, &Hello{Name: "c", Outbound: true, Decree: decree, Empty: true})
+	add("stopping", frameStopping, new(drained))
+	add("open", frameOpen, &openFrame{protocolVersion, nonce{1, 2, 3}})
+	add("diverged", frameDiverged, vectorFrameOf([]bookmark.Bookmark{bm(1, 2), bm(1<<64-1, 1<<40)}))
+	add("proof", frameProof, proofOf(bytes.Repeat([]byte{9}, macBytes)))
 	return frames
 }
+
+func vectorFrameOf(list []bookmark.Bookmark) *vectorFrame { return (*vectorFrame)(&list) }
+
+func proofOf(proof []byte) *proofFrame { return (*proofFrame)(&proof) }
 
 // decode returns a decoder behind the type of the payload.
 func decode(payload []byte) (frameType, *decoder) {
@@ -70,88 +64,27 @@ func decode(payload []byte) (frameType, *decoder) {
 // reencode decodes a payload and encodes what it says again.
 func reencode(payload []byte) ([]byte, error) {
 	t, d := decode(payload)
-	e := newEncoder()
-	switch t {
-	case frameHello:
-		var h Hello
-		if err := h.decode(d); err != nil {
-			return nil, err
-		}
-		h.encode(e)
-	case frameDecree:
-		var m decreeMessage
-		if err := m.decode(d); err != nil {
-			return nil, err
-		}
-		m.encode(e)
-	case frameStates:
-		states, last, err := decodeStates(d, nil)
-		if err != nil {
-			return nil, err
-		}
-		encodeStates(e, states, last)
-	case frameRecords:
-		e.begin(frameRecords)
+	if t == frameRecords {
 		raws, err := cutAll(d)
-		if err != nil {
-			return nil, err
-		}
+		e := newEncoder()
+		e.begin(t)
 		for _, raw := range raws {
 			e.record(raw)
 		}
-	case frameAck, frameClosing, frameDiverged:
-		moved, err := decodeAck(d, nil)
-		if err != nil {
-			return nil, err
-		}
-		encodeVector(e, frameType(payload[0]), moved)
-	case frameNotice:
-		id, n, err := decodeNotice(d)
-		if err != nil {
-			return nil, err
-		}
-		encodeNotice(e, id, &n)
-	case frameAnswer:
-		var a answer
-		err := a.decode(d)
-		if err != nil {
-			return nil, err
-		}
-		a.encode(e)
-	case frameHeartbeat:
-		var b beat
-		if err := b.decode(d); err != nil {
-			return nil, err
-		}
-		b.encode(e)
-	case frameStopping:
-		phase, err := decodeStopping(d)
-		if err != nil {
-			return nil, err
-		}
-		phase.encode(e)
-	case frameOpen:
-		version, theirs, err := decodeOpen(d)
-		if err != nil || version != protocolVersion {
-			return nil, errors.Join(err, errFrame)
-		}
-		encodeOpen(e, theirs)
-	case frameProof:
-		proof, err := decodeProof(d)
-		if err != nil {
-			return nil, err
-		}
-		encodeProof(e, proof)
-	case frameRefuse:
-		r, err := decodeRefuse(d)
-		if err != nil {
-			return nil, err
-		}
-		r.encode(e)
-	default:
+		return e.finish()[frameHeader:], err
+	}
+	m := map[frameType]frameBody{
+		frameHello: new(Hello), frameDecree: new(decreeMessage), frameStates: new(statesFrame), frameAck: new(vectorFrame),
+		frameClosing: new(closingFrame), frameDiverged: new(vectorFrame), frameNotice: new(noticeFrame), frameAnswer: new(answer),
+		frameHeartbeat: new(beat), frameStopping: new(stopPhase), frameOpen: new(openFrame), frameProof: new(proofFrame), frameRefuse: new(RefusedError),
+	}[t]
+	if m == nil {
 		return nil, errFrame
 	}
-	return e.finish()[frameHeader:], nil
+	if err := d.body(m); err != nil {
+		return nil, err
+	}
+	return newFrame(t, m)[frameHeader:], nil
 }
 
 func TestFramesRoundTrip(t *testing.T) {
@@ -179,11 +112,11 @@ func TestFramesRoundTrip(t *testing.T) {
 func TestFieldsAreAddedAtTheEnd(t *testing.T) {
 	e := newEncoder()
 	h := &Hello{Name: "a", Group: "g"}
-	h.encode(e)
-	e.string("something new")
+	e.frame(frameHello, h)
+	e.string(new("something new"))
 	var got Hello
 	_, d := decode(e.finish()[frameHeader:])
-	if err := got.decode(d); err != nil || !reflect.DeepEqual(&got, h) {
+	if err := d.body(&got); err != nil || !reflect.DeepEqual(&got, h) {
 		t.Errorf("%+v %v, want %+v", got, err, h)
 	}
 }
@@ -192,11 +125,12 @@ func TestFieldsAreAddedAtTheEnd(t *testing.T) {
 func TestOpenOfAnotherVersion(t *testing.T) {
 	e := newEncoder()
 	e.begin(frameOpen)
-	e.uint(99)
-	e.bool(true) // where the nonce is
+	e.uint(new(uint64(99)))
+	e.bool(new(true)) // where the nonce is
 	_, d := decode(e.finish()[frameHeader:])
-	if version, _, err := decodeOpen(d); err != nil || version != 99 {
-		t.Errorf("%d %v", version, err)
+	var open openFrame
+	if err := d.body(&open); err != nil || open.version != 99 {
+		t.Errorf("%d %v", open.version, err)
 	}
 }
 

@@ -1,9 +1,6 @@
 package replica
 
 import (
-	"fmt"
-	"slices"
-
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/journal"
 	"github.com/holdfast-mq/holdfast/internal/ledger"
@@ -30,131 +27,97 @@ type Hello struct {
 	States []journal.State // in frames of their own
 }
 
-func (h *Hello) encode(e *encoder) {
-	e.begin(frameHello)
-	e.string(h.Name)
-	e.uint(h.Run)
-	e.string(h.Group)
-	e.string(h.Digest)
-	e.bool(h.Outbound)
-	e.bool(h.Sync)
-	if h.Topics == nil {
-		e.nil()
-	} else {
-		e.array(len(h.Topics))
-		for _, t := range h.Topics {
-			e.string(t)
-		}
-	}
-	e.bool(h.Damaged)
-	id := h.Cluster[:]
-	if h.Cluster.IsZero() {
-		id = id[:0]
-	}
-	e.bytes(id)
-	e.bool(h.Empty)
-	e.bool(h.Intact)
-	e.uint(uint64(h.Compares))
-	encodeDecree(e, h.Decree)
-	e.closing(h.Closing)
+func (h *Hello) fields(c codec) {
+	c.string(&h.Name)
+	c.uint(&h.Run)
+	c.string(&h.Group)
+	c.string(&h.Digest)
+	c.bool(&h.Outbound)
+	c.bool(&h.Sync)
+	topicFields(c, &h.Topics)
+	c.bool(&h.Damaged)
+	c.fixed(h.Cluster[:], true)
+	c.bool(&h.Empty)
+	c.bool(&h.Intact)
+	c.uint32(&h.Compares)
+	decreeFields(c, &h.Decree)
+	closingFields(c, &h.Closing)
 }
 
-func (h *Hello) decode(d *decoder) error {
-	*h = Hello{Name: d.string(), Run: d.uint(), Group: d.string(), Digest: d.string()}
-	h.Outbound, h.Sync = d.bool(), d.bool()
-	if n := d.array(1); n > maxPatterns {
-		d.fail(fmt.Errorf("%d topics", n))
-	} else if n >= 0 {
-		h.Topics = make([]string, 0, n)
-		for range n {
-			h.Topics = append(h.Topics, d.string())
-		}
+// topicFields are those of a list of topics, where nil is another thing than none.
+func topicFields(c codec, topics *[]string) {
+	n := len(*topics)
+	if *topics == nil {
+		n = -1
 	}
-	h.Damaged = d.bool()
-	switch id := d.bytes(); len(id) {
-	case 0:
-	case len(h.Cluster):
-		h.Cluster = journal.ClusterID(id)
-	default:
-		d.fail(fmt.Errorf("cluster id of %d bytes", len(id)))
+	if n, reads := c.array(n, 1, maxPatterns); reads && n >= 0 {
+		*topics = make([]string, n)
 	}
-	h.Empty, h.Intact = d.bool(), d.bool()
-	h.Compares, h.Decree = d.uint32(), decodeDecree(d)
-	h.Closing = d.closing()
-	return d.err
-}
-
-func encodeStates(e *encoder, states []journal.State, last bool) {
-	e.begin(frameStates)
-	e.bool(last)
-	e.array(len(states))
-	for _, s := range states {
-		e.uint(s.Publisher)
-		e.bytes(s.Check[:])
-		e.uint(s.Have)
-		e.uint(s.Durable)
-		e.uint(s.Floor)
-		e.uint(uint64(s.RunningCRC))
-		e.uint(s.Diverged)
-		e.bool(s.Closing)
+	for i := range *topics {
+		c.string(&(*topics)[i])
 	}
 }
 
-func decodeStates(d *decoder, to []journal.State) (states []journal.State, last bool, err error) {
-	last = d.bool()
-	n := d.array(7 + checkBytes)
-	if n+len(to) > maxStates {
-		d.fail(fmt.Errorf("more than %d publishers", maxStates))
-		n = 0
-	}
-	for range n {
-		to = append(to, journal.State{
-			Publisher: d.uint(), Check: d.check(), Have: d.sequence(), Durable: d.sequence(), Floor: d.sequence(), RunningCRC: d.uint32(),
-			Diverged: d.sequence(), Closing: d.bool(),
-		})
-	}
-	return to, last, d.err
+func closingFields(c codec, closing *journal.Closing) {
+	c.sequence(&closing.Clock)
+	c.sequence(&closing.Forgotten)
 }
 
-func encodeAck(e *encoder, moved []bookmark.Bookmark) { encodeVector(e, frameAck, moved) }
-
-// encodeVector encodes a frame of publishers, each with a sequence.
-func encodeVector(e *encoder, t frameType, list []bookmark.Bookmark) {
-	e.begin(t)
-	e.array(len(list))
-	for _, m := range list {
-		e.uint(m.Publisher)
-		e.uint(m.Sequence)
-	}
+// A statesFrame is a part of the states of a hello. What is read is appended.
+type statesFrame struct {
+	last   bool
+	states []journal.State
 }
 
-func decodeAck(d *decoder, moved []bookmark.Bookmark) ([]bookmark.Bookmark, error) {
-	n := d.publishers(pairBytes)
-	moved = slices.Grow(moved, n)
-	for range n {
-		moved = append(moved, bookmark.Bookmark{Publisher: d.uint(), Sequence: d.sequence()})
-	}
-	return moved, d.err
+func (f *statesFrame) fields(c codec) {
+	c.bool(&f.last)
+	list(c, &f.states, 7+checkBytes, maxStates, func(s *journal.State) {
+		c.uint(&s.Publisher)
+		c.fixed(s.Check[:], false)
+		c.sequence(&s.Have)
+		c.sequence(&s.Durable)
+		c.sequence(&s.Floor)
+		c.uint32(&s.RunningCRC)
+		c.sequence(&s.Diverged)
+		c.bool(&s.Closing)
+	})
 }
 
-func encodeNotice(e *encoder, id uint64, n *Notice) {
-	e.begin(frameNotice)
-	e.uint(id)
-	e.string(n.ClientName)
-	e.string(n.User)
-	e.uint(n.Publisher)
-	e.bytes(n.Check[:])
-	e.uint(n.Counter)
-	e.string(n.Instance)
+// A vectorFrame is publishers, each with a sequence.
+type vectorFrame []bookmark.Bookmark
+
+func (f *vectorFrame) fields(c codec) {
+	list(c, (*[]bookmark.Bookmark)(f), pairBytes, maxStates, func(b *bookmark.Bookmark) {
+		c.uint(&b.Publisher)
+		c.sequence(&b.Sequence)
+	})
 }
 
-func decodeNotice(d *decoder) (id uint64, n Notice, err error) {
-	id = d.uint()
-	n = Notice{
-		ClientName: d.string(), User: d.string(), Publisher: d.uint(),
-		Check: d.check(), Counter: d.sequence(), Instance: d.string(),
-	}
-	return id, n, d.err
+// A closingFrame is publishers that may be forgotten.
+type closingFrame struct {
+	publishers vectorFrame
+	leaving    bool // places can do without them
+}
+
+func (f *closingFrame) fields(c codec) {
+	f.publishers.fields(c)
+	c.bool(&f.leaving)
+}
+
+// A noticeFrame is a notice with the number that its answer names.
+type noticeFrame struct {
+	id uint64
+	Notice
+}
+
+func (f *noticeFrame) fields(c codec) {
+	c.uint(&f.id)
+	c.string(&f.ClientName)
+	c.string(&f.User)
+	c.uint(&f.Publisher)
+	c.fixed(f.Check[:], false)
+	c.sequence(&f.Counter)
+	c.string(&f.Instance)
 }
 
 // An answer is what an instance says to a notice: its have(p), its reply, and
@@ -167,23 +130,15 @@ type answer struct {
 	closing journal.Closing
 }
 
-func (a *answer) encode(e *encoder) {
-	e.begin(frameAnswer)
-	e.uint(a.id)
-	e.uint(a.have)
-	e.bool(a.Refused)
-	e.bool(a.Other)
-	e.bool(a.Lost)
-	e.bool(a.intact)
-	e.bool(a.settled)
-	e.closing(a.closing)
-}
-
-func (a *answer) decode(d *decoder) error {
-	a.id, a.have, a.Refused, a.Other, a.Lost = d.uint(), d.sequence(), d.bool(), d.bool(), d.bool()
-	a.intact, a.settled = d.bool(), d.bool()
-	a.closing = d.closing()
-	return d.err
+func (a *answer) fields(c codec) {
+	c.uint(&a.id)
+	c.sequence(&a.have)
+	c.bool(&a.Refused)
+	c.bool(&a.Other)
+	c.bool(&a.Lost)
+	c.bool(&a.intact)
+	c.bool(&a.settled)
+	closingFields(c, &a.closing)
 }
 
 // A beat is one heartbeat: publishers that moved, as far as we have them.
@@ -195,32 +150,20 @@ type beat struct {
 	wall    uint64 // our wall clock, microseconds
 }
 
-func (b *beat) encode(e *encoder) {
-	e.begin(frameHeartbeat)
-	e.bool(b.damaged)
-	e.bool(b.more)
-	e.array(len(b.moved))
-	for _, s := range b.moved {
-		e.uint(s.Publisher)
-		e.uint(s.Have)
-		e.uint(uint64(s.RunningCRC))
-	}
-	e.closing(b.closing)
-	e.uint(b.wall)
-}
-
-func (b *beat) decode(d *decoder) error {
-	*b = beat{damaged: d.bool(), more: d.bool()}
-	for range d.publishers(3) {
-		b.moved = append(b.moved, journal.State{Publisher: d.uint(), Have: d.sequence(), RunningCRC: d.uint32()})
-	}
-	b.closing = d.closing()
-	b.wall = d.sequence()
-	return d.err
+func (b *beat) fields(c codec) {
+	c.bool(&b.damaged)
+	c.bool(&b.more)
+	list(c, &b.moved, 3, maxStates, func(s *journal.State) {
+		c.uint(&s.Publisher)
+		c.sequence(&s.Have)
+		c.uint32(&s.RunningCRC)
+	})
+	closingFields(c, &b.closing)
+	c.sequence(&b.wall)
 }
 
 // A refuseCode says what kind of wrong a refusal is about.
-type refuseCode uint8
+type refuseCode uint64
 
 const (
 	refuseCrossed refuseCode = iota + 1
@@ -257,13 +200,7 @@ func (e *RefusedError) aboutPeer() bool {
 // aboutRecord reports whether the refusal is about what was sent, not about who sent it.
 func (e *RefusedError) aboutRecord() bool { return e.Code == refuseRecord }
 
-func (e *RefusedError) encode(to *encoder) {
-	to.begin(frameRefuse)
-	to.uint(uint64(e.Code))
-	to.string(e.Reason)
-}
-
-func decodeRefuse(d *decoder) (*RefusedError, error) {
-	e := &RefusedError{Code: refuseCode(d.uint() & 0xff), Reason: d.string(), ByPeer: true}
-	return e, d.err
+func (e *RefusedError) fields(c codec) {
+	c.uint((*uint64)(&e.Code))
+	c.string(&e.Reason)
 }

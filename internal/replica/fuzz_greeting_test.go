@@ -88,7 +88,8 @@ func greetStranger(t *testing.T, j *journal.Journal, dialled bool, stream []byte
 		switch kind, d := decode(payload); kind {
 		case frameOpen, frameProof:
 		case frameRefuse:
-			if r, _ := decodeRefuse(d); r.Code != refuseStranger || r.Reason != "" {
+			r := new(RefusedError)
+			if _ = d.body(r); r.Code != refuseStranger || r.Reason != "" {
 				t.Errorf("a stranger is told %+v", r)
 			}
 		default:

@@ -247,24 +247,30 @@ func (x *invader) step() {
 	case peerStates:
 		x.frame(func(e *encoder) {
 			states := many(x, x.state)
-			encodeStates(e, states, x.number(2) == 1)
+			e.frame(frameStates, &statesFrame{x.number(2) == 1, states})
 		})
 	case peerRecords:
 		x.frame(x.records)
 	case peerAck:
-		x.frame(func(e *encoder) { encodeAck(e, many(x, x.bookmark)) })
+		x.frame(func(e *encoder) { e.frame(frameAck, vectorFrameOf(many(x, x.bookmark))) })
 	case peerNotice:
 		x.frame(func(e *encoder) {
 			n := &Notice{ClientName: []string{"", "n", "m"}[x.number(3)], User: []string{"", refusedUser}[x.number(2)], Publisher: x.publisher()}
 			n.Counter, n.Instance = x.sequence(), "b"
-			encodeNotice(e, x.sequence(), n)
+			e.frame(frameNotice, &noticeFrame{x.sequence(), *n})
 		})
 	case peerAnswer:
-		x.frame((&answer{x.sequence(), x.sequence(), ledger.Reply{Refused: x.number(2) == 1, Other: x.number(2) == 1, Lost: x.number(2) == 1}, x.number(2) == 1, false, journal.Closing{Clock: x.sequence()}}).encode)
+		x.frame(func(e *encoder) {
+			e.frame(frameAnswer, &answer{x.sequence(), x.sequence(), ledger.Reply{Refused: x.number(2) == 1, Other: x.number(2) == 1, Lost: x.number(2) == 1}, x.number(2) == 1, false, journal.Closing{Clock: x.sequence()}})
+		})
 	case peerBeat:
-		x.frame((&beat{damaged: x.number(8) == 7, more: x.number(8) == 7, moved: many(x, x.state), closing: journal.Closing{Clock: x.sequence(), Forgotten: x.sequence()}, wall: x.sequence()}).encode)
+		x.frame(func(e *encoder) {
+			e.frame(frameHeartbeat, &beat{damaged: x.number(8) == 7, more: x.number(8) == 7, moved: many(x, x.state), closing: journal.Closing{Clock: x.sequence(), Forgotten: x.sequence()}, wall: x.sequence()})
+		})
 	case peerRefuse:
-		x.frame((&RefusedError{Code: refuseCode(x.number(6)), Reason: string(x.take())}).encode)
+		x.frame(func(e *encoder) {
+			e.frame(frameRefuse, &RefusedError{Code: refuseCode(x.number(6)), Reason: string(x.take())})
+		})
 	case peerPayload:
 		payload := x.take()
 		frame := binary.BigEndian.AppendUint32(nil, uint32(len(payload)))
@@ -308,14 +314,14 @@ func (x *invader) hello() {
 	case 11:
 		h.Cluster, h.Empty = journal.ClusterID{}, x.number(2) == 0
 	}
-	x.frame(h.encode)
+	x.frame(func(e *encoder) { e.frame(frameHello, h) })
 	if x.shake == nil {
-		x.frame(func(e *encoder) { encodeProof(e, make([]byte, macBytes)) })
+		x.frame(func(e *encoder) { e.frame(frameProof, proofOf(make([]byte, macBytes))) })
 		return
 	}
-	h.encode(x.enc)
+	x.enc.frame(frameHello, h)
 	x.shake.said(x.enc.finish()[frameHeader:])
-	x.frame(func(e *encoder) { encodeProof(e, x.shake.prove()) })
+	x.frame(func(e *encoder) { e.frame(frameProof, proofOf(x.shake.prove())) })
 }
 
 func (x *invader) records(e *encoder) {
@@ -383,7 +389,7 @@ func (x *invader) use(nc net.Conn, dialled bool) {
 // greet does what comes before our hello, unless the instance has given up.
 func (c *fakeConn) greet() error {
 	if c.shake.dialled {
-		encodeOpen(c.enc, c.shake.nonces[0])
+		c.enc.frame(frameOpen, &openFrame{protocolVersion, c.shake.nonces[0]})
 		c.nc.Write(c.enc.finish())
 	}
 	for want := range 4 {
@@ -394,17 +400,17 @@ func (c *fakeConn) greet() error {
 		t, d := decode(payload)
 		switch {
 		case want == 0 && t == frameOpen:
-			if _, theirs, err := decodeOpen(d); err == nil {
-				c.shake.opened(theirs)
+			if theirs := new(openFrame); d.body(theirs) == nil {
+				c.shake.opened(theirs.nonce)
 			}
 			if !c.shake.dialled {
-				encodeOpen(c.enc, c.shake.nonces[1])
+				c.enc.frame(frameOpen, &openFrame{protocolVersion, c.shake.nonces[1]})
 				c.nc.Write(c.enc.finish())
-				encodeProof(c.enc, c.shake.prove())
+				c.enc.frame(frameProof, proofOf(c.shake.prove()))
 				c.nc.Write(c.enc.finish())
 			}
 		case want == 1 && t == frameProof && c.shake.dialled:
-			encodeProof(c.enc, c.shake.prove())
+			c.enc.frame(frameProof, proofOf(c.shake.prove()))
 			_, err := c.nc.Write(c.enc.finish())
 			return err
 		case want == 2 && t == frameHello:

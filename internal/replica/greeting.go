@@ -1,7 +1,6 @@
 package replica
 
 import (
-	"bytes"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -104,14 +103,14 @@ func (c *conn) refusedBy(d *decoder) error {
 }
 
 func (c *conn) takeOpen(d *decoder) error {
-	version, theirs, err := decodeOpen(d)
-	if err != nil {
+	var theirs openFrame
+	if err := d.body(&theirs); err != nil {
 		return err
 	}
-	if version != protocolVersion {
-		return refused("link version %d, ours is %d", version, protocolVersion)
+	if theirs.version != protocolVersion {
+		return refused("link version %d, ours is %d", theirs.version, protocolVersion)
 	}
-	c.shake.opened(theirs)
+	c.shake.opened(theirs.nonce)
 	c.stage = awaitsProof
 	if c.dialled {
 		return nil
@@ -136,7 +135,7 @@ func (c *conn) takeProof(d *decoder) error {
 
 func (c *conn) takeHello(d *decoder) error {
 	c.hello = new(Hello)
-	if err := c.hello.decode(d); err != nil {
+	if err := d.body(c.hello); err != nil {
 		return err
 	}
 	c.shake.said(d.data)
@@ -167,18 +166,18 @@ func (c *conn) takeSeal(d *decoder) error {
 	return c.tellStates()
 }
 
-func (c *conn) takeStates(d *decoder) (err error) {
-	var last bool
+func (c *conn) takeStates(d *decoder) error {
 	known := len(c.hello.States)
-	c.hello.States, last, err = decodeStates(d, c.hello.States)
-	if err != nil {
+	f := statesFrame{states: c.hello.States}
+	if err := d.body(&f); err != nil {
 		return err
 	}
+	c.hello.States = f.states
 	// Each publisher once: a hello grows no longer than what its journal may know.
 	if added := c.hello.States[max(known-1, 0):]; !ascending(added) && !mut.On(mut.R2StatesRepeat) {
 		return refused("the publishers of the hello are not in order")
 	}
-	if !last {
+	if !f.last {
 		return nil
 	}
 	return c.met(c.hello)
@@ -205,8 +204,8 @@ func (c *conn) met(theirs *Hello) error {
 }
 
 func (c *conn) checkProof(d *decoder) error {
-	proof, err := decodeProof(d)
-	if err != nil {
+	var proof proofFrame
+	if err := d.body(&proof); err != nil {
 		return err
 	}
 	if err := c.shake.check(proof); err != nil {
@@ -229,21 +228,21 @@ func (c *conn) checkHello(theirs *Hello) error {
 
 // open has our nonce sent.
 func (c *conn) open() {
-	c.queue(func(e *encoder) { encodeOpen(e, c.shake.nonces[c.shake.place(c.dialled)]) })
+	c.queue(newFrame(frameOpen, &openFrame{protocolVersion, c.shake.nonces[c.shake.place(c.dialled)]}))
 }
 
 // prove has our proof sent.
 func (c *conn) prove() {
-	c.queue(func(e *encoder) { encodeProof(e, c.shake.prove()) })
+	proof := c.shake.prove()
+	c.queue(newFrame(frameProof, (*proofFrame)(&proof)))
 }
 
 // say has our hello sent to a peer, and the proof that it is ours.
 func (c *conn) say(p *peer) {
 	c.ours = c.l.hello(p)
-	c.queue(func(e *encoder) {
-		c.ours.encode(e)
-		c.shake.said(e.finish()[frameHeader:])
-	})
+	hello := newFrame(frameHello, c.ours)
+	c.shake.said(hello[frameHeader:])
+	c.queue(hello)
 	c.prove()
 }
 
@@ -265,10 +264,7 @@ func (c *conn) tellStates() error {
 }
 
 // queue has a frame of the greeting sent. There are few.
-func (c *conn) queue(encode func(*encoder)) {
-	e := newEncoder()
-	encode(e)
-	frame := bytes.Clone(e.finish())
+func (c *conn) queue(frame []byte) {
 	c.mu.Lock()
 	c.first = append(c.first, frame)
 	c.mu.Unlock()

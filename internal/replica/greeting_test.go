@@ -93,13 +93,13 @@ func TestStrangersLearnNothing(t *testing.T) {
 		{"hello at once", testSecret, func(c *fakeConn) { c.say(hello) }, true, "type 1 in a greeting"},
 		{"another version", testSecret, func(c *fakeConn) {
 			c.enc.begin(frameOpen)
-			c.enc.uint(99)
+			c.enc.uint(new(uint64(99)))
 			c.send()
 		}, true, "link version 99"},
 		{"no proof", testSecret, func(c *fakeConn) { c.open(); c.say(hello) }, true, "type 1 in a greeting"},
 		{"a wrong proof", testSecret, func(c *fakeConn) {
 			c.open()
-			encodeProof(c.enc, make([]byte, macBytes))
+			c.enc.frame(frameProof, proofOf(make([]byte, macBytes)))
 			c.send()
 			c.say(hello)
 		}, true, "does not know the link secret"},
@@ -107,13 +107,16 @@ func TestStrangersLearnNothing(t *testing.T) {
 			c.open()
 			c.takeOpen()
 			_, d := decode(c.take(frameProof))
-			proof, _ := decodeProof(d)
-			encodeProof(c.enc, proof)
+			var proof proofFrame
+			if err := d.body(&proof); err != nil {
+				c.w.t.Fatal(err)
+			}
+			c.enc.frame(frameProof, &proof)
 			c.send()
 		}, true, "does not know the link secret"},
 		{"a long frame", testSecret, func(c *fakeConn) {
 			c.open()
-			encodeProof(c.enc, make([]byte, openLimit))
+			c.enc.frame(frameProof, proofOf(make([]byte, openLimit)))
 			c.send()
 		}, true, "longer than the limit"},
 		{"nothing", testSecret, func(c *fakeConn) {}, false, "no sign of the peer"},
@@ -255,7 +258,7 @@ func TestReplayedSession(t *testing.T) {
 		defer nc.Close()
 		c := w.greeter(nc, true)
 		c.open() // with the same nonce
-		_, _ = nc.Write(proofFrame(first))
+		_, _ = nc.Write(firstProof(first))
 		_, _ = nc.Write(record.b.Bytes())
 		got, _ := frames(t, nc)
 		checkTold(t, got, true)
@@ -263,13 +266,11 @@ func TestReplayedSession(t *testing.T) {
 	})
 }
 
-// proofFrame is the first proof that a connection has sent.
-func proofFrame(c *fakeConn) []byte {
+// firstProof is the first proof that a connection has sent.
+func firstProof(c *fakeConn) []byte {
 	again := newHandshake(c.shake.secret, c.shake.dialled, nonce{})
 	again.nonces = c.shake.nonces
-	e := newEncoder()
-	encodeProof(e, again.prove())
-	return e.finish()
+	return newFrame(frameProof, proofOf(again.prove()))
 }
 
 // A recorder keeps what is written.

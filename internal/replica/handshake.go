@@ -93,33 +93,19 @@ func (h *handshake) proof(ofDialler bool) []byte {
 
 func write(m hash.Hash, b []byte) { _, _ = m.Write(b) } // never fails
 
-// encodeOpen appends what each side sends first.
-func encodeOpen(e *encoder, ours nonce) {
-	e.begin(frameOpen)
-	e.uint(protocolVersion)
-	e.bytes(ours[:])
+// An openFrame is what each side sends first.
+type openFrame struct {
+	version uint64
+	nonce   nonce // of another version it is not read
 }
 
-// decodeOpen reads it. What a version we don't speak has behind its number is not read.
-func decodeOpen(d *decoder) (version uint64, theirs nonce, err error) {
-	version = d.uint()
-	if version != protocolVersion {
-		return version, nonce{}, d.err
+func (f *openFrame) fields(c codec) {
+	if c.uint(&f.version); f.version == protocolVersion {
+		c.fixed(f.nonce[:], false)
 	}
-	if n := d.bytes(); len(n) == nonceBytes {
-		theirs = nonce(n)
-	} else {
-		d.fail(errors.New("nonce of another length"))
-	}
-	return version, theirs, d.err
 }
 
-func encodeProof(e *encoder, proof []byte) {
-	e.begin(frameProof)
-	e.bytes(proof)
-}
+// A proofFrame is a proof.
+type proofFrame []byte
 
-func decodeProof(d *decoder) ([]byte, error) {
-	proof := d.bytes()
-	return proof, d.err
-}
+func (f *proofFrame) fields(c codec) { c.bytes((*[]byte)(f)) }

@@ -98,14 +98,13 @@ func (l *Links) ask(ctx context.Context, n *Notice) (uint64, *question) {
 	}
 	l.lastAsked++
 	id := l.lastAsked
-	e := newEncoder()
-	encodeNotice(e, id, n)
+	frame := newFrame(frameNotice, &noticeFrame{id, *n})
 	for _, p := range l.peers {
 		switch {
 		case p.conn == nil:
 			q.missed(p.outbound() && p.dest.Sync) // one that is no destination may know, too
 			q.Survivors = q.Survivors && slices.Contains(decree.Lost, p.name)
-		case p.conn.queueLocked(e.finish()) != nil:
+		case p.conn.queueLocked(frame) != nil:
 			q.silent(p.conn.counts())
 		default:
 			q.open[p.conn] = true
@@ -174,13 +173,13 @@ func (q *question) look() {
 
 // takeNotice tells of the peer's logon, then answers with our have(p).
 func (c *conn) takeNotice(d *decoder) error {
-	id, n, err := decodeNotice(d)
-	if err != nil {
+	var n noticeFrame
+	if err := d.body(&n); err != nil {
 		return err
 	}
-	a := answer{id: id, intact: c.l.Intact()}
+	a := answer{id: n.id, intact: c.l.Intact()}
 	if c.l.o.OnNotice != nil {
-		a.Reply = c.l.o.OnNotice(n)
+		a.Reply = c.l.o.OnNotice(n.Notice)
 	}
 	c.l.o.Journal.Seen(n.Publisher) // there is a session of it
 	state, _ := c.l.o.Journal.State(n.Publisher)
@@ -188,9 +187,8 @@ func (c *conn) takeNotice(d *decoder) error {
 	a.closing = c.l.o.Journal.Closing()
 	c.reopen(state)
 	a.have, a.Other = state.Have, a.Other || bookmark.Mistaken(state.Check, n.Check)
-	e := newEncoder()
-	a.encode(e)
+	frame := newFrame(frameAnswer, &a)
 	c.l.mu.Lock()
 	defer c.l.mu.Unlock()
-	return c.queueLocked(e.finish())
+	return c.queueLocked(frame)
 }

@@ -505,29 +505,29 @@ func (c *fakeConn) take(want frameType) []byte {
 func (c *fakeConn) takeOpen() {
 	c.w.t.Helper()
 	_, d := decode(c.take(frameOpen))
-	_, theirs, err := decodeOpen(d)
-	if err != nil {
+	var theirs openFrame
+	if err := d.body(&theirs); err != nil {
 		c.w.t.Fatal(err)
 	}
-	c.shake.opened(theirs)
+	c.shake.opened(theirs.nonce)
 }
 
 func (c *fakeConn) open() {
 	c.w.t.Helper()
-	encodeOpen(c.enc, c.shake.nonces[c.shake.place(c.shake.dialled)])
+	c.enc.frame(frameOpen, &openFrame{protocolVersion, c.shake.nonces[c.shake.place(c.shake.dialled)]})
 	c.send()
 }
 
 func (c *fakeConn) prove() {
 	c.w.t.Helper()
-	encodeProof(c.enc, c.shake.prove())
+	c.enc.frame(frameProof, proofOf(c.shake.prove()))
 	c.send()
 }
 
 // say says hello and proves it.
 func (c *fakeConn) say(h *Hello) {
 	c.w.t.Helper()
-	h.encode(c.enc)
+	c.enc.frame(frameHello, h)
 	c.shake.said(c.enc.finish()[frameHeader:])
 	c.send()
 	c.prove()
@@ -548,7 +548,7 @@ func (c *fakeConn) hello(h *Hello) {
 		h.Cluster, h.Intact = testCluster, true
 	}
 	c.say(h)
-	encodeStates(c.enc, h.States, true)
+	c.enc.frame(frameStates, &statesFrame{true, h.States})
 	c.send()
 }
 
@@ -584,7 +584,7 @@ func (c *fakeConn) beat(d time.Duration, n int) {
 	c.w.t.Helper()
 	for range n {
 		pass(d)
-		(&beat{}).encode(c.enc)
+		c.enc.frame(frameHeartbeat, &beat{})
 		c.send()
 	}
 	pass(0)
@@ -599,8 +599,8 @@ func (c *fakeConn) refusal() *RefusedError {
 			c.w.t.Fatalf("no refusal: %v", err)
 		}
 		if t, d := decode(payload); t == frameRefuse {
-			r, err := decodeRefuse(d)
-			if err != nil {
+			r := new(RefusedError)
+			if err := d.body(r); err != nil {
 				c.w.t.Fatal(err)
 			}
 			return r
@@ -625,7 +625,7 @@ func TestRefusedRecords(t *testing.T) {
 		}, refuseRecord, "record"},
 		{"not a frame", func(c *fakeConn) {
 			c.enc.begin(frameAck)
-			c.enc.array(1 << 30)
+			c.enc.array(1<<30, 0, 0)
 			c.send()
 		}, refuseRecord, "malformed"},
 		{"unknown frame", func(c *fakeConn) { c.enc.begin(99); c.send() }, refuseRecord, "unknown type"},
@@ -637,14 +637,14 @@ func TestRefusedRecords(t *testing.T) {
 			c.bad(message(1, 1, "x"), func(raw []byte) { raw[len(raw)-1]++ })
 		}, refuseRecord, "is damaged"},
 		{"a number above the highest", func(c *fakeConn) {
-			encodeAck(c.enc, []bookmark.Bookmark{{Publisher: 1, Sequence: 1 << 63}})
+			c.enc.frame(frameAck, vectorFrameOf([]bookmark.Bookmark{{Publisher: 1, Sequence: 1 << 63}}))
 			c.send()
 		}, refuseRecord, "above 2^63-1"},
 		{"a marker above the highest number", func(c *fakeConn) {
 			c.bad(&journal.Record{Kind: journal.Gone, Publisher: 1, Sequence: 1}, func(raw []byte) { binary.LittleEndian.PutUint64(raw[16:], 1<<63) })
 		}, refuseRecord, "not between 1 and 2^63-1"},
 		{"damaged on the way", func(c *fakeConn) {
-			encodeAck(c.enc, []bookmark.Bookmark{bm(1, 1)})
+			c.enc.frame(frameAck, vectorFrameOf([]bookmark.Bookmark{bm(1, 1)}))
 			b := c.enc.finish()
 			b[len(b)-1] ^= 1
 			c.nc.Write(b)
@@ -713,7 +713,7 @@ func TestRefusedByPeer(t *testing.T) {
 		for range 2 {
 			c := f.accept()
 			c.hello(&Hello{})
-			(&RefusedError{Code: refuseRecord, Reason: "don't like it"}).encode(c.enc)
+			c.enc.frame(frameRefuse, &RefusedError{Code: refuseRecord, Reason: "don't like it"})
 			c.send()
 			w.eventually("down", a.state("b", "down"))
 		}
@@ -758,13 +758,13 @@ func TestDivergenceByHeartbeat(t *testing.T) {
 		c := f.accept()
 		c.hello(&Hello{})
 		a.publish(1, 1, 3)
-		(&beat{moved: []journal.State{{Publisher: 1, Have: 2, RunningCRC: 1}}}).encode(c.enc)
+		c.enc.frame(frameHeartbeat, &beat{moved: []journal.State{{Publisher: 1, Have: 2, RunningCRC: 1}}})
 		c.send()
 		pass(0)
 		if a.status("b").Diverged != 0 {
 			t.Fatal("compared at different numbers")
 		}
-		(&beat{moved: []journal.State{{Publisher: 1, Have: 3, RunningCRC: 1}}}).encode(c.enc)
+		c.enc.frame(frameHeartbeat, &beat{moved: []journal.State{{Publisher: 1, Have: 3, RunningCRC: 1}}})
 		c.send()
 		pass(0)
 		if a.status("b").Diverged != 1 || !a.logged("DIVERGED") {

@@ -29,19 +29,18 @@ func (c *conn) takeFrame(t frameType, d *decoder) error {
 	case frameRecords:
 		return c.takeRecords(d)
 	case frameAck:
-		moved, err := decodeAck(d, c.moved[:0])
-		if err != nil {
-			return err
+		c.moved = c.moved[:0]
+		err := d.body((*vectorFrame)(&c.moved))
+		if err == nil {
+			c.has(c.moved)
+			c.l.acked(c, c.moved)
 		}
-		c.moved = moved
-		c.has(moved)
-		c.l.acked(c, moved)
-		return nil
+		return err
 	case frameNotice:
 		return c.takeNotice(d)
 	case frameAnswer:
 		var a answer
-		err := a.decode(d)
+		err := d.body(&a)
 		if err == nil {
 			c.l.answered(c, a)
 		}
@@ -326,7 +325,7 @@ func (l *Links) acked(c *conn, moved []bookmark.Bookmark) {
 // takeBeat compares what the peer has with what we have.
 func (c *conn) takeBeat(d *decoder) error {
 	var b beat
-	if err := b.decode(d); err != nil {
+	if err := d.body(&b); err != nil {
 		return err
 	}
 	c.l.noteTime(c.peer, b.wall)

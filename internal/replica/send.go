@@ -103,10 +103,7 @@ func (s *sender) tick(now time.Time) {
 func (s *sender) appendTurn(b []byte) (busy bool, err error) {
 	s.enc.appendTo(b)
 	if isClosed(s.c.done) {
-		if r := s.c.farewell(); r != nil {
-			r.encode(s.enc)
-			s.enc.keep()
-		}
+		s.enc.add(s.c.farewell())
 		return false, io.EOF
 	}
 	busy, err = s.turn(s)
@@ -130,7 +127,7 @@ func (s *sender) greet() (busy bool, err error) {
 // tellStates sends one frame of states.
 func (s *sender) tellStates() (busy bool, err error) {
 	n := min(len(s.states), statesBatch)
-	encodeStates(s.enc, s.states[:n], n == len(s.states))
+	s.enc.frame(frameStates, &statesFrame{n == len(s.states), s.states[:n]})
 	s.enc.keep()
 	if s.states = s.states[n:]; len(s.states) == 0 {
 		s.turn = (*sender).meet
@@ -314,7 +311,8 @@ func (s *sender) sendAcks() {
 		return // a peer that sends nothing has no use for acks
 	}
 	for part := range slices.Chunk(moved, acksBatch) {
-		encodeAck(s.enc, part)
+		s.enc.begin(frameAck)
+		(*vectorFrame)(&part).fields(s.enc)
 		s.enc.keep()
 	}
 }
@@ -482,7 +480,7 @@ func (s *sender) beat() {
 		b.moved = append(b.moved, state)
 	}
 	c.settle(received)
-	b.encode(s.enc)
+	s.enc.frame(frameHeartbeat, &b)
 	s.enc.keep()
 }
 

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -33,7 +34,7 @@ func TestStatesInOrder(t *testing.T) {
 				for _, id := range ids {
 					states = append(states, journal.State{Publisher: id})
 				}
-				encodeStates(c.enc, states, false)
+				c.enc.frame(frameStates, &statesFrame{false, states})
 				c.send()
 			}
 			if r := c.refusal(); !strings.Contains(r.Reason, "not in order") {
@@ -50,7 +51,7 @@ func TestStatesEnd(t *testing.T) {
 		c := meet(w)
 		began := time.Now()
 		for id := uint64(0); time.Since(began) < 2*helloTimeout; id++ {
-			encodeStates(c.enc, []journal.State{{Publisher: id}}, false)
+			c.enc.frame(frameStates, &statesFrame{false, []journal.State{{Publisher: id}}})
 			if _, err := c.nc.Write(c.enc.finish()); err != nil {
 				break
 			}
@@ -68,22 +69,22 @@ func TestStatesEnd(t *testing.T) {
 // A frame of a peer names no more publishers than a hello may, however short each is.
 func TestPublishersOfAFrame(t *testing.T) {
 	for name, decode := range map[string]func(d *decoder) error{
-		"ack":       func(d *decoder) error { _, err := decodeAck(d, nil); return err },
-		"heartbeat": func(d *decoder) error { return new(beat).decode(d) },
+		"ack":       func(d *decoder) error { return d.body(new(vectorFrame)) },
+		"heartbeat": func(d *decoder) error { return d.body(new(beat)) },
 	} {
 		e := newEncoder()
 		e.begin(frameAck)
 		if name == "heartbeat" {
 			e.begin(frameHeartbeat)
-			e.bool(false)
-			e.bool(false)
+			e.bool(new(false))
+			e.bool(new(false))
 		}
-		e.array(maxStates + 1)
+		e.array(maxStates+1, 0, 0)
 		payload := append(e.finish()[frameHeader:], make([]byte, 3*(maxStates+1))...)
 		d := newDecoder()
 		d.begin(payload)
 		heap.Bounded(t, 0, 1, 1<<20, func() {
-			if err := decode(d); err == nil || !strings.Contains(err.Error(), "publishers") {
+			if err := decode(d); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("more than %d", maxStates)) {
 				t.Errorf("%s: %v", name, err)
 			}
 		})

@@ -1,7 +1,6 @@
 package replica
 
 import (
-	"fmt"
 	"sync/atomic"
 
 	"github.com/holdfast-mq/holdfast/internal/mut"
@@ -11,7 +10,7 @@ import (
 const frameStopping frameType = 15
 
 // A stopPhase is how far an instance is with its stop.
-type stopPhase uint32
+type stopPhase uint64
 
 const (
 	running  stopPhase = iota
@@ -27,7 +26,7 @@ type stopSaid struct {
 
 // A stopState is what an instance that stops knows. Its channels are nil until it does.
 type stopState struct {
-	phase    atomic.Uint32 // a stopPhase; changed with Links.mu held
+	phase    atomic.Uint64 // a stopPhase; changed with Links.mu held
 	deserted chan struct{} // closed when acks will not come, since a peer has stopped; guarded by Links.mu
 	alone    chan struct{} // closed when no linked peer drains, as far as each has said; guarded by Links.mu
 }
@@ -46,7 +45,7 @@ func (l *Links) enter(phase stopPhase, over *chan struct{}) <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	*over = make(chan struct{})
-	l.stopping.phase.Store(uint32(phase))
+	l.stopping.phase.Store(uint64(phase))
 	for _, p := range l.peers {
 		if p.conn != nil && !mut.On(mut.StopUntold) {
 			p.conn.tellPhaseLocked()
@@ -61,28 +60,16 @@ func (s *stopState) now() stopPhase { return stopPhase(s.phase.Load()) }
 // tellPhaseLocked queues how far we are with our stop. A connection that takes nothing
 // more ends by itself.
 func (c *conn) tellPhaseLocked() {
-	e := newEncoder()
-	c.l.stopping.now().encode(e)
-	_ = c.queueLocked(e.finish())
+	phase := c.l.stopping.now()
+	_ = c.queueLocked(newFrame(frameStopping, &phase))
 }
 
-func (s stopPhase) encode(e *encoder) {
-	e.begin(frameStopping)
-	e.uint(uint64(s))
-}
-
-func decodeStopping(d *decoder) (stopPhase, error) {
-	v := d.uint()
-	if v > uint64(drained) {
-		d.fail(fmt.Errorf("stop phase %d", v))
-	}
-	return stopPhase(v), d.err
-}
+func (s *stopPhase) fields(c codec) { c.upTo((*uint64)(s), uint64(drained)) }
 
 // takeStopping notes how far the peer is with its stop.
 func (c *conn) takeStopping(d *decoder) error {
-	phase, err := decodeStopping(d)
-	if err != nil {
+	var phase stopPhase
+	if err := d.body(&phase); err != nil {
 		return err
 	}
 	c.l.mu.Lock()
