@@ -17,14 +17,33 @@ func (v Vector) Covers(b Bookmark) bool { return b.Sequence <= v[b.Publisher] }
 // Merge raises v to cover what w covers. v must not be nil.
 func (v Vector) Merge(w Vector) {
 	for pub, seq := range w {
-		v.raise(Bookmark{pub, seq})
+		v.Raise(Bookmark{pub, seq})
 	}
 }
 
-func (v Vector) raise(b Bookmark) {
+// Raise raises v to cover b. v must not be nil.
+func (v Vector) Raise(b Bookmark) {
 	if !v.Covers(b) {
 		v[b.Publisher] = b.Sequence
 	}
+}
+
+// Reach takes b's publisher out of v, which is a goal, if b covers what v has of it.
+func (v Vector) Reach(b Bookmark) {
+	if s, ok := v[b.Publisher]; ok && s <= b.Sequence {
+		delete(v, b.Publisher)
+	}
+}
+
+// Above returns the part of v that w does not cover, never nil.
+func (v Vector) Above(w Vector) Vector {
+	above := make(Vector)
+	for pub, seq := range v {
+		if seq > w[pub] {
+			above[pub] = seq
+		}
+	}
+	return above
 }
 
 // Clone returns a copy of v, never nil.
@@ -81,7 +100,7 @@ func ParseVector(text []byte) (Vector, error) {
 			return nil, err
 		}
 		if b.Sequence > 0 {
-			v.raise(b)
+			v.Raise(b)
 		}
 	}
 	return v, nil

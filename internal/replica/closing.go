@@ -8,9 +8,6 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// Closing implements [ledger.Log].
-func (l *Ledger) Closing() journal.Closing { return l.journal.Closing() }
-
 // inSync reports whether the peer's acks wait for this instance, or ours for it.
 func (p *peer) inSync() bool { return p.dest.Sync || p.memory.sync }
 

@@ -150,11 +150,9 @@ func hostOf(a net.Addr) string {
 
 // ackLocked notes that b is durable here. Links.mu is held.
 func (c *outbox) ackLocked(b bookmark.Bookmark) {
-	c.pending[b.Publisher] = max(c.pending[b.Publisher], b.Sequence)
+	c.pending.Raise(b)
 	c.beats[b.Publisher] = struct{}{}
-	if s, ok := c.received[b.Publisher]; ok && s <= b.Sequence {
-		delete(c.received, b.Publisher)
-	}
+	c.received.Reach(b)
 }
 
 // queueLocked queues a frame to be sent. l.mu is held.

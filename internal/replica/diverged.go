@@ -63,7 +63,7 @@ func (l *Links) setApartLocked(p *peer, diverged []bookmark.Bookmark) {
 		all := everything(b.Publisher)
 		if p.outbound() {
 			p.progress.Acked(all)
-			p.behind.reach(all)
+			p.behind.Reach(all)
 		}
 		if l.rejoining.Load() {
 			l.rejoin.Told(p.name, all)
@@ -198,7 +198,7 @@ func (q *equality) meet(ours, theirs *Hello) {
 
 // equal notes that both have the same up to a number.
 func (q *equality) equal(b bookmark.Bookmark) {
-	q.proven[b.Publisher] = max(q.proven[b.Publisher], b.Sequence)
+	q.proven.Raise(b)
 	delete(q.unknown, b.Publisher)
 }
 

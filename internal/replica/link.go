@@ -100,20 +100,12 @@ type Link struct {
 
 // NewLink returns the link that begins with a peer's hello (R2).
 func NewLink(peer *Hello, carries func(topic []byte) bool) *Link {
-	l := &Link{have: make(bookmark.Vector, len(peer.States)), carries: carries}
-	for _, s := range peer.States {
-		l.have[s.Publisher] = s.Have
-	}
-	return l
+	return &Link{have: vectorOf(peer.States), carries: carries}
 }
 
 // Has says that the peer has everything up to b: it was sent to it, came from
 // it, or was acknowledged by it. So nothing is echoed.
-func (l *Link) Has(b bookmark.Bookmark) {
-	if !l.have.Covers(b) {
-		l.have[b.Publisher] = b.Sequence
-	}
-}
+func (l *Link) Has(b bookmark.Bookmark) { l.have.Raise(b) }
 
 // Introduced says that the next record of a publisher brings its check along.
 func (l *Link) Introduced(publisher uint64) { l.have[publisher] = 0 }

@@ -207,11 +207,8 @@ func (o *Options) defaultHold() error {
 }
 
 func (l *Links) addDestinations() error {
-	have, diverged, remembered := make(bookmark.Vector), l.o.Journal.AllDiverged(), remembered(l.o.Journal)
+	have, diverged, remembered := vectorOf(l.o.Journal.States()), l.o.Journal.AllDiverged(), remembered(l.o.Journal)
 	lost := l.o.Journal.Decree().Lost
-	for _, s := range l.o.Journal.States() {
-		have[s.Publisher] = s.Have
-	}
 	syncs := make([]bool, 0, len(l.o.Destinations))
 	for _, d := range l.o.Destinations {
 		p, err := newDestination(d, len(l.dests))

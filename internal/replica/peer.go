@@ -25,7 +25,7 @@ type peer struct {
 	processes
 	progress *Progress
 	ack      *AckState
-	behind   goal // what it had not acknowledged when it connected, or began to count again
+	behind   bookmark.Vector // what it had not acknowledged when it connected, or began to count again
 	refusals Refusals
 	reason   string           // why it is down
 	givenUp  bool             // it holds no segment any more
@@ -222,7 +222,7 @@ func (l *Links) beginLocked(p *peer, c *conn) {
 	for publisher, s := range durable {
 		p.progress.Acked(bookmark.Bookmark{Publisher: publisher, Sequence: s})
 	}
-	p.behind = newGoal(ours, durable)
+	p.behind = ours.Above(durable)
 	p.givenUp = false
 }
 

@@ -33,12 +33,7 @@ func NewProgress(width time.Duration) *Progress {
 
 // Begin says what the journal held at the start. It counts from since.
 func (p *Progress) Begin(since time.Duration, have bookmark.Vector) {
-	p.begun = bucket{since: since, highest: make(bookmark.Vector)}
-	for publisher, s := range have {
-		if s > p.acked[publisher] {
-			p.begun.highest[publisher] = s
-		}
-	}
+	p.begun = bucket{since: since, highest: have.Above(p.acked)}
 }
 
 // BeginLater moves the time from which Begin's vector counts, never back.
@@ -65,10 +60,8 @@ func (p *Progress) Asked(now time.Duration, b bookmark.Bookmark) (first bool) {
 
 // Acked says that the destination has everything up to b on its disk.
 func (p *Progress) Acked(b bookmark.Bookmark) {
-	if !p.acked.Covers(b) {
-		p.acked[b.Publisher] = b.Sequence
-	}
-	p.begun.remove(b)
+	p.acked.Raise(b)
+	p.begun.highest.Reach(b)
 	p.written.remove(b)
 	p.asked.remove(b)
 }
@@ -95,34 +88,20 @@ func (p *Progress) waits() bool {
 }
 
 // Waiting returns all that waits now.
-func (p *Progress) Waiting() goal {
-	g := newGoal(p.begun.highest, nil)
+func (p *Progress) Waiting() bookmark.Vector {
+	all := p.begun.highest.Clone()
 	for _, list := range [][]bucket{p.written.list, p.asked.list} {
-		for i := range list {
-			for publisher, s := range list[i].highest {
-				g.raise(bookmark.Bookmark{Publisher: publisher, Sequence: s}, 0)
-			}
+		for _, k := range list {
+			all.Merge(k.highest)
 		}
 	}
-	return g
+	return all
 }
 
 // A bucket is what began to wait at about one time.
 type bucket struct {
 	since   time.Duration   // of the first thing in it
 	highest bookmark.Vector // per publisher
-}
-
-func (k *bucket) add(b bookmark.Bookmark) {
-	if !k.highest.Covers(b) {
-		k.highest[b.Publisher] = b.Sequence
-	}
-}
-
-func (k *bucket) remove(b bookmark.Bookmark) {
-	if s, ok := k.highest[b.Publisher]; ok && s <= b.Sequence {
-		delete(k.highest, b.Publisher)
-	}
 }
 
 // buckets are ordered by time; none is empty.
@@ -138,7 +117,7 @@ func (k *buckets) add(now time.Duration, b bookmark.Bookmark) {
 		k.push(now)
 		last = len(k.list) - 1
 	}
-	k.list[last].add(b)
+	k.list[last].highest.Raise(b)
 }
 
 func (k *buckets) push(now time.Duration) {
@@ -156,9 +135,7 @@ func (k *buckets) push(now time.Duration) {
 // seems to have waited for less than it has.
 func (k *buckets) merge() {
 	for i := 0; i+1 < len(k.list); i += 2 {
-		for publisher, s := range k.list[i+1].highest {
-			k.list[i].add(bookmark.Bookmark{Publisher: publisher, Sequence: s})
-		}
+		k.list[i].highest.Merge(k.list[i+1].highest)
 		k.list[i/2] = k.list[i]
 	}
 	clear(k.list[len(k.list)/2:])
@@ -169,7 +146,7 @@ func (k *buckets) merge() {
 func (k *buckets) remove(b bookmark.Bookmark) {
 	empty := false
 	for i := range k.list {
-		k.list[i].remove(b)
+		k.list[i].highest.Reach(b)
 		if len(k.list[i].highest) == 0 {
 			empty, k.spare = true, k.list[i].highest
 		}
@@ -189,37 +166,3 @@ func (k *buckets) oldest() *bucket {
 	}
 	return &k.list[0]
 }
-
-// A goal is a vector that is to be reached.
-type goal struct{ missing bookmark.Vector }
-
-// newGoal returns the part of want that have does not cover.
-func newGoal(want, have bookmark.Vector) goal {
-	g := goal{missing: make(bookmark.Vector)}
-	for publisher, s := range want {
-		if s > have[publisher] {
-			g.missing[publisher] = s
-		}
-	}
-	return g
-}
-
-// reach takes out what b covers.
-func (g *goal) reach(b bookmark.Bookmark) {
-	if s, ok := g.missing[b.Publisher]; ok && s <= b.Sequence {
-		delete(g.missing, b.Publisher)
-	}
-}
-
-// raise adds to the goal what have does not cover.
-func (g *goal) raise(b bookmark.Bookmark, have uint64) {
-	if b.Sequence <= max(have, g.missing[b.Publisher]) {
-		return
-	}
-	if g.missing == nil {
-		g.missing = make(bookmark.Vector)
-	}
-	g.missing[b.Publisher] = b.Sequence
-}
-
-func (g *goal) met() bool { return len(g.missing) == 0 }

@@ -152,34 +152,13 @@ func TestProgressIsBounded(t *testing.T) {
 	}
 	waiting := p.Waiting()
 	for pub := range uint64(5) {
-		if waiting.missing[pub] != 2000 {
-			t.Errorf("of %d %d waits, want 2000", pub, waiting.missing[pub])
+		if waiting[pub] != 2000 {
+			t.Errorf("of %d %d waits, want 2000", pub, waiting[pub])
 		}
 		p.Acked(bm(pub, 2000))
 	}
 	if p.waits() || p.written.width != 10*time.Millisecond {
 		t.Error("something waits, or is still remembered roughly")
-	}
-}
-
-func TestGoal(t *testing.T) {
-	g := newGoal(bookmark.Vector{1: 5, 2: 3, 3: 1}, bookmark.Vector{1: 5, 2: 1})
-	g.reach(bm(2, 2))
-	g.reach(bm(3, 4))
-	if g.met() {
-		t.Fatal("met without 2|3|")
-	}
-	g.reach(bm(2, 3))
-	if !g.met() {
-		t.Fatalf("not met: %v", g.missing)
-	}
-	g.raise(bm(2, 3), 3)
-	if !g.met() {
-		t.Fatal("raised by what is there")
-	}
-	g.raise(bm(2, 4), 3)
-	if g.met() {
-		t.Fatal("not raised")
 	}
 }
 

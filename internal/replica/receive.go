@@ -267,7 +267,7 @@ func (l *Links) took(c *conn, records int) {
 	l.mu.Lock()
 	c.peer.received += uint64(records)
 	for _, b := range c.moved {
-		c.received[b.Publisher] = max(c.received[b.Publisher], b.Sequence)
+		c.received.Raise(b)
 		if rejoining && l.rejoin.Appended(now, b) {
 			look = true
 		}
@@ -294,13 +294,13 @@ func (l *Links) acked(c *conn, moved []bookmark.Bookmark) {
 		publishers = append(publishers, b.Publisher)
 		l.marks.Acked(p.index, b)
 		p.progress.Acked(b)
-		p.behind.reach(b)
+		p.behind.Reach(b)
 		if l.rejoining.Load() {
 			l.rejoin.Acked(p.name, b)
 		}
 	}
 	c.publishers = publishers
-	if p.behind.met() {
+	if len(p.behind) == 0 {
 		p.refusals.Progressed()
 	}
 	after = l.checkLocked(p, now, after)

@@ -35,20 +35,20 @@ type Rejoin struct {
 // rejoining is one peer that is waited for.
 type rejoining struct {
 	sync     bool
-	met      bool          // it has said hello
-	goal     goal          // what it has and we don't
-	deadline time.Duration // put off by each record of goal
+	met      bool            // it has said hello
+	goal     bookmark.Vector // what it has and we don't
+	deadline time.Duration   // put off by each record of goal
 	done     bool
 
 	// Of two damaged journals each may still find what the other lacks, so
 	// each waits until neither has anything to give: until all of ours is
 	// acknowledged and a heartbeat behind that brought nothing new.
 	damaged bool
-	ours    goal
+	ours    bookmark.Vector
 	acked   bookmark.Vector
 
-	intact bool // it has what it has acknowledged, as its hello said
-	lacks  goal // what such a one has and we don't, whether or not it sends that
+	intact bool            // it has what it has acknowledged, as its hello said
+	lacks  bookmark.Vector // what such a one has and we don't, whether or not it sends that
 }
 
 // NewRejoin returns a Rejoin that waits for nobody yet. timeout bounds the
@@ -78,9 +78,14 @@ func (r *Rejoin) Hello(now time.Duration, peer *Hello) {
 		p = new(rejoining)
 		r.peers[peer.Name] = p
 	}
-	p.intact, p.lacks = peer.Intact, goal{}
+	want, durable := make(bookmark.Vector), make(bookmark.Vector)
+	for _, s := range peer.States {
+		want.Raise(bookmark.Bookmark{Publisher: s.Publisher, Sequence: s.Have})
+		durable[s.Publisher] = s.Durable
+	}
+	p.intact, p.lacks = peer.Intact, nil
 	if peer.Intact && !r.intact {
-		p.lacks = newGoal(vectorOf(peer.States), nil)
+		p.lacks = want.Clone()
 	}
 	if p.done {
 		return
@@ -88,14 +93,10 @@ func (r *Rejoin) Hello(now time.Duration, peer *Hello) {
 	if !p.met {
 		p.deadline = now + r.timeout
 	}
-	want, durable := make(bookmark.Vector), make(bookmark.Vector)
-	for _, s := range peer.States {
-		want[s.Publisher], durable[s.Publisher] = s.Have, s.Durable
-	}
-	p.met, p.goal = true, newGoal(want, nil)
-	p.damaged, p.acked, p.ours = r.damaged && peer.Damaged, durable, goal{}
+	p.met, p.goal = true, want
+	p.damaged, p.acked, p.ours = r.damaged && peer.Damaged, durable, make(bookmark.Vector)
 	if !peer.Outbound {
-		p.goal, p.damaged = goal{}, false // nothing comes from it
+		p.goal, p.damaged = nil, false // nothing comes from it
 	}
 }
 
@@ -103,8 +104,8 @@ func (r *Rejoin) Hello(now time.Duration, peer *Hello) {
 // if retention has forgotten its publisher here since.
 func (r *Rejoin) Told(name string, b bookmark.Bookmark) {
 	if p := r.peers[name]; p != nil {
-		p.goal.reach(b)
-		p.lacks.reach(b)
+		p.goal.Reach(b)
+		p.lacks.Reach(b)
 	}
 }
 
@@ -113,13 +114,11 @@ func (r *Rejoin) Told(name string, b bookmark.Bookmark) {
 func (r *Rejoin) Reached(b bookmark.Bookmark) (changed bool) {
 	for _, p := range r.peers {
 		p.give(b)
-		if !p.goal.met() {
-			p.goal.reach(b)
-			changed = changed || p.goal.met()
-		}
-		if !p.lacks.met() {
-			p.lacks.reach(b)
-			changed = changed || p.lacks.met()
+		for _, goal := range [...]bookmark.Vector{p.goal, p.lacks} {
+			if len(goal) > 0 {
+				goal.Reach(b)
+				changed = changed || len(goal) == 0
+			}
 		}
 	}
 	return changed
@@ -128,7 +127,7 @@ func (r *Rejoin) Reached(b bookmark.Bookmark) (changed bool) {
 // Appended says that a record was taken, and reports the same.
 func (r *Rejoin) Appended(now time.Duration, b bookmark.Bookmark) (changed bool) {
 	for _, p := range r.peers {
-		if _, ok := p.goal.missing[b.Publisher]; ok {
+		if _, ok := p.goal[b.Publisher]; ok {
 			p.deadline = now + r.timeout
 		}
 	}
@@ -137,8 +136,8 @@ func (r *Rejoin) Appended(now time.Duration, b bookmark.Bookmark) (changed bool)
 
 // give notes what a damaged peer is to acknowledge.
 func (p *rejoining) give(b bookmark.Bookmark) {
-	if p.damaged {
-		p.ours.raise(b, p.acked[b.Publisher])
+	if p.damaged && !p.acked.Covers(b) {
+		p.ours.Raise(b)
 	}
 }
 
@@ -148,8 +147,8 @@ func (r *Rejoin) Acked(name string, b bookmark.Bookmark) {
 	if p == nil || !p.damaged {
 		return
 	}
-	p.acked[b.Publisher] = max(p.acked[b.Publisher], b.Sequence)
-	p.ours.reach(b)
+	p.acked.Raise(b)
+	p.ours.Reach(b)
 }
 
 // Beat says what a peer's heartbeat did: how far it has the publishers that
@@ -161,9 +160,11 @@ func (r *Rejoin) Beat(name string, damaged, more, gives bool, moved []bookmark.B
 		return
 	}
 	for _, b := range moved {
-		p.goal.raise(b, have[b.Publisher])
+		if !have.Covers(b) {
+			p.goal.Raise(b)
+		}
 	}
-	quiet := !more && p.goal.met() && (p.ours.met() || !gives)
+	quiet := !more && len(p.goal) == 0 && (len(p.ours) == 0 || !gives)
 	if !damaged || quiet {
 		p.damaged = false
 	}
@@ -176,7 +177,7 @@ func (r *Rejoin) Outcome(now time.Duration) Outcome {
 	}
 	met, waits, late := false, false, false
 	for _, p := range r.peers { // all of them: in what order must not matter
-		p.done = p.done || p.met && p.goal.met() && !p.damaged
+		p.done = p.done || p.met && len(p.goal) == 0 && !p.damaged
 		switch {
 		case p.done:
 			met = true
@@ -202,7 +203,7 @@ func (p *rejoining) expired(now time.Duration) bool {
 // Whole reports whether the journal has got all that an intact peer had.
 func (r *Rejoin) Whole() bool {
 	for _, p := range r.peers {
-		if p.intact && p.lacks.met() {
+		if p.intact && len(p.lacks) == 0 {
 			return true
 		}
 	}

@@ -73,7 +73,7 @@ func (p *peer) stateLocked() string {
 	switch {
 	case p.conn == nil:
 		return "down"
-	case p.outbound() && (!p.behind.met() || p.ack.Downgraded()):
+	case p.outbound() && (len(p.behind) > 0 || p.ack.Downgraded()):
 		return "catching-up"
 	case p.dest.Sync:
 		return "sync"

@@ -1,8 +1,6 @@
 package replica
 
 import (
-	"maps"
-
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
@@ -39,14 +37,13 @@ func NewWatermarks(sync []bool) *Watermarks {
 
 // Connected begins a destination's vector with what its hello said.
 func (w *Watermarks) Connected(dest int, durable bookmark.Vector) {
-	w.marks[dest].durable = make(bookmark.Vector, len(durable))
-	maps.Copy(w.marks[dest].durable, durable)
+	w.marks[dest].durable = durable.Clone()
 }
 
 // Acked raises a destination's vector. It does nothing while it isn't connected.
 func (w *Watermarks) Acked(dest int, b bookmark.Bookmark) {
-	if v := w.marks[dest].durable; v != nil && v[b.Publisher] < b.Sequence {
-		v[b.Publisher] = b.Sequence
+	if v := w.marks[dest].durable; v != nil {
+		v.Raise(b)
 	}
 }
 
