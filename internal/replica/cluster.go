@@ -237,9 +237,9 @@ func (l *Links) homelessLocked() bool {
 }
 
 // sayHomelessLocked says every so often that nobody is served.
-func (l *Links) sayHomelessLocked(now time.Duration, after []func()) []func() {
+func (l *Links) sayHomelessLocked(now time.Duration) {
 	if now < l.saysAtLocked() {
-		return after
+		return
 	}
 	l.member.says = now + saysAgain
 	missing, why := l.rejoin.Missing(), "no instance of the group was met, which may have all that is missing here; "+
@@ -247,7 +247,7 @@ func (l *Links) sayHomelessLocked(now time.Duration, after []func()) []func() {
 	if l.member.known {
 		why = "a peer's is of another cluster"
 	}
-	return append(after, func() { l.o.Log.Error("nobody is served: the journal is empty, and "+why, "peers", missing) })
+	l.after = append(l.after, func() { l.o.Log.Error("nobody is served: the journal is empty, and "+why, "peers", missing) })
 }
 
 // saysAtLocked returns when that is said next.

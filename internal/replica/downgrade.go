@@ -24,24 +24,23 @@ func (l *Links) spareLocked(p *peer) bool {
 
 // checkLocked downgrades p or has it count again if that is due, and adds
 // what is to be done about it without the lock.
-func (l *Links) checkLocked(p *peer, now time.Duration, after []func()) []func() {
+func (l *Links) checkLocked(p *peer, now time.Duration) {
 	if !p.dest.Sync {
-		return after
+		return
 	}
 	wait := l.oldestWaitLocked(p, now)
 	switch p.ack.Check(wait, p.conn != nil, l.spareLocked(p)) {
 	case BecameDowngraded:
 		l.marks.LeaveOut(p.index, true)
 		p.single = degraded{begin: l.began.Add(now).Round(0), ranges: make(map[uint64]journal.Range), dirty: true}
-		return append(after, func() { l.becameDowngraded(p, wait) })
+		l.after = append(l.after, func() { l.becameDowngraded(p, wait) })
 	case BecameCounting:
 		l.marks.LeaveOut(p.index, false)
 		p.behind = p.progress.Waiting()
 		interval := p.interval(l.began.Add(now).Round(0))
 		p.single = degraded{}
-		return append(after, func() { l.becameCounting(p, interval) })
+		l.after = append(l.after, func() { l.becameCounting(p, interval) })
 	}
-	return after
 }
 
 func (l *Links) becameDowngraded(p *peer, wait time.Duration) {

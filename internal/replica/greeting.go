@@ -52,18 +52,22 @@ func (c *conn) newGreeting() greeting {
 	return greeting{shake: newHandshake(c.l.o.Secret, c.dialled, ours), by: time.Now().Add(timeout)}
 }
 
-// limit is how long a payload may be that comes next.
-func (c *conn) limit() int {
-	switch c.stage {
-	case awaitsOpen, awaitsProof:
-		return openLimit
-	case awaitsHello, awaitsSeal:
-		return helloLimit
-	case awaitsStates:
-		return statesLimit
-	}
-	return frameLimit
+// stages are the frame that comes next, how long its payload may be, and what takes it.
+var stages = [...]struct {
+	frame frameType
+	limit int
+	take  func(*conn, *decoder) error
+}{
+	awaitsOpen:   {frameOpen, openLimit, (*conn).takeOpen},
+	awaitsProof:  {frameProof, openLimit, (*conn).takeProof},
+	awaitsHello:  {frameHello, helloLimit, (*conn).takeHello},
+	awaitsSeal:   {frameProof, helloLimit, (*conn).takeSeal},
+	awaitsStates: {frameStates, statesLimit, (*conn).takeStates},
+	metPeer:      {limit: frameLimit},
 }
+
+// limit is how long a payload may be that comes next.
+func (c *conn) limit() int { return stages[c.stage].limit }
 
 // begin has who dialled open first: whoever else comes to the port learns nothing.
 func (c *conn) begin() {
@@ -74,19 +78,11 @@ func (c *conn) begin() {
 
 // takeGreeting does what a frame of a peer says with which there is no link yet.
 func (c *conn) takeGreeting(t frameType, d *decoder) error {
-	switch {
-	case t == frameRefuse:
+	switch next := stages[c.stage]; t {
+	case frameRefuse:
 		return c.refusedBy(d)
-	case c.stage == awaitsOpen && t == frameOpen:
-		return c.takeOpen(d)
-	case c.stage == awaitsProof && t == frameProof:
-		return c.takeProof(d)
-	case c.stage == awaitsHello && t == frameHello:
-		return c.takeHello(d)
-	case c.stage == awaitsSeal && t == frameProof:
-		return c.takeSeal(d)
-	case c.stage == awaitsStates && t == frameStates:
-		return c.takeStates(d)
+	case next.frame:
+		return next.take(c, d)
 	}
 	return fmt.Errorf("%w: type %d in a greeting", errFrame, t)
 }

@@ -1,7 +1,6 @@
 package replica
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
@@ -10,36 +9,26 @@ import (
 
 // holds are the publishes that are held back for the peers' answers, the oldest
 // first (R5, R11). They are guarded by Links.mu.
-type holds struct {
-	held     []hold
-	lastHeld uint64
-}
+type holds struct{ held []*hold }
 
-type hold struct {
-	id    uint64
-	since time.Duration
-}
+type hold struct{ since time.Duration }
 
 // Hold notes that a publish is held back until the peers have answered, from
 // now on until release is called.
 func (l *Links) Hold() (release func()) {
-	now := l.now()
+	h := &hold{l.now()}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.lastHeld++
-	id := l.lastHeld
-	l.held = append(l.held, hold{id, now})
+	l.held = append(l.held, h)
 	if len(l.held) == 1 {
 		l.look()
 	}
-	return func() { l.release(id) }
-}
-
-func (l *Links) release(id uint64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if n, found := slices.BinarySearchFunc(l.held, id, func(h hold, id uint64) int { return cmp.Compare(h.id, id) }); found {
-		l.held = slices.Delete(l.held, n, n+1)
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if n := slices.Index(l.held, h); n >= 0 {
+			l.held = slices.Delete(l.held, n, n+1)
+		}
 	}
 }
 

@@ -108,6 +108,7 @@ type questions struct {
 type schedule struct {
 	looksAt    time.Duration // it will look by itself; negative: never
 	lastPatrol time.Duration // it last looked at absent destinations
+	after      []func()      // what is to be done without mu, by unlock
 }
 
 // Start starts linking. The instance may serve clients when Ready is closed.
@@ -410,18 +411,8 @@ func (l *Links) durable(publisher uint64) uint64 {
 
 // Safe returns safe(p).
 func (l *Links) Safe(publisher uint64) uint64 {
-	local := l.durable(publisher)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.capped(publisher, l.marks.Safe(publisher, local))
-}
-
-// Settled returns settled(p).
-func (l *Links) Settled(publisher uint64) uint64 {
-	local := l.durable(publisher)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.capped(publisher, l.marks.Settled(publisher, local))
+	safe, _ := l.Watermarks(publisher)
+	return safe
 }
 
 // Watermarks returns safe(p) and settled(p) as they are at one moment. Asked

@@ -111,8 +111,7 @@ func (l *Links) connected(c *conn) error {
 	}
 	unequal, news := l.becomeUpLocked(p, c, now)
 	m := p.memory
-	changed := l.updateSyncLocked()
-	l.mu.Unlock()
+	l.unlock()
 
 	if news {
 		l.remember(c.theirs.Name, m)
@@ -128,7 +127,6 @@ func (l *Links) connected(c *conn) error {
 	l.reached()
 	l.setApartHere(c)
 	l.watermark(nil)
-	l.syncChanged(changed)
 	close(c.up)
 	c.out.Wake()
 	l.look()
@@ -264,8 +262,7 @@ func (l *Links) disconnected(c *conn, cause error) {
 		l.marks.Ended(p.index)
 		acked = p.progress.Acknowledged().Clone()
 	}
-	changed := l.updateSyncLocked()
-	l.mu.Unlock()
+	l.unlock()
 
 	if !errors.Is(cause, ErrClosed) {
 		l.o.Log.Warn("link is down", "peer", p.name, "reason", cause)
@@ -274,7 +271,6 @@ func (l *Links) disconnected(c *conn, cause error) {
 		l.holdFrom(p, acked)
 	}
 	l.watermark(nil)
-	l.syncChanged(changed)
 	l.look()
 }
 

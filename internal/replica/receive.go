@@ -32,7 +32,7 @@ func (c *conn) takeFrame(t frameType, d *decoder) error {
 		c.moved = c.moved[:0]
 		err := d.body((*vectorFrame)(&c.moved))
 		if err == nil {
-			c.has(c.moved)
+			c.has(c.moved...)
 			c.l.acked(c, c.moved)
 		}
 		return err
@@ -62,7 +62,7 @@ func (c *conn) takeFrame(t frameType, d *decoder) error {
 }
 
 // has raises what is known of the peer.
-func (c *conn) has(moved []bookmark.Bookmark) {
+func (c *conn) has(moved ...bookmark.Bookmark) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, b := range moved {
@@ -197,9 +197,7 @@ func parse(raw []byte, r *journal.Record) error {
 // can see it.
 func (c *conn) comes(publisher, sequence uint64) {
 	c.l.camePlanted(publisher, sequence)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.link.Has(bookmark.Bookmark{Publisher: publisher, Sequence: sequence})
+	c.has(bookmark.Bookmark{Publisher: publisher, Sequence: sequence})
 }
 
 // echoes notes where messages of the peer have been journaled.
@@ -283,7 +281,6 @@ func (l *Links) took(c *conn, records int) {
 func (l *Links) acked(c *conn, moved []bookmark.Bookmark) {
 	p := c.peer
 	publishers := c.publishers[:0]
-	var after []func()
 	now := l.now()
 	l.mu.Lock()
 	if p.conn != c || !p.outbound() {
@@ -303,14 +300,9 @@ func (l *Links) acked(c *conn, moved []bookmark.Bookmark) {
 	if len(p.behind) == 0 {
 		p.refusals.Progressed()
 	}
-	after = l.checkLocked(p, now, after)
+	l.checkLocked(p, now)
 	single := l.marks.Single() // by others: what is settled without them has moved
-	changed := l.updateSyncLocked()
-	l.mu.Unlock()
-	for _, f := range after {
-		f()
-	}
-	l.syncChanged(changed)
+	l.unlock()
 	if single {
 		l.noteSingle(publishers)
 	}
@@ -340,7 +332,7 @@ func (c *conn) takeBeat(d *decoder) error {
 			have[s.Publisher] = bookmark.MaxSequence // nothing of it comes
 		}
 	}
-	c.has(moved)
+	c.has(moved...)
 	if err := c.l.compare(c, b.moved, b.damaged); err != nil {
 		return err
 	}

@@ -223,9 +223,7 @@ func (s *sender) add(r *journal.Record) error {
 
 func (s *sender) put(r *journal.Record, raw []byte) {
 	s.enc.record(raw)
-	s.c.mu.Lock()
-	s.c.link.Has(bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence})
-	s.c.mu.Unlock()
+	s.c.has(bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence})
 }
 
 // stream sends what there is, one frame of records at most, and reports
@@ -299,12 +297,10 @@ func (s *sender) sendAcks() {
 	s.reintroduce()
 	s.c.l.mu.Lock()
 	moved := s.moved[:0]
-	if len(s.c.pending) > 0 {
-		for publisher, sequence := range s.c.pending {
-			moved = append(moved, bookmark.Bookmark{Publisher: publisher, Sequence: sequence})
-		}
-		clear(s.c.pending)
+	for publisher, sequence := range s.c.pending {
+		moved = append(moved, bookmark.Bookmark{Publisher: publisher, Sequence: sequence})
 	}
+	clear(s.c.pending)
 	s.c.l.mu.Unlock()
 	s.moved = moved
 	if !s.c.theirs.Outbound {

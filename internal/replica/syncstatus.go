@@ -8,11 +8,19 @@ import (
 // SyncStatus returns how the instance stands to its sync destinations. It takes no lock.
 func (l *Links) SyncStatus() syncstatus.Status { return syncstatus.Status(l.syncStatus.Load()) }
 
-// updateSyncLocked brings the sync status up to date and reports whether it has
-// changed; then the caller calls syncChanged without the lock.
-func (l *Links) updateSyncLocked() (changed bool) {
-	s := uint32(l.syncStatusLocked())
-	return l.syncStatus.Swap(s) != s
+// unlock unlocks mu, after what may have changed the sync status or left something to
+// be done without it, and does that.
+func (l *Links) unlock() {
+	after, status := l.after, uint32(l.syncStatusLocked())
+	l.after = nil
+	changed := l.syncStatus.Swap(status) != status
+	l.mu.Unlock()
+	for _, f := range after {
+		f()
+	}
+	if changed && l.o.OnSyncStatus != nil {
+		l.o.OnSyncStatus()
+	}
 }
 
 func (l *Links) syncStatusLocked() syncstatus.Status {
@@ -21,7 +29,7 @@ func (l *Links) syncStatusLocked() syncstatus.Status {
 		return syncstatus.Alone
 	case l.anyOneWayLocked():
 		return syncstatus.OneWay
-	case !l.anySync():
+	case l.marks.syncs == 0:
 		return syncstatus.Async
 	case l.outcome != CaughtUp && !mut.On(mut.R6NotSaid):
 		return syncstatus.CatchingUp
@@ -36,22 +44,6 @@ func (l *Links) syncStatusLocked() syncstatus.Status {
 		}
 	}
 	return syncstatus.InSync
-}
-
-func (l *Links) anySync() bool {
-	for _, p := range l.dests {
-		if p.dest.Sync {
-			return true
-		}
-	}
-	return false
-}
-
-// syncChanged calls OnSyncStatus if the sync status has changed.
-func (l *Links) syncChanged(changed bool) {
-	if changed && l.o.OnSyncStatus != nil {
-		l.o.OnSyncStatus()
-	}
 }
 
 // SyncPeers returns the names of the sync destinations, as configured.

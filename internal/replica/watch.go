@@ -34,26 +34,20 @@ func (l *Links) watch() {
 // negative: only when something happens.
 func (l *Links) step() time.Duration {
 	now := l.now()
-	var after []func()
 	member := l.lookAtCluster()
 	l.mu.Lock()
 	member.says = l.member.says
 	l.member = member
-	after = l.patrolLocked(now, after)
+	l.patrolLocked(now)
 	for _, p := range l.dests {
-		after = l.checkLocked(p, now, after)
+		l.checkLocked(p, now)
 	}
-	after = l.rejoinLocked(now, after)
+	l.rejoinLocked(now)
 	next := l.nextLocked(now)
 	if l.looksAt = now + next; next < 0 {
 		l.looksAt = -1
 	}
-	changed := l.updateSyncLocked()
-	l.mu.Unlock()
-	for _, f := range after {
-		f()
-	}
-	l.syncChanged(changed)
+	l.unlock()
 	return next
 }
 
@@ -80,20 +74,19 @@ func (l *Links) nextLocked(now time.Duration) time.Duration {
 
 // patrolLocked gives up destinations that are away and hold back too much,
 // and has open intervals recorded.
-func (l *Links) patrolLocked(now time.Duration, after []func()) []func() {
+func (l *Links) patrolLocked(now time.Duration) {
 	if now < l.lastPatrol+patrolInterval {
-		return after
+		return
 	}
 	l.lastPatrol = now
 	for _, p := range l.dests {
 		if p.ack.Downgraded() {
-			after = append(after, func() { l.recordInterval(p) })
+			l.after = append(l.after, func() { l.recordInterval(p) })
 		}
 		if p.conn == nil && !p.givenUp {
-			after = append(after, func() { l.giveUp(p) })
+			l.after = append(l.after, func() { l.giveUp(p) })
 		}
 	}
-	return after
 }
 
 // giveUp gives an absent destination up if it holds back too much (R5).
@@ -127,19 +120,20 @@ func (l *Links) GiveUpAbsent() (any bool) {
 }
 
 // rejoinLocked looks how far rejoining has come.
-func (l *Links) rejoinLocked(now time.Duration, after []func()) []func() {
+func (l *Links) rejoinLocked(now time.Duration) {
 	if !l.rejoining.Load() {
-		return after
+		return
 	}
 	was := l.outcome
 	l.outcome = l.rejoin.Outcome(now)
 	if !l.opened && l.homelessLocked() {
 		l.outcome = Waiting
-		return l.sayHomelessLocked(now, after)
+		l.sayHomelessLocked(now)
+		return
 	}
 	switch whole := l.member.intact || l.rejoin.Whole(); {
 	case whole && !l.member.intact:
-		after = append(after, l.becomeIntact)
+		l.after = append(l.after, l.becomeIntact)
 	case whole && l.outcome == CaughtUp:
 		l.rejoining.Store(false)
 	}
@@ -151,11 +145,10 @@ func (l *Links) rejoinLocked(now time.Duration, after []func()) []func() {
 			p.progress.BeginLater(now)
 		}
 		outcome, missing := l.outcome, l.rejoin.Missing()
-		return append(after, func() { l.open(outcome, missing) })
+		l.after = append(l.after, func() { l.open(outcome, missing) })
 	case l.outcome == CaughtUp && was != CaughtUp:
-		return append(after, func() { l.o.Log.Info("caught up with all peers") })
+		l.after = append(l.after, func() { l.o.Log.Info("caught up with all peers") })
 	}
-	return after
 }
 
 // open closes ready, after healing a damaged journal.

@@ -407,3 +407,9 @@ const lostUser = "loser"
 
 // refusedUser is who nobody may log on as.
 const refusedUser = "mallory"
+
+// Settled returns settled(p).
+func (l *Links) Settled(publisher uint64) uint64 {
+	_, settled := l.Watermarks(publisher)
+	return settled
+}
