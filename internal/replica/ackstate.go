@@ -46,25 +46,14 @@ func (a *AckState) Downgrades() uint64 { return a.downgrades }
 func (a *AckState) Check(wait time.Duration, up, spare bool) Change {
 	switch {
 	case a.downgraded && up && wait < a.upgradeWithin:
-		return a.becomeCounting()
-	case !a.downgraded && spare && a.downgradeAfter > 0 && wait >= a.downgradeAfter:
-		if mut.On(mut.R5NeverDowngrade) {
-			return Same
-		}
-		return a.becomeDowngraded()
+		a.downgraded = false
+		return BecameCounting
+	case !a.downgraded && spare && a.downgradeAfter > 0 && wait >= a.downgradeAfter && !mut.On(mut.R5NeverDowngrade):
+		a.downgraded = true
+		a.downgrades++
+		return BecameDowngraded
 	}
 	return Same
-}
-
-func (a *AckState) becomeDowngraded() Change {
-	a.downgraded = true
-	a.downgrades++
-	return BecameDowngraded
-}
-
-func (a *AckState) becomeCounting() Change {
-	a.downgraded = false
-	return BecameCounting
 }
 
 // Due returns when Check has to be called next if nothing else happens, given

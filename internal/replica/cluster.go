@@ -181,24 +181,12 @@ func (c *conn) otherCluster(ours, theirs *Hello) error {
 	return err
 }
 
-// foreignShown is for how long the status shows that one of another cluster was met
-// under a peer's name: it dials again every few seconds.
-const foreignShown = time.Minute
-
-// A strangeCluster is the last meeting with an instance of another cluster under a peer's name.
-type strangeCluster struct {
-	met bool
-	at  time.Duration
-}
-
-func (s *strangeCluster) isForeign(now time.Duration) bool { return s.met && now-s.at < foreignShown }
-
 // noteForeign notes that one of another cluster was met, and counts it if it has dialled.
 func (l *Links) noteForeign(p *peer, err error, counts bool) {
 	now := l.now()
 	l.mu.Lock()
-	news := !p.isForeign(now)
-	p.strangeCluster, l.metOther = strangeCluster{true, now}, true
+	news := p.foreign.give(now)
+	l.metOther = true
 	if counts {
 		p.refused++
 	}

@@ -278,7 +278,7 @@ func TestOtherCluster(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 		other.close()
-		pass(foreignShown)
+		pass(signShown)
 		if a.status("b").OtherCluster {
 			t.Error("shown although it has gone")
 		}

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -142,24 +143,28 @@ func newLinks(o Options) (*Links, error) {
 	}
 	l.ctx, l.stop = context.WithCancel(context.Background())
 	l.rejoining.Store(true)
-	if err := l.addDestinations(); err != nil {
+	if err := l.begin(); err != nil {
 		l.stop()
 		return nil, fmt.Errorf("replica: %w", err)
+	}
+	return l, nil
+}
+
+// begin adds the peers, and has the journal begin with them.
+func (l *Links) begin() error {
+	if err := l.addDestinations(); err != nil {
+		return err
 	}
 	l.syncStatus.Store(uint32(l.syncStatusLocked()))
 	l.closeIntervals()
 	if err := l.beginAlone(); err != nil {
-		l.stop()
-		return nil, fmt.Errorf("replica: %w", err)
+		return err
 	}
 	l.rejoin.intact = l.Intact()
-	if !l.Lone() {
-		if err := o.Journal.Merge(); err != nil {
-			l.stop()
-			return nil, fmt.Errorf("replica: %w", err)
-		}
+	if l.Lone() {
+		return nil
 	}
-	return l, nil
+	return l.o.Journal.Merge()
 }
 
 func (o *Options) validate() error {
@@ -169,15 +174,9 @@ func (o *Options) validate() error {
 	case o.Name == "" || o.Group == "":
 		return errors.New("an instance needs a name and a group")
 	}
-	if o.RejoinTimeout <= 0 {
-		o.RejoinTimeout = 10 * time.Second
-	}
-	if o.Heartbeat <= 0 {
-		o.Heartbeat = 500 * time.Millisecond
-	}
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
+	o.RejoinTimeout = cmp.Or(max(o.RejoinTimeout, 0), 10*time.Second)
+	o.Heartbeat = cmp.Or(max(o.Heartbeat, 0), 500*time.Millisecond)
+	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -216,9 +215,6 @@ func (l *Links) addDestinations() error {
 		if err != nil {
 			return err
 		}
-		if d.Name == l.o.Name || l.peers[d.Name] != nil {
-			return fmt.Errorf("destination %q: the name is in use", d.Name)
-		}
 		for publisher := range diverged {
 			p.progress.Acked(everything(publisher))
 		}
@@ -226,31 +222,32 @@ func (l *Links) addDestinations() error {
 		// What it had acknowledged before we started is not known, so it
 		// can't be said to hold back what was there.
 		p.heldFrom = l.o.Journal.End()
-		l.peers[d.Name] = p
-		l.dests = append(l.dests, p)
-		if p.memory = remembered[d.Name]; p.awaited() && !slices.Contains(lost, d.Name) {
-			l.rejoin.Await(d.Name, d.Sync)
+		if err := l.add(p, remembered, lost); err != nil {
+			return err
 		}
+		l.dests = append(l.dests, p)
 		syncs = append(syncs, d.Sync)
 	}
 	if l.Lone() {
 		syncs = nil
 	}
 	l.marks = NewWatermarks(syncs)
-	return l.addPeers(remembered, lost)
+	for _, name := range l.o.Peers {
+		if err := l.add(&peer{name: name, index: -1, reason: "has not dialled yet"}, remembered, lost); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// addPeers adds those that may dial us although we don't replicate to them.
-func (l *Links) addPeers(remembered map[string]memory, lost []string) error {
-	for _, name := range l.o.Peers {
-		if name == "" || name == l.o.Name || l.peers[name] != nil {
-			return fmt.Errorf("peer %q: the name is missing or in use", name)
-		}
-		p := &peer{name: name, index: -1, memory: remembered[name], reason: "has not dialled yet"}
-		l.peers[name] = p
-		if p.awaited() && !slices.Contains(lost, name) {
-			l.rejoin.Await(name, false)
-		}
+// add adds a peer, and waits for it at the start if it replicates here.
+func (l *Links) add(p *peer, remembered map[string]memory, lost []string) error {
+	if p.name == "" || p.name == l.o.Name || l.peers[p.name] != nil {
+		return fmt.Errorf("destination or peer %q: the name is missing or in use", p.name)
+	}
+	l.peers[p.name] = p
+	if p.memory = remembered[p.name]; p.awaited() && !slices.Contains(lost, p.name) {
+		l.rejoin.Await(p.name, p.dest.Sync)
 	}
 	return nil
 }

@@ -57,9 +57,6 @@ type degraded struct {
 const widthParts = maxBuckets
 
 func newDestination(d Destination, index int) (*peer, error) {
-	if d.Name == "" {
-		return nil, errors.New("a destination without a name")
-	}
 	topics := normalTopics(d.Topics)
 	carried, err := topic.NewSet(topics)
 	if err != nil {

@@ -7,9 +7,24 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// rivalShown is for how long the status shows that two processes run under one name,
-// after the last sign of it: the one that is refused dials again every few seconds.
-const rivalShown = time.Minute
+// signShown is for how long the status shows a sign: who gives one dials again every few
+// seconds.
+const signShown = time.Minute
+
+// A sign of something that is wrong with a peer.
+type sign struct {
+	given bool
+	at    time.Duration // last
+}
+
+// give gives the sign again, and reports whether that is news.
+func (s *sign) give(now time.Duration) (news bool) {
+	news = !s.isShown(now)
+	*s = sign{true, now}
+	return news
+}
+
+func (s *sign) isShown(now time.Duration) bool { return s.given && now-s.at < signShown }
 
 // runsMost bounds the earlier processes of a peer that are known.
 const runsMost = 8
@@ -18,12 +33,11 @@ const runsMost = 8
 // number. One that was replaced by another, and comes back while that one is linked,
 // has not been restarted: two run at once.
 type processes struct {
-	run      uint64        // of the present or last connection
-	replaced []uint64      // earlier ones
-	rival    bool          // two ran at once
-	rivalAt  time.Duration // the last sign of it
-	strangeCluster
-	metEmpty bool // the last one had neither records nor a cluster id
+	run      uint64   // of the present or last connection
+	replaced []uint64 // earlier ones
+	rival    sign     // two ran at once
+	foreign  sign     // an instance of another cluster was met under the name
+	metEmpty bool     // the last one had neither records nor a cluster id
 	stopSaid
 	skew Skew // of its wall clock
 }
@@ -44,9 +58,5 @@ func (p *processes) comesBack(now time.Duration, run uint64) (back, news bool) {
 	if !slices.Contains(p.replaced, run) || mut.On(mut.R2RivalsTakeTurns) {
 		return false, false
 	}
-	news = !p.isRival(now)
-	p.rival, p.rivalAt = true, now
-	return true, news
+	return true, p.rival.give(now)
 }
-
-func (p *processes) isRival(now time.Duration) bool { return p.rival && now-p.rivalAt < rivalShown }

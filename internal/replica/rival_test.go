@@ -32,7 +32,7 @@ func TestTwoOfOneName(t *testing.T) {
 				other.close()
 				pass(10 * time.Second)
 				w.now("the first is linked again", func() bool { return up(a.status("b")) && up(b.status(first)) })
-				pass(rivalShown)
+				pass(signShown)
 				if a.status("b").Rivals {
 					t.Error("shown although one has gone")
 				}
