@@ -228,12 +228,7 @@ func (w *Writer) writable() bool {
 // write writes what is left.
 func (w *Writer) write() {
 	for w.writable() {
-		err := w.prepare()
-		n := 0
-		if err == nil {
-			n, err = w.conn.Write(w.piece())
-		}
-		w.wrote(n, err)
+		w.writeBy(w.conn.Write, w.piece())
 	}
 }
 
@@ -249,22 +244,20 @@ func (w *Writer) piece() []byte {
 
 // tryWrite writes what the connection takes without blocking.
 func (w *Writer) tryWrite() {
-	if !w.writable() {
-		return
-	}
-	err := w.prepare()
-	n := 0
-	if err == nil {
-		n, err = w.try.TryWrite(w.buf[w.written:])
+	if w.writable() {
+		w.writeBy(w.try.TryWrite, w.buf[w.written:])
 	}
 	if mut.On(mut.InlineForgets) {
-		n = len(w.buf)
+		w.written = len(w.buf)
 	}
-	w.wrote(n, err)
 }
 
-// wrote notes the outcome of a write. An error replaces the source's io.EOF.
-func (w *Writer) wrote(n int, err error) {
+// writeBy writes b, which is next, by a function. An error replaces the source's io.EOF.
+func (w *Writer) writeBy(write func(b []byte) (n int, err error), b []byte) {
+	n, err := 0, w.prepare()
+	if err == nil {
+		n, err = write(b)
+	}
 	w.written += n
 	w.pending.Store(int64(len(w.buf) - w.written))
 	if err != nil {

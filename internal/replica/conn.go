@@ -41,16 +41,11 @@ type conn struct {
 	intake
 	ending
 
+	link Link // what the peer has, once its hello has come
+
 	mu    sync.Mutex
 	first [][]byte // frames of the greeting; guarded by mu
-	told
-}
-
-// A told is what the peer has said of its publishers. It is guarded by conn.mu.
-type told struct {
-	link    *Link           // what it points to is guarded, too; set once by the reader, nil until the hello has come
-	leaving bookmark.Vector // publishers of which the peer says that they are
-	echo    span            // of the journal: nothing else is there than the newest records from the peer
+	echo  span     // of the journal: nothing else is there than the newest records from the peer; guarded by mu
 }
 
 // A span is a piece of the journal.
@@ -206,7 +201,7 @@ type aliveReader struct{ c *conn }
 func (r aliveReader) Read(b []byte) (int, error) {
 	if !mut.On(mut.HeartbeatsIgnored) {
 		by := time.Now().Add(Silence(r.c.l.o.Heartbeat))
-		if r.c.link == nil && by.After(r.c.by) {
+		if r.c.stage < metPeer && by.After(r.c.by) {
 			by = r.c.by
 		}
 		if err := r.c.nc.SetReadDeadline(by); err != nil {

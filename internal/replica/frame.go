@@ -196,7 +196,8 @@ type frameReader struct {
 	r     io.Reader
 	limit int
 	head  [frameHeader]byte
-	buf   []byte
+	rest  io.LimitedReader // of a payload
+	buf   bytes.Buffer     // the payload; it grows only as that arrives
 }
 
 // next returns the payload of the next frame, valid until the next call.
@@ -208,43 +209,21 @@ func (f *frameReader) next() ([]byte, error) {
 	if n == 0 || n > int64(f.limit) {
 		return nil, fmt.Errorf("%w: %d bytes, limit %d", errFrameTooLong, n, f.limit)
 	}
-	if err := f.fill(int(n)); err != nil {
+	if f.buf.Cap() > 4*batchBytes && n <= batchBytes {
+		f.buf = bytes.Buffer{} // one very long message doesn't keep its memory for ever
+	}
+	f.buf.Reset()
+	f.rest = io.LimitedReader{R: f.r, N: n}
+	if _, err := f.buf.ReadFrom(&f.rest); err != nil {
 		return nil, err
 	}
-	if crc.Bytes(0, f.buf) != binary.BigEndian.Uint32(f.head[4:]) {
+	if f.rest.N > 0 {
+		return nil, io.ErrUnexpectedEOF
+	}
+	if crc.Bytes(0, f.buf.Bytes()) != binary.BigEndian.Uint32(f.head[4:]) {
 		return nil, errFrameCRC
 	}
-	return f.buf, nil
-}
-
-// fill reads n bytes into buf, which grows only as they arrive.
-func (f *frameReader) fill(n int) error {
-	if cap(f.buf) > 4*batchBytes && n <= batchBytes {
-		f.buf = nil // one very long message doesn't keep its memory for ever
-	}
-	f.buf = f.buf[:0]
-	for len(f.buf) < n {
-		room := min(n, max(cap(f.buf), 2*len(f.buf), readStep))
-		if room > cap(f.buf) {
-			grown := make([]byte, len(f.buf), room)
-			copy(grown, f.buf)
-			f.buf = grown
-		}
-		from := len(f.buf)
-		f.buf = f.buf[:room]
-		if _, err := io.ReadFull(f.r, f.buf[from:]); err != nil {
-			return unexpected(err)
-		}
-	}
-	return nil
-}
-
-// unexpected says that a frame's end is missing.
-func unexpected(err error) error {
-	if errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
-	}
-	return err
+	return f.buf.Bytes(), nil
 }
 
 // A decoder reads the fields of one payload after the other. The first error

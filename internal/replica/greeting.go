@@ -195,7 +195,7 @@ func (c *conn) met(theirs *Hello) error {
 		return refused("%q has met %q and said no cluster id", theirs.Name, c.l.o.Name)
 	}
 	c.stage, c.tells, c.theirs = metPeer, true, theirs
-	c.link = NewLink(theirs, c.carries())
+	c.link.Begin(theirs, c.carries())
 	return c.l.connected(c)
 }
 

@@ -110,7 +110,7 @@ func TestDecide(t *testing.T) {
 		{"elsewhere", journal.Record{Kind: journal.Elsewhere, Sequence: 9, Prev: 5}, 0, Send},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			l := NewLink(&Hello{States: []journal.State{{Publisher: 1, Have: 5, Durable: 3}}}, carries)
+			l := linkTo(&Hello{States: []journal.State{{Publisher: 1, Have: 5, Durable: 3}}}, carries)
 			tt.record.Publisher = 1
 			if got := l.Decide(&tt.record, tt.durable); got != tt.want {
 				t.Errorf("decision %v, want %v", got, tt.want)
@@ -120,7 +120,7 @@ func TestDecide(t *testing.T) {
 }
 
 func TestLinkDoesNotEcho(t *testing.T) {
-	l := NewLink(&Hello{}, nil)
+	l := linkTo(&Hello{}, nil)
 	r := journal.Record{Kind: journal.Message, Publisher: 1, Sequence: 3, Prev: 2}
 	l.Has(bm(1, 3))
 	l.Has(bm(1, 2))
@@ -130,7 +130,7 @@ func TestLinkDoesNotEcho(t *testing.T) {
 }
 
 func TestFloors(t *testing.T) {
-	l := NewLink(&Hello{States: []journal.State{{Publisher: 1, Have: 5}, {Publisher: 2, Have: 9}}}, nil)
+	l := linkTo(&Hello{States: []journal.State{{Publisher: 1, Have: 5}, {Publisher: 2, Have: 9}}}, nil)
 	if got := l.Decide(&journal.Record{Publisher: 3, Sequence: 1}, 0); got != Introduce {
 		t.Errorf("decision %v on the first record of a publisher", got)
 	}
@@ -369,4 +369,11 @@ func TestLinkRun(t *testing.T) {
 			t.Errorf("%s: %d of a run, want %d; it has %d", tt.name, got, tt.want, l.have[1])
 		}
 	}
+}
+
+// linkTo returns the link that begins with a hello.
+func linkTo(peer *Hello, carries func(topic []byte) bool) *Link {
+	l := new(Link)
+	l.Begin(peer, carries)
+	return l
 }

@@ -153,9 +153,7 @@ func (s *sender) meet() (busy bool, err error) {
 // which our journal still has records that the peer lacks.
 func (s *sender) begin() error {
 	j := s.c.l.o.Journal
-	s.c.mu.Lock()
-	have := s.c.link.Have().Clone()
-	s.c.mu.Unlock()
+	have := s.c.link.Have()
 	from, err := j.SeekVector(have)
 	if err != nil {
 		return fmt.Errorf("looking for where to begin: %w", err)
@@ -191,10 +189,7 @@ func (s *sender) leftOver() {
 	if s.floors == nil || s.follower.Position() < s.passed {
 		return
 	}
-	s.c.mu.Lock()
-	s.markers = s.c.link.Floors(s.floors)
-	s.c.mu.Unlock()
-	s.floors = nil
+	s.markers, s.floors = s.c.link.Floors(s.floors), nil
 }
 
 // gone sends one frame of markers for what retention has removed.
@@ -223,7 +218,7 @@ func (s *sender) add(r *journal.Record) error {
 
 func (s *sender) put(r *journal.Record, raw []byte) {
 	s.enc.record(raw)
-	s.c.has(bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence})
+	s.c.link.Has(bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence})
 }
 
 // stream sends what there is, one frame of records at most, and reports
@@ -283,12 +278,9 @@ func (s *sender) reintroduce() {
 	reopened := s.c.reopened
 	s.c.reopened = nil
 	s.c.l.mu.Unlock()
-	if len(reopened) == 0 {
-		return
+	if len(reopened) > 0 {
+		s.markers = append(s.markers, s.c.link.Floors(reopened)...)
 	}
-	s.c.mu.Lock()
-	s.markers = append(s.markers, s.c.link.Floors(reopened)...)
-	s.c.mu.Unlock()
 }
 
 // sendAcks sends the frames that are queued, then acks of what became durable.
@@ -365,9 +357,7 @@ func (s *sender) sendRun(publisher, from uint64) (sent int) {
 	if len(run) == 0 || s.c.l.foreignPlanted(publisher, run[len(run)-1].Sequence()) {
 		return 0
 	}
-	s.c.mu.Lock()
 	run = run[:s.c.link.Run(run)]
-	s.c.mu.Unlock()
 	for _, o := range run {
 		s.enc.record(o)
 	}
@@ -402,12 +392,12 @@ func (s *sender) next(r *journal.Record) (sent int, wait bool, err error) {
 }
 
 func (s *sender) decide(r *journal.Record) Decision {
-	d := s.decideAt(r, 0)
+	d := s.c.link.Decide(r, 0)
 	if d == Introduce {
 		d = s.introduce(r)
 	}
 	if d == Wait { // now it matters how far it is durable
-		d = s.decideAt(r, s.c.l.durable(r.Publisher))
+		d = s.c.link.Decide(r, s.c.l.durable(r.Publisher))
 	}
 	return d
 }
@@ -418,21 +408,8 @@ func (s *sender) introduce(r *journal.Record) Decision {
 	if r.Check == (bookmark.Check{}) && state.Check != (bookmark.Check{}) {
 		s.first = record.Introduce(s.first[:0], r, state.Check)
 	}
-	s.c.mu.Lock()
 	s.c.link.Introduced(r.Publisher)
-	s.c.mu.Unlock()
-	return s.decideAt(r, 0)
-}
-
-// decideAt also notes that the peer has what is to be sent.
-func (s *sender) decideAt(r *journal.Record, durable uint64) Decision {
-	s.c.mu.Lock()
-	defer s.c.mu.Unlock()
-	d := s.c.link.Decide(r, durable)
-	if d == Send {
-		s.c.link.Has(bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence})
-	}
-	return d
+	return s.c.link.Decide(r, 0)
 }
 
 // fillIn says that what the peer lacks before r is gone, if retention has
@@ -440,9 +417,7 @@ func (s *sender) decideAt(r *journal.Record, durable uint64) Decision {
 func (s *sender) fillIn(r *journal.Record) (sent int, err error) {
 	state, _ := s.c.l.o.Journal.State(r.Publisher)
 	state.Floor = min(state.Floor, r.Prev) // only up to where r stands
-	s.c.mu.Lock()
 	gone := s.c.link.Floors([]journal.State{state})
-	s.c.mu.Unlock()
 	for i := range gone {
 		if err := s.add(&gone[i]); err != nil {
 			return sent, err
