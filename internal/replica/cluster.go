@@ -261,17 +261,14 @@ func (l *Links) sayIntact() {
 	if !l.Intact() || mut.On(mut.R6IntactUnsaid) {
 		return
 	}
-	var unheard []*conn
 	l.mu.Lock()
 	l.saysIntact = true
-	for _, p := range l.peers {
-		if c := p.conn; c != nil && c.nobodyIntact() {
-			unheard = append(unheard, c)
-		}
-	}
+	conns := l.linkedLocked()
 	l.mu.Unlock()
-	for _, c := range unheard {
-		c.fail(errIntact)
+	for _, c := range conns {
+		if c.nobodyIntact() {
+			c.fail(errIntact)
+		}
 	}
 }
 

@@ -119,12 +119,12 @@ func (c *conn) fail(cause error) {
 // farewell returns the last frame that the peer is sent, or nil. Who has not proven to be
 // a peer is told nothing about us. Valid once done is closed.
 func (c *conn) farewell() []byte {
-	var r *RefusedError
+	r, refusal := errors.AsType[*RefusedError](c.cause)
 	switch {
 	case errors.Is(c.cause, ErrClosed) && isClosed(c.up) && c.l.stopping.now() == drained && !mut.On(mut.StopUntold):
 		phase := drained
 		return newFrame(frameStopping, &phase)
-	case !errors.As(c.cause, &r) || r.ByPeer:
+	case !refusal || r.ByPeer:
 		return nil
 	case !c.tells && !mut.On(mut.R2TellsStrangers):
 		r = &RefusedError{Code: refuseStranger}
@@ -243,11 +243,11 @@ func (c *conn) carries() func(topic []byte) bool {
 // broken makes an error of reading a frame one that says what it means: a
 // malformed frame is refused, silence is a lost link.
 func (c *conn) broken(err error) error {
-	var timeout net.Error
+	timeout, is := errors.AsType[net.Error](err)
 	switch {
 	case errors.Is(err, errFrame), errors.Is(err, errFrameTooLong), errors.Is(err, errFrameCRC):
 		return &RefusedError{Code: refuseRecord, Reason: err.Error()}
-	case errors.As(err, &timeout) && timeout.Timeout():
+	case is && timeout.Timeout():
 		return fmt.Errorf("link lost: no sign of the peer for %v", Silence(c.l.o.Heartbeat))
 	}
 	return fmt.Errorf("link lost: %w", err)

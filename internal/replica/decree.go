@@ -97,10 +97,8 @@ func (l *Links) makeDecree(lost []string, id uint64) (*making, error) {
 	m := &making{l: l, what: decreeAsk}
 	l.mu.Lock()
 	problem := l.objectionLocked(had, d, true)
-	for _, p := range l.peers {
-		if p.conn != nil {
-			d.Members = append(d.Members, p.name)
-		}
+	for _, c := range l.linkedLocked() {
+		d.Members = append(d.Members, c.peer.name)
 	}
 	l.mu.Unlock()
 	slices.Sort(d.Members)
@@ -150,8 +148,8 @@ func (m *making) next() (more bool, err error) {
 func (l *Links) intactAgain() error {
 	l.mu.Lock()
 	intact := l.Intact()
-	for _, p := range l.peers {
-		intact = intact || p.conn != nil && p.conn.theirs.Intact
+	for _, c := range l.linkedLocked() {
+		intact = intact || c.theirs.Intact
 	}
 	l.mu.Unlock()
 	if intact || mut.On(mut.R4DecreeNotIntact) {
@@ -215,9 +213,9 @@ func (l *Links) takeDecree(d journal.Decree, from *conn) error {
 	told := newFrame(frameDecree, &decreeMessage{what: decreeTake, decree: d})
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, p := range l.peers {
-		if p.conn != nil && p.conn != from {
-			_ = p.conn.queueLocked(told) // the next hello tells it again
+	for _, c := range l.linkedLocked() {
+		if c != from {
+			_ = c.queueLocked(told) // the next hello tells it again
 		}
 	}
 	return nil
@@ -289,15 +287,12 @@ func (l *Links) offer(what uint64, d journal.Decree) *offer {
 	l.lastOffer++
 	o := &offer{number: l.lastOffer, open: make(map[*conn]bool), done: make(chan struct{})}
 	frame := newFrame(frameDecree, &decreeMessage{number: o.number, what: what, decree: d})
-	for _, p := range l.peers {
-		if p.conn == nil {
+	for _, c := range l.linkedLocked() {
+		if err := c.queueLocked(frame); err != nil {
+			o.problems = append(o.problems, fmt.Sprintf("%s: %v", c.peer.name, err))
 			continue
 		}
-		if err := p.conn.queueLocked(frame); err != nil {
-			o.problems = append(o.problems, fmt.Sprintf("%s: %v", p.name, err))
-			continue
-		}
-		o.open[p.conn] = true
+		o.open[c] = true
 	}
 	l.offers[o.number] = o
 	o.look()

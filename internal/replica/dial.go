@@ -69,8 +69,7 @@ func (l *Links) dialOnce(p *peer) error {
 // noteAttempt keeps why an attempt has ended and returns how long to wait
 // before the next one.
 func (l *Links) noteAttempt(p *peer, err error, delay time.Duration) time.Duration {
-	var r *RefusedError
-	refusal := errors.As(err, &r)
+	r, refusal := errors.AsType[*RefusedError](err)
 	l.mu.Lock()
 	news := p.conn == nil && p.reason != err.Error()
 	if p.conn == nil {
@@ -135,11 +134,11 @@ func (l *Links) serve(nc net.Conn) {
 	from := nc.RemoteAddr()
 	c.from = hostOf(from)
 	err := c.run()
-	var r *RefusedError
-	if c.peer != nil || errors.Is(err, ErrClosed) || errors.As(err, &r) && r.Code == refuseCrossed {
+	r, refusal := errors.AsType[*RefusedError](err)
+	if c.peer != nil || errors.Is(err, ErrClosed) || refusal && r.Code == refuseCrossed {
 		return
 	}
-	if c.collected && r != nil {
+	if c.collected && refusal {
 		l.countRefused(c.hello.Name)
 	}
 	l.noLink(from, err)

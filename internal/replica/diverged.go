@@ -3,7 +3,6 @@ package replica
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
@@ -27,14 +26,11 @@ func (l *Links) diverge(found []bookmark.Bookmark) error {
 	for _, b := range changed {
 		l.o.Log.Error("DIVERGED: a publisher is set apart: nothing more of it is taken, sent or waited for", "publisher", b.Publisher, "from", b.Sequence)
 	}
-	var conns []*conn
 	l.mu.Lock()
 	for _, p := range l.peers {
 		l.setApartLocked(p, changed)
-		if p.conn != nil {
-			conns = append(conns, p.conn)
-		}
 	}
+	conns := l.linkedLocked()
 	l.mu.Unlock()
 	for _, c := range conns {
 		c.setApart(changed)
@@ -145,7 +141,7 @@ func (c *conn) helloDiverged() error {
 func (l *Links) setApartHere(c *conn) {
 	var diverged []bookmark.Bookmark
 	all := l.o.Journal.AllDiverged()
-	for _, publisher := range slices.Sorted(maps.Keys(all)) {
+	for _, publisher := range all.Publishers() {
 		diverged = append(diverged, bookmark.Bookmark{Publisher: publisher, Sequence: all[publisher]})
 	}
 	l.mu.Lock()
@@ -203,6 +199,14 @@ func (q *equality) equal(b bookmark.Bookmark) {
 // certain reports whether different CRCs mean different contents.
 func (q *equality) certain(publisher uint64) bool {
 	return q.proven[publisher] > 0 || !q.all && !q.unknown[publisher]
+}
+
+// isOther reports whether a peer has another publisher under an id that is known
+// here (R10). Two of them are one that has diverged, from its first number on:
+// nothing that one side says of the id may count for the other.
+func (c *conn) isOther(publisher uint64, check bookmark.Check) bool {
+	ours, _ := c.l.o.Journal.State(publisher)
+	return bookmark.Mistaken(ours.Check, check)
 }
 
 // compare looks for publishers that both sides have up to the same sequence

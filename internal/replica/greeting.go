@@ -91,8 +91,7 @@ func (c *conn) takeGreeting(t frameType, d *decoder) error {
 // decree is believed if it has proven itself.
 func (c *conn) refusedBy(d *decoder) error {
 	err := refusal(d)
-	var r *RefusedError
-	if c.stage > awaitsProof && errors.As(err, &r) && r.Code == refuseIncarnation {
+	if r, ok := errors.AsType[*RefusedError](err); ok && c.stage > awaitsProof && r.Code == refuseIncarnation {
 		c.l.outdate(r.Reason)
 	}
 	return err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -52,6 +53,14 @@ func CheckInto(peer *Hello, other string, topics []string) error {
 	}
 	return refused("%q sends %s, %q sends %s: all links into an instance must carry the same",
 		peer.Name, describeTopics(peer.Topics), other, describeTopics(topics))
+}
+
+// describeTopics names patterns in a reason.
+func describeTopics(patterns []string) string {
+	if patterns == nil {
+		return "all topics"
+	}
+	return strings.Join(patterns, ", ")
 }
 
 func refused(format string, args ...any) error {
@@ -240,6 +249,26 @@ func carriedOf(run []record.Ordinary, carries func(topic []byte) bool) int {
 // elsewhereMarker returns what is sent in the place of r.
 func elsewhereMarker(r *journal.Record) journal.Record {
 	return journal.Record{Kind: journal.Elsewhere, Publisher: r.Publisher, Sequence: r.Sequence, Prev: r.Prev, Check: r.Check}
+}
+
+// goneMarker returns the marker for all sequences of a publisher above the peer's
+// have, up to our floor. The running CRC at the floor goes along, so that the
+// peer's can be compared with ours for ever after (R11).
+func goneMarker(s journal.State, have uint64) journal.Record {
+	r := journal.Record{Kind: journal.Gone, Publisher: s.Publisher, Sequence: s.Floor, Prev: have, Check: s.Check}
+	if have == 0 && s.Floor <= s.Closed {
+		r.Cause = journal.Closed
+	}
+	switch s.Floor {
+	case s.Have:
+		r.RunningCRC = s.RunningCRC
+	case s.Removed:
+		r.RunningCRC = s.RemovedCRC
+	}
+	if mut.On(mut.R11GoneWithoutCRC) {
+		r.RunningCRC = 0
+	}
+	return r
 }
 
 // Refusals count how often a link in a row was ended because of what was sent

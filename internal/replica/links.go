@@ -456,37 +456,37 @@ func (l *Links) Waits(publisher, sequence uint64) {
 func (l *Links) Reachable() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return len(l.linkedLocked()) > 0
+}
+
+// linkedLocked returns the connections of the peers that have one.
+func (l *Links) linkedLocked() (conns []*conn) {
 	for _, p := range l.peers {
 		if p.conn != nil {
-			return true
+			conns = append(conns, p.conn)
 		}
 	}
-	return false
+	return conns
 }
 
 // Carried returns the topic patterns that every sync destination carries; nil:
 // all, or a lone instance. Without a sync destination it is empty.
 func (l *Links) Carried() []string {
-	if l.Lone() {
+	switch {
+	case l.Lone():
 		return nil
+	case l.marks.syncs == 0:
+		return []string{}
 	}
 	var carried []string
-	syncs := 0
 	for _, p := range l.dests {
-		if !p.dest.Sync {
-			continue
-		}
-		syncs++
 		switch {
-		case p.topics == nil:
+		case !p.dest.Sync, p.topics == nil:
 		case carried == nil:
 			carried = slices.Clone(p.topics)
 		default:
 			carried = slices.DeleteFunc(carried, func(t string) bool { return !slices.Contains(p.topics, t) })
 		}
-	}
-	if syncs == 0 {
-		return []string{}
 	}
 	return carried
 }

@@ -18,12 +18,9 @@ func (p *peer) noWayBack() bool {
 func (p *peer) oneWay() bool { return p.memory.sync && !p.outbound() }
 
 func (l *Links) anyOneWayLocked() bool {
-	if mut.On(mut.R5OneWayInSync) {
-		return false
-	}
 	for _, p := range l.peers {
 		if p.oneWay() {
-			return true
+			return !mut.On(mut.R5OneWayInSync)
 		}
 	}
 	return false

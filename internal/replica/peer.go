@@ -3,6 +3,8 @@ package replica
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
@@ -39,9 +41,10 @@ type peer struct {
 
 // counts are for Status.
 type counts struct {
-	sent, received uint64 // records
-	refused        uint64 // connections, and records on them
-	diverged       uint64 // publishers
+	sent     atomic.Uint64 // records
+	received uint64        // records
+	refused  uint64        // connections, and records on them
+	diverged uint64        // publishers
 
 	differs map[uint64]bool // those that are counted
 }
@@ -68,6 +71,14 @@ func newDestination(d Destination, index int) (*peer, error) {
 		ack:      NewAckState(d.DowngradeAfter, d.UpgradeWithin),
 		reason:   "not connected yet",
 	}, nil
+}
+
+// normalTopics returns the patterns in the one order in which they are compared; nil: all.
+func normalTopics(patterns []string) []string {
+	if len(patterns) == 0 {
+		return nil
+	}
+	return slices.Compact(slices.Sorted(slices.Values(patterns)))
 }
 
 // outbound reports whether we replicate to it.
@@ -285,8 +296,7 @@ func (l *Links) holdFrom(p *peer, acked bookmark.Vector) {
 
 // countRefusalLocked notes that a record was refused, by whichever side.
 func (l *Links) countRefusalLocked(p *peer, cause error) {
-	var r *RefusedError
-	if !errors.As(cause, &r) || !r.aboutRecord() {
+	if r, refusal := errors.AsType[*RefusedError](cause); !refusal || !r.aboutRecord() {
 		return
 	}
 	p.refused++

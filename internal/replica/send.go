@@ -246,18 +246,11 @@ func (s *sender) stream() (busy bool, err error) {
 		return false, err
 	}
 	if sent > 0 {
-		s.count(sent)
+		s.c.peer.sent.Add(uint64(sent))
 		s.enc.keep()
 	}
 	s.leftOver()
 	return more || len(s.markers) > 0, nil
-}
-
-// count counts records sent.
-func (s *sender) count(n int) {
-	s.c.l.mu.Lock()
-	defer s.c.l.mu.Unlock()
-	s.c.peer.sent += uint64(n)
 }
 
 // sendQueued sends the frames of a queue, which mu guards.

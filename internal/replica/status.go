@@ -1,7 +1,7 @@
 package replica
 
 import (
-	"cmp"
+	"maps"
 	"slices"
 	"time"
 )
@@ -12,10 +12,10 @@ func (l *Links) Status() []Status {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	all := make([]Status, 0, len(l.peers))
-	for _, p := range l.peers {
+	for _, name := range slices.Sorted(maps.Keys(l.peers)) {
+		p := l.peers[name]
 		all = append(all, l.statusLocked(p, now, behind[p]))
 	}
-	slices.SortFunc(all, func(a, b Status) int { return cmp.Compare(a.Peer, b.Peer) })
 	return all
 }
 
@@ -23,7 +23,7 @@ func (l *Links) statusLocked(p *peer, now time.Duration, behind uint64) Status {
 	s := Status{
 		Peer: p.name, Sync: p.dest.Sync, Outbound: p.outbound(), Inbound: p.memory.inbound,
 		OneWay: p.oneWay() || p.noWayBack(), Rivals: p.rival.isShown(now), OtherCluster: p.foreign.isShown(now), State: p.stateLocked(), Reason: p.reason, GivenUp: p.givenUp,
-		Sent: p.sent, Received: p.received, Refused: p.refused, Diverged: p.diverged,
+		Sent: p.sent.Load(), Received: p.received, Refused: p.refused, Diverged: p.diverged,
 		ClockSkewMS: p.skew.Estimate().Milliseconds(), ClocksDisagree: p.skew.Disagree(),
 	}
 	if p.conn == nil && p.phase != running {

@@ -81,10 +81,7 @@ func order(m *making, err error) Order {
 }
 
 // An End is one end of a connection between two instances.
-type End struct {
-	c      *conn
-	closed bool
-}
+type End struct{ c *conn }
 
 // Connect returns the end of a connection to the destination of that name, or
 // of one that a peer made. Frames to be sent are written to nc.
@@ -92,7 +89,7 @@ func (l *Stepped) Connect(nc net.Conn, destination string) *End {
 	c := l.newConn(nc, l.peer(destination))
 	l.lobby.enter(c)
 	c.begin()
-	return &End{c: c}
+	return &End{c}
 }
 
 // Take takes in one frame, header and all. An error ends the connection: Close it.
@@ -126,10 +123,9 @@ func (e *End) Ended() bool { return isClosed(e.c.done) }
 
 // Close ends the connection; the first cause counts. A refusal of ours is still told.
 func (e *End) Close(cause error) {
-	if e.closed {
+	if isClosed(e.c.ended) {
 		return
 	}
-	e.closed = true
 	e.c.fail(cause)
 	_, _ = e.c.out.Step() // the farewell
 	e.c.sender.close()

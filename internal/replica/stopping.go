@@ -46,9 +46,9 @@ func (l *Links) enter(phase stopPhase, over *chan struct{}) <-chan struct{} {
 	defer l.mu.Unlock()
 	*over = make(chan struct{})
 	l.stopping.phase.Store(uint64(phase))
-	for _, p := range l.peers {
-		if p.conn != nil && !mut.On(mut.StopUntold) {
-			p.conn.tellPhaseLocked()
+	for _, c := range l.linkedLocked() {
+		if !mut.On(mut.StopUntold) {
+			c.tellPhaseLocked()
 		}
 	}
 	l.lookAtStopLocked()
