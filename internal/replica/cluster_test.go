@@ -62,7 +62,7 @@ func TestFirstStart(t *testing.T) {
 				a.start()
 				w.linked(a, b)
 				w.now("both serve", func() bool { return a.isReady() && b.isReady() })
-				if a.l.Cluster() == "" || a.l.Cluster() != b.l.Cluster() || !a.j.Cluster().Founded || b.j.Cluster().Founded {
+				if a.l.Cluster() == "" || a.l.Cluster() != b.l.Cluster() || a.l.Ledger().Cluster() != a.l.Cluster() || !a.j.Cluster().Founded || b.j.Cluster().Founded {
 					t.Errorf("%+v, %+v", a.j.Cluster(), b.j.Cluster())
 				}
 				if !a.l.Intact() || !b.l.Intact() {

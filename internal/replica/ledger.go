@@ -39,7 +39,7 @@ func (l *Ledger) Floor(publisher uint64) uint64 {
 }
 
 // Cluster implements [ledger.Group].
-func (l *Ledger) Cluster() string { return "" }
+func (l *Ledger) Cluster() string { return l.Links.Cluster() }
 
 // Incarnation implements [ledger.Group].
 func (l *Ledger) Incarnation() uint64 { return l.Journal.Decree().Incarnation }
