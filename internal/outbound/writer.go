@@ -121,19 +121,13 @@ func (w *Writer) Run() error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		next, err := w.turn()
+		next, err := w.Step()
 		if err != nil {
 			return notEOF(err)
 		}
 		w.wait(timer, next)
 	}
 }
-
-// Step does one turn of Run on the goroutine of the caller, for drivers without
-// goroutines: it writes what is left of the last Fill, then one Fill. next is as
-// Fill has returned it; io.EOF says that the Source has ended the output. It
-// excludes Run.
-func (w *Writer) Step() (next time.Time, err error) { return w.turn() }
 
 // notEOF returns nil for the end that a source has chosen.
 func notEOF(err error) error {
@@ -161,8 +155,11 @@ func (w *Writer) wait(timer *time.Timer, next time.Time) {
 	}
 }
 
-// turn writes what an inline writer has left, then one Fill.
-func (w *Writer) turn() (next time.Time, err error) {
+// Step does one turn of Run on the goroutine of the caller, for drivers without
+// goroutines: it writes what is left of the last Fill, then one Fill. next is as
+// Fill has returned it; io.EOF says that the Source has ended the output. It
+// excludes Run.
+func (w *Writer) Step() (next time.Time, err error) {
 	<-w.token
 	defer w.release()
 	w.write()

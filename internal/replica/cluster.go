@@ -188,7 +188,7 @@ func (l *Links) noteForeign(p *peer, err error, counts bool) {
 	news := p.foreign.give(now)
 	l.metOther = true
 	if counts {
-		p.refused++
+		p.refused.Add(1)
 	}
 	if p.conn == nil {
 		p.reason = err.Error()

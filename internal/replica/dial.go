@@ -77,7 +77,7 @@ func (l *Links) noteAttempt(p *peer, err error, delay time.Duration) time.Durati
 	}
 	slow := refusal && (r.aboutPeer() || p.refusals.Down())
 	if refusal && r.aboutPeer() {
-		p.refused++
+		p.refused.Add(1)
 	}
 	l.mu.Unlock()
 
@@ -139,7 +139,7 @@ func (l *Links) serve(nc net.Conn) {
 		return
 	}
 	if c.collected && refusal {
-		l.countRefused(c.hello.Name)
+		l.peer(c.hello.Name).refused.Add(1)
 	}
 	l.noLink(from, err)
 }
@@ -155,12 +155,3 @@ func (l *Links) noLink(from net.Addr, err error) {
 // refusalSpacing is the least time between two lines of the log about connections
 // that are no links: whoever makes them can't fill the log.
 const refusalSpacing = time.Second
-
-// countRefused counts a refusal of a connection that has proven to be a peer's.
-func (l *Links) countRefused(name string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if p := l.peers[name]; p != nil {
-		p.refused++
-	}
-}

@@ -121,15 +121,18 @@ func (e *encoder) begin(t frameType) {
 	_ = e.enc.EncodeUint(uint64(t))
 }
 
-// frame builds a frame and returns it, valid until begin.
-func (e *encoder) frame(t frameType, b frameBody) []byte {
+// frame starts a frame that says this.
+func (e *encoder) frame(t frameType, b frameBody) {
 	e.begin(t)
 	b.fields(e)
-	return e.finish()
 }
 
 // newFrame returns a frame.
-func newFrame(t frameType, b frameBody) []byte { return newEncoder().frame(t, b) }
+func newFrame(t frameType, b frameBody) []byte {
+	e := newEncoder()
+	e.frame(t, b)
+	return e.finish()
+}
 
 // Writing to a bytes.Buffer doesn't fail, hence no errors here.
 

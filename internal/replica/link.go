@@ -246,11 +246,6 @@ func carriedOf(run []record.Ordinary, carries func(topic []byte) bool) int {
 	return len(run)
 }
 
-// elsewhereMarker returns what is sent in the place of r.
-func elsewhereMarker(r *journal.Record) journal.Record {
-	return journal.Record{Kind: journal.Elsewhere, Publisher: r.Publisher, Sequence: r.Sequence, Prev: r.Prev, Check: r.Check}
-}
-
 // goneMarker returns the marker for all sequences of a publisher above the peer's
 // have, up to our floor. The running CRC at the floor goes along, so that the
 // peer's can be compared with ours for ever after (R11).

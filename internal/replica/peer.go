@@ -41,10 +41,9 @@ type peer struct {
 
 // counts are for Status.
 type counts struct {
-	sent     atomic.Uint64 // records
-	received uint64        // records
-	refused  uint64        // connections, and records on them
-	diverged uint64        // publishers
+	sent, received atomic.Uint64 // records
+	refused        atomic.Uint64 // connections, and records on them
+	diverged       uint64        // publishers
 
 	differs map[uint64]bool // those that are counted
 }
@@ -299,7 +298,7 @@ func (l *Links) countRefusalLocked(p *peer, cause error) {
 	if r, refusal := errors.AsType[*RefusedError](cause); !refusal || !r.aboutRecord() {
 		return
 	}
-	p.refused++
+	p.refused.Add(1)
 	if p.refusals.Refused() {
 		l.o.Log.Error("link counts as down: what is sent on it is refused again", "peer", p.name, "reason", cause)
 	}

@@ -245,9 +245,9 @@ func (c *conn) notTaken(err error) error {
 
 // took notes the records that came from c's peer, up to c.moved.
 func (l *Links) took(c *conn, records int) {
+	c.peer.received.Add(uint64(records))
 	now, rejoining, look := l.now(), l.rejoining.Load(), false
 	l.mu.Lock()
-	c.peer.received += uint64(records)
 	for _, b := range c.moved {
 		c.received.Raise(b)
 		if rejoining && l.rejoin.Appended(now, b) {

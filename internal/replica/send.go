@@ -368,8 +368,7 @@ func (s *sender) next(r *journal.Record) (sent int, wait bool, err error) {
 	case Wait:
 		return 0, true, nil
 	case Mark:
-		marker := elsewhereMarker(r)
-		return 1, false, s.add(&marker)
+		return 1, false, s.add(&journal.Record{Kind: journal.Elsewhere, Publisher: r.Publisher, Sequence: r.Sequence, Prev: r.Prev, Check: r.Check})
 	case Lacks:
 		n, err := s.fillIn(r)
 		if err != nil {

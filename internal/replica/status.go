@@ -23,7 +23,7 @@ func (l *Links) statusLocked(p *peer, now time.Duration, behind uint64) Status {
 	s := Status{
 		Peer: p.name, Sync: p.dest.Sync, Outbound: p.outbound(), Inbound: p.memory.inbound,
 		OneWay: p.oneWay() || p.noWayBack(), Rivals: p.rival.isShown(now), OtherCluster: p.foreign.isShown(now), State: p.stateLocked(), Reason: p.reason, GivenUp: p.givenUp,
-		Sent: p.sent.Load(), Received: p.received, Refused: p.refused, Diverged: p.diverged,
+		Sent: p.sent.Load(), Received: p.received.Load(), Refused: p.refused.Load(), Diverged: p.diverged,
 		ClockSkewMS: p.skew.Estimate().Milliseconds(), ClocksDisagree: p.skew.Disagree(),
 	}
 	if p.conn == nil && p.phase != running {

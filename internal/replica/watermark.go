@@ -80,24 +80,22 @@ func (w *Watermarks) Safe(publisher, local uint64) uint64 {
 	if !w.lone && w.syncs == 0 && !mut.On(mut.AsyncCounts) {
 		return 0
 	}
-	least := local
-	for i := range w.marks {
-		if m := &w.marks[i]; m.sync {
-			least = min(least, m.durable[publisher])
-		}
-	}
-	return least
+	return w.least(publisher, local, true)
 }
 
 // Settled returns settled(p): Safe without the destinations left out.
 func (w *Watermarks) Settled(publisher, local uint64) uint64 {
-	least := local
+	return w.least(publisher, local, false)
+}
+
+// least returns the least of local and what sync destinations have, with those left out or without.
+func (w *Watermarks) least(publisher, local uint64, all bool) uint64 {
 	for i := range w.marks {
-		if m := &w.marks[i]; m.sync && !m.out {
-			least = min(least, m.durable[publisher])
+		if m := &w.marks[i]; m.sync && (all || !m.out) {
+			local = min(local, m.durable[publisher])
 		}
 	}
-	return least
+	return local
 }
 
 // Single reports whether what is settled may be on one disk only.
