@@ -27,7 +27,7 @@ func (l *Links) Agree(closing []bookmark.Bookmark) (agreed, closed []bookmark.Bo
 	conns, sync, all := l.promise(closing, leaves)
 	if sync || mut.On(mut.R10ForgetsAlone) {
 		for _, b := range closing {
-			known := func(c *conn) bool { return c.link.Knows(b.Publisher) && !mut.On(mut.R10ForgetsAlone) }
+			known := func(c *conn) bool { return c.knows(b.Publisher) && !mut.On(mut.R10ForgetsAlone) }
 			if !slices.ContainsFunc(conns, known) {
 				agreed = append(agreed, b)
 			}
@@ -40,7 +40,7 @@ func (l *Links) Agree(closing []bookmark.Bookmark) (agreed, closed []bookmark.Bo
 		return agreed, nil
 	}
 	l.leave(slices.DeleteFunc(slices.Clone(agreed), func(b bookmark.Bookmark) bool {
-		return !leaves(b) || slices.ContainsFunc(conns, func(c *conn) bool { return !c.link.Leaves(b) && !mut.On(mut.R10LeavesHereOnly) })
+		return !leaves(b) || slices.ContainsFunc(conns, func(c *conn) bool { return !c.leaves(b) && !mut.On(mut.R10LeavesHereOnly) })
 	}))
 	return agreed, agreed
 }
@@ -124,18 +124,26 @@ func (l *Links) drop(gone []bookmark.Bookmark) {
 	}
 	l.mu.Unlock()
 	for _, c := range conns {
-		c.link.Forget(gone)
+		c.forget(gone)
 	}
 }
 
-// Forget drops what the peer has of publishers that nobody knows any more.
-func (l *Link) Forget(gone []bookmark.Bookmark) {
-	l.Closed(gone...)
-	l.mu.Lock()
-	defer l.mu.Unlock()
+// forget drops what the peer has of publishers that nobody knows any more.
+func (c *conn) forget(gone []bookmark.Bookmark) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for _, b := range gone {
-		delete(l.leaving, b.Publisher)
+		c.link.Closed(b.Publisher)
+		delete(c.leaving, b.Publisher)
 	}
+}
+
+// knows reports whether the peer may still have a publisher.
+func (c *conn) knows(publisher uint64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, known := c.link.Have()[publisher]
+	return known
 }
 
 // promise has the connected peers told, also which of these are leaving, and returns
@@ -179,25 +187,20 @@ func (c *conn) takeClosing(d *decoder) error {
 		c.promised(b)
 	}
 	if f.leaving {
-		c.link.Leaving(f.publishers)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for _, b := range f.publishers {
+			c.leaving[b.Publisher] = b.Sequence
+		}
 	}
 	return nil
 }
 
-// Leaving says that the peer says so of publishers.
-func (l *Link) Leaving(publishers []bookmark.Bookmark) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, b := range publishers {
-		l.leaving[b.Publisher] = b.Sequence
-	}
-}
-
-// Leaves reports whether the peer says that a publisher is leaving.
-func (l *Link) Leaves(b bookmark.Bookmark) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.leaving[b.Publisher] == b.Sequence
+// leaves reports whether the peer says that a publisher is leaving.
+func (c *conn) leaves(b bookmark.Bookmark) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.leaving[b.Publisher] == b.Sequence
 }
 
 // takePromises takes in those of the peer's hello, and leaves out of it what nobody
@@ -224,7 +227,9 @@ func (c *conn) promised(b bookmark.Bookmark) {
 	if known && (ours.Have != b.Sequence || ours.Floor != b.Sequence) {
 		return
 	}
-	c.link.Closed(b)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.link.Closed(b.Publisher)
 }
 
 // reopen takes in that the peer has a session of a publisher. If it may have
@@ -234,7 +239,10 @@ func (c *conn) reopen(ours journal.State) {
 	if mut.On(mut.R10PromiseStays) {
 		return
 	}
-	if c.link.Introduced(ours.Publisher) || ours.Have == 0 {
+	c.mu.Lock()
+	known := c.link.Introduced(ours.Publisher)
+	c.mu.Unlock()
+	if known || ours.Have == 0 {
 		return
 	}
 	c.l.mu.Lock()

@@ -94,7 +94,7 @@ func TestForgettingIsAgreed(t *testing.T) {
 				w.quarter(a, a, b)
 				for _, i := range []*instance{a, b} {
 					p := i.l.dests[0]
-					if i.l.marks.Durable(0, 1) > 0 || p.progress.Acknowledged()[1] > 0 || p.conn.link.Knows(1) {
+					if i.l.marks.Durable(0, 1) > 0 || p.progress.Acknowledged()[1] > 0 || p.conn.knows(1) {
 						t.Errorf("the links of %s still know the publisher", i.name)
 					}
 				}
@@ -205,7 +205,7 @@ func TestThirdKnowsIt(t *testing.T) {
 			if got, _ := a.l.Agree([]bookmark.Bookmark{bm(1, 2)}); len(got) > 0 {
 				t.Errorf("forgotten although %s knows it", []string{"b", "c"}[n:])
 			}
-			a.l.peers[name].conn.link.Forget([]bookmark.Bookmark{bm(1, 2)}) // as one that promises
+			a.l.peers[name].conn.forget([]bookmark.Bookmark{bm(1, 2)}) // as one that promises
 		}
 		if got, _ := a.l.Agree([]bookmark.Bookmark{bm(1, 2)}); len(got) != 1 {
 			t.Errorf("agreed on %v", got)
@@ -220,7 +220,7 @@ func TestClosedByAll(t *testing.T) {
 		a, b, c := w.withThird()
 		a.publish(1, 1, 2)
 		w.eventually("all have it", func() bool { return b.have(1) == 2 && c.have(1) == 2 })
-		promise := func(name string) { a.l.peers[name].conn.link.Forget([]bookmark.Bookmark{bm(1, 2)}) }
+		promise := func(name string) { a.l.peers[name].conn.forget([]bookmark.Bookmark{bm(1, 2)}) }
 		want := func(when string, wantAgreed, wantClosed bool) {
 			t.Helper()
 			agreed, closed := a.l.Agree([]bookmark.Bookmark{bm(1, 2)})
@@ -310,8 +310,8 @@ func TestDivergedIsNotPromised(t *testing.T) {
 		for _, i := range []*instance{a, b} {
 			p := i.l.dests[0].conn
 			p.promised(bm(1, 5))
-			if s, known := i.j.State(1); !known || s.Floor != 5 || s.Closing || !p.link.Knows(1) {
-				t.Errorf("%s: known %v, %+v, to be sent to the peer: %v", i.name, known, s, !p.link.Knows(1))
+			if s, known := i.j.State(1); !known || s.Floor != 5 || s.Closing || !p.knows(1) {
+				t.Errorf("%s: known %v, %+v, to be sent to the peer: %v", i.name, known, s, !p.knows(1))
 			}
 		}
 	})

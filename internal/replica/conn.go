@@ -41,11 +41,16 @@ type conn struct {
 	intake
 	ending
 
-	link Link // what the peer has, once its hello has come
-
 	mu    sync.Mutex
 	first [][]byte // frames of the greeting; guarded by mu
-	echo  span     // of the journal: nothing else is there than the newest records from the peer; guarded by mu
+	told
+}
+
+// A told is what the peer has said of its publishers. It is guarded by conn.mu.
+type told struct {
+	link    Link            // begun when the peer's hello has come
+	leaving bookmark.Vector // publishers of which the peer says that they are
+	echo    span            // of the journal: nothing else is there than the newest records from the peer
 }
 
 // A span is a piece of the journal.
@@ -85,6 +90,7 @@ func (l *Links) newConn(nc net.Conn, expect *peer) *conn {
 		greet: make(chan struct{}), up: make(chan struct{}),
 		outbox: outbox{pending: make(bookmark.Vector), beats: make(map[uint64]struct{}), received: make(bookmark.Vector)},
 		intake: intake{dec: newDecoder(), batch: l.o.Journal.NewBatch()},
+		told:   told{leaving: make(bookmark.Vector)},
 		ending: ending{done: make(chan struct{}), ended: make(chan struct{})},
 	}
 	c.greeting = c.newGreeting()

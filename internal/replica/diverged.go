@@ -73,6 +73,8 @@ func (c *conn) setApart(diverged []bookmark.Bookmark) {
 	if mut.On(mut.R11DivergedSent) {
 		return
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for _, b := range diverged {
 		c.link.Has(everything(b.Publisher))
 	}

@@ -66,8 +66,8 @@ var (
 // there, a decoder changes it. So the two directions of a frame are one function.
 type codec interface {
 	uint(v *uint64)
-	upTo(v *uint64, most uint64)
-	sequence(v *uint64) // a number that is not an id: at most 2^63-1 (R1)
+	upTo(v *uint64, most uint64) // a number of at most most
+	sequence(v *uint64)          // a number that is not an id: at most 2^63-1 (R1)
 	uint32(v *uint32)
 	micros(v *time.Duration, most time.Duration) // what is read is cut at the most
 	time(v *time.Time)                           // the zero one and those before 1970 are 0

@@ -194,7 +194,9 @@ func (c *conn) met(theirs *Hello) error {
 		return refused("%q has met %q and said no cluster id", theirs.Name, c.l.o.Name)
 	}
 	c.stage, c.tells, c.theirs = metPeer, true, theirs
+	c.mu.Lock()
 	c.link.Begin(theirs, c.carries())
+	c.mu.Unlock()
 	return c.l.connected(c)
 }
 

@@ -34,7 +34,7 @@ func behind(d journal.Decree, h *Hello) string {
 		h.Name, h.Decree.Incarnation, shown(d.Time), d.Incarnation)
 }
 
-func shown(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") }
+func shown(t time.Time) string { return t.UTC().Format(time.DateTime) }
 
 // checkDecree says whether a peer may be linked by its decree, and whether we take
 // that. outdated: we have no part in it.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
@@ -102,79 +101,40 @@ const (
 )
 
 // A Link is what one side of a connection knows of the other: what the peer
-// has. It decides what to send. It is safe for concurrent use. Until Begin the peer has nothing.
+// has. It decides what to send. Until Begin the peer has nothing. It isn't safe for concurrent use.
 type Link struct {
-	mu      sync.Mutex
-	have    bookmark.Vector         // guarded by mu, like the rest
+	have    bookmark.Vector
 	carries func(topic []byte) bool // nil: all
-	leaving bookmark.Vector         // publishers of which the peer says that they are
 }
 
 // Begin begins a link with the peer's hello (R2).
 func (l *Link) Begin(peer *Hello, carries func(topic []byte) bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.have, l.carries, l.leaving = vectorOf(peer.States), carries, make(bookmark.Vector)
+	l.have, l.carries = vectorOf(peer.States), carries
 }
 
-// Has says that the peer has everything up to each of these: it was sent to it, came
-// from it, or was acknowledged by it. So nothing is echoed.
-func (l *Link) Has(moved ...bookmark.Bookmark) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, b := range moved {
-		l.have.Raise(b)
-	}
-}
-
-// Covers reports whether the peer has b, as far as is known.
-func (l *Link) Covers(b bookmark.Bookmark) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.have.Covers(b)
-}
-
-// Knows reports whether the peer may have a publisher.
-func (l *Link) Knows(publisher uint64) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	_, known := l.have[publisher]
-	return known
-}
+// Has says that the peer has everything up to b: it was sent to it, came from
+// it, or was acknowledged by it. So nothing is echoed.
+func (l *Link) Has(b bookmark.Bookmark) { l.have.Raise(b) }
 
 // Introduced says that the next record of a publisher brings its check along, unless
 // the peer knows it already.
 func (l *Link) Introduced(publisher uint64) (known bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	if _, known = l.have[publisher]; !known {
 		l.have[publisher] = 0
 	}
 	return known
 }
 
-// Closed says that the peer may forget publishers: what is sent of them later is
-// introduced, and what is gone of them said before.
-func (l *Link) Closed(publishers ...bookmark.Bookmark) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, b := range publishers {
-		delete(l.have, b.Publisher)
-	}
-}
+// Closed says that the peer may forget a publisher: what is sent of it later is
+// introduced, and what is gone of it said before.
+func (l *Link) Closed(publisher uint64) { delete(l.have, publisher) }
 
-// Have returns what the peer has, as far as is known.
-func (l *Link) Have() bookmark.Vector {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.have.Clone()
-}
+// Have returns what the peer has, as far as is known. It is read only.
+func (l *Link) Have() bookmark.Vector { return l.have }
 
 // Floors returns a marker for each floor that the peer hasn't reached, given
 // our states in order: what retention removed here and it hasn't got is gone (R2).
 func (l *Link) Floors(states []journal.State) []journal.Record {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	var gone []journal.Record
 	for _, s := range states {
 		if s.Floor > l.have[s.Publisher] {
@@ -188,8 +148,6 @@ func (l *Link) Floors(states []journal.State) []journal.Record {
 // durable here. A larger durable can turn Wait into Mark, nothing else. What is to be
 // sent as it is the peer has then.
 func (l *Link) Decide(r *journal.Record, durable uint64) Decision {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	switch have, known := l.have[r.Publisher]; {
 	case !known && !mut.On(mut.R10NotIntroduced):
 		return Introduce
@@ -218,8 +176,6 @@ func (l *Link) Run(run []record.Ordinary) (n int) {
 		return 0
 	}
 	publisher, first := run[0].Publisher(), run[0].Sequence()
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	if have, known := l.have[publisher]; !known || have+1 != first {
 		return 0
 	}

@@ -343,7 +343,7 @@ func (l *Links) appended(p *peer, now time.Duration, b bookmark.Bookmark) {
 		l.look()
 	}
 	switch {
-	case c == nil || c.link.Covers(b):
+	case c == nil || c.covers(b):
 	case first && p.dest.Sync:
 		c.out.Inline()
 	default:

@@ -144,17 +144,13 @@ func (k *buckets) merge() {
 }
 
 func (k *buckets) remove(b bookmark.Bookmark) {
-	empty := false
-	for i := range k.list {
-		k.list[i].highest.Reach(b)
-		if len(k.list[i].highest) == 0 {
-			empty, k.spare = true, k.list[i].highest
+	k.list = slices.DeleteFunc(k.list, func(old bucket) bool {
+		if old.highest.Reach(b); len(old.highest) > 0 {
+			return false
 		}
-	}
-	if !empty {
-		return
-	}
-	k.list = slices.DeleteFunc(k.list, func(b bucket) bool { return len(b.highest) == 0 })
+		k.spare = old.highest
+		return true
+	})
 	if len(k.list) == 0 {
 		k.width = k.least
 	}

@@ -32,7 +32,7 @@ func (c *conn) takeFrame(t frameType, d *decoder) error {
 		c.moved = c.moved[:0]
 		err := d.body((*vectorFrame)(&c.moved))
 		if err == nil {
-			c.link.Has(c.moved...)
+			c.has(c.moved...)
 			c.l.acked(c, c.moved)
 		}
 		return err
@@ -59,6 +59,22 @@ func (c *conn) takeFrame(t frameType, d *decoder) error {
 		return c.takeStopping(d)
 	}
 	return fmt.Errorf("%w: unknown type %d", errFrame, t)
+}
+
+// has raises what is known of the peer.
+func (c *conn) has(moved ...bookmark.Bookmark) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, b := range moved {
+		c.link.Has(b)
+	}
+}
+
+// covers reports whether the peer has b, as far as is known.
+func (c *conn) covers(b bookmark.Bookmark) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.link.Have().Covers(b)
 }
 
 // takeRecords journals the records of a frame.
@@ -181,7 +197,7 @@ func parse(raw []byte, r *journal.Record) error {
 // can see it.
 func (c *conn) comes(publisher, sequence uint64) {
 	c.l.camePlanted(publisher, sequence)
-	c.link.Has(bookmark.Bookmark{Publisher: publisher, Sequence: sequence})
+	c.has(bookmark.Bookmark{Publisher: publisher, Sequence: sequence})
 }
 
 // echoes notes where messages of the peer have been journaled.
@@ -316,7 +332,7 @@ func (c *conn) takeBeat(d *decoder) error {
 			have[s.Publisher] = bookmark.MaxSequence // nothing of it comes
 		}
 	}
-	c.link.Has(moved...)
+	c.has(moved...)
 	if err := c.l.compare(c, b.moved, b.damaged); err != nil {
 		return err
 	}

@@ -153,7 +153,9 @@ func (s *sender) meet() (busy bool, err error) {
 // which our journal still has records that the peer lacks.
 func (s *sender) begin() error {
 	j := s.c.l.o.Journal
-	have := s.c.link.Have()
+	s.c.mu.Lock()
+	have := s.c.link.Have().Clone()
+	s.c.mu.Unlock()
 	from, err := j.SeekVector(have)
 	if err != nil {
 		return fmt.Errorf("looking for where to begin: %w", err)
@@ -189,7 +191,14 @@ func (s *sender) leftOver() {
 	if s.floors == nil || s.follower.Position() < s.passed {
 		return
 	}
-	s.markers, s.floors = s.c.link.Floors(s.floors), nil
+	s.markers, s.floors = s.c.floors(s.floors), nil
+}
+
+// floors returns the markers for floors that the peer has not reached.
+func (c *conn) floors(states []journal.State) []journal.Record {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.link.Floors(states)
 }
 
 // gone sends one frame of markers for what retention has removed.
@@ -218,7 +227,7 @@ func (s *sender) add(r *journal.Record) error {
 
 func (s *sender) put(r *journal.Record, raw []byte) {
 	s.enc.record(raw)
-	s.c.link.Has(bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence})
+	s.c.has(bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence})
 }
 
 // stream sends what there is, one frame of records at most, and reports
@@ -272,7 +281,7 @@ func (s *sender) reintroduce() {
 	s.c.reopened = nil
 	s.c.l.mu.Unlock()
 	if len(reopened) > 0 {
-		s.markers = append(s.markers, s.c.link.Floors(reopened)...)
+		s.markers = append(s.markers, s.c.floors(reopened)...)
 	}
 }
 
@@ -350,7 +359,9 @@ func (s *sender) sendRun(publisher, from uint64) (sent int) {
 	if len(run) == 0 || s.c.l.foreignPlanted(publisher, run[len(run)-1].Sequence()) {
 		return 0
 	}
+	s.c.mu.Lock()
 	run = run[:s.c.link.Run(run)]
+	s.c.mu.Unlock()
 	for _, o := range run {
 		s.enc.record(o)
 	}
@@ -384,12 +395,12 @@ func (s *sender) next(r *journal.Record) (sent int, wait bool, err error) {
 }
 
 func (s *sender) decide(r *journal.Record) Decision {
-	d := s.c.link.Decide(r, 0)
+	d := s.decideAt(r, 0)
 	if d == Introduce {
 		d = s.introduce(r)
 	}
 	if d == Wait { // now it matters how far it is durable
-		d = s.c.link.Decide(r, s.c.l.durable(r.Publisher))
+		d = s.decideAt(r, s.c.l.durable(r.Publisher))
 	}
 	return d
 }
@@ -400,8 +411,16 @@ func (s *sender) introduce(r *journal.Record) Decision {
 	if r.Check == (bookmark.Check{}) && state.Check != (bookmark.Check{}) {
 		s.first = record.Introduce(s.first[:0], r, state.Check)
 	}
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
 	s.c.link.Introduced(r.Publisher)
 	return s.c.link.Decide(r, 0)
+}
+
+func (s *sender) decideAt(r *journal.Record, durable uint64) Decision {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	return s.c.link.Decide(r, durable)
 }
 
 // fillIn says that what the peer lacks before r is gone, if retention has
@@ -409,7 +428,7 @@ func (s *sender) introduce(r *journal.Record) Decision {
 func (s *sender) fillIn(r *journal.Record) (sent int, err error) {
 	state, _ := s.c.l.o.Journal.State(r.Publisher)
 	state.Floor = min(state.Floor, r.Prev) // only up to where r stands
-	gone := s.c.link.Floors([]journal.State{state})
+	gone := s.c.floors([]journal.State{state})
 	for i := range gone {
 		if err := s.add(&gone[i]); err != nil {
 			return sent, err
