@@ -105,29 +105,28 @@ func (l *Links) noteEmpty(theirs *Hello) {
 // found has this instance begin a group.
 func (l *Links) found() error {
 	c, err := l.o.Journal.Found()
-	if err != nil {
-		return l.joined(err)
+	if err == nil {
+		l.o.Log.Info("this instance begins a group: its journal has made the cluster id", "cluster", c.ID)
 	}
-	l.o.Log.Info("this instance begins a group: its journal has made the cluster id", "cluster", c.ID)
-	l.look()
-	return nil
+	return l.joined(err)
 }
 
 // adopt has this instance become one of the peer's group.
 func (l *Links) adopt(theirs *Hello) error {
-	if err := l.o.Journal.Adopt(theirs.Cluster); err != nil {
-		return l.joined(err)
+	err := l.o.Journal.Adopt(theirs.Cluster)
+	if err == nil {
+		l.o.Log.Info("this instance becomes one of its peer's group: its journal was empty", "peer", theirs.Name, "cluster", theirs.Cluster)
 	}
-	l.o.Log.Info("this instance becomes one of its peer's group: its journal was empty", "peer", theirs.Name, "cluster", theirs.Cluster)
-	l.look()
-	return nil
+	return l.joined(err)
 }
 
-// joined returns err, unless another connection has been faster.
+// joined returns err, unless the journal has a cluster id, by another connection that
+// has been faster.
 func (l *Links) joined(err error) error {
 	if l.o.Journal.Cluster().ID.IsZero() {
 		return err
 	}
+	l.look()
 	return nil
 }
 

@@ -165,11 +165,7 @@ func (l *Links) intactAgain() error {
 // end waits for the end of all rounds, unless the first could not begin.
 func (m *making) end(ctx context.Context, err error) error {
 	for more := err == nil; more; {
-		select {
-		case <-m.offer.done:
-		case <-ctx.Done():
-		case <-m.l.ctx.Done():
-		}
+		m.l.wait(ctx, m.offer.done)
 		more, err = m.next()
 	}
 	return err

@@ -46,9 +46,7 @@ func (l *Links) awaitFree(p *peer) bool {
 		if c == nil {
 			return l.ctx.Err() == nil
 		}
-		select {
-		case <-c.ended:
-		case <-l.ctx.Done():
+		if !l.wait(l.ctx, c.ended) {
 			return false
 		}
 	}

@@ -28,20 +28,22 @@ func newQuestion() *question {
 // calls early with the answers so far.
 func (l *Links) AskPeers(ctx context.Context, n Notice, early func(Answers)) Answers {
 	id, q := l.ask(ctx, &n)
-	select {
-	case <-q.enough:
-		if !isClosed(q.done) {
-			early(l.soFar(q))
-		}
-	case <-ctx.Done():
-	case <-l.ctx.Done():
+	if l.wait(ctx, q.enough) && !isClosed(q.done) {
+		early(l.soFar(q))
 	}
-	select {
-	case <-q.done:
-	case <-ctx.Done():
-	case <-l.ctx.Done():
-	}
+	l.wait(ctx, q.done)
 	return l.answers(id, q)
+}
+
+// wait waits until c is closed; false: ctx has ended, or the links close.
+func (l *Links) wait(ctx context.Context, c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	case <-ctx.Done():
+	case <-l.ctx.Done():
+	}
+	return false
 }
 
 // soFar returns what a question was answered until now.
