@@ -247,7 +247,7 @@ func TestChallenge(t *testing.T) {
 		if m := ss.expect(wire.Logon); string(m.UserID) != "joe" {
 			t.Errorf("user %q", m.UserID)
 		}
-		ss.ack(wire.AckMessage{CommandID: "0", ClientName: "me", Type: wire.AckProcessed, Retry: true, UserID: "joe", Password: "nonce"})
+		ss.say(`{"c":"ack","cid":"0","a":"processed","status":"retry","user_id":"joe","pw":"nonce"}`, "")
 		if m := ss.expect(wire.Logon); string(m.Password) != "answer to nonce" {
 			t.Errorf("password %q", m.Password)
 		}
@@ -287,7 +287,7 @@ func TestBadServers(t *testing.T) {
 		"not a header": func(ss *session) { ss.send([]byte{0, 0, 0, 3, 'x', 'y', 'z'}) },
 		"endless challenges": func(ss *session) {
 			for range 10 {
-				ss.ack(wire.AckMessage{CommandID: "0", ClientName: "me", Type: wire.AckProcessed, Retry: true})
+				ss.say(`{"c":"ack","cid":"0","a":"processed","status":"retry"}`, "")
 			}
 		},
 	} {

@@ -38,10 +38,10 @@ func Parse(text []byte) (Bookmark, error) {
 	}
 	var b Bookmark
 	var ok bool
-	if b.Publisher, ok = parseUint(pub); !ok {
+	if b.Publisher, ok = ParseUint(pub); !ok {
 		return Bookmark{}, syntaxError(text, "the publisher is not a 64-bit number")
 	}
-	if b.Sequence, ok = parseUint(seq); !ok {
+	if b.Sequence, ok = ParseUint(seq); !ok {
 		return Bookmark{}, syntaxError(text, "the sequence is not a 64-bit number")
 	}
 	if !InRange(b.Sequence) {
@@ -82,8 +82,8 @@ func syntaxError(text []byte, reason string) error {
 	return &SyntaxError{Text: string(text[:min(len(text), 64)]), Reason: reason}
 }
 
-// parseUint parses decimal digits without a sign.
-func parseUint(text []byte) (n uint64, ok bool) {
+// ParseUint parses decimal digits without a sign.
+func ParseUint(text []byte) (n uint64, ok bool) {
 	if len(text) == 0 || len(text) > 20 {
 		return 0, false
 	}

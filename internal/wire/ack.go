@@ -12,9 +12,8 @@ const (
 
 // An AckMessage is an ack, S→C.
 //
-//	{"c":"ack","cid":…,"query_id":…,"a":…,"s":…,"bm":…,"status":…,"reason":…,"sub_id":…,"user_id":…,"pw":…,
-//	 "opts":…,"version":…,"topic_matches":…,"matches":…,"records_returned":…,"records_deleted":…,"level":…,"gap":…,"sync":…,
-//	 "parts":…,"sum":…}
+//	{"c":"ack","cid":…,"query_id":…,"a":…,"s":…,"bm":…,"status":…,"reason":…,"sub_id":…,"version":…,
+//	 "level":…,"gap":…,"sync":…,"parts":…,"sum":…}
 //
 // A bookmark or gap longer than PartBytes goes in parts, first those of the
 // bookmark, each a frame before that one; only then it has parts and sum:
@@ -24,32 +23,22 @@ const (
 // Without s, bm stands behind sub_id. An ack that has a client name, that of a
 // logon, is in another order:
 //
-//	{"c":"ack","cid":…,"s":…,"bm":…,"client_name":…,"a":…,"status":…,"reason":…,"user_id":…,"pw":…,"version":…,
+//	{"c":"ack","cid":…,"s":…,"bm":…,"client_name":…,"a":…,"status":…,"reason":…,"version":…,
 //	 "ext":"1","have":…,"max":…,"catching_up":"true","carried":…,
 //	 "instance":…,"peers":…,"sync":…,"clock":…}
 type AckMessage struct {
 	CommandID   string            // cid
 	Type        AckType           // a: one
 	Success     bool              // status
-	Retry       bool              // status retry instead
 	Reason      string            // reason
 	Sequence    uint64            // s, written if HasSequence
 	HasSequence bool              // also where Sequence is 0
 	Bookmark    string            // bm
 	Mark        bookmark.Bookmark // bm, if Bookmark is empty
 	ClientName  string            // client_name: a logon's ack
-	UserID      string            // user_id
-	Password    string            // pw
 	SubID       string            // sub_id
 	QueryID     string            // query_id
-	Options     string            // opts
 	Version     string            // version
-
-	// Written on stats acks.
-	Matches         uint64 // matches
-	TopicMatches    uint64 // topic_matches
-	RecordsReturned uint64 // records_returned, if there is a query id
-	RecordsDeleted  uint64 // records_deleted, if there is none
 
 	// Our extensions.
 	Ext        bool   // ext: logon ack of an extended session; Have and Max are written
@@ -99,18 +88,14 @@ func (a *AckMessage) appendInParts(dst []byte) []byte {
 }
 
 func (a *AckMessage) appendPart(dst []byte, n uint64) []byte {
-	start := len(dst)
-	dst = beginFrame(dst, "ack")
-	dst = appendText(dst, `,"cid":`, a.CommandID)
+	dst, start := beginFrame(dst, "ack", a.CommandID)
 	dst = a.appendOther(dst)
 	dst = appendNumber(dst, `,"part":`, n, true)
 	return endFrame(dst, start, nil)
 }
 
 func (a *AckMessage) appendLast(dst []byte, parts splitter) []byte {
-	start := len(dst)
-	dst = beginFrame(dst, "ack")
-	dst = appendText(dst, `,"cid":`, a.CommandID)
+	dst, start := beginFrame(dst, "ack", a.CommandID)
 	if a.ClientName != "" {
 		dst = a.appendLogon(dst)
 	} else {
@@ -128,8 +113,6 @@ func (a *AckMessage) appendLogon(dst []byte) []byte {
 	dst = appendText(dst, `,"client_name":`, a.ClientName)
 	dst = appendAcks(dst, a.Type)
 	dst = a.appendStatus(dst)
-	dst = appendText(dst, `,"user_id":`, a.UserID)
-	dst = appendText(dst, `,"pw":`, a.Password)
 	return appendText(dst, `,"version":`, a.Version)
 }
 
@@ -145,13 +128,7 @@ func (a *AckMessage) appendOther(dst []byte) []byte {
 	if !a.HasSequence {
 		dst = a.appendBookmark(dst)
 	}
-	dst = appendText(dst, `,"user_id":`, a.UserID)
-	dst = appendText(dst, `,"pw":`, a.Password)
-	dst = appendText(dst, `,"opts":`, a.Options)
 	dst = appendText(dst, `,"version":`, a.Version)
-	if a.Type == AckStats {
-		dst = a.appendStats(dst)
-	}
 	if a.Single {
 		dst = append(dst, `,"level":"`+LevelSingle+`"`...)
 	}
@@ -168,23 +145,11 @@ func (a *AckMessage) appendBookmark(dst []byte) []byte {
 
 func (a *AckMessage) appendStatus(dst []byte) []byte {
 	status := StatusFailure
-	switch {
-	case a.Retry:
-		status = StatusRetry
-	case a.Success:
+	if a.Success {
 		status = StatusSuccess
 	}
 	dst = appendText(dst, `,"status":`, status)
 	return appendText(dst, `,"reason":`, a.Reason)
-}
-
-func (a *AckMessage) appendStats(dst []byte) []byte {
-	dst = appendNumber(dst, `,"topic_matches":`, a.TopicMatches, true)
-	dst = appendNumber(dst, `,"matches":`, a.Matches, true)
-	if a.QueryID != "" {
-		return appendNumber(dst, `,"records_returned":`, a.RecordsReturned, true)
-	}
-	return appendNumber(dst, `,"records_deleted":`, a.RecordsDeleted, true)
 }
 
 func (a *AckMessage) appendExt(dst []byte) []byte {

@@ -31,7 +31,7 @@ var ackNames = [...]struct {
 // AppendText appends the comma list of the types in a: nothing if there are none.
 func (a AckType) AppendText(dst []byte) []byte {
 	first := true
-	for _, n := range ackNames {
+	for _, n := range &ackNames {
 		if a&n.ack == 0 {
 			continue
 		}
@@ -68,19 +68,10 @@ func ParseAcks(text []byte) AckType {
 var comma = []byte(",")
 
 func parseAck(name []byte) AckType {
-	switch string(name) {
-	case "received":
-		return AckReceived
-	case "parsed":
-		return AckParsed
-	case "processed":
-		return AckProcessed
-	case "persisted":
-		return AckPersisted
-	case "completed":
-		return AckCompleted
-	case "stats":
-		return AckStats
+	for _, n := range &ackNames {
+		if string(name) == n.name {
+			return n.ack
+		}
 	}
 	return 0
 }

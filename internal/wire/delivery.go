@@ -19,8 +19,7 @@ type Delivery struct {
 
 // AppendTo appends the frame.
 func (d *Delivery) AppendTo(dst []byte) []byte {
-	start := len(dst)
-	dst = beginFrame(dst, "p")
+	dst, start := beginFrame(dst, "p", "")
 	dst = appendText(dst, `,"t":`, d.Topic)
 	dst = appendBookmark(dst, d.Bookmark)
 	if d.Timestamp != 0 {

@@ -2,12 +2,19 @@ package wire
 
 import (
 	"strconv"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
 
-// escaped is quoted for text that has an escape, the first of them at b[first].
-func (m *Message) escaped(b []byte, i, first int) (text []byte, end int, err error) {
+// The letters of the escapes that have one, and what each means.
+const (
+	escapes = `"\/bfnrt`
+	escaped = "\"\\/\b\f\n\r\t"
+)
+
+// unescape is quoted for text that has an escape, the first of them at b[first].
+func (m *Message) unescape(b []byte, i, first int) (text []byte, end int, err error) {
 	from := len(m.scratch)
 	out := append(m.scratch, b[i+1:first]...)
 	for j := first; j < len(b); {
@@ -32,19 +39,8 @@ func (m *Message) escaped(b []byte, i, first int) (text []byte, end int, err err
 // appendUnescaped appends what the escape means that b begins with, and returns
 // how long the escape is, 0 if it is none.
 func appendUnescaped(dst, b []byte) ([]byte, int) {
-	switch c := byteAt(b, 1); c {
-	case '"', '\\', '/':
-		return append(dst, c), 2
-	case 'b':
-		return append(dst, '\b'), 2
-	case 'f':
-		return append(dst, '\f'), 2
-	case 'n':
-		return append(dst, '\n'), 2
-	case 'r':
-		return append(dst, '\r'), 2
-	case 't':
-		return append(dst, '\t'), 2
+	if i := strings.IndexByte(escapes, byteAt(b, 1)); i >= 0 {
+		return append(dst, escaped[i]), 2
 	}
 	r := hexEscape(b)
 	if r < 0 {
@@ -63,21 +59,11 @@ func hexEscape(b []byte) rune {
 	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
 		return -1
 	}
-	var r rune
-	for _, c := range b[2:6] {
-		switch {
-		case c >= '0' && c <= '9':
-			c -= '0'
-		case c >= 'a' && c <= 'f':
-			c -= 'a' - 10
-		case c >= 'A' && c <= 'F':
-			c -= 'A' - 10
-		default:
-			return -1
-		}
-		r = r<<4 | rune(c)
+	r, err := strconv.ParseUint(string(b[2:6]), 16, 16)
+	if err != nil {
+		return -1
 	}
-	return r
+	return rune(r)
 }
 
 // appendQuoted appends s in quotes. Bytes from 0x80 on are taken for UTF-8 and
@@ -97,19 +83,8 @@ func appendQuoted[T string | []byte](dst []byte, s T) []byte {
 }
 
 func appendEscape(dst []byte, c byte) []byte {
-	switch c {
-	case '"', '\\':
-		return append(dst, '\\', c)
-	case '\b':
-		return append(dst, '\\', 'b')
-	case '\t':
-		return append(dst, '\\', 't')
-	case '\n':
-		return append(dst, '\\', 'n')
-	case '\f':
-		return append(dst, '\\', 'f')
-	case '\r':
-		return append(dst, '\\', 'r')
+	if i := strings.IndexByte(escaped, c); i >= 0 {
+		return append(dst, '\\', escapes[i])
 	}
 	const hex = "0123456789abcdef"
 	return append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])

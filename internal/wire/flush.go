@@ -11,9 +11,7 @@ type FlushCommand struct {
 
 // AppendTo appends the frame.
 func (c *FlushCommand) AppendTo(dst []byte) []byte {
-	start := len(dst)
-	dst = beginFrame(dst, "flush")
-	dst = appendText(dst, `,"cid":`, c.CommandID)
+	dst, start := beginFrame(dst, "flush", c.CommandID)
 	dst = appendAcks(dst, c.Acks)
 	return endFrame(dst, start, nil)
 }

@@ -188,12 +188,15 @@ func (r *Reader) shrink() {
 	}
 }
 
-// beginFrame appends room for a frame's length and the start of its header.
-func beginFrame(dst []byte, command string) []byte {
+// beginFrame appends room for a frame's length and the start of its header, with the id
+// of the command, if there is one. The frame begins at start.
+func beginFrame(dst []byte, command, id string) (begun []byte, start int) {
+	start = len(dst)
 	dst = append(dst, 0, 0, 0, 0)
 	dst = append(dst, `{"c":"`...)
 	dst = append(dst, command...)
-	return append(dst, '"')
+	dst = append(dst, '"')
+	return appendText(dst, `,"cid":`, id), start
 }
 
 // endFrame ends the header, appends the body and sets the length of the frame

@@ -39,9 +39,9 @@ func ParseGaps(text []byte) ([]Gap, error) {
 		from, to, _ := bytes.Cut(rest, []byte("|"))
 		var g Gap
 		var ok [3]bool
-		g.Publisher, ok[0] = parseUint(publisher)
-		g.From, ok[1] = parseUint(from)
-		g.To, ok[2] = parseUint(to)
+		g.Publisher, ok[0] = bookmark.ParseUint(publisher)
+		g.From, ok[1] = bookmark.ParseUint(from)
+		g.To, ok[2] = bookmark.ParseUint(to)
 		if ok != [3]bool{true, true, true} || g.From > g.To {
 			return nil, fmt.Errorf("wire: gap %.64q: not publisher|from|to", item)
 		}

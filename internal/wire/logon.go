@@ -30,9 +30,7 @@ type LogonCommand struct {
 
 // AppendTo appends the frame.
 func (c *LogonCommand) AppendTo(dst []byte) []byte {
-	start := len(dst)
-	dst = beginFrame(dst, "logon")
-	dst = appendText(dst, `,"cid":`, c.CommandID)
+	dst, start := beginFrame(dst, "logon", c.CommandID)
 	dst = appendText(dst, `,"client_name":`, c.ClientName)
 	dst = appendText(dst, `,"user_id":`, c.UserID)
 	dst = appendText(dst, `,"pw":`, c.Password)

@@ -2,7 +2,6 @@ package wire
 
 import (
 	"encoding/binary"
-	"math"
 	"math/bits"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
@@ -117,7 +116,7 @@ func (m *Message) set(key, value []byte, at int) error {
 	if n == nil || value == nil {
 		return nil
 	}
-	parsed, ok := parseUint(value)
+	parsed, ok := bookmark.ParseUint(value)
 	if !ok {
 		return &HeaderError{at, "the value of " + string(key) + " is not a 64-bit number"}
 	}
@@ -138,7 +137,7 @@ func (m *Message) key(b []byte, i int) (text []byte, end int, err error) {
 		case '"':
 			return b[i+1 : j], j + 1, nil
 		case '\\':
-			return m.escaped(b, i, j)
+			return m.unescape(b, i, j)
 		}
 	}
 	return nil, 0, &HeaderError{i, "no closing quote"}
@@ -152,7 +151,7 @@ func (m *Message) quoted(b []byte, i int) (text []byte, end int, err error) {
 		return nil, 0, &HeaderError{i, "no closing quote"}
 	}
 	if b[j] == '\\' {
-		return m.escaped(b, i, j)
+		return m.unescape(b, i, j)
 	}
 	return b[i+1 : j : j], j + 1, nil
 }
@@ -213,21 +212,6 @@ func byteAt(b []byte, i int) byte {
 		return b[i]
 	}
 	return 0
-}
-
-// parseUint parses decimal digits without a sign.
-func parseUint(text []byte) (n uint64, ok bool) {
-	if len(text) == 0 || len(text) > 20 {
-		return 0, false
-	}
-	for _, c := range text {
-		d := uint64(c - '0')
-		if d > 9 || n > (math.MaxUint64-d)/10 {
-			return 0, false
-		}
-		n = n*10 + d
-	}
-	return n, true
 }
 
 // headerEnd returns how long the header is that b begins with, or -1 if it

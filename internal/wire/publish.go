@@ -15,7 +15,7 @@ type PublishCommand struct {
 	Topic         string
 	Acks          AckType
 	Sequence      uint64
-	SequenceID    bool   // cid is the sequence
+	SequenceID    bool   // cid is the sequence; then CommandID is empty
 	Expiration    uint64 // written only if HasExpiration
 	HasExpiration bool
 	CorrelationID string
@@ -25,16 +25,13 @@ type PublishCommand struct {
 
 // AppendTo appends the frame.
 func (c *PublishCommand) AppendTo(dst []byte) []byte {
-	start := len(dst)
 	command := Publish
 	if c.Delta {
 		command = DeltaPublish
 	}
-	dst = beginFrame(dst, command.String())
+	dst, start := beginFrame(dst, command.String(), c.CommandID)
 	if c.SequenceID {
 		dst = append(strconv.AppendUint(append(dst, `,"cid":"`...), c.Sequence, 10), '"')
-	} else {
-		dst = appendText(dst, `,"cid":`, c.CommandID)
 	}
 	dst = appendText(dst, `,"t":`, c.Topic)
 	dst = appendAcks(dst, c.Acks)

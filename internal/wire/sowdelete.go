@@ -12,9 +12,7 @@ type SOWDeleteCommand struct {
 
 // AppendTo appends the frame.
 func (c *SOWDeleteCommand) AppendTo(dst []byte) []byte {
-	start := len(dst)
-	dst = beginFrame(dst, "sow_delete")
-	dst = appendText(dst, `,"cid":`, c.CommandID)
+	dst, start := beginFrame(dst, "sow_delete", c.CommandID)
 	dst = appendText(dst, `,"t":`, c.Topic)
 	dst = appendText(dst, `,"filter":`, c.Filter)
 	dst = appendText(dst, `,"sow_keys":`, c.SOWKeys)

@@ -38,8 +38,8 @@ func ParseSpans(text []byte) ([]Span, error) {
 	next := uint64(1) // lowest that may follow
 	for item := range bytes.SplitSeq(text, comma) {
 		from, to, _ := bytes.Cut(item, []byte("-"))
-		f, ok := parseUint(from)
-		t, too := parseUint(to)
+		f, ok := bookmark.ParseUint(from)
+		t, too := bookmark.ParseUint(to)
 		if !ok || !too || f < next || f > t || t > bookmark.MaxSequence {
 			return nil, fmt.Errorf("wire: span %.64q: not from-to behind the one before it", item)
 		}

@@ -45,8 +45,7 @@ func FitsStretch(subIDs []byte, record int) bool {
 
 // Begin appends the start of a stretch for a comma list of subscriptions.
 func (s *OpenStretch) Begin(dst, subIDs []byte) []byte {
-	s.start = len(dst)
-	dst = beginFrame(dst, stretchName)
+	dst, s.start = beginFrame(dst, stretchName, "")
 	dst = appendText(dst, `,"sids":`, subIDs)
 	dst = endFrame(dst, s.start, nil)
 	s.end = len(dst)

@@ -33,9 +33,7 @@ func (c *SubscribeCommand) AppendTo(dst []byte) []byte {
 		bookmark = parts.cut(bookmark, func(part string, n uint64) { dst = c.appendPart(dst, part, n) })
 		parts.add(bookmark)
 	}
-	start := len(dst)
-	dst = beginFrame(dst, c.Command.String())
-	dst = appendText(dst, `,"cid":`, c.CommandID)
+	dst, start := beginFrame(dst, c.Command.String(), c.CommandID)
 	dst = appendText(dst, `,"t":`, c.Topic)
 	dst = appendText(dst, `,"sub_id":`, c.SubID)
 	dst = appendText(dst, `,"query_id":`, c.QueryID)
@@ -57,9 +55,7 @@ func (c *SubscribeCommand) AppendTo(dst []byte) []byte {
 }
 
 func (c *SubscribeCommand) appendPart(dst []byte, part string, n uint64) []byte {
-	start := len(dst)
-	dst = beginFrame(dst, c.Command.String())
-	dst = appendText(dst, `,"cid":`, c.CommandID)
+	dst, start := beginFrame(dst, c.Command.String(), c.CommandID)
 	dst = appendText(dst, `,"sub_id":`, c.SubID)
 	dst = appendText(dst, `,"bm":`, part)
 	dst = appendNumber(dst, `,"part":`, n, true)

@@ -11,9 +11,7 @@ type UnsubscribeCommand struct {
 
 // AppendTo appends the frame.
 func (c *UnsubscribeCommand) AppendTo(dst []byte) []byte {
-	start := len(dst)
-	dst = beginFrame(dst, "unsubscribe")
-	dst = appendText(dst, `,"cid":`, c.CommandID)
+	dst, start := beginFrame(dst, "unsubscribe", c.CommandID)
 	dst = appendText(dst, `,"sub_id":`, c.SubID)
 	dst = appendText(dst, `,"query_id":`, c.QueryID)
 	dst = appendAcks(dst, c.Acks)

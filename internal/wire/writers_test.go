@@ -26,7 +26,6 @@ var written = map[string]writer{
 		Type: wire.AckProcessed, Success: true, Reason: wire.ReasonAuthDisabled, Version: "5.3.5.0"},
 	"V04": &wire.AckMessage{CommandID: "0", HasSequence: true, Sequence: 41, Bookmark: "7094790850998930143|41|", ClientName: "pubber",
 		Type: wire.AckProcessed, Success: true, Version: "5.3.5.0"},
-	"V05": &wire.AckMessage{CommandID: "0", Type: wire.AckProcessed, Retry: true, UserID: "joe", Password: "bm9uY2U0Mg==", Version: "5.3.5.0"},
 	"V06": &wire.LogonCommand{CommandID: "0", ClientName: "pubber", UserID: "joe", Password: "bm9uY2U0Mjpoc2g=",
 		MessageType: "json", Acks: wire.AckProcessed, Version: "1.0.0:go"},
 	"V07": &wire.AckMessage{CommandID: "0", Type: wire.AckProcessed, Reason: wire.ReasonAuthFailure, Version: "5.3.5.0"},
@@ -65,7 +64,6 @@ var written = map[string]writer{
 	"V31": &wire.SubscribeCommand{Command: wire.SOW, CommandID: "9", Topic: "orders", QueryID: "9", BatchSize: 10, Filter: "/px >= 10",
 		OrderBy: "/px DESC, /id", Acks: wire.AckProcessed | wire.AckCompleted, Options: "top_n=2,skip_n=0"},
 	"V35": &wire.AckMessage{CommandID: "9", QueryID: "9", Type: wire.AckCompleted, Success: true},
-	"V36": &wire.AckMessage{CommandID: "9", QueryID: "9", Type: wire.AckStats, Success: true, TopicMatches: 7, Matches: 3, RecordsReturned: 2},
 	"V37": &wire.SubscribeCommand{Command: wire.SOW, CommandID: "10", Topic: "orders", QueryID: "10",
 		Acks: wire.AckProcessed | wire.AckStats, Options: "top_n=0"},
 	"V38": &wire.SubscribeCommand{Command: wire.SOWAndSubscribe, CommandID: "11", Topic: "orders", SubID: "11", QueryID: "11", BatchSize: 10,
@@ -75,11 +73,9 @@ var written = map[string]writer{
 	"V42": &wire.SubscribeCommand{Command: wire.SOW, CommandID: "13", Topic: "orders", QueryID: "13", BatchSize: 10,
 		Acks: wire.AckProcessed | wire.AckCompleted, Options: "projection=[SUM(/px * /qty) AS /total,/sym AS /sym],grouping=[/sym]"},
 	"V43": &wire.SOWDeleteCommand{CommandID: "14", Topic: "orders", Filter: "1=1", Acks: wire.AckProcessed | wire.AckStats},
-	"V44": &wire.AckMessage{CommandID: "14", Type: wire.AckStats, Success: true, TopicMatches: 7, Matches: 7, RecordsDeleted: 7},
 	"V45": &wire.SOWDeleteCommand{CommandID: "15", Topic: "orders", SOWKeys: keys[0] + "," + keys[1], Acks: wire.AckPersisted, Sequence: 45},
 	"V46": &wire.SOWDeleteCommand{CommandID: "16", Topic: "orders", Acks: wire.AckProcessed | wire.AckStats, Body: []byte(`{"id":1}`)},
 	"V47": &wire.SubscribeCommand{Command: wire.Subscribe, CommandID: "17", Topic: "work", SubID: "17", Acks: wire.AckProcessed, Options: "max_backlog=10"},
-	"V48": &wire.AckMessage{CommandID: "17", Type: wire.AckProcessed, Success: true, Options: "max_backlog=5"},
 	"V50": &wire.SOWDeleteCommand{CommandID: "18", Topic: "work", Bookmark: "7094790850998930143|46|,7094790850998930143|47|"},
 	"V51": &wire.SOWDeleteCommand{CommandID: "19", Topic: "work", Bookmark: "7094790850998930143|48|", Options: "cancel"},
 	"V52": &wire.HeartbeatCommand{CommandID: "20", Options: wire.HeartbeatStart(30 * time.Second), Acks: wire.AckProcessed},
@@ -96,7 +92,8 @@ var written = map[string]writer{
 
 // notCovered are written by AppendMessage only, or not at all.
 var notCovered = map[string]bool{
-	"V09": true, "V32": true, "V33": true, "V34": true, "V39": true, "V40": true, "V49": true, "V62": true, "V63": true,
+	"V05": true, "V09": true, "V32": true, "V33": true, "V34": true, "V36": true, "V39": true, "V40": true, "V44": true, "V48": true,
+	"V49": true, "V62": true, "V63": true,
 }
 
 func TestWritersGiveTheVectors(t *testing.T) {

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"encoding/binary"
+	"encoding/json"
 	"net"
 	"testing"
 
@@ -53,7 +54,7 @@ func (c *plainConn) Read(p []byte) (int, error) {
 		if extended(&m) {
 			c.tb.Errorf("the server used our extensions with a plain client: %s", frame)
 		}
-		c.rest = wire.AppendMessage(c.rest[:0], &m)
+		c.rest = appendFrame(c.rest[:0], frame)
 	}
 	n := copy(p, c.rest)
 	c.rest = c.rest[n:]
@@ -85,12 +86,31 @@ func (c *plainConn) passOn(out, frame []byte) []byte {
 		c.tb.Errorf("the client sent %q: %v", frame, err)
 	}
 	if m.Command == wire.Logon {
-		m.Ext, m.Store, m.Counter, m.Acked, m.Last, m.Rejected = nil, nil, 0, 0, 0, nil
+		return appendFrame(out, c.plainLogon(frame))
 	}
 	if extended(&m) {
 		c.tb.Errorf("the client used our extensions with a plain server: %s", frame)
 	}
-	return wire.AppendMessage(out, &m)
+	return appendFrame(out, frame)
+}
+
+// plainLogon returns the header of a logon without our extensions.
+func (c *plainConn) plainLogon(header []byte) []byte {
+	var fields map[string]any
+	err := json.Unmarshal(header, &fields)
+	for _, key := range []string{"ext", "store", "n", "acked", "last", "rejected", "cluster", "incarnation", "sent", "clock"} {
+		delete(fields, key)
+	}
+	plain, again := json.Marshal(fields)
+	if err != nil || again != nil {
+		c.tb.Errorf("the logon %s: %v, %v", header, err, again)
+	}
+	return plain
+}
+
+// appendFrame appends a frame with this content.
+func appendFrame(out, content []byte) []byte {
+	return append(binary.BigEndian.AppendUint32(out, uint32(len(content))), content...)
 }
 
 // extended reports whether a frame has anything of our extensions.

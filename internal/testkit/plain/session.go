@@ -3,6 +3,8 @@ package plain
 import (
 	"net"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
@@ -102,11 +104,19 @@ func (ss *session) take(m *wire.Message) {
 	case wire.Unsubscribe:
 		ss.subs = slices.DeleteFunc(ss.subs, func(b *sub) bool { return b.id == string(m.SubID) })
 	case wire.Heartbeat:
-		if d, ok := wire.ParseHeartbeatStart(m.Options); ok {
+		if d, ok := beatInterval(m.Options); ok {
 			ss.beat, ss.beatAt = d, time.Now().Add(d)
 			ss.ack(wire.AckMessage{CommandID: string(m.CommandID), Type: wire.AckProcessed, Success: true})
 		}
 	}
+}
+
+// beatInterval returns the interval at which a client asks for heartbeats, false if it
+// does not.
+func beatInterval(options []byte) (interval time.Duration, asked bool) {
+	number, asked := strings.CutPrefix(string(options), "start,")
+	seconds, err := strconv.ParseUint(number, 10, 32)
+	return time.Duration(seconds) * time.Second, asked && err == nil && seconds > 0
 }
 
 func (ss *session) ack(a wire.AckMessage) { ss.out = a.AppendTo(ss.out) }

@@ -18,7 +18,7 @@ func AppendMessage(dst []byte, m *Message) []byte {
 			dst = appendQuoted(dst, m.CommandText)
 		}
 	} else {
-		dst = beginFrame(dst, m.Command.String())
+		dst, _ = beginFrame(dst, m.Command.String(), "")
 	}
 	first := len(dst)
 	for _, key := range m.order() {
