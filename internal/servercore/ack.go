@@ -1,6 +1,7 @@
 package servercore
 
 import (
+	"slices"
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
@@ -11,23 +12,19 @@ import (
 // pendingAcks are the acks that a client has asked for by command: of publishes
 // without a sequence, which the instance counts, and of flushes. Both are in order.
 type pendingAcks struct {
-	publishes []pendingPublish
-	flushes   []pendingFlush
-	last      uint64 // highest number given to a publish without a sequence
+	publishes, flushes []pendingAck
+	last               uint64 // highest number given to a publish without a sequence
 }
 
-// A pendingPublish is due when its sequence is settled.
-type pendingPublish struct {
-	sequence uint64
-	id       string
-}
-
-// A pendingFlush is due when everything before it is settled.
-type pendingFlush struct {
-	id          string
-	sequence    uint64 // of the publisher
+// A pendingAck is due when everything up to its numbers is settled.
+type pendingAck struct {
+	id          string // of the command
+	sequence    uint64 // of the publisher; 0: it does not wait for that
 	unsequenced uint64 // of publishes without a sequence
 }
+
+// size returns how many bytes it takes.
+func (a pendingAck) size() int { return pendingBytes + len(a.id) }
 
 // publish notes a publish without a sequence, and that its ack is wanted. It returns
 // how many bytes that takes.
@@ -36,34 +33,33 @@ func (p *pendingAcks) publish(sequence uint64, id string, wanted bool) int {
 	if !wanted {
 		return 0
 	}
-	p.publishes = append(p.publishes, pendingPublish{sequence, id})
-	return pendingBytes + len(id)
+	a := pendingAck{id: id, unsequenced: sequence}
+	p.publishes = append(p.publishes, a)
+	return a.size()
 }
 
 // flush notes a flush after the publish of that sequence. It returns how many bytes
 // that takes.
 func (p *pendingAcks) flush(id string, sequence uint64) int {
-	p.flushes = append(p.flushes, pendingFlush{id, sequence, p.last})
-	return pendingBytes + len(id)
+	a := pendingAck{id, sequence, p.last}
+	p.flushes = append(p.flushes, a)
+	return a.size()
 }
 
 // empty reports whether no ack waits.
 func (p *pendingAcks) empty() bool { return len(p.publishes)+len(p.flushes) == 0 }
 
-// due takes the acks that are due: settled is how far the sequenced publisher
-// is, unsequenced how far the other.
-func (p *pendingAcks) due(settled, unsequenced uint64) (publishes []pendingPublish, flushes []pendingFlush) {
-	n := 0
-	for n < len(p.publishes) && p.publishes[n].sequence <= unsequenced {
-		n++
+// takeDue takes the acks that are due from a list, and returns how many bytes they took:
+// settled is how far the sequenced publisher is, unsequenced how far the other.
+func takeDue(list *[]pendingAck, settled, unsequenced uint64) (due []pendingAck, bytes int) {
+	for _, a := range *list {
+		if a.sequence > settled || a.unsequenced > unsequenced {
+			break
+		}
+		due, bytes = (*list)[:len(due)+1], bytes+a.size()
 	}
-	publishes, p.publishes = p.publishes[:n:n], p.publishes[n:]
-	n = 0
-	for n < len(p.flushes) && p.flushes[n].sequence <= settled && p.flushes[n].unsequenced <= unsequenced {
-		n++
-	}
-	flushes, p.flushes = p.flushes[:n:n], p.flushes[n:]
-	return publishes, flushes
+	*list = (*list)[len(due):]
+	return slices.Clip(due), bytes
 }
 
 // watermarks are how far the two publishers of a session are. They may have moved
@@ -84,21 +80,9 @@ type ackLook struct {
 // acksDue are the persisted acks to write.
 type acksDue struct {
 	acks            []AckOut // of the sequenced publisher
-	publishes       []pendingPublish
-	flushes         []pendingFlush
+	publishes       []pendingAck
+	flushes         []pendingAck
 	unsequencedSafe uint64
-}
-
-// size returns how many bytes the acks took that were asked for by command.
-func (d *acksDue) size() int {
-	n := pendingBytes * (len(d.publishes) + len(d.flushes))
-	for _, p := range d.publishes {
-		n += len(p.id)
-	}
-	for _, f := range d.flushes {
-		n += len(f.id)
-	}
-	return n
 }
 
 // lookForAcks looks whether persisted acks may be due. It asks the ledger, so the
@@ -144,9 +128,11 @@ func (s *Session) takeAcksLocked(look *ackLook) (due acksDue) {
 		out.ackOuts = s.acks.Next(out.ackOuts, look.safe, look.settled, look.tombs)
 		due.acks = out.ackOuts
 	}
-	told := max(s.acks.Safe, s.acks.Single, s.acks.Failed)
-	due.publishes, due.flushes = s.pending.due(max(told, look.settled), look.unsequencedSettled)
-	s.account.take(-due.size())
+	settled := max(s.acks.Safe, s.acks.Single, s.acks.Failed, look.settled) // with what was told
+	var took, more int
+	due.publishes, took = takeDue(&s.pending.publishes, settled, look.unsequencedSettled)
+	due.flushes, more = takeDue(&s.pending.flushes, settled, look.unsequencedSettled)
+	s.account.take(-took - more)
 	due.unsequencedSafe = look.unsequencedSafe
 	if len(due.acks)+len(due.publishes)+len(due.flushes) > 0 {
 		out.lastAck = look.now
@@ -162,7 +148,7 @@ func (s *Session) writeAcks(due *acksDue) {
 	for _, a := range due.publishes {
 		s.write(&wire.AckMessage{
 			CommandID: a.id, Type: wire.AckPersisted, Success: true,
-			Single: s.who.ext && a.sequence > due.unsequencedSafe,
+			Single: s.who.ext && a.unsequenced > due.unsequencedSafe,
 		})
 	}
 	for _, f := range due.flushes {

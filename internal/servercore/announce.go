@@ -10,21 +10,11 @@ import (
 
 // An announcement is what the peers have said to the notice of a logon (R11).
 type announcement struct {
-	have    uint64 // the highest answer
-	coming  uint64 // the highest of those from whom something may come
-	asked   bool   // once at least
-	all     bool   // everybody has answered
-	enough  bool   // those have, and the sync destinations
-	lost    bool   // one of them keeps another session
-	again   bool   // tell them once more
-	running bool   // the driver asks them
-	intact  bool   // one that has answered is
+	ledger.Answers // all so far: By has the newest of each peer, and is never changed, only replaced
 
-	survivors bool   // those have answered that the decree does not name (R4)
-	settled   bool   // one of them has seen the publisher make use of it
-	forgotten uint64 // the highest answer, see ledger.Closing
-
-	by map[string]uint64 // the newest answer of each; never changed, only replaced
+	asked   bool // once at least
+	again   bool // tell them once more
+	running bool // the driver asks them
 }
 
 // announce has the peers told of the logon until all have answered.
@@ -32,7 +22,7 @@ func (s *Session) announce() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.inst.Ledger.Lone() || s.who.claim.Publisher == 0 && strings.HasPrefix(s.who.claim.Name, anonymous) {
-		s.answers = announcement{asked: true, all: true, survivors: true}
+		s.answers = announcement{Answers: ledger.Answers{All: true, Survivors: true}, asked: true}
 		return
 	}
 	if s.answers.running || s.state >= StateEnding {
@@ -56,7 +46,7 @@ func (s *Session) announceAgain() {
 func (s *Session) wasAnnounced(peer string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, answered := s.answers.by[peer]
+	_, answered := s.answers.By[peer]
 	return answered && !s.answers.again
 }
 
@@ -94,16 +84,13 @@ func (s *Session) Answered(a ledger.Answers) (done bool) {
 func (s *Session) takeAnswers(a ledger.Answers) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	by := make(map[string]uint64, len(s.answers.by))
-	maps.Copy(by, s.answers.by)
+	was := &s.answers
+	by := make(map[string]uint64, len(was.By))
+	maps.Copy(by, was.By)
 	maps.Copy(by, a.By)
-	s.answers.have = max(s.answers.have, a.Have)
-	s.answers.coming, s.answers.by = a.Coming, by
-	s.answers.forgotten = max(s.answers.forgotten, a.Forgotten)
-	s.answers.asked = true
-	s.answers.intact = s.answers.intact || a.Intact
-	s.answers.all, s.answers.enough, s.answers.lost = a.All, a.Enough, a.Lost
-	s.answers.survivors, s.answers.settled = a.Survivors, s.answers.settled || a.Settled
+	a.Have, a.Forgotten, a.By = max(was.Have, a.Have), max(was.Forgotten, a.Forgotten), by
+	a.Intact, a.Settled = was.Intact || a.Intact, was.Settled || a.Settled
+	was.Answers, was.asked = a, true
 }
 
 // awaits reports whether numbers of the session's publisher must still wait for
@@ -113,7 +100,7 @@ func (s *Session) awaits() bool {
 		return false
 	}
 	s.mu.Lock()
-	by := s.answers.by
+	by := s.answers.By
 	s.mu.Unlock()
 	return s.inst.Ledger.Awaits(s.who.claim.Publisher, by)
 }
@@ -122,7 +109,7 @@ func (s *Session) awaits() bool {
 func (s *Session) hasLost() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.answers.lost
+	return s.answers.Lost
 }
 
 // OnNotice closes the sessions that a logon on a peer replaces (R11). Those

@@ -36,7 +36,7 @@ const (
 func (a *arrivals) admits(address string, most int, now time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.strangers.count() < most/2 || !a.strangers.busiest(address) || a.crowd.Take(now, crowdInterval, crowdBurst) ||
+	return a.strangers.count() < most/2 || len(a.strangers[address]) < len(a.strangers.busiest()) || a.crowd.Take(now, crowdInterval, crowdBurst) ||
 		mut.On(mut.DAnyCrowd)
 }
 
@@ -132,27 +132,21 @@ func (all strangers) count() (n int) {
 	return n
 }
 
-// busiest reports whether from no address more have come.
-func (all strangers) busiest(address string) bool {
-	for _, from := range all {
-		if len(from) > len(all[address]) {
-			return false
-		}
-	}
-	return true
-}
-
-// crowding returns the stranger that makes room for another, any one of those from
-// the address from which most have come. So one address keeps out hardly any but itself,
-// and of that those that take longer than most others.
-func (all strangers) crowding() *Session {
-	var busiest map[*Session]struct{}
+// busiest returns those from the address from which most have come.
+func (all strangers) busiest() (busiest map[*Session]struct{}) {
 	for _, from := range all {
 		if len(from) > len(busiest) {
 			busiest = from
 		}
 	}
-	for s := range busiest { // in random order
+	return busiest
+}
+
+// crowding returns the stranger that makes room for another, any one of those from
+// the busiest address. So one address keeps out hardly any but itself,
+// and of that those that take longer than most others.
+func (all strangers) crowding() *Session {
+	for s := range all.busiest() { // in random order
 		return s
 	}
 	return nil

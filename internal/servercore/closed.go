@@ -12,10 +12,7 @@ import (
 func (r *Registry) Closed(closed bookmark.Vector) {
 	for _, s := range r.listSubscribers() {
 		s.later(func(now time.Time) {
-			for b := range s.writer.table.All {
-				s.tellClosed(b, closed, now)
-			}
-			for _, b := range s.writer.behind {
+			for b := range s.writer.subs {
 				s.tellClosed(b, closed, now)
 			}
 		})

@@ -1,8 +1,11 @@
 package servercore
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -31,7 +34,7 @@ func (s *Session) Execute(m *wire.Message, size int) error {
 		if size > s.inst.MaxMessage {
 			return s.TooLarge(m)
 		}
-		return s.publish(m)
+		return s.publish(m, s.refuses(m))
 	case wire.Batch:
 		return errors.New("BUG: a batch is executed whole")
 	case wire.Subscribe:
@@ -43,12 +46,15 @@ func (s *Session) Execute(m *wire.Message, size int) error {
 	case wire.Heartbeat:
 		s.heartbeatCommand(m)
 	case wire.StartTimer, wire.StopTimer:
-		s.received(m)
+		s.answer(m, wire.AckReceived, "")
 		s.processed(m, "")
 	case wire.Logon:
 		s.processed(m, wire.ReasonDuplicateLogon)
 	case wire.SOWDelete:
-		return s.sowDelete(m)
+		if m.HasSequence && m.Sequence > 0 {
+			return s.publish(m, s.refuses(m)) // it leaves its tombstone (R14)
+		}
+		s.notOffered(m)
 	case wire.DeltaSubscribe, wire.SOW, wire.SOWAndSubscribe, wire.SOWAndDeltaSubscribe, wire.Ack:
 		s.notOffered(m)
 	default:
@@ -63,7 +69,7 @@ func (s *Session) TooLarge(m *wire.Message) error {
 	if m.Command != wire.Publish && m.Command != wire.DeltaPublish {
 		return s.closeWith(m, "command too large")
 	}
-	return s.reject(m, reasonTooLarge)
+	return s.publish(m, reasonTooLarge)
 }
 
 // Refuse refuses a command, a logon included, as if it broke a rule of this
@@ -73,9 +79,9 @@ func (s *Session) Refuse(m *wire.Message, reason string) error {
 	case !s.LoggedOn():
 		return s.refuseLogon(m, reason)
 	case m.Command == wire.Publish, m.Command == wire.DeltaPublish, m.Command == wire.SOWDelete && m.HasSequence:
-		return s.reject(m, reason)
+		return s.publish(m, reason)
 	}
-	s.received(m)
+	s.answer(m, wire.AckReceived, "")
 	if m.Command == wire.Subscribe {
 		s.refuseSubscribe(m, &subscribeError{reason: reason})
 	} else {
@@ -88,26 +94,30 @@ func (s *Session) Refuse(m *wire.Message, reason string) error {
 // waits for the next command.
 func (s *Session) Notify() { s.reader.appender.Notify() }
 
-// received sends the received ack, if it was asked for.
-func (s *Session) received(m *wire.Message) {
-	if m.Acks&wire.AckReceived != 0 {
-		s.send(&wire.AckMessage{CommandID: string(m.CommandID), Type: wire.AckReceived, Success: true})
+// answer sends an ack of one type, if it was asked for; failure is the reason why the
+// command was refused, if it was.
+func (s *Session) answer(m *wire.Message, ack wire.AckType, failure string) {
+	if m.Acks&ack != 0 {
+		s.send(&wire.AckMessage{CommandID: string(m.CommandID), Type: ack, Success: failure == "", Reason: failure})
 	}
 }
 
-// processed sends the processed ack, if it was asked for; failure is the
-// reason why the command was refused, if it was.
+// processed answers a command other than a publish.
 func (s *Session) processed(m *wire.Message, failure string) {
 	if failure != "" {
 		s.log.Warn("command refused", "command", string(m.CommandText), "reason", failure)
 	}
-	if m.Acks&wire.AckProcessed != 0 {
-		s.send(&wire.AckMessage{CommandID: string(m.CommandID), Type: wire.AckProcessed, Success: failure == "", Reason: failure})
-	}
+	s.answer(m, wire.AckProcessed, failure)
 }
 
-// refuseLoudly sends a failure ack whether it was asked for or not.
-func (s *Session) refuseLoudly(m *wire.Message, reason string) {
+// notOffered refuses a command of the protocol that this server does not have, whether
+// an ack was asked for or not.
+func (s *Session) notOffered(m *wire.Message) {
+	s.answer(m, wire.AckReceived, "")
+	reason := m.Command.String() + " is not offered"
+	if m.Command == wire.Ack {
+		reason = "ack of a queue is not offered"
+	}
 	s.log.Warn("command refused", "reason", reason)
 	s.send(&wire.AckMessage{
 		CommandID: string(m.CommandID), Type: wire.AckProcessed, Reason: reason,
@@ -115,65 +125,31 @@ func (s *Session) refuseLoudly(m *wire.Message, reason string) {
 	})
 }
 
-// notOffered refuses a command of the protocol that this server does not have.
-func (s *Session) notOffered(m *wire.Message) {
-	s.received(m)
-	s.refuseLoudly(m, commandName(m)+" is not offered")
-}
-
-func commandName(m *wire.Message) string {
-	switch m.Command {
-	case wire.DeltaSubscribe:
-		return "delta_subscribe"
-	case wire.SOW:
-		return "sow"
-	case wire.SOWAndSubscribe:
-		return "sow_and_subscribe"
-	case wire.SOWAndDeltaSubscribe:
-		return "sow_and_delta_subscribe"
-	case wire.SOWDelete:
-		return "sow_delete"
-	}
-	return "ack of a queue"
-}
-
-// sowDelete refuses a sow_delete; a numbered one leaves its tombstone (R14).
-func (s *Session) sowDelete(m *wire.Message) error {
-	if m.HasSequence && m.Sequence > 0 {
-		return s.publish(m)
-	}
-	s.notOffered(m)
-	return nil
-}
-
 // closeWith ends a session whose client sent a command that can't be executed.
 func (s *Session) closeWith(m *wire.Message, reason string) error {
-	var last *wire.AckMessage
-	if m.CommandID != nil {
-		last = &wire.AckMessage{CommandID: string(m.CommandID), Type: wire.AckProcessed, Reason: reason}
+	if m.CommandID == nil {
+		s.End(reason, nil)
+	} else {
+		s.endBy(reason, string(m.CommandID))
 	}
-	s.End(reason, last)
 	return ErrEnding
 }
 
 // idTooLong ends the session of a client that has sent an id of so many bytes.
 func (s *Session) idTooLong(m *wire.Message, bytes int) error {
 	reason := fmt.Sprintf("id too long: %d bytes, at most %d are taken", bytes, maxID)
-	last := &wire.AckMessage{Type: wire.AckProcessed, Reason: reason}
+	id := ""
 	if len(m.CommandID) <= maxID {
-		last.CommandID = string(m.CommandID)
+		id = string(m.CommandID)
 	}
-	s.End(reason, last)
+	s.endBy(reason, id)
 	return ErrEnding
 }
 
 // unsubscribe ends subscriptions. Unknown ids are no error.
 func (s *Session) unsubscribe(m *wire.Message) {
-	s.received(m)
-	ids := string(m.SubID)
-	if ids == "" {
-		ids = string(m.SubIDs)
-	}
+	s.answer(m, wire.AckReceived, "")
+	ids := cmp.Or(string(m.SubID), string(m.SubIDs))
 	if ids == "" && m.QueryID == nil {
 		s.processed(m, wire.ReasonInvalidSubID)
 		return
@@ -188,14 +164,11 @@ func (s *Session) unsubscribe(m *wire.Message) {
 func (s *Session) takeSubs(ids string) []*sub {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var taken []*sub
 	if ids == "all" {
-		for _, b := range s.subs {
-			taken = append(taken, b)
-		}
-		clear(s.subs)
-		return taken
+		defer clear(s.subs)
+		return slices.Collect(maps.Values(s.subs))
 	}
+	var taken []*sub
 	for id := range strings.SplitSeq(ids, ",") {
 		id = strings.TrimSpace(id)
 		if b := s.subs[id]; b != nil {
@@ -217,11 +190,9 @@ func (s *Session) forget(b *sub) {
 
 // flush is a barrier: everything before it has been executed when it is.
 func (s *Session) flush(m *wire.Message) error {
-	s.received(m)
+	s.answer(m, wire.AckReceived, "")
 	s.processed(m, "")
-	if m.Acks&wire.AckCompleted != 0 {
-		s.send(&wire.AckMessage{CommandID: string(m.CommandID), Type: wire.AckCompleted, Success: true})
-	}
+	s.answer(m, wire.AckCompleted, "")
 	if m.Acks&wire.AckPersisted == 0 {
 		return nil
 	}
@@ -237,7 +208,7 @@ func (s *Session) flush(m *wire.Message) error {
 
 // heartbeatCommand starts, answers or stops the watch over the connection.
 func (s *Session) heartbeatCommand(m *wire.Message) {
-	s.received(m)
+	s.answer(m, wire.AckReceived, "")
 	word, number, _ := strings.Cut(string(m.Options), ",")
 	switch word {
 	case "start":

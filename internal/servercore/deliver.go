@@ -46,7 +46,7 @@ func (s *Session) deliver(now time.Time) (more bool) {
 		}
 	}
 	if len(w.behind) <= mostFollowers {
-		w.stopSpare()
+		closeFollower(&w.spare)
 	}
 	return more
 }
@@ -74,18 +74,11 @@ func (f *feeds) following() int {
 	return bytes
 }
 
-// stopSpare ends the follower that subscriptions take in turn.
-func (f *feeds) stopSpare() {
-	if f.spare != nil {
-		f.spare.Close()
-		f.spare = nil
-	}
-}
-
-func (s *Session) stopShared() {
-	if s.writer.shared != nil {
-		s.writer.shared.Close()
-		s.writer.shared = nil
+// closeFollower ends a follower, if there is one.
+func closeFollower(f *ledger.Follower) {
+	if *f != nil {
+		(*f).Close()
+		*f = nil
 	}
 }
 
@@ -230,7 +223,7 @@ func (s *Session) atEnd(b *sub) {
 // join makes a subscription live.
 func (s *Session) join(b *sub, at ledger.Position) {
 	w := &s.writer
-	b.stop()
+	closeFollower(&b.follower)
 	b.alone.Forget()
 	b.record = ledger.Record{}
 	w.behind = slices.DeleteFunc(w.behind, func(o *sub) bool { return o == b })

@@ -52,17 +52,11 @@ func (r *Registry) Diverged(diverged []bookmark.Bookmark) {
 	}
 	diverged = slices.Clone(diverged)
 	for _, s := range r.listSubscribers() {
-		s.later(func(time.Time) { s.tellAllPassed(diverged) })
-	}
-}
-
-// tellAllPassed does tellPassed for all subscriptions.
-func (s *Session) tellAllPassed(diverged []bookmark.Bookmark) {
-	for b := range s.writer.table.All {
-		s.tellPassed(b, diverged)
-	}
-	for _, b := range s.writer.behind {
-		s.tellPassed(b, diverged)
+		s.later(func(time.Time) {
+			for b := range s.writer.subs {
+				s.tellPassed(b, diverged)
+			}
+		})
 	}
 }
 

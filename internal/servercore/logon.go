@@ -81,7 +81,7 @@ func (s *Session) logon(m *wire.Message) error {
 	if m.Command != wire.Logon {
 		return s.refuseLogon(m, wire.ReasonLogonRequired)
 	}
-	s.received(m)
+	s.answer(m, wire.AckReceived, "")
 	if reason := s.identify(m); reason != "" {
 		return s.refuseLogon(m, reason)
 	}
@@ -278,10 +278,9 @@ func (s *Session) facts(r *logonRequest) LogonFacts {
 	}
 	s.mu.Lock()
 	a := &s.answers
-	f.Asked, f.Answered, f.PeerHave, f.Enough, f.Coming = a.asked, a.all, a.have, a.enough, a.coming
-	f.Intact = a.intact
-	f.Survivors, f.Decreed = a.survivors, !a.settled
-	heard := ledger.Closing{Forgotten: a.forgotten}
+	f.Asked, f.Answered, f.PeerHave, f.Enough, f.Coming = a.asked, a.All, a.Have, a.Enough, a.Coming
+	f.Intact, f.Survivors, f.Decreed = a.Intact, a.Survivors, !a.Settled
+	heard := ledger.Closing{Forgotten: a.Forgotten}
 	s.mu.Unlock()
 	f.Intact = f.Intact || l.Intact()
 	if s.who.canSequence {

@@ -15,23 +15,9 @@ const (
 
 // writeMarks writes the progress marks that are due.
 func (s *Session) writeMarks(now time.Time) {
-	s.eachMarked(func(b *sub) {
+	for b := range s.writer.subs {
 		if now.Sub(b.lastMark) >= markInterval {
 			s.mark(b, now)
-		}
-	})
-}
-
-// eachMarked calls f for the subscriptions that have something to mark.
-func (s *Session) eachMarked(f func(*sub)) {
-	for b := range s.writer.table.All {
-		if b.hasMark() {
-			f(b)
-		}
-	}
-	for _, b := range s.writer.behind {
-		if b.hasMark() {
-			f(b)
 		}
 	}
 }
@@ -85,6 +71,10 @@ func (s *Session) isSettled(b bookmark.Bookmark) bool {
 // untilMark returns how long the next progress mark may wait.
 func (s *Session) untilMark(now time.Time) time.Duration {
 	next := never
-	s.eachMarked(func(b *sub) { next = min(next, markInterval-now.Sub(b.lastMark)) })
+	for b := range s.writer.subs {
+		if b.hasMark() {
+			next = min(next, markInterval-now.Sub(b.lastMark))
+		}
+	}
 	return next
 }

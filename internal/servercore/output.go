@@ -55,6 +55,20 @@ type feeds struct {
 	ids        []byte
 }
 
+// subs yields all subscriptions.
+func (f *feeds) subs(yield func(*sub) bool) {
+	for b := range f.table.All {
+		if !yield(b) {
+			return
+		}
+	}
+	for _, b := range f.behind {
+		if !yield(b) {
+			return
+		}
+	}
+}
+
 // Fill appends to b the output that is due, about fillBytes of it. more: Fill
 // has more to append at once. ended: nothing is to be written after this.
 func (s *Session) Fill(b []byte, now time.Time) (out []byte, more, ended bool) {
@@ -172,14 +186,11 @@ func (s *Session) Next(now time.Time) time.Duration {
 
 // Release ends what the writer's half holds open. Fill must not be called again.
 func (s *Session) Release() {
-	s.stopShared()
-	s.writer.stopSpare()
-	for b := range s.writer.table.All {
+	closeFollower(&s.writer.shared)
+	closeFollower(&s.writer.spare)
+	for b := range s.writer.subs {
 		s.inst.Registry.interested(s, b, false)
-	}
-	for _, b := range s.writer.behind {
-		s.inst.Registry.interested(s, b, false)
-		b.stop()
+		closeFollower(&b.follower)
 	}
 	s.writer.behind = nil
 	s.inst.Registry.follows(s, false, false)

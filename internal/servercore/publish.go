@@ -2,6 +2,7 @@ package servercore
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 	"unicode"
@@ -25,10 +26,11 @@ const (
 // reserved is how the names of topics begin that are the server's own.
 var reserved = []byte("/AMPS")
 
-// publish executes a publish, or another command that a publisher numbered like one.
-func (s *Session) publish(m *wire.Message) error {
-	s.received(m)
-	refused := s.refuses(m)
+// publish executes a publish, or another command that a publisher numbered like one;
+// refused is why it must not be executed, if so. A numbered one then leaves its
+// tombstone (R14).
+func (s *Session) publish(m *wire.Message, refused string) error {
+	s.answer(m, wire.AckReceived, "")
 	if m.HasSequence && m.Sequence > 0 {
 		return s.publishSequenced(m, refused)
 	}
@@ -38,11 +40,8 @@ func (s *Session) publish(m *wire.Message) error {
 // refuses returns why a publish is refused, empty if it is not. A group must
 // refuse alike (R14): what it depends on is in the digest, or part of the format.
 func (s *Session) refuses(m *wire.Message) string {
-	switch {
-	case m.Command == wire.DeltaPublish:
-		return "delta_publish is not offered"
-	case m.Command == wire.SOWDelete:
-		return "sow_delete is not offered"
+	if m.Command != wire.Publish {
+		return m.Command.String() + " is not offered"
 	}
 	return s.refusesTopic(m.Topic, m.HasSequence && m.Sequence > 0)
 }
@@ -56,9 +55,7 @@ func (s *Session) refusesTopic(topic []byte, numbered bool) string {
 		return wire.ReasonInvalidTopic
 	case string(topic) == devnull:
 		return ""
-	case bytes.HasPrefix(topic, reserved):
-		return wire.ReasonInvalidTopic
-	case numbered && !s.inst.Logged.Contains(topic):
+	case bytes.HasPrefix(topic, reserved), numbered && !s.inst.Logged.Contains(topic):
 		return wire.ReasonInvalidTopic
 	}
 	return ""
@@ -156,16 +153,8 @@ func (s *Session) leaveOut(upTo uint64) error {
 
 // rejectedFrom returns where the span begins that holds a sequence, false if there is none.
 func rejectedFrom(spans []wire.Span, sequence uint64) (from uint64, in bool) {
-	i, in := slices.BinarySearchFunc(spans, sequence, func(s wire.Span, sequence uint64) int {
-		switch {
-		case s.To < sequence:
-			return -1
-		case s.From > sequence:
-			return 1
-		}
-		return 0
-	})
-	if !in {
+	i, _ := slices.BinarySearchFunc(spans, sequence, func(s wire.Span, sequence uint64) int { return cmp.Compare(s.To, sequence) })
+	if i == len(spans) || spans[i].From > sequence {
 		return 0, false
 	}
 	return spans[i].From, true
@@ -214,7 +203,7 @@ func (s *Session) publishGap(sequence uint64) error {
 	s.inst.refused(wire.ReasonPublishGap)
 	have, _ := s.inst.Ledger.Have(s.who.claim.Publisher)
 	s.log.Warn("publish gap: this instance lacks what the client goes on from", "have", have, "client_is_at", sequence)
-	s.End(wire.ReasonPublishGap, &wire.AckMessage{Type: wire.AckProcessed, Reason: wire.ReasonPublishGap})
+	s.endBy(wire.ReasonPublishGap, "")
 	return ErrEnding
 }
 
@@ -283,7 +272,7 @@ func (s *Session) recorded(r *ledger.Record) bool {
 // message and sends it again, here or elsewhere.
 func (s *Session) diskFull() error {
 	s.inst.Counts.DiskFull.Add(1)
-	s.End(wire.ReasonDiskFull, &wire.AckMessage{Type: wire.AckProcessed, Reason: wire.ReasonDiskFull})
+	s.endBy(wire.ReasonDiskFull, "")
 	return ErrEnding
 }
 
@@ -342,19 +331,18 @@ func (s *Session) differs(m *wire.Message) {
 // publishUnsequenced records a message that the instance numbers itself, or
 // hands on one that is not logged.
 func (s *Session) publishUnsequenced(m *wire.Message, refused string) error {
+	nowhere := string(m.Topic) == devnull
 	switch {
 	case refused != "":
 		s.refuse(m, refused)
 		return nil
-	case string(m.Topic) == devnull:
+	case nowhere || !s.inst.Logged.Contains(m.Topic):
+		if !nowhere {
+			s.inst.Registry.publishUnlogged(m, s.who.claim.User)
+			s.inst.Counts.Published.Add(1)
+		}
 		s.answerPublish(m, "")
-		s.persistedAtOnce(m)
-		return nil
-	case !s.inst.Logged.Contains(m.Topic):
-		s.inst.Registry.publishUnlogged(m, s.who.claim.User)
-		s.inst.Counts.Published.Add(1)
-		s.answerPublish(m, "")
-		s.persistedAtOnce(m)
+		s.answer(m, wire.AckPersisted, "") // it waits for nothing
 		return nil
 	}
 	r := s.recordOf(m, "")
@@ -383,21 +371,12 @@ func (s *Session) awaitPersisted(m *wire.Message, sequence uint64) error {
 	return nil
 }
 
-// persistedAtOnce acknowledges a message that waits for nothing.
-func (s *Session) persistedAtOnce(m *wire.Message) {
-	if m.Acks&wire.AckPersisted != 0 {
-		s.send(&wire.AckMessage{CommandID: string(m.CommandID), Type: wire.AckPersisted, Success: true})
-	}
-}
-
 // answerPublish sends the processed and completed acks of a publish that was
 // executed; refused is why it was refused, if it was.
 func (s *Session) answerPublish(m *wire.Message, refused string) {
-	if m.Acks&wire.AckProcessed != 0 {
-		s.send(&wire.AckMessage{CommandID: string(m.CommandID), Type: wire.AckProcessed, Success: refused == "", Reason: refused})
-	}
-	if m.Acks&wire.AckCompleted != 0 && refused == "" {
-		s.send(&wire.AckMessage{CommandID: string(m.CommandID), Type: wire.AckCompleted, Success: true})
+	s.answer(m, wire.AckProcessed, refused)
+	if refused == "" {
+		s.answer(m, wire.AckCompleted, "")
 	}
 }
 
@@ -405,24 +384,10 @@ func (s *Session) answerPublish(m *wire.Message, refused string) {
 func (s *Session) refuse(m *wire.Message, reason string) {
 	s.inst.Counts.Refused.Add(1)
 	s.log.Warn("publish refused", "reason", reason, "topic", string(m.Topic), "sequence", m.Sequence)
-	if m.Acks&wire.AckProcessed != 0 {
-		s.send(&wire.AckMessage{CommandID: string(m.CommandID), Type: wire.AckProcessed, Reason: reason})
-	}
-	switch {
-	case m.HasSequence && m.Sequence > 0 && (s.who.ext || m.Acks&wire.AckPersisted != 0):
+	s.answer(m, wire.AckProcessed, reason)
+	if m.HasSequence && m.Sequence > 0 && (s.who.ext || m.Acks&wire.AckPersisted != 0) {
 		s.send(&wire.AckMessage{Type: wire.AckPersisted, Sequence: m.Sequence, HasSequence: true, Reason: reason})
-	case m.Acks&wire.AckPersisted != 0:
-		s.send(&wire.AckMessage{CommandID: string(m.CommandID), Type: wire.AckPersisted, Reason: reason})
+		return
 	}
-}
-
-// reject answers a publish that must not be executed; a numbered one leaves
-// its tombstone (R14).
-func (s *Session) reject(m *wire.Message, reason string) error {
-	s.received(m)
-	if m.HasSequence && m.Sequence > 0 {
-		return s.publishSequenced(m, reason)
-	}
-	s.refuse(m, reason)
-	return nil
+	s.answer(m, wire.AckPersisted, reason)
 }

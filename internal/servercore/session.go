@@ -144,10 +144,7 @@ func (s *Session) send(a *wire.AckMessage) {
 }
 
 func (s *Session) sendLocked(a *wire.AckMessage) {
-	if s.state >= StateEnding {
-		return
-	}
-	if !s.account.take(s.box.frame(a)) {
+	if s.state < StateEnding && !s.account.take(s.box.frame(a)) {
 		s.slowLocked()
 	}
 }
@@ -155,10 +152,8 @@ func (s *Session) sendLocked(a *wire.AckMessage) {
 // later has the writer do a step behind the frames queued so far.
 func (s *Session) later(do func(now time.Time)) {
 	s.mu.Lock()
-	if s.state < StateEnding {
-		if !s.account.take(s.box.step(do)) {
-			s.slowLocked()
-		}
+	if s.state < StateEnding && !s.account.take(s.box.step(do)) {
+		s.slowLocked()
 	}
 	s.mu.Unlock()
 	s.driver.Wake()
@@ -173,25 +168,29 @@ func (s *Session) slowLocked() {
 // End ends the session: what is queued is written, then last, if there is one.
 func (s *Session) End(why string, last *wire.AckMessage) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.state < StateEnding && last != nil {
 		s.box.frame(last)
 	}
 	s.becomeLocked(StateEnding, why)
-	s.mu.Unlock()
+}
+
+// endBy ends the session for a reason that the client is told first. id is of the command
+// that is answered with it, if there is one.
+func (s *Session) endBy(reason, id string) {
+	s.End(reason, &wire.AckMessage{CommandID: id, Type: wire.AckProcessed, Reason: reason})
 }
 
 // Cut ends the session of a client that can't be written to.
-func (s *Session) Cut(why string) {
-	s.mu.Lock()
-	s.becomeLocked(StateDead, why)
-	s.mu.Unlock()
-}
+func (s *Session) Cut(why string) { s.become(StateDead, why) }
 
 // Drain makes the session end when its outstanding acks are out.
-func (s *Session) Drain() {
+func (s *Session) Drain() { s.become(StateDraining, "drained") }
+
+func (s *Session) become(state State, why string) {
 	s.mu.Lock()
-	s.becomeLocked(StateDraining, "drained")
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	s.becomeLocked(state, why)
 }
 
 // Stop ends the session because the instance stops, which a client with our
@@ -233,7 +232,7 @@ func (s *Session) Reason() string {
 // Fence ends a session whose name has gone to another one (R11). It tells the
 // client first. When it returns the session appends nothing more.
 func (s *Session) Fence() {
-	s.End(wire.ReasonNameInUse, &wire.AckMessage{Type: wire.AckProcessed, Reason: wire.ReasonNameInUse})
+	s.endBy(wire.ReasonNameInUse, "")
 	s.bar()
 }
 
@@ -249,7 +248,7 @@ func (s *Session) bar() {
 func (s *Session) endOther(id string) {
 	s.log.Error("the id of the client's publisher belongs to another publisher", "publisher", s.who.claim.Publisher)
 	s.inst.Registry.release(s)
-	s.End(wire.ReasonOtherPublisher, &wire.AckMessage{CommandID: id, Type: wire.AckProcessed, Reason: wire.ReasonOtherPublisher})
+	s.endBy(wire.ReasonOtherPublisher, id)
 }
 
 // yield ends a session that has lost to a claim on a peer.

@@ -23,7 +23,7 @@ type start struct {
 
 // begins finds where a subscription begins.
 func (s *Session) begins(b *sub, m *wire.Message) (start, error) {
-	l := endingLedger{s.inst.Ledger, &s.ended}
+	l := s.inst.Ledger
 	if !b.Bookmark {
 		end := l.Durable()
 		return start{Start: route.Start{From: end, After: end, Target: end}}, nil
@@ -33,6 +33,8 @@ func (s *Session) begins(b *sub, m *wire.Message) (start, error) {
 	}
 	asked, err := bookmark.ParseStart(m.Bookmark)
 	switch {
+	case s.ended.Load():
+		return start{}, ErrEnding // nothing is searched for it any more
 	case errors.Is(err, bookmark.ErrRange):
 		return start{}, &subscribeError{reason: "bookmark range is not offered", loud: true}
 	case err != nil:
@@ -40,11 +42,8 @@ func (s *Session) begins(b *sub, m *wire.Message) (start, error) {
 	case b.Options.Vector:
 		return startVector(l, asked, b)
 	}
-	return startPlain(l, asked, b.Options.NotFound, s.isEnding)
+	return startPlain(l, asked, b.Options.NotFound, s.ended.Load)
 }
-
-// isEnding reports whether the session is ending: nothing is searched for it any more.
-func (s *Session) isEnding() bool { return s.ended.Load() }
 
 // maxBookmarks bounds the list of a plain subscribe.
 const maxBookmarks = 1000
@@ -91,21 +90,15 @@ func startVector(l ledger.Ledger, asked bookmark.Start, b *sub) (start, error) {
 	}
 	at.After = max(at.From, at.After)
 	if asked.Kind != bookmark.List {
-		at.leaveOut(l.Unmatched(b.matches())) // known later than the base
-		closed := l.Closed()
-		maps.DeleteFunc(at.Seen, func(publisher, seen uint64) bool { return seen == closed[publisher] })
+		// What comes of publishers that have, or had, nothing for the subscription is new.
+		unmatched, closed := l.Unmatched(b.matches()), l.Closed() // known later than the base
+		maps.DeleteFunc(at.Seen, func(publisher, seen uint64) bool {
+			_, is := unmatched[publisher]
+			return is || seen == closed[publisher]
+		})
 		at.base = at.Seen.String()
 	}
 	return at, nil
-}
-
-// leaveOut takes the publishers out of a base that have, or had, nothing for the
-// subscription: whatever comes of them from now on is new.
-func (at *start) leaveOut(unmatched bookmark.Vector) {
-	maps.DeleteFunc(at.Seen, func(publisher, _ uint64) bool {
-		_, is := unmatched[publisher]
-		return is
-	})
 }
 
 // seek returns where a subscription by vector has to read from: behind what the
@@ -162,14 +155,12 @@ func (at *start) pass(l ledger.Ledger, list []bookmark.Bookmark) {
 }
 
 // startPlain is the start of a bookmark subscription of the plain protocol:
-// the place in this ledger decides.
+// the place in this ledger decides, which at the epoch is 0.
 func startPlain(l ledger.Ledger, asked bookmark.Start, notFound route.NotFound, stop func() bool) (start, error) {
 	at := start{}
 	at.Target = l.Durable()
 	var err error
 	switch asked.Kind {
-	case bookmark.Epoch:
-		at.From = 0
 	case bookmark.Now:
 		at.From = at.Target
 	case bookmark.Timestamp:
@@ -208,7 +199,7 @@ func startAtList(l ledger.Ledger, asked bookmark.Start, notFound route.NotFound,
 }
 
 // earliest moves the start to the earliest place that is asked for. known: the
-// ledger knows one. ErrEnding says that it has stopped.
+// ledger knows one. ErrEnding says that it was stopped.
 func (at *start) earliest(l ledger.Ledger, asked bookmark.Start, notFound route.NotFound, stop func() bool) (known bool, err error) {
 	for _, x := range asked.List {
 		if x.Sequence <= l.Floor(x.Publisher) && notFound != route.NotFoundFail {

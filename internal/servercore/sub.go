@@ -42,13 +42,6 @@ func (b *sub) matches() func(topic []byte) bool {
 	return func(topic []byte) bool { return !b.ended.Load() && b.Pattern.Match(topic) }
 }
 
-func (b *sub) stop() {
-	if b.follower != nil {
-		b.follower.Close()
-		b.follower = nil
-	}
-}
-
 // rest takes the follower of a subscription that is behind, until its next turn. It
 // returns the position of the record that it holds, or another one that is held.
 func (s *Session) rest(b *sub, held ledger.Position) ledger.Position {
@@ -64,7 +57,7 @@ func (s *Session) rest(b *sub, held ledger.Position) ledger.Position {
 	if s.writer.spare == nil {
 		s.writer.spare, b.follower = b.follower, nil
 	}
-	b.stop()
+	closeFollower(&b.follower)
 	return held
 }
 
@@ -106,13 +99,13 @@ func (s *Session) remove(b *sub) {
 // drop takes a subscription from among those that are served.
 func (s *Session) drop(b *sub) {
 	w := &s.writer
-	b.stop()
+	closeFollower(&b.follower)
 	s.inst.Registry.interested(s, b, false)
 	s.release(b)
 	w.behind = slices.DeleteFunc(w.behind, func(o *sub) bool { return o == b })
 	w.table.Remove(b)
 	if w.table.Len() == 0 {
-		s.stopShared()
+		closeFollower(&w.shared)
 	}
 }
 

@@ -30,7 +30,7 @@ func (s *Session) subscribe(m *wire.Message) error {
 	if m.Part > 0 {
 		return s.addPart(m)
 	}
-	s.received(m)
+	s.answer(m, wire.AckReceived, "")
 	defer s.holdsVector(0)
 	err := s.assemble(m)
 	var b *sub

@@ -47,13 +47,13 @@ func (i *Instance) scouted() bool {
 	defer s.busy.Store(false)
 	switch {
 	case i.Registry.audience.Load() < audienceLeast || mut.On(mut.DWakesAll):
-		s.end()
+		closeFollower(&s.follower)
 	case s.follower == nil:
 		s.follower, s.topics = i.Ledger.Follow(i.Ledger.Durable()), make(map[string]bool)
 	case i.wakeByTopic():
 		return true
 	default:
-		s.end()
+		closeFollower(&s.follower)
 	}
 	return false
 }
@@ -79,15 +79,8 @@ func (i *Instance) wakeByTopic() bool {
 	return false
 }
 
-func (s *scout) end() {
-	if s.follower != nil {
-		s.follower.Close()
-		s.follower = nil
-	}
-}
-
 // Close ends what the instance holds open, when nothing becomes durable any more.
-func (i *Instance) Close() { i.scout.end() }
+func (i *Instance) Close() { closeFollower(&i.scout.follower) }
 
 // each calls f with the sessions that may have a subscription that a topic matches.
 func (r *Registry) each(topic []byte, f func(*Session)) {
