@@ -92,6 +92,14 @@ func (a *account) take(bytes int) bool {
 	return true
 }
 
+// charge sets what something holds of what the session holds, and notes that in held.
+// False: that is too much.
+func (a *account) charge(held *int, bytes int) bool {
+	more := bytes - *held
+	*held = bytes
+	return a.take(more)
+}
+
 // reserve takes so much more of the budget, or gives it back. False: it is used up.
 func (a *account) reserve(bytes int) bool {
 	a.reserved += bytes
@@ -149,30 +157,16 @@ func (b *sub) weight() int {
 func (s *Session) weigh(b *sub) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.weighLocked(b, b.weight()) {
+	if !s.account.charge(&b.charged, b.weight()) {
 		s.becomeLocked(StateDead, errMemory.Error())
 	}
-}
-
-// weighLocked sets what a subscription takes. False: the session holds too much.
-func (s *Session) weighLocked(b *sub, weight int) bool {
-	more := weight - b.charged
-	b.charged = weight
-	return s.account.take(more)
 }
 
 // release gives back what a subscription takes.
 func (s *Session) release(b *sub) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.weighLocked(b, 0)
-}
-
-// closeAccount gives back all that the session holds.
-func (s *Session) closeAccount() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.account.close()
+	s.account.charge(&b.charged, 0)
 }
 
 // addPart takes in a part of a subscribe's vector. What is wrong with it is said in
@@ -189,7 +183,5 @@ func (s *Session) addPart(m *wire.Message) error {
 func (s *Session) holdsVector(bytes int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	more := bytes - s.reader.vectorBytes
-	s.reader.vectorBytes = bytes
-	return s.account.take(more)
+	return s.account.charge(&s.reader.vectorBytes, bytes)
 }

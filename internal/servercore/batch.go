@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 
+	"github.com/holdfast-mq/holdfast/internal/ledger"
 	"github.com/holdfast-mq/holdfast/internal/record"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
@@ -50,8 +51,11 @@ const runMost = 64
 // goes on with the others. It is what Execute does for each, with fewer locks.
 func (b *Batch) TakeRun() error {
 	for s := b.session; s.takesRuns(s.reader.have + 1); {
-		b.look()
-		taken, err := s.appendRun(b.run)
+		if b.look(); len(b.run) == 0 {
+			return nil
+		}
+		t, err := unlessFenced(s, func() (ledger.Taken, error) { return s.reader.appender.AppendRun(s.who.claim.Check, b.run) })
+		taken := t.Records
 		if taken > 0 {
 			s.reader.have += uint64(taken)
 			s.inst.Counts.Published.Add(uint64(taken))
@@ -96,23 +100,6 @@ func (b *Batch) look() {
 func (s *Session) takesRuns(next uint64) bool {
 	return s.who.ext && s.who.canSequence && len(s.who.user) == 0 && s.reader.begins == LogonWait &&
 		(s.inst.Full == nil || !s.inst.Full()) && s.mayTake(next)
-}
-
-// appendRun records a run unless the session has lost its name meanwhile.
-func (s *Session) appendRun(run []record.Ordinary) (taken int, err error) {
-	if len(run) == 0 {
-		return 0, nil
-	}
-	s.appending.Lock()
-	defer s.appending.Unlock()
-	if s.fenced {
-		return 0, ErrEnding
-	}
-	t, err := s.reader.appender.AppendRun(s.who.claim.Check, run)
-	if err != nil {
-		err = fmt.Errorf("journal: %w", err)
-	}
-	return t.Records, err
 }
 
 // Rest returns the records that Next has not returned.

@@ -252,13 +252,11 @@ func (s *Session) offer(r *ledger.Record, table *topic.Table[*sub], now time.Tim
 	var ended []*sub
 	for b := range table.All {
 		gap, missed := b.Pass(r)
-		switch {
-		case missed && !b.AcceptsGaps():
+		if missed && !b.AcceptsGaps() {
 			s.mark(b, now) // so that the gap begins where the client's place ends
-			s.endWithGap(b, []wire.Gap{gap})
 			ended = append(ended, b)
-			continue
-		case missed:
+		}
+		if missed {
 			s.tellGap(b, []wire.Gap{gap})
 		}
 		if b.Passed() >= markRecords {
@@ -339,13 +337,11 @@ func (s *Session) overtaken(subs []*sub, now time.Time) {
 		}
 		gaps := route.Gaps(s.inst.Ledger.Removed(b.matches(), b.Seen()), b.Seen())
 		s.drop(b)
-		switch {
-		case len(gaps) == 0:
-		case !b.AcceptsGaps():
-			s.endWithGap(b, gaps)
-			continue
-		default:
+		if len(gaps) > 0 {
 			s.tellGap(b, gaps)
+			if !b.AcceptsGaps() {
+				continue
+			}
 			b.Skip(gaps)
 		}
 		b.BecomeCatchingUp(from)
@@ -354,24 +350,19 @@ func (s *Session) overtaken(subs []*sub, now time.Time) {
 	s.registerInterest()
 }
 
-// endWithGap tells a subscription the messages that it has missed for ever,
-// which ends it (G7).
-func (s *Session) endWithGap(b *sub, gaps []wire.Gap) {
-	s.forget(b)
-	s.inst.Counts.Gaps.Add(1)
-	s.log.Warn("a subscription has a gap and ends", "sub_id", b.ID, "gap", route.GapText(gaps))
-	s.write(&wire.AckMessage{CommandID: b.id, Type: wire.AckProcessed, Reason: wire.ReasonBookmarkNotFound, SubID: b.ID, Gap: route.GapText(gaps)})
-}
-
-// tellGap tells a subscription that accepts gaps the messages that it has
-// missed for ever.
+// tellGap tells a subscription the messages that it has missed for ever, which ends
+// one that does not accept that (G7).
 func (s *Session) tellGap(b *sub, gaps []wire.Gap) {
-	s.inst.Counts.Gaps.Add(1)
-	s.log.Warn("a subscription has a gap and goes on", "sub_id", b.ID, "gap", route.GapText(gaps))
-	a := wire.AckMessage{CommandID: b.id, Type: wire.AckProcessed, Success: true, SubID: b.ID, Gap: route.GapText(gaps)}
-	if !s.inst.isReplicated(b.Pattern) {
+	a := wire.AckMessage{CommandID: b.id, Type: wire.AckProcessed, Success: b.AcceptsGaps(), SubID: b.ID, Gap: route.GapText(gaps)}
+	switch {
+	case !a.Success:
+		a.Reason = wire.ReasonBookmarkNotFound
+		s.forget(b)
+	case !s.inst.isReplicated(b.Pattern):
 		a.Reason = wire.ReasonNotReplicated // as at the subscribe
 	}
+	s.inst.Counts.Gaps.Add(1)
+	s.log.Warn("a subscription has a gap", "sub_id", b.ID, "gap", a.Gap, "goes_on", a.Success)
 	s.write(&a)
 }
 

@@ -47,7 +47,7 @@ func ContestHere(old, later Claim) Contest {
 // decides is something that both sides see alike.
 func ContestAcross(here, there Claim, told bool) Contest {
 	switch {
-	case mistaken(here, there) && !told && larger(there.Check, here.Check):
+	case mistaken(here, there) && !told && bytes.Compare(there.Check[:], here.Check[:]) > 0:
 		return NewWins
 	case mistaken(here, there):
 		return OtherPublisher
@@ -79,8 +79,6 @@ func (c Claim) hasLife() bool { return bookmark.IsLife(c.Publisher) }
 func mistaken(a, b Claim) bool {
 	return a.Publisher == b.Publisher && bookmark.Mistaken(a.Check, b.Check)
 }
-
-func larger(a, b bookmark.Check) bool { return bytes.Compare(a[:], b[:]) > 0 }
 
 // Takeover says who a session has lost its name to.
 func Takeover(old, later Claim) string {

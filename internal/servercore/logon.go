@@ -373,7 +373,7 @@ func (s *Session) accept(v LogonVerdict, f LogonFacts) error {
 	if s.reader.logon.acks&wire.AckProcessed != 0 {
 		s.sendLocked(a)
 	}
-	s.told.begin(a.Sync)
+	s.told.status = a.Sync
 	s.mu.Unlock()
 	s.driver.Wake()
 	s.inst.Counts.Logons.Add(1)

@@ -80,7 +80,10 @@ func (s *Session) Fill(b []byte, now time.Time) (out []byte, more, ended bool) {
 	}
 	more = s.writeOutbox(now)
 	if !more && due.state != StateEnding {
-		s.writeDue(&due)
+		if due.status != "" {
+			s.write(statusAck(due.status))
+		}
+		s.writeAcks(&due.acks)
 		more = s.deliver(now)
 		s.writeMarks(now)
 		s.writeHeartbeat(now, len(b))
@@ -106,10 +109,9 @@ func (s *Session) holdsOutput(bytes int) {
 	bytes += w.box.bytes + w.following()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if more := bytes - w.charged; !s.account.take(more) {
+	if !s.account.charge(&w.charged, bytes) {
 		s.becomeLocked(StateDead, errMemory.Error())
 	}
-	w.charged = bytes
 }
 
 // FillAcks appends to b the persisted acks that are due if nothing else waits
@@ -159,14 +161,6 @@ func (s *Session) takeDue(now time.Time) (d due) {
 		d.acks = s.takeAcksLocked(&look)
 	}
 	return d
-}
-
-// writeDue writes the output that is due behind the frames of the outbox.
-func (s *Session) writeDue(d *due) {
-	if d.status != "" {
-		s.write(statusAck(d.status))
-	}
-	s.writeAcks(&d.acks)
 }
 
 // Next returns after how long Fill is to be called if nothing happens.

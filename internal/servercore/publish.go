@@ -236,29 +236,31 @@ func (s *Session) append(r *ledger.Record) (ledger.Verdict, error) {
 	if s.inst.Full != nil && s.inst.Full() && !s.recorded(r) {
 		return 0, s.diskFull()
 	}
-	verdict, err := s.appendUnlessFenced(r)
-	switch verdict {
-	case ledger.OtherPublisher:
+	verdict, err := unlessFenced(s, func() (ledger.Verdict, error) { return s.reader.appender.Append(r) })
+	switch {
+	case err != nil:
+		return 0, err
+	case verdict == ledger.OtherPublisher:
 		s.endOther("")
 		return 0, ErrEnding
-	case ledger.Diverged:
+	case verdict == ledger.Diverged:
 		s.notTaken(r.Publisher)
 		return 0, ErrEnding
 	}
-	return verdict, err
+	return verdict, nil
 }
 
-func (s *Session) appendUnlessFenced(r *ledger.Record) (ledger.Verdict, error) {
+// unlessFenced adds to the ledger unless the session has lost its name meanwhile.
+func unlessFenced[T any](s *Session, add func() (T, error)) (added T, err error) {
 	s.appending.Lock()
 	defer s.appending.Unlock()
 	if s.fenced {
-		return 0, ErrEnding
+		return added, ErrEnding
 	}
-	verdict, err := s.reader.appender.Append(r)
-	if err != nil {
-		return 0, fmt.Errorf("journal: %w", err)
+	if added, err = add(); err != nil {
+		err = fmt.Errorf("journal: %w", err)
 	}
-	return verdict, nil
+	return added, err
 }
 
 // recorded reports whether r is in the ledger, so that it needs no space.

@@ -65,7 +65,9 @@ func (r *Registry) Add(s *Session, address string) bool {
 // Remove forgets a session. Nothing of it is executed any more.
 func (r *Registry) Remove(s *Session) {
 	s.endHold()
-	s.closeAccount()
+	s.mu.Lock()
+	s.account.close()
+	s.mu.Unlock()
 	r.arrivals.remove(s)
 	if s.reader.stage == connected {
 		return // strangers come and go without a lock that others wait for

@@ -170,8 +170,8 @@ func (s *Session) enter(b *sub) (old *sub, refused *subscribeError) {
 		return nil, &subscribeError{reason: "too many subscriptions", loud: true}
 	case s.stepsLocked(old)+b.Pattern.Steps() > maxSteps && !mut.On(mut.DAnyPatterns):
 		return nil, &subscribeError{reason: "the patterns of this session would cost too much", loud: true}
-	case !s.weighLocked(b, b.weight()):
-		s.weighLocked(b, 0)
+	case !s.account.charge(&b.charged, b.weight()):
+		s.account.charge(&b.charged, 0)
 		return nil, &subscribeError{reason: "too much memory is taken by the subscriptions of this session", loud: true}
 	}
 	s.subs[b.ID] = b

@@ -14,13 +14,10 @@ const statusSpacing = time.Second
 
 // A toldStatus is the sync status that a client with our extensions knows.
 type toldStatus struct {
-	status string    // empty: it knows none
+	status string    // at first that in the logon ack; empty: it knows none
 	at     time.Time // when it was told of a change
 	late   bool      // another change waits for its distance
 }
-
-// begin notes the status in the logon ack, empty for a client without our extensions.
-func (t *toldStatus) begin(status string) { t.status = status }
 
 // change returns the status to tell the client now, empty for none: another
 // one than it knows, if time has passed since. That the instance stops is told

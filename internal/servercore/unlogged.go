@@ -1,6 +1,10 @@
 package servercore
 
-import "github.com/holdfast-mq/holdfast/internal/wire"
+import (
+	"slices"
+
+	"github.com/holdfast-mq/holdfast/internal/wire"
+)
 
 // An unloggedMessage is one that is not logged: it goes to those who are subscribed
 // right now. Sessions share it.
@@ -15,10 +19,7 @@ func (m *unloggedMessage) size() int { return len(m.topic) + len(m.body) + len(m
 func (s *Session) queueUnlogged(m *unloggedMessage) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.state >= StateEnding {
-		return
-	}
-	if !s.account.take(s.box.message(m)) {
+	if s.state < StateEnding && !s.account.take(s.box.message(m)) {
 		s.slowLocked()
 	}
 	s.driver.Wake()
@@ -28,27 +29,15 @@ func (s *Session) queueUnlogged(m *unloggedMessage) {
 // a bookmark that match.
 func (s *Session) deliverUnlogged(m *unloggedMessage) {
 	w := &s.writer
-	w.ids = w.ids[:0]
-	add := func(b *sub) {
-		if b.Bookmark {
-			return
-		}
-		if len(w.ids) > 0 {
-			w.ids = append(w.ids, ',')
-		}
-		w.ids = append(w.ids, b.ID...)
-	}
-	for _, b := range w.table.Match(m.topic) {
-		add(b)
-	}
+	w.match = append(w.match[:0], w.table.Match(m.topic)...)
 	for _, b := range w.behind {
-		if len(b.alone.Match(m.topic)) > 0 {
-			add(b)
-		}
+		w.match = append(w.match, b.alone.Match(m.topic)...)
 	}
-	if len(w.ids) == 0 {
+	w.match = slices.DeleteFunc(w.match, func(b *sub) bool { return b.Bookmark })
+	if len(w.match) == 0 {
 		return
 	}
+	w.listIDs(w.match)
 	d := wire.Delivery{Topic: m.topic, SubIDs: w.ids, CorrelationID: m.correlation, UserID: m.user, Body: m.body}
 	w.out = d.AppendTo(w.out)
 }
