@@ -2,11 +2,15 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"strconv"
+	"strings"
 	"time"
+
+	"github.com/goccy/go-yaml/ast"
 
 	"github.com/holdfast-mq/holdfast/internal/dial"
 	"github.com/holdfast-mq/holdfast/internal/seglog"
@@ -163,9 +167,8 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.MaxMessage, d.MaxMessage)
 	c.Limits = c.Limits.withDefaults()
 	orDefault(&c.Version, "dev")
-	if c.FS == nil {
-		c.FS = seglog.OS
-	}
+	orDefault(&c.FS, seglog.OS)
+	orDefault(&c.Logger, slog.New(slog.DiscardHandler))
 	if c.Listen == nil {
 		c.Listen = func(address string) (net.Listener, error) { return net.Listen("tcp", address) }
 	}
@@ -174,9 +177,6 @@ func (c Config) withDefaults() Config {
 		c.Dial = func(ctx context.Context, address string) (net.Conn, error) {
 			return dial.Host(ctx, "tcp", address, d.DialContext)
 		}
-	}
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	if c.LogDropped == nil {
 		c.LogDropped = func() uint64 { return 0 }
@@ -192,47 +192,50 @@ func orDefault[T comparable](field *T, value T) {
 	}
 }
 
-// A problem is one value that is not as it must be: which, and what to do.
-type problem struct {
-	field string // path in the file, such as $.log.retain
-	text  string
+// A checker collects the problems of a config: which value is not as it must be, and
+// what to do.
+type checker struct {
+	file     string
+	tree     *ast.File // nil: the config is not from a file
+	problems []error
 }
 
-// A checker collects the problems of a config.
-type checker struct{ problems []problem }
-
-func (c *checker) fail(field, format string, args ...any) {
-	c.problems = append(c.problems, problem{field, fmt.Sprintf(format, args...)})
-}
-
-// validate returns the problems of c, in the order of the file.
-func (c *Config) validate() []problem {
-	var k checker
-	k.name("$.name", c.Name)
-	if c.Data == "" {
-		k.fail("$.data", "is missing: give the directory of the journal")
+func (k *checker) fail(field, format string, args ...any) {
+	e := &ConfigError{File: k.file, Field: field, Text: fmt.Sprintf(format, args...)}
+	if k.tree != nil {
+		e.Line = lineOf(k.tree, field)
 	}
-	k.listen("$.clients.listen", c.Clients.Listen, true)
+	k.problems = append(k.problems, e)
+}
+
+// validate returns the problems of c, in the order of its file, each a *ConfigError.
+func (c *Config) validate(file string, tree *ast.File) error {
+	k := checker{file: file, tree: tree}
+	k.name("name", c.Name)
+	if c.Data == "" {
+		k.fail("data", "is missing: give the directory of the journal")
+	}
+	k.listen("clients.listen", c.Clients.Listen, true)
 	if c.Replication != nil {
-		k.name("$.group", c.Group)
+		k.name("group", c.Group)
 		k.replication(c)
 	}
 	k.minSync(c)
-	k.listen("$.admin.listen", c.Admin.Listen, false)
-	k.topics("$.log.topics", c.Log.Topics)
-	between(&k, "$.hold", c.Hold, 0, 1<<62)
-	between(&k, "$.log.retain", c.Log.Retain, Duration(time.Second), Duration(1<<62))
-	between(&k, "$.log.retain_bytes", c.Log.RetainBytes, 0, 1<<62)
-	between(&k, "$.log.min_free", c.Log.MinFree.Bytes, 0, 1<<62)
+	k.listen("admin.listen", c.Admin.Listen, false)
+	k.topics("log.topics", c.Log.Topics)
+	between(&k, "hold", c.Hold, 0, 1<<62)
+	between(&k, "log.retain", c.Log.Retain, Duration(time.Second), Duration(1<<62))
+	between(&k, "log.retain_bytes", c.Log.RetainBytes, 0, 1<<62)
+	between(&k, "log.min_free", c.Log.MinFree.Bytes, 0, 1<<62)
 	if p := c.Log.MinFree.Percent; p < 0 || p > 50 {
-		k.fail("$.log.min_free", "is %d%%, it must be from 0%% to 50%%", p)
+		k.fail("log.min_free", "is %d%%, it must be from 0%% to 50%%", p)
 	}
-	between(&k, "$.log.segment", c.Log.Segment, 64<<10, 4<<30)
-	between(&k, "$.rejoin_timeout", c.RejoinTimeout, Duration(time.Millisecond), Duration(24*time.Hour))
-	between(&k, "$.drain_timeout", c.DrainTimeout, Duration(time.Millisecond), Duration(24*time.Hour))
-	between(&k, "$.max_message", c.MaxMessage, 1<<10, 200_000_000)
+	between(&k, "log.segment", c.Log.Segment, 64<<10, 4<<30)
+	between(&k, "rejoin_timeout", c.RejoinTimeout, Duration(time.Millisecond), Duration(24*time.Hour))
+	between(&k, "drain_timeout", c.DrainTimeout, Duration(time.Millisecond), Duration(24*time.Hour))
+	between(&k, "max_message", c.MaxMessage, 1<<10, 200_000_000)
 	k.limits(c.Limits)
-	return k.problems
+	return errors.Join(k.problems...)
 }
 
 // between checks that a value is inside its limits.
@@ -257,13 +260,10 @@ func (k *checker) name(field, name string) {
 	if len(name) > 64 {
 		k.fail(field, "has %d characters, it must have at most 64", len(name))
 	}
-	for _, r := range name {
-		switch {
-		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '.', r == '_', r == '-':
-		default:
-			k.fail(field, "holds %q, it must be of letters, digits, \".\", \"_\" and \"-\"", r)
-			return
-		}
+	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
+	for _, r := range strings.TrimLeft(name, letters) {
+		k.fail(field, "holds %q, it must be of letters, digits, \".\", \"_\" and \"-\"", r)
+		return
 	}
 }
 
@@ -302,13 +302,13 @@ func (k *checker) topics(field string, topics []string) {
 }
 
 func (k *checker) replication(c *Config) {
-	k.listen("$.replication.listen", c.Replication.Listen, false)
+	k.listen("replication.listen", c.Replication.Listen, false)
 	if len(c.Replication.Destinations)+len(c.Replication.Peers) == 0 {
-		k.fail("$.replication", "names nobody to link with: give destinations or peers, or leave it out for a lone instance")
+		k.fail("replication", "names nobody to link with: give destinations or peers, or leave it out for a lone instance")
 	}
 	names := map[string]bool{c.Name: true}
 	for i, d := range c.Replication.Destinations {
-		field := fmt.Sprintf("$.replication.destinations[%d]", i)
+		field := fmt.Sprintf("replication.destinations[%d]", i)
 		k.destination(field, d, c.Replication.Listen != "")
 		switch {
 		case d.Name != "" && d.Name == c.Name:
@@ -319,7 +319,7 @@ func (k *checker) replication(c *Config) {
 		names[d.Name] = true
 	}
 	for i, name := range c.Replication.Peers {
-		k.peer(fmt.Sprintf("$.replication.peers[%d]", i), name, c, names)
+		k.peer(fmt.Sprintf("replication.peers[%d]", i), name, c, names)
 		names[name] = true
 	}
 	k.secret(c.Replication)
@@ -370,6 +370,6 @@ func (k *checker) minSync(c *Config) {
 		}
 	}
 	if c.MinSync < 0 || c.MinSync > sync {
-		k.fail("$.min_sync", "is %d, it must be from 0 to the number of sync destinations, %d", c.MinSync, sync)
+		k.fail("min_sync", "is %d, it must be from 0 to the number of sync destinations, %d", c.MinSync, sync)
 	}
 }

@@ -81,11 +81,7 @@ func parseConfig(file string, text []byte) (Config, error) {
 			return Config{}, atToken(file, err)
 		}
 	}
-	var all []error
-	for _, p := range cfg.validate() {
-		all = append(all, &ConfigError{File: file, Line: lineOf(tree, p.field), Field: strings.TrimPrefix(p.field, "$."), Text: p.text})
-	}
-	return cfg, errors.Join(all...)
+	return cfg, cfg.validate(file, tree)
 }
 
 // atToken turns an error of the YAML package into one with file and line.
@@ -115,7 +111,7 @@ func fieldOf(node ast.Node) string { return strings.TrimPrefix(node.GetPath(), "
 
 // lineOf returns the line of a field, 0 if it isn't there.
 func lineOf(tree *ast.File, field string) int {
-	path, err := yaml.PathString(field)
+	path, err := yaml.PathString("$." + field)
 	if err != nil {
 		return 0
 	}

@@ -1,6 +1,9 @@
 package server
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // A lifecycle is how far a server is: from its start to the end of everything
 // it has started. Safe for concurrent use.
@@ -9,13 +12,13 @@ type lifecycle struct {
 	stopping chan struct{} // closed when the stop has begun
 	hurry    chan struct{} // closed when a drain is over
 	done     chan struct{} // closed when all has ended
+	hasten   func()        // ends the drain
+	cut      atomic.Bool   // the drain ended with acks outstanding, since the peer has stopped
 
-	mu       sync.Mutex
-	how      stop  // guarded by mu; set before stopping is closed
-	err      error // guarded by mu; why it stopped
-	begun    bool  // guarded by mu: stopping is closed
-	hurrying bool  // guarded by mu: hurry is closed
-	cut      bool  // guarded by mu: the drain ended with acks outstanding, since the peer has stopped
+	mu    sync.Mutex
+	how   stop  // guarded by mu; set before stopping is closed
+	err   error // guarded by mu; why it stopped
+	begun bool  // guarded by mu: stopping is closed
 }
 
 // A stop is a way to end.
@@ -28,8 +31,10 @@ const (
 )
 
 func newLifecycle() lifecycle {
+	hurry := make(chan struct{})
 	return lifecycle{
-		ready: make(chan struct{}), stopping: make(chan struct{}), hurry: make(chan struct{}), done: make(chan struct{}),
+		ready: make(chan struct{}), stopping: make(chan struct{}), hurry: hurry, done: make(chan struct{}),
+		hasten: sync.OnceFunc(func() { close(hurry) }),
 	}
 }
 
@@ -45,29 +50,6 @@ func (l *lifecycle) begin(how stop, err error) {
 	}
 	l.begun, l.how, l.err = true, how, err
 	close(l.stopping)
-}
-
-// hasten ends the drain.
-func (l *lifecycle) hasten() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !l.hurrying {
-		l.hurrying = true
-		close(l.hurry)
-	}
-}
-
-// cutShort notes that the drain ends with acks outstanding, before its time.
-func (l *lifecycle) cutShort() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.cut = true
-}
-
-func (l *lifecycle) isCutShort() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.cut
 }
 
 func (l *lifecycle) stopHow() stop {

@@ -52,14 +52,14 @@ func (l Limits) core() servercore.Limits {
 }
 
 func (k *checker) limits(l Limits) {
-	between(k, "$.limits.subscriptions", l.Subscriptions, 1, 1<<20)
+	between(k, "limits.subscriptions", l.Subscriptions, 1, 1<<20)
 	if l.SessionMemory != 0 {
-		between(k, "$.limits.session_memory", l.SessionMemory, 4<<20, 1<<40)
+		between(k, "limits.session_memory", l.SessionMemory, 4<<20, 1<<40)
 	}
-	between(k, "$.limits.memory", l.Memory, 1<<20, 1<<40)
-	between(k, "$.limits.topic", l.Topic, 1, 16<<10)
-	between(k, "$.limits.unauthenticated", l.Unauthenticated, 1, 1<<20)
-	between(k, "$.limits.per_address", l.PerAddress, 1, 1<<20)
+	between(k, "limits.memory", l.Memory, 1<<20, 1<<40)
+	between(k, "limits.topic", l.Topic, 1, 16<<10)
+	between(k, "limits.unauthenticated", l.Unauthenticated, 1, 1<<20)
+	between(k, "limits.per_address", l.PerAddress, 1, 1<<20)
 }
 
 // addressOf returns the address that a connection comes from, of IPv6 the network that

@@ -79,7 +79,7 @@ func (c *Config) loadSecret() error {
 func (k *checker) secret(r *Replication) {
 	switch n := len(r.SecretKey); {
 	case n != 0 && n != replica.SecretBytes:
-		k.fail("$.replication.secret", "has %d bytes, it must have %d", n, replica.SecretBytes)
+		k.fail("replication.secret", "has %d bytes, it must have %d", n, replica.SecretBytes)
 	case n != 0 || r.Secret != "" || r.Insecure:
 		return
 	}
@@ -89,7 +89,7 @@ func (k *checker) secret(r *Replication) {
 	}
 	for _, a := range addresses {
 		if a != "" && !isLoopback(a) {
-			k.fail("$.replication.secret", "is missing, and %s is no loopback address: whoever reaches a link could pass for a peer; "+
+			k.fail("replication.secret", "is missing, and %s is no loopback address: whoever reaches a link could pass for a peer; "+
 				"name the file of a secret (holdfastd secret FILE makes one), or say insecure: true", a)
 			return
 		}

@@ -99,19 +99,17 @@ func addrOf(l net.Listener) net.Addr {
 // well, then as Close. It returns ErrDrainTimeout if acks were still outstanding.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.begin(stopDrain, nil)
-	timeout := time.NewTimer(time.Duration(s.cfg.DrainTimeout))
-	defer timeout.Stop()
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(s.cfg.DrainTimeout))
+	defer cancel()
 	var err error
 	select {
 	case <-s.done:
-	case <-timeout.C:
-		err = ErrDrainTimeout
 	case <-ctx.Done():
 		err = ErrDrainTimeout
 	}
 	s.hasten()
 	<-s.done
-	if s.isCutShort() {
+	if s.cut.Load() {
 		err = ErrDrainTimeout
 	}
 	return err
@@ -162,7 +160,10 @@ func (s *Server) supervise() {
 	defer s.sessions.Wait()
 	s.endSessions()
 	if s.stopHow() == stopDrain {
-		s.awaitPeers()
+		select { // until the peers that stop as well wait for no acks
+		case <-s.links.Load().Drained():
+		case <-s.hurry:
+		}
 	}
 	s.loops.Wait()
 	s.links.Load().Close()
@@ -196,9 +197,13 @@ func (s *Server) drain() {
 	case <-ended:
 	case <-s.hurry:
 	case <-deserted:
-		s.pause(ended, desertedGrace)
+		select {
+		case <-ended:
+		case <-time.After(desertedGrace):
+		case <-s.hurry:
+		}
 		if slices.ContainsFunc(s.instance.Registry.Sessions(), isDraining) {
-			s.cutShort()
+			s.cut.Store(true)
 		}
 	}
 }
@@ -207,25 +212,6 @@ func (s *Server) drain() {
 const desertedGrace = 250 * time.Millisecond
 
 func isDraining(c *servercore.Session) bool { return c.State() == servercore.StateDraining }
-
-// pause waits until the sessions have ended, for a time at most.
-func (s *Server) pause(ended <-chan struct{}, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ended:
-	case <-timer.C:
-	case <-s.hurry:
-	}
-}
-
-// awaitPeers waits until the peers that stop as well wait for no acks, or a hurry.
-func (s *Server) awaitPeers() {
-	select {
-	case <-s.links.Load().Drained():
-	case <-s.hurry:
-	}
-}
 
 // endSessions ends all sessions: they write and read their last frames for a moment,
 // and are cut off then. It waits for a moment more: a session that is still at work
@@ -265,9 +251,7 @@ func (s *Server) sessionsEnded() <-chan struct{} {
 func (s *Server) awaitLinks() bool {
 	var giveUp <-chan time.Time
 	if s.cfg.AcceptDamage && s.journal.Damage() != nil && s.links.Load().Cluster() != "" { // without, it would be another group's
-		timer := time.NewTimer(time.Duration(s.cfg.RejoinTimeout))
-		defer timer.Stop()
-		giveUp = timer.C
+		giveUp = time.After(time.Duration(s.cfg.RejoinTimeout))
 	}
 	select {
 	case <-s.links.Load().Ready():

@@ -119,9 +119,7 @@ func (s *session) awaitDrained(written <-chan struct{}, err error) {
 	}
 	var timeout <-chan time.Time
 	if errors.Is(err, io.EOF) {
-		timer := time.NewTimer(time.Duration(s.srv.cfg.DrainTimeout))
-		defer timer.Stop()
-		timeout = timer.C
+		timeout = time.After(time.Duration(s.srv.cfg.DrainTimeout))
 	}
 	select {
 	case <-written:

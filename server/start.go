@@ -9,7 +9,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
@@ -30,12 +29,8 @@ const formatVersion = 1
 // Close or Kill; it also ends by itself, see Done.
 func Start(cfg Config) (*Server, error) {
 	cfg = cfg.withDefaults()
-	if problems := cfg.validate(); len(problems) > 0 {
-		var all []error
-		for _, p := range problems {
-			all = append(all, &ConfigError{Field: strings.TrimPrefix(p.field, "$."), Text: p.text})
-		}
-		return nil, errors.Join(all...)
+	if err := cfg.validate("", nil); err != nil {
+		return nil, err
 	}
 	if err := cfg.loadSecret(); err != nil {
 		return nil, err

@@ -16,16 +16,10 @@ func (d Duration) String() string { return time.Duration(d).String() }
 
 // UnmarshalYAML reads the text of a duration.
 func (d *Duration) UnmarshalYAML(node ast.Node) error {
-	text, err := scalar(node)
-	if err != nil {
-		return err
-	}
-	parsed, err := time.ParseDuration(text)
-	if err != nil {
-		return &unitError{node, fmt.Sprintf("%q is no duration: write a number with its unit, such as 500ms, 5s or 168h", text)}
-	}
-	*d = Duration(parsed)
-	return nil
+	return readValue(node, d, "duration: write a number with its unit, such as 500ms, 5s or 168h", func(text string) (Duration, bool) {
+		parsed, err := time.ParseDuration(text)
+		return Duration(parsed), err == nil
+	})
 }
 
 // A Size is a number of bytes that a config file writes as 1048576, 64MiB or 10GB.
@@ -51,16 +45,7 @@ func (s Size) String() string {
 
 // UnmarshalYAML reads the text of a size.
 func (s *Size) UnmarshalYAML(node ast.Node) error {
-	text, err := scalar(node)
-	if err != nil {
-		return err
-	}
-	n, ok := parseSize(text)
-	if !ok {
-		return &unitError{node, fmt.Sprintf("%q is no size: write whole bytes or a unit, such as 1048576, 64MiB or 10GB", text)}
-	}
-	*s = n
-	return nil
+	return readValue(node, s, "size: write whole bytes or a unit, such as 1048576, 64MiB or 10GB", parseSize)
 }
 
 // A Share is a part of something, in percent or in bytes: 5% or 10GiB.
@@ -86,22 +71,16 @@ func (s Share) of(total int64) int64 {
 
 // UnmarshalYAML reads the text of a share.
 func (s *Share) UnmarshalYAML(node ast.Node) error {
-	text, err := scalar(node)
-	if err != nil {
-		return err
-	}
-	number, percent := strings.CutSuffix(text, "%")
-	n, err := strconv.ParseInt(number, 10, 64)
-	if percent && err == nil {
-		*s = Share{Percent: n}
-		return nil
+	return readValue(node, s, "share: write whole percent or a size, such as 5% or 10GiB", parseShare)
+}
+
+func parseShare(text string) (Share, bool) {
+	if number, percent := strings.CutSuffix(text, "%"); percent {
+		n, err := strconv.ParseInt(number, 10, 64)
+		return Share{Percent: n}, err == nil
 	}
 	size, ok := parseSize(text)
-	if percent || !ok {
-		return &unitError{node, fmt.Sprintf("%q is no share: write whole percent or a size, such as 5%% or 10GiB", text)}
-	}
-	*s = Share{Bytes: size}
-	return nil
+	return Share{Bytes: size}, ok
 }
 
 func parseSize(text string) (Size, bool) {
@@ -127,13 +106,19 @@ type unitError struct {
 
 func (e *unitError) Error() string { return e.text }
 
-// scalar returns the text of a plain value.
-func scalar(node ast.Node) (string, error) {
+// readValue reads a plain value; form says of what kind it is, and how to write it.
+func readValue[T any](node ast.Node, value *T, form string, parse func(text string) (T, bool)) error {
 	s, is := node.(ast.ScalarNode)
 	if !is || node.Type() == ast.NullType {
-		return "", &unitError{node, "must be one plain value"}
+		return &unitError{node, "must be one plain value"}
 	}
-	return strings.TrimSpace(s.GetToken().Value), nil
+	text := strings.TrimSpace(s.GetToken().Value)
+	parsed, ok := parse(text)
+	if !ok {
+		return &unitError{node, fmt.Sprintf("%q is no %s", text, form)}
+	}
+	*value = parsed
+	return nil
 }
 
 // A Count is a number of things.

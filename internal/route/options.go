@@ -27,6 +27,8 @@ const (
 	NotFoundFail
 )
 
+var notFounds = map[string]NotFound{"now": NotFoundNow, "epoch": NotFoundEpoch, "fail": NotFoundFail}
+
 // Options are those of a subscribe that this server has.
 type Options struct {
 	Replace      bool
@@ -59,6 +61,7 @@ func ParseOptions(text []byte) (Options, error) {
 }
 
 func (o *Options) set(name, value string) error {
+	known := true
 	switch name {
 	case "none", "live", "no_sowkey":
 	case "replace":
@@ -74,28 +77,14 @@ func (o *Options) set(name, value string) error {
 	case "non_regex_topic":
 		o.Literal = true
 	case "bookmark_not_found":
-		return o.setNotFound(value)
+		o.NotFound, known = notFounds[value]
 	default:
-		if name == "conflation" && value == "none" {
-			return nil
-		}
-		if notOffered[name] {
+		known = name == "conflation" && value == "none"
+		if !known && notOffered[name] {
 			return &NotOfferedError{"option " + name}
 		}
-		return ErrInvalidOptions
 	}
-	return nil
-}
-
-func (o *Options) setNotFound(value string) error {
-	switch value {
-	case "now":
-		o.NotFound = NotFoundNow
-	case "epoch":
-		o.NotFound = NotFoundEpoch
-	case "fail":
-		o.NotFound = NotFoundFail
-	default:
+	if !known {
 		return ErrInvalidOptions
 	}
 	return nil

@@ -70,10 +70,5 @@ func (s *Set) Covers(p Pattern) bool {
 	if p.IsLiteral() {
 		return s.Contains([]byte(p.text))
 	}
-	for _, q := range s.patterns {
-		if q.text == p.text && !q.IsLiteral() {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(s.patterns, func(q Pattern) bool { return q.text == p.text && !q.IsLiteral() })
 }

@@ -1,6 +1,9 @@
 package topic
 
-import "cmp"
+import (
+	"cmp"
+	"slices"
+)
 
 // A Table finds the subscriptions whose pattern matches a topic, in the order
 // in which they were added. It isn't safe for concurrent use.
@@ -39,14 +42,7 @@ func (t *Table[S]) Add(p Pattern, sub S) {
 
 // Remove removes a subscription, if it is there.
 func (t *Table[S]) Remove(sub S) {
-	kept := t.entries[:0]
-	for _, e := range t.entries {
-		if e.sub != sub {
-			kept = append(kept, e)
-		}
-	}
-	clear(t.entries[len(kept):])
-	t.entries = kept
+	t.entries = slices.DeleteFunc(t.entries, func(e entry[S]) bool { return e.sub == sub })
 	t.Forget()
 }
 
