@@ -211,7 +211,7 @@ func (s *Server) sessionStatus() []SessionStatus {
 		}
 		conn := c.Driver().(*session)
 		list = append(list, SessionStatus{
-			Name: i.Name, User: i.User, Address: conn.conn.RemoteAddr().String(), Since: conn.began,
+			Name: i.ClientName, User: i.User, Address: conn.conn.RemoteAddr().String(), Since: conn.began,
 			Extended: i.Extended, Publisher: i.Publisher, Subscriptions: i.Subscriptions,
 		})
 	}

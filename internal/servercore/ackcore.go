@@ -1,6 +1,8 @@
 package servercore
 
 import (
+	"slices"
+
 	"github.com/holdfast-mq/holdfast/internal/ledger"
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
@@ -81,7 +83,7 @@ func (a *AckCore) Next(out []AckOut, safe, settled uint64, tombs []ledger.Tombst
 		reach = max(reach, t.Sequence)
 	}
 	out = a.succeed(out, min(safe, a.Received), min(settled, a.Received))
-	if a.Again && a.Safe > 0 && !hasSuccess(out) {
+	if a.Again && a.Safe > 0 && !slices.ContainsFunc(out, func(o AckOut) bool { return !o.Failure && !o.Single }) {
 		out = append(out, AckOut{Sequence: a.Safe})
 	}
 	a.Again = false
@@ -100,13 +102,4 @@ func (a *AckCore) succeed(out []AckOut, safe, settled uint64) []AckOut {
 		out = append(out, AckOut{Sequence: settled, Single: true})
 	}
 	return out
-}
-
-func hasSuccess(out []AckOut) bool {
-	for _, o := range out {
-		if !o.Failure && !o.Single {
-			return true
-		}
-	}
-	return false
 }

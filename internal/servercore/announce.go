@@ -21,7 +21,7 @@ type announcement struct {
 func (s *Session) announce() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.inst.Ledger.Lone() || s.who.claim.Publisher == 0 && strings.HasPrefix(s.who.claim.Name, anonymous) {
+	if s.inst.Ledger.Lone() || s.who.claim.Publisher == 0 && strings.HasPrefix(s.who.claim.ClientName, anonymous) {
 		s.answers = announcement{Answers: ledger.Answers{All: true, Survivors: true}, asked: true}
 		return
 	}
@@ -55,8 +55,7 @@ func (s *Session) Notice() ledger.Notice {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.answers.again = false
-	c := s.who.claim
-	return ledger.Notice{ClientName: c.Name, User: c.User, Publisher: c.Publisher, Check: c.Check, Counter: c.Counter, Instance: c.Instance}
+	return ledger.Notice(s.who.claim)
 }
 
 // Answered takes in the peers' answers to the notice, which may be part of them.
@@ -118,7 +117,7 @@ func (s *Session) hasLost() bool {
 // belongs to another user here; other: the id belongs to another publisher; lost:
 // another session stays, here or on a third instance.
 func (i *Instance) OnNotice(n ledger.Notice) (r ledger.Reply) {
-	there := Claim{Name: n.ClientName, User: n.User, Publisher: n.Publisher, Check: n.Check, Counter: n.Counter, Instance: n.Instance}
+	there := Claim(n)
 	for _, here := range i.Registry.rivals(there) {
 		switch ContestAcross(here.who.claim, there, here.wasAnnounced(n.Instance)) {
 		case NewWins:

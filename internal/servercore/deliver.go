@@ -38,9 +38,7 @@ func (s *Session) deliver(now time.Time) (more bool) {
 		if b.follower == nil && b.at == held && held > 0 {
 			continue // it would read the same, and wait
 		}
-		if s.deliverBehind(b, now) {
-			more = true
-		}
+		more = s.deliverBehind(b, now) || more
 		if len(w.behind) > mostFollowers && !mut.On(mut.DFillsAll) {
 			held = s.rest(b, held)
 		}
@@ -89,15 +87,9 @@ func (s *Session) deliverShared(now time.Time) (more bool) {
 		if s.worked(&w.table, now) {
 			return !s.rests(now)
 		}
-		ok, err := w.shared.Next(&w.record)
-		switch {
-		case errors.Is(err, ledger.ErrTrimmed):
-			s.overtaken(slices.Collect(w.table.All), now)
-			return true
-		case err != nil:
-			s.failed(err)
-			return false
-		case !ok:
+		if ok, err := w.shared.Next(&w.record); err != nil {
+			return s.unread(err, slices.Collect(w.table.All), now)
+		} else if !ok {
 			s.reached(nil)
 			return false
 		}
@@ -167,8 +159,11 @@ func (s *Session) deliverBehind(b *sub, now time.Time) (more bool) {
 			return !s.rests(now)
 		}
 		if !b.holding {
-			if ok, err := b.follower.Next(&b.record); err != nil || !ok {
-				return s.stopped(b, err, now)
+			if ok, err := b.follower.Next(&b.record); err != nil {
+				return s.unread(err, []*sub{b}, now)
+			} else if !ok {
+				s.atEnd(b)
+				return false
 			}
 			w.read++
 			if w.shared != nil && !b.Options.FullyDurable && b.record.Position >= w.shared.Position() {
@@ -193,17 +188,13 @@ func (s *Session) deliverBehind(b *sub, now time.Time) (more bool) {
 	return true
 }
 
-// stopped handles a subscription whose follower has no next record.
-func (s *Session) stopped(b *sub, err error, now time.Time) (more bool) {
-	switch {
-	case errors.Is(err, ledger.ErrTrimmed):
-		s.overtaken([]*sub{b}, now)
+// unread handles subscriptions whose follower can't read on.
+func (s *Session) unread(err error, subs []*sub, now time.Time) (more bool) {
+	if errors.Is(err, ledger.ErrTrimmed) {
+		s.overtaken(subs, now)
 		return true
-	case err != nil:
-		s.failed(err)
-	default:
-		s.atEnd(b)
 	}
+	s.failed(err)
 	return false
 }
 

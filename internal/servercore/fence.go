@@ -4,18 +4,13 @@ import (
 	"bytes"
 
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
+	"github.com/holdfast-mq/holdfast/internal/ledger"
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// A Claim is what a logon says of who publishes (R11).
-type Claim struct {
-	Name      string
-	User      string
-	Publisher uint64 // 0: never publishes with a sequence
-	Check     bookmark.Check
-	Counter   uint64 // of the logon; 0: a plain client
-	Instance  string // where it logged on
-}
+// A Claim is what a logon says of who publishes (R11), as peers are told it. Its
+// Publisher is 0 if it never publishes with a sequence.
+type Claim ledger.Notice
 
 // A Contest is the outcome of two claims to one name.
 type Contest uint8

@@ -161,22 +161,22 @@ func (s *Session) identify(m *wire.Message) (reason string) {
 	who.claim = claimOf(m, s.inst.Name)
 	who.user = []byte(who.claim.User)
 	who.canSequence = who.claim.Publisher != 0
-	who.unsequenced = s.inst.runPublisher(who.claim.Name)
+	who.unsequenced = s.inst.runPublisher(who.claim.ClientName)
 	s.who = who
-	s.log = s.log.With("client", who.claim.Name)
+	s.log = s.log.With("client", who.claim.ClientName)
 	return ""
 }
 
 // claimOf returns the claim of a logon; the server makes up a missing name.
 func claimOf(m *wire.Message, instance string) Claim {
-	c := Claim{Name: string(m.ClientName), User: string(m.UserID), Instance: instance}
+	c := Claim{ClientName: string(m.ClientName), User: string(m.UserID), Instance: instance}
 	who := IdentityOf(m)
 	c.Publisher, c.Check = who.ID, who.Check
 	if c.hasLife() {
 		c.Counter = m.Counter
 	}
-	if c.Name == "" {
-		c.Name = anonymous + nuid.Next()
+	if c.ClientName == "" {
+		c.ClientName = anonymous + nuid.Next()
 	}
 	return c
 }
@@ -417,7 +417,7 @@ func (s *Session) logonAck(v LogonVerdict, f LogonFacts) *wire.AckMessage {
 		CommandID: s.reader.logon.id, Type: wire.AckProcessed, Success: true,
 		Sequence: v.Sequence, HasSequence: true,
 		Bookmark:   bookmark.Bookmark{Publisher: s.who.claim.Publisher, Sequence: v.Sequence}.String(),
-		ClientName: s.who.claim.Name,
+		ClientName: s.who.claim.ClientName,
 		Version:    s.inst.Version,
 	}
 	if !s.who.ext {

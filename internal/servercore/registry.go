@@ -22,7 +22,7 @@ type Registry struct {
 
 	mu          sync.RWMutex
 	names       map[string]*Session   // guarded by mu, like the rest
-	publishers  map[uint64]*Session   // by each publisher that a session sends as
+	publishers  map[uint64]*Session   // by each publisher that a session sends as; never 0
 	subscribers map[*Session]struct{} // wait for the ledger
 	waiters     map[*Session]struct{} // wait for watermarks of publishers that are not theirs
 	interests   interests             // of the subscribers
@@ -90,8 +90,8 @@ func (r *Registry) release(s *Session) {
 
 // releaseLocked gives the name and the publishers of s free, where they are still its own.
 func (r *Registry) releaseLocked(s *Session) {
-	if r.names[s.who.claim.Name] == s {
-		delete(r.names, s.who.claim.Name)
+	if r.names[s.who.claim.ClientName] == s {
+		delete(r.names, s.who.claim.ClientName)
 	}
 	for _, p := range []uint64{s.who.claim.Publisher, s.who.unsequenced.ID} {
 		if r.publishers[p] == s {
@@ -119,7 +119,7 @@ func (r *Registry) claim(s *Session) (losers []*Session, refused string) {
 	for _, old := range losers {
 		r.releaseLocked(old)
 	}
-	r.names[s.who.claim.Name] = s
+	r.names[s.who.claim.ClientName] = s
 	if s.who.claim.Publisher != 0 {
 		r.publishers[s.who.claim.Publisher] = s
 	}
@@ -133,11 +133,10 @@ func (r *Registry) rivalsLocked(c Claim) []*Session {
 		return nil
 	}
 	var rivals []*Session
-	if old := r.names[c.Name]; old != nil {
-		rivals = append(rivals, old)
-	}
-	if old := r.publishers[c.Publisher]; c.Publisher != 0 && old != nil && (len(rivals) == 0 || rivals[0] != old) {
-		rivals = append(rivals, old)
+	for _, old := range []*Session{r.names[c.ClientName], r.publishers[c.Publisher]} {
+		if old != nil && !slices.Contains(rivals, old) {
+			rivals = append(rivals, old)
+		}
 	}
 	return rivals
 }
