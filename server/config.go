@@ -306,40 +306,35 @@ func (k *checker) replication(c *Config) {
 	if len(c.Replication.Destinations)+len(c.Replication.Peers) == 0 {
 		k.fail("replication", "names nobody to link with: give destinations or peers, or leave it out for a lone instance")
 	}
-	names := map[string]bool{c.Name: true}
+	listens, names := c.Replication.Listen != "", make(map[string]bool)
 	for i, d := range c.Replication.Destinations {
 		field := fmt.Sprintf("replication.destinations[%d]", i)
-		k.destination(field, d, c.Replication.Listen != "")
-		switch {
-		case d.Name != "" && d.Name == c.Name:
-			k.fail(field+".name", "is this instance itself: name the peer")
-		case names[d.Name] && d.Name != "":
-			k.fail(field+".name", "names %q a second time", d.Name)
-		}
-		names[d.Name] = true
+		k.other(field+".name", d.Name, c.Name, names)
+		k.destination(field, d, listens)
 	}
 	for i, name := range c.Replication.Peers {
-		k.peer(fmt.Sprintf("replication.peers[%d]", i), name, c, names)
-		names[name] = true
+		field := fmt.Sprintf("replication.peers[%d]", i)
+		if k.other(field, name, c.Name, names); !listens {
+			k.fail(field, "can't dial us without replication.listen: give that")
+		}
 	}
 	k.secret(c.Replication)
 }
 
-// peer checks a name of replication.peers, given those that are taken.
-func (k *checker) peer(field, name string, c *Config, names map[string]bool) {
+// other checks the name of another instance, which it adds to those that are taken.
+func (k *checker) other(field, name, own string, taken map[string]bool) {
 	k.name(field, name)
 	switch {
-	case name != "" && name == c.Name:
+	case name == "":
+	case name == own:
 		k.fail(field, "is this instance itself: name the peer")
-	case names[name] && name != "":
-		k.fail(field, "names %q a second time: a destination may dial us anyhow", name)
-	case c.Replication.Listen == "":
-		k.fail(field, "can't dial us without replication.listen: give that")
+	case taken[name]:
+		k.fail(field, "names %q a second time: one that is a destination may dial us anyhow", name)
 	}
+	taken[name] = true
 }
 
 func (k *checker) destination(field string, d Destination, listens bool) {
-	k.name(field+".name", d.Name)
 	switch {
 	case d.Address != "":
 		k.address(field+".address", d.Address, 1)

@@ -17,7 +17,7 @@ import (
 
 const (
 	configMost  = 1 << 20 // bytes
-	configDepth = 32      // of lists and maps inside one another
+	configDepth = 64      // of lists and maps inside one another: brackets, or columns
 )
 
 // readConfig returns the text of a file.
@@ -44,57 +44,27 @@ func checkBounds(file string, text []byte) error {
 	if len(text) > configMost {
 		return &ConfigError{File: file, Text: fmt.Sprintf("has more than %d bytes", configMost)}
 	}
-	var d depth
+	brackets := 0
 	for _, tok := range lexer.Tokenize(string(text)) {
-		refusal := ""
+		refusal, column := "", 0
 		switch tok.Type {
+		case token.SequenceStartType, token.MappingStartType:
+			brackets++
+		case token.SequenceEndType, token.MappingEndType:
+			brackets--
+		case token.SequenceEntryType, token.MappingKeyType, token.MappingValueType:
+			column = tok.Position.Column // each list or map that is not in brackets takes one
 		case token.AnchorType, token.AliasType, token.MergeKeyType, token.TagType:
 			refusal = fmt.Sprintf("%q: anchors, aliases and tags are not read: write the value itself", tok.Value)
-		default:
-			if d.add(tok); d.depth() > configDepth {
-				refusal = fmt.Sprintf("lists and maps are nested deeper than %d", configDepth)
-			}
+		}
+		if brackets > configDepth || brackets == 0 && column > configDepth {
+			refusal = fmt.Sprintf("lists and maps are nested deeper than %d", configDepth)
 		}
 		if refusal != "" {
 			return &ConfigError{File: file, Line: tok.Position.Line, Text: refusal}
 		}
 	}
 	return nil
-}
-
-// A depth says how many lists and maps are open at a token.
-type depth struct {
-	blocks []int // the columns of those that are written by indentation, outermost first
-	flow   int   // those in brackets
-}
-
-func (d *depth) depth() int { return len(d.blocks) + d.flow }
-
-func (d *depth) add(tok *token.Token) {
-	switch tok.Type {
-	case token.SequenceStartType, token.MappingStartType:
-		d.flow++
-	case token.SequenceEndType, token.MappingEndType:
-		d.flow--
-	case token.SequenceEntryType, token.MappingKeyType:
-		d.block(tok)
-	case token.MappingValueType:
-		if tok.Prev != nil {
-			d.block(tok.Prev) // the key
-		}
-	}
-}
-
-// block notes an entry of a list or a map that is written by indentation.
-func (d *depth) block(tok *token.Token) {
-	if d.flow > 0 {
-		return
-	}
-	column := tok.Position.Column
-	for n := len(d.blocks); n > 0 && d.blocks[n-1] >= column; n-- {
-		d.blocks = d.blocks[:n-1]
-	}
-	d.blocks = append(d.blocks, column)
 }
 
 // placeOf says where a field belongs that stands where there is none of this name, or

@@ -27,13 +27,13 @@ func TestConfigBounds(t *testing.T) {
 		{"aliases", bomb + goodConfig, "a.yaml:1: \"&\": anchors, aliases and tags are not read"},
 		{"merge key", goodConfig + "<<: {a: b}\n", "anchors, aliases and tags are not read"},
 		{"tag", strings.Replace(goodConfig, "hold: 0", "hold: !!str 0", 1), "a.yaml:16: "},
-		{"brackets", "name: " + strings.Repeat("[", 3000), "a.yaml:1: lists and maps are nested deeper than 32"},
-		{"closed brackets", "name: " + strings.Repeat("[", 33) + strings.Repeat("]", 33), "nested deeper than 32"},
-		{"braces", "name: " + strings.Repeat("{a: ", 3000), "nested deeper than 32"},
-		{"dashes", strings.Repeat("- ", 3000) + "a", "nested deeper than 32"},
-		{"question marks", strings.Repeat("? ", 3000) + "a", "nested deeper than 32"},
-		{"colons", strings.Repeat("a: ", 3000) + "a", "nested deeper than 32"},
-		{"indentation", blocks, "a.yaml:33: lists and maps are nested deeper than 32"},
+		{"brackets", "name: " + strings.Repeat("[", 3000), "a.yaml:1: lists and maps are nested deeper than 64"},
+		{"closed brackets", "name: " + strings.Repeat("[", 65) + strings.Repeat("]", 65), "nested deeper than 64"},
+		{"braces", "name: " + strings.Repeat("{a: ", 3000), "nested deeper than 64"},
+		{"dashes", strings.Repeat("- ", 3000) + "a", "nested deeper than 64"},
+		{"question marks", strings.Repeat("? ", 3000) + "a", "nested deeper than 64"},
+		{"colons", strings.Repeat("a: ", 3000) + "a", "nested deeper than 64"},
+		{"indentation", blocks, "a.yaml:64: lists and maps are nested deeper than 64"},
 		{"too long", goodConfig + strings.Repeat("# a comment\n", 100_000), "a.yaml: has more than 1048576 bytes"},
 	} {
 		heap.Bounded(t, len(tt.text), 500, 4<<20, func() {
@@ -43,7 +43,7 @@ func TestConfigBounds(t *testing.T) {
 			}
 		})
 	}
-	deep := "log: {topics: [\"a[b[c{1}]]\", " + strings.Repeat("b,", 100) + "]}\n"
+	deep := "log: {topics: [\"a[b[c{1}]]\", " + strings.Repeat("{b: c},", 100) + "]}\n"
 	if err := checkBounds("a.yaml", []byte(goodConfig+deep)); err != nil {
 		t.Errorf("brackets in a topic, and a long list: %v", err)
 	}

@@ -88,7 +88,7 @@ func parseConfig(file string, text []byte) (Config, error) {
 func atToken(file string, err error) error {
 	var unit *unitError
 	if errors.As(err, &unit) {
-		return &ConfigError{File: file, Line: unit.node.GetToken().Position.Line, Field: fieldOf(unit.node), Text: unit.text}
+		return &ConfigError{File: file, Line: unit.node.GetToken().Position.Line, Field: strings.TrimPrefix(unit.node.GetPath(), "$."), Text: unit.text}
 	}
 	var at yaml.Error
 	if errors.As(err, &at) {
@@ -105,9 +105,6 @@ func atToken(file string, err error) error {
 	}
 	return &ConfigError{File: file, Text: err.Error()}
 }
-
-// fieldOf returns the path of a node as it is written in errors.
-func fieldOf(node ast.Node) string { return strings.TrimPrefix(node.GetPath(), "$.") }
 
 // lineOf returns the line of a field, 0 if it isn't there.
 func lineOf(tree *ast.File, field string) int {

@@ -1,6 +1,7 @@
 package servercore
 
 import (
+	"slices"
 	"time"
 
 	"github.com/holdfast-mq/holdfast/internal/wire"
@@ -57,15 +58,12 @@ func (b *outbox) keep(i int) {
 		b.bytes -= m.size()
 	}
 	clear(b.steps)
-	clear(b.unlogged[:i])
-	b.control, b.steps, b.unlogged = b.control[:0], b.steps[:0], b.unlogged[i:]
+	b.control, b.steps, b.unlogged = b.control[:0], b.steps[:0], slices.Delete(b.unlogged, 0, i)
 }
 
 // reset empties the outbox and keeps its memory, unless that is much.
 func (b *outbox) reset() {
-	clear(b.steps)
-	clear(b.unlogged)
-	b.control, b.steps, b.unlogged, b.bytes = b.control[:0], b.steps[:0], b.unlogged[:0], 0
+	b.keep(len(b.unlogged))
 	b.held = 0
 	if cap(b.control) > fillBytes {
 		b.control = nil
