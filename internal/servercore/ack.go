@@ -62,19 +62,14 @@ func takeDue(list *[]pendingAck, settled, unsequenced uint64) (due []pendingAck,
 	return slices.Clip(due), bytes
 }
 
-// watermarks are how far the two publishers of a session are. They may have moved
-// on when they are used, never back.
-type watermarks struct {
-	safe, settled                       uint64
-	unsequencedSafe, unsequencedSettled uint64              // settled, of messages without a sequence
-	tombs                               []ledger.Tombstoned // that may not have been told
-}
-
-// An ackLook says whether persisted acks may be due, and up to where.
+// An ackLook says whether persisted acks may be due, and how far the two publishers of
+// a session are. They may have moved on when it is used, never back.
 type ackLook struct {
-	watermarks
-	now  time.Time
-	owes bool
+	now                                 time.Time
+	owes                                bool
+	safe, settled                       uint64
+	unsequencedSafe, unsequencedSettled uint64              // of messages without a sequence
+	tombs                               []ledger.Tombstoned // that may not have been told
 }
 
 // acksDue are the persisted acks to write.
@@ -98,24 +93,18 @@ func (s *Session) lookForAcks(now time.Time) (look ackLook) {
 		s.writer.held = false
 		return look
 	}
-	look.now, look.watermarks = now, s.watermarks(failed, unsequenced)
-	out := &s.writer
+	l, out := s.inst.Ledger, &s.writer
+	if s.who.canSequence {
+		look.safe, look.settled = l.Watermarks(s.who.claim.Publisher)
+		look.tombs = l.Tombstones(s.who.claim.Publisher, failed)
+	}
+	if unsequenced {
+		look.unsequencedSafe, look.unsequencedSettled = l.Watermarks(s.who.unsequenced.ID)
+	}
+	look.now = now
 	out.held = !urgent && len(look.tombs) == 0 && now.Sub(out.lastAck) < s.who.conflation
 	look.owes = !out.held // else the client asked for a least distance
 	return look
-}
-
-// watermarks reads how far the session's publishers are.
-func (s *Session) watermarks(failed uint64, unsequenced bool) (w watermarks) {
-	l := s.inst.Ledger
-	if s.who.canSequence {
-		w.safe, w.settled = l.Watermarks(s.who.claim.Publisher)
-		w.tombs = l.Tombstones(s.who.claim.Publisher, failed)
-	}
-	if unsequenced {
-		w.unsequencedSafe, w.unsequencedSettled = l.Watermarks(s.who.unsequenced.ID)
-	}
-	return w
 }
 
 // takeAcksLocked takes the acks that the watermarks allow.

@@ -201,12 +201,8 @@ const (
 
 // DecideAgain answers a number that is sent again by what stands there (R1).
 func DecideAgain(st ledger.Standing, f AgainFacts) AgainVerdict {
-	known := func(is bool) AgainVerdict {
-		if is {
-			return AgainKnown
-		}
-		return AgainUnknown
-	}
+	gone := st.Kind == 0 || st.Kind == ledger.Elsewhere || st.Kind == ledger.Gone // nothing to compare it with
+	done := st.Kind != ledger.Gone || st.Cause == ledger.Removed || st.Cause == ledger.Closed || st.Cause == ledger.LetGo && f.LetGo
 	switch {
 	case mut.On(mut.R1CoveredIsDuplicate):
 		return AgainKnown
@@ -214,11 +210,9 @@ func DecideAgain(st ledger.Standing, f AgainFacts) AgainVerdict {
 		return AgainRefused
 	case st.Same:
 		return AgainKnown
-	case st.Kind == 0, st.Kind == ledger.Elsewhere, st.Kind == ledger.Gone && (st.Cause == ledger.Removed || st.Cause == ledger.Closed):
-		return known(!f.Foreign)
-	case st.Kind == ledger.Gone && st.Cause == ledger.LetGo:
-		return known(f.LetGo && !f.Foreign)
-	case st.Kind == ledger.Gone:
+	case gone && done && !f.Foreign:
+		return AgainKnown
+	case gone:
 		return AgainUnknown
 	case f.Refused && !f.Foreign:
 		return AgainKnown // taken by the rules of that time; a body that is too large now cannot be compared

@@ -30,19 +30,15 @@ var ackNames = [...]struct {
 
 // AppendText appends the comma list of the types in a: nothing if there are none.
 func (a AckType) AppendText(dst []byte) []byte {
-	first := true
+	start := len(dst)
 	for _, n := range &ackNames {
 		if a&n.ack == 0 {
 			continue
 		}
-		if !first {
+		if len(dst) > start {
 			dst = append(dst, ',')
 		}
-		first = false
 		dst = append(dst, n.name...)
-		if a &^= n.ack; a == 0 {
-			break
-		}
 	}
 	return dst
 }
@@ -57,10 +53,8 @@ func ParseAcks(text []byte) AckType {
 		return ack // mostly it is one
 	}
 	var acks AckType
-	for len(text) > 0 {
-		name, rest, _ := bytes.Cut(text, comma)
+	for name := range bytes.SplitSeq(text, comma) {
 		acks |= parseAck(bytes.TrimSpace(name))
-		text = rest
 	}
 	return acks
 }

@@ -116,20 +116,20 @@ func (a *Assembly) Add(m *Message, most int) bool {
 func (a *Assembly) Size() int { return cap(a.bookmark) + cap(a.gap) }
 
 func (a *Assembly) take(m *Message) {
-	for _, text := range []struct {
-		whole *[]byte
-		part  []byte
-	}{{&a.bookmark, m.Bookmark}, {&a.gap, m.Gap}} {
-		if len(text.part) == 0 {
-			continue
-		}
-		a.sum = crc32.Update(a.sum, castagnoli, text.part)
-		a.entries += 1 + bytes.Count(text.part, comma)
-		if len(*text.whole) > 0 {
-			*text.whole = append(*text.whole, ',')
-		}
-		*text.whole = append(*text.whole, text.part...)
+	a.append(&a.bookmark, m.Bookmark)
+	a.append(&a.gap, m.Gap)
+}
+
+func (a *Assembly) append(whole *[]byte, part []byte) {
+	if len(part) == 0 {
+		return
 	}
+	a.sum = crc32.Update(a.sum, castagnoli, part)
+	a.entries += 1 + bytes.Count(part, comma)
+	if len(*whole) > 0 {
+		*whole = append(*whole, ',')
+	}
+	*whole = append(*whole, part...)
 }
 
 // Complete ends the parts with the message that says how many there are, whose
