@@ -5,7 +5,6 @@ import (
 
 	"github.com/holdfast-mq/holdfast/internal/ledger"
 	"github.com/holdfast-mq/holdfast/internal/mut"
-	"github.com/holdfast-mq/holdfast/internal/syncstatus"
 	"github.com/holdfast-mq/holdfast/internal/topic"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
@@ -32,7 +31,6 @@ type output struct {
 	lastAck time.Time // when persisted acks were written
 	held    bool      // persisted acks wait for their distance
 
-	status     syncstatus.Status // that the client knows; Unknown: look again
 	lastOutput time.Time
 	heartbeat  time.Duration // interval, 0: none
 }
@@ -157,7 +155,7 @@ func (s *Session) takeDue(now time.Time) (d due) {
 	w.box, s.box = s.box, w.box
 	s.account.take(-w.box.size())
 	if d.state < StateEnding {
-		d.status = s.changeLocked(status, now)
+		d.status = s.told.change(status, now)
 		d.acks = s.takeAcksLocked(&look)
 	}
 	return d

@@ -56,16 +56,3 @@ func (t *toldStatus) stopping() *wire.AckMessage {
 func statusAck(status string) *wire.AckMessage {
 	return &wire.AckMessage{Type: wire.AckProcessed, Success: true, Sync: status}
 }
-
-// changeLocked returns the sync status to tell the client, empty if it knows it.
-func (s *Session) changeLocked(status syncstatus.Status, now time.Time) string {
-	if status == s.writer.status {
-		return "" // as it was at the last look
-	}
-	text := s.told.change(status, now)
-	s.writer.status = syncstatus.Unknown
-	if s.told.status == status.String() {
-		s.writer.status = status
-	}
-	return text
-}
