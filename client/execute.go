@@ -158,26 +158,19 @@ type query struct {
 func (q *query) encode(dst []byte) []byte {
 	command := wire.ParseCommand([]byte(q.cmd.Name))
 	acks := wire.AckProcessed | q.last
-	switch command {
-	case wire.SOWDelete:
-		cmd := wire.SOWDeleteCommand{
-			CommandID: q.id, Topic: q.cmd.Topic, Filter: q.cmd.Filter, SOWKeys: q.cmd.SOWKeys,
-			Bookmark: q.cmd.Bookmark, Options: q.cmd.Options, Acks: acks, Body: q.cmd.Body,
-		}
-		return cmd.AppendTo(dst)
-	case wire.Flush:
+	if command == wire.Flush {
 		cmd := wire.FlushCommand{CommandID: q.id, Acks: acks}
 		return cmd.AppendTo(dst)
 	}
 	cmd := wire.SubscribeCommand{
 		Command: command, CommandID: q.id, Topic: q.cmd.Topic, Bookmark: q.cmd.Bookmark,
 		Filter: q.cmd.Filter, Options: q.cmd.Options, OrderBy: q.cmd.OrderBy, SOWKeys: q.cmd.SOWKeys,
-		BatchSize: q.cmd.BatchSize, TopN: q.cmd.TopN, Acks: acks,
+		BatchSize: q.cmd.BatchSize, TopN: q.cmd.TopN, Acks: acks, Body: q.cmd.Body,
 	}
 	if q.lasts {
 		cmd.SubID = q.id
 	}
-	if command != wire.Subscribe && command != wire.DeltaSubscribe {
+	if command != wire.Subscribe && command != wire.DeltaSubscribe && command != wire.SOWDelete {
 		cmd.QueryID = q.id
 	}
 	return cmd.AppendTo(dst)

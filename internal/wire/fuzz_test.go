@@ -156,7 +156,7 @@ func FuzzCommands(f *testing.F) {
 			&wire.LogonCommand{CommandID: id, ClientName: topic, UserID: text, Password: id, Acks: wire.AckProcessed, Options: text, Ext: true, Store: text, Counter: n, Acked: n, Last: n},
 			&wire.SubscribeCommand{Command: wire.Subscribe, CommandID: id, Topic: topic, SubID: text, Bookmark: text, Filter: id, Options: text},
 			&wire.SubscribeCommand{Command: wire.SOW, CommandID: id, Topic: topic, QueryID: text, OrderBy: id, BatchSize: n, TopN: n},
-			&wire.SOWDeleteCommand{CommandID: id, Topic: topic, Filter: text, SOWKeys: text, Sequence: n, Body: body},
+			&wire.SubscribeCommand{Command: wire.SOWDelete, CommandID: id, Topic: topic, Filter: text, SOWKeys: text, Body: body},
 			&wire.UnsubscribeCommand{CommandID: id, SubID: text},
 			&wire.FlushCommand{CommandID: id, Acks: wire.AckCompleted},
 			&wire.HeartbeatCommand{CommandID: id, Options: wire.HeartbeatStart(time.Duration(n%100+1) * time.Second)},

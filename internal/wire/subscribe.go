@@ -2,10 +2,10 @@ package wire
 
 import "slices"
 
-// A SubscribeCommand is a command of the subscribe or sow family, C→S.
+// A SubscribeCommand is a command of the subscribe or sow family, or a sow_delete, C→S.
 //
 //	{"c":"sow","cid":…,"t":…,"sub_id":…,"query_id":…,"bm":…,"bs":…,"filter":…,"orderby":…,
-//	 "sow_keys":…,"top_n":…,"a":…,"opts":…}
+//	 "sow_keys":…,"top_n":…,"a":…,"opts":…}body
 //
 // Without a query, the acks stand elsewhere:
 //
@@ -22,6 +22,7 @@ type SubscribeCommand struct {
 	BatchSize, TopN                                             uint64
 	Acks                                                        AckType
 	InParts                                                     bool
+	Body                                                        []byte // of a sow_delete
 }
 
 // AppendTo appends the frame, or the frames.
@@ -51,7 +52,7 @@ func (c *SubscribeCommand) AppendTo(dst []byte) []byte {
 		dst = appendAcks(dst, c.Acks)
 	}
 	dst = appendText(dst, `,"opts":`, c.Options)
-	return endFrame(parts.appendEnd(dst), start, nil)
+	return endFrame(parts.appendEnd(dst), start, c.Body)
 }
 
 func (c *SubscribeCommand) appendPart(dst []byte, part string, n uint64) []byte {

@@ -72,12 +72,11 @@ var written = map[string]writer{
 		OrderBy: "/id", Acks: wire.AckProcessed, Options: "top_n=20,skip_n=40,oof,no_empties"},
 	"V42": &wire.SubscribeCommand{Command: wire.SOW, CommandID: "13", Topic: "orders", QueryID: "13", BatchSize: 10,
 		Acks: wire.AckProcessed | wire.AckCompleted, Options: "projection=[SUM(/px * /qty) AS /total,/sym AS /sym],grouping=[/sym]"},
-	"V43": &wire.SOWDeleteCommand{CommandID: "14", Topic: "orders", Filter: "1=1", Acks: wire.AckProcessed | wire.AckStats},
-	"V45": &wire.SOWDeleteCommand{CommandID: "15", Topic: "orders", SOWKeys: keys[0] + "," + keys[1], Acks: wire.AckPersisted, Sequence: 45},
-	"V46": &wire.SOWDeleteCommand{CommandID: "16", Topic: "orders", Acks: wire.AckProcessed | wire.AckStats, Body: []byte(`{"id":1}`)},
+	"V43": &wire.SubscribeCommand{Command: wire.SOWDelete, CommandID: "14", Topic: "orders", Filter: "1=1", Acks: wire.AckProcessed | wire.AckStats},
+	"V46": &wire.SubscribeCommand{Command: wire.SOWDelete, CommandID: "16", Topic: "orders", Acks: wire.AckProcessed | wire.AckStats, Body: []byte(`{"id":1}`)},
 	"V47": &wire.SubscribeCommand{Command: wire.Subscribe, CommandID: "17", Topic: "work", SubID: "17", Acks: wire.AckProcessed, Options: "max_backlog=10"},
-	"V50": &wire.SOWDeleteCommand{CommandID: "18", Topic: "work", Bookmark: "7094790850998930143|46|,7094790850998930143|47|"},
-	"V51": &wire.SOWDeleteCommand{CommandID: "19", Topic: "work", Bookmark: "7094790850998930143|48|", Options: "cancel"},
+	"V50": &wire.SubscribeCommand{Command: wire.SOWDelete, CommandID: "18", Topic: "work", Bookmark: "7094790850998930143|46|,7094790850998930143|47|"},
+	"V51": &wire.SubscribeCommand{Command: wire.SOWDelete, CommandID: "19", Topic: "work", Bookmark: "7094790850998930143|48|", Options: "cancel"},
 	"V52": &wire.HeartbeatCommand{CommandID: "20", Options: wire.HeartbeatStart(30 * time.Second), Acks: wire.AckProcessed},
 	"V53": &wire.AckMessage{CommandID: "20", Type: wire.AckProcessed, Success: true},
 	"V54": &wire.HeartbeatCommand{},
@@ -92,7 +91,7 @@ var written = map[string]writer{
 
 // notCovered are written by AppendMessage only, or not at all.
 var notCovered = map[string]bool{
-	"V05": true, "V09": true, "V32": true, "V33": true, "V34": true, "V36": true, "V39": true, "V40": true, "V44": true, "V48": true,
+	"V05": true, "V09": true, "V32": true, "V33": true, "V34": true, "V36": true, "V39": true, "V40": true, "V44": true, "V45": true, "V48": true,
 	"V49": true, "V62": true, "V63": true,
 }
 
