@@ -18,7 +18,7 @@ type interests struct {
 	pattern map[string]*interest
 	steps   int                    // of pattern
 	others  interest               // whose patterns would cost too much
-	known   map[string][]*interest // of pattern, by topic
+	known   map[string][]*interest // of pattern, by topic; forgotten when a pattern comes or goes
 }
 
 // An interest is one pattern, and how many subscriptions each session has with it.
@@ -47,8 +47,9 @@ func (i *interests) add(p topic.Pattern, s *Session) *interest {
 	case in == nil:
 		in = &interest{pattern: p, sessions: make(map[*Session]int)}
 		all[p.String()] = in
-		i.steps += p.Steps()
-		i.forget(p)
+		if i.steps += p.Steps(); !p.IsLiteral() {
+			clear(i.known)
+		}
 	}
 	in.sessions[s]++
 	return in
@@ -70,14 +71,7 @@ func (i *interests) remove(in *interest, s *Session) {
 	}
 	delete(i.pattern, p.String())
 	i.steps -= p.Steps()
-	i.forget(p)
-}
-
-// forget forgets what is known of topics, since the patterns are others now.
-func (i *interests) forget(p topic.Pattern) {
-	if !p.IsLiteral() {
-		clear(i.known)
-	}
+	clear(i.known)
 }
 
 // each calls f with the sessions that may have a subscription that a topic matches, with

@@ -63,10 +63,10 @@ func appendKey(dst, key []byte) []byte {
 // The orders of keys that single commands have, where they differ from what
 // fits all others, allKeys.
 var (
-	allKeys = keys(`cid t sub_id query_id bm bs filter orderby sow_keys top_n ts lp a s e x user_id sids k l
-		reason status opts gseq
+	allKeys = keys(`cid t sub_id query_id bm bs filter orderby sow_keys top_n ts a s e x user_id sids k l
+		reason status opts
 		client_name pw mt version ext store n acked last rejected have max catching_up carried instance peers
-		topic_matches matches records_returned records_deleted records_inserted records_updated level gap sync part parts sum
+		topic_matches matches records_returned records_deleted level gap sync part parts sum
 		cluster incarnation lost sent clock`)
 	logonKeys     = keysFirst(`cid client_name user_id pw x mt a opts version`)
 	logonAckKeys  = keysFirst(`cid s bm client_name a status reason user_id pw version`)

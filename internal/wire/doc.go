@@ -47,6 +47,8 @@
 //	k            SOW key                      records_deleted, records_inserted, records_updated
 //	sow_keys     list of SOW keys                          counts of a stats ack
 //
+// Of these lp, gseq, records_inserted and records_updated are passed over.
+//
 // # Bookmarks
 //
 // A bookmark is "publisher|sequence|", both unsigned decimal, of 64 and 63 bits,

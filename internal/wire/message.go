@@ -31,7 +31,6 @@ type Message struct {
 	Length        uint64  // l
 	HasLength     bool    // l is there
 	Timestamp     []byte  // ts
-	LeasePeriod   []byte  // lp
 	ClientName    []byte  // client_name
 	UserID        []byte  // user_id
 	Password      []byte  // pw
@@ -39,14 +38,11 @@ type Message struct {
 	Version       []byte  // version
 	Status        []byte  // status
 	Reason        []byte  // reason
-	GroupSequence uint64  // gseq
 
 	Matches         uint64 // matches
 	TopicMatches    uint64 // topic_matches
 	RecordsReturned uint64 // records_returned
 	RecordsDeleted  uint64 // records_deleted
-	RecordsInserted uint64 // records_inserted
-	RecordsUpdated  uint64 // records_updated
 
 	// Our extensions.
 	Ext        []byte // ext
@@ -114,8 +110,6 @@ func (m *Message) text(key []byte) *[]byte {
 		return &m.SOWKeys
 	case "x", "correlation_id":
 		return &m.CorrelationID
-	case "lp", "leaseperiod", "lease_period":
-		return &m.LeasePeriod
 	case "status":
 		return &m.Status
 	case "reason":
@@ -178,8 +172,6 @@ func (m *Message) number(key []byte) (n *uint64, has *bool) {
 		return &m.BatchSize, nil
 	case "top_n":
 		return &m.TopN, &m.HasTopN
-	case "gseq", "group_sequence_number":
-		return &m.GroupSequence, nil
 	case "n":
 		return &m.Counter, nil
 	case "acked":
@@ -217,10 +209,6 @@ func (m *Message) count(key []byte) *uint64 {
 		return &m.RecordsReturned
 	case "records_deleted":
 		return &m.RecordsDeleted
-	case "records_inserted":
-		return &m.RecordsInserted
-	case "records_updated":
-		return &m.RecordsUpdated
 	}
 	return nil
 }

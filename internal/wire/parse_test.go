@@ -40,9 +40,8 @@ func TestParseIsLenient(t *testing.T) {
 func TestSynonyms(t *testing.T) {
 	for long, short := range map[string]string{
 		"cmd_id": "cid", "topic": "t", "bookmark": "bm", "f": "filter", "o": "opts", "order_by": "orderby", "sow_key": "k",
-		"correlation_id": "x", "timestamp": "ts", "leaseperiod": "lp", "lease_period": "lp", "password": "pw",
+		"correlation_id": "x", "timestamp": "ts", "password": "pw",
 		"message_type": "mt", "v": "version", "seq": "s", "batch_size": "bs", "expiration": "e", "msg_len": "l",
-		"group_sequence_number": "gseq",
 	} {
 		got := parse(t, []byte(`{"c":"p","`+long+`":"12"}`))
 		want := parse(t, []byte(`{"c":"p","`+short+`":12}`))
