@@ -1,6 +1,10 @@
 package wire
 
-import "github.com/holdfast-mq/holdfast/internal/bookmark"
+import (
+	"time"
+
+	"github.com/holdfast-mq/holdfast/internal/bookmark"
+)
 
 // A Delivery is a publish, S→C: once per connection, with the ids of all its
 // subscriptions that match.
@@ -24,7 +28,7 @@ func (d *Delivery) AppendTo(dst []byte) []byte {
 	dst = appendBookmark(dst, d.Bookmark)
 	if d.Timestamp != 0 {
 		dst = append(dst, `,"ts":"`...)
-		dst = AppendTimestamp(dst, d.Timestamp)
+		dst = bookmark.AppendTime(dst, time.UnixMicro(d.Timestamp))
 		dst = append(dst, '"')
 	}
 	dst = appendText(dst, `,"x":`, d.CorrelationID)

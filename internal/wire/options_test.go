@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/holdfast-mq/holdfast/internal/bookmark"
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
@@ -83,27 +82,6 @@ func TestGaps(t *testing.T) {
 	for _, text := range []string{",", "7", "7|1", "7|1|", "7|1|9,", "7|9|1", "7|1|9223372036854775808", "7|9223372036854775808|9223372036854775808", "7|1|9|", "x|1|9"} {
 		if gaps, err := wire.ParseGaps([]byte(text)); err == nil {
 			t.Errorf("ParseGaps(%q) = %v", text, gaps)
-		}
-	}
-}
-
-func TestTimestamps(t *testing.T) {
-	const day = 24 * time.Hour
-	start := time.Date(-1, 12, 25, 0, 0, 0, 0, time.UTC)
-	for at := start; at.Year() < 10001; at = at.Add(17*day + 3*time.Hour + 59*time.Minute + 123457*time.Microsecond) {
-		got := string(wire.AppendTimestamp(nil, at.UnixMicro()))
-		want := at.Format("20060102T150405.000000Z")
-		switch {
-		case at.Year() < 0:
-			want = "00000101T000000.000000Z"
-		case at.Year() > 9999:
-			want = "99991231T235959.999999Z"
-		}
-		if got != want {
-			t.Fatalf("%v written as %s", at, got)
-		}
-		if back, err := bookmark.ParseTime([]byte(got)); err != nil || back.UnixMicro() != at.UnixMicro() && at.Year() >= 0 && at.Year() <= 9999 {
-			t.Fatalf("%s read as %v, %v", got, back, err)
 		}
 	}
 }
