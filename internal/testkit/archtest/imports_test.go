@@ -321,17 +321,17 @@ func inspect(t *testing.T, file string, fault func(ast.Node) string) {
 	})
 }
 
-// The journey in the README names files and functions that exist.
+// The journeys in ARCHITECTURE.md name files and functions that exist.
 func TestTheJourneyIsTrue(t *testing.T) {
-	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	page, err := os.ReadFile(filepath.Join(root, "ARCHITECTURE.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, journey, found := strings.Cut(string(readme), "## One message's journey")
-	journey, _, _ = strings.Cut(journey, "\n## ")
+	_, journey, found := strings.Cut(string(page), "## The journey of a message")
+	journey, _, _ = strings.Cut(journey, "\n## Packages")
 	steps := regexp.MustCompile(`([^\s(]+\.go) +(\w+)`).FindAllStringSubmatch(journey, -1)
 	if !found || len(steps) < 15 {
-		t.Fatalf("the README has %d steps of a journey", len(steps))
+		t.Fatalf("ARCHITECTURE.md has %d steps of a journey", len(steps))
 	}
 	for _, step := range steps {
 		file, function := step[1], step[2]
@@ -339,7 +339,7 @@ func TestTheJourneyIsTrue(t *testing.T) {
 			f, ok := d.(*ast.FuncDecl)
 			return ok && f.Name.Name == function
 		}) {
-			t.Errorf("the README says %s has %s, it does not", file, function)
+			t.Errorf("ARCHITECTURE.md says %s has %s, it does not", file, function)
 		}
 	}
 }

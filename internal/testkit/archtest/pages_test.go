@@ -306,3 +306,37 @@ func textsOf(b comment.Block) (texts [][]comment.Text) {
 	}
 	return texts
 }
+
+// Links from one page to another file lead there, and to a heading that is there.
+func TestLinksInPagesLead(t *testing.T) {
+	texts, links := pages(t), 0
+	for name, text := range texts {
+		for _, link := range regexp.MustCompile(`\]\(([^)\s]+)\)`).FindAllStringSubmatch(text, -1) {
+			if strings.Contains(link[1], "://") {
+				continue
+			}
+			links++
+			file, heading, _ := strings.Cut(link[1], "#")
+			if file = path.Join(path.Dir(name), file); strings.HasPrefix(link[1], "#") {
+				file = name
+			}
+			if _, err := os.Stat(filepath.Join(root, filepath.FromSlash(file))); err != nil {
+				t.Errorf("%s: a link leads to %s, which is not there", name, link[1])
+			} else if heading != "" && !slices.Contains(anchors(texts[file]), heading) {
+				t.Errorf("%s: a link leads to %s, a heading that %s does not have", name, link[1], file)
+			}
+		}
+	}
+	if links < 10 {
+		t.Errorf("the pages have %d links", links)
+	}
+}
+
+// anchors returns the names by which links lead to the headings of a page.
+func anchors(text string) (names []string) {
+	for _, heading := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(text, -1) {
+		name := strings.ToLower(strings.ReplaceAll(heading[1], " ", "-"))
+		names = append(names, regexp.MustCompile(`[^a-z0-9_-]`).ReplaceAllString(name, ""))
+	}
+	return names
+}
