@@ -10,15 +10,16 @@ import (
 	"time"
 )
 
-// raceDelay is how long an address of a host is tried alone before the next one
-// is tried as well (RFC 8305, section 5).
+// raceDelay is the time for which one address of a host is tried alone before the next one is
+// tried as well (RFC 8305, section 5).
 const raceDelay = 250 * time.Millisecond
 
 // A Func dials one address, as [net.Dialer.DialContext] does.
 type Func = func(ctx context.Context, network, address string) (net.Conn, error)
 
-// Host dials a host by its name. Of several addresses it takes the first one
-// that answers, so that one that swallows what is sent to it holds up nothing.
+// Host dials a host by its name. If the host has several addresses, it returns the connection
+// to the first one that answers. An address that does not answer at all therefore delays
+// nothing.
 func Host(ctx context.Context, network, address string, dial Func) (net.Conn, error) {
 	family := map[string]string{"tcp": "ip", "tcp4": "ip4", "tcp6": "ip6"}[network]
 	host, port, err := net.SplitHostPort(address)
@@ -36,8 +37,8 @@ func Host(ctx context.Context, network, address string, dial Func) (net.Conn, er
 	return race(ctx, network, addresses, dial)
 }
 
-// alternate puts addresses of both families in turns, beginning with that of the
-// first one (RFC 8305, section 4).
+// alternate orders addresses so that IPv4 and IPv6 take turns, starting with the family of the
+// first address (RFC 8305, section 4).
 func alternate(found []netip.Addr) (order []netip.Addr) {
 	var first, other []netip.Addr
 	for _, a := range found {
@@ -56,14 +57,15 @@ func alternate(found []netip.Addr) (order []netip.Addr) {
 	return order
 }
 
-// A dialled is how an attempt ended.
+// A dialled is the result of one attempt.
 type dialled struct {
 	nc  net.Conn
 	err error
 }
 
-// race dials one address after the other, each raceDelay after the one before, or
-// as soon as one has failed. It returns the first connection, or the errors of all.
+// race dials the addresses in order. Each attempt starts raceDelay after the one before it, or
+// as soon as an attempt has failed. race returns the first connection, or the errors of all
+// attempts.
 func race(ctx context.Context, network string, addresses []string, dial Func) (net.Conn, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan dialled, len(addresses))
@@ -108,7 +110,7 @@ func race(ctx context.Context, network string, addresses []string, dial Func) (n
 	return nil, failed
 }
 
-// also returns both errors as one, on one line.
+// also joins two errors into one, on one line.
 func also(err, next error) error {
 	if err == nil {
 		return next

@@ -1,10 +1,10 @@
-// Package release says what was built.
+// Package release tells which version of the module a program was built from.
 package release
 
 import "runtime/debug"
 
-// Version returns the version of the module that the program was built from,
-// "dev" where the build doesn't know one.
+// Version returns the version of the module that the program was built from, or "dev" if the
+// build does not record one.
 func Version() string {
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
 		return info.Main.Version

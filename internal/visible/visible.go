@@ -1,5 +1,5 @@
-// Package visible makes text from elsewhere do nothing but appear: on a terminal control
-// characters move the cursor, set its title, answer questions into its input.
+// Package visible makes text of foreign origin safe to show. Control characters in such a text
+// could move the cursor of a terminal, set its title, or put replies into its input.
 package visible
 
 import (
@@ -11,13 +11,13 @@ import (
 	"unicode/utf8"
 )
 
-// A Writer writes to a terminal. What does not show itself is written as an escape, but
-// for newlines and tabs: \x9b is a byte that is no UTF-8, \u009b a character. Not safe
-// for concurrent use.
+// A Writer writes to a terminal. It writes newlines, tabs and characters that have a visible
+// form as they are, and everything else as an escape: \x9b is a byte that is not UTF-8, \u009b
+// is a character. A Writer is not safe for concurrent use.
 type Writer struct {
 	w      io.Writer
-	escape func(to []byte, r rune, encoded []byte) []byte // appends a character
-	rest   []byte                                         // the beginning of a character whose end has not come yet
+	escape func(to []byte, r rune, encoded []byte) []byte // appends one character
+	rest   []byte                                         // the start of a character whose remaining bytes are still missing
 	buf    []byte
 }
 
@@ -58,22 +58,22 @@ func appendVisible(to []byte, r rune, encoded []byte) []byte {
 	return fmt.Appendf(to, `\u%04x`, r)
 }
 
-// Text returns text as a Writer would write it.
+// Text returns text in the form in which a Writer writes it.
 func Text(text string) string {
 	var out bytes.Buffer
 	t := NewWriter(&out)
-	_, _ = t.Write([]byte(text)) // to memory
+	_, _ = t.Write([]byte(text)) // a buffer in memory never fails
 	for _, b := range t.rest {
 		fmt.Fprintf(&out, `\x%02x`, b)
 	}
 	return out.String()
 }
 
-// Line returns text on one line, as a Writer would write it.
+// Line is like Text, but also escapes newlines, so that the result is one line.
 func Line(text string) string { return strings.ReplaceAll(Text(text), "\n", `\n`) }
 
-// JSON returns a writer of JSON texts, each whole, in which the characters from 0x7f to
-// 0x9f are escaped, as encoding/json escapes those below 0x20 only.
+// JSON returns a writer for JSON texts. It escapes the characters from 0x7f to 0x9f, since
+// encoding/json escapes only those below 0x20. The caller writes whole texts.
 func JSON(w io.Writer) io.Writer { return &Writer{w: w, escape: appendJSON} }
 
 func appendJSON(to []byte, r rune, encoded []byte) []byte {

@@ -2,7 +2,7 @@ package wire
 
 import "github.com/holdfast-mq/holdfast/internal/bookmark"
 
-// The values of an ack's status and level.
+// The values of status and level in an ack.
 const (
 	StatusSuccess = "success"
 	StatusFailure = "failure"
@@ -15,52 +15,53 @@ const (
 //	{"c":"ack","cid":…,"query_id":…,"a":…,"s":…,"bm":…,"status":…,"reason":…,"sub_id":…,"version":…,
 //	 "level":…,"gap":…,"sync":…,"parts":…,"sum":…}
 //
-// A bookmark or gap longer than PartBytes goes in parts, first those of the
-// bookmark, each a frame before that one; only then it has parts and sum:
+// Without s, bm follows sub_id.
+//
+// A bookmark or gap longer than PartBytes is split. Each part is a frame of its own before the
+// ack, and the parts of the bookmark come first. Only then does the ack have parts and sum:
 //
 //	{"c":"ack","cid":…,"a":…,"status":…,"sub_id":…,"bm":…,"gap":…,"part":…}
 //
-// Without s, bm stands behind sub_id. An ack that has a client name, that of a
-// logon, is in another order:
+// A logon ack, which is an ack with a client name, has another order of keys:
 //
 //	{"c":"ack","cid":…,"s":…,"bm":…,"client_name":…,"a":…,"status":…,"reason":…,"version":…,
 //	 "ext":"1","have":…,"max":…,"catching_up":"true","carried":…,
-//	 "instance":…,"peers":…,"sync":…,"clock":…}
+//	 "instance":…,"peers":…,"sync":…,"cluster":…,"incarnation":…,"lost":…,"clock":…}
 type AckMessage struct {
 	CommandID   string            // cid
-	Type        AckType           // a: one
+	Type        AckType           // a: one type
 	Success     bool              // status
 	Reason      string            // reason
 	Sequence    uint64            // s, written if HasSequence
-	HasSequence bool              // also where Sequence is 0
+	HasSequence bool              // write s, also if Sequence is 0
 	Bookmark    string            // bm
-	Mark        bookmark.Bookmark // bm, if Bookmark is empty
-	ClientName  string            // client_name: a logon's ack
+	Mark        bookmark.Bookmark // bm if Bookmark is empty
+	ClientName  string            // client_name: this is a logon ack
 	SubID       string            // sub_id
 	QueryID     string            // query_id
 	Version     string            // version
 
 	// Our extensions.
-	Ext        bool   // ext: logon ack of an extended session; Have and Max are written
+	Ext        bool   // ext: a logon ack of an extended session; Have and Max are written
 	Have       uint64 // have
 	Max        uint64 // max
 	CatchingUp bool   // catching_up
-	Carried    string // carried, written if HasCarried
-	HasCarried bool   // also where Carried is empty
-	Instance   string // instance, written with Peers if it is not empty
+	Carried    string // carried, if HasCarried
+	HasCarried bool   // write carried, also if it is empty
+	Instance   string // instance; Peers is written with it, unless Instance is empty
 	Peers      string // peers
-	Single     bool   // level single
+	Single     bool   // level: single
 	Gap        string // gap
 	Sync       string // sync
 
-	// Of a logon's ack, left out if empty.
+	// Of a logon ack; left out if empty or 0.
 	Cluster     string // cluster
 	Incarnation uint64 // incarnation
 	Lost        []Span // lost
-	Clock       uint64 // clock; 0: not written
+	Clock       uint64 // clock
 }
 
-// AppendTo appends the frame, or the frames.
+// AppendTo appends the frame, or all frames if the ack is split.
 func (a *AckMessage) AppendTo(dst []byte) []byte {
 	if len(a.Bookmark) > PartBytes || len(a.Gap) > PartBytes {
 		return a.appendInParts(dst)
@@ -68,7 +69,7 @@ func (a *AckMessage) AppendTo(dst []byte) []byte {
 	return a.appendLast(dst, splitter{})
 }
 
-// appendInParts appends the frames of an ack that is too long for one.
+// appendInParts appends the frames of an ack that is too long for one frame.
 func (a *AckMessage) appendInParts(dst []byte) []byte {
 	var parts splitter
 	frame := AckMessage{CommandID: a.CommandID, Type: a.Type, Success: a.Success, SubID: a.SubID}
@@ -169,7 +170,7 @@ func (a *AckMessage) appendExt(dst []byte) []byte {
 		dst = appendQuoted(dst, a.Peers)
 	}
 	if a.ClientName == "" {
-		return dst // it stands among the others
+		return dst // sync was written before
 	}
 	dst = appendText(dst, `,"sync":`, a.Sync)
 	dst = appendText(dst, `,"cluster":`, a.Cluster)

@@ -2,10 +2,10 @@ package wire
 
 import "bytes"
 
-// An AckType is one kind of ack; several are or-ed where a command asks for them.
+// An AckType is one type of ack, or several types or-ed where a command asks for them.
 type AckType uint8
 
-// The ack types, with the bits of client enumerations.
+// The ack types. The values are those of the protocol's client libraries.
 const (
 	AckReceived  AckType = 1
 	AckParsed    AckType = 2
@@ -15,7 +15,7 @@ const (
 	AckStats     AckType = 32
 )
 
-// ackNames is in the order in which lists are written.
+// ackNames is in the order in which a list is written.
 var ackNames = [...]struct {
 	ack  AckType
 	name string
@@ -28,7 +28,7 @@ var ackNames = [...]struct {
 	{AckStats, "stats"},
 }
 
-// AppendText appends the comma list of the types in a: nothing if there are none.
+// AppendText appends the types in a as a comma list.
 func (a AckType) AppendText(dst []byte) []byte {
 	start := len(dst)
 	for _, n := range &ackNames {
@@ -43,14 +43,13 @@ func (a AckType) AppendText(dst []byte) []byte {
 	return dst
 }
 
-// String returns the comma list of the types in a.
+// String returns the types in a as a comma list.
 func (a AckType) String() string { return string(a.AppendText(nil)) }
 
-// ParseAcks parses a comma list of ack types. Names it doesn't know, "none"
-// among them, ask for nothing.
+// ParseAcks parses a comma list of ack types. It ignores unknown names, and "none".
 func ParseAcks(text []byte) AckType {
 	if ack := parseAck(text); ack != 0 {
-		return ack // mostly it is one
+		return ack // usually the list has one type
 	}
 	var acks AckType
 	for name := range bytes.SplitSeq(text, comma) {

@@ -7,32 +7,32 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/record"
 )
 
-// batchHeader is the header of a batch: publishes as records, which ask for persisted
-// acks. It is of our extensions, C→S.
+// batchHeader is the header of a batch, C→S. A batch is one of our extensions: several
+// publishes that ask for persisted acks, as records.
 //
 //	{"c":"batch"}records
 //
-// Each record (package record) stands behind its length, 4 bytes, little endian.
+// The length of each record (package record) precedes it: 4 bytes, little endian.
 const (
 	batchName   = "batch"
 	batchHeader = `{"c":"` + batchName + `"}`
 )
 
-// BatchRoom is what a batch has beside its records.
+// BatchRoom is the number of bytes in a batch beside its records.
 const BatchRoom = len(batchHeader)
 
-// BeginBatch appends the start of a batch's frame.
+// BeginBatch appends the start of the frame of a batch.
 func BeginBatch(dst []byte) []byte {
 	return append(append(dst, 0, 0, 0, 0), batchHeader...)
 }
 
-// EndBatch sets the length of the batch's frame that begins at start, to the end of b.
+// EndBatch sets the length of the batch whose frame begins at start and ends with b.
 func EndBatch(b []byte, start int) {
 	setLength(b, start)
 }
 
-// TakePublish takes the first record from what is left of a batch, which r shares memory
-// with, and makes m the publish that it is. More is false if nothing was left.
+// TakePublish takes the first record from the unread rest of a batch and makes m the publish in
+// it. r shares memory with batch. more is false if nothing was left.
 func (m *Message) TakePublish(batch []byte, r *record.Record) (rest []byte, more bool, err error) {
 	if len(batch) == 0 {
 		return nil, false, nil
@@ -54,5 +54,5 @@ func (m *Message) TakePublish(batch []byte, r *record.Record) (rest []byte, more
 	return rest, true, nil
 }
 
-// ErrBatch reports what is not a batch.
+// ErrBatch reports a malformed batch.
 var ErrBatch = errors.New("malformed batch")

@@ -24,8 +24,8 @@ const (
 	GroupBegin
 	GroupEnd
 	OOF
-	Batch   // of our extensions
-	Stretch // likewise
+	Batch   // one of our extensions
+	Stretch // one of our extensions
 )
 
 var commandNames = [...]string{
@@ -60,7 +60,7 @@ func (c Command) String() string {
 	return commandNames[Unknown]
 }
 
-// ParseCommand returns the command of that name, or Unknown.
+// ParseCommand returns the command with the name text, or Unknown.
 func ParseCommand(text []byte) Command {
 	switch string(text) {
 	case "p", "publish":

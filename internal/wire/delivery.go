@@ -6,7 +6,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 )
 
-// A Delivery is a publish, S→C: once per connection, with the ids of all its
+// A Delivery is a publish, S→C. A connection gets it once, with the ids of all its
 // subscriptions that match.
 //
 //	{"c":"p","t":…,"bm":"p|s|","ts":…,"x":…,"user_id":…,"sids":"1,4","k":…}body
@@ -38,7 +38,7 @@ func (d *Delivery) AppendTo(dst []byte) []byte {
 	return endFrame(dst, start, d.Body)
 }
 
-// appendBookmark appends the field of a bookmark, unless it is zero.
+// appendBookmark appends a bookmark as bm, unless it is zero.
 func appendBookmark(dst []byte, b bookmark.Bookmark) []byte {
 	if b.IsZero() {
 		return dst

@@ -7,13 +7,13 @@ import (
 	"unicode/utf8"
 )
 
-// The letters of the escapes that have one, and what each means.
+// escapes are the letters of the short escapes, escaped their meanings in the same order.
 const (
 	escapes = `"\/bfnrt`
 	escaped = "\"\\/\b\f\n\r\t"
 )
 
-// unescape is quoted for text that has an escape, the first of them at b[first].
+// unescape is like quoted, for a text whose first escape is at b[first].
 func (m *Message) unescape(b []byte, i, first int) (text []byte, end int, err error) {
 	from := len(m.scratch)
 	out := append(m.scratch, b[i+1:first]...)
@@ -36,8 +36,8 @@ func (m *Message) unescape(b []byte, i, first int) (text []byte, end int, err er
 	return nil, 0, &HeaderError{i, "no closing quote"}
 }
 
-// appendUnescaped appends what the escape means that b begins with, and returns
-// how long the escape is, 0 if it is none.
+// appendUnescaped appends the meaning of the escape at the start of b, and returns the length
+// of the escape. The length is 0 if b does not begin with an escape.
 func appendUnescaped(dst, b []byte) ([]byte, int) {
 	if i := strings.IndexByte(escapes, byteAt(b, 1)); i >= 0 {
 		return append(dst, escaped[i]), 2
@@ -51,10 +51,10 @@ func appendUnescaped(dst, b []byte) ([]byte, int) {
 			return utf8.AppendRune(dst, pair), 12
 		}
 	}
-	return utf8.AppendRune(dst, r), 6 // half a pair becomes U+FFFD
+	return utf8.AppendRune(dst, r), 6 // half a surrogate pair becomes U+FFFD
 }
 
-// hexEscape returns the number in the \uXXXX that b begins with, or -1.
+// hexEscape returns the number in the \uXXXX at the start of b, or -1.
 func hexEscape(b []byte) rune {
 	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
 		return -1
@@ -66,8 +66,7 @@ func hexEscape(b []byte) rune {
 	return rune(r)
 }
 
-// appendQuoted appends s in quotes. Bytes from 0x80 on are taken for UTF-8 and
-// copied.
+// appendQuoted appends s in quotes. It copies bytes from 0x80 on, as part of UTF-8.
 func appendQuoted[T string | []byte](dst []byte, s T) []byte {
 	dst = append(dst, '"')
 	from := 0
@@ -90,10 +89,10 @@ func appendEscape(dst []byte, c byte) []byte {
 	return append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
 }
 
-// The functions below write a pair, with the comma before it. Each is given
-// the comma, the key in quotes and the colon.
+// The functions below append a pair of key and value. Their argument key is the comma before
+// the pair, the key in quotes, and the colon.
 
-// appendText leaves the pair out if the text is empty.
+// appendText appends nothing if the text is empty.
 func appendText[T string | []byte](dst []byte, key string, s T) []byte {
 	if len(s) == 0 {
 		return dst
@@ -102,7 +101,7 @@ func appendText[T string | []byte](dst []byte, key string, s T) []byte {
 	return appendQuoted(dst, s)
 }
 
-// appendNumber leaves the pair out if there is no such number.
+// appendNumber appends nothing if has is false.
 func appendNumber(dst []byte, key string, n uint64, has bool) []byte {
 	if !has {
 		return dst
@@ -111,7 +110,7 @@ func appendNumber(dst []byte, key string, n uint64, has bool) []byte {
 	return strconv.AppendUint(dst, n, 10)
 }
 
-// appendAcks leaves the pair out if no ack is asked for.
+// appendAcks appends nothing if acks is empty.
 func appendAcks(dst []byte, acks AckType) []byte {
 	if acks == 0 {
 		return dst

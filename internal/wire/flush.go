@@ -1,7 +1,7 @@
 package wire
 
-// A FlushCommand is a flush, C→S: its ack comes after those of all commands
-// before it.
+// A FlushCommand is a flush, C→S. The server sends its ack after the acks of all earlier
+// commands.
 //
 //	{"c":"flush","cid":…,"a":…}
 type FlushCommand struct {

@@ -7,25 +7,25 @@ import (
 )
 
 const (
-	prefixLen = 4        // bytes of a frame's length
-	minBuffer = 4 << 10  // of a connection that says little
-	maxBuffer = 64 << 10 // beyond it only for a frame that is larger, and no longer
-	maxEmpty  = 100      // reads in a row that return nothing and no error
+	prefixLen = 4        // bytes of the length before each frame
+	minBuffer = 4 << 10  // initial size of the buffer
+	maxBuffer = 64 << 10 // a larger buffer is used only for one frame that needs it
+	maxEmpty  = 100      // reads in a row that return neither bytes nor an error
 )
 
-// A Reader reads frames from a connection. After an error of the connection
-// that goes by, such as a deadline, the call can be repeated; nothing is lost.
-// It isn't safe for concurrent use.
+// A Reader reads frames from a connection. If a call fails with a temporary error of the
+// connection, such as a deadline, it can be repeated without loss. A Reader is not safe for
+// concurrent use.
 type Reader struct {
 	conn io.Reader
 	max  int
-	hold func(bytes int) bool // nil: the buffer may be of any size
+	hold func(bytes int) bool // nil: the buffer may have any size
 
 	buf        []byte
-	start, end int    // what was read and isn't used yet is buf[start:end]
-	filled     bool   // the last read found as much as there was room for
-	tooLarge   uint32 // size of the frame at start, if it is beyond max
-	skip       int64  // bytes to pass over before the next frame
+	start, end int    // buf[start:end] was read and is not used yet
+	filled     bool   // the last read filled the room that it was given
+	tooLarge   uint32 // length of the frame at start, if it is beyond max; otherwise 0
+	skip       int64  // bytes to skip before the next frame
 }
 
 // NewReader returns a reader that refuses frames longer than max bytes.
@@ -33,20 +33,22 @@ func NewReader(r io.Reader, max int) *Reader {
 	return &Reader{conn: r, max: max}
 }
 
-// ErrBuffer reports a frame for which the buffer may not grow.
+// ErrBuffer reports that the buffer may not grow enough for the next frame.
 var ErrBuffer = errors.New("wire: no memory for a longer frame")
 
-// Account has hold called with how much larger or smaller the buffer is to become. If
-// it returns false for one that grows, Next returns ErrBuffer.
+// Account sets a function that is called before the buffer changes its size, with the
+// difference in bytes. If hold returns false for a buffer that grows, Next returns ErrBuffer.
 func (r *Reader) Account(hold func(bytes int) bool) { r.hold = hold }
 
-// Limit makes max the limit from the next frame on.
+// Limit sets the limit for the following frames, in bytes.
 func (r *Reader) Limit(max int) { r.max = max }
 
-// Next returns the next frame's content, without its length prefix, valid
-// until the next call. Empty frames are passed over. A frame beyond the limit
-// is a *TooLargeError, before any memory is taken for it. The end of the
-// connection is io.EOF between two frames and io.ErrUnexpectedEOF within one.
+// Next returns the content of the next frame, without the length prefix. The result is valid
+// until the next call. Empty frames are skipped. For a frame beyond the limit, Next returns a
+//
+//	TooLargeError before it takes any memory for the frame. At the end of the connection the error
+//
+// is io.EOF between two frames, and io.ErrUnexpectedEOF within a frame.
 func (r *Reader) Next() ([]byte, error) {
 	if err := r.passOver(); err != nil {
 		return nil, err
@@ -72,9 +74,9 @@ func (r *Reader) Next() ([]byte, error) {
 	}
 }
 
-// NextTooLarge, after Next returned a *TooLargeError, reads and returns only
-// the header (up to MaxHeader bytes) of that frame, valid until the next call,
-// and has Next skip its body, so that the reader can go on (R14).
+// NextTooLarge reads only the header of a frame for which Next has returned a *TooLargeError,
+// up to MaxHeader bytes. The result is valid until the next call. The next call of Next skips
+// the body, so that the session can go on (R14).
 func (r *Reader) NextTooLarge() (header []byte, err error) {
 	if r.tooLarge == 0 {
 		panic("BUG: NextTooLarge without a frame that is too large")
@@ -94,10 +96,10 @@ func (r *Reader) NextTooLarge() (header []byte, err error) {
 	return header[:end:end], nil
 }
 
-// Buffered returns how many bytes can be read without waiting for the connection.
+// Buffered returns the number of bytes that were read and not returned yet.
 func (r *Reader) Buffered() int { return r.end - r.start }
 
-// passOver drops the rest of a frame that was too large.
+// passOver skips the rest of a frame that was too large.
 func (r *Reader) passOver() error {
 	for r.skip > 0 {
 		if r.start == r.end {
@@ -114,7 +116,7 @@ func (r *Reader) passOver() error {
 	return nil
 }
 
-// fill reads until buf[start:] holds n bytes.
+// fill reads until buf[start:end] holds n bytes.
 func (r *Reader) fill(n int) error {
 	for r.end-r.start < n {
 		if err := r.read(n); err == io.EOF && r.end > r.start {
@@ -126,7 +128,7 @@ func (r *Reader) fill(n int) error {
 	return nil
 }
 
-// read reads once from the connection, for one who waits for n bytes.
+// read reads once from the connection. n is the number of bytes that the caller needs.
 func (r *Reader) read(n int) error {
 	if !r.makeRoom(n) {
 		return ErrBuffer
@@ -137,7 +139,7 @@ func (r *Reader) read(n int) error {
 		r.end += got
 		r.filled = got == len(room)
 		if got > 0 {
-			return nil // the error will come again
+			return nil // an error that came with the bytes comes again with the next read
 		}
 		if err != nil {
 			return err
@@ -146,9 +148,9 @@ func (r *Reader) read(n int) error {
 	return io.ErrNoProgress
 }
 
-// makeRoom makes room behind what has been read. The buffer is no longer than
-// twice what has really arrived, or maxBuffer, whatever length a frame claims, and no
-// longer than a frame that is longer than that. False: it may not grow.
+// makeRoom makes room behind the bytes that were read, and reports whether it could. A frame
+// can claim any length, so the buffer at most doubles, after received bytes have filled it.
+// Above maxBuffer it grows only up to n, the length of the frame.
 func (r *Reader) makeRoom(n int) bool {
 	have := r.end - r.start
 	size := len(r.buf)
@@ -166,7 +168,7 @@ func (r *Reader) makeRoom(n int) bool {
 	return true
 }
 
-// resize moves what is left to a buffer of another size. False: it may not be larger.
+// resize moves the unused bytes to a buffer of another size. It returns false if hold refused.
 func (r *Reader) resize(size int) bool {
 	if r.hold != nil && !r.hold(size-len(r.buf)) {
 		return false
@@ -175,21 +177,21 @@ func (r *Reader) resize(size int) bool {
 	return true
 }
 
-// move moves what is left to the start of a buffer.
+// move moves the unused bytes to the start of a buffer.
 func (r *Reader) move(to []byte) {
 	n := copy(to, r.buf[r.start:r.end])
 	r.buf, r.start, r.end = to, 0, n
 }
 
-// shrink lets go of a buffer that had grown for a large frame.
+// shrink releases a buffer that had grown for a large frame.
 func (r *Reader) shrink() {
 	if len(r.buf) > maxBuffer && r.end-r.start <= maxBuffer {
 		r.resize(maxBuffer)
 	}
 }
 
-// beginFrame appends room for a frame's length and the start of its header, with the id
-// of the command, if there is one. The frame begins at start.
+// beginFrame appends room for the length of a frame, and the start of its header: the command,
+// and the command id unless it is empty. start is the offset of the frame.
 func beginFrame(dst []byte, command, id string) (begun []byte, start int) {
 	start = len(dst)
 	dst = append(dst, 0, 0, 0, 0)
@@ -199,8 +201,8 @@ func beginFrame(dst []byte, command, id string) (begun []byte, start int) {
 	return appendText(dst, `,"cid":`, id), start
 }
 
-// endFrame ends the header, appends the body and sets the length of the frame
-// that begins at start.
+// endFrame ends the header of the frame that begins at start, appends the body, and sets the
+// length.
 func endFrame(dst []byte, start int, body []byte) []byte {
 	dst = append(dst, '}')
 	dst = append(dst, body...)
@@ -208,7 +210,7 @@ func endFrame(dst []byte, start int, body []byte) []byte {
 	return dst
 }
 
-// setLength sets the length of the frame that begins at start, to the end of b.
+// setLength sets the length of the frame that begins at start and ends with b.
 func setLength(b []byte, start int) {
 	binary.BigEndian.PutUint32(b[start:], uint32(len(b)-start-prefixLen))
 }

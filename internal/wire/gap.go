@@ -8,7 +8,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 )
 
-// A Gap is what of one publisher is no longer in the log: From to To, both included.
+// A Gap is a range of sequences of one publisher, From to To inclusive, that the log no longer
+// has.
 type Gap struct {
 	Publisher, From, To uint64
 }

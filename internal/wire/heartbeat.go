@@ -5,16 +5,17 @@ import (
 	"time"
 )
 
-// HeartbeatBeat are the options of a client's answer to a server's heartbeat. Those that
-// ask for heartbeats are HeartbeatStart's, and "stop" ends them.
+// HeartbeatBeat is the value of opts in a client's answer to a heartbeat of the server. The
+// other values are that of HeartbeatStart, which asks for heartbeats, and "stop", which ends
+// them.
 const HeartbeatBeat = "beat"
 
-// A HeartbeatCommand is a heartbeat, either way.
+// A HeartbeatCommand is a heartbeat, sent by either side.
 //
 //	{"c":"heartbeat","cid":…,"opts":"start,30","a":…}
 type HeartbeatCommand struct {
 	CommandID string
-	Options   string // HeartbeatStart(interval), HeartbeatBeat, "stop"; from a server nothing
+	Options   string // HeartbeatStart(interval), HeartbeatBeat or "stop"; empty from a server
 	Acks      AckType
 }
 
@@ -26,8 +27,8 @@ func (c *HeartbeatCommand) AppendTo(dst []byte) []byte {
 	return endFrame(dst, start, nil)
 }
 
-// HeartbeatStart returns the options that ask for heartbeats at an interval,
-// rounded up to whole seconds.
+// HeartbeatStart returns the options that ask for a heartbeat every interval, rounded up to
+// whole seconds.
 func HeartbeatStart(interval time.Duration) string {
 	seconds := max(1, (int64(interval)+int64(time.Second)-1)/int64(time.Second))
 	return "start," + strconv.FormatInt(seconds, 10)

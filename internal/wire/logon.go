@@ -1,7 +1,6 @@
 package wire
 
-// extVersion is the value of ext, in a logon and its ack, of those who speak
-// our extensions.
+// extVersion is the value of ext in a logon or logon ack whose sender supports our extensions.
 const extVersion = "1"
 
 // A LogonCommand is a logon, C→S.
@@ -14,17 +13,18 @@ type LogonCommand struct {
 	Acks                                                                AckType
 	Options, Version                                                    string
 
-	Ext     bool // then the following are written, also if they are empty
+	Ext     bool // write the fields below, also those that are empty unless they say otherwise
 	Store   string
 	Counter uint64
 	Acked   uint64
 	Last    uint64
-	// Rejected may be empty, then it is left out.
+	// Rejected is left out if it is empty.
 	Rejected []Span
-	// Cluster and Incarnation are those that the stores have seen; left out if empty.
+	// Cluster and Incarnation are the last ones that the client's stores have met. They are
+	// left out if empty.
 	Cluster     string
 	Incarnation uint64
-	Sent        uint64 // 0 is left out, as is that of Clock
+	Sent        uint64 // left out if 0, as is Clock
 	Clock       uint64
 }
 
@@ -57,6 +57,5 @@ func (c *LogonCommand) AppendTo(dst []byte) []byte {
 	return endFrame(dst, start, nil)
 }
 
-// IsExt reports whether m, a logon or its ack, says that its sender speaks our
-// extensions.
+// IsExt reports whether the sender of m, a logon or a logon ack, supports our extensions.
 func (m *Message) IsExt() bool { return string(m.Ext) == extVersion }

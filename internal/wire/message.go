@@ -1,18 +1,18 @@
 package wire
 
-// A Message is one frame as read: header fields and body. The byte slices
-// point into the frame (or into the Message's own scratch where the text held
-// an escape) and are valid as long as it is, until the next Parse. A field
-// that is absent is nil; one that is present and empty is not.
+// A Message is a frame that was read: the fields of its header, and its body. The byte slices
+// point into the frame, or into the scratch of the Message if the text had an escape. They are
+// valid as long as the frame is, and until the next Parse. A slice is nil if the key is absent,
+// and not nil if its value is empty.
 type Message struct {
 	Command     Command // c
-	CommandText []byte  // as it stood, for Unknown
+	CommandText []byte  // the name in the frame, for Unknown
 
 	CommandID     []byte  // cid
 	Topic         []byte  // t
-	Acks          AckType // a: all that were named
+	Acks          AckType // a: all types in the list
 	Sequence      uint64  // s
-	HasSequence   bool    // s is there
+	HasSequence   bool    // s is present
 	Bookmark      []byte  // bm
 	Filter        []byte  // filter
 	Options       []byte  // opts
@@ -22,14 +22,14 @@ type Message struct {
 	BatchSize     uint64  // bs
 	OrderBy       []byte  // orderby
 	TopN          uint64  // top_n
-	HasTopN       bool    // top_n is there
+	HasTopN       bool    // top_n is present
 	SOWKey        []byte  // k
 	SOWKeys       []byte  // sow_keys
 	Expiration    uint64  // e
-	HasExpiration bool    // e is there
+	HasExpiration bool    // e is present
 	CorrelationID []byte  // x
 	Length        uint64  // l
-	HasLength     bool    // l is there
+	HasLength     bool    // l is present
 	Timestamp     []byte  // ts
 	ClientName    []byte  // client_name
 	UserID        []byte  // user_id
@@ -46,42 +46,42 @@ type Message struct {
 
 	// Our extensions.
 	Ext        []byte // ext
-	Store      []byte // store: id of the store's life
-	Counter    uint64 // n: logon counter
+	Store      []byte // store: the id of the store's life
+	Counter    uint64 // n: the logon counter
 	Acked      uint64 // acked
 	Last       uint64 // last
-	Rejected   []byte // rejected: comma list of spans
+	Rejected   []byte // rejected: a comma list of spans
 	Have       uint64 // have
-	HasHave    bool   // have is there
+	HasHave    bool   // have is present
 	Max        uint64 // max
 	CatchingUp bool   // catching_up
-	Carried    []byte // carried: comma list of topic patterns
-	HasCarried bool   // carried is there
+	Carried    []byte // carried: a comma list of topic patterns
+	HasCarried bool   // carried is present
 	Level      []byte // level
 	Gap        []byte // gap
 	Instance   []byte // instance: the server's name
-	Peers      []byte // peers: comma list of instances
-	Sync       []byte // sync: how the instance stands to them
-	Part       uint64 // part: the number of this one, from 1
-	Parts      uint64 // parts: how many came before
-	Sum        uint64 // sum: over all parts
+	Peers      []byte // peers: a comma list of instances
+	Sync       []byte // sync: a syncstatus.Status
+	Part       uint64 // part: the number of this part, from 1
+	Parts      uint64 // parts: the number of parts before this frame
+	Sum        uint64 // sum: the checksum over all parts
 
-	Cluster     []byte // cluster: of the group
+	Cluster     []byte // cluster: the id of the group
 	Incarnation uint64 // incarnation: of the group
-	Lost        []byte // lost: comma list of spans
+	Lost        []byte // lost: a comma list of spans
 	Sent        uint64 // sent
 	Clock       uint64 // clock: of the group
 
-	Body []byte // behind the header
+	Body []byte // the bytes after the header
 
-	scratch []byte // unescaped text
+	scratch []byte // texts without their escapes
 }
 
 // Failed reports whether an ack is a failure.
 func (m *Message) Failed() bool { return string(m.Status) == StatusFailure }
 
-// text returns the field of that key, if its value is text taken as it is,
-// or nil. The second of two keys is a synonym that is read but not written.
+// text returns the field for a key whose value is plain text, or nil for other keys. The second
+// key of a case is a synonym that is read but never written.
 func (m *Message) text(key []byte) *[]byte {
 	switch string(key) {
 	case "t", "topic":
@@ -118,8 +118,7 @@ func (m *Message) text(key []byte) *[]byte {
 	return m.sessionText(key)
 }
 
-// sessionText is the part of text that belongs to logons and their acks, and
-// to our extensions.
+// sessionText is the part of text for logons, their acks, and our extensions.
 func (m *Message) sessionText(key []byte) *[]byte {
 	switch string(key) {
 	case "client_name":
@@ -158,8 +157,8 @@ func (m *Message) sessionText(key []byte) *[]byte {
 	return nil
 }
 
-// number returns the field of that key, if it is a number, or nil. has is the
-// field that says that it is present; if there is none, 0 is as absent.
+// number returns the field for a key whose value is a number, or nil for other keys. has is the
+// field that records that the key is present. If has is nil, an absent key and 0 mean the same.
 func (m *Message) number(key []byte) (n *uint64, has *bool) {
 	switch string(key) {
 	case "s", "seq":
@@ -198,7 +197,7 @@ func (m *Message) number(key []byte) (n *uint64, has *bool) {
 	return m.count(key), nil
 }
 
-// count is the part of number that belongs to stats acks.
+// count is the part of number for stats acks.
 func (m *Message) count(key []byte) *uint64 {
 	switch string(key) {
 	case "matches":

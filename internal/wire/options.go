@@ -11,10 +11,9 @@ import (
 	"time"
 )
 
-// Options splits an options string, "name,name=value,name=[a,b]", at the
-// commas outside brackets. It yields each name with its value, which is nil if
-// there is none, without blanks around them. Empty items, such as that behind
-// a trailing comma, are passed over.
+// Options splits an options string, "name,name=value,name=[a,b]", at the commas outside
+// brackets. It yields each name with its value, without blanks around them. The value is nil
+// for a name without "=". Options skips empty items, such as the one after a trailing comma.
 func Options(text []byte) iter.Seq2[[]byte, []byte] {
 	return func(yield func(name, value []byte) bool) {
 		for rest := text; len(rest) > 0; {
@@ -36,7 +35,7 @@ func Options(text []byte) iter.Seq2[[]byte, []byte] {
 	}
 }
 
-// itemEnd returns where the first comma outside brackets stands in text.
+// itemEnd returns the offset of the first comma outside brackets, or len(text).
 func itemEnd(text []byte) int {
 	depth := 0
 	for i, c := range text {
@@ -52,7 +51,7 @@ func itemEnd(text []byte) int {
 	return len(text)
 }
 
-// units are those of ParseInterval.
+// units are the units of an interval.
 var units = map[string]time.Duration{
 	"": time.Second, "ns": time.Nanosecond, "us": time.Microsecond, "ms": time.Millisecond, "s": time.Second,
 	"m": time.Minute, "h": time.Hour, "d": 24 * time.Hour, "w": 7 * 24 * time.Hour,
@@ -60,8 +59,8 @@ var units = map[string]time.Duration{
 
 var errInterval = errors.New("not a number and one of ns us ms s m h d w")
 
-// ParseInterval parses the value of an option that is an interval, such as
-// "100ms" or "2.5s". Without a unit it is seconds.
+// ParseInterval parses an option value that is an interval, such as "100ms" or "2.5s". The
+// default unit is the second.
 func ParseInterval(text []byte) (time.Duration, error) {
 	digits := bytes.IndexFunc(text, func(r rune) bool { return (r < '0' || r > '9') && r != '.' })
 	if digits < 0 {

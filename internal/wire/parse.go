@@ -7,13 +7,13 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 )
 
-// Parse parses one frame's content into m, forgetting what m held. For
-// Command SOW the records stand in m.Body, see NextRecord. It does not
-// allocate once m's scratch has grown. An error is a *HeaderError.
+// Parse parses the content of one frame into m and forgets the previous content of m. For the
+// command SOW, m.Body holds the records, see NextRecord. Parse does not allocate once the
+// scratch of m has grown. An error is a *HeaderError.
 func Parse(frame []byte, m *Message) error {
 	scratch := m.scratch[:0]
 	if cap(scratch) > 2*MaxHeader {
-		scratch = nil // one large bm; not to be kept for ever
+		scratch = nil // one large bm must not occupy memory for ever
 	}
 	*m = Message{}
 	m.scratch = scratch
@@ -25,8 +25,8 @@ func Parse(frame []byte, m *Message) error {
 	return nil
 }
 
-// parseHeader overlays m's fields with those of the header that b begins with,
-// and returns where it ends.
+// parseHeader sets fields of m from the header at the start of b, and returns the end of the
+// header. It leaves the other fields as they are.
 func (m *Message) parseHeader(b []byte) (end int, err error) {
 	i := skipBlanks(b, 0)
 	if byteAt(b, i) != '{' {
@@ -38,7 +38,7 @@ func (m *Message) parseHeader(b []byte) (end int, err error) {
 	}
 	limit := MaxHeader
 	for {
-		unlimited := 0 // bytes of this pair that don't count
+		unlimited := 0 // bytes of this pair that do not count towards the limit
 		i, unlimited, err = m.parsePair(b, i)
 		if err != nil {
 			return 0, err
@@ -59,7 +59,8 @@ func (m *Message) parseHeader(b []byte) (end int, err error) {
 	}
 }
 
-// parsePair parses the pair at b[i:] and returns where it ends.
+// parsePair parses the pair at b[i:] and returns its end. unlimited is the number of its bytes
+// that do not count towards the limit on headers.
 func (m *Message) parsePair(b []byte, i int) (end, unlimited int, err error) {
 	if byteAt(b, i) != '"' {
 		return 0, 0, &HeaderError{i, "no key in quotes"}
@@ -98,8 +99,8 @@ func (m *Message) parsePair(b []byte, i int) (end, unlimited int, err error) {
 	return end, 0, nil
 }
 
-// set sets a field that isn't plain text, and passes over unknown keys. A nil
-// value, which was null, is as absent.
+// set sets a field that is not plain text. It skips unknown keys. A value of nil stands for
+// null and leaves the field unset.
 func (m *Message) set(key, value []byte, at int) error {
 	switch string(key) {
 	case "c", "cmd":
@@ -130,7 +131,7 @@ func (m *Message) set(key, value []byte, at int) error {
 	return nil
 }
 
-// key is quoted for a text of few bytes.
+// key is like quoted, and faster for short texts.
 func (m *Message) key(b []byte, i int) (text []byte, end int, err error) {
 	for j := i + 1; j < len(b); j++ {
 		switch b[j] {
@@ -143,8 +144,8 @@ func (m *Message) key(b []byte, i int) (text []byte, end int, err error) {
 	return nil, 0, &HeaderError{i, "no closing quote"}
 }
 
-// quoted returns the text between the quote at b[i] and the next one, and
-// where what follows that begins.
+// quoted returns the text between the quote at b[i] and the next quote, and the offset behind
+// that quote.
 func (m *Message) quoted(b []byte, i int) (text []byte, end int, err error) {
 	j := textEnd(b, i+1)
 	if j == len(b) {
@@ -156,8 +157,8 @@ func (m *Message) quoted(b []byte, i int) (text []byte, end int, err error) {
 	return b[i+1 : j : j], j + 1, nil
 }
 
-// textEnd returns where the first quote or backslash stands in b[i:], or len(b).
-// It looks at eight bytes at a time: this is where parsing spends its time.
+// textEnd returns the offset of the first quote or backslash in b[i:], or len(b). It examines
+// eight bytes at a time, because most of the time of parsing is spent here.
 func textEnd(b []byte, i int) int {
 	for ; i+8 <= len(b); i += 8 {
 		word := binary.LittleEndian.Uint64(b[i:])
@@ -171,13 +172,13 @@ func textEnd(b []byte, i int) int {
 	return i
 }
 
-const ones = 0x0101010101010101 // times a byte: eight of it
+const ones = 0x0101010101010101 // times a byte: a word with that byte eight times
 
-// zeroBytes returns a word whose lowest bit that is set stands in the lowest
-// byte of x that is zero; 0 if there is none.
+// zeroBytes returns a word whose lowest set bit is in the lowest zero byte of x. It returns 0
+// if x has no zero byte.
 func zeroBytes(x uint64) uint64 { return (x - ones) &^ x & (ones << 7) }
 
-// bare returns a value without quotes; nil for null.
+// bare parses a value without quotes. It returns nil for null.
 func bare(b []byte, i int) (text []byte, end int, err error) {
 	end = i
 scan:
@@ -206,7 +207,7 @@ func skipBlanks(b []byte, i int) int {
 	return i
 }
 
-// byteAt returns b[i], or 0, which stands nowhere in the syntax, at the end.
+// byteAt returns b[i], or 0 at the end of b. The syntax has no zero byte.
 func byteAt(b []byte, i int) byte {
 	if i < len(b) {
 		return b[i]
@@ -214,8 +215,8 @@ func byteAt(b []byte, i int) byte {
 	return 0
 }
 
-// headerEnd returns how long the header is that b begins with, or -1 if it
-// doesn't end in b: the first closing brace outside quotes ends it.
+// headerEnd returns the length of the header at the start of b, or -1 if the header does not
+// end in b. The header ends at the first closing brace outside quotes.
 func headerEnd(b []byte) int {
 	inText := false
 	for i := 0; i < len(b); i++ {

@@ -11,31 +11,30 @@ import (
 )
 
 const (
-	// PartBytes is how much of a vector, or of a list of gaps, stands in one
-	// frame: what is longer goes in parts, whatever length of frame the other
-	// side takes.
+	// PartBytes is the longest part of a vector or of a list of gaps in one frame, in bytes. A
+	// longer text is split, whatever frame length the other side accepts.
 	PartBytes = 32 << 10
 
-	// MaxVector is how many publishers a vector that comes in parts may name.
+	// MaxVector is the largest number of publishers in a vector that comes in parts.
 	MaxVector = 1 << 20
 )
 
-// longestEntry bounds what one publisher takes in a vector or a list of gaps, in
-// bytes, with its comma.
+// longestEntry is the largest size in bytes of one entry of a vector or of a list of gaps,
+// comma included.
 const longestEntry = 64
 
 var (
-	// ErrParts reports a vector that was not put together: a part of it is missing,
-	// or parts of two are mixed up.
+	// ErrParts reports a vector that could not be assembled: a part is missing, or parts of two
+	// vectors are mixed up.
 	ErrParts = errors.New("wire: vector in parts is incomplete")
-	// ErrVectorTooLong reports a vector in parts that names too many publishers.
+	// ErrVectorTooLong reports a vector in parts that has too many publishers.
 	ErrVectorTooLong = errors.New("wire: vector in parts names too many publishers")
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// CutPart returns the entries that text, a comma list, begins with and that are
-// not longer than PartBytes, and what follows the comma behind them.
+// CutPart cuts the comma list text behind as many entries as fit into PartBytes. rest is the
+// list after the comma, and empty if all of text fits.
 func CutPart(text string) (part, rest string) {
 	if len(text) <= PartBytes {
 		return text, ""
@@ -47,13 +46,13 @@ func CutPart(text string) (part, rest string) {
 	return text[:end], text[end+1:]
 }
 
-// A splitter writes the frames that come before the last one of a text in parts.
+// A splitter writes all frames of a split text except the last one.
 type splitter struct {
-	parts uint64 // so far
-	sum   uint32 // of all, the last one's included
+	parts uint64 // number of parts so far
+	sum   uint32 // over all parts, the last one included
 }
 
-// cut has frame called with all parts of text but the last, and returns that.
+// cut calls frame with each part of text except the last part, and returns the last part.
 func (s *splitter) cut(text string, frame func(part string, n uint64)) (last string) {
 	for {
 		part, rest := CutPart(text)
@@ -69,7 +68,7 @@ func (s *splitter) cut(text string, frame func(part string, n uint64)) (last str
 
 func (s *splitter) add(part string) { s.sum = crc32.Update(s.sum, castagnoli, []byte(part)) }
 
-// appendEnd appends what the last frame says of the parts before it.
+// appendEnd appends parts and sum to the header of the last frame, if there were parts.
 func (s *splitter) appendEnd(dst []byte) []byte {
 	if s.parts == 0 {
 		return dst
@@ -78,20 +77,19 @@ func (s *splitter) appendEnd(dst []byte) []byte {
 	return appendNumber(dst, `,"sum":`, uint64(s.sum), true)
 }
 
-// An Assembly puts the values of bm and gap together that come in parts. It keeps
-// one text at a time; a first part begins it anew. The zero Assembly is ready.
+// An Assembly assembles the values of bm and gap from parts. It holds one text at a time, and a
+// part with the number 1 discards the previous text. The zero Assembly is ready for use.
 type Assembly struct {
 	id            []byte
 	parts         uint64
 	sum           uint32
 	entries       int
 	bookmark, gap []byte
-	err           error // why it will not be complete
+	err           error // the reason why the text cannot be completed
 }
 
-// Add takes in a part, a message whose Part is not 0. most bounds the entries of
-// all parts; 0: any number. It returns false, and keeps nothing, when there are
-// more.
+// Add adds a part, that is a message whose Part is not 0. most limits the number of entries
+// over all parts; 0 means no limit. Beyond the limit, Add drops the text and returns false.
 func (a *Assembly) Add(m *Message, most int) bool {
 	if m.Part == 1 {
 		*a = Assembly{id: bytes.Clone(m.CommandID)}
@@ -112,7 +110,7 @@ func (a *Assembly) Add(m *Message, most int) bool {
 	return true
 }
 
-// Size returns how many bytes are kept.
+// Size returns the number of bytes that the Assembly holds.
 func (a *Assembly) Size() int { return cap(a.bookmark) + cap(a.gap) }
 
 func (a *Assembly) take(m *Message) {
@@ -132,9 +130,9 @@ func (a *Assembly) append(whole *[]byte, part []byte) {
 	*whole = append(*whole, part...)
 }
 
-// Complete ends the parts with the message that says how many there are, whose
-// Bookmark and Gap it makes whole; one that says nothing of parts stays as it is.
-// Whatever was kept is let go.
+// Complete adds the last frame, whose Parts and Sum describe the parts before it, and sets its
+// Bookmark and Gap to the whole texts. A message without Parts stays as it is. The Assembly is
+// empty afterwards.
 func (a *Assembly) Complete(m *Message) error {
 	was := *a
 	*a = Assembly{}

@@ -6,16 +6,16 @@ import "strconv"
 //
 //	{"c":"p","cid":…,"t":…,"a":…,"s":…,"e":…,"x":…,"k":…}body
 //
-// As with every command, AppendTo appends one whole frame, length prefix
-// included, and doesn't allocate if dst has room. Empty texts and zero numbers
-// are left out unless a field says otherwise.
+// AppendTo of this and of every other command appends one whole frame with its length prefix,
+// and does not allocate if dst has room. Empty texts and zero numbers are left out, unless a
+// field says otherwise.
 type PublishCommand struct {
 	Delta         bool
 	CommandID     string
 	Topic         string
 	Acks          AckType
 	Sequence      uint64
-	SequenceID    bool   // cid is the sequence; then CommandID is empty
+	SequenceID    bool   // write the sequence as cid; CommandID is empty then
 	Expiration    uint64 // written only if HasExpiration
 	HasExpiration bool
 	CorrelationID string

@@ -1,8 +1,8 @@
 package wire
 
-// Reasons of acks, as they stand on the wire. Of the first group the text is
-// the protocol's own; of the second it isn't published anywhere and the text
-// here is a likely one; the third are our extensions.
+// The reasons of acks, as they are on the wire. The texts of the first group are those of the
+// protocol. The texts of the second group are not published anywhere, and these are likely
+// ones. The others are our extensions.
 const (
 	ReasonAuthFailure    = "auth failure"
 	ReasonNotEntitled    = "not entitled"
@@ -24,14 +24,14 @@ const (
 	ReasonLogonRequired      = "logon required"
 
 	ReasonPublishGap       = "publish gap"        // R4
-	ReasonUnknown          = "outcome unknown"    // R1: nobody can say what has become of a message that is sent again
-	ReasonDiskFull         = "disk full"          // R7, for now: the session ends, nothing is rejected
+	ReasonUnknown          = "outcome unknown"    // R1: the fate of a message that is sent again cannot be known
+	ReasonDiskFull         = "disk full"          // R7: a passing state; the session ends, and no message is rejected
 	ReasonNotReplicated    = "not replicated"     // R3, with success
 	ReasonBookmarkNotFound = "bookmark not found" // R9
-	ReasonClosed           = "publisher closed"   // R10: nothing of these comes any more up to where bm names them
-	ReasonDiverged         = "publisher diverged" // R11: nothing of this life is taken any more, bm names its first number that is not proven equal
-	ReasonIncarnation      = "incarnation"        // R10: the client has seen a later one of the group, or the group has one
-	ReasonOtherPublisher   = "publisher id taken" // R10: of another publisher, perhaps under another name
+	ReasonClosed           = "publisher closed"   // R10: the publishers in bm send nothing at or below their sequences there any more
+	ReasonDiverged         = "publisher diverged" // R11: nothing more is taken of this life; bm has its first sequence that is not proven equal
+	ReasonIncarnation      = "incarnation"        // R10: the client has met a later incarnation of the group, or the group has one
+	ReasonOtherPublisher   = "publisher id taken" // R10: the id belongs to another publisher, perhaps under another name
 
 	ReasonVectorIncomplete = "vector in parts is incomplete"             // R9
 	ReasonVectorTooLong    = "vector in parts names too many publishers" // R9

@@ -2,14 +2,14 @@ package wire
 
 import "io"
 
-// NextRecord parses the first record of body, the body of a sow frame or what
-// an earlier call left of it, and returns what is left. rec becomes what outer
-// is, overlaid with the record's own header; its Body is the record's. At the
-// end of body the error is io.EOF.
+// NextRecord parses the first record of body. body is the body of a sow frame, or the rest that
+// an earlier call returned. rec gets the fields of outer, overlaid with the fields of the
+// record's own header, and the body of the record. rest is the part of body after the record.
+// At the end of body the error is io.EOF.
 //
 //	N | outer header | record header | record body | record header | record body | …
 //
-// Each record header has the length of its body, l. rec must not be outer.
+// Each record header has the length of its record body, l. rec and outer must be different.
 func NextRecord(body []byte, outer, rec *Message) (rest []byte, err error) {
 	if len(body) == 0 {
 		return nil, io.EOF

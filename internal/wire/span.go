@@ -8,14 +8,14 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 )
 
-// MaxSpans bounds the spans of one logon. A client that has more to state does
-// so in later logons.
+// MaxSpans is the largest number of spans in one logon. A client that has more of them states
+// the others in later logons.
 const MaxSpans = 256
 
-// A Span is the sequences From to To of a publisher, both included.
+// A Span is a range of sequences of one publisher, From to To inclusive.
 type Span struct{ From, To uint64 }
 
-// AppendSpans appends the value of the key rejected: "from-to,…".
+// AppendSpans appends a comma list of spans, "from-to,…", the value of rejected or lost.
 func AppendSpans(dst []byte, spans []Span) []byte {
 	for i, s := range spans {
 		if i > 0 {
@@ -28,14 +28,14 @@ func AppendSpans(dst []byte, spans []Span) []byte {
 	return dst
 }
 
-// ParseSpans parses the value of the key rejected: at most MaxSpans spans, in
-// order, none of which touches the next.
+// ParseSpans parses a comma list of at most MaxSpans spans. They must be in order, with at
+// least one sequence between two of them.
 func ParseSpans(text []byte) ([]Span, error) {
 	if len(text) == 0 {
 		return nil, nil
 	}
 	var spans []Span
-	next := uint64(1) // lowest that may follow
+	next := uint64(1) // the lowest number with which the next span may begin
 	for item := range bytes.SplitSeq(text, comma) {
 		from, to, _ := bytes.Cut(item, []byte("-"))
 		f, ok := bookmark.ParseUint(from)

@@ -8,42 +8,45 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/record"
 )
 
-// stretchName is the command of a stretch: deliveries as records, all of them for the
-// same subscriptions. It is of our extensions, S→C.
+// stretchName is the command of a stretch, S→C. A stretch is one of our extensions: several
+// deliveries to the same subscriptions, as records.
 //
 //	{"c":"stretch","sids":"1,4"}entries
 //
-// An entry is the length of what follows of it, 4 bytes, the time when the server took
-// the message, 8 bytes, microseconds since the Unix epoch, 0 if no subscription asked for it,
-// both little endian, and the record (package record), without the check of its publisher.
+// An entry has three parts: the length of the rest of the entry, 4 bytes; the time at which the
+// server took the message, 8 bytes, in microseconds since the Unix epoch, or 0 if no
+// subscription asked for it; and the record (package record), without the check of its
+// publisher. The numbers are little endian.
 const stretchName = "stretch"
 
-// MaxStretch is the longest stretch that is written, its length included: it fits into
-// the buffer of a reader. A message that does not fit is a [Delivery].
+// MaxStretch is the length in bytes of the longest stretch that is written, its length prefix
+// included. Such a stretch fits into the buffer of a reader. A message that does not fit into
+// it is sent as a [Delivery].
 const MaxStretch = maxBuffer
 
 const (
-	timeLen   = 8 // bytes of the time of an entry
+	timeLen   = 8 // bytes of the time in an entry
 	entryRoom = record.LengthLen + timeLen
 )
 
-// An OpenStretch is the stretch that a buffer ends with. Anything else that is appended to
-// the buffer ends the stretch, and so does the zero value.
+// An OpenStretch is the stretch at the end of a buffer. The stretch is closed as soon as
+// anything else is appended to the buffer. The zero value is a closed stretch.
 type OpenStretch struct{ start, end int }
 
-// Takes reports whether a record of so many bytes fits into the stretch that dst ends with.
+// Takes reports whether a record of that many bytes fits into the open stretch at the end of
+// dst.
 func (s *OpenStretch) Takes(dst []byte, record int) bool {
 	return s.end > 0 && s.end == len(dst) && s.end-s.start+entryRoom+record <= MaxStretch
 }
 
-// FitsStretch reports whether a record of so many bytes fits into a stretch for a comma
+// FitsStretch reports whether a record of that many bytes fits into a new stretch for a comma
 // list of subscriptions.
 func FitsStretch(subIDs []byte, record int) bool {
 	const escaped, head = len(`\u0000`), prefixLen + len(`{"c":"`+stretchName+`","sids":""}`)
 	return head+escaped*len(subIDs)+entryRoom+record <= MaxStretch
 }
 
-// Begin appends the start of a stretch for a comma list of subscriptions.
+// Begin appends a stretch without entries for a comma list of subscriptions.
 func (s *OpenStretch) Begin(dst, subIDs []byte) []byte {
 	dst, s.start = beginFrame(dst, stretchName, "")
 	dst = appendText(dst, `,"sids":`, subIDs)
@@ -52,7 +55,8 @@ func (s *OpenStretch) Begin(dst, subIDs []byte) []byte {
 	return dst
 }
 
-// Add appends a record to the stretch that dst ends with.
+// Add appends a record to the stretch at the end of dst. time is the time at which the server
+// took the message, in microseconds since the Unix epoch, or 0.
 func (s *OpenStretch) Add(dst []byte, time int64, raw []byte) []byte {
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(timeLen+len(raw)))
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(time))
@@ -62,10 +66,11 @@ func (s *OpenStretch) Add(dst []byte, time int64, raw []byte) []byte {
 	return dst
 }
 
-// An Entry is an entry of a stretch: a message, with its time.
+// An Entry is an entry of a stretch: a message with its time.
 type Entry = record.Record
 
-// TakeEntry takes the first entry from what is left of a stretch, which shares memory with the stretch. More is false if nothing was left.
+// TakeEntry takes the first entry from the unread rest of a stretch. r shares memory with
+// stretch. more is false if nothing was left.
 func TakeEntry(stretch []byte, r *Entry) (rest []byte, more bool, err error) {
 	if len(stretch) == 0 {
 		return nil, false, nil
@@ -84,5 +89,5 @@ func TakeEntry(stretch []byte, r *Entry) (rest []byte, more bool, err error) {
 	return rest, true, nil
 }
 
-// ErrStretch reports what is not a stretch.
+// ErrStretch reports a malformed stretch.
 var ErrStretch = errors.New("malformed stretch")

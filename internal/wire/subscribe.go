@@ -7,16 +7,16 @@ import "slices"
 //	{"c":"sow","cid":…,"t":…,"sub_id":…,"query_id":…,"bm":…,"bs":…,"filter":…,"orderby":…,
 //	 "sow_keys":…,"top_n":…,"a":…,"opts":…}body
 //
-// Without a query, the acks stand elsewhere:
+// In the commands without a query, subscribe and delta_subscribe, the acks come earlier:
 //
 //	{"c":"subscribe","cid":…,"t":…,"sub_id":…,"query_id":…,"bm":…,"a":…,"filter":…,"opts":…,"parts":…,"sum":…}
 //
-// With InParts a bookmark longer than PartBytes goes in parts, each a frame before
-// that one; only then it has parts and sum:
+// With InParts, a bookmark longer than PartBytes is split. Each part is a frame of its own
+// before the command. Only then does the command have parts and sum:
 //
 //	{"c":"subscribe","cid":…,"sub_id":…,"bm":…,"part":…}
 type SubscribeCommand struct {
-	Command                                                     Command // Subscribe, …
+	Command                                                     Command // any of the family
 	CommandID, Topic, SubID, QueryID, Bookmark, Filter, Options string
 	OrderBy, SOWKeys                                            string
 	BatchSize, TopN                                             uint64
@@ -25,7 +25,7 @@ type SubscribeCommand struct {
 	Body                                                        []byte // of a sow_delete
 }
 
-// AppendTo appends the frame, or the frames.
+// AppendTo appends the frame, or all frames if the bookmark is split.
 func (c *SubscribeCommand) AppendTo(dst []byte) []byte {
 	var parts splitter
 	bookmark := c.Bookmark

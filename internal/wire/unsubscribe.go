@@ -5,7 +5,7 @@ package wire
 //	{"c":"unsubscribe","cid":…,"sub_id":…,"query_id":…,"a":…}
 type UnsubscribeCommand struct {
 	CommandID      string
-	SubID, QueryID string // an id or a comma list; SubID also "all"
+	SubID, QueryID string // an id or a comma list; SubID may also be "all"
 	Acks           AckType
 }
 

@@ -2,20 +2,18 @@ package wire
 
 import "fmt"
 
-// MaxFrame is the longest frame, header and body together, that a reader
-// takes unless it is told otherwise, in bytes.
+// MaxFrame is the default limit of a reader for a frame, header and body together, in bytes.
 const MaxFrame = 16<<20 + 64<<10
 
-// LeastFrame is the longest frame that each server takes of a client that is
-// logged on, in bytes: one with a small limit on messages has to take subscribes.
+// LeastFrame is a frame length in bytes that every server accepts from a client that is logged
+// on. A server with a lower limit on messages still has to accept long subscribe commands.
 const LeastFrame = 1 << 20
 
-// MaxHeader is the longest header in bytes. The values of bm and gap don't
-// count: they have an entry for each publisher.
+// MaxHeader is the longest header in bytes. The values of bm and gap are not counted, because
+// they have one entry for each publisher.
 const MaxHeader = 64 << 10
 
-// A HeaderError says what is wrong with a header. What follows it in the frame
-// can't be trusted either.
+// A HeaderError reports a malformed header. The rest of the frame cannot be trusted either.
 type HeaderError struct {
 	Offset int // in bytes from the start of the header
 	Reason string
@@ -25,9 +23,9 @@ func (e *HeaderError) Error() string {
 	return fmt.Sprintf("wire: header, offset %d: %s", e.Offset, e.Reason)
 }
 
-// A TooLargeError says that a frame is longer than the reader takes.
+// A TooLargeError reports a frame that is longer than the reader's limit.
 type TooLargeError struct {
-	Size uint32 // what the length prefix says
+	Size uint32 // from the length prefix
 	Max  int
 }
 
