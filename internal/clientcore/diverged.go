@@ -12,11 +12,11 @@ import (
 // ErrDiverged is the kind of a DivergedError.
 var ErrDiverged = errors.New("publisher has diverged")
 
-// A DivergedError says that the servers have, or may have, two contents for one
-// number of a publisher (R11), which a copied store or a forger brings about.
+// A DivergedError reports that the servers have, or may have, different contents under one
+// number of a publisher (R11). A copied store or a forger is the cause.
 type DivergedError struct {
-	Publisher uint64 // 0: the server does not say
-	From      uint64 // the first of its numbers that is not proven to be the same on all servers
+	Publisher uint64 // 0 if the server does not name it
+	From      uint64 // its first number that is not proven equal on all servers
 }
 
 func (e *DivergedError) Error() string {
@@ -28,7 +28,7 @@ func (e *DivergedError) Error() string {
 
 func (e *DivergedError) Unwrap() error { return ErrDiverged }
 
-// divergedError reads what an ack says of a diverged publisher.
+// divergedError returns the error for an ack with the reason "publisher diverged".
 func divergedError(m *wire.Message) *DivergedError {
 	b, err := bookmark.Parse(m.Bookmark)
 	if err != nil {
@@ -37,10 +37,11 @@ func divergedError(m *wire.Message) *DivergedError {
 	return &DivergedError{Publisher: b.Publisher, From: b.Sequence}
 }
 
-// Apply calls tell for each message that the store keeps of a life that is to be given
-// up, in order: it has to tell the application, then have the store let go of it. All
-// of them have the outcome unknown: below From servers have the same, which may be
-// another copy's.
+// Apply gives up the messages that the store keeps of the life GiveUp. It calls tell for each
+// of them, in order. tell has to tell the application, and then has the store let go of the
+// message. The outcome of all these messages is unknown. That is true also below
+// DivergedError.From: the servers agree on those numbers, but another copy of the store may
+// have sent the messages under them.
 func (l *Leave) Apply(store pubstore.Store, tell func(*Rejection, *pubstore.Message)) error {
 	if l.GiveUp == "" {
 		return nil
@@ -49,8 +50,8 @@ func (l *Leave) Apply(store pubstore.Store, tell func(*Rejection, *pubstore.Mess
 	return tellKept(store, Rejection{Life: l.GiveUp, Reason: wire.ReasonUnknown}, all, tell)
 }
 
-// tellKept calls tell for each message of a range that the store keeps, in order,
-// each a rejection like as.
+// tellKept calls tell, in order, for each message of a range that the store keeps. The
+// rejection has the life and the reason of as.
 func tellKept(store pubstore.Store, as Rejection, of pubstore.Range, tell func(*Rejection, *pubstore.Message)) error {
 	cursor, err := store.Cursor(as.Life, of.From-1)
 	if errors.Is(err, pubstore.ErrNoLife) {
@@ -67,7 +68,7 @@ func tellKept(store pubstore.Store, as Rejection, of pubstore.Range, tell func(*
 			return err
 		}
 		r := &Rejection{Life: as.Life, Sequence: m.Sequence, Reason: as.Reason}
-		kept, err := r.Message(store) // with a body of its own
+		kept, err := r.Message(store) // with a copy of the body
 		if err != nil {
 			return err
 		}
@@ -77,8 +78,8 @@ func tellKept(store pubstore.Store, as Rejection, of pubstore.Range, tell func(*
 	}
 }
 
-// toldDiverged returns what a server says of a diverged publisher, nil if the
-// application knows.
+// toldDiverged returns the error for a publisher that a server reports as diverged, or nil if
+// the application has been told of that publisher.
 func (s *Subscription) toldDiverged(m *wire.Message) *DivergedError {
 	e := divergedError(m)
 	if s.diverged[e.Publisher] {

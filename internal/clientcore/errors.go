@@ -2,8 +2,8 @@ package clientcore
 
 import "errors"
 
-// Why a connection or a subscription ends. Package client gives applications
-// these errors under its own names.
+// The reasons for the end of a connection or a subscription. Package client exports these
+// errors under its own names.
 var (
 	ErrPublishGap     = errors.New("server lacks messages that were acknowledged before")
 	ErrOldIncarnation = errors.New("server is of an earlier incarnation of its group")
@@ -16,11 +16,11 @@ var (
 	ErrRolledBack     = errors.New("publish store was rolled back")
 	ErrOtherLife      = errors.New("server has another publisher under the id of the publish store's life")
 
-	// ErrMissed ends a subscription that does not accept a gap; the Effect has it.
+	// ErrMissed ends a subscription that does not accept a gap. The Effect lists the gap.
 	ErrMissed = errors.New("messages are no longer in the server's log")
 )
 
-// A Refusal is a command that a server refused.
+// A Refusal reports a command that a server refused.
 type Refusal struct {
 	Command string // as on the wire
 	Reason  string // the server's words

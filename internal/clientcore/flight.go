@@ -6,16 +6,15 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/ring"
 )
 
-// An inFlight is a message that was sent on this connection and of which no
-// server has said yet that it has it.
+// An inFlight is a message that was sent on this connection and that no server has acknowledged
+// yet.
 type inFlight struct {
 	sequence uint64
 	bytes    int
 	done     bool // rejected out of order
 }
 
-// A flight is what is between the sender and the acks, in the order it was
-// sent.
+// A flight holds the messages between the sender and the acks, in the order of sending.
 type flight struct {
 	ring.Queue[inFlight]
 	bytes int
@@ -28,14 +27,14 @@ func (f *flight) push(sequence uint64, bytes int) {
 
 func (f *flight) pop() { f.bytes -= f.Pop().bytes }
 
-// settle takes out everything up to through.
+// settle removes all messages up to through.
 func (f *flight) settle(through uint64) {
 	for f.Len() > 0 && (f.At(0).done || f.At(0).sequence <= through) {
 		f.pop()
 	}
 }
 
-// drop takes out one message, wherever it stands.
+// drop removes one message, at any position.
 func (f *flight) drop(sequence uint64) {
 	at := sort.Search(f.Len(), func(i int) bool { return f.At(i).sequence >= sequence })
 	if at < f.Len() && f.At(at).sequence == sequence {

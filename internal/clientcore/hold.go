@@ -2,14 +2,14 @@ package clientcore
 
 import "github.com/holdfast-mq/holdfast/internal/mut"
 
-// A Hold says for how long something has been so without a break. Times are in
-// nanoseconds, counted from anywhere. The zero value has never been so.
+// A Hold measures for how long a condition has been true without interruption. Times are in
+// nanoseconds with any origin. In the zero value the condition was never true.
 type Hold struct {
 	on    bool
 	since int64
 }
 
-// Note says whether it is so now.
+// Note records whether the condition is true at the time now.
 func (h *Hold) Note(on bool, now int64) {
 	if on && !h.on {
 		h.since = now
@@ -17,7 +17,7 @@ func (h *Hold) Note(on bool, now int64) {
 	h.on = on
 }
 
-// For reports whether it has been so for d.
+// For reports whether the condition has been true for d.
 func (h *Hold) For(d, now int64) bool {
 	return h.on && now-h.since >= d || mut.On(mut.FailBackBlind)
 }

@@ -9,29 +9,29 @@ import (
 const (
 	// LogonID is the command id of a logon.
 	LogonID = "0"
-	// maxChallenges is how often a server may ask again in one logon.
+	// maxChallenges is the limit on the challenges of a server in one logon.
 	maxChallenges = 3
 )
 
-// A logon is that of one connection. It is sent again for each challenge.
+// A logon is the logon of one connection. It is sent again after each challenge.
 type logon struct {
-	server   Server // before it has accepted the logon the address only
+	server   Server // until the logon is accepted only the address is set
 	command  wire.LogonCommand
-	asked    int // logons sent
+	asked    int // number of logons sent
 	accepted bool
 }
 
 // Server returns the server of the connection.
 func (l *logon) Server() Server { return l.server }
 
-// Credentials returns the logon to be sent, the first or another after a challenge.
+// Credentials returns the logon to send, the first one or the next one after a challenge.
 func (l *logon) Credentials(user, password string) wire.LogonCommand {
 	l.asked++
 	l.command.UserID, l.command.Password = user, password
 	return l.command
 }
 
-// answer handles the answer to a logon.
+// answer handles the answer of the server to the logon.
 func (l *logon) answer(m *wire.Message) (Kind, error) {
 	switch {
 	case m.Failed():
@@ -49,18 +49,18 @@ func (l *logon) answer(m *wire.Message) (Kind, error) {
 	return Accepted, nil
 }
 
-// A Side is a side session with another server, for a search: without a name and
-// without a store, so that it can't publish and ends no other session (R11).
+// A Side is a side session with another server, for a search. It has no name and no store, so
+// it cannot publish and ends no other session (R11).
 type Side struct{ logon }
 
-// NewSide makes the side session with the server at an address.
+// NewSide returns the side session with the server at an address.
 func NewSide(address, messageType, version string) *Side {
 	return &Side{logon{server: Server{Address: address}, command: wire.LogonCommand{
 		CommandID: LogonID, MessageType: messageType, Acks: wire.AckProcessed, Version: version, Ext: true,
 	}}}
 }
 
-// Take handles an ack that belongs to no subscription. An error ends the side session.
+// Take handles an ack that belongs to no subscription. After an error the side session is over.
 func (s *Side) Take(m *wire.Message) (e Event, err error) {
 	switch {
 	case !s.accepted:

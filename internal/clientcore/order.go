@@ -9,49 +9,50 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// firstDelay is how long a delay between attempts is at first, in nanoseconds.
+// firstDelay is the upper bound of the first delay between attempts, in nanoseconds.
 const firstDelay = 50_000_000
 
-// MaxDelay is how long a delay between attempts is at most, in nanoseconds.
+// MaxDelay is the upper bound of all delays between attempts, in nanoseconds.
 const MaxDelay = 5_000_000_000
 
-// StableAfter is how long a connection has to last before the failures before it
-// are forgotten.
+// StableAfter is the duration after which a connection counts as stable. The failures before a
+// stable connection are forgotten.
 const StableAfter = 5 * time.Second
 
-// An Ending is what became of the last server that an order chose.
+// An Ending is the way in which the attempt at the last chosen server ended.
 type Ending int
 
 const (
-	EndNone    Ending = iota // there was none
-	EndFailed                // no connection, or one that was not stable
+	EndNone    Ending = iota // no server was chosen yet
+	EndFailed                // no connection, or one that was lost before it was stable
 	EndStable                // lost after it was stable
-	EndPlanned               // left for a better one
+	EndPlanned               // left for a better server
 )
 
-// An Order decides which server of a list is tried next, and after what
-// delay. Every server is tried once before the first delay; the delays are
-// jittered in full and grow, and start over after a stable connection only.
-// Those that are known to be worse come last in each round, the one that was
-// lost included: nobody is left out, so that one of them serves if no other
-// does. It isn't safe for concurrent use.
+// An Order decides which server of a list is tried next, and after which delay. Each server is
+// tried once before the first delay. The delays grow, with full jitter, and only a stable
+// connection resets them.
+//
+// Every round has all servers: those that are known to be worse than others come last, the lost
+// one included, and one of them serves if no other server does. An Order is not safe for
+// concurrent use.
 type Order struct {
-	n       int            // servers
+	n       int            // number of servers
 	random  func() float64 // from 0, below 1
-	prefer  bool           // begin at the first of the list rather than behind the last one chosen
-	sweep   []int          // what is left to try of this round
-	current int            // chosen last
-	tries   int            // without a delay, since a connection was stable
+	prefer  bool           // a round begins at the start of the list, not behind the last chosen server
+	sweep   []int          // the rest of the current round
+	current int            // chosen last; -1: none
+	tries   int            // attempts without a delay since the last stable connection
 	grow    *backoff.ExponentialBackOff
 }
 
-// NewOrder makes an order over n servers. With prefer each round begins at the
-// first of them. random returns from 0, below 1.
+// NewOrder returns an order over n servers. With prefer, each round begins with the first
+// server of the list. random returns numbers from 0 to below 1.
 func NewOrder(n int, prefer bool, random func() float64) *Order {
 	return &Order{n: n, prefer: prefer, random: random, current: -1, grow: NewGrowth()}
 }
 
-// NewGrowth makes what delays grow by.
+// NewGrowth returns a backoff that doubles its interval from firstDelay up to MaxDelay.
 func NewGrowth() *backoff.ExponentialBackOff {
 	b := &backoff.ExponentialBackOff{
 		InitialInterval: firstDelay,
@@ -63,15 +64,14 @@ func NewGrowth() *backoff.ExponentialBackOff {
 	return b
 }
 
-// A stillClock is what the growth of delays is given in place of a clock: it
-// must not depend on one.
+// A stillClock is a clock that stands still. The growth of delays takes a clock, but must not
+// depend on the time.
 type stillClock struct{}
 
 func (stillClock) Now() time.Time { return time.Time{} }
 
-// Next returns the server to try next and the nanoseconds to wait before.
-// worse, which may be nil, says of each whether it is worse than one of which
-// nothing is known.
+// Next returns the server to try next, and the nanoseconds to wait before. worse tells for each
+// server whether it is worse than a server about which nothing is known. worse may be nil.
 func (o *Order) Next(last Ending, worse []bool) (server int, delay int64) {
 	switch last {
 	case EndStable:
@@ -92,7 +92,7 @@ func (o *Order) Next(last Ending, worse []bool) (server int, delay int64) {
 	return o.current, o.delay()
 }
 
-// delay returns the next delay: anything from nothing up to what has grown so far.
+// delay returns the next delay, a random one between 0 and the interval reached so far.
 func (o *Order) delay() int64 { return int64(o.random() * float64(o.grow.NextBackOff())) }
 
 // calm forgets the failures before a stable connection.
@@ -101,17 +101,17 @@ func (o *Order) calm() {
 	o.grow.Reset()
 }
 
-// Over reports whether all of the round were tried.
+// Over reports whether all servers of the round were tried.
 func (o *Order) Over() bool { return len(o.sweep) == 0 }
 
-// Others reports whether others of the round are left to try that are not
-// known to be worse, so that the one chosen may be passed over.
+// Others reports whether the rest of the round has a server that is not known to be worse. The
+// chosen server may then be passed over.
 func (o *Order) Others(worse []bool) bool {
 	return slices.ContainsFunc(o.sweep, func(server int) bool { return worse == nil || !worse[server] })
 }
 
-// begin plans a round over all servers, the one that was lost last, and behind
-// it those that are worse.
+// begin plans a round over all servers. The lost server comes last, except that the worse
+// servers come behind it.
 func (o *Order) begin(lost int, worse []bool) {
 	o.sweep = o.sweep[:0]
 	first := 0
@@ -138,7 +138,7 @@ func rank(worse bool) int {
 	return 0
 }
 
-// Resize plans anew for another list of n servers; the delays go on growing.
+// Resize starts a new plan for another list of n servers. The delays keep growing.
 func (o *Order) Resize(n int) {
 	o.n, o.current = n, -1
 	o.begin(-1, nil)

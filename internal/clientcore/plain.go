@@ -13,25 +13,26 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// This file has the decisions that only servers without our extensions need.
+// This file has the decisions that only servers without our extensions (plain servers) need.
 
-// refusedMost is how often a message is sent that a server refuses without naming it.
+// refusedMost is the number of times that a message is sent if the server refuses it each time
+// without naming it.
 const refusedMost = 3
 
-// ErrUnnamed: a server has refused a message without naming it. What it may be is
-// sent again, one message at a time.
+// ErrUnnamed ends a connection whose server has refused a message without naming it. The
+// messages in flight are sent again, one at a time.
 var ErrUnnamed = errors.New("messages are sent again, since the server has refused one without naming it")
 
-// knowsNotFound reports whether a server of a version, "5.3.5.0", knows the option
-// bookmark_not_found.
+// knowsNotFound reports whether a server of that version, such as "5.3.5.0", supports the
+// option bookmark_not_found.
 func knowsNotFound(version string) bool {
-	var v [3]int // what is missing counts as 0
+	var v [3]int // missing numbers count as 0
 	_, _ = fmt.Sscanf(version, "%d.%d.%d", &v[0], &v[1], &v[2])
 	return slices.Compare(v[:], []int{5, 3, 5}) >= 0
 }
 
-// notFound returns the option for bookmarks that a server does not know, for a
-// subscribe at bm.
+// notFound returns the option for bookmarks that the server does not know, for a subscribe with
+// the bookmark bm. It returns "" if the subscribe has no such option.
 func (r *Request) notFound(to *Server, bm string) string {
 	option := "bookmark_not_found=" + r.NotFound
 	switch {
@@ -43,8 +44,8 @@ func (r *Request) notFound(to *Server, bm string) string {
 	return option
 }
 
-// lostPlace reports whether a subscribe was refused because the server knows none
-// of its bookmarks. How 5.3.5 says so is not documented.
+// lostPlace reports whether the server refused a subscribe because it knows none of the
+// bookmarks. The answer of version 5.3.5 in this case is not documented.
 func (s *Subscription) lostPlace(by *Server, m *wire.Message) bool {
 	switch string(m.Reason) {
 	case wire.ReasonBookmarkNotFound:
@@ -55,9 +56,10 @@ func (s *Subscription) lostPlace(by *Server, m *wire.Message) bool {
 	return false
 }
 
-// plainMark returns what a persisted ack of a server without vectors adds to the
-// place: everything up to its bookmark in the log has been shown, once the replay is
-// complete. It is no reason to end a subscription whose place is full.
+// plainMark returns the progress in a persisted ack of a server without vectors. Once the
+// replay is complete, such an ack says that the subscription was shown everything in the log up
+// to the bookmark. If the place is full, the mark is ignored: it is no reason to end the
+// subscription.
 func (s *Subscription) plainMark(m *wire.Message) bookmark.Vector {
 	b, err := bookmark.Parse(m.Bookmark)
 	switch {
@@ -75,9 +77,9 @@ func (s *Subscription) plainMark(m *wire.Message) bookmark.Vector {
 	return bookmark.Vector{b.Publisher: b.Sequence}
 }
 
-// refused handles a failure without a command id. Of a server without our extensions
-// only our own reasons are about the session; anything else it says of a message that
-// it can't read.
+// refused handles a failure ack without a command id. From a plain server, such an ack ends the
+// session only if its reason is one of ours. With any other reason the server refuses a message
+// that it cannot read.
 func (s *Session) refused(m *wire.Message) (Event, error) {
 	err := refusal("session", m)
 	var foreign *Refusal
@@ -94,7 +96,7 @@ func (s *Session) refused(m *wire.Message) (Event, error) {
 	return s.rejected(onWire, foreign.Reason), nil
 }
 
-// rejectedByID handles a failure with a command id, which is the number of a message.
+// rejectedByID handles a failure ack whose command id is the number of a message.
 func (s *Session) rejectedByID(m *wire.Message) Event {
 	n := m.Sequence
 	if !m.HasSequence {
@@ -103,23 +105,24 @@ func (s *Session) rejectedByID(m *wire.Message) Event {
 	return s.rejected(n, string(m.Reason))
 }
 
-// suspects are messages of a life one of which a server has refused without naming it.
+// suspects are messages of one life. A server has refused one of them without naming it.
 type suspects struct {
-	first, last uint64 // to be sent one at a time; what is below first is settled
+	first, last uint64 // the range to send one at a time; the messages below first are settled
 	reason      string
 
-	alone uint64 // the message that was refused when nothing else was in flight
-	times int    // so often
+	alone uint64 // the message that was refused while it was the only one in flight
+	times int    // number of these refusals
 }
 
-// Unnamed takes in that a server has refused a message that it does not name. It is
-// the only one in flight, or what is in flight is to be sent again. A message that
-// is refused again and again is rejected: onWire is its number, 0 for none.
+// Unnamed handles the refusal of a message that the server does not name. If several messages
+// are in flight, all of them are sent again, one at a time (again). If only one is in flight,
+// it is the refused one, and is sent again. After refusedMost refusals it is rejected: onWire
+// is its number on the wire, otherwise 0.
 func (p *Publisher) Unnamed(reason string) (onWire uint64, again bool) {
 	x := &p.current.suspects
 	switch p.flight.Len() {
 	case 0:
-		return 0, false // of no message
+		return 0, false // the refusal concerns no message
 	case 1:
 		alone := p.flight.At(0).sequence
 		if x.alone != alone {
@@ -134,8 +137,8 @@ func (p *Publisher) Unnamed(reason string) (onWire uint64, again bool) {
 	return 0, true
 }
 
-// covered returns the suspects, but for those that were let go, that a server says it
-// is done with, so that they can't be tried alone any more.
+// covered returns the suspects that the server reports as done and that were not let go. Those
+// can no longer be tried alone, so their outcome is unknown.
 func (x *suspects) covered(through, letGo uint64) (done pubstore.Range, reason string) {
 	done = pubstore.Range{From: max(x.first, letGo+1), To: min(x.last, through)}
 	x.first = max(x.first, through+1)
@@ -145,8 +148,8 @@ func (x *suspects) covered(through, letGo uint64) (done pubstore.Range, reason s
 	return done, x.reason
 }
 
-// ApplyUnknown calls tell for each message that the server may or may not have
-// taken: it has to tell the application, then have the store let go of it.
+// ApplyUnknown calls tell for each message that the server may or may not have taken. tell has
+// to tell the application, and then has the store let go of the message.
 func (b *Beginning) ApplyUnknown(store pubstore.Store, tell func(*Rejection, *pubstore.Message)) error {
 	if b.Unknown.To == 0 {
 		return nil

@@ -9,7 +9,7 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// restartPlanted takes the place anew, as a new process would.
+// restartPlanted opens the place again, as a new process would.
 func (s *Subscription) restartPlanted() {
 	if mut.On(mut.R9ReconnectIsRestart) && s.place != nil {
 		s.place.Release()
@@ -17,7 +17,7 @@ func (s *Subscription) restartPlanted() {
 	}
 }
 
-// partPlanted takes a part of a base for the whole.
+// partPlanted handles one part of a base like a whole base.
 func (s *Subscription) partPlanted(m *wire.Message) (e Effect) {
 	if mut.On(mut.R9BaseEarly) && s.stage == subscribing {
 		e.Base, _ = bookmark.ParseVector(m.Bookmark)
@@ -25,7 +25,7 @@ func (s *Subscription) partPlanted(m *wire.Message) (e Effect) {
 	return e
 }
 
-// startPlanted begins behind all messages in the store.
+// startPlanted starts behind all messages in the store.
 func (b *Beginning) startPlanted(store pubstore.Store) uint64 {
 	if !mut.On(mut.R1NewBeforeReplay) {
 		return b.After

@@ -10,57 +10,57 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// A Publisher decides what a client sends of its publish store, what it lets
-// go, and what it refuses (R1, R4, R5, R10). Events go in, what to do comes
-// out; it does nothing by itself. It isn't safe for concurrent use.
+// A Publisher decides which messages of the publish store a client sends, which ones it lets
+// go, and which ones are rejected (R1, R4, R5, R10). It takes events and returns actions, and
+// has no other effect. It is not safe for concurrent use.
 //
-// What it knows of a life outlives connections, since an ack says the same
-// whichever server sends it. The flight is that of one connection.
+// The state of a life outlives connections, because an ack means the same whichever server
+// sends it. The flight belongs to one connection.
 type Publisher struct {
-	maxMessages int // of the flight
+	maxMessages int // limit of the flight
 	maxBytes    int
 
 	lives      map[string]*progress
-	downgraded bool // acks come from one server only, as far as is known
-	followed   int  // tickets that wait
+	downgraded bool // as far as is known, acks come from one server only
+	followed   int  // number of tickets that wait
 
-	// What follows is the connection's; Expect sets it.
+	// The fields below belong to the connection; Expect resets them.
 	life    string
 	current *progress
-	old     bool   // a former life: replayed, never extended
-	offset  uint64 // what is added to a sequence on the wire: 0, or Life.Base (R10)
+	old     bool   // a former life: it is replayed, never extended
+	offset  uint64 // difference between a sequence on the wire and in the store: 0, or Life.Base (R10)
 	flight  flight
 	written uint64      // highest sequence sent on this connection
-	reached uint64      // highest sequence that the server said it has settled
+	reached uint64      // highest sequence that the server reported as settled
 	has     uint64      // highest sequence that the server had at the logon
-	stated  []wire.Span // the rejected sequences that the logon here has stated
+	stated  []wire.Span // the rejected sequences that the logon of this connection stated
 	safe    uint64      // highest sequence acknowledged as safe
 	single  uint64      // highest sequence acknowledged as single
-	ended   bool        // there is nothing more to send, for now
+	ended   bool        // there is nothing more to send at the moment
 }
 
-// A progress is what is known of one life, over all connections.
+// A progress is the state of one life, over all connections.
 type progress struct {
-	sent    uint64   // may have been sent, by this process or one before
-	bound   uint64   // the same, from when the store was last closed cleanly: nothing above it was sent
-	settled uint64   // all up to here is settled, and the application knows
-	telling []uint64 // rejected, and the failed-write handler not told yet; ascending
-	// stateFrom is the sequence from which on logons state rejected ones: they have
-	// room for so many spans only.
+	sent    uint64   // highest sequence that this process, or an earlier one, may have sent
+	bound   uint64   // like sent, but exact if the store was closed cleanly: nothing above it was sent
+	settled uint64   // everything up to it is settled, and the application knows
+	telling []uint64 // rejected sequences of which the failed-write handler was not told yet; ascending
+	// stateFrom is the first sequence whose rejection a logon states. It is above 0 if a logon
+	// has no room for all of them.
 	stateFrom uint64
 
 	tickets
 
-	// Of a store that has a copy elsewhere (R11):
-	contested bool   // another process has logged on since, perhaps as this life
-	doubt     uint64 // up to here a server may have another process's messages
+	// For a store that has a copy elsewhere (R11):
+	contested bool   // another process has logged on since, perhaps with the same life
+	doubt     uint64 // up to it, a server may have messages of another process
 
-	suspects suspects // towards a server without our extensions
+	suspects suspects // used with plain servers only
 }
 
-// NewPublisher makes a publisher over a store's lives, with a window of so many
-// messages and bytes. All that the lives hold may have been sent before, by
-// another process.
+// NewPublisher returns a publisher over the lives of a store, with a window of maxMessages
+// messages and maxBytes bytes. It assumes that an earlier process may have sent all messages in
+// the lives.
 func NewPublisher(lives []pubstore.Life, maxMessages, maxBytes int) *Publisher {
 	p := &Publisher{maxMessages: maxMessages, maxBytes: maxBytes, lives: make(map[string]*progress)}
 	for _, l := range lives {
@@ -79,38 +79,37 @@ func (p *Publisher) of(life string) *progress {
 	return g
 }
 
-// maxBase is the highest base that a life may be given: it leaves as many numbers
-// above it as there are below.
+// maxBase is the highest base of a life. It leaves as many numbers above it as below it.
 const maxBase = bookmark.MaxSequence / 2
 
-// A LogonAnswer is what a logon ack says about the publisher.
+// A LogonAnswer is the part of a logon ack that concerns the publisher.
 type LogonAnswer struct {
 	Ext   bool
-	Gaps  bool   // publish also to a plain server that lacks what was let go
+	Gaps  bool   // publish also to a plain server that lacks messages that were let go
 	Safe  uint64 // s
-	Have  uint64 // with ext
+	Have  uint64 // only with Ext
 	Clock uint64 // the group's clock, if the server did not know the life; else 0
-	Now   uint64 // microseconds since the Unix epoch, for a base that is not chosen yet
+	Now   uint64 // microseconds since the Unix epoch, for a base that is yet to be chosen
 }
 
-// A Beginning is what to do after a logon ack.
+// A Beginning lists the actions after a logon ack.
 type Beginning struct {
-	Gap        bool   // the server lacks what was let go: nothing may be sent to it (R4)
-	RolledBack bool   // the server has more than the store ever gave out (R10)
+	Gap        bool   // the server lacks messages that were let go: nothing may be sent to it (R4)
+	RolledBack bool   // the server has more messages than the store ever gave out (R10)
 	LetGo      uint64 // let go up to here
-	After      uint64 // the sender starts above this: what is safe
-	Base       uint64 // to be kept with the life; 0: none chosen
-	Clock      uint64 // the same
+	After      uint64 // the sender starts above this sequence, which is safe
+	Base       uint64 // the store has to keep this base for the life; 0: none was chosen
+	Clock      uint64 // the store has to keep this clock for the life; 0: none
 
 	// Set by Session.Begin:
 	Life    pubstore.Life  // as it was at the logon
-	Longest int            // frame of a batch; 0: the server takes none
-	Unknown pubstore.Range // of these the application is told that the outcome is unknown, before they are let go
-	Refusal string         // why
+	Longest int            // limit on the frame of a batch; 0: the server takes no batches
+	Unknown pubstore.Range // before these are let go, the application is told that their outcome is unknown
+	Refusal string         // the server's reason for Unknown
 }
 
-// Expect prepares for a connection that logs on under life l. Before the
-// answer come the rejections that the server tells again (R14).
+// Expect prepares for the logon of a connection under the life l. Before its answer, the server
+// repeats its rejections (R14).
 func (p *Publisher) Expect(l pubstore.Life, old bool) {
 	p.life, p.current, p.old = l.ID, p.of(l.ID), old
 	p.offset = 0
@@ -119,8 +118,8 @@ func (p *Publisher) Expect(l pubstore.Life, old bool) {
 	p.stated = nil
 }
 
-// state takes the store's rejected sequences of a life that has given out last,
-// and returns them in the form that the logon states.
+// state takes the rejected sequences of a life from the store, up to last, the highest sequence
+// that the life has given out. It returns them in the form for the logon.
 func (p *Publisher) state(rejected []pubstore.Range, last uint64) []wire.Span {
 	for _, r := range rejected {
 		if r.To = min(r.To, last); r.From <= r.To && !mut.On(mut.R1RejectIsHole) {
@@ -130,9 +129,9 @@ func (p *Publisher) state(rejected []pubstore.Range, last uint64) []wire.Span {
 	return p.stated
 }
 
-// MayLeaveOut reports whether the rejected sequences between two, both included,
-// may be left out here: the server has them, this connection has sent them, or
-// its logon has stated them. If not, the next logon states them.
+// MayLeaveOut reports whether the sender may leave out a range of rejected sequences, both ends
+// included. It may if the server has them, if this connection has sent them, or if its logon
+// has stated them. Otherwise the next logon states them.
 func (p *Publisher) MayLeaveOut(from, to uint64) bool {
 	from = max(from, p.has+1, p.written+1)
 	if from > to || mut.On(mut.R1RejectIsHole) {
@@ -148,16 +147,16 @@ func (p *Publisher) MayLeaveOut(from, to uint64) bool {
 	return false
 }
 
-// NameInUse notes that another process has logged on with the client name. If
-// it has a copy of the store, what was sent and not acknowledged may not be
-// what a server has under these sequences.
+// NameInUse records that another process has logged on with the client name. That process may
+// have a copy of the store. A server may then have other contents under the sequences that were
+// sent and not acknowledged.
 func (p *Publisher) NameInUse() {
 	if p.current != nil {
 		p.current.contested = true
 	}
 }
 
-// Begin takes in the answer to that logon.
+// Begin handles the answer to the logon under the life l.
 func (p *Publisher) Begin(l pubstore.Life, a LogonAnswer) Beginning {
 	var b Beginning
 	if !a.Ext {
@@ -175,7 +174,7 @@ func (p *Publisher) Begin(l pubstore.Life, a LogonAnswer) Beginning {
 		b.Gap = b.Gap && b.Base == 0 && l.Acked > l.BaseAfter && !a.Gaps && !mut.On(mut.R4PlainGaps)
 	}
 	if b.RolledBack = !p.old && have > p.current.sent; b.RolledBack {
-		p.current.doubt = max(p.current.doubt, min(have, l.Last)) // wherever it is sent again
+		p.current.doubt = max(p.current.doubt, min(have, l.Last)) // the doubt holds at any server that gets the messages again
 		return b
 	}
 	b.Clock = p.current.clock(l, a.Clock)
@@ -187,11 +186,11 @@ func (p *Publisher) Begin(l pubstore.Life, a LogonAnswer) Beginning {
 	return b
 }
 
-// clock returns the clock that the store is to keep, 0 for the one that it has. It
-// must not rise as long as a message is kept that may have been sent: of that
-// the group may have forgotten what has become (R10).
+// clock returns the clock that the store has to keep, or 0 if it has the right one. The clock
+// must not rise while the store keeps a message that may have been sent, since the group may
+// have forgotten that message (R10).
 func (g *progress) clock(l pubstore.Life, clock uint64) uint64 {
-	if g.bound > l.Acked && l.Clock > 0 { // without it nothing was sent
+	if g.bound > l.Acked && l.Clock > 0 { // before the life has a clock, nothing is sent
 		clock = min(clock, l.Clock)
 	}
 	if clock == l.Clock {
@@ -200,13 +199,13 @@ func (g *progress) clock(l pubstore.Life, clock uint64) uint64 {
 	return clock
 }
 
-// trust returns how far a life may be let go at the word of a server that has
-// it up to have: what was sent. If it has more, it has it from another
-// process, and the store is a copy, or was rolled back. Then nothing is let
-// go unheard: what is kept is sent again for the server to compare (R11).
+// trust returns the sequence up to which a server that has everything up to have is believed
+// when it confirms messages. Usually that is the highest sent sequence. If the server has more,
+// it has messages of another process: the store is a copy, or was rolled back. Then the client
+// sends all kept messages again, and the server compares them, before anything is let go (R11).
 func (g *progress) trust(l pubstore.Life, have uint64) uint64 {
 	if have > g.sent || g.contested {
-		g.doubt = max(g.doubt, have) // also of what is appended meanwhile
+		g.doubt = max(g.doubt, have) // also for messages that are appended meanwhile
 	}
 	g.contested = false
 	switch {
@@ -219,7 +218,8 @@ func (g *progress) trust(l pubstore.Life, have uint64) uint64 {
 	return g.sent
 }
 
-// local returns the store's sequence for one on the wire, 0 for one before the life.
+// local returns the sequence in the store for one on the wire, or 0 if it is from before the
+// life.
 func (p *Publisher) local(wire uint64) uint64 {
 	if wire <= p.offset {
 		return 0
@@ -227,15 +227,15 @@ func (p *Publisher) local(wire uint64) uint64 {
 	return wire - p.offset
 }
 
-// Room reports whether the window lets another message out. As long as there
-// is doubt, one goes after the other, since a cumulative ack says of a message
-// that the server has it, not that it has compared it.
+// Room reports whether the window has room for another message. Up to doubt and up to the last
+// suspect, only one message is in flight: a cumulative ack says that the server has a message,
+// not that it has compared it.
 func (p *Publisher) Room() bool {
 	return p.flight.Len() == 0 || p.written >= max(p.current.doubt, p.current.suspects.last) && p.flight.Len() < p.maxMessages && p.flight.bytes < p.maxBytes
 }
 
-// Write notes that a message is about to be sent, and returns its sequence
-// on the wire and whether it may have been sent before.
+// Write records that a message is about to be sent. It returns the sequence on the wire, and
+// whether the message may have been sent before.
 func (p *Publisher) Write(sequence uint64, bytes int) (wire uint64, again bool) {
 	again = sequence <= p.current.sent
 	p.current.sent, p.current.bound = max(p.current.sent, sequence), max(p.current.bound, sequence)
@@ -245,21 +245,21 @@ func (p *Publisher) Write(sequence uint64, bytes int) (wire uint64, again bool) 
 	return sequence + p.offset, again
 }
 
-// An AckEffect is what an ack leads to.
+// An AckEffect is the effect of an ack.
 type AckEffect struct {
-	LetGo    uint64 // let go up to here; 0: nothing
-	Single   uint64 // one server has all up to here; 0: nothing new
-	Moved    bool   // a Flush may be done
+	LetGo    uint64 // the store lets go up to it; 0: nothing
+	Single   uint64 // one server has everything up to it; 0: no change
+	Moved    bool   // a Flush may be complete
 	Opened   bool   // the window has room again
 	Degraded bool   // from now on acks come from one server only
 	Restored bool   // acks are safe again
-	InSync   bool   // what one server has, both have
-	Life     string // set by the Session
+	InSync   bool   // everything that is single is also safe
+	Life     string // the life; set by the Session
 }
 
-// Persisted takes in a cumulative ack. One that comes late, twice or beyond
-// what was sent is tolerated: only what is higher counts, and of that only
-// what was sent.
+// Persisted handles a cumulative ack. It tolerates an ack that is late, repeated or beyond the
+// sent messages: an ack counts only if it is higher than earlier ones, and only up to the
+// highest sent sequence.
 func (p *Publisher) Persisted(wire uint64, single bool) AckEffect {
 	n := p.local(wire)
 	if !mut.On(mut.G2AckBeyond) {
@@ -290,9 +290,8 @@ func (p *Publisher) Persisted(wire uint64, single bool) AckEffect {
 	return e
 }
 
-// Reject takes in that the server refused one message. False: it was never
-// sent, or this is known. The message is settled when Told says that the
-// application knows.
+// Reject handles the rejection of one message. ok is false if the message was never sent, or if
+// the rejection is known. The message is settled by Told, once the application knows.
 func (p *Publisher) Reject(wire uint64) (sequence uint64, ok bool) {
 	n := p.local(wire)
 	if n == 0 || n > p.current.sent {
@@ -306,9 +305,9 @@ func (p *Publisher) Reject(wire uint64) (sequence uint64, ok bool) {
 	return n, true
 }
 
-// Told notes that the application knows of a rejected message, or that there
-// was nothing to tell. It returns how far the store may let go, and whether the
-// window has room again.
+// Told records that the application knows of a rejected message, or that there was nothing to
+// tell. It returns the sequence up to which the store may let go, and whether the window has
+// room again.
 func (p *Publisher) Told(life string, sequence uint64) (letGo uint64, opened bool) {
 	g := p.of(life)
 	if i, found := slices.BinarySearch(g.telling, sequence); found {
@@ -323,8 +322,9 @@ func (p *Publisher) Told(life string, sequence uint64) (letGo uint64, opened boo
 	return g.letGo(p.safe), full && p.Room()
 }
 
-// settle works out how far everything is settled. In the flight is all that
-// was sent and is not; what was not sent again was settled at the logon.
+// settle updates the sequence up to which everything is settled, and reports whether it has
+// risen. The flight holds all messages that were sent and are not settled. The messages that
+// were not sent again were settled at the logon.
 func (p *Publisher) settle() bool {
 	n := max(p.reached, p.written)
 	if p.flight.Len() > 0 {
@@ -340,8 +340,9 @@ func (p *Publisher) settle() bool {
 	return true
 }
 
-// letGo returns how much of what is safe the store may let go: a rejected message
-// that the application does not know of stays, and what is above it (G1).
+// letGo returns the sequence up to which the store may let go, if everything up to through is
+// safe. A rejected message stays until the application knows of it, and so do all messages
+// above it (G1).
 func (g *progress) letGo(through uint64) uint64 {
 	if len(g.telling) > 0 && !mut.On(mut.G1LetGoUntold) {
 		through = min(through, g.telling[0]-1)
@@ -350,39 +351,39 @@ func (g *progress) letGo(through uint64) uint64 {
 	return through
 }
 
-// Quiet reports whether the application knows of every rejection of a life up to through.
+// Quiet reports whether the application knows of all rejections of a life up to through.
 func (p *Publisher) Quiet(life string, through uint64) bool {
 	g := p.of(life)
 	return len(g.telling) == 0 || g.telling[0] > through
 }
 
-// Life returns the life that the connection serves.
+// Life returns the life of the connection.
 func (p *Publisher) Life() string { return p.life }
 
-// Settled returns up to where everything of a life is settled, and the
-// application knows.
+// Settled returns the sequence of a life up to which everything is settled and the application
+// knows.
 func (p *Publisher) Settled(life string) uint64 { return p.of(life).settled }
 
-// InFlight returns how many messages were sent on this connection that no
-// server has said yet that it has.
+// InFlight returns the number of messages that were sent on this connection and not
+// acknowledged yet.
 func (p *Publisher) InFlight() int { return p.flight.Len() }
 
 // Downgraded reports whether acks come from one server only, as far as is known.
 func (p *Publisher) Downgraded() bool { return p.downgraded }
 
-// Exhausted notes that the store has nothing more to send of this life, for now.
+// Exhausted records that the store has nothing more to send of this life at the moment.
 func (p *Publisher) Exhausted() { p.ended = true }
 
-// Renewed notes that the store has begun a new life.
+// Renewed records that the store has begun a new life.
 func (p *Publisher) Renewed() { p.old, p.ended = true, false }
 
-// Finished reports whether the connection has served its life: it is a former
-// one, and all of it is settled.
+// Finished reports whether the connection has done its work for a former life: all of it is
+// settled.
 func (p *Publisher) Finished() bool {
 	return p.old && p.ended && p.flight.Len() == 0 && len(p.current.telling) == 0
 }
 
-// Forget drops what is known of lives that the store no longer has.
+// Forget drops the state of lives that the store no longer has.
 func (p *Publisher) Forget(lives []pubstore.Life) {
 	maps.DeleteFunc(p.lives, func(id string, g *progress) bool {
 		kept := slices.ContainsFunc(lives, func(l pubstore.Life) bool { return l.ID == id })

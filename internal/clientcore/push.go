@@ -7,17 +7,17 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// ErrHungUp is a part of why a connection ended that its server has closed without a word.
+// ErrHungUp is part of the cause if the server closed the connection without a word.
 var ErrHungUp = errors.New("server closed the connection")
 
-// maxPushes is how many connections in a row are closed right after the logon before
-// that counts as a client name in use.
+// maxPushes is the number of consecutive connections closed right after the logon from which
+// the client name counts as in use.
 const maxPushes = 3
 
-// pushedOut takes in why the connection ended, and reports whether another process
-// seems to have the client name (R11): servers without our extensions close the older
-// connection of a name without a word, so that two processes would push each other
-// out for ever. An attempt that was not logged on says nothing.
+// pushedOut records the cause of a connection's end, and reports whether another process seems
+// to have the client name (R11). A plain server closes the older connection of a name without a
+// word, so two processes would end each other's connections for ever. Attempts without a logon
+// do not count.
 func (s *Session) pushedOut(cause error, now time.Time) bool {
 	switch {
 	case s.began.IsZero():

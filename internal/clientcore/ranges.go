@@ -8,14 +8,14 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// sortGaps orders ranges by publisher and number.
+// sortGaps sorts ranges by publisher and number.
 func sortGaps(gaps []wire.Gap) {
 	slices.SortFunc(gaps, func(a, b wire.Gap) int {
 		return cmp.Or(cmp.Compare(a.Publisher, b.Publisher), cmp.Compare(a.From, b.From))
 	})
 }
 
-// undiscarded returns what of gaps is neither received nor discarded out of order.
+// undiscarded returns the parts of gaps that were neither received nor discarded out of order.
 func undiscarded(gaps []wire.Gap, have Received) (left []wire.Gap) {
 	for _, g := range gaps {
 		g.From = max(g.From, have.Vector[g.Publisher]+1)
@@ -36,7 +36,7 @@ func undiscarded(gaps []wire.Gap, have Received) (left []wire.Gap) {
 	return left
 }
 
-// common returns what is in both a and b, which are ordered.
+// common returns the intersection of a and b. Both are sorted.
 func common(a, b []wire.Gap) (both []wire.Gap) {
 	of := byPublisher(b)
 	for _, x := range a {
@@ -49,12 +49,12 @@ func common(a, b []wire.Gap) (both []wire.Gap) {
 	return both
 }
 
-// behind returns what of gaps a vector does not cover.
+// behind returns the parts of gaps that a vector does not cover.
 func behind(gaps []wire.Gap, v bookmark.Vector) []wire.Gap {
 	return undiscarded(gaps, Received{Vector: v})
 }
 
-// byPublisher returns the ranges of each publisher.
+// byPublisher groups ranges by publisher.
 func byPublisher(gaps []wire.Gap) map[uint64][]wire.Gap {
 	of := make(map[uint64][]wire.Gap)
 	for _, g := range gaps {
@@ -63,9 +63,9 @@ func byPublisher(gaps []wire.Gap) map[uint64][]wire.Gap {
 	return of
 }
 
-// pass raises a place over those of gaps, ordered, that begin where it ends.
-// shown is how far it gets, nil if nowhere; rest are the others, in front of which
-// the log still has messages.
+// pass moves a place across those gaps that begin where it ends. gaps are sorted. shown is the
+// new position of each publisher that moved, and nil if none moved. rest are the other gaps:
+// the log still has messages in front of them.
 func pass(gaps []wire.Gap, have Received) (shown bookmark.Vector, rest []wire.Gap) {
 	for publisher, ranges := range byPublisher(gaps) {
 		at := have.Vector[publisher]

@@ -9,12 +9,12 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// A PublishersError ends a subscription whose place would name too many
-// publishers. The place stays as it was.
+// A PublishersError ends a subscription whose place would have too many publishers. The place
+// stays as it was.
 type PublishersError struct {
-	Subscription string // its id
-	Limit        int    // Config.MaxPublishers; 0: the server's limit counts
-	Bytes        int    // the longest command that a server without extensions takes, if that is the limit
+	Subscription string // the id of the subscription
+	Limit        int    // Config.MaxPublishers; 0: Bytes is the limit
+	Bytes        int    // longest command that a plain server takes, if that is the limit
 }
 
 func (e *PublishersError) Error() string {
@@ -25,21 +25,22 @@ func (e *PublishersError) Error() string {
 		"begin a new place", e.Subscription, e.Bytes)
 }
 
-// sequenceGrowth is by how many digits a sequence is expected to grow until the
-// next resume.
+// sequenceGrowth is the number of digits by which a sequence is expected to grow until the next
+// resume.
 const sequenceGrowth = 4
 
-// A roster has the publishers that the place of a subscription names. It bounds
-// them, since the place is in memory and in the store, and, with a server
-// without extensions, in one command at each resume.
+// A roster is the set of publishers in the place of a subscription. It limits their number,
+// because the place is in memory, in the bookmark store and, with a plain server, in one
+// command at each resume.
 type roster struct {
-	known   bookmark.Vector // only its publishers count
-	recent  uint64          // known, if not 0
-	bytes   int             // of the bookmark of a resume, about
-	longest int             // command that the server takes; 0: any
+	known   bookmark.Vector // only the keys count
+	recent  uint64          // a publisher that is known to be in the roster; 0: none
+	bytes   int             // approximate length of the bookmark at the next resume
+	longest int             // limit on a command of the server; 0: none
 }
 
-// begin begins with the place of a subscribe, which it keeps, and its text.
+// begin starts a roster with the place of a subscribe and the text of its bookmark. The roster
+// keeps and changes place.
 func (r *roster) begin(place bookmark.Vector, text string, at *Server) {
 	*r = roster{known: place, bytes: len(text), longest: at.Longest}
 	if place == nil {
@@ -62,8 +63,8 @@ func (r *roster) add(b bookmark.Bookmark) bool {
 	return true
 }
 
-// remove takes the publishers of a vector out of it. A server to which the bytes
-// matter has none that are closed.
+// remove removes the publishers of v. It leaves bytes as it is, because bytes matters only with
+// plain servers, which close no publishers.
 func (r *roster) remove(v bookmark.Vector) {
 	for publisher := range v {
 		delete(r.known, publisher)
@@ -71,7 +72,7 @@ func (r *roster) remove(v bookmark.Vector) {
 	r.recent = 0
 }
 
-// TooMany returns a *PublishersError if the place names too many publishers.
+// TooMany returns a *PublishersError if the place has too many publishers.
 func (s *Subscription) TooMany() error {
 	r := &s.roster
 	switch {
@@ -84,8 +85,8 @@ func (s *Subscription) TooMany() error {
 	return nil
 }
 
-// bound takes the vectors of an effect into the roster. If that makes too many
-// publishers, the subscription ends without them.
+// bound adds the publishers in an effect to the roster. If there are too many of them, the
+// effect loses its vectors and ends the subscription.
 func (s *Subscription) bound(e *Effect) {
 	for _, v := range []bookmark.Vector{e.Base, e.Shown} {
 		for publisher, sequence := range v {
@@ -97,8 +98,8 @@ func (s *Subscription) bound(e *Effect) {
 	}
 }
 
-// flood reports whether the text of a list has more entries than a place may
-// have publishers, before it takes memory to parse it.
+// flood reports whether a comma list has more entries than the place may have publishers. It is
+// called before the list is parsed into memory.
 func (s *Subscription) flood(text []byte) bool {
 	return s.Publishers > 0 && bytes.Count(text, comma) >= s.Publishers && !mut.On(mut.R9AnyPublishers)
 }

@@ -10,62 +10,63 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// batchBytes bounds a batch's frame: a server that waits with the first of its messages
-// waits with all of them.
+// batchBytes is the limit on the frame of a batch. A server that has to wait before it takes
+// the first message of a batch lets all messages of the batch wait.
 const batchBytes = 64 << 10
 
-// A Window limits the messages in flight. It is the Session, perhaps behind a lock.
+// A Window limits the messages in flight. The Session implements it; a driver may add a lock.
 type Window interface {
 	// Room reports whether another message may be sent.
 	Room() bool
-	// Write notes that messages that follow one another, of these sizes, are about to be
-	// sent, as far as there is room: n, at least the first. It returns the sequence of
-	// that on the wire, how many may have been sent before, and whether there is room
-	// for more. It is called when there is room.
+	// Write records that consecutive messages of the given sizes are about to be sent, as far
+	// as the window has room for them. It is called when there is room. n is the number of
+	// messages that may be sent, at least one. onWire is the sequence of the first one on the
+	// wire, again the number of those that may have been sent before. room reports whether the
+	// window has room for more.
 	Write(first uint64, sizes []int) (onWire uint64, n, again int, room bool)
-	// Exhausted notes that the store, which has these lives, has nothing more to
-	// send, for now. again: it is to be asked once more.
+	// Exhausted records that the store has nothing more to send at the moment. lives are the
+	// store's lives. If again is true, the sender has to read the store once more.
 	Exhausted(lives []pubstore.Life) (again bool)
-	// MayLeaveOut reports whether the server knows that the sequences between two,
-	// both included, were rejected.
+	// MayLeaveOut reports whether the server knows that a range of sequences, both ends
+	// included, was rejected.
 	MayLeaveOut(from, to uint64) bool
-	// CaughtUp notes, once, that all that may have been sent before was sent
-	// again, so many messages.
+	// CaughtUp is called once, when all messages that may have been sent before were sent
+	// again. resent is their number.
 	CaughtUp(resent int)
 }
 
-// An aheadCursor is a pubstore.Cursor that can give several messages at once, as bytes.
+// An aheadCursor is a pubstore.Cursor that can return several messages at once, as bytes.
 type aheadCursor interface {
-	// Ahead returns what Next would return next, as far as it is there already. It is
-	// valid until the next call.
+	// Ahead returns the next messages that the cursor has read already. The result is valid
+	// until the next call.
 	Ahead() []record.Ordinary
-	// Skip moves behind the first n of it.
+	// Skip moves the cursor behind the first n messages that Ahead returned.
 	Skip(n int)
 }
 
-// A Sender encodes the messages in the publish store, in order. New and replayed
-// messages come from one cursor, so that a new one cannot overtake a replayed
-// one (R1). A Sender isn't safe for concurrent use.
+// A Sender encodes the messages of the publish store, in order. One cursor returns new and
+// replayed messages, so a new message cannot overtake a replayed one (R1). A Sender is not safe
+// for concurrent use.
 type Sender struct {
 	window    Window
 	store     pubstore.Store
 	cursor    pubstore.Cursor
-	plain     bool // towards a server without our extensions
+	plain     bool // the server lacks our extensions
 	publisher uint64
-	longest   int    // of a batch's frame; 0: messages go one by one
-	batch     int    // where the batch begins that is being filled; -1: none is
-	replayTo  uint64 // messages above it were never sent
-	replayed  bool   // all up to there was sent again
+	longest   int    // limit on the frame of a batch; 0: messages are sent one by one
+	batch     int    // offset of the batch that is being filled; -1: none
+	replayTo  uint64 // highest sequence that may have been sent before this connection
+	replayed  bool   // everything up to replayTo was sent again
 	resent    int
 	next      pubstore.Message // scratch
-	record    []byte           // the same
+	record    []byte           // scratch
 	sizes     []int
 }
 
 // Close closes the cursor.
 func (s *Sender) Close() { s.cursor.Close() }
 
-// Fill appends publishes as far as store and window allow, up to a length of dst.
+// Fill appends publishes as far as store and window allow, until dst has limit bytes.
 func (s *Sender) Fill(dst []byte, limit int) ([]byte, error) {
 	s.batch = -1
 	dst, err := s.fill(dst, limit)
@@ -111,8 +112,8 @@ func (s *Sender) caughtUp() {
 	}
 }
 
-// append appends the next message, to a batch if it fits into one: a server that takes
-// no message of that length rejects the publish by its header.
+// append appends the next message to a batch, or as a publish command if it does not fit into
+// one. A server that does not take such a long message rejects a publish by its header.
 func (s *Sender) append(dst []byte, sequence uint64) ([]byte, error) {
 	if s.longest == 0 {
 		return s.appendPublish(dst, sequence), nil
@@ -135,7 +136,7 @@ func (s *Sender) append(dst []byte, sequence uint64) ([]byte, error) {
 	return record.AppendFramed(dst, raw), nil
 }
 
-// appendAhead fills the batch up with messages that the cursor has read already.
+// appendAhead fills the batch with messages that the cursor has read already.
 func (s *Sender) appendAhead(dst []byte) (out []byte, room bool) {
 	cursor, can := s.cursor.(aheadCursor)
 	if !can {
@@ -162,7 +163,7 @@ func (s *Sender) appendAhead(dst []byte) (out []byte, room bool) {
 	return dst, room
 }
 
-// endBatch ends the batch that is being filled, if there is one.
+// endBatch completes the batch that is being filled, if there is one.
 func (s *Sender) endBatch(dst []byte) []byte {
 	if s.batch >= 0 {
 		wire.EndBatch(dst, s.batch)
@@ -171,7 +172,7 @@ func (s *Sender) endBatch(dst []byte) []byte {
 	return dst
 }
 
-// recordOf returns the record of a message: that of the store, if it keeps such.
+// recordOf returns the record of a message, from the store if the store keeps records.
 func (s *Sender) recordOf(m *pubstore.Message) ([]byte, error) {
 	if raw := m.Record(); raw != nil {
 		return raw, nil
@@ -185,7 +186,7 @@ func (s *Sender) recordOf(m *pubstore.Message) ([]byte, error) {
 	return raw, err
 }
 
-// appendPublish appends the next message as a command.
+// appendPublish appends the next message as a publish command.
 func (s *Sender) appendPublish(dst []byte, sequence uint64) []byte {
 	dst = s.endBatch(dst)
 	m := &s.next
