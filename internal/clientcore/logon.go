@@ -60,7 +60,7 @@ func NewSide(address, messageType, version string) *Side {
 	}}}
 }
 
-// Take handles an ack that belongs to no subscription. After an error the side session is over.
+// Take handles an ack that belongs to no subscription. An error ends the side session.
 func (s *Side) Take(m *wire.Message) (e Event, err error) {
 	switch {
 	case !s.accepted:

@@ -11,40 +11,40 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// askSpacing is the least time between two subscribes of a search at one
-// instance, unless something came meanwhile.
+// askSpacing is the least time between two subscribes of a search at one instance, unless
+// messages came in between.
 const askSpacing = 30 * time.Second
 
-// A search fetches the messages that a server's log no longer has from other
-// instances, along synchronous links, before the application is told of a gap (R9).
-// Meanwhile the subscription is not on the wire of that server: what follows a
-// gap must not be received before what is in it. The instances are asked one
-// after the other, in side sessions.
+// A search fetches messages that a server's log no longer has from other instances, before the
+// application is told of a gap (R9). It uses instances along synchronous links, and asks them
+// one after the other in side sessions. Meanwhile the subscription is not on the wire of its
+// server, because the messages behind a gap must not be received before the messages in it.
 type search struct {
-	missing []wire.Gap // that no instance asked so far has; ordered
-	from    string     // the instance whose answer began the search
-	ask     []string   // instances that are still to be asked
+	missing []wire.Gap // no instance asked so far has these; sorted
+	from    string     // the instance whose answer started the search
+	ask     []string   // the instances still to be asked
 	asked   []string
-	tried   map[string]time.Time // when a side session last subscribed at an instance, unless something came since
-	since   time.Time            // the beginning, or when something came last
+	tried   map[string]time.Time // time of the last subscribe at each instance; cleared when messages come
+	since   time.Time            // start of the search, or the last time at which messages came
 
 	side
 }
 
-// A side is the part of a search that begins anew with each side session.
+// A side is the part of a search that belongs to one side session.
 type side struct {
-	at     string          // the instance
-	need   map[uint64]span // what it is to send, by publisher
-	came   bookmark.Vector // what it has sent
-	lacks  []wire.Gap      // what it says it has removed
+	at     string          // the instance of the side session
+	need   map[uint64]span // the messages that it should send, by publisher
+	came   bookmark.Vector // the messages that it has sent
+	lacks  []wire.Gap      // the messages that it reports as removed
 	closed bool            // it has nothing more for the search
 }
 
-// A span is the part of one publisher's messages that a side session is to bring.
+// A span is the part of one publisher's messages that a side session should bring: the
+// sequences above at and at most to.
 type span struct{ at, to uint64 }
 
-// missed handles a server's word that its log no longer has messages. What was
-// discarded out of order is not missing.
+// missed handles the report of a server that its log no longer has messages. Messages that were
+// discarded out of order are not missing.
 func (s *Subscription) missed(by *Server, gaps []wire.Gap, have Received) Effect {
 	base := s.listed(have)
 	if base != nil {
@@ -73,8 +73,8 @@ func (s *Subscription) missed(by *Server, gaps []wire.Gap, have Received) Effect
 	return e
 }
 
-// listed returns the base of a first subscribe that began behind bookmarks, where
-// the place has none yet.
+// listed returns the base for a first subscribe that started behind a list of bookmarks, or
+// nil. The place has no base of its own yet.
 func (s *Subscription) listed(have Received) bookmark.Vector {
 	start, err := bookmark.ParseStart([]byte(s.Start))
 	if have.Known || err != nil || start.Kind != bookmark.List {
@@ -87,23 +87,21 @@ func (s *Subscription) listed(have Received) bookmark.Vector {
 	return base
 }
 
-// resume has the subscription go on at its server. skips: it accepts the gaps
-// that the server names then.
+// resume ends the search, and the subscription continues at its server. With skips it accepts
+// the gaps that the server then reports.
 func (s *Subscription) resume(skips bool) {
 	s.stage, s.id, s.skips, s.search = detached, "", skips, search{}
 }
 
-// Searching reports whether messages are sought that the server of the
-// subscription has removed.
+// Searching reports whether a search is running.
 func (s *Subscription) Searching() bool { return s.stage == searching }
 
-// Seeks reports whether a server is one of the instances that are to be asked for
-// what is missing.
+// Seeks reports whether a server is one of the instances that the search still has to ask.
 func (s *Subscription) Seeks(to *Server) bool {
 	return s.stage == searching && slices.Contains(s.search.ask, to.Instance)
 }
 
-// Asks reports whether it is to be asked now.
+// Asks reports whether the search has to ask a server now.
 func (s *Subscription) Asks(to *Server, now time.Time) bool {
 	if !s.Seeks(to) || to.Plain || to.CatchingUp {
 		return false
@@ -112,12 +110,12 @@ func (s *Subscription) Asks(to *Server, now time.Time) bool {
 	return !was || now.Sub(last) >= askSpacing
 }
 
-// Ask subscribes for what is missing at a server that is to be asked, in a side
-// session, under an id. Of all other publishers nothing is to come, so the vector
-// covers them.
+// Ask subscribes for the missing messages in a side session with a server, under an id. The
+// vector of the subscribe covers everything of all other publishers, so that none of their
+// messages come.
 func (s *Subscription) Ask(to *Server, id string, have Received, now time.Time) wire.SubscribeCommand {
 	q := &s.search
-	for _, name := range to.Peers { // along its links
+	for _, name := range to.Peers { // the search follows the links of that server
 		if name != q.from && !slices.Contains(q.ask, name) && !slices.Contains(q.asked, name) {
 			q.ask = append(q.ask, name)
 		}
@@ -135,8 +133,8 @@ func (s *Subscription) Ask(to *Server, id string, have Received, now time.Time) 
 	}
 }
 
-// vector returns the bookmark of a side session. A publisher at 0 is named, too, so
-// that the bookmark is not that of the start of the log.
+// vector returns the bookmark of the subscribe in a side session. It names a publisher also at
+// sequence 0, since without any entry the bookmark would mean the start of the log.
 func (q *search) vector(have bookmark.Vector) string {
 	all := have.Clone()
 	for publisher := range q.need {
@@ -153,8 +151,8 @@ func (q *search) vector(have bookmark.Vector) string {
 	return strings.TrimSuffix(string(text), ",")
 }
 
-// found handles the answer to Ask, and later gaps. Of a publisher of which the
-// server lacks anything nothing is taken there: what it lacks may be elsewhere.
+// found handles the answer to Ask, and later gaps. If the server lacks any message of a
+// publisher, nothing of that publisher is taken from it: another instance may have all of them.
 func (s *Subscription) found(m *wire.Message) (e Effect, err error) {
 	q := &s.search
 	if m.Failed() || string(m.Reason) == wire.ReasonNotReplicated || s.flood(m.Gap) {
@@ -177,16 +175,16 @@ func (s *Subscription) found(m *wire.Message) (e Effect, err error) {
 	return e, nil
 }
 
-// shun takes nothing from the server of the present side session: it may lack anything.
+// shun takes nothing more from the server of the present side session: it may lack any message.
 func (q *search) shun() { q.need, q.closed = nil, true }
 
-// wants reports whether a message belongs to what a side session is to bring.
+// wants reports whether a message is one that the side session should bring.
 func (q *search) wants(b bookmark.Bookmark) bool {
 	_, is := q.need[b.Publisher]
 	return is || mut.On(mut.R9SideTakesAll)
 }
 
-// take notes what has come of a publisher in a side session.
+// take records the arrival of a message in a side session.
 func (q *search) take(b bookmark.Bookmark) {
 	need, is := q.need[b.Publisher]
 	if !is {
@@ -200,7 +198,8 @@ func (q *search) take(b bookmark.Bookmark) {
 	q.closed = len(q.need) == 0
 }
 
-// shown returns the part of a progress mark that belongs to what a side session is to bring.
+// shown returns the part of a progress mark that concerns the wanted messages of a side
+// session.
 func (q *search) shown(v bookmark.Vector) bookmark.Vector {
 	part := make(bookmark.Vector)
 	for publisher, sequence := range v {
@@ -213,8 +212,8 @@ func (q *search) shown(v bookmark.Vector) bookmark.Vector {
 	return part
 }
 
-// Completed handles the end of the replay under an id: what a side session has not
-// brought by then, its server does not have.
+// Completed handles the end of the replay under an id. A server does not have the messages that
+// its side session has not brought by then.
 func (s *Subscription) Completed(id string) {
 	s.replayed = s.replayed || s.Runs(id)
 	if s.stage == searching && s.Runs(id) {
@@ -222,8 +221,8 @@ func (s *Subscription) Completed(id string) {
 	}
 }
 
-// Served reports whether the server of the present side session has nothing more
-// for the search.
+// Served reports whether the server of the present side session has nothing more for the
+// search.
 func (s *Subscription) Served() bool { return s.stage != searching || s.search.closed }
 
 // Left handles the end of a side session.
@@ -246,8 +245,9 @@ func (s *Subscription) Left(now time.Time) {
 	q.side = side{}
 }
 
-// lacking returns what is still missing when the server of a side session has said what
-// it lacks: of the publishers it named gaps of, what others lack as well.
+// lacking returns the messages that are still missing after a side session whose server has
+// reported its gaps. For a publisher in these gaps, they are the messages that the server lacks
+// as well, if there are any.
 func (q *search) lacking() (left []wire.Gap) {
 	both := byPublisher(common(q.missing, q.lacks))
 	named := byPublisher(q.lacks)
@@ -261,8 +261,8 @@ func (q *search) lacking() (left []wire.Gap) {
 	return left
 }
 
-// Found ends the search, unless there is something to wait for. known are the
-// servers that have said who they are, of all that the client can connect to.
+// Found ends the search, unless there is an instance to wait for. known has the servers that
+// have reported who they are. all is the number of servers that the client can connect to.
 func (s *Subscription) Found(have Received, known Known, all int, now time.Time) (e Effect, over bool) {
 	q := &s.search
 	if s.stage != searching {
@@ -281,7 +281,7 @@ func (s *Subscription) Found(have Received, known Known, all int, now time.Time)
 	return s.conclude(have, q.unasked(known)), true
 }
 
-// has reports whether a server is one of the instances named.
+// has reports whether the instance of a server is in names.
 func (k Known) has(names []string) bool {
 	for _, s := range k {
 		if slices.Contains(names, s.Instance) {
@@ -291,8 +291,8 @@ func (k Known) has(names []string) bool {
 	return false
 }
 
-// unasked returns the instances that may have what is missing and were not
-// asked: they were away, or are no synchronous peers.
+// unasked returns the instances that may have the missing messages and were not asked, because
+// they were away, or are not synchronous peers.
 func (q *search) unasked(known Known) []string {
 	names := slices.Clone(q.ask)
 	for _, s := range known {
@@ -304,8 +304,8 @@ func (q *search) unasked(known Known) []string {
 	return slices.Compact(names)
 }
 
-// conclude is the end of a search that leaves something missing: the
-// subscription ends, or goes on behind it.
+// conclude ends a search that leaves messages missing. The subscription either ends, or
+// continues behind the gap.
 func (s *Subscription) conclude(have Received, unasked []string) Effect {
 	e := Effect{Gap: true, Gaps: s.search.missing, Unasked: unasked}
 	if !s.Gaps {

@@ -9,24 +9,23 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// A Server describes the server of a connection, by its logon ack and its later
-// reports.
+// A Server describes the server of a connection, from its logon ack and its later reports.
 type Server struct {
 	Address    string
 	Version    string
-	Instance   string   // its name in its group; empty: it does not say
-	Peers      []string // the instances it replicates to synchronously
+	Instance   string   // its name in its group; empty if it does not report one
+	Peers      []string // the instances to which it replicates synchronously
 	Plain      bool     // it lacks our extensions
-	NotFound   bool     // it lacks them, and knows the option bookmark_not_found
+	NotFound   bool     // it is plain and supports the option bookmark_not_found
 	Sync       syncstatus.Status
-	CatchingUp bool // it serves without having caught up with its peers (R6)
-	Longest    int  // command that it takes, in bytes, if it takes no vector in parts; 0: any
-	MaxMessage int  // largest message in bytes, 0 if it does not say
-	Carries    bool // it replicates the topics in Carried only; false: all, or it does not replicate
+	CatchingUp bool // it serves before it has caught up with its peers (R6)
+	Longest    int  // longest command in bytes that a plain server takes; 0: no limit, since vectors go in parts
+	MaxMessage int  // largest message in bytes; 0 if it does not report one
+	Carries    bool // it replicates only the topics in Carried; false: all topics, or it does not replicate
 	Carried    []string
 }
 
-// serverOf returns the server at an address that has accepted a logon with m.
+// serverOf returns the server at an address that accepted a logon with the ack m.
 func serverOf(address string, m *wire.Message) Server {
 	s := Server{
 		Address: address, Version: string(m.Version), Instance: string(m.Instance), Peers: list(m.Peers),
@@ -42,7 +41,7 @@ func serverOf(address string, m *wire.Message) Server {
 	return s
 }
 
-// list returns the texts of a comma list.
+// list returns the items of a comma list.
 func list(text []byte) []string {
 	if len(text) == 0 {
 		return nil
@@ -50,25 +49,25 @@ func list(text []byte) []string {
 	return strings.Split(string(text), ",")
 }
 
-// LeadsTo reports whether a bookmark subscription may go on at another server
-// after it was on s: it is the same instance, or there is a synchronous link to
-// it, or that can't be known (R3).
+// LeadsTo reports whether a bookmark subscription that was on s may continue at another server
+// (R3). It may if that server is the same instance, if a synchronous link leads to it, or if
+// neither can be known.
 func (s *Server) LeadsTo(to *Server) bool {
 	switch {
 	case s.Instance == "" || s.Instance == to.Instance, mut.On(mut.R3AsyncMove):
 		return true
 	case to.Instance == "":
-		return len(s.Peers) > 0 // it may be one of them
+		return len(s.Peers) > 0 // it may be one of the peers
 	}
 	return slices.Contains(s.Peers, to.Instance)
 }
 
-// Known has the last report of each server, by the URI that the chooser gave.
+// Known is the last report of each server, by the URI from the chooser.
 type Known map[string]Server
 
-// Says handles the report of a server. It replaces older reports of the server's
-// peers, too: if the server is in sync, its peers have everything; if its acks
-// are single, at least one peer does not.
+// Says handles a report of a server. It also corrects older reports of the server's peers: if
+// the server is in sync, its peers have everything, and if its acks are single, at least one
+// peer does not.
 func (k Known) Says(uri string, s Server) {
 	k[uri] = s
 	for other, o := range k {
@@ -85,8 +84,8 @@ func (k Known) Says(uri string, s Server) {
 	}
 }
 
-// Better returns the servers of a list that a client may move to: they are not
-// known to lag, and ways says that bookmark subscriptions may go on there.
+// Better returns the servers in uris to which a client may move. They are not known to lag, and
+// ways reports for each whether bookmark subscriptions may continue there.
 func (k Known) Better(uris []string, ways func(to *Server) bool) []string {
 	return slices.DeleteFunc(slices.Clone(uris), func(uri string) bool {
 		to := k[uri]

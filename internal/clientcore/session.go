@@ -14,63 +14,63 @@ import (
 )
 
 const (
-	// formerGrace is for how long Look does not attach subscriptions on a connection
-	// under a former life, which may soon be over.
+	// formerGrace is the time for which Look delays the subscriptions on a connection under a
+	// former life. Such a connection is often short.
 	formerGrace = 2 * time.Second
-	// renewSpacing is the least time between two lives that the store begins
-	// because of what one server says.
+	// renewSpacing is the least time between two lives that the store begins because of the
+	// reports of one server.
 	renewSpacing = time.Minute
-	// logonOptions are for servers without our extensions; others ignore this one.
+	// logonOptions matter to plain servers only; other servers ignore this option.
 	logonOptions = "ack_conflation=10ms"
 )
 
-// Why a session is begun anew at the same server, at once.
+// Reasons to start a new session at the same server at once.
 var (
 	ErrSettled = errors.New("former life of the publish store is settled")
 	ErrReoffer = errors.New("former lives of the publish store are offered again")
-	// ErrRestate: the next message leaves out sequences that were rejected since the logon.
+	// ErrRestate: the next message leaves out sequences that were rejected after the logon.
 	ErrRestate = errors.New("rejected sequences are stated in another logon")
 )
 
-// A Session owns the connections of a client, one after the other. The calls for
-// each connection are, in this order: Connect, Logon, Credentials, Take until the
-// logon is accepted, Begin, Start, then Take and Look; and Ended in any case.
+// A Session owns the connections of a client, one after the other. The calls for each
+// connection come in this order: Connect, Logon, Credentials, Take until the logon is accepted,
+// Begin, Start, then Take and Look. Ended comes last in any case.
 //
-// A Session isn't safe for concurrent use. It never calls the store, so that the
-// caller may hold a lock: effects on the store have a method Apply.
+// A Session is not safe for concurrent use. It never calls the store, so the caller may hold a
+// lock. An effect on the store has a method Apply.
 type Session struct {
 	pub      *Publisher
 	visit    Visit
 	names    NameRule
 	known    Known
-	renewed  map[string]time.Time // when the store last began a life because of the server at an address
-	recovery time.Duration        // how long servers may take to answer subscriptions
+	renewed  map[string]time.Time // time of the last new life because of the server at an address
+	recovery time.Duration        // limit on the time in which servers answer subscriptions
 	gaps     bool                 // AllowPublishGaps
-	pushes   int                  // connections in a row that were closed right after their logon
+	pushes   int                  // consecutive connections that were closed right after their logon
 
 	connection
 }
 
-// A connection is the part of a session that begins anew with each connection.
+// A connection is the part of a session that belongs to one connection.
 type connection struct {
 	logon
-	uri        string        // as the chooser gave it
-	life       pubstore.Life // as it was at the logon
-	old        bool          // it was a former one then
-	former     bool          // other lives were settled on this server, and may not be safe
-	inSync     bool          // a safe ack has come, and none is only single
-	replayed   bool          // every message that may have been sent before was sent again
+	uri        string        // from the chooser
+	life       pubstore.Life // the life, in its state at the logon
+	old        bool          // life was a former one at the logon
+	former     bool          // former lives were settled on this server, and may not be safe
+	inSync     bool          // a safe ack has come, and nothing is only single
+	replayed   bool          // every message that may have been sent before this connection was sent again
 	live       bool
 	unanswered map[string]bool // subscribes that must be answered before the session is live
 
-	news bool // Look may find something new
+	news bool // Look may find a step that is due
 
 	began                 time.Time
-	attach, late, reoffer time.Time // when each is due; zero: never, or done
+	attach, late, reoffer time.Time // the time at which each is due; zero: never, or done
 }
 
-// NewSession makes the session of a client whose publish store has these lives,
-// see NewPublisher.
+// NewSession returns the session of a client with these lives in its publish store, see
+// NewPublisher.
 func NewSession(lives []pubstore.Life, maxMessages, maxBytes int, recovery time.Duration) *Session {
 	return &Session{
 		pub:   NewPublisher(lives, maxMessages, maxBytes),
@@ -78,14 +78,14 @@ func NewSession(lives []pubstore.Life, maxMessages, maxBytes int, recovery time.
 	}
 }
 
-// Publisher returns the state of publishing.
+// Publisher returns the state of the publishes.
 func (s *Session) Publisher() *Publisher { return s.pub }
 
 // Known returns a copy of the last reports of the servers.
 func (s *Session) Known() Known { return maps.Clone(s.known) }
 
-// Connect begins a connection to a server, with the life whose turn it is. uri
-// is the server's as the chooser gave it.
+// Connect starts a connection to a server, with the next life of the visit. uri is the server's
+// URI from the chooser.
 func (s *Session) Connect(uri, address string, lives []pubstore.Life) {
 	s.connection = connection{uri: uri, logon: logon{server: Server{Address: address}}, unanswered: make(map[string]bool)}
 	s.life, s.old = s.visit.Next(lives)
@@ -94,11 +94,11 @@ func (s *Session) Connect(uri, address string, lives []pubstore.Life) {
 // Life returns the life of the present connection.
 func (s *Session) Life() string { return s.life.ID }
 
-// RejectedFrom returns the sequence from which on the logon states rejected ones.
+// RejectedFrom returns the first sequence whose rejection the logon states.
 func (s *Session) RejectedFrom() uint64 { return s.pub.of(s.life.ID).stateFrom }
 
-// Logon prepares the logon. counter is the store's logon counter (R11), rejected
-// are the store's, from RejectedFrom on, wire.MaxSpans at most.
+// Logon prepares the logon. counter is the store's logon counter (R11). rejected are the
+// rejected sequences in the store from RejectedFrom on, at most wire.MaxSpans ranges.
 func (s *Session) Logon(name, messageType, version string, counter uint64, rejected []pubstore.Range) {
 	s.pub.Expect(s.life, s.old)
 	spans := s.pub.state(rejected, s.life.Last)
@@ -120,22 +120,22 @@ func (s *Session) Logon(name, messageType, version string, counter uint64, rejec
 	}
 }
 
-// AllowPublishGaps has servers without our extensions published to although they lack
-// what was let go.
+// AllowPublishGaps lets the client publish to plain servers that lack messages that were let
+// go.
 func (s *Session) AllowPublishGaps() { s.gaps = true }
 
-// Plain has the logon not speak of our extensions.
+// Plain leaves our extensions out of the logon.
 func (s *Session) Plain() { s.command.Ext = false }
 
-// States has the logon state the group of servers that the store has met, but for
-// a former life: what is lost of that is told at each logon.
+// States adds the group of servers that the store has met to the logon. The logon of a former
+// life leaves it out, because the losses of a former life are told at each logon.
 func (s *Session) States(cluster string, incarnation uint64) {
 	if !s.old {
 		s.command.Cluster, s.command.Incarnation = cluster, incarnation
 	}
 }
 
-// Sent returns up to where messages of a life of the store may have been sent.
+// Sent returns the highest sequence of a life that may have been sent.
 func (s *Session) Sent(l pubstore.Life) uint64 { return min(s.pub.of(l.ID).bound, l.Last) }
 
 // Former reports whether the present connection is under a former life.
@@ -146,9 +146,9 @@ type Kind uint8
 
 const (
 	Nothing    Kind = iota
-	Challenged      // the server asks for other credentials: the user and password of the message
+	Challenged      // the server asks for other credentials, with the user and password in its message
 	Accepted        // the server has accepted the logon: call Begin
-	Acked           // apply Ack
+	Acked           // apply Ack to the store
 	Rejected        // tell the application of Rejection
 )
 
@@ -159,8 +159,8 @@ type Event struct {
 	Rejection Rejection
 }
 
-// Take handles an ack that belongs to no command and no subscription: an ack of
-// the session or of publishes. An error ends the connection.
+// Take handles an ack that belongs to no command and no subscription: an ack of the session or
+// of publishes. An error ends the connection.
 func (s *Session) Take(m *wire.Message) (Event, error) {
 	processed := m.Acks == wire.AckProcessed && len(m.CommandID) == 0
 	switch {
@@ -182,17 +182,16 @@ func (s *Session) Take(m *wire.Message) (Event, error) {
 	case s.server.Plain && m.Acks == wire.AckProcessed && m.Failed():
 		return s.rejectedByID(m), nil
 	case m.Acks&wire.AckPersisted == 0 || !m.HasSequence:
-		return Event{}, nil // of a command whose caller has left
+		return Event{}, nil // the ack of a command whose caller no longer waits
 	case isRejection(m):
 		return s.rejected(m.Sequence, string(m.Reason)), nil
 	}
 	return s.persisted(m), nil
 }
 
-// isRejection reports whether an ack with a sequence says that the server will
-// never have that message. Servers without our extensions also say of a message
-// that they have that it fails, as a duplicate, and say "not entitled" with any
-// status.
+// isRejection reports whether an ack with a sequence says that the server will never have the
+// message. A plain server reports the failure "duplicate" for a message that it has, and it
+// reports "not entitled" with any status.
 func isRejection(m *wire.Message) bool {
 	switch string(m.Reason) {
 	case wire.ReasonDuplicate:
@@ -209,7 +208,7 @@ func (s *Session) says(now Server) {
 	s.known.Says(s.uri, now)
 }
 
-// refusal returns the error for the reason that a server gives (R4, R11).
+// refusal returns the error for the reason in a failure ack (R4, R11).
 func refusal(command string, m *wire.Message) error {
 	reason := string(m.Reason)
 	switch {
@@ -229,8 +228,8 @@ func refusal(command string, m *wire.Message) error {
 	return &Refusal{Command: command, Reason: reason}
 }
 
-// Begin handles the publisher's part of the ack of an accepted logon. An error
-// ends the connection, as Beginning.Apply does after a rollback.
+// Begin handles the publisher's part of the ack of an accepted logon. An error ends the
+// connection. After a rollback the error comes from Beginning.Apply.
 func (s *Session) Begin(m *wire.Message, now time.Time) (Beginning, error) {
 	if !m.IsExt() && s.life.Base == 0 && m.Sequence > maxBase && !mut.On(mut.R1AnyNumber) {
 		return Beginning{}, fmt.Errorf("%w: the last number under this client name is %d, which leaves none to count on from", ErrProtocol, m.Sequence)
@@ -253,8 +252,8 @@ func (s *Session) Begin(m *wire.Message, now time.Time) (Beginning, error) {
 	return b, nil
 }
 
-// mayRenew reports whether the store may begin a life because of what this
-// server says: a server that is wrong must not renew it again and again.
+// mayRenew reports whether the store may begin a new life because of a report of this server. A
+// server that is wrong must not renew the store again and again.
 func (s *Session) mayRenew(now time.Time) bool {
 	last, was := s.renewed[s.server.Address]
 	if was && now.Sub(last) < renewSpacing && !mut.On(mut.R10RenewsFreely) {
@@ -264,7 +263,7 @@ func (s *Session) mayRenew(now time.Time) bool {
 	return true
 }
 
-// Start starts the times of a connection that is logged on.
+// Start sets the timers of a connection that is logged on.
 func (s *Session) Start(now time.Time) {
 	s.former = s.visit.Unsafe()
 	s.began, s.attach, s.news = now, now, true
@@ -274,14 +273,14 @@ func (s *Session) Start(now time.Time) {
 	}
 }
 
-// A Look says what is due.
+// A Look lists the steps that are due.
 type Look struct {
 	Attach bool // put the subscriptions on the wire
 	Live   bool // recovery is complete
 }
 
-// Look returns the steps that are due, for the lives that the store has. An
-// error ends the connection.
+// Look returns the steps that are due. lives are the store's lives. An error ends the
+// connection.
 func (s *Session) Look(now time.Time, lives []pubstore.Life) (l Look, err error) {
 	s.Lives(lives)
 	since := now.Sub(s.began)
@@ -299,12 +298,12 @@ func (s *Session) Look(now time.Time, lives []pubstore.Life) (l Look, err error)
 	if l.Attach = due(&s.attach, now); l.Attach {
 		s.late = now.Add(s.recovery)
 	}
-	s.news = s.news || l.Attach // all may be live at once
+	s.news = s.news || l.Attach // the session may be live at once
 	l.Live = !l.Attach && s.recovered()
 	return l, nil
 }
 
-// due reports, once, whether a time has come.
+// due reports, once, that the time at has come.
 func due(at *time.Time, now time.Time) bool {
 	if at.IsZero() || now.Before(*at) {
 		return false
@@ -313,7 +312,7 @@ func due(at *time.Time, now time.Time) bool {
 	return true
 }
 
-// recovered reports, once, that the replay is complete and every subscription answered.
+// recovered reports, once, that the replay is complete and every subscription is answered.
 func (s *Session) recovered() bool {
 	if s.live || !s.attach.IsZero() || !s.replayed || len(s.unanswered) > 0 {
 		return false
@@ -322,7 +321,7 @@ func (s *Session) recovered() bool {
 	return true
 }
 
-// Due returns when Look is to be called at the latest.
+// Due returns the latest time for the next call of Look.
 func (s *Session) Due() time.Time {
 	due := s.reoffer
 	for _, at := range []time.Time{s.attach, s.late} {
@@ -333,7 +332,7 @@ func (s *Session) Due() time.Time {
 	return due
 }
 
-// Await delays the session's becoming live until a subscribe is answered.
+// Await delays the live state of the session until the answer to a subscribe.
 func (s *Session) Await(id string) {
 	if !s.live {
 		s.unanswered[id] = true
@@ -346,16 +345,16 @@ func (s *Session) Answered(id string) {
 	s.news = s.news || !s.live
 }
 
-// News reports, once, that Look may find something new.
+// News reports, once, that Look may find a step that is due.
 func (s *Session) News() bool {
 	news := s.news
 	s.news = false
 	return news
 }
 
-// Lives handles a change of the store's lives: if the application has begun a
-// new one, the life of this connection has become a former one. It reports
-// whether that is news.
+// Lives handles a change of the store's lives. If the application has begun a new life, the
+// life of this connection is a former one from now on. Lives reports whether that has just
+// happened.
 func (s *Session) Lives(lives []pubstore.Life) (renewed bool) {
 	if !s.pub.old && len(lives) > 0 && lives[len(lives)-1].ID != s.life.ID {
 		s.pub.Renewed()
@@ -382,7 +381,7 @@ func (s *Session) Write(first uint64, sizes []int) (onWire uint64, n, again int,
 func (s *Session) Exhausted(lives []pubstore.Life) (again bool) {
 	s.pub.Exhausted()
 	if s.Lives(lives) {
-		return true // of the life that is a former one now something may have been appended
+		return true // something may have been appended to this life before it became a former one
 	}
 	s.news = s.news || s.pub.old // the life may be finished
 	return false
@@ -405,8 +404,8 @@ func (s *Session) persisted(m *wire.Message) Event {
 	return e
 }
 
-// rejected handles the refusal of one message. A server may repeat it until the
-// store no longer has the message.
+// rejected handles the rejection of one message. A server may repeat it until the store has let
+// go of the message.
 func (s *Session) rejected(onWire uint64, reason string) Event {
 	n, ok := s.pub.Reject(onWire)
 	if !ok {
@@ -415,27 +414,27 @@ func (s *Session) rejected(onWire uint64, reason string) Event {
 	return Event{Kind: Rejected, Rejection: Rejection{Life: s.pub.Life(), Sequence: n, Reason: reason}}
 }
 
-// Told notes that the application knows of a rejection, or does not need to know.
+// Told records that the application knows of a rejection, or need not know.
 func (s *Session) Told(r *Rejection) Event {
 	letGo, opened := s.pub.Told(r.Life, r.Sequence)
 	s.news = s.news || s.pub.old
 	return Event{Kind: Acked, Ack: AckEffect{Life: r.Life, LetGo: letGo, Moved: true, Opened: opened}}
 }
 
-// A Leave is the next step after a connection has ended.
+// A Leave is the next step after the end of a connection.
 type Leave struct {
 	Again bool          // connect to the same server again, at once
 	Gap   bool          // the server lacks messages that were acknowledged (R4)
-	Wait  time.Duration // before the next attempt, at least
-	Cause error         // in place of the one given; nil: that
-	Renew bool          // the store is to begin a new life (R10)
-	// GiveUp is a life that no server takes anything of any more (R11): the outcome
-	// of what the store keeps of it is unknown, the application is to be told so.
-	// Empty: none.
+	Wait  time.Duration // the least delay before the next attempt
+	Cause error         // replaces the cause given to Ended, unless nil
+	Renew bool          // the store has to begin a new life (R10)
+	// GiveUp is a life of which no server takes anything any more (R11), or empty. The outcome
+	// of the messages that the store keeps of it is unknown, and the application has to be
+	// told.
 	GiveUp string
 }
 
-// Ended handles the end of a connection, or of an attempt to make one.
+// Ended handles the end of a connection, or of an attempt to connect.
 func (s *Session) Ended(cause error, now time.Time, lives []pubstore.Life) (l Leave) {
 	if s.pushedOut(cause, now) {
 		cause = fmt.Errorf("%w, as it seems: %d connections in a row were closed right after the logon: %w", ErrNameInUse, s.pushes, cause)
@@ -460,7 +459,7 @@ func (s *Session) Ended(cause error, now time.Time, lives []pubstore.Life) (l Le
 		l.Again, s.visit = false, Visit{}
 	}
 	if errors.Is(cause, ErrNameInUse) {
-		if l.Cause == nil { // a plain server would not compare
+		if l.Cause == nil { // a plain server does not compare
 			s.pub.NameInUse()
 		}
 		l.Wait = time.Duration(s.names.InUse(now.UnixNano()))

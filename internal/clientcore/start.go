@@ -7,18 +7,18 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// start returns the bookmark and the options of a subscribe, the first or a later
-// one. They depend on the request, on the received vector, and on whether the
-// server supports vectors (R9). Such a server is told to skip what it has removed
-// only once other instances have been asked for it; one without is told what to do
-// about unknown bookmarks only if the application asks for that.
+// start returns the bookmark and the options of a subscribe, the first one or a later one. They
+// depend on the request, on the received vector, and on whether the server supports vectors
+// (R9). A server with vectors is asked to skip removed messages only after a search at other
+// instances. A plain server gets an option for unknown bookmarks only if the application asks
+// for it.
 func (r *Request) start(to *Server, skips bool, have Received) (bm, options string) {
 	ext := !to.Plain
 	if !have.Known || mut.On(mut.R9NowAgain) && r.Start == bookmark.NowText {
 		return r.Start, r.options(ext, r.notFound(to, r.Start))
 	}
 	bm = have.Vector.String()
-	notFound := r.notFound(to, bm) // with vector the server's default is to fail
+	notFound := r.notFound(to, bm) // a server with vectors fails by default
 	if ext && r.Gaps && skips {
 		notFound = "bookmark_not_found=epoch"
 	}
@@ -28,7 +28,8 @@ func (r *Request) start(to *Server, skips bool, have Received) (bm, options stri
 	return bm, r.options(ext, notFound)
 }
 
-// options returns the options of a subscribe, with one for bookmarks that are not found.
+// options returns the options of a subscribe. notFound is the option for unknown bookmarks, or
+// empty.
 func (r *Request) options(ext bool, notFound string) string {
 	var o []string
 	if ext {

@@ -7,11 +7,10 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// Apply applies a logon ack to the store, and returns the sender of the
-// connection. plain: the server has no extensions. ErrSettled says that the store
-// has nothing to send of the life: it kept nothing at a Renew, which may have come
-// after the logon, or this ack let go of all of it. ErrRolledBack says that the
-// store has begun a new life.
+// Apply applies a logon ack to the store, and returns the sender for the connection. plain
+// tells that the server lacks our extensions. The error is ErrSettled if the store has nothing
+// to send of the life: this ack let go of all of it, or the store kept nothing of it at a
+// Renew, perhaps after the logon. The error is ErrRolledBack if the store has begun a new life.
 func (b *Beginning) Apply(store pubstore.Store, window Window, plain bool) (*Sender, error) {
 	cursor, err := b.apply(store)
 	switch {
@@ -38,7 +37,7 @@ func (b *Beginning) apply(store pubstore.Store) (pubstore.Cursor, error) {
 			return nil, fmt.Errorf("keep the base of life %s: %w", b.Life.ID, err)
 		}
 	}
-	if b.Clock != 0 { // before anything is sent
+	if b.Clock != 0 { // must be durable before anything is sent
 		if err := store.SetClock(b.Life.ID, b.Clock); err != nil {
 			return nil, fmt.Errorf("keep the group's clock: %w", err)
 		}
@@ -74,15 +73,15 @@ func (e *AckEffect) Apply(store pubstore.Store) error {
 	return nil
 }
 
-// A Rejection is one message that a server refused. The application is told,
-// then the store lets it go, then Session.Told is called (G1).
+// A Rejection is the rejection of one message by a server. First the application is told, then
+// the store lets the message go, and then Session.Told is called (G1).
 type Rejection struct {
 	Life     string
 	Sequence uint64
-	Reason   string // the server's words
+	Reason   string // the server's text
 }
 
-// Message returns the message, nil if the store no longer has it: then the
+// Message returns the message, or nil if the store no longer has it. In that case the
 // application need not be told.
 func (r *Rejection) Message(store pubstore.Store) (*pubstore.Message, error) {
 	m, err := store.Get(r.Life, r.Sequence)
@@ -95,7 +94,7 @@ func (r *Rejection) Message(store pubstore.Store) (*pubstore.Message, error) {
 	return m, nil
 }
 
-// LetGo lets the store let go of the message, once the application knows.
+// LetGo has the store let the message go, after the application was told.
 func (r *Rejection) LetGo(store pubstore.Store) error {
 	if err := store.Reject(r.Life, r.Sequence); err != nil {
 		return fmt.Errorf("let go of rejected message %d: %w", r.Sequence, err)

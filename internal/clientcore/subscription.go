@@ -12,67 +12,67 @@ import (
 
 // A Request is an application's request for a subscription.
 type Request struct {
-	ID            string // in the bookmark store
+	ID            string // the id in the bookmark store
 	Topic, Filter string
-	Start         string // where it begins the first time, as on the wire
-	Resumes       bool   // it goes on with the vector in the store
+	Start         string // the start of the first subscribe, as on the wire
+	Resumes       bool   // the subscription continues with the vector in the store
 
-	Gaps         bool   // accepted
-	Durable      bool   // fully_durable
-	Times        bool   // timestamp
-	Unreplicated bool   // it may move to where messages may be missing
-	Publishers   int    // that its place names at most; 0: any number
-	NotFound     string // bookmark_not_found, for servers without our extensions; empty: theirs
+	Gaps         bool   // gaps are accepted
+	Durable      bool   // option fully_durable
+	Times        bool   // option timestamp
+	Unreplicated bool   // it may move to a server that may lack messages
+	Publishers   int    // limit on the publishers in its place; 0: none
+	NotFound     string // value of bookmark_not_found for plain servers; empty: their default
 	Patience     Patience
-	Recovery     time.Duration // how long instances may be away that are to be asked for what is missing
+	Recovery     time.Duration // limit on the wait of a search for instances that are away
 }
 
 // A Patience is the policy of a subscription without bookmark for a slow application.
 type Patience struct {
 	DropOldest bool
-	Wait       time.Duration // beyond the bound of its queue; 0 without DropOldest: not at all
+	Wait       time.Duration // limit on the time for which the queue is full; 0 without DropOldest: no wait
 }
 
-// A Subscription owns one subscription over all connections: its subscribes (R9),
-// its messages while the application is slow (R12), and its moves (R3).
+// A Subscription owns one subscription over all connections: its subscribes (R9), its messages
+// while the application is slow (R12), and its moves (R3).
 //
-// Methods that say so use only the request and the bookmark store, which is safe
-// for concurrent use. The other methods are not safe for concurrent use. They
-// never call the store, so that the caller may hold a lock.
+// Some methods use only the request and the bookmark store, which is safe for concurrent use.
+// Their documentation says so. The other methods are not safe for concurrent use. They never
+// call the store, so the caller may hold a lock.
 type Subscription struct {
 	Request
 	store bookmarkstore.Store
-	place bookmarkstore.Subscription // nil: without bookmark
+	place bookmarkstore.Subscription // nil if the subscription has no bookmark
 
 	stage    stage
-	id       string    // on the wire, while subscribing or active
-	asked    time.Time // when id was sent
+	id       string    // the id on the wire while subscribing, active or searching
+	asked    time.Time // time at which the subscribe was sent
 	held     bool      // the server holds messages back until they are safe (R13)
-	server   Server    // that accepted it last
-	home     string    // address of the only server that has the topic; empty: any (R3)
-	overfull time.Time // since when the queue is beyond its bound
+	server   Server    // the server that accepted the subscription last
+	home     string    // address of the only server that has the topic; empty: any server (R3)
+	overfull time.Time // time since which the queue is full; zero: it is not
 	roster   roster
-	parts    wire.Assembly // of an answer that has begun to come
-	search   search        // while searching
+	parts    wire.Assembly // the parts of an answer received so far
+	search   search        // valid while searching
 	skips    bool          // the next subscribe accepts gaps
 	replayed bool          // the present subscribe's replay is complete
 
-	diverged map[uint64]bool // publishers of which the application knows that they have diverged; nil: none
+	diverged map[uint64]bool // the publishers that the application knows to have diverged
 }
 
-// A stage says whether a subscription is on the wire.
+// A stage tells whether a subscription is on the wire.
 type stage uint8
 
 const (
 	detached    stage = iota // waits for a connection
-	subscribing              // asked for, not answered
+	subscribing              // the subscribe is sent and not answered
 	active
-	overrun   // paused: the queue was full, the tail was dropped (R12)
+	overrun   // paused: the queue was full and the tail was dropped (R12)
 	searching // its server has removed messages that others may have (R9)
 	ended
 )
 
-// Open takes the subscription's place in a bookmark store.
+// Open opens the subscription's place in a bookmark store.
 func (s *Subscription) Open(store bookmarkstore.Store) error {
 	place, err := store.Subscription(s.ID, bookmarkstore.Query{Topic: s.Topic, Filter: s.Filter})
 	if err != nil {
@@ -88,18 +88,18 @@ func (s *Subscription) Open(store bookmarkstore.Store) error {
 	return nil
 }
 
-// Place returns the place in the bookmark store, nil without bookmark. Safe
-// for concurrent use.
+// Place returns the place in the bookmark store, or nil without bookmark. It is safe for
+// concurrent use.
 func (s *Subscription) Place() bookmarkstore.Subscription { return s.place }
 
-// A Received is the received vector of a subscription, as its store has it.
+// A Received is the received vector of a subscription, from its store.
 type Received struct {
 	Vector     bookmark.Vector
 	Known      bool
-	OutOfOrder map[uint64][]uint64 // discarded above Vector, ascending, by publisher
+	OutOfOrder map[uint64][]uint64 // sequences above Vector that were discarded; ascending, by publisher
 }
 
-// Received asks the store. Safe for concurrent use.
+// Received reads the place in the store. It is safe for concurrent use.
 func (s *Subscription) Received() (r Received) {
 	if s.place != nil {
 		r.Vector, r.Known = s.place.Received()
@@ -108,7 +108,7 @@ func (s *Subscription) Received() (r Received) {
 	return r
 }
 
-// Waits reports whether it waits for a connection.
+// Waits reports whether the subscription waits for a connection.
 func (s *Subscription) Waits() bool { return s.stage == detached }
 
 // Paused reports whether its queue overran and was not emptied since.
@@ -125,20 +125,19 @@ func (s *Subscription) Runs(id string) bool {
 	return s.id == id && id != "" && s.Queues()
 }
 
-// Unanswered reports whether a server has not answered for so long.
+// Unanswered reports whether a subscribe has had no answer for d.
 func (s *Subscription) Unanswered(d time.Duration, now time.Time) bool {
 	return s.stage == subscribing && now.Sub(s.asked) >= d
 }
 
-// LeadsTo reports whether it may go on at a server after the one that accepted
-// it last.
+// LeadsTo reports whether the subscription may continue at a server, coming from the server
+// that accepted it last.
 func (s *Subscription) LeadsTo(to *Server) bool {
 	return s.place == nil || s.Unreplicated || s.server.LeadsTo(to)
 }
 
-// Attach subscribes at a server under an id. It is called while the
-// subscription waits, and keeps the vector. An error ends the subscription: it
-// must not move there.
+// Attach subscribes at a server under an id. The subscription must be waiting. The roster keeps
+// the vector in have. An error ends the subscription: it must not move to that server.
 func (s *Subscription) Attach(to *Server, id string, have Received, now time.Time) (wire.SubscribeCommand, error) {
 	if s.home != "" && s.home != to.Address && !s.Unreplicated && !mut.On(mut.R3SilentMove) {
 		return wire.SubscribeCommand{}, ErrNotReplicated
@@ -152,7 +151,7 @@ func (s *Subscription) Attach(to *Server, id string, have Received, now time.Tim
 		cmd.Bookmark, cmd.Options = s.start(to, s.skips, have)
 		cmd.Acks |= wire.AckPersisted
 		if cmd.InParts = !to.Plain; to.Plain {
-			cmd.Acks |= wire.AckCompleted // marks count behind it
+			cmd.Acks |= wire.AckCompleted // marks count only after the completed ack
 		}
 	case s.Times:
 		cmd.Options = "timestamp"
@@ -166,8 +165,8 @@ func (s *Subscription) Attach(to *Server, id string, have Received, now time.Tim
 	return cmd, nil
 }
 
-// Lost handles the end of the connection: the subscription waits for a new one.
-// A paused one stays paused.
+// Lost handles the end of the connection. The subscription waits for a new one. A paused
+// subscription stays paused.
 func (s *Subscription) Lost() {
 	s.id, s.parts = "", wire.Assembly{}
 	if s.stage == subscribing || s.stage == active {
@@ -176,16 +175,16 @@ func (s *Subscription) Lost() {
 	s.restartPlanted()
 }
 
-// End ends the subscription for good. It returns the id to be unsubscribed,
-// empty if it is not on the wire.
+// End ends the subscription for good. It returns the id to unsubscribe, or "" if the
+// subscription is not on the wire.
 func (s *Subscription) End() (id string) {
 	id = s.id
 	s.stage, s.id, s.search, s.parts = ended, "", search{}, wire.Assembly{}
 	return id
 }
 
-// Emptied notes that the application has emptied the queue. It reports whether
-// the subscription was paused: then it is to be attached again.
+// Emptied records that the application has emptied the queue. It reports whether the
+// subscription was paused and has to be attached again.
 func (s *Subscription) Emptied() (again bool) {
 	if s.stage != overrun {
 		return false
@@ -196,21 +195,21 @@ func (s *Subscription) Emptied() (again bool) {
 
 // An Effect is the effect of a server's answer.
 type Effect struct {
-	Answered bool            // this answers the subscribe
-	Away     bool            // the subscription is not on the wire of this server any more
-	Base     bookmark.Vector // the subscription's base, for the store; nil: none
-	Gap      bool            // no log has messages any more that were not received
-	Gaps     []wire.Gap      // these; nil if the server does not say
+	Answered bool            // the frame was the answer to the subscribe
+	Away     bool            // the subscription is no longer on the wire of this server
+	Base     bookmark.Vector // the base of the subscription, for the store; nil: none
+	Gap      bool            // messages that were not received are in no log any more
+	Gaps     []wire.Gap      // the missing messages; nil if the server does not report them
 	Unasked  []string        // instances that may have them and were not asked
-	Shown    bookmark.Vector // the progress, for the store, behind the gap; nil: none
-	Closed   bookmark.Vector // publishers that the store need not name any more; nil: none
+	Shown    bookmark.Vector // the progress for the store, to apply behind the gap; nil: none
+	Closed   bookmark.Vector // publishers that the place no longer has to name; nil: none
 	Held     bool            // from now on the server holds messages back until they are safe (R13)
-	Freed    bool            // and no longer
-	Diverged *DivergedError  // a publisher of which the application does not know it yet; nil: none
-	End      error           // the subscription ends; nil: it goes on
+	Freed    bool            // the server no longer holds messages back
+	Diverged *DivergedError  // a diverged publisher of which the application was not told; nil: none
+	End      error           // the reason why the subscription ends; nil: it continues
 }
 
-// Keep applies an effect to the store. Safe for concurrent use.
+// Keep applies an effect to the store. It is safe for concurrent use.
 func (s *Subscription) Keep(e *Effect) error {
 	if e.Base != nil {
 		if err := s.place.SetBase(e.Base); err != nil {
@@ -228,10 +227,10 @@ func (s *Subscription) Keep(e *Effect) error {
 	return nil
 }
 
-// Answer handles a server's processed ack: the base, if it is the first (R9),
-// gaps, and whether the subscription can move (R3). An answer in parts has its
-// effect with the last of them. have is the result of Received before; for a part
-// it is not needed.
+// Answer handles the processed ack of a subscribe. It handles the base, if this is the first
+// answer (R9), the gaps, and whether the subscription can move (R3). An answer in parts takes
+// effect with its last frame. have is the result of Received before the call; it is not used
+// for a part.
 func (s *Subscription) Answer(by *Server, id string, m *wire.Message, have Received) (e Effect, err error) {
 	switch {
 	case !s.Runs(id):
@@ -260,7 +259,7 @@ func (s *Subscription) Answer(by *Server, id string, m *wire.Message, have Recei
 	return e, nil
 }
 
-// part takes in a part of an answer.
+// part handles one part of an answer.
 func (s *Subscription) part(m *wire.Message) (e Effect) {
 	e = s.partPlanted(m)
 	most := s.Publishers
@@ -303,7 +302,7 @@ func (s *Subscription) begin(m *wire.Message, have Received, e *Effect) error {
 	switch {
 	case have.Known:
 	case m.Bookmark == nil:
-		e.Base = s.listed(have) // the server has taken that
+		e.Base = s.listed(have) // the server has accepted the list as the base
 	default:
 		if e.Base, err = bookmark.ParseVector(m.Bookmark); err != nil {
 			return fmt.Errorf("%w: base of subscription %q: %w", ErrProtocol, s.ID, err)
@@ -316,7 +315,7 @@ func (s *Subscription) begin(m *wire.Message, have Received, e *Effect) error {
 	return nil
 }
 
-// shownBehind is the progress after gaps that the application accepts.
+// shownBehind returns the progress behind gaps that the application accepts.
 func shownBehind(gaps []wire.Gap) bookmark.Vector {
 	v := make(bookmark.Vector, len(gaps))
 	for _, g := range gaps {
@@ -325,9 +324,9 @@ func shownBehind(gaps []wire.Gap) bookmark.Vector {
 	return v
 }
 
-// settles notes the server that has accepted the subscription. It returns false
-// if the subscription was on another server before and no link that acks wait
-// for carries its topic to this one, so that messages may be missing (R3).
+// settles records the server that has accepted the subscription. It returns false if the
+// subscription was on another server before and its topic is not replicated to this one along
+// sync links. Messages may then be missing (R3).
 func (s *Subscription) settles(by *Server, m *wire.Message) bool {
 	s.stage = active
 	moved := s.server.Address != "" && s.server.Address != by.Address
@@ -338,7 +337,7 @@ func (s *Subscription) settles(by *Server, m *wire.Message) bool {
 	return !moved || s.home == "" || s.Unreplicated || mut.On(mut.R3SilentMove)
 }
 
-// Mark handles a progress mark, in its place between the messages (R9).
+// Mark handles a progress mark, at its place between the messages (R9).
 func (s *Subscription) Mark(by *Server, id string, m *wire.Message) (e Effect, err error) {
 	if !s.Runs(id) {
 		return e, nil
@@ -373,8 +372,8 @@ func (s *Subscription) Mark(by *Server, id string, m *wire.Message) (e Effect, e
 	return e, nil
 }
 
-// closed handles that nothing comes any more of publishers up to where they are: the
-// place need not name them (R10).
+// closed handles an ack with the reason "publisher closed". The publishers in its vector send
+// nothing at or below their sequences there any more, so the place need not name them (R10).
 func (s *Subscription) closed(by *Server, m *wire.Message) (e Effect, err error) {
 	if s.place == nil || by.Plain || s.flood(m.Bookmark) {
 		return e, nil
@@ -391,17 +390,17 @@ type Verdict uint8
 
 const (
 	Take    Verdict = iota
-	Refuse          // it is not for the present subscribe
+	Refuse          // the message does not belong to the present subscribe
 	Pause           // the queue of a bookmark subscription is full: unsubscribe
-	Full            // the queue of another subscription is full: ask Overfull
-	Oldest          // take it in place of the oldest
+	Full            // the queue of a subscription without bookmark is full: call Overfull
+	Oldest          // take the message in place of the oldest one
 	TooSlow         // end the subscription
-	Crowd           // its publisher is one too many: end the subscription, with TooMany
+	Crowd           // the message would add one publisher too many: end the subscription with TooMany
 )
 
-// Arrives decides about message b that comes under an id. fits says whether the
-// queue has room for it. A subscription is paused only while its queue holds
-// messages: the application calls Emptied when it has taken the last.
+// Arrives decides about message b that arrives under an id. fits tells whether the queue has
+// room for it. A subscription is paused only while its queue holds messages: the application
+// calls Emptied after it has taken the last one.
 func (s *Subscription) Arrives(id string, b bookmark.Bookmark, fits bool) Verdict {
 	switch {
 	case !s.Runs(id) || s.stage == searching && !s.search.wants(b):
@@ -421,7 +420,7 @@ func (s *Subscription) Arrives(id string, b bookmark.Bookmark, fits bool) Verdic
 	return Pause
 }
 
-// Overfull applies the patience of a subscription without bookmark. far says
+// Overfull applies the patience of a subscription without bookmark to a full queue. far tells
 // that the queue is far beyond its bound.
 func (s *Subscription) Overfull(far bool, now time.Time) Verdict {
 	p := &s.Patience
@@ -437,8 +436,8 @@ func (s *Subscription) Overfull(far bool, now time.Time) Verdict {
 	return Take
 }
 
-// Receive notes a message with the verdict v in the store. It reports whether
-// to queue the message: it is taken, and has not come before. Safe for
+// Receive records a message with the verdict v in the store. It reports whether to queue the
+// message: the verdict takes it, and the store has not received it before. It is safe for
 // concurrent use.
 func (s *Subscription) Receive(v Verdict, b bookmark.Bookmark) bool {
 	if v == Pause && mut.On(mut.R12TailCounts) {
@@ -450,8 +449,8 @@ func (s *Subscription) Receive(v Verdict, b bookmark.Bookmark) bool {
 	return s.place == nil || b.IsZero() || s.place.Receive(b)
 }
 
-// Queues reports whether a received message may be queued: the subscription may
-// have ended meanwhile.
+// Queues reports whether a received message may still be queued. The subscription may have
+// ended meanwhile.
 func (s *Subscription) Queues() bool {
 	return s.stage == subscribing || s.stage == active || s.stage == searching
 }

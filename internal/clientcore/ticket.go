@@ -8,25 +8,25 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// ErrOutcomeUnknown says that nobody can say what has become of a message.
+// ErrOutcomeUnknown says that the outcome of a message cannot be known.
 var ErrOutcomeUnknown = errors.New("outcome of the message is unknown")
 
-// A Ticket is followed by the publisher until its outcome is known.
+// A Ticket follows one message until its outcome is known.
 type Ticket struct {
 	Publisher, Sequence uint64
 	Settled             bool
 	Safe                bool
-	Err                 error // it was rejected, or its outcome is unknown; not if it is safe
+	Err                 error // the message was rejected, or its outcome is unknown; nil if it is safe
 
 	waiters *Waiter
-	next    *Ticket // of the same message
+	next    *Ticket // next ticket of the same message
 }
 
-// Done reports whether there is nothing to wait for: the ticket is safe, or has
-// an error, or is settled if that is enough.
+// Done reports whether the outcome is final: the ticket is safe, has an error, or is settled.
+// With safe, settled is not enough.
 func (t *Ticket) Done(safe bool) bool { return t.Safe || t.Err != nil || t.Settled && !safe }
 
-// Outcome returns the error of a ticket that is done.
+// Outcome returns the error of a ticket that is done, or nil.
 func (t *Ticket) Outcome(safe bool) error {
 	if t.Safe || t.Settled && !safe {
 		return nil
@@ -36,12 +36,12 @@ func (t *Ticket) Outcome(safe bool) error {
 
 // A Waiter waits for one ticket at a time.
 type Waiter struct {
-	Ready chan struct{} // of the caller
-	Next  *Waiter       // of those that are to be woken together
+	Ready chan struct{} // owned by the caller
+	Next  *Waiter       // next waiter in a list, also in the list of those to wake
 	safe  bool
 }
 
-// Join adds a waiter, unless the ticket is done.
+// Join adds a waiter, unless the ticket is done. It reports whether the waiter has to wait.
 func (t *Ticket) Join(w *Waiter, safe bool) (waits bool) {
 	if t.Done(safe) {
 		return false
@@ -51,7 +51,7 @@ func (t *Ticket) Join(w *Waiter, safe bool) (waits bool) {
 	return true
 }
 
-// Leave takes a waiter off. False: it is to be woken.
+// Leave removes a waiter. It returns false if the waiter is about to be woken.
 func (t *Ticket) Leave(w *Waiter) bool {
 	for at := &t.waiters; *at != nil; at = &(*at).Next {
 		if *at == w {
@@ -62,8 +62,8 @@ func (t *Ticket) Leave(w *Waiter) bool {
 	return false
 }
 
-// release moves the waiters of a ticket that has changed to those that are to be
-// woken, unless they wait for more.
+// release handles a change of a ticket. It moves the waiters whose condition is met to the list
+// woken, and returns that list.
 func (t *Ticket) release(woken *Waiter) *Waiter {
 	for at := &t.waiters; *at != nil; {
 		w := *at
@@ -77,21 +77,22 @@ func (t *Ticket) release(woken *Waiter) *Waiter {
 	return woken
 }
 
-// tickets are those of one life, and what they need to know of it.
+// tickets are the tickets of one life, with the state of the life that they need.
 type tickets struct {
 	publisher uint64
 	waiting   map[uint64]*Ticket // by sequence
-	// All up to here are known to the tickets that wait, as settled and as safe.
+	// The waiting tickets know that everything up to sawSettled is settled and everything up to
+	// sawSafe is safe.
 	sawSettled, sawSafe uint64
 
-	safe   uint64           // all up to here is safe, or was rejected, and the application knows
-	since  uint64           // nothing is known of what is up to here: it was let go by an earlier process
-	before []pubstore.Range // rejected before, told to an earlier process
-	// failed are the last rejections: a ticket may be asked for later. What is up
-	// to forgotten may have been rejected and is not among them.
+	safe   uint64           // everything up to it is safe, or was rejected and the application knows
+	since  uint64           // the outcomes up to it are unknown: an earlier process let go of these messages
+	before []pubstore.Range // rejections that an earlier process was told
+	// failed are the latest rejections, for tickets that are requested later. At or below
+	// forgotten there may be rejections that are missing in failed.
 	failed    []failure
 	forgotten uint64
-	spotless  uint64 // nothing above it was rejected, or is not known
+	spotless  uint64 // above it, no message was rejected, and no outcome is unknown
 }
 
 type failure struct {
@@ -99,11 +100,11 @@ type failure struct {
 	err      error
 }
 
-// maxFailures is how many rejections of a life are remembered.
+// maxFailures is the number of remembered rejections of a life.
 const maxFailures = 256
 
-// Before notes what was rejected of a life when the store was opened, in order, most
-// ranges at most: there may be more behind these.
+// Before records the rejected ranges of a life at the time when the store was opened, in order.
+// most is the limit of that list, so there may be more ranges behind a full list.
 func (p *Publisher) Before(life string, rejected []pubstore.Range, most int) {
 	g := p.of(life)
 	g.before = rejected
@@ -116,7 +117,7 @@ func (p *Publisher) Before(life string, rejected []pubstore.Range, most int) {
 	}
 }
 
-// named returns what is known of a life, nil if it is none.
+// named returns the state of the life with that id, or nil.
 func (p *Publisher) named(publisher uint64) *progress {
 	for _, g := range p.lives {
 		if g.publisher == publisher {
@@ -126,15 +127,15 @@ func (p *Publisher) named(publisher uint64) *progress {
 	return nil
 }
 
-// Know takes in the lives of the store, one of which may be new.
+// Know handles a change of the store's lives. One of them may be new.
 func (p *Publisher) Know(lives []pubstore.Life) {
 	for _, l := range lives {
 		p.of(l.ID)
 	}
 }
 
-// Follow has t follow its message, which the store has given out. False: the life is
-// not known.
+// Follow starts to follow a message that the store has given out. It returns false if the life
+// is unknown.
 func (p *Publisher) Follow(t *Ticket) bool {
 	g := p.named(t.Publisher)
 	if g == nil {
@@ -155,10 +156,11 @@ func (p *Publisher) Follow(t *Ticket) bool {
 	return true
 }
 
-// ErrRejectedBefore says that a message was rejected, of which an earlier process was told.
+// ErrRejectedBefore says that a message was rejected and that an earlier process was told.
 var ErrRejectedBefore = errors.New("message was rejected before")
 
-// fate returns the error of a message that was rejected or of which nothing is known.
+// fate returns the error of a message that was rejected or whose outcome is unknown, otherwise
+// nil.
 func (g *progress) fate(sequence uint64) error {
 	if sequence > g.spotless {
 		return nil
@@ -180,15 +182,15 @@ func (g *progress) fate(sequence uint64) error {
 	return nil
 }
 
-// show tells a ticket how far its life has come.
+// show updates a ticket with the progress of its life.
 func (g *progress) show(t *Ticket) {
 	t.Safe = t.Sequence <= g.safe
 	t.Settled = t.Settled || t.Safe || t.Sequence <= g.settled
 }
 
-// Failed notes that the application was told that a message was rejected. It
-// returns whom to wake. short is the same error in less memory, for tickets that
-// follow later.
+// Failed records that the application was told of a rejection, and returns the waiters to wake.
+// err is the error for the present tickets. short is the same error in less memory, for later
+// tickets.
 func (p *Publisher) Failed(life string, sequence uint64, err, short error) (woken *Waiter) {
 	g := p.of(life)
 	if len(g.failed) == maxFailures {
@@ -205,7 +207,7 @@ func (p *Publisher) Failed(life string, sequence uint64, err, short error) (woke
 	return woken
 }
 
-// unfollow forgets the tickets of a message, if there are any.
+// unfollow drops the tickets of a message, if there are any.
 func (p *Publisher) unfollow(g *progress, sequence uint64) {
 	if _, follows := g.waiting[sequence]; follows {
 		delete(g.waiting, sequence)
@@ -213,7 +215,7 @@ func (p *Publisher) unfollow(g *progress, sequence uint64) {
 	}
 }
 
-// Moved returns whom to wake because of what is settled and safe by now.
+// Moved updates the tickets with the progress of their lives, and returns the waiters to wake.
 func (p *Publisher) Moved() (woken *Waiter) {
 	if p.followed == 0 {
 		return nil
@@ -235,8 +237,8 @@ func (p *Publisher) Moved() (woken *Waiter) {
 	return woken
 }
 
-// each calls f for the first ticket of each message above after, up to through. It
-// looks at so many numbers, or at all that wait if these are fewer.
+// each calls f for the first ticket of each message above after, up to through. It looks either
+// at each number in that range or at all waiting tickets, whichever are fewer.
 func (g *progress) each(after, through uint64, f func(*Ticket)) {
 	if through <= after || len(g.waiting) == 0 {
 		return

@@ -7,26 +7,27 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// AgainSpacing is how long former lives are not offered again, at least.
+// AgainSpacing is the least time before former lives are offered again.
 const AgainSpacing = 10 * time.Second
 
-// Those that nothing says anything new of, as they were refused as a gap or as
-// no acks come, wait this long, twice as long each time, up to a bound.
+// Spacing for former lives whose state cannot have changed visibly: they were refused as a gap,
+// or no acks come. The spacing doubles each time, up to a limit.
 const (
 	laterSpacing    = 30 * time.Second
-	maxLaterSpacing = 4 // doublings
+	maxLaterSpacing = 4 // limit on the doublings
 )
 
-// A Visit is the order in which a client logs on to one server with the lives
-// of its store: former ones first, each in a logon of its own, until it is
-// settled there or refused, as a gap or as another publisher's (R10).
+// A Visit is the order in which a client logs on to one server with the lives of its store.
+// Former lives come first, each in a logon of its own. A former life is done when it is
+// settled, or when the server has refused it as a gap or as the life of another publisher
+// (R10).
 type Visit struct {
 	offered []string
-	unsafe  []string // of these, settled here but not safe
-	again   int      // how often all of it was begun again
+	unsafe  []string // those of offered that are settled here but not known to be safe
+	again   int      // number of restarts
 }
 
-// Next returns the life to log on with. old: it is a former one.
+// Next returns the life for the next logon. old tells that it is a former one.
 func (v *Visit) Next(lives []pubstore.Life) (l pubstore.Life, old bool) {
 	last := len(lives) - 1
 	for _, l := range lives[:last] {
@@ -37,8 +38,8 @@ func (v *Visit) Next(lives []pubstore.Life) (l pubstore.Life, old bool) {
 	return lives[last], false
 }
 
-// Settled notes that a former life was settled here. refused says that it was
-// not taken.
+// Settled records that a former life is done here. refused tells that the server has refused
+// it.
 func (v *Visit) Settled(life string, refused bool) {
 	v.offered = append(v.offered, life)
 	if !refused {
@@ -46,18 +47,19 @@ func (v *Visit) Settled(life string, refused bool) {
 	}
 }
 
-// StartOver begins all of it again.
+// StartOver offers all former lives again.
 func (v *Visit) StartOver() { *v = Visit{again: v.again + 1} }
 
-// Unsafe reports whether a former life was settled here that is not
-// known to be safe.
+// Unsafe reports whether a former life was settled here and is not known to be safe.
 func (v *Visit) Unsafe() bool { return len(v.unsafe) > 0 }
 
-// Due reports whether a former life is to be offered again, so long after the
-// connection began: one that was settled here, now that acks come without
-// single, and one that was refused as a gap, which the server may have filled
-// in the meantime. Acks come only where something waits for them: if nothing
-// of the new life does, the settled one has to be offered to find out.
+// Due reports whether to offer a former life again. since is the time since the connection
+// began, and inSync tells that acks now come without single.
+//
+// A life that was settled here is offered again when the acks are in sync. Acks come only while
+// messages wait for them. If no message of the new life waits, the settled life has to be
+// offered to find out. A life that was refused as a gap is offered again because the server may
+// have filled the gap meanwhile.
 func (v *Visit) Due(lives []pubstore.Life, inSync bool, since time.Duration) bool {
 	last := len(lives) - 1
 	idle := lives[last].Kept == 0

@@ -151,8 +151,9 @@
 //
 // # Acks of a session
 //
-// A processed ack without cid, with status failure and the reason "publish gap" or "name in
-// use", concerns the whole session. The server then closes it (R4, R11). A processed ack
-// without cid and with status success only reports the latest sync status, at most once a
-// second. A client that does not know the key sync ignores it.
+// A processed ack without cid and with status failure concerns the whole session. Its reason is
+// for example "publish gap" (R4), "disk full" (R7) or "name in use" (R11). The server then
+// closes the session. A processed ack without cid and with status success only reports the
+// latest sync status, at most once a second. A client that does not know the key sync ignores
+// it.
 package wire
