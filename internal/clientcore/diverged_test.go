@@ -9,8 +9,8 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// A server that says of life after life that it has diverged ends one a minute; what
-// is kept is given up with the life, no earlier.
+// If a server reports each new life as diverged, the store gives up at most one life a minute,
+// together with the messages that it keeps of that life.
 func TestDivergedOnceAMinute(t *testing.T) {
 	r := newRig(t)
 	diverged := &DivergedError{Publisher: 7, From: 2}
@@ -39,7 +39,8 @@ func TestDivergedOnceAMinute(t *testing.T) {
 	if err != nil || !slices.Equal(told, []uint64{1, 2}) {
 		t.Errorf("told of %v: %v", told, err)
 	}
-	// The application was not told, as if the process had died: it is offered, and given up again.
+	// The messages are still kept, as after a death of the process. So the life is offered and
+	// given up again.
 	if life, renewed := refused(); life != first || renewed {
 		t.Errorf("of a former life: gave up %q, renewed %v", life, renewed)
 	}

@@ -50,8 +50,8 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// Those that are worse come behind all others, the lost one included. Which
-// these are is looked at when a round begins, and nobody is left out.
+// The worse servers come behind all others, and so does the lost one. A round decides at its
+// start which servers are worse, and it leaves no server out.
 func TestOrderOfTheWorse(t *testing.T) {
 	none := []bool{false, false, false}
 	for _, tt := range []struct {
@@ -85,8 +85,8 @@ func TestOrderOfTheWorse(t *testing.T) {
 	}
 }
 
-// TestOrderIsFair: whatever happens, in any run of attempts without a stable
-// connection each server comes up as often as any other, give or take one round.
+// TestOrderIsFair checks that in any run of attempts without a stable connection each server is
+// chosen as often as any other, give or take one round.
 func TestOrderIsFair(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 5).Draw(t, "n")

@@ -20,8 +20,8 @@ func TestKnowsNotFound(t *testing.T) {
 	}
 }
 
-// A refusal that names a message by command id or number rejects that one; one
-// without either is of no message if nothing is in flight, and ends no session.
+// A refusal that names a message by command id or number rejects that message. A refusal
+// without either concerns no message if nothing is in flight, and does not end the session.
 func TestPlainRefusals(t *testing.T) {
 	for _, tt := range []struct {
 		name, id string
@@ -54,8 +54,8 @@ func TestPlainRefusals(t *testing.T) {
 	}
 }
 
-// A mark of a plain server that names one publisher too many, or none, is passed
-// over and ends nothing.
+// A mark of a plain server that would add one publisher too many, or that names none, is
+// ignored and ends nothing.
 func TestPlainMarkWithoutRoom(t *testing.T) {
 	s := Subscription{Request: Request{ID: "x", Topic: "t", Start: "0", Publishers: 1}}
 	if err := s.Open(bookmarkstore.NewMemory()); err != nil {

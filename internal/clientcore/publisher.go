@@ -174,7 +174,8 @@ func (p *Publisher) Begin(l pubstore.Life, a LogonAnswer) Beginning {
 		b.Gap = b.Gap && b.Base == 0 && l.Acked > l.BaseAfter && !a.Gaps && !mut.On(mut.R4PlainGaps)
 	}
 	if b.RolledBack = !p.old && have > p.current.sent; b.RolledBack {
-		p.current.doubt = max(p.current.doubt, min(have, l.Last)) // the doubt holds at any server that gets the messages again
+		// The doubt holds at any server that gets the messages again.
+		p.current.doubt = max(p.current.doubt, min(have, l.Last))
 		return b
 	}
 	b.Clock = p.current.clock(l, a.Clock)

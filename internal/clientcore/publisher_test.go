@@ -40,9 +40,9 @@ func TestBegin(t *testing.T) {
 	}
 }
 
-// A server has of a life what was not sent by this process: a copy of the
-// store did it, or may have, since another process used the name. What is kept
-// goes out one by one, and an ack counts for what it answers only (R11).
+// A server has messages of a life that this process has not sent. A copy of the store has sent
+// them, or may have, since another process used the name. The kept messages are then sent one
+// by one, and an ack counts only for the message that it answers (R11).
 func TestDoubt(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -179,13 +179,13 @@ func TestWindow(t *testing.T) {
 	}
 }
 
-// TestPublisherModel runs the core against a server that forgets, loses its
-// connection, acknowledges late, twice and too much, and against a dumb store.
+// TestPublisherModel runs the core with a simple store against a server that forgets messages,
+// loses its connection, and sends acks that are late, repeated and too high.
 func TestPublisherModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const life = "a"
 		p := NewPublisher(nil, 4, 1000)
-		var last, acked, have, safe, cursor, settled uint64 // have, safe: the server's
+		var last, acked, have, safe, cursor, settled uint64 // have and safe are the server's
 		kept := map[uint64]bool{}
 		logon := func() {
 			l := pubstore.Life{ID: life, Acked: acked, Last: last, Kept: len(kept)}

@@ -10,8 +10,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// The place of a subscription names three publishers at most; whatever a server
-// says beyond that ends the subscription, and the place stays as it was.
+// The place of a subscription may have three publishers. A server that reports more of them
+// ends the subscription, and the place stays as it was.
 func TestTooManyPublishers(t *testing.T) {
 	const most = 3
 	mark := func(vector string) func(*testing.T, *Subscription) error {
@@ -47,7 +47,7 @@ func TestTooManyPublishers(t *testing.T) {
 		name, base string
 		then       []func(*testing.T, *Subscription) error
 		place      string
-		tooMany    bool // at the last
+		tooMany    bool // after the last of them
 	}{
 		{"base", "1|1|,2|1|,3|1|,4|1|", nil, "0", true},
 		{"as many as there may be", "1|1|,2|1|", []func(*testing.T, *Subscription) error{mark("1|2|,3|1|"), message(1, 3), mark("2|2|,3|2|,1|4|")}, "1|4|,2|2|,3|2|", false},
@@ -78,8 +78,8 @@ func TestTooManyPublishers(t *testing.T) {
 	}
 }
 
-// With a server without extensions a place stays so small that it fits into one
-// command: one that does not is never resumed again.
+// With a plain server a place stays small enough for one command. A larger place could never be
+// resumed again.
 func TestPlaceFitsIntoACommand(t *testing.T) {
 	plain := &Server{Address: "plain", Plain: true, Longest: 70 << 10}
 	s := subscription(t)
@@ -105,7 +105,7 @@ func TestPlaceFitsIntoACommand(t *testing.T) {
 	}
 }
 
-// inParts returns the messages that bring an answer.
+// inParts returns the messages of an answer in parts.
 func inParts(t *testing.T, a *wire.AckMessage) (all []wire.Message) {
 	t.Helper()
 	for rest := a.AppendTo(nil); len(rest) > 0; {
@@ -119,7 +119,7 @@ func inParts(t *testing.T, a *wire.AckMessage) (all []wire.Message) {
 	return all
 }
 
-// numbered is a vector of so many publishers.
+// numbered returns a vector of n publishers.
 func numbered(n uint64) bookmark.Vector {
 	v := make(bookmark.Vector)
 	for p := range n {
@@ -128,8 +128,8 @@ func numbered(n uint64) bookmark.Vector {
 	return v
 }
 
-// A base that comes in parts has its effect with the last of them: before that
-// the subscription has not begun, and a lost connection has it begin again.
+// A base in parts takes effect with its last part. Before that the subscription has not
+// started, and after a lost connection it starts again.
 func TestBaseInParts(t *testing.T) {
 	base := numbered(5000)
 	s := subscription(t, func(r *Request) { r.Start = bookmark.NowText })
@@ -161,8 +161,8 @@ func TestBaseInParts(t *testing.T) {
 	}
 }
 
-// A base of which a part is missing, or that comes in another's place, ends the
-// connection; one of more publishers than the application allows ends Subscribe.
+// A base with a missing part, or with parts of another base, ends the connection. A base with
+// more publishers than the application allows ends Subscribe.
 func TestBaseInPartsThatDoesNotFit(t *testing.T) {
 	ack := &wire.AckMessage{CommandID: "1", Type: wire.AckProcessed, Success: true, SubID: "1", Bookmark: numbered(5000).String()}
 	s := subscription(t)
@@ -194,7 +194,7 @@ func TestBaseInPartsThatDoesNotFit(t *testing.T) {
 	}
 }
 
-// Gaps that are too many for one frame come in parts, too.
+// A list of gaps that is too long for one frame comes in parts, too.
 func TestGapsInParts(t *testing.T) {
 	s, alone := placed(t, numbered(5000)), server("a")
 	attach(t, s, alone, "1")

@@ -25,7 +25,7 @@ func refuse(t *testing.T, s *Subscription, by *Server, id, gap string) Effect {
 	return answer(t, s, by, id, wire.Message{Status: text(wire.StatusFailure), Reason: text(wire.ReasonBookmarkNotFound), Gap: text(gap)})
 }
 
-// placed returns a subscription that has received up to a vector.
+// placed returns a subscription that has received everything up to a vector.
 func placed(t *testing.T, v bookmark.Vector, change ...func(*Request)) *Subscription {
 	t.Helper()
 	s := subscription(t, append(change, func(r *Request) { r.Resumes, r.Recovery = true, time.Minute })...)
@@ -35,7 +35,7 @@ func placed(t *testing.T, v bookmark.Vector, change ...func(*Request)) *Subscrip
 	return s
 }
 
-// ask begins a side session.
+// ask starts a side session.
 func ask(t *testing.T, s *Subscription, to *Server, id string, now time.Time) wire.SubscribeCommand {
 	t.Helper()
 	if !s.Asks(to, now) {
@@ -57,7 +57,7 @@ func server(name string, peers ...string) *Server {
 	return &Server{Address: name, Instance: name, Peers: peers}
 }
 
-// What is missing comes from the peer; all else of the peer is left alone.
+// The missing messages come from the peer. No other message of the peer is taken.
 func TestSearch(t *testing.T) {
 	a, b := server("a", "b"), server("b", "a")
 	s := placed(t, bookmark.Vector{7: 10, 9: 5})
@@ -105,8 +105,9 @@ func TestSearch(t *testing.T) {
 	}
 }
 
-// A gap is what all lack. The publishers of which a server lacks something are
-// not read there, since another may have it.
+// A gap has only the messages that all servers lack. If a server lacks some messages of a
+// publisher, nothing of that publisher is read there, since another server may have all of
+// them.
 func TestSearchIntersects(t *testing.T) {
 	for _, accepts := range []bool{false, true} {
 		a, b, c := server("a", "b", "c"), server("b", "a", "c"), server("c", "a", "b")
@@ -134,8 +135,8 @@ func TestSearchIntersects(t *testing.T) {
 	}
 }
 
-// What is discarded out of order is not missing. If nothing else is, the place is
-// raised.
+// Messages that were discarded out of order are not missing. If no others are missing, the
+// place is raised.
 func TestSearchOfWhatIsDiscarded(t *testing.T) {
 	store := bookmarkstore.NewMemory()
 	place, err := store.Subscription("s", bookmarkstore.Query{Topic: "orders"})
@@ -179,7 +180,8 @@ func TestSearchOfWhatIsDiscarded(t *testing.T) {
 	}
 }
 
-// One that is away is waited for, as long as nothing comes, and named.
+// The search waits for an instance that is away, as long as no messages come, and then reports
+// it as not asked.
 func TestSearchWaits(t *testing.T) {
 	a, b := server("a", "b"), server("b", "a")
 	begin := func() *Subscription {
@@ -216,14 +218,14 @@ func TestSearchWaits(t *testing.T) {
 	if !over || !slices.Equal(e.Gaps, gaps(t, "7|12|20")) || !slices.Equal(e.Unasked, []string{"b"}) {
 		t.Errorf("%+v", e)
 	}
-	// All have said who they are, and none is the peer.
+	// All servers have reported who they are, and none is the peer.
 	s = begin()
 	if e, over := found(t, s, Known{"a": *a, "x": *server("x")}, 2, epoch); !over || !slices.Equal(e.Unasked, []string{"b", "x"}) {
 		t.Errorf("%+v", e)
 	}
 }
 
-// The peer ends its replay before it has sent all: it does not have the rest.
+// A peer that ends its replay before it has sent all messages does not have the rest.
 func TestSearchOfOneThatHasLess(t *testing.T) {
 	a, b := server("a", "b"), server("b", "a")
 	s := placed(t, bookmark.Vector{7: 10})
@@ -241,7 +243,7 @@ func TestSearchOfOneThatHasLess(t *testing.T) {
 	}
 }
 
-// A queue that overruns meanwhile ends the search; the next subscribe begins another.
+// A queue that overruns during a search ends the search. The next subscribe starts another one.
 func TestSearchOverruns(t *testing.T) {
 	a, b := server("a", "b"), server("b", "a")
 	s := placed(t, bookmark.Vector{7: 10})
@@ -261,7 +263,7 @@ func TestSearchOverruns(t *testing.T) {
 	}
 }
 
-// A first subscribe behind bookmarks has these as its base.
+// A first subscribe behind a list of bookmarks has that list as its base.
 func TestSearchBehindBookmarks(t *testing.T) {
 	a, b := server("a", "b"), server("b", "a")
 	s := subscription(t, func(r *Request) { r.Start = "7|10|,9|3|" })
@@ -274,8 +276,8 @@ func TestSearchBehindBookmarks(t *testing.T) {
 	}
 }
 
-// One that has received nothing resumes, and has a gap. A publisher at 0 is named in
-// a side session.
+// A subscription that has received nothing resumes and is told a gap. A side session names a
+// publisher that is at sequence 0.
 func TestSearchFromNothing(t *testing.T) {
 	a, b := server("a", "b"), server("b", "a")
 	s := placed(t, bookmark.Vector{})
@@ -301,7 +303,8 @@ func TestSearchFromNothing(t *testing.T) {
 	}
 }
 
-// A range in front of which the log still has messages is accepted by a subscribe.
+// If the log still has messages in front of an accepted gap, the place does not pass the gap.
+// The next subscribe accepts it.
 func TestSearchOfAMiddle(t *testing.T) {
 	lone := server("a")
 	s := placed(t, bookmark.Vector{7: 10}, func(r *Request) { r.Gaps = true })
@@ -317,7 +320,7 @@ func TestSearchOfAMiddle(t *testing.T) {
 	}
 }
 
-// A side session is answered like a logon.
+// The server answers a side session like a logon.
 func TestSideServer(t *testing.T) {
 	s := NewSide("x", "json", "v")
 	if cmd := s.Credentials("u", "p"); cmd.ClientName != "" || cmd.Store != "" || !cmd.Ext || cmd.UserID != "u" || cmd.Password != "p" {

@@ -6,8 +6,8 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// The bound of what may have been sent is that of the store, raised by what is
-// sent since, and not by what is in the store alone.
+// The bound of the messages that may have been sent is the bound of the store, raised by each
+// message sent since. Messages that are only in the store do not raise it.
 func TestSentIsBounded(t *testing.T) {
 	lives := []pubstore.Life{{ID: "old", Acked: 1, Last: 4, Kept: 3, Sent: 4}, {ID: "x", Acked: 2, Last: 9, Kept: 7, Sent: 3}}
 	s := NewSession(lives, 10, 1<<20, 0)
@@ -32,8 +32,8 @@ func TestSentIsBounded(t *testing.T) {
 	}
 }
 
-// The store's clock rises only if nothing is kept that may have been sent, and falls
-// always: it belongs to another group then.
+// The store's clock rises only while the store keeps no message that may have been sent. It
+// always falls if the server's clock is lower: that clock belongs to another group.
 func TestClockRisesWhenNothingIsOpen(t *testing.T) {
 	for _, tt := range []struct{ acked, sent, had, says, want uint64 }{
 		{0, 0, 0, 7, 7},

@@ -8,13 +8,13 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/syncstatus"
 )
 
-// A move of a bookmark subscription goes along a synchronous link, from the
-// instance it was on to one of its peers, and not the other way round.
+// A bookmark subscription moves along a synchronous link, from its instance to one of that
+// instance's peers, and not the other way round.
 func TestLeadsTo(t *testing.T) {
 	a := Server{Address: "a", Instance: "a", Peers: []string{"b"}}
 	b := Server{Address: "b", Instance: "b", Peers: []string{"a"}}
 	far := Server{Address: "c", Instance: "c", Sync: syncstatus.Async}
-	site := Server{Address: "c", Instance: "c", Peers: []string{"d"}, Sync: syncstatus.InSync} // of a pair that a and b feed asynchronously
+	site := Server{Address: "c", Instance: "c", Peers: []string{"d"}, Sync: syncstatus.InSync} // the site is a pair that a and b feed asynchronously
 	alone := Server{Address: "x", Instance: "x", Sync: syncstatus.Alone}
 	moved := Server{Address: "elsewhere", Instance: "a", Peers: []string{"b"}}
 	silent := Server{Address: "old"}
@@ -80,7 +80,8 @@ func TestKnown(t *testing.T) {
 	}
 }
 
-// What a client does not leave its server for.
+// Better leaves out the servers that lag, and those where bookmark subscriptions may not
+// continue.
 func TestBetter(t *testing.T) {
 	k := Known{"ok": {Sync: syncstatus.InSync}, "lags": {Sync: syncstatus.CatchingUp}, "async": {Sync: syncstatus.Async}, "one way": {Sync: syncstatus.OneWay}, "elsewhere": {Instance: "e"}}
 	got := k.Better([]string{"lags", "unknown", "async", "one way", "elsewhere", "ok"}, func(to *Server) bool { return to.Instance != "e" })

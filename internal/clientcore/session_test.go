@@ -17,7 +17,7 @@ import (
 
 var epoch = time.Unix(1_800_000_000, 0)
 
-// A rig is a session with its store, at some time.
+// A rig is a session with its store and a time.
 type rig struct {
 	t     *testing.T
 	store pubstore.Store
@@ -47,7 +47,7 @@ func (r *rig) connect() wire.LogonCommand {
 	return r.s.Credentials("", "")
 }
 
-// logOn goes on up to a sender.
+// logOn does all steps up to a sender.
 func (r *rig) logOn(ack wire.Message) *Sender {
 	r.t.Helper()
 	r.connect()
@@ -72,7 +72,7 @@ func (r *rig) ended(cause error) Leave { return r.s.Ended(cause, r.now, r.store.
 
 func text(s string) []byte { return []byte(s) }
 
-// logonAck is the answer to a logon.
+// logonAck returns the answer to a logon.
 func logonAck(status string, safe, have uint64) wire.Message {
 	return wire.Message{
 		Command: wire.Ack, Acks: wire.AckProcessed, CommandID: text(LogonID), Status: text(status),
@@ -80,7 +80,7 @@ func logonAck(status string, safe, have uint64) wire.Message {
 	}
 }
 
-// sent returns the sequences of publishes.
+// sent returns the sequences of the publishes in b.
 func sent(t *testing.T, b []byte) (sequences []uint64) {
 	t.Helper()
 	var m wire.Message
@@ -112,8 +112,7 @@ func TestChallenges(t *testing.T) {
 	}
 }
 
-// A server without our extensions is logged on to once, as any other, or without a
-// word of them.
+// A plain server gets one logon, either like any other server or without our extensions.
 func TestPlainServer(t *testing.T) {
 	for _, said := range []bool{true, false} {
 		r := newRig(t)
@@ -168,7 +167,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// A client that hears again and again that its name is in use waits longer each time.
+// A client that is told again and again that its name is in use waits longer each time.
 func TestNameInUseWaits(t *testing.T) {
 	r := newRig(t)
 	for _, wait := range []time.Duration{5, 10, 20, 40, 60, 60} {
@@ -180,8 +179,8 @@ func TestNameInUseWaits(t *testing.T) {
 	}
 }
 
-// What a former life keeps is sent in a session of its own, which ends when all
-// of it is settled; then comes the new life, at the same server (R10).
+// The messages of a former life are sent in a session of their own, which ends when all of them
+// are settled. Then the new life follows at the same server (R10).
 func TestFormerLifeFirst(t *testing.T) {
 	r := newRig(t)
 	r.publish(2)
@@ -215,7 +214,7 @@ func TestFormerLifeFirst(t *testing.T) {
 	if r.s.Life() != "life2" || r.s.pub.old {
 		t.Errorf("life %s", r.s.Life())
 	}
-	// It is single: it is offered again when the new life is in sync, in a while.
+	// The former life is single. It is offered again some time after the new life is in sync.
 	r.now = r.now.Add(AgainSpacing)
 	if _, err := r.look(); err != nil {
 		t.Errorf("before anything is in sync: %v", err)
@@ -234,7 +233,8 @@ func TestFormerLifeFirst(t *testing.T) {
 	}
 }
 
-// A former life that a server lacks the beginning of is passed over there (R4).
+// A server that lacks the beginning of a former life refuses it, and the client passes over
+// that life there (R4).
 func TestFormerLifeRefused(t *testing.T) {
 	r := newRig(t)
 	r.publish(2)
@@ -261,12 +261,12 @@ func TestFormerLifeRefused(t *testing.T) {
 	}
 }
 
-// A session is live when what may have been sent was sent again and every
-// subscription was answered, once.
+// A session becomes live, once, when all messages that may have been sent before were sent
+// again and every subscription was answered.
 func TestLive(t *testing.T) {
 	r := newRig(t)
 	r.publish(3)
-	r.s = NewSession(r.store.Lives(), 100, 1<<20, time.Minute) // as another process would
+	r.s = NewSession(r.store.Lives(), 100, 1<<20, time.Minute) // like another process
 	sender := r.logOn(logonAck(wire.StatusSuccess, 1, 1))
 	r.publish(1)
 	if l, err := r.look(); err != nil || l != (Look{Attach: true}) {
@@ -298,7 +298,8 @@ func TestLive(t *testing.T) {
 	}
 }
 
-// A server that does not answer subscriptions is left; one that was live is not.
+// A client leaves a server that does not answer its subscriptions, unless the session was live
+// before.
 func TestUnanswered(t *testing.T) {
 	for _, live := range []bool{false, true} {
 		r := newRig(t)
@@ -324,8 +325,8 @@ func TestUnanswered(t *testing.T) {
 	}
 }
 
-// A message that a server refuses is told once, and settled when the
-// application knows.
+// The rejection of a message is reported once. The message is settled when the application
+// knows.
 func TestRejection(t *testing.T) {
 	r := newRig(t)
 	r.publish(1)
@@ -361,9 +362,9 @@ func TestRejection(t *testing.T) {
 	}
 }
 
-// visit makes connections to one server, which answers logons so and takes
-// what it is sent, until the session goes elsewhere or stays. It returns how
-// many there were, and why the last ended.
+// visit makes connections to one server, until the session goes elsewhere or stays. The server
+// answers each logon with the next answer and takes all messages. visit returns the number of
+// connections, and the error that ended the last one.
 func (r *rig) visit(answer func() wire.Message) (connections int, last error) {
 	for {
 		connections++
@@ -383,7 +384,7 @@ func (r *rig) visit(answer func() wire.Message) (connections int, last error) {
 	}
 }
 
-// serve makes one connection. It returns nil if it stays.
+// serve makes one connection. It returns nil if the session stays.
 func (r *rig) serve(ack wire.Message) error {
 	r.connect()
 	if _, err := r.s.Take(&ack); err != nil {
@@ -418,8 +419,8 @@ func (r *rig) serve(ack wire.Message) error {
 	return err
 }
 
-// A store that a server has more of than it ever gave out begins a new life,
-// one a minute for each server, and the session goes elsewhere each time.
+// If a server has more messages than the store ever gave out, the store begins a new life, at
+// most one a minute for each server. The session goes elsewhere each time.
 func TestRolledBack(t *testing.T) {
 	r := newRig(t)
 	r.publish(2)
@@ -444,8 +445,8 @@ func TestRolledBack(t *testing.T) {
 	}
 }
 
-// A store whose life has the id of another publisher at a server begins a new
-// one, once a minute for each server, and what it keeps is delivered elsewhere.
+// If a server has another publisher under the id of a life, the store begins a new life, at
+// most one a minute for each server. Its messages are delivered at another server.
 func TestOtherLife(t *testing.T) {
 	r := newRig(t)
 	r.publish(2)
@@ -477,9 +478,8 @@ func TestOtherLife(t *testing.T) {
 	}
 }
 
-// Whatever a server says, a visit has few connections that follow each other at
-// once: for each life of the store one, and one more for a server that turns
-// out to lack our extensions.
+// A visit has few connections without a delay, whatever the server answers: one for each life
+// of the store, and one more if the server turns out to lack our extensions.
 func TestVisitEnds(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		r := newRig(t)
@@ -526,8 +526,8 @@ func TestStandings(t *testing.T) {
 	}
 }
 
-// A store that is renewed while a logon is on its way has nothing more of the
-// life that the logon names: the client goes on with the new life at once.
+// If the store is renewed during a logon, it has nothing more of the life in that logon. The
+// client continues with the new life at once.
 func TestRenewedDuringALogon(t *testing.T) {
 	t.Run("with our extensions", func(t *testing.T) { renewedDuringALogon(t, "1") })
 	t.Run("plain", func(t *testing.T) { renewedDuringALogon(t, "") })
@@ -560,7 +560,7 @@ func renewedDuringALogon(t *testing.T, ext string) {
 	}
 }
 
-// What was rejected since the logon is stated in another one before it is left out.
+// A rejection after the logon is stated in another logon before the message is left out.
 func TestRestated(t *testing.T) {
 	r := newRig(t)
 	life := r.store.Lives()[0].ID
@@ -585,7 +585,7 @@ func TestRestated(t *testing.T) {
 	if c := r.connect(); !slices.Equal(c.Rejected, []wire.Span{{From: 3, To: 3}, {From: 6, To: 6}}) || c.Last != 1000 {
 		t.Fatalf("states %v, last %d", c.Rejected, c.Last)
 	}
-	// More than a logon has room for: the rest is stated when its turn has come.
+	// One logon has no room for all of them. Later logons state the rest when it is due.
 	for n := uint64(8); n <= 1000; n += 2 {
 		reject(n)
 	}
@@ -613,8 +613,8 @@ func TestRestated(t *testing.T) {
 	}
 }
 
-// A server without our extensions may say of a message that it has that it fails,
-// as a duplicate, and refuse one with any status.
+// A plain server may report the failure "duplicate" for a message that it has, and may refuse a
+// message with any status.
 func TestPlainAcks(t *testing.T) {
 	for _, tt := range []struct {
 		status, reason string

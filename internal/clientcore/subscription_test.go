@@ -36,7 +36,7 @@ func attach(t *testing.T, s *Subscription, to *Server, id string) wire.Subscribe
 	return cmd
 }
 
-// answer takes in the answer to a subscribe, and has the store keep what it says.
+// answer handles the answer to a subscribe, and applies its effect to the store.
 func answer(t *testing.T, s *Subscription, by *Server, id string, m wire.Message) Effect {
 	t.Helper()
 	if m.Status == nil {
@@ -52,14 +52,15 @@ func answer(t *testing.T, s *Subscription, by *Server, id string, m wire.Message
 	return e
 }
 
-// arrive returns whether a message is queued.
+// arrive returns the verdict about a message, and whether it is queued.
 func arrive(s *Subscription, id string, fits bool, publisher, sequence uint64) (Verdict, bool) {
 	b := bookmark.Bookmark{Publisher: publisher, Sequence: sequence}
 	v := s.Arrives(id, b, fits)
 	return v, s.Receive(v, b) && s.Queues()
 }
 
-// The first answer says the base; from then on it resumes by what it has.
+// The first answer has the base. From then on the subscription resumes with its received
+// vector.
 func TestResume(t *testing.T) {
 	s := subscription(t)
 	if cmd := attach(t, s, here, "1"); cmd.Bookmark != bookmark.EpochText || cmd.Options != "vector" || cmd.SubID != "1" {
@@ -90,8 +91,8 @@ func TestResume(t *testing.T) {
 	}
 }
 
-// A full queue pauses it; when that is empty it subscribes again, and what it
-// did not keep comes again (R12).
+// A full queue pauses the subscription. Once the queue is empty, the subscription subscribes
+// again, and the messages that it did not keep come again (R12).
 func TestOverrun(t *testing.T) {
 	s := subscription(t)
 	attach(t, s, here, "1")
@@ -154,7 +155,7 @@ func TestPatience(t *testing.T) {
 	}
 }
 
-// A topic that no link carries keeps a subscription where it is (R3).
+// A subscription stays at its server if no link carries its topic (R3).
 func TestNotReplicated(t *testing.T) {
 	only := wire.Message{Bookmark: text("0"), Reason: text(wire.ReasonNotReplicated)}
 	for _, allowed := range []bool{false, true} {

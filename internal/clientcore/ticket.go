@@ -87,7 +87,7 @@ type tickets struct {
 
 	safe   uint64           // everything up to it is safe, or was rejected and the application knows
 	since  uint64           // the outcomes up to it are unknown: an earlier process let go of these messages
-	before []pubstore.Range // rejections that an earlier process was told
+	before []pubstore.Range // rejections of which an earlier process was told
 	// failed are the latest rejections, for tickets that are requested later. At or below
 	// forgotten there may be rejections that are missing in failed.
 	failed    []failure

@@ -8,7 +8,7 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// follow returns a ticket of a message of the present life.
+// follow returns a ticket for a message of the present life.
 func (r *rig) follow(sequence uint64) *Ticket {
 	r.t.Helper()
 	t := &Ticket{Publisher: pubstore.PublisherOf(r.s.Life()), Sequence: sequence}
@@ -26,8 +26,8 @@ func (r *rig) persisted(sequence uint64, level string) {
 	r.s.Publisher().Moved()
 }
 
-// Tickets learn of what moves, however few or many there are, in a downgrade too,
-// and are let go of when they are safe.
+// Tickets follow the progress of their life, whether there are few or many of them, and also
+// during a downgrade. They are dropped once they are safe.
 func TestTicketsMove(t *testing.T) {
 	for _, every := range []uint64{1, 7, 60} {
 		r := newRig(t)
@@ -65,8 +65,8 @@ func TestTicketsMove(t *testing.T) {
 	}
 }
 
-// The last rejections are remembered; of what may have been rejected and is not
-// remembered nobody says that it is safe.
+// The latest rejections are remembered. A message whose rejection may have been forgotten is
+// never reported as safe.
 func TestRejectionsAreForgotten(t *testing.T) {
 	r := newRig(t)
 	sender := r.logOn(logonAck(wire.StatusSuccess, 0, 0))

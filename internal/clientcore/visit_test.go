@@ -27,7 +27,7 @@ func TestVisit(t *testing.T) {
 		inSync bool
 		since  time.Duration
 		again  int
-		kept   int // of life 3, which is settled
+		kept   int // messages kept of life 3, which is settled
 		want   bool
 	}{
 		{true, AgainSpacing - 1, 0, 1, false},

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// Three addresses swallow what is sent to them. The fourth is connected to within
-// a second, and what is connected too late is closed.
+// Three addresses never answer. The fourth one is connected within a second, and a connection
+// that comes too late is closed.
 func TestRace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		here, there := net.Pipe()
@@ -25,7 +25,7 @@ func TestRace(t *testing.T) {
 				return here, nil
 			case "third":
 				<-ctx.Done()
-				return late, nil // as it was cancelled
+				return late, nil // a dial that was cancelled may still return a connection
 			}
 			<-ctx.Done()
 			return nil, ctx.Err()
@@ -41,7 +41,7 @@ func TestRace(t *testing.T) {
 	})
 }
 
-// The error names every address, also of those that were tried at the same time.
+// The error names every address, also those that were tried at the same time.
 func TestRaceLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dial := func(ctx context.Context, _, address string) (net.Conn, error) {

@@ -44,7 +44,7 @@ func TestLine(t *testing.T) {
 	}
 }
 
-// JSON says the same after it was escaped, and shows no control character.
+// The output of JSON means the same as its input, and has no control character.
 func FuzzJSON(f *testing.F) {
 	for _, text := range []string{"", "plain", "\u0080\u009b31m\x7f\u0099", "\u00a0\u00c2\xc2", "é\x1b"} {
 		f.Add(text)

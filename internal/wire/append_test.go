@@ -5,10 +5,9 @@ import (
 	"strings"
 )
 
-// AppendMessage appends m as one frame, length prefix included: a message that
-// was parsed, or one that was put together. The keys come in the order in
-// which the commands' own AppendTo write them. Fields that are nil, or numbers
-// that are not said to be there, are left out.
+// AppendMessage appends m as one frame with its length prefix. m was parsed, or built by the
+// caller. The keys have the order of the AppendTo of the command. Fields that are nil, and
+// numbers that are not marked as present, are left out.
 func AppendMessage(dst []byte, m *Message) []byte {
 	start := len(dst)
 	if m.Command == Unknown {
@@ -30,7 +29,7 @@ func AppendMessage(dst []byte, m *Message) []byte {
 	return endFrame(dst, start, m.Body)
 }
 
-// appendPair appends the pair of one key, with a comma before it, if there is such a field.
+// appendPair appends the pair of one key with a comma before it, if m has that field.
 func (m *Message) appendPair(dst, key []byte) []byte {
 	switch string(key) {
 	case "a":
@@ -60,8 +59,7 @@ func appendKey(dst, key []byte) []byte {
 	return append(dst, `":`...)
 }
 
-// The orders of keys that single commands have, where they differ from what
-// fits all others, allKeys.
+// The orders of keys of single commands. All other commands have the order allKeys.
 var (
 	allKeys = keys(`cid t sub_id query_id bm bs filter orderby sow_keys top_n ts a s e x user_id sids k l
 		reason status opts
@@ -77,7 +75,7 @@ var (
 	heartbeatKeys = keysFirst(`cid opts a`)
 )
 
-// order returns the keys in the order in which they are written.
+// order returns the keys in the order of writing.
 func (m *Message) order() [][]byte {
 	switch {
 	case m.Command == Ack && m.ClientName != nil:
@@ -106,7 +104,7 @@ func keys(list string) [][]byte {
 	return ks
 }
 
-// keysFirst returns the keys of list and then all others.
+// keysFirst returns the keys of list, and then all other keys.
 func keysFirst(list string) [][]byte {
 	ks := keys(list)
 	for _, k := range allKeys {

@@ -7,7 +7,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// These benchmarks are the first half of the work B8: the codec.
+// These benchmarks are the first half of work B8, the codec.
 
 const smallBody = `{"id":1,"px":11}`
 

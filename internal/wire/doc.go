@@ -65,8 +65,8 @@
 //   - "0|1|", only new messages
 //   - a bookmark
 //   - a time, YYYYMMDDTHHMMSS[.ffffff][Z]
-//   - a comma list of these: the replay starts at the item that is earliest in the log, and leaves out
-//     the messages that the list covers
+//   - a comma list of these: the replay starts at the item that is earliest in the log, and leaves
+//     out the messages that the list covers
 //
 // See package bookmark.
 //

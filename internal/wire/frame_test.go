@@ -19,8 +19,8 @@ func frameOf(content string) string {
 	return string(binary.BigEndian.AppendUint32(nil, uint32(len(content)))) + content
 }
 
-// readAll reads to the first error that ends the connection. A frame that is
-// too large becomes its header, marked.
+// readAll reads up to the first error that ends the connection. For a frame that is too large
+// it returns the header, marked.
 func readAll(r *wire.Reader) (frames []string, err error) {
 	for {
 		frame, err := r.Next()
@@ -73,7 +73,7 @@ func TestReader(t *testing.T) {
 
 func TestTooLarge(t *testing.T) {
 	r := wire.NewReader(strings.NewReader(frameOf(strings.Repeat("x", wire.MaxHeader+1))+frameOf("{}")), 10)
-	for range 2 { // until it is asked for, it stays where it is
+	for range 2 { // the frame stays in place until NextTooLarge is called
 		var tooLarge *wire.TooLargeError
 		if _, err := r.Next(); !errors.As(err, &tooLarge) || tooLarge.Size != wire.MaxHeader+1 || tooLarge.Max != 10 {
 			t.Errorf("Next: %v", err)
@@ -85,7 +85,7 @@ func TestTooLarge(t *testing.T) {
 	}
 }
 
-// A flaky conn times out before each read that brings something.
+// A flaky connection times out before each read that returns bytes.
 type flaky struct {
 	io.Reader
 	ok bool
@@ -125,7 +125,7 @@ func TestReaderGoesOnAfterADeadline(t *testing.T) {
 	}
 }
 
-// A meter records how much room it was ever given beyond what it had delivered.
+// A meter records the largest room that a read was given, beyond the bytes delivered before.
 type meter struct {
 	io.Reader
 	delivered, worst int
@@ -170,7 +170,7 @@ func TestNoProgress(t *testing.T) {
 	}
 }
 
-// An endless conn repeats a stream.
+// An endless connection repeats a stream.
 type endless struct {
 	stream []byte
 	at     int
@@ -194,14 +194,14 @@ func TestReaderDoesNotAllocate(t *testing.T) {
 		}
 	}
 	for range 10_000 {
-		next() // until the buffer has its size
+		next() // until the buffer has its final size
 	}
 	if n := testing.AllocsPerRun(1000, next); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }
 
-// Where much comes, a read takes much, however frames lie in the buffer.
+// When many bytes are available, a read takes many, wherever the frames are in the buffer.
 func TestReaderReadsMuchAtOnce(t *testing.T) {
 	const frames = 10_000
 	var stream []byte

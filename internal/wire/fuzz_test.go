@@ -20,8 +20,9 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// FuzzReader reads any stream, whole, byte by byte and in halves: the same
-// frames, the same end. What a frame claims takes no memory before it is there.
+// FuzzReader reads a stream as a whole, byte by byte, and in halves. The frames and the error
+// are the same each time. The length that a frame claims takes no memory before the bytes have
+// arrived.
 func FuzzReader(f *testing.F) {
 	var all []byte
 	for _, v := range vectors(f) {
@@ -47,8 +48,8 @@ func FuzzReader(f *testing.F) {
 	})
 }
 
-// framesOf is the plain way to cut a stream into frames, up to the first one
-// that is longer than limit, or has no end.
+// framesOf cuts a stream into frames in the plain way, up to the first frame that is longer
+// than limit or incomplete.
 func framesOf(stream []byte, limit int) (frames []string) {
 	for len(stream) >= 4 {
 		n := binary.BigEndian.Uint32(stream)
@@ -64,8 +65,8 @@ func framesOf(stream []byte, limit int) (frames []string) {
 	return frames
 }
 
-// FuzzParse parses any frame. What it is read as is read again when it is
-// written; where it is JSON it says what encoding/json says.
+// FuzzParse parses a frame. The message is the same after it was written and read again. If the
+// header is JSON, its values are those of encoding/json.
 func FuzzParse(f *testing.F) {
 	for _, v := range vectors(f) {
 		f.Add(v.frame(f)[4:])
@@ -84,14 +85,14 @@ func FuzzParse(f *testing.F) {
 		}
 		compareJSON(t, frame, &m)
 		if len(frame)-len(m.Body) > wire.MaxHeader/6 {
-			return // escapes can make it too long to be read again
+			return // escapes can make the header too long for a reader
 		}
 		checkSame(t, parse(t, wire.AppendMessage(nil, &m)[4:]), &m)
 		checkRecords(t, &m)
 	})
 }
 
-// checkRecords reads the body as that of a sow frame.
+// checkRecords reads the body as the body of a sow frame.
 func checkRecords(t *testing.T, m *wire.Message) {
 	t.Helper()
 	var rec wire.Message
@@ -104,8 +105,8 @@ func checkRecords(t *testing.T, m *wire.Message) {
 	}
 }
 
-// compareJSON compares a few fields with what another parser reads, where it
-// is strict JSON without a key twice.
+// compareJSON compares a few fields with those of another parser, if the header is strict JSON
+// without a repeated key.
 func compareJSON(t *testing.T, frame []byte, m *wire.Message) {
 	t.Helper()
 	header := frame[:len(frame)-len(m.Body)]
@@ -114,7 +115,7 @@ func compareJSON(t *testing.T, frame []byte, m *wire.Message) {
 		return
 	}
 	if bytes.Count(header, []byte(`:`)) != len(fields) {
-		return // a key twice, or a text that looks like it
+		return // a repeated key, or a text that looks like one
 	}
 	for key, got := range map[string][]byte{"t": m.Topic, "cid": m.CommandID, "bm": m.Bookmark, "sub_id": m.SubID, "filter": m.Filter} {
 		var want string
@@ -133,14 +134,14 @@ func compareJSON(t *testing.T, frame []byte, m *wire.Message) {
 	}
 }
 
-// long reports whether a key's other name is there.
+// long reports whether the longer name of a key is present.
 func long(fields map[string]json.RawMessage, key string) bool {
 	_, there := fields[map[string]string{"t": "topic", "cid": "cmd_id", "bm": "bookmark", "filter": "f", "s": "seq"}[key]]
 	return there
 }
 
-// FuzzCommands writes each command with any texts and numbers, and reads it
-// again: a text stays what it is, whatever stands in it.
+// FuzzCommands writes each command with random texts and numbers, and reads it again. Every
+// text stays the same, whatever characters it has.
 func FuzzCommands(f *testing.F) {
 	f.Add("7", "orders", "sub", uint64(42), []byte(`{"id":1}`))
 	f.Add("", "", "", uint64(0), []byte{})
@@ -179,7 +180,7 @@ func FuzzCommands(f *testing.F) {
 	})
 }
 
-// checkTexts compares what was given to a writer with what was read.
+// checkTexts compares the values given to a writer with the values that were read.
 func checkTexts(t *testing.T, w writer, m *wire.Message, id, topic string, n uint64) {
 	t.Helper()
 	if _, delivery := w.(*wire.Delivery); !delivery && string(m.CommandID) != id {

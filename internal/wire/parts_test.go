@@ -10,7 +10,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// longVector has n entries, as long as they get.
+// longVector returns a vector of n entries of the largest length.
 func longVector(n int) string {
 	var list []string
 	for p := range uint64(n) {
@@ -19,7 +19,7 @@ func longVector(n int) string {
 	return strings.Join(list, ",")
 }
 
-// messages reads the frames of a writer, and says how long the longest is.
+// messages reads the frames of a writer, and returns the length of the longest one.
 func messages(t *testing.T, w writer) (all []wire.Message, longest int) {
 	t.Helper()
 	for rest := w.AppendTo(nil); len(rest) > 0; {
@@ -31,7 +31,7 @@ func messages(t *testing.T, w writer) (all []wire.Message, longest int) {
 	return all, longest
 }
 
-// put puts messages together, of which the last is the command or ack proper.
+// put assembles messages. The last one is the command or the ack itself.
 func put(a *wire.Assembly, all []wire.Message, most int) (m wire.Message, err error) {
 	for i := range all[:len(all)-1] {
 		a.Add(&all[i], most)
@@ -40,8 +40,8 @@ func put(a *wire.Assembly, all []wire.Message, most int) (m wire.Message, err er
 	return m, a.Complete(&m)
 }
 
-// What is too long for one frame comes in parts, none of which is longer than any
-// server or client takes, and is put together again as it was.
+// A text that is too long for one frame comes in parts. No part is longer than the frames that
+// every server and client takes. The assembled text is the original one.
 func TestParts(t *testing.T) {
 	long, gaps := longVector(3000), strings.ReplaceAll(longVector(2000), "|,", "|5,")+"5"
 	for name, tt := range map[string]struct {
@@ -76,8 +76,8 @@ func TestParts(t *testing.T) {
 	}
 }
 
-// A vector of which parts are missing, twice there, of another command or changed
-// is no vector, and does not stand in the way of the next.
+// A vector is refused if parts of it are missing, repeated, changed, or of another command. The
+// next vector is not affected.
 func TestPartsThatDoNotFit(t *testing.T) {
 	command := func(id string, n int) []wire.Message {
 		all, _ := messages(t, &wire.SubscribeCommand{Command: wire.Subscribe, CommandID: id, SubID: id, Topic: "t", Bookmark: longVector(n), InParts: true})
@@ -110,7 +110,7 @@ func TestPartsThatDoNotFit(t *testing.T) {
 	}
 }
 
-// What is put together is bounded before it takes memory.
+// The size of an assembled text is bounded before it takes memory.
 func TestPartsWithoutEnd(t *testing.T) {
 	all, _ := messages(t, &wire.AckMessage{CommandID: "1", Type: wire.AckProcessed, Success: true, Bookmark: longVector(3500)})
 	var a wire.Assembly

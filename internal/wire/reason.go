@@ -24,14 +24,14 @@ const (
 	ReasonLogonRequired      = "logon required"
 
 	ReasonPublishGap       = "publish gap"        // R4
-	ReasonUnknown          = "outcome unknown"    // R1: the fate of a message that is sent again cannot be known
+	ReasonUnknown          = "outcome unknown"    // R1: nobody can know the outcome of a message that is sent again
 	ReasonDiskFull         = "disk full"          // R7: a passing state; the session ends, and no message is rejected
 	ReasonNotReplicated    = "not replicated"     // R3, with success
 	ReasonBookmarkNotFound = "bookmark not found" // R9
-	ReasonClosed           = "publisher closed"   // R10: the publishers in bm send nothing at or below their sequences there any more
-	ReasonDiverged         = "publisher diverged" // R11: nothing more is taken of this life; bm has its first sequence that is not proven equal
-	ReasonIncarnation      = "incarnation"        // R10: the client has met a later incarnation of the group, or the group has one
-	ReasonOtherPublisher   = "publisher id taken" // R10: the id belongs to another publisher, perhaps under another name
+	ReasonClosed           = "publisher closed"   // R10: nothing comes any more of the publishers in bm, up to their sequences there
+	ReasonDiverged         = "publisher diverged" // R11: the life is refused for good; bm has its first sequence that is not proven equal
+	ReasonIncarnation      = "incarnation"        // R10: the client or the group has met a later incarnation
+	ReasonOtherPublisher   = "publisher id taken" // R10: another publisher has this id, perhaps under another name
 
 	ReasonVectorIncomplete = "vector in parts is incomplete"             // R9
 	ReasonVectorTooLong    = "vector in parts names too many publishers" // R9

@@ -12,7 +12,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// recordOf returns the bytes of a message.
+// recordOf returns a message as a record.
 func recordOf(t testing.TB, sequence uint64, body string) []byte {
 	t.Helper()
 	raw, err := record.Append(nil, &record.Record{
@@ -25,7 +25,7 @@ func recordOf(t testing.TB, sequence uint64, body string) []byte {
 	return raw
 }
 
-// stretchOf returns the frame of a stretch of messages 1 to n for two subscriptions.
+// stretchOf returns the frame of a stretch with messages 1 to n for two subscriptions.
 func stretchOf(t testing.TB, n uint64) []byte {
 	t.Helper()
 	var s wire.OpenStretch
@@ -62,7 +62,7 @@ func TestStretch(t *testing.T) {
 	}
 }
 
-// A stretch is open as long as the buffer ends with it, and at most MaxStretch long.
+// A stretch stays open as long as the buffer ends with it, and is at most MaxStretch long.
 func TestStretchIsBounded(t *testing.T) {
 	var s wire.OpenStretch
 	if s.Takes(nil, 0) {
@@ -84,7 +84,7 @@ func TestStretchIsBounded(t *testing.T) {
 	if out = append(out, 1); s.Takes(out, len(raw)) {
 		t.Error("it takes more behind another frame")
 	}
-	ids := bytes.Repeat([]byte{1}, 1000) // all of them are escaped
+	ids := bytes.Repeat([]byte{1}, 1000) // each byte is escaped
 	most := 0
 	for wire.FitsStretch(ids, most+1) {
 		most++
@@ -119,8 +119,8 @@ func TestBadStretch(t *testing.T) {
 	}
 }
 
-// FuzzStretch reads any body as that of a stretch and of a batch. What it is read as is
-// the same when it is written again, and no length takes memory.
+// FuzzStretch reads a body as the body of a stretch and of a batch. The records are the same
+// after they were written and read again. A length takes no memory.
 func FuzzStretch(f *testing.F) {
 	f.Add(parse(f, stretchOf(f, 3)[4:]).Body)
 	f.Add(record.AppendFramed(record.AppendFramed(nil, recordOf(f, 1, "a")), recordOf(f, 2, "")))

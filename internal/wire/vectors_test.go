@@ -68,7 +68,7 @@ func parse(t testing.TB, content []byte) *wire.Message {
 	return &m
 }
 
-// checkSame compares the exported fields. Nil and empty differ.
+// checkSame compares the exported fields. A nil slice and an empty one differ.
 func checkSame(t testing.TB, got, want *wire.Message) {
 	t.Helper()
 	g, w := reflect.ValueOf(got).Elem(), reflect.ValueOf(want).Elem()
@@ -83,7 +83,8 @@ func checkSame(t testing.TB, got, want *wire.Message) {
 	}
 }
 
-// These vectors have what readers must tolerate, or pass over (gseq, lp), and writers don't write.
+// These vectors have forms that readers tolerate, or keys that they skip (gseq, lp). Writers
+// never write them.
 var notWritten = map[string]bool{"V09": true, "V33": true, "V49": true, "V63": true}
 
 func TestVectorsAreReadAndWritten(t *testing.T) {
@@ -103,7 +104,7 @@ func TestVectorsAreReadAndWritten(t *testing.T) {
 	}
 }
 
-// The values, against a JSON parser that has nothing to do with ours.
+// The values are compared with those of an independent JSON parser.
 func TestVectorsHaveTheseValues(t *testing.T) {
 	for _, v := range vectors(t) {
 		m := parse(t, v.frame(t)[4:])
@@ -162,7 +163,7 @@ func TestSOWRecords(t *testing.T) {
 	}
 }
 
-// What one record says doesn't leak into the next.
+// The fields of one record do not appear in the next record.
 func TestSOWRecordBeginsWithTheOuterHeader(t *testing.T) {
 	outer := parse(t, []byte(`{"c":"sow","x":"out\ter","t":"a"}`))
 	var rec wire.Message

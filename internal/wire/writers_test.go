@@ -17,7 +17,7 @@ var (
 	pubber = uint64(7094790850998930143)
 )
 
-// written is what gives each vector that a command's own writer covers.
+// written has the writer of each vector that the AppendTo of a command covers.
 var written = map[string]writer{
 	"V01": &wire.LogonCommand{CommandID: "0", ClientName: "pubber", MessageType: "json", Acks: wire.AckProcessed, Version: "1.0.0:go"},
 	"V02": &wire.LogonCommand{CommandID: "0", ClientName: "pubber", UserID: "joe", Password: `s3cr"et`, CorrelationID: "c2Vzc2lvbjE=",
@@ -89,7 +89,7 @@ var written = map[string]writer{
 	"V61": &wire.AckMessage{CommandID: "34", Type: wire.AckProcessed, Reason: wire.ReasonInvalidOptions},
 }
 
-// notCovered are written by AppendMessage only, or not at all.
+// notCovered lists the vectors that only AppendMessage writes, or that nothing writes.
 var notCovered = map[string]bool{
 	"V05": true, "V09": true, "V32": true, "V33": true, "V34": true, "V36": true, "V39": true, "V40": true, "V44": true, "V45": true, "V48": true,
 	"V49": true, "V62": true, "V63": true,
@@ -110,7 +110,7 @@ func TestWritersGiveTheVectors(t *testing.T) {
 	}
 }
 
-// extensions are frames that only those who speak our extensions send.
+// extensions are frames that only a sender with our extensions writes.
 var extensions = map[string]writer{
 	`{"c":"logon","cid":"0","client_name":"gw","a":"processed","version":"1:go","ext":"1","store":"Zx7","n":3,"acked":0,"last":0}`: &wire.LogonCommand{
 		CommandID: "0", ClientName: "gw", Acks: wire.AckProcessed, Version: "1:go", Ext: true, Store: "Zx7", Counter: 3},
