@@ -70,8 +70,8 @@ type stillClock struct{}
 
 func (stillClock) Now() time.Time { return time.Time{} }
 
-// Next returns the server to try next, and the nanoseconds to wait before. worse tells for each
-// server whether it is worse than a server about which nothing is known. worse may be nil.
+// Next returns the server to try next, and the nanoseconds to wait before. worse[i] is true if
+// server i is worse than a server about which nothing is known. worse may be nil.
 func (o *Order) Next(last Ending, worse []bool) (server int, delay int64) {
 	switch last {
 	case EndStable:

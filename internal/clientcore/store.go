@@ -8,7 +8,7 @@ import (
 )
 
 // Apply applies a logon ack to the store, and returns the sender for the connection. plain
-// tells that the server lacks our extensions. The error is ErrSettled if the store has nothing
+// means that the server lacks our extensions. The error is ErrSettled if the store has nothing
 // to send of the life: this ack let go of all of it, or the store kept nothing of it at a
 // Renew, perhaps after the logon. The error is ErrRolledBack if the store has begun a new life.
 func (b *Beginning) Apply(store pubstore.Store, window Window, plain bool) (*Sender, error) {

@@ -398,9 +398,9 @@ const (
 	Crowd           // the message would add one publisher too many: end the subscription with TooMany
 )
 
-// Arrives decides about message b that arrives under an id. fits tells whether the queue has
-// room for it. A subscription is paused only while its queue holds messages: the application
-// calls Emptied after it has taken the last one.
+// Arrives decides about message b that arrives under an id. fits is true if the queue has room
+// for it. A subscription is paused only while its queue holds messages: the application calls
+// Emptied after it has taken the last one.
 func (s *Subscription) Arrives(id string, b bookmark.Bookmark, fits bool) Verdict {
 	switch {
 	case !s.Runs(id) || s.stage == searching && !s.search.wants(b):
@@ -420,8 +420,8 @@ func (s *Subscription) Arrives(id string, b bookmark.Bookmark, fits bool) Verdic
 	return Pause
 }
 
-// Overfull applies the patience of a subscription without bookmark to a full queue. far tells
-// that the queue is far beyond its bound.
+// Overfull applies the patience of a subscription without bookmark to a full queue. far is true
+// if the queue is far beyond its bound.
 func (s *Subscription) Overfull(far bool, now time.Time) Verdict {
 	p := &s.Patience
 	if p.DropOldest {

@@ -10,7 +10,7 @@ import (
 // AgainSpacing is the least time before former lives are offered again.
 const AgainSpacing = 10 * time.Second
 
-// Spacing for former lives whose state cannot have changed visibly: they were refused as a gap,
+// Spacing for former lives of which the client learns nothing new: they were refused as a gap,
 // or no acks come. The spacing doubles each time, up to a limit.
 const (
 	laterSpacing    = 30 * time.Second
@@ -27,7 +27,7 @@ type Visit struct {
 	again   int      // number of restarts
 }
 
-// Next returns the life for the next logon. old tells that it is a former one.
+// Next returns the life for the next logon. old is true for a former life.
 func (v *Visit) Next(lives []pubstore.Life) (l pubstore.Life, old bool) {
 	last := len(lives) - 1
 	for _, l := range lives[:last] {
@@ -38,7 +38,7 @@ func (v *Visit) Next(lives []pubstore.Life) (l pubstore.Life, old bool) {
 	return lives[last], false
 }
 
-// Settled records that a former life is done here. refused tells that the server has refused
+// Settled records that a former life is done here. refused is true if the server has refused
 // it.
 func (v *Visit) Settled(life string, refused bool) {
 	v.offered = append(v.offered, life)
@@ -54,7 +54,7 @@ func (v *Visit) StartOver() { *v = Visit{again: v.again + 1} }
 func (v *Visit) Unsafe() bool { return len(v.unsafe) > 0 }
 
 // Due reports whether to offer a former life again. since is the time since the connection
-// began, and inSync tells that acks now come without single.
+// began, and inSync is true if acks now come without single.
 //
 // A life that was settled here is offered again when the acks are in sync. Acks come only while
 // messages wait for them. If no message of the new life waits, the settled life has to be

@@ -1,5 +1,6 @@
-// Package exitcode has the exit codes of holdfastd. The documentation of server/cmd/holdfastd
-// explains them in a table, and server/deploy/holdfastd@.service acts on them.
+// Package exitcode defines the exit codes of holdfastd. The documentation of
+// server/cmd/holdfastd explains them in a table, and server/deploy/holdfastd@.service acts on
+// them.
 package exitcode
 
 const (

@@ -2,7 +2,7 @@ package wire
 
 import "bytes"
 
-// An AckType is one type of ack, or several types or-ed where a command asks for them.
+// An AckType is a type of ack. A command that asks for several types has them or-ed.
 type AckType uint8
 
 // The ack types. The values are those of the protocol's client libraries.

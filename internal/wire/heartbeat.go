@@ -6,8 +6,7 @@ import (
 )
 
 // HeartbeatBeat is the value of opts in a client's answer to a heartbeat of the server. The
-// other values are that of HeartbeatStart, which asks for heartbeats, and "stop", which ends
-// them.
+// client asks for heartbeats with the result of HeartbeatStart, and ends them with "stop".
 const HeartbeatBeat = "beat"
 
 // A HeartbeatCommand is a heartbeat, sent by either side.
