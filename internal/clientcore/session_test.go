@@ -446,7 +446,7 @@ func TestRolledBack(t *testing.T) {
 }
 
 // If a server has another publisher under the id of a life, the store begins a new life, at
-// most one a minute for each server. Its messages are delivered at another server.
+// most one a minute for each server. The kept messages are delivered at another server.
 func TestOtherLife(t *testing.T) {
 	r := newRig(t)
 	r.publish(2)
