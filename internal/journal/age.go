@@ -7,19 +7,19 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// clockTolerance is how far clocks may be apart without a word.
+// clockTolerance is the largest difference between clocks that is not reported.
 const clockTolerance = time.Minute
 
-// A clock tells the age of the log: for how long processes had it open, by the
-// monotonic clock. Retention believes the age alone. The wall clock can be set to
-// anything; it stamps records.
+// A clock measures the age of the log: the time for which processes had it open, by the
+// monotonic clock. Retention relies on the age alone. The wall clock can be set to
+// anything; it only stamps records.
 type clock struct {
-	elapsed func() time.Duration // since opened
-	opened  time.Time            // by the wall clock
-	base    int64                // age of the log when it was opened, microseconds
-	newest  int64                // time of the newest record then, 0: none
+	elapsed func() time.Duration // since the log was opened
+	opened  time.Time            // the time of opening by the wall clock
+	base    int64                // age of the log at opening, microseconds
+	newest  int64                // time of the newest record at opening; 0: no records
 
-	// As last reported, changed by who has the token of trimmer.
+	// The last report. Only the holder of the trimmer token changes it.
 	set, ahead time.Duration
 	reported   bool
 }
@@ -39,9 +39,9 @@ func (j *Journal) agedLocked() int64 {
 	return j.table.age
 }
 
-// keepAge has the log remember its age, which a restart would set back to that of
-// the newest head: a 64th of retention is lost at most. Once all that is sealed
-// is old there is nothing to remember it for, and an idle log does not grow.
+// keepAge notes the age in the log. Without a note a restart would set the age back to that
+// of the newest head; with it at most a 64th of retention is lost. When all sealed segments
+// are old no note is needed, so an idle log does not grow.
 func (j *Journal) keepAge(segs []segment, retain time.Duration) error {
 	if len(segs) == 1 {
 		return nil
@@ -57,9 +57,10 @@ func (j *Journal) keepAge(segs []segment, retain time.Duration) error {
 	return j.appendChange(change{kind: stateAge})
 }
 
-// Amend implements seglog.Amender. A segment that is sealed when the log is opened
-// ends where the newest note may stand behind it: by the age before that note its
-// messages would be older than they are.
+// Amend implements seglog.Amender. It sets the age in the summary of a segment that was
+// sealed while the log was opened. The newest note of the age may be behind that segment.
+// With the age before that note, the messages of the segment would count as older than they
+// are.
 func (t *table) Amend(summary []byte) []byte {
 	if !mut.On(mut.R2SealedTooOld) {
 		binary.LittleEndian.PutUint64(summary[1+8+8:], uint64(t.age))
@@ -67,8 +68,8 @@ func (t *table) Amend(summary []byte) []byte {
 	return summary
 }
 
-// Ahead returns how far the newest record is from the future by the wall clock,
-// 0 if that is less than a minute.
+// Ahead returns by how much the newest record is ahead of the wall clock; 0 if that is at
+// most a minute.
 func (j *Journal) Ahead() time.Duration {
 	wall := j.o.Now().UnixMicro()
 	j.mu.Lock()
@@ -80,12 +81,12 @@ func (j *Journal) Ahead() time.Duration {
 	return ahead
 }
 
-// reportClock logs that the wall clock was set while the log was open, that the
-// newest record is from the future, or that the log was older than retention
-// when it was opened. The caller has the token of trimmer.
+// reportClock logs that the wall clock was set while the log was open, that the newest
+// record is from the future, or that by the wall clock the newest record was older than
+// retention when the log was opened. The caller holds the trimmer token.
 func (j *Journal) reportClock(retain time.Duration) {
 	c := &j.clock
-	opened := c.opened.Round(0) // the wall clock's part
+	opened := c.opened.Round(0) // drops the monotonic reading
 	if set := j.o.Now().Sub(opened) - c.elapsed(); (set - c.set).Abs() > clockTolerance {
 		c.set = set
 		j.o.Log.Error("the wall clock was set; retention counts the time by the monotonic clock", "by", set)

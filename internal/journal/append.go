@@ -12,15 +12,17 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
-// errSequence reports a publisher that has used its last number.
+// errSequence reports a publisher that has used its last sequence.
 var errSequence = errors.New("sequence numbers are used up")
 
-// Append admits r and, if the verdict is Take, appends it and calls OnAppend.
-// It sets Position, Next and, where they were 0, Time, Sequence and Prev. A Time
-// before that of the last record becomes that. A record with Raw, as Decode
-// returns it, is written as it came. The record is in memory only until an fsync
-// covers it, see OnDurable. Append waits while too much is unwritten. The error
-// is that of the disk, ErrClosed, or ErrTooLarge.
+// Append admits r. If the verdict is Take, it appends r and calls OnAppend. It sets
+// Position and Next, Time if that is 0, and Sequence and Prev if Sequence is 0. A Time
+// before that of the last record is raised to it. A record with Raw, as record.Parse
+// returns it, is written unchanged.
+//
+// The record is only in memory until an fsync covers it, see OnDurable. Append waits while
+// too many bytes are unwritten. The error is that of the disk, ErrClosed, ErrTooLarge, or
+// says that r is malformed or that its publisher has used its last sequence.
 func (j *Journal) Append(r *Record) (Verdict, error) {
 	v, err := j.append(r)
 	j.notify(r, v)
@@ -34,7 +36,7 @@ func (j *Journal) notify(r *Record, v Verdict) {
 	}
 }
 
-// append appends a record, and what was set aside and follows it.
+// append appends a record, and then the set-aside records that follow it.
 func (j *Journal) append(r *Record) (Verdict, error) {
 	v, err := j.appendAlone(r)
 	if err == nil && v == Take && j.merges.Load() {
@@ -78,7 +80,7 @@ func (j *Journal) takeLocked(r *Record, sum uint32) (Verdict, error) {
 	return Take, nil
 }
 
-// check reports a record that the journal has no room or no kind for.
+// check reports a record that is too large or malformed.
 func (j *Journal) check(r *Record) error {
 	n := len(r.Raw)
 	if r.Raw == nil {
@@ -88,18 +90,18 @@ func (j *Journal) check(r *Record) error {
 		}
 	}
 	if r.Check == (bookmark.Check{}) {
-		n += len(r.Check) // which a link may add
+		n += len(r.Check) // a link may add the check
 	}
 	if n > MaxRecord || mut.On(mut.R14LimitsTheOld) && n > 1<<20 {
 		return ErrTooLarge
 	}
 	if r.Sequence == 0 {
-		return nil // it is numbered when it is admitted
+		return nil // admission gives it a sequence
 	}
 	return record.Check(r)
 }
 
-// waitRoomLocked waits until no more than unwrittenMost is left to the syncer.
+// waitRoomLocked waits until at most unwrittenMost bytes are left to the syncer.
 func (j *Journal) waitRoomLocked() error {
 	for !j.closed && j.err == nil && j.end-j.taken > unwrittenMost {
 		j.synced.Wait()
@@ -107,7 +109,7 @@ func (j *Journal) waitRoomLocked() error {
 	return j.unusableLocked()
 }
 
-// unusableLocked returns why the journal takes nothing, or nil.
+// unusableLocked returns the reason why the journal takes no records, or nil.
 func (j *Journal) unusableLocked() error {
 	if j.err != nil {
 		return j.err
@@ -118,7 +120,7 @@ func (j *Journal) unusableLocked() error {
 	return nil
 }
 
-// admitLocked numbers r if it is to be, and says whether it may be taken.
+// admitLocked gives r a sequence if it has none, and returns the verdict of admission.
 func (j *Journal) admitLocked(r *Record, sum uint32) (Verdict, error) {
 	if r.Sequence == 0 {
 		have := j.table.of(r.Publisher).have
@@ -165,10 +167,10 @@ func (j *Journal) logLocked(r *Record) error {
 	return nil
 }
 
-// now returns the time by the journal's clock as Record.Time counts it.
+// now returns the time of the journal's clock in the unit of Record.Time.
 func (j *Journal) now() int64 { return j.o.Now().UnixMicro() }
 
-// appending calls do with mu held once there is room.
+// appending waits for room, then calls do with mu held.
 func (j *Journal) appending(do func() error) error {
 	j.mu.Lock()
 	err := j.waitRoomLocked()
@@ -184,12 +186,12 @@ func (j *Journal) appendChange(c change) error {
 	return j.appending(func() error { return j.appendChangeLocked(c) })
 }
 
-// errDisk marks an error of the log in an append, which is final.
+// errDisk marks an error of the log during an append. Such an error is final.
 type errDisk struct{ error }
 
 func (e errDisk) Unwrap() error { return e.error }
 
-// judge makes the journal failed if err is one of the disk.
+// judge fails the journal if err is an error of the disk.
 func (j *Journal) judge(err error) error {
 	if e, ok := err.(errDisk); ok {
 		return j.fail(e.error)

@@ -6,25 +6,24 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/record"
 )
 
-// notifyEach is after how many records a batch notifies by itself.
+// notifyEach is the number of records after which a batch notifies by itself.
 const notifyEach = 64
 
-// An AppendBatch appends records that came together. They share one reading of
-// the clock and one notification. It belongs to one goroutine at a time.
+// An AppendBatch appends records that arrived together. They share one reading of the clock
+// and one notification. Only one goroutine at a time may use it.
 type AppendBatch struct {
 	j       *Journal
 	time    int64   // of the records; 0: the clock was not read yet
-	moved   []Moved // appended and not notified, neighbours of one publisher as one
-	records int     // the same as a number of records
-	recall  recall  // of Standing
+	moved   []Moved // appended records whose notification is pending; neighbours of one publisher are one entry
+	records int     // the number of records in moved
+	recall  recall  // state of Standing
 }
 
 // NewBatch returns an empty batch.
 func (j *Journal) NewBatch() *AppendBatch { return &AppendBatch{j: j} }
 
-// Append is Journal.Append, except that OnAppend is called later: by Notify,
-// which the owner must call before it waits for more records, or by the append
-// that makes the batch full.
+// Append is Journal.Append, except that OnAppend is called later: by Notify, or by the
+// append that fills the batch. The owner must call Notify before it waits for more records.
 func (b *AppendBatch) Append(r *Record) (Verdict, error) {
 	if b.time == 0 {
 		b.time = b.j.now()
@@ -39,9 +38,9 @@ func (b *AppendBatch) Append(r *Record) (Verdict, error) {
 	return v, err
 }
 
-// AppendRun implements [ledger.Appender], with one lock.
+// AppendRun implements [ledger.Appender]. It takes the lock once for all records.
 func (b *AppendBatch) AppendRun(check bookmark.Check, run []record.Ordinary) (t ledger.Taken, err error) {
-	if b.j.merges.Load() || len(run) == 0 { // what was set aside may stand between them
+	if b.j.merges.Load() || len(run) == 0 { // set-aside records may belong between them
 		return t, nil
 	}
 	if b.time == 0 {
@@ -53,10 +52,10 @@ func (b *AppendBatch) AppendRun(check bookmark.Check, run []record.Ordinary) (t 
 	return t, err
 }
 
-// took notes records that were taken, up to a sequence.
+// took notes that records of a publisher, up to a sequence, were taken.
 func (b *AppendBatch) took(publisher, sequence uint64, records int) {
 	if b.recall.cursor != nil {
-		b.recall.end() // something new: what was there before has been sent again
+		b.recall.end() // new records: the replay of old ones is over
 	}
 	if n := len(b.moved); n > 0 && b.moved[n-1].Publisher == publisher {
 		b.moved[n-1].Sequence = sequence

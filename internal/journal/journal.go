@@ -13,83 +13,82 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
-// Moved says that a publisher's durable mark has moved to Sequence.
+// Moved reports that durable(p) of Publisher has risen to Sequence.
 type Moved struct{ Publisher, Sequence uint64 }
 
-// A State is what the journal knows of one publisher.
+// A State is the journal's knowledge of one publisher.
 type State struct {
 	Publisher  uint64
 	Check      bookmark.Check // zero: not known
 	Have       uint64         // highest sequence in the journal, durable or not
-	Durable    uint64         // highest one covered by an fsync of this process
-	Floor      uint64         // highest one that retention has removed, or that is marked gone
-	RunningCRC uint32         // over the messages of carried topics up to Have (R11); 0: not known, or there are none
+	Durable    uint64         // highest sequence covered by an fsync of this process
+	Floor      uint64         // highest sequence that retention has removed, or that is marked gone
+	RunningCRC uint32         // over the messages of carried topics up to Have (R11); 0: not known, or no such messages
 
-	Removed    uint64 // highest one that retention has removed: Floor, or below it
-	RemovedCRC uint32 // running CRC at Removed, 0 if it can't be known
-	Diverged   uint64 // the first sequence that is not proven equal on all instances (R11), 0: the publisher has not diverged
-	Closing    bool   // nothing of it is left, and it was not seen for twice retain: it may be forgotten (R10)
-	Closed     uint64 // up to here nothing was left of it on any instance
-	Leaving    bool   // it is where it was closed for as long as retain
+	Removed    uint64 // highest sequence that retention has removed: Floor, or below it
+	RemovedCRC uint32 // running CRC at Removed; 0: not known
+	Diverged   uint64 // first sequence that is not proven equal on all instances (R11); 0: the publisher has not diverged
+	Closing    bool   // all its messages are removed, and it was not seen for twice retain: it may be forgotten (R10)
+	Closed     uint64 // no instance has anything of it up to this sequence
+	Leaving    bool   // it has been closed at Have for as long as retain
 }
 
-// A Range is From to To, both included, of one publisher.
+// A Range is the sequences From to To, both included, of one publisher.
 type Range struct {
 	Publisher uint64 `json:"publisher,string"`
 	From      uint64 `json:"from"`
 	To        uint64 `json:"to"`
 }
 
-// A Journal is one instance's transaction log. One goroutine of its own
-// syncs; all methods are safe for concurrent use.
+// A Journal is the transaction log of one instance. It has one goroutine, the syncer. All
+// methods are safe for concurrent use.
 type Journal struct {
 	o    Options
 	log  *seglog.Log
 	done chan struct{} // closed when the syncer has ended
 	retention
-	diverged atomic.Pointer[bookmark.Vector] // that is durable; nil: there are none; never changed, only replaced
+	diverged atomic.Pointer[bookmark.Vector] // the durable diverged publishers; nil: none; replaced as a whole, never changed
 
 	mu     sync.Mutex
-	work   sync.Cond // the syncer waits: something is to be synced, or closing
-	synced sync.Cond // others wait: durable or taken moved, failed, closed
+	work   sync.Cond // the syncer waits here for records to sync, or for the end
+	synced sync.Cond // callers wait here until durable or taken has moved, or the journal has failed or is closed
 	table  *table
-	dirty  []*publisher // whose have is above durable
-	batch  batch        // the one taken last
-	// Positions. Invariant: durable <= taken <= end. The syncer makes
-	// durable what is below taken; what is below durable was there when an
-	// fsync began that has ended well.
+	dirty  []*publisher // publishers whose have is above durable
+	batch  batch        // the newest one that the syncer has taken
+	// Positions. Invariant: durable <= taken <= end. The syncer is making the records below
+	// taken durable. The records below durable were written before the start of an fsync
+	// that succeeded.
 	durable, taken, end Position
 	summaries           map[Position]summary // of sealed segments, by first position
 	trimmed             Position             // behind the last record that Trim has removed
-	scratch             []byte               // that Append uses again: time, header, topic
+	scratch             []byte               // buffer that Append reuses: time, header, content up to the body
 	ending
 	mending
 }
 
-// An ending is whether the journal takes more.
+// ending is the state that stops the journal from taking records.
 type ending struct {
 	closed, killed bool
-	err            error // of the disk, final
+	err            error // of the disk; final
 }
 
-// retention is what Trim works with.
+// retention is the state of Trim.
 type retention struct {
-	trimmer chan struct{} // holds a token while Trim works: one at a time, also while it waits for the disk
+	trimmer chan struct{} // Trim holds its one token for the whole call, also while it waits for the disk
 	clock   clock
 }
 
-// mending is the way back from damage. It is guarded by Journal.mu.
+// mending is the state of a repair after damage. Journal.mu guards it.
 type mending struct {
-	damage *seglog.DamageError // nil: none, or all is merged
-	aside  *aside              // nil: nothing was set aside
+	damage *seglog.DamageError // nil: no damage, or everything is merged
+	aside  *aside              // nil: no record is set aside
 	merges atomic.Bool         // aside is not nil; read without mu
 }
 
-// Open opens or makes the journal in o.Dir and starts the syncer. When it
-// returns, all that the journal holds is durable by an fsync of this process.
-// The error is a *seglog.DamageError where a durable record is bad, and also
-// where an earlier Open with SetAside has set records aside that are not yet
-// merged, unless SetAside is set.
+// Open opens or creates the journal in o.Dir and starts the syncer. When it returns, every
+// record of the journal is durable by an fsync of this process. Unless SetAside is set, the
+// error is a *seglog.DamageError if a durable record is damaged, or if an earlier Open with
+// SetAside has set records aside that are not merged yet.
 func Open(o Options) (*Journal, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
@@ -110,7 +109,7 @@ func open(o Options) (*Journal, error) {
 		}
 		err = j.learnContents()
 		if _, damaged := errors.AsType[*seglog.DamageError](err); damaged {
-			// The log has left itself word and looks there when it is opened again.
+			// The log has noted the damaged place, and checks it when it is opened again.
 			if err := j.log.Abandon(); err != nil {
 				return nil, fmt.Errorf("journal: open: %w", err)
 			}
@@ -132,7 +131,7 @@ func open(o Options) (*Journal, error) {
 	}
 }
 
-// openLog opens the log and brings the table back.
+// openLog opens the log and rebuilds the table.
 func openLog(o Options) (*Journal, error) {
 	t := newTable(o.Carried)
 	t.stretches = newStretches(o.SegmentBytes)
@@ -162,7 +161,7 @@ func openLog(o Options) (*Journal, error) {
 	return j, nil
 }
 
-// State returns what is known of a publisher; known is false if nothing is.
+// State returns the state of a publisher; known is false if the journal does not know it.
 func (j *Journal) State(publisher uint64) (s State, known bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -173,11 +172,11 @@ func (j *Journal) State(publisher uint64) (s State, known bool) {
 	return j.table.state(p), true
 }
 
-// States returns all publishers' states, ordered by publisher.
+// States returns the states of all publishers, ordered by id.
 func (j *Journal) States() []State { return j.StatesFrom(0, math.MaxInt) }
 
-// StatesFrom returns the states of the publishers with ids from one on, ordered by
-// publisher, most of them at most.
+// StatesFrom returns the states of the publishers whose id is at least from, ordered by id,
+// and no more than most of them.
 func (j *Journal) StatesFrom(from uint64, most int) []State {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -190,15 +189,15 @@ func (j *Journal) StatesFrom(from uint64, most int) []State {
 	return states
 }
 
-// Publishers returns how many publishers the journal knows.
+// Publishers returns the number of publishers that the journal knows.
 func (j *Journal) Publishers() int {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return len(j.table.all)
 }
 
-// Tombstones returns the refused messages of a publisher above a sequence, in
-// order: the newest 1,024 at most.
+// Tombstones returns the refused messages of a publisher above a sequence, in order. It
+// returns the newest 1,024 at most.
 func (j *Journal) Tombstones(publisher, above uint64) []Tombstoned {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -207,7 +206,7 @@ func (j *Journal) Tombstones(publisher, above uint64) []Tombstoned {
 	return slices.Clone(ts[at:])
 }
 
-// Seen notes that a publisher is in use now, so that retention keeps it in the tables.
+// Seen notes that a publisher is in use now, so that retention keeps it in the table.
 func (j *Journal) Seen(publisher uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -216,13 +215,13 @@ func (j *Journal) Seen(publisher uint64) {
 	}
 }
 
-// First is the position of the oldest record.
+// First returns the position of the oldest record.
 func (j *Journal) First() Position { return j.notZero(j.log.First()) }
 
-// End is the position behind the newest record.
+// End returns the position behind the newest record.
 func (j *Journal) End() Position { return locked(&j.mu, &j.end) }
 
-// Durable is the position behind the newest durable record.
+// Durable returns the position behind the newest durable record.
 func (j *Journal) Durable() Position { return locked(&j.mu, &j.durable) }
 
 // locked returns a value that mu guards.
@@ -232,20 +231,21 @@ func locked[T any](mu *sync.Mutex, value *T) T {
 	return *value
 }
 
-// DurableVector returns the durable end and a vector that covers what stands
-// before it, and nothing that was not durable when it returned: the base of a
-// subscription that starts at NOW (R9).
+// DurableVector returns the durable end and a vector that covers every record before it.
+// The vector covers only messages that were durable when the call returned. It is the base
+// of a subscription that starts at NOW (R9).
 func (j *Journal) DurableVector() (Position, bookmark.Vector) {
 	return j.Durable(), j.vector(j.Publishers(), func(p *publisher) uint64 { return p.durable })
 }
 
-// Floors returns the floor of every publisher that has one: the base of a
-// subscription that starts at EPOCH.
+// Floors returns the floor of every publisher that has one. It is the base of a
+// subscription that starts at EPOCH (R9).
 func (j *Journal) Floors() bookmark.Vector {
 	return j.vector(0, func(p *publisher) uint64 { return p.floor })
 }
 
-// vector returns a number of each publisher, but for 0: about so many.
+// vector returns of(p) for each publisher, without zeros. about is the expected number of
+// entries.
 func (j *Journal) vector(about int, of func(*publisher) uint64) bookmark.Vector {
 	v := make(bookmark.Vector, about)
 	j.each(func(p *publisher) {
@@ -256,11 +256,11 @@ func (j *Journal) vector(about int, of func(*publisher) uint64) bookmark.Vector 
 	return v
 }
 
-// eachAtOnce is how many publishers are looked at while appends wait.
+// eachAtOnce is the number of publishers that are visited while appends wait.
 const eachAtOnce = 1024
 
-// each calls f for each publisher, by id, with mu held. In between it gives mu up,
-// so that what is appended does not wait for all of them.
+// each calls f for each publisher, ordered by id, with mu held. It releases mu after every
+// eachAtOnce publishers, so that an append does not wait for the whole table.
 func (j *Journal) each(f func(*publisher)) {
 	for next, more := uint64(0), true; more; {
 		j.mu.Lock()
@@ -276,22 +276,22 @@ func (j *Journal) each(f func(*publisher)) {
 	}
 }
 
-// Size returns the bytes on disk.
+// Size returns the size on disk in bytes.
 func (j *Journal) Size() int64 { return j.log.Size() }
 
-// Space returns the bytes of the disk: those left, and all.
+// Space returns the free and the total bytes of the journal's disk.
 func (j *Journal) Space() (free, total int64, err error) {
 	free, total, err = j.o.FS.Space(j.o.Dir)
 	return free, total, annotate(err, "free space")
 }
 
-// Err returns why the journal has failed, or nil.
+// Err returns the reason why the journal has failed, or nil.
 func (j *Journal) Err() error { return locked(&j.mu, &j.err) }
 
 // Close syncs, stops the syncer and releases the directory.
 func (j *Journal) Close() error {
 	if j.o.Stepped {
-		_ = j.stepAll() // what goes wrong is kept, see Err
+		_ = j.stepAll() // Err keeps the error
 	}
 	if !j.stop(false) {
 		return ErrClosed
@@ -311,7 +311,7 @@ func (j *Journal) Kill() error {
 	return annotate(errors.Join(j.closeAside(), j.log.Abandon()), "kill")
 }
 
-// annotate says of an error, unless it is nil, what has failed.
+// annotate adds the failed operation to an error. It returns nil for nil.
 func annotate(err error, format string, args ...any) error {
 	if err == nil {
 		return nil
