@@ -14,16 +14,17 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
-// runBytes bounds how much of what was set aside is read to get at one run.
+// runBytes bounds the length of a run in the set-aside log, so that merging a run reads
+// little.
 const runBytes = 64 << 10
 
-// A run is records of one publisher that were set aside, each the predecessor
-// of the next, not far from each other.
+// A run is a sequence of set-aside records of one publisher. Each record is the predecessor
+// of the next, and they are close together.
 type run struct {
-	from, to Position // of the first and of the last
-	prev     uint64   // predecessor of the first
-	least    uint64   // the first stands for least on: its sequence, or more if it is a range
-	last     uint64   // sequence of the last
+	from, to Position // positions of the first and of the last record
+	prev     uint64   // predecessor of the first record
+	least    uint64   // first sequence that the first record stands for, see first
+	last     uint64   // sequence of the last record
 }
 
 // extend adds a record to the run if it continues it.
@@ -35,8 +36,8 @@ func (n *run) extend(r *Record) bool {
 	return true
 }
 
-// first returns the first sequence that r stands for; of a gone marker the
-// last: a peer may have what stood before it.
+// first returns the first sequence that r stands for. For a gone marker it returns the last
+// one, because a peer may have the messages before it.
 func first(r *Record) uint64 {
 	if r.Kind == Gone {
 		return r.Sequence
@@ -44,26 +45,24 @@ func first(r *Record) uint64 {
 	return r.Prev + 1
 }
 
-// fits reports whether the next records from what was set aside may be taken
-// before the peers have given all they have. Then nothing may be jumped: a
-// marker or a message behind refused ones would turn away what a peer still sends.
+// fits reports whether a run may be merged before the peers have sent everything that they
+// have. Until then no number may be skipped: a marker, or a message behind refused ones,
+// would turn away records that a peer still sends.
 func fits(have uint64, n run) bool { return n.prev <= have && n.least <= have+1 && have < n.last }
 
-// An aside is the good records from behind the damage (R8), and what of them
-// is still to be merged.
+// An aside is the good records behind the damage (R8) that are not merged yet.
 type aside struct {
-	mu     sync.Mutex // held while merging, before Journal.mu
+	mu     sync.Mutex // held while merging; locked before Journal.mu
 	cursor *seglog.Cursor
 	runs   map[uint64][]run // by publisher, in order
 }
 
-// Damage returns what was found damaged at Open with SetAside, or nil; while
-// it isn't nil, records are being merged from a peer and from what was set
-// aside (R8).
+// Damage returns the damage that Open has found with SetAside, or nil. While it is not nil,
+// records are being merged from a peer and from the set-aside records (R8).
 func (j *Journal) Damage() *seglog.DamageError { return locked(&j.mu, &j.damage) }
 
-// openAside prepares for merging, if Open has found damage or there is
-// something that an earlier one had set aside.
+// openAside prepares merging if Open has found damage, or if an earlier Open has set
+// records aside.
 func (j *Journal) openAside() error {
 	j.damage = j.log.Damage()
 	if err := j.refloor(); err != nil {
@@ -91,18 +90,19 @@ func (j *Journal) openAside() error {
 	if err != nil {
 		return errors.Join(err, cursor.Close())
 	}
-	j.publishDiverged() // what stands there is durable
+	j.publishDiverged() // the set-aside records are durable
 	return nil
 }
 
-// refloor raises the floors to what is missing before the oldest records, if
-// what said so is damaged, or was cut off as torn: it is gone all the same. A
-// peer would be sent what stands behind it, and refuse that as a hole.
+// refloor raises the floors to the numbers that are missing before the oldest records. The
+// record of these floors may be damaged or cut off as torn, but the messages are gone all
+// the same. Otherwise a peer would be sent the records behind the missing ones, and would
+// refuse them as a hole.
 func (j *Journal) refloor() error {
 	if j.damage == nil && !slices.ContainsFunc(j.table.sorted(), (*publisher).lowFloor) {
 		return nil
 	}
-	gone := j.table.haves() // of whom there is no record: all
+	gone := j.table.haves() // of a publisher without records: everything
 	seen := make(map[uint64]bool)
 	err := j.scan(j.log.First(), j.end, func(r *Record) bool {
 		if !seen[r.Publisher] {
@@ -120,7 +120,7 @@ func (j *Journal) refloor() error {
 			floors = append(floors, bookmark.Bookmark{Publisher: p.id, Sequence: floor})
 		}
 	}
-	// Logged, for when the journal is whole again and nobody looks any more.
+	// The floors are logged, because nobody computes them again once the journal is whole.
 	for part := range slices.Chunk(floors, floorsPerRecord) {
 		if err := j.appendChangeLocked(change{kind: stateFloors, list: part}); err != nil { // not shared yet
 			return err
@@ -129,10 +129,10 @@ func (j *Journal) refloor() error {
 	return nil
 }
 
-// indexAside notes what was set aside, and returns the changes that stand
-// there: floors and intervals count whatever was damaged. A publisher that was
-// forgotten there is known again until it is forgotten again, and peers and the
-// cluster are remembered as they were last.
+// indexAside indexes the set-aside records, and returns the state changes among them.
+// Floors and intervals count, whatever was damaged. A publisher that was forgotten there is
+// known again until it is forgotten again. Changes of peers are left out; the cluster
+// counts only if the table has none.
 func (j *Journal) indexAside() (changes []change, err error) {
 	var r Record
 	for {
@@ -161,7 +161,7 @@ func (j *Journal) indexAside() (changes []change, err error) {
 	}
 }
 
-// sort puts runs in order: what was set aside at different times overlaps.
+// sort orders the runs. Records that were set aside at different times overlap.
 func (a *aside) sort() {
 	for _, runs := range a.runs {
 		slices.SortStableFunc(runs, func(x, y run) int {
@@ -170,8 +170,8 @@ func (a *aside) sort() {
 	}
 }
 
-// lostAside reports whether what was set aside is damaged itself. What can't
-// be read of it comes from a peer, or is a hole.
+// lostAside reports whether err is damage of the set-aside records. The records that cannot
+// be read come from a peer, or become a hole.
 func (j *Journal) lostAside(err error) bool {
 	var d *seglog.DamageError
 	if !errors.As(err, &d) {
@@ -192,9 +192,9 @@ func (a *aside) add(r *Record) {
 	a.runs[r.Publisher] = append(runs, run{from: Position(r.Position), to: Position(r.Position), prev: r.Prev, least: first(r), last: r.Sequence})
 }
 
-// Merge takes of what was set aside all that follows what the journal has. Who
-// links the journal calls it before: a peer that lacks such a record, and has
-// nothing of its publisher to send, would mark it as gone.
+// Merge takes all set-aside records that directly follow the records of the journal. It
+// must be called before the journal is linked. Otherwise a peer that lacks such a record,
+// and has nothing of its publisher to send, would mark it as gone.
 func (j *Journal) Merge() error {
 	a := j.merging()
 	if a == nil || mut.On(mut.R8MergeLater) {
@@ -211,7 +211,7 @@ func (j *Journal) Merge() error {
 	return nil
 }
 
-// mergeAside takes what was set aside of a publisher and follows what has just been taken.
+// mergeAside takes the set-aside records of a publisher that follow its newest record.
 func (j *Journal) mergeAside(publisher uint64) error {
 	a := j.merging()
 	if a == nil {
@@ -263,9 +263,9 @@ func (j *Journal) takeRun(a *aside, publisher uint64, n run) error {
 	}
 }
 
-// Healed tells that the peers have given all they have: the rest of what was
-// set aside is taken where it fits, holes that nobody can fill are marked
-// Gone, and Damage returns nil from then on.
+// Healed must be called once the peers have sent everything that they have. It takes the
+// remaining set-aside records where they fit, and marks holes that nobody can fill as Gone.
+// From then on Damage returns nil.
 func (j *Journal) Healed() error {
 	if j.Damage() == nil {
 		return nil
@@ -275,7 +275,7 @@ func (j *Journal) Healed() error {
 		if err := j.mergeRest(a); err != nil {
 			return err
 		}
-		// Only what is durable again may be dropped there.
+		// Set-aside records may be dropped only once their copies are durable.
 		if err := j.Sync(); err != nil {
 			return err
 		}
@@ -292,7 +292,7 @@ func (j *Journal) Healed() error {
 	return nil
 }
 
-// mergeRest takes all that is left of what was set aside, ordered by publisher.
+// mergeRest takes all remaining set-aside records, ordered by publisher.
 func (j *Journal) mergeRest(a *aside) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -313,16 +313,16 @@ func (j *Journal) mergeRest(a *aside) error {
 	return nil
 }
 
-// reasonDamaged is told to a publisher that still keeps what was lost.
+// reasonDamaged is sent to a publisher that still keeps a lost message.
 const reasonDamaged = "lost: every disk that had it is damaged there"
 
-// closeHole marks as gone what is missing before a run. The running CRC goes
-// on from where it was: the messages that are gone are in nobody's. One that
-// was never on two disks is still kept by its publisher, to whom the marker is
-// a refusal: it would be let go in silence otherwise (R14).
+// closeHole marks the numbers that are missing before a run as gone. The running CRC stays
+// as it was, because no instance has the gone messages. The publisher still keeps a message
+// that was never on two disks. The marker refuses that message: otherwise the publisher
+// would let it go in silence (R14).
 func (j *Journal) closeHole(publisher uint64, n run) error {
 	s, _ := j.State(publisher)
-	if n.prev <= s.Have || s.Diverged > 0 { // nothing more is taken of one that has diverged (R11)
+	if n.prev <= s.Have || s.Diverged > 0 { // a diverged publisher takes no more records (R11)
 		return nil
 	}
 	j.o.Log.Error("journal: messages are lost: damaged here and no peer has them",
@@ -336,7 +336,7 @@ func (j *Journal) closeHole(publisher uint64, n run) error {
 	return err
 }
 
-// closeAside releases what merging holds.
+// closeAside releases the resources of merging.
 func (j *Journal) closeAside() error {
 	j.mu.Lock()
 	a := j.aside

@@ -9,29 +9,31 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// Closing is how far the instances of a group have come with forgetting publishers.
+// Closing is the progress of the group in forgetting publishers.
 type Closing = ledger.Closing
 
 const (
-	// clockSteps is how often the group's clock rises in one retain.
+	// clockSteps is the number of steps of the group's clock in one retain.
 	clockSteps = 4
-	// silentSteps is for how many steps a publisher must not have been seen
-	// before it may be closed: the first one may be short.
+	// silentSteps is the number of steps for which a publisher must be unseen before it may
+	// be closed. It is one more than twice retain, because the first step may be short.
 	silentSteps = 2*clockSteps + 1
-	// leavingSteps is for how many steps a publisher is closed before places leave it
-	// out. So a journal from a backup that is younger than retain has it as closed.
+	// leavingSteps is the number of steps for which a publisher is closed before places
+	// leave it out. So a journal restored from a backup that is younger than retain has it
+	// as closed.
 	leavingSteps = clockSteps + 1
-	// forgetSteps is for how many steps it is closed before it is forgotten: a
-	// subscription that is away for less than retain is told before that.
+	// forgetSteps is the number of steps for which a publisher is closed before it is
+	// forgotten. So a subscription that is away for less than retain is told before that.
 	forgetSteps = leavingSteps + clockSteps + 1
 )
 
-// Closing returns the group's clock, and what was forgotten, as far as is known here.
+// Closing returns the group's clock and the highest Forgotten, as far as they are known
+// here.
 func (j *Journal) Closing() Closing { return locked(&j.mu, &j.table.closing) }
 
-// HearClosing takes in what a peer knows. Records that are appended afterwards are
-// not durable before it is: a publisher is never seen earlier by the log than by the
-// clock that its client was told.
+// HearClosing takes over the numbers of a peer where they are higher. The change becomes
+// durable before any record appended afterwards. So the log never says that a publisher was
+// last seen at an earlier clock than the one that its client was told.
 func (j *Journal) HearClosing(c Closing) error {
 	j.mu.Lock()
 	err := j.unusableLocked()
@@ -42,8 +44,8 @@ func (j *Journal) HearClosing(c Closing) error {
 	return annotate(j.judge(err), "group clock")
 }
 
-// advance raises the group's clock by one if it has stood still for a quarter of
-// retain, as long as it matters to a publisher: an idle log does not grow.
+// advance raises the group's clock by one if it has stood still for a quarter of retain. It
+// does so only while a publisher waits for the clock, so an idle log does not grow.
 func (j *Journal) advance(retain time.Duration) error {
 	matters := false
 	j.each(func(p *publisher) { matters = matters || !j.table.due(p) })
@@ -63,8 +65,8 @@ func (t *table) silent(p *publisher) bool {
 	return t.closing.Clock >= p.seen+silentSteps || mut.On(mut.R2HaveForgotten)
 }
 
-// due reports whether the time is up for which a publisher must be closed before it
-// is forgotten. One that can't be closed, since an instance is away, waits as long.
+// due reports whether a publisher was closed for long enough to be forgotten. A publisher
+// that cannot be closed, because an instance is away, waits equally long.
 func (t *table) due(p *publisher) bool {
 	since := p.closedAt
 	if p.closed != p.have {
@@ -73,14 +75,15 @@ func (t *table) due(p *publisher) bool {
 	return t.closing.Clock >= since+forgetSteps || mut.On(mut.R2HaveForgotten)
 }
 
-// leaves reports whether places can do without a publisher, if all instances say so.
+// leaves reports whether places may leave a publisher out, provided that all instances say
+// so.
 func (t *table) leaves(p *publisher) bool {
 	return t.closes(p) && p.closed == p.have && (t.closing.Clock >= p.closedAt+leavingSteps || mut.On(mut.R10LeavesAtOnce))
 }
 
-// forget closes the publishers of whom no record remains and that were not seen for
-// twice retain, and removes those that were closed for as long, if agree says so (R10).
-// That one was forgotten is in the log before that.
+// forget closes the publishers that have no record left and were not seen for twice retain.
+// It removes those that have been closed for as long, if agree confirms it (R10). The log
+// has the raised Forgotten clock before the publishers are removed.
 func (j *Journal) forget(remaining []segment, agree func([]bookmark.Bookmark) (agreed, closed []bookmark.Bookmark)) error {
 	list := j.forgettable(remaining)
 	closed := list
@@ -114,7 +117,7 @@ func (j *Journal) forget(remaining []segment, agree func([]bookmark.Bookmark) (a
 	return err
 }
 
-// newlyClosedLocked returns those of a list that are closed from now on.
+// newlyClosedLocked returns the publishers of a list that become closed now.
 func (j *Journal) newlyClosedLocked(list []bookmark.Bookmark, remaining []segment) (closed []bookmark.Bookmark) {
 	for _, b := range list {
 		p := j.table.byID[b.Publisher]
@@ -139,8 +142,8 @@ func (t *table) forgettable(p *publisher, remaining []segment) bool {
 	return t.closes(p) && p.durable == p.have && (p.closed == p.have || !inAny(remaining, p.id))
 }
 
-// closes reports whether nothing is left of a publisher that was not seen for twice
-// retain. One that has diverged stays.
+// closes reports whether all messages of a publisher are removed and it was not seen for
+// twice retain. A diverged publisher never closes.
 func (t *table) closes(p *publisher) bool {
 	return (p.diverged == 0 || mut.On(mut.R11DivergedForgotten)) && p.floor == p.have && t.silent(p)
 }
@@ -149,7 +152,7 @@ func inAny(segs []segment, publisher uint64) bool {
 	return slices.ContainsFunc(segs, func(s segment) bool { return s.summary.of(publisher) > 0 })
 }
 
-// applyClosed takes in that publishers are closed.
+// applyClosed notes that publishers are closed.
 func (t *table) applyClosed(closed []bookmark.Bookmark) {
 	for _, b := range closed {
 		if p := t.byID[b.Publisher]; p != nil {
@@ -158,7 +161,7 @@ func (t *table) applyClosed(closed []bookmark.Bookmark) {
 	}
 }
 
-// applyClosing takes in the group's clock, at an age of the log.
+// applyClosing takes over the group's clock; age is that of the log at that moment.
 func (t *table) applyClosing(c Closing, age int64) {
 	if c.Clock > t.closing.Clock {
 		t.clockAge = age
@@ -166,8 +169,8 @@ func (t *table) applyClosing(c Closing, age int64) {
 	t.closing = t.closing.Max(c)
 }
 
-// closing goes over the group's clock, the newest of the forgotten, and the age of the
-// log at which the clock has risen last.
+// closing codes the group's clock, the Forgotten clock, and the age of the log when the
+// group's clock rose last.
 func (c *coder) closing(of *Closing, age *int64) {
 	c.uvarint(&of.Clock)
 	c.uvarint(&of.Forgotten)

@@ -8,15 +8,15 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// A ClusterID tells the journals of one group from those of others. The first
-// journal of the group makes it, of random bits, and the others take it over. The
-// zero one is none.
+// A ClusterID tells the journals of one group from those of another. The first journal of a
+// group makes the id of random bits, and the others take it over. The zero ClusterID means
+// none.
 type ClusterID [16]byte
 
-// IsZero reports whether there is none.
+// IsZero reports whether there is no id.
 func (c ClusterID) IsZero() bool { return c == ClusterID{} }
 
-// String returns it in hex, empty if there is none.
+// String returns the id in hex, empty if there is none.
 func (c ClusterID) String() string {
 	if c.IsZero() {
 		return ""
@@ -24,18 +24,19 @@ func (c ClusterID) String() string {
 	return hex.EncodeToString(c[:])
 }
 
-// Short returns its beginning, for messages to people.
+// Short returns the first eight digits, for messages to people.
 func (c ClusterID) Short() string {
 	s := c.String()
 	return s[:min(len(s), 8)]
 }
 
-// A Cluster is what a journal knows of the group that it belongs to.
+// A Cluster is the journal's knowledge of its group.
 type Cluster struct {
 	ID      ClusterID
 	Founded bool // this journal has made the id
-	// Intact says that the journal has what this instance acknowledged since the
-	// group began: it has made the id, or has once caught up with one that is intact.
+	// Intact says that the journal has, or had, everything that this instance has
+	// acknowledged since the group began: it has made the id, or it has once caught up with
+	// an intact one.
 	Intact bool
 }
 
@@ -50,20 +51,22 @@ func (j *Journal) Cluster() Cluster { return locked(&j.mu, &j.table.cluster) }
 // Empty reports whether the journal knows no publisher.
 func (j *Journal) Empty() bool { return j.Publishers() == 0 }
 
-// Found makes the journal the first one of a group, with a new id, durably. It
-// fails if the journal has an id.
+// Found makes the journal the first one of a group with a new id, durably. It fails if the
+// journal has an id.
 func (j *Journal) Found() (Cluster, error) {
 	c := Cluster{Founded: true, Intact: true}
 	_, _ = rand.Read(c.ID[:]) // never fails
 	return c, j.join(c, false)
 }
 
-// Adopt makes the journal one of the group with that id, durably. It fails if the
-// journal has an id, or any record: that would be another group's. Of a damaged
-// journal the id may be what was lost; it has all that it lacks from the group.
+// Adopt makes the journal a member of the group with that id, durably. It fails if the
+// journal has an id, or any record: that would be a record of another group. A damaged
+// journal may have records, since it may have lost its id; it gets everything that it lacks
+// from the group.
 func (j *Journal) Adopt(id ClusterID) error { return j.join(Cluster{ID: id}, true) }
 
-// join has the journal belong to a group. No record can come in between.
+// join makes the journal a member of a group. No record can be appended between its check
+// and its change.
 func (j *Journal) join(c Cluster, empty bool) error {
 	c.Intact = c.Intact || mut.On(mut.R10IntactAtOnce)
 	err := j.appending(func() error {
@@ -81,8 +84,8 @@ func (j *Journal) join(c Cluster, empty bool) error {
 	return annotate(err, "become one of cluster %s", c.ID.Short())
 }
 
-// BecomeIntact notes that the journal is intact again. It is durable before what is
-// appended afterwards, and after what was appended before.
+// BecomeIntact notes that the journal is intact. The note becomes durable after everything
+// appended before it, and before everything appended afterwards.
 func (j *Journal) BecomeIntact() error {
 	err := j.appending(func() error {
 		c := j.table.cluster

@@ -13,11 +13,12 @@ import (
 // timeLen is the length of the time before a record.
 const timeLen = 8
 
-// ErrTooLarge reports a record that is longer than the journal takes, or a
-// field of it that its length can't be written of.
+// ErrTooLarge reports a record that is longer than the journal takes, or a field that is
+// too long for its length prefix.
 var ErrTooLarge = record.ErrTooLarge
 
-// decodeLogged reads a log record into r: time and record. It is not a state record.
+// decodeLogged decodes a log record into r: the time and the record. It must not be a state
+// record.
 func decodeLogged(rec seglog.Record, r *Record) error {
 	if len(rec.Payload) < timeLen {
 		return fmt.Errorf("journal: record at %v: %w: %d bytes", rec.Position, record.ErrMalformed, len(rec.Payload))
@@ -34,16 +35,17 @@ func decodeLogged(rec seglog.Record, r *Record) error {
 	return nil
 }
 
-// Sums of records that say nothing, see sumOf; 0 is none.
+// Sums of records without content, and the least sum of a content, see sumOf; 0 means no
+// sum.
 const (
 	tombstoneSum = 1
 	emptySum     = 2
 	leastContent = 3
 )
 
-// sumOf is the sum over kind and content of what stands for a number. Two
-// records of one identity with different ones are a copied store (R11). It is 0
-// of markers, which stand for anything.
+// sumOf returns the sum over kind and content of a record. Two records of one identity with
+// different sums come from a copied store (R11). A marker may stand for anything; its sum
+// is 0.
 func sumOf(r *Record) uint32 {
 	switch r.Kind {
 	case Message:
@@ -56,7 +58,7 @@ func sumOf(r *Record) uint32 {
 	return 0
 }
 
-// contentSum is the sum of what a message says, at least leastContent.
+// contentSum returns the sum of a message's content, at least leastContent.
 func contentSum(r *Record) uint32 {
 	r.Seal()
 	return max(r.Sum, leastContent)

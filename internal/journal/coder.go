@@ -9,23 +9,23 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/record"
 )
 
-// A coder goes over the fields of a head, a summary or a state record, in their order
-// (doc.go), and appends them or reads them: each structure is described once for both.
+// A coder codes the fields of a head, a summary or a state record in their order (doc.go):
+// it either appends or reads them. So each structure is described once for both directions.
 type coder struct {
 	reads         bool
-	record.Fields        // that it reads
-	b             []byte // that it appends to
+	record.Fields        // the input
+	b             []byte // the output
 }
 
 func newReader(b []byte) *coder { return &coder{reads: true, Fields: record.Fields{Rest: b}} }
 
-// ended reports whether all was read, and good.
+// ended reports whether the whole input was read without a fault.
 func (c *coder) ended() bool { return !c.Bad && len(c.Rest) == 0 }
 
-// check makes what is read bad unless a condition holds.
+// check marks the input as bad unless a condition holds.
 func (c *coder) check(holds bool) { c.Bad = c.Bad || !holds }
 
-// number goes over a number of 8 bytes.
+// number codes a number of 8 bytes.
 func number[T ~int64 | ~uint64](c *coder, v *T) {
 	if c.reads {
 		*v = T(c.Uint64())
@@ -42,7 +42,7 @@ func (c *coder) uint32(v *uint32) {
 	}
 }
 
-// uvarint goes over a number of no stated length.
+// uvarint codes a number of no stated length.
 func (c *coder) uvarint(v *uint64) {
 	if c.reads {
 		*v = c.Uvarint()
@@ -59,7 +59,7 @@ func (c *coder) byte(v *byte) {
 	}
 }
 
-// bytes goes over as many bytes as b has.
+// bytes codes len(b) bytes.
 func (c *coder) bytes(b []byte) {
 	if c.reads {
 		copy(b, c.Take(uint64(len(b))))
@@ -68,7 +68,7 @@ func (c *coder) bytes(b []byte) {
 	}
 }
 
-// text goes over the length of a text and the text.
+// text codes the length of a text and the text.
 func (c *coder) text(s *string) {
 	if c.reads {
 		*s = string(c.Take(c.Uvarint()))
@@ -77,7 +77,7 @@ func (c *coder) text(s *string) {
 	}
 }
 
-// time goes over a time, in microseconds.
+// time codes a time in microseconds.
 func (c *coder) time(t *time.Time) {
 	micros := t.UnixMicro()
 	number(c, &micros)
@@ -86,7 +86,7 @@ func (c *coder) time(t *time.Time) {
 	}
 }
 
-// flags goes over a byte of flags, the lowest first.
+// flags codes one byte of flags; the first flag is the lowest bit.
 func (c *coder) flags(all ...*bool) {
 	if c.reads {
 		b := c.Byte()
@@ -105,7 +105,7 @@ func (c *coder) flags(all ...*bool) {
 	c.b = append(c.b, b)
 }
 
-// listOf goes over the count of entries and these, each of least bytes or more.
+// listOf codes the count of entries, then the entries, each of least bytes or more.
 func listOf[T any](c *coder, all *[]T, least int, each func(*coder, *T)) {
 	if c.reads {
 		n := c.Count(least)
@@ -118,7 +118,7 @@ func listOf[T any](c *coder, all *[]T, least int, each func(*coder, *T)) {
 	}
 }
 
-// ids goes over publishers, bookmarks over what each of them has.
+// ids codes a list of publishers, bookmarks a list of publishers with a sequence each.
 func (c *coder) ids(all *[]uint64) { listOf(c, all, 8, number[uint64]) }
 
 func (c *coder) bookmarks(all *[]bookmark.Bookmark) {

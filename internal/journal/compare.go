@@ -9,19 +9,20 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
-// A Difference is how two journals differ in one place.
+// A Difference is the way in which two journals differ in one place.
 type Difference uint8
 
 const (
 	// OnlyOne: one journal has the record, the other lacks it.
 	OnlyOne Difference = iota + 1
-	// Content: both have the identity, and not the same of it.
+	// Content: both have the identity, but different records of it.
 	Content
-	// Order: both have it, and the publisher's records stand in another order.
+	// Order: both have the record, but the publisher's records are in another order.
 	Order
 )
 
-// An Entry is a record as a comparison remembers it. The zero Entry is none.
+// An Entry is the excerpt of a record that a comparison needs. The zero Entry means no
+// record.
 type Entry struct {
 	Position  Position
 	Time      int64
@@ -29,23 +30,24 @@ type Entry struct {
 	Publisher uint64
 	Sequence  uint64
 	Prev      uint64
-	Sum       uint32 // CRC-32C of all that goes over a link but the check
+	Sum       uint32 // CRC-32C of the bytes that go over a link, without the check
 }
 
-// A Differing is a publisher whose records are not the same in two journals.
+// A Differing is a publisher whose records differ between two journals.
 type Differing struct {
 	Publisher uint64
-	// The first difference: Entry is what stands there in each journal, the
-	// zero one in the journal that lacks it.
+	// The first difference. Entry is the record in that place of each journal, zero for a
+	// journal that lacks the record.
 	What  Difference
 	Entry [2]Entry
-	// How many there are: records that only one journal has, and records of
-	// one identity that are not the same.
+	// The counts of all differences: records that only one journal has, and identities
+	// whose records differ.
 	Only    [2]int
 	Content int
 }
 
-// when returns when the first difference was written, where it is known.
+// when returns the time of the first difference: when its record was written, 0 if not
+// known.
 func (d *Differing) when() int64 {
 	return max(0, min(cmp.Or(d.Entry[0].Time, d.Entry[1].Time), cmp.Or(d.Entry[1].Time, d.Entry[0].Time)))
 }
@@ -54,26 +56,27 @@ func (d *Differing) when() int64 {
 type Comparison struct {
 	Found     [2]Inspection
 	Differing []Differing // the earliest difference first
-	// What is not compared: publishers of whom retention has removed more in
-	// one journal, with the floor up to which that is so.
+	// Floors has the publishers that are compared in part only, because retention has
+	// removed more of them in one journal. Each has the floor up to which nothing is
+	// compared.
 	Floors map[uint64]uint64
-	// Elsewhere counts the records of one journal in whose place the other
-	// says that its link does not carry them (R3).
+	// Elsewhere counts the records of one journal for which the other has a marker that its
+	// link does not carry them (R3).
 	Elsewhere int
 }
 
-// Same reports whether the journals are sound and hold the same.
+// Same reports whether the journals are sound and hold the same records.
 func (c *Comparison) Same() bool {
 	return len(c.Differing) == 0 && c.Found[0].Sound() && c.Found[1].Sound()
 }
 
-// An Index is a journal as a comparison remembers it: 48 bytes of each record.
+// An Index is the excerpt of a journal that a comparison needs: 48 bytes of each record.
 type Index struct {
 	Inspection
-	entries map[uint64][]Entry // of each publisher, in the order of the journal
+	entries map[uint64][]Entry // of each publisher, in journal order
 }
 
-// ReadIndex inspects a journal that nobody has open and makes its index.
+// ReadIndex inspects a journal that nobody has open and returns its index.
 func ReadIndex(fsys seglog.FS, dir string) (Index, error) {
 	entries := make(map[uint64][]Entry)
 	found, err := Inspect(fsys, dir, func(r *Record) error {
@@ -83,9 +86,9 @@ func ReadIndex(fsys seglog.FS, dir string) (Index, error) {
 	return Index{found, entries}, err
 }
 
-// Compare compares two journals (G5): for each publisher what stands in them
-// and in which order. How publishers interleave is no difference, nor is what
-// retention has removed in one of them.
+// Compare compares two journals (G5): the records of each publisher and their order. The
+// publishers may interleave differently, and retention may have removed records from one
+// journal: neither is a difference.
 func Compare(a, b Index) Comparison {
 	c := Comparison{Found: [2]Inspection{a.Inspection, b.Inspection}, Floors: make(map[uint64]uint64)}
 	all := slices.AppendSeq(slices.Collect(maps.Keys(a.entries)), maps.Keys(b.entries))
@@ -118,7 +121,7 @@ func (c *Comparison) publisher(p uint64, sides [2][]Entry) {
 	}
 }
 
-// floor returns up to where a journal needs to have nothing of a publisher.
+// floor returns the sequence up to which a journal may lack the messages of a publisher.
 func (c *Comparison) floor(side int, p uint64, entries []Entry) (floor uint64) {
 	states := c.Found[side].States
 	if at, found := slices.BinarySearchFunc(states, p, func(s State, p uint64) int { return cmp.Compare(s.Publisher, p) }); found {
@@ -136,8 +139,8 @@ func above(floor uint64, entries []Entry) []Entry {
 	return slices.DeleteFunc(slices.Clone(entries), func(e Entry) bool { return e.Sequence <= floor })
 }
 
-// leaveOut takes out of both sides what one of them says stands elsewhere,
-// with the markers that say so, and returns how many records that were.
+// leaveOut removes from both sides the records that the other side has marked as elsewhere,
+// and these markers. It returns the number of the records.
 func leaveOut(sides *[2][]Entry) (n int) {
 	var out [2]map[uint64]bool // sequences
 	for i := range sides {
@@ -169,7 +172,7 @@ func leaveOut(sides *[2][]Entry) (n int) {
 
 func ascending(a, b Entry) int { return cmp.Compare(a.Sequence, b.Sequence) }
 
-// compare compares what is left of one publisher.
+// compare compares the remaining records of one publisher.
 func compare(sides [2][]Entry) Differing {
 	var d Differing
 	at, end := 0, min(len(sides[0]), len(sides[1]))
@@ -207,15 +210,15 @@ func bySequence(entries []Entry) map[uint64]Entry {
 	return m
 }
 
-// first names the difference at the start of rest.
+// first finds the difference at the start of rest.
 func (d *Differing) first(rest [2][]Entry, known [2]map[uint64]Entry) {
-	var heads [2]Entry // the zero one where a journal has come to its end
+	var heads [2]Entry // zero where a journal has come to its end
 	for i := range rest {
 		if len(rest[i]) > 0 {
 			heads[i] = rest[i][0]
 		}
 	}
-	lacks := func(i int) bool { // the other journal has nowhere what stands here in this one
+	lacks := func(i int) bool { // the record at the start of this journal is nowhere in the other
 		_, both := known[1-i][heads[i].Sequence]
 		return len(rest[i]) > 0 && !both
 	}

@@ -10,32 +10,32 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// DecreeLasts is for how long of the log's age a decree stands: one that stood for
-// ever would hide the next loss.
+// DecreeLasts is the age of the log for which a decree stands. A decree that stood for ever
+// would hide the next loss.
 const DecreeLasts = 7 * 24 * time.Hour
 
-// A Decree is the operator's word that messages are lost which were acknowledged
-// (R4). It begins an incarnation of the group. The zero Decree is none.
+// A Decree is the operator's declaration that acknowledged messages are lost (R4). It
+// begins an incarnation of the group. The zero Decree means none.
 type Decree struct {
 	Incarnation uint64
-	ID          uint64        // random: two decrees of one incarnation differ in it
-	Members     []string      // instances that took part: they have it, or learn it from the next hello
+	ID          uint64        // random; tells two decrees of one incarnation apart
+	Members     []string      // instances that took part; they have it, or learn it from the next hello
 	Lost        []string      // instances that will not return and have not joined again since
-	Time        time.Time     // by the wall clock of the instance that made it, to be shown
-	Stood       time.Duration // for how long it has stood, by the age of the log
+	Time        time.Time     // by the wall clock of the instance that made it; for display
+	Stood       time.Duration // how long it has stood, by the age of the log
 	Ended       bool          // by command
 }
 
-// Stands reports whether publishers may still make use of the decree.
+// Stands reports whether publishers may still use the decree.
 func (d Decree) Stands() bool { return d.Incarnation > 0 && !d.Ended && d.Stood < DecreeLasts }
 
-// Is reports whether d and o are one decree, however far each has come.
+// Is reports whether d and o are the same decree, perhaps in different states.
 func (d Decree) Is(o Decree) bool { return d.Incarnation == o.Incarnation && d.ID == o.ID }
 
-// A decreed is a decree as the table has it.
+// A decreed is the decree of a table.
 type decreed struct {
 	Decree
-	age int64 // of the log when it was made, microseconds; below 0 if elsewhere, before this log began
+	age int64 // age of the log when the decree was made, microseconds; negative if that was elsewhere, before this log began
 }
 
 // Decree returns the newest decree.
@@ -54,8 +54,8 @@ func (j *Journal) decreeLocked() Decree {
 	return d
 }
 
-// TakeDecree makes d the newest decree, or says how far it has come. It is durable
-// when TakeDecree returns.
+// TakeDecree makes d the newest decree, or updates its state. It is durable when TakeDecree
+// returns.
 func (j *Journal) TakeDecree(d Decree) error {
 	if len(d.Members) > peersMost || len(d.Lost) > peersMost {
 		return errors.New("journal: a decree of too many instances")
@@ -70,22 +70,22 @@ func (j *Journal) TakeDecree(d Decree) error {
 	return annotate(err, "decree of incarnation %d", d.Incarnation)
 }
 
-// Unsettled reports whether a decree stands of which a publisher has not made use.
+// Unsettled reports whether a decree stands that a publisher has not used.
 func (j *Journal) Unsettled(publisher uint64) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.decreeLocked().Stands() && !j.table.of(publisher).settled
 }
 
-// Settled reports whether a decree stands of which a publisher has made use.
+// Settled reports whether a decree stands that a publisher has used.
 func (j *Journal) Settled(publisher uint64) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.decreeLocked().Stands() && j.table.of(publisher).settled
 }
 
-// Settle notes that a publisher has made use of the decree, if one stands. What is
-// appended afterwards is not durable before that is.
+// Settle notes that a publisher has used the decree, if one stands. The note becomes
+// durable before any record appended afterwards.
 func (j *Journal) Settle(publisher uint64) error {
 	if !j.Unsettled(publisher) || mut.On(mut.R4DecreeAgain) {
 		return nil
@@ -93,8 +93,9 @@ func (j *Journal) Settle(publisher uint64) error {
 	return annotate(j.appendChange(change{kind: stateSettled, ids: []uint64{publisher}}), "settle %d", publisher)
 }
 
-// ListUnsettled returns how many publishers have not been seen since the decree that
-// stands, and the first of them, by id.
+// ListUnsettled returns the number n of publishers that have not been seen since the
+// standing decree, and the first most of their ids, ordered. Publishers without a message,
+// and those of one start of an instance, do not count.
 func (j *Journal) ListUnsettled(most int) (ids []uint64, n int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -112,7 +113,7 @@ func (j *Journal) ListUnsettled(most int) (ids []uint64, n int) {
 	return ids, n
 }
 
-// Lost returns the holes of a publisher that are lost, in order.
+// Lost returns the holes of a publisher whose cause is Lost, in order.
 func (j *Journal) Lost(publisher uint64) (lost []ledger.Range) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -124,8 +125,8 @@ func (j *Journal) Lost(publisher uint64) (lost []ledger.Range) {
 	return lost
 }
 
-// applyDecree makes d the decree, unless it is an older one that was set aside. With
-// another one all publishers are unsettled.
+// applyDecree makes d the decree, unless its incarnation is lower: a set-aside decree may
+// be an old one. A new decree makes all publishers unsettled.
 func (t *table) applyDecree(d decreed) {
 	if d.Incarnation < t.decree.Incarnation {
 		return
@@ -158,8 +159,8 @@ func (c *coder) decree(d *decreed) {
 	c.check(d.Incarnation > 0)
 }
 
-// codeDecreed goes over the table's decree, if there is one, and the publishers that
-// have made use of it.
+// codeDecreed codes the table's decree, if there is one, and the publishers that have used
+// it.
 func (t *table) codeDecreed(c *coder) {
 	is := t.decree.Incarnation > 0
 	if c.flags(&is); !is {

@@ -9,11 +9,11 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// Diverge notes publishers that may have two contents for one number, each with
-// the first number that is not proven equal (R11). A number that is not here is not
-// proven either. From now on nothing is admitted of them. Once noted a number only
-// falls. changed are those of which it has been noted or has fallen. When Diverge
-// returns all of it is durable, and Diverged says so.
+// Diverge notes publishers that may have two contents for one number. Each comes with the
+// first number that is not proven equal (R11); a number that is not here is not proven
+// either. From now on no record of these publishers is admitted. A noted number can only
+// fall. changed has the publishers that are new, or whose number has fallen. When Diverge
+// returns all of this is durable, and Diverged returns it.
 func (j *Journal) Diverge(found []bookmark.Bookmark) (changed []bookmark.Bookmark, err error) {
 	for part := range slices.Chunk(found, floorsPerRecord) {
 		news, err := j.noteDiverged(part)
@@ -24,7 +24,7 @@ func (j *Journal) Diverge(found []bookmark.Bookmark) (changed []bookmark.Bookmar
 	}
 	if len(changed) == 0 && !slices.ContainsFunc(found, func(b bookmark.Bookmark) bool { return j.Diverged(b.Publisher) == 0 }) {
 		return nil, nil
-	} // else somebody else has noted it, and it may not be durable yet
+	} // otherwise another call has noted it, and the note may not be durable yet
 	if !mut.On(mut.R11DivergedNotDurable) {
 		if err := j.Sync(); err != nil {
 			return nil, err
@@ -34,7 +34,7 @@ func (j *Journal) Diverge(found []bookmark.Bookmark) (changed []bookmark.Bookmar
 	return changed, nil
 }
 
-// noteDiverged appends those of found that are news.
+// noteDiverged appends the entries of found that are new or lower, and returns them.
 func (j *Journal) noteDiverged(found []bookmark.Bookmark) (news []bookmark.Bookmark, err error) {
 	err = j.appending(func() error {
 		for _, b := range found {
@@ -56,7 +56,7 @@ func (j *Journal) noteDiverged(found []bookmark.Bookmark) (news []bookmark.Bookm
 	return news, err
 }
 
-// publishDiverged makes what the table knows visible to Diverged.
+// publishDiverged makes the diverged publishers of the table visible to Diverged.
 func (j *Journal) publishDiverged() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -70,7 +70,7 @@ func (j *Journal) publishDiverged() {
 }
 
 // Diverged returns the first number of a publisher that is not proven equal on all
-// instances, 0 if it has not diverged as far as is durable.
+// instances, as far as that is durable. It returns 0 if the publisher has not diverged.
 func (j *Journal) Diverged(publisher uint64) (from uint64) {
 	if all := j.diverged.Load(); all != nil {
 		return (*all)[publisher]
@@ -78,7 +78,7 @@ func (j *Journal) Diverged(publisher uint64) (from uint64) {
 	return 0
 }
 
-// AllDiverged returns all publishers that have diverged, with the numbers of Diverged.
+// AllDiverged returns all diverged publishers with the numbers of Diverged.
 func (j *Journal) AllDiverged() bookmark.Vector {
 	if all := j.diverged.Load(); all != nil {
 		return maps.Clone(*all)
@@ -86,7 +86,7 @@ func (j *Journal) AllDiverged() bookmark.Vector {
 	return nil
 }
 
-// divergedList returns the publishers that have diverged, ordered.
+// divergedList returns the diverged publishers, ordered by id.
 func (t *table) divergedList() (list []bookmark.Bookmark) {
 	for _, p := range t.sorted() {
 		if p.diverged > 0 {
@@ -96,7 +96,7 @@ func (t *table) divergedList() (list []bookmark.Bookmark) {
 	return list
 }
 
-// applyDiverged notes publishers that have diverged. The numbers only fall.
+// applyDiverged notes diverged publishers. A noted number can only fall.
 func (t *table) applyDiverged(list []bookmark.Bookmark) {
 	for _, b := range list {
 		if p := t.publisher(b.Publisher); p.diverged == 0 || b.Sequence < p.diverged {

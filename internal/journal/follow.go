@@ -10,42 +10,42 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
-// A Limit says how far a Follower reads.
+// A Limit is the bound up to which a Follower reads.
 type Limit uint8
 
 const (
-	// Durable: only what is durable here. Subscriptions (R13).
+	// Durable: the records that are durable here. For subscriptions (R13).
 	Durable Limit = iota
-	// Appended: all. Links, which don't wait for the disk.
+	// Appended: all records. For links, which do not wait for the disk.
 	Appended
 )
 
-// ErrTrimmed reports that retention has removed records a follower had not read.
+// ErrTrimmed reports that retention has removed records that a follower had not read.
 var ErrTrimmed = ledger.ErrTrimmed
 
-// A Follower reads the journal in order and, at its end, is called again
-// later. It isn't safe for concurrent use.
+// A Follower reads the journal in order. At the end of the journal it can be called again
+// later. It is not safe for concurrent use.
 type Follower struct {
 	j      *Journal
 	cursor *seglog.Cursor
 	limit  Limit
-	bound  Position // it may read up to here without asking
+	bound  Position // it may read up to here without asking the journal
 	err    error    // final
 
-	ahead []seglog.Record // scratch of Ahead
+	ahead []seglog.Record // buffer of Ahead
 	run   []record.Ordinary
 }
 
-// Follow returns a follower whose first record is at from; 0 is the oldest
-// there is. If from has been removed since the journal was opened, Next
-// returns ErrTrimmed.
+// Follow returns a follower whose first record is at from; 0 means the oldest record. If
+// the records at from have been removed since the journal was opened, Next returns
+// ErrTrimmed.
 func (j *Journal) Follow(from Position, limit Limit) *Follower {
 	f := &Follower{j: j, limit: limit, cursor: j.log.Cursor(from)}
 	f.Seek(from)
 	return f
 }
 
-// Seek has the follower go on as one that begins at a position, see [Journal.Follow].
+// Seek moves the follower to a position, as if [Journal.Follow] had returned it there.
 func (f *Follower) Seek(to Position) {
 	if errors.Is(f.err, ErrClosed) {
 		return
@@ -59,8 +59,8 @@ func (f *Follower) Seek(to Position) {
 	f.cursor.Seek(to)
 }
 
-// notZero returns where the first record at or behind a position stands if
-// the position is 0: Follow would take that for another one once it is removed.
+// notZero replaces position 0 by the position of the first record. Follow takes 0 for the
+// oldest record, which is another one once retention has removed the first.
 func (j *Journal) notZero(at Position) Position {
 	if at > 0 {
 		return at
@@ -73,9 +73,9 @@ func (j *Journal) notZero(at Position) Position {
 	return at
 }
 
-// Next reads the next record into r, whose slices are valid until the next
-// call. It returns false when nothing more is there for now. An error is
-// final: ErrTrimmed, ErrClosed, a *seglog.DamageError, or one of the disk.
+// Next reads the next record into r, whose slices are valid until the next call. It returns
+// false if there is no more record for now. An error is final: ErrTrimmed, ErrClosed, a
+// *seglog.DamageError, or an error of the disk.
 func (f *Follower) Next(r *Record) (bool, error) {
 	for f.err == nil {
 		at := f.cursor.Position()
@@ -92,7 +92,7 @@ func (f *Follower) Next(r *Record) (bool, error) {
 		if err == nil && rec.Position != at {
 			err = f.j.skipped(at)
 		}
-		// What stands before the bound may be no record at all, but the log's own.
+		// The bytes before the bound may be the log's own, without a record.
 		if err == nil && rec.Position >= f.bound && !f.extend(rec.Position) {
 			f.cursor.Seek(rec.Position)
 			return false, f.err
@@ -111,12 +111,12 @@ func (f *Follower) Next(r *Record) (bool, error) {
 	return false, f.err
 }
 
-// runMost is how many records Ahead looks at.
+// runMost is the highest number of records that Ahead looks at.
 const runMost = 256
 
-// Ahead returns what Next would return next, as far as it is ordinary messages of a
-// publisher that begin with a number, one behind the other, and read already. They are
-// valid as long as the record that Next has read.
+// Ahead returns the records that Next would return next, as far as they are ordinary
+// messages of the publisher with the numbers from, from+1 and so on, and are read from the
+// disk already. They are valid as long as the record of the last Next.
 func (f *Follower) Ahead(publisher, from uint64) []record.Ordinary {
 	f.run = f.run[:0]
 	if f.err != nil {
@@ -137,14 +137,14 @@ func (f *Follower) Ahead(publisher, from uint64) []record.Ordinary {
 	return f.run
 }
 
-// Skip moves behind the first n of what Ahead has returned.
+// Skip moves behind the first n records that Ahead has returned.
 func (f *Follower) Skip(n int) {
 	if n > 0 {
 		f.cursor.Skip(&f.ahead[n-1])
 	}
 }
 
-// extend asks how far may be read, and reports whether that is beyond at.
+// extend asks the journal for the bound, and reports whether it is beyond at.
 func (f *Follower) extend(at Position) bool {
 	f.j.mu.Lock()
 	defer f.j.mu.Unlock()
@@ -158,7 +158,7 @@ func (f *Follower) extend(at Position) bool {
 	return f.err == nil && at < f.bound
 }
 
-// skipped returns ErrTrimmed if there were records from at on that have been removed.
+// skipped returns ErrTrimmed if retention has removed records at or behind a position.
 func (j *Journal) skipped(at Position) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -168,10 +168,10 @@ func (j *Journal) skipped(at Position) error {
 	return nil
 }
 
-// Position returns where the next record will be read.
+// Position returns the position at which the next record will be read.
 func (f *Follower) Position() Position { return f.cursor.Position() }
 
-// Close releases what the follower holds open.
+// Close releases the file that the follower holds open.
 func (f *Follower) Close() error {
 	if f.err == nil {
 		f.err = fmt.Errorf("journal: follow: %w", ErrClosed)
