@@ -57,10 +57,9 @@ func (j *Journal) keepAge(segs []segment, retain time.Duration) error {
 	return j.appendChange(change{kind: stateAge})
 }
 
-// Amend implements seglog.Amender. It sets the age in the summary of a segment that was
-// sealed while the log was opened. The newest note of the age may be behind that segment.
-// With the age before that note, the messages of the segment would count as older than they
-// are.
+// Amend implements seglog.Amender. It sets the age in a summary that was made while the log
+// was opened. The newest note of the age may be behind that segment. With the age before
+// that note, the messages of the segment would count as older than they are.
 func (t *table) Amend(summary []byte) []byte {
 	if !mut.On(mut.R2SealedTooOld) {
 		binary.LittleEndian.PutUint64(summary[1+8+8:], uint64(t.age))

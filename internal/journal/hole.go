@@ -6,20 +6,20 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// holesMost bounds the holes of a publisher that are remembered. Beyond it the
-// two oldest become one, of which nobody knows any more what is in it.
+// holesMost bounds the holes of a publisher that are remembered. Beyond it the two oldest
+// become one. The causes inside that one are no longer known, so it counts as lost.
 const holesMost = 64
 
-// A hole is from to to, both included, of a publisher that is not here, because
-// a gone marker says so and not because retention has removed it here.
+// A hole is the sequences from to to, both included, of a publisher that are not on this
+// instance. A gone marker says so; retention has not removed them here.
 type hole struct {
 	from, to uint64
 	cause    Cause
 }
 
-// gone notes what a gone marker stands for. It is a hole and leaves the floor
-// alone, which says that all up to there is removed here. It continues the floor
-// if nothing stands between them.
+// gone notes the sequences that a gone marker stands for. They become a hole, and the floor
+// stays: it says that retention has removed everything up to it here. But removed messages
+// raise the floor if nothing is between it and them.
 func (p *publisher) gone(h hole) {
 	if h.cause == Closed {
 		if h.cause = Removed; h.from == 1 {
@@ -37,15 +37,14 @@ func (p *publisher) gone(h hole) {
 	}
 }
 
-// raiseFloor raises the floor. Of the holes below it those stay that retention
-// has no part in: who still keeps a message that is lost must not be told that
-// it was here.
+// raiseFloor raises the floor and drops the holes below it, except the lost ones. A
+// publisher that still keeps a lost message must not be told that the message was here.
 func (p *publisher) raiseFloor(to uint64) {
 	p.floor = max(p.floor, to)
 	p.holes = slices.DeleteFunc(p.holes, func(h hole) bool { return h.to <= p.floor && h.cause != Lost })
 }
 
-// inHole returns the hole of a sequence.
+// inHole returns the hole that contains a sequence.
 func (p *publisher) inHole(sequence uint64) (h hole, in bool) {
 	i := slices.IndexFunc(p.holes, func(h hole) bool { return h.from <= sequence && sequence <= h.to })
 	if i < 0 {

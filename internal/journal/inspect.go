@@ -9,10 +9,11 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
-// faultsMost is how many faults an inspection remembers; of more only the count is known.
+// faultsMost is the number of faults that an inspection lists; further faults are only
+// counted.
 const faultsMost = 1000
 
-// A Report counts what an inspection has read.
+// A Report has the counts of an inspection.
 type Report struct {
 	Segments   int
 	Records    int // of all kinds, state records left out
@@ -21,29 +22,31 @@ type Report struct {
 	Have       bookmark.Vector // of every publisher
 }
 
-// An Inspection says what Inspect has found in a journal.
+// An Inspection is the result of Inspect.
 type Inspection struct {
 	Report
 	Log       seglog.Inspection
-	States    []State    // of each publisher, by publisher: have and floor, Durable is 0
-	Cluster   Cluster    // that it belongs to
+	States    []State    // of each publisher, ordered by id; Durable is 0
+	Cluster   Cluster    // the journal's group
 	Intervals []Interval // degraded ones that are remembered
-	Faults    []error    // what breaks a promise (G3, G4) or contradicts itself, the first thousand
-	Faulty    int        // how many faults there are
+	Faults    []error    // violations of a promise (G3, G4) and contradictions, the first thousand
+	Faulty    int        // the number of all faults
 }
 
-// Sound reports whether nothing is wrong. A torn tail isn't.
+// Sound reports whether the journal has no fault, no damage and no set-aside records. A
+// torn tail is no fault.
 func (i *Inspection) Sound() bool {
 	return i.Faulty == 0 && len(i.Log.Damage) == 0 && i.Log.Aside == nil
 }
 
-// Inspect reads all of a journal that nobody has open, and checks that each
-// identity stands in it once (G3), each publisher's in order, none without its
-// predecessor (G4), that times don't go back, and that heads and summaries say
-// what is there. It calls fn, unless that is nil, with the records in order, also
-// with those behind damage. It changes nothing. What is wrong is told in the
-// Inspection; the error is about reading, one of fn, or ErrNotJournal. The
-// record is valid during the call.
+// Inspect reads a whole journal that nobody has open, and changes nothing. It checks that
+// each identity is there once (G3), that the records of each publisher are in order and
+// none lacks its predecessor (G4), that times do not go back, and that heads and summaries
+// agree with the records.
+//
+// It calls fn, unless that is nil, with the records in order, also with those behind
+// damage; the record is valid during the call. Faults are in the Inspection. The error is
+// an error of reading, one of fn, or ErrNotJournal.
 func Inspect(fsys seglog.FS, dir string, fn func(*Record) error) (Inspection, error) {
 	i := inspector{table: newTable(nil), fn: fn}
 	i.found.Have = make(bookmark.Vector)
@@ -59,7 +62,7 @@ func Inspect(fsys seglog.FS, dir string, fn func(*Record) error) (Inspection, er
 	return i.found, nil
 }
 
-// An inspector makes an Inspection of what the log's one visits.
+// An inspector builds an Inspection while seglog.Inspect visits the log.
 type inspector struct {
 	table *table
 	fn    func(*Record) error
@@ -69,15 +72,15 @@ type inspector struct {
 
 	// Of the segment that is being read.
 	summary []byte
-	whole   bool            // nothing of it is damaged
+	whole   bool            // no damage in it so far
 	damaged bool            // records may be missing between the last one and the next head
-	highest bookmark.Vector // of each publisher
-	inside  []stretch       // from the one on that is being read
-	rest    Position        // where they end
-	stretch bookmark.Vector // highest of each publisher in the one that is being read
+	highest bookmark.Vector // highest sequence of each publisher
+	inside  []stretch       // stretches of its outline, from the one that is being read
+	rest    Position        // the end of these stretches
+	stretch bookmark.Vector // highest sequence of each publisher in the stretch that is being read
 }
 
-// note notes a fault.
+// note adds a fault.
 func (i *inspector) note(fault error) {
 	if i.found.Faulty++; i.found.Faulty <= faultsMost {
 		i.found.Faults = append(i.found.Faults, fault)
@@ -101,7 +104,8 @@ func (i *inspector) segment(s seglog.Segment) error {
 	return nil
 }
 
-// head checks the head of a segment. The error says that it is not one of ours.
+// head checks the head of a segment. Its error says that the head is not of a journal, or
+// of a later version.
 func (i *inspector) head(head []byte) error {
 	if len(head) == 0 {
 		i.table.nextSegment()
@@ -145,7 +149,7 @@ func (i *inspector) record(rec seglog.Record) error {
 	return i.fn(r)
 }
 
-// state takes in a state record.
+// state applies a state record.
 func (i *inspector) state(rec seglog.Record) {
 	c, err := decodeState(rec.Payload)
 	if err != nil {
@@ -153,7 +157,7 @@ func (i *inspector) state(rec seglog.Record) {
 		return
 	}
 	if c.kind == stateForgotten {
-		for _, p := range c.ids { // they may begin anew
+		for _, p := range c.ids { // a forgotten publisher may begin anew
 			delete(i.found.Have, p)
 		}
 	}

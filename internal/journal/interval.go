@@ -5,18 +5,18 @@ import (
 	"time"
 )
 
-// An Interval is a time in which acks were single towards a destination.
-// Destination and Begin name it; times are kept to the microsecond.
+// An Interval is a time in which a destination was left out, so that acks were single.
+// Destination and Begin identify it. Times have a precision of a microsecond.
 type Interval struct {
 	Destination string    `json:"destination"`
 	Begin       time.Time `json:"begin"`
 	End         time.Time `json:"end,omitzero"`     // zero: still going on
-	Ranges      []Range   `json:"ranges,omitempty"` // what was settled without the destination, per publisher
+	Ranges      []Range   `json:"ranges,omitempty"` // the messages settled without the destination, per publisher
 }
 
-// Degraded notes an interval in which a sync link was left out (R5), or what
-// has become of one noted before. It is kept with the journal until retention
-// would have removed its records.
+// Degraded notes an interval in which a sync link was left out (R5), or updates one that
+// was noted before. The journal keeps the interval until retention would have removed its
+// records.
 func (j *Journal) Degraded(i Interval) error {
 	if i.Destination == "" || i.Begin.IsZero() {
 		panic("BUG: journal.Degraded without destination or begin")
@@ -29,7 +29,7 @@ func (j *Journal) Degraded(i Interval) error {
 	return annotate(j.appendChange(change{kind: stateInterval, interval: i}), "note degraded interval of %s", i.Destination)
 }
 
-// Intervals returns the degraded intervals still remembered, oldest first.
+// Intervals returns the remembered degraded intervals, oldest first.
 func (j *Journal) Intervals() []Interval {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -40,13 +40,13 @@ func (j *Journal) Intervals() []Interval {
 	return is
 }
 
-// intervalLeast is the length of the shortest interval.
+// intervalLeast is the length of the shortest coded interval.
 const intervalLeast = 1 + 8 + 8 + 1
 
 func (c *coder) interval(i *Interval) {
 	c.text(&i.Destination)
 	c.time(&i.Begin)
-	end := int64(0) // going on
+	end := int64(0) // still going on
 	if !i.End.IsZero() {
 		end = i.End.UnixMicro()
 	}

@@ -10,24 +10,25 @@ import (
 )
 
 const (
-	outlineStretches = 64      // of a segment, at most
-	outlineBookmarks = 1 << 13 // of all of them, about, at most
+	outlineStretches = 64      // stretches of one segment, at most
+	outlineBookmarks = 1 << 13 // bookmarks of all these stretches, at most, about
 )
 
-// An outline is what a segment's summary says of the inside of it, so that who
-// resumes in an old segment does not read it from the start: stretches as long
-// as they must be for their bookmarks to be few, whatever the publishers. The
-// last one has no end and no bookmarks: who has all of those before it begins
-// there.
+// An outline is the part of a segment's summary that describes the inside of the segment.
+// With it, a resume in an old segment does not read the segment from its start. It is a
+// list of stretches, each as long as necessary to keep their bookmarks few, however many
+// publishers there are. The last stretch has no end and no bookmarks: a vector that covers
+// all stretches before it begins there.
 type outline struct {
-	segment Position // bytes of a whole one
+	segment Position // bytes of a full segment
 
 	list      []stretch // oldest first
 	bookmarks int       // in list
 	openStretch
 }
 
-// note adds what stands from first to end, where these publishers have what they have.
+// note adds the records from first to end. publishers are the publishers that have records
+// there, with have as it is at end.
 func (o *outline) note(first, end Position, publishers []*publisher) {
 	for _, p := range publishers {
 		o.add(p, &p.outlined, first)
@@ -36,7 +37,7 @@ func (o *outline) note(first, end Position, publishers []*publisher) {
 	if len(o.list) > 0 {
 		begin = o.list[0].first
 	}
-	// Bookmarks are spent evenly: a part of the segment has its part of them.
+	// The bookmarks are spent evenly: each part of the segment gets its share of them.
 	room := outlineBookmarks * min(float64(end-begin)/float64(o.segment), 1)
 	if end-o.first < o.segment/outlineStretches || float64(o.bookmarks+len(o.open)) > room {
 		return
@@ -45,7 +46,7 @@ func (o *outline) note(first, end Position, publishers []*publisher) {
 	o.list = append(o.list, o.close())
 }
 
-// take returns the outline of a segment that ends at end, and begins the next.
+// take returns the outline of a segment that ends at end, and begins the next outline.
 func (o *outline) take(end Position) (list []stretch, rest Position) {
 	list, rest = o.list, end
 	if len(o.open) > 0 {
@@ -56,7 +57,8 @@ func (o *outline) take(end Position) (list []stretch, rest Position) {
 	return list, rest
 }
 
-// appendOutline appends an outline, see doc.go. highest is that of the summary.
+// appendOutline appends an outline in the form that doc.go describes. highest is that of
+// the summary.
 func appendOutline(b []byte, highest []bookmark.Bookmark, list []stretch, rest Position) []byte {
 	b = binary.AppendUvarint(b, uint64(len(list)))
 	if len(list) == 0 {
@@ -76,8 +78,9 @@ func appendOutline(b []byte, highest []bookmark.Bookmark, list []stretch, rest P
 	return binary.AppendUvarint(b, uint64(rest-at))
 }
 
-// inside decodes the outline: stretches, none if it has none, and where the
-// rest of the segment begins, of which it says nothing.
+// inside decodes the outline. It returns the stretches, and the position where the rest of
+// the segment begins, which the outline does not describe. Without an outline there are no
+// stretches.
 func (s *summary) inside() (list []stretch, rest Position, err error) {
 	if len(s.outline) == 0 {
 		return nil, 0, nil
@@ -106,8 +109,8 @@ func (s *summary) inside() (list []stretch, rest Position, err error) {
 	return list, rest, nil
 }
 
-// seek returns a position at or behind from, where the segment begins, such
-// that v covers all that stands before it in the segment.
+// seek returns a position at or behind from, the start of the segment, such that v covers
+// all records of the segment before it.
 func (s *summary) seek(v bookmark.Vector, from Position) (Position, error) {
 	list, rest, err := s.inside()
 	if err != nil || len(list) == 0 {
@@ -116,8 +119,8 @@ func (s *summary) seek(v bookmark.Vector, from Position) (Position, error) {
 	return firstUncovered(list, v, rest), nil
 }
 
-// startBefore returns the last known start of a record at or before at, from
-// if there is none but the segment's.
+// startBefore returns the last known start of a record at or before at. If it knows no
+// other, that is from, the start of the segment.
 func (s *summary) startBefore(at, from Position) (Position, error) {
 	list, rest, err := s.inside()
 	if err != nil || len(list) == 0 {

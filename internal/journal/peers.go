@@ -5,28 +5,28 @@ import (
 	"slices"
 )
 
-// A Peer is what an instance remembers of one of its peers over its own restarts.
+// A Peer is the knowledge about a peer that an instance keeps over its own restarts.
 type Peer struct {
 	Name  string
 	Sends bool // it replicates to this instance
-	Sync  bool // and its acks wait for this instance's disk
+	Sync  bool // and its acks wait for the disk of this instance
 }
 
-// Peers returns the peers that are remembered, by name.
+// Peers returns the remembered peers, ordered by name.
 func (j *Journal) Peers() []Peer {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return slices.Clone(j.table.peers)
 }
 
-// RememberPeer remembers a peer, in the place of one of the same name. Records that
-// are appended afterwards are not durable before it is.
+// RememberPeer remembers a peer and replaces one of the same name. The peer becomes durable
+// before any record appended afterwards.
 func (j *Journal) RememberPeer(p Peer) error {
 	return annotate(j.appendChange(change{kind: statePeer, peer: p}), "remember peer %s", p.Name)
 }
 
-// peersMost bounds the peers that are remembered: names that were configured once
-// stay.
+// peersMost bounds the remembered peers. It is needed because a name that was configured
+// once stays.
 const peersMost = 1024
 
 // applyPeer remembers a peer.
@@ -40,7 +40,7 @@ func (t *table) applyPeer(p Peer) {
 	}
 }
 
-// peerLeast is the length of the shortest peer.
+// peerLeast is the length of the shortest coded peer.
 const peerLeast = 1 + 1
 
 func (c *coder) peer(p *Peer) {

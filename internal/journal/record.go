@@ -5,7 +5,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
-// A Position is a place in one instance's journal. It never leaves it.
+// A Position is a place in the journal of one instance. It never leaves that instance.
 type Position = seglog.Position
 
 // The records of a journal are those of any ledger.
@@ -40,8 +40,8 @@ const (
 	OtherPublisher = ledger.OtherPublisher
 )
 
-// CRC returns the CRC of what a message says (R11), which is the same on every
-// instance; 0 of other kinds.
+// CRC returns the sum of a message's content (R11), which is the same on every instance.
+// For other kinds it returns 0.
 func CRC(r *Record) uint32 {
 	if r.Kind != Message {
 		return 0
@@ -49,8 +49,8 @@ func CRC(r *Record) uint32 {
 	return contentSum(r)
 }
 
-// admit is the rule of R1: a message is taken only if its predecessor is here
-// and it is not.
+// admit is the rule that a journal holds prefixes only (R1): it takes a record if the
+// predecessor is here and the record is not.
 func admit(have, prev, sequence uint64) Verdict {
 	switch {
 	case sequence <= have:

@@ -7,10 +7,10 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// What retention has removed concerns a subscription only if it matches (R9). So
-// the table has, of each publisher, the highest number on each of its topics; what
-// the head of the oldest segment says of that is what was removed. Memory stays
-// small: beyond these bounds a topic counts as any, which matches everything.
+// The removal of a message concerns a subscription only if the message matches (R9). So the
+// table has the highest sequence of each publisher on each of its topics. The head of the
+// oldest segment has the same for the removed messages. Memory stays small: beyond these
+// bounds a topic counts as any topic, which matches everything.
 const (
 	topicsMost     = 8    // of a publisher
 	topicNamesMost = 1024 // of all publishers
@@ -18,15 +18,15 @@ const (
 )
 
 const (
-	// anyTopic stands for topics that are not told apart, and for those of messages
+	// anyTopic stands for topics that are not told apart, and for the topics of messages
 	// that were removed elsewhere.
 	anyTopic = 0
-	// elsewhereTopic stands for those of messages that links leave out. Their
-	// removal is no gap, as they were never here.
+	// elsewhereTopic stands for the topics of messages that links leave out. Their removal
+	// is no gap, because they were never here.
 	elsewhereTopic = 1<<32 - 1
 )
 
-// A topicMark is the highest number of a publisher on a topic.
+// A topicMark is the highest sequence of a publisher on a topic.
 type topicMark struct {
 	topic    uint32 // its number in topicNames
 	sequence uint64
@@ -35,14 +35,14 @@ type topicMark struct {
 // topicNames numbers topics.
 type topicNames struct {
 	numbers map[string]uint32
-	names   []string // that of anyTopic is empty
+	names   []string // the name of anyTopic is empty
 }
 
 func newTopicNames() topicNames {
 	return topicNames{numbers: make(map[string]uint32), names: []string{""}}
 }
 
-// number returns the number of a topic.
+// number returns the number of a topic, and gives it one if there is room.
 func (n *topicNames) number(topic []byte) uint32 {
 	if number, known := n.numbers[string(topic)]; known {
 		return number
@@ -57,7 +57,8 @@ func (n *topicNames) number(topic []byte) uint32 {
 	return number
 }
 
-// name returns the name of a topic, empty if it stands for several.
+// name returns the name of a topic. It is empty for a number that stands for several
+// topics.
 func (n *topicNames) name(topic uint32) string {
 	if topic == elsewhereTopic {
 		return ""
@@ -65,7 +66,8 @@ func (n *topicNames) name(topic uint32) string {
 	return n.names[topic]
 }
 
-// noteTopic notes the topic of a message. The first mark is that of the last message.
+// noteTopic notes the topic of a message. A repeated topic moves to the first entry, which
+// makes the next repeat fast.
 func (t *table) noteTopic(p *publisher, topic []byte, sequence uint64) {
 	if len(p.topics) > 0 && len(topic) > 0 && t.topics.name(p.topics[0].topic) == string(topic) {
 		p.topics[0].sequence = sequence
@@ -74,7 +76,8 @@ func (t *table) noteTopic(p *publisher, topic []byte, sequence uint64) {
 	p.mark(topicMark{t.topics.number(topic), sequence})
 }
 
-// mark raises the mark of a topic, or that of any topic if the publisher has too many.
+// mark raises the entry of a topic, or that of any topic if the publisher has too many
+// topics.
 func (p *publisher) mark(m topicMark) {
 	unknown := -1
 	for i, had := range p.topics {
@@ -97,11 +100,11 @@ func (p *publisher) mark(m topicMark) {
 	}
 }
 
-// topicNames goes over the names of topics, marks over the marks of a publisher.
+// topicNames codes the names of topics, marks the topic entries of a publisher.
 func (c *coder) topicNames(n *topicNames) {
 	names := n.names[1:]
 	listOf(c, &names, 1, (*coder).text)
-	for i, name := range names { // not that of anyTopic, none too many, too long, or twice
+	for i, name := range names { // without anyTopic; too many, too long and repeated names are bad
 		c.check(!c.reads || n.number([]byte(name)) == uint32(i+1))
 	}
 }
@@ -119,7 +122,7 @@ func (c *coder) marks(p *publisher, names int) {
 	c.check(len(p.topics) <= topicsMost+2)
 }
 
-// removes takes over what the head of the oldest segment says of a publisher.
+// removes copies the removed sequences of a publisher from the head of the oldest segment.
 func (t *table) removes(before *table, of *publisher) {
 	p := t.byID[of.id]
 	if p == nil {
@@ -136,11 +139,11 @@ func (t *table) removes(before *table, of *publisher) {
 	}
 }
 
-// Removed returns, of the publishers of which retention has removed a message of a
-// topic that matches, the highest number of these. What was removed elsewhere
-// matches, since its topics are not known. Numbers up to where a publisher was closed are
-// left out, unless the place names the publisher (R10). A publisher of which more was
-// removed since is added to named, up to where it was closed.
+// Removed returns, for each publisher of which retention has removed a matching message,
+// the highest sequence of these. Messages that were removed elsewhere match, because their
+// topics are not known. Sequences up to the one where a publisher was closed are left out,
+// unless named, the place, names the publisher (R10). If messages above that were removed,
+// the publisher is added to named at the sequence where it was closed.
 func (j *Journal) Removed(matches func(topic []byte) bool, named bookmark.Vector) bookmark.Vector {
 	wanted, v := j.wanted(matches), make(bookmark.Vector)
 	j.each(func(p *publisher) {
@@ -155,10 +158,10 @@ func (j *Journal) Removed(matches func(topic []byte) bool, named bookmark.Vector
 	return v
 }
 
-// Unmatched returns the publishers of which nothing that the log has, or ever had,
-// can match, with their highest sequences: what a subscription's place need not
-// name, and what its replay need not read (R9). Of those that had too many topics,
-// or messages that were not logged here, that is not known.
+// Unmatched returns the publishers of which no message that the log has, or ever had, can
+// match, with their highest sequences. The place of a subscription need not name them, and
+// its replay need not read them (R9). Publishers with too many topics, or with messages
+// that were not logged here, are left out because nobody knows.
 func (j *Journal) Unmatched(matches func(topic []byte) bool) bookmark.Vector {
 	wanted, v := j.wanted(matches), make(bookmark.Vector)
 	j.each(func(p *publisher) {
@@ -169,8 +172,8 @@ func (j *Journal) Unmatched(matches func(topic []byte) bool) bookmark.Vector {
 	return v
 }
 
-// TopicsKnown reports whether the table has all topics of a publisher by name. If it
-// has not, what is removed of it will count as of any topic (R9).
+// TopicsKnown reports whether the table knows all topics of a publisher by name. If not,
+// the messages that retention removes of it will count as messages of any topic (R9).
 func (j *Journal) TopicsKnown(publisher uint64) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -178,10 +181,10 @@ func (j *Journal) TopicsKnown(publisher uint64) bool {
 	return p != nil && !slices.ContainsFunc(p.topics, func(m topicMark) bool { return m.topic == anyTopic || m.topic == elsewhereTopic })
 }
 
-// wanted returns which of the topics that have a number match.
+// wanted reports for each topic number whether its topic matches.
 func (j *Journal) wanted(matches func(topic []byte) bool) []bool {
 	j.mu.Lock()
-	names := j.table.topics.names // is only appended to
+	names := j.table.topics.names // append-only
 	j.mu.Unlock()
 	wanted := make([]bool, len(names))
 	for n, name := range names {
@@ -190,7 +193,8 @@ func (j *Journal) wanted(matches func(topic []byte) bool) []bool {
 	return wanted
 }
 
-// isWanted reports whether a topic is, or is too new to be known.
+// isWanted reports whether a topic matches. A topic that is newer than wanted counts as
+// matching.
 func isWanted(wanted []bool, topic uint32) bool {
 	return int64(topic) >= int64(len(wanted)) || wanted[topic]
 }
@@ -202,7 +206,7 @@ func (p *publisher) mayMatch(wanted []bool) bool {
 		})
 }
 
-// removedOf returns the highest number removed of topics that are wanted.
+// removedOf returns the highest removed sequence on the wanted topics.
 func (p *publisher) removedOf(wanted []bool) (highest uint64) {
 	if p.floor > p.removed {
 		return p.floor

@@ -6,7 +6,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
-// KeepReserve makes the reserve file if there is none: room for one segment.
+// KeepReserve makes the reserve file if there is none. It has room for one segment.
 func (j *Journal) KeepReserve() error {
 	if err := seglog.KeepReserve(j.o.FS, j.o.Dir, j.ReserveBytes()); err != nil {
 		return fmt.Errorf("journal: %w", err)
@@ -14,19 +14,19 @@ func (j *Journal) KeepReserve() error {
 	return nil
 }
 
-// ReserveBytes is the size of the reserve file: a segment and its head.
+// ReserveBytes returns the size of the reserve file: a segment and its head.
 func (j *Journal) ReserveBytes() int64 { return j.o.SegmentBytes + j.o.SegmentBytes/4 + 8<<10 }
 
-// TrimClosed removes the oldest segments of a journal that nobody has open, until
-// the journal takes no more than bytes, 0: no bound, and need bytes are free again.
-// The last segment stays. It needs no space, and asks no destination whether it
-// lacks them: floors come from the head of the oldest segment left. It returns how
-// many went.
+// TrimClosed removes the oldest segments of a journal that nobody has open, until the
+// journal has at most bytes bytes (0: no bound) and need bytes have been freed. The last
+// segment stays. TrimClosed needs no disk space, since the floors come from the head of the
+// oldest segment that is left. It does not ask whether a destination lacks the records. It
+// returns the number of removed segments.
 func TrimClosed(disk seglog.FS, dir string, bytes, need int64) (segments int, err error) {
 	enough := func(size, freed int64) bool { return (bytes == 0 || size <= bytes) && freed >= need }
 	n, err := seglog.TrimClosed(seglog.Options{FS: disk, Dir: dir, CheckHead: checkHead}, enough, func(head []byte) error {
 		if len(head) == 0 {
-			return ErrNotJournal // only where a log begins there is none
+			return ErrNotJournal // only the first segment of a log has no head
 		}
 		_, err := headVector(head)
 		return err

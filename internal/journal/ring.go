@@ -8,12 +8,12 @@ const (
 	crcBytes  = 4
 )
 
-// A ring holds the sums (sumOf) of the newest sequences of a publisher; 0 is
-// unknown. Its length is a power of two and grows with what was put in.
+// A ring holds the sums (sumOf) of the newest sequences of a publisher; 0 is unknown. Its
+// length is a power of two and grows with its use.
 type ring struct {
 	crcs []uint32
-	top  uint64 // newest sequence put in
-	used uint64 // sequences up to top that were put in or skipped since it began, no more than ringMost
+	top  uint64 // newest sequence in the ring
+	used uint64 // sequences up to top that were put in or skipped since the ring began, at most ringMost
 }
 
 // get returns the sum of a sequence, or 0.
@@ -24,8 +24,8 @@ func (g *ring) get(sequence uint64) uint32 {
 	return g.crcs[sequence&uint64(len(g.crcs)-1)]
 }
 
-// put notes the sum of a sequence above all others and returns by how
-// many bytes the ring has grown.
+// put notes the sum of a sequence above all others, and returns the number of bytes by
+// which the ring has grown.
 func (g *ring) put(sequence uint64, crc uint32) (grown int) {
 	step := sequence - g.top
 	if g.used == 0 || step > ringMost {
@@ -42,7 +42,7 @@ func (g *ring) put(sequence uint64, crc uint32) (grown int) {
 	return grown
 }
 
-// grow makes room for used entries.
+// grow makes room for used entries, and returns the number of bytes added.
 func (g *ring) grow() int {
 	size := uint64(max(len(g.crcs), ringLeast))
 	for size < g.used {
@@ -61,14 +61,14 @@ func (g *ring) grow() int {
 	return crcBytes * (len(g.crcs) - len(old.crcs))
 }
 
-// rings bounds the memory of all rings: the one whose publisher has been
-// silent for longest goes first. The list runs from the newest to the oldest.
+// rings bounds the memory of all rings. The ring of the publisher that has been silent for
+// longest goes first. The list runs from the newest publisher to the oldest.
 type rings struct {
 	bytes, most int
 	order       list.List // of publishers
 }
 
-// remember notes the sum of what stands for all above after, up to last.
+// remember notes one sum for the sequences above after, up to last.
 func (s *rings) remember(p *publisher, after, last uint64, sum uint32) {
 	if sum == 0 {
 		return
@@ -78,7 +78,7 @@ func (s *rings) remember(p *publisher, after, last uint64, sum uint32) {
 	}
 }
 
-// put notes what stands for a sequence.
+// put notes the sum of a sequence.
 func (s *rings) put(p *publisher, sequence uint64, crc uint32) {
 	if p.place == nil {
 		p.place = s.order.PushFront(p)
@@ -104,8 +104,8 @@ func (s *rings) drop(p *publisher) {
 // oldest returns the publisher that has been silent for longest.
 func (s *rings) oldest() *publisher { return s.order.Back().Value.(*publisher) }
 
-// learnContents fills the rings from the newest records. What the log has
-// replayed may be short: a fresh segment begins after each kill.
+// learnContents fills the rings from the newest records. The replay of the log may have
+// been too short for that, because a fresh segment begins after each kill.
 func (j *Journal) learnContents() error {
 	segs := j.log.Segments()
 	i := len(segs) - 1
@@ -113,7 +113,7 @@ func (j *Journal) learnContents() error {
 		i--
 	}
 	if i == len(segs)-1 {
-		return nil // all of it has just been replayed
+		return nil // the last segment is long enough, and Open has replayed it
 	}
 	from, replayed := segs[i].First, segs[len(segs)-1].First
 	if len(segs[i].Summary) > 0 && j.end-from > contentsLeast {
@@ -130,7 +130,7 @@ func (j *Journal) learnContents() error {
 		if p := j.table.byID[r.Publisher]; p != nil {
 			after := max(r.Prev, p.ring.top)
 			if p.ring.used == 0 {
-				after = r.Sequence - 1 // a range may begin below what stood before it
+				after = r.Sequence - 1 // a range may begin below the records before it
 			}
 			j.table.rings.remember(p, after, r.Sequence, sumOf(r))
 		}
@@ -140,13 +140,14 @@ func (j *Journal) learnContents() error {
 	return err
 }
 
-// A ringOf is a ring and whose it was.
+// A ringOf is a ring and its publisher.
 type ringOf struct {
 	p    *publisher
 	ring ring
 }
 
-// takeAll takes all rings out, the one first whose publisher has been silent for longest.
+// takeAll takes all rings out, beginning with the publisher that has been silent for
+// longest.
 func (s *rings) takeAll() (all []ringOf) {
 	for s.order.Len() > 0 {
 		all = append(all, ringOf{s.oldest(), s.oldest().ring})
@@ -155,7 +156,7 @@ func (s *rings) takeAll() (all []ringOf) {
 	return all
 }
 
-// putBack puts what all hold behind what was put in since.
+// putBack puts the sums of these rings behind the sums that were put in since.
 func (s *rings) putBack(all []ringOf) {
 	for _, of := range all {
 		for back := min(of.ring.used, of.ring.top); back > 0; back-- {

@@ -11,8 +11,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
-// appendRun appends the messages of a run as far as each is the next one of their
-// publisher, and needs no more than that: Append does the same for any record.
+// appendRun appends the messages of a run, as long as each is the next one of their
+// publisher and needs no other decision. Append does the same for any record.
 func (j *Journal) appendRun(check bookmark.Check, run []record.Ordinary, time int64) (t ledger.Taken, err error) {
 	j.mu.Lock()
 	if err = j.waitRoomLocked(); err == nil {
@@ -54,19 +54,19 @@ func (j *Journal) takeRunLocked(check bookmark.Check, run []record.Ordinary, tim
 	return t, nil
 }
 
-// takesRuns reports whether nothing has to be decided about the next message of a
-// publisher, which comes with this check.
+// takesRuns reports whether the next message of a publisher, which comes with this check,
+// needs no decision.
 func (p *publisher) takesRuns(check bookmark.Check) bool {
 	return p.check != (bookmark.Check{}) && !bookmark.Mistaken(p.check, check) && p.diverged == 0
 }
 
-// A topicOf is what is known of a topic while the messages of a run have it.
+// A topicOf is the topic of the previous message of a run, with its properties.
 type topicOf struct {
 	name    []byte // nil: none yet
 	carried bool
 }
 
-// applyOrdinary is apply for the next message of p.
+// applyOrdinary is apply for the next message of p, which is ordinary.
 func (t *table) applyOrdinary(p *publisher, o record.Ordinary, topic *topicOf, at, behind Position, time int64) {
 	t.note(p, at, behind, time)
 	p.have = o.Sequence()

@@ -12,15 +12,15 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
-// A segment is one of the log's and what it holds.
+// A segment is a segment of the log with its summary.
 type segment struct {
 	first, end Position
 	bytes      int64 // on disk
 	summary    summary
 }
 
-// segments returns what the journal consists of, oldest first, never none. Of
-// the last one, end and summary are those of what is appended.
+// segments returns the segments of the journal, oldest first; there is at least one. The
+// end and summary of the last one are as of the newest record.
 func (j *Journal) segments() ([]segment, error) {
 	j.mu.Lock()
 	raw := j.log.Segments()
@@ -45,7 +45,7 @@ func (j *Journal) segments() ([]segment, error) {
 	return segs, j.learn(segs, raw, unknown)
 }
 
-// learn decodes the summaries that are not known yet.
+// learn fills in the summaries that are not in memory yet.
 func (j *Journal) learn(segs []segment, raw []seglog.Segment, unknown []int) error {
 	for _, i := range unknown {
 		var err error
@@ -53,7 +53,7 @@ func (j *Journal) learn(segs []segment, raw []seglog.Segment, unknown []int) err
 			segs[i].summary, err = decodeSummary(raw[i].Summary)
 		} else {
 			segs[i].summary, err = j.summarize(segs[i])
-			segs[i].summary.age = j.clock.base // the latest that it can be
+			segs[i].summary.age = j.clock.base // the highest that it can be
 		}
 		if err != nil {
 			return fmt.Errorf("journal: summary of the segment at %v: %w", segs[i].first, err)
@@ -75,7 +75,7 @@ func (j *Journal) summarize(s segment) (summary, error) {
 	return t.summary(), err
 }
 
-// scan calls fn with the records from a position up to end, until fn returns false.
+// scan calls fn with the records between two positions, until fn returns false.
 func (j *Journal) scan(from, end Position, fn func(*Record) bool) error {
 	c := j.log.Cursor(from)
 	defer c.Close()
@@ -96,9 +96,9 @@ func (j *Journal) scan(from, end Position, fn func(*Record) bool) error {
 	}
 }
 
-// SeekVector returns a position such that v covers every record before it,
-// using the segments' summaries, their outlines and the newest stretches; it may be earlier
-// than the first record not covered.
+// SeekVector returns a position such that v covers every record before it. It uses the
+// summaries of the segments, their outlines, and the newest stretches. The position may be
+// before the first record that v does not cover.
 func (j *Journal) SeekVector(v bookmark.Vector) (Position, error) {
 	segs, err := j.segments()
 	if err != nil {
@@ -119,12 +119,12 @@ func (j *Journal) SeekVector(v bookmark.Vector) (Position, error) {
 	return segs[len(segs)-1].end, nil
 }
 
-// SeekTime returns the position of the first record taken at or after t and
-// the vector of what stands before it. If that is not durable yet, it is the
-// durable end with its vector (R9).
+// SeekTime returns the position of the first record taken at or after t, and the vector of
+// the records before it. If that record is not durable yet, it returns the durable end with
+// its vector (R9).
 func (j *Journal) SeekTime(t time.Time) (Position, bookmark.Vector, error) {
 	at, v, err := j.seekTime(t.UnixMicro())
-	for again := 0; errors.Is(err, ErrTrimmed) && again < 3; again++ { // retention was faster
+	for again := 0; errors.Is(err, ErrTrimmed) && again < 3; again++ { // retention has removed the segment meanwhile
 		at, v, err = j.seekTime(t.UnixMicro())
 	}
 	if err != nil {
@@ -147,8 +147,8 @@ func (j *Journal) seekTime(micros int64) (Position, bookmark.Vector, error) {
 	return durable, v, nil
 }
 
-// seekTimeIn is SeekTime in the segment that holds the record, unless that
-// stands behind durable.
+// seekTimeIn is SeekTime in the segment that holds the record. It returns the durable end
+// with its vector v if the record is behind that.
 func (j *Journal) seekTimeIn(s segment, micros int64, durable Position, v bookmark.Vector) (Position, bookmark.Vector, error) {
 	if s.first >= durable {
 		return durable, v, nil
@@ -182,13 +182,14 @@ func (j *Journal) seekTimeIn(s segment, micros int64, durable Position, v bookma
 	return at, before, err
 }
 
-// findRecords is how many records Find reads before it asks whether to stop.
+// findRecords is the number of records that Find reads between two calls of stop.
 const findRecords = 1024
 
-// Find returns the position of the message of a list that stands first in the
-// journal, or of what it left when it was refused or nothing of it was kept; found
-// is false if none is in the journal (any more). It is one pass, however long the
-// list is. Now and then it asks stop, which may be nil, whether to find nothing.
+// Find returns the position of the listed message that is first in the journal. A refused
+// message, and one that left nothing to deliver, count at the position of their record.
+// found is false if the journal has none of them (any more). Find makes one pass, however
+// long the list is. It calls stop, which may be nil, now and then; if stop returns true,
+// Find finds nothing.
 func (j *Journal) Find(list []bookmark.Bookmark, stop func() bool) (at Position, found bool, err error) {
 	segs, err := j.segments()
 	if err != nil {
@@ -220,7 +221,7 @@ func (j *Journal) Find(list []bookmark.Bookmark, stop func() bool) (at Position,
 		case found:
 			return at, true, nil
 		}
-		maps.DeleteFunc(wanted, func(b bookmark.Bookmark, _ bool) bool { return reached(b) }) // it is in no later one
+		maps.DeleteFunc(wanted, func(b bookmark.Bookmark, _ bool) bool { return reached(b) }) // no later segment has it
 	}
 	return 0, false, nil
 }

@@ -10,9 +10,9 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
-// Standing says what stands at the number of r, which is at or below have (R1).
-// With search, what the table does not remember is read from the log, in one
-// pass for numbers that ascend.
+// Standing returns the record that stands at the number of r, which is at or below have
+// (R1). With search it reads the log where the table does not remember the number.
+// Ascending numbers cost one pass.
 func (b *AppendBatch) Standing(r *Record, search bool) (Standing, error) {
 	sum := sumOf(r)
 	if s, known := b.j.remembered(r.Publisher, r.Sequence, sum); known || !search {
@@ -25,13 +25,13 @@ func (b *AppendBatch) Standing(r *Record, search bool) (Standing, error) {
 	case found:
 		return b.recall.standing(sum), nil
 	}
-	s, _ := b.j.remembered(r.Publisher, r.Sequence, sum) // retention may have been faster
+	s, _ := b.j.remembered(r.Publisher, r.Sequence, sum) // retention may have removed it meanwhile
 	return s, nil
 }
 
-// remembered says what the table knows of a number. known is false if the log
-// may say more: of holes too many to be remembered one by one, and of what
-// stands above the floor.
+// remembered returns the table's knowledge of a number. known is false if the log may have
+// more: for numbers above the floor, also in a hole, since of many holes some have become
+// one.
 func (j *Journal) remembered(publisher, sequence uint64, sum uint32) (s Standing, known bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -53,24 +53,23 @@ func (j *Journal) remembered(publisher, sequence uint64, sum uint32) (s Standing
 	if !in && sequence > p.floor {
 		return Standing{}, false
 	}
-	return Standing{Kind: Gone, Cause: h.cause}, sequence <= p.floor // no hole: Removed
+	return Standing{Kind: Gone, Cause: h.cause}, sequence <= p.floor // without a hole the cause is Removed
 }
 
 func bySequenceOf(t Tombstoned, sequence uint64) int { return cmp.Compare(t.Sequence, sequence) }
 
-// A recall reads a publisher's records again, in order. It knows the last one
-// that it has read.
+// A recall reads the records of a publisher again, in order. It remembers the last one.
 type recall struct {
-	cursor    *seglog.Cursor // nil: nothing was read
+	cursor    *seglog.Cursor // nil: no record was read
 	publisher uint64
-	from, to  uint64 // numbers that the last one stands for
+	from, to  uint64 // numbers of the last record
 	last      Standing
-	sum       uint32 // of the last one
+	sum       uint32 // of the last record
 	record    Record // scratch
 }
 
-// find reads on to the record that stands for a number, from further back if
-// the last one stands behind it. False: the log has none.
+// find reads on to the record that stands for a number. If the last record is behind the
+// number, it starts again further back. It returns false if the log has no such record.
 func (c *recall) find(j *Journal, publisher, sequence uint64) (bool, error) {
 	if c.cursor == nil || c.publisher != publisher || sequence < c.from {
 		c.end()
@@ -89,7 +88,7 @@ func (c *recall) find(j *Journal, publisher, sequence uint64) (bool, error) {
 	return c.from <= sequence, nil
 }
 
-// next reads the publisher's next record, and passes those of others.
+// next reads the next record of the publisher, and skips the records of others.
 func (c *recall) next() (bool, error) {
 	for {
 		rec, err := c.cursor.Next()
@@ -111,35 +110,35 @@ func (c *recall) next() (bool, error) {
 		}
 		c.from, c.to = max(r.Prev, c.to)+1, r.Sequence
 		c.sum, c.last = sumOf(r), Standing{Kind: r.Kind, Cause: r.Cause, Reason: string(r.Reason)}
-		if r.Kind == Gone && len(r.Reason) > 0 { // it refuses what it stands for
+		if r.Kind == Gone && len(r.Reason) > 0 { // the marker refuses its numbers
 			c.last.Kind = Tombstone
 		}
 		return true, nil
 	}
 }
 
-// standing is what the last record says, to who asks about something with that sum.
+// standing returns the Standing of the last record for a caller whose record has that sum.
 func (c *recall) standing(sum uint32) Standing {
 	s := c.last
 	s.Same = c.sum != 0 && c.sum == sum
 	return s
 }
 
-// rest closes the file that is read, until there is more to read.
+// rest closes the file that is being read, until there is more to read.
 func (c *recall) rest() {
 	if c.cursor != nil {
 		_ = c.cursor.Close()
 	}
 }
 
-// end forgets what was read.
+// end forgets the last record.
 func (c *recall) end() {
 	c.rest()
 	*c = recall{}
 }
 
-// seekNumber returns a position at or before the record that stands for a
-// number of a publisher, by the summaries of the segments.
+// seekNumber returns a position at or before the record that stands for a number of a
+// publisher. It uses the summaries of the segments.
 func (j *Journal) seekNumber(publisher, sequence uint64) (Position, error) {
 	segs, err := j.segments()
 	if err != nil {
@@ -153,7 +152,7 @@ func (j *Journal) seekNumber(publisher, sequence uint64) (Position, error) {
 	return segs[len(segs)-1].end, nil
 }
 
-// seekNumber is that of the journal in the segment that begins at first.
+// seekNumber is Journal.seekNumber in the segment that begins at first.
 func (s *summary) seekNumber(publisher, sequence uint64, first Position) (Position, error) {
 	list, rest, err := s.inside()
 	if err != nil || len(list) == 0 {

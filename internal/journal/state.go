@@ -14,10 +14,10 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
-// kindState is the log's kind of records that change the table only.
+// kindState is the kind of log records that change only the table.
 const kindState Kind = 0x20
 
-// What a state record is.
+// Types of state records.
 const (
 	stateFloors    = 1
 	stateInterval  = 2
@@ -27,7 +27,7 @@ const (
 	stateDiverged  = 6
 	stateCluster   = 7
 	stateDecree    = 8
-	stateSettled   = 0x80 | stateDecree // who has made use of it
+	stateSettled   = 0x80 | stateDecree // publishers that have used the decree
 	stateClosing   = 9
 	stateClosed    = 0x80 | stateClosing // publishers that are closed
 )
@@ -38,16 +38,16 @@ const (
 	headVersion    = 3
 	summaryVersion = 3
 
-	// headTombstones is how many bytes of a head tombstones and holes may take:
-	// a head must stay shorter than the log's longest record.
+	// headTombstones is the number of bytes that tombstones and holes may take in a head. A
+	// head must stay shorter than the log's longest record.
 	headTombstones = 4 << 20
-	// floorsPerRecord bounds a state record's length.
+	// floorsPerRecord bounds the entries of a state record, and so its length.
 	floorsPerRecord = 1 << 16
 )
 
 var errState = errors.New("bad state record")
 
-// ErrNotJournal reports a directory that holds the log of something else.
+// ErrNotJournal reports a directory that holds another kind of log.
 var ErrNotJournal = errors.New("not a journal")
 
 // Head returns the table's snapshot, for the head of the next segment.
@@ -59,7 +59,7 @@ func (t *table) Head() []byte {
 	return c.b
 }
 
-// RecoverHead makes the table what a head says.
+// RecoverHead replaces the table by the snapshot in a head.
 func (t *table) RecoverHead(payload []byte) error {
 	t.reset()
 	if len(payload) == 0 {
@@ -76,7 +76,7 @@ func (t *table) RecoverHead(payload []byte) error {
 	return nil
 }
 
-// code goes over what stands in a head behind its version. The table is empty if it is read.
+// code codes the part of a head behind its version. For reading the table must be empty.
 func (t *table) code(c *coder) {
 	number(c, &t.lastTime)
 	number(c, &t.age)
@@ -105,7 +105,8 @@ func (t *table) code(c *coder) {
 	c.closing(&t.closing, &t.clockAge)
 }
 
-// codePublisher goes over a publisher but for its holes and tombstones. One that is read is new.
+// codePublisher codes a publisher without its holes and tombstones. Reading makes a new
+// publisher.
 func (t *table) codePublisher(c *coder, at **publisher) {
 	if c.reads {
 		*at = t.publisher(c.Uint64())
@@ -126,7 +127,7 @@ func (t *table) codePublisher(c *coder, at **publisher) {
 	c.marks(p, len(t.topics.names))
 }
 
-// codeHoles goes over the newest holes that fit into room bytes.
+// codeHoles codes the newest holes that fit into room bytes.
 func (p *publisher) codeHoles(c *coder, room int) {
 	holes := newest(p.holes, room/(2*binary.MaxVarintLen64+1))
 	if listOf(c, &holes, 1+1+1, (*coder).hole); c.reads {
@@ -134,7 +135,7 @@ func (p *publisher) codeHoles(c *coder, room int) {
 	}
 }
 
-// codeTombstones goes over the newest tombstones that fit into room bytes.
+// codeTombstones codes the newest tombstones that fit into room bytes.
 func (p *publisher) codeTombstones(c *coder, reasons []string, index map[string]uint64, room int) {
 	tombstones, last := newest(p.refused(), room/(2*binary.MaxVarintLen64)), uint64(0)
 	listOf(c, &tombstones, 1+1, func(c *coder, s *Tombstoned) {
@@ -152,11 +153,11 @@ func (p *publisher) codeTombstones(c *coder, reasons []string, index map[string]
 	}
 }
 
-// newest returns the end of a list, so many at most.
+// newest returns the end of a list, most entries or fewer.
 func newest[T any](list []T, most int) []T { return list[len(list)-min(len(list), max(most, 0)):] }
 
-// reasons returns each tombstone reason once, and their indexes. Index 0 is the empty
-// one, which stands for those there is no room for.
+// reasons returns each tombstone reason once, and the index of each. Index 0 is the empty
+// reason, which also stands for reasons that do not fit.
 func (t *table) reasons() (order []string, index map[string]uint64) {
 	order, index = []string{""}, map[string]uint64{"": 0}
 	size := 0
@@ -173,7 +174,7 @@ func (t *table) reasons() (order []string, index map[string]uint64) {
 	return order, index
 }
 
-// idsOf returns the publishers of which something holds, ordered.
+// idsOf returns the ids of the publishers for which holds returns true, ordered.
 func (t *table) idsOf(holds func(*publisher) bool) (ids []uint64) {
 	for _, p := range t.sorted() {
 		if holds(p) {
@@ -183,7 +184,7 @@ func (t *table) idsOf(holds func(*publisher) bool) (ids []uint64) {
 	return ids
 }
 
-// checkHead reports why a head that begins with start is not one of ours.
+// checkHead returns an error if start is not the start of a head of a journal.
 func checkHead(start []byte) error {
 	f := record.Fields{Rest: bytes.TrimPrefix(start, []byte(headMagic))}
 	if len(f.Rest) == len(start) {
@@ -192,10 +193,11 @@ func checkHead(start []byte) error {
 	return checkVersion("head", "", len(start), f.Byte(), headVersion)
 }
 
-// checkVersion reports why a head or a summary, of so many bytes, is not read.
+// checkVersion returns an error if this program does not read the version of a head or a
+// summary. n is the length of the head or summary.
 func checkVersion(what, file string, n int, found, known byte) error {
 	switch {
-	case found == 0: // or none
+	case found == 0: // or there is no version byte
 		return fmt.Errorf("journal: %s of %d bytes: %w", what, n, errState)
 	case found < known:
 		return fmt.Errorf("journal: %s of version %d, which is not read any more", what, found)
@@ -205,7 +207,7 @@ func checkVersion(what, file string, n int, found, known byte) error {
 	return nil
 }
 
-// headVector reads the have of every publisher from a head.
+// headVector reads have(p) of every publisher from a head.
 func headVector(payload []byte) (bookmark.Vector, error) {
 	t := newTable(nil)
 	if err := t.RecoverHead(payload); err != nil {
@@ -248,7 +250,7 @@ type change struct {
 	time     int64
 	age      int64               // of the log
 	list     []bookmark.Bookmark // floors, diverged or closed publishers
-	ids      []uint64            // forgotten publishers, or those that have made use of the decree
+	ids      []uint64            // forgotten publishers, or those that have used the decree
 	interval Interval
 	peer     Peer
 	cluster  Cluster
@@ -274,7 +276,7 @@ func decodeState(payload []byte) (x change, err error) {
 	return x, nil
 }
 
-// change goes over a state record. It reports whether the kind is known.
+// change codes a state record. It returns false if the type is not known.
 func (c *coder) change(x *change) bool {
 	number(c, &x.time)
 	c.byte(&x.kind)
@@ -333,17 +335,17 @@ func (t *table) applyChange(x change) {
 	}
 }
 
-// A summary says what a segment holds.
+// A summary describes the records of a segment.
 type summary struct {
-	from, to int64               // first and last time, 0: no records
+	from, to int64               // first and last time; 0: no records
 	age      int64               // of the log when the segment was sealed
-	last     Position            // behind the last record, 0: no records
+	last     Position            // behind the last record; 0: no records
 	highest  []bookmark.Bookmark // of each publisher, by publisher
-	outline  []byte              // as it stands there, see inside; may be empty
+	outline  []byte              // as coded, see inside; may be empty
 }
 
-// Summary returns the summary of the segment that is being sealed and begins
-// that of the next one.
+// Summary returns the summary of the segment that is being sealed, and begins the next
+// summary.
 func (t *table) Summary() []byte {
 	t.grow()
 	s := t.summary()
@@ -353,8 +355,8 @@ func (t *table) Summary() []byte {
 	return appendSummary(nil, s)
 }
 
-// grow brings the age up to date. While the log is opened it is that of the
-// newest note: from there on it is counted again.
+// grow brings the age up to date. While the log is being opened, the age is that of the
+// newest note; from there on it is counted again.
 func (t *table) grow() {
 	if t.clock != nil {
 		t.age = max(t.age, t.clock())
@@ -380,7 +382,7 @@ func decodeSummary(payload []byte) (s summary, err error) {
 	return s, nil
 }
 
-// summary goes over a summary but for its outline.
+// summary codes a summary without its outline.
 func (c *coder) summary(s *summary) {
 	number(c, &s.from)
 	number(c, &s.to)
@@ -389,7 +391,7 @@ func (c *coder) summary(s *summary) {
 	c.bookmarks(&s.highest)
 }
 
-// covered reports whether v covers all that the segment holds.
+// covered reports whether v covers every record of the segment.
 func (s summary) covered(v bookmark.Vector) bool { return covers(v, s.highest) }
 
 // of returns a publisher's highest sequence in the segment, 0 if it has none.

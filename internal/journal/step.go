@@ -6,16 +6,16 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// A Step is one fsync, from its beginning to its end. What is appended in between is
-// not part of it.
+// A Step is one fsync, from its beginning to its end. Records appended in between are not
+// part of it.
 type Step struct {
 	j *Journal
 	b batch
 }
 
-// Begin begins an fsync of what was appended until now. It returns nil if
-// there is nothing, after it has noted that for the log (R8). One Step at a
-// time; the journal must be Stepped.
+// Begin begins an fsync of everything appended so far. If there is nothing to sync, it
+// notes in the log that everything is durable (R8) and returns nil. There must be only one
+// Step at a time, and the journal must be Stepped.
 func (j *Journal) Begin() (*Step, error) {
 	if !j.pending() {
 		if err := j.log.Note(); err != nil {
@@ -33,7 +33,7 @@ func (j *Journal) Begin() (*Step, error) {
 	return s, nil
 }
 
-// Sync has the disk do it. It may come at any time before End.
+// Sync makes the disk do it. It may be called at any time before End.
 func (s *Step) Sync() error {
 	if _, err := s.j.log.Sync(); err != nil {
 		return s.j.fail(fmt.Errorf("journal: sync: %w", err))
@@ -41,7 +41,7 @@ func (s *Step) Sync() error {
 	return nil
 }
 
-// End notes that the fsync has ended well, and calls OnDurable.
+// End takes note that the fsync has succeeded, and calls OnDurable.
 func (s *Step) End() {
 	s.j.becomeDurable(s.b)
 	if mut.On(mut.R7CountsLater) {
@@ -49,7 +49,7 @@ func (s *Step) End() {
 	}
 }
 
-// stepAll makes durable all that was appended.
+// stepAll makes everything appended durable.
 func (j *Journal) stepAll() error {
 	s, err := j.Begin()
 	if s == nil || err != nil {

@@ -9,22 +9,23 @@ import (
 )
 
 const (
-	stretchBytes = 256 << 10 // of the log, about, at most
-	stretchMost  = 1 << 18   // bookmarks of all stretches that are remembered
+	stretchBytes = 256 << 10 // bytes of one stretch, at most, about
+	stretchMost  = 1 << 18   // bookmarks of all remembered stretches, at most
 )
 
-// A stretch is a piece of the journal and up to where it has each publisher
-// that stands in it.
+// A stretch is a piece of the journal with the highest sequence, in it, of each publisher
+// that has records there.
 type stretch struct {
 	first   Position
 	highest []bookmark.Bookmark
 }
 
-// stretches are of the newest records that were applied, one behind the other,
-// and in memory only: who resumes near the end of the journal, as all do whose
-// server died, reads little. What is older has its segment's outline. They do no locking.
+// stretches describe the newest applied records, one stretch behind the other. They are in
+// memory only. With them a resume near the end of the journal reads little, and every
+// client whose server died resumes there. For older records there are the outlines of the
+// segments. stretches do no locking.
 type stretches struct {
-	bytes     Position  // of the log, about, that one is of
+	bytes     Position  // of the log in one stretch, about
 	list      []stretch // oldest first
 	bookmarks int       // in list
 	outline   outline   // of the segment that is being written
@@ -32,15 +33,15 @@ type stretches struct {
 	openStretch
 }
 
-// An openStretch is the one that is being written.
+// An openStretch is the stretch that is being written.
 type openStretch struct {
-	number uint32 // of all in this table's life, from 1
+	number uint32 // counts the stretches in this table's life, from 1
 	first  Position
-	open   []*publisher // empty: none is
+	open   []*publisher // publishers with records in it; empty: no stretch is open
 }
 
-// add adds a publisher, of which last is the number of the one that it was last added
-// to, to one that begins at first unless it is open.
+// add adds a publisher to the open stretch, and begins one at first if none is open. last
+// has the number of the stretch to which the publisher was last added.
 func (o *openStretch) add(p *publisher, last *uint32, first Position) {
 	if len(o.open) == 0 {
 		o.number++
@@ -52,7 +53,7 @@ func (o *openStretch) add(p *publisher, last *uint32, first Position) {
 	}
 }
 
-// close returns the stretch, in which its publishers have what they have.
+// close returns the stretch with the current have of its publishers.
 func (o *openStretch) close() stretch {
 	s := stretch{first: o.first, highest: make([]bookmark.Bookmark, len(o.open))}
 	for i, p := range o.open {
@@ -62,25 +63,26 @@ func (o *openStretch) close() stretch {
 	return s
 }
 
-// drop leaves the stretch out.
+// drop leaves the open stretch out.
 func (o *openStretch) drop() {
 	clear(o.open)
 	o.open = o.open[:0]
 }
 
-// newStretches returns stretches for a log with segments of so many bytes.
+// newStretches returns stretches for a log whose segments have that many bytes.
 func newStretches(segment int64) stretches {
 	segment = cmp.Or(segment, defaultSegment)
 	return stretches{bytes: Position(min(stretchBytes, segment/16)), outline: outline{segment: Position(segment)}}
 }
 
-// endSegment ends a segment behind its last record, and returns its outline.
+// endSegment ends a segment at the position behind its last record, and returns its
+// outline.
 func (t *stretches) endSegment(at Position) (list []stretch, rest Position) {
 	t.end(at)
 	return t.outline.take(at)
 }
 
-// note adds a record of p, whose have is still that before it.
+// note adds a record of p, before it raises have.
 func (t *stretches) note(p *publisher, at Position) {
 	if len(t.open) > 0 && at-t.first >= t.bytes {
 		t.end(at)
@@ -88,7 +90,7 @@ func (t *stretches) note(p *publisher, at Position) {
 	t.add(p, &p.stretch, at)
 }
 
-// end ends the stretch that is being written, if one is, before the position at.
+// end ends the open stretch, if there is one, before the position at.
 func (t *stretches) end(at Position) {
 	if len(t.open) == 0 {
 		return
@@ -106,21 +108,21 @@ func (t *stretches) end(at Position) {
 	t.list = t.list[drop:]
 }
 
-// seek returns a position at or behind from such that v, which covers what
-// stands before from, covers all that stands before it.
+// seek returns a position at or behind from such that v covers all records before it. v
+// must cover all records before from.
 func (t *stretches) seek(v bookmark.Vector, from Position) Position {
 	i, exact := slices.BinarySearchFunc(t.list, from, func(s stretch, p Position) int { return cmp.Compare(s.first, p) })
 	if !exact {
-		i-- // the one that from is in
+		i-- // the stretch that contains from
 	}
 	if i < 0 {
-		return from // older than what is remembered
+		return from // older than all remembered stretches
 	}
 	return max(from, firstUncovered(t.list[i:], v, t.first))
 }
 
-// firstUncovered returns where the first stretch begins that v does not cover,
-// or rest, which is behind them.
+// firstUncovered returns the start of the first stretch that v does not cover. If v covers
+// all of them, it returns rest, their end.
 func firstUncovered(list []stretch, v bookmark.Vector, rest Position) Position {
 	for i, s := range list {
 		if !covers(v, s.highest) && !(i == 0 && mut.On(mut.R9StretchSkipped)) {

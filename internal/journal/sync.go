@@ -6,18 +6,18 @@ import (
 	"slices"
 )
 
-// A batch is what one fsync covers: what had been appended when it was begun
-// (R7). There is one at a time, and the next one takes over its slices.
+// A batch is the records of one fsync: those appended before it began (R7). There is one
+// batch at a time, and the next one reuses its slices.
 type batch struct {
 	moved      []Moved
 	publishers []*publisher // parallel to moved
 	end        Position
-	segment    uint32 // number of the table's
-	turned     bool   // it is another one than that of the batch before
+	segment    uint32 // number of the table's segment
+	turned     bool   // segment is not that of the batch before
 }
 
-// sync is the syncer, the journal's one goroutine. While it waits for the disk
-// the next batch forms.
+// sync is the syncer, the only goroutine of the journal. While it waits for the disk the
+// next batch forms.
 func (j *Journal) sync() {
 	defer close(j.done)
 	for {
@@ -33,12 +33,11 @@ func (j *Journal) sync() {
 	}
 }
 
-// nextBatch waits for something to sync. ok is false when the syncer must end:
-// after the last batch of a journal that is closed, at once if it is killed or
-// has failed.
+// nextBatch waits for records to sync. ok is false when the syncer must end: after the last
+// batch if the journal is closed, at once if it is killed or has failed.
 func (j *Journal) nextBatch() (b batch, ok bool) {
 	if !j.pending() {
-		// Nothing will say for a while that the last batch is durable (R8).
+		// The log is idle: no later batch will note that the last one is durable (R8).
 		if err := j.log.Note(); err != nil {
 			j.fail(fmt.Errorf("journal: note: %w", err))
 			return batch{}, false
@@ -55,7 +54,7 @@ func (j *Journal) nextBatch() (b batch, ok bool) {
 	return j.takeBatchLocked(), true
 }
 
-// pending reports whether there is a reason for the syncer not to wait.
+// pending reports whether the syncer has a reason not to wait.
 func (j *Journal) pending() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -68,8 +67,8 @@ func (j *Journal) takeBatch() batch {
 	return j.takeBatchLocked()
 }
 
-// takeBatchLocked notes what the fsync that is about to begin will cover, and
-// makes room for appends.
+// takeBatchLocked notes the records that the next fsync will cover, and makes room for
+// appends.
 func (j *Journal) takeBatchLocked() batch {
 	b := &j.batch
 	b.end, b.moved = j.end, b.moved[:0]
@@ -85,13 +84,14 @@ func (j *Journal) takeBatchLocked() batch {
 	return *b
 }
 
-// clone returns a batch that later ones leave alone.
+// clone returns a copy that later batches do not change.
 func (b batch) clone() batch {
 	b.moved, b.publishers = slices.Clone(b.moved), slices.Clone(b.publishers)
 	return b
 }
 
-// becomeDurable moves the durable marks to what a batch held when its fsync began.
+// becomeDurable raises durable to the end of a batch: to have as it was when the fsync
+// began.
 func (j *Journal) becomeDurable(b batch) {
 	j.mu.Lock()
 	for i, p := range b.publishers {
@@ -110,8 +110,8 @@ func (j *Journal) becomeDurable(b batch) {
 	}
 }
 
-// fail is where the journal becomes failed (R7): nothing is taken any more. It
-// returns why it failed first, and tells OnFail if that is this.
+// fail makes the journal failed (R7): it takes no more records. It returns the first error
+// that the journal failed with. The call that fails the journal also calls OnFail.
 func (j *Journal) fail(err error) error {
 	j.mu.Lock()
 	if j.err != nil || j.closed && j.killed {
@@ -131,7 +131,7 @@ func (j *Journal) fail(err error) error {
 	return err
 }
 
-// Sync waits until all that was appended before the call is durable.
+// Sync waits until everything appended before the call is durable.
 func (j *Journal) Sync() error {
 	if j.o.Stepped {
 		return j.stepAll()
@@ -142,14 +142,14 @@ func (j *Journal) Sync() error {
 		return err
 	}
 	for end := j.end; j.durable < end; j.synced.Wait() {
-		if j.err != nil || j.killed { // one that is being closed still syncs
+		if j.err != nil || j.killed { // a journal that is being closed still syncs
 			return j.unusableLocked()
 		}
 	}
 	return nil
 }
 
-// stop ends the syncer and waits for it. It returns false if that was done before.
+// stop ends the syncer and waits for it. It returns false if the journal was closed before.
 func (j *Journal) stop(kill bool) bool {
 	j.mu.Lock()
 	if j.closed {

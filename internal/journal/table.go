@@ -20,7 +20,7 @@ const (
 	contentsLeast  = 32 << 20              // newest bytes of the log whose contents are known after Open
 )
 
-// A publisher is what the journal knows of one.
+// A publisher is the table's entry of a publisher.
 type publisher struct {
 	id      uint64
 	check   bookmark.Check // zero: not known
@@ -31,36 +31,37 @@ type publisher struct {
 	presence
 	tombstones []Tombstoned
 	holes      []hole // in order
-	settled    bool   // has made use of the decree
+	settled    bool   // it has used the decree
 
-	topics        []topicMark // of its messages
-	removedTopics []topicMark // of those up to removed
+	topics        []topicMark // of all its messages
+	removedTopics []topicMark // of its messages up to removed
 
 	ring  ring
-	place *list.Element // in the order of rings; nil: it has none
+	place *list.Element // in the order of rings; nil: no ring
 
 	noted
 	dirty bool // have may be above durable
 
 	running
-	diverged uint64 // the first number that is not proven equal on all instances; 0: it has not diverged
+	diverged uint64 // first sequence that is not proven equal on all instances; 0: the publisher has not diverged
 }
 
-// presence is how long a publisher has been away, by the group's clock (R10).
+// presence says how long a publisher has been away, by the group's clock (R10).
 type presence struct {
-	seen     uint64 // at the last record, or at Seen
-	closed   uint64 // up to here nothing was left of it on any instance
-	closedAt uint64 // when that was found
+	seen     uint64 // clock at its last record, or at Seen
+	closed   uint64 // no instance has anything of it up to this sequence
+	closedAt uint64 // clock when it was found closed
 }
 
 // running are the running CRCs of a publisher (R11).
 type running struct {
 	crc        uint32 // at have
-	crcUnknown bool   // it leaves out what a marker stands for whose CRC nobody knew
+	crcUnknown bool   // crc lacks the messages of a marker whose CRC nobody knew
 	removedCRC uint32 // at removed
 }
 
-// noted are the numbers of the ones that a publisher was last noted in.
+// noted are the numbers of the segment and of the two open stretches that a publisher was
+// last added to.
 type noted struct{ segment, stretch, outlined uint32 }
 
 func (p *publisher) state() State {
@@ -74,51 +75,50 @@ func (p *publisher) state() State {
 	return s
 }
 
-// state adds to it what depends on the table.
+// state returns the state of p with the fields that depend on the table.
 func (t *table) state(p *publisher) State {
 	s := p.state()
 	s.Closing, s.Closed, s.Leaving = t.closes(p), p.closed, t.leaves(p)
 	return s
 }
 
-// groupNotes are what the journal knows of its group.
+// groupNotes are the journal's notes about its group.
 type groupNotes struct {
-	peers    []Peer // that are remembered, by name
+	peers    []Peer // the remembered peers, ordered by name
 	cluster  Cluster
 	decree   decreed
 	closing  Closing
-	clockAge int64 // age of the log when the group's clock has risen last
+	clockAge int64 // age of the log when the group's clock rose last
 }
 
-// A table is what the journal's records amount to. It is made of them by
-// apply alone, live and when the journal is opened, and it is the log's Owner:
-// its snapshot stands at the head of each segment. It isn't safe for
-// concurrent use.
+// A table is the state that the journal's records add up to. Only apply and applyChange
+// build it, live and when the journal is opened. It is the log's Owner: its snapshot is the
+// head of each segment. It is not safe for concurrent use.
 type table struct {
 	carried func(topic []byte) bool
 
 	byID    map[uint64]*publisher
-	all     []*publisher // see sorted
-	ordered int          // so many of all are by id; the others are new
+	all     []*publisher // in the order of sorted, once that was called
+	ordered int          // the first so many of all are ordered by id; the others are new
 	rings   rings
 	topics  topicNames
 
-	lastTime  int64        // of the newest record; time never goes back
-	age       int64        // of the log, as last noted: for how long it was open, microseconds
-	keptAge   int64        // up to where the log says so
-	clock     func() int64 // the age now; nil while the log is opened
+	lastTime  int64        // of the newest record; it never goes back
+	age       int64        // of the log at the newest note, microseconds
+	keptAge   int64        // age that the log has a note of
+	clock     func() int64 // returns the age now; nil while the log is being opened
 	intervals []Interval
 	groupNotes
 
-	// What is noted for the summary of the segment that is being written.
-	segment        uint32 // its number, from 1, in this table's life
+	// For the summary of the segment that is being written.
+	segment        uint32 // number of the segment in this table's life, from 1
 	inSegment      []*publisher
-	segFrom, segTo int64    // first and last time, 0: no records
-	segLast        Position // behind the last record, 0: no records
+	segFrom, segTo int64    // first and last time; 0: no records
+	segLast        Position // behind the last record; 0: no records
 
 	stretches stretches
 
-	scratch Record // of Recover
+	scratch Record // buffer of Recover
 }
 
 func newTable(carried func(topic []byte) bool) *table {
@@ -146,7 +146,7 @@ func (t *table) nextSegment() {
 	t.segFrom, t.segTo, t.segLast = 0, 0, 0
 }
 
-// publisher returns a publisher, a new one if it is unknown.
+// publisher returns the entry of a publisher, and adds one if it is unknown.
 func (t *table) publisher(id uint64) *publisher {
 	if p := t.byID[id]; p != nil {
 		return p
@@ -157,10 +157,10 @@ func (t *table) publisher(id uint64) *publisher {
 	return p
 }
 
-// noPublisher stands for one of which nothing is known. Nobody changes it.
+// noPublisher stands for an unknown publisher. Nobody changes it.
 var noPublisher publisher
 
-// of returns what is known of a publisher, to be read only.
+// of returns the entry of a publisher, or noPublisher. The caller must not change it.
 func (t *table) of(id uint64) *publisher {
 	if p := t.byID[id]; p != nil {
 		return p
@@ -168,8 +168,8 @@ func (t *table) of(id uint64) *publisher {
 	return &noPublisher
 }
 
-// sorted returns the publishers by id. New ones are put in their places here, since
-// to do it one by one takes the square of their number.
+// sorted returns the publishers ordered by id. It merges all new publishers at once,
+// because inserting them one by one takes quadratic time.
 func (t *table) sorted() []*publisher {
 	fresh := slices.Clone(t.all[t.ordered:])
 	slices.SortFunc(fresh, byID)
@@ -184,7 +184,8 @@ func (t *table) sorted() []*publisher {
 	return t.all
 }
 
-// find returns where a publisher stands in sorted, or would.
+// find returns the index of a publisher in sorted, or the index at which it would be
+// inserted.
 func (t *table) find(id uint64) (at int, found bool) {
 	return slices.BinarySearchFunc(t.sorted(), id, func(p *publisher, id uint64) int { return cmp.Compare(p.id, id) })
 }
@@ -207,7 +208,7 @@ func (t *table) remove(ids []uint64) {
 	}
 }
 
-// verdict is what admission says of a record (R1, R11) with that sum.
+// verdict returns the answer of admission (R1, R11) to a record with that sum.
 func (t *table) verdict(r *Record, sum uint32) Verdict {
 	p := t.of(r.Publisher)
 	if bookmark.Mistaken(p.check, r.Check) {
@@ -229,9 +230,9 @@ func (t *table) verdict(r *Record, sum uint32) Verdict {
 	return Differs
 }
 
-// settleCheck takes the check out of a record that is about to be written, if the
-// publisher's is known, and puts it into the bytes of one whose publisher is not. What
-// came over a link is written as it came.
+// settleCheck prepares the check of a record that is about to be written. If the
+// publisher's check is known, the record loses its check; otherwise the check goes into the
+// bytes of the record. A record that came over a link with its check is written unchanged.
 func (t *table) settleCheck(r *Record) {
 	if r.Check == (bookmark.Check{}) || r.Raw != nil && record.Introduced(r.Raw) {
 		return
@@ -244,8 +245,8 @@ func (t *table) settleCheck(r *Record) {
 	}
 }
 
-// apply adds a record that stands in the log and has that sum. A record that
-// is already part of a head is noted for the summary only.
+// apply adds a record of the log that has that sum. A record that the head already includes
+// is noted for the summary only.
 func (t *table) apply(r *Record, sum uint32) *publisher {
 	p := t.publisher(r.Publisher)
 	t.note(p, Position(r.Position), Position(r.Next), r.Time)
@@ -271,7 +272,8 @@ func (t *table) apply(r *Record, sum uint32) *publisher {
 	case Gone:
 		p.gone(hole{from: had + 1, to: r.Sequence, cause: r.Cause})
 		p.mark(topicMark{anyTopic, r.Sequence})
-		// Of what was let go before anyone had anything, nobody has a CRC.
+		// Messages that were let go before any instance had anything are in no CRC: 0 is
+		// right for them.
 		p.crc, p.crcUnknown = r.RunningCRC, r.RunningCRC == 0 && (r.Cause != LetGo || had > 0)
 		if len(r.Reason) > 0 {
 			p.refuse(had, r.Sequence, r.Reason)
@@ -281,7 +283,7 @@ func (t *table) apply(r *Record, sum uint32) *publisher {
 	return p
 }
 
-// note keeps for the segment's summary that a record of p was taken.
+// note notes for the summary of the segment that a record of p was taken.
 func (t *table) note(p *publisher, at, behind Position, time int64) {
 	if p.segment != t.segment {
 		p.segment = t.segment
@@ -296,35 +298,36 @@ func (t *table) note(p *publisher, at, behind Position, time int64) {
 	t.segLast = behind
 }
 
-// refuse remembers that what is above after, up to last, was refused: the newest of it.
+// refuse remembers that the sequences above after, up to last, were refused. It keeps the
+// newest.
 func (p *publisher) refuse(after, last uint64, reason []byte) {
 	reason = reason[:min(len(reason), reasonMost)]
 	var kept string
 	if n := len(p.tombstones); n > 0 && p.tombstones[n-1].Reason == string(reason) {
-		kept = p.tombstones[n-1].Reason // the same memory: reasons repeat
+		kept = p.tombstones[n-1].Reason // reasons repeat and share memory
 	} else {
 		kept = string(reason)
 	}
 	for s := max(after, last-min(last, tombstonesMost)); s < last; s++ {
 		p.tombstones = append(p.tombstones, Tombstoned{Sequence: s + 1, Reason: kept})
-		if len(p.tombstones) >= 2*tombstonesMost { // not at each one: moving them costs
+		if len(p.tombstones) >= 2*tombstonesMost { // many at a time, because moving the others costs
 			p.tombstones = slices.Delete(p.tombstones, 0, len(p.tombstones)-tombstonesMost)
 		}
 	}
 }
 
-// refused returns the tombstones that are remembered, in order.
+// refused returns the remembered tombstones, in order.
 func (p *publisher) refused() []Tombstoned {
 	return p.tombstones[max(0, len(p.tombstones)-tombstonesMost):]
 }
 
-// lowFloor reports whether the floor doesn't say all that stood before the
-// oldest segment. A publisher that was forgotten meanwhile and came back with
-// lower numbers looks the same.
+// lowFloor reports whether the floor is below the messages that stood before the oldest
+// segment. A publisher that was forgotten meanwhile and came back with lower numbers looks
+// the same.
 func (p *publisher) lowFloor() bool { return p.floor < min(p.removed, p.have) }
 
-// applyFloors raises floors. A floor is never above have: what a publisher is
-// known for does not fall with what is removed.
+// applyFloors raises floors. A floor is never above have, because removing messages does
+// not lower have(p).
 func (t *table) applyFloors(floors []bookmark.Bookmark) {
 	for _, f := range floors {
 		if p := t.byID[f.Publisher]; p != nil {
@@ -333,7 +336,7 @@ func (t *table) applyFloors(floors []bookmark.Bookmark) {
 	}
 }
 
-// applyInterval adds an interval or what became of it.
+// applyInterval adds an interval, or replaces it by its newer state.
 func (t *table) applyInterval(i Interval) {
 	at := slices.IndexFunc(t.intervals, func(had Interval) bool {
 		return had.Destination == i.Destination && had.Begin.Equal(i.Begin)
@@ -354,14 +357,14 @@ func (t *table) applyInterval(i Interval) {
 	}
 }
 
-// summary returns what the segment that is being written holds so far.
+// summary returns the summary so far of the segment that is being written.
 func (t *table) summary() summary {
 	s := t.summaryInOrderOfArrival()
 	slices.SortFunc(s.highest, byPublisher)
 	return s
 }
 
-// summaryInOrderOfArrival is a summary whose publishers are still to be sorted.
+// summaryInOrderOfArrival is summary without sorting the publishers.
 func (t *table) summaryInOrderOfArrival() summary {
 	s := summary{from: t.segFrom, to: t.segTo, age: t.age, last: t.segLast, highest: make([]bookmark.Bookmark, 0, len(t.inSegment))}
 	for _, p := range t.inSegment {

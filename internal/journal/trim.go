@@ -9,24 +9,24 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// A Retention says what Trim may remove. Zero fields don't bound.
+// A Retention bounds the journal for Trim. A zero field is no bound.
 type Retention struct {
-	Age   time.Duration // older than this, counted while the journal is open, by the monotonic clock
-	Bytes int64         // beyond this size of the journal
-	Doubt bool          // nothing goes by age for now
-	Need  int64         // the oldest, whatever their age, until so many bytes are free again
-	// Held reports whether a segment must stay although age or size would
-	// remove it; highest is the highest sequence of each publisher in it. Nil: none.
+	Age   time.Duration // segments older than this go; counted while the journal is open, by the monotonic clock
+	Bytes int64         // segments go while the journal is larger than this
+	Doubt bool          // no segment goes by age for now
+	Need  int64         // segments go, whatever their age, until so many bytes are free again
+	// Held reports whether a segment must stay although a bound would remove it. highest
+	// has the highest sequence of each publisher in the segment. Nil: no segment must stay.
 	Held func(highest bookmark.Vector) bool
-	// Agree returns those of the publishers, each with its have, that the group
-	// agrees to forget, and those of which no instance has anything up to there. It
-	// is called each time, perhaps with none. Nil: nobody is to be asked.
+	// Agree gets the closing publishers, each with its have. It returns those that the
+	// group agrees to forget, and those of which no instance has anything up to that have.
+	// Trim may call it with no publishers. Nil: there is no group to ask.
 	Agree func(closing []bookmark.Bookmark) (agreed, closed []bookmark.Bookmark)
 }
 
-// Trim removes whole segments from the old end, never the last one. Floors are
-// durable before a segment goes. It returns how many went. While the journal
-// is damaged nothing is removed.
+// Trim removes whole segments, the oldest first, and never the last one. The floors are
+// durable before a segment goes. Trim returns the number of removed segments. While the
+// journal is damaged it removes nothing.
 func (j *Journal) Trim(r Retention) (segments int, err error) {
 	j.trimmer <- struct{}{}
 	defer func() { <-j.trimmer }()
@@ -63,10 +63,10 @@ func (j *Journal) Trim(r Retention) (segments int, err error) {
 	return n, err
 }
 
-// A moment is one by the age of the log and by the wall clock, microseconds.
+// A moment is a time by the age of the log and by the wall clock, in microseconds.
 type moment struct{ age, wall int64 }
 
-// expendable returns how many segments, from the oldest, retention removes.
+// expendable returns how many of the oldest segments retention removes.
 func expendable(segs []segment, size int64, durable Position, now moment, r Retention) int {
 	for i, s := range segs[:len(segs)-1] {
 		old := s.old(now.age, now.wall, r.Age)
@@ -83,7 +83,7 @@ func expendable(segs []segment, size int64, durable Position, now moment, r Rete
 	return len(segs) - 1
 }
 
-// floorsOf returns the floors that are left by segments, by publisher.
+// floorsOf returns the floors that the removal of segments leaves, ordered by publisher.
 func floorsOf(segs []segment) []bookmark.Bookmark {
 	highest := make(bookmark.Vector)
 	for _, s := range segs {
@@ -98,10 +98,10 @@ func floorsOf(segs []segment) []bookmark.Bookmark {
 	return floors
 }
 
-// removeSegments makes the floors durable and lets the segments go.
+// removeSegments makes the floors durable and then removes the segments.
 func (j *Journal) removeSegments(segs []segment) error {
 	first := segs[len(segs)-1].end
-	j.learnRemoved(first) // before the floors: where these are above, removal was elsewhere
+	j.learnRemoved(first) // before the floors rise: a floor above removed means removal elsewhere
 	for floors := range slices.Chunk(floorsOf(segs), floorsPerRecord) {
 		if err := j.appendChange(change{kind: stateFloors, list: floors}); err != nil {
 			return err
@@ -124,9 +124,9 @@ func (j *Journal) removeSegments(segs []segment) error {
 	return j.log.Trim(first)
 }
 
-// learnRemoved reads how far each publisher was where the segment at first
-// begins, which is the oldest from now on: what is removed of it, on which topics
-// (R9), and the running CRC there, with which a link says that this is gone (R11).
+// learnRemoved reads the state of each publisher at the start of the segment at first,
+// which is the oldest one from now on. That is the highest removed sequence with its topics
+// (R9), and the running CRC there, which a link sends with its gone marker (R11).
 func (j *Journal) learnRemoved(first Position) {
 	before := newTable(nil)
 	head, err := j.log.Head(first)
@@ -134,7 +134,8 @@ func (j *Journal) learnRemoved(first Position) {
 		err = before.RecoverHead(head)
 	}
 	if err != nil {
-		// Who reads there will be told; here it costs a comparison.
+		// A reader of that segment will get the error. Here the loss is a comparison of
+		// CRCs.
 		j.o.Log.Warn("journal: running CRCs of what was removed are not known", "err", err)
 		return
 	}
@@ -147,8 +148,8 @@ func (j *Journal) learnRemoved(first Position) {
 	}
 }
 
-// forgetIntervals lets go of the degraded intervals that ended at or before
-// the newest record that was removed.
+// forgetIntervals removes the degraded intervals that ended at or before the newest removed
+// record.
 func (t *table) forgetIntervals(before int64) {
 	t.intervals = slices.DeleteFunc(t.intervals, func(i Interval) bool {
 		return !i.End.IsZero() && i.End.UnixMicro() <= before

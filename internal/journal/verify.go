@@ -7,7 +7,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 )
 
-// before compares what a head says with the records before it.
+// before compares a head with the records before it.
 func (i *inspector) before(have bookmark.Vector) {
 	switch {
 	case i.found.Segments == 1 || maps.Equal(have, i.found.Have):
@@ -23,7 +23,7 @@ func (i *inspector) before(have bookmark.Vector) {
 	}
 }
 
-// missing names what a damaged place has taken of a publisher.
+// missing describes the sequences of a publisher that a damaged place has taken.
 func missing(publisher, had, upTo uint64) error {
 	if upTo == had+1 {
 		return fmt.Errorf("publisher %d: %d is missing at a damaged place", publisher, upTo)
@@ -31,7 +31,7 @@ func missing(publisher, had, upTo uint64) error {
 	return fmt.Errorf("publisher %d: %d to %d are missing at a damaged place", publisher, had+1, upTo)
 }
 
-// check checks one record against what stands before it.
+// check compares a record with the records before it.
 func (i *inspector) check(r *Record) {
 	have := i.found.Have[r.Publisher]
 	verdict := admit(have, r.Prev, r.Sequence)
