@@ -1,5 +1,5 @@
-// Package bookmark holds the identity of a message, (publisher, sequence),
-// its text on the wire, and the version vector that says what has been seen.
+// Package bookmark has the identity of a message, (publisher, sequence), its text on the
+// wire, and the version vector, which says which messages a reader has seen.
 package bookmark
 
 import (
@@ -11,22 +11,22 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// MaxSequence is the highest sequence that there is. A number above it that comes
-// from outside is refused, so that sums can't overflow.
+// MaxSequence is the highest sequence. A higher number from outside is refused, so that
+// sums cannot overflow.
 const MaxSequence = 1<<63 - 1
 
 // InRange reports whether a number from outside is at most MaxSequence.
 func InRange(n uint64) bool { return n <= MaxSequence || mut.On(mut.R1AnyNumber) }
 
-// A Bookmark names one message. It is the same on every instance.
-// Sequences start at 1; the zero Bookmark names nothing.
+// A Bookmark names one message. It is the same on every instance. Sequences start at 1; the
+// zero Bookmark names no message.
 type Bookmark struct {
 	Publisher uint64
 	Sequence  uint64
 }
 
-// Parse parses "publisher|sequence|", both decimal. The last bar may be
-// missing, as some clients leave it out.
+// Parse parses "publisher|sequence|", both decimal. The last bar may be missing, because
+// some clients leave it out.
 func Parse(text []byte) (Bookmark, error) {
 	pub, rest, found := bytes.Cut(text, []byte("|"))
 	if !found {
@@ -61,12 +61,12 @@ func (b Bookmark) AppendText(dst []byte) []byte {
 // String returns "publisher|sequence|".
 func (b Bookmark) String() string { return string(b.AppendText(nil)) }
 
-// IsZero reports whether b names nothing.
+// IsZero reports whether b names no message.
 func (b Bookmark) IsZero() bool { return b == Bookmark{} }
 
-// A SyntaxError says which text is not what it should be.
+// A SyntaxError reports a text that cannot be parsed.
 type SyntaxError struct {
-	Text   string // cut after its first 64 bytes
+	Text   string // cut after the first 64 bytes
 	Reason string
 }
 
@@ -74,8 +74,7 @@ func (e *SyntaxError) Error() string {
 	return "bookmark: " + strconv.Quote(e.Text) + ": " + e.Reason
 }
 
-// ErrRange is returned for a range of bookmarks, "(from:to)", which this
-// server does not offer.
+// ErrRange reports a range of bookmarks, "(from:to)", which this server does not offer.
 var ErrRange = errors.New("bookmark: ranges are not offered")
 
 func syntaxError(text []byte, reason string) error {

@@ -5,42 +5,43 @@ import (
 	"time"
 )
 
-// A StartKind is a way to say where a subscription begins.
+// A StartKind is a way to specify the start of a subscription.
 type StartKind uint8
 
-// The kinds. Most recent is not among them: a client resolves it before it asks.
+// The kinds. "Most recent" is not among them: a client resolves it before it subscribes.
 const (
 	Epoch     StartKind = iota // the start of the log
 	Now                        // no replay
-	List                       // behind the bookmark of the list that is earliest in the log; by vector: see R9
+	List                       // behind the listed bookmark that is earliest in the log; by vector: see R9
 	Timestamp                  // after a time
 )
 
-// The texts of the protocol for the kinds that have no value of their own.
+// The protocol's texts for the kinds that have no value of their own.
 const (
 	EpochText = "0"
 	NowText   = "0|1|"
 
-	// ResumeText is a list that covers nothing: that of a place in which nothing was
-	// received. EpochText would begin a new one, behind what retention has removed.
+	// ResumeText is a list that covers no message. It stands for a place in which nothing
+	// was received. EpochText would begin a new place, behind the messages that retention
+	// has removed.
 	ResumeText = "0|0|"
 )
 
-// No log is older than this. Times before it are taken for it, so that a
-// time that was asked for is never the zero Time.
+// oldest is the earliest time of a Start: no log is older. An earlier time becomes oldest,
+// so that a requested time is never the zero Time.
 var oldest = time.Unix(0, 0).UTC()
 
-// A Start is where a bookmark subscription begins.
+// A Start is the point where a bookmark subscription begins.
 type Start struct {
 	Kind StartKind
 	List []Bookmark // of kind List, never empty
-	Time time.Time  // of kind Timestamp; of kind List the earliest time that was listed too, or zero
+	Time time.Time  // of kind Timestamp; of kind List the earliest time in the list, or zero
 }
 
-// ParseStart parses the bm field of a subscription: "0", "0|1|", bookmarks,
-// times, and lists of these. In a list the earliest counts, except by vector, where
-// each publisher's highest bookmark counts (R9): "0" makes the whole Epoch, and "0|1|" beside anything else says nothing. For a range the
-// error is ErrRange, otherwise a *SyntaxError.
+// ParseStart parses the bm field of a subscription: "0", "0|1|", bookmarks, times, and
+// lists of these. In a list the earliest entry counts; by vector the highest bookmark of
+// each publisher counts (R9). "0" anywhere in the list makes it an Epoch. "0|1|" beside
+// another entry has no effect. The error is ErrRange for a range, otherwise a *SyntaxError.
 func ParseStart(text []byte) (Start, error) {
 	text = bytes.TrimSpace(text)
 	if len(text) > 0 && (text[0] == '(' || text[0] == '[') {
@@ -71,7 +72,7 @@ func ParseStart(text []byte) (Start, error) {
 	return s, nil
 }
 
-// add takes one item other than "0" into s.
+// add adds an item other than "0" to s.
 func (s *Start) add(item []byte) error {
 	if isTime(item) {
 		t, err := ParseTime(item)

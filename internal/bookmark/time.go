@@ -2,16 +2,17 @@ package bookmark
 
 import "time"
 
-const secondsLayout = "20060102T150405" // what a time has at least
+const secondsLayout = "20060102T150405" // the least that a time must have
 
-// The years that have four digits, in microseconds since the Unix epoch.
+// The first and last time whose year has four digits, in microseconds since the Unix epoch.
 var (
 	firstTime = time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro()
 	lastTime  = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro() - 1
 )
 
-// AppendTime appends t in UTC as YYYYMMDDTHHMMSS.ffffffZ. What has no year of four digits
-// becomes the nearest that has. It is several times as fast as [time.Time.AppendFormat].
+// AppendTime appends t in UTC as YYYYMMDDTHHMMSS.ffffffZ. A time whose year has not four
+// digits becomes the nearest one whose year has. AppendTime is several times as fast as
+// [time.Time.AppendFormat].
 func AppendTime(dst []byte, t time.Time) []byte {
 	t = time.UnixMicro(min(max(t.UnixMicro(), firstTime), lastTime)).UTC()
 	year, month, day := t.Date()
@@ -26,11 +27,11 @@ func AppendTime(dst []byte, t time.Time) []byte {
 // appendPair appends two digits.
 func appendPair(dst []byte, n int) []byte { return append(dst, byte('0'+n/10), byte('0'+n%10)) }
 
-// isTime tells a time from a bookmark, which begins with digits as well.
+// isTime tells a time from a bookmark, which also begins with digits.
 func isTime(text []byte) bool { return len(text) > 8 && text[8] == 'T' }
 
-// ParseTime parses YYYYMMDDTHHMMSS with an optional fraction and an optional
-// Z. It is always UTC; other zones are a *SyntaxError. It doesn't allocate.
+// ParseTime parses YYYYMMDDTHHMMSS with an optional fraction and an optional Z. The time is
+// always UTC; another zone is a *SyntaxError. ParseTime does not allocate.
 func ParseTime(text []byte) (time.Time, error) {
 	if len(text) < len(secondsLayout) || !isTime(text) {
 		return time.Time{}, syntaxError(text, "not a time of the form "+secondsLayout)
@@ -48,8 +49,8 @@ func ParseTime(text []byte) (time.Time, error) {
 	return t, nil
 }
 
-// parseFraction parses what stands behind the seconds: ".f…", "Z", both or
-// neither. Digits beyond nanoseconds are dropped.
+// parseFraction parses the text behind the seconds: ".f…", "Z", both or neither. Digits
+// beyond nanoseconds are dropped.
 func parseFraction(text []byte) (nanos int, ok bool) {
 	if n := len(text); n > 0 && text[n-1] == 'Z' {
 		text = text[:n-1]

@@ -7,14 +7,14 @@ import (
 	"slices"
 )
 
-// A Vector says for each publisher the highest sequence that has been seen;
-// an absent publisher is at 0. It isn't safe for concurrent use.
+// A Vector is the highest sequence that has been seen of each publisher. A missing
+// publisher counts as 0. It is not safe for concurrent use.
 type Vector map[uint64]uint64
 
 // Covers reports whether b has been seen.
 func (v Vector) Covers(b Bookmark) bool { return b.Sequence <= v[b.Publisher] }
 
-// Merge raises v to cover what w covers. v must not be nil.
+// Merge raises v to cover every message that w covers. v must not be nil.
 func (v Vector) Merge(w Vector) {
 	for pub, seq := range w {
 		v.Raise(Bookmark{pub, seq})
@@ -28,7 +28,7 @@ func (v Vector) Raise(b Bookmark) {
 	}
 }
 
-// Reach takes b's publisher out of v, which is a goal, if b covers what v has of it.
+// Reach is for a v that is a goal: it removes the publisher of b if b has reached v there.
 func (v Vector) Reach(b Bookmark) {
 	if s, ok := v[b.Publisher]; ok && s <= b.Sequence {
 		delete(v, b.Publisher)
@@ -54,13 +54,13 @@ func (v Vector) Clone() Vector {
 	return maps.Clone(v)
 }
 
-// Publishers returns v's publishers in ascending order, so that a loop over
-// them does the same each time.
+// Publishers returns the publishers of v in ascending order, so that a loop over them does
+// the same each time.
 func (v Vector) Publishers() []uint64 { return slices.Sorted(maps.Keys(v)) }
 
-// AppendText appends v as a list of bookmarks, "p|s|,p|s|", by ascending
-// publisher. Publishers at 0 are left out; a vector that covers nothing is
-// "0", which is also how the protocol says the start of the log.
+// AppendText appends v as a list of bookmarks, "p|s|,p|s|", in ascending order of
+// publishers. Publishers at 0 are left out. A vector that covers nothing is "0", which is
+// also the protocol's text for the start of the log.
 func (v Vector) AppendText(dst []byte) []byte {
 	list := make([]Bookmark, 0, len(v))
 	for pub, seq := range v {
@@ -72,7 +72,7 @@ func (v Vector) AppendText(dst []byte) []byte {
 		return append(dst, EpochText...)
 	}
 	slices.SortFunc(list, func(a, b Bookmark) int { return cmp.Compare(a.Publisher, b.Publisher) })
-	const usual = 20 + len("||,") + 3 // bytes of an entry
+	const usual = 20 + len("||,") + 3 // typical bytes of an entry
 	dst = slices.Grow(dst, usual*len(list))
 	for i, b := range list {
 		if i > 0 {
@@ -86,8 +86,8 @@ func (v Vector) AppendText(dst []byte) []byte {
 // String returns the text of AppendText.
 func (v Vector) String() string { return string(v.AppendText(nil)) }
 
-// ParseVector parses a list of bookmarks. "0" and "" are the empty vector,
-// which isn't nil; of two bookmarks of one publisher the higher counts.
+// ParseVector parses a list of bookmarks. "0" and "" are the empty vector, which is not
+// nil. Of two bookmarks of one publisher the higher counts.
 func ParseVector(text []byte) (Vector, error) {
 	v := Vector{}
 	text = bytes.TrimSpace(text)

@@ -1,12 +1,12 @@
-// Package crc sums numbers and bytes by CRC-32C, in steps that continue
-// one another: what they return is what one sum of all the bytes would be.
+// Package crc computes CRC-32C sums over numbers and bytes in steps. Each step continues
+// the sum of the step before, and the result is the sum of all the bytes together.
 package crc
 
 import "hash/crc32"
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// shifted has, at [n][b], what byte b with n zero bytes behind it adds to a sum.
+// shifted[n][b] is the contribution of byte b to a sum when n zero bytes follow it.
 var shifted = func() (t [4][256]uint32) {
 	t[0] = *castagnoli
 	for n := 1; n < len(t); n++ {
@@ -20,8 +20,8 @@ var shifted = func() (t [4][256]uint32) {
 // Bytes continues sum with b.
 func Bytes(sum uint32, b []byte) uint32 { return crc32.Update(sum, castagnoli, b) }
 
-// Number8, Number32 and Number64 continue sum with the bytes of v in little
-// endian order, which need not be anywhere for that.
+// Number8, Number32 and Number64 continue sum with the bytes of v in little-endian order,
+// without writing them to memory.
 func Number8(sum uint32, v uint8) uint32 {
 	sum = ^sum
 	return ^(castagnoli[byte(sum)^v] ^ sum>>8)

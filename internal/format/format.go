@@ -1,16 +1,15 @@
-// Package format has the one error about a file that a later version of this
-// module has written: a journal, a publish store, a bookmark store or a
-// database. Such a file is whole, so whoever finds it refuses it before
-// anything is changed (client/GUARANTEES.md R8).
+// Package format has the error for a file of a later version of this module: a journal, a
+// publish store, a bookmark store or a database. Such a file is not damaged. A program that
+// finds one refuses it before it changes anything (client/GUARANTEES.md R8).
 package format
 
 import "fmt"
 
-// A VersionError says that a file has a format this program does not read.
+// A VersionError reports a file whose format this program does not read.
 type VersionError struct {
-	File  string // or a part of one
+	File  string // the file, or a part of it
 	Found uint64
-	Known uint64 // the latest that this program reads
+	Known uint64 // the latest version that this program reads
 }
 
 func (e *VersionError) Error() string {

@@ -1,14 +1,14 @@
-// Package intern makes strings of bytes, the same one for what was seen
-// before, which then takes no memory.
+// Package intern converts bytes to strings. For bytes that it has seen before it returns
+// the same string, which takes no new memory.
 package intern
 
 const (
-	maxTexts = 1024 // remembered; beyond it a Texts begins anew
-	maxText  = 256  // bytes of one that is remembered
+	maxTexts = 1024 // remembered; beyond it a Texts begins again
+	maxText  = 256  // bytes of the longest remembered string
 )
 
-// Texts are those seen last. The zero value has seen none. It isn't safe for
-// concurrent use.
+// Texts remembers the strings that it returned last. The zero value remembers none. It is
+// not safe for concurrent use.
 type Texts struct{ known map[string]string }
 
 // Of returns the bytes as a string.

@@ -19,7 +19,8 @@ type hole struct {
 
 // gone notes the sequences that a gone marker stands for. They become a hole, and the floor
 // stays: it says that retention has removed everything up to it here. But removed messages
-// raise the floor if nothing is between it and them.
+// raise the floor if nothing is between it and them. The cause Closed counts as Removed,
+// and if the marker begins at 1 the publisher is closed at its end.
 func (p *publisher) gone(h hole) {
 	if h.cause == Closed {
 		if h.cause = Removed; h.from == 1 {

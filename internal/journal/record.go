@@ -8,7 +8,7 @@ import (
 // A Position is a place in the journal of one instance. It never leaves that instance.
 type Position = seglog.Position
 
-// The records of a journal are those of any ledger.
+// The journal uses the records of package ledger.
 type (
 	Kind       = ledger.Kind
 	Record     = ledger.Record

@@ -113,7 +113,7 @@ func (j *Journal) learnContents() error {
 		i--
 	}
 	if i == len(segs)-1 {
-		return nil // the last segment is long enough, and Open has replayed it
+		return nil // Open has just replayed all of these records
 	}
 	from, replayed := segs[i].First, segs[len(segs)-1].First
 	if len(segs[i].Summary) > 0 && j.end-from > contentsLeast {

@@ -30,8 +30,8 @@ func (b *AppendBatch) Standing(r *Record, search bool) (Standing, error) {
 }
 
 // remembered returns the table's knowledge of a number. known is false if the log may have
-// more: for numbers above the floor, also in a hole, since of many holes some have become
-// one.
+// more. That is so above the floor, and there even in a hole, because the oldest holes may
+// have become one.
 func (j *Journal) remembered(publisher, sequence uint64, sum uint32) (s Standing, known bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()

@@ -90,8 +90,7 @@ func (b batch) clone() batch {
 	return b
 }
 
-// becomeDurable raises durable to the end of a batch: to have as it was when the fsync
-// began.
+// becomeDurable raises durable to the state that a batch had when its fsync began.
 func (j *Journal) becomeDurable(b batch) {
 	j.mu.Lock()
 	for i, p := range b.publishers {

@@ -1,14 +1,14 @@
-// Package pace bounds how often something happens.
+// Package pace limits how often an event may happen.
 package pace
 
 import "time"
 
-// A Pace lets something happen once in each interval, and as often at once as it did
-// not happen in the time of a burst. The zero value is usable. It isn't safe for
-// concurrent use.
+// A Pace allows an event once in each interval. Unused intervals are saved up, for a burst
+// at most: then several events may happen at once. The zero value is usable. It is not safe
+// for concurrent use.
 type Pace struct{ next time.Time }
 
-// Take reports whether it may happen now.
+// Take reports whether the event may happen now, and counts it if so.
 func (p *Pace) Take(now time.Time, interval, burst time.Duration) bool {
 	if earliest := now.Add(-burst); p.next.Before(earliest) {
 		p.next = earliest

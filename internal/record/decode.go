@@ -9,8 +9,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// Parse reads the bytes of a record into r, whose slices share raw's memory. Position,
-// Next and Time become 0. It does not look whether the content is sound.
+// Parse reads the bytes of a record into r, whose slices share the memory of raw. Position,
+// Next and Time become 0. Parse does not check the sum of the content, see Sound.
 func Parse(raw []byte, r *Record) error {
 	if len(raw) < headerLen {
 		return fmt.Errorf("%w: %d bytes", ErrMalformed, len(raw))
@@ -28,7 +28,7 @@ func Parse(raw []byte, r *Record) error {
 		return fmt.Errorf("%w: a header of %d bytes in %d", ErrMalformed, length, len(raw))
 	}
 	f := Fields{Rest: raw[headerLen:length]}
-	if flags := raw[1]; flags != 0 { // seldom
+	if flags := raw[1]; flags != 0 { // rare
 		r.parseFields(&f, flags)
 	}
 	if f.Bad || len(f.Rest) > 0 {
@@ -43,7 +43,7 @@ func Parse(raw []byte, r *Record) error {
 	return nil
 }
 
-// parseFields reads what the flags of the header announce.
+// parseFields reads the fields that the flags of the header announce.
 func (r *Record) parseFields(f *Fields, flags byte) {
 	if flags&hasPrev != 0 {
 		r.Prev = f.Uint64()
@@ -70,7 +70,7 @@ func (r *Record) parseFields(f *Fields, flags byte) {
 	f.Bad = f.Bad || flags >= 2*hasUser
 }
 
-// parseContent reads the content, and reports whether it is one.
+// parseContent reads the content. It returns false if the bytes are not a valid content.
 func (r *Record) parseContent(content []byte) bool {
 	if !r.Kind.hasContent() {
 		return len(content) == 0 && r.Sum == 0
@@ -101,7 +101,7 @@ func (r *Record) parseContent(content []byte) bool {
 	return !f.Bad
 }
 
-// Sound reports whether the content of a record that was read has its sum.
+// Sound reports whether the content of a record that was read matches its sum.
 func (r *Record) Sound() bool {
 	if !r.Kind.hasContent() {
 		return true
@@ -109,10 +109,12 @@ func (r *Record) Sound() bool {
 	return crc.Bytes(0, r.Raw[HeaderLen(r.Raw):]) == r.Sum || mut.On(mut.R11AnySum)
 }
 
-// HeaderLen returns the length of the header of bytes that are a record, or the start of one.
+// HeaderLen returns the length of the header of a record. raw may be the start of the
+// record, at least 4 bytes.
 func HeaderLen(raw []byte) int { return int(binary.LittleEndian.Uint16(raw[2:])) }
 
-// Identity returns whose record raw is, without looking further; ok false if it is too short.
+// Identity returns the publisher and sequence of a record without parsing the rest. ok is
+// false if raw is too short.
 func Identity(raw []byte) (publisher, sequence uint64, ok bool) {
 	if len(raw) < headerLen {
 		return 0, 0, false
@@ -120,14 +122,14 @@ func Identity(raw []byte) (publisher, sequence uint64, ok bool) {
 	return binary.LittleEndian.Uint64(raw[8:]), binary.LittleEndian.Uint64(raw[16:]), true
 }
 
-// Fields reads fields from bytes that nobody vouches for. Once a field was not there
-// Bad is set, and all further ones are empty.
+// Fields reads fields from bytes that are not trusted. After the first field that is not
+// there Bad is set, and all further fields are empty or zero.
 type Fields struct {
 	Rest []byte
 	Bad  bool
 }
 
-// Take returns the next n bytes, sharing memory with what is read.
+// Take returns the next n bytes. They share the memory of Rest.
 func (f *Fields) Take(n uint64) []byte {
 	if f.Bad || n > uint64(len(f.Rest)) {
 		f.Bad, f.Rest = true, nil
@@ -138,13 +140,13 @@ func (f *Fields) Take(n uint64) []byte {
 	return b
 }
 
-// Byte, Uint16, Uint32 and Uint64 read numbers, little endian.
+// Byte, Uint16, Uint32 and Uint64 read a little-endian number.
 func (f *Fields) Byte() byte     { return f.number(1)[0] }
 func (f *Fields) Uint16() uint16 { return binary.LittleEndian.Uint16(f.number(2)) }
 func (f *Fields) Uint32() uint32 { return binary.LittleEndian.Uint32(f.number(4)) }
 func (f *Fields) Uint64() uint64 { return binary.LittleEndian.Uint64(f.number(8)) }
 
-// zero is a number that is not there.
+// zero is the bytes of a number that is not there.
 var zero [8]byte
 
 func (f *Fields) number(n uint64) []byte {
@@ -154,7 +156,7 @@ func (f *Fields) number(n uint64) []byte {
 	return zero[:n]
 }
 
-// Uvarint reads a number of no stated length.
+// Uvarint reads an unsigned varint.
 func (f *Fields) Uvarint() uint64 {
 	v, n := binary.Uvarint(f.Rest)
 	if f.Bad || n <= 0 {
@@ -165,8 +167,8 @@ func (f *Fields) Uvarint() uint64 {
 	return v
 }
 
-// Count reads how many entries follow, of which each has at least size bytes: no more
-// than can be there.
+// Count reads the number of entries that follow, each of at least size bytes. A number that
+// does not fit into Rest is bad.
 func (f *Fields) Count(size int) int {
 	n := f.Uvarint()
 	if n > uint64(len(f.Rest)/size) {
@@ -176,7 +178,7 @@ func (f *Fields) Count(size int) int {
 	return int(n)
 }
 
-// text reads a text behind its length; it is not empty.
+// text reads a text behind its length. An empty text is bad.
 func (f *Fields) text() []byte {
 	n := f.Uint16()
 	f.Bad = f.Bad || n == 0

@@ -39,16 +39,16 @@ const (
 )
 
 var (
-	// ErrTooLarge reports a field that its length can't be written of.
+	// ErrTooLarge reports a record with a field that is too long for its length prefix.
 	ErrTooLarge = errors.New("record too large")
-	// ErrMalformed reports bytes that are not a record, or a Record that has no bytes.
+	// ErrMalformed reports bytes that are not a record, or a Record that has no valid form.
 	ErrMalformed = errors.New("not a record")
 )
 
-// hasContent reports whether records of the kind say something.
+// hasContent reports whether records of the kind have a content.
 func (k Kind) hasContent() bool { return k != Gone && k != Elsewhere }
 
-// Append appends the bytes of r, and sets Sum and Raw.
+// Append appends the bytes of r to dst, and sets Sum and Raw.
 func Append(dst []byte, r *Record) ([]byte, error) {
 	start := len(dst)
 	longer, err := AppendHead(dst, r)
@@ -60,7 +60,7 @@ func Append(dst []byte, r *Record) ([]byte, error) {
 	return longer, nil
 }
 
-// AppendHead is Append without the body, which must follow, and sets Sum if it is 0.
+// AppendHead is Append without the body, which must follow. It sets Sum if that is 0.
 func AppendHead(dst []byte, r *Record) ([]byte, error) {
 	head, _, err := r.size()
 	if err == nil {
@@ -105,7 +105,7 @@ func (r *Record) Seal() {
 	r.Sum = crc.Bytes(sum, r.Body)
 }
 
-// sumText continues sum with a text behind its length.
+// sumText continues sum with the length of a text and the text.
 func sumText(sum uint32, text []byte) uint32 {
 	sum = crc.Number8(crc.Number8(sum, uint8(len(text))), uint8(len(text)>>8))
 	return crc.Bytes(sum, text)
@@ -117,7 +117,7 @@ func Size(r *Record) (int, error) {
 	return all, err
 }
 
-// size returns the lengths of the header and of all.
+// size returns the length of the header and that of the whole record.
 func (r *Record) size() (head, all int, err error) {
 	for _, f := range [...][]byte{r.Topic, r.CorrelationID, r.SOWKey} {
 		if len(f) > math.MaxUint16 {
@@ -150,7 +150,7 @@ func (r *Record) size() (head, all int, err error) {
 	return head, all, nil
 }
 
-// textsLen returns how much appendTexts appends.
+// textsLen returns the number of bytes that appendTexts appends.
 func textsLen(texts ...[]byte) (n int) {
 	for _, t := range texts {
 		if len(t) > 0 {
@@ -160,7 +160,8 @@ func textsLen(texts ...[]byte) (n int) {
 	return n
 }
 
-// Check says what in r is not as the form wants it: the numbers, or a field of another kind.
+// Check returns an error if the numbers of r are out of range, or if r has a field of
+// another kind.
 func Check(r *Record) error {
 	gone := r.Kind == Gone
 	switch {
@@ -201,7 +202,7 @@ func (r *Record) appendFields(dst []byte) (longer []byte, flags byte) {
 	return appendTexts(dst, r.Reason, r.User), flags
 }
 
-// appendTexts appends those that are not empty, each behind its length.
+// appendTexts appends the texts that are not empty, each behind its length.
 func appendTexts(dst []byte, texts ...[]byte) []byte {
 	for _, t := range texts {
 		if len(t) > 0 {
@@ -240,8 +241,9 @@ func (r *Record) contentFlags() (flags byte) {
 	return flags
 }
 
-// Introduce appends the bytes of a record that was read without the check of its
-// publisher, with that check, for who has not heard of the publisher. It sets Check and Raw.
+// Introduce appends the bytes of a record that was read without the check of its publisher,
+// with that check. It is for a receiver that does not know the publisher. It sets Check and
+// Raw.
 func Introduce(dst []byte, r *Record, check bookmark.Check) []byte {
 	start, at := len(dst), checkAt(r.Raw)
 	dst = append(dst, r.Raw[:at]...)
@@ -253,7 +255,8 @@ func Introduce(dst []byte, r *Record, check bookmark.Check) []byte {
 	return dst
 }
 
-// checkAt returns where the check stands in the bytes of a record, or would.
+// checkAt returns the offset of the check in the bytes of a record, or the offset where it
+// would be.
 func checkAt(raw []byte) int {
 	if raw[1]&hasPrev != 0 {
 		return headerLen + 8
@@ -261,11 +264,11 @@ func checkAt(raw []byte) int {
 	return headerLen
 }
 
-// Introduced reports whether the bytes of a record bring the check of its publisher.
+// Introduced reports whether the bytes of a record contain the check of its publisher.
 func Introduced(raw []byte) bool { return raw[1]&hasCheck != 0 }
 
-// SumOf returns the CRC-32C of raw bytes without the check, which one log may have with a
-// record and another with the one before it.
+// SumOf returns the CRC-32C of raw without the check. Two logs may have the check of a
+// publisher with different records.
 func SumOf(raw []byte) uint32 {
 	if !Introduced(raw) {
 		return crc.Bytes(0, raw)

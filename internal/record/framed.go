@@ -2,17 +2,17 @@ package record
 
 import "encoding/binary"
 
-// LengthLen is the length of the length, little endian, that stands before each of
-// several records where nothing else says how long they are: in a batch, a stretch, a
-// link's frame.
+// LengthLen is the number of bytes of the little-endian length that precedes each record in
+// a sequence of records: in a batch, a stretch, or a link's frame.
 const LengthLen = 4
 
-// AppendFramed appends the bytes of a record behind their length.
+// AppendFramed appends the length of a record and its bytes.
 func AppendFramed(dst, raw []byte) []byte {
 	return append(binary.LittleEndian.AppendUint32(dst, uint32(len(raw))), raw...)
 }
 
-// CutFramed cuts the first record off from several. Ok is false if it is not whole.
+// CutFramed cuts the first record off from a sequence of records. ok is false if it is not
+// whole.
 func CutFramed(b []byte) (raw, rest []byte, ok bool) {
 	if len(b) < LengthLen {
 		return nil, b, false

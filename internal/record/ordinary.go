@@ -8,15 +8,16 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// An Ordinary is the bytes of a message whose header has no fields: nearly all records.
-// It is handled as it is, where a Record costs more than to copy the message.
+// An Ordinary is the bytes of a message whose header has no fields. Nearly all records are
+// ordinary. Code handles the bytes directly, because parsing them into a Record costs more
+// than copying the message.
 type Ordinary []byte
 
-// ordinaryStart is how an Ordinary begins: kind, no flags, length of the header.
+// ordinaryStart is the start of an Ordinary: kind, no flags, length of the header.
 const ordinaryStart = uint32(Message) | headerLen<<16
 
-// AsOrdinary returns raw as an Ordinary. Ok is false if it is none. It does not look
-// whether the content is sound.
+// AsOrdinary returns raw as an Ordinary. ok is false if raw is not one. AsOrdinary does not
+// check the sum of the content, see Sound.
 func AsOrdinary(raw []byte) (o Ordinary, ok bool) {
 	if len(raw) < Least || binary.LittleEndian.Uint32(raw) != ordinaryStart {
 		return nil, false
@@ -25,7 +26,7 @@ func AsOrdinary(raw []byte) (o Ordinary, ok bool) {
 	if s := o.Sequence(); s == 0 || !bookmark.InRange(s) {
 		return nil, false
 	}
-	if raw[headerLen] != 0 { // fields of the content, seldom
+	if raw[headerLen] != 0 { // the content has fields: rare
 		r := Record{Kind: Message}
 		return o, r.parseContent(raw[headerLen:])
 	}
@@ -35,10 +36,10 @@ func AsOrdinary(raw []byte) (o Ordinary, ok bool) {
 // Publisher returns the publisher.
 func (o Ordinary) Publisher() uint64 { return binary.LittleEndian.Uint64(o[8:]) }
 
-// Sequence returns the number that its publisher gave it.
+// Sequence returns the sequence.
 func (o Ordinary) Sequence() uint64 { return binary.LittleEndian.Uint64(o[16:]) }
 
-// Sum returns what the record says is the sum of its content.
+// Sum returns the sum that the record claims for its content.
 func (o Ordinary) Sum() uint32 { return binary.LittleEndian.Uint32(o[4:]) }
 
 // Topic returns the topic.
@@ -46,22 +47,22 @@ func (o Ordinary) Topic() []byte { return o[Least : Least+o.topicLen()] }
 
 func (o Ordinary) topicLen() int { return int(binary.LittleEndian.Uint16(o[headerLen+1:])) }
 
-// Delta reports whether it is a delta publish.
+// Delta reports whether the message is a delta publish.
 func (o Ordinary) Delta() bool { return o[headerLen]&isDelta != 0 }
 
-// Sound reports whether the content has its sum.
+// Sound reports whether the content matches its sum.
 func (o Ordinary) Sound() bool {
 	return crc.Bytes(0, o[headerLen:]) == o.Sum() || mut.On(mut.R11AnySum)
 }
 
-// A Template makes the ordinary messages of one publisher on one topic that have nothing
-// but a body.
+// A Template makes ordinary messages of one publisher on one topic, with a body and no
+// other field.
 type Template struct {
-	raw []byte // of one without a body
+	raw []byte // of a message without a body
 	sum uint32
 }
 
-// NewTemplate returns the template, or ErrTooLarge.
+// NewTemplate returns the template, or ErrTooLarge if the topic is too long.
 func NewTemplate(publisher uint64, topic string) (Template, error) {
 	r := Record{Kind: Message, Publisher: publisher, Sequence: 1, Topic: []byte(topic)}
 	raw, err := Append(nil, &r)

@@ -7,25 +7,26 @@ import (
 )
 
 // A Position is a place in a log. It is opaque: positions can be compared, the zero
-// Position stands before every record, and p+1 stands behind a record at p and before
-// the next one. A Position is valid for as long as the process that gave it runs, and
-// never leaves it.
+// Position is before every record, and p+1 is behind the record at p and before the next
+// one. A Position is valid while the process that gave it runs, and never leaves that
+// process.
 type Position uint64
 
-// A Kind says what a record stands for. Every record stands for Prev+1 to
-// Sequence of its publisher, is admitted by the same rule (R1) and replicates as is.
+// A Kind is the meaning of a record. Every record stands for Prev+1 to Sequence of its
+// publisher, is admitted by the same rule (R1), and replicates unchanged.
 type Kind uint8
 
 const (
 	// Message is a publish that was taken: one number.
 	Message Kind = 0x10 + iota
-	// Tombstone is a publish that was refused, or several; Reason says why (R14).
+	// Tombstone is a publish that was refused, or several of them; Reason says why (R14).
 	Tombstone
-	// Empty is a publish that was taken and leaves nothing to deliver, such as one to /AMPS/devnull: one number.
+	// Empty is a publish that was taken and leaves nothing to deliver, such as one to
+	// /AMPS/devnull: one number.
 	Empty
-	// Gone is what is not here and does not come; Cause says why.
+	// Gone is numbers that are not here and will not come; Cause says why.
 	Gone
-	// Elsewhere is messages of topics the link does not carry (R3).
+	// Elsewhere is messages on topics that the link does not carry (R3).
 	Elsewhere
 )
 
@@ -45,32 +46,32 @@ func (k Kind) String() string {
 	return kindNames[k-Message]
 }
 
-// A Cause says why what a Gone record stands for is not here.
+// A Cause is the reason why the numbers of a Gone record are not here.
 type Cause uint8
 
 const (
 	// Removed by retention, on the instance that says so (R2).
 	Removed Cause = iota
-	// LetGo by its publisher, before anyone here knew it (R10).
+	// LetGo by the publisher, before any instance that was asked knew it (R10).
 	LetGo
 	// Lost: nobody has it (R8).
 	Lost
-	// Closed: removed, and its publisher was not seen for long since: those whose
-	// place does not name it are told nothing (R10).
+	// Closed: removed, and the publisher was not seen for a long time. A subscription whose
+	// place does not name the publisher is told nothing (R10).
 	Closed
 )
 
-// A Record is one entry of a log. The byte slices of one that was read share the
-// memory of what it was read from.
+// A Record is one entry of a log. The byte slices of a record that was read share the
+// memory from which it was read.
 type Record struct {
-	Position Position // in the log that it was read from, not part of its bytes
-	Next     Position // of the record behind it, likewise
-	Time     int64    // microseconds since the Unix epoch when that log took it, likewise; never goes back
+	Position Position // in the log that it was read from; not part of its bytes
+	Next     Position // of the record behind it; not part of its bytes
+	Time     int64    // when that log took it, in microseconds since the Unix epoch; never goes back; not part of its bytes
 
 	Kind      Kind
 	Publisher uint64
-	Sequence  uint64 // 0 in what is to be numbered
-	Prev      uint64 // predecessor: Sequence-1, less in a record that stands for several
+	Sequence  uint64 // 0: the log is to number it
+	Prev      uint64 // predecessor: Sequence-1, or less if the record stands for several numbers
 
 	Topic         []byte
 	Body          []byte
@@ -78,17 +79,17 @@ type Record struct {
 	SOWKey        []byte // k
 	Expiration    uint32 // e, seconds
 	Delta         bool   // delta_publish
-	Sum           uint32 // of the content, as the bytes say; see Sound
+	Sum           uint32 // of the content, as its bytes claim; see Sound
 
-	Reason     []byte // Tombstone; Gone: why all that it stands for is refused, if it is
-	User       []byte // publisher's user id, may be empty
-	RunningCRC uint32 // Gone: the publisher's running CRC at Sequence (R11)
-	Cause      Cause  // Gone
+	Reason     []byte // of Tombstone; of Gone if its numbers are refused: why
+	User       []byte // the publisher's user id, may be empty
+	RunningCRC uint32 // of Gone: the publisher's running CRC at Sequence (R11)
+	Cause      Cause  // of Gone
 
-	// Check is the publisher's. A log keeps it with the first record of a
-	// publisher and leaves it out of the others.
+	// Check is the publisher's. A log keeps it with the first record of a publisher and
+	// leaves it out of the others.
 	Check bookmark.Check
 
-	// Raw is the record's bytes. Set on records that were read.
+	// Raw is the record's bytes. It is set in a record that was read.
 	Raw []byte
 }

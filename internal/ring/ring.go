@@ -1,11 +1,11 @@
-// Package ring has a queue in a ring buffer.
+// Package ring provides a queue in a ring buffer.
 package ring
 
-// least is how many entries a queue has room for at first.
+// least is the number of entries that a queue has room for at first.
 const least = 8
 
-// A Queue is a first-in, first-out queue that grows to the most entries it ever
-// held at a time, and keeps that room. The zero Queue is empty. It isn't safe for
+// A Queue is a first-in, first-out queue. It grows to the largest number of entries it has
+// held at one time, and keeps that room. The zero Queue is empty. It is not safe for
 // concurrent use.
 type Queue[T any] struct {
 	entries []T // its length is a power of two, or 0

@@ -1,8 +1,8 @@
-// Package signal wakes a goroutine that looks for work by itself.
+// Package signal wakes a goroutine that then looks for its work itself.
 package signal
 
-// A Signal stays set until its owner receives from it. Several Sets before
-// that are one.
+// A Signal stays set until its owner receives from it. Several calls of Set before that
+// count as one.
 type Signal chan struct{}
 
 // New returns a Signal that is not set.
