@@ -17,8 +17,8 @@ type Identity struct {
 	Check Check
 }
 
-// A Check is 128 bits of a hash over the name or life of a publisher. The zero Check means
-// that the check is not known.
+// A Check is 128 bits of a hash over the life, name or run of a publisher. The zero Check
+// means that the check is not known.
 type Check [16]byte
 
 // The domain of an id is in its two highest bits, so that no client gets an id of another

@@ -10,7 +10,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/forge"
 )
 
-// Ids and checks are part of the formats: what is written today is read tomorrow.
+// Ids and checks are part of the formats: an id that is written today must be read
+// tomorrow.
 func TestIdentities(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -28,7 +29,8 @@ func TestIdentities(t *testing.T) {
 	}
 }
 
-// The kinds of publishers keep apart, and none has the id 0, whatever it is called.
+// The kinds of publishers have separate ids, and no publisher has the id 0, whatever its
+// name.
 func TestDomains(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := rapid.String().Draw(t, "a"), rapid.String().Draw(t, "b")
@@ -42,9 +44,8 @@ func TestDomains(t *testing.T) {
 	})
 }
 
-// A life whose hash by the protocol is that of another life, of a client name,
-// or 0, has neither id: only a name can have that of another name, and then the
-// check differs.
+// A life that has the protocol's hash of another life, of a client name, or 0 gets another
+// id. Only two client names can have the same id, and then their checks differ.
 func TestForgedIdentities(t *testing.T) {
 	life := "3f2a0b1c-victim"
 	victim := bookmark.OfLife(life)

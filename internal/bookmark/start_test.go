@@ -83,7 +83,7 @@ func FuzzParseStart(f *testing.F) {
 			}
 			return
 		}
-		s.Time = s.Time.Truncate(time.Microsecond) // what is written has no more
+		s.Time = s.Time.Truncate(time.Microsecond) // the text has no higher precision
 		if again, err := bookmark.ParseStart(s.AppendText(nil)); err != nil || !reflect.DeepEqual(again, s) {
 			t.Errorf("%q read as %+v, again as %+v, %v", text, s, again, err)
 		}

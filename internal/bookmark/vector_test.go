@@ -107,7 +107,7 @@ func FuzzParseVector(f *testing.F) {
 	})
 }
 
-// What is above another vector is reached publisher by publisher.
+// The part above another vector is a goal that is reached publisher by publisher.
 func TestGoal(t *testing.T) {
 	g := bookmark.Vector{1: 5, 2: 3, 3: 1}.Above(bookmark.Vector{1: 5, 2: 1})
 	g.Reach(bookmark.Bookmark{Publisher: 2, Sequence: 2})

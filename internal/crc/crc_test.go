@@ -9,7 +9,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/crc"
 )
 
-// Numbers are summed as their bytes are.
+// The sum of a number is the sum of its bytes.
 func TestNumbers(t *testing.T) {
 	table := crc32.MakeTable(crc32.Castagnoli)
 	random := rand.New(rand.NewPCG(1, 2))

@@ -11,11 +11,11 @@ import (
 func TestTexts(t *testing.T) {
 	var texts intern.Texts
 	long := strings.Repeat("x", 1000)
-	for i := range 5000 { // more than are remembered
+	for i := range 5000 { // more than it remembers
 		for _, want := range []string{"", "orders", fmt.Sprint("orders ", i), long} {
 			b := []byte(want)
 			got := texts.Of(b)
-			clear(b) // the text is no part of it
+			clear(b) // the string must not share memory with b
 			if got != want {
 				t.Fatalf("%q, want %q", got, want)
 			}

@@ -11,7 +11,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// twoClocks are a wall clock that can be set and a monotonic one.
+// twoClocks are a wall clock that can be set, and a monotonic clock.
 type twoClocks struct {
 	wall, monotonic *clock
 }
@@ -23,13 +23,13 @@ func (c twoClocks) use(o *journal.Options) {
 	o.Now, o.Elapsed = c.wall.Now, func() time.Duration { return c.monotonic.Now().Sub(begin) }
 }
 
-// pass lets time pass by both.
+// pass moves both clocks on.
 func (c twoClocks) pass(d time.Duration) {
 	c.wall.add(d)
 	c.monotonic.add(d)
 }
 
-// trim removes what is older than retention and returns how many segments went.
+// trim removes the segments older than retain, and returns how many it has removed.
 func trim(t *testing.T, j *journal.Journal, retain time.Duration) int {
 	t.Helper()
 	synced(t, j)
@@ -68,8 +68,8 @@ func TestTrimIgnoresAWallClockThatIsSet(t *testing.T) {
 	}
 }
 
-// A record that was taken while the wall clock was ten years ahead goes when it
-// is old, and holds up nothing behind it.
+// A record taken while the wall clock was ten years ahead is removed when it is old. It
+// does not hold up the records behind it.
 func TestTrimRemovesWhatIsFromTheFuture(t *testing.T) {
 	c, disk := newTwoClocks(), memfs.New()
 	var log bytes.Buffer
@@ -100,7 +100,7 @@ func TestTrimRemovesWhatIsFromTheFuture(t *testing.T) {
 	}
 }
 
-// Trimming by size asks no clock.
+// Trimming by size uses no clock.
 func TestTrimBySizeAsksNoClock(t *testing.T) {
 	c := newTwoClocks()
 	j := open(t, memfs.New(), c.use)
@@ -113,8 +113,8 @@ func TestTrimBySizeAsksNoClock(t *testing.T) {
 	}
 }
 
-// The age of the log outlives restarts, and what the wall clock says of the
-// time in between does not count.
+// The age of the log survives restarts. The time between two processes, by the wall clock,
+// does not count.
 func TestAgeOverRestarts(t *testing.T) {
 	c, disk := newTwoClocks(), memfs.New()
 	j := openOn(t, disk, c.use)
@@ -139,7 +139,8 @@ func TestAgeOverRestarts(t *testing.T) {
 	end(t, j)
 }
 
-// A publisher is not forgotten because the wall clock says that it was silent for long (R10).
+// A publisher is not forgotten because it was silent for a long time by the wall clock
+// (R10).
 func TestForgetIgnoresAWallClockThatIsSet(t *testing.T) {
 	c := newTwoClocks()
 	j := open(t, memfs.New(), c.use)

@@ -41,7 +41,7 @@ func damage(t testing.TB, disk *memfs.FS, body string) {
 	t.Fatalf("%q is in no file", body)
 }
 
-// interleaved makes a journal of two publishers and a copy of it on another disk.
+// interleaved makes a journal of two publishers, and a copy of it on another disk.
 func interleaved(t testing.TB, n uint64) (disk *memfs.FS, peer *journal.Journal) {
 	t.Helper()
 	disk = memfs.New()
@@ -61,8 +61,8 @@ func interleaved(t testing.TB, n uint64) (disk *memfs.FS, peer *journal.Journal)
 	return disk, peer
 }
 
-// send gives j what it lacks of peer, as a link would, and returns how many
-// records that took.
+// send gives j the records of peer that it lacks, as a link would, and returns the number
+// of records that were taken.
 func send(t testing.TB, peer, j *journal.Journal) (sent int) {
 	t.Helper()
 	f := peer.Follow(peer.First(), journal.Appended)
@@ -106,7 +106,7 @@ func TestDamageIsRefused(t *testing.T) {
 	}
 }
 
-// Damage is healed from a peer and from what stands behind it (R8).
+// Damage is healed with records from a peer and with those behind the damage (R8).
 func TestMerge(t *testing.T) {
 	disk, peer := interleaved(t, 40)
 	damage(t, disk, "<1|20>")
@@ -117,7 +117,7 @@ func TestMerge(t *testing.T) {
 	if n, err := j.Trim(journal.Retention{Bytes: 1}); n != 0 || err != nil {
 		t.Errorf("trimmed %d segments of a damaged journal, %v", n, err)
 	}
-	// One record of each publisher, and the rest comes from behind the damage.
+	// The peer sends one record of each publisher; the rest comes from behind the damage.
 	if sent := send(t, peer, j); sent != 2 {
 		t.Errorf("%d records came from the peer", sent)
 	}
@@ -127,7 +127,7 @@ func TestMerge(t *testing.T) {
 	}
 	j.Kill()
 
-	// Not healed yet: a start that knows nothing of it is refused.
+	// The journal is not healed yet, so opening it without SetAside is refused.
 	if _, err := journal.Open(journal.Options{FS: disk, Dir: dir}); err == nil {
 		t.Error("opened without a word")
 	}
@@ -146,7 +146,7 @@ func TestMerge(t *testing.T) {
 	sameStates(t, peer, j)
 }
 
-// Nobody has what was damaged: the hole is marked, all else is there.
+// If no peer has the damaged records, the hole is marked and everything else is there.
 func TestHealedAlone(t *testing.T) {
 	disk, _ := interleaved(t, 40)
 	damage(t, disk, "<1|20>")
@@ -175,8 +175,8 @@ func TestHealedAlone(t *testing.T) {
 	}
 }
 
-// Of a publisher that has diverged nothing more is taken, and what was damaged of it is
-// not marked: all else is healed.
+// No more records of a diverged publisher are taken, and its damaged messages are not
+// marked. Everything else is healed.
 func TestHealedWithDiverged(t *testing.T) {
 	disk, _ := interleaved(t, 40)
 	damage(t, disk, "<1|20>")
@@ -192,7 +192,8 @@ func TestHealedWithDiverged(t *testing.T) {
 	end(t, j)
 }
 
-// What was set aside says what retention had removed meanwhile.
+// The set-aside records bring back the floors of messages that retention had removed
+// meanwhile.
 func TestAsideKeepsFloorsAndIntervals(t *testing.T) {
 	disk := memfs.New()
 	j := openOn(t, disk)
@@ -227,7 +228,7 @@ func TestAsideKeepsFloorsAndIntervals(t *testing.T) {
 	}
 }
 
-// A marker behind the damage must not turn away what a peer still sends.
+// A marker behind the damage must not turn away records that a peer still sends.
 func TestGoneMarkerWaitsForThePeers(t *testing.T) {
 	disk, peer := memfs.New(), open(t, memfs.New(), large)
 	j := openOn(t, disk, large)
@@ -252,7 +253,7 @@ func TestGoneMarkerWaitsForThePeers(t *testing.T) {
 	}
 }
 
-// Damage in an old segment, of which opening needs no more than the summary.
+// The damage is in an old segment, of which opening needs only the summary.
 func TestDamageInOldSegment(t *testing.T) {
 	disk := memfs.New()
 	j := openOn(t, disk)
@@ -276,7 +277,7 @@ func TestDamageInOldSegment(t *testing.T) {
 	}
 }
 
-// A reader finds damage in an old segment; the next start deals with it.
+// A reader finds damage in an old segment, and the next start repairs it.
 func TestDamageFoundByReader(t *testing.T) {
 	disk, peer := memfs.New(), open(t, memfs.New())
 	j := openOn(t, disk)
@@ -338,7 +339,7 @@ func TestCrashWhileHealing(t *testing.T) {
 	}
 }
 
-// heal is what TestMerge does, on a disk that may die.
+// heal does the same as TestMerge, on a disk that may die.
 func heal(peer, j *journal.Journal) {
 	f := peer.Follow(peer.First(), journal.Appended)
 	defer f.Close()
@@ -351,8 +352,8 @@ func heal(peer, j *journal.Journal) {
 	j.Healed()
 }
 
-// What is damaged on every disk that had it is refused to a publisher that
-// still keeps it, here and where the marker goes, and after a restart.
+// A message that is damaged on every disk that had it is refused to a publisher that still
+// keeps it. That is so here, where the marker is replicated to, and after a restart.
 func TestHoleIsRefused(t *testing.T) {
 	disk, peer := interleaved(t, 12)
 	peer.Close()

@@ -18,8 +18,8 @@ func benchOpen(b *testing.B) *journal.Journal {
 	return open(b, seglog.OS, func(o *journal.Options) { o.Dir, o.SegmentBytes = filepath.ToSlash(b.TempDir()), 0 })
 }
 
-// BenchmarkAppend admits and appends what so many publishers send in turn, until
-// all of it is durable.
+// BenchmarkAppend appends messages of several publishers in turn, until all of them are
+// durable.
 func BenchmarkAppend(b *testing.B) {
 	for _, publishers := range []uint64{1, 1000, 100_000} {
 		b.Run(fmt.Sprintf("publishers=%d", publishers), func(b *testing.B) { benchmarkAppend(b, benchOpen(b), publishers) })
@@ -43,8 +43,8 @@ func benchmarkAppend(b *testing.B, j *journal.Journal, publishers uint64) {
 	synced(b, j)
 }
 
-// BenchmarkDuplicate looks at what the journal has already, as it does while a
-// publisher sends again what it kept.
+// BenchmarkDuplicate offers records that the journal has already, as a publisher does that
+// replays the messages it has kept.
 func BenchmarkDuplicate(b *testing.B) {
 	j, body := benchOpen(b), strings.Repeat("x", benchBytes)
 	const kept = 1000
@@ -62,9 +62,8 @@ func BenchmarkDuplicate(b *testing.B) {
 	}
 }
 
-// BenchmarkFollow reads records that are still in memory, as a live
-// subscription or link does, and a journal that is far longer than that, from
-// its files, as a replay does.
+// BenchmarkFollow reads records that are still in memory, as a live subscription or link
+// does. It also reads a far longer journal from its files, as a replay does.
 func BenchmarkFollow(b *testing.B) {
 	for _, from := range []struct {
 		name    string
@@ -101,8 +100,8 @@ func benchmarkFollow(b *testing.B, j *journal.Journal) {
 	f.Close()
 }
 
-// BenchmarkReplay compares 200,000 messages that a publisher sends again with
-// what stands in the journal, among as many of each of the others.
+// BenchmarkReplay compares 200,000 messages that a publisher sends again with the records
+// in the journal. They are among as many records of each of the other publishers.
 func BenchmarkReplay(b *testing.B) {
 	const kept = 200_000
 	for _, publishers := range []uint64{1, 10} {

@@ -8,9 +8,9 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// A publisher's check is durable with its first record, and comes back from the
-// log, from the head of a later segment, and after its records are trimmed.
-// Another publisher with the id is told from it every time.
+// A publisher's check is durable with its first record. It comes back from the log, from
+// the head of a later segment, and after its records are trimmed. Another publisher with
+// the same id is told apart each time.
 func TestCheckIsKept(t *testing.T) {
 	who, other := bookmark.OfLife("life"), bookmark.OfLife("another life")
 	for _, tt := range []struct {
@@ -61,7 +61,8 @@ func TestCheckIsKept(t *testing.T) {
 	}
 }
 
-// Two journals that differ in where a check stands hold the same.
+// Two journals have the same contents if they differ only in the records that bring a
+// check.
 func TestCompareIgnoresChecks(t *testing.T) {
 	var index [2]journal.Index
 	for i := range index {

@@ -9,8 +9,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// Of a publisher that is closing, or was and came back, what retention has removed up
-// to then is told those alone whose place names it (R10).
+// Removed messages up to the number where a publisher was closed are reported only to a
+// place that names the publisher, also after the publisher came back (R10).
 func TestClosedIsNotRemoved(t *testing.T) {
 	disk, c := memfs.New(), newClock()
 	use := func(o *journal.Options) { o.Now = c.Now }
@@ -87,7 +87,7 @@ func TestClosedIsNotRemoved(t *testing.T) {
 	want("opened once more", 7, 7)
 }
 
-// A marker that says that its publisher was closed is as good as that.
+// A marker with the cause Closed has the same effect as closing the publisher here.
 func TestClosedByMarker(t *testing.T) {
 	disk := memfs.New()
 	j := openOn(t, disk)

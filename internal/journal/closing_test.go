@@ -9,7 +9,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// An instance takes what its peers know, keeps it, and lets nothing fall.
+// An instance takes over the higher numbers of its peers and keeps them. No number falls.
 func TestClosingIsHeardAndKept(t *testing.T) {
 	disk := memfs.New()
 	j := openOn(t, disk)
@@ -40,8 +40,8 @@ func TestClosingIsHeardAndKept(t *testing.T) {
 	want(7, 4)
 }
 
-// The publisher of a group's clock that has not been heard of by the log is not
-// forgotten early, and what was forgotten is in the log before it goes.
+// A publisher is forgotten only once the group agrees to its have. The Forgotten clock
+// rises with it, and both survive a restart.
 func TestForgettingAsksTheGroup(t *testing.T) {
 	disk, c := memfs.New(), newClock()
 	use := func(o *journal.Options) { o.Now = c.Now }

@@ -10,8 +10,8 @@ import (
 
 var theirCluster = journal.ClusterID{1, 2, 3, 15: 4}
 
-// What a journal has become is durable when the call returns, and stands in the
-// heads of later segments.
+// A change of the cluster is durable when the call returns, and is in the heads of later
+// segments.
 func TestClusterIsKept(t *testing.T) {
 	for _, founds := range []bool{true, false} {
 		disk := memfs.New()
@@ -59,7 +59,7 @@ func TestClusterIsKept(t *testing.T) {
 	}
 }
 
-// publishUntil takes messages in until enough is there.
+// publishUntil appends messages until enough returns true.
 func publishUntil(t *testing.T, j *journal.Journal, enough func() bool) {
 	t.Helper()
 	for s := uint64(1); !enough(); s++ {
@@ -73,7 +73,7 @@ func publishUntil(t *testing.T, j *journal.Journal, enough func() bool) {
 	}
 }
 
-// Only an empty journal takes over an id, and none a second one.
+// Only an empty journal takes over an id, and no journal takes over a second one.
 func TestAdoptRefuses(t *testing.T) {
 	j := open(t, memfs.New())
 	r := journal.Record{Kind: journal.Message, Publisher: 1, Sequence: 1, Topic: []byte("t")}
@@ -91,9 +91,9 @@ func TestAdoptRefuses(t *testing.T) {
 	}
 }
 
-// Damage has taken the id. If it stands again behind the damage it is known, otherwise
-// the journal takes its group's over, although some of what stood behind the damage is
-// there again already.
+// Damage has destroyed the id. If a record behind the damage repeats the id, the journal
+// knows it. Otherwise the journal adopts the id of its group, although some of the records
+// behind the damage are merged already.
 func TestDamagedCluster(t *testing.T) {
 	for _, again := range []bool{true, false} {
 		disk := memfs.New()

@@ -150,12 +150,13 @@ func TestRingsAreBounded(t *testing.T) {
 	}
 }
 
-// What the log has replayed is newer than what is learnt from older segments.
+// Sums that the replay of the log has put in are newer than those learnt from older
+// segments.
 func TestRingsPutBack(t *testing.T) {
 	s := rings{most: ringsMost}
 	a, b, c := &publisher{id: 1}, &publisher{id: 2}, &publisher{id: 3}
 	s.put(a, 5, 15)
-	s.put(b, math.MaxUint64-1, 28) // the last numbers there are
+	s.put(b, math.MaxUint64-1, 28) // the highest numbers
 	s.put(b, math.MaxUint64, 29)
 	s.put(a, 7, 17)
 	newer := s.takeAll()
@@ -172,7 +173,7 @@ func TestRingsPutBack(t *testing.T) {
 	if b.ring.get(math.MaxUint64-1) != 28 || b.ring.get(math.MaxUint64) != 29 || c.ring.get(1) != 31 {
 		t.Error("contents of 2 or 3 are not known")
 	}
-	var order []uint64 // from the newest on
+	var order []uint64 // newest first
 	for e := s.order.Front(); e != nil; e = e.Next() {
 		order = append(order, e.Value.(*publisher).id)
 	}
@@ -241,7 +242,7 @@ func TestHeadBringsTheTableBack(t *testing.T) {
 		if known(got) != known(tb) {
 			t.Fatalf("got %s\nwant %s", known(got), known(tb))
 		}
-		for n := range head { // a cut one is refused, and nothing panics
+		for n := range head { // a truncated head is refused, and nothing panics
 			if err := newTable(nil).RecoverHead(head[:n]); err == nil && n > 0 {
 				t.Fatalf("%d of %d bytes were taken for a head", n, len(head))
 			}
@@ -304,7 +305,7 @@ func TestOutlineIsBounded(t *testing.T) {
 	const segment, record = 64 << 20, 256
 	for _, tt := range []struct {
 		publishers          uint64
-		stretches, bookmark int // about, of the outline
+		stretches, bookmark int // of the outline, about
 	}{{1, 64, 64}, {100, 64, 6400}, {1000, 8, 8000}, {8000, 1, 8000}, {100_000, 0, 0}} {
 		tb := newTable(nil)
 		tb.stretches = newStretches(segment)

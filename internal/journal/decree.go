@@ -10,8 +10,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// DecreeLasts is the age of the log for which a decree stands. A decree that stood for ever
-// would hide the next loss.
+// DecreeLasts is the time for which a decree stands, by the age of the log. A decree that
+// stood for ever would hide the next loss.
 const DecreeLasts = 7 * 24 * time.Hour
 
 // A Decree is the operator's declaration that acknowledged messages are lost (R4). It

@@ -10,8 +10,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// A decree, and which publishers have made use of it, survive restarts, also where
-// only the head of a segment says so.
+// A decree and the publishers that have used it survive restarts, also if only the head of
+// a segment has them.
 func TestDecreeIsKept(t *testing.T) {
 	p, q := bookmark.OfLife("p").ID, bookmark.OfLife("q").ID
 	for name, more := range map[string]uint64{"in its record": 0, "in a head": 200} {
@@ -67,7 +67,7 @@ func TestDecreeIsKept(t *testing.T) {
 	}
 }
 
-// A decree ends by the age of the log, also one that stood elsewhere before.
+// A decree ends by the age of the log, also a decree that stood elsewhere before.
 func TestDecreeEndsByAge(t *testing.T) {
 	now := time.Unix(1e9, 0)
 	elapsed := time.Hour
@@ -78,7 +78,7 @@ func TestDecreeEndsByAge(t *testing.T) {
 	if err := j.TakeDecree(journal.Decree{Incarnation: 1, ID: 7, Stood: 24 * time.Hour}); err != nil {
 		t.Fatal(err)
 	}
-	now = now.Add(365 * 24 * time.Hour) // a clock that was set ends nothing
+	now = now.Add(365 * 24 * time.Hour) // setting the clock ends nothing
 	elapsed += 6*24*time.Hour - time.Second
 	if d := j.Decree(); !j.Unsettled(1) || d.Stood != 7*24*time.Hour-time.Second {
 		t.Errorf("it has stood for %v, and stands: %v", d.Stood, d.Stands())

@@ -19,7 +19,7 @@ func diverge(t *testing.T, j *journal.Journal, publisher, from uint64) []bookmar
 	return changed
 }
 
-// Once a publisher has diverged, nothing of it is admitted, at any number.
+// Once a publisher has diverged, no record of it is admitted, whatever its number.
 func TestDivergedAdmitsNothing(t *testing.T) {
 	j := open(t, memfs.New())
 	fill(t, j, 1, 1, 5)
@@ -36,7 +36,8 @@ func TestDivergedAdmitsNothing(t *testing.T) {
 	}
 }
 
-// The number only falls, and is never above what is here: that is not proven.
+// The number only falls. It is at most have+1, because a number that is not here is not
+// proven equal.
 func TestDivergedOnlyFalls(t *testing.T) {
 	j := open(t, memfs.New())
 	fill(t, j, 1, 1, 5)
@@ -53,8 +54,8 @@ func TestDivergedOnlyFalls(t *testing.T) {
 	}
 }
 
-// It is durable when Diverge returns, also where only heads know of it, and it is
-// not forgotten with what retention removes.
+// The note is durable when Diverge returns, also if only heads have it. Retention does not
+// remove it.
 func TestDivergedSurvives(t *testing.T) {
 	disk := memfs.New()
 	now := time.Now()
@@ -94,8 +95,8 @@ func TestDivergedSurvives(t *testing.T) {
 	put(t, again, message(1, 6, "6"), journal.Diverged)
 }
 
-// A marker whose running CRC nobody knew makes the publisher's unknown, for good and
-// on disk, until another marker brings one along.
+// A marker without a running CRC makes the publisher's CRC unknown. It stays unknown, also
+// on disk, until another marker brings one.
 func TestRunningCRCUnknown(t *testing.T) {
 	disk := memfs.New()
 	j := openOn(t, disk)
@@ -125,8 +126,8 @@ func TestRunningCRCUnknown(t *testing.T) {
 	end(t, j)
 }
 
-// What stands behind damage counts as soon as the journal is opened: nothing of a peer
-// is waited for that it will not send.
+// A divergence noted behind damage counts as soon as the journal is opened. So the journal
+// does not wait for records that a peer will not send.
 func TestDivergedBehindDamage(t *testing.T) {
 	disk := memfs.New()
 	j := openOn(t, disk, large)

@@ -73,8 +73,8 @@ func TestFollowFromPosition(t *testing.T) {
 	}
 }
 
-// A follower reads while others append and retention removes: in order, and
-// never over a gap without a word.
+// A follower reads while others append and retention removes. It reads in order, and
+// reports records that were removed before it had read them.
 func TestFollowWhileTrimming(t *testing.T) {
 	changed := make(chan struct{}, 1)
 	poke := func() {

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// What testdata/formats.txt holds is read, and written again to the byte.
+// The bytes in testdata/formats.txt can be decoded, and encoding gives the same bytes.
 func TestFormats(t *testing.T) {
 	f, err := os.Open("testdata/formats.txt")
 	if err != nil {
@@ -32,7 +32,7 @@ func TestFormats(t *testing.T) {
 	}
 }
 
-// again decodes bytes and makes them again.
+// again decodes bytes and encodes the result.
 func again(kind string, b []byte) ([]byte, error) {
 	switch kind {
 	case "head":

@@ -11,8 +11,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// fuzzedDisk is a disk with a journal of several segments: two publishers,
-// refused messages, a marker.
+// fuzzedDisk returns a disk with a journal of several segments: two publishers, refused
+// messages, a marker.
 func fuzzedDisk(t testing.TB) *memfs.FS {
 	disk := memfs.New()
 	j := openOn(t, disk)
@@ -26,10 +26,9 @@ func fuzzedDisk(t testing.TB) *memfs.FS {
 	return disk
 }
 
-// FuzzOpen opens a journal of which some bytes of a file are changed, cut off
-// or anything. That is damage, which is said, or what is there keeps G3 and G4
-// and can be added to; nothing is there that was not written, and no memory is
-// taken beyond what the files have.
+// FuzzOpen opens a journal after some bytes of a file were changed, cut off, or replaced.
+// Either the damage is reported, or the journal keeps G3 and G4 and takes records. It has
+// no record that was not written, and opening takes no memory beyond the size of the files.
 func FuzzOpen(f *testing.F) {
 	disk := fuzzedDisk(f)
 	names := disk.Names()
@@ -69,7 +68,7 @@ func openDamaged(t *testing.T, disk *memfs.FS, aside bool) {
 		return
 	}
 	defer func() {
-		// A sealed segment is read when somebody wants it, damage is found then.
+		// Damage in a sealed segment is found only when the segment is read.
 		_, err := journals.VerifyOpen(j, disk, dir)
 		if _, damage := errors.AsType[*seglog.DamageError](err); err != nil && !damage {
 			t.Errorf("verify: %v", err)
@@ -82,7 +81,7 @@ func openDamaged(t *testing.T, disk *memfs.FS, aside bool) {
 		if s.Publisher > 2 || s.Have > 61 || s.Floor > 60 {
 			t.Errorf("%+v, and it was never so", s)
 		}
-		// What is aside is merged as soon as what stands before it is there.
+		// A set-aside record is merged as soon as its predecessor is there.
 		fill(t, j, s.Publisher, s.Have+1, s.Have+1)
 	}
 	synced(t, j)

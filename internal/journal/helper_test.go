@@ -24,7 +24,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const dir = "data/journal"
 
-// fataler is a *testing.T or a *rapid.T.
+// fataler is implemented by *testing.T and *rapid.T.
 type fataler interface {
 	Helper()
 	Fatal(args ...any)
@@ -44,7 +44,7 @@ func openOn(t fataler, disk seglog.FS, change ...func(*journal.Options)) *journa
 	return j
 }
 
-// open opens a journal that is verified and closed at the end of the test.
+// open opens a journal, which is verified and closed at the end of the test.
 func open(t testing.TB, disk seglog.FS, change ...func(*journal.Options)) *journal.Journal {
 	t.Helper()
 	j := openOn(t, disk, change...)
@@ -71,7 +71,7 @@ func message(publisher, sequence uint64, body string) *journal.Record {
 	return r
 }
 
-// put appends a record that must get the verdict.
+// put appends a record and checks its verdict.
 func put(t fataler, j *journal.Journal, r *journal.Record, want journal.Verdict) {
 	t.Helper()
 	if v, err := j.Append(r); err != nil || v != want {
@@ -79,7 +79,7 @@ func put(t fataler, j *journal.Journal, r *journal.Record, want journal.Verdict)
 	}
 }
 
-// fill appends messages from to to of a publisher.
+// fill appends the messages from to to, both included, of a publisher.
 func fill(t fataler, j *journal.Journal, publisher, from, to uint64) {
 	t.Helper()
 	for s := from; s <= to; s++ {
@@ -94,18 +94,18 @@ func synced(t fataler, j *journal.Journal) {
 	}
 }
 
-// state returns a publisher's state, which may be unknown.
+// state returns the state of a publisher, which may be unknown.
 func state(j *journal.Journal, publisher uint64) journal.State {
 	s, _ := j.State(publisher)
 	return s
 }
 
-// text writes a record for a comparison.
+// text formats a record for a comparison.
 func text(r *journal.Record) string {
 	return fmt.Sprintf("%v %d|%d<%d %s %s%s", r.Kind, r.Publisher, r.Sequence, r.Prev, r.Topic, r.Body, r.Reason)
 }
 
-// read returns what a follower has to give at the moment.
+// read returns the records that a follower can read now.
 func read(t fataler, f *journal.Follower) []string {
 	t.Helper()
 	var all []string
@@ -122,7 +122,7 @@ func read(t fataler, f *journal.Follower) []string {
 	}
 }
 
-// a clock stands still until it is moved.
+// A clock stands still until it is moved.
 type clock struct {
 	mu  sync.Mutex
 	now time.Time
@@ -142,13 +142,13 @@ func (c *clock) add(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-// a gate is a disk whose syncs wait from when it is shut until it is opened.
+// A gate is a disk with a gate before each sync: while the gate is shut, syncs wait.
 type gate struct {
 	*memfs.FS
-	entered chan struct{} // a sync waits
+	entered chan struct{} // a sync is waiting
 
 	mu   sync.Mutex
-	pass chan struct{} // nil: open
+	pass chan struct{} // nil: the gate is open
 }
 
 func newGate(disk *memfs.FS) *gate {
@@ -168,7 +168,7 @@ func (g *gate) open() {
 	g.pass = nil
 }
 
-// next lets the sync that waits pass, and shuts behind it.
+// next lets the waiting sync pass, and shuts the gate behind it.
 func (g *gate) next() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -204,7 +204,7 @@ func (f gatedFile) Sync() error {
 	return f.File.Sync()
 }
 
-// a ledger keeps what OnDurable has reported.
+// A ledger keeps the reports of OnDurable.
 type ledger struct {
 	mu      sync.Mutex
 	durable map[uint64]uint64
@@ -229,7 +229,7 @@ func (l *ledger) get(publisher uint64) uint64 {
 	return l.durable[publisher]
 }
 
-// promise counts as reported what the journal says at its start.
+// promise adds the durable sequence that the journal has at its start.
 func (l *ledger) promise(publisher, sequence uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -258,7 +258,7 @@ func encode(t testing.TB, r journal.Record) []byte {
 	return raw
 }
 
-// same compares what a link carries.
+// same compares the parts of two records that a link carries.
 func same(a, b journal.Record) bool {
 	for _, r := range []*journal.Record{&a, &b} {
 		r.Position, r.Next, r.Time, r.Raw, r.Sum = 0, 0, 0, nil, 0

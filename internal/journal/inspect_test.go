@@ -13,7 +13,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// Inspect finds what Verify does, goes on behind it, and changes nothing.
+// Inspect finds the same faults as Verify, continues behind them, and changes nothing.
 func TestInspectFinds(t *testing.T) {
 	m := func(publisher, sequence uint64) *journal.Record { return message(publisher, sequence, "b") }
 	for _, tt := range []struct {
@@ -43,7 +43,8 @@ func TestInspectFinds(t *testing.T) {
 	}
 }
 
-// Damage is named once, with what it has taken; segments behind it are checked as ever.
+// Damage is reported once, with the sequences that it has taken. The segments behind it are
+// checked as usual.
 func TestInspectDamaged(t *testing.T) {
 	disk := memfs.New()
 	j := openOn(t, disk)
@@ -69,7 +70,7 @@ func TestInspectDamaged(t *testing.T) {
 	}
 }
 
-// What retention has removed shows in the floors.
+// Messages that retention has removed show in the floors.
 func TestInspectFloors(t *testing.T) {
 	disk := memfs.New()
 	j := openOn(t, disk)
@@ -86,7 +87,7 @@ func TestInspectFloors(t *testing.T) {
 	}
 }
 
-// side makes a journal with records, written past all admission.
+// side makes a journal with records that were written without admission.
 func side(t *testing.T, rs ...*journal.Record) journal.Index {
 	t.Helper()
 	index, err := journal.ReadIndex(forge(t, []int64{5}, rs...), dir)
@@ -106,7 +107,7 @@ func TestCompare(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		a, b []*journal.Record
-		want string // what of which sequences
+		want string // kind of difference, sequences and counts
 	}{
 		{"the same", []*journal.Record{m(1, 1), m(1, 2)}, []*journal.Record{m(1, 1), m(1, 2)}, ""},
 		{"interleaved otherwise", []*journal.Record{m(1, 1), m(2, 1), m(1, 2)}, []*journal.Record{m(2, 1), m(1, 1), m(1, 2)}, ""},
@@ -131,7 +132,7 @@ func TestCompare(t *testing.T) {
 	}
 }
 
-// describe writes a comparison for a comparison.
+// describe formats a comparison.
 func describe(c journal.Comparison) string {
 	kinds := map[journal.Difference]string{journal.OnlyOne: "only", journal.Content: "content", journal.Order: "order"}
 	var all []string
@@ -142,7 +143,7 @@ func describe(c journal.Comparison) string {
 	return strings.Join(all, "; ")
 }
 
-// What retention has removed in one journal is no difference, and is said.
+// Messages that retention has removed from one journal are no difference, and are reported.
 func TestCompareFloors(t *testing.T) {
 	var sides [2]journal.Index
 	for i := range sides {
@@ -169,7 +170,7 @@ func TestCompareFloors(t *testing.T) {
 	}
 }
 
-// Whatever stands in a segment, inspecting it ends, without a panic.
+// Inspecting a segment ends without a panic, whatever its bytes.
 func FuzzInspect(f *testing.F) {
 	disk := memfs.New()
 	j := openOn(f, disk)

@@ -75,7 +75,7 @@ func TestAppendWithRaw(t *testing.T) {
 			r.Prev = min(r.Prev, 2)
 		}
 		if r.Cause == journal.Lost {
-			continue // up to the same as the one before it
+			continue // stands for the same numbers as the one before it
 		}
 		put(t, a, &r, journal.Take)
 	}
@@ -153,7 +153,7 @@ func TestAppendedDuringSyncIsNotCounted(t *testing.T) {
 		fill(t, j, 1, 2, 5)
 		fill(t, j, 2, 1, 1)
 		disk.next()
-		synctest.Wait() // the first has been reported, the second waits
+		synctest.Wait() // the first was reported, the second waits
 		if led.get(1) != 1 || state(j, 1).Durable != 1 || led.get(2) != 0 || state(j, 2).Durable != 0 {
 			t.Errorf("reported %v, %+v", led.durable, j.States())
 		}
@@ -168,8 +168,8 @@ func TestAppendedDuringSyncIsNotCounted(t *testing.T) {
 	})
 }
 
-// After a kill the tail may be in the page cache only. What the next process
-// calls durable must survive a power cut (R7, hard case 21).
+// After a kill the tail may be in the page cache only. Records that the next process
+// reports as durable must survive a power cut (R7, hard case 21).
 func TestKillThenPowerCut(t *testing.T) {
 	disk := newGate(memfs.New())
 	j := open(t, disk)
@@ -177,7 +177,7 @@ func TestKillThenPowerCut(t *testing.T) {
 	synced(t, j)
 	disk.shut()
 	fill(t, j, 1, 4, 6)
-	<-disk.entered // written, and not synced
+	<-disk.entered // written and not synced
 	img := disk.Crash(memfs.KeepAll)
 	disk.open()
 	j.Kill()
@@ -420,7 +420,7 @@ func TestTimeNeverGoesBack(t *testing.T) {
 	}
 }
 
-// OnAppend is told of the last of each publisher, whoever appends beside.
+// OnAppend gets the last sequence of each publisher, also while others append.
 func TestOnAppend(t *testing.T) {
 	var mu sync.Mutex
 	told := make(map[uint64]uint64)
@@ -447,8 +447,8 @@ func TestOnAppend(t *testing.T) {
 	}
 }
 
-// A batch calls OnAppend once for neighbours of one publisher: in Notify, or
-// when it is full. Its records share one time.
+// A batch calls OnAppend once for neighbours of one publisher: in Notify, or when it is
+// full. Its records have the same time.
 func TestAppendBatch(t *testing.T) {
 	var notified []journal.Moved
 	c := newClock()
@@ -499,7 +499,7 @@ func TestAppendBatch(t *testing.T) {
 	want("64 records", "[{2 64} {1 4}]")
 }
 
-// OnAppend may call the journal, also to append.
+// OnAppend may call the journal, and may append.
 func TestOnAppendHoldsNoLock(t *testing.T) {
 	var j *journal.Journal
 	ready := make(chan struct{})
@@ -538,7 +538,7 @@ func TestAllocations(t *testing.T) {
 		step()
 	}
 	synced(t, j)
-	disk.shut() // what the syncer does is not counted: it does it for many
+	disk.shut() // allocations of the syncer do not count: it allocates for many records
 	step()
 	<-disk.entered
 	if n := testing.AllocsPerRun(1000, step); n != 0 {

@@ -12,7 +12,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// A model is a journal that does nothing but remember.
+// A model is a journal that only remembers.
 type model struct {
 	t    *rapid.T
 	disk *memfs.FS
@@ -20,13 +20,13 @@ type model struct {
 	led  *ledger
 
 	made    int                          // bodies
-	records []journal.Record             // taken, in order; what a crash lost is removed
+	records []journal.Record             // taken, in order, without those that a crash has lost
 	have    map[uint64]uint64            // per publisher
 	crc     map[uint64]map[uint64]uint32 // running CRC at each have
 	floor   map[uint64]uint64
 
 	followers [2]*journal.Follower
-	read      [2]int // records of the model that each has read
+	read      [2]int // records of the model that each follower has read
 }
 
 func (m *model) open() {
@@ -36,7 +36,7 @@ func (m *model) open() {
 	m.follow()
 }
 
-// dieWhileOpening lets recovery itself crash now and then.
+// dieWhileOpening makes recovery itself crash now and then.
 func (m *model) dieWhileOpening() {
 	if rapid.IntRange(0, 3).Draw(m.t, "die while opening") > 0 {
 		return
@@ -91,7 +91,7 @@ func (m *model) append(r journal.Record, want journal.Verdict) {
 	m.records = append(m.records, r)
 }
 
-// random appends something a publisher or a link might offer.
+// random appends a record that a publisher or a link might offer.
 func (m *model) random() {
 	p := rapid.Uint64Range(1, 3).Draw(m.t, "publisher")
 	have := m.have[p]
@@ -121,7 +121,7 @@ func (m *model) random() {
 	m.append(r, journal.Take)
 }
 
-// again offers a record that is there.
+// again offers a record that the journal has already.
 func (m *model) again(publisher uint64) {
 	var mine []journal.Record
 	for _, r := range m.records {
@@ -146,7 +146,7 @@ func (m *model) trim() {
 	m.follow()
 }
 
-// pump lets the followers read on.
+// pump makes the followers read on.
 func (m *model) pump() {
 	for limit, f := range m.followers {
 		for {
@@ -175,8 +175,8 @@ func (m *model) pump() {
 	}
 }
 
-// end ends the journal's process in some way, and begins the next on what is
-// found on the disk.
+// end ends the journal's process in one of several ways, and begins the next process on the
+// disk that is left.
 func (m *model) end() {
 	for _, f := range m.followers {
 		f.Close()
@@ -200,8 +200,8 @@ func (m *model) end() {
 	m.compare(reported)
 }
 
-// compare checks that of each publisher a prefix is there that has all that
-// was reported as durable, and forgets the rest.
+// compare checks that the journal has a prefix of each publisher, with everything that was
+// reported as durable. It removes the rest from the model.
 func (m *model) compare(reported *ledger) {
 	report, err := journals.VerifyOpen(m.j, m.disk, dir)
 	if err != nil {
@@ -238,9 +238,9 @@ func (m *model) compare(reported *ledger) {
 	m.follow()
 }
 
-// The journal is compared with a model through crashes of every kind, at any
-// operation of the disk: what was reported durable is there, of each publisher
-// a prefix, nothing twice (G3, G4, R7).
+// The journal is compared with a model through crashes of every kind, at any operation of
+// the disk. Records that were reported durable are there, each publisher's records are a
+// prefix, and none is there twice (G3, G4, R7).
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := &model{t: t, disk: memfs.New(), have: make(map[uint64]uint64),

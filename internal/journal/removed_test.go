@@ -10,7 +10,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// on appends messages from to to of a publisher on a topic.
+// on appends the messages from to to of a publisher on a topic.
 func on(t *testing.T, j *journal.Journal, topic string, publisher, from, to uint64) {
 	t.Helper()
 	for n := from; n <= to; n++ {
@@ -28,19 +28,19 @@ func wantRemoved(t *testing.T, j *journal.Journal, topic string, want bookmark.V
 	}
 }
 
-// Of what is removed the journal knows the topics, also after a restart (R9).
+// The journal knows the topics of removed messages, also after a restart (R9).
 func TestRemovedByTopic(t *testing.T) {
 	disk := memfs.New()
 	j := openOn(t, disk)
 	on(t, j, "a", 1, 1, 5)
 	on(t, j, "b", 1, 6, 9)
 	on(t, j, "b", 2, 1, 3)
-	for n := range uint64(20) { // more than are told apart
+	for n := range uint64(20) { // more than the table tells apart
 		on(t, j, fmt.Sprint("many", n), 3, n+1, n+1)
 	}
 	put(t, j, &journal.Record{Kind: journal.Tombstone, Publisher: 4, Sequence: 1, Reason: []byte("no")}, journal.Take)
 	on(t, j, "rest", 9, 1, 300)
-	on(t, j, "a", 1, 10, 10) // is not removed
+	on(t, j, "a", 1, 10, 10) // not removed
 	synced(t, j)
 	wantRemoved(t, j, "a", bookmark.Vector{})
 	if n, err := j.Trim(journal.Retention{Bytes: 8 << 10}); err != nil || n == 0 {
@@ -65,7 +65,8 @@ func TestRemovedByTopic(t *testing.T) {
 		j = openOn(t, disk)
 		check()
 	}
-	// What was removed elsewhere may have been on any topic, also once the marker is removed.
+	// Messages that were removed elsewhere may be of any topic, also once the marker is
+	// removed.
 	put(t, j, &journal.Record{Kind: journal.Gone, Publisher: 5, Sequence: 7, RunningCRC: 1}, journal.Take)
 	on(t, j, "b", 5, 8, 8)
 	wantRemoved(t, j, "none", bookmark.Vector{3: 20, 5: 7})
@@ -81,7 +82,7 @@ func TestRemovedByTopic(t *testing.T) {
 	end(t, j)
 }
 
-// Names of topics are bounded: beyond that they are not told apart.
+// The number of topic names is bounded: topics beyond it are not told apart.
 func TestRemovedOfManyTopics(t *testing.T) {
 	disk := memfs.New()
 	j := openOn(t, disk, func(o *journal.Options) { o.SegmentBytes = 64 << 10 })

@@ -7,9 +7,9 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// A process is killed after it has noted the age of the log, before a later batch.
-// The segment that is sealed when the log is opened again is as old as the note
-// says, not as the note before it: nothing goes before its time (R2).
+// A process is killed after it has noted the age of the log, before a later batch. The
+// segment that is sealed when the log is opened again has the age of that note, not that of
+// the note before. So no message is removed too early (R2).
 func TestAgeOfWhatIsSealedAtOpen(t *testing.T) {
 	c, disk := newTwoClocks(), memfs.New()
 	use := func(o *journal.Options) { c.use(o); o.Stepped = true }
@@ -18,7 +18,7 @@ func TestAgeOfWhatIsSealedAtOpen(t *testing.T) {
 	c.pass(3 * day)
 	fill(t, j, 2, 1, 2)
 	trim(t, j, week) // notes the age
-	synced(t, j)     // with the next batch it would be noted that it is
+	synced(t, j)     // the next batch would note that the note is durable
 	if err := j.Kill(); err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/newer"
 )
 
-// fullDisk returns a disk on which a journal has died because it was full.
+// fullDisk returns a disk on which a journal has died because the disk was full.
 func fullDisk(t *testing.T, reserve bool) *memfs.FS {
 	t.Helper()
 	disk := memfs.New()
@@ -36,11 +36,11 @@ func fullDisk(t *testing.T, reserve bool) *memfs.FS {
 	}
 	j.Kill()
 	disk = disk.Crash(memfs.Durable)
-	disk.Capacity(used(t, disk)) // others have taken the rest
+	disk.Capacity(used(t, disk)) // other files have taken the rest
 	return disk
 }
 
-// used returns the bytes of all files.
+// used returns the bytes of all files together.
 func used(t *testing.T, disk *memfs.FS) (bytes int64) {
 	t.Helper()
 	for _, name := range disk.Names() {
@@ -53,7 +53,7 @@ func used(t *testing.T, disk *memfs.FS) (bytes int64) {
 	return bytes
 }
 
-// A journal that has died of a full disk opens again, on the space of its reserve
+// A journal that has died because of a full disk opens again in the space of its reserve
 // file, trims, and has the reserve again (R7).
 func TestOpenOnAFullDisk(t *testing.T) {
 	if j, err := journal.Open(journal.Options{FS: fullDisk(t, false), Dir: dir, SegmentBytes: 4 << 10}); !errors.Is(err, syscall.ENOSPC) {
@@ -99,8 +99,8 @@ func TestKeepReserve(t *testing.T) {
 	}
 }
 
-// A journal is trimmed while nobody has it open, on a disk without a byte left. Its
-// floors and what it has are known as if it had done so itself (R2).
+// A journal is trimmed while nobody has it open, on a disk without a free byte. Afterwards
+// its floors and have are the same as if it had trimmed itself (R2).
 func TestTrimClosed(t *testing.T) {
 	disk := fullDisk(t, false)
 	size := used(t, disk)
@@ -133,7 +133,7 @@ func TestTrimClosed(t *testing.T) {
 	}
 }
 
-// A journal that a later version has gone on with is left alone (R8).
+// A journal to which a later version has written is left alone (R8).
 func TestTrimClosedOfALaterVersion(t *testing.T) {
 	for name, age := range map[string]func([]byte) []byte{
 		"segment": newer.Segment,
@@ -156,7 +156,7 @@ func TestTrimClosedOfALaterVersion(t *testing.T) {
 	}
 }
 
-// segments returns the files of a journal's segments, the oldest first.
+// segments returns the files of a journal's segments, oldest first.
 func segments(disk *memfs.FS) (logs []string) {
 	for _, name := range disk.Names() {
 		if strings.HasSuffix(name, ".log") {
@@ -166,8 +166,8 @@ func segments(disk *memfs.FS) (logs []string) {
 	return logs
 }
 
-// What is behind a head that can't be read stays: the head is all that is known
-// of what was before it.
+// The segments behind a head that cannot be read stay: only the head says what was before
+// it.
 func TestTrimClosedStopsAtABadHead(t *testing.T) {
 	disk := memfs.New()
 	j := openOn(t, disk)

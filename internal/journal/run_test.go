@@ -28,8 +28,8 @@ func stepped(t *rapid.T) *Journal {
 	return j
 }
 
-// anyMessages returns messages of one publisher that mostly follow one another, from about
-// a number on, in bytes.
+// anyMessages returns the bytes of messages of one publisher. Most of them are consecutive,
+// from about the number from.
 func anyMessages(t *rapid.T, publisher, from uint64) (all []record.Ordinary) {
 	sequence := max(3, from+uint64(rapid.IntRange(0, 4).Draw(t, "begins"))) - 2
 	for range rapid.IntRange(1, 40).Draw(t, "messages") {
@@ -57,8 +57,8 @@ func anyMessages(t *rapid.T, publisher, from uint64) (all []record.Ordinary) {
 	return all
 }
 
-// appendEach appends messages one by one, and returns how many are taken before the first
-// that is not.
+// appendEach appends messages one by one until one is not taken, and returns the number
+// taken.
 func appendEach(t *rapid.T, b *AppendBatch, check bookmark.Check, messages []record.Ordinary) (taken int) {
 	for _, o := range messages {
 		var r Record
@@ -78,8 +78,8 @@ func appendEach(t *rapid.T, b *AppendBatch, check bookmark.Check, messages []rec
 	return taken
 }
 
-// A run leaves a journal as the same messages do that are appended one by one, and
-// ends where the first of them is not taken.
+// Appending a run gives the same journal as appending its messages one by one. It ends at
+// the first message that is not taken.
 func TestAppendRun(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		one, other := stepped(t), stepped(t)
@@ -121,7 +121,7 @@ func TestAppendRun(t *testing.T) {
 	})
 }
 
-// sameJournals compares what two journals hold and know.
+// sameJournals compares the records and the tables of two journals.
 func sameJournals(t *rapid.T, one, other *Journal) {
 	if !bytes.Equal(one.table.Head(), other.table.Head()) || one.End() != other.End() {
 		t.Fatalf("the tables differ:\n%+v\n%+v", one.States(), other.States())
@@ -152,7 +152,7 @@ func sameJournals(t *rapid.T, one, other *Journal) {
 	}
 }
 
-// Ahead and Skip give what Next would have given.
+// Ahead and Skip give the same records as Next.
 func TestAhead(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		j := stepped(t)

@@ -35,7 +35,7 @@ func all(t fataler, j *journal.Journal) []journal.Record {
 	}
 }
 
-// Seeking is compared with reading everything.
+// Seeking gives the same result as reading everything.
 func TestSeek(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		disk, c := memfs.New(), newClock()
@@ -43,7 +43,7 @@ func TestSeek(t *testing.T) {
 		use := func(o *journal.Options) { o.Now, o.SegmentBytes = c.Now, 1<<10 }
 		j := openOn(t, disk, use)
 		defer func() { end(t, j) }()
-		before := make(bookmark.Vector) // of what has been trimmed
+		before := make(bookmark.Vector) // of the trimmed records
 		for range rapid.IntRange(0, 60).Draw(t, "steps") {
 			switch p := rapid.Uint64Range(0, 3).Draw(t, "publisher"); rapid.IntRange(0, 11).Draw(t, "what") {
 			case 0:
@@ -143,7 +143,7 @@ func checkFind(t *rapid.T, j *journal.Journal, rs []journal.Record) {
 	}
 }
 
-// The vector of a position in time is that of the durable log (R9).
+// The vector of a position by time is that of the durable log (R9).
 func TestSeekTimeIsDurable(t *testing.T) {
 	disk, c := newGate(memfs.New()), newClock()
 	j := open(t, disk, func(o *journal.Options) { o.Now = c.Now })
@@ -160,8 +160,8 @@ func TestSeekTimeIsDurable(t *testing.T) {
 	disk.open()
 }
 
-// Who resumes does not read a segment from the start, be it the one that is
-// being written or a sealed one, also after the journal was opened anew.
+// A resume does not read a segment from its start, neither the segment that is being
+// written nor a sealed one, also after the journal was opened again.
 func TestSeekVectorIsNear(t *testing.T) {
 	for _, segment := range []int64{64 << 20, 1 << 20} {
 		disk, use := memfs.New(), func(o *journal.Options) { o.SegmentBytes = segment }
@@ -190,7 +190,7 @@ func TestSeekVectorIsNear(t *testing.T) {
 	}
 }
 
-// A list of bookmarks is looked for in one pass, which ends when it is told to.
+// Find looks for a list of bookmarks in one pass, which ends when stop says so.
 func TestFindIsOnePass(t *testing.T) {
 	for _, segment := range []int64{64 << 20, 1 << 20} {
 		j := openOn(t, memfs.New(), func(o *journal.Options) { o.SegmentBytes = segment })
@@ -199,7 +199,7 @@ func TestFindIsOnePass(t *testing.T) {
 			put(t, j, &journal.Record{Kind: journal.Elsewhere, Publisher: n % 3, Sequence: 2*(n/3) + 1, Prev: 2 * (n / 3)}, journal.Take)
 			put(t, j, message(n%3, 2*(n/3)+2, body), journal.Take)
 		}
-		var list []bookmark.Bookmark // numbers that are elsewhere, and the last one
+		var list []bookmark.Bookmark // numbers with an elsewhere marker, and the last one
 		for s := range uint64(999) {
 			list = append(list, bookmark.Bookmark{Publisher: 1, Sequence: 2*s + 1})
 		}

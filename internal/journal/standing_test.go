@@ -12,8 +12,8 @@ func gone(publisher, from, to uint64, cause journal.Cause) *journal.Record {
 	return &journal.Record{Kind: journal.Gone, Publisher: publisher, Prev: from - 1, Sequence: to, Cause: cause}
 }
 
-// numbered fills a journal with all that can stand at the numbers of publisher
-// 1, among the records of another and with more behind it than sums are kept of.
+// numbered fills a journal with every kind of record at the numbers of publisher 1, among
+// the records of another publisher. More records follow than sums are kept of.
 func numbered(t *testing.T, j *journal.Journal) {
 	fill(t, j, 1, 1, 20)
 	put(t, j, &journal.Record{Kind: journal.Tombstone, Publisher: 1, Sequence: 5000, Prev: 20, Reason: []byte("rejected elsewhere")}, journal.Take)
@@ -25,8 +25,8 @@ func numbered(t *testing.T, j *journal.Journal) {
 	fill(t, j, 1, 5021, 10000)
 }
 
-// What stands at a number is told whether it is remembered or read, in
-// whatever order it is asked for, and after a restart.
+// Standing gives the same answer whether the number is remembered or read, in whatever
+// order the numbers are asked for, and after a restart.
 func TestStanding(t *testing.T) {
 	disk := memfs.New()
 	use := func(o *journal.Options) { o.SegmentBytes = 64 << 10 }
@@ -90,7 +90,7 @@ func TestStanding(t *testing.T) {
 	}
 }
 
-// A marker raises the floor only where nothing stands between them.
+// A marker raises the floor only if nothing is between them.
 func TestMarkerAndFloor(t *testing.T) {
 	j := open(t, memfs.New())
 	put(t, j, gone(1, 1, 9, journal.Removed), journal.Take)
@@ -107,7 +107,7 @@ func TestMarkerAndFloor(t *testing.T) {
 	}
 }
 
-// Holes are bounded; what is no longer remembered of them counts as lost.
+// The number of holes is bounded. Holes that are merged count as lost.
 func TestManyHoles(t *testing.T) {
 	disk := memfs.New()
 	j := openOn(t, disk)

@@ -12,8 +12,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// A publisher that is silent for longer than retention goes on where it was,
-// also after a restart (R2, hard case 27).
+// A publisher that was silent for longer than retention continues at its number, also after
+// a restart (R2, hard case 27).
 func TestTrimKeepsHave(t *testing.T) {
 	disk, c := memfs.New(), newClock()
 	use := func(o *journal.Options) { o.Now = c.Now }
@@ -46,7 +46,7 @@ func TestTrimKeepsHave(t *testing.T) {
 	for _, m := range []memfs.Mode{memfs.KeepAll, memfs.Durable} {
 		j = openOn(t, disk, use)
 		check()
-		fill(t, j, 2, state(j, 2).Have+1, state(j, 2).Have+100) // over more heads
+		fill(t, j, 2, state(j, 2).Have+1, state(j, 2).Have+100) // through more heads
 		synced(t, j)
 		if _, err := j.Trim(journal.Retention{Bytes: 8 << 10}); err != nil {
 			t.Fatal(err)
@@ -107,7 +107,7 @@ func TestTrimForgetsWhoIsGone(t *testing.T) {
 	end(t, j)
 	j = openOn(t, disk, use)
 	known(1, 9)
-	// It comes back and says what it let go (R10).
+	// The publisher comes back and says which messages it let go (R10).
 	put(t, j, message(2, 6, "b"), journal.Hole)
 	put(t, j, &journal.Record{Kind: journal.Gone, Publisher: 2, Sequence: 4}, journal.Take)
 	fill(t, j, 2, 5, 6)
@@ -136,7 +136,7 @@ func TestTrimAsksWhoHolds(t *testing.T) {
 	}
 }
 
-// A power cut anywhere in Trim: no floor is missing for what is gone (R2).
+// After a power cut anywhere in Trim, no floor of a removed message is missing (R2).
 func TestCrashWhileTrimming(t *testing.T) {
 	for n := 1; ; n++ {
 		disk := memfs.New()
@@ -207,11 +207,11 @@ func TestIntervals(t *testing.T) {
 	if _, err := j.Trim(journal.Retention{Bytes: 1}); err != nil {
 		t.Fatal(err)
 	}
-	check("a") // it goes on
+	check("a") // the publisher continues
 }
 
-// Of what is removed the running CRC stays known, also after a restart and
-// with a marker above it: a link says with it that this is gone (R11).
+// The running CRC of the removed messages stays known, also after a restart and with a
+// marker above it. A link sends it with its gone marker (R11).
 func TestTrimKeepsRunningCRC(t *testing.T) {
 	disk := memfs.New()
 	j := openOn(t, disk)
@@ -249,8 +249,8 @@ func TestTrimKeepsRunningCRC(t *testing.T) {
 	check(0)
 }
 
-// What retention has removed stays known even if the record that says so is
-// damaged before anything notes that it is durable, and is taken for a torn tail.
+// The floors stay known even if their record is damaged before a note says that it is
+// durable, so that it is taken for a torn tail.
 func TestTrimOutlivesItsRecord(t *testing.T) {
 	disk := memfs.New()
 	j := openOn(t, disk)
@@ -281,8 +281,8 @@ func TestTrimOutlivesItsRecord(t *testing.T) {
 	}
 }
 
-// With many publishers most of a segment is its head: retention by size removes no
-// more than it takes, and what it takes.
+// With many publishers most of a segment is its head. Retention by size counts heads, so
+// that it removes neither too much nor too little.
 func TestTrimBySizeCountsHeads(t *testing.T) {
 	j := open(t, memfs.New())
 	for p := range uint64(500) {
@@ -295,7 +295,7 @@ func TestTrimBySizeCountsHeads(t *testing.T) {
 	if _, err := j.Trim(journal.Retention{Bytes: most}); err != nil {
 		t.Fatal(err)
 	}
-	if after := j.Size(); before < 2*most || after > most*5/4 || after < most*3/4 { // a new segment with its head may have begun
+	if after := j.Size(); before < 2*most || after > most*5/4 || after < most*3/4 { // a new segment and its head may have begun
 		t.Errorf("of %d bytes %d are left, want about %d", before, after, most)
 	}
 }

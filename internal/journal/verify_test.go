@@ -11,7 +11,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// nobody owns a log without head and summaries.
+// nobody is the Owner of a log without heads and summaries.
 type nobody struct{}
 
 func (nobody) Head() []byte                { return nil }
@@ -19,7 +19,7 @@ func (nobody) Summary() []byte             { return nil }
 func (nobody) RecoverHead([]byte) error    { return nil }
 func (nobody) Recover(seglog.Record) error { return nil }
 
-// forge writes a journal past all admission.
+// forge writes a journal without admission.
 func forge(t *testing.T, times []int64, rs ...*journal.Record) *memfs.FS {
 	t.Helper()
 	disk := memfs.New()
@@ -78,7 +78,7 @@ func TestDump(t *testing.T) {
 	}
 }
 
-// The log of something else is refused, whatever it holds, and left as it is.
+// The log of another owner is refused, whatever its records, and left as it is.
 func TestNotJournal(t *testing.T) {
 	disk := memfs.New()
 	l, err := seglog.Open(seglog.Options{FS: disk, Dir: dir, Owner: somebody{}})
@@ -96,7 +96,7 @@ func TestNotJournal(t *testing.T) {
 	}
 }
 
-// somebody owns another kind of log.
+// somebody is the Owner of another kind of log.
 type somebody struct{ nobody }
 
 func (somebody) Head() []byte { return []byte("somebody's") }

@@ -34,7 +34,7 @@ func encode(t testing.TB, r record.Record) []byte {
 	return raw
 }
 
-// same compares what a link carries.
+// same compares the parts of two records that a link carries.
 func same(a, b record.Record) bool {
 	for _, r := range []*record.Record{&a, &b} {
 		r.Position, r.Next, r.Time, r.Raw, r.Sum = 0, 0, 0, nil, 0
@@ -58,7 +58,7 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// The form is what other processes, and later versions, read: it must not change unnoticed.
+// Other processes and later versions read the form, so it must not change unnoticed.
 func TestGolden(t *testing.T) {
 	for want, r := range map[string]record.Record{
 		"10" + "22" + "2d00" + "e96a6377" + "0200000000000000" + "0300000000000000" + "01000000000000000000000000000002" + "0300" + hex.EncodeToString([]byte("joe")) +
@@ -139,7 +139,7 @@ func TestAppendRefuses(t *testing.T) {
 	}
 }
 
-// What a message says is in its sum, and nothing else.
+// The sum covers the content of a message and nothing else.
 func TestSum(t *testing.T) {
 	base := record.Record{Kind: record.Message, Publisher: 1, Sequence: 1, Topic: []byte("ab"), Body: []byte("c")}
 	sum := func(change func(*record.Record)) uint32 {
@@ -185,8 +185,8 @@ func TestSum(t *testing.T) {
 	}
 }
 
-// A record that is introduced is as if it had been written with the check, and is
-// compared as if it had none.
+// A record that is introduced has the same bytes as if it had been written with the check.
+// SumOf treats it as if it had none.
 func TestIntroduce(t *testing.T) {
 	check := bookmark.Check{1, 15: 2}
 	for _, want := range samples {
@@ -234,7 +234,7 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		if r.Sound() {
-			r.Sum = 0 // it is made again
+			r.Sum = 0 // it is computed again
 		} else if r.Sum == 0 {
 			return
 		}
@@ -244,8 +244,8 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// checkOrdinary has the bytes of a message without further fields, and no others, be an
-// Ordinary that says the same as their Record.
+// checkOrdinary checks that raw is an Ordinary exactly if it is a message without header
+// fields, and that the Ordinary agrees with the Record.
 func checkOrdinary(t *testing.T, raw []byte, r *record.Record, malformed error) {
 	o, is := record.AsOrdinary(raw)
 	if want := malformed == nil && r.Kind == record.Message && raw[1] == 0; is != want {
@@ -257,7 +257,7 @@ func checkOrdinary(t *testing.T, raw []byte, r *record.Record, malformed error) 
 	}
 }
 
-// FuzzFramed cuts anything into records, and puts them together again.
+// FuzzFramed cuts any bytes into records, and joins them again.
 func FuzzFramed(f *testing.F) {
 	f.Add([]byte("\x01\x00\x00\x00a\x00\x00\x00\x00\x09\x00\x00\x00cut"))
 	f.Add(record.AppendFramed(nil, encode(f, samples[0])))

@@ -8,7 +8,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/ring"
 )
 
-// A queue is the slice that a simple program would have taken.
+// A queue behaves like a slice.
 func TestQueue(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var q ring.Queue[int]
@@ -56,10 +56,10 @@ func TestQueue(t *testing.T) {
 	})
 }
 
-// A queue lets go of what was popped or cleared, and allocates only to grow.
+// A queue does not keep entries that were popped or cleared, and allocates only to grow.
 func TestQueueKeepsNothing(t *testing.T) {
 	var q ring.Queue[*int]
-	for range 8 { // its whole ring
+	for range 8 { // the whole ring
 		q.Push(new(int))
 	}
 	places := make([]**int, 8)
@@ -82,7 +82,7 @@ func TestQueueKeepsNothing(t *testing.T) {
 func BenchmarkQueue(b *testing.B) {
 	type entry struct {
 		sequence uint64
-		_        uint8 // as an entry of an ack has
+		_        uint8 // the size of an entry of an ack
 	}
 	var q ring.Queue[entry]
 	for i := range uint64(100) {
