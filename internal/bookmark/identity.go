@@ -78,5 +78,5 @@ func inDomain(domain, bits uint64) uint64 { return domain<<domainShift | bits&do
 var nameTable = crc64.MakeTable(0x95AC9329AC4BC9B5)
 
 // nameHash is the protocol's hash of a client name: a CRC-64 without the final inversion.
-// The ^ here undoes that of crc64.
+// The ^ undoes the inversion of package crc64.
 func nameHash(name string) uint64 { return ^crc64.Checksum([]byte(name), nameTable) }

@@ -11,7 +11,7 @@ import (
 // publisher counts as 0. It is not safe for concurrent use.
 type Vector map[uint64]uint64
 
-// Covers reports whether b has been seen.
+// Covers reports whether v covers b: whether b has been seen.
 func (v Vector) Covers(b Bookmark) bool { return b.Sequence <= v[b.Publisher] }
 
 // Merge raises v to cover every message that w covers. v must not be nil.
@@ -28,7 +28,8 @@ func (v Vector) Raise(b Bookmark) {
 	}
 }
 
-// Reach is for a v that is a goal: it removes the publisher of b if b has reached v there.
+// Reach removes the publisher of b from v, which is a goal, if b has reached the sequence
+// of v.
 func (v Vector) Reach(b Bookmark) {
 	if s, ok := v[b.Publisher]; ok && s <= b.Sequence {
 		delete(v, b.Publisher)

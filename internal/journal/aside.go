@@ -95,8 +95,8 @@ func (j *Journal) openAside() error {
 }
 
 // refloor raises the floors to the numbers that are missing before the oldest records. The
-// record of these floors may be damaged or cut off as torn, but the messages are gone all
-// the same. Otherwise a peer would be sent the records behind the missing ones, and would
+// floor records may be damaged or cut off as torn, but the messages are gone all the same.
+// With the old floors a peer would be sent the records behind the missing ones, and would
 // refuse them as a hole.
 func (j *Journal) refloor() error {
 	if j.damage == nil && !slices.ContainsFunc(j.table.sorted(), (*publisher).lowFloor) {
@@ -317,8 +317,8 @@ func (j *Journal) mergeRest(a *aside) error {
 const reasonDamaged = "lost: every disk that had it is damaged there"
 
 // closeHole marks the numbers that are missing before a run as gone. The running CRC stays
-// as it was, because no instance has the gone messages. The publisher still keeps a message
-// that was never on two disks. The marker refuses that message: otherwise the publisher
+// as it was, because no instance has the gone messages. A message that was never on two
+// disks is still kept by its publisher. The marker refuses it: otherwise the publisher
 // would let it go in silence (R14).
 func (j *Journal) closeHole(publisher uint64, n run) error {
 	s, _ := j.State(publisher)

@@ -16,7 +16,8 @@ const (
 	// clockSteps is the number of steps of the group's clock in one retain.
 	clockSteps = 4
 	// silentSteps is the number of steps for which a publisher must be unseen before it may
-	// be closed. It is one more than twice retain, because the first step may be short.
+	// be closed. It is one step more than twice retain, because the first step may be
+	// short.
 	silentSteps = 2*clockSteps + 1
 	// leavingSteps is the number of steps for which a publisher is closed before places
 	// leave it out. So a journal restored from a backup that is younger than retain has it

@@ -46,8 +46,7 @@ type Differing struct {
 	Content int
 }
 
-// when returns the time of the first difference: when its record was written, 0 if not
-// known.
+// when returns the time at which the first difference was written, 0 if it is not known.
 func (d *Differing) when() int64 {
 	return max(0, min(cmp.Or(d.Entry[0].Time, d.Entry[1].Time), cmp.Or(d.Entry[1].Time, d.Entry[0].Time)))
 }
@@ -139,8 +138,8 @@ func above(floor uint64, entries []Entry) []Entry {
 	return slices.DeleteFunc(slices.Clone(entries), func(e Entry) bool { return e.Sequence <= floor })
 }
 
-// leaveOut removes from both sides the records that the other side has marked as elsewhere,
-// and these markers. It returns the number of the records.
+// leaveOut removes from both sides the records for which the other side has an elsewhere
+// marker, and these markers. It returns the number of the records.
 func leaveOut(sides *[2][]Entry) (n int) {
 	var out [2]map[uint64]bool // sequences
 	for i := range sides {

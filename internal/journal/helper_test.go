@@ -142,7 +142,7 @@ func (c *clock) add(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-// A gate is a disk with a gate before each sync: while the gate is shut, syncs wait.
+// A gate is a disk that can be shut. While it is shut, syncs wait.
 type gate struct {
 	*memfs.FS
 	entered chan struct{} // a sync is waiting

@@ -104,8 +104,8 @@ func (i *inspector) segment(s seglog.Segment) error {
 	return nil
 }
 
-// head checks the head of a segment. Its error says that the head is not of a journal, or
-// of a later version.
+// head checks the head of a segment. It returns an error only if the head is not of a
+// journal, or of a later version. Other faults are added to the Inspection.
 func (i *inspector) head(head []byte) error {
 	if len(head) == 0 {
 		i.table.nextSegment()

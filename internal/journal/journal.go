@@ -256,7 +256,8 @@ func (j *Journal) vector(about int, of func(*publisher) uint64) bookmark.Vector 
 	return v
 }
 
-// eachAtOnce is the number of publishers that are visited while appends wait.
+// eachAtOnce is the number of publishers that are visited under one hold of mu, while
+// appends wait.
 const eachAtOnce = 1024
 
 // each calls f for each publisher, ordered by id, with mu held. It releases mu after every

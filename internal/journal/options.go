@@ -11,9 +11,9 @@ import (
 
 const (
 	defaultSegment = 64 << 20
-	// MaxRecord is the longest record that a journal holds, in bytes. The server has a
-	// lower limit for messages that clients publish, which may change. A journal takes the
-	// records that are already in a journal of the group, whatever that limit is (R14).
+	// MaxRecord is the longest record that a journal holds, in bytes. The server has its
+	// own limit for messages that clients publish, and that limit may change. A record that
+	// is already in a journal of the group is taken whatever that limit is (R14).
 	MaxRecord = 256 << 20
 	// unwrittenMost is the number of bytes that Append leaves to the syncer before it
 	// waits.

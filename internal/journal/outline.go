@@ -27,8 +27,8 @@ type outline struct {
 	openStretch
 }
 
-// note adds the records from first to end. publishers are the publishers that have records
-// there, with have as it is at end.
+// note adds the records from first to end. publishers are those with records there; their
+// have is as of end.
 func (o *outline) note(first, end Position, publishers []*publisher) {
 	for _, p := range publishers {
 		o.add(p, &p.outlined, first)
@@ -57,8 +57,8 @@ func (o *outline) take(end Position) (list []stretch, rest Position) {
 	return list, rest
 }
 
-// appendOutline appends an outline in the form that doc.go describes. highest is that of
-// the summary.
+// appendOutline appends an outline in the form that doc.go describes. highest is the list
+// in the summary.
 func appendOutline(b []byte, highest []bookmark.Bookmark, list []stretch, rest Position) []byte {
 	b = binary.AppendUvarint(b, uint64(len(list)))
 	if len(list) == 0 {

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// A Peer is the knowledge about a peer that an instance keeps over its own restarts.
+// A Peer is the state of a peer that an instance remembers over its own restarts.
 type Peer struct {
 	Name  string
 	Sends bool // it replicates to this instance
@@ -25,8 +25,7 @@ func (j *Journal) RememberPeer(p Peer) error {
 	return annotate(j.appendChange(change{kind: statePeer, peer: p}), "remember peer %s", p.Name)
 }
 
-// peersMost bounds the remembered peers. It is needed because a name that was configured
-// once stays.
+// peersMost bounds the remembered peers, because a name that was configured once stays.
 const peersMost = 1024
 
 // applyPeer remembers a peer.

@@ -141,9 +141,11 @@ func (t *table) removes(before *table, of *publisher) {
 
 // Removed returns, for each publisher of which retention has removed a matching message,
 // the highest sequence of these. Messages that were removed elsewhere match, because their
-// topics are not known. Sequences up to the one where a publisher was closed are left out,
-// unless named, the place, names the publisher (R10). If messages above that were removed,
-// the publisher is added to named at the sequence where it was closed.
+// topics are not known. named is the vector of a subscription's place.
+//
+// Sequences up to the one where a publisher was closed are left out, unless named has the
+// publisher (R10). If messages above that were removed, Removed adds the publisher to
+// named, at the sequence where it was closed.
 func (j *Journal) Removed(matches func(topic []byte) bool, named bookmark.Vector) bookmark.Vector {
 	wanted, v := j.wanted(matches), make(bookmark.Vector)
 	j.each(func(p *publisher) {
@@ -161,7 +163,7 @@ func (j *Journal) Removed(matches func(topic []byte) bool, named bookmark.Vector
 // Unmatched returns the publishers of which no message that the log has, or ever had, can
 // match, with their highest sequences. The place of a subscription need not name them, and
 // its replay need not read them (R9). Publishers with too many topics, or with messages
-// that were not logged here, are left out because nobody knows.
+// that were not logged here, are left out, because their topics are not all known.
 func (j *Journal) Unmatched(matches func(topic []byte) bool) bookmark.Vector {
 	wanted, v := j.wanted(matches), make(bookmark.Vector)
 	j.each(func(p *publisher) {

@@ -17,11 +17,12 @@ func (j *Journal) KeepReserve() error {
 // ReserveBytes returns the size of the reserve file: a segment and its head.
 func (j *Journal) ReserveBytes() int64 { return j.o.SegmentBytes + j.o.SegmentBytes/4 + 8<<10 }
 
-// TrimClosed removes the oldest segments of a journal that nobody has open, until the
-// journal has at most bytes bytes (0: no bound) and need bytes have been freed. The last
-// segment stays. TrimClosed needs no disk space, since the floors come from the head of the
-// oldest segment that is left. It does not ask whether a destination lacks the records. It
-// returns the number of removed segments.
+// TrimClosed removes the oldest segments of a journal that nobody has open. It stops when
+// the journal has at most the given bytes (0: no bound) and need bytes have been freed, and
+// never removes the last segment. It returns the number of removed segments.
+//
+// It needs no disk space, because the floors come from the head of the oldest segment that
+// is left. It does not check whether a destination lacks the records.
 func TrimClosed(disk seglog.FS, dir string, bytes, need int64) (segments int, err error) {
 	enough := func(size, freed int64) bool { return (bytes == 0 || size <= bytes) && freed >= need }
 	n, err := seglog.TrimClosed(seglog.Options{FS: disk, Dir: dir, CheckHead: checkHead}, enough, func(head []byte) error {

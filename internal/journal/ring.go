@@ -130,7 +130,7 @@ func (j *Journal) learnContents() error {
 		if p := j.table.byID[r.Publisher]; p != nil {
 			after := max(r.Prev, p.ring.top)
 			if p.ring.used == 0 {
-				after = r.Sequence - 1 // a range may begin below the records before it
+				after = r.Sequence - 1 // the range may begin below numbers of earlier records
 			}
 			j.table.rings.remember(p, after, r.Sequence, sumOf(r))
 		}

@@ -10,9 +10,9 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
-// Standing returns the record that stands at the number of r, which is at or below have
-// (R1). With search it reads the log where the table does not remember the number.
-// Ascending numbers cost one pass.
+// Standing describes the record at the number of r, which is at or below have (R1). With
+// search it reads the log where the table does not remember the number. Ascending numbers
+// cost one pass.
 func (b *AppendBatch) Standing(r *Record, search bool) (Standing, error) {
 	sum := sumOf(r)
 	if s, known := b.j.remembered(r.Publisher, r.Sequence, sum); known || !search {

@@ -153,7 +153,7 @@ func (p *publisher) codeTombstones(c *coder, reasons []string, index map[string]
 	}
 }
 
-// newest returns the end of a list, most entries or fewer.
+// newest returns the last most entries of a list, or all if there are fewer.
 func newest[T any](list []T, most int) []T { return list[len(list)-min(len(list), max(most, 0)):] }
 
 // reasons returns each tombstone reason once, and the index of each. Index 0 is the empty

@@ -33,7 +33,7 @@ func (j *Journal) Begin() (*Step, error) {
 	return s, nil
 }
 
-// Sync makes the disk do it. It may be called at any time before End.
+// Sync makes the records durable on the disk. It may be called at any time before End.
 func (s *Step) Sync() error {
 	if _, err := s.j.log.Sync(); err != nil {
 		return s.j.fail(fmt.Errorf("journal: sync: %w", err))

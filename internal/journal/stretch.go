@@ -21,9 +21,9 @@ type stretch struct {
 }
 
 // stretches describe the newest applied records, one stretch behind the other. They are in
-// memory only. With them a resume near the end of the journal reads little, and every
-// client whose server died resumes there. For older records there are the outlines of the
-// segments. stretches do no locking.
+// memory only. With them a resume near the end of the journal reads little; every client
+// whose server died resumes there. The outlines of the segments describe the older records.
+// stretches do no locking.
 type stretches struct {
 	bytes     Position  // of the log in one stretch, about
 	list      []stretch // oldest first

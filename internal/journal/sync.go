@@ -109,8 +109,8 @@ func (j *Journal) becomeDurable(b batch) {
 	}
 }
 
-// fail makes the journal failed (R7): it takes no more records. It returns the first error
-// that the journal failed with. The call that fails the journal also calls OnFail.
+// fail makes the journal failed (R7): it takes no more records. It returns the error of the
+// first call, which also calls OnFail.
 func (j *Journal) fail(err error) error {
 	j.mu.Lock()
 	if j.err != nil || j.closed && j.killed {

@@ -20,7 +20,7 @@ const (
 	contentsLeast  = 32 << 20              // newest bytes of the log whose contents are known after Open
 )
 
-// A publisher is the table's entry of a publisher.
+// A publisher is the table's entry for one publisher.
 type publisher struct {
 	id      uint64
 	check   bookmark.Check // zero: not known
@@ -99,13 +99,13 @@ type table struct {
 
 	byID    map[uint64]*publisher
 	all     []*publisher // in the order of sorted, once that was called
-	ordered int          // the first so many of all are ordered by id; the others are new
+	ordered int          // the first ordered entries of all are sorted by id; the others are new
 	rings   rings
 	topics  topicNames
 
 	lastTime  int64        // of the newest record; it never goes back
-	age       int64        // of the log at the newest note, microseconds
-	keptAge   int64        // age that the log has a note of
+	age       int64        // of the log, microseconds; grow and agedLocked bring it up to date
+	keptAge   int64        // age in the newest note of the log
 	clock     func() int64 // returns the age now; nil while the log is being opened
 	intervals []Interval
 	groupNotes
@@ -326,8 +326,8 @@ func (p *publisher) refused() []Tombstoned {
 // the same.
 func (p *publisher) lowFloor() bool { return p.floor < min(p.removed, p.have) }
 
-// applyFloors raises floors. A floor is never above have, because removing messages does
-// not lower have(p).
+// applyFloors raises floors. A floor is never above have: removing messages does not change
+// have(p).
 func (t *table) applyFloors(floors []bookmark.Bookmark) {
 	for _, f := range floors {
 		if p := t.byID[f.Publisher]; p != nil {

@@ -134,8 +134,7 @@ func (j *Journal) learnRemoved(first Position) {
 		err = before.RecoverHead(head)
 	}
 	if err != nil {
-		// A reader of that segment will get the error. Here the loss is a comparison of
-		// CRCs.
+		// A reader of that segment gets the error. Here only a comparison of CRCs is lost.
 		j.o.Log.Warn("journal: running CRCs of what was removed are not known", "err", err)
 		return
 	}

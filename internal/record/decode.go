@@ -122,8 +122,8 @@ func Identity(raw []byte) (publisher, sequence uint64, ok bool) {
 	return binary.LittleEndian.Uint64(raw[8:]), binary.LittleEndian.Uint64(raw[16:]), true
 }
 
-// Fields reads fields from bytes that are not trusted. After the first field that is not
-// there Bad is set, and all further fields are empty or zero.
+// Fields reads fields from bytes that are not trusted. Once a field is missing, Bad is set
+// and all further fields are empty or zero.
 type Fields struct {
 	Rest []byte
 	Bad  bool
@@ -146,7 +146,7 @@ func (f *Fields) Uint16() uint16 { return binary.LittleEndian.Uint16(f.number(2)
 func (f *Fields) Uint32() uint32 { return binary.LittleEndian.Uint32(f.number(4)) }
 func (f *Fields) Uint64() uint64 { return binary.LittleEndian.Uint64(f.number(8)) }
 
-// zero is the bytes of a number that is not there.
+// zero is the bytes of a missing number.
 var zero [8]byte
 
 func (f *Fields) number(n uint64) []byte {

@@ -242,8 +242,8 @@ func (r *Record) contentFlags() (flags byte) {
 }
 
 // Introduce appends the bytes of a record that was read without the check of its publisher,
-// with that check. It is for a receiver that does not know the publisher. It sets Check and
-// Raw.
+// with that check. The result is for a receiver that does not know the publisher. Introduce
+// sets Check and Raw.
 func Introduce(dst []byte, r *Record, check bookmark.Check) []byte {
 	start, at := len(dst), checkAt(r.Raw)
 	dst = append(dst, r.Raw[:at]...)

@@ -50,11 +50,11 @@ func (k Kind) String() string {
 type Cause uint8
 
 const (
-	// Removed: retention has removed them, on the instance that says so (R2).
+	// Removed: retention has removed the messages on the instance that says so (R2).
 	Removed Cause = iota
-	// LetGo: the publisher let them go before any instance here knew it (R10).
+	// LetGo: the publisher let the messages go before the group knew it (R10).
 	LetGo
-	// Lost: no instance has them (R8).
+	// Lost: no instance has the messages (R8).
 	Lost
 	// Closed: removed, and the publisher was not seen for a long time. A subscription whose
 	// place does not name the publisher is told nothing (R10).

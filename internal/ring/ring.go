@@ -15,8 +15,8 @@ type Queue[T any] struct {
 // Len returns the number of entries.
 func (q *Queue[T]) Len() int { return q.n }
 
-// At returns the entry at place i; 0 is the oldest. It is valid until the next
-// Push or Pop. i must be less than Len.
+// At returns the entry at index i; 0 is the oldest. It is valid until the next Push or Pop.
+// i must be less than Len.
 func (q *Queue[T]) At(i int) *T { return &q.entries[(q.head+i)&(len(q.entries)-1)] }
 
 // Push adds an entry.

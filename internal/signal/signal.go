@@ -1,4 +1,4 @@
-// Package signal wakes a goroutine that then looks for its work itself.
+// Package signal wakes a goroutine, which then looks for its work itself.
 package signal
 
 // A Signal stays set until its owner receives from it. Several calls of Set before that
