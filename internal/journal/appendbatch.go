@@ -14,7 +14,7 @@ const notifyEach = 64
 type AppendBatch struct {
 	j       *Journal
 	time    int64   // of the records; 0: the clock was not read yet
-	moved   []Moved // appended records whose notification is pending; neighbours of one publisher are one entry
+	moved   []Moved // appended, notification pending; neighbours of one publisher are one entry
 	records int     // the number of records in moved
 	recall  recall  // state of Standing
 }

@@ -35,7 +35,7 @@ func (d Decree) Is(o Decree) bool { return d.Incarnation == o.Incarnation && d.I
 // A decreed is the decree of a table.
 type decreed struct {
 	Decree
-	age int64 // age of the log when the decree was made, microseconds; negative if that was elsewhere, before this log began
+	age int64 // of the log when the decree was made, microseconds; negative: elsewhere, before this log began
 }
 
 // Decree returns the newest decree.

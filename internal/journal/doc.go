@@ -9,10 +9,10 @@
 // visible to followers that read durable records only.
 //
 // The log is the truth, and the table is derived from it. The same apply builds the table
-// live and when the journal is opened. Each segment begins with a snapshot of the table. So
-// opening the journal replays the last segment only. It also reads those earlier records
-// that belong to the newest 32 MB, because the contents of these must be known (R11). Older
-// records are checked when somebody reads them (package seglog).
+// live and when the journal is opened. Each segment but the first begins with a snapshot of
+// the table. So opening the journal replays the last segment only. It also reads those
+// earlier records that belong to the newest 32 MB, because the contents of these must be
+// known (R11). Older records are checked when somebody reads them (package seglog).
 //
 // # Records on disk
 //
@@ -37,7 +37,7 @@
 //	3  forgotten publishers: count, then their ids (8 bytes)
 //	4  the age of the log (8)
 //	5  a remembered peer: length and name, flags (1 byte): 1 it replicates here,
-//	   2 its acks wait for that
+//	   2 its acks wait for this instance's disk
 //	6  diverged publishers (R11): count, then per publisher its id (8 bytes) and
 //	   the first sequence that is not proven equal on all instances
 //	7  the cluster: its id (16), flags (1 byte): 1 this journal has made the id,
@@ -46,7 +46,9 @@
 //	   each, count of the lost instances, then length and name of each, wall-clock
 //	   time (8), age of the log when it was made (8), 1 if it has ended (1)
 //	0x88  publishers that have used the decree: count, then their ids (8 bytes)
-//	9  the group's clock, the Forgotten clock, the age of the log (8)
+//	9  the group's clock, the Forgotten clock, the age of the log (8); the
+//	   Forgotten clock is above the clock at which any forgotten publisher was
+//	   last seen
 //	0x89  closed publishers: count, then per publisher its id (8 bytes) and its have
 //
 // Counts and numbers without a stated length are unsigned varints.
@@ -97,6 +99,6 @@
 // # CRCs
 //
 // The sum of a message's content is part of its record. The running CRC of a publisher
-// (R11) is chained over (previous value, sequence, sum, at least 3) of its messages of
-// carried topics. Both are the same on every instance.
+// (R11) is chained over (previous value, sequence, sum) of its messages of carried topics,
+// where a sum below 3 counts as 3. Both are the same on every instance.
 package journal

@@ -11,7 +11,7 @@ type Interval struct {
 	Destination string    `json:"destination"`
 	Begin       time.Time `json:"begin"`
 	End         time.Time `json:"end,omitzero"`     // zero: still going on
-	Ranges      []Range   `json:"ranges,omitempty"` // the messages settled without the destination, per publisher
+	Ranges      []Range   `json:"ranges,omitempty"` // settled without the destination, per publisher
 }
 
 // Degraded notes an interval in which a sync link was left out (R5), or updates one that

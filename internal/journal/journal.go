@@ -23,12 +23,12 @@ type State struct {
 	Have       uint64         // highest sequence in the journal, durable or not
 	Durable    uint64         // highest sequence covered by an fsync of this process
 	Floor      uint64         // highest sequence that retention has removed, or that is marked gone
-	RunningCRC uint32         // over the messages of carried topics up to Have (R11); 0: not known, or no such messages
+	RunningCRC uint32         // over the messages of carried topics up to Have (R11); 0: not known, or none
 
 	Removed    uint64 // highest sequence that retention has removed: Floor, or below it
 	RemovedCRC uint32 // running CRC at Removed; 0: not known
-	Diverged   uint64 // first sequence that is not proven equal on all instances (R11); 0: the publisher has not diverged
-	Closing    bool   // all its messages are removed, and it was not seen for twice retain: it may be forgotten (R10)
+	Diverged   uint64 // first sequence not proven equal on all instances (R11); 0: not diverged
+	Closing    bool   // all its messages are removed, not seen for twice retain: may be forgotten (R10)
 	Closed     uint64 // no instance has anything of it up to this sequence
 	Leaving    bool   // it has been closed at Have for as long as retain
 }
@@ -47,11 +47,11 @@ type Journal struct {
 	log  *seglog.Log
 	done chan struct{} // closed when the syncer has ended
 	retention
-	diverged atomic.Pointer[bookmark.Vector] // the durable diverged publishers; nil: none; replaced as a whole, never changed
+	diverged atomic.Pointer[bookmark.Vector] // that are durable; nil: none; only replaced, never changed
 
 	mu     sync.Mutex
 	work   sync.Cond // the syncer waits here for records to sync, or for the end
-	synced sync.Cond // callers wait here until durable or taken has moved, or the journal has failed or is closed
+	synced sync.Cond // callers wait here: durable or taken moved, failed, closed
 	table  *table
 	dirty  []*publisher // publishers whose have is above durable
 	batch  batch        // the newest one that the syncer has taken
@@ -61,7 +61,7 @@ type Journal struct {
 	durable, taken, end Position
 	summaries           map[Position]summary // of sealed segments, by first position
 	trimmed             Position             // behind the last record that Trim has removed
-	scratch             []byte               // buffer that Append reuses: time, header, content up to the body
+	scratch             []byte               // buffer of Append: time, header, content up to the body
 	ending
 	mending
 }

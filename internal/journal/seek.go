@@ -124,7 +124,7 @@ func (j *Journal) SeekVector(v bookmark.Vector) (Position, error) {
 // its vector (R9).
 func (j *Journal) SeekTime(t time.Time) (Position, bookmark.Vector, error) {
 	at, v, err := j.seekTime(t.UnixMicro())
-	for again := 0; errors.Is(err, ErrTrimmed) && again < 3; again++ { // retention has removed the segment meanwhile
+	for again := 0; errors.Is(err, ErrTrimmed) && again < 3; again++ { // the segment was removed meanwhile
 		at, v, err = j.seekTime(t.UnixMicro())
 	}
 	if err != nil {

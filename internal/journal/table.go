@@ -43,7 +43,7 @@ type publisher struct {
 	dirty bool // have may be above durable
 
 	running
-	diverged uint64 // first sequence that is not proven equal on all instances; 0: the publisher has not diverged
+	diverged uint64 // first sequence not proven equal on all instances; 0: not diverged
 }
 
 // presence says how long a publisher has been away, by the group's clock (R10).

@@ -11,7 +11,7 @@ import (
 
 // A Retention bounds the journal for Trim. A zero field is no bound.
 type Retention struct {
-	Age   time.Duration // segments older than this go; counted while the journal is open, by the monotonic clock
+	Age   time.Duration // older segments go; counted by the monotonic clock while the journal is open
 	Bytes int64         // segments go while the journal is larger than this
 	Doubt bool          // no segment goes by age for now
 	Need  int64         // segments go, whatever their age, until so many bytes are free again

@@ -66,7 +66,7 @@ const (
 type Record struct {
 	Position Position // in the log that it was read from; not part of its bytes
 	Next     Position // of the record behind it; not part of its bytes
-	Time     int64    // when that log took it, in microseconds since the Unix epoch; never goes back; not part of its bytes
+	Time     int64    // when that log took it, microseconds since the Unix epoch; never goes back; not part of its bytes
 
 	Kind      Kind
 	Publisher uint64
