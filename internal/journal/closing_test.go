@@ -29,11 +29,11 @@ func TestClosingIsHeardAndKept(t *testing.T) {
 	hear(7, 3)
 	hear(5, 4)
 	want(7, 4)
-	fill(t, j, 1, 1, 3) // seen at 7
+	fill(t, j, 1, 1, 3) // seen at clock 7
 	end(t, j)
 	j = openOn(t, disk)
 	want(7, 4)
-	fill(t, j, 2, 1, 200) // a head with it
+	fill(t, j, 2, 1, 200) // enough for a head with the clock
 	end(t, j)
 	j = openOn(t, disk)
 	defer end(t, j)

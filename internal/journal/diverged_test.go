@@ -107,7 +107,7 @@ func TestRunningCRCUnknown(t *testing.T) {
 		s, _ := j.State(1)
 		return s.RunningCRC
 	}
-	gone(0, 4, 0, journal.LetGo) // the same everywhere
+	gone(0, 4, 0, journal.LetGo) // every instance has 0 for it
 	fill(t, j, 1, 5, 6)
 	if crc() == 0 {
 		t.Error("unknown behind what was let go before anyone had anything")

@@ -47,7 +47,7 @@ func FuzzOpen(f *testing.F) {
 		name := names[int(file)%len(names)]
 		b, err := d.ReadFile(name)
 		if err != nil {
-			return // of no file
+			return // the file does not exist
 		}
 		from := min(int(at), len(b))
 		damaged := append(b[:from:from], with...)

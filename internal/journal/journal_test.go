@@ -290,7 +290,7 @@ func TestFailedDisk(t *testing.T) {
 			synced(t, j)
 			harm(disk)
 			_, err := j.Append(message(1, 5, "b"))
-			if err == nil { // or the syncer's note was the next write
+			if err == nil { // otherwise the syncer's note was the next write
 				err = j.Sync()
 			}
 			if err == nil {

@@ -19,7 +19,7 @@ type model struct {
 	j    *journal.Journal
 	led  *ledger
 
-	made    int                          // bodies
+	made    int                          // number of bodies
 	records []journal.Record             // taken, in order, without those that a crash has lost
 	have    map[uint64]uint64            // per publisher
 	crc     map[uint64]map[uint64]uint32 // running CRC at each have
@@ -64,7 +64,7 @@ func (m *model) follow() {
 	}
 }
 
-// append offers a record and compares the verdict with what the model expects.
+// append offers a record and compares the verdict with the one that the model expects.
 func (m *model) append(r journal.Record, want journal.Verdict) {
 	m.made++
 	v, err := m.j.Append(&r)
@@ -183,7 +183,7 @@ func (m *model) end() {
 	}
 	m.followers = [2]*journal.Follower{}
 	mode := rapid.SampledFrom(append(memfs.Modes(uint64(m.made)), memfs.Mode{Name: "close"})).Draw(m.t, "end")
-	m.disk.CrashAt(1 << 40) // not while it is closed and opened
+	m.disk.CrashAt(1 << 40) // it must not crash while it is closed and opened
 	if mode.Name == "close" && !m.disk.Crashed() {
 		end(m.t, m.j)
 	} else {

@@ -166,8 +166,8 @@ func segments(disk *memfs.FS) (logs []string) {
 	return logs
 }
 
-// The segments behind a head that cannot be read stay: only the head says what was before
-// it.
+// The segments behind a head that cannot be read stay, because only the head describes the
+// records before it.
 func TestTrimClosedStopsAtABadHead(t *testing.T) {
 	disk := memfs.New()
 	j := openOn(t, disk)
