@@ -272,8 +272,7 @@ func (t *table) apply(r *Record, sum uint32) *publisher {
 	case Gone:
 		p.gone(hole{from: had + 1, to: r.Sequence, cause: r.Cause})
 		p.mark(topicMark{anyTopic, r.Sequence})
-		// Messages that were let go before any instance had anything are in no CRC: 0 is
-		// right for them.
+		// Messages let go before any instance had anything are in no CRC: 0 is right.
 		p.crc, p.crcUnknown = r.RunningCRC, r.RunningCRC == 0 && (r.Cause != LetGo || had > 0)
 		if len(r.Reason) > 0 {
 			p.refuse(had, r.Sequence, r.Reason)
