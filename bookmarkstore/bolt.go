@@ -15,23 +15,22 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/signal"
 )
 
-// ownBucket is the bucket in a database that OpenBolt made.
+// ownBucket is the name of the bucket in a database that OpenBolt made.
 const ownBucket = "bookmarks"
 
-// BoltOptions are how a Bolt commits. The zero value is ready to use.
+// BoltOptions configure the commits of a Bolt. The zero value is ready to use.
 type BoltOptions struct {
-	// CommitInterval is how long a discard waits at most for the commit that
-	// makes it durable, unless an application's own transaction is in the
-	// way. Default 10ms.
+	// CommitInterval is the longest time that a discard waits for the commit that makes it
+	// durable. An open write transaction of the application delays it further. Default 10ms.
 	CommitInterval time.Duration
-	// CommitOperations is how many discards are committed without waiting
-	// for the interval to pass. Default 1000.
+	// CommitOperations is the number of waiting discards that starts a commit before the interval
+	// has passed. Default 1000.
 	CommitOperations int
-	// SyncAlways has Discard return once the discard is durable. Many
-	// goroutines that discard share commits.
+	// SyncAlways makes Discard return only when the discard is durable. Concurrent Discards share
+	// commits.
 	SyncAlways bool
-	// LockTimeout is how long OpenBolt waits for another process that has the
-	// database open. Default: not at all.
+	// LockTimeout is how long OpenBolt waits for another process that has the database open.
+	// Default: it does not wait.
 	LockTimeout time.Duration
 }
 
@@ -44,56 +43,55 @@ func (o *BoltOptions) validate() error {
 	return nil
 }
 
-// A Bolt is a Store in a bbolt database, its own or the application's. What
-// was discarded is durable after the next commit, ten milliseconds later
-// unless asked otherwise, or with the application's own transaction
-// (DiscardTx). Safe for concurrent use.
+// A Bolt is a Store in a bbolt database, its own or the application's. A discard becomes durable
+// at the next commit, after 10 ms by default, or with the application's own transaction
+// (DiscardTx). A Bolt is safe for concurrent use.
 //
-// If a commit fails the store is in a failed state for good: every later
-// call returns that *FailedError (R7).
+// If a commit fails, the store stays failed: every later call returns that *FailedError, and the
+// store must be opened again (R7).
 type Bolt struct {
 	db      *bbolt.DB
-	path    string // kept, since a closed database no longer tells it
+	path    string // a closed database no longer knows its path
 	own     bool   // Close closes the database
 	bucket  []byte
 	options BoltOptions
 
-	// changes counts what has to become durable. Each is counted under the
-	// mu of its place, after it was made there: a commit that reads the
-	// count first and collects then covers all it counted.
+	// changes counts the changes that have to become durable. A change is counted under the mu of
+	// its place, after it was made. So a commit that first reads the count and then collects
+	// covers every change it counted.
 	changes   atomic.Uint64
-	collected atomic.Uint64 // as many of them as the last commit covers
+	collected atomic.Uint64 // number of changes that the last commit covers
 	pace      atomic.Int32
 
 	committer
 
 	registry
 
-	// These are guarded by the mu of the registry.
-	durable   uint64        // changes that are durable
+	// The fields below are guarded by the mu of the registry.
+	durable   uint64        // number of durable changes
 	committed chan struct{} // closed and replaced by each commit
-	tx        *txDiscards   // of the last transaction DiscardTx saw
+	tx        *txDiscards   // discards in the last transaction that DiscardTx saw
 }
 
-// A committer is what its goroutine is told, and tells.
+// A committer holds the signals between a Bolt and its committing goroutine.
 type committer struct {
 	wake signal.Signal // there is something to commit
-	now  signal.Signal // do not wait for the interval
+	now  signal.Signal // commit before the interval has passed
 	stop chan struct{} // closed by Close
 	done chan struct{} // closed when the goroutine has ended
 }
 
-// OpenBolt opens the store in the database file at path, making it if it is
-// new. ErrLocked: another process, or another store of this one, has it open. A
-// *VersionError: a later version of this package has written it.
-// A file that is larger than 16 MiB and four times the data in it is compacted,
-// as by pubstore.OpenBolt.
+// OpenBolt opens the store in the database file at path, and creates the file if needed. The
+// error is ErrLocked if another process, or another store of this process, has the file open. It
+// is a *DamagedError if the file is damaged, and a *VersionError if a later version of this
+// package has written it. A file larger than 16 MiB and more than four times its data is
+// compacted, as by pubstore.OpenBolt.
 func OpenBolt(path string, o BoltOptions) (*Bolt, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
 	db, err := boltfile.OpenOwn(path, boltfile.Options{
-		Timeout: max(o.LockTimeout, 1), // 0 would be for ever
+		Timeout: max(o.LockTimeout, 1), // 0 would wait for ever
 		Buckets: []string{ownBucket},
 	})
 	if errors.Is(err, berrors.ErrTimeout) {
@@ -110,17 +108,15 @@ func OpenBolt(path string, o BoltOptions) (*Bolt, error) {
 	return b, nil
 }
 
-// OpenBoltIn opens the store in a bucket of the application's own database,
-// making it if it is new. The application closes the database, after the
-// store. One store at a time may use a bucket. It must not be called within a
-// write transaction.
+// OpenBoltIn opens the store in a bucket of the application's own database, and creates the
+// bucket if needed. Close the store first and then the database. Only one store at a time may use
+// a bucket. Do not call OpenBoltIn inside a write transaction.
 //
-// Commits of the store wait while the application has a write transaction
-// open. Discard does not, unless SyncAlways was chosen; SetBase, Sync and
-// Close do. Inside a write transaction use DiscardTx.
+// While the application has a write transaction open, the commits of the store wait. SetBase,
+// Sync, Meet and Close wait with them, and so does Discard with SyncAlways. Inside a write
+// transaction use DiscardTx.
 //
-// Open the database with NoFreelistSync and FreelistMapType: see
-// pubstore.OpenBoltIn.
+// Open the database with NoFreelistSync and FreelistMapType: see pubstore.OpenBoltIn.
 func OpenBoltIn(db *bbolt.DB, bucket string, o BoltOptions) (*Bolt, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
@@ -148,7 +144,7 @@ func openBolt(db *bbolt.DB, bucket string, o BoltOptions) (*Bolt, error) {
 	return b, nil
 }
 
-// prepare makes the buckets or checks the version of those that are there.
+// prepare creates the buckets, or checks the version of existing ones.
 func (b *Bolt) prepare() error {
 	if err := boltfile.Settle(b.db); err != nil {
 		return err
@@ -179,7 +175,7 @@ func (b *Bolt) check() (there bool, err error) {
 		switch {
 		case format == nil && bucket.Bucket(keySubscriptions) == nil:
 			if key, _ := bucket.Cursor().First(); key != nil {
-				return b.damaged("", key, errKey) // somebody else's bucket
+				return b.damaged("", key, errKey) // another owner's bucket
 			}
 			return nil
 		case format == nil:
@@ -198,7 +194,7 @@ func (b *Bolt) check() (there bool, err error) {
 	return there, err
 }
 
-// damaged names the place of what does not decode: a *DamagedError, or a *VersionError.
+// damaged turns a decoding error into a *DamagedError or *VersionError that names the place.
 func (b *Bolt) damaged(id string, key []byte, err error) error {
 	where := string(b.bucket)
 	if id != "" {
@@ -213,12 +209,12 @@ func (b *Bolt) damaged(id string, key []byte, err error) error {
 // guard turns a panic of bbolt into a *DamagedError.
 func (b *Bolt) guard(do func() error) error { return asDamaged(b.path, boltfile.Guard(b.path, do)) }
 
-// update is that of the database, guarded.
+// update is the Update of the database with a guard.
 func (b *Bolt) update(do func(*bbolt.Tx) error) error {
 	return b.guard(func() error { return b.db.Update(do) })
 }
 
-// asDamaged makes damage of the file as a whole, or a later version of it, ours.
+// asDamaged turns damage or a later version of the whole file into an error of this package.
 func asDamaged(path string, err error) error {
 	if _, ours := errors.AsType[*VersionError](err); isNewer(err) && !ours {
 		return &VersionError{Path: path, Err: err}
@@ -241,13 +237,13 @@ func (b *Bolt) Subscription(id string, q Query) (Subscription, error) {
 	return p.take(q)
 }
 
-// place returns the place of id, from the database when it is first asked for.
+// place returns the place of id. The first call reads it from the database.
 func (b *Bolt) place(id string, q Query) (*place, error) {
 	if p, err := b.known(id, nil); p != nil || err != nil {
 		return p, err
 	}
-	// Another call may read the same. The first to add it wins, and until
-	// then nobody writes it.
+	// A concurrent call may read the same place. The first one to add it wins, and nothing is
+	// written for the place until then.
 	p, err := b.read(id, q)
 	if err != nil {
 		return nil, err
@@ -255,7 +251,7 @@ func (b *Bolt) place(id string, q Query) (*place, error) {
 	return b.known(id, p)
 }
 
-// read makes a place of what the database keeps under id.
+// read makes a place from the database.
 func (b *Bolt) read(id string, q Query) (*place, error) {
 	p := &place{id: id, b: b, query: q, generation: 1}
 	err := b.guard(func() error {
@@ -293,13 +289,13 @@ func (b *Bolt) subscriptions(tx *bbolt.Tx) (*bbolt.Bucket, error) {
 	return bucket, nil
 }
 
-// Close implements Store. Subscriptions need not be released before. In a
-// shared database it waits for a write transaction the application has open.
+// Close implements Store. Subscriptions need not be released first. In a shared database Close
+// waits for an open write transaction of the application.
 func (b *Bolt) Close() error {
 	if err := b.end(); err != nil {
 		return err
 	}
-	// What the places took before, the last commit covers.
+	// The last commit covers every change that the places took before.
 	close(b.stop)
 	<-b.done
 

@@ -12,11 +12,11 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// The pace of the committer, so that a change signals it at most twice a commit.
+// pace is the state of the committer. With it a change signals at most twice per commit.
 const (
 	idle     int32 = iota
-	awake          // it waits for the interval to pass
-	hurrying       // it was told not to
+	awake          // the committer waits for the interval
+	hurrying       // the committer was told to commit now
 )
 
 // errNothing rolls back a transaction that has nothing to write.
@@ -27,7 +27,7 @@ func (b *Bolt) signal() {
 	if b.pace.Load() == idle && b.pace.CompareAndSwap(idle, awake) {
 		b.wake.Set()
 	}
-	collected := b.collected.Load() // first, since changes only grows
+	collected := b.collected.Load() // read first, since changes only grows
 	if b.changes.Load()-collected >= uint64(b.options.CommitOperations) && b.pace.CompareAndSwap(awake, hurrying) {
 		b.now.Set()
 	}
@@ -67,7 +67,7 @@ func (b *Bolt) wait(ctx context.Context) error {
 	}
 }
 
-// commitAll is the committer: it ends with Close, after a last commit.
+// commitAll is the committer. After Close it commits once more and ends.
 func (b *Bolt) commitAll() {
 	defer close(b.done)
 	interval := time.NewTimer(b.options.CommitInterval)
@@ -89,12 +89,12 @@ func (b *Bolt) commitAll() {
 	}
 }
 
-// commit writes what changed. In a shared database it waits its turn.
+// commit writes all changes. In a shared database it waits for open write transactions.
 func (b *Bolt) commit() {
 	b.mu.Lock()
 	failed, durable := b.failed, b.durable
 	b.mu.Unlock()
-	b.pace.Store(idle) // first: a change that is counted after this signals again
+	b.pace.Store(idle) // first: a change counted after this line signals again
 	if failed != nil || durable == b.changes.Load() {
 		return
 	}
@@ -123,11 +123,11 @@ func (b *Bolt) commit() {
 	b.mu.Unlock()
 }
 
-// becomeFailed is for good: what a database holds after a failed commit is
-// known only to the next process that reads it (R7).
+// becomeFailed fails the store for good. Only the next process that reads the database knows its
+// content after a failed commit (R7).
 func (b *Bolt) becomeFailed(err error) {
 	failed := &FailedError{Path: b.path, Err: err}
-	// The places first: who hears of it from Sync hears the same from them.
+	// Places first: a caller that gets the error from Sync must get it from them, too.
 	for ended := 0; ; {
 		b.mu.Lock()
 		places := b.order[ended:]
@@ -146,7 +146,7 @@ func (b *Bolt) becomeFailed(err error) {
 	}
 }
 
-// saveAll writes what changed in every place.
+// saveAll writes the changes of all places.
 func (b *Bolt) saveAll(tx *bbolt.Tx) (saved []save, err error) {
 	b.mu.Lock()
 	places := b.order
@@ -175,7 +175,7 @@ func (b *Bolt) saveAll(tx *bbolt.Tx) (saved []save, err error) {
 	return saved, nil
 }
 
-// A save is what a transaction has to write of one place.
+// A save is the part of one place that a transaction has to write.
 type save struct {
 	p           *place
 	head        head
@@ -183,16 +183,16 @@ type save struct {
 	points      []point
 }
 
-// A point is what has to be written of one publisher.
+// A point is the part of one publisher that a transaction has to write.
 type point struct {
 	publisher  uint64
 	discarded  uint64
-	left       bool     // with all of that: nothing of it stays
+	left       bool     // the publisher is removed at discarded
 	sweep      bool     // the database may have out-of-order discards at or below discarded
-	outOfOrder []uint64 // that the database does not have
+	outOfOrder []uint64 // those that the database does not have
 }
 
-// collectLocked returns what the database does not have yet.
+// collectLocked returns everything that the database does not have yet.
 func (p *place) collectLocked() (s save, some bool) {
 	s = save{p: p, head: p.headLocked(), headUnsaved: p.headUnsavedLocked()}
 	if len(p.dirty) == 0 {
@@ -213,7 +213,7 @@ func (p *place) collectLocked() (s save, some bool) {
 	return s, true
 }
 
-// clearLocked takes what was collected as written: if it is not, the store has failed.
+// clearLocked marks the collected changes as written. If the commit fails, so does the store.
 func (p *place) clearLocked() {
 	for _, n := range p.dirty {
 		n.kept = n.kept || len(n.pending) > 0
@@ -224,7 +224,7 @@ func (p *place) clearLocked() {
 	p.dirty = p.dirty[:0]
 }
 
-// save writes what was collected of a place.
+// save writes the collected changes of a place.
 func (b *Bolt) save(subscriptions *bbolt.Bucket, s save) error {
 	bucket, err := b.saveHead(subscriptions, s)
 	for _, pt := range s.points {
@@ -235,8 +235,8 @@ func (b *Bolt) save(subscriptions *bbolt.Bucket, s save) error {
 	return err
 }
 
-// saveHead returns the bucket of a subscription, empty if what is there is of
-// an earlier generation, with its head written.
+// saveHead writes the head of a subscription and returns its bucket. If the stored bucket has an
+// earlier generation, saveHead empties it first.
 func (b *Bolt) saveHead(subscriptions *bbolt.Bucket, s save) (*bbolt.Bucket, error) {
 	name := []byte(s.p.id)
 	if bucket := subscriptions.Bucket(name); bucket != nil {
@@ -270,7 +270,7 @@ func (b *Bolt) headOf(bucket *bbolt.Bucket, id string) (h head, err error) {
 	return h, nil
 }
 
-// discardedOf returns the discarded point under the key of a publisher, 0 if there is none.
+// discardedOf returns the stored discarded point of a publisher, 0 if there is none.
 func (b *Bolt) discardedOf(bucket *bbolt.Bucket, id string, key []byte) (through uint64, err error) {
 	if value := bucket.Get(key); value != nil {
 		if through, err = decodeDiscarded(id, key, value); err != nil {
@@ -280,16 +280,16 @@ func (b *Bolt) discardedOf(bucket *bbolt.Bucket, id string, key []byte) (through
 	return through, nil
 }
 
-// savePoint writes what changed of one publisher. Only what is in the way of
-// the new point is read.
+// savePoint writes the changes of one publisher. It reads only the stored point and the keys that
+// the new point replaces.
 func (b *Bolt) savePoint(bucket *bbolt.Bucket, id string, pt point) error {
 	key := discardedKey(pt.publisher)
 	there, err := b.discardedOf(bucket, id, key)
 	if err != nil {
 		return err
 	}
-	// The database is ahead between a commit of the application with
-	// DiscardTx in it and its OnCommit. It must not fall back.
+	// After the commit of an application's transaction with DiscardTx, and before its OnCommit,
+	// the database is ahead of the window. It must not fall back.
 	if there > pt.discarded || there == pt.discarded && !pt.left {
 		pt.left, pt.discarded = false, 0
 		pt.outOfOrder = slices.DeleteFunc(pt.outOfOrder, func(sequence uint64) bool { return sequence <= there })
@@ -312,15 +312,13 @@ func (b *Bolt) savePoint(bucket *bbolt.Bucket, id string, pt point) error {
 	return err
 }
 
-// sweep removes the out-of-order discards of a publisher that its discarded
-// point has reached.
+// sweep removes the out-of-order discards of a publisher up to its discarded point.
 func sweep(bucket *bbolt.Bucket, publisher, discarded uint64) error {
 	from := outOfOrderKey(Bookmark{Publisher: publisher})
 	c := bucket.Cursor()
 	for {
-		// Sought anew each time: a cursor may skip a key after a Delete. The
-		// search begins at the deleted key: from the first one it would walk over
-		// every page that was emptied so far.
+		// Seek each time: a cursor may skip a key after a Delete. Start at the deleted key: from
+		// the first key the search would walk over every page that was emptied so far.
 		key, _ := c.Seek(from)
 		if len(key) != 16 || binary.BigEndian.Uint64(key) != publisher || binary.BigEndian.Uint64(key[8:]) > discarded {
 			return nil

@@ -11,21 +11,21 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/format"
 )
 
-// What a Bolt keeps in its bucket:
+// A Bolt keeps these keys in its bucket:
 //
 //	format                                version (1 byte)
-//	met                                   incarnation (8), cluster, of the group that it has met; may be missing
+//	met                                   incarnation (8), cluster, of the group met last; may be missing
 //	subscriptions/                        bucket
-//	    <id>/                             bucket, named as the application chose
+//	    <id>/                             bucket, named by the application
 //	        head                          generation (8), flags (1), topic, filter
 //	        <publisher>                   discarded (8)
-//	        <publisher><sequence>         nothing: that message is discarded out of order
+//	        <publisher><sequence>         empty: this message is discarded out of order
 //
-// Publisher and sequence are 8 bytes each, numbers are big endian, texts have
-// their length (uvarint) in front. That of met and each value below a subscription begins with
-// the version and ends in a CRC-32C over id, key and what stands before it:
-// a value that was damaged, or stands under another key, does not decode.
-// So damage can hide a discard (the message comes again) but not invent one.
+// Publisher and sequence are 8 bytes each. Numbers are big endian. Texts have their length
+// (uvarint) in front. The value of met and each value below a subscription begin with the version
+// and end with a CRC-32C over id, key and the rest of the value. So a damaged value, or one under
+// a wrong key, does not decode. Damage can therefore hide a discard (the message comes again) but
+// not invent one.
 const formatVersion = 1
 
 const (
@@ -43,19 +43,18 @@ var (
 	castagnoli = crc32.MakeTable(crc32.Castagnoli)
 )
 
-// A DamagedError reports a value of a database that is not what was written
-// there, or, without Bucket and Key, a file that is no database any more.
-// Nothing is guessed from it: until somebody acts, the subscription
-// cannot be opened, and where Bucket names none, the store can't.
+// A DamagedError means that a value in the database is not the one that was written. Without
+// Bucket and Key, the file is no longer a bbolt database. The store does not guess: the
+// subscription cannot be opened until the damage is repaired. If Bucket names no subscription,
+// the whole store cannot be opened.
 //
-// What to do: put back a copy of the file, which has messages since then come
-// again. Without one, RepairBolt, or holdfast store repair, keeps all that can
-// be read; where that is nothing, the subscription begins as a new one, where it
-// is told to start. From Epoch, or a time at which it surely was complete, it
-// loses nothing, and messages come again.
+// To repair it, restore a copy of the file; the messages since that copy then come again. Without
+// a copy, RepairBolt or "holdfast store repair" keeps everything that is readable. A subscription
+// without any readable value starts as a new one, at its configured start. If that is Epoch, or a
+// time at which its place was certainly complete, it loses nothing, and messages come again.
 type DamagedError struct {
 	Path   string // the database file
-	Bucket string // bucket and, below it, subscription id
+	Bucket string // bucket, then subscription id if it is about one
 	Key    []byte
 	Err    error
 }
@@ -68,12 +67,11 @@ func (e *DamagedError) Error() string {
 }
 func (e *DamagedError) Unwrap() error { return e.Err }
 
-// A VersionError reports a store, or a subscription in one, that a later
-// version of this package has written. Nothing of it was changed: open it with
-// that version, or a later one.
+// A VersionError means that a later version of this package has written the store, or a
+// subscription in it. Nothing was changed. Open it with that version or a later one.
 type VersionError struct {
 	Path   string // the database file
-	Bucket string // bucket and, below it, subscription id; empty: the file
+	Bucket string // bucket, then subscription id; empty: the whole file
 	Err    error
 }
 
@@ -86,7 +84,7 @@ func (e *VersionError) Error() string {
 }
 func (e *VersionError) Unwrap() error { return e.Err }
 
-// newerFormat is the error about a part of a store that is not of formatVersion.
+// newerFormat returns the error for a part of a store with another version than formatVersion.
 func newerFormat(part string, found byte) error {
 	if found < formatVersion {
 		return fmt.Errorf("%s has format version %d, which there never was", part, found)
@@ -94,7 +92,7 @@ func newerFormat(part string, found byte) error {
 	return &format.VersionError{File: part, Found: uint64(found), Known: formatVersion}
 }
 
-// isNewer reports whether an error is about a later version.
+// isNewer reports whether an error is about a later version of the format.
 func isNewer(err error) bool {
 	_, newer := errors.AsType[*format.VersionError](err)
 	return newer
@@ -107,7 +105,7 @@ var (
 	errMissing  = errors.New("is missing")
 )
 
-// A head is what is kept of a subscription as a whole.
+// A head is the stored state of a subscription as a whole.
 type head struct {
 	generation uint64
 	based      bool
@@ -123,19 +121,19 @@ func outOfOrderKey(b Bookmark) []byte {
 	return binary.BigEndian.AppendUint64(key, b.Sequence)
 }
 
-// checksum covers where a value stands, too.
+// checksum covers the place of a value, too.
 func checksum(id string, key, value []byte) uint32 {
 	sum := crc32.Update(0, castagnoli, []byte(id))
 	sum = crc32.Update(sum, castagnoli, key)
 	return crc32.Update(sum, castagnoli, value)
 }
 
-// seal ends a value that is to stand under key with its checksum.
+// seal appends the checksum to a value for key.
 func seal(id string, key, value []byte) []byte {
 	return binary.BigEndian.AppendUint32(value, checksum(id, key, value))
 }
 
-// unseal returns what stands between version and checksum of a value.
+// unseal returns the part of a value between version and checksum.
 func unseal(id string, key, value []byte) ([]byte, error) {
 	if len(value) < 1+checksumSize {
 		return nil, errLength
@@ -150,7 +148,7 @@ func unseal(id string, key, value []byte) ([]byte, error) {
 	return body[1:], nil
 }
 
-// unsealSized is unseal of a value with so many bytes in between.
+// unsealSized is unseal for a value with size bytes between version and checksum.
 func unsealSized(id string, key, value []byte, size int) ([]byte, error) {
 	body, err := unseal(id, key, value)
 	if err == nil && len(body) != size {
@@ -217,8 +215,8 @@ func decodeHead(id string, value []byte) (head, error) {
 	return h, nil
 }
 
-// load reads what bucket keeps of a subscription into an empty window. An error is
-// about the value under key.
+// load reads the stored subscription in bucket into an empty window. An error is about the value
+// under key.
 func load(bucket *bbolt.Bucket, id string, w *window) (h head, key []byte, err error) {
 	value := bucket.Get(keyHead)
 	if value == nil {
@@ -228,7 +226,7 @@ func load(bucket *bbolt.Bucket, id string, w *window) (h head, key []byte, err e
 		return head{}, keyHead, err
 	}
 	w.based = h.based
-	// In order of the keys a discarded point comes before the discards above it.
+	// In key order a discarded point precedes the discards above it.
 	err = bucket.ForEach(func(k, value []byte) error {
 		key = k
 		return loadValue(id, k, value, w.keep, func(b Bookmark) { w.keepOutOfOrder(b).kept = true })

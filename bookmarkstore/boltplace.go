@@ -2,23 +2,23 @@ package bookmarkstore
 
 // An unsaved is the part of a place that the database of a Bolt does not have yet.
 type unsaved struct {
-	dirty []*publisher // of which something is to be written
-	// savedGeneration and savedBased are what the head in the database
-	// says at least.
+	dirty []*publisher // publishers with something to write
+	// savedGeneration and savedBased are lower bounds for the head in the database.
 	savedGeneration uint64
 	savedBased      bool
 }
 
-// A note is what is to be written of one publisher, besides its discarded point.
+// A note is the part of one publisher that is to be written, besides its discarded point.
 type note struct {
 	dirty   bool
-	kept    bool     // the database may have out-of-order discards
-	left    bool     // it leaves the database
-	pending []uint64 // out-of-order discards it does not have
+	kept    bool     // the database may have out-of-order discards of the publisher
+	left    bool     // the publisher is to be removed from the database
+	pending []uint64 // out-of-order discards that the database does not have
 }
 
-// noteLocked notes a change of the window if it has to be written. It takes only
-// what the last commit will still cover, or nobody would ever call it durable.
+// noteLocked notes a change of the window for the next commit. It reports whether there is
+// something to write. It takes nothing once the place is broken: no commit would cover it any
+// more.
 func (p *place) noteLocked(c change) bool {
 	if c.none() || p.b == nil || p.broken != nil {
 		return false

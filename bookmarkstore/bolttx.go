@@ -11,43 +11,40 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// A txDiscards is what DiscardTx has done in one open transaction of the
-// application: in the database if it commits, never there if it does not. The
-// windows follow after the commit.
+// A txDiscards holds the discards of one open transaction of the application. If the transaction
+// commits, they are in the database, and the windows follow. Otherwise they never happened.
 type txDiscards struct {
 	tx     *bbolt.Tx
 	places []*txPlace // in order of their first discard
 }
 
-// A txPlace is the part of a txDiscards that concerns one subscription.
+// A txPlace is the part of a txDiscards for one subscription.
 type txPlace struct {
 	p           *place
 	generation  uint64
-	head        head // as written by the transaction, if headWritten
+	head        head // as the transaction has written it, if headWritten
 	headWritten bool
 	publishers  map[uint64]*txPublisher
 }
 
-// A txPublisher is the part of a txPlace that concerns one publisher.
+// A txPublisher is the part of a txPlace for one publisher.
 type txPublisher struct {
 	id        uint64
-	discarded uint64   // the contiguous point as the transaction has it
-	sequences []uint64 // what was discarded in the transaction, ascending
+	discarded uint64   // the contiguous point within the transaction
+	sequences []uint64 // discarded in the transaction, ascending
 }
 
-// DiscardTx discards m in a write transaction of the application, on the same
-// database: when it commits, the discard is durable together with what the
-// application wrote; when it is rolled back, nothing has happened and the
-// message is still outstanding. Any number of discards fit in a transaction,
-// in any order.
+// DiscardTx discards m in a write transaction of the application on the same database. If the
+// transaction commits, the discard is durable together with the application's own data. If it
+// rolls back, nothing has changed and the message is still outstanding. A transaction may have
+// any number of discards, in any order.
 //
-// A message that is not outstanding is ErrNotOutstanding, unlike with Discard:
-// the transaction must be rolled back, since what it does for the message was
-// done before, or will be done when the message comes again. It is so also if
-// the commit before this one took effect though it returned an error. A message
-// without bookmark changes nothing.
+// Unlike Discard, DiscardTx returns ErrNotOutstanding for a message that is not outstanding. Roll
+// back the transaction then: its work for the message was done before, or will be done when the
+// message comes again. This also covers an earlier commit that returned an error and took effect
+// nevertheless. A Mark with the zero Bookmark changes nothing.
 //
-// The subscription must have been opened in this store since it was opened.
+// The subscription must have been opened with Subscription since the store was opened.
 func (b *Bolt) DiscardTx(tx *bbolt.Tx, m Mark) error {
 	if err := b.discardTx(tx, m); err != nil {
 		return fmt.Errorf("bookmark store: discard %d|%d| of subscription %q in a transaction: %w",
@@ -84,15 +81,15 @@ func (b *Bolt) discardTx(tx *bbolt.Tx, m Mark) error {
 	return b.save(subscriptions, s)
 }
 
-// A kept is what the database says of one message.
+// A kept is the stored state of one message.
 type kept struct {
 	generation uint64 // of the subscription
 	discarded  bool
 }
 
-// lookUp returns what the database has of a message. It may be ahead of the
-// window: the transaction before this one has committed and nobody was told yet,
-// or its Commit failed behind the write that counts.
+// lookUp returns the stored state of a message. The database may be ahead of the window: the last
+// transaction may have committed before its OnCommit ran, or its Commit may have failed after the
+// decisive write.
 func (b *Bolt) lookUp(subscriptions *bbolt.Bucket, m Mark) (kept, error) {
 	bucket := subscriptions.Bucket([]byte(m.Subscription))
 	if bucket == nil {
@@ -110,7 +107,7 @@ func (b *Bolt) lookUp(subscriptions *bbolt.Bucket, m Mark) (kept, error) {
 	return kept{h.generation, discarded}, nil
 }
 
-// txOf returns the place of id and what was discarded in tx so far.
+// txOf returns the place of id and the discards of tx so far.
 func (b *Bolt) txOf(tx *bbolt.Tx, id string) (*place, *txDiscards, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -121,9 +118,8 @@ func (b *Bolt) txOf(tx *bbolt.Tx, id string) (*place, *txDiscards, error) {
 	if p == nil {
 		return nil, nil, fmt.Errorf("the subscription was not opened in this store")
 	}
-	// A database has one write transaction at a time, so a new one means
-	// that the one before has ended. If that one committed, its OnCommit has
-	// it; if not, it is forgotten here.
+	// A database has one write transaction at a time, so a new one means that the last one has
+	// ended. If it committed, its OnCommit has the discards. If not, they are dropped here.
 	if b.tx == nil || b.tx.tx != tx {
 		t := &txDiscards{tx: tx}
 		tx.OnCommit(func() { b.follow(t) })
@@ -132,8 +128,8 @@ func (b *Bolt) txOf(tx *bbolt.Tx, id string) (*place, *txDiscards, error) {
 	return p, b.tx, nil
 }
 
-// discardLocked notes a discard and returns what has to be written for it. The
-// window stays as it is.
+// discardLocked notes a discard and returns the data to write for it. The window does not change
+// yet.
 func (t *txDiscards) discardLocked(p *place, b Bookmark, there kept) (save, error) {
 	if p.broken != nil {
 		return save{}, p.broken
@@ -159,8 +155,8 @@ func (t *txDiscards) discardLocked(p *place, b Bookmark, there kept) (save, erro
 	return tp.saveLocked(q, b.Sequence), nil
 }
 
-// place returns the part that concerns p. A subscription that was restarted
-// within the transaction begins anew here as well.
+// place returns the part for p. If the subscription was restarted within the transaction, that
+// part is a new one.
 func (t *txDiscards) place(p *place) *txPlace {
 	for _, tp := range t.places {
 		if tp.p == p && tp.generation == p.generation {
@@ -172,9 +168,9 @@ func (t *txDiscards) place(p *place) *txPlace {
 	return tp
 }
 
-// saveLocked returns what the transaction has to write for a discard of q.
-// If the database does not have the subscription as it is now, that is all
-// of it: a discard must not be durable without the base it stands on.
+// saveLocked returns the data that the transaction has to write for a discard of q. If the
+// database has an old head, that is the whole unsaved part of the place: a discard must not be
+// durable without the base below it.
 func (tp *txPlace) saveLocked(q *txPublisher, sequence uint64) save {
 	p := tp.p
 	s := save{p: p, head: p.headLocked()}
@@ -190,7 +186,7 @@ func (tp *txPlace) saveLocked(q *txPublisher, sequence uint64) save {
 	return s
 }
 
-// follow takes what a transaction has made durable into the windows.
+// follow applies the committed discards of a transaction to the windows.
 func (b *Bolt) follow(t *txDiscards) {
 	for _, tp := range t.places {
 		tp.p.mu.Lock()
@@ -203,12 +199,12 @@ func (b *Bolt) follow(t *txDiscards) {
 	}
 }
 
-// followLocked reports whether there is now something to write: a discard
-// outside of the transaction that stands on one in it.
+// followLocked reports whether there is more to write now: a discard outside of the transaction
+// may have become contiguous through one inside.
 func (tp *txPlace) followLocked() bool {
 	p := tp.p
 	if p.broken != nil || p.generation != tp.generation {
-		return false // forgotten since, and so will be what was written
+		return false // restarted since: the next commit forgets these discards too
 	}
 	if tp.headWritten {
 		p.savedLocked(tp.head)
@@ -220,7 +216,7 @@ func (tp *txPlace) followLocked() bool {
 			b := Bookmark{Publisher: id, Sequence: sequence}
 			c := p.w.discard(b)
 			if c.none() && sequence > p.w.publisher(id).received {
-				p.w.keepOutOfOrder(b) // the id was released meanwhile and b will come again
+				p.w.keepOutOfOrder(b) // the id was released in the meantime, and b will come again
 			}
 			p.w.publisher(id).kept = true
 			if c.discarded > q.discarded {

@@ -7,26 +7,26 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// ErrNotStore reports a bucket that holds something else.
+// ErrNotStore means that the bucket holds no bookmark store.
 var ErrNotStore = errors.New("not a bookmark store")
 
-// An Inspected is one subscription as it is kept in a store.
+// An Inspected is one stored subscription.
 type Inspected struct {
 	ID    string
 	Query Query
-	// Discarded is where the subscription goes on when a process opens it;
-	// known is false if it begins where it is told to.
+	// Discarded is the vector from which the subscription resumes when a process opens it. Known
+	// is false if the subscription is new and starts at its configured start.
 	Discarded Vector
 	Known     bool
-	// OutOfOrder are messages above Discarded that do not come again either.
+	// OutOfOrder lists discarded messages above Discarded. They do not come again either.
 	OutOfOrder []Bookmark
-	Damage     error // a *DamagedError: it can't be opened, nothing else is known of it
+	Damage     error // a *DamagedError, or nil; if set, only ID is known and the subscription cannot be opened
 }
 
-// InspectBolt reads the store in a bucket of a database, which may be open for
-// reading only, and changes nothing. OpenBolt's bucket is "bookmarks".
-// Damage of a subscription is no error; that of the whole store is a *DamagedError.
-// What a later version has written, be it one subscription, is a *VersionError.
+// InspectBolt reads the store in a bucket of a database, which may be opened read-only, and
+// changes nothing. The bucket of OpenBolt is "bookmarks". A damaged subscription is reported in
+// its Inspected. If the whole store is damaged, the error is a *DamagedError. If a later version
+// has written the store or one subscription, it is a *VersionError.
 func InspectBolt(db *bbolt.DB, bucket string) ([]Inspected, error) {
 	b := &Bolt{db: db, path: db.Path(), bucket: []byte(bucket)}
 	var all []Inspected
@@ -56,7 +56,7 @@ func InspectBolt(db *bbolt.DB, bucket string) ([]Inspected, error) {
 	return all, nil
 }
 
-// inspect reads what is kept of one subscription.
+// inspect reads one stored subscription.
 func (b *Bolt) inspect(bucket *bbolt.Bucket, id string) Inspected {
 	var w window
 	h, key, err := load(bucket, id, &w)

@@ -5,9 +5,8 @@ import (
 	"context"
 )
 
-// A Memory is a Store that lasts as long as the process: a client that
-// reconnects misses nothing and repeats nothing, one that restarts begins as
-// if it had never been there.
+// A Memory is a Store that lasts as long as the process. A client that reconnects misses nothing
+// and repeats nothing. A client that restarts begins as a new subscriber.
 type Memory struct {
 	registry
 }

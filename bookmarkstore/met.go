@@ -6,27 +6,28 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// A met is the group of servers that a store has met last, and the highest
-// incarnation of it that it has seen (R10). A store that has
+// A met is the last group of servers that a store has met, and the highest incarnation of it that
+// the store has seen (R10). If a store has the methods
 //
 //	Met() (cluster string, incarnation uint64)
 //	Meet(cluster string, incarnation uint64) error
 //
-// as the two here have, is kept from going back to servers that their group has left
-// behind, also over a restart. Meet is durable when it returns.
+// then the client never goes back to servers that their group has left behind, not even after a
+// restart. The two stores of this package have them. Meet is durable when it returns.
 type met struct {
 	cluster     string
 	incarnation uint64
 }
 
-// Met returns the group of servers that the store has met last.
+// Met returns the id and the highest incarnation of the last group of servers that the store has
+// met.
 func (r *registry) Met() (cluster string, incarnation uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.met.cluster, r.met.incarnation
 }
 
-// meet notes the group, unless the store takes no more calls.
+// meet notes the group, unless the store is closed or failed.
 func (r *registry) meet(m met) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -37,17 +38,17 @@ func (r *registry) meet(m met) error {
 	return err
 }
 
-// Meet keeps the group of servers that the store has met.
+// Meet notes the group of servers that the client has met, and its incarnation.
 func (m *Memory) Meet(cluster string, incarnation uint64) error {
 	return m.meet(met{cluster, incarnation})
 }
 
-// keyMet is of the group, in a store that has met one: incarnation (8 bytes) and
-// cluster, between version and checksum.
+// keyMet is the key of the group met last. Its value is the incarnation (8 bytes) and the cluster
+// between version and checksum.
 var keyMet = []byte("met")
 
-// Meet keeps the group of servers that the store has met. In a shared database it
-// waits for a write transaction that the application has open.
+// Meet stores the group of servers that the client has met, and its incarnation. In a shared
+// database it waits for an open write transaction of the application.
 func (b *Bolt) Meet(cluster string, incarnation uint64) error {
 	if err := b.usable(); err != nil {
 		return err
@@ -61,8 +62,8 @@ func (b *Bolt) Meet(cluster string, incarnation uint64) error {
 	return b.meet(met{cluster, incarnation})
 }
 
-// loadMet reads the group that the store has met. One that can't be read is none, as
-// in a store that has met no group yet.
+// loadMet reads the group met last. An unreadable value counts as none, as in a store that has
+// met no group yet.
 func (b *Bolt) loadMet(bucket *bbolt.Bucket) {
 	body, err := unseal("", keyMet, bucket.Get(keyMet))
 	if err == nil && len(body) >= 8 {

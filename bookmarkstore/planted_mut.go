@@ -17,7 +17,7 @@ func (w *window) discardPlanted(bug mut.Bug, p *publisher, sequence uint64) {
 	}
 }
 
-// singlePlanted reduces v to the bookmark of one publisher, the last one in use.
+// singlePlanted reduces v to the bookmark of the publisher used last.
 func (w *window) singlePlanted(v Vector) Vector {
 	if mut.On(mut.R9SingleBookmark) && w.recent != nil {
 		return Vector{w.recent.id: v[w.recent.id]}

@@ -6,33 +6,32 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/ring"
 )
 
-// An entryState says what is known of one place in a publisher's queue.
+// An entryState is the state of one entry in the queue of a publisher.
 type entryState uint8
 
 const (
-	waiting entryState = iota // a message the application has not discarded
-	done                      // a message it has, out of order
+	waiting entryState = iota // a message that the application has not discarded
+	done                      // a discarded message behind a waiting one
 	marked                    // a progress mark: no message, nothing to wait for
 )
 
-// An entry is one message or progress mark, in the order of its arrival.
+// An entry is one message or progress mark. Entries are in order of arrival.
 type entry struct {
 	sequence uint64
 	state    entryState
 }
 
-// A queue holds the entries of one publisher, sequences ascending. The zero
-// queue is empty.
+// A queue holds the entries of one publisher by ascending sequence. The zero queue is empty.
 type queue struct{ ring.Queue[entry] }
 
-// after returns the place of the first entry above sequence; q.Len() if there is none.
+// after returns the index of the first entry above sequence, q.Len() if there is none.
 func (q *queue) after(sequence uint64) int {
 	return sort.Search(q.Len(), func(i int) bool { return q.At(i).sequence > sequence })
 }
 
 // find returns the entry of a sequence, nil if there is none.
 func (q *queue) find(sequence uint64) *entry {
-	if q.Len() > 0 && q.At(0).sequence == sequence { // in order: the usual case
+	if q.Len() > 0 && q.At(0).sequence == sequence { // the usual case: discards in order
 		return q.At(0)
 	}
 	if i := q.after(sequence); i > 0 && q.At(i-1).sequence == sequence {

@@ -10,21 +10,21 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/boltfile"
 )
 
-// A Repaired is a subscription of which something could not be read.
+// A Repaired is a subscription with unreadable values.
 type Repaired struct {
 	ID string
-	// Dropped is how many values were removed. Messages whose discards they
-	// noted come again.
+	// Dropped is the number of values removed. If they stood for discards, those messages come
+	// again.
 	Dropped int
-	// Gone: nothing of it could be kept. It begins as a new one, where it is told to.
+	// Gone is true if nothing was readable. The subscription starts as a new one, at its
+	// configured start.
 	Gone bool
 }
 
-// RepairBolt makes the store in a bucket one that can be opened: values that
-// are not what was written are removed, all others stay. Nothing is guessed, so
-// messages may come again, and none is left out but where a subscription is
-// gone and then begins behind some. Nobody may have the store open. ErrNotStore:
-// the bucket holds something else.
+// RepairBolt makes a damaged store openable. It removes values that are not as they were written
+// and keeps all others. It guesses nothing, so messages may come again. Messages are left out
+// only if a subscription is Gone and its configured start is behind them. No process may have the
+// store open. The error is ErrNotStore if the bucket holds something else.
 func RepairBolt(db *bbolt.DB, bucket string) ([]Repaired, error) {
 	var all []Repaired
 	b := &Bolt{db: db, path: db.Path(), bucket: []byte(bucket)}
@@ -42,9 +42,9 @@ func RepairBolt(db *bbolt.DB, bucket string) ([]Repaired, error) {
 	return all, nil
 }
 
-// isStore reports whether a bucket is that of a store, also of one that lacks
-// one of the two things that make it one: somebody else's bucket may well have
-// a "format", or "subscriptions".
+// isStore reports whether a bucket belongs to a store, even if its format or its subscriptions
+// are missing. One key alone proves little: another owner's bucket may well have a "format" or
+// "subscriptions".
 func isStore(root *bbolt.Bucket) bool {
 	format, subscriptions := root.Get(keyFormat), root.Bucket(keySubscriptions)
 	switch {
@@ -93,7 +93,7 @@ func repairStore(root *bbolt.Bucket) (all []Repaired, err error) {
 	return all, err
 }
 
-// repair removes what can't be read of a subscription, or all of it.
+// repair removes the unreadable values of a subscription, or the whole subscription.
 func (r *Repaired) repair(subscriptions *bbolt.Bucket) error {
 	bucket := subscriptions.Bucket([]byte(r.ID))
 	h, err := decodeHead(r.ID, bucket.Get(keyHead))
@@ -101,7 +101,7 @@ func (r *Repaired) repair(subscriptions *bbolt.Bucket) error {
 	if newer != nil {
 		return newer
 	}
-	// Without a base and a place it would seem to be a new one, and is.
+	// Without a base and a point the subscription would look like a new one, so make it one.
 	if err != nil || len(bad) > 0 && good == 0 && !h.based {
 		r.Gone = true
 		return subscriptions.DeleteBucket([]byte(r.ID))
@@ -114,8 +114,8 @@ func (r *Repaired) repair(subscriptions *bbolt.Bucket) error {
 	return errors.Join(errs...)
 }
 
-// examine counts what can be read of a subscription, and returns the keys of
-// what can't. What a newer program wrote is an error, and not for us to judge.
+// examine counts the readable values of a subscription and returns the keys of the others. A
+// value of a later version is an error, since this version cannot judge it.
 func examine(bucket *bbolt.Bucket, id string) (good int, bad [][]byte, err error) {
 	kept := func(Bookmark) { good++ }
 	err = bucket.ForEach(func(key, value []byte) error {

@@ -1,7 +1,7 @@
-// Package bookmarkstore keeps a subscriber application's place: for each
-// subscription a version vector of what the application is done with
-// (client/GUARANTEES.md R9). Memory and Bolt are ready; bookmarkstoretest
-// checks anyone's own.
+// Package bookmarkstore keeps the place of a subscriber application: for each subscription a
+// version vector of the messages that the application has discarded, which means that it is done
+// with them (client/GUARANTEES.md R9). It has two stores, [Memory] and [Bolt]. Package
+// bookmarkstoretest checks any other implementation of [Store].
 package bookmarkstore
 
 import (
@@ -11,119 +11,118 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 )
 
-// A Bookmark is the identity of a message, the same on every server:
+// A Bookmark is the identity of a message. It is the same on every server.
 //
 //	type Bookmark struct {
 //		Publisher uint64 // the publisher's id
-//		Sequence  uint64 // in that publisher, from 1 to 2^63-1
+//		Sequence  uint64 // number within that publisher, from 1 to 2^63-1
 //	}
 //
-// The zero Bookmark names nothing (IsZero). String returns it as text,
-// "publisher|sequence|" in decimal digits, which ParseBookmark reads.
+// The zero Bookmark names no message (IsZero). String returns "publisher|sequence|" in decimal
+// digits, which ParseBookmark reads.
 type Bookmark = bookmark.Bookmark
 
-// ParseBookmark parses what Bookmark.String returned: "7|43|", of which the
-// last bar may be missing. The error quotes a text that is no bookmark.
+// ParseBookmark parses the result of Bookmark.String, such as "7|43|". The last bar may be
+// missing. An error quotes the invalid text.
 func ParseBookmark(text string) (Bookmark, error) { return bookmark.Parse([]byte(text)) }
 
-// A Vector says for each publisher, by its id, the highest sequence covered;
-// an absent publisher is at 0. It is a map[uint64]uint64, not safe for
-// concurrent use. String returns it as a list of bookmarks, "7|43|,9|5|",
-// ascending by publisher; one that covers nothing is "0".
+// A Vector maps the id of each publisher to the highest sequence that it covers. An absent
+// publisher is at 0. It is a map[uint64]uint64 and not safe for concurrent use. String returns it
+// as a list of bookmarks, "7|43|,9|5|", ascending by publisher. The string of a Vector that
+// covers nothing is "0".
 type Vector = bookmark.Vector
 
-// A Mark names one message of one subscription: what has to be kept of it to
-// discard it later, for one in the application's own transaction (Bolt.DiscardTx).
+// A Mark names one message of one subscription. Keep it to discard the message later in the
+// application's own transaction (Bolt.DiscardTx).
 type Mark struct {
 	Subscription string
 	Bookmark     Bookmark
 }
 
-// A Query is what a subscription asks for. Another query under a kept id
-// starts a new vector.
+// A Query is the topic and filter of a subscription. If an id is opened with another query, its
+// old vector is forgotten.
 type Query struct {
 	Topic  string
 	Filter string
 }
 
-// A Store keeps the places of several subscriptions. Safe for concurrent use.
+// A Store keeps the places of several subscriptions. It is safe for concurrent use.
 type Store interface {
-	// Subscription returns the subscription that is kept under id, a text
-	// the application chose, making it if it is new. If what is kept belongs
-	// to another query it is forgotten. One caller at a time uses an id (ErrInUse).
+	// Subscription returns the subscription with the given id, and creates it if needed. The
+	// application chooses the id. If the stored subscription has another query, its place is
+	// forgotten. One caller at a time uses an id; for others the error is ErrInUse until Release.
 	Subscription(id string, q Query) (Subscription, error)
 	// Sync returns when every Discard so far is on disk, or ctx ends.
 	Sync(ctx context.Context) error
-	// Close syncs and releases the store. The client does not close it.
+	// Close syncs and releases the store. The client does not call it.
 	Close() error
 }
 
-// A Subscription is one subscription's place. Safe for concurrent use.
+// A Subscription is the place of one subscription. It is safe for concurrent use.
 //
-// Within one publisher messages are received in order; discards come in any
-// order and from any goroutine.
+// Messages of one publisher are received in order. Discards may come in any order and from any
+// goroutine.
 type Subscription interface {
-	// Received returns what the client resumes from. It begins, with each call
-	// of Store.Subscription, as Discarded. known is false until SetBase was
-	// called or something was kept.
+	// Received returns the vector from which a client resumes while the process lives. After
+	// Store.Subscription it equals Discarded. known is false for a new subscription: SetBase was
+	// never called and nothing is stored.
 	Received() (v Vector, known bool)
-	// OutOfOrder returns the sequences above Received that earlier processes have
-	// discarded, ascending, by publisher; nil if there are none. Where retention
-	// has removed such a message, it is not missing.
+	// OutOfOrder returns the discarded sequences above Received from earlier lives of the
+	// process, by publisher and ascending. It is nil if there are none. If retention has removed
+	// such a message, the subscription has missed nothing.
 	OutOfOrder() map[uint64][]uint64
-	// Discarded returns what the next process will resume from: nothing
-	// received in this life of the process below it is undiscarded. The client
-	// does not ask for it; tools and tests do.
+	// Discarded returns the vector from which the next process resumes. Every message at or below
+	// it that was received in this life of the process is discarded. Tools and tests use it; the
+	// client does not.
 	Discarded() (v Vector, known bool)
-	// SetBase answers the first subscribe: everything up to base is none
-	// of the subscription's (R9). Should something have been received before,
-	// base counts as a progress mark behind it. In a store that lasts it is
-	// durable when SetBase returns, or a process that dies before its first
-	// discard would begin at NOW again.
+	// SetBase stores the answer to the first subscribe: messages up to base do not belong to the
+	// subscription (R9). If a message was received before the call, base counts as a progress
+	// mark behind it. In a durable store, base is durable when SetBase returns. Otherwise a
+	// process that dies before its first discard would start at NOW again and miss messages.
 	SetBase(base Vector) error
-	// Restart forgets everything, as for a subscription that begins again at EPOCH or NOW.
+	// Restart forgets the whole place. Call it if the subscription starts at EPOCH or NOW again.
 	Restart() error
-	// Receive notes that b has been queued for the application. It returns
-	// false for what was received or discarded before: drop it.
+	// Receive notes that b is queued for the application. It returns false if b was received or
+	// discarded before; the caller must drop it then.
 	Receive(b Bookmark) bool
-	// Progress notes a progress mark in its place in the queue: everything
-	// of the publishers in v up to there has been shown. It is discarded
-	// when everything received before it is.
+	// Progress adds a progress mark to the queue: the subscription was shown everything up to v
+	// of the publishers in v. The mark counts as discarded once all messages received before it
+	// are.
 	Progress(v Vector) error
-	// Forget notes that of the publishers in closed nothing comes any more up to
-	// there. Those leave the place of which exactly that much was received, and is
-	// discarded; should more come of one, it begins anew. Forgetting is durable at
-	// the store's next commit, or not at all: it does no harm to name a publisher
-	// for longer.
+	// Forget notes that the publishers in closed send nothing more up to the given sequences. A
+	// publisher is removed from the place if exactly that sequence is both received and
+	// discarded. If more of it arrives later, it starts anew. Forget becomes durable at the next
+	// commit, or never: naming a publisher for longer does no harm.
 	Forget(closed Vector) error
-	// Discard notes that the application is done with b. Discarding what is
-	// not outstanding changes nothing. Durable at the store's next commit.
+	// Discard notes that the application is done with b. For a message that is not outstanding it
+	// does nothing. It becomes durable at the next commit of the store.
 	Discard(b Bookmark) error
-	// Outstanding returns how many messages were received and not yet discarded.
+	// Outstanding returns the number of messages that were received and are not yet discarded.
 	Outstanding() int
-	// IsOutstanding reports whether b is one of them.
+	// IsOutstanding reports whether b was received and is not yet discarded.
 	IsOutstanding(b Bookmark) bool
-	// Release gives the id free for another Subscription call. What was
-	// received and not discarded comes again then.
+	// Release frees the id for another Subscription call. That call's owner gets the messages
+	// again that were received but not discarded.
 	Release()
 }
 
 var (
-	// ErrClosed reports the use of a closed store.
+	// ErrClosed means that the store is closed.
 	ErrClosed = errors.New("bookmark store is closed")
-	// ErrInUse reports a subscription id that is in use in this process.
+	// ErrInUse means that the subscription id is in use in this process.
 	ErrInUse = errors.New("subscription id is in use")
-	// ErrReleased reports a change to a subscription after its Release.
+	// ErrReleased means that a subscription was changed after its Release.
 	ErrReleased = errors.New("subscription has been released")
-	// ErrNotOutstanding reports a discard in a transaction (Bolt.DiscardTx) of
-	// a message that is done already, or comes again because its subscription
-	// was opened anew or restarted since. Roll back and take the next message.
+	// ErrNotOutstanding means that a message cannot be discarded in a transaction
+	// (Bolt.DiscardTx). It is discarded already, or it comes again because its subscription was
+	// opened anew or restarted. Roll back the transaction and take the next message.
 	ErrNotOutstanding = errors.New("message is not outstanding")
-	// ErrLocked reports a store that another process has open.
+	// ErrLocked means that another process has the store open.
 	ErrLocked = errors.New("bookmark store is in use by another process")
 )
 
-// A FailedError reports a store whose disk failed. Every later call returns it (R7).
+// A FailedError means that the disk of a store failed. Every later call returns it, and the store
+// must be opened again (R7).
 type FailedError struct {
 	Path string
 	Err  error

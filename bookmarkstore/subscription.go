@@ -6,10 +6,10 @@ import (
 	"sync"
 )
 
-// maxID is the most bytes that a subscription id may have.
+// maxID is the maximum length of a subscription id in bytes.
 const maxID = 256
 
-// checkID tells what is wrong with a subscription id.
+// checkID returns an error if a subscription id is invalid.
 func checkID(id string) error {
 	switch {
 	case id == "":
@@ -20,18 +20,18 @@ func checkID(id string) error {
 	return nil
 }
 
-// A registry is what the two stores have in common: the places, the group of
-// servers, and how the store ended.
+// A registry is the common part of the two stores: the places, the group of servers, and the
+// state of the store.
 type registry struct {
 	mu     sync.Mutex
 	places map[string]*place // guarded by mu
-	order  []*place          // the same in order of their making, only appended to; guarded by mu
+	order  []*place          // all places in order of creation, append-only; guarded by mu
 	failed error             // *FailedError; guarded by mu
 	closed bool              // guarded by mu
 	met    met               // guarded by mu
 }
 
-// usable returns why the store takes no more calls.
+// usable returns the reason why the store takes no more calls, or nil.
 func (r *registry) usable() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -45,7 +45,7 @@ func (r *registry) usableLocked() error {
 	return r.failed
 }
 
-// known returns the place of id, adding fresh if there is none; nil: neither.
+// known returns the place of id. If there is none, it adds fresh, unless that is nil.
 func (r *registry) known(id string, fresh *place) (*place, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -61,7 +61,7 @@ func (r *registry) known(id string, fresh *place) (*place, error) {
 	return p, nil
 }
 
-// end closes the store for its callers: no place takes anything more.
+// end closes the store for its callers: the places take no more changes.
 func (r *registry) end() error {
 	r.mu.Lock()
 	closed, places := r.closed, r.order
@@ -77,26 +77,25 @@ func (r *registry) end() error {
 	return nil
 }
 
-// A place is what a store holds of one subscription id as long as it is
-// open, taken by a caller or not.
+// A place is the state of one subscription id in an open store, whether a caller uses it or not.
 type place struct {
 	id string
-	b  *Bolt // writes what changes; nil: nobody does
+	b  *Bolt // writes the changes; nil in a Memory
 
 	mu    sync.Mutex
 	query Query         // guarded by mu
 	w     window        // guarded by mu
-	owner *subscription // the one that took the id last; guarded by mu
+	owner *subscription // the last one that took the id; guarded by mu
 	inUse bool          // by owner; guarded by mu
-	// generation counts how often everything was forgotten, so that nothing
-	// of before is taken for what came after; guarded by mu.
+	// generation counts how often the place was forgotten. It separates changes before and after;
+	// guarded by mu.
 	generation uint64
 	changes    []change // scratch; guarded by mu
-	broken     error    // why the store takes nothing more; guarded by mu
+	broken     error    // why the place takes no more changes; guarded by mu
 	unsaved             // guarded by mu
 }
 
-// end makes every later change return err. The first reason stays.
+// end makes every later change return err. The first error stays.
 func (p *place) end(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -105,8 +104,8 @@ func (p *place) end(err error) {
 	}
 }
 
-// unlock gives up mu. If the place has changed, there is one more change to become
-// durable, and the committer learns of it.
+// unlock unlocks mu. If the place has changed, it counts one more change for the committer and
+// signals it.
 func (p *place) unlock(changed bool) {
 	if changed = changed && p.b != nil; changed {
 		p.b.changes.Add(1)
@@ -117,8 +116,8 @@ func (p *place) unlock(changed bool) {
 	}
 }
 
-// take gives the id to a new owner, for whom a new life begins. If what was kept
-// belongs to another query it is forgotten.
+// take gives the id to a new owner and begins a new life. If the place has another query, it is
+// forgotten.
 func (p *place) take(q Query) (Subscription, error) {
 	p.mu.Lock()
 	err := p.broken
@@ -141,24 +140,24 @@ func (p *place) take(q Query) (Subscription, error) {
 	return s, nil
 }
 
-// forgetLocked drops the notes of what the window forgets, too: the new
-// generation makes the next commit drop it from the database.
+// forgetLocked forgets the window and its notes. The new generation makes the next commit remove
+// the old values from the database.
 func (p *place) forgetLocked() {
 	p.w, p.dirty = window{}, nil
 	p.generation++
 }
 
-// A subscription is a place in the hands of one caller of Store.Subscription.
+// A subscription is a place in use by one caller of Store.Subscription.
 type subscription struct {
 	p *place
 }
 
-// ownsLocked reports whether the id was not given to anyone else since.
-// After Release it still owns: a late Discard counts until the id is taken.
+// ownsLocked reports whether no later caller has taken the id. It stays true after Release: a
+// late Discard counts until the id is taken again.
 func (s *subscription) ownsLocked() bool { return s.p.owner == s }
 
-// change does something to the place, unless the store is closed or has failed, or
-// Release was called.
+// change calls do with the place, unless the store is closed or failed, or the subscription is
+// released.
 func (s *subscription) change(do func(*place)) error {
 	p := s.p
 	p.mu.Lock()
@@ -180,9 +179,9 @@ func (s *subscription) change(do func(*place)) error {
 	return nil
 }
 
-// SetBase implements Subscription. In a Bolt it returns when the base is durable:
-// were it lost, a process that dies before its first discard would begin again at
-// NOW and miss what it had received.
+// SetBase implements Subscription. In a Bolt it returns when the base is durable. If the base
+// were lost, a process that dies before its first discard would start at NOW again and miss
+// messages that it had received.
 func (s *subscription) SetBase(base Vector) error {
 	err := s.change(func(p *place) { p.changes = p.w.setBase(base, p.changes) })
 	if err != nil || s.p.b == nil {
@@ -191,11 +190,11 @@ func (s *subscription) SetBase(base Vector) error {
 	return s.p.b.wait(context.Background())
 }
 
-// Restart implements Subscription. It is durable at the next commit.
+// Restart implements Subscription. It becomes durable at the next commit.
 func (s *subscription) Restart() error { return s.change((*place).forgetLocked) }
 
-// Progress implements Subscription. It is durable at the next commit after
-// everything received before was discarded.
+// Progress implements Subscription. It becomes durable at the first commit after everything
+// received before it is discarded.
 func (s *subscription) Progress(v Vector) error {
 	return s.change(func(p *place) { p.changes = p.w.progress(v, p.changes) })
 }
@@ -205,7 +204,7 @@ func (s *subscription) Forget(closed Vector) error {
 	return s.change(func(p *place) { p.changes = p.w.forget(closed, p.changes) })
 }
 
-// Receive implements Subscription. What comes after Release comes again later.
+// Receive implements Subscription. After Release it returns false: the message comes again later.
 func (s *subscription) Receive(b Bookmark) (fresh bool) {
 	var c change
 	s.p.mu.Lock()
@@ -216,8 +215,7 @@ func (s *subscription) Receive(b Bookmark) (fresh bool) {
 	return fresh
 }
 
-// Discard implements Subscription. After the id was taken by another there is
-// nothing outstanding here.
+// Discard implements Subscription. Once another caller has taken the id, it does nothing.
 func (s *subscription) Discard(b Bookmark) error {
 	var c change
 	s.p.mu.Lock()

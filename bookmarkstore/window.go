@@ -6,55 +6,53 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// A window is the place of one subscription and what moves it: messages and
-// progress marks that arrive, discards by the application (R9). It decides
-// and does nothing else; what it returns tells a store what to write. It
-// isn't safe for concurrent use.
+// A window is the place of one subscription (R9). Arriving messages, progress marks and discards
+// of the application move it. It does no I/O; it returns the changes that a store has to write.
+// It is not safe for concurrent use.
 //
-// A store that writes every change and builds a window from it by keep and
-// keepOutOfOrder gets one that hands over exactly the undiscarded again.
+// If a store writes every change and rebuilds a window with keep and keepOutOfOrder, exactly the
+// messages that are not discarded come again.
 type window struct {
 	publishers map[uint64]*publisher
-	order      []*publisher // all of them
-	recent     *publisher   // the one asked for last; most often it is asked for again
-	based      bool         // SetBase was called, in this life or in an earlier one
-	waiting    int          // messages received and not yet discarded
-	ids        []uint64     // scratch of sorted
+	order      []*publisher // all publishers
+	recent     *publisher   // the publisher used last; usually the next one too
+	based      bool         // SetBase was called, in this life or an earlier one
+	waiting    int          // number of received messages that are not discarded
+	ids        []uint64     // scratch for sorted
 }
 
-// A publisher is the part of a window that concerns one publisher.
+// A publisher is the part of a window for one publisher.
 //
-// Invariant: discarded <= received. The entries of the queue are above the
-// one and not above the other, the first of them waits, and an empty queue
-// means that the two are equal.
+// Invariant: discarded <= received. Every entry of the queue is above discarded and at most
+// received. The first entry is waiting. If the queue is empty, discarded == received.
 type publisher struct {
 	id        uint64
 	received  uint64
 	discarded uint64
 	queue     queue
-	// elsewhere are the out-of-order discards of another life of the
-	// process, ascending, all above discarded. When they come again they are
-	// dropped and count as received and discarded.
+	// elsewhere holds the out-of-order discards of earlier lives of the process, ascending, all
+	// above discarded. When such a message comes again it is dropped, and counts as received and
+	// discarded.
 	elsewhere []uint64
-	at        int // place in window.order
-	note          // changes that a store has not written yet
+	at        int // index in window.order
+	note          // changes that the store has not written yet
 }
 
-// A change is what a store has to write so that the next life knows it.
+// A change is the data that a store has to write for the next life.
 type change struct {
 	publisher *publisher
 	// discarded is the new contiguous point, 0 if it did not move. What the
 	// store keeps out of order at or below it can go.
 	discarded uint64
-	// added is a sequence that is now discarded out of order, 0 if none is.
+	// added is a sequence that is now discarded out of order, 0 if there is none.
 	added uint64
-	// left says that the place names the publisher no more.
+	// left is true if the publisher was removed from the place.
 	left bool
 }
 
 func (c change) none() bool { return c.discarded == 0 && c.added == 0 && !c.left }
 
-// publisher returns what is kept of a publisher, making it if it is new.
+// publisher returns the part of one publisher and creates it if needed.
 func (w *window) publisher(id uint64) *publisher {
 	if w.recent != nil && w.recent.id == id {
 		return w.recent
@@ -72,7 +70,7 @@ func (w *window) publisher(id uint64) *publisher {
 	return p
 }
 
-// find returns where b stands in its publisher's queue; nil if it does not.
+// find returns the publisher and the queue entry of b. The entry is nil if there is none.
 func (w *window) find(b Bookmark) (*publisher, *entry) {
 	p := w.recent
 	if p == nil || p.id != b.Publisher {
@@ -84,7 +82,7 @@ func (w *window) find(b Bookmark) (*publisher, *entry) {
 	return p, p.queue.find(b.Sequence)
 }
 
-// remove takes a publisher out.
+// remove removes a publisher from the window.
 func (w *window) remove(p *publisher) {
 	delete(w.publishers, p.id)
 	last := len(w.order) - 1
@@ -93,14 +91,14 @@ func (w *window) remove(p *publisher) {
 	w.order, w.recent = w.order[:last], nil
 }
 
-// keep takes in what an earlier life wrote: everything up to b is discarded.
+// keep adds a stored point of an earlier life: everything up to b is discarded.
 func (w *window) keep(b Bookmark) {
 	p := w.publisher(b.Publisher)
 	p.received, p.discarded = b.Sequence, b.Sequence
 }
 
-// keepOutOfOrder takes in what an earlier life wrote: b is discarded, though
-// something below it may not be.
+// keepOutOfOrder adds a stored discard of an earlier life: b is discarded, and messages below it
+// may not be.
 func (w *window) keepOutOfOrder(b Bookmark) *publisher {
 	p := w.publisher(b.Publisher)
 	if b.Sequence <= p.discarded {
@@ -112,8 +110,8 @@ func (w *window) keepOutOfOrder(b Bookmark) *publisher {
 	return p
 }
 
-// receive notes that b was queued for the application; false: it was received
-// or discarded before and has to be dropped.
+// receive notes that b is queued for the application. It returns false if b was received or
+// discarded before; the caller must drop it then.
 func (w *window) receive(b Bookmark) (bool, change) {
 	p := w.publisher(b.Publisher)
 	if b.Sequence <= p.received {
@@ -131,8 +129,7 @@ func (w *window) receive(b Bookmark) (bool, change) {
 	return true, change{}
 }
 
-// discard notes that the application is done with b. What is not outstanding
-// changes nothing.
+// discard notes that the application is done with b. If b is not outstanding, nothing changes.
 func (w *window) discard(b Bookmark) change {
 	p, e := w.find(b)
 	if e == nil || e.state != waiting {
@@ -147,8 +144,8 @@ func (w *window) discard(b Bookmark) change {
 	return change{publisher: p, added: b.Sequence}
 }
 
-// progress notes marks: everything of the publishers in v, up to there, has
-// been shown to the subscription. What changed is appended to changes.
+// progress adds progress marks: the subscription was shown everything up to v. It appends its
+// changes to changes.
 func (w *window) progress(v Vector, changes []change) []change {
 	for _, id := range w.sorted(v) {
 		if c := w.mark(Bookmark{Publisher: id, Sequence: v[id]}); !c.none() {
@@ -158,7 +155,7 @@ func (w *window) progress(v Vector, changes []change) []change {
 	return changes
 }
 
-// sorted returns the publishers of v in order: a map's must not reach what a store writes.
+// sorted returns the publishers of v in order: map order must not reach the database.
 func (w *window) sorted(v Vector) []uint64 {
 	w.ids = w.ids[:0]
 	for id := range v {
@@ -168,8 +165,8 @@ func (w *window) sorted(v Vector) []uint64 {
 	return w.ids
 }
 
-// forget takes those out that have exactly what v has of them, and that discarded.
-// What changed is appended to changes.
+// forget removes publishers whose received and discarded sequences both equal the one in v. It
+// appends its changes to changes.
 func (w *window) forget(v Vector, changes []change) []change {
 	for _, id := range w.sorted(v) {
 		p := w.publishers[id]
@@ -182,15 +179,14 @@ func (w *window) forget(v Vector, changes []change) []change {
 	return changes
 }
 
-// mark notes one mark in its place in the queue, where it holds back nothing
-// and is held back by what arrived before it.
+// mark adds one mark to the queue. It waits for the entries before it and holds up nothing behind
+// it.
 //
-// A queue for each publisher is enough. That discarded(p) = s says of p's
-// messages alone that none up to s is received and undiscarded, and p's
-// messages arrive in order (R1). Whatever arrived before the mark and is
-// still undiscarded is either p's and then stands before it in p's queue, or
-// another publisher's, about which discarded(p) says nothing: that one's
-// own number stays behind and brings it again.
+// One queue per publisher is enough. discarded(p) = s means that no message of p up to s is
+// received and undiscarded, and messages of p arrive in order (R1). An undiscarded message that
+// arrived before the mark has two cases. If it belongs to p, it is before the mark in the queue
+// of p. If it belongs to another publisher, discarded(p) says nothing about it: the sequence of
+// its own publisher stays behind and brings it again.
 func (w *window) mark(b Bookmark) change {
 	p := w.publisher(b.Publisher)
 	if b.Sequence <= p.received {
@@ -199,19 +195,19 @@ func (w *window) mark(b Bookmark) change {
 	p.received = b.Sequence
 	w.discardPlanted(mut.R9MarkOnArrival, p, b.Sequence)
 	n := p.queue.Len()
-	if n == 0 { // most publishers of most marks: they never have a queue
+	if n == 0 { // the usual case: most publishers of a mark never have a queue
 		p.discarded = b.Sequence
 		return p.moved()
 	}
 	if p.queue.At(n-1).state == marked {
-		p.queue.At(n - 1).sequence = b.Sequence // of two marks in a row the later says all
+		p.queue.At(n - 1).sequence = b.Sequence // of two adjacent marks the later is enough
 		return change{}
 	}
 	p.queue.Push(entry{b.Sequence, marked})
 	return p.settle()
 }
 
-// settle moves discarded over what no longer waits at the head of the queue.
+// settle moves discarded past the first entries of the queue that are not waiting.
 func (p *publisher) settle() change {
 	before := p.discarded
 	for p.queue.Len() > 0 && p.queue.At(0).state != waiting {
@@ -230,15 +226,15 @@ func (p *publisher) moved() change {
 	return change{publisher: p, discarded: p.discarded}
 }
 
-// setBase notes the answer to the first subscribe: a mark before everything
-// else. Should it come when something was received already it waits in its
-// place like any mark, so that it cannot hide what is undiscarded.
+// setBase applies the answer to the first subscribe as marks before all messages. If a message
+// was received before the call, the marks wait behind it like any other and so cannot hide an
+// undiscarded message.
 func (w *window) setBase(base Vector, changes []change) []change {
 	w.based = true
 	return w.progress(base, changes)
 }
 
-// newLife begins again from what is discarded, as a restarted process does.
+// newLife starts again from the discarded points, as a restarted process does.
 func (w *window) newLife() {
 	for _, p := range w.order {
 		for i := range p.queue.Len() {
@@ -252,14 +248,14 @@ func (w *window) newLife() {
 	w.waiting = 0
 }
 
-// outstanding reports whether b was received and not yet discarded.
+// outstanding reports whether b was received and is not yet discarded.
 func (w *window) outstanding(b Bookmark) bool {
 	_, e := w.find(b)
 	return e != nil && e.state == waiting
 }
 
-// reach returns how far discarded would move from a point that it has reached
-// or would reach, were also the sequences in extra, ascending, discarded.
+// reach returns the point to which discarded would move if the sequences in extra (ascending)
+// were discarded too. from is a point that discarded has reached or would reach.
 func (p *publisher) reach(from uint64, extra []uint64) uint64 {
 	from = max(from, p.discarded)
 	for i := p.queue.after(from); i < p.queue.Len(); i++ {
@@ -274,12 +270,12 @@ func (p *publisher) reach(from uint64, extra []uint64) uint64 {
 	return from
 }
 
-// receivedVector returns what a client that is still alive resumes from.
+// receivedVector returns the vector from which a client in the same process resumes.
 func (w *window) receivedVector() (Vector, bool) {
 	return w.vector(func(p *publisher) uint64 { return p.received })
 }
 
-// outOfOrder returns the sequences above received that another life has discarded.
+// outOfOrder returns the sequences above received that an earlier life has discarded.
 func (w *window) outOfOrder() (above map[uint64][]uint64) {
 	for _, p := range w.order {
 		at, _ := slices.BinarySearch(p.elsewhere, p.received+1)
@@ -294,12 +290,12 @@ func (w *window) outOfOrder() (above map[uint64][]uint64) {
 	return above
 }
 
-// discardedVector returns what a restarted process resumes from.
+// discardedVector returns the vector from which a restarted process resumes.
 func (w *window) discardedVector() (Vector, bool) {
 	return w.vector(func(p *publisher) uint64 { return p.discarded })
 }
 
-// vector returns what each publisher has, and whether the subscription is known.
+// vector returns one sequence per publisher, and whether the subscription is known.
 func (w *window) vector(of func(*publisher) uint64) (v Vector, known bool) {
 	v = make(Vector, len(w.order))
 	for _, p := range w.order {
@@ -310,9 +306,9 @@ func (w *window) vector(of func(*publisher) uint64) (v Vector, known bool) {
 	return w.singlePlanted(v), w.based || len(v) > 0 || w.keptOutOfOrder()
 }
 
-// keptOutOfOrder reports whether an out-of-order discard is kept. Then the
-// subscription is known, though there may be no contiguous point yet: to take
-// it for a first one would skip what came before that discard.
+// keptOutOfOrder reports whether there is an out-of-order discard. The subscription is known
+// then, even without a contiguous point: as a new one it would skip the messages before that
+// discard.
 func (w *window) keptOutOfOrder() bool {
 	for _, p := range w.order {
 		if len(p.elsewhere) > 0 {

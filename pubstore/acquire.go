@@ -5,13 +5,13 @@ import (
 	"sync"
 )
 
-// ErrInUse reports a store that another client of this process uses.
+// ErrInUse means that another client of this process uses the store.
 var ErrInUse = errors.New("publish store is in use by another client of this process")
 
-// Acquire takes the store for one client, until release is called; more than
-// one call of release does nothing. While it is taken the error is ErrInUse:
-// two clients on one store would send its messages twice and push each other
-// out (R11). Dial calls it, on every store that has such a method.
+// Acquire reserves the store for one client until release is called. Calling release again does
+// nothing. While the store is reserved, Acquire returns ErrInUse: two clients on one store would
+// send its messages twice and end each other's sessions (R11). Dial calls Acquire on every store
+// that has it.
 func (d *desk) Acquire() (release func(), err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -26,5 +26,5 @@ func (d *desk) Acquire() (release func(), err error) {
 	}), nil
 }
 
-// A holder is one Acquire.
+// A holder identifies one Acquire.
 type holder struct{}

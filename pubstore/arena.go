@@ -7,21 +7,21 @@ const (
 	maxSpare   = 16
 )
 
-// An arena holds records in memory, in blocks that are used again once
-// nothing in them is kept. A position is the block's number and an offset.
+// An arena holds records in memory, in blocks that it reuses once they hold no kept record. A
+// position is the number of the block and an offset in it.
 type arena struct {
 	first  uint64   // number of blocks[0]
-	blocks []*block // nil: let go
+	blocks []*block // nil: dropped
 	spare  []*block
 	encoder
 }
 
 type block struct {
 	data []byte
-	live int // records kept
+	live int // number of kept records
 }
 
-// room returns the block that takes n bytes more, and its number.
+// room returns a block with room for n more bytes, and its number.
 func (a *arena) room(n int) (*block, uint64) {
 	if last := len(a.blocks) - 1; last >= 0 {
 		if b := a.blocks[last]; cap(b.data)-len(b.data) >= n {
@@ -38,10 +38,10 @@ func (a *arena) room(n int) (*block, uint64) {
 	return b, a.first + uint64(len(a.blocks)-1)
 }
 
-// lengthLen is the length of the length that stands before each record.
+// lengthLen is the size of the length in front of each record.
 const lengthLen = 4
 
-// add keeps the record of m, and returns its position.
+// add stores the record of m and returns its position.
 func (a *arena) add(m *Message) (uint64, error) {
 	b, number := a.room(lengthLen + leastRecord + m.Size() + moreRecord)
 	start := len(b.data)
@@ -55,13 +55,13 @@ func (a *arena) add(m *Message) (uint64, error) {
 	return number<<32 | uint64(start), nil
 }
 
-// get returns the record of a slot. It is valid until the next call of drop.
+// get returns the record of a slot. The record is valid until the next call of drop.
 func (a *arena) get(s slot) []byte {
 	b := a.blocks[s.pos>>32-a.first].data[s.pos&(1<<32-1):]
 	return b[lengthLen:][:binary.LittleEndian.Uint32(b)]
 }
 
-// drop lets go of the record of a slot.
+// drop removes the record of a slot.
 func (a *arena) drop(s slot) {
 	i := s.pos>>32 - a.first
 	b := a.blocks[i]
@@ -70,7 +70,7 @@ func (a *arena) drop(s slot) {
 	}
 	b.data = b.data[:0]
 	if i == uint64(len(a.blocks)-1) {
-		return // more is appended to it
+		return // more is appended to this block
 	}
 	if cap(b.data) == blockBytes && len(a.spare) < maxSpare {
 		a.spare = append(a.spare, b)

@@ -15,85 +15,85 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
-// BoltOptions say how a Bolt store behaves. Zero values mean the defaults.
+// BoltOptions configure a Bolt store. Zero values mean the defaults.
 type BoltOptions struct {
-	MaxMessages int   // bound on what is outstanding; default 4,194,304
-	MaxBytes    int64 // the same in bytes (Message.Size); default 1 GiB
-	// FailWhenFull has Append return ErrFull at the bound instead of waiting. AppendTx always does.
+	MaxMessages int   // bound on the messages in the store; default 4,194,304
+	MaxBytes    int64 // bound on their size in bytes (Message.Size); default 1 GiB
+	// FailWhenFull makes Append return ErrFull at the bound instead of waiting. AppendTx always
+	// does.
 	FailWhenFull bool
-	MaxMessage   int // largest message in bytes; default 16 MiB, and never more than MaxBytes
-	// CommitInterval is how long what is let go waits for a commit of its
-	// own; an Append never waits for it. Default 10ms.
+	MaxMessage   int // largest message in bytes; default 16 MiB, at most MaxBytes
+	// CommitInterval is the longest time that a Discard or Reject waits for a commit. Append
+	// never waits for it. Default 10ms.
 	CommitInterval time.Duration
-	// AcceptDamage opens a store that is refused with a *DamagedError because
-	// of what stands in its bucket: the messages that can't be read any more are
-	// given up, all others are kept, and a new life begins. Do so while the pair
-	// is in sync, see FileOptions.AcceptDamage. A file that is no database any
-	// more it can't open: holdfast store repair makes one of it.
+	// AcceptDamage opens a store that is refused with a *DamagedError because of damage inside
+	// its bucket. Unreadable messages are given up, all others are kept, and a new life begins.
+	// Use it while the pair is in sync, see FileOptions.AcceptDamage. It cannot open a file that
+	// is no longer a bbolt database: "holdfast store repair" turns such a file into a database.
 	AcceptDamage bool
-	// BootID names the current run of the machine, see R10. Default: the system's.
+	// BootID returns an id of the current boot of the machine, see R10. Default: the system's
+	// boot id.
 	BootID func() (string, error)
 }
 
 const (
-	defaultStoreMessages = 4 << 20 // their slots take 64 MiB
+	defaultStoreMessages = 4 << 20 // their slots take 64 MiB of memory
 	defaultStoreBytes    = 1 << 30
 
-	// ownBucket is the bucket in a database that OpenBolt made.
+	// ownBucket is the name of the bucket in a database that OpenBolt made.
 	ownBucket = "publish"
 
-	// lockTimeout is how long OpenBolt tries to lock the database: long
-	// enough for a process that is just ending.
+	// lockTimeout is how long OpenBolt tries to lock the database: long enough for a process that
+	// is about to end.
 	lockTimeout = 250 * time.Millisecond
 )
 
-// Bolt is a Store in a bbolt database: one of its own (OpenBolt), or one that
-// the application shares (OpenBoltIn), so that a message is published if and
-// only if the application's own transaction commits (AppendTx).
+// Bolt is a Store in a bbolt database. The database is the store's own (OpenBolt) or shared with
+// the application (OpenBoltIn). In a shared one, AppendTx publishes a message if and only if the
+// application's transaction commits.
 //
-// Each Append returns after its commit, which it shares with those that wait
-// at the same time. So it must not be called within a transaction on
-// the same database: AppendTx is for that.
+// Each Append returns after its commit, which it shares with concurrent calls. Do not call Append
+// inside a transaction on the same database, since it would wait for ever: use AppendTx there.
 type Bolt struct {
 	desk
 	changer
 	committer
 	db     *bbolt.DB
-	own    bool // the database is closed with the store
+	own    bool // the store made the database and closes it
 	bucket []byte
 
 	acceptDamage bool
-	doubtful     bool // its last commit may be missing
-	salvaged     bool // something was not as it was written, and is now
-	givenUp      int  // messages that opening a damaged store gave up
+	doubtful     bool // the database may lack its last commit
+	salvaged     bool // opening has repaired something
+	givenUp      int  // number of messages given up at opening
 
 	// These are guarded by mu.
 	queue   []*boltOp
-	dirty   bool              // the state is not as in the database
-	swept   map[uint64]uint64 // by publisher with a bucket: deleted through
-	gone    []boltKey         // rejected, to be deleted
+	dirty   bool              // the ledger differs from the state in the database
+	swept   map[uint64]uint64 // by publisher that has a bucket: highest sequence deleted from it
+	gone    []boltKey         // rejected messages that are still to be deleted
 	pending []*txAppends      // oldest first
 }
 
 var _ Store = (*Bolt)(nil)
 
-// A boltKey is one message in the database.
+// A boltKey is the key of one message in the database.
 type boltKey struct {
 	life uint64
 	seq  uint64
 }
 
-// OpenBolt opens the store in a database of its own, making it if there is none.
-// A *DamagedError or *VersionError is as OpenFile's.
-// A file that is larger than 16 MiB and four times the data in it, as a backlog
-// leaves it, is compacted: the copy takes up to a quarter of its size beside it
-// meanwhile, and if there is no room for that the file stays as it is.
+// OpenBolt opens the store in the database file path and creates it if needed. It returns
+// ErrLocked, a *DamagedError and a *VersionError in the same cases as OpenFile. A file larger
+// than 16 MiB and more than four times its data, as a backlog leaves it, is compacted. The copy
+// temporarily takes up to a quarter of the file's size. If there is no room for it, the file
+// stays as it is.
 func OpenBolt(path string, o BoltOptions) (*Bolt, error) {
 	if path == "" {
 		return nil, errors.New("publish store: OpenBolt needs a file")
 	}
 	if err := o.check(); err != nil {
-		return nil, err // before there is a file
+		return nil, err // before a file is created
 	}
 	db, err := boltfile.OpenOwn(path, boltfile.Options{Timeout: lockTimeout, Buckets: []string{ownBucket}})
 	if errors.Is(err, bbolterrors.ErrTimeout) {
@@ -112,19 +112,17 @@ func OpenBolt(path string, o BoltOptions) (*Bolt, error) {
 	return s, nil
 }
 
-// OpenBoltIn opens the store in a bucket of the application's database, making
-// it if there is none. The application must close the store before the
-// database, and open one store per bucket only. Whatever of the database was
-// found committed, its name included, is durable when OpenBoltIn returns; it
-// waits for a write transaction that is open. (bbolt makes a new file in steps: a
-// power cut between them leaves one that doesn't open, with nothing in it.)
+// OpenBoltIn opens the store in a bucket of the application's database and creates the bucket if
+// needed. Close the store before the database, and open only one store per bucket. OpenBoltIn
+// waits for an open write transaction. When it returns, everything that was committed before is
+// durable, including the name of the file. (bbolt creates a new file in several steps. A power
+// cut between them leaves a file without data that does not open.)
 //
-// Open the database with NoFreelistSync and FreelistMapType. By default bbolt
-// writes the list of all free pages with every commit, and they are as many as
-// the largest backlog ever has left: 2 MiB a commit after one of 1 GiB. Without
-// that list bbolt reads all pages in use when it opens the file. The file does
-// not shrink by itself: holdfast store inspect shows how much of it is in use,
-// bbolt.Compact makes a smaller copy.
+// Open the database with NoFreelistSync and FreelistMapType. By default bbolt writes the list of
+// all free pages with every commit. That list grows with the largest backlog so far: 2 MiB per
+// commit after a backlog of 1 GiB. Without it bbolt reads all used pages when it opens the file.
+// The file does not shrink by itself: "holdfast store inspect" shows how much of it is in use,
+// and bbolt.Compact makes a smaller copy.
 func OpenBoltIn(db *bbolt.DB, bucket string, o BoltOptions) (*Bolt, error) {
 	return openBoltIn(db, bucket, o, false)
 }
@@ -162,16 +160,16 @@ func openBoltIn(db *bbolt.DB, bucket string, o BoltOptions, own bool) (*Bolt, er
 	return s, nil
 }
 
-// space returns the bytes that messages may still take. What is kept is for those
-// that let go: a commit writes new pages before it frees others. Pages of the file
-// that are free don't count, since a message needs some that stand side by side.
+// space returns the number of bytes that messages may still take. diskSpare is held back for
+// commits that delete: a commit writes new pages before it frees old ones. Free pages in the file
+// do not count, since a message needs several adjacent ones.
 func (s *Bolt) space() (int64, error) {
 	free, _, err := seglog.OS.Space(filepath.Dir(s.db.Path()))
 	return free - diskSpare, err
 }
 
-// settle makes durable what the database was found as, and finds out whether
-// that may be what it was one commit earlier.
+// settle makes the database durable as it was found, and finds out whether it may lack its last
+// commit.
 func (s *Bolt) settle() error {
 	whole, err := boltfile.Whole(s.db)
 	s.doubtful = !whole
@@ -181,12 +179,12 @@ func (s *Bolt) settle() error {
 	return boltfile.Settle(s.db)
 }
 
-// GivenUp returns how many messages were given up when the store was opened
-// with AcceptDamage.
+// GivenUp returns the number of messages that were given up when the store was opened with
+// AcceptDamage.
 func (s *Bolt) GivenUp() int { return s.givenUp }
 
-// update and view are those of the database, whose panics are a *DamagedError:
-// bbolt trusts its pages.
+// update and view wrap the methods of the database and turn a panic into a *DamagedError: bbolt
+// trusts its pages and panics on damaged ones.
 func (s *Bolt) update(do func(*bbolt.Tx) error) error {
 	return asDamaged(boltfile.Guard(s.db.Path(), func() error { return s.db.Update(do) }))
 }
@@ -202,12 +200,12 @@ func asDamaged(err error) error {
 	return err
 }
 
-// check returns what is wrong with the options.
+// check returns an error that names the first invalid option.
 func (o *BoltOptions) check() error {
 	return cmp.Or(checkLimits(o.MaxMessages, o.MaxBytes, o.MaxMessage), notNegative("CommitInterval", o.CommitInterval))
 }
 
-// A boltOp waits for its commit: a message to append, or a change of the state.
+// A boltOp waits for its commit. It is either a message to append or a change of the state.
 type boltOp struct {
 	m      *Message
 	change func(*ledger) error
@@ -231,8 +229,8 @@ func (s *Bolt) Append(ctx context.Context, m *Message) (uint64, error) {
 	return m.Sequence, nil
 }
 
-// commitLocked queues an op, gives up mu, and waits for the op's commit. The
-// wait is not cancelled: the op is as good as in the store.
+// commitLocked queues an op, unlocks mu, and waits for the commit. The wait cannot be cancelled,
+// since a queued op may be committed at any moment.
 func (s *Bolt) commitLocked(op *boltOp) error {
 	op.done = make(chan error, 1)
 	s.queue = append(s.queue, op)
@@ -241,7 +239,7 @@ func (s *Bolt) commitLocked(op *boltOp) error {
 	return <-op.done
 }
 
-// commitChange has the committer change the state, and returns once that is committed.
+// commitChange changes the state in the committer and returns once the change is committed.
 func (s *Bolt) commitChange(f func(*ledger) error) error {
 	s.mu.Lock()
 	if s.ended != nil {
@@ -251,8 +249,8 @@ func (s *Bolt) commitChange(f func(*ledger) error) error {
 	return s.commitLocked(&boltOp{change: f})
 }
 
-// Discard implements Store. It is committed a little later; after a kill in
-// between the messages are there again, and let go again.
+// Discard implements Store. It is committed a little later. After a crash in between, the
+// messages are back and are discarded again.
 func (s *Bolt) Discard(life string, through uint64) error {
 	return s.useLife(life, func(w *window) {
 		if s.ledger.discard(w, through) {
@@ -261,8 +259,8 @@ func (s *Bolt) Discard(life string, through uint64) error {
 	})
 }
 
-// Reject implements Store. It is committed a little later, like Discard: it is
-// called by the client's session, which must not wait for a transaction of the application.
+// Reject implements Store. It is committed a little later, like Discard. The client's session
+// calls it and must not wait for a transaction of the application.
 func (s *Bolt) Reject(life string, sequence uint64) error {
 	return s.useLife(life, func(w *window) {
 		if s.ledger.reject(w, sequence) {
@@ -284,7 +282,7 @@ func (s *Bolt) Get(life string, sequence uint64) (*Message, error) {
 	return only(c, err, sequence)
 }
 
-// fail puts the store out of use for good and returns why.
+// fail puts the store into the failed state for good and returns the error for later calls.
 func (s *Bolt) fail(err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -293,11 +291,11 @@ func (s *Bolt) fail(err error) error {
 
 func (s *Bolt) failLocked(err error) error {
 	s.endLocked(&FailedError{Path: s.db.Path(), Err: err})
-	s.signal() // so that the client looks, and learns of it
+	s.signal() // so that the client reads its cursor and sees the error
 	return s.ended
 }
 
-// Close implements Store. It waits for a transaction that the application has open.
+// Close implements Store. It waits for open transactions of the application.
 func (s *Bolt) Close() error {
 	return s.close(&s.committer, func(err error) error {
 		if err == nil {

@@ -14,22 +14,23 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/record"
 )
 
-// In the store's bucket are the state (state.go) under "state", and a bucket
-// for each life, named by its publisher: the records (record.go) by sequence, and
-// the last sequence given out as the bucket's own. All numbers are big endian.
+// The store's bucket holds the state (state.go) under "state", and one bucket for each life,
+// named by its publisher id. The bucket of a life holds the records (record.go) by sequence; its
+// bbolt sequence is the last one given out. All numbers are big endian.
 
 var stateKey = []byte("state")
 
 const (
-	maxBatch = 1000 // ops in a commit
+	maxBatch = 1000 // ops in one commit
+	// maxSweep is the number of messages that one commit deletes at most.
 	maxSweep = 10_000
 )
 
 func lifeKey(publisher uint64) []byte { return binary.BigEndian.AppendUint64(nil, publisher) }
 func seqKey(seq uint64) []byte        { return binary.BigEndian.AppendUint64(nil, seq) }
 
-// recover reads what the bucket holds, and opens the ledger under a boot id.
-// Nothing of it touches the disk, so an error is one of what is there.
+// recover reads the bucket and opens the ledger under a boot id. It does not write to the disk,
+// so an error is always about the content of the bucket.
 func (s *Bolt) recover(tx *bbolt.Tx, boot string) error {
 	err := s.recoverFrom(tx, boot)
 	if newer := asNewer(s.db.Path(), err); newer != nil {
@@ -62,13 +63,13 @@ func (s *Bolt) recoverFrom(tx *bbolt.Tx, boot string) error {
 		}
 	}
 	if s.salvaged || s.doubtful {
-		s.ledger.closed, s.ledger.boot = false, "" // a new life begins: numbers may have been lost (R10)
+		s.ledger.closed, s.ledger.boot = false, "" // a new life begins, since numbers may have been lost (R10)
 	}
 	s.ledger.open(boot, rand.Text())
 	return s.putState(root)
 }
 
-// recoverLife fills the slots of a life with what its bucket holds.
+// recoverLife fills the slots of a life from the records in its bucket.
 func (s *Bolt) recoverLife(root *bbolt.Bucket, w *window) error {
 	b := root.Bucket(lifeKey(w.publisher))
 	if b == nil {
@@ -89,8 +90,7 @@ func (s *Bolt) recoverLife(root *bbolt.Bucket, w *window) error {
 	return nil
 }
 
-// fill finds the messages in the bucket of a life, and returns the keys under
-// which something else stands.
+// fill finds the messages in the bucket of a life. It returns the keys with any other value.
 func (s *Bolt) fill(b *bbolt.Bucket, w *window) (bad [][]byte) {
 	s.swept[w.publisher] = w.acked
 	c := b.Cursor()
@@ -109,8 +109,8 @@ func (s *Bolt) fill(b *bbolt.Bucket, w *window) (bad [][]byte) {
 	return bad
 }
 
-// givenOut returns the highest sequence that a damaged life has given out, as
-// far as anything tells; b may be nil. In the state, last is what it was when that was written.
+// givenOut returns the highest sequence that a damaged life is known to have given out. The state
+// is no proof alone: its last is as old as the state. b may be nil.
 func givenOut(b *bbolt.Bucket, w *window) uint64 {
 	given := max(w.last, w.acked)
 	if b == nil {
@@ -122,16 +122,16 @@ func givenOut(b *bbolt.Bucket, w *window) uint64 {
 	return max(given, b.Sequence())
 }
 
-// salvageLimit is how many messages a damaged life is believed to have kept.
+// salvageLimit returns the highest believable number of kept messages of a damaged life.
 func salvageLimit(root *bbolt.Bucket) uint64 {
 	return uint64(root.Tx().Size())/leastRecord + maxSalvage
 }
 
-// maxSalvage is how many messages a life may lack beside what its file can
-// have held, so that a number that was damaged does not claim all memory.
+// maxSalvage is the number of messages that a life may lack beyond those that fit into its file.
+// It keeps a damaged number from claiming all memory.
 const maxSalvage = 1 << 20
 
-// salvageLife is recoverLife of a damaged store: what can't be read is given up.
+// salvageLife is recoverLife for a damaged store. It gives up unreadable messages.
 func (s *Bolt) salvageLife(root *bbolt.Bucket, w *window) error {
 	b, err := root.CreateBucketIfNotExists(lifeKey(w.publisher))
 	if err != nil {
@@ -160,9 +160,9 @@ func (s *Bolt) salvageLife(root *bbolt.Bucket, w *window) error {
 	return nil
 }
 
-// run is the committer: the one goroutine of the store. An op is committed at
-// once, with all that came while the last commit took its time; what was let
-// go waits for one, or for the interval.
+// run is the committer, the only goroutine of the store. It commits an op at once, together with
+// the ops that arrived during the last commit. Deletions of discarded and rejected messages wait
+// for the next such commit, or for the interval.
 func (s *Bolt) run() {
 	defer close(s.done)
 	for {
@@ -172,7 +172,7 @@ func (s *Bolt) run() {
 		case <-s.lazy:
 			s.linger()
 		case <-s.stop:
-			for s.commit() { // what waited when the store was closed
+			for s.commit() { // commit the ops that waited when the store was closed
 			}
 			return
 		}
@@ -180,14 +180,14 @@ func (s *Bolt) run() {
 	}
 }
 
-// queued returns how many ops wait.
+// queued returns the number of waiting ops.
 func (s *Bolt) queued() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.queue)
 }
 
-// linger waits for the interval, or something more urgent.
+// linger waits until the interval has passed, an op arrives, or the store is closed.
 func (s *Bolt) linger() {
 	select {
 	case <-time.After(s.interval):
@@ -197,7 +197,7 @@ func (s *Bolt) linger() {
 	}
 }
 
-// commit commits one batch. It reports whether there was an op to commit.
+// commit commits one batch. It reports whether the batch had an op.
 func (s *Bolt) commit() bool {
 	batch, err := s.take()
 	if len(batch) == 0 && !s.unsaved() {
@@ -215,7 +215,7 @@ func (s *Bolt) commit() bool {
 	return len(batch) > 0
 }
 
-// unsaved reports whether anything was let go that the database still has.
+// unsaved reports whether the database still has discarded or rejected messages, or an old state.
 func (s *Bolt) unsaved() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -230,8 +230,8 @@ func (s *Bolt) unsaved() bool {
 	return s.dirty || len(s.gone) > 0
 }
 
-// take takes the next batch from the queue: a run of appends, or one change.
-// The error is why it can't be committed.
+// take removes the next batch from the queue: a run of appends, or one change. A non-nil error is
+// the reason why the batch cannot be committed.
 func (s *Bolt) take() ([]*boltOp, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -249,8 +249,8 @@ func (s *Bolt) take() ([]*boltOp, error) {
 	return batch, nil
 }
 
-// apply does in a transaction what a batch and the changes since the last one
-// ask for. It puts into errs why a change is not to be.
+// apply carries out a batch in a transaction, with the deletions since the last one. If a change
+// fails, its error is in errs.
 func (s *Bolt) apply(tx *bbolt.Tx, batch []*boltOp, errs []error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -281,8 +281,8 @@ func (s *Bolt) apply(tx *bbolt.Tx, batch []*boltOp, errs []error) error {
 	return s.putState(root)
 }
 
-// putLocked numbers a message, puts it into the current life's bucket, and
-// notes it in what its transaction adds.
+// putLocked assigns the sequence of a message, puts its record into the bucket of the current
+// life, and adds it to the messages of its transaction.
 func (s *Bolt) putLocked(root *bbolt.Bucket, m *Message, to *txAppends) (err error) {
 	w := s.ledger.current()
 	b := root.Bucket(lifeKey(w.publisher))
@@ -303,8 +303,7 @@ func (s *Bolt) putLocked(root *bbolt.Bucket, m *Message, to *txAppends) (err err
 	return nil
 }
 
-// putState writes the state, with buckets for the lives that have none yet and
-// none for those that left.
+// putState writes the state. It creates buckets for new lives and deletes those of pruned lives.
 func (s *Bolt) putState(root *bbolt.Bucket) error {
 	for _, w := range s.ledger.lives {
 		if _, ok := s.swept[w.publisher]; !ok {
@@ -325,12 +324,12 @@ func (s *Bolt) putState(root *bbolt.Bucket) error {
 	return root.Put(stateKey, s.ledger.encodeState())
 }
 
-// sweepLocked deletes what was let go, some at a time.
+// sweepLocked deletes discarded and rejected messages, at most maxSweep of them.
 func (s *Bolt) sweepLocked(root *bbolt.Bucket) error {
 	budget := maxSweep
 	for _, w := range s.ledger.lives {
 		if _, ok := s.swept[w.publisher]; !ok {
-			continue // just begun
+			continue // a new life
 		}
 		b := root.Bucket(lifeKey(w.publisher))
 		for ; s.swept[w.publisher] < w.acked && budget > 0; budget-- {
@@ -354,7 +353,7 @@ func (s *Bolt) sweepLocked(root *bbolt.Bucket) error {
 	return nil
 }
 
-// conclude enters a committed batch into the ledger, and tells those who wait for it.
+// conclude enters a committed batch into the ledger and completes its ops.
 func (s *Bolt) conclude(batch []*boltOp, errs []error, err error) {
 	s.mu.Lock()
 	if err == nil && len(batch) > 0 && batch[0].m != nil {

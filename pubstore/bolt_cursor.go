@@ -9,16 +9,16 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/intern"
 )
 
-// A boltCursor reads ahead, since each read is a transaction.
+// A boltCursor reads several records at a time, since each read is a transaction.
 type boltCursor struct {
 	s         *Bolt
 	w         *window // guarded by s.mu
 	publisher uint64
-	at        uint64 // the sequence last returned
-	most      int    // records that it reads ahead
+	at        uint64 // sequence of the message returned last
+	most      int    // number of records to read ahead
 
-	buf   []byte   // of ahead
-	ahead [][]byte // records read, ascending
+	buf   []byte   // memory of ahead
+	ahead [][]byte // records read ahead, ascending
 	in    intern.Texts
 }
 
@@ -55,7 +55,7 @@ func (c *boltCursor) Next(m *Message) (bool, error) {
 			if err := c.read(seq, last); err != nil {
 				return false, c.s.fail(err)
 			}
-			continue // it may have been let go meanwhile
+			continue // the message may have been removed since look
 		}
 		if err := decodeRecord(rec, m, &c.in); err != nil {
 			return false, c.s.fail(err)
@@ -66,7 +66,7 @@ func (c *boltCursor) Next(m *Message) (bool, error) {
 	}
 }
 
-// look returns what to read next, if anything, and how far the store goes.
+// look returns the sequence to read next, 0 if there is none, and the last one of the store.
 func (c *boltCursor) look() (seq, last, prev uint64, err error) {
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
@@ -77,8 +77,8 @@ func (c *boltCursor) look() (seq, last, prev uint64, err error) {
 	return seq, c.w.last, c.w.prev(seq), nil
 }
 
-// take returns the record of seq if it was read ahead. What was read before
-// that has been let go meanwhile.
+// take returns the record of seq if it was read ahead. It drops the records before it: their
+// messages have been removed since they were read.
 func (c *boltCursor) take(seq uint64) []byte {
 	for len(c.ahead) > 0 {
 		rec := c.ahead[0]
@@ -94,7 +94,7 @@ func (c *boltCursor) take(seq uint64) []byte {
 	return nil
 }
 
-// read reads ahead from seq to last.
+// read reads records ahead, from seq up to last.
 func (c *boltCursor) read(seq, last uint64) error {
 	if cap(c.buf) > maxIdleBuffer {
 		c.buf = nil
@@ -103,7 +103,7 @@ func (c *boltCursor) read(seq, last uint64) error {
 	return c.s.view(func(tx *bbolt.Tx) error {
 		b := lifeBucket(tx.Bucket(c.s.bucket), c.publisher)
 		if b == nil {
-			return nil // the life has left
+			return nil // the life was pruned
 		}
 		cur := b.Cursor()
 		for k, rec := cur.Seek(seqKey(seq)); k != nil && binary.BigEndian.Uint64(k) <= last; k, rec = cur.Next() {
@@ -123,7 +123,7 @@ func (c *boltCursor) read(seq, last uint64) error {
 
 func (c *boltCursor) Close() error { return nil }
 
-// lifeBucket returns the bucket of a life, nil if there is none. So may root be.
+// lifeBucket returns the bucket of a life, or nil if there is none. root may be nil.
 func lifeBucket(root *bbolt.Bucket, publisher uint64) *bbolt.Bucket {
 	if root == nil {
 		return nil

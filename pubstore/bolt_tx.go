@@ -12,15 +12,15 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// txAppends are the messages that a transaction of the application adds. What
-// becomes of them shows late: a rollback not at all, a commit perhaps only
-// after the next transaction has begun.
+// A txAppends holds the messages that one transaction of the application adds. The store learns
+// their outcome late. It is never told of a rollback, and it may learn of a commit only after the
+// next transaction has begun.
 type txAppends struct {
 	tx       *bbolt.Tx
-	last     uint64 // sequence of the newest
+	last     uint64 // sequence of the newest message
 	messages []pendingMessage
 	bytes    int64
-	entered  bool // into the ledger
+	entered  bool // the messages are in the ledger
 }
 
 type pendingMessage struct {
@@ -29,21 +29,20 @@ type pendingMessage struct {
 	ms   int64
 }
 
-// AppendTx keeps a message as a part of the application's own transaction: it
-// is in the store if and only if tx commits, and is sent then. The sequence is
-// given out by the transaction too, so a rollback spends none. At the store's
-// bound it returns ErrFull, since it can't wait inside a transaction: what is in
-// tx already may be committed, and AwaitRoom waits then.
+// AppendTx stores a message within the application's own transaction. If tx commits, the message
+// is in the store and is sent. If tx rolls back, neither the message nor its sequence is used. At
+// the store's bound AppendTx returns ErrFull, since it cannot wait inside a transaction. The
+// application may still commit the other messages of tx; afterwards it can wait with AwaitRoom.
 //
-// Nothing of the client must be waited for while tx is open: what the client
-// commits waits for its end. An error of the commit itself, not of what is done
-// in the transaction, is a disk that failed; what it left is known only to the
-// next process that opens the database: end this one.
+// Do not wait for the client while tx is open: the client's own commits wait for the end of tx.
+// If the commit itself fails, and not a call within the transaction, then the disk has failed.
+// Only the next process that opens the database finds out whether the transaction is in it, so
+// end this process.
 func (s *Bolt) AppendTx(tx *bbolt.Tx, topic string, body []byte) (seq uint64, err error) {
 	return s.AppendMessageTx(tx, &Message{Topic: topic, Body: body})
 }
 
-// AppendMessageTx is AppendTx for a message with more than topic and body.
+// AppendMessageTx is AppendTx for a message with more fields than topic and body.
 func (s *Bolt) AppendMessageTx(tx *bbolt.Tx, m *Message) (seq uint64, err error) {
 	if tx.DB() != s.db || !tx.Writable() {
 		return 0, errors.New("publish store: AppendTx needs a writable transaction on the store's database")
@@ -75,11 +74,11 @@ func (s *Bolt) AppendMessageTx(tx *bbolt.Tx, m *Message) (seq uint64, err error)
 	return m.Sequence, nil
 }
 
-// AwaitRoom returns when the store has room for a message of size bytes
-// (Message.Size), or ctx ends, also with FailWhenFull: for who has met ErrFull in
-// a transaction, after its end. Nothing is reserved: what others append
-// meanwhile may take the room. A size that the store never takes is a
-// *TooLargeError; if ctx ends the wait the error is both ErrFull and that of ctx.
+// AwaitRoom returns once the store has room for a message of size bytes (Message.Size), or ctx
+// ends. It waits even with FailWhenFull. Call it after the end of a transaction that got ErrFull.
+// It reserves nothing: concurrent Appends may take the room. The error is a *TooLargeError if the
+// store never takes a message of this size. If ctx ends the wait, the error matches both ErrFull
+// and the error of ctx.
 func (s *Bolt) AwaitRoom(ctx context.Context, size int) error {
 	if size > s.maxMessage {
 		return &TooLargeError{Size: size, Max: s.maxMessage, Limit: ownLimit}
@@ -92,7 +91,7 @@ func (s *Bolt) AwaitRoom(ctx context.Context, size int) error {
 	return s.roomLocked(ctx, size, false)
 }
 
-// currentLocked returns the bucket of the life that is appended to.
+// currentLocked returns the bucket of the current life.
 func (s *Bolt) currentLocked(root *bbolt.Bucket) (*bbolt.Bucket, error) {
 	if b := lifeBucket(root, s.ledger.current().publisher); b != nil {
 		return b, nil
@@ -100,8 +99,8 @@ func (s *Bolt) currentLocked(root *bbolt.Bucket) (*bbolt.Bucket, error) {
 	return nil, fmt.Errorf("bucket %q was removed or changed by someone else", s.bucket)
 }
 
-// batchLocked returns what tx has added so far. A first call of it knows what
-// became of all transactions before, since there is one at a time.
+// batchLocked returns the messages that tx has added so far. bbolt runs one write transaction at
+// a time, so at the first call for tx the outcome of all earlier ones is known.
 func (s *Bolt) batchLocked(tx *bbolt.Tx, current *bbolt.Bucket) *txAppends {
 	if n := len(s.pending); n > 0 && s.pending[n-1].tx == tx {
 		return s.pending[n-1]
@@ -113,8 +112,8 @@ func (s *Bolt) batchLocked(tx *bbolt.Tx, current *bbolt.Bucket) *txAppends {
 	return batch
 }
 
-// settleLocked enters into the ledger what was committed before the current
-// transaction, all up to last, and forgets what was rolled back.
+// settleLocked enters the pending messages up to last into the ledger: they were committed before
+// the current transaction. The others were rolled back, and it drops them.
 func (s *Bolt) settleLocked(last uint64) {
 	s.enterThroughLocked(last)
 	if !mut.On(mut.TxRollbackKept) {
@@ -122,8 +121,8 @@ func (s *Bolt) settleLocked(last uint64) {
 	}
 }
 
-// committed is told by a transaction after its commit, when others may have
-// begun or even committed.
+// committed is called by bbolt after the commit of a batch. Later transactions may have begun by
+// then, or even committed.
 func (s *Bolt) committed(batch *txAppends) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -132,7 +131,7 @@ func (s *Bolt) committed(batch *txAppends) {
 	}
 }
 
-// enterThroughLocked enters into the ledger what is committed: pending up to last.
+// enterThroughLocked enters the committed messages into the ledger: pending ones up to last.
 func (s *Bolt) enterThroughLocked(last uint64) {
 	n := 0
 	for n < len(s.pending) && s.pending[n].last <= last {
@@ -155,7 +154,7 @@ func (s *Bolt) enterLocked(batch *txAppends) {
 	s.signal()
 }
 
-// fitsTxLocked reports whether a message has room beside what is pending.
+// fitsTxLocked reports whether there is room for a message beside the pending ones.
 func (s *Bolt) fitsTxLocked(size int) bool {
 	n, bytes := 0, int64(size)
 	for _, batch := range s.pending {

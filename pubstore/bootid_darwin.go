@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// bootID names this run of the machine; it is another one after each boot.
+// bootID returns an id of the current boot of the machine.
 func bootID() (string, error) {
 	tv, err := unix.SysctlTimeval("kern.boottime")
 	if err != nil {

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// bootID names this run of the machine; it is another one after each boot.
+// bootID returns an id of the current boot of the machine.
 func bootID() (string, error) {
 	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	return strings.TrimSpace(string(b)), err

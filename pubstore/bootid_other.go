@@ -4,5 +4,6 @@ package pubstore
 
 import "errors"
 
-// bootID cannot be had here, so that a store that was not closed begins a new life.
+// bootID fails on this system, so a store that was not closed begins a new life when it is
+// opened.
 func bootID() (string, error) { return "", errors.New("no boot id on this system") }

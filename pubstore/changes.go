@@ -5,15 +5,15 @@ import (
 	"errors"
 )
 
-// A changer is the part of a store that changes its lives and what it knows of servers.
+// A changer changes the lives of a store and its knowledge about the servers.
 type changer struct {
-	// change changes the ledger, and returns once that is kept. After an error of
-	// its argument, which it returns, nothing has changed.
+	// change changes the ledger and returns once the store has kept the change. If its argument
+	// returns an error, change returns that error and the ledger is as before.
 	change  func(func(*ledger) error) error
 	newLife func() string
 }
 
-// newChanger returns one whose lives are named by newLife; nil: 130 random bits.
+// newChanger returns a changer that names new lives by newLife; nil: 130 random bits.
 func newChanger(change func(func(*ledger) error) error, newLife func() string) changer {
 	if newLife == nil {
 		newLife = rand.Text
@@ -44,7 +44,7 @@ func (c *changer) SetClock(life string, clock uint64) error {
 	return c.changeLife(life, func(w *window) { w.clock = clock })
 }
 
-// changeLife changes the state of a life.
+// changeLife changes the state of one life.
 func (c *changer) changeLife(life string, change func(*window)) error {
 	return c.change(func(l *ledger) error {
 		w, err := l.find(life)
@@ -63,7 +63,7 @@ func (c *changer) Renew() error {
 	})
 }
 
-// Meet keeps the group of servers that the store has met.
+// Meet stores the group of servers that the client has met, and its incarnation.
 func (c *changer) Meet(cluster string, incarnation uint64) error {
 	return c.change(func(l *ledger) error {
 		l.met = met{cluster, incarnation}
@@ -80,7 +80,7 @@ func (l *ledger) find(id string) (*window, error) {
 	return w, nil
 }
 
-// use calls do with mu held, unless the store has ended.
+// use calls do with mu held, unless the store is closed or failed.
 func (d *desk) use(do func(*ledger) error) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -90,7 +90,7 @@ func (d *desk) use(do func(*ledger) error) error {
 	return do(&d.ledger)
 }
 
-// useLife calls do with mu held and a life, if there is such a one.
+// useLife calls do for a life with mu held. For an unknown life it does nothing.
 func (d *desk) useLife(life string, do func(*window)) error {
 	return d.use(func(l *ledger) error {
 		if w := l.life(life); w != nil {
@@ -100,7 +100,7 @@ func (d *desk) useLife(life string, do func(*window)) error {
 	})
 }
 
-// readable returns a life for a cursor.
+// readable returns the life that a cursor is to read.
 func (d *desk) readable(life string) (w *window, err error) {
 	err = d.use(func(l *ledger) error {
 		w, err = l.find(life)
@@ -109,8 +109,8 @@ func (d *desk) readable(life string) (w *window, err error) {
 	return w, err
 }
 
-// close ends a store once, and returns what finish does, which is told whether the
-// disk has failed until then. Whoever calls it again waits for that.
+// close ends a store once and returns the result of finish, which gets the disk error so far.
+// Later calls wait until the first has ended.
 func (d *desk) close(c *committer, finish func(failure error) error) error {
 	d.mu.Lock()
 	if c.closing {
@@ -119,7 +119,7 @@ func (d *desk) close(c *committer, finish func(failure error) error) error {
 		return d.failure()
 	}
 	c.closing = true
-	err := d.ended // failed, or nil
+	err := d.ended // a disk error, or nil
 	d.endLocked(ErrClosed)
 	d.mu.Unlock()
 
@@ -128,13 +128,13 @@ func (d *desk) close(c *committer, finish func(failure error) error) error {
 	close(c.stop)
 	<-c.done
 	if err == nil {
-		err = d.failure() // since then
+		err = d.failure() // the disk may have failed in the meantime
 	}
 	return finish(err)
 }
 
-// only returns the message of a sequence that a cursor returns next, which was opened
-// right before it, or err why it was not.
+// only returns the message of sequence from a cursor that starts right before it. c and err are
+// the results of opening the cursor.
 func only(c Cursor, err error, sequence uint64) (*Message, error) {
 	if errors.Is(err, ErrNoLife) {
 		return nil, ErrNotKept

@@ -1,7 +1,7 @@
 package pubstore
 
-// SetClock implements Store. It is rare, and syncs: a life without a clock has
-// sent nothing, also after a power cut.
+// SetClock implements Store. It syncs, since a life without a clock counts as one that has sent
+// nothing, even after a power cut. The call is rare.
 func (s *File) SetClock(life string, clock uint64) error {
 	if err := s.changer.SetClock(life, clock); err != nil {
 		return err
@@ -9,7 +9,7 @@ func (s *File) SetClock(life string, clock uint64) error {
 	return s.Sync()
 }
 
-// SetSent implements Store. Closing the store keeps it, with all the rest of the state.
+// SetSent implements Store. Close writes it to the disk with the rest of the state.
 func (d *desk) SetSent(life string, sent uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -9,8 +9,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/signal"
 )
 
-// A desk is what the three stores have in common: the ledger, the line of
-// those who wait for room, and how the store ended.
+// A desk is the common part of the three stores: the ledger, the line of Appends that wait for
+// room, and the reason why the store has ended.
 type desk struct {
 	appended     signal.Signal
 	failWhenFull bool
@@ -20,15 +20,16 @@ type desk struct {
 	mu     sync.Mutex
 	ledger ledger  // guarded by mu
 	line   line    // guarded by mu
-	ended  error   // why the store takes no more calls: ErrClosed or *FailedError; guarded by mu
-	holder *holder // the client that uses the store; nil: none; guarded by mu
+	ended  error   // why the store takes no more calls: closed, failed, or invalid options; guarded by mu
+	holder *holder // the client that uses the store, nil if none does; guarded by mu
 	now    stamp   // guarded by mu
 }
 
-// A stamp tells the time with one reading of the system's clocks where time.Now takes two.
+// A stamp tells the time with one reading of the system's clocks, where time.Now takes two.
 type stamp struct{ last time.Time }
 
-// stampAge is for how long a stamp goes by the monotonic clock alone.
+// stampAge is how long a stamp relies on the monotonic clock before it reads the wall clock
+// again.
 const stampAge = 10 * time.Millisecond
 
 func (s *stamp) time() time.Time {
@@ -40,7 +41,7 @@ func (s *stamp) time() time.Time {
 	return s.last.Add(since)
 }
 
-// limits are the parts of an options struct that all stores have.
+// limits are the options that all stores share.
 type limits struct {
 	messages, defaultMessages int
 	bytes, defaultBytes       int64
@@ -48,7 +49,7 @@ type limits struct {
 	failWhenFull              bool
 }
 
-// set puts the limits into force. It is called before the store is used.
+// set applies the limits. It is called before the store is used.
 func (d *desk) set(l limits) {
 	d.appended = signal.New()
 	d.failWhenFull = l.failWhenFull
@@ -65,8 +66,8 @@ func orDefault[T int | int64 | time.Duration](v, otherwise T) T {
 	return v
 }
 
-// admit returns with mu held once there is room for m. With an error, which
-// may be that of ctx, it returns without mu, and m must not be kept.
+// admit returns with mu locked once there is room for m. If it returns an error, which may be the
+// error of ctx, mu is unlocked and m must not be stored.
 func (d *desk) admit(ctx context.Context, m *Message) error {
 	if err := check(m, d.maxMessage); err != nil {
 		return err
@@ -85,7 +86,7 @@ func (d *desk) admit(ctx context.Context, m *Message) error {
 	return nil
 }
 
-// roomLocked returns once there is room, or says at once that there is none.
+// roomLocked returns once there is room, or with an error at once if atOnce is true.
 func (d *desk) roomLocked(ctx context.Context, size int, atOnce bool) error {
 	switch {
 	case d.ended != nil:
@@ -101,7 +102,7 @@ func (d *desk) roomLocked(ctx context.Context, size int, atOnce bool) error {
 // fitsLocked reports whether there is room for a message.
 func (d *desk) fitsLocked(size int) bool { return d.ledger.fits(size) && d.disk.has(size) }
 
-// waitLocked waits in line for room. It gives up mu while it waits.
+// waitLocked waits in line for room. It unlocks mu while it waits.
 func (d *desk) waitLocked(ctx context.Context, size int) error {
 	t := d.line.join()
 	look := d.disk.ticker()
@@ -131,11 +132,11 @@ func (d *desk) waitLocked(ctx context.Context, size int) error {
 	}
 }
 
-// signal tells the client that there is more to read.
+// signal tells the client that there are new messages.
 func (d *desk) signal() { d.appended.Set() }
 
-// endLocked puts the store out of use. The first reason stays, unless the disk
-// fails while the store is being closed: then nobody is to take it for closed.
+// endLocked ends the store. The first reason stays, unless the disk fails while the store is
+// being closed: then later calls must not report a clean close.
 func (d *desk) endLocked(why error) {
 	if d.ended == nil || failed(why) && !failed(d.ended) {
 		d.ended = why
@@ -143,7 +144,7 @@ func (d *desk) endLocked(why error) {
 	d.line.wakeAll()
 }
 
-// failClosing makes a failure to close what later calls return.
+// failClosing makes a disk error during Close the error of all later calls.
 func (d *desk) failClosing(err *FailedError) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -156,7 +157,7 @@ func failed(err error) bool {
 	return ok
 }
 
-// failure returns how the disk has failed, nil if it has not.
+// failure returns the disk error that ended the store, or nil.
 func (d *desk) failure() error {
 	if err := d.state(); failed(err) {
 		return err
@@ -164,7 +165,7 @@ func (d *desk) failure() error {
 	return nil
 }
 
-// state returns why the store takes no more calls.
+// state returns the reason why the store takes no more calls, or nil.
 func (d *desk) state() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -12,47 +12,48 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/signal"
 )
 
-// FileOptions say how a File store behaves. Zero values mean the defaults.
+// FileOptions configure a File store. Zero values mean the defaults.
 type FileOptions struct {
-	MaxMessages int   // bound on what is outstanding; default 4,194,304
-	MaxBytes    int64 // the same in bytes (Message.Size); default 1 GiB
-	// FailWhenFull has Append return ErrFull at the bound instead of waiting.
+	MaxMessages int   // bound on the messages in the store; default 4,194,304
+	MaxBytes    int64 // bound on their size in bytes (Message.Size); default 1 GiB
+	// FailWhenFull makes Append return ErrFull at the bound instead of waiting.
 	FailWhenFull bool
-	MaxMessage   int // largest message in bytes; default 16 MiB, and never more than MaxBytes
+	MaxMessage   int // largest message in bytes; default 16 MiB, at most MaxBytes
 
-	// SyncInterval is how long at most what was appended waits until it is
-	// safe against a power cut too. Default 10ms. Negative: until Sync or
-	// Close, and the store starts no goroutine.
+	// SyncInterval is the longest time after which an appended message survives a power cut.
+	// Default 10ms. If it is negative, the store starts no goroutine, and an appended message
+	// survives a power cut only after Sync or Close.
 	SyncInterval time.Duration
-	// SyncAlways has Append return only when its message is safe against a
-	// power cut. Appends that wait at the same time share one sync.
+	// SyncAlways makes Append return only when its message survives a power cut. Concurrent
+	// Appends share one sync.
 	SyncAlways bool
-	// SegmentBytes is the size of the files the store is made of, each of
-	// which is reserved on the disk when it is made, and goes once all in it was
-	// let go. As much is kept as a reserve, on which a store is opened when its disk
-	// is full. So an empty store takes twice as much. Default 16 MiB.
+	// SegmentBytes is the size of one file of the store. The space of a file is allocated when
+	// the file is created. A file is deleted once all its messages have left the store. The store
+	// keeps a reserve file of the same size, so that it can be opened when the disk is full. An
+	// empty store therefore takes twice SegmentBytes. Default 16 MiB.
 	SegmentBytes int64
 
-	// AcceptDamage opens a store that OpenFile refuses with a *DamagedError:
-	// the messages that can't be read any more are given up, all others
-	// are kept, and a new life begins. Do so while the pair is in sync: if one
-	// instance alone has what was given up, and the publisher goes on with the
-	// other while they are cut off from each other, they end up different.
+	// AcceptDamage opens a store that OpenFile refuses with a *DamagedError. Unreadable messages
+	// are given up, all others are kept, and a new life begins. Use it while the pair is in sync.
+	// Otherwise the instances may end up with different messages: one instance alone has the
+	// messages that were given up, and the publisher goes on with the other one while the link
+	// between them is cut.
 	AcceptDamage bool
 
-	// BootID names the current run of the machine, see R10. Default: the system's.
+	// BootID returns an id of the current boot of the machine, see R10. Default: the system's
+	// boot id.
 	BootID func() (string, error)
-	// NewLife names a life that begins, a name never given before, and a secret
-	// (R10). Default: 130 random bits.
+	// NewLife returns an id for a new life. The id must be unique and secret (R10). Default: 130
+	// random bits.
 	NewLife func() string
-	// FS is the disk. Default: the system's.
+	// FS is the file system. Default: the system's.
 	FS seglog.FS
 }
 
-// File is a Store in a directory of its own. What Append has returned survives
-// the death of the process, after SyncInterval (or with SyncAlways at once)
-// a power cut too. What it holds in memory is small: 16 bytes for each message
-// outstanding, and the newest messages.
+// File is a Store in a directory of its own. When Append has returned, the message survives a
+// crash of the process. It survives a power cut after SyncInterval, or at once with SyncAlways.
+// File needs little memory: 16 bytes for each message in the store, and a buffer with the newest
+// messages.
 type File struct {
 	desk
 	changer
@@ -60,36 +61,36 @@ type File struct {
 	log        *seglog.Log
 	syncAlways bool
 	segment    int64
-	givenUp    int // messages that opening a damaged store gave up
+	givenUp    int // number of messages given up at opening
 
-	// visible is the position behind which messages are not in the store
-	// yet: their Append has not returned, and nobody may see them. Guarded by mu.
+	// visible is the end of the log for cursors. The Append of a message behind it has not
+	// returned yet, so nobody may see that message. Guarded by mu.
 	visible uint64
 
 	committer
 
-	// These are guarded by mu, as is appending to the log.
+	// The fields below are guarded by mu, as is appending to the log.
 	dirty   bool              // lazy was set since the last commit began
-	durable seglog.Position   // what is before it is safe against a power cut
-	synced  sync.Cond         // durable has moved, or the store has failed
-	logged  map[uint64]uint64 // by publisher: acked as the log says
-	left    bool              // a life has left that the log still has
+	durable seglog.Position   // records before it survive a power cut
+	synced  sync.Cond         // broadcast when durable moves or the store fails
+	logged  map[uint64]uint64 // by publisher: acked as written in the log
+	left    bool              // a life was pruned that the log still has
 	encoder encoder
-	prefix  []byte    // a record but for its body, used again
-	parts   [2][]byte // the same for the record
+	prefix  []byte    // scratch: a record without its body
+	parts   [2][]byte // scratch: the parts of a record
 }
 
-// A committer is what the calls of a store and its goroutine tell each other.
+// A committer connects the calls of a store with its committing goroutine.
 type committer struct {
 	interval time.Duration  // negative: there is no goroutine
-	urgent   signal.Signal  // someone waits for a sync
+	urgent   signal.Signal  // a caller waits for a sync
 	lazy     signal.Signal  // there is something to sync within the interval
 	stop     chan struct{}  // closed to end the goroutine
-	done     chan struct{}  // closed when it has ended
-	inFlight sync.WaitGroup // calls between mu and the disk
-	closing  bool           // Close was called; guarded by the mu of the store
+	done     chan struct{}  // closed when the goroutine has ended
+	inFlight sync.WaitGroup // calls that have unlocked mu and still use the disk
+	closing  bool           // Close was called; guarded by mu of the store
 	closed   chan struct{}  // closed when Close has ended
-	// committing is held, before mu, by who commits in a store without a goroutine.
+	// committing serializes commits in a store without a goroutine. Lock it before mu.
 	committing sync.Mutex
 }
 
@@ -123,8 +124,8 @@ func (s *File) Append(ctx context.Context, m *Message) (uint64, error) {
 	return sequence, nil
 }
 
-// keep returns once the record at pos survives the death of the process, or a power
-// cut if the store is to sync always, and has cursors see it.
+// keep returns once the record at pos survives a crash of the process, or a power cut with
+// SyncAlways. Then it makes the record visible to cursors.
 func (s *File) keep(pos seglog.Position) error {
 	defer s.inFlight.Done()
 	if s.syncAlways && !mut.On(mut.DAckBeforeSync) {
@@ -140,7 +141,7 @@ func (s *File) keep(pos seglog.Position) error {
 	return nil
 }
 
-// appendLocked numbers m and puts it into the log's memory.
+// appendLocked assigns the sequence of m and appends m to the log's buffer.
 func (s *File) appendLocked(m *Message) (pos seglog.Position, kept bool, err error) {
 	w := s.ledger.current()
 	m.Publisher, m.Sequence, m.Time = w.publisher, w.last+1, s.now.time()
@@ -160,11 +161,11 @@ func (s *File) appendLocked(m *Message) (pos seglog.Position, kept bool, err err
 	return pos, kept, nil
 }
 
-// showLocked lets cursors see all up to the record at pos.
+// showLocked makes the log visible to cursors up to and including the record at pos.
 func (s *File) showLocked(pos seglog.Position) { s.visible = max(s.visible, uint64(pos)+1) }
 
-// recordLocked logs a change of the state and returns once it survives the death of
-// the process. It is called with mu held and gives it up.
+// recordLocked logs a change of the state and returns once it survives a crash of the process.
+// The caller holds mu; recordLocked unlocks it.
 func (s *File) recordLocked(kind uint8, payload []byte) error {
 	pos, err := s.log.Append(kind, payload)
 	if err != nil {
@@ -181,7 +182,7 @@ func (s *File) recordLocked(kind uint8, payload []byte) error {
 	return nil
 }
 
-// keepChange changes the state, and returns once that survives the death of the process.
+// keepChange changes the state and returns once the change survives a crash of the process.
 func (s *File) keepChange(f func(*ledger) error) error {
 	s.mu.Lock()
 	err := s.ended
@@ -195,8 +196,8 @@ func (s *File) keepChange(f func(*ledger) error) error {
 	return s.recordLocked(kindState, s.ledger.encodeState())
 }
 
-// Discard implements Store. It reaches the disk a little later; after a kill in
-// between the messages are there again, and let go again.
+// Discard implements Store. It reaches the disk a little later. After a crash in between, the
+// messages are back and are discarded again.
 func (s *File) Discard(life string, through uint64) error {
 	return s.useLife(life, func(w *window) {
 		lives := len(s.ledger.lives)
@@ -208,7 +209,7 @@ func (s *File) Discard(life string, through uint64) error {
 	})
 }
 
-// Reject implements Store. It survives the death of the process.
+// Reject implements Store. It survives a crash of the process.
 func (s *File) Reject(life string, sequence uint64) error {
 	s.mu.Lock()
 	if s.ended != nil {
@@ -222,7 +223,8 @@ func (s *File) Reject(life string, sequence uint64) error {
 	}
 	s.line.wake()
 	if len(s.ledger.lives) < lives {
-		// Its life has left, which a segment that begins with this record knows nothing of.
+		// The life was pruned. The head of a segment that begins with this record no longer has
+		// it.
 		s.left = true
 		return s.recordLocked(kindState, s.ledger.encodeState())
 	}
@@ -243,7 +245,7 @@ func (s *File) Get(life string, sequence uint64) (*Message, error) {
 	return m, nil
 }
 
-// fail puts the store out of use for good and returns why.
+// fail puts the store into the failed state for good and returns the error for later calls.
 func (s *File) fail(err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -252,7 +254,7 @@ func (s *File) fail(err error) error {
 
 func (s *File) failLocked(err error) error {
 	s.endLocked(&FailedError{Path: s.dir, Err: err})
-	s.signal() // so that the client looks, and learns of it
+	s.signal() // so that the client reads its cursor and sees the error
 	s.synced.Broadcast()
 	return s.ended
 }
@@ -270,7 +272,7 @@ func (s *File) Close() error {
 	})
 }
 
-// finish records that the store was closed cleanly, durable like all before it.
+// finish records durably that the store was closed cleanly.
 func (s *File) finish() error {
 	s.mu.Lock()
 	s.ledger.closed = true
@@ -285,9 +287,9 @@ func (s *File) finish() error {
 	return nil
 }
 
-// GivenUp returns how many messages were given up when the store was opened
-// with AcceptDamage. What is lost with the record of a Renew is not counted.
+// GivenUp returns the number of messages that were given up when the store was opened with
+// AcceptDamage. It does not count the messages of a life whose Renew record was lost.
 func (s *File) GivenUp() int { return s.givenUp }
 
-// slashed is the form of a path that seglog takes.
+// slashed converts a path to the form that seglog takes.
 func slashed(dir string) string { return filepath.ToSlash(filepath.Clean(dir)) }

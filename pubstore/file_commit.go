@@ -9,8 +9,8 @@ import (
 
 const maxGather = 64
 
-// run is the committer: the one goroutine of the store. It syncs what was
-// appended, notes what was let go, and removes files that hold nothing any more.
+// run is the committer, the only goroutine of the store. It syncs appended records, logs
+// discards, and removes files that hold no kept message.
 func (s *File) run() {
 	defer close(s.done)
 	idle, wait := time.NewTimer(s.interval), time.NewTimer(s.interval)
@@ -33,7 +33,7 @@ func (s *File) run() {
 	}
 }
 
-// linger waits for the interval, or something more urgent.
+// linger waits until the interval has passed, a sync is urgent, or the store is closed.
 func (s *File) linger(t *time.Timer) {
 	t.Reset(s.interval)
 	select {
@@ -44,9 +44,9 @@ func (s *File) linger(t *time.Timer) {
 	}
 }
 
-// gather lets those append who are about to: they were woken together by the
-// last sync or commit, and share the next one if it does not run ahead of them.
-// waiting says how much there is.
+// gather yields to goroutines that are about to append. The last sync or commit woke them
+// together, and they can share the next one if it does not start too early. waiting returns a
+// measure of the waiting work; gather ends when it no longer changes.
 func gather[T comparable](waiting func() T) {
 	before := waiting()
 	for range maxGather {
@@ -59,7 +59,7 @@ func gather[T comparable](waiting func() T) {
 	}
 }
 
-// dirtyLocked has the committer work within the interval.
+// dirtyLocked makes the committer commit within the interval.
 func (s *File) dirtyLocked() {
 	if !s.dirty {
 		s.dirty = true
@@ -67,7 +67,7 @@ func (s *File) dirtyLocked() {
 	}
 }
 
-// waitDurable waits until the record at pos is safe against a power cut.
+// waitDurable waits until the record at pos survives a power cut.
 func (s *File) waitDurable(pos seglog.Position) error {
 	if s.interval < 0 {
 		s.commitNow()
@@ -84,8 +84,8 @@ func (s *File) waitDurable(pos seglog.Position) error {
 	return nil
 }
 
-// commit makes durable what was appended and let go until now, and then
-// removes what nobody needs: the order is what makes a crash harmless.
+// commit makes all appends and discards so far durable, and then removes unneeded files. This
+// order makes a crash harmless at any point.
 func (s *File) commit() {
 	s.mu.Lock()
 	s.dirty = false
@@ -117,8 +117,8 @@ func (s *File) commit() {
 	s.disk.see()
 }
 
-// Sync makes safe against a power cut all that was appended, and keeps what
-// was let go. A store does so by itself unless SyncInterval is negative.
+// Sync makes all appended messages safe against a power cut, and all discards durable. The store
+// does this by itself unless SyncInterval is negative.
 func (s *File) Sync() error {
 	s.mu.Lock()
 	if s.ended != nil {
@@ -136,7 +136,7 @@ func (s *File) Sync() error {
 	return s.waitDurable(end - 1)
 }
 
-// commitNow is what the committer would do, of a store that has none.
+// commitNow does the committer's work in a store that has no goroutine.
 func (s *File) commitNow() {
 	s.committing.Lock()
 	defer s.committing.Unlock()
@@ -144,7 +144,7 @@ func (s *File) commitNow() {
 	s.note()
 }
 
-// logLetGoLocked logs what was discarded since the log last heard of it.
+// logLetGoLocked logs the discards since the last time it was called.
 func (s *File) logLetGoLocked() error {
 	if s.left {
 		s.left = false
@@ -173,7 +173,7 @@ func (s *File) logLetGoLocked() error {
 	return nil
 }
 
-// oldestLocked returns the position of the oldest message kept.
+// oldestLocked returns the position of the oldest kept message.
 func (s *File) oldestLocked() seglog.Position {
 	oldest := s.log.End()
 	for _, w := range s.ledger.lives {
@@ -182,8 +182,8 @@ func (s *File) oldestLocked() seglog.Position {
 	return oldest
 }
 
-// note tells the log that it is durable when it falls idle, so that the next
-// opening knows (R8).
+// note records in an idle log that it is durable up to its end, so that the next opening knows
+// (R8).
 func (s *File) note() {
 	if failed(s.state()) {
 		return

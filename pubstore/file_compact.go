@@ -2,24 +2,24 @@ package pubstore
 
 import "github.com/holdfast-mq/holdfast/internal/seglog"
 
-// One old message that does not get safe would keep every file behind it. So
-// where most of the log is not needed any more, what is kept of the oldest
-// file is copied to the end, and the file goes.
+// Without compaction, one old message that does not become safe would keep every file behind it.
+// If most of the log is no longer needed, the kept messages of the oldest file are copied to the
+// end of the log, and the file is removed.
 
 const (
-	compactSegments = 4       // a log of fewer files is left alone
+	compactSegments = 4       // a log of fewer files is not compacted
 	compactBytes    = 4 << 20 // copied at a time
 	recordOverhead  = leastRecord + 64
 )
 
-// A move is a message that was copied.
+// A move is a message that compact copies.
 type move struct {
 	w        *window
 	seq      uint64
 	from, to uint64
 }
 
-// compact copies some of what is kept of the oldest file, if that is worth it.
+// compact copies some of the kept messages of the oldest file, if that is worth it.
 func (s *File) compact() error {
 	segs := s.log.Segments()
 	if len(segs) < compactSegments {
@@ -45,7 +45,7 @@ func (s *File) compact() error {
 	return nil
 }
 
-// oldestMovesLocked returns what is kept before end, or the first part of it.
+// oldestMovesLocked returns the kept messages before end, up to compactBytes of them.
 func (s *File) oldestMovesLocked(end uint64) (moves []move) {
 	budget := int64(compactBytes)
 	for _, w := range s.ledger.lives {
@@ -53,7 +53,7 @@ func (s *File) oldestMovesLocked(end uint64) (moves []move) {
 			at := w.slots.at(seq)
 			if at.pos >= end {
 				if seq >= w.ordered {
-					break // and so is all that follows
+					break // and so are all that follow
 				}
 				continue
 			}
@@ -64,8 +64,8 @@ func (s *File) oldestMovesLocked(end uint64) (moves []move) {
 	return moves
 }
 
-// copy appends copies of the messages to the log. It returns those that are
-// still kept.
+// copy appends copies of the messages to the log. It returns the moves of messages that are still
+// kept.
 func (s *File) copy(moves []move) ([]move, error) {
 	c := &fileCursor{s: s, log: s.log.Cursor(0)}
 	defer c.Close()
@@ -76,7 +76,7 @@ func (s *File) copy(moves []move) ([]move, error) {
 			return nil, err
 		}
 		s.mu.Lock()
-		if m.w.holds(m.seq) { // else its life may have left
+		if m.w.holds(m.seq) { // otherwise its life may be pruned
 			var to seglog.Position
 			to, err = s.log.Append(kindMessage, rec)
 			m.to = uint64(to)
@@ -90,7 +90,7 @@ func (s *File) copy(moves []move) ([]move, error) {
 	return copied, nil
 }
 
-// enterMoves has the messages read from their copies, which are written by now.
+// enterMoves makes cursors read the messages from their copies, which are in the file by now.
 func (s *File) enterMoves(moves []move) {
 	last := moves[len(moves)-1].to
 	s.mu.Lock()
@@ -101,5 +101,5 @@ func (s *File) enterMoves(moves []move) {
 			m.w.moved(m.seq, m.to)
 		}
 	}
-	s.dirtyLocked() // to sync the copies and remove the file
+	s.dirtyLocked() // to sync the copies and remove the old file
 }

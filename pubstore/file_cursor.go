@@ -15,12 +15,12 @@ type fileCursor struct {
 	s   *File
 	w   *window // guarded by s.mu
 	log *seglog.Cursor
-	at  uint64 // the sequence last returned
+	at  uint64 // sequence of the message returned last
 	in  intern.Texts
 
-	ahead []seglog.Record   // scratch of Ahead
-	run   []record.Ordinary // the same
-	last  []*seglog.Record  // where those of run stand
+	ahead []seglog.Record   // scratch for Ahead
+	run   []record.Ordinary // scratch for Ahead
+	last  []*seglog.Record  // the records of run in ahead
 }
 
 // Cursor implements Store.
@@ -53,15 +53,15 @@ func (c *fileCursor) Next(m *Message) (bool, error) {
 		if missed == pos {
 			return false, c.s.fail(fmt.Errorf("message %d: %w", seq, err))
 		}
-		missed = pos // it may have been let go, and its file be gone: look again
+		missed = pos // the message and its file may have been removed since look: look again
 	}
 }
 
-// aheadMost is how many records Ahead looks at.
+// aheadMost is the number of records that Ahead looks at.
 const aheadMost = 128
 
-// Ahead returns what Next would return next as it is kept, as far as the log's
-// cursor has read it and each message is there. It is valid until the next call.
+// Ahead returns the next messages in their stored form, as far as the log's cursor has already
+// read them and none is left out between them. The result is valid until the next call.
 func (c *fileCursor) Ahead() []record.Ordinary {
 	c.run, c.last = c.run[:0], c.last[:0]
 	upTo, visible := c.unbroken()
@@ -84,8 +84,8 @@ func (c *fileCursor) Ahead() []record.Ordinary {
 	return c.run
 }
 
-// unbroken returns up to where all that comes next is kept, and stands in order, and
-// before which position messages are in the store.
+// unbroken returns the highest sequence up to which all next messages are kept and in order in
+// the log, and the position before which messages are visible.
 func (c *fileCursor) unbroken() (upTo uint64, visible seglog.Position) {
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
@@ -95,7 +95,7 @@ func (c *fileCursor) unbroken() (upTo uint64, visible seglog.Position) {
 	return upTo, seglog.Position(c.s.visible)
 }
 
-// Skip moves behind the first n messages of what Ahead has returned.
+// Skip moves the cursor behind the first n messages of the last Ahead.
 func (c *fileCursor) Skip(n int) {
 	if n > 0 {
 		c.at += uint64(n)
@@ -103,7 +103,7 @@ func (c *fileCursor) Skip(n int) {
 	}
 }
 
-// look returns what to read next and where it is, seq 0 if there is nothing.
+// look returns the sequence to read next and its position. seq is 0 if there is no message.
 func (c *fileCursor) look() (seq, prev, pos uint64, err error) {
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
@@ -120,8 +120,8 @@ func (c *fileCursor) look() (seq, prev, pos uint64, err error) {
 	return seq, c.w.prev(seq), pos, nil
 }
 
-// maxSkip is how far a cursor reads on rather than jump: what is between
-// one message and the next is mostly a few bytes, and read already.
+// maxSkip is the distance up to which a cursor reads on instead of seeking. Between two messages
+// there are usually only a few bytes, which the cursor has already read.
 const maxSkip = 64 << 10
 
 // read returns the record at pos.

@@ -14,23 +14,22 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/signal"
 )
 
-// The kinds of records in the log of a File. The state (state.go) also
-// stands at the head of each segment, so that older ones are needed for the
-// messages in them only, behind headMagic.
+// These are the kinds of records in the log of a File. The head of each segment also holds the
+// state (state.go), behind headMagic. So an older segment is needed only for its messages.
 const (
 	kindMessage = 0x10 // record.go
-	kindState   = 0x11 // state.go: replaces all that was known
-	kindDiscard = 0x12 // publisher, and up to where it was let go
-	kindReject  = 0x13 // publisher, and which message was let go
+	kindState   = 0x11 // state.go: replaces the ledger
+	kindDiscard = 0x12 // publisher and highest discarded sequence
+	kindReject  = 0x13 // publisher and sequence of a rejected message
 )
 
-// headMagic tells a publish store from other logs (a server's journal).
+// headMagic distinguishes a publish store from other logs, such as a server's journal.
 const headMagic = "hfspubstore"
 
-// ErrNotStore reports a place that holds something else, or nothing.
+// ErrNotStore means that the place holds no publish store.
 var ErrNotStore = errors.New("not a publish store")
 
-// A mark is the payload of kindDiscard and kindReject: 8 bytes each, little endian.
+// A mark is the payload of kindDiscard and kindReject: two numbers of 8 bytes, little endian.
 const markSize = 16
 
 func appendMark(dst []byte, publisher, seq uint64) []byte {
@@ -44,11 +43,11 @@ func decodeMark(p []byte) (publisher, seq uint64, err error) {
 	return binary.LittleEndian.Uint64(p), binary.LittleEndian.Uint64(p[8:]), nil
 }
 
-// A DamagedError reports a store whose disk lost or changed what it held:
-// not a torn end, which is cut silently, but messages that were once safe.
-// FileOptions.AcceptDamage opens it all the same. Of a Bolt it is the database
-// or the bucket that is not what was written: put back a copy, and what it
-// lacks is lost unless a server has it (R10).
+// A DamagedError means that the disk has lost or changed messages that were once durable. (A torn
+// end is not damage and is cut off silently.) AcceptDamage opens a damaged store all the same
+// (FileOptions, BoltOptions). For a Bolt store the damage is in the database or in the bucket. If
+// you restore an older copy of it instead, messages that the copy lacks are lost unless a server
+// has them (R10).
 type DamagedError struct {
 	Path string
 	Err  error
@@ -59,8 +58,8 @@ func (e *DamagedError) Error() string {
 }
 func (e *DamagedError) Unwrap() error { return e.Err }
 
-// A VersionError reports a store that a later version of this package has
-// written. Nothing of it was changed: open it with that version, or a later one.
+// A VersionError means that a later version of this package has written the store. The store was
+// not changed. Open it with that version or a later one.
 type VersionError struct {
 	Path string
 	Err  error
@@ -71,7 +70,8 @@ func (e *VersionError) Error() string {
 }
 func (e *VersionError) Unwrap() error { return e.Err }
 
-// asNewer makes an error about a later version ours.
+// asNewer returns a *VersionError if err is about a later version of the format, and nil
+// otherwise.
 func asNewer(path string, err error) error {
 	if newer, is := errors.AsType[*format.VersionError](err); is {
 		return &VersionError{Path: path, Err: newer}
@@ -79,10 +79,10 @@ func asNewer(path string, err error) error {
 	return nil
 }
 
-// OpenFile opens the store in dir, making it if there is none. The error is
-// ErrLocked if another process has it open, a *DamagedError if messages
-// that it should keep can't be read, a *VersionError if a later version of this
-// package has written it.
+// OpenFile opens the store in dir and creates it if needed. The error is ErrLocked if another
+// process has it open, ErrNotStore if dir holds something else, a *DamagedError if messages of
+// the store are unreadable, and a *VersionError if a later version of this package has written
+// it.
 func OpenFile(dir string, o FileOptions) (*File, error) {
 	o.FS = cmp.Or(o.FS, seglog.OS)
 	var found seglog.Position
@@ -91,7 +91,7 @@ func OpenFile(dir string, o FileOptions) (*File, error) {
 		var d *seglog.DamageError
 		switch {
 		case o.AcceptDamage && errors.As(err, &d) && d.Position != found:
-			found = d.Position // known to the log now: it cuts there when it is opened again
+			found = d.Position // the log knows this damage now, and cuts there at the next opening
 		case errors.Is(err, syscall.ENOSPC) && seglog.DropReserve(o.FS, slashed(dir)):
 		default:
 			return s, err
@@ -99,9 +99,9 @@ func OpenFile(dir string, o FileOptions) (*File, error) {
 	}
 }
 
-// space returns the bytes that messages may still take. The reserve file is made
-// whenever there is none and room for it: to open a store after the death of its
-// process takes up to a segment.
+// space returns the number of bytes that messages may still take. It makes the reserve file if
+// there is none and the disk has room for it: opening a store after a crash takes up to a
+// segment.
 func (s *File) space(disk seglog.FS) (int64, error) {
 	reserve, keep := s.segment+diskSpare, int64(diskSpare)
 	switch err := seglog.KeepReserve(disk, slashed(s.dir), reserve); {
@@ -115,10 +115,10 @@ func (s *File) space(disk seglog.FS) (int64, error) {
 }
 
 const (
-	// recordRoom is more than a record has beside the message that it keeps.
+	// recordRoom exceeds the size of the part of a record beside its message.
 	recordRoom = 64 << 10
-	// maxRecord is the longest record that a store holds: MaxMessage is for
-	// what is appended, and a store may keep larger messages from before.
+	// maxRecord is the length of the longest record that a store may hold. MaxMessage limits only
+	// new messages; the store may hold larger ones from before.
 	maxRecord = 1 << 30
 )
 
@@ -154,9 +154,9 @@ func openFile(dir string, o FileOptions) (*File, error) {
 	return s, nil
 }
 
-// stageBytes is the size of the stage: what an append goes to without a call
-// of the system, until several are written at once: so much that it seldom is full while
-// the disk syncs, when a write has to wait. A store that syncs each message has no use for it.
+// stageBytes returns the size of the log's stage. An append goes to the stage without a system
+// call, and the stage is written at once later. It is large enough to fill rarely while the disk
+// syncs, since a write then has to wait. A store that syncs each message has no use for it.
 func stageBytes(syncAlways bool) int {
 	if syncAlways {
 		return 0
@@ -164,7 +164,7 @@ func stageBytes(syncAlways bool) int {
 	return 1 << 20
 }
 
-// check returns what is wrong with the options.
+// check returns an error that names the first invalid option.
 func (o *FileOptions) check(dir string) error {
 	if dir == "" {
 		return errors.New("publish store: OpenFile needs a directory")
@@ -175,7 +175,7 @@ func (o *FileOptions) check(dir string) error {
 	)
 }
 
-// newCommitter returns one with an interval; 0: the default.
+// newCommitter returns a committer with an interval; 0 means the default.
 func newCommitter(interval time.Duration) committer {
 	return committer{
 		interval: cmp.Or(interval, 10*time.Millisecond), urgent: signal.New(), lazy: signal.New(),
@@ -221,8 +221,8 @@ func (s *File) openError(err error) error {
 	return fmt.Errorf("open publish store %s: %w", s.dir, err)
 }
 
-// begin finds the messages that the state says are kept, and makes durable
-// that the store is open: it is not closed cleanly from now on.
+// begin finds the messages that the state lists as kept. It records durably that the store is
+// open, and so not closed cleanly from now on.
 func (s *File) begin(boot string, acceptDamage bool) error {
 	damage := s.log.Damage()
 	if damage != nil && !acceptDamage {
@@ -232,7 +232,7 @@ func (s *File) begin(boot string, acceptDamage bool) error {
 		if err := s.eachAside(s.ledger.replayBehindDamage); err != nil {
 			return err
 		}
-		// What is salvaged follows, and must not seem to have holes before it.
+		// The salvaged messages follow, and must not seem to have holes before them.
 		if _, err := s.log.Append(kindState, s.ledger.encodeState()); err != nil {
 			return err
 		}
@@ -252,10 +252,10 @@ func (s *File) begin(boot string, acceptDamage bool) error {
 			return err
 		}
 	}
-	return s.log.Trim(s.oldestLocked()) // on a full disk nothing might be committed, which does so
+	return s.log.Trim(s.oldestLocked()) // commit trims too, but may never run on a full disk
 }
 
-// announce makes the state of the store just opened durable.
+// announce makes the state of a store that was just opened durable.
 func (s *File) announce() error {
 	if _, err := s.log.Append(kindState, s.ledger.encodeState()); err != nil {
 		return err
@@ -272,8 +272,8 @@ func (s *File) announce() error {
 	return nil
 }
 
-// find fills the slots from the messages in the log, and from what was set
-// aside behind damage.
+// find fills the slots from the messages in the log, and from the records that were set aside
+// behind damage.
 func (s *File) find(acceptDamage bool) error {
 	records := (uint64(s.log.End()) + uint64(s.log.Size())) / leastRecord
 	for _, w := range s.ledger.lives {
@@ -300,7 +300,7 @@ func (s *File) find(acceptDamage bool) error {
 	return nil
 }
 
-// fill notes where the message of a record is.
+// fill notes the position of the message in a record.
 func (l *ledger) fill(r seglog.Record) error {
 	if r.Kind != kindMessage {
 		return nil
@@ -316,8 +316,8 @@ func (l *ledger) fill(r seglog.Record) error {
 	return nil
 }
 
-// fileOwner is what the log sees of a File. Open calls it before anyone else
-// has the store, Append while mu is held.
+// A fileOwner is the view that the log has of a File. seglog.Open calls its methods before anyone
+// else has the store, Append calls them while mu is held.
 type fileOwner File
 
 func (o *fileOwner) Head() []byte { return append([]byte(headMagic), o.ledger.encodeState()...) }

@@ -7,7 +7,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
-// eachAside calls f for each good record behind the damage that ends the log.
+// eachAside calls f for each intact record behind the damage that ends the log.
 func (s *File) eachAside(f func(seglog.Record) error) error {
 	c, err := s.log.Aside()
 	if err != nil || c == nil {
@@ -16,7 +16,7 @@ func (s *File) eachAside(f func(seglog.Record) error) error {
 	return eachRecord(c, f)
 }
 
-// eachRecord calls f for each record from a cursor on, and closes that.
+// eachRecord calls f for each record of a cursor and closes the cursor.
 func eachRecord(c *seglog.Cursor, f func(seglog.Record) error) error {
 	defer c.Close()
 	for {
@@ -33,8 +33,8 @@ func eachRecord(c *seglog.Cursor, f func(seglog.Record) error) error {
 	}
 }
 
-// replayBehindDamage is replay of a record behind damage. Records between are
-// missing, so what contradicts the ledger is only left out.
+// replayBehindDamage replays a record behind damage. Records in between are missing, so a record
+// that contradicts the ledger is ignored.
 func (l *ledger) replayBehindDamage(r seglog.Record) error {
 	if r.Kind == kindMessage {
 		publisher, seq, err := recordIdentity(r.Payload)
@@ -49,7 +49,7 @@ func (l *ledger) replayBehindDamage(r seglog.Record) error {
 	return nil
 }
 
-// salvage copies what is kept of the messages behind the damage to the log.
+// salvage copies the kept messages behind the damage to the log.
 func (s *File) salvage() error {
 	return s.eachAside(func(r seglog.Record) error {
 		if r.Kind != kindMessage {

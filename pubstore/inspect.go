@@ -14,43 +14,43 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
-// An Inspection says what a store that nobody has open would be if it were opened now.
+// An Inspection describes a store that is not open, and what opening it now would do.
 type Inspection struct {
-	Name    string // client name the store was first used with, empty if it never was
-	Counter uint64 // logons so far
-	Closed  bool   // it was closed in good order
-	// Renews: opening begins a new life, because the machine has started anew
-	// since the store was used and the store was not closed, or its database may
-	// have lost the last commit (R10).
+	Name    string // client name the store was first used with; empty: never used
+	Counter uint64 // number of logons so far
+	Closed  bool   // the store was closed cleanly
+	// Renews is true if opening begins a new life (R10): the store was not closed and the machine
+	// has booted since, or the database may lack its last commit.
 	Renews bool
 	Lives  []InspectedLife // oldest first
-	// Damage is why the store can't be opened. In a file store that is all
-	// there is; what can be read all the same is in Lives.
+	// Damage lists why the store cannot be opened. For a file store the list is complete, and
+	// Lives has everything that is still readable.
 	Damage []error
-	// Torn is how many bytes of a torn end opening cuts off (File): of a
-	// message whose Append never returned, or after a power cut.
+	// Torn is the length in bytes of a torn end that opening cuts off (File). It belongs to a
+	// message whose Append never returned, or comes from a power cut.
 	Torn int64
 }
 
 // An InspectedLife is one life as InspectFile and InspectBolt find it.
 type InspectedLife struct {
 	Life
-	First   uint64  // lowest sequence kept, 0 if nothing is
-	Bytes   int64   // of what is kept
-	Missing []Range // what should be kept and can't be read, ascending; Kept does not count it
+	First   uint64  // lowest sequence in the store, 0 if there is none
+	Bytes   int64   // size of the messages in the store
+	Missing []Range // messages that should be there and are unreadable, ascending; not in Kept
 }
 
-// A Range is the sequences From to To of a life, both included.
+// A Range is the sequences of a life from From to To, both included.
 type Range struct {
 	From uint64 `json:"from"`
 	To   uint64 `json:"to"`
 }
 
-// InspectFile reads the file store in dir and changes nothing; of the options
-// only BootID and FS count. Unless each is nil it is called with every message
-// kept, which is what a client would send to a server that has none of them: in
-// no particular order; Body is valid during the call. ErrNotStore: dir holds
-// something else; ErrLocked: a process has it open. Damage is no error.
+// InspectFile reads the file store in dir and changes nothing. It uses only BootID and FS of the
+// options. If each is not nil, InspectFile calls it with every message in the store, in no
+// particular order: these are the messages that a client would send to a server that has none of
+// them. Body is valid during the call. The error is ErrNotStore if dir holds no store, ErrLocked
+// if a process has it open, and a *VersionError if a later version has written it. Damage is
+// reported in the Inspection, not as an error.
 func InspectFile(dir string, o FileOptions, each func(life string, m *Message) error) (Inspection, error) {
 	i := fileInspector{disk: cmp.Or(o.FS, seglog.ReadOnly), dir: slashed(dir)}
 	err := i.run(each)
@@ -70,7 +70,8 @@ func InspectFile(dir string, o FileOptions, each func(life string, m *Message) e
 	return i.found, nil
 }
 
-// inspect puts what the ledger knows into an inspection. A nil boot is the system's.
+// inspect copies the ledger's knowledge into an inspection. A nil boot means the system's boot
+// id.
 func (l *ledger) inspect(boot func() (string, error), found *Inspection) {
 	id := currentBoot(boot)
 	if !l.trusts(id) {
@@ -83,7 +84,7 @@ func (l *ledger) inspect(boot func() (string, error), found *Inspection) {
 	}
 }
 
-// A fileInspector goes through a File's log as OpenFile does.
+// A fileInspector reads a File's log in the same way as OpenFile.
 type fileInspector struct {
 	disk    seglog.FS
 	dir     string
@@ -102,7 +103,7 @@ func (i *fileInspector) run(each func(string, *Message) error) error {
 	for _, w := range i.ledger.lives {
 		if err := w.prepare(i.records); err != nil {
 			i.found.Damage = append(i.found.Damage, err)
-			return nil // nothing can be said of its messages
+			return nil // without slots, nothing is known of its messages
 		}
 	}
 	if _, err := seglog.Inspect(i.disk, i.dir, seglog.Visitor{Record: i.fill}); err != nil {
@@ -116,7 +117,7 @@ func (i *fileInspector) run(each func(string, *Message) error) error {
 	return err
 }
 
-// note takes over what the log says of itself.
+// note copies the log's own findings.
 func (i *fileInspector) note(log seglog.Inspection) {
 	for _, d := range log.Damage {
 		i.found.Damage = append(i.found.Damage, d)
@@ -129,7 +130,7 @@ func (i *fileInspector) note(log seglog.Inspection) {
 	}
 }
 
-// judge lists the messages that should be kept and are not there.
+// judge lists the messages that should be in the store and were not found.
 func (i *fileInspector) judge() {
 	for _, w := range i.ledger.lives {
 		if seq := w.missing(0); seq != 0 {
@@ -149,7 +150,7 @@ func (i *fileInspector) segment(s seglog.Segment) error {
 		return ErrNotStore
 	}
 	if !is {
-		return nil // its head is damaged
+		return nil // the head is damaged
 	}
 	err := i.ledger.decodeState(state)
 	if asNewer(i.dir, err) != nil {
@@ -183,7 +184,7 @@ func (i *fileInspector) replay(r seglog.Record) error {
 }
 
 func (i *fileInspector) fill(r seglog.Record) error {
-	_ = i.ledger.fill(r) // what can't be read is missing
+	_ = i.ledger.fill(r) // an unreadable message counts as missing
 	return nil
 }
 
@@ -191,12 +192,12 @@ func (i *fileInspector) show(r seglog.Record, each func(string, *Message) error)
 	publisher, seq, err := recordIdentity(r.Payload)
 	w := i.ledger.of(publisher)
 	if r.Kind != kindMessage || err != nil || w == nil || !w.holds(seq) || w.slots.at(seq).pos != uint64(r.Position) {
-		return nil // it is no message that is kept: of two the later counts
+		return nil // not a kept message; of two copies the later one counts
 	}
 	return show(w, seq, r.Payload, each)
 }
 
-// show calls each with a message that is kept.
+// show calls each with one kept message.
 func show(w *window, seq uint64, record []byte, each func(string, *Message) error) error {
 	var m Message
 	if err := decodeRecord(record, &m, new(intern.Texts)); err != nil {
@@ -206,9 +207,8 @@ func show(w *window, seq uint64, record []byte, each func(string, *Message) erro
 	return each(w.id, &m)
 }
 
-// InspectBolt is InspectFile for a store in a bucket of a database, which may
-// be open for reading only; of the options only BootID counts. OpenBolt's bucket
-// is "publish".
+// InspectBolt is InspectFile for a store in a bucket of a database, which may be opened
+// read-only. It uses only BootID of the options. The bucket of OpenBolt is "publish".
 func InspectBolt(db *bbolt.DB, bucket string, o BoltOptions, each func(life string, m *Message) error) (Inspection, error) {
 	s := &Bolt{db: db, bucket: []byte(bucket), swept: make(map[uint64]uint64)}
 	var found Inspection
@@ -240,7 +240,7 @@ func InspectBolt(db *bbolt.DB, bucket string, o BoltOptions, each func(life stri
 		return found, fmt.Errorf("inspect publish store %s, bucket %s: %w", db.Path(), bucket, err)
 	}
 	s.ledger.inspect(o.BootID, &found)
-	if db.IsReadOnly() { // else somebody has it open, and it was seen then
+	if db.IsReadOnly() { // otherwise a process has it open, and its opening has checked this
 		whole, err := boltfile.Whole(db)
 		found.Renews = found.Renews || !whole
 		return found, err
@@ -248,13 +248,13 @@ func InspectBolt(db *bbolt.DB, bucket string, o BoltOptions, each func(life stri
 	return found, nil
 }
 
-// inspectDamaged finds what can be read of a life that recoverLife refuses, and
-// notes what can't as lost.
+// inspectDamaged finds the readable messages of a life that recoverLife refuses, and notes the
+// others as lost.
 func (s *Bolt) inspectDamaged(root *bbolt.Bucket, w *window) {
 	b := root.Bucket(lifeKey(w.publisher))
 	w.kept, w.bytes, w.last = 0, 0, givenOut(b, w)
 	if w.prepare(salvageLimit(root)) != nil {
-		w.last, w.slots = w.acked, slots{first: w.acked + 1} // nothing can be said of its messages
+		w.last, w.slots = w.acked, slots{first: w.acked + 1} // without slots, nothing is known of its messages
 		return
 	}
 	if b != nil {
@@ -263,8 +263,8 @@ func (s *Bolt) inspectDamaged(root *bbolt.Bucket, w *window) {
 	w.giveUp()
 }
 
-// holdsStore reports whether a bucket is that of a store: a state, and beside
-// it the bucket of a life or, where they are gone, a state that is whole.
+// holdsStore reports whether a bucket belongs to a store: it has a state and the bucket of a life
+// or, without such a bucket, a state that decodes.
 func holdsStore(root *bbolt.Bucket) bool {
 	var lives int
 	root.ForEachBucket(func(key []byte) error {
@@ -278,7 +278,7 @@ func holdsStore(root *bbolt.Bucket) bool {
 	return state != nil && (lives > 0 || err == nil || asNewer("", err) != nil)
 }
 
-// showLife calls each, unless that is nil, with the messages that a life keeps.
+// showLife calls each, unless it is nil, with the kept messages of a life.
 func showLife(root *bbolt.Bucket, w *window, each func(string, *Message) error) error {
 	b := root.Bucket(lifeKey(w.publisher))
 	if each == nil || b == nil {

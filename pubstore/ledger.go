@@ -9,40 +9,40 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// A ledger is all that a store knows of its messages but the messages
-// themselves: its lives, oldest first, and its bound.
+// A ledger is everything that a store knows about its messages, except the messages themselves:
+// its lives, oldest first, and its bound.
 type ledger struct {
 	name    string // client name the store was first used with
-	counter uint64 // of logons (R11)
-	boot    string // boot id of the machine it was last opened under
+	counter uint64 // number of logons (R11)
+	boot    string // boot id when the store was opened last
 	closed  bool   // it was closed cleanly
-	met     met    // the group of servers (R10)
+	met     met    // the group of servers met last (R10)
 
-	lives []*window // never empty once begin was called; the last one is appended to
+	lives []*window // oldest first; not empty once begin was called; the last one is the current life
 
 	maxMessages int
 	maxBytes    int64
-	// held is what has a place but is not in a life yet: on its way to a commit.
+	// held and heldBytes count messages that have room but are still on their way to a commit.
 	held      int
 	heldBytes int64
 
-	// drop, if set, is told of each message that is let go.
+	// drop, if set, is called for each message that is discarded or rejected.
 	drop func(slot)
 }
 
-// begin starts a new life. The one before leaves if it keeps nothing.
+// begin starts a new life. Older lives that keep no message are pruned.
 func (l *ledger) begin(id string) {
 	l.lives = append(l.lives, newWindow(id))
 	l.prune()
 }
 
-// open notes that the store is opened under a boot id ("": it cannot be had),
-// and begins a life if there is none yet, or if an unsynced tail may be
-// missing: it was not closed, and the machine has booted since (R10).
+// open notes that the store is opened under a boot id ("": unknown). It begins a life if there is
+// none yet, or if an unsynced tail may be missing: the store was not closed, and the machine has
+// booted since (R10).
 func (l *ledger) open(boot, newLife string) {
 	trusted := l.trusts(boot)
 	if !trusted {
-		l.mayHaveSent() // what a logon wrote may be missing, too
+		l.mayHaveSent() // the disk may lack a logon
 	}
 	l.boot, l.closed = boot, false
 	if len(l.lives) == 0 || !trusted {
@@ -50,8 +50,8 @@ func (l *ledger) open(boot, newLife string) {
 	}
 }
 
-// currentBoot returns what names this run of the machine, "" if it cannot be had. A
-// nil id is the system's.
+// currentBoot returns the boot id of the machine, "" if it is unknown. A nil id means the
+// system's.
 func currentBoot(id func() (string, error)) string {
 	if id == nil {
 		id = bootID
@@ -63,12 +63,12 @@ func currentBoot(id func() (string, error)) string {
 	return boot
 }
 
-// trusts reports whether nothing at the end can be missing, under a boot id.
+// trusts reports whether a store opened under a boot id has its whole tail.
 func (l *ledger) trusts(boot string) bool {
 	return l.closed || boot != "" && boot == l.boot || mut.On(mut.R10SameLife)
 }
 
-// logon checks the client name and raises the counter (R11).
+// logon checks the client name and increments the counter (R11).
 func (l *ledger) logon(name string) error {
 	if l.name != "" && l.name != name {
 		return fmt.Errorf("%w: it is %q's, not %q's", ErrOtherName, l.name, name)
@@ -81,17 +81,17 @@ func (l *ledger) logon(name string) error {
 	return nil
 }
 
-// mayHaveSent notes that everything may have been sent, also what is appended later.
+// mayHaveSent notes that every message may have been sent, including later ones.
 func (l *ledger) mayHaveSent() {
 	for _, w := range l.lives {
 		w.sent = math.MaxUint64
 	}
 }
 
-// current returns the life that is appended to.
+// current returns the life that Append adds to.
 func (l *ledger) current() *window { return l.lives[len(l.lives)-1] }
 
-// life returns a life by its id, nil if there is none.
+// life returns a life by its id, or nil.
 func (l *ledger) life(id string) *window {
 	for _, w := range l.lives {
 		if w.id == id {
@@ -101,7 +101,7 @@ func (l *ledger) life(id string) *window {
 	return nil
 }
 
-// of returns the life of a publisher, nil if there is none.
+// of returns the life of a publisher, or nil.
 func (l *ledger) of(publisher uint64) *window {
 	for _, w := range l.lives {
 		if w.publisher == publisher {
@@ -111,7 +111,7 @@ func (l *ledger) of(publisher uint64) *window {
 	return nil
 }
 
-// prune lets older lives go that keep nothing.
+// prune removes older lives that keep no message.
 func (l *ledger) prune() {
 	current := l.current()
 	l.lives = slices.DeleteFunc(l.lives, func(w *window) bool { return w != current && w.kept == 0 })
@@ -123,7 +123,7 @@ func (l *ledger) dropped(s slot) {
 	}
 }
 
-// discard lets go of everything of a life up to through. It reports whether anything moved.
+// discard removes all messages of a life up to through. It reports whether acked moved.
 func (l *ledger) discard(w *window, through uint64) bool {
 	acked := w.acked
 	w.discard(through, l.dropped)
@@ -131,7 +131,7 @@ func (l *ledger) discard(w *window, through uint64) bool {
 	return w.acked != acked
 }
 
-// reject lets go of one message. It reports false if that is not kept.
+// reject removes one message. It returns false if the message is not kept.
 func (l *ledger) reject(w *window, seq uint64) bool {
 	rejected := w.reject(seq, l.dropped)
 	l.prune()
@@ -141,7 +141,8 @@ func (l *ledger) reject(w *window, seq uint64) bool {
 // fits reports whether a message of size bytes has room.
 func (l *ledger) fits(size int) bool { return l.fitsBeside(0, int64(size)) }
 
-// fitsBeside reports whether one more message has room beside n others, all of them bytes long.
+// fitsBeside reports whether one more message has room beside n others. bytes is the size of all
+// of them.
 func (l *ledger) fitsBeside(n int, bytes int64) bool {
 	kept, keptBytes := l.outstanding()
 	if mut.On(mut.R5NoBound) {
@@ -158,7 +159,7 @@ func (l *ledger) outstanding() (n int, bytes int64) {
 	return n, bytes
 }
 
-// report returns what Lives does.
+// report returns the result of Store.Lives.
 func (l *ledger) report() []Life {
 	lives := make([]Life, len(l.lives))
 	for i, w := range l.lives {
@@ -167,7 +168,7 @@ func (l *ledger) report() []Life {
 	return lives
 }
 
-// usage returns what is outstanding at a time given in milliseconds since the Unix epoch.
+// usage returns the usage at a time in milliseconds since the Unix epoch.
 func (l *ledger) usage(now int64) Usage {
 	var u Usage
 	u.Messages, u.Bytes = l.outstanding()

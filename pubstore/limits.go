@@ -10,23 +10,23 @@ import (
 const (
 	defaultMaxMessage = 16 << 20
 
-	// MaxHeader is the most that HeaderSize of a message may be. The wire allows
-	// twice as much for a whole header: the rest is for what else a publish has
-	// there, and for what a server adds when it delivers. A message beyond
-	// would be in the way of all behind it for ever.
+	// MaxHeader is the limit for Message.HeaderSize. The wire allows twice as much for a whole
+	// header. The rest is for the other fields of a publish, and for the fields that a server
+	// adds on delivery. A message with a longer header could never be sent and would block all
+	// messages behind it.
 	MaxHeader = 32 << 10
 )
 
 // ownLimit is the Limit of a TooLargeError that a store returns.
 const ownLimit = "MaxMessage or MaxBytes of the publish store"
 
-// A TooLargeError reports a message that the store, or the server, never takes.
-// Nothing was stored.
+// A TooLargeError means that the store, or the server, never accepts a message of this size. The
+// message was not stored.
 type TooLargeError struct {
 	Size, Max int // in bytes
-	// Header says that it is topic, key and correlation id that are too large.
+	// Header is true if topic, key and correlation id are too large, and not the whole message.
 	Header bool
-	Limit  string // where the limit is set
+	Limit  string // the setting that holds the limit
 }
 
 func (e *TooLargeError) Error() string {
@@ -41,8 +41,8 @@ func (e *TooLargeError) Error() string {
 	return s
 }
 
-// check returns why a message can't be in a store of messages up to max
-// bytes: a *TooLargeError, or an error that names the field.
+// check returns an error if a store of messages up to max bytes cannot take m: a *TooLargeError,
+// or an error that names the invalid field.
 func check(m *Message, max int) error {
 	switch {
 	case strings.ContainsFunc(m.SOWKey, notBase64):
@@ -67,7 +67,7 @@ func notBase64(r rune) bool {
 	return true
 }
 
-// checkLimits returns an error that names the first field that is negative.
+// checkLimits returns an error that names the first negative field.
 func checkLimits(messages int, bytes int64, message int) error {
 	return cmp.Or(notNegative("MaxMessages", messages), notNegative("MaxBytes", bytes), notNegative("MaxMessage", message))
 }

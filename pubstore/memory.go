@@ -8,21 +8,21 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// MemoryOptions say how a Memory store behaves. Zero values mean the defaults.
+// MemoryOptions configure a Memory store. Zero values mean the defaults.
 type MemoryOptions struct {
-	MaxMessages int   // bound on what is outstanding; default 100,000
-	MaxBytes    int64 // the same in bytes (Message.Size); default 64 MiB
-	// FailWhenFull has Append return ErrFull at the bound instead of waiting.
+	MaxMessages int   // bound on the messages in the store; default 100,000
+	MaxBytes    int64 // bound on their size in bytes (Message.Size); default 64 MiB
+	// FailWhenFull makes Append return ErrFull at the bound instead of waiting.
 	FailWhenFull bool
-	MaxMessage   int // largest message in bytes; default 16 MiB, and never more than MaxBytes
+	MaxMessage   int // largest message in bytes; default 16 MiB, at most MaxBytes
 
-	// NewLife names a life that begins, a name never given before, and a secret
-	// (R10). Default: 130 random bits.
+	// NewLife returns an id for a new life. The id must be unique and secret (R10). Default: 130
+	// random bits.
 	NewLife func() string
 }
 
-// Memory is a Store in memory. It outlives connections and servers, not the
-// process: it is a new life, and so a new publisher, each time it is made (R10).
+// Memory is a Store in memory. It survives a lost connection and a server failure, but not the
+// end of the process. Each new Memory begins a new life, and so it is a new publisher (R10).
 type Memory struct {
 	desk
 	changer
@@ -31,8 +31,8 @@ type Memory struct {
 
 var _ Store = (*Memory)(nil)
 
-// NewMemory returns an empty store. With options that can't be used, it is one
-// of which every call returns an error that names them.
+// NewMemory returns an empty store. If the options are invalid, every method with an error
+// result, except Close, returns an error that names the field.
 func NewMemory(o MemoryOptions) *Memory {
 	s := new(Memory)
 	s.changer = newChanger(s.use, o.NewLife)
@@ -48,7 +48,7 @@ func NewMemory(o MemoryOptions) *Memory {
 	}
 	s.ledger.open("", id)
 	if err := checkLimits(o.MaxMessages, o.MaxBytes, o.MaxMessage); err != nil {
-		s.endLocked(err) // nobody else has it yet
+		s.endLocked(err) // no other goroutine has the store yet
 	}
 	return s
 }
@@ -80,7 +80,7 @@ func (s *Memory) Cursor(life string, after uint64) (Cursor, error) {
 	return &memoryCursor{s: s, w: w, at: after}, nil
 }
 
-// A memoryCursor copies each message it returns, since its place may be used again.
+// A memoryCursor copies each message that it returns, since the arena may reuse its place.
 type memoryCursor struct {
 	s   *Memory
 	w   *window // guarded by s.mu
@@ -89,7 +89,7 @@ type memoryCursor struct {
 	in  intern.Texts
 }
 
-// maxIdleBuffer is the largest buffer a cursor keeps from one message to the next.
+// maxIdleBuffer is the size up to which a cursor keeps its buffer for the next message.
 const maxIdleBuffer = 1 << 20
 
 func (c *memoryCursor) Next(m *Message) (bool, error) {
@@ -148,7 +148,7 @@ func (s *Memory) Get(life string, sequence uint64) (*Message, error) {
 	return only(c, err, sequence)
 }
 
-// Close implements Store. What was kept is gone.
+// Close implements Store. All messages are lost.
 func (s *Memory) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,19 +1,20 @@
 package pubstore
 
-// A met is the group of servers that a store has met last, and the highest
-// incarnation of it that it has seen (R10). A store that has
+// A met is the last group of servers that a store has met, and the highest incarnation of it that
+// the store has seen (R10). If a store has the methods
 //
 //	Met() (cluster string, incarnation uint64)
 //	Meet(cluster string, incarnation uint64) error
 //
-// as the three here have, is kept from going back to servers that their group has
-// left behind, also over a restart. Meet is durable like Logon.
+// then the client never goes back to servers that their group has left behind, not even after a
+// restart. The three stores of this package have them. Meet is as durable as Logon.
 type met struct {
 	cluster     string
 	incarnation uint64
 }
 
-// Met returns the group of servers that the store has met last.
+// Met returns the id and the highest incarnation of the last group of servers that the store has
+// met.
 func (d *desk) Met() (cluster string, incarnation uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -10,27 +10,29 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/record"
 )
 
-// What a store keeps of a message is the time of its Append, microseconds since the
-// Unix epoch in 8 bytes, little endian, and its record as it goes to servers (package
-// record). This is the least of it.
+// The stored form of a message is the time of its Append (8 bytes, little endian, microseconds
+// since the Unix epoch), followed by its record as the client sends it to servers (package
+// record).
+//
+// leastRecord is the length of the shortest stored form.
 const leastRecord = timeLen + record.Least
 
 const timeLen = 8
 
-// moreRecord is the most that a record has beside leastRecord and Message.Size.
+// moreRecord is the most bytes that a stored form has beyond leastRecord and Message.Size.
 const moreRecord = 8
 
-// An encoder makes what is kept. It isn't safe for concurrent use.
+// An encoder makes stored forms. It is not safe for concurrent use.
 type encoder struct {
-	sum uint32 // of the content of the message before
+	sum uint32 // checksum of the content of the last message
 
 	record    record.Record
-	template  record.Template // of messages of the one before's publisher and topic
+	template  record.Template // for publisher and topic of the last message that fits it
 	publisher uint64
 	topic     string
 }
 
-// append appends what is kept of m but for its body, and sets sum. It fails for no
+// append appends the stored form of m without its body, and sets sum. It does not fail for a
 // message that the store has checked.
 func (e *encoder) append(dst []byte, m *Message) (longer []byte, err error) {
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(m.Time.UnixMicro()))
@@ -47,7 +49,7 @@ func (e *encoder) append(dst []byte, m *Message) (longer []byte, err error) {
 	return dst, nil
 }
 
-// appendAny is append, behind the time, for a message that has more than a body.
+// appendAny appends the part behind the time, for a message with more fields than topic and body.
 func (e *encoder) appendAny(dst []byte, m *Message) ([]byte, error) {
 	r := &e.record
 	*r = record.Record{
@@ -60,15 +62,15 @@ func (e *encoder) appendAny(dst []byte, m *Message) ([]byte, error) {
 		Body:          m.Body,
 	}
 	dst, err := record.AppendHead(dst, r)
-	r.Body, e.sum = nil, r.Sum // the body is the caller's
+	r.Body, e.sum = nil, r.Sum // do not hold on to the caller's body
 	return dst, err
 }
 
-// summedHead returns how much of what is kept stands before the content, which has its
-// own sum.
+// summedHead returns the length of a stored form before its content. The content has its own
+// checksum.
 func summedHead(rec []byte) int { return timeLen + record.HeaderLen(rec[timeLen:]) }
 
-// recordIdentity returns whose record it is, without looking further.
+// recordIdentity returns the identity in a stored form. It does not check the rest.
 func recordIdentity(rec []byte) (publisher, seq uint64, err error) {
 	if len(rec) < leastRecord {
 		return 0, 0, fmt.Errorf("%w: %d bytes", record.ErrMalformed, len(rec))
@@ -77,7 +79,7 @@ func recordIdentity(rec []byte) (publisher, seq uint64, err error) {
 	return publisher, seq, nil
 }
 
-// recordMeta returns what a slot keeps of a record: Message.Size and milliseconds.
+// recordMeta returns the values for a slot: Message.Size, and the time in milliseconds.
 func recordMeta(rec []byte) (size int, ms int64, err error) {
 	var r record.Record
 	if len(rec) < leastRecord {
@@ -89,7 +91,7 @@ func recordMeta(rec []byte) (size int, ms int64, err error) {
 	return len(r.Topic) + len(r.Body) + len(r.SOWKey) + len(r.CorrelationID), int64(binary.LittleEndian.Uint64(rec)) / 1000, nil
 }
 
-// decodeRecord reads what is kept into m, but for Prev. Body stays a part of rec.
+// decodeRecord decodes a stored form into m, except Prev. Body remains a part of rec.
 func decodeRecord(rec []byte, m *Message, in *intern.Texts) error {
 	var r record.Record
 	if len(rec) < leastRecord {

@@ -5,11 +5,11 @@ import (
 	"fmt"
 )
 
-// Recovery rebuilds the slots of a life whose numbers are known from the
-// state: prepare once, fill for each record found, in any order, then missing.
+// Recovery rebuilds the slots of a life whose numbers are known from the state. It calls prepare
+// once, fill for each record found, in any order, and then missing.
 
-// prepare makes empty slots for what the life keeps. It believes no more than
-// limit messages to be there.
+// prepare makes empty slots for the kept messages of the life. It fails if they are more than
+// limit.
 func (w *window) prepare(limit uint64) error {
 	if n := w.last - w.acked - w.rejected.count(w.last); n > limit {
 		return fmt.Errorf("publisher %d keeps %d messages, there are %d records at most", w.publisher, n, limit)
@@ -22,8 +22,8 @@ func (w *window) prepare(limit uint64) error {
 	return nil
 }
 
-// fill notes where a record was found. One that is not kept is ignored; of two of one
-// sequence, the later counts.
+// fill notes the position of a record. A record that is not kept is ignored. Of two records with
+// one sequence the later counts.
 func (w *window) fill(seq, pos uint64, size int, ms int64) {
 	if !w.holds(seq) {
 		return
@@ -35,8 +35,8 @@ func (w *window) fill(seq, pos uint64, size int, ms int64) {
 	w.slots.fill(seq, pos, uint32(size), ms)
 }
 
-// missing returns the lowest sequence above after that should be kept and was
-// not found, 0 if there is none.
+// missing returns the lowest sequence above after whose message should be kept and was not found,
+// or 0.
 func (w *window) missing(after uint64) uint64 {
 	for seq := w.next(after); seq != 0; seq = w.next(seq) {
 		if w.slots.at(seq).pos == noPos {
@@ -47,7 +47,7 @@ func (w *window) missing(after uint64) uint64 {
 	return 0
 }
 
-// findOrder finds from which message on positions ascend, when all are known.
+// findOrder sets ordered. All positions must be known.
 func (w *window) findOrder() {
 	var last uint64
 	for seq := w.next(0); seq != 0; seq = w.next(seq) {
@@ -59,8 +59,7 @@ func (w *window) findOrder() {
 	}
 }
 
-// giveUp lets go of the messages that were not found, as if they had been
-// rejected, and returns how many there were.
+// giveUp treats the messages that were not found as rejected, and returns their number.
 func (w *window) giveUp() (n int) {
 	for seq := w.missing(0); seq != 0; seq = w.missing(seq) {
 		w.rejected.add(seq)

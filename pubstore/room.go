@@ -9,21 +9,21 @@ import (
 )
 
 const (
-	// lookInterval is how often the free space is looked at while an Append waits for it.
+	// lookInterval is how often a waiting Append looks at the free space of the disk.
 	lookInterval = time.Second
-	// diskSpare is left free for what notes that messages were let go.
+	// diskSpare is left free for the records of discards and rejections.
 	diskSpare = 256 << 10
 )
 
-// A room is the space that the disk has for messages, as last looked at. A store
-// takes none that it could not write: an error of the disk would end it. Safe for
-// concurrent use; the zero room has no end.
+// A room is the space on the disk for messages, as last seen. A store refuses a message that it
+// could not write, since a disk error would end the store. A room is safe for concurrent use. The
+// zero room is unlimited.
 type room struct {
-	look func() (bytes int64, err error) // nil: nobody looks
+	look func() (bytes int64, err error) // nil: unlimited
 	left atomic.Int64
 }
 
-// see looks at the disk. A disk that can't be looked at is not full.
+// see looks at the disk. If looking fails, the disk counts as not full.
 func (r *room) see() {
 	if r.look == nil {
 		return
@@ -35,19 +35,19 @@ func (r *room) see() {
 	r.left.Store(bytes)
 }
 
-// has reports whether there is room for a message of that size.
+// has reports whether there is room for a message of size bytes.
 func (r *room) has(size int) bool {
 	return r.look == nil || r.left.Load() >= int64(size)+recordOverhead || mut.On(mut.DNoRoom)
 }
 
-// take notes that a message was appended.
+// take subtracts an appended message.
 func (r *room) take(size int) {
 	if r.look != nil {
 		r.left.Add(-int64(size) - recordOverhead)
 	}
 }
 
-// full returns ErrFull, and that it is the disk if so.
+// full returns ErrFull. If the disk is the reason, the error says so.
 func (r *room) full(size int) error {
 	if r.has(size) {
 		return ErrFull
@@ -55,5 +55,5 @@ func (r *room) full(size int) error {
 	return fmt.Errorf("%w: its disk has too little space left", ErrFull)
 }
 
-// ticker says when a waiting Append looks at the disk.
+// ticker ticks whenever a waiting Append has to look at the disk.
 func (r *room) ticker() *time.Ticker { return time.NewTicker(lookInterval) }

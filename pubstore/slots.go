@@ -1,14 +1,13 @@
 package pubstore
 
-// A slot is what a store remembers of one message in memory: 16 bytes, so
-// that a million of them outstanding cost 16 MiB.
+// A slot is the entry of one message in memory: 16 bytes, so a million kept messages take 16 MiB.
 type slot struct {
-	pos  uint64 // where the store finds it; its own meaning
+	pos  uint64 // position of the record; its meaning depends on the store
 	size uint32 // Message.Size
-	ms   uint32 // when it was appended: milliseconds after its chunk's base
+	ms   uint32 // time of the Append, in milliseconds after the base of the chunk
 }
 
-// noPos is the position of a slot that is not filled yet (recovery).
+// noPos is the position in a slot that is not filled yet (recovery).
 const noPos = ^uint64(0)
 
 const (
@@ -21,14 +20,14 @@ type chunk struct {
 	slots [chunkSlots]slot
 }
 
-// slots is a queue of the slots of consecutive sequences, first to last. It
-// grows and shrinks by chunks, so it never moves what is in it.
+// slots is a queue of the slots of consecutive sequences. It grows and shrinks by chunks, so a
+// slot never moves.
 type slots struct {
-	first  uint64 // sequence of the slot in front
+	first  uint64 // sequence of the first slot
 	n      int
-	head   int // index in chunks[0] of the slot in front
+	head   int // index of the first slot in chunks[0]
 	chunks []*chunk
-	spare  []*chunk // emptied ones, so that a steady flow allocates nothing
+	spare  []*chunk // empty chunks for reuse, so that a steady flow allocates nothing
 }
 
 // push adds the slot of sequence first+n.
@@ -37,13 +36,13 @@ func (q *slots) push(pos uint64, size uint32, ms int64) {
 	c.slots[i] = slot{pos: pos, size: size, ms: c.offset(ms)}
 }
 
-// pushEmpty adds a slot to be filled later, or never if its message is not kept.
+// pushEmpty adds a slot for fill. It stays empty if its message is not kept.
 func (q *slots) pushEmpty() {
 	c, i := q.add()
 	c.slots[i] = slot{pos: noPos}
 }
 
-// add makes room for one slot more and returns where that is.
+// add makes room for one more slot and returns its place.
 func (q *slots) add() (c *chunk, i int) {
 	i = q.head + q.n
 	if i == len(q.chunks)*chunkSlots {
@@ -64,9 +63,8 @@ func (q *slots) grow() {
 	q.chunks = append(q.chunks, c)
 }
 
-// offset is how long ms is after the chunk's base, which is the first time it
-// is asked about: a clock that was set back shows as no time, seven weeks and
-// more as seven weeks.
+// offset returns how long ms is after the base of the chunk. The first call sets the base. If the
+// clock was set back, the offset is 0. It is at most 2^32-1 ms, about seven weeks.
 func (c *chunk) offset(ms int64) uint32 {
 	if c.base == 0 {
 		c.base = ms
@@ -74,32 +72,32 @@ func (c *chunk) offset(ms int64) uint32 {
 	return uint32(min(max(ms-c.base, 0), 1<<32-1))
 }
 
-// find returns where the slot of a sequence is, which must be in the queue.
+// find returns the place of the slot of seq, which must be in the queue.
 func (q *slots) find(seq uint64) (c *chunk, i int) {
 	i = q.head + int(seq-q.first)
 	return q.chunks[i/chunkSlots], i % chunkSlots
 }
 
-// at returns the slot of a sequence in the queue.
+// at returns the slot of seq, which must be in the queue.
 func (q *slots) at(seq uint64) *slot {
 	c, i := q.find(seq)
 	return &c.slots[i]
 }
 
-// time returns when the message of a sequence in the queue was appended, in
-// milliseconds since the Unix epoch.
+// time returns the time of the Append of seq, which must be in the queue, in milliseconds since
+// the Unix epoch.
 func (q *slots) time(seq uint64) int64 {
 	c, i := q.find(seq)
 	return c.base + int64(c.slots[i].ms)
 }
 
-// fill sets the slot of a sequence that was pushed unfilled.
+// fill sets a slot that pushEmpty added.
 func (q *slots) fill(seq uint64, pos uint64, size uint32, ms int64) {
 	c, i := q.find(seq)
 	c.slots[i] = slot{pos: pos, size: size, ms: c.offset(ms)}
 }
 
-// pop removes the slot in front.
+// pop removes and returns the first slot.
 func (q *slots) pop() slot {
 	s := q.chunks[0].slots[q.head]
 	q.first++

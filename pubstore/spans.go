@@ -2,11 +2,11 @@ package pubstore
 
 import "slices"
 
-// spans is a set of sequences, kept as sorted spans that neither overlap nor
-// touch: what is rejected comes in runs.
+// spans is a set of sequences, stored as sorted ranges that neither overlap nor touch: rejections
+// come in runs.
 type spans []Range
 
-// search returns the index of the span that holds n, or of the first one above it.
+// search returns the index of the span that contains n, or of the first span above n.
 func (s spans) search(n uint64) (i int, in bool) {
 	return slices.BinarySearchFunc(s, n, func(a Range, n uint64) int {
 		switch {
@@ -19,7 +19,7 @@ func (s spans) search(n uint64) (i int, in bool) {
 	})
 }
 
-// add puts n into the set. It reports false if it is there already.
+// add adds n to the set. It returns false if n was in the set already.
 func (s *spans) add(n uint64) bool {
 	i, in := s.search(n)
 	if in {
@@ -41,7 +41,7 @@ func (s *spans) add(n uint64) bool {
 	return true
 }
 
-// dropThrough takes everything up to n out of the set.
+// dropThrough removes everything up to and including n from the set.
 func (s *spans) dropThrough(n uint64) {
 	i, in := s.search(n)
 	*s = slices.Delete(*s, 0, i)
@@ -52,7 +52,7 @@ func (s *spans) dropThrough(n uint64) {
 	}
 }
 
-// count returns how many sequences up to n are in the set.
+// count returns the number of sequences up to and including n in the set.
 func (s spans) count(n uint64) (c uint64) {
 	for _, a := range s {
 		if a.From > n {
@@ -63,7 +63,7 @@ func (s spans) count(n uint64) (c uint64) {
 	return c
 }
 
-// from returns the spans that end at or above n, the first few.
+// from returns the first spans that end at or above n, at most most of them.
 func (s spans) from(n uint64, most int) []Range {
 	i, _ := s.search(n)
 	return slices.Clone(s[i:min(i+most, len(s))])

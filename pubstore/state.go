@@ -16,17 +16,17 @@ import (
 //	[version, name, counter, boot, closed, lives, cluster, incarnation]
 //	a life: [id, base, acked, last, rejected, clock, sent, based], rejected: [lo, hi, lo, hi, …]
 //
-// A later version may put more behind it.
+// A later version may append fields.
 const stateVersion = 1
 
 const stateFields, lifeFields = 8, 8
 
-// maxLives bounds what is read. Each renewal while nothing gets safe makes one.
+// maxLives bounds the lives that are read. Each Renew while no message becomes safe adds one.
 const maxLives = 1 << 16
 
 var errState = errors.New("state of the store is malformed")
 
-// encodeState returns the state. It can't fail: it is written to memory.
+// encodeState returns the encoded state. It cannot fail, since it writes to memory.
 func (l *ledger) encodeState() []byte {
 	lives := make([]any, len(l.lives))
 	for i, w := range l.lives {
@@ -46,8 +46,8 @@ func (l *ledger) encodeState() []byte {
 	return buf.Bytes()
 }
 
-// decodeState replaces what the ledger knows by an encoded state. The slots
-// are empty then: see recovery.
+// decodeState replaces the ledger by an encoded state. The slots are empty afterwards: see
+// recover.go.
 func (l *ledger) decodeState(p []byte) error {
 	d := newStateDecoder(p)
 	if err := d.version(); err != nil {
@@ -74,8 +74,8 @@ func (l *ledger) decodeState(p []byte) error {
 	return nil
 }
 
-// A stateDecoder reads a state; its error sticks. No length is believed
-// that the bytes that are there can't hold.
+// A stateDecoder reads a state. Its first error stays. It refuses a length that the remaining
+// bytes cannot hold.
 type stateDecoder struct {
 	r   *bytes.Reader
 	dec *msgpack.Decoder
@@ -94,7 +94,7 @@ func (d *stateDecoder) fail(what string) error {
 	return fmt.Errorf("%w: %s", errState, what)
 }
 
-// version reads up to the version: no later one is malformed.
+// version reads the fields up to the version. A later version is not malformed.
 func (d *stateDecoder) version() error {
 	fields, v := d.array(), d.uint()
 	switch {
@@ -106,7 +106,8 @@ func (d *stateDecoder) version() error {
 	return nil
 }
 
-// checkHead reports why a head that begins with start is not that of a publish store.
+// checkHead returns an error if a segment head that begins with start is not one of a publish
+// store.
 func checkHead(start []byte) error {
 	state, is := bytes.CutPrefix(start, []byte(headMagic))
 	if !is {
@@ -143,7 +144,7 @@ func (d *stateDecoder) life() *window {
 
 func (d *stateDecoder) array() int { return d.length(d.dec.DecodeArrayLen) }
 
-// length reads a length, of which each takes a byte at least.
+// length reads a number of elements. Each of them takes at least one byte.
 func (d *stateDecoder) length(read func() (int, error)) (n int) {
 	if d.err == nil {
 		n, d.err = read()
@@ -157,8 +158,8 @@ func (d *stateDecoder) length(read func() (int, error)) (n int) {
 	return n
 }
 
-// uint reads a number. A negative one would be read as a large one, and as a version
-// say that a later version has written the state.
+// uint reads a number. It refuses a signed one: msgpack would return a negative number as a large
+// one, and a negative version would pass for a later version.
 func (d *stateDecoder) uint() (n uint64) {
 	var code byte
 	if d.err == nil {

@@ -1,18 +1,19 @@
-// Package pubstore keeps what a publisher application publishes until both
-// servers of a pair have it on disk (client/GUARANTEES.md G1). Three stores
-// are ready; pubstoretest checks anyone's own:
+// Package pubstore keeps published messages until they are safe: until both servers of a pair
+// have them on disk (client/GUARANTEES.md G1). It has three stores. Package pubstoretest checks
+// any other implementation of [Store].
 //
-//   - [Memory] survives the connection and the servers, not the process: for
-//     messages that the application can make again, and for tests.
-//   - [File] survives the process, and a power cut after some milliseconds or,
-//     with SyncAlways, at once. It is a directory of its own, and the store to
-//     take unless there is a reason for another.
-//   - [Bolt] is in a bbolt database, and each Append waits for its commit. It is
-//     for applications that keep their own data in one, and where a message is
-//     to be published if and only if a transaction commits ([Bolt.AppendTx]).
+//   - [Memory] survives a lost connection and a server failure, but not the end of the process.
+//     It is for messages that the application can produce again, and for tests.
+//   - [File] also survives a crash of the process. It survives a power cut after a few
+//     milliseconds or, with SyncAlways, at once. It is a directory of its own. Take this one
+//     unless you have a reason for another.
+//   - [Bolt] lives in a bbolt database, and each Append waits for its commit. It is for
+//     applications that keep their own data in such a database and publish a message if and only
+//     if a transaction commits ([Bolt.AppendTx]).
 //
-// A store is one publisher's: two processes never share one, and a copy of a
-// store must not be used beside it (R11).
+// A store belongs to one publisher. Two processes never share a store, and a copy of a store must
+// not be used beside the original: servers end the session of one of the two, or refuse their
+// life for good (R11).
 package pubstore
 
 import (
@@ -23,36 +24,37 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 )
 
-// A Message is one publish. Its identity is the store's life and Sequence.
+// A Message is one published message. Its identity is the life of the store and Sequence.
 type Message struct {
-	Publisher uint64 // the id of its life (PublisherOf), as in bookmarks; set by Append
-	Sequence  uint64 // in its life, from 1 without jumps; set by Append and by a Cursor
-	// Prev is the highest sequence below Sequence that was not rejected: what
-	// is between was left out (R1). Set by a Cursor.
+	Publisher uint64 // the id of the life (PublisherOf), as in bookmarks; set by Append
+	Sequence  uint64 // number within the life, from 1 without jumps; set by Append and by a Cursor
+	// Prev is the highest sequence below Sequence that was not rejected. The numbers between the
+	// two were rejected and are not sent (R1). Set by a Cursor.
 	Prev uint64
 
 	Topic         string
 	Body          []byte
-	Delta         bool          // delta_publish
-	SOWKey        string        // k; base-64 characters (A-Z a-z 0-9 + / =), may be empty
-	CorrelationID string        // x; the same
-	Expiration    time.Duration // e; whole seconds, not negative, 0: none given
-	Time          time.Time     // when it was appended; set by Append and by a Cursor
+	Delta         bool          // publish as a delta (delta_publish)
+	SOWKey        string        // wire header k; base-64 characters (A-Z a-z 0-9 + / =), may be empty
+	CorrelationID string        // wire header x; base-64 characters, may be empty
+	Expiration    time.Duration // wire header e; whole seconds, not negative; 0: none
+	Time          time.Time     // time of the Append; set by Append and by a Cursor
 
 	record []byte
 }
 
-// Record returns the message as it goes to servers (package internal/record), nil if
-// no Cursor of this package has returned it. It is valid as long as Body is.
+// Record returns the encoded message as the client sends it to servers (package internal/record).
+// It is nil unless a Cursor of this package returned the message, and valid as long as Body is.
 func (m *Message) Record() []byte { return m.record }
 
-// Size returns the bytes that m counts towards a store's bound: topic, body, key and correlation id.
+// Size returns the number of bytes that m counts towards the bound of a store: topic, body, key
+// and correlation id.
 func (m *Message) Size() int {
 	return len(m.Topic) + len(m.Body) + len(m.SOWKey) + len(m.CorrelationID)
 }
 
-// HeaderSize returns how many bytes topic, key and correlation id are at most in
-// a header on the wire, where a quote, a backslash or a control character is an escape.
+// HeaderSize returns an upper bound for the bytes of topic, key and correlation id in a wire
+// header. A quote, a backslash and a control character in the topic count as escapes there.
 func (m *Message) HeaderSize() int {
 	n := m.Size() - len(m.Body)
 	for _, c := range []byte(m.Topic) {
@@ -66,142 +68,142 @@ func (m *Message) HeaderSize() int {
 	return n
 }
 
-// A Life is one run of sequences of a store, and so one publisher (R10).
+// A Life is one series of sequences of a store. For servers each life is a publisher of its own
+// (R10).
 type Life struct {
-	ID    string // random; a secret, by which servers know the publisher
-	Acked uint64 // highest sequence let go as persisted; not what was rejected (R4)
+	ID    string // random; servers know the publisher by it, so keep it secret
+	Acked uint64 // highest sequence discarded as persisted; rejected ones do not raise it (R4)
 	Last  uint64 // highest sequence given out
-	Kept  int    // messages still kept
-	// Base is what is added to a sequence towards a server without our
-	// extensions; 0 until chosen (SetBase).
+	Kept  int    // number of messages in the store
+	// Base is the offset that the client adds to a sequence for a server without our extensions;
+	// 0 until it is chosen (SetBase).
 	Base uint64
-	// BaseAfter is what Acked was then: nothing up to it was sent under the base.
+	// BaseAfter is the value of Acked when Base was chosen: nothing up to it was sent with that
+	// base.
 	BaseAfter uint64
 
-	Clock uint64 // the group's clock, as a server said it to the life, 0 if it has heard none (SetClock, R10)
-	Sent  uint64 // highest sequence that may have been sent, Last at most (SetSent, R10)
+	Clock uint64 // the group's clock, as the server told it to this life; 0: not told yet (SetClock, R10)
+	Sent  uint64 // highest sequence that may have been sent, at most Last (SetSent, R10)
 }
 
-// PublisherOf returns the id by which servers and bookmarks name a life. Unlike the
-// life it is no secret.
+// PublisherOf returns the id by which servers and bookmarks name a life. Unlike the life itself
+// it is not a secret.
 func PublisherOf(life string) uint64 { return bookmark.OfLife(life).ID }
 
-// Usage is what is outstanding in a store, all lives together.
+// Usage counts the messages in a store, over all lives.
 type Usage struct {
 	Messages int
 	Bytes    int64
-	Single   int           // of these, acknowledged by one server only (R5)
-	Oldest   time.Duration // age of the oldest, 0 if there is none
+	Single   int           // how many of Messages only one server has acknowledged (R5)
+	Oldest   time.Duration // age of the oldest message, 0 if there is none
 }
 
-// A Store keeps published messages. All methods are safe for concurrent use.
-// One client at a time uses a store; the client does not close it. Of a store
-// that also has
+// A Store keeps published messages. All methods are safe for concurrent use. One client at a time
+// uses a store, and the client does not close it. If the store also has the method
 //
 //	Acquire() (release func(), err error)
 //
-// as the three here have, Dial makes sure of that, as far as one process goes.
+// then Dial enforces this within the process. All three stores of this package have it.
 //
-// A store whose disk failed is in a failed state for good: every later call
-// returns that error, a *FailedError (R7).
+// After a disk error a store stays failed: every later call returns a *FailedError, and the store
+// must be opened again (R7).
 type Store interface {
-	// Logon checks name against the client name the store was first used
-	// with (ErrOtherName), raises the logon counter, keeps it, and returns it (R11).
-	// From then on everything may have been sent, until SetSent says otherwise.
+	// Logon increments the durable logon counter and returns it (R11). It returns ErrOtherName if
+	// the store was first used with another client name. After Logon any message counts as
+	// possibly sent, until SetSent says otherwise.
 	Logon(name string) (counter uint64, err error)
 
-	// Lives returns the store's lives, oldest first; the last one is what
-	// Append adds to. An older one is there as long as it keeps a message.
+	// Lives returns the lives of the store, oldest first. Append adds to the last one. An older
+	// life stays as long as it keeps a message.
 	Lives() []Life
 
-	// Append keeps m and returns its sequence. At the store's bound it
-	// waits until there is room or ctx ends, or returns ErrFull at once,
-	// as the store was opened. If ctx ends the wait the error is both ErrFull
-	// and that of ctx. A message that is larger than the store ever takes is
-	// a *TooLargeError; a SOWKey, CorrelationID or Expiration that is not as
-	// Message says is an error that names it. After any error but a *FailedError m is not in the store.
-	// It sets Publisher, Sequence and Time of m. Once Append has returned, m, what m.Body refers to, and ctx are the caller's again.
+	// Append keeps m and returns its sequence. It sets Publisher, Sequence and Time of m. Once
+	// Append has returned, m, the memory of m.Body and ctx belong to the caller again.
+	//
+	// At the store's bound Append waits until there is room or ctx ends. A store opened with
+	// FailWhenFull returns ErrFull at once. If ctx ends the wait, the error matches both ErrFull
+	// and the error of ctx. The error is a *TooLargeError if the message exceeds the store's
+	// limit for one message. If SOWKey, CorrelationID or Expiration is invalid (see Message), the
+	// error names the field. After any error except a *FailedError, m is not in the store.
 	Append(ctx context.Context, m *Message) (sequence uint64, err error)
 
-	// Appended returns a channel that receives a value after an Append.
-	// Several appends may send one value, and a value may come for nothing
-	// or because the store has failed: a Cursor tells. It is for one receiver,
-	// the client.
+	// Appended returns a channel that receives a value after an Append. Several appends may share
+	// one value. A value may also arrive without a new message, or because the store has failed,
+	// so read a Cursor to find out. The channel is for one receiver, the client.
 	Appended() <-chan struct{}
 
-	// Cursor returns a cursor over the messages of a life above after.
+	// Cursor returns a cursor over the messages of a life with sequences above after.
 	Cursor(life string, after uint64) (Cursor, error)
 
-	// Discard lets go of everything of a life up to through: it is safe, on
-	// two disks. Below what was let go before, it changes nothing; beyond
-	// Last, it lets go up to Last. A life that is not there any more keeps
-	// nothing, and is no error.
+	// Discard removes all messages of a life up to and including through, because they are safe:
+	// on two disks. A through below an earlier one changes nothing. A through above Last counts
+	// as Last. For a life that the store no longer has, Discard does nothing and returns nil.
 	Discard(life string, through uint64) error
 
-	// Single notes that one server has everything of a life up to through.
-	// It is kept all the same. Only Usage shows it.
+	// Single notes that one server has all messages of a life up to through. The messages stay in
+	// the store. Only Usage shows the difference.
 	Single(life string, through uint64)
 
-	// Reject lets go of one message that a server refused. The next logons
-	// state it, as long as it is above Acked, also after a restart (Rejected).
-	// Rejecting what is not kept, of whatever life, changes nothing.
+	// Reject removes one message that a server refused. While its sequence is above Acked,
+	// Rejected returns it and the client states it at each logon, also after a restart. If the
+	// message is not in the store, Reject changes nothing, whichever life it names.
 	Reject(life string, sequence uint64) error
 
-	// Rejected returns what was rejected of a life and is above its Acked, as
-	// ranges in order: those that end at or above from, the first few of them.
+	// Rejected returns the rejected sequences of a life above its Acked as ascending ranges. It
+	// starts with the range that ends at or above from and returns at most most ranges.
 	Rejected(life string, from uint64, most int) []Range
 
-	// Get returns one message, ErrNotKept if it isn't kept: for the failed-write handler.
+	// Get returns one message, or ErrNotKept. The client calls it for the failed-write handler.
 	Get(life string, sequence uint64) (*Message, error)
 
-	// SetBase keeps the base of a life, and its Acked as BaseAfter, see Life.
+	// SetBase stores Base for a life, and the current Acked as its BaseAfter, see Life.
 	SetBase(life string, base uint64) error
 
-	// SetClock keeps the clock of a life, see Life.Clock. It is called once in a life, as
-	// a rule, before anything is sent, and survives a power cut if the store does.
+	// SetClock stores the clock of a life, see Life.Clock. The client usually calls it once per
+	// life, before it sends anything. It survives a power cut if the store does.
 	SetClock(life string, clock uint64) error
 
-	// SetSent keeps the sent of a life, see Life.Sent: the client calls it when it
-	// is closed. Nothing is sent after it without another Logon. It is durable
-	// when the store is closed.
+	// SetSent stores Life.Sent. The client calls it when it closes, and sends nothing after it
+	// without another Logon. It is durable when the store is closed.
 	SetSent(life string, sent uint64)
 
-	// Renew begins a new life at sequence 1 (R10). What the old one keeps stays.
+	// Renew begins a new life at sequence 1 (R10). Messages of the old life stay.
 	Renew() error
 
-	// Usage returns what is outstanding.
+	// Usage returns the number and size of the messages in the store.
 	Usage() Usage
 
-	// Close makes what is kept durable and releases the store. Waiting Appends return ErrClosed.
+	// Close makes all messages durable and releases the store. Waiting Appends return ErrClosed.
 	Close() error
 }
 
-// A Cursor reads the messages of one life in order. It isn't safe for
-// concurrent use, but may run beside every method of its store.
+// A Cursor reads the messages of one life in order. It is not safe for concurrent use, but may
+// run concurrently with every method of its store.
 type Cursor interface {
-	// Next reads the next message that is still kept into m, whose Body is
-	// valid until the next call. False: there is none for now.
+	// Next reads the next message that is still in the store into m. m.Body is valid until the
+	// next call. Next returns false if there is no further message yet.
 	Next(m *Message) (bool, error)
 	Close() error
 }
 
 var (
-	// ErrFull reports a store at its bound.
+	// ErrFull means that the store is at its bound, or its disk has too little space.
 	ErrFull = errors.New("publish store is full")
-	// ErrClosed reports the use of a closed store.
+	// ErrClosed means that the store is closed.
 	ErrClosed = errors.New("publish store is closed")
-	// ErrOtherName reports a store that was first used with another client name.
+	// ErrOtherName means that the store was first used with another client name.
 	ErrOtherName = errors.New("publish store belongs to another client name")
-	// ErrNotKept reports a message that is not in the store.
+	// ErrNotKept means that the message is not in the store.
 	ErrNotKept = errors.New("message is not in the publish store")
-	// ErrLocked reports a store that another process has open.
+	// ErrLocked means that another process has the store open.
 	ErrLocked = errors.New("publish store is in use by another process")
-	// ErrNoLife reports a life the store does not know.
+	// ErrNoLife means that the store does not know the life.
 	ErrNoLife = errors.New("publish store has no such life")
 )
 
-// A FailedError reports a store whose disk failed. Whether the message of
-// the call that met it survives is not known (G1); nothing is sent any more.
+// A FailedError means that the disk of a store failed. If a call that stores a message returns
+// it, the message may or may not be on the disk (G1). The client sends nothing more from this
+// store.
 type FailedError struct {
 	Path string
 	Err  error

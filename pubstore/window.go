@@ -2,41 +2,41 @@ package pubstore
 
 import "github.com/holdfast-mq/holdfast/internal/mut"
 
-// A window is what is known of one life: what of 1..last is kept. Kept is
-// what is above acked and not rejected.
+// A window describes one life: which of the sequences 1..last are kept. Those are the sequences
+// above acked that are not rejected.
 type window struct {
 	id        string
-	publisher uint64 // the id by which records and servers know the life, which itself is a secret
+	publisher uint64 // public id of the life in records and on servers; the life itself is a secret
 	base      uint64 // see Life.Base
 	based     uint64 // see Life.BaseAfter
 	clock     uint64 // see Life.Clock
-	sent      uint64 // see Life.Sent, may be above last
+	sent      uint64 // see Life.Sent; may be above last
 
 	// Invariant: single, acked <= last.
-	acked  uint64 // let go as persisted, all up to it
-	last   uint64 // given out
-	single uint64 // acknowledged by one server; not kept over a restart
+	acked  uint64 // all up to it are discarded as persisted
+	last   uint64 // highest sequence given out
+	single uint64 // one server has all up to it; lost at a restart
 
-	rejected spans // those above acked; below it nobody asks for a predecessor
-	// Invariant: slots.first+slots.n == last+1, and slots.first is the oldest
-	// kept sequence, or last+1.
+	rejected spans // only those above acked; below it no cursor needs Prev
+	// Invariant: slots.first+slots.n == last+1, and slots.first is the oldest kept sequence, or
+	// last+1.
 	slots slots
 	kept  int
 	bytes int64
-	// ordered is a sequence from which on positions ascend; those below it may
-	// stand anywhere (File).
+	// ordered is a sequence from which on positions ascend. Messages below it may be at any
+	// position (File).
 	ordered uint64
-	lost    spans // given up when the store was opened or inspected: it should be kept, and can't be read
+	lost    spans // should be kept but is unreadable; given up at opening or inspection
 }
 
 func newWindow(id string) *window {
 	return &window{id: id, publisher: PublisherOf(id), slots: slots{first: 1}}
 }
 
-// setBase keeps the base.
+// setBase sets base, and based to the current acked.
 func (w *window) setBase(base uint64) { w.base, w.based = base, w.acked }
 
-// append gives out the next sequence.
+// append adds a message and returns its sequence.
 func (w *window) append(pos uint64, size int, ms int64) uint64 {
 	w.last++
 	w.slots.push(pos, uint32(size), ms)
@@ -54,7 +54,7 @@ func (w *window) holds(seq uint64) bool {
 	return !in
 }
 
-// next returns the lowest kept sequence above after, 0 if there is none.
+// next returns the lowest kept sequence above after, or 0.
 func (w *window) next(after uint64) uint64 {
 	if after >= w.last {
 		return 0
@@ -69,9 +69,8 @@ func (w *window) next(after uint64) uint64 {
 	return seq
 }
 
-// prev returns the highest sequence below seq that was not rejected: what is
-// between was left out (R1). Below acked the servers have everything, so that
-// what was rejected there does not matter.
+// prev returns the highest sequence below seq that was not rejected: the ones in between are not
+// sent (R1). Below acked the servers have everything, so rejections there do not matter.
 func (w *window) prev(seq uint64) uint64 {
 	if seq == 0 {
 		return 0
@@ -82,7 +81,7 @@ func (w *window) prev(seq uint64) uint64 {
 	return seq - 1
 }
 
-// discard lets go of everything up to through, calling drop for each message that was kept.
+// discard removes everything up to through. It calls drop for each message that was kept.
 func (w *window) discard(through uint64, drop func(slot)) {
 	through = min(through, w.last)
 	if through <= w.acked {
@@ -96,7 +95,7 @@ func (w *window) discard(through uint64, drop func(slot)) {
 	w.skipRejected()
 }
 
-// popFront removes the slot in front, whose message may be kept or rejected.
+// popFront removes the first slot. Its message may be kept or rejected.
 func (w *window) popFront(drop func(slot)) {
 	_, rejected := w.rejected.search(w.slots.first)
 	s := w.slots.pop()
@@ -108,7 +107,7 @@ func (w *window) popFront(drop func(slot)) {
 	drop(s)
 }
 
-// reject lets go of one message. It reports false if that is not kept.
+// reject removes one message. It returns false if the message is not kept.
 func (w *window) reject(seq uint64, drop func(slot)) bool {
 	if mut.On(mut.R14ReplayRejected) || !w.holds(seq) {
 		return false
@@ -122,7 +121,7 @@ func (w *window) reject(seq uint64, drop func(slot)) bool {
 	return true
 }
 
-// skipRejected brings the front of the slots to a message that is kept.
+// skipRejected removes rejected slots from the front, up to a kept message.
 func (w *window) skipRejected() {
 	for w.slots.n > 0 && len(w.rejected) > 0 {
 		if _, in := w.rejected.search(w.slots.first); !in {
@@ -132,13 +131,13 @@ func (w *window) skipRejected() {
 	}
 }
 
-// moved notes that a message that is kept stands elsewhere now, behind all others.
+// moved notes the new position of a kept message, which is behind all others.
 func (w *window) moved(seq, pos uint64) {
 	w.slots.at(seq).pos = pos
 	w.ordered = max(w.ordered, seq+1)
 }
 
-// oldest returns the lowest position of a message kept, noPos if there is none.
+// oldest returns the lowest position of a kept message, noPos if there is none.
 func (w *window) oldest() uint64 {
 	lowest := noPos
 	for seq := w.next(0); seq != 0; seq = w.next(seq) {
