@@ -36,7 +36,7 @@ func InspectBolt(db *bbolt.DB, bucket string) ([]Inspected, error) {
 			return ErrNotStore
 		}
 		if root.Bucket(keySubscriptions) == nil {
-			return nil // check says so
+			return nil // check returns the error
 		}
 		return root.Bucket(keySubscriptions).ForEachBucket(func(id []byte) error {
 			s := b.inspect(root.Bucket(keySubscriptions).Bucket(id), string(id))

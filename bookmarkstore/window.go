@@ -41,8 +41,8 @@ type publisher struct {
 // A change is the data that a store has to write for the next life.
 type change struct {
 	publisher *publisher
-	// discarded is the new contiguous point, 0 if it did not move. What the
-	// store keeps out of order at or below it can go.
+	// discarded is the new contiguous point, 0 if it did not move. Stored out-of-order discards
+	// at or below it are obsolete.
 	discarded uint64
 	// added is a sequence that is now discarded out of order, 0 if there is none.
 	added uint64

@@ -1,15 +1,14 @@
-// Package boltfile opens a bbolt database so that a crash, of the process or
-// the machine, at any moment leaves one that opens, with all that was committed.
+// Package boltfile opens a bbolt database in a crash-safe way. After a crash of the process or
+// the machine at any moment, the database opens and has everything that was committed.
 //
-// bbolt alone leaves three gaps. A power cut while it makes a file leaves one
-// that never opens again. It doesn't sync the directory, so the file may be
-// gone with all commits in it. And what it reads back after a kill may be in
-// the page cache only: the next commit reuses pages of the state before, and a
-// power cut during that leaves neither state.
+// bbolt alone leaves three gaps. A power cut while it creates a file leaves a file that never
+// opens again. It does not sync the directory, so the file may disappear with all its commits.
+// And after a kill, the data it reads back may be in the page cache only. The next commit reuses
+// pages of the state before, and a power cut during that commit leaves neither state.
 //
-// And it trusts the pages of its file: a bad one makes it panic or, where a
-// branch leads back to itself, never come back. Open looks at the pages first;
-// Guard makes errors of the panics that remain.
+// bbolt also trusts the pages of its file. A bad page makes it panic. If a branch leads back to
+// itself, bbolt never returns. Open checks the pages first. Guard turns the remaining panics into
+// errors.
 package boltfile
 
 import (
@@ -24,10 +23,9 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// Open opens the database at path, making it if there is none. A file that is
-// no database any more is a *DamageError, one that a later version of bbolt has
-// written a *format.VersionError. Settle must follow before anything is
-// committed.
+// Open opens the database at path and creates it if needed. The error is a *DamageError if the
+// file is no database any more, and a *format.VersionError if a later version of bbolt has
+// written it. Call Settle before anything is committed.
 func Open(path string, o *bbolt.Options) (*bbolt.DB, error) {
 	db, _, err := openExamined(path, *o)
 	return db, err
@@ -47,8 +45,8 @@ func openExamined(path string, o bbolt.Options) (*bbolt.DB, Usage, error) {
 	return db, usage, err
 }
 
-// create makes an empty database under another name first, so that one that
-// has its name is whole.
+// create makes an empty database under another name and renames it. So a file with the final name
+// is always complete.
 func create(path string, o *bbolt.Options) error {
 	tmp := copyName(path)
 	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -68,18 +66,17 @@ func create(path string, o *bbolt.Options) error {
 	return os.Rename(tmp, path)
 }
 
-// openNew opens a file that is not there yet, and no link either.
+// openNew opens a file that must not exist yet. It does not follow a link.
 func openNew(name string, flag int, mode os.FileMode) (*os.File, error) {
 	return os.OpenFile(name, flag|os.O_EXCL, mode)
 }
 
-// Settle makes durable what the database was found as, before anything is
-// committed to it. Data pages were synced before the meta page that names them
-// was written. That page is written again, since a sync that failed has left it
-// clean in the cache and not on the disk. A sector that is written with what it
-// holds is taken to keep that. And the name of the file is made durable, which
-// whoever made it, also an application that shares its database, may not have
-// done. It waits for a write transaction that is open.
+// Settle makes the database durable as it was found. Call it before the first commit. bbolt has
+// synced the data pages before it wrote the meta page that names them. Settle writes that meta
+// page again: after a failed sync the page may be clean in the cache and not on the disk. It
+// assumes that a sector keeps its content when the same content is written to it. Settle also
+// makes the name of the file durable, since an application that created the database may not have
+// done so. It waits for an open write transaction.
 func Settle(db *bbolt.DB) error {
 	tx, err := db.Begin(true)
 	if err == nil {
@@ -93,12 +90,11 @@ func Settle(db *bbolt.DB) error {
 	return nil
 }
 
-// Whole reports whether both meta pages of an open database are what was
-// written. If one is not, it may have been the newer one: what the database
-// holds is then what it held one commit earlier. A power cut leaves that, and so
-// does damage. It waits for a write transaction that is open.
+// Whole reports whether both meta pages of an open database are intact. A damaged one may have
+// been the newer one. The database then has the state before its last commit. A power cut can
+// cause this, and so can damage. Whole waits for an open write transaction.
 func Whole(db *bbolt.DB) (whole bool, err error) {
-	tx, err := db.Begin(!db.IsReadOnly()) // so that nobody writes meanwhile
+	tx, err := db.Begin(!db.IsReadOnly()) // no concurrent writer
 	if err != nil {
 		return false, err
 	}
@@ -123,7 +119,7 @@ func metasWhole(db *bbolt.DB) (whole bool, err error) {
 	return whole, nil
 }
 
-// rewrite writes a page with what it reads there, and syncs.
+// rewrite reads a page, writes it back, and syncs the file.
 func rewrite(path string, page int64, size int) error {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
@@ -140,8 +136,7 @@ func rewrite(path string, page int64, size int) error {
 	return f.Sync()
 }
 
-// SyncDir makes the name of a new file durable. Windows has no such call and
-// needs none.
+// SyncDir makes the name of a new file durable. Windows has no such call and does not need it.
 func SyncDir(path string) error {
 	if runtime.GOOS == "windows" {
 		return nil

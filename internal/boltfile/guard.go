@@ -12,7 +12,7 @@ import (
 	berrors "go.etcd.io/bbolt/errors"
 )
 
-// A DamageError reports a file that is not a database, or no longer.
+// A DamageError means that a file is not a bbolt database, or no longer one.
 type DamageError struct {
 	Path string
 	Err  error
@@ -21,8 +21,8 @@ type DamageError struct {
 func (e *DamageError) Error() string { return fmt.Sprintf("database %s is damaged: %v", e.Path, e.Err) }
 func (e *DamageError) Unwrap() error { return e.Err }
 
-// Guard turns a panic of bbolt in do into a *DamageError: it trusts its pages,
-// and the mapped file, where they may be damaged.
+// Guard turns a panic of bbolt in do into a *DamageError. bbolt trusts its pages and its mapped
+// file, and panics if they are damaged.
 func Guard(path string, do func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
@@ -33,7 +33,7 @@ func Guard(path string, do func() error) (err error) {
 	return do()
 }
 
-// Remove removes what stands under a key, a bucket or a value.
+// Remove removes a bucket or a value by its key.
 func Remove(from *bbolt.Bucket, key []byte) error {
 	if from.Bucket(key) != nil {
 		return from.DeleteBucket(key)
@@ -41,11 +41,11 @@ func Remove(from *bbolt.Bucket, key []byte) error {
 	return from.Delete(key)
 }
 
-// errReplaced reports that a file was replaced while its lock was waited for.
+// errReplaced means that the file was replaced while open waited for its lock.
 var errReplaced = errors.New("the file was replaced")
 
-// open is bbolt's Open of the file that has the name when it is locked: a
-// compaction replaces it (OpenOwn).
+// open opens the file that has the name path at the time when it is locked: a compaction by
+// another process may replace the file (OpenOwn).
 func open(path string, o bbolt.Options) (*bbolt.DB, error) {
 	for {
 		db, err := openOnce(path, o)
@@ -55,8 +55,7 @@ func open(path string, o bbolt.Options) (*bbolt.DB, error) {
 	}
 }
 
-// openOnce is bbolt's Open that, if it panics, doesn't keep the file open and
-// with it the lock.
+// openOnce is bbolt.Open, but if bbolt panics, the file does not stay open and locked.
 func openOnce(path string, o bbolt.Options) (db *bbolt.DB, err error) {
 	var opened *os.File
 	do := o.OpenFile
@@ -73,7 +72,7 @@ func openOnce(path string, o bbolt.Options) (db *bbolt.DB, err error) {
 	})
 	if err != nil && opened != nil {
 		unlock(opened)
-		_ = opened.Close() // bbolt may have; the error that counts is the first
+		_ = opened.Close() // bbolt may have closed it; the first error counts
 	}
 	if err != nil {
 		return nil, err
@@ -84,7 +83,7 @@ func openOnce(path string, o bbolt.Options) (db *bbolt.DB, err error) {
 	return db, nil
 }
 
-// checkName returns errReplaced if a file no longer has the name.
+// checkName returns errReplaced if f is no longer the file named path.
 func checkName(f *os.File, path string) error {
 	opened, err := f.Stat()
 	if err != nil {
@@ -97,8 +96,8 @@ func checkName(f *os.File, path string) error {
 	return err
 }
 
-// damage makes what is wrong with a file, and not with the file system, a
-// *DamageError, or a *format.VersionError.
+// damage turns an error about the content of a file into a *DamageError or a
+// *format.VersionError. It returns an error of the file system as it is.
 func damage(path string, err error) error {
 	_, is := errors.AsType[*DamageError](err)
 	_, file := errors.AsType[*fs.PathError](err)
@@ -112,9 +111,9 @@ func damage(path string, err error) error {
 	return &DamageError{path, err}
 }
 
-// OpenReadOnly opens a database that is there, for reading only, after looking
-// at its pages. A file that is no database, or no longer, is a *DamageError, one
-// that a later version of bbolt has written a *format.VersionError.
+// OpenReadOnly checks the pages of an existing database and opens it for reading only. The error
+// is a *DamageError if the file is no database, or no longer one, and a *format.VersionError if a
+// later version of bbolt has written it.
 func OpenReadOnly(path string, o *bbolt.Options) (*bbolt.DB, error) {
 	db, _, err := openReadOnly(path, *o)
 	return db, err
@@ -133,7 +132,7 @@ func openReadOnly(path string, o bbolt.Options) (*bbolt.DB, Usage, error) {
 	return db, usage, nil
 }
 
-// examine looks at every page of a database that is in use, while nobody writes.
+// examine checks every used page of a database while no process writes.
 func examine(path string, o bbolt.Options) (Usage, error) {
 	info, err := os.Stat(path)
 	if err == nil && info.IsDir() {
@@ -143,7 +142,7 @@ func examine(path string, o bbolt.Options) (Usage, error) {
 		return Usage{}, err
 	}
 	if info.Size() == 0 {
-		return Usage{}, nil // bbolt makes one of it
+		return Usage{}, nil // bbolt initializes an empty file
 	}
 	reader, usage, err := openReadOnly(path, o)
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"os"
 )
 
-// unlock has nothing to do here: closing the file is enough.
+// unlock does nothing here: closing the file is enough.
 func unlock(*os.File) {}
 
-// giveOwner has nothing to do here: a file inherits its owner.
+// giveOwner does nothing here: a file inherits its owner.
 func giveOwner(string, fs.FileInfo) error { return nil }

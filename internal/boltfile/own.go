@@ -14,30 +14,32 @@ import (
 )
 
 const (
-	// compactAbove is the default of Options: bbolt grows larger files by as much at a time.
+	// compactAbove is the default of Options.CompactAbove: bbolt grows larger files by this size
+	// at a time.
 	compactAbove = 16 << 20
-	// compactFactor is how many times its live data a file may be large.
+	// compactFactor is the size of a file, as a multiple of its live data, above which it is
+	// compacted.
 	compactFactor = 4
-	// copyBatch is how many bytes are copied in one transaction.
+	// copyBatch is the number of bytes copied in one transaction.
 	copyBatch = 4 << 20
 )
 
-// Options say how OpenOwn opens a database.
+// Options configure OpenOwn.
 type Options struct {
 	Timeout      time.Duration // for the lock; 0: no limit
 	Buckets      []string      // a database with any other bucket is not compacted
-	CompactAbove int64         // smaller files, in bytes, are not compacted; default 16 MiB
+	CompactAbove int64         // a file up to this size in bytes is not compacted; default 16 MiB
 }
 
-// OpenOwn is Open for a database that no application shares. The cost of a
-// commit and the size of the file follow the data in it, not the most data that
-// was ever in it: commits don't write the list of free pages, which bbolt finds
-// again by walking the pages in use when it opens the file, and a file that is
-// larger than four times its live data is replaced by a compact copy.
+// OpenOwn is Open for a database that no application shares. It keeps the cost of a commit and
+// the size of the file in proportion to the current data, not to the largest amount so far.
+// Commits do not write the list of free pages; bbolt finds the free pages by a walk over the used
+// ones when it opens the file. A file larger than four times its live data is replaced by a
+// compact copy.
 //
-// A compaction that fails, for lack of room or of the right to give the copy
-// its owner, leaves the file as it was, and so does a crash at any step. It
-// always fails on Windows, which doesn't replace files that are open.
+// A compaction may fail for lack of space, or because the copy cannot get the owner of the
+// original. Then the file stays as it was, as it does after a crash at any step. Compaction
+// always fails on Windows, which does not replace open files.
 func OpenOwn(path string, o Options) (*bbolt.DB, error) {
 	return openOwn(path, o, steps{(*bbolt.DB).Sync, os.Rename, SyncDir})
 }
@@ -52,7 +54,7 @@ func openOwn(path string, o Options, s steps) (*bbolt.DB, error) {
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	_ = os.Remove(copyName(file)) // left by a crash; it only takes room
+	_ = os.Remove(copyName(file)) // left by a crash; it only takes space
 	if !o.shouldCompact(db, usage) {
 		return db, nil
 	}
@@ -62,12 +64,12 @@ func openOwn(path string, o Options, s steps) (*bbolt.DB, error) {
 	return open(path, bo)
 }
 
-// copyName is the name that a file has while it is being made. It says whose it
-// is: a crash may leave anything under it, and it is removed unread.
+// copyName returns the name of a file while it is being made. The name says that it belongs to
+// holdfast: a crash may leave anything there, and the next opening removes it unread.
 func copyName(path string) string { return path + ".holdfast-unfinished" }
 
-// shouldCompact reports whether a database is to be compacted. One whose last commit may
-// be missing is not: a copy would not show that any more (see Whole).
+// shouldCompact reports whether to compact a database. It is false if the last commit may be
+// missing, since a copy would hide that (see Whole).
 func (o *Options) shouldCompact(db *bbolt.DB, u Usage) bool {
 	if !u.sparse(cmp.Or(o.CompactAbove, compactAbove)) || !o.ownsAll(db) {
 		return false
@@ -76,8 +78,8 @@ func (o *Options) shouldCompact(db *bbolt.DB, u Usage) bool {
 	return err == nil && whole || mut.On(mut.R10CompactsDoubt)
 }
 
-// ownsAll reports whether no application has buckets in the database: it would
-// wait for the lock of a file that may be replaced meanwhile.
+// ownsAll reports whether all buckets of the database are the store's. An application with a
+// bucket in it would wait for the lock of a file that a compaction may replace.
 func (o *Options) ownsAll(db *bbolt.DB) bool {
 	only := true
 	err := db.View(func(tx *bbolt.Tx) error {
@@ -89,16 +91,16 @@ func (o *Options) ownsAll(db *bbolt.DB) bool {
 	return err == nil && only
 }
 
-// The steps of a compaction behind the copying, in this order: the copy has the
-// name only when it is durable, and nothing is committed to it before its name is.
+// steps are the steps of a compaction after the copying, in this order. The copy gets the name
+// only once it is durable, and nothing is committed to it before the name is durable.
 type steps struct {
 	sync    func(*bbolt.DB) error
 	rename  func(from, to string) error
 	syncDir func(dir string) error
 }
 
-// compact replaces the file of a database, which must be open and locked, by a
-// compact copy. An error means that either may be there after a power cut.
+// compact replaces the file of a database by a compact copy. The database must be open and
+// locked. After an error, a power cut may leave either file.
 func (s *steps) compact(file string, db *bbolt.DB) error {
 	fresh := copyName(file)
 	err := s.copyTo(fresh, db)
@@ -106,13 +108,13 @@ func (s *steps) compact(file string, db *bbolt.DB) error {
 		err = s.rename(fresh, file)
 	}
 	if err != nil {
-		_ = os.Remove(fresh) // the file is as it was
+		_ = os.Remove(fresh) // the file is unchanged
 		return nil
 	}
 	return s.syncDir(filepath.Dir(file))
 }
 
-// copyTo makes a compact copy of a database that is durable, with the same owner and rights.
+// copyTo makes a durable compact copy of a database, with the same owner and permissions.
 func (s *steps) copyTo(path string, db *bbolt.DB) error {
 	info, err := os.Stat(db.Path())
 	if err != nil {

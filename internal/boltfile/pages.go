@@ -16,14 +16,14 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/format"
 )
 
-// What the pages of a database hold, in the machine's byte order:
+// The layout of the pages of a database, in the byte order of the machine:
 //
 //	page     id (8), flags (2), count (2), overflow (4), then elements
-//	branch   pos (4), key size (4), page (8); pos is from the element itself
+//	branch   pos (4), key size (4), page (8); pos is relative to the element
 //	leaf     flags (4), pos (4), key size (4), value size (4)
-//	bucket   the value of a leaf element with a flag: root page (8), sequence
-//	         (8); if there is no root page, a leaf page stands behind it
-//	freelist ids (8 each); if count is its largest, the first is the count
+//	bucket   value of a leaf element with a flag: root page (8), sequence
+//	         (8); without a root page, a leaf page follows
+//	freelist ids (8 each); if count has its maximum, the first entry is the count
 //	meta     magic, version, page size, flags (4 each), root bucket (16),
 //	         freelist, pages, transaction, checksum (8 each)
 const (
@@ -36,44 +36,44 @@ const (
 	flagBucket                         = 0x01
 	manyFree                           = 0xffff
 	noFreelist                         = 1<<64 - 1
-	firstPage                          = 2 // behind the two metas
+	firstPage                          = 2 // after the two meta pages
 )
 
-// What bbolt begins its meta pages with.
+// These values begin each meta page of bbolt.
 const (
 	boltMagic   = 0xED0CDAED
 	boltVersion = 2
 )
 
-// errPage reports a page that is not what it should be.
+// errPage means that a page is invalid.
 var errPage = errors.New("bad page")
 
 func badPage(id uint64, format string, args ...any) error {
 	return fmt.Errorf("%w %d: %s", errPage, id, fmt.Sprintf(format, args...))
 }
 
-// A walk visits every page that a database says is in use: each once, so that
-// there is no way round in circles. It finds all that bbolt's own walk would,
-// which bbolt makes to find the free pages of a file without a list of them: that
-// one panics, and leaves behind a goroutine that reads on in the mapped file.
+// A walk visits every used page of a database once, so it cannot go in circles. It finds every
+// error that would stop bbolt's own walk, by which bbolt finds the free pages of a file that has
+// no list of them. bbolt's walk panics, and leaves a goroutine that goes on reading the mapped
+// file.
 type walk struct {
 	r        io.ReaderAt
 	pageSize uint64
-	pages    uint64 // in use are those below
+	pages    uint64 // the used pages have lower ids
 	seen     []uint64
 	todo     []subtree
-	live     uint64 // bytes of those that were visited
-	start    []byte // of the page that is looked at
+	live     uint64 // total bytes of the visited pages
+	start    []byte // beginning of the current page
 }
 
-// A subtree begins with a branch or a leaf. Its keys are in order, from min on
-// and below max; nil: without a bound.
+// A subtree is a branch or leaf with everything below it. Its keys are in order, at or above min
+// and below max; nil means no bound.
 type subtree struct {
 	id       uint64
 	min, max []byte
 }
 
-// checkPages looks at a file of so many bytes. It returns how many of them hold data.
+// checkPages checks a file of size bytes. It returns the number of bytes in pages with data.
 func checkPages(r io.ReaderAt, size int64, pageSize int) (live int64, err error) {
 	if pageSize < 512 || pageSize > 16<<20 {
 		return 0, badPage(0, "pages of %d bytes", pageSize)
@@ -83,7 +83,7 @@ func checkPages(r io.ReaderAt, size int64, pageSize int) (live int64, err error)
 	return int64(w.live), err
 }
 
-// all visits every page in use of a file of so many bytes.
+// all visits every used page of a file of size bytes.
 func (w *walk) all(size int64) error {
 	root, freelist, err := w.meta()
 	if err != nil {
@@ -109,7 +109,7 @@ func (w *walk) all(size int64) error {
 	return nil
 }
 
-// meta reads the newer meta page that is valid, the one that bbolt takes.
+// meta reads the newer valid meta page, as bbolt does.
 func (w *walk) meta() (root, freelist uint64, err error) {
 	newest, found := uint64(0), false
 	for id := range uint64(firstPage) {
@@ -130,21 +130,21 @@ func (w *walk) meta() (root, freelist uint64, err error) {
 	return root, freelist, nil
 }
 
-// wholeMeta reports whether a meta page is what was written.
+// wholeMeta reports whether the checksum of a meta page matches.
 func wholeMeta(b *[metaSize]byte) bool {
 	sum := fnv.New64a()
 	sum.Write(b[:metaSize-8])
 	return u64(b[metaSize-8:]) == sum.Sum64()
 }
 
-// A page's header and how many bytes it has with its overflow.
+// A header is the header of a page. span is the size of the page in bytes with its overflow.
 type header struct {
 	id           uint64
 	flags, count int
 	span         uint64
 }
 
-// enter reads the header of a page that has not been visited.
+// enter reads the header of a page and marks the page as seen. It fails if it was seen before.
 func (w *walk) enter(id uint64) (header, error) {
 	if id < firstPage || id >= w.pages {
 		return header{}, badPage(id, "there are %d", w.pages)
@@ -182,7 +182,7 @@ func (w *walk) read(b []byte, id, at uint64) error {
 	return nil
 }
 
-// freelist checks the list of free pages, which are then as good as visited.
+// freelist checks the list of free pages and marks them as seen.
 func (w *walk) freelist(id uint64) error {
 	h, err := w.enter(id)
 	if err != nil {
@@ -216,7 +216,7 @@ func (w *walk) freelist(id uint64) error {
 	return nil
 }
 
-// page checks a branch or a leaf, and notes the pages below it.
+// page checks a branch or leaf page and queues the pages below it.
 func (w *walk) page(t subtree) error {
 	id := t.id
 	h, err := w.enter(id)
@@ -249,8 +249,8 @@ func (w *walk) page(t subtree) error {
 	return nil
 }
 
-// element checks the element that stands at so many bytes of the page that is
-// looked at, notes the pages below it, and returns its key.
+// element checks the element at offset at of the current page, queues the pages below it, and
+// returns its key.
 func (w *walk) element(h header, t subtree, at uint64) (key []byte, err error) {
 	e := w.start[at:]
 	if h.flags == flagBranch {
@@ -259,7 +259,7 @@ func (w *walk) element(h header, t subtree, at uint64) (key []byte, err error) {
 		}
 		key = bytes.Clone(key)
 		if at > pageHeader {
-			w.todo[len(w.todo)-1].max = key // of the subtree before it
+			w.todo[len(w.todo)-1].max = key // of the preceding subtree
 		}
 		w.todo = append(w.todo, subtree{id: u64(e[8:]), min: key, max: t.max})
 		return key, nil
@@ -273,7 +273,7 @@ func (w *walk) element(h header, t subtree, at uint64) (key []byte, err error) {
 		return nil, badPage(h.id, "a value ends behind the page")
 	case u32(e)&flagBucket == 0:
 		return key, nil
-	case size < bucketSize || size > w.pageSize: // what is larger has pages of its own
+	case size < bucketSize || size > w.pageSize: // a larger bucket has pages of its own
 		return nil, badPage(h.id, "a bucket of %d bytes", size)
 	}
 	b := make([]byte, size)
@@ -287,7 +287,7 @@ func (w *walk) element(h header, t subtree, at uint64) (key []byte, err error) {
 	return key, inline(h.id, b[bucketSize:])
 }
 
-// key returns the key that stands at so many bytes of the page that is looked at.
+// key returns the key at offset at of the current page.
 func (w *walk) key(h header, at, length uint64) (key []byte, err error) {
 	switch end := at + length; {
 	case end > h.span:
@@ -301,7 +301,7 @@ func (w *walk) key(h header, at, length uint64) (key []byte, err error) {
 	return key, w.read(key, h.id, at)
 }
 
-// inline checks a leaf page that stands in the value of a bucket.
+// inline checks a leaf page inside the value of a bucket.
 func inline(id uint64, b []byte) error {
 	if len(b) < pageHeader {
 		return badPage(id, "a bucket without a page")
@@ -325,12 +325,12 @@ func u16(b []byte) uint16 { return binary.NativeEndian.Uint16(b) }
 func u32(b []byte) uint32 { return binary.NativeEndian.Uint32(b) }
 func u64(b []byte) uint64 { return binary.NativeEndian.Uint64(b) }
 
-// newerVersion returns a *format.VersionError if a later version of bbolt has
-// written a file: a meta page of it is whole and says so.
+// newerVersion returns a *format.VersionError if a file has an intact meta page with a later
+// version of bbolt.
 func newerVersion(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil // it was opened before, and the error then counts
+		return nil // the caller keeps its own error
 	}
 	defer f.Close()
 	pageSize := int64(pageSizeOf(f))

@@ -11,16 +11,15 @@ import (
 	berrors "go.etcd.io/bbolt/errors"
 )
 
-// A Loss is a part of a database that could not be read. All that hung on it
-// is lost with it.
+// A Loss is an unreadable part of a database. Everything below it is lost too.
 type Loss struct {
-	Bucket [][]byte // names, from the outermost; empty: the buckets themselves
+	Bucket [][]byte // names, outermost first; empty: the root, which has the buckets
 	Page   uint64
-	Offset int64 // of the page in the file
+	Offset int64 // of the page in the file, in bytes
 	Err    error
 }
 
-// String names the place and the reason.
+// String returns the reason and the place.
 func (l Loss) String() string {
 	if len(l.Bucket) == 0 {
 		return fmt.Sprintf("%v, at byte %d", l.Err, l.Offset)
@@ -28,7 +27,7 @@ func (l Loss) String() string {
 	return fmt.Sprintf("%v, at byte %d: in bucket %s", l.Err, l.Offset, bucketName(l.Bucket))
 }
 
-// bucketName is a path of buckets as text.
+// bucketName returns a path of buckets as text.
 func bucketName(path [][]byte) string {
 	names := make([]string, len(path))
 	for i, name := range path {
@@ -37,17 +36,17 @@ func bucketName(path [][]byte) string {
 	return strings.Join(names, "/")
 }
 
-// Rescue copies all that can be read of a damaged database to an empty one,
-// with the numbers that its buckets count (bbolt.Bucket.Sequence), and returns
-// what can't be. Nothing in a page tells that its values are what was written:
-// that is for their owners to see. The file is only read, and must not be in
-// use. A *DamageError: there is no telling where anything is.
+// Rescue copies everything readable from a damaged database to the empty database to, including
+// the sequence of each bucket (bbolt.Bucket.Sequence). It returns the unreadable parts. A page
+// cannot prove that its values are intact: the owner of the data must check them. Rescue only
+// reads the file, which must not be in use. The error is a *DamageError if no meta page is
+// intact.
 func Rescue(path string, to *bbolt.DB) ([]Loss, error) {
 	lock, err := open(path, bbolt.Options{ReadOnly: true, Timeout: 1})
 	if errors.Is(err, berrors.ErrTimeout) {
 		return nil, err
 	}
-	if err == nil { // or it is not to be opened by anyone
+	if err == nil { // otherwise the file cannot be opened, and no process can hold its lock
 		defer lock.Close()
 	}
 	f, err := os.Open(path)
@@ -74,8 +73,8 @@ func Rescue(path string, to *bbolt.DB) ([]Loss, error) {
 	return r.losses, r.end()
 }
 
-// metas tells of a meta page that is not whole: it may have been the newer one,
-// and then what is rescued is what there was one commit earlier.
+// metas reports each damaged meta page as a loss. It may have been the newer one, and the rescued
+// data is then that of one commit earlier.
 func (r *rescue) metas() {
 	for id := range uint64(firstPage) {
 		var b [metaSize]byte
@@ -89,7 +88,7 @@ func (r *rescue) metas() {
 	}
 }
 
-// pageSizeOf returns the size of pages that a whole meta page says.
+// pageSizeOf returns the page size from an intact meta page, or the system's page size.
 func pageSizeOf(f *os.File) uint64 {
 	for at := int64(0); at <= 64<<10; at = max(512, 2*at) {
 		var b [metaSize]byte
@@ -104,18 +103,18 @@ func pageSizeOf(f *os.File) uint64 {
 	return uint64(os.Getpagesize())
 }
 
-// rescueBatch is how many values are copied in one transaction.
+// rescueBatch is the number of values copied in one transaction.
 const rescueBatch = 10_000
 
-// A rescue copies page by page.
+// A rescue copies a database page by page.
 type rescue struct {
 	walk
 	to     *bbolt.DB
 	tx     *bbolt.Tx
 	puts   int
-	room   int64 // bytes that may still be copied: elements may claim the same ones
+	room   int64 // bytes that may still be copied; a limit, since damaged elements may overlap
 	losses []Loss
-	err    error // of the database that is written; it sticks
+	err    error // of the target database; the first one stays
 }
 
 func (r *rescue) begin() (err error) {
@@ -134,7 +133,7 @@ func (r *rescue) lose(path [][]byte, page uint64, err error) {
 	r.losses = append(r.losses, Loss{path, page, int64(page * r.pageSize), err})
 }
 
-// page copies what hangs on a page into the bucket at path.
+// page copies everything below a page into the bucket at path.
 func (r *rescue) page(id uint64, path [][]byte) {
 	if r.err != nil {
 		return
@@ -154,7 +153,7 @@ func (r *rescue) page(id uint64, path [][]byte) {
 	r.elements(h, b, path)
 }
 
-// elements copies those of a page, or of a leaf within a value.
+// elements copies the elements of a page, or of a leaf page inside a value.
 func (r *rescue) elements(h header, b []byte, path [][]byte) {
 	if most := (len(b) - pageHeader) / elementSize; h.count > most {
 		r.lose(path, h.id, badPage(h.id, "%d elements in %d bytes", h.count, len(b)))
@@ -182,7 +181,7 @@ func (r *rescue) elements(h header, b []byte, path [][]byte) {
 	}
 }
 
-// bucket copies a bucket: the value says where its root is, or holds it.
+// bucket copies a bucket. Its value has the id of its root page, or an inline leaf page.
 func (r *rescue) bucket(page uint64, path [][]byte, value []byte) {
 	if len(value) < bucketSize {
 		r.lose(path, page, badPage(page, "a bucket of %d bytes", len(value)))
@@ -209,7 +208,7 @@ func (r *rescue) bucket(page uint64, path [][]byte, value []byte) {
 	r.elements(header{id: page, flags: flagLeaf, count: int(u16(inner[10:]))}, inner, path)
 }
 
-// put copies a value.
+// put copies one value.
 func (r *rescue) put(page uint64, path [][]byte, key, value []byte) {
 	if r.err != nil {
 		return
@@ -230,7 +229,7 @@ func (r *rescue) put(page uint64, path [][]byte, key, value []byte) {
 	}
 }
 
-// at returns the bucket at a path, making it; nil if it can't be made.
+// at returns the bucket at a path and creates it if needed. It returns nil if that fails.
 func (r *rescue) at(path [][]byte) *bbolt.Bucket {
 	if len(path) == 0 {
 		return nil

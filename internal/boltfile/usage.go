@@ -6,21 +6,21 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// Usage says how much of a database file holds data.
+// Usage describes how much of a database file is in use.
 type Usage struct {
 	Size int64 // of the file, in bytes
-	Live int64 // bytes of the pages that hold data
-	Free int64 // pages that hold none: they are used again, and the file does not shrink
+	Live int64 // bytes in pages with data
+	Free int64 // number of pages without data; bbolt reuses them, but the file does not shrink
 }
 
-// Sparse reports whether the file is so much larger than its live data that
-// OpenOwn compacts it.
+// Sparse reports whether OpenOwn would compact the file, because it is much larger than its live
+// data.
 func (u Usage) Sparse() bool { return u.sparse(compactAbove) }
 
 func (u Usage) sparse(above int64) bool { return u.Size > above && u.Size > compactFactor*u.Live }
 
-// UsageOf looks at the pages of an open database while nobody writes. A page
-// that is not as it should be is a *DamageError.
+// UsageOf checks the pages of an open database. No process may write meanwhile. The error is a
+// *DamageError if a page is invalid.
 func UsageOf(db *bbolt.DB) (Usage, error) {
 	f, err := os.Open(db.Path())
 	if err != nil {
