@@ -9,7 +9,7 @@ import (
 	"github.com/holdfast-mq/holdfast/bookmarkstore"
 )
 
-// These benchmarks are the work B7: what a bookmark store costs its application.
+// These benchmarks measure the cost of a bookmark store for its application (work B7).
 
 // stores are opened anew for each benchmark.
 var stores = []struct {
@@ -26,8 +26,8 @@ var stores = []struct {
 	}},
 }
 
-// BenchmarkDiscard is a message received and discarded, in order or each window
-// of them from its last to its first, of so many publishers.
+// BenchmarkDiscard receives and discards one message per operation, in order or in reverse order
+// within a window, with several publishers.
 func BenchmarkDiscard(b *testing.B) {
 	for _, st := range stores {
 		for _, publishers := range []uint64{1, 1000} {
@@ -41,7 +41,7 @@ func BenchmarkDiscard(b *testing.B) {
 	}
 }
 
-// BenchmarkResume asks where to resume with 100,000 messages outstanding.
+// BenchmarkResume asks for the resume vector with 100,000 outstanding messages.
 func BenchmarkResume(b *testing.B) {
 	for _, st := range stores {
 		for _, publishers := range []uint64{1, 1000} {
@@ -52,8 +52,8 @@ func BenchmarkResume(b *testing.B) {
 	}
 }
 
-// benchmarkDiscard receives messages of the publishers in turn, and discards
-// each window of them from its last to its first.
+// benchmarkDiscard receives messages of the publishers in turn. It discards each window of
+// messages from the last to the first.
 func benchmarkDiscard(b *testing.B, store bookmarkstore.Store, publishers uint64, window int) {
 	defer store.Close()
 	s, err := store.Subscription("s", orders)
@@ -64,7 +64,7 @@ func benchmarkDiscard(b *testing.B, store bookmarkstore.Store, publishers uint64
 	b.ReportAllocs()
 	n := uint64(0)
 	for b.Loop() {
-		// Each publisher sends a window of messages, then the next one does.
+		// Each publisher sends a window of messages, then the next publisher does.
 		m := bookmarkstore.Bookmark{Publisher: n / uint64(window) % publishers, Sequence: n + 1}
 		n++
 		s.Receive(m)

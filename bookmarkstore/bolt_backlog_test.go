@@ -12,7 +12,7 @@ import (
 
 func openOwn(t *testing.T, path string) (*Bolt, Subscription) {
 	t.Helper()
-	b, err := OpenBolt(path, BoltOptions{CommitInterval: time.Hour, CommitOperations: 1 << 30}) // Sync commits
+	b, err := OpenBolt(path, BoltOptions{CommitInterval: time.Hour, CommitOperations: 1 << 30}) // only Sync commits
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,7 +24,7 @@ func openOwn(t *testing.T, path string) (*Bolt, Subscription) {
 	return b, s
 }
 
-// discard receives and discards the messages of a publisher from one to another.
+// discard receives and discards messages from to to of a publisher.
 func discard(t *testing.T, b *Bolt, s Subscription, from, to uint64) {
 	t.Helper()
 	var err error
@@ -37,7 +37,7 @@ func discard(t *testing.T, b *Bolt, s Subscription, from, to uint64) {
 	}
 }
 
-// cost returns how many bytes of pages a discard writes that is committed alone.
+// cost returns the bytes of the pages that one discard with its own commit writes.
 func cost(t *testing.T, b *Bolt, s Subscription, from uint64) int64 {
 	t.Helper()
 	const discards = 20
@@ -48,10 +48,10 @@ func cost(t *testing.T, b *Bolt, s Subscription, from uint64) int64 {
 	}) / discards
 }
 
-// The bytes that a discard writes, and the size of the file once it is opened
-// again, follow the number that is out of order now, not the largest ever.
+// The bytes that a discard writes, and the size of the reopened file, follow the current number
+// of out-of-order discards, not the largest number so far.
 func TestBoltAfterABacklog(t *testing.T) {
-	const backlog = 250_000 // more than a file has that is not compacted
+	const backlog = 250_000 // more than fit into a file that is not compacted
 	path := filepath.Join(t.TempDir(), "marks.db")
 	b, s := openOwn(t, path)
 	if err := s.SetBase(Vector{1: 0}); err != nil {

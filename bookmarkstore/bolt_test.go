@@ -60,8 +60,8 @@ func TestOpenBoltRefuses(t *testing.T) {
 	}
 }
 
-// fill makes a database with a subscription "s" at 2 of publisher 1, with 5
-// discarded out of order.
+// fill makes a database with a subscription "s". It is at 2 of publisher 1, and 5 is discarded
+// out of order.
 func fill(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "marks.db")
@@ -106,7 +106,8 @@ func key(numbers ...uint64) []byte {
 	return k
 }
 
-// The bytes of version 1. A change to them needs a new version and this one stays readable.
+// These are the bytes of version 1. A change of the format needs a new version, and version 1
+// stays readable.
 func TestFormat(t *testing.T) {
 	want := map[string]string{
 		"68656164":                         "010000000000000001" + "01" + "06" + "6f7264657273" + "00" + "3ad7c4b4",
@@ -133,7 +134,7 @@ func TestFormat(t *testing.T) {
 	}
 }
 
-// Damage to any bit of any value is an error that names the place.
+// Damage to any bit of any value gives an error that names the place.
 func TestDamagedValues(t *testing.T) {
 	path := fill(t)
 	for _, k := range [][]byte{[]byte("head"), key(1), key(1, 5)} {
@@ -160,8 +161,7 @@ func TestDamagedValues(t *testing.T) {
 	}
 }
 
-// A value that was written for another key does not count under this one, and
-// a key that is none is not passed over.
+// A value that was written for another key does not decode. An unknown key is an error.
 func TestDamagedKeys(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -200,7 +200,7 @@ func wantDamaged(t *testing.T, path string, k []byte) {
 	}
 }
 
-// Damage met by a commit is a failed store, not a guess.
+// If a commit meets damage, the store fails and does not guess.
 func TestDamageMetByCommit(t *testing.T) {
 	a := newApp(t, slow)
 	a.must(a.Discard(markOf("", 1).Bookmark))
@@ -252,7 +252,7 @@ func TestOtherFormats(t *testing.T) {
 	}
 }
 
-// What a later version has written is refused and left as it is, also by a repair.
+// Data of a later version is refused and left unchanged, even by a repair.
 func TestNewerVersion(t *testing.T) {
 	path := fill(t)
 	edit(t, path, func(root, _ *bbolt.Bucket) error { return root.Put([]byte("format"), []byte{2}) })
@@ -286,8 +286,8 @@ func TestNewerVersion(t *testing.T) {
 	}
 }
 
-// A file of which pages are missing or overwritten is an error, never a crash,
-// and never a place further on than it was.
+// A file with missing or overwritten pages gives an error. It never causes a crash or advances a
+// place.
 func TestDamagedPages(t *testing.T) {
 	path := fill(t)
 	image, err := os.ReadFile(path)
@@ -325,7 +325,7 @@ func tryDamaged(t *testing.T, image []byte) {
 	}
 }
 
-// A commit that fails is for good.
+// After a failed commit the store stays failed.
 func TestFailedCommit(t *testing.T) {
 	var file *os.File
 	path := filepath.Join(t.TempDir(), "app.db")
@@ -384,8 +384,8 @@ func TestSyncAlways(t *testing.T) {
 	a.wantDisk(5, 6)
 }
 
-// SetBase is durable when it returns: a process that dies before the first
-// discard must not begin again at NOW.
+// SetBase is durable when it returns: a process that dies before its first discard must not start
+// at NOW again.
 func TestSetBaseIsDurable(t *testing.T) {
 	a := newApp(t, slow)
 	a.wantDisk(0, 1, 2, 3, 4, 5, 6)
@@ -416,7 +416,7 @@ func TestCommitsAfterOperations(t *testing.T) {
 	})
 }
 
-// What is discarded contiguously needs one key a publisher, however it came about.
+// Contiguous discards need one key per publisher, in whatever order they came.
 func TestOutOfOrderDiscardsAreRemoved(t *testing.T) {
 	a := newApp(t, slow)
 	for _, q := range []uint64{2, 4, 6} {

@@ -18,8 +18,8 @@ var orders = bookmarkstore.Query{Topic: "orders"}
 
 type vec = bookmarkstore.Vector
 
-// An app is an application's database with a store in it, and one
-// subscription "s" that has received 1 to 6 of publisher 1.
+// An app is an application's database with a store and one subscription "s", which has received 1
+// to 6 of publisher 1.
 type app struct {
 	t    *testing.T
 	path string
@@ -78,8 +78,8 @@ func (a *app) discardTx(tx *bbolt.Tx, sequences ...uint64) {
 	}
 }
 
-// wantNotOutstanding fails unless a transaction that discards messages of
-// publisher 1 is told that it must not commit.
+// wantNotOutstanding fails unless discarding messages of publisher 1 in tx returns
+// ErrNotOutstanding.
 func (a *app) wantNotOutstanding(tx *bbolt.Tx, sequences ...uint64) {
 	a.t.Helper()
 	for _, s := range sequences {
@@ -93,7 +93,7 @@ func markOf(id string, sequence uint64) bookmarkstore.Mark {
 	return bookmarkstore.Mark{Subscription: id, Bookmark: bookmarkstore.Bookmark{Publisher: 1, Sequence: sequence}}
 }
 
-// wantMemory compares what is discarded and outstanding.
+// wantMemory compares the discarded point and the number of outstanding messages.
 func (a *app) wantMemory(discarded uint64, outstanding int) {
 	a.t.Helper()
 	v, _ := a.Discarded()
@@ -102,8 +102,8 @@ func (a *app) wantMemory(discarded uint64, outstanding int) {
 	}
 }
 
-// wantDisk compares what a process finds if this one is killed now: the
-// discarded point, and which of the six messages come again.
+// wantDisk compares the state that a process finds if this one is killed now: the discarded
+// point, and which of the six messages come again.
 func (a *app) wantDisk(discarded uint64, again ...uint64) {
 	a.t.Helper()
 	path := filepath.Join(a.t.TempDir(), "copy.db")
@@ -133,7 +133,7 @@ func (a *app) wantDisk(discarded uint64, again ...uint64) {
 	}
 }
 
-// slow has the committer do nothing by itself during a test.
+// slow keeps the committer from committing by itself during a test.
 var slow = bookmarkstore.BoltOptions{CommitInterval: 1 << 50}
 
 func TestDiscardTxCommit(t *testing.T) {
@@ -150,8 +150,8 @@ func TestDiscardTxCommit(t *testing.T) {
 	a.wantDisk(4, 5, 6)
 }
 
-// A publisher whose last message was discarded in a transaction leaves the place; one
-// that has come back in a transaction meanwhile stays.
+// Forget removes a publisher whose last message was discarded in a transaction. A publisher that
+// came back in another transaction stays.
 func TestDiscardTxForgets(t *testing.T) {
 	a := newApp(t, slow)
 	tx := a.begin()
@@ -182,7 +182,7 @@ func TestDiscardTxRollback(t *testing.T) {
 	a.wantMemory(0, 6)
 	a.wantDisk(0, 1, 2, 3, 4, 5, 6)
 
-	tx = a.begin() // the next one begins with nothing of it
+	tx = a.begin() // the next transaction starts without these discards
 	a.discardTx(tx, 2)
 	a.must(tx.Commit())
 	a.wantMemory(0, 5)
@@ -198,15 +198,15 @@ func TestDiscardTxOutOfOrder(t *testing.T) {
 	a := newApp(t, slow)
 	tx := a.begin()
 	a.discardTx(tx, 5, 3, 2)
-	a.wantNotOutstanding(tx, 2) // in the same transaction already
+	a.wantNotOutstanding(tx, 2) // already discarded in this transaction
 	a.discardTx(tx, 1)
 	a.must(tx.Commit())
 	a.wantMemory(3, 2)
 	a.wantDisk(3, 4, 6)
 }
 
-// Discards beside the transaction count in it, and are no longer lost with a
-// kill once it has committed.
+// Discards outside of the transaction count within it. Once it has committed, a kill no longer
+// loses them.
 func TestDiscardTxStandsOnDiscard(t *testing.T) {
 	a := newApp(t, slow)
 	tx := a.begin()
@@ -214,7 +214,7 @@ func TestDiscardTxStandsOnDiscard(t *testing.T) {
 	a.must(a.Discard(markOf("", 3).Bookmark))
 	a.must(a.Progress(vec{1: 9}))
 	a.discardTx(tx, 2)
-	a.must(a.Discard(markOf("", 4).Bookmark)) // stands on 2 and 3
+	a.must(a.Discard(markOf("", 4).Bookmark)) // contiguous because of 2 and 3
 	a.must(tx.Commit())
 	a.wantMemory(4, 2)
 	a.wantDisk(3, 4, 5, 6)
@@ -227,8 +227,8 @@ func TestDiscardTxStandsOnDiscard(t *testing.T) {
 	a.wantDisk(9)
 }
 
-// Between the commit of the application and the moment when the windows
-// follow, the committer may write: it must not take anything back.
+// The committer may write between the commit of the application and the update of the windows. It
+// must not undo the discards of the application.
 func TestCommitDoesNotTakeBackDiscardTx(t *testing.T) {
 	a := newApp(t, slow)
 	a.must(a.Discard(markOf("", 1).Bookmark))
@@ -238,7 +238,7 @@ func TestCommitDoesNotTakeBackDiscardTx(t *testing.T) {
 		a.wantMemory(1, 4)
 		a.must(a.b.Sync(context.Background()))
 		a.wantDisk(3, 4, 6)
-		next := a.begin() // and another transaction may even come first
+		next := a.begin() // another transaction may come first
 		a.discardTx(next, 4)
 		a.must(next.Commit())
 		a.wantDisk(3, 6)
@@ -347,13 +347,13 @@ func TestDiscardTxErrors(t *testing.T) {
 		}
 	}
 	a.wantNotOutstanding(tx, 7)
-	a.must(a.b.DiscardTx(tx, bookmarkstore.Mark{Subscription: "s"})) // of a message that is not logged
+	a.must(a.b.DiscardTx(tx, bookmarkstore.Mark{Subscription: "s"})) // a message without bookmark
 	a.must(tx.Commit())
 	a.wantMemory(0, 6)
 }
 
-// A transaction that does for a message what was done before, or what will be
-// done when it comes again, must not commit.
+// A transaction must not commit if its work for a message was done before, or will be done when
+// the message comes again.
 func TestDiscardTxTwice(t *testing.T) {
 	t.Run("discarded before", func(t *testing.T) {
 		a := newApp(t, slow)
@@ -366,7 +366,7 @@ func TestDiscardTxTwice(t *testing.T) {
 	t.Run("the one before has committed, but nobody was told", func(t *testing.T) {
 		a := newApp(t, slow)
 		tx := a.begin()
-		tx.OnCommit(func() { // before the store's own
+		tx.OnCommit(func() { // runs before the store's own
 			next := a.begin()
 			a.wantNotOutstanding(next, 1, 3)
 			a.discardTx(next, 2)
@@ -375,7 +375,7 @@ func TestDiscardTxTwice(t *testing.T) {
 		a.discardTx(tx, 1, 3)
 		a.must(tx.Commit())
 		a.wantMemory(3, 3)
-		a.wantDisk(1, 4, 5, 6) // 2 and 3 stand beside it
+		a.wantDisk(1, 4, 5, 6) // 2 and 3 are stored as out-of-order discards
 	})
 	t.Run("the id is another's, and they come again", func(t *testing.T) {
 		a := newApp(t, slow)
@@ -398,8 +398,7 @@ func TestDiscardTxTwice(t *testing.T) {
 	})
 }
 
-// While the application has a write transaction open, nothing waits that
-// need not.
+// While the application has a write transaction open, only the documented calls wait.
 func TestOpenTransactionHoldsNothingUp(t *testing.T) {
 	a := newApp(t, bookmarkstore.BoltOptions{CommitInterval: 1, CommitOperations: 1})
 	tx := a.begin()
@@ -421,8 +420,8 @@ func TestOpenTransactionHoldsNothingUp(t *testing.T) {
 	a.wantDisk(9)
 }
 
-// Transactions that commit, transactions that do not, plain discards and the
-// committer, all at once; and at any moment the process may be killed.
+// Transactions that commit, transactions that roll back, plain discards and the committer run at
+// the same time. The process may be killed at any moment.
 func TestDiscardTxConcurrent(t *testing.T) {
 	const messages = 300
 	a := newApp(t, bookmarkstore.BoltOptions{CommitInterval: 1})
@@ -432,7 +431,7 @@ func TestDiscardTxConcurrent(t *testing.T) {
 	for q := range uint64(messages) {
 		s.Receive(markOf("", q+1).Bookmark)
 	}
-	var committed atomic.Uint64 // so far, of those with 1 left when divided by 3
+	var committed atomic.Uint64 // every sequence up to it with remainder 1 modulo 3 is committed
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for q := uint64(3); q <= messages; q += 3 {
@@ -466,8 +465,8 @@ func TestDiscardTxConcurrent(t *testing.T) {
 	}
 }
 
-// wantNotAhead fails if a process that finds the disk as it is now is given a
-// message whose discard was committed, or not one whose was rolled back.
+// wantNotAhead simulates a process that finds the disk as it is now. It fails if a message comes
+// again whose discard was committed, or if one does not whose discard was rolled back.
 func (a *app) wantNotAhead(id string, messages, committed uint64) {
 	a.t.Helper()
 	path := filepath.Join(a.t.TempDir(), "copy.db")

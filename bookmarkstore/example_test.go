@@ -11,8 +11,8 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// A process that restarts goes on where it was: what it received and did not
-// discard comes again.
+// A process that restarts resumes at its place: received messages that it did not discard come
+// again.
 func ExampleOpenBolt() {
 	dir, err := os.MkdirTemp("", "bookmarks")
 	if err != nil {
@@ -26,8 +26,8 @@ func ExampleOpenBolt() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		// A client is given the store (client.Config.Bookmarks) and calls
-		// what follows by itself.
+		// The client gets the store in client.Config.Bookmarks and makes the following calls
+		// itself.
 		sub, err := store.Subscription("orders", bookmarkstore.Query{Topic: "important_topic"})
 		if err != nil {
 			log.Fatal(err)
@@ -60,8 +60,8 @@ func ExampleOpenBolt() {
 	// 104 true
 }
 
-// What a message does to the application's data and that it is done with are
-// written in one transaction: both or neither.
+// One transaction writes the effect of a message on the application's data and its discard: both
+// or neither.
 func ExampleBolt_DiscardTx() {
 	dir, err := os.MkdirTemp("", "bookmarks")
 	if err != nil {
@@ -99,12 +99,12 @@ func ExampleBolt_DiscardTx() {
 			if err := store.DiscardTx(tx, mark); err != nil {
 				return err
 			}
-			return refuse // an error rolls all of it back
+			return refuse // an error rolls everything back
 		})
 	}
 	fmt.Println(handle(fmt.Errorf("out of stock")), "- outstanding:", sub.Outstanding())
 	fmt.Println(handle(nil), "- outstanding:", sub.Outstanding())
-	if err := store.Sync(context.Background()); err != nil { // nothing left to wait for
+	if err := store.Sync(context.Background()); err != nil { // nothing is left to wait for
 		log.Fatal(err)
 	}
 	// Output:

@@ -11,8 +11,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/heap"
 )
 
-// FuzzValues reads any value under any key: it is one that was written there,
-// to the byte, or an error.
+// FuzzValues decodes any value under any key. The result is an error, or the value re-encodes to
+// the same bytes.
 func FuzzValues(f *testing.F) {
 	key := discardedKey(7)
 	f.Add("s", key, encodeDiscarded("s", key, 43))
@@ -25,7 +25,7 @@ func FuzzValues(f *testing.F) {
 		heap.Bounded(t, len(id)+len(key)+len(value), 16, 4<<10, func() {
 			value = bytes.Clone(value)
 			checkValue(t, id, key, value)
-			if len(value) > checksumSize { // taken for true
+			if len(value) > checksumSize { // make its checksum valid
 				checkValue(t, id, key, seal(id, key, value[:len(value)-checksumSize]))
 			}
 		})
@@ -41,7 +41,7 @@ func checkValue(t *testing.T, id string, key, value []byte) {
 			return
 		}
 		again = encodeHead(id, h)
-		// Of a number's several spellings the shortest is written.
+		// A number has several encodings, of which the shortest is written.
 		if g, err := decodeHead(id, again); err != nil || g != h {
 			t.Errorf("head %+v is read again as %+v, %v", h, g, err)
 		}
@@ -54,8 +54,8 @@ func checkValue(t *testing.T, id string, key, value []byte) {
 	}
 }
 
-// FuzzOpenBolt opens a store whose database file is damaged: that is an error
-// that says so, or the store is used, and no place in it is further on than it was.
+// FuzzOpenBolt opens a store with a damaged database file. Either an error says that it is
+// damaged, or the store works and no place in it has advanced.
 func FuzzOpenBolt(f *testing.F) {
 	query := Query{Topic: "orders"}
 	image := boltfiletest.Image(f, func(path string) {
@@ -71,7 +71,7 @@ func FuzzOpenBolt(f *testing.F) {
 			for p := range uint64(20) {
 				for q := range uint64(5) {
 					s.Receive(Bookmark{Publisher: p, Sequence: q + 1})
-					if q != 2 { // 1, 2, and out of order 4, 5
+					if q != 2 { // publisher has 1, 2, and out of order 4, 5
 						err = errors.Join(err, s.Discard(Bookmark{Publisher: p, Sequence: q + 1}))
 					}
 				}
@@ -98,7 +98,7 @@ func FuzzOpenBolt(f *testing.F) {
 			err := useDamaged(t, path, query)
 			d, damaged := errors.AsType[*DamagedError](err)
 			failed, is := errors.AsType[*FailedError](err)
-			newer, later := errors.AsType[*VersionError](err) // the bytes may happen to say so
+			newer, later := errors.AsType[*VersionError](err) // the bytes may look like a later version
 			if err != nil && (len(recipe) < 5 || !(damaged && d.Path == path || is && failed.Path == path || later && newer.Path == path)) {
 				t.Errorf("a damaged store: %v", err)
 			}

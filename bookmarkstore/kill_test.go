@@ -15,8 +15,8 @@ import (
 
 const victimEnv = "HOLDFAST_TEST_VICTIM"
 
-// victim receives messages and discards all but every third, for ever,
-// and prints how far that is durable.
+// victim receives messages and discards all but every third one, until it is killed. It prints
+// how far the discards are durable.
 func victim(path string) {
 	b, err := bookmarkstore.OpenBolt(path, bookmarkstore.BoltOptions{})
 	if err != nil {
@@ -43,8 +43,8 @@ func victim(path string) {
 	}
 }
 
-// A killed process leaves what was synced, nothing undiscarded is skipped,
-// and the next one opens the database at once.
+// After a kill the synced discards are there, no undiscarded message is skipped, and the next
+// process opens the database at once.
 func TestKilledProcess(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "marks.db")
 	cmd := exec.Command(os.Args[0])

@@ -7,7 +7,7 @@ import (
 	"github.com/holdfast-mq/holdfast/bookmarkstore"
 )
 
-// The group that a store has met is there when it is opened again.
+// A reopened store still has the group that it met last.
 func TestMet(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "marks.db")
 	for n := range uint64(3) {

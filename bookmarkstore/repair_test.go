@@ -10,8 +10,8 @@ import (
 	"github.com/holdfast-mq/holdfast/bookmarkstore"
 )
 
-// Of a subscription that is damaged RepairBolt keeps what can be read, and
-// nothing becomes discarded that was not. What it did once is done.
+// RepairBolt keeps the readable part of a damaged subscription, and discards nothing that was not
+// discarded. A second repair finds nothing to do.
 func TestRepairBolt(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -71,7 +71,7 @@ func repair(t *testing.T, path string) []bookmarkstore.Repaired {
 	return all
 }
 
-// What a newer program wrote, or somebody else, is not removed.
+// A repair does not remove data of a newer program or of another owner.
 func TestRepairLeavesOthersAlone(t *testing.T) {
 	path := fill(t)
 	edit(t, path, func(root, _ *bbolt.Bucket) error { return root.Put([]byte("format"), []byte{2}) })

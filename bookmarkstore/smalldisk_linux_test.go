@@ -12,9 +12,9 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/smalldisk"
 )
 
-// A bookmark store on a real disk of 40 MiB that others fill: it opens on the full
-// disk, says that it has failed where it can't keep a discard, has lost none that it
-// said was on disk, and goes on once there is space.
+// Other files fill a real disk of 40 MiB. A bookmark store opens on the full disk. It fails if it
+// cannot write a discard, has lost none that it reported as on disk, and works again once there
+// is space.
 func TestOnARealFullDisk(t *testing.T) {
 	smalldisk.Run(t, "40m", func(dir string) {
 		path := filepath.Join(dir, "marks")
@@ -22,7 +22,7 @@ func TestOnARealFullDisk(t *testing.T) {
 		check(t, sub.SetBase(bookmarkstore.Vector{}))
 		kept := discardUntil(t, b, sub, 1, 100)
 		rest := smalldisk.TakeRest(t, dir)
-		for range 3 { // a commit needs pages of its own, which the file may have or not
+		for range 3 { // a commit needs pages, which the file may have or not
 			next := discardUntil(t, b, sub, kept, kept+50)
 			if err := b.Close(); err != nil && !errors.Is(err, syscall.ENOSPC) {
 				t.Fatal(err)
@@ -60,8 +60,8 @@ func check(t *testing.T, err error) {
 	}
 }
 
-// discardUntil receives and discards from n to before end, each until it is on disk, and returns the
-// number behind the last one that was.
+// discardUntil receives and discards from n to before end, and syncs each discard. It returns the
+// number after the last synced one.
 func discardUntil(t *testing.T, b *bookmarkstore.Bolt, sub bookmarkstore.Subscription, n, end uint64) uint64 {
 	t.Helper()
 	for ; n < end; n++ {

@@ -48,7 +48,7 @@ func TestBoltIn(t *testing.T) {
 	})
 }
 
-// A handler that is late counts until somebody else takes the id.
+// A late Discard counts until another caller takes the id.
 func TestDiscardAfterRelease(t *testing.T) {
 	for name, d := range map[string]bookmarkstoretest.Disk{
 		"Memory": memoryDisk{},
@@ -84,7 +84,7 @@ type memoryDisk struct{}
 func (memoryDisk) Open() (bookmarkstore.Store, error) { return bookmarkstore.NewMemory(), nil }
 func (memoryDisk) Kill(bookmarkstore.Store) error     { return nil }
 
-// A boltDisk is a database file. A kill leaves a copy of what was committed.
+// A boltDisk is a database file. Kill leaves a copy of the committed data.
 type boltDisk struct {
 	path    string
 	kills   int

@@ -7,9 +7,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestWindowAgainstTwin runs a window beside a twin that remembers every event
-// and thinks anew each time, and a disk that has only what the window
-// returned as changes.
+// TestWindowAgainstTwin runs a window beside a twin and a disk. The twin remembers every event
+// and computes each answer anew. The disk has only the changes that the window returned.
 func TestWindowAgainstTwin(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newTwin()
@@ -37,10 +36,10 @@ func bookmarkOf(publisher, sequence uint64) Bookmark {
 
 func publisherOf(t *rapid.T) uint64 { return rapid.Uint64Range(1, 3).Draw(t, "publisher") }
 
-// matches says which messages the subscription is about.
+// matches reports whether a message matches the subscription.
 func matches(b Bookmark) bool { return (b.Sequence*2654435761+b.Publisher)%5 > 1 }
 
-// An event is what arrived in this life of one publisher.
+// An event is an arrival from one publisher in this life.
 type event struct {
 	sequence uint64
 	mark     bool
@@ -48,14 +47,14 @@ type event struct {
 
 type twin struct {
 	w          *window
-	at         Vector              // how far the server has shown
+	at         Vector              // the server has shown up to here
 	life       map[uint64][]event  // this life, by publisher
 	base       Vector              // discarded when this life began
 	received   map[Bookmark]bool   // in this life
-	discarded  map[Bookmark]bool   // in any
+	discarded  map[Bookmark]bool   // in any life
 	disk       Vector              // discarded, from changes
 	outOfOrder map[Bookmark]bool   // from changes
-	shown      map[uint64][]uint64 // every matching sequence the server has shown in any life
+	shown      map[uint64][]uint64 // every matching sequence that the server has shown in any life
 }
 
 func newTwin() *twin {
@@ -66,7 +65,7 @@ func newTwin() *twin {
 	}
 }
 
-// write is a store: it keeps what changed.
+// write writes changes to the disk, as a store does.
 func (w *twin) write(t *rapid.T, changes ...change) {
 	for _, c := range changes {
 		if c.none() {
@@ -94,7 +93,7 @@ func (w *twin) deliverMany(t *rapid.T, p uint64, n int) {
 	}
 }
 
-// deliver has the server show the next message of p, if it matches.
+// deliver lets the server show the next message of p, if it matches.
 func (w *twin) deliver(t *rapid.T, p uint64) {
 	w.at[p]++
 	b := bookmarkOf(p, w.at[p])
@@ -119,7 +118,7 @@ func (w *twin) receive(t *rapid.T, b Bookmark, want bool) {
 	w.received[b] = true
 }
 
-// again has a message arrive that arrived before in this life.
+// again receives a message that was received before in this life.
 func (w *twin) again(t *rapid.T) {
 	p := publisherOf(t)
 	if e := w.life[p]; len(e) > 0 {
@@ -155,7 +154,7 @@ func (w *twin) mark(t *rapid.T) { w.progress(t, publisherOf(t)) }
 
 func (w *twin) marks(t *rapid.T) { w.progress(t, 1, 2, 3) }
 
-// progress has a mark arrive: what the server has shown.
+// progress receives a mark up to the point that the server has shown.
 func (w *twin) progress(t *rapid.T, publishers ...uint64) {
 	v := Vector{}
 	for _, p := range publishers {
@@ -167,7 +166,7 @@ func (w *twin) progress(t *rapid.T, publishers ...uint64) {
 	w.write(t, w.w.progress(v, nil)...)
 }
 
-// reconnect has the process live on: the server goes on from what was received.
+// reconnect reconnects a living process: the server continues from the received vector.
 func (w *twin) reconnect(t *rapid.T) {
 	w.at, _ = w.w.receivedVector()
 	for p, all := range w.shown {
@@ -179,8 +178,8 @@ func (w *twin) reconnect(t *rapid.T) {
 	}
 }
 
-// restart begins a new life, from the disk or by release, and has the server
-// show again what it had shown: exactly the undiscarded may come.
+// restart begins a new life, from the disk or by release. The server shows everything from the
+// discarded vector on again, and exactly the undiscarded messages may come.
 func (w *twin) restart(t *rapid.T, fromDisk bool) {
 	if fromDisk {
 		w.w = &window{}
@@ -211,7 +210,7 @@ func (w *twin) restart(t *rapid.T, fromDisk bool) {
 	}
 }
 
-// check compares everything that can be asked.
+// check compares the results of all queries.
 func (w *twin) check(t *rapid.T) {
 	discarded, received, waiting := maps.Clone(w.base), maps.Clone(w.base), 0
 	for p, events := range w.life {

@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// do runs one step of a script on a window: "receive 3", "discard 3", "mark
-// 3", "base 3", "known 3" and "odd 3" (kept by an earlier life), "life". All
-// of publisher 1; "receive 2:3" is of publisher 2. It returns what came of it.
+// do runs one step of a script on a window: "receive 3", "discard 3", "mark 3", "base 3", "known
+// 3" and "odd 3" (stored by an earlier life), "life". They are about publisher 1; "receive 2:3"
+// is about publisher 2. It returns the result.
 func do(t *testing.T, w *window, step string) string {
 	t.Helper()
 	verb, rest, _ := strings.Cut(step, " ")
@@ -60,7 +60,7 @@ func do(t *testing.T, w *window, step string) string {
 func TestWindow(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
-		steps []string // "step" or "step = what it returns"
+		steps []string // "step" or "step = result"
 		want  string   // received, discarded, waiting
 	}{
 		{"nothing", nil, "[] [] 0"},
@@ -155,8 +155,8 @@ func describe(w *window) string {
 	return fmt.Sprintf("%s %s %d", text(w.receivedVector()), text(w.discardedVector()), w.waiting)
 }
 
-// The vectors name every publisher: with one bookmark only, messages of
-// another publisher that another instance has in another order are lost.
+// The vectors name every publisher. With only one bookmark, messages of other publishers would be
+// lost if another instance has them in another order.
 func TestWindowVectorsNameEveryPublisher(t *testing.T) {
 	w := &window{}
 	for _, step := range []string{"receive 1:7", "receive 2:4", "discard 1:7", "discard 2:4"} {
@@ -224,7 +224,7 @@ func TestMemoryDoesNotAllocate(t *testing.T) {
 	}
 	next := uint64(1)
 	steady := func() {
-		// Two messages, discarded in the wrong order.
+		// Two messages, discarded in reverse order.
 		a, b := Bookmark{Publisher: next % 7, Sequence: next}, Bookmark{Publisher: next % 7, Sequence: next + 1}
 		s.Receive(a)
 		s.Receive(b)

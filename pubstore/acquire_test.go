@@ -22,13 +22,14 @@ func TestAcquire(t *testing.T) {
 	if _, err := s.Acquire(); err != nil {
 		t.Errorf("after the release: %v", err)
 	}
-	first() // does nothing to the second holder
+	first() // must not release the second holder
 	if _, err := s.Acquire(); !errors.Is(err, pubstore.ErrInUse) {
 		t.Errorf("released by the one before: %v", err)
 	}
 }
 
-// Who waits for room and gives up is told what it waited for.
+// An Append that gives up waiting for room returns an error that names ErrFull and the context
+// error.
 func TestWaitForRoomGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := pubstore.NewMemory(pubstore.MemoryOptions{MaxMessages: 1})

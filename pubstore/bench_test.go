@@ -15,17 +15,17 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// These benchmarks are the work B6: what a publish store costs its application.
+// These benchmarks measure the cost of a publish store for its application (work B6).
 
-// A benchmark's message is of 256 bytes.
+// benchMessage returns a message with a body of 256 bytes.
 func benchMessage() *pubstore.Message {
 	return &pubstore.Message{Topic: "important_topic", Body: make([]byte, 256)}
 }
 
-// recordBytes is what it takes in a store: its own, and 35 that say what it is.
+// recordBytes is the size of such a message in a store: topic, body, and 35 bytes of header.
 const recordBytes = 35 + len("important_topic") + 256
 
-// unbounded is more than a benchmark leaves in a store.
+// unbounded is a bound above the number of messages that a benchmark leaves in a store.
 const unbounded = 1 << 30
 
 func benchMemory(*testing.B) pubstore.Store {
@@ -45,7 +45,7 @@ func openBenchFile(b *testing.B, o pubstore.FileOptions) *pubstore.File {
 	return s
 }
 
-// fast are the stores that an append does not wait for a disk in.
+// fast lists the stores whose Append does not wait for a disk.
 var fast = []struct {
 	name string
 	open func(*testing.B) pubstore.Store
@@ -60,8 +60,8 @@ func appendN(b testing.TB, s pubstore.Store, n int) {
 	}
 }
 
-// BenchmarkAppend appends from one goroutine while so many messages stay
-// outstanding, letting go in lots of 1,000, as acks do.
+// BenchmarkAppend appends from one goroutine with a fixed number of outstanding messages. It
+// discards 1,000 messages at a time, as acks do.
 func BenchmarkAppend(b *testing.B) {
 	for _, st := range fast {
 		for _, keep := range []int{0, 10_000, 1_000_000} {
@@ -115,8 +115,8 @@ func BenchmarkAppendAndRead(b *testing.B) {
 	}
 }
 
-// BenchmarkDiscard lets go of 1,000 messages at once while so many stay
-// outstanding. What it costs each of them is a figure of its own.
+// BenchmarkDiscard discards 1,000 messages at once with a fixed number of outstanding messages.
+// It reports the cost per message as its own metric.
 func BenchmarkDiscard(b *testing.B) {
 	const acked = 1000
 	for _, st := range fast {
@@ -142,7 +142,7 @@ func BenchmarkDiscard(b *testing.B) {
 	}
 }
 
-// BenchmarkReopen opens a store with 500,000 messages outstanding.
+// BenchmarkReopen opens a store with 500,000 messages.
 func BenchmarkReopen(b *testing.B) {
 	const messages = 500_000
 	path := b.TempDir()
@@ -168,10 +168,10 @@ func BenchmarkReopen(b *testing.B) {
 	}
 }
 
-// BenchmarkAppendDurable appends from so many goroutines, each of which waits
-// until its message is safe against a power cut: to a File with SyncAlways, to
-// a Bolt, and to a plain log, which keeps no order of lives and sequences, lets
-// nothing go and can't be opened again: what is left is the disk.
+// BenchmarkAppendDurable appends from several goroutines. Each waits until its message survives a
+// power cut. It compares a File with SyncAlways, a Bolt, and a plain log. The plain log has no
+// lives and sequences, discards nothing and cannot be opened again, so it measures the disk
+// alone.
 func BenchmarkAppendDurable(b *testing.B) {
 	for _, st := range []struct {
 		name string
@@ -201,7 +201,7 @@ func BenchmarkAppendDurable(b *testing.B) {
 					})
 				}
 				all.Wait()
-				if n := disk.Since(before).Syncs; n > 0 { // a Bolt's are its own
+				if n := disk.Since(before).Syncs; n > 0 { // a Bolt does not sync through this disk
 					b.ReportMetric(float64(b.N)/float64(n), "messages/sync")
 				}
 			})
@@ -219,7 +219,7 @@ func openBenchBolt(b *testing.B) *pubstore.Bolt {
 	return s
 }
 
-// appending returns a function that appends a message and now and then lets go.
+// appending returns a function that appends a message and sometimes discards.
 func appending(b *testing.B, s pubstore.Store) func(*pubstore.Message) {
 	life := s.Lives()[0].ID
 	return func(m *pubstore.Message) {
@@ -233,9 +233,8 @@ func appending(b *testing.B, s pubstore.Store) func(*pubstore.Message) {
 	}
 }
 
-// A plain log is a file to which batches of records with a CRC-32C are written
-// with one write and one fdatasync each. While one is being synced, the next
-// one forms.
+// A plain log is a file of batches of records with a CRC-32C. Each batch takes one write and one
+// fdatasync. During a sync the next batch forms.
 type plain struct {
 	b     *testing.B
 	file  seglog.File
@@ -291,7 +290,7 @@ func (l *plain) run() {
 	}
 }
 
-// appendPlain appends a record, with room for as much as File's has beside the body.
+// appendPlain appends a record with as many bytes beside the body as a record of a File has.
 func appendPlain(buf, body []byte, table *crc32.Table) []byte {
 	at := len(buf)
 	buf = append(buf, make([]byte, recordBytes-len(body))...)
@@ -301,7 +300,7 @@ func appendPlain(buf, body []byte, table *crc32.Table) []byte {
 	return buf
 }
 
-// write writes and syncs; space is reserved ahead, as in a File.
+// write writes and syncs. It allocates space ahead, as a File does.
 func (l *plain) write(buf []byte) {
 	const ahead = 16 << 20
 	var err error
@@ -320,8 +319,8 @@ func (l *plain) write(buf []byte) {
 	l.at += int64(len(buf))
 }
 
-// BenchmarkPlainLog is the same log from one goroutine that has so many
-// messages at hand for each sync: what the disk takes at all.
+// BenchmarkPlainLog writes the plain log from one goroutine with a fixed number of messages per
+// sync. It measures the limit of the disk.
 func BenchmarkPlainLog(b *testing.B) {
 	for _, batch := range []int{1, 64, 128, 1024} {
 		b.Run(fmt.Sprintf("batch=%d", batch), func(b *testing.B) {

@@ -12,12 +12,12 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/boltfile/boltfiletest"
 )
 
-const backlog = 500 // messages of 64 KiB: more than a file has that is not compacted
+const backlog = 500 // messages of 64 KiB: more than fit into a file that is not compacted
 
 func openOwn(t *testing.T, path string) *Bolt {
 	t.Helper()
 	s, err := OpenBolt(path, BoltOptions{
-		CommitInterval: time.Hour, // commits are those of messages
+		CommitInterval: time.Hour, // only Appends commit
 		BootID:         func() (string, error) { return "boot", nil },
 	})
 	if err != nil {
@@ -36,7 +36,7 @@ func mustAppend(t *testing.T, s *Bolt) uint64 {
 	return seq
 }
 
-// cost returns how many bytes of pages a publish writes while the servers keep up.
+// cost returns the bytes of the pages that one publish writes while the servers keep up.
 func cost(t *testing.T, s *Bolt) int64 {
 	t.Helper()
 	const publishes = 20
@@ -51,7 +51,7 @@ func cost(t *testing.T, s *Bolt) int64 {
 	}) / publishes
 }
 
-// fillAndDrain has a backlog come and go, but for the newest message.
+// fillAndDrain appends a backlog and discards all of it except the newest message.
 func fillAndDrain(t *testing.T, s *Bolt) {
 	t.Helper()
 	body := make([]byte, 64<<10)
@@ -73,8 +73,8 @@ func fillAndDrain(t *testing.T, s *Bolt) {
 	mustAppend(t, s) // its commit deletes them
 }
 
-// The bytes that a publish writes, and the size of the file once it is opened
-// again, follow the messages that the store keeps, not the most that it ever kept.
+// The bytes that a publish writes, and the size of the reopened file, follow the current number
+// of messages, not the largest number so far.
 func TestBoltAfterABacklog(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "outbox.db")
 	s := openOwn(t, path)
@@ -105,8 +105,8 @@ func TestBoltAfterABacklog(t *testing.T) {
 	}
 }
 
-// A file whose last commit may be missing is not compacted before the store has
-// begun a new life: the copy would not show it any more (R10).
+// A file that may lack its last commit is not compacted before the store has begun a new life:
+// the copy would hide the missing commit (R10).
 func TestBoltDoubtIsNotCompacted(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "outbox.db")
 	s := openOwn(t, path)
@@ -130,7 +130,7 @@ func TestBoltDoubtIsNotCompacted(t *testing.T) {
 	}
 }
 
-// tearNewestMeta leaves of a database what a power cut during its last commit does.
+// tearNewestMeta leaves a database as a power cut during its last commit does.
 func tearNewestMeta(t *testing.T, path string) {
 	t.Helper()
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true})

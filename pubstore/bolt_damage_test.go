@@ -16,9 +16,8 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// A bucket that is not what was written is refused. With AcceptDamage all that
-// can be read is kept, what can't is given up, and a new life begins, so that
-// no number is given out twice (R10).
+// A damaged bucket is refused. With AcceptDamage every readable message is kept, the others are
+// given up, and a new life begins, so that no number is given out twice (R10).
 func TestBoltAcceptDamage(t *testing.T) {
 	key := func(seq uint64) []byte { return binary.BigEndian.AppendUint64(nil, seq) }
 	for _, tt := range []struct {
@@ -88,8 +87,8 @@ func TestBoltAcceptDamage(t *testing.T) {
 	}
 }
 
-// A database whose newer meta page is damaged opens, as it was one commit
-// earlier: the last number may have been given out, and sent, and must not be again.
+// If the newer meta page is damaged, the database opens without its last commit. The last number
+// may have been given out and sent, so it must not be given out again.
 func TestBoltOneCommitBack(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "outbox.db")
 	s := openBolt(t, path, false)
@@ -100,7 +99,7 @@ func TestBoltOneCommitBack(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	image, err := os.ReadFile(path) // as a kill leaves it
+	image, err := os.ReadFile(path) // as after a kill
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +160,7 @@ func isDamaged(err error) bool {
 	return is
 }
 
-// harm changes the bucket of a store and that of its first life.
+// harm changes the bucket of a store and the bucket of its first life.
 func harm(t *testing.T, path string, do func(root, life *bbolt.Bucket) error) {
 	t.Helper()
 	db, err := bbolt.Open(path, 0o600, nil)
@@ -186,7 +185,7 @@ func firstLife(root *bbolt.Bucket) (name []byte) {
 	return name
 }
 
-// inspected returns what InspectBolt says is kept and missing of a life.
+// inspected returns the kept and the missing messages of a life from InspectBolt.
 func inspected(t *testing.T, path, life string) (kept string, missing []pubstore.Range) {
 	t.Helper()
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true})
@@ -210,8 +209,8 @@ func inspected(t *testing.T, path, life string) (kept string, missing []pubstore
 	return strings.Join(bodies, " "), missing
 }
 
-// checkNewLife checks that the old life keeps these messages, each with the
-// one before it as predecessor, and that another life is appended to.
+// checkNewLife checks that the old life keeps exactly the messages in want, each with the one
+// before it as Prev, and that Append adds to another life.
 func checkNewLife(t *testing.T, s pubstore.Store, old, want string) {
 	t.Helper()
 	lives := s.Lives()

@@ -19,7 +19,7 @@ func boot(name string) func() (string, error) {
 	return func() (string, error) { return name, nil }
 }
 
-// A boltPlace is a database with a store in it, of its own or shared.
+// A boltPlace is a database with a store in it, the store's own or a shared one.
 type boltPlace struct {
 	path    string
 	shared  bool
@@ -49,7 +49,7 @@ func (p *boltPlace) open(t *testing.T) pubstore.Store {
 	return s
 }
 
-// openDB opens a database that does not sync: what a kill leaves is the same.
+// openDB opens a database that does not sync. A kill does not need the sync.
 func openDB(t testing.TB, path string) *bbolt.DB {
 	t.Helper()
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{NoSync: true, NoGrowSync: true})
@@ -217,7 +217,7 @@ func TestBoltAppendTxFull(t *testing.T) {
 	if !errors.Is(err, pubstore.ErrFull) {
 		t.Fatalf("AppendTx beyond the bound: %v", err)
 	}
-	publish(t, s, 2) // the rollback gave the room back
+	publish(t, s, 2) // the rollback has freed the room
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -227,7 +227,7 @@ func TestBoltAppendTxFull(t *testing.T) {
 	}
 }
 
-// Who can't wait in a transaction waits after it.
+// An application that meets ErrFull in a transaction can wait for room after it.
 func TestBoltAwaitRoom(t *testing.T) {
 	db, s := openShared(t, pubstore.BoltOptions{MaxMessages: 2, MaxBytes: 100, FailWhenFull: true})
 	add := func() error {
@@ -267,8 +267,8 @@ func TestBoltAwaitRoom(t *testing.T) {
 	}
 }
 
-// TestBoltTxBeside has transactions that commit or not run beside appends,
-// renewals and a client that lets go of all it reads.
+// TestBoltTxBeside runs transactions that commit or roll back beside appends, renewals and a
+// client that discards everything it reads.
 func TestBoltTxBeside(t *testing.T) {
 	db, s := openShared(t, pubstore.BoltOptions{})
 	var wg sync.WaitGroup
@@ -330,7 +330,7 @@ func TestBoltWrongTx(t *testing.T) {
 	}
 }
 
-// An application that removes the store's bucket is told so.
+// If the application removes the store's bucket, the next calls return an error that says so.
 func TestBoltWithoutItsBucket(t *testing.T) {
 	db, s := openShared(t, pubstore.BoltOptions{})
 	err := db.Update(func(tx *bbolt.Tx) error {
@@ -341,7 +341,7 @@ func TestBoltWithoutItsBucket(t *testing.T) {
 		return err
 	})
 	says(t, err, `bucket "outbox" was removed`)
-	publish(t, s, 1) // it was rolled back
+	publish(t, s, 1) // the removal was rolled back
 	if err := db.Update(func(tx *bbolt.Tx) error { return tx.DeleteBucket([]byte("outbox")) }); err != nil {
 		t.Fatal(err)
 	}
@@ -349,8 +349,8 @@ func TestBoltWithoutItsBucket(t *testing.T) {
 	says(t, err, `bucket "outbox" was removed`)
 }
 
-// A rollback spends no number and wakes nobody, a commit wakes the client, and
-// what is sent then begins with what was committed.
+// A rollback uses no number and wakes no client. A commit wakes the client, and the next message
+// read is the committed one.
 func TestBoltTxWakes(t *testing.T) {
 	db, s := openShared(t, pubstore.BoltOptions{})
 	add := func(end error) {
@@ -380,7 +380,7 @@ func TestBoltTxWakes(t *testing.T) {
 	}
 }
 
-// TestBoltFailed takes the database away under the store.
+// TestBoltFailed closes the database under the store.
 func TestBoltFailed(t *testing.T) {
 	db, s := openShared(t, pubstore.BoltOptions{})
 	publish(t, s, 1)

@@ -14,7 +14,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/intern"
 )
 
-// TestSpans compares a set of spans with a plain one.
+// TestSpans compares spans with a plain set.
 func TestSpans(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var s spans
@@ -103,7 +103,7 @@ func TestPrev(t *testing.T) {
 		name            string
 		acked           uint64
 		rejected        []uint64
-		seq, prev, next uint64 // next: the first kept above seq, of 20
+		seq, prev, next uint64 // next: the first kept one above seq, of 20
 	}{
 		{"the first", 0, nil, 1, 0, 2},
 		{"nothing rejected", 0, nil, 7, 6, 8},
@@ -138,7 +138,7 @@ func TestPrev(t *testing.T) {
 	}
 }
 
-// TestOpenLedger is the table of R10: when a store begins a new life.
+// TestOpenLedger checks the cases in which a store begins a new life (R10).
 func TestOpenLedger(t *testing.T) {
 	for _, tt := range []struct {
 		name          string
@@ -189,7 +189,7 @@ func exampleLedger() *ledger {
 	return l
 }
 
-// The forms of version 1: what a store wrote once must be readable for ever.
+// These are encodings of version 1. Every later version must be able to read them.
 const (
 	goldenState = "9801a767617465776179" + "07a26231c3" + "92" + "98a56f6c646572000001" + "90" + "000000" +
 		"98a56e65776572cf000400000000000005cd012c" + "96" + "0708" + "1414" + "cd012ccd012c" + "09cd0101" + "04" + "a26331" + "02"
@@ -219,7 +219,7 @@ func checkGolden(t *testing.T, got, l *ledger) {
 	}
 }
 
-// A version with a sign is damage: it is no later version.
+// A negative version counts as damage, not as a later version.
 func TestNegativeVersion(t *testing.T) {
 	for _, version := range []string{"e4", "d0e4", "d1ffe4", "d3ffffffffffffffe4"} {
 		state, _ := hex.DecodeString(goldenState[:2] + version + goldenState[4:])

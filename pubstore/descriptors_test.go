@@ -15,14 +15,14 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// A scarceFS is a disk on which nothing can be opened for a time.
+// A scarceFS is a disk on which no file can be opened for some time.
 type scarceFS struct {
 	*memfs.FS
 
 	mu    sync.Mutex
 	until time.Time // guarded by mu
 	err   error     // guarded by mu
-	tries int       // that failed; guarded by mu
+	tries int       // failed ones; guarded by mu
 }
 
 func (d *scarceFS) lack(err error, lasts time.Duration) {
@@ -61,9 +61,9 @@ func (d *scarceFS) SyncDir(dir string) error {
 	return d.FS.SyncDir(dir)
 }
 
-// R7: that there is no file descriptor left for some seconds is no failure of the
-// disk: a store that makes its next file meanwhile, or reads an old one, waits.
-// Other errors, and a shortage that does not end, fail it.
+// A lack of file descriptors for some seconds is not a disk failure (R7). A store that makes its
+// next file or reads an old one in that time waits. Other errors, and a lack that does not end,
+// fail the store.
 func TestNoDescriptors(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -96,7 +96,7 @@ func noDescriptors(t *testing.T, lack error, lasts time.Duration, fails bool, us
 	if err := appendMany(s); err != nil {
 		t.Fatal(err)
 	}
-	closeStore(t, s) // what is appended is in memory, too
+	closeStore(t, s) // new messages would be in memory, too
 	s = openFile(t, o)
 	began := time.Now()
 	d.lack(lack, lasts)

@@ -12,8 +12,7 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// A store in a directory keeps what was published when the process ends,
-// however it ends.
+// A store in a directory keeps published messages when the process ends, even after a crash.
 func ExampleOpenFile() {
 	dir, err := os.MkdirTemp("", "publish")
 	if err != nil {
@@ -45,8 +44,8 @@ func ExampleOpenFile() {
 	// outstanding: 1
 }
 
-// An order and the message about it are one transaction: there is never one
-// without the other.
+// An order and the message about it are written in one transaction. Neither exists without the
+// other.
 func ExampleBolt_AppendTx() {
 	dir, err := os.MkdirTemp("", "app")
 	if err != nil {

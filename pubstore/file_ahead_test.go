@@ -12,8 +12,8 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// A cursor that takes several messages at once gives the same as one that takes each by
-// itself, whatever is let go and rejected meanwhile.
+// A cursor that reads several messages at once returns the same as one that reads each by itself,
+// with discards and rejections in between.
 func TestFileAhead(t *testing.T) {
 	dir, n := t.TempDir(), 0
 	rapid.Check(t, func(t *rapid.T) {
@@ -64,7 +64,7 @@ func cursor(t *rapid.T, s pubstore.Store, life string) pubstore.Cursor {
 	return c
 }
 
-// rest returns what a cursor gives, each record behind its length.
+// rest returns the remaining records of a cursor, each behind its length.
 func rest(t *rapid.T, c pubstore.Cursor, atOnce bool) (all []byte) {
 	for {
 		var m pubstore.Message

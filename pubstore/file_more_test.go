@@ -35,8 +35,8 @@ func TestFileLocked(t *testing.T) {
 	closeStore(t, s)
 }
 
-// TestBootUnknown opens a store where the boot id can't be had: it goes on
-// with its life if it was closed, and begins a new one if not.
+// TestBootUnknown opens a store without a boot id. The store continues its life if it was closed,
+// and begins a new one otherwise.
 func TestBootUnknown(t *testing.T) {
 	fs := memfs.New()
 	o := pubstore.FileOptions{FS: fs, BootID: func() (string, error) { return "", errors.New("none") }}
@@ -56,8 +56,8 @@ func TestBootUnknown(t *testing.T) {
 	}
 }
 
-// TestFilePowerCut checks what SyncAlways is for, without leaning on the
-// committer's timing: the power goes right after Append has returned.
+// TestFilePowerCut checks the promise of SyncAlways: the power fails right after Append has
+// returned. It does not depend on the timing of the committer.
 func TestFilePowerCut(t *testing.T) {
 	for _, always := range []bool{true, false} {
 		fs := memfs.New()
@@ -77,8 +77,8 @@ func TestFilePowerCut(t *testing.T) {
 	}
 }
 
-// TestFileKillThenPowerCut has a store opened after a kill: what it read back
-// may have been in the page cache only, and must be on the disk by then (R7).
+// TestFileKillThenPowerCut opens a store after a kill. The recovered data may have been in the
+// page cache only, and must be on the disk once the store is open (R7).
 func TestFileKillThenPowerCut(t *testing.T) {
 	fs := memfs.New()
 	o := pubstore.FileOptions{FS: fs, BootID: boot("first"), SyncInterval: time.Hour}
@@ -94,7 +94,7 @@ func TestFileKillThenPowerCut(t *testing.T) {
 	}
 }
 
-// TestFileSyncInterval cuts the power when the interval has passed.
+// TestFileSyncInterval cuts the power after SyncInterval.
 func TestFileSyncInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fs := memfs.New()
@@ -111,7 +111,7 @@ func TestFileSyncInterval(t *testing.T) {
 	})
 }
 
-// A slowDisk holds up writes of records until the test lets them go on.
+// A slowDisk blocks writes of records until the test lets them continue.
 type slowDisk struct {
 	seglog.FS
 	gate chan struct{} // nil: open
@@ -134,8 +134,8 @@ func (f slowFile) WriteAt(b []byte, at int64) (int, error) {
 	return f.File.WriteAt(b, at)
 }
 
-// TestFileShowsWhatItHas checks that nobody sees a message that a kill could
-// still take: its number would be given to another one (G1).
+// TestFileShowsWhatItHas checks that no cursor returns a message that a kill could still remove:
+// its number would be given to another message (G1).
 func TestFileShowsWhatItHas(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := &slowDisk{FS: memfs.New()}
@@ -143,7 +143,7 @@ func TestFileShowsWhatItHas(t *testing.T) {
 		life := s.Lives()[0].ID
 		publish(t, s, 1)
 		disk.gate = make(chan struct{})
-		// So large that it is written at once, not staged.
+		// A message of this size is written at once and not staged.
 		go s.Append(context.Background(), &pubstore.Message{Topic: "orders", Body: make([]byte, 2<<20)})
 		synctest.Wait()
 		if got := sequences(t, s, life); len(got) != 1 {
@@ -161,7 +161,7 @@ func TestFileShowsWhatItHas(t *testing.T) {
 	})
 }
 
-// TestFileTrims checks that files go once what is in them was let go.
+// TestFileTrims checks that a file is removed once all its messages are discarded.
 func TestFileTrims(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fs := memfs.New()
@@ -182,8 +182,8 @@ func TestFileTrims(t *testing.T) {
 	})
 }
 
-// TestFileCompacts checks that messages that stay don't keep all files behind
-// them, and that they survive being moved.
+// TestFileCompacts checks that a few old messages do not keep all files behind them, and that
+// they survive being copied.
 func TestFileCompacts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fs := memfs.New()
@@ -224,7 +224,7 @@ func logs(fs *memfs.FS) (names []string) {
 	return names
 }
 
-// TestFileDamaged flips a bit in a record that was once safe.
+// TestFileDamaged flips a bit in a durable record.
 func TestFileDamaged(t *testing.T) {
 	for _, which := range []string{"first", "middle", "last"} {
 		t.Run(which, func(t *testing.T) {
@@ -301,7 +301,7 @@ var openers = map[string]func(path string) (pubstore.Store, error){
 	},
 }
 
-// child appends until it is killed, saying after each Append that it has returned.
+// child appends until it is killed. It prints each number once Append has returned.
 func child(path string) {
 	s, err := openers[filepath.Base(path)](path)
 	for err == nil {
@@ -313,7 +313,7 @@ func child(path string) {
 	fmt.Println(err)
 }
 
-// runAndKill returns the last number that the child said.
+// runAndKill returns the last number that the child printed.
 func runAndKill(t *testing.T, path string) (last int) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run", "^TestKilledProcess$")
@@ -375,8 +375,8 @@ func TestAllocations(t *testing.T) {
 	}
 }
 
-// The last message of a former life is rejected while a new file begins, of
-// which the life is no part any more: the next process opens all the same.
+// The last message of an old life is rejected while a new file begins, whose head no longer has
+// that life. The next process must still be able to open the store.
 func TestFileRejectEndsALife(t *testing.T) {
 	for pad := range 700 {
 		fs := memfs.New()
@@ -409,7 +409,7 @@ func TestFileRejectEndsALife(t *testing.T) {
 	}
 }
 
-// A store without a committer is synced by its owner alone.
+// A store without a committing goroutine syncs only when Sync is called.
 func TestFileSync(t *testing.T) {
 	fs := memfs.New()
 	o := pubstore.FileOptions{FS: fs, BootID: boot("first"), SyncInterval: -1}

@@ -21,7 +21,7 @@ func openFile(t testing.TB, o pubstore.FileOptions) *pubstore.File {
 	return s
 }
 
-// fileHarness opens stores on a disk in memory, with options beside the case's own.
+// fileHarness opens stores on a disk in memory, with o in addition to the options of a case.
 func fileHarness(o pubstore.FileOptions) func(*testing.T) pubstoretest.Harness {
 	return func(*testing.T) pubstoretest.Harness {
 		o := o

@@ -20,7 +20,7 @@ func onSmallDisk(t *testing.T, disk *memfs.FS) *pubstore.File {
 	return openFile(t, pubstore.FileOptions{FS: disk, BootID: boot("first"), SegmentBytes: 256 << 10, FailWhenFull: true})
 }
 
-// fillDisk appends messages until the store says that it is full, and returns how many.
+// fillDisk appends messages until ErrFull and returns their number.
 func fillDisk(t *testing.T, s *pubstore.File) (n uint64) {
 	t.Helper()
 	for {
@@ -35,7 +35,7 @@ func fillDisk(t *testing.T, s *pubstore.File) (n uint64) {
 	}
 }
 
-// keptWhole returns how many messages the current life keeps, in order and whole.
+// keptWhole returns the number of messages in the current life. It checks their order and bodies.
 func keptWhole(t *testing.T, s *pubstore.File, first uint64) uint64 {
 	t.Helper()
 	c, err := s.Cursor(s.Lives()[len(s.Lives())-1].ID, 0)
@@ -58,7 +58,7 @@ func keptWhole(t *testing.T, s *pubstore.File, first uint64) uint64 {
 	}
 }
 
-// letGoAll lets go of everything, and waits until the store has done so on the disk.
+// letGoAll discards everything and waits until the disk has the space back.
 func letGoAll(t *testing.T, s *pubstore.File, through uint64) {
 	t.Helper()
 	if err := s.Discard(s.Lives()[0].ID, through); err != nil {
@@ -67,7 +67,8 @@ func letGoAll(t *testing.T, s *pubstore.File, through uint64) {
 	time.Sleep(time.Second)
 }
 
-// A store on a full disk says ErrFull, and has not failed. What it lets go makes room.
+// A store on a full disk returns ErrFull and has not failed. Discards free space for new
+// messages.
 func TestFileOnAFullDisk(t *testing.T) { synctest.Test(t, testFileOnAFullDisk) }
 
 func testFileOnAFullDisk(t *testing.T) {
@@ -88,9 +89,9 @@ func testFileOnAFullDisk(t *testing.T) {
 	}
 }
 
-// A store whose process died on a full disk, of which others have taken the
-// rest, opens again on its reserve file as often as need be, lets go what is
-// safe, and has the reserve again.
+// A process dies on a full disk, and others have taken the remaining space. Its store opens again
+// on the reserve file, as often as needed, discards safe messages, and then makes a new reserve
+// file.
 func TestFileOpensOnAFullDisk(t *testing.T) { synctest.Test(t, testFileOpensOnAFullDisk) }
 
 func testFileOpensOnAFullDisk(t *testing.T) {
@@ -122,7 +123,7 @@ func testFileOpensOnAFullDisk(t *testing.T) {
 	}
 }
 
-// An Append that waits for space goes on when others have made some, though nothing was let go.
+// An Append that waits for space continues when others free some, even without any discard.
 func TestFileAwaitsSpace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := memfs.New()

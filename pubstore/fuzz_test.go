@@ -15,11 +15,11 @@ import (
 
 const (
 	fuzzedMessages = 30
-	fuzzedSafe     = 5 // let go of
-	fuzzedReject   = 8 // the server refused it
+	fuzzedSafe     = 5 // discarded up to it
+	fuzzedReject   = 8 // rejected by the server
 )
 
-// fillFuzzed puts into a store what the fuzz targets damage, and closes it.
+// fillFuzzed fills a store for the fuzz targets and closes it.
 func fillFuzzed(t testing.TB, s pubstore.Store) {
 	t.Helper()
 	if _, err := s.Logon("gw"); err != nil {
@@ -37,8 +37,8 @@ func fillFuzzed(t testing.TB, s pubstore.Store) {
 	}
 }
 
-// useFuzzed reads all that a store has, adds to it, and closes it. What it has
-// it was once given, in order, each message once.
+// useFuzzed reads all messages of a store, appends to it, and closes it. Every message read must
+// be one that was appended, in order and only once.
 func useFuzzed(t *testing.T, s pubstore.Store) (err error) {
 	defer func() { err = errors.Join(err, s.Close()) }()
 	for _, life := range s.Lives() {
@@ -67,8 +67,8 @@ func useFuzzed(t *testing.T, s pubstore.Store) (err error) {
 	return err
 }
 
-// saysDamage reports whether an error is one of those that name the store and
-// that it is damaged, or, where the bytes happen to say so, of a later version.
+// saysDamage reports whether an error names the store and says that it is damaged. The damaged
+// bytes may also look like a later version.
 func saysDamage(err error, path string) bool {
 	if v, is := errors.AsType[*pubstore.VersionError](err); is {
 		return v.Path == path
@@ -80,8 +80,8 @@ func saysDamage(err error, path string) bool {
 	return is && f.Path == path
 }
 
-// FuzzOpenBolt opens a store whose database file is damaged: that is an error
-// that says so, or the store works with what is left, with AcceptDamage too.
+// FuzzOpenBolt opens a store with a damaged database file. Either an error says that it is
+// damaged, or the store works with the remaining messages. The same holds with AcceptDamage.
 func FuzzOpenBolt(f *testing.F) {
 	options := pubstore.BoltOptions{BootID: boot("b"), MaxMessage: 1 << 20}
 	image := boltfiletest.Image(f, func(path string) {
@@ -112,7 +112,7 @@ func FuzzOpenBolt(f *testing.F) {
 		})
 		accept := options
 		accept.AcceptDamage = true
-		heap.Bounded(t, len(b), 64, 64<<20, func() { // slots for as many messages as it may have lost
+		heap.Bounded(t, len(b), 64, 64<<20, func() { // slots for all messages that it may have lost
 			s, err := pubstore.OpenBolt(path, accept)
 			if err == nil {
 				err = useFuzzed(t, s)
@@ -124,9 +124,9 @@ func FuzzOpenBolt(f *testing.F) {
 	})
 }
 
-// FuzzOpenFile opens a store of which some bytes of a file are changed, cut
-// off or anything: that is an error that says so, or the store works with what
-// is left; with AcceptDamage it works, unless there is no telling what it is.
+// FuzzOpenFile opens a store with changed, missing or arbitrary bytes in a file. Either an error
+// says that it is damaged, or the store works with the remaining messages. With AcceptDamage it
+// works, unless the directory no longer shows that it is a store.
 func FuzzOpenFile(f *testing.F) {
 	disk := memfs.New()
 	options := func(d *memfs.FS, accept bool) pubstore.FileOptions {
@@ -153,7 +153,7 @@ func FuzzOpenFile(f *testing.F) {
 		name := names[int(file)%len(names)]
 		b, err := d.ReadFile(name)
 		if err != nil {
-			return // of no file
+			return // no such file
 		}
 		from := min(int(at), len(b))
 		damaged := append(b[:from:from], with...)

@@ -12,7 +12,7 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// use does a bit of everything with a store, until its disk dies.
+// use calls most methods of a store until its disk fails.
 func use(fs *memfs.FS) {
 	s, err := pubstore.OpenFile("outbox", pubstore.FileOptions{FS: fs, BootID: boot("first"), SegmentBytes: 700})
 	if err != nil {
@@ -34,13 +34,13 @@ func use(fs *memfs.FS) {
 	}
 }
 
-// Whatever a crash leaves, InspectFile says what OpenFile then makes of it.
+// After any crash, InspectFile reports the state that OpenFile then makes of the store.
 func TestInspectFileAgreesWithOpenFile(t *testing.T) {
 	for n := 1; ; n++ {
 		fs := memfs.New()
 		fs.CrashAt(n)
 		use(fs)
-		crashed := fs.Crashed() // or it came to its end
+		crashed := fs.Crashed() // or at its end
 		for _, mode := range memfs.Modes(uint64(n)) {
 			for _, bootID := range []string{"first", "second"} {
 				agree(t, fs.Crash(mode), bootID, fmt.Sprintf("crash before change %d, %s, boot %s", n, mode.Name, bootID))
@@ -74,7 +74,7 @@ func agree(t *testing.T, fs *memfs.FS, bootID, what string) {
 	}
 	lives, kept := s.Lives(), s.Usage().Messages
 	if seen.Renews {
-		lives = lives[:len(lives)-1] // of those before, one that keeps nothing has left
+		lives = lives[:len(lives)-1] // the new life; an older life without messages was pruned
 		seen.Lives = slices.DeleteFunc(seen.Lives, func(l pubstore.InspectedLife) bool { return l.Kept == 0 })
 	}
 	same := slices.EqualFunc(lives, seen.Lives, func(l pubstore.Life, i pubstore.InspectedLife) bool { return l == i.Life })
@@ -83,7 +83,7 @@ func agree(t *testing.T, fs *memfs.FS, bootID, what string) {
 	}
 }
 
-// A message that is damaged is named, and what can be read is counted.
+// InspectFile names a damaged message and counts the readable ones.
 func TestInspectFileDamaged(t *testing.T) {
 	fs := memfs.New()
 	use(fs)
@@ -96,7 +96,7 @@ func TestInspectFileDamaged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	at := slices.Index(b, 'o') // of a topic, or of the head's magic before it
+	at := slices.Index(b, 'o') // of a topic, or of the magic in the head before it
 	for i := at; i < len(b)-6; i++ {
 		if string(b[i:i+6]) == "orders" {
 			fs.Flip(name, int64(i))

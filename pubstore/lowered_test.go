@@ -8,8 +8,8 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// MaxMessage is for what is appended: a larger message that the store keeps is
-// copied like others, also if it is lowered.
+// MaxMessage limits new messages only. A larger message that is in the store is copied by a
+// compaction like any other, even after MaxMessage was lowered.
 func TestFileLoweredMaxMessage(t *testing.T) {
 	fs := memfs.New()
 	o := pubstore.FileOptions{FS: fs, BootID: boot("first"), SyncAlways: true, MaxMessage: 32 << 20}

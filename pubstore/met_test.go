@@ -7,7 +7,7 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// The group that a store has met is there when it is opened again.
+// A reopened store still has the group that it met last.
 func TestMet(t *testing.T) {
 	type store interface {
 		pubstore.Store

@@ -21,8 +21,7 @@ func checkNewer(t *testing.T, call string, err error) {
 	}
 }
 
-// A store of a later version is refused and left as it is, also if damage
-// is accepted, and there is some.
+// A store of a later version is refused and left unchanged, even with damage and AcceptDamage.
 func TestFileNewerVersion(t *testing.T) {
 	for name, change := range map[string]func([]byte) []byte{
 		"log":   newer.Segment,
@@ -97,7 +96,7 @@ func TestBoltNewerVersion(t *testing.T) {
 	}
 }
 
-// A database is made beside its name under one that is nobody else's.
+// A new database is made under a temporary name that no other file has.
 func TestBoltFileBesideOthers(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "outbox.db")
 	if err := os.WriteFile(path+".tmp", []byte("notes"), 0o600); err != nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// says checks that err is one that names what is wrong.
+// says checks that err contains want.
 func says(t *testing.T, err error, want string) {
 	t.Helper()
 	if err == nil || !strings.Contains(err.Error(), want) {
@@ -87,8 +87,8 @@ func TestBadMessages(t *testing.T) {
 	}
 }
 
-// A message whose header the wire doesn't take would be in the way of all
-// behind it for ever.
+// A message whose header is too long for the wire is refused: it would block all messages behind
+// it.
 func TestLargestHeader(t *testing.T) {
 	db, bolt := openShared(t, pubstore.BoltOptions{})
 	memory := pubstore.NewMemory(pubstore.MemoryOptions{})
@@ -117,7 +117,7 @@ func TestLargestHeader(t *testing.T) {
 	}
 }
 
-// A directory of something else is refused in so many words.
+// A directory with other content is refused with an error that says so.
 func TestNotStore(t *testing.T) {
 	dir := t.TempDir()
 	j, err := journal.Open(journal.Options{FS: seglog.OS, Dir: filepath.ToSlash(dir)})

@@ -15,7 +15,7 @@ func orderedWindow(n int) *window {
 	return w
 }
 
-// lowest returns the lowest position of a message kept, by looking at all.
+// lowest returns the lowest position of a kept message. It looks at all of them.
 func lowest(w *window) uint64 {
 	low := noPos
 	for seq := w.next(0); seq != 0; seq = w.next(seq) {
@@ -24,8 +24,8 @@ func lowest(w *window) uint64 {
 	return low
 }
 
-// While a compaction moves messages, others come and go, the oldest position
-// is that of no message that is gone, and none is below it.
+// While a compaction moves messages, and others are appended and discarded, oldest returns the
+// position of a kept message, and no kept message is before it.
 func TestOldest(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := orderedWindow(rapid.IntRange(0, 20).Draw(t, "messages"))
@@ -56,23 +56,22 @@ func TestOldest(t *testing.T) {
 	})
 }
 
-// A message that can't be read any more does not hide that those beside it
-// were moved: what is kept of the log ends where one of them begins.
+// A lost message does not hide that its neighbours were moved. oldest finds the first kept one.
 func TestOldestBesideALoss(t *testing.T) {
 	w := newWindow("life")
 	w.last = 3
 	if err := w.prepare(3); err != nil {
 		t.Fatal(err)
 	}
-	w.fill(1, 100, 1, 0) // moved behind 3
+	w.fill(1, 100, 1, 0) // was moved behind 3
 	w.fill(3, 50, 1, 0)
 	if n := w.giveUp(); n != 1 || w.oldest() != 50 {
 		t.Errorf("%d given up, the oldest position is %d", n, w.oldest())
 	}
 }
 
-// Once what a compaction moved is gone, the oldest message is the first again,
-// and no other is looked at, also of a store that is never empty.
+// Once the messages moved by a compaction are gone, the first message is the oldest again and
+// oldest looks at no other, even in a store that is never empty.
 func TestOldestIsFirstAgain(t *testing.T) {
 	w := orderedWindow(10)
 	w.moved(1, 1000)

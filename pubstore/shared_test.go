@@ -15,8 +15,8 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// A shared database holds an application's own data, its publish store and its
-// bookmark store, with one subscription.
+// A shared is a database with an application's own data, its publish store and its bookmark
+// store, with one subscription.
 type shared struct {
 	t      *testing.T
 	db     *bbolt.DB
@@ -25,9 +25,9 @@ type shared struct {
 	sub    bookmarkstore.Subscription
 }
 
-const sharedMessages = 200 // of each of three publishers
+const sharedMessages = 200 // from each of three publishers
 
-var handled = []byte("handled") // the application's bucket: a key for each message it is done with
+var handled = []byte("handled") // the application's bucket, with a key for each handled message
 
 func openSharedDatabase(t *testing.T, path string) *shared {
 	t.Helper()
@@ -50,8 +50,7 @@ func (s *shared) must(err error) {
 	}
 }
 
-// receive has the messages received that are not done with, as a server sends
-// them, and returns them.
+// receive receives the messages that are not discarded, as a server sends them, and returns them.
 func (s *shared) receive() []bookmarkstore.Bookmark {
 	var fresh []bookmarkstore.Bookmark
 	for q := range uint64(sharedMessages) {
@@ -65,7 +64,7 @@ func (s *shared) receive() []bookmarkstore.Bookmark {
 	return fresh
 }
 
-// handle does for a message all that is to be done, in a transaction that ends with end.
+// handle does the whole work for a message in one transaction, which returns end.
 func (s *shared) handle(in func(func(*bbolt.Tx) error) error, b bookmarkstore.Bookmark, end error) error {
 	return in(func(tx *bbolt.Tx) error {
 		own, err := tx.CreateBucketIfNotExists(handled)
@@ -83,8 +82,8 @@ func (s *shared) handle(in func(func(*bbolt.Tx) error) error, b bookmarkstore.Bo
 	})
 }
 
-// check compares what the application is done with, what it has published and
-// what comes again, and returns how much is done.
+// check compares the handled, the published and the undiscarded messages. It returns the number
+// of handled ones.
 func (s *shared) check() int {
 	s.t.Helper()
 	var own, published []string
@@ -116,9 +115,9 @@ func (s *shared) check() int {
 	return len(own)
 }
 
-// Many transactions at once, some in batches and some given up, beside what the
-// stores commit themselves: whatever moment the process is killed at, a message
-// is handled and published and does not come again, or nothing of that is so.
+// Many transactions run beside the commits of both stores; some are batched and some roll back.
+// At whatever moment the process is killed, a message is handled, published and discarded, or
+// none of the three.
 func TestSharedDatabase(t *testing.T) {
 	dir := t.TempDir()
 	s := openSharedDatabase(t, filepath.Join(dir, "app.db"))
@@ -167,7 +166,7 @@ func TestSharedDatabase(t *testing.T) {
 	}
 }
 
-// killed checks what the next process finds if this one is killed now.
+// killed checks the state that the next process finds if this one is killed now.
 func (s *shared) killed(path string) {
 	s.t.Helper()
 	s.must(s.db.View(func(tx *bbolt.Tx) error { return tx.CopyFile(path, 0o600) }))

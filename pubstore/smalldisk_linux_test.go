@@ -11,9 +11,9 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// A disk of 40 MiB and stores as they are by default: each fills it, says so, is
-// opened again on the full disk though others have taken all that is left, keeps
-// all it has taken, and goes on once that was let go or space was made.
+// Each store, with default options, fills a disk of 40 MiB and returns ErrFull. It opens again on
+// the full disk, although others have taken all remaining space. It has every message that it
+// took, and takes more once messages are discarded or space is freed.
 func TestOnARealFullDisk(t *testing.T) {
 	smalldisk.Run(t, "40m", func(dir string) {
 		t.Run("file", func(t *testing.T) {
@@ -37,7 +37,7 @@ func onRealFullDisk(t *testing.T, dir string, open func() (pubstore.Store, error
 		t.Errorf("took %d messages of 20 KiB", n)
 	}
 	rest := smalldisk.TakeRest(t, dir)
-	if err := s.Close(); err != nil && !errors.Is(err, syscall.ENOSPC) { // what is staged may have no space
+	if err := s.Close(); err != nil && !errors.Is(err, syscall.ENOSPC) { // the staged records may have no space
 		t.Fatal(err)
 	}
 	for range 3 {
@@ -81,7 +81,7 @@ func opened(t *testing.T, open func() (pubstore.Store, error)) pubstore.Store {
 	return s
 }
 
-// fillUp appends until the store says that it is full.
+// fillUp appends until ErrFull.
 func fillUp(t *testing.T, s pubstore.Store) (n int) {
 	t.Helper()
 	for {

@@ -9,20 +9,20 @@ import (
 	"github.com/holdfast-mq/holdfast/bookmarkstore"
 )
 
-// An ending is how one use of a subscription ends and the next one begins.
+// An ending is the way from one use of a subscription to the next.
 type ending int
 
 const (
-	released ending = iota // Release, and Subscription of the same store
-	closed                 // Close, and Open
-	killed                 // Sync, Kill, and Open
+	released ending = iota // Release, then Subscription of the same store
+	closed                 // Close, then Open
+	killed                 // Sync, Kill, then Open
 )
 
 func (e ending) String() string {
 	return [...]string{"released", "closed", "killed"}[e]
 }
 
-// orders is the query of the tests that need no other.
+// orders is the query of tests that need no special one.
 var orders = bookmarkstore.Query{Topic: "orders"}
 
 // A rig is a store with one subscription in use.
@@ -33,7 +33,7 @@ type rig struct {
 	bookmarkstore.Subscription
 }
 
-// newRig opens the store of d and its subscription "s". It is closed at the end of the test.
+// newRig opens the store of d and its subscription "s". Both are closed when the test ends.
 func newRig(t *testing.T, d Disk) *rig {
 	t.Helper()
 	r := &rig{t: t, d: d}
@@ -65,7 +65,7 @@ func (r *rig) subscribe(id string, q bookmarkstore.Query) bookmarkstore.Subscrip
 	return sub
 }
 
-// again ends the use of the subscription and begins the next one, with query q.
+// again ends the use of the subscription by e and begins the next one with query q.
 func (r *rig) again(e ending, q bookmarkstore.Query) {
 	r.t.Helper()
 	switch e {
@@ -93,7 +93,7 @@ func mark(publisher, sequence uint64) bookmarkstore.Bookmark {
 	return bookmarkstore.Bookmark{Publisher: publisher, Sequence: sequence}
 }
 
-// receive has messages of a publisher arrive; each must be new.
+// receive receives messages of a publisher. Each must be new.
 func (r *rig) receive(publisher uint64, sequences ...uint64) {
 	r.t.Helper()
 	for _, s := range sequences {
@@ -103,7 +103,7 @@ func (r *rig) receive(publisher uint64, sequences ...uint64) {
 	}
 }
 
-// drop has messages of a publisher arrive; each must be known already.
+// drop receives messages of a publisher. Each must be known already.
 func (r *rig) drop(publisher uint64, sequences ...uint64) {
 	r.t.Helper()
 	for _, s := range sequences {
@@ -127,7 +127,7 @@ func (r *rig) progress(publisher, sequence uint64) {
 	r.must(r.Progress(bookmarkstore.Vector{publisher: sequence}))
 }
 
-// want compares both vectors and what is outstanding.
+// want compares both vectors and the number of outstanding messages.
 func (r *rig) want(received, discarded bookmarkstore.Vector, outstanding int) {
 	r.t.Helper()
 	v, known := r.Received()
@@ -143,7 +143,7 @@ func (r *rig) want(received, discarded bookmarkstore.Vector, outstanding int) {
 	}
 }
 
-// wantOutOfOrder compares the sequences that were discarded out of order.
+// wantOutOfOrder compares the out-of-order discards.
 func (r *rig) wantOutOfOrder(want map[uint64][]uint64) {
 	r.t.Helper()
 	if got := r.OutOfOrder(); !maps.EqualFunc(got, want, slices.Equal[[]uint64]) {
@@ -151,7 +151,7 @@ func (r *rig) wantOutOfOrder(want map[uint64][]uint64) {
 	}
 }
 
-// wantUnknown fails unless the subscription is one that was never there.
+// wantUnknown fails unless the subscription is a new one.
 func (r *rig) wantUnknown() {
 	r.t.Helper()
 	if v, known := r.Received(); known || len(v) > 0 {

@@ -37,7 +37,7 @@ func testKeptOutOfOrder(t *testing.T, d Disk, e ending) {
 	r.receive(1, 3)
 	r.drop(1, 5)
 	r.wantOutOfOrder(map[uint64][]uint64{1: {9}})
-	r.again(e, orders) // and once more, some of it there again
+	r.again(e, orders) // a second time, with some of them received again
 	r.receive(1, 3)
 	r.drop(1, 5)
 	r.receive(1, 7)
@@ -74,14 +74,14 @@ func testKeptForget(t *testing.T, d Disk, e ending) {
 	r.wantOutOfOrder(nil)
 	r.receive(4, 1)
 	r.must(r.Forget(vec{3: 9}))
-	r.receive(3, 10) // at once again
+	r.receive(3, 10) // comes back at once
 	r.discard(3, 10)
 	r.discard(4, 1)
 	r.again(e, orders)
 	r.want(vec{3: 10, 4: 1}, vec{3: 10, 4: 1}, 0)
 	r.must(r.Forget(vec{3: 10, 4: 1}))
 	r.again(e, orders)
-	r.want(vec{}, vec{}, 0) // and yet it is known
+	r.want(vec{}, vec{}, 0) // empty, but still known
 }
 
 func testKeptBase(t *testing.T, d Disk, e ending) {
@@ -99,7 +99,7 @@ func testKeptBase(t *testing.T, d Disk, e ending) {
 	r.want(vec{}, vec{}, 0)
 }
 
-// testKeptBeforeBase has a base come when something is kept already.
+// testKeptBeforeBase calls SetBase for a subscription that has a stored place.
 func testKeptBeforeBase(t *testing.T, d Disk, e ending) {
 	r := newRig(t, d)
 	r.receive(1, 3, 5, 7)
@@ -112,7 +112,7 @@ func testKeptBeforeBase(t *testing.T, d Disk, e ending) {
 	r.drop(1, 7)
 }
 
-// testBaseAtOnce has nothing synced but by SetBase.
+// testBaseAtOnce relies on the sync of SetBase alone.
 func testBaseAtOnce(t *testing.T, d Disk) {
 	r := newRig(t, d)
 	r.must(r.SetBase(vec{1: 7, 2: 1}))
@@ -154,9 +154,9 @@ func testKeptOtherQuery(t *testing.T, d Disk, e ending) {
 	r.receive(1, 2, 3, 4)
 }
 
-// testRandom runs a subscription against a server that has every message and
-// delivers what the resume vector does not cover, and a handler that discards
-// at random. After each ending exactly the undiscarded must come again.
+// testRandom runs a subscription against a server that has every message and delivers those above
+// the resume vector, and against a handler that discards at random. After each ending exactly the
+// undiscarded messages must come again.
 func testRandom(t *testing.T, d Disk, e ending) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -176,12 +176,12 @@ func testRandom(t *testing.T, d Disk, e ending) {
 	}
 }
 
-// A world is what testRandom knows to be true. Messages have odd sequences:
-// the even ones do not match.
+// A world is the expected state in testRandom. Messages have odd sequences: the even ones do not
+// match.
 type world struct {
 	rand        *rand.Rand
 	r           *rig
-	at          map[uint64]uint64 // how far the server has delivered
+	at          map[uint64]uint64 // the server has delivered up to here
 	outstanding []bookmarkstore.Bookmark
 	discarded   map[bookmarkstore.Bookmark]bool
 }
@@ -194,7 +194,7 @@ func (w *world) step() {
 	case n < 6:
 		w.r.progress(p, w.at[p])
 	case n < 7:
-		v, _ := w.r.Received() // the connection is lost, the process lives
+		v, _ := w.r.Received() // the connection is lost, the process goes on
 		w.at = copied(v)
 	case len(w.outstanding) > 0:
 		i := w.rand.IntN(len(w.outstanding))
@@ -219,7 +219,7 @@ func (w *world) deliver(p uint64) {
 	}
 }
 
-// resume delivers again, from the resume vector, up to where the server was.
+// resume delivers messages again, from the resume vector up to the server's last position.
 func (w *world) resume() {
 	w.r.t.Helper()
 	was := w.at
@@ -244,7 +244,7 @@ func (w *world) resume() {
 	}
 }
 
-// copied returns a copy to write to, never nil.
+// copied returns a writable copy, never nil.
 func copied(v bookmarkstore.Vector) map[uint64]uint64 {
 	m := make(map[uint64]uint64)
 	maps.Copy(m, v)

@@ -1,7 +1,6 @@
-// Package bookmarkstoretest is the suite that every bookmarkstore.Store must
-// pass: what a subscription resumes from covers exactly what it may
-// (client/GUARANTEES.md R9), while its process lives, after it was closed,
-// and after it was killed.
+// Package bookmarkstoretest is the suite that every bookmarkstore.Store must pass. It checks that
+// a subscription resumes from the right vector (client/GUARANTEES.md R9): within a process, after
+// Close, and after a kill of the process. No message is missed or repeated.
 package bookmarkstoretest
 
 import (
@@ -10,22 +9,21 @@ import (
 	"github.com/holdfast-mq/holdfast/bookmarkstore"
 )
 
-// A Disk is where the store of one test lives.
+// A Disk holds the store of one test.
 type Disk interface {
-	// Open opens the store with what is on the disk.
+	// Open opens the store on the disk.
 	Open() (bookmarkstore.Store, error)
-	// Kill ends a store as the death of its process would: the next Open
-	// finds what was durable by now. A store that keeps nothing over Close
-	// need not do anything.
+	// Kill ends a store in the way the death of its process would. The next Open finds the data
+	// that is durable now. For a store that keeps nothing after Close, Kill may do nothing.
 	Kill(s bookmarkstore.Store) error
 }
 
-// A Harness says how to get at the stores to be tested.
+// A Harness gives Run the stores to test.
 type Harness struct {
-	// New returns an empty disk. What it needs, it cleans up by t.Cleanup.
+	// New returns an empty disk. It registers its cleanup with t.Cleanup.
 	New func(t *testing.T) Disk
-	// Volatile says that the store keeps nothing over Close: what is about
-	// that is left out.
+	// Volatile says that the store keeps nothing after Close. Run then skips the tests that need
+	// a durable store.
 	Volatile bool
 }
 

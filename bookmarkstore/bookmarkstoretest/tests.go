@@ -10,14 +10,14 @@ import (
 	"github.com/holdfast-mq/holdfast/bookmarkstore"
 )
 
-// A vec is short for a Vector in a test.
+// A vec is a Vector, for short.
 type vec = bookmarkstore.Vector
 
 func testDuplicates(t *testing.T, d Disk) {
 	r := newRig(t, d)
 	r.must(r.SetBase(vec{}))
 	r.receive(1, 3, 5)
-	r.receive(2, 4) // a number of its own for each publisher
+	r.receive(2, 4) // each publisher has its own numbers
 	r.drop(1, 3, 5, 4, 1)
 	r.drop(2, 4)
 	r.receive(1, 6)
@@ -57,7 +57,7 @@ func testDiscardNotOutstanding(t *testing.T, d Disk) {
 	r.want(vec{1: 5}, vec{}, 2)
 	r.discard(1, 3, 3)
 	r.want(vec{1: 5}, vec{1: 3}, 1)
-	r.receive(1, 7) // it was not there when it was discarded
+	r.receive(1, 7) // was not outstanding at the time of its discard
 	r.want(vec{1: 7}, vec{1: 3}, 2)
 	for sequence, want := range map[uint64]bool{3: false, 4: false, 5: true, 7: true, 8: false} {
 		if got := r.IsOutstanding(mark(1, sequence)); got != want {
@@ -76,7 +76,7 @@ func testProgress(t *testing.T, d Disk) {
 	r.drop(1, 4)
 	r.receive(1, 5)
 	r.discard(1, 5)
-	r.progress(1, 3) // late: nothing moves back
+	r.progress(1, 3) // an old mark moves nothing back
 	r.progress(2, 9)
 	r.want(vec{1: 5, 2: 9}, vec{1: 5, 2: 9}, 0)
 }
@@ -105,7 +105,7 @@ func testBase(t *testing.T, d Disk) {
 	r.want(vec{1: 100, 2: 7}, vec{1: 100, 2: 7}, 0)
 	r.drop(1, 100)
 	r.receive(1, 101)
-	r.receive(3, 1) // absent from the base: new, all of it counts
+	r.receive(3, 1) // absent from the base: all of its messages count
 	r.want(vec{1: 101, 2: 7, 3: 1}, vec{1: 100, 2: 7}, 2)
 }
 
@@ -137,11 +137,11 @@ func testForget(t *testing.T, d Disk) {
 	r.must(r.SetBase(vec{1: 4, 2: 7, 3: 9}))
 	r.receive(2, 8)
 	r.must(r.Forget(vec{1: 4, 2: 8, 3: 5, 9: 1}))
-	r.want(vec{2: 8, 3: 9}, vec{2: 7, 3: 9}, 1) // of 2 a message is outstanding, of 3 there was more
+	r.want(vec{2: 8, 3: 9}, vec{2: 7, 3: 9}, 1) // publisher 2 has an outstanding message, 3 had a later one
 	r.discard(2, 8)
 	r.must(r.Forget(vec{2: 8}))
 	r.want(vec{3: 9}, vec{3: 9}, 0)
-	r.receive(1, 5, 6) // it comes back
+	r.receive(1, 5, 6) // publisher 1 comes back
 	r.discard(1, 6)
 	r.want(vec{1: 6, 3: 9}, vec{3: 9}, 1)
 	r.progress(1, 7)
@@ -159,7 +159,7 @@ func testRestart(t *testing.T, d Disk) {
 	r.discard(1, 2, 4)
 	r.must(r.Restart())
 	r.wantUnknown()
-	r.discard(1, 3) // of before
+	r.discard(1, 3) // from before the restart
 	r.wantUnknown()
 	r.must(r.SetBase(vec{2: 1}))
 	r.receive(1, 1, 2, 3, 4)
@@ -247,7 +247,7 @@ func testRelease(t *testing.T, d Disk) {
 	r.want(vec{1: 1}, vec{1: 1}, 0)
 	r.drop(1, 1)
 	r.receive(1, 2, 3)
-	r.must(former.Discard(mark(1, 2))) // of another use: nothing
+	r.must(former.Discard(mark(1, 2))) // of another use: no effect
 	if former.IsOutstanding(mark(1, 2)) {
 		t.Error("IsOutstanding of another use = true")
 	}
@@ -255,7 +255,7 @@ func testRelease(t *testing.T, d Disk) {
 	r.receive(1, 5)
 	r.want(vec{1: 5}, vec{1: 1}, 3)
 	r.discard(1, 2, 3)
-	r.want(vec{1: 5}, vec{1: 4}, 1) // over the one discarded before
+	r.want(vec{1: 5}, vec{1: 4}, 1) // including the message discarded before
 	former.Release()
 	if _, err := r.s.Subscription("s", orders); !errors.Is(err, bookmarkstore.ErrInUse) {
 		t.Errorf("a second Release frees the id of the next use: %v", err)
@@ -283,8 +283,8 @@ func testClosed(t *testing.T, d Disk) {
 	r.open() // for the cleanup
 }
 
-// testConcurrent has a reader that receives, handlers that discard, and
-// others that ask, all at once.
+// testConcurrent runs a reader that receives, handlers that discard, and callers of the query
+// methods at the same time.
 func testConcurrent(t *testing.T, d Disk) {
 	const publishers, messages, handlers = 3, 200, 4
 	r := newRig(t, d)

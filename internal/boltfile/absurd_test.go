@@ -10,8 +10,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/heap"
 )
 
-// Lengths that the pages of a database state take no memory before what stands
-// there is looked at.
+// An absurd length in a page does not allocate memory before the page is checked.
 func TestAbsurdLengths(t *testing.T) {
 	const pageSize, pages = 4096, 1 << 17
 	page := func(id uint64, flags, count uint16, overflow uint32) []byte {

@@ -28,8 +28,8 @@ func open(t *testing.T, path string) *bbolt.DB {
 	return db
 }
 
-// What is left of a file that was being made when the power went is no
-// obstacle, and nothing but the database is left in the end.
+// The remains of a file that was being made at a power cut do no harm, and are removed by the
+// next opening.
 func TestUnfinished(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "store.db")
@@ -62,7 +62,7 @@ func TestUnfinished(t *testing.T) {
 	}
 }
 
-// A file that is no database is left alone.
+// A file that is no database is left unchanged.
 func TestOther(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "notes.txt")
 	if err := os.WriteFile(path, []byte("notes"), 0o600); err != nil {
@@ -76,7 +76,7 @@ func TestOther(t *testing.T) {
 	}
 }
 
-// A database of a later version of bbolt is whole, and left alone.
+// A database of a later version of bbolt is not damaged, and is left unchanged.
 func TestNewerVersion(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store.db")
 	db := open(t, path)

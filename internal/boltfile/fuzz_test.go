@@ -16,8 +16,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/heap"
 )
 
-// fill makes a database with branches, long values, buckets in buckets and
-// buckets in a value.
+// fill makes a database with branches, long values, nested buckets and inline buckets.
 func fill(t testing.TB, path string) {
 	db, err := boltfile.Open(path, options)
 	if err != nil {
@@ -48,9 +47,8 @@ func fill(t testing.TB, path string) {
 	}
 }
 
-// FuzzOpen opens a damaged database: that is an error that says so, or the
-// file can be read and written under Guard. It takes no memory beyond what
-// the file has.
+// FuzzOpen opens a damaged database. Either an error says that it is damaged, or the file can be
+// read and written under Guard. The memory in use is bounded by the size of the file.
 func FuzzOpen(f *testing.F) {
 	image := boltfiletest.Image(f, func(path string) { fill(f, path) })
 	for _, recipe := range boltfiletest.Recipes(image) {

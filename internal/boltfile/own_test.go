@@ -18,7 +18,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// own compacts small files too.
+// own compacts small files, too.
 var own = boltfile.Options{Timeout: 1, Buckets: []string{"queue"}, CompactAbove: 1}
 
 func openOwn(t *testing.T, path string, o boltfile.Options) *bbolt.DB {
@@ -31,8 +31,8 @@ func openOwn(t *testing.T, path string, o boltfile.Options) *bbolt.DB {
 	return db
 }
 
-// drained makes a database that once held more than it does, and returns what
-// it holds and the size of its file.
+// drained makes a database that held more data before. It returns the data and the size of the
+// file.
 func drained(t *testing.T, path string) (map[string]string, int64) {
 	t.Helper()
 	db := open(t, path)
@@ -65,7 +65,7 @@ func TestCompaction(t *testing.T) {
 	if err := os.Chmod(path, 0o640); err != nil {
 		t.Fatal(err)
 	}
-	link := filepath.Join(t.TempDir(), "link.db") // stays one
+	link := filepath.Join(t.TempDir(), "link.db") // stays a link
 	if err := os.Symlink(path, link); err != nil {
 		t.Fatal(err)
 	}
@@ -87,8 +87,8 @@ func TestCompaction(t *testing.T) {
 	}
 }
 
-// Left as they are: small files, those that are full, and those in which an
-// application has a bucket.
+// Small files, files full of live data, and files with a bucket of an application are not
+// compacted.
 func TestNotCompacted(t *testing.T) {
 	for name, o := range map[string]boltfile.Options{
 		"small":  {Timeout: 1, Buckets: own.Buckets},
@@ -110,7 +110,7 @@ func TestNotCompacted(t *testing.T) {
 	}
 }
 
-// A compaction that fails leaves the file as it was, and nothing else.
+// A compaction that fails leaves the file unchanged and no other file.
 func TestCompactionFails(t *testing.T) {
 	fail := func() error { return syscall.ENOSPC }
 	done := func() error { return nil }
@@ -136,7 +136,7 @@ func TestCompactionFails(t *testing.T) {
 	}
 }
 
-// A disk follows what a compaction does to a file, and judges what a crash may leave.
+// A disk follows the file operations of a compaction and checks the result of a crash.
 type disk struct {
 	*testing.T
 	*memfs.FS
@@ -145,7 +145,7 @@ type disk struct {
 	seen int
 }
 
-// judge opens what each kind of crash leaves.
+// judge opens the result of each kind of crash.
 func (d *disk) judge(step string) {
 	for seed := range uint64(4) {
 		for _, m := range memfs.Modes(seed) {
@@ -173,7 +173,7 @@ func (d *disk) judge(step string) {
 	}
 }
 
-// write has the disk hold the copy as it is now, not yet durable.
+// write puts the current copy on the disk, not yet durable.
 func (d *disk) write(name string) {
 	b, err := os.ReadFile(filepath.Join(filepath.Dir(d.path), name))
 	if err != nil {
@@ -218,8 +218,8 @@ func (d *disk) syncDir(string) error {
 	return err
 }
 
-// A crash between any two steps of a compaction, of the process or the machine,
-// leaves a database with everything in it.
+// A crash of the process or the machine between any two steps of a compaction leaves a complete
+// database.
 func TestCompactionCutAtEveryStep(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store.db")
 	want, was := drained(t, path)
@@ -242,7 +242,7 @@ func TestCompactionCutAtEveryStep(t *testing.T) {
 	}
 }
 
-// A file that is replaced while its lock is waited for is not used any more.
+// A file that is replaced while open waits for its lock is not used.
 func TestReplacedMeanwhile(t *testing.T) {
 	dir := t.TempDir()
 	path, fresh := filepath.Join(dir, "store.db"), filepath.Join(dir, "fresh.db")
@@ -265,8 +265,8 @@ func TestReplacedMeanwhile(t *testing.T) {
 	}
 }
 
-// Keys out of order are found before bbolt, looking for free pages, finds them
-// with a panic, and leaves behind a goroutine that reads the mapped file.
+// Keys out of order give an error. Otherwise bbolt would find them in its search for free pages,
+// panic, and leave a goroutine that reads the mapped file.
 func TestKeysOutOfOrder(t *testing.T) {
 	for name, n := range map[string]int{"in a leaf": 20, "below a branch": 2000} {
 		path := filepath.Join(t.TempDir(), "store.db")
@@ -288,7 +288,7 @@ func TestKeysOutOfOrder(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// Everywhere, since a page may be of before the last commit.
+		// Replace the key everywhere, since a page may be from before the last commit.
 		b := bytes.ReplaceAll(whole, []byte("key 0007"), []byte("key 9999"))
 		if err := os.WriteFile(path, b, 0o600); err != nil {
 			t.Fatal(err)

@@ -13,7 +13,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/boltfile/boltfiletest"
 )
 
-// contents returns every value of a database by its path, and the number that each bucket counts.
+// contents returns every value of a database by its path, and the sequence of each bucket.
 func contents(t *testing.T, db *bbolt.DB) map[string]string {
 	t.Helper()
 	all := make(map[string]string)
@@ -37,7 +37,7 @@ func contents(t *testing.T, db *bbolt.DB) map[string]string {
 	return all
 }
 
-// rescued returns what is rescued of an image; found is false if nothing can be.
+// rescued returns the data rescued from an image. found is false if Rescue fails.
 func rescued(t *testing.T, image []byte) (all map[string]string, losses []boltfile.Loss, found bool) {
 	t.Helper()
 	dir := t.TempDir()
@@ -54,8 +54,8 @@ func rescued(t *testing.T, image []byte) (all map[string]string, losses []boltfi
 	return contents(t, to), losses, true
 }
 
-// Page by page: without it, all that does not hang on it is rescued, what is
-// rescued is what there was, and what isn't is told.
+// For each page: if the page is damaged, everything that does not depend on it is rescued
+// unchanged, and every loss is reported.
 func TestRescue(t *testing.T) {
 	image := boltfiletest.Image(t, func(path string) {
 		fill(t, path)
@@ -80,7 +80,7 @@ func TestRescue(t *testing.T) {
 			continue
 		}
 		for path, value := range got {
-			if whole[path] != value && page > 1 { // an older meta page knows what was before
+			if whole[path] != value && page > 1 { // an older meta page leads to earlier values
 				t.Errorf("without page %d: %s is %.20q", page, path, value)
 			}
 		}

@@ -40,7 +40,7 @@ func testRoundTrip(t *testing.T, h Harness) {
 		{Topic: string(bytes.Repeat([]byte("long/"), 2000)), SOWKey: "k", Body: bytes.Repeat([]byte{7}, 100_000)},
 		{Topic: "", Body: []byte("no topic")},
 	}
-	var m pubstore.Message // the caller's again after each Append
+	var m pubstore.Message // belongs to the test again after each Append
 	for i := range messages {
 		m = messages[i]
 		if _, err := s.Append(t.Context(), &m); err != nil {
@@ -152,13 +152,13 @@ func testDiscard(t *testing.T, h Harness) {
 	s.discard(life, 4)
 	s.is(4, 10, 6)
 	s.kept(life, 6, 7, 6, 8, 7, 9, 8, 10, 9)
-	s.discard(life, 3) // late
+	s.discard(life, 3) // below an earlier Discard
 	s.discard(life, 4) // twice
 	s.discard(life, 0)
 	s.is(4, 10, 6)
 	s.discard("nobody's", 7)
 	s.is(4, 10, 6)
-	s.discard(life, 1<<63) // beyond
+	s.discard(life, 1<<63) // above Last
 	s.is(10, 10, 0)
 	s.kept(life, 0)
 	s.publish(11)
@@ -178,7 +178,7 @@ func testReject(t *testing.T, h Harness) {
 	s.publish(11)
 	s.kept(life, 8, 11, 8)
 
-	for _, seq := range []uint64{0, 1, 5, 12, 1 << 63} { // not kept
+	for _, seq := range []uint64{0, 1, 5, 12, 1 << 63} { // not in the store
 		s.reject(life, seq)
 	}
 	s.reject("nobody's", 2)
@@ -376,7 +376,7 @@ func testRenew(t *testing.T, h Harness) {
 	if lives := s.Lives(); len(lives) != 1 || lives[0].ID != life {
 		t.Fatalf("lives are %+v: the old one keeps nothing and is still there", lives)
 	}
-	s.discard(old, 4) // late
+	s.discard(old, 4) // after the life is gone
 	s.reject(old, 4)
 	if got := read(t, oldCursor); got != nil {
 		t.Fatalf("the old life still has %v", got)
@@ -405,7 +405,7 @@ func testUsage(t *testing.T, h Harness) {
 	check(10, 0)
 	s.Single(life, 6)
 	check(10, 6)
-	s.Single(life, 3) // late
+	s.Single(life, 3) // below an earlier Single
 	check(10, 6)
 	s.reject(life, 5)
 	s.reject(life, 8)

@@ -10,8 +10,8 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// testConcurrent has appenders, a reader and everything that lets go work at
-// once, for the race detector and to see that nothing is lost or reordered.
+// testConcurrent runs appenders, a reader, discards and rejections at the same time. The race
+// detector watches them, and the test checks that no message is lost or reordered.
 func testConcurrent(t *testing.T, h Harness) {
 	const goroutines, each = 8, 60
 	s := open(t, h, Options{MaxMessages: 100})
@@ -44,8 +44,8 @@ func numbered(goroutine, n int) *pubstore.Message {
 	return &pubstore.Message{Topic: fmt.Sprint("from ", goroutine), Body: b}
 }
 
-// sender does what a client does: it reads what is appended, in order,
-// and lets go of it, now and then by a rejection.
+// sender works as a client does: it reads appended messages in order and discards them, or
+// sometimes rejects one.
 func sender(t *testing.T, s store, life string, total uint64, done <-chan struct{}) {
 	c := s.cursor(life, 0)
 	next := map[uint64]uint64{} // by goroutine
@@ -59,7 +59,7 @@ func sender(t *testing.T, s store, life string, total uint64, done <-chan struct
 		if !ok {
 			select {
 			case <-s.Appended():
-			case <-done: // a last word may have been read already
+			case <-done: // the last message may have been read already
 				done = nil
 			case <-soon(t).Done():
 				t.Fatalf("nothing after %d", last)

@@ -1,5 +1,5 @@
-// Package pubstoretest checks that a publish store keeps the contract of
-// pubstore.Store: the stores of this project, and anyone's own.
+// Package pubstoretest checks that an implementation of pubstore.Store keeps the contract of that
+// interface. Run it in the tests of your own store:
 //
 //	func TestMyStore(t *testing.T) {
 //		pubstoretest.Run(t, func(t *testing.T) pubstoretest.Harness { … })
@@ -17,23 +17,23 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// A Harness makes and ends stores of one kind. Each case gets one of its own.
-// Stores that a case has not closed are closed when it ends.
+// A Harness opens, reopens and kills stores of one kind. Each case gets its own Harness. Run
+// closes the stores that a case leaves open when the case ends.
 type Harness struct {
 	// Open opens a new, empty store.
 	Open func(t *testing.T, o Options) pubstore.Store
-	// Volatile says that the store keeps nothing when it is closed. The
-	// other fields are not used then, and the cases that need them say so.
+	// Volatile says that the store keeps nothing after Close. Then Reopen and Kill are not used,
+	// and the cases that need them are skipped.
 	Volatile bool
-	// Reopen opens the store again that was s until it was closed.
+	// Reopen opens the closed store s again.
 	Reopen func(t *testing.T, s pubstore.Store) pubstore.Store
-	// Kill opens what a new process finds if the one that holds s, which was
-	// not closed, is killed now. If rebooted, it is on a machine that
-	// has booted since. Of s only Close is called afterwards.
+	// Kill returns the store that a new process opens if the process with the open store s is
+	// killed now. If rebooted is true, the machine has booted in between. Afterwards the suite
+	// calls only Close of s.
 	Kill func(t *testing.T, s pubstore.Store, rebooted bool) pubstore.Store
 }
 
-// Options are the bound to open a store with; zero means the store's default.
+// Options are the bounds of a store under test. Zero means the store's default.
 type Options struct {
 	MaxMessages  int
 	MaxBytes     int64
@@ -108,7 +108,7 @@ func durable(f func(*testing.T, Harness)) func(*testing.T, func(*testing.T) Harn
 	}
 }
 
-// A store wraps the one under test with calls that must succeed.
+// A store wraps the store under test. Its methods fail the test on an error.
 type store struct {
 	pubstore.Store
 	t *testing.T
@@ -124,7 +124,7 @@ func guard(t *testing.T, s pubstore.Store) store {
 	return store{s, t}
 }
 
-// life returns the life that is appended to.
+// life returns the current life.
 func (s store) life() pubstore.Life {
 	s.t.Helper()
 	lives := s.Lives()
@@ -136,7 +136,7 @@ func (s store) life() pubstore.Life {
 
 func body(n uint64) []byte { return fmt.Appendf(nil, `{"n":%d}`, n) }
 
-// publish appends messages until last has the number given.
+// publish appends messages until Last is last.
 func (s store) publish(last uint64) {
 	s.t.Helper()
 	for n := s.life().Last + 1; n <= last; n++ {
@@ -179,10 +179,10 @@ func (s store) cursor(life string, after uint64) pubstore.Cursor {
 	return c
 }
 
-// A ref is what the cases below compare of a message: its number and the one it names before it.
+// A ref is the part of a message that the cases compare: its sequence and Prev.
 type ref struct{ seq, prev uint64 }
 
-// read reads to the end, checking bodies on the way.
+// read reads to the end and checks the bodies.
 func read(t *testing.T, c pubstore.Cursor) (refs []ref) {
 	t.Helper()
 	for {
@@ -201,7 +201,7 @@ func read(t *testing.T, c pubstore.Cursor) (refs []ref) {
 	}
 }
 
-// kept checks what a life still keeps above after: alternately a sequence and its predecessor.
+// kept checks the messages of a life above after. want alternates sequence and Prev.
 func (s store) kept(life string, after uint64, want ...uint64) {
 	s.t.Helper()
 	got := read(s.t, s.cursor(life, after))
@@ -215,7 +215,7 @@ func (s store) kept(life string, after uint64, want ...uint64) {
 	}
 }
 
-// rejected checks what the store says was rejected from from on.
+// rejected checks the result of Rejected from sequence from on.
 func (s store) rejected(life string, from uint64, most int, want ...pubstore.Range) {
 	s.t.Helper()
 	if got := s.Rejected(life, from, most); !slices.Equal(got, want) {
@@ -223,7 +223,7 @@ func (s store) rejected(life string, from uint64, most int, want ...pubstore.Ran
 	}
 }
 
-// is checks the current life's numbers.
+// is checks the numbers of the current life.
 func (s store) is(acked, last uint64, kept int) {
 	s.t.Helper()
 	if l := s.life(); l.Acked != acked || l.Last != last || l.Kept != kept {
@@ -231,7 +231,7 @@ func (s store) is(acked, last uint64, kept int) {
 	}
 }
 
-// soon returns a context that ends when the test does or takes far too long.
+// soon returns a context that ends with the test, or after far too long a time.
 func soon(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 	t.Cleanup(cancel)

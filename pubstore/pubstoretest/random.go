@@ -10,7 +10,7 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// A twin does what a store does, in the most obvious way.
+// A twin is a model of a store, written in the most obvious way.
 type twin struct {
 	lives []*twinLife
 }
@@ -47,7 +47,8 @@ func (l *twinLife) prev(n uint64) uint64 {
 	return n
 }
 
-// seed returns a random seed, or the one in HOLDFAST_SEED, and says which.
+// seed returns a generator with a random seed, or with the one in HOLDFAST_SEED, and logs the
+// seed.
 func seed(t *testing.T) *rand.Rand {
 	n := rand.Uint64()
 	if s := os.Getenv("HOLDFAST_SEED"); s != "" {
@@ -71,7 +72,7 @@ func newWalk(t *testing.T, h Harness) *walk {
 	return w
 }
 
-// begin has the twin begin a life that the store has begun.
+// begin adds a life to the twin that the store has begun.
 func (w *walk) begin() {
 	w.twin.lives = append(w.twin.lives, &twinLife{id: w.s.life().ID, rejected: map[uint64]bool{}})
 	w.twin.prune()

@@ -104,7 +104,7 @@ func testKill(t *testing.T, h Harness) {
 	if len(k.Lives()) != 1 || l.ID != life || l.Last != 8 || l.Base != 777 {
 		t.Fatalf("lives are %+v after a kill, want %s with 8 messages and base 777", k.Lives(), life)
 	}
-	// What was let go may be there again, but nothing is let go that was not.
+	// Discarded messages may be back, but no other message may be gone.
 	if l.Acked > 2 || l.Kept != int(8-l.Acked) {
 		t.Fatalf("life is %+v, at most 2 were acked", l)
 	}
@@ -128,8 +128,8 @@ func testKillReject(t *testing.T, h Harness) {
 	k.kept(life, 0, 1, 0, 3, 1, 4, 3, 5, 4)
 }
 
-// testKillWhileAppending kills the process at some moment between appends of
-// several goroutines: what had returned by then must be there.
+// testKillWhileAppending kills the process between appends of several goroutines. Every message
+// whose Append had returned by then must be in the store.
 func testKillWhileAppending(t *testing.T, h Harness) {
 	s := open(t, h, Options{})
 	life := s.life().ID
@@ -152,7 +152,7 @@ func testKillWhileAppending(t *testing.T, h Harness) {
 		})
 	}
 	<-enough
-	// Appends return out of order, but what stands before one that returned is in the store.
+	// Appends return out of order, but every message before a returned one is in the store.
 	least := returned.Load()
 	k := guard(t, h.Kill(t, s.Store, false))
 	wg.Wait()
@@ -166,7 +166,7 @@ func testRebooted(t *testing.T, h Harness) {
 	old := s.life().ID
 	s.publish(3)
 	s.close()
-	s = guard(t, h.Reopen(t, s.Store)) // so that what was kept is surely on the disk
+	s = guard(t, h.Reopen(t, s.Store)) // so that the messages are certainly on the disk
 	s.publish(4)
 
 	k := guard(t, h.Kill(t, s.Store, true))

@@ -35,7 +35,7 @@ func testFullMessages(t *testing.T, h Harness) {
 	s.reject(life, 3)
 	s.publish(5)
 	full()
-	s.renew() // what the old life keeps counts
+	s.renew() // messages of the old life count towards the bound
 	full()
 	s.discard(life, 5)
 	s.publish(3)
@@ -65,14 +65,14 @@ func testFullBytes(t *testing.T, h Harness) {
 	}
 }
 
-// A result is how an Append that waited ended.
+// A result is the outcome of an Append that waited.
 type result struct {
 	name string
 	seq  uint64
 	err  error
 }
 
-// later appends in a goroutine of its own, and returns once that waits, or is done.
+// later appends in a new goroutine, and returns once the Append waits or has ended.
 func (s store) later(ctx context.Context, name string, size int, done chan<- result) {
 	go func() {
 		seq, err := s.Append(ctx, &pubstore.Message{Topic: name, Body: make([]byte, size)})
@@ -173,7 +173,7 @@ func testWaitInOrder(t *testing.T, h Harness) {
 	s.later(t.Context(), "large", 700, done)
 	s.later(t.Context(), "small", 10, done)
 	s.later(t.Context(), "small too", 10, done)
-	s.discard(life, 1) // room for the small ones only: they wait behind the large one
+	s.discard(life, 1) // makes room for the small ones only, but they wait behind the large one
 	s.waits(done)
 	s.discard(life, 2)
 	seqs := map[string]uint64{}
@@ -189,8 +189,8 @@ func testWaitInOrder(t *testing.T, h Harness) {
 	}
 }
 
-// testWaitMany lets a client with a slow server keep many publishers waiting:
-// each must get through, though room is made by one at a time.
+// testWaitMany lets many publishers wait for a client with a slow server. Each of them must
+// succeed, although the client frees room for one message at a time.
 func testWaitMany(t *testing.T, h Harness) {
 	s := open(t, h, Options{MaxMessages: 4})
 	life, done := s.life().ID, make(chan result)
