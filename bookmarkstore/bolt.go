@@ -47,8 +47,8 @@ func (o *BoltOptions) validate() error {
 // at the next commit, after 10 ms by default, or with the application's own transaction
 // (DiscardTx). A Bolt is safe for concurrent use.
 //
-// If a commit fails, the store stays failed: every later call returns that *FailedError, and the
-// store must be opened again (R7).
+// If a commit fails, the store stays failed for good: every later call returns that *FailedError
+// (R7).
 type Bolt struct {
 	db      *bbolt.DB
 	path    string // a closed database no longer knows its path
@@ -194,7 +194,7 @@ func (b *Bolt) check() (there bool, err error) {
 	return there, err
 }
 
-// damaged turns a decoding error into a *DamagedError or *VersionError that names the place.
+// damaged turns a decoding error into a *DamagedError or *VersionError that names bucket and key.
 func (b *Bolt) damaged(id string, key []byte, err error) error {
 	where := string(b.bucket)
 	if id != "" {

@@ -134,7 +134,7 @@ func TestFormat(t *testing.T) {
 	}
 }
 
-// Damage to any bit of any value gives an error that names the place.
+// Damage to any bit of any value gives an error that names bucket and key.
 func TestDamagedValues(t *testing.T) {
 	path := fill(t)
 	for _, k := range [][]byte{[]byte("head"), key(1), key(1, 5)} {

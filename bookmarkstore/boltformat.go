@@ -24,8 +24,8 @@ import (
 // Publisher and sequence are 8 bytes each. Numbers are big endian. Texts have their length
 // (uvarint) in front. The value of met and each value below a subscription begin with the version
 // and end with a CRC-32C over id, key and the rest of the value. So a damaged value, or one under
-// a wrong key, does not decode. Damage can therefore hide a discard (the message comes again) but
-// not invent one.
+// a wrong key, does not decode. Damage can therefore hide a discard (the message is delivered
+// again) but not invent one.
 const formatVersion = 1
 
 const (
@@ -48,10 +48,11 @@ var (
 // subscription cannot be opened until the damage is repaired. If Bucket names no subscription,
 // the whole store cannot be opened.
 //
-// To repair it, restore a copy of the file; the messages since that copy then come again. Without
-// a copy, RepairBolt or "holdfast store repair" keeps everything that is readable. A subscription
-// without any readable value starts as a new one, at its configured start. If that is Epoch, or a
-// time at which its place was certainly complete, it loses nothing, and messages come again.
+// To repair it, restore a copy of the file; the messages since that copy then are delivered
+// again. Without a copy, RepairBolt or "holdfast store repair" keeps everything that is readable.
+// A subscription without any readable value starts as a new one, at its configured start. If that
+// is Epoch, or a time at which its place was certainly complete, it loses nothing, and messages
+// are delivered again.
 type DamagedError struct {
 	Path   string // the database file
 	Bucket string // bucket, then subscription id if it is about one
@@ -121,7 +122,7 @@ func outOfOrderKey(b Bookmark) []byte {
 	return binary.BigEndian.AppendUint64(key, b.Sequence)
 }
 
-// checksum covers the place of a value, too.
+// checksum covers id and key, too: a value under another key does not decode.
 func checksum(id string, key, value []byte) uint32 {
 	sum := crc32.Update(0, castagnoli, []byte(id))
 	sum = crc32.Update(sum, castagnoli, key)

@@ -216,7 +216,7 @@ func (tp *txPlace) followLocked() bool {
 			b := Bookmark{Publisher: id, Sequence: sequence}
 			c := p.w.discard(b)
 			if c.none() && sequence > p.w.publisher(id).received {
-				p.w.keepOutOfOrder(b) // the id was released in the meantime, and b will come again
+				p.w.keepOutOfOrder(b) // the id was released in the meantime, and b will be delivered again
 			}
 			p.w.publisher(id).kept = true
 			if c.discarded > q.discarded {

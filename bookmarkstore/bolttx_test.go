@@ -103,7 +103,7 @@ func (a *app) wantMemory(discarded uint64, outstanding int) {
 }
 
 // wantDisk compares the state that a process finds if this one is killed now: the discarded
-// point, and which of the six messages come again.
+// point, and which of the six messages are delivered again.
 func (a *app) wantDisk(discarded uint64, again ...uint64) {
 	a.t.Helper()
 	path := filepath.Join(a.t.TempDir(), "copy.db")
@@ -465,8 +465,8 @@ func TestDiscardTxConcurrent(t *testing.T) {
 	}
 }
 
-// wantNotAhead simulates a process that finds the disk as it is now. It fails if a message comes
-// again whose discard was committed, or if one does not whose discard was rolled back.
+// wantNotAhead simulates a process that finds the disk as it is now. It fails if a message is
+// delivered again whose discard was committed, or if one does not whose discard was rolled back.
 func (a *app) wantNotAhead(id string, messages, committed uint64) {
 	a.t.Helper()
 	path := filepath.Join(a.t.TempDir(), "copy.db")

@@ -18,7 +18,7 @@ type Inspected struct {
 	// is false if the subscription is new and starts at its configured start.
 	Discarded Vector
 	Known     bool
-	// OutOfOrder lists discarded messages above Discarded. They do not come again either.
+	// OutOfOrder lists discarded messages above Discarded. They are not delivered again either.
 	OutOfOrder []Bookmark
 	Damage     error // a *DamagedError, or nil; if set, only ID is known and the subscription cannot be opened
 }

@@ -22,9 +22,9 @@ type Repaired struct {
 }
 
 // RepairBolt makes a damaged store openable. It removes values that are not as they were written
-// and keeps all others. It guesses nothing, so messages may come again. Messages are left out
-// only if a subscription is Gone and its configured start is behind them. No process may have the
-// store open. The error is ErrNotStore if the bucket holds something else.
+// and keeps all others. It guesses nothing, so messages may are delivered again. Messages are
+// left out only if a subscription is Gone and its configured start is behind them. No process may
+// have the store open. The error is ErrNotStore if the bucket holds something else.
 func RepairBolt(db *bbolt.DB, bucket string) ([]Repaired, error) {
 	var all []Repaired
 	b := &Bolt{db: db, path: db.Path(), bucket: []byte(bucket)}

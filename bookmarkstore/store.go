@@ -114,15 +114,16 @@ var (
 	// ErrReleased means that a subscription was changed after its Release.
 	ErrReleased = errors.New("subscription has been released")
 	// ErrNotOutstanding means that a message cannot be discarded in a transaction
-	// (Bolt.DiscardTx). It is discarded already, or it comes again because its subscription was
-	// opened anew or restarted. Roll back the transaction and take the next message.
+	// (Bolt.DiscardTx). It is discarded already, or it is delivered again because its
+	// subscription was opened anew or restarted. Roll back the transaction and take the next
+	// message.
 	ErrNotOutstanding = errors.New("message is not outstanding")
 	// ErrLocked means that another process has the store open.
 	ErrLocked = errors.New("bookmark store is in use by another process")
 )
 
-// A FailedError means that the disk of a store failed. Every later call returns it, and the store
-// must be opened again (R7).
+// A FailedError means that the disk of a store failed. The store stays failed: every later call
+// returns the error (R7).
 type FailedError struct {
 	Path string
 	Err  error

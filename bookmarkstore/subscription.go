@@ -204,7 +204,8 @@ func (s *subscription) Forget(closed Vector) error {
 	return s.change(func(p *place) { p.changes = p.w.forget(closed, p.changes) })
 }
 
-// Receive implements Subscription. After Release it returns false: the message comes again later.
+// Receive implements Subscription. After Release it returns false: the message is delivered again
+// later.
 func (s *subscription) Receive(b Bookmark) (fresh bool) {
 	var c change
 	s.p.mu.Lock()

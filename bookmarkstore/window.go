@@ -31,8 +31,8 @@ type publisher struct {
 	discarded uint64
 	queue     queue
 	// elsewhere holds the out-of-order discards of earlier lives of the process, ascending, all
-	// above discarded. When such a message comes again it is dropped, and counts as received and
-	// discarded.
+	// above discarded. When such a message is delivered again it is dropped, and counts as
+	// received and discarded.
 	elsewhere []uint64
 	at        int // index in window.order
 	note          // changes that the store has not written yet

@@ -90,7 +90,8 @@ func (s *Bolt) recoverLife(root *bbolt.Bucket, w *window) error {
 	return nil
 }
 
-// fill finds the messages in the bucket of a life. It returns the keys with any other value.
+// fill finds the messages in the bucket of a life. It returns the keys whose value is not the
+// right message.
 func (s *Bolt) fill(b *bbolt.Bucket, w *window) (bad [][]byte) {
 	s.swept[w.publisher] = w.acked
 	c := b.Cursor()
@@ -109,8 +110,8 @@ func (s *Bolt) fill(b *bbolt.Bucket, w *window) (bad [][]byte) {
 	return bad
 }
 
-// givenOut returns the highest sequence that a damaged life is known to have given out. The state
-// is no proof alone: its last is as old as the state. b may be nil.
+// givenOut returns the highest sequence that a damaged life is known to have given out. The last
+// of the state alone may be out of date. b may be nil.
 func givenOut(b *bbolt.Bucket, w *window) uint64 {
 	given := max(w.last, w.acked)
 	if b == nil {

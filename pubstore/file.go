@@ -20,9 +20,9 @@ type FileOptions struct {
 	FailWhenFull bool
 	MaxMessage   int // largest message in bytes; default 16 MiB, at most MaxBytes
 
-	// SyncInterval is the longest time after which an appended message survives a power cut.
-	// Default 10ms. If it is negative, the store starts no goroutine, and an appended message
-	// survives a power cut only after Sync or Close.
+	// SyncInterval bounds the time until an appended message survives a power cut. Default 10ms.
+	// If it is negative, the store starts no goroutine, and an appended message survives a power
+	// cut only after Sync or Close.
 	SyncInterval time.Duration
 	// SyncAlways makes Append return only when its message survives a power cut. Concurrent
 	// Appends share one sync.
@@ -35,13 +35,14 @@ type FileOptions struct {
 
 	// AcceptDamage opens a store that OpenFile refuses with a *DamagedError. Unreadable messages
 	// are given up, all others are kept, and a new life begins. Use it while the pair is in sync.
-	// Otherwise the instances may end up with different messages: one instance alone has the
-	// messages that were given up, and the publisher goes on with the other one while the link
+	// Otherwise the two instances can end up with different messages: one of them alone has the
+	// messages that were given up, and the publisher goes on at the other one while the link
 	// between them is cut.
 	AcceptDamage bool
 
-	// BootID returns an id of the current boot of the machine, see R10. Default: the system's
-	// boot id.
+	// BootID returns an id of the current boot of the machine. If the store was not closed and
+	// this id has changed or is unavailable, opening begins a new life (R10). Default: the
+	// system's.
 	BootID func() (string, error)
 	// NewLife returns an id for a new life. The id must be unique and secret (R10). Default: 130
 	// random bits.
@@ -63,8 +64,8 @@ type File struct {
 	segment    int64
 	givenUp    int // number of messages given up at opening
 
-	// visible is the end of the log for cursors. The Append of a message behind it has not
-	// returned yet, so nobody may see that message. Guarded by mu.
+	// visible is the end of the log for cursors. The Append of a later message has not returned
+	// yet, so nobody may see that message. Guarded by mu.
 	visible uint64
 
 	committer

@@ -64,7 +64,7 @@ func cursor(t *rapid.T, s pubstore.Store, life string) pubstore.Cursor {
 	return c
 }
 
-// rest returns the remaining records of a cursor, each behind its length.
+// rest returns the remaining records of a cursor, each after its length.
 func rest(t *rapid.T, c pubstore.Cursor, atOnce bool) (all []byte) {
 	for {
 		var m pubstore.Message

@@ -117,8 +117,8 @@ func (s *File) commit() {
 	s.disk.see()
 }
 
-// Sync makes all appended messages safe against a power cut, and all discards durable. The store
-// does this by itself unless SyncInterval is negative.
+// Sync makes all appended messages and all discards survive a power cut. The store does this by
+// itself unless SyncInterval is negative.
 func (s *File) Sync() error {
 	s.mu.Lock()
 	if s.ended != nil {
@@ -144,7 +144,7 @@ func (s *File) commitNow() {
 	s.note()
 }
 
-// logLetGoLocked logs the discards since the last time it was called.
+// logLetGoLocked logs the discards that the log does not have yet.
 func (s *File) logLetGoLocked() error {
 	if s.left {
 		s.left = false

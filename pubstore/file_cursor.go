@@ -60,8 +60,8 @@ func (c *fileCursor) Next(m *Message) (bool, error) {
 // aheadMost is the number of records that Ahead looks at.
 const aheadMost = 128
 
-// Ahead returns the next messages in their stored form, as far as the log's cursor has already
-// read them and none is left out between them. The result is valid until the next call.
+// Ahead returns the records of the next messages, as far as the log's cursor has read them
+// already and their sequences are consecutive. The result is valid until the next call.
 func (c *fileCursor) Ahead() []record.Ordinary {
 	c.run, c.last = c.run[:0], c.last[:0]
 	upTo, visible := c.unbroken()
@@ -95,7 +95,7 @@ func (c *fileCursor) unbroken() (upTo uint64, visible seglog.Position) {
 	return upTo, seglog.Position(c.s.visible)
 }
 
-// Skip moves the cursor behind the first n messages of the last Ahead.
+// Skip moves the cursor past the first n messages of the last Ahead.
 func (c *fileCursor) Skip(n int) {
 	if n > 0 {
 		c.at += uint64(n)

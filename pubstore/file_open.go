@@ -15,7 +15,7 @@ import (
 )
 
 // These are the kinds of records in the log of a File. The head of each segment also holds the
-// state (state.go), behind headMagic. So an older segment is needed only for its messages.
+// state (state.go), after headMagic. So an older segment is needed only for its messages.
 const (
 	kindMessage = 0x10 // record.go
 	kindState   = 0x11 // state.go: replaces the ledger
@@ -26,7 +26,7 @@ const (
 // headMagic distinguishes a publish store from other logs, such as a server's journal.
 const headMagic = "hfspubstore"
 
-// ErrNotStore means that the place holds no publish store.
+// ErrNotStore means that a directory or bucket holds no publish store.
 var ErrNotStore = errors.New("not a publish store")
 
 // A mark is the payload of kindDiscard and kindReject: two numbers of 8 bytes, little endian.
@@ -46,8 +46,8 @@ func decodeMark(p []byte) (publisher, seq uint64, err error) {
 // A DamagedError means that the disk has lost or changed messages that were once durable. (A torn
 // end is not damage and is cut off silently.) AcceptDamage opens a damaged store all the same
 // (FileOptions, BoltOptions). For a Bolt store the damage is in the database or in the bucket. If
-// you restore an older copy of it instead, messages that the copy lacks are lost unless a server
-// has them (R10).
+// you restore an older copy instead, the messages that it lacks are lost unless a server has them
+// (R10).
 type DamagedError struct {
 	Path string
 	Err  error
@@ -154,9 +154,9 @@ func openFile(dir string, o FileOptions) (*File, error) {
 	return s, nil
 }
 
-// stageBytes returns the size of the log's stage. An append goes to the stage without a system
-// call, and the stage is written at once later. It is large enough to fill rarely while the disk
-// syncs, since a write then has to wait. A store that syncs each message has no use for it.
+// stageBytes returns the size of the log's stage. An append is copied to the stage without a
+// system call, and several appends are written together later. The stage seldom fills up while
+// the disk syncs, when a write has to wait. A store that syncs each message has no use for it.
 func stageBytes(syncAlways bool) int {
 	if syncAlways {
 		return 0
@@ -232,7 +232,7 @@ func (s *File) begin(boot string, acceptDamage bool) error {
 		if err := s.eachAside(s.ledger.replayBehindDamage); err != nil {
 			return err
 		}
-		// The salvaged messages follow, and must not seem to have holes before them.
+		// The salvaged messages follow. With this state a later replay accepts their numbers.
 		if _, err := s.log.Append(kindState, s.ledger.encodeState()); err != nil {
 			return err
 		}
@@ -273,7 +273,7 @@ func (s *File) announce() error {
 }
 
 // find fills the slots from the messages in the log, and from the records that were set aside
-// behind damage.
+// after damage.
 func (s *File) find(acceptDamage bool) error {
 	records := (uint64(s.log.End()) + uint64(s.log.Size())) / leastRecord
 	for _, w := range s.ledger.lives {

@@ -7,7 +7,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
-// eachAside calls f for each intact record behind the damage that ends the log.
+// eachAside calls f for each good record after the damage that ends the log.
 func (s *File) eachAside(f func(seglog.Record) error) error {
 	c, err := s.log.Aside()
 	if err != nil || c == nil {
@@ -33,7 +33,7 @@ func eachRecord(c *seglog.Cursor, f func(seglog.Record) error) error {
 	}
 }
 
-// replayBehindDamage replays a record behind damage. Records in between are missing, so a record
+// replayBehindDamage replays a record after damage. Records in between are missing, so a record
 // that contradicts the ledger is ignored.
 func (l *ledger) replayBehindDamage(r seglog.Record) error {
 	if r.Kind == kindMessage {
@@ -49,7 +49,7 @@ func (l *ledger) replayBehindDamage(r seglog.Record) error {
 	return nil
 }
 
-// salvage copies the kept messages behind the damage to the log.
+// salvage copies the kept messages after the damage to the log.
 func (s *File) salvage() error {
 	return s.eachAside(func(r seglog.Record) error {
 		if r.Kind != kindMessage {

@@ -168,7 +168,7 @@ func (l *ledger) report() []Life {
 	return lives
 }
 
-// usage returns the usage at a time in milliseconds since the Unix epoch.
+// usage computes the Usage at a time in milliseconds since the Unix epoch.
 func (l *ledger) usage(now int64) Usage {
 	var u Usage
 	u.Messages, u.Bytes = l.outstanding()

@@ -10,10 +10,10 @@ import (
 // owner guards it. Invariant: the first in line has been woken since room was last freed.
 type line struct{ turns []*turn }
 
-// A turn is one place in the line. It is woken when there may be room.
+// A turn is one waiting Append. It is woken when there may be room.
 type turn struct{ wake signal.Signal }
 
-// join takes the last place in the line.
+// join adds a turn at the end of the line.
 func (l *line) join() *turn {
 	t := &turn{signal.New()}
 	l.turns = append(l.turns, t)
@@ -22,7 +22,7 @@ func (l *line) join() *turn {
 
 func (l *line) first(t *turn) bool { return l.turns[0] == t }
 
-// leave gives up a place, served or not. It wakes the new first in line, since the remaining room
+// leave removes a turn, served or not. It wakes the new first in line, since the remaining room
 // may be enough for it.
 func (l *line) leave(t *turn) {
 	i := slices.Index(l.turns, t)

@@ -80,7 +80,7 @@ func (s *Memory) Cursor(life string, after uint64) (Cursor, error) {
 	return &memoryCursor{s: s, w: w, at: after}, nil
 }
 
-// A memoryCursor copies each message that it returns, since the arena may reuse its place.
+// A memoryCursor copies each message that it returns, since the arena may reuse its memory.
 type memoryCursor struct {
 	s   *Memory
 	w   *window // guarded by s.mu

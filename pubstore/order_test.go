@@ -63,7 +63,7 @@ func TestOldestBesideALoss(t *testing.T) {
 	if err := w.prepare(3); err != nil {
 		t.Fatal(err)
 	}
-	w.fill(1, 100, 1, 0) // was moved behind 3
+	w.fill(1, 100, 1, 0) // was moved after 3
 	w.fill(3, 50, 1, 0)
 	if n := w.giveUp(); n != 1 || w.oldest() != 50 {
 		t.Errorf("%d given up, the oldest position is %d", n, w.oldest())

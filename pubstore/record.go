@@ -49,7 +49,7 @@ func (e *encoder) append(dst []byte, m *Message) (longer []byte, err error) {
 	return dst, nil
 }
 
-// appendAny appends the part behind the time, for a message with more fields than topic and body.
+// appendAny appends the part after the time, for a message with more fields than topic and body.
 func (e *encoder) appendAny(dst []byte, m *Message) ([]byte, error) {
 	r := &e.record
 	*r = record.Record{

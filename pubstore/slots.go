@@ -42,7 +42,7 @@ func (q *slots) pushEmpty() {
 	c.slots[i] = slot{pos: noPos}
 }
 
-// add makes room for one more slot and returns its place.
+// add makes room for one more slot and returns its chunk and index.
 func (q *slots) add() (c *chunk, i int) {
 	i = q.head + q.n
 	if i == len(q.chunks)*chunkSlots {
@@ -72,7 +72,7 @@ func (c *chunk) offset(ms int64) uint32 {
 	return uint32(min(max(ms-c.base, 0), 1<<32-1))
 }
 
-// find returns the place of the slot of seq, which must be in the queue.
+// find returns chunk and index of the slot of seq, which must be in the queue.
 func (q *slots) find(seq uint64) (c *chunk, i int) {
 	i = q.head + int(seq-q.first)
 	return q.chunks[i/chunkSlots], i % chunkSlots

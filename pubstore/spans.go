@@ -63,7 +63,7 @@ func (s spans) count(n uint64) (c uint64) {
 	return c
 }
 
-// from returns the first spans that end at or above n, at most most of them.
+// from returns the first spans that end at or above n. most is their maximum number.
 func (s spans) from(n uint64, most int) []Range {
 	i, _ := s.search(n)
 	return slices.Clone(s[i:min(i+most, len(s))])

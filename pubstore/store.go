@@ -82,8 +82,13 @@ type Life struct {
 	// base.
 	BaseAfter uint64
 
-	Clock uint64 // the group's clock, as the server told it to this life; 0: not told yet (SetClock, R10)
-	Sent  uint64 // highest sequence that may have been sent, at most Last (SetSent, R10)
+	// Clock is the group's clock that a server told to this life; 0: none told it yet. By this
+	// clock a server that has forgotten the publisher refuses messages that it may have taken
+	// before (R10).
+	Clock uint64
+	// Sent is the highest sequence that may have been sent, at most Last. The messages above it
+	// are new to every server (R10).
+	Sent uint64
 }
 
 // PublisherOf returns the id by which servers and bookmarks name a life. Unlike the life itself
@@ -105,12 +110,13 @@ type Usage struct {
 //
 // then Dial enforces this within the process. All three stores of this package have it.
 //
-// After a disk error a store stays failed: every later call returns a *FailedError, and the store
-// must be opened again (R7).
+// After a disk error a store stays failed for good: every later call returns the same
+// *FailedError (R7).
 type Store interface {
-	// Logon increments the durable logon counter and returns it (R11). It returns ErrOtherName if
-	// the store was first used with another client name. After Logon any message counts as
-	// possibly sent, until SetSent says otherwise.
+	// Logon increments the durable logon counter and returns it. Of two sessions of one life,
+	// servers keep the one with the higher counter (R11). The error is ErrOtherName if the store
+	// was first used with another client name. After Logon any message counts as possibly sent,
+	// until SetSent says otherwise.
 	Logon(name string) (counter uint64, err error)
 
 	// Lives returns the lives of the store, oldest first. Append adds to the last one. An older
@@ -149,8 +155,8 @@ type Store interface {
 	// message is not in the store, Reject changes nothing, whichever life it names.
 	Reject(life string, sequence uint64) error
 
-	// Rejected returns the rejected sequences of a life above its Acked as ascending ranges. It
-	// starts with the range that ends at or above from and returns at most most ranges.
+	// Rejected returns the rejected sequences of a life above its Acked as ascending ranges. The
+	// first range is the lowest one that ends at or above from; most limits the number of ranges.
 	Rejected(life string, from uint64, most int) []Range
 
 	// Get returns one message, or ErrNotKept. The client calls it for the failed-write handler.

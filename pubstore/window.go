@@ -131,7 +131,7 @@ func (w *window) skipRejected() {
 	}
 }
 
-// moved notes the new position of a kept message, which is behind all others.
+// moved notes the new position of a kept message, which is after all others.
 func (w *window) moved(seq, pos uint64) {
 	w.slots.at(seq).pos = pos
 	w.ordered = max(w.ordered, seq+1)

@@ -156,7 +156,7 @@ func testKeptOtherQuery(t *testing.T, d Disk, e ending) {
 
 // testRandom runs a subscription against a server that has every message and delivers those above
 // the resume vector, and against a handler that discards at random. After each ending exactly the
-// undiscarded messages must come again.
+// undiscarded messages must are delivered again.
 func testRandom(t *testing.T, d Disk, e ending) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)

@@ -1,7 +1,7 @@
 // Package boltfile opens a bbolt database in a crash-safe way. After a crash of the process or
 // the machine at any moment, the database opens and has everything that was committed.
 //
-// bbolt alone leaves three gaps. A power cut while it creates a file leaves a file that never
+// bbolt alone has three weaknesses. A power cut while it creates a file leaves a file that never
 // opens again. It does not sync the directory, so the file may disappear with all its commits.
 // And after a kill, the data it reads back may be in the page cache only. The next commit reuses
 // pages of the state before, and a power cut during that commit leaves neither state.
@@ -90,7 +90,7 @@ func Settle(db *bbolt.DB) error {
 	return nil
 }
 
-// Whole reports whether both meta pages of an open database are intact. A damaged one may have
+// Whole reports whether both meta pages of an open database are undamaged. A damaged one may have
 // been the newer one. The database then has the state before its last commit. A power cut can
 // cause this, and so can damage. Whole waits for an open write transaction.
 func Whole(db *bbolt.DB) (whole bool, err error) {

@@ -325,7 +325,7 @@ func u16(b []byte) uint16 { return binary.NativeEndian.Uint16(b) }
 func u32(b []byte) uint32 { return binary.NativeEndian.Uint32(b) }
 func u64(b []byte) uint64 { return binary.NativeEndian.Uint64(b) }
 
-// newerVersion returns a *format.VersionError if a file has an intact meta page with a later
+// newerVersion returns a *format.VersionError if a file has a valid meta page with a later
 // version of bbolt.
 func newerVersion(path string) error {
 	f, err := os.Open(path)

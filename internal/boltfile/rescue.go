@@ -19,7 +19,7 @@ type Loss struct {
 	Err    error
 }
 
-// String returns the reason and the place.
+// String returns the reason and the location.
 func (l Loss) String() string {
 	if len(l.Bucket) == 0 {
 		return fmt.Sprintf("%v, at byte %d", l.Err, l.Offset)
@@ -38,9 +38,8 @@ func bucketName(path [][]byte) string {
 
 // Rescue copies everything readable from a damaged database to the empty database to, including
 // the sequence of each bucket (bbolt.Bucket.Sequence). It returns the unreadable parts. A page
-// cannot prove that its values are intact: the owner of the data must check them. Rescue only
-// reads the file, which must not be in use. The error is a *DamageError if no meta page is
-// intact.
+// cannot prove that its values are undamaged: the owner of the data must check them. Rescue only
+// reads the file, which must not be in use. The error is a *DamageError if no meta page is valid.
 func Rescue(path string, to *bbolt.DB) ([]Loss, error) {
 	lock, err := open(path, bbolt.Options{ReadOnly: true, Timeout: 1})
 	if errors.Is(err, berrors.ErrTimeout) {
@@ -88,7 +87,7 @@ func (r *rescue) metas() {
 	}
 }
 
-// pageSizeOf returns the page size from an intact meta page, or the system's page size.
+// pageSizeOf returns the page size from a valid meta page, or the system's page size.
 func pageSizeOf(f *os.File) uint64 {
 	for at := int64(0); at <= 64<<10; at = max(512, 2*at) {
 		var b [metaSize]byte
