@@ -17,7 +17,7 @@ func Size(t testing.TB, path string) int64 {
 	return info.Size()
 }
 
-// Written returns how many bytes of pages a database writes during a call.
+// Written returns the number of bytes of pages that a database writes during a call.
 func Written(db *bbolt.DB, during func()) int64 {
 	before := db.Stats()
 	during()

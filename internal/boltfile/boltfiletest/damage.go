@@ -1,4 +1,4 @@
-// Package boltfiletest damages database files, for tests of what opens them.
+// Package boltfiletest damages database files, for tests of code that opens them.
 package boltfiletest
 
 import (
@@ -12,7 +12,7 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// PageSize is that of the databases that Image makes: small, so that there are
+// PageSize is the page size of the databases that Image makes. It is small, so that there are
 // many pages of every kind.
 const PageSize = 1024
 
@@ -35,22 +35,22 @@ func Image(t testing.TB, fill func(path string)) []byte {
 	return image
 }
 
-// What one step of a recipe does, in five bytes: what, page, where in it (in
-// two), and with which value.
+// A step of a recipe has five bytes: one of these actions, the page, the offset in the page (two
+// bytes), and a value.
 const (
 	setByte = iota
 	flipBits
-	setNumber // 8 bytes, to a small number, such as that of a page
-	setLarge  // 4 bytes, to a large number
+	setNumber // writes 8 bytes with a small number, such as a page id
+	setLarge  // writes 4 bytes with a large number
 	copyPage
 	cutFile
 	clearPage
 	steps
 )
 
-// Damage returns a copy of a database file with the steps of a recipe done to
-// it. If mend is true its meta pages have good checksums afterwards, so that
-// what they say is taken for true. An empty recipe leaves the file as it is.
+// Damage returns a copy of a database file with the steps of a recipe applied. If mend is true,
+// its meta pages get valid checksums afterwards, so that bbolt trusts them. An empty recipe
+// changes nothing.
 func Damage(image, recipe []byte, mend bool) []byte {
 	b := bytes.Clone(image)
 	for ; len(recipe) >= 5 && len(b) >= 2*PageSize; recipe = recipe[5:] {
@@ -82,7 +82,7 @@ func Damage(image, recipe []byte, mend bool) []byte {
 	return b
 }
 
-// Recipes are some that have a name, for an image.
+// Recipes returns recipes for an image by name.
 func Recipes(image []byte) map[string][]byte {
 	return map[string][]byte{
 		"as it was":                 nil,
@@ -99,7 +99,7 @@ func Recipes(image []byte) map[string][]byte {
 	}
 }
 
-// each returns the recipe that does something to each page with these flags.
+// each returns a recipe that calls do for each page with these flags.
 func each(image []byte, flags uint16, do func(page byte) []byte) []byte {
 	var recipe []byte
 	for page := 2; page < min(len(image)/PageSize, 255); page++ {
