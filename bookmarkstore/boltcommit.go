@@ -12,7 +12,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// pace is the state of the committer. With it a change signals at most twice per commit.
+// These are the states of the committer (Bolt.pace). They limit the changes to two signals per
+// commit.
 const (
 	idle     int32 = iota
 	awake          // the committer waits for the interval

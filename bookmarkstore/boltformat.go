@@ -48,9 +48,9 @@ var (
 // subscription cannot be opened until the damage is repaired. If Bucket names no subscription,
 // the whole store cannot be opened.
 //
-// To repair it, restore a copy of the file; the messages since that copy then are delivered
-// again. Without a copy, RepairBolt or "holdfast store repair" keeps everything that is readable.
-// A subscription without any readable value starts as a new one, at its configured start. If that
+// To repair it, restore a copy of the file; messages discarded since then are delivered again.
+// Without a copy, RepairBolt or "holdfast store repair" keeps everything that is readable. A
+// subscription without any readable value starts as a new one, at its configured start. If that
 // is Epoch, or a time at which its place was certainly complete, it loses nothing, and messages
 // are delivered again.
 type DamagedError struct {

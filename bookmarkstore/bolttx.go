@@ -41,8 +41,8 @@ type txPublisher struct {
 //
 // Unlike Discard, DiscardTx returns ErrNotOutstanding for a message that is not outstanding. Roll
 // back the transaction then: its work for the message was done before, or will be done when the
-// message comes again. This also covers an earlier commit that returned an error and took effect
-// nevertheless. A Mark with the zero Bookmark changes nothing.
+// message is delivered again. This also covers an earlier commit that returned an error and took
+// effect nevertheless. A Mark with the zero Bookmark changes nothing.
 //
 // The subscription must have been opened with Subscription since the store was opened.
 func (b *Bolt) DiscardTx(tx *bbolt.Tx, m Mark) error {

@@ -353,7 +353,7 @@ func TestDiscardTxErrors(t *testing.T) {
 }
 
 // A transaction must not commit if its work for a message was done before, or will be done when
-// the message comes again.
+// the message is delivered again.
 func TestDiscardTxTwice(t *testing.T) {
 	t.Run("discarded before", func(t *testing.T) {
 		a := newApp(t, slow)

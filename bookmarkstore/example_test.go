@@ -11,8 +11,8 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// A process that restarts resumes at its place: received messages that it did not discard come
-// again.
+// A process that restarts resumes at its place: messages that it received and did not discard are
+// delivered again.
 func ExampleOpenBolt() {
 	dir, err := os.MkdirTemp("", "bookmarks")
 	if err != nil {

@@ -101,8 +101,8 @@ type Subscription interface {
 	Outstanding() int
 	// IsOutstanding reports whether b was received and is not yet discarded.
 	IsOutstanding(b Bookmark) bool
-	// Release frees the id for another Subscription call. That call's owner gets the messages
-	// again that were received but not discarded.
+	// Release frees the id for another Subscription call. Messages that were received and not
+	// discarded are delivered again after that call.
 	Release()
 }
 

@@ -11,7 +11,7 @@ import (
 // It is not safe for concurrent use.
 //
 // If a store writes every change and rebuilds a window with keep and keepOutOfOrder, exactly the
-// messages that are not discarded come again.
+// undiscarded messages are delivered again.
 type window struct {
 	publishers map[uint64]*publisher
 	order      []*publisher // all publishers
@@ -185,8 +185,8 @@ func (w *window) forget(v Vector, changes []change) []change {
 // One queue per publisher is enough. discarded(p) = s means that no message of p up to s is
 // received and undiscarded, and messages of p arrive in order (R1). An undiscarded message that
 // arrived before the mark has two cases. If it belongs to p, it is before the mark in the queue
-// of p. If it belongs to another publisher, discarded(p) says nothing about it: the sequence of
-// its own publisher stays behind and brings it again.
+// of p. If it belongs to another publisher, discarded(p) says nothing about it: the point of its
+// own publisher stays below it, so it is delivered again.
 func (w *window) mark(b Bookmark) change {
 	p := w.publisher(b.Publisher)
 	if b.Sequence <= p.received {

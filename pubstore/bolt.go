@@ -60,7 +60,7 @@ type Bolt struct {
 	changer
 	committer
 	db     *bbolt.DB
-	own    bool // the store made the database and closes it
+	own    bool // opened by OpenBolt, so that Close closes the database
 	bucket []byte
 
 	acceptDamage bool

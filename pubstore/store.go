@@ -82,8 +82,8 @@ type Life struct {
 	// base.
 	BaseAfter uint64
 
-	// Clock is the group's clock that a server told to this life; 0: none told it yet. By this
-	// clock a server that has forgotten the publisher refuses messages that it may have taken
+	// Clock is the reading of the group's clock that the life got from a server; 0: none yet.
+	// With it, a server that has forgotten the publisher refuses messages that it may have taken
 	// before (R10).
 	Clock uint64
 	// Sent is the highest sequence that may have been sent, at most Last. The messages above it

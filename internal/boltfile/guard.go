@@ -55,7 +55,7 @@ func open(path string, o bbolt.Options) (*bbolt.DB, error) {
 	}
 }
 
-// openOnce is bbolt.Open, but if bbolt panics, the file does not stay open and locked.
+// openOnce is bbolt.Open, but after an error or a panic the file does not stay open and locked.
 func openOnce(path string, o bbolt.Options) (db *bbolt.DB, err error) {
 	var opened *os.File
 	do := o.OpenFile
