@@ -9,17 +9,17 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// Limits bound what one client can cost. A field that is 0 means the default.
+// Limits bound the cost of one client. A zero field means its default.
 type Limits struct {
-	Subscriptions int // of one session; default 1000
-	SessionMemory int // bytes that one session may hold; default twice the longest message and 8 MiB
-	Memory        int // bytes that all sessions may hold; default 1 GiB
-	Topic         int // bytes of a topic; default 256
-	Strangers     int // connections that have not logged on; default 512
+	Subscriptions int // per session; default 1000
+	SessionMemory int // bytes held by one session; default twice the longest message plus 8 MiB
+	Memory        int // bytes held by all sessions together; default 1 GiB
+	Topic         int // bytes of one topic; default 256
+	Strangers     int // connections without a logon; default 512
 	PerAddress    int // connections from one address; default 4096
 }
 
-// withDefaults returns l with its zero fields filled.
+// withDefaults returns l with its zero fields set to the defaults.
 func (l Limits) withDefaults(maxMessage int) Limits {
 	return Limits{
 		Subscriptions: cmp.Or(l.Subscriptions, 1000),
@@ -32,49 +32,50 @@ func (l Limits) withDefaults(maxMessage int) Limits {
 }
 
 const (
-	// strangerMemory is how much a connection may hold that has not logged on.
+	// strangerMemory is the memory bound of a connection that has not logged on.
 	strangerMemory = 128 << 10
-	// accountChunk is how much an account takes of the budget at once, and keeps
-	// when it needs less again.
+	// accountChunk is the unit in which an account reserves memory from the budget. An account that
+	// shrinks keeps up to four chunks in reserve.
 	accountChunk = 16 << 10
-	// fairShare is what a session may hold although the budget is used up: those that
-	// hold much make room, not those that hold little.
+	// fairShare is the memory that a session may hold even when the budget is used up: large
+	// sessions have to make room, small ones do not.
 	fairShare = 256 << 10
 
-	maxID = 256 // bytes of the id of a command or of a subscription
+	maxID = 256 // bytes of a command id or a subscription id
 
-	maxSteps   = 32 << 10 // of the patterns of one session
-	aloneBytes = 4 << 10  // of the topics that one subscription remembers
+	maxSteps   = 32 << 10 // steps of all patterns of one session
+	aloneBytes = 4 << 10  // bytes of remembered topics per subscription
 )
 
-// Estimates of the memory that things take beside their text, in bytes.
+// Estimates of the memory of an item besides its text, in bytes.
 const (
 	subBytes       = 2<<10 + aloneBytes // a subscription
-	stepBytes      = 128                // a step of the outbox
-	pendingBytes   = 64                 // an ack that waits
-	publisherBytes = 96                 // an entry of a place
-	vectorBytes    = 192                // an entry of a vector while a subscribe is executed
+	stepBytes      = 128                // a step in the outbox
+	pendingBytes   = 64                 // a pending ack
+	publisherBytes = 96                 // an entry of a subscription's place
+	vectorBytes    = 192                // an entry of a vector while its subscribe is executed
 	followerBytes  = 256 << 10          // a follower that reads from the disk
-	liveBytes      = 32 << 10           // one at the end of the log
+	liveBytes      = 32 << 10           // a follower at the end of the log
 )
 
-// errMemory ends a session that holds more than it may.
+// errMemory ends a session that holds more memory than its limit.
 var errMemory = errors.New("the session holds more memory than it may: what waits for the client, its subscriptions, or its unfinished commands")
 
-// A budget counts what all sessions of an instance hold. Safe for concurrent use.
+// A budget counts the memory of all sessions of an instance. Safe for concurrent use.
 type budget struct{ used atomic.Int64 }
 
-// An account is what one session holds, in bytes: input, output, ids, places, acks
-// that wait. It isn't safe for concurrent use.
+// An account counts the memory of one session in bytes: input, output, ids, places and pending
+// acks. It is not safe for concurrent use.
 type account struct {
 	budget   *budget
-	total    int // that the budget allows
-	most     int // that the session may hold
+	total    int // limit of the budget
+	most     int // limit of this session
 	used     int
-	reserved int // of the budget
+	reserved int // taken from the budget
 }
 
-// take notes that the session holds so much more, or less. False: that is too much.
+// take adds bytes to the session's memory; a negative number gives memory back. It returns false if
+// the session exceeds its limit.
 func (a *account) take(bytes int) bool {
 	a.used += bytes
 	if mut.On(mut.DAnyMemory) {
@@ -92,21 +93,22 @@ func (a *account) take(bytes int) bool {
 	return true
 }
 
-// charge sets what something holds of what the session holds, and notes that in held.
-// False: that is too much.
+// charge sets the memory of one item to bytes and records it in held. It returns false if the
+// session exceeds its limit.
 func (a *account) charge(held *int, bytes int) bool {
 	more := bytes - *held
 	*held = bytes
 	return a.take(more)
 }
 
-// reserve takes so much more of the budget, or gives it back. False: it is used up.
+// reserve takes bytes from the budget; a negative number gives them back. It returns false if the
+// budget is used up.
 func (a *account) reserve(bytes int) bool {
 	a.reserved += bytes
 	return a.budget.used.Add(int64(bytes)) <= int64(a.total) || mut.On(mut.DAnyTotal)
 }
 
-// close gives back all that the account has of the budget.
+// close returns the account's reserve to the budget.
 func (a *account) close() {
 	if mut.On(mut.DMemoryKept) {
 		return
@@ -115,23 +117,24 @@ func (a *account) close() {
 	a.used, a.most = 0, 0
 }
 
-// Holds notes that the driver holds so much more input, or less. False: it may not.
+// Holds adds bytes of input that the driver holds for the session; a negative number gives them
+// back. It returns false if the session exceeds its limit.
 func (s *Session) Holds(bytes int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.account.take(bytes)
 }
 
-// admitted raises the account of a session that has logged on. Beside its limit it may
-// hold a place that names all publishers of the instance.
+// admitted raises the limit of a session that has logged on. Besides SessionMemory it may hold one
+// place that names all publishers of the instance.
 func (s *Session) admitted() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.account.most = s.limits.SessionMemory + s.placeBytes()
 }
 
-// placeBytes is what a place takes that names all publishers of the instance, while
-// it is read and afterwards.
+// placeBytes returns the memory of a place that names all publishers of the instance, including the
+// memory to parse it.
 func (s *Session) placeBytes() int {
 	if s.inst.Publishers == nil {
 		return 0
@@ -139,7 +142,7 @@ func (s *Session) placeBytes() int {
 	return (vectorBytes + publisherBytes) * s.inst.Publishers()
 }
 
-// vectorMost returns how many publishers a vector may name that the session sends now.
+// vectorMost returns how many publishers the vector of a subscribe may name, at most most.
 func (s *Session) vectorMost(most int) int {
 	s.admitted() // the instance may know more publishers by now
 	s.mu.Lock()
@@ -147,13 +150,13 @@ func (s *Session) vectorMost(most int) int {
 	return min(most, max(s.account.most-s.account.used, vectorBytes)/vectorBytes)
 }
 
-// weight is what a subscription takes.
+// weight returns the memory of a subscription in bytes.
 func (b *sub) weight() int {
 	return subBytes + len(b.ID) + len(b.id) + len(b.Pattern.String()) + publisherBytes*b.Named()
 }
 
-// weigh brings the account of the session up to date with a subscription, whose
-// place may have grown. It ends a session that holds too much.
+// weigh updates the session's account with the size of a subscription, whose place may have grown.
+// It ends a session that exceeds its limit.
 func (s *Session) weigh(b *sub) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -162,15 +165,15 @@ func (s *Session) weigh(b *sub) {
 	}
 }
 
-// release gives back what a subscription takes.
+// release gives back the memory of a subscription.
 func (s *Session) release(b *sub) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.account.charge(&b.charged, 0)
 }
 
-// addPart takes in a part of a subscribe's vector. What is wrong with it is said in
-// answer to the subscribe.
+// addPart adds one part of a subscribe's vector. An error in the part is reported in the answer to
+// the subscribe.
 func (s *Session) addPart(m *wire.Message) error {
 	s.reader.vector.Add(m, s.vectorMost(wire.MaxVector))
 	if !s.holdsVector(s.reader.vector.Size()) {
@@ -179,7 +182,8 @@ func (s *Session) addPart(m *wire.Message) error {
 	return nil
 }
 
-// holdsVector sets how long the vector is that the session keeps or reads.
+// holdsVector sets the size of the vector that the session is assembling or reading. It returns
+// false if the session exceeds its limit.
 func (s *Session) holdsVector(bytes int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

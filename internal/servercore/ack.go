@@ -9,25 +9,25 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// pendingAcks are the acks that a client has asked for by command: of publishes
-// without a sequence, which the instance counts, and of flushes. Both are in order.
+// pendingAcks are the acks that commands have requested and that are not due yet: of flushes, and
+// of publishes without a sequence, which the instance numbers. Both lists are in order.
 type pendingAcks struct {
 	publishes, flushes []pendingAck
 	last               uint64 // highest number given to a publish without a sequence
 }
 
-// A pendingAck is due when everything up to its numbers is settled.
+// A pendingAck is due once both of its numbers are settled.
 type pendingAck struct {
 	id          string // of the command
-	sequence    uint64 // of the publisher; 0: it does not wait for that
-	unsequenced uint64 // of publishes without a sequence
+	sequence    uint64 // of the sequenced publisher; 0: does not wait for it
+	unsequenced uint64 // of the publisher of messages without a sequence
 }
 
-// size returns how many bytes it takes.
+// size returns the memory of the ack in bytes.
 func (a pendingAck) size() int { return pendingBytes + len(a.id) }
 
-// publish notes a publish without a sequence, and that its ack is wanted. It returns
-// how many bytes that takes.
+// publish records a publish without a sequence, and its ack if wanted. It returns the memory of the
+// ack in bytes.
 func (p *pendingAcks) publish(sequence uint64, id string, wanted bool) int {
 	p.last = sequence
 	if !wanted {
@@ -38,19 +38,19 @@ func (p *pendingAcks) publish(sequence uint64, id string, wanted bool) int {
 	return a.size()
 }
 
-// flush notes a flush after the publish of that sequence. It returns how many bytes
-// that takes.
+// flush records a flush that follows the publish with the given sequence. It returns the memory of
+// the ack in bytes.
 func (p *pendingAcks) flush(id string, sequence uint64) int {
 	a := pendingAck{id, sequence, p.last}
 	p.flushes = append(p.flushes, a)
 	return a.size()
 }
 
-// empty reports whether no ack waits.
+// empty reports whether no ack is pending.
 func (p *pendingAcks) empty() bool { return len(p.publishes)+len(p.flushes) == 0 }
 
-// takeDue takes the acks that are due from a list, and returns how many bytes they took:
-// settled is how far the sequenced publisher is, unsequenced how far the other.
+// takeDue removes the acks that are due from a list and returns them with their memory in bytes.
+// settled is the settled watermark of the sequenced publisher, unsequenced that of the other one.
 func takeDue(list *[]pendingAck, settled, unsequenced uint64) (due []pendingAck, bytes int) {
 	for _, a := range *list {
 		if a.sequence > settled || a.unsequenced > unsequenced {
@@ -62,26 +62,26 @@ func takeDue(list *[]pendingAck, settled, unsequenced uint64) (due []pendingAck,
 	return slices.Clip(due), bytes
 }
 
-// An ackLook says whether persisted acks may be due, and how far the two publishers of
-// a session are. They may have moved on when it is used, never back.
+// An ackLook holds the watermarks of the session's two publishers, and whether persisted acks may
+// be due. By the time it is used, the real watermarks may be higher but never lower.
 type ackLook struct {
 	now                                 time.Time
 	owes                                bool
 	safe, settled                       uint64
 	unsequencedSafe, unsequencedSettled uint64              // of messages without a sequence
-	tombs                               []ledger.Tombstoned // that may not have been told
+	tombs                               []ledger.Tombstoned // tombstones that the client may not know yet
 }
 
-// acksDue are the persisted acks to write.
+// acksDue holds the persisted acks to write.
 type acksDue struct {
-	acks            []AckOut // of the sequenced publisher
+	acks            []AckOut // to the sequenced publisher
 	publishes       []pendingAck
 	flushes         []pendingAck
 	unsequencedSafe uint64
 }
 
-// lookForAcks looks whether persisted acks may be due. It asks the ledger, so the
-// session is not locked meanwhile.
+// lookForAcks checks whether persisted acks may be due. It queries the ledger, so it runs without
+// the session's lock.
 func (s *Session) lookForAcks(now time.Time) (look ackLook) {
 	s.mu.Lock()
 	failed := s.acks.Failed
@@ -103,7 +103,7 @@ func (s *Session) lookForAcks(now time.Time) (look ackLook) {
 	}
 	look.now = now
 	out.held = !urgent && len(look.tombs) == 0 && now.Sub(out.lastAck) < s.who.conflation
-	look.owes = !out.held // else the client asked for a least distance
+	look.owes = !out.held // a held ack waits for the interval that the client asked for
 	return look
 }
 
@@ -117,7 +117,7 @@ func (s *Session) takeAcksLocked(look *ackLook) (due acksDue) {
 		out.ackOuts = s.acks.Next(out.ackOuts, look.safe, look.settled, look.tombs)
 		due.acks = out.ackOuts
 	}
-	settled := max(s.acks.Safe, s.acks.Single, s.acks.Failed, look.settled) // with what was told
+	settled := max(s.acks.Safe, s.acks.Single, s.acks.Failed, look.settled) // includes the acks already sent
 	var took, more int
 	due.publishes, took = takeDue(&s.pending.publishes, settled, look.unsequencedSettled)
 	due.flushes, more = takeDue(&s.pending.flushes, settled, look.unsequencedSettled)
@@ -129,7 +129,7 @@ func (s *Session) takeAcksLocked(look *ackLook) (due acksDue) {
 	return due
 }
 
-// writeAcks writes persisted acks that were taken.
+// writeAcks writes the persisted acks in due.
 func (s *Session) writeAcks(due *acksDue) {
 	for _, o := range due.acks {
 		s.writePersisted(o)
@@ -143,7 +143,7 @@ func (s *Session) writeAcks(due *acksDue) {
 	for _, f := range due.flushes {
 		s.write(&wire.AckMessage{CommandID: f.id, Type: wire.AckPersisted, Success: true})
 	}
-	clear(due.publishes) // their array lives on behind those that wait
+	clear(due.publishes) // the array is still used by the acks that remain pending
 	clear(due.flushes)
 }
 
@@ -158,8 +158,8 @@ func (s *Session) writePersisted(o AckOut) {
 	s.write(&a)
 }
 
-// untilAck returns how long persisted acks that are held back must still wait
-// to keep the distance that the client asked for.
+// untilAck returns how long the held persisted acks must still wait to keep the interval that the
+// client asked for.
 func (s *Session) untilAck(now time.Time) time.Duration {
 	if !s.writer.held {
 		return never

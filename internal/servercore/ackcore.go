@@ -15,25 +15,26 @@ type AckOut struct {
 	Reason   string
 }
 
-// An AckCore decides which persisted acks a publisher gets (G2, R5, R14).
-// Successes are cumulative; the failure of a tombstone goes out by itself, after
-// the successes before it, and no success passes it before.
+// An AckCore decides which persisted acks a publisher gets: only for messages that are safe or, at
+// level single, settled (G2, R5). Successes are cumulative. The failure of a tombstone is an ack of
+// its own: it follows the successes below it, and no success above it precedes it (R14).
 type AckCore struct {
 	ext      bool
-	Received uint64 // highest sequence this session sent, or was told at logon
-	Wanted   uint64 // highest for which a persisted ack was asked
-	Safe     uint64 // highest acknowledged as safe; to a plain client: acknowledged
-	Single   uint64 // highest acknowledged as single
-	Failed   uint64 // tombstones up to here were told
-	Again    bool   // a duplicate asks where we are
+	Received uint64 // highest sequence that this session has sent, or that the logon ack named
+	Wanted   uint64 // highest sequence whose persisted ack was requested
+	Safe     uint64 // highest sequence acknowledged as safe; for a plain client: acknowledged
+	Single   uint64 // highest sequence acknowledged at level single
+	Failed   uint64 // failures of tombstones up to here were sent
+	Again    bool   // a duplicate asks for the current watermark
 }
 
-// Begin sets what the logon ack said. Tombstones up to told were sent before it.
+// Begin sets the state after the logon ack, which named sequence. The failures of tombstones up to
+// told were sent before it.
 func (a *AckCore) Begin(ext bool, sequence, told uint64) {
 	*a = AckCore{ext: ext, Received: sequence, Wanted: sequence, Safe: sequence, Failed: max(sequence, told)}
 }
 
-// Took notes a publish that is on its way into the ledger.
+// Took records a publish that is on its way into the ledger.
 func (a *AckCore) Took(sequence uint64, wanted bool) {
 	a.Received = max(a.Received, sequence)
 	if wanted || a.ext {
@@ -41,27 +42,27 @@ func (a *AckCore) Took(sequence uint64, wanted bool) {
 	}
 }
 
-// Duplicate notes a publish that was there before.
+// Duplicate records a publish that the ledger already had.
 func (a *AckCore) Duplicate(sequence uint64, wanted bool) {
 	a.Took(sequence, wanted)
 	a.Again = a.Again || wanted || a.ext
 }
 
-// Outstanding reports whether the session waits for an ack it asked for, given
-// what is settled. A store that keeps what is single doesn't wait.
+// Outstanding reports whether an ack that the client requested has not been sent. An ack at level
+// single counts as sent, because the client's store keeps such messages.
 func (a *AckCore) Outstanding() bool { return a.Wanted > max(a.Safe, a.Single) }
 
-// owes reports whether Next may have something to say.
+// owes reports whether Next may return acks.
 func (a *AckCore) owes() bool { return a.Outstanding() || a.Again || a.Safe < a.Received }
 
-// Next returns the acks to send now, in the memory of out. tombs are the
-// tombstones above Failed, in order.
+// Next returns the acks to send now; it reuses the memory of out. tombs are the tombstones above
+// Failed, in order.
 func (a *AckCore) Next(out []AckOut, safe, settled uint64, tombs []ledger.Tombstoned) []AckOut {
 	out = out[:0]
 	if !a.ext {
 		safe = settled
 	}
-	reach := settled // everything up to here is settled or may be told as failed
+	reach := settled // every number up to here is settled or its failure may be sent
 	for _, t := range tombs {
 		if t.Sequence > a.Received || mut.On(mut.R14AckPasses) {
 			break
@@ -70,8 +71,8 @@ func (a *AckCore) Next(out []AckOut, safe, settled uint64, tombs []ledger.Tombst
 			continue
 		}
 		out = a.succeed(out, min(safe, t.Sequence-1), min(settled, t.Sequence-1))
-		// A plain client takes s-1 as predecessor, so the tombstone itself
-		// must be settled; the others name one that is.
+		// A plain client takes s-1 as the predecessor of message s, so the tombstone itself must be
+		// settled. For an extended client it is enough that its predecessor is settled.
 		if t.Sequence > reach && (!a.ext || t.Sequence > reach+1) {
 			a.Again = false
 			return out
@@ -90,8 +91,8 @@ func (a *AckCore) Next(out []AckOut, safe, settled uint64, tombs []ledger.Tombst
 	return out
 }
 
-// succeed adds the successes that are new: what is safe and, above that, what
-// is settled at level single. The second never hides the first.
+// succeed appends the new successes: the safe watermark and, above it, the settled watermark at
+// level single. The second never replaces the first.
 func (a *AckCore) succeed(out []AckOut, safe, settled uint64) []AckOut {
 	if safe > a.Safe && a.Wanted > a.Safe {
 		a.Safe = safe

@@ -8,16 +8,16 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// An announcement is what the peers have said to the notice of a logon (R11).
+// An announcement collects the peers' answers to the notice of a logon (R11).
 type announcement struct {
-	ledger.Answers // all so far: By has the newest of each peer, and is never changed, only replaced
+	ledger.Answers // all so far; By has the newest answer of each peer and is replaced, never modified
 
-	asked   bool // once at least
-	again   bool // tell them once more
-	running bool // the driver asks them
+	asked   bool // the peers were asked at least once
+	again   bool // the notice must be sent once more
+	running bool // the driver is asking the peers
 }
 
-// announce has the peers told of the logon until all have answered.
+// announce has the driver send the notice of the logon to the peers until all have answered.
 func (s *Session) announce() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -32,8 +32,7 @@ func (s *Session) announce() {
 	s.driver.AskPeers()
 }
 
-// announceAgain has the peers told once more: one of them seems to have a
-// session that must end.
+// announceAgain sends the notice once more, because a peer seems to have a session that must end.
 func (s *Session) announceAgain() {
 	s.mu.Lock()
 	s.answers.again = true
@@ -41,8 +40,8 @@ func (s *Session) announceAgain() {
 	s.announce()
 }
 
-// wasAnnounced reports whether a peer has answered that it knew of the session.
-// Whether others have, which may be away, does not matter to it.
+// wasAnnounced reports whether the given peer has answered the notice of this session. The other
+// peers, which may be away, do not matter.
 func (s *Session) wasAnnounced(peer string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -58,8 +57,8 @@ func (s *Session) Notice() ledger.Notice {
 	return ledger.Notice(s.who.claim)
 }
 
-// Answered takes in the peers' answers to the notice, which may be part of them.
-// done: they need not be asked again.
+// Answered takes the peers' answers to the notice; some may be missing. It returns true when the
+// peers need not be asked again.
 func (s *Session) Answered(a ledger.Answers) (done bool) {
 	if a.Refused {
 		s.log.Warn("the name is in use by another user elsewhere")
@@ -92,8 +91,8 @@ func (s *Session) takeAnswers(a ledger.Answers) {
 	was.Answers, was.asked = a, true
 }
 
-// awaits reports whether numbers of the session's publisher must still wait for
-// the peers (R11).
+// awaits reports whether new numbers of the session's publisher must wait for the peers: one of
+// them may have another session of the same publisher (R11).
 func (s *Session) awaits() bool {
 	if !s.who.canSequence {
 		return false
@@ -111,11 +110,9 @@ func (s *Session) hasLost() bool {
 	return s.answers.Lost
 }
 
-// OnNotice closes the sessions that a logon on a peer replaces (R11). Those
-// that win tell the peer once more, so that it hears of them whichever notice
-// came first. When it returns the losers append nothing more. refused: the name
-// belongs to another user here; other: the id belongs to another publisher; lost:
-// another session stays, here or on a third instance.
+// OnNotice handles a peer's notice of a logon there: it closes the sessions here that lose to that
+// logon (R11). A session that wins sends its own notice again, so that the peer learns of it
+// whichever notice came first. When OnNotice returns, the losers append nothing more.
 func (i *Instance) OnNotice(n ledger.Notice) (r ledger.Reply) {
 	there := Claim(n)
 	for _, here := range i.Registry.rivals(there) {

@@ -10,29 +10,29 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/pace"
 )
 
-// arrivals are all sessions, to bound how many there are. They have a lock of their own,
-// so that connections that come and go without a logon hold up nobody else. Safe for
-// concurrent use.
+// arrivals tracks all sessions and bounds their number. It has a lock of its own, so that
+// connections that come and go without a logon do not block anyone else. Safe for concurrent use.
 type arrivals struct {
-	most int // sessions; 0: no bound
+	most int // bound on the sessions; 0: none
 
 	mu        sync.Mutex
 	all       map[*Session]struct{} // guarded by mu, like the rest
-	strangers strangers             // have sent no logon
-	addresses map[string]int        // sessions from each
-	added     uint64                // sessions so far
-	crowd     pace.Pace             // of those from the busiest address
+	strangers strangers             // connections that have not sent a logon
+	addresses map[string]int        // sessions per address
+	added     uint64                // sessions added so far
+	crowd     pace.Pace             // of new connections from the busiest address
 }
 
-// While half as many connections have sent no logon as there may be, so many are taken from
-// the address from which most of them come: one in an interval, and more of them only at
-// once. What comes beyond that is closed at once, which costs far less.
+// Once the instance has half of the strangers that it may have, it takes new connections from the
+// busiest address at a limited rate: one per crowdInterval, with bursts of crowdBurst divided by
+// crowdInterval, which is 500. Others are closed at once, which costs far less than a session.
 const (
 	crowdInterval = 2 * time.Millisecond
 	crowdBurst    = time.Second
 )
 
-// admits reports whether a connection from an address may become a session.
+// admits reports whether a connection from an address may become a session. most is the bound on
+// strangers.
 func (a *arrivals) admits(address string, most int, now time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -46,7 +46,8 @@ func newArrivals(most int) arrivals {
 	}
 }
 
-// add adds a session, false if there are too many. crowding is to make room for it.
+// add adds a session. It returns false if there are too many. crowding, if not nil, is a stranger
+// that the caller must end to make room.
 func (a *arrivals) add(s *Session, address string) (crowding *Session, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -69,7 +70,8 @@ func (a *arrivals) add(s *Session, address string) (crowding *Session, ok bool) 
 	return crowding, true
 }
 
-// perAddress is how many sessions one address may have: never all that there may be.
+// perAddress returns the bound on the sessions of one address. One address never gets all sessions
+// that the instance may have.
 func (a *arrivals) perAddress(s *Session) int {
 	if a.most == 0 {
 		return s.limits.PerAddress
@@ -77,7 +79,7 @@ func (a *arrivals) perAddress(s *Session) int {
 	return min(s.limits.PerAddress, max(a.most*3/4, min(a.most, 32)))
 }
 
-// named notes that a session has sent its logon.
+// named records that a session has sent its logon.
 func (a *arrivals) named(s *Session) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -103,11 +105,11 @@ func (a *arrivals) list() []*Session {
 	return slices.Collect(maps.Keys(a.all))
 }
 
-// strangers are the connections that have sent no logon, by the address that they come
-// from. They are not safe for concurrent use.
+// strangers are the connections that have not sent a logon, by remote address. Not safe for
+// concurrent use.
 type strangers map[string]map[*Session]struct{}
 
-// add adds a connection whose address is set.
+// add adds a connection, whose address must be set.
 func (all strangers) add(s *Session) {
 	from := all[s.address]
 	if from == nil {
@@ -117,7 +119,7 @@ func (all strangers) add(s *Session) {
 	from[s] = struct{}{}
 }
 
-// remove removes a connection, if it is there.
+// remove removes a connection if it is a stranger.
 func (all strangers) remove(s *Session) {
 	from := all[s.address]
 	if delete(from, s); len(from) == 0 {
@@ -132,7 +134,7 @@ func (all strangers) count() (n int) {
 	return n
 }
 
-// busiest returns those from the address from which most have come.
+// busiest returns the strangers from the address that has most of them.
 func (all strangers) busiest() (busiest map[*Session]struct{}) {
 	for _, from := range all {
 		if len(from) > len(busiest) {
@@ -142,9 +144,9 @@ func (all strangers) busiest() (busiest map[*Session]struct{}) {
 	return busiest
 }
 
-// crowding returns the stranger that makes room for another, any one of those from
-// the busiest address. So one address keeps out hardly any but itself,
-// and of that those that take longer than most others.
+// crowding returns the stranger that must make room: a random one from the busiest address. So an
+// address that floods the instance displaces mostly its own connections, and among those mostly the
+// ones that take longest to log on.
 func (all strangers) crowding() *Session {
 	for s := range all.busiest() { // in random order
 		return s

@@ -9,8 +9,9 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// A Batch is what is left of a batch of publishes. Its owner executes them one by one,
-// each as if it had come by itself: Next, Execute, and Decide while the session decides.
+// A Batch holds the publishes of a batch command that are not executed yet. Its owner executes them
+// one by one, as if each had come in a frame of its own: it calls Next, then Execute, then Decide
+// while the session is Deciding.
 type Batch struct {
 	session *Session
 	rest    []byte
@@ -18,7 +19,7 @@ type Batch struct {
 	run     []record.Ordinary // scratch of TakeRun
 }
 
-// Batch begins a batch. What it returns is valid until the next call, and as long as the
+// Batch starts the batch in m. The result is valid until the next call, and only as long as the
 // frame of m.
 func (s *Session) Batch(m *wire.Message) *Batch {
 	b := &s.reader.batch
@@ -26,7 +27,8 @@ func (s *Session) Batch(m *wire.Message) *Batch {
 	return b
 }
 
-// Next returns the next publish and its size, or nil. An error ends the session.
+// Next returns the next publish and its size in bytes, or nil at the end. An error ends the
+// session.
 func (b *Batch) Next() (m *wire.Message, size int, err error) {
 	s := b.session
 	if !s.who.ext {
@@ -43,12 +45,12 @@ func (b *Batch) Next() (m *wire.Message, size int, err error) {
 	return &b.publish, len(s.reader.came.Raw), nil
 }
 
-// runMost is how many messages are recorded at once.
+// runMost is the most messages that are recorded in one append.
 const runMost = 64
 
-// TakeRun records the messages at the beginning of what is left, as far as they are
-// ordinary ones: new, one behind the other, and nothing has to be decided. Next
-// goes on with the others. It is what Execute does for each, with fewer locks.
+// TakeRun records the messages at the front of the batch as long as they are ordinary: each is the
+// next number, and there is nothing to decide. Next continues with the rest. The result is the same
+// as that of Execute on each message, with fewer locks.
 func (b *Batch) TakeRun() error {
 	for s := b.session; s.takesRuns(s.reader.have + 1); {
 		if b.look(); len(b.run) == 0 {
@@ -66,14 +68,14 @@ func (b *Batch) TakeRun() error {
 			b.rest = b.rest[record.LengthLen+len(o):]
 		}
 		if taken < runMost || err != nil {
-			clear(b.run) // they share the frame's memory
+			clear(b.run) // the entries share the frame's memory
 			return err
 		}
 	}
 	return nil
 }
 
-// look finds the run at the beginning of what is left.
+// look sets run to the ordinary messages at the front of the batch.
 func (b *Batch) look() {
 	s, next := b.session, b.session.reader.have+1
 	b.run = b.run[:0]
@@ -84,7 +86,7 @@ func (b *Batch) look() {
 		}
 		o, is := record.AsOrdinary(raw)
 		if !is || o.Sequence() != next || o.Publisher() != s.who.claim.Publisher || o.Delta() || len(o) > s.inst.MaxMessage || !o.Sound() {
-			return // it is looked at by itself
+			return // Execute handles it
 		}
 		if t := o.Topic(); !bytes.Equal(t, topic) {
 			if string(t) == devnull || s.refusesTopic(t, true) != "" {
@@ -96,17 +98,17 @@ func (b *Batch) look() {
 	}
 }
 
-// takesRuns reports whether a message that is the next one may be recorded as it came.
+// takesRuns reports whether messages may be recorded as runs, beginning with the number next.
 func (s *Session) takesRuns(next uint64) bool {
 	return s.who.ext && s.who.canSequence && len(s.who.user) == 0 && s.reader.begins == LogonWait &&
 		(s.inst.Full == nil || !s.inst.Full()) && s.mayTake(next)
 }
 
-// Rest returns the records that Next has not returned.
+// Rest returns the records that Next has not returned yet.
 func (b *Batch) Rest() []byte { return b.rest }
 
-// checkCame says why a record of a batch is none that a client may send. The sum is
-// believed from here on.
+// checkCame returns an error if a client must not send the record r in a batch. It verifies the
+// record's sum, which is trusted from here on.
 func (s *Session) checkCame(r *record.Record) error {
 	switch {
 	case r.Kind != record.Message || record.Introduced(r.Raw) || len(r.User) > 0:

@@ -7,8 +7,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/ledger"
 )
 
-// behindLast is a planted bug: the place behind the last of the bookmarks in
-// this instance's own ledger, as if every ledger had the same order.
+// behindLast is a planted bug: it starts behind the last of the bookmarks in this instance's
+// ledger, as if all ledgers had the same order.
 func behindLast(l ledger.Ledger, list []bookmark.Bookmark, at ledger.Position) (from, after ledger.Position) {
 	from, after = at, at
 	for _, x := range list {

@@ -5,13 +5,12 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// maxClaims bounds the claims of peers that are remembered.
+// maxClaims bounds the number of remembered claims of peers.
 const maxClaims = 1 << 16
 
-// outbid reports whether a peer's claim has lost to one of another peer that was
-// answered before, and remembers it if it has not. Two peers that are not linked
-// with each other thus learn of each other's sessions from a third instance; in a
-// pair there is nobody to tell (R11).
+// outbid reports whether a peer's claim loses to a claim of another peer that was answered before.
+// If it does not lose, outbid remembers it. So two peers that are not linked with each other learn
+// of each other's sessions from a third instance. A pair has no third instance (R11).
 func (r *Registry) outbid(c Claim, group ledger.Group) bool {
 	if c.Publisher == 0 || len(group.SyncPeers()) < 2 || mut.On(mut.R11ClaimForgotten) {
 		return false

@@ -7,8 +7,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// Closed tells subscriptions that their places can do without these publishers:
-// nothing up to their numbers will come from any instance (R10).
+// Closed tells subscriptions that their places no longer need these publishers: no instance will
+// send any of their messages up to the given numbers (R10).
 func (r *Registry) Closed(closed bookmark.Vector) {
 	for _, s := range r.listSubscribers() {
 		s.later(func(now time.Time) {
@@ -19,8 +19,9 @@ func (r *Registry) Closed(closed bookmark.Vector) {
 	}
 }
 
-// tellClosed tells a subscription by vector which of these publishers its place can
-// do without: those of which it is where they are, as a mark has said.
+// tellClosed tells a subscription by vector which closed publishers its place no longer needs:
+// those whose number in the place equals the closed number. A mark goes first, so that the client's
+// place has these numbers too.
 func (s *Session) tellClosed(b *sub, closed bookmark.Vector, now time.Time) {
 	if !b.Options.Vector || len(closed) == 0 {
 		return
@@ -36,7 +37,7 @@ func (s *Session) tellClosed(b *sub, closed bookmark.Vector, now time.Time) {
 	}
 	s.mark(b, now)
 	a := wire.AckMessage{CommandID: b.id, Type: wire.AckPersisted, Success: true, Reason: wire.ReasonClosed, SubID: b.ID}
-	for text := over.String(); text != ""; { // each part says something by itself
+	for text := over.String(); text != ""; { // each part is valid by itself
 		a.Bookmark, text = wire.CutPart(text)
 		s.write(&a)
 	}

@@ -14,8 +14,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// Execute executes one command; size is the length of its frame. Afterwards, as
-// after TooLarge and Refuse, Deciding has to be asked. An error ends the session.
+// Execute executes one command; size is the length of its frame in bytes. After Execute, TooLarge
+// and Refuse the caller must check Deciding. An error ends the session.
 func (s *Session) Execute(m *wire.Message, size int) error {
 	if longest := max(len(m.CommandID), len(m.SubID), len(m.QueryID)); longest > maxID && !mut.On(mut.DAnyID) {
 		return s.idTooLong(m, longest)
@@ -27,7 +27,7 @@ func (s *Session) Execute(m *wire.Message, size int) error {
 		return errors.New("BUG: a command is executed while another one waits")
 	}
 	if m.Command != wire.Publish {
-		s.Notify() // it may take its time
+		s.Notify() // the command may take some time
 	}
 	switch m.Command {
 	case wire.Publish, wire.DeltaPublish:
@@ -52,7 +52,7 @@ func (s *Session) Execute(m *wire.Message, size int) error {
 		s.processed(m, wire.ReasonDuplicateLogon)
 	case wire.SOWDelete:
 		if m.HasSequence && m.Sequence > 0 {
-			return s.publish(m, s.refuses(m)) // it leaves its tombstone (R14)
+			return s.publish(m, s.refuses(m)) // it leaves a tombstone (R14)
 		}
 		s.notOffered(m)
 	case wire.DeltaSubscribe, wire.SOW, wire.SOWAndSubscribe, wire.SOWAndDeltaSubscribe, wire.Ack:
@@ -63,8 +63,8 @@ func (s *Session) Execute(m *wire.Message, size int) error {
 	return nil
 }
 
-// TooLarge answers a command whose frame is longer than the instance takes; m
-// is its header. A publish is rejected (R14), another command ends the session.
+// TooLarge answers a command whose frame is longer than the instance allows; m is its header. A
+// publish is rejected with a tombstone (R14). Any other command ends the session.
 func (s *Session) TooLarge(m *wire.Message) error {
 	if m.Command != wire.Publish && m.Command != wire.DeltaPublish {
 		return s.closeWith(m, "command too large")
@@ -72,8 +72,7 @@ func (s *Session) TooLarge(m *wire.Message) error {
 	return s.publish(m, reasonTooLarge)
 }
 
-// Refuse refuses a command, a logon included, as if it broke a rule of this
-// instance's.
+// Refuse refuses a command, which may be a logon, for a reason of the caller.
 func (s *Session) Refuse(m *wire.Message, reason string) error {
 	switch {
 	case !s.LoggedOn():
@@ -90,12 +89,12 @@ func (s *Session) Refuse(m *wire.Message, reason string) error {
 	return nil
 }
 
-// Notify has the links send what was appended. The driver calls it before it
-// waits for the next command.
+// Notify has the links send the appended records. The driver calls it before it waits for the next
+// command.
 func (s *Session) Notify() { s.reader.appender.Notify() }
 
-// answer sends an ack of one type, if it was asked for; failure is the reason why the
-// command was refused, if it was.
+// answer sends an ack of the given type if the command requested it. failure is the reason of a
+// refusal, empty if the command succeeded.
 func (s *Session) answer(m *wire.Message, ack wire.AckType, failure string) {
 	if m.Acks&ack != 0 {
 		s.send(&wire.AckMessage{CommandID: string(m.CommandID), Type: ack, Success: failure == "", Reason: failure})
@@ -110,8 +109,8 @@ func (s *Session) processed(m *wire.Message, failure string) {
 	s.answer(m, wire.AckProcessed, failure)
 }
 
-// notOffered refuses a command of the protocol that this server does not have, whether
-// an ack was asked for or not.
+// notOffered refuses a command of the protocol that this server does not implement, even if the
+// client did not request an ack.
 func (s *Session) notOffered(m *wire.Message) {
 	s.answer(m, wire.AckReceived, "")
 	reason := m.Command.String() + " is not offered"
@@ -125,7 +124,7 @@ func (s *Session) notOffered(m *wire.Message) {
 	})
 }
 
-// closeWith ends a session whose client sent a command that can't be executed.
+// closeWith ends the session of a client that sent a command which cannot be executed.
 func (s *Session) closeWith(m *wire.Message, reason string) error {
 	if m.CommandID == nil {
 		s.End(reason, nil)
@@ -135,7 +134,7 @@ func (s *Session) closeWith(m *wire.Message, reason string) error {
 	return ErrEnding
 }
 
-// idTooLong ends the session of a client that has sent an id of so many bytes.
+// idTooLong ends the session of a client that sent an id longer than maxID; bytes is its length.
 func (s *Session) idTooLong(m *wire.Message, bytes int) error {
 	reason := fmt.Sprintf("id too long: %d bytes, at most %d are taken", bytes, maxID)
 	id := ""
@@ -146,7 +145,7 @@ func (s *Session) idTooLong(m *wire.Message, bytes int) error {
 	return ErrEnding
 }
 
-// unsubscribe ends subscriptions. Unknown ids are no error.
+// unsubscribe ends subscriptions. Unknown ids are not an error.
 func (s *Session) unsubscribe(m *wire.Message) {
 	s.answer(m, wire.AckReceived, "")
 	ids := cmp.Or(string(m.SubID), string(m.SubIDs))
@@ -160,7 +159,8 @@ func (s *Session) unsubscribe(m *wire.Message) {
 	s.processed(m, "")
 }
 
-// takeSubs forgets the subscriptions of a comma list of ids, or all.
+// takeSubs removes the subscriptions named in a comma-separated list of ids, or all of them for
+// "all", and returns them.
 func (s *Session) takeSubs(ids string) []*sub {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -179,7 +179,7 @@ func (s *Session) takeSubs(ids string) []*sub {
 	return taken
 }
 
-// forget forgets a subscription that has ended by itself.
+// forget removes a subscription that ended without an unsubscribe.
 func (s *Session) forget(b *sub) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -188,7 +188,8 @@ func (s *Session) forget(b *sub) {
 	}
 }
 
-// flush is a barrier: everything before it has been executed when it is.
+// flush executes a flush command. Commands are executed in order, so all commands before it are
+// done. Its persisted ack is sent once all messages before it are settled.
 func (s *Session) flush(m *wire.Message) error {
 	s.answer(m, wire.AckReceived, "")
 	s.processed(m, "")
@@ -206,7 +207,7 @@ func (s *Session) flush(m *wire.Message) error {
 	return nil
 }
 
-// heartbeatCommand starts, answers or stops the watch over the connection.
+// heartbeatCommand starts, answers or stops the heartbeats of the connection.
 func (s *Session) heartbeatCommand(m *wire.Message) {
 	s.answer(m, wire.AckReceived, "")
 	word, number, _ := strings.Cut(string(m.Options), ",")
@@ -233,6 +234,6 @@ func (s *Session) setHeartbeat(interval time.Duration) {
 	s.later(func(time.Time) { s.writer.heartbeat = interval })
 }
 
-// Silence is how long the client may send nothing before it counts as gone, as
-// its heartbeat command has said; 0: for ever. It belongs to the reader's half.
+// Silence returns how long the client may be silent before its connection counts as dead: twice the
+// interval of its heartbeat command. 0 means forever. It belongs to the reader's half.
 func (s *Session) Silence() time.Duration { return 2 * s.reader.heartbeat }

@@ -5,71 +5,73 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// LogonFacts are what is known when a logon is decided.
+// LogonFacts are the facts that decide a logon.
 type LogonFacts struct {
-	Ext       bool   // its client knows our extensions
-	Publishes bool   // has a publisher of its own
-	Other     bool   // its id is another one's here
-	Acked     uint64 // extended: highest sequence its store has let go of
-	Last      uint64 // extended: highest sequence its store has given out
-	Sent      uint64 // extended: highest sequence that may have been sent
-	Clock     uint64 // extended: the group's clock when the life was last unknown and nothing sent was open
+	Ext       bool   // the client uses our extensions
+	Publishes bool   // the client publishes with sequences
+	Other     bool   // the id belongs to another publisher here
+	Acked     uint64 // extended: highest sequence that its store has let go of as persisted
+	Last      uint64 // extended: highest sequence that its store has given out
+	Sent      uint64 // extended: highest sequence that it may have sent
+	Clock     uint64 // extended: group's clock, from a logon with the life unknown and no sent message kept
 
 	Have    uint64 // have(p) here
 	Safe    uint64 // safe(p)
 	Settled uint64 // settled(p)
 
-	Lone       bool   // no peers: nobody is asked
+	Lone       bool   // the instance has no peers
 	Asked      bool   // the peers have been asked at least once
-	Answered   bool   // and all have answered
-	PeerHave   uint64 // the highest answer
-	Enough     bool   // those have answered from whom something may still come, and the sync destinations
-	Coming     uint64 // the highest answer of those from whom something may still come
+	Answered   bool   // all peers have answered
+	PeerHave   uint64 // the highest have(p) that a peer answered
+	Enough     bool   // the sync destinations and all connected peers that replicate to us have answered
+	Coming     uint64 // the highest have(p) that a peer which replicates to us answered
 	Reachable  bool   // a peer is connected
-	Single     bool   // a sync destination is left out
-	CatchingUp bool   // serving without having caught up (R6)
-	Intact     bool   // this instance is, or one that has answered: it would know
+	Single     bool   // a sync destination is downgraded
+	CatchingUp bool   // the instance serves clients before it has caught up (R6)
+	Intact     bool   // this instance or one that has answered is intact
 
-	Decreed   bool // a decree stands of which the publisher has not made use
-	Survivors bool // the peers have answered that the decree does not name
+	Decreed   bool // a decree stands that this publisher has not used
+	Survivors bool // all peers that the decree does not name have answered
 
-	Closing ledger.Closing // a life that was forgotten was seen last below Closing.Forgotten
+	Closing ledger.Closing // every forgotten life was last seen at a clock below Closing.Forgotten
 }
 
-// A LogonStep is what comes of a logon for now.
+// A LogonStep is the next step of a logon.
 type LogonStep uint8
 
 const (
-	// LogonWait: ask again when something has changed.
+	// LogonWait: decide again when a fact has changed.
 	LogonWait LogonStep = iota
 	// LogonAccept: answer with s and have.
 	LogonAccept
-	// LogonGap: this instance lacks what the client let go of (R4).
+	// LogonGap: this instance lacks messages that the client's store has let go of (R4).
 	LogonGap
-	// LogonGone: nobody knows the publisher; journal everything up to UpTo as gone, and what is above it up
-	// to Unknown as refused, since nobody can say what has become of it (R10). Then decide again.
+	// LogonGone: no instance knows the publisher. Record everything up to UpTo as gone, and
+	// everything above it up to Unknown as refused with an unknown outcome (R10). Then decide
+	// again.
 	LogonGone
-	// LogonLost: by the decree everything up to UpTo is lost; journal that, then decide again (R4).
+	// LogonLost: everything up to UpTo is lost, according to the decree (R4). Record that, then
+	// decide again.
 	LogonLost
-	// LogonOther: the id of the publisher belongs to another one (R10).
+	// LogonOther: the id belongs to another publisher (R10).
 	LogonOther
 )
 
-// A LogonVerdict is a decision. Sequence and Have are those of LogonAccept, UpTo
-// and Unknown those of LogonGone and LogonLost, and Cause why the former is not here.
+// A LogonVerdict is the decision on a logon. Sequence and Have belong to LogonAccept, UpTo and
+// Unknown to LogonGone and LogonLost, and Cause to LogonGone.
 type LogonVerdict struct {
 	Step     LogonStep
 	Sequence uint64
 	Have     uint64
 	UpTo     uint64
 	Cause    ledger.Cause
-	Unknown  uint64 // 0: nothing
-	// Foreign: more is here of the life than its store has given out, so that
-	// nothing is known to be the client's until it has been compared.
+	Unknown  uint64 // 0: none
+	// Foreign: the instance has more of the life than the client's store has given out. So each
+	// number must be compared before it is acknowledged as the client's.
 	Foreign bool
 }
 
-// DecideLogon decides a logon from what is known.
+// DecideLogon decides a logon from the facts.
 func DecideLogon(f LogonFacts) LogonVerdict {
 	switch {
 	case !f.Publishes:
@@ -82,8 +84,9 @@ func DecideLogon(f LogonFacts) LogonVerdict {
 	return decidePlain(f)
 }
 
-// decideExtended is R4 and R10: two numbers, and a lagging instance is not
-// written past.
+// decideExtended decides the logon of a client with our extensions. It may let go of messages up to
+// one number, safe(p), and publish behind another, have(p). An instance that lacks acknowledged
+// messages refuses it (R4). A publisher that no instance knows may go on (R10).
 func decideExtended(f LogonFacts) LogonVerdict {
 	accept := LogonVerdict{Step: LogonAccept, Sequence: f.Safe, Have: f.Have}
 	if mut.On(mut.G2LogonHave) {
@@ -107,9 +110,9 @@ func decideExtended(f LogonFacts) LogonVerdict {
 		return LogonVerdict{Step: LogonGap}
 	case f.Lone:
 		return gone
-	case f.PeerHave > 0 && f.Acked == 0: // it comes from there, and new numbers wait for it (R11)
+	case f.PeerHave > 0 && f.Acked == 0: // the link will bring its messages, and new numbers wait for them (R11)
 		return accept
-	case f.PeerHave > 0 && f.Coming >= f.Acked: // a peer that may be about to forget it says what is gone
+	case f.PeerHave > 0 && f.Coming >= f.Acked: // the link brings them, or says what is gone
 		return LogonVerdict{Step: LogonWait}
 	case f.CatchingUp || f.PeerHave > 0:
 		return LogonVerdict{Step: LogonGap}
@@ -119,21 +122,22 @@ func decideExtended(f LogonFacts) LogonVerdict {
 	return LogonVerdict{Step: LogonWait}
 }
 
-// mayLose reports whether a decree stands for what this instance lacks: nobody is
-// left who might have it. A peer that has more of the publisher will send it.
+// mayLose reports whether a decree allows to declare the missing messages lost: no instance is left
+// that could have them. A peer that has more of the publisher will send it.
 func (f LogonFacts) mayLose() bool {
 	return f.Decreed && (f.Survivors || mut.On(mut.R4DecreeAlone)) && f.PeerHave <= f.Have
 }
 
-// maybeForgotten reports whether the group may have had, and forgotten, what the
-// client keeps of what it may have sent: to take that now might be to take it twice.
+// maybeForgotten reports whether the group may have had, and forgotten, messages that the client's
+// store still keeps. Taking such a message now could take it twice.
 func (f LogonFacts) maybeForgotten() bool {
-	before := f.Clock > 0 && f.Clock <= f.Closing.Forgotten // 0: it has heard none, and sent nothing
+	before := f.Clock > 0 && f.Clock <= f.Closing.Forgotten // 0: it has heard no clock, so it has sent nothing
 	return f.Have == 0 && f.Sent > f.Acked && before && !mut.On(mut.R10ClockNotCompared)
 }
 
-// clock returns what the logon ack says of the group's clock: something, if the
-// publisher is unknown, so that whoever forgets it later has seen it since.
+// clock returns the group's clock for the logon ack, 0 to leave it out. Only a client whose
+// publisher is unknown gets it: an instance that forgets the publisher later has seen it after this
+// clock.
 func (f LogonFacts) clock() uint64 {
 	if !f.Ext || f.Have > 0 || f.PeerHave > 0 {
 		return 0
@@ -141,8 +145,8 @@ func (f LogonFacts) clock() uint64 {
 	return f.Closing.Clock
 }
 
-// decidePlain is R15: one number serves for letting go and for numbering, so
-// the logon waits until there is only one.
+// decidePlain decides the logon of a plain client. The number in its logon ack serves both for
+// letting go and for numbering, so the logon waits until have(p) and settled(p) are equal (R15).
 func decidePlain(f LogonFacts) LogonVerdict {
 	accept := LogonVerdict{Step: LogonAccept, Sequence: f.Have, Have: f.Have}
 	unknown := f.Have == 0
@@ -152,7 +156,7 @@ func decidePlain(f LogonFacts) LogonVerdict {
 	case !f.Lone && !f.Asked:
 		return LogonVerdict{Step: LogonWait}
 	case f.Lone || f.Single || unknown && !f.Reachable:
-		// Nobody to wait for.
+		// There is no peer to wait for.
 	case !f.Enough || f.Coming > f.Have:
 		return LogonVerdict{Step: LogonWait}
 	}
@@ -162,8 +166,8 @@ func decidePlain(f LogonFacts) LogonVerdict {
 	return accept
 }
 
-// UnknownEverywhere reports whether no instance of the group knows the
-// publisher, so that a first number above 1 is neither a gap nor a hole (R10).
+// UnknownEverywhere reports whether no instance of the group knows the publisher, so that a first
+// number above 1 is neither a publish gap nor a hole (R10).
 func (f LogonFacts) UnknownEverywhere() bool {
 	if mut.On(mut.R10UnknownIsGap) || f.Have > 0 || f.CatchingUp {
 		return false
@@ -171,9 +175,9 @@ func (f LogonFacts) UnknownEverywhere() bool {
 	return f.Lone || f.Answered && f.PeerHave == 0
 }
 
-// UnknownCause says why what a publisher has behind it is not here, if no instance
-// knows the publisher. Only one that never lost its journal can say that nothing of
-// it was here: of another it may be what was lost (R10).
+// UnknownCause returns why the earlier messages of a publisher that no instance knows are not here.
+// Only an intact instance can say that the publisher let go of them before it came here. On another
+// instance they may have been on a disk that was lost (R10).
 func (f LogonFacts) UnknownCause() ledger.Cause {
 	if f.Intact || mut.On(mut.R10LetGoUnheard) {
 		return ledger.LetGo
@@ -181,27 +185,28 @@ func (f LogonFacts) UnknownCause() ledger.Cause {
 	return ledger.Lost
 }
 
-// AgainFacts are what is known of a number at or below have(p) that is sent
-// again, beside what stands there.
+// AgainFacts are the facts about a number at or below have(p) that is sent again, besides the
+// record at that number.
 type AgainFacts struct {
-	Foreign bool // the instance has more of the life than its store has given out
-	LetGo   bool // the client has said that it let go of the number
-	Refused bool // it would be refused now
+	Foreign bool // the instance has more of the life than the client's store has given out
+	LetGo   bool // the client has stated that its store let go of the number
+	Refused bool // the message would be refused if it were new
 }
 
-// An AgainVerdict is the answer to such a number.
+// An AgainVerdict is the answer to a number that is sent again.
 type AgainVerdict uint8
 
 const (
-	AgainKnown   AgainVerdict = iota // the watermark
-	AgainRefused                     // the failure of what stands there
-	AgainDiffers                     // one identity with two contents (R11)
-	AgainUnknown                     // nobody can say what has become of it
+	AgainKnown   AgainVerdict = iota // answer with the watermark
+	AgainRefused                     // answer with the failure of the tombstone at that number
+	AgainDiffers                     // one identity with two contents: reject the message (R11)
+	AgainUnknown                     // reject the message: its outcome is unknown
 )
 
-// DecideAgain answers a number that is sent again by what stands there (R1).
+// DecideAgain decides the answer to a number that is sent again from the record at that number
+// (R1).
 func DecideAgain(st ledger.Standing, f AgainFacts) AgainVerdict {
-	gone := st.Kind == 0 || st.Kind == ledger.Elsewhere || st.Kind == ledger.Gone // nothing to compare it with
+	gone := st.Kind == 0 || st.Kind == ledger.Elsewhere || st.Kind == ledger.Gone // nothing to compare with
 	done := st.Kind != ledger.Gone || st.Cause == ledger.Removed || st.Cause == ledger.Closed || st.Cause == ledger.LetGo && f.LetGo
 	switch {
 	case mut.On(mut.R1CoveredIsDuplicate):
@@ -215,7 +220,7 @@ func DecideAgain(st ledger.Standing, f AgainFacts) AgainVerdict {
 	case gone:
 		return AgainUnknown
 	case f.Refused && !f.Foreign:
-		return AgainKnown // taken by the rules of that time; a body that is too large now cannot be compared
+		return AgainKnown // taken under earlier rules; a body that is too large now cannot be compared
 	}
 	return AgainDiffers
 }

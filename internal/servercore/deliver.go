@@ -13,18 +13,18 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// deliver reads on with every follower and reports whether one has more.
+// deliver reads on with every follower and reports whether one of them has more records.
 func (s *Session) deliver(now time.Time) (more bool) {
 	w := &s.writer
 	if s.rests(now) {
 		return false
 	}
-	s.waiting.Store(false) // until one has to wait again
+	s.waiting.Store(false) // until a subscription waits again
 	if w.shared != nil {
 		more = s.deliverShared(now)
 	}
-	w.turn = append(w.turn[:0], w.behind...) // which changes when one joins
-	held := ledger.Position(0)               // that a subscription at rest waits for
+	w.turn = append(w.turn[:0], w.behind...) // a copy, since behind changes when a subscription goes live
+	held := ledger.Position(0)               // of a record that resting subscriptions hold until it is safe
 	began := w.read
 	for i, b := range w.turn {
 		if s.rests(now) {
@@ -36,7 +36,7 @@ func (s *Session) deliver(now time.Time) (more bool) {
 			return true
 		}
 		if b.follower == nil && b.at == held && held > 0 {
-			continue // it would read the same, and wait
+			continue // it would read the same record and wait
 		}
 		more = s.deliverBehind(b, now) || more
 		if len(w.behind) > mostFollowers && !mut.On(mut.DFillsAll) {
@@ -49,18 +49,18 @@ func (s *Session) deliver(now time.Time) (more bool) {
 	return more
 }
 
-// mostFollowers is how many subscriptions that are behind keep a follower, and what it
-// has read, while others have their turn.
+// mostFollowers is how many subscriptions that are behind may keep their follower, with the data
+// that it has read, while others have their turn.
 const mostFollowers = 4
 
-// rotate has the turn begin with b the next time.
+// rotate makes b the first subscription of the next turn.
 func (f *feeds) rotate(b *sub) {
 	if i := slices.Index(f.behind, b); i > 0 {
 		f.behind = slices.Concat(f.behind[i:], f.behind[:i])
 	}
 }
 
-// following returns how many bytes the followers take that are open.
+// following returns the memory of the open followers in bytes.
 func (f *feeds) following() int {
 	bytes := followerBytes * min(len(f.behind), mostFollowers)
 	if f.spare != nil {
@@ -72,7 +72,7 @@ func (f *feeds) following() int {
 	return bytes
 }
 
-// closeFollower ends a follower, if there is one.
+// closeFollower closes a follower, if there is one, and sets it to nil.
 func closeFollower(f *ledger.Follower) {
 	if *f != nil {
 		(*f).Close()
@@ -106,16 +106,17 @@ func (s *Session) deliverShared(now time.Time) (more bool) {
 }
 
 const (
-	// turnWork bounds how much is matched at once, in steps of patterns times bytes of
-	// topics: about a hundredth of a second.
+	// turnWork bounds the matching work of one turn, in pattern steps times topic bytes. It takes
+	// about a hundredth of a second.
 	turnWork = 1 << 20
-	// workRest is, for each turnWork that was matched, from the beginning of a turn to the
-	// next one: patterns that cost much leave the processor to others most of the time.
+	// workRest is the interval from the start of one turn to the start of the next, for each
+	// turnWork that was matched. So expensive patterns leave the processor to other sessions most
+	// of the time.
 	workRest = 30 * time.Millisecond
 )
 
-// worked reports whether a turn is to end because of the patterns that were matched, or
-// because the session is ending.
+// worked reports whether the turn must end, because it has matched too much or because the session
+// is ending.
 func (s *Session) worked(table *topic.Table[*sub], now time.Time) bool {
 	if s.ended.Load() {
 		return true
@@ -128,11 +129,11 @@ func (s *Session) worked(table *topic.Table[*sub], now time.Time) bool {
 	return true
 }
 
-// rests reports whether no more is matched for the session for a while.
+// rests reports whether the session pauses its matching for now.
 func (s *Session) rests(now time.Time) bool { return now.Before(s.writer.rested) }
 
-// reached completes the replay of live subscriptions whose target was ahead of
-// the shared follower; next is what it reads now, nil at the end.
+// reached completes the replay of live subscriptions whose target was ahead of the shared follower.
+// next is the record that the follower has just read, nil at the end of the log.
 func (s *Session) reached(next *ledger.Record) {
 	w := &s.writer
 	if !w.unfinished {
@@ -149,8 +150,8 @@ func (s *Session) reached(next *ledger.Record) {
 	}
 }
 
-// deliverBehind reads on for one subscription that is behind or takes only
-// what is safe.
+// deliverBehind reads on for one subscription that has its own follower: it is behind, or it is
+// fully durable.
 func (s *Session) deliverBehind(b *sub, now time.Time) (more bool) {
 	w := &s.writer
 	s.wakeUp(b)
@@ -167,7 +168,7 @@ func (s *Session) deliverBehind(b *sub, now time.Time) (more bool) {
 			}
 			w.read++
 			if w.shared != nil && !b.Options.FullyDurable && b.record.Position >= w.shared.Position() {
-				s.join(b, b.record.Position) // the shared follower reads it next
+				s.join(b, b.record.Position) // the shared follower reads this record next
 				return true
 			}
 		}
@@ -188,7 +189,7 @@ func (s *Session) deliverBehind(b *sub, now time.Time) (more bool) {
 	return true
 }
 
-// unread handles subscriptions whose follower can't read on.
+// unread handles subscriptions whose follower cannot read on.
 func (s *Session) unread(err error, subs []*sub, now time.Time) (more bool) {
 	if errors.Is(err, ledger.ErrTrimmed) {
 		s.overtaken(subs, now)
@@ -198,7 +199,7 @@ func (s *Session) unread(err error, subs []*sub, now time.Time) (more bool) {
 	return false
 }
 
-// atEnd has a subscription that has read everything join the live ones.
+// atEnd makes a subscription live once it has read everything. A fully durable one stays behind.
 func (s *Session) atEnd(b *sub) {
 	at := b.follower.Position()
 	s.complete(b, max(at, b.Target()))
@@ -223,8 +224,8 @@ func (s *Session) join(b *sub, at ledger.Position) {
 	w.table.Add(b.Pattern, b)
 }
 
-// offer writes r once, with the ids of the subscriptions of the table that want
-// it, and moves all of them past it.
+// offer writes r once, with the ids of all subscriptions of the table that want it, and moves all
+// subscriptions of the table past it.
 func (s *Session) offer(r *ledger.Record, table *topic.Table[*sub], now time.Time) {
 	w := &s.writer
 	w.match = w.match[:0]
@@ -259,19 +260,21 @@ func (s *Session) offer(r *ledger.Record, table *topic.Table[*sub], now time.Tim
 	}
 }
 
-// isSafeNow is isSafe, and has the session woken, if it is not, when that may change.
+// isSafeNow is isSafe. If the record is not safe, it also has the session woken when watermarks
+// move.
 func (s *Session) isSafeNow(r *ledger.Record) bool {
 	if s.isSafe(r) {
 		return true
 	}
 	s.waiting.Store(!mut.On(mut.DWaitsUnseen))
-	return s.isSafe(r) // it may have changed before
+	return s.isSafe(r) // the watermark may have moved before waiting was set
 }
 
-// isSafe reports whether a record may go to a fully durable subscription (R13).
+// isSafe reports whether a record may go to a fully durable subscription: it is safe or, for a
+// plain client, settled (R13).
 func (s *Session) isSafe(r *ledger.Record) bool {
 	if _, known := s.inst.Ledger.Have(r.Publisher); !known {
-		return true // retention has let go of its publisher since: of what is safe only (R2)
+		return true // retention has removed the publisher since; it removes only safe records (R2)
 	}
 	if from := s.inst.Ledger.Diverged(r.Publisher); from > 0 && r.Sequence >= from && !mut.On(mut.R11DivergedHoldsBack) {
 		return true // it never becomes safe
@@ -283,8 +286,8 @@ func (s *Session) isSafe(r *ledger.Record) bool {
 	return r.Sequence <= settled
 }
 
-// waits tells the client of a fully durable subscription whether the next
-// message has to wait for a destination that is left out (R13).
+// waits tells the client of a fully durable subscription when the next message starts or stops to
+// wait for a downgraded destination (R13).
 func (s *Session) waits(b *sub, on bool) {
 	if b.waits == on || !b.Options.Vector {
 		return
@@ -293,9 +296,9 @@ func (s *Session) waits(b *sub, on bool) {
 	s.write(&wire.AckMessage{CommandID: b.id, Type: wire.AckPersisted, Success: true, SubID: b.ID, Single: on})
 }
 
-// complete writes the completed ack, if it was asked for, when the replay has
-// reached what was there at the subscribe. By vector a mark comes before it, so
-// that it says all of the replay.
+// complete writes the completed ack, if the subscribe requested one, once the replay has reached
+// the end that the log had at the subscribe. A subscription by vector gets a mark first, so that
+// the mark covers all of the replay.
 func (s *Session) complete(b *sub, next ledger.Position) {
 	if !b.Reached(next) || b.acks&wire.AckCompleted == 0 {
 		return
@@ -305,14 +308,14 @@ func (s *Session) complete(b *sub, next ledger.Position) {
 	}
 	a := wire.AckMessage{CommandID: b.id, Type: wire.AckCompleted, Success: true, SubID: b.ID}
 	if b.Bookmark {
-		a.Mark = b.Shown() // a client without vectors may keep it as its place
+		a.Mark = b.Shown() // a plain client may keep it as its place
 	}
 	s.write(&a)
 }
 
-// overtaken handles subscriptions whose follower was overtaken by retention. A
-// subscription by vector knows whether it misses something, and if not it seeks
-// anew. Of the others nobody can say: their client was too slow.
+// overtaken handles subscriptions whose follower was overtaken by retention. A subscription by
+// vector knows whether it missed a message. If it missed none, or accepts the gap, it seeks again.
+// A plain subscription cannot know, so its session ends as that of a slow client.
 func (s *Session) overtaken(subs []*sub, now time.Time) {
 	for _, b := range subs {
 		if !b.Options.Vector {
@@ -341,8 +344,8 @@ func (s *Session) overtaken(subs []*sub, now time.Time) {
 	s.registerInterest()
 }
 
-// tellGap tells a subscription the messages that it has missed for ever, which ends
-// one that does not accept that (G7).
+// tellGap tells a subscription which messages it has missed for ever. A subscription that does not
+// accept gaps ends with it: no gap is silent (G7).
 func (s *Session) tellGap(b *sub, gaps []wire.Gap) {
 	a := wire.AckMessage{CommandID: b.id, Type: wire.AckProcessed, Success: b.AcceptsGaps(), SubID: b.ID, Gap: route.GapText(gaps)}
 	switch {
@@ -350,14 +353,14 @@ func (s *Session) tellGap(b *sub, gaps []wire.Gap) {
 		a.Reason = wire.ReasonBookmarkNotFound
 		s.forget(b)
 	case !s.inst.isReplicated(b.Pattern):
-		a.Reason = wire.ReasonNotReplicated // as at the subscribe
+		a.Reason = wire.ReasonNotReplicated // as in the answer to the subscribe
 	}
 	s.inst.Counts.Gaps.Add(1)
 	s.log.Warn("a subscription has a gap", "sub_id", b.ID, "gap", a.Gap, "goes_on", a.Success)
 	s.write(&a)
 }
 
-// failed ends the session when the ledger can't be read.
+// failed ends the session because the ledger cannot be read.
 func (s *Session) failed(err error) {
 	if !errors.Is(err, ledger.ErrClosed) {
 		s.log.Error("reading the journal for a subscription", "error", err)

@@ -9,8 +9,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// divergedFrom returns the first number of the session's publisher that is not
-// proven to be the same on all instances, 0 if it has not diverged (R11).
+// divergedFrom returns the first number of the session's publisher that is not proven equal on all
+// instances, or 0 if the publisher has not diverged (R11).
 func (s *Session) divergedFrom() uint64 {
 	if !s.who.canSequence || mut.On(mut.R11DivergedLives) {
 		return 0
@@ -18,8 +18,8 @@ func (s *Session) divergedFrom() uint64 {
 	return s.inst.Ledger.Diverged(s.who.claim.Publisher)
 }
 
-// endDiverged ends a session whose publisher has diverged from a number on. id is
-// of the command that is answered with it.
+// endDiverged ends a session whose publisher has diverged; from is the first number that is not
+// proven equal. id is the id of the command that this answers, empty if there is none.
 func (s *Session) endDiverged(id string, from uint64) {
 	s.log.Error("the client's publisher has diverged, its life is never taken again", "publisher", s.who.claim.Publisher, "from", from)
 	s.inst.Registry.release(s)
@@ -29,8 +29,8 @@ func (s *Session) endDiverged(id string, from uint64) {
 	})
 }
 
-// notTaken ends a session of whose publisher nothing is taken any more. Before that
-// is durable the client is not told why: it asks again.
+// notTaken ends a session because the ledger takes no more messages of its publisher. Until the
+// divergence is durable the client is not told the reason: it will log on again and hear it then.
 func (s *Session) notTaken(publisher uint64) {
 	if from := s.inst.Ledger.Diverged(publisher); from > 0 {
 		s.endDiverged("", from)
@@ -39,8 +39,8 @@ func (s *Session) notTaken(publisher uint64) {
 	s.End("the publisher is about to be noted as diverged", nil)
 }
 
-// Diverged ends the sessions of publishers that have diverged, and tells
-// subscriptions that have passed numbers that are not proven equal.
+// Diverged ends the sessions of publishers that have diverged. It tells the subscriptions whose
+// place is already past the numbers that are proven equal.
 func (r *Registry) Diverged(diverged []bookmark.Bookmark) {
 	for _, b := range diverged {
 		s := r.publisher(b.Publisher)
@@ -60,8 +60,8 @@ func (r *Registry) Diverged(diverged []bookmark.Bookmark) {
 	}
 }
 
-// tellPassed tells a subscription the diverged publishers of which it is past what
-// is proven equal.
+// tellPassed tells a subscription about each diverged publisher whose proven numbers its place has
+// passed.
 func (s *Session) tellPassed(b *sub, diverged []bookmark.Bookmark) {
 	for _, d := range diverged {
 		if b.Options.Vector && b.Seen()[d.Publisher] >= d.Sequence {
@@ -70,7 +70,8 @@ func (s *Session) tellPassed(b *sub, diverged []bookmark.Bookmark) {
 	}
 }
 
-// tellDelivered tells subscriptions that get a message of a diverged publisher.
+// tellDelivered tells subscriptions that the message m, which they get next, is of a diverged
+// publisher and not proven equal.
 func (s *Session) tellDelivered(subs []*sub, m bookmark.Bookmark) {
 	from := s.inst.Ledger.Diverged(m.Publisher)
 	if from == 0 || m.Sequence < from {
@@ -83,7 +84,7 @@ func (s *Session) tellDelivered(subs []*sub, m bookmark.Bookmark) {
 	}
 }
 
-// tellDiverged tells a subscription, once, that a publisher has diverged.
+// tellDiverged tells a subscription, once per publisher, that a publisher has diverged.
 func (s *Session) tellDiverged(b *sub, d bookmark.Bookmark) {
 	if b.diverged[d.Publisher] {
 		return

@@ -1,12 +1,11 @@
-// Package servercore is a client's session on the instance's side. [Session]
-// owns its whole state and order: the logon and the peers' answers to it, the
-// admission of publishes, where a subscription begins, deliveries, gaps,
-// progress marks, and acks. The decisions under it are functions and small types
-// of their own: [DecideLogon], [AckCore], [ContestHere], [ContestAcross].
+// Package servercore is the server's side of a client session. A [Session] owns all state of one
+// client and fixes the order of its output: the logon and the peers' answers to it, the admission
+// of publishes, the start of subscriptions, deliveries, gaps, progress marks and acks. The
+// decisions below it are pure functions and small types: [DecideLogon], [DecideAgain], [AckCore],
+// [ContestHere], [ContestAcross].
 //
-// Nothing here starts goroutines, waits for anything but the ledger's disk, reads
-// a clock, or uses a file or a connection.
-// A [Driver] brings commands and the time, and writes the output: package server
-// does so with sockets and goroutines, the simulator in virtual time. The session
-// reads and writes its instance through a ledger.Ledger.
+// The package starts no goroutines, reads no clock and uses no files or connections. It blocks only
+// on the ledger's disk. A [Driver] brings the commands and the time and writes the output: package
+// server drives sessions with sockets and goroutines, the simulator drives them in virtual time. A
+// session reads and writes its instance through a ledger.Ledger.
 package servercore

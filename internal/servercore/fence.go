@@ -8,22 +8,22 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// A Claim is what a logon says of who publishes (R11), as peers are told it. Its
-// Publisher is 0 if it never publishes with a sequence.
+// A Claim identifies the publisher and client of a logon (R11), in the form in which peers are
+// told. Publisher is 0 if the client never publishes with a sequence.
 type Claim ledger.Notice
 
-// A Contest is the outcome of two claims to one name.
+// A Contest is the outcome of two claims to one name or one publisher.
 type Contest uint8
 
 const (
-	NewWins        Contest = iota // the first claim gives way
-	OldWins                       // the second claim gives way
-	OtherUser                     // the second is refused
-	OtherPublisher                // the second is refused: it has the id of the first and is not the same (R10)
+	NewWins        Contest = iota // the first claim loses
+	OldWins                       // the second claim loses
+	OtherUser                     // the second claim is refused: the name belongs to another user
+	OtherPublisher                // the second claim is refused: another publisher with the same id (R10)
 )
 
-// ContestHere decides between a session and a later logon on the same
-// instance: of one life the higher counter wins, otherwise the later (R11).
+// ContestHere decides between a session and a later logon on the same instance. If both are of the
+// same life, the higher counter wins. Otherwise the later logon wins (R11).
 func ContestHere(old, later Claim) Contest {
 	switch {
 	case mistaken(old, later):
@@ -36,10 +36,10 @@ func ContestHere(old, later Claim) Contest {
 	return NewWins
 }
 
-// ContestAcross decides between a session here and one that a peer tells of.
-// told is whether the peers had answered our own notice before theirs came:
-// then theirs is the later one. Otherwise the notices have crossed, and what
-// decides is something that both sides see alike.
+// ContestAcross decides between a session here and a logon that a peer has announced. told says
+// that this peer had answered our notice before it sent its own, so that its logon is the later
+// one. Otherwise the notices have crossed, and the decision uses only facts that both sides see
+// alike.
 func ContestAcross(here, there Claim, told bool) Contest {
 	switch {
 	case mistaken(here, there) && !told && bytes.Compare(there.Check[:], here.Check[:]) > 0:
@@ -47,7 +47,7 @@ func ContestAcross(here, there Claim, told bool) Contest {
 	case mistaken(here, there):
 		return OtherPublisher
 	case here.User != there.User && !told && there.Instance < here.Instance:
-		return NewWins // they have crossed, and there must be one
+		return NewWins // the notices have crossed, and one of them must win
 	case here.User != there.User:
 		return OtherUser
 	case mut.On(mut.R11LaterWins):
@@ -62,20 +62,20 @@ func ContestAcross(here, there Claim, told bool) Contest {
 	return winner(there.Instance < here.Instance)
 }
 
-// SameLife reports whether two claims are of one life of one store.
+// SameLife reports whether two claims are of the same life of one store.
 func SameLife(a, b Claim) bool {
 	return a.hasLife() && a.Publisher == b.Publisher && a.Check == b.Check
 }
 
-// hasLife reports whether a claim is of a client with a store that we know of.
+// hasLife reports whether the claim is of a client with a publish store of ours.
 func (c Claim) hasLife() bool { return bookmark.IsLife(c.Publisher) }
 
-// mistaken reports whether two claims have one id and are of two publishers.
+// mistaken reports whether two claims have the same id but are of two publishers.
 func mistaken(a, b Claim) bool {
 	return a.Publisher == b.Publisher && bookmark.Mistaken(a.Check, b.Check)
 }
 
-// Takeover says who a session has lost its name to.
+// Takeover describes for the log why a session has lost its name to a later claim.
 func Takeover(old, later Claim) string {
 	switch {
 	case SameLife(old, later):

@@ -6,18 +6,18 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// A heldPublish waits until its number may be taken (R11). Nothing behind it is
-// executed meanwhile.
+// A heldPublish is a publish that waits until its number may be taken (R11). The session executes
+// no later command meanwhile.
 type heldPublish struct {
 	message *wire.Message
-	refused string // why its record is a tombstone; empty: it is not
+	refused string // reason of the tombstone to record; empty: the message is recorded
 	since   time.Time
-	release func() // of the ledger's Hold; nil: it does not count as waiting
+	release func() // from the ledger's Hold; nil: the publish does not count as waiting
 }
 
-// mayTake reports whether a number may go into the ledger: one that is there does,
-// one above have(p) once the peers know of the session and everything that they
-// have is here. From then on this is so for each number.
+// mayTake reports whether a number may go into the ledger now. A number at or below have(p) may. A
+// number above it may once the peers know of the session and everything that they have of the
+// publisher is here. From then on every number may.
 func (s *Session) mayTake(sequence uint64) bool {
 	r := &s.reader
 	if r.mayTake {
@@ -30,8 +30,8 @@ func (s *Session) mayTake(sequence uint64) bool {
 	return r.mayTake
 }
 
-// hold keeps a publish until its number may be taken. The peers are asked again if
-// nobody asks them.
+// hold keeps a publish until its number may be taken. It has the peers asked again unless that is
+// under way.
 func (s *Session) hold(m *wire.Message, refused string) {
 	s.Notify()
 	s.reader.stage = holding
@@ -39,7 +39,7 @@ func (s *Session) hold(m *wire.Message, refused string) {
 	s.announce()
 }
 
-// decideHeld executes the held publish, if its number may be taken now.
+// decideHeld executes the held publish if its number may be taken now.
 func (s *Session) decideHeld(now time.Time) error {
 	h := &s.reader.held
 	if h.since.IsZero() {
@@ -62,13 +62,13 @@ func (s *Session) decideHeld(now time.Time) error {
 	return nil
 }
 
-// endHold forgets the held publish, if there is one.
+// endHold drops the held publish, if there is one.
 func (s *Session) endHold() {
 	s.reader.held.endWait()
 	s.reader.held = heldPublish{}
 }
 
-// endWait has the publish no longer count as waiting for the peers (R5).
+// endWait ends the time in which the held publish counts as waiting for the peers (R5).
 func (h *heldPublish) endWait() {
 	if h.release != nil {
 		h.release()

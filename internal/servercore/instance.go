@@ -10,31 +10,32 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/topic"
 )
 
-// An Instance is what the sessions of one instance share. Its fields are set
-// before the first session and constant from then on. Safe for concurrent use.
+// An Instance is the state that all sessions of one instance share. Its fields are set before the
+// first session and constant from then on. Safe for concurrent use.
 type Instance struct {
 	Name       string
 	Version    string     // for logon acks
-	Run        uint64     // random, one per start of the process
+	Run        uint64     // random, one per process start
 	MaxMessage int        // bytes of a message with its header
-	Logged     *topic.Set // topics that the ledger takes
+	Logged     *topic.Set // topics that go into the ledger
 	Ledger     ledger.Ledger
 	Registry   *Registry
 	Stopping   func() bool // the instance is about to end its sessions; nil: never
-	Full       func() bool // the disk is nearly full: nothing new is recorded for now; nil: never
-	// Refused is called when a client is refused that cannot go on by itself, with
-	// the reason. Nil: nobody asks. Must not block.
+	Full       func() bool // the disk is nearly full, so that no new message is recorded; nil: never
+	// Refused is called with the reason when a client is refused that cannot go on by itself. It
+	// may be nil. It must not block.
 	Refused func(reason string)
-	// Publishers returns how many publishers the instance knows; nil: it is not said.
+	// Publishers returns how many publishers the instance knows. Nil means that the number is
+	// unknown.
 	Publishers func() int
 	Limits     Limits
 	Counts     Counters
 
-	held  budget // by all sessions
+	held  budget // of all sessions
 	scout scout
 }
 
-// Counters count what has happened since the start.
+// Counters are event counts since the start of the process.
 type Counters struct {
 	Logons, TurnedAway, Fenced, Slow          atomic.Uint64
 	Published, Duplicates, Refused, Differing atomic.Uint64
@@ -48,7 +49,7 @@ func (i *Instance) refused(reason string) {
 	}
 }
 
-// SyncStatus returns how the instance stands to its sync destinations.
+// SyncStatus returns the state of the instance's sync destinations.
 func (i *Instance) SyncStatus() syncstatus.Status {
 	if i.Stopping != nil && i.Stopping() {
 		return syncstatus.Stopping
@@ -56,14 +57,14 @@ func (i *Instance) SyncStatus() syncstatus.Status {
 	return i.Ledger.SyncStatus()
 }
 
-// runPublisher is the publisher of messages that a client sends without a
-// sequence: of its name, this instance and this start, counted from 1 (R1).
+// runPublisher returns the publisher of a client's messages without a sequence. It is made from the
+// client name, this instance and this process start, and counts from 1 (R1).
 func (i *Instance) runPublisher(client string) bookmark.Identity {
 	return bookmark.OfRun(client, i.Name, i.Run)
 }
 
-// isReplicated reports whether every sync link surely carries all topics of a
-// subscription (R3).
+// isReplicated reports whether it is certain that every sync link carries all topics of a pattern
+// (R3).
 func (i *Instance) isReplicated(p topic.Pattern) bool {
 	if mut.On(mut.R3NotSaid) {
 		return true

@@ -5,23 +5,23 @@ import (
 )
 
 const (
-	// interestSteps bounds what it costs to match a byte of a topic for all sessions
-	// together. Sessions whose patterns go beyond it look at each message by themselves.
+	// interestSteps bounds the cost per topic byte of matching the patterns of all sessions.
+	// Sessions with patterns beyond this bound are woken for every message.
 	interestSteps = 1024
-	interestKnown = 256 // topics of which the patterns are remembered
+	interestKnown = 256 // topics whose matching patterns are remembered
 )
 
-// interests are the patterns of the subscriptions of all sessions, to find those that a
-// message may be for. They are not safe for concurrent use.
+// interests indexes the patterns of all sessions' subscriptions, to find the sessions that may want
+// a message. Not safe for concurrent use.
 type interests struct {
 	literal map[string]*interest
 	pattern map[string]*interest
 	steps   int                    // of pattern
-	others  interest               // whose patterns would cost too much
-	known   map[string][]*interest // of pattern, by topic; forgotten when a pattern comes or goes
+	others  interest               // subscriptions whose patterns would exceed interestSteps
+	known   map[string][]*interest // matching entries of pattern by topic; cleared when pattern changes
 }
 
-// An interest is one pattern, and how many subscriptions each session has with it.
+// An interest is one pattern with the number of subscriptions that each session has for it.
 type interest struct {
 	pattern  topic.Pattern
 	sessions map[*Session]int
@@ -34,7 +34,7 @@ func newInterests() interests {
 	}
 }
 
-// add adds a subscription. It returns where, for remove.
+// add adds a subscription. It returns the entry that remove needs.
 func (i *interests) add(p topic.Pattern, s *Session) *interest {
 	all := i.literal
 	if !p.IsLiteral() {
@@ -55,7 +55,7 @@ func (i *interests) add(p topic.Pattern, s *Session) *interest {
 	return in
 }
 
-// remove removes a subscription from where it is.
+// remove removes a subscription from the entry in.
 func (i *interests) remove(in *interest, s *Session) {
 	if in.sessions[s]--; in.sessions[s] > 0 {
 		return
@@ -74,8 +74,8 @@ func (i *interests) remove(in *interest, s *Session) {
 	clear(i.known)
 }
 
-// each calls f with the sessions that may have a subscription that a topic matches, with
-// some more than once.
+// each calls f with every session that may have a subscription for the topic. It may call f more
+// than once with the same session.
 func (i *interests) each(topic []byte, f func(*Session)) {
 	if in := i.literal[string(topic)]; in != nil {
 		in.each(f)
@@ -92,7 +92,7 @@ func (in *interest) each(f func(*Session)) {
 	}
 }
 
-// matching returns the patterns that a topic matches.
+// matching returns the entries of pattern that match a topic.
 func (i *interests) matching(topic []byte) []*interest {
 	matching, known := i.known[string(topic)]
 	if known || len(i.pattern) == 0 {

@@ -17,47 +17,48 @@ import (
 )
 
 const (
-	// A plain logon waits until have and settled are one number (R15), an
-	// extended one for its peers' answers if nobody here knows it (R10).
+	// A plain logon waits until have(p) and settled(p) are one number (R15). An extended logon
+	// waits for the peers' answers if this instance does not know its publisher (R10).
 	plainLogonWait    = time.Minute
 	extendedLogonWait = 3 * time.Second
 
-	// lostWait is how long a publish is held whose session has lost to one that
-	// stays on a peer, whose notice usually ends it before.
+	// lostWait is how long a publish is held whose session has lost to a session on a peer. The
+	// peer's notice usually ends the session earlier.
 	lostWait = 3 * time.Second
 
-	maxConflation = time.Minute // an ack may be kept no longer
+	maxConflation = time.Minute // longest interval between persisted acks
 	maxNameBytes  = 1024
 )
 
-// The driver's times while a logon waits.
+// Intervals for the driver while a logon waits.
 const (
-	// LogonTick is when to call Decide again if nothing else wakes the session.
+	// LogonTick is the interval at which to call Decide if nothing else wakes the session.
 	LogonTick = 100 * time.Millisecond
-	// NoticeTimeout bounds the peers' answers to one notice, NoticePause is the
-	// time between notices.
+	// NoticeTimeout bounds the wait for the peers' answers to one notice. NoticePause is the time
+	// between two notices.
 	NoticeTimeout = 2 * time.Second
 	NoticePause   = time.Second
 )
 
-// messageTypes are those that a logon may name; they don't separate topics here.
+// messageTypes are the message types that a logon may name. This server does not keep topics of
+// different types apart.
 var messageTypes = map[string]bool{
 	"": true, "json": true, "binary": true, "msgpack": true, "xml": true, "fix": true, "nvfix": true,
 }
 
-// A RefusedError reports a logon that was answered with a failure.
+// A RefusedError reports a logon that was answered with a failure ack.
 type RefusedError struct{ Reason string }
 
 func (e *RefusedError) Error() string { return "logon refused: " + e.Reason }
 
-// identity is the client as its logon names it.
+// identity describes the client as its logon does.
 type identity struct {
 	claim       Claim
-	user        []byte // of the claim
+	user        []byte // the user of claim
 	ext         bool
 	canSequence bool
 	unsequenced bookmark.Identity // publisher of messages without a sequence
-	conflation  time.Duration     // least distance of persisted acks
+	conflation  time.Duration     // least interval between persisted acks
 }
 
 // A logonRequest is a logon that waits for its decision.
@@ -65,18 +66,18 @@ type logonRequest struct {
 	id     string
 	acks   wire.AckType
 	acked  uint64
-	last   uint64      // highest sequence that the store has given out
+	last   uint64      // highest sequence that the client's store has given out
 	sent   uint64      // highest sequence that may have been sent
-	clock  uint64      // of the group: as the store keeps it; in the answer: as it is to keep it
-	spans  []wire.Span // of the sequences above acked, those that were rejected
-	seen   uint64      // incarnation of this group that its store has met
-	lost   bool        // something was found to be lost now
-	since  time.Time   // of the first Decide
-	waited bool        // the links know that it waits
+	clock  uint64      // group's clock: as stated by the client, later as sent in the logon ack
+	spans  []wire.Span // rejected sequences above acked
+	seen   uint64      // highest incarnation of this group that the client's store has met
+	lost   bool        // this logon has found messages to be lost
+	since  time.Time   // time of the first Decide
+	waited bool        // the ledger counts the logon as waiting
 }
 
-// logon executes the first command, which must be a logon: it takes the name
-// (R11) and has the peers asked. Decide follows.
+// logon executes the first command, which must be a logon. It takes the client name (R11) and has
+// the peers asked. Decide completes the logon.
 func (s *Session) logon(m *wire.Message) error {
 	if m.Command != wire.Logon {
 		return s.refuseLogon(m, wire.ReasonLogonRequired)
@@ -99,7 +100,7 @@ func (s *Session) logon(m *wire.Message) error {
 	if seen > s.inst.Ledger.Incarnation() {
 		return s.refuseOutdated(m, seen)
 	}
-	if s.isOther() { // before it takes the place of the one whose id it is
+	if s.isOther() { // before it replaces the session of the real publisher
 		return s.refuseLogon(m, wire.ReasonOtherPublisher)
 	}
 	if from := s.divergedFrom(); from > 0 {
@@ -123,13 +124,13 @@ func (s *Session) logon(m *wire.Message) error {
 	return nil
 }
 
-// isOther reports whether the ledger has another publisher under the id.
+// isOther reports whether the ledger has another publisher with this id.
 func (s *Session) isOther() bool {
 	c := s.who.claim
 	return c.Publisher != 0 && bookmark.Mistaken(s.inst.Ledger.Check(c.Publisher), c.Check)
 }
 
-// refuseLogon answers with a failure and ends the session.
+// refuseLogon answers the logon with a failure and ends the session.
 func (s *Session) refuseLogon(m *wire.Message, reason string) error {
 	s.End("logon refused: "+reason, &wire.AckMessage{
 		CommandID: string(m.CommandID), Type: wire.AckProcessed, Reason: reason, Version: s.inst.Version,
@@ -137,7 +138,8 @@ func (s *Session) refuseLogon(m *wire.Message, reason string) error {
 	return &RefusedError{reason}
 }
 
-// identify takes from the logon who the client is. The reason is why it is refused.
+// identify reads the client's identity from its logon. It returns the reason of a refusal, empty if
+// the logon is acceptable.
 func (s *Session) identify(m *wire.Message) (reason string) {
 	switch {
 	case !messageTypes[string(m.MessageType)]:
@@ -156,7 +158,7 @@ func (s *Session) identify(m *wire.Message) (reason string) {
 		}
 	}
 	if who.ext && !mut.On(mut.R15ConflatesAll) {
-		who.conflation = 0 // it was asked of servers without the extension
+		who.conflation = 0 // meant for servers without the extensions
 	}
 	who.claim = claimOf(m, s.inst.Name)
 	who.user = []byte(who.claim.User)
@@ -167,7 +169,7 @@ func (s *Session) identify(m *wire.Message) (reason string) {
 	return ""
 }
 
-// claimOf returns the claim of a logon; the server makes up a missing name.
+// claimOf returns the claim of a logon. A client without a name gets one from the server.
 func claimOf(m *wire.Message, instance string) Claim {
 	c := Claim{ClientName: string(m.ClientName), User: string(m.UserID), Instance: instance}
 	who := IdentityOf(m)
@@ -181,8 +183,8 @@ func claimOf(m *wire.Message, instance string) Claim {
 	return c
 }
 
-// IdentityOf returns the publisher that a logon is of, the zero Identity if it
-// does not publish with a sequence.
+// IdentityOf returns the publisher of a logon, the zero Identity if the client does not publish
+// with a sequence.
 func IdentityOf(logon *wire.Message) bookmark.Identity {
 	switch ext := logon.IsExt(); {
 	case ext && len(logon.Store) > 0:
@@ -193,18 +195,19 @@ func IdentityOf(logon *wire.Message) bookmark.Identity {
 	return bookmark.Identity{}
 }
 
-// anonymous is how the names begin that the server makes up.
+// anonymous is the prefix of client names that the server makes up.
 const anonymous = "anonymous-"
 
-// validName reports whether a name is short and text, and reads as what it is:
-// marks that turn the direction of writing can make one look like another.
+// validName reports whether a name is short and valid UTF-8 without control characters. Marks that
+// change the direction of writing are refused as well, since they can make one name look like
+// another.
 func validName(name []byte) bool {
 	return len(name) <= maxNameBytes && utf8.Valid(name) && !bytes.ContainsFunc(name, func(r rune) bool {
 		return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)
 	})
 }
 
-// option takes one option of the logon, false for an unknown one.
+// option applies one option of the logon. It returns false if the option is unknown.
 func (i *identity) option(name string, value []byte) bool {
 	switch name {
 	case "ack_conflation":
@@ -217,13 +220,13 @@ func (i *identity) option(name string, value []byte) bool {
 	return false
 }
 
-// Deciding reports whether a command waits: a logon for its decision, or a
-// publish for the peers. Until then Decide is to be called whenever the driver is
-// woken, and after LogonTick at the latest, no command is to be executed, and the
-// message of the last one must stay as it is.
+// Deciding reports whether a command waits: a logon for its decision, or a publish for the peers.
+// While it does, the driver must call Decide whenever it is woken, and after LogonTick at the
+// latest. It must not execute another command, and the message of the waiting one must stay
+// unchanged.
 func (s *Session) Deciding() bool { return s.reader.stage == deciding || s.reader.stage == holding }
 
-// Decide decides what waits, if that is possible. An error ends the session.
+// Decide decides the waiting command if that is possible now. An error ends the session.
 func (s *Session) Decide(now time.Time) error {
 	if s.reader.stage == holding {
 		return s.decideHeld(now)
@@ -236,7 +239,7 @@ func (s *Session) decideLogon(now time.Time) error {
 	if l.since.IsZero() {
 		l.since = now
 	}
-	if from := s.divergedFrom(); from > 0 { // it was found after the claim
+	if from := s.divergedFrom(); from > 0 { // found after the claim
 		s.endDiverged(l.id, from)
 		return &RefusedError{wire.ReasonDiverged}
 	}
@@ -269,7 +272,7 @@ func (s *Session) decideLogon(now time.Time) error {
 	return nil
 }
 
-// facts are what is known of the logon now.
+// facts returns the current facts of the logon.
 func (s *Session) facts(r *logonRequest) LogonFacts {
 	l := s.inst.Ledger
 	f := LogonFacts{
@@ -284,17 +287,18 @@ func (s *Session) facts(r *logonRequest) LogonFacts {
 	s.mu.Unlock()
 	f.Intact = f.Intact || l.Intact()
 	if s.who.canSequence {
-		// Watermarks first: they are never above a have that is read later.
+		// Watermarks first: they are never above a have(p) that is read later.
 		f.Safe, f.Settled = l.Watermarks(s.who.claim.Publisher)
 		f.Have, _ = l.Have(s.who.claim.Publisher)
 		f.Other = s.isOther()
 	}
 	f.Decreed = f.Decreed && s.who.canSequence && l.Unsettled(s.who.claim.Publisher)
-	f.Closing = heard.Max(l.Closing()) // behind have: what was forgotten before that counts
+	f.Closing = heard.Max(l.Closing()) // read after have(p), so that it includes all forgetting before that
 	return f
 }
 
-// recordMissing records what a verdict says of a publisher that is not here.
+// recordMissing records the messages that are missing here as the verdict says: those up to UpTo,
+// then those up to Unknown with an unknown outcome.
 func (s *Session) recordMissing(v LogonVerdict) error {
 	if have, _ := s.inst.Ledger.Have(s.who.claim.Publisher); v.UpTo > have {
 		if err := s.recordGone(v); err != nil {
@@ -313,9 +317,9 @@ func (s *Session) recordMissing(v LogonVerdict) error {
 	return err
 }
 
-// recordGone records that everything of the publisher up to there was let go of
-// before anyone here knew it, or is lost with the journals that knew it (R10), or by
-// the decree (R4).
+// recordGone records that the publisher's messages up to v.UpTo are gone: the publisher let go of
+// them before any instance knew it, they are lost with the journals that had them (R10), or they
+// are lost by decree (R4).
 func (s *Session) recordGone(v LogonVerdict) error {
 	r := &ledger.Record{
 		Kind: ledger.Gone, Publisher: s.who.claim.Publisher, Check: s.who.claim.Check, Sequence: v.UpTo, Cause: v.Cause,
@@ -337,11 +341,11 @@ func (s *Session) recordGone(v LogonVerdict) error {
 	return err
 }
 
-// accept answers the logon. The failures of refused messages go before it, so
-// that its number does not let them pass in silence (R14).
+// accept answers the logon. The failures of refused messages go before the logon ack, so that its
+// number does not let them pass in silence (R14).
 func (s *Session) accept(v LogonVerdict, f LogonFacts) error {
 	r := &s.reader
-	s.admitted() // the failures may be many
+	s.admitted() // before the failures, of which there may be many
 	if f.Decreed && s.who.ext && s.who.canSequence {
 		if err := s.inst.Ledger.Settle(s.who.claim.Publisher); err != nil {
 			return err
@@ -353,7 +357,7 @@ func (s *Session) accept(v LogonVerdict, f LogonFacts) error {
 		s.log.Warn("more is here of this publisher than its store has given out: nothing is acknowledged that is not compared",
 			"have", f.Have, "given_out", r.logon.last)
 	}
-	if !s.who.ext { // what it let go of is what it is told now
+	if !s.who.ext { // a plain client lets go of the messages up to the number that it gets now
 		r.logon.acked = v.Sequence
 	}
 	told := uint64(0)
@@ -366,10 +370,10 @@ func (s *Session) accept(v LogonVerdict, f LogonFacts) error {
 	s.known, s.given = true, max(r.logon.last, f.Have)
 	s.mu.Unlock()
 	if have, _ := s.inst.Ledger.Have(s.who.claim.Publisher); s.who.canSequence {
-		s.raised(have) // a link may have been faster
+		s.raised(have) // a link may have brought records before given was set
 	}
 	a := s.logonAck(v, f)
-	s.mu.Lock() // for both: a client that has the answer is told of what changes
+	s.mu.Lock() // one lock for both: the client gets each change after its logon ack
 	if s.reader.logon.acks&wire.AckProcessed != 0 {
 		s.sendLocked(a)
 	}
@@ -381,8 +385,8 @@ func (s *Session) accept(v LogonVerdict, f LogonFacts) error {
 	return nil
 }
 
-// plainBegins returns as what is recorded that the first publish of a plain client
-// leaves out: LogonGone, LogonLost, or LogonWait, which is nothing.
+// plainBegins returns how to record the numbers that the first publish of a plain client leaves
+// out: as gone (LogonGone), as lost (LogonLost), or not at all (LogonWait).
 func (s *Session) plainBegins(f LogonFacts) LogonStep {
 	switch {
 	case !s.who.canSequence || s.who.ext:
@@ -394,9 +398,10 @@ func (s *Session) plainBegins(f LogonFacts) LogonStep {
 	return LogonWait
 }
 
-// tellTombstones sends the failures of the refused messages that the client
-// still keeps, and returns the last one's sequence. What is below the first one of
-// a full list is not let go unheard: it may have been refused, too.
+// tellTombstones sends the failures of the refused messages that the client may still keep. It
+// returns the last one's sequence. If the ledger's list is full, the number of the logon ack is set
+// below its first entry: earlier messages may have been refused too, and the client must not let go
+// of them before it hears that.
 func (s *Session) tellTombstones(v *LogonVerdict) (told uint64) {
 	if !s.who.ext || mut.On(mut.R14NotToldAgain) {
 		return 0
@@ -437,7 +442,7 @@ func (s *Session) logonAck(v LogonVerdict, f LogonFacts) *wire.AckMessage {
 	return a
 }
 
-// spansOf returns ranges, those that touch as one.
+// spansOf converts ranges to spans and joins adjacent ones.
 func spansOf(ranges []ledger.Range) (spans []wire.Span) {
 	for _, r := range ranges {
 		if n := len(spans); n > 0 && spans[n-1].To+1 >= r.From {
@@ -449,8 +454,8 @@ func spansOf(ranges []ledger.Range) (spans []wire.Span) {
 	return spans
 }
 
-// refuseOutdated refuses a client that has seen a later incarnation of the group.
-// It is not proof enough to serve nobody: any client could say so.
+// refuseOutdated refuses a client that has seen a later incarnation of the group. The instance
+// keeps serving other clients, because any client could make that claim.
 func (s *Session) refuseOutdated(m *wire.Message, seen uint64) error {
 	s.inst.Counts.Outdated.Add(1)
 	s.inst.refused(wire.ReasonIncarnation)

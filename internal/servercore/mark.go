@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	markInterval = time.Second // between progress marks, while something moves
-	markRecords  = 1000        // or so many records passed
+	markInterval = time.Second // between two progress marks of a subscription that moves
+	markRecords  = 1000        // records passed after which a mark is due earlier
 )
 
 // writeMarks writes the progress marks that are due.
@@ -26,8 +26,8 @@ func (b *sub) hasMark() bool {
 	return b.Moved() && (b.Options.Vector || b.Bookmark && b.acks&wire.AckPersisted != 0)
 }
 
-// mark writes a progress mark (R9). A plain client takes it for a point that
-// is safe everywhere, so for it the last message passed must be settled.
+// mark writes a progress mark (R9). A plain client takes a mark for a point up to which everything
+// is persisted, so for it the last message passed must be settled.
 func (s *Session) mark(b *sub, now time.Time) {
 	if !b.hasMark() {
 		return
@@ -44,21 +44,21 @@ func (s *Session) mark(b *sub, now time.Time) {
 		text = string(b.Mark(nil))
 	case !b.candidate.IsZero() && s.isSettled(b.candidate):
 		text, b.candidate = b.candidate.String(), last
-	default: // a candidate stays until it is settled: under load the newest never is
+	default: // the candidate stays until it is settled: under load the newest message never is
 		if b.candidate.IsZero() {
 			b.candidate = last
 		}
 		return
 	}
 	a := wire.AckMessage{CommandID: b.id, Type: wire.AckPersisted, Success: true, SubID: b.ID}
-	for text != "" { // several say the same as a long one
+	for text != "" { // several parts together say the same as one long mark
 		a.Bookmark, text = wire.CutPart(text)
 		s.write(&a)
 	}
 }
 
-// leavesOut reports whether a place need not name a publisher of which nothing was
-// for its subscription: later, too, the ledger will know that of all that it has now.
+// leavesOut reports whether a place may leave out a publisher that has sent nothing for its
+// subscription. It may if the ledger will always know all topics of the messages that it has now.
 func (s *Session) leavesOut(publisher uint64) bool {
 	return s.inst.Ledger.TopicsKnown(publisher) || mut.On(mut.R9ManyTopicsLeftOut)
 }

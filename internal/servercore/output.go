@@ -10,44 +10,43 @@ import (
 )
 
 const (
-	fillBytes   = 256 << 10 // about as much is filled at once
-	turnRecords = 512       // of one follower, before the others have their turn
-	fillRecords = 2048      // of all followers, about as many are read at once
-	never       = time.Hour // a time that does not matter
+	fillBytes   = 256 << 10 // about this much output is produced by one Fill
+	turnRecords = 512       // records read with one follower before the others have their turn
+	fillRecords = 2048      // about this many records are read with all followers by one Fill
+	never       = time.Hour // longer than any wait that matters
 )
 
-// output is the writer's half of a session: everything that goes to the client
-// passes here, control frames, persisted acks, and the messages of
-// subscriptions, which it reads from the ledger itself.
+// output is the writer's half of a session. Everything that goes to the client passes here: control
+// frames, persisted acks, and the messages of subscriptions, which it reads from the ledger itself.
 type output struct {
-	out     []byte   // what Fill appends to
-	box     outbox   // taken from the session, swapped with it
-	charged int      // bytes of the output and of what feeds hold, in the session's account
+	out     []byte   // buffer of the current Fill
+	box     outbox   // taken from the session by swapping the two
+	charged int      // memory of the output and of the followers, as charged to the session's account
 	ackOuts []AckOut // scratch
 	feeds            // of the subscriptions
 	open    openStretch
-	follows follows   // as the registry knows it
-	rested  time.Time // when subscriptions are served again
-	lastAck time.Time // when persisted acks were written
-	held    bool      // persisted acks wait for their distance
+	follows follows   // as registered
+	rested  time.Time // end of the pause in matching
+	lastAck time.Time // when persisted acks were last written
+	held    bool      // persisted acks wait for the client's conflation interval
 
 	lastOutput time.Time
 	heartbeat  time.Duration // interval, 0: none
 }
 
-// follows are the things that must wake a session.
+// follows says which events must wake a session.
 type follows struct{ ledger, watermarks bool }
 
-// feeds are how the subscriptions read the ledger. Those at its end share one
-// follower and get one frame; the others have one each.
+// feeds are the session's subscriptions and their followers. Live subscriptions, at the end of the
+// log, share one follower and get one frame per message. Each of the others has its own follower.
 type feeds struct {
-	shared     ledger.Follower   // nil: none is live
-	table      topic.Table[*sub] // the live ones
-	unfinished bool              // a live one has not completed its replay
+	shared     ledger.Follower   // nil: no subscription is live
+	table      topic.Table[*sub] // the live subscriptions
+	unfinished bool              // a live subscription has not completed its replay
 	behind     []*sub
-	spare      ledger.Follower // of those that are behind and at rest, for the next one's turn; nil: none
-	read       int             // records, by those that are behind
-	turn       []*sub          // scratch of deliver, as the fields below are of others
+	spare      ledger.Follower // left by a subscription at rest, for the next one to have its turn; nil: none
+	read       int             // records read by the subscriptions that are behind
+	turn       []*sub          // scratch of deliver; the fields below are scratch of other methods
 	record     ledger.Record
 	match      []*sub
 	ids        []byte
@@ -67,8 +66,8 @@ func (f *feeds) subs(yield func(*sub) bool) {
 	}
 }
 
-// Fill appends to b the output that is due, about fillBytes of it. more: Fill
-// has more to append at once. ended: nothing is to be written after this.
+// Fill appends the output that is due to b, about fillBytes of it. more reports that Fill must be
+// called again at once. ended reports that nothing must be written after this output.
 func (s *Session) Fill(b []byte, now time.Time) (out []byte, more, ended bool) {
 	w := &s.writer
 	w.begin(b)
@@ -94,14 +93,14 @@ func (s *Session) Fill(b []byte, now time.Time) (out []byte, more, ended bool) {
 	return out, more, !more && due.state == StateEnding || s.drained()
 }
 
-// begin has what follows appended to b.
+// begin directs the following output to b.
 func (w *output) begin(b []byte) {
 	w.out = b
 	w.open.OpenStretch = wire.OpenStretch{}
 }
 
-// holdsOutput notes how much the writer's half holds, and ends a session that may not
-// hold that.
+// holdsOutput charges the memory of the writer's half, with bytes for the output buffer, to the
+// session's account. It ends a session that exceeds its limit.
 func (s *Session) holdsOutput(bytes int) {
 	w := &s.writer
 	bytes += w.box.bytes + w.following()
@@ -112,8 +111,8 @@ func (s *Session) holdsOutput(bytes int) {
 	}
 }
 
-// FillAcks appends to b the persisted acks that are due if nothing else waits
-// to be written. more: Fill has to look.
+// FillAcks appends the persisted acks that are due to b, if no other output waits. more reports
+// that Fill must be called.
 func (s *Session) FillAcks(b []byte, now time.Time) (out []byte, more bool) {
 	w := &s.writer
 	look := s.lookForAcks(now)
@@ -133,17 +132,17 @@ func (s *Session) FillAcks(b []byte, now time.Time) (out []byte, more bool) {
 	return out, w.held
 }
 
-// A due is the output besides messages and marks that is due: the frames in the
-// writer's outbox, then a change of the status, then persisted acks.
+// due is the output that is due besides messages and marks, in this order: the frames in the
+// writer's outbox, a change of the sync status, persisted acks.
 type due struct {
 	state  State
-	status string // to tell the client; empty: none
+	status string // to tell the client; empty: no change
 	acks   acksDue
 }
 
-// takeDue takes the output that is due, in one step: no ack and no status goes to the
-// client before a frame that was queued before it, which may be the logon ack or the
-// failure of an earlier message (R14).
+// takeDue takes the output that is due, all under one lock. So neither an ack nor a status
+// overtakes a frame that was queued earlier, which may be the logon ack or the failure of an
+// earlier message (R14).
 func (s *Session) takeDue(now time.Time) (d due) {
 	w := &s.writer
 	look, status := s.lookForAcks(now), s.inst.SyncStatus()
@@ -161,7 +160,7 @@ func (s *Session) takeDue(now time.Time) (d due) {
 	return d
 }
 
-// Next returns after how long Fill is to be called if nothing happens.
+// Next returns after how long Fill must be called if the session is not woken before.
 func (s *Session) Next(now time.Time) time.Duration {
 	next := never
 	if s.writer.heartbeat > 0 {
@@ -176,7 +175,7 @@ func (s *Session) Next(now time.Time) time.Duration {
 	return max(min(next, s.untilMark(now), s.untilAck(now), s.tick()), 0)
 }
 
-// Release ends what the writer's half holds open. Fill must not be called again.
+// Release closes the resources of the writer's half. Fill must not be called again.
 func (s *Session) Release() {
 	closeFollower(&s.writer.shared)
 	closeFollower(&s.writer.spare)
@@ -191,8 +190,8 @@ func (s *Session) Release() {
 // write appends an ack to the output.
 func (s *Session) write(a *wire.AckMessage) { s.writer.out = a.AppendTo(s.writer.out) }
 
-// writeOutbox writes the control frames that were taken, does the steps between
-// them, and writes the live messages, as many as fit. more: not all did.
+// writeOutbox writes the control frames that were taken, runs the steps between them, and writes as
+// many unlogged messages as fit. more reports that some did not fit.
 func (s *Session) writeOutbox(now time.Time) (more bool) {
 	w := &s.writer
 	box, written := &w.box, 0
@@ -213,8 +212,8 @@ func (s *Session) writeOutbox(now time.Time) (more bool) {
 	return false
 }
 
-// writeHeartbeat says that the instance lives if nothing else does; had is the
-// output there was before.
+// writeHeartbeat writes a heartbeat if it is due and this Fill has produced no other output. had is
+// the length of the buffer before this Fill.
 func (s *Session) writeHeartbeat(now time.Time, had int) {
 	w := &s.writer
 	if w.heartbeat > 0 && len(w.out) == had && now.Sub(w.lastOutput) >= w.heartbeat {
@@ -222,8 +221,7 @@ func (s *Session) writeHeartbeat(now time.Time, had int) {
 	}
 }
 
-// drained reports whether the session drains and nothing is owed to the client
-// any more.
+// drained reports whether the session is draining and owes the client nothing more.
 func (s *Session) drained() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

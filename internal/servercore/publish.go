@@ -17,18 +17,18 @@ const (
 	reasonTooLarge = "message too large"
 	reasonDiffers  = "duplicate with other content"
 	reasonNoName   = "client name required for a sequence"
-	// reasonElsewhere is that of a number that the client left out.
+	// reasonElsewhere is the reason of a tombstone for numbers that the client left out because
+	// another server had rejected them.
 	reasonElsewhere = "rejected elsewhere"
 
 	devnull = "/AMPS/devnull"
 )
 
-// reserved is how the names of topics begin that are the server's own.
+// reserved is the prefix of the server's own topics.
 var reserved = []byte("/AMPS")
 
-// publish executes a publish, or another command that a publisher numbered like one;
-// refused is why it must not be executed, if so. A numbered one then leaves its
-// tombstone (R14).
+// publish executes a publish or another command that is numbered like one. refused is the reason to
+// refuse it, empty if there is none. A refused command with a number leaves a tombstone (R14).
 func (s *Session) publish(m *wire.Message, refused string) error {
 	s.answer(m, wire.AckReceived, "")
 	if m.HasSequence && m.Sequence > 0 {
@@ -37,8 +37,9 @@ func (s *Session) publish(m *wire.Message, refused string) error {
 	return s.publishUnsequenced(m, refused)
 }
 
-// refuses returns why a publish is refused, empty if it is not. A group must
-// refuse alike (R14): what it depends on is in the digest, or part of the format.
+// refuses returns the reason to refuse a publish, empty if there is none. All instances of a group
+// must refuse the same publishes (R14): the rules here depend only on the format and on settings
+// that are in the digest.
 func (s *Session) refuses(m *wire.Message) string {
 	if m.Command != wire.Publish {
 		return m.Command.String() + " is not offered"
@@ -46,7 +47,7 @@ func (s *Session) refuses(m *wire.Message) string {
 	return s.refusesTopic(m.Topic, m.HasSequence && m.Sequence > 0)
 }
 
-// refusesTopic returns why a publish to a topic is refused, empty if it is not.
+// refusesTopic returns the reason to refuse a publish to a topic, empty if there is none.
 func (s *Session) refusesTopic(topic []byte, numbered bool) string {
 	switch {
 	case len(topic) == 0:
@@ -61,8 +62,8 @@ func (s *Session) refusesTopic(topic []byte, numbered bool) string {
 	return ""
 }
 
-// validTopic reports whether a topic is text: UTF-8 without control characters.
-// Bodies may hold anything.
+// validTopic reports whether a topic is valid UTF-8 without control characters. Message bodies may
+// hold any bytes.
 func validTopic(topic []byte) bool {
 	if !slices.ContainsFunc(topic, special) {
 		return true
@@ -70,10 +71,10 @@ func validTopic(topic []byte) bool {
 	return utf8.Valid(topic) && !bytes.ContainsFunc(topic, unicode.IsControl)
 }
 
-// special reports whether c is not printable ASCII, which is all that most topics have.
+// special reports whether c is not printable ASCII. Most topics have only printable ASCII.
 func special(c byte) bool { return c < ' ' || c > '~' }
 
-// publishSequenced records a numbered message, or that it was refused.
+// publishSequenced records a numbered message, or its tombstone if it is refused.
 func (s *Session) publishSequenced(m *wire.Message, refused string) error {
 	if !s.who.canSequence {
 		s.refuse(m, reasonNoName)
@@ -92,9 +93,9 @@ func (s *Session) publishSequenced(m *wire.Message, refused string) error {
 		if err := s.leaveOut(m.Sequence - 1); err != nil {
 			return err
 		}
-		// Before it is in the ledger, or the watermark could have moved past it
-		// with nobody to look again. Of what is there already it must not move
-		// past before that is known to be the same.
+		// This must happen before the message is in the ledger: otherwise the watermark could pass
+		// it with nobody to look again. A number that the ledger already has is not noted here: it
+		// must not be acknowledged before its content is known to be the same.
 		s.took(m.Sequence, wanted)
 	}
 	r := s.recordOf(m, refused)
@@ -116,7 +117,7 @@ func (s *Session) publishSequenced(m *wire.Message, refused string) error {
 	return nil
 }
 
-// took notes a number that is the client's and on its way into the ledger.
+// took notes a number of the client that is on its way into the ledger.
 func (s *Session) took(sequence uint64, wanted bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -124,8 +125,8 @@ func (s *Session) took(sequence uint64, wanted bool) {
 	s.given = max(s.given, sequence)
 }
 
-// leaveOut records what a message leaves out, up to the number before it: all of
-// it must be among what the client has said was rejected (R1).
+// leaveOut records a tombstone for the numbers from have(p)+1 to upTo, which the next message
+// leaves out. All of them must be in one range that the client has stated as rejected (R1).
 func (s *Session) leaveOut(upTo uint64) error {
 	low, out := rejectedFrom(s.reader.logon.spans, upTo)
 	if mut.On(mut.R1LeavesOut) && upTo > 0 {
@@ -151,7 +152,7 @@ func (s *Session) leaveOut(upTo uint64) error {
 	return err
 }
 
-// rejectedFrom returns where the span begins that holds a sequence, false if there is none.
+// rejectedFrom returns the start of the span that contains a sequence, and false if there is none.
 func rejectedFrom(spans []wire.Span, sequence uint64) (from uint64, in bool) {
 	i, _ := slices.BinarySearchFunc(spans, sequence, func(s wire.Span, sequence uint64) int { return cmp.Compare(s.To, sequence) })
 	if i == len(spans) || spans[i].From > sequence {
@@ -160,13 +161,13 @@ func rejectedFrom(spans []wire.Span, sequence uint64) (from uint64, in bool) {
 	return spans[i].From, true
 }
 
-// again answers a number that the ledger has by what stands there.
+// again answers a number that the ledger already has from the record at that number.
 func (s *Session) again(m *wire.Message, r *ledger.Record, verdict ledger.Verdict, refused string) error {
 	st := ledger.Standing{Kind: r.Kind, Same: true, Listed: true}
 	if verdict != ledger.Duplicate || r.Kind == ledger.Tombstone {
 		var err error
-		// Of the client's own life what is not remembered counts as the same: to
-		// read the log for each client that comes back would cost too much.
+		// Reading the log for each client that reconnects would cost too much. So in the client's
+		// own life content that is no longer in memory counts as the same.
 		if st, err = s.reader.appender.Standing(r, s.reader.foreign); err != nil {
 			return fmt.Errorf("journal: %w", err)
 		}
@@ -188,16 +189,15 @@ func (s *Session) again(m *wire.Message, r *ledger.Record, verdict ledger.Verdic
 	return nil
 }
 
-// willTell reports whether the failure of a tombstone is still to go out with
-// the acks, in its order.
+// willTell reports whether the failure of a tombstone will still be sent in order with the acks.
 func (s *Session) willTell(sequence uint64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return sequence > s.acks.Failed
 }
 
-// publishGap ends a session whose client would write past what this instance
-// lacks (R4).
+// publishGap ends the session of a client that would write past messages that this instance lacks
+// (R4).
 func (s *Session) publishGap(sequence uint64) error {
 	s.inst.Counts.PublishGaps.Add(1)
 	s.inst.refused(wire.ReasonPublishGap)
@@ -207,9 +207,9 @@ func (s *Session) publishGap(sequence uint64) error {
 	return ErrEnding
 }
 
-// admit records r. A plain client that no instance knows may begin at any
-// number, and one for which a decree stands may leave numbers out: what was
-// before is gone (R10), or lost (R4).
+// admit records r. A plain client that no instance knows may begin at any number, and one that may
+// use a decree may leave numbers out. The numbers before r are then recorded as gone (R10) or lost
+// (R4).
 func (s *Session) admit(r *ledger.Record) (ledger.Verdict, error) {
 	verdict, err := s.append(r)
 	begins := s.reader.begins
@@ -250,7 +250,8 @@ func (s *Session) append(r *ledger.Record) (ledger.Verdict, error) {
 	return verdict, nil
 }
 
-// unlessFenced adds to the ledger unless the session has lost its name meanwhile.
+// unlessFenced calls add, which appends to the ledger, unless the session has lost its name
+// meanwhile.
 func unlessFenced[T any](s *Session, add func() (T, error)) (added T, err error) {
 	s.appending.Lock()
 	defer s.appending.Unlock()
@@ -263,22 +264,22 @@ func unlessFenced[T any](s *Session, add func() (T, error)) (added T, err error)
 	return added, err
 }
 
-// recorded reports whether r is in the ledger, so that it needs no space.
+// recorded reports whether the ledger already has r, so that r needs no space.
 func (s *Session) recorded(r *ledger.Record) bool {
 	have, _ := s.inst.Ledger.Have(r.Publisher)
 	return r.Sequence > 0 && r.Sequence <= have
 }
 
-// diskFull ends a session whose client publishes while there is too little
-// space. That is not for good, so it leaves no tombstone: the client keeps the
-// message and sends it again, here or elsewhere.
+// diskFull ends the session of a client that publishes while the disk is nearly full. This is a
+// temporary state, so there is no tombstone: the client keeps the message and sends it again, here
+// or to another server.
 func (s *Session) diskFull() error {
 	s.inst.Counts.DiskFull.Add(1)
 	s.endBy(wire.ReasonDiskFull, "")
 	return ErrEnding
 }
 
-// recordOf returns the ledger's form of a publish, in the reader's scratch.
+// recordOf returns the record of a publish, in the reader's scratch.
 func (s *Session) recordOf(m *wire.Message, refused string) *ledger.Record {
 	r := &s.reader.record
 	*r = ledger.Record{
@@ -296,7 +297,7 @@ func (s *Session) recordOf(m *wire.Message, refused string) *ledger.Record {
 		return r
 	}
 	if came := &s.reader.came; m == &s.reader.batch.publish && len(s.who.user) == 0 {
-		r.Raw, r.Sum = came.Raw, came.Sum // as it came
+		r.Raw, r.Sum = came.Raw, came.Sum // the record as the client sent it
 	}
 	r.Body, r.User = m.Body, s.who.user
 	r.CorrelationID, r.SOWKey = m.CorrelationID, m.SOWKey
@@ -304,7 +305,8 @@ func (s *Session) recordOf(m *wire.Message, refused string) *ledger.Record {
 	return r
 }
 
-// duplicate has the watermark answered, and notes that the message waits for a peer.
+// duplicate has the client get the current watermark again. If the message is not settled, it
+// counts as waiting for a peer.
 func (s *Session) duplicate(sequence uint64, wanted bool) {
 	s.inst.Counts.Duplicates.Add(1)
 	if _, settled := s.inst.Ledger.Watermarks(s.who.claim.Publisher); sequence > settled {
@@ -316,8 +318,8 @@ func (s *Session) duplicate(sequence uint64, wanted bool) {
 	s.driver.Wake()
 }
 
-// differs refuses an identity that the ledger has with other content: a copy
-// of a publish store is in use (R11).
+// differs rejects a message whose identity the ledger has with other content: a copy of a publish
+// store is in use (R11).
 func (s *Session) differs(m *wire.Message) {
 	if mut.On(mut.R11NoContentCheck) {
 		s.duplicate(m.Sequence, m.Acks&wire.AckPersisted != 0)
@@ -330,8 +332,8 @@ func (s *Session) differs(m *wire.Message) {
 	s.refuse(m, reasonDiffers)
 }
 
-// publishUnsequenced records a message that the instance numbers itself, or
-// hands on one that is not logged.
+// publishUnsequenced records a message that the instance numbers itself, or delivers a message on a
+// topic that is not logged.
 func (s *Session) publishUnsequenced(m *wire.Message, refused string) error {
 	nowhere := string(m.Topic) == devnull
 	switch {
@@ -344,7 +346,7 @@ func (s *Session) publishUnsequenced(m *wire.Message, refused string) error {
 			s.inst.Counts.Published.Add(1)
 		}
 		s.answerPublish(m, "")
-		s.answer(m, wire.AckPersisted, "") // it waits for nothing
+		s.answer(m, wire.AckPersisted, "") // an unlogged message waits for no disk
 		return nil
 	}
 	r := s.recordOf(m, "")
@@ -357,8 +359,7 @@ func (s *Session) publishUnsequenced(m *wire.Message, refused string) error {
 	return s.awaitPersisted(m, r.Sequence)
 }
 
-// awaitPersisted has the persisted ack of a message without a sequence sent
-// when it is settled.
+// awaitPersisted has the persisted ack of a message without a sequence sent once it is settled.
 func (s *Session) awaitPersisted(m *wire.Message, sequence uint64) error {
 	wanted := m.Acks&wire.AckPersisted != 0
 	s.mu.Lock()
@@ -373,8 +374,8 @@ func (s *Session) awaitPersisted(m *wire.Message, sequence uint64) error {
 	return nil
 }
 
-// answerPublish sends the processed and completed acks of a publish that was
-// executed; refused is why it was refused, if it was.
+// answerPublish sends the processed and completed acks of a publish. refused is the reason of a
+// refusal, empty if there is none.
 func (s *Session) answerPublish(m *wire.Message, refused string) {
 	s.answer(m, wire.AckProcessed, refused)
 	if refused == "" {
@@ -382,7 +383,7 @@ func (s *Session) answerPublish(m *wire.Message, refused string) {
 	}
 }
 
-// refuse answers a publish that leaves no record.
+// refuse answers a publish that is refused without a record.
 func (s *Session) refuse(m *wire.Message, reason string) {
 	s.inst.Counts.Refused.Add(1)
 	s.log.Warn("publish refused", "reason", reason, "topic", string(m.Topic), "sequence", m.Sequence)

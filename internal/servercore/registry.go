@@ -13,8 +13,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// A Registry knows an instance's sessions: all of them, which one has which
-// name (R11), and which ones must be woken for what. Safe for concurrent use.
+// A Registry indexes the sessions of an instance: all of them, by client name and by publisher
+// (R11), and by the events that must wake them. Safe for concurrent use.
 type Registry struct {
 	audience atomic.Int64 // sessions with subscriptions
 
@@ -22,14 +22,14 @@ type Registry struct {
 
 	mu          sync.RWMutex
 	names       map[string]*Session   // guarded by mu, like the rest
-	publishers  map[uint64]*Session   // by each publisher that a session sends as; never 0
-	subscribers map[*Session]struct{} // wait for the ledger
-	waiters     map[*Session]struct{} // wait for watermarks of publishers that are not theirs
-	interests   interests             // of the subscribers
-	claims      map[uint64]Claim      // of peers' sessions, the highest of each publisher that was answered
+	publishers  map[uint64]*Session   // by publisher id, up to two per session; never 0
+	subscribers map[*Session]struct{} // sessions to wake when records become durable
+	waiters     map[*Session]struct{} // sessions to wake when the watermarks of any publisher move
+	interests   interests             // patterns of the subscribers
+	claims      map[uint64]Claim      // highest claim of peers that was answered, by publisher
 }
 
-// NewRegistry returns a registry without sessions, which takes up to most; 0: no bound.
+// NewRegistry returns an empty registry for at most most sessions; 0 means no bound.
 func NewRegistry(most int) *Registry {
 	return &Registry{
 		arrivals:    newArrivals(most),
@@ -42,17 +42,17 @@ func NewRegistry(most int) *Registry {
 	}
 }
 
-// ReasonCrowd is why a connection ends that makes room for another one.
+// ReasonCrowd is the reason for ending a connection that makes room for another one.
 const ReasonCrowd = "sent no logon, and others wait"
 
-// Admits reports whether a connection from an address may become a session. It costs
-// next to nothing, so that one that may not does so, too.
+// Admits reports whether a connection from an address may become a session. The check is cheap, so
+// that refusing a connection costs next to nothing.
 func (i *Instance) Admits(address string, now time.Time) bool {
 	return i.Registry.arrivals.admits(address, i.Limits.withDefaults(i.MaxMessage).Strangers, now)
 }
 
-// Add adds a connection from an address that has not logged on, false if there are too
-// many. Of those that have sent no logon, one makes room.
+// Add adds a connection from an address that has not logged on. It returns false if there are too
+// many. If there are too many connections without a logon, it ends one of them to make room.
 func (r *Registry) Add(s *Session, address string) bool {
 	crowding, ok := r.arrivals.add(s, address)
 	if crowding != nil {
@@ -62,7 +62,7 @@ func (r *Registry) Add(s *Session, address string) bool {
 	return ok
 }
 
-// Remove forgets a session. Nothing of it is executed any more.
+// Remove removes a session, which must execute no more commands.
 func (r *Registry) Remove(s *Session) {
 	s.endHold()
 	s.mu.Lock()
@@ -70,7 +70,7 @@ func (r *Registry) Remove(s *Session) {
 	s.mu.Unlock()
 	r.arrivals.remove(s)
 	if s.reader.stage == connected {
-		return // strangers come and go without a lock that others wait for
+		return // strangers come and go without the lock that others wait for
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -81,14 +81,15 @@ func (r *Registry) Remove(s *Session) {
 	r.releaseLocked(s)
 }
 
-// release gives the name and the publishers of s free.
+// release frees the client name and the publishers of s.
 func (r *Registry) release(s *Session) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.releaseLocked(s)
 }
 
-// releaseLocked gives the name and the publishers of s free, where they are still its own.
+// releaseLocked frees the client name and the publishers of s, unless another session has taken
+// them.
 func (r *Registry) releaseLocked(s *Session) {
 	if r.names[s.who.claim.ClientName] == s {
 		delete(r.names, s.who.claim.ClientName)
@@ -100,8 +101,8 @@ func (r *Registry) releaseLocked(s *Session) {
 	}
 }
 
-// claim gives s the name it logs on with, or says why it can't have it. losers
-// are the sessions it takes it from; the caller fences them.
+// claim registers s under its client name and publishers, or returns the reason why it cannot.
+// losers are the sessions that it replaces; the caller must fence them.
 func (r *Registry) claim(s *Session) (losers []*Session, refused string) {
 	defer r.arrivals.named(s)
 	r.mu.Lock()
@@ -127,7 +128,7 @@ func (r *Registry) claim(s *Session) (losers []*Session, refused string) {
 	return losers, ""
 }
 
-// rivalsLocked returns the sessions that can't live beside c.
+// rivalsLocked returns the sessions that cannot exist beside a session with claim c.
 func (r *Registry) rivalsLocked(c Claim) []*Session {
 	if mut.On(mut.R11NoFence) {
 		return nil
@@ -141,15 +142,15 @@ func (r *Registry) rivalsLocked(c Claim) []*Session {
 	return rivals
 }
 
-// rivals returns the sessions that can't live beside c.
+// rivals returns the sessions that cannot exist beside a session with claim c.
 func (r *Registry) rivals(c Claim) []*Session {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return r.rivalsLocked(c)
 }
 
-// follows notes whether a session waits for the ledger, and whether for
-// watermarks of any publisher. It belongs to the session's writer.
+// follows sets whether a session must be woken for new durable records, and whether for the
+// watermarks of any publisher. It belongs to the writer's half of the session.
 func (r *Registry) follows(s *Session, ledger, watermarks bool) {
 	now := follows{ledger, watermarks}
 	if s.writer.follows == now {
@@ -181,8 +182,8 @@ func (r *Registry) Publishers() []uint64 {
 	return slices.Collect(maps.Keys(r.publishers))
 }
 
-// WatermarksMoved has the sessions looked at whose publishers' watermarks may
-// have moved, nil for all: one that is alone may write its acks at once.
+// WatermarksMoved wakes the sessions of publishers whose watermarks may have moved; nil means all
+// publishers. If there is only one publisher, its session may write its acks at once.
 func (r *Registry) WatermarksMoved(publishers []uint64) {
 	if publishers == nil {
 		r.WakeAll()
@@ -206,8 +207,7 @@ func (r *Registry) WatermarksMoved(publishers []uint64) {
 	}
 }
 
-// Raised tells the sessions of publishers of whom a link has brought records up
-// to these sequences.
+// Raised tells the sessions of publishers that a link has brought records up to these sequences.
 func (r *Registry) Raised(moved []bookmark.Bookmark) {
 	for _, b := range moved {
 		if s := r.publisher(b.Publisher); s != nil && s.LoggedOn() && s.who.claim.Publisher == b.Publisher {
@@ -216,21 +216,21 @@ func (r *Registry) Raised(moved []bookmark.Bookmark) {
 	}
 }
 
-// publisher returns the session that sends as a publisher, nil if there is none.
+// publisher returns the session of a publisher, nil if it has none.
 func (r *Registry) publisher(publisher uint64) *Session {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return r.publishers[publisher]
 }
 
-// WakeAll has all sessions looked at.
+// WakeAll wakes all sessions.
 func (r *Registry) WakeAll() {
 	for _, s := range r.Sessions() {
 		s.driver.Wake()
 	}
 }
 
-// wakeSubscribers has all sessions looked at that wait for the ledger.
+// wakeSubscribers wakes all sessions that wait for new durable records.
 func (r *Registry) wakeSubscribers() {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -245,11 +245,11 @@ func (r *Registry) listSubscribers() []*Session {
 	return slices.Collect(maps.Keys(r.subscribers))
 }
 
-// Sessions returns all sessions, in no order.
+// Sessions returns all sessions in no particular order.
 func (r *Registry) Sessions() []*Session { return r.arrivals.list() }
 
-// publishUnlogged hands a message that is not logged to the sessions with subscriptions
-// that it may be for.
+// publishUnlogged queues an unlogged message for the sessions that may have a matching
+// subscription.
 func (r *Registry) publishUnlogged(m *wire.Message, user string) {
 	u := &unloggedMessage{
 		topic: bytes.Clone(m.Topic), body: bytes.Clone(m.Body),

@@ -12,100 +12,99 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// A Driver carries a session: it has its connection, its goroutines and its
-// clock. None of its methods blocks. None but AcksDue may call the session back:
-// the others are called while the session holds a lock.
+// A Driver connects a session to the world: it has the connection, the goroutines and the clock.
+// Its methods must not block. Only AcksDue may call the session back, because the session calls the
+// others while it holds a lock.
 type Driver interface {
-	// Wake has the session looked at: there is output for Fill, or a logon
-	// that waits can be decided.
+	// Wake has the driver call the session soon: there is output for Fill, or a waiting logon can
+	// be decided.
 	Wake()
-	// AcksDue says that persisted acks may be due, or a logon that waits may be
-	// decided, and that nothing else is due: the driver may write FillAcks at
-	// once, or do as for Wake.
+	// AcksDue says that persisted acks may be due or that a waiting logon may be decided, and that
+	// nothing else is due. The driver may write FillAcks at once, or do the same as for Wake.
 	AcksDue()
-	// AskPeers has the session's Notice sent to the peers and their answers
-	// brought to Answered, again and again until that returns true.
+	// AskPeers has the driver send the session's Notice to the peers and pass their answers to
+	// Answered, repeatedly until Answered returns true.
 	AskPeers()
-	// Changed says that the session has changed its state. From StateDraining
-	// on no command is to be read any more.
+	// Changed reports a new state of the session. From StateDraining on the driver must not read
+	// any more commands.
 	Changed(State)
 }
 
-// A State is how far a session is. It only goes forward.
+// A State is a phase in the life of a session. It only moves forward.
 type State uint8
 
 const (
 	StateOpen     State = iota
-	StateDraining       // no more commands are read; ends when its acks are out
-	StateEnding         // its last frames are to be written, then the connection closed
-	StateDead           // nothing more is to be written
+	StateDraining       // no more commands are read; ends when all acks are sent
+	StateEnding         // the last frames are written, then the connection is closed
+	StateDead           // nothing more is written
 )
 
-// ErrEnding is the result of a command when its session is ending.
+// ErrEnding is the error of a command whose session is ending.
 var ErrEnding = errors.New("session is ending")
 
-// A Session is one client's session on the instance's side: its whole state and
-// order, from the logon to the last ack, without goroutines, sockets, files or
-// clocks. A [Driver] brings the commands and the time and writes the output.
+// A Session is the server's side of one client session: all of its state, from the logon to the
+// last ack. It has no goroutines, sockets, files or clocks. A [Driver] brings the commands and the
+// time and writes the output.
 //
-// It has two halves. The methods Execute, Deciding, Decide, TooLarge, Refuse,
-// Silence and Notify belong to one goroutine, which reads the connection; Fill, FillAcks,
-// Next and Release to one at a time, which writes it. The other methods may be
-// called by any goroutine. What both halves use is guarded by mu.
+// A session has two halves. The methods Execute, Deciding, Decide, TooLarge, Refuse, Silence and
+// Notify belong to one goroutine, which reads the connection. Fill, FillAcks, Next and Release
+// belong to one goroutine at a time, which writes it. The other exported methods are safe for
+// concurrent use unless their comment says otherwise. The state that both halves share is guarded
+// by mu.
 type Session struct {
-	inst    *Instance    // of all sessions
-	limits  Limits       // without zeros
+	inst    *Instance    // shared by all sessions
+	limits  Limits       // with the defaults filled in
 	driver  Driver       // has the connection
 	log     *slog.Logger // see Log
-	address string       // where it comes from; guarded by the mu of the registry's arrivals
-	gone    bool         // from the registry; guarded by its mu
-	number  uint64       // of all sessions of the registry; constant once it is added
+	address string       // remote address; guarded by the mu of the registry's arrivals
+	gone    bool         // removed from the registry; guarded by its mu
+	number  uint64       // number in the registry; constant once the session is added
 	ended   atomic.Bool  // the state is StateEnding or later
 	waiting atomic.Bool  // a subscription holds a record until it is safe
 	who     identity     // set by the logon, constant once that is answered
 	reader  intake       // the reader's half
 	writer  output       // the writer's half
 
-	// appending is held while a record of this session goes into the ledger:
-	// Fence waits for it.
+	// appending is held while a record of this session goes into the ledger. Fence waits for it.
 	appending sync.Mutex
 	fenced    bool // guarded by appending
 
 	mu      sync.Mutex      // guards what follows
 	state   State           // guarded by mu, like the rest
-	account account         // what the session holds
-	why     string          // it ends
+	account account         // memory of the session
+	why     string          // reason why the session ends
 	known   bool            // logged on
 	box     outbox          // for the writer
 	acks    AckCore         // of the sequenced publisher
-	pending pendingAcks     // of the unsequenced one, and flushes
+	pending pendingAcks     // of the publisher without sequences, and of flushes
 	subs    map[string]*sub // by id
 	answers announcement    // of the peers
 	told    toldStatus      // the sync status that the client knows
-	given   uint64          // highest sequence that the client has given out, as far as it has said
+	given   uint64          // highest sequence that the client is known to have given out
 }
 
-// intake is the reader's half.
+// intake is the reader's half of a session.
 type intake struct {
 	stage     stage
 	appender  ledger.Appender
 	record    ledger.Record
 	batch     Batch
-	came      ledger.Record // of the batch: the record of the publish
+	came      ledger.Record // record of the batch's current publish
 	logon     logonRequest
-	begins    LogonStep     // as what the first publish of a plain client leaves numbers out: LogonGone, LogonLost; else LogonWait
-	cause     ledger.Cause  // of LogonGone
-	have      uint64        // of the publisher, as far as this session knows: at the logon, and what it added
-	foreign   bool          // there was more of the publisher here than its store has given out
+	begins    LogonStep     // how to record numbers that a plain client's first publish leaves out, see plainBegins
+	cause     ledger.Cause  // for begins LogonGone
+	have      uint64        // have(p) at the logon, raised by the session's own messages
+	foreign   bool          // the ledger had more of the publisher than the client's store has given out
 	heartbeat time.Duration // interval, 0: none
-	mayTake   bool          // the peers have answered: numbers are taken at once
+	mayTake   bool          // the peers have answered, so every number may be taken
 	held      heldPublish
-	vector    wire.Assembly // of a subscribe whose first parts have come
+	vector    wire.Assembly // of a subscribe that comes in parts
 
-	vectorBytes int // of vector, in the account
+	vectorBytes int // memory of vector, as charged to the account
 }
 
-// A stage is how far the logon of a session is, and whether a publish is held.
+// A stage is the progress of the session's logon, and whether a publish is held.
 type stage uint8
 
 const (
@@ -115,7 +114,7 @@ const (
 	holding
 )
 
-// NewSession returns the session of a client that has connected.
+// NewSession returns the session of a new connection.
 func NewSession(inst *Instance, driver Driver, log *slog.Logger, now time.Time) *Session {
 	s := &Session{inst: inst, driver: driver, log: log, subs: make(map[string]*sub)}
 	s.limits = inst.Limits.withDefaults(inst.MaxMessage)
@@ -149,7 +148,7 @@ func (s *Session) sendLocked(a *wire.AckMessage) {
 	}
 }
 
-// later has the writer do a step behind the frames queued so far.
+// later has the writer run a step after it has written the frames queued so far.
 func (s *Session) later(do func(now time.Time)) {
 	s.mu.Lock()
 	if s.state < StateEnding && !s.account.take(s.box.step(do)) {
@@ -159,13 +158,13 @@ func (s *Session) later(do func(now time.Time)) {
 	s.driver.Wake()
 }
 
-// slowLocked ends the session of a client that does not read.
+// slowLocked ends the session of a client that does not read its output.
 func (s *Session) slowLocked() {
 	s.inst.Counts.Slow.Add(1)
 	s.becomeLocked(StateDead, "slow client")
 }
 
-// End ends the session: what is queued is written, then last, if there is one.
+// End ends the session after the queued output and then last, if it is not nil, are written.
 func (s *Session) End(why string, last *wire.AckMessage) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -175,16 +174,16 @@ func (s *Session) End(why string, last *wire.AckMessage) {
 	s.becomeLocked(StateEnding, why)
 }
 
-// endBy ends the session for a reason that the client is told first. id is of the command
-// that is answered with it, if there is one.
+// endBy ends the session after telling the client the reason. id is the id of the command that this
+// answers, empty if there is none.
 func (s *Session) endBy(reason, id string) {
 	s.End(reason, &wire.AckMessage{CommandID: id, Type: wire.AckProcessed, Reason: reason})
 }
 
-// Cut ends the session of a client that can't be written to.
+// Cut ends the session without writing anything more.
 func (s *Session) Cut(why string) { s.become(StateDead, why) }
 
-// Drain makes the session end when its outstanding acks are out.
+// Drain ends the session once its outstanding acks are sent.
 func (s *Session) Drain() { s.become(StateDraining, "drained") }
 
 func (s *Session) become(state State, why string) {
@@ -193,8 +192,7 @@ func (s *Session) become(state State, why string) {
 	s.becomeLocked(state, why)
 }
 
-// Stop ends the session because the instance stops, which a client with our
-// extensions is told.
+// Stop ends the session because the instance stops. A client with our extensions is told.
 func (s *Session) Stop() {
 	s.mu.Lock()
 	last := s.told.stopping()
@@ -215,36 +213,36 @@ func (s *Session) becomeLocked(state State, why string) {
 	s.driver.Wake()
 }
 
-// State returns how far the session is.
+// State returns the current state.
 func (s *Session) State() State {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.state
 }
 
-// Reason returns why the session ends.
+// Reason returns the reason why the session ends, empty if it does not.
 func (s *Session) Reason() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.why
 }
 
-// Fence ends a session whose name has gone to another one (R11). It tells the
-// client first. When it returns the session appends nothing more.
+// Fence ends a session that has lost its name to another one (R11), after telling the client. When
+// it returns, the session appends nothing more.
 func (s *Session) Fence() {
 	s.endBy(wire.ReasonNameInUse, "")
 	s.bar()
 }
 
-// bar waits for the append that is under way, and lets no other one begin.
+// bar waits for the append in progress and prevents any further one.
 func (s *Session) bar() {
 	s.appending.Lock()
 	s.fenced = true
 	s.appending.Unlock()
 }
 
-// endOther ends a session whose id is another publisher's (R10), and gives the
-// id free for that one. id is of the command that is answered with it.
+// endOther ends a session whose id belongs to another publisher (R10), and frees the id for that
+// publisher. id is the id of the command that this answers, empty if there is none.
 func (s *Session) endOther(id string) {
 	s.log.Error("the id of the client's publisher belongs to another publisher", "publisher", s.who.claim.Publisher)
 	s.inst.Registry.release(s)
@@ -262,10 +260,10 @@ func (s *Session) yield(to Claim) {
 	s.Fence()
 }
 
-// raised ends the session if the ledger has numbers of its publisher that its
-// client has not given out: somebody else sends as it, or its store was rolled
-// back (R11). The client is told that its name is in use, so that at its next
-// logon it lets nothing go that was not compared.
+// raised ends the session if the ledger has numbers of its publisher that the client has not given
+// out: another process sends as this publisher, or the client's store was rolled back (R11). The
+// client is told that its name is in use. At its next logon every number is then compared before
+// the client lets go of it.
 func (s *Session) raised(have uint64) {
 	s.mu.Lock()
 	overtaken := have > s.given && s.state < StateEnding && !mut.On(mut.R11Overtaken)
@@ -286,7 +284,7 @@ func (s *Session) LoggedOn() bool {
 	return s.known
 }
 
-// Info describes a session that is logged on; false: it is not.
+// Info describes a session that is logged on. It returns false if the session is not.
 func (s *Session) Info() (i Info, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -12,13 +12,13 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// A start is where a subscription begins and what its processed ack says of it.
+// A start is where a subscription begins and what its processed ack tells the client.
 type start struct {
 	route.Start
-	base string // vector: the base, as text; empty: the subscriber has named it
+	base string // base of a subscription by vector, as text; empty: the subscriber has named its place
 	gaps []wire.Gap
 
-	diverged []bookmark.Bookmark // publishers that were seen beyond what is proven equal (R11)
+	diverged []bookmark.Bookmark // diverged publishers whose proven numbers the place has passed (R11)
 }
 
 // begins finds where a subscription begins.
@@ -34,7 +34,7 @@ func (s *Session) begins(b *sub, m *wire.Message) (start, error) {
 	asked, err := bookmark.ParseStart(m.Bookmark)
 	switch {
 	case s.ended.Load():
-		return start{}, ErrEnding // nothing is searched for it any more
+		return start{}, ErrEnding // skip the search for a session that ends
 	case errors.Is(err, bookmark.ErrRange):
 		return start{}, &subscribeError{reason: "bookmark range is not offered", loud: true}
 	case err != nil:
@@ -45,10 +45,10 @@ func (s *Session) begins(b *sub, m *wire.Message) (start, error) {
 	return startPlain(l, asked, b.Options.NotFound, s.ended.Load)
 }
 
-// maxBookmarks bounds the list of a plain subscribe.
+// maxBookmarks bounds the list of bookmarks in a plain subscribe.
 const maxBookmarks = 1000
 
-// checkList refuses a list that is too long before any memory is taken for it.
+// checkList refuses a list that is too long, before any memory is allocated for it.
 func (s *Session) checkList(b *sub, list []byte) error {
 	n := 1 + bytes.Count(list, []byte(","))
 	switch {
@@ -60,12 +60,11 @@ func (s *Session) checkList(b *sub, list []byte) error {
 	return nil
 }
 
-// startVector is the start of a subscription by vector, and its base (R9). A
-// bookmark that this instance has not seen, even one that was never issued, is
-// no error: its message may still come by replication. So what such a
-// publisher sends up to there counts as seen, and is not delivered.
-// Positions are taken before floors, so that a removal by retention between
-// them shows as a gap or in the base.
+// startVector finds the start of a subscription by vector, and its base (R9). A bookmark that this
+// instance has not seen is not an error, even if it was never issued: its message may still come by
+// replication. So the publisher's messages up to that bookmark count as seen and are not delivered.
+// Positions are read before floors, so that a removal by retention in between shows up as a gap or
+// in the base.
 func startVector(l ledger.Ledger, asked bookmark.Start, b *sub) (start, error) {
 	at := start{}
 	at.Target = l.Durable()
@@ -90,8 +89,8 @@ func startVector(l ledger.Ledger, asked bookmark.Start, b *sub) (start, error) {
 	}
 	at.After = max(at.From, at.After)
 	if asked.Kind != bookmark.List {
-		// What comes of publishers that have, or had, nothing for the subscription is new.
-		unmatched, closed := l.Unmatched(b.matches()), l.Closed() // known later than the base
+		// Every message of a publisher that has had nothing for the subscription so far is new.
+		unmatched, closed := l.Unmatched(b.matches()), l.Closed() // read after the base
 		maps.DeleteFunc(at.Seen, func(publisher, seen uint64) bool {
 			_, is := unmatched[publisher]
 			return is || seen == closed[publisher]
@@ -101,10 +100,10 @@ func startVector(l ledger.Ledger, asked bookmark.Start, b *sub) (start, error) {
 	return at, nil
 }
 
-// seek returns where a subscription by vector has to read from: behind what the
-// vector covers, and what can't match.
+// seek returns the position from which a subscription by vector must read. It skips records that
+// the vector covers and publishers whose messages cannot match.
 func (b *sub) seek(l ledger.Ledger, v bookmark.Vector) (ledger.Position, error) {
-	covered, other := l.Unmatched(b.matches()), v // known earlier than the log is read
+	covered, other := l.Unmatched(b.matches()), v // read before the log
 	switch {
 	case len(covered) == 0:
 		return l.SeekVector(v)
@@ -115,7 +114,7 @@ func (b *sub) seek(l ledger.Ledger, v bookmark.Vector) (ledger.Position, error) 
 	return l.SeekVector(covered)
 }
 
-// behindVector starts behind a vector, given as a list of bookmarks.
+// behindVector sets the start behind a vector, given as a list of bookmarks.
 func (at *start) behindVector(l ledger.Ledger, list []bookmark.Bookmark, b *sub) (err error) {
 	at.Seen = bookmark.Vector{}
 	for _, x := range list {
@@ -142,9 +141,10 @@ func (at *start) behindVector(l ledger.Ledger, list []bookmark.Bookmark, b *sub)
 	return nil
 }
 
-// pass raises the publishers of a list over what retention has removed of them,
-// which concerns the subscription no more than what else does not match: another
-// instance, that does not know what it was, may have named a gap of it.
+// pass raises the listed publishers to their floors. The removed messages do not match the
+// subscription: those that may match were handled as gaps before. The subscriber learns the raised
+// numbers by a mark, because an instance that does not know the topics of the removed messages may
+// report a gap for them.
 func (at *start) pass(l ledger.Ledger, list []bookmark.Bookmark) {
 	at.Passed = bookmark.Vector{}
 	for _, x := range list {
@@ -154,8 +154,8 @@ func (at *start) pass(l ledger.Ledger, list []bookmark.Bookmark) {
 	}
 }
 
-// startPlain is the start of a bookmark subscription of the plain protocol:
-// the place in this ledger decides, which at the epoch is 0.
+// startPlain finds the start of a bookmark subscription of the plain protocol. It begins at a
+// position of this ledger; the epoch is position 0.
 func startPlain(l ledger.Ledger, asked bookmark.Start, notFound route.NotFound, stop func() bool) (start, error) {
 	at := start{}
 	at.Target = l.Durable()
@@ -172,9 +172,9 @@ func startPlain(l ledger.Ledger, asked bookmark.Start, notFound route.NotFound, 
 	return at, err
 }
 
-// startAtList starts after the bookmark of the list that is earliest in this
-// ledger. One that retention has removed stands before its beginning. What the list
-// names, and what its publishers sent before that, is not repeated.
+// startAtList starts after the bookmark of the list that is earliest in this ledger. A bookmark
+// that retention has removed counts as before the first record. The listed messages and earlier
+// ones of the same publishers are not repeated.
 func startAtList(l ledger.Ledger, asked bookmark.Start, notFound route.NotFound, stop func() bool) (start, error) {
 	at := start{}
 	at.Target, at.Seen = l.Durable(), bookmark.Vector{}
@@ -198,8 +198,8 @@ func startAtList(l ledger.Ledger, asked bookmark.Start, notFound route.NotFound,
 	return at, nil
 }
 
-// earliest moves the start to the earliest place that is asked for. known: the
-// ledger knows one. ErrEnding says that it was stopped.
+// earliest moves the start to the earliest of the listed places. known reports whether the ledger
+// knows one of them. The error is ErrEnding if the search was stopped.
 func (at *start) earliest(l ledger.Ledger, asked bookmark.Start, notFound route.NotFound, stop func() bool) (known bool, err error) {
 	for _, x := range asked.List {
 		if x.Sequence <= l.Floor(x.Publisher) && notFound != route.NotFoundFail {

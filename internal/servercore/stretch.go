@@ -10,15 +10,15 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// An openStretch is the stretch that the output ends with, if it does.
+// An openStretch is the stretch at the end of the output, if there is one.
 type openStretch struct {
 	wire.OpenStretch
-	subs  []*sub // for which it is, all of them
-	times bool   // one of them asked for them
+	subs  []*sub // all subscriptions that get it
+	times bool   // one of subs asked for timestamps
 }
 
-// deliverTo writes a message once for all that want it: to a client with our extensions
-// as an entry of a stretch, as long as one can say it.
+// deliverTo writes a message once for all subscriptions that want it. A client with our extensions
+// gets it as an entry of a stretch, if a stretch can hold it.
 func (s *Session) deliverTo(subs []*sub, r *ledger.Record) {
 	s.inst.Counts.Delivered.Add(uint64(len(subs)))
 	if !s.who.ext || !s.stretchTo(subs, r) {
@@ -26,12 +26,12 @@ func (s *Session) deliverTo(subs []*sub, r *ledger.Record) {
 	}
 }
 
-// stretchTo adds a message to the open stretch or begins one with it. False: a stretch
-// can't say it.
+// stretchTo adds a message to the open stretch, or begins a new stretch with it. It returns false
+// if a stretch cannot hold the message.
 func (s *Session) stretchTo(subs []*sub, r *ledger.Record) bool {
 	w := &s.writer
 	if r.Raw == nil || record.Introduced(r.Raw) && !mut.On(mut.R10CheckTold) {
-		return false // the check of a publisher is no subscriber's
+		return false // the record holds the publisher's check, which subscribers must not see
 	}
 	o := &w.open
 	if !o.Takes(w.out, len(r.Raw)) || !slices.Equal(o.subs, subs) && !mut.On(mut.R9StretchForOthers) {
@@ -53,13 +53,13 @@ func (s *Session) stretchTo(subs []*sub, r *ledger.Record) bool {
 	return true
 }
 
-// getsBookmarks reports whether the deliveries to a subscription have bookmarks.
+// getsBookmarks reports whether the subscription gets bookmarks with its deliveries.
 func (b *sub) getsBookmarks() bool { return b.Bookmark || b.Options.Bookmark }
 
-// getsTimes reports whether they say when the message was taken.
+// getsTimes reports whether the subscription gets timestamps with its deliveries.
 func (b *sub) getsTimes() bool { return b.Options.Timestamp }
 
-// listIDs sets ids to those of some subscriptions.
+// listIDs sets ids to the comma-separated ids of the subscriptions.
 func (f *feeds) listIDs(subs []*sub) {
 	f.ids = f.ids[:0]
 	for i, b := range subs {

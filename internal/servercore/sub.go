@@ -13,28 +13,29 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// A sub is a subscription of a session: its decisions, and the follower it
-// reads with while it is behind. From add on it belongs to the writer.
+// A sub is a subscription of a session: its decisions, and its follower while it is behind. From
+// add on it belongs to the writer.
 type sub struct {
 	route.Subscription
-	id   string // of the command
+	id   string // of the subscribe command
 	acks wire.AckType
 
-	follower  ledger.Follower   // nil: with the shared one, or at rest
-	at        ledger.Position   // at rest: where it reads on
-	alone     topic.Table[*sub] // itself, to remember which topics match
+	follower  ledger.Follower   // nil: the subscription is live, or at rest
+	at        ledger.Position   // at rest: where it continues
+	alone     topic.Table[*sub] // holds this subscription only, to remember which topics match
 	record    ledger.Record
 	holding   bool         // record was read and waits until it is safe
-	waits     bool         // the client knows that it may have to wait long
-	ended     *atomic.Bool // of its session
-	interest  *interest    // where the registry has it; nil: nowhere. Guarded by the registry's mu
-	charged   int          // bytes of the session's account; guarded by its mu
+	waits     bool         // the client knows that the next message waits for a downgraded destination
+	ended     *atomic.Bool // the session's ended
+	interest  *interest    // entry in the registry; nil: none. Guarded by the registry's mu
+	charged   int          // memory charged to the session's account; guarded by its mu
 	lastMark  time.Time
-	candidate bookmark.Bookmark // for a mark, when it is settled
-	diverged  map[uint64]bool   // publishers of which it was told that they have diverged; nil: none
+	candidate bookmark.Bookmark // for the next mark to a plain client, once it is settled
+	diverged  map[uint64]bool   // diverged publishers that the subscription was told of; nil: none
 }
 
-// matches says which topics of removed messages concern the subscription (R9).
+// matches returns a function that reports whether a removed message on a topic concerns the
+// subscription (R9).
 func (b *sub) matches() func(topic []byte) bool {
 	if mut.On(mut.R9AnyTopicGap) {
 		return func([]byte) bool { return true }
@@ -42,8 +43,8 @@ func (b *sub) matches() func(topic []byte) bool {
 	return func(topic []byte) bool { return !b.ended.Load() && b.Pattern.Match(topic) }
 }
 
-// rest takes the follower of a subscription that is behind, until its next turn. It
-// returns the position of the record that it holds, or another one that is held.
+// rest takes the follower away from a subscription that is behind, until its next turn. It returns
+// the position of the record that the subscription holds until it is safe, or else held.
 func (s *Session) rest(b *sub, held ledger.Position) ledger.Position {
 	if b.follower == nil {
 		return held
@@ -61,7 +62,7 @@ func (s *Session) rest(b *sub, held ledger.Position) ledger.Position {
 	return held
 }
 
-// wakeUp ends the rest of a subscription.
+// wakeUp gives a subscription at rest a follower again.
 func (s *Session) wakeUp(b *sub) {
 	switch {
 	case b.follower != nil:
@@ -73,9 +74,8 @@ func (s *Session) wakeUp(b *sub) {
 	}
 }
 
-// add has a subscription read from a position on: one that begins, or one that
-// retention has overtaken. It reads with a follower of its own and joins the
-// others as soon as it has nothing left to read.
+// add has a subscription read from a position on. The subscription is new, or retention has
+// overtaken it. It gets its own follower, and becomes live once it has read everything.
 func (s *Session) add(b *sub, from ledger.Position, now time.Time) {
 	b.follower = s.inst.Ledger.Follow(from)
 	b.holding = false
@@ -96,7 +96,7 @@ func (s *Session) remove(b *sub) {
 	s.registerInterest()
 }
 
-// drop takes a subscription from among those that are served.
+// drop stops serving a subscription.
 func (s *Session) drop(b *sub) {
 	w := &s.writer
 	closeFollower(&b.follower)
@@ -109,7 +109,7 @@ func (s *Session) drop(b *sub) {
 	}
 }
 
-// registerInterest says what must wake the session.
+// registerInterest tells the registry which events must wake the session.
 func (s *Session) registerInterest() {
 	w := &s.writer
 	durable := slices.ContainsFunc(w.behind, func(b *sub) bool { return b.Options.FullyDurable })

@@ -12,8 +12,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// A subscribeError is a subscribe that is refused. Loud ones are said whether
-// the processed ack was asked for or not.
+// A subscribeError is the refusal of a subscribe. A loud one is sent to the client even if it did
+// not request the processed ack.
 type subscribeError struct {
 	reason string
 	gaps   []wire.Gap
@@ -22,10 +22,10 @@ type subscribeError struct {
 
 func (e *subscribeError) Error() string { return e.reason }
 
-// subscribe executes a subscribe: checks it, finds where it begins, answers,
-// and hands the subscription to the writer. If the ledger can't be read the
-// error ends the session: the client subscribes elsewhere, whereas a refusal
-// would end the subscription.
+// subscribe executes a subscribe: it checks the command, finds where the subscription begins,
+// answers, and hands the subscription to the writer. If the ledger cannot be read, the error ends
+// the session, so that the client subscribes at another server. A refusal would end the
+// subscription.
 func (s *Session) subscribe(m *wire.Message) error {
 	if m.Part > 0 {
 		return s.addPart(m)
@@ -67,7 +67,7 @@ func (s *Session) subscribe(m *wire.Message) error {
 	return nil
 }
 
-// assemble puts the vector of a subscribe together, if it came in parts (R9).
+// assemble puts the vector of a subscribe together if it came in parts (R9).
 func (s *Session) assemble(m *wire.Message) error {
 	err := s.reader.vector.Complete(m)
 	switch {
@@ -80,8 +80,8 @@ func (s *Session) assemble(m *wire.Message) error {
 	return &subscribeError{reason: wire.ReasonVectorIncomplete, loud: true}
 }
 
-// answerSubscribe sends the processed ack, if it was asked for: the base of a
-// subscription by vector, and gaps that it accepts.
+// answerSubscribe sends the processed ack if it was requested. The ack names the base of a
+// subscription by vector, and the gaps that the subscription accepts.
 func (s *Session) answerSubscribe(m *wire.Message, b *sub, at start) {
 	if m.Acks&wire.AckProcessed == 0 {
 		return
@@ -93,7 +93,7 @@ func (s *Session) answerSubscribe(m *wire.Message, b *sub, at start) {
 	s.send(&a)
 }
 
-// newSub checks everything of a subscribe but where it begins.
+// newSub checks everything in a subscribe except where it begins.
 func (s *Session) newSub(m *wire.Message) (*sub, error) {
 	options, err := s.subOptions(m)
 	if err != nil {
@@ -117,7 +117,8 @@ func (s *Session) newSub(m *wire.Message) (*sub, error) {
 	return b, nil
 }
 
-// subOptions returns the options of a subscribe, and refuses what is not offered.
+// subOptions returns the options of a subscribe. It refuses options and fields that are not
+// offered.
 func (s *Session) subOptions(m *wire.Message) (route.Options, error) {
 	options, err := route.ParseOptions(m.Options)
 	var notOffered *route.NotOfferedError
@@ -158,7 +159,7 @@ func (s *Session) refuseSubscribe(m *wire.Message, refused *subscribeError) {
 	}
 }
 
-// enter makes b known under its id. old is the subscription that it replaces.
+// enter registers b under its id. old is the subscription that it replaces, nil if there is none.
 func (s *Session) enter(b *sub) (old *sub, refused *subscribeError) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -178,8 +179,8 @@ func (s *Session) enter(b *sub) (old *sub, refused *subscribeError) {
 	return old, nil
 }
 
-// stepsLocked returns what the patterns of the session cost, but that of the
-// subscription without.
+// stepsLocked returns the matching cost of the session's patterns, except that of the subscription
+// without.
 func (s *Session) stepsLocked(without *sub) (steps int) {
 	for _, b := range s.subs {
 		if b != without {

@@ -7,20 +7,20 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// statusSpacing is the least time between two messages that tell one client
-// the instance's sync status: a link that comes and goes does not flood it, and
-// the last message is true.
+// statusSpacing is the least time between two messages that tell one client the instance's sync
+// status. So a link that comes and goes does not flood the client. The last message sent is always
+// true.
 const statusSpacing = time.Second
 
-// A toldStatus is the sync status that a client with our extensions knows.
+// A toldStatus is the sync status that a client with our extensions was told last.
 type toldStatus struct {
-	status string    // at first that in the logon ack; empty: it knows none
-	at     time.Time // when it was told of a change
-	late   bool      // another change waits for its distance
+	status string    // the first is that of the logon ack; empty: none was told
+	at     time.Time // time of the last message about a change
+	late   bool      // a change waits for statusSpacing
 }
 
-// change returns the status to tell the client now, empty for none: another
-// one than it knows, if time has passed since. That the instance stops is told
+// change returns the status to send to the client now, empty for none. It returns a status that
+// differs from the one told last, at most once per statusSpacing. That the instance stops is told
 // at once.
 func (t *toldStatus) change(now syncstatus.Status, at time.Time) string {
 	text := now.String()
@@ -36,7 +36,7 @@ func (t *toldStatus) change(now syncstatus.Status, at time.Time) string {
 	return text
 }
 
-// until returns how long a change must still wait.
+// until returns how long a waiting change must still wait.
 func (t *toldStatus) until(at time.Time) time.Duration {
 	if !t.late {
 		return never
@@ -44,8 +44,7 @@ func (t *toldStatus) until(at time.Time) time.Duration {
 	return statusSpacing - at.Sub(t.at)
 }
 
-// stopping returns the last message to a client that knows our extensions, nil
-// to others.
+// stopping returns the last message to a client with our extensions, and nil for other clients.
 func (t *toldStatus) stopping() *wire.AckMessage {
 	if t.status == "" {
 		return nil

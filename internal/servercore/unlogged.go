@@ -6,16 +6,16 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// An unloggedMessage is one that is not logged: it goes to those who are subscribed
-// right now. Sessions share it.
+// An unloggedMessage is a message on a topic that is not logged. It goes to the subscriptions that
+// exist right now. Sessions share it.
 type unloggedMessage struct {
 	topic, body, correlation, user []byte
 }
 
 func (m *unloggedMessage) size() int { return len(m.topic) + len(m.body) + len(m.correlation) + 64 }
 
-// queueUnlogged queues a message that is not logged. A client that does not read
-// is ended, since nothing could bring it back later.
+// queueUnlogged queues a message that is not logged. The session of a client that does not read
+// ends, because the message could not be delivered later.
 func (s *Session) queueUnlogged(m *unloggedMessage) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -25,8 +25,7 @@ func (s *Session) queueUnlogged(m *unloggedMessage) {
 	s.driver.Wake()
 }
 
-// deliverUnlogged writes a message that is not logged to the subscriptions without
-// a bookmark that match.
+// deliverUnlogged writes an unlogged message to the matching subscriptions that have no bookmark.
 func (s *Session) deliverUnlogged(m *unloggedMessage) {
 	w := &s.writer
 	w.match = append(w.match[:0], w.table.Match(m.topic)...)

@@ -9,36 +9,38 @@ import (
 )
 
 const (
-	// audienceLeast is from how many sessions with subscriptions on a message wakes those that
-	// it may be for. Of fewer it wakes all, which costs less than to read it first.
+	// audienceLeast is the number of sessions with subscriptions from which on a message wakes only
+	// the sessions that may want it. With fewer sessions, waking all costs less than reading the
+	// message first.
 	audienceLeast = 64
-	// audienceTick is how often the others look what they have passed, and audienceEach for
-	// how many more of them that is rarer: a thousand or so look each second.
+	// audienceTick is the interval at which the sessions that were not woken read on. It grows to
+	// audienceEach times the number of sessions, so that at most about a thousand of them read on
+	// per second.
 	audienceTick = time.Second
 	audienceEach = time.Millisecond
 
-	scoutRecords = 512 // of one fsync, to wake by; for more all are woken
+	scoutRecords = 512 // most records of one fsync to select sessions by; above that all are woken
 	scoutTopics  = 64
 )
 
-// A scout reads what has become durable once for all sessions, to wake those that it may
-// be for. It belongs to the goroutine that has set busy.
+// A scout reads new durable records once for all sessions, to wake only those that may want them.
+// It belongs to the goroutine that has set busy.
 type scout struct {
 	busy     atomic.Bool
-	follower ledger.Follower // nil: all are woken
+	follower ledger.Follower // nil: all sessions are woken
 	record   ledger.Record
-	topics   map[string]bool // of this fsync
+	topics   map[string]bool // topics seen in this fsync
 }
 
-// DurableMoved has the sessions looked at for which something has become durable.
+// DurableMoved wakes the sessions that may want the records that have become durable.
 func (i *Instance) DurableMoved() {
 	if !i.scouted() {
 		i.Registry.wakeSubscribers()
 	}
 }
 
-// scouted wakes the sessions that what has become durable may be for. False: all are to
-// be woken.
+// scouted wakes the sessions that may want the new durable records. It returns false if all
+// subscribers must be woken.
 func (i *Instance) scouted() bool {
 	s := &i.scout
 	if !s.busy.CompareAndSwap(false, true) {
@@ -58,8 +60,8 @@ func (i *Instance) scouted() bool {
 	return false
 }
 
-// wakeByTopic reads on, and wakes the sessions that what it reads may be for. False: all
-// are to be woken.
+// wakeByTopic reads the new durable records and wakes the sessions that may want them. It returns
+// false if all subscribers must be woken.
 func (i *Instance) wakeByTopic() bool {
 	s := &i.scout
 	clear(s.topics)
@@ -79,17 +81,18 @@ func (i *Instance) wakeByTopic() bool {
 	return false
 }
 
-// Close ends what the instance holds open, when nothing becomes durable any more.
+// Close closes the resources of the instance. It must be called when no more records become
+// durable.
 func (i *Instance) Close() { closeFollower(&i.scout.follower) }
 
-// each calls f with the sessions that may have a subscription that a topic matches.
+// each calls f with the sessions that may have a subscription for the topic.
 func (r *Registry) each(topic []byte, f func(*Session)) {
-	r.mu.Lock() // it remembers topics
+	r.mu.Lock() // not RLock: interests caches topics
 	defer r.mu.Unlock()
 	r.interests.each(topic, f)
 }
 
-// interested notes that a subscription follows the ledger, or no longer.
+// interested registers that a subscription follows the ledger, or no longer does.
 func (r *Registry) interested(s *Session, b *sub, on bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -102,8 +105,9 @@ func (r *Registry) interested(s *Session, b *sub, on bool) {
 	}
 }
 
-// tick returns how long the session may wait to look what it has passed. Sessions that
-// were woken together do not look again together.
+// tick returns how long the session may wait before it reads on past records that it was not woken
+// for. The interval differs between sessions, so that sessions woken together do not all read on
+// together.
 func (s *Session) tick() time.Duration {
 	n := s.inst.Registry.audience.Load()
 	if n < audienceLeast || len(s.writer.behind)+s.writer.table.Len() == 0 {
