@@ -10,8 +10,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/topic"
 )
 
-// BenchmarkMatch finds who wants a record among so many subscriptions of a
-// connection, a tenth of which do, and moves all of them past it.
+// BenchmarkMatch finds the subscriptions of a connection that want a record, a tenth of them, and
+// moves all of them past it.
 func BenchmarkMatch(b *testing.B) {
 	for _, subscriptions := range []int{1, 10, 1000} {
 		b.Run(fmt.Sprintf("subscriptions=%d", subscriptions), func(b *testing.B) {

@@ -8,7 +8,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/heap"
 )
 
-// FuzzOptions reads the options of a subscribe.
+// FuzzOptions parses the options of a subscribe.
 func FuzzOptions(f *testing.F) {
 	for _, text := range []string{
 		"replace,", "bookmark,timestamp", "vector,bookmark_not_found=fail", " non_regex_topic , none", "conflation=none", "rate=10",

@@ -9,7 +9,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// Gaps returns what retention removed and v does not cover, ordered by publisher.
+// Gaps returns the removed ranges that v does not cover, ordered by publisher. floors has the
+// highest removed number of each publisher.
 func Gaps(floors, v bookmark.Vector) []wire.Gap {
 	if mut.On(mut.R9SilentGap) {
 		return nil
@@ -23,5 +24,5 @@ func Gaps(floors, v bookmark.Vector) []wire.Gap {
 	return gaps
 }
 
-// GapText returns the text of the header key gap.
+// GapText returns the value of the header key gap.
 func GapText(gaps []wire.Gap) string { return string(wire.AppendGaps(nil, gaps)) }

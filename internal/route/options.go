@@ -6,20 +6,18 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// ErrInvalidOptions reports an option nobody knows. Its text is the reason of
-// the failure ack.
+// ErrInvalidOptions reports an unknown option or value. Its text is the reason in the failure ack.
 var ErrInvalidOptions = errors.New(wire.ReasonInvalidOptions)
 
-// A NotOfferedError reports an option of the protocol that this server does
-// not have.
+// A NotOfferedError reports an option of the protocol that this server does not implement.
 type NotOfferedError struct{ What string }
 
 func (e *NotOfferedError) Error() string { return e.What + " is not offered" }
 
-// NotFound says where a bookmark subscription begins of which no bookmark is known.
+// NotFound says where a bookmark subscription starts if the ledger knows none of its bookmarks.
 type NotFound uint8
 
-// What bookmark_not_found can be; the zero value is that it wasn't said.
+// The values of bookmark_not_found. The zero value means that the option was not given.
 const (
 	NotFoundDefault NotFound = iota
 	NotFoundNow
@@ -29,27 +27,26 @@ const (
 
 var notFounds = map[string]NotFound{"now": NotFoundNow, "epoch": NotFoundEpoch, "fail": NotFoundFail}
 
-// Options are those of a subscribe that this server has.
+// Options are the options of a subscribe that this server implements.
 type Options struct {
 	Replace      bool
-	Bookmark     bool // bookmark on live deliveries
+	Bookmark     bool // bookmarks on live deliveries
 	FullyDurable bool
 	Timestamp    bool
 	Vector       bool
-	Literal      bool // the topic is no pattern
+	Literal      bool // the topic is not a pattern
 	NotFound     NotFound
 }
 
-// notOffered are the options of the protocol that need what this server does
-// not have.
+// notOffered are the options of the protocol that this server does not implement.
 var notOffered = map[string]bool{
 	"rate": true, "rate_max_gap": true, "pause": true, "resume": true, "conflation": true, "conflation_key": true,
 	"oof": true, "no_empties": true, "send_empties": true, "send_keys": true, "select": true, "top_n": true,
 	"skip_n": true, "projection": true, "grouping": true, "max_backlog": true,
 }
 
-// ParseOptions reads the options of a subscribe. The error is
-// ErrInvalidOptions or a *NotOfferedError.
+// ParseOptions parses the options of a subscribe. The error is ErrInvalidOptions or a
+// *NotOfferedError.
 func ParseOptions(text []byte) (Options, error) {
 	var o Options
 	for name, value := range wire.Options(text) {

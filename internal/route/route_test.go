@@ -64,9 +64,8 @@ func vectorSub(seen bookmark.Vector, notFound route.NotFound) *route.Subscriptio
 	return s
 }
 
-// A vector subscription gets, of any journal, exactly what its vector does not
-// cover, and its marks tell exactly what passed of the publishers that had
-// something for it.
+// A subscription by vector gets, from any journal, exactly the messages that its vector does not
+// cover. Its marks name exactly the passed numbers of the publishers that had a message for it.
 func TestSubscriptionByVector(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		seen := bookmark.Vector{}
@@ -77,7 +76,7 @@ func TestSubscriptionByVector(t *testing.T) {
 		}
 		sub, marked := vectorSub(seen.Clone(), 0), seen.Clone()
 		leaveOut := func(publisher uint64) bool { return publisher != 2 }
-		have, marks := bookmark.Vector{}, seen.Clone() // marks: what they add up to
+		have, marks := bookmark.Vector{}, seen.Clone() // marks: the sum of all marks
 		var got []bookmark.Bookmark
 		for n := range rapid.IntRange(0, 40).Draw(t, "records") {
 			p := rapid.Uint64Range(1, 3).Draw(t, "publisher")
@@ -132,7 +131,7 @@ func TestSubscriptionByVector(t *testing.T) {
 	})
 }
 
-// What retention removed elsewhere before it came here is told.
+// A subscription is told of messages that retention removed elsewhere before they came here.
 func TestGoneInTheStream(t *testing.T) {
 	gone := ledger.Record{Kind: ledger.Gone, Publisher: 1, Sequence: 9, Cause: ledger.LetGo}
 	if gap, missed := vectorSub(bookmark.Vector{1: 4}, 0).Pass(&gone); !missed || gap != (wire.Gap{Publisher: 1, From: 5, To: 9}) {
@@ -181,7 +180,7 @@ func TestPlainSubscription(t *testing.T) {
 	if mark := string(s.Mark(nil)); mark != "1|6|" {
 		t.Errorf("mark %s", mark)
 	}
-	// It goes live while the shared follower stands behind it.
+	// The subscription goes live while the shared follower is still before it.
 	s.BecomeLive(100)
 	old := ledger.Record{Position: 90, Kind: ledger.Message, Publisher: 1, Sequence: 10}
 	if s.Wants(&old) {

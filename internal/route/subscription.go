@@ -1,6 +1,6 @@
-// Package route says which messages belong to which subscription: its options,
-// and the pure core that decides of each record of the journal whether a
-// subscription gets it. It has no goroutines, clocks, files or sockets.
+// Package route decides which messages a subscription gets. It parses the options of a subscribe,
+// and its pure core decides for each record of the journal whether a subscription gets it. The
+// package has no goroutines, clocks, files or sockets.
 package route
 
 import (
@@ -11,41 +11,41 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// Start is where a subscription begins.
+// A Start is where a subscription begins.
 type Start struct {
 	From   ledger.Position // where its follower begins
-	After  ledger.Position // records that stand before it aren't its own
-	Target ledger.Position // the replay is completed there
-	Seen   bookmark.Vector // what it doesn't need, by vector or in a list; else nil
-	Passed bookmark.Vector // the part of Seen that the subscriber is to learn by a mark; nil: none
+	After  ledger.Position // records before this position are not delivered
+	Target ledger.Position // the replay is complete here
+	Seen   bookmark.Vector // numbers that the subscriber does not need, by vector or list; nil: none
+	Passed bookmark.Vector // the part of Seen that the next mark must name; nil: none
 }
 
-// A Subscription decides which records of the journal one subscriber gets and
-// what the next progress mark says (R9). It has no idea of time or of
-// connections. It isn't safe for concurrent use.
+// A Subscription decides which records of the journal one subscriber gets, and the content of its
+// progress marks (R9). It has no notion of time or connections. It is not safe for concurrent use.
 type Subscription struct {
 	ID       string
 	Pattern  topic.Pattern
 	Options  Options
-	Bookmark bool // begins at a bookmark: messages that aren't logged are none of its
+	Bookmark bool // starts at a bookmark, so it gets no messages that are not logged
 
 	after  ledger.Position
 	target ledger.Position
-	// What the subscriber has; without vector, what its list has said, for good.
+	// seen holds the numbers that the subscriber has. Without vector it holds the numbers of its
+	// list and does not change.
 	seen bookmark.Vector
-	// Vector only: the part of seen that moved since the last mark, and what it has
-	// passed since then of publishers that seen does not name, none of it for the
-	// subscription.
+	// By vector only. moved is the part of seen that has moved since the last mark. others holds
+	// the numbers passed since then of publishers that seen does not name, if nothing of them was
+	// for the subscription.
 	moved, others bookmark.Vector
-	moving        bookmark.Bookmark // what is to be noted in seen and moved, see settle; zero: nothing
-	last          bookmark.Bookmark // the newest passed
-	shown         bookmark.Bookmark // the newest that it got
-	matched       bookmark.Bookmark // the newest whose topic matches
-	passed        int               // records since the last mark
+	moving        bookmark.Bookmark // not yet in seen and moved, see settle; zero: none
+	last          bookmark.Bookmark // the newest record passed
+	shown         bookmark.Bookmark // the newest message that the subscriber got
+	matched       bookmark.Bookmark // the newest message whose topic matches
+	passed        int               // records passed since the last mark
 	completed     bool
 }
 
-// Begin sets where the subscription begins. It keeps the map start.Seen.
+// Begin sets the start of the subscription. It keeps the map start.Seen and modifies it.
 func (s *Subscription) Begin(start Start) {
 	s.after, s.target, s.seen, s.moving = start.After, start.Target, start.Seen, bookmark.Bookmark{}
 	if s.Options.Vector {
@@ -57,14 +57,13 @@ func (s *Subscription) Begin(start Start) {
 	}
 }
 
-// BecomeLive notes that everything before at has been passed, and that what
-// follows comes with the shared follower, which may stand before it.
+// BecomeLive notes that everything before at has been passed. Later records come from the shared
+// follower, which may still be before at.
 func (s *Subscription) BecomeLive(at ledger.Position) {
 	s.after = max(s.after, at)
 }
 
-// Wants reports whether the subscriber is to get r, whose topic matches. Then it
-// counts as shown.
+// Wants reports whether the subscriber must get r, whose topic matches. If so, r counts as shown.
 func (s *Subscription) Wants(r *ledger.Record) bool {
 	if r.Kind != ledger.Message || r.Position < s.after {
 		return false
@@ -77,12 +76,12 @@ func (s *Subscription) Wants(r *ledger.Record) bool {
 	return true
 }
 
-// Matched notes that the topic of r, a message that is passed next, matches.
+// Matched notes that the topic of r, a message that Pass will get next, matches.
 func (s *Subscription) Matched(r *ledger.Record) {
 	s.matched = bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence}
 }
 
-// leavesOut reports whether r is no reason to name its publisher in the place: it
+// leavesOut reports whether the place need not name the publisher of r on account of r, because r
 // is not for the subscription.
 func (s *Subscription) leavesOut(r *ledger.Record) bool {
 	switch r.Kind {
@@ -94,10 +93,9 @@ func (s *Subscription) leavesOut(r *ledger.Record) bool {
 	return false
 }
 
-// Pass moves the subscription past r, whether it was wanted or not. The gap is
-// what the subscriber has missed for ever if r says so: the middle of what it
-// follows was removed by retention elsewhere before it came here. It ends a
-// subscription that does not accept gaps, which then has not passed r.
+// Pass moves the subscription past r, whether r was wanted or not. If r is a marker of gone
+// messages that the subscriber must be told of, missed is true and gap has their range. The caller
+// must then end a subscription that does not accept gaps; it has not passed r.
 func (s *Subscription) Pass(r *ledger.Record) (gap wire.Gap, missed bool) {
 	if r.Position < s.after {
 		return wire.Gap{}, false
@@ -128,8 +126,8 @@ func (s *Subscription) Pass(r *ledger.Record) (gap wire.Gap, missed bool) {
 	return gap, missed
 }
 
-// settle notes in seen and moved how far the publisher has moved whose messages came last:
-// most often the next one is of the same.
+// settle records the position of the current publisher in seen and moved. It is called only when
+// the publisher changes, because most often the next message is of the same publisher.
 func (s *Subscription) settle() {
 	if m := s.moving; !m.IsZero() {
 		s.seen[m.Publisher], s.moved[m.Publisher] = m.Sequence, m.Sequence
@@ -137,7 +135,7 @@ func (s *Subscription) settle() {
 	}
 }
 
-// seenOf returns what the subscriber has of a publisher.
+// seenOf returns the highest number of a publisher that the subscriber has.
 func (s *Subscription) seenOf(publisher uint64) uint64 {
 	if publisher == s.moving.Publisher && !s.moving.IsZero() {
 		return s.moving.Sequence
@@ -145,10 +143,10 @@ func (s *Subscription) seenOf(publisher uint64) uint64 {
 	return s.seen[publisher]
 }
 
-// misses reports whether a subscriber that has a publisher up to seen is told
-// of what is gone for that cause. Of a publisher that it has nothing of, what was
-// let go before anyone here knew it is none of its, and what was removed of one that
-// was closed: it may have been done with that (R10).
+// misses reports whether a subscriber that has the numbers of a publisher up to seen must be told
+// of messages that are gone for the given cause. A subscriber that has nothing of the publisher is
+// not told of messages that were let go before any instance knew them. Nor is it told of removed
+// messages of a publisher that was closed, because its place may have left the publisher out (R10).
 func misses(cause ledger.Cause, seen uint64) bool {
 	switch {
 	case mut.On(mut.R9SilentGap), mut.On(mut.R9LostUntold) && cause == ledger.Lost && seen == 0:
@@ -157,10 +155,10 @@ func misses(cause ledger.Cause, seen uint64) bool {
 	return seen > 0 || cause != ledger.LetGo && (cause != ledger.Closed || mut.On(mut.R10ClosedIsRemoved))
 }
 
-// AcceptsGaps reports whether the subscription goes on behind a gap.
+// AcceptsGaps reports whether the subscription continues after a gap.
 func (s *Subscription) AcceptsGaps() bool { return s.Options.NotFound == NotFoundEpoch }
 
-// Skip counts as shown what the subscriber has missed for ever, and accepts.
+// Skip counts the messages in gaps, which the subscriber has missed for ever, as shown.
 func (s *Subscription) Skip(gaps []wire.Gap) {
 	s.settle()
 	for _, g := range gaps {
@@ -169,26 +167,27 @@ func (s *Subscription) Skip(gaps []wire.Gap) {
 	}
 }
 
-// Seen returns what the subscriber doesn't need, of a subscription by vector.
+// Seen returns the numbers that the subscriber of a subscription by vector does not need. The map
+// belongs to the subscription.
 func (s *Subscription) Seen() bookmark.Vector {
 	s.settle()
 	return s.seen
 }
 
-// Named returns how many publishers the subscription keeps a number of.
+// Named returns how many vector entries the subscription holds.
 func (s *Subscription) Named() int {
 	s.settle()
 	return len(s.seen) + len(s.moved) + len(s.others)
 }
 
-// BecomeCatchingUp notes that it has a follower of its own again, which begins
-// at a place where its vector covers everything before.
+// BecomeCatchingUp notes that the subscription has its own follower again. The follower begins at
+// from, and the subscription's vector covers everything before.
 func (s *Subscription) BecomeCatchingUp(from ledger.Position) {
 	s.after = from
 }
 
-// Reached reports, once, that the replay has got to where the journal ended
-// when the subscription began; next is where the next record stands.
+// Reached reports, once, that the replay has reached the target. next is the position of the next
+// record.
 func (s *Subscription) Reached(next ledger.Position) bool {
 	if s.completed || next < s.target {
 		return false
@@ -197,7 +196,7 @@ func (s *Subscription) Reached(next ledger.Position) bool {
 	return true
 }
 
-// Last returns the newest message that was passed.
+// Last returns the newest record that was passed.
 func (s *Subscription) Last() bookmark.Bookmark { return s.last }
 
 // Shown returns the newest message that the subscriber got.
@@ -211,8 +210,8 @@ func (s *Subscription) Shown() bookmark.Bookmark {
 // Passed returns how many records were passed since the last mark.
 func (s *Subscription) Passed() int { return s.passed }
 
-// Name has the next mark name the publishers of which nothing that was passed was
-// for the subscription, unless leaveOut says that the place need not name them.
+// Name makes the next mark name the publishers of which only messages for others have passed,
+// unless leaveOut returns true for a publisher.
 func (s *Subscription) Name(leaveOut func(publisher uint64) bool) {
 	for publisher, sequence := range s.others {
 		if s.seenOf(publisher) == 0 && !leaveOut(publisher) {
@@ -222,7 +221,7 @@ func (s *Subscription) Name(leaveOut func(publisher uint64) bool) {
 	clear(s.others)
 }
 
-// Moved reports whether there may be something to say in a mark.
+// Moved reports whether the next mark may have content.
 func (s *Subscription) Moved() bool {
 	if s.Options.Vector {
 		return len(s.moved)+len(s.others) > 0 || !s.moving.IsZero()
@@ -230,8 +229,8 @@ func (s *Subscription) Moved() bool {
 	return s.passed > 0
 }
 
-// Mark appends the text of a progress mark, nothing if there is nothing to say, and
-// begins the next one.
+// Mark appends the text of a progress mark to dst, nothing if the mark would be empty. Then the
+// next mark begins.
 func (s *Subscription) Mark(dst []byte) []byte {
 	s.passed = 0
 	if !s.Options.Vector {
@@ -244,8 +243,8 @@ func (s *Subscription) Mark(dst []byte) []byte {
 	return dst
 }
 
-// Target returns where the replay is completed.
+// Target returns the position at which the replay is complete.
 func (s *Subscription) Target() ledger.Position { return s.target }
 
-// Completed reports whether the replay has got there.
+// Completed reports whether the replay has reached the target.
 func (s *Subscription) Completed() bool { return s.completed }

@@ -75,7 +75,7 @@ type account struct {
 }
 
 // take adds bytes to the session's memory; a negative number gives memory back. It returns false if
-// the session exceeds its limit.
+// the session, or all sessions together, exceed their limit.
 func (a *account) take(bytes int) bool {
 	a.used += bytes
 	if mut.On(mut.DAnyMemory) {
@@ -93,8 +93,8 @@ func (a *account) take(bytes int) bool {
 	return true
 }
 
-// charge sets the memory of one item to bytes and records it in held. It returns false if the
-// session exceeds its limit.
+// charge sets the memory of one item to bytes and records it in held. It returns false under the
+// same conditions as take.
 func (a *account) charge(held *int, bytes int) bool {
 	more := bytes - *held
 	*held = bytes
@@ -118,7 +118,7 @@ func (a *account) close() {
 }
 
 // Holds adds bytes of input that the driver holds for the session; a negative number gives them
-// back. It returns false if the session exceeds its limit.
+// back. It returns false if that is too much, and the driver must then end the session.
 func (s *Session) Holds(bytes int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -142,7 +142,8 @@ func (s *Session) placeBytes() int {
 	return (vectorBytes + publisherBytes) * s.inst.Publishers()
 }
 
-// vectorMost returns how many publishers the vector of a subscribe may name, at most most.
+// vectorMost returns how many publishers the vector of a subscribe may name, but not more than
+// most.
 func (s *Session) vectorMost(most int) int {
 	s.admitted() // the instance may know more publishers by now
 	s.mu.Lock()
@@ -182,8 +183,8 @@ func (s *Session) addPart(m *wire.Message) error {
 	return nil
 }
 
-// holdsVector sets the size of the vector that the session is assembling or reading. It returns
-// false if the session exceeds its limit.
+// holdsVector sets the size of the vector that the session is assembling or reading, in bytes. It
+// returns false if that is too much.
 func (s *Session) holdsVector(bytes int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

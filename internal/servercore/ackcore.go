@@ -71,8 +71,9 @@ func (a *AckCore) Next(out []AckOut, safe, settled uint64, tombs []ledger.Tombst
 			continue
 		}
 		out = a.succeed(out, min(safe, t.Sequence-1), min(settled, t.Sequence-1))
-		// A plain client takes s-1 as the predecessor of message s, so the tombstone itself must be
-		// settled. For an extended client it is enough that its predecessor is settled.
+		// A plain client's next message has the tombstone as its predecessor, so the tombstone
+		// itself must be settled. An extended client can leave a rejected number out (R1), so for
+		// it a settled predecessor is enough.
 		if t.Sequence > reach && (!a.ext || t.Sequence > reach+1) {
 			a.Again = false
 			return out

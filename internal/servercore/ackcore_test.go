@@ -58,8 +58,8 @@ func TestAckCore(t *testing.T) {
 	}
 }
 
-// Whatever happens, no success passes what is safe or a tombstone that wasn't
-// told, and no watermark is told twice.
+// No success ever passes the watermarks or a tombstone whose failure was not sent, and no watermark
+// is sent twice.
 func TestAckCoreProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		ext := rapid.Bool().Draw(t, "ext")

@@ -9,9 +9,9 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// A place that names a publisher that all instances are about to forget, and is where
-// that is, is told so, when it subscribes and as soon as it is known; a base does not
-// name it (R10).
+// A subscription is told when its place names a publisher, at its last number, that all instances
+// are about to forget. It is told at the subscribe and as soon as the instance knows it. A base
+// does not name such a publisher (R10).
 func TestClosed(t *testing.T) {
 	l := memledger.New()
 	s := newStand(t, l, l.Sync)

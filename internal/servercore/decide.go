@@ -122,8 +122,8 @@ func decideExtended(f LogonFacts) LogonVerdict {
 	return LogonVerdict{Step: LogonWait}
 }
 
-// mayLose reports whether a decree allows to declare the missing messages lost: no instance is left
-// that could have them. A peer that has more of the publisher will send it.
+// mayLose reports whether the missing messages may be declared lost by a decree: no instance is
+// left that could have them. A peer that has more of the publisher will send it.
 func (f LogonFacts) mayLose() bool {
 	return f.Decreed && (f.Survivors || mut.On(mut.R4DecreeAlone)) && f.PeerHave <= f.Have
 }
@@ -156,7 +156,7 @@ func decidePlain(f LogonFacts) LogonVerdict {
 	case !f.Lone && !f.Asked:
 		return LogonVerdict{Step: LogonWait}
 	case f.Lone || f.Single || unknown && !f.Reachable:
-		// There is no peer to wait for.
+		// None of the peers is waited for.
 	case !f.Enough || f.Coming > f.Have:
 		return LogonVerdict{Step: LogonWait}
 	}

@@ -111,7 +111,7 @@ func TestUnknownEverywhere(t *testing.T) {
 	}
 }
 
-// What stands at a number that is sent again answers it.
+// A number that is sent again is answered from the record at that number.
 func TestDecideAgain(t *testing.T) {
 	own, foreign := AgainFacts{}, AgainFacts{Foreign: true}
 	for _, tt := range []struct {

@@ -10,8 +10,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// By a decree a publisher goes on behind what is lost, once, and its client and
-// subscribers are told what that is (R4).
+// Under a decree a publisher continues after its lost messages, once. Its client and the
+// subscribers are told which messages are lost (R4).
 func TestLostByDecree(t *testing.T) {
 	l := memledger.New()
 	s := newStand(t, l, l.Sync)
@@ -48,16 +48,16 @@ func TestLostByDecree(t *testing.T) {
 		t.Fatal(err)
 	}
 	reader.want("processed success sub=1", "1: 1", fmt.Sprintf("processed success sub=1 gap=%d|2|7", x), "1: 8")
-	refused(4, 9) // another loss, for which the decree was not made
+	refused(4, 9) // another loss, which the decree does not cover
 	again := s.connect()
 	if wait, err := again.logon("x", "x", 5, 8); wait || err != nil {
 		t.Fatal(wait, err)
 	}
-	again.want("processed success s=8 have=8 lost=2-7") // as long as its stores have not noted the incarnation
+	again.want("processed success s=8 have=8 lost=2-7") // until the client's stores have noted the incarnation
 }
 
-// A publisher is told of a loss that its own logon has declared, also if its store has
-// met the incarnation: with another of its lives, or before the instance lost that.
+// A publisher is told of a loss that its own logon has declared, even if its store has met the
+// incarnation already: with another life, or before this instance lost the messages.
 func TestDecreeThatWasMet(t *testing.T) {
 	l := memledger.New()
 	s := newStand(t, l, l.Sync)
@@ -80,7 +80,7 @@ func TestDecreeThatWasMet(t *testing.T) {
 	}
 }
 
-// A publisher that lost nothing has made use of the decree with its logon.
+// A publisher that lost nothing uses up the decree with its logon.
 func TestDecreeOfNoUse(t *testing.T) {
 	l := memledger.New()
 	s := newStand(t, l, l.Sync)
@@ -94,7 +94,7 @@ func TestDecreeOfNoUse(t *testing.T) {
 	}
 }
 
-// Peers that are left are asked first, and one that has more brings it (R4).
+// The remaining peers are asked first. A peer that has more of the publisher brings it (R4).
 func TestDecreeAsksPeers(t *testing.T) {
 	for name, tt := range map[string]struct {
 		answers ledger.Answers
@@ -115,7 +115,7 @@ func TestDecreeAsksPeers(t *testing.T) {
 				t.Fatal(wait, err)
 			}
 			c.core.Answered(tt.answers)
-			_ = c.core.Decide(s.now) // what it says stands in the output
+			_ = c.core.Decide(s.now) // the result is in the output
 			if got := c.out(); tt.want == "" && len(got) > 0 || tt.want != "" && (len(got) == 0 || got[0] != tt.want) {
 				t.Errorf("got %v, want %q", got, tt.want)
 			}
@@ -123,7 +123,7 @@ func TestDecreeAsksPeers(t *testing.T) {
 	}
 }
 
-// A client without our extensions goes on by the decree, too, if it is known.
+// A client without our extensions also continues under the decree, if the instance knows it.
 func TestPlainLostByDecree(t *testing.T) {
 	l := memledger.New()
 	s := newStand(t, l, l.Sync)
@@ -151,8 +151,8 @@ func TestPlainLostByDecree(t *testing.T) {
 
 var errGap = fmt.Errorf("a gap")
 
-// An instance that its group has left behind serves nobody, and a client that has
-// seen a later incarnation is refused.
+// An instance that its group has left behind serves nobody. A client that has seen a later
+// incarnation is refused.
 func TestOutdated(t *testing.T) {
 	l := memledger.New()
 	s := newStand(t, l, l.Sync)

@@ -199,7 +199,8 @@ func (s *Session) unread(err error, subs []*sub, now time.Time) (more bool) {
 	return false
 }
 
-// atEnd makes a subscription live once it has read everything. A fully durable one stays behind.
+// atEnd makes a subscription live once it has read everything. A fully durable one keeps its own
+// follower.
 func (s *Session) atEnd(b *sub) {
 	at := b.follower.Position()
 	s.complete(b, max(at, b.Target()))
@@ -286,8 +287,8 @@ func (s *Session) isSafe(r *ledger.Record) bool {
 	return r.Sequence <= settled
 }
 
-// waits tells the client of a fully durable subscription when the next message starts or stops to
-// wait for a downgraded destination (R13).
+// waits tells the client of a fully durable subscription whether the next message waits for a
+// downgraded destination, if that has changed (R13).
 func (s *Session) waits(b *sub, on bool) {
 	if b.waits == on || !b.Options.Vector {
 		return

@@ -11,8 +11,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// A publisher that has diverged has no session: the one it has ends, a logon is
-// refused, and so is a publish that comes between.
+// A publisher that has diverged has no session: its open session ends, a logon is refused, and so
+// is a publish in between.
 func TestDivergedHasNoSession(t *testing.T) {
 	l := memledger.New()
 	s := newStand(t, l, l.Sync)
@@ -42,9 +42,9 @@ func TestDivergedHasNoSession(t *testing.T) {
 	}
 }
 
-// What is not proven equal never becomes safe, so a fully durable subscription does
-// not wait for it. Each subscription is told once, in the place of the first message,
-// or where it is past that already.
+// Numbers that are not proven equal never become safe, so a fully durable subscription does not
+// wait for them. Each subscription is told once: before the first such message, or at once if its
+// place is already past it.
 func TestDivergedHoldsNothingBack(t *testing.T) {
 	l := memledger.New()
 	s := newStand(t, l, l.Sync)

@@ -75,7 +75,7 @@ func TestTakeover(t *testing.T) {
 	}
 }
 
-// life returns c as the claim of a store's life; empty is a client without one.
+// life returns c as the claim of a store's life; an empty name is a client without a store.
 func life(name string, c Claim) Claim {
 	if name != "" {
 		c.Publisher, c.Check = bookmark.OfLife("").ID&^0xff|uint64(name[0]), bookmark.Check{name[0]}
@@ -83,14 +83,14 @@ func life(name string, c Claim) Claim {
 	return c
 }
 
-// mistakenFor returns c as the claim of another publisher with the id of a life.
+// mistakenFor returns c as the claim of another publisher that has the id of a life.
 func mistakenFor(name string, c Claim) Claim {
 	c = life(name, c)
 	c.Check = bookmark.Check{0xff}
 	return c
 }
 
-// Where notices cross, each side decides alone: exactly one of the two lives.
+// When notices cross, each side decides alone, and exactly one of the two sessions survives.
 func TestContestAcrossAgrees(t *testing.T) {
 	lives, instances := []string{"", "x", "y"}, []string{"a", "b"}
 	for _, l1 := range lives {

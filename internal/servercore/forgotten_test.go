@@ -9,7 +9,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// returns logs on as a life with what its store says of what was sent.
+// returns logs on as a life whose store states these numbers about the messages it has sent.
 func (s *stand) returns(counter, acked, sent, last, clock uint64) *client {
 	s.t.Helper()
 	c := s.connect()
@@ -24,8 +24,8 @@ func (s *stand) returns(counter, acked, sent, last, clock uint64) *client {
 	return c
 }
 
-// What a life that was forgotten may have sent is answered with a failure, also if
-// the answer is lost, and it goes on behind that (R10).
+// Messages that a forgotten life may have sent are answered with a failure, even if the first
+// answer is lost. The life continues after them (R10).
 func TestForgottenLife(t *testing.T) {
 	onEachLedger(t, func(s *stand) {
 		s.hear(ledger.Closing{Clock: 20, Forgotten: 11})
@@ -48,8 +48,8 @@ func TestForgottenLife(t *testing.T) {
 	})
 }
 
-// More is open than a ledger lists as refused. What is not listed is not let go
-// at the word of the logon ack, but refused when it is sent.
+// More messages have an unknown outcome than a ledger lists as refused. A message that is not
+// listed is not let go because of the logon ack. It is refused when it is sent.
 func TestForgottenLifeWithMuchOpen(t *testing.T) {
 	onEachLedger(t, func(s *stand) {
 		s.hear(ledger.Closing{Clock: 20, Forgotten: 11})
@@ -65,8 +65,8 @@ func TestForgottenLifeWithMuchOpen(t *testing.T) {
 	})
 }
 
-// The store of a life that was seen after the last one that was forgotten goes on
-// where it is, as before, and is told the group's clock if nobody knew it.
+// A life that was last seen after every forgotten one continues with its next number. Its store is
+// told the group's clock if no instance knew the life.
 func TestUnknownLifeThatWasNotForgotten(t *testing.T) {
 	onEachLedger(t, func(s *stand) {
 		s.hear(ledger.Closing{Clock: 20, Forgotten: 11})

@@ -17,8 +17,8 @@ var (
 	answered = memledger.State{Grouped: true, Reachable: true, SyncPeers: []string{"b", "c"}}
 )
 
-// A new number waits for the peers: nothing is answered, and nothing behind it is
-// executed. A number that is there does not wait, nor do later ones (R11).
+// A new number waits for the peers: nothing is answered, and no later command is executed. A number
+// that the ledger has does not wait. Once the peers have answered, no number waits (R11).
 func TestANewNumberWaitsForThePeers(t *testing.T) {
 	l := memledger.New()
 	s := newStand(t, l, l.Sync)
@@ -48,7 +48,7 @@ func TestANewNumberWaitsForThePeers(t *testing.T) {
 		t.Fatalf("%v, waits: %v, %d held", err, p.core.Deciding(), l.Held())
 	}
 	p.want("processed success")
-	l.SetState(awaiting) // a peer that comes later changes nothing
+	l.SetState(awaiting) // a peer that connects later changes nothing
 	if err := p.publish("a", 3, "3"); err != nil || p.core.Deciding() {
 		t.Errorf("the next number waits: %v", err)
 	}
@@ -57,7 +57,7 @@ func TestANewNumberWaitsForThePeers(t *testing.T) {
 	}
 }
 
-// A publish that is rejected leaves a record, so it waits as well.
+// A rejected publish leaves a record, so it waits as well.
 func TestARejectionWaitsForThePeers(t *testing.T) {
 	for name, reject := range map[string]func(p *client, m *wire.Message) error{
 		"no such topic": func(p *client, m *wire.Message) error {
@@ -84,7 +84,8 @@ func TestARejectionWaitsForThePeers(t *testing.T) {
 	}
 }
 
-// A session that ends with a held publish takes nothing, and nothing waits for it.
+// A session that ends with a held publish records nothing, and the publish no longer counts as
+// waiting.
 func TestAHeldPublishOfASessionThatEnds(t *testing.T) {
 	l := memledger.New()
 	s := newStand(t, l, l.Sync)
@@ -109,8 +110,8 @@ func TestAHeldPublishOfASessionThatEnds(t *testing.T) {
 	}
 }
 
-// A session that has lost to one that stays on a peer waits for nobody, and ends if
-// that peer's notice does not end it.
+// A session that has lost to a session on a peer waits for nobody. It ends by itself if that peer's
+// notice does not end it.
 func TestASessionThatHasLost(t *testing.T) {
 	l := memledger.New()
 	s := newStand(t, l, l.Sync)
@@ -133,8 +134,8 @@ func TestASessionThatHasLost(t *testing.T) {
 	p.want("processed failure reason="+wire.ReasonNameInUse, "end")
 }
 
-// An instance that keeps its session says so to the peer that asks, and so does
-// one that has answered a higher claim of a third instance, while that is linked.
+// An instance that keeps its session tells the asking peer so. So does an instance that has
+// answered a higher claim of a third instance, as long as that one is linked.
 func TestNoticeAnswers(t *testing.T) {
 	l := memledger.New()
 	s := newStand(t, l, l.Sync)
@@ -154,7 +155,7 @@ func TestNoticeAnswers(t *testing.T) {
 	notice("x", "b", 8, false)
 	notice("y", "b", 5, false)
 	notice("y", "c", 4, true)
-	notice("y", "b", 4, false) // its session may have ended
+	notice("y", "b", 4, false) // b's session with the higher counter may have ended
 	notice("y", "c", 5, false)
 	notice("y", "b", 4, true)
 	apart := answered
@@ -163,8 +164,8 @@ func TestNoticeAnswers(t *testing.T) {
 	notice("y", "b", 4, false)
 }
 
-// Of two plain sessions of one name the later one wins, also while a third
-// instance is away that has not heard of the first.
+// Of two plain sessions of one name the later one wins, even while a third instance is away that
+// has not heard of the first one.
 func TestLaterPlainSessionWithAThirdInstanceAway(t *testing.T) {
 	l := memledger.New()
 	s := newStand(t, l, l.Sync)

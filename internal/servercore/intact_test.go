@@ -10,13 +10,13 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// Of a publisher that no instance knows only an intact one can say that nothing of it
-// was here. Otherwise what is missing may have been on a disk that is gone, and
-// subscriptions are told (R10).
+// If no instance knows a publisher, only an intact instance can say that nothing of it was ever
+// here. Otherwise the missing messages may have been on a disk that is gone, and subscriptions are
+// told so (R10).
 func TestUnknownWhereNothingIsIntact(t *testing.T) {
 	for _, tt := range []struct {
 		name         string
-		here, answer bool // intact
+		here, answer bool // this instance is intact, one that answers is
 		lost         bool
 	}{
 		{"this instance is intact", true, false, false},

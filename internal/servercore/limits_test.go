@@ -16,7 +16,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// limited returns a stand whose sessions may hold 1 MiB, and all of them 4 MiB.
+// limited returns a stand whose sessions may hold 1 MiB each and 4 MiB together.
 func limited(t *testing.T) *stand {
 	l := memledger.New()
 	s := newStand(t, l, l.Sync)
@@ -24,11 +24,10 @@ func limited(t *testing.T) *stand {
 	return s
 }
 
-// longID is the longest id that is taken.
+// longID is the longest id that the server accepts.
 var longID = strings.Repeat("i", 256)
 
-// Whatever a client has the instance keep for it, and does not read, is bounded by one
-// account of bytes.
+// All memory that an instance holds for a client that does not read is bounded by one account.
 func TestMemoryOfSession(t *testing.T) {
 	for name, step := range map[string]func(c *client, n int) error{
 		"acks that are not read": func(c *client, n int) error {
@@ -77,7 +76,7 @@ func TestMemoryOfSession(t *testing.T) {
 	}
 }
 
-// Acks that have been written, and subscriptions that have ended, are no longer held.
+// Acks that were written and subscriptions that have ended no longer count.
 func TestMemoryIsGivenBack(t *testing.T) {
 	s := limited(t)
 	c := s.publisher("x")
@@ -104,8 +103,8 @@ func TestMemoryIsGivenBack(t *testing.T) {
 	}
 }
 
-// When all sessions hold as much as they may together, those end that want more and
-// hold much; who holds little goes on.
+// When all sessions together hold as much as they may, sessions that hold much and want more end.
+// Sessions that hold little go on.
 func TestMemoryOfAll(t *testing.T) {
 	s := limited(t)
 	var greedy []*client
@@ -132,7 +131,7 @@ func TestMemoryOfAll(t *testing.T) {
 	}
 }
 
-// A connection that has not logged on holds next to nothing.
+// A connection that has not logged on may hold very little.
 func TestMemoryOfStranger(t *testing.T) {
 	c := limited(t).connect()
 	if !c.core.Holds(64<<10) || c.core.Holds(65<<10) {
@@ -140,7 +139,8 @@ func TestMemoryOfStranger(t *testing.T) {
 	}
 }
 
-// The id of a command, and that of a subscription, is short; the client is told so.
+// Ids of commands and subscriptions have a bounded length, and the client is told if one is too
+// long.
 func TestLongIDs(t *testing.T) {
 	for name, cmd := range map[string]command{
 		"command":      &wire.FlushCommand{CommandID: longID + "i"},
@@ -161,8 +161,8 @@ func TestLongIDs(t *testing.T) {
 	}
 }
 
-// A session has so many subscriptions, and patterns that cost so much; a text is
-// compiled once for all of them.
+// The number of a session's subscriptions and the cost of its patterns are bounded. Each pattern
+// text is compiled once for all of them.
 func TestSubscriptionsAreBounded(t *testing.T) {
 	s := limited(t)
 	s.inst.Limits.SessionMemory = 16 << 20
@@ -200,7 +200,8 @@ func TestSubscriptionsAreBounded(t *testing.T) {
 	}
 }
 
-// A list of bookmarks is short, a vector names no more publishers than fit.
+// A list of bookmarks has a bounded length, and a vector names no more publishers than fit into
+// memory.
 func TestListsAreBounded(t *testing.T) {
 	s := limited(t)
 	c := s.publisher("x")
@@ -232,7 +233,7 @@ func TestListsAreBounded(t *testing.T) {
 	}
 }
 
-// A topic is short; a longer one is refused by a tombstone (R14).
+// A topic has a bounded length. A message on a longer one is refused with a tombstone (R14).
 func TestTopicsAreBounded(t *testing.T) {
 	s := limited(t)
 	s.inst.Limits.Topic = 1
@@ -246,7 +247,7 @@ func TestTopicsAreBounded(t *testing.T) {
 	c.want("persisted success s=1", "persisted failure s=2 reason=invalid topic", "persisted success s=2")
 }
 
-// manyRecords returns a stand whose log has so many messages of a size on topic a.
+// manyRecords returns a stand whose log has a number of messages of one size on topic a.
 func manyRecords(t *testing.T, n, size int) *stand {
 	s := limited(t)
 	p := s.publisher("p")
@@ -260,8 +261,8 @@ func manyRecords(t *testing.T, n, size int) *stand {
 	return s
 }
 
-// The output that is made at once is about as long for many subscriptions that are
-// behind as for one, and each of them gets all.
+// The output of one Fill is about as long for many subscriptions that are behind as for one, and
+// each of them gets everything.
 func TestOutputIsBounded(t *testing.T) {
 	s := manyRecords(t, 4, 100_000)
 	s.inst.Limits.SessionMemory = 8 << 20
@@ -294,7 +295,8 @@ func TestOutputIsBounded(t *testing.T) {
 	}
 }
 
-// Messages that are not logged are written as many at once as others, with all ids.
+// The output of one Fill is bounded for unlogged messages as well, and every message has all
+// subscription ids.
 func TestUnloggedOutputIsBounded(t *testing.T) {
 	s := limited(t)
 	c := s.publisher("x")
@@ -324,11 +326,11 @@ func TestUnloggedOutputIsBounded(t *testing.T) {
 	}
 }
 
-// A leavingLedger ends a session while it reads.
+// A leavingLedger ends a session while the session reads.
 type leavingLedger struct {
 	ledger.Ledger
 	leave func()
-	after int // records
+	after int // records read before that
 	reads int
 }
 
@@ -348,8 +350,8 @@ func (f leavingFollower) Next(r *ledger.Record) (bool, error) {
 	return f.Follower.Next(r)
 }
 
-// Nothing more is read and matched for a client that has left, whether it is behind or
-// not.
+// For a client that has left, nothing more is read or matched, whether the subscription is behind
+// or live.
 func TestEndIsSeen(t *testing.T) {
 	for _, at := range []string{"0", ""} {
 		s := manyRecords(t, 1, 1)
@@ -375,8 +377,8 @@ func TestEndIsSeen(t *testing.T) {
 	}
 }
 
-// Patterns that cost much are matched for a while, and then those of others have their
-// turn; nothing is left out.
+// Expensive patterns are matched for a bounded time per turn, then other sessions have their turn.
+// No message is skipped.
 func TestCostlyPatternsRest(t *testing.T) {
 	for _, at := range []string{"0", ""} {
 		s := limited(t)
@@ -419,8 +421,8 @@ func TestCostlyPatternsRest(t *testing.T) {
 	}
 }
 
-// Of many subscriptions that are behind some are read at once, and the others when
-// what else the session has to say was written.
+// Of many subscriptions that are behind, some read at once. The others read after the session has
+// written its other output.
 func TestReadingIsBounded(t *testing.T) {
 	s := manyRecords(t, 2000, 1)
 	s.inst.Limits.SessionMemory = 8 << 20
@@ -444,8 +446,8 @@ func TestReadingIsBounded(t *testing.T) {
 	}
 }
 
-// Of connections without a logon that come from the busiest address so many are taken at
-// once, and then so many in a second; those from other addresses are not held up.
+// Connections without a logon from the busiest address are taken at a bounded rate with a bounded
+// burst. Connections from other addresses are not delayed.
 func TestCrowdIsPaced(t *testing.T) {
 	s := limited(t)
 	s.inst.Limits.Strangers = 8
@@ -474,7 +476,7 @@ func TestCrowdIsPaced(t *testing.T) {
 	}
 }
 
-// Of connections that send no logon, one from the busiest address makes room.
+// If there are too many connections without a logon, one from the busiest address makes room.
 func TestStrangersMakeRoom(t *testing.T) {
 	s := limited(t)
 	s.inst.Limits.Strangers, s.inst.Limits.PerAddress = 8, 6

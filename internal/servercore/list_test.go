@@ -14,8 +14,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// listed subscribes without vector at bm and returns what comes: bodies, and the
-// bookmark of the completed ack or the reason of a refusal.
+// listed subscribes without vector at bm and returns the output: bodies, and the bookmark of the
+// completed ack or the reason of a refusal.
 func (s *stand) listed(topic, bm string) (got []string) {
 	s.t.Helper()
 	c := s.publisher("plain")
@@ -42,8 +42,8 @@ func (s *stand) listed(topic, bm string) (got []string) {
 	return got
 }
 
-// A subscription with a list begins at the earliest of its bookmarks and repeats
-// nothing that the list covers. A completed ack names only what was shown.
+// A subscription with a list begins at the earliest of its bookmarks and repeats nothing that the
+// list covers. A completed ack names only a message that the subscriber got.
 func TestPlainList(t *testing.T) {
 	onEachLedger(t, func(s *stand) {
 		p, q := s.publisher("p"), s.publisher("q")
@@ -87,11 +87,11 @@ func TestPlainList(t *testing.T) {
 	})
 }
 
-// A searched ledger counts the searches for bookmarks.
+// A searched ledger counts its searches for bookmarks.
 type searched struct {
 	ledger.Ledger
 	searches int
-	during   func() // a search, if not nil
+	during   func() // called during a search, if not nil
 }
 
 func (l *searched) Find(list []bookmark.Bookmark, stop func() bool) (ledger.Position, bool, error) {
@@ -102,8 +102,7 @@ func (l *searched) Find(list []bookmark.Bookmark, stop func() bool) (ledger.Posi
 	return l.Ledger.Find(list, stop)
 }
 
-// A list has a thousand bookmarks at most, for all of which the log is searched
-// once.
+// A list has at most 1,000 bookmarks, and the log is searched once for all of them.
 func TestPlainListIsBounded(t *testing.T) {
 	l := &searched{Ledger: memledger.New()}
 	s := newStand(t, l, func() {})

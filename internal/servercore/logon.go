@@ -198,9 +198,9 @@ func IdentityOf(logon *wire.Message) bookmark.Identity {
 // anonymous is the prefix of client names that the server makes up.
 const anonymous = "anonymous-"
 
-// validName reports whether a name is short and valid UTF-8 without control characters. Marks that
-// change the direction of writing are refused as well, since they can make one name look like
-// another.
+// validName reports whether a name is valid UTF-8 of at most maxNameBytes, without control
+// characters. Marks that change the direction of writing are refused as well, since they can make
+// one name look like another.
 func validName(name []byte) bool {
 	return len(name) <= maxNameBytes && utf8.Valid(name) && !bytes.ContainsFunc(name, func(r rune) bool {
 		return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)

@@ -9,7 +9,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// states logs on with what a store says of its numbers.
+// states logs on with the given numbers of a store.
 func (s *stand) states(life string, counter, acked, last uint64, rejected ...wire.Span) *client {
 	s.t.Helper()
 	c := s.connect()
@@ -33,8 +33,8 @@ func (c *client) publishes(topic string, from, to uint64) {
 	}
 }
 
-// A number may leave out what the client has said was rejected, and nothing
-// else. What it leaves out is refused from then on, also to who sends it after all.
+// A message may leave out numbers that the client has stated as rejected, and no others. A number
+// that was left out is refused from then on, for every sender.
 func TestLeftOut(t *testing.T) {
 	onEachLedger(t, func(s *stand) {
 		p := s.states("x", 1, 0, 105, wire.Span{From: 101, To: 104}, wire.Span{From: 107, To: 107})
@@ -63,8 +63,8 @@ func TestLeftOut(t *testing.T) {
 	})
 }
 
-// Somebody else sends the highest number there is as a publisher, leaving out
-// all before it, or other contents. The publisher's messages are not acknowledged.
+// Somebody else sends the highest possible number as a publisher and leaves out all numbers before
+// it. The publisher's own messages are then rejected, not acknowledged.
 func TestForgedNumbers(t *testing.T) {
 	onEachLedger(t, func(s *stand) {
 		const most = bookmark.MaxSequence
@@ -93,8 +93,8 @@ func TestForgedNumbers(t *testing.T) {
 	})
 }
 
-// While an instance has more of a life than its store has given out, what stands
-// at a number is compared also where it is older than the sums that are in memory.
+// While an instance has more of a life than its store has given out, messages are compared with the
+// log even if their sums are no longer in memory.
 func TestReplayIsCompared(t *testing.T) {
 	onEachLedger(t, func(s *stand) {
 		const many = 6000
@@ -122,15 +122,15 @@ func TestReplayIsCompared(t *testing.T) {
 	})
 }
 
-// While an instance has more of a life than its store has given out, only what
-// is the same counts.
+// While an instance has more of a life than its store has given out, it acknowledges only messages
+// with equal content.
 func TestForeign(t *testing.T) {
 	onEachLedger(t, func(s *stand) {
 		p := s.states("x", 1, 0, 9)
 		p.publishes("a", 1, 9)
 		s.sync()
 		p.out()
-		back := s.states("x", 2, 2, 5) // it has given out 5, as far as it knows
+		back := s.states("x", 2, 2, 5) // by its own account the store has given out 5
 		back.want("processed success s=2 have=9")
 		back.publishes("a", 3, 3)
 		back.want("persisted success s=3")
@@ -143,7 +143,7 @@ func TestForeign(t *testing.T) {
 	})
 }
 
-// What is lost is not acknowledged to who still keeps it.
+// A lost message is not acknowledged to a client that still keeps it.
 func TestLostIsUnknown(t *testing.T) {
 	onEachLedger(t, func(s *stand) {
 		p := s.states("x", 1, 0, 9)
@@ -164,7 +164,7 @@ func TestLostIsUnknown(t *testing.T) {
 	})
 }
 
-// A link that brings numbers which the client has not given out ends its session.
+// If a link brings numbers that the client has not given out, the client's session ends.
 func TestOvertakenByALink(t *testing.T) {
 	onEachLedger(t, func(s *stand) {
 		p := s.states("x", 1, 0, 2)
@@ -189,8 +189,8 @@ func TestOvertakenByALink(t *testing.T) {
 	})
 }
 
-// A marker of what was removed elsewhere hides nothing that stands before it: who
-// resumes there gets that, and is told of the hole where it stands.
+// A marker of messages that were removed elsewhere does not hide the messages before it. A
+// subscriber that resumes there gets those, and is told of the hole in its place.
 func TestHoleIsToldWhereItStands(t *testing.T) {
 	for name, cause := range map[string]ledger.Cause{"removed": ledger.Removed, "lost": ledger.Lost} {
 		t.Run(name, func(t *testing.T) {
@@ -230,8 +230,8 @@ func TestHoleIsToldWhereItStands(t *testing.T) {
 	}
 }
 
-// Lost messages are told to who has nothing of their publisher; what was let go
-// before anyone here knew it is not.
+// A subscriber that has nothing of a publisher is told of its lost messages, but not of messages
+// that were let go before any instance knew them.
 func TestLostIsTold(t *testing.T) {
 	onEachLedger(t, func(s *stand) {
 		for life, cause := range map[string]ledger.Cause{"x": ledger.LetGo, "y": ledger.Lost} {

@@ -8,8 +8,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memledger"
 )
 
-// A busyLedger runs something, once, when the writer asks it for the status: what
-// the reader does while output is being written.
+// A busyLedger runs a function, once, when the writer asks it for the status. So the test acts as
+// the reader while output is being written.
 type busyLedger struct {
 	ledger.Ledger
 	meanwhile func()
@@ -23,8 +23,8 @@ func (b *busyLedger) SyncStatus() syncstatus.Status {
 	return b.Ledger.SyncStatus()
 }
 
-// A persisted ack goes to the client behind the failure of an earlier message and
-// behind the logon ack, also if both come up while output is being written (R14).
+// A persisted ack goes to the client after the failure of an earlier message and after the logon
+// ack, even if these are queued while output is being written (R14).
 func TestAckPassesNoFrame(t *testing.T) {
 	l := memledger.New()
 	b := &busyLedger{Ledger: l}

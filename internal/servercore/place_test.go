@@ -12,7 +12,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// frames returns the messages of a command that comes in several frames.
+// frames returns the messages of a command that consists of several frames.
 func frames(t *testing.T, b []byte) (all []*wire.Message) {
 	t.Helper()
 	var frame []byte
@@ -32,7 +32,7 @@ func frames(t *testing.T, b []byte) (all []*wire.Message) {
 	return all
 }
 
-// execute has the session execute messages.
+// execute executes messages in the session.
 func (c *client) execute(all ...*wire.Message) {
 	c.s.t.Helper()
 	for _, m := range all {
@@ -42,7 +42,7 @@ func (c *client) execute(all ...*wire.Message) {
 	}
 }
 
-// base returns the base that the subscription's answer says, and drops all other output.
+// base returns the base in the answer to the subscribe and drops all other output.
 func (c *client) base() string {
 	c.s.t.Helper()
 	b, _, _ := c.core.Fill(nil, c.s.now)
@@ -63,8 +63,8 @@ func (c *client) base() string {
 	return ""
 }
 
-// A vector of more publishers than one frame has room for comes in parts. One that
-// is incomplete is refused, and has no effect on the next.
+// A vector with more publishers than fit into one frame comes in parts. An incomplete vector is
+// refused and does not affect the next one.
 func TestSubscribeInParts(t *testing.T) {
 	onEachLedger(t, func(s *stand) {
 		x, c := s.publisher("x"), s.publisher("reader")
@@ -95,9 +95,9 @@ func TestSubscribeInParts(t *testing.T) {
 	})
 }
 
-// A base names the publishers of which there was something for the subscription,
-// however many topics they have, and no others. Of these everything that comes
-// later is delivered, at a resume as well, and then they are named in a mark.
+// A base names exactly the publishers that have sent something for the subscription, however many
+// topics they have. Later messages of the other publishers are all delivered, at a resume as well,
+// and then a mark names these publishers.
 func TestPlaceLeavesOut(t *testing.T) {
 	onEachLedger(t, func(s *stand) {
 		x, y, c := s.publisher("x"), s.publisher("y"), s.publisher("reader")
@@ -142,7 +142,7 @@ func TestPlaceLeavesOut(t *testing.T) {
 
 const markWait = 1_000_000_000
 
-// What was never here may match as well: its publisher is named.
+// Messages that were never here might have matched, so their publisher is named.
 func TestPlaceNamesWhatIsElsewhere(t *testing.T) {
 	for _, kind := range []ledger.Kind{ledger.Elsewhere, ledger.Gone} {
 		onEachLedger(t, func(s *stand) {

@@ -306,7 +306,7 @@ func (s *Session) recordOf(m *wire.Message, refused string) *ledger.Record {
 }
 
 // duplicate has the client get the current watermark again. If the message is not settled, it
-// counts as waiting for a peer.
+// counts as waiting for a peer (R5).
 func (s *Session) duplicate(sequence uint64, wanted bool) {
 	s.inst.Counts.Duplicates.Add(1)
 	if _, settled := s.inst.Ledger.Watermarks(s.who.claim.Publisher); sequence > settled {

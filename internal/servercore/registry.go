@@ -29,7 +29,7 @@ type Registry struct {
 	claims      map[uint64]Claim      // highest claim of peers that was answered, by publisher
 }
 
-// NewRegistry returns an empty registry for at most most sessions; 0 means no bound.
+// NewRegistry returns an empty registry that takes up to most sessions; 0 means no bound.
 func NewRegistry(most int) *Registry {
 	return &Registry{
 		arrivals:    newArrivals(most),
@@ -184,6 +184,7 @@ func (r *Registry) Publishers() []uint64 {
 
 // WatermarksMoved wakes the sessions of publishers whose watermarks may have moved; nil means all
 // publishers. If there is only one publisher, its session may write its acks at once.
+// WatermarksMoved also wakes the sessions that hold a record until it is safe.
 func (r *Registry) WatermarksMoved(publishers []uint64) {
 	if publishers == nil {
 		r.WakeAll()

@@ -10,12 +10,12 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memledger"
 )
 
-// A registry takes as many sessions as it was told, and another one when one has ended.
+// A registry takes as many sessions as its bound allows, and another one when one has ended.
 func TestRegistryIsBounded(t *testing.T) {
 	inst := &servercore.Instance{Name: "a", Ledger: memledger.New(), Registry: servercore.NewRegistry(2)}
 	n := 0
 	add := func() (*servercore.Session, bool) {
-		n++ // each from an address of its own: that of one address is another bound
+		n++ // an address of its own, since the sessions of one address have another bound
 		s := servercore.NewSession(inst, &client{}, slog.New(slog.DiscardHandler), time.Unix(0, 0))
 		return s, inst.Registry.Add(s, fmt.Sprint(n))
 	}

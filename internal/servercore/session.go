@@ -70,7 +70,7 @@ type Session struct {
 	appending sync.Mutex
 	fenced    bool // guarded by appending
 
-	mu      sync.Mutex      // guards what follows
+	mu      sync.Mutex      // guards the fields below
 	state   State           // guarded by mu, like the rest
 	account account         // memory of the session
 	why     string          // reason why the session ends

@@ -20,17 +20,16 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// A stand is an instance without I/O: a ledger, its sessions, and a clock that
-// the test moves.
+// A stand is an instance without I/O: a ledger, its sessions, and a clock that the test moves.
 type stand struct {
 	t    *testing.T
 	inst *servercore.Instance
 	sync func()
-	hear func(ledger.Closing) // from the group
+	hear func(ledger.Closing) // sets the closing state that the group reports
 	now  time.Time
 }
 
-// onEachLedger runs a test on the ledger in memory and on a journal with links.
+// onEachLedger runs a test on the in-memory ledger and on a journal with links.
 func onEachLedger(t *testing.T, test func(s *stand)) {
 	t.Run("memory", func(t *testing.T) {
 		l := memledger.New()
@@ -96,7 +95,7 @@ func (s *stand) connect() *client {
 
 type command interface{ AppendTo([]byte) []byte }
 
-// message returns the message of a command's frame.
+// message returns the parsed frame of a command.
 func (s *stand) message(c command) *wire.Message {
 	s.t.Helper()
 	var m wire.Message
@@ -106,7 +105,7 @@ func (s *stand) message(c command) *wire.Message {
 	return &m
 }
 
-// logon logs on with our extensions and decides once; life is the publisher's.
+// logon logs on with our extensions and calls Decide once; life is the publisher's life.
 func (c *client) logon(name, life string, counter, acked uint64) (again bool, err error) {
 	cmd := wire.LogonCommand{CommandID: "0", ClientName: name, Acks: wire.AckProcessed, Ext: true, Store: life, Counter: counter, Acked: acked, Last: acked + 10}
 	if err := c.core.Execute(c.s.message(&cmd), 0); err != nil {
@@ -130,7 +129,7 @@ func (c *client) subscribe(id, topic, at, options string) error {
 	return c.do(&wire.SubscribeCommand{Command: wire.Subscribe, CommandID: id, SubID: id, Topic: topic, Bookmark: at, Options: options, Acks: wire.AckProcessed})
 }
 
-// out returns all output in words, a line a frame.
+// out returns all output as text, one line per frame.
 func (c *client) out() []string {
 	c.s.t.Helper()
 	var lines []string
@@ -204,8 +203,8 @@ func (s *stand) publisher(life string) *client {
 	return c
 }
 
-// A client with our extensions asks for the conflation of acks on account of servers
-// without them.
+// A client with our extensions requests the conflation of acks only for servers without them, so it
+// is ignored here.
 func TestConflationIsForPlainClients(t *testing.T) {
 	onEachLedger(t, func(s *stand) {
 		for _, ext := range []bool{true, false} {
@@ -234,8 +233,8 @@ func TestConflationIsForPlainClients(t *testing.T) {
 	})
 }
 
-// A publish is acknowledged once it is durable, once more as a duplicate, and
-// not at all above a hole.
+// A publish is acknowledged once it is durable, and again as a duplicate. Above a hole it is not
+// acknowledged.
 func TestPublish(t *testing.T) {
 	onEachLedger(t, func(s *stand) {
 		p := s.publisher("x")
@@ -261,8 +260,7 @@ func TestPublish(t *testing.T) {
 	})
 }
 
-// The logon ack has both numbers, and the failures of refused messages go
-// before it (R4, R14).
+// The logon ack has both numbers. The failures of refused messages go before it (R4, R14).
 func TestLogonTellsRefusals(t *testing.T) {
 	onEachLedger(t, func(s *stand) {
 		p := s.publisher("x")
@@ -285,8 +283,8 @@ func TestLogonTellsRefusals(t *testing.T) {
 	})
 }
 
-// An instance that lacks acknowledged messages refuses their publisher; one
-// that knows nothing of it goes on, if there is nobody to ask (R4, R10).
+// An instance that lacks acknowledged messages refuses their publisher. An instance that knows
+// nothing of the publisher accepts it if there is no peer to ask (R4, R10).
 func TestLogonGap(t *testing.T) {
 	onEachLedger(t, func(s *stand) {
 		p := s.publisher("x")
@@ -308,8 +306,8 @@ func TestLogonGap(t *testing.T) {
 	})
 }
 
-// A subscription gets durable messages only, resumes by vector whatever the
-// order, and is told how far it is.
+// A subscription gets only durable messages. It resumes by vector whatever the order of the log,
+// and marks tell it how far it is.
 func TestSubscribe(t *testing.T) {
 	onEachLedger(t, func(s *stand) {
 		x, y, c := s.publisher("x"), s.publisher("y"), s.publisher("reader")
@@ -360,7 +358,7 @@ func TestSubscribeNow(t *testing.T) {
 	})
 }
 
-// A heartbeat is written at the time that Next says.
+// A heartbeat is written at the time that Next returns.
 func TestHeartbeat(t *testing.T) {
 	onEachLedger(t, func(s *stand) {
 		c := s.publisher("x")
@@ -379,7 +377,7 @@ func TestHeartbeat(t *testing.T) {
 	})
 }
 
-// A session that drains ends when its acks are out.
+// A draining session ends once its acks are sent.
 func TestDrain(t *testing.T) {
 	onEachLedger(t, func(s *stand) {
 		p := s.publisher("x")
@@ -396,8 +394,8 @@ func TestDrain(t *testing.T) {
 	})
 }
 
-// The id of a publisher that the ledger has as another one's is refused at the
-// logon, at the first message if it came between, and when a peer says so.
+// If the ledger has the publisher's id for another publisher, the session is refused: at the logon,
+// at the first message if the other one came in between, and when a peer says so.
 func TestOtherPublisher(t *testing.T) {
 	onEachLedger(t, func(s *stand) {
 		id := bookmark.OfLife("x").ID
@@ -426,7 +424,8 @@ func TestOtherPublisher(t *testing.T) {
 	})
 }
 
-// In a group, acks wait for the peer; while it is left out they are single (G2, R5).
+// In a group, acks wait for the peer. While the peer is downgraded, acks are at level single (G2,
+// R5).
 func TestSingleAcks(t *testing.T) {
 	l := memledger.New()
 	s := newStand(t, l, l.Sync)
@@ -453,7 +452,7 @@ func TestSingleAcks(t *testing.T) {
 	}
 }
 
-// Retention that overtakes a subscription by vector ends it with its gap (G7).
+// If retention overtakes a subscription by vector, the subscription ends with its gap (G7).
 func TestGap(t *testing.T) {
 	l := memledger.New()
 	s := newStand(t, l, l.Sync)

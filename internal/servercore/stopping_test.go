@@ -8,7 +8,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// A stopper's session is stopped as soon as its next output is queued.
+// A stopper stops its session as soon as the session queues its next output.
 type stopper struct {
 	client
 	armed bool
@@ -21,7 +21,7 @@ func (s *stopper) Wake() {
 	}
 }
 
-// A client whose logon has just been answered is told that the instance stops.
+// A client that has just got its logon ack is told that the instance stops.
 func TestStopRightAfterTheLogon(t *testing.T) {
 	onEachLedger(t, func(s *stand) {
 		c := &stopper{client: client{s: s}}

@@ -10,7 +10,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// shapes returns in words how what there is to write stands in frames.
+// shapes describes in words how the messages in the output are arranged in frames.
 func (c *client) shapes() (lines []string) {
 	c.s.t.Helper()
 	b, _, _ := c.core.Fill(nil, c.s.now)
@@ -41,9 +41,9 @@ func (c *client) shapes() (lines []string) {
 	return lines
 }
 
-// Messages that follow one another to the same subscriptions are one stretch. Others are
-// alone: the first of its publisher, whose record brings the check; those without
-// bookmark; and one that is too long.
+// Consecutive messages to the same subscriptions form one stretch. Some messages go alone: the
+// first one of a publisher, whose record has the check; messages without a bookmark; and a message
+// that is too long.
 func TestStretches(t *testing.T) {
 	onEachLedger(t, func(s *stand) {
 		p, r := s.publisher("p"), s.publisher("r")
@@ -92,7 +92,7 @@ func TestStretches(t *testing.T) {
 	})
 }
 
-// What stands between two messages ends the stretch of the first.
+// Output between two messages ends the stretch of the first.
 func TestStretchEnds(t *testing.T) {
 	onEachLedger(t, func(s *stand) {
 		p, r := s.publisher("p"), s.publisher("r")
@@ -118,7 +118,7 @@ func TestStretchEnds(t *testing.T) {
 			}
 		}
 		marks := 0
-		delivered := 1 // by itself
+		delivered := 1 // the first message, which goes alone
 		for _, k := range kinds {
 			var n int
 			if _, err := fmt.Sscanf(k, "stretch x %d", &n); err == nil {
@@ -136,7 +136,7 @@ func TestStretchEnds(t *testing.T) {
 	})
 }
 
-// A plain client and one with our extensions see the same messages, with the same fields.
+// A plain client and a client with our extensions see the same messages with the same fields.
 func TestPlainSeesTheSame(t *testing.T) {
 	onEachLedger(t, func(s *stand) {
 		p, q := s.publisher("p"), s.publisher("q")

@@ -8,8 +8,8 @@ import (
 )
 
 // statusSpacing is the least time between two messages that tell one client the instance's sync
-// status. So a link that comes and goes does not flood the client. The last message sent is always
-// true.
+// status. So a link that comes and goes does not flood the client. A change that is held back is
+// sent later, so the last message is always true.
 const statusSpacing = time.Second
 
 // A toldStatus is the sync status that a client with our extensions was told last.
@@ -20,8 +20,8 @@ type toldStatus struct {
 }
 
 // change returns the status to send to the client now, empty for none. It returns a status that
-// differs from the one told last, at most once per statusSpacing. That the instance stops is told
-// at once.
+// differs from the one told last, at most once per statusSpacing. A stop of the instance is told at
+// once.
 func (t *toldStatus) change(now syncstatus.Status, at time.Time) string {
 	text := now.String()
 	t.late = false

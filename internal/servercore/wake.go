@@ -81,8 +81,8 @@ func (i *Instance) wakeByTopic() bool {
 	return false
 }
 
-// Close closes the resources of the instance. It must be called when no more records become
-// durable.
+// Close closes the resources of the instance. It must not be called before the last record has
+// become durable.
 func (i *Instance) Close() { closeFollower(&i.scout.follower) }
 
 // each calls f with the sessions that may have a subscription for the topic.

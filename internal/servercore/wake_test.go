@@ -22,7 +22,7 @@ type sleeper struct {
 
 func (s *sleeper) Wake() { s.wakes++ }
 
-// sleep connects a subscriber and has it read to the end of the log.
+// sleep connects a subscriber that reads to the end of the log.
 func (s *stand) sleep(name, topic, options string) *sleeper {
 	s.t.Helper()
 	c := &sleeper{client: client{s: s}}
@@ -40,8 +40,8 @@ func (s *stand) sleep(name, topic, options string) *sleeper {
 	return c
 }
 
-// Where many are subscribed, a message wakes those that it may be for. The others look
-// what they have passed within a second, and miss nothing.
+// With many subscribers, a message wakes only those that may want it. The others read on within a
+// second, and miss nothing.
 func TestWakesByTopic(t *testing.T) {
 	l := memledger.New()
 	s := newStand(t, l, l.Sync)
@@ -76,7 +76,7 @@ func TestWakesByTopic(t *testing.T) {
 		}
 		return n
 	}
-	publish("a", 1) // the first time all are
+	publish("a", 1) // the first message wakes all
 	for range 2 {
 		publish("a", 1)
 		if i, w := wakes(idle), wakes(woken); i != 0 || w != 4 {
@@ -123,8 +123,8 @@ func TestWakesByTopic(t *testing.T) {
 	s.inst.Close()
 }
 
-// A watermark wakes the subscribers that hold a message until it is safe, and no others
-// that take only what is safe.
+// A watermark wakes the subscribers that hold a message until it is safe, but not the other fully
+// durable ones.
 func TestWatermarksWakeWhoWaits(t *testing.T) {
 	l := memledger.New()
 	s := newStand(t, l, l.Sync)
@@ -136,7 +136,7 @@ func TestWatermarksWakeWhoWaits(t *testing.T) {
 	who := bookmark.OfLife("p").ID
 	l.SetWatermarks(who, 0, 0)
 	s.sync()
-	a.want() // b has not looked
+	a.want() // b has not read on yet
 	a.wakes, b.wakes = 0, 0
 	l.SetWatermarks(who, 1, 1)
 	s.inst.Registry.WatermarksMoved([]uint64{who})

@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// Foreign reports whether a topic looks like a wildcard of another system: a * or
-// a last > between dots, a + or a last # between slashes. Here it is a regular
-// expression that means something else. It returns the one that was probably meant.
+// Foreign reports whether a topic looks like a wildcard pattern of another system: with a * or a
+// final > between dots, or a + or a final # between slashes. Here such a text is a regular
+// expression with another meaning. meant is the regular expression that was probably intended.
 func Foreign(text string) (meant string, foreign bool) {
 	if meant, foreign = foreignBy(text, ".", "*", ">"); foreign {
 		return meant, true
@@ -17,8 +17,8 @@ func Foreign(text string) (meant string, foreign bool) {
 
 var word = regexp.MustCompile(`^[\w-]+$`)
 
-// foreignBy does so for a system that separates levels like that, and has such
-// wildcards for one level and for the rest.
+// foreignBy is Foreign for one system: its separator of levels, its wildcard for one level, and its
+// wildcard for all remaining levels.
 func foreignBy(text, separator, one, rest string) (meant string, foreign bool) {
 	levels, end := strings.Split(text, separator), "$"
 	last := len(levels) - 1

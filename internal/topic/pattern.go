@@ -1,5 +1,5 @@
-// Package topic matches topics with patterns: one pattern, a set of patterns, a
-// table of subscribers by pattern.
+// Package topic matches topics against patterns: a single pattern, a set of patterns, and a table
+// of subscribers by pattern.
 package topic
 
 import (
@@ -10,16 +10,15 @@ import (
 	"strings"
 )
 
-// metacharacters switch a topic to pattern mode.
+// metacharacters are the characters that make a topic a pattern.
 const metacharacters = `^$.*+?()[]{}|\`
 
-// A pattern comes from a client, and a few bytes of it can ask for a program
-// of a hundred megabytes: x{1000}x{1000}… These bound what it takes to parse
-// and to keep.
+// A pattern comes from a client, and a few bytes of it can compile to a program of a hundred
+// megabytes: x{1000}x{1000}… These constants bound the cost of parsing and keeping a pattern.
 const (
 	maxPattern = 2048 // bytes
-	maxFolding = 256  // bytes where case is folded, which walks each range rune by rune
-	maxSteps   = 8192 // of the program, roughly
+	maxFolding = 256  // bytes of a case-insensitive pattern: case folding walks each range rune by rune
+	maxSteps   = 8192 // steps of the compiled program, roughly
 )
 
 var folds = regexp.MustCompile(`\(\?[a-zA-Z]*i`)
@@ -27,16 +26,16 @@ var folds = regexp.MustCompile(`\(\?[a-zA-Z]*i`)
 // ErrBadPattern reports a pattern that does not compile or is too large.
 var ErrBadPattern = errors.New("bad regex topic")
 
-// A Pattern is one topic, or a regular expression that is searched anywhere in
-// the topic. Safe for concurrent use.
+// A Pattern is a single topic, or a regular expression that matches anywhere in a topic. Safe for
+// concurrent use.
 type Pattern struct {
 	text    string
-	program *program // nil: literal
+	program *program // nil: a single topic
 	all     bool     // matches every topic
 }
 
-// Parse returns the pattern that text stands for: literal unless it holds a
-// metacharacter. The error is ErrBadPattern.
+// Parse returns the pattern for text. A text without metacharacters is a single topic. The error
+// wraps ErrBadPattern.
 func Parse(text string) (Pattern, error) {
 	if !strings.ContainsAny(text, metacharacters) {
 		return Literal(text), nil
@@ -48,7 +47,7 @@ func Parse(text string) (Pattern, error) {
 	return Pattern{text: text, program: p, all: text == ".*" || text == "^.*$"}, nil
 }
 
-// compile compiles a pattern that is not too large.
+// compile compiles a pattern, unless it is too large.
 func compile(text string) (*program, error) {
 	most := maxPattern
 	if folds.MatchString(text) {
@@ -69,8 +68,8 @@ func compile(text string) (*program, error) {
 	return &program{re, n}, err
 }
 
-// steps estimates how large the program is that a pattern compiles to; no
-// more than a little above maxSteps.
+// steps estimates the size of the program that a pattern compiles to. It stops counting at
+// maxSteps+1.
 func steps(re *syntax.Regexp) int {
 	n := 1 + len(re.Rune)
 	for _, sub := range re.Sub {
@@ -82,13 +81,14 @@ func steps(re *syntax.Regexp) int {
 	return min(n, maxSteps+1)
 }
 
-// Literal returns the pattern that matches text alone, whatever it holds.
+// Literal returns the pattern that matches only text, even if text has metacharacters.
 func Literal(text string) Pattern { return Pattern{text: text} }
 
-// IsLiteral reports whether the pattern names one topic.
+// IsLiteral reports whether the pattern is a single topic.
 func (p Pattern) IsLiteral() bool { return p.program == nil }
 
-// Steps returns about how many steps a byte of a topic costs, 0 if that does not matter.
+// Steps returns roughly how many steps it takes to match one byte of a topic. It is 0 for a pattern
+// whose cost is negligible.
 func (p Pattern) Steps() int {
 	if p.all || p.program == nil {
 		return 0
@@ -96,10 +96,10 @@ func (p Pattern) Steps() int {
 	return p.program.steps
 }
 
-// String returns the pattern as it was written.
+// String returns the text of the pattern.
 func (p Pattern) String() string { return p.text }
 
-// Match reports whether the pattern matches a topic.
+// Match reports whether the pattern matches topic.
 func (p Pattern) Match(topic []byte) bool {
 	switch {
 	case p.all:

@@ -9,22 +9,22 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// A program is a compiled pattern. All patterns of one text share it.
+// A program is a compiled pattern. All patterns with the same text share it.
 type program struct {
 	re    *regexp.Regexp
 	steps int
 }
 
-// programs has those that are in use.
+// programs has the programs in use.
 var programs = programCache{known: make(map[string]weak.Pointer[program])}
 
-// A programCache finds programs by their text for as long as anyone uses them.
+// A programCache finds programs by their text, as long as a pattern uses them.
 type programCache struct {
 	mu    sync.Mutex
 	known map[string]weak.Pointer[program] // guarded by mu
 }
 
-// get returns the program of a pattern, which it compiles if nobody uses it.
+// get returns the program of a pattern. It compiles the pattern if no other pattern has that text.
 func (c *programCache) get(text string) (*program, error) {
 	if p := c.find(text); p != nil && !mut.On(mut.DPatternsAlone) {
 		return p, nil
@@ -49,7 +49,7 @@ func (c *programCache) find(text string) *program {
 	return c.known[text].Value()
 }
 
-// forget forgets a program that nobody uses.
+// forget drops the program of a text unless a pattern uses it again.
 func (c *programCache) forget(text string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

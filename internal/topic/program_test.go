@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// All patterns of one text have one program, for as long as there is one of them.
+// All patterns with one text share one program, as long as one of them exists.
 func TestProgramsAreShared(t *testing.T) {
 	const text = "^shared/(a|b)+$"
 	parse := func() Pattern {

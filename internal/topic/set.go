@@ -6,15 +6,15 @@ import (
 	"sync"
 )
 
-// A cache remembers up to maxCached topics, then it begins anew. A topic of
-// more than maxCachedTopic bytes is not remembered.
+// A cache holds up to maxCached topics and is cleared when it is full. Topics longer than
+// maxCachedTopic bytes are not cached.
 const (
 	maxCached      = 4096
 	maxCachedTopic = 256
 )
 
-// A Set is a list of patterns, such as the topics an instance logs or a link
-// carries. It remembers its answers. Safe for concurrent use.
+// A Set is a list of patterns, such as the topics that an instance logs or a link carries. It
+// caches its answers. Safe for concurrent use.
 type Set struct {
 	patterns []Pattern
 	all      bool
@@ -23,7 +23,8 @@ type Set struct {
 	known map[string]bool // guarded by mu
 }
 
-// NewSet returns the set of what any of the patterns matches. Nil: everything.
+// NewSet returns the set of all topics that match at least one of the patterns. With nil the set
+// has every topic.
 func NewSet(patterns []string) (*Set, error) {
 	s := &Set{all: patterns == nil, known: make(map[string]bool)}
 	for _, text := range patterns {
@@ -61,8 +62,8 @@ func (s *Set) Contains(topic []byte) bool {
 	return in
 }
 
-// Covers reports whether the set surely has everything that p matches: all
-// topics, p itself among its patterns, or a literal that it contains.
+// Covers reports whether it is certain that the set has every topic that p matches. That is so if
+// the set has all topics, if p is one of its patterns, or if p is a single topic in the set.
 func (s *Set) Covers(p Pattern) bool {
 	if s.all {
 		return true

@@ -5,16 +5,16 @@ import (
 	"slices"
 )
 
-// A Table finds the subscriptions whose pattern matches a topic, in the order
-// in which they were added. It isn't safe for concurrent use.
+// A Table finds the subscriptions whose pattern matches a topic, in the order in which they were
+// added. It is not safe for concurrent use.
 type Table[S comparable] struct {
-	// Most is how many bytes of answers are remembered; 0: 256 KiB.
+	// Most bounds the memory of cached answers in bytes; 0 means 256 KiB.
 	Most int
 
 	entries []entry[S]
 	known   map[string][]S
-	bytes   int       // of known, about
-	recent  answer[S] // the last one
+	bytes   int       // approximate memory of known
+	recent  answer[S] // the last answer
 	work    int
 }
 
@@ -28,7 +28,7 @@ type entry[S comparable] struct {
 	sub     S
 }
 
-// An answer says which subscriptions match a topic.
+// An answer is the list of subscriptions that match a topic.
 type answer[S comparable] struct {
 	topic []byte
 	subs  []S
@@ -46,21 +46,21 @@ func (t *Table[S]) Remove(sub S) {
 	t.Forget()
 }
 
-// Forget forgets the answers that are remembered.
+// Forget drops the cached answers.
 func (t *Table[S]) Forget() { t.known, t.bytes, t.recent = nil, 0, answer[S]{} }
 
-// Work returns how much was matched since the last Rest: steps of patterns times bytes
-// of topics. What is remembered costs nothing.
+// Work returns the matching work since the last Rest, in pattern steps times topic bytes. Cached
+// answers cost nothing.
 func (t *Table[S]) Work() int { return t.work }
 
-// Rest begins to count the work anew.
+// Rest resets the counter of Work.
 func (t *Table[S]) Rest() { t.work = 0 }
 
-// Len returns how many subscriptions there are.
+// Len returns the number of subscriptions.
 func (t *Table[S]) Len() int { return len(t.entries) }
 
-// Match returns the subscriptions that match a topic. The slice is the
-// table's own.
+// Match returns the subscriptions that match a topic. The slice belongs to the table and must not
+// be modified.
 func (t *Table[S]) Match(topic []byte) []S {
 	if len(topic) > 0 && string(topic) == string(t.recent.topic) {
 		return t.recent.subs
@@ -75,7 +75,7 @@ func (t *Table[S]) Match(topic []byte) []S {
 	return subs
 }
 
-// match asks the patterns.
+// match finds the matching subscriptions without the cache.
 func (t *Table[S]) match(topic []byte) (subs []S) {
 	for _, e := range t.entries {
 		t.work += e.pattern.Steps() * len(topic)
@@ -87,7 +87,7 @@ func (t *Table[S]) match(topic []byte) (subs []S) {
 	return subs
 }
 
-// remember keeps an answer, in place of all others if they are too many.
+// remember caches an answer. If the cache is full, it is cleared first.
 func (t *Table[S]) remember(topic []byte, subs []S) {
 	if len(topic) > maxCachedTopic {
 		return
@@ -100,7 +100,7 @@ func (t *Table[S]) remember(topic []byte, subs []S) {
 	t.bytes += bytes
 }
 
-// All returns every subscription, in the order in which they were added.
+// All yields all subscriptions in the order in which they were added.
 func (t *Table[S]) All(yield func(S) bool) {
 	for _, e := range t.entries {
 		if !yield(e.sub) {

@@ -65,7 +65,7 @@ func TestSet(t *testing.T) {
 		t.Fatal(err)
 	}
 	for topic, want := range map[string]bool{"orders/eu": true, "prices": true, "prices2": false, "x": false} {
-		for range 2 { // the second answer is remembered
+		for range 2 { // the second answer is cached
 			if got := set.Contains([]byte(topic)); got != want {
 				t.Errorf("contains %q: %v", topic, got)
 			}
@@ -77,7 +77,7 @@ func TestSet(t *testing.T) {
 			t.Errorf("covers %q: %v", text, got)
 		}
 	}
-	for i := range 10_000 { // more than it remembers
+	for i := range 10_000 { // more than the set caches
 		set.Contains(fmt.Appendf(nil, "t%d", i))
 	}
 	all, _ := topic.NewSet(nil)
