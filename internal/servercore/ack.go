@@ -117,7 +117,7 @@ func (s *Session) takeAcksLocked(look *ackLook) (due acksDue) {
 		out.ackOuts = s.acks.Next(out.ackOuts, look.safe, look.settled, look.tombs)
 		due.acks = out.ackOuts
 	}
-	settled := max(s.acks.Safe, s.acks.Single, s.acks.Failed, look.settled) // includes the acks already sent
+	settled := max(s.acks.Safe, s.acks.Single, s.acks.Failed, look.settled) // with the acks already sent
 	var took, more int
 	due.publishes, took = takeDue(&s.pending.publishes, settled, look.unsequencedSettled)
 	due.flushes, more = takeDue(&s.pending.flushes, settled, look.unsequencedSettled)

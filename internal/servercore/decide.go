@@ -8,12 +8,12 @@ import (
 // LogonFacts are the facts that decide a logon.
 type LogonFacts struct {
 	Ext       bool   // the client uses our extensions
-	Publishes bool   // the client publishes with sequences
+	Publishes bool   // the client may publish with sequences
 	Other     bool   // the id belongs to another publisher here
 	Acked     uint64 // extended: highest sequence that its store has let go of as persisted
 	Last      uint64 // extended: highest sequence that its store has given out
 	Sent      uint64 // extended: highest sequence that it may have sent
-	Clock     uint64 // extended: group's clock, from a logon with the life unknown and no sent message kept
+	Clock     uint64 // extended: group's clock, of a logon with the life unknown and no sent message kept
 
 	Have    uint64 // have(p) here
 	Safe    uint64 // safe(p)

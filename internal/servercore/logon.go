@@ -22,11 +22,11 @@ const (
 	plainLogonWait    = time.Minute
 	extendedLogonWait = 3 * time.Second
 
-	// lostWait is how long a publish is held whose session has lost to a session on a peer. The
-	// peer's notice usually ends the session earlier.
+	// lostWait is how long a session that has lost to a session on a peer holds a publish before it
+	// ends. The peer's notice usually ends it earlier.
 	lostWait = 3 * time.Second
 
-	maxConflation = time.Minute // longest interval between persisted acks
+	maxConflation = time.Minute // bound on the conflation interval that a client may request
 	maxNameBytes  = 1024
 )
 
@@ -221,8 +221,8 @@ func (i *identity) option(name string, value []byte) bool {
 }
 
 // Deciding reports whether a command waits: a logon for its decision, or a publish for the peers.
-// While it does, the driver must call Decide whenever it is woken, and after LogonTick at the
-// latest. It must not execute another command, and the message of the waiting one must stay
+// While one waits, the driver must call Decide whenever it is woken, and after LogonTick at the
+// latest. It must not execute another command, and it must keep the message of the waiting command
 // unchanged.
 func (s *Session) Deciding() bool { return s.reader.stage == deciding || s.reader.stage == holding }
 
@@ -293,7 +293,7 @@ func (s *Session) facts(r *logonRequest) LogonFacts {
 		f.Other = s.isOther()
 	}
 	f.Decreed = f.Decreed && s.who.canSequence && l.Unsettled(s.who.claim.Publisher)
-	f.Closing = heard.Max(l.Closing()) // read after have(p), so that it includes all forgetting before that
+	f.Closing = heard.Max(l.Closing()) // read after have(p), to include all forgetting before that
 	return f
 }
 

@@ -20,12 +20,12 @@ const (
 // frames, persisted acks, and the messages of subscriptions, which it reads from the ledger itself.
 type output struct {
 	out     []byte   // buffer of the current Fill
-	box     outbox   // taken from the session by swapping the two
+	box     outbox   // the session's outbox, swapped in by takeDue
 	charged int      // memory of the output and of the followers, as charged to the session's account
 	ackOuts []AckOut // scratch
 	feeds            // of the subscriptions
 	open    openStretch
-	follows follows   // as registered
+	follows follows   // as last set in the registry
 	rested  time.Time // end of the pause in matching
 	lastAck time.Time // when persisted acks were last written
 	held    bool      // persisted acks wait for the client's conflation interval
@@ -44,7 +44,7 @@ type feeds struct {
 	table      topic.Table[*sub] // the live subscriptions
 	unfinished bool              // a live subscription has not completed its replay
 	behind     []*sub
-	spare      ledger.Follower // left by a subscription at rest, for the next one to have its turn; nil: none
+	spare      ledger.Follower // left by a subscription at rest, for the next one's turn; nil: none
 	read       int             // records read by the subscriptions that are behind
 	turn       []*sub          // scratch of deliver; the fields below are scratch of other methods
 	record     ledger.Record
@@ -66,7 +66,7 @@ func (f *feeds) subs(yield func(*sub) bool) {
 	}
 }
 
-// Fill appends the output that is due to b, about fillBytes of it. more reports that Fill must be
+// Fill appends to b the output that is due, about fillBytes of it. more reports that Fill must be
 // called again at once. ended reports that nothing must be written after this output.
 func (s *Session) Fill(b []byte, now time.Time) (out []byte, more, ended bool) {
 	w := &s.writer
@@ -111,7 +111,7 @@ func (s *Session) holdsOutput(bytes int) {
 	}
 }
 
-// FillAcks appends the persisted acks that are due to b, if no other output waits. more reports
+// FillAcks appends to b the persisted acks that are due, if no other output waits. more reports
 // that Fill must be called.
 func (s *Session) FillAcks(b []byte, now time.Time) (out []byte, more bool) {
 	w := &s.writer

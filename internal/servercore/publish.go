@@ -94,8 +94,8 @@ func (s *Session) publishSequenced(m *wire.Message, refused string) error {
 			return err
 		}
 		// This must happen before the message is in the ledger: otherwise the watermark could pass
-		// it with nobody to look again. A number that the ledger already has is not noted here: it
-		// must not be acknowledged before its content is known to be the same.
+		// the number and no one would check again. A number that the ledger already has is not
+		// noted here: it must not be acknowledged before its content is known to be the same.
 		s.took(m.Sequence, wanted)
 	}
 	r := s.recordOf(m, refused)

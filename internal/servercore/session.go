@@ -92,8 +92,8 @@ type intake struct {
 	batch     Batch
 	came      ledger.Record // record of the batch's current publish
 	logon     logonRequest
-	begins    LogonStep     // how to record numbers that a plain client's first publish leaves out, see plainBegins
-	cause     ledger.Cause  // for begins LogonGone
+	begins    LogonStep     // how to record numbers that the first publish leaves out, see plainBegins
+	cause     ledger.Cause  // why these numbers are not here, if begins is LogonGone
 	have      uint64        // have(p) at the logon, raised by the session's own messages
 	foreign   bool          // the ledger had more of the publisher than the client's store has given out
 	heartbeat time.Duration // interval, 0: none
