@@ -70,8 +70,9 @@ func (a *arrivals) add(s *Session, address string) (crowding *Session, ok bool) 
 	return crowding, true
 }
 
-// perAddress returns the bound on the sessions of one address. One address never gets all sessions
-// that the instance may have.
+// perAddress returns the bound on the sessions of one address: the limit PerAddress, and at most
+// three quarters of all sessions that the instance may have. If the instance may have only a few,
+// one address gets up to 32 of them.
 func (a *arrivals) perAddress(s *Session) int {
 	if a.most == 0 {
 		return s.limits.PerAddress
