@@ -17,138 +17,130 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// Config says what a client is and where it connects. A zero field means its
-// default; only Servers, or Chooser, has none.
+// Config configures a client. A zero field means its default. Only Servers, or Chooser instead, is
+// required.
 type Config struct {
-	// Name is the client name: one live session each in a group of servers
-	// (R11). At most 1,024 bytes, of any characters but control characters
-	// and square brackets. It may be empty only with memory stores and if no
-	// subscription resumes at MostRecent; then the client makes one up.
+	// Name is the client name. Only one live session in a group of servers may have it (R11). It
+	// has at most 1,024 bytes and no control characters or square brackets. It may be empty only if
+	// both stores are in memory and no subscription resumes at MostRecent; then the client makes
+	// one up.
 	Name string
 
-	// Servers are connection URIs, tried in turn (NewRoundRobin):
+	// Servers are connection URIs that the client tries in turn (NewRoundRobin):
 	//
 	//	tcp://host:port/amps/json
 	//	tcps://user:password@host:port/amps/json?tcp_nodelay=true
 	//	unix://localhost/amps/json?path=/run/holdfast.sock
 	//
-	// tcps is TLS and unix a socket of this machine; holdfastd listens on tcp
-	// only. The last part of the path is the message type and may be missing.
-	// Options, for tcp and tcps unless said otherwise:
+	// tcps is TLS and unix is a local socket; holdfastd listens on tcp only. The last part of the
+	// path is the message type and may be missing. These options are for tcp and tcps unless stated
+	// otherwise:
 	//
 	//	tcp_nodelay         true or false; default true
 	//	tcp_sndbuf          the socket's send buffer in bytes; default the system's
-	//	tcp_rcvbuf          its receive buffer in bytes; default the system's
+	//	tcp_rcvbuf          the socket's receive buffer in bytes; default the system's
 	//	bind                the IP address to connect from; default the system's choice
-	//	ext                 0 or 1; with 0 the logon does not speak of our extensions, for
-	//	                    servers that refuse what they do not know, and for all
-	//	                    schemes; default 1
-	//	ip_protocol_prefer  ipv4 or ipv6: only that; default both
-	//	path                the socket's; for unix, and needed there
+	//	ext                 0 or 1; with 0 the logon does not mention our extensions, for
+	//	                    servers that refuse unknown options; for all schemes; default 1
+	//	ip_protocol_prefer  ipv4 or ipv6: use only this one; default both
+	//	path                the path of the socket; for unix, and required there
 	Servers []string
-	// Chooser decides in place of Servers which server to connect to.
+	// Chooser decides which server to connect to, instead of Servers.
 	Chooser ServerChooser
 
-	// Publishes keeps what is published until both servers have it. Default
-	// pubstore.NewMemory: when the process ends, what was not safe on both
-	// servers by then may be lost. The application closes it, after the
-	// client. One client at a time uses it (pubstore.ErrInUse).
+	// Publishes keeps the published messages until both servers have them. Default
+	// pubstore.NewMemory: when the process ends, messages that are not yet safe on both servers may
+	// be lost. The application closes the store, after the client. One client at a time uses it
+	// (pubstore.ErrInUse).
 	Publishes pubstore.Store
-	// Bookmarks keeps the places of bookmark subscriptions. Default
-	// bookmarkstore.NewMemory: when the process ends the places are lost, and
-	// the next one begins at Epoch with MostRecent, which repeats everything
-	// the log has. The application closes it, after the client.
+	// Bookmarks keeps the places of bookmark subscriptions. Default bookmarkstore.NewMemory: when
+	// the process ends the places are lost, so MostRecent begins at Epoch in the next process and
+	// repeats the whole log. The application closes the store, after the client.
 	Bookmarks bookmarkstore.Store
 
-	// MessageType is said at logon if the server's URI does not. Default
-	// json. holdfastd takes json, binary, msgpack, xml, fix and nvfix, looks
-	// into none of them, and does not separate topics by them.
+	// MessageType is sent at logon if the server's URI has no message type. Default json. holdfastd
+	// accepts json, binary, msgpack, xml, fix and nvfix. It does not look into the messages, and
+	// does not separate topics by type.
 	MessageType string
-	// Credentials is asked before each logon, and again for each challenge
-	// of the server; an error fails the attempt. Default: user and password of
-	// the URI. holdfastd checks no passwords; it only keeps a second user from
-	// logging on with the client name of another (R11).
+	// Credentials is called before each logon, and again for each challenge of the server. An error
+	// fails the attempt. Default: user and password of the URI. holdfastd checks no passwords; it
+	// only prevents a second user from logging on with the client name of another user (R11).
 	Credentials func(ctx context.Context, c Challenge) (user, password string, err error)
-	// TLS is for tcps servers, of which holdfastd is none. Default: the
-	// system's roots, TLS 1.2 and later.
+	// TLS configures connections to tcps servers; holdfastd has no TLS. Default: the system's
+	// roots, TLS 1.2 and later.
 	TLS *tls.Config
-	// Dial makes connections: network is tcp, tcp4, tcp6 or unix, address
-	// host:port or a path; ctx ends after DialTimeout. Default: a
-	// net.Dialer; of a name with several addresses the next one is tried as well
-	// whenever one has not answered within 250 ms (RFC 8305).
+	// Dial makes connections. network is tcp, tcp4, tcp6 or unix, and address is host:port or a
+	// path. ctx ends after DialTimeout. Default: a net.Dialer. If a host name has several
+	// addresses, it starts to try the next one whenever an address has not answered within 250 ms
+	// (RFC 8305).
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
-	// Logger gets a line for whatever a hook is told, and for a few things
-	// more: what needs a look at Warn or Error, what is over or went well at
-	// Info, the states at Debug. Default: silent.
+	// Logger gets a line for each call of a hook, and for a few more events. Conditions that need
+	// attention are at Warn or Error, their end and successes at Info, states at Debug. Default:
+	// silent.
 	Logger *slog.Logger
-	// Hooks are told what happens.
+	// Hooks are functions that the client calls on events.
 	Hooks Hooks
 
-	// AllowPublishGap has the client publish to a server without our extensions that
-	// lacks messages which were acknowledged before, as after the loss of its log:
-	// the messages stay missing there. Default: ErrPublishGap, as everywhere.
+	// AllowPublishGap lets the client publish to a server without our extensions that lacks
+	// acknowledged messages, for example after the loss of its log. The messages stay missing
+	// there. Default: ErrPublishGap, as at every other server.
 	AllowPublishGap bool
 
-	// Offline has Dial return at once, without waiting for the first logon.
+	// Offline makes Dial return at once, without waiting for the first logon.
 	Offline bool
 
 	DialTimeout    time.Duration // of one attempt to connect; default 5s
 	LogonTimeout   time.Duration // from connected to logged on; default 5s
 	CommandTimeout time.Duration // for the answer to a command; default 10s
-	// RecoveryTimeout is how long the servers may take to answer the
-	// subscriptions that are resumed after a reconnect, and for how long servers
-	// may be away, or send nothing, that are asked for what another one has
-	// removed (GapError). Default 60s.
+	// RecoveryTimeout has two uses. It is the time that a server may take to answer the
+	// subscriptions that are resumed after a reconnect. And it is how long a server that is asked
+	// for messages removed elsewhere may be away or send nothing (GapError). Default 60s.
 	RecoveryTimeout time.Duration
-	// HeartbeatInterval is how often an idle connection proves that it
-	// lives, in whole seconds. Twice as long without a sign from the server
-	// means it is lost. At least 1s; default 1s, and 5s with a server without our
-	// extensions.
+	// HeartbeatInterval is the time between heartbeats on an idle connection, in whole seconds. If
+	// the server sends nothing for twice that time, the connection counts as lost. At least 1s;
+	// default 1s, and 5s with a server without our extensions.
 	HeartbeatInterval time.Duration
 
-	// WindowMessages and WindowBytes bound what is sent and not yet
-	// acknowledged by any server.
+	// WindowMessages and WindowBytes bound the messages that are sent and not yet acknowledged by
+	// any server.
 	WindowMessages int // default 65,536
 	WindowBytes    int // default 32 MiB
-	// QueueMessages and QueueBytes bound what each subscription queues for
-	// the application.
+	// QueueMessages and QueueBytes bound the queue of each subscription.
 	QueueMessages int // default 1,024
 	QueueBytes    int // default 8 MiB
-	// MaxPublishers bounds the publishers that the place of a bookmark
-	// subscription names: one for each life of a publish store whose messages the
-	// server has on its topics. Each takes about 200 bytes of memory, and 30
-	// in a resume. Beyond it the subscription ends with a *PublishersError.
-	// Default 1,000,000, at most 1,048,576. (server.MaxPublishers is another bound,
-	// of a list in the status of a server.)
+	// MaxPublishers bounds the publishers that the place of a bookmark subscription names: one for
+	// each life of a publish store whose messages the server has on its topics. Each takes about
+	// 200 bytes of memory, and 30 bytes in a resume. Beyond the bound the subscription ends with a
+	// *PublishersError. Default 1,000,000, at most 1,048,576. (server.MaxPublishers is another
+	// bound, of a list in the status of a server.)
 	MaxPublishers int
-	// MaxMessage is the largest message that Publish takes, in bytes with its header, as
-	// long as no server has stated a limit: before the first logon, and at servers
-	// without our extensions. Default 16 MiB, at most 256 MiB. The publish store has a
-	// limit of its own (MaxMessage of its options).
+	// MaxMessage is the largest message that Publish takes, in bytes with its header, if no server
+	// has stated a limit: before the first logon, and at servers without our extensions. Default 16
+	// MiB, at most 256 MiB. The publish store has its own limit (MaxMessage of its options).
 	MaxMessage int
-	// MaxFrame is the longest frame taken from a server, in bytes. Default 16 MiB and its header;
-	// less than 64 KiB counts as 64 KiB, which several messages together may have.
-	// A longer message ends its subscription with a *FrameTooLargeError.
+	// MaxFrame is the longest frame that the client takes from a server, in bytes. A longer message
+	// ends its subscription with a *FrameTooLargeError. Default 16 MiB plus the header. A value
+	// below 64 KiB counts as 64 KiB, because a frame of several messages may be that long.
 	MaxFrame int
 }
 
-// A Challenge is what credentials are asked for.
+// A Challenge is the request that Credentials answers.
 type Challenge struct {
 	Server string // its URI, without a password
-	// User and Text are what a server's challenge says; empty at the first
-	// attempt of a connection.
+	// User and Text come from the server's challenge. They are empty at the first attempt of a
+	// connection.
 	User, Text string
 }
 
-// maxMessage is the most that any limit on messages may be: the longest record of a journal.
+// maxMessage is the upper bound of every limit on messages: the longest record of a journal.
 const maxMessage = 256 << 20
 
 // maxName is the longest client name that a server takes, in bytes.
 const maxName = 1024
 
-// Check returns what Dial would refuse of the configuration, nil if nothing: all
-// that is wrong, each with its field. It connects to nothing.
+// Check returns the error with which Dial would refuse the configuration, or nil. The error names
+// every invalid field. Check connects to no server.
 func (c Config) Check() error {
 	_, err := c.validate()
 	return err

@@ -249,7 +249,8 @@
 // such a link, the client keeps trying and reports [ErrAsyncPath]. Meanwhile the publish store
 // keeps all published messages. [AllowUnreplicated], on every bookmark subscription of the
 // client, lifts this rule. A subscription that began on an asynchronous server therefore stays
-// there, and so does its client. A client that must publish meanwhile should have no such subscriptions.
+// there, and so does its client. A client that must publish meanwhile should have no such
+// subscriptions.
 //
 // [Stats].Moves and the hook [Hooks.Moved] report why a client is on its present server.
 //

@@ -11,105 +11,100 @@ import (
 )
 
 var (
-	// ErrClosed reports a client that was closed or drained, or that stopped
-	// by itself; then the error also is what it stopped for (the publish
-	// store's *FailedError, ErrOtherName or ErrClosed). What the
-	// publish store keeps is sent by the next client that is given the store.
+	// ErrClosed reports a client that was closed or drained, or that stopped by itself. In the last
+	// case the error also wraps the cause: the publish store's *FailedError, ErrOtherName or
+	// ErrClosed. The next client that is given the publish store sends the messages that it keeps.
 	ErrClosed = errors.New("client is closed")
 
-	// ErrPublishGap says that a server lacks messages that both servers once
-	// acknowledged, so that nothing may be published to it (R4). The client
-	// goes on to the next server by itself and comes back; it ends when the
-	// server has caught up. Renew is for who will not wait, and
-	// Config.AllowPublishGap for servers without our extensions.
+	// ErrPublishGap says that a server lacks messages that both servers once acknowledged, so
+	// nothing may be published to it (R4). The client goes on to the next server by itself and
+	// comes back. The gap ends when the server has caught up. An application that cannot wait calls
+	// Renew. For servers without our extensions there is Config.AllowPublishGap.
 	ErrPublishGap = clientcore.ErrPublishGap
 
-	// ErrOldIncarnation says that a server is one that its group has left behind: it
-	// had no part in a decree that the client's stores have seen (R10). The client
-	// goes on to the next server. Such a server's operator empties its journal.
+	// ErrOldIncarnation says that the group of a server has left it behind: the server missed a
+	// decree (an operator's declaration of loss) that the client's stores have seen (R10). The
+	// client goes on to the next server. The operator of such a server must empty its journal.
 	ErrOldIncarnation = clientcore.ErrOldIncarnation
 
-	// ErrDiskFull says that a server takes no publishes for now, since its disk is
-	// nearly full (R7). Nothing is rejected or lost: the client keeps its messages
-	// and goes on to the next server, with growing delays as long as all say so.
+	// ErrDiskFull says that a server takes no publishes for now, because its disk is nearly full
+	// (R7). Nothing is rejected or lost. The client keeps its messages and goes on to the next
+	// server, with growing delays as long as every server reports this error.
 	ErrDiskFull = clientcore.ErrDiskFull
 
-	// ErrNameInUse says that another process uses the client name (R11). The
-	// client waits for 5 seconds, each further time twice as long up to a minute,
-	// and connects again: the other process may be anybody's. Of a server without our
-	// extensions it is a conclusion: it has closed three connections in a row within 5
+	// ErrNameInUse says that another process uses the client name (R11). The client waits for 5
+	// seconds, doubles the wait each further time up to a minute, and connects again, because
+	// anybody may have started the other process. A server without our extensions does not report
+	// this. There the client concludes it when three connections in a row are closed within 5
 	// seconds of the logon.
 	ErrNameInUse = clientcore.ErrNameInUse
 
-	// ErrStoreRolledBack says that a server has more of the publish store than
-	// the store ever gave out: it was restored from a backup, or copied, or the
-	// server is wrong. The client has begun a new life of it (R10), at most one a
-	// minute for each server, and has left the server for the next one; what the
-	// store lost is on the servers.
+	// ErrStoreRolledBack says that a server has more messages of the publish store than the store
+	// has ever given out. Either the store was restored from a backup or copied, or the server is
+	// wrong. The client has begun a new life of the store (R10), at most one a minute for each
+	// server, and has left the server for the next one. The messages that the store lost are on the
+	// servers.
 	ErrStoreRolledBack = clientcore.ErrRolledBack
 
-	// ErrOtherLife says that a server has another publisher under the id of the
-	// store's life, which chance does not bring about. The client has begun a new
-	// life, within the bounds of ErrStoreRolledBack; what the store keeps of the
-	// former one is offered to the next server, and later to this one again.
+	// ErrOtherLife says that a server has another publisher under the id of the store's life, which
+	// does not happen by chance. The client has begun a new life, at most one a minute for each
+	// server. The messages of the former life that the store keeps are offered to the next server,
+	// and later to this one again.
 	ErrOtherLife = clientcore.ErrOtherLife
 
-	// ErrDiverged says that the servers have, or may have, two contents for one
-	// number of the store's life: two copies of the store are in use, or somebody
-	// knows its life (R11). Nothing more of that life is taken anywhere. The client
-	// has begun a new one, within the bounds of ErrStoreRolledBack. What the store
-	// kept of the former life has the outcome "outcome unknown", is told to
-	// FailedWrite, and has left the store: publish it again if it may come twice.
-	// The error is a *DivergedError.
+	// ErrDiverged says that the servers have, or may have, two contents for one sequence number of
+	// the store's life: two copies of the store are in use, or somebody else knows its life (R11).
+	// No server takes anything more of that life. The client has begun a new one, at most one a
+	// minute for each server. The messages of the former life that the store kept have left it; the
+	// hook FailedWrite receives each of them with the outcome "outcome unknown". Publish them again
+	// if they may come twice. The error is a *DivergedError.
 	ErrDiverged = clientcore.ErrDiverged
 
-	// ErrOutcomeUnknown says that nobody can tell whether a server has a message. As the
-	// error of a Ticket: the client knows nothing of the message, which an earlier
-	// process published and let go, or which is none of this store. As a part of a
-	// RejectedError: the servers have forgotten the publisher, or it has diverged.
+	// ErrOutcomeUnknown says that it cannot be known whether a server has a message. As the error
+	// of a Ticket: the client knows nothing of the message, because an earlier process published it
+	// and let it go, or because it is not of this store. As a part of a RejectedError: the servers
+	// have forgotten the publisher, or it has diverged.
 	ErrOutcomeUnknown = clientcore.ErrOutcomeUnknown
 
-	// ErrSlowConsumer ends a subscription without bookmark, or the replies to
-	// a command, that the application takes too slowly. Subscribe again, take
-	// messages faster, or subscribe with a bookmark: then the server's log
-	// waits for you.
+	// ErrSlowConsumer ends a subscription without bookmark, or the replies to a command, if the
+	// application takes the messages too slowly. Subscribe again and take messages faster, or
+	// subscribe with a bookmark: then the server's log keeps the messages for you.
 	ErrSlowConsumer = clientcore.ErrSlowConsumer
 
-	// ErrNotReplicated ends a bookmark subscription that would have to move
-	// to another server, although its topic is not replicated to that one
-	// (R3). AllowUnreplicated has it move all the same. See ErrAsyncPath for
-	// servers that nothing is replicated to synchronously.
+	// ErrNotReplicated ends a bookmark subscription that would have to move to another server to
+	// which its topic is not replicated (R3). With AllowUnreplicated it moves all the same.
+	// ErrAsyncPath is for servers that receive nothing synchronously.
 	ErrNotReplicated = clientcore.ErrNotReplicated
 
-	// ErrAsyncPath says that a server was passed over because a bookmark
-	// subscription would have moved to it along an asynchronous path: it is
-	// none of the synchronous peers of the server that the subscription was on
-	// last, and may lack what that one delivered or acknowledged (R3). The
-	// client goes on to the next server and comes back. AllowUnreplicated, at
-	// each bookmark subscription, has it stay.
+	// ErrAsyncPath says that the client passed a server over because a bookmark subscription would
+	// have moved to it along an asynchronous path. The server is not a synchronous peer of the
+	// server that the subscription was on last, and may lack messages that the latter delivered or
+	// acknowledged (R3). The client goes on to the next server and comes back. If every bookmark
+	// subscription has AllowUnreplicated, the client stays.
 	ErrAsyncPath = errors.New("bookmark subscriptions were on a server that does not replicate to this one synchronously")
 
-	// ErrLagging says that a ready chooser has passed a server over that lacks,
-	// or may lack, what its peers have (SyncCatchingUp), as long as there are
-	// others to try.
+	// ErrLagging says that a chooser of this package has passed over a server that lacks, or may
+	// lack, messages of its peers (SyncCatchingUp). The chooser does so while it has other servers
+	// to try.
 	ErrLagging = errors.New("server has not caught up with its peers")
 
-	// ErrAsync says the same of a server without a synchronous peer (SyncAsync).
+	// ErrAsync says that a chooser has passed over a server without a synchronous peer (SyncAsync),
+	// as for ErrLagging.
 	ErrAsync = errors.New("server has no synchronous peer")
 
-	// ErrOneWay says the same of a server that does not replicate back to one that
-	// replicates to it synchronously (SyncOneWay).
+	// ErrOneWay says that a chooser has passed over a server that does not replicate back to a peer
+	// that replicates to it synchronously (SyncOneWay), as for ErrLagging.
 	ErrOneWay = errors.New("server does not replicate back to its peer")
 
-	// ErrPreferred is why a client left a server, if one can be reached that
-	// its chooser prefers.
+	// ErrPreferred says that the client left a server because a server that its chooser prefers can
+	// be reached.
 	ErrPreferred = errors.New("a server that is preferred can be reached")
 
-	// ErrStopping is why a connection ended whose server had said that it stops.
+	// ErrStopping says that a connection ended because its server had announced that it stops.
 	ErrStopping = errors.New("server stops")
 
-	// ErrDisconnected ends a command whose connection was lost before it was
-	// answered. Whether the server has executed it is not known.
+	// ErrDisconnected ends a command whose connection was lost before the answer. The client does
+	// not know whether the server has executed the command.
 	ErrDisconnected = errors.New("connection lost")
 
 	// ErrTimeout says that a server did not answer in time.
@@ -118,17 +113,17 @@ var (
 	// ErrInUse says that a subscription is being read by another loop.
 	ErrInUse = errors.New("subscription is being read by another loop")
 
-	// ErrProtocol says that a server sent what the protocol does not allow.
+	// ErrProtocol says that a server violated the protocol.
 	ErrProtocol = clientcore.ErrProtocol
 
-	// ErrNoSubscription reports a mark of a subscription that the client does not have.
+	// ErrNoSubscription says that the client has no subscription with the id in a mark.
 	ErrNoSubscription = errors.New("client has no such subscription")
 
 	errUnsubscribed = errors.New("subscription has ended")
 	errNoAnswerYet  = errors.New("no answer yet")
 )
 
-// A DivergedError says which publisher has diverged, and from which message on
+// A DivergedError names the publisher that has diverged, and its first message that is affected
 // (ErrDiverged).
 type DivergedError = clientcore.DivergedError
 
@@ -146,12 +141,12 @@ func (e *ConnectError) Error() string {
 }
 func (e *ConnectError) Unwrap() error { return e.Err }
 
-// A CommandError is a command that a server refused.
+// A CommandError reports that a server refused a command.
 type CommandError struct {
-	Command  string // as on the wire
+	Command  string // the command's name on the wire
 	Topic    string // empty if it has none
-	Bookmark string // of a Command that gave one
-	Reason   string // the server's words
+	Bookmark string // from the Command, if it has one
+	Reason   string // as stated by the server
 }
 
 func (e *CommandError) Error() string {
@@ -168,15 +163,17 @@ func (e *CommandError) Error() string {
 	return s + " refused by the server: " + e.Reason
 }
 
-// A RejectedError tells the failed-write handler of a message that a server
-// refused for good: every server of the group would. The publish store lets
-// it go when the handler returns; later messages are sent all the same.
+// A RejectedError reports to the failed-write handler that a server refused a message for good:
+// every server of the group would refuse it. The publish store lets the message go when the handler
+// returns. Later messages are sent all the same.
 type RejectedError struct {
-	Publisher uint64 // of the life of the store that the message is of, as holdfast store inspect shows it
+	// Publisher is the id of the store's life that the message belongs to, as holdfast store
+	// inspect shows it.
+	Publisher uint64
 	Message   *pubstore.Message
-	Reason    string // the server's words
-	// Err is nil, or says more than Reason: ErrOutcomeUnknown if the message may be on
-	// a server all the same, with ErrDiverged if that is why.
+	Reason    string // as stated by the server
+	// Err is nil or adds to Reason: ErrOutcomeUnknown if the message may be on a server all the
+	// same, together with ErrDiverged if that is the cause.
 	Err error
 }
 
@@ -186,15 +183,14 @@ func (e *RejectedError) Error() string {
 	return fmt.Sprintf("message %d to %q rejected by the server: %s", e.Message.Sequence, e.Message.Topic, e.Reason)
 }
 
-// An UnsettledError ends a Flush, FlushSafe, Drain or wait for a Ticket whose context ended, or
-// whose client stopped, too early. The messages are still in the publish
-// store and still on their way.
+// An UnsettledError ends a Flush, FlushSafe, Drain or wait for a Ticket if its context ended or the
+// client stopped too early. The messages are still in the publish store and still on their way.
 type UnsettledError struct {
-	Messages int // so many are not settled yet; of FlushSafe and Ticket.Safe: not safe yet
-	// Settled says, of these two, that Flush or Ticket.Settled would have returned:
-	// servers have them all, but not both on disk.
+	Messages int // number of messages not settled yet; FlushSafe and Ticket.Safe: not safe yet
+	// Settled is set by FlushSafe and Ticket.Safe if Flush or Ticket.Settled would have returned:
+	// the servers have all messages, but not both have them on disk.
 	Settled bool
-	Err     error // of the context, or ErrClosed
+	Err     error // the error of the context, or ErrClosed
 }
 
 func (e *UnsettledError) Error() string {
@@ -205,20 +201,19 @@ func (e *UnsettledError) Error() string {
 }
 func (e *UnsettledError) Unwrap() error { return e.Err }
 
-// A TooLargeError reports a message that is larger than the server takes, or
-// than the publish store does; the two have one type. It is not in the store.
+// A TooLargeError reports a message that exceeds the limit of the server or of the publish store;
+// both use this one type. The message is not in the store.
 type TooLargeError = pubstore.TooLargeError
 
-// A FrameTooLargeError ends a subscription, or the replies to a command, to
-// which a server sends a message in a frame that is longer than
-// Config.MaxFrame; the message is skipped for nobody. Resumed by a client with
-// a larger MaxFrame, a bookmark subscription goes on with it. Where the frame is
-// not a message, the error is why a connection ended.
+// A FrameTooLargeError reports that a server sent a frame longer than Config.MaxFrame. If the frame
+// is a message, the error ends the subscription, or the replies to the command, that it is for. The
+// message is not skipped: a bookmark subscription that a client with a larger MaxFrame resumes goes
+// on with it. If the frame is not a message, the error ends the connection.
 type FrameTooLargeError struct {
-	Subscription string // its id; empty: not of a subscription
-	Topic        string // of the message
+	Subscription string // its id; empty if the message is for no subscription
+	Topic        string // topic of the message
 	Bookmark     string
-	Size         int64 // of the frame, in bytes
+	Size         int64 // length of the frame, in bytes
 	MaxFrame     int   // Config.MaxFrame
 }
 
@@ -236,9 +231,8 @@ func (e *FrameTooLargeError) Error() string {
 	return s + fmt.Sprintf(" takes %d bytes, more than Config.MaxFrame (%d): raise MaxFrame", e.Size, e.MaxFrame)
 }
 
-// A PublishersError ends a bookmark subscription whose place would name more
-// publishers than Config.MaxPublishers allows, or than a server without our
-// extensions takes in one command:
+// A PublishersError ends a bookmark subscription whose place would name more publishers than
+// Config.MaxPublishers allows, or than fit into one command to a server without our extensions:
 //
 //	type PublishersError struct {
 //		Subscription string // its id
@@ -246,9 +240,8 @@ func (e *FrameTooLargeError) Error() string {
 //		Bytes        int    // the longest command that such a server takes, if that is the limit
 //	}
 //
-// The place in the bookmark store stays as it was, so that a new subscription goes
-// on from it once the limit is raised; one that begins at Epoch or Now has a new
-// place.
+// The place in the bookmark store stays unchanged, so a new subscription continues from it once the
+// limit is raised. A subscription that begins at Epoch or Now gets a new place.
 type PublishersError = clientcore.PublishersError
 
 // A Gap is a range of one publisher's messages that retention has removed.
@@ -256,18 +249,20 @@ type Gap struct {
 	Publisher, From, To uint64 // From and To are sequences, both included
 }
 
-// A GapError says that messages that a bookmark subscription has not seen are no
-// longer in the log of any server that could be asked (R9): of its own server, and
-// of those along synchronous links from there, which the client asks first. Without
-// AcceptGaps or OnGap it ends the subscription; a new one with either of these
-// goes on behind the gap.
+// A GapError says that messages that a bookmark subscription has not seen are no longer in the log
+// of any server that could be asked (R9). The client asks the subscription's own server first, and
+// then the servers that synchronous links lead to from there. The error ends the subscription,
+// unless it has AcceptGaps or OnGap. A new subscription with one of these options continues behind
+// the gap.
 type GapError struct {
 	Subscription string // its id
 	Topic        string
-	Gaps         []Gap // what all of them lack and the application has not discarded; nil if the server does not say
-	// Unasked are the instances that may have the messages and were not asked:
-	// they were away for Config.RecoveryTimeout, are not among the servers of the
-	// client, or are fed asynchronously only.
+	// Gaps are the ranges that all of these servers lack and that the application has not
+	// discarded. It is nil if the server does not say.
+	Gaps []Gap
+	// Unasked are the instances that may have the messages and were not asked: they were away for
+	// Config.RecoveryTimeout, are not among the servers of the client, or receive messages only
+	// asynchronously.
 	Unasked []string
 }
 
@@ -287,7 +282,7 @@ func (e *GapError) Error() string {
 	return s
 }
 
-// inWords says a server's refusal of a command as this package does.
+// inWords converts a server's refusal of a command to a *CommandError.
 func inWords(err error, topic string) error {
 	var r *clientcore.Refusal
 	if errors.As(err, &r) {
@@ -296,7 +291,7 @@ func inWords(err error, topic string) error {
 	return err
 }
 
-// doing says what was being done, unless err names it already.
+// doing prefixes err with the name of the operation, unless err names it already.
 func doing(what string, err error) error {
 	var refused *CommandError
 	var gap *GapError

@@ -9,39 +9,39 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
 )
 
-// A SubscribeOption says something about one subscription.
+// A SubscribeOption configures one subscription.
 type SubscribeOption func(*subscribeOptions)
 
 type subscribeOptions struct {
 	request   clientcore.Request
 	from      bool   // From was given
 	start     Start  // nil: no bookmark subscription
-	needsFrom string // an option for bookmark subscriptions that was given
+	needsFrom string // name of an option that needs From
 	onGap     func(*GapError)
 	retry     *RetryPolicy
 	policy    *SlowPolicy
 	notFound  NotFoundPolicy
 }
 
-// A Start is where a bookmark subscription begins: Epoch, Now, MostRecent,
-// MostRecentOr, At or After.
+// A Start is the point where a bookmark subscription begins: Epoch, Now, MostRecent, MostRecentOr,
+// At or After.
 type Start interface {
-	// text returns what stands in the bookmark field, and what is wrong with it.
+	// text returns the content of the bookmark field, or an error if the start is invalid.
 	text() (string, error)
 }
 
-// A StartPoint is a Start that needs no more words.
+// A StartPoint is a Start without parameters.
 type StartPoint int
 
 const (
-	// Epoch is the start of the server's log. What was kept under the
-	// subscription's id is forgotten.
+	// Epoch is the start of the server's log. The place that is kept under the subscription's ID is
+	// forgotten.
 	Epoch StartPoint = iota
-	// Now is after what the server has at the moment. What was kept under
-	// the subscription's id is forgotten.
+	// Now is the end of the server's log at the moment of the subscribe. The place that is kept
+	// under the subscription's ID is forgotten.
 	Now
-	// MostRecent is after what was discarded under the subscription's ID, and
-	// Epoch if nothing is kept under it.
+	// MostRecent continues behind the messages that were discarded under the subscription's ID. If
+	// no place is kept under it, it is Epoch.
 	MostRecent
 )
 
@@ -57,8 +57,9 @@ func (p StartPoint) text() (string, error) {
 
 type mostRecentOr struct{ otherwise Start }
 
-// MostRecentOr is [MostRecent], but begins at start if nothing is kept under the
-// subscription's ID: for who begins at [Now] the first time, and goes on from then on.
+// MostRecentOr is [MostRecent], but begins at start if no place is kept under the subscription's
+// ID. MostRecentOr(Now) is for a subscriber that begins at [Now] the first time and resumes
+// afterwards.
 func MostRecentOr(start Start) Start { return mostRecentOr{start} }
 
 func (m mostRecentOr) text() (string, error) {
@@ -68,7 +69,7 @@ func (m mostRecentOr) text() (string, error) {
 	return m.otherwise.text()
 }
 
-// resumes reports whether a subscription goes on with what is kept under its id.
+// resumes reports whether a subscription continues from the place that is kept under its id.
 func resumes(start Start) bool {
 	_, or := start.(mostRecentOr)
 	return or || start == MostRecent
@@ -76,19 +77,18 @@ func resumes(start Start) bool {
 
 type atTime struct{ t time.Time }
 
-// At begins with the first message that a server logged after t. What was
-// kept under the subscription's id is forgotten.
+// At begins with the first message that a server logged after t. The place that is kept under the
+// subscription's ID is forgotten.
 func At(t time.Time) Start { return atTime{t} }
 
 func (a atTime) text() (string, error) { return string(bookmark.AppendTime(nil, a.t)), nil }
 
 type afterBookmarks []Bookmark
 
-// After begins behind the bookmarks, of which there should be one for each
-// publisher: all messages of publishers not named count as new. A bookmark is
-// a Message.Bookmark, or what bookmarkstore.ParseBookmark makes of its text.
-// What was kept under the subscription's id is forgotten. A server without our
-// extensions begins behind the one that is earliest in its log.
+// After begins behind the given bookmarks. Give one for each publisher: all messages of a publisher
+// without a bookmark count as new. A bookmark is the value of Message.Bookmark, or the result of
+// bookmarkstore.ParseBookmark. The place that is kept under the subscription's ID is forgotten. A
+// server without our extensions begins behind the bookmark that is earliest in its log.
 func After(bookmarks ...Bookmark) Start { return afterBookmarks(bookmarks) }
 
 func (a afterBookmarks) text() (string, error) {
@@ -98,7 +98,7 @@ func (a afterBookmarks) text() (string, error) {
 			return "", fmt.Errorf("start after bookmark %q: sequences begin at 1", b)
 		}
 		if s, named := v[b.Publisher]; !named || b.Sequence < s {
-			v[b.Publisher] = b.Sequence // of two the earlier, so that nothing is missed
+			v[b.Publisher] = b.Sequence // the earlier of two, so that nothing is missed
 		}
 	}
 	if len(v) == 0 {
@@ -107,57 +107,54 @@ func (a afterBookmarks) text() (string, error) {
 	return v.String(), nil
 }
 
-// From makes a bookmark subscription, which begins at start and misses and
-// repeats nothing from there on, through any number of reconnects (G6).
-// Without From a subscription gets what is published while it is connected.
-// A start of nil is refused.
+// From makes a bookmark subscription. It begins at start, and from there it misses and repeats
+// nothing, through any number of reconnects (G6). Without From a subscription receives the messages
+// that are published while it is connected. Subscribe refuses a nil start.
 func From(start Start) SubscribeOption {
 	return func(o *subscribeOptions) { o.from, o.start = true, start }
 }
 
-// ID names a bookmark subscription, so that a restarted process can take it
-// up again with From(MostRecent). Any text of up to 256 bytes; unique within
-// a bookmark store (bookmarkstore.ErrInUse).
+// ID names a bookmark subscription, so that a restarted process can resume it with
+// From(MostRecent). An id is any text of up to 256 bytes and is unique within a bookmark store
+// (bookmarkstore.ErrInUse).
 func ID(id string) SubscribeOption { return func(o *subscribeOptions) { o.request.ID = id } }
 
-// Filter has the server send what matches a content filter only, in the
-// server's filter language. holdfastd offers no filters: there it is refused
-// with a *CommandError.
+// Filter restricts the subscription to messages that match a content filter in the server's filter
+// language. holdfastd has no filters and refuses it with a *CommandError.
 func Filter(filter string) SubscribeOption {
 	return func(o *subscribeOptions) { o.request.Filter = filter }
 }
 
-// FullyDurable has a bookmark subscription receive a message only when it is
-// safe on both servers (R13).
+// FullyDurable delays each message of a bookmark subscription until it is safe on both servers
+// (R13).
 func FullyDurable() SubscribeOption {
 	return func(o *subscribeOptions) { o.request.Durable, o.needsFrom = true, "FullyDurable" }
 }
 
-// AcceptGaps has a bookmark subscription go on behind messages that no server
-// that could be asked has any more (GapError). The hook Gap and Stats still say so.
+// AcceptGaps lets a bookmark subscription continue behind messages that no server that could be
+// asked has any more (GapError). The hook Gap and Stats still report them.
 func AcceptGaps() SubscribeOption {
 	return func(o *subscribeOptions) { o.request.Gaps, o.needsFrom = true, "AcceptGaps" }
 }
 
-// OnGap is AcceptGaps with a function that is told each gap, in its place
-// between the messages, on the goroutine of the loop.
+// OnGap is AcceptGaps with a function that receives each gap in its place between the messages. The
+// function runs on the goroutine of the loop.
 func OnGap(f func(*GapError)) SubscribeOption {
 	return func(o *subscribeOptions) { o.request.Gaps, o.onGap, o.needsFrom = true, f, "OnGap" }
 }
 
-// A NotFoundPolicy says where a server without our extensions has a bookmark
-// subscription begin if its log has none of the bookmarks that are named to it.
+// A NotFoundPolicy tells a server without our extensions where to begin a bookmark subscription if
+// its log has none of the given bookmarks.
 type NotFoundPolicy int
 
 const (
-	// NotFoundNow begins with what is new.
+	// NotFoundNow begins with new messages.
 	NotFoundNow NotFoundPolicy = iota + 1
-	// NotFoundEpoch begins at the start of the log. What the application has had
-	// does not come again.
+	// NotFoundEpoch begins at the start of the log. Messages that the application has received do
+	// not come again.
 	NotFoundEpoch
-	// NotFoundFail ends the subscription with a [*GapError]. That is wrong where
-	// the messages that were named may still come, as after a failover to a server
-	// that lags.
+	// NotFoundFail ends the subscription with a [*GapError]. Do not use it where the messages of
+	// the bookmarks may still arrive, for example after a failover to a server that lags.
 	NotFoundFail
 )
 
@@ -166,59 +163,56 @@ func (p NotFoundPolicy) text() string {
 	return [...]string{"", "now", "epoch", "fail"}[p]
 }
 
-// NotFound gives a server without our extensions a policy for bookmarks that it
-// does not know. Without it the server's own counts. AMPS servers have the option
-// from 5.3.5 on; an older one, which would refuse the subscription, is not given
-// it, which is logged. A server with our extensions needs none.
+// NotFound gives a server without our extensions a policy for bookmarks that it does not know. The
+// default is the server's own policy. AMPS servers have this option from 5.3.5 on. An older one
+// would refuse the subscription, so the client does not send it the option and logs that. A server
+// with our extensions does not need it.
 func NotFound(p NotFoundPolicy) SubscribeOption {
 	return func(o *subscribeOptions) { o.notFound = p }
 }
 
-// AllowUnreplicated lets a bookmark subscription move to another server where
-// messages may be missing, or come late (R3): to one that does not have the
-// topic by a link that acks wait for, and to one that nothing is replicated to
-// synchronously. Without it the subscription ends with ErrNotReplicated in the
-// first case, and in the second the client does not move (ErrAsyncPath).
+// AllowUnreplicated lets a bookmark subscription move to a server where messages may be missing or
+// late (R3): a server that does not receive the topic over a synchronous link, or one that receives
+// nothing synchronously. Without it the subscription ends with ErrNotReplicated in the first case,
+// and the client does not move in the second (ErrAsyncPath).
 func AllowUnreplicated() SubscribeOption {
 	return func(o *subscribeOptions) { o.request.Unreplicated, o.needsFrom = true, "AllowUnreplicated" }
 }
 
-// A RetryPolicy is what Handle does when its function returns an error.
+// A RetryPolicy says how Handle reacts when its function returns an error.
 type RetryPolicy struct {
-	// Delay is how long Handle waits before it calls the function again. All
-	// later messages of the subscription wait, too, or their order would break.
+	// Delay is the wait before Handle calls the function again. All later messages of the
+	// subscription wait too, which keeps their order.
 	Delay time.Duration
-	// Tries is how often the function is called for one message in all, by
-	// this process. Then GiveUp decides. 0: until the function returns nil.
+	// Tries is the largest number of calls of the function for one message in this process. After
+	// the last one GiveUp decides. 0 means no limit.
 	Tries int
-	// GiveUp is told a message and the last error after the last try, on the
-	// goroutine of Handle. If it returns nil, because it has put the message
-	// aside, the message is discarded and Handle goes on. An error ends
-	// Handle, and the next one begins with the message again. Default: the
-	// last error.
+	// GiveUp receives a message and the last error after the last try, on the goroutine of Handle.
+	// It returns nil if it has put the message aside; then the message is discarded and Handle goes
+	// on. An error ends Handle, and the next Handle begins with the message again. Default: return
+	// the last error.
 	GiveUp func(m *Message, err error) error
 }
 
-// Retry has Handle call its function again for a message of a bookmark
-// subscription when the function returns an error. Without it the error ends
-// Handle.
+// Retry lets Handle call its function again for a message of a bookmark subscription when the
+// function returns an error. Without it the error ends Handle.
 func Retry(p RetryPolicy) SubscribeOption {
 	return func(o *subscribeOptions) { o.retry, o.needsFrom = &p, "Retry" }
 }
 
-// WithTime asks for Message.Time.
+// WithTime requests Message.Time from the server.
 func WithTime() SubscribeOption { return func(o *subscribeOptions) { o.request.Times = true } }
 
-// A SlowPolicy is what happens to a subscription without bookmark whose queue
-// is full (R12). The zero value is Block with 5s.
+// A SlowPolicy says how a subscription without bookmark treats a full queue (R12). The zero value
+// is Block(5 * time.Second).
 type SlowPolicy struct {
 	dropOldest, fail bool
-	wait             time.Duration // of neither
+	wait             time.Duration // with neither of these
 }
 
-// Block gives the application time: the queue may be beyond its bound for so
-// long, and by eight times at most. Then the subscription ends with
-// ErrSlowConsumer. The reader of the connection does not wait meanwhile.
+// Block gives the application time to catch up: the queue may exceed its bound for the given time,
+// and up to eight times. Then the subscription ends with ErrSlowConsumer. The reader of the
+// connection does not wait meanwhile.
 func Block(wait time.Duration) SlowPolicy { return SlowPolicy{wait: wait} }
 
 // DropOldest drops the oldest messages in the queue and counts them in Stats.
@@ -227,21 +221,21 @@ func DropOldest() SlowPolicy { return SlowPolicy{dropOldest: true} }
 // Fail ends the subscription with ErrSlowConsumer at once.
 func Fail() SlowPolicy { return SlowPolicy{fail: true} }
 
-// Policy says what happens when a subscription without bookmark is read too
-// slowly. One with a bookmark is paused instead, and loses nothing.
+// Policy sets the SlowPolicy of a subscription without bookmark. A subscription with a bookmark is
+// paused instead and loses nothing.
 func Policy(p SlowPolicy) SubscribeOption {
 	return func(o *subscribeOptions) { o.policy = &p }
 }
 
-// blockFor is how long Block waits unless told otherwise; blockFactor is how
-// many times the queue's bound it may hold meanwhile.
+// blockFor is the default wait of Block. blockFactor is how many times its bound the queue may hold
+// during that wait.
 const (
 	blockFor    = 5 * time.Second
 	blockFactor = 8
 )
 
-// subscribeOptionsOf applies the options and refuses those that do not go
-// together: an option is never silently ignored.
+// subscribeOptionsOf applies the options. It refuses options that do not go together: an option is
+// never ignored silently.
 func subscribeOptionsOf(opts []SubscribeOption) (o subscribeOptions, err error) {
 	for _, opt := range opts {
 		opt(&o)
