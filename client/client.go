@@ -19,25 +19,25 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// A Client publishes and subscribes, connected to one server at a time. All
-// methods are safe for concurrent use.
+// A Client publishes and subscribes. It is connected to one server at a time. All methods are safe
+// for concurrent use.
 type Client struct {
 	cfg   Config
 	name  string
 	store pubstore.Store
 	core  *lockedCore
 
-	// ctx ends when the client is to stop; the cause says why.
+	// ctx ends when the client has to stop. Its cause is the reason.
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 
-	release  func()        // gives the publish store free
+	release  func()        // releases the publish store
 	first    chan struct{} // closed at the first logon
 	finished chan struct{} // closed when the session goroutine has ended
 
 	publishing
 	subscribing
-	ids atomic.Uint64 // of commands
+	ids atomic.Uint64 // for command ids
 
 	events events
 	record record
@@ -45,35 +45,33 @@ type Client struct {
 
 	mu       sync.Mutex
 	draining bool                     // Drain or Close has begun; guarded by mu
-	cn       *conn                    // logged on; nil: none; guarded by mu
-	arrived  chan struct{}            // closed when cn is set; nil: nobody waits; guarded by mu
+	cn       *conn                    // connection that is logged on, or nil; guarded by mu
+	arrived  chan struct{}            // closed when cn is set; nil: no waiter; guarded by mu
 	subs     map[string]*Subscription // by id; guarded by mu
 }
 
-// publishing is what calls of Publish need.
+// publishing is the state for calls of Publish.
 type publishing struct {
-	maxMessage atomic.Int64 // that the server takes, in bytes
-	saysMax    atomic.Bool  // the server has said so
-	calls      *calls       // of Publish and Renew
+	maxMessage atomic.Int64 // limit of the server, in bytes
+	saysMax    atomic.Bool  // the server has stated maxMessage
+	calls      *calls       // calls of Publish and Renew
 	messages   sync.Pool    // *pubstore.Message
 	waiters    sync.Pool    // *clientcore.Waiter
 	untils     sync.Pool    // *untilClosed
 }
 
-// subscribing is what subscriptions need.
+// subscribing is the state for subscriptions.
 type subscribing struct {
-	unnamed  atomic.Uint64  // subscriptions without an ID
-	searches sync.WaitGroup // the goroutines of searches
+	unnamed  atomic.Uint64  // counts subscriptions without an ID
+	searches sync.WaitGroup // goroutines of searches
 }
 
-// Dial starts a client and returns it after its first logon. It keeps trying
-// until ctx ends; then the error is that of ctx and has a *ConnectError for
-// every server tried, the attempt under way included. Afterwards the client
-// reconnects by itself, for ever, and ctx is of no concern. With
-// Config.Offline Dial does not wait.
+// Dial starts a client and returns it after its first logon. It keeps trying until ctx ends. Then
+// the error contains the error of ctx and a *ConnectError for every server that was tried,
+// including the attempt under way. After Dial has returned, the client reconnects by itself, for
+// ever, and ctx has no effect. With Config.Offline Dial does not wait.
 //
-// A publish store that another client of this process uses is refused with
-// pubstore.ErrInUse.
+// If another client of this process uses the publish store, the error is pubstore.ErrInUse.
 func Dial(ctx context.Context, cfg Config) (*Client, error) {
 	cfg, err := cfg.validate()
 	if err != nil {
@@ -117,7 +115,7 @@ func newClient(cfg Config) (c *Client, err error) {
 		record:     newRecord(),
 		subs:       make(map[string]*Subscription),
 	}
-	core := c.core.core // nobody else has it yet
+	core := c.core.core // no other goroutine has it yet
 	for _, l := range lives {
 		core.Publisher().Before(l.ID, cfg.Publishes.Rejected(l.ID, 0, wire.MaxSpans), wire.MaxSpans)
 	}
@@ -136,7 +134,7 @@ func newClient(cfg Config) (c *Client, err error) {
 	return c, nil
 }
 
-// acquire takes a store for this client alone, if the store can tell.
+// acquire reserves a store for this client alone, if the store supports that.
 func acquire(s pubstore.Store) (release func(), err error) {
 	a, ok := s.(interface {
 		Acquire() (release func(), err error)
@@ -147,17 +145,16 @@ func acquire(s pubstore.Store) (release func(), err error) {
 	return a.Acquire()
 }
 
-// dialError is cause, the last error of every server, and the attempt under way.
+// dialError joins cause, the last error of every server, and the attempt under way.
 func (c *Client) dialError(cause error) error {
 	errs := append([]error{cause}, c.record.failedSoFar()...)
 	return fmt.Errorf("dial: %w", errors.Join(errs...))
 }
 
-// Close abandons: loops end with ErrClosed, nothing more is sent, connections
-// are closed. What the publish store keeps is sent by the next client that is
-// given the store; what was not discarded comes again. It returns when the
-// client's goroutines have ended, and may be called again. The application
-// closes the stores, afterwards.
+// Close ends the client at once: loops end with ErrClosed, nothing more is sent, connections are
+// closed. The next client that is given the publish store sends the messages in it, and undiscarded
+// messages come again. Close returns when the client's goroutines have ended, and may be called
+// again. The application closes the stores afterwards.
 func (c *Client) Close() error {
 	c.beginDraining()
 	c.cancel(ErrClosed)
@@ -165,12 +162,12 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// Done returns a channel that is closed when the client has ended: after Close or
-// Drain, or by itself. Err says why.
+// Done returns a channel that is closed when the client has ended: after Close or Drain, or by
+// itself. Err returns the reason.
 func (c *Client) Done() <-chan struct{} { return c.finished }
 
-// Err returns nil while the client runs; afterwards, and while it is being
-// closed, ErrClosed, with what it stopped for if it stopped by itself.
+// Err returns nil while the client runs. When it is being closed, and afterwards, Err returns
+// ErrClosed. If the client stopped by itself, the error also wraps the cause.
 func (c *Client) Err() error {
 	if c.ctx.Err() == nil {
 		return nil
@@ -178,11 +175,11 @@ func (c *Client) Err() error {
 	return c.closedError()
 }
 
-// Drain finishes: from now on Publish returns ErrClosed; subscriptions take in
-// nothing more, loops end after what is queued; then everything discarded is
-// made durable, everything published is settled as for Flush, and the client
-// is closed, also if ctx ends first. Then the error says what is left. Not to
-// be called from within a loop, which it would wait for.
+// Drain ends the client in order. From now on Publish returns ErrClosed, subscriptions receive
+// nothing more, and loops end after the queued messages. Then all discards are made durable and all
+// published messages are settled as for Flush. Then the client is closed. It is also closed if ctx
+// ends first; in that case the error says which of these steps are incomplete. A loop must not call
+// Drain, which would wait for the loop.
 func (c *Client) Drain(ctx context.Context) error {
 	c.beginDraining()
 	if c.ctx.Err() != nil {
@@ -207,7 +204,7 @@ func (c *Client) beginDraining() {
 	c.calls.shut()
 }
 
-// enter counts a call that adds to the publish store, unless none may any more.
+// enter counts a call that adds to the publish store. It fails if no such call may begin any more.
 func (c *Client) enter() error {
 	if c.ctx.Err() != nil || !c.calls.enter() {
 		return c.closedError()
@@ -215,7 +212,7 @@ func (c *Client) enter() error {
 	return nil
 }
 
-// calm waits for the calls that began before draining did.
+// calm waits for the calls that began before draining began.
 func (c *Client) calm(ctx context.Context) error {
 	select {
 	case <-c.calls.quiet:
@@ -225,7 +222,7 @@ func (c *Client) calm(ctx context.Context) error {
 	}
 }
 
-// closedError is ErrClosed, with what the client stopped for if it stopped by itself.
+// closedError returns ErrClosed. If the client stopped by itself, the error also wraps the cause.
 func (c *Client) closedError() error {
 	cause := context.Cause(c.ctx)
 	if cause == nil || errors.Is(cause, ErrClosed) {
@@ -234,10 +231,10 @@ func (c *Client) closedError() error {
 	return fmt.Errorf("%w: %w", ErrClosed, cause)
 }
 
-// fail stops the client by itself.
+// fail stops the client because of an error.
 func (c *Client) fail(err error) { c.cancel(err) }
 
-// connected returns the connection that is logged on, nil if none is.
+// connected returns the connection that is logged on, or nil.
 func (c *Client) connected() *conn {
 	return under(&c.mu, func() *conn { return c.cn })
 }

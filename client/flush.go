@@ -8,12 +8,12 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// Flush returns when everything published so far is settled: on the disk of
-// every server that counts at the moment (G2), or rejected and the failed-write
-// handler told. While a server is downgraded that can be one disk; the store
-// keeps such messages until they are safe. Flush waits through outages. If ctx
-// ends first, or the client is closed, the error is an *UnsettledError that
-// says how many messages are still on their way; they stay so.
+// Flush waits until all messages published so far are settled: on the disk of every server that
+// counts at the moment (G2), or rejected and reported to the failed-write handler. While a server
+// is downgraded one disk can be enough; the store keeps such messages until they are safe. Flush
+// waits through outages. If ctx ends first, or the client is closed, the error is an
+// *UnsettledError with the number of messages that are not settled yet. These are still on their
+// way.
 func (c *Client) Flush(ctx context.Context) error {
 	if err := c.await(ctx, false); err != nil {
 		return fmt.Errorf("flush: %w", err)
@@ -21,11 +21,10 @@ func (c *Client) Flush(ctx context.Context) error {
 	return nil
 }
 
-// FlushSafe is Flush for the stronger promise: everything published so far is
-// on the disk of every server of the group that replicates synchronously, or
-// rejected, and out of the publish store. While a server is away it waits for
-// that server. The *UnsettledError says how many messages are not safe, and
-// whether they are settled at least.
+// FlushSafe waits for the stronger promise: all messages published so far are on the disk of every
+// server of the group that replicates synchronously, or rejected, and have left the publish store.
+// FlushSafe waits for a server that is away. The *UnsettledError has the number of messages that
+// are not safe, and says whether they are settled.
 func (c *Client) FlushSafe(ctx context.Context) error {
 	if err := c.await(ctx, true); err != nil {
 		return fmt.Errorf("flush safe: %w", err)
@@ -33,13 +32,13 @@ func (c *Client) FlushSafe(ctx context.Context) error {
 	return nil
 }
 
-// A goal is what a Flush waits for: one life, up to a message that is kept.
+// A goal is one life of the store, up to a message that a Flush waits for.
 type goal struct {
 	life     string
 	sequence uint64
 }
 
-// await waits until nothing is left of what is kept at the moment: all is settled, or safe.
+// await waits until all messages that the store keeps now are settled, or safe.
 func (c *Client) await(ctx context.Context, safe bool) error {
 	goals, err := c.goals()
 	if err != nil {
@@ -80,7 +79,7 @@ func leftOf(goals []goal, reached func(goal) (int, error)) (left int, err error)
 	return left, nil
 }
 
-// goals returns what is kept at the moment.
+// goals returns a goal for each life that has messages in the store.
 func (c *Client) goals() ([]goal, error) {
 	var goals []goal
 	for _, l := range c.store.Lives() {
@@ -95,8 +94,8 @@ func (c *Client) goals() ([]goal, error) {
 	return goals, nil
 }
 
-// highestKept returns the last message of a life that is kept: mostly its
-// last, but that may have been rejected.
+// highestKept returns the last message of a life that the store keeps. It is usually the last
+// message of the life, but that one may have been rejected.
 func (c *Client) highestKept(l pubstore.Life) (uint64, error) {
 	if l.Kept == 0 {
 		return 0, nil
@@ -113,7 +112,7 @@ func (c *Client) highestKept(l pubstore.Life) (uint64, error) {
 			return 0, fmt.Errorf("look for the last message kept: %w", err)
 		}
 	}
-	return 0, nil // all let go meanwhile
+	return 0, nil // all were let go meanwhile
 }
 
 // settled returns how many messages of a goal are not settled.
@@ -128,8 +127,8 @@ func (c *Client) settled(g goal) (left int, err error) {
 	return int(g.sequence - through), nil
 }
 
-// safe returns how many messages of a goal are still kept, or rejected
-// without the application knowing.
+// safe returns how many messages of a goal the store still keeps. It is at least 1 if a rejection
+// has not been reported to the application yet.
 func (c *Client) safe(g goal) (left int, err error) {
 	_, quiet := c.core.settled(g)
 	l := c.kept(g.life)
@@ -138,7 +137,7 @@ func (c *Client) safe(g goal) (left int, err error) {
 		return 1, nil
 	case l.Kept == 0 || l.Acked >= g.sequence:
 		return 0, nil
-	case uint64(l.Kept) < l.Last-l.Acked: // some were rejected: perhaps all that is left
+	case uint64(l.Kept) < l.Last-l.Acked: // some were rejected, perhaps all that are left
 		cursor, err := c.store.Cursor(l.ID, 0)
 		if err != nil {
 			return 0, fmt.Errorf("look for the first message kept: %w", err)
@@ -153,7 +152,7 @@ func (c *Client) safe(g goal) (left int, err error) {
 	return max(1, l.Kept-int(l.Last-g.sequence)), nil
 }
 
-// kept returns what the store has of a life; nothing if it is gone.
+// kept returns the store's description of a life, or the zero Life if the life is gone.
 func (c *Client) kept(life string) pubstore.Life {
 	for _, l := range c.store.Lives() {
 		if l.ID == life {

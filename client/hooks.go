@@ -1,64 +1,64 @@
 package client
 
-// Hooks are told what happens to a client. Each may be nil. They run one
-// after the other on the client's session goroutine: they must not block, nor
-// call what waits for that goroutine: Close, Drain, Flush, FlushSafe, the methods of a
-// Ticket, Subscribe, Execute. Publishing from one is fine as long as the publish store has room.
+// Hooks are functions that the client calls on events. Each may be nil. They run one after the
+// other on the client's session goroutine, so a hook must not block and must not call anything that
+// waits for that goroutine: Close, Drain, Flush, FlushSafe, the methods of a Ticket, Subscribe,
+// Execute. A hook may publish as long as the publish store has room.
 //
 // Config.Logger gets a line for each call, whether the hook is set or not.
 type Hooks struct {
-	// StateChanged is told each state the client enters. Must not block.
+	// StateChanged is called with each state that the client enters. Must not block.
 	StateChanged func(State)
-	// Connected is told each logon that a server accepted. Must not block.
+	// Connected is called after each logon that a server accepted. Must not block.
 	Connected func(ServerInfo)
-	// ServerChanged is told when the server connected to says another
-	// ServerInfo.Sync than before, after a second at the earliest. Must not block.
+	// ServerChanged is called when the ServerInfo.Sync of the connected server has changed, at most
+	// once a second. Must not block.
 	ServerChanged func(ServerInfo)
-	// Moved is told each logon on another server than the one before, the
-	// first included, and why. Must not block.
+	// Moved is called after each logon on another server than the one before, with the reason. The
+	// first logon counts as a move. Must not block.
 	Moved func(Move)
-	// Disconnected is told each attempt that failed and each connection that
-	// was lost, and why. Must not block.
-	Disconnected func(server string, err error)
-	// Replayed is told, after a logon, how many messages that may have been
-	// sent before were sent again, if any were. Must not block.
-	Replayed func(messages int)
-	// FailedWrite is the failed-write handler: it is told once each message
-	// that a server refused, which the publish store then lets go. Must not block.
-	FailedWrite func(*RejectedError)
-	// Downgraded is told true when acks begin to come from one server only,
-	// so that the publish store keeps what is acknowledged, and false when
-	// both have everything again (R5). Must not block.
-	Downgraded func(bool)
-	// PublishGap is told the server that lacks acknowledged messages (R4). Must not block.
-	PublishGap func(server string)
-	// Lost is told which of the client's messages were acknowledged as safe and are
-	// lost, as the operator of the servers has declared (R4). They are told again if
-	// the process dies before its publish store has noted it, or the server before
-	// its disk has. Must not block.
-	Lost func(*LostError)
-	// StoreRolledBack is told each time the client has begun a new life of the
-	// store because a server has more of it, has another publisher under the id of
-	// its life, or takes nothing of that any more; err is ErrStoreRolledBack,
-	// ErrOtherLife (R10) or a *DivergedError (R11), with details.
+	// Disconnected is called after each failed attempt and each lost connection, with the reason.
 	// Must not block.
+	Disconnected func(server string, err error)
+	// Replayed is called after a logon, once the client has sent messages again that may have been
+	// sent before. It receives their number, and is not called if there were none. Must not block.
+	Replayed func(messages int)
+	// FailedWrite is the failed-write handler. It is called once for each message that a server
+	// rejected; then the publish store lets the message go. Must not block.
+	FailedWrite func(*RejectedError)
+	// Downgraded is called with true when acks begin to come from one server only; from then on the
+	// publish store keeps acknowledged messages. It is called with false when both servers have
+	// everything again (R5). Must not block.
+	Downgraded func(bool)
+	// PublishGap is called with the server that lacks acknowledged messages (R4). Must not block.
+	PublishGap func(server string)
+	// Lost is called for those of the client's messages that were acknowledged as safe and are
+	// lost, as the operator of the servers has declared (R4). It is called again for the same
+	// messages if the process dies before its publish store has noted the loss, or the server
+	// before its disk has. Must not block.
+	Lost func(*LostError)
+	// StoreRolledBack is called each time the client has begun a new life of the publish store. The
+	// reason is that a server has more messages of the store than the store has
+	// (ErrStoreRolledBack, R10), has another publisher under the id of its life (ErrOtherLife,
+	// R10), or takes nothing of that life any more (*DivergedError, R11). err is one of these
+	// errors, with details. Must not block.
 	StoreRolledBack func(err error)
-	// Gap is told each gap in a bookmark subscription, accepted or not. Must not block.
+	// Gap is called for each gap in a bookmark subscription, accepted or not. Must not block.
 	Gap func(*GapError)
-	// Paused is told a bookmark subscription whose queue overran: the server
-	// keeps its messages until the application has caught up (R12). Must not block.
+	// Paused is called for a bookmark subscription whose queue overran. The server keeps the later
+	// messages until the application has caught up (R12). Must not block.
 	Paused func(*Subscription)
-	// Waits is told true when a FullyDurable subscription waits because a
-	// server is left out, so that nothing new is safe, and false when its
-	// messages come again (R13). Must not block.
+	// Waits is called with true when a FullyDurable subscription waits, because a server is
+	// downgraded and nothing new is safe. It is called with false when messages come again (R13).
+	// Must not block.
 	Waits func(s *Subscription, waits bool)
-	// Diverged is told a bookmark subscription that has received, or may receive,
-	// messages of a publisher of which the servers have different contents, once for
-	// each publisher (R11). It goes on with those of the server it is connected to;
-	// what another subscriber has received may differ. Must not block.
+	// Diverged is called for a bookmark subscription that has received, or may receive, messages of
+	// a publisher of which the servers have different contents. It is called once for each
+	// publisher (R11). The subscription goes on with the contents of the connected server; another
+	// subscriber may have received different ones. Must not block.
 	Diverged func(s *Subscription, err *DivergedError)
-	// SubscriptionEnded is told a subscription that ended with an error,
-	// which its loop is told too. Must not block.
+	// SubscriptionEnded is called for a subscription that ended with an error. Its loop gets the
+	// same error. Must not block.
 	SubscriptionEnded func(*Subscription, error)
 }
 
@@ -69,7 +69,7 @@ func tell[T any](hook func(T), of T) {
 	}
 }
 
-// These log what a hook is told, and tell it, on the session goroutine.
+// Each of these functions logs an event and calls its hook, on the session goroutine.
 
 func (c *Client) tellReplayed(messages int) {
 	c.cfg.Logger.Info("sent again", "messages", messages)

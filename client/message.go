@@ -9,28 +9,28 @@ import (
 	"github.com/holdfast-mq/holdfast/bookmarkstore"
 )
 
-// A Bookmark is the identity of a message, the same on every server.
+// A Bookmark is the identity of a message. It is the same on every server.
 type Bookmark = bookmarkstore.Bookmark
 
-// A Mark names one message of one subscription, for discarding it later,
-// from any goroutine and in any order.
+// A Mark names one message of one subscription. With it the message can be discarded later, from
+// any goroutine and in any order.
 type Mark = bookmarkstore.Mark
 
-// A Message is one that a subscription received. It and its Data are valid
-// until the next turn of the loop, and must not be changed; Clone makes a copy
-// for other use.
+// A Message is a message that a subscription received. It and its Data are valid until the next
+// turn of the loop and must not be changed. Clone makes a copy that stays valid.
 type Message struct {
-	Topic    string
-	Data     []byte
-	Bookmark Bookmark // zero: the server does not log the topic, or was not asked for bookmarks (From)
+	Topic string
+	Data  []byte
+	// Bookmark is zero if the server does not log the topic or the subscription has no From.
+	Bookmark Bookmark
 
-	Time          time.Time // when the server processed it; only WithTime
-	SOWKey        string    // the server's key of the record; from holdfastd, which has no SOW, always empty
-	CorrelationID string    // the publisher's
-	UserID        string    // the publisher's, if the server tells
+	Time          time.Time // time when the server processed it; only with WithTime
+	SOWKey        string    // server's key of the record; always empty from holdfastd, which has no SOW
+	CorrelationID string    // set by the publisher
+	UserID        string    // publisher's user, if the server sends it
 
-	// Redelivered is how often this process was handed the message before: its
-	// loop was left in the message's turn, see Messages.
+	// Redelivered is how often this process was given the message before, because a loop was left
+	// in the message's turn (see Messages) or Retry called the function again.
 	Redelivered int
 
 	sub *Subscription
@@ -43,7 +43,7 @@ func (m *Message) Clone() *Message {
 	return &c
 }
 
-// Mark returns what is needed to discard the message later.
+// Mark returns the message's mark, for discarding it later.
 func (m *Message) Mark() Mark {
 	if m.sub == nil {
 		return Mark{}
@@ -51,10 +51,9 @@ func (m *Message) Mark() Mark {
 	return Mark{Subscription: m.sub.id, Bookmark: m.Bookmark}
 }
 
-// Discard tells the bookmark store that the application is done with the
-// message, so that it does not come again after a restart. Durable at the
-// store's next commit; Drain waits for it. On a message of a subscription
-// without bookmark it does nothing.
+// Discard notes in the bookmark store that the application is done with the message, so that it
+// does not come again after a restart. The note is durable at the store's next commit; Drain waits
+// for that. On a message of a subscription without bookmark Discard does nothing.
 func (m *Message) Discard() error {
 	if m.sub == nil {
 		return nil
@@ -62,7 +61,7 @@ func (m *Message) Discard() error {
 	return m.sub.discard(m.Bookmark)
 }
 
-// Discard is Message.Discard for a mark that was kept.
+// Discard does the same as Message.Discard for the message of a mark.
 func (s *Subscription) Discard(m Mark) error {
 	if m.Subscription != s.id {
 		return fmt.Errorf("discard of %v: the mark belongs to subscription %q, this one is %q", m.Bookmark, m.Subscription, s.id)
@@ -70,8 +69,8 @@ func (s *Subscription) Discard(m Mark) error {
 	return s.discard(m.Bookmark)
 }
 
-// Discard is Message.Discard for a mark that was kept. The subscription must
-// not have ended.
+// Discard does the same as Message.Discard for the message of a mark. The subscription must not
+// have ended (ErrNoSubscription).
 func (c *Client) Discard(m Mark) error {
 	s := under(&c.mu, func() *Subscription { return c.subs[m.Subscription] })
 	if s == nil {
@@ -91,7 +90,7 @@ func (s *Subscription) discard(b Bookmark) error {
 	return nil
 }
 
-// syncMarks returns when every Discard so far is on disk.
+// syncMarks waits until every earlier Discard is on disk.
 func (c *Client) syncMarks(ctx context.Context) error {
 	if err := c.cfg.Bookmarks.Sync(ctx); err != nil {
 		return fmt.Errorf("sync of the bookmark store: %w", err)

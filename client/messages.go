@@ -11,7 +11,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// Messages returns the messages, for one loop at a time:
+// Messages returns the messages of the subscription, for one loop at a time:
 //
 //	for m, err := range sub.Messages(ctx) {
 //		if err != nil {
@@ -21,23 +21,21 @@ import (
 //		m.Discard()
 //	}
 //
-// The loop's body runs on the caller's goroutine. m is valid until the next
-// turn. Leaving the loop pauses the subscription: its queue fills up, then the
-// server keeps the rest, and the next loop goes on where this one stopped.
-// (One without bookmark follows its Policy meanwhile.)
+// The loop's body runs on the caller's goroutine. m is valid until the next turn. Leaving the loop
+// pauses the subscription: its queue fills up, then the server keeps the later messages, and the
+// next loop continues where this one stopped. (A subscription without bookmark follows its Policy
+// meanwhile.)
 //
-// Of a bookmark subscription the message in whose turn the loop was left, by a
-// break, a return, a panic or an error, comes again: the next loop begins with
-// it, unless it was discarded meanwhile, and Message.Redelivered counts. To go
-// on to the next turn without a Discard says that the application will discard
-// the message later; it comes again only after a restart.
+// If a loop over a bookmark subscription is left in a message's turn, by a break, a return, a panic
+// or an error, that message comes again. The next loop begins with it, unless it was discarded
+// meanwhile, and Message.Redelivered counts. Going on to the next turn without a Discard means that
+// the application will discard the message later; then it comes again only after a restart.
 //
-// The loop ends by itself, without an error, after Unsubscribe and when Drain
-// has had it finish what is queued. Otherwise it ends with one error, in the
-// last turn: that of ctx, after which another loop may go on; or what ended
-// the subscription for good: a *GapError, *CommandError, *FrameTooLargeError,
-// ErrSlowConsumer, ErrNotReplicated, a failed bookmark store, ErrClosed. A lost connection is
-// not among them.
+// The loop ends by itself, without an error, after Unsubscribe, and after Drain once the queued
+// messages are processed. Otherwise it ends with one error in the last turn. If that is the error
+// of ctx, another loop may continue. Any other error has ended the subscription for good: a
+// *GapError, *CommandError, *FrameTooLargeError, *PublishersError, ErrSlowConsumer,
+// ErrNotReplicated, a failed bookmark store, ErrClosed. A lost connection does not end the loop.
 func (s *Subscription) Messages(ctx context.Context) iter.Seq2[*Message, error] {
 	return func(yield func(*Message, error) bool) {
 		left, ok := s.enter()
@@ -66,11 +64,10 @@ func (s *Subscription) Messages(ctx context.Context) iter.Seq2[*Message, error] 
 	}
 }
 
-// Handle calls f for each message, one after the other, on the caller's
-// goroutine, and discards a message when f returns nil. It ends like Messages,
-// or with f's error, unless there is a Retry: then that message is not
-// discarded, and of a bookmark subscription the next Handle or Messages begins
-// with it again.
+// Handle calls f for each message, one after the other, on the caller's goroutine. It discards a
+// message when f returns nil. It ends like Messages, or with the error of f unless Retry is set. A
+// message whose f failed is not discarded, and the next Handle or Messages of a bookmark
+// subscription begins with it again.
 func (s *Subscription) Handle(ctx context.Context, f func(*Message) error) error {
 	for m, err := range s.Messages(ctx) {
 		if err != nil {
@@ -109,14 +106,14 @@ func (s *Subscription) handle(ctx context.Context, m *Message, f func(*Message) 
 	}
 }
 
-// delay waits before another try. again is false if there will be none: ctx has
-// ended, or the subscription has ended and its queue was dropped.
+// delay waits before another try. again is false if there is none, because ctx has ended, or
+// because the subscription has ended and its queue was dropped.
 func (s *Subscription) delay(ctx context.Context, d time.Duration) (again bool, err error) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	for {
 		if under(&s.mu, func() bool { return s.dropped }) {
-			return false, nil // the loop says how
+			return false, nil // the loop returns the reason
 		}
 		select {
 		case <-timer.C:
@@ -138,7 +135,7 @@ func (s *Subscription) enter() (left chan struct{}, ok bool) {
 	return s.left, true
 }
 
-// leave ends a loop. turn is the message in whose turn that was.
+// leave ends a loop. turn is the message in whose turn the loop was left.
 func (s *Subscription) leave(left chan struct{}, turn *Message) {
 	s.mu.Lock()
 	s.left = nil
@@ -153,8 +150,7 @@ func (s *Subscription) leave(left chan struct{}, turn *Message) {
 	close(left)
 }
 
-// next waits for the next message. last is the one before, which is no longer
-// looked at.
+// next waits for the next message. last is the previous message; the application no longer uses it.
 func (s *Subscription) next(ctx context.Context, last *Message) (*Message, error) {
 	for {
 		if ctx.Err() != nil {
@@ -171,7 +167,7 @@ func (s *Subscription) next(ctx context.Context, last *Message) (*Message, error
 			s.onGap(d.gap)
 			continue
 		case emptied:
-			s.attachNow() // it was paused (R12): subscribe again, behind the received vector
+			s.attachNow() // it was paused (R12): subscribe again from the received vector
 		}
 		select {
 		case <-s.ready:
@@ -180,8 +176,8 @@ func (s *Subscription) next(ctx context.Context, last *Message) (*Message, error
 	}
 }
 
-// take takes the first of the queue. emptied: there is none, and the
-// subscription was paused for want of room.
+// take removes the first delivery from the queue. emptied is true if the queue is empty and the
+// subscription was paused because it was full.
 func (s *Subscription) take(last *Message) (d delivery, emptied bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -197,7 +193,7 @@ func (s *Subscription) take(last *Message) (d delivery, emptied bool, err error)
 		s.stats.Delivered++
 	case ok:
 	case s.core.Ended() && !s.free:
-		return d, false, nil // an application that is told of the end may subscribe again at once
+		return d, false, nil // wait, so that an application that sees the end can subscribe again at once
 	case s.core.Ended():
 		return d, false, cmp.Or(s.endErr, errUnsubscribed)
 	default:
@@ -206,8 +202,8 @@ func (s *Subscription) take(last *Message) (d delivery, emptied bool, err error)
 	return d, false, nil
 }
 
-// redoLocked returns the message in whose turn the loop before was left, once, if
-// the application is not done with it.
+// redoLocked returns, once, the message in whose turn the previous loop was left, unless the
+// application has discarded it.
 func (s *Subscription) redoLocked() *Message {
 	m, place := s.redo, s.core.Place()
 	s.redo = nil

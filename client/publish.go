@@ -9,25 +9,23 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// headerRoom is what a publish has of header beside its texts, at most.
+// headerRoom is the largest size of a publish's header without its texts, in bytes.
 const headerRoom = 160
 
-// Publish hands a message to the publish store and returns its sequence. From
-// then on it is delivered, once, whatever happens to connections and servers
-// (G1): also if the client is not connected at the moment, and, with a store
-// on disk, if the process is killed. Publish does not wait for a server;
-// Flush does.
+// Publish appends a message to the publish store and returns its sequence. From then on the message
+// will be delivered once, whatever happens to connections and servers (G1). This also holds if the
+// client is not connected at the moment and, with a store on disk, if the process is killed.
+// Publish does not wait for a server; Flush does.
 //
-// At the store's bound Publish waits or returns pubstore.ErrFull, as the store
-// was opened. If ctx ends the wait, the error is both pubstore.ErrFull and that
-// of ctx. A message that is too large for the server (ServerInfo.MaxMessage,
-// or Config.MaxMessage if it does not say) or for the store is a *TooLargeError, and
-// after Close or Drain has begun the error is ErrClosed. An error always means
-// that the message is not in the store, except for a *pubstore.FailedError.
+// At the store's bound Publish waits or returns pubstore.ErrFull, depending on the options of the
+// store. If ctx ends the wait, the error wraps both pubstore.ErrFull and the error of ctx. If the
+// message is too large for the server (ServerInfo.MaxMessage, or Config.MaxMessage if the server
+// states no limit) or for the store, the error is a *TooLargeError. After Close or Drain has begun
+// it is ErrClosed. An error always means that the message is not in the store, except for a
+// *pubstore.FailedError.
 //
-// topic is literal, whatever characters it has, and not empty. Messages of one
-// client reach the servers in the order of their sequences, which begin at 1
-// in each life of the store.
+// topic is literal, whatever characters it has, and must not be empty. The messages of a client
+// reach the servers in the order of their sequences, which begin at 1 in each life of the store.
 func (c *Client) Publish(ctx context.Context, topic string, body []byte) (sequence uint64, err error) {
 	_, sequence, err = c.publish(ctx, topic, body)
 	return sequence, err
@@ -38,15 +36,14 @@ func (c *Client) publish(ctx context.Context, topic string, body []byte) (publis
 	m.Topic, m.Body = topic, body
 	sequence, err = c.PublishMessage(ctx, m)
 	publisher = m.Publisher
-	*m = pubstore.Message{} // it holds on to nothing of the caller's
+	*m = pubstore.Message{} // release the caller's memory
 	c.messages.Put(m)
 	return publisher, sequence, err
 }
 
-// PublishMessage is Publish for a message with a key, a correlation id, an
-// expiration, or a delta. It sets m.Publisher, m.Sequence and m.Time. The server holdfastd
-// delivers the correlation id, makes no use of key and expiration, and rejects a
-// delta (hook FailedWrite).
+// PublishMessage is Publish for a message with a key, a correlation id, an expiration or a delta.
+// It sets m.Publisher, m.Sequence and m.Time. holdfastd delivers the correlation id, ignores key
+// and expiration, and rejects a delta (hook FailedWrite).
 func (c *Client) PublishMessage(ctx context.Context, m *pubstore.Message) (sequence uint64, err error) {
 	if err := c.Check(m); err != nil {
 		return 0, err
@@ -69,9 +66,9 @@ func (c *Client) PublishMessage(ctx context.Context, m *pubstore.Message) (seque
 	return sequence, nil
 }
 
-// Check returns why Publish would refuse m before it looks at the store: no topic,
-// or a *TooLargeError by what the server has said. It is for who appends to the
-// store directly (pubstore.Bolt.AppendTx), which knows the store's own limits only.
+// Check returns the error with which Publish would refuse m before it uses the store: no topic, or
+// a *TooLargeError because of the server's limit. Call it before you append to the store directly
+// (pubstore.Bolt.AppendTx), because the store knows only its own limits.
 func (c *Client) Check(m *pubstore.Message) error {
 	if err := c.checkMessage(m); err != nil {
 		return fmt.Errorf("publish: %w", err)
@@ -79,7 +76,7 @@ func (c *Client) Check(m *pubstore.Message) error {
 	return nil
 }
 
-// checkMessage refuses what a server would reject (R14).
+// checkMessage refuses messages that a server would reject (R14).
 func (c *Client) checkMessage(m *pubstore.Message) error {
 	if m.Topic == "" {
 		return errors.New("no topic")
@@ -98,10 +95,10 @@ func (c *Client) checkMessage(m *pubstore.Message) error {
 	return nil
 }
 
-// Renew begins a new life of the publish store, which is a new publisher
-// (R10), for an application that will not wait until a publish gap has ended
-// (R4). What is kept of the former life is still delivered, as soon as a
-// server takes it, but may come after what is published from now on.
+// Renew begins a new life of the publish store, which is a new publisher (R10). It is for an
+// application that cannot wait until a publish gap has ended (R4). The messages of the former life
+// are still delivered as soon as a server takes them, but may come after messages that are
+// published from now on.
 func (c *Client) Renew() error {
 	if err := c.enter(); err != nil {
 		return fmt.Errorf("renew: %w", err)

@@ -9,7 +9,7 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// A State is what a client is doing.
+// A State is the present activity of a client.
 type State int
 
 const (
@@ -17,7 +17,7 @@ const (
 	Connecting State = iota
 	// Recovering: it is logged on, and sends again and subscribes again.
 	Recovering
-	// Live: everything flows.
+	// Live: it sends and receives normally.
 	Live
 	// Waiting: it waits before the next attempt.
 	Waiting
@@ -29,70 +29,70 @@ var stateNames = [...]string{"connecting", "recovering", "live", "waiting", "clo
 
 func (s State) String() string { return stateNames[s] }
 
-// A ServerInfo is what a server said at logon, and of its state since.
+// A ServerInfo describes a server: its statements at logon, and the changes of its state since
+// then.
 type ServerInfo struct {
-	Server     string // its URI, without a password
+	Server     string // URI, without a password
 	Version    string
-	Extended   bool      // it knows our extensions to the protocol
-	Instance   string    // its name in its group; empty: it does not say
-	Peers      []string  // the instances it replicates to synchronously: where bookmark subscriptions may move
-	Sync       SyncState // how it stands to them; up to date as long as it is connected
-	CatchingUp bool      // it serves without having caught up with its peers (R6)
-	MaxMessage int       // largest message in bytes, 0 if it does not say
-	Carries    bool      // it replicates the topics in Carried only; false: all, or it does not replicate
-	Carried    []string  // topic patterns that its synchronous links carry
+	Extended   bool      // knows our extensions to the protocol
+	Instance   string    // its name in its group; empty if it does not say
+	Peers      []string  // instances that it replicates to synchronously; bookmark subscriptions may move there
+	Sync       SyncState // state of replication to the peers; up to date while it is connected
+	CatchingUp bool      // serves clients although it has not caught up with its peers (R6)
+	MaxMessage int       // largest message in bytes; 0 if it does not say
+	Carries    bool      // replicates only the topics in Carried; false: all of them, or it does not replicate
+	Carried    []string  // patterns of the topics that its synchronous links carry
 }
 
 // Stats is a snapshot of a client.
 type Stats struct {
 	Name   string
 	State  State
-	Server ServerInfo // the one connected to, or last connected to
-	// Servers is what each server said last, itself or by a peer that has been
-	// asked since, in the order of their names. Those that never accepted a
-	// logon are missing.
+	Server ServerInfo // connected server, or the last one
+	// Servers has the latest known state of each server, sorted by name. It comes from the server
+	// itself, or from a peer that was asked since. Servers that never accepted a logon are missing.
 	Servers []ServerInfo
-	Moves   []Move // from server to server, the last 16, latest last
+	Moves   []Move // the last 16 moves between servers, latest last
 
-	Attempts    int            // to connect
-	Connects    int            // attempts that were accepted
-	Failures    map[string]int // attempts that failed and connections lost, by server
+	Attempts    int            // attempts to connect
+	Connects    int            // attempts that a server accepted
+	Failures    map[string]int // failed attempts and lost connections, by server
 	LastFailure error
-	// AsyncRefusals counts the logons given up because bookmark subscriptions
-	// would have moved along an asynchronous path (ErrAsyncPath).
+	// AsyncRefusals counts the logons that were given up because bookmark subscriptions would have
+	// moved along an asynchronous path (ErrAsyncPath).
 	AsyncRefusals int
 
 	Publish       PublishStats
-	Subscriptions []SubscriptionStats // in the order of their ids
+	Subscriptions []SubscriptionStats // sorted by id
 }
 
 // PublishStats is the part of Stats about publishing.
 type PublishStats struct {
-	Outstanding pubstore.Usage // what the store keeps
-	InFlight    int            // of these, sent on this connection and not acknowledged
-	Sent        int            // publishes put on a wire
-	Resent      int            // of these, those that may have been sent before
-	Rejected    int            // messages that a server refused
-	GapRefusals int            // logons given up because of a publish gap (R4)
-	RollBacks   int            // times the store was found rolled back (R10)
+	Outstanding pubstore.Usage // messages in the store
+	InFlight    int            // of these: sent on this connection and not acknowledged
+	Sent        int            // publishes written to a connection
+	Resent      int            // of these: publishes that may have been sent before
+	Rejected    int            // messages that a server rejected
+	GapRefusals int            // logons that were given up because of a publish gap (R4)
+	RollBacks   int            // how often the store was found rolled back (R10)
 	Downgraded  bool           // acks come from one server only at the moment (R5)
 }
 
 // SubscriptionStats is the part of Stats about one subscription.
 type SubscriptionStats struct {
 	ID, Topic   string
-	Delivered   int // messages handed to the application
+	Delivered   int // messages given to the application
 	Queued      int
-	Waits       bool // FullyDurable: messages are held back until they are safe (R13)
-	Outstanding int  // handed over or queued, and not discarded
-	Duplicates  int  // received again and dropped
-	Dropped     int  // given up by DropOldest
-	Overruns    int  // times it was paused because its queue was full (R12)
-	Gaps        int  // ranges of messages that retention had removed
-	Paused      bool // its queue overran and has not been emptied since
+	Waits       bool // FullyDurable: the server holds messages back until they are safe (R13)
+	Outstanding int  // messages in the queue or with the application, not yet discarded
+	Duplicates  int  // messages that were received again and dropped
+	Dropped     int  // messages that DropOldest dropped
+	Overruns    int  // how often it was paused because its queue was full (R12)
+	Gaps        int  // ranges of messages that retention has removed
+	Paused      bool // its queue overran and was not emptied since
 }
 
-// Stats returns a snapshot. Its parts are taken one after the other.
+// Stats returns a snapshot. Its parts are read one after the other.
 func (c *Client) Stats() (s Stats) {
 	c.record.change(func(now *Stats) {
 		s = *now

@@ -15,48 +15,46 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// A Subscription is a stream of messages that outlives connections. Its
-// methods may be called from any goroutine; one loop at a time reads it.
+// A Subscription is a stream of messages that outlives connections. Its methods may be called from
+// any goroutine. One loop at a time reads it.
 type Subscription struct {
 	c     *Client
-	id    string // the application's, or made up
+	id    string // from the option ID, or made up
 	topic string
-	onGap func(*GapError) // nil: gaps have no place in the queue
+	onGap func(*GapError) // nil: gaps do not go into the queue
 	retry *RetryPolicy    // nil: an error of its function ends Handle
 
-	ready signal.Signal // has the loop look again
+	ready signal.Signal // wakes the loop
 	first chan struct{} // closed at the first answer, or when the subscription ends without one
 
 	mu       sync.Mutex
-	core     clientcore.Subscription // guarded by mu, but for its methods that are safe for concurrent use
-	cn       *conn                   // it is on the wire of; guarded by mu
-	search   *search                 // the last one; guarded by mu
+	core     clientcore.Subscription // guarded by mu, except its methods that are safe for concurrent use
+	cn       *conn                   // connection that it is subscribed on; guarded by mu
+	search   *search                 // the latest one; guarded by mu
 	texts    intern.Texts            // topics and users of messages; guarded by mu
 	queue    queue                   // guarded by mu
-	redo     *Message                // the loop was left in its turn; guarded by mu
-	dropped  bool                    // nothing more is handed over: Unsubscribe, or the client is closed; guarded by mu
-	endErr   error                   // why it ended; guarded by mu
-	free     bool                    // it has ended, and its id may be used again; guarded by mu
+	redo     *Message                // the message in whose turn the loop was left; guarded by mu
+	dropped  bool                    // no more deliveries, after Unsubscribe or Close; guarded by mu
+	endErr   error                   // reason of the end; guarded by mu
+	free     bool                    // ended, and its id may be used again; guarded by mu
 	answered bool                    // first is closed; guarded by mu
-	left     chan struct{}           // closed when the loop that reads it leaves; nil: there is none; guarded by mu
+	left     chan struct{}           // closed when the present loop ends; nil: no loop; guarded by mu
 	stats    SubscriptionStats       // guarded by mu; the counters only
 }
 
-// Subscribe subscribes to a topic, or to a pattern of topics. It returns when
-// a server has accepted the subscription, however long it takes to connect,
-// or when ctx ends; a refusal is a *CommandError, or a *GapError; ErrTimeout
-// says that a server did not answer within Config.CommandTimeout. After that
-// the subscription lasts until it is ended, over any number of reconnects;
-// see From for what is promised.
+// Subscribe subscribes to a topic, or to a pattern of topics. It returns when a server has accepted
+// the subscription, however long it takes to connect, or when ctx ends. A refusal is a
+// *CommandError or a *GapError. ErrTimeout says that a server did not answer within
+// Config.CommandTimeout. After that the subscription lasts until it is ended, over any number of
+// reconnects. See From for its promises.
 //
-// A topic that has any of the characters
+// A topic that contains any of the characters
 //
 //	^ $ . * + ? ( ) [ ] { } | \
 //
-// is a pattern: a regular expression (RE2, as in package regexp) that is
-// searched anywhere in the topic. So orders.eu also gets orders_eu and
-// my-orders.eu.old; for the one topic of that name write ^orders\.eu$
-// ("^" + regexp.QuoteMeta(topic) + "$"). A pattern that does not compile is
+// is a pattern: a regular expression (RE2, as in package regexp) that is searched anywhere in the
+// topic. So orders.eu also matches orders_eu and my-orders.eu.old. For the one topic of that name
+// write ^orders\.eu$ ("^" + regexp.QuoteMeta(topic) + "$"). A pattern that does not compile is
 // refused. The topic of a Publish is always literal.
 func (c *Client) Subscribe(ctx context.Context, topic string, opts ...SubscribeOption) (*Subscription, error) {
 	s, err := c.newSubscription(topic, opts)
@@ -112,8 +110,8 @@ func (c *Client) newSubscription(topic string, opts []SubscribeOption) (*Subscri
 	if s.core.Start, err = o.start.text(); err != nil {
 		return nil, err
 	}
-	// One without an ID cannot be taken up again, so its place is in memory, in a
-	// store of its own that ends with it.
+	// Without an ID the subscription cannot be resumed. So its place is in a memory store of its
+	// own that ends with it.
 	store := c.cfg.Bookmarks
 	if o.request.ID == "" {
 		store = bookmarkstore.NewMemory()
@@ -121,13 +119,13 @@ func (c *Client) newSubscription(topic string, opts []SubscribeOption) (*Subscri
 	return s, s.core.Open(store)
 }
 
-// ID returns the subscription's id: the one given, or one that was made up.
+// ID returns the subscription's id: the value of the option ID, or a generated one.
 func (s *Subscription) ID() string { return s.id }
 
-// Topic returns the topic subscribed to.
+// Topic returns the topic, or pattern, of the subscription.
 func (s *Subscription) Topic() string { return s.topic }
 
-// awaitFirst waits for the first answer.
+// awaitFirst waits for the first answer of a server.
 func (s *Subscription) awaitFirst(ctx context.Context) error {
 	timeout := s.c.cfg.CommandTimeout
 	timer := time.NewTimer(timeout)
@@ -147,16 +145,15 @@ func (s *Subscription) awaitFirst(ctx context.Context) error {
 	}
 }
 
-// Unsubscribe ends the subscription. Its loop ends without another message.
-// What was not discarded comes again when a later subscription resumes under
-// the same ID. To call it twice does nothing.
+// Unsubscribe ends the subscription. Its loop ends without another message. Undiscarded messages
+// come again when a later subscription resumes under the same ID. A second call does nothing.
 func (s *Subscription) Unsubscribe() error {
 	s.abandon(nil)
 	return nil
 }
 
-// end ends the subscription for good. The loop still gets what is queued,
-// then err; nil ends it without an error.
+// end ends the subscription for good. The loop still gets the queued messages and then err. If err
+// is nil the loop ends without an error.
 func (s *Subscription) end(err error) {
 	s.mu.Lock()
 	if s.core.Ended() {
@@ -188,18 +185,18 @@ func (s *Subscription) end(err error) {
 	}
 }
 
-// release gives the id free. What is discarded up to here counts.
+// release makes the id available again. The discards up to this point count.
 func (s *Subscription) release() {
 	if place := s.core.Place(); place != nil {
 		place.Release()
 	}
 }
 
-// abandon ends the subscription without what is queued.
+// abandon ends the subscription and drops its queue.
 func (s *Subscription) abandon(err error) {
 	s.clear()
 	s.end(err)
-	s.clear() // messages that came in between
+	s.clear() // messages that arrived in between
 }
 
 func (s *Subscription) clear() {
@@ -209,7 +206,7 @@ func (s *Subscription) clear() {
 	s.redo, s.dropped = nil, true
 }
 
-// answer notes that the first answer has come, or will not.
+// answer notes that the first answer has come, or that none will come.
 func (s *Subscription) answer() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -219,7 +216,7 @@ func (s *Subscription) answer() {
 	}
 }
 
-// finish has the loop end once it has what is queued, and waits for that.
+// finish lets the loop process the queued messages and waits until it has ended.
 func (s *Subscription) finish(ctx context.Context) error {
 	s.end(nil)
 	left := under(&s.mu, func() chan struct{} { return s.left })
