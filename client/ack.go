@@ -52,7 +52,7 @@ func (cn *conn) after(e *clientcore.AckEffect) {
 	}
 }
 
-// rejected tells the failed-write handler of one message, then lets it go.
+// rejected reports one message to the failed-write handler and then lets it go.
 func (cn *conn) rejected(r clientcore.Rejection) error {
 	m, err := r.Message(cn.c.store)
 	switch {
@@ -78,8 +78,9 @@ func (cn *conn) told(r *clientcore.Rejection) {
 	cn.after(&e.Ack)
 }
 
-// failedWrite tells the handler, and only then lets the message go (G1) and tells its
-// ticket. why is nil, or why its life is given up. It runs on the session goroutine.
+// failedWrite calls the failed-write handler. Only then does it let the message go (G1) and
+// complete its ticket. If why is not nil, it is the reason why the life of the message is given up.
+// failedWrite runs on the session goroutine.
 func (c *Client) failedWrite(r *clientcore.Rejection, m *pubstore.Message, why error) {
 	e := &RejectedError{Publisher: pubstore.PublisherOf(r.Life), Message: m, Reason: r.Reason}
 	switch unknown := strings.HasPrefix(r.Reason, wire.ReasonUnknown); {

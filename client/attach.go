@@ -8,8 +8,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// attachNow puts the subscription on the wire if it waits for that and there is
-// a connection.
+// attachNow subscribes on the present connection if there is one and the subscription waits for
+// one.
 func (s *Subscription) attachNow() {
 	for {
 		cn := s.c.connected()
@@ -19,8 +19,8 @@ func (s *Subscription) attachNow() {
 	}
 }
 
-// attach subscribes on a connection, under a new id. It returns false if the
-// connection ended meanwhile, and true if there is nothing more to do.
+// attach subscribes on a connection, under a new id. It returns false if the connection has ended,
+// and true if there is nothing more to do.
 func (s *Subscription) attach(cn *conn) bool {
 	id, have := s.c.newID(), s.core.Received()
 	s.mu.Lock()
@@ -32,8 +32,8 @@ func (s *Subscription) attach(cn *conn) bool {
 	return done
 }
 
-// attachLocked holds mu until the subscribe is queued: the unsubscribe of a
-// subscription that ends meanwhile is queued behind it.
+// attachLocked is called with mu held, and mu stays held until the subscribe is queued. If the
+// subscription ends meanwhile, its unsubscribe is therefore queued behind the subscribe.
 func (s *Subscription) attachLocked(cn *conn, id string, have clientcore.Received) (done bool, err error) {
 	if !s.core.Waits() {
 		return true, nil
@@ -51,12 +51,12 @@ func (s *Subscription) attachLocked(cn *conn, id string, have clientcore.Receive
 		s.cn = cn
 		return true, nil
 	}
-	cn.answered(id) // it will never be
+	cn.answered(id) // there will be no answer
 	s.core.Lost()
 	return false, nil
 }
 
-// lost implements receiver: a new connection will take the subscription up.
+// lost implements receiver. A new connection will resume the subscription.
 func (s *Subscription) lost(cn *conn, _ error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -79,7 +79,7 @@ func (s *Subscription) ack(cn *conn, id string, m *wire.Message) error {
 	return err
 }
 
-// hear takes in an ack.
+// hear passes an ack to the core.
 func (s *Subscription) hear(cn *conn, id string, m *wire.Message, have clientcore.Received) (e clientcore.Effect, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -139,8 +139,8 @@ func (s *Subscription) apply(e *clientcore.Effect) {
 	}
 }
 
-// gap tells the application of a gap. An accepted one also goes into the queue
-// if the application has an OnGap.
+// gap reports a gap to the application. An accepted gap is also queued if the application has an
+// OnGap.
 func (s *Subscription) gap(e *clientcore.Effect) *GapError {
 	gap := &GapError{Subscription: s.id, Topic: s.topic, Unasked: e.Unasked}
 	for _, g := range e.Gaps {

@@ -5,19 +5,19 @@ import (
 	"sync/atomic"
 )
 
-// calls counts the calls under way of a kind that is shut one day. It is a
-// counter rather than a lock: every publish passes here twice.
+// calls counts the calls under way, until it is shut and admits no more. It is a counter rather
+// than a lock because every publish passes it twice.
 type calls struct {
-	state atomic.Int64 // how many are under way; with callsShut once no more may begin
+	state atomic.Int64 // number of calls under way, plus callsShut once it is shut
 	once  sync.Once
-	quiet chan struct{} // closed when it is shut and none is under way
+	quiet chan struct{} // closed when it is shut and no call is under way
 }
 
 const callsShut = 1 << 62
 
 func newCalls() *calls { return &calls{quiet: make(chan struct{})} }
 
-// enter counts a call, to be followed by leave, or returns false.
+// enter counts a call, which must end with leave. It returns false if calls is shut.
 func (c *calls) enter() bool {
 	if c.state.Add(1) < callsShut {
 		return true
@@ -32,9 +32,9 @@ func (c *calls) leave() {
 	}
 }
 
-// shut lets no more calls begin. It may be called again.
+// shut admits no more calls. It may be called again.
 func (c *calls) shut() {
-	c.state.Add(1) // as a call, so that the last one to leave may be this
+	c.state.Add(1) // counts as a call, so that it may be the last one to leave
 	c.state.Or(callsShut)
 	c.leave()
 }

@@ -15,55 +15,55 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
 )
 
-// An Outcome is what became of the last server that a chooser chose.
+// An Outcome describes the end of the last attempt that a chooser chose.
 type Outcome struct {
-	Server    string        // empty before the first
-	Err       error         // why the attempt failed or the connection ended
-	Connected time.Duration // how long the client was logged on; 0: it never was
-	Attempts  int           // since a connection lasted some seconds, this one included
-	Planned   bool          // the client left it for one of Choice.Better
+	Server    string        // URI as chosen; empty before the first attempt
+	Err       error         // reason why the attempt failed or the connection ended
+	Connected time.Duration // time from the logon to the end; 0 if there was no logon
+	Attempts  int           // attempts since the last stable connection (5s), including this one
+	Planned   bool          // the client left the server for one of Choice.Better
 
-	// Servers is what each server said last of itself, or a peer of it since,
-	// by the URI as chosen. Those that have never accepted a logon are missing.
+	// Servers has the latest known state of each server, by the URI as chosen. It comes from the
+	// server itself, or from a peer since then. Servers that have never accepted a logon are
+	// missing.
 	Servers map[string]ServerInfo
 }
 
-// A Choice is where to connect next.
+// A Choice says where and when to connect next.
 type Choice struct {
 	Server string        // a connection URI
-	Delay  time.Duration // to wait before
+	Delay  time.Duration // wait before the attempt
 
-	// TLSName is the name the server's certificate must have; empty: the
-	// host of Server.
+	// TLSName is the name that the server's certificate must have. If it is empty, this is the host
+	// of Server.
 	TLSName string
 
-	// Accept is asked when the server has accepted the logon, before anything
-	// is sent or subscribed. With an error the client leaves it, as if it had
-	// refused. Nil: any will do. It must not block.
+	// Accept is called after the server has accepted the logon, before anything is sent or
+	// subscribed. If it returns an error the client leaves the server, as after a refusal. Nil
+	// accepts every server. It must not block.
 	Accept func(ServerInfo) error
 
-	// Better are servers to move to as soon as one of them can be reached,
-	// which is tried every Retry, at least a second, as long as the connection
-	// to Server lasts. The client does not move to one that is known to lag or
-	// to be asynchronous, nor to one where its bookmark subscriptions can't go
-	// on (ErrAsyncPath). None: stay.
+	// Better are servers to move to as soon as one of them can be reached. The client tries to
+	// reach them every Retry, but at most once a second, as long as the connection to Server lasts.
+	// It does not move to a server that is known to lag or to be asynchronous, or where its
+	// bookmark subscriptions cannot go on (ErrAsyncPath). If Better is empty the client stays.
 	Better []string
 	Retry  time.Duration
-	// BetterIf says of the state of Server whether it may be left for one of
-	// Better; nil: always. It must have been so for BetterAfter without a
-	// break. It must not block.
+	// BetterIf reports whether the state of Server allows the client to leave it for one of Better.
+	// Nil means always. The state must have allowed it for BetterAfter without a break. BetterIf
+	// must not block.
 	BetterIf    func(ServerInfo) bool
 	BetterAfter time.Duration
 }
 
-// A ServerChooser decides which server a client connects to. The client calls
-// Next from one goroutine, before each attempt. If Next fails, that counts as
-// a failed attempt and it is asked again after Choice.Delay.
+// A ServerChooser decides which server a client connects to. The client calls Next from one
+// goroutine, before each attempt. If Next returns an error, that counts as a failed attempt, and
+// the client calls it again after Choice.Delay.
 type ServerChooser interface {
 	Next(ctx context.Context, last Outcome) (Choice, error)
 }
 
-// endingOf tells an order what it needs of an outcome.
+// endingOf converts an outcome for a clientcore.Order.
 func endingOf(o Outcome) clientcore.Ending {
 	switch {
 	case o.Planned:
@@ -76,75 +76,73 @@ func endingOf(o Outcome) clientcore.Ending {
 	return clientcore.EndFailed
 }
 
-// A FailBack says when a client goes back from the server it is on to one that
-// its chooser prefers. The zero value is FailBackNever.
+// A FailBack says when a client goes back from its present server to one that its chooser prefers.
+// The zero value is FailBackNever.
 type FailBack struct {
 	on     bool
-	inSync bool // only when the present server has been in sync, or can't be, for a time
+	inSync bool // only after the present server has been in sync, or cannot be, for a time
 	after  time.Duration
 }
 
-// FailBackNever has a client stay where it is until its server fails.
+// FailBackNever keeps a client on its server until that fails.
 func FailBackNever() FailBack { return FailBack{} }
 
-// FailBackInSync has a client go back once its present server has said for d,
-// without a break, that all its synchronous peers have everything (SyncOK),
-// and the preferred one can be reached. So it neither goes to a server that has
-// not caught up nor follows one that comes and goes. A present server that is
-// asynchronous, or does not replicate back (SyncOneWay), can't tell; it is left
-// after d. One that does not say how it stands, or is alone, is not left.
+// FailBackInSync lets a client go back when two conditions hold: for d, without a break, its
+// present server has reported that all its synchronous peers have everything (SyncOK), and the
+// preferred server can be reached. So the client does not go to a server that has not caught up,
+// and does not follow one that comes and goes. A present server that is asynchronous, or does not
+// replicate back (SyncOneWay), cannot report SyncOK; the client leaves it after d. The client does
+// not leave a server that does not report its state, or that has no replication (SyncAlone).
 func FailBackInSync(d time.Duration) FailBack { return FailBack{on: true, inSync: true, after: d} }
 
-// FailBackAtOnce has a client go back as soon as a preferred server can be
-// reached, unless that is known to lag. A publisher may find that it lacks
-// something (ErrPublishGap) and return; it tries less often then.
+// FailBackAtOnce lets a client go back as soon as a preferred server can be reached, unless that
+// server is known to lag. The preferred server may turn out to lack messages of a publisher
+// (ErrPublishGap). Then the client returns, and tries less often.
 func FailBackAtOnce() FailBack { return FailBack{on: true} }
 
-// These say of a server's state whether it may be left for another one.
+// These functions report whether a server's state allows a client to leave it for another one.
 
 func leaveAsync(i ServerInfo) bool { return i.Sync.Unpaired() }
 
 func leaveInSync(i ServerInfo) bool { return i.Sync == SyncOK || i.Sync.Unpaired() }
 
-// How often servers are probed that the client may move to: preferred ones,
-// and any in place of one that is asynchronous.
+// Intervals for probing servers that the client may move to: preferred servers, and any server in
+// place of an asynchronous one.
 const (
 	probeBetter = time.Second
 	probeOther  = 5 * time.Second
 )
 
-// A listChooser chooses from a list by an order.
+// A listChooser chooses from a list of servers.
 type listChooser struct {
 	servers []string
-	prefer  bool          // the earlier ones
-	back    FailBack      // with prefer
-	retry   time.Duration // between probes
+	prefer  bool          // prefer earlier servers of the list
+	back    FailBack      // used with prefer
+	retry   time.Duration // interval of probes
 
 	mu    sync.Mutex
 	order *clientcore.Order // guarded by mu
-	wait  time.Duration     // what retry has grown to; guarded by mu
+	wait  time.Duration     // present interval, grown from retry; guarded by mu
 	moved bool              // the client has just left for a better one; guarded by mu
 }
 
-// NewRoundRobin returns a chooser that stays with a server until it fails and
-// then goes on to the next of the list. It is what Config.Servers uses. Dial
-// refuses a list that is empty or has what is not a connection URI.
+// NewRoundRobin returns a chooser that stays with a server until that fails and then goes on to the
+// next of the list. Config.Servers uses it. Dial refuses an empty list and an invalid connection
+// URI.
 //
-// A server that is known to lag (SyncCatchingUp), to be asynchronous (SyncAsync)
-// or not to replicate back (SyncOneWay) is tried behind all others, and one that
-// turns out to be so at the logon is passed over (ErrLagging, ErrAsync, ErrOneWay)
-// as long as there are others to try. If none of them answers, it will do. From an
-// asynchronous one, and one that does not replicate back, the client goes back to
-// another as soon as it can.
+// The chooser tries a server after all others if it is known to lag (SyncCatchingUp), to be
+// asynchronous (SyncAsync) or not to replicate back (SyncOneWay). If such a state shows only at the
+// logon, the chooser passes the server over (ErrLagging, ErrAsync, ErrOneWay) as long as there are
+// others to try. If none of these answers, the client stays on it. From a server that is
+// asynchronous or does not replicate back the client moves to another one as soon as it can.
 func NewRoundRobin(servers ...string) ServerChooser {
 	return newListChooser(&listChooser{servers: servers, retry: probeOther})
 }
 
-// NewPriority returns a chooser that prefers servers in the order given, those
-// that lag or are asynchronous behind the others, as NewRoundRobin does. back
-// says when a client goes back to one that stands before its own; where it is
-// refused there it tries less and less often. Dial refuses a list that is
-// empty or has what is not a connection URI.
+// NewPriority returns a chooser that prefers servers in the given order. Like NewRoundRobin, it
+// tries servers that lag or are asynchronous after the others. back says when a client goes back to
+// a server that stands before its present one. If that server refuses it, the client tries less and
+// less often. Dial refuses an empty list and an invalid connection URI.
 func NewPriority(back FailBack, servers ...string) ServerChooser {
 	return newListChooser(&listChooser{servers: servers, prefer: true, back: back, retry: probeBetter})
 }
@@ -157,7 +155,7 @@ func newListChooser(c *listChooser) *listChooser {
 
 var errNoServers = errors.New("no servers to choose from")
 
-// check says what is wrong with the list.
+// check returns an error if the list is invalid.
 func (c *listChooser) check() error {
 	if len(c.servers) == 0 {
 		return errNoServers
@@ -189,7 +187,7 @@ func (c *listChooser) Next(_ context.Context, last Outcome) (Choice, error) {
 	return choice, nil
 }
 
-// worse says of each server whether it is known to lag or to be asynchronous.
+// worse reports for each server whether it is known to lag or to be asynchronous.
 func (c *listChooser) worse(said map[string]ServerInfo) []bool {
 	worse := make([]bool, len(c.servers))
 	for i, server := range c.servers {
@@ -198,7 +196,7 @@ func (c *listChooser) worse(said map[string]ServerInfo) []bool {
 	return worse
 }
 
-// notLagging passes over what is worse than a server of which nothing is known.
+// notLagging refuses a server whose state is worse than an unknown one.
 func notLagging(i ServerInfo) error {
 	switch i.Sync {
 	case SyncCatchingUp:
@@ -211,7 +209,7 @@ func notLagging(i ServerInfo) error {
 	return nil
 }
 
-// better says where the client may go from the server with that index, and when.
+// better sets where the client may move from the server with index i, and when.
 func (c *listChooser) better(i int, choice *Choice) {
 	switch {
 	case !c.prefer:
@@ -224,8 +222,8 @@ func (c *listChooser) better(i int, choice *Choice) {
 	}
 }
 
-// learnLocked keeps a client from leaving a good server again and again for
-// one that can be reached and refuses it.
+// learnLocked makes probes less frequent if a better server can be reached but refuses the client.
+// Otherwise the client would leave a good server for it again and again.
 func (c *listChooser) learnLocked(end clientcore.Ending) {
 	switch {
 	case end == clientcore.EndPlanned:
@@ -239,21 +237,20 @@ func (c *listChooser) learnLocked(end clientcore.Ending) {
 	c.moved = false
 }
 
-// A dnsChooser goes round the addresses of a host name.
+// A dnsChooser tries the addresses of a host name in turn.
 type dnsChooser struct {
 	uri    *uri
 	lookup func(ctx context.Context, host string) ([]string, error)
 
-	// addresses are asked for again whenever all have been tried.
+	// addresses are looked up again whenever all have been tried.
 	addresses []string
 	order     *clientcore.Order
 	failures  *backoff.ExponentialBackOff
 }
 
-// NewDNS returns a chooser for one connection URI whose host has several
-// addresses. They are looked up again whenever all have been tried, and
-// certificates are checked against the name. resolver may be nil. It is for
-// one client.
+// NewDNS returns a chooser for one connection URI whose host has several addresses. It looks them
+// up again whenever all have been tried. Certificates are checked against the host name. If
+// resolver is nil, it is net.DefaultResolver. The chooser is for one client.
 func NewDNS(server string, resolver *net.Resolver) (ServerChooser, error) {
 	u, err := parseURI(server)
 	if err != nil {
@@ -288,11 +285,10 @@ func (c *dnsChooser) Next(ctx context.Context, last Outcome) (Choice, error) {
 	}, nil
 }
 
-// lookupPatience is how long a lookup may take before the addresses that are
-// known are tried again.
+// lookupPatience is the longest wait for a lookup while there are known addresses to try.
 const lookupPatience = time.Second
 
-// resolve keeps the addresses it has if it gets none.
+// resolve looks up the addresses. It keeps the present ones if the lookup fails.
 func (c *dnsChooser) resolve(ctx context.Context) error {
 	if len(c.addresses) > 0 {
 		patient, cancel := context.WithTimeout(ctx, lookupPatience)

@@ -18,60 +18,60 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// batchBytes is how much the sender puts together before it writes.
+// batchBytes is the size at which the sender writes a batch.
 const batchBytes = 64 << 10
 
-// A receiver is what acks and messages on a connection are routed to by id: a
-// subscription, or the replies to a command. All but lost run on the reader's
-// goroutine and must never wait for the application (R12).
+// A receiver gets the acks and messages of a connection that are routed to it by id. It is a
+// subscription or the replies to a command. All methods except lost run on the reader's goroutine
+// and must never wait for the application (R12).
 type receiver interface {
-	// message takes in a message, or only the header of one whose frame was not read
-	// since it is too large; else tooLarge is nil.
+	// message receives a message. If the frame was too large and was not read, tooLarge is set and
+	// m has only the header.
 	message(cn *conn, id string, m *wire.Message, tooLarge *FrameTooLargeError) error
-	arrived(cn *conn, id string, run []arrival) // messages, in a stretch
+	arrived(cn *conn, id string, run []arrival) // messages of a stretch
 	ack(cn *conn, id string, m *wire.Message) error
-	lost(cn *conn, err error) // the connection has ended; on the session goroutine
+	lost(cn *conn, err error) // the connection has ended; called on the session goroutine
 }
 
 type route struct {
 	r  receiver
-	id string // its own key
+	id string // key of this route
 }
 
-// A decider makes the decisions for a connection: the client's core, or a side session.
+// A decider makes the decisions for a connection. It is the client's core or a side session.
 type decider interface {
 	Credentials(user, password string) wire.LogonCommand
 	Take(m *wire.Message) (clientcore.Event, error)
 }
 
-// A conn is one connection to a server, from its logon to its end. It has two
-// goroutines, a reader and a sender; the session goroutine starts them and
-// waits for them. A side session has neither.
+// A conn is one connection to a server, from its logon to its end. It has two goroutines, a reader
+// and a sender. The session goroutine starts them and waits for them. The connection of a side
+// session has no goroutines.
 type conn struct {
 	c    *Client
 	core decider
 	nc   net.Conn
 	in   *input
 	remote
-	sender *clientcore.Sender // from the logon on
+	sender *clientcore.Sender // set at the logon
 
 	out     *outbound.Writer // writes the output of Fill
 	beat    time.Duration    // between heartbeats; set by start
-	beatAt  time.Time        // when a heartbeat is due; Fill's
-	ctx     context.Context  // ends when the connection has failed or is to end; the cause says why
+	beatAt  time.Time        // time of the next heartbeat; used by Fill only
+	ctx     context.Context  // ends when the connection has failed or is to end; the cause is the reason
 	cancel  context.CancelCauseFunc
 	running sync.WaitGroup
 
 	mu     sync.Mutex
-	frames []byte           // of commands, for the sender to write; guarded by mu
+	frames []byte           // encoded commands for the sender; guarded by mu
 	routes map[string]route // by command id; nil: closed; guarded by mu
 }
 
 // A remote is the server at the other end.
 type remote struct {
-	at    clientcore.Server // as at the logon
+	at    clientcore.Server // state at the logon
 	info  ServerInfo        // the same for the application
-	shown SyncState         // as made known; the session goroutine's
+	shown SyncState         // state that the application was told last; of the session goroutine
 }
 
 func newConn(c *Client, core decider, nc net.Conn) *conn {
@@ -88,11 +88,11 @@ func newConn(c *Client, core decider, nc net.Conn) *conn {
 	return cn
 }
 
-// An input reads frames. It fails when nothing comes for a time. It is the reader's.
+// An input reads frames. It fails if nothing arrives for the idle time. It belongs to the reader.
 type input struct {
 	nc     net.Conn
 	frames *wire.Reader
-	idle   time.Duration // 0: never
+	idle   time.Duration // longest silence; 0: unlimited
 	inbound
 }
 
@@ -117,7 +117,7 @@ func (r *input) next(m *wire.Message) error {
 	return nil
 }
 
-// start starts the goroutines. From here on close must be called.
+// start starts the goroutines. After it close must be called.
 func (cn *conn) start() {
 	cn.beat = heartbeatInterval(cn.c.cfg.HeartbeatInterval, cn.at.Plain)
 	cn.in.idle = 2 * cn.beat
@@ -127,7 +127,7 @@ func (cn *conn) start() {
 	cn.running.Go(func() { cn.fail(cn.send()) })
 }
 
-// heartbeatInterval returns the one that was configured or, for 0, the default.
+// heartbeatInterval returns the configured interval or, for 0, the default.
 func heartbeatInterval(configured time.Duration, plain bool) time.Duration {
 	if plain {
 		return cmp.Or(configured, 5*time.Second)
@@ -135,15 +135,15 @@ func heartbeatInterval(configured time.Duration, plain bool) time.Duration {
 	return cmp.Or(configured, time.Second)
 }
 
-// fail ends the connection; the first reason counts.
+// fail ends the connection. The first error is its reason.
 func (cn *conn) fail(err error) {
 	cn.cancel(err)
 	cn.nc.Close()
 	cn.out.Wake()
 }
 
-// close ends the connection, waits for its goroutines and tells its routes.
-// It returns why the connection ended.
+// close ends the connection, waits for its goroutines and notifies its routes. It returns the
+// reason of the end.
 func (cn *conn) close(err error) error {
 	cn.fail(err)
 	cn.running.Wait()
@@ -161,7 +161,7 @@ func (cn *conn) close(err error) error {
 	return err
 }
 
-// ended notes of why a connection ended that the server has closed it.
+// ended adds ErrHungUp to err if the server has closed the connection.
 func ended(err error) error {
 	for _, e := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE} {
 		if errors.Is(err, e) {
@@ -171,14 +171,14 @@ func ended(err error) error {
 	return err
 }
 
-// newID returns a command id that no other command of the client has had.
+// newID returns a command id that is unique within the client.
 func (c *Client) newID() string { return strconv.FormatUint(c.ids.Add(1), 10) }
 
-// control queues a command that expects no answer.
+// control queues a command without an answer.
 func (cn *conn) control(appendTo func([]byte) []byte) { cn.request("", nil, appendTo) }
 
-// request queues a command whose answers go to r, if that is not nil. False: the
-// connection has ended, and r is not told.
+// request queues a command and routes its answers to r, unless r is nil. It returns false if the
+// connection has ended; then r is not notified.
 func (cn *conn) request(id string, r receiver, appendTo func([]byte) []byte) bool {
 	cn.mu.Lock()
 	defer cn.mu.Unlock()
@@ -198,7 +198,7 @@ func (cn *conn) answered(id string) {
 	cn.c.core.do(func(s *clientcore.Session) { s.Answered(id) })
 }
 
-// unsubscribe ends what runs under an id. What still comes is ignored.
+// unsubscribe ends the subscription or query with this id. Later messages for it are ignored.
 func (cn *conn) unsubscribe(id string, u wire.UnsubscribeCommand) {
 	cn.forget(id)
 	cn.answered(id)
@@ -206,14 +206,14 @@ func (cn *conn) unsubscribe(id string, u wire.UnsubscribeCommand) {
 	cn.control(u.AppendTo)
 }
 
-// forget has what still comes under an id ignored.
+// forget removes the route of an id, so later messages for it are ignored.
 func (cn *conn) forget(id string) {
 	cn.mu.Lock()
 	defer cn.mu.Unlock()
 	delete(cn.routes, id)
 }
 
-// route returns whom an id belongs to, if to anybody.
+// route returns the route of an id, if there is one.
 func (cn *conn) route(id []byte) (r route, is bool) {
 	cn.mu.Lock()
 	defer cn.mu.Unlock()
@@ -221,8 +221,7 @@ func (cn *conn) route(id []byte) (r route, is bool) {
 	return r, is
 }
 
-// read takes in frames until the connection ends. It never waits for the
-// application (R12).
+// read handles frames until the connection ends. It never waits for the application (R12).
 func (cn *conn) read() error {
 	var m wire.Message
 	for {
@@ -232,7 +231,7 @@ func (cn *conn) read() error {
 	}
 }
 
-// receive takes in a frame.
+// receive reads and handles one frame.
 func (cn *conn) receive(m *wire.Message) error {
 	err := cn.in.next(m)
 	if long, is := errors.AsType[*wire.TooLargeError](err); is {
@@ -244,9 +243,9 @@ func (cn *conn) receive(m *wire.Message) error {
 	return cn.dispatch(m)
 }
 
-// tooLarge ends what gets a message whose frame is longer than MaxFrame: it
-// would get the same again on every connection. Another frame of that length
-// ends the connection.
+// tooLarge handles a frame longer than MaxFrame. If it is a message, tooLarge ends its receivers,
+// because they would get the same message again on every connection. Any other frame ends the
+// connection.
 func (cn *conn) tooLarge(m *wire.Message, long *wire.TooLargeError) error {
 	if mut.On(mut.R14TooLargeAgain) {
 		return long
@@ -268,7 +267,7 @@ func (cn *conn) tooLarge(m *wire.Message, long *wire.TooLargeError) error {
 	return e
 }
 
-// silence says in our words that a deadline has passed.
+// silence adds ErrTimeout to err if a deadline has passed.
 func silence(err error) error {
 	var timeout net.Error
 	if errors.As(err, &timeout) && timeout.Timeout() {
@@ -288,10 +287,10 @@ func (cn *conn) dispatch(m *wire.Message) error {
 	case wire.SOW, wire.GroupBegin, wire.GroupEnd:
 		return cn.deliver(m.QueryID, m, nil)
 	}
-	return nil // heartbeats, and what we do not know
+	return nil // heartbeats and unknown commands
 }
 
-// deliveryIDs returns the list of ids that a message is for.
+// deliveryIDs returns the list of ids that a message is addressed to.
 func deliveryIDs(m *wire.Message) []byte {
 	for _, ids := range [][]byte{m.SubIDs, m.SubID, m.QueryID, m.CommandID} {
 		if len(ids) > 0 {
@@ -301,8 +300,8 @@ func deliveryIDs(m *wire.Message) []byte {
 	return nil
 }
 
-// deliver hands a message, or the header of one that is too large, to each of a comma
-// list of ids.
+// deliver passes a message, or the header of one that is too large, to each id of a comma-separated
+// list.
 func (cn *conn) deliver(ids []byte, m *wire.Message, tooLarge *FrameTooLargeError) error {
 	routes := cn.lookUp(ids)
 	for _, r := range routes {
@@ -324,9 +323,9 @@ func (cn *conn) send() error {
 	return errStopped
 }
 
-// Fill implements outbound.Source: commands, and what the publish store keeps,
-// in order. The same loop sends new messages and replays old ones (R1). No new
-// message can overtake a replayed one, since both come from one cursor.
+// Fill implements outbound.Source. It appends commands and then messages of the publish store, in
+// order. The same loop sends new messages and replays old ones (R1). Both come from one cursor, so
+// a new message cannot overtake a replayed one.
 func (cn *conn) Fill(b []byte, _ bool) (out []byte, next time.Time, err error) {
 	if cn.ctx.Err() != nil {
 		return b, outbound.Idle, io.EOF
@@ -346,7 +345,7 @@ func (cn *conn) Fill(b []byte, _ bool) (out []byte, next time.Time, err error) {
 	return out, cn.beatAt, err
 }
 
-// errStopped is how the sender ends when it is told to; the reason is another's.
+// errStopped is the sender's error when it was told to stop. The reason is reported elsewhere.
 var errStopped = errors.New("stopped")
 
 // takeFrames appends the queued commands to dst.

@@ -15,11 +15,10 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// version is what a client says of itself at logon.
+// version is the client version that is sent at logon.
 const version = "0.1.0:holdfast"
 
-// connect dials a server and logs on. Of a connection that is logged on close
-// must be called.
+// connect dials a server and logs on. The caller must call close on the returned connection.
 func (c *Client) connect(ch Choice) (*conn, error) {
 	u, err := parseURI(ch.Server)
 	if err != nil {
@@ -27,7 +26,7 @@ func (c *Client) connect(ch Choice) (*conn, error) {
 	}
 	nc, err := c.dial(u, ch.TLSName)
 	if err != nil {
-		return nil, err // net says that it was dialing
+		return nil, err // the error of package net says that this was a dial
 	}
 	cn := newConn(c, c.core, nc)
 	stop := context.AfterFunc(c.ctx, func() { nc.Close() })
@@ -55,7 +54,7 @@ func (c *Client) dial(u *uri, tlsName string) (net.Conn, error) {
 	return c.secure(ctx, nc, u, tlsName)
 }
 
-// probe makes a bare connection.
+// probe opens a connection without TLS.
 func (c *Client) probe(ctx context.Context, u *uri) (net.Conn, error) {
 	if c.cfg.Dial != nil {
 		return c.cfg.Dial(ctx, u.network, u.address)
@@ -81,7 +80,7 @@ func (c *Client) secure(ctx context.Context, nc net.Conn, u *uri, name string) (
 	return tc, nil
 }
 
-// tune sets the socket options that the URI asks for.
+// tune sets the socket options of the URI.
 func (u *uri) tune(nc net.Conn) error {
 	tc, ok := nc.(*net.TCPConn)
 	if !ok {
@@ -100,8 +99,7 @@ func (u *uri) tune(nc net.Conn) error {
 	return errors.Join(errs...)
 }
 
-// logon logs on and takes in the answer. The connection's goroutines do not
-// run yet.
+// logon logs on and handles the answer. The connection's goroutines do not run yet.
 func (cn *conn) logon(u *uri, ch Choice) error {
 	c := cn.c
 	counter, err := c.store.Logon(c.name)
@@ -128,8 +126,8 @@ func (cn *conn) logon(u *uri, ch Choice) error {
 	return c.meet(&m, with(c.core, (*clientcore.Session).Former))
 }
 
-// authenticate sends the logon, and again for each challenge, until the
-// server accepts it with m or refuses it.
+// authenticate sends the logon, and again for each challenge, until the server accepts or refuses
+// it. m is set to the accepting ack.
 func (cn *conn) authenticate(u *uri, m *wire.Message) error {
 	if err := cn.nc.SetDeadline(time.Now().Add(cn.c.cfg.LogonTimeout)); err != nil {
 		return err
@@ -168,7 +166,7 @@ func (c *Client) credentials(u *uri, challenge Challenge) (user, password string
 	return user, password, nil
 }
 
-// logonAck reads up to the answer to the logon. Rejections may come before it (R14).
+// logonAck reads frames up to the answer to the logon. Rejections may come before it (R14).
 func (cn *conn) logonAck(m *wire.Message) (accepted bool, err error) {
 	for first := true; ; first = false {
 		if err := cn.in.next(m); err != nil {
@@ -187,7 +185,7 @@ func (cn *conn) logonAck(m *wire.Message) (accepted bool, err error) {
 	}
 }
 
-// stranger asks of a peer whose first frame is none of the protocol who it is.
+// stranger adds a hint to err if the first frame of a peer is not of the protocol.
 func stranger(err error) error {
 	var long *wire.TooLargeError
 	var header *wire.HeaderError
@@ -197,7 +195,7 @@ func stranger(err error) error {
 	return err
 }
 
-// begin handles the publisher's part of the logon ack.
+// begin handles the part of the logon ack that concerns the publisher.
 func (cn *conn) begin(m *wire.Message) error {
 	c := cn.c
 	most, stated := int64(c.cfg.MaxMessage), m.Max > 0 && m.IsExt()
@@ -227,8 +225,8 @@ func (cn *conn) begin(m *wire.Message) error {
 	return err
 }
 
-// renewRefused has the store begin a new life, since a server refuses the
-// present one. What the store keeps of that is offered to the next server.
+// renewRefused begins a new life of the store, because a server refuses the present one. The
+// messages of the present life that the store keeps are offered to the next server.
 func (c *Client) renewRefused(err error) {
 	c.cfg.Logger.Error("life of the publish store is refused, beginning a new one", "error", err)
 	if err := c.store.Renew(); err != nil {
@@ -238,8 +236,9 @@ func (c *Client) renewRefused(err error) {
 	c.tellRenewed(err)
 }
 
-// giveUp tells the application that the outcome of all that the store keeps of the life
-// that has diverged is unknown, and lets it go. It runs on the session goroutine.
+// giveUp handles a life that has diverged. It reports all messages of the life that the store keeps
+// to the failed-write handler, with an unknown outcome, and lets them go. It runs on the session
+// goroutine.
 func (c *Client) giveUp(leave *clientcore.Leave, why error) {
 	err := leave.Apply(c.store, func(r *clientcore.Rejection, m *pubstore.Message) { c.failedWrite(r, m, why) })
 	if err != nil {
@@ -248,13 +247,12 @@ func (c *Client) giveUp(leave *clientcore.Leave, why error) {
 	c.core.wake()
 }
 
-// tellRenewed tells the application that a new life has begun because of what a
-// server says.
+// tellRenewed reports that a new life has begun because of a server's statement.
 func (c *Client) tellRenewed(err error) {
 	c.events.post(func() { tell(c.cfg.Hooks.StoreRolledBack, err) })
 }
 
-// serverInfo returns the description of a server for the application.
+// serverInfo converts the description of a server for the application.
 func serverInfo(s *clientcore.Server) ServerInfo {
 	return ServerInfo{
 		Server:     s.Address,

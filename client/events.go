@@ -8,7 +8,7 @@ import (
 
 // events are functions that the session goroutine runs in order, such as hooks.
 type events struct {
-	wake signal.Signal // there are some
+	wake signal.Signal // there are functions to run
 
 	mu   sync.Mutex
 	list []func() // guarded by mu
@@ -21,7 +21,7 @@ func (e *events) post(f func()) {
 	e.wake.Set()
 }
 
-// run runs the posted functions, and those that they post.
+// run calls the posted functions, including those that they post.
 func (e *events) run() {
 	for {
 		e.mu.Lock()

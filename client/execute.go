@@ -14,32 +14,31 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// A Command is a command of the protocol for which the client has no method
-// of its own. A server that does not offer it refuses it with a *CommandError:
-// holdfastd all but subscribe and flush, and of subscribe the filter, TopN and
-// ranges of bookmarks.
+// A Command is a command of the protocol for which the client has no method. A server that does not
+// support it refuses it with a *CommandError. holdfastd supports only subscribe and flush, and of
+// subscribe not the filter, TopN and ranges of bookmarks.
 type Command struct {
-	// Name is the command's on the wire: subscribe, delta_subscribe, sow,
-	// sow_and_subscribe, sow_and_delta_subscribe, sow_delete or flush.
+	// Name is the command's name on the wire: subscribe, delta_subscribe, sow, sow_and_subscribe,
+	// sow_and_delta_subscribe, sow_delete or flush.
 	Name string
 
-	Topic     string // or a pattern, as for Subscribe
-	Filter    string // a content filter in the server's language
-	Options   string // comma list, as on the wire
+	Topic     string // topic or pattern, as for Subscribe
+	Filter    string // content filter in the server's language
+	Options   string // comma-separated list, as on the wire
 	OrderBy   string
-	SOWKeys   string // comma list
-	Bookmark  string // as on the wire: 0, 0|1|, a comma list of bookmarks, or a time as 20060102T150405Z
-	BatchSize uint64 // records in one frame of a result; 0: the server's choice
-	TopN      uint64 // most records of a result; 0: all
-	Body      []byte // of a sow_delete
+	SOWKeys   string // comma-separated list
+	Bookmark  string // as on the wire: 0, 0|1|, a comma-separated list of bookmarks, or a time as 20060102T150405Z
+	BatchSize uint64 // records in one frame of a result; 0: the server decides
+	TopN      uint64 // largest number of records in a result; 0: unlimited
+	Body      []byte // body of a sow_delete
 }
 
-// A ReplyKind is what a reply to a command is.
+// A ReplyKind is the kind of a reply to a command.
 type ReplyKind int
 
 const (
 	ReplyAck        ReplyKind = iota // an ack; AckType says which
-	ReplyRecord                      // a record of a query's result
+	ReplyRecord                      // a record in the result of a query
 	ReplyMessage                     // a message of a subscription
 	ReplyOutOfFocus                  // a record that no longer matches
 	ReplyGroupBegin                  // the result begins
@@ -50,7 +49,7 @@ const (
 type Reply struct {
 	Kind    ReplyKind
 	AckType string // processed, completed, stats, …
-	Reason  string // of an ack or an out-of-focus message
+	Reason  string // in an ack or an out-of-focus message
 
 	Topic         string
 	Data          []byte
@@ -59,16 +58,16 @@ type Reply struct {
 	Bookmark      Bookmark
 	Time          time.Time
 
-	// Of stats acks.
+	// Counts in stats acks.
 	Matches, TopicMatches, RecordsReturned, RecordsDeleted uint64
 }
 
-// Execute sends a command and returns its replies. It waits for a connection
-// if there is none. The loop ends after the last reply; that of a subscription
-// ends when it is left, which ends the subscription too. It ends with one
-// error if the server refuses (*CommandError), ctx ends, the connection is
-// lost (ErrDisconnected) or the replies pile up (ErrSlowConsumer): commands,
-// unlike Subscribe and Publish, are not carried over to another connection.
+// Execute sends a command and returns its replies. It waits for a connection if there is none. The
+// loop ends after the last reply. The loop over a subscription has no last reply; leave it to end
+// the subscription. The loop ends with one error if the server refuses the command (*CommandError),
+// ctx ends, the connection is lost (ErrDisconnected) or too many replies wait for the application
+// (ErrSlowConsumer). Unlike Subscribe and Publish, a command does not continue on another
+// connection.
 func (c *Client) Execute(ctx context.Context, cmd Command) iter.Seq2[*Reply, error] {
 	return func(yield func(*Reply, error) bool) {
 		q, err := c.begin(ctx, cmd)
@@ -82,7 +81,7 @@ func (c *Client) Execute(ctx context.Context, cmd Command) iter.Seq2[*Reply, err
 	}
 }
 
-// begin puts a command on the wire.
+// begin sends a command.
 func (c *Client) begin(ctx context.Context, cmd Command) (*query, error) {
 	last, lasts, ok := shape(wire.ParseCommand([]byte(cmd.Name)))
 	if !ok {
@@ -100,8 +99,8 @@ func (c *Client) begin(ctx context.Context, cmd Command) (*query, error) {
 	}
 }
 
-// shape returns the ack that ends a command's replies and whether it lasts
-// until it is ended.
+// shape returns the ack that ends a command's replies, and whether the command lasts until the
+// client ends it.
 func shape(c wire.Command) (last wire.AckType, lasts, ok bool) {
 	switch c {
 	case wire.Subscribe, wire.DeltaSubscribe, wire.SOWAndSubscribe, wire.SOWAndDeltaSubscribe:
@@ -114,7 +113,7 @@ func shape(c wire.Command) (last wire.AckType, lasts, ok bool) {
 	return 0, false, false
 }
 
-// awaitConnected waits for a connection.
+// awaitConnected waits for a connection and returns it.
 func (c *Client) awaitConnected(ctx context.Context) (*conn, error) {
 	for {
 		c.mu.Lock()
@@ -146,12 +145,12 @@ type query struct {
 	last  wire.AckType
 	lasts bool
 
-	ready signal.Signal // there is something to read
+	ready signal.Signal // a reply or the end is there
 
 	mu      sync.Mutex
 	replies []*Reply // guarded by mu
 	bytes   int      // of replies; guarded by mu
-	heard   bool     // anything has come; guarded by mu
+	heard   bool     // an answer has arrived; guarded by mu
 	ended   error    // guarded by mu
 }
 
@@ -176,8 +175,8 @@ func (q *query) encode(dst []byte) []byte {
 	return cmd.AppendTo(dst)
 }
 
-// each calls yield for each reply. It returns nil when the loop was left, and
-// errUnsubscribed after the last reply.
+// each calls yield for each reply. It returns nil if yield returned false, and errUnsubscribed
+// after the last reply.
 func (q *query) each(ctx context.Context, yield func(*Reply) bool) error {
 	answer := time.NewTimer(q.c.cfg.CommandTimeout)
 	defer answer.Stop()
@@ -211,7 +210,7 @@ func (q *query) take() ([]*Reply, error) {
 	return replies, q.ended
 }
 
-// stop ends the command on the wire, if it still runs there.
+// stop ends the command on the server, if it still runs there.
 func (q *query) stop() {
 	if q.end(errUnsubscribed) || q.lasts {
 		u := wire.UnsubscribeCommand{QueryID: q.id}
@@ -222,7 +221,7 @@ func (q *query) stop() {
 	}
 }
 
-// end reports whether the query still ran.
+// end ends the query with err. It reports whether the query still ran.
 func (q *query) end(err error) bool {
 	q.mu.Lock()
 	running := q.ended == nil
@@ -250,7 +249,7 @@ func (q *query) ack(cn *conn, id string, m *wire.Message) error {
 		q.end(&CommandError{Command: q.cmd.Name, Topic: q.cmd.Topic, Bookmark: q.cmd.Bookmark, Reason: string(m.Reason)})
 		return nil
 	}
-	b, _ := bookmark.Parse(m.Bookmark) // mostly there is none
+	b, _ := bookmark.Parse(m.Bookmark) // usually there is none
 	q.push(&Reply{
 		Kind:            ReplyAck,
 		AckType:         m.Acks.String(),
@@ -289,7 +288,7 @@ func (q *query) message(_ *conn, _ string, m *wire.Message, tooLarge *FrameTooLa
 	return nil
 }
 
-// records splits a frame of records.
+// records splits a frame into its records.
 func (q *query) records(m *wire.Message) error {
 	var rec wire.Message
 	for body := m.Body; len(body) > 0; {
@@ -303,7 +302,7 @@ func (q *query) records(m *wire.Message) error {
 	return nil
 }
 
-// reply makes a reply of a message. A bookmark or a time that is none is left out.
+// reply converts a message to a Reply. An invalid bookmark or time is left out.
 func reply(kind ReplyKind, m *wire.Message) *Reply {
 	b, _ := bookmark.Parse(m.Bookmark)
 	t, _ := bookmark.ParseTime(m.Timestamp)
@@ -319,8 +318,8 @@ func reply(kind ReplyKind, m *wire.Message) *Reply {
 	}
 }
 
-// push queues a reply. Replies that pile up beyond what a subscription may
-// hold for a while end the command: the reader does not wait (R12).
+// push queues a reply. If too many replies wait for the application the command ends, because the
+// reader does not wait (R12). The limit is the same as for a subscription with Block.
 func (q *query) push(r *Reply) {
 	size := len(r.Data) + messageOverhead
 	q.mu.Lock()

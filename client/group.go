@@ -9,11 +9,11 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// A LostError tells that messages were acknowledged as safe and are lost: the
-// operator of the servers has declared so, since no instance that is left has them
-// (R4). The client goes on behind them.
+// A LostError reports that messages were acknowledged as safe and are lost. The operator of the
+// servers has declared this, because no remaining instance has them (R4). The client goes on behind
+// them.
 type LostError struct {
-	Publisher   uint64 // the id of the publisher, as in bookmarks
+	Publisher   uint64 // id of the publisher, as in bookmarks
 	First, Last uint64 // sequences, both included
 }
 
@@ -21,21 +21,20 @@ func (e *LostError) Error() string {
 	return fmt.Sprintf("messages %d to %d of publisher %d were acknowledged and are lost", e.First, e.Last, e.Publisher)
 }
 
-// A memory is a store that keeps which group of servers it has met (R10).
+// A memory is a store that remembers the group of servers that it has met (R10).
 type memory interface {
 	Met() (cluster string, incarnation uint64)
 	Meet(cluster string, incarnation uint64) error
 }
 
-// A group is what the client knows of its servers' group. It belongs to the session
-// goroutine.
+// A group is the client's knowledge of its servers' group. It belongs to the session goroutine.
 type group struct {
-	cluster     string // of the present process
+	cluster     string // as met by this process
 	incarnation uint64
-	stores      []memory // that keep it, those that can
+	stores      []memory // the stores that can remember it
 }
 
-// Met implements memory for stores that can't.
+// Met implements memory, for stores that do not.
 func (g *group) Met() (cluster string, incarnation uint64) { return g.cluster, g.incarnation }
 
 func (g *group) Meet(cluster string, incarnation uint64) error {
@@ -43,7 +42,7 @@ func (g *group) Meet(cluster string, incarnation uint64) error {
 	return nil
 }
 
-// newGroup returns what the stores know.
+// newGroup returns a group over those of the stores that can remember it.
 func newGroup(stores ...any) *group {
 	g := new(group)
 	for _, s := range stores {
@@ -65,7 +64,7 @@ func (g *group) check(m *wire.Message) error {
 	return nil
 }
 
-// stated returns what the logon says of the publish store.
+// stated returns the cluster and incarnation that the logon states for the publish store.
 func (c *Client) stated() (cluster string, incarnation uint64) {
 	if m, can := c.store.(memory); can {
 		return m.Met()
@@ -73,9 +72,9 @@ func (c *Client) stated() (cluster string, incarnation uint64) {
 	return c.group.Met()
 }
 
-// meet takes in the group of a server that has accepted a logon. The stores keep it
-// once the application knows what is lost. former: the logon was one of a former
-// life, and that of the present one is still to come.
+// meet notes the group of a server that has accepted a logon. The stores note it only after the
+// application has been told its losses. If former is true, the logon was for a former life, and the
+// logon for the present life follows; then the stores note nothing yet.
 func (c *Client) meet(m *wire.Message, former bool) error {
 	lost, err := wire.ParseSpans(m.Lost)
 	switch {
@@ -86,7 +85,7 @@ func (c *Client) meet(m *wire.Message, former bool) error {
 	}
 	b, _ := bookmark.Parse(m.Bookmark)
 	cluster, incarnation := string(m.Cluster), m.Incarnation
-	_ = c.group.Meet(cluster, incarnation) // in memory
+	_ = c.group.Meet(cluster, incarnation) // in memory: it cannot fail
 	c.events.post(func() {
 		for _, l := range lost {
 			c.tellLost(&LostError{Publisher: b.Publisher, First: l.From, Last: l.To})

@@ -10,18 +10,17 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// A lockedCore guards the core of the client's sessions. The session goroutine,
-// the reader and the sender of the connection and the application's goroutines
-// use it.
+// A lockedCore guards the core of the client's sessions. It is used by the session goroutine, by
+// the reader and the sender of the connection, and by the application's goroutines.
 type lockedCore struct {
 	store pubstore.Store
-	news  signal.Signal // the session is to look at the core
+	news  signal.Signal // wakes the session to look at the core
 
 	mu      sync.Mutex
 	core    *clientcore.Session // guarded by mu
-	changed chan struct{}       // closed when a Flush may be done; nil: nobody waits; guarded by mu
-	sent    int                 // publishes; guarded by mu
-	resent  int                 // of these, those that may have been sent before; guarded by mu
+	changed chan struct{}       // closed when a Flush may be done; nil: no waiter; guarded by mu
+	sent    int                 // number of publishes; guarded by mu
+	resent  int                 // of these: publishes that may have been sent before; guarded by mu
 }
 
 // watch returns a channel that is closed when a Flush may be done.
@@ -34,7 +33,7 @@ func (o *lockedCore) watch() <-chan struct{} {
 	return o.changed
 }
 
-// wake wakes all that watch, and those whose tickets are done.
+// wake wakes all goroutines that watch, and those that wait for tickets whose outcome is known.
 func (o *lockedCore) wake() {
 	o.mu.Lock()
 	watched := o.changed != nil
@@ -45,11 +44,11 @@ func (o *lockedCore) wake() {
 	woken := o.core.Publisher().Moved()
 	o.mu.Unlock()
 	if wake(woken) || watched {
-		runtime.Gosched() // they first: who wakes them has nothing urgent to do
+		runtime.Gosched() // let the woken goroutines run first: the caller has nothing urgent to do
 	}
 }
 
-// do calls f with the core, and has the session look at what is new.
+// do calls f with the core. If the core has news, it wakes the session.
 func (o *lockedCore) do(f func(s *clientcore.Session)) {
 	o.mu.Lock()
 	defer o.unlock()
@@ -64,14 +63,14 @@ func (o *lockedCore) unlock() {
 	}
 }
 
-// under returns what f says with mu held.
+// under calls f with mu held and returns the result.
 func under[T any](mu *sync.Mutex, f func() T) T {
 	mu.Lock()
 	defer mu.Unlock()
 	return f()
 }
 
-// with returns what f says of the core.
+// with calls f with the core and returns the result.
 func with[T any](o *lockedCore, f func(s *clientcore.Session) T) (said T) {
 	o.do(func(s *clientcore.Session) { said = f(s) })
 	return said
@@ -102,7 +101,7 @@ func (o *lockedCore) logon(name, messageType string, counter uint64, cluster str
 	})
 }
 
-// settled returns up to where a goal's life is settled, and whether the
+// settled returns the sequence up to which the life of a goal is settled. quiet reports whether the
 // application knows of every rejection up to the goal.
 func (o *lockedCore) settled(g goal) (through uint64, quiet bool) {
 	o.mu.Lock()
@@ -111,7 +110,7 @@ func (o *lockedCore) settled(g goal) (through uint64, quiet bool) {
 	return p.Settled(g.life), p.Quiet(g.life, g.sequence)
 }
 
-// The following methods are the window of the connection's sender.
+// The following methods implement the window of the connection's sender.
 
 // Room implements clientcore.Window.
 func (cn *conn) Room() bool { return with(cn.c.core, (*clientcore.Session).Room) }

@@ -2,27 +2,26 @@ package client
 
 import "time"
 
-// A Move is a logon on another server than the one before, and why.
+// A Move is a logon on another server than the one before, with the reason.
 type Move struct {
-	From string // the server before, without a password; empty: this is the first
+	From string // previous server, without a password; empty for the first logon
 	To   string
 	At   time.Time
 
-	// Err is why From was left, for errors.Is: what the connection was lost
-	// for, with ErrStopping if the server had said so; ErrPublishGap;
-	// ErrNameInUse; ErrPreferred. Nil for the first.
+	// Err is the reason why the client left From, for errors.Is: the reason of a lost connection,
+	// with ErrStopping if the server had announced that it stops; ErrPublishGap; ErrNameInUse; or
+	// ErrPreferred. It is nil for the first logon.
 	Err error
-	// Passed are the servers that were tried in between, From included if it
-	// was, each with its last error: what could not be reached, what refused
-	// the logon, and what was passed over with ErrLagging, ErrAsync or
-	// ErrAsyncPath.
+	// Passed has the last error of each server that was tried in between, including From if it was
+	// tried again. These servers could not be reached, refused the logon, or were passed over with
+	// ErrLagging, ErrAsync, ErrOneWay or ErrAsyncPath.
 	Passed []*ConnectError
 }
 
-// maxMoves bounds those in Stats.
+// maxMoves is the largest number of moves in Stats.
 const maxMoves = 16
 
-// tellMoved makes a move known.
+// tellMoved reports a move.
 func (c *Client) tellMoved(m Move) {
 	if m.From != "" {
 		c.cfg.Logger.Info("moved", "from", m.From, "to", m.To, "because", m.Err)

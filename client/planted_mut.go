@@ -10,7 +10,7 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// waitsPlanted has the reader wait for room in a queue.
+// waitsPlanted is a mutation: the reader waits for room in a queue.
 func waitsPlanted(cn *conn) bool {
 	if !mut.On(mut.R12ReaderWaits) {
 		return false
@@ -23,7 +23,7 @@ func waitsPlanted(cn *conn) bool {
 	}
 }
 
-// sendPlanted puts a message on the wire that the store does not have yet.
+// sendPlanted is a mutation: it sends a message that the store does not have yet.
 func (c *Client) sendPlanted(m *pubstore.Message) {
 	cn, lives := c.connected(), c.store.Lives()
 	if !mut.On(mut.G1SendBeforeStore) || cn == nil || len(lives) == 0 {
@@ -33,7 +33,8 @@ func (c *Client) sendPlanted(m *pubstore.Message) {
 	cn.control(p.AppendTo)
 }
 
-// dropPlanted removes the messages that a call no longer waits for from the store.
+// dropPlanted is a mutation: it removes messages from the store when a call no longer waits for
+// them.
 func (c *Client) dropPlanted(goals []goal) {
 	if !mut.On(mut.G1CancelDropsDelivery) {
 		return

@@ -2,37 +2,37 @@ package client
 
 import "github.com/holdfast-mq/holdfast/internal/ring"
 
-// A delivery is what stands in a subscription's queue: a message, or a gap
-// that the application accepted.
+// A delivery is an entry of a subscription's queue: a message, or a gap that the application
+// accepts.
 type delivery struct {
 	m    *Message
 	gap  *GapError
 	size int
 }
 
-// messageOverhead is what a queued message counts beside its body, in bytes.
+// messageOverhead is the size of a queued message besides its body, in bytes.
 const messageOverhead = 128
 
-// maxIdleBody is the largest body buffer that is kept for another message.
+// maxIdleBody is the largest body buffer that is kept for reuse.
 const maxIdleBody = 8 << 10
 
-// A queue holds deliveries between the reader of a connection and the
-// application. Bodies are used again.
+// A queue holds deliveries between the reader of a connection and the application. It reuses
+// messages and their buffers.
 type queue struct {
 	maxMessages int
 	maxBytes    int
 
 	ring.Queue[delivery]
-	bytes int // of them
+	bytes int // total size of the deliveries
 	free  []*Message
 }
 
-// full reports whether another message of size bytes is beyond the bound.
-// One message always fits.
+// full reports whether another message of size bytes would exceed the bound. One message always
+// fits.
 func (q *queue) full(size int) bool { return !q.fits(0, 0, size) }
 
-// fits reports whether a message of size bytes is within the bound behind others that are
-// to be queued before it, and their bytes.
+// fits reports whether a message of size bytes fits within the bound, if so many other messages
+// with so many bytes are queued before it.
 func (q *queue) fits(others, bytes, size int) bool {
 	n := q.Len() + others
 	return n == 0 || n < q.maxMessages && q.bytes+bytes+size <= q.maxBytes
@@ -57,7 +57,7 @@ func (q *queue) clear() {
 	q.bytes = 0
 }
 
-// message returns an empty message to fill, perhaps with a buffer.
+// message returns an empty message to fill. It may have a reused buffer.
 func (q *queue) message() *Message {
 	if n := len(q.free); n > 0 {
 		m := q.free[n-1]
@@ -67,7 +67,7 @@ func (q *queue) message() *Message {
 	return new(Message)
 }
 
-// recycle takes back a message that nobody looks at any more.
+// recycle takes back a message that the application no longer uses.
 func (q *queue) recycle(m *Message) {
 	if cap(m.Data) > maxIdleBody || len(q.free) >= q.maxMessages {
 		return

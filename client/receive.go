@@ -10,8 +10,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// message implements receiver. A message that is not taken because of the
-// connection, the queue or the bookmark store is not too large either.
+// message implements receiver. tooLarge counts only if the subscription would take the message: the
+// connection, the queue and the bookmark store may refuse it first.
 func (s *Subscription) message(cn *conn, id string, m *wire.Message, tooLarge *FrameTooLargeError) error {
 	if m.Command != wire.Publish && m.Command != wire.DeltaPublish {
 		return nil
@@ -27,11 +27,11 @@ func (s *Subscription) message(cn *conn, id string, m *wire.Message, tooLarge *F
 // arrived implements receiver.
 func (s *Subscription) arrived(cn *conn, id string, run []arrival) { s.arrive(cn, id, run, nil) }
 
-// arrive takes in messages, runMost at most: those together that the subscription simply takes.
+// arrive handles messages, at most runMost. It takes as many as possible together.
 func (s *Subscription) arrive(cn *conn, id string, run []arrival, tooLarge *FrameTooLargeError) {
 	for len(run) > 0 {
 		taken, v := s.admit(cn, id, run)
-		fresh := uint64(0) // a bit for each that is to be queued
+		fresh := uint64(0) // a bit for each message that is to be queued
 		for i := range taken {
 			if s.core.Receive(clientcore.Take, run[i].bookmark) {
 				fresh |= 1 << i
@@ -53,7 +53,7 @@ func (s *Subscription) arrive(cn *conn, id string, run []arrival, tooLarge *Fram
 	}
 }
 
-// refuse does what follows from a verdict other than to take a message.
+// refuse applies a verdict that does not take the message.
 func (s *Subscription) refuse(cn *conn, id string, v clientcore.Verdict) {
 	switch v {
 	case clientcore.Pause:
@@ -67,7 +67,7 @@ func (s *Subscription) refuse(cn *conn, id string, v clientcore.Verdict) {
 	}
 }
 
-// push queues those of a run whose bit is set; the others have come before.
+// push queues the messages of a run whose bit in fresh is set. The others are duplicates.
 func (s *Subscription) push(run []arrival, fresh uint64) {
 	s.mu.Lock()
 	queued := false
@@ -86,9 +86,9 @@ func (s *Subscription) push(run []arrival, fresh uint64) {
 	}
 }
 
-// admit decides about messages that come together: the first taken of them are taken. v
-// is the verdict about the one behind these, or Take if none is decided yet. Only the
-// reader adds to the queue, so that there is still room afterwards.
+// admit decides about messages that arrive together. The first taken of them are taken. v is the
+// verdict about the next one, or Take if there is none yet. Only the reader adds to the queue, so
+// the room that admit finds is still there afterwards.
 func (s *Subscription) admit(cn *conn, id string, run []arrival) (taken int, v clientcore.Verdict) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -98,7 +98,7 @@ func (s *Subscription) admit(cn *conn, id string, run []arrival) (taken int, v c
 	if s.cn != cn {
 		return 0, clientcore.Refuse
 	}
-	bytes := 0 // of those that are taken
+	bytes := 0 // size of the taken messages
 	for taken < len(run) {
 		a := &run[taken]
 		fits := s.queue.fits(taken, bytes, a.size())
@@ -106,7 +106,7 @@ func (s *Subscription) admit(cn *conn, id string, run []arrival) (taken int, v c
 			fits = true
 		}
 		if !fits && taken > 0 {
-			break // these first
+			break // queue these first
 		}
 		if v = s.core.Arrives(id, a.bookmark, fits); v != clientcore.Take {
 			if v = s.weighLocked(v, a.size()); v != clientcore.Take {
@@ -119,8 +119,8 @@ func (s *Subscription) admit(cn *conn, id string, run []arrival) (taken int, v c
 	return taken, clientcore.Take
 }
 
-// weighLocked does what belongs to a verdict other than Take, and returns Take for a
-// message that is taken all the same.
+// weighLocked applies a verdict other than Take. It returns Take if the message is taken all the
+// same.
 func (s *Subscription) weighLocked(v clientcore.Verdict, size int) clientcore.Verdict {
 	switch v {
 	case clientcore.Pause:
@@ -136,7 +136,7 @@ func (s *Subscription) weighLocked(v clientcore.Verdict, size int) clientcore.Ve
 	return v
 }
 
-// dropLocked makes room for a message in place of the oldest.
+// dropLocked drops the oldest messages until one of size bytes fits.
 func (s *Subscription) dropLocked(size int) {
 	for s.queue.full(size) {
 		d, _ := s.queue.pop()
@@ -145,13 +145,14 @@ func (s *Subscription) dropLocked(size int) {
 	}
 }
 
-// yields is how often the reader gives way to an application that is as fast as
-// it is, some microseconds in all, before it takes a full queue for an overrun,
-// which costs the way to the server and back. It waits for nobody (R12).
+// yields is how often the reader yields the processor to the application before it treats a full
+// queue as an overrun. An overrun costs a round trip to the server, and an application that is as
+// fast as the reader avoids it this way. It takes some microseconds in all. The reader waits for
+// nobody (R12).
 const yields = 64
 
-// giveWayLocked lets the application run while the queue has no room for what comes
-// together, or for as much of it as half the queue holds. It gives up mu meanwhile.
+// giveWayLocked lets the application run until the queue has room for the whole run, or for the
+// part of it that half the queue holds. It releases mu meanwhile.
 func (s *Subscription) giveWayLocked(cn *conn, run []arrival) {
 	others := max(min(len(run), s.queue.maxMessages/2), 1) - 1
 	for n := 0; (n < yields || waitsPlanted(cn)) && !s.queue.fits(others, 0, run[0].size()) && s.cn == cn; n++ {

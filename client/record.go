@@ -5,26 +5,25 @@ import (
 	"time"
 )
 
-// A record holds the client's part of Stats. It changes on the session goroutine
-// only.
+// A record holds the client's part of Stats. Only the session goroutine changes it.
 type record struct {
 	mu     sync.Mutex
-	stats  Stats           // guarded by mu; this part only
-	trying string          // the server of the attempt under way, without a password; guarded by mu
-	errs   []*ConnectError // the last one of each server; guarded by mu
+	stats  Stats           // without the parts of others; guarded by mu
+	trying string          // server of the attempt under way, without a password; guarded by mu
+	errs   []*ConnectError // last error of each server; guarded by mu
 	trail  trail           // guarded by mu
 }
 
 func newRecord() record { return record{stats: Stats{Failures: make(map[string]int)}} }
 
-// change changes the statistics.
+// change calls f with the statistics.
 func (r *record) change(f func(s *Stats)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	f(&r.stats)
 }
 
-// tries notes that an attempt begins, or, of no server, that it has ended.
+// tries notes that an attempt at a server begins. An empty server means that the attempt has ended.
 func (r *record) tries(server string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -34,8 +33,8 @@ func (r *record) tries(server string) {
 	}
 }
 
-// connected notes the server that the client stays on, and reports whether it
-// is the first. It returns the move if it is one.
+// connected notes the server that the client stays on. first reports whether it is the first one.
+// If the client has moved, moved is true and m is the move.
 func (r *record) connected(info ServerInfo) (first bool, m Move, moved bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -48,8 +47,8 @@ func (r *record) connected(info ServerInfo) (first bool, m Move, moved bool) {
 	return s.Connects == 1, m, moved
 }
 
-// left notes the end of a connection, or of an attempt to make one. failed: it is
-// no move to a better server.
+// left notes the end of a connection or of an attempt to make one. failed is false for a move to a
+// better server.
 func (r *record) left(e *ConnectError, failed bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -61,7 +60,7 @@ func (r *record) left(e *ConnectError, failed bool) {
 	}
 }
 
-// failedSoFar returns the last error of each server, and the attempt under way.
+// failedSoFar returns the last error of each server, including the attempt under way.
 func (r *record) failedSoFar() (errs []error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -12,20 +12,20 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// searchPause is the time between two rounds of a search.
+// searchPause is the pause between two rounds of a search.
 const searchPause = time.Second
 
-// A search connects to other servers for a subscription whose own server has
-// removed messages, and reads them there (R9). It has one goroutine, which ends
-// with the search, the subscription or the client; the client waits for it.
+// A search connects to other servers for a subscription whose own server has removed messages, and
+// reads the messages there (R9). It has one goroutine, which ends with the search, the subscription
+// or the client. The client waits for it.
 type search struct {
 	s      *Subscription
 	ctx    context.Context
 	cancel context.CancelFunc
-	known  clientcore.Known // who the servers have said they are
+	known  clientcore.Known // the identities of the servers, as they have stated them
 }
 
-// startSearch starts the search of a subscription that needs one.
+// startSearch starts a search for a subscription.
 func (s *Subscription) startSearch() {
 	q := &search{s: s, known: with(s.c.core, (*clientcore.Session).Known)}
 	q.ctx, q.cancel = context.WithCancel(s.c.ctx)
@@ -36,7 +36,7 @@ func (s *Subscription) startSearch() {
 	s.c.searches.Go(q.run)
 }
 
-// run asks one server after the other, in rounds, until the core has decided.
+// run asks the servers one after the other, in rounds, until the core has decided.
 func (q *search) run() {
 	defer q.cancel()
 	servers := q.s.c.addresses()
@@ -61,8 +61,8 @@ func (q *search) run() {
 	}
 }
 
-// addresses returns the URIs that the client may connect to. A chooser of the
-// application's own does not list them: then those it has chosen so far.
+// addresses returns the URIs that the client may connect to. An application's own chooser does not
+// list them; then these are the URIs that it has chosen so far.
 func (c *Client) addresses() []string {
 	if list, ok := c.cfg.Chooser.(*listChooser); ok {
 		return list.servers
@@ -70,7 +70,7 @@ func (c *Client) addresses() []string {
 	return slices.Sorted(maps.Keys(with(c.core, (*clientcore.Session).Known)))
 }
 
-// decided applies the core's decision, if there is one.
+// decided applies the core's decision, if there is one. It reports whether the search is over.
 func (q *search) decided(servers int) bool {
 	s := q.s
 	have := s.core.Received()
@@ -88,7 +88,7 @@ func (q *search) decided(servers int) bool {
 	return over || q.ctx.Err() != nil
 }
 
-// visit asks a server, unless it is known to be none of those that are to be asked.
+// visit asks a server, unless the server is known not to be one that the search may ask.
 func (q *search) visit(uri string) error {
 	if at, is := q.known[uri]; is && !under(&q.s.mu, func() bool { return q.s.core.Seeks(&at) }) {
 		return nil
@@ -115,8 +115,8 @@ func (q *search) visit(uri string) error {
 	return q.fetch(cn)
 }
 
-// fetch subscribes, if the server is to be asked, and takes in frames until it has
-// nothing more for the search.
+// fetch subscribes, if the server is to be asked, and handles frames until the server has nothing
+// more for the search.
 func (q *search) fetch(cn *conn) error {
 	cmd, ask := q.ask(cn)
 	if !ask {
@@ -149,7 +149,7 @@ func (q *search) ask(cn *conn) (cmd []byte, ask bool) {
 	return c.AppendTo(nil), true
 }
 
-// leave ends a side session, unless the subscription has left it.
+// leave ends the side session, unless the subscription has left it already.
 func (q *search) leave(cn *conn) {
 	s := q.s
 	s.mu.Lock()

@@ -6,8 +6,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
 )
 
-// suits says what is against a server that has accepted the logon: a bookmark
-// subscription must not move to it (R3), or the chooser passes it over.
+// suits returns an error if the client must leave a server that has accepted the logon: a bookmark
+// subscription must not move to it (R3), or the chooser refuses it.
 func (c *Client) suits(cn *conn, choice Choice) error {
 	switch {
 	case !c.ways(&cn.at):
@@ -19,7 +19,7 @@ func (c *Client) suits(cn *conn, choice Choice) error {
 	return nil
 }
 
-// ways reports whether all bookmark subscriptions may go on at a server.
+// ways reports whether all bookmark subscriptions may continue on a server.
 func (c *Client) ways(to *clientcore.Server) bool {
 	for _, s := range c.subscriptions() {
 		if !under(&s.mu, func() bool { return s.core.LeadsTo(to) }) {
@@ -29,13 +29,12 @@ func (c *Client) ways(to *clientcore.Server) bool {
 	return true
 }
 
-// better returns the servers of a choice that the client may leave the present
-// one for.
+// better returns those servers of choice.Better that the client may move to.
 func (c *Client) better(choice Choice) []string {
 	return with(c.core, (*clientcore.Session).Known).Better(choice.Better, c.ways)
 }
 
-// servers returns the last reports of the servers, by URI.
+// servers returns the latest known state of each server, by URI.
 func (c *Client) servers() map[string]ServerInfo {
 	infos := make(map[string]ServerInfo)
 	for uri, s := range with(c.core, (*clientcore.Session).Known) {
@@ -44,8 +43,8 @@ func (c *Client) servers() map[string]ServerInfo {
 	return infos
 }
 
-// noteStanding tells the application of a changed state of the server, and
-// returns the present one.
+// noteStanding reports a change of the server's state to the application. It returns the present
+// state.
 func (c *Client) noteStanding(cn *conn) ServerInfo {
 	s := with(c.core, (*clientcore.Session).Server)
 	info := serverInfo(&s)
@@ -59,7 +58,8 @@ func (c *Client) noteStanding(cn *conn) ServerInfo {
 	return info
 }
 
-// lastWord is why the connection ended, with what the server had said before.
+// lastWord adds ErrStopping to the reason why a connection ended, if the server had announced that
+// it stops.
 func (c *Client) lastWord(cn *conn, err error) error {
 	if c.noteStanding(cn).Sync == SyncStopping {
 		return fmt.Errorf("%w: %w", ErrStopping, err)

@@ -11,8 +11,8 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// run is the session goroutine: it connects, recovers, and connects again
-// until the client is closed, and calls the hooks.
+// run is the session goroutine. It connects, recovers and reconnects until the client is closed,
+// and it calls the hooks.
 func (c *Client) run() {
 	defer close(c.finished)
 	defer c.release()
@@ -41,7 +41,7 @@ func (c *Client) run() {
 	c.terminate()
 }
 
-// rest waits before an attempt. False: the client is to stop.
+// rest waits before an attempt. It returns false if the client has to stop.
 func (c *Client) rest(d time.Duration) bool {
 	if d <= 0 {
 		c.events.run()
@@ -62,8 +62,8 @@ func (c *Client) rest(d time.Duration) bool {
 	}
 }
 
-// note records what became of an attempt or a connection, and stops the
-// client if there is no use in another.
+// note records the end of an attempt or a connection. It stops the client if another attempt would
+// be useless.
 func (c *Client) note(last *Outcome, leave clientcore.Leave) {
 	if c.ctx.Err() != nil {
 		return
@@ -85,21 +85,21 @@ func (c *Client) note(last *Outcome, leave clientcore.Leave) {
 	}
 }
 
-// refusedAsGap makes known that a server lacks acknowledged messages (R4).
+// refusedAsGap reports that a server lacks acknowledged messages (R4).
 func (c *Client) refusedAsGap(server string) {
 	c.record.change(func(s *Stats) { s.Publish.GapRefusals++ })
 	c.cfg.Logger.Warn("server lacks messages that were acknowledged before", "server", server)
 	tell(c.cfg.Hooks.PublishGap, server)
 }
 
-// isFatal reports whether err is of a publish store that cannot be used any
-// more, or not with this client name.
+// isFatal reports whether err says that the publish store cannot be used any more, or not with this
+// client name.
 func isFatal(err error) bool {
 	var failed *pubstore.FailedError
 	return errors.As(err, &failed) || errors.Is(err, pubstore.ErrOtherName) || errors.Is(err, pubstore.ErrClosed)
 }
 
-// redact hides a password in a server's URI.
+// redact removes the password from a server's URI.
 func redact(server string) string {
 	u, err := parseURI(server)
 	if err != nil {
@@ -108,8 +108,8 @@ func redact(server string) string {
 	return u.String()
 }
 
-// visit logs on to one server, with one life of the store after the other,
-// and stays until the connection ends.
+// visit logs on to one server, with one life of the store after the other, and stays until the
+// connection ends.
 func (c *Client) visit(choice Choice) (Outcome, clientcore.Leave) {
 	out := Outcome{Server: choice.Server}
 	for {
@@ -143,8 +143,8 @@ func (c *Client) visit(choice Choice) (Outcome, clientcore.Leave) {
 	}
 }
 
-// session is one connection: connect, recover, serve. It returns how long it
-// was logged on and why it ended.
+// session makes one connection: it connects, recovers and serves. It returns the time from the
+// logon to the end, and the reason of the end.
 func (c *Client) session(choice Choice) (up time.Duration, err error) {
 	server := redact(choice.Server)
 	c.become(Connecting)
@@ -161,7 +161,7 @@ func (c *Client) session(choice Choice) (up time.Duration, err error) {
 	cn.shown = cn.info.Sync
 	c.core.do(func(s *clientcore.Session) { s.Start(time.Now()) })
 	c.enterServer(cn)
-	c.events.run() // what was rejected is let go before anything is sent
+	c.events.run() // rejected messages are let go before anything is sent
 	cn.start()
 	err = c.serve(cn, choice)
 	c.mu.Lock()
@@ -172,7 +172,7 @@ func (c *Client) session(choice Choice) (up time.Duration, err error) {
 	return time.Since(began), err
 }
 
-// enterServer makes a connection that is logged on known.
+// enterServer publishes a connection that is logged on, and reports it to the application.
 func (c *Client) enterServer(cn *conn) {
 	c.become(Recovering)
 	c.mu.Lock()
@@ -196,17 +196,17 @@ func (c *Client) enterServer(cn *conn) {
 	}
 }
 
-// serve looks after a connection until it ends.
+// serve handles events, steps of the core and probes until a connection ends.
 func (c *Client) serve(cn *conn, choice Choice) error {
 	began := time.Now()
-	due := time.NewTimer(0) // the core's next look
+	due := time.NewTimer(0) // time of the core's next step
 	defer due.Stop()
-	better := time.NewTicker(max(choice.Retry, time.Second)) // the next probe of better servers
+	better := time.NewTicker(max(choice.Retry, time.Second)) // next probe of better servers
 	defer better.Stop()
 	if len(choice.Better) == 0 || choice.Retry <= 0 {
 		better.Stop()
 	}
-	var leave clientcore.Hold // the server's state allows to leave it
+	var leave clientcore.Hold // whether the server's state allows the client to leave it
 	said := func(info ServerInfo) {
 		leave.Note(choice.BetterIf == nil || choice.BetterIf(info), int64(time.Since(began)))
 	}
@@ -234,7 +234,7 @@ func (c *Client) serve(cn *conn, choice Choice) error {
 	}
 }
 
-// look takes the steps that are due. An error ends the connection.
+// look takes the core's due steps. An error ends the connection.
 func (c *Client) look(cn *conn, due *time.Timer) error {
 	var l clientcore.Look
 	var err error
@@ -275,9 +275,9 @@ func (c *Client) reachable(servers []string) bool {
 	return false
 }
 
-// become enters a state.
+// become enters a state and reports it.
 func (c *Client) become(s State) {
-	news := false // or another attempt
+	news := false // the state is new, or another attempt begins
 	c.record.change(func(stats *Stats) {
 		news = stats.State != s || s == Connecting
 		stats.State = s
@@ -289,7 +289,7 @@ func (c *Client) become(s State) {
 	tell(c.cfg.Hooks.StateChanged, s)
 }
 
-// terminate ends everything that waits.
+// terminate ends all subscriptions and searches.
 func (c *Client) terminate() {
 	err := c.closedError()
 	c.beginDraining()

@@ -2,31 +2,32 @@ package client
 
 import "github.com/holdfast-mq/holdfast/internal/syncstatus"
 
-// A SyncState says how a server stands to its failover equivalents: the
-// servers that it replicates to synchronously, whose disks acks wait for.
+// A SyncState is a server's state of replication to its peers: the servers that it replicates to
+// synchronously, and whose disks acks wait for. These are its failover equivalents.
 type SyncState = syncstatus.Status
 
 const (
-	// SyncUnknown: it does not say; it lacks the extension, or our extensions.
+	// SyncUnknown: the server does not report its state. It lacks this extension, or all our
+	// extensions.
 	SyncUnknown = syncstatus.Unknown
-	// SyncOK: each of them has everything and counts for acks.
+	// SyncOK: every peer has everything and counts for acks.
 	SyncOK = syncstatus.InSync
-	// SyncApart: one is away, or behind, and acks wait for it. What was
-	// acknowledged is on all of them.
+	// SyncApart: a peer is away or behind, and acks wait for it. All peers have the acknowledged
+	// messages.
 	SyncApart = syncstatus.Apart
-	// SyncSingle: one is left out, so that acks are of one disk only (R5). It
-	// lacks what was acknowledged since.
+	// SyncSingle: a peer is downgraded, so acks cover one disk only (R5). That peer lacks the
+	// messages that were acknowledged since.
 	SyncSingle = syncstatus.Single
-	// SyncCatchingUp: the server itself lacks, or may lack, what they have (R6).
+	// SyncCatchingUp: the server itself lacks, or may lack, messages of its peers (R6).
 	SyncCatchingUp = syncstatus.CatchingUp
-	// SyncAsync: it has none. Acks are of one disk for ever, and publish
-	// stores keep everything.
+	// SyncAsync: the server has no synchronous peer, it replicates only asynchronously. Acks always cover one
+	// disk only, and publish stores keep all messages.
 	SyncAsync = syncstatus.Async
-	// SyncOneWay: a server replicates to it synchronously, and it does not replicate
-	// back. Messages published on it never get there.
+	// SyncOneWay: a server replicates to this one synchronously, but this one does not replicate
+	// back. Messages published on this one never get there.
 	SyncOneWay = syncstatus.OneWay
-	// SyncAlone: it does not replicate at all. Its own disk is all there is.
+	// SyncAlone: the server does not replicate at all. Messages are on its own disk only.
 	SyncAlone = syncstatus.Alone
-	// SyncStopping: it is about to close the connection.
+	// SyncStopping: the server is about to close the connection.
 	SyncStopping = syncstatus.Stopping
 )

@@ -10,32 +10,32 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// An arrival is a message that has come, by itself or in a stretch. It shares memory with
-// the frame.
+// An arrival is a message that has arrived, alone or in a stretch. It shares memory with the frame.
 type arrival struct {
 	bookmark                                   Bookmark
 	time                                       time.Time
 	topic, data, sowKey, correlationID, userID []byte
 }
 
-// size is what the message counts in a queue, in bytes.
+// size is the size of the message in a queue, in bytes.
 func (a *arrival) size() int { return len(a.data) + messageOverhead }
 
-// runMost is how many messages of a stretch are taken in at once: as many as a number has bits.
+// runMost is the largest number of messages of a stretch that are handled together: one for each
+// bit of a uint64.
 const runMost = 64
 
-// An inbound is the reader's scratch for the messages that come.
+// An inbound is the reader's scratch memory for arriving messages.
 type inbound struct {
 	entry  wire.Entry
 	run    [runMost]arrival
-	routes []route // of a frame
+	routes []route // routes of a frame
 }
 
-// setMessage makes a the message of a delivery.
+// setMessage sets a to the message of a delivery.
 func (a *arrival) setMessage(m *wire.Message) (err error) {
 	*a = arrival{topic: m.Topic, data: m.Body, sowKey: m.SOWKey, correlationID: m.CorrelationID, userID: m.UserID}
 	if len(m.Timestamp) > 0 {
-		a.time, _ = bookmark.ParseTime(m.Timestamp) // zero for what is none: it is for people
+		a.time, _ = bookmark.ParseTime(m.Timestamp) // an invalid time becomes zero: nothing depends on it
 	}
 	if len(m.Bookmark) > 0 {
 		a.bookmark, err = bookmark.Parse(m.Bookmark)
@@ -43,8 +43,8 @@ func (a *arrival) setMessage(m *wire.Message) (err error) {
 	return err
 }
 
-// setEntry makes a the message of an entry. The key in it is the publisher's, which
-// deliveries do not bring.
+// setEntry sets a to the message of an entry. The key in the entry is the publisher's; deliveries
+// do not carry it.
 func (a *arrival) setEntry(r *wire.Entry) {
 	*a = arrival{
 		bookmark: Bookmark{Publisher: r.Publisher, Sequence: r.Sequence},
@@ -55,7 +55,7 @@ func (a *arrival) setEntry(r *wire.Entry) {
 	}
 }
 
-// stretch hands the messages of a stretch, run by run, to each of those that they are for.
+// stretch passes the messages of a stretch, run by run, to each of their routes.
 func (cn *conn) stretch(m *wire.Message) error {
 	in := &cn.in.inbound
 	routes := cn.lookUp(m.SubIDs)
@@ -73,7 +73,7 @@ func (cn *conn) stretch(m *wire.Message) error {
 	return nil
 }
 
-// takeRun sets the beginning of run to the first messages of what is left of a stretch.
+// takeRun sets the beginning of run to the first messages of a stretch, and returns the rest.
 func (in *inbound) takeRun(stretch []byte) (n int, rest []byte, err error) {
 	for rest = stretch; n < runMost; n++ {
 		behind, more, err := wire.TakeEntry(rest, &in.entry)
@@ -86,8 +86,8 @@ func (in *inbound) takeRun(stretch []byte) (n int, rest []byte, err error) {
 	return n, rest, nil
 }
 
-// lookUp returns whom a comma list of ids belongs to, in scratch memory. Some may have
-// ended.
+// lookUp returns the routes of a comma-separated list of ids, in scratch memory. It leaves out ids
+// that have ended.
 func (cn *conn) lookUp(ids []byte) []route {
 	in := &cn.in.inbound
 	in.routes = in.routes[:0]

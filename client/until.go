@@ -6,21 +6,20 @@ import (
 	"sync/atomic"
 )
 
-// An untilClosed is the context of one call, which also ends when the client is
-// closed. The two are tied together only when somebody waits for that: most
-// calls don't, and cost nothing. It is used again by later calls.
+// An untilClosed is the context of one call that also ends when the client is closed. It connects
+// the two contexts only when a caller asks for Done. Most calls do not, and cost nothing. Later
+// calls reuse it.
 type untilClosed struct {
 	context.Context // the caller's
 	client          context.Context
 
-	untie atomic.Pointer[func()] // nil: nobody has asked for Done; set with mu held
+	untie atomic.Pointer[func()] // nil: Done was not called yet; set with mu held
 
 	mu   sync.Mutex
-	tied context.Context // nil: as above; guarded by mu
+	tied context.Context // nil: Done was not called yet; guarded by mu
 }
 
-// until returns a context that also ends when the client is closed. It is given
-// back to over.
+// until returns a context that also ends when the client is closed. Pass it to over after use.
 func (c *Client) until(ctx context.Context) context.Context {
 	if ctx.Done() == nil {
 		return c.ctx
@@ -38,7 +37,7 @@ func (c *Client) over(ctx context.Context) {
 	}
 	if untie := u.untie.Load(); untie != nil {
 		(*untie)()
-		return // who waits on it may still look at it
+		return // do not reuse it: a goroutine that waits on it may still read it
 	}
 	u.Context = nil
 	c.untils.Put(u)

@@ -16,25 +16,25 @@ import (
 //	tcp://user:password@host:port/amps/json?tcp_nodelay=true
 type uri struct {
 	parsed      *url.URL
-	network     string // for the dialer: tcp, tcp4, tcp6 or unix
+	network     string // network for the dialer: tcp, tcp4, tcp6 or unix
 	tls         bool
 	host        string
-	address     string // for the dialer
-	messageType string // empty: not said
-	plain       bool   // the logon does not speak of our extensions
+	address     string // address for the dialer
+	messageType string // empty: not given
+	plain       bool   // the logon does not mention our extensions
 
 	user, password string
 	bind           string
 	noDelay        *bool
-	sendBuffer     int // 0: not said
+	sendBuffer     int // 0: not given
 	receiveBuffer  int
 }
 
 // String returns the URI without its password.
 func (u *uri) String() string { return u.parsed.Redacted() }
 
-// shown is the URI without its password, also where a mistyped one, such as
-// tcp:/user:password@host, has it in another place.
+// shown returns the URI without its password. It also hides the password of a mistyped URI, such as
+// tcp:/user:password@host.
 func (u *uri) shown() string {
 	if u.parsed.User == nil {
 		return withoutUser(u.String())
@@ -42,7 +42,7 @@ func (u *uri) shown() string {
 	return u.String()
 }
 
-// withHost returns the URI with another host.
+// withHost returns the URI with host in place of its host.
 func (u *uri) withHost(host string) string {
 	p := *u.parsed
 	p.Host = net.JoinHostPort(host, u.parsed.Port())
@@ -51,20 +51,20 @@ func (u *uri) withHost(host string) string {
 
 const uriForm = "write tcp://host:port/amps/json"
 
-// withoutUser is what can be shown of a text that is not a URI: it may have a
-// password all the same.
+// withoutUser returns the part of an invalid URI that can be shown. The text may contain a
+// password.
 func withoutUser(text string) string {
 	if scheme, _, found := strings.Cut(text, "://"); found && misformed(text) != "" {
 		if !slices.Contains([]string{"tcp", "tcps", "unix"}, scheme) {
-			return "…" // it may be anything
+			return "…" // this may be a part of a password
 		}
 		return scheme + "://…"
 	}
 	return text[strings.LastIndex(text, "@")+1:]
 }
 
-// misformed says what is wrong with a URI that a general parser would take for
-// one with another host or port, or of which that one's error would show the password.
+// misformed returns the mistake in a URI, or "". It finds mistakes that net/url accepts as another
+// host or port, or reports with the password in its error.
 func misformed(text string) string {
 	_, rest, _ := strings.Cut(text, "://")
 	authority, behind := rest, ""
