@@ -90,9 +90,9 @@ type Config struct {
 	// Offline makes Dial return at once, without waiting for the first logon.
 	Offline bool
 
-	DialTimeout    time.Duration // of one attempt to connect; default 5s
-	LogonTimeout   time.Duration // from connected to logged on; default 5s
-	CommandTimeout time.Duration // for the answer to a command; default 10s
+	DialTimeout    time.Duration // limit of one attempt to connect; default 5s
+	LogonTimeout   time.Duration // limit from the connection to the end of the logon; default 5s
+	CommandTimeout time.Duration // limit for the answer to a command; default 10s
 	// RecoveryTimeout has two uses. It is the time that a server may take to answer the
 	// subscriptions that are resumed after a reconnect. And it is how long a server that is asked
 	// for messages removed elsewhere may be away or send nothing (GapError). Default 60s.
@@ -127,7 +127,7 @@ type Config struct {
 
 // A Challenge is the request that Credentials answers.
 type Challenge struct {
-	Server string // its URI, without a password
+	Server string // URI of the server, without a password
 	// User and Text come from the server's challenge. They are empty at the first attempt of a
 	// connection.
 	User, Text string

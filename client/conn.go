@@ -58,7 +58,7 @@ type conn struct {
 	out     *outbound.Writer // writes the output of Fill
 	beat    time.Duration    // between heartbeats; set by start
 	beatAt  time.Time        // time of the next heartbeat; used by Fill only
-	ctx     context.Context  // ends when the connection has failed or is to end; the cause is the reason
+	ctx     context.Context  // ends when the connection ends; the cause is the reason
 	cancel  context.CancelCauseFunc
 	running sync.WaitGroup
 
@@ -67,10 +67,10 @@ type conn struct {
 	routes map[string]route // by command id; nil: closed; guarded by mu
 }
 
-// A remote is the server at the other end.
+// A remote describes the server at the other end.
 type remote struct {
 	at    clientcore.Server // state at the logon
-	info  ServerInfo        // the same for the application
+	info  ServerInfo        // the same state, for the application
 	shown SyncState         // state that the application was told last; of the session goroutine
 }
 
@@ -105,7 +105,7 @@ func (r *input) Read(p []byte) (int, error) {
 	return r.nc.Read(p)
 }
 
-// next reads a frame.
+// next reads and parses a frame.
 func (r *input) next(m *wire.Message) error {
 	frame, err := r.frames.Next()
 	if err != nil {
@@ -315,7 +315,7 @@ func (cn *conn) deliver(ids []byte, m *wire.Message, tooLarge *FrameTooLargeErro
 
 var comma = []byte(",")
 
-// send writes until the connection ends.
+// send runs the sender until the connection ends.
 func (cn *conn) send() error {
 	if err := cn.out.Run(); err != nil {
 		return err

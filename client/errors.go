@@ -110,7 +110,7 @@ var (
 	// ErrTimeout says that a server did not answer in time.
 	ErrTimeout = clientcore.ErrTimeout
 
-	// ErrInUse says that a subscription is being read by another loop.
+	// ErrInUse says that another loop reads the subscription.
 	ErrInUse = errors.New("subscription is being read by another loop")
 
 	// ErrProtocol says that a server violated the protocol.
@@ -129,7 +129,7 @@ type DivergedError = clientcore.DivergedError
 
 // A ConnectError says why a server could not be used.
 type ConnectError struct {
-	Server string // as configured, without the password; empty: the chooser named none
+	Server string // as configured, without the password; empty if the chooser returned no server
 	Err    error
 }
 

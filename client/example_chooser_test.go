@@ -11,16 +11,16 @@ import (
 	"github.com/holdfast-mq/holdfast/client"
 )
 
-// A registry chooses among the servers that a lookup names at the moment: it
-// stays with one as long as that can be used, tries each of the others once
-// without delay, and then slows down.
+// A registry is a chooser that looks up the present servers by name. It stays with a server as long
+// as that can be used. Then it tries each of the others once without delay, and after that slows
+// down.
 type registry struct {
 	lookup  func(ctx context.Context) ([]string, error)
 	current int
 }
 
-// Next implements client.ServerChooser. The client calls it from one
-// goroutine, before each attempt; last says what became of the one before.
+// Next implements client.ServerChooser. The client calls it from one goroutine, before each
+// attempt. last describes the end of the last attempt.
 func (r *registry) Next(ctx context.Context, last client.Outcome) (client.Choice, error) {
 	servers, err := r.lookup(ctx)
 	if err != nil {
@@ -34,12 +34,12 @@ func (r *registry) Next(ctx context.Context, last client.Outcome) (client.Choice
 	}
 	choice := client.Choice{Server: servers[r.current%len(servers)]}
 	if last.Attempts >= len(servers) && last.Connected < 5*time.Second {
-		choice.Delay = rand.N(time.Second) // not all clients at once
+		choice.Delay = rand.N(time.Second) // spread the attempts of many clients
 	}
 	return choice, nil
 }
 
-// A client finds its servers in a registry of the application's.
+// A client finds its servers in the application's own registry.
 func ExampleServerChooser() {
 	pair := newExamplePair()
 	defer pair.end()

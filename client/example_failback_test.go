@@ -10,8 +10,8 @@ import (
 	"github.com/holdfast-mq/holdfast/client"
 )
 
-// A client that prefers its own site goes to the other one when it must, and
-// back once its own has had everything again for a while. The hook says why.
+// A client prefers the server of its own site. It goes to the other one when it must, and back once
+// its own server has had everything again for a while. The hook prints the reason of each move.
 func ExampleNewPriority() {
 	pair := newExamplePair()
 	defer pair.end()
@@ -21,11 +21,11 @@ func ExampleNewPriority() {
 	moved := make(chan client.Move, 10)
 	c, err := client.Dial(ctx, client.Config{
 		Name:    "order-gateway",
-		Chooser: client.NewPriority(client.FailBackInSync(100*time.Millisecond), pair.servers...), // half a minute, say
+		Chooser: client.NewPriority(client.FailBackInSync(100*time.Millisecond), pair.servers...), // use 30s, say
 		Dial:    pair.Dial,
 		Hooks:   client.Hooks{Moved: func(m client.Move) { moved <- m }},
 
-		HeartbeatInterval: 10 * time.Second, // a machine that is busy with other tests may be silent for two
+		HeartbeatInterval: 10 * time.Second, // a busy test machine may be silent for two seconds
 	})
 	if err != nil {
 		log.Fatal(err)

@@ -10,8 +10,8 @@ import (
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
 
-// An examplePair is what an Example runs against: a pair of servers on a
-// network and disks in memory, and a directory for the stores of clients.
+// An examplePair is the environment of an Example: a pair of servers with network and disks in
+// memory, and a directory for the stores of clients.
 type examplePair struct {
 	*servertest.Pair
 	servers []string

@@ -11,9 +11,9 @@ import (
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
 
-// The hook FailedWrite is told each message that the servers refuse, once.
-// Until it returns the publish store keeps the message; what was published
-// behind it is delivered all the same. These servers log orders and nothing else.
+// The hook FailedWrite is called once for each message that the servers reject. The publish store
+// keeps the message until the hook returns. Later messages are delivered all the same. The servers
+// of this example log only the topic orders.
 func ExampleHooks_failedWrite() {
 	pair := newExamplePair(servertest.Config(func(c *server.Config) { c.Log.Topics = []string{"orders"} }))
 	defer pair.end()
@@ -28,7 +28,7 @@ func ExampleHooks_failedWrite() {
 		Hooks: client.Hooks{
 			FailedWrite: func(e *client.RejectedError) {
 				select {
-				case refused <- e: // for whoever looks into it
+				case refused <- e: // passed on to another goroutine
 				default: // a hook must not block
 					log.Print(e)
 				}
@@ -42,10 +42,10 @@ func ExampleHooks_failedWrite() {
 
 	for _, topic := range []string{"orders", "ordres", "orders"} {
 		if _, err := c.Publish(ctx, topic, []byte("two bolts")); err != nil {
-			log.Fatal(err) // not a rejection: no server has seen it yet
+			log.Fatal(err) // the message is not in the store; a rejection comes later
 		}
 	}
-	if err := c.Flush(ctx); err != nil { // settled: taken, or refused and told
+	if err := c.Flush(ctx); err != nil { // all messages are taken, or rejected and reported
 		log.Fatal(err)
 	}
 	e := <-refused

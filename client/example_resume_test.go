@@ -10,9 +10,8 @@ import (
 	"github.com/holdfast-mq/holdfast/client"
 )
 
-// A subscription with an ID and a bookmark store on disk goes on where the
-// process before it left off, here on the other server: what was not discarded
-// comes again, and only that.
+// A subscription with an ID and a bookmark store on disk continues where the previous process
+// stopped, here on the other server. Only the undiscarded messages come again.
 func ExampleFrom_resume() {
 	pair := newExamplePair()
 	defer pair.end()
@@ -20,7 +19,7 @@ func ExampleFrom_resume() {
 	defer cancel()
 	publishOrders(ctx, pair, 5)
 
-	// bill is one life of the process: it takes some messages and leaves one undone.
+	// bill stands for one process: it takes some messages and leaves one undiscarded.
 	bill := func(messages int, undone string) {
 		marks, err := bookmarkstore.OpenBolt(pair.path("marks.db"), bookmarkstore.BoltOptions{})
 		if err != nil {
@@ -38,7 +37,7 @@ func ExampleFrom_resume() {
 		}
 		defer c.Close()
 
-		// Nothing is kept under the ID at first: then it begins at Epoch.
+		// At first no place is kept under the ID, so it begins at Epoch.
 		sub, err := c.Subscribe(ctx, "orders", client.From(client.MostRecent), client.ID("orders"))
 		if err != nil {
 			log.Fatal(err)

@@ -11,9 +11,9 @@ import (
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
 
-// With a store on disk a message that Publish has taken is delivered, once,
-// whatever dies in between: here no server runs while three messages are
-// published, and the process that sends them is another one.
+// With a store on disk, a message that Publish has accepted is delivered once, even if servers or
+// the process die in between. Here no server runs while three messages are published, and another
+// process sends them.
 func ExampleConfig_store() {
 	pair := newExamplePair(servertest.Stopped())
 	defer pair.end()
@@ -41,7 +41,7 @@ func ExampleConfig_store() {
 	c, store := open()
 	for id := 1; id <= 3; id++ {
 		if _, err := c.Publish(ctx, "orders", fmt.Appendf(nil, `{"id":%d}`, id)); err != nil {
-			log.Fatal(err) // it is not in the store
+			log.Fatal(err) // the message is not in the store
 		}
 	}
 	fmt.Println("no server, kept:", c.Stats().Publish.Outstanding.Messages)

@@ -10,9 +10,8 @@ import (
 	"github.com/holdfast-mq/holdfast/client"
 )
 
-// One client has any number of subscriptions. Each is read by a loop on a
-// goroutine of the application's; they are independent of each other, and
-// Drain lets all of them finish.
+// A client can have any number of subscriptions. Each is read by a loop on its own goroutine of the
+// application. They are independent of each other, and Drain lets all of them finish.
 func ExampleClient_Subscribe() {
 	pair := newExamplePair()
 	defer pair.end()
@@ -23,13 +22,13 @@ func ExampleClient_Subscribe() {
 		log.Fatal(err)
 	}
 
-	// Every order, from the start of the server's log, none missed or repeated.
+	// All orders from the start of the server's log, none missed or repeated.
 	orders, err := c.Subscribe(ctx, "orders", client.From(client.Epoch))
 	if err != nil {
 		log.Fatal(err)
 	}
-	// Prices of all markets, a pattern: only what comes from now on, and of
-	// that the latest if the loop is slow.
+	// Prices of all markets, by a pattern: only new messages, and only the latest ones if the loop
+	// is slow.
 	prices, err := c.Subscribe(ctx, `^prices\.`, client.Policy(client.DropOldest()))
 	if err != nil {
 		log.Fatal(err)

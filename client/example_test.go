@@ -13,8 +13,8 @@ import (
 
 func process([]byte) error { return nil }
 
-// A client of a pair of servers. With the default stores, in memory, nothing
-// is lost as long as the process lives.
+// A client of a pair of servers. With the default stores, in memory, no message is lost while the
+// process lives.
 func ExampleDial() {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
@@ -32,7 +32,7 @@ func ExampleDial() {
 	defer c.Close()
 }
 
-// Publish returns when the message is in the store; Flush when servers have it.
+// Publish returns when the message is in the store. Flush returns when the servers have it.
 func ExampleClient_Publish() {
 	ctx := context.Background()
 	c, err := client.Dial(ctx, client.Config{Servers: []string{"tcp://a:9007/amps/json"}})
@@ -73,7 +73,7 @@ func ExampleClient_PublishMessage() {
 	}
 }
 
-// Leaving the loop pauses the subscription; another loop goes on behind it.
+// Leaving the loop pauses the subscription. Another loop continues behind it.
 func ExampleSubscription_Messages() {
 	ctx := context.Background()
 	c, err := client.Dial(ctx, client.Config{Name: "billing", Servers: []string{"tcp://a:9007/amps/json"}})
@@ -94,7 +94,7 @@ func ExampleSubscription_Messages() {
 			log.Fatal(err)
 		}
 		if err := process(m.Data); err == nil {
-			m.Discard() // else it comes again after a restart
+			m.Discard() // otherwise the message comes again after a restart
 		}
 	}
 }
@@ -115,8 +115,8 @@ func ExampleSubscription_Handle() {
 	log.Print(err)
 }
 
-// Messages that are worked on elsewhere are discarded by their marks, from
-// any goroutine and in any order.
+// Messages that other goroutines process are discarded by their marks, from any goroutine and in
+// any order.
 func ExampleMessage_Mark() {
 	ctx := context.Background()
 	c, err := client.Dial(ctx, client.Config{Servers: []string{"tcp://a:9007/amps/json"}})
@@ -132,7 +132,7 @@ func ExampleMessage_Mark() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		kept := m.Clone() // m is valid until the next turn only
+		kept := m.Clone() // m is valid only until the next turn
 		go func() {
 			if process(kept.Data) == nil {
 				c.Discard(kept.Mark())

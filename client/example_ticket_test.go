@@ -15,11 +15,10 @@ import (
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
 
-// An HTTP service answers each request by what has become of its message, many
-// requests at a time: 201 once the message is settled, 422 if the servers reject it,
-// 202 if it is still on its way when the request has waited long enough, with the
-// numbers under which Client.Ticket finds it later. These servers log orders and
-// nothing else.
+// An HTTP service answers each request with the outcome of its message, for many requests at a
+// time: 201 once the message is settled, 422 if the servers reject it, and 202 if it is still on
+// its way when the request has waited long enough. The 202 contains the numbers by which
+// Client.Ticket finds the message later. The servers of this example log only the topic orders.
 func ExampleClient_PublishTicket() {
 	pair := newExamplePair(servertest.Config(func(c *server.Config) { c.Log.Topics = []string{"orders"} }))
 	defer pair.end()
@@ -36,7 +35,7 @@ func ExampleClient_PublishTicket() {
 		defer cancel()
 		t, err := c.PublishTicket(ctx, r.URL.Path[1:], []byte(r.FormValue("order")))
 		if err != nil {
-			http.Error(w, "not published", http.StatusServiceUnavailable) // it is not in the store
+			http.Error(w, "not published", http.StatusServiceUnavailable) // the message is not in the store
 			return
 		}
 		err = t.Settled(ctx)
@@ -46,7 +45,7 @@ func ExampleClient_PublishTicket() {
 		case err == nil:
 			w.WriteHeader(http.StatusCreated)
 			fmt.Fprintln(w, "settled")
-		case errors.Is(err, client.ErrOutcomeUnknown): // it may be on a server all the same
+		case errors.Is(err, client.ErrOutcomeUnknown): // the message may be on a server all the same
 			http.Error(w, "outcome unknown", http.StatusInternalServerError)
 		case errors.As(err, &rejected):
 			http.Error(w, rejected.Reason, http.StatusUnprocessableEntity)

@@ -13,11 +13,11 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// An application whose database also holds its publish store and its bookmark
-// store consumes, changes its own data and publishes in one transaction: each
-// order gets one invoice, numbered without a gap, whatever dies. Here a
-// transaction is rolled back and the process ends, and the next one goes on at
-// the other server. The command examples/transaction does it with kill -9 at every step.
+// An application keeps its publish store and its bookmark store in its own database. It consumes,
+// changes its data and publishes in one transaction. So each order gets one invoice, and the
+// invoices are numbered without gaps, even if processes or servers die. Here a transaction is
+// rolled back and the process ends; the next process continues on the other server. The command
+// examples/transaction shows the same with kill -9 at every step.
 func ExampleConfig_transaction() {
 	pair := newExamplePair()
 	defer pair.end()
@@ -25,7 +25,7 @@ func ExampleConfig_transaction() {
 	defer cancel()
 	publishOrders(ctx, pair, 4)
 
-	// bill is one life of the process: it handles some orders, or fails at one.
+	// bill stands for one process: it handles some orders, or fails at one.
 	bill := func(orders int, failing string) error {
 		db, err := bbolt.Open(pair.path("billing.db"), 0o600, nil)
 		if err != nil {
@@ -66,13 +66,13 @@ func ExampleConfig_transaction() {
 				}
 				body := fmt.Appendf(nil, `{"number":%d,"order":%s}`, number, m.Data)
 				if _, err := outbox.AppendTx(tx, "invoices", body); err != nil {
-					return err // pubstore.ErrFull: outbox.AwaitRoom, then all of it again
+					return err // on pubstore.ErrFull call outbox.AwaitRoom, then start again
 				}
 				if err := marks.DiscardTx(tx, m.Mark()); err != nil {
 					return err
 				}
 				if string(m.Data) == failing {
-					return errors.New("out of paper") // nothing has happened
+					return errors.New("out of paper") // the transaction has no effect
 				}
 				return nil
 			})

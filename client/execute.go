@@ -27,7 +27,7 @@ type Command struct {
 	Options   string // comma-separated list, as on the wire
 	OrderBy   string
 	SOWKeys   string // comma-separated list
-	Bookmark  string // as on the wire: 0, 0|1|, a comma-separated list of bookmarks, or a time as 20060102T150405Z
+	Bookmark  string // as on the wire: 0, 0|1|, a comma-separated list, or a time as 20060102T150405Z
 	BatchSize uint64 // records in one frame of a result; 0: the server decides
 	TopN      uint64 // largest number of records in a result; 0: unlimited
 	Body      []byte // body of a sow_delete

@@ -13,15 +13,15 @@ import (
 type State int
 
 const (
-	// Connecting: it dials a server or logs on.
+	// Connecting: the client dials a server or logs on.
 	Connecting State = iota
-	// Recovering: it is logged on, and sends again and subscribes again.
+	// Recovering: the client is logged on, and sends and subscribes again.
 	Recovering
-	// Live: it sends and receives normally.
+	// Live: the client sends and receives normally.
 	Live
-	// Waiting: it waits before the next attempt.
+	// Waiting: the client waits before the next attempt.
 	Waiting
-	// Closed: it was closed or drained, or stopped by itself.
+	// Closed: the client was closed or drained, or stopped by itself.
 	Closed
 )
 
@@ -36,11 +36,11 @@ type ServerInfo struct {
 	Version    string
 	Extended   bool      // knows our extensions to the protocol
 	Instance   string    // its name in its group; empty if it does not say
-	Peers      []string  // instances that it replicates to synchronously; bookmark subscriptions may move there
+	Peers      []string  // the peers that it replicates to synchronously
 	Sync       SyncState // state of replication to the peers; up to date while it is connected
 	CatchingUp bool      // serves clients although it has not caught up with its peers (R6)
 	MaxMessage int       // largest message in bytes; 0 if it does not say
-	Carries    bool      // replicates only the topics in Carried; false: all of them, or it does not replicate
+	Carries    bool      // replicates only Carried; false: all topics, or none at all
 	Carried    []string  // patterns of the topics that its synchronous links carry
 }
 

@@ -35,7 +35,7 @@ type inbound struct {
 func (a *arrival) setMessage(m *wire.Message) (err error) {
 	*a = arrival{topic: m.Topic, data: m.Body, sowKey: m.SOWKey, correlationID: m.CorrelationID, userID: m.UserID}
 	if len(m.Timestamp) > 0 {
-		a.time, _ = bookmark.ParseTime(m.Timestamp) // an invalid time becomes zero: nothing depends on it
+		a.time, _ = bookmark.ParseTime(m.Timestamp) // zero if invalid: nothing depends on it
 	}
 	if len(m.Bookmark) > 0 {
 		a.bookmark, err = bookmark.Parse(m.Bookmark)

@@ -22,13 +22,13 @@ type Subscription struct {
 	id    string // from the option ID, or made up
 	topic string
 	onGap func(*GapError) // nil: gaps do not go into the queue
-	retry *RetryPolicy    // nil: an error of its function ends Handle
+	retry *RetryPolicy    // nil: an error of the handler ends Handle
 
 	ready signal.Signal // wakes the loop
 	first chan struct{} // closed at the first answer, or when the subscription ends without one
 
 	mu       sync.Mutex
-	core     clientcore.Subscription // guarded by mu, except its methods that are safe for concurrent use
+	core     clientcore.Subscription // guarded by mu, except methods for concurrent use
 	cn       *conn                   // connection that it is subscribed on; guarded by mu
 	search   *search                 // the latest one; guarded by mu
 	texts    intern.Texts            // topics and users of messages; guarded by mu

@@ -10,7 +10,7 @@ import (
 // the two contexts only when a caller asks for Done. Most calls do not, and cost nothing. Later
 // calls reuse it.
 type untilClosed struct {
-	context.Context // the caller's
+	context.Context // context of the caller
 	client          context.Context
 
 	untie atomic.Pointer[func()] // nil: Done was not called yet; set with mu held
