@@ -7,9 +7,9 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// BenchmarkDispatch is the part of B8 between the bytes and the handler: a
-// delivery as a server writes it is parsed, found its subscription, checked
-// against the bookmark store, queued, handed over and discarded.
+// BenchmarkDispatch measures a delivery from its bytes to the handler (a part of B8): a delivery in
+// the server's format is parsed, routed to its subscription, checked against the bookmark store,
+// queued, given to the handler and discarded.
 func BenchmarkDispatch(b *testing.B) {
 	c, err := newClient(benchConfig(b))
 	if err != nil {

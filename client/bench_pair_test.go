@@ -10,9 +10,9 @@ import (
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
 
-// BenchmarkPair is all that a message of 256 bytes costs from Publish to the
-// ack that it is on two disks: publisher with a File store and both instances
-// in one process, on the loopback interface and real files.
+// BenchmarkPair measures the whole cost of a message of 256 bytes, from Publish to the ack for two
+// disks. The publisher, with a File store, and both instances are in one process, on the loopback
+// interface and real files.
 func BenchmarkPair(b *testing.B) {
 	p := servertest.NewPair(b, servertest.Real())
 	store, err := pubstore.OpenFile(filepath.Join(b.TempDir(), "store"), pubstore.FileOptions{})
@@ -43,8 +43,8 @@ func BenchmarkPair(b *testing.B) {
 	}
 }
 
-// BenchmarkReplay is all that a message of 256 bytes costs from the journal of
-// an instance to a handler that discards it, on the loopback interface.
+// BenchmarkReplay measures the whole cost of a message of 256 bytes, from the journal of an
+// instance to a handler that discards it, on the loopback interface.
 func BenchmarkReplay(b *testing.B) {
 	s := servertest.New(b, servertest.Real())
 	ctx := context.Background()

@@ -12,10 +12,10 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// These benchmarks are the second half of the work B8: what the client costs
-// its application, with a server that costs nothing.
+// These benchmarks are the second half of B8: the cost of the client for its application, with a
+// server that costs nothing.
 
-// BenchmarkPublish is a publish of 256 bytes, up to the ack that the last one is safe.
+// BenchmarkPublish measures publishes of 256 bytes, up to the ack that the last one is safe.
 func BenchmarkPublish(b *testing.B) {
 	for _, st := range []struct {
 		name string
@@ -32,7 +32,7 @@ func BenchmarkPublish(b *testing.B) {
 		}},
 	} {
 		b.Run(st.name, func(b *testing.B) {
-			ctx, cancel := context.WithCancel(b.Context()) // as applications have it
+			ctx, cancel := context.WithCancel(b.Context()) // with a cancelable context, as in applications
 			defer cancel()
 			c, _ := benchClient(b, func(cfg *client.Config) { cfg.Publishes = st.open(b) })
 			body := make([]byte, 256)
@@ -50,8 +50,8 @@ func BenchmarkPublish(b *testing.B) {
 	}
 }
 
-// BenchmarkReceive is a message of 256 bytes on a bookmark subscription, from
-// the connection to its discard.
+// BenchmarkReceive measures messages of 256 bytes on a bookmark subscription, from the connection
+// to the discard.
 func BenchmarkReceive(b *testing.B) {
 	for _, st := range []struct {
 		name string
@@ -79,7 +79,7 @@ func BenchmarkReceive(b *testing.B) {
 	}
 }
 
-// benchmarkReceive receives while the server is never more than two bursts ahead.
+// benchmarkReceive receives from a server that is never more than two bursts ahead.
 func benchmarkReceive(b *testing.B, srv *budget.Swallow, sub *client.Subscription) {
 	const burst = 1000
 	more, done := make(chan struct{}, 1), make(chan struct{})
@@ -111,7 +111,7 @@ func benchmarkReceive(b *testing.B, srv *budget.Swallow, sub *client.Subscriptio
 	}
 }
 
-// benchClient starts a client of a server that costs nothing, over a connection in memory.
+// benchClient starts a client over a connection in memory. Its server costs nothing.
 func benchClient(b *testing.B, change func(*client.Config)) (*client.Client, *budget.Swallow) {
 	b.Helper()
 	n := memnet.New()
@@ -123,7 +123,7 @@ func benchClient(b *testing.B, change func(*client.Config)) (*client.Client, *bu
 	srv := budget.NewSwallow(b, ln)
 	cfg := config(n, "a")
 	cfg.Offline = false
-	cfg.QueueMessages = 1 << 20 // what does not fit would be asked for again
+	cfg.QueueMessages = 1 << 20 // messages that do not fit would be requested again
 	cfg.QueueBytes = 1 << 30
 	change(&cfg)
 	c, err := client.Dial(b.Context(), cfg)

@@ -9,9 +9,9 @@ import (
 	"github.com/holdfast-mq/holdfast/client"
 )
 
-// BenchmarkTickets is a publish of 256 bytes by one of so many requests at once, each
-// of which waits for the outcome of its own message: with tickets, and with Flush,
-// which waits for everybody's.
+// BenchmarkTickets measures publishes of 256 bytes by several concurrent requests. Each request
+// waits for the outcome of its own message: with a ticket, or with Flush, which waits for all
+// messages.
 func BenchmarkTickets(b *testing.B) {
 	for _, requests := range []int{1, 100, 10_000} {
 		for _, how := range []string{"Ticket", "Flush"} {

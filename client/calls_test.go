@@ -14,7 +14,7 @@ func isQuiet(c *calls) bool {
 	}
 }
 
-// Once it is shut no call begins, and it is quiet when the last one has left.
+// After shut no call begins, and quiet is closed when the last call has left.
 func TestCalls(t *testing.T) {
 	for n := range 3 {
 		c := newCalls()
@@ -43,7 +43,7 @@ func TestCalls(t *testing.T) {
 	}
 }
 
-// The same side by side.
+// The same with concurrent calls.
 func TestCallsAtOnce(t *testing.T) {
 	for range 1000 {
 		c := newCalls()

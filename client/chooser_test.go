@@ -51,7 +51,7 @@ func TestDNSChooser(t *testing.T) {
 	}
 }
 
-// A resolver that does not answer does not keep a client from the addresses that it knows.
+// If a resolver does not answer, the client still tries the addresses that it knows.
 func TestDNSChooserGoesOnWithoutAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		made, err := NewDNS("tcp://amps.example:9007/amps/json", nil)
@@ -90,7 +90,7 @@ func TestPriorityChooser(t *testing.T) {
 	if got := next(Outcome{Server: "b", Planned: true, Connected: time.Hour}); got.Server != "a" || got.Delay != 0 {
 		t.Errorf("%+v", got)
 	}
-	// Refused there: it is tried less often.
+	// The preferred server refuses the client: it is tried less often.
 	if got := next(Outcome{Server: "a", Err: ErrPublishGap}); got.Server != "b" || got.Retry != 2*time.Second {
 		t.Errorf("%+v", got)
 	}

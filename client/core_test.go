@@ -99,7 +99,7 @@ func TestURI(t *testing.T) {
 	}
 }
 
-// What is wrong with a URI is said with the URI, and how to write one.
+// The error of an invalid URI shows the URI and the correct form.
 func TestURIErrors(t *testing.T) {
 	for _, bad := range []string{"127.0.0.1:9007", "localhost:9007", "a", "http://a:9007", "tcp://a"} {
 		_, err := parseURI(bad)

@@ -12,8 +12,9 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// R11: the life of the store has diverged. It is reported once, all that the store
-// keeps of it has the outcome unknown, is told and let go, and a new life goes on.
+// If the life of the store has diverged, this is reported once. All messages of the life in the
+// store are reported with an unknown outcome and let go, and publishing continues in a new life
+// (R11).
 func TestDiverged(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		a := listen(t, n, "a")

@@ -8,15 +8,15 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/signal"
 )
 
-// A loop is told that its subscription has ended when the id may be used again,
-// not before: an application subscribes again at once.
+// A loop sees the end of its subscription only when the id may be used again, because an
+// application may subscribe again at once.
 func TestEndIsToldWhenTheIDIsFree(t *testing.T) {
 	c := &Client{ctx: t.Context(), subs: make(map[string]*Subscription)}
 	s := &Subscription{c: c, id: "s", ready: signal.New(), first: make(chan struct{})}
 	c.subs["s"] = s
 	why := errors.New("why")
 	ended := make(chan struct{})
-	c.mu.Lock() // so that the id can't be given free
+	c.mu.Lock() // prevents the release of the id
 	go func() { defer close(ended); s.end(why) }()
 	for over := false; !over; runtime.Gosched() {
 		s.mu.Lock()

@@ -17,8 +17,8 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// R11: two clients of one process on one store are refused, not left to push
-// each other out.
+// Two clients of one process cannot use one store. The second is refused, so they do not push each
+// other out (R11).
 func TestStoreInUse(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		cfg := config(n, "a")
@@ -28,7 +28,7 @@ func TestStoreInUse(t *testing.T) {
 			t.Errorf("a second client: %v", err)
 		}
 		c.Close()
-		start(t, cfg).Close() // the store is free again
+		start(t, cfg).Close() // the store is released
 
 		cfg.Offline = false
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -37,17 +37,17 @@ func TestStoreInUse(t *testing.T) {
 			t.Errorf("no server: %v", err)
 		}
 		cfg.Offline = true
-		start(t, cfg) // also after a Dial that failed
+		start(t, cfg) // released also after a Dial that failed
 
 		cfg.Publishes = struct{ pubstore.Store }{cfg.Publishes}
-		start(t, cfg) // a store that cannot tell
+		start(t, cfg) // a store without Acquire
 	})
 }
 
-// The error of a Dial whose context ends names the attempt under way.
+// If the context of a Dial ends, the error contains the attempt under way.
 func TestDialNamesTheAttempt(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
-		listen(t, n, "a") // takes connections and says nothing
+		listen(t, n, "a") // accepts connections and sends nothing
 		cfg := config(n, "a")
 		cfg.Offline = false
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -60,7 +60,7 @@ func TestDialNamesTheAttempt(t *testing.T) {
 	})
 }
 
-// What answers is no server of the protocol.
+// The peer that answers is not a server of the protocol.
 func TestStranger(t *testing.T) {
 	for name, answer := range map[string]string{
 		"web server": "HTTP/1.1 400 Bad Request\r\n\r\n",
@@ -86,7 +86,7 @@ func TestStranger(t *testing.T) {
 	}
 }
 
-// An error says each thing once.
+// An error states each fact once.
 func TestNothingTwice(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
@@ -131,7 +131,7 @@ func TestConnectErrorSaysDialOnce(t *testing.T) {
 	})
 }
 
-// FlushSafe says what it waits for: servers at all, or the second disk.
+// The error of FlushSafe says whether it waits for any server, or for the second disk.
 func TestFlushSafeSaysWhatIsMissing(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
@@ -159,7 +159,7 @@ func TestFlushSafeSaysWhatIsMissing(t *testing.T) {
 	})
 }
 
-// The logger is told what the hooks are.
+// The logger gets the same events as the hooks.
 func TestLogger(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")

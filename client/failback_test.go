@@ -10,8 +10,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// A fall is a client with a policy that prefers a, is on b because a is away,
-// and sees a come back.
+// A fall is a client whose chooser prefers a. It is on b because a is away, and then a comes back.
 type fall struct {
 	t    *testing.T
 	n    *memnet.Network
@@ -31,7 +30,7 @@ func falls(t *testing.T, n *memnet.Network, back client.FailBack, standing strin
 	return f
 }
 
-// stays makes sure that the client is not on a within d.
+// stays checks that the client does not move to a within d.
 func (f *fall) stays(d time.Duration) {
 	f.t.Helper()
 	f.a.untouched(d)
@@ -40,7 +39,7 @@ func (f *fall) stays(d time.Duration) {
 	}
 }
 
-// goes accepts the client on a and returns how long that took.
+// goes accepts the client on a and returns the time that the move took.
 func (f *fall) goes() (*session, time.Duration) {
 	f.t.Helper()
 	began := time.Now()
@@ -75,7 +74,7 @@ func TestFailBackAtOnce(t *testing.T) {
 	})
 }
 
-// At once, but not to one that is known to lag: b has told so.
+// The client goes back at once, but not to a server that is known to lag, as b has reported.
 func TestFailBackAtOnceButNotToOneThatLags(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		a, b := listen(t, n, "a"), listen(t, n, "b")
@@ -95,7 +94,7 @@ func TestFailBackAtOnceButNotToOneThatLags(t *testing.T) {
 	})
 }
 
-// Refused over there it tries less and less often.
+// If a refuses the client, the client tries less and less often.
 func TestFailBackRefused(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		f := falls(t, n, client.FailBackAtOnce(), syncstatus.Apart.String())
@@ -115,16 +114,16 @@ func TestFailBackRefused(t *testing.T) {
 	})
 }
 
-// Once a has had everything for half a minute: not while b says that it is
-// away or left out, however long it can be reached, and after a break the half
-// minute begins again.
+// The client goes back once a has had everything for half a minute. It does not while b reports
+// that a is away or downgraded, however long a can be reached. After a break the half minute begins
+// again.
 func TestFailBackInSync(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		f := falls(t, n, client.FailBackInSync(30*time.Second), syncstatus.Single.String())
 		f.stays(10 * time.Minute)
 		f.onB.stands(syncstatus.Apart.String())
 		f.stays(10 * time.Minute)
-		for range 20 { // it flaps
+		for range 20 { // a comes and goes
 			f.onB.stands(syncstatus.InSync.String())
 			f.stays(25 * time.Second)
 			f.onB.stands(syncstatus.Apart.String())
@@ -137,8 +136,8 @@ func TestFailBackInSync(t *testing.T) {
 	})
 }
 
-// A server that can't be reached is not gone to, however well it stands to b;
-// and it is not asked for before it has been in sync for so long.
+// The client does not go to a server that cannot be reached, even if b reports it in sync. It does
+// not probe the server before it has been in sync for the configured time.
 func TestFailBackInSyncAndReachable(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		f := falls(t, n, client.FailBackInSync(30*time.Second), syncstatus.Apart.String())
@@ -154,8 +153,8 @@ func TestFailBackInSyncAndReachable(t *testing.T) {
 	})
 }
 
-// From an asynchronous server, which can't tell, after the same time; from one
-// that does not say how it stands never.
+// The client leaves an asynchronous server, which cannot report SyncOK, after the same time. It
+// never leaves a server that does not report its state.
 func TestFailBackInSyncFromOthers(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		f := falls(t, n, client.FailBackInSync(2*time.Minute), syncstatus.Async.String())

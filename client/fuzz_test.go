@@ -16,12 +16,11 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// FuzzHostileServer has a server say anything, before or after a good logon,
-// to a client that publishes, subscribes and queries. The client must not
-// panic, must not hang, must not let its queues grow beyond their bounds or
-// take memory for what is only claimed, and must not let go of what it has not
-// sent. A line of input is a frame; one
-// that begins with "!" is put on the connection as it is.
+// FuzzHostileServer sends arbitrary frames, before or after a good logon, to a client that
+// publishes, subscribes and queries. The client must not panic or hang. Its queues must not grow
+// beyond their bounds, and it must not allocate memory for lengths that are only claimed. It must
+// not let go of messages that it has not sent. A line of input is a frame; a line that begins with
+// "!" is written to the connection unchanged.
 func FuzzHostileServer(f *testing.F) {
 	for _, seed := range []string{
 		`{"c":"ack","a":"persisted","s":2,"status":"success"}`,
@@ -136,7 +135,7 @@ func say(nc net.Conn, input []byte) {
 	}
 }
 
-// drainConn takes in what the client sends, so that it is never held up.
+// drainConn reads and drops everything that the client sends, so that the client never blocks.
 func drainConn(nc net.Conn) {
 	buf := make([]byte, 4096)
 	for {

@@ -23,8 +23,8 @@ func (s *script) group(have uint64, cluster string, incarnation uint64, lost ...
 	return ss, m
 }
 
-// R10: a client does not go back to a server that its group has left behind, and its
-// store knows that over a restart. R4: it is told what is lost.
+// A client does not go back to a server that its group has left behind, and its store remembers
+// this across a restart (R10). The client reports lost messages (R4).
 func TestOldIncarnation(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		store := pubstore.NewMemory(pubstore.MemoryOptions{})
@@ -47,7 +47,7 @@ func TestOldIncarnation(t *testing.T) {
 		}
 		sa.close()
 
-		sb, m := b.group(0, "c1", 0) // left behind
+		sb, m := b.group(0, "c1", 0) // the group has left it behind
 		if string(m.Cluster) != "c1" || m.Incarnation != 1 {
 			t.Errorf("the logon states %q %d", m.Cluster, m.Incarnation)
 		}
@@ -56,7 +56,7 @@ func TestOldIncarnation(t *testing.T) {
 		}
 		sa = a.accept()
 		sa.expect(wire.Logon)
-		sa.ack(wire.AckMessage{CommandID: "0", Type: wire.AckProcessed, Reason: wire.ReasonIncarnation}) // it says so by itself
+		sa.ack(wire.AckMessage{CommandID: "0", Type: wire.AckProcessed, Reason: wire.ReasonIncarnation}) // the server refuses by itself
 		sa.close()
 		sb, _ = b.group(0, "c2", 0) // another group
 		publish(t, c, 1)

@@ -11,8 +11,8 @@ import (
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
 
-// R14: the longest topic that a store takes gets through, to a subscriber too,
-// and what is behind it.
+// The longest topic that a store accepts reaches a subscriber, and so do the messages behind it
+// (R14).
 func TestLargestHeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := servertest.NewPair(t, servertest.Config(func(c *server.Config) { c.Limits.Topic = 16 << 10 }))

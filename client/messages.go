@@ -193,7 +193,7 @@ func (s *Subscription) take(last *Message) (d delivery, emptied bool, err error)
 		s.stats.Delivered++
 	case ok:
 	case s.core.Ended() && !s.free:
-		return d, false, nil // wait, so that an application that sees the end can subscribe again at once
+		return d, false, nil // the application may subscribe again as soon as it sees the end
 	case s.core.Ended():
 		return d, false, cmp.Or(s.endErr, errUnsubscribed)
 	default:

@@ -15,8 +15,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// introduces accepts the next connection and its logon as an instance of that
-// name and standing does, with the names of its synchronous peers.
+// introduces accepts the next connection and its logon as an instance with this name, state and
+// synchronous peers.
 func (s *script) introduces(name, standing, peers string) *session {
 	s.t.Helper()
 	ss := s.accept()
@@ -30,12 +30,12 @@ func (s *script) introduces(name, standing, peers string) *session {
 	return ss
 }
 
-// stands tells the client how the server stands to its peers.
+// stands reports the server's state of replication to the client.
 func (ss *session) stands(standing string) {
 	ss.ack(wire.AckMessage{Type: wire.AckProcessed, Success: true, Sync: standing})
 }
 
-// untouched accepts the connections of probes, and fails the test if one of
+// untouched accepts the connections of probes and returns their number. It fails the test if one of
 // them logs on within d.
 func (s *script) untouched(d time.Duration) (probes int) {
 	s.t.Helper()
@@ -52,7 +52,7 @@ func (s *script) untouched(d time.Duration) (probes int) {
 	}
 }
 
-// moves prints where a client has been and why.
+// moves formats the client's moves and their reasons.
 func moves(c *client.Client) []string {
 	var list []string
 	for _, m := range c.Stats().Moves {
@@ -92,7 +92,7 @@ func wantMoves(t *testing.T, c *client.Client, want ...string) {
 	}
 }
 
-// What a server says of itself is known, at the logon and whenever it changes.
+// A server's own report of its state is known, at the logon and after each change.
 func TestServerChanged(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		a := listen(t, n, "a")
@@ -118,7 +118,7 @@ func TestServerChanged(t *testing.T) {
 		if st.Server.Sync != client.SyncApart || st.Server.CatchingUp || len(st.Servers) != 1 || st.Servers[0].Sync != client.SyncApart {
 			t.Errorf("in the end: %+v, %+v", st.Server, st.Servers)
 		}
-		publish(t, c, 1) // it goes on as before
+		publish(t, c, 1) // publishing continues as before
 		ss.publishes(1)
 	})
 }
@@ -134,7 +134,7 @@ func TestMoves(t *testing.T) {
 
 		ss := a.introduces("a", syncstatus.InSync.String(), "b")
 		time.Sleep(10 * time.Second)
-		ss.close() // lost
+		ss.close() // the connection is lost
 		ss = b.introduces("b", syncstatus.InSync.String(), "a")
 		time.Sleep(10 * time.Second)
 		ss.stands(syncstatus.Stopping.String())
@@ -176,8 +176,8 @@ func TestMovesAreBounded(t *testing.T) {
 	})
 }
 
-// A server that lags, or is asynchronous, is passed over as long as there are
-// others to try, and will do if there are none.
+// A server that lags, or is asynchronous, is passed over as long as there are others to try. If
+// there are none the client stays on it.
 func TestChooserPassesOver(t *testing.T) {
 	for _, tt := range []struct{ standing, why string }{
 		{syncstatus.CatchingUp.String(), "lagging"}, {syncstatus.Async.String(), "async"}, {syncstatus.OneWay.String(), "one way"},
@@ -191,7 +191,7 @@ func TestChooserPassesOver(t *testing.T) {
 				wantMoves(t, c, " to b; not a: "+tt.why)
 				time.Sleep(10 * time.Second)
 				b.close()
-				sb.close() // and nobody is there any more
+				sb.close() // now no server is left
 				a.introduces("a", tt.standing, "").quiet(10 * time.Second)
 				wantMoves(t, c, " to b; not a: "+tt.why, "b to a: lost; not b: lost")
 			})
@@ -199,7 +199,7 @@ func TestChooserPassesOver(t *testing.T) {
 	}
 }
 
-// The one that was lost is tried before one that is known to lag.
+// The server whose connection was lost is tried before one that is known to lag.
 func TestChooserAvoidsTheLagging(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		a, b := listen(t, n, "a"), listen(t, n, "b")
@@ -207,12 +207,12 @@ func TestChooserAvoidsTheLagging(t *testing.T) {
 		b.introduces("b", syncstatus.InSync.String(), "a").close()
 		ss := a.introduces("a", syncstatus.InSync.String(), "b")
 		time.Sleep(10 * time.Second)
-		ss.stands(syncstatus.Single.String()) // b lacks something from now on
+		ss.stands(syncstatus.Single.String()) // from now on b lacks messages
 		time.Sleep(10 * time.Second)
 		ss.close()
 		ss = a.introduces("a", syncstatus.Single.String(), "b")
 		b.none(10 * time.Second)
-		ss.stands(syncstatus.InSync.String()) // it has caught up
+		ss.stands(syncstatus.InSync.String()) // b has caught up
 		time.Sleep(time.Second)
 		ss.close()
 		b.introduces("b", syncstatus.InSync.String(), "a")
@@ -235,8 +235,8 @@ func TestChooserLeavesTheAsynchronous(t *testing.T) {
 	})
 }
 
-// A bookmark subscription does not follow an asynchronous path (case 18): its
-// client goes on trying, and says so. Told to, it goes.
+// A bookmark subscription does not follow an asynchronous path (hard case 18). Its client keeps
+// trying and reports this. With AllowUnreplicated it moves.
 func TestAsyncPath(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -249,7 +249,7 @@ func TestAsyncPath(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			run(t, func(t *testing.T, n *memnet.Network) {
-				// far is in sync with a peer of its own: another site.
+				// far is in sync with a peer of its own, at another site.
 				a, far := listen(t, n, "a"), listen(t, n, "far")
 				c := start(t, config(n, "a", "far"))
 				ss := a.introduces("a", syncstatus.InSync.String(), "b")
@@ -264,7 +264,7 @@ func TestAsyncPath(t *testing.T) {
 					sf.expect(wire.Subscribe)
 					return
 				}
-				for range 3 { // and again and again
+				for range 3 { // the client tries again and again
 					sf.gone()
 					sf = far.introduces("far", syncstatus.InSync.String(), "further")
 				}

@@ -13,16 +13,16 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// beyond are numbers that no server may say.
+// beyond has numbers that a server must not send.
 var beyond = []string{"9223372036854775808", "18446744073709551615"}
 
-// say sends a header in which # stands for the number.
+// say sends a header after replacing # by number.
 func (ss *session) say(header, number string) {
 	header = strings.ReplaceAll(header, "#", number)
 	ss.send(append(binary.BigEndian.AppendUint32(nil, uint32(len(header))), header...))
 }
 
-// published expects a publish with a sequence and a subscribe, and returns the subscribe.
+// published expects a publish with this sequence and a subscribe, and returns the subscribe.
 func (ss *session) published(sequence uint64) *wire.Message {
 	ss.t.Helper()
 	a, b := ss.next(), ss.next()
@@ -35,9 +35,9 @@ func (ss *session) published(sequence uint64) *wire.Message {
 	return a
 }
 
-// R1: a number beyond 2^63-1 is a breach of the protocol, wherever a server says
-// it. It ends the connection, the client keeps nothing of it, and the next
-// server finds everything as it was.
+// A number beyond 2^63-1 breaks the protocol, wherever a server sends it (R1). It ends the
+// connection, the client keeps nothing of the frame, and the next server finds the client's state
+// unchanged.
 func TestNumbersFromOutside(t *testing.T) {
 	const logon = `{"c":"ack","cid":"0","client_name":"me","a":"processed","status":"success",`
 	for name, header := range map[string]string{
@@ -95,8 +95,8 @@ func numberFromOutside(t *testing.T, n *memnet.Network, header, number string) {
 	}
 }
 
-// R10: a server without extensions does not decide under which numbers a life of
-// the store is known for ever. What leaves too few is refused, too.
+// A server without extensions cannot fix unusable numbers for a life of the store. The client also
+// refuses a number that leaves too few (R10).
 func TestBaseFromOutside(t *testing.T) {
 	for _, last := range []uint64{1<<62 + 1, 1<<63 - 1} {
 		run(t, func(t *testing.T, n *memnet.Network) {

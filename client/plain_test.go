@@ -17,8 +17,7 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// A plainGroup is doubles of plain servers of one version, and a client's
-// configuration for them.
+// A plainGroup has doubles of plain servers of one version, and a client configuration for them.
 type plainGroup struct {
 	*plain.Group
 	t       *testing.T
@@ -27,7 +26,7 @@ type plainGroup struct {
 	hosts   []string
 }
 
-// plainly runs a test with servers on these hosts, for each version.
+// plainly runs a test for each version, with servers on these hosts.
 func plainly(t *testing.T, rules plain.Rules, f func(t *testing.T, g *plainGroup, v plain.Version), hosts ...string) {
 	t.Helper()
 	for _, v := range plain.Versions {
@@ -48,8 +47,8 @@ func plainly(t *testing.T, rules plain.Rules, f func(t *testing.T, g *plainGroup
 	}
 }
 
-// config is that of a client that prefers the servers in their order. failed gets
-// the messages that were rejected.
+// config returns the configuration of a client that prefers the servers in their order. failed
+// receives the rejected messages.
 func (g *plainGroup) config(name string, failed *[]*client.RejectedError) client.Config {
 	cfg := config(g.n, g.hosts...)
 	cfg.Name = name
@@ -67,7 +66,7 @@ func (g *plainGroup) start(server int) {
 	}
 }
 
-// bodies returns the messages of a server, in order.
+// bodies returns the messages that a server has, in order.
 func (g *plainGroup) bodies(server int) (list []string) {
 	for _, e := range g.servers[server].Log() {
 		list = append(list, e.Body)
@@ -75,8 +74,7 @@ func (g *plainGroup) bodies(server int) (list []string) {
 	return list
 }
 
-// once fails the test unless a server has exactly these messages, and none came
-// over a hole.
+// once fails the test unless a server has exactly these messages and received none behind a hole.
 func (g *plainGroup) once(server int, want []string) {
 	g.t.Helper()
 	if got := g.bodies(server); !slices.Equal(got, want) {
@@ -94,15 +92,15 @@ func flush(t *testing.T, c *client.Client) {
 	}
 }
 
-// begin subscribes at once: the double answers.
+// begin subscribes. The double answers at once.
 func begin(t *testing.T, c *client.Client, opts ...client.SubscribeOption) *client.Subscription {
 	t.Helper()
 	return must(t, subscribe(t, c, opts...))
 }
 
-// A subscription goes on after its connection, its server and its process have
-// died, whatever options the server knows. The option for unknown bookmarks is
-// sent if the application asks and the version has it.
+// A subscription continues after its connection, its server and its process have died, whatever
+// options the server knows. The option for unknown bookmarks is sent if the application sets it and
+// the version has it.
 func TestPlainResume(t *testing.T) {
 	for _, opts := range [][]client.SubscribeOption{
 		nil, {client.NotFound(client.NotFoundNow)}, {client.NotFound(client.NotFoundEpoch)}, {client.NotFound(client.NotFoundFail)},
@@ -126,8 +124,8 @@ func TestPlainResume(t *testing.T) {
 	}
 }
 
-// A server that lacks, for now, all that the subscriber has had is no reason to
-// end: the messages will arrive there. An application that asks to fail is told.
+// A server may lack, for now, all messages that the subscriber has received. That does not end the
+// subscription, because the messages will arrive there. With NotFoundFail it ends with an error.
 func TestPlainBookmarkNotThereYet(t *testing.T) {
 	for name, opts := range map[string][]client.SubscribeOption{"default": nil, "fail": {client.NotFound(client.NotFoundFail)}} {
 		t.Run(name, func(t *testing.T) {
@@ -140,7 +138,7 @@ func TestPlainBookmarkNotThereYet(t *testing.T) {
 				publish(t, pub, upTo(1, 10)...)
 				read(t, s, 10)
 				g.servers[0].Refuse()
-				time.Sleep(10 * time.Second) // the subscriber is at b
+				time.Sleep(10 * time.Second) // the subscriber moves to b
 				g.Cut(false)
 				g.start(0)
 				publish(t, pub, upTo(11, 20)...)
@@ -161,8 +159,8 @@ func TestPlainBookmarkNotThereYet(t *testing.T) {
 	}
 }
 
-// A message that the server has already is settled, however the server says so.
-// One that the publisher has no permission for is rejected, whatever the status.
+// A message that the server has already is settled, however the server reports it. A message that
+// the publisher may not publish is rejected, whatever the status is.
 func TestPlainAcksThatSettle(t *testing.T) {
 	rules := plain.Rules{Entitled: func(topic string) bool { return topic != "secret" }}
 	plainly(t, rules, func(t *testing.T, g *plainGroup, _ plain.Version) {
@@ -187,8 +185,8 @@ func TestPlainAcksThatSettle(t *testing.T) {
 	}, "a", "b")
 }
 
-// A message that the server can't read ends no session and is not sent for ever:
-// the application is told of it.
+// A message that the server cannot parse ends no session and is not sent for ever. It is reported
+// to the application.
 func TestPlainUnreadableMessage(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -240,9 +238,9 @@ func TestPlainUnreadableMessage(t *testing.T) {
 	}
 }
 
-// The marks of a plain server raise the place, behind the replay only: they may be
-// ahead of it. So a subscriber of a quiet topic does not read the log again, and
-// one that has received nothing since Now misses nothing.
+// The marks of a plain server raise the place only after the replay, because before that they may
+// be ahead of it. So a subscriber of a quiet topic does not read the log again, and one that has
+// received nothing since Now misses nothing.
 func TestPlainMarks(t *testing.T) {
 	plainly(t, plain.Rules{Replay: 5}, func(t *testing.T, g *plainGroup, _ plain.Version) {
 		pub := start(t, g.config("pub", nil))
@@ -250,7 +248,7 @@ func TestPlainMarks(t *testing.T) {
 		flush(t, pub)
 		s := begin(t, start(t, g.config("sub", nil)), client.From(client.Epoch))
 		read(t, s, 12)
-		g.servers[0].Refuse() // in the middle of the replay
+		g.servers[0].Refuse() // during the replay
 		g.start(0)
 		if got := read(t, s, 28); !slices.Equal(got, bodies(upTo(13, 40)...)) {
 			t.Errorf("read %q", got)
@@ -274,9 +272,9 @@ func TestPlainMarks(t *testing.T) {
 	}, "a")
 }
 
-// A publisher with 100,000 messages outstanding fails over, while the servers send
-// each other what they have, and back: nothing is told as failed, each server has
-// each message once, and none was published over a hole.
+// A publisher with 100,000 outstanding messages fails over and back, while the servers exchange
+// their messages. No message is reported as failed, each server has each message once, and none was
+// published behind a hole.
 func TestPlainFailoverOfManyOutstanding(t *testing.T) {
 	plainly(t, plain.Rules{}, func(t *testing.T, g *plainGroup, _ plain.Version) {
 		const most = 100_000
@@ -293,7 +291,7 @@ func TestPlainFailoverOfManyOutstanding(t *testing.T) {
 			t.Fatalf("%d messages outstanding", n)
 		}
 		g.HealAtPublish()
-		g.servers[0].Refuse() // b has all before the client has sent it
+		g.servers[0].Refuse() // b has all messages before the client has sent them
 		flush(t, c)
 		g.servers[0].Kill()
 		g.start(0)
@@ -310,8 +308,8 @@ func TestPlainFailoverOfManyOutstanding(t *testing.T) {
 	}, "a", "b")
 }
 
-// A subscriber whose servers, and now and then itself, die a hundred times goes on
-// by itself.
+// A subscriber recovers by itself although its servers, and sometimes its own process, die a
+// hundred times.
 func TestPlainSubscriberIsMoved(t *testing.T) {
 	plainly(t, plain.Rules{Replay: 7}, func(t *testing.T, g *plainGroup, _ plain.Version) {
 		var failed []*client.RejectedError

@@ -13,8 +13,8 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// One logon for each connection, and one connection, also at a server without our
-// extensions; with ext=0 the logon does not speak of them.
+// The client logs on once for each connection, and uses one connection, also at a server without
+// our extensions. With ext=0 the logon does not mention them.
 func TestOneLogon(t *testing.T) {
 	for _, option := range []string{"", "?ext=0"} {
 		run(t, func(t *testing.T, n *memnet.Network) {
@@ -35,8 +35,8 @@ func TestOneLogon(t *testing.T) {
 	}
 }
 
-// R4: a server without our extensions that lacks what was let go is not published to,
-// unless the application says so.
+// The client does not publish to a server without our extensions that lacks messages the store has
+// let go, unless AllowPublishGap is set (R4).
 func TestPlainPublishGap(t *testing.T) {
 	for _, allow := range []bool{false, true} {
 		run(t, func(t *testing.T, n *memnet.Network) {
@@ -72,7 +72,7 @@ func TestPlainPublishGap(t *testing.T) {
 	}
 }
 
-// What was let go before a store was first used with such servers is none of theirs.
+// Messages that were let go before a store was first used with such servers do not count there.
 func TestPlainPublishGapBeforeTheBase(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
@@ -88,7 +88,7 @@ func TestPlainPublishGapBeforeTheBase(t *testing.T) {
 		}
 		ss.close()
 		srv.plain(0).close()
-		srv.plain(0).close() // under the base nothing was sent
+		srv.plain(0).close() // no number below the base was ever sent
 		c.Close()
 		c = start(t, cfg)
 		ss = srv.plain(0)
@@ -105,8 +105,8 @@ func TestPlainPublishGapBeforeTheBase(t *testing.T) {
 	})
 }
 
-// R11: a server without our extensions closes the older connection of a client name
-// without a word. Two processes of one name don't push each other out for ever.
+// A server without our extensions closes the older connection of a client name without a message.
+// Two processes with one name do not push each other out for ever (R11).
 func TestPlainNameInUse(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
@@ -137,7 +137,7 @@ func TestPlainNameInUse(t *testing.T) {
 	})
 }
 
-// A server that is lost after a while, or for another reason, is none of that.
+// A connection that is lost after a while, or for another reason, does not count.
 func TestPlainServerIsLost(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
@@ -164,7 +164,7 @@ func TestPlainServerIsLost(t *testing.T) {
 	})
 }
 
-// The application says how large messages are at servers that do not.
+// Config.MaxMessage is the limit at servers that state none.
 func TestLargeMessages(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		const size = 20 << 20

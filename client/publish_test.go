@@ -43,7 +43,7 @@ func TestPublishAndFlush(t *testing.T) {
 	})
 }
 
-// G1: nothing is on the wire that the store does not have.
+// No message is sent before the store has it (G1).
 func TestNothingIsSentBeforeItIsStored(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
@@ -60,7 +60,7 @@ func TestNothingIsSentBeforeItIsStored(t *testing.T) {
 	})
 }
 
-// A gatedStore keeps nothing until its gate opens.
+// A gatedStore stores nothing until its gate opens.
 type gatedStore struct {
 	pubstore.Store
 	gate chan struct{}
@@ -71,8 +71,8 @@ func (g *gatedStore) Append(ctx context.Context, m *pubstore.Message) (uint64, e
 	return g.Store.Append(ctx, m)
 }
 
-// R1, hard case 24: what was sent before goes first, in order, and what is
-// published meanwhile behind it.
+// Messages that were sent before go first, in order. Messages that are published meanwhile follow
+// them (R1, hard case 24).
 func TestReplayBeforeNew(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		a, b := listen(t, n, "a"), listen(t, n, "b")
@@ -106,7 +106,7 @@ func TestReplayBeforeNew(t *testing.T) {
 	})
 }
 
-// What is published before the first connection is delivered, in order.
+// Messages that are published before the first connection are delivered in order.
 func TestPublishOffline(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		c := start(t, config(n, "a"))
@@ -121,8 +121,8 @@ func TestPublishOffline(t *testing.T) {
 	})
 }
 
-// R14: the handler is told once, the store lets go, and R1: the next message
-// leaves out the rejected one, which the logon states.
+// The failed-write handler is called once, and the store lets the message go (R14). The next
+// message leaves out the rejected number, which the logon states (R1).
 func TestRejected(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
@@ -146,7 +146,7 @@ func TestRejected(t *testing.T) {
 		if m := ss.expect(wire.Logon); m.Acked != 2 || m.Last != 5 || string(m.Rejected) != "3-3" {
 			t.Errorf("logged on with acked %d, last %d, rejected %q", m.Acked, m.Last, m.Rejected)
 		}
-		ss.reject(3, "not entitled") // R14: said again before the logon ack
+		ss.reject(3, "not entitled") // repeated before the logon ack (R14)
 		ss.welcome(2, 2)
 		ss.publishes(4, 5)
 		ss.persisted(5)
@@ -160,7 +160,7 @@ func TestRejected(t *testing.T) {
 	})
 }
 
-// A rejection that the client learns of before the logon ack is not sent again.
+// A message whose rejection arrives before the logon ack is not sent again.
 func TestRejectedBeforeTheLogonAck(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
@@ -186,7 +186,7 @@ func TestRejectedBeforeTheLogonAck(t *testing.T) {
 	})
 }
 
-// The last message of all is rejected: Flush must not wait for more.
+// If the last message is rejected, Flush does not wait for more.
 func TestFlushWithTheLastRejected(t *testing.T) {
 	for _, flush := range []func(*client.Client, context.Context) error{(*client.Client).Flush, (*client.Client).FlushSafe} {
 		run(t, func(t *testing.T, n *memnet.Network) {
@@ -211,7 +211,7 @@ func TestFlushWithTheLastRejected(t *testing.T) {
 	}
 }
 
-// G1, hard case 19: the context ends the wait, never the delivery.
+// The end of a context ends the wait, never the delivery (G1, hard case 19).
 func TestCancelledFlush(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		a, b := listen(t, n, "a"), listen(t, n, "b")
@@ -236,7 +236,8 @@ func TestCancelledFlush(t *testing.T) {
 	})
 }
 
-// R5: an ack of one server settles and keeps; the death of that server loses nothing.
+// An ack of one server settles a message, and the store keeps it. The death of that server loses
+// nothing (R5).
 func TestSingleKeeps(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		a, b := listen(t, n, "a"), listen(t, n, "b")
@@ -279,7 +280,7 @@ func TestSingleKeeps(t *testing.T) {
 	})
 }
 
-// Hard case 20: acks that come late, twice or beyond what was sent.
+// Acks arrive late, twice or beyond the sent messages (hard case 20).
 func TestAckBeyondWhatWasSent(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
@@ -307,7 +308,7 @@ func TestAckBeyondWhatWasSent(t *testing.T) {
 	})
 }
 
-// R4: the client does not publish to a server that lacks what was let go.
+// The client does not publish to a server that lacks messages the store has let go (R4).
 func TestPublishGap(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		a, b := listen(t, n, "a"), listen(t, n, "b")
@@ -325,12 +326,12 @@ func TestPublishGap(t *testing.T) {
 		if m := sb.next(); m != nil {
 			t.Fatalf("client sent %v to a server with a gap", m.Command)
 		}
-		sa = a.accept() // which refuses by itself
+		sa = a.accept() // this server refuses by itself
 		sa.expect(wire.Logon)
 		sa.refuse("publish gap")
 		sb, _ = b.logon(2, 2)
 		sb.publishes(3)
-		sb.refuse("publish gap") // in the middle of a session
+		sb.refuse("publish gap") // during a session
 		sa, _ = a.logon(2, 3)
 		sa.publishes(3)
 		sa.persisted(3)
@@ -347,7 +348,7 @@ func TestPublishGap(t *testing.T) {
 	})
 }
 
-// R10: what is kept of a former life goes first, in a logon of its own.
+// The kept messages of a former life go first, in a logon of their own (R10).
 func TestFormerLifeFirst(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		store := pubstore.NewMemory(pubstore.MemoryOptions{})
@@ -376,7 +377,7 @@ func TestFormerLifeFirst(t *testing.T) {
 			t.Errorf("second logon with life %s, counter %d", m.Store, m.Counter)
 		}
 		ss.publishes(1, 2, 3)
-		// Acks are safe again: the former life is offered again, since it is kept.
+		// Acks are safe again. The store still keeps the former life, so it is offered again.
 		time.Sleep(11 * time.Second)
 		ss.persisted(3)
 		ss.gone()
@@ -397,8 +398,8 @@ func TestFormerLifeFirst(t *testing.T) {
 	})
 }
 
-// R10: a former life that is settled becomes safe although nothing is published
-// any more, whose acks would say that acks are safe again.
+// A settled former life becomes safe even if nothing is published any more. Then there are no acks
+// that would show that acks are safe again (R10).
 func TestFormerLifeOfAnIdlePublisher(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		store := pubstore.NewMemory(pubstore.MemoryOptions{})
@@ -418,7 +419,7 @@ func TestFormerLifeOfAnIdlePublisher(t *testing.T) {
 		ss, _ = srv.logon(0, 0)
 		ss.quiet(20 * time.Second)
 		ss.gone()
-		ss, m := srv.logon(1, 1) // the other server has it by now
+		ss, m := srv.logon(1, 1) // the other server has caught up
 		if string(m.Store) != former {
 			t.Errorf("third logon with life %s, want the former one", m.Store)
 		}
@@ -430,7 +431,7 @@ func TestFormerLifeOfAnIdlePublisher(t *testing.T) {
 	})
 }
 
-// R10: a former life that is refused as a gap does not hold up the new one.
+// A former life that is refused as a gap does not hold up the new one (R10).
 func TestFormerLifeWithAGap(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
@@ -460,7 +461,7 @@ func TestFormerLifeWithAGap(t *testing.T) {
 		}
 		ss.publishes(1)
 		ss.persisted(1)
-		ss.quiet(20 * time.Second) // the gap is not offered here again at once
+		ss.quiet(20 * time.Second) // the former life is not offered here again at once
 		time.Sleep(15 * time.Second)
 		ss.gone()
 		if _, m = srv.logon(1, 2); string(m.Store) != former {
@@ -469,7 +470,7 @@ func TestFormerLifeWithAGap(t *testing.T) {
 	})
 }
 
-// Renew while connected: the former life is finished first, on its connection.
+// After Renew on a live connection the former life is finished first, on that connection.
 func TestRenewWhileConnected(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
@@ -481,7 +482,7 @@ func TestRenewWhileConnected(t *testing.T) {
 		former := string(m.Store)
 		publish(t, c, 1, 2)
 		ss.publishes(1, 2)
-		if err := store.Renew(); err != nil { // the application may do that without the client
+		if err := store.Renew(); err != nil { // the application may renew the store without the client
 			t.Fatal(err)
 		}
 		publish(t, c, 1)
@@ -495,8 +496,8 @@ func TestRenewWhileConnected(t *testing.T) {
 	})
 }
 
-// R10: the server has more of the store than the store itself. The visit ends
-// as a failure; what the store keeps is compared first at the next one.
+// The server has more messages of the store than the store itself. The connection ends as a
+// failure, and at the next one the store's messages are compared first (R10).
 func TestStoreRolledBack(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
@@ -512,7 +513,7 @@ func TestStoreRolledBack(t *testing.T) {
 		if string(m.Store) != former {
 			t.Errorf("logon with life %s, want the former one", m.Store)
 		}
-		ss.publishes(1) // one by one: is it what the server has?
+		ss.publishes(1) // one at a time: is it the message that the server has?
 		ss.persisted(9)
 		ss.publishes(2)
 		ss.persisted(9)
@@ -533,8 +534,8 @@ func TestStoreRolledBack(t *testing.T) {
 	})
 }
 
-// R10: a server that claims to have more of the store, whatever the store is,
-// costs neither the other server its turn nor the store a life each time.
+// A server always claims to have more messages of the store. This does not take the other server's
+// turn, and does not cost the store a life each time (R10).
 func TestServerThatSaysTooMuch(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		evil, good := listen(t, n, "evil"), listen(t, n, "good")
@@ -548,7 +549,7 @@ func TestServerThatSaysTooMuch(t *testing.T) {
 			if took := time.Since(began); took > time.Second {
 				t.Errorf("the next server had its turn after %v", took)
 			}
-			if round == 0 { // the messages of before, in their life
+			if round == 0 { // the earlier messages, in their life
 				ss.publishes(1)
 				ss.persisted(1)
 				ss.gone()
@@ -567,8 +568,8 @@ func TestServerThatSaysTooMuch(t *testing.T) {
 	})
 }
 
-// A server that says so to a client that has no other is asked again with
-// growing delays, and the store is renewed once a minute at most.
+// If it is the client's only server, the client tries it with growing delays and renews the store
+// once a minute at most.
 func TestOnlyServerSaysTooMuch(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		evil := listen(t, n, "evil")
@@ -585,7 +586,7 @@ func TestOnlyServerSaysTooMuch(t *testing.T) {
 	})
 }
 
-// R10, R15: a server without our extensions.
+// Publishing to a server without our extensions (R10, R15).
 func TestPlainServer(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
@@ -668,7 +669,7 @@ func TestPublishMessage(t *testing.T) {
 	})
 }
 
-// A full store holds Publish up until there is room; Close ends the wait.
+// Publish waits on a full store until there is room. Close ends the wait.
 func TestPublishAtTheBound(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
@@ -705,7 +706,7 @@ func TestPublishAtTheBound(t *testing.T) {
 	})
 }
 
-// Many wait for one ack: all are woken.
+// One ack wakes all waiting calls.
 func TestFlushesAreAllWoken(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
@@ -726,7 +727,7 @@ func TestFlushesAreAllWoken(t *testing.T) {
 	})
 }
 
-// A store whose disk fails ends the client, loudly (R7).
+// A store whose disk fails ends the client with an error (R7).
 func TestFailedStore(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
@@ -763,8 +764,8 @@ func (s *failingStore) Discard(life string, through uint64) error {
 	return s.Store.Discard(life, through)
 }
 
-// lookingUp returns the configuration of a client whose failed-write handler
-// looks for the message in the store, and the handler's findings.
+// lookingUp returns the configuration of a client whose failed-write handler looks up the message
+// in the store, and the results of these lookups.
 func lookingUp(n *memnet.Network) (cfg client.Config, store pubstore.Store, told chan error) {
 	cfg = config(n, "a")
 	store, told = pubstore.NewMemory(pubstore.MemoryOptions{}), make(chan error, 1)
@@ -776,8 +777,8 @@ func lookingUp(n *memnet.Network) (cfg client.Config, store pubstore.Store, told
 	return cfg, store, told
 }
 
-// G1: a rejected message stays in the store until the failed-write handler is
-// told, also if messages behind it are safe by then.
+// A rejected message stays in the store until the failed-write handler was called, even if later
+// messages are safe by then (G1).
 func TestRejectedStaysUntilTold(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		a := listen(t, n, "a")
@@ -806,7 +807,7 @@ func TestRejectedStaysUntilTold(t *testing.T) {
 	})
 }
 
-// The same when rejection and ack come with a logon.
+// The same if rejection and ack arrive with a logon.
 func TestRejectedAtTheLogonStaysUntilTold(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		a := listen(t, n, "a")
@@ -828,12 +829,12 @@ func TestRejectedAtTheLogonStaysUntilTold(t *testing.T) {
 			t.Errorf("then the store keeps %d", got)
 		}
 		publish(t, c, 4)
-		ss.publishes(4) // and nothing of before
+		ss.publishes(4) // and none of the earlier messages
 	})
 }
 
-// A store that the application renews by itself: a message that is appended to the
-// new life waits for nothing.
+// The application renews the store by itself. A message that is appended to the new life waits for
+// nothing.
 func TestRenewedByTheStore(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		a := listen(t, n, "a")
@@ -861,8 +862,8 @@ func TestRenewedByTheStore(t *testing.T) {
 	})
 }
 
-// A former life that was settled before, now replayed to a server alone: the
-// connection is over when that has it all.
+// A former life that was settled before is replayed to a lone server. The connection ends once that
+// server has all of it.
 func TestFormerLifeSettledBefore(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		a, b := listen(t, n, "a"), listen(t, n, "b")
@@ -895,9 +896,8 @@ func TestFormerLifeSettledBefore(t *testing.T) {
 	})
 }
 
-// R10: a server has another publisher under the id of the store's life. A new
-// life begins, once, and what the store keeps of the former one is delivered by
-// the next server.
+// A server has another publisher under the id of the store's life. One new life begins, and the
+// next server receives the kept messages of the former one (R10).
 func TestOtherLife(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		taken, good := listen(t, n, "taken"), listen(t, n, "good")

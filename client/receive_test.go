@@ -8,8 +8,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/clientcore"
 )
 
-// The queue overruns, and the application empties it before anything else is
-// done about that: it is told to subscribe again, or nobody would (R12).
+// The queue overruns, and the application empties it before the client has acted on that. The
+// application's goroutine must subscribe again, because nothing else would (R12).
 func TestOverrunWhileEmptied(t *testing.T) {
 	cn := new(conn)
 	s := &Subscription{cn: cn}

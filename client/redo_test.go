@@ -15,7 +15,7 @@ import (
 
 var errBoom = errors.New("boom")
 
-// reading is a bookmark subscription that was delivered the messages 1 to 4.
+// reading is a bookmark subscription that has received the messages 1 to 4.
 func reading(t *testing.T, n *memnet.Network, opts ...client.SubscribeOption) (*client.Client, *client.Subscription) {
 	t.Helper()
 	srv := listen(t, n, "a")
@@ -42,8 +42,8 @@ func first(t *testing.T, s *client.Subscription) *client.Message {
 	return nil
 }
 
-// Handle in a loop, as users of other brokers write it: the message that its
-// function has failed for comes again, and nothing behind it comes before.
+// Handle is called in a loop, as users of other brokers do. A message whose function failed comes
+// again before any later message.
 func TestHandleAgainAfterAnError(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		_, s := reading(t, n)
@@ -77,8 +77,8 @@ func TestHandleAgainAfterAnError(t *testing.T) {
 	})
 }
 
-// However the loop is left in a message's turn, the message comes again; not if
-// it was discarded by then, and not if the loop went on to the next turn.
+// The message comes again however the loop is left in its turn. It does not if it was discarded by
+// then, or if the loop went on to the next turn.
 func TestTheMessageOfTheTurnComesAgain(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		_, s := reading(t, n)
@@ -96,7 +96,7 @@ func TestTheMessageOfTheTurnComesAgain(t *testing.T) {
 			t.Errorf("after a panic: %+v", m)
 		}
 		mark := m.Mark()
-		if err := s.Discard(mark); err != nil { // meanwhile, elsewhere
+		if err := s.Discard(mark); err != nil { // as another goroutine may do
 			t.Error(err)
 		}
 		kept := 0
@@ -108,7 +108,7 @@ func TestTheMessageOfTheTurnComesAgain(t *testing.T) {
 				t.Errorf("after a discard: %q", m.Data)
 			}
 			if kept == 2 {
-				break // in the turn of 3; 2 is kept by the application
+				break // leaves in the turn of 3; the application keeps 2
 			}
 		}
 		if m := first(t, s); string(m.Data) != body(3) || m.Redelivered != 1 {
@@ -126,7 +126,7 @@ func TestTheMessageOfTheTurnComesAgain(t *testing.T) {
 	})
 }
 
-// Unsubscribe within the turn: its message does not come again.
+// After an Unsubscribe within the turn the message does not come again.
 func TestUnsubscribeInTheTurn(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		_, s := reading(t, n)
@@ -140,7 +140,7 @@ func TestUnsubscribeInTheTurn(t *testing.T) {
 	})
 }
 
-// A subscription without bookmark has nothing that is outstanding.
+// A subscription without bookmark has no outstanding messages.
 func TestNothingComesAgainWithoutBookmark(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
@@ -159,7 +159,7 @@ func TestNothingComesAgainWithoutBookmark(t *testing.T) {
 	})
 }
 
-// Retry calls the function again after a delay, so often; then the application decides.
+// Retry calls the function again after a delay, up to the number of tries. Then GiveUp decides.
 func TestRetry(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		var aside []string
@@ -200,7 +200,7 @@ func TestRetry(t *testing.T) {
 	})
 }
 
-// What ends Handle ends its delay, too.
+// Each cause that ends Handle also ends its delay.
 func TestRetryEnds(t *testing.T) {
 	forever := client.Retry(client.RetryPolicy{Delay: time.Hour})
 	fails := func(*client.Message) error { return errBoom }

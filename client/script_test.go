@@ -20,16 +20,16 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience is how long a test waits for what must happen, in virtual time.
+// patience is the longest wait for an expected event, in virtual time.
 const patience = 90 * time.Second
 
-// run runs a test on a network of its own, in virtual time.
+// run runs a test on its own network, in virtual time.
 func run(t *testing.T, f func(t *testing.T, n *memnet.Network)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) { f(t, memnet.New()) })
 }
 
-// A script is a server that says what the test says.
+// A script is a server whose answers the test controls.
 type script struct {
 	t        *testing.T
 	ln       net.Listener
@@ -98,7 +98,7 @@ func (s *script) none(d time.Duration) {
 	}
 }
 
-// logon accepts the next connection and its logon, with the numbers given.
+// logon accepts the next connection and its logon, with the given numbers.
 func (s *script) logon(safe, have uint64) (*session, *wire.Message) {
 	s.t.Helper()
 	ss := s.accept()
@@ -107,8 +107,8 @@ func (s *script) logon(safe, have uint64) (*session, *wire.Message) {
 	return ss, m
 }
 
-// plain accepts the logon of a client as a server without our extensions, which has
-// so many of its messages.
+// plain accepts the logon of a client as a server without our extensions that has this many of its
+// messages.
 func (s *script) plain(have uint64) *session {
 	s.t.Helper()
 	ss := s.accept()
@@ -153,7 +153,7 @@ func (ss *session) reading() {
 	}
 }
 
-// batch hands on the publishes of a batch.
+// batch passes on the publishes of a batch.
 func (ss *session) batch(rest []byte) {
 	for {
 		var m wire.Message
@@ -205,7 +205,7 @@ func (ss *session) send(frame []byte) { ss.nc.Write(frame) }
 
 func (ss *session) ack(a wire.AckMessage) { ss.send(a.AppendTo(nil)) }
 
-// next returns the client's next frame, nil if it has closed the connection.
+// next returns the client's next frame, or nil if the client has closed the connection.
 func (ss *session) next() *wire.Message {
 	ss.t.Helper()
 	select {
@@ -217,7 +217,7 @@ func (ss *session) next() *wire.Message {
 	}
 }
 
-// expect returns the client's next frame, which must be a certain command.
+// expect returns the client's next frame. It fails the test if that is another command.
 func (ss *session) expect(c wire.Command) *wire.Message {
 	ss.t.Helper()
 	m := ss.next()
@@ -259,7 +259,7 @@ func (ss *session) publishes(sequences ...uint64) {
 	}
 }
 
-const limit = 1 << 20 // what scripts say is the largest message
+const limit = 1 << 20 // largest message that scripts state
 
 func (ss *session) welcome(safe, have uint64) {
 	ss.ack(wire.AckMessage{
@@ -289,7 +289,7 @@ func (ss *session) reject(s uint64, reason string) {
 	ss.ack(wire.AckMessage{Type: wire.AckPersisted, Reason: reason, Sequence: s, HasSequence: true})
 }
 
-// refuse ends the session in words.
+// refuse ends the session with this reason.
 func (ss *session) refuse(reason string) {
 	ss.ack(wire.AckMessage{Type: wire.AckProcessed, Reason: reason})
 	ss.close()
@@ -319,7 +319,7 @@ func (ss *session) mark(sub *wire.Message, vector string) {
 
 func body(s uint64) string { return "body " + strconv.FormatUint(s, 10) }
 
-// config is a configuration for servers on the hosts named.
+// config returns a configuration for servers on these hosts.
 func config(n *memnet.Network, hosts ...string) client.Config {
 	cfg := client.Config{
 		Name:    "me",
@@ -358,7 +358,7 @@ func publish(t *testing.T, c *client.Client, sequences ...uint64) {
 	}
 }
 
-// subscribe subscribes in the background, since the test has to play the server.
+// subscribe subscribes in the background, because the test plays the server meanwhile.
 func subscribe(t *testing.T, c *client.Client, opts ...client.SubscribeOption) func() (*client.Subscription, error) {
 	type result struct {
 		s   *client.Subscription
@@ -385,7 +385,7 @@ func must(t *testing.T, f func() (*client.Subscription, error)) *client.Subscrip
 	return s
 }
 
-// within is the context of what must not take for ever.
+// within returns a context for calls that must end in time.
 func within(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
@@ -415,7 +415,7 @@ func read(t *testing.T, s *client.Subscription, n int) []string {
 	return got
 }
 
-// bodies is what read returns for these sequences.
+// bodies returns the result of read for these sequences.
 func bodies(sequences ...uint64) []string {
 	var list []string
 	for _, s := range sequences {

@@ -25,7 +25,7 @@ func TestDialReturnsAfterTheFirstLogon(t *testing.T) {
 		defer cancel()
 		srv := listen(t, n, "b")
 		go func() {
-			for { // refuses every logon
+			for { // refuse every logon
 				select {
 				case ss := <-srv.sessions:
 					ss.expect(wire.Logon)
@@ -66,7 +66,7 @@ func TestStates(t *testing.T) {
 		if s := c.Stats(); s.State != client.Live || s.Server.MaxMessage != limit || !s.Server.Extended {
 			t.Errorf("stats %+v", s)
 		}
-		time.Sleep(10 * time.Second) // stable: no delay before the next attempt
+		time.Sleep(10 * time.Second) // the connection is stable, so there is no delay before the next attempt
 		ss.close()
 		ss, _ = srv.logon(0, 0)
 		m := ss.expect(wire.Subscribe)
@@ -87,7 +87,7 @@ func TestStates(t *testing.T) {
 	})
 }
 
-// Hard case 16: the socket is open, nothing answers.
+// The socket is open, but the server sends nothing (hard case 16).
 func TestSilentServer(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		a, b := listen(t, n, "a"), listen(t, n, "b")
@@ -116,7 +116,7 @@ func TestSilentServer(t *testing.T) {
 	})
 }
 
-// An idle client shows that it lives, at every interval.
+// An idle client sends a heartbeat in every interval.
 func TestHeartbeats(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		ln, err := n.Listen("a:9007")
@@ -163,7 +163,7 @@ func TestHeartbeats(t *testing.T) {
 	})
 }
 
-// A large frame that comes slowly is a sign of life.
+// A large frame that arrives slowly counts as a sign of life.
 func TestSlowFrameIsNotSilence(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
@@ -183,7 +183,7 @@ func TestSlowFrameIsNotSilence(t *testing.T) {
 	})
 }
 
-// R11: told that the name is in use, a client waits longer each time, and never stops.
+// A client whose name is in use waits longer each time, and never gives up (R11).
 func TestNameInUse(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
@@ -206,7 +206,7 @@ func TestNameInUse(t *testing.T) {
 		ss := srv.accept()
 		ss.expect(wire.Logon)
 		ss.welcome(1, 1)
-		ss.publishes(1, 2) // contested: what was sent is compared again
+		ss.publishes(1, 2) // the name was contested, so sent messages are compared again
 		ss.persisted(2)
 		if err := c.Flush(within(t)); err != nil {
 			t.Error(err)
@@ -214,7 +214,7 @@ func TestNameInUse(t *testing.T) {
 	})
 }
 
-// A store that belongs to another name is found out at once.
+// A store of another client name ends the client at once.
 func TestOtherName(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		listen(t, n, "a")
@@ -279,7 +279,7 @@ func TestCredentialsOfTheURI(t *testing.T) {
 	})
 }
 
-// A server that answers garbage, or nothing, is given up.
+// The client leaves a server that sends garbage or nothing.
 func TestBadServers(t *testing.T) {
 	for name, answer := range map[string]func(*session){
 		"nothing":      func(*session) {},
@@ -322,7 +322,7 @@ func TestDialTimeout(t *testing.T) {
 	})
 }
 
-// Close abandons: everything that waits ends, each with one error.
+// Close ends every waiting call, each with one error.
 func TestClose(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
@@ -382,7 +382,7 @@ func TestClose(t *testing.T) {
 	})
 }
 
-// Drain finishes: handlers, discards, publishes.
+// Drain finishes handlers, discards and publishes.
 func TestDrain(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
@@ -512,7 +512,7 @@ func TestExecuteEnds(t *testing.T) {
 		ss.expect(wire.SOW)
 		ss.expect(wire.Unsubscribe)
 
-		// A subscription ends when its loop is left.
+		// The subscription of a command ends when its loop is left.
 		left := make(chan int)
 		go func() {
 			count := 0
@@ -539,7 +539,7 @@ func TestExecuteEnds(t *testing.T) {
 	})
 }
 
-// The client goes back to the server it prefers as soon as that can be reached.
+// The client goes back to the preferred server as soon as that can be reached.
 func TestPriority(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		b := listen(t, n, "b")
@@ -559,14 +559,14 @@ func TestPriority(t *testing.T) {
 	})
 }
 
-// noChoice is a chooser that has nothing to offer.
+// noChoice is a chooser that always fails.
 type noChoice struct{}
 
 func (noChoice) Next(context.Context, client.Outcome) (client.Choice, error) {
 	return client.Choice{Delay: 5 * time.Second}, errors.New("nothing today")
 }
 
-// A chooser that has nothing to offer is asked again, and hooks tell.
+// The client calls a failing chooser again, and hooks report it.
 func TestFailingChooser(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		failures := 0
@@ -582,7 +582,7 @@ func TestFailingChooser(t *testing.T) {
 	})
 }
 
-// The rule of the house: what an application that imports the client gets.
+// The dependencies of an application that imports the client are limited.
 func TestDependencies(t *testing.T) {
 	out, err := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", ".").Output()
 	if err != nil {
@@ -606,7 +606,7 @@ func TestDependencies(t *testing.T) {
 	}
 }
 
-// A server that does not answer a subscription that is taken up again is given up.
+// The client leaves a server that does not answer a resumed subscription.
 func TestRecoveryTimeout(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		a, b := listen(t, n, "a"), listen(t, n, "b")
@@ -632,8 +632,8 @@ func TestRecoveryTimeout(t *testing.T) {
 	})
 }
 
-// Heavy use from many goroutines over connections that break: every publish
-// arrives, in order, and nothing hangs. It is for the race detector too.
+// Many goroutines use the client over connections that break. Every publish arrives, in order, and
+// no call hangs. The test is also for the race detector.
 func TestManyAtOnce(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
@@ -687,7 +687,7 @@ func TestManyAtOnce(t *testing.T) {
 	})
 }
 
-// serveUntilCut is a server that cuts the connection after 7 new messages.
+// serveUntilCut serves the client and cuts the connection after 7 new messages.
 func serveUntilCut(ss *session, have uint64) uint64 {
 	defer ss.close()
 	cut := have + 7
@@ -700,7 +700,7 @@ func serveUntilCut(ss *session, have uint64) uint64 {
 				ss.t.Errorf("message %d after %d: a hole", m.Sequence, have)
 			}
 			have = max(have, m.Sequence)
-			if have >= cut && have%2 == 0 { // sometimes with the ack, sometimes without
+			if have >= cut && have%2 == 0 { // sometimes after the ack, sometimes before
 				return have
 			}
 			ss.persisted(have)

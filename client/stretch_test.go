@@ -32,8 +32,8 @@ func stretch(t testing.TB, ids string, at int64, sequences ...uint64) []byte {
 	return frame
 }
 
-// A stretch is what as many deliveries are: to all its subscriptions, each message once,
-// in order, with what a delivery says.
+// A stretch has the same effect as separate deliveries: each of its subscriptions gets each message
+// once, in order, with the same fields.
 func TestStretch(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
@@ -75,7 +75,7 @@ func TestStretch(t *testing.T) {
 	})
 }
 
-// What does not fit into the queue is asked for again, from where the queue ends.
+// Messages that do not fit into the queue are requested again, from the end of the queue on.
 func TestStretchOverruns(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
@@ -106,7 +106,7 @@ func TestStretchOverruns(t *testing.T) {
 	})
 }
 
-// A subscription with a policy takes what comes in place of the oldest.
+// A subscription with DropOldest takes the messages of a stretch in place of the oldest.
 func TestStretchDropsOldest(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
@@ -128,7 +128,7 @@ func TestStretchDropsOldest(t *testing.T) {
 	})
 }
 
-// A stretch that is none ends the connection, behind the messages before that place.
+// An invalid stretch ends the connection. The messages before the invalid place are delivered.
 func TestBadStretch(t *testing.T) {
 	for name, spoil := range map[string]func(frame []byte, body int) []byte{
 		"cut":          func(frame []byte, _ int) []byte { return frame[:len(frame)-1] },

@@ -20,7 +20,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// G6: through a failover, nothing is missed and nothing repeated.
+// Through a failover nothing is missed and nothing repeated (G6).
 func TestResumeByVector(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		a, b := listen(t, n, "a"), listen(t, n, "b")
@@ -41,7 +41,7 @@ func TestResumeByVector(t *testing.T) {
 
 		sb, _ := b.logon(0, 0)
 		m = sb.subscribed("")
-		if string(m.Bookmark) != "5|3|,9|44|" { // received, with what is queued; not discarded
+		if string(m.Bookmark) != "5|3|,9|44|" { // the received vector, which includes queued and undiscarded messages
 			t.Errorf("resumed at %q", m.Bookmark)
 		}
 		sb.deliver(m, 2, 3, 4)
@@ -54,7 +54,7 @@ func TestResumeByVector(t *testing.T) {
 	})
 }
 
-// Hard case 6: NOW, connection lost before the first message.
+// The connection of a subscription from NOW is lost before the first message (hard case 6).
 func TestNowResumesAtItsBase(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		for _, tt := range []struct{ base, again string }{{"5|41|", "5|41|"}, {"0", "0|0|"}} {
@@ -80,7 +80,7 @@ func TestNowResumesAtItsBase(t *testing.T) {
 	})
 }
 
-// The answer is lost with the connection: the subscription begins as before.
+// The answer is lost with the connection. The subscription begins at the same point again.
 func TestSubscribeAnswerLost(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
@@ -97,7 +97,8 @@ func TestSubscribeAnswerLost(t *testing.T) {
 	})
 }
 
-// Hard case 8: another process, another client: exactly the undiscarded come again.
+// Another process resumes with another client. Exactly the undiscarded messages come again (hard
+// case 8).
 func TestRestartResumesFromDiscarded(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
@@ -150,7 +151,8 @@ func TestRestartResumesFromDiscarded(t *testing.T) {
 	})
 }
 
-// R12: an overrun subscription is paused; its tail does not count.
+// An overrun subscription is paused, and the messages beyond the bound do not count as received
+// (R12).
 func TestOverrun(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
@@ -168,7 +170,7 @@ func TestOverrun(t *testing.T) {
 		if u := ss.expect(wire.Unsubscribe); string(u.SubID) != string(m.SubID) {
 			t.Errorf("unsubscribed %q, want %q", u.SubID, m.SubID)
 		}
-		ss.quiet(time.Minute) // until the application has caught up
+		ss.quiet(time.Minute) // nothing until the application has caught up
 		synctest.Wait()
 		if st := s.Stats(); !st.Paused || st.Overruns != 1 || st.Queued != 3 || paused != 1 {
 			t.Errorf("stats %+v, paused %d", st, paused)
@@ -212,7 +214,7 @@ func TestOverrunAcrossReconnect(t *testing.T) {
 	})
 }
 
-// R12, hard case 13: a handler that publishes and flushes, with its queue full.
+// A handler publishes and flushes while its queue is full (R12, hard case 13).
 func TestHandlerPublishesAndFlushes(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
@@ -239,7 +241,7 @@ func TestHandlerPublishesAndFlushes(t *testing.T) {
 			}
 		}()
 		ss.deliver(m, upTo(1, 20)...)
-		for { // the ack comes behind what overruns the queue
+		for { // the ack arrives behind the messages that overrun the queue
 			if f := ss.next(); f == nil || f.Command == wire.Publish {
 				break
 			}
@@ -251,7 +253,7 @@ func TestHandlerPublishesAndFlushes(t *testing.T) {
 	})
 }
 
-// Leaving the loop pauses; the next loop goes on where it stopped.
+// Leaving the loop pauses the subscription. The next loop continues where it stopped.
 func TestLoops(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
@@ -271,7 +273,7 @@ func TestLoops(t *testing.T) {
 				if !errors.Is(err, context.Canceled) {
 					t.Error(err)
 				}
-				continue // nothing comes after it
+				continue // nothing may come after it
 			}
 			if string(m.Data) != body(3) {
 				t.Errorf("read %q", m.Data)
@@ -300,7 +302,7 @@ func TestLoops(t *testing.T) {
 	})
 }
 
-// A message is valid until the next turn; a clone stays.
+// A message is valid until the next turn. A clone stays valid.
 func TestClone(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
@@ -345,7 +347,8 @@ func gapAck(m *wire.Message, ok bool) wire.AckMessage {
 	return a
 }
 
-// G7, R9: what retention removed is said, and by default ends the subscription.
+// Messages that retention has removed are reported as a gap, which by default ends the subscription
+// (G7, R9).
 func TestGapEndsTheSubscription(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
@@ -368,7 +371,7 @@ func TestGapEndsTheSubscription(t *testing.T) {
 			t.Errorf("options %q", m.Options)
 		}
 		ss.ack(gapAck(m, false))
-		if got := read(t, s, 2); !slices.Equal(got, bodies(1, 2)) { // what is queued comes first
+		if got := read(t, s, 2); !slices.Equal(got, bodies(1, 2)) { // queued messages come first
 			t.Errorf("read %q", got)
 		}
 		var gap *client.GapError
@@ -402,7 +405,7 @@ func TestGapAccepted(t *testing.T) {
 		ss.close()
 		ss, _ = srv.logon(0, 0)
 		m = ss.expect(wire.Subscribe)
-		ss.ack(gapAck(m, false)) // it has no peers that could be asked
+		ss.ack(gapAck(m, false)) // the server has no peers to ask
 		ss.expect(wire.Unsubscribe)
 		m = ss.subscribed("")
 		if string(m.Bookmark) != "5|9|" {
@@ -431,7 +434,7 @@ func TestGapAccepted(t *testing.T) {
 	})
 }
 
-// R3: what is not replicated does not move to another server in silence.
+// A subscription whose topic is not replicated does not move to another server silently (R3).
 func TestNotReplicated(t *testing.T) {
 	for _, allowed := range []bool{false, true} {
 		run(t, func(t *testing.T, n *memnet.Network) {
@@ -479,7 +482,7 @@ func TestRefusedSubscription(t *testing.T) {
 		if !errors.As(err, &refused) || refused.Reason != "not entitled" || refused.Topic != "orders" {
 			t.Errorf("got %v", err)
 		}
-		// The id is free again.
+		// The id may be used again.
 		sub = subscribe(t, c, client.From(client.Epoch), client.ID("x"))
 		ss.expect(wire.Unsubscribe)
 		ss.subscribed("0")
@@ -490,7 +493,7 @@ func TestRefusedSubscription(t *testing.T) {
 	})
 }
 
-// Where to begin the first time is said once: from then on what is kept counts.
+// MostRecentOr says where to begin the first time. After that the kept place counts.
 func TestMostRecentOr(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
@@ -546,7 +549,7 @@ func TestOptionsThatDoNotGoTogether(t *testing.T) {
 	})
 }
 
-// No answer, or no connection: the wait ends, and nothing is left behind.
+// Without an answer or a connection the wait ends, and nothing is left behind.
 func TestSubscribeGivesUp(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		c := start(t, config(n, "a"))
@@ -572,7 +575,7 @@ func TestSubscribeGivesUp(t *testing.T) {
 	})
 }
 
-// R12: subscriptions without bookmark, read too slowly.
+// Subscriptions without bookmark that are read too slowly follow their policy (R12).
 func TestPolicies(t *testing.T) {
 	setup := func(t *testing.T, n *memnet.Network, opts ...client.SubscribeOption) (*session, *wire.Message, *client.Subscription) {
 		srv := listen(t, n, "a")
@@ -668,7 +671,7 @@ func TestUnsubscribe(t *testing.T) {
 			if err := s.Unsubscribe(); err != nil {
 				t.Error(err)
 			}
-			if err := m.Discard(); err != nil { // still counts
+			if err := m.Discard(); err != nil { // this discard still counts
 				t.Error(err)
 			}
 		}
@@ -721,8 +724,8 @@ func (failingPlace) Progress(bookmarkstore.Vector) error {
 	return &bookmarkstore.FailedError{Path: "marks", Err: errors.New("input/output error")}
 }
 
-// To a server without our extensions a subscription sends the list of its
-// bookmarks, and drops what comes again.
+// At a server without our extensions a subscription sends the list of its bookmarks and drops
+// repeated messages.
 func TestPlainSubscription(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
@@ -735,7 +738,7 @@ func TestPlainSubscription(t *testing.T) {
 		}
 		s := must(t, sub)
 		ss.deliver(m, 1, 2)
-		ss.mark(m, "5|9|") // of the log, perhaps ahead of the replay
+		ss.mark(m, "5|9|") // a mark of the log that may be ahead of the replay
 		if got := read(t, s, 2); !slices.Equal(got, bodies(1, 2)) {
 			t.Errorf("read %q", got)
 		}
@@ -752,7 +755,7 @@ func TestPlainSubscription(t *testing.T) {
 	})
 }
 
-// Many subscriptions on one connection, one frame for all of them.
+// Many subscriptions on one connection share one frame.
 func TestSharedFrames(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
@@ -777,8 +780,8 @@ func TestSharedFrames(t *testing.T) {
 	})
 }
 
-// Hooks that take longer than RecoveryTimeout do not use it up: a server that
-// does not answer a subscription is left all the same.
+// Hooks that take longer than RecoveryTimeout do not hide it: the client still leaves a server that
+// does not answer a subscription.
 func TestSlowHooksLeaveTimeToRecover(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		a := listen(t, n, "a")
@@ -807,7 +810,7 @@ func TestSlowHooksLeaveTimeToRecover(t *testing.T) {
 	})
 }
 
-// A gap that is accepted is told in its place also if the subscription ends there.
+// An accepted gap is reported in its place, also if the subscription ends there.
 func TestGapAcceptedAndNotReplicated(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		a, b := listen(t, n, "a"), listen(t, n, "b")
@@ -835,8 +838,8 @@ func TestGapAcceptedAndNotReplicated(t *testing.T) {
 	})
 }
 
-// R9: a server that names publishers without end ends the subscription with the
-// limit, and the place is not changed: the next server takes it.
+// A server that names too many publishers ends the subscription with a PublishersError. The place
+// stays unchanged, and the next server accepts it (R9).
 func TestPublishersWithoutEnd(t *testing.T) {
 	crowd := func(from, n uint64) string {
 		var list []string

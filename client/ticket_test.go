@@ -30,12 +30,12 @@ func ticketed(t *testing.T, c *client.Client, n int) []*client.Ticket {
 	return tickets
 }
 
-// An outcome is what a wait for a ticket leads to.
+// An outcome is the result of a wait for a ticket.
 type outcome struct {
 	settled, safe chan error
 }
 
-// await waits in the background.
+// await waits for a ticket in the background.
 func await(ctx context.Context, k *client.Ticket) outcome {
 	o := outcome{make(chan error, 1), make(chan error, 1)}
 	go func() { o.settled <- k.Settled(ctx) }()
@@ -54,7 +54,7 @@ func pending(t *testing.T, name string, done chan error) {
 	}
 }
 
-// over returns what a wait has led to.
+// over returns the result of a wait.
 func over(t *testing.T, name string, done chan error) error {
 	t.Helper()
 	synctest.Wait()
@@ -67,7 +67,7 @@ func over(t *testing.T, name string, done chan error) error {
 	}
 }
 
-// G2: a ticket is settled by one disk if that is what counts, and safe by both.
+// A ticket is settled by one disk if only that one counts, and safe by both (G2).
 func TestTicket(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
@@ -79,7 +79,7 @@ func TestTicket(t *testing.T) {
 		}
 		ss.publishes(1, 2, 3)
 		second, third := await(within(t), k[1]), await(within(t), k[2])
-		again := await(within(t), c.Ticket(k[1].Publisher(), 2)) // another ticket of one message
+		again := await(within(t), c.Ticket(k[1].Publisher(), 2)) // another ticket for the same message
 		ss.persisted(1)
 		pending(t, "after the ack of another one", second.settled)
 		ss.single(2)
@@ -108,8 +108,8 @@ func TestTicket(t *testing.T) {
 	})
 }
 
-// R14: the ticket of a rejected message has the error once the handler was told,
-// and is never settled by the ack of a later message.
+// The ticket of a rejected message has the error once the failed-write handler was called. The ack
+// of a later message never settles it (R14).
 func TestTicketRejected(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
@@ -147,7 +147,7 @@ func TestTicketRejected(t *testing.T) {
 	})
 }
 
-// The servers can't say what has become of a message: nor does the ticket.
+// If the servers cannot know the outcome of a message, neither can the ticket.
 func TestTicketUnknown(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
@@ -162,8 +162,8 @@ func TestTicketUnknown(t *testing.T) {
 	})
 }
 
-// R11: of a life that has diverged a ticket keeps what it has said, and else says
-// that the outcome is unknown, and why.
+// A ticket of a life that has diverged keeps an outcome that it has reported. Otherwise it reports
+// that the outcome is unknown, and the reason (R11).
 func TestTicketDiverged(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
@@ -202,7 +202,7 @@ func TestTicketDiverged(t *testing.T) {
 	})
 }
 
-// Two numbers find a message again in another process, as long as the store keeps it.
+// Another process finds a message by its two numbers, as long as the store keeps it.
 func TestTicketAfterARestart(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
@@ -255,7 +255,7 @@ func TestTicketAfterARestart(t *testing.T) {
 	})
 }
 
-// A new life of the store has tickets of its own; those of the former one go on.
+// A new life of the store has its own tickets. Those of the former life stay valid.
 func TestTicketsOfTwoLives(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
@@ -281,7 +281,7 @@ func TestTicketsOfTwoLives(t *testing.T) {
 	})
 }
 
-// A server without our extensions settles and rejects under numbers of its own.
+// A server without our extensions settles and rejects messages under its own numbers.
 func TestTicketPlainServer(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")
@@ -301,7 +301,7 @@ func TestTicketPlainServer(t *testing.T) {
 	})
 }
 
-// Many wait at once, some leave early, and each gets the outcome of its own message.
+// Many goroutines wait at once, and some stop early. Each gets the outcome of its own message.
 func TestTicketsOfMany(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")

@@ -12,9 +12,9 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// A message that is longer than the client takes ends its subscription with an
-// error that names both, and nothing else: it would come again on every
-// connection. With a larger MaxFrame it is the next one.
+// A message longer than MaxFrame ends its subscription with an error that names both lengths, and
+// ends nothing else. Otherwise it would come again on every connection. With a larger MaxFrame the
+// subscription continues with that message.
 func TestFrameTooLarge(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		const most = 64 << 10
@@ -74,7 +74,7 @@ func TestFrameTooLarge(t *testing.T) {
 	})
 }
 
-// A message that the application is done with is not too large.
+// A message that the application has discarded already is not too large.
 func TestFrameTooLargeAgain(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		srv := listen(t, n, "a")

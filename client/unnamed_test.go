@@ -10,8 +10,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memnet"
 )
 
-// A subscription without ID keeps nothing when it has ended: neither its place,
-// which may name many publishers, nor anything else.
+// A subscription without ID leaves nothing behind when it has ended: neither its place, which may
+// name many publishers, nor anything else.
 func TestUnnamedSubscriptionLeavesNothing(t *testing.T) {
 	var base strings.Builder
 	for n := range 2000 {

@@ -11,8 +11,8 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// What a call waits for ends with its context and with the client, whichever
-// call used the same memory before.
+// The wait of a call ends with its context and with the client, also if an earlier call used the
+// same memory.
 func TestPublishWaitsUntilClosed(t *testing.T) {
 	for _, tt := range []struct {
 		name string

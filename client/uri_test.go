@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// FuzzURI parses any text as the address of a server. An error or what is
-// shown of it never has the password, and another host can be put into it.
+// FuzzURI parses any text as the address of a server. Neither the error nor the shown URI has the
+// password, and another host can be set in it.
 func FuzzURI(f *testing.F) {
 	for _, text := range []string{
 		"tcp://a:9007/amps/json", "tcps://joe:hunter2@a.example:9007/amps/json?tcp_nodelay=false&tcp_sndbuf=65536", "unix:///amps?path=/tmp/a",
