@@ -100,14 +100,15 @@ func FailBackInSync(d time.Duration) FailBack { return FailBack{on: true, inSync
 // (ErrPublishGap). Then the client returns, and tries less often.
 func FailBackAtOnce() FailBack { return FailBack{on: true} }
 
-// These functions report whether a server's state allows a client to leave it for another one.
+// leaveAsync and leaveInSync report whether a server's state allows a client to leave it for
+// another one.
 
 func leaveAsync(i ServerInfo) bool { return i.Sync.Unpaired() }
 
 func leaveInSync(i ServerInfo) bool { return i.Sync == SyncOK || i.Sync.Unpaired() }
 
-// Intervals for probing servers that the client may move to: preferred servers, and any server in
-// place of an asynchronous one.
+// probeBetter and probeOther are the intervals for probing servers that the client may move to:
+// preferred servers, and any server in place of an asynchronous one.
 const (
 	probeBetter = time.Second
 	probeOther  = 5 * time.Second
@@ -131,10 +132,10 @@ type listChooser struct {
 // URI.
 //
 // The chooser tries a server after all others if it is known to lag (SyncCatchingUp), to be
-// asynchronous (SyncAsync) or not to replicate back (SyncOneWay). If such a state shows only at the
-// logon, the chooser passes the server over (ErrLagging, ErrAsync, ErrOneWay) as long as there are
-// others to try. If none of these answers, the client stays on it. From a server that is
-// asynchronous or does not replicate back the client moves to another one as soon as it can.
+// asynchronous (SyncAsync) or not to replicate back (SyncOneWay). If the server reports such a
+// state only at the logon, the chooser passes it over (ErrLagging, ErrAsync, ErrOneWay) as long as
+// there are others to try. If none of these answers, the chooser accepts it. A client on a server
+// that is asynchronous or does not replicate back moves to another one as soon as it can.
 func NewRoundRobin(servers ...string) ServerChooser {
 	return newListChooser(&listChooser{servers: servers, retry: probeOther})
 }

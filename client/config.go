@@ -93,9 +93,9 @@ type Config struct {
 	DialTimeout    time.Duration // limit of one attempt to connect; default 5s
 	LogonTimeout   time.Duration // limit from the connection to the end of the logon; default 5s
 	CommandTimeout time.Duration // limit for the answer to a command; default 10s
-	// RecoveryTimeout has two uses. It is the time that a server may take to answer the
-	// subscriptions that are resumed after a reconnect. And it is how long a server that is asked
-	// for messages removed elsewhere may be away or send nothing (GapError). Default 60s.
+	// RecoveryTimeout is the time that a server may take to answer the subscriptions that are
+	// resumed after a reconnect. It is also how long a server that is asked for messages removed
+	// elsewhere may be away or send nothing (GapError). Default 60s.
 	RecoveryTimeout time.Duration
 	// HeartbeatInterval is the time between heartbeats on an idle connection, in whole seconds. If
 	// the server sends nothing for twice that time, the connection counts as lost. At least 1s;

@@ -71,7 +71,7 @@ type conn struct {
 type remote struct {
 	at    clientcore.Server // state at the logon
 	info  ServerInfo        // the same state, for the application
-	shown SyncState         // state that the application was told last; of the session goroutine
+	shown SyncState         // state that was reported last; of the session goroutine
 }
 
 func newConn(c *Client, core decider, nc net.Conn) *conn {

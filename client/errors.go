@@ -77,9 +77,9 @@ var (
 	ErrNotReplicated = clientcore.ErrNotReplicated
 
 	// ErrAsyncPath says that the client passed a server over because a bookmark subscription would
-	// have moved to it along an asynchronous path. The server is not a synchronous peer of the
-	// server that the subscription was on last, and may lack messages that the latter delivered or
-	// acknowledged (R3). The client goes on to the next server and comes back. If every bookmark
+	// have moved to it along an asynchronous path (R3). The server is not a synchronous peer of the
+	// subscription's last server, so it may lack messages that the last server delivered or
+	// acknowledged. The client goes on to the next server and comes back. If every bookmark
 	// subscription has AllowUnreplicated, the client stays.
 	ErrAsyncPath = errors.New("bookmark subscriptions were on a server that does not replicate to this one synchronously")
 
@@ -123,11 +123,11 @@ var (
 	errNoAnswerYet  = errors.New("no answer yet")
 )
 
-// A DivergedError names the publisher that has diverged, and its first message that is affected
-// (ErrDiverged).
+// A DivergedError names a publisher that has diverged, and its first sequence whose content is not
+// proven equal on all servers (ErrDiverged).
 type DivergedError = clientcore.DivergedError
 
-// A ConnectError says why a server could not be used.
+// A ConnectError says why the client could not use, or has left, a server.
 type ConnectError struct {
 	Server string // as configured, without the password; empty if the chooser returned no server
 	Err    error

@@ -149,7 +149,7 @@ type query struct {
 
 	mu      sync.Mutex
 	replies []*Reply // guarded by mu
-	bytes   int      // of replies; guarded by mu
+	bytes   int      // size of replies; guarded by mu
 	heard   bool     // an answer has arrived; guarded by mu
 	ended   error    // guarded by mu
 }

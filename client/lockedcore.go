@@ -19,7 +19,7 @@ type lockedCore struct {
 	mu      sync.Mutex
 	core    *clientcore.Session // guarded by mu
 	changed chan struct{}       // closed when a Flush may be done; nil: no waiter; guarded by mu
-	sent    int                 // number of publishes; guarded by mu
+	sent    int                 // publishes that were sent; guarded by mu
 	resent  int                 // of these: publishes that may have been sent before; guarded by mu
 }
 

@@ -65,9 +65,9 @@ func (s *Subscription) Messages(ctx context.Context) iter.Seq2[*Message, error] 
 }
 
 // Handle calls f for each message, one after the other, on the caller's goroutine. It discards a
-// message when f returns nil. It ends like Messages, or with the error of f unless Retry is set. A
-// message whose f failed is not discarded, and the next Handle or Messages of a bookmark
-// subscription begins with it again.
+// message when f returns nil. Handle ends like Messages, or with the error of f. With Retry it
+// calls f again first. If Handle ends with the error of f, the message is not discarded, and the
+// next Handle or Messages of a bookmark subscription begins with it again.
 func (s *Subscription) Handle(ctx context.Context, f func(*Message) error) error {
 	for m, err := range s.Messages(ctx) {
 		if err != nil {

@@ -95,8 +95,8 @@ func numberFromOutside(t *testing.T, n *memnet.Network, header, number string) {
 	}
 }
 
-// A server without extensions cannot fix unusable numbers for a life of the store. The client also
-// refuses a number that leaves too few (R10).
+// A server without extensions states a number above 2^62, behind which too few numbers are left for
+// a life of the store. The client leaves it without taking the number as its base (R10).
 func TestBaseFromOutside(t *testing.T) {
 	for _, last := range []uint64{1<<62 + 1, 1<<63 - 1} {
 		run(t, func(t *testing.T, n *memnet.Network) {

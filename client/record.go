@@ -8,7 +8,7 @@ import (
 // A record holds the client's part of Stats. Only the session goroutine changes it.
 type record struct {
 	mu     sync.Mutex
-	stats  Stats           // without the parts of others; guarded by mu
+	stats  Stats           // the client's part only; guarded by mu
 	trying string          // server of the attempt under way, without a password; guarded by mu
 	errs   []*ConnectError // last error of each server; guarded by mu
 	trail  trail           // guarded by mu

@@ -7,8 +7,8 @@ import "github.com/holdfast-mq/holdfast/internal/syncstatus"
 type SyncState = syncstatus.Status
 
 const (
-	// SyncUnknown: the server does not report its state. It lacks this extension, or all our
-	// extensions.
+	// SyncUnknown: the server reports no state, because it lacks our extensions, or one that this
+	// version does not know.
 	SyncUnknown = syncstatus.Unknown
 	// SyncOK: every peer has everything and counts for acks.
 	SyncOK = syncstatus.InSync

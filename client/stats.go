@@ -37,7 +37,7 @@ type ServerInfo struct {
 	Extended   bool      // knows our extensions to the protocol
 	Instance   string    // its name in its group; empty if it does not say
 	Peers      []string  // the peers that it replicates to synchronously
-	Sync       SyncState // state of replication to the peers; up to date while it is connected
+	Sync       SyncState // state of replication to Peers; current while the client is connected
 	CatchingUp bool      // serves clients although it has not caught up with its peers (R6)
 	MaxMessage int       // largest message in bytes; 0 if it does not say
 	Carries    bool      // replicates only Carried; false: all topics, or none at all

@@ -780,8 +780,8 @@ func TestSharedFrames(t *testing.T) {
 	})
 }
 
-// Hooks that take longer than RecoveryTimeout do not hide it: the client still leaves a server that
-// does not answer a subscription.
+// Hooks that take longer than RecoveryTimeout do not use it up. A server that does not answer a
+// subscription still gets the whole time, and then the client leaves it.
 func TestSlowHooksLeaveTimeToRecover(t *testing.T) {
 	run(t, func(t *testing.T, n *memnet.Network) {
 		a := listen(t, n, "a")

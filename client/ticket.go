@@ -39,8 +39,9 @@ func (c *Client) PublishTicket(ctx context.Context, topic string, body []byte) (
 // sequence are the numbers that Ticket.Publisher and Ticket.Sequence return, and that
 // PublishMessage and pubstore.Bolt.AppendMessageTx set in the message. After a restart they find
 // the messages that the store still keeps. If an earlier process saw the message rejected, the
-// ticket has a *RejectedError without the server's reason. For any other message, and for one that
-// was rejected before some hundred others, it has ErrOutcomeUnknown.
+// ticket has a *RejectedError without the server's reason. The ticket has ErrOutcomeUnknown for any
+// other message that an earlier process published and let go, for a message of another store, and
+// for one that was rejected before some hundred others.
 func (c *Client) Ticket(publisher, sequence uint64) *Ticket {
 	given := slices.ContainsFunc(c.store.Lives(), func(l pubstore.Life) bool {
 		return pubstore.PublisherOf(l.ID) == publisher && 0 < sequence && sequence <= l.Last
