@@ -62,8 +62,8 @@
 //   - [Client.FlushSafe] has returned nil: the message is safe, that is, on both disks, or it
 //     was rejected. It has left the store. FlushSafe waits for a server that is away.
 //
-// If a server has no peer, settled and safe both mean its own disk. Flush and FlushSafe wait
-// for all published messages. A service whose requests each need the outcome of their own
+// On a server that does not replicate at all, settled and safe both mean its own disk. Flush and
+// FlushSafe wait for all published messages. A service whose requests each need the outcome of their own
 // message uses [Client.PublishTicket]: the [Ticket] has the same two waits for one message.
 //
 // A received message is on the disk of the server that sent it, or safe with [FullyDurable]

@@ -123,8 +123,12 @@ var (
 	errNoAnswerYet  = errors.New("no answer yet")
 )
 
-// A DivergedError names a publisher that has diverged, and its first sequence whose content is not
-// proven equal on all servers (ErrDiverged).
+// A DivergedError names the publisher that has diverged (0 if the server does not say), and its
+// first sequence whose content is not proven equal on all servers (ErrDiverged):
+//
+//	type DivergedError struct {
+//		Publisher, From uint64
+//	}
 type DivergedError = clientcore.DivergedError
 
 // A ConnectError says why the client could not use, or has left, a server.
