@@ -130,7 +130,7 @@
 // their context ends. The functions of a [Choice] must not block.
 //
 // A client has one session goroutine and two goroutines for each connection. Close waits for
-// them. Messages never arrive on a Go channel.
+// them. No method returns a Go channel except [Client.Done].
 //
 // # Memory
 //
@@ -143,7 +143,7 @@
 // # Errors
 //
 // Test errors with errors.Is or errors.As; they may be wrapped. The table says how to react to
-// each. Parentheses name the place where an error appears, if it is not an obvious call.
+// each. Parentheses say where an error appears, if that is not obvious.
 //
 //	ErrClosed                     the client has ended; make another one
 //	pubstore.ErrFull              slow down: the servers do not keep up or are away. Also
@@ -233,12 +233,12 @@
 // # Choosing servers
 //
 // The client tries [Config.Servers] in turn, beginning with the first. It stays with a server
-// until that fails and then goes on to the next. It tries each server of the list at once, and
-// after that waits for jittered delays that grow to 5s. [NewPriority] prefers the first server
-// and goes back to it as its [FailBack] says. [NewDNS] takes the addresses of a host name. A
-// [ServerChooser] of your own receives the reason why the last attempt ended and answers with a
-// server and a delay. List both servers of a pair. To spread clients over the two, give half of
-// them the reverse order.
+// until that fails and then goes on to the next. It tries every server of the list once without
+// delay; after that it waits between attempts, with jittered delays that grow to 5s.
+// [NewPriority] prefers the first server and goes back to it as its [FailBack] says. [NewDNS]
+// takes the addresses of a host name. A [ServerChooser] of your own receives the reason why the
+// last attempt ended and answers with a server and a delay. List both servers of a pair. To
+// spread clients over the two, give half of them the reverse order.
 //
 // A server reports its state of replication at the logon and whenever it changes
 // ([ServerInfo].Sync, hook [Hooks.ServerChanged]). Both list choosers try a server that lags or
