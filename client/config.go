@@ -63,16 +63,17 @@ type Config struct {
 	// does not separate topics by type.
 	MessageType string
 	// Credentials is called before each logon, and again for each challenge of the server. An error
-	// fails the attempt. Default: user and password of the URI. holdfastd checks no passwords; it
-	// only prevents a second user from logging on with the client name of another user (R11).
+	// fails the attempt. It must be safe for concurrent use. Default: user and password of the URI.
+	// holdfastd checks no passwords; it only prevents a second user from logging on with the client
+	// name of another user (R11).
 	Credentials func(ctx context.Context, c Challenge) (user, password string, err error)
 	// TLS configures connections to tcps servers; holdfastd has no TLS. Default: the system's
 	// roots, TLS 1.2 and later.
 	TLS *tls.Config
 	// Dial makes connections. network is tcp, tcp4, tcp6 or unix, and address is host:port or a
-	// path. ctx ends after DialTimeout. Default: a net.Dialer. If a host name has several
-	// addresses, it starts to try the next one whenever an address has not answered within 250 ms
-	// (RFC 8305).
+	// path. ctx ends after DialTimeout. It must be safe for concurrent use. Default: a net.Dialer.
+	// If a host name has several addresses, the default starts to try the next one whenever an
+	// address has not answered within 250 ms (RFC 8305).
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 	// Logger gets a line for each call of a hook, and for a few more events. Conditions that need

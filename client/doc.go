@@ -127,10 +127,12 @@
 // the client: no Close, Drain, Flush, FlushSafe, Subscribe or Execute, and no wait for a
 // [Ticket]. It may publish as long as the store has room; otherwise publish from a goroutine.
 // [Config.Credentials], [Config.Dial] and a [ServerChooser] run there too and may block until
-// their context ends. The functions of a [Choice] must not block.
+// their context ends. The functions of a [Choice] must not block. While a subscription fetches
+// messages from other servers, its search goroutine calls Credentials and Dial as well, so these
+// two must be safe for concurrent use.
 //
-// A client has one session goroutine and two goroutines for each connection. Close waits for
-// them. No method returns a Go channel except [Client.Done].
+// A client has one session goroutine, two goroutines for its connection and one for each search.
+// Close waits for them. No method returns a Go channel except [Client.Done].
 //
 // # Memory
 //
