@@ -13,19 +13,19 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// Setting aside what is behind damage takes these steps, of which a crash may
-// leave any first few (R8):
+// A damaged log is cut before the damage, and the good records after it are set aside, in these
+// steps. A crash may end the sequence after any of them (R8).
 //
-//  1. The good records behind the damage are written to aside/<n>.tmp, synced.
-//  2. The file "cut" says where the log is to end and what n is. From here on
-//     every Open goes on with step 3, and doesn't look for damage before.
+//  1. The good records after the damage are written to aside/<n>.tmp and synced.
+//  2. The file "cut" records the position of the cut and n. From now on every Open continues
+//     at step 3 and looks for no damage before that.
 //  3. aside/<n>.tmp becomes aside/<n>.log.
-//  4. Segments from the cut on are removed, the one that it falls into is
-//     truncated there, and its header no longer claims more as durable.
+//  4. Segments that begin at or after the cut are removed. The segment that contains the cut is
+//     truncated there, and its header no longer states a durable position above it.
 //  5. "cut" is removed.
 //
-// Files in aside are segments in positions of their own. Their head is the
-// DamageError, so that it is known until DropAside.
+// The files in aside are segments with their own positions. Their head is the encoded DamageError,
+// so that the damage is known until DropAside.
 
 const (
 	cutName  = "cut"
@@ -34,7 +34,7 @@ const (
 
 func asideDir(dir string) string { return path.Join(dir, "aside") }
 
-// setAside cuts the log before d and keeps the good records behind it.
+// setAside cuts the log before d and keeps the good records after it.
 func (r *recovery) setAside(d *DamageError) error {
 	dir := asideDir(r.o.Dir)
 	if err := r.o.FS.MkdirAll(dir); err != nil {
@@ -69,7 +69,7 @@ func (r *recovery) writeAside(dir string, first Position, d *DamageError) error 
 		if err != nil {
 			return err
 		}
-		s.durable = s.end // it gets its name when it is whole
+		s.durable = s.end // the file gets its final name only when it is complete
 		if err := writeAt(f, s.appendStart(nil, head), 0); err != nil {
 			return err
 		}
@@ -81,8 +81,8 @@ func (r *recovery) writeAside(dir string, first Position, d *DamageError) error 
 	return r.o.FS.SyncDir(dir)
 }
 
-// eachBehind yields the owner's good records at or behind p. In the last
-// segment it ends where the log would have ended without the damage.
+// eachBehind yields the good records of the owner at or after p. In the last segment it ends where
+// the log would have ended without the damage.
 func (r *recovery) eachBehind(p Position, yield func(Record) error) error {
 	for _, s := range r.segs {
 		if s.bad || s.next <= p {
@@ -119,11 +119,12 @@ func goodBehind(f File, s *segment, from, limit Position, yield func(Record) err
 	return cmp.Or(refused, err)
 }
 
-// tornFrom returns the first bad place of s at or above the highest note in
-// it, where the torn tail begins: it was never promised.
+// tornFrom returns the position where the torn tail of s begins: the first bad frame at or above
+// the highest note. Nothing from there on was ever acknowledged. If there is no torn tail it
+// returns maxPosition. In a segment with a limit everything was durable, and it returns the limit.
 func tornFrom(f File, s *segment, from, limit Position) (Position, error) {
 	if limit < maxPosition {
-		return limit, nil // all of it was durable
+		return limit, nil // everything was durable
 	}
 	rest, err := behind(f, s, from)
 	if err != nil {
@@ -154,8 +155,8 @@ func (r *recovery) writeCut(cut, aside Position) error {
 	)
 }
 
-// readCut returns what step 2 wrote, found false if a cut isn't under way. A rotten one
-// is none: the damage will be found again.
+// readCut returns the contents of the file that step 2 wrote; found is false if no cut is under
+// way. A corrupt file counts as absent: Open will find the same damage again.
 func (r *recovery) readCut() (cut, aside Position, found bool, err error) {
 	var k block
 	err = withFile(r.o.FS, path.Join(r.o.Dir, cutName), func(f File) error {
@@ -192,8 +193,9 @@ func (r *recovery) finishCut() error {
 	)
 }
 
-// cutSegments is step 4. The oldest segment stays for its head. A mark of damage goes with its segment; that of the
-// truncated one stays and is looked at. A segment whose header can't be read is kept under another name.
+// cutSegments is step 4. It keeps the oldest segment if that begins at the cut and has a readable
+// head. The mark of a removed segment is removed with it. The mark of the truncated segment stays,
+// so that Open checks the segment. A segment with an unreadable header is renamed, not removed.
 func (r *recovery) cutSegments(cut Position) error {
 	for i, s := range slices.Backward(r.segs) {
 		stays, err := s.first < cut, error(nil)
@@ -220,8 +222,8 @@ func (r *recovery) cutSegments(cut Position) error {
 	return nil
 }
 
-// hasHead reports whether the head of s can be read. That of the oldest segment
-// is all that is known of what stood before it, also if its first record is damaged.
+// hasHead reports whether the head of s can be read. The head of the oldest segment is the only
+// record of the history before it, so it is worth keeping even if the first record is damaged.
 func (r *recovery) hasHead(s *segment) (good bool, err error) {
 	if s.bad {
 		return false, nil
@@ -236,8 +238,8 @@ func (r *recovery) hasHead(s *segment) (good bool, err error) {
 	return err == nil, err
 }
 
-// cut ends the file of s at p. It may have been done before, by a process
-// that died before it synced.
+// cut ends the file of s at p. An earlier process may have done part of it and died before its
+// sync.
 func (s *segment) cut(f File, p Position) error {
 	if size := s.offset(p); s.size > size {
 		if err := f.Truncate(size); err != nil {
@@ -249,7 +251,8 @@ func (s *segment) cut(f File, p Position) error {
 	}
 	s.durable = p
 	for _, at := range []int64{0, headerAgain} {
-		// One by one, so that one of the two is always good.
+		// The headers are written and synced one after the other, so that one of them is always
+		// good.
 		if err := writeAt(f, s.header.appendTo(nil), at); err != nil {
 			return err
 		}
@@ -260,8 +263,8 @@ func (s *segment) cut(f File, p Position) error {
 	return nil
 }
 
-// appendDamage appends what a head in aside holds: offset, position, and file
-// and reason as texts that follow their length.
+// appendDamage appends the head of a file in aside: offset, position, length of the file name, file
+// name, and the reason up to the end.
 func appendDamage(b []byte, d *DamageError) []byte {
 	b = binary.LittleEndian.AppendUint64(b, uint64(d.Offset))
 	b = binary.LittleEndian.AppendUint64(b, uint64(d.Position))
@@ -283,8 +286,8 @@ func decodeDamage(b []byte) (*DamageError, bool) {
 	return d, true
 }
 
-// listAside returns the segments that were set aside, oldest first, and
-// removes what was left unfinished: step 1 did not end, or it would have its name.
+// listAside returns the segments that were set aside, oldest first. It removes unfinished files: a
+// file without its final name is from a step 1 that did not end.
 func listAside(disk FS, dir string) ([]*segment, error) {
 	segs, left, err := findAside(disk, dir)
 	for _, name := range left {
@@ -295,7 +298,7 @@ func listAside(disk FS, dir string) ([]*segment, error) {
 	return segs, err
 }
 
-// findAside is listAside without a change to the disk.
+// findAside is listAside without changes to the disk.
 func findAside(disk FS, dir string) (segs []*segment, left []string, err error) {
 	names, err := disk.ReadDir(dir)
 	if err != nil {
@@ -315,15 +318,15 @@ func findAside(disk FS, dir string) (segs []*segment, left []string, err error) 
 		}
 		s.state, s.end = sealed, max(s.durable, s.first)
 		if s.bad {
-			s.end = s.first + 1 // a cursor stumbles over it
+			s.end = s.first + 1 // reading it fails, so a cursor reports it
 		}
 		segs = append(segs, s)
 	}
 	return segs, left, nil
 }
 
-// openAside returns what is set aside as a log to be read, and the damage that
-// was the reason; nil if nothing is.
+// openAside opens the segments that were set aside as a read-only log. It also returns the damage
+// that was the reason. Both are nil if nothing is set aside.
 func openAside(o Options) (*Log, *DamageError, error) {
 	o.Dir = asideDir(o.Dir)
 	segs, err := listAside(o.FS, o.Dir)
@@ -337,8 +340,8 @@ func openAside(o Options) (*Log, *DamageError, error) {
 	return l, asideDamage(o.FS, segs[len(segs)-1]), nil
 }
 
-// asideDamage reads why s is there. A head that can't be read is no reason to
-// forget that there was damage.
+// asideDamage reads from the head of s why it was set aside. If the head is unreadable it returns a
+// DamageError without details, so that the damage is not forgotten.
 func asideDamage(disk FS, s *segment) *DamageError {
 	d, known := (*DamageError)(nil), false
 	err := withFile(disk, s.name(), func(f File) error {
@@ -352,9 +355,9 @@ func asideDamage(disk FS, s *segment) *DamageError {
 	return d
 }
 
-// Aside returns a cursor over the good records that Open has set aside
-// (Options.SetAside), this time or earlier, in log order, nil if there are
-// none. Their positions are not those of the log.
+// Aside returns a cursor over the good records that this Open or an earlier one has set aside
+// (Options.SetAside), in log order. Their positions are not positions of the log. The cursor is nil
+// if nothing is set aside.
 func (l *Log) Aside() (*Cursor, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -367,7 +370,7 @@ func (l *Log) Aside() (*Cursor, error) {
 	return l.aside.Cursor(0), nil
 }
 
-// DropAside removes what was set aside, once its owner has what it needs of it.
+// DropAside removes the records that were set aside. The owner calls it once it has merged them.
 func (l *Log) DropAside() error {
 	l.turn <- struct{}{}
 	defer l.passTurn()
@@ -395,7 +398,8 @@ func (l *Log) DropAside() error {
 	return aside.Abandon()
 }
 
-// dropFile removes a file of what was set aside, if it is ours.
+// dropFile removes a file from aside if it is a segment or a mark. A segment with an unreadable
+// header is renamed instead.
 func (l *Log) dropFile(name string) error {
 	first, isLog := parseName(name, suffixLog)
 	_, isMark := parseName(name, suffixBad)
@@ -408,12 +412,12 @@ func (l *Log) dropFile(name string) error {
 	return nil
 }
 
-// Damage returns what was found damaged and cut (Options.SetAside) by this Open
-// or an earlier one, until DropAside; nil if nothing was.
+// Damage returns the damage before which this Open or an earlier one has cut the log
+// (Options.SetAside). It is nil if there was none, and again after DropAside.
 func (l *Log) Damage() *DamageError { return locked(&l.mu, &l.damage) }
 
-// mark leaves word that s is damaged, for the next Open, which would not look
-// at a sealed segment otherwise.
+// mark makes the .bad file of s. Without it the next Open would not read the records of a sealed
+// segment.
 func mark(disk FS, s *segment) error {
 	f, err := disk.OpenFile(path.Join(s.dir, segmentName(s.first, suffixBad)), os.O_CREATE)
 	if err != nil {
@@ -425,7 +429,7 @@ func mark(disk FS, s *segment) error {
 	return disk.SyncDir(s.dir)
 }
 
-// unmark removes the marks of segments that turned out good, or went.
+// unmark removes the marks of segments that were found good or are gone.
 func (r *recovery) unmark() error {
 	for _, first := range slices.Sorted(maps.Keys(r.marked)) {
 		if err := unlessMissing(r.o.FS.Remove(path.Join(r.o.Dir, segmentName(first, suffixBad)))); err != nil {

@@ -12,29 +12,29 @@ const (
 	tailAhead = 32 << 10  // bytes copied from the tail at once
 )
 
-// A Cursor reads a log in order, from the tail in memory where it can. It
-// isn't safe for concurrent use; several cursors are.
+// A Cursor reads a log in order, from the tail in memory where possible. A Cursor is not safe for
+// concurrent use, but many cursors may read one log concurrently.
 type Cursor struct {
 	l    *Log
 	at   Position // of the next record
-	buf  []byte   // what is read from there on, part of mem
-	need int      // bytes of the frame at at, as far as known
+	buf  []byte   // bytes read from there on, part of mem
+	need int      // bytes of the next frame, as far as known
 	mem  []byte
 
-	seg   *segment // buf is of its file; nil: of the tail
+	seg   *segment // the segment that buf was read from; nil: from the tail
 	file  File     // open for reading, nil if none is
-	ofile *segment // whose file that is
+	ofile *segment // the segment of file
 }
 
-// Cursor returns a cursor whose first record stands at from (First, End, or a
-// Record's Position or Next). A position below First starts at First.
+// Cursor returns a cursor that reads its first record at from: First, End, or the Position or Next
+// of a Record. If from is below First it starts at First.
 func (l *Log) Cursor(from Position) *Cursor {
 	return &Cursor{l: l, at: from, need: frameHeader}
 }
 
-// Next returns the next record. At the end of what is appended it returns
-// io.EOF and may be called again later. Seglog's own records are skipped.
-// Other errors are a *DamageError, ErrClosed, or of the disk.
+// Next returns the next record. It skips the records that belong to seglog itself. At the end of
+// the log it returns io.EOF; it may be called again later. Other errors are a *DamageError,
+// ErrClosed, or an error of the disk.
 func (c *Cursor) Next() (Record, error) {
 	for {
 		ok, err := c.whole()
@@ -56,8 +56,8 @@ func (c *Cursor) Next() (Record, error) {
 	}
 }
 
-// Ahead appends to list the records that Next would return next, as far as they are
-// read already: so many at most. They are valid as long as what Next has returned.
+// Ahead appends to list the records that Next would return next, as far as they are already in
+// memory, until list has most records. They are valid as long as the last record from Next is.
 func (c *Cursor) Ahead(list []Record, most int) []Record {
 	for b, at := c.buf, c.at; len(list) < most && len(b) >= frameHeader; {
 		if frameLength(b) > int64(len(b)) || frameSize(int(frameLength(b))) > len(b) {
@@ -65,7 +65,7 @@ func (c *Cursor) Ahead(list []Record, most int) []Record {
 		}
 		if c.seg != nil {
 			if _, ok := goodFrame(b, c.seg.salt, at); !ok {
-				break // Next says what is wrong
+				break // Next reports the damage
 			}
 		}
 		r := record(b, at)
@@ -76,13 +76,13 @@ func (c *Cursor) Ahead(list []Record, most int) []Record {
 	return list
 }
 
-// Skip moves behind a record that Ahead has returned.
+// Skip moves the cursor past a record that Ahead has returned.
 func (c *Cursor) Skip(r *Record) {
 	c.buf = c.buf[r.Next-c.at:]
 	c.at, c.need = r.Next, frameHeader
 }
 
-// whole reports whether a whole good frame is in the buffer.
+// whole reports whether the buffer begins with a complete good frame.
 func (c *Cursor) whole() (bool, error) {
 	if len(c.buf) < c.need {
 		return false, nil
@@ -100,7 +100,7 @@ func (c *Cursor) whole() (bool, error) {
 	return true, nil
 }
 
-// fill reads on from where the cursor stands.
+// fill reads more bytes from the cursor's position on.
 func (c *Cursor) fill() error {
 	for {
 		s, limit, err := c.locate()
@@ -115,8 +115,8 @@ func (c *Cursor) fill() error {
 	}
 }
 
-// locate finds the segment that the next record is in, and up to where its
-// file may be read. If the tail holds the record it fills from there, s is nil.
+// locate finds the segment of the next record and the limit up to which its file may be read. If
+// the record is in the tail, locate fills the buffer from there and returns a nil s.
 func (c *Cursor) locate() (s *segment, limit Position, err error) {
 	l := c.l
 	l.mu.Lock()
@@ -149,7 +149,7 @@ func (c *Cursor) fillFromTailLocked() error {
 	return nil
 }
 
-// grow makes the buffer n bytes long. It keeps little memory when little is needed.
+// grow makes the buffer n bytes long. It replaces a buffer that is much larger than needed.
 func (c *Cursor) grow(n int) []byte {
 	if n > cap(c.mem) || cap(c.mem) > 4*max(n, tailAhead) {
 		size := 4 << 10
@@ -162,7 +162,7 @@ func (c *Cursor) grow(n int) []byte {
 	return c.buf
 }
 
-// fillFromFile reads frames of s that stand before limit.
+// fillFromFile reads frames of s that are before limit.
 func (c *Cursor) fillFromFile(s *segment, limit Position) error {
 	if err := c.open(s); err != nil {
 		return err
@@ -207,8 +207,8 @@ func (c *Cursor) open(s *segment) error {
 	return nil
 }
 
-// damaged reports the frame the cursor stands at, and leaves word for the
-// next Open, which would not look at a sealed segment otherwise.
+// damaged reports the frame at the cursor's position and marks its segment. Without the mark the
+// next Open would not read the records of a sealed segment.
 func (c *Cursor) damaged(reason string) error {
 	d := &DamageError{File: c.seg.name(), Offset: c.seg.offset(c.at), Position: c.at, Reason: reason}
 	c.buf = c.buf[:0]
@@ -218,15 +218,15 @@ func (c *Cursor) damaged(reason string) error {
 	return d
 }
 
-// Position returns where the next record will be read.
+// Position returns the position of the next record.
 func (c *Cursor) Position() Position { return c.at }
 
-// Seek moves the cursor, see Log.Cursor.
+// Seek moves the cursor to a position, with the rules of Log.Cursor.
 func (c *Cursor) Seek(to Position) {
 	c.at, c.need, c.buf = to, frameHeader, c.buf[:0]
 }
 
-// Close releases the file the cursor holds open.
+// Close closes the file that the cursor has open.
 func (c *Cursor) Close() error {
 	f := c.file
 	c.file, c.ofile = nil, nil

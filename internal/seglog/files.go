@@ -10,7 +10,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// inOrder takes steps until one fails.
+// inOrder runs steps until one fails.
 func inOrder(steps ...func() error) error {
 	for _, step := range steps {
 		if err := step(); err != nil {
@@ -20,7 +20,7 @@ func inOrder(steps ...func() error) error {
 	return nil
 }
 
-// unlessMissing returns err unless it says that a file is not there.
+// unlessMissing returns err, or nil if err says that a file does not exist.
 func unlessMissing(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -28,7 +28,7 @@ func unlessMissing(err error) error {
 	return err
 }
 
-// withFile opens a file that is there while do works with it.
+// withFile opens an existing file, calls do with it, and closes it.
 func withFile(disk FS, name string, do func(File) error) error {
 	f, err := disk.OpenFile(name, 0)
 	if err != nil {
@@ -38,8 +38,9 @@ func withFile(disk FS, name string, do func(File) error) error {
 	return do(f)
 }
 
-// writeFile makes a file, of what fill writes to it, durable but for its name. It is
-// closed before it is renamed: not every system renames an open file.
+// writeFile makes a file with the content that fill writes. The content is durable afterwards, the
+// name is not. The file is closed before it is renamed, since some systems cannot rename an open
+// file.
 func writeFile(disk FS, name string, fill func(File) error) error {
 	f, err := disk.OpenFile(name, os.O_CREATE|os.O_TRUNC)
 	if err != nil {
@@ -52,7 +53,7 @@ func writeFile(disk FS, name string, fill func(File) error) error {
 	return cmp.Or(err, f.Close())
 }
 
-// rename gives a file of a directory another name, durably.
+// rename renames a file within a directory, durably.
 func rename(disk FS, dir, from, to string) error {
 	err := disk.Rename(path.Join(dir, from), path.Join(dir, to))
 	if err == nil && !mut.On(mut.DNoDirSync) {

@@ -9,42 +9,43 @@ import (
 )
 
 const (
-	frameHeader = 16 // what stands before the payload
-	frameAlign  = 8  // frames stand at multiples of it
+	frameHeader = 16 // bytes before the payload
+	frameAlign  = 8  // frames begin at multiples of it
 	noteSize    = 24 // bytes of a note's frame
 
 	kindNote  = 0x01
-	ownerKind = 0x10 // the first kind that is the owner's
+	ownerKind = 0x10 // the first kind that owners may use
 
-	headMost = 1<<16 - 1 // bytes of a payload that its frame's own sum may cover
+	headMost = 1<<16 - 1 // longest head: bytes of a payload that the frame's first checksum can cover
 )
 
-// align rounds n up to where a frame may stand.
+// align rounds n up to the next place where a frame may begin.
 func align(n int64) int64 { return (n + frameAlign - 1) &^ (frameAlign - 1) }
 
-// frameSize returns the bytes a payload of n bytes takes.
+// frameSize returns the size of a frame with a payload of n bytes.
 func frameSize(n int) int { return int(align(int64(frameHeader + n))) }
 
-// frameSum returns the sum of a frame's header behind the sum, and of the head behind it.
+// frameSum returns the first checksum of a frame: over the rest of its header and the payload's
+// head.
 func frameSum(salt uint32, p Position, summed []byte) uint32 {
 	return crc.Bytes(salt^uint32(uint64(p)*0x9e3779b97f4a7c15>>32), summed)
 }
 
-// frameFields are what a frame states before its payload, but for the sum.
+// frameFields are the fields of a frame header, without the first checksum.
 type frameFields struct {
-	length, head int // of the payload, and of what of it the frame's own sum covers
+	length, head int // of the payload, and of the part of it that the first checksum covers
 	kind         uint8
-	rest         uint32 // sum of the rest of the payload
+	rest         uint32 // checksum of the rest of the payload
 }
 
-// words returns them as they stand behind the sum.
+// words returns the fields as they are encoded after the first checksum.
 func (h *frameFields) words() (uint64, uint32) {
 	return uint64(h.length) | uint64(h.kind)<<32 | uint64(h.head)<<48, h.rest
 }
 
-// sum returns the sum of a frame at p whose payload begins with these parts. It reads the
-// parts and not the frame: to read bytes that were just written in other pieces stalls
-// the processor.
+// sum returns the first checksum of a frame at p whose payload begins with these parts. It reads
+// the parts and not the frame: reading bytes back that were just written in pieces of another size
+// stalls the processor.
 func (h *frameFields) sum(salt uint32, p Position, parts ...[]byte) uint32 {
 	first, rest := h.words()
 	sum := crc.Number32(crc.Number64(frameSum(salt, p, nil), first), rest)
@@ -56,7 +57,7 @@ func (h *frameFields) sum(salt uint32, p Position, parts ...[]byte) uint32 {
 	return sum
 }
 
-// put completes a frame whose payload is in place.
+// put fills in the header and the padding of a frame whose payload is in place.
 func (h *frameFields) put(frame []byte, sum uint32) {
 	first, rest := h.words()
 	binary.LittleEndian.PutUint32(frame, sum)
@@ -65,7 +66,7 @@ func (h *frameFields) put(frame []byte, sum uint32) {
 	clear(frame[frameHeader+h.length:])
 }
 
-// moved returns a copy of a good frame for another place.
+// moved returns a copy of a good frame, with its checksum for another salt and position.
 func moved(frame []byte, salt uint32, p Position) []byte {
 	frame = bytes.Clone(frame)
 	binary.LittleEndian.PutUint32(frame, frameSum(salt, p, frame[4:frameHeader+frameHead(frame)]))
@@ -80,21 +81,21 @@ func sealNote(frame []byte, salt uint32, p, durable Position) {
 	h.put(frame, h.sum(salt, p, payload))
 }
 
-// frameLength returns the length of the payload that b, the start of a frame, states.
+// frameLength returns the length of the payload, as the frame header b states it.
 func frameLength(b []byte) int64 { return int64(binary.LittleEndian.Uint32(b[4:])) }
 
-// frameHead returns how much of the payload the frame's own sum covers.
+// frameHead returns the length of the payload's head, as the frame header b states it.
 func frameHead(b []byte) int { return int(binary.LittleEndian.Uint16(b[10:])) }
 
-// restSum returns the sum that b states of what its own does not cover.
+// restSum returns the checksum of the rest of the payload, as the frame header b states it.
 func restSum(b []byte) uint32 { return binary.LittleEndian.Uint32(b[12:]) }
 
-// isFrame reports whether what b, the start of a frame, states can be so.
+// isFrame reports whether the frame header b is consistent.
 func isFrame(b []byte) bool {
 	return b[8] != 0 && int64(frameHead(b)) <= frameLength(b)
 }
 
-// goodFrame reports whether a whole good frame stands at the start of b, and its size.
+// goodFrame reports whether b begins with a complete good frame, and the size of that frame.
 func goodFrame(b []byte, salt uint32, p Position) (size int, ok bool) {
 	if len(b) < frameHeader || !isFrame(b) || frameLength(b) > int64(len(b)-frameHeader) {
 		return 0, false
@@ -108,7 +109,7 @@ func goodFrame(b []byte, salt uint32, p Position) (size int, ok bool) {
 	return size, ok || mut.On(mut.DNoCRC)
 }
 
-// record returns the record in a good frame that stands at p.
+// record returns the record of a good frame at p.
 func record(frame []byte, p Position) Record {
 	n := int(frameLength(frame))
 	return Record{
@@ -120,8 +121,8 @@ func record(frame []byte, p Position) Record {
 	}
 }
 
-// noted returns the durable position that r notes, ok if r is a note that
-// could be true: nothing is durable beyond the place where that is noted.
+// noted returns the durable position that the note r states. ok is false if r is not a note, or if
+// the note cannot be true: a note cannot state a durable position beyond its own.
 func (r *Record) noted() (durable Position, ok bool) {
 	if r.Kind != kindNote || len(r.Payload) != 8 {
 		return 0, false

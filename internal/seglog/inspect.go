@@ -8,42 +8,43 @@ import (
 	"slices"
 )
 
-// An Inspection says what Inspect has found, as Open would find it.
+// An Inspection is the result of Inspect: the state of a log as Open would find it.
 type Inspection struct {
 	Segments   int
-	Bytes      int64          // of the segments' files
-	First, End Position       // of the oldest good record, behind the newest
-	Durable    Position       // up to here everything was durable: the highest note there is
-	Damage     []*DamageError // bad records below Durable, in order
-	Torn       *Torn          // nil: there is no torn tail
-	Left       []string       // files that Open removes: whoever made them died before they were whole
-	Unknown    []string       // files that made way for the log because their headers are not ours: nothing removes them
-	Marked     []string       // segments that a reader found damaged: Open looks at them again
-	Cut        Position       // above 0: Open ends the log here, to finish what it began over damage
-	Aside      *DamageError   // why records were set aside that their owner has not merged yet; nil: none were
+	Bytes      int64          // size of all segment files
+	First, End Position       // position of the oldest good record, end of the newest
+	Durable    Position       // everything before was durable: the highest note in the log
+	Damage     []*DamageError // bad records below Durable, in log order
+	Torn       *Torn          // the torn tail; nil: there is none
+	Left       []string       // unfinished files of a process that died; Open removes them
+	Unknown    []string       // renamed files whose headers are not ours; nothing removes them
+	Marked     []string       // segments that a reader found damaged; Open checks them
+	Cut        Position       // if above 0, Open ends the log here to finish a cut before damage
+	Aside      *DamageError   // damage whose set-aside records the owner has not merged yet; nil: none
 }
 
-// Torn is what stands behind the end of a log: never promised, and cut off by Open.
+// Torn is the torn tail of a log. It was never acknowledged, and Open cuts it off.
 type Torn struct {
 	File   string
-	Offset int64 // in the file
+	Offset int64 // in the file, bytes
 	Bytes  int64
 }
 
-// A Visitor is told what Inspect reads, in the order of the log. Functions
-// may be nil; an error ends the inspection.
+// A Visitor has callbacks that Inspect calls in the order of the log. Any of them may be nil. An
+// error of a callback ends the inspection.
 type Visitor struct {
-	// Segment comes before its records, Head and (if it is sealed) Summary as they stand there.
+	// Segment is called before the records of a segment. Head is set, and Summary if the segment is
+	// sealed.
 	Segment func(Segment) error
-	// Record gets each good record of the owner's, also behind damage.
+	// Record is called for each good record of the owner, including those after damage.
 	Record func(Record) error
-	// Damage comes where records are missing between those before and behind it.
+	// Damage is called where records are missing, between the calls for the records around.
 	Damage func(*DamageError) error
 }
 
-// Inspect reads all of the log in dir and changes nothing: what stands there,
-// or is staged, is told, what Open would do is left to it. Damage is no error, it is found.
-// ErrLocked: somebody has the log open.
+// Inspect reads the whole log in dir, staged records included, and changes nothing. Repairs are
+// left to Open. Damage is not an error: it is part of the Inspection. The error is ErrLocked if a
+// Log has the directory open.
 func Inspect(disk FS, dir string, v Visitor) (Inspection, error) {
 	i := inspector{r: recovery{o: Options{FS: disk, Dir: dir}}, v: v}
 	if err := i.run(); err != nil {
@@ -52,15 +53,15 @@ func Inspect(disk FS, dir string, v Visitor) (Inspection, error) {
 	return i.found, nil
 }
 
-// An inspector is what Inspect does, step by step.
+// An inspector holds the state of a call of Inspect.
 type inspector struct {
-	r     recovery // of which only what reads is used
+	r     recovery // only its reading methods are used
 	v     Visitor
 	found Inspection
 }
 
 func (i *inspector) run() error {
-	lock, err := lockThere(i.r.o) // first, so that nobody opens it meanwhile
+	lock, err := lockThere(i.r.o) // first, so that no other process opens the log meanwhile
 	if err != nil {
 		return err
 	}
@@ -76,7 +77,7 @@ func (i *inspector) run() error {
 	return nil
 }
 
-// list finds what there is.
+// list finds the files and segments of the log.
 func (i *inspector) list() error {
 	if err := i.r.refuseNewer(); err != nil {
 		return err
@@ -114,7 +115,7 @@ func (i *inspector) list() error {
 	return nil
 }
 
-// segment visits a segment.
+// segment visits one segment.
 func (i *inspector) segment(s *foundSegment) error {
 	if s.bad {
 		return i.damage(&DamageError{File: s.name(), Position: s.first, Reason: reasonHeader})
@@ -148,12 +149,12 @@ func (i *inspector) segment(s *foundSegment) error {
 	})
 }
 
-// bounds returns where the records of a segment end at most, and up to where
+// bounds returns an upper limit for the end of a segment's records, and the position up to which
 // they were durable.
 func (i *inspector) bounds(f File, s *foundSegment) (end, noted Position, err error) {
 	switch {
 	case !s.last():
-		next := s.next // all of it was durable
+		next := s.next // everything was durable
 		if s.state == sealed {
 			next = min(next, s.end)
 		}
@@ -163,7 +164,7 @@ func (i *inspector) bounds(f File, s *foundSegment) (end, noted Position, err er
 	}
 	err = i.r.inspectLast(f)
 	if d := (*DamageError)(nil); errors.As(err, &d) {
-		err = nil // walk comes across it
+		err = nil // walk will report it
 	}
 	if s.state == sealed {
 		return s.end, i.r.noted, err
@@ -171,7 +172,7 @@ func (i *inspector) bounds(f File, s *foundSegment) (end, noted Position, err er
 	return maxPosition, i.r.noted, err
 }
 
-// head tells of a segment.
+// head calls the visitor for a segment, and for damage if its head is bad.
 func (i *inspector) head(f File, s *segment, end Position) error {
 	head, err := readHead(f, s)
 	if d := (*DamageError)(nil); errors.As(err, &d) {
@@ -181,18 +182,18 @@ func (i *inspector) head(f File, s *segment, end Position) error {
 		return err
 	}
 	seg := Segment{First: s.first, End: end, Head: head}
-	if end == maxPosition { // it may grow
+	if end == maxPosition { // the segment may still grow
 		seg.End = i.r.end
 	}
-	if s.state == sealed && s.end == end { // another end is from before the log was cut
+	if s.state == sealed && s.end == end { // a footer with another end is older than a cut of the log
 		seg.Summary = s.summary
 	}
 	return i.v.Segment(seg)
 }
 
-// walk visits the good records of s that stand before end. What is bad below
-// noted is damage, and it goes on behind it; elsewhere it is a torn tail, and
-// the end. It returns the position behind the last good record.
+// walk visits the good records of s before end. A bad record below noted is damage, and walk
+// continues after it. Any other bad record begins a torn tail and ends the walk. It returns the end
+// position of the last good record.
 func (i *inspector) walk(f File, s *segment, end, noted Position) (Position, error) {
 	for at := s.first; ; {
 		stop, err := i.records(f, s, at, end)
@@ -211,7 +212,7 @@ func (i *inspector) walk(f File, s *segment, end, noted Position) (Position, err
 	}
 }
 
-// records visits the good records from at on, up to the first place where none stands.
+// records visits the good records from at on. It returns the first position without a good frame.
 func (i *inspector) records(f File, s *segment, at, end Position) (Position, error) {
 	return eachFrame(f, s, at, end, func(rec Record) error {
 		if rec.Kind < ownerKind || i.v.Record == nil {
@@ -221,7 +222,7 @@ func (i *inspector) records(f File, s *segment, at, end Position) (Position, err
 	})
 }
 
-// nextGood finds the next good frame behind a bad place.
+// nextGood finds the next good frame after a bad one.
 func nextGood(f File, s *segment, from, end Position) (at Position, found bool, err error) {
 	err = eachGood(f, s, from, end, func(r Record) bool {
 		at, found = r.Position, true
@@ -230,7 +231,7 @@ func nextGood(f File, s *segment, from, end Position) (at Position, found bool, 
 	return at, found, err
 }
 
-// missing tells that the records of s do not reach up to where the next segment begins.
+// missing reports damage if the records of s end before the next segment begins.
 func (i *inspector) missing(s *segment, end, next Position) error {
 	if end >= next {
 		return nil

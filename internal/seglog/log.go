@@ -12,43 +12,43 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// A Log is a segmented, append-only record log in a directory that it locks.
-// It starts no goroutine: its owner decides when to write and when to sync.
-// All methods are safe for concurrent use; Write and Sync take turns among
-// themselves and don't block Append or readers while the disk works, nor does the
-// sync of what is written block a Write of what comes later.
+// A Log is a segmented, append-only record log in a directory, which it locks. It starts no
+// goroutine: the owner decides when to write and when to sync. All methods are safe for concurrent
+// use. Write and Sync serialise among themselves. They do not block Append or readers while the
+// disk works, and the sync of written records does not block a Write of later ones.
 type Log struct {
 	o    Options
 	lock io.Closer
 
-	// turn holds a token while somebody writes records: Write, Note, and Sync until it
-	// has written. files holds one while somebody syncs, makes or removes files: Sync, a
-	// Write that turns the page, Trim. Whoever needs both takes turn first. They are
-	// channels, since they are held while the disk works.
+	// turn and files are locks; whoever has put a token into the channel holds the lock. They are
+	// channels because they are held during disk operations. turn is held to write records: by
+	// Write, by Note, and by Sync until it has written. files is held to sync, make or remove
+	// files: by Sync, by Trim, and by a Write that begins a new segment. A caller that needs both
+	// takes turn first.
 	turn, files chan struct{}
-	w           writer // used by the holder of turn; who closes its file holds files, too
+	w           writer // used by the holder of turn; closing its file also needs files
 
 	mu      sync.Mutex
 	segs    []*segment // guarded by mu, oldest first, never empty
 	tail    tail       // guarded by mu
-	stage   *stage     // guarded by mu; nil: nothing is staged
-	kept    Position   // guarded by mu: behind what is staged, in one piece with what is written; 0 once the log has failed
-	end     Position   // guarded by mu: behind the newest frame
-	records Position   // guarded by mu: behind the newest record that is the owner's
-	taken   Position   // guarded by mu: what stands before belongs to a batch that is or was written
-	written Position   // guarded by mu; changed by who has the turn
-	durable Position   // guarded by mu; changed by who has the turn
-	noted   Position   // guarded by mu: the highest durable position that a written note states
-	err     error      // guarded by mu: why the log has failed or is closed
+	stage   *stage     // guarded by mu; nil: the log has no stage
+	kept    Position   // guarded by mu: everything before is written or staged; 0 once the log has failed
+	end     Position   // guarded by mu: end of the newest frame
+	records Position   // guarded by mu: end of the newest record of the owner
+	taken   Position   // guarded by mu: everything before belongs to a batch that is or was written
+	written Position   // guarded by mu; changed by the holder of turn
+	durable Position   // guarded by mu; changed by the holder of files
+	noted   Position   // guarded by mu: the highest durable position in a written note
+	err     error      // guarded by mu: why the log has failed, or ErrClosed
 
-	aside  *Log         // guarded by mu: read only, nil if nothing is set aside
-	damage *DamageError // guarded by mu: why something is
+	aside  *Log         // guarded by mu: the records set aside, read only; nil: none
+	damage *DamageError // guarded by mu: why they were set aside
 }
 
-// Open opens the log in o.Dir, making it if there is none. It replays state
-// into o.Owner, cuts a torn tail, writes what lies above the last durable note
-// again to a fresh segment, and syncs log and directory before it returns
-// (R7, R8). The error is a *DamageError where a durable record is bad.
+// Open opens the log in o.Dir and makes it if there is none. It replays the records into o.Owner,
+// cuts a torn tail, writes the records above the last durable note again to a fresh segment, and
+// syncs log and directory before it returns (R7, R8). If a durable record is bad the error is a
+// *DamageError.
 func Open(o Options) (*Log, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
@@ -73,24 +73,24 @@ func newLog(o Options) *Log {
 	return &Log{o: o, turn: make(chan struct{}, 1), files: make(chan struct{}, 1), tail: newTail(o.TailBytes, o.SegmentBytes)}
 }
 
-// Append adds a record to the tail in memory, in one piece made of parts, and
-// returns its position. It is readable at once, written by the next Write; see
-// Keep for what is to survive the death of the process before that.
-// It may seal the segment, calling Owner.Summary and Owner.Head.
+// Append adds a record, whose payload is the concatenation of parts, to the tail in memory and
+// returns its position. Cursors can read it immediately, and the next Write writes it. See Keep for
+// a record that must survive the death of the process earlier. Append may end a segment: it then
+// calls Owner.Summary and Owner.Head.
 func (l *Log) Append(kind uint8, parts ...[]byte) (Position, error) {
 	p, _, err := l.append(kind, unsummed, 0, parts)
 	return p, err
 }
 
-// AppendSummed is Append of a record of whose end the owner knows the sum: rest, the
-// CRC-32C of all but its first head bytes. The log sums no more than these.
+// AppendSummed is Append for an owner that already knows a checksum: rest is the CRC-32C of the
+// payload without its first head bytes. The log then computes only the checksum of these bytes.
 func (l *Log) AppendSummed(kind uint8, head int, rest uint32, parts ...[]byte) (Position, error) {
 	p, _, err := l.AppendKept(kind, head, rest, parts...)
 	return p, err
 }
 
-// AppendKept is AppendSummed that also says whether the record, and all before it, survives
-// the death of the process already. If not, Keep sees to that.
+// AppendKept is AppendSummed that also reports in kept whether the record and all before it already
+// survive the death of the process. If not, call Keep.
 func (l *Log) AppendKept(kind uint8, head int, rest uint32, parts ...[]byte) (p Position, kept bool, err error) {
 	if head > headMost {
 		head = unsummed
@@ -98,7 +98,7 @@ func (l *Log) AppendKept(kind uint8, head int, rest uint32, parts ...[]byte) (p 
 	return l.append(kind, head, rest, parts)
 }
 
-// unsummed is the head of a record whose owner knows no sum.
+// unsummed is the value of head for a record whose owner has no checksum.
 const unsummed = -1
 
 func (l *Log) append(kind uint8, head int, rest uint32, parts [][]byte) (p Position, kept bool, err error) {
@@ -143,9 +143,9 @@ func (l *Log) append(kind uint8, head int, rest uint32, parts [][]byte) (p Posit
 	return p, p < l.kept, nil
 }
 
-// prepareLocked makes ready for a frame of size bytes: with a fresh segment if
-// the last one is full, and a note if the frame is the first of its batch. It
-// returns the segment that takes the frame.
+// prepareLocked prepares the log for a frame of size bytes. It begins a new segment if the last one
+// is full, and appends a note if the frame is the first of its batch. It returns the segment that
+// takes the frame.
 func (l *Log) prepareLocked(size int) *segment {
 	batchEmpty := l.end == l.taken
 	need := int64(size)
@@ -162,7 +162,7 @@ func (l *Log) prepareLocked(size int) *segment {
 	return s
 }
 
-// appendNoteLocked puts a note at the head of a batch; Write fills it in.
+// appendNoteLocked begins a batch with a note. Write fills in the durable position.
 func (l *Log) appendNoteLocked() {
 	frame := l.tail.extend(l.end, noteSize)
 	sealNote(frame, l.lastLocked().salt, l.end, l.durable)
@@ -174,7 +174,7 @@ func (l *Log) advanceLocked(n int) {
 	l.lastLocked().end = l.end
 }
 
-// rollLocked ends the last segment and plans the next.
+// rollLocked ends the last segment and adds the next one. Write will make its file.
 func (l *Log) rollLocked() *segment {
 	old := l.lastLocked()
 	old.summary = slices.Clone(l.o.Owner.Summary())
@@ -185,18 +185,18 @@ func (l *Log) rollLocked() *segment {
 
 func (l *Log) lastLocked() *segment { return l.segs[len(l.segs)-1] }
 
-// Write writes all that was appended to the file, headed by a note of how far
-// the log is durable (R8). When it returns nil what was appended before the
-// call survives the death of the process.
+// Write writes all appended records to the file, after a note of the durable position (R8). Once it
+// has returned nil, the records that were appended before the call survive the death of the
+// process.
 func (l *Log) Write() error {
 	l.turn <- struct{}{}
 	defer l.passTurn()
 	return l.write()
 }
 
-// Sync writes, then makes durable all that was appended before the call, and
-// returns the position behind it. An error is final: the log takes no more,
-// every later call returns it (R7).
+// Sync writes all records that were appended before the call, makes them durable, and returns their
+// end position. An error is final: the log takes no more records, and every later call returns the
+// error (R7).
 func (l *Log) Sync() (Position, error) {
 	l.turn <- struct{}{}
 	err := l.write()
@@ -209,8 +209,8 @@ func (l *Log) Sync() (Position, error) {
 	return l.sync()
 }
 
-// Note writes the durable position once more, for a log that falls idle, so
-// that the last batch is known as durable (R8). It does nothing if it is.
+// Note writes the durable position once more. An owner calls it when the log falls idle, so that
+// the last batch is known to be durable (R8). If a note already says so, Note does nothing.
 func (l *Log) Note() error {
 	l.turn <- struct{}{}
 	defer l.passTurn()
@@ -221,30 +221,30 @@ func (l *Log) passTurn() { <-l.turn }
 
 func (l *Log) passFiles() { <-l.files }
 
-// First returns the position of the oldest record kept.
+// First returns the position of the oldest record in the log.
 func (l *Log) First() Position {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.segs[0].first
 }
 
-// End returns the position behind the newest record appended.
+// End returns the end position of the newest appended record.
 func (l *Log) End() Position { return locked(&l.mu, &l.end) }
 
-// Durable returns the position behind what this process has synced.
+// Durable returns the end position of the records that this process has synced.
 func (l *Log) Durable() Position { return locked(&l.mu, &l.durable) }
 
-// Err returns why the log has failed or ErrClosed, nil while it works.
+// Err returns the error that the log has failed with, or ErrClosed. It is nil while the log works.
 func (l *Log) Err() error { return locked(&l.mu, &l.err) }
 
-// locked returns a value that mu guards.
+// locked returns a value that is guarded by mu.
 func locked[T any](mu *sync.Mutex, value *T) T {
 	mu.Lock()
 	defer mu.Unlock()
 	return *value
 }
 
-// Segments returns what the log consists of, oldest first.
+// Segments returns the segments of the log, oldest first.
 func (l *Log) Segments() []Segment {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -255,7 +255,7 @@ func (l *Log) Segments() []Segment {
 	return segs
 }
 
-// Size returns the bytes the log's files take on disk.
+// Size returns the size of the log's files on disk, in bytes, set-aside files included.
 func (l *Log) Size() int64 {
 	l.mu.Lock()
 	var n int64
@@ -270,8 +270,8 @@ func (l *Log) Size() int64 {
 	return n
 }
 
-// Head returns the state record at the head of the segment that starts at
-// first. If it is damaged the next Open makes it again, of what stands before it.
+// Head returns the owner's state at the head of the segment that starts at first. If the head is
+// damaged, Head marks the segment, and the next Open rebuilds the head from earlier records.
 func (l *Log) Head(first Position) ([]byte, error) {
 	l.mu.Lock()
 	i, found := l.findLocked(first)
@@ -298,13 +298,13 @@ func (l *Log) Head(first Position) ([]byte, error) {
 	return head, err
 }
 
-// findLocked returns the index of the segment that holds p.
+// findLocked returns the index of the segment that contains p.
 func (l *Log) findLocked(p Position) (int, bool) {
 	i, _ := slices.BinarySearchFunc(l.segs, p+1, func(s *segment, p Position) int { return cmp.Compare(s.first, p) })
 	return i - 1, i > 0
 }
 
-// Close syncs, notes that all is durable, and releases the directory.
+// Close syncs, writes a note that all is durable, and releases the directory.
 func (l *Log) Close() error {
 	_, err := l.Sync()
 	if err == nil {
@@ -316,12 +316,11 @@ func (l *Log) Close() error {
 	return errors.Join(err, l.Abandon())
 }
 
-// Abandon releases the directory without writing anything more, as a death
-// of the process would.
+// Abandon releases the directory without writing anything, as if the process had died.
 func (l *Log) Abandon() error {
 	l.turn <- struct{}{}
 	defer l.passTurn()
-	l.files <- struct{}{} // nobody works on the log any more
+	l.files <- struct{}{} // now no other call works on the log
 	defer l.passFiles()
 	l.mu.Lock()
 	first := !errors.Is(l.err, ErrClosed)
@@ -349,7 +348,7 @@ func (l *Log) Abandon() error {
 	return err
 }
 
-// fail makes err the log's last word, unless it has had one.
+// fail records err as the reason why the log has failed, unless it has one. It returns the reason.
 func (l *Log) fail(err error) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

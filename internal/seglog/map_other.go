@@ -2,5 +2,5 @@
 
 package seglog
 
-// mapFile leaves the file as it is: each write is a call of the system.
+// mapFile returns the file unchanged: each write is a system call.
 func mapFile(f osFile, _ int64) (File, error) { return f, nil }

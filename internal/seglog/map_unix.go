@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A mappedFile is written to by copying: what was copied is the file's even if
-// the process dies. One goroutine at a time writes or closes it.
+// A mappedFile is a memory-mapped file. A write is a copy to the mapping; the kernel keeps the
+// copied bytes even if the process dies. Only one goroutine at a time may write or close it.
 type mappedFile struct {
 	osFile
 	mem []byte
@@ -34,8 +34,8 @@ func mapFile(f osFile, size int64) (File, error) {
 	return &mappedFile{osFile: f, mem: mem}, nil
 }
 
-// WriteAt implements File. Where the disk has no page for it, which a file
-// system that copies on write may find out here, the fault is the error.
+// WriteAt implements File. If the disk has no block for a page, the access faults, and WriteAt
+// returns the fault as an error. A copy-on-write file system can run out of space here.
 func (f *mappedFile) WriteAt(b []byte, at int64) (n int, err error) {
 	if at < 0 || at > int64(len(f.mem)) || len(b) > len(f.mem)-int(at) {
 		return 0, &os.PathError{Op: "write", Path: f.Name(), Err: io.ErrShortWrite}

@@ -13,9 +13,9 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// refuseNewer returns a *format.VersionError if a later version of this program has
-// written to the log. Open and Inspect ask first of all: a file that can't be
-// read looks damaged, and damage is cut off.
+// refuseNewer returns a *format.VersionError if a later version of this program has written to the
+// log. Open and Inspect call it before anything else: to this version a later file looks damaged,
+// and Open cuts at damage.
 func (r *recovery) refuseNewer() error {
 	if mut.On(mut.R8NewerIsDamage) {
 		return nil
@@ -55,8 +55,8 @@ func (r *recovery) refuseNewerFile(dir, name string) error {
 	})
 }
 
-// expected returns the magic that a file of this name begins with, and where
-// it stands; none if the name is none of the log's.
+// expected returns the magic of a file with this name and the offsets where the magic is. The magic
+// is empty if no file of the log has such a name.
 func expected(name string) (magic string, places []int64) {
 	_, isLog := parseName(name, suffixLog)
 	_, isTmp := parseName(name, suffixTmp)
@@ -71,9 +71,9 @@ func expected(name string) (magic string, places []int64) {
 	return "", nil
 }
 
-// newerVersion returns the version of a file that a later program wrote, 0 if
-// none did. The header's checksum vouches for it or, lest a later version
-// computes that otherwise, its copy.
+// newerVersion returns the version of a file that a later program wrote, or 0. A version counts if
+// the header's checksum is good. It also counts if both copies of the header state the same one,
+// since a later version may compute the checksum in another way.
 func newerVersion(f File, magic string, places []int64) (found uint32, err error) {
 	var unsure []uint32
 	for _, at := range places {
@@ -96,11 +96,11 @@ func newerVersion(f File, magic string, places []int64) (found uint32, err error
 	return 0, nil
 }
 
-// headStartLen is how much of a head CheckHead gets at most.
+// headStartLen is the most bytes of a head that CheckHead gets.
 const headStartLen = 64
 
-// checkHead asks the owner about the head of a segment. A damaged one is
-// nobody's.
+// checkHead asks the owner whether it accepts the head of a segment. A damaged head has no owner
+// and is not refused.
 func (r *recovery) checkHead(f File, first Position) error {
 	s := &segment{header: header{first: first}, dir: r.o.Dir}
 	var err error
@@ -132,8 +132,8 @@ func (r *recovery) checkHead(f File, first Position) error {
 
 const suffixUnknown = ".unknown"
 
-// keepUnknown gives a file another name that stands in the way of the log and
-// whose header is not ours: nobody knows what is in it. Nothing removes it.
+// keepUnknown renames a file that is in the way of the log and has a header that is not ours. Its
+// content is unknown, so nothing ever removes it.
 func keepUnknown(disk FS, dir, name string) error {
 	names, err := disk.ReadDir(dir)
 	if err != nil {
@@ -147,8 +147,8 @@ func keepUnknown(disk FS, dir, name string) error {
 	return disk.Rename(path.Join(dir, name), path.Join(dir, to))
 }
 
-// keepStrange is keepUnknown for a file that something else than the log has
-// put there. One that begins with zeros is what a power cut left of ours.
+// keepStrange calls keepUnknown if the file was made by another program. A file that begins with
+// zeros is one of ours after a power cut.
 func keepStrange(disk FS, dir, name, magic string) error {
 	var b [8]byte
 	err := withFile(disk, path.Join(dir, name), func(f File) error {
