@@ -10,32 +10,32 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// A recovery is what Open does, step by step: list, inspect, replay, renew.
+// A recovery is the state of Open. Its main steps are list, inspect, replay and renew.
 type recovery struct {
 	o      Options
 	segs   []*foundSegment
 	marked map[Position]bool // segments that have a .bad file
-	left   []string          // files that were left unfinished
+	left   []string          // unfinished files
 	kept   []string          // files whose headers are not ours
 
-	// Of the last segment, as inspect found it.
-	end     Position // behind the last good record
-	noted   Position // highest note: all before it was durable
-	behind  Position // behind the last byte that isn't zero
-	inPlace bool     // nothing needs to be written again: go on at end
+	// These describe the last segment, as inspect found it.
+	end     Position // end of the last good record
+	noted   Position // highest note: everything before was durable
+	behind  Position // end of the last byte that is not zero
+	inPlace bool     // no record must be written again: the log continues at end
 
-	start int      // segment that the replay begins with
-	fresh *segment // follows the last one where the log is cut; nil: not cut yet
+	start int      // index of the segment that the replay begins with
+	fresh *segment // the successor of the last segment if the log is cut; nil: not cut yet
 	file  File     // of the last segment
 }
 
-// A foundSegment is a segment on the disk and what Open has to do about it.
+// A foundSegment is a segment on the disk, and the repairs that Open must make to it.
 type foundSegment struct {
 	*segment
-	next     Position // where the next segment begins; maxPosition: it is the last
-	unsealed bool     // its summary and footer must be made again
-	headless bool     // its head must be made again; none is before recovery.start
-	fresh    *segment // a headless one is written again as this, once its head is known
+	next     Position // start of the next segment; maxPosition: this is the last one
+	unsealed bool     // summary and footer must be made again
+	headless bool     // the head must be rebuilt; false for all before recovery.start
+	fresh    *segment // replaces a headless segment, once its head is known
 }
 
 func (s *foundSegment) last() bool { return s.next == maxPosition }
@@ -62,7 +62,8 @@ func (r *recovery) run() error {
 	return inOrder(r.refuseNewer, r.finishCut, redo, r.settle, r.replay, r.renew, r.unmark)
 }
 
-// settle inspects the log until there is no damage in it any more.
+// settle inspects the log, and cuts it before damage if SetAside allows that, until no damage is
+// left.
 func (r *recovery) settle() error {
 	for cut := maxPosition; ; {
 		if err := r.list(); err != nil {
@@ -73,15 +74,14 @@ func (r *recovery) settle() error {
 		if !errors.As(err, &d) || !r.o.SetAside || d.Position >= cut {
 			return err
 		}
-		cut = d.Position // each time earlier, so this ends
+		cut = d.Position // smaller each time, so this ends
 		if err := r.setAside(d); err != nil {
 			return fmt.Errorf("set aside what is behind damage: %w", err)
 		}
 	}
 }
 
-// list finds the segments, reads their headers and footers, and removes what
-// was left unfinished.
+// list finds the segments, reads their headers and footers, and removes unfinished files.
 func (r *recovery) list() error {
 	if err := r.find(); err != nil {
 		return err
@@ -94,7 +94,7 @@ func (r *recovery) list() error {
 	return nil
 }
 
-// find is list without a change to the disk.
+// find is list without changes to the disk.
 func (r *recovery) find() error {
 	names, err := r.o.FS.ReadDir(r.o.Dir)
 	if err != nil {
@@ -124,7 +124,7 @@ func (r *recovery) find() error {
 	return nil
 }
 
-// chain notes where the next segment of each begins.
+// chain sets the next field of each segment.
 func (r *recovery) chain() {
 	next := maxPosition
 	for _, s := range slices.Backward(r.segs) {
@@ -140,7 +140,7 @@ func (r *recovery) last() *foundSegment {
 	return r.segs[len(r.segs)-1]
 }
 
-// readSegment reads what stands before and behind the records.
+// readSegment reads the header and the footer of a segment.
 func readSegment(disk FS, dir string, first Position) (*segment, error) {
 	s := &segment{header: header{first: first}, dir: dir, end: first, state: growing}
 	err := withFile(disk, s.name(), func(f File) (err error) {
@@ -158,7 +158,7 @@ func readSegment(disk FS, dir string, first Position) (*segment, error) {
 	return s, nil
 }
 
-// readHeader takes the first good one of the two headers.
+// readHeader uses the first of the two headers that is good.
 func (s *segment) readHeader(f File) error {
 	for _, at := range []int64{0, headerAgain} {
 		var b [headerSize]byte
@@ -178,7 +178,7 @@ func (s *segment) readHeader(f File) error {
 	return nil
 }
 
-// readFooter takes summary and end from the footer, if a good one stands there.
+// readFooter takes summary and end from the footer, if the file ends with a good one.
 func (s *segment) readFooter(f File) error {
 	if s.size < s.dataStart()+footerSize {
 		return nil
@@ -215,7 +215,7 @@ func badHead(s *segment) *DamageError {
 	return &DamageError{File: s.name(), Offset: headStart, Position: s.first, Reason: "bad head"}
 }
 
-// inspect looks for damage, the oldest first, and finds out where the log ends.
+// inspect looks for damage, oldest segment first, and finds the end of the log.
 func (r *recovery) inspect() error {
 	if len(r.segs) == 0 {
 		return nil
@@ -238,16 +238,15 @@ func (r *recovery) inspect() error {
 
 const reasonHeader = "bad header"
 
-// headsAhead is how far before the end of a log Open looks at every head.
+// headsAhead is the size of the newest part of a log in which Open checks every head.
 const headsAhead = 32 << 20
 
-// chooseStart finds the segment to begin the replay with: the last one, or an
-// earlier one whose summary or head must be made again, or one before that,
-// whose head can be read.
+// chooseStart finds the segment that the replay begins with. It is the last one, or an earlier one
+// if a summary or head must be rebuilt, and in any case one with a known head.
 func (r *recovery) chooseStart() error {
 	r.start = len(r.segs) - 1
 	for i, s := range r.segs {
-		// An end elsewhere is from before the log was cut.
+		// A footer with another end is older than a cut of the log.
 		s.unsealed = !s.last() && (s.state != sealed || s.end != s.next)
 		if s.unsealed {
 			r.start = min(r.start, i)
@@ -264,9 +263,9 @@ func (r *recovery) chooseStart() error {
 	return r.chooseHeads()
 }
 
-// chooseHeads finds the heads that must be made again. Of those that nothing
-// but a reader needs it looks at the newest and at the marked, and leaves be
-// what there is nothing to make it of.
+// chooseHeads finds the heads that must be rebuilt. Among the segments that are not replayed it
+// checks only the newest and the marked ones. It leaves a bad head as it is if the state before it
+// is unknown.
 func (r *recovery) chooseHeads() error {
 	end := r.last().first
 	for i, s := range slices.Backward(r.segs) {
@@ -291,9 +290,9 @@ func (r *recovery) chooseHeads() error {
 	return nil
 }
 
-// knownHead returns the last segment up to i of which the state before its
-// records is known: its head can be read, or nothing was before it. If there
-// is none it returns the first one, known is false.
+// knownHead returns the last segment, up to index i, for which the state before its records is
+// known: its head is good, or it begins at position 0. If there is none it returns index 0 and
+// known is false.
 func (r *recovery) knownHead(i int) (at int, known bool, err error) {
 	for ; ; i-- {
 		s := r.segs[i]
@@ -301,7 +300,7 @@ func (r *recovery) knownHead(i int) (at int, known bool, err error) {
 		if err != nil {
 			return 0, false, err
 		}
-		if good || s.bad || s.first == 0 { // inspect says so if it is bad
+		if good || s.bad || s.first == 0 { // if s is bad, inspect reports it
 			return i, true, nil
 		}
 		if i == 0 {
@@ -314,8 +313,8 @@ func (r *recovery) withFile(s *segment, do func(File) error) error {
 	return withFile(r.o.FS, s.name(), do)
 }
 
-// inspectOld checks a segment that isn't the last: all of it was durable. One
-// that is not replayed needs no look unless it is marked.
+// inspectOld checks a segment that is not the last one: everything in it was durable. A sealed
+// segment that is neither replayed nor marked needs no check of its records.
 func (r *recovery) inspectOld(s *foundSegment, replayed bool) error {
 	if s.state == sealed && s.end < s.next {
 		return &DamageError{File: s.name(), Offset: s.offset(s.end), Position: s.end, Reason: "the next segment is missing"}
@@ -332,7 +331,7 @@ func (r *recovery) inspectOld(s *foundSegment, replayed bool) error {
 	})
 }
 
-// inspectLast tells a torn tail from damage (R8).
+// inspectLast decides whether the last segment ends with a torn tail or is damaged (R8).
 func (r *recovery) inspectLast(f File) error {
 	s := r.last().segment
 	limit := maxPosition
@@ -360,8 +359,8 @@ func (r *recovery) inspectLast(f File) error {
 	return nil
 }
 
-// readNotes finds the end of the good records of s and the highest note among
-// them; onlyNote reports that the last one is a note that all before it is durable.
+// readNotes finds the end of the good records of s and the highest note among them. onlyNote
+// reports whether the last record is a note which says that everything before it is durable.
 func (r *recovery) readNotes(f File, s *segment, limit Position) (onlyNote bool, err error) {
 	r.end, err = eachFrame(f, s, s.first, limit, func(rec Record) error {
 		p, isNote := rec.noted()
@@ -374,9 +373,9 @@ func (r *recovery) readNotes(f File, s *segment, limit Position) (onlyNote bool,
 	return onlyNote, err
 }
 
-// decideInPlace finds out whether the log can simply go on: nothing stands
-// above the last note but that note itself, which the next batch begins with
-// again, byte for byte.
+// decideInPlace decides whether the log can continue in the last segment. That is so if nothing
+// follows the highest note's position, or only a note that states this very position. The next
+// batch begins with the same note, byte for byte.
 func (r *recovery) decideInPlace(onlyNote bool) {
 	s := r.last()
 	tidy := r.behind <= r.end && s.state != sealed && !s.headless
@@ -388,7 +387,7 @@ func (r *recovery) decideInPlace(onlyNote bool) {
 	r.inPlacePlanted(tidy)
 }
 
-// replay brings the owner's state back.
+// replay restores the owner's state.
 func (r *recovery) replay() error {
 	segs := r.segs[r.start:]
 	if len(segs) > 0 && !segs[0].headless {
@@ -408,7 +407,7 @@ func (r *recovery) replay() error {
 	return nil
 }
 
-// amend has the owner amend the summaries that replay has made.
+// amend lets the owner amend the summaries that replay has made.
 func (r *recovery) amend(segs []*foundSegment) {
 	a, is := r.o.Owner.(Amender)
 	for _, s := range segs {
@@ -455,7 +454,7 @@ func (r *recovery) replaySegment(f File, s *foundSegment) error {
 	return err
 }
 
-// cutAt ends the last segment at p and begins a fresh one there, as an append would.
+// cutAt ends the last segment at p and begins a fresh one there, as Append would do.
 func (r *recovery) cutAt(p Position) {
 	if old := r.last(); old != nil && p > old.first {
 		old.unsealed = old.state != sealed || old.end != p
@@ -464,9 +463,9 @@ func (r *recovery) cutAt(p Position) {
 	r.fresh = newSegment(r.o.Dir, p, r.o.Owner.Head())
 }
 
-// renew writes what lies above the last note again, to a fresh segment, so
-// that this process has synced all that it found (R7): all of the last segment
-// if that has no head.
+// renew writes the records above the highest note again, to a fresh segment. After that, this
+// process has synced every record that it found (R7). If the last segment has no good head, renew
+// writes all of it again.
 func (r *recovery) renew() error {
 	if err := r.restoreHeads(); err != nil {
 		return err
@@ -475,7 +474,7 @@ func (r *recovery) renew() error {
 		return r.goOn()
 	}
 	fresh := r.fresh
-	// The segment gets its name after it was synced, so this is a note like others.
+	// The segment gets its name after it was synced, so its header may state that it is durable.
 	fresh.durable, fresh.end = max(r.end, fresh.first), max(r.end, fresh.first)
 	var old *segment
 	if last := r.last(); last != nil {
@@ -488,7 +487,7 @@ func (r *recovery) renew() error {
 	r.file, fresh.state = f, growing
 
 	if old != nil && old.first == fresh.first {
-		r.segs = r.segs[:len(r.segs)-1] // has just been replaced
+		r.segs = r.segs[:len(r.segs)-1] // the file was replaced by rewrite
 	}
 	if err := r.sealOld(); err != nil {
 		return err
@@ -498,8 +497,8 @@ func (r *recovery) renew() error {
 	return nil
 }
 
-// restoreHeads writes segments before the last again that have no head, with
-// the one that what stands before them amounts to.
+// restoreHeads writes each headless segment before the last one again, with the head that replay
+// has rebuilt.
 func (r *recovery) restoreHeads() error {
 	for _, s := range r.segs {
 		if s.fresh == nil {
@@ -519,8 +518,7 @@ func (r *recovery) restoreHeads() error {
 	return nil
 }
 
-// rewrite makes the file of fresh and copies to it the records in old that
-// belong there.
+// rewrite makes the file of fresh and copies the records of its range from old.
 func (r *recovery) rewrite(fresh *segment, capacity int64, old *segment) (File, error) {
 	least := max(int64(fresh.end-fresh.first), min(capacity, leastRoom))
 	f, size, err := create(r.o.FS, fresh, capacity, least, func(to File) error {
@@ -553,7 +551,7 @@ func (r *recovery) goOn() error {
 	return r.sealOld()
 }
 
-// copyFrames writes the frames of from that stand in to's segment there.
+// copyFrames copies the frames in the range of dst from the file of src, to the same positions.
 func copyFrames(to File, dst *segment, from File, src *segment) error {
 	end, err := eachFrame(from, src, dst.first, dst.end, func(rec Record) error {
 		return writeAt(to, moved(rec.frame, dst.salt, rec.Position), dst.offset(rec.Position))
@@ -564,7 +562,7 @@ func copyFrames(to File, dst *segment, from File, src *segment) error {
 	return err
 }
 
-// sealOld seals again what has no good footer, now that its successor is durable.
+// sealOld seals the segments that have no good footer, now that their successor is durable.
 func (r *recovery) sealOld() error {
 	for _, s := range r.segs {
 		if r.inPlace && s.last() {
@@ -584,7 +582,7 @@ func (r *recovery) sealOld() error {
 	return nil
 }
 
-// log makes the Log of what was recovered.
+// log makes the Log from the recovered state.
 func (r *recovery) log() (*Log, error) {
 	l := newLog(r.o)
 	for _, s := range r.segs {

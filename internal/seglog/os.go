@@ -12,12 +12,12 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// OS is the disk of the operating system. What it makes is for the process's
-// own user alone: files hold message bodies.
+// OS is the file system of the operating system. Only the process's own user can access the files
+// and directories that it makes, since files hold message bodies.
 var OS FS = osFS{}
 
-// ReadOnly is the same disk for one who only looks: files are opened for
-// reading, and a directory is locked. Everything else fails.
+// ReadOnly is the same file system for inspection: it opens files for reading, lists directories
+// and locks them. Every method that would change the disk fails.
 var ReadOnly FS = readOnlyFS{}
 
 type osFS struct{}
@@ -28,7 +28,7 @@ func (osFS) MkdirAll(dir string) error {
 		if !st.IsDir() {
 			return &fs.PathError{Op: "mkdir", Path: dir, Err: syscall.ENOTDIR}
 		}
-		// Whoever made it may have died before its name was durable.
+		// The process that made dir may have died before the name was durable.
 		if err := syncDir(filepath.Dir(dir)); err != nil && !errors.Is(err, fs.ErrPermission) {
 			return err
 		}
@@ -50,11 +50,11 @@ func (osFS) OpenFile(name string, flag int) (File, error) {
 	return openFile(name, os.O_RDWR|flag)
 }
 
-// errNotFile reports a link, a pipe or another thing in the place of a file.
+// errNotFile reports a link, a pipe or another special file in the place of a regular file.
 var errNotFile = errors.New("it is not a regular file, and links are not followed")
 
-// openFile opens a file that stands in its directory itself: no link leads the
-// process to change files elsewhere, and no pipe keeps it waiting.
+// openFile opens a regular file. It follows no link, so that the process cannot be made to change a
+// file elsewhere. It opens no pipe, since that could block.
 func openFile(name string, flag int) (File, error) {
 	name = filepath.FromSlash(name)
 	if mut.On(mut.DLinkFollowed) {
@@ -126,7 +126,7 @@ func (osFS) Lock(dir string) (io.Closer, error) {
 
 func (osFS) Space(dir string) (free, total int64, err error) { return space(filepath.FromSlash(dir)) }
 
-// A readOnlyFS refuses what would change the disk.
+// A readOnlyFS refuses operations that would change the disk.
 type readOnlyFS struct{ osFS }
 
 func refused(op, name string) error {
@@ -148,7 +148,7 @@ func (readOnlyFS) OpenFile(name string, flag int) (File, error) {
 	return openFile(name, os.O_RDONLY)
 }
 
-// An osFile adds to os.File what differs between systems, see os_*.go.
+// An osFile adds to os.File the methods that differ between systems, see os_*.go.
 type osFile struct{ *os.File }
 
 func (f osFile) Size() (int64, error) {

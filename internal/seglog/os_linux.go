@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Preallocate reserves by fallocate where the file system can.
+// Preallocate reserves space with fallocate if the file system supports it.
 func (f osFile) Preallocate(size int64) error {
 	err := ignoreEINTR(func() error { return unix.Fallocate(int(f.Fd()), 0, 0, size) })
 	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
@@ -20,7 +20,7 @@ func (f osFile) Preallocate(size int64) error {
 	return nil
 }
 
-// Sync leaves out the times of the file, which cost a second write.
+// Sync uses fdatasync: syncing the times of the file would cost a second write.
 func (f osFile) Sync() error {
 	err := ignoreEINTR(func() error { return unix.Fdatasync(int(f.Fd())) })
 	if err != nil {
@@ -29,8 +29,8 @@ func (f osFile) Sync() error {
 	return nil
 }
 
-// Data asks the file system, which knows what was preallocated only. If it
-// can't say, all the rest is data.
+// Data asks the file system, which knows the ranges that were only preallocated. If it cannot tell,
+// all the rest counts as data.
 func (f osFile) Data(at int64) (from, to int64) {
 	from, err := unix.Seek(int(f.Fd()), at, unix.SEEK_DATA)
 	if errors.Is(err, unix.ENXIO) {
@@ -45,7 +45,7 @@ func (f osFile) Data(at int64) (from, to int64) {
 	return from, to
 }
 
-// ignoreEINTR calls again what a signal interrupted before it did anything.
+// ignoreEINTR repeats a call that a signal interrupted before it did anything.
 func ignoreEINTR(call func() error) error {
 	for {
 		if err := call(); !errors.Is(err, unix.EINTR) {

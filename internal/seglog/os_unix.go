@@ -13,8 +13,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// openLock opens what is locked for a directory: itself. A file in it could be
-// removed while it is locked, and the next one to come would lock another.
+// openLock opens the file that is locked for a directory: the directory itself. A lock file in it
+// could be removed while it is locked, and the next process would then make and lock another one.
 func openLock(dir string) (*os.File, error) {
 	if mut.On(mut.DLockFile) {
 		return os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
@@ -49,7 +49,7 @@ func syncDir(dir string) error {
 	return cmp.Or(d.Sync(), d.Close())
 }
 
-// unbounded is the size of a disk of which nothing is known.
+// unbounded is the size that is reported for a disk of unknown size.
 const unbounded = 1 << 60
 
 func space(dir string) (free, total int64, err error) {
@@ -57,7 +57,7 @@ func space(dir string) (free, total int64, err error) {
 	if err := unix.Statfs(dir, &st); err != nil {
 		return 0, 0, &os.PathError{Op: "statfs", Path: dir, Err: err}
 	}
-	if st.Blocks == 0 { // some file systems don't say, those in user space above all
+	if st.Blocks == 0 { // some file systems report no size, mostly those in user space
 		return unbounded, unbounded, nil
 	}
 	return int64(st.Bavail) * int64(st.Bsize), int64(st.Blocks) * int64(st.Bsize), nil

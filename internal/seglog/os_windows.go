@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// openLock opens what is locked for a directory: a file in it, since the system
-// locks no directories, and lets nobody remove a file that is open.
+// openLock opens the file that is locked for a directory: a file in it. Windows cannot lock
+// directories, and nobody can remove a file that is open.
 func openLock(dir string) (*os.File, error) {
 	return os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
 }
@@ -23,8 +23,7 @@ func lockFile(f *os.File) error {
 	return err
 }
 
-// syncDir does nothing: the system offers no way to sync a directory, and
-// NTFS journals its entries.
+// syncDir does nothing. Windows offers no way to sync a directory, and NTFS journals its entries.
 func syncDir(string) error { return nil }
 
 func space(dir string) (free, total int64, err error) {

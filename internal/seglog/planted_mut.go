@@ -4,8 +4,8 @@ package seglog
 
 import "github.com/holdfast-mq/holdfast/internal/mut"
 
-// inPlacePlanted goes on in the last segment although something stands in it
-// that may not be durable.
+// inPlacePlanted is a planted bug: it continues in the last segment although that may hold records
+// that are not durable.
 func (r *recovery) inPlacePlanted(tidy bool) {
 	switch {
 	case r.inPlace:

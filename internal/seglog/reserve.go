@@ -12,12 +12,12 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// reserveName is a file of nothing but space. A log whose disk is full can't
-// be opened without a new segment; it gives the file up for that.
+// reserveName is the name of a file that only reserves space. A log on a full disk cannot be opened
+// without space for a new segment. The reserve file is deleted to get it.
 const reserveName = "reserve"
 
-// KeepReserve makes the reserve file of the log in dir if there is none. A disk
-// without that much room keeps none.
+// KeepReserve makes the reserve file of the log in dir, size bytes long, if there is none. If the
+// disk does not have that much space it returns an error and leaves no file.
 func KeepReserve(disk FS, dir string, size int64) error {
 	name := path.Join(dir, reserveName)
 	f, err := disk.OpenFile(name, os.O_CREATE|os.O_EXCL)
@@ -44,8 +44,8 @@ func DropReserve(disk FS, dir string) bool {
 	return !mut.On(mut.R7NoReserve) && disk.Remove(path.Join(dir, reserveName)) == nil
 }
 
-// preallocate makes room for want bytes, on a disk without so much for need. It
-// returns the size that the file has now.
+// preallocate reserves want bytes for a file, or need bytes if the disk is too full for that. It
+// returns the new size of the file.
 func preallocate(f File, want, need int64) (int64, error) {
 	had, err := f.Size()
 	if err != nil {
@@ -55,19 +55,18 @@ func preallocate(f File, want, need int64) (int64, error) {
 	if !errors.Is(err, syscall.ENOSPC) || need >= want {
 		return want, err
 	}
-	if err := f.Truncate(had); err != nil { // some file systems keep what there was room for
+	if err := f.Truncate(had); err != nil { // some file systems keep the space that they could reserve
 		return 0, err
 	}
 	return need, f.Preallocate(need)
 }
 
-// leastRoom is the least that a new segment has for records: a log on a full
-// disk still notes that messages were let go.
+// leastRoom is the least space for records in a new segment. It is enough for a log on a full disk
+// to note that messages were let go.
 const leastRoom = 64 << 10
 
-// Room returns the bytes that are reserved for records and not used yet: what can be
-// appended although the disk is full. Negative: what was appended and has no
-// space yet.
+// Room returns the number of bytes that can be appended even if the disk is full: space that is
+// reserved for records and not used yet. It is negative if appended records have no reserved space.
 func (l *Log) Room() (bytes int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

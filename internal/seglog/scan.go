@@ -17,12 +17,12 @@ type scanner struct {
 	f     File
 	seg   *segment
 	at    Position // of the next frame
-	limit Position // nothing at or behind it counts
-	buf   []byte   // what is read from at on, part of mem
+	limit Position // frames at or after it do not count
+	buf   []byte   // bytes read from at on, part of mem
 	mem   []byte
 }
 
-// scan returns a scanner that ends at limit, or where the file does.
+// scan returns a scanner that begins at from and ends at limit or at the end of the file.
 func scan(f File, s *segment, from, limit Position) (*scanner, error) {
 	size, err := f.Size()
 	if err != nil {
@@ -32,8 +32,8 @@ func scan(f File, s *segment, from, limit Position) (*scanner, error) {
 	return &scanner{f: f, seg: s, at: from, limit: min(limit, s.first+Position(room))}, nil
 }
 
-// next returns the frame at sc.at and moves behind it, ok false where no good
-// frame stands. The record is valid until the next call.
+// next returns the frame at sc.at and moves past it. ok is false if there is no good frame. The
+// record is valid until the next call.
 func (sc *scanner) next() (r Record, ok bool, err error) {
 	if ok, err = sc.ensure(frameHeader); !ok {
 		return Record{}, false, err
@@ -51,8 +51,8 @@ func (sc *scanner) next() (r Record, ok bool, err error) {
 	return r, true, nil
 }
 
-// ensure has n bytes in the buffer, ok false if there are fewer before the
-// limit, or if n is what a frame states that is not good.
+// ensure reads until the buffer has n bytes. ok is false if there are fewer before the limit. If n
+// is the stated size of a long frame, ok is also false if the frame is not good.
 func (sc *scanner) ensure(n int64) (ok bool, err error) {
 	if int64(len(sc.buf)) >= n {
 		return true, nil
@@ -76,8 +76,8 @@ func (sc *scanner) ensure(n int64) (ok bool, err error) {
 	return true, nil
 }
 
-// eachFrame calls do with the good frames of s from one position on, each behind the
-// one before, up to limit, and returns where they end.
+// eachFrame calls do for the good frames of s from one position on, as long as each directly
+// follows the one before, up to limit. It returns where they end.
 func eachFrame(f File, s *segment, from, limit Position, do func(Record) error) (end Position, err error) {
 	sc, err := scan(f, s, from, limit)
 	if err != nil {
@@ -94,7 +94,7 @@ func eachFrame(f File, s *segment, from, limit Position, do func(Record) error) 
 	}
 }
 
-// move goes on at p.
+// move moves the scanner to p.
 func (sc *scanner) move(p Position) {
 	if skip := p - sc.at; p >= sc.at && skip <= Position(len(sc.buf)) {
 		sc.buf = sc.buf[skip:]
@@ -104,7 +104,7 @@ func (sc *scanner) move(p Position) {
 	sc.at = p
 }
 
-// readAt reads all of b or returns an error.
+// readAt fills b or returns an error.
 func readAt(f File, b []byte, at int64) error {
 	n, err := f.ReadAt(b, at)
 	if n == len(b) {
@@ -116,13 +116,13 @@ func readAt(f File, b []byte, at int64) error {
 	return err
 }
 
-// remains describes what stands behind the last good frame of a segment.
+// remains describes the bytes after the last good frame of a segment.
 type remains struct {
-	end   Position // behind the last byte that isn't zero
-	noted Position // highest note in a good frame there
+	end   Position // end of the last byte that is not zero
+	noted Position // highest note in a good frame among them
 }
 
-// behind examines what stands in s from where no good frame stood.
+// behind examines s from the position on at which the good frames end.
 func behind(f File, s *segment, from Position) (remains, error) {
 	end, err := lastByte(f, s, from)
 	if err != nil || end == from {
@@ -138,8 +138,8 @@ func behind(f File, s *segment, from Position) (remains, error) {
 	return r, err
 }
 
-// lastByte returns the position behind the last byte of s from a position on
-// that is not zero, or that position.
+// lastByte returns the end of the last byte of s, at or after from, that is not zero. If there is
+// no such byte it returns from.
 func lastByte(f File, s *segment, from Position) (Position, error) {
 	size, err := f.Size()
 	if err != nil {
@@ -161,12 +161,12 @@ func lastByte(f File, s *segment, from Position) (Position, error) {
 	return from, nil
 }
 
-// A piece is a part of a file.
+// A piece is a range of bytes in a file.
 type piece struct{ from, to int64 }
 
-// pieces returns where in a file, from at on, something may stand that isn't
-// zero. All are asked for before one is read: what is read is in memory then,
-// with more behind it, and no file system says of that that it is a hole.
+// pieces returns the ranges of a file, from at on, that may hold other bytes than zeros. It asks
+// for all of them before any is read: reading brings pages into memory, with read-ahead, and a file
+// system no longer reports a range in memory as unwritten.
 func pieces(f File, at, size int64) (all []piece) {
 	s, ok := f.(sparse)
 	if !ok && at < size {
@@ -185,8 +185,8 @@ func pieces(f File, at, size int64) (all []piece) {
 	return all
 }
 
-// eachGood calls yield with every good frame of s between two positions,
-// whatever stands in between, until it returns false.
+// eachGood calls yield for every good frame of s between two positions, whatever lies between the
+// frames. It ends when yield returns false.
 func eachGood(f File, s *segment, from, to Position, yield func(Record) bool) error {
 	size, err := f.Size()
 	if err != nil {
@@ -197,7 +197,7 @@ func eachGood(f File, s *segment, from, to Position, yield func(Record) bool) er
 		return err
 	}
 	for _, p := range pieces(f, s.offset(from), size) {
-		// Of a frame only what stands before its kind may be in a hole.
+		// A frame has 8 bytes before its kind. Only these can lie in an unwritten range.
 		if begins := align(p.from) - 2*frameAlign; begins > s.offset(sc.at) {
 			sc.move(s.position(begins))
 		}
@@ -216,8 +216,8 @@ func eachGood(f File, s *segment, from, to Position, yield func(Record) bool) er
 	return nil
 }
 
-// goodFrameIn is goodFrame for one of which only the start is trusted to be
-// there: it takes no memory for what the frame says of its length.
+// goodFrameIn is goodFrame for a frame that may be shorter than it states. It reads in pieces and
+// so takes no memory for the stated length.
 func goodFrameIn(f File, at int64, salt uint32, p Position) (bool, error) {
 	if mut.On(mut.DLengthTrusted) {
 		return true, nil
@@ -235,7 +235,7 @@ func goodFrameIn(f File, at int64, salt uint32, p Position) (bool, error) {
 	return rest == restSum(b[:]), err
 }
 
-// sumIn continues a checksum with n bytes of a file, a piece at a time.
+// sumIn continues a checksum with n bytes of a file, one piece at a time.
 func sumIn(f File, sum uint32, at, n int64) (uint32, error) {
 	buf := make([]byte, min(readAhead, n))
 	for n > 0 {
@@ -249,8 +249,8 @@ func sumIn(f File, sum uint32, at, n int64) (uint32, error) {
 	return sum, nil
 }
 
-// readSummed reads n bytes of a file that have a checksum, good false if they
-// have another. What is long is read twice, lest memory is taken for nothing.
+// readSummed reads n bytes of a file and verifies their checksum. good is false if it differs. A
+// long range is verified first and then read again, so that a wrong length takes no memory.
 func readSummed(f File, at int64, n, sum uint32) (b []byte, good bool, err error) {
 	if n > readAhead && !mut.On(mut.DLengthTrusted) {
 		if found, err := sumIn(f, 0, at, int64(n)); err != nil || found != sum {

@@ -12,13 +12,12 @@ import (
 
 const (
 	scarcePatience = 30 * time.Second      // how long a call waits for a file descriptor
-	scarcePause    = 20 * time.Millisecond // between tries
+	scarcePause    = 20 * time.Millisecond // between attempts
 )
 
-// A scarceFS waits while the process or the system has no file descriptor left:
-// that passes, and says nothing about the disk. It does so for each call that
-// opens something. No write and no sync fails for want of a descriptor, so that
-// none is ever tried again (R7).
+// A scarceFS waits while the process or the system has no free file descriptor. That condition
+// passes, and it says nothing about the disk. The wait applies to every call that opens something.
+// Writes and syncs need no descriptor, so they are never repeated (R7).
 type scarceFS struct{ FS }
 
 // OpenFile implements FS.

@@ -6,71 +6,70 @@ import (
 	"fmt"
 )
 
-// A Position is a place in one log: bytes of records before it since the log
-// began. It grows with every record, is never reused, and means nothing to
-// another log.
+// A Position is a place in one log: the number of bytes of frames before it since the log began. It
+// grows with every record, is never reused, and has no meaning in another log.
 type Position uint64
 
-// Behind returns the position behind a record of n bytes that stands at p.
+// Behind returns the end position of a record at p with a payload of n bytes.
 func Behind(p Position, n int) Position { return p + Position(frameSize(n)) }
 
-// A Record is what a log keeps: one byte that its owner gives a meaning, and
-// a payload. Kinds below 0x10 belong to seglog itself.
+// A Record is the unit of a log: a payload, and one byte whose meaning the owner defines. Kinds
+// below 0x10 belong to seglog itself.
 type Record struct {
-	Position Position // where it stands
-	Next     Position // where the next one stands
+	Position Position // of the record
+	Next     Position // of the next record
 	Kind     uint8
-	Payload  []byte // valid until the next call on what returned it
-	frame    []byte // that it stands in
+	Payload  []byte // valid until the next call of the method that returned it
+	frame    []byte // the frame with the payload
 }
 
-// An Owner is what a log is the log of. Its methods are called by Open, and
-// from within Append, where the record being appended doesn't count yet; they
-// must not call the log or take a lock that is held while appending. What they
-// return is copied.
+// An Owner is the state that a log records. Open calls its methods, and so does Append, before the
+// record that is being appended counts. The methods must not call the log, and must not take a lock
+// that is held during Append. The log copies the slices that they return.
 type Owner interface {
-	// Head returns the state to stand at the head of a new segment, so that
-	// what came before is not needed to know it. Nil: none.
+	// Head returns the owner's state, to be stored at the head of a new segment. With it the
+	// segment can be replayed without earlier ones. Nil: the state is empty.
 	Head() []byte
-	// Summary returns what to note at the end of the segment that is being
-	// sealed, and begins a new summary. Nil: none.
+	// Summary returns the summary to be stored at the end of the segment that ends now, and begins
+	// a new one. Nil: no summary.
 	Summary() []byte
-	// RecoverHead is called by Open with the head of the last segment (of an
-	// earlier one if a head is damaged, or if a summary must be made again),
-	// before the records that follow it. It isn't called if the head is empty,
-	// or damaged where the log began: the owner is then as it was given to Open.
+	// RecoverHead is called by Open with the head of the segment that the replay begins with,
+	// before its records. That is the last segment, or an earlier one if a head or a summary must
+	// be rebuilt. RecoverHead is not called if that head is empty. It is not called either if it is
+	// damaged and the log began there; the owner then keeps the state that it had when it was given
+	// to Open.
 	RecoverHead(payload []byte) error
-	// Recover is called by Open for each record behind that head, in order.
-	// The payload is valid during the call.
+	// Recover is called by Open for each record after that head, in order. The payload is valid
+	// during the call.
 	Recover(r Record) error
 }
 
-// An Amender is an Owner whose summaries say something that is known only when all
-// records are.
+// An Amender is an Owner whose summaries contain facts that are known only after all records were
+// replayed.
 type Amender interface {
-	// Amend returns what to note in the place of a summary. It is called by Open
-	// behind the last record, for each summary that was made before.
+	// Amend returns a replacement for a summary. Open calls it after the last record, for each
+	// summary that the owner made before.
 	Amend(summary []byte) []byte
 }
 
-// Options say how to open a log. FS, Dir and Owner must be set.
+// Options are the settings of a log. FS, Dir and Owner must be set.
 type Options struct {
 	FS           FS
 	Dir          string
 	Owner        Owner
-	SegmentBytes int64 // size at which a segment is sealed; default 64 MiB
+	SegmentBytes int64 // size at which a segment ends; default 64 MiB
 	MaxRecord    int   // longest payload in bytes; default 16 MiB + 64 KiB
-	TailBytes    int   // newest records that are kept in memory for readers; default 8 MiB
-	// StageBytes is the size of the file that what is appended goes to until it
-	// is written, see Log.Keep; default none.
+	TailBytes    int   // size of the newest records that stay in memory for readers; default 8 MiB
+	// StageBytes is the size of the file that holds appended records until they are written, see
+	// Log.Keep. Default: no such file.
 	StageBytes int
-	// CheckHead, unless nil, says whether a head can be RecoverHead's, by the
-	// first bytes of it, 64 at most. Open asks of each before it changes
-	// anything, so that the log of another owner, or of a later version of this
-	// one (a *format.VersionError, whose File Open fills in), stays as it is.
+	// CheckHead, unless nil, reports an error if a head is not one for RecoverHead. It gets the
+	// first bytes of the head, 64 at most. Open calls it for each head before it changes anything,
+	// so that the log of another owner stays as it is. So does one that a later version of the
+	// owner has written (*format.VersionError; Open fills in its File).
 	CheckHead func(start []byte) error
-	// SetAside cuts a damaged log before the damage instead of refusing to
-	// open it, and moves what is behind to the directory "aside" in Dir.
+	// SetAside lets Open cut a damaged log before the damage. The good records after it are moved
+	// to the directory "aside" in Dir. Without SetAside Open refuses a damaged log.
 	SetAside bool
 }
 
@@ -96,8 +95,8 @@ func (o *Options) validate() error {
 	return nil
 }
 
-// A DamageError reports a bad record below what was once durable (R8): not a
-// torn tail, but a disk that lost or changed what it held.
+// A DamageError reports a bad record that was once durable (R8). It is not in a torn tail: the disk
+// lost or changed the record.
 type DamageError struct {
 	File     string
 	Offset   int64 // in the file, bytes
@@ -112,14 +111,14 @@ func (e *DamageError) Error() string {
 // ErrClosed reports the use of a closed log.
 var ErrClosed = errors.New("log is closed")
 
-// ErrTooLarge reports a record longer than Options.MaxRecord.
+// ErrTooLarge reports a record whose payload is longer than Options.MaxRecord.
 var ErrTooLarge = errors.New("record is too large")
 
 // A Segment describes one file of the log.
 type Segment struct {
-	First   Position // of its first record
-	End     Position // behind its last record; of the last segment: of what is appended
-	Bytes   int64    // on disk, with head and summary; in what Segments returns
-	Summary []byte   // as Owner.Summary returned it; nil in the last segment
-	Head    []byte   // as Owner.Head returned it; nil in what Segments returns (see Log.Head)
+	First   Position // position of its first record
+	End     Position // end of its last record, for the last segment including records that are not written
+	Bytes   int64    // on disk, with head and summary; set by Segments only
+	Summary []byte   // as Owner.Summary returned it; nil for the last segment
+	Head    []byte   // as Owner.Head returned it; nil in the result of Segments (see Log.Head)
 }

@@ -14,7 +14,7 @@ const (
 	version     = 1
 	headerSize  = 64
 	footerSize  = 64
-	headerAgain = 4096 // where the header's copy stands
+	headerAgain = 4096 // offset of the copy of the header
 	headStart   = headerAgain + headerSize
 
 	headerMagic = "hfseglog"
@@ -30,13 +30,13 @@ const (
 	suffixBad = ".bad"
 )
 
-// A segmentState says what a segment has on disk.
+// A segmentState tells how much of a segment is on disk.
 type segmentState uint8
 
 const (
 	planned segmentState = iota // nothing: Write will make the file
-	growing                     // the file that is written to
-	sealed                      // all of it, synced, with a footer
+	growing                     // the file that records are written to
+	sealed                      // complete, synced, with a footer
 )
 
 // A segment is one file of a log. Fields that change are guarded by Log.mu.
@@ -44,7 +44,7 @@ type segment struct {
 	header
 	dir     string
 	state   segmentState
-	head    []byte // while planned
+	head    []byte // only while planned
 	end     Position
 	summary []byte
 	size    int64 // bytes on disk
@@ -53,10 +53,10 @@ type segment struct {
 
 func (s *segment) name() string { return path.Join(s.dir, segmentName(s.first, suffixLog)) }
 
-// offset returns where in the file p stands.
+// offset returns the offset of p in the file.
 func (s *segment) offset(p Position) int64 { return s.dataStart() + int64(p-s.first) }
 
-// position returns what stands at a place in the file that is not before the records.
+// position returns the position at an offset in the file, which must not be before the records.
 func (s *segment) position(at int64) Position { return s.first + Position(at-s.dataStart()) }
 
 func segmentName(first Position, suffix string) string {
@@ -77,7 +77,7 @@ func parseName(name, suffix string) (Position, bool) {
 	return p, true
 }
 
-// A header is what stands, twice, at the start of a segment.
+// A header is at the start of a segment, in two copies.
 type header struct {
 	salt    uint32
 	first   Position
@@ -98,7 +98,7 @@ func (h *header) decode(b []byte) bool {
 	return ok && h.first < maxPosition && h.durable < maxPosition
 }
 
-// appendStart appends all that stands before the records.
+// appendStart appends all bytes before the records: both headers and the head.
 func (h *header) appendStart(b, head []byte) []byte {
 	at := len(b)
 	b = h.appendTo(b)
@@ -125,9 +125,9 @@ func (f *footer) decode(b []byte) bool {
 	return ok && f.first <= f.end && f.end < maxPosition
 }
 
-// A block is what headers, footers, cuts and the start of a stage have in common: 64
-// bytes that begin with magic and version, have these numbers or zeros behind them, and
-// end with their checksum.
+// A block is the common format of headers, footers, cuts and the start of a stage: 64 bytes that
+// begin with magic and version, continue with these numbers (zero if unused), and end with their
+// checksum.
 type block struct {
 	a    uint32
 	p, q Position
@@ -147,7 +147,7 @@ func (k block) appendTo(b []byte, magic string) []byte {
 	return binary.LittleEndian.AppendUint32(b, checksum(b[at:]))
 }
 
-// decodeBlock reads a block of this version, ok false if b is none.
+// decodeBlock decodes a block of this version. ok is false if b is not one.
 func decodeBlock(b []byte, magic string) (k block, ok bool) {
 	if len(b) != headerSize || string(b[:8]) != magic ||
 		binary.LittleEndian.Uint32(b[8:]) != version || !sumStands(b) {
@@ -162,7 +162,7 @@ func decodeBlock(b []byte, magic string) (k block, ok bool) {
 	}, true
 }
 
-// sumStands reports whether 64 bytes end with the checksum of those before.
+// sumStands reports whether the last 4 of 64 bytes are the checksum of the others.
 func sumStands(b []byte) bool {
 	return binary.LittleEndian.Uint32(b[headerSize-4:]) == checksum(b[:headerSize-4])
 }

@@ -15,24 +15,23 @@ const (
 	stageName  = "stage"
 	stageMagic = "hfsstage"
 	stagedHead = 24      // before each frame
-	stageMost  = 1 << 30 // bytes of a stage that are looked at
+	stageMost  = 1 << 30 // largest stage that is read
 )
 
-// A stage is a file that keeps frames from the death of the process until they
-// are written to their segment, where one write serves many. Its file is
-// mapped where the system can do that: to stage a frame costs a copy, and no
-// call of the system (doc.go).
+// A stage is a file that protects frames from the death of the process until one write puts many of
+// them into their segment. If the system supports it the file is memory-mapped, so that staging a
+// frame is a copy without a system call (doc.go).
 type stage struct {
 	file File
 	salt uint32
 	size int64
-	at   int64    // where the next entry goes
-	next Position // behind the record that was staged last
-	buf  []byte   // of an entry, used again
+	at   int64    // offset of the next entry
+	next Position // end of the record that was staged last
+	buf  []byte   // encodes an entry, reused
 }
 
-// openStage opens the stage of the log in o.Dir for what is appended from now
-// on: all that it held is in segments. Nil: the log has none, and it was removed.
+// openStage opens the stage of the log in o.Dir for new entries. Recovery has written the old ones
+// to their segment. It returns nil, and removes the file, if the log is to have no stage.
 func openStage(o Options) (*stage, error) {
 	if err := keepStrange(o.FS, o.Dir, stageName, stageMagic); err != nil {
 		return nil, err
@@ -52,22 +51,22 @@ func openStage(o Options) (*stage, error) {
 	if err != nil {
 		return nil, err
 	}
-	// From here on what it held does not count: no entry is good under this salt.
+	// The new salt invalidates all old entries.
 	if err := writeAt(g.file, block{a: g.salt}.appendTo(nil, stageMagic), 0); err != nil {
 		return nil, errors.Join(err, g.file.Close())
 	}
 	return g, nil
 }
 
-// empty begins the stage again: all that it holds is written.
+// empty makes the stage start over. All entries must have been written to their segment.
 func (g *stage) empty(records Position) { g.at, g.next = headerSize, records }
 
-// stageLocked stages the frame of a record, if all before it that isn't written
-// is staged too and there is room.
+// stageLocked stages the frame of a record if there is space and every earlier record is written or
+// staged.
 func (l *Log) stageLocked(s *segment, frame []byte, p Position) error {
 	g, behind := l.stage, l.records
 	if g == nil || s.state != growing {
-		return nil // redo would not know the segment
+		return nil // redo can only find the segment if it has a file
 	}
 	if g.next != behind || g.at+stagedHead+int64(len(frame)) > g.size {
 		return nil
@@ -82,7 +81,7 @@ func (l *Log) stageLocked(s *segment, frame []byte, p Position) error {
 	return nil
 }
 
-// appendStaged appends an entry.
+// appendStaged appends an encoded entry.
 func appendStaged(b []byte, salt, segment uint32, behind, p Position, frame []byte) []byte {
 	b = append(b, 0, 0, 0, 0)
 	b = binary.LittleEndian.AppendUint32(b, segment)
@@ -93,14 +92,14 @@ func appendStaged(b []byte, salt, segment uint32, behind, p Position, frame []by
 	return b
 }
 
-// stagedSum returns the checksum of an entry: of its head, and of the frame's
-// length and checksum, which vouches for the rest.
+// stagedSum returns the checksum of an entry. It covers the entry's head and the frame's first
+// checksum and length; the frame's own checksums cover the rest.
 func stagedSum(salt uint32, entry []byte) uint32 {
 	return crc.Bytes(salt, entry[4:stagedHead+8])
 }
 
-// Keep has the record at p, and all before it, survive the death of the
-// process: what is not staged is written.
+// Keep makes the record at p and all before it survive the death of the process. It writes the
+// records unless they are staged.
 func (l *Log) Keep(p Position) error {
 	l.mu.Lock()
 	kept := p < l.kept
@@ -111,7 +110,7 @@ func (l *Log) Keep(p Position) error {
 	return l.Write()
 }
 
-// A staged is a frame that redo finds in a stage.
+// A staged is a frame that redo has found in the stage.
 type staged struct {
 	segment uint32 // the salt of its segment
 	behind  Position
@@ -119,7 +118,7 @@ type staged struct {
 	frame   []byte
 }
 
-// readStage returns what the stage in dir holds, in order, nothing if there is none.
+// readStage returns the entries of the stage in dir, in order. There are none if there is no stage.
 func readStage(disk FS, dir string) (list []staged, err error) {
 	err = withFile(disk, path.Join(dir, stageName), func(f File) error {
 		size, err := f.Size()
@@ -138,8 +137,8 @@ func readStage(disk FS, dir string) (list []staged, err error) {
 	return list, unlessMissing(err)
 }
 
-// decodeStage reads entries for as long as each follows the one before:
-// behind them stand older ones, or nothing.
+// decodeStage decodes entries as long as each follows its predecessor. After them there are entries
+// of an earlier round, or zeros.
 func decodeStage(f File, size int64, salt uint32) (list []staged, err error) {
 	for at := int64(headerSize); ; {
 		e, ok, err := decodeStaged(f, at, size, salt)
@@ -154,11 +153,11 @@ func decodeStage(f File, size int64, salt uint32) (list []staged, err error) {
 	}
 }
 
-// mostNotes is how many notes there may be between two staged records, by far:
-// there is one before each batch, and one when the log has fallen idle.
+// mostNotes is a generous limit for the number of notes between two staged records. There is one
+// before each batch, and one when the log has fallen idle.
 const mostNotes = 64
 
-// decodeStaged reads the entry at a place of a stage, ok false if there is no good one.
+// decodeStaged decodes the entry at an offset of the stage. ok is false if there is no good one.
 func decodeStaged(f File, at, size int64, salt uint32) (e staged, ok bool, err error) {
 	var b [stagedHead + frameHeader]byte
 	if at+int64(len(b)) > size {
@@ -188,9 +187,9 @@ func decodeStaged(f File, at, size int64, salt uint32) (e staged, ok bool, err e
 
 func (e *staged) end() Position { return e.at + Position(len(e.frame)) }
 
-// redo writes to the last segment what its process had staged and died before
-// it wrote: each frame goes to where it was to stand, as if the process had
-// lived to do it. It may be done again and again.
+// redo writes to the last segment the frames that the dead process had staged but not written. Each
+// frame gets the place that it was meant for, as if the process had lived on. Doing this twice
+// changes nothing.
 func (r *recovery) redo() error {
 	if mut.On(mut.DStageIgnored) {
 		return nil
@@ -222,8 +221,8 @@ func (r *recovery) redo() error {
 	})
 }
 
-// redone returns what of a stage belongs to s, with a note wherever one stood
-// before a record: what it said is not known, and it says the least.
+// redone returns the staged frames that belong to s. It adds a note wherever a note was before a
+// record. The content of that note is unknown, so the new one states the lowest possible position.
 func redone(s *segment, list []staged) (frames []staged) {
 	if s.bad || s.state == sealed || s.offset(list[0].behind) > s.size {
 		return nil
@@ -242,8 +241,8 @@ func redone(s *segment, list []staged) (frames []staged) {
 	return frames
 }
 
-// missing leaves out the frames at whose place a good one stands: that is it,
-// or a note that says more.
+// missing returns the frames that are not in the file yet. If there is a good frame in a place it
+// is the same one, or a note that states a higher position.
 func missing(f File, s *segment, frames []staged) (lacking []staged, err error) {
 	size, err := f.Size()
 	if err != nil {
@@ -264,14 +263,15 @@ func missing(f File, s *segment, frames []staged) (lacking []staged, err error) 
 	return lacking, nil
 }
 
-// A patched is a segment's file as redo will leave it, for one who only looks.
+// A patched is the file of a segment as redo will leave it. Inspect uses it, since it writes
+// nothing.
 type patched struct {
 	File
 	seg    *segment
 	frames []staged // not empty
 }
 
-// patch returns the file of s, the last segment, as redo would leave it.
+// patch returns the file of the last segment s as redo would leave it.
 func (r *recovery) patch(f File, s *segment) (File, error) {
 	list, err := readStage(r.o.FS, r.o.Dir)
 	if err != nil || len(list) == 0 {

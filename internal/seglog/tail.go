@@ -5,11 +5,11 @@ import (
 	"slices"
 )
 
-// A tail holds the newest frames of a log in memory, in chunks that no frame
-// straddles. It does no locking.
+// A tail holds the newest frames of a log in memory, in chunks. A frame is never split between
+// chunks. The caller does the locking.
 type tail struct {
 	chunks    []*chunk // oldest first
-	spare     []*chunk // for use again
+	spare     []*chunk // for reuse
 	chunkSize int
 	bytes     int // held in chunks
 }
@@ -21,16 +21,16 @@ type chunk struct {
 
 func (c *chunk) end() Position { return c.first + Position(len(c.buf)) }
 
-// maxSpare bounds what a burst leaves behind.
+// maxSpare bounds the number of chunks that are kept for reuse after a burst.
 const maxSpare = 8
 
-// newTail returns a tail that is to hold so many bytes of a log whose segments
-// have so many: a small log takes small chunks.
+// newTail returns a tail for a log that keeps this many bytes in memory and has segments of this
+// size. A small log gets small chunks.
 func newTail(bytes int, segment int64) tail {
 	return tail{chunkSize: min(max(min(bytes/8, int(min(segment, 256<<10))), 4<<10), 256<<10)}
 }
 
-// first returns the oldest position held; end if nothing is.
+// first returns the oldest position in the tail, or end if the tail is empty.
 func (t *tail) first(end Position) Position {
 	if len(t.chunks) == 0 {
 		return end
@@ -38,7 +38,7 @@ func (t *tail) first(end Position) Position {
 	return t.chunks[0].first
 }
 
-// extend returns n bytes for a frame at p, which is the tail's end.
+// extend returns n bytes for a frame at p, which must be the end of the tail.
 func (t *tail) extend(p Position, n int) []byte {
 	c := t.last()
 	if c == nil || len(c.buf)+n > cap(c.buf) {
@@ -69,8 +69,8 @@ func (t *tail) newChunk(p Position, n int) *chunk {
 	return c
 }
 
-// evict lets go of the oldest chunks while more than limit bytes are held
-// and they are written. Nobody may be reading them.
+// evict drops the oldest chunks as long as the tail has more than limit bytes and the chunk is
+// written. No reader may be using them.
 func (t *tail) evict(limit int, written Position) {
 	n := 0
 	for n < len(t.chunks) && t.bytes > limit && t.chunks[n].end() <= written {
@@ -84,13 +84,13 @@ func (t *tail) evict(limit int, written Position) {
 	t.chunks = slices.Delete(t.chunks, 0, n)
 }
 
-// find returns the index of the chunk that holds p, len(t.chunks) if none does.
+// find returns the index of the chunk that contains p, or len(t.chunks).
 func (t *tail) find(p Position) int {
 	i, _ := slices.BinarySearchFunc(t.chunks, p+1, func(c *chunk, p Position) int { return cmp.Compare(c.end(), p) })
 	return i
 }
 
-// from returns what stands from p to the end of p's chunk.
+// from returns the bytes from p to the end of p's chunk.
 func (t *tail) from(p Position) []byte {
 	i := t.find(p)
 	if i == len(t.chunks) || t.chunks[i].first > p {

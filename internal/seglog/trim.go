@@ -6,8 +6,8 @@ import (
 	"io"
 )
 
-// Trim removes the segments that end at or below before. The last segment
-// stays. What the owner needs to remember of them must be durable already.
+// Trim removes the segments that end at or before the given position, except the last segment.
+// State that the owner needs from them must be durable elsewhere first.
 func (l *Log) Trim(before Position) error {
 	l.files <- struct{}{}
 	defer l.passFiles()
@@ -20,14 +20,14 @@ func (l *Log) Trim(before Position) error {
 			l.putBack(s)
 			return fmt.Errorf("trim log: %w", err)
 		}
-		// One by one, so that a crash leaves no hole in the middle.
+		// Sync after each removal: a crash must not leave an older segment without its successor.
 		if err := l.o.FS.SyncDir(s.dir); err != nil {
 			return l.fail(fmt.Errorf("trim log: %w", err))
 		}
 	}
 }
 
-// takeOldest takes the oldest segment out of the log if it may go.
+// takeOldest takes the oldest segment out of the log, or returns nil if it must stay.
 func (l *Log) takeOldest(before Position) (*segment, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -48,12 +48,12 @@ func (l *Log) putBack(s *segment) {
 	l.segs = append([]*segment{s}, l.segs...)
 }
 
-// TrimClosed removes the oldest segments of a log that nobody has open, until its
-// size and the bytes that were freed are enough. The last segment stays, and so
-// does one if good returns an error for the head of the next: that head is all
-// that will be known of what was before it. ErrLocked: somebody has the log open.
-// A log that a later version has written is left alone (*format.VersionError). Of
-// the options FS, Dir and CheckHead count.
+// TrimClosed removes the oldest segments of a log that is not open, until enough returns true for
+// the remaining size and the freed bytes. It returns the number of removed segments. It never
+// removes the last segment, and it ends with an error before a segment if good returns an error for
+// the head of the next one: that head will be the only record of the removed history. The error is
+// ErrLocked if a Log has the directory open, and a *format.VersionError if a later version has
+// written to the log. Only FS, Dir and CheckHead of the options are used.
 func TrimClosed(o Options, enough func(size, freed int64) bool, good func(head []byte) error) (segments int, err error) {
 	lock, err := lockThere(o)
 	if err == nil {
@@ -67,7 +67,7 @@ func TrimClosed(o Options, enough func(size, freed int64) bool, good func(head [
 	return segments, err
 }
 
-// lockThere locks the directory of a log, which must be there.
+// lockThere locks the directory of a log. It does not make the directory.
 func lockThere(o Options) (io.Closer, error) {
 	if _, err := o.FS.ReadDir(o.Dir); err != nil {
 		return nil, err
@@ -75,7 +75,7 @@ func lockThere(o Options) (io.Closer, error) {
 	return o.FS.Lock(o.Dir)
 }
 
-// trim is TrimClosed for who holds the lock.
+// trim is TrimClosed; the caller holds the lock.
 func (r *recovery) trim(enough func(size, freed int64) bool, good func(head []byte) error) (segments int, err error) {
 	if err := r.refuseNewer(); err != nil {
 		return 0, err

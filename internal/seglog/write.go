@@ -9,14 +9,14 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// A writer is what the one who has the turn writes with.
+// A writer is the state of the holder of turn.
 type writer struct {
-	file  File     // of seg
-	seg   *segment // the last one that has a file
-	batch []span   // kept for the next one
+	file  File     // the file of seg
+	seg   *segment // the last segment that has a file
+	batch []span   // reused by the next batch
 }
 
-// A span is a piece of a batch: frames of one segment in one chunk.
+// A span is a part of a batch: frames that are in one segment and in one chunk.
 type span struct {
 	seg *segment
 	at  Position
@@ -41,7 +41,7 @@ func newSalt() uint32 {
 	return binary.LittleEndian.Uint32(salt[:])
 }
 
-// write writes what is pending. The caller has the turn.
+// write writes the pending frames. The caller holds turn.
 func (l *Log) write() error {
 	l.mu.Lock()
 	if l.err != nil {
@@ -67,8 +67,8 @@ func (l *Log) write() error {
 	return nil
 }
 
-// takeBatchLocked notes in the pending frames how far the log is durable and
-// cuts them into spans. What it takes isn't changed any more.
+// takeBatchLocked puts the durable position into the note that begins the pending frames, and
+// splits the frames into spans. These frames do not change any more.
 func (l *Log) takeBatchLocked() {
 	clear(l.w.batch)
 	l.w.batch = l.w.batch[:0]
@@ -107,7 +107,7 @@ func (l *Log) writeSpan(s span) error {
 	return writeAt(l.w.file, s.b, at)
 }
 
-// writeAt doesn't trust n < len without an error.
+// writeAt writes all of b. It also reports a short write for which the file returned no error.
 func writeAt(f File, b []byte, at int64) error {
 	n, err := f.WriteAt(b, at)
 	if err == nil && n < len(b) {
@@ -116,8 +116,8 @@ func writeAt(f File, b []byte, at int64) error {
 	return err
 }
 
-// turnPage seals the segment written so far, all of which must be durable
-// before the next one takes records, and makes the next.
+// turnPage syncs and seals the current segment and makes the file of the next one. All of a segment
+// must be durable before its successor takes records.
 func (l *Log) turnPage(next *segment) error {
 	l.files <- struct{}{}
 	defer l.passFiles()
@@ -126,7 +126,7 @@ func (l *Log) turnPage(next *segment) error {
 		return err
 	}
 	l.mu.Lock()
-	l.written, l.durable = old.end, old.end // no sync is under way
+	l.written, l.durable = old.end, old.end // no other sync is running
 	summary := old.summary
 	l.mu.Unlock()
 
@@ -156,8 +156,8 @@ func (l *Log) setSize(s *segment, size int64) {
 	s.size = size
 }
 
-// seal puts summary and footer behind the records of s, which end at end and
-// are durable, and cuts the file there.
+// seal writes summary and footer after the records of s and truncates the file there. The records
+// end at end and must be durable.
 func seal(f File, s *segment, end Position, summary []byte) (size int64, err error) {
 	ft := footer{summaryLen: uint32(len(summary)), summarySum: checksum(summary), first: s.first, end: end}
 	b := ft.appendTo(append([]byte(nil), summary...))
@@ -172,10 +172,10 @@ func seal(f File, s *segment, end Position, summary []byte) (size int64, err err
 	return size, f.Sync()
 }
 
-// create makes the file of s, which is planned, with room for capacity bytes of
-// records, on a full disk for least, under a temporary name first, so that a
-// segment with a name is whole: fill, if not nil, adds records before that. The
-// file and its name are durable afterwards.
+// create makes the file of the planned segment s, with space for capacity bytes of records, or for
+// least bytes on a full disk. It writes to a temporary name first, so that a file with the final
+// name is always complete. If fill is not nil it writes records before the rename. Afterwards the
+// file and its name are durable.
 func create(fs FS, s *segment, capacity, least int64, fill func(File) error) (f File, size int64, err error) {
 	err = writeFile(fs, path.Join(s.dir, segmentName(s.first, suffixTmp)), func(f File) (err error) {
 		if size, err = preallocate(f, s.dataStart()+capacity, s.dataStart()+least); err == nil {
@@ -199,9 +199,9 @@ func create(fs FS, s *segment, capacity, least int64, fill func(File) error) (f 
 	return f, size, err
 }
 
-// sync makes durable what is written. The caller has files.
+// sync makes the written records durable. The caller holds files.
 func (l *Log) sync() (Position, error) {
-	// Only what was written before the sync begins counts (R7).
+	// Only records that were written before the sync begins count as durable (R7).
 	l.mu.Lock()
 	to, done := l.written, l.written == l.durable
 	l.mu.Unlock()
@@ -228,8 +228,8 @@ func (l *Log) syncFile() error {
 	return err
 }
 
-// note writes a batch of nothing but a note, if there is something to note.
-// The caller has the turn.
+// note writes a batch that consists of a note only, unless a written note already states the
+// durable position. The caller holds turn.
 func (l *Log) note() error {
 	l.mu.Lock()
 	if l.err != nil {
