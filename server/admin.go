@@ -16,29 +16,29 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/visible"
 )
 
-// What a client of the admin port may cost.
+// Bounds for a client of the admin port.
 const (
-	adminConns   = 16               // at once; another one takes the place of the oldest
-	adminRead    = 5 * time.Second  // for a request to come
-	adminWrite   = 10 * time.Second // for its answer to be read
-	adminHeaders = 8 << 10          // bytes of a request
+	adminConns   = 16               // connections at once; one more closes the oldest
+	adminRead    = 5 * time.Second  // to receive a request
+	adminWrite   = 10 * time.Second // to write the response
+	adminHeaders = 8 << 10          // of a request, bytes
 )
 
-// MaxSessions is how many sessions a page of /status has at most.
+// MaxSessions is the largest number of sessions in a page of /status.
 const MaxSessions = 1000
 
-// Readiness is what /readyz answers, see AdminAddr.
+// Readiness is the response of /readyz, see Server.AdminAddr.
 type Readiness struct {
 	Name       string     `json:"name"`
 	Version    string     `json:"version"`
 	Ready      bool       `json:"ready"`       // clients are served
 	Stopping   bool       `json:"stopping"`    // the stop has begun
-	CatchingUp bool       `json:"catching_up"` // lacks, or may lack, what its peers have, ready or not
+	CatchingUp bool       `json:"catching_up"` // the instance lacks, or may lack, messages of its peers, ready or not
 	Sync       SyncStatus `json:"sync"`        // as in Status
 	Outdated   string     `json:"outdated,omitempty"`
 }
 
-// serveAdmin serves what AdminAddr lists, from the start until the listener is closed.
+// serveAdmin serves the endpoints of AdminAddr, from the start until the server ends.
 func (s *Server) serveAdmin() {
 	if s.admin == nil {
 		return
@@ -64,7 +64,7 @@ func (s *Server) serveAdmin() {
 		server = &http.Server{Handler: mux}
 	}
 	s.loops.Go(func() {
-		_ = server.Serve(&roomListener{Listener: s.admin}) // ends by Close
+		_ = server.Serve(&roomListener{Listener: s.admin}) // returns when the server is closed
 	})
 	s.loops.Go(func() {
 		<-s.ctx.Done()
@@ -72,7 +72,7 @@ func (s *Server) serveAdmin() {
 	})
 }
 
-// withoutBody refuses a request with a body unread: nothing here wants one.
+// withoutBody refuses a request with a body, without reading it: no endpoint needs one.
 func withoutBody(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength != 0 {
@@ -84,7 +84,7 @@ func withoutBody(next http.Handler) http.Handler {
 	})
 }
 
-// readiness returns what /readyz says.
+// readiness returns the response of /readyz.
 func (s *Server) readiness() Readiness {
 	links := s.links.Load()
 	return Readiness{
@@ -93,7 +93,7 @@ func (s *Server) readiness() Readiness {
 	}
 }
 
-// answerStatus sends the status with some of the sessions.
+// answerStatus sends the status with a page of the sessions.
 func (s *Server) answerStatus(w http.ResponseWriter, r *http.Request) {
 	limit, ok := number(w, r, "limit")
 	if !ok {
@@ -104,7 +104,7 @@ func (s *Server) answerStatus(w http.ResponseWriter, r *http.Request) {
 	answer(w, true, st)
 }
 
-// page leaves of the sessions those with names behind after, limit of them at most.
+// page reduces st to the sessions with names above after, at most limit of them.
 func (st *Status) page(after string, limit int) {
 	if limit < 1 {
 		limit = MaxSessions
@@ -122,7 +122,7 @@ func (st *Status) page(after string, limit int) {
 	}
 }
 
-// answerPublishers sends some of the publishers.
+// answerPublishers sends a page of the publishers.
 func (s *Server) answerPublishers(w http.ResponseWriter, r *http.Request) {
 	after, ok := number(w, r, "after")
 	if !ok {
@@ -133,8 +133,8 @@ func (s *Server) answerPublishers(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// number returns a number of the request's URL, 0 if it isn't there. If it is
-// none the request has been answered.
+// number returns a number from the query of the request, 0 if the parameter is missing. If it is
+// not a number, number sends an error response and ok is false.
 func number(w http.ResponseWriter, r *http.Request, name string) (n uint64, ok bool) {
 	text := r.URL.Query().Get(name)
 	if text == "" {
@@ -147,17 +147,17 @@ func number(w http.ResponseWriter, r *http.Request, name string) (n uint64, ok b
 	return n, err == nil
 }
 
-// answer sends v as JSON, with 200 or 503.
+// answer sends v as JSON, with status 200 if ok and 503 if not.
 func answer(w http.ResponseWriter, ok bool, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	if !ok {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
-	_ = json.NewEncoder(visible.JSON(w)).Encode(v) // the connection's own error
+	_ = json.NewEncoder(visible.JSON(w)).Encode(v) // an error of the connection is the client's
 }
 
-// A roomListener closes the oldest of its connections when there are too many,
-// so that those who hold theirs keep nobody out.
+// A roomListener closes the oldest of its connections when there are too many, so that clients
+// which keep connections open cannot keep others out.
 type roomListener struct {
 	net.Listener
 	mu   sync.Mutex
@@ -182,7 +182,7 @@ func (l *roomListener) Accept() (net.Conn, error) {
 	return c, nil
 }
 
-// An adminConn leaves the list of its listener when it is closed.
+// An adminConn removes itself from its listener's list when it is closed.
 type adminConn struct {
 	net.Conn
 	l *roomListener

@@ -17,132 +17,135 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/topic"
 )
 
-// A Config is everything that an instance is told. LoadConfig reads it from a
-// file; as a struct its zero fields mean the defaults.
+// A Config is the configuration of an instance. LoadConfig reads it from a file. In a struct, zero
+// fields mean the defaults.
 type Config struct {
-	// Name of the instance, unique in its group. Letters, digits, ".", "_", "-".
+	// Name of the instance, unique in its group: letters, digits, ".", "_" and "-", 64 at most.
 	Name string `yaml:"name"`
-	// Group of instances that are failover equivalents of each other. Needed
-	// with Replication.
+	// Group is the name of the group: instances that are failover equivalents of each other. It is
+	// required with Replication.
 	Group string `yaml:"group"`
 	// Data is the directory of the journal.
 	Data string `yaml:"data"`
-	// Clients is where clients connect.
+	// Clients is the address of the client port.
 	Clients Endpoint `yaml:"clients"`
-	// Replication links the instance with its group. Nil: a lone instance,
-	// for which safe is its own disk.
+	// Replication links the instance with its group. Nil: a lone instance, where a message is safe
+	// once it is on the disk of that instance.
 	Replication *Replication `yaml:"replication"`
-	// MinSync is how many sync destinations a downgrade must leave. Default 0.
+	// MinSync is the number of sync destinations that a downgrade must leave. Default 0.
 	MinSync int `yaml:"min_sync"`
-	// Hold is how much of the journal is kept for an absent destination
-	// before it is given up. Default: half of the disk that is free at start.
+	// Hold is how much of the journal is kept for an absent destination. Beyond it the destination is
+	// given up: when it returns it does not get the messages that were removed meanwhile. Default:
+	// half of the disk space that is free at start.
 	Hold Size `yaml:"hold"`
-	// Admin serves /livez, /readyz, /status and /publishers. No address: not at all.
+	// Admin is the address of /livez, /readyz, /status and /publishers. Default: not served.
 	Admin Endpoint `yaml:"admin"`
-	// Log says what the journal keeps.
+	// Log selects the messages that the journal keeps, and for how long.
 	Log LogConfig `yaml:"log"`
-	// RejoinTimeout is how long a peer that brings no progress holds up the
-	// start. Default 10s.
+	// RejoinTimeout is how long a start waits for a peer that is absent or makes no progress.
+	// Default 10s.
 	RejoinTimeout Duration `yaml:"rejoin_timeout"`
-	// DrainTimeout is how long Shutdown waits for outstanding acks. Default 10s.
+	// DrainTimeout is how long Shutdown waits for outstanding acks at most. Default 10s.
 	DrainTimeout Duration `yaml:"drain_timeout"`
-	// MaxMessage is the longest message, with its header, that clients may
-	// publish. Default 16 MiB. Longer ones that are in a journal of the group
-	// already are replicated and delivered all the same.
+	// MaxMessage is the largest message, header included, that clients may publish. Default 16 MiB.
+	// Larger messages that are already in a journal of the group are still replicated and
+	// delivered.
 	MaxMessage Size `yaml:"max_message"`
-	// Limits bound what one client can cost.
+	// Limits bound the cost of one client.
 	Limits Limits `yaml:"limits"`
 
-	// FS is the disk. Default: that of the machine.
+	// FS is the file system of the journal. Default: that of the machine.
 	FS seglog.FS `yaml:"-"`
-	// Listen and Dial are the network. Default: that of the machine.
+	// Listen opens the ports. Default: the network of the machine.
 	Listen func(address string) (net.Listener, error) `yaml:"-"`
-	// Dial connects to a peer.
+	// Dial connects to a peer. Default: the network of the machine.
 	Dial func(ctx context.Context, address string) (net.Conn, error) `yaml:"-"`
-	// Now is the wall clock that messages are stamped with. What lasts is counted
-	// by the monotonic one. Default: that of the machine.
+	// Now is the wall clock for the timestamps of messages. Durations are measured with the
+	// monotonic clock instead. Default: the clock of the machine.
 	Now func() time.Time `yaml:"-"`
-	// Logger takes the log. Default: none is written.
+	// Logger receives the log. Default: no log.
 	Logger *slog.Logger `yaml:"-"`
-	// LogDropped counts the lines that Logger's writer has dropped, for Status. Default: none.
+	// LogDropped returns the number of lines that Logger's writer has dropped, for Status. Default:
+	// always 0.
 	LogDropped func() uint64 `yaml:"-"`
-	// AcceptDamage serves clients over a damaged journal although no peer
-	// has healed it.
+	// AcceptDamage lets the instance serve clients from a damaged journal although no peer has
+	// healed it.
 	AcceptDamage bool `yaml:"-"`
-	// Bootstrap has an instance with an empty journal begin a group at once, without
-	// having met its peers, and serve when they stay away (RejoinTimeout): for the first
-	// start of the first one. An instance that belongs to a group already ignores it. One
-	// that has lost its disk and is started with it begins another group, which its peers
-	// refuse. Without Replication it is not needed.
+	// Bootstrap lets an instance with an empty journal begin a group immediately. It then serves
+	// clients although it has not met its peers, if they stay away for RejoinTimeout. It is meant
+	// for the first start of the first instance. An instance that already belongs to a group
+	// ignores it. An instance that has lost its disk must not be started with it: it would begin
+	// another group, which its peers refuse. A lone instance does not need it.
 	Bootstrap bool `yaml:"-"`
-	// Version is told to clients and in Status. Default "dev".
+	// Version is shown to clients and in Status. Default "dev".
 	Version string `yaml:"-"`
 }
 
-// An Endpoint is an address to listen at, host:port; port 0 takes a free one.
+// An Endpoint is an address to listen on, host:port. Port 0 takes a free port.
 type Endpoint struct {
 	Listen string `yaml:"listen"`
 }
 
-// Replication is how an instance is linked with its group.
+// Replication describes the links of an instance with its group.
 type Replication struct {
-	// Listen is where peers connect. It may be empty if this instance dials all of them.
+	// Listen is the address of the replication port. It may be empty if this instance dials all
+	// peers.
 	Listen       string        `yaml:"listen"`
 	Destinations []Destination `yaml:"destinations"`
-	// Peers are names of instances that may link with this one although it does not
-	// replicate to them: they dial it, and replicate here. Nobody else is admitted.
+	// Peers are the names of instances that replicate to this one without being destinations of it.
+	// They dial this instance. Instances that are neither peers nor destinations are refused.
 	Peers []string `yaml:"peers"`
-	// Secret is a file with the secret that all instances of the group share and prove
-	// to each other, as WriteSecret makes it; only its owner may read it. It is needed
-	// where an address is not of the loopback interface. Links are not encrypted: they
-	// are for a private network.
+	// Secret is a file with the link secret, as WriteSecret makes it. All instances of the group
+	// share it and prove to each other that they know it. Only the owner of the file may have
+	// access to it. It is required if any address is not a loopback address. Links are not
+	// encrypted: use a private network.
 	Secret string `yaml:"secret"`
-	// SecretKey is the secret itself, 32 bytes, in place of a file.
+	// SecretKey is the secret itself, 32 bytes, instead of a file.
 	SecretKey []byte `yaml:"-"`
-	// Insecure has the instance link over any network without a secret: whoever
-	// reaches its port and knows the name of a peer passes for it.
+	// Insecure allows links without a secret over any network: anybody who can reach the port and
+	// knows the name of a peer can pose as that peer.
 	Insecure bool `yaml:"insecure"`
 }
 
 // A Destination is a peer that this instance replicates to.
 type Destination struct {
 	Name string `yaml:"name"`
-	// Address of its replication port. Empty: it dials us.
+	// Address is its replication port. Empty: the peer dials this instance.
 	Address string `yaml:"address"`
-	// Ack is "sync" (acks wait for its disk) or "async". Default "sync".
+	// Ack is "sync" (acks wait until a message is on its disk) or "async". Default "sync".
 	Ack string `yaml:"ack"`
-	// Topics are those it gets, as in LogConfig. Default: all.
+	// Topics are the topics to replicate, in the form of LogConfig.Topics. Default: all.
 	Topics []string `yaml:"topics"`
-	// DowngradeAfter is how long something may wait for the peer before acks
-	// go on without it, saying so. Default: never.
+	// DowngradeAfter is how long a message may wait for the peer. After that the peer is
+	// downgraded: acks go on without it and say that they are of level single. Default: never.
 	DowngradeAfter Duration `yaml:"downgrade_after"`
-	// UpgradeWithin is how young the oldest that waits must be for the peer
-	// to count again. Default: half of DowngradeAfter.
+	// UpgradeWithin ends a downgrade: the peer counts again once the oldest message that waits for
+	// it is younger than this. Default: half of DowngradeAfter.
 	UpgradeWithin Duration `yaml:"upgrade_within"`
 }
 
-// LogConfig says what the journal keeps.
+// LogConfig selects the messages that the journal keeps, and for how long.
 type LogConfig struct {
-	// Topics are what is logged. Default: all. One that holds any of
-	// ^$.*+?()[]{}|\ is a regular expression, searched anywhere in a topic:
-	// write ^important_topic$, and ^orders\.eu$ for the topic orders.eu.
-	// One without is that topic alone.
+	// Topics are the topics to log. Default: all. An entry that contains any of ^$.*+?()[]{}|\ is a
+	// regular expression, which matches anywhere in a topic: write ^important_topic$, or
+	// ^orders\.eu$ for the topic orders.eu. An entry without these characters is one topic.
 	Topics []string `yaml:"topics"`
-	// Retain is the age up to which messages are kept. It counts while the instance
-	// runs, by the monotonic clock: setting the wall clock removes nothing. Default 168h.
+	// Retain is the age up to which messages are kept. It is measured by the monotonic clock
+	// while the instance runs, so setting the wall clock removes nothing. Default 168h.
 	Retain Duration `yaml:"retain"`
-	// RetainBytes is the size beyond which the oldest go. Default: no bound.
+	// RetainBytes is the size of the journal above which the oldest messages are removed. Default:
+	// no limit.
 	RetainBytes Size `yaml:"retain_bytes"`
-	// MinFree is how much of the disk stays free, at least two segments. Below it the
-	// oldest messages go whatever their age, but for what a peer lacks that is there,
-	// and until that helps publishes are refused for now; below half of it links take
-	// nothing either. Default 5%.
+	// MinFree is the disk space to keep free, at least two segments. Below it the oldest messages
+	// are removed whatever their age, except those that a connected peer lacks. Publishes are
+	// refused until that has helped. Below half of MinFree links take no messages either. Default
+	// 5%.
 	MinFree Share `yaml:"min_free"`
 	// Segment is the size of one file of the journal. Default 64 MiB.
 	Segment Size `yaml:"segment"`
 }
 
-// defaults are the values of what a file doesn't say.
+// defaults returns the values for settings that a file leaves out.
 func defaults() Config {
 	return Config{
 		Log:           LogConfig{Topics: []string{".*"}, Retain: Duration(168 * time.Hour), MinFree: Share{Percent: 5}, Segment: 64 << 20},
@@ -153,7 +156,7 @@ func defaults() Config {
 	}
 }
 
-// withDefaults returns c with its zero fields filled.
+// withDefaults returns c with defaults in its zero fields.
 func (c Config) withDefaults() Config {
 	d := defaults()
 	if c.Log.Topics == nil {
@@ -184,7 +187,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// orDefault sets what is zero.
+// orDefault sets a field that is zero.
 func orDefault[T comparable](field *T, value T) {
 	var zero T
 	if *field == zero {
@@ -192,11 +195,10 @@ func orDefault[T comparable](field *T, value T) {
 	}
 }
 
-// A checker collects the problems of a config: which value is not as it must be, and
-// what to do.
+// A checker collects the problems of a config. The text of a problem says how to fix it.
 type checker struct {
 	file     string
-	tree     *ast.File // nil: the config is not from a file
+	tree     *ast.File // the parsed file; nil: the config is not from a file
 	problems []error
 }
 
@@ -208,7 +210,7 @@ func (k *checker) fail(field, format string, args ...any) {
 	k.problems = append(k.problems, e)
 }
 
-// validate returns the problems of c, in the order of its file, each a *ConfigError.
+// validate returns the problems of c joined, in the order of its fields; each is a *ConfigError.
 func (c *Config) validate(file string, tree *ast.File) error {
 	k := checker{file: file, tree: tree}
 	k.name("name", c.Name)
@@ -238,7 +240,7 @@ func (c *Config) validate(file string, tree *ast.File) error {
 	return errors.Join(k.problems...)
 }
 
-// between checks that a value is inside its limits.
+// between checks that a value is between two limits, inclusive.
 func between[T interface {
 	~int64 | ~int
 	fmt.Stringer
@@ -251,7 +253,7 @@ func between[T interface {
 	}
 }
 
-// name checks what becomes part of logs, hellos and hashes.
+// name checks a name. Names become part of logs, hellos and hashes.
 func (k *checker) name(field, name string) {
 	if name == "" {
 		k.fail(field, "is missing: give a name of letters, digits, \".\", \"_\" and \"-\"")
@@ -321,7 +323,7 @@ func (k *checker) replication(c *Config) {
 	k.secret(c.Replication)
 }
 
-// other checks the name of another instance, which it adds to those that are taken.
+// other checks the name of another instance and adds it to taken.
 func (k *checker) other(field, name, own string, taken map[string]bool) {
 	k.name(field, name)
 	switch {

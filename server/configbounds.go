@@ -16,11 +16,11 @@ import (
 )
 
 const (
-	configMost  = 1 << 20 // bytes
-	configDepth = 64      // of lists and maps inside one another: brackets, or columns
+	configMost  = 1 << 20 // size of a file, bytes
+	configDepth = 64      // of nested lists and maps: number of brackets, or columns
 )
 
-// readConfig returns the text of a file.
+// readConfig returns the text of a file, cut off after configMost+1 bytes.
 func readConfig(file string) ([]byte, error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -34,9 +34,9 @@ func readConfig(file string) ([]byte, error) {
 	return text, nil
 }
 
-// checkBounds refuses what costs the YAML package more than a configuration
-// may: its parser takes time with the square of the depth, and each alias
-// multiplies what it stands for. The lexer, which is asked first, does neither.
+// checkBounds refuses texts that would be too expensive for the YAML package: its parser takes time
+// quadratic in the depth, and each alias copies its anchor. The lexer, which runs first, has
+// neither problem.
 func checkBounds(file string, text []byte) error {
 	if mut.On(mut.ConfigUnbounded) {
 		return nil
@@ -53,7 +53,7 @@ func checkBounds(file string, text []byte) error {
 		case token.SequenceEndType, token.MappingEndType:
 			brackets--
 		case token.SequenceEntryType, token.MappingKeyType, token.MappingValueType:
-			column = tok.Position.Column // each list or map that is not in brackets takes one
+			column = tok.Position.Column // each list or map without brackets takes at least one column
 		case token.AnchorType, token.AliasType, token.MergeKeyType, token.TagType:
 			refusal = fmt.Sprintf("%q: anchors, aliases and tags are not read: write the value itself", tok.Value)
 		}
@@ -67,8 +67,8 @@ func checkBounds(file string, text []byte) error {
 	return nil
 }
 
-// placeOf says where a field belongs that stands where there is none of this name, or
-// how it is spelt; nothing if no field is like it.
+// placeOf helps with an unknown field: it says to which parent a field of this name belongs, or how
+// the name is spelt. It returns an empty string if no field has a similar name.
 func placeOf(name string) string {
 	plain := func(s string) string { return strings.ToLower(strings.NewReplacer("_", "", "-", "").Replace(s)) }
 	var places []string
@@ -88,7 +88,7 @@ func placeOf(name string) string {
 	return strings.Join(places, ", or ")
 }
 
-// eachField calls do with every field of a file, and with what it stands under.
+// eachField calls do with the name of every field of a config file and the path of its parent.
 func eachField(t reflect.Type, parent string, do func(parent, field string)) {
 	for i := range t.NumField() {
 		f := t.Field(i)
@@ -107,8 +107,8 @@ func eachField(t reflect.Type, parent string, do func(parent, field string)) {
 	}
 }
 
-// warnForeign logs topics that look like another system's wildcards: what they
-// mean here is not what was meant, probably.
+// warnForeign logs topics that look like wildcards of another system. Here they are regular
+// expressions and mean something else.
 func (s *Server) warnForeign() {
 	warn := func(field string, topics []string) {
 		for _, text := range topics {

@@ -11,11 +11,11 @@ import (
 	"github.com/goccy/go-yaml/parser"
 )
 
-// A ConfigError is a config that can't be used: where, and what to do.
+// A ConfigError is a problem of a config: its place, and how to fix it.
 type ConfigError struct {
 	File  string // empty: not from a file
-	Line  int    // 0: of no line, such as a key that is missing
-	Field string // such as log.retain; empty: the file as a whole
+	Line  int    // 0: the problem has no line, such as a missing key
+	Field string // path of the field, such as log.retain; empty: the whole file
 	Text  string
 }
 
@@ -34,8 +34,8 @@ func (e *ConfigError) Error() string {
 	return b.String()
 }
 
-// LoadConfig reads and checks a file. Paths in it are relative to it. What is
-// wrong with it is a *ConfigError, several of them joined.
+// LoadConfig reads and checks a config file. Paths in it are relative to its directory. If the file
+// cannot be used, the error is a *ConfigError or several of them joined.
 func LoadConfig(file string) (Config, error) {
 	text, err := readConfig(file)
 	if err != nil {
@@ -57,7 +57,7 @@ func LoadConfig(file string) (Config, error) {
 	return cfg, nil
 }
 
-// parseConfig reads and checks the text of a file.
+// parseConfig parses and checks the text of a file.
 func parseConfig(file string, text []byte) (Config, error) {
 	if err := checkBounds(file, text); err != nil {
 		return Config{}, err
@@ -84,7 +84,7 @@ func parseConfig(file string, text []byte) (Config, error) {
 	return cfg, cfg.validate(file, tree)
 }
 
-// atToken turns an error of the YAML package into one with file and line.
+// atToken converts an error of the YAML package to one with file and line.
 func atToken(file string, err error) error {
 	var unit *unitError
 	if errors.As(err, &unit) {
@@ -106,7 +106,7 @@ func atToken(file string, err error) error {
 	return &ConfigError{File: file, Text: err.Error()}
 }
 
-// lineOf returns the line of a field, 0 if it isn't there.
+// lineOf returns the line of a field, or 0 if the file does not have it.
 func lineOf(tree *ast.File, field string) int {
 	path, err := yaml.PathString("$." + field)
 	if err != nil {

@@ -10,9 +10,9 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/servercore"
 )
 
-// A deadlineReader reads from a session's connection: once the client is
-// logged on, for no longer than its heartbeats allow without a byte. Before it
-// waits, it makes known what the session has appended.
+// A deadlineReader reads from a session's connection. Before each read it announces the records
+// that the session has appended. Once the client is logged on, a read fails if no byte arrives for
+// longer than the heartbeat interval allows.
 type deadlineReader struct{ s *session }
 
 func (r deadlineReader) Read(p []byte) (int, error) {
@@ -20,8 +20,8 @@ func (r deadlineReader) Read(p []byte) (int, error) {
 	if err := r.setDeadline(); err != nil {
 		return 0, err
 	}
-	// After the deadline: a change of the state comes first, then a deadline
-	// that has passed.
+	// The state is checked after the deadline is set. A change of the state that comes later sets a
+	// deadline in the past and so ends the read.
 	if r.s.core.State() != servercore.StateOpen {
 		return 0, servercore.ErrEnding
 	}
@@ -32,14 +32,14 @@ func (r deadlineReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// A partFrame is a frame of which a part has come.
+// A partFrame is a frame that has been received in part.
 type partFrame struct {
-	after uint64    // frames before it
-	since time.Time // zero: none
+	after uint64    // number of complete frames before it
+	since time.Time // when it began; zero: there is none
 }
 
-// until returns by when all of a frame must have come of which so many bytes are here;
-// false: none has begun.
+// until returns the time by which the rest of a frame must arrive if this many bytes of it are
+// here. begun is false if no frame has begun.
 func (p *partFrame) until(frames uint64, bytes int) (by time.Time, begun bool) {
 	switch {
 	case bytes == 0 || mut.On(mut.DSlowFrames):
@@ -51,7 +51,8 @@ func (p *partFrame) until(frames uint64, bytes int) (by time.Time, begun bool) {
 	return p.since.Add(frameDeadline + time.Duration(bytes/frameRate)*time.Second), true
 }
 
-// setDeadline leaves that of the logon as it is.
+// setDeadline sets the read deadline of a logged-on session. Before that the logon deadline
+// applies.
 func (r deadlineReader) setDeadline() error {
 	if !r.s.core.LoggedOn() {
 		return nil
@@ -67,12 +68,12 @@ func (r deadlineReader) setDeadline() error {
 	return r.s.conn.SetReadDeadline(deadline)
 }
 
-// reasonOf says why a session ends whose reader has ended with err; empty: the
-// session has said so before.
+// reasonOf returns why a session ends whose reader has ended with err. It is empty if the session
+// knows the reason already.
 func (s *session) reasonOf(err error) string {
 	switch {
 	case errors.Is(err, servercore.ErrEnding):
-		return "" // the session knows
+		return "" // the session knows the reason
 	case err == nil, errors.Is(err, io.EOF):
 		return "closed by the client"
 	case s.core.LoggedOn() && errors.Is(err, os.ErrDeadlineExceeded):
@@ -81,15 +82,15 @@ func (s *session) reasonOf(err error) string {
 	return err.Error()
 }
 
-// linger lets the client read the last frames: closing with unread bytes
-// would destroy them on the way.
+// linger gives the client time to read the last frames. Closing a connection with unread input
+// would reset it and destroy frames that are on their way.
 func (s *session) linger() {
 	half, can := s.conn.(interface{ CloseWrite() error })
 	if !can || s.core.State() == servercore.StateDead || half.CloseWrite() != nil {
 		return
 	}
 	if s.conn.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
-		_, _ = io.Copy(io.Discard, s.conn) // its end or the deadline, either will do
+		_, _ = io.Copy(io.Discard, s.conn) // returns at the end of input or at the deadline; either is fine
 	}
 }
 
@@ -99,12 +100,12 @@ func cutOff(c *servercore.Session) {
 	c.Driver().(*session).conn.Close()
 }
 
-// abandon ends a session as the death of the process would.
+// abandon ends a session as if the process had died.
 func abandon(c *servercore.Session) {
 	c.Cut("killed")
 	conn := c.Driver().(*session).conn
 	if tcp, is := conn.(interface{ SetLinger(int) error }); is {
-		_ = tcp.SetLinger(0) // closing anyway
+		_ = tcp.SetLinger(0) // the connection is closed anyway
 	}
 	conn.Close()
 }

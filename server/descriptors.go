@@ -1,15 +1,15 @@
 package server
 
-// A session takes one file descriptor, and for a moment another one when it reads
-// an old segment. So many descriptors are kept for the journal, the links, the
-// admin port and these.
+// A session takes one file descriptor, and for a moment a second one to read an old segment. This
+// share of the descriptors is reserved for the journal, the links, the admin port, and these second
+// ones.
 const (
-	descriptorShare = 4 // one part of so many
+	descriptorShare = 4 // one part in so many is reserved
 	descriptorLeast = 32
 )
 
-// mostSessions returns how many sessions there may be, so that clients can't take
-// the descriptors that the journal and the links need; 0: no bound.
+// mostSessions returns the largest number of sessions that leaves enough descriptors for the
+// journal and the links. 0 means no limit.
 func mostSessions() int {
 	all := descriptors()
 	if all == 0 {

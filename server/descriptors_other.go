@@ -2,5 +2,5 @@
 
 package server
 
-// descriptors returns 0: this system has no bound on file descriptors that matters.
+// descriptors returns 0: this system has no relevant limit on file descriptors.
 func descriptors() int { return 0 }

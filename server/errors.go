@@ -5,21 +5,22 @@ import (
 	"fmt"
 )
 
-// ErrKilled is what Err returns after Kill.
+// ErrKilled is the result of Err after Kill.
 var ErrKilled = errors.New("server: killed")
 
-// ErrDrainTimeout is what Shutdown returns if acks were still outstanding, at the end of
-// the time or because the peer that had to give them has stopped, too.
+// ErrDrainTimeout is the result of Shutdown if acks were still outstanding when it ended: the time
+// was over, or the peer that had to acknowledge has stopped as well.
 var ErrDrainTimeout = errors.New("server: acks were still outstanding when the drain ended")
 
-// A DiskError reports that the disk failed, which ends the instance (R7).
+// A DiskError reports that the disk failed. A failed disk ends the instance, and nothing is retried
+// (R7).
 type DiskError struct{ Err error }
 
 func (e *DiskError) Error() string { return fmt.Sprintf("server: the disk has failed: %v", e.Err) }
 func (e *DiskError) Unwrap() error { return e.Err }
 
-// A DamagedError reports a journal that is damaged, on an instance that has
-// no peer to heal it from (R8).
+// A DamagedError reports a journal with damaged records on an instance that has no peer to restore
+// them from (R8).
 type DamagedError struct{ Err error }
 
 func (e *DamagedError) Error() string {
@@ -28,8 +29,8 @@ func (e *DamagedError) Error() string {
 }
 func (e *DamagedError) Unwrap() error { return e.Err }
 
-// A VersionError reports a journal that a later version of holdfastd has
-// written. Nothing of it was changed.
+// A VersionError reports a journal that a later version of holdfastd has written. Nothing in it was
+// changed.
 type VersionError struct{ Err error }
 
 func (e *VersionError) Error() string {

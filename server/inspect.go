@@ -6,7 +6,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/journal"
 )
 
-// A Message is one message in the journal, for tests and tools.
+// A Message is a message in the journal, for tests and tools.
 type Message struct {
 	Publisher uint64
 	Sequence  uint64
@@ -14,14 +14,14 @@ type Message struct {
 	Body      []byte
 }
 
-// Have returns the highest sequence of a publisher in the journal, durable or not.
+// Have returns the highest sequence of a publisher in the journal, durable or not. It is 0 for an
+// unknown publisher.
 func (s *Server) Have(publisher uint64) uint64 {
 	state, _ := s.journal.State(publisher)
 	return state.Have
 }
 
-// Messages returns the messages of a topic in the order of the journal, of
-// all topics if it is empty.
+// Messages returns the messages of a topic in journal order. An empty topic means all topics.
 func (s *Server) Messages(topic string) ([]Message, error) {
 	f := s.journal.Follow(0, journal.Appended)
 	defer f.Close()

@@ -2,16 +2,16 @@ package server
 
 import "github.com/holdfast-mq/holdfast/internal/wire"
 
-// An interceptor is a connection that is asked about each command before it is
-// executed. Those that servertest accepts are.
+// An interceptor is a connection that decides about each command before it is executed. Connections
+// that servertest accepts are interceptors.
 type interceptor interface {
-	// Intercept says what becomes of a command: it is swallowed, or refused
-	// for a reason, or with an error the connection ends.
+	// Intercept decides about a command. The command is executed unless it is swallowed or refused
+	// with a reason. An error ends the connection.
 	Intercept(m *wire.Message) (swallow bool, refuse string, err error)
 }
 
-// intercepted asks the connection about a command, does what it says, and
-// reports whether that was instead of executing it.
+// intercepted asks the connection about a command and carries out its decision. instead is true if
+// the command must not be executed.
 func (s *session) intercepted(m *wire.Message) (instead bool, err error) {
 	asks, is := s.conn.(interceptor)
 	if !is {

@@ -5,23 +5,23 @@ import (
 	"sync/atomic"
 )
 
-// A lifecycle is how far a server is: from its start to the end of everything
-// it has started. Safe for concurrent use.
+// A lifecycle is the progress of a server from its start until everything that it started has
+// ended. It is safe for concurrent use.
 type lifecycle struct {
 	ready    chan struct{} // closed when clients are served
 	stopping chan struct{} // closed when the stop has begun
-	hurry    chan struct{} // closed when a drain is over
-	done     chan struct{} // closed when all has ended
+	hurry    chan struct{} // closed when the drain must end
+	done     chan struct{} // closed when everything has ended
 	hasten   func()        // ends the drain
-	cut      atomic.Bool   // the drain ended with acks outstanding, since the peer has stopped
+	cut      atomic.Bool   // the drain ended with acks outstanding because the peer has stopped
 
 	mu    sync.Mutex
 	how   stop  // guarded by mu; set before stopping is closed
-	err   error // guarded by mu; why it stopped
+	err   error // guarded by mu; why the server stopped
 	begun bool  // guarded by mu: stopping is closed
 }
 
-// A stop is a way to end.
+// A stop is the way in which a server ends.
 type stop uint8
 
 const (
@@ -38,7 +38,7 @@ func newLifecycle() lifecycle {
 	}
 }
 
-// begin begins the stop, the first time; a later Kill still counts.
+// begin begins the stop. Only the first call counts, except that a later Kill still does.
 func (l *lifecycle) begin(how stop, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

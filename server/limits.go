@@ -7,25 +7,25 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/servercore"
 )
 
-// Limits bound what one client can cost. A session that would hold more memory than it
-// may is ended; a command that would exceed another limit is refused.
+// Limits bound the cost of one client. A session that would exceed its memory is ended. A command
+// that would exceed another limit is refused.
 type Limits struct {
-	// Subscriptions is how many one session may have. Default 1000.
+	// Subscriptions is the largest number of subscriptions of a session. Default 1000.
 	Subscriptions Count `yaml:"subscriptions"`
-	// SessionMemory is how much one session may hold: input, output, ids, places, acks
-	// that wait. It may hold a place of all publishers beside that. Default twice
-	// MaxMessage and 8 MiB.
+	// SessionMemory is the largest memory of a session, in bytes: input, output, ids, places and
+	// waiting acks. One place of all publishers is allowed in addition. Default: twice MaxMessage,
+	// plus 8 MiB.
 	SessionMemory Size `yaml:"session_memory"`
-	// Memory is how much all sessions may hold. Beyond it those end that want more and
-	// hold more than 256 KiB. Default 1 GiB.
+	// Memory is the largest memory of all sessions together, in bytes. Beyond it, sessions that
+	// want more and already have more than 256 KiB are ended. Default 1 GiB.
 	Memory Size `yaml:"memory"`
-	// Topic is the longest topic. It must be the same on all instances of a group.
-	// Default 256 bytes.
+	// Topic is the length of the longest topic, in bytes. It must be the same on all instances of a
+	// group. Default 256.
 	Topic Size `yaml:"topic"`
-	// Unauthenticated is how many connections there may be that have sent no logon. Of more,
-	// one of those from the busiest address makes room. Default 512.
+	// Unauthenticated is the largest number of connections that have not logged on. One more closes
+	// a connection from the busiest address. Default 512.
 	Unauthenticated Count `yaml:"unauthenticated"`
-	// PerAddress is how many connections may come from one address. Default 4096.
+	// PerAddress is the largest number of connections from one address. Default 4096.
 	PerAddress Count `yaml:"per_address"`
 }
 
@@ -43,7 +43,7 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-// core returns the limits as sessions know them.
+// core converts the limits to the form of package servercore.
 func (l Limits) core() servercore.Limits {
 	return servercore.Limits{
 		Subscriptions: int(l.Subscriptions), SessionMemory: int(l.SessionMemory), Memory: int(l.Memory), Topic: int(l.Topic),
@@ -62,8 +62,8 @@ func (k *checker) limits(l Limits) {
 	between(k, "limits.per_address", l.PerAddress, 1, 1<<20)
 }
 
-// addressOf returns the address that a connection comes from, of IPv6 the network that
-// one site has.
+// addressOf returns the source address of a connection for counting. For IPv6 that is the /64
+// network, since one site has a whole network.
 func addressOf(from net.Addr) string {
 	text := from.String()
 	at, err := netip.ParseAddrPort(text)
@@ -74,6 +74,6 @@ func addressOf(from net.Addr) string {
 	if ip.Is6() {
 		bits = 64
 	}
-	network, _ := ip.Prefix(bits) // of either kind there are as many bits
+	network, _ := ip.Prefix(bits) // both lengths are valid, so no error
 	return network.String()
 }

@@ -15,11 +15,11 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/replica"
 )
 
-// secretFileMost bounds the file of a link secret.
+// secretFileMost is the most bytes that are read from the file of a link secret.
 const secretFileMost = 1 << 10
 
-// WriteSecret makes a new link secret and the file that holds it, for its owner alone.
-// The file must not be there yet. All instances of a group get a copy of it.
+// WriteSecret makes a new random link secret and writes it to a new file that only its owner may
+// read. It fails if the file exists. All instances of a group get a copy of the file.
 func WriteSecret(file string) (err error) {
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -34,7 +34,7 @@ func WriteSecret(file string) (err error) {
 	return errors.Join(err, f.Close())
 }
 
-// readSecret reads the link secret in a file that only its owner may read.
+// readSecret reads the link secret from a file and requires that only its owner may read it.
 func readSecret(file string) ([]byte, error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -59,7 +59,7 @@ func readSecret(file string) ([]byte, error) {
 	return key, nil
 }
 
-// loadSecret reads the file of the link secret, if there is one.
+// loadSecret reads the file of the link secret if the config names one.
 func (c *Config) loadSecret() error {
 	r := c.Replication
 	if r == nil || r.Secret == "" {
@@ -69,13 +69,13 @@ func (c *Config) loadSecret() error {
 	if err != nil {
 		return &ConfigError{Field: "replication.secret", Text: err.Error()}
 	}
-	with := *r // the caller's stays as it is
+	with := *r // do not change the caller's Replication
 	with.SecretKey = key
 	c.Replication = &with
 	return nil
 }
 
-// secret checks that links that leave the machine have one.
+// secret checks that links which leave the machine have a secret, or that Insecure is set.
 func (k *checker) secret(r *Replication) {
 	switch n := len(r.SecretKey); {
 	case n != 0 && n != replica.SecretBytes:
@@ -96,11 +96,11 @@ func (k *checker) secret(r *Replication) {
 	}
 }
 
-// isLoopback reports whether an address is of this machine alone.
+// isLoopback reports whether an address can be reached from this machine only.
 func isLoopback(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
-		return true // said elsewhere
+		return true // another check reports it
 	}
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()

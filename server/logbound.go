@@ -11,33 +11,33 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// What a client or a peer can have logged.
+// Bounds for log lines that clients or peers cause.
 const (
-	clientText     = 128 // bytes of a value that a client's line has
+	clientText     = 128 // longest value in a line that a client causes, bytes
 	peerText       = 512
-	sessionLines   = 1    // a second, of one message and reason of one session
-	instanceLines  = 50   // a second, of one message of all sessions, or of all links
-	instanceErrors = 1000 // as instanceLines, of errors, each of which somebody looks for
-	sessionKeys    = 16   // messages with their reasons that are told apart in a session
+	sessionLines   = 1    // per second, for one message and reason of one session
+	instanceLines  = 50   // per second, for one message of all sessions, or of all links
+	instanceErrors = 1000 // instead of instanceLines for errors, since somebody will look for each of them
+	sessionKeys    = 16   // messages with reasons that are counted separately in a session
 	instanceKeys   = 256
 )
 
-// A lineBudget says how many lines there are in a second, by key. Those that are
-// left out are counted.
+// A lineBudget limits the number of lines per second and key. It counts the lines that are left
+// out.
 type lineBudget struct {
 	mu    sync.Mutex
 	lines map[string]*lineCount // guarded by mu
 }
 
-// A lineCount is how often lines of a key came.
+// A lineCount counts the lines of one key.
 type lineCount struct {
-	second time.Time // began then
-	lines  int       // in it
-	others int       // left out since the last one that was not
+	second time.Time // start of the current second
+	lines  int       // written in that second
+	others int       // left out since the last written line
 }
 
-// take counts a line. If it is to be written, others were left out before it. When
-// there are too many keys new ones count as one.
+// take counts a line. If ok is true the line is to be written, and others lines were left out
+// before it. If there are too many keys, all new ones count as one.
 func (b *lineBudget) take(key string, keys, most int, now time.Time) (others int, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -65,7 +65,7 @@ func (b *lineBudget) take(key string, keys, most int, now time.Time) (others int
 	return others, true
 }
 
-// left returns how many lines were left out that no line has told of.
+// left returns the number of lines that were left out and that no later line has reported.
 func (b *lineBudget) left() (n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -75,12 +75,12 @@ func (b *lineBudget) left() (n int) {
 	return n
 }
 
-// A boundedHandler is a log that others can write to: values are cut, and lines
-// beyond what a session, and all of them, may have are left out and counted.
+// A boundedHandler protects the log against clients and peers. It shortens values, leaves out lines
+// above the budget of the session and of the instance, and counts these.
 type boundedHandler struct {
 	next    slog.Handler
-	text    int         // bytes of a value
-	session *lineBudget // nil: of no session
+	text    int         // longest value, bytes
+	session *lineBudget // nil: the lines belong to no session
 	all     *lineBudget
 }
 
@@ -119,7 +119,7 @@ func (h *boundedHandler) Handle(ctx context.Context, r slog.Record) error {
 	return h.next.Handle(ctx, short)
 }
 
-// take asks the budgets.
+// take takes the line from both budgets.
 func (h *boundedHandler) take(r *slog.Record) (others int, ok bool) {
 	if h.session != nil {
 		key := r.Message
@@ -141,7 +141,7 @@ func (h *boundedHandler) take(r *slog.Record) (others int, ok bool) {
 	return others + more, ok
 }
 
-// short cuts what is, or becomes, a text.
+// short shortens a value that is, or will be printed as, a text.
 func (h *boundedHandler) short(a slog.Attr) slog.Attr {
 	switch v := a.Value.Resolve(); v.Kind() {
 	case slog.KindString:
@@ -155,7 +155,7 @@ func (h *boundedHandler) short(a slog.Attr) slog.Attr {
 	return a
 }
 
-// cut shortens a text, and says so.
+// cut shortens a text and appends its full length.
 func cut(text string, most int) string {
 	if len(text) <= most || mut.On(mut.LogUnbounded) {
 		return text
@@ -167,13 +167,13 @@ func cut(text string, most int) string {
 	return fmt.Sprintf("%s… (%d bytes)", text[:end], len(text))
 }
 
-// sessionLog returns the log of one session, and its budget.
+// sessionLog returns a new log for one session, and the budget of that session.
 func (s *Server) sessionLog() (*slog.Logger, *lineBudget) {
 	b := new(lineBudget)
 	return slog.New(&boundedHandler{next: s.log.Handler(), text: clientText, session: b, all: &s.lines}), b
 }
 
-// linkLog returns a log of its own for what others than clients cause: the links, the admin port.
+// linkLog returns a new log, with its own budget, for lines that links or the admin port cause.
 func (s *Server) linkLog() *slog.Logger {
 	return slog.New(&boundedHandler{next: s.log.Handler(), text: peerText, all: new(lineBudget)})
 }

@@ -16,28 +16,28 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
-// An order is what an operator tells a running instance to do. It stands in a file
-// in the directory of the journal, since whoever may write there may do with the
-// instance as he likes, and no port has to tell operators from others. The instance
-// removes it before it obeys, so that no order is obeyed twice, and puts its answer
-// into another file. An order from before its start it removes unread.
+// An order is a command of an operator to a running instance. It is a file in the directory of the
+// journal: anybody who can write there controls the instance anyway, and so no port must tell
+// operators from others. The instance removes the file before it carries out the order, so that it
+// never does so twice, and writes its answer to another file. It ignores and removes an order that
+// is older than its start.
 type order struct {
 	ID   string   `json:"id"` // random
 	Do   string   `json:"do"`
 	Args []string `json:"args,omitempty"`
 }
 
-// An orderAnswer is what became of an order.
+// An orderAnswer is the result of an order.
 type orderAnswer struct {
 	ID   string `json:"id"` // of the order
 	Done bool   `json:"done"`
 	Text string `json:"text"`
 }
 
-// The orders.
+// The values of order.Do.
 const (
-	OrderLost    = "lost"     // a decree (R4); its arguments are the instances that will not return
-	OrderEndLost = "end-lost" // the decree ends
+	OrderLost    = "lost"     // declare a loss by a decree (R4); the arguments are the instances that will not return
+	OrderEndLost = "end-lost" // end the decree
 )
 
 const (
@@ -45,15 +45,16 @@ const (
 	answerFile  = "answer.json"
 	orderMost   = 64 << 10 // bytes
 	orderLooks  = time.Second
-	orderTime   = 20 * time.Second // to obey
+	orderTime   = 20 * time.Second // to carry out an order
 	answerLooks = 50 * time.Millisecond
 )
 
-// ErrNotRunning reports an order to an instance that does not run.
+// ErrNotRunning reports that no instance runs with the configuration.
 var ErrNotRunning = errors.New("no instance runs with this configuration: start it first")
 
-// SendOrder has the instance that runs with cfg do something and returns what it
-// says, until ctx ends. An error is a sentence for the operator.
+// SendOrder gives an order (OrderLost or OrderEndLost) to the instance that runs with cfg, waits
+// for the answer and returns it. The wait ends with ctx. Errors are complete sentences for the
+// operator.
 func SendOrder(ctx context.Context, cfg Config, do string, args ...string) (string, error) {
 	cfg = cfg.withDefaults()
 	if err := running(cfg); err != nil {
@@ -83,7 +84,7 @@ func SendOrder(ctx context.Context, cfg Config, do string, args ...string) (stri
 		if err != nil || json.Unmarshal(text, &a) != nil || a.ID != o.ID {
 			continue
 		}
-		_ = cfg.FS.Remove(path.Join(cfg.Data, answerFile)) // the next one replaces it
+		_ = cfg.FS.Remove(path.Join(cfg.Data, answerFile)) // if this fails, the next answer replaces it
 		if !a.Done {
 			return "", errors.New(a.Text)
 		}
@@ -91,7 +92,7 @@ func SendOrder(ctx context.Context, cfg Config, do string, args ...string) (stri
 	}
 }
 
-// running reports that nobody has the journal open.
+// running returns nil if an instance has the journal open, and ErrNotRunning if none has.
 func running(cfg Config) error {
 	lock, err := cfg.FS.Lock(cfg.Data)
 	switch {
@@ -105,7 +106,7 @@ func running(cfg Config) error {
 	return err
 }
 
-// obeyOrders does what operators order, until the instance stops.
+// obeyOrders carries out orders until the instance stops.
 func (s *Server) obeyOrders() {
 	file := path.Join(s.cfg.Data, orderFile)
 	_ = s.cfg.FS.Remove(file)
@@ -147,7 +148,7 @@ func (s *Server) takeOrder(file string, text []byte) error {
 	return writeJSON(s.cfg.FS, path.Join(s.cfg.Data, answerFile), a)
 }
 
-// obey does what is ordered.
+// obey carries out an order and returns the answer.
 func (s *Server) obey(ctx context.Context, o order) (string, error) {
 	links := s.links.Load()
 	switch o.Do {
@@ -164,7 +165,7 @@ func (s *Server) obey(ctx context.Context, o order) (string, error) {
 	return "", fmt.Errorf("this holdfastd knows no order %q", o.Do)
 }
 
-// decreed says what a decree means.
+// decreed describes the effect of a decree for the operator.
 func decreed(d journal.Decree) string {
 	return fmt.Sprintf("incarnation %d has begun, with %s. A publisher that lacks acknowledged messages here goes on when it logs on, once; "+
 		"what is lost is told to it and to its subscribers. The decree ends after %v, or with --end: end it when 'holdfast status' "+
@@ -172,7 +173,7 @@ func decreed(d journal.Decree) string {
 		d.Incarnation, strings.Join(d.Members, ", "), journal.DecreeLasts)
 }
 
-// readFile reads a short file.
+// readFile reads a file of at most orderMost bytes.
 func readFile(disk seglog.FS, name string) ([]byte, error) {
 	f, err := disk.OpenFile(name, 0)
 	if err != nil {
@@ -193,7 +194,7 @@ func readFile(disk seglog.FS, name string) ([]byte, error) {
 	return b, nil
 }
 
-// writeJSON makes a file that only its owner may read, at once and as a whole.
+// writeJSON writes a file atomically, by a rename. Only its owner may read it.
 func writeJSON(disk seglog.FS, name string, v any) error {
 	b, err := json.Marshal(v)
 	if err != nil {

@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// refusalShown is for how long the status shows a refusal: a client that is refused
-// for good comes again within that time.
+// refusalShown is how long the status shows a refusal. A client that is refused for good tries
+// again within that time, so the refusal stays visible.
 const refusalShown = time.Minute
 
-// refusals are why clients were refused lately that can't go on by themselves. Safe
-// for concurrent use.
+// refusals are the recent refusals of clients that cannot recover without help. They are safe for
+// concurrent use.
 type refusals struct {
 	mu sync.Mutex
-	at map[string]time.Time // guarded by mu: the last time, by reason
+	at map[string]time.Time // guarded by mu: time of the last refusal, by reason
 }
 
 func (r *refusals) note(reason string) {
@@ -26,7 +26,7 @@ func (r *refusals) note(reason string) {
 	r.at[reason] = time.Now()
 }
 
-// lately returns the reasons, sorted.
+// lately returns the reasons of the recent refusals, sorted.
 func (r *refusals) lately() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()

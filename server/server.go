@@ -1,17 +1,15 @@
-// Package server is the reference server: an instance with a journal, links to
-// its peers and sessions with clients. It assembles internal/journal,
-// internal/replica and internal/servercore and speaks the client protocol of
-// internal/wire. Its promises are in client/GUARANTEES.md, whose rules the
-// comments cite.
+// Package server is the reference server: an instance with a journal, links to its peers, and
+// sessions with clients. It combines internal/journal, internal/replica and internal/servercore,
+// and it speaks the client protocol of internal/wire. Its promises are in client/GUARANTEES.md;
+// comments cite the rules there by their numbers.
 //
-// A session is an object of internal/servercore. Two goroutines drive it here:
-// one reads commands and has them executed, the other writes acks and, as a
-// reader of the journal, the messages of subscriptions. A slow subscriber is thus
-// a slow reader of the journal, and there is no queue per subscription.
+// A session is an object of internal/servercore, driven by two goroutines of this package. One
+// reads and executes commands. The other writes acks, and the messages of subscriptions, which it
+// reads from the journal. A slow subscriber is therefore a slow reader of the journal, and
+// subscriptions need no queues.
 //
-// A topic is UTF-8 without control characters. A publish to another one is
-// refused with "invalid topic", by every instance alike, as is one to a topic
-// that begins with /AMPS. Bodies are any bytes.
+// A topic is UTF-8 without control characters. Every instance refuses a publish to any other topic,
+// or to a topic that begins with /AMPS, with "invalid topic". Message bodies are arbitrary bytes.
 package server
 
 import (
@@ -30,61 +28,63 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/topic"
 )
 
-// A Server is one running instance. Safe for concurrent use.
+// A Server is one running instance. It is safe for concurrent use.
 type Server struct {
 	cfg      Config
 	log      *slog.Logger
-	instance *servercore.Instance // what the sessions share
+	instance *servercore.Instance // shared by the sessions
 	carried  []*topic.Set         // topics of each destination
 
 	clients net.Listener
-	peers   net.Listener // nil: nobody dials us
-	admin   net.Listener // nil: none
+	peers   net.Listener // nil: there is no replication port
+	admin   net.Listener // nil: there is no admin port
 	journal *journal.Journal
-	links   atomic.Pointer[replica.Links] // nil until they are started
+	links   atomic.Pointer[replica.Links] // nil until the links are started
 	space   space
 	refused refusals
-	lines   lineBudget // of what sessions log
+	lines   lineBudget // log budget of all sessions together
 
-	ctx      context.Context // ends when sessions must
+	ctx      context.Context // ends when sessions must end
 	cancel   context.CancelFunc
-	sessions sync.WaitGroup // sessions and their helpers
-	loops    sync.WaitGroup // accept, retention, admin
+	sessions sync.WaitGroup // sessions and their goroutines
+	loops    sync.WaitGroup // accept, retention, orders, admin
 
 	lifecycle
 }
 
-// Ready is closed when clients are served: the links have caught up, or gave up waiting (R6).
+// Ready is closed when clients are served. Before that, the instance catches up with its peers; it
+// waits for an absent peer until the rejoin timeout (R6).
 func (s *Server) Ready() <-chan struct{} { return s.ready }
 
-// Done is closed when the server has ended, for whatever reason.
+// Done is closed when the server has ended, for any reason.
 func (s *Server) Done() <-chan struct{} { return s.done }
 
-// Err returns why the server ended by itself: a *DiskError, for one. It is nil
-// while it runs and after Shutdown or Close.
+// Err returns why the server ended by itself, for example a *DiskError. It is nil while the server
+// runs and after Shutdown or Close. After Kill it is ErrKilled.
 func (s *Server) Err() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.err
 }
 
-// Addr returns where clients connect.
+// Addr returns the address of the client port.
 func (s *Server) Addr() net.Addr { return s.clients.Addr() }
 
-// ReplicationAddr returns where peers connect, nil if they don't.
+// ReplicationAddr returns the address of the replication port, nil if there is none.
 func (s *Server) ReplicationAddr() net.Addr { return addrOf(s.peers) }
 
-// AdminAddr returns where the admin endpoints are, nil if there are none. They
-// answer a GET without a body, the first one with a code alone, the others with
-// JSON: a [Readiness], the [Status] with a page of its sessions, and a
-// [PublisherList]. A page has those with names or ids above after, limit of them
-// at most. A request has 5 seconds to come, its answer 10 to be read, and of more
-// than 16 connections the oldest is closed.
+// AdminAddr returns the address of the admin port, nil if there is none.
+//
+// Each endpoint answers a GET without a body. /livez sends only a status code; the others send
+// JSON: a [Readiness], a [Status] with a page of the sessions, and a [PublisherList]. A page has
+// the sessions with names, or the publishers with ids, above after, at most limit of them. The
+// server waits 5 seconds for a request and 10 seconds for the client to read the response. If
+// there are more than 16 connections it closes the oldest one.
 //
 //	/livez       200 while the instance runs, 503 once it has failed
 //	/readyz      200 while it serves clients, 503 before, while it stops, and once it is outdated
-//	/status      200, 400 if limit is no number (?after=NAME&limit=N)
-//	/publishers  200, 400 if after or limit is no number (?after=ID&limit=N)
+//	/status      200, 400 if limit is not a number (?after=NAME&limit=N)
+//	/publishers  200, 400 if after or limit is not a number (?after=ID&limit=N)
 func (s *Server) AdminAddr() net.Addr { return addrOf(s.admin) }
 
 func addrOf(l net.Listener) net.Addr {
@@ -94,9 +94,9 @@ func addrOf(l net.Listener) net.Addr {
 	return l.Addr()
 }
 
-// Shutdown ends the server in order: no new logons, outstanding acks until
-// the drain timeout or ctx ends, or the peer that has to give them has stopped as
-// well, then as Close. It returns ErrDrainTimeout if acks were still outstanding.
+// Shutdown stops the server in order. It accepts no new logons and waits for outstanding acks,
+// until the drain timeout or ctx ends, or until the peer that must acknowledge has stopped as well.
+// Then it continues like Close. It returns ErrDrainTimeout if acks were still outstanding.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.begin(stopDrain, nil)
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(s.cfg.DrainTimeout))
@@ -115,8 +115,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return err
 }
 
-// Close ends the server now: listener, client sessions, links, journal. What
-// is in the journal is on disk when it returns.
+// Close stops the server now: listener, client sessions, links, journal. When it returns, every
+// record in the journal is on disk. The error is always nil.
 func (s *Server) Close() error {
 	s.begin(stopClose, nil)
 	s.hasten()
@@ -124,22 +124,22 @@ func (s *Server) Close() error {
 	return nil
 }
 
-// Kill ends the server as kill -9 would: nothing more is written or sent.
+// Kill stops the server like kill -9: it writes and sends nothing more.
 func (s *Server) Kill() {
 	s.begin(stopKill, ErrKilled)
 	s.hasten()
 	<-s.done
 }
 
-// fail ends the server because of err. It doesn't wait.
+// fail stops the server because of err. It does not wait for the end.
 func (s *Server) fail(err error) {
 	s.log.Error("the instance stops", "error", err)
 	s.begin(stopClose, err)
 	s.hasten()
 }
 
-// supervise serves when the links are ready and, when told to stop, ends
-// everything in order, top to bottom.
+// supervise serves clients once the links are ready. After a stop has begun, it ends everything in
+// order, from the clients down to the journal.
 func (s *Server) supervise() {
 	defer close(s.done)
 	s.loops.Go(s.retention)
@@ -160,7 +160,7 @@ func (s *Server) supervise() {
 	defer s.sessions.Wait()
 	s.endSessions()
 	if s.stopHow() == stopDrain {
-		select { // until the peers that stop as well wait for no acks
+		select { // keep the links until no stopping peer waits for acks any more
 		case <-s.links.Load().Drained():
 		case <-s.hurry:
 		}
@@ -180,15 +180,15 @@ func (s *Server) supervise() {
 	s.instance.Close()
 }
 
-// eachSession ends all sessions in some way.
+// eachSession calls end for every session.
 func (s *Server) eachSession(end func(*servercore.Session)) {
 	for _, c := range s.instance.Registry.Sessions() {
 		end(c)
 	}
 }
 
-// drain waits until no session has acks outstanding, a hurry, or until the peer that
-// has to acknowledge has stopped as well.
+// drain waits until no session has outstanding acks, until hurry is closed, or until the peer that
+// must acknowledge has stopped as well.
 func (s *Server) drain() {
 	deserted := s.links.Load().Drain()
 	s.eachSession((*servercore.Session).Drain)
@@ -208,14 +208,14 @@ func (s *Server) drain() {
 	}
 }
 
-// desertedGrace is for sessions that wait for no ack, and have only to end.
+// desertedGrace is the time that sessions without outstanding acks get to end.
 const desertedGrace = 250 * time.Millisecond
 
 func isDraining(c *servercore.Session) bool { return c.State() == servercore.StateDraining }
 
-// endSessions ends all sessions: they write and read their last frames for a moment,
-// and are cut off then. It waits for a moment more: a session that is still at work
-// finds the journal closed.
+// endSessions ends all sessions. They have stopGrace to write and read their last frames; then
+// their connections are cut. After another stopGrace it returns: a session that is still working
+// will find the journal closed.
 func (s *Server) endSessions() {
 	s.cancel()
 	s.eachSession((*servercore.Session).Stop)
@@ -233,8 +233,8 @@ func (s *Server) endSessions() {
 	}
 }
 
-// stopGrace is how long sessions may take to end when the instance stops, and again
-// when they are cut off.
+// stopGrace is the time for sessions to end when the instance stops, and again after they were cut
+// off.
 const stopGrace = 400 * time.Millisecond
 
 // sessionsEnded returns a channel that is closed when no session is left.
@@ -247,10 +247,10 @@ func (s *Server) sessionsEnded() <-chan struct{} {
 	return ended
 }
 
-// awaitLinks waits until clients may be served (R6), false if it is to stop.
+// awaitLinks waits until clients may be served (R6). It returns false if the server must stop.
 func (s *Server) awaitLinks() bool {
 	var giveUp <-chan time.Time
-	if s.cfg.AcceptDamage && s.journal.Damage() != nil && s.links.Load().Cluster() != "" { // without, it would be another group's
+	if s.cfg.AcceptDamage && s.journal.Damage() != nil && s.links.Load().Cluster() != "" { // without a cluster id the journal would begin another group
 		giveUp = time.After(time.Duration(s.cfg.RejoinTimeout))
 	}
 	select {
@@ -267,14 +267,14 @@ func (s *Server) awaitLinks() bool {
 	return true
 }
 
-// serve begins to take clients.
+// serve begins to accept clients.
 func (s *Server) serve() {
 	s.loops.Go(s.accept)
 	close(s.ready)
 	s.log.Info("serving clients", "name", s.cfg.Name, "address", s.clients.Addr())
 }
 
-// accept takes connections until the listener is closed.
+// accept accepts connections until the listener is closed.
 func (s *Server) accept() {
 	const longest = time.Second
 	delay := time.Duration(0)
@@ -288,7 +288,7 @@ func (s *Server) accept() {
 		if s.isStopping() || s.ctx.Err() != nil {
 			return
 		}
-		// Out of file descriptors, most likely: don't spin.
+		// Probably no file descriptor is free. Wait before the next attempt.
 		delay = min(max(2*delay, 5*time.Millisecond), longest)
 		s.log.Error("accepting a client", "error", err, "again_in", delay)
 		select {

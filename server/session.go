@@ -18,37 +18,37 @@ import (
 
 const (
 	logonDeadline = 3 * time.Second  // from connect to logon
-	frameDeadline = 30 * time.Second // for a frame that has begun, and a second for each frameRate bytes that came of it
+	frameDeadline = 30 * time.Second // to receive a frame that has begun; one second more for each frameRate bytes received
 	frameRate     = 64 << 10
 	writeDeadline = 10 * time.Second // for one piece of output
-	lingerTime    = time.Second      // for the last frames to be written, and to be read
-	pieceBytes    = 256 << 10        // of output, about; written under one deadline
-	maxLogon      = 64 << 10         // first frame, bytes
+	lingerTime    = time.Second      // to write the last frames, and again to let the client read them
+	pieceBytes    = 256 << 10        // of one piece of output, approximately
+	maxLogon      = 64 << 10         // largest first frame, bytes
 )
 
-// A session drives a servercore.Session over one client's connection: a
-// goroutine that reads and executes commands, one that writes, and one that asks
-// the peers about the logon. It implements servercore.Driver and outbound.Source.
+// A session drives a servercore.Session over the connection of one client. It has three goroutines:
+// one reads and executes commands, one writes, and one asks the peers about the logon. It
+// implements servercore.Driver and outbound.Source.
 type session struct {
 	srv    *Server
 	core   *servercore.Session
 	conn   net.Conn
 	out    *outbound.Writer
-	lines  *lineBudget // of the log
+	lines  *lineBudget // budget of the session's log
 	began  time.Time
-	moved  signal.Signal   // a command that waits may be decided
-	ctx    context.Context // ends when the session is ending
+	moved  signal.Signal   // set when a waiting command may be decided
+	ctx    context.Context // ends when the session begins to end
 	cancel context.CancelFunc
 	asking sync.WaitGroup // the goroutine that asks the peers
 
-	// The reader's own.
+	// Used by the reader only.
 	reader *wire.Reader
 	msg    wire.Message
-	frames uint64 // that were read
+	frames uint64 // number of frames read
 	partly partFrame
 }
 
-// startSession runs a session with a client that has connected.
+// startSession runs a session on a new connection.
 func (s *Server) startSession(conn net.Conn) {
 	now, from := time.Now(), addressOf(conn.RemoteAddr())
 	if !s.instance.Admits(from, now) {
@@ -67,18 +67,18 @@ func (s *Server) startSession(conn net.Conn) {
 		return
 	}
 	s.sessions.Go(c.run)
-	if s.isStopping() { // it may have missed the end of all sessions
+	if s.isStopping() { // the stop may have ended all sessions before this one was added
 		c.core.End("the instance stops", nil)
 	}
 }
 
-// turnAway closes a connection that is one too many.
+// turnAway closes a connection that is above a limit.
 func (s *Server) turnAway(conn net.Conn) {
 	s.instance.Counts.TurnedAway.Add(1)
 	conn.Close()
 }
 
-// run reads; it starts the writer and waits for it.
+// run starts the writer, reads until the session ends, and waits for the writer.
 func (s *session) run() {
 	written := make(chan struct{})
 	go func() {
@@ -90,7 +90,7 @@ func (s *session) run() {
 	}()
 	err := s.read()
 	if errors.Is(err, io.EOF) {
-		s.core.Drain() // the client has closed its side and may still wait for acks
+		s.core.Drain() // the client has closed its side but may still wait for acks
 	}
 	s.awaitDrained(written, err)
 	s.core.End(s.reasonOf(err), nil)
@@ -102,7 +102,7 @@ func (s *session) run() {
 	s.srv.instance.Registry.Remove(s.core)
 	s.asking.Wait()
 	if s.core.Reason() == servercore.ReasonCrowd {
-		return // they are counted: whoever makes them can't fill the log
+		return // these are only counted, so that nobody can fill the log with them
 	}
 	log := s.core.Log()
 	if n := s.lines.left(); n > 0 {
@@ -111,8 +111,8 @@ func (s *session) run() {
 	log.Info("client gone", "reason", s.core.Reason(), "after", time.Since(s.began).Round(time.Millisecond))
 }
 
-// awaitDrained waits until a session that drains has sent its acks. The
-// server bounds its own drain; a client that has closed its side gets as long.
+// awaitDrained waits until a draining session has sent its acks. If the server drains, the server
+// limits the wait. If the client has closed its side, DrainTimeout limits it.
 func (s *session) awaitDrained(written <-chan struct{}, err error) {
 	if s.core.State() != servercore.StateDraining {
 		return
@@ -172,7 +172,7 @@ func (s *session) command(frame []byte) error {
 	return s.execute(&s.msg, len(frame))
 }
 
-// batch executes the publishes of a batch. One that waits keeps those behind it waiting.
+// batch executes the publishes of a batch. If one must wait, all after it wait as well.
 func (s *session) batch() error {
 	_, intercepts := s.conn.(interceptor)
 	for b := s.core.Batch(&s.msg); ; {
@@ -203,8 +203,8 @@ func (s *session) execute(m *wire.Message, size int) error {
 	return s.core.Execute(m, size)
 }
 
-// tooLarge has a frame rejected that is longer than this server takes: the
-// header is read, the body skipped (R14).
+// tooLarge has a frame rejected that is above the server's limit. It reads the header and skips the
+// body (R14).
 func (s *session) tooLarge() error {
 	header, err := s.reader.NextTooLarge()
 	if err == nil {
@@ -216,15 +216,15 @@ func (s *session) tooLarge() error {
 	return s.core.TooLarge(&s.msg)
 }
 
-// decide waits until a logon is decided, which lets commands be longer from then
-// on, or a publish may be taken.
+// decide waits until the logon is decided, or until the publish may be taken. After it, commands
+// may be longer than a logon.
 func (s *session) decide() error {
 	for {
 		if err := s.core.Decide(time.Now()); err != nil {
 			return err
 		}
 		if !s.core.Deciding() {
-			s.reader.Limit(max(int(s.srv.cfg.MaxMessage), wire.LeastFrame)) // subscribes may be longer than messages
+			s.reader.Limit(max(int(s.srv.cfg.MaxMessage), wire.LeastFrame)) // a subscribe may be longer than a message
 			return nil
 		}
 		if err := s.pause(); err != nil {
@@ -233,7 +233,7 @@ func (s *session) decide() error {
 	}
 }
 
-// pause waits a little while a command can't be decided.
+// pause waits for a change, or for a short time, while a command cannot be decided.
 func (s *session) pause() error {
 	select {
 	case <-s.ctx.Done():
@@ -261,7 +261,7 @@ func (s *session) AcksDue() {
 // AskPeers implements servercore.Driver.
 func (s *session) AskPeers() { s.asking.Go(s.askPeers) }
 
-// askPeers sends the notice of the logon until all peers have answered.
+// askPeers sends the notice of the logon until all peers have answered (R11).
 func (s *session) askPeers() {
 	for {
 		ctx, cancel := context.WithTimeout(s.ctx, servercore.NoticeTimeout)
@@ -278,11 +278,10 @@ func (s *session) askPeers() {
 	}
 }
 
-// Changed implements servercore.Driver. It wakes the reader by a deadline that
-// has passed.
+// Changed implements servercore.Driver. It wakes the reader with a deadline in the past.
 func (s *session) Changed(state servercore.State) {
 	past := time.Unix(1, 0)
-	_ = s.conn.SetReadDeadline(past) // an error means it is closed
+	_ = s.conn.SetReadDeadline(past) // fails only if the connection is closed
 	switch state {
 	case servercore.StateEnding:
 		s.cancel()
@@ -293,7 +292,7 @@ func (s *session) Changed(state servercore.State) {
 	}
 }
 
-// errDead ends the output of a session that is cut off.
+// errDead ends the output of a session that was cut off.
 var errDead = errors.New("session is dead")
 
 // Fill implements outbound.Source.

@@ -11,29 +11,29 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/signal"
 )
 
-// lookInterval is how often the free space is looked at: others use the disk, too.
+// lookInterval is the time between two checks of the free space. Other programs use the disk, too.
 const lookInterval = 10 * time.Second
 
-// A space is how much the disk of the journal has left, as last looked at.
+// A space is the state of the journal's disk at the last check.
 type space struct {
 	free  atomic.Int64
 	full  atomic.Bool   // publishes are refused for now
-	tight atomic.Bool   // links take nothing either
-	wake  signal.Signal // the journal has a new segment
+	tight atomic.Bool   // links take no messages either
+	wake  signal.Signal // set when the journal has a new segment
 }
 
-// reserves returns how much of a disk is to stay free: for publishes, and for
-// what comes over links. A segment more must always have room.
+// reserves returns the space in bytes that publishes, and messages from links, must leave free.
+// There must always be enough for one more segment.
 func (s *Server) reserves(total int64) (publishes, links int64) {
 	share, segment := s.cfg.Log.MinFree.of(total), int64(s.cfg.Log.Segment)
 	return max(share, 2*segment), max(share/2, segment)
 }
 
-// segmentsAhead is for how many segments retention makes room beyond the reserve, so
-// that publishes need not be refused while it works.
+// segmentsAhead is the number of segments for which retention makes space beyond the reserve. With
+// it publishes need not be refused while retention works.
 const segmentsAhead = 4
 
-// lookAtSpace looks how much is free and returns how much retention is to free.
+// lookAtSpace checks the free space and returns how many bytes retention must free, if positive.
 func (s *Server) lookAtSpace() (need int64) {
 	free, total, err := s.journal.Space()
 	if err != nil {
@@ -52,7 +52,7 @@ func (s *Server) lookAtSpace() (need int64) {
 	return publishes + s.ahead() - free
 }
 
-// keepReserve makes the reserve file if there is room for it beside the reserve.
+// keepReserve makes the reserve file if the disk has space for it above the reserve.
 func (s *Server) keepReserve() {
 	free, total, err := s.journal.Space()
 	if publishes, _ := s.reserves(total); err != nil || free <= publishes+s.journal.ReserveBytes() {
@@ -63,18 +63,18 @@ func (s *Server) keepReserve() {
 	}
 }
 
-// ahead is the space that retention keeps beyond the reserve.
+// ahead returns the space in bytes that retention keeps free above the reserve.
 func (s *Server) ahead() int64 { return segmentsAhead * int64(s.cfg.Log.Segment) }
 
-// onSegment looks at the space at once, while the syncer waits, and has retention
-// run. What writes is left to retention: the syncer has acks to bring.
+// onSegment checks the space immediately, while the syncer waits, and wakes retention. Everything
+// that writes is left to retention, since acks wait for the syncer.
 func (s *Server) onSegment() {
 	s.lookAtSpace()
 	s.space.wake.Set()
 }
 
-// retention removes old segments: at the start, when there is a new one, from
-// time to time, and when too little space is left.
+// retention removes old segments: at the start, after a new segment, periodically, and when space
+// is short.
 func (s *Server) retention() {
 	interval := min(time.Minute, max(time.Duration(s.cfg.Log.Retain)/4, time.Second))
 	look := time.NewTicker(min(interval, lookInterval))
@@ -97,15 +97,16 @@ func (s *Server) retention() {
 	}
 }
 
-// Trim removes what retention allows now and returns how many segments went.
-// The server does so by itself every minute.
+// Trim removes the old messages that retention allows to remove now, and returns the number of
+// removed segments. The server does the same by itself, at least every minute.
 func (s *Server) Trim() int { return s.trim(s.lookAtSpace()) }
 
-// trim removes what retention allows and so many bytes more, if no destination
-// lacks them. One that is away is given up before publishes are refused for long (R5).
+// trim removes the segments that retention allows, and further old ones until need bytes are freed,
+// as far as no destination lacks them. If publishes would still be refused, it gives up an absent
+// destination (R5).
 func (s *Server) trim(need int64) int {
 	for _, publisher := range s.instance.Registry.Publishers() {
-		s.journal.Seen(publisher) // silent, but there (R10)
+		s.journal.Seen(publisher) // it sends nothing but is connected, so do not forget it (R10)
 	}
 	n := s.trimOnce(need)
 	if s.lookAtSpace() > 0 && s.space.full.Load() && s.links.Load().GiveUpAbsent() {
@@ -133,12 +134,13 @@ func (s *Server) trimOnce(need int64) int {
 	return n
 }
 
-// makeRoom is retention before the journal is opened, which may take a segment
-// more: of a lone instance only, since nobody knows yet what destinations lack.
+// makeRoom removes old segments before the journal is opened, since opening may need a new segment.
+// It does so on a lone instance only: before the links are up, nobody knows which messages the
+// destinations lack.
 func (s *Server) makeRoom() {
 	free, total, err := s.cfg.FS.Space(s.cfg.Data)
 	if err != nil || s.cfg.Replication != nil {
-		return // the directory may not be there yet; opening says what is wrong
+		return // if the directory does not exist yet, opening reports any problem
 	}
 	publishes, _ := s.reserves(total)
 	n, err := journal.TrimClosed(s.cfg.FS, s.cfg.Data, int64(s.cfg.Log.RetainBytes), publishes+s.ahead()-free)

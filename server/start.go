@@ -21,12 +21,13 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/topic"
 )
 
-// formatVersion is that of what links exchange and of what journals hold.
+// formatVersion is the version of the formats of links and journals.
 const formatVersion = 1
 
-// Start binds the ports, opens the journal and starts the links. Clients are
-// served from when Ready is closed. The caller ends the server with Shutdown,
-// Close or Kill; it also ends by itself, see Done.
+// Start binds the ports, opens the journal and starts the links. It serves clients later, once
+// Ready is closed. An error may be a *ConfigError (or several joined), *DiskError, *DamagedError or
+// *VersionError. The caller stops the server with Shutdown, Close or Kill. It
+// can also end by itself, see Done.
 func Start(cfg Config) (*Server, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate("", nil); err != nil {
@@ -39,7 +40,7 @@ func Start(cfg Config) (*Server, error) {
 		cfg: cfg,
 		log: cfg.Logger.With("instance", cfg.Name),
 		instance: &servercore.Instance{
-			Name: cfg.Name, Version: "5.3.5.0.holdfast-" + cfg.Version, // its beginning stays numeric
+			Name: cfg.Name, Version: "5.3.5.0.holdfast-" + cfg.Version, // its beginning must be numeric
 			Run: rand.Uint64(), MaxMessage: int(cfg.MaxMessage), Registry: servercore.NewRegistry(mostSessions()),
 			Limits: cfg.Limits.core(),
 		},
@@ -57,7 +58,7 @@ func Start(cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// start does what can fail, bottom up, and undoes it if it does.
+// start performs all steps that can fail, bottom up. If one fails it undoes the earlier ones.
 func (s *Server) start() (err error) {
 	var undo []func()
 	defer func() {
@@ -87,7 +88,7 @@ func (s *Server) start() (err error) {
 	return nil
 }
 
-// topics compiles the patterns of what is logged and what is carried.
+// topics compiles the patterns of the logged topics and of the topics of each destination.
 func (s *Server) topics() error {
 	var err error
 	if s.instance.Logged, err = topic.NewSet(s.cfg.Log.Topics); err != nil {
@@ -106,8 +107,8 @@ func (s *Server) topics() error {
 	return nil
 }
 
-// bind binds the ports. The client port is bound now, so that a start that
-// can't succeed fails at once, and served later.
+// bind binds the ports. The client port is bound here too, although it is served later, so that a
+// start which cannot succeed fails immediately.
 func (s *Server) bind(undo *[]func()) error {
 	listen := func(what, address string) (net.Listener, error) {
 		if address == "" {
@@ -136,10 +137,10 @@ func (s *Server) bind(undo *[]func()) error {
 	return err
 }
 
-// wsaEADDRINUSE is the number of syscall.EADDRINUSE on Windows; others have none like it.
+// wsaEADDRINUSE is the error number on Windows. No other system uses it.
 const wsaEADDRINUSE = syscall.Errno(10048)
 
-// openJournal opens the journal; damage is accepted where a peer may heal it.
+// openJournal opens the journal. It accepts damage if a peer may heal it, or with AcceptDamage.
 func (s *Server) openJournal() error {
 	s.makeRoom()
 	lone, begun := s.cfg.Replication == nil, time.Now()
@@ -174,8 +175,8 @@ func (s *Server) openJournal() error {
 	return nil
 }
 
-// openError says why the journal can't be opened: only what is neither the
-// configuration's fault nor another process's is the disk's.
+// openError classifies an error of opening the journal. It blames the disk only if neither the
+// configuration nor another process is the cause.
 func (s *Server) openError(err error) error {
 	var damage *seglog.DamageError
 	var newer *format.VersionError
@@ -197,7 +198,7 @@ func (s *Server) openError(err error) error {
 	return &DiskError{fmt.Errorf("open the journal in %s: %w", s.cfg.Data, err)}
 }
 
-// carries reports whether every destination gets a topic.
+// carries reports whether every destination gets this topic.
 func (s *Server) carries(topic []byte) bool {
 	for _, set := range s.carried {
 		if !set.Contains(topic) {
@@ -207,7 +208,7 @@ func (s *Server) carries(topic []byte) bool {
 	return true
 }
 
-// linkOptions are the links' part of the config.
+// linkOptions returns the options of the links.
 func (s *Server) linkOptions() replica.Options {
 	o := replica.Options{
 		Name: s.cfg.Name, Group: cmp.Or(s.cfg.Group, s.cfg.Name),
@@ -226,14 +227,14 @@ func (s *Server) linkOptions() replica.Options {
 		OnWatermark:   s.instance.Registry.WatermarksMoved,
 		OnSyncStatus:  s.instance.Registry.WakeAll,
 		OnNotice:      s.instance.OnNotice,
-		OnStart: func(l *replica.Links) { // before a peer's notice needs it
+		OnStart: func(l *replica.Links) { // before the first notice of a peer arrives
 			s.instance.Ledger = l.Ledger()
 			s.links.Store(l)
 		},
 		OnRaised:   s.instance.Registry.Raised,
 		OnDiverged: s.instance.Registry.Diverged,
 		OnClosed:   s.instance.Registry.Closed,
-		// Its clients go on elsewhere, and no logon is accepted any more.
+		// The clients go on at another instance. No logon is accepted here any more.
 		OnOutdated: func() { s.eachSession((*servercore.Session).Stop) },
 	}
 	if s.cfg.Replication == nil {
@@ -249,21 +250,21 @@ func (s *Server) linkOptions() replica.Options {
 	return o
 }
 
-// digest names what decides which messages are rejected, so that a group
-// rejects alike (R14).
+// digest describes the settings that decide which messages are rejected. Links compare it, so that
+// a group rejects alike (R14).
 func (s *Server) digest() string {
 	topics := slices.Sorted(slices.Values(s.cfg.Log.Topics))
 	return fmt.Sprintf("format=%d group=%s topics=%q max=%d topic=%d", formatVersion, s.cfg.Group, topics, int64(s.cfg.MaxMessage), int64(s.cfg.Limits.Topic))
 }
 
-// onAppend passes on what the journal took.
+// onAppend reports a record in the journal to the links.
 func (s *Server) onAppend(publisher, sequence uint64) {
 	if l := s.links.Load(); l != nil {
 		l.Appended(publisher, sequence)
 	}
 }
 
-// onDurable passes on what an fsync covered and wakes who waits for it.
+// onDurable reports the records that an fsync covered to the links, and wakes the sessions.
 func (s *Server) onDurable(moved []journal.Moved, idle bool) {
 	if l := s.links.Load(); l != nil {
 		l.Durable(moved, idle)

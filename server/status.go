@@ -12,79 +12,79 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/syncstatus"
 )
 
-// A SyncStatus says how an instance stands to its sync destinations. Its text,
-// in JSON too, is what clients are told.
+// A SyncStatus is the state of an instance's sync destinations as a whole. Clients get it as a
+// text, and so do readers of the JSON.
 type SyncStatus = syncstatus.Status
 
-// A Status is what an instance says of itself at one moment, and as JSON what
-// its admin endpoint /status answers (see AdminAddr). Publisher ids are strings there,
-// since many programs read larger numbers than 2^53 inexactly.
+// A Status is a snapshot of an instance. As JSON it is the response of the admin endpoint /status
+// (see Server.AdminAddr). There, publisher ids are strings, since many programs cannot represent
+// integers above 2^53 exactly.
 type Status struct {
 	Name         string             `json:"name"`                     // of the instance
-	Group        string             `json:"group,omitempty"`          // of its failover equivalents
+	Group        string             `json:"group,omitempty"`          // of the instance's group
 	Version      string             `json:"version"`                  // of the server
-	Cluster      string             `json:"cluster"`                  // id that the journals of the group have in common, in hex; empty: the group was not met yet, and nobody is served
-	Intact       bool               `json:"intact"`                   // the journal has what the instance has acknowledged since the group began
+	Cluster      string             `json:"cluster"`                  // common id of the group's journals, hex; empty: the group was not met yet, and no client is served
+	Intact       bool               `json:"intact"`                   // the journal has, or had, everything that the group has acknowledged
 	Ready        bool               `json:"ready"`                    // clients are served
 	Stopping     bool               `json:"stopping"`                 // the stop has begun
-	CatchingUp   bool               `json:"catching_up"`              // lacks, or may lack, what its peers have, ready or not
-	Single       bool               `json:"single"`                   // acks are of level single: a sync destination is left out
-	Sync         SyncStatus         `json:"sync"`                     // what clients are told: sync, apart, single, catching_up, async, one_way, alone, stopping
-	Damage       string             `json:"damage,omitempty"`         // of the journal, while it is not healed
-	ClockAheadMS int64              `json:"clock_ahead_ms,omitempty"` // how far the newest record is from the future by the wall clock, if more than a minute
-	Sessions     []SessionStatus    `json:"sessions"`                 // that are logged on
+	CatchingUp   bool               `json:"catching_up"`              // the instance lacks, or may lack, messages of its peers, ready or not
+	Single       bool               `json:"single"`                   // acks are of level single: a sync destination is downgraded
+	Sync         SyncStatus         `json:"sync"`                     // as clients see it: sync, apart, single, catching_up, async, one_way, alone, stopping
+	Damage       string             `json:"damage,omitempty"`         // damage of the journal that is not healed
+	ClockAheadMS int64              `json:"clock_ahead_ms,omitempty"` // how far the newest record is in the future by the wall clock, if more than a minute
+	Sessions     []SessionStatus    `json:"sessions"`                 // logged-on sessions
 	Links        []replica.Status   `json:"links"`                    // ordered by peer
-	Publishers   int                `json:"publishers"`               // that the journal knows
-	JournalBytes int64              `json:"journal_bytes"`            // on disk
-	DiskFree     int64              `json:"disk_free"`                // bytes left on the journal's disk, as last looked at
+	Publishers   int                `json:"publishers"`               // number of publishers in the journal
+	JournalBytes int64              `json:"journal_bytes"`            // size of the journal on disk
+	DiskFree     int64              `json:"disk_free"`                // bytes free on the journal's disk at the last check
 	Full         bool               `json:"full"`                     // the disk is nearly full: publishes are refused for now
-	Degraded     []journal.Interval `json:"degraded"`                 // times in which acks were single, oldest first
+	Degraded     []journal.Interval `json:"degraded"`                 // periods in which acks were single, oldest first
 
-	Logons      uint64 `json:"logons"`       // accepted, since the start, as the counts below
-	TurnedAway  uint64 `json:"turned_away"`  // connections, because there were too many, or too many without a logon
-	Fenced      uint64 `json:"fenced"`       // sessions that lost their name to another
-	Slow        uint64 `json:"slow"`         // sessions that were ended because the client did not read
+	Logons      uint64 `json:"logons"`       // accepted logons; this and the following counts begin at the start
+	TurnedAway  uint64 `json:"turned_away"`  // connections closed because there were too many, or too many without a logon
+	Fenced      uint64 `json:"fenced"`       // sessions that lost their name to another session
+	Slow        uint64 `json:"slow"`         // sessions ended because the client did not read
 	Published   uint64 `json:"published"`    // messages taken
-	Duplicates  uint64 `json:"duplicates"`   // messages that were there before
+	Duplicates  uint64 `json:"duplicates"`   // messages that the journal had already
 	Refused     uint64 `json:"refused"`      // messages rejected
-	Differing   uint64 `json:"differing"`    // identities with two contents: a store was copied
-	Delivered   uint64 `json:"delivered"`    // messages, once for each subscription
-	PublishGaps uint64 `json:"publish_gaps"` // sessions refused because this instance lags
-	DiskFull    uint64 `json:"disk_full"`    // sessions ended because they published to a disk that is nearly full
-	LogDropped  uint64 `json:"log_dropped"`  // lines of the log that were dropped, since nobody took them
-	Gaps        uint64 `json:"gaps"`         // subscriptions ended because retention removed what they missed
+	Differing   uint64 `json:"differing"`    // identities with two contents, as a copied store produces
+	Delivered   uint64 `json:"delivered"`    // messages sent to subscriptions, once for each
+	PublishGaps uint64 `json:"publish_gaps"` // sessions refused because the instance lacks acknowledged messages of the publisher
+	DiskFull    uint64 `json:"disk_full"`    // sessions ended because they published while the disk was nearly full
+	LogDropped  uint64 `json:"log_dropped"`  // log lines dropped because nobody read the log
+	Gaps        uint64 `json:"gaps"`         // subscriptions ended because retention removed messages that they had not seen
 
-	Diverged []DivergedStatus `json:"diverged,omitempty"` // publishers of which nothing more is taken, ordered by id
+	Diverged []DivergedStatus `json:"diverged,omitempty"` // diverged publishers, from which nothing more is taken, ordered by id
 
-	Refusing []string      `json:"refusing"`           // why clients were refused in the last minute that cannot go on by themselves
-	Outdated string        `json:"outdated,omitempty"` // why no clients are served: the group has a decree in which this instance had no part
-	Decree   *DecreeStatus `json:"decree,omitempty"`   // the newest one
+	Refusing []string      `json:"refusing"`           // reasons of refusals in the last minute, of clients that cannot recover without help
+	Outdated string        `json:"outdated,omitempty"` // why no clients are served: the group has a decree of which this instance is not a member
+	Decree   *DecreeStatus `json:"decree,omitempty"`   // the newest decree
 
-	SessionsMore bool `json:"sessions_more"` // this is a page of /status, and there are sessions behind its last one
+	SessionsMore bool `json:"sessions_more"` // this page of /status is not the last one
 }
 
-// A DivergedStatus is a publisher of which the instances have, or may have, two
-// contents for one number.
+// A DivergedStatus is a diverged publisher: the instances have, or may have, two contents for one
+// of its numbers (R11).
 type DivergedStatus struct {
 	Publisher uint64 `json:"publisher,string"`
-	From      uint64 `json:"from"`  // the first number that is not proven to be the same everywhere
+	From      uint64 `json:"from"`  // the first number that is not proven to be equal everywhere
 	Have      uint64 `json:"have"`  // highest sequence in the journal
-	Floor     uint64 `json:"floor"` // highest one that retention has removed
+	Floor     uint64 `json:"floor"` // up to here retention has removed everything
 }
 
-// A DecreeStatus is what became of the newest decree, by which acknowledged messages
-// were declared lost.
+// A DecreeStatus is the state of the newest decree, with which an operator declared acknowledged
+// messages lost (R4).
 type DecreeStatus struct {
-	Incarnation uint64    `json:"incarnation"` // that it began
+	Incarnation uint64    `json:"incarnation"` // the incarnation that the decree began
 	Time        time.Time `json:"time"`
-	Lost        []string  `json:"lost"`       // instances that were not to return, and have not joined again
-	Stands      bool      `json:"stands"`     // publishers may still make use of it
-	EndsMS      int64     `json:"ends_ms"`    // in how long it ends by itself, if it stands
-	Unseen      int       `json:"unseen"`     // publishers that have not logged on since, if it stands
-	Publishers  []string  `json:"publishers"` // their ids, 100 at most
+	Lost        []string  `json:"lost"`       // instances that were declared lost and have not joined again
+	Stands      bool      `json:"stands"`     // the decree has not ended: publishers may still use it
+	EndsMS      int64     `json:"ends_ms"`    // milliseconds until it ends by itself, if it stands
+	Unseen      int       `json:"unseen"`     // number of publishers that have not logged on since, if it stands
+	Publishers  []string  `json:"publishers"` // ids of these publishers, 100 at most
 }
 
-// unseenMost bounds the ids in a DecreeStatus.
+// unseenMost is the largest number of ids in a DecreeStatus.
 const unseenMost = 100
 
 func (s *Server) decreeStatus() *DecreeStatus {
@@ -106,7 +106,7 @@ func (s *Server) decreeStatus() *DecreeStatus {
 	return st
 }
 
-// A SessionStatus is one client's session.
+// A SessionStatus is the session of one client.
 type SessionStatus struct {
 	Name          string    `json:"name"`
 	User          string    `json:"user,omitempty"`
@@ -117,26 +117,26 @@ type SessionStatus struct {
 	Subscriptions int       `json:"subscriptions"`
 }
 
-// A PublisherStatus is how far an instance and its peers have one publisher.
+// A PublisherStatus is the progress of one publisher on an instance and its peers.
 type PublisherStatus struct {
 	Publisher uint64 `json:"publisher,string"`
 	Have      uint64 `json:"have"`    // highest sequence in the journal, durable or not
-	Durable   uint64 `json:"durable"` // highest one on this instance's disk
-	Safe      uint64 `json:"safe"`    // highest one that every sync destination has on its disk, too, as it said on its present connection
-	Floor     uint64 `json:"floor"`   // highest one that retention has removed
+	Durable   uint64 `json:"durable"` // highest sequence on this instance's disk
+	Safe      uint64 `json:"safe"`    // highest sequence that is also on the disk of every sync destination, as far as the present connections have reported
+	Floor     uint64 `json:"floor"`   // up to here retention has removed everything
 }
 
-// A PublisherList is some of an instance's publishers, ordered by id.
+// A PublisherList is a page of an instance's publishers, ordered by id.
 type PublisherList struct {
 	Publishers []PublisherStatus `json:"publishers"`
-	More       bool              `json:"more"` // there are publishers behind the last one
+	More       bool              `json:"more"` // there are publishers with higher ids
 }
 
-// MaxPublishers is how many publishers are listed at once at most.
+// MaxPublishers is the largest number of publishers in a PublisherList.
 const MaxPublishers = 10_000
 
-// Publishers returns the publishers with ids above after, limit of them at
-// most; a limit outside of 1 to MaxPublishers is MaxPublishers.
+// Publishers returns the publishers with ids above after, at most limit of them. A limit below 1 or
+// above MaxPublishers means MaxPublishers.
 func (s *Server) Publishers(after uint64, limit int) PublisherList {
 	if limit < 1 || limit > MaxPublishers {
 		limit = MaxPublishers
@@ -153,7 +153,7 @@ func (s *Server) Publishers(after uint64, limit int) PublisherList {
 	return list
 }
 
-// Status returns a snapshot.
+// Status returns a snapshot of the instance.
 func (s *Server) Status() Status {
 	c := &s.instance.Counts
 	st := Status{
@@ -175,7 +175,7 @@ func (s *Server) Status() Status {
 	st.Cluster, st.Intact = links.Cluster(), links.Intact()
 	st.CatchingUp, st.Single, st.Links = s.catchingUp(), links.Single(), links.Status()
 	if st.Degraded == nil {
-		st.Degraded = []journal.Interval{} // JSON: a list, always
+		st.Degraded = []journal.Interval{} // in JSON always a list
 	}
 	st.Diverged = s.diverged()
 	st.Refusing, st.Outdated, st.Decree = s.refused.lately(), links.Outdated(), s.decreeStatus()
@@ -185,7 +185,7 @@ func (s *Server) Status() Status {
 	return st
 }
 
-// catchingUp reports that the instance lacks, or may lack, what its peers have.
+// catchingUp reports whether the instance lacks, or may lack, messages of its peers.
 func (s *Server) catchingUp() bool {
 	links := s.links.Load()
 	return !isClosed(links.Ready()) || links.CatchingUp()

@@ -9,12 +9,12 @@ import (
 	"github.com/goccy/go-yaml/ast"
 )
 
-// A Duration is a time.Duration that a config file writes as 5s or 168h.
+// A Duration is a time.Duration. A config file writes it as 5s or 168h.
 type Duration time.Duration
 
 func (d Duration) String() string { return time.Duration(d).String() }
 
-// UnmarshalYAML reads the text of a duration.
+// UnmarshalYAML parses a duration.
 func (d *Duration) UnmarshalYAML(node ast.Node) error {
 	return readValue(node, d, "duration: write a number with its unit, such as 500ms, 5s or 168h", func(text string) (Duration, bool) {
 		parsed, err := time.ParseDuration(text)
@@ -22,10 +22,10 @@ func (d *Duration) UnmarshalYAML(node ast.Node) error {
 	})
 }
 
-// A Size is a number of bytes that a config file writes as 1048576, 64MiB or 10GB.
+// A Size is a number of bytes. A config file writes it as 1048576, 64MiB or 10GB.
 type Size int64
 
-// units of sizes, the longer ones first.
+// units are the units of sizes; a suffix of another one comes after it.
 var units = []struct {
 	suffix string
 	bytes  int64
@@ -43,15 +43,15 @@ func (s Size) String() string {
 	return strconv.FormatInt(int64(s), 10)
 }
 
-// UnmarshalYAML reads the text of a size.
+// UnmarshalYAML parses a size.
 func (s *Size) UnmarshalYAML(node ast.Node) error {
 	return readValue(node, s, "size: write whole bytes or a unit, such as 1048576, 64MiB or 10GB", parseSize)
 }
 
-// A Share is a part of something, in percent or in bytes: 5% or 10GiB.
+// A Share is a part of a whole, in percent or in bytes: 5% or 10GiB.
 type Share struct {
 	Percent int64
-	Bytes   Size // counts if Percent is 0
+	Bytes   Size // used if Percent is 0
 }
 
 func (s Share) String() string {
@@ -69,7 +69,7 @@ func (s Share) of(total int64) int64 {
 	return int64(s.Bytes)
 }
 
-// UnmarshalYAML reads the text of a share.
+// UnmarshalYAML parses a share.
 func (s *Share) UnmarshalYAML(node ast.Node) error {
 	return readValue(node, s, "share: write whole percent or a size, such as 5% or 10GiB", parseShare)
 }
@@ -98,7 +98,7 @@ func parseSize(text string) (Size, bool) {
 	return Size(n * factor), true
 }
 
-// A unitError is a text that is not in the form of its type.
+// A unitError reports a text that does not have the form of its type.
 type unitError struct {
 	node ast.Node
 	text string
@@ -106,7 +106,7 @@ type unitError struct {
 
 func (e *unitError) Error() string { return e.text }
 
-// readValue reads a plain value; form says of what kind it is, and how to write it.
+// readValue parses a scalar value. form names the expected kind and how to write it.
 func readValue[T any](node ast.Node, value *T, form string, parse func(text string) (T, bool)) error {
 	s, is := node.(ast.ScalarNode)
 	if !is || node.Type() == ast.NullType {

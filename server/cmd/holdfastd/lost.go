@@ -12,10 +12,10 @@ import (
 	"github.com/holdfast-mq/holdfast/server"
 )
 
-// orderTimeout bounds the wait for an instance's answer.
+// orderTimeout limits the wait for the instance's answer.
 const orderTimeout = 30 * time.Second
 
-// lost has a running instance declare messages lost, or end that.
+// lost sends a running instance the order to declare a loss, or to end the decree.
 func lost(args []string, stdout, stderr io.Writer) int {
 	flags := newFlags("holdfastd lost", stderr)
 	config := flags.String("config", "", "YAML `file` that describes the running instance")

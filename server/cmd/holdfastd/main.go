@@ -6,26 +6,25 @@
 //	holdfastd lost -config a.yaml [NAME...]
 //	holdfastd lost -config a.yaml -end
 //
-// The second form is for the first start of the first instance of a group, if the others
-// are not started with it: an empty journal otherwise waits until it has met its group,
-// which may have all that is missing in it. Later it has no effect.
+// The second form is for the first start of the first instance of a group, if the others are not
+// started with it. Without -bootstrap an instance with an empty journal waits until it has met its
+// group, since the group may have messages that it lacks. Later -bootstrap has no effect.
 //
-// The third form makes the file of a new link secret, for replication.secret of all
-// instances of a group, and exits.
+// The third form makes the file of a new link secret and exits. All instances of a group get a copy
+// of it, for replication.secret.
 //
-// The fourth tells the instance that runs with a.yaml that messages are lost which
-// were acknowledged, and that the named instances will not return; the fifth ends
-// that. See server/DISASTER.md. They exit with 0 when it is done, and with 1 and the
-// reason if it is not.
+// The fourth form tells the instance that runs with a.yaml that acknowledged messages are lost and
+// that the named instances will not return. The fifth form ends that. See server/DISASTER.md. Both
+// exit with 0 once the instance has done it, or with 1 and the reason.
 //
-// Standard output gets two lines: "listening …" as soon as the ports are
-// bound, with their real numbers, and "ready …" once clients are served. The
-// log goes to standard error. Where nobody reads them, the instance goes on: a MiB of the
-// log is kept until somebody does, and lines beyond that are dropped and counted
-// (log_dropped in /status). SIGHUP is ignored: the configuration is read at the start.
+// Standard output gets two lines: "listening …" once the ports are bound, with the real port
+// numbers, and "ready …" once clients are served. The log goes to standard error. If nobody reads
+// them, the instance keeps running: it buffers 1 MiB of the log, drops further lines and counts
+// them (log_dropped in /status). SIGHUP is ignored, since the configuration is read only at the
+// start.
 //
-// The exit codes, and whether a supervisor (server/deploy/holdfastd@.service) starts
-// it again:
+// These are the exit codes, and whether a supervisor (server/deploy/holdfastd@.service) restarts
+// the process:
 //
 //	 0  stopped, by SIGTERM or an interrupt                             no
 //	 1  cannot run for now: a port in use, a second signal              yes
@@ -79,11 +78,12 @@ func main() {
 	os.Exit(code)
 }
 
-// gcPercent keeps low what a hostile client's memory costs beside what it holds. It costs
-// little, since no message is allocated.
+// gcPercent makes the garbage collector run more often than by default. A hostile client can then
+// cause little garbage on top of the memory that it holds. The cost is low, since messages are not
+// allocated.
 const gcPercent = 25
 
-// options are the flags.
+// options are the values of the flags.
 type options struct {
 	config       string
 	log          string
@@ -92,7 +92,7 @@ type options struct {
 	version      bool
 }
 
-// newFlags returns the flags of a command, none yet.
+// newFlags returns an empty flag set for a command.
 func newFlags(command string, stderr io.Writer) *flag.FlagSet {
 	flags := flag.NewFlagSet(command, flag.ContinueOnError)
 	flags.SetOutput(stderr)
@@ -128,7 +128,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	return o, err
 }
 
-// run is the command; it returns the exit code.
+// run executes the command and returns the exit code.
 func run(args []string, stdout io.Writer, stderr *output, signals <-chan os.Signal) int {
 	if len(args) == 2 && args[0] == "secret" {
 		return secret(args[1], stderr)
@@ -163,7 +163,7 @@ func run(args []string, stdout io.Writer, stderr *output, signals <-chan os.Sign
 	return serve(s, cfg, stdout, signals)
 }
 
-// secret makes a link secret.
+// secret makes the file of a link secret.
 func secret(file string, stderr io.Writer) int {
 	if err := server.WriteSecret(file); err != nil {
 		fmt.Fprintln(stderr, "holdfastd:", err)
@@ -172,7 +172,7 @@ func secret(file string, stderr io.Writer) int {
 	return exitcode.Stopped
 }
 
-// serve waits for what ends the instance.
+// serve waits until a signal or a failure ends the instance.
 func serve(s *server.Server, cfg server.Config, stdout io.Writer, signals <-chan os.Signal) int {
 	ready := s.Ready()
 	for {
@@ -189,7 +189,7 @@ func serve(s *server.Server, cfg server.Config, stdout io.Writer, signals <-chan
 	}
 }
 
-// stop ends the instance in order; a second signal ends the process at once.
+// stop stops the instance in order. A second signal ends the process immediately.
 func stop(s *server.Server, cfg server.Config, signals <-chan os.Signal) int {
 	stopped := make(chan error, 1)
 	go func() { stopped <- s.Shutdown(context.Background()) }()
@@ -233,8 +233,8 @@ func logger(form string, w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, nil))
 }
 
-// standard returns a standard file as it is written to: what comes from elsewhere does
-// nothing to a terminal.
+// standard returns a writer for a standard file. On a terminal it makes control characters visible,
+// so that text from clients and peers cannot affect the terminal.
 func standard(f *os.File) io.Writer {
 	if term.IsTerminal(int(f.Fd())) {
 		return visible.NewWriter(f)
@@ -242,7 +242,7 @@ func standard(f *os.File) io.Writer {
 	return f
 }
 
-// text is an address, or "-" for none.
+// text returns the text of an address, or "-" if it is nil.
 func text(a net.Addr) string {
 	if a == nil {
 		return "-"

@@ -11,34 +11,34 @@ import (
 )
 
 const (
-	outputBytes = 1 << 20                // that an output holds while nobody reads
-	outputEnd   = 500 * time.Millisecond // that the end of the process waits for a reader
+	outputBytes = 1 << 20                // buffered while nobody reads
+	outputEnd   = 500 * time.Millisecond // wait for the reader at the end of the process
 )
 
-// An output writes lines to where perhaps nobody reads: a pipe that is full or whose
-// reader has died, a terminal that is gone. Its owner never waits: lines for which there
-// is no room are dropped and counted. Safe for concurrent use.
+// An output writes lines to a file that perhaps nobody reads: a full pipe, a pipe without reader, a
+// closed terminal. Callers never wait: lines that do not fit into the buffer are dropped and
+// counted. It is safe for concurrent use.
 type output struct {
 	w       io.Writer
-	dropped atomic.Uint64 // lines
+	dropped atomic.Uint64 // number of lines
 	wake    signal.Signal
-	ended   chan struct{} // closed when all is written after close
+	ended   chan struct{} // closed when everything is written after close
 
 	mu     sync.Mutex
 	lines  [][]byte // guarded by mu
-	bytes  int      // of lines; guarded by mu
+	bytes  int      // guarded by mu; size of lines
 	closed bool     // guarded by mu
 }
 
-// newOutput starts the goroutine that writes. It ends after close, unless it waits for
-// a reader that does not come.
+// newOutput starts the goroutine that writes. It ends after close, unless it is blocked by a
+// missing reader.
 func newOutput(w io.Writer) *output {
 	o := &output{w: w, wake: signal.New(), ended: make(chan struct{})}
 	go o.run()
 	return o
 }
 
-// Write takes one line, or drops it. It never fails.
+// Write buffers or drops one line. It never fails.
 func (o *output) Write(line []byte) (int, error) {
 	o.mu.Lock()
 	fits := o.bytes+len(line) <= outputBytes
@@ -58,7 +58,7 @@ func (o *output) Write(line []byte) (int, error) {
 // run writes until the output is closed.
 func (o *output) run() {
 	defer close(o.ended)
-	told := uint64(0) // of the dropped lines
+	told := uint64(0) // number of dropped lines that were reported
 	for {
 		lines, closed := o.take()
 		for _, line := range lines {
@@ -88,7 +88,7 @@ func (o *output) take() (lines [][]byte, closed bool) {
 	return lines, o.closed
 }
 
-// close waits until all is written, for a moment at most.
+// close waits until everything is written, at most outputEnd.
 func (o *output) close() {
 	o.mu.Lock()
 	o.closed = true
