@@ -15,21 +15,21 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// A history is what was done to a log, so that what is found later can be
-// judged. Records say which one they are.
+// A history records the operations on a log, so that a later state of the log can be checked. The
+// text of each record begins with its number.
 type history struct {
 	disk    *memfs.FS
 	o       *owner
 	l       *seglog.Log
 	rand    *rand.Rand
-	ends    []seglog.Position // behind each record appended
-	written int               // so many survive a kill
-	synced  int               // so many survive a power cut
-	trimmed seglog.Position   // Trim was asked to go so far
-	stage   int               // bytes
+	ends    []seglog.Position // end of each appended record
+	written int               // number of records that survive a kill
+	synced  int               // number of records that survive a power cut
+	trimmed seglog.Position   // the highest position that Trim was called with
+	stage   int               // size of the stage, bytes; 0: none
 }
 
-// newHistory returns an empty history. Every other seed is one of a log with a stage.
+// newHistory returns an empty history. Its log has a stage if the seed is odd.
 func newHistory(seed uint64) *history {
 	return &history{disk: memfs.New(), rand: rand.New(rand.NewPCG(seed, 1)), stage: int(seed%2) * 900}
 }
@@ -48,12 +48,12 @@ func (h *history) open() (err error) {
 	return err
 }
 
-// text is unlike that of the records before, of which half a write may leave the other half.
+// text differs between neighbouring records, so that a half-written record cannot equal an old one.
 func text(i int) string {
 	return fmt.Sprintf("%d %s", i, strings.Repeat(string(rune(0x61+i%26)), i*37%90))
 }
 
-// steps does some of everything until the disk refuses.
+// steps does n random operations, or fewer if the disk fails.
 func (h *history) steps(n int) error {
 	for range n {
 		if err := h.step(h.rand.IntN(10)); err != nil {
@@ -95,7 +95,7 @@ func (h *history) step(what int) error {
 	}
 }
 
-// keep has one of the last records, and all before it, survive a kill.
+// keep makes one of the last records, and all before it, survive a kill.
 func (h *history) keep() error {
 	n := len(h.ends) - h.rand.IntN(min(len(h.ends), 3)+1)
 	if n == 0 {
@@ -111,7 +111,7 @@ func (h *history) keep() error {
 func (h *history) append() error {
 	t := text(len(h.ends))
 	if h.rand.IntN(20) == 0 {
-		t += strings.Repeat("y", 500) // more than a segment
+		t += strings.Repeat("y", 500) // longer than a segment
 	}
 	p, err := h.l.Append(0x10, []byte(t[:1]), []byte(t[1:]))
 	if err != nil {
@@ -125,8 +125,8 @@ func (h *history) append() error {
 	return nil
 }
 
-// check compares what the log holds with what must be there, and makes that
-// the history.
+// check compares the records of the log with the history: at least the first atLeast must be there.
+// It then shortens the history to the records that it found.
 func (h *history) check(atLeast int) error {
 	l := h.l
 	if l.Durable() != l.End() {
@@ -165,8 +165,8 @@ func (h *history) check(atLeast int) error {
 	return h.checkSegments()
 }
 
-// firstKept returns the number of the first record, which must not be one that
-// Trim had to leave.
+// firstKept returns the number of the first record. It must not be one that Trim was not allowed to
+// remove.
 func (h *history) firstKept() (int, error) {
 	first := h.l.First()
 	if first > h.trimmed {
@@ -211,7 +211,7 @@ func (h *history) checkSegments() error {
 	return nil
 }
 
-// after returns the history as an image of the disk is found.
+// after returns the history after a crash, with the disk as the crash has left it.
 func (h *history) after(m memfs.Mode) *history {
 	c := *h
 	c.disk = h.disk.Crash(m)
@@ -222,7 +222,7 @@ func (h *history) after(m memfs.Mode) *history {
 	return &c
 }
 
-// A life opens what a crash left, checks it, and uses it. One in four looks first.
+// life opens a log after a crash, checks it, and uses it. Some lives run Inspect first.
 func (h *history) life(steps int) error {
 	seen := func() error { return nil }
 	if len(h.ends)%4 == 0 {
@@ -243,20 +243,20 @@ func (h *history) life(steps int) error {
 	return nil
 }
 
-// look inspects the disk. What it returns checks that the log, once it is
-// open, holds what was seen.
+// look inspects the disk. It returns a function that checks that the opened log holds the records
+// which Inspect found.
 func (h *history) look() func() error {
 	texts, found, err := inspect(h.disk.Image(memfs.KeepAll), "log")
 	return func() error {
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil // there was no directory
+			return nil // the directory did not exist
 		}
 		return errors.Join(err, agree(h.l, texts, found))
 	}
 }
 
-// workload runs a log for a while, crashing before the nth change, which is
-// beyond the end if crashed is false.
+// workload uses a log and crashes before the nth change of the disk. If there are fewer changes,
+// crashed is false.
 func workload(t *testing.T, seed uint64, n int) (h *history, crashed bool) {
 	t.Helper()
 	h = newHistory(seed)
@@ -274,7 +274,8 @@ func workload(t *testing.T, seed uint64, n int) (h *history, crashed bool) {
 	return h, h.disk.Crashed()
 }
 
-// Crash before each change, in each mode; check; go on; power cut; check; again.
+// For a crash before each change and in each mode, the log is consistent afterwards, can be used,
+// and is consistent again after a power cut.
 func TestCrashAtEveryStep(t *testing.T) {
 	seeds := uint64(12)
 	if testing.Short() || detector.On {
@@ -306,7 +307,7 @@ func TestCrashAtEveryStep(t *testing.T) {
 	t.Logf("%d images", images)
 }
 
-// Crash before each change that Open makes on what a crash has left.
+// A crash before any change that Open makes after another crash loses nothing.
 func TestCrashInRecovery(t *testing.T) {
 	for _, seed := range []uint64{6, 7} {
 		crashInRecovery(t, seed)
@@ -349,7 +350,7 @@ func crashInRecovery(t *testing.T, seed uint64) {
 	t.Logf("%d images", images)
 }
 
-// What Open returns is durable, even if it was read from a page cache that a
+// The records that Open returns are durable, even if Open has read them from a page cache that a
 // failed sync has left clean (R7).
 func TestOpenDoesNotTrustThePageCache(t *testing.T) {
 	for n := range 20 {
@@ -383,8 +384,8 @@ func TestOpenDoesNotTrustThePageCache(t *testing.T) {
 	}
 }
 
-// Every change fails once, for every way to fail. The log says so from then
-// on, and nothing synced is lost.
+// Each change of the disk fails once, in every way that it can fail. From then on the log returns
+// the error, and no synced record is lost.
 func TestEveryChangeFails(t *testing.T) {
 	short := errors.New("short write")
 	for _, fault := range []error{syscall.EIO, syscall.ENOSPC, short} {
@@ -403,7 +404,7 @@ func TestEveryChangeFails(t *testing.T) {
 				t.Fatalf("change %d failed with %v and nobody noticed", n, fault)
 			}
 			if err == nil {
-				break // beyond the last one
+				break // there are no more changes
 			}
 			if h.l != nil {
 				h.checkFailed(t, n)
@@ -418,7 +419,7 @@ func TestEveryChangeFails(t *testing.T) {
 	}
 }
 
-// checkFailed checks that an error stays. Only a Remove that failed is forgiven.
+// checkFailed checks that the log keeps returning its error. Only a failed Remove is not final.
 func (h *history) checkFailed(t *testing.T, n int) {
 	t.Helper()
 	first := h.l.Err()
@@ -437,7 +438,7 @@ func (h *history) checkFailed(t *testing.T, n int) {
 	}
 }
 
-// Every read of Open fails once: it returns the error and the next Open works.
+// Each read of Open fails once: Open returns the error, and the next Open works.
 func TestEveryReadFails(t *testing.T) {
 	h := newHistory(5)
 	if err := errors.Join(h.open(), h.steps(60)); err != nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// plain is an owner without any state.
+// plain is an owner without state.
 type plain struct{}
 
 func (plain) Head() []byte                { return nil }
@@ -53,7 +53,7 @@ func appendAll(tb testing.TB, l *seglog.Log, texts ...string) {
 	}
 }
 
-// A cursor at the end goes on when something is appended, written or not.
+// A cursor at the end reads a record that is appended later, written or not.
 func TestCursorAtTheEnd(t *testing.T) {
 	l := openPlain(t, seglog.Options{TailBytes: 1})
 	c := l.Cursor(l.End())
@@ -84,7 +84,7 @@ func TestCursorAtTheEnd(t *testing.T) {
 	}
 }
 
-// A cursor that Trim overtakes goes on at First, with and without a file open.
+// A cursor whose segment was trimmed continues at First, with and without an open file.
 func TestCursorAndTrim(t *testing.T) {
 	l := openPlain(t, seglog.Options{TailBytes: 1, SegmentBytes: 100})
 	for i := range 20 {
@@ -173,7 +173,7 @@ func TestLock(t *testing.T) {
 	}
 }
 
-// A log that is closed and opened without use doesn't grow.
+// Opening and closing a log without using it does not make it longer.
 func TestOpenAndCloseLeavesNoTrace(t *testing.T) {
 	disk := memfs.New()
 	h := &history{disk: disk}
@@ -193,8 +193,8 @@ func TestOpenAndCloseLeavesNoTrace(t *testing.T) {
 	}
 }
 
-// Append and readers don't wait while the disk works, and what is appended
-// meanwhile isn't taken for durable.
+// Append and readers do not wait for the disk. Records that are appended during a sync do not count
+// as durable after it.
 func TestAppendDuringSync(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := memfs.New()
@@ -228,7 +228,7 @@ func TestAppendDuringSync(t *testing.T) {
 	})
 }
 
-// One appends, one syncs, one trims, several read, all at once.
+// One goroutine appends, one syncs, one trims, and several read, concurrently.
 func TestAllAtOnce(t *testing.T) {
 	const records = 5000
 	l := openPlain(t, seglog.Options{TailBytes: 4 << 10, SegmentBytes: 8 << 10})
@@ -263,7 +263,7 @@ func TestAllAtOnce(t *testing.T) {
 	wg.Wait()
 }
 
-// readInOrder reads until the last record; the one who trims removes what it has read.
+// readInOrder reads up to the last record. If trims is set it removes the records that it has read.
 func readInOrder(t *testing.T, l *seglog.Log, records int, trims bool) {
 	c := l.Cursor(0)
 	defer c.Close()

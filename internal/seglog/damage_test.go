@@ -16,12 +16,12 @@ import (
 
 const (
 	first  = "log/0000000000000000.log"
-	data   = 4160 + 8 // where records begin behind "head 0"
+	data   = 4160 + 8 // offset of the first record after the head "head 0"
 	note   = 24
-	record = 24 // of up to 8 bytes
+	record = 24 // size of a frame with up to 8 bytes
 )
 
-// texts puts records into a log, each with a sync of its own if sync says so.
+// texts appends records to a log. If sync is set it syncs after each.
 func texts(t *testing.T, h *history, sync bool, texts ...string) {
 	t.Helper()
 	for _, text := range texts {
@@ -47,7 +47,7 @@ func mustOpen(t *testing.T, h *history) {
 	}
 }
 
-// read reads all that a cursor gives.
+// read reads all records of a cursor.
 func read(t *testing.T, c *seglog.Cursor) []string {
 	t.Helper()
 	texts := []string{}
@@ -63,17 +63,17 @@ func read(t *testing.T, c *seglog.Cursor) []string {
 	}
 }
 
-// One segment holds: note, a, note, b, note, c, with b known as durable (by
-// the note before c) or not, whatever a test does to it.
+// One segment holds note, a, note, b, note, c. The note before c says that b is durable. Each
+// case damages something, and Open must tell a torn tail from damage.
 func TestTornOrDamaged(t *testing.T) {
-	at := func(i int) int64 { return data + int64(i)*(note+record) } // of the i-th note
+	at := func(i int) int64 { return data + int64(i)*(note+record) } // offset of the i-th note
 	for _, tt := range []struct {
 		name    string
-		note    bool // an idle log has noted that c is durable
+		note    bool // an idle log has written a note that c is durable
 		harm    func(d *memfs.FS)
-		want    string // records found
+		want    string // records in the log
 		damaged bool
-		aside   string // records found aside
+		aside   string // records set aside
 	}{
 		{"nothing", false, func(d *memfs.FS) {}, "a b c", false, ""},
 		{"last record", false, func(d *memfs.FS) { d.Flip(first, at(2)+note+16) }, "a b", false, ""},
@@ -130,7 +130,7 @@ func TestTornOrDamaged(t *testing.T) {
 			if err := l.Close(); err != nil {
 				t.Fatal(err)
 			}
-			// Everything is in order afterwards, and what is aside still is.
+			// After another Open the log is in order, and the same records are set aside.
 			l, _ = openAside(t, h.disk)
 			if got := strings.Join(all(t, l), " "); got != tt.want {
 				t.Errorf("holds %q when opened again, want %q", got, tt.want)
@@ -156,7 +156,7 @@ func openAside(t *testing.T, d *memfs.FS) (*seglog.Log, *owner) {
 	return l, o
 }
 
-// checkAside checks what Damage and Aside say.
+// checkAside checks the results of Damage and Aside.
 func checkAside(t *testing.T, l *seglog.Log, d *seglog.DamageError, want string) {
 	t.Helper()
 	got := l.Damage()
@@ -193,7 +193,7 @@ func truncate(d *memfs.FS, name string, size int64) {
 	d.WriteFile(name, b[:size])
 }
 
-// long makes a log of several sealed segments on a disk of its own.
+// long makes a log of several sealed segments on a new disk.
 func long(t *testing.T, seed uint64) *history {
 	t.Helper()
 	h := newHistory(seed)
@@ -209,8 +209,7 @@ func long(t *testing.T, seed uint64) *history {
 	return h
 }
 
-// A damaged record in a sealed segment is met by a cursor, and by every Open
-// from then on.
+// A cursor reports a damaged record in a sealed segment, and so does every Open afterwards.
 func TestDamageMetByCursor(t *testing.T) {
 	h := long(t, 2).after(memfs.KeepAll)
 	name := h.disk.Names()[2]
@@ -243,7 +242,7 @@ func TestDamageMetByCursor(t *testing.T) {
 		t.Fatalf("open: %v, want %v", err, met)
 	}
 
-	// If the disk was only tired the mark goes.
+	// If the record can be read again, the mark is removed.
 	h.disk = h.disk.Crash(memfs.KeepAll)
 	breakRecord(h.disk, name)
 	mustOpen(t, h)
@@ -252,8 +251,8 @@ func TestDamageMetByCursor(t *testing.T) {
 	}
 }
 
-// Each segment in turn is lost, or has a record flipped that a mark points to:
-// with SetAside the log ends before, and the rest is aside. Crash before each
+// Each segment in turn is lost, or is marked and has a damaged record. With SetAside the log ends
+// before the damage, and the records after it are set aside. That holds for a crash before each
 // change on the way.
 func TestSetAsideCrash(t *testing.T) {
 	every := 1
@@ -289,8 +288,8 @@ func TestSetAsideCrash(t *testing.T) {
 	}
 }
 
-// The head of the oldest segment is all that is known of what was removed
-// before it. It stays when the first record behind it is damaged.
+// The head of the oldest segment is the only record of the trimmed history. It stays even if the
+// first record after it is damaged.
 func TestSetAsideKeepsOldestHead(t *testing.T) {
 	d, o := memfs.New(), &owner{}
 	l, err := seglog.Open(options(d, o))
@@ -298,7 +297,7 @@ func TestSetAsideKeepsOldestHead(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.append(t, l, strings.Repeat("removed", 40))
-	first := o.append(t, l, strings.Repeat("damaged", 20)) // in the same batch: no note before it
+	first := o.append(t, l, strings.Repeat("damaged", 20)) // in the same batch, so no note is before it
 	o.append(t, l, "behind")
 	if _, err := l.Sync(); err != nil {
 		t.Fatal(err)
@@ -343,16 +342,16 @@ func TestSetAsideKeepsOldestHead(t *testing.T) {
 	l.Abandon()
 }
 
-// breakRecord inverts a bit in the first record, whether or not a note stands
-// before it. Doing it twice mends it.
+// breakRecord inverts a bit in the first record, with or without a note before it. A second call
+// restores the record.
 func breakRecord(d *memfs.FS, name string) {
 	d.Flip(name, data+8)
 	d.Flip(name, data+note+8)
 }
 
-// damaged returns a disk whose segment i is gone or has a bad first record,
-// and all records that there were. Its last segment is one that Open wrote
-// again. Nil: there is no such segment to lose.
+// damaged returns a disk whose segment i is lost or has a bad first record, and all records of the
+// undamaged log. The last segment of the log was written by Open. The disk is nil if segment i does
+// not exist, or if losing it would not be noticed.
 func damaged(t *testing.T, i int, lost bool) (*memfs.FS, []string) {
 	t.Helper()
 	h := long(t, 4).after(memfs.KeepAll)
@@ -373,7 +372,7 @@ func damaged(t *testing.T, i int, lost bool) (*memfs.FS, []string) {
 		return d, texts
 	}
 	if i == 0 {
-		i, name = 1, fmt.Sprintf("log/%016x", uint64(segs[1].First)) // the first would look trimmed
+		i, name = 1, fmt.Sprintf("log/%016x", uint64(segs[1].First)) // a log without its first segment looks like a trimmed one
 	}
 	if err := errors.Join(d.Remove(name+".log"), d.SyncDir("log")); err != nil {
 		t.Fatal(err)
@@ -381,8 +380,8 @@ func damaged(t *testing.T, i int, lost bool) (*memfs.FS, []string) {
 	return d, texts
 }
 
-// checkSetAside opens twice and checks that records and aside together are
-// what there was, in order, but for what was damaged.
+// checkSetAside opens the log twice. It checks that the records in the log and the ones set aside
+// are, in order, the wanted ones without the damaged.
 func checkSetAside(t *testing.T, d *memfs.FS, want []string, what string) {
 	t.Helper()
 	for range 2 {
@@ -428,8 +427,8 @@ func isSubsequence(a, b []string) bool {
 	return len(a) == 0
 }
 
-// Every bit of a small log in turn: what Open finds is a prefix, never anything
-// else, and if it is less than what was noted as durable it says so.
+// With any single bit of a small log inverted, Open finds a prefix of the records and nothing else.
+// If the prefix is shorter than the highest note says, Open reports damage.
 func TestEveryBitFlipped(t *testing.T) {
 	for name, prepare := range map[string]func(h *history) error{
 		"noted by an idle log": func(h *history) error { return h.l.Note() },
@@ -475,7 +474,7 @@ func flipEach(t *testing.T, disk *memfs.FS, want []string) {
 		}
 		for at := 0; at < len(b); at += every {
 			if at >= 64 && at < 4096 {
-				continue // nothing is there
+				continue // no record is there
 			}
 			checkFlip(t, disk.Crash(memfs.KeepAll), name, int64(at), want)
 			flips++
@@ -527,8 +526,8 @@ func checkFlip(t *testing.T, d *memfs.FS, name string, at int64, want []string) 
 	}
 }
 
-// Where a disk has lost a long piece, a hole is there now. What stands behind
-// it proves that it was durable.
+// A disk loses a long range, and a sparse range is in its place. A note after it proves that the
+// lost records were durable.
 func TestDamageBeforeAHole(t *testing.T) {
 	for name, o := range map[string]seglog.Options{
 		"disk":  {FS: seglog.OS, Dir: filepath.ToSlash(t.TempDir())},
@@ -548,7 +547,7 @@ func TestDamageBeforeAHole(t *testing.T) {
 		if err := l.Abandon(); err != nil {
 			t.Fatal(err)
 		}
-		const from = data + 100*(note+1016) // where a batch began
+		const from = data + 100*(note+1016) // start of a batch
 		lose(t, o, from, 1900<<10)
 		o.Owner = &owner{}
 		_, err = seglog.Open(o)
@@ -559,7 +558,7 @@ func TestDamageBeforeAHole(t *testing.T) {
 	}
 }
 
-// lose makes a hole of what stands in the first segment between two offsets.
+// lose replaces the bytes of the first segment between two offsets by a sparse range.
 func lose(t *testing.T, o seglog.Options, from, to int64) {
 	t.Helper()
 	f, err := o.FS.OpenFile(o.Dir+"/0000000000000000.log", 0)

@@ -1,6 +1,6 @@
 package seglog
 
-// Unwritten returns the bytes appended and not yet written to the file.
+// Unwritten returns the number of appended bytes that are not written to the file yet.
 func (l *Log) Unwritten() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -19,8 +19,8 @@ import (
 
 var update = flag.Bool("update", false, "write testdata/v1 again")
 
-// golden is what testdata/v1 holds: a sealed segment, and one that was being
-// written when its process died.
+// golden returns the records in testdata/v1: a sealed segment, and one that was in use when its
+// process died.
 func golden() []string {
 	return []string{"first", "", strings.Repeat("long ", 50), "behind the seal", "last"}
 }
@@ -75,8 +75,8 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// FuzzOpen opens a log of which one file holds anything. It must not panic, not
-// take memory beyond what is there, and what it gives must be usable.
+// FuzzOpen opens a log with arbitrary bytes in one file. It must not panic or take more memory than
+// the files justify, and a log that it returns must be usable.
 func FuzzOpen(f *testing.F) {
 	names, err := filepath.Glob("testdata/v1/*.log")
 	if err != nil {
@@ -105,7 +105,7 @@ func FuzzOpen(f *testing.F) {
 		runtime.ReadMemStats(&before)
 		disk := memfs.New()
 		if name == "stage" {
-			writeLog(t, disk) // a stage alone is nothing
+			writeLog(t, disk) // a stage without segments is ignored
 		}
 		disk.WriteFile("log/"+name, b)
 		disk.WriteFile("log/aside/"+name, b)
@@ -148,8 +148,8 @@ func staged(t testing.TB) []byte {
 	return b
 }
 
-// mended returns b with good checksums in header, footer and the first frame,
-// so that what they state is taken for true.
+// mended returns b with correct checksums in header, footer and first frame, so that Open believes
+// their contents.
 func mended(b []byte) []byte {
 	b = bytes.Clone(b)
 	table := crc32.MakeTable(crc32.Castagnoli)
@@ -167,12 +167,12 @@ func mended(b []byte) []byte {
 		return b
 	}
 	binary.LittleEndian.PutUint32(frame[12:], crc32.Checksum(frame[16+head:16+n], table))
-	binary.LittleEndian.PutUint32(frame, crc32.Update(binary.LittleEndian.Uint32(b[12:]), table, frame[4:16+head])) // at position 0
+	binary.LittleEndian.PutUint32(frame, crc32.Update(binary.LittleEndian.Uint32(b[12:]), table, frame[4:16+head])) // for position 0
 	return b
 }
 
-// frameAt returns a frame for a place, whose sums are good: it says that it is length
-// bytes long, and has those of body.
+// frameAt returns a frame for a position, with correct checksums. It states the given length, and
+// its checksums are those of body.
 func frameAt(salt uint32, at uint64, length uint32, kind byte, body []byte) []byte {
 	table := crc32.MakeTable(crc32.Castagnoli)
 	b := binary.LittleEndian.AppendUint32(make([]byte, 4), length)
@@ -216,7 +216,7 @@ func drain(c *seglog.Cursor) {
 	}
 }
 
-// anyOwner takes any state.
+// anyOwner accepts any state.
 type anyOwner struct{}
 
 func (anyOwner) Head() []byte                { return []byte("state") }

@@ -15,13 +15,13 @@ import (
 // breakHead inverts a bit in the head of a segment.
 func breakHead(d *memfs.FS, name string) { d.Flip(name, 4161) }
 
-// segmentNames returns the names of the segments' files, oldest first.
+// segmentNames returns the file names of the segments, oldest first.
 func segmentNames(d *memfs.FS) []string {
 	return slices.DeleteFunc(d.Names(), func(n string) bool { return !strings.HasSuffix(n, ".log") })
 }
 
-// heads returns head and summary of each segment, and how much is damaged. The
-// last segment's summary is left out: it may be sealed or not.
+// heads returns head and summary of each segment, and the number of damaged heads. It leaves out
+// the summary of the last segment, which may be sealed or not.
 func heads(t *testing.T, disk *memfs.FS) (heads []string, damaged int) {
 	t.Helper()
 	last := len(segmentNames(disk)) - 1
@@ -38,9 +38,8 @@ func heads(t *testing.T, disk *memfs.FS) (heads []string, damaged int) {
 	return heads, len(found.Damage)
 }
 
-// Of each segment in turn, and of each two, the head is damaged. What stood
-// before says what it was: nothing is lost, and it is made again, whenever the
-// process dies on the way.
+// The head of each segment in turn, and of each two, is damaged. Open rebuilds it from earlier
+// records and loses nothing, for a crash at any step.
 func TestHeadRestored(t *testing.T) {
 	whole := long(t, 4).disk
 	texts, _, err := inspect(whole, "log")
@@ -80,7 +79,7 @@ func TestHeadRestored(t *testing.T) {
 	}
 }
 
-// checkRestored opens twice and checks that all is there and sound.
+// checkRestored opens the log twice and checks that all records and heads are there and good.
 func checkRestored(t *testing.T, d *memfs.FS, texts, want []string, what string) {
 	t.Helper()
 	for range 2 {
@@ -102,7 +101,7 @@ func checkRestored(t *testing.T, d *memfs.FS, texts, want []string, what string)
 	}
 }
 
-// trimmed returns a log of which what was before its first segment is gone.
+// trimmed returns a log whose oldest segments were removed.
 func trimmed(t *testing.T) (*memfs.FS, []string) {
 	t.Helper()
 	h := long(t, 5)
@@ -113,9 +112,8 @@ func trimmed(t *testing.T) (*memfs.FS, []string) {
 	return h.disk, segmentNames(h.disk)
 }
 
-// Nothing says what the head of the first segment was when something was
-// removed before it. Where another one is good, it does without, and nothing
-// is lost; only where none is, all is aside.
+// The head of the first segment cannot be rebuilt once records before it were removed. If another
+// head is good, Open does without it and loses nothing. Otherwise all records are set aside.
 func TestHeadOfTheFirst(t *testing.T) {
 	d, names := trimmed(t)
 	breakHead(d, names[0])
@@ -152,8 +150,8 @@ func TestHeadOfTheFirst(t *testing.T) {
 	}
 }
 
-// Open does not look at the heads of all of a long log. Who reads a bad one is
-// told, and the next Open makes it again.
+// In a long log Open does not check every head. A reader gets the error for a bad one, and the next
+// Open rebuilds it.
 func TestHeadMetByReader(t *testing.T) {
 	d, o := memfs.New(), &owner{}
 	opts := options(d, o)

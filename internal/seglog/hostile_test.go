@@ -16,8 +16,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/heap"
 )
 
-// Whatever is removed from the directory of a log that is open, but for its
-// records: nobody else opens it.
+// If every file but the segments is removed from the directory of an open log, the log stays
+// locked.
 func TestLockOutlivesACleaner(t *testing.T) {
 	dir := t.TempDir()
 	o := seglog.Options{FS: seglog.OS, Dir: dir, Owner: plain{}}
@@ -46,8 +46,8 @@ func TestLockOutlivesACleaner(t *testing.T) {
 	}
 }
 
-// A link or a pipe in the directory of a log makes no file elsewhere, changes
-// none, and keeps nobody waiting.
+// A link or a pipe in the directory of a log makes Open create or change no file elsewhere, and
+// does not block it.
 func TestLinksAreNotFollowed(t *testing.T) {
 	for _, name := range []string{"lock", "stage", "cut", "0000000000000000.tmp", "0000000000000000.log", "0000000000000000.bad", "reserve"} {
 		for what, make := range map[string]func(victim, name string) error{
@@ -57,7 +57,7 @@ func TestLinksAreNotFollowed(t *testing.T) {
 		} {
 			outside, dir := t.TempDir(), t.TempDir()
 			victim := filepath.Join(outside, "victim")
-			text := strings.Repeat("\x00", 8) + "somebody else's" // zeros: not set aside as strange
+			text := strings.Repeat("\x00", 8) + "somebody else's" // begins with zeros, so that it is not renamed as strange
 			if err := os.WriteFile(victim, []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -79,8 +79,8 @@ func TestLinksAreNotFollowed(t *testing.T) {
 	}
 }
 
-// A file that states absurd lengths, with all of its checksums right, or is
-// long without holding anything, takes no memory for that.
+// A file that states absurd lengths with correct checksums, or that is long and sparse, takes no
+// memory for that.
 func TestAbsurdLengths(t *testing.T) {
 	table := crc32.MakeTable(crc32.Castagnoli)
 	sealed := func(b []byte) []byte { return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, table)) }
@@ -172,8 +172,8 @@ func TestAbsurdLengths(t *testing.T) {
 	}
 }
 
-// putStaged puts one entry into the stage of a log, with good checksums but
-// for that of a frame that is long.
+// putStaged puts one entry into the stage of a log. Its checksums are correct, except the one of a
+// frame with a long stated length.
 func putStaged(t *testing.T, dir string, segment uint32, behind, at uint64, length uint32) {
 	name := filepath.Join(dir, "stage")
 	b, err := os.ReadFile(name)

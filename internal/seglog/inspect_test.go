@@ -12,7 +12,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// inspect returns what Inspect visits.
+// inspect returns the records that Inspect visits.
 func inspect(disk seglog.FS, dir string) (texts []string, found seglog.Inspection, err error) {
 	found, err = seglog.Inspect(disk, dir, seglog.Visitor{Record: func(r seglog.Record) error {
 		texts = append(texts, string(r.Payload))
@@ -21,8 +21,8 @@ func inspect(disk seglog.FS, dir string) (texts []string, found seglog.Inspectio
 	return texts, found, err
 }
 
-// checkInspect checks that Inspect sees all records that can be read, with
-// those behind damage, says whether there is damage, and changes nothing.
+// checkInspect checks that Inspect visits all readable records, including those after damage, that
+// it reports damage if there is any, and that it changes nothing.
 func checkInspect(t *testing.T, disk *memfs.FS, want string, damaged bool) {
 	t.Helper()
 	before := disk.String()
@@ -42,7 +42,7 @@ func checkInspect(t *testing.T, disk *memfs.FS, want string, damaged bool) {
 	}
 }
 
-// agree checks that a log just opened holds what Inspect had seen there before.
+// agree checks that a log which was just opened holds the records that Inspect found before.
 func agree(l *seglog.Log, texts []string, found seglog.Inspection) error {
 	if len(found.Damage) > 0 {
 		return fmt.Errorf("inspect found %v, the log opens", found.Damage)
@@ -66,7 +66,7 @@ func TestInspectTorn(t *testing.T) {
 	mustOpen(t, h)
 	texts(t, h, true, "a", "b")
 	disk := h.disk.Crash(memfs.KeepAll)
-	disk.FlipBits(first, data+2*(note+record)+5, 0xff) // behind b
+	disk.FlipBits(first, data+2*(note+record)+5, 0xff) // after b
 	got, found, err := inspect(disk, "log")
 	if err != nil || len(got) != 2 || found.Torn == nil {
 		t.Fatalf("%q, %+v, %v", got, found, err)
@@ -74,13 +74,13 @@ func TestInspectTorn(t *testing.T) {
 	if torn := *found.Torn; torn.File != first || torn.Offset != data+2*(note+record) || torn.Bytes != 6 {
 		t.Errorf("torn: %+v", torn)
 	}
-	if found.Durable != note+record { // the note of the second batch says so
+	if found.Durable != note+record { // from the note of the second batch
 		t.Errorf("durable up to %d", found.Durable)
 	}
 }
 
-// Damage in the middle of a sealed segment is found without a mark, and what
-// is behind it is read.
+// Inspect finds damage in the middle of a sealed segment without a mark, and reads the records
+// after it.
 func TestInspectFindsDamageThatOpenDoesNotLookFor(t *testing.T) {
 	h := long(t, 2).after(memfs.KeepAll)
 	all, _, err := inspect(h.disk, "log")
@@ -108,7 +108,7 @@ func TestInspectLocked(t *testing.T) {
 	}
 }
 
-// ReadOnly looks at a directory that it must not change.
+// Inspect with ReadOnly works in a directory that must not be changed.
 func TestReadOnly(t *testing.T) {
 	dir := t.TempDir()
 	l, err := seglog.Open(seglog.Options{FS: seglog.OS, Dir: dir, Owner: &owner{}, SegmentBytes: 1 << 10})

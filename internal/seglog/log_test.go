@@ -16,10 +16,10 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/seglog"
 )
 
-// An owner is a log's owner that remembers all it is told.
+// An owner is the owner of a log in tests. It remembers its calls.
 type owner struct {
 	head      string
-	count     int // records in all, part of the head
+	count     int // number of all records, part of the head
 	recovered []string
 }
 
@@ -64,8 +64,7 @@ func all(t *testing.T, l *seglog.Log) []string {
 	}
 }
 
-// The same on a real disk: rounds of opening, checking, using, and ending the
-// log well or not.
+// On a real disk, a log survives rounds of opening, checking, using, and closing or abandoning it.
 func TestRealDisk(t *testing.T) {
 	dir := filepath.ToSlash(t.TempDir()) + "/a/b"
 	var want []string
@@ -101,8 +100,8 @@ func TestRealDisk(t *testing.T) {
 	}
 }
 
-// What a log holds is for the user of its process alone, as far as the system
-// knows of users; and a file is no directory.
+// Only the user of the process can access the files of a log, if the system has users. A file in
+// the place of the directory is an error.
 func TestModes(t *testing.T) {
 	dir := filepath.ToSlash(t.TempDir()) + "/a/b"
 	o := &owner{}

@@ -14,7 +14,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/newer"
 )
 
-// age has a later version have written the header at an offset of a file.
+// age rewrites the header at an offset of a file as if a later version had written it.
 func age(d *memfs.FS, name string, at int, sum bool) {
 	b, _ := d.ReadFile(name)
 	b = newer.Header(b, at)
@@ -24,7 +24,7 @@ func age(d *memfs.FS, name string, at int, sum bool) {
 	d.WriteFile(name, b)
 }
 
-// snapshot returns the files of a log, by name.
+// snapshot returns the contents of the log's files, by name.
 func snapshot(t *testing.T, d *memfs.FS) map[string]string {
 	t.Helper()
 	files := make(map[string]string)
@@ -42,8 +42,8 @@ func snapshot(t *testing.T, d *memfs.FS) map[string]string {
 	return files
 }
 
-// battered returns the disk of a log with a damaged record, a stage, an
-// unfinished segment, and something set aside.
+// battered returns a disk with a log that has a damaged record, a stage, an unfinished segment, and
+// records set aside.
 func battered(t *testing.T) *memfs.FS {
 	t.Helper()
 	d := memfs.New()
@@ -71,7 +71,7 @@ func battered(t *testing.T) *memfs.FS {
 	return d
 }
 
-// breakText inverts a bit of a record in the first segment.
+// breakText inverts a bit in a record of the first segment.
 func breakText(t *testing.T, d *memfs.FS, text string) {
 	t.Helper()
 	b, err := d.ReadFile("log/0000000000000000.log")
@@ -82,8 +82,8 @@ func breakText(t *testing.T, d *memfs.FS, text string) {
 	d.Flip("log/0000000000000000.log", int64(at))
 }
 
-// What a later version has written is refused before anything is changed,
-// however damaged the log is besides.
+// A log that a later version has written is refused before anything is changed, however damaged it
+// is otherwise.
 func TestNewerVersion(t *testing.T) {
 	const segment, copied = "log/0000000000000000.log", 4096
 	for name, change := range map[string]func(d *memfs.FS) string{
@@ -137,7 +137,7 @@ func checkNewer(t *testing.T, call string, err error, file string) {
 	}
 }
 
-// A version that only damage can have made is damage.
+// A version number that only damage can explain counts as damage.
 func TestDamagedVersion(t *testing.T) {
 	d := long(t, 1).disk
 	age(d, "log/0000000000000000.log", 0, false)
@@ -148,8 +148,7 @@ func TestDamagedVersion(t *testing.T) {
 	}
 }
 
-// A segment whose header is not ours makes room for the log and stays, as
-// often as that happens.
+// A segment with a header that is not ours is renamed, not removed, however often that happens.
 func TestUnknownHeaderIsKept(t *testing.T) {
 	d := memfs.New()
 	want := make(map[string]string)
@@ -183,7 +182,7 @@ func TestUnknownHeaderIsKept(t *testing.T) {
 	}
 }
 
-// Files that the log has not made are not removed, whatever their names.
+// Files that the log has not made are never removed, whatever their names.
 func TestStrangeFilesStay(t *testing.T) {
 	d := battered(t)
 	strange := map[string]string{"log/notes.tmp": "notes", "log/stage": "a play, no stage", "log/cut": "of a film"}
@@ -205,7 +204,7 @@ func TestStrangeFilesStay(t *testing.T) {
 	}
 }
 
-// An owner is asked about heads before anything is changed.
+// The owner is asked about heads before anything is changed.
 func TestCheckHead(t *testing.T) {
 	d := battered(t)
 	before := snapshot(t, d)

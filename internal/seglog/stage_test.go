@@ -10,8 +10,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// Staged records survive the death of the process, on the real disk too, and
-// cost no write of their own.
+// Staged records survive the death of the process, on a real disk too, and staging does not write
+// to the segment.
 func TestStage(t *testing.T) {
 	disk := memfs.New()
 	for _, o := range []seglog.Options{
@@ -52,7 +52,7 @@ func TestStage(t *testing.T) {
 	}
 }
 
-// A log that has a stage no more brings back what was staged and removes it.
+// A log that is opened without a stage recovers the staged records and removes the stage file.
 func TestStageGivenUp(t *testing.T) {
 	disk := memfs.New()
 	h := &owner{}

@@ -10,15 +10,15 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// Of a record of which the owner knows the sum of the rest, damage is found wherever it
-// is, also when the record was staged, or written again to another segment.
+// For a record whose owner has supplied the checksum of the rest, damage is found anywhere in the
+// record, also after it was staged or rewritten to another segment.
 func TestAppendSummed(t *testing.T) {
 	head, rest := []byte("head "), bytes.Repeat([]byte("rest "), 100)
 	sum := crc32.Checksum(rest, crc32.MakeTable(crc32.Castagnoli))
 	for _, tt := range []struct {
 		name string
-		head int // -1: the record is not damaged
-		at   int // of the payload
+		head int // length of the payload's head; -1: the record is not damaged
+		at   int // offset in the payload
 		sum  uint32
 		good bool
 	}{

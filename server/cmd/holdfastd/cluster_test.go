@@ -8,14 +8,14 @@ import (
 	"testing"
 )
 
-// grouped is the configuration of an instance with one peer.
+// grouped writes the configuration of an instance with one peer.
 func grouped(t *testing.T, name, peer, address, rejoin string) (file string) {
 	t.Helper()
 	return write(t, t.TempDir(), fmt.Sprintf("name: %s\ngroup: g\ndata: journal\nclients: {listen: \"127.0.0.1:0\"}\nrejoin_timeout: %s\n"+
 		"replication: {listen: \"127.0.0.1:0\", destinations: [{name: %s, address: %q}]}\n", name, rejoin, peer, address))
 }
 
-// replication reads the first line of standard output, and from it where peers connect.
+// replication reads the first line of standard output and returns the replication address in it.
 func (p *process) replication() (address string) {
 	p.t.Helper()
 	for field := range strings.FieldsSeq(p.line()) {
@@ -26,7 +26,7 @@ func (p *process) replication() (address string) {
 	return address
 }
 
-// stopped ends a process that must not have served anybody since.
+// stopped ends a process and checks that it has served no client until then.
 func (p *process) stopped() {
 	p.t.Helper()
 	p.signal(syscall.SIGTERM)
@@ -35,9 +35,9 @@ func (p *process) stopped() {
 	}
 }
 
-// The first start of an instance whose peer is not there: it serves nobody and says
-// why, unless it is told to begin. An instance of another group that has its address
-// by a typing error is refused, and both say it.
+// An instance that starts for the first time without its peer serves nobody and says why, unless it
+// is started with -bootstrap. An instance of another group with a mistyped address is refused, and
+// both log it.
 func TestGroups(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("no signals between processes there")

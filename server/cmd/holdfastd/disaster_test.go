@@ -21,8 +21,8 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// A drill is what server/DISASTER.md describes, with real processes: instances, a
-// publisher and subscribers that go through all of it.
+// A drill runs the procedures of server/DISASTER.md with real processes: instances, a publisher and
+// subscribers.
 type drill struct {
 	*testing.T
 	dir       string
@@ -34,21 +34,21 @@ type drill struct {
 	rejected []string        // guarded by mu
 }
 
-// A drilled is one instance.
+// A drilled is an instance of a drill.
 type drilled struct {
 	clients, admin, link string
 	config               string
 	process              *process // nil: not running
 }
 
-// drillPatience is for one step; only a hang takes so long.
+// drillPatience is the limit for one step; only a hang takes that long.
 const drillPatience = time.Minute
 
 func newDrill(t *testing.T, third bool) *drill {
 	if runtime.GOOS == "windows" {
 		t.Skip("no signals between processes there")
 	}
-	t.Parallel() // they wait, mostly
+	t.Parallel() // they spend most of their time waiting
 	d := &drill{T: t, dir: t.TempDir(), instances: make(map[string]*drilled)}
 	names := []string{"a", "b"}
 	if third {
@@ -75,10 +75,10 @@ func newDrill(t *testing.T, third bool) *drill {
 	return d
 }
 
-// taken are the addresses that drills have got, since they run side by side.
+// taken has the addresses that were given to drills, since drills run concurrently.
 var taken sync.Map
 
-// freePorts returns addresses that nobody has.
+// freePorts returns addresses that are free.
 func freePorts(t *testing.T) (addresses [3]string) {
 	t.Helper()
 	for n := 0; n < len(addresses); {
@@ -160,7 +160,7 @@ func (d *drill) run(program string, args ...string) (code int, out string) {
 	return code, string(b)
 }
 
-// command runs a command that must exit with a code and say some text.
+// command runs a command and checks its exit code and that its output contains a text.
 func (d *drill) command(code int, says, program string, args ...string) {
 	d.Helper()
 	if got, out := d.run(program, args...); got != code || !strings.Contains(out, says) {
@@ -168,7 +168,7 @@ func (d *drill) command(code int, says, program string, args ...string) {
 	}
 }
 
-// eventually runs 'holdfast status' until it says all of some text.
+// eventually runs 'holdfast status' until its output contains all of the texts.
 func (d *drill) eventually(names []string, says ...string) {
 	d.Helper()
 	var args []string
@@ -181,7 +181,7 @@ func (d *drill) eventually(names []string, says ...string) {
 	}, "status of %v does not say %q", names, says)
 }
 
-// until waits for something to become so.
+// until waits for a condition.
 func (d *drill) until(is func() (bool, string), format string, args ...any) {
 	d.Helper()
 	look := time.NewTicker(100 * time.Millisecond)
@@ -200,7 +200,7 @@ func (d *drill) until(is func() (bool, string), format string, args ...any) {
 	}
 }
 
-// statusCommand is the command holdfast, built once.
+// statusCommand returns the path of the command holdfast, which it builds once.
 var statusCommand = func() func(t *testing.T) string {
 	var once sync.Once
 	var file string
@@ -253,7 +253,7 @@ func (d *drill) dial(name string, set func(*sdk.Config)) *sdk.Client {
 	return c
 }
 
-// publisher dials with a publish store in a directory.
+// publisher connects a client with a publish store in a directory.
 func (d *drill) publisher(dir string) *sdk.Client {
 	d.Helper()
 	store, err := pubstore.OpenFile(filepath.Join(d.dir, dir), pubstore.FileOptions{})
@@ -282,7 +282,7 @@ func (d *drill) flush(f func(context.Context) error) {
 	}
 }
 
-// toldLost checks what the publisher was told.
+// toldLost waits until the publisher is told this loss.
 func (d *drill) toldLost(from, to int) {
 	d.Helper()
 	d.until(func() (bool, string) {
@@ -300,8 +300,8 @@ func (d *drill) takeRejected() []string {
 	return all
 }
 
-// read subscribes from the beginning until it has read a message, and checks that
-// there are all up to that one but for those that are lost, which it is told.
+// read subscribes from the beginning and reads up to the message last. It checks that no message is
+// missing except the lost ones, and that the subscriber is told of these.
 func (d *drill) read(last, lostFrom, lostTo int) {
 	d.Helper()
 	marks, err := bookmarkstore.OpenBolt(filepath.Join(d.dir, "marks.db"), bookmarkstore.BoltOptions{})
@@ -339,7 +339,7 @@ func (d *drill) read(last, lostFrom, lostTo int) {
 	}
 }
 
-// copyDir copies a directory, as a backup does.
+// copyDir copies a directory, like a backup.
 func (d *drill) copyDir(from, to string) {
 	d.Helper()
 	if err := os.RemoveAll(to); err != nil {
@@ -350,7 +350,8 @@ func (d *drill) copyDir(from, to string) {
 	}
 }
 
-// The pair is dead, and its asynchronous third lags and goes on alone (DISASTER.md, A).
+// The pair is dead, and the asynchronous third instance, which lags, goes on alone (DISASTER.md,
+// A).
 func TestDisasterThirdGoesOn(t *testing.T) {
 	d := newDrill(t, true)
 	d.start("a", "b", "c")
@@ -376,7 +377,7 @@ func TestDisasterThirdGoesOn(t *testing.T) {
 	d.read(90, 51, 80)
 	d.eventually([]string{"c"}, "the decree of incarnation 1 stands", "0 publishers have not been seen since")
 
-	// The old a must not serve what the group has declared lost.
+	// The old a must not serve clients: its group has declared messages lost.
 	d.start("a")
 	d.instances["a"].process.stderr.await(t, "OUTDATED: no clients are served any more")
 	d.eventually([]string{"a"}, "it serves nobody", "start it with an empty one")
@@ -386,7 +387,7 @@ func TestDisasterThirdGoesOn(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// They get everything from c, which so far sends nothing.
+	// a and b get everything from c, which has not replicated to anybody so far.
 	d.end(syscall.SIGTERM, "c")
 	d.write("c", fmt.Sprintf("destinations:\n    - {name: a, address: %q, ack: async}\n    - {name: b, address: %q, ack: async}\n",
 		d.instances["a"].link, d.instances["b"].link))
@@ -398,7 +399,7 @@ func TestDisasterThirdGoesOn(t *testing.T) {
 	d.eventually([]string{"a", "b"}, "all is well")
 }
 
-// Both journals are from backups of different times (DISASTER.md, B).
+// Both journals are restored from backups of different times (DISASTER.md, B).
 func TestDisasterBothFromBackups(t *testing.T) {
 	d := newDrill(t, false)
 	d.start("a", "b")
@@ -429,13 +430,13 @@ func TestDisasterBothFromBackups(t *testing.T) {
 	d.toldLost(61, 80)
 	d.read(90, 61, 80)
 	d.command(0, "has ended", daemon, "lost", "-config", d.instances["b"].config, "-end")
-	d.until(func() (bool, string) { // a minute after the last refusal
+	d.until(func() (bool, string) { // a refusal stays in the status for a minute
 		_, out := d.run(statusCommand(t), "status", d.instances["a"].admin, d.instances["b"].admin)
 		return !strings.Contains(out, "decree"), out
 	}, "the decree stands")
 }
 
-// A publisher's store is from a backup (DISASTER.md, C).
+// The store of a publisher is restored from a backup (DISASTER.md, C).
 func TestDisasterStoreFromBackup(t *testing.T) {
 	d := newDrill(t, false)
 	d.start("a", "b")
@@ -444,14 +445,14 @@ func TestDisasterStoreFromBackup(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for n := from; n <= to; n++ { // before it finds out what the servers have
+		for n := from; n <= to; n++ { // before the store learns the servers' numbers
 			if _, err := store.Append(t.Context(), &pubstore.Message{Topic: "orders", Body: fmt.Append(nil, n)}); err != nil {
 				t.Fatal(err)
 			}
 		}
 		c := d.dial("publisher", func(c *sdk.Config) { c.Publishes = store })
 		d.flush(c.FlushSafe)
-		// What was published under numbers that the servers have already is rejected.
+		// Messages whose numbers the servers have already are rejected.
 		for _, body := range d.takeRejected() {
 			if _, err := c.Publish(t.Context(), "orders", []byte(body)); err != nil {
 				t.Fatal(err)

@@ -13,7 +13,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/exitcode"
 )
 
-// The table of exit codes has each code, and the unit keeps down what it says.
+// The table of exit codes lists every code, and the systemd unit restarts the process accordingly.
 func TestExitCodesAndUnit(t *testing.T) {
 	source, err := os.ReadFile("main.go")
 	if err != nil {
@@ -48,7 +48,7 @@ func TestExitCodesAndUnit(t *testing.T) {
 	}
 }
 
-// A damaged journal without a peer ends the instance with a code of its own.
+// A damaged journal without a peer ends the instance with its own exit code.
 func TestDamagedAloneExit(t *testing.T) {
 	dir := t.TempDir()
 	file := write(t, dir, lone)
@@ -56,7 +56,7 @@ func TestDamagedAloneExit(t *testing.T) {
 	p.ready()
 	c := connect(t, p.addr, "pubber")
 	c.publish(1, 300)
-	c.publish(301, 301) // its batch notes that those before it are durable: damage to them is no torn tail
+	c.publish(301, 301) // its batch begins with a note that the earlier ones are durable: damage to them is no torn tail
 	p.cmd.Process.Kill()
 	p.cmd.Wait()
 	segment := filepath.Join(dir, "journal", "0000000000000000.log")

@@ -22,7 +22,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// daemon is the command under test, built once.
+// daemon is the path of the command under test, built once.
 var daemon string
 
 func TestMain(m *testing.M) { os.Exit(runTests(m)) }
@@ -54,11 +54,11 @@ type process struct {
 	addr   string
 }
 
-// An output is what a process writes, while it still does.
+// An output collects the output of a process, even while the process runs.
 type output struct {
 	mu   sync.Mutex
 	text bytes.Buffer  // guarded by mu
-	seen chan struct{} // guarded by mu: closed and replaced by each write
+	seen chan struct{} // guarded by mu; closed and replaced by each write
 }
 
 func (o *output) Write(b []byte) (int, error) {
@@ -77,7 +77,7 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// await waits until the output holds text.
+// await waits until the output contains text.
 func (o *output) await(t *testing.T, text string) {
 	t.Helper()
 	timeout := time.After(patience)
@@ -100,7 +100,7 @@ func (o *output) await(t *testing.T, text string) {
 	}
 }
 
-// patience is for a process to do its next step; only a hang takes so long.
+// patience is the limit for one step of a process; only a hang takes that long.
 const patience = 30 * time.Second
 
 func start(t *testing.T, args ...string) *process {
@@ -155,8 +155,8 @@ func (p *process) line() string {
 	return strings.TrimSuffix(line, "\n")
 }
 
-// exit waits for the end and returns the exit code; nothing more may come on
-// standard output.
+// exit waits for the end of the process and returns the exit code. It checks that no more lines
+// come on standard output.
 func (p *process) exit() int {
 	p.t.Helper()
 	rest, _ := io.ReadAll(p.lines)
@@ -174,7 +174,7 @@ func (p *process) signal(s os.Signal) {
 	}
 }
 
-// A client is a connection that sends frames.
+// A client is a connection that sends raw frames.
 type client struct {
 	t    *testing.T
 	conn net.Conn
@@ -217,7 +217,7 @@ func (c *client) next() *wire.Message {
 	return &m
 }
 
-// publish sends messages and waits until all are persisted.
+// publish publishes messages and waits until all are persisted.
 func (c *client) publish(from, to uint64) {
 	c.t.Helper()
 	for s := from; s <= to; s++ {
@@ -282,8 +282,8 @@ func TestKillAndStop(t *testing.T) {
 	connect(t, p.addr, "sub").replay(600)
 }
 
-// More clients than there are file descriptors: those beyond the bound are turned
-// away, and the journal goes on to its next segments.
+// With more clients than file descriptors, those above the limit are turned away, and the journal
+// can still open its next segments.
 func TestFewDescriptors(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("no bound on file descriptors there")
@@ -362,8 +362,7 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
-// A journal of a newer holdfastd ends an older one with a code of its own, and
-// stays as it is.
+// A journal of a newer holdfastd ends an older one with its own exit code and is not changed.
 func TestNewerJournal(t *testing.T) {
 	dir := t.TempDir()
 	file := write(t, dir, lone)
@@ -395,7 +394,7 @@ func TestNewerJournal(t *testing.T) {
 	}
 }
 
-// A link secret is made once, for its owner.
+// The file of a link secret is made once, for its owner only.
 func TestSecret(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "link.key")
 	if said, err := exec.Command(daemon, "secret", file).CombinedOutput(); err != nil || len(said) > 0 {
@@ -410,7 +409,7 @@ func TestSecret(t *testing.T) {
 	}
 }
 
-// A signal that comes while acks are outstanding waits for them; a second one doesn't.
+// After a first signal the process waits for outstanding acks; after a second one it does not.
 func TestSecondSignal(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("no signals between processes there")

@@ -11,13 +11,14 @@ import (
 	"time"
 )
 
-// A reader that stops holds up nobody; when it goes on it is told how many lines it missed.
+// A reader that stops reading blocks nobody. When it reads again, it is told how many lines were
+// dropped.
 func TestOutputDrops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, w := io.Pipe()
 		o := newOutput(w)
 		line := append(bytes.Repeat([]byte("x"), 1023), '\n')
-		const kept = 1 + outputBytes/1024 // the first one is being written
+		const kept = 1 + outputBytes/1024 // one more than fit: the first one is being written
 		for i := range kept + 7 {
 			o.Write(line)
 			if i == 0 {
@@ -41,7 +42,7 @@ func TestOutputDrops(t *testing.T) {
 	})
 }
 
-// At the end nobody waits for long.
+// close does not wait long for a reader.
 func TestOutputThatStaysUnread(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, w := io.Pipe()
@@ -60,10 +61,10 @@ func TestOutputThatStaysUnread(t *testing.T) {
 	})
 }
 
-// A writer that fails is tried again with each line.
+// A failed write is not final: the next line is tried again.
 func TestOutputThatFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &failing{fails: 3} // the first line, then a notice, then the second line
+		w := &failing{fails: 3} // the first line, then the notice, then the second line
 		o := newOutput(w)
 		for i := range 4 {
 			fmt.Fprintln(o, "line", i)
@@ -77,7 +78,7 @@ func TestOutputThatFails(t *testing.T) {
 	})
 }
 
-// A failing writer fails at first.
+// A failing writer fails its first calls.
 type failing struct {
 	fails int
 	took  bytes.Buffer

@@ -16,7 +16,7 @@ import (
 	"github.com/holdfast-mq/holdfast/server"
 )
 
-// unread returns the end to write to of a pipe that is full and that nobody reads.
+// unread returns the write end of a full pipe that nobody reads.
 func unread(t *testing.T) *os.File {
 	t.Helper()
 	r, w, err := os.Pipe()
@@ -38,7 +38,7 @@ func unread(t *testing.T) *os.File {
 	return w
 }
 
-// abandoned returns the end to write to of a pipe whose reader has died.
+// abandoned returns the write end of a pipe whose reader has died.
 func abandoned(t *testing.T) *os.File {
 	t.Helper()
 	r, w, err := os.Pipe()
@@ -50,8 +50,8 @@ func abandoned(t *testing.T) *os.File {
 	return w
 }
 
-// An instance serves, and stops in order, whatever becomes of the log and of standard
-// output; lines that nobody took are counted.
+// An instance serves and stops in order even if nobody reads its log and standard output, and it
+// counts the dropped lines.
 func TestNobodyReadsTheLog(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("no signals between processes there")
@@ -71,7 +71,7 @@ func TestNobodyReadsTheLog(t *testing.T) {
 			hang := time.AfterFunc(patience, func() { cmd.Process.Kill() })
 			defer hang.Stop()
 			awaitPort(t, clients)
-			const sessions = 3000 // whose lines fill every buffer
+			const sessions = 3000 // enough lines to fill every buffer
 			for i := range sessions {
 				conn, err := net.Dial("tcp", clients)
 				if err != nil {
@@ -102,7 +102,7 @@ func TestNobodyReadsTheLog(t *testing.T) {
 	}
 }
 
-// dropped returns how many lines of the log an instance says that it has dropped.
+// dropped returns the number of dropped log lines in the status of an instance.
 func dropped(t *testing.T, admin string) uint64 {
 	t.Helper()
 	answer, err := http.Get("http://" + admin + "/status")

@@ -17,7 +17,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/tmux"
 )
 
-// Whatever clients and strangers send, the log changes nothing on a terminal.
+// No text that clients or strangers send can affect a terminal that shows the log.
 func TestTerminal(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("no signals between processes there")
@@ -54,7 +54,7 @@ func TestTerminal(t *testing.T) {
 	}
 }
 
-// annoy sends a text everywhere: as names and topics of a client, as what is no frame.
+// annoy sends a text in every place: as names and topics of a client, and as malformed frames.
 func annoy(t *testing.T, ports [3]string, text string) {
 	t.Helper()
 	var frames []byte
