@@ -2,7 +2,7 @@ package server
 
 import "testing"
 
-// An address is that of a site.
+// A client's address for counting is the network of one site.
 func TestAddressOf(t *testing.T) {
 	for from, want := range map[string]string{
 		"192.0.2.7:1234":          "192.0.2.7/32",
@@ -18,7 +18,7 @@ func TestAddressOf(t *testing.T) {
 	}
 }
 
-// An address is that of a connection.
+// An address is the net.Addr of a connection.
 type address string
 
 func (a address) Network() string { return "tcp" }

@@ -20,7 +20,8 @@ func adminInstance(t *testing.T) *servertest.Instance {
 	return servertest.New(t, servertest.Config(func(c *server.Config) { c.Admin.Listen = "a:8085" }))
 }
 
-// lingers is more than net/http waits for the other side behind an answer that ends a connection.
+// lingers is more than the time for which net/http waits for the other side after a response that
+// ends a connection.
 const lingers = time.Second
 
 // ended waits until the other side has closed a connection.
@@ -34,9 +35,9 @@ func ended(t *testing.T, c *raw, within time.Duration) (read int64, in bool) {
 	return read, time.Since(began) < within
 }
 
-// What reaches the admin port is bounded in time, size and number, and a body
-// is not looked at: a multipart one went to the temporary directory, and its
-// fields counted as those of the query.
+// The admin port limits the time, size and number of requests. It does not read a body: a multipart
+// body used to be written to the temporary directory, and its fields counted as fields of the
+// query.
 func TestAdminBounds(t *testing.T) {
 	const form = "--x\r\nContent-Disposition: form-data; name=\"limit\"\r\n\r\n1x\r\n--x--\r\n"
 	for name, b := range map[string]string{
@@ -79,7 +80,7 @@ func TestAdminBounds(t *testing.T) {
 	})
 }
 
-// Those who hold connections to the admin port keep nobody out.
+// Clients that keep connections to the admin port open cannot keep others out.
 func TestAdminConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := adminInstance(t)
@@ -101,14 +102,14 @@ func TestAdminConnections(t *testing.T) {
 	})
 }
 
-// Answers that nobody reads end by themselves.
+// The server gives up a response that nobody reads.
 func TestAdminUnread(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := adminInstance(t)
 		c := dialAdmin(t, i)
 		const requests = 20_000
 		asked := make(chan struct{})
-		go func() { // blocked once both directions are full
+		go func() { // blocks once the buffers of both directions are full
 			defer close(asked)
 			_, _ = io.WriteString(c.conn, strings.Repeat("GET /status HTTP/1.1\r\nHost: a\r\n\r\n", requests))
 		}()
@@ -124,7 +125,7 @@ func TestAdminUnread(t *testing.T) {
 	})
 }
 
-// A status has a page of the sessions, in the order of their names.
+// /status has a page of the sessions, in the order of their names.
 func TestAdminStatusPages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := adminInstance(t)

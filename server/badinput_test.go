@@ -27,7 +27,7 @@ import (
 
 func TestBadCommands(t *testing.T) {
 	for _, tt := range []struct {
-		name, send, want string // want: reason of a failure ack; "-": closed
+		name, send, want string // want: reason of a failure ack; "-": the server closes
 	}{
 		{"bad pattern", `{"c":"subscribe","cid":"1","t":"(a","a":"processed"}`, "bad regex topic"},
 		{"no topic", `{"c":"subscribe","cid":"1","a":"processed"}`, "no topic"},
@@ -116,7 +116,7 @@ func TestStartErrors(t *testing.T) {
 	})
 }
 
-// R7: the disk fails, the instance ends and says so.
+// If its disk fails, the instance ends and reports the reason (R7).
 func TestDiskFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := servertest.New(t)
@@ -145,7 +145,7 @@ func TestDiskFails(t *testing.T) {
 	})
 }
 
-// R8: alone with a damaged journal the instance does not start, unless told.
+// A lone instance with a damaged journal does not start without AcceptDamage (R8).
 func TestDamaged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := servertest.New(t)
@@ -212,8 +212,8 @@ func TestAdmin(t *testing.T) {
 	})
 }
 
-// The publishers are listed page by page, in the order of their ids, and a
-// wrong number is named.
+// The admin port lists the publishers in pages, in the order of their ids. It names a number that
+// it cannot parse.
 func TestAdminPublishers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := servertest.New(t, servertest.Config(func(c *server.Config) { c.Admin.Listen = "a:8085" }))
@@ -265,8 +265,8 @@ func TestAdminPublishers(t *testing.T) {
 	})
 }
 
-// While an instance waits to catch up it is healthy, not ready, and says why;
-// the JSON is named in one style.
+// While an instance waits to catch up it is live, not ready, and says why. The names in the JSON
+// have one style.
 func TestAdminCatchingUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pair := servertest.NewPair(t, servertest.Stopped())
@@ -315,14 +315,15 @@ func TestAdminCatchingUp(t *testing.T) {
 	})
 }
 
-// The directory of a publish store is no disk that has failed.
+// The directory of a publish store as data directory is an error of the configuration, not of the
+// disk.
 func TestDataOfSomethingElse(t *testing.T) {
 	dir := t.TempDir()
 	store, err := pubstore.OpenFile(dir, pubstore.FileOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 2 { // the second is durable, so that damage to the first is no torn tail
+	for range 2 { // the second says that the first is durable, so that damage to it is no torn tail
 		if _, err := store.Append(t.Context(), &pubstore.Message{Topic: "orders", Body: []byte("body")}); err != nil {
 			t.Fatal(err)
 		}
@@ -349,8 +350,8 @@ func TestDataOfSomethingElse(t *testing.T) {
 	}
 }
 
-// A journal that a newer holdfastd has written is refused and left as it is,
-// also by an instance that would serve a damaged one.
+// A journal that a newer holdfastd has written is refused and not changed, even by an instance with
+// AcceptDamage.
 func TestNewerJournal(t *testing.T) {
 	for name, change := range map[string]func([]byte) []byte{
 		"log":  newer.Segment,

@@ -17,42 +17,41 @@ import (
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
 
-// A badRow is one kind of bad input, with the cases it consists of, and what
-// takes more than one client.
+// A badRow is one kind of bad input: cases with one client each, and tests that need several
+// clients.
 type badRow struct {
 	input string
 	cases []badCase
 	more  map[string]func(t *testing.T)
 }
 
-// A badCase is what one client does, and what must happen. A step is
+// A badCase is a sequence of steps of one client, with the expected results. A step is
 //
 //	+name   log on
 //	>text   send a frame
-//	!text   send bytes as they are
-//	<text   the next frame that comes holds this
+//	!text   send raw bytes
+//	<text   the next frame from the server contains this
 //	x       the server closes within a second
-//	x3s     the server closes, and it takes between three and five
+//	x3s     the server closes after three to five seconds
 //	open    the server still serves the client
 type badCase struct {
 	name  string
 	steps []string
 }
 
-// These are limits, whatever the input: bytes allocated per hostile connection
-// beyond what it has sent, and for each byte that it has, freed or not. The
-// second includes what sending it costs the test, buffers that double as they
-// fill, and a bookmark, which is longer in memory than its shortest text.
+// These limits hold for any input: bytes allocated for a hostile connection beyond the bytes that
+// it has sent, and for each byte sent, freed or not. The second one includes the costs of the test
+// itself: buffers that double as they grow, and a bookmark, which is longer in memory than its
+// shortest text.
 const (
 	connectionBytes = 64 << 10
 	bytesPerByte    = 24
 )
 
-// badInput has no rows for what this server does not offer: passwords and so
-// their guessing, compression, and content filters, other than that they are
-// refused. What a server says to a client is in client's fuzz target, names
-// that two claim on two instances in TestNameInUse, a client that has closed
-// its side in TestHalfClose.
+// badInput returns all rows. It has none for features that this server does not offer, except that
+// they are refused: passwords (and so guessing them), compression, content filters. Other tests
+// cover the rest: the fuzz target of package client the messages of a server, TestNameInUse a name
+// in use on two instances, TestHalfClose a client that has closed its side.
 func badInput() []badRow {
 	type more = map[string]func(t *testing.T)
 	return []badRow{
@@ -76,7 +75,7 @@ func noClient() []badCase {
 	for i := range noise {
 		noise[i] = byte(random.Uint32())
 	}
-	noise[0] = 0xff // surely no length
+	noise[0] = 0xff // certainly not a valid length
 	var all []badCase
 	for name, input := range map[string]string{
 		"random bytes":           string(noise),
@@ -162,8 +161,8 @@ func badNames() []badCase {
 	)
 }
 
-// pathNames are names that mean something to a file system; apart must find
-// no file where none belongs.
+// pathNames returns cases with names that have a meaning to a file system. run checks that they
+// make no new file.
 func pathNames() []badCase {
 	var all []badCase
 	for _, name := range []string{"../../evil", "/etc/passwd", `C:\\evil`, "CON", "aux.txt", strings.Repeat("n", 256), "EVIL", "evil", ".", ".."} {
@@ -264,9 +263,8 @@ func badBookmarks() []badCase {
 	}
 }
 
-// TestBadInput sends a server everything that no client of good faith sends.
-// Each case gets its answer; the neighbour is served as before, and at once;
-// the memory that it takes is bounded.
+// For any input that no correct client sends, the server gives the expected answer, serves another
+// client as before and without delay, and takes a limited amount of memory.
 func TestBadInput(t *testing.T) {
 	passed, cases, peak := 0, 0, uint64(0)
 	rows := badInput()
@@ -289,8 +287,8 @@ func TestBadInput(t *testing.T) {
 	t.Logf("bad input: %d of %d rows passed with %d cases, at most %d bytes of memory for a connection beyond what it sent", passed, len(rows), cases, peak)
 }
 
-// run does the steps and returns how many bytes were allocated meanwhile
-// beyond what was sent.
+// run runs the steps. It returns how many bytes were allocated meanwhile, beyond the allowance for
+// the bytes sent.
 func (c *badCase) run(t *testing.T) (beyond uint64) {
 	i := servertest.New(t)
 	good := newNeighbour(t, i)
@@ -318,7 +316,7 @@ func (c *badCase) run(t *testing.T) (beyond uint64) {
 	return used - min(used, bytesPerByte*uint64(bad.sent))
 }
 
-// A badClient does the steps of a badCase.
+// A badClient runs the steps of a badCase.
 type badClient struct {
 	*raw
 	sent int
@@ -349,15 +347,14 @@ func (c *badClient) step(step string) {
 	}
 }
 
-// write sends bytes, which the server may refuse to read.
+// write sends bytes. The server may refuse to read them.
 func (c *badClient) write(b string) {
 	c.conn.SetWriteDeadline(time.Now().Add(patience))
 	n, _ := c.conn.Write([]byte(b))
 	c.sent += n
 }
 
-// ended waits until the server has closed; all that it may say before is a
-// failure or a heartbeat.
+// ended waits until the server has closed. Before that it may send only failures and heartbeats.
 func (c *badClient) ended(after string) {
 	c.t.Helper()
 	began := time.Now()
@@ -380,8 +377,8 @@ func (c *badClient) ended(after string) {
 	}
 }
 
-// Ten thousand who say nothing or too little take no place of others for long,
-// and no memory that they have not sent.
+// Ten thousand clients that send nothing or too little cannot keep others out for long, and take no
+// memory that they have not sent.
 func manySlow(t *testing.T) {
 	i := servertest.New(t)
 	good := newNeighbour(t, i)
@@ -399,12 +396,12 @@ func manySlow(t *testing.T) {
 		good.turn()
 		time.Sleep(11 * time.Second)
 		for _, c := range wave {
-			c.close() // else the server waits for its last frame to be read
+			c.close() // otherwise the server waits for the client to read its last frame
 		}
 		synctest.Wait()
 	}
 	synctest.Wait()
-	if st := i.Server().Status(); len(st.Sessions) != 2 || st.TurnedAway > 10*(1000-512) { // of each wave so many make room
+	if st := i.Server().Status(); len(st.Sessions) != 2 || st.TurnedAway > 10*(1000-512) { // so many of each wave make room
 		t.Errorf("%d sessions, %d turned away", len(st.Sessions), st.TurnedAway)
 	}
 	good.turn()
@@ -420,8 +417,7 @@ func heapInUse() uint64 {
 	return m.HeapAlloc
 }
 
-// Of connections that send no logon one makes room, so that none keeps out a client that
-// does.
+// If there are too many connections without a logon, one of them makes room for a new client.
 func tooManyWithoutLogon(t *testing.T) {
 	i := servertest.New(t)
 	good := newNeighbour(t, i)
@@ -445,7 +441,7 @@ func tooManyWithoutLogon(t *testing.T) {
 	}
 }
 
-// A subscriber that never reads is ended; others get what they would.
+// A subscriber that never reads is ended; others get their messages.
 func neverReads(t *testing.T) {
 	i := servertest.New(t)
 	good := newNeighbour(t, i)
@@ -467,8 +463,7 @@ func neverReads(t *testing.T) {
 	good.turn()
 }
 
-// Who publishes and never reads what is answered is ended, and what waits for
-// it meanwhile is bounded.
+// A publisher that never reads its acks is ended. Until then the output waiting for it is limited.
 func publisherNeverReads(t *testing.T) {
 	i := servertest.New(t, logTopics("^good$"))
 	good := newNeighbour(t, i)
@@ -491,7 +486,7 @@ func publisherNeverReads(t *testing.T) {
 	good.turn()
 }
 
-// One name in two ways of writing it is two publishers.
+// Two Unicode spellings of one name are two publishers.
 func normalisationTwins(t *testing.T) {
 	i := servertest.New(t)
 	for _, name := range []string{"caf\u00e9", "cafe\u0301"} {
@@ -508,8 +503,8 @@ func normalisationTwins(t *testing.T) {
 	}
 }
 
-// What a header at the edge of the format means, both instances agree about:
-// they give the same answer, and hold the same.
+// Both instances agree about a header at the edge of the format: they give the same answer and have
+// the same messages.
 func bothAlike(t *testing.T) {
 	pair := servertest.NewPair(t)
 	for n, publish := range []string{
@@ -543,8 +538,8 @@ func bothAlike(t *testing.T) {
 	}
 }
 
-// Who comes to the replication port and is no peer is closed, without memory
-// for what it claims; the link and the clients go on.
+// A stranger on the replication port is closed and gets no memory for the lengths that it states.
+// The link and the clients go on.
 func replicationPort(t *testing.T) {
 	pair := servertest.NewPair(t)
 	good := newNeighbour(t, pair.A)

@@ -9,10 +9,10 @@ import (
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
 
-// These benchmarks are what a message of 256 bytes costs an instance, alone and
-// with a peer, over real connections and disks, with clients that cost nothing.
+// These benchmarks measure the costs of an instance for a message of 256 bytes, alone and with a
+// peer, over real connections and disks, with clients that cost almost nothing.
 
-// batch is how many messages clients send together.
+// batch is the number of messages that clients send at once.
 const batch = 1000
 
 var instances = []struct {
@@ -33,8 +33,8 @@ func benchCaller(b *testing.B, i *servertest.Instance, name string) *budget.Call
 	return budget.NewCaller(b, nc, name)
 }
 
-// BenchmarkPublish is from the connection to the persisted ack: admitted,
-// journaled, durable, and with a peer there, too.
+// BenchmarkPublish measures the way from the connection to the persisted ack: admitted, journaled,
+// and durable, with a peer on both disks.
 func BenchmarkPublish(b *testing.B) {
 	for _, in := range instances {
 		b.Run(in.name, func(b *testing.B) {
@@ -50,7 +50,7 @@ func BenchmarkPublish(b *testing.B) {
 	}
 }
 
-// BenchmarkPublishOneAtATime waits for each message's persisted ack.
+// BenchmarkPublishOneAtATime waits for the persisted ack of each message.
 func BenchmarkPublishOneAtATime(b *testing.B) {
 	for _, in := range instances {
 		b.Run(in.name, func(b *testing.B) {
@@ -64,8 +64,8 @@ func BenchmarkPublishOneAtATime(b *testing.B) {
 	}
 }
 
-// BenchmarkDeliver is publish and delivery to so many live subscribers, each
-// on a connection of its own. A message counts once.
+// BenchmarkDeliver measures publish and delivery to a number of live subscribers, each with its own
+// connection. A message counts once.
 func BenchmarkDeliver(b *testing.B) {
 	for _, subscribers := range []int{1, 8, 64} {
 		b.Run(fmt.Sprintf("subscribers=%d", subscribers), func(b *testing.B) {
@@ -96,7 +96,7 @@ func BenchmarkDeliver(b *testing.B) {
 	}
 }
 
-// BenchmarkReplay is delivery from the start of the log.
+// BenchmarkReplay measures delivery from the start of the log.
 func BenchmarkReplay(b *testing.B) {
 	i := servertest.New(b, servertest.Real())
 	p, body := benchCaller(b, i, "publisher"), make([]byte, 256)

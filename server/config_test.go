@@ -110,9 +110,8 @@ func TestConfigErrors(t *testing.T) {
 	}
 }
 
-// FuzzConfig reads any text as a configuration. What is wrong with it is said
-// with the file and, where there is one, the line; no alias in it makes more
-// of it than there is.
+// FuzzConfig parses any text as a configuration. Errors name the file and, if there is one, the
+// line. Aliases cannot make the configuration larger than its text.
 func FuzzConfig(f *testing.F) {
 	f.Add([]byte(goodConfig))
 	for _, text := range []string{

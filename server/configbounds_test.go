@@ -11,8 +11,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/heap"
 )
 
-// A configuration is small, shallow and says what it says itself; another is
-// refused before it costs anything.
+// A configuration must be small, flat, and without aliases. Any other is refused before it is
+// expensive.
 func TestConfigBounds(t *testing.T) {
 	bomb := "a: &a [x,x,x,x,x,x,x,x]\n"
 	for c := 'b'; c < 'g'; c++ {
@@ -49,7 +49,7 @@ func TestConfigBounds(t *testing.T) {
 	}
 }
 
-// A file is not read beyond what a configuration may have.
+// A file is not read beyond the longest allowed configuration.
 func TestConfigFileTooLong(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "a.yaml")
 	if err := os.WriteFile(file, []byte("#"), 0o600); err != nil {
@@ -65,7 +65,7 @@ func TestConfigFileTooLong(t *testing.T) {
 	})
 }
 
-// A field in the wrong place, or spelt in another way, is told where it belongs.
+// The error for a misplaced or misspelt field names its right place or spelling.
 func TestConfigHints(t *testing.T) {
 	for field, want := range map[string]string{
 		"min_sync: 0\n  rejoin_timeout": `unknown field "rejoin_timeout": it belongs to the top level, without indentation`,
@@ -84,7 +84,7 @@ func TestConfigHints(t *testing.T) {
 	}
 }
 
-// Wildcards of other systems in the configuration are warned of, and nothing else is.
+// Topics that look like wildcards of other systems are logged as warnings, and no others are.
 func TestConfigForeignTopics(t *testing.T) {
 	var log bytes.Buffer
 	s := &Server{log: slog.New(slog.NewTextHandler(&log, nil)), cfg: Config{

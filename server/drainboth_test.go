@@ -13,15 +13,15 @@ import (
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
 
-// shutDown begins to shut an instance down.
+// shutDown begins the Shutdown of an instance.
 func shutDown(s *server.Server) <-chan error {
 	stopped := make(chan error, 1)
 	go func() { stopped <- s.Shutdown(context.Background()) }()
 	return stopped
 }
 
-// Both are shut down, and one has acks outstanding for which the other one's disk takes a
-// second: the link stays until they are out.
+// Both instances are shut down, and one has outstanding acks that wait a second for the disk of the
+// other. The link stays until these acks are sent.
 func TestBothDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pair := servertest.NewPair(t)
@@ -47,7 +47,7 @@ func TestBothDrain(t *testing.T) {
 	})
 }
 
-// One ends before it has acknowledged what the other waits for: that one ends, too.
+// An instance ends without its outstanding acks if its peer ends before it has acknowledged.
 func TestPeerEndsWhileBothDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pair := servertest.NewPair(t, servertest.Config(func(c *server.Config) {
@@ -77,8 +77,7 @@ func TestPeerEndsWhileBothDrain(t *testing.T) {
 	})
 }
 
-// One has stopped when the other one is told to: it does not wait for what the first
-// one has not acknowledged.
+// An instance whose peer has stopped already does not wait for acks of that peer.
 func TestStopsAfterPeer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pair := servertest.NewPair(t, servertest.Config(func(c *server.Config) { c.DrainTimeout = server.Duration(time.Hour) }))
@@ -105,7 +104,7 @@ func TestStopsAfterPeer(t *testing.T) {
 	})
 }
 
-// ... and ends in order if there is nothing outstanding.
+// Such an instance ends without an error if no acks are outstanding.
 func TestStopsAfterPeerInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pair := servertest.NewPair(t)
@@ -124,7 +123,7 @@ func TestStopsAfterPeerInOrder(t *testing.T) {
 	})
 }
 
-// A peer that is back counts as one that runs.
+// A peer that has stopped and come back counts as running.
 func TestPeerIsBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pair := servertest.NewPair(t)

@@ -9,8 +9,8 @@ import (
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
 
-// Sessions of one name on both sides of a cut: when it heals their notices
-// cross, and exactly the right one lives.
+// If two sessions of one name are on both sides of a cut, their notices cross when it heals, and
+// exactly the newer session survives.
 func TestNoticesCross(t *testing.T) {
 	ext := func(life string, n int) string {
 		return fmt.Sprintf(`{"c":"logon","cid":"0","client_name":"gw","a":"processed","ext":"1","store":%q,"n":%d,"acked":0}`, life, n)
@@ -32,7 +32,7 @@ func TestNoticesCross(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				pair := servertest.NewPair(t)
 				pair.Partition()
-				// The link is still taken for up: wait until it is lost.
+				// The link is not known to be down yet: wait until it is.
 				<-time.After(5 * time.Second)
 				a, b := dial(t, pair.A), dial(t, pair.B)
 				a.send(tt.onA)
@@ -61,8 +61,8 @@ func TestNoticesCross(t *testing.T) {
 	}
 }
 
-// A name that a user has on one instance is refused to another user on the
-// other, who may take it when it is free.
+// A name that a user has on one instance is refused to another user on the other instance, until it
+// is free.
 func TestNameOfAnotherUserElsewhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pair := servertest.NewPair(t)

@@ -22,11 +22,11 @@ import (
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
 
-// FuzzSession has clients send a server any commands in any order while a
-// neighbour publishes and subscribes. Each byte of the input chooses what is
-// done next, see attack. Whatever it is: the server lives, its memory stays in
-// proportion to what it is sent, nothing is acknowledged that it does not have
-// on disk, the journal keeps G3 and G4, and the neighbour notices nothing (I12).
+// FuzzSession has clients send any commands in any order while a neighbour publishes and
+// subscribes. Each byte of the input chooses the next step, see attack. For any input the server
+// survives and its memory is proportional to the bytes sent. It acknowledges only messages that are
+// on its disk. The journal has each identity once (G3) and each publisher in order (G4), and the
+// neighbour is not disturbed (I12).
 func FuzzSession(f *testing.F) {
 	for _, s := range sessionStories() {
 		f.Add(s)
@@ -39,20 +39,20 @@ func FuzzSession(f *testing.F) {
 	})
 }
 
-// The steps of an attack.
+// The steps of an attack, with the inputs that they take.
 const (
-	stepCommand = iota // a command of choices
-	stepLogon          // likewise
+	stepCommand = iota // a command from choices
+	stepLogon          // a logon from choices
 	stepFrame          // length and content of a frame
 	stepBytes          // length and bytes
-	stepSwitch         // the other connection, or a new one
+	stepSwitch         // to the other connection, or a new one
 	stepClose          // how
 	stepWait           // how long
-	stepGood           // the neighbour's turn
+	stepGood           // a turn of the neighbour
 	stepsEnd
 )
 
-// sessionStories are golden sessions, and the cases that have a name.
+// sessionStories returns the seed inputs: normal sessions, and known hostile ones.
 func sessionStories() [][]byte {
 	logon := []byte{stepLogon, 1, 0, 0, 0, 0, 0}
 	ext := []byte{stepLogon, 1, 0, 1, 1, 0, 0}
@@ -65,11 +65,11 @@ func sessionStories() [][]byte {
 	for _, who := range [][]byte{logon, ext} {
 		all = append(all,
 			story(who, publish(1), publish(1), publish(1), good, wait),
-			story(who, who, publish(1), good), // logged on twice
+			story(who, who, publish(1), good), // two logons
 			story(publish(1), good),           // a command before the logon
 			story(who, publish(2), publish(3), good, publish(4), wait),
 			story(who, publish(5), who, publish(6), good),
-			story(who, command(4), command(4), command(5), command(5), good, wait), // one id twice, unsubscribe of nothing
+			story(who, command(4), command(4), command(5), command(5), good, wait), // one id twice, unsubscribe of an unknown id
 			story(who, command(9), command(10), command(11), command(12), command(13), good),
 			story(who, raw(`{"c":"ack","cid":"1","a":"persisted","s":18446744073709551615}`), good),
 			story(who, []byte{stepCommand, 4, 0, 1, 0, 3, 3, 2, 4}, publish(1), good, wait, []byte{stepSwitch, 1}, ext, publish(1)),
@@ -80,7 +80,7 @@ func sessionStories() [][]byte {
 	return all
 }
 
-// choices are what a byte of the input chooses from.
+// choices has the values that a byte of the input can choose.
 var choices = struct {
 	commands, sequences, topics, acks, options, bookmarks, ids, extras, names, stores, users []string
 }{
@@ -103,24 +103,24 @@ var choices = struct {
 	users:     []string{"", "joe"},
 }
 
-// An attacker is what a run of FuzzSession knows.
+// An attacker is the state of one run of FuzzSession.
 type attacker struct {
 	t     *testing.T
 	i     *servertest.Instance
 	input []byte
 	conns []*hostileConn
-	at    int // of conns, in use
+	at    int // index of the current connection in conns
 
-	opened, sent int // connections ever, bytes
+	opened, sent int // number of connections, number of bytes
 
 	good *neighbour
 	wg   sync.WaitGroup
 }
 
-// A hostileConn is one of its connections.
+// A hostileConn is a connection of the attacker.
 type hostileConn struct {
 	net.Conn
-	next uint64 // sequence
+	next uint64 // next sequence
 }
 
 func attack(t *testing.T, input []byte) {
@@ -133,7 +133,7 @@ func attack(t *testing.T, input []byte) {
 		}
 		synctest.Wait()
 	})
-	// The neighbour's turns take some too, and every second of heartbeats.
+	// The turns of the neighbour also take memory, and so do the heartbeats of each second.
 	most := uint64(64*a.sent+8<<20+a.opened*(64<<10)) + a.good.sequence*(32<<10) + uint64(time.Since(began).Seconds())*(16<<10)
 	if used > most {
 		t.Errorf("%d bytes on %d connections took %d bytes of memory, want no more than %d", a.sent, a.opened, used, most)
@@ -155,7 +155,7 @@ func attack(t *testing.T, input []byte) {
 	}
 }
 
-// number takes a number below n off the input.
+// number takes a number below n from the input.
 func (a *attacker) number(n int) int {
 	if len(a.input) == 0 {
 		return 0
@@ -167,7 +167,7 @@ func (a *attacker) number(n int) int {
 
 func (a *attacker) choose(from []string) string { return from[a.number(len(from))] }
 
-// take takes a number and so many bytes off the input.
+// take takes a length and that many bytes from the input.
 func (a *attacker) take() []byte {
 	n := min(a.number(256), len(a.input))
 	taken := a.input[:n]
@@ -235,7 +235,7 @@ func (a *attacker) logon() string {
 	return b.String() + fmt.Sprintf(`,"acked":%d}`, []uint64{0, 1, 2, 1 << 63, 1<<64 - 1}[a.number(5)])
 }
 
-// conn returns the connection in use, a new one if there is none.
+// conn returns the current connection, or a new one if there is none.
 func (a *attacker) conn() *hostileConn {
 	for len(a.conns) <= a.at {
 		ctx, cancel := context.WithTimeout(a.t.Context(), time.Second)
@@ -253,7 +253,7 @@ func (a *attacker) conn() *hostileConn {
 
 func (a *attacker) frame(content string) { a.write(frame(content)) }
 
-// write sends bytes; that the server takes them isn't asked.
+// write sends bytes, whether the server reads them or not.
 func (a *attacker) write(b string) {
 	c := a.conn()
 	c.SetWriteDeadline(time.Now().Add(time.Second))
@@ -273,8 +273,8 @@ func (a *attacker) close(half bool) {
 	a.at = 0
 }
 
-// answers reads what the server says: frames, and no acknowledgement of what
-// it does not have.
+// answers reads the frames of the server. It checks that no message is acknowledged that the server
+// does not have.
 func (a *attacker) answers(c net.Conn) {
 	r := wire.NewReader(c, 64<<20)
 	var m wire.Message
@@ -297,7 +297,7 @@ func (a *attacker) answers(c net.Conn) {
 	}
 }
 
-// A neighbour is a publisher and a subscriber that do everything right.
+// A neighbour is a publisher and a subscriber without faults.
 type neighbour struct {
 	t        *testing.T
 	pub, sub *raw
@@ -323,8 +323,8 @@ func newNeighbour(t *testing.T, i *servertest.Instance) *neighbour {
 	return n
 }
 
-// turn publishes a message that must be acknowledged and delivered, and at
-// once: nothing takes time here but waiting for somebody else.
+// turn publishes a message, which must be acknowledged and delivered immediately: in virtual time
+// only waiting for another client would take time.
 func (n *neighbour) turn() {
 	n.t.Helper()
 	began := time.Now()
@@ -335,7 +335,7 @@ func (n *neighbour) turn() {
 	for {
 		m := n.sub.message()
 		if m.Command != wire.Publish || string(m.UserID) != goodUser {
-			continue // of somebody else, who may
+			continue // a message of another client, which is allowed
 		}
 		if string(m.Bookmark) != want || string(m.Body) != body(n.sequence) {
 			n.t.Fatalf("the neighbour was sent %s %s, want %s", m.Bookmark, m.Body, want)
@@ -352,7 +352,7 @@ func (n *neighbour) close() {
 	n.sub.close()
 }
 
-// kept checks what the server has left on disks.
+// kept checks that the neighbour's messages are on the disks of the server.
 func (n *neighbour) kept(disks ...*memfs.FS) {
 	n.t.Helper()
 	for _, d := range disks {

@@ -11,10 +11,9 @@ import (
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
 
-// A client is not taken for another one, whatever it says of itself: as the life
-// of its store it may name a client, or a life that has the protocol's hash of a
-// client's name or of another life. The victim is not disturbed, and the journals
-// hold of it what it has published.
+// A client cannot pose as another one. As the life of its store it may send the name of a client,
+// or a life with the same protocol hash as a client's name or another life. The victim is not
+// disturbed, and under its identity the journals have only its own messages.
 func TestForgedLife(t *testing.T) {
 	const life = "0f7a5b0e9d1c4c3e8a55f3d2"
 	for _, tt := range []struct {
@@ -68,8 +67,8 @@ func TestForgedLife(t *testing.T) {
 	}
 }
 
-// Two client names with one hash: the second is refused and told why, on either
-// instance, while the first is connected and when it has left.
+// If two client names have one hash, the second client is refused on either instance and told why,
+// while the first is connected and after it has left.
 func TestForgedName(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pair := servertest.NewPair(t)

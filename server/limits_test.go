@@ -12,8 +12,8 @@ import (
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
 
-// A frame that has begun comes within half a minute, and a slow one within the time that
-// its length takes.
+// The rest of a frame must arrive within half a minute, or within a time that depends on its
+// length.
 func TestFrameDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := servertest.New(t)
@@ -36,8 +36,8 @@ func TestFrameDeadline(t *testing.T) {
 	})
 }
 
-// Shutdown ends within drain_timeout and less than a second, whatever a session does: here one that
-// reads nothing, has acks outstanding, and never closes.
+// Shutdown ends less than a second after drain_timeout, for any session: here for one that reads
+// nothing, has outstanding acks, and never closes.
 func TestShutdownOfBusySessions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pair := servertest.NewPair(t)

@@ -13,8 +13,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// A secret that was made is read again, by a configuration beside it, and never
-// written over.
+// A configuration can read a secret that WriteSecret has made. WriteSecret never overwrites a file.
 func TestSecretFile(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "link.key")
@@ -45,13 +44,13 @@ func TestSecretFile(t *testing.T) {
 	}
 }
 
-// An instance does not start with a secret that others may know, or that is none.
+// An instance does not start with a secret that others may read or that is malformed.
 func TestBadSecretFile(t *testing.T) {
 	good := strings.Repeat("0f", 32)
 	for _, tt := range []struct {
 		name, text string
 		mode       fs.FileMode
-		want       string // empty: it is good
+		want       string // empty: the file is good
 	}{
 		{"good", good, 0o600, ""},
 		{"good, read only", good + "\r\n", 0o400, ""},
@@ -80,7 +79,7 @@ func TestBadSecretFile(t *testing.T) {
 	startsWith(t, &Replication{Secret: filepath.Join(t.TempDir(), "none"), Destinations: []Destination{{Name: "b", Address: "127.0.0.1:9107"}}}, "can't be read")
 }
 
-// Off loopback a link needs a secret, or the word that it needs none.
+// A link beyond loopback needs a secret, or the setting that it needs none.
 func TestSecretIsNeeded(t *testing.T) {
 	to := func(address string) []Destination { return []Destination{{Name: "b", Address: address}} }
 	for _, tt := range []struct {
@@ -102,7 +101,7 @@ func TestSecretIsNeeded(t *testing.T) {
 	}
 }
 
-// startsWith starts an instance; want is in the error that is due.
+// startsWith starts an instance. want is a part of the expected error.
 func startsWith(t *testing.T, r *Replication, want string) {
 	t.Helper()
 	s, err := Start(Config{

@@ -12,7 +12,7 @@ import (
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
 
-// lines returns the lines that hold a text.
+// lines returns the log lines that contain a text.
 func (o *overheard) lines(with string) (found []string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -32,8 +32,8 @@ func logged(t *testing.T) (*servertest.Instance, *overheard) {
 	})), log
 }
 
-// What a client sends makes a line of each kind in a second, with what was left
-// out counted, and no long ones.
+// A client causes at most one log line per kind and second, with the number of lines left out. Long
+// values are shortened.
 func TestLogBounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i, log := logged(t)
@@ -69,7 +69,7 @@ func TestLogBounds(t *testing.T) {
 	})
 }
 
-// Clients that come and go write no more than so many lines in a second.
+// Clients that come and go cause at most a fixed number of log lines per second.
 func TestLogBoundsOfAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i, log := logged(t)

@@ -26,12 +26,12 @@ import (
 
 var measured = flag.Int("publishers", 0, "measure TestManyPublishers with so many publishers, in real time, on real disks")
 
-// manyPublishers has a place name more publishers than a command of the server
-// has room for by far.
+// manyPublishers is a number of publishers for which a place is much larger than the longest
+// command.
 const manyPublishers = 100_000
 
-// crowd writes a message of each of n publishers on a topic into the journal of
-// an instance that does not run.
+// crowd writes one message of each of n publishers to a topic, into the journal of an instance that
+// is not running.
 func crowd(t *testing.T, i *servertest.Instance, n int, topic string) {
 	t.Helper()
 	o := journal.Options{FS: i.Disk(), Dir: "data"}
@@ -61,12 +61,12 @@ func dataOf(t *testing.T, i *servertest.Instance) (dir string) {
 	return dir
 }
 
-// A lineWatch is a client's connections: how long the frames are that it sends
-// and gets, and how many of them are subscribes.
+// A lineWatch watches the connections of a client: the lengths of frames sent and received, and the
+// number of connections.
 type lineWatch struct {
 	dial                 func(ctx context.Context, network, address string) (net.Conn, error)
 	longest              atomic.Int64
-	sent, came, connects atomic.Int64 // bytes
+	sent, came, connects atomic.Int64 // bytes; connects is the number of connections
 }
 
 func (w *lineWatch) Dial(ctx context.Context, network, address string) (net.Conn, error) {
@@ -84,7 +84,7 @@ type watchedConn struct {
 	in, out frameLengths
 }
 
-// frameLengths finds the lengths in a stream of frames.
+// frameLengths finds the lengths of the frames in a stream.
 type frameLengths struct {
 	prefix []byte
 	left   int
@@ -119,10 +119,9 @@ func (c *watchedConn) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// A subscription whose place names more publishers than a command has room for is
-// taken up again, by a client that lives and by a new process, whose place in a
-// database is that of the first answer. Where the publishers have nothing on its
-// topics, the place does not name them.
+// A subscription resumes with a place that names more publishers than fit into a command. It does
+// so in a living client, and in a new process whose store has the place from the first answer.
+// Publishers without messages for its topics are not in the place.
 func TestManyPublishers(t *testing.T) {
 	for _, topic := range []string{"orders", "jobs"} {
 		t.Run(topic, func(t *testing.T) {
@@ -201,7 +200,7 @@ func testCrowd(t *testing.T, i *servertest.Instance, n int, topic string) {
 	}
 }
 
-// ackTimes logs how long acks take while the status is asked for, and without that.
+// ackTimes logs the latency of acks, without and with concurrent requests for the status.
 func ackTimes(t *testing.T, i *servertest.Instance, gw *client.Client) {
 	for _, polled := range []bool{false, true} {
 		stop, stopped := make(chan struct{}), make(chan int)
@@ -233,7 +232,7 @@ func ackTimes(t *testing.T, i *servertest.Instance, gw *client.Client) {
 	}
 }
 
-// stopwatch logs how long things took, when that is measured.
+// stopwatch returns a function that logs the time since its last call, if measured is set.
 func stopwatch(t *testing.T) func(what string) {
 	began := time.Now()
 	return func(what string) {
@@ -263,7 +262,7 @@ func startClient(t *testing.T, cfg client.Config) *client.Client {
 	return c
 }
 
-// subscribeNow subscribes to orders, the first time from now on.
+// subscribeNow subscribes to orders, the first time from Now.
 func subscribeNow(t *testing.T, c *client.Client) *client.Subscription {
 	t.Helper()
 	sub, err := c.Subscribe(t.Context(), "orders", client.From(client.MostRecentOr(client.Now)), client.ID("orders"))
@@ -283,7 +282,7 @@ func publishOne(t *testing.T, c *client.Client, body string) {
 	}
 }
 
-// receive reads one message, which must be body.
+// receive reads one message and checks its body.
 func receive(t *testing.T, sub *client.Subscription, body string) {
 	t.Helper()
 	for m, err := range sub.Messages(t.Context()) {

@@ -30,16 +30,16 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// patience is how long a raw client waits for a frame; virtual time mostly.
+// patience is how long a raw client waits for a frame, mostly in virtual time.
 const patience = 5 * time.Second
 
-// A raw is a client made of bytes.
+// A raw is a client that sends and receives raw frames.
 type raw struct {
 	t    testing.TB
 	conn net.Conn
 	r    *stretches.Reader
 
-	standings []string // what it was told of its server's standing after the logon
+	standings []string // sync states that the server sent after the logon
 }
 
 func dial(t testing.TB, i *servertest.Instance) *raw {
@@ -54,7 +54,7 @@ func dial(t testing.TB, i *servertest.Instance) *raw {
 	return &raw{t: t, conn: conn, r: stretches.NewReader(wire.NewReader(conn, 64<<20))}
 }
 
-// bytes sends bytes as they are.
+// bytes sends raw bytes.
 func (c *raw) bytes(b string) {
 	c.t.Helper()
 	if _, err := c.conn.Write([]byte(b)); err != nil {
@@ -72,14 +72,14 @@ func frame(content string) string {
 	return string(binary.BigEndian.AppendUint32(nil, uint32(len(content)))) + content
 }
 
-// read returns the next frame's text.
+// read returns the text of the next frame.
 func (c *raw) read() (string, error) {
 	c.conn.SetReadDeadline(time.Now().Add(patience))
 	return c.take()
 }
 
-// take is read without a deadline of its own. What an extended client is told
-// of its server's standing is passed over and kept.
+// take is read without its own deadline. It skips the sync states that an extended client gets, and
+// keeps them in standings.
 func (c *raw) take() (string, error) {
 	for {
 		f, err := c.r.Next()
@@ -91,7 +91,7 @@ func (c *raw) take() (string, error) {
 	}
 }
 
-// next returns the next frame's text, passing over heartbeats.
+// next returns the text of the next frame that is not a heartbeat.
 func (c *raw) next() string {
 	c.t.Helper()
 	for {
@@ -105,7 +105,7 @@ func (c *raw) next() string {
 	}
 }
 
-// expect reads frames and compares them.
+// expect reads frames and compares their texts.
 func (c *raw) expect(want ...string) {
 	c.t.Helper()
 	for _, w := range want {
@@ -125,7 +125,7 @@ func (c *raw) message() *wire.Message {
 	return &m
 }
 
-// silent makes sure that nothing comes for a while.
+// silent checks that the server sends nothing for a while.
 func (c *raw) silent(d time.Duration) {
 	c.t.Helper()
 	c.conn.SetReadDeadline(time.Now().Add(d))
@@ -138,7 +138,7 @@ func (c *raw) silent(d time.Duration) {
 	}
 }
 
-// closed makes sure that the server closes without another frame.
+// closed checks that the server closes without another frame.
 func (c *raw) closed() {
 	c.t.Helper()
 	text, err := c.read()
@@ -152,7 +152,7 @@ func (c *raw) closed() {
 
 func (c *raw) close() { c.conn.Close() }
 
-// logon logs on without extensions and returns the number in the ack.
+// logon logs on without extensions and returns the sequence in the ack.
 func (c *raw) logon(name string) uint64 {
 	c.t.Helper()
 	c.send(fmt.Sprintf(`{"c":"logon","cid":"0","client_name":%q,"mt":"json","a":"processed","version":"1.0:raw"}`, name))
@@ -163,8 +163,8 @@ func (c *raw) logon(name string) uint64 {
 	return m.Sequence
 }
 
-// logonExt logs on with extensions and returns the ack. The failure acks of
-// tombstones that come before it are returned too.
+// logonExt logs on with extensions. It returns the ack, and the failure acks of tombstones that
+// come before it.
 func (c *raw) logonExt(name, store string, n, acked uint64) (ack *wire.Message, failures []string) {
 	c.t.Helper()
 	c.send(fmt.Sprintf(`{"c":"logon","cid":"0","client_name":%q,"a":"processed","ext":"1","store":%q,"n":%d,"acked":%d,"last":1000000}`, name, store, n, acked))
@@ -182,7 +182,7 @@ func (c *raw) logonExt(name, store string, n, acked uint64) (ack *wire.Message, 
 	}
 }
 
-// publish sends numbered messages that ask for a persisted ack.
+// publish publishes the messages from..to with persisted acks requested.
 func (c *raw) publish(topic string, from, to uint64) {
 	c.t.Helper()
 	for s := from; s <= to; s++ {
@@ -192,7 +192,7 @@ func (c *raw) publish(topic string, from, to uint64) {
 
 func body(s uint64) string { return fmt.Sprintf(`{"n":%d}`, s) }
 
-// persisted reads acks until one says s at this level.
+// persisted reads acks until one has sequence s and this level.
 func (c *raw) persisted(s uint64, level string) {
 	c.t.Helper()
 	for {
@@ -222,7 +222,7 @@ func (c *raw) deliveries(n int) []string {
 	return got
 }
 
-// marks are the bookmarks of a publisher's messages.
+// marks returns the bookmarks of a publisher's messages.
 func marks(publisher uint64, from, to uint64) []string {
 	var all []string
 	for s := from; s <= to; s++ {
@@ -243,10 +243,10 @@ func maxMessage(n server.Size) servertest.Option {
 	return servertest.Config(func(c *server.Config) { c.MaxMessage = n })
 }
 
-// daemonDir is where the command is built for the tests that run it.
+// daemonDir is the directory of the command that tests run.
 var daemonDir string
 
-// awaitLink waits until an instance's links are in sync.
+// awaitLink waits until the link of an instance is in sync.
 func (c *raw) awaitLink(i *servertest.Instance) {
 	c.t.Helper()
 	for range 100 {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// What was refused is shown for a minute after the last time.
+// The status shows a refusal for a minute after the last time.
 func TestRefusalsAreShown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r refusals

@@ -29,14 +29,15 @@ func TestExtendedLogon(t *testing.T) {
 		}
 		p.publish("orders", 1, 3)
 		p.persisted(3, "")
-		// A tombstone, then a message behind it.
+		// A tombstone, then a message after it.
 		p.send(`{"c":"delta_publish","t":"orders","a":"persisted","s":4}`)
 		p.expect(`{"c":"ack","a":"persisted","s":4,"status":"failure","reason":"delta_publish is not offered"}`)
 		p.send(`{"c":"p","t":"orders","a":"persisted","s":5}`, "x")
 		p.persisted(5, "")
 		p.close()
 
-		// A store that has let go up to 3 is told of 4 again, before the ack that passes it.
+		// A store that has let go up to 3 is told of the failure of 4 again, before an ack passes
+		// it.
 		p = dial(t, pair.B)
 		ack, failures := p.logonExt("gw", "life", 2, 3)
 		if ack.Sequence > 5 || ack.Have != 5 {
@@ -127,10 +128,11 @@ func TestVectorSubscription(t *testing.T) {
 			`{"c":"ack","cid":"1","a":"completed","status":"success","sub_id":"1","bm":"`+life(3)+`"}`)
 		s.silent(time.Minute)
 
-		// NOW: the base covers what is there.
+		// NOW: the base covers the messages in the log.
 		s.send(`{"c":"subscribe","cid":"2","t":"orders","bm":"0|1|","opts":"vector","a":"processed"}`)
 		s.expect(`{"c":"ack","cid":"2","a":"processed","status":"success","sub_id":"2","bm":"` + life(6) + `"}`)
-		// A vector ahead of this log is no error: what comes later of it is not needed.
+		// A vector ahead of this log is no error: the subscription does not need the messages up to
+		// it.
 		s.send(`{"c":"subscribe","cid":"3","t":"orders","bm":"` + life(7) + `","opts":"vector","a":"processed"}`)
 		s.expect(`{"c":"ack","cid":"3","a":"processed","status":"success","sub_id":"3"}`)
 		s.send(`{"c":"subscribe","cid":"4","t":"orders","bm":"` + life(2) + `","opts":"vector,timestamp","a":"processed"}`)
@@ -153,7 +155,7 @@ func TestVectorSubscription(t *testing.T) {
 	})
 }
 
-// Marks come in stream order: never ahead of a message they cover.
+// Marks are in stream order: a mark never comes before a message that it covers.
 func TestMarksEveryThousand(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := servertest.New(t)
@@ -182,8 +184,8 @@ func TestMarksEveryThousand(t *testing.T) {
 	})
 }
 
-// A plain subscription gets marks under a load in which the newest message is never
-// settled: the peer lags behind by many messages.
+// A plain subscription gets marks even under a load in which the newest message is never settled,
+// since the peer lags by many messages.
 func TestMarksUnderLoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pair := servertest.NewPair(t, servertest.DowngradeAfter(20*time.Second))
@@ -224,7 +226,7 @@ func TestGap(t *testing.T) {
 			p.send(fmt.Sprintf(`{"c":"p","t":"orders","a":"persisted","s":%d}`, s), big)
 		}
 		p.persisted(60, "")
-		i.Server().Trim() // what the instance has not removed by itself
+		i.Server().Trim() // the rest that the instance has not removed by itself
 		if i.Server().Publishers(0, 1).Publishers[0].Floor == 0 {
 			t.Fatal("retention removed nothing")
 		}
@@ -253,7 +255,7 @@ func TestGap(t *testing.T) {
 				break
 			}
 		}
-		// EPOCH is no gap, and says where it begins.
+		// EPOCH is no gap. The ack says where the log begins.
 		s.send(`{"c":"subscribe","cid":"4","t":"orders","bm":"0","opts":"vector","a":"processed"}`)
 		for {
 			if m := s.message(); m.Acks == wire.AckProcessed {
@@ -266,8 +268,8 @@ func TestGap(t *testing.T) {
 	})
 }
 
-// Retention overtakes a subscriber that reads slowly: it is told. One that
-// accepts gaps goes on behind it.
+// A slow subscriber that retention overtakes is told of the gap. If it accepts gaps it continues
+// after the gap.
 func TestOvertaken(t *testing.T) {
 	t.Run("ends", func(t *testing.T) { overtaken(t, "vector", "failure") })
 	t.Run("accepts", func(t *testing.T) { overtaken(t, "vector,bookmark_not_found=epoch", "success") })
@@ -299,7 +301,7 @@ func overtaken(t *testing.T, options, status string) {
 				}
 				seen = b.Sequence
 				if seen == 60 {
-					return // it had been read before
+					return // it had read them before
 				}
 				continue
 			}
@@ -365,7 +367,7 @@ func TestNotReplicated(t *testing.T) {
 	})
 }
 
-// The life of a store is unknown to everybody, but says it let messages go.
+// A life that no instance knows, but whose store has let go of messages, may publish.
 func TestUnknownPublisher(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pair := servertest.NewPair(t)
@@ -382,14 +384,14 @@ func TestUnknownPublisher(t *testing.T) {
 		if have := pair.A.Have(pubber); have != 1001 {
 			t.Errorf("a has %d of the plain client", have)
 		}
-		// A second session of it is known: it may not jump again.
+		// In its second session the publisher is known: it may not leave numbers out again.
 		plain.publish("orders", 2000, 2000)
 		plain.expect(`{"c":"ack","a":"processed","status":"failure","reason":"publish gap"}`)
 		plain.closed()
 	})
 }
 
-// With its peer away an instance can't know that nobody knows a publisher.
+// An instance without its peer cannot know that a publisher is unknown everywhere.
 func TestUnknownPublisherPeerAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pair := servertest.NewPair(t, servertest.Stopped())
@@ -415,8 +417,7 @@ func TestUnknownPublisherPeerAway(t *testing.T) {
 	})
 }
 
-// published returns a pair, and a plain client of A whose first two messages are
-// on both disks.
+// published returns a pair, and a plain client of A whose first two messages are on both disks.
 func published(t *testing.T) (*servertest.Pair, *raw) {
 	pair := servertest.NewPair(t, servertest.DowngradeAfter(20*time.Second))
 	p := dial(t, pair.A)
@@ -426,7 +427,7 @@ func published(t *testing.T) (*servertest.Pair, *raw) {
 	return pair, p
 }
 
-// A plain client's logon waits until have and settled are one number.
+// The logon of a plain client waits until have and settled are equal.
 func TestPlainLogonWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pair, p := published(t)
@@ -455,7 +456,7 @@ func TestTwoContents(t *testing.T) {
 		p.publish("orders", 1, 2)
 		p.persisted(2, "")
 		p.send(`{"c":"p","t":"orders","a":"persisted","s":2}`, body(2))
-		p.persisted(2, "") // the same: a duplicate
+		p.persisted(2, "") // same content: a duplicate
 		p.send(`{"c":"p","t":"orders","a":"persisted","s":2}`, "other")
 		p.expect(`{"c":"ack","a":"persisted","s":2,"status":"failure","reason":"duplicate with other content"}`)
 		if n := i.Server().Status().Differing; n != 1 {
@@ -484,8 +485,8 @@ func TestAckConflation(t *testing.T) {
 	})
 }
 
-// A plain client's logon that waits is answered when the peer acknowledges the
-// last message, not at the next look.
+// The waiting logon of a plain client is answered when the peer acknowledges the last message, not
+// at the next periodic check.
 func TestPlainLogonIsAnsweredByTheAck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pair, p := published(t)

@@ -19,8 +19,8 @@ import (
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
 
-// An overheard takes down what can be seen of servers and clients from outside
-// of a client's own connection. Safe for concurrent use.
+// An overheard records everything that servers and clients reveal outside of a client's own
+// connection. It is safe for concurrent use.
 type overheard struct {
 	mu  sync.Mutex
 	buf bytes.Buffer // guarded by mu
@@ -37,7 +37,7 @@ func (o *overheard) say(v any) {
 	_ = json.NewEncoder(o).Encode(v)
 }
 
-// An overheardConn is a link.
+// An overheardConn is a link whose bytes are recorded.
 type overheardConn struct {
 	net.Conn
 	by *overheard
@@ -54,7 +54,7 @@ func (c overheardConn) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
-// tap has all links overheard, and the log.
+// tap records the log and all links of an instance.
 func (o *overheard) tap(c *server.Config) {
 	c.Logger = slog.New(slog.NewTextHandler(o, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	dial := c.Dial
@@ -67,7 +67,7 @@ func (o *overheard) tap(c *server.Config) {
 	}
 }
 
-// hooks has the client's hooks overheard.
+// hooks returns client hooks that record their arguments.
 func (o *overheard) hooks() client.Hooks {
 	return client.Hooks{
 		Connected:       func(i client.ServerInfo) { o.say(i) },
@@ -79,8 +79,8 @@ func (o *overheard) hooks() client.Hooks {
 	}
 }
 
-// The life of a publish store is between it and the servers it logs on to: no
-// log, status, hook, error, link or disk shows it, whatever goes wrong.
+// Only a publish store and the servers that it logs on to know the store's life. No log, status,
+// hook, error, link or disk shows it, even after failures.
 func TestLifeIsSecret(t *testing.T) {
 	const secret = "SECRETLIFE"
 	synctest.Test(t, func(t *testing.T) {
@@ -109,7 +109,7 @@ func TestLifeIsSecret(t *testing.T) {
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			o.say(c.Flush(ctx)) // not while a server is away
+			o.say(c.Flush(ctx)) // fails while a server is away
 		}
 		publish("orders")
 		publish("not logged")
@@ -130,7 +130,7 @@ func TestLifeIsSecret(t *testing.T) {
 		publish("orders")
 		pair.A.Restart()
 		pair.AwaitReady()
-		other := start(store()) // takes the name
+		other := start(store()) // takes over the name
 		time.Sleep(time.Minute)
 		look()
 		other.Close()

@@ -13,9 +13,9 @@ import (
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
 
-// The place of a subscription that names very many publishers is short again when
-// nothing has been left of these for long enough: the next process resumes with a
-// command that names none of them (R10).
+// A place that names very many publishers becomes short again after retention has removed all of
+// their messages for long enough: the next process resumes with a command that names none of them
+// (R10).
 func TestPlaceShrinks(t *testing.T) {
 	n := 20_000
 	if *measured > 0 {

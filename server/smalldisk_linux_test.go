@@ -24,7 +24,7 @@ type smallPair struct {
 	servers map[string]*server.Server
 
 	mu    sync.Mutex
-	ports map[string]string // addresses by the names under which they are configured; guarded by mu
+	ports map[string]string // addresses by configured name; guarded by mu
 }
 
 func (p *smallPair) listen(name string) (net.Listener, error) {
@@ -68,9 +68,9 @@ func (p *smallPair) start(name, peer string) {
 
 func (p *smallPair) uri(name string) string { return "tcp://" + p.ports[name+":9007"] + "/amps/json" }
 
-// The disk of both instances, or of one, has 40 MiB, and others take all that is
-// left of it. Both are killed and start again on the full disk, and once there is space everything that was published is on both,
-// and comes to a subscriber once and in order.
+// The disks of both instances, or of one, have 40 MiB, and another program fills the rest. Both are
+// killed and start again on the full disk. Once there is space, both have every published message,
+// and a subscriber gets each once and in order.
 func TestOnARealFullDisk(t *testing.T) {
 	smalldisk.Run(t, "40m", func(dir string) {
 		for name, elsewhere := range map[string]string{"both": dir, "one": t.TempDir()} {
@@ -112,7 +112,7 @@ func pairOnFullDisk(t *testing.T, dir string, dirs map[string]string) {
 	publish(1000)
 	must(t, pub.FlushSafe(t.Context()))
 	smalldisk.TakeRest(t, dir)
-	publish(200) // for which retention makes room, or which are refused for now
+	publish(200) // retention makes room for them, or they are refused for now
 	for _, name := range []string{"a", "b"} {
 		p.servers[name].Kill()
 	}
@@ -124,7 +124,7 @@ func pairOnFullDisk(t *testing.T, dir string, dirs map[string]string) {
 	must(t, <-received)
 }
 
-// inOrder receives so many messages, each once and in order.
+// inOrder receives count messages and checks that each comes once and in order.
 func inOrder(ctx context.Context, s *client.Subscription, count int) error {
 	next := 0
 	for m, err := range s.Messages(ctx) {

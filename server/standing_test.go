@@ -11,7 +11,7 @@ import (
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
 
-// told returns what an extended client was told since the last time, d from now.
+// told waits for d and returns the sync states that an extended client got since the last call.
 func (c *raw) told(d time.Duration) []string {
 	c.t.Helper()
 	c.silent(d)
@@ -27,9 +27,8 @@ func wantTold(t *testing.T, what string, got []string, want ...string) {
 	}
 }
 
-// An extended client is told how its server stands to the peer, at the logon
-// and whenever that changes: the peer is away, is left out, is back and has
-// everything. A plain one is not.
+// An extended client gets the sync state of its server at the logon and on each change: the peer is
+// away, is downgraded, is back and has everything. A plain client gets none.
 func TestStandingIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pair := servertest.NewPair(t, servertest.DowngradeAfter(2*time.Second))
@@ -65,15 +64,15 @@ func TestStandingIsTold(t *testing.T) {
 	})
 }
 
-// lastWords is what a client was told before the server closed.
+// lastWords returns the sync states that a client got before the server closed.
 func lastWords(c *raw) []string {
 	c.t.Helper()
 	c.closed()
 	return c.standings
 }
 
-// A link that comes and goes does not flood clients: they are told once a
-// second at most, and in the end the truth.
+// A link that comes and goes does not flood clients: they get at most one state per second, and
+// finally the true one.
 func TestStandingFlaps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pair := servertest.NewPair(t)
@@ -85,7 +84,7 @@ func TestStandingFlaps(t *testing.T) {
 		began := time.Now()
 		for range flaps {
 			pair.Network().Reset("a", "b")
-			p.silent(200 * time.Millisecond) // but for its standing
+			p.silent(200 * time.Millisecond) // except for sync states
 		}
 		took := time.Since(began)
 		p.silent(10 * time.Second)
@@ -99,7 +98,7 @@ func TestStandingFlaps(t *testing.T) {
 	})
 }
 
-// What an instance without a sync destination, and one without any, says of itself.
+// The sync states of an instance without a sync destination, and of a lone one.
 func TestStandingWithoutAPeer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := dial(t, servertest.New(t))

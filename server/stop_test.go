@@ -12,7 +12,7 @@ import (
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
 
-// R6: clients are served when the instance has what its peer has.
+// An instance serves clients once it has the messages of its peer (R6).
 func TestCatchesUpFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pair := servertest.NewPair(t, servertest.DowngradeAfter(time.Second))
@@ -23,7 +23,7 @@ func TestCatchesUpFirst(t *testing.T) {
 		p.persisted(100, "single")
 		pair.B.Wipe()
 		pair.B.Restart()
-		c := dial(t, pair.B) // bound, not served
+		c := dial(t, pair.B) // the port is bound but not served
 		if ack, _ := c.logonExt("other", "other life", 1, 0); ack.CatchingUp || string(ack.Status) != "success" {
 			t.Errorf("logon ack %s, catching up %v", ack.Status, ack.CatchingUp)
 		}
@@ -33,7 +33,7 @@ func TestCatchesUpFirst(t *testing.T) {
 	})
 }
 
-// ... and without its peer after rejoin_timeout.
+// An instance without its peer serves clients after rejoin_timeout (R6).
 func TestServesWithoutPeer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pair := servertest.NewPair(t, servertest.Stopped())
@@ -53,7 +53,7 @@ func TestServesWithoutPeer(t *testing.T) {
 	})
 }
 
-// Shutdown: no new logons, outstanding acks, then the end.
+// Shutdown accepts no new logons, waits for outstanding acks, and then ends.
 func TestShutdownDrains(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pair := servertest.NewPair(t)
@@ -61,7 +61,7 @@ func TestShutdownDrains(t *testing.T) {
 		p.logonExt("gw", "life", 1, 0)
 		s.logon("sub")
 		p.publish("orders", 1, 1)
-		p.persisted(1, "") // the peer has answered the logon: nothing is held back
+		p.persisted(1, "") // the peer has answered the notice of the logon, so that publishes are not held back
 		pair.Partition()
 		p.publish("orders", 2, 5)
 		p.silent(time.Second)
@@ -69,7 +69,7 @@ func TestShutdownDrains(t *testing.T) {
 		stopped := make(chan error, 1)
 		go func() { stopped <- a.Shutdown(context.Background()) }()
 		synctest.Wait()
-		s.closed() // it waits for nothing
+		s.closed() // it has no outstanding acks
 		if c, err := pair.A.Dial(t.Context(), "tcp", pair.A.Addr()); err == nil {
 			c.Close()
 			t.Error("takes connections while it stops")
@@ -89,7 +89,7 @@ func TestShutdownGivesUp(t *testing.T) {
 		p := dial(t, pair.A)
 		p.logonExt("gw", "life", 1, 0)
 		p.publish("orders", 1, 1)
-		p.persisted(1, "") // the peer has answered the logon: nothing is held back
+		p.persisted(1, "") // the peer has answered the notice of the logon, so that publishes are not held back
 		pair.Partition()
 		p.publish("orders", 2, 5)
 		p.silent(time.Second)
@@ -119,8 +119,8 @@ func TestHalfClose(t *testing.T) {
 	})
 }
 
-// Killed and started again, the journal is what it was; a power cut takes only
-// what was not acknowledged.
+// After a kill and a restart the journal is unchanged. After a power cut only messages without ack
+// are missing.
 func TestKillAndPowerCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := servertest.New(t)
@@ -144,7 +144,7 @@ func TestKillAndPowerCut(t *testing.T) {
 	})
 }
 
-// The same on real sockets and files.
+// A pair works the same on real sockets and files.
 func TestRealPair(t *testing.T) {
 	pair := servertest.NewPair(t, servertest.Real())
 	p := dial(t, pair.A)

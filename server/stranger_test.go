@@ -11,7 +11,7 @@ import (
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
 
-// The client-name hash of "pubber", from a capture of a real server.
+// pubber is the client-name hash of "pubber", from a capture of a real server.
 const pubber = uint64(7094790850998930143)
 
 func TestStranger(t *testing.T) {
@@ -122,8 +122,8 @@ func TestFailureAcksKeepTheOrder(t *testing.T) {
 	})
 }
 
-// A topic with control characters, or that is no UTF-8, is refused by rule, on
-// all instances alike, and leaves a record (R14).
+// A topic with control characters, or one that is not UTF-8, is rejected by all instances alike and
+// leaves a tombstone (R14).
 func TestInvalidTopic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := servertest.New(t)
@@ -241,7 +241,7 @@ func TestNameInUse(t *testing.T) {
 	const inUse = `{"c":"ack","a":"processed","status":"failure","reason":"name in use"}`
 	synctest.Test(t, func(t *testing.T) {
 		pair := servertest.NewPair(t)
-		synctest.Wait() // the two may dial each other at once: which connection stays is decided now
+		synctest.Wait() // the two may dial each other at once; now it is decided which connection stays
 		old := dial(t, pair.A)
 		old.logon("pubber")
 		other := dial(t, pair.A)
@@ -261,8 +261,8 @@ func TestNameInUse(t *testing.T) {
 	})
 }
 
-// A reconnect of one life: the higher counter wins, here and on the peer,
-// whichever comes last.
+// When one life logs on several times, the higher counter wins, here and on the peer, in any order
+// of arrival.
 func TestHigherCounterWins(t *testing.T) {
 	const inUse = `{"c":"ack","a":"processed","status":"failure","reason":"name in use"}`
 	synctest.Test(t, func(t *testing.T) {
@@ -276,7 +276,7 @@ func TestHigherCounterWins(t *testing.T) {
 		second := dial(t, pair.A)
 		second.send(`{"c":"logon","cid":"0","client_name":"gw","a":"processed","ext":"1","store":"life","n":2,"acked":0,"last":9}`)
 		m := second.message()
-		if string(m.Status) == "success" { // the notice of the third tells it
+		if string(m.Status) == "success" { // the notice of the third session will end it
 			m = second.message()
 		}
 		if string(m.Reason) != "name in use" {
