@@ -9,8 +9,8 @@ import (
 	"github.com/holdfast-mq/holdfast/server/servertest"
 )
 
-// If two sessions of one name are on both sides of a cut, their notices cross when it heals, and
-// exactly the newer session survives.
+// If two sessions of one name are on both sides of a cut, their notices cross when it heals. Both
+// instances agree which session survives (R11, R15).
 func TestNoticesCross(t *testing.T) {
 	ext := func(life string, n int) string {
 		return fmt.Sprintf(`{"c":"logon","cid":"0","client_name":"gw","a":"processed","ext":"1","store":%q,"n":%d,"acked":0}`, life, n)

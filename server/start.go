@@ -26,8 +26,8 @@ const formatVersion = 1
 
 // Start binds the ports, opens the journal and starts the links. It serves clients later, once
 // Ready is closed. An error may be a *ConfigError (or several joined), *DiskError, *DamagedError or
-// *VersionError. The caller stops the server with Shutdown, Close or Kill. It
-// can also end by itself, see Done.
+// *VersionError. The caller stops the server with Shutdown, Close or Kill. It can also end by
+// itself, see Done.
 func Start(cfg Config) (*Server, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate("", nil); err != nil {

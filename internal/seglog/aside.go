@@ -251,8 +251,7 @@ func (s *segment) cut(f File, p Position) error {
 	}
 	s.durable = p
 	for _, at := range []int64{0, headerAgain} {
-		// The headers are written and synced one after the other, so that one of them is always
-		// good.
+		// Write and sync one after the other, so that one of the two is always good.
 		if err := writeAt(f, s.header.appendTo(nil), at); err != nil {
 			return err
 		}

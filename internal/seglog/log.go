@@ -20,11 +20,11 @@ type Log struct {
 	o    Options
 	lock io.Closer
 
-	// turn and files are locks; whoever has put a token into the channel holds the lock. They are
+	// turn and files are locks: a goroutine holds one while its token is in the channel. They are
 	// channels because they are held during disk operations. turn is held to write records: by
 	// Write, by Note, and by Sync until it has written. files is held to sync, make or remove
-	// files: by Sync, by Trim, and by a Write that begins a new segment. A caller that needs both
-	// takes turn first.
+	// files: by Sync, by Trim, and by a Write that begins a new segment. A goroutine that needs
+	// both takes turn first.
 	turn, files chan struct{}
 	w           writer // used by the holder of turn; closing its file also needs files
 

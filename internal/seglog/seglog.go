@@ -63,10 +63,10 @@ type Options struct {
 	// StageBytes is the size of the file that holds appended records until they are written, see
 	// Log.Keep. Default: no such file.
 	StageBytes int
-	// CheckHead, unless nil, reports an error if a head is not one for RecoverHead. It gets the
-	// first bytes of the head, 64 at most. Open calls it for each head before it changes anything,
-	// so that the log of another owner stays as it is. So does one that a later version of the
-	// owner has written (*format.VersionError; Open fills in its File).
+	// CheckHead, unless nil, returns an error for a head that RecoverHead could not read. It gets
+	// the first bytes of the head, 64 at most. Open calls it for each head before it changes
+	// anything, so that the log of another owner stays as it is. The same holds for a log that a
+	// later version of the owner has written (*format.VersionError; Open fills in its File).
 	CheckHead func(start []byte) error
 	// SetAside lets Open cut a damaged log before the damage. The good records after it are moved
 	// to the directory "aside" in Dir. Without SetAside Open refuses a damaged log.
