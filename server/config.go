@@ -34,9 +34,9 @@ type Config struct {
 	Replication *Replication `yaml:"replication"`
 	// MinSync is the number of sync destinations that a downgrade must leave. Default 0.
 	MinSync int `yaml:"min_sync"`
-	// Hold is how much of the journal is kept for an absent destination. Beyond it the destination is
-	// given up: when it returns it does not get the messages that were removed meanwhile. Default:
-	// half of the disk space that is free at start.
+	// Hold is how much of the journal is kept for an absent destination. Beyond it the destination
+	// is given up: when it returns it does not get the messages that were removed meanwhile.
+	// Default: half of the disk space that is free at start.
 	Hold Size `yaml:"hold"`
 	// Admin is the address of /livez, /readyz, /status and /publishers. Default: not served.
 	Admin Endpoint `yaml:"admin"`

@@ -121,7 +121,7 @@ func readValue[T any](node ast.Node, value *T, form string, parse func(text stri
 	return nil
 }
 
-// A Count is a number of things.
+// A Count is a number without a unit, such as a number of connections.
 type Count int
 
 func (c Count) String() string { return strconv.Itoa(int(c)) }

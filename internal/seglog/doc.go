@@ -1,6 +1,6 @@
 // Package seglog is an append-only record log in the files of one directory.
 //
-// After a crash [Open] returns every record that was synced, in order, and never a record that
+// After a crash [Open] restores every record that was synced, in order, and never a record that
 // was not appended. If the disk has lost or changed a synced record, Open says so with a typed
 // error. The promises behind this are R7 and R8 in client/GUARANTEES.md.
 //
@@ -50,7 +50,7 @@
 //
 //	0   8  "hfseglog"
 //	8   4  version, 1
-//	12  4  salt: the initial value of each frame's checksum
+//	12  4  salt: a random number that is part of each frame's checksum
 //	16  8  first position
 //	24  8  position up to which the log was durable when the segment was made;
 //	       lowered if the log is cut at an earlier position

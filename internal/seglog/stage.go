@@ -14,7 +14,7 @@ import (
 const (
 	stageName  = "stage"
 	stageMagic = "hfsstage"
-	stagedHead = 24      // before each frame
+	stagedHead = 24      // bytes before each frame in the stage
 	stageMost  = 1 << 30 // largest stage that is read
 )
 

@@ -29,7 +29,7 @@
 //	 0  stopped, by SIGTERM or an interrupt                             no
 //	 1  cannot run for now: a port in use, a second signal              yes
 //	 2  a bug: a panic of the Go runtime                                yes
-//	 3  the disk has failed or is full: it may be mended, or have room  yes
+//	 3  the disk has failed or is full: it may be repaired or emptied   yes
 //	 4  the journal is damaged, and there is no peer to heal it from    no
 //	 5  a newer holdfastd has written the journal; nothing was changed  no
 //	78  a configuration or command line that cannot be used             no
