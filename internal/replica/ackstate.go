@@ -6,20 +6,20 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// A Change is what an AckState has just done.
+// A Change is the result of AckState.Check.
 type Change uint8
 
 const (
-	// Same: nothing.
+	// Same: the state has not changed.
 	Same Change = iota
-	// BecameDowngraded: the destination is left out of settled from now on.
+	// BecameDowngraded: from now on the destination is left out of settled.
 	BecameDowngraded
-	// BecameCounting: it counts again.
+	// BecameCounting: the destination counts again.
 	BecameCounting
 )
 
-// An AckState says whether a sync destination counts for what is settled
-// (R5). It starts counting and isn't safe for concurrent use.
+// An AckState decides whether a sync destination counts for settled (R5). At first it counts. An
+// AckState is not safe for concurrent use.
 type AckState struct {
 	downgradeAfter time.Duration // 0: never
 	upgradeWithin  time.Duration
@@ -27,8 +27,8 @@ type AckState struct {
 	downgrades     uint64
 }
 
-// NewAckState returns the state of a destination with these bounds;
-// upgradeWithin 0 is half of downgradeAfter.
+// NewAckState returns the state of a destination with these bounds. An upgradeWithin of 0 means
+// half of downgradeAfter.
 func NewAckState(downgradeAfter, upgradeWithin time.Duration) *AckState {
 	if upgradeWithin <= 0 {
 		upgradeWithin = downgradeAfter / 2
@@ -36,13 +36,13 @@ func NewAckState(downgradeAfter, upgradeWithin time.Duration) *AckState {
 	return &AckState{downgradeAfter: downgradeAfter, upgradeWithin: upgradeWithin}
 }
 
-// Downgraded reports whether the destination is left out, Downgrades how often it was.
+// Downgraded reports whether the destination is left out. Downgrades counts its downgrades.
 func (a *AckState) Downgraded() bool   { return a.downgraded }
 func (a *AckState) Downgrades() uint64 { return a.downgrades }
 
-// Check does what is due. wait is for how long the oldest thing has waited,
-// up says whether the destination is connected, spare whether it may be left
-// out (MinSync).
+// Check makes the change that is due. wait is the wait of the oldest unacknowledged thing, 0 if
+// nothing waits. up says whether the destination is connected, spare whether MinSync allows
+// leaving it out.
 func (a *AckState) Check(wait time.Duration, up, spare bool) Change {
 	switch {
 	case a.downgraded && up && wait < a.upgradeWithin:
@@ -56,8 +56,8 @@ func (a *AckState) Check(wait time.Duration, up, spare bool) Change {
 	return Same
 }
 
-// Due returns when Check has to be called next if nothing else happens, given
-// since when the oldest thing waits; false: not for time alone.
+// Due returns when Check must be called next if nothing else happens. since is when the oldest
+// wait began. It returns false if time alone changes nothing.
 func (a *AckState) Due(since time.Duration, waits, spare bool) (time.Duration, bool) {
 	if a.downgraded || !waits || !spare || a.downgradeAfter <= 0 || mut.On(mut.R5NeverDowngrade) {
 		return 0, false

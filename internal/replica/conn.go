@@ -16,23 +16,23 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/record"
 )
 
-// A conn is one connection to a peer, in both directions. Two goroutines
-// belong to it: run, which reads, and write. It ends when either fails.
+// A conn is one connection to a peer, in both directions. Two goroutines belong to it: run reads,
+// and write writes. The connection ends when either fails.
 type conn struct {
 	l       *Links
 	nc      net.Conn
-	expect  *peer // that was dialled; nil: it dialled us
+	expect  *peer // the destination that was dialled; nil: the peer dialled
 	dialled bool
 	sender  *sender
-	out     *outbound.Writer // of what sender makes
+	out     *outbound.Writer // writes the output of sender
 
 	greeting
 	greet chan struct{} // closed when our states are to be sent
 	up    chan struct{} // closed when it is its peer's connection
-	from  string        // host that it was accepted from
-	name  string        // of the peer, once its hello is proven; guarded by Links.mu
+	from  string        // host of the accepted connection
+	name  string        // the peer's name, once its hello is proven; guarded by Links.mu
 
-	// Set by run before the channel named here is closed, then read only.
+	// run sets these fields before the channel named here is closed. Then they are read only.
 	ours   *Hello // greet
 	theirs *Hello // up
 	peer   *peer  // up; guarded by Links.mu before
@@ -46,42 +46,41 @@ type conn struct {
 	told
 }
 
-// A told is what the peer has said of its publishers. It is guarded by conn.mu.
+// A told is the peer's information about its publishers. It is guarded by conn.mu.
 type told struct {
-	link    Link            // begun when the peer's hello has come
-	leaving bookmark.Vector // publishers of which the peer says that they are
-	echo    span            // of the journal: nothing else is there than the newest records from the peer
+	link    Link            // begins when the peer's hello has arrived
+	leaving bookmark.Vector // publishers that the peer reports as leaving
+	echo    span            // the part of the journal that holds only the newest records from this peer
 }
 
 // A span is a piece of the journal.
 type span struct{ from, to journal.Position }
 
-// An outbox is what a connection has to send beside records. It is guarded by
-// Links.mu.
+// An outbox holds the output of a connection other than records. It is guarded by Links.mu.
 type outbox struct {
-	control  [][]byte            // other frames, behind our states
+	control  [][]byte            // other frames, sent behind our states
 	pending  bookmark.Vector     // durable here, to be acknowledged
 	beats    map[uint64]struct{} // publishers that moved since the last heartbeat
 	received bookmark.Vector     // taken from the peer and not yet acknowledged
-	reopened []journal.State     // of publishers of which the peer has a session and perhaps nothing else
+	reopened []journal.State     // publishers with a session at the peer, which may know nothing else of them
 }
 
-// An intake is what run uses again from frame to frame.
+// An intake is memory that run reuses from frame to frame.
 type intake struct {
 	dec        *decoder
 	moved      []bookmark.Bookmark
 	batch      *journal.AppendBatch // of a frame's records
-	came       []record.Ordinary    // of these, messages that are journaled together
-	record     journal.Record       // or one that is journaled by itself
+	came       []record.Ordinary    // messages of the frame that are journaled together
+	record     journal.Record       // a record that is journaled by itself
 	publishers []uint64
 }
 
-// An ending is how a connection ends.
+// An ending is the state of a connection's end.
 type ending struct {
 	once  sync.Once
 	cause error         // set before done is closed
 	done  chan struct{} // closed by fail
-	ended chan struct{} // closed when both goroutines are through
+	ended chan struct{} // closed when both goroutines have returned
 }
 
 func (l *Links) newConn(nc net.Conn, expect *peer) *conn {
@@ -107,8 +106,8 @@ func (c *conn) dialler() string {
 	return c.theirs.Name
 }
 
-// fail ends the connection. The first cause stays. A refusal of ours, and that we have
-// stopped, is still told to the peer, for which it has one heartbeat.
+// fail ends the connection. Only the first cause counts. If the cause is a refusal of ours, or our
+// stop, the peer is still told, within one heartbeat.
 func (c *conn) fail(cause error) {
 	c.once.Do(func() {
 		c.cause = cause
@@ -122,8 +121,8 @@ func (c *conn) fail(cause error) {
 	})
 }
 
-// farewell returns the last frame that the peer is sent, or nil. Who has not proven to be
-// a peer is told nothing about us. Valid once done is closed.
+// farewell returns the last frame for the peer, or nil. A peer that has not proven itself learns
+// nothing about us. It is valid once done is closed.
 func (c *conn) farewell() []byte {
 	r, refusal := errors.AsType[*RefusedError](c.cause)
 	switch {
@@ -156,7 +155,7 @@ func (c *outbox) ackLocked(b bookmark.Bookmark) {
 	c.received.Reach(b)
 }
 
-// queueLocked queues a frame to be sent. l.mu is held.
+// queueLocked queues a frame to be sent. Links.mu is held.
 func (c *conn) queueLocked(frame []byte) error {
 	if len(c.control) >= maxControl {
 		return fmt.Errorf("%d frames wait to be sent", len(c.control))
@@ -166,7 +165,7 @@ func (c *conn) queueLocked(frame []byte) error {
 	return nil
 }
 
-// run serves the connection until it ends and returns why.
+// run serves the connection until it ends, and returns the cause.
 func (c *conn) run() error {
 	crowd, ok := c.l.lobby.enter(c)
 	if !ok {
@@ -187,11 +186,11 @@ func (c *conn) run() error {
 	return c.cause
 }
 
-// errCrowd is why a connection ends that makes room for others.
+// errCrowd is the cause with which a connection ends to make room for others.
 var errCrowd = errors.New("too many connections that have not shown who they are")
 
-// linger reads what the peer still sends after it was refused: closing at
-// once would reset the connection and with it the reason.
+// linger reads on after the peer was refused. Closing at once would reset the connection, and the
+// peer would not read the reason.
 func (c *conn) linger() {
 	if c.farewell() == nil {
 		return
@@ -200,8 +199,7 @@ func (c *conn) linger() {
 	_, _ = io.Copy(io.Discard, c.nc)
 }
 
-// An aliveReader reads from a connection and finds it lost when it brings
-// nothing for too long.
+// An aliveReader reads from a connection. It fails when nothing arrives for too long.
 type aliveReader struct{ c *conn }
 
 func (r aliveReader) Read(b []byte) (int, error) {
@@ -217,7 +215,7 @@ func (r aliveReader) Read(b []byte) (int, error) {
 	return r.c.nc.Read(b)
 }
 
-// read takes what comes, the greeting first.
+// read takes the incoming frames, beginning with the greeting.
 func (c *conn) read() error {
 	frames := &frameReader{r: bufio.NewReaderSize(aliveReader{c}, readStep)}
 	c.begin()
@@ -238,7 +236,7 @@ func (c *conn) read() error {
 	}
 }
 
-// carries returns what we send to the peer; nil: all.
+// carries returns the filter for the topics that we send to the peer; nil: all.
 func (c *conn) carries() func(topic []byte) bool {
 	if p := c.l.peer(c.theirs.Name); p.outbound() {
 		return p.carries
@@ -246,8 +244,8 @@ func (c *conn) carries() func(topic []byte) bool {
 	return nil
 }
 
-// broken makes an error of reading a frame one that says what it means: a
-// malformed frame is refused, silence is a lost link.
+// broken explains an error of reading a frame: a malformed frame is refused, silence means that
+// the link is lost.
 func (c *conn) broken(err error) error {
 	timeout, is := errors.AsType[net.Error](err)
 	switch {
@@ -259,7 +257,7 @@ func (c *conn) broken(err error) error {
 	return fmt.Errorf("link lost: %w", err)
 }
 
-// refusal reads the refuse frame in d as an error.
+// refusal reads the refuse frame in d and returns it as an error.
 func refusal(d *decoder) error {
 	r := &RefusedError{ByPeer: true}
 	if err := d.body(r); err != nil {

@@ -1,36 +1,39 @@
-// Package replica links an instance with its peers: each sends the other what
-// it has and the other has not, and learns how far the other's disk has it.
-// From that follow the two watermarks that acknowledgements are made of.
+// Package replica links an instance with its peers. Each side sends the records that the other
+// lacks and reports how far its own disk has them. The watermarks safe(p) and settled(p), which
+// acknowledgements are based on, follow from these reports.
 //
-// The rules are R2, R3, R4 (decrees), R5, R6, R8, R11, R14 and R15 of client/GUARANTEES.md.
-// What decides is in files without goroutines, clocks or sockets: Watermarks,
-// Progress, AckState, Link, Rejoin. The rest of the package runs them.
+// The package implements these rules of client/GUARANTEES.md: R2 (links), R3 (markers for topics
+// that a link leaves out), R4 (decrees), R5 (downgrade), R6 (catching up), R8 (damage), R11 (one
+// session for each publisher), R14 (rejections) and R15 (plain clients). Watermarks, Progress,
+// AckState, Link and Rejoin make the decisions, without goroutines, clocks or sockets. The rest of
+// the package runs them.
 //
 // # The link's bytes
 //
-// A link is one TCP connection that serves both directions. Either side may
-// have dialled; once each has proven itself both behave alike. All of it is frames:
+// A link is one TCP connection that serves both directions. Either side may dial; after both have
+// proven themselves they behave alike. The connection carries frames only:
 //
 //	length  uint32, big endian: bytes of the payload
 //	crc     uint32, big endian: CRC-32C of the payload
 //	payload a sequence of msgpack values: the frame's type, then its fields
 //
-// A payload is at most the largest record plus 2 MiB; of states at most 1 MiB + 64 KiB,
-// of a hello 64 KiB, before the peer has proven itself 256 bytes. Fields that follow
-// the ones a reader knows are skipped.
+// The limits of a payload are: the largest record plus 2 MiB; 1 MiB + 64 KiB for states; 64 KiB
+// for a hello; 256 bytes before the peer has proven itself. A reader skips fields that follow the
+// ones that it knows.
 //
 //	 1 hello      name, run, group, digest, outbound, sync, topics (nil: all), damaged,
 //	              cluster id (16 bytes; none: 0), whether the journal is empty, intact,
-//	              what running CRCs are made of, decree, the group's clock, the newest
-//	              forgotten (R10)
+//	              hash of the topics that running CRCs cover, decree, the group's clock,
+//	              the newest forgotten (R10)
 //	 2 states     last, array of publisher, check, have, durable, floor, running CRC,
 //	              diverged (0: not), closing (R10)
-//	 3 records    journal records as they are, each behind its length (package record), to the end of the payload
+//	 3 records    unchanged journal records, each behind its length (package record), to the
+//	              end of the payload
 //	 4 ack        array of publisher, durable
 //	 5 notice     id, client name, user, publisher, check, counter, instance
-//	 6 answer     id, have, whether the name is refused, the publisher is another, the logon has lost,
-//	              intact, the publisher has made use of the decree, the group's clock, the
-//	              newest forgotten
+//	 6 answer     id, have, whether the name is refused, whether the id belongs to another
+//	              publisher, whether the logon has lost, intact, whether the publisher has used
+//	              the decree, the group's clock, the newest forgotten
 //	 7 heartbeat  damaged, more, array of publisher, have, running CRC, the group's clock,
 //	              the newest forgotten, the wall clock (microseconds)
 //	 8 refuse     code, reason
@@ -38,38 +41,42 @@
 //	10 proof      HMAC-SHA-256 (32 bytes)
 //	11 diverged   array of publisher, first sequence that is not proven equal
 //	12 decree     number, 0 (would you object?) or 1 (take it), decree;
-//	              number, 2 (answer), what is against it
+//	              number, 2 (answer), the objection
 //	13 closing    array of publisher, have: the sender may forget these;
 //	              1 if places can do without them there (R10)
-//	15 stopping   0: the sender runs (the answer of one that does), 1: it stops, and its
-//	              sessions wait for acks, 2: none of them does any more
+//	15 stopping   0: the sender runs (the answer of a running instance), 1: it stops, and its
+//	              sessions wait for acks, 2: none of its sessions waits any more
 //
-// A decree is its incarnation, id, arrays of members and of the lost, time and for how
-// long it has stood (microseconds), and whether it has ended.
+// A decree consists of its incarnation, its id, the arrays of members and of lost instances, its
+// time, how long it has stood (microseconds), and whether it has ended.
 //
-// Each side sends open, proof, hello, proof, then as many states as it needs, the last
-// one marked, and each waits for the other where it must not go first:
+// Each side sends open, proof, hello, proof, then as many states frames as it needs, the last one
+// marked. A side waits for the other where it must not go first:
 //
 //	dialler    open              proof hello proof                     states
 //	dialled         open proof                       hello proof states
 //
-// A proof is keyed with the link secret, of no bytes if there is none. It covers
-// "holdfast link proof\n", the role (0: the dialler's, 1), the number of hellos said
-// before, the dialler's nonce, the other nonce, and the SHA-256 of these hellos'
-// payloads, the dialler's first. So before the other side has proven that it knows the
-// secret, nothing is sent but version, nonce and proof, and no state before its hello
-// was accepted. What follows is neither encrypted nor protected against changes.
+// The key of a proof is the link secret, or no bytes if there is none. The proof covers "holdfast
+// link proof\n", the role (0: the dialler's proof, 1: the other side's), the number of hellos sent
+// before, the dialler's nonce, the other nonce, and the SHA-256 of the payloads of these hellos,
+// the dialler's first. Before the other side has proven that it knows the secret, a side sends
+// only version, nonce and proof. It sends no states before it has accepted the other side's hello.
+// The frames after the handshake are neither encrypted nor protected against changes.
 //
-// A journal that is empty and has no cluster id takes over the other's before its side
-// says anything more. If neither has one, the instance makes it that knows no smaller
-// name. If it has dialled, it then closes (crossed) and says the id in its next hello.
+// If a journal is empty and has no cluster id, it takes over the id of the other side before its
+// instance sends anything more. If neither side has an id, the instance that knows no smaller name
+// makes one. If that instance has dialled, it then closes (crossed) and sends the id in its next
+// hello.
 //
-// outbound says that the side sends records on this link, sync which
-// acks it takes for them; both are true or false for each direction by itself.
-// A running CRC of 0 is not compared. A side that finds a publisher with two contents,
-// or two publishers with one id, notes it in its journal, then sends diverged; so does a
-// side to which that was news. Nothing more of it is sent, and what still comes is passed over.
-// A side that finds something wrong sends refuse and closes:
+// outbound says that the side sends records on this link. sync says that it waits for the acks of
+// these records. Both are independent for each direction. A running CRC of 0 is not compared.
+//
+// A side may find a publisher with two contents, or two publishers with one id. It notes the
+// publisher in its journal, then sends diverged. A side that learns of a divergence in this way
+// does the same. Nothing more of that publisher is sent; records of it that still arrive are
+// skipped.
+//
+// A side that finds an error sends refuse and closes:
 //
 //	1 crossed   another connection of the two stays; nothing is wrong
 //	2 hello     not a peer: version, name, group, digest or topics
@@ -78,12 +85,14 @@
 //	6 cluster   a journal of another group
 //	7 incarnation the peer had no part in our decree (R4, R10)
 //
-// The first record of a publisher that goes to a peer without that publisher
-// brings the check along, unless nobody here knows it. Records and markers (R2: gone, R3: elsewhere) are journal records alike. A
-// heartbeat comes every interval, busy or idle; four intervals without a byte
-// mean that the link is lost. It brings the running CRCs of publishers that
-// moved since the last one; more says that there were more than it holds.
+// The first record of a publisher that the peer does not know carries the publisher's check,
+// unless nobody here knows it. Markers (R2: gone, R3: elsewhere) are journal records like any
+// other.
+//
+// A heartbeat is sent every interval, busy or idle. After four intervals without a byte the link
+// counts as lost. A heartbeat carries the running CRCs of the publishers that moved since the last
+// one; more says that there are others that did not fit.
 package replica
 
-// protocolVersion is what open says; peers of another one are refused.
+// protocolVersion is the version in the open frame. A peer with another version is refused.
 const protocolVersion = 2

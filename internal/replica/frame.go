@@ -39,21 +39,21 @@ const (
 
 const (
 	frameHeader = 8                         // length and CRC
-	batchBytes  = 1 << 20                   // of a frame of records, unless one record is longer
-	openLimit   = 256                       // payload of a peer that has proven nothing
+	batchBytes  = 1 << 20                   // longest payload of records, unless one record alone is longer
+	openLimit   = 256                       // payload before the peer has proven itself
 	helloLimit  = 64 << 10                  // payload of a hello
 	statesLimit = 1<<20 + 64<<10            // payload of states
-	frameLimit  = journal.MaxRecord + 2<<20 // payload of a peer that has said hello: the longest record, the batch before it, its metadata
-	readStep    = 16 << 10                  // most that is allocated ahead of what has arrived
-	pairBytes   = 2                         // least bytes of a publisher and its sequence
-	checkBytes  = 2 + len(bookmark.Check{}) // of a publisher's check
-	maxText     = math.MaxUint16            // bytes of a name, a reason and the like
-	maxPatterns = 4096                      // of a link
-	maxStates   = 4 << 20                   // publishers of a hello
+	frameLimit  = journal.MaxRecord + 2<<20 // payload after the greeting: the longest record, the batch before it, its metadata
+	readStep    = 16 << 10                  // most that is allocated ahead of the bytes that have arrived
+	pairBytes   = 2                         // least bytes of a publisher with its sequence
+	checkBytes  = 2 + len(bookmark.Check{}) // least bytes of a publisher's check
+	maxText     = math.MaxUint16            // bytes of a name, a reason and other texts
+	maxPatterns = 4096                      // topics of a link
+	maxStates   = 4 << 20                   // publishers in all states of a hello
 	statesBatch = batchBytes / 64           // publishers in one frame of states
 	acksBatch   = statesBatch               // publishers in one ack
 	beatBatch   = 1024                      // publishers in one heartbeat
-	maxControl  = 4096                      // frames queued for a peer that doesn't take them
+	maxControl  = 4096                      // frames queued for a peer that does not read
 )
 
 var (
@@ -62,29 +62,29 @@ var (
 	errFrame        = errors.New("frame is malformed")
 )
 
-// A codec writes the fields of a frame, or reads them: an encoder writes what is
-// there, a decoder changes it. So the two directions of a frame are one function.
+// A codec writes or reads the fields of a frame. An encoder writes the values, a decoder replaces
+// them. So one function describes both directions of a frame.
 type codec interface {
 	uint(v *uint64)
-	upTo(v *uint64, most uint64) // a number of at most most
+	upTo(v *uint64, most uint64) // a number up to most
 	sequence(v *uint64)          // a number that is not an id: at most 2^63-1 (R1)
 	uint32(v *uint32)
-	micros(v *time.Duration, most time.Duration) // what is read is cut at the most
-	time(v *time.Time)                           // the zero one and those before 1970 are 0
+	micros(v *time.Duration, most time.Duration) // a duration; a longer one is cut to most when read
+	time(v *time.Time)                           // the zero time and times before 1970 are written as 0
 	bool(v *bool)
 	string(v *string)
 	bytes(v *[]byte)
-	fixed(v []byte, optional bool) // so many bytes; optional: or none, for zeros
-	// array begins an array of n items, nil if that is negative, and returns how many it
-	// has. What is read has at least least bytes an item, and at most most items with
-	// the n that there are.
+	fixed(v []byte, optional bool) // exactly len(v) bytes; optional: zeros are written as no bytes
+	// array begins an array of n items and returns their number. A negative n stands for nil. A
+	// reader requires at least least bytes for each item, and at most most items together with the
+	// n existing ones.
 	array(n, least, most int) (items int, reads bool)
 }
 
-// A frameBody is what a frame says behind its type.
+// A frameBody is the part of a frame behind its type.
 type frameBody interface{ fields(codec) }
 
-// list is an array of items of at least least bytes each. What is read is appended.
+// list codes an array of items with at least least bytes each. A decoder appends to items.
 func list[T any](c codec, items *[]T, least, most int, each func(*T)) {
 	n, reads := c.array(len(*items), least, most)
 	if n = max(n, 0); reads {
@@ -95,10 +95,10 @@ func list[T any](c codec, items *[]T, least, most int, each func(*T)) {
 	}
 }
 
-// An encoder builds one frame after the other, behind those that it keeps.
+// An encoder builds frames one after the other. It appends each to those that it keeps.
 type encoder struct {
 	buf  bytes.Buffer
-	kept int // bytes of frames that are kept
+	kept int // bytes of the kept frames
 	enc  *msgpack.Encoder
 }
 
@@ -108,12 +108,12 @@ func newEncoder() *encoder {
 	return e
 }
 
-// appendTo has the frames that are kept from here on appended to b.
+// appendTo makes b the buffer to which kept frames are appended from here on.
 func (e *encoder) appendTo(b []byte) {
 	e.buf, e.kept = *bytes.NewBuffer(b), len(b)
 }
 
-// begin starts a frame, dropping the one before it if that was not kept.
+// begin starts a frame. It drops the frame before it unless that was kept.
 func (e *encoder) begin(t frameType) {
 	var head [frameHeader]byte
 	e.buf.Truncate(e.kept)
@@ -121,20 +121,20 @@ func (e *encoder) begin(t frameType) {
 	_ = e.enc.EncodeUint(uint64(t))
 }
 
-// frame starts a frame that says this.
+// frame starts a frame with this body.
 func (e *encoder) frame(t frameType, b frameBody) {
 	e.begin(t)
 	b.fields(e)
 }
 
-// newFrame returns a frame.
+// newFrame returns a complete frame.
 func newFrame(t frameType, b frameBody) []byte {
 	e := newEncoder()
 	e.frame(t, b)
 	return e.finish()
 }
 
-// Writing to a bytes.Buffer doesn't fail, hence no errors here.
+// Writing to a bytes.Buffer never fails, so the encoder drops these errors.
 
 func (e *encoder) uint(v *uint64)           { _ = e.enc.EncodeUint(*v) }
 func (e *encoder) upTo(v *uint64, _ uint64) { e.uint(v) }
@@ -164,16 +164,16 @@ func (e *encoder) array(n, _, _ int) (items int, reads bool) {
 	return n, false
 }
 
-// record appends a record of a frame that has nothing else behind its type.
+// record appends a record to a records frame.
 func (e *encoder) record(raw []byte) {
 	e.buf.Grow(record.LengthLen + len(raw))
 	e.buf.Write(record.AppendFramed(e.buf.AvailableBuffer(), raw))
 }
 
-// payload returns how many bytes the frame has so far.
+// payload returns the length of the frame's payload so far.
 func (e *encoder) payload() int { return e.buf.Len() - e.kept - frameHeader }
 
-// finish fills the header in and returns the frame, valid until begin.
+// finish fills in the header and returns the frame, which is valid until begin.
 func (e *encoder) finish() []byte {
 	b := e.buf.Bytes()[e.kept:]
 	binary.BigEndian.PutUint32(b, uint32(len(b)-frameHeader))
@@ -181,7 +181,7 @@ func (e *encoder) finish() []byte {
 	return b
 }
 
-// keep finishes the frame and keeps it.
+// keep finishes the current frame and keeps it.
 func (e *encoder) keep() { e.kept += len(e.finish()) }
 
 // add keeps a frame that another encoder has finished.
@@ -191,16 +191,16 @@ func (e *encoder) add(frame []byte) {
 	e.kept += len(frame)
 }
 
-// all returns what appendTo was given, and the frames kept since.
+// all returns the buffer of appendTo with the frames kept since.
 func (e *encoder) all() []byte { return e.buf.Bytes()[:e.kept] }
 
-// A frameReader reads frames. It allocates no more than has arrived and a step ahead.
+// A frameReader reads frames. It allocates at most one step more than the bytes that have arrived.
 type frameReader struct {
 	r     io.Reader
 	limit int
 	head  [frameHeader]byte
-	rest  io.LimitedReader // of a payload
-	buf   bytes.Buffer     // the payload; it grows only as that arrives
+	rest  io.LimitedReader // unread part of a payload
+	buf   bytes.Buffer     // the payload; it grows only as bytes arrive
 }
 
 // next returns the payload of the next frame, valid until the next call.
@@ -213,7 +213,7 @@ func (f *frameReader) next() ([]byte, error) {
 		return nil, fmt.Errorf("%w: %d bytes, limit %d", errFrameTooLong, n, f.limit)
 	}
 	if f.buf.Cap() > 4*batchBytes && n <= batchBytes {
-		f.buf = bytes.Buffer{} // one very long message doesn't keep its memory for ever
+		f.buf = bytes.Buffer{} // one very long message must not keep its memory for ever
 	}
 	f.buf.Reset()
 	f.rest = io.LimitedReader{R: f.r, N: n}
@@ -229,9 +229,8 @@ func (f *frameReader) next() ([]byte, error) {
 	return f.buf.Bytes(), nil
 }
 
-// A decoder reads the fields of one payload after the other. The first error
-// of a payload stays, and everything read after it is zero; the caller looks at
-// err once, at the end.
+// A decoder reads the fields of one payload after the other. It keeps the first error of a payload
+// and then reads only zero values. The caller checks err once, at the end.
 type decoder struct {
 	data []byte
 	r    bytes.Reader
@@ -245,7 +244,7 @@ func newDecoder() *decoder {
 	return d
 }
 
-// begin starts a payload and returns its type.
+// begin starts a payload and returns its frame type, 0 if the type is out of range.
 func (d *decoder) begin(payload []byte) frameType {
 	d.data, d.err = payload, nil
 	d.r.Reset(payload)
@@ -263,18 +262,18 @@ func (d *decoder) fail(err error) {
 	}
 }
 
-// left returns how many bytes have not been read, rest returns them.
+// left returns the number of unread bytes, rest returns the bytes.
 func (d *decoder) left() int { return d.r.Len() }
 
 func (d *decoder) rest() []byte { return d.data[len(d.data)-d.left():] }
 
-// body reads what a frame says.
+// body reads the body of a frame.
 func (d *decoder) body(b frameBody) error {
 	b.fields(d)
 	return d.err
 }
 
-// read reads a value, which is zero after an error.
+// read reads one value. It returns the zero value after an error.
 func read[T any](d *decoder, decode func(*msgpack.Decoder) (T, error)) (v T) {
 	if d.err != nil {
 		return v
@@ -323,7 +322,7 @@ func (d *decoder) time(v *time.Time) {
 	}
 }
 
-// bytes returns a part of the payload itself.
+// bytes returns a slice of the payload, not a copy.
 func (d *decoder) bytes(v *[]byte) {
 	n := read(d, (*msgpack.Decoder).DecodeBytesLen)
 	if d.err == nil && (n < 0 || n > d.left()) {

@@ -16,34 +16,33 @@ const (
 	SecretBytes = 32
 )
 
-// A handshake proves to each side of a connection that the other one knows the link
-// secret, and that their hellos are those that were sent. A proof is an HMAC-SHA-256
-// over the role of the side that gives it, both nonces, and the hellos that were said
-// before: one that is reflected, or of another connection, is none. Without a secret it
-// proves only that both sides have none.
+// A handshake proves to each side of a connection that the other side knows the link secret and
+// that the hellos arrived unchanged. A proof is an HMAC-SHA-256 over the role of its sender, both
+// nonces, and the hellos sent before. So a proof that is reflected or taken from another
+// connection is invalid. Without a secret a proof shows only that both sides have none.
 //
-// It decides, and does no I/O. Both sides open with a nonce, and the dialler first; the
-// side that was dialled proves itself first, so that the dialler names nothing to
-// strangers; each proves itself again behind its hello.
+// A handshake decides and does no I/O. Both sides open with a nonce, the dialler first. The
+// dialled side proves itself first, so that the dialler gives no names to strangers. Each side
+// sends another proof behind its hello.
 type handshake struct {
 	secret  []byte
-	dialled bool             // by us
-	nonces  [2]nonce         // of the dialler, of the other side
-	hellos  [][macBytes]byte // sums of the hellos that were said
+	dialled bool             // this side has dialled
+	nonces  [2]nonce         // the dialler's, then the other side's
+	hellos  [][macBytes]byte // SHA-256 sums of the hellos sent so far, by both sides
 }
 
 type nonce [nonceBytes]byte
 
 var errNotProven = errors.New("the peer does not know the link secret")
 
-// newHandshake begins a handshake with a nonce that was never used before.
+// newHandshake begins a handshake. ours must be a nonce that was never used before.
 func newHandshake(secret []byte, dialled bool, ours nonce) *handshake {
 	h := &handshake{secret: secret, dialled: dialled}
 	h.nonces[h.place(dialled)] = ours
 	return h
 }
 
-// place is that of the dialler, or of the side that was dialled.
+// place returns the index of the dialler's or of the dialled side's nonce.
 func (h *handshake) place(dialler bool) int {
 	if dialler {
 		return 0
@@ -54,14 +53,14 @@ func (h *handshake) place(dialler bool) int {
 // opened takes in the other side's nonce.
 func (h *handshake) opened(theirs nonce) { h.nonces[h.place(!h.dialled)] = theirs }
 
-// said notes the payload of a hello, ours or theirs, in the order in which both sides
-// hear of them: the dialler's first.
+// said records the payload of a hello, ours or theirs. Both sides call it in the same order, the
+// dialler's hello first.
 func (h *handshake) said(hello []byte) { h.hellos = append(h.hellos, sha256.Sum256(hello)) }
 
-// prove returns our proof.
+// prove returns our proof over the handshake so far.
 func (h *handshake) prove() []byte { return h.proof(h.dialled) }
 
-// check says what is wrong with the other side's proof.
+// check returns an error if the other side's proof is wrong.
 func (h *handshake) check(proof []byte) error {
 	if !hmac.Equal(proof, h.proof(!h.dialled)) && !mut.On(mut.R2AnyProof) {
 		return errNotProven
@@ -69,7 +68,7 @@ func (h *handshake) check(proof []byte) error {
 	return nil
 }
 
-// proofLabel tells these proofs from whatever else may be made with the secret.
+// proofLabel keeps these proofs apart from other uses of the secret.
 const proofLabel = "holdfast link proof\n"
 
 func (h *handshake) proof(ofDialler bool) []byte {
@@ -93,10 +92,10 @@ func (h *handshake) proof(ofDialler bool) []byte {
 
 func write(m hash.Hash, b []byte) { _, _ = m.Write(b) } // never fails
 
-// An openFrame is what each side sends first.
+// An openFrame is the first frame of each side.
 type openFrame struct {
 	version uint64
-	nonce   nonce // of another version it is not read
+	nonce   nonce // not read if the version is another one
 }
 
 func (f *openFrame) fields(c codec) {
@@ -105,7 +104,7 @@ func (f *openFrame) fields(c codec) {
 	}
 }
 
-// A proofFrame is a proof.
+// A proofFrame is the proof of one side.
 type proofFrame []byte
 
 func (f *proofFrame) fields(c codec) { c.bytes((*[]byte)(f)) }

@@ -13,12 +13,12 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/record"
 )
 
-// lostAfter is how many heartbeat intervals without a byte mean that a link is lost.
+// lostAfter is the number of heartbeat intervals without a byte after which a link is lost.
 const lostAfter = 4
 
-// Check says whether the side that sent peer may be linked with the one that
-// sends us; expect is the name that was dialled, empty if the peer dialled, known says
-// whether the name is one of a destination or peer of ours. The error is a *RefusedError.
+// Check decides whether two instances may be linked, given the hello of this instance and that of
+// its peer. expect is the name that was dialled, empty if the peer dialled. known says whether the
+// peer's name is that of a configured destination or peer. The error is a *RefusedError.
 func Check(us, peer *Hello, expect string, known bool) error {
 	switch {
 	case peer.Name == us.Name && peer.Run == us.Run:
@@ -44,8 +44,8 @@ func Check(us, peer *Hello, expect string, known bool) error {
 	return nil
 }
 
-// CheckInto says whether peer may send here beside another peer that does:
-// all links into an instance carry the same topics (R3).
+// CheckInto decides whether peer may send records here beside the peer other, which sends these
+// topics. All links into an instance carry the same topics (R3).
 func CheckInto(peer *Hello, other string, topics []string) error {
 	if !peer.Outbound || other == peer.Name || slices.Equal(peer.Topics, topics) {
 		return nil
@@ -66,45 +66,44 @@ func refused(format string, args ...any) error {
 	return &RefusedError{Code: refuseHello, Reason: fmt.Sprintf(format, args...)}
 }
 
-// Stays says whether a new connection between two instances replaces the one
-// they have, given who dialled which: the one dialled by the smaller name
-// stays, and of two by the same one the newer, since who dials again has lost
-// the one before.
+// Stays reports whether a new connection between two instances replaces their present one, given
+// the names of the diallers. The connection dialled by the smaller name stays. Of two by the same
+// dialler the newer stays: an instance that dials again has lost the earlier one.
 func Stays(newDialler, oldDialler string) bool { return newDialler <= oldDialler }
 
-// Beyond reports whether an absent destination, which has what is before
-// acknowledged, holds back more than hold bytes.
+// Beyond reports whether an absent destination, whose acknowledgements end at acknowledged, holds
+// back more than hold bytes of journal.
 func Beyond(end, acknowledged journal.Position, hold int64) bool {
 	return hold > 0 && end > acknowledged && uint64(end-acknowledged) > uint64(hold)
 }
 
-// Silence is how long a link may bring nothing before it is lost.
+// Silence returns how long a link may bring nothing before it is lost.
 func Silence(heartbeat time.Duration) time.Duration { return lostAfter * heartbeat }
 
-// A Decision is what a link does with the next record of the journal.
+// A Decision says how a link treats the next record of the journal.
 type Decision uint8
 
 const (
-	// Skip: the peer has it.
+	// Skip: the peer has the record.
 	Skip Decision = iota
-	// Send it as it is.
+	// Send: send the record unchanged.
 	Send
-	// Mark: send the marker that says it is elsewhere (R3).
+	// Mark: send a marker instead, which says that the message is elsewhere (R3).
 	Mark
-	// Wait: it becomes a marker, but is not durable here yet.
+	// Wait: the record becomes a marker, but it is not durable here yet.
 	Wait
-	// Lacks: the peer lacks what stands before it, and gets our floor first.
+	// Lacks: the peer lacks messages before the record. It gets our floor first.
 	Lacks
-	// Introduce: the peer does not know the publisher, so the record gets its
-	// check (R10). Then Decide again.
+	// Introduce: the peer does not know the publisher, so the record gets the publisher's check
+	// (R10). Then call Decide again.
 	Introduce
 )
 
-// A Link is what one side of a connection knows of the other: what the peer
-// has. It decides what to send. Until Begin the peer has nothing. It isn't safe for concurrent use.
+// A Link is what one side of a connection knows about the journal of the other. It decides which
+// records to send. Before Begin the peer has nothing. It is not safe for concurrent use.
 type Link struct {
 	have    bookmark.Vector
-	carries func(topic []byte) bool // nil: all
+	carries func(topic []byte) bool // topics that the link carries; nil: all
 }
 
 // Begin begins a link with the peer's hello (R2).
@@ -112,12 +111,12 @@ func (l *Link) Begin(peer *Hello, carries func(topic []byte) bool) {
 	l.have, l.carries = vectorOf(peer.States), carries
 }
 
-// Has says that the peer has everything up to b: it was sent to it, came from
-// it, or was acknowledged by it. So nothing is echoed.
+// Has notes that the peer has everything up to b, because we sent it, the peer sent it, or the
+// peer acknowledged it. So no record is echoed.
 func (l *Link) Has(b bookmark.Bookmark) { l.have.Raise(b) }
 
-// Introduced says that the next record of a publisher brings its check along, unless
-// the peer knows it already.
+// Introduced notes that the next record of a publisher carries its check. It reports whether the
+// peer knows the publisher already.
 func (l *Link) Introduced(publisher uint64) (known bool) {
 	if _, known = l.have[publisher]; !known {
 		l.have[publisher] = 0
@@ -125,15 +124,15 @@ func (l *Link) Introduced(publisher uint64) (known bool) {
 	return known
 }
 
-// Closed says that the peer may forget a publisher: what is sent of it later is
-// introduced, and what is gone of it said before.
+// Closed notes that the peer may forget a publisher. Later records of it are introduced again, and
+// its gone marker is sent before them.
 func (l *Link) Closed(publisher uint64) { delete(l.have, publisher) }
 
-// Have returns what the peer has, as far as is known. It is read only.
+// Have returns the vector of the peer, as far as it is known. It is read only.
 func (l *Link) Have() bookmark.Vector { return l.have }
 
-// Floors returns a marker for each floor that the peer hasn't reached, given
-// our states in order: what retention removed here and it hasn't got is gone (R2).
+// Floors returns a gone marker for each floor that the peer has not reached: retention has removed
+// messages here that the peer lacks (R2). states are our states in order.
 func (l *Link) Floors(states []journal.State) []journal.Record {
 	var gone []journal.Record
 	for _, s := range states {
@@ -144,9 +143,9 @@ func (l *Link) Floors(states []journal.State) []journal.Record {
 	return gone
 }
 
-// Decide says what to do with the next record, given how far its publisher is
-// durable here. A larger durable can turn Wait into Mark, nothing else. What is to be
-// sent as it is the peer has then.
+// Decide decides about the next record. durable is durable(p) of its publisher here. A larger
+// durable can turn Wait into Mark and changes nothing else. With Send, Decide counts the record as
+// sent.
 func (l *Link) Decide(r *journal.Record, durable uint64) Decision {
 	switch have, known := l.have[r.Publisher]; {
 	case !known && !mut.On(mut.R10NotIntroduced):
@@ -161,16 +160,15 @@ func (l *Link) Decide(r *journal.Record, durable uint64) Decision {
 	case mut.On(mut.R3NoMarker):
 		return Skip
 	case durable < r.Sequence && !mut.On(mut.R3MarkerEarly):
-		// The marker will be acknowledged as if the peer had the message. Until
-		// our own disk has it that would be a message that nobody has.
+		// The peer will acknowledge the marker as if it had the message. If our own disk did not
+		// have the message yet, no disk would have it.
 		return Wait
 	}
 	return Mark
 }
 
-// Run says how many messages at the beginning of a run, which are of one publisher and
-// follow one another, are to be sent as they are, and that the peer has them then.
-// Of the others Decide says more.
+// Run returns how many messages at the beginning of a run can be sent unchanged, and counts them
+// as sent. A run holds consecutive messages of one publisher. Decide handles the rest.
 func (l *Link) Run(run []record.Ordinary) (n int) {
 	if len(run) == 0 {
 		return 0
@@ -188,7 +186,7 @@ func (l *Link) Run(run []record.Ordinary) (n int) {
 	return n
 }
 
-// carriedOf returns how many messages at the beginning of a run are carried.
+// carriedOf returns the number of messages at the beginning of a run whose topics are carried.
 func carriedOf(run []record.Ordinary, carries func(topic []byte) bool) int {
 	var topic []byte
 	for i, o := range run {
@@ -202,9 +200,9 @@ func carriedOf(run []record.Ordinary, carries func(topic []byte) bool) int {
 	return len(run)
 }
 
-// goneMarker returns the marker for all sequences of a publisher above the peer's
-// have, up to our floor. The running CRC at the floor goes along, so that the
-// peer's can be compared with ours for ever after (R11).
+// goneMarker returns the marker for all sequences of a publisher above the peer's have, up to our
+// floor. It carries the running CRC at the floor. From then on the peer's CRC can be compared with
+// ours (R11).
 func goneMarker(s journal.State, have uint64) journal.Record {
 	r := journal.Record{Kind: journal.Gone, Publisher: s.Publisher, Sequence: s.Floor, Prev: have, Check: s.Check}
 	if have == 0 && s.Floor <= s.Closed {
@@ -222,19 +220,19 @@ func goneMarker(s journal.State, have uint64) journal.Record {
 	return r
 }
 
-// Refusals count how often a link in a row was ended because of what was sent
-// on it. The first time may be an accident that the next hello mends; the
-// second time the same will happen again, and the link counts as down (R2).
+// Refusals count how often in a row a link has ended because a record on it was refused. The first
+// refusal may be an accident that the next hello repairs. At the second the same would happen
+// again, so the link counts as down (R2).
 type Refusals struct{ row int }
 
-// Refused counts one and reports whether the link is to be taken as down.
+// Refused counts a refusal and reports whether the link counts as down now.
 func (r *Refusals) Refused() (down bool) {
 	r.row++
 	return r.row > 1
 }
 
-// Progressed says that the peer has taken what was sent.
+// Progressed notes that the peer has taken all records that it lacked.
 func (r *Refusals) Progressed() { r.row = 0 }
 
-// Down reports whether the link is taken as down.
+// Down reports whether the link counts as down.
 func (r *Refusals) Down() bool { return r.row > 1 }

@@ -18,7 +18,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/signal"
 )
 
-// ErrClosed is why links end when their instance stops.
+// ErrClosed is the cause with which links end when their instance stops.
 var ErrClosed = errors.New("links are closed")
 
 // Links are an instance's links to its peers. Safe for concurrent use.
@@ -27,15 +27,15 @@ type Links struct {
 	clock
 	life
 	ready      chan struct{}
-	wake       signal.Signal // has watch look again
-	rejoining  atomic.Bool   // some peer is still waited for
-	dests      []*peer       // as configured; their order is that of marks
+	wake       signal.Signal // makes watch look again
+	rejoining  atomic.Bool   // some peer is still awaited
+	dests      []*peer       // as configured; the order is that of marks
 	scratch    scratch
 	syncStatus atomic.Uint32 // a syncstatus.Status; changed with mu held
 
 	mu     sync.Mutex
 	closed bool
-	peers  map[string]*peer // destinations and others that may dial us; doesn't change
+	peers  map[string]*peer // destinations, and peers that may dial us; the map does not change
 	marks  *Watermarks
 	forgetting
 	connections
@@ -46,17 +46,17 @@ type Links struct {
 	schedule
 }
 
-// forgetting is what Agree knows from one time to the next. It is guarded by Links.mu.
+// forgetting is the state that Agree keeps from one call to the next. It is guarded by Links.mu.
 type forgetting struct {
 	agreed  []bookmark.Bookmark // publishers that the journal may have forgotten since
-	leaving bookmark.Vector     // publishers that all instances are about to forget, with have; doesn't change, but is replaced
+	leaving bookmark.Vector     // publishers that all instances are about to forget, each with its have; replaced, never changed
 }
 
-// A life is how long the goroutines of the links run, and how far the instance is with its stop.
+// A life is the lifetime of the links' goroutines, and the progress of the instance's stop.
 type life struct {
 	ctx  context.Context // ends when Close is called
 	stop context.CancelFunc
-	wg   sync.WaitGroup // of the goroutines
+	wg   sync.WaitGroup // the goroutines
 
 	stopping stopState
 }
@@ -67,8 +67,8 @@ type clock struct {
 	source func() time.Time // Options.Now; nil: the time of the process
 }
 
-// now returns the time since the links began. It is called for each record, so
-// it asks the system for no more than the monotonic clock.
+// now returns the time since the links began. It runs for every record, so it reads only the
+// monotonic clock.
 func (c *clock) now() time.Duration {
 	if c.source != nil {
 		return c.source().Sub(c.began)
@@ -76,26 +76,26 @@ func (c *clock) now() time.Duration {
 	return time.Since(c.began)
 }
 
-// A scratch is memory that Durable uses again.
+// A scratch is memory that Durable reuses.
 type scratch struct {
 	publishers []uint64
 	conns      []*conn
 }
 
-// connections are those that are open.
+// connections are the open connections.
 type connections struct {
-	conns []*conn // whose peer is known, in the order in which they came; guarded by Links.mu
+	conns []*conn // those whose peer is known, in the order of arrival; guarded by Links.mu
 	lobby lobby   // the others
 }
 
-// opening is the way to Ready. It is guarded by Links.mu.
+// opening is the state until Ready is closed. It is guarded by Links.mu.
 type opening struct {
 	rejoin   *Rejoin
-	opened   bool    // ready is closed
-	outcome  Outcome // of rejoin, as last seen
+	opened   bool    // ready is closed, or will be unless healing fails
+	outcome  Outcome // of rejoin, at the last look
 	member   membership
 	metOther bool // a peer is of another cluster
-	// The instance has become intact since it began to link, other than by founding.
+	// saysIntact: the instance has become intact since it began to link, other than by founding.
 	saysIntact bool
 }
 
@@ -105,16 +105,16 @@ type questions struct {
 	lastAsked uint64
 }
 
-// A schedule says when watch looks. It is guarded by Links.mu.
+// A schedule says when watch looks next. It is guarded by Links.mu.
 type schedule struct {
-	looksAt    time.Duration // it will look by itself; negative: never
-	lastPatrol time.Duration // it last looked at absent destinations
-	after      []func()      // what is to be done without mu, by unlock
+	looksAt    time.Duration // when it will look by itself; negative: never
+	lastPatrol time.Duration // when it last looked at absent destinations
+	after      []func()      // work to be done by unlock, without mu
 }
 
-// Start starts linking. The instance may serve clients when Ready is closed.
-// What the journal does from the moment of the call on is to be told by
-// Appended and Durable; what is missed until Start has returned does no harm.
+// Start starts linking. The instance may serve clients when Ready is closed. From the moment of
+// the call, Appended and Durable must be called for all that the journal does. Calls that are
+// missed before Start has returned do no harm.
 func Start(o Options) (*Links, error) {
 	l, err := newLinks(o)
 	if err != nil {
@@ -150,7 +150,7 @@ func newLinks(o Options) (*Links, error) {
 	return l, nil
 }
 
-// begin adds the peers, and has the journal begin with them.
+// begin adds the peers and prepares the journal for linking.
 func (l *Links) begin() error {
 	if err := l.addDestinations(); err != nil {
 		return err
@@ -219,8 +219,8 @@ func (l *Links) addDestinations() error {
 			p.progress.Acked(everything(publisher))
 		}
 		p.progress.Begin(l.o.RejoinTimeout, have)
-		// What it had acknowledged before we started is not known, so it
-		// can't be said to hold back what was there.
+		// Nobody knows how much it had acknowledged before this process started, so it holds back
+		// nothing that was in the journal then.
 		p.heldFrom = l.o.Journal.End()
 		if err := l.add(p, remembered, lost); err != nil {
 			return err
@@ -240,7 +240,7 @@ func (l *Links) addDestinations() error {
 	return nil
 }
 
-// add adds a peer, and waits for it at the start if it replicates here.
+// add adds a peer. The start waits for it if it replicates here.
 func (l *Links) add(p *peer, remembered map[string]memory, lost []string) error {
 	if p.name == "" || p.name == l.o.Name || l.peers[p.name] != nil {
 		return fmt.Errorf("destination or peer %q: the name is missing or in use", p.name)
@@ -254,7 +254,7 @@ func (l *Links) add(p *peer, remembered map[string]memory, lost []string) error 
 
 // run starts the goroutines. A lone instance has none.
 func (l *Links) run() {
-	l.step() // with nobody to wait for it is ready at once
+	l.step() // without an awaited peer the links are ready at once
 	if l.o.Listener != nil {
 		l.wg.Go(l.accept)
 	}
@@ -268,10 +268,10 @@ func (l *Links) run() {
 	}
 }
 
-// Lone reports whether there is nobody to replicate to or from.
+// Lone reports whether the instance has no peers at all.
 func (l *Links) Lone() bool { return l.o.Listener == nil && len(l.dests) == 0 }
 
-// Close ends all links and waits for their goroutines.
+// Close ends all links and waits for their goroutines. Its error is that of closing the listener.
 func (l *Links) Close() error {
 	l.mu.Lock()
 	again := l.closed
@@ -297,21 +297,21 @@ func (l *Links) Close() error {
 	return err
 }
 
-// Ready is closed once this instance has what its peers' hello vectors said,
-// or RejoinTimeout has passed without progress (R6). With no peer to wait for
-// it is closed at once. A damaged journal's is closed only after it has been healed (R8).
+// Ready is closed once this instance has all that its peers' hello vectors covered, or once
+// RejoinTimeout has passed without progress (R6). Without a peer to wait for it is closed at once.
+// If the journal is damaged, it is closed only after the journal has been healed (R8).
 func (l *Links) Ready() <-chan struct{} { return l.ready }
 
-// CatchingUp reports whether Ready was closed without having caught up, and
-// this is still so.
+// CatchingUp reports whether Ready was closed before the instance had caught up, and it still has
+// not.
 func (l *Links) CatchingUp() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.opened && l.outcome != CaughtUp && !mut.On(mut.R6NotSaid)
 }
 
-// Appended tells the links of a record in the journal, of several records of one
-// publisher the last; it is for journal.Options.OnAppend. It doesn't block.
+// Appended tells the links of a record in the journal; of several records of one publisher it is
+// the last one. It is meant for journal.Options.OnAppend. It does not block.
 func (l *Links) Appended(publisher, sequence uint64) {
 	rejoining := l.rejoining.Load()
 	if len(l.dests) == 0 && !rejoining {
@@ -332,8 +332,8 @@ func (l *Links) Appended(publisher, sequence uint64) {
 	}
 }
 
-// appended has a destination sent what was appended. What alone waits for its
-// ack is sent here and now; while more is on its way, what comes gathers.
+// appended wakes the sender of a destination for an appended record. If nothing else waits for the
+// destination's ack, the record is sent inline; otherwise it is batched with the others.
 func (l *Links) appended(p *peer, now time.Duration, b bookmark.Bookmark) {
 	l.mu.Lock()
 	first, c := p.progress.Appended(now, b), p.conn
@@ -351,18 +351,16 @@ func (l *Links) appended(p *peer, now time.Duration, b bookmark.Bookmark) {
 	}
 }
 
-// looksLateLocked reports whether watch would by itself look later than is
-// due for p.
+// looksLateLocked reports whether watch would by itself look later than p's downgrade is due.
 func (l *Links) looksLateLocked(p *peer) bool {
 	since, waits := l.oldestLocked(p)
 	due, ok := p.ack.Due(since, waits, l.spareLocked(p))
 	return ok && (l.looksAt < 0 || due < l.looksAt && !mut.On(mut.R5LooksLate))
 }
 
-// Durable tells the links of an fsync; it is for journal.Options.OnDurable. What
-// the fsync covers is queued as link acks for the peers, and the watermarks are
-// looked at. idle says that nothing was appended meanwhile: then the caller has
-// the time to write a link ack by itself.
+// Durable tells the links of an fsync. It is meant for journal.Options.OnDurable. It queues the
+// fsynced sequences as link acks for the peers and reports the watermarks. idle: nothing was
+// appended meanwhile, so the caller has time to write a link ack itself.
 func (l *Links) Durable(moved []journal.Moved, idle bool) {
 	if len(moved) == 0 {
 		return
@@ -390,17 +388,17 @@ func (l *Links) Durable(moved []journal.Moved, idle bool) {
 	l.scratch = scratch{publishers, conns}
 }
 
-// watermark tells that watermarks may have moved; nil: of any publisher.
+// watermark reports that watermarks may have moved; nil: those of any publisher.
 func (l *Links) watermark(publishers []uint64) {
 	if l.o.OnWatermark != nil {
 		l.o.OnWatermark(publishers)
 	}
 }
 
-// look has the watch goroutine look at what is due.
+// look wakes the watch goroutine.
 func (l *Links) look() { l.wake.Set() }
 
-// durable returns how far a publisher is durable here.
+// durable returns durable(p).
 func (l *Links) durable(publisher uint64) uint64 {
 	s, _ := l.o.Journal.State(publisher)
 	return s.Durable
@@ -412,9 +410,8 @@ func (l *Links) Safe(publisher uint64) uint64 {
 	return safe
 }
 
-// Watermarks returns safe(p) and settled(p) as they are at one moment. Asked
-// for one after the other they would differ while acks come, as if something
-// were left out.
+// Watermarks returns safe(p) and settled(p) of the same moment. Two separate calls could return
+// different numbers while acks arrive, as if a destination were left out.
 func (l *Links) Watermarks(publisher uint64) (safe, settled uint64) {
 	local := l.durable(publisher)
 	l.mu.Lock()
@@ -422,16 +419,16 @@ func (l *Links) Watermarks(publisher uint64) (safe, settled uint64) {
 	return l.capped(publisher, l.marks.Safe(publisher, local)), l.capped(publisher, l.marks.Settled(publisher, local))
 }
 
-// Single reports whether acks are of level single at the moment: a sync
-// destination is left out, or there is none although there are destinations.
+// Single reports whether acks are of level single at the moment: a sync destination is downgraded,
+// or there are destinations but no sync destination.
 func (l *Links) Single() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.marks.Single()
 }
 
-// Waits notes that something that is not settled is waited for from now on: a
-// replayed duplicate, or a logon that is held back (R5).
+// Waits notes that from now on something waits for the message to be settled: a replayed
+// duplicate, or a logon that is held back (R5).
 func (l *Links) Waits(publisher, sequence uint64) {
 	if l.o.Journal.Diverged(publisher) > 0 {
 		return // nobody will acknowledge it
@@ -459,7 +456,7 @@ func (l *Links) Reachable() bool {
 	return len(l.linkedLocked()) > 0
 }
 
-// linkedLocked returns the connections of the peers that have one.
+// linkedLocked returns the connections of the connected peers.
 func (l *Links) linkedLocked() (conns []*conn) {
 	for _, p := range l.peers {
 		if p.conn != nil {
@@ -469,8 +466,8 @@ func (l *Links) linkedLocked() (conns []*conn) {
 	return conns
 }
 
-// Carried returns the topic patterns that every sync destination carries; nil:
-// all, or a lone instance. Without a sync destination it is empty.
+// Carried returns the topic patterns that every sync destination carries. Nil means all topics,
+// also on a lone instance. Without a sync destination it is empty.
 func (l *Links) Carried() []string {
 	switch {
 	case l.Lone():
@@ -491,8 +488,8 @@ func (l *Links) Carried() []string {
 	return carried
 }
 
-// Held reports whether a destination still needs a segment with these highest
-// sequences (R2, R5), for journal.Retention.
+// Held reports whether a destination still needs a segment with these highest sequences (R2, R5).
+// It is meant for journal.Retention.
 func (l *Links) Held(highest bookmark.Vector) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

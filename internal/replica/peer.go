@@ -12,50 +12,50 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/topic"
 )
 
-// A peer is an instance that we replicate to, that replicates to us, or both.
-// Its fields below conn are guarded by Links.mu.
+// A peer is an instance that we replicate to, that replicates to us, or both. The fields from conn
+// on are guarded by Links.mu.
 type peer struct {
 	name    string
-	dest    Destination // zero if it is not one
-	index   int         // of the destination in Watermarks; -1: not one
+	dest    Destination // zero if the peer is no destination
+	index   int         // index of the destination in Watermarks; -1: no destination
 	topics  []string    // of the destination, in normal order
 	carries func(topic []byte) bool
 
-	conn      *conn         // nil: down
-	awaySince time.Duration // when it went down, or the start
+	conn      *conn         // nil: the link is down
+	awaySince time.Duration // when the link went down, or the start
 	memory    memory
 	processes
 	progress *Progress
 	ack      *AckState
-	behind   bookmark.Vector // what it had not acknowledged when it connected, or began to count again
+	behind   bookmark.Vector // messages that the peer lacked when it connected or began to count again, and still lacks
 	refusals Refusals
-	reason   string           // why it is down
-	givenUp  bool             // it holds no segment any more
-	heldFrom journal.Position // where what it has not acknowledged begins, at the earliest
+	reason   string           // why the link is down
+	givenUp  bool             // the peer no longer holds back segments
+	heldFrom journal.Position // the earliest position of a record that it has not acknowledged
 	equality equality
-	warned   string // of how the two directions differ
+	warned   string // the last warning about how the two directions differ
 
-	single degraded // while it is left out
+	single degraded // the interval in which it is left out
 	counts
 }
 
-// counts are for Status.
+// counts are the counters for Status.
 type counts struct {
 	sent, received atomic.Uint64 // records
 	refused        atomic.Uint64 // connections, and records on them
 	diverged       uint64        // publishers
 
-	differs map[uint64]bool // those that are counted
+	differs map[uint64]bool // the publishers counted in diverged
 }
 
-// degraded is the interval in which a destination is left out.
+// degraded is the interval during which a destination is left out.
 type degraded struct {
 	begin  time.Time
-	ranges map[uint64]journal.Range // settled without it
+	ranges map[uint64]journal.Range // settled without the destination
 	dirty  bool                     // not yet in the journal
 }
 
-// widthParts is into how many moments the time until a downgrade is divided.
+// widthParts is the number of moments into which the time until a downgrade is divided.
 const widthParts = maxBuckets
 
 func newDestination(d Destination, index int) (*peer, error) {
@@ -72,7 +72,7 @@ func newDestination(d Destination, index int) (*peer, error) {
 	}, nil
 }
 
-// normalTopics returns the patterns in the one order in which they are compared; nil: all.
+// normalTopics returns the patterns sorted and without repetitions, for comparison; nil: all.
 func normalTopics(patterns []string) []string {
 	if len(patterns) == 0 {
 		return nil
@@ -80,10 +80,10 @@ func normalTopics(patterns []string) []string {
 	return slices.Compact(slices.Sorted(slices.Values(patterns)))
 }
 
-// outbound reports whether we replicate to it.
+// outbound reports whether we replicate to the peer.
 func (p *peer) outbound() bool { return p.index >= 0 }
 
-// hello returns what we say to a peer; nil is one that is no peer of ours.
+// hello returns our hello to a peer; nil is an instance that is no peer of ours.
 func (l *Links) hello(p *peer) *Hello {
 	h := &Hello{
 		Name: l.o.Name, Run: l.o.Run, Group: l.o.Group, Digest: l.o.Digest,
@@ -99,8 +99,8 @@ func (l *Links) hello(p *peer) *Hello {
 // peer returns the configured peer of a name, or nil.
 func (l *Links) peer(name string) *peer { return l.peers[name] }
 
-// connected makes c the connection of the peer that said hello on it, if
-// nothing is against it.
+// connected makes c the connection of the peer that said hello on it, unless there is an
+// objection.
 func (l *Links) connected(c *conn) error {
 	if err := c.findDiverged(); err != nil { // before anything of its hello counts
 		return err
@@ -140,9 +140,9 @@ func (l *Links) connected(c *conn) error {
 	return nil
 }
 
-// becomeUpLocked makes c the connection of p. unequal says how the two directions
-// differ, the first time that they do; news is true if the peer said of its half
-// of the link what it had not said before.
+// becomeUpLocked makes c the connection of p. unequal describes how the two directions differ; it
+// is empty if that was reported before. news reports whether the peer's half of the link differs
+// from its earlier hellos.
 func (l *Links) becomeUpLocked(p *peer, c *conn, now time.Duration) (unequal string, news bool) {
 	c.peer, p.conn = p, c
 	news, p.reason = p.memory.learn(c.theirs), ""
@@ -166,8 +166,8 @@ func (l *Links) becomeUpLocked(p *peer, c *conn, now time.Duration) (unequal str
 	return unequal, news
 }
 
-// admitLocked finds the peer of c and says whether c may be its connection;
-// old is one that c replaces.
+// admitLocked finds the peer of c and decides whether c may become its connection. old is the
+// connection that c replaces, or nil.
 func (l *Links) admitLocked(c *conn) (p *peer, old *conn, err error) {
 	if l.closed {
 		return nil, nil, ErrClosed
@@ -186,8 +186,8 @@ func (l *Links) admitLocked(c *conn) (p *peer, old *conn, err error) {
 	return p, p.conn, l.replacesLocked(p, c)
 }
 
-// replacesLocked says why c does not replace the connection that its peer has, if it
-// has one: both are of the same process and cross, or c is of an earlier one.
+// replacesLocked returns an error if c may not replace the present connection of its peer: both
+// belong to the same process and cross, or c belongs to an earlier process.
 func (l *Links) replacesLocked(p *peer, c *conn) error {
 	if p.conn == nil {
 		return nil
@@ -208,7 +208,7 @@ func (l *Links) replacesLocked(p *peer, c *conn) error {
 	return nil
 }
 
-// beginLocked begins a destination's watermarks with what its hello said.
+// beginLocked begins a destination's watermarks with the durable numbers of its hello.
 func (l *Links) beginLocked(p *peer, c *conn) {
 	durable, lost := make(bookmark.Vector, len(c.theirs.States)), 0
 	ours := c.kept()
@@ -231,8 +231,8 @@ func (l *Links) beginLocked(p *peer, c *conn) {
 	p.givenUp = false
 }
 
-// reached tells Rejoin what the journal has: what was appended since the goal
-// was set is told by Appended, what was before by this.
+// reached tells Rejoin how far the journal had come when the goal was set. Appended reports the
+// records since then.
 func (l *Links) reached() {
 	if !l.rejoining.Load() {
 		return
@@ -245,7 +245,7 @@ func (l *Links) reached() {
 	}
 }
 
-// disconnected takes c's end in.
+// disconnected handles the end of c.
 func (l *Links) disconnected(c *conn, cause error) {
 	l.lobby.leave(c)
 	if !c.collected {
@@ -281,7 +281,7 @@ func (l *Links) disconnected(c *conn, cause error) {
 	l.look()
 }
 
-// holdFrom notes from where on an absent destination needs the journal.
+// holdFrom finds the position from which an absent destination needs the journal.
 func (l *Links) holdFrom(p *peer, acked bookmark.Vector) {
 	at, err := l.o.Journal.SeekVector(acked)
 	if err != nil {
@@ -293,7 +293,7 @@ func (l *Links) holdFrom(p *peer, acked bookmark.Vector) {
 	l.mu.Unlock()
 }
 
-// countRefusalLocked notes that a record was refused, by whichever side.
+// countRefusalLocked counts a refused record, whichever side refused it.
 func (l *Links) countRefusalLocked(p *peer, cause error) {
 	if r, refusal := errors.AsType[*RefusedError](cause); !refusal || !r.aboutRecord() {
 		return

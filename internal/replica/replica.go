@@ -21,59 +21,58 @@ type Destination struct {
 	UpgradeWithin  time.Duration // 0: half of DowngradeAfter
 }
 
-// Options say how to link an instance with its peers. Journal, Name and Group must be set.
+// Options configure the links of an instance. Journal, Name and Group must be set.
 type Options struct {
-	Name   string // of the instance
-	Group  string // of the instances that take each other's place
-	Digest string // of what decides what is rejected (R14); a peer with another is refused
-	Run    uint64 // random, one per start of the process: tells a link to itself
+	Name   string // name of this instance
+	Group  string // name of the group of failover equivalents
+	Digest string // of the settings that decide rejections (R14); a peer with another digest is refused
+	Run    uint64 // random number of this process, by which it detects a link to itself
 
-	Journal      *journal.Journal                                            // the instance's, open until the links have ended
-	Listener     net.Listener                                                // nil: nobody dials us
+	Journal      *journal.Journal                                            // the instance's journal, open until the links have ended
+	Listener     net.Listener                                                // nil: nobody can dial this instance
 	Dial         func(ctx context.Context, address string) (net.Conn, error) // default: by TCP
-	Destinations []Destination                                               // none: nobody gets anything
-	Peers        []string                                                    // that may dial us although we don't replicate to them
-	Secret       []byte                                                      // SecretBytes that all instances of the group know; nil: a peer is believed its name
+	Destinations []Destination                                               // none: this instance replicates to nobody
+	Peers        []string                                                    // instances that may dial us although we do not replicate to them
+	Secret       []byte                                                      // SecretBytes bytes, the same on all instances of the group; nil: a peer's name is believed without proof
 	Bootstrap    bool                                                        // an empty journal without a cluster id begins a group at once
-	MinSync      int                                                         // a downgrade that would leave fewer counting sync destinations does not happen
+	MinSync      int                                                         // least number of counting sync destinations; a downgrade below it does not happen
 	Hold         int64                                                       // bytes of journal kept for an absent destination before it is given up; 0: half of the free disk
 
-	RejoinTimeout time.Duration    // R6; default 10s
-	Heartbeat     time.Duration    // default 500ms; four times as long without a sign: lost
+	RejoinTimeout time.Duration    // bound on the wait for a peer at the start (R6); default 10s
+	Heartbeat     time.Duration    // default 500ms; a link is lost after four intervals without a byte
 	Log           *slog.Logger     // default: nothing is logged
 	Now           func() time.Time // default time.Now
-	Wall          func() time.Time // the wall clock, default Now: peers compare theirs with it
-	// Full reports that the disk is nearly full: records are refused for now,
-	// which ends the link. Nil: never.
+	Wall          func() time.Time // the wall clock, compared with the peers' clocks; default Now
+	// Full reports that the disk is nearly full. The links then refuse records, which ends the
+	// link that brings them. Nil: never full.
 	Full func() bool
 
-	// OnWatermark is called when safe or settled of publishers may have
-	// moved; nil means: of any, which is also said when a peer comes or goes.
-	// Must not block. The slice is valid until it returns.
+	// OnWatermark is called when safe or settled of publishers may have moved. Nil means any
+	// publisher, also when a peer connects or disconnects. It must not block. The slice is valid
+	// until it returns.
 	OnWatermark func(publishers []uint64)
-	// OnSyncStatus is called when SyncStatus has changed. Must not block.
+	// OnSyncStatus is called when SyncStatus has changed. It must not block.
 	OnSyncStatus func()
-	// OnStart is called by Start before anything else happens: what the other
-	// functions need of the links it can keep.
+	// OnStart is called by Start before anything else happens. It hands over the Links for the
+	// other callbacks to use.
 	OnStart func(*Links)
-	// OnRaised is called when a peer has sent records of publishers up to these
-	// sequences. Must not block. The slice is valid until it returns.
+	// OnRaised is called when a peer has sent records of publishers up to these sequences. It must
+	// not block. The slice is valid until it returns.
 	OnRaised func(moved []bookmark.Bookmark)
-	// OnDiverged is called when publishers have been found to have diverged (R11),
-	// each with the first number that is not proven equal. Must not block.
+	// OnDiverged is called when publishers have been found to have diverged (R11), each with the
+	// first number that is not proven equal. It must not block.
 	OnDiverged func(diverged []bookmark.Bookmark)
-	// OnClosed is called when all instances are about to forget publishers, each
-	// with its have: nothing up to there will come from any of them. Must not block.
+	// OnClosed is called when all instances are about to forget publishers. Each comes with its
+	// have: no message up to there will come from any instance. It must not block.
 	OnClosed func(closed bookmark.Vector)
-	// OnNotice is called when a peer tells of a logon (R11), before the
-	// answer goes back, which is its reply and this instance's have(p). Must not block.
+	// OnNotice is called when a peer reports a logon (R11). The answer to the peer consists of the
+	// reply that it returns and this instance's have(p). It must not block.
 	OnNotice func(Notice) ledger.Reply
-	// OnOutdated is called when Outdated has a reason. Must not block.
+	// OnOutdated is called when Outdated begins to return a reason. It must not block.
 	OnOutdated func()
 }
 
-// A Notice tells the peers that a client has logged on here (R11); Answers are
-// what they say to it.
+// A Notice tells the peers that a client has logged on here (R11). Answers are their answers.
 type (
 	Notice  = ledger.Notice
 	Answers = ledger.Answers
@@ -82,29 +81,29 @@ type (
 // A Status is the state of the links to and from one peer.
 type Status struct {
 	Peer         string `json:"peer"`
-	Sync         bool   `json:"sync"`             // as configured, ours to the peer
+	Sync         bool   `json:"sync"`             // as configured, for our direction
 	Outbound     bool   `json:"outbound"`         // we replicate to it
 	Inbound      bool   `json:"inbound"`          // it replicates to us
-	OneWay       bool   `json:"one_way"`          // one of the two replicates to the other synchronously, and the other does not replicate back
-	Rivals       bool   `json:"rivals"`           // two processes run under the peer's name, by a sign within the last minute
+	OneWay       bool   `json:"one_way"`          // one of the two replicates synchronously to the other, which does not replicate back
+	Rivals       bool   `json:"rivals"`           // two processes run under the peer's name, as observed within the last minute
 	State        string `json:"state"`            // down, catching-up, sync, live (async)
-	Ack          string `json:"ack,omitempty"`    // counting, downgraded; empty if async
+	Ack          string `json:"ack,omitempty"`    // counting or downgraded; empty if async
 	Reason       string `json:"reason,omitempty"` // why down, empty if it is up
-	GivenUp      bool   `json:"given_up"`         // fell behind by more than Hold
-	OldestWaitMS int64  `json:"oldest_wait_ms"`   // how long the oldest has waited that it has not acknowledged
-	// Unacknowledged is how many records above their floors it has not
-	// acknowledged, on any connection since this process started: before the
-	// first one, all that are here.
+	GivenUp      bool   `json:"given_up"`         // it was given up: it fell behind by more than Hold, or was away while the disk was nearly full
+	OldestWaitMS int64  `json:"oldest_wait_ms"`   // how long its oldest unacknowledged record has waited
+	// Unacknowledged counts the records above the floors that the peer has not acknowledged on any
+	// connection since this process started. Before its first acknowledgement these are all
+	// records.
 	Unacknowledged uint64 `json:"unacknowledged"`
-	Sent           uint64 `json:"sent"`     // records, since the start, as everything below
+	Sent           uint64 `json:"sent"`     // records, since the start, like all counters below
 	Received       uint64 `json:"received"` // records
 	Refused        uint64 `json:"refused"`  // records and connections
 	Diverged       uint64 `json:"diverged"` // publishers
 	Downgrades     uint64 `json:"downgrades"`
-	// OtherCluster: an instance of another cluster was met under the peer's name, within the last minute.
+	// OtherCluster: within the last minute an instance of another cluster used the peer's name.
 	OtherCluster bool `json:"other_cluster"`
-	// ClockSkewMS is by how much the peer's wall clock is ahead of ours, as estimated from the
-	// last heartbeats; ClocksDisagree: it is more than MaxSkew, and nothing goes by age.
+	// ClockSkewMS is how far the peer's wall clock is ahead of ours, estimated from the last
+	// heartbeats. ClocksDisagree: the skew is above MaxSkew, so retention removes nothing by age.
 	ClockSkewMS    int64 `json:"clock_skew_ms"`
 	ClocksDisagree bool  `json:"clocks_disagree"`
 }

@@ -9,10 +9,9 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/outbound"
 )
 
-// Stepped are an instance's links without goroutines, clock and sockets of
-// their own: whoever has them brings frames, says when time has passed, and
-// takes what is to be sent. For one goroutine. Everything that decides or
-// counts is that of Links.
+// Stepped are the links of an instance without goroutines, clock or sockets of their own. The
+// driver brings frames, calls Step as time passes, and takes the frames to be sent. It is for one
+// goroutine. All decisions and counters are those of Links.
 type Stepped struct{ *Links }
 
 // NewStepped returns links that are stepped. Options.Dial is not used;
@@ -25,11 +24,11 @@ func NewStepped(o Options) (*Stepped, error) {
 	return &Stepped{l}, nil
 }
 
-// Step does what time brings, and returns after how long it is due again;
-// negative: only when Woken says so.
+// Step does all that is due and returns the delay until the next call. A negative delay means to
+// wait until Woken returns true.
 func (l *Stepped) Step() time.Duration { return l.step() }
 
-// Woken reports whether Step is to be called because something has happened.
+// Woken reports whether something has happened that needs a call of Step.
 func (l *Stepped) Woken() bool {
 	select {
 	case <-l.wake:
@@ -39,12 +38,12 @@ func (l *Stepped) Woken() bool {
 	}
 }
 
-// A Poll returns the answers to a question so far, whether those have answered
-// who count for Enough, and whether all have, which ends the question. With last
-// it ends all the same.
+// A Poll returns the answers to a question so far. enough reports whether all peers that count for
+// Answers.Enough have answered. done reports whether all peers have, which ends the question. A
+// call with last set ends the question in any case.
 type Poll func(last bool) (a Answers, enough, done bool)
 
-// Ask tells the peers of a logon.
+// Ask tells the peers of a logon and returns the poll of their answers.
 func (l *Stepped) Ask(n Notice) Poll {
 	id, q := l.ask(context.Background(), &n)
 	return func(last bool) (Answers, bool, bool) {
@@ -58,11 +57,11 @@ func (l *Stepped) Ask(n Notice) Poll {
 	}
 }
 
-// An Order is an operator's order under way: it reports whether it has ended, and how.
-// With last no answer is waited for any more.
+// An Order is an operator's order in progress. It reports whether the order has ended, and its
+// error. A call with last set waits for no more answers.
 type Order func(last bool) (done bool, err error)
 
-// Decree is Links.Decree, with a random id of the decree.
+// Decree is Links.Decree with id as the id of the decree; id is random.
 func (l *Stepped) Decree(lost []string, id uint64) Order { return order(l.makeDecree(lost, id)) }
 
 // EndDecree is Links.EndDecree.
@@ -83,8 +82,8 @@ func order(m *making, err error) Order {
 // An End is one end of a connection between two instances.
 type End struct{ c *conn }
 
-// Connect returns the end of a connection to the destination of that name, or
-// of one that a peer made. Frames to be sent are written to nc.
+// Connect returns this instance's end of a connection: to the named destination, or, if the name
+// is empty, one that a peer dialled. The frames to be sent are written to nc.
 func (l *Stepped) Connect(nc net.Conn, destination string) *End {
 	c := l.newConn(nc, l.peer(destination))
 	l.lobby.enter(c)
@@ -92,7 +91,7 @@ func (l *Stepped) Connect(nc net.Conn, destination string) *End {
 	return &End{c}
 }
 
-// Take takes in one frame, header and all. An error ends the connection: Close it.
+// Take takes in one frame, including its header. After an error the caller must call Close.
 func (e *End) Take(frame []byte) error {
 	r := frameReader{r: bytes.NewReader(frame), limit: e.c.limit()}
 	payload, err := r.next()
@@ -102,15 +101,15 @@ func (e *End) Take(frame []byte) error {
 	return e.c.take(payload)
 }
 
-// Turn sends what there is, one batch of records at most, and a heartbeat if one
-// is due. It reports whether there may be more. Between turns, single records and
-// acks are sent inline if the connection has a TryWrite method.
+// Turn sends the pending frames, at most one batch of records, and a heartbeat if one is due. It
+// reports whether there may be more. Between turns, single records and acks are sent inline if the
+// connection has a TryWrite method.
 func (e *End) Turn() (busy bool, err error) {
 	next, err := e.c.out.Step()
 	return next.Equal(outbound.Again), err
 }
 
-// Peer is the peer's name, empty as long as it isn't known.
+// Peer returns the peer's name, empty until it is known.
 func (e *End) Peer() string {
 	if e.c.theirs == nil {
 		return ""
@@ -118,10 +117,11 @@ func (e *End) Peer() string {
 	return e.c.theirs.Name
 }
 
-// Ended reports whether the connection has been ended, as by another one that took its place.
+// Ended reports whether the connection has been ended, for example because another one replaced
+// it.
 func (e *End) Ended() bool { return isClosed(e.c.done) }
 
-// Close ends the connection; the first cause counts. A refusal of ours is still told.
+// Close ends the connection. Only the first cause counts. The peer still gets a refusal of ours.
 func (e *End) Close(cause error) {
 	if isClosed(e.c.ended) {
 		return
