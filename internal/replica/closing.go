@@ -8,19 +8,19 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// inSync reports whether the peer's acks wait for this instance, or ours for it.
+// inSync reports whether the peer's acks wait for this instance, or ours for the peer.
 func (p *peer) inSync() bool { return p.dest.Sync || p.memory.sync }
 
-// A publisher that may be forgotten here is told to the peers: a promise that lasts
-// until they are told of a session of it, or the connection ends. A peer that may
-// forget it, too, takes it from then on for one that this instance does not know:
-// it may be forgotten at any time. So whatever is said of it later is introduced by
-// the marker that it is gone.
+// An instance tells its peers which publishers it may forget. This promise lasts until the peers
+// are told of a new session of the publisher, or until the connection ends. A peer that may forget
+// the publisher as well treats it from then on as unknown to this instance, since this instance
+// may forget it at any time. So that peer sends the gone marker before it sends anything else of
+// the publisher.
 
-// Agree tells the peers of publishers that are closing here, each with its have,
-// and returns those that no peer knows of which they are not closing, too (R10). Of
-// those that are away only the ones in sync are waited for. If no peer is away, these
-// are closed, and places are told of those that all instances say are leaving.
+// Agree tells the peers which publishers are closing here, each with its have. agreed are those
+// that no connected peer knows other than as closing (R10); while a peer in sync is away there are
+// none. closed equals agreed if all peers are connected, and is nil otherwise. In that case Agree
+// also reports the publishers that all instances call leaving to OnClosed.
 func (l *Links) Agree(closing []bookmark.Bookmark) (agreed, closed []bookmark.Bookmark) {
 	l.dropForgotten()
 	leaves := func(b bookmark.Bookmark) bool { s, _ := l.o.Journal.State(b.Publisher); return s.Leaving }
@@ -45,8 +45,7 @@ func (l *Links) Agree(closing []bookmark.Bookmark) (agreed, closed []bookmark.Bo
 	return agreed, agreed
 }
 
-// leave takes in which publishers are leaving everywhere, and tells those of which
-// that is new.
+// leave notes the publishers that are leaving everywhere, and reports the new ones to OnClosed.
 func (l *Links) leave(list []bookmark.Bookmark) {
 	leaving, news := make(bookmark.Vector, len(list)), make(bookmark.Vector)
 	l.mu.Lock()
@@ -70,8 +69,8 @@ func (l *Links) Closed() bookmark.Vector {
 	return l.leaving
 }
 
-// dropForgotten drops what is known of the publishers that were agreed on last and
-// have left the journal since.
+// dropForgotten drops the links' state of the publishers that were agreed on last and have left
+// the journal since.
 func (l *Links) dropForgotten() {
 	l.mu.Lock()
 	agreed := l.agreed
@@ -80,8 +79,8 @@ func (l *Links) dropForgotten() {
 	l.drop(slices.DeleteFunc(agreed, l.isHere))
 }
 
-// dropReturning does so with one publisher, of which there is a session again: what
-// the peers say of it from now on counts.
+// dropReturning does the same for one publisher that has a session again, so that the peers' later
+// information about it counts.
 func (l *Links) dropReturning(publisher uint64) {
 	b := bookmark.Bookmark{Publisher: publisher}
 	if l.isHere(b) {
@@ -90,7 +89,7 @@ func (l *Links) dropReturning(publisher uint64) {
 	l.mu.Lock()
 	n := slices.IndexFunc(l.agreed, func(a bookmark.Bookmark) bool { return a.Publisher == publisher })
 	if n >= 0 {
-		l.agreed = slices.Concat(l.agreed[:n], l.agreed[n+1:]) // retention may be reading the old one
+		l.agreed = slices.Concat(l.agreed[:n], l.agreed[n+1:]) // Agree's caller may be reading the old slice
 	}
 	l.mu.Unlock()
 	if n >= 0 {
@@ -104,7 +103,7 @@ func (l *Links) isHere(b bookmark.Bookmark) bool {
 	return known
 }
 
-// drop drops what is known of publishers that nobody knows any more.
+// drop drops the links' state of publishers that nobody knows any more.
 func (l *Links) drop(gone []bookmark.Bookmark) {
 	if len(gone) == 0 {
 		return
@@ -128,7 +127,7 @@ func (l *Links) drop(gone []bookmark.Bookmark) {
 	}
 }
 
-// forget drops what the peer has of publishers that nobody knows any more.
+// forget drops the peer's state of publishers that nobody knows any more.
 func (c *conn) forget(gone []bookmark.Bookmark) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -146,8 +145,9 @@ func (c *conn) knows(publisher uint64) bool {
 	return known
 }
 
-// promise has the connected peers told, also which of these are leaving, and returns
-// their connections, and whether all peers in sync are connected, and all of them.
+// promise tells the connected peers which publishers are closing, and which of these are leaving.
+// It returns the peers' connections, whether all peers in sync are connected, and whether all
+// peers are.
 func (l *Links) promise(closing []bookmark.Bookmark, leaves func(bookmark.Bookmark) bool) (conns []*conn, sync, all bool) {
 	var lists [2][]bookmark.Bookmark
 	for _, b := range closing {
@@ -169,7 +169,7 @@ func (l *Links) promise(closing []bookmark.Bookmark, leaves func(bookmark.Bookma
 		for n, list := range lists {
 			for part := range slices.Chunk(list, acksBatch) {
 				frame := newFrame(frameClosing, &closingFrame{part, n == 1})
-				_ = p.conn.queueLocked(frame) // the connection ends if it can't be
+				_ = p.conn.queueLocked(frame) // a connection that cannot queue it ends
 			}
 		}
 		p.conn.out.Wake()
@@ -177,7 +177,7 @@ func (l *Links) promise(closing []bookmark.Bookmark, leaves func(bookmark.Bookma
 	return conns, sync, all
 }
 
-// takeClosing takes in the promises of a peer.
+// takeClosing handles a peer's closing frame.
 func (c *conn) takeClosing(d *decoder) error {
 	var f closingFrame
 	if err := d.body(&f); err != nil {
@@ -203,8 +203,8 @@ func (c *conn) leaves(b bookmark.Bookmark) bool {
 	return c.leaving[b.Publisher] == b.Sequence
 }
 
-// takePromises takes in those of the peer's hello, and leaves out of it what nobody
-// here knows any more.
+// takePromises handles the promises in the peer's hello. It removes from the hello the closing
+// publishers that nobody here knows any more.
 func (c *conn) takePromises() {
 	c.theirs.States = slices.DeleteFunc(c.theirs.States, func(s journal.State) bool {
 		if !s.Closing {
@@ -216,9 +216,9 @@ func (c *conn) takePromises() {
 	})
 }
 
-// promised takes in that the peer may forget a publisher of which it has nothing
-// above b. It counts if nothing more is here that the peer lacks then; else it is
-// promised again. It never counts of a publisher that has diverged (R11).
+// promised notes that the peer may forget a publisher of which it has nothing above b. The promise
+// counts only if this instance has nothing of the publisher either, other than removed messages up
+// to b. Otherwise the peer repeats it. For a diverged publisher it never counts (R11).
 func (c *conn) promised(b bookmark.Bookmark) {
 	if c.l.o.Journal.Diverged(b.Publisher) > 0 && !mut.On(mut.R11DivergedPromised) {
 		return
@@ -232,9 +232,9 @@ func (c *conn) promised(b bookmark.Bookmark) {
 	c.link.Closed(b.Publisher)
 }
 
-// reopen takes in that the peer has a session of a publisher. If it may have
-// forgotten it, it is told what is gone, so that it knows it again, and how far the
-// publisher is durable here, which it may have forgotten as well.
+// reopen handles a session of a publisher at the peer. If the peer may have forgotten the
+// publisher, it gets the gone marker, so that it knows the publisher again, and an ack of the
+// durable number here, which it may have forgotten as well.
 func (c *conn) reopen(ours journal.State) {
 	if mut.On(mut.R10PromiseStays) {
 		return
@@ -256,8 +256,8 @@ func (c *conn) reopen(ours journal.State) {
 	c.out.Wake()
 }
 
-// kept returns what our hello says that we have, without what may be forgotten here:
-// a peer that does not know that lacks nothing.
+// kept returns the vector of our hello without the publishers that may be forgotten here. A peer
+// that does not know one of those lacks nothing.
 func (c *conn) kept() bookmark.Vector {
 	v := make(bookmark.Vector, len(c.ours.States))
 	for _, s := range c.ours.States {
@@ -268,10 +268,10 @@ func (c *conn) kept() bookmark.Vector {
 	return v
 }
 
-// open returns the states without those of publishers that may be forgotten here, as
-// our hello has said, and that the peer does not know, by what it has: if it were told
-// of them, they would never be forgotten. Of one that may be forgotten only since, the
-// peer waits for what the hello said.
+// open removes from the states the publishers that our hello called closing and that the peer, by
+// its vector has, does not know. If the peer were told of them, they would never be forgotten. A
+// publisher that became closing after the hello stays, because the peer waits for it as the hello
+// said.
 func open(states, told []journal.State, has bookmark.Vector) []journal.State {
 	closing := make(map[uint64]bool)
 	for _, s := range told {

@@ -8,19 +8,19 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// A clusterStep is what becomes of two instances that meet, by their cluster ids.
+// A clusterStep is the result of comparing the cluster ids of two instances that meet.
 type clusterStep uint8
 
 const (
-	clusterLink  clusterStep = iota // they are of one group, or the peer becomes one of ours
-	clusterAdopt                    // we become one of the peer's
+	clusterLink  clusterStep = iota // both are of one group, or the peer joins ours
+	clusterAdopt                    // we join the peer's group
 	clusterFound                    // neither has an id: we make it
-	clusterWait                     // neither has an id, and we don't make it
+	clusterWait                     // neither has an id, and we do not make it
 	clusterOther                    // they are of two groups
 )
 
-// decideCluster decides that from our hello and the peer's. founds says whether we
-// make an id if neither has one.
+// decideCluster compares our hello with the peer's. founds says whether we make an id if neither
+// has one.
 func decideCluster(ours, theirs *Hello, founds bool) clusterStep {
 	switch us, them := ours.Cluster, theirs.Cluster; {
 	case us.IsZero() && !them.IsZero():
@@ -35,8 +35,8 @@ func decideCluster(ours, theirs *Hello, founds bool) clusterStep {
 	return clusterOther
 }
 
-// joinCluster has the two instances of a connection be of one group, or refuses the
-// peer. It may only be called for a peer that has proven itself.
+// joinCluster makes the two instances of a connection members of one group, or refuses the peer.
+// It must be called only after the peer has proven itself.
 func (c *conn) joinCluster() error {
 	c.l.noteEmpty(c.hello)
 	for {
@@ -61,8 +61,9 @@ func (c *conn) joinCluster() error {
 	}
 }
 
-// waitForCluster ends a connection of two that both wait for another one, which is no
-// refusal. If the peer has dialled it may be the one that makes the id, and decides later.
+// waitForCluster ends the connection if both instances wait for another one to make the cluster
+// id. That is no refusal. If the peer has dialled, it may be the one that makes the id, so it
+// decides later.
 func (c *conn) waitForCluster() error {
 	if !c.dialled {
 		return nil
@@ -70,8 +71,8 @@ func (c *conn) waitForCluster() error {
 	return fmt.Errorf("neither %q nor %q has met its group, of which another instance may have what is missing here: %s", c.l.o.Name, c.hello.Name, adviceToBegin)
 }
 
-// dialAgain ends a connection on which neither side has said the cluster id that is
-// known since: the next one begins with it.
+// dialAgain ends a connection whose hellos had no cluster id, now that the id is known. The next
+// connection begins with it.
 func (c *conn) dialAgain() error {
 	if c.dialled && c.ours.Cluster.IsZero() && c.hello.Cluster.IsZero() {
 		return &RefusedError{Code: refuseCrossed, Reason: "the cluster id has just been made: the next connection says it"}
@@ -81,9 +82,9 @@ func (c *conn) dialAgain() error {
 
 const adviceToBegin = "start all of them, or, to begin without the others, one with -bootstrap"
 
-// founds reports whether this instance makes the id if it meets one without: of those
-// that know each other it is one, so that no two make different ones, and it has met
-// all that it knows, so that it does not begin beside one that has the group's records.
+// founds reports whether this instance makes the cluster id when it meets one without. Of the
+// instances that know each other only one does, so no two make different ids. It has met all that
+// it knows, so it does not begin a group beside one that has the group's records.
 func (l *Links) founds() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -95,14 +96,14 @@ func (l *Links) founds() bool {
 	return true
 }
 
-// noteEmpty notes whether a peer that was met has an empty journal and no cluster id.
+// noteEmpty notes whether the peer of a hello has an empty journal and no cluster id.
 func (l *Links) noteEmpty(theirs *Hello) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.peers[theirs.Name].metEmpty = theirs.Empty && theirs.Cluster.IsZero()
 }
 
-// found has this instance begin a group.
+// found begins a group with this instance.
 func (l *Links) found() error {
 	c, err := l.o.Journal.Found()
 	if err == nil {
@@ -111,7 +112,7 @@ func (l *Links) found() error {
 	return l.joined(err)
 }
 
-// adopt has this instance become one of the peer's group.
+// adopt joins the peer's group.
 func (l *Links) adopt(theirs *Hello) error {
 	err := l.o.Journal.Adopt(theirs.Cluster)
 	if err == nil {
@@ -120,8 +121,7 @@ func (l *Links) adopt(theirs *Hello) error {
 	return l.joined(err)
 }
 
-// joined returns err, unless the journal has a cluster id, by another connection that
-// has been faster.
+// joined drops err if the journal has a cluster id: then another connection was faster.
 func (l *Links) joined(err error) error {
 	if l.o.Journal.Cluster().ID.IsZero() {
 		return err
@@ -150,13 +150,13 @@ func (l *Links) Intact() bool {
 	return l.o.Journal.Cluster().Intact && l.o.Journal.Damage() == nil
 }
 
-// tellCluster puts into a hello what the journal is of.
+// tellCluster writes the journal's cluster fields into a hello.
 func (l *Links) tellCluster(h *Hello) {
 	h.Cluster, h.Intact = l.o.Journal.Cluster().ID, l.Intact()
-	h.Empty = l.o.Journal.Empty() || h.Cluster.IsZero() // a damaged one that has lost its id has all from its group
+	h.Empty = l.o.Journal.Empty() || h.Cluster.IsZero() // a damaged journal that has lost its id gets everything from its group
 }
 
-// otherCluster refuses a peer of another group, and shows it.
+// otherCluster refuses a peer of another group and makes it visible.
 func (c *conn) otherCluster(ours, theirs *Hello) error {
 	empty := ""
 	switch {
@@ -180,7 +180,8 @@ func (c *conn) otherCluster(ours, theirs *Hello) error {
 	return err
 }
 
-// noteForeign notes that one of another cluster was met, and counts it if it has dialled.
+// noteForeign notes that an instance of another cluster was met. counts: it dialled and was
+// refused.
 func (l *Links) noteForeign(p *peer, err error, counts bool) {
 	now := l.now()
 	l.mu.Lock()
@@ -198,16 +199,16 @@ func (l *Links) noteForeign(p *peer, err error, counts bool) {
 	}
 }
 
-// A membership is what the journal says of its group, as last looked at.
+// A membership is the journal's information about its group, as last looked at.
 type membership struct {
 	known, empty, intact bool
-	says                 time.Duration // when to say next that the group was not met; 0: after RejoinTimeout
+	says                 time.Duration // when to report next that the group was not met; 0: after RejoinTimeout
 }
 
-// saysAgain is how often an instance says that it waits for its group.
+// saysAgain is the interval at which an instance logs that it waits for its group.
 const saysAgain = time.Minute
 
-// lookAtCluster looks what the journal says now.
+// lookAtCluster reads the membership from the journal while the instance rejoins.
 func (l *Links) lookAtCluster() (m membership) {
 	if !l.rejoining.Load() {
 		return m
@@ -216,14 +217,14 @@ func (l *Links) lookAtCluster() (m membership) {
 	return membership{known: !j.Cluster().ID.IsZero(), empty: j.Empty(), intact: l.Intact()}
 }
 
-// homelessLocked reports whether clients are not to be served since the journal is
-// empty and the group was not met, or is another one by what a peer has said: then
-// what is missing is there, also when that peer goes away.
+// homelessLocked reports whether clients must not be served because the journal is empty and the
+// group was not met, or because a peer's journal is of another cluster. The missing records are
+// there, even after that peer has gone.
 func (l *Links) homelessLocked() bool {
 	return !l.member.known || l.member.empty && l.metOther && !mut.On(mut.R6BesideItsGroup)
 }
 
-// sayHomelessLocked says every so often that nobody is served.
+// sayHomelessLocked logs at intervals that nobody is served.
 func (l *Links) sayHomelessLocked(now time.Duration) {
 	if now < l.saysAtLocked() {
 		return
@@ -237,10 +238,10 @@ func (l *Links) sayHomelessLocked(now time.Duration) {
 	l.after = append(l.after, func() { l.o.Log.Error("nobody is served: the journal is empty, and "+why, "peers", missing) })
 }
 
-// saysAtLocked returns when that is said next.
+// saysAtLocked returns when sayHomelessLocked logs next.
 func (l *Links) saysAtLocked() time.Duration { return max(l.member.says, l.o.RejoinTimeout) }
 
-// becomeIntact has the journal keep that it has what the group has.
+// becomeIntact notes in the journal that it has everything that the group has.
 func (l *Links) becomeIntact() {
 	if err := l.o.Journal.BecomeIntact(); err != nil {
 		l.o.Log.Error("noting that the journal is intact", "error", err)
@@ -251,11 +252,11 @@ func (l *Links) becomeIntact() {
 	l.look()
 }
 
-// errIntact ends a link whose hellos said of neither instance that it is intact.
+// errIntact ends a link in whose hellos neither instance was intact.
 var errIntact = errors.New("this instance has become intact since its hello: it links again and says so")
 
-// sayIntact ends the links whose peers may become intact by this instance, now that
-// it is: its next hello says so.
+// sayIntact ends the links whose peers may become intact by this instance, now that it is intact
+// itself. Its next hello tells them.
 func (l *Links) sayIntact() {
 	if !l.Intact() || mut.On(mut.R6IntactUnsaid) {
 		return
@@ -271,6 +272,5 @@ func (l *Links) sayIntact() {
 	}
 }
 
-// nobodyIntact reports whether the hellos of a connection said of neither side that it
-// is intact.
+// nobodyIntact reports whether neither hello of a connection said that its side is intact.
 func (c *conn) nobodyIntact() bool { return !c.ours.Intact && !c.theirs.Intact }

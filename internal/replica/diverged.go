@@ -11,10 +11,10 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// diverge notes publishers that have diverged, each with the first number that is
-// not proven equal, and sets them apart (R11): the journal first, so that this is
-// durable before anything counts without them, and before peers and sessions hear
-// of it. An error is that of the journal.
+// diverge notes publishers that have diverged, each with the first number that is not proven
+// equal, and sets them apart (R11). The journal comes first: the note is durable before anything
+// counts without these publishers, and before peers and sessions hear of it. The error is the
+// journal's.
 func (l *Links) diverge(found []bookmark.Bookmark) error {
 	changed, err := l.o.Journal.Diverge(found)
 	if err != nil {
@@ -44,13 +44,12 @@ func (l *Links) diverge(found []bookmark.Bookmark) error {
 	return nil
 }
 
-// everything is a vector entry that covers all of a publisher.
+// everything returns a vector entry that covers all messages of a publisher.
 func everything(publisher uint64) bookmark.Bookmark {
 	return bookmark.Bookmark{Publisher: publisher, Sequence: bookmark.MaxSequence}
 }
 
-// setApartLocked has nothing of the publishers count as missing at a peer, or as
-// coming from it.
+// setApartLocked makes the publishers count neither as missing at a peer nor as expected from it.
 func (l *Links) setApartLocked(p *peer, diverged []bookmark.Bookmark) {
 	if mut.On(mut.R11DivergedAwaited) {
 		return
@@ -68,7 +67,7 @@ func (l *Links) setApartLocked(p *peer, diverged []bookmark.Bookmark) {
 	}
 }
 
-// setApart has nothing more of the publishers sent.
+// setApart stops sending records of the publishers to the peer.
 func (c *conn) setApart(diverged []bookmark.Bookmark) {
 	if mut.On(mut.R11DivergedSent) {
 		return
@@ -80,7 +79,7 @@ func (c *conn) setApart(diverged []bookmark.Bookmark) {
 	}
 }
 
-// tellDiverged has the peer told.
+// tellDiverged sends the peer the diverged publishers.
 func (c *conn) tellDiverged(diverged []bookmark.Bookmark) {
 	for part := range slices.Chunk(diverged, acksBatch) {
 		frame := newFrame(frameDiverged, (*vectorFrame)(&part))
@@ -93,7 +92,7 @@ func (c *conn) tellDiverged(diverged []bookmark.Bookmark) {
 	}
 }
 
-// takeDiverged takes in the publishers that a peer says have diverged.
+// takeDiverged handles the publishers that a peer reports as diverged.
 func (c *conn) takeDiverged(d *decoder) error {
 	var diverged vectorFrame
 	if err := d.body(&diverged); err != nil {
@@ -102,7 +101,7 @@ func (c *conn) takeDiverged(d *decoder) error {
 	return c.l.diverge(diverged)
 }
 
-// findDiverged finds the publishers that a hello shows to have diverged.
+// findDiverged finds the publishers that have diverged according to the peer's hello.
 func (c *conn) findDiverged() error {
 	if err := c.helloDiverged(); err != nil {
 		return err
@@ -116,9 +115,8 @@ func (c *conn) findDiverged() error {
 	return c.l.compare(c, c.theirs.States, c.theirs.Damaged)
 }
 
-// helloDiverged takes in the publishers of which the peer's hello says that they have
-// diverged, or shows it by another check. A number that the peer lacks of those is
-// not proven equal.
+// helloDiverged finds the publishers that the peer's hello reports as diverged, and those that it
+// has under another check. Numbers of these publishers that the peer lacks are not proven equal.
 func (c *conn) helloDiverged() error {
 	var found []bookmark.Bookmark
 	ours := c.l.o.Journal.AllDiverged()
@@ -138,8 +136,8 @@ func (c *conn) helloDiverged() error {
 	return c.l.diverge(found)
 }
 
-// setApartHere sets apart, for a connection that has just become its peer's, what was
-// found before, and tells the peer.
+// setApartHere sets the known diverged publishers apart for a connection that has just become its
+// peer's, and reports them to the peer.
 func (l *Links) setApartHere(c *conn) {
 	var diverged []bookmark.Bookmark
 	all := l.o.Journal.AllDiverged()
@@ -153,8 +151,8 @@ func (l *Links) setApartHere(c *conn) {
 	c.tellDiverged(diverged)
 }
 
-// capped returns a watermark of a publisher. It never passes what is proven equal,
-// also where no peer counts.
+// capped limits a watermark of a publisher to the numbers that are proven equal, even if no peer
+// counts.
 func (l *Links) capped(publisher, mark uint64) uint64 {
 	if from := l.o.Journal.Diverged(publisher); from > 0 && !mut.On(mut.R11DivergedSafe) {
 		return min(mark, from-1)
@@ -162,19 +160,19 @@ func (l *Links) capped(publisher, mark uint64) uint64 {
 	return mark
 }
 
-// An equality is what comparisons with the present process of a peer have shown.
-// It is guarded by Links.mu.
+// An equality is the result of comparisons with the present process of a peer. It is guarded by
+// Links.mu.
 type equality struct {
 	run    uint64          // of the peer's process
-	proven bookmark.Vector // up to there both have the same
-	// unknown are publishers of which one had something when they met, and that were
-	// not found equal since. CRCs that differ may have another cause than two contents
-	// then, such as another configuration before, or damage.
+	proven bookmark.Vector // up to there both have the same messages
+	// unknown holds the publishers of which one side had something when they met, and that were
+	// not found equal since. If their CRCs differ, the cause may be other than two contents, such
+	// as damage or an earlier configuration.
 	unknown map[uint64]bool
-	all     bool // every publisher is: a journal was damaged then
+	all     bool // every publisher is unknown: a journal was damaged when they met
 }
 
-// meet begins anew with another process.
+// meet starts over if the peer runs as another process.
 func (q *equality) meet(ours, theirs *Hello) {
 	if q.run == theirs.Run {
 		return
@@ -192,28 +190,28 @@ func (q *equality) meet(ours, theirs *Hello) {
 	}
 }
 
-// equal notes that both have the same up to a number.
+// equal notes that both sides have the same messages up to b.
 func (q *equality) equal(b bookmark.Bookmark) {
 	q.proven.Raise(b)
 	delete(q.unknown, b.Publisher)
 }
 
-// certain reports whether different CRCs mean different contents.
+// certain reports whether different CRCs prove different contents.
 func (q *equality) certain(publisher uint64) bool {
 	return q.proven[publisher] > 0 || !q.all && !q.unknown[publisher]
 }
 
-// isOther reports whether a peer has another publisher under an id that is known
-// here (R10). Two of them are one that has diverged, from its first number on:
-// nothing that one side says of the id may count for the other.
+// isOther reports whether a peer has another publisher under an id that is known here (R10). Two
+// such publishers count as one that has diverged from its first number on, since no information
+// about the id from one side may count for the other.
 func (c *conn) isOther(publisher uint64, check bookmark.Check) bool {
 	ours, _ := c.l.o.Journal.State(publisher)
 	return bookmark.Mistaken(ours.Check, check)
 }
 
-// compare looks for publishers that both sides have up to the same sequence
-// and whose running CRCs differ: an identity with two contents, older than
-// what content is compared of directly (R11). An error is that of the journal.
+// compare finds the publishers that both sides have up to the same sequence and whose running CRCs
+// differ (R11). So it finds an identity with two contents even when it is older than the numbers
+// whose content is compared directly. The error is the journal's.
 func (l *Links) compare(c *conn, theirs []journal.State, damaged bool) error {
 	if damaged || l.o.Journal.Damage() != nil {
 		return nil
@@ -231,14 +229,14 @@ func (l *Links) compare(c *conn, theirs []journal.State, damaged bool) error {
 	return l.diverge(found)
 }
 
-// compareOne compares two states of a publisher at one number. If the contents
-// differ for certain, it returns the first number that is not proven equal.
+// compareOne compares the states of a publisher at the same number. If the contents differ for
+// certain, it returns the first number that is not proven equal.
 func (l *Links) compareOne(c *conn, ours, theirs *journal.State) (from uint64, differs bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	p, publisher := l.peers[c.theirs.Name], theirs.Publisher
 	switch {
-	case ours.RunningCRC == 0 || theirs.RunningCRC == 0: // one does not know
+	case ours.RunningCRC == 0 || theirs.RunningCRC == 0: // one side does not know its CRC
 		return 0, false
 	case ours.RunningCRC == theirs.RunningCRC:
 		p.equality.equal(bookmark.Bookmark{Publisher: publisher, Sequence: theirs.Have})
@@ -253,7 +251,7 @@ func (l *Links) compareOne(c *conn, ours, theirs *journal.State) (from uint64, d
 	return p.equality.proven[publisher] + 1, certain
 }
 
-// countDiffering counts a publisher of which the peer has other content, once.
+// countDiffering counts, once, a publisher of which the peer has other content.
 func (p *peer) countDiffering(publisher uint64) {
 	if p.differs[publisher] {
 		return
@@ -265,8 +263,8 @@ func (p *peer) countDiffering(publisher uint64) {
 	p.diverged++
 }
 
-// differsFrom returns the first number that is not proven equal of a publisher whose
-// record of that number differs.
+// differsFrom returns the first number of b's publisher that is not proven equal, given that the
+// records at b differ.
 func (c *conn) differsFrom(b bookmark.Bookmark) uint64 {
 	c.l.mu.Lock()
 	defer c.l.mu.Unlock()
@@ -274,8 +272,8 @@ func (c *conn) differsFrom(b bookmark.Bookmark) uint64 {
 	return min(b.Sequence, c.peer.equality.proven[b.Publisher]+1)
 }
 
-// compares names the topics that running CRCs are made of here: those that every
-// destination gets. Only with equal ones CRCs can be compared for certain.
+// compares returns a hash of the topics that running CRCs cover here, which are those that every
+// destination gets. Different CRCs prove different contents only if both sides' hashes are equal.
 func (l *Links) compares() uint32 {
 	var lists []string
 	for _, p := range l.dests {
@@ -284,7 +282,7 @@ func (l *Links) compares() uint32 {
 		}
 	}
 	if len(lists) == 0 {
-		return 0 // all
+		return 0 // all topics
 	}
 	slices.Sort(lists)
 	return crc.Bytes(0, []byte(fmt.Sprint(slices.Compact(lists))))

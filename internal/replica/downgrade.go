@@ -11,7 +11,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// spareLocked reports whether p may be left out: enough others count (MinSync).
+// spareLocked reports whether p may be left out because enough others count (MinSync).
 func (l *Links) spareLocked(p *peer) bool {
 	others := 0
 	for _, o := range l.dests {
@@ -22,8 +22,8 @@ func (l *Links) spareLocked(p *peer) bool {
 	return others >= l.o.MinSync || mut.On(mut.R5MinSyncIgnored)
 }
 
-// checkLocked downgrades p or has it count again if that is due, and adds
-// what is to be done about it without the lock.
+// checkLocked downgrades p, or lets it count again, if that is due. It schedules the consequences
+// that need no lock.
 func (l *Links) checkLocked(p *peer, now time.Duration) {
 	if !p.dest.Sync {
 		return
@@ -53,7 +53,7 @@ func (l *Links) becameDowngraded(p *peer, wait time.Duration) {
 	l.mu.Unlock()
 	l.recordInterval(p)
 	l.watermark(nil)
-	l.look() // another one's downgrade may be forbidden now
+	l.look() // the downgrade of another destination may be forbidden now
 }
 
 func (l *Links) becameCounting(p *peer, interval journal.Interval) {
@@ -63,7 +63,7 @@ func (l *Links) becameCounting(p *peer, interval journal.Interval) {
 	l.look()
 }
 
-// noteSingle notes what of publishers is settled without the destinations left out.
+// noteSingle notes how far publishers are settled without the destinations that are left out.
 func (l *Links) noteSingle(publishers []uint64) {
 	for _, publisher := range publishers {
 		local := l.durable(publisher)
@@ -73,7 +73,7 @@ func (l *Links) noteSingle(publishers []uint64) {
 	}
 }
 
-// noteSingleLocked notes what is settled without the destinations left out.
+// noteSingleLocked does so for one publisher; local is durable(p) here.
 func (l *Links) noteSingleLocked(publisher, local uint64) {
 	for _, p := range l.dests {
 		if !p.ack.Downgraded() || p.single.ranges == nil {
@@ -95,7 +95,7 @@ func (l *Links) noteSingleLocked(publisher, local uint64) {
 	}
 }
 
-// interval returns the interval in which p is left out; end zero: still.
+// interval returns the interval during which p is left out. A zero end means that it still is.
 func (p *peer) interval(end time.Time) journal.Interval {
 	ranges := slices.SortedFunc(maps.Values(p.single.ranges), func(a, b journal.Range) int {
 		return cmp.Compare(a.Publisher, b.Publisher)
@@ -103,7 +103,7 @@ func (p *peer) interval(end time.Time) journal.Interval {
 	return journal.Interval{Destination: p.name, Begin: p.single.begin, End: end, Ranges: ranges}
 }
 
-// recordInterval writes how far p's interval has come, if that has changed.
+// recordInterval journals the extent of p's interval if that has changed.
 func (l *Links) recordInterval(p *peer) {
 	l.mu.Lock()
 	dirty := p.ack != nil && p.ack.Downgraded() && p.single.dirty
@@ -121,7 +121,8 @@ func (l *Links) degraded(i journal.Interval) {
 	}
 }
 
-// closeIntervals ends what an earlier process left open when it died: ours begins counting.
+// closeIntervals ends the intervals that a dead process left open. This process begins with all
+// destinations counting.
 func (l *Links) closeIntervals() {
 	for _, i := range l.o.Journal.Intervals() {
 		if i.End.IsZero() {
@@ -131,7 +132,7 @@ func (l *Links) closeIntervals() {
 	}
 }
 
-// endIntervals ends the intervals that are open when the links close.
+// endIntervals ends the open intervals when the links close.
 func (l *Links) endIntervals() {
 	var open []journal.Interval
 	l.mu.Lock()

@@ -6,25 +6,25 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/ledger"
 )
 
-// A Hello is what each side says first.
+// A Hello is an instance's description of itself and of its half of the link.
 type Hello struct {
 	Name     string
-	Run      uint64 // tells a start of the process
+	Run      uint64 // random number of this process
 	Group    string
 	Digest   string
 	Outbound bool     // the side sends records on this link
-	Sync     bool     // and takes the acks for sync
-	Topics   []string // that it sends; nil: all
+	Sync     bool     // the side waits for the acks of these records
+	Topics   []string // topics that the side sends; nil: all
 	Damaged  bool     // its journal is being healed (R8)
 
-	Cluster  journal.ClusterID // of its journal; zero: it has none yet
-	Empty    bool              // its journal knows no publisher
-	Intact   bool              // its journal has what it has acknowledged
-	Compares uint32            // names the topics that its running CRCs are made of
-	Decree   journal.Decree    // the newest one that it knows
-	Closing  journal.Closing   // how far it has come with forgetting publishers (R10)
+	Cluster  journal.ClusterID // of the journal; zero: none yet
+	Empty    bool              // the journal knows no publisher
+	Intact   bool              // the journal has everything that the instance has acknowledged
+	Compares uint32            // hash of the topics that running CRCs cover
+	Decree   journal.Decree    // the newest decree that the side knows
+	Closing  journal.Closing   // its progress with forgetting publishers (R10)
 
-	States []journal.State // in frames of their own
+	States []journal.State // sent in frames of their own
 }
 
 func (h *Hello) fields(c codec) {
@@ -44,7 +44,7 @@ func (h *Hello) fields(c codec) {
 	closingFields(c, &h.Closing)
 }
 
-// topicFields are those of a list of topics, where nil is another thing than none.
+// topicFields codes a list of topics, where nil differs from an empty list.
 func topicFields(c codec, topics *[]string) {
 	n := len(*topics)
 	if *topics == nil {
@@ -63,7 +63,7 @@ func closingFields(c codec, closing *journal.Closing) {
 	c.sequence(&closing.Forgotten)
 }
 
-// A statesFrame is a part of the states of a hello. What is read is appended.
+// A statesFrame is a part of the states of a hello. A decoder appends to states.
 type statesFrame struct {
 	last   bool
 	states []journal.State
@@ -83,7 +83,7 @@ func (f *statesFrame) fields(c codec) {
 	})
 }
 
-// A vectorFrame is publishers, each with a sequence.
+// A vectorFrame is a list of publishers, each with a sequence.
 type vectorFrame []bookmark.Bookmark
 
 func (f *vectorFrame) fields(c codec) {
@@ -93,7 +93,7 @@ func (f *vectorFrame) fields(c codec) {
 	})
 }
 
-// A closingFrame is publishers that may be forgotten.
+// A closingFrame lists publishers that the sender may forget.
 type closingFrame struct {
 	publishers vectorFrame
 	leaving    bool // places can do without them
@@ -104,7 +104,7 @@ func (f *closingFrame) fields(c codec) {
 	c.bool(&f.leaving)
 }
 
-// A noticeFrame is a notice with the number that its answer names.
+// A noticeFrame is a notice with the number that its answer repeats.
 type noticeFrame struct {
 	id uint64
 	Notice
@@ -120,13 +120,12 @@ func (f *noticeFrame) fields(c codec) {
 	c.string(&f.Instance)
 }
 
-// An answer is what an instance says to a notice: its have(p), its reply, and
-// whether it is intact.
+// An answer is an instance's answer to a notice: its have(p), its reply, and whether it is intact.
 type answer struct {
 	id, have uint64
 	ledger.Reply
 	intact  bool
-	settled bool // the publisher has made use of the decree that stands (R4)
+	settled bool // the publisher has used the standing decree (R4)
 	closing journal.Closing
 }
 
@@ -141,13 +140,13 @@ func (a *answer) fields(c codec) {
 	closingFields(c, &a.closing)
 }
 
-// A beat is one heartbeat: publishers that moved, as far as we have them.
+// A beat is a heartbeat: the publishers that moved, with our have of each.
 type beat struct {
 	damaged bool // our journal is being healed
-	more    bool // there are publishers that moved and are not in it
+	more    bool // other publishers moved that did not fit
 	moved   []journal.State
 	closing journal.Closing
-	wall    uint64 // our wall clock, microseconds
+	wall    uint64 // our wall clock in microseconds
 }
 
 func (b *beat) fields(c codec) {
@@ -162,20 +161,20 @@ func (b *beat) fields(c codec) {
 	c.sequence(&b.wall)
 }
 
-// A refuseCode says what kind of wrong a refusal is about.
+// A refuseCode is the kind of a refusal.
 type refuseCode uint64
 
 const (
 	refuseCrossed refuseCode = iota + 1
 	refuseHello
 	refuseRecord
-	_ // of a link version before
+	_ // used by an earlier link version
 	refuseStranger
 	refuseCluster
 	refuseIncarnation
 )
 
-// A RefusedError says why one side of a link would not have the other.
+// A RefusedError is the reason why one side of a link refused the other.
 type RefusedError struct {
 	Code   refuseCode
 	Reason string
@@ -192,12 +191,12 @@ func (e *RefusedError) Error() string {
 	return "refused: " + e.Reason
 }
 
-// aboutPeer reports whether the refusal is about who the peer is.
+// aboutPeer reports whether the refusal is about the identity of the peer.
 func (e *RefusedError) aboutPeer() bool {
 	return e.Code == refuseHello || e.Code == refuseStranger || e.Code == refuseCluster || e.Code == refuseIncarnation
 }
 
-// aboutRecord reports whether the refusal is about what was sent, not about who sent it.
+// aboutRecord reports whether the refusal is about the records, not about their sender.
 func (e *RefusedError) aboutRecord() bool { return e.Code == refuseRecord }
 
 func (e *RefusedError) fields(c codec) {

@@ -12,15 +12,15 @@ import (
 )
 
 const (
-	// strangerTimeout bounds how long a connection that was accepted may take for its
-	// hello and the proof of it, however it trickles.
+	// strangerTimeout bounds the time from accepting a connection until its hello is proven,
+	// however slowly the bytes arrive.
 	strangerTimeout = 2 * time.Second
-	// helloTimeout bounds a handshake with the states of all publishers.
+	// helloTimeout bounds a handshake including the states of all publishers.
 	helloTimeout = 30 * time.Second
 )
 
-// A stage of a greeting is the frame that the peer sends next. Both sides send the
-// same frames; only who opens and who proves itself first differs.
+// A stage of a greeting is named after the frame that the peer sends next. Both sides send the
+// same frames; only the order of open and proof differs.
 type stage uint8
 
 const (
@@ -32,14 +32,14 @@ const (
 	metPeer
 )
 
-// A greeting is how a connection begins. It belongs to the goroutine that reads.
+// A greeting is the beginning of a connection. It belongs to the goroutine that reads.
 type greeting struct {
 	stage     stage
 	shake     *handshake
-	by        time.Time // else the connection is closed
-	hello     *Hello    // the peer's, as far as it has come
-	collected bool      // its peer is known, though it may not be linked yet
-	tells     bool      // it is a peer that is told why it is refused; set before the connection fails
+	by        time.Time // deadline, after which the connection is closed
+	hello     *Hello    // the peer's hello, as far as it has arrived
+	collected bool      // the peer is known, though it may not be linked yet
+	tells     bool      // a refusal to the peer states its reason; set before the connection fails
 }
 
 func (c *conn) newGreeting() greeting {
@@ -52,7 +52,7 @@ func (c *conn) newGreeting() greeting {
 	return greeting{shake: newHandshake(c.l.o.Secret, c.dialled, ours), by: time.Now().Add(timeout)}
 }
 
-// stages are the frame that comes next, how long its payload may be, and what takes it.
+// stages lists for each stage the next frame, the limit of its payload, and its handler.
 var stages = [...]struct {
 	frame frameType
 	limit int
@@ -66,17 +66,17 @@ var stages = [...]struct {
 	metPeer:      {limit: frameLimit},
 }
 
-// limit is how long a payload may be that comes next.
+// limit returns the limit of the next payload.
 func (c *conn) limit() int { return stages[c.stage].limit }
 
-// begin has who dialled open first: whoever else comes to the port learns nothing.
+// begin opens if this side has dialled. Anyone else who connects to the port learns nothing.
 func (c *conn) begin() {
 	if c.dialled {
 		c.open()
 	}
 }
 
-// takeGreeting does what a frame of a peer says with which there is no link yet.
+// takeGreeting handles a frame that arrives before the link is up.
 func (c *conn) takeGreeting(t frameType, d *decoder) error {
 	switch next := stages[c.stage]; t {
 	case frameRefuse:
@@ -87,8 +87,8 @@ func (c *conn) takeGreeting(t frameType, d *decoder) error {
 	return fmt.Errorf("%w: type %d in a greeting", errFrame, t)
 }
 
-// refusedBy takes in why the peer would not have us. That we had no part in its
-// decree is believed if it has proven itself.
+// refusedBy handles a refusal by the peer. It believes that this instance had no part in the
+// peer's decree only if the peer has proven itself.
 func (c *conn) refusedBy(d *decoder) error {
 	err := refusal(d)
 	if r, ok := errors.AsType[*RefusedError](err); ok && c.stage > awaitsProof && r.Code == refuseIncarnation {
@@ -138,8 +138,8 @@ func (c *conn) takeHello(d *decoder) error {
 	return nil
 }
 
-// takeSeal admits the peer, or says why not. Who is no peer has its states not read,
-// and gets none: there may be millions.
+// takeSeal admits or refuses the peer. A refused one has its states not read and gets none of
+// ours, because there may be millions.
 func (c *conn) takeSeal(d *decoder) error {
 	if err := c.checkProof(d); err != nil {
 		return err
@@ -168,7 +168,7 @@ func (c *conn) takeStates(d *decoder) error {
 		return err
 	}
 	c.hello.States = f.states
-	// Each publisher once: a hello grows no longer than what its journal may know.
+	// Each publisher comes once, so a hello grows no longer than a journal's table of publishers.
 	if added := c.hello.States[max(known-1, 0):]; !ascending(added) && !mut.On(mut.R2StatesRepeat) {
 		return refused("the publishers of the hello are not in order")
 	}
@@ -178,7 +178,7 @@ func (c *conn) takeStates(d *decoder) error {
 	return c.met(c.hello)
 }
 
-// ascending reports whether each publisher's id is above the one before.
+// ascending reports whether the publishers' ids ascend strictly.
 func ascending(states []journal.State) bool {
 	for i := range states[:max(len(states)-1, 0)] {
 		if states[i].Publisher >= states[i+1].Publisher {
@@ -188,7 +188,7 @@ func ascending(states []journal.State) bool {
 	return true
 }
 
-// met begins the link with a peer whose hello is whole.
+// met begins the link with a peer whose hello is complete.
 func (c *conn) met(theirs *Hello) error {
 	if c.l.Cluster() == "" {
 		return refused("%q has met %q and said no cluster id", theirs.Name, c.l.o.Name)
@@ -211,7 +211,7 @@ func (c *conn) checkProof(d *decoder) error {
 	return nil
 }
 
-// checkHello says what is against the peer that said hello.
+// checkHello returns an error if the peer that said hello must not be linked.
 func (c *conn) checkHello(theirs *Hello) error {
 	expect, ours := "", c.ours
 	if c.dialled {
@@ -223,18 +223,18 @@ func (c *conn) checkHello(theirs *Hello) error {
 	return Check(ours, theirs, expect, known)
 }
 
-// open has our nonce sent.
+// open sends our nonce.
 func (c *conn) open() {
 	c.queue(newFrame(frameOpen, &openFrame{protocolVersion, c.shake.nonces[c.shake.place(c.dialled)]}))
 }
 
-// prove has our proof sent.
+// prove sends our proof.
 func (c *conn) prove() {
 	proof := c.shake.prove()
 	c.queue(newFrame(frameProof, (*proofFrame)(&proof)))
 }
 
-// say has our hello sent to a peer, and the proof that it is ours.
+// say sends our hello to a peer, and the proof that it is ours.
 func (c *conn) say(p *peer) {
 	c.ours = c.l.hello(p)
 	hello := newFrame(frameHello, c.ours)
@@ -243,8 +243,8 @@ func (c *conn) say(p *peer) {
 	c.prove()
 }
 
-// tellStates has our states sent. From here on the connection collects what becomes
-// durable, so that nothing is missed behind them.
+// tellStates sends our states. From here on the connection collects the sequences that become
+// durable, so that none is missed after the states.
 func (c *conn) tellStates() error {
 	old, ok := c.l.collect(c)
 	if !ok {
@@ -260,7 +260,7 @@ func (c *conn) tellStates() error {
 	return nil
 }
 
-// queue has a frame of the greeting sent. There are few.
+// queue queues a frame of the greeting. There are only a few.
 func (c *conn) queue(frame []byte) {
 	c.mu.Lock()
 	c.first = append(c.first, frame)
@@ -268,8 +268,8 @@ func (c *conn) queue(frame []byte) {
 	c.out.Wake()
 }
 
-// collect has Durable know a connection whose peer is known. old are those that the
-// peer has dialled before and not completed.
+// collect registers for Durable a connection whose peer is known. old are the earlier connections
+// that the same peer has dialled and not completed.
 func (l *Links) collect(c *conn) (old []*conn, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

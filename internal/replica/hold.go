@@ -7,14 +7,14 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// holds are the publishes that are held back for the peers' answers, the oldest
-// first (R5, R11). They are guarded by Links.mu.
+// holds are the publishes that are held back until the peers answer, the oldest first (R5, R11).
+// They are guarded by Links.mu.
 type holds struct{ held []*hold }
 
 type hold struct{ since time.Duration }
 
-// Hold notes that a publish is held back until the peers have answered, from
-// now on until release is called.
+// Hold notes that a publish is held back until the peers have answered. It counts from now on
+// until release is called.
 func (l *Links) Hold() (release func()) {
 	h := &hold{l.now()}
 	l.mu.Lock()
@@ -32,8 +32,8 @@ func (l *Links) Hold() (release func()) {
 	}
 }
 
-// oldestLocked returns since when the oldest thing waits for p, false if nothing
-// does. A held publish waits for every peer that is connected.
+// oldestLocked returns when the oldest wait for p began, false if nothing waits. A held publish
+// waits for every connected peer.
 func (l *Links) oldestLocked(p *peer) (since time.Duration, waits bool) {
 	since, waits = p.progress.Oldest()
 	switch {
@@ -45,7 +45,7 @@ func (l *Links) oldestLocked(p *peer) (since time.Duration, waits bool) {
 	return l.held[0].since, true
 }
 
-// oldestWaitLocked returns for how long that has waited.
+// oldestWaitLocked returns the length of the oldest wait for p, 0 if nothing waits.
 func (l *Links) oldestWaitLocked(p *peer, now time.Duration) time.Duration {
 	since, waits := l.oldestLocked(p)
 	if !waits {
@@ -75,8 +75,7 @@ func (l *Links) Awaits(publisher uint64, answers map[string]uint64) bool {
 	return false
 }
 
-// syncsLocked reports whether records go to or come from a connected peer
-// synchronously.
+// syncsLocked reports whether a connected peer sends or gets records synchronously.
 func (p *peer) syncsLocked() bool {
 	return p.dest.Sync || p.conn.sends() && p.conn.theirs.Sync
 }

@@ -9,19 +9,23 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// A decree is made only if each configured peer is connected or named in it, here and at
-// each peer. So every instance that is not named has had it offered and is one of
-// its members. A member whose link or process ends between the rounds is one
-// incarnation behind and learns of it from the next hello. It may take it then: it
-// was there when the decree was made, nothing was declared lost without its answer
-// (Answers.Survivors), and what it has taken since counts as before. Anybody else of
-// a lower incarnation may have what was declared lost, or what others have taken
-// under the same numbers, and is refused, unless its journal is empty. Two decrees
-// of one incarnation whose members are members of both were made at the same
-// moment: that with the smaller id stays.
+// A decree is made only if each configured peer is connected or named in it, both at the instance
+// that makes it and at each peer. So every instance that is not named has been offered the decree
+// and is one of its members.
+//
+// The link or process of a member may end between the rounds. Then that member is one incarnation
+// behind and learns of the decree from the next hello. It may take the decree at that time: it was
+// present when the decree was made, nothing was declared lost without its answer
+// (Answers.Survivors), and the records that it has taken since count as before.
+//
+// Any other instance of a lower incarnation may have messages that were declared lost, or other
+// messages under numbers that were taken again since. It is refused unless its journal is empty.
+//
+// Two decrees of one incarnation whose members are members of both were made at the same moment.
+// The one with the smaller id stays.
 
-// behind says why h may not be linked with an instance that has the decree d, which
-// is later than its own; empty: it takes d.
+// behind returns the reason why h must not be linked with an instance that has the later decree d.
+// An empty reason means that h takes d.
 func behind(d journal.Decree, h *Hello) string {
 	switch {
 	case h.Empty && !h.Damaged && h.Decree.Incarnation == 0, mut.On(mut.R2AnyIncarnation):
@@ -36,8 +40,8 @@ func behind(d journal.Decree, h *Hello) string {
 
 func shown(t time.Time) string { return t.UTC().Format(time.DateTime) }
 
-// checkDecree says whether a peer may be linked by its decree, and whether we take
-// that. outdated: we have no part in it.
+// checkDecree compares the decrees of two instances. take: we take the peer's decree. outdated is
+// the reason why we may not, because we had no part in it. err: the two must not be linked.
 func checkDecree(us, peer *Hello) (take bool, outdated string, err error) {
 	a, b := us.Decree, peer.Decree
 	switch {
