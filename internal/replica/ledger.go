@@ -8,13 +8,13 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/ledger"
 )
 
-// A Ledger is a journal with its links, the pair's [ledger.Ledger].
+// A Ledger is a journal with its links. It is the [ledger.Ledger] of a pair.
 type Ledger struct {
 	*Links
 	*journal.Journal
 }
 
-// Ledger returns the links with their journal as sessions see them.
+// Ledger returns the links and their journal as sessions see them.
 func (l *Links) Ledger() *Ledger { return &Ledger{l, l.o.Journal} }
 
 // Appender implements [ledger.Log].
@@ -47,7 +47,7 @@ func (l *Ledger) Incarnation() uint64 { return l.Journal.Decree().Incarnation }
 // First implements [ledger.Log].
 func (l *Ledger) First() ledger.Position { return ledger.Position(l.Journal.First()) }
 
-// Durable implements [ledger.Log]. It hides Links.Durable, which takes the news of an fsync.
+// Durable implements [ledger.Log]. It hides Links.Durable, which reports an fsync.
 func (l *Ledger) Durable() ledger.Position { return ledger.Position(l.Journal.Durable()) }
 
 // DurableVector implements [ledger.Log].
@@ -79,7 +79,7 @@ func (l *Ledger) Follow(from ledger.Position) ledger.Follower {
 	return follower{l.Journal.Follow(journal.Position(from), journal.Durable)}
 }
 
-// A follower is a journal's, of durable records.
+// A follower is a follower of the journal's durable records.
 type follower struct{ *journal.Follower }
 
 func (f follower) Position() ledger.Position { return ledger.Position(f.Follower.Position()) }
