@@ -1,18 +1,17 @@
 package ledger
 
-// Closing is how far the instances of a group have come with forgetting
-// publishers (R10). Both numbers never fall, and each instance takes the larger
-// one of what it knows and hears.
+// Closing is the progress of a group's instances with forgetting publishers (R10). Neither number
+// ever falls. Each instance takes the larger one of its own number and the numbers that it hears.
 type Closing struct {
 	// Clock is the group's clock. It rises with each quarter of retain for which
 	// an instance was running.
 	Clock uint64
-	// Forgotten is above the clock at which each publisher was last seen that any
-	// instance has forgotten.
+	// Forgotten is above the clock at which any forgotten publisher was last seen, on whichever
+	// instance.
 	Forgotten uint64
 }
 
-// Max returns the larger numbers of both.
+// Max returns the larger one of each number.
 func (c Closing) Max(o Closing) Closing {
 	return Closing{Clock: max(c.Clock, o.Clock), Forgotten: max(c.Forgotten, o.Forgotten)}
 }

@@ -13,18 +13,18 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// A decree is made in two rounds over the links that are up, so that one instance's
-// objection leaves nothing behind. First each peer is asked. Then it is journaled
-// here, and by each peer, which answers when it is durable there.
+// A decree is made in two rounds over the links that are up, so that an objection of one instance
+// leaves nothing behind. First each peer is asked. Then the decree is journaled here and by each
+// peer, which answers when it is durable there.
 
-// decrees are what a decree needs of the links. It is guarded by Links.mu.
+// decrees is the links' state for decrees. It is guarded by Links.mu.
 type decrees struct {
-	offers    map[uint64]*offer // that wait for answers, by number
+	offers    map[uint64]*offer // waiting for answers, by number
 	lastOffer uint64
-	outdated  string // why no clients are served
+	outdated  string // why no clients are served; empty: they are
 }
 
-// An offer is a decree that peers are asked about.
+// An offer is a question about a decree to the connected peers.
 type offer struct {
 	number   uint64
 	open     map[*conn]bool
@@ -32,8 +32,8 @@ type offer struct {
 	done     chan struct{} // closed when all have answered
 }
 
-// agree checks the decree of a peer and takes it if it is news. That this instance
-// had no part in it ends its service.
+// agree checks the decree in a peer's hello and takes it if it is new. If this instance had no
+// part in it, its service ends.
 func (c *conn) agree(theirs *Hello) error {
 	take, outdated, err := checkDecree(c.l.hello(c.l.peer(theirs.Name)), theirs)
 	if outdated != "" {
@@ -60,33 +60,33 @@ func (l *Links) outdate(reason string) {
 	}
 }
 
-// Outdated says why no clients may be served, empty if they may.
+// Outdated returns the reason why no clients may be served, empty if they may.
 func (l *Links) Outdated() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.outdated
 }
 
-// Decree declares lost what was acknowledged and nobody has any more (R4): the
-// instances that are named will not return. It returns when each connected peer has
-// that durable. An error is a sentence for the operator.
+// Decree declares that the instances named in lost will not return, and that messages which were
+// acknowledged and are on no other instance are lost (R4). It returns when the decree is durable
+// at each connected peer. An error is a sentence for the operator.
 func (l *Links) Decree(ctx context.Context, lost []string) (journal.Decree, error) {
 	m, err := l.makeDecree(lost, rand.Uint64())
 	return m.decree, m.end(ctx, err)
 }
 
-// EndDecree ends the decree that stands.
+// EndDecree ends the standing decree.
 func (l *Links) EndDecree(ctx context.Context) (journal.Decree, error) {
 	m, err := l.endDecree()
 	return m.decree, m.end(ctx, err)
 }
 
-// A making is a decree that is made, or ended: a round of questions, which may be
-// left out, and one in which it is taken.
+// A making is the work of making or ending a decree: an optional round of questions, and a round
+// in which the peers take it.
 type making struct {
 	l      *Links
 	decree journal.Decree
-	what   uint64 // the present round
+	what   uint64 // the present round: decreeAsk or decreeTake
 	offer  *offer
 }
 
@@ -109,7 +109,7 @@ func (l *Links) makeDecree(lost []string, id uint64) (*making, error) {
 	return m, nil
 }
 
-// endDecree begins to end the decree that stands.
+// endDecree begins to end the standing decree.
 func (l *Links) endDecree() (*making, error) {
 	m := &making{l: l, decree: l.o.Journal.Decree()}
 	if !m.decree.Stands() {
@@ -119,7 +119,7 @@ func (l *Links) endDecree() (*making, error) {
 	return m, m.spread()
 }
 
-// spread takes a decree and begins to have the connected peers take it.
+// spread takes a decree here and offers it to the connected peers to take.
 func (m *making) spread() error {
 	if err := m.l.keepDecree(m.decree); err != nil {
 		return err
@@ -143,8 +143,8 @@ func (m *making) next() (more bool, err error) {
 	return false, m.l.intactAgain()
 }
 
-// intactAgain makes this instance intact if no connected one is: what was lost with
-// their journals is declared.
+// intactAgain makes this instance intact if neither it nor a connected peer is: the decree has
+// declared the loss of their journals.
 func (l *Links) intactAgain() error {
 	l.mu.Lock()
 	intact := l.Intact()
@@ -162,7 +162,7 @@ func (l *Links) intactAgain() error {
 	return nil
 }
 
-// end waits for the end of all rounds, unless the first could not begin.
+// end waits for the end of all rounds. err is the error of beginning the first one.
 func (m *making) end(ctx context.Context, err error) error {
 	for more := err == nil; more; {
 		m.l.wait(ctx, m.offer.done)
@@ -171,8 +171,9 @@ func (m *making) end(ctx context.Context, err error) error {
 	return err
 }
 
-// objectionLocked says why a decree must not be made, empty if it may. own: it is
-// made here; otherwise a member of it is connected where it is made. had is the newest so far.
+// objectionLocked returns the reason why a decree must not be made, empty if it may. had is the
+// newest decree so far. own: the decree is made here. Otherwise a peer that is not connected here
+// may be a member, since it is connected to the instance that makes the decree.
 func (l *Links) objectionLocked(had, d journal.Decree, own bool) string {
 	switch {
 	case had.Stands():
@@ -201,7 +202,7 @@ func (l *Links) objectionLocked(had, d journal.Decree, own bool) string {
 	return ""
 }
 
-// takeDecree takes the decree of a peer that is connected by c.
+// takeDecree takes a decree that arrived over from, and passes it on to the other connected peers.
 func (l *Links) takeDecree(d journal.Decree, from *conn) error {
 	if err := l.keepDecree(d); err != nil {
 		return err
@@ -211,13 +212,13 @@ func (l *Links) takeDecree(d journal.Decree, from *conn) error {
 	defer l.mu.Unlock()
 	for _, c := range l.linkedLocked() {
 		if c != from {
-			_ = c.queueLocked(told) // the next hello tells it again
+			_ = c.queueLocked(told) // otherwise the next hello brings it
 		}
 	}
 	return nil
 }
 
-// keepDecree makes a decree durable here. Who will not return is not waited for.
+// keepDecree makes a decree durable here. The start then no longer waits for the lost instances.
 func (l *Links) keepDecree(d journal.Decree) error {
 	if err := l.o.Journal.TakeDecree(d); err != nil {
 		return err
@@ -239,8 +240,8 @@ func (l *Links) keepDecree(d journal.Decree) error {
 	return nil
 }
 
-// returned notes that an instance has joined again that was not to return: it is
-// waited for and asked as any other.
+// returned notes that an instance which the decree calls lost has joined again. From now on it is
+// waited for and asked like any other.
 func (l *Links) returned(name string) {
 	d := l.o.Journal.Decree()
 	if !slices.Contains(d.Lost, name) {
@@ -252,15 +253,15 @@ func (l *Links) returned(name string) {
 	}
 }
 
-// What a decree frame is.
+// The kinds of a decree frame.
 const (
 	decreeAsk    = iota // would the peer object?
-	decreeTake          // take it
-	decreeAnswer        // why not; empty: nothing is against it, or it is durable
+	decreeTake          // the peer takes the decree
+	decreeAnswer        // the objection; empty: there is none, or the decree is durable
 )
 
-// A decreeMessage is what a decree frame says. Answers have a problem in the place of
-// the decree.
+// A decreeMessage is the body of a decree frame. An answer has a problem in the place of the
+// decree.
 type decreeMessage struct {
 	number, what uint64
 	decree       journal.Decree
@@ -276,7 +277,7 @@ func (m *decreeMessage) fields(c codec) {
 	}
 }
 
-// offer asks the connected peers about a decree, or has them take it.
+// offer asks the connected peers about a decree, or tells them to take it.
 func (l *Links) offer(what uint64, d journal.Decree) *offer {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -295,7 +296,7 @@ func (l *Links) offer(what uint64, d journal.Decree) *offer {
 	return o
 }
 
-// withdraw ends an offer and returns what is against it.
+// withdraw ends an offer and returns the objections.
 func (l *Links) withdraw(o *offer) []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -312,7 +313,7 @@ func (o *offer) look() {
 	}
 }
 
-// answer takes in what the peer of c says; empty: nothing is against it.
+// answer handles the answer of c's peer. An empty problem means no objection.
 func (o *offer) answer(c *conn, problem string) {
 	if !o.open[c] {
 		return
@@ -324,7 +325,7 @@ func (o *offer) answer(c *conn, problem string) {
 	o.look()
 }
 
-// unofferedLocked takes in that c will not answer any more.
+// unofferedLocked notes that c will answer no more offers.
 func (l *Links) unofferedLocked(c *conn) {
 	for _, o := range l.offers {
 		if c.peer != nil {
@@ -333,7 +334,7 @@ func (l *Links) unofferedLocked(c *conn) {
 	}
 }
 
-// takeDecreeFrame does what a decree frame says.
+// takeDecreeFrame handles a decree frame.
 func (c *conn) takeDecreeFrame(d *decoder) error {
 	var m decreeMessage
 	if err := d.body(&m); err != nil {
@@ -357,8 +358,8 @@ func (c *conn) takeDecreeFrame(d *decoder) error {
 	return c.queueLocked(answer)
 }
 
-// consider says what is against a decree of the peer, or takes it. It is taken by
-// the same rule as at a hello.
+// consider returns the objection to a peer's decree, or takes the decree. It takes it by the same
+// rule as at a hello.
 func (c *conn) consider(what uint64, d journal.Decree) (problem string, err error) {
 	if what == decreeAsk {
 		had := c.l.o.Journal.Decree()

@@ -12,8 +12,8 @@ import (
 const (
 	delayLeast   = 50 * time.Millisecond
 	delayMost    = 5 * time.Second
-	stableAfter  = time.Second     // a connection that lived so long starts the delay over
-	refusedDelay = 5 * time.Second // between attempts where one is refused
+	stableAfter  = time.Second     // after a connection of this length the delay starts over
+	refusedDelay = 5 * time.Second // between attempts after a refusal
 	dialTimeout  = 5 * time.Second
 	acceptDelay  = 100 * time.Millisecond
 )
@@ -37,7 +37,7 @@ func (l *Links) dial(p *peer) {
 	}
 }
 
-// awaitFree waits until p has no connection; false: the links close.
+// awaitFree waits until p has no connection. It returns false if the links close.
 func (l *Links) awaitFree(p *peer) bool {
 	for {
 		l.mu.Lock()
@@ -64,8 +64,7 @@ func (l *Links) dialOnce(p *peer) error {
 	return l.newConn(nc, p).run()
 }
 
-// noteAttempt keeps why an attempt has ended and returns how long to wait
-// before the next one.
+// noteAttempt records why an attempt has ended and returns the delay before the next one.
 func (l *Links) noteAttempt(p *peer, err error, delay time.Duration) time.Duration {
 	r, refusal := errors.AsType[*RefusedError](err)
 	l.mu.Lock()
@@ -91,7 +90,7 @@ func (l *Links) noteAttempt(p *peer, err error, delay time.Duration) time.Durati
 	return delay/2 + rand.N(delay/2)
 }
 
-// pause waits; false: the links close.
+// pause waits for d. It returns false if the links close.
 func (l *Links) pause(d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -126,7 +125,7 @@ func (l *Links) accept() {
 	}
 }
 
-// serve serves a connection that was accepted.
+// serve runs an accepted connection.
 func (l *Links) serve(nc net.Conn) {
 	c := l.newConn(nc, nil)
 	from := nc.RemoteAddr()
@@ -142,14 +141,14 @@ func (l *Links) serve(nc net.Conn) {
 	l.noLink(from, err)
 }
 
-// noLink logs a connection that was accepted and is no link, or counts it for the next
-// line about such.
+// noLink logs an accepted connection that did not become a link, or counts it for the next such
+// line.
 func (l *Links) noLink(from net.Addr, err error) {
 	if others, ok := l.lobby.heard(l.now()); ok {
 		l.o.Log.Warn("connection that is no link", "from", from, "reason", err, "others", others)
 	}
 }
 
-// refusalSpacing is the least time between two lines of the log about connections
-// that are no links: whoever makes them can't fill the log.
+// refusalSpacing is the least time between two log lines about connections that did not become
+// links, so that strangers cannot fill the log.
 const refusalSpacing = time.Second

@@ -9,19 +9,18 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/pace"
 )
 
-// A lobby has the connections whose peer is not known yet. It has a lock of its own, so
-// that strangers, however many come and go, don't hold up the links. Safe for
-// concurrent use.
+// A lobby holds the connections whose peer is not known yet. It has a lock of its own, so that
+// strangers do not hold up the links, however many come and go. It is safe for concurrent use.
 type lobby struct {
 	mu     sync.Mutex
 	closed bool    // guarded by mu, like the rest
-	conns  []*conn // in the order in which they came
+	conns  []*conn // in the order of arrival
 	noise  noise
-	crowd  pace.Pace // of those that make room for others from their address
+	crowd  pace.Pace // limits the strangers that make room for others from their own address
 }
 
-// Of strangers so many make room for others from their own address: one in an interval,
-// and more of them only at once. What comes beyond that is closed at once.
+// The rate at which strangers make room for others from their own address: one in each interval,
+// and more only in a burst. Further connections are closed at once.
 const (
 	crowdInterval = 5 * time.Millisecond
 	crowdBurst    = 2500 * time.Millisecond
@@ -36,8 +35,8 @@ func (l *lobby) admits(host string, now time.Duration) bool {
 		mut.On(mut.DAnyCrowd)
 }
 
-// count counts the connections that were accepted, those from each host, and those from
-// the host from which most have come.
+// count counts the accepted connections: all, those from each host, and those from the host with
+// the most.
 func count(conns []*conn) (all int, from map[string]int, most int) {
 	from = make(map[string]int)
 	for _, c := range conns {
@@ -50,7 +49,7 @@ func count(conns []*conn) (all int, from map[string]int, most int) {
 	return all, from, most
 }
 
-// enter has close know a connection. If it is one stranger too many, crowd has to go.
+// enter adds a connection. If there is one stranger too many, crowd is the one that must end.
 func (l *lobby) enter(c *conn) (crowd *conn, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -64,14 +63,14 @@ func (l *lobby) enter(c *conn) (crowd *conn, ok bool) {
 	return crowd, true
 }
 
-// leave takes out a connection that has ended, or whose peer is known.
+// leave removes a connection that has ended, or whose peer is known.
 func (l *lobby) leave(c *conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.conns = without(l.conns, c)
 }
 
-// close lets nobody in any more, and returns the connections that are to be ended.
+// close lets no connection in any more. It returns the connections to be ended.
 func (l *lobby) close() []*conn {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -79,15 +78,15 @@ func (l *lobby) close() []*conn {
 	return slices.Clone(l.conns)
 }
 
-// noise are connections that are no links.
+// noise is the log state of connections that did not become links.
 type noise struct {
-	logged bool          // one was
-	at     time.Duration // the last one
-	others int           // since then
+	logged bool          // one was logged
+	at     time.Duration // when the last one was logged
+	others int           // how many came since then
 }
 
-// heard counts a connection that is no link. others are those since the last one that
-// was logged, of which ok says whether this is to be one.
+// heard counts a connection that did not become a link. ok reports whether it is to be logged;
+// others is then the number of unlogged ones since the last line.
 func (l *lobby) heard(now time.Duration) (others int, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -100,12 +99,12 @@ func (l *lobby) heard(now time.Duration) (others int, ok bool) {
 	return others, true
 }
 
-// maxStrangers bounds the connections that were accepted and have not shown who they are.
+// maxStrangers bounds the accepted connections that have not shown who they are.
 const maxStrangers = 64
 
-// crowding returns the stranger that makes room for another, nil if there is room: the
-// oldest of those from the address from which most have come. So one address keeps out
-// itself only, and several of them only who takes longer than all the others that come
+// crowding returns the stranger that makes room for another one, nil if there is room. It is the
+// oldest one from the address with the most strangers. So one address keeps out only itself.
+// Several addresses keep out only a stranger that is slower than all the others that arrive
 // meanwhile.
 func crowding(greeting []*conn) *conn {
 	strangers, from, most := count(greeting)

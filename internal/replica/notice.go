@@ -10,10 +10,10 @@ import (
 
 // A question is a notice that waits for answers.
 type question struct {
-	Answers                // All: nobody who was to answer can't any more
-	open    map[*conn]bool // not yet answered
-	enough  chan struct{}  // closed when nobody is left who counts for Enough
-	done    chan struct{}  // closed when nobody is left
+	Answers                // All: every peer that was to answer has answered or still can
+	open    map[*conn]bool // peers that have not answered
+	enough  chan struct{}  // closed when no open peer counts for Enough
+	done    chan struct{}  // closed when no peer is open
 }
 
 func newQuestion() *question {
@@ -23,9 +23,8 @@ func newQuestion() *question {
 	}
 }
 
-// AskPeers tells the peers of a logon and waits for their answers until ctx
-// ends. If those have answered who count for Enough, and others have not, it
-// calls early with the answers so far.
+// AskPeers tells the peers of a logon and waits for their answers until ctx ends. When all peers
+// that count for Enough have answered but others have not, it calls early with the answers so far.
 func (l *Links) AskPeers(ctx context.Context, n Notice, early func(Answers)) Answers {
 	id, q := l.ask(ctx, &n)
 	if l.wait(ctx, q.enough) && !isClosed(q.done) {
@@ -35,7 +34,7 @@ func (l *Links) AskPeers(ctx context.Context, n Notice, early func(Answers)) Ans
 	return l.answers(id, q)
 }
 
-// wait waits until c is closed; false: ctx has ended, or the links close.
+// wait waits until c is closed. It returns false if ctx ends or the links close first.
 func (l *Links) wait(ctx context.Context, c <-chan struct{}) bool {
 	select {
 	case <-c:
@@ -46,7 +45,7 @@ func (l *Links) wait(ctx context.Context, c <-chan struct{}) bool {
 	return false
 }
 
-// soFar returns what a question was answered until now.
+// soFar returns the answers to a question until now.
 func (l *Links) soFar(q *question) Answers {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -55,7 +54,7 @@ func (l *Links) soFar(q *question) Answers {
 	return a
 }
 
-// answers returns what a question was answered, and ends it.
+// answers returns the answers to a question and ends it.
 func (l *Links) answers(id uint64, q *question) Answers {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -66,13 +65,13 @@ func (l *Links) answers(id uint64, q *question) Answers {
 	return q.Answers
 }
 
-// missed notes a peer that has not answered, and whether it is among those that count for Enough.
+// missed notes a peer that has not answered. counts: it is among those that count for Enough.
 func (q *question) missed(counts bool) {
 	q.All = false
 	q.Enough = q.Enough && !counts
 }
 
-// silent notes the same of one that is connected, or may be.
+// silent does the same for a peer that is connected, or may be.
 func (q *question) silent(counts bool) {
 	q.missed(counts)
 	q.Survivors = false
@@ -84,9 +83,9 @@ func (c *conn) sends() bool { return c.theirs != nil && c.theirs.Outbound }
 // counts reports whether the peer counts for Enough.
 func (c *conn) counts() bool { return c.peer.dest.Sync || c.sends() }
 
-// ask sends a notice to every peer that is connected, unless ctx has ended. A
-// notice thus never goes out behind the answer to one that has ended ctx, by
-// which the peer would take it for the later one (R11).
+// ask sends a notice to every connected peer, unless ctx has ended. So a notice never goes out
+// after the answer to another notice that has ended ctx. The peer would take it for the later one
+// (R11).
 func (l *Links) ask(ctx context.Context, n *Notice) (uint64, *question) {
 	q, decree := newQuestion(), l.o.Journal.Decree()
 	q.Survivors = decree.Incarnation > 0
@@ -104,7 +103,7 @@ func (l *Links) ask(ctx context.Context, n *Notice) (uint64, *question) {
 	for _, p := range l.peers {
 		switch {
 		case p.conn == nil:
-			q.missed(p.outbound() && p.dest.Sync) // one that is no destination may know, too
+			q.missed(p.outbound() && p.dest.Sync) // a peer that is no destination may know the publisher, too
 			q.Survivors = q.Survivors && slices.Contains(decree.Lost, p.name)
 		case p.conn.queueLocked(frame) != nil:
 			q.silent(p.conn.counts())
@@ -117,7 +116,7 @@ func (l *Links) ask(ctx context.Context, n *Notice) (uint64, *question) {
 	return id, q
 }
 
-// answered takes in a peer's answer.
+// answered handles a peer's answer.
 func (l *Links) answered(c *conn, a answer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -142,7 +141,7 @@ func (l *Links) answered(c *conn, a answer) {
 	q.close(c)
 }
 
-// unansweredLocked takes in that c will not answer any more.
+// unansweredLocked notes that c will answer no more questions.
 func (l *Links) unansweredLocked(c *conn) {
 	for _, q := range l.asked {
 		if q.open[c] {
@@ -157,8 +156,8 @@ func (q *question) close(c *conn) {
 	q.look()
 }
 
-// look closes the channels of a question that is answered. It closes done
-// first, so that a goroutine that sees enough closed knows whether to wait.
+// look closes the channels of a question that has its answers. It closes done before enough: a
+// goroutine that sees enough closed can then tell whether to wait on.
 func (q *question) look() {
 	for c := range q.open {
 		if c.counts() {
@@ -173,7 +172,7 @@ func (q *question) look() {
 	}
 }
 
-// takeNotice tells of the peer's logon, then answers with our have(p).
+// takeNotice handles the notice of a logon at the peer, and answers with our have(p).
 func (c *conn) takeNotice(d *decoder) error {
 	var n noticeFrame
 	if err := d.body(&n); err != nil {
@@ -183,7 +182,7 @@ func (c *conn) takeNotice(d *decoder) error {
 	if c.l.o.OnNotice != nil {
 		a.Reply = c.l.o.OnNotice(n.Notice)
 	}
-	c.l.o.Journal.Seen(n.Publisher) // there is a session of it
+	c.l.o.Journal.Seen(n.Publisher) // the publisher has a session
 	state, _ := c.l.o.Journal.State(n.Publisher)
 	a.settled = c.l.o.Journal.Settled(n.Publisher)
 	a.closing = c.l.o.Journal.Closing()

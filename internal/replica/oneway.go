@@ -2,19 +2,16 @@ package replica
 
 import "github.com/holdfast-mq/holdfast/internal/mut"
 
-// A link is one way if one side replicates to the other, its acks waiting for that
-// disk, and the other side does not replicate back. What is acknowledged is on two
-// disks all the same, but what is published on the other side stays there. So it is
-// that side which publishers pass over (R5).
+// A link is one way if one side replicates to the other synchronously and the other does not
+// replicate back. Acknowledged messages are on two disks all the same. But messages published on
+// the other side stay there, so publishers pass over that side (R5).
 
-// noWayBack reports whether the peer is one to which we replicate synchronously
-// and which does not replicate back.
+// noWayBack reports whether we replicate to the peer synchronously and it does not replicate back.
 func (p *peer) noWayBack() bool {
 	return p.dest.Sync && p.memory.known && !p.memory.inbound
 }
 
-// oneWay reports whether the peer replicates to us synchronously, and we do not
-// replicate back.
+// oneWay reports whether the peer replicates to us synchronously and we do not replicate back.
 func (p *peer) oneWay() bool { return p.memory.sync && !p.outbound() }
 
 func (l *Links) anyOneWayLocked() bool {
@@ -26,8 +23,8 @@ func (l *Links) anyOneWayLocked() bool {
 	return false
 }
 
-// unequalHalves says how the two directions of a link differ in what they promise,
-// empty if they don't, or if the one that there is is asynchronous.
+// unequalHalves describes how the promises of a link's two directions differ. It is empty if they
+// do not, or if the only direction is asynchronous.
 func unequalHalves(ours, theirs *Hello) string {
 	switch {
 	case ours.Sync && !theirs.Outbound:

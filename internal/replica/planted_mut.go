@@ -8,8 +8,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// came is the state of a planted bug: the highest sequences that came over the
-// links of an instance.
+// came is the key of a planted bug's state: the highest sequences that came over the links of an
+// instance.
 type came struct {
 	links     *Links
 	publisher uint64
@@ -30,7 +30,7 @@ func (l *Links) foreignPlanted(publisher, sequence uint64) bool {
 	return is && last.(uint64) >= sequence
 }
 
-// ackPlanted acknowledges records that came from the peer and are not durable.
+// ackPlanted acknowledges records from the peer before they are durable.
 func (c *conn) ackPlanted() {
 	if !mut.On(mut.R2AckOnReceipt) {
 		return

@@ -7,21 +7,21 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/bookmark"
 )
 
-// maxBuckets bounds what Progress remembers: so many moments, and for each of
-// them the publishers that wrote then.
+// maxBuckets bounds the memory of Progress: the number of moments. Each moment remembers the
+// publishers that wrote then.
 const maxBuckets = 64
 
-// Progress knows what waits for one destination and since when (R5). Times
-// are counted from the start of the process. It isn't safe for concurrent use.
+// Progress records which sequences wait for one destination, and since when (R5). Times count from
+// the start of the process. A Progress is not safe for concurrent use.
 type Progress struct {
-	begun   bucket          // was in the journal at the start
+	begun   bucket          // in the journal at the start
 	written buckets         // written by this process
-	asked   buckets         // waited for again, whoever wrote it when
-	acked   bookmark.Vector // highest acknowledged on any connection
+	asked   buckets         // waited for again, whichever process wrote it
+	acked   bookmark.Vector // highest sequences acknowledged on any connection
 }
 
-// NewProgress returns a Progress whose times are exact to width for as long
-// as no more than maxBuckets of them wait.
+// NewProgress returns a Progress. Its times are exact to width as long as at most maxBuckets of
+// them wait.
 func NewProgress(width time.Duration) *Progress {
 	width = max(width, time.Millisecond)
 	return &Progress{
@@ -31,16 +31,16 @@ func NewProgress(width time.Duration) *Progress {
 	}
 }
 
-// Begin says what the journal held at the start. It counts from since.
+// Begin adds the vector of the journal at the start. Its wait begins at since.
 func (p *Progress) Begin(since time.Duration, have bookmark.Vector) {
 	p.begun = bucket{since: since, highest: have.Above(p.acked)}
 }
 
-// BeginLater moves the time from which Begin's vector counts, never back.
+// BeginLater moves the beginning of that wait to a later time, never back.
 func (p *Progress) BeginLater(since time.Duration) { p.begun.since = max(p.begun.since, since) }
 
-// Appended says that a record was appended here. It reports whether nothing
-// waited before and something does now.
+// Appended adds a record that was appended here. It reports whether this is the first thing that
+// waits.
 func (p *Progress) Appended(now time.Duration, b bookmark.Bookmark) (first bool) {
 	if p.acked.Covers(b) {
 		return false
@@ -50,15 +50,15 @@ func (p *Progress) Appended(now time.Duration, b bookmark.Bookmark) (first bool)
 	return first
 }
 
-// Asked says that something is waited for from now on, whether or not an
-// earlier connection acknowledged it. It reports the same as Appended.
+// Asked adds a sequence that is waited for from now on, even if an earlier connection acknowledged
+// it. It reports the same as Appended.
 func (p *Progress) Asked(now time.Duration, b bookmark.Bookmark) (first bool) {
 	first = !p.waits()
 	p.asked.add(now, b)
 	return first
 }
 
-// Acked says that the destination has everything up to b on its disk.
+// Acked notes that the destination has everything up to b on its disk.
 func (p *Progress) Acked(b bookmark.Bookmark) {
 	p.acked.Raise(b)
 	p.begun.highest.Reach(b)
@@ -66,14 +66,14 @@ func (p *Progress) Acked(b bookmark.Bookmark) {
 	p.asked.remove(b)
 }
 
-// Acknowledged returns the highest acknowledged on any connection of this
-// process. It is read only, and valid until the next call.
+// Acknowledged returns the highest sequences acknowledged on any connection of this process. The
+// vector is read only and valid until the next call.
 func (p *Progress) Acknowledged() bookmark.Vector { return p.acked }
 
 // Forget drops a publisher that nobody knows any more.
 func (p *Progress) Forget(publisher uint64) { delete(p.acked, publisher) }
 
-// Oldest returns since when the oldest thing waits, false if nothing does.
+// Oldest returns when the oldest wait began, false if nothing waits.
 func (p *Progress) Oldest() (since time.Duration, waits bool) {
 	for _, b := range []*bucket{&p.begun, p.written.oldest(), p.asked.oldest()} {
 		if b != nil && len(b.highest) > 0 && (!waits || b.since < since) {
@@ -87,7 +87,7 @@ func (p *Progress) waits() bool {
 	return len(p.begun.highest)+len(p.written.list)+len(p.asked.list) > 0
 }
 
-// Waiting returns all that waits now.
+// Waiting returns all sequences that wait now.
 func (p *Progress) Waiting() bookmark.Vector {
 	all := p.begun.highest.Clone()
 	for _, list := range [][]bucket{p.written.list, p.asked.list} {
@@ -98,17 +98,17 @@ func (p *Progress) Waiting() bookmark.Vector {
 	return all
 }
 
-// A bucket is what began to wait at about one time.
+// A bucket holds the sequences that began to wait at about the same time.
 type bucket struct {
-	since   time.Duration   // of the first thing in it
-	highest bookmark.Vector // per publisher
+	since   time.Duration   // when the first of them began to wait
+	highest bookmark.Vector // of each publisher
 }
 
-// buckets are ordered by time; none is empty.
+// buckets are ordered by time. None is empty.
 type buckets struct {
 	list         []bucket
 	width, least time.Duration
-	spare        bookmark.Vector // empty, or nil
+	spare        bookmark.Vector // an empty vector for reuse, or nil
 }
 
 func (k *buckets) add(now time.Duration, b bookmark.Bookmark) {
@@ -131,8 +131,8 @@ func (k *buckets) push(now time.Duration) {
 	k.spare = nil
 }
 
-// merge makes one of every two. What waits keeps the older time: it never
-// seems to have waited for less than it has.
+// merge merges the buckets in pairs, under the older time of each pair. So no wait ever seems
+// shorter than it is.
 func (k *buckets) merge() {
 	for i := 0; i+1 < len(k.list); i += 2 {
 		k.list[i].highest.Merge(k.list[i+1].highest)

@@ -10,7 +10,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/record"
 )
 
-// take does what a frame says.
+// take handles one frame.
 func (c *conn) take(payload []byte) error {
 	t, d := c.dec.begin(payload), c.dec
 	take := c.takeFrame
@@ -61,7 +61,7 @@ func (c *conn) takeFrame(t frameType, d *decoder) error {
 	return fmt.Errorf("%w: unknown type %d", errFrame, t)
 }
 
-// has raises what is known of the peer.
+// has raises the peer's vector.
 func (c *conn) has(moved ...bookmark.Bookmark) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -101,15 +101,15 @@ func (c *conn) takeRecords(d *decoder) error {
 	return nil
 }
 
-// runMost is how many records are journaled at once.
+// runMost is the most records that are journaled at once.
 const runMost = 64
 
-// takeRun journals the messages at the beginning of what is left of a frame, as far as
-// they are ordinary ones of a publisher that each lack here. It returns how many there
-// were, and in how many bytes.
+// takeRun journals a run of ordinary messages from the beginning of rest, the unread part of a
+// frame. The messages are of one publisher, and this instance lacks each of them. takeRun returns
+// their number and their length in bytes, 0 if it leaves the first record to takeRecord.
 func (c *conn) takeRun(rest []byte) (records, size int, err error) {
 	run := c.look(rest)
-	defer clear(run) // they share the frame's memory
+	defer clear(run) // the messages share the frame's memory
 	if len(run) == 0 || c.refusesFull(run[0].Publisher(), run[0].Sequence()) != nil {
 		return 0, 0, nil
 	}
@@ -129,7 +129,7 @@ func (c *conn) takeRun(rest []byte) (records, size int, err error) {
 	return taken.Records, size, err
 }
 
-// look returns a run at the beginning of what is left of a frame.
+// look returns the run at the beginning of rest. It may be empty.
 func (c *conn) look(rest []byte) (run []record.Ordinary) {
 	run = c.came[:0]
 	for next := uint64(0); len(run) < runMost; next++ {
@@ -154,7 +154,7 @@ func (c *conn) look(rest []byte) (run []record.Ordinary) {
 	return run
 }
 
-// takeRecord journals the first record of what is left of a frame.
+// takeRecord journals the first record of rest, the unread part of a frame.
 func (c *conn) takeRecord(rest []byte) (records, size int, err error) {
 	raw, _, whole := record.CutFramed(rest)
 	if !whole {
@@ -164,7 +164,7 @@ func (c *conn) takeRecord(rest []byte) (records, size int, err error) {
 	if err := parse(raw, r); err != nil {
 		return 0, 0, err
 	}
-	defer func() { *r = journal.Record{} }() // it shares the frame's memory
+	defer func() { *r = journal.Record{} }() // the record shares the frame's memory
 	c.comes(r.Publisher, r.Sequence)
 	if err := c.refusesFull(r.Publisher, r.Sequence); err != nil {
 		return 0, 0, err
@@ -193,14 +193,14 @@ func parse(raw []byte, r *journal.Record) error {
 	return nil
 }
 
-// comes notes that the peer has what is about to be journaled, before our own sender
-// can see it.
+// comes notes that the peer has a record that is about to be journaled. That must happen before
+// our own sender can see the record.
 func (c *conn) comes(publisher, sequence uint64) {
 	c.l.camePlanted(publisher, sequence)
 	c.has(bookmark.Bookmark{Publisher: publisher, Sequence: sequence})
 }
 
-// echoes notes where messages of the peer have been journaled.
+// echoes notes the part of the journal that holds messages from the peer.
 func (c *conn) echoes(from, to journal.Position) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -210,7 +210,7 @@ func (c *conn) echoes(from, to journal.Position) {
 	c.echo.to = to
 }
 
-// here notes records that are here now.
+// here notes that the records up to sequence are in the journal now.
 func (c *conn) here(publisher, sequence uint64) {
 	b := bookmark.Bookmark{Publisher: publisher, Sequence: sequence}
 	if n := len(c.moved); n > 0 && c.moved[n-1].Publisher == b.Publisher {
@@ -220,7 +220,7 @@ func (c *conn) here(publisher, sequence uint64) {
 	}
 }
 
-// refusesFull refuses what is new if there is too little space.
+// refusesFull refuses a record that is new here if the disk is nearly full.
 func (c *conn) refusesFull(publisher, sequence uint64) error {
 	if c.l.o.Full == nil || !c.l.o.Full() {
 		return nil
@@ -231,8 +231,8 @@ func (c *conn) refusesFull(publisher, sequence uint64) error {
 	return &RefusedError{Code: refuseRecord, Reason: "the disk of " + c.l.o.Name + " is nearly full"}
 }
 
-// judge says what is to be done about a record that was not taken. apart: its publisher
-// has diverged, so that it was passed over.
+// judge returns an error if the link must end because of a record that was not taken. apart
+// reports that the record was skipped because its publisher has diverged.
 func (c *conn) judge(r *journal.Record, verdict journal.Verdict) (apart bool, err error) {
 	b := bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence}
 	switch verdict {
@@ -251,7 +251,7 @@ func (c *conn) judge(r *journal.Record, verdict journal.Verdict) (apart bool, er
 	return verdict == journal.Diverged, nil
 }
 
-// notTaken says why the journal returned an error: its disk, or the record.
+// notTaken tells whether the journal's error is about its disk or about the record.
 func (c *conn) notTaken(err error) error {
 	if c.l.o.Journal.Err() != nil || errors.Is(err, journal.ErrClosed) {
 		return fmt.Errorf("journal takes nothing more: %w", err)
@@ -259,7 +259,7 @@ func (c *conn) notTaken(err error) error {
 	return &RefusedError{Code: refuseRecord, Reason: err.Error()}
 }
 
-// took notes the records that came from c's peer, up to c.moved.
+// took counts the records that arrived from c's peer. c.moved has their highest sequences.
 func (l *Links) took(c *conn, records int) {
 	c.peer.received.Add(uint64(records))
 	now, rejoining, look := l.now(), l.rejoining.Load(), false
@@ -277,7 +277,7 @@ func (l *Links) took(c *conn, records int) {
 	c.ackPlanted()
 }
 
-// acked takes in what a peer says its disk has.
+// acked handles a link ack: the sequences that the peer's disk has.
 func (l *Links) acked(c *conn, moved []bookmark.Bookmark) {
 	p := c.peer
 	publishers := c.publishers[:0]
@@ -301,7 +301,7 @@ func (l *Links) acked(c *conn, moved []bookmark.Bookmark) {
 		p.refusals.Progressed()
 	}
 	l.checkLocked(p, now)
-	single := l.marks.Single() // by others: what is settled without them has moved
+	single := l.marks.Single() // also by other destinations: settled without them has moved
 	l.unlock()
 	if single {
 		l.noteSingle(publishers)
@@ -314,7 +314,7 @@ func (l *Links) acked(c *conn, moved []bookmark.Bookmark) {
 	}
 }
 
-// takeBeat compares what the peer has with what we have.
+// takeBeat handles a heartbeat. It compares the peer's numbers and CRCs with ours.
 func (c *conn) takeBeat(d *decoder) error {
 	var b beat
 	if err := d.body(&b); err != nil {
@@ -329,7 +329,7 @@ func (c *conn) takeBeat(d *decoder) error {
 		moved = append(moved, bookmark.Bookmark{Publisher: s.Publisher, Sequence: s.Have})
 		ours, _ := c.l.o.Journal.State(s.Publisher)
 		if have[s.Publisher] = ours.Have; ours.Diverged > 0 {
-			have[s.Publisher] = bookmark.MaxSequence // nothing of it comes
+			have[s.Publisher] = bookmark.MaxSequence // no more records of it will come
 		}
 	}
 	c.has(moved...)

@@ -10,68 +10,69 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// An Outcome says how far an instance that starts has come.
+// An Outcome is the progress of an instance's start.
 type Outcome uint8
 
 const (
-	// Waiting: clients are not to be served yet.
+	// Waiting: clients must not be served yet.
 	Waiting Outcome = iota
-	// CaughtUp: the journal has what the peers had when they said hello.
+	// CaughtUp: the journal has everything that the peers had when they said hello.
 	CaughtUp
-	// TimedOut: a peer could not be reached or brought nothing for too long.
+	// TimedOut: a peer could not be reached, or brought nothing for too long.
 	TimedOut
 )
 
-// Rejoin decides when an instance that starts may serve clients (R6), and
-// when a damaged journal has got all that its peers can give (R8). Times are
-// counted from the start of the process. It isn't safe for concurrent use.
+// Rejoin decides when a starting instance may serve clients (R6), and when a damaged journal has
+// everything that its peers can give (R8). Times count from the start of the process. A Rejoin is
+// not safe for concurrent use.
 type Rejoin struct {
 	timeout time.Duration
 	damaged bool
-	intact  bool // what intact peers have beside their goals does not matter
+	intact  bool // this instance is intact, so peers' lacks need not be known
 	peers   map[string]*rejoining
 }
 
-// rejoining is one peer that is waited for.
+// rejoining is the state of one awaited peer.
 type rejoining struct {
 	sync     bool
 	met      bool            // it has said hello
-	goal     bookmark.Vector // what it has and we don't
+	goal     bookmark.Vector // sequences that it has and we lack
 	deadline time.Duration   // put off by each record of goal
 	done     bool
 
-	// Of two damaged journals each may still find what the other lacks, so
-	// each waits until neither has anything to give: until all of ours is
-	// acknowledged and a heartbeat behind that brought nothing new.
+	// If both journals are damaged, each may still find records that the other lacks. So each side
+	// waits until neither has anything to give: until the peer has acknowledged all of ours, and a
+	// later heartbeat brought nothing new.
 	damaged bool
 	ours    bookmark.Vector
 	acked   bookmark.Vector
 
-	intact bool            // it has what it has acknowledged, as its hello said
-	lacks  bookmark.Vector // what such a one has and we don't, whether or not it sends that
+	intact bool            // it has everything that it has acknowledged, as its hello said
+	lacks  bookmark.Vector // sequences that an intact peer has and we lack, whether or not it sends them
 }
 
-// NewRejoin returns a Rejoin that waits for nobody yet. timeout bounds the
-// wait for each peer; it doesn't while our journal is damaged.
+// NewRejoin returns a Rejoin that waits for nobody yet. timeout bounds the wait for each peer.
+// While our journal is damaged, it bounds neither the wait for a sync destination nor that for a
+// first peer.
 func NewRejoin(timeout time.Duration, damaged bool) *Rejoin {
 	return &Rejoin{timeout: timeout, damaged: damaged, peers: make(map[string]*rejoining)}
 }
 
-// Await adds a configured destination.
+// Await adds a peer to wait for. sync says whether it is a sync destination.
 func (r *Rejoin) Await(name string, sync bool) {
 	r.peers[name] = &rejoining{sync: sync, deadline: r.timeout}
 }
 
-// Forget says that a peer will not come.
+// Forget notes that a peer will not come.
 func (r *Rejoin) Forget(name string) {
 	if p := r.peers[name]; p != nil && !p.met {
 		delete(r.peers, name)
 	}
 }
 
-// Hello says that a peer is connected: what it has, and whether it sends it.
-// A later hello of the same peer replaces the earlier one: what its disk has
-// lost since cannot come. Reached must be called with what the journal has.
+// Hello notes the hello of a connected peer: the sequences that it has, and whether it sends them.
+// A later hello of the same peer replaces the earlier one, because records that its disk has lost
+// since cannot come. After Hello the caller must call Reached with the sequences of the journal.
 func (r *Rejoin) Hello(now time.Duration, peer *Hello) {
 	p := r.peers[peer.Name]
 	if p == nil {
@@ -100,8 +101,8 @@ func (r *Rejoin) Hello(now time.Duration, peer *Hello) {
 	}
 }
 
-// Told says that our hello told a peer b: what that covers does not come, even
-// if retention has forgotten its publisher here since.
+// Told notes that our hello has told a peer that we have everything up to b. The peer will not
+// send that, even if retention has forgotten the publisher here since.
 func (r *Rejoin) Told(name string, b bookmark.Bookmark) {
 	if p := r.peers[name]; p != nil {
 		p.goal.Reach(b)
@@ -109,8 +110,8 @@ func (r *Rejoin) Told(name string, b bookmark.Bookmark) {
 	}
 }
 
-// Reached says that the journal has everything up to b, and reports whether
-// Outcome may have changed. It is not progress.
+// Reached notes that the journal has everything up to b. It reports whether Outcome may have
+// changed. It does not count as progress.
 func (r *Rejoin) Reached(b bookmark.Bookmark) (changed bool) {
 	for _, p := range r.peers {
 		p.give(b)
@@ -124,7 +125,7 @@ func (r *Rejoin) Reached(b bookmark.Bookmark) (changed bool) {
 	return changed
 }
 
-// Appended says that a record was taken, and reports the same.
+// Appended notes that a record was taken, which is progress. It reports the same as Reached.
 func (r *Rejoin) Appended(now time.Duration, b bookmark.Bookmark) (changed bool) {
 	for _, p := range r.peers {
 		if _, ok := p.goal[b.Publisher]; ok {
@@ -134,14 +135,14 @@ func (r *Rejoin) Appended(now time.Duration, b bookmark.Bookmark) (changed bool)
 	return r.Reached(b)
 }
 
-// give notes what a damaged peer is to acknowledge.
+// give notes a sequence that a damaged peer has yet to acknowledge.
 func (p *rejoining) give(b bookmark.Bookmark) {
 	if p.damaged && !p.acked.Covers(b) {
 		p.ours.Raise(b)
 	}
 }
 
-// Acked says that a peer has everything up to b on its disk.
+// Acked notes that a peer has everything up to b on its disk.
 func (r *Rejoin) Acked(name string, b bookmark.Bookmark) {
 	p := r.peers[name]
 	if p == nil || !p.damaged {
@@ -151,9 +152,9 @@ func (r *Rejoin) Acked(name string, b bookmark.Bookmark) {
 	p.ours.Reach(b)
 }
 
-// Beat says what a peer's heartbeat did: how far it has the publishers that
-// moved, have being how far we have them, whether there are more of them, and
-// whether its journal is still damaged. gives says whether we send to it.
+// Beat notes a peer's heartbeat. damaged: its journal is still damaged. moved are its numbers of
+// the publishers that moved, have our numbers of the same ones. more: other publishers moved as
+// well. gives says whether we send records to the peer.
 func (r *Rejoin) Beat(name string, damaged, more, gives bool, moved []bookmark.Bookmark, have bookmark.Vector) {
 	p := r.peers[name]
 	if p == nil || p.done || !p.damaged {
@@ -170,13 +171,13 @@ func (r *Rejoin) Beat(name string, damaged, more, gives bool, moved []bookmark.B
 	}
 }
 
-// Outcome says how it stands.
+// Outcome returns the present outcome.
 func (r *Rejoin) Outcome(now time.Duration) Outcome {
 	if mut.On(mut.R6ServeAtOnce) {
 		return CaughtUp
 	}
 	met, waits, late := false, false, false
-	for _, p := range r.peers { // all of them: in what order must not matter
+	for _, p := range r.peers { // over all peers, so that their order does not matter
 		p.done = p.done || p.met && len(p.goal) == 0 && !p.damaged
 		switch {
 		case p.done:
@@ -200,7 +201,7 @@ func (p *rejoining) expired(now time.Duration) bool {
 	return now >= p.deadline && !mut.On(mut.R6WaitForEver)
 }
 
-// Whole reports whether the journal has got all that an intact peer had.
+// Whole reports whether the journal has everything that some intact peer had.
 func (r *Rejoin) Whole() bool {
 	for _, p := range r.peers {
 		if p.intact && len(p.lacks) == 0 {
@@ -218,7 +219,7 @@ func vectorOf(states []journal.State) bookmark.Vector {
 	return v
 }
 
-// Due returns when Outcome may change by time alone.
+// Due returns when Outcome may next change by time alone.
 func (r *Rejoin) Due(now time.Duration) (at time.Duration, ok bool) {
 	for _, p := range r.peers {
 		if !p.done && p.deadline > now && (!ok || p.deadline < at) {
@@ -228,7 +229,7 @@ func (r *Rejoin) Due(now time.Duration) (at time.Duration, ok bool) {
 	return at, ok
 }
 
-// Missing returns the peers that are still waited for, sorted.
+// Missing returns the sorted names of the peers that are still awaited.
 func (r *Rejoin) Missing() []string {
 	var names []string
 	for _, name := range slices.Sorted(maps.Keys(r.peers)) {

@@ -5,15 +5,15 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// A memory is what a peer said last of its half of the link, on a connection
-// with this process or an earlier one.
+// A memory is a peer's last description of its half of the link, on a connection with this process
+// or an earlier one.
 type memory struct {
 	known   bool
 	inbound bool // it replicates to us
-	sync    bool // and its acks wait for our disk
+	sync    bool // and it waits for our disk
 }
 
-// remembered returns what the journal remembers, by name.
+// remembered returns the memories in the journal, by peer name.
 func remembered(j *journal.Journal) map[string]memory {
 	all := make(map[string]memory)
 	if mut.On(mut.R6ForgetsPeers) {
@@ -25,7 +25,7 @@ func remembered(j *journal.Journal) map[string]memory {
 	return all
 }
 
-// learn takes in what a peer has just said and reports whether that is news.
+// learn updates the memory from a hello and reports whether it has changed.
 func (m *memory) learn(theirs *Hello) (changed bool) {
 	now := memory{known: true, inbound: theirs.Outbound, sync: theirs.Outbound && theirs.Sync}
 	changed = *m != now
@@ -33,10 +33,10 @@ func (m *memory) learn(theirs *Hello) (changed bool) {
 	return changed
 }
 
-// awaited reports whether a peer is waited for at the start (R6): one that
-// replicates to us. One that we have never met is taken for such if it is a
-// synchronous destination, since pairs run both ways, or no destination at all,
-// since it would have no reason to link with us.
+// awaited reports whether the start waits for a peer (R6). It waits for the peers that replicate
+// to us. A peer that this instance has never met counts as one if it is a sync destination, since
+// pairs run both ways, or if it is no destination, since then it would have no other reason to
+// link.
 func (p *peer) awaited() bool {
 	if p.memory.known && !mut.On(mut.R6AwaitsAll) {
 		return p.memory.inbound
@@ -44,8 +44,8 @@ func (p *peer) awaited() bool {
 	return p.dest.Sync || !p.outbound() || mut.On(mut.R6AwaitsAll)
 }
 
-// remember has the journal remember what a peer has said of itself. What it sends
-// from now on is not durable here before that is.
+// remember stores a peer's memory in the journal. No record that the peer sends from now on is
+// durable here before the memory is.
 func (l *Links) remember(name string, m memory) {
 	p := journal.Peer{Name: name, Sends: m.inbound, Sync: m.sync}
 	if err := l.o.Journal.RememberPeer(p); err != nil {

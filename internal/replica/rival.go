@@ -7,17 +7,17 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// signShown is for how long the status shows a sign: who gives one dials again every few
+// signShown is how long the status shows a sign. The instance that causes it dials again every few
 // seconds.
 const signShown = time.Minute
 
-// A sign of something that is wrong with a peer.
+// A sign is an observation that something is wrong with a peer.
 type sign struct {
 	given bool
-	at    time.Duration // last
+	at    time.Duration // the last time
 }
 
-// give gives the sign again, and reports whether that is news.
+// give records the sign and reports whether it was not shown before.
 func (s *sign) give(now time.Duration) (news bool) {
 	news = !s.isShown(now)
 	*s = sign{true, now}
@@ -26,20 +26,20 @@ func (s *sign) give(now time.Duration) (news bool) {
 
 func (s *sign) isShown(now time.Duration) bool { return s.given && now-s.at < signShown }
 
-// runsMost bounds the earlier processes of a peer that are known.
+// runsMost bounds the number of remembered earlier processes of a peer.
 const runsMost = 8
 
-// Processes are those that have been linked under a peer's name. Each has a random
-// number. One that was replaced by another, and comes back while that one is linked,
-// has not been restarted: two run at once.
+// processes are the processes that have been linked under a peer's name. Each has a random number.
+// If a process was replaced by another and comes back while that one is linked, it was not
+// restarted: two processes run at once.
 type processes struct {
 	run      uint64   // of the present or last connection
-	replaced []uint64 // earlier ones
-	rival    sign     // two ran at once
+	replaced []uint64 // earlier processes
+	rival    sign     // two processes ran at once
 	foreign  sign     // an instance of another cluster was met under the name
-	metEmpty bool     // the last one had neither records nor a cluster id
+	metEmpty bool     // the last process had neither records nor a cluster id
 	stopSaid
-	skew Skew // of its wall clock
+	skew Skew // of the peer's wall clock
 }
 
 // linked notes that a process is linked.
@@ -52,8 +52,8 @@ func (p *processes) linked(run uint64) {
 	p.run = run
 }
 
-// comesBack reports whether a process was replaced by the one that is linked, and
-// whether that is news.
+// comesBack reports whether a process was replaced by the one that is linked now, and whether that
+// was not known yet.
 func (p *processes) comesBack(now time.Duration, run uint64) (back, news bool) {
 	if !slices.Contains(p.replaced, run) || mut.On(mut.R2RivalsTakeTurns) {
 		return false, false

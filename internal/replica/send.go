@@ -15,7 +15,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/record"
 )
 
-// scanStep is how many records are looked at before other frames get their turn.
+// scanStep is the number of records that the sender examines before other frames get their turn.
 const scanStep = 4096
 
 // write sends until the connection ends.
@@ -34,25 +34,25 @@ func (c *conn) write() {
 	}
 }
 
-// A sender is the sending half of a connection: a cursor over the journal and
-// the frames that go between its records. It is the source of the connection's
-// outbound.Writer, and belongs to the goroutine that calls Fill: that of write,
-// or one that appends a record or makes it durable and sends inline.
+// A sender is the sending half of a connection: a cursor over the journal, and the frames between
+// its records. It is the Source of the connection's outbound.Writer. It belongs to the goroutine
+// that calls Fill: that of write, or one that has appended a record or made it durable and sends
+// inline.
 type sender struct {
 	c        *conn
 	enc      *encoder
-	turn     func(*sender) (busy bool, err error) // makes the next frames: the greeting first
-	states   []journal.State                      // of our hello, not yet sent
-	follower *journal.Follower                    // nil: we don't replicate to the peer
-	record   journal.Record                       // the one that is to be sent next
-	held     bool                                 // record has been read and not yet sent
-	raw      []byte                               // of a marker
-	first    []byte                               // of a record that was introduced
-	moved    []bookmark.Bookmark                  // scratch of answers
-	floors   []journal.State                      // to be sent when the cursor has passed passed; nil: they were
+	turn     func(*sender) (busy bool, err error) // makes the next frames, at first those of the greeting
+	states   []journal.State                      // those of our hello that are not sent yet
+	follower *journal.Follower                    // nil: we do not replicate to the peer
+	record   journal.Record                       // the next record to be sent
+	held     bool                                 // record has been read and not sent yet
+	raw      []byte                               // encoding of a marker
+	first    []byte                               // encoding of a record with its check added
+	moved    []bookmark.Bookmark                  // memory that sendAcks reuses
+	floors   []journal.State                      // to be sent once the cursor has passed passed; nil: they were
 	passed   journal.Position
-	markers  []journal.Record // of these floors, to be sent before any other record
-	trimmed  bool             // retention was faster than the follower
+	markers  []journal.Record // markers of floors, to be sent before any other record
+	trimmed  bool             // retention overtook the follower
 	beatAt   time.Time        // when the next heartbeat is due
 	beatDue  bool
 }
@@ -83,13 +83,13 @@ func (s *sender) Fill(b []byte, inline bool) (out []byte, next time.Time, err er
 	return s.enc.all(), next, err
 }
 
-// suitsInline reports whether the next turn sends no floors and no markers before
-// the records, and the connection has not ended.
+// suitsInline reports whether the next turn sends neither floors nor markers before the records,
+// and the connection has not ended.
 func (s *sender) suitsInline() bool {
 	return !s.trimmed && s.floors == nil && len(s.markers) == 0 && !isClosed(s.c.done)
 }
 
-// tick finds out that a heartbeat is due.
+// tick notes when a heartbeat is due.
 func (s *sender) tick(now time.Time) {
 	if now.Before(s.beatAt) {
 		return
@@ -98,8 +98,8 @@ func (s *sender) tick(now time.Time) {
 	s.beatAt = now.Add(s.c.l.o.Heartbeat)
 }
 
-// appendTurn has one turn appended to b, or the farewell of a connection that has
-// been ended: with that it returns io.EOF.
+// appendTurn appends one turn to b. For a connection that has been ended it appends the farewell
+// and returns io.EOF.
 func (s *sender) appendTurn(b []byte) (busy bool, err error) {
 	s.enc.appendTo(b)
 	if isClosed(s.c.done) {
@@ -113,9 +113,9 @@ func (s *sender) appendTurn(b []byte) (busy bool, err error) {
 	return busy, err
 }
 
-// greet sends the frames of the greeting, and when greet says so our states.
+// greet sends the frames of the greeting. When conn.greet is closed, our states come next.
 func (s *sender) greet() (busy bool, err error) {
-	all := isClosed(s.c.greet) // before the frames are taken: the hello is one of them
+	all := isClosed(s.c.greet) // checked before the frames are taken, since the hello is one of them
 	s.sendQueued(&s.c.mu, &s.c.first)
 	if !all {
 		return false, nil
@@ -135,7 +135,7 @@ func (s *sender) tellStates() (busy bool, err error) {
 	return true, nil
 }
 
-// meet begins to send when the connection is its peer's.
+// meet starts the stream once the connection is its peer's.
 func (s *sender) meet() (busy bool, err error) {
 	if !isClosed(s.c.up) {
 		return false, nil
@@ -148,9 +148,9 @@ func (s *sender) meet() (busy bool, err error) {
 	return true, s.begin()
 }
 
-// begin opens the cursor where the peer's vector says. What is gone is said
-// where the cursor passes it: a floor may also come from a marker, before
-// which our journal still has records that the peer lacks.
+// begin opens the cursor at the position that the peer's vector determines. Floors are sent only
+// when the cursor has passed them: a floor may also come from a marker that stands behind records
+// which the peer lacks.
 func (s *sender) begin() error {
 	j := s.c.l.o.Journal
 	s.c.mu.Lock()
@@ -164,13 +164,13 @@ func (s *sender) begin() error {
 		from = j.End()
 	}
 	s.follower = j.Follow(from, journal.Appended)
-	// In this order: what retention removes from now on the follower finds.
+	// The order matters: the follower notices whatever retention removes from now on.
 	s.floors, s.passed = open(forgotten(s.c.ours.States, j.States()), s.c.ours.States, have), j.End()
 	return nil
 }
 
-// forgotten adds to the states those that our hello told and retention has let
-// go of since: the peer waits for them, and gets the floor.
+// forgotten adds to the states now those that our hello told and that the journal has forgotten
+// since. The peer waits for them and gets the floor.
 func forgotten(told, now []journal.State) []journal.State {
 	known := make(map[uint64]bool, len(now))
 	for _, s := range now {
@@ -185,8 +185,8 @@ func forgotten(told, now []journal.State) []journal.State {
 	return now
 }
 
-// leftOver finds the floors of publishers of whom nothing is left in the
-// journal, once the cursor has passed all that was there when it was opened.
+// leftOver finds the floors of publishers without records in the journal, once the cursor has
+// passed the end that the journal had when the cursor was opened.
 func (s *sender) leftOver() {
 	if s.floors == nil || s.follower.Position() < s.passed {
 		return
@@ -194,14 +194,14 @@ func (s *sender) leftOver() {
 	s.markers, s.floors = s.c.floors(s.floors), nil
 }
 
-// floors returns the markers for floors that the peer has not reached.
+// floors returns gone markers for the floors that the peer has not reached.
 func (c *conn) floors(states []journal.State) []journal.Record {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.link.Floors(states)
 }
 
-// gone sends one frame of markers for what retention has removed.
+// gone sends one frame of gone markers.
 func (s *sender) gone() error {
 	s.enc.begin(frameRecords)
 	for len(s.markers) > 0 && s.enc.payload() < batchBytes {
@@ -214,7 +214,7 @@ func (s *sender) gone() error {
 	return nil
 }
 
-// add puts a marker that we made into the batch.
+// add puts a marker of our own into the batch.
 func (s *sender) add(r *journal.Record) error {
 	raw, err := record.Append(s.raw[:0], r)
 	if err != nil {
@@ -230,8 +230,8 @@ func (s *sender) put(r *journal.Record, raw []byte) {
 	s.c.has(bookmark.Bookmark{Publisher: r.Publisher, Sequence: r.Sequence})
 }
 
-// stream sends what there is, one frame of records at most, and reports
-// whether there may be more.
+// stream sends all pending frames, at most one of them with records. It reports whether there may
+// be more.
 func (s *sender) stream() (busy bool, err error) {
 	s.sendAcks()
 	if s.beatDue {
@@ -273,8 +273,8 @@ func (s *sender) sendQueued(mu *sync.Mutex, queue *[][]byte) {
 	}
 }
 
-// reintroduce has the peer told what is gone of publishers that it may have forgotten
-// and has a session of.
+// reintroduce makes gone markers for publishers that have a session at the peer and that the peer
+// may have forgotten.
 func (s *sender) reintroduce() {
 	s.c.l.mu.Lock()
 	reopened := s.c.reopened
@@ -285,7 +285,7 @@ func (s *sender) reintroduce() {
 	}
 }
 
-// sendAcks sends the frames that are queued, then acks of what became durable.
+// sendAcks sends the queued frames, then acks for the sequences that became durable.
 func (s *sender) sendAcks() {
 	s.sendQueued(&s.c.l.mu, &s.c.control)
 	s.reintroduce()
@@ -298,7 +298,7 @@ func (s *sender) sendAcks() {
 	s.c.l.mu.Unlock()
 	s.moved = moved
 	if !s.c.theirs.Outbound {
-		return // a peer that sends nothing has no use for acks
+		return // a peer that sends no records needs no acks
 	}
 	for part := range slices.Chunk(moved, acksBatch) {
 		s.enc.begin(frameAck)
@@ -307,8 +307,8 @@ func (s *sender) sendAcks() {
 	}
 }
 
-// batch fills a frame with the records that come next and reports how many it
-// took and whether there may be more.
+// batch fills a frame with the next records. It returns their number and whether there may be
+// more.
 func (s *sender) batch() (sent int, more bool, err error) {
 	s.enc.begin(frameRecords)
 	for range scanStep {
@@ -319,7 +319,7 @@ func (s *sender) batch() (sent int, more bool, err error) {
 			s.skipEchoes()
 			ok, err := s.follower.Next(&s.record)
 			if errors.Is(err, journal.ErrTrimmed) {
-				s.trimmed = true // what is in the batch goes first
+				s.trimmed = true // the records already in the batch go first
 				return sent, true, nil
 			}
 			if err != nil {
@@ -341,8 +341,7 @@ func (s *sender) batch() (sent int, more bool, err error) {
 	return sent, true, nil
 }
 
-// skipEchoes has the cursor pass the records that have just come from the peer, which it
-// does not lack.
+// skipEchoes moves the cursor past the records that have just come from the peer.
 func (s *sender) skipEchoes() {
 	at := s.follower.Position()
 	s.c.mu.Lock()
@@ -353,7 +352,7 @@ func (s *sender) skipEchoes() {
 	}
 }
 
-// sendRun puts the messages into the batch that follow one that is in it.
+// sendRun puts the messages into the batch that directly follow one that is in it.
 func (s *sender) sendRun(publisher, from uint64) (sent int) {
 	run := s.follower.Ahead(publisher, from)
 	if len(run) == 0 || s.c.l.foreignPlanted(publisher, run[len(run)-1].Sequence()) {
@@ -369,8 +368,8 @@ func (s *sender) sendRun(publisher, from uint64) (sent int) {
 	return len(run)
 }
 
-// next puts a record into the batch as the link decides. wait is true if its
-// turn has not come.
+// next puts a record into the batch as the link decides. wait reports that the record cannot be
+// sent yet.
 func (s *sender) next(r *journal.Record) (sent int, wait bool, err error) {
 	if s.c.l.foreignPlanted(r.Publisher, r.Sequence) {
 		return 0, false, nil
@@ -399,13 +398,13 @@ func (s *sender) decide(r *journal.Record) Decision {
 	if d == Introduce {
 		d = s.introduce(r)
 	}
-	if d == Wait { // now it matters how far it is durable
+	if d == Wait { // only now the durable number matters
 		d = s.decideAt(r, s.c.l.durable(r.Publisher))
 	}
 	return d
 }
 
-// introduce adds the check of its publisher to a record, and decides about it.
+// introduce adds its publisher's check to a record, and decides about it.
 func (s *sender) introduce(r *journal.Record) Decision {
 	state, _ := s.c.l.o.Journal.State(r.Publisher)
 	if r.Check == (bookmark.Check{}) && state.Check != (bookmark.Check{}) {
@@ -423,11 +422,11 @@ func (s *sender) decideAt(r *journal.Record, durable uint64) Decision {
 	return s.c.link.Decide(r, durable)
 }
 
-// fillIn says that what the peer lacks before r is gone, if retention has
-// removed it. If that isn't it the peer will refuse r.
+// fillIn sends a gone marker for the messages before r that the peer lacks, if retention has
+// removed them. If there is another reason for the lack, the peer will refuse r.
 func (s *sender) fillIn(r *journal.Record) (sent int, err error) {
 	state, _ := s.c.l.o.Journal.State(r.Publisher)
-	state.Floor = min(state.Floor, r.Prev) // only up to where r stands
+	state.Floor = min(state.Floor, r.Prev) // only up to the place of r
 	gone := s.c.floors([]journal.State{state})
 	for i := range gone {
 		if err := s.add(&gone[i]); err != nil {
@@ -438,8 +437,8 @@ func (s *sender) fillIn(r *journal.Record) (sent int, err error) {
 	return sent, nil
 }
 
-// beat sends a heartbeat. It also finds what has become durable unnoticed, as
-// it may have before Durable was told of it for the first time.
+// beat sends a heartbeat. It also acknowledges records that became durable unnoticed, as may
+// happen before the first call of Durable.
 func (s *sender) beat() {
 	c, j := s.c, s.c.l.o.Journal
 	b := beat{damaged: j.Damage() != nil, closing: j.Closing(), wall: uint64(max(0, c.l.o.Wall().UnixMicro()))}
@@ -466,7 +465,7 @@ func (s *sender) beat() {
 	s.enc.keep()
 }
 
-// settle acknowledges what of the records received is durable.
+// settle acknowledges the received records that are durable.
 func (c *conn) settle(received bookmark.Vector) {
 	for publisher, sequence := range received {
 		durable := c.l.durable(publisher)

@@ -7,37 +7,37 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// MaxSkew is by how much the wall clocks of two instances may differ before they
-// disagree. A heartbeat that took longer than this has lost its link, or nearly.
+// MaxSkew is the largest difference between the wall clocks of two instances that counts as
+// agreement. A heartbeat that took longer than this has lost its link, or nearly.
 const MaxSkew = 5 * time.Second
 
-// skewBeats is how many heartbeats a skew is estimated from.
+// skewBeats is the number of heartbeats from which a skew is estimated.
 const skewBeats = 8
 
-// A Skew estimates by how much a peer's wall clock is ahead of ours, from the time in
-// its heartbeats. One that was on its way for long makes that seem less, so that the
-// most of the last few counts.
+// A Skew estimates how far a peer's wall clock is ahead of ours, from the times in its heartbeats.
+// A slow heartbeat makes the peer seem less far ahead, so the largest of the last few values
+// counts.
 type Skew struct {
 	ahead    [skewBeats]time.Duration
 	n        int // heartbeats so far
 	disagree bool
 }
 
-// Beat takes in by how much the time in a heartbeat was ahead of ours when it came. It
-// reports whether the clocks have begun to disagree, or have ceased to.
+// Beat adds the difference between a heartbeat's time and our clock at its arrival. It reports
+// whether the clocks have begun or ceased to disagree.
 func (s *Skew) Beat(ahead time.Duration) (changed bool) {
 	s.ahead[s.n%skewBeats] = ahead
 	s.n++
 	bound := MaxSkew
 	if s.disagree {
-		bound /= 2 // a skew that is close to the bound is one disagreement
+		bound /= 2 // a skew near the bound must not toggle
 	}
 	was := s.disagree
 	s.disagree = s.Estimate().Abs() > bound
 	return s.disagree != was
 }
 
-// Estimate returns by how much the peer's clock is ahead; 0 before the first heartbeat.
+// Estimate returns how far the peer's clock is ahead, 0 before the first heartbeat.
 func (s *Skew) Estimate() time.Duration {
 	if s.n == 0 {
 		return 0
@@ -48,7 +48,7 @@ func (s *Skew) Estimate() time.Duration {
 // Disagree reports whether the clocks differ by more than MaxSkew.
 func (s *Skew) Disagree() bool { return s.disagree }
 
-// noteTime takes in the wall time of a peer's heartbeat, in microseconds.
+// noteTime handles the wall time of a peer's heartbeat, in microseconds.
 func (l *Links) noteTime(p *peer, micros uint64) {
 	ahead := time.UnixMicro(int64(micros)).Sub(l.o.Wall().Round(0))
 	l.mu.Lock()
@@ -65,8 +65,8 @@ func (l *Links) noteTime(p *peer, micros uint64) {
 	}
 }
 
-// ClocksDisagree reports whether the wall clock of a peer differs from ours by more than
-// MaxSkew, or did when it was linked last. One that was given up does not count.
+// ClocksDisagree reports whether the wall clock of a peer differs from ours by more than MaxSkew,
+// or did when the peer was last linked. A destination that was given up does not count.
 func (l *Links) ClocksDisagree() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

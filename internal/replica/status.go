@@ -43,11 +43,11 @@ func (l *Links) statusLocked(p *peer, now time.Duration, behind uint64) Status {
 	return s
 }
 
-// statesAtOnce is how many publishers are looked at while acks wait.
+// statesAtOnce is the number of publishers that are counted under one lock, while acks wait.
 const statesAtOnce = 1024
 
-// unacknowledged counts, for each destination, the sequences that the journal has
-// above its floors and that the destination has not acknowledged.
+// unacknowledged counts, for each destination, the sequences above the journal's floors that the
+// destination has not acknowledged.
 func (l *Links) unacknowledged() map[*peer]uint64 {
 	behind := make(map[*peer]uint64, len(l.dests))
 	for from := uint64(0); len(l.dests) > 0; {
@@ -68,7 +68,7 @@ func (l *Links) unacknowledged() map[*peer]uint64 {
 	return behind
 }
 
-// stateLocked returns down, catching-up, sync, or live of a link without sync acks.
+// stateLocked returns down, catching-up or sync, or live for a link without sync acks.
 func (p *peer) stateLocked() string {
 	switch {
 	case p.conn == nil:

@@ -6,41 +6,41 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// frameStopping says how far an instance is with its stop. One that runs answers it.
+// frameStopping tells the progress of an instance's stop. A running instance answers it.
 const frameStopping frameType = 15
 
-// A stopPhase is how far an instance is with its stop.
+// A stopPhase is the progress of an instance's stop.
 type stopPhase uint64
 
 const (
 	running  stopPhase = iota
-	draining           // its sessions wait for their outstanding acks
+	draining           // its sessions wait for outstanding acks
 	drained            // none of its sessions waits for acks any more
 )
 
-// A stopSaid is what a peer's process has said of its stop.
+// A stopSaid is a peer's last report about its stop.
 type stopSaid struct {
 	phase stopPhase
 	said  bool // on this connection
 }
 
-// A stopState is what an instance that stops knows. Its channels are nil until it does.
+// A stopState is the state of this instance's stop. Its channels are nil until it stops.
 type stopState struct {
 	phase    atomic.Uint64 // a stopPhase; changed with Links.mu held
-	deserted chan struct{} // closed when acks will not come, since a peer has stopped; guarded by Links.mu
-	alone    chan struct{} // closed when no linked peer drains, as far as each has said; guarded by Links.mu
+	deserted chan struct{} // closed when acks will not come because a peer has stopped; guarded by Links.mu
+	alone    chan struct{} // closed when every linked peer has said that it does not drain; guarded by Links.mu
 }
 
-// Drain says that the instance stops and waits for acks until Drained is called. The
-// peers are told. The channel is closed when the acks of a sync destination will not
-// come, because it has stopped as well.
+// Drain begins the stop: the instance waits for acks until Drained is called. The peers are told.
+// The channel is closed when the acks of a sync destination will not come because it has stopped
+// as well.
 func (l *Links) Drain() (deserted <-chan struct{}) { return l.enter(draining, &l.stopping.deserted) }
 
-// Drained says that the instance stops and waits for no more acks. The channel is closed
-// when each peer that is linked has said that it waits for none either, or runs.
+// Drained says that the instance waits for no more acks. The channel is closed when each linked
+// peer has said that it runs or waits for none either.
 func (l *Links) Drained() (alone <-chan struct{}) { return l.enter(drained, &l.stopping.alone) }
 
-// enter begins a phase, which ends when the channel is closed that it returns.
+// enter begins a phase. The phase ends when the returned channel is closed.
 func (l *Links) enter(phase stopPhase, over *chan struct{}) <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -57,8 +57,7 @@ func (l *Links) enter(phase stopPhase, over *chan struct{}) <-chan struct{} {
 
 func (s *stopState) now() stopPhase { return stopPhase(s.phase.Load()) }
 
-// tellPhaseLocked queues how far we are with our stop. A connection that takes nothing
-// more ends by itself.
+// tellPhaseLocked queues our phase for the peer. A connection whose queue is full ends by itself.
 func (c *conn) tellPhaseLocked() {
 	phase := c.l.stopping.now()
 	_ = c.queueLocked(newFrame(frameStopping, &phase))
@@ -66,7 +65,7 @@ func (c *conn) tellPhaseLocked() {
 
 func (s *stopPhase) fields(c codec) { c.upTo((*uint64)(s), uint64(drained)) }
 
-// takeStopping notes how far the peer is with its stop.
+// takeStopping handles the peer's report about its stop.
 func (c *conn) takeStopping(d *decoder) error {
 	var phase stopPhase
 	if err := d.body(&phase); err != nil {
@@ -85,7 +84,7 @@ func (c *conn) takeStopping(d *decoder) error {
 	return nil
 }
 
-// lookAtStopLocked looks what there is still to wait for before the end.
+// lookAtStopLocked closes the channels of the stop for which nothing is to be waited any more.
 func (l *Links) lookAtStopLocked() {
 	deserted, alone := false, true
 	for _, p := range l.peers {

@@ -8,8 +8,8 @@ import (
 // SyncStatus returns how the instance stands to its sync destinations. It takes no lock.
 func (l *Links) SyncStatus() syncstatus.Status { return syncstatus.Status(l.syncStatus.Load()) }
 
-// unlock unlocks mu, after what may have changed the sync status or left something to
-// be done without it, and does that.
+// unlock unlocks mu. It must be called where the sync status may have changed, or where after has
+// work. It then does that work and reports the change.
 func (l *Links) unlock() {
 	after, status := l.after, uint32(l.syncStatusLocked())
 	l.after = nil

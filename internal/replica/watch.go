@@ -6,12 +6,11 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// patrolInterval is how often absent destinations are looked at, and the
-// record of an interval brought up to date.
+// patrolInterval is how often absent destinations are checked and open intervals are journaled.
 const patrolInterval = 5 * time.Second
 
-// watch does what time brings: downgrades, the end of rejoining, giving up.
-// It sleeps until the next of these is due.
+// watch does everything that time causes: downgrades, the end of rejoining, giving up a
+// destination. It sleeps until the next of these is due.
 func (l *Links) watch() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -30,8 +29,8 @@ func (l *Links) watch() {
 	}
 }
 
-// step does what is due and returns after how long it is to be called again;
-// negative: only when something happens.
+// step does all that is due and returns the delay until its next call. A negative delay means that
+// only an event makes the next call necessary.
 func (l *Links) step() time.Duration {
 	now := l.now()
 	member := l.lookAtCluster()
@@ -51,7 +50,7 @@ func (l *Links) step() time.Duration {
 	return next
 }
 
-// nextLocked returns how long nothing is due.
+// nextLocked returns the time until something is due, negative if nothing is.
 func (l *Links) nextLocked(now time.Duration) time.Duration {
 	next := time.Duration(-1)
 	at := func(t time.Duration, ok bool) {
@@ -72,8 +71,8 @@ func (l *Links) nextLocked(now time.Duration) time.Duration {
 	return next
 }
 
-// patrolLocked gives up destinations that are away and hold back too much,
-// and has open intervals recorded.
+// patrolLocked gives up absent destinations that hold back too much, and has open intervals
+// journaled.
 func (l *Links) patrolLocked(now time.Duration) {
 	if now < l.lastPatrol+patrolInterval {
 		return
@@ -89,7 +88,7 @@ func (l *Links) patrolLocked(now time.Duration) {
 	}
 }
 
-// giveUp gives an absent destination up if it holds back too much (R5).
+// giveUp gives up an absent destination if it holds back too much (R5).
 func (l *Links) giveUp(p *peer) {
 	end := l.o.Journal.End()
 	l.mu.Lock()
@@ -102,8 +101,8 @@ func (l *Links) giveUp(p *peer) {
 	}
 }
 
-// GiveUpAbsent gives up the destinations that have been away for RejoinTimeout, since
-// the disk is nearly full and what it holds for them is to go (R5). It reports
+// GiveUpAbsent gives up the destinations that have been away for RejoinTimeout, because the disk
+// is nearly full and retention must remove the records that are kept for them (R5). It reports
 // whether there was one.
 func (l *Links) GiveUpAbsent() (any bool) {
 	now := l.now()
@@ -119,7 +118,7 @@ func (l *Links) GiveUpAbsent() (any bool) {
 	return any
 }
 
-// rejoinLocked looks how far rejoining has come.
+// rejoinLocked updates the outcome of rejoining and schedules its consequences.
 func (l *Links) rejoinLocked(now time.Duration) {
 	if !l.rejoining.Load() {
 		return
@@ -151,7 +150,7 @@ func (l *Links) rejoinLocked(now time.Duration) {
 	}
 }
 
-// open closes ready, after healing a damaged journal.
+// open closes ready, after it has healed a damaged journal.
 func (l *Links) open(outcome Outcome, missing []string) {
 	if l.o.Journal.Damage() != nil && !mut.On(mut.R6ServeAtOnce) {
 		if err := l.o.Journal.Healed(); err != nil {

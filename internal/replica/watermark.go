@@ -5,25 +5,24 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/mut"
 )
 
-// Watermarks compute safe(p) and settled(p) from how far the disks have it:
-// ours, and those of the destinations, by their place in the configuration.
-// They aren't safe for concurrent use.
+// Watermarks compute safe(p) and settled(p) from the durable sequences of our disk and of the
+// destinations' disks. A destination is named by its index in the configuration. Watermarks are
+// not safe for concurrent use.
 type Watermarks struct {
 	marks []mark
 	syncs int
-	lone  bool // there is nobody to replicate to or from
+	lone  bool // the instance has no peers
 }
 
-// A mark is what one destination's disk has, as it said on its present connection.
+// A mark is the state of one destination's disk, as reported on its present connection.
 type mark struct {
-	sync    bool            // counts
+	sync    bool            // the destination counts
 	out     bool            // downgraded
 	durable bookmark.Vector // nil: not connected
 }
 
-// NewWatermarks returns the watermarks for as many destinations as sync has
-// entries; each says whether the destination counts. Nil: a lone instance,
-// for which its own disk is all there is.
+// NewWatermarks returns the watermarks for len(sync) destinations. Each entry says whether the
+// destination counts. Nil stands for a lone instance, for which only its own disk counts.
 func NewWatermarks(sync []bool) *Watermarks {
 	w := &Watermarks{marks: make([]mark, len(sync)), lone: sync == nil}
 	for i, s := range sync {
@@ -35,20 +34,20 @@ func NewWatermarks(sync []bool) *Watermarks {
 	return w
 }
 
-// Connected begins a destination's vector with what its hello said.
+// Connected begins a destination's vector with the durable numbers of its hello.
 func (w *Watermarks) Connected(dest int, durable bookmark.Vector) {
 	w.marks[dest].durable = durable.Clone()
 }
 
-// Acked raises a destination's vector. It does nothing while it isn't connected.
+// Acked raises a destination's vector. It does nothing while the destination is not connected.
 func (w *Watermarks) Acked(dest int, b bookmark.Bookmark) {
 	if v := w.marks[dest].durable; v != nil {
 		v.Raise(b)
 	}
 }
 
-// Ended voids a destination's vector: its next connection may come from an
-// emptier disk (R2).
+// Ended voids a destination's vector, because its next connection may come from an emptier disk
+// (R2).
 func (w *Watermarks) Ended(dest int) {
 	if mut.On(mut.R2StaleWatermark) {
 		return
@@ -63,16 +62,16 @@ func (w *Watermarks) Forget(publisher uint64) {
 	}
 }
 
-// LeaveOut says whether a destination is left out of settled (R5).
+// LeaveOut sets whether a destination is left out of settled (R5).
 func (w *Watermarks) LeaveOut(dest int, out bool) { w.marks[dest].out = out }
 
-// Durable returns how far a destination's disk has a publisher on its present
-// connection; 0 if there is none.
+// Durable returns durable(p) of a destination, as reported on its present connection, 0 without
+// one.
 func (w *Watermarks) Durable(dest int, publisher uint64) uint64 {
 	return w.marks[dest].durable[publisher]
 }
 
-// Safe returns safe(p), given how far p is durable here.
+// Safe returns safe(p). local is durable(p) here.
 func (w *Watermarks) Safe(publisher, local uint64) uint64 {
 	if mut.On(mut.G2LocalAck) {
 		return local
@@ -83,12 +82,13 @@ func (w *Watermarks) Safe(publisher, local uint64) uint64 {
 	return w.least(publisher, local, true)
 }
 
-// Settled returns settled(p): Safe without the destinations left out.
+// Settled returns settled(p), which is Safe without the destinations left out.
 func (w *Watermarks) Settled(publisher, local uint64) uint64 {
 	return w.least(publisher, local, false)
 }
 
-// least returns the least of local and what sync destinations have, with those left out or without.
+// least returns the least of local and the sync destinations' numbers. all includes those left
+// out.
 func (w *Watermarks) least(publisher, local uint64, all bool) uint64 {
 	for i := range w.marks {
 		if m := &w.marks[i]; m.sync && (all || !m.out) {
@@ -98,7 +98,7 @@ func (w *Watermarks) least(publisher, local uint64, all bool) uint64 {
 	return local
 }
 
-// Single reports whether what is settled may be on one disk only.
+// Single reports whether settled messages may be on one disk only.
 func (w *Watermarks) Single() bool {
 	for i := range w.marks {
 		if w.marks[i].sync && w.marks[i].out {
