@@ -2,9 +2,9 @@ package ledger
 
 import "github.com/holdfast-mq/holdfast/internal/record"
 
-// The records of a ledger, see [record.Record]. A ledger keeps a publisher's check with
-// its first record and leaves it out of the others. Byte slices are valid until the next
-// call on the value that returned the record.
+// The records of a ledger, see [record.Record]. A ledger keeps a publisher's check with its first
+// record and leaves it out of the others. Byte slices are valid until the next call on the value
+// that returned the record.
 type (
 	Position = record.Position
 	Kind     = record.Kind
@@ -31,28 +31,28 @@ type Verdict uint8
 const (
 	// Take: prev <= have < sequence.
 	Take Verdict = iota + 1
-	// Duplicate: the ledger has it, the same kind and content.
+	// Duplicate: the ledger has the record, of the same kind and content.
 	Duplicate
-	// Hole: a record before it is missing; nothing is written or acknowledged.
+	// Hole: a record before it is missing. Nothing is written or acknowledged.
 	Hole
-	// Differs: the ledger has the identity as another kind or with other content (R11).
+	// Differs: the ledger has the identity with another kind or content (R11).
 	Differs
 	// OtherPublisher: the ledger has another publisher under this id (R10).
 	OtherPublisher
-	// Covered: it is at or below have, and its content is not remembered: a
-	// Standing says more.
+	// Covered: the number is at or below have, and its content is not remembered. A Standing says
+	// more.
 	Covered
-	// Diverged: the publisher has diverged, nothing of it is taken any more (R11).
+	// Diverged: the publisher has diverged, so nothing of it is taken any more (R11).
 	Diverged
 )
 
-// A Standing says what stands at a number at or below have(p).
+// A Standing describes the record at a number at or below have(p).
 type Standing struct {
-	Kind   Kind   // 0: nothing can be said
-	Same   bool   // it is the same kind and content as what was asked about
-	Cause  Cause  // of Gone
-	Reason string // of Tombstone
-	Listed bool   // it is among Log.Tombstones
+	Kind   Kind   // 0: nothing is known
+	Same   bool   // the record has the same kind and content as the one asked about
+	Cause  Cause  // if Kind is Gone
+	Reason string // if Kind is Tombstone
+	Listed bool   // the record is among Log.Tombstones
 }
 
 // A Tombstoned names a refused message that its publisher may still keep.

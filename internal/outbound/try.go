@@ -4,14 +4,14 @@ import "net"
 
 // A tryWriter is a connection that can be written without blocking.
 type tryWriter interface {
-	// TryWrite writes what of b the connection takes without blocking, which
-	// may be nothing. n < len(b) is no error. A deadline that has passed is one.
+	// TryWrite writes the part of b that the connection takes without blocking, possibly nothing.
+	// A short write is no error. A deadline that has passed is one.
 	TryWrite(b []byte) (n int, err error)
 }
 
-// tryWriterOf returns nil for a connection that can't be written without
-// blocking. Of the system's connections only those themselves can: one that
-// embeds such a connection may have a Write of its own.
+// tryWriterOf returns nil for a connection that cannot be written without blocking. Of the
+// system's connections it accepts only the plain types: a type that embeds one may have a Write of
+// its own.
 func tryWriterOf(conn net.Conn) tryWriter {
 	switch conn := conn.(type) {
 	case tryWriter:

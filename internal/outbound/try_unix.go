@@ -9,10 +9,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A raw is a connection of the system.
+// A raw is a TCP or Unix connection of the operating system.
 type raw struct {
 	conn  syscall.RawConn
-	write func(fd uintptr) (done bool) // made once: a closure a call would be an allocation
+	write func(fd uintptr) (done bool) // made once: a closure for each call would be an allocation
 
 	b   []byte
 	n   int
@@ -41,8 +41,8 @@ func (r *raw) TryWrite(b []byte) (n int, err error) {
 	return r.n, err
 }
 
-// once always reports that it is done: the runtime must not wait until the
-// socket is ready.
+// once does one write. It always reports that it is done, since the runtime must not wait until
+// the socket is ready.
 func (r *raw) once(fd uintptr) (done bool) {
 	for {
 		n, err := unix.Write(int(fd), r.b)

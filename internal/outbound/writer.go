@@ -16,19 +16,18 @@ import (
 // A Source makes the output of a connection. Its methods are called by one
 // goroutine at a time.
 type Source interface {
-	// Fill appends whole frames to b, about as many as one write should carry.
-	// It is called again when the connection has taken all of them and the Writer
-	// was woken or next has come: Again means at once, Idle only when woken.
-	// With io.EOF these frames are the last; after another error they are not
-	// written.
+	// Fill appends whole frames to b, about as many as one write should carry. It is called again
+	// when the connection has taken all of them and either the Writer was woken or next has come.
+	// Again means at once, Idle only when woken. With io.EOF these frames are the last. After
+	// another error they are not written.
 	//
-	// inline says that the caller is not the goroutine of Run. Fill must not
-	// block then. If anything is due that does not suit the caller it returns
-	// Again, for Run's goroutine to be woken; it may append other frames.
+	// inline says that the caller is not the goroutine of Run. Fill must not block then. If it has
+	// output that does not suit an inline writer, it returns Again, which wakes Run's goroutine.
+	// It may still append other frames.
 	Fill(b []byte, inline bool) (out []byte, next time.Time, err error)
 }
 
-// When Fill is to be called again.
+// Idle and Again say when Fill is to be called again.
 var (
 	Idle  = time.Time{}     // only when woken
 	Again = time.Unix(0, 0) // at once
@@ -36,15 +35,15 @@ var (
 
 // Options of a Writer. The zero value is usable.
 type Options struct {
-	// Timeout is how long the connection may take for each piece; 0: no limit.
-	// A slow network makes progress; a peer that reads nothing does not.
+	// Timeout is how long the connection may take for each piece; 0: no limit. A slow network
+	// makes progress; a peer that reads nothing does not.
 	Timeout time.Duration
-	// Piece is how many bytes are written under one timeout, the last time up
-	// to a quarter more; 0: 64 KiB.
+	// Piece is the number of bytes written under one timeout; 0: 64 KiB. The last piece may be
+	// longer by a quarter.
 	Piece int
-	// Keep is how large a buffer is kept from one Fill to the next; 0: 1 MiB.
+	// Keep is the largest buffer that is kept from one Fill to the next, in bytes; 0: 1 MiB.
 	Keep int
-	// News wakes Run's goroutine as Wake does; it may be nil.
+	// News wakes Run's goroutine as Wake does. It may be nil.
 	News <-chan struct{}
 }
 
@@ -53,21 +52,21 @@ type Options struct {
 // returned.
 type Writer struct {
 	conn    net.Conn
-	try     tryWriter // nil: the connection can't be written without blocking
+	try     tryWriter // nil: the connection cannot be written without blocking
 	source  Source
 	o       Options
 	wake    signal.Signal
 	pending atomic.Int64 // bytes of buf that are not written
 
-	token   chan struct{} // its holder owns what follows, and may block
+	token   chan struct{} // its holder owns the fields up to err, and may block
 	state   state
 	buf     []byte    // the output of the last Fill
 	written int       // bytes of buf that the connection has taken
 	due     time.Time // when Run's goroutine asks the source again by itself
-	err     error     // the end, once buf is written: of the source or connection
+	err     error     // the error of the source or connection that ends the output, once buf is written
 
 	mu sync.Mutex
-	by time.Time // guarded by mu; not zero: Finish has set the last deadline
+	by time.Time // guarded by mu; not zero: the deadline that Finish has set
 }
 
 type state uint8
@@ -90,33 +89,33 @@ func New(conn net.Conn, source Source, o Options) *Writer {
 	return w
 }
 
-// Greeted allows inline writes from here on: the output so far is all that the
-// peer must read before anything else. It is for Fill to call.
+// Greeted allows inline writes from here on. Fill calls it when its output so far is all that the
+// peer must read before anything else.
 func (w *Writer) Greeted() {
 	if w.state == greeting {
 		w.state = running
 	}
 }
 
-// Wake has Run's goroutine ask the source.
+// Wake makes Run's goroutine ask the source.
 func (w *Writer) Wake() { w.wake.Set() }
 
-// Pending returns how many bytes the source has made that the connection has
-// not taken. While a write blocks, all of its piece counts.
+// Pending returns the number of bytes that the source has made and the connection has not taken.
+// While a write blocks, its whole piece counts.
 func (w *Writer) Pending() int { return int(w.pending.Load()) }
 
-// Finish has the connection take all that is left by a time, in place of a
-// timeout for each piece, and wakes Run's goroutine. A later call moves the time.
+// Finish sets a deadline by which the connection must take the rest of the output, in place of a
+// timeout for each piece, and wakes Run's goroutine. A later call moves the deadline.
 func (w *Writer) Finish(by time.Time) {
 	w.mu.Lock()
 	w.by = by
-	_ = w.conn.SetWriteDeadline(by) // fails if the connection is closed: so do writes
+	_ = w.conn.SetWriteDeadline(by) // fails only if the connection is closed, as writes then do
 	w.mu.Unlock()
 	w.Wake()
 }
 
-// Run writes until the source or the connection ends. Fill is not called any
-// more when it returns. Its error is the source's, or that of a write.
+// Run writes until the source or the connection ends. Its error is the source's or a write error.
+// When it has returned, Fill is not called any more.
 func (w *Writer) Run() error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -129,7 +128,7 @@ func (w *Writer) Run() error {
 	}
 }
 
-// notEOF returns nil for the end that a source has chosen.
+// notEOF returns nil for io.EOF, with which a source ends the output.
 func notEOF(err error) error {
 	if err == io.EOF { //nolint:errorlint // a connection's may wrap one
 		return nil
@@ -155,10 +154,9 @@ func (w *Writer) wait(timer *time.Timer, next time.Time) {
 	}
 }
 
-// Step does one turn of Run on the goroutine of the caller, for drivers without
-// goroutines: it writes what is left of the last Fill, then one Fill. next is as
-// Fill has returned it; io.EOF says that the Source has ended the output. It
-// excludes Run.
+// Step does one turn of Run on the caller's goroutine, for drivers without goroutines. It writes
+// the rest of the last Fill, then one Fill. next is the value that Fill returned. The error io.EOF
+// says that the Source has ended the output. Step and Run must not be used together.
 func (w *Writer) Step() (next time.Time, err error) {
 	<-w.token
 	defer w.release()
@@ -180,16 +178,16 @@ func (w *Writer) Step() (next time.Time, err error) {
 
 func (w *Writer) release() { w.token <- struct{}{} }
 
-// Inline asks the source, and writes its output as far as the connection takes
-// it without blocking, on the goroutine of the caller. What is left, and what
-// does not suit an inline writer, wakes Run's goroutine. It does not block.
+// Inline asks the source and writes its output on the caller's goroutine, as far as the connection
+// takes it without blocking. It wakes Run's goroutine for the rest, and for output that does not
+// suit an inline writer. It does not block.
 func (w *Writer) Inline() {
 	if w.try == nil || !w.inline() {
 		w.Wake()
 	}
 }
 
-// inline reports whether Run's goroutine has nothing to do before it is due.
+// inline reports whether it has left nothing to Run's goroutine before that is due.
 func (w *Writer) inline() (done bool) {
 	select {
 	case <-w.token:
@@ -217,20 +215,20 @@ func (w *Writer) fill(inline bool) (next time.Time) {
 	return next
 }
 
-// writable reports whether something is left that may be written.
+// writable reports whether there is unwritten output that may be written.
 func (w *Writer) writable() bool {
 	return w.written < len(w.buf) && notEOF(w.err) == nil
 }
 
-// write writes what is left.
+// write writes the rest of the output.
 func (w *Writer) write() {
 	for w.writable() {
 		w.writeBy(w.conn.Write, w.piece())
 	}
 }
 
-// piece returns what is written next, under one timeout. The last one may be
-// longer by a quarter, since Fill makes a little more than one piece.
+// piece returns the bytes to be written next, under one timeout. The last piece may be longer by a
+// quarter, since Fill makes a little more than one piece.
 func (w *Writer) piece() []byte {
 	rest := w.buf[w.written:]
 	if w.o.Timeout > 0 && len(rest) > w.o.Piece+w.o.Piece/4 {
@@ -239,7 +237,7 @@ func (w *Writer) piece() []byte {
 	return rest
 }
 
-// tryWrite writes what the connection takes without blocking.
+// tryWrite writes as much as the connection takes without blocking.
 func (w *Writer) tryWrite() {
 	if w.writable() {
 		w.writeBy(w.try.TryWrite, w.buf[w.written:])
@@ -249,7 +247,8 @@ func (w *Writer) tryWrite() {
 	}
 }
 
-// writeBy writes b, which is next, by a function. An error replaces the source's io.EOF.
+// writeBy writes b, the next bytes, with the function write. An error replaces the source's
+// io.EOF.
 func (w *Writer) writeBy(write func(b []byte) (n int, err error), b []byte) {
 	n, err := 0, w.prepare()
 	if err == nil {

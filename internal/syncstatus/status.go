@@ -1,34 +1,33 @@
-// Package syncstatus names how an instance stands to its failover equivalents:
-// one type from the links through the server and the wire to the client and the
-// command line.
+// Package syncstatus names the states of an instance towards its failover equivalents. The links,
+// the server, the wire, the client and the command line all use its one type.
 package syncstatus
 
-// A Status says how an instance stands to its sync destinations, the instances
-// that it replicates to synchronously and whose disks acks wait for.
+// A Status is the state of an instance towards its sync destinations: the instances that it
+// replicates to synchronously and whose disks acks wait for.
 type Status uint32
 
 const (
-	// Unknown: the instance does not say; it lacks our extensions, or a later
-	// version says something new.
+	// Unknown: the instance does not report its status, because it lacks our extensions, or it
+	// reports one that only a later version knows.
 	Unknown Status = iota
 	// InSync: each sync destination has everything and counts for acks.
 	InSync
-	// Apart: a destination is away or behind, and acks wait for it. What was
-	// acknowledged is on all of them.
+	// Apart: a sync destination is away or behind, and acks wait for it. All of them have the
+	// acknowledged messages.
 	Apart
-	// Single: a destination is left out, so that acks are of one disk only
-	// (R5). It lacks what was acknowledged since.
+	// Single: a sync destination is left out, so acks stand for one disk only (R5). The
+	// destination lacks the messages acknowledged since.
 	Single
-	// CatchingUp: the instance itself lacks, or may lack, what its peers have (R6).
+	// CatchingUp: the instance itself lacks, or may lack, messages that its peers have (R6).
 	CatchingUp
-	// Async: it has no sync destination. Acks are of one disk for ever.
+	// Async: the instance has no sync destination. Acks always stand for one disk.
 	Async
-	// OneWay: a peer replicates to it synchronously, and it does not replicate back.
-	// Messages published here never get there.
+	// OneWay: a peer replicates to the instance synchronously, and the instance does not replicate
+	// back. Messages published on it never get to the peer.
 	OneWay
-	// Alone: it does not replicate at all.
+	// Alone: the instance does not replicate at all.
 	Alone
-	// Stopping: it is about to end its sessions.
+	// Stopping: the instance is about to end its sessions.
 	Stopping
 )
 
@@ -46,24 +45,24 @@ func (s Status) String() string {
 	return texts[Unknown]
 }
 
-// MarshalText returns String, for JSON.
+// MarshalText returns String as text, for JSON.
 func (s Status) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// UnmarshalText takes what Parse does.
+// UnmarshalText sets the status to the result of Parse. It never fails.
 func (s *Status) UnmarshalText(text []byte) error {
 	*s = Parse(text)
 	return nil
 }
 
-// Lags reports whether an instance is worse than one of which nothing is known:
-// it lacks messages that others have, or others never get what is published there.
+// Lags reports whether an instance is worse than one with an unknown status: it lacks messages
+// that others have, or others never get the messages published on it.
 func (s Status) Lags() bool { return s == CatchingUp || s.Unpaired() }
 
-// Unpaired reports whether others that could take the instance's place lack what is
-// published there, by the configuration and for as long as that stays.
+// Unpaired reports whether, by their configuration, the instances that could take this one's place
+// lack the messages published on it.
 func (s Status) Unpaired() bool { return s == Async || s == OneWay }
 
-// Parse returns the status of a text, Unknown for one that it does not know.
+// Parse returns the status of a text, Unknown for a text that it does not know.
 func Parse(text []byte) Status {
 	for s, t := range texts {
 		if t == string(text) {
