@@ -85,9 +85,9 @@ type Log interface {
 	// records before it. Both are at most the durable ones.
 	SeekTime(t time.Time) (Position, bookmark.Vector, error)
 	// Find returns the position of the first message in the log that is on a list, or of the
-	// tombstone of such a message. found is false if the log has none of them (any more). Find
-	// makes one pass, however long the list is. It asks stop, which may be nil, now and then
-	// whether to give up.
+	// tombstone or empty record in its place. found is false if the log has none of them (any
+	// more). Find makes one pass, however long the list is. It asks stop, which may be nil, now
+	// and then whether to give up.
 	Find(list []bookmark.Bookmark, stop func() bool) (at Position, found bool, err error)
 	// Follow returns a follower of the durable records from a position on. The pair's follower is
 	// a journal.Follower.

@@ -21,7 +21,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memnet"
 )
 
-// kinds are connections of all kinds, both ends of each.
+// kinds are pairs of connected ends, by kind of connection.
 var kinds = map[string]func(t *testing.T) (near, far net.Conn){
 	"memnet, 1 byte":   func(t *testing.T) (near, far net.Conn) { return narrow(t, 1) },
 	"memnet, 20 bytes": func(t *testing.T) (near, far net.Conn) { return narrow(t, 20) },
@@ -73,9 +73,8 @@ func secure(t *testing.T, pair func(*testing.T) (near, far net.Conn)) (near, far
 		tls.Client(far, &tls.Config{InsecureSkipVerify: true})
 }
 
-// Many goroutines bring news at once, some inline. Everything arrives, once
-// and in the order in which the source made it, before the source's end, and
-// without anybody looking by himself.
+// Many goroutines bring news at once, some inline. Everything arrives once, in the order in which
+// the source made it, and before the source's end. Nothing is left for a timer to find.
 func TestEverythingArrives(t *testing.T) {
 	for name, pair := range kinds {
 		t.Run(name, func(t *testing.T) {
@@ -125,8 +124,8 @@ func bring(r *rig) {
 	all.Wait()
 }
 
-// On a connection that can't be written without blocking Run's goroutine
-// writes everything, and Inline does not block.
+// On a connection that cannot be written without blocking, Run's goroutine writes everything, and
+// Inline does not block.
 func TestBlockingConnections(t *testing.T) {
 	for _, name := range []string{"TLS over memnet", "pipe"} {
 		t.Run(name, func(t *testing.T) {
@@ -151,7 +150,7 @@ func TestBlockingConnections(t *testing.T) {
 	}
 }
 
-// A speaker is a source that says the same whenever it has to.
+// A speaker is a source that makes the same message whenever it is told to.
 type speaker struct {
 	w     *outbound.Writer
 	speak atomic.Bool

@@ -11,8 +11,7 @@ import (
 	"time"
 )
 
-// pipe returns the two ends of a connection of the system, the first of which
-// can be written without blocking.
+// pipe returns the two ends of a TCP connection. near can be written without blocking.
 func pipe(t *testing.T) (near tryWriter, nearConn, far *net.TCPConn) {
 	t.Helper()
 	l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
@@ -37,7 +36,7 @@ func pipe(t *testing.T) (near tryWriter, nearConn, far *net.TCPConn) {
 	return near, nearConn, far
 }
 
-// pattern returns n bytes of a text that begins at a place.
+// pattern returns n bytes of a fixed text, from the offset at.
 func pattern(at, n int) []byte {
 	b := make([]byte, n)
 	for i := range b {
@@ -46,10 +45,10 @@ func pattern(at, n int) []byte {
 	return b
 }
 
-// It takes what fits and never blocks; all of it arrives, in order.
+// TryWrite takes the bytes that fit and never blocks. All of them arrive in order.
 func TestTryWrite(t *testing.T) {
 	w, _, far := pipe(t)
-	const most = 32 << 20 // more than lies between the ends
+	const most = 32 << 20 // more than fits between the ends
 	sent := 0
 	for full := false; !full; {
 		n, err := w.TryWrite(pattern(sent, 1<<20))

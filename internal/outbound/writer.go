@@ -33,7 +33,7 @@ var (
 	Again = time.Unix(0, 0) // at once
 )
 
-// Options of a Writer. The zero value is usable.
+// Options configure a Writer. The zero value is usable.
 type Options struct {
 	// Timeout is how long the connection may take for each piece; 0: no limit. A slow network
 	// makes progress; a peer that reads nothing does not.

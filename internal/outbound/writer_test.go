@@ -18,16 +18,16 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memnet"
 )
 
-// A source hands out what was added to it, a part at a time.
+// A source hands out the parts that were added to it, one for each Fill.
 type source struct {
 	w *outbound.Writer
 
 	mu      sync.Mutex
 	parts   [][]byte
 	greeted bool // allow inline writes with the next Fill
-	shy     bool // nothing suits inline
+	shy     bool // no output suits an inline writer
 	next    time.Time
-	end     error // with the last part
+	end     error // returned with the last part
 	calls   []bool
 	room    int // capacity of b in the last Fill
 	made    bytes.Buffer
@@ -71,7 +71,7 @@ func (s *source) Fill(b []byte, inline bool) ([]byte, time.Time, error) {
 	return b, s.next, s.end
 }
 
-// counts returns how often Fill was called, and how often of these inline.
+// counts returns the number of calls of Fill, and how many of them were inline.
 func (s *source) counts() (all, inline int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -83,13 +83,13 @@ func (s *source) counts() (all, inline int) {
 	return len(s.calls), inline
 }
 
-// A rig is a Writer with a source on one end of a connection.
+// A rig is a Writer with a source, on one end of a connection.
 type rig struct {
 	*outbound.Writer
 	*source
 	t    *testing.T
 	far  net.Conn
-	done chan error // the end of Run
+	done chan error // the result of Run
 }
 
 // newRig starts a Writer that may write inline.
@@ -101,7 +101,7 @@ func newRig(t *testing.T, near, far net.Conn, o outbound.Options) *rig {
 	return r
 }
 
-// inMemory runs a test with a Writer in a bubble, on a connection with so many bytes between its ends.
+// inMemory runs a test with a Writer in a bubble, on a connection that buffers so many bytes.
 func inMemory(t *testing.T, buffer int, o outbound.Options, test func(t *testing.T, r *rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -131,7 +131,7 @@ func connect(t *testing.T, n *memnet.Network) (near, far net.Conn) {
 	return near, far
 }
 
-// stop ends the Writer, if it has not ended.
+// stop ends the Writer if it still runs.
 func (r *rig) stop(near net.Conn) {
 	near.Close()
 	r.set(func() { r.end = io.EOF })
@@ -139,7 +139,7 @@ func (r *rig) stop(near net.Conn) {
 	<-r.done
 }
 
-// read has the other end read so much, and checks it.
+// read reads the length of want at the other end and compares it with want.
 func (r *rig) read(want string) {
 	r.t.Helper()
 	b := make([]byte, len(want))
@@ -156,7 +156,7 @@ func (r *rig) wantPending(want int) {
 	}
 }
 
-// wantCalls checks the calls of Fill since the last time.
+// wantCalls checks the calls of Fill since the last check.
 func (r *rig) wantCalls(all, inline int) {
 	r.t.Helper()
 	gotAll, gotInline := r.counts()
@@ -166,7 +166,7 @@ func (r *rig) wantCalls(all, inline int) {
 	}
 }
 
-// wantEnd checks how Run has ended; nil is a good end.
+// wantEnd checks the result of Run; nil is a good end.
 func (r *rig) wantEnd(want error) {
 	r.t.Helper()
 	synctest.Wait()
@@ -187,7 +187,7 @@ func (r *rig) wantEnd(want error) {
 	r.wantPending(0)
 }
 
-// The caller of Inline writes, and nobody else does anything.
+// The caller of Inline writes, and no other goroutine does anything.
 func TestInline(t *testing.T) {
 	inMemory(t, 100, outbound.Options{}, func(t *testing.T, r *rig) {
 		r.wantCalls(1, 0)
@@ -198,7 +198,7 @@ func TestInline(t *testing.T) {
 			r.wantCalls(1, 1)
 			r.read("news")
 		}
-		r.Inline() // there is nothing
+		r.Inline() // there is no output
 		synctest.Wait()
 		r.wantCalls(1, 1)
 		r.add("news")
@@ -209,7 +209,7 @@ func TestInline(t *testing.T) {
 	})
 }
 
-// Before the greeting is out only Run's goroutine writes.
+// Only Run's goroutine writes before the greeting is out.
 func TestGreeting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := connect(t, memnet.New())
@@ -218,11 +218,11 @@ func TestGreeting(t *testing.T) {
 		r := &rig{s.w, s, t, far, make(chan error, 1)}
 		r.add("hello")
 		r.Inline()
-		r.wantCalls(0, 0) // nobody runs yet
+		r.wantCalls(0, 0) // Run has not been called
 		go func() { r.done <- r.Run() }()
 		defer r.stop(near)
 		synctest.Wait()
-		r.wantCalls(2, 0) // one because Inline has woken it
+		r.wantCalls(2, 0) // one of them because Inline has woken it
 		r.read("hello")
 		r.add("more")
 		r.Inline()
@@ -240,8 +240,8 @@ func TestGreeting(t *testing.T) {
 	})
 }
 
-// The connection takes a part of an inline write, or nothing. Run's goroutine
-// writes the rest, and until then nothing is asked of the source.
+// The connection takes a part of an inline write, or nothing. Run's goroutine writes the rest. The
+// source is asked for nothing until then.
 func TestHandingOver(t *testing.T) {
 	for takes := range 4 {
 		t.Run(fmt.Sprint("takes ", takes), func(t *testing.T) {
@@ -250,7 +250,7 @@ func TestHandingOver(t *testing.T) {
 				r.add(fill)
 				r.Inline()
 				r.wantPending(0)
-				r.wantCalls(2, 1) // 1: at the start
+				r.wantCalls(2, 1) // one of them at the start
 				r.add("frame1")
 				r.Inline()
 				synctest.Wait()
@@ -263,7 +263,7 @@ func TestHandingOver(t *testing.T) {
 				r.wantCalls(0, 0)
 				r.read(fill + "frame1frame2frame3")
 				r.wantPending(0)
-				r.wantCalls(3, 0) // one because Inline has woken it
+				r.wantCalls(3, 0) // one of them because Inline has woken it
 				r.add("news")
 				r.Inline()
 				r.wantCalls(1, 1)
@@ -273,7 +273,7 @@ func TestHandingOver(t *testing.T) {
 	}
 }
 
-// What does not suit an inline writer is left to Run's goroutine.
+// Output that does not suit an inline writer is left to Run's goroutine.
 func TestUnsuitable(t *testing.T) {
 	inMemory(t, 100, outbound.Options{}, func(t *testing.T, r *rig) {
 		r.wantCalls(1, 0)
@@ -292,7 +292,7 @@ func TestUnsuitable(t *testing.T) {
 	})
 }
 
-// The source is asked again when it said, whoever it said it to.
+// The source is asked again at the time that it gave, whichever goroutine got that time.
 func TestNext(t *testing.T) {
 	inMemory(t, 100, outbound.Options{}, func(t *testing.T, r *rig) {
 		in := func(d time.Duration) { r.set(func() { r.next = time.Now().Add(d) }) }
@@ -310,7 +310,7 @@ func TestNext(t *testing.T) {
 		in(time.Minute)
 		pass(1)
 		r.wantCalls(1, 0)
-		r.Inline() // says the same
+		r.Inline() // returns the same time
 		synctest.Wait()
 		r.wantCalls(1, 1)
 		in(time.Second) // sooner than the goroutine expects
@@ -324,7 +324,7 @@ func TestNext(t *testing.T) {
 		r.wantCalls(1, 0)
 		pass(24 * time.Hour)
 		r.wantCalls(0, 0)
-		in(time.Second) // where it expects nothing
+		in(time.Second) // while the goroutine expects nothing
 		r.Inline()
 		pass(0)
 		r.wantCalls(2, 1)
@@ -346,13 +346,13 @@ func TestNews(t *testing.T) {
 	})
 }
 
-// small has pieces of three bytes.
+// small makes pieces of three bytes.
 var small = outbound.Options{Timeout: time.Hour, Piece: 3}
 
-// begins are the ways to have the source asked.
+// begins are the ways to make the Writer ask the source.
 var begins = map[string]func(*rig){"inline": func(r *rig) { r.Inline() }, "woken": func(r *rig) { r.Wake() }}
 
-// The source ends: all that it made is written, by whoever asked it.
+// The source ends: all its output is written, whichever goroutine has asked it.
 func TestEnd(t *testing.T) {
 	for name, begin := range begins {
 		for _, last := range []string{"", "bye", "farewell"} {
@@ -371,7 +371,7 @@ func TestEnd(t *testing.T) {
 	}
 }
 
-// The source fails: what it made in vain is not written.
+// The source fails: the output of that Fill is not written.
 func TestSourceFails(t *testing.T) {
 	failed := errors.New("disk failed")
 	for name, begin := range begins {
@@ -394,7 +394,7 @@ func TestSourceFails(t *testing.T) {
 	}
 }
 
-// The connection fails, in the middle of a frame or before it. Nothing follows.
+// The connection fails, in the middle of a frame or before it. Nothing more is written.
 func TestConnectionFails(t *testing.T) {
 	for name, begin := range begins {
 		t.Run(name+", torn", func(t *testing.T) {
@@ -403,7 +403,7 @@ func TestConnectionFails(t *testing.T) {
 				begin(r)
 				synctest.Wait()
 				r.wantPending(3)
-				r.far.Close() // unread bytes: a reset
+				r.far.Close() // with unread bytes, which causes a reset
 				r.wantEnd(syscall.ECONNRESET)
 				if got := r.made.String(); got != "abcdef" {
 					t.Errorf("the source was asked for %q", got)
@@ -423,7 +423,7 @@ func TestConnectionFails(t *testing.T) {
 	}
 }
 
-// Each piece has its own timeout: a slow peer is no dead one.
+// Each piece has its own timeout, so a slow peer does not count as dead.
 func TestTimeout(t *testing.T) {
 	inMemory(t, 4, outbound.Options{Timeout: time.Second, Piece: 4}, func(t *testing.T, r *rig) {
 		r.add("1234567890123456")
@@ -432,7 +432,7 @@ func TestTimeout(t *testing.T) {
 			time.Sleep(time.Second - 1)
 			r.read(piece)
 		}
-		r.wantPending(0) // in the connection's buffer
+		r.wantPending(0) // everything is in the connection's buffer
 		r.add("next")
 		r.Wake()
 		began := time.Now()
@@ -445,7 +445,7 @@ func TestTimeout(t *testing.T) {
 	})
 }
 
-// A counted connection notes the lengths of writes.
+// A counted connection records the lengths of the writes.
 type counted struct {
 	net.Conn
 	writes []int
@@ -456,7 +456,7 @@ func (c *counted) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Each timeout has its piece, and no write is a very small rest.
+// Each piece has its own timeout, and no write is a very small rest.
 func TestPieces(t *testing.T) {
 	for _, tt := range []struct {
 		o     outbound.Options
@@ -481,7 +481,7 @@ func TestPieces(t *testing.T) {
 	}
 }
 
-// Finish bounds all of the rest, also what is being written.
+// Finish bounds the time for the whole rest, including a write in progress.
 func TestFinish(t *testing.T) {
 	o := outbound.Options{Timeout: time.Hour, Piece: 4}
 	inMemory(t, 4, o, func(t *testing.T, r *rig) {
@@ -503,7 +503,7 @@ func TestFinish(t *testing.T) {
 		r.Inline()
 		r.Finish(time.Now().Add(2 * time.Second))
 		time.Sleep(time.Second)
-		r.read("1234") // which does not extend the time
+		r.read("1234") // this does not extend the time
 		time.Sleep(time.Second - 1)
 		synctest.Wait()
 		r.wantPending(2)
@@ -514,9 +514,9 @@ func TestFinish(t *testing.T) {
 		r.add("1234567890")
 		r.Wake()
 		synctest.Wait()
-		r.wantPending(10) // all of the piece that is being written
+		r.wantPending(10) // the whole piece that is being written
 		r.Finish(time.Now().Add(time.Second))
-		r.Finish(time.Now().Add(-time.Second)) // a later call counts
+		r.Finish(time.Now().Add(-time.Second)) // the later call counts
 		r.wantEnd(os.ErrDeadlineExceeded)
 	})
 }

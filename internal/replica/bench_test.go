@@ -11,8 +11,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// BenchmarkLink measures records through a link over loopback until they are
-// safe, disks aside.
+// BenchmarkLink measures records over a loopback link until they are safe. Disks are not part of
+// it.
 func BenchmarkLink(b *testing.B) {
 	start := func(name string, ln net.Listener, dests []Destination, safe func()) (*journal.Journal, *Links) {
 		var links atomic.Pointer[Links]
@@ -72,8 +72,8 @@ func BenchmarkLink(b *testing.B) {
 	}
 }
 
-// BenchmarkBatch is a record's part in a frame of so many, of 256 bytes each:
-// on the way out, and on the way in up to the journal.
+// BenchmarkBatch measures the cost of one record in a frame of many, 256 bytes each: on the way
+// out, and on the way in up to the journal.
 func BenchmarkBatch(b *testing.B) {
 	r := message(1, 1, "orders")
 	r.Body = make([]byte, 256)

@@ -20,7 +20,7 @@ func (p *peer) inSync() bool { return p.dest.Sync || p.memory.sync }
 // Agree tells the peers which publishers are closing here, each with its have. agreed are those
 // that no connected peer knows other than as closing (R10); while a peer in sync is away there are
 // none. closed equals agreed if all peers are connected, and is nil otherwise. In that case Agree
-// also reports the publishers that all instances call leaving to OnClosed.
+// also passes to OnClosed the publishers that all instances report as leaving.
 func (l *Links) Agree(closing []bookmark.Bookmark) (agreed, closed []bookmark.Bookmark) {
 	l.dropForgotten()
 	leaves := func(b bookmark.Bookmark) bool { s, _ := l.o.Journal.State(b.Publisher); return s.Leaving }

@@ -10,8 +10,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// quarter lets a quarter of a retention of 40 s pass while another publisher fills
-// segments, and has retention run on these instances.
+// quarter lets a quarter of a retention of 40 s pass while another publisher fills segments. Then
+// it runs retention on the given instances.
 func (w *world) quarter(filled *instance, trimmed ...*instance) {
 	w.t.Helper()
 	const filler = 99
@@ -22,7 +22,7 @@ func (w *world) quarter(filled *instance, trimmed ...*instance) {
 	}
 }
 
-// retain has retention run, and the peers hear of it.
+// retain runs retention and gives the peers time to hear of it.
 func (i *instance) retain() {
 	i.w.t.Helper()
 	if _, err := i.j.Trim(journal.Retention{Age: 40 * time.Second, Held: i.l.Held, Agree: i.l.Agree}); err != nil {
@@ -37,8 +37,8 @@ func (i *instance) knows() bool {
 	return known
 }
 
-// forgetsAtA has A forget publisher 1, of which 5 messages were published, and B
-// not yet, which has promised it.
+// forgetsAtA makes A forget publisher 1, of which 5 messages were published. B has promised to
+// forget it and has not yet.
 func (w *world) forgetsAtA() (a, b *instance) {
 	w.t.Helper()
 	a, b = w.pair()
@@ -53,7 +53,7 @@ func (w *world) forgetsAtA() (a, b *instance) {
 	if !a.knows() || !b.knows() {
 		w.t.Fatal("A has forgotten a publisher that B has not promised to forget")
 	}
-	b.retain() // promises; the promise of A was too early
+	b.retain() // B promises; A's promise came too early
 	a.retain()
 	b.retain()
 	quarters(10)
@@ -63,8 +63,8 @@ func (w *world) forgetsAtA() (a, b *instance) {
 	return a, b
 }
 
-// Both instances of a pair forget a publisher once both may, whichever way the link
-// between them goes meanwhile, and it does not come back to either.
+// Both instances of a pair forget a publisher once both may, whichever direction the link between
+// them has meanwhile. The publisher does not come back to either.
 func TestForgettingIsAgreed(t *testing.T) {
 	for name, between := range map[string]func(w *world, a, b *instance){
 		"linked": func(*world, *instance, *instance) {},
@@ -106,12 +106,13 @@ func TestForgettingIsAgreed(t *testing.T) {
 	}
 }
 
-// A publisher comes back at the instance that has forgotten it, which learns from the
-// other one where it was; and at the other one, whose records the first one takes.
+// A publisher comes back at the instance that has forgotten it: that instance learns the
+// publisher's numbers from the other one. Or it comes back at the other instance: then the first
+// one takes its records.
 func TestPromiseEndsWithASession(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.forgetsAtA()
-		a.retain() // its links forget it, too
+		a.retain() // A's links forget the publisher, too
 		if got := a.ask(t.Context(), Notice{Publisher: 1, Check: checkOf(1), Counter: 1, Instance: "a"}); got.Have != 5 {
 			t.Fatalf("%+v", got)
 		}
@@ -133,8 +134,8 @@ func TestPromiseEndsWithASession(t *testing.T) {
 	})
 }
 
-// The link begins anew between the promise and the session: the hello of the one that
-// knows the publisher leaves it out.
+// The link begins anew between the promise and the session. The hello of the instance that knows
+// the publisher leaves it out.
 func TestSessionOfWhatAHelloLeavesOut(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.forgetsAtA()
@@ -150,8 +151,8 @@ func TestSessionOfWhatAHelloLeavesOut(t *testing.T) {
 	})
 }
 
-// What the links know of a publisher that was forgotten ends when it has a session
-// again, and not later, when the peers may have said something of it anew.
+// The links drop their state of a forgotten publisher when it has a session again. Later would be
+// too late, since the peers may have sent new information about it by then.
 func TestReturningPublisherIsDropped(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.forgetsAtA()
@@ -168,8 +169,8 @@ func TestReturningPublisherIsDropped(t *testing.T) {
 	})
 }
 
-// A peer that has less of a publisher than is gone here is told, although the
-// publisher may be forgotten here: its client would be refused there as a gap.
+// A peer that lacks removed messages of a publisher gets the gone marker, even if the publisher
+// may be forgotten here. Otherwise the peer would refuse the publisher's client because of a gap.
 func TestWhatIsGoneIsToldOfWhatIsForgotten(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.pair()
@@ -194,8 +195,8 @@ func TestWhatIsGoneIsToldOfWhatIsForgotten(t *testing.T) {
 	})
 }
 
-// A publisher is not forgotten while an asynchronous third is linked that may have
-// more of it: its client would be refused as a publish gap ever after.
+// A publisher is not forgotten while an asynchronous third is linked that may have more of it.
+// Otherwise its client would be refused with a publish gap for ever.
 func TestThirdKnowsIt(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b, c := w.withThird()
@@ -205,7 +206,7 @@ func TestThirdKnowsIt(t *testing.T) {
 			if got, _ := a.l.Agree([]bookmark.Bookmark{bm(1, 2)}); len(got) > 0 {
 				t.Errorf("forgotten although %s knows it", []string{"b", "c"}[n:])
 			}
-			a.l.peers[name].conn.forget([]bookmark.Bookmark{bm(1, 2)}) // as one that promises
+			a.l.peers[name].conn.forget([]bookmark.Bookmark{bm(1, 2)}) // as for a peer that promises
 		}
 		if got, _ := a.l.Agree([]bookmark.Bookmark{bm(1, 2)}); len(got) != 1 {
 			t.Errorf("agreed on %v", got)
@@ -213,7 +214,7 @@ func TestThirdKnowsIt(t *testing.T) {
 	})
 }
 
-// A publisher is closed when nothing is left of it on any instance, and not while one is
+// A publisher is closed when nothing of it is left on any instance, and not while an instance is
 // away that may still have messages of it.
 func TestClosedByAll(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
@@ -240,8 +241,8 @@ func TestClosedByAll(t *testing.T) {
 	})
 }
 
-// Places are told of a publisher when each instance says that it was closed there for
-// as long as retain, and it is forgotten as long after that.
+// Places are told of a publisher when each instance reports that it was closed there for as long
+// as retain. It is forgotten after the same time again.
 func TestLeavesEverywhere(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.pair()
@@ -277,8 +278,8 @@ func TestLeavesEverywhere(t *testing.T) {
 	})
 }
 
-// A peer is left untold of a publisher only if our hello has said that it may be
-// forgotten: otherwise it waits for what the hello said.
+// The states leave out a publisher that the peer does not know only if our hello said that it may
+// be forgotten. Otherwise the peer waits for what the hello said.
 func TestClosingSinceTheHello(t *testing.T) {
 	for _, tt := range []struct {
 		told, now bool
@@ -292,8 +293,8 @@ func TestClosingSinceTheHello(t *testing.T) {
 	}
 }
 
-// What a peer may forget of a publisher that has diverged is no promise, and such a
-// publisher is never among those that may be forgotten (R11).
+// A peer's promise about a publisher that has diverged does not count, and such a publisher is
+// never among those that may be forgotten (R11).
 func TestDivergedIsNotPromised(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.pair()

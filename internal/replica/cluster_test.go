@@ -32,14 +32,14 @@ func TestDecideCluster(t *testing.T) {
 	}
 }
 
-// bare adds an instance whose journal has to find its group.
+// bare adds an instance whose journal has no cluster id yet.
 func (w *world) bare(name string, dests ...Destination) *instance {
 	i := w.instance(name, configured(name, dests...))
 	i.bare = true
 	return i
 }
 
-// A first start: the one with the smaller name makes the id, whoever dials, and both
+// At a first start the instance with the smaller name makes the id, whoever dials. Both instances
 // are intact.
 func TestFirstStart(t *testing.T) {
 	for _, dials := range []string{"a", "b", "both"} {
@@ -76,7 +76,7 @@ func TestFirstStart(t *testing.T) {
 	}
 }
 
-// Three that know each other and start at once make one id.
+// Three instances that know each other and start at once make one id.
 func TestFirstStartOfThree(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		c, b, a := w.bare("c", to("a"), to("b")), w.bare("b", to("a"), to("c")), w.bare("a", to("b"), to("c"))
@@ -98,8 +98,8 @@ func TestFirstStartOfThree(t *testing.T) {
 	})
 }
 
-// Two that have lost their journals do not begin a group without the third, which has
-// what is left of it.
+// Two instances that have lost their journals do not begin a group without the third, which has
+// the remaining records.
 func TestThirdKeepsItsGroup(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b, c := w.bare("a", to("b"), to("c")), w.bare("b", to("a"), to("c")), w.instance("c", configured("c", to("a"), to("b")))
@@ -122,8 +122,8 @@ func TestThirdKeepsItsGroup(t *testing.T) {
 	})
 }
 
-// An empty instance whose peers are away serves nobody, however long, and says so
-// again and again. With Bootstrap it begins, and its peer becomes one of its group.
+// An empty instance whose peers are away serves nobody, however long that takes, and repeats that
+// in its log. With Bootstrap it begins a group, which its peer joins.
 func TestEmptyWaitsForItsGroup(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.bare("a", to("b"))
@@ -160,8 +160,8 @@ func TestEmptyWaitsForItsGroup(t *testing.T) {
 	})
 }
 
-// A wiped instance serves nobody while its peers are away, takes over the id when it
-// meets one, and is intact again when it has caught up.
+// A wiped instance serves nobody while its peers are away. It takes over the id when it meets one,
+// and is intact again when it has caught up.
 func TestWipedBecomesIntact(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.bare("a", to("b")), w.bare("b", to("a"))
@@ -200,8 +200,8 @@ func TestWipedBecomesIntact(t *testing.T) {
 	})
 }
 
-// It is intact when it has all that an intact peer had, and not before, nor by one
-// that is not intact itself. What it answers to notices says so.
+// An instance becomes intact when it has everything that an intact peer had, not earlier, and not
+// by a peer that is not intact itself. Its answers to notices say the same.
 func TestIntactByAnIntactPeer(t *testing.T) {
 	states := []journal.State{{Publisher: 1, Have: 3, Durable: 3}}
 	for _, peerIs := range []bool{true, false} {
@@ -227,7 +227,7 @@ func TestIntactByAnIntactPeer(t *testing.T) {
 	}
 }
 
-// notice sends a notice and returns what it is answered.
+// notice sends a notice and returns the answer.
 func (c *fakeConn) notice(n *Notice) (a answer) {
 	c.w.t.Helper()
 	c.enc.frame(frameNotice, &noticeFrame{7, *n})
@@ -246,8 +246,8 @@ func (c *fakeConn) notice(n *Notice) (a answer) {
 	}
 }
 
-// Two groups: a typing error in an address has an instance of one dial the other.
-// Nothing goes over, and both say why, with both ids. The peer's own link stays.
+// A typing error in an address makes an instance of one group dial the other group. Nothing is
+// replicated, and both log the reason with both ids. The peer's own link stays.
 func TestOtherCluster(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.bare("a", to("b")), w.bare("b", to("a"))
@@ -259,7 +259,7 @@ func TestOtherCluster(t *testing.T) {
 		other := w.instance("staging", configured("b", to("a")))
 		configure := other.set
 		other.set = func(o *Options) { o.Name = "b"; configure(o) }
-		other.start() // with an id of its own
+		other.start() // makes an id of its own
 		other.publish(2, 1, 3)
 		pass(20 * time.Second)
 		if a.have(2) != 0 || b.have(2) != 0 || other.have(1) != 0 {
@@ -285,8 +285,8 @@ func TestOtherCluster(t *testing.T) {
 	})
 }
 
-// A disk is lost and the flag to begin stands in the unit file: the instance begins a
-// group of its own, its peer's is there, and it serves nobody.
+// A disk is lost, and the unit file still has the flag to begin a group. The instance begins a
+// group of its own beside its peer's, and serves nobody.
 func TestBootstrapWasWrong(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.start("a", to("b")), w.start("b", to("a"))

@@ -11,7 +11,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// withThird starts a pair and an asynchronous third that nobody gets anything from.
+// withThird starts a pair and an asynchronous third instance that replicates to nobody.
 func (w *world) withThird() (a, b, c *instance) {
 	third := to("c")
 	third.Sync = false
@@ -33,8 +33,8 @@ func (i *instance) decree(lost ...string) error {
 
 func says(err error, text string) bool { return err != nil && strings.Contains(err.Error(), text) }
 
-// The pair is gone, and its asynchronous third goes on by decree. Who was named comes
-// back with an empty journal only.
+// The pair is gone, and its asynchronous third goes on by a decree. A lost instance that returns
+// must have an empty journal.
 func TestDecreeOfTheThird(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b, c := w.withThird()
@@ -89,7 +89,7 @@ func TestDecreeOfTheThird(t *testing.T) {
 	})
 }
 
-// Nobody is gone, and messages are: both have come back from backups.
+// No instance is gone, but messages are lost: both instances were restored from backups.
 func TestDecreeOfThePair(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.pair()
@@ -132,9 +132,8 @@ func TestDecreeOfThePair(t *testing.T) {
 	})
 }
 
-// Which of two instances takes the decree of the other, or is refused for it.
-// If both were put back without the journals they had, nobody is intact any more. A
-// decree says what is lost, and that ends it.
+// If both instances were restored without their journals, none is intact any more. A decree
+// declares the loss and makes them intact again.
 func TestDecreeWithoutIntact(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.bare("a", to("b")), w.bare("b", to("a"))
@@ -159,7 +158,7 @@ func TestDecreeWithoutIntact(t *testing.T) {
 	})
 }
 
-// An instance that becomes intact by a peer says so to those that have nobody else.
+// An instance that becomes intact by a peer reports it to the instances that have no other peer.
 func TestIntactInTurn(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b, c := w.bare("a", to("b")), w.bare("b", to("a"), to("c")), w.bare("c", to("b"))
@@ -183,6 +182,8 @@ func TestIntactInTurn(t *testing.T) {
 	})
 }
 
+// checkDecree decides which of two instances takes the other's decree, or is refused because of
+// it.
 func TestCheckDecree(t *testing.T) {
 	ab := []string{"a", "b"}
 	none, first := journal.Decree{}, journal.Decree{Incarnation: 1, ID: 5, Members: ab, Lost: []string{"c"}}

@@ -11,8 +11,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// until reads frames until the link has been quiet for a while, and returns what
-// records and diverged publishers came.
+// until reads frames until the link has been quiet for a while. It returns the records and the
+// diverged publishers that arrived.
 func (c *fakeConn) until(d time.Duration) (records, diverged []bookmark.Bookmark) {
 	c.w.t.Helper()
 	for end := time.Now().Add(d); ; {
@@ -46,8 +46,8 @@ func (c *fakeConn) until(d time.Duration) (records, diverged []bookmark.Bookmark
 	}
 }
 
-// A record with other content ends no link: its publisher is set apart, the peer is
-// told, and what still comes of it is passed over. All else goes on.
+// A record with other content ends no link. Its publisher is set apart, the peer is told, and
+// further records of it are skipped. Everything else goes on.
 func TestDivergedByRecord(t *testing.T) {
 	other := message(1, 1, "x")
 	other.Body = []byte("other content")
@@ -79,9 +79,9 @@ func TestDivergedByRecord(t *testing.T) {
 	}
 }
 
-// Two contents from one side of a cut each: the pair finds them when it is healed,
-// keeps its link, and is in sync for everybody else. What is proven equal stays safe,
-// nothing else becomes so, and both sides know it for good.
+// Each side of a cut has a content of its own for one identity. The pair finds this when the cut
+// is healed, keeps its link, and is in sync for all other publishers. Numbers that are proven
+// equal stay safe, no others become safe, and both sides know it for good.
 func TestDivergedAcrossACut(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.pair()
@@ -89,7 +89,7 @@ func TestDivergedAcrossACut(t *testing.T) {
 		a.publish(1, 1, 5)
 		a.publish(2, 1, 5)
 		w.eventually("safe", func() bool { return a.l.Safe(1) == 5 && a.l.Safe(2) == 5 })
-		pass(2 * time.Second) // heartbeats compare
+		pass(2 * time.Second) // the heartbeats compare
 		w.Cut("a", "b")
 		pass(10 * time.Second)
 		a.publishTo("x", 1, 6, 7)
@@ -122,7 +122,7 @@ func TestDivergedAcrossACut(t *testing.T) {
 	})
 }
 
-// Of a publisher that the peer says has diverged nothing is sent, and nothing waits.
+// Nothing is sent of a publisher that the peer reports as diverged, and nothing of it waits.
 func TestDivergedIsNotSent(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.instance("a", func(o *Options) { o.Destinations = []Destination{to("b")} })
@@ -145,7 +145,8 @@ func TestDivergedIsNotSent(t *testing.T) {
 	})
 }
 
-// Who hears of it tells others, and a number that one of them lacks is not proven.
+// An instance that hears of a divergence tells the others. A number that one of them lacks is not
+// proven equal.
 func TestDivergedIsPassedOn(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b, c := w.chain()
@@ -168,8 +169,8 @@ func TestDivergedIsPassedOn(t *testing.T) {
 	})
 }
 
-// Running CRCs of different topics are not compared, nor those of publishers that
-// both had before the two processes met: that is shown, and nothing is set apart.
+// Running CRCs of different topics prove nothing, nor do those of publishers that both had before
+// the two processes met. Their difference is shown, and no publisher is set apart.
 func TestDoubtIsNoDivergence(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		f := w.fake("b")

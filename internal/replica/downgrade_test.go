@@ -10,15 +10,15 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// downgrading returns a sync destination that is downgraded after 5s.
+// downgrading returns a sync destination that is downgraded after 5 s.
 func downgrading(name string) Destination {
 	d := to(name)
 	d.DowngradeAfter = 5 * time.Second
 	return d
 }
 
-// An instance whose disk is nearly full refuses the records that it lacks, which
-// ends the link with the reason, and takes them once there is space (R5, R7).
+// An instance whose disk is nearly full refuses records that it lacks. That ends the link with the
+// reason. Once there is space it takes the records (R5, R7).
 func TestFullDiskTakesNothing(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		var full atomic.Bool
@@ -41,8 +41,8 @@ func TestFullDiskTakesNothing(t *testing.T) {
 	})
 }
 
-// A link is downgraded when the oldest record has waited long enough, not
-// before; then settled leaves it out and safe doesn't (R5).
+// A link is downgraded when the oldest record has waited long enough, and not before. Then settled
+// leaves it out and safe does not (R5).
 func TestDowngradeAndBack(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.start("a", downgrading("b")), w.start("b", downgrading("a"))
@@ -50,7 +50,7 @@ func TestDowngradeAndBack(t *testing.T) {
 		a.publish(1, 1, 5)
 		w.eventually("safe", func() bool { return a.l.Safe(1) == 5 })
 		w.Cut("a", "b")
-		pass(20 * time.Second) // a link that is down with nothing waiting stays as it is
+		pass(20 * time.Second) // a link that is down stays as it is while nothing waits
 		if s := a.status("b"); s.State != "down" || s.Ack != "counting" || s.Downgrades != 0 {
 			t.Fatalf("status %+v", s)
 		}
@@ -72,7 +72,7 @@ func TestDowngradeAndBack(t *testing.T) {
 		a.publish(1, 8, 9)
 		a.publish(2, 1, 1)
 		w.now("publishers go on", func() bool { return a.l.Settled(1) == 9 && a.l.Settled(2) == 1 })
-		if n := a.status("b").Unacknowledged; n != 5 { // the first five it acknowledged before
+		if n := a.status("b").Unacknowledged; n != 5 { // the first five were acknowledged before
 			t.Errorf("%d records unacknowledged, want 5", n)
 		}
 
@@ -111,7 +111,7 @@ func checkInterval(t *testing.T, j *journal.Journal, begun time.Time, want []jou
 	}
 }
 
-// A peer that is connected and slow is downgraded all the same.
+// A peer that is connected but slow is downgraded as well.
 func TestDowngradeOfAStalledDisk(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.start("a", downgrading("b")), w.start("b", to("a"))
@@ -127,15 +127,15 @@ func TestDowngradeOfAStalledDisk(t *testing.T) {
 	})
 }
 
-// What the peer acknowledged before its connection ended does not wait again,
-// unless somebody asks for it; then from when he asked.
+// A record that the peer acknowledged before its connection ended does not wait again, unless
+// someone asks for it. Then it waits from that moment.
 func TestWaitsOfAReplayedDuplicate(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.start("a", downgrading("b")), w.start("b", to("a"))
 		w.linked(a, b)
 		a.publish(1, 1, 5)
 		w.eventually("safe", func() bool { return a.l.Safe(1) == 5 })
-		a.l.Waits(1, 5) // is settled: nothing waits
+		a.l.Waits(1, 5) // it is settled, so nothing waits
 		b.close()
 		pass(30 * time.Second)
 		if a.status("b").Ack != "counting" {
@@ -158,7 +158,7 @@ func TestWaitsOfAReplayedDuplicate(t *testing.T) {
 	})
 }
 
-// What the journal held at the start counts from the end of rejoin_timeout.
+// Records that the journal held at the start wait from the end of rejoin_timeout.
 func TestDowngradeAfterStart(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.instance("a", func(o *Options) { o.Destinations = []Destination{downgrading("b")} })
@@ -217,8 +217,8 @@ func TestNeverDowngraded(t *testing.T) {
 	})
 }
 
-// A link whose oldest record is young counts again, and is in sync only when
-// the peer has everything up to that moment.
+// A link whose oldest record is young counts again. It is in sync only when the peer has
+// everything up to that moment.
 func TestCountingIsNotYetSync(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.start("a", downgrading("b")), w.start("b", to("a"))
@@ -227,7 +227,7 @@ func TestCountingIsNotYetSync(t *testing.T) {
 		a.publish(1, 1, 1)
 		w.eventually("downgraded", func() bool { return a.status("b").Ack == "downgraded" })
 		pass(500 * time.Millisecond)
-		a.publish(1, 2, 2) // will be in the next fsync
+		a.publish(1, 2, 2) // comes with the next fsync
 		w.eventually("counts again", func() bool { return a.status("b").Ack == "counting" })
 		if s := a.status("b"); s.State != "catching-up" || a.l.Safe(1) != 1 || a.l.Settled(1) != 1 {
 			t.Errorf("status %+v", s)
@@ -237,7 +237,7 @@ func TestCountingIsNotYetSync(t *testing.T) {
 	})
 }
 
-// An interval that a killed process left open is ended by the next one.
+// The next process ends an interval that a killed process left open.
 func TestOpenIntervalEndsAtStart(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.start("a", downgrading("b"))

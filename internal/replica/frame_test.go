@@ -55,13 +55,13 @@ func vectorFrameOf(list []bookmark.Bookmark) *vectorFrame { return (*vectorFrame
 
 func proofOf(proof []byte) *proofFrame { return (*proofFrame)(&proof) }
 
-// decode returns a decoder behind the type of the payload.
+// decode returns a decoder that has read the payload's type.
 func decode(payload []byte) (frameType, *decoder) {
 	d := newDecoder()
 	return d.begin(payload), d
 }
 
-// reencode decodes a payload and encodes what it says again.
+// reencode decodes a payload and encodes the result again.
 func reencode(payload []byte) ([]byte, error) {
 	t, d := decode(payload)
 	if t == frameRecords {
@@ -99,7 +99,7 @@ func TestFramesRoundTrip(t *testing.T) {
 		if err != nil || !bytes.Equal(again, payload) {
 			t.Errorf("%s: %v\n%x, want\n%x", name, err, again, payload)
 		}
-		for n := range len(payload) { // nothing that is cut short passes for whole
+		for n := range len(payload) { // a truncated frame never passes for a complete one
 			cut, err := reencode(payload[:n])
 			if err == nil && !bytes.Equal(cut, payload[:n]) {
 				t.Errorf("%s: %d of %d bytes are taken for %x", name, n, len(payload), cut)
@@ -108,7 +108,7 @@ func TestFramesRoundTrip(t *testing.T) {
 	}
 }
 
-// What a later version adds behind the fields we know is skipped.
+// Fields that a later version adds at the end are skipped.
 func TestFieldsAreAddedAtTheEnd(t *testing.T) {
 	e := newEncoder()
 	h := &Hello{Name: "a", Group: "g"}
@@ -121,12 +121,12 @@ func TestFieldsAreAddedAtTheEnd(t *testing.T) {
 	}
 }
 
-// Of a version that we don't speak nothing but its number is read.
+// Of an open frame of an unknown version only the version is read.
 func TestOpenOfAnotherVersion(t *testing.T) {
 	e := newEncoder()
 	e.begin(frameOpen)
 	e.uint(new(uint64(99)))
-	e.bool(new(true)) // where the nonce is
+	e.bool(new(true)) // in the place of the nonce
 	_, d := decode(e.finish()[frameHeader:])
 	var open openFrame
 	if err := d.body(&open); err != nil || open.version != 99 {
@@ -134,7 +134,7 @@ func TestOpenOfAnotherVersion(t *testing.T) {
 	}
 }
 
-// The format is what the golden files say.
+// The format matches the golden files.
 func TestGoldenFrames(t *testing.T) {
 	for name, frame := range someFrames() {
 		file := filepath.Join("testdata", name+".hex")
@@ -182,7 +182,7 @@ func TestFrameReader(t *testing.T) {
 	}
 }
 
-// A length that is announced costs nothing until the bytes come.
+// An announced length allocates nothing until the bytes arrive.
 func TestFrameReaderAllocatesWhatArrives(t *testing.T) {
 	const limit = 64 << 20
 	head := binary.BigEndian.AppendUint32(nil, limit)

@@ -13,9 +13,9 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// A sink is a connection that keeps what is written.
+// A sink is a connection that keeps the bytes written to it.
 type sink struct {
-	net.Conn // nil: nothing else is called
+	net.Conn // nil: no other method is called
 	b        bytes.Buffer
 }
 
@@ -24,8 +24,8 @@ func (s *sink) Close() error                     { return nil }
 func (s *sink) SetWriteDeadline(time.Time) error { return nil }
 func (s *sink) SetReadDeadline(time.Time) error  { return nil }
 
-// FuzzGreeting is a stranger that says anything, to an instance that was dialled or
-// that dials: it becomes no peer, takes little memory, and learns nothing.
+// FuzzGreeting is a stranger that sends anything to an instance that was dialled or that dials.
+// The stranger becomes no peer, costs little memory, and learns nothing.
 func FuzzGreeting(f *testing.F) {
 	all := someFrames()
 	open := all["open"]

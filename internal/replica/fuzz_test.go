@@ -20,8 +20,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/heap"
 )
 
-// FuzzFrames decodes any payload: it takes no memory for what is only claimed,
-// and what it says is the same when it is written and read again.
+// FuzzFrames decodes any payload. It allocates nothing for lengths that are only announced, and
+// the values stay the same when they are encoded and decoded again.
 func FuzzFrames(f *testing.F) {
 	for _, frame := range someFrames() {
 		f.Add(frame[frameHeader:])
@@ -42,8 +42,8 @@ func FuzzFrames(f *testing.F) {
 	})
 }
 
-// FuzzFrameReader reads any stream, whole and byte by byte: the same frames,
-// the same end, and no memory ahead of what arrives but a step.
+// FuzzFrameReader reads any stream, whole and byte by byte: the same frames, the same end, and no
+// more memory than one step ahead of the bytes that have arrived.
 func FuzzFrameReader(f *testing.F) {
 	var all []byte
 	for _, frame := range someFrames() {
@@ -73,12 +73,11 @@ func FuzzFrameReader(f *testing.F) {
 	})
 }
 
-// FuzzPeer links an instance with a peer that says anything, before or after a
-// good hello, on connections that it dials or that are dialled to it. Each
-// byte of the input chooses what comes next. Whatever that is: the instance
-// lives, takes memory only for what it is sent, counts as safe nothing that it
-// does not have, keeps its journal valid (G3, G4) and its own publisher's
-// messages as they are, and its link with the other peer works (I12).
+// FuzzPeer links an instance with a peer that sends anything, before or after a good hello, on
+// connections in either direction. Each byte of the input chooses the next step. Whatever the
+// steps are: the instance keeps running; it takes memory only for bytes that it is sent; it counts
+// nothing as safe that it does not have; it keeps its journal valid (G3, G4) and its own
+// publisher's messages unchanged; and its link with the other peer works (I12).
 func FuzzPeer(f *testing.F) {
 	for _, s := range peerStories() {
 		f.Add(s)
@@ -91,21 +90,21 @@ func FuzzPeer(f *testing.F) {
 	})
 }
 
-// The steps of a hostile peer.
+// The steps of a hostile peer, each with its parameters.
 const (
-	peerHello   = iota // which
-	peerStates         // states, whether the last
+	peerHello   = iota // kind of hello
+	peerStates         // states, whether they are the last
 	peerRecords        // records
 	peerAck            // bookmarks
-	peerNotice         // id and whom it is about
+	peerNotice         // id and publisher
 	peerAnswer         // id and have
 	peerBeat           // states
-	peerRefuse         // why
+	peerRefuse         // code
 	peerPayload        // length and bytes of a payload
 	peerBytes          // length and bytes
 	peerConnect        // whether it dials
-	peerWait           // how long
-	peerGood           // the others' turn
+	peerWait           // time
+	peerGood           // none: the good peer's turn
 	peerStepsEnd
 )
 
@@ -118,11 +117,11 @@ func peerStories() [][]byte {
 	story := func(parts ...[]byte) []byte { return slices.Concat(parts...) }
 	all := [][]byte{
 		story(hello, record(0, 1, 0, 0), record(0, 2, 1, 0), good, wait),
-		story(hello, record(0, 1, 0, 0), record(0, 1, 0, 0), record(0, 2, 1, 1)), // twice
+		story(hello, record(0, 1, 0, 0), record(0, 1, 0, 0), record(0, 2, 1, 1)), // a message twice
 		story(hello, record(0, 3, 2, 0), good),                                   // a hole
-		story(hello, record(0, 4, 0, 3), record(0, 5, 4, 0)),                     // gone up to the largest
-		story(hello, []byte{peerAck, 2, 0, 4, 1, 5}, good),                       // of what was never sent
-		story(hello, []byte{peerAnswer, 3, 4, 1}, good),                          // to what was never asked
+		story(hello, record(0, 4, 0, 3), record(0, 5, 4, 0)),                     // gone up to the largest number
+		story(hello, []byte{peerAck, 2, 0, 4, 1, 5}, good),                       // of records that were never sent
+		story(hello, []byte{peerAnswer, 3, 4, 1}, good),                          // to a question that was never asked
 		story(hello, []byte{peerNotice, 1, 1, 2, 0}, good),                       //
 		story(hello, []byte{peerBeat, 1, 0, 3}, good, wait),                      //
 		story(hello, []byte{peerRefuse, 3}, good, wait),                          //
@@ -141,19 +140,19 @@ func peerStories() [][]byte {
 	return all
 }
 
-// ownPublisher is the publisher of the instance under attack; its peers learn
-// of it and the fuzzer can't.
+// ownPublisher is the publisher of the instance under attack. Its peers know it, and the fuzzer
+// cannot guess it.
 const ownPublisher = 0x5eed_0f_600d_5eed
 
-// An invader is what a run of FuzzPeer knows.
+// An invader is the state of one run of FuzzPeer.
 type invader struct {
 	t     *testing.T
 	w     *world
-	a, c  *instance // under attack, and the good peer
+	a, c  *instance // a is under attack, c is the good peer
 	ln    net.Listener
 	input []byte
 	conns []net.Conn
-	shake *handshake // of the newest of them; nil: it has failed
+	shake *handshake // of the newest connection; nil: it has failed
 	enc   *encoder
 	sent  int
 	own   uint64 // messages that a has published
@@ -182,7 +181,7 @@ func invade(t *testing.T, w *world, input []byte) {
 		}
 		synctest.Wait()
 	})
-	// What a publishes takes some too, and every second of heartbeats and dialling.
+	// a's own messages take memory, too, and so does every second of heartbeats and dialling.
 	most := uint64(64*x.sent+8<<20+len(x.conns)*(256<<10)) + x.own*(16<<10) + uint64(time.Since(began).Seconds())*(16<<10)
 	if used > most {
 		t.Errorf("%d bytes on %d connections took %d bytes of memory, want no more than %d", x.sent, len(x.conns), used, most)
@@ -197,7 +196,7 @@ func invade(t *testing.T, w *world, input []byte) {
 	x.ownKept()
 }
 
-// number takes a number below n off the input.
+// number takes one byte off the input and returns a number below n.
 func (x *invader) number(n int) int {
 	if len(x.input) == 0 {
 		return 0
@@ -219,7 +218,7 @@ func (x *invader) state() journal.State {
 	return s
 }
 
-// many calls f for each of a few.
+// many returns the results of a few calls of f.
 func many[T any](x *invader, f func() T) []T {
 	var all []T
 	for range x.number(8) {
@@ -232,7 +231,7 @@ func (x *invader) bookmark() bookmark.Bookmark {
 	return bookmark.Bookmark{Publisher: x.publisher(), Sequence: x.sequence()}
 }
 
-// take takes a number and so many bytes off the input.
+// take takes a number off the input, and then that many bytes.
 func (x *invader) take() []byte {
 	n := min(x.number(256), len(x.input))
 	taken := x.input[:n]
@@ -287,7 +286,7 @@ func (x *invader) step() {
 	}
 }
 
-// hello says a good hello, or one in which something is wrong.
+// hello sends a good hello, or one with something wrong.
 func (x *invader) hello() {
 	h := &Hello{Name: "b", Run: 9, Group: "g", Digest: "d", Outbound: true, Sync: true, Cluster: testCluster, Intact: true}
 	switch x.number(12) {
@@ -351,7 +350,7 @@ func (x *invader) frame(encode func(e *encoder)) {
 	x.write(bytes.Clone(x.enc.finish()))
 }
 
-// connect dials the instance, or takes the connection that it dials.
+// connect dials the instance, or accepts the connection that it dials.
 func (x *invader) connect(dials bool) {
 	if len(x.conns) >= 8 {
 		return
@@ -372,7 +371,7 @@ func (x *invader) connect(dials bool) {
 		}
 		dialled <- nc
 	}()
-	if nc := <-dialled; nc != nil { // it tries again and again
+	if nc := <-dialled; nc != nil { // the instance dials again and again
 		x.use(nc, false)
 	}
 }
@@ -386,7 +385,7 @@ func (x *invader) use(nc net.Conn, dialled bool) {
 	go io.Copy(io.Discard, nc)
 }
 
-// greet does what comes before our hello, unless the instance has given up.
+// greet does everything before our hello, unless the instance has given up.
 func (c *fakeConn) greet() error {
 	if c.shake.dialled {
 		c.enc.frame(frameOpen, &openFrame{protocolVersion, c.shake.nonces[0]})
@@ -420,7 +419,7 @@ func (c *fakeConn) greet() error {
 	return nil
 }
 
-// write sends bytes on the newest connection; that they are taken isn't asked.
+// write sends bytes on the newest connection. It ignores whether they are taken.
 func (x *invader) write(b []byte) {
 	if len(x.conns) == 0 {
 		x.connect(true)
@@ -444,7 +443,7 @@ func (x *invader) good() {
 	}
 }
 
-// ownKept checks that both hold what a published, as it was published.
+// ownKept checks that both instances hold a's messages unchanged.
 func (x *invader) ownKept() {
 	x.t.Helper()
 	for _, i := range []*instance{x.a, x.c} {

@@ -25,7 +25,7 @@ type stage uint8
 
 const (
 	awaitsOpen   stage = iota
-	awaitsProof        // that it knows the secret
+	awaitsProof        // the proof that the peer knows the secret
 	awaitsHello        //
 	awaitsSeal         // the proof that the hello is its own
 	awaitsStates       //

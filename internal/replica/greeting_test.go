@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// A proof holds for one side of one connection and the hellos that were said on it.
+// A proof is valid for one side of one connection, and for the hellos sent on it.
 func TestHandshake(t *testing.T) {
 	other := bytes.Repeat([]byte{8}, SecretBytes)
 	begin := func(secret []byte, dialled bool, ours, theirs byte) *handshake {
@@ -53,7 +53,7 @@ func TestHandshake(t *testing.T) {
 	check("another hello", a, changed.prove(), errNotProven)
 }
 
-// secretive starts an instance whose group and digest can be told in what it sends.
+// secretive starts an instance whose group and digest would be recognizable in its frames.
 func secretive(w *world, secret []byte, dests []Destination, peers ...string) *instance {
 	a := w.instance("a", func(o *Options) {
 		o.Group, o.Digest, o.Secret, o.Destinations, o.Peers = "the-group", "the-digest", secret, dests, peers
@@ -80,14 +80,14 @@ func frames(t *testing.T, nc net.Conn) (all []frameType, text string) {
 	}
 }
 
-// Who does not know the secret learns nothing, whatever it says, and is no peer.
+// A stranger that does not know the secret learns nothing, whatever it sends, and becomes no peer.
 func TestStrangersLearnNothing(t *testing.T) {
 	hello := &Hello{Name: "b", Run: 9, Group: "the-group", Digest: "the-digest", Outbound: true, Sync: true}
 	for _, tt := range []struct {
 		name   string
 		secret []byte // of the instance
 		say    func(c *fakeConn)
-		told   bool // that it is refused
+		told   bool // the stranger is told that it is refused
 		logged string
 	}{
 		{"hello at once", testSecret, func(c *fakeConn) { c.say(hello) }, true, "type 1 in a greeting"},
@@ -175,8 +175,8 @@ func TestStrangersLearnNothing(t *testing.T) {
 	}
 }
 
-// checkTold checks that a stranger got nothing but what shows nothing, and whether it
-// was told that it is refused.
+// checkTold checks that a stranger got only frames that reveal nothing, and whether it was told
+// that it is refused.
 func checkTold(t *testing.T, got []frameType, refused bool) {
 	t.Helper()
 	told := false
@@ -194,7 +194,7 @@ func checkTold(t *testing.T, got []frameType, refused bool) {
 	}
 }
 
-// However slowly a stranger speaks, it is gone after two seconds.
+// However slowly a stranger sends, it is gone after two seconds.
 func TestStrangerTrickles(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		secretive(w, testSecret, []Destination{{Name: "b", Sync: true}})
@@ -216,7 +216,7 @@ func TestStrangerTrickles(t *testing.T) {
 	})
 }
 
-// Who listens where a peer should learns nothing from the instance that dials it.
+// A stranger that listens at a peer's address learns nothing from the instance that dials it.
 func TestDiallerTellsNothingToAStranger(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		f := w.fake("b")
@@ -240,7 +240,7 @@ func TestDiallerTellsNothingToAStranger(t *testing.T) {
 	})
 }
 
-// What a peer has said on one connection is worth nothing on another.
+// The frames of a peer on one connection are worthless on another.
 func TestReplayedSession(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.start("a", Destination{Name: "b", Sync: true})
@@ -266,14 +266,14 @@ func TestReplayedSession(t *testing.T) {
 	})
 }
 
-// firstProof is the first proof that a connection has sent.
+// firstProof returns the first proof that a connection has sent.
 func firstProof(c *fakeConn) []byte {
 	again := newHandshake(c.shake.secret, c.shake.dialled, nonce{})
 	again.nonces = c.shake.nonces
 	return newFrame(frameProof, proofOf(again.prove()))
 }
 
-// A recorder keeps what is written.
+// A recorder keeps the bytes written to a connection.
 type recorder struct {
 	net.Conn
 	b bytes.Buffer
@@ -284,17 +284,17 @@ func (r *recorder) Write(b []byte) (int, error) {
 	return r.Conn.Write(b)
 }
 
-// Without a secret, or with the same one, configured names link; others do not, and
-// those who know the secret are told why. Each side logs a reason.
+// Instances with configured names link if neither has a secret or both have the same one. Others
+// do not, and those that know the secret are told the reason. Each side logs a reason.
 func TestSecretsAndNames(t *testing.T) {
 	other := bytes.Repeat([]byte{8}, SecretBytes)
 	for _, tt := range []struct {
 		name   string
 		ours   []byte // secret of a
-		theirs []byte // and of b
+		theirs []byte // secret of b
 		change func(b *Options)
 		linked bool
-		atA    string // in its log
+		atA    string // expected in a's log
 		atB    string
 	}{
 		{"the same", testSecret, testSecret, nil, true, "link is up", "link is up"},

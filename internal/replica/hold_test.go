@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// A number waits for each sync peer that is connected and counts, and until what
-// the peer has that sends it is here. Nobody else is waited for (R11).
+// A number waits for each connected sync peer that counts, and until the numbers of the peers that
+// replicate here have arrived. It waits for nobody else (R11).
 func TestAwaits(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		toB := to("b")
@@ -38,8 +38,8 @@ func TestAwaits(t *testing.T) {
 	})
 }
 
-// A publish that is held back waits for the peers like a record. A peer that has
-// not answered by downgrade_after is downgraded, and then not waited for (R5).
+// A publish that is held back waits for the peers like a record. A peer that has not answered by
+// downgrade_after is downgraded, and then no longer waited for (R5).
 func TestAHeldPublishWaits(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		toB := to("b")
@@ -65,8 +65,7 @@ func TestAHeldPublishWaits(t *testing.T) {
 	})
 }
 
-// Enough of the peers have answered when the synchronous ones have. The others may
-// take their time (R11).
+// Enough peers have answered when the synchronous ones have. The others may take their time (R11).
 func TestEarlyAnswers(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.start("a", to("b"), toAsync("c"))

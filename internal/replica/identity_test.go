@@ -8,8 +8,8 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// Two publishers with one id, one on each side of a cut: nothing that one side
-// has of its own counts for the other's, and the link goes on without them.
+// Two publishers have one id, one on each side of a cut. Neither side's records count for the
+// other's publisher, and the link goes on without both.
 func TestOtherPublisherInHello(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.instance("a", func(o *Options) { o.Destinations = []Destination{to("b")} }), w.instance("b", func(o *Options) { o.Destinations = []Destination{to("a")} })
@@ -34,7 +34,7 @@ func TestOtherPublisherInHello(t *testing.T) {
 	})
 }
 
-// The same while the link is up: the first record says that it is another's.
+// The same while the link is up: the first record shows that it belongs to another publisher.
 func TestOtherPublisherInRecord(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		f := w.fake("b")
@@ -53,9 +53,9 @@ func TestOtherPublisherInRecord(t *testing.T) {
 	})
 }
 
-// A publisher's check is on the peer's disk with its first record, however that
-// comes there: as it is, behind a floor, as a marker for a topic that the link
-// does not carry, or when the first record here has none.
+// A publisher's check is on the peer's disk with its first record, whichever way that gets there:
+// unchanged, behind a floor, as a marker for a topic that the link does not carry, or when the
+// first record here has no check.
 func TestChecksReplicate(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		toB := to("b")
@@ -66,7 +66,7 @@ func TestChecksReplicate(t *testing.T) {
 		a.open()
 		a.publish(1, 1, 3)
 		a.append(&journal.Record{Kind: journal.Gone, Publisher: 2, Sequence: 9})
-		for s := range uint64(2) { // healed over the loss of the record with the check
+		for s := range uint64(2) { // healed after the record with the check was lost
 			if _, err := a.j.Append(message(5, s+1, "x")); err != nil {
 				t.Fatal(err)
 			}

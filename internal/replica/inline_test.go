@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// What is appended is on its way at once, and acknowledged as soon as both disks
-// have it: nothing is forgotten until a heartbeat looks. No time passes here.
+// An appended record is sent at once, and acknowledged as soon as both disks have it. Nothing is
+// left for a heartbeat to find. No time passes here.
 func TestNoTimePasses(t *testing.T) {
 	for _, buffer := range []int{1, 20, 64 << 10} {
 		t.Run(fmt.Sprint("buffer of ", buffer), func(t *testing.T) {
@@ -27,7 +27,7 @@ func TestNoTimePasses(t *testing.T) {
 					a.publish(1, s, s)
 					safe(1, s)
 				}
-				for s := uint64(1); s <= 20; s++ { // both ways
+				for s := uint64(1); s <= 20; s++ { // now from both sides
 					a.publish(1, 20+s, 20+s)
 					b.publish(2, s, s)
 					safe(1, 20+s)
@@ -54,15 +54,15 @@ func TestNoTimePasses(t *testing.T) {
 	}
 }
 
-// An append whose record the connection does not take is not held up by it.
+// An append returns even if the connection does not take its record.
 func TestInlineDoesNotBlock(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.pair()
 		w.linked(a, b)
-		w.Pause("b") // it takes nothing more
+		w.Pause("b") // b takes nothing more
 		r := message(1, 1, "x")
-		r.Body = bytes.Repeat([]byte("x"), 900<<10) // more than is under way
-		a.append(r)                                 // would not return
+		r.Body = bytes.Repeat([]byte("x"), 900<<10) // more than the connection takes
+		a.append(r)                                 // must return
 		synctest.Wait()
 		if s := a.l.Safe(1); s != 0 {
 			t.Fatalf("safe up to %d", s)
@@ -75,8 +75,8 @@ func TestInlineDoesNotBlock(t *testing.T) {
 	})
 }
 
-// What is appended goes to the peers while the own disk is at it, also what
-// came from another peer.
+// An appended record goes to the peers while the own disk still syncs it, even if it came from
+// another peer.
 func TestForwardsBeforeTheOwnDisk(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b, c := w.chain()
@@ -90,7 +90,7 @@ func TestForwardsBeforeTheOwnDisk(t *testing.T) {
 	})
 }
 
-// The watch looks when the first downgrade is due, whatever it waited for.
+// The watch looks when the first downgrade is due, whichever one it was waiting for.
 func TestLooksInTime(t *testing.T) {
 	within := func(name string, after time.Duration) Destination {
 		d := to(name)
@@ -104,7 +104,7 @@ func TestLooksInTime(t *testing.T) {
 		w.linked(a, c)
 		b.disk.SyncDelay(time.Minute)
 		a.publish(1, 1, 1)
-		pass(3 * time.Second) // it looks for c once more, and next for b, in 7 s
+		pass(3 * time.Second) // it looks for c once more; the next look is for b, in 7 s
 		c.disk.SyncDelay(time.Minute)
 		a.publish(1, 2, 2)
 		pass(2*time.Second - time.Millisecond)

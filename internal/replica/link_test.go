@@ -19,7 +19,7 @@ func TestCheck(t *testing.T) {
 		name   string
 		change func(us, peer *Hello)
 		expect string
-		want   string // in the reason; empty: no refusal
+		want   string // expected in the reason; empty: no refusal
 	}{
 		{"as it should be", func(us, peer *Hello) {}, "b", ""},
 		{"accepted", func(us, peer *Hello) {}, "", ""},
@@ -48,7 +48,7 @@ func TestCheckInto(t *testing.T) {
 	peer := &Hello{Name: "b", Outbound: true, Topics: []string{"x"}}
 	checkRefusal(t, CheckInto(peer, "c", []string{"x"}), "")
 	checkRefusal(t, CheckInto(peer, "c", nil), "all links into an instance")
-	checkRefusal(t, CheckInto(peer, "b", nil), "") // its own earlier connection
+	checkRefusal(t, CheckInto(peer, "b", nil), "") // b's own earlier connection
 	checkRefusal(t, CheckInto(&Hello{Name: "b"}, "c", []string{"x"}), "")
 }
 
@@ -298,7 +298,7 @@ func TestRejoinBothDamaged(t *testing.T) {
 	r.Beat("b", true, false, true, nil, have)
 	want("it has more", Waiting)
 	r.Appended(1, bm(1, 79))
-	r.Appended(1, bm(1, 100)) // found in what was set aside
+	r.Appended(1, bm(1, 100)) // found among the records that were set aside
 	r.Beat("b", true, false, true, nil, have)
 	want("it lacks ours", Waiting)
 	r.Acked("b", bm(2, 9))
@@ -315,8 +315,8 @@ func TestRejoinBothDamaged(t *testing.T) {
 	want("neither has more", CaughtUp)
 }
 
-// An echo is what a peer has sent in one piece: what stands between two pieces may be
-// another's, and is read.
+// An echo is a part of the journal that a peer has sent without interruption. Records between two
+// such parts may be of another peer, and are read.
 func TestEchoes(t *testing.T) {
 	var c conn
 	for _, tt := range []struct{ from, to, wantFrom, wantTo journal.Position }{
@@ -332,7 +332,7 @@ func TestEchoes(t *testing.T) {
 	}
 }
 
-// What goes as a run is what Decide would send, and the peer has it then.
+// Run accepts the messages that Decide would send, and the peer counts as having them.
 func TestLinkRun(t *testing.T) {
 	run := func(topics ...string) (all []record.Ordinary) {
 		for i, topic := range topics {
@@ -371,7 +371,7 @@ func TestLinkRun(t *testing.T) {
 	}
 }
 
-// linkTo returns the link that begins with a hello.
+// linkTo returns a link that has begun with a hello.
 func linkTo(peer *Hello, carries func(topic []byte) bool) *Link {
 	l := new(Link)
 	l.Begin(peer, carries)

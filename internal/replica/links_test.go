@@ -26,7 +26,7 @@ func TestPairReplicatesBothWays(t *testing.T) {
 			t.Errorf("settled %d, single %v, reachable %v, catching up %v",
 				a.l.Settled(1), a.l.Single(), a.l.Reachable(), a.l.CatchingUp())
 		}
-		// Nothing is echoed, nothing sent twice.
+		// No record is echoed or sent twice.
 		if s, r := a.status("b"), b.status("a"); s.Sent != 50 || s.Received != 50 || r.Sent != 50 || r.Received != 50 {
 			t.Errorf("a sent %d and received %d, b %d and %d: want 50 each", s.Sent, s.Received, r.Sent, r.Received)
 		}
@@ -48,8 +48,8 @@ func TestLoneInstance(t *testing.T) {
 	})
 }
 
-// While nothing is left out, what is settled is what is safe, at every moment:
-// else a publisher would be told that acks are of one disk (R5).
+// While no destination is left out, settled equals safe at every moment. Otherwise a publisher
+// would be told that acks stand for one disk (R5).
 func TestSettledIsSafeWhileNothingIsLeftOut(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, _ := w.pair()
@@ -65,7 +65,8 @@ func TestSettledIsSafeWhileNothingIsLeftOut(t *testing.T) {
 	})
 }
 
-// Whatever two instances have, however interleaved, they end with the same (R2, G5).
+// Whatever two instances have, and however it is interleaved, both end with the same messages (R2,
+// G5).
 func TestConvergence(t *testing.T) {
 	type step struct {
 		at       string
@@ -108,7 +109,8 @@ func TestConvergence(t *testing.T) {
 	}
 }
 
-// A peer whose disk was replaced gets everything back, also what it had taken in itself (T6).
+// A peer whose disk was replaced gets everything back, including the messages that its clients had
+// sent to it (T6).
 func TestWipedPeerGetsEverythingBack(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.pair()
@@ -129,7 +131,7 @@ func TestWipedPeerGetsEverythingBack(t *testing.T) {
 		if !a.logged("less than it had acknowledged") {
 			t.Error("a doesn't say that b has lost its log")
 		}
-		// And the other way round, right after it.
+		// The other way round, right after it.
 		a.kill(memfs.Durable)
 		a.disk = memfs.New()
 		a.start()
@@ -138,7 +140,7 @@ func TestWipedPeerGetsEverythingBack(t *testing.T) {
 	})
 }
 
-// A record counts as safe when the peer's disk has it, not when the peer does (R2, G2).
+// A record counts as safe when the peer's disk has it, not when the peer has received it (R2, G2).
 func TestSafeOnlyAfterPeersSync(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.pair()
@@ -158,7 +160,7 @@ func TestSafeOnlyAfterPeersSync(t *testing.T) {
 	})
 }
 
-// What a peer acknowledged is void when its connection ends.
+// A peer's acknowledgements are void when its connection ends.
 func TestWatermarkVoidAtDisconnect(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.pair()
@@ -170,7 +172,7 @@ func TestWatermarkVoidAtDisconnect(t *testing.T) {
 		if s := a.status("b"); s.State != "down" || s.Reason == "" || a.l.Reachable() {
 			t.Errorf("status %+v", s)
 		}
-		// It comes back without what it had.
+		// It comes back without the records that it had.
 		b.disk = memfs.New()
 		b.disk.SyncDelay(200 * time.Millisecond)
 		b.start()
@@ -184,8 +186,8 @@ func TestWatermarkVoidAtDisconnect(t *testing.T) {
 	})
 }
 
-// A link that carries some topics says where the others' messages are, once
-// they are durable here (R3).
+// A link that carries some topics sends markers for the messages of the others, once these are
+// durable here (R3).
 func TestElsewhere(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		some := func(name string) Destination {
@@ -224,12 +226,12 @@ func mustState(i *instance, publisher uint64) journal.State {
 	return s
 }
 
-// What retention has removed is gone, and said to be (R2).
+// The link sends gone markers for messages that retention has removed (R2).
 func TestFloorsForAWipedPeer(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.pair()
 		w.linked(a, b)
-		a.publish(9, 1, 2) // of which nothing will be left
+		a.publish(9, 1, 2) // nothing of it will be left
 		a.publish(1, 1, 600)
 		a.publish(2, 1, 3)
 		w.eventually("safe", func() bool { return a.l.Safe(1) == 600 && a.l.Safe(2) == 3 })
@@ -264,7 +266,7 @@ func TestFloorsForAWipedPeer(t *testing.T) {
 	})
 }
 
-// A marker doesn't hide what stands before it: who joins gets that, too.
+// A marker does not hide the records before it: an instance that joins gets them, too.
 func TestRecordsBeforeAGoneMarker(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.instance("a", func(o *Options) { o.Destinations = []Destination{to("b")} })
@@ -283,8 +285,8 @@ func TestRecordsBeforeAGoneMarker(t *testing.T) {
 	})
 }
 
-// Nothing goes that a destination has not acknowledged; a connection that has
-// ended doesn't take back what it acknowledged.
+// Retention removes nothing that a destination has not acknowledged. The end of a connection does
+// not take its acknowledgements back.
 func TestHeld(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.instance("a", func(o *Options) {
@@ -316,7 +318,7 @@ func TestHeld(t *testing.T) {
 	})
 }
 
-// A destination that is away for too long is given up and gets the floor when it returns (R5).
+// A destination that is away for too long is given up. It gets the floor when it returns (R5).
 func TestHold(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		d := to("b")
@@ -371,13 +373,13 @@ func TestHold(t *testing.T) {
 	})
 }
 
-// Retention that is faster than a link's cursor isn't skipped in silence.
+// A link whose cursor is overtaken by retention skips nothing in silence.
 func TestTrimmedUnderTheSender(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.pair()
 		w.linked(a, b)
 		w.Pause("b")
-		for s := uint64(1); s <= 400; s++ { // more than buffers and a batch hold
+		for s := uint64(1); s <= 400; s++ { // more than the buffers and a batch hold
 			r := message(1, s, "x")
 			r.Body = make([]byte, 10<<10)
 			a.append(r)
@@ -404,8 +406,8 @@ func TestTrimmedUnderTheSender(t *testing.T) {
 	})
 }
 
-// Three instances, two of them not linked with each other: what one takes in
-// reaches the third through the one between them.
+// Of three instances two are not linked with each other. A message that one of them takes in
+// reaches the other through the one between them.
 func TestThroughAThirdInstance(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b, c := w.chain()
@@ -442,7 +444,7 @@ func TestThreeInstances(t *testing.T) {
 	})
 }
 
-// An async link is not counted for acks, and loses nothing either.
+// An async link does not count for acks, and loses nothing either.
 func TestAsync(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.start("a", to("b"), Destination{Name: "c", Address: "c:9107"})
@@ -460,8 +462,8 @@ func TestAsync(t *testing.T) {
 	})
 }
 
-// What a link does while the journal has failed and the instance has not yet
-// ended it takes no time: it waits.
+// While the journal has failed and the instance has not ended the links yet, a link waits and does
+// not spin.
 func TestFailedJournal(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.pair()
@@ -469,9 +471,9 @@ func TestFailedJournal(t *testing.T) {
 		a.disk.SyncDelay(10 * time.Millisecond)
 		a.publish(1, 1, 1)
 		synctest.Wait()
-		a.publish(1, 2, 2) // has been sent when its fsync begins
+		a.publish(1, 2, 2) // it has been sent when its fsync begins
 		a.disk.FailSync(errors.New("input/output error"))
-		pass(time.Second) // for ever, if something goes on and on
+		pass(time.Second) // would take for ever if something spun
 		if a.j.Err() == nil {
 			t.Error("the journal has not failed")
 		}
@@ -493,7 +495,7 @@ func TestOnlyAsync(t *testing.T) {
 	})
 }
 
-// Everything goes over the wire in pieces, whatever their size.
+// Messages of any size cross a connection that delivers them in small pieces.
 func TestLargeAndManySmall(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.SetReadChunk(1000)
@@ -512,11 +514,12 @@ func TestLargeAndManySmall(t *testing.T) {
 	})
 }
 
-// What is appended before the links are told of the journal's events is acknowledged all the same.
+// Records that are appended before the links hear of the journal's events are acknowledged
+// nevertheless.
 func TestEventsBeforeStartReturned(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.pair()
-		b.links.Store(nil) // as if b's owner had not yet got hold of its links
+		b.links.Store(nil) // as if b's owner did not have its links yet
 		w.linked(a, b)
 		a.publish(1, 1, 3)
 		w.eventually("safe", func() bool { return a.l.Safe(1) == 3 })
@@ -543,8 +546,8 @@ func TestStartRefusesBadOptions(t *testing.T) {
 	})
 }
 
-// Random publishing, cutting and killing: what was safe is never lost, and in
-// the end all hold the same.
+// Random publishing, cutting and killing: a message that was safe is never lost, and in the end
+// all instances hold the same messages.
 func TestRandomFaults(t *testing.T) {
 	for seed := range uint64(20) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Of strangers that come from the busiest host so many are taken at once, and then so
-// many in a second; those from other hosts are not held up.
+// Strangers from the busiest host are admitted in a burst, and then at a fixed rate. Those from
+// other hosts are not held up.
 func TestCrowdIsPaced(t *testing.T) {
 	var l lobby
 	taken := func(host string, now time.Duration, count int) (n int) {

@@ -2,8 +2,8 @@ package replica
 
 import "testing"
 
-// A logon whose question all have answered is told all answers at once, not
-// first that those have answered who count: it would take the answers for incomplete.
+// When all peers have answered at once, the logon gets the complete answers only. It is not told
+// first that enough peers have answered, since it would take the answers for incomplete.
 func TestAllIsNotTakenForEnough(t *testing.T) {
 	for range 50_000 {
 		q, early := newQuestion(), make(chan bool)

@@ -8,9 +8,9 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// A peer that replicates here synchronously and gets nothing back: this instance
-// says so to its clients, also after a restart while the peer is away. The peer is
-// in sync all the same: two disks are two disks. Both show it and log why (R5).
+// A peer replicates here synchronously and gets nothing back. This instance tells its clients so,
+// also after a restart while the peer is away. The peer is in sync nevertheless, since its
+// messages are on two disks. Both show it and log the reason (R5).
 func TestOneWayLink(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.start("a", to("b")), w.instance("b", func(o *Options) { o.Destinations, o.Peers = []Destination{to("c")}, []string{"a"} })
@@ -40,8 +40,8 @@ func TestOneWayLink(t *testing.T) {
 	})
 }
 
-// What is one way by design is well: an asynchronous destination owes nothing.
-// And a link that becomes whole is so at once.
+// A link that is one way by design is no fault: an asynchronous destination owes nothing. A link
+// that becomes two-way counts as such at once.
 func TestNoOneWayLink(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, c := w.start("a", to("b"), toAsync("c")), w.start("c")

@@ -18,13 +18,13 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// A peer that must not be linked is refused, said to be, and tried again
-// slowly; the process goes on, and so does the link with the right one.
+// A peer that must not be linked is refused with a reason and dialled again slowly. The process
+// goes on, and so does the link with the right peer.
 func TestRefusedPeers(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
-		change func(o *Options) // of b
-		dest   Destination      // of a
+		change func(o *Options) // options of b
+		dest   Destination      // destination of a
 		reason string
 	}{
 		{"group", func(o *Options) { o.Group = "another" }, to("b"), "group"},
@@ -77,12 +77,12 @@ func TestLinksIntoOneInstance(t *testing.T) {
 		if a.status("b").State != "sync" || !b.status("a").Inbound {
 			t.Error("a is not linked any more")
 		}
-		a.close() // then c may
+		a.close() // then c may be linked
 		w.eventually("c is linked", c.state("b", "sync"))
 	})
 }
 
-// One side has no address of the other; the one connection serves both ways.
+// One side has no address of the other. The one connection serves both directions.
 func TestOnlyOneSideDials(t *testing.T) {
 	for _, dialler := range []string{"a", "b"} {
 		t.Run(dialler, func(t *testing.T) {
@@ -118,7 +118,7 @@ func (l *Links) countConnections() int {
 // However often connections cross, one stays.
 func TestCrossingConnections(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
-		w.Pause("b") // both dial; neither gets an answer before both have
+		w.Pause("b") // both dial, and neither gets an answer before both have
 		a, b := w.pair()
 		pass(10 * time.Millisecond)
 		w.Resume("b")
@@ -138,7 +138,7 @@ func TestCrossingConnections(t *testing.T) {
 	})
 }
 
-// A connection that has gone silent is found lost within four intervals.
+// A silent connection is found lost within four intervals.
 func TestHalfOpenLink(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -154,7 +154,7 @@ func TestHalfOpenLink(t *testing.T) {
 				w.linked(a, b)
 				a.publish(1, 1, 1)
 				w.eventually("safe", func() bool { return a.l.Safe(1) == 1 })
-				pass(time.Minute) // an idle link lives
+				pass(time.Minute) // an idle link stays up
 				if a.status("b").State != "sync" {
 					t.Fatal("an idle link is lost")
 				}
@@ -177,7 +177,7 @@ func TestHalfOpenLink(t *testing.T) {
 	}
 }
 
-// A cut after every few bytes of a session loses and repeats nothing.
+// Cuts after every few bytes of a session lose and repeat nothing.
 func TestCutAnywhere(t *testing.T) {
 	for bytes := int64(1); bytes < 1500; bytes += 37 {
 		for _, dir := range [][2]string{{"a", "b"}, {"b", "a"}} {
@@ -194,7 +194,7 @@ func TestCutAnywhere(t *testing.T) {
 	}
 }
 
-// ask asks the peers, and forgets the answers that come early.
+// ask asks the peers and drops the early answers.
 func (i *instance) ask(ctx context.Context, n Notice) Answers {
 	return i.l.AskPeers(ctx, n, func(Answers) {})
 }
@@ -254,8 +254,8 @@ func TestNotices(t *testing.T) {
 	})
 }
 
-// What only a peer has that sends nothing will never come, and one that is fed
-// asynchronously is not waited for when it is away.
+// The messages of a peer that does not replicate here never come here. An asynchronous destination
+// that is away is not waited for.
 func TestNoticeToWhoSendsNothing(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.start("a", to("b"), Destination{Name: "c", Address: "c:9107"})
@@ -274,7 +274,7 @@ func TestNoticeToWhoSendsNothing(t *testing.T) {
 	})
 }
 
-// A notice whose peer goes away meanwhile doesn't wait for ever.
+// A notice does not wait for ever if its peer goes away.
 func TestNoticeOfAPeerThatDies(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.pair()
@@ -291,7 +291,7 @@ func TestNoticeOfAPeerThatDies(t *testing.T) {
 	})
 }
 
-// An instance that starts is ready when it has what its peer had (R6).
+// A starting instance is ready when it has everything that its peer had (R6).
 func TestReadyWhenCaughtUp(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.start("a", to("b"))
@@ -316,7 +316,7 @@ func TestReadyWhenCaughtUp(t *testing.T) {
 	})
 }
 
-// A peer that can't be reached holds an instance up for the timeout only.
+// A peer that cannot be reached holds up the start for the timeout only.
 func TestReadyWithoutPeer(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.start("a", to("b"))
@@ -335,7 +335,7 @@ func TestReadyWithoutPeer(t *testing.T) {
 	})
 }
 
-// A peer that is reachable and stalls doesn't hold it up either.
+// A peer that is reachable but stalls does not hold it up for longer either.
 func TestReadyWhenPeerStalls(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.start("a", to("b"))
@@ -355,7 +355,7 @@ func TestReadyWhenPeerStalls(t *testing.T) {
 	})
 }
 
-// A damaged journal waits for its peer however long it takes, then is healed (R8).
+// A damaged journal waits for its peer for as long as it takes, and is then healed (R8).
 func TestDamagedJournalHeals(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.pair()
@@ -384,7 +384,7 @@ func TestDamagedJournalHeals(t *testing.T) {
 	})
 }
 
-// A record damaged on a, another on b: both journals become whole again.
+// One record is damaged on a, another on b. Both journals become complete again.
 func TestBothDamaged(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.pair()
@@ -408,7 +408,7 @@ func TestBothDamaged(t *testing.T) {
 	})
 }
 
-// damage flips a bit of where text stands on the disk.
+// damage flips a bit in the first copy of text on the disk.
 func damage(t *testing.T, disk *memfs.FS, text string) {
 	t.Helper()
 	for _, name := range disk.Names() {
@@ -424,7 +424,7 @@ func damage(t *testing.T, disk *memfs.FS, text string) {
 	t.Fatalf("%q is not on the disk", text)
 }
 
-// A fake is a peer made by hand: it says what a test has it say.
+// A fake is a peer that sends the frames that a test chooses.
 type fake struct {
 	w    *world
 	name string
@@ -467,7 +467,7 @@ func (f *fake) accept() *fakeConn {
 	return c
 }
 
-// dial dials an instance, up to where a hello is due.
+// dial dials an instance and does the greeting up to our hello.
 func (w *world) dial(from, to string) *fakeConn {
 	w.t.Helper()
 	nc, err := w.Host(from).Dial(w.t.Context(), to+":9107")
@@ -483,13 +483,13 @@ func (w *world) dial(from, to string) *fakeConn {
 	return c
 }
 
-// greeter is a connection by hand on which nothing has been said.
+// greeter returns a fake's connection on which nothing has been sent.
 func (w *world) greeter(nc net.Conn, dialled bool) *fakeConn {
 	return &fakeConn{w: w, nc: nc, fr: frameReader{r: nc, limit: 4 << 20}, enc: newEncoder(),
 		shake: newHandshake(testSecret, dialled, nonce{byte(len(w.instances))})}
 }
 
-// take reads a frame of that type.
+// take reads a frame, which must be of type want.
 func (c *fakeConn) take(want frameType) []byte {
 	c.w.t.Helper()
 	payload, err := c.fr.next()
@@ -524,7 +524,7 @@ func (c *fakeConn) prove() {
 	c.send()
 }
 
-// say says hello and proves it.
+// say sends a hello and proves it.
 func (c *fakeConn) say(h *Hello) {
 	c.w.t.Helper()
 	c.enc.frame(frameHello, h)
@@ -540,7 +540,7 @@ func (c *fakeConn) send() {
 	}
 }
 
-// hello says hello as b of the usual group.
+// hello sends the hello of b, a member of the usual group.
 func (c *fakeConn) hello(h *Hello) {
 	c.w.t.Helper()
 	h.Name, h.Group, h.Digest, h.Outbound = "b", "g", "d", true
@@ -570,7 +570,7 @@ func (c *fakeConn) raw(r *journal.Record) []byte {
 	return raw
 }
 
-// bad sends one record that was changed.
+// bad sends one record after a change to its bytes.
 func (c *fakeConn) bad(r *journal.Record, change func(raw []byte)) {
 	raw := c.raw(r)
 	change(raw)
@@ -579,7 +579,7 @@ func (c *fakeConn) bad(r *journal.Record, change func(raw []byte)) {
 	c.send()
 }
 
-// beat sends heartbeats for a while, n intervals of d.
+// beat sends n heartbeats at intervals of d.
 func (c *fakeConn) beat(d time.Duration, n int) {
 	c.w.t.Helper()
 	for range n {
@@ -590,7 +590,7 @@ func (c *fakeConn) beat(d time.Duration, n int) {
 	pass(0)
 }
 
-// refusal reads until the instance refuses, and returns why.
+// refusal reads until the instance refuses, and returns the refusal.
 func (c *fakeConn) refusal() *RefusedError {
 	c.w.t.Helper()
 	for {
@@ -608,8 +608,8 @@ func (c *fakeConn) refusal() *RefusedError {
 	}
 }
 
-// A record that can't be taken ends the link with its reason; the second time
-// in a row the link is down and tried again slowly (R2).
+// A record that cannot be taken ends the link with the reason. The second time in a row the link
+// counts as down and is tried again slowly (R2).
 func TestRefusedRecords(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -685,8 +685,8 @@ func TestRefusedRecords(t *testing.T) {
 	}
 }
 
-// A refusal comes through while the peer takes nothing, behind the frame that
-// is under way: without it the peer would try again as if the link was lost.
+// A refusal reaches a peer that had stopped reading, behind the frame that is being sent. Without
+// it the peer would try again as if the link was lost.
 func TestRefusedInAFrame(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.start("a", to("b"))
@@ -704,7 +704,7 @@ func TestRefusedInAFrame(t *testing.T) {
 	})
 }
 
-// The other way round: the peer refuses what we send.
+// The other way round: the peer refuses a record of ours.
 func TestRefusedByPeer(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.start("a", to("b"))
@@ -728,8 +728,8 @@ func TestRefusedByPeer(t *testing.T) {
 	})
 }
 
-// Two contents of an identity that are too old to be compared directly show in
-// the running CRC, at hello and later (R11).
+// Two contents of an identity that is too old for a direct comparison show in the running CRC, at
+// the hello and later (R11).
 func TestDivergence(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.instance("a", func(o *Options) { o.Destinations = []Destination{to("b")} })
@@ -773,7 +773,7 @@ func TestDivergenceByHeartbeat(t *testing.T) {
 	})
 }
 
-// Whatever comes to the port of a link, it is closed and nothing else happens.
+// Whatever arrives at the port of a link, the connection is closed and nothing else happens.
 func TestStrangersOnThePort(t *testing.T) {
 	long := binary.BigEndian.AppendUint32(nil, 1<<31)
 	for _, in := range []string{
@@ -803,7 +803,7 @@ func TestStrangersOnThePort(t *testing.T) {
 	}
 }
 
-// Connections that say nothing don't keep a peer out, not even one of the same address.
+// Connections that send nothing do not keep a peer out, not even those from its own address.
 func TestTooManyStrangers(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.start("a", Destination{Name: "b", Sync: true})
@@ -821,7 +821,7 @@ func TestTooManyStrangers(t *testing.T) {
 		crowd("s")
 		c := w.dial("b", "a")
 		crowd("s")
-		c.hello(&Hello{Run: 1}) // it was not the one to make room
+		c.hello(&Hello{Run: 1}) // it was not the one that had to make room
 		w.now("linked", a.state("b", "sync"))
 		c.nc.Close()
 		w.now("down", a.state("b", "down"))
@@ -838,7 +838,7 @@ func TestTooManyStrangers(t *testing.T) {
 	})
 }
 
-// Closing waits for everything and is not held up by a peer that says nothing.
+// Close waits for all goroutines and is not held up by a peer that sends nothing.
 func TestCloseIsQuick(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.pair()

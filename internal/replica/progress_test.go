@@ -55,7 +55,7 @@ func TestProgress(t *testing.T) {
 		}, 9 * s, 8 * s},
 		{"what was acknowledged once doesn't wait again", func(p *Progress) {
 			p.Acked(bm(1, 5))
-			p.Appended(2*s, bm(1, 4)) // told late
+			p.Appended(2*s, bm(1, 4)) // reported late
 		}, 9 * s, 0},
 		{"unless it is asked for, from when it was", func(p *Progress) {
 			p.Acked(bm(1, 5))
@@ -77,8 +77,8 @@ func TestProgress(t *testing.T) {
 	}
 }
 
-// However much waits, what is remembered is bounded, nothing seems to have
-// waited for less than it has, and as long as it is exact it is so to width.
+// Memory is bounded however much waits. No wait ever seems shorter than it is, and times are exact
+// to width as long as they are exact at all.
 func TestProgressAgainstTwin(t *testing.T) {
 	const width = 10 * time.Millisecond
 	type item struct {
@@ -131,7 +131,7 @@ func TestProgressAgainstTwin(t *testing.T) {
 	})
 }
 
-// However long it waits, what is remembered is bounded, and no younger than it is.
+// Memory is bounded however long something waits, and the wait never seems shorter than it is.
 func TestProgressIsBounded(t *testing.T) {
 	p := NewProgress(10 * time.Millisecond)
 	for i := range uint64(10000) {
@@ -162,7 +162,7 @@ func TestProgressIsBounded(t *testing.T) {
 	}
 }
 
-// oldestWait returns for how long the oldest thing has waited.
+// oldestWait returns the length of the oldest wait.
 func oldestWait(p *Progress, now time.Duration) time.Duration {
 	l := Links{}
 	return l.oldestWaitLocked(&peer{progress: p}, now)

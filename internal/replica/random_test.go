@@ -7,9 +7,9 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// randomFaults publishes and breaks things at random. A publisher is at one
-// instance for a while and moves only to one that has what it has published;
-// what was safe once must be at the other instance after any crash.
+// randomFaults publishes and breaks things at random. A publisher stays at one instance for a
+// while and moves only to an instance that has its safe messages. A message that was safe once
+// must be at one of the two instances after any crash.
 func randomFaults(w *world, seed uint64) {
 	rnd := rand.New(rand.NewPCG(seed, 1))
 	w.t.Logf("seed %d", seed)
@@ -36,7 +36,7 @@ func randomFaults(w *world, seed uint64) {
 		default:
 			p := rnd.Uint64N(4) + 1
 			if i.have(p) < safe[p] {
-				continue // R4: this one lacks what was acknowledged
+				continue // R4: this instance lacks acknowledged messages
 			}
 			sent[p] = i.have(p) + rnd.Uint64N(30)
 			i.publish(p, i.have(p)+1, sent[p])

@@ -8,12 +8,12 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// toAsync returns an asynchronous destination that is dialled.
+// toAsync returns an asynchronous destination with an address to dial.
 func toAsync(name string) Destination {
 	return Destination{Name: name, Address: name + ":9107"}
 }
 
-// restart stops an instance in order and starts it again with these destinations.
+// restart closes an instance and starts it again with these destinations.
 func (i *instance) restart(dests ...Destination) {
 	i.w.t.Helper()
 	i.close()
@@ -21,9 +21,9 @@ func (i *instance) restart(dests ...Destination) {
 	i.start()
 }
 
-// An asynchronous destination that is away neither holds up the start nor leaves
-// the instance catching up: nothing comes from it (R6). It may know publishers
-// that nobody else knows, though (R10).
+// An asynchronous destination that is away does not hold up the start, nor does the instance count
+// as catching up, since nothing comes from that destination (R6). But it may know publishers that
+// nobody else knows (R10).
 func TestStartWithoutAnAsyncDestination(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.start("a", to("b"), toAsync("c"))
@@ -38,14 +38,14 @@ func TestStartWithoutAnAsyncDestination(t *testing.T) {
 	})
 }
 
-// Whether a peer replicates here is remembered over restarts, and changes as it
-// says: one that does is waited for, be it asynchronous, one that does not is not,
-// be it synchronous (R6).
+// An instance remembers over restarts whether a peer replicates here, as the peer said last. It
+// waits for a peer that does, even an asynchronous one, and not for a peer that does not, even a
+// synchronous one (R6).
 func TestStartWaitsForThoseWhoReplicateHere(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
-		ours  Destination   // of a, to b
-		back  []Destination // of b
+		ours  Destination   // destination of a
+		back  []Destination // destinations of b
 		waits bool
 	}{
 		{"sync, both ways", to("b"), []Destination{to("a")}, true},
@@ -94,8 +94,8 @@ func TestStartWaitsForThoseWhoReplicateHere(t *testing.T) {
 	}
 }
 
-// A peer of which nothing is remembered is waited for if it is synchronous: so
-// does an instance whose disk was replaced.
+// The start waits for a synchronous peer of which nothing is remembered, as after a disk was
+// replaced.
 func TestStartWithAnEmptyDisk(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.pair()

@@ -8,11 +8,11 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/memfs"
 )
 
-// Two processes of one name don't take turns: the later one is linked, the other is
-// refused with the reason, and both the log and the status say it. When one has gone
-// the other one is linked, and a restart is no second process.
+// Two processes of one name do not take turns: the later one is linked, the other one is refused
+// with the reason, and log and status show it. When one has gone the other one is linked. A
+// restart does not count as a second process.
 func TestTwoOfOneName(t *testing.T) {
-	for _, first := range []string{"a", "z"} { // whose connections stay when they cross
+	for _, first := range []string{"a", "z"} { // the name whose connections stay when they cross
 		t.Run(first, func(t *testing.T) {
 			inWorld(t, func(t *testing.T, w *world) {
 				a, b := w.start(first, to("b")), w.start("b", to(first))

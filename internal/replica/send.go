@@ -148,9 +148,9 @@ func (s *sender) meet() (busy bool, err error) {
 	return true, s.begin()
 }
 
-// begin opens the cursor at the position that the peer's vector determines. Floors are sent only
-// when the cursor has passed them: a floor may also come from a marker that stands behind records
-// which the peer lacks.
+// begin opens the cursor at the position that the peer's vector determines. It sends no gone
+// markers yet: a floor may come from a marker, and the journal may have records before that marker
+// which the peer still lacks.
 func (s *sender) begin() error {
 	j := s.c.l.o.Journal
 	s.c.mu.Lock()

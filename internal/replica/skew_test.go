@@ -15,12 +15,12 @@ func TestSkew(t *testing.T) {
 	for i, step := range []struct {
 		ahead   time.Duration
 		times   int
-		changed bool // by the last one
+		changed bool // by the last beat
 		is      bool
 	}{
 		{0, 1, false, false},
-		{-8 * time.Second, skewBeats - 1, false, false}, // late, but for the first one
-		{-8 * time.Second, 1, true, true},               // the last that was not is out of sight
+		{-8 * time.Second, skewBeats - 1, false, false}, // slow heartbeats, except for the first one
+		{-8 * time.Second, 1, true, true},               // the last fast heartbeat is out of the window
 		{-3 * time.Second, 1, false, true},              // not far enough below the bound
 		{-2 * time.Second, 1, true, false},
 		{5 * time.Second, 1, false, false},
@@ -39,7 +39,7 @@ func TestSkew(t *testing.T) {
 	}
 }
 
-// A wall clock that is wrong is noticed on both sides, and each says so once.
+// Both sides notice a wrong wall clock, and each logs it once.
 func TestClocksDisagree(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		var ahead atomic.Int64

@@ -10,15 +10,15 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/testkit/heap"
 )
 
-// meet says hello as b, and takes the states of the instance.
+// meet says hello as b and takes the states of the instance.
 func meet(w *world) *fakeConn {
 	c := w.dial("b", "a")
 	c.say(&Hello{Name: "b", Group: "g", Digest: "d", Outbound: true, Cluster: testCluster, Intact: true})
 	return c
 }
 
-// The states of a peer name each publisher once, in order, so that a hello is no
-// longer than what it may know; others end the connection at once.
+// A peer's states name each publisher once, in order, so that a hello is no longer than a table of
+// publishers. Other states end the connection at once.
 func TestStatesInOrder(t *testing.T) {
 	for name, frames := range map[string][][]uint64{
 		"a publisher twice":             {{7, 7}},
@@ -44,7 +44,7 @@ func TestStatesInOrder(t *testing.T) {
 	}
 }
 
-// States that never end do: a greeting has its time, whatever comes in it.
+// A greeting has a time limit, so even endless states come to an end.
 func TestStatesEnd(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.start("a", Destination{Name: "b", Sync: true})
@@ -66,7 +66,7 @@ func TestStatesEnd(t *testing.T) {
 	})
 }
 
-// A frame of a peer names no more publishers than a hello may, however short each is.
+// A frame names no more publishers than a hello may, however short each entry is.
 func TestPublishersOfAFrame(t *testing.T) {
 	for name, decode := range map[string]func(d *decoder) error{
 		"ack":       func(d *decoder) error { return d.body(new(vectorFrame)) },

@@ -5,14 +5,14 @@ import (
 	"testing/synctest"
 )
 
-// Two that stop at the same moment: each waits until it has heard that the other one
-// waits for no more acks.
+// Two instances stop at the same moment. Each waits until it has heard that the other one waits
+// for no more acks.
 func TestDrainTogether(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.pair()
 		w.linked(a, b)
 		desertedA, desertedB := a.l.Drain(), b.l.Drain()
-		aloneB := b.l.Drained() // what a said may not have come yet
+		aloneB := b.l.Drained() // a's report may not have arrived yet
 		synctest.Wait()
 		if isDone(aloneB) {
 			t.Fatal("b leaves while a waits for acks")
@@ -30,8 +30,8 @@ func TestDrainTogether(t *testing.T) {
 	})
 }
 
-// One that stops alone waits for nobody, and a link that is lost does not say that the
-// peer has stopped.
+// An instance that stops alone waits for nobody. A lost link does not mean that the peer has
+// stopped.
 func TestDrainAlone(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.pair()

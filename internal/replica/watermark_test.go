@@ -78,13 +78,13 @@ func TestWatermarkEndsWithConnection(t *testing.T) {
 	if got := w.Safe(p, 9); got != 0 {
 		t.Errorf("safe = %d while the peer is away", got)
 	}
-	w.Connected(0, bookmark.Vector{p: 2}) // on a disk that lost what it had acknowledged
+	w.Connected(0, bookmark.Vector{p: 2}) // on a disk that lost acknowledged records
 	if got := w.Safe(p, 9); got != 2 {
 		t.Errorf("safe = %d, want what the new connection's hello says", got)
 	}
 }
 
-// A twin computes the watermarks from their definition.
+// The watermarks equal those computed from their definition.
 func TestWatermarksAgainstDefinition(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		syncs := rapid.SliceOfN(rapid.Bool(), 0, 3).Draw(t, "syncs")

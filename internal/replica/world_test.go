@@ -33,8 +33,7 @@ type world struct {
 	instances []*instance
 }
 
-// inWorld runs a test in a world. At its end every instance is closed and its
-// journal verified.
+// inWorld runs a test in a world. At the end it closes every instance and verifies its journal.
 func inWorld(t *testing.T, test func(t *testing.T, w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -44,7 +43,7 @@ func inWorld(t *testing.T, test func(t *testing.T, w *world)) {
 	})
 }
 
-// end closes and verifies what a test leaves, also one that failed half way.
+// end closes and verifies the instances that a test leaves behind, even after a failure.
 func (w *world) end() {
 	for _, i := range w.instances {
 		w.Resume(i.name)
@@ -58,12 +57,12 @@ func (w *world) end() {
 	}
 }
 
-// An instance is a journal with its links on a host of the instance's name.
+// An instance is a journal with its links, on a host with the instance's name.
 type instance struct {
 	w    *world
 	name string
 	disk *memfs.FS
-	set  func(*Options) // what of the options is not the usual
+	set  func(*Options) // changes the usual options
 	runs uint64
 
 	j       *journal.Journal
@@ -73,7 +72,7 @@ type instance struct {
 	marks   atomic.Int64 // calls of OnWatermark
 	notices []Notice
 	jset    func(*journal.Options)
-	bare    bool // its journal finds its group by itself
+	bare    bool // its journal has to find its group
 }
 
 // lockedBuffer is the log of an instance.
@@ -94,12 +93,12 @@ func (b *lockedBuffer) String() string {
 	return b.b.String()
 }
 
-// to returns a sync destination that is dialled.
+// to returns a sync destination with an address to dial.
 func to(name string) Destination {
 	return Destination{Name: name, Address: name + ":9107", Sync: true}
 }
 
-// instance adds an instance that has not started.
+// instance adds an instance without starting it.
 func (w *world) instance(name string, set func(*Options)) *instance {
 	i := &instance{w: w, name: name, disk: memfs.New(), set: set}
 	w.instances = append(w.instances, i)
@@ -114,7 +113,8 @@ func (w *world) start(name string, dests ...Destination) *instance {
 	return i
 }
 
-// configured sets the destinations of an instance, and as peers the others of a, b and c.
+// configured sets the destinations of an instance. Without any, it sets as peers the others of a,
+// b and c.
 func configured(name string, dests ...Destination) func(*Options) {
 	var peers []string
 	for _, other := range []string{"a", "b", "c"} {
@@ -135,7 +135,7 @@ func (w *world) pair() (a, b *instance) {
 	return w.start("a", to("b")), w.start("b", to("a"))
 }
 
-// chain starts a, b and c, of which a and c are linked with b only.
+// chain starts a, b and c. a and c are linked with b only.
 func (w *world) chain() (a, b, c *instance) {
 	w.t.Helper()
 	a, b, c = w.start("a", to("b")), w.start("b", to("a"), to("c")), w.start("c", to("b"))
@@ -175,7 +175,7 @@ func (i *instance) open() {
 	}
 }
 
-// testCluster is the group of journals that did not have to find one.
+// testCluster is the cluster id of journals that need not find a group.
 var testCluster = journal.ClusterID{1, 2, 3, 4}
 
 // carries reports whether every destination gets a topic.
@@ -234,7 +234,7 @@ func (i *instance) close() {
 	}
 }
 
-// kill ends the instance at once and leaves what a crash leaves.
+// kill ends the instance at once and leaves the disk as after a crash.
 func (i *instance) kill(m memfs.Mode) {
 	i.w.Kill(i.name)
 	_ = i.j.Kill()
@@ -255,7 +255,7 @@ func message(p, s uint64, topic string) *journal.Record {
 // checkOf returns the check of publisher p.
 func checkOf(p uint64) bookmark.Check { return bookmark.OfLife(fmt.Sprint("life ", p)).Check }
 
-// publish takes messages from to to of publisher p in.
+// publish appends the messages from to to of publisher p.
 func (i *instance) publish(p, from, to uint64) {
 	i.w.t.Helper()
 	i.publishTo("x", p, from, to)
@@ -282,7 +282,7 @@ func pass(d time.Duration) {
 	synctest.Wait()
 }
 
-// eventually waits until something is so.
+// eventually waits until a condition holds.
 func (w *world) eventually(what string, is func() bool) {
 	w.t.Helper()
 	for range 3000 {
@@ -295,7 +295,7 @@ func (w *world) eventually(what string, is func() bool) {
 	w.t.Fatalf("not within 30s: %s", what)
 }
 
-// now checks that something is so when everything has come to rest.
+// now checks that a condition holds once all goroutines are idle.
 func (w *world) now(what string, is func() bool) {
 	w.t.Helper()
 	synctest.Wait()
@@ -318,7 +318,7 @@ func (i *instance) state(peer, state string) func() bool {
 	return func() bool { return i.status(peer).State == state }
 }
 
-// linked waits until two instances are linked with nothing waiting.
+// linked waits until two instances are linked and nothing waits.
 func (w *world) linked(a, b *instance) {
 	w.t.Helper()
 	w.eventually(a.name+" and "+b.name+" are linked", func() bool {
@@ -338,7 +338,7 @@ func (i *instance) isReady() bool {
 	}
 }
 
-// each calls f with the records of the journal.
+// each calls f with each record of the journal.
 func (i *instance) each(f func(r *journal.Record)) {
 	i.w.t.Helper()
 	follower := i.j.Follow(0, journal.Appended)
@@ -356,7 +356,7 @@ func (i *instance) each(f func(r *journal.Record)) {
 	}
 }
 
-// text returns what the journal holds, per publisher in order.
+// text returns the contents of the journal, each publisher's in order.
 func (i *instance) text() string {
 	i.w.t.Helper()
 	all := make(map[uint64][]string)
@@ -375,7 +375,7 @@ func (i *instance) have(p uint64) uint64 {
 	return s.Have
 }
 
-// same waits until journals hold the same (G5).
+// same waits until the journals hold the same messages (G5).
 func (w *world) same(first *instance, others ...*instance) {
 	w.t.Helper()
 	for _, o := range others {
@@ -392,7 +392,7 @@ func sameStates(a, b *instance) bool {
 	})
 }
 
-// logged reports whether the log has a line with all of these in it.
+// logged reports whether one line of the log contains all of these texts.
 func (i *instance) logged(parts ...string) bool {
 	for line := range strings.Lines(i.log.String()) {
 		if !slices.ContainsFunc(parts, func(p string) bool { return !strings.Contains(line, p) }) {
@@ -402,10 +402,10 @@ func (i *instance) logged(parts ...string) bool {
 	return false
 }
 
-// lostUser is who loses to a session that stays wherever a notice comes.
+// lostUser is a user whose logon loses to another session wherever a notice arrives.
 const lostUser = "loser"
 
-// refusedUser is who nobody may log on as.
+// refusedUser is a user whose logons every instance refuses.
 const refusedUser = "mallory"
 
 // Settled returns settled(p).
