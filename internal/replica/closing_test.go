@@ -63,8 +63,8 @@ func (w *world) forgetsAtA() (a, b *instance) {
 	return a, b
 }
 
-// Both instances of a pair forget a publisher once both may, whichever direction the link between
-// them has meanwhile. The publisher does not come back to either.
+// Both instances of a pair forget a publisher once both may, whatever happens to the link between
+// them meanwhile. The publisher does not come back to either.
 func TestForgettingIsAgreed(t *testing.T) {
 	for name, between := range map[string]func(w *world, a, b *instance){
 		"linked": func(*world, *instance, *instance) {},

@@ -182,8 +182,7 @@ func TestIntactInTurn(t *testing.T) {
 	})
 }
 
-// checkDecree decides which of two instances takes the other's decree, or is refused because of
-// it.
+// The cases in which an instance takes another one's decree, or is refused because of a decree.
 func TestCheckDecree(t *testing.T) {
 	ab := []string{"a", "b"}
 	none, first := journal.Decree{}, journal.Decree{Incarnation: 1, ID: 5, Members: ab, Lost: []string{"c"}}

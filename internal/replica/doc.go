@@ -56,12 +56,18 @@
 //	dialler    open              proof hello proof                     states
 //	dialled         open proof                       hello proof states
 //
-// The key of a proof is the link secret, or no bytes if there is none. The proof covers "holdfast
-// link proof\n", the role (0: the dialler's proof, 1: the other side's), the number of hellos sent
-// before, the dialler's nonce, the other nonce, and the SHA-256 of the payloads of these hellos,
-// the dialler's first. Before the other side has proven that it knows the secret, a side sends
-// only version, nonce and proof. It sends no states before it has accepted the other side's hello.
-// The frames after the handshake are neither encrypted nor protected against changes.
+// The key of a proof is the link secret, or no bytes if there is none. The proof covers, in this
+// order:
+//
+//	"holdfast link proof\n"
+//	the role: 0 for the dialler's proof, 1 for the other side's (1 byte)
+//	the number of hellos sent before (1 byte)
+//	the dialler's nonce, the other side's nonce
+//	the SHA-256 of each of these hellos' payloads, the dialler's first
+//
+// Before the other side has proven that it knows the secret, a side sends only version, nonce and
+// proof. It sends no states before it has accepted the other side's hello. The frames after the
+// handshake are neither encrypted nor protected against changes.
 //
 // If a journal is empty and has no cluster id, it takes over the id of the other side before its
 // instance sends anything more. If neither side has an id, the instance that knows no smaller name
