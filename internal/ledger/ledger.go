@@ -185,7 +185,7 @@ type Group interface {
 	// Cluster returns the cluster id, which all instances of the group share, in hex.
 	Cluster() string
 	// Intact reports whether the log has everything that the instance has acknowledged since the
-	// group began. Only then can the instance say that nobody knows a publisher (R10).
+	// group began. Only then can the instance say that no instance knows a publisher (R10).
 	Intact() bool
 }
 

@@ -103,7 +103,7 @@ func (l *Links) isHere(b bookmark.Bookmark) bool {
 	return known
 }
 
-// drop drops the links' state of publishers that nobody knows any more.
+// drop drops the links' state of publishers that no instance knows any more.
 func (l *Links) drop(gone []bookmark.Bookmark) {
 	if len(gone) == 0 {
 		return
@@ -127,7 +127,7 @@ func (l *Links) drop(gone []bookmark.Bookmark) {
 	}
 }
 
-// forget drops the peer's state of publishers that nobody knows any more.
+// forget drops the peer's state of publishers that no instance knows any more.
 func (c *conn) forget(gone []bookmark.Bookmark) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -204,7 +204,7 @@ func (c *conn) leaves(b bookmark.Bookmark) bool {
 }
 
 // takePromises handles the promises in the peer's hello. It removes from the hello the closing
-// publishers that nobody here knows any more.
+// publishers that this instance does not know any more.
 func (c *conn) takePromises() {
 	c.theirs.States = slices.DeleteFunc(c.theirs.States, func(s journal.State) bool {
 		if !s.Closing {

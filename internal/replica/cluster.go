@@ -217,8 +217,8 @@ func (l *Links) lookAtCluster() (m membership) {
 	return membership{known: !j.Cluster().ID.IsZero(), empty: j.Empty(), intact: l.Intact()}
 }
 
-// homelessLocked reports whether clients must not be served because the journal is empty and the
-// group was not met, or because a peer's journal is of another cluster. The missing records are
+// homelessLocked reports whether clients must not be served: the journal is empty, and its group
+// was not met, or a peer was met that is of another cluster. In that case the missing records are
 // there, even after that peer has gone.
 func (l *Links) homelessLocked() bool {
 	return !l.member.known || l.member.empty && l.metOther && !mut.On(mut.R6BesideItsGroup)

@@ -107,7 +107,7 @@ func (c *conn) dialler() string {
 }
 
 // fail ends the connection. Only the first cause counts. If the cause is a refusal of ours, or our
-// stop, the peer is still told, within one heartbeat.
+// orderly stop, the peer is still told, within one heartbeat.
 func (c *conn) fail(cause error) {
 	c.once.Do(func() {
 		c.cause = cause

@@ -67,9 +67,9 @@ func (l *Links) Outdated() string {
 	return l.outdated
 }
 
-// Decree declares that the instances named in lost will not return, and that messages which were
-// acknowledged and are on no other instance are lost (R4). It returns when the decree is durable
-// at each connected peer. An error is a sentence for the operator.
+// Decree declares that the instances named in lost will not return, and that acknowledged messages
+// which no other instance has are lost (R4). It returns when the decree is durable at each
+// connected peer. An error is a sentence for the operator.
 func (l *Links) Decree(ctx context.Context, lost []string) (journal.Decree, error) {
 	m, err := l.makeDecree(lost, rand.Uint64())
 	return m.decree, m.end(ctx, err)

@@ -47,7 +47,7 @@ func (c *fakeConn) until(d time.Duration) (records, diverged []bookmark.Bookmark
 }
 
 // A record with other content ends no link. Its publisher is set apart, the peer is told, and
-// further records of it are skipped. Everything else goes on.
+// later records of it are skipped. Everything else goes on.
 func TestDivergedByRecord(t *testing.T) {
 	other := message(1, 1, "x")
 	other.Body = []byte("other content")

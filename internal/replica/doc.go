@@ -92,8 +92,8 @@
 //	7 incarnation the peer had no part in our decree (R4, R10)
 //
 // The first record of a publisher that the peer does not know carries the publisher's check,
-// unless nobody here knows it. Markers (R2: gone, R3: elsewhere) are journal records like any
-// other.
+// unless this instance does not know it. Markers (R2: gone, R3: elsewhere) are journal records
+// like any other.
 //
 // A heartbeat is sent every interval, busy or idle. After four intervals without a byte the link
 // counts as lost. A heartbeat carries the running CRCs of the publishers that moved since the last

@@ -138,8 +138,8 @@ func (c *conn) takeHello(d *decoder) error {
 	return nil
 }
 
-// takeSeal admits or refuses the peer. A refused one has its states not read and gets none of
-// ours, because there may be millions.
+// takeSeal admits or refuses the peer. The states of a refused peer are not read, and it gets none
+// of ours, because there may be millions.
 func (c *conn) takeSeal(d *decoder) error {
 	if err := c.checkProof(d); err != nil {
 		return err

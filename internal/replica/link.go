@@ -16,9 +16,10 @@ import (
 // lostAfter is the number of heartbeat intervals without a byte after which a link is lost.
 const lostAfter = 4
 
-// Check decides whether two instances may be linked, given the hello of this instance and that of
-// its peer. expect is the name that was dialled, empty if the peer dialled. known says whether the
-// peer's name is that of a configured destination or peer. The error is a *RefusedError.
+// Check returns an error if two instances must not be linked, given the hello of this instance and
+// that of its peer. expect is the name that was dialled, empty if the peer dialled. known says
+// whether the peer's name is that of a configured destination or peer. The error is a
+// *RefusedError.
 func Check(us, peer *Hello, expect string, known bool) error {
 	switch {
 	case peer.Name == us.Name && peer.Run == us.Run:
@@ -44,8 +45,8 @@ func Check(us, peer *Hello, expect string, known bool) error {
 	return nil
 }
 
-// CheckInto decides whether peer may send records here beside the peer other, which sends these
-// topics. All links into an instance carry the same topics (R3).
+// CheckInto returns an error if peer must not send records here beside the peer other, which sends
+// these topics. All links into an instance carry the same topics (R3).
 func CheckInto(peer *Hello, other string, topics []string) error {
 	if !peer.Outbound || other == peer.Name || slices.Equal(peer.Topics, topics) {
 		return nil

@@ -21,7 +21,7 @@ import (
 // ErrClosed is the cause with which links end when their instance stops.
 var ErrClosed = errors.New("links are closed")
 
-// Links are an instance's links to its peers. Safe for concurrent use.
+// Links are an instance's links to its peers. They are safe for concurrent use.
 type Links struct {
 	o Options
 	clock

@@ -84,8 +84,8 @@ func (c *conn) sends() bool { return c.theirs != nil && c.theirs.Outbound }
 func (c *conn) counts() bool { return c.peer.dest.Sync || c.sends() }
 
 // ask sends a notice to every connected peer, unless ctx has ended. So a notice never goes out
-// after the answer to another notice that has ended ctx. The peer would take it for the later one
-// (R11).
+// after the answer to another notice that has ended ctx. Otherwise the peer would take it for the
+// later one (R11).
 func (l *Links) ask(ctx context.Context, n *Notice) (uint64, *question) {
 	q, decree := newQuestion(), l.o.Journal.Decree()
 	q.Survivors = decree.Incarnation > 0

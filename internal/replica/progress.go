@@ -70,7 +70,7 @@ func (p *Progress) Acked(b bookmark.Bookmark) {
 // vector is read only and valid until the next call.
 func (p *Progress) Acknowledged() bookmark.Vector { return p.acked }
 
-// Forget drops a publisher that nobody knows any more.
+// Forget drops a publisher that no instance knows any more.
 func (p *Progress) Forget(publisher uint64) { delete(p.acked, publisher) }
 
 // Oldest returns when the oldest wait began, false if nothing waits.

@@ -49,7 +49,7 @@ type sender struct {
 	raw      []byte                               // encoding of a marker
 	first    []byte                               // encoding of a record with its check added
 	moved    []bookmark.Bookmark                  // memory that sendAcks reuses
-	floors   []journal.State                      // to be sent once the cursor has passed passed; nil: they were
+	floors   []journal.State                      // to be sent once the cursor has passed passed; nil: already sent
 	passed   journal.Position
 	markers  []journal.Record // markers of floors, to be sent before any other record
 	trimmed  bool             // retention overtook the follower

@@ -55,7 +55,7 @@ func (w *Watermarks) Ended(dest int) {
 	w.marks[dest].durable = nil
 }
 
-// Forget drops a publisher that nobody knows any more.
+// Forget drops a publisher that no instance knows any more.
 func (w *Watermarks) Forget(publisher uint64) {
 	for _, m := range w.marks {
 		delete(m.durable, publisher)
