@@ -10,15 +10,15 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/wire"
 )
 
-// DelayAcks has the persisted acks that the instance sends to publishers leave
-// so much later, in their order, and what else it sends go past them; 0 ends
-// that for new ones, which still wait for those held back before them. An ack
-// that has not left when its connection ends is lost, and the client sends
-// again what it was for.
+// DelayAcks delays the persisted acks that the instance sends to publishers by d.
+// The acks keep their order, and all other frames overtake them. With 0 new acks
+// are no longer delayed, but they still wait behind the acks that are held back
+// already. An ack that has not left when its connection ends is lost, and the
+// client sends the messages again that it acknowledged.
 func (i *Instance) DelayAcks(d time.Duration) { i.taps.delay.Store(int64(max(d, 0))) }
 
-// A late writes to a connection what comes from the server, persisted acks of
-// publishers later.
+// A late writes the server's output to a connection. It delays the persisted acks
+// of publishers.
 type late struct {
 	conn  net.Conn
 	timer *time.Timer // calls release
@@ -26,12 +26,12 @@ type late struct {
 
 	mu       sync.Mutex // held while writing: there is one writer at a time
 	frame    framer     // guarded by mu, like the rest
-	rest     []byte     // beginning of a frame of which more is to come
+	rest     []byte     // first part of a frame that is not complete yet
 	held     []heldAck  // in order
 	loggedOn bool       // the logon ack has been sent
 }
 
-// A heldAck is a frame that leaves when it is due and those before it have left.
+// A heldAck is a frame that leaves when it is due and all frames before it have left.
 type heldAck struct {
 	due   time.Time
 	frame []byte
@@ -43,7 +43,7 @@ func (l *late) init(conn net.Conn) {
 	l.timer.Stop()
 }
 
-// write sends p, or what of it is not held back.
+// write sends p, except the acks in it that are held back.
 func (l *late) write(p []byte, delay time.Duration) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -53,7 +53,7 @@ func (l *late) write(p []byte, delay time.Duration) (int, error) {
 	}
 	out := l.sortLocked(p, delay)
 	if len(out) == 0 && l.beats.Load() {
-		out = (&wire.HeartbeatCommand{}).AppendTo(nil) // which an ack says, too
+		out = (&wire.HeartbeatCommand{}).AppendTo(nil) // a sign of life, as the ack would have been
 	}
 	if len(out) > 0 {
 		if _, err := l.conn.Write(out); err != nil {
@@ -85,8 +85,8 @@ func (l *late) sortLocked(p []byte, delay time.Duration) []byte {
 	return out
 }
 
-// waitsLocked reports whether a frame is an ack to be held back. Those before
-// the logon ack are part of the answer to the logon (R14).
+// waitsLocked reports whether a frame is an ack to be held back. Acks before the
+// logon ack are not held back: they are part of the answer to the logon (R14).
 func (l *late) waitsLocked(frame []byte, delay time.Duration) bool {
 	if l.loggedOn && delay == 0 && len(l.held) == 0 {
 		return false
@@ -102,7 +102,7 @@ func (l *late) waitsLocked(frame []byte, delay time.Duration) bool {
 	return m.Acks&wire.AckPersisted != 0 && m.SubID == nil && (delay > 0 || len(l.held) > 0)
 }
 
-// holdLocked holds an ack back, behind those that are.
+// holdLocked holds an ack back, behind the acks that are held back already.
 func (l *late) holdLocked(frame []byte, delay time.Duration) {
 	l.held = append(l.held, heldAck{time.Now().Add(delay), frame})
 	if len(l.held) == 1 {
@@ -110,9 +110,9 @@ func (l *late) holdLocked(frame []byte, delay time.Duration) {
 	}
 }
 
-// release sends what is due, up to the first that is not.
+// release sends the acks that are due, up to the first that is not.
 func (l *late) release() {
-	const deadline = 10 * time.Second // the server's own may have passed
+	const deadline = 10 * time.Second // the deadline that the server set may have passed
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var out []byte
@@ -135,18 +135,18 @@ func (l *late) release() {
 
 const prefix = 4 // bytes of a frame's length
 
-// A framer knows where frames begin in what is written piece by piece.
+// A framer tracks where frames begin in a stream that is written in pieces.
 type framer struct {
 	head [prefix]byte
-	have int    // bytes of head
-	left uint32 // bytes to come of the frame whose head is complete
+	have int    // bytes in head so far
+	left uint32 // missing bytes of the frame whose head is complete
 }
 
 // isBetween reports whether a frame begins here.
 func (f *framer) isBetween() bool { return f.have == 0 && f.left == 0 }
 
-// next returns how much of p belongs to the frame under way or that begins,
-// and whether that is all of it.
+// next returns the number of bytes of p that belong to the current or the next
+// frame, and whether these bytes are the whole frame.
 func (f *framer) next(p []byte) (n int, whole bool) {
 	begins := f.isBetween()
 	if f.left == 0 {
@@ -161,7 +161,7 @@ func (f *framer) next(p []byte) (n int, whole bool) {
 	return n + int(body), begins && f.left == 0
 }
 
-// pass goes past p.
+// pass advances past p.
 func (f *framer) pass(p []byte) {
 	for len(p) > 0 {
 		n, _ := f.next(p)

@@ -1,5 +1,5 @@
-// Package servertest runs the server inside a test of an application: one
-// instance, or a pair of equals, and makes the faults that a pair is there for.
+// Package servertest runs the server inside a test of an application. It starts
+// one instance or a pair of equals, and it causes the faults that a pair exists for.
 //
 //	// Orders that are published while a server dies arrive, once each.
 //	func TestFailover(t *testing.T) {
@@ -42,39 +42,39 @@
 //
 // # What is real
 //
-// The server is: the code that holdfastd runs, with its journal, its links and
-// its sessions. The network and the disks are in memory, so that a test needs
-// no ports, no files and no containers, takes milliseconds, and can cut and
-// fail what it likes. The disk in memory tells what was written from what was
-// synced, and the network has no delay and loses nothing unless told. With
-// [Real] both are the machine's.
+// The server is real: it is the code that holdfastd runs, with its journal, its
+// links and its sessions. The network and the disks are in memory. A test
+// therefore needs no ports, files or containers, takes milliseconds, and can cut
+// any connection and fail any disk. The disk in memory distinguishes written
+// data from synced data. The network has no delay and loses nothing unless the
+// test tells it to. With [Real] the network and the disks are the machine's own.
 //
-// An application uses it through its own client: [Pair.Client] is a
-// configuration to complete, with stores for one. An application that makes
-// its own configuration takes [Pair.Dial] for client.Config.Dial and
-// "tcp://"+address+"/amps/json" of [Pair.Addrs] for its servers.
+// The application connects with its own client. [Pair.Client] returns a client
+// configuration; the test adds the stores and other settings. An application that
+// builds its own configuration uses [Pair.Dial] as client.Config.Dial, and
+// "tcp://"+address+"/amps/json" for each address in [Pair.Addrs] as its servers.
 //
 // # Defaults
 //
-// The two of a pair are named a and b and replicate all topics to each other,
-// sync, and neither is ever downgraded: while one is away, publishing goes on
-// and Flush waits ([DowngradeAfter] changes that). An instance that is started
-// while its peer is away serves after 10 s. Everything else is as in
-// [server.Config], and [Config] changes it. Disks are empty, and connections
-// have no authentication. New and NewPair return when clients are served, and
-// close everything at the end of the test. The clients are the test's to close,
-// in a bubble before it returns.
+// The instances of a pair are named a and b. Each replicates all topics to the
+// other, synchronously. Neither is ever downgraded: while one is away, publishing
+// goes on and Flush waits ([DowngradeAfter] changes that). An instance that is
+// started while its peer is away serves after 10 s. Everything else is as in
+// [server.Config], and [Config] changes it. The disks are empty, and connections
+// have no authentication. New and NewPair return when the servers serve clients.
+// They close the servers at the end of the test. The test closes the clients
+// itself; in a bubble it must do so before it returns.
 //
 // # Faults
 //
-// Those of an instance, and of the pair where it says so:
+// Each fault is a method of [Instance]; Partition is one of [Pair]:
 //
 //	Kill            the process dies at once                  Restart
 //	Close           the process ends in order                 Restart
 //	PowerCut        the machine dies: unsynced data is gone   Restart    in memory only
 //	Wipe            the disk is lost, and the process dies    Restart
 //	FailDisk        a write or sync fails: it ends by itself  Restart    in memory only
-//	Stop            half dead: all is open, nothing answers   Cont       in memory only
+//	Stop            half dead: connections stay open, silent  Cont       in memory only
 //	CutClients      clients are cut off, silently             HealClients, in memory only
 //	DropClients     clients' connections are reset                       in memory only
 //	Partition       of the pair: the link is cut, silently    Heal       in memory only
@@ -82,18 +82,18 @@
 //	Intercept       commands vanish, are refused, or end      Intercept(nil)
 //	                their connection
 //
-// and what can be seen without the network: Have, Messages and Publisher of an
-// instance, also of a dead one, and Converged of the pair.
+// A test can look into the journals without the network: Have, Messages and
+// Publisher read one instance, also a dead one, and Converged compares the pair.
 //
 // # Time
 //
-// In a testing/synctest bubble, as above, time passes as soon as nothing else
-// can happen: a silent connection that is given up after two heartbeats, a
-// downgrade after 5 s and a client's growing delays take no time at all, and
-// time.Sleep is exact. Make the instances and the clients in the bubble; Real
-// does not work there. Without a bubble everything works as well, and a fault
-// takes as long as it does in production: Kill is noticed at once, since the
-// connections end, and Stop, CutClients and Partition after 2 s.
+// In a testing/synctest bubble, as above, the clock advances as soon as every
+// goroutine waits. Giving up a silent connection after two heartbeats, a downgrade
+// after 5 s and the growing delays of a client take no real time, and time.Sleep
+// is exact. Create the instances and the clients inside the bubble; Real does not
+// work there. Everything also works without a bubble. A fault then takes as long
+// as in production: clients and peers notice Kill at once, since the connections
+// end, and they notice Stop, CutClients and Partition after 2 s.
 //
-// An Example function and a program have no test: [Program] is for them.
+// An Example function or a program has no *testing.T: [Program] takes its place.
 package servertest

@@ -14,10 +14,10 @@ import (
 	"github.com/holdfast-mq/holdfast/server"
 )
 
-// An Instance is one server of a test: its process, its disk and its place on
-// the network, which outlive each other. Its methods are for the goroutine of
-// the test; Addr, Client, Dial, Intercept and DelayAcks are safe for
-// concurrent use. Where a method can't do what it says, it fails the test.
+// An Instance is one server of a test: its process, its disk and its address on
+// the network. The disk and the address outlive the process. Call its methods from
+// the goroutine of the test only; Addr, Client, Dial, Intercept and DelayAcks are
+// safe for concurrent use. A method that cannot do its work fails the test.
 type Instance struct {
 	*world
 	cfg  server.Config
@@ -26,8 +26,8 @@ type Instance struct {
 	taps taps
 }
 
-// New starts one server without peers, ready to serve. When the test ends, it
-// is closed.
+// New starts one server without peers and returns when it serves clients. The
+// server is closed when the test ends.
 func New(t T, opts ...Option) *Instance {
 	t.Helper()
 	i := newInstance(newWorld(t, opts), "a")
@@ -55,29 +55,30 @@ func newInstance(w *world, name string) *Instance {
 // Name returns the instance's name: "a", or "b" for the second of a pair.
 func (i *Instance) Name() string { return i.cfg.Name }
 
-// Server returns the server as it runs, for what this package does not offer,
-// such as Status; nil if the instance isn't running.
+// Server returns the running server, for methods that this package does not offer,
+// such as Status. It returns nil if the instance is not running.
 func (i *Instance) Server() *server.Server { return i.s }
 
-// Disk returns the disk of an instance that isn't Real, which PowerCut, Kill
-// and Wipe replace. It is for this module's own tests; FailDisk, PowerCut and
-// Wipe are for everyone.
+// Disk returns the disk in memory, nil with Real. PowerCut, Kill and Wipe replace
+// it. Disk is for this module's own tests, since its type is internal; other tests
+// use FailDisk, PowerCut and Wipe.
 func (i *Instance) Disk() *memfs.FS { return i.disk }
 
-// Configure changes the configuration from the next start on.
+// Configure changes the configuration, with effect from the next start on.
 func (i *Instance) Configure(change func(*server.Config)) { change(&i.cfg) }
 
-// Addr returns where clients connect: host:port, the same over restarts.
+// Addr returns the address for clients, host:port. It stays the same over restarts.
 func (i *Instance) Addr() string { return i.cfg.Clients.Listen }
 
-// Client returns the configuration of a client of this instance alone, to be
-// completed: name, server, and how to get there. The test closes the client.
+// Client returns a client configuration for this instance alone: name, server,
+// Dial and logger. The caller adds stores and other settings. The test must close
+// the client that it makes of it.
 func (i *Instance) Client(name string) client.Config {
 	return client.Config{Name: name, Servers: []string{uri(i.Addr())}, Dial: i.Dial, Logger: i.log}
 }
 
-// Dial makes a connection, as client.Config.Dial. In memory all clients run on
-// one host of their own, and every address of the pair can be reached.
+// Dial opens a connection; it is made for client.Config.Dial. In memory all clients
+// run on one host of their own, which reaches every address of the pair.
 func (i *Instance) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	if i.net == nil {
 		var d net.Dialer
@@ -89,7 +90,7 @@ func (i *Instance) Dial(ctx context.Context, network, address string) (net.Conn,
 // clients is the host in memory on which all clients run.
 const clients = "client"
 
-// isRunning reports whether the server runs; it may have ended by itself.
+// isRunning reports whether the server runs. A server that has ended by itself does not.
 func (i *Instance) isRunning() bool {
 	if i.s == nil {
 		return false
@@ -102,7 +103,7 @@ func (i *Instance) isRunning() bool {
 	}
 }
 
-// mustRun fails the test if the server doesn't run.
+// mustRun fails the test if the server does not run.
 func (i *Instance) mustRun(what string) {
 	i.t.Helper()
 	switch {
@@ -113,8 +114,9 @@ func (i *Instance) mustRun(what string) {
 	}
 }
 
-// Start starts the instance, which must not be running, and returns why it
-// can't: for tests of starts that fail. It doesn't wait until clients are served.
+// Start starts the instance, which must not be running. It is for tests of starts
+// that fail: it returns the error, where Restart would fail the test. It does not
+// wait until the instance serves clients.
 func (i *Instance) Start() error {
 	if i.isRunning() {
 		return errors.New("servertest: " + i.cfg.Name + " is running already")
@@ -148,10 +150,11 @@ func (i *Instance) config() server.Config {
 	return cfg
 }
 
-// Restart starts the instance, after Close if it is running. It doesn't wait:
-// clients keep trying, and AwaitReady is for the rest. An instance whose peer
-// is away serves after RejoinTimeout, by default 10s; with an empty disk, such as
-// after Wipe, not before it has met its peer.
+// Restart starts the instance, after Close if it is running. It does not wait
+// until the instance serves clients: clients keep trying, and AwaitReady waits. An
+// instance whose peer is away serves after RejoinTimeout, 10 s by default. An
+// instance with an empty disk, as after Wipe, does not serve before it has met its
+// peer.
 func (i *Instance) Restart() {
 	i.t.Helper()
 	i.Close()
@@ -173,8 +176,9 @@ func (i *Instance) AwaitReady() {
 	}
 }
 
-// AwaitEnd waits until the instance has ended by itself, as it does when its
-// disk fails, for a minute at most, and returns why. Restart starts it again.
+// AwaitEnd waits until the instance has ended by itself, as it does when its disk
+// fails, and returns the error. It waits a minute at most. Restart starts the
+// instance again.
 func (i *Instance) AwaitEnd() error {
 	i.t.Helper()
 	if i.s == nil {
@@ -189,8 +193,8 @@ func (i *Instance) AwaitEnd() error {
 	return i.s.Err()
 }
 
-// Close ends the instance in order: its journal is on disk and its clients are
-// told by the end of their connections. If it isn't running, Close does nothing.
+// Close stops the instance cleanly: it writes its journal to disk and ends the
+// connections of its clients. If the instance is not running, Close does nothing.
 func (i *Instance) Close() {
 	if i.s == nil {
 		return
@@ -202,20 +206,20 @@ func (i *Instance) Close() {
 	i.s = nil
 }
 
-// Kill ends the instance as kill -9 would. What it wrote is still there. If it
-// isn't running, Kill does nothing.
+// Kill ends the instance as kill -9 would. Everything that it wrote is still on its
+// disk, synced or not. If the instance is not running, Kill does nothing.
 func (i *Instance) Kill() { i.die(memfs.KeepAll) }
 
-// PowerCut ends the instance as the death of its machine would: what was not
-// synced to its disk is gone. If it isn't running, the machine dies all the
-// same. Not for Real.
+// PowerCut ends the instance as a power failure of its machine would: data that was
+// not synced to its disk is lost. It loses such data also if the instance is not
+// running. Not for Real.
 func (i *Instance) PowerCut() {
 	i.t.Helper()
 	i.inMemory("PowerCut")
 	i.die(memfs.Durable)
 }
 
-// die ends the process and leaves on its disk what the mode says.
+// die ends the process. The mode decides which data stays on its disk.
 func (i *Instance) die(mode memfs.Mode) {
 	image := i.disk
 	if i.net != nil {
@@ -229,12 +233,12 @@ func (i *Instance) die(mode memfs.Mode) {
 	i.disk = image
 }
 
-// Wipe gives the instance an empty disk, as if the old one had been lost. If
-// it is running, it is killed first. Restart starts it with nothing.
+// Wipe gives the instance an empty disk, as if the old one had been lost. If it is
+// running, Wipe kills it first. Restart then starts it with the empty disk.
 func (i *Instance) Wipe() {
 	i.t.Helper()
 	i.Kill()
-	i.cfg.Bootstrap = false // its group is there
+	i.cfg.Bootstrap = false // its group exists already
 	if i.disk != nil {
 		i.disk = memfs.New()
 		return

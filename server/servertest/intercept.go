@@ -12,23 +12,24 @@ import (
 	"github.com/holdfast-mq/holdfast/server"
 )
 
-// A Command is what a client has sent, before the server executes it. It may
-// be kept.
+// A Command is a command of a client that the server has not executed yet. It does
+// not share memory with the connection and may be kept.
 type Command struct {
 	Name      string // of the protocol: logon, publish, subscribe, unsubscribe, flush, heartbeat, ...
-	Client    string // its name, as it was at logon
-	Publisher uint64 // as which it publishes with a store, 0 if it can't
+	Client    string // client name from the logon
+	Publisher uint64 // id under which the client publishes with a store, 0 if it has none
 	ID        string // command id, empty if the client gave none
 	Topic     string
 	Sequence  uint64 // of a publish with a store, from 1; 0 otherwise
 	SubID     string // subscribe, unsubscribe
-	Bookmark  string // subscribe: where it begins
+	Bookmark  string // subscribe: the bookmark where the subscription begins
 	Filter    string
 	Options   string
 	Body      []byte
 }
 
-// A Verdict is what becomes of a command.
+// A Verdict decides what the server does with a command: [Pass], [Drop],
+// [Disconnect] or [Reject].
 type Verdict struct {
 	kind   verdict
 	reason string
@@ -46,37 +47,43 @@ const (
 var (
 	// Pass lets the server execute the command.
 	Pass = Verdict{kind: pass}
-	// Drop swallows the command: the server does not see it and nothing
-	// answers. To the server a publish with a later sequence is then a hole,
-	// for which it ends the connection; the client sends both again.
+	// Drop swallows the command: the server does not see it, and the client
+	// gets no answer. After a dropped publish, a publish with a later sequence
+	// is a hole for the server. It then ends the connection, and the client
+	// sends both again.
 	Drop = Verdict{kind: drop}
 	// Disconnect ends the connection before the server sees the command.
-	// What it had not sent yet is not sent any more.
+	// Output that the server has not sent yet is dropped.
 	Disconnect = Verdict{kind: disconnect}
 )
 
-// Reject has the server refuse the command for that reason as it refuses what
-// breaks its own rules: a publish with a sequence leaves its tombstone in the
-// journal, which replicates, and its failure ack goes out in its place (R14);
-// a logon ends the connection; of the rest, a failure ack is all. A publish
-// that the journal has already is a duplicate, and can't be rejected any more.
-// The two of a pair must reject alike, as servers of one configuration do
-// (R14), see [Pair.Intercept]: otherwise one may take what the other has
-// refused, and they differ.
+// Reject makes the server refuse the command with the given reason, as it refuses a
+// command that breaks its own rules. An empty reason becomes "rejected by the test".
+//
+//   - A publish with a sequence leaves a tombstone in the journal. The tombstone
+//     replicates, and the publisher gets a failure ack in the order of its messages (R14).
+//   - A logon ends the connection.
+//   - Any other command gets a failure ack, and nothing else happens.
+//
+// A publish that the journal has already is a duplicate; it is not rejected. The
+// instances of a pair must reject the same commands, as servers with the same
+// configuration do (R14); [Pair.Intercept] sets one function for both. Otherwise
+// one may accept a message that the other has refused, and their journals differ.
 func Reject(reason string) Verdict {
 	return Verdict{reject, cmp.Or(reason, "rejected by the test")}
 }
 
-// Intercept has f asked about each command that clients send to the instance,
-// those of open connections too, before the server executes it; nil ends that.
-// It outlives restarts. A command that is longer than MaxMessage, or malformed,
-// isn't asked about.
+// Intercept calls f for each command that clients send to the instance, before the
+// server executes the command. It also applies to connections that are open
+// already, and it stays in effect over restarts; nil ends it. f is not called for a
+// command that is malformed or longer than MaxMessage.
 //
-// f is called on the goroutine that reads the connection, at the same time for
-// several connections, and the connection waits for it. It may block, but
-// neither end the instance nor outlast it, since every end waits for it. To
-// kill an instance at a certain command, let f tell the test's goroutine, which
-// calls Kill, and return Drop for that command and all that follow.
+// f is called on the goroutine that reads the connection, and the connection waits
+// until f returns. Calls for several connections may overlap. f may block, but it
+// must not end the instance itself and must not block past the end of the
+// instance: Close and Kill wait for f. To kill an instance at a certain command,
+// let f signal the goroutine of the test, which calls Kill, and return Drop for
+// that command and all later ones.
 func (i *Instance) Intercept(f func(Command) Verdict) {
 	if f == nil {
 		i.taps.intercept.Store(nil)
@@ -85,14 +92,14 @@ func (i *Instance) Intercept(f func(Command) Verdict) {
 	i.taps.intercept.Store(&f)
 }
 
-// taps are what is done to what clients send and get. Safe for concurrent use.
+// taps are the settings of Intercept and DelayAcks. Safe for concurrent use.
 type taps struct {
-	intercept atomic.Pointer[func(Command) Verdict] // nil: nothing
+	intercept atomic.Pointer[func(Command) Verdict] // nil: no interception
 	delay     atomic.Int64                          // of acks, a time.Duration
 }
 
-// tapped returns how the server listens: as cfg says, and where clients connect
-// for connections with taps.
+// tapped returns the Listen function for the server. It listens as cfg does; the
+// connections that clients open have taps.
 func (i *Instance) tapped(cfg server.Config) func(address string) (net.Listener, error) {
 	return func(address string) (net.Listener, error) {
 		l, err := cfg.Listen(address)
@@ -116,14 +123,14 @@ func (l *listener) Accept() (net.Conn, error) {
 	return newConn(nc, l.i), nil
 }
 
-// A conn is a client's connection as the server has it, with taps.
+// A conn is the server's side of a client's connection, with taps.
 type conn struct {
 	net.Conn
 	taps       *taps
 	publishers *publishers
 	acks       late
 
-	// The reader's own.
+	// Used by the goroutine that reads the connection only.
 	client    string
 	publisher uint64
 }
@@ -136,7 +143,7 @@ func newConn(nc net.Conn, i *Instance) *conn {
 
 var errDisconnect = errors.New("disconnected by the test, with Intercept")
 
-// Intercept is called by the server before it executes a command.
+// Intercept decides about a command. The server calls it before it executes the command.
 func (c *conn) Intercept(m *wire.Message) (swallow bool, refuse string, err error) {
 	if m.Command == wire.Logon {
 		c.client = string(m.ClientName)
@@ -176,7 +183,7 @@ func (c *conn) command(m *wire.Message) Command {
 	}
 }
 
-// Write sends what the server writes; acks may leave later.
+// Write sends the server's output. Acks in it may leave later.
 func (c *conn) Write(p []byte) (int, error) {
 	return c.acks.write(p, time.Duration(c.taps.delay.Load()))
 }
@@ -187,7 +194,7 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
-// CloseWrite ends what the server sends.
+// CloseWrite closes the sending direction of the connection.
 func (c *conn) CloseWrite() error {
 	if half, can := c.Conn.(interface{ CloseWrite() error }); can {
 		return half.CloseWrite()
@@ -195,7 +202,7 @@ func (c *conn) CloseWrite() error {
 	return errors.ErrUnsupported
 }
 
-// SetLinger is for a server that is killed: its kernel resets its connections.
+// SetLinger lets a killed server reset its connections, as the kernel does for a dead process.
 func (c *conn) SetLinger(seconds int) error {
 	if tcp, is := c.Conn.(*net.TCPConn); is {
 		return tcp.SetLinger(seconds)

@@ -17,9 +17,10 @@ import (
 	"github.com/holdfast-mq/holdfast/server"
 )
 
-// Have returns the highest sequence of a publisher that the journal holds,
-// refused ones included, 0 if there is none; see Publisher. Of an instance
-// that isn't running it is what its disk holds.
+// Have returns the highest sequence of a publisher in the journal, including
+// rejected messages, or 0 if there is none. The publisher is an id as
+// [Instance.Publisher] returns it. If the instance is not running, Have reads its
+// disk.
 func (i *Instance) Have(publisher uint64) uint64 {
 	i.t.Helper()
 	if i.isRunning() {
@@ -34,9 +35,9 @@ func (i *Instance) Have(publisher uint64) uint64 {
 	return have
 }
 
-// Messages returns the messages of a topic that the journal holds, in its
-// order, or of all topics if it is empty. Of an instance that isn't running it
-// is what its disk holds.
+// Messages returns the messages of a topic in the journal, in journal order. With
+// an empty topic it returns the messages of all topics. If the instance is not
+// running, Messages reads its disk.
 func (i *Instance) Messages(topic string) []server.Message {
 	i.t.Helper()
 	if i.isRunning() {
@@ -57,7 +58,7 @@ func (i *Instance) Messages(topic string) []server.Message {
 	return all
 }
 
-// dump calls f with the records on the disk of an instance that isn't running.
+// dump calls f with each record on the disk of an instance that is not running.
 func (i *Instance) dump(f func(*journal.Record)) {
 	i.t.Helper()
 	cfg := i.config()
@@ -74,15 +75,17 @@ func (i *Instance) dump(f func(*journal.Record)) {
 	}
 }
 
-// Publisher returns the id under which the client of that name publishes, as
-// it has last logged on to the instance, or to either of a pair: with a publish
-// store it is the store's life, and a memory store has a new one at each start.
+// Publisher returns the id under which the client of that name publishes. The id is
+// that of its last logon to the instance, or to either instance of a pair. With a
+// publish store it identifies the life of the store; a memory store begins a new
+// life at each start. If no such client has logged on as a publisher, Publisher
+// fails the test.
 func (i *Instance) Publisher(client string) uint64 {
 	i.t.Helper()
 	return i.idOf(client)
 }
 
-// Publisher returns the id under which the client of that name publishes, see
+// Publisher returns the id under which the client of that name publishes; see
 // [Instance.Publisher].
 func (p *Pair) Publisher(client string) uint64 {
 	p.t.Helper()
@@ -98,7 +101,7 @@ func (w *world) idOf(client string) uint64 {
 	return id
 }
 
-// publishers are the clients that have logged on. Safe for concurrent use.
+// publishers are the clients that have logged on as publishers. Safe for concurrent use.
 type publishers struct {
 	mu  sync.Mutex
 	ids map[string]uint64 // guarded by mu: by client name
@@ -106,8 +109,9 @@ type publishers struct {
 
 func newPublishers() *publishers { return &publishers{ids: make(map[string]uint64)} }
 
-// loggedOn notes a logon and returns the id that it publishes as, 0 for none:
-// with our extensions that of its store's life, without that of its name.
+// loggedOn notes a logon and returns the publisher id of the client, 0 if it has
+// none. With our extensions the id belongs to the life of the client's store,
+// without them to the client's name.
 func (p *publishers) loggedOn(logon *wire.Message) uint64 {
 	name := string(logon.ClientName)
 	id := servercore.IdentityOf(logon).ID
@@ -120,14 +124,14 @@ func (p *publishers) loggedOn(logon *wire.Message) uint64 {
 	return id
 }
 
-// of returns the id of a client, 0 if there is none, and the names of all.
+// of returns the id of a client, 0 if there is none, and the names of all clients.
 func (p *publishers) of(client string) (id uint64, names []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.ids[client], slices.Sorted(maps.Keys(p.ids))
 }
 
-// name says who a publisher is, as far as that is known.
+// name describes a publisher by its id and, if known, its client name.
 func (p *publishers) name(id uint64) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -139,10 +143,11 @@ func (p *publishers) name(id uint64) string {
 	return fmt.Sprintf("publisher %d", id)
 }
 
-// Converged returns nil if the journals of both, running or not, hold the same
-// messages of every publisher in the same order (G5), and otherwise an error
-// that names the first difference. Between publishers the order may differ.
-// Topics that the pair does not replicate make a difference.
+// Converged compares the journals of both instances, running or not. It returns nil
+// if they hold the same messages of each publisher in the same order, as a linked
+// pair promises (G5); otherwise it returns an error that names the first
+// difference. Between publishers the order may differ. Messages of topics that the
+// pair does not replicate count as a difference.
 func (p *Pair) Converged() error {
 	p.t.Helper()
 	a, b := byPublisher(p.A.Messages("")), byPublisher(p.B.Messages(""))
@@ -156,9 +161,9 @@ func (p *Pair) Converged() error {
 	return nil
 }
 
-// AwaitConverged waits until both journals hold the same, see Converged, for a
-// minute at most. While messages are being published they may never do, and
-// what a client has not flushed may not have reached either.
+// AwaitConverged waits until both journals hold the same messages (see Converged),
+// for a minute at most. While clients publish, the journals may never be equal.
+// Messages that a client has not flushed may not have reached either instance.
 func (p *Pair) AwaitConverged() {
 	p.t.Helper()
 	p.await("both journals to hold the same", p.Converged)
@@ -172,7 +177,8 @@ func byPublisher(messages []server.Message) map[uint64][]server.Message {
 	return by
 }
 
-// difference says where the messages of one publisher differ, if they do.
+// difference describes the first difference between the messages of one publisher
+// on a and b. It returns "" if there is none.
 func difference(a, b []server.Message) string {
 	for n := range min(len(a), len(b)) {
 		if a[n].Sequence != b[n].Sequence {

@@ -9,17 +9,17 @@ import (
 	"github.com/holdfast-mq/holdfast/server"
 )
 
-// A Pair is two instances that replicate to each other, sync both ways. As
-// with an Instance, its methods are for the goroutine of the test; Addrs,
-// Client, Dial and Intercept are safe for concurrent use.
+// A Pair is two instances that replicate to each other, synchronously in both
+// directions. As with an Instance, call its methods from the goroutine of the test
+// only; Addrs, Client, Dial and Intercept are safe for concurrent use.
 type Pair struct {
 	A, B *Instance
 	*world
 }
 
-// NewPair starts a pair, linked and ready to serve. When the test ends, both
-// are closed. Of a pair that is Stopped, A may be started alone; B, as any instance
-// with an empty disk, serves nobody before it has met A.
+// NewPair starts a pair and returns when both instances serve clients. Both are
+// closed when the test ends. In a pair made with [Stopped], A may be started alone.
+// B serves nobody before it has met A, as any instance with an empty disk.
 func NewPair(t T, opts ...Option) *Pair {
 	t.Helper()
 	w := newWorld(t, opts)
@@ -30,7 +30,7 @@ func NewPair(t T, opts ...Option) *Pair {
 	}
 	link(p.A, addrA, "b", addrB)
 	link(p.B, addrB, "a", addrA)
-	p.A.cfg.Bootstrap = true // a test may start it alone
+	p.A.cfg.Bootstrap = true // a test may start A alone
 	if w.o.start {
 		p.A.Restart()
 		p.B.Restart()
@@ -49,10 +49,10 @@ func link(i *Instance, listen, peer, address string) {
 	}
 }
 
-// linkSecret is what the instances prove to each other.
+// linkSecret is the link secret; each instance proves to the other that it knows it.
 var linkSecret = []byte("the secret of every servertest pair")[:32]
 
-// freePort returns an address that nobody listens at just now.
+// freePort returns a loopback address whose port is free at the moment.
 func freePort(t T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -64,24 +64,25 @@ func freePort(t T) string {
 	return l.Addr().String()
 }
 
-// Addrs returns where clients of the pair connect, A's first: host:port.
+// Addrs returns the addresses for clients of the pair, host:port, A's first.
 func (p *Pair) Addrs() []string { return []string{p.A.Addr(), p.B.Addr()} }
 
-// Client returns the configuration of a client of the pair, to be completed:
-// name, servers, A first, and how to get there. The test closes the client.
+// Client returns a client configuration for the pair: name, servers (A first), Dial
+// and logger. The caller adds stores and other settings. The test must close the
+// client that it makes of it.
 func (p *Pair) Client(name string) client.Config {
 	cfg := p.A.Client(name)
 	cfg.Servers = append(cfg.Servers, uri(p.B.Addr()))
 	return cfg
 }
 
-// Dial makes a connection, as client.Config.Dial.
+// Dial opens a connection; it is made for client.Config.Dial.
 func (p *Pair) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	return p.A.Dial(ctx, network, address)
 }
 
-// Network returns the network of a pair that isn't Real. It is for this
-// module's own tests; Partition, Stop and CutClients are for everyone.
+// Network returns the network in memory, nil with Real. It is for this module's own
+// tests, since its type is internal; other tests use Partition, Stop and CutClients.
 func (p *Pair) Network() *memnet.Network { return p.net }
 
 // AwaitReady waits until both instances serve clients.
@@ -91,23 +92,23 @@ func (p *Pair) AwaitReady() {
 	p.B.AwaitReady()
 }
 
-// Partition cuts the link between the two, which goes silent; clients still
-// reach both. Not for Real.
+// Partition cuts the link between the instances: it goes silent. Clients still
+// reach both instances. Not for Real.
 func (p *Pair) Partition() {
 	p.t.Helper()
 	p.inMemory("Partition")
 	p.net.Cut(p.A.Name(), p.B.Name())
 }
 
-// Heal ends Partition. What was on its way arrives. Not for Real.
+// Heal ends Partition. Bytes that were in transit arrive. Not for Real.
 func (p *Pair) Heal() {
 	p.t.Helper()
 	p.inMemory("Heal")
 	p.net.Heal(p.A.Name(), p.B.Name())
 }
 
-// Intercept has f asked about the commands of the clients of both instances,
-// see [Instance.Intercept]. A pair must reject alike.
+// Intercept calls f for each command that clients send to either instance; see
+// [Instance.Intercept]. Both instances of a pair must reject the same commands.
 func (p *Pair) Intercept(f func(Command) Verdict) {
 	p.A.Intercept(f)
 	p.B.Intercept(f)

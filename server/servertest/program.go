@@ -6,15 +6,16 @@ import (
 	"slices"
 )
 
-// A Program is a [T] where there is no test: in an Example function, or in a
-// program that shows something. Its zero value is ready; whoever has it calls
-// Close at the end. Where a test would fail, it logs why and exits. It isn't
-// safe for concurrent use.
+// A Program is a [T] for code without a test: an Example function or a
+// demonstration program. The zero value is ready to use; call Close at the end.
+// Where a test would fail, a Program logs the reason and exits. It is not safe for
+// concurrent use.
 type Program struct {
 	cleanups []func()
 }
 
-// Close closes what was made with it, the last first.
+// Close calls the functions passed to Cleanup, the last one first. This closes the
+// servers that were made with the Program.
 func (p *Program) Close() {
 	for _, f := range slices.Backward(p.cleanups) {
 		f()
@@ -22,7 +23,7 @@ func (p *Program) Close() {
 	p.cleanups = nil
 }
 
-// Cleanup has Close call f.
+// Cleanup registers f to be called by Close.
 func (p *Program) Cleanup(f func()) { p.cleanups = append(p.cleanups, f) }
 
 // Helper does nothing.
@@ -34,7 +35,7 @@ func (p *Program) Fatalf(format string, args ...any) { log.Fatalf(format, args..
 // Logf is log.Printf.
 func (p *Program) Logf(format string, args ...any) { log.Printf(format, args...) }
 
-// TempDir returns a new directory, which Close removes.
+// TempDir makes a new directory and returns its path. Close removes the directory.
 func (p *Program) TempDir() string {
 	dir, err := os.MkdirTemp("", "holdfast-")
 	if err != nil {

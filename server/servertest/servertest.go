@@ -11,8 +11,8 @@ import (
 	"github.com/holdfast-mq/holdfast/server"
 )
 
-// A T is what this package needs of a test: *testing.T, *testing.B, *testing.F
-// and testing.TB are one, and where there is no test a [Program] is.
+// A T has the methods of a test that this package uses. *testing.T, *testing.B,
+// *testing.F and testing.TB implement it. Code without a test uses a [Program].
 type T interface {
 	Helper()
 	Fatalf(format string, args ...any)
@@ -21,7 +21,7 @@ type T interface {
 	TempDir() string
 }
 
-// An Option changes what New and NewPair make.
+// An Option changes the servers that New and NewPair make.
 type Option func(*options)
 
 type options struct {
@@ -31,28 +31,28 @@ type options struct {
 	configure []func(*server.Config)
 }
 
-// Real uses the loopback interface and the test's directory in place of a
-// network and disks in memory. It is for measuring, and for clients in other
-// processes; it does not work in a bubble, and most faults can't be made.
+// Real uses the loopback interface and a temporary directory of the test in place
+// of the network and the disks in memory. It is for measurements and for clients in
+// other processes. It does not work in a bubble, and most faults are not available.
 func Real() Option { return func(o *options) { o.real = true } }
 
-// Logged writes what the servers log to the test's log, and what the clients
-// log whose configuration comes from Client.
+// Logged writes the log lines of the servers to the test's log. It also does so for
+// the clients whose configuration comes from Client.
 func Logged() Option { return func(o *options) { o.log = true } }
 
-// Stopped doesn't start the servers: Restart does.
+// Stopped makes New and NewPair leave the servers stopped. Restart starts them.
 func Stopped() Option { return func(o *options) { o.start = false } }
 
-// Config changes the configuration of each server at each start, after
-// everything else has been set. Change its name, its addresses and its disk
-// only if you know what follows.
+// Config changes the configuration of each server at each start, after this package
+// has set everything else. The package relies on the name, the addresses and the
+// disk: do not change these without a good reason.
 func Config(change func(*server.Config)) Option {
 	return func(o *options) { o.configure = append(o.configure, change) }
 }
 
-// DowngradeAfter is how long the one of a pair waits for the other before acks
-// go on without it, saying that they come from one server only. Without it an
-// instance waits for ever.
+// DowngradeAfter sets how long an instance of a pair waits for its peer before it
+// goes on without it. From then on its acks say that only one server has the
+// message. Without this option an instance waits for ever.
 func DowngradeAfter(d time.Duration) Option {
 	return Config(func(cfg *server.Config) {
 		if cfg.Replication == nil {
@@ -64,7 +64,7 @@ func DowngradeAfter(d time.Duration) Option {
 	})
 }
 
-// A world is what the instances of a test have in common.
+// A world is shared by the instances of one test.
 type world struct {
 	t          T
 	o          options
@@ -89,8 +89,8 @@ func newWorld(t T, opts []Option) *world {
 	return w
 }
 
-// A testLog writes to a test's log until the test has ended: a client that was
-// not closed may go on.
+// A testLog writes to a test's log until the test has ended. A client that was not
+// closed may still log after that, when Logf would panic.
 type testLog struct {
 	mu    sync.Mutex
 	t     T
@@ -112,7 +112,8 @@ func (l *testLog) end() {
 	l.ended = true
 }
 
-// inMemory fails the test if what it calls needs the network or disk in memory.
+// inMemory fails the test if it runs with Real. The named method needs the network
+// or the disk in memory.
 func (w *world) inMemory(what string) {
 	w.t.Helper()
 	if w.net == nil {
@@ -120,11 +121,10 @@ func (w *world) inMemory(what string) {
 	}
 }
 
-// patience is how long anything may take that the test waits for.
+// patience is the longest time for which a method waits.
 const patience = time.Minute
 
-// await asks until what is missing is nothing, and fails the test if that
-// takes too long.
+// await calls missing until it returns nil. It fails the test after patience.
 func (w *world) await(what string, missing func() error) {
 	w.t.Helper()
 	began := time.Now()
@@ -141,5 +141,5 @@ func (w *world) await(what string, missing func() error) {
 	}
 }
 
-// uri is a server's address as a client wants it.
+// uri returns the connection URI of a server for a client.
 func uri(address string) string { return fmt.Sprintf("tcp://%s/amps/json", address) }
