@@ -8,7 +8,7 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/perf/bench"
 )
 
-// benchCommands are what can be measured.
+// benchCommands are the subcommands of "bench".
 type benchCommands struct {
 	Publish   benchPublish   `cmd:"" help:"Throughput: from the first publish to the last persisted ack, as fast as it goes."`
 	Latency   benchLatency   `cmd:"" help:"How long a persisted ack takes: one message at a time, or at a rate."`
@@ -18,7 +18,7 @@ type benchCommands struct {
 	Instance  benchInstance  `cmd:"" hidden:"" help:"Runs one of the instances that the others start."`
 }
 
-// benchFlags are those of each measurement.
+// benchFlags are the flags that all benchmarks have.
 type benchFlags struct {
 	Store      string        `default:"file" enum:"memory,file,bolt" help:"Publish store: ${enum}."`
 	SyncAlways bool          `help:"The publish store syncs each message before it is sent."`
@@ -32,7 +32,7 @@ type benchFlags struct {
 	Progress   bool          `help:"Tell on standard error once a second how far it is, also if that is no terminal."`
 }
 
-// options returns what the flags ask for.
+// options converts the flags to options of a benchmark.
 func (f *benchFlags) options(o *output) bench.Options {
 	options := bench.Options{Store: f.Store, SyncAlways: f.SyncAlways, Dir: f.Dir, Keep: f.Keep,
 		Size: f.Size, Window: f.Window, Publishers: f.Publishers, Warmup: f.Warmup}
@@ -42,7 +42,7 @@ func (f *benchFlags) options(o *output) bench.Options {
 	return options
 }
 
-// benchGroup are the flags of measurements of a group that need not be started for them.
+// benchGroup are the flags of the benchmarks that can also measure running servers.
 type benchGroup struct {
 	benchFlags
 	Server         []string      `sep:"none" placeholder:"URI" help:"Measure this server and, when given again, its peers, instead of a pair that is started for the time."`
@@ -51,7 +51,7 @@ type benchGroup struct {
 	Duration       time.Duration `help:"How long is published instead; default 10s, of subscribe 1,000,000 messages."`
 }
 
-// options returns what the flags ask for.
+// options converts the flags to options of a benchmark.
 func (f *benchGroup) options(o *output) bench.Options {
 	options := f.benchFlags.options(o)
 	options.Servers, options.DowngradeAfter = f.Server, f.DowngradeAfter
@@ -122,7 +122,7 @@ func (c *benchFailover) Run(o *output) error {
 	return c.measure(o, bench.Failover, options)
 }
 
-// measure runs it and prints the result.
+// measure runs a benchmark and prints its result.
 func (f *benchFlags) measure(o *output, w bench.Work, options bench.Options) error {
 	ctx, end := interruptible() // a second interrupt ends this process, and so its instances, at once
 	defer end(nil)
@@ -145,7 +145,7 @@ func (f *benchFlags) measure(o *output, w bench.Work, options bench.Options) err
 	return nil
 }
 
-// benchError gives an error its exit code.
+// benchError gives an error of a benchmark its exit code.
 func benchError(err error) error {
 	if option, ok := errors.AsType[*bench.OptionError](err); ok {
 		return &exitError{exitUsage, option}

@@ -11,15 +11,15 @@ import (
 	"github.com/holdfast-mq/holdfast/server"
 )
 
-// benchInstance is "bench instance": one of the pair that another process of
-// this command has started.
+// benchInstance is "bench instance": one instance of the pair that a bench process
+// starts.
 type benchInstance struct {
 	Config string `required:"" help:"YAML file that describes the instance."`
 }
 
-// Run implements the command. The instance ends on SIGTERM, and with the
-// process that started it, however that ends: then its standard input does.
-// An interrupt is for that process.
+// Run implements the command. The instance ends on SIGTERM. It also ends when its
+// standard input does, which happens when the bench process ends in any way. It
+// ignores interrupts: the bench process handles these.
 func (c *benchInstance) Run(o *output) error {
 	signal.Ignore(os.Interrupt)
 	end, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)

@@ -8,8 +8,8 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// completionCommand is "completion": the script that a shell loads. All it does
-// is to ask the program itself, by its hidden command "complete".
+// completionCommand is "completion": it prints a script for the shell to load. The
+// script calls the program's hidden command "complete" for every completion.
 type completionCommand struct {
 	Shell string `arg:"" enum:"bash,zsh,fish" help:"The shell: ${enum}."`
 }
@@ -28,9 +28,9 @@ func (c *completionCommand) Run(o *output) error {
 	return err
 }
 
-// completeCommand is "complete": it prints what the last of some words could
-// become, each on a line, with a tab and an explanation if there is one. Nothing: a file, or
-// whatever the person thinks of.
+// completeCommand is "complete": it prints the completions of the last of some
+// words, one on a line, followed by a tab and an explanation if there is one. No
+// output means that the shell completes file names, or that the value is free text.
 type completeCommand struct {
 	Shell string   `arg:"" enum:"bash,zsh,fish"`
 	Words []string `arg:"" optional:"" passthrough:""`
@@ -63,8 +63,8 @@ func (c *completeCommand) Run(ctx *kong.Context, o *output) error {
 	return nil
 }
 
-// joinFlags undoes that bash takes --flag=value for three words; split says
-// that the last one was. It drops the -- before the words.
+// joinFlags joins --flag=value, which bash splits into three words. split reports
+// whether the last word was split. It drops the -- before the words.
 func joinFlags(words []string) (joined []string, split bool) {
 	if len(words) > 0 && words[0] == "--" {
 		words = words[1:]
@@ -85,19 +85,19 @@ func joinFlags(words []string) (joined []string, split bool) {
 	return joined, split
 }
 
-// A candidate is what a word could become.
+// A candidate is a possible completion of a word.
 type candidate struct{ value, help string }
 
-// A position is where in the command line a word stands.
+// A position is the place of a word in the command line.
 type position struct {
 	node        *kong.Node
-	value       *kong.Flag // whose value comes next; nil: none
-	used        []string   // flags that stood there
-	positionals int        // that stood there
-	noFlags     bool       // behind --
+	value       *kong.Flag // flag whose value is the next word; nil: none
+	used        []string   // flags before this place
+	positionals int        // number of positional arguments before this place
+	noFlags     bool       // after --
 }
 
-// pass goes on behind a word.
+// pass advances the position past a word.
 func (p *position) pass(word string) {
 	switch {
 	case p.value != nil:
@@ -129,10 +129,10 @@ func (p *position) passFlag(word string) {
 	}
 }
 
-// flags returns those that may stand here.
+// flags returns the flags that may stand here.
 func (p *position) flags() []*kong.Flag { return slices.Concat(p.node.AllFlags(true)...) }
 
-// flag returns the flag with a name, of one letter or long, nil if there is none.
+// flag returns the flag with a short or long name, nil if there is none.
 func (p *position) flag(name string) *kong.Flag {
 	for _, f := range p.flags() {
 		if f.Name == name || f.Short != 0 && string(f.Short) == name {
@@ -142,7 +142,8 @@ func (p *position) flag(name string) *kong.Flag {
 	return nil
 }
 
-// all returns all that may stand here, given how it begins.
+// all returns the candidates for a word here, given its beginning. Some of them may
+// not match that beginning.
 func (p *position) all(begin string) []candidate {
 	name, _, hasValue := strings.Cut(begin, "=")
 	switch {
@@ -163,7 +164,7 @@ func (p *position) all(begin string) []candidate {
 	return nil
 }
 
-// unused returns the flags that do not stand there yet, or may again.
+// unused returns the flags that were not used yet, or that may be repeated.
 func (p *position) unused() (all []candidate) {
 	for _, f := range p.flags() {
 		if !slices.Contains(p.used, f.Name) || f.IsCumulative() {
@@ -173,7 +174,7 @@ func (p *position) unused() (all []candidate) {
 	return all
 }
 
-// values returns what a flag or argument may be, if that is a few words.
+// values returns the values that a flag or argument may have, if it is an enum.
 func values(before string, v *kong.Value) (all []candidate) {
 	for _, word := range v.EnumSlice() {
 		if word != "" {
@@ -183,7 +184,7 @@ func values(before string, v *kong.Value) (all []candidate) {
 	return all
 }
 
-// commandsOf returns the commands below a node that are shown.
+// commandsOf returns the subcommands of a node that are not hidden.
 func commandsOf(node *kong.Node) (all []candidate) {
 	for _, child := range node.Children {
 		if !child.Hidden {
@@ -193,7 +194,7 @@ func commandsOf(node *kong.Node) (all []candidate) {
 	return all
 }
 
-// firstSentence returns what fits beside a candidate.
+// firstSentence returns the first sentence of a help text, as a short explanation.
 func firstSentence(help string) string {
 	sentence, _, _ := strings.Cut(help, ". ")
 	sentence, _, _ = strings.Cut(sentence, "\n")

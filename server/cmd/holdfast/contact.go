@@ -17,7 +17,7 @@ import (
 	"github.com/holdfast-mq/holdfast/client"
 )
 
-// contactFlags are those of the commands that stay connected.
+// contactFlags are the flags of the commands that stay connected.
 type contactFlags struct {
 	Server  []string      `required:"" sep:"none" placeholder:"URI" help:"Connection URI of a server, such as tcp://127.0.0.1:9007/amps/json; give it again for each other server of the group."`
 	Name    string        `placeholder:"NAME" help:"Client name; one live session each in a group of servers. Default: one that is made up, and kept in a publish store."`
@@ -25,7 +25,7 @@ type contactFlags struct {
 	Quiet   bool          `help:"Say nothing of connections and downgrades on standard error."`
 }
 
-// check returns what is wrong with the flags, before anything is made or opened.
+// check validates the flags. It is called before any file is made or opened.
 func (f *contactFlags) check() error {
 	if f.Timeout < 0 {
 		return usagef("--timeout is %v, it must not be negative", f.Timeout)
@@ -36,7 +36,7 @@ func (f *contactFlags) check() error {
 	return nil
 }
 
-// madeUpName is the client name of who gave none.
+// madeUpName returns a unique client name, for a command without --name.
 func madeUpName() string { return "holdfast-" + nuid.Next() }
 
 var (
@@ -44,8 +44,8 @@ var (
 	errNoServer    = errors.New("no server could be used")
 )
 
-// interruptible returns a context that a first interrupt or SIGTERM ends with
-// errInterrupted; a second one ends the process at once.
+// interruptible returns a context that ends with errInterrupted at the first
+// interrupt or SIGTERM. A second one ends the process at once.
 func interruptible() (ctx context.Context, end context.CancelCauseFunc) {
 	ctx, end = context.WithCancelCause(context.Background())
 	signaled, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
@@ -56,21 +56,21 @@ func interruptible() (ctx context.Context, end context.CancelCauseFunc) {
 	return ctx, end
 }
 
-// A contact is what a command knows of its servers: it says when they come and
-// go, and gives up when none could be used for too long.
+// A contact tracks the connection of a command to its servers. It reports connects
+// and disconnects, and it ends the command when no server could be used for too long.
 type contact struct {
 	screen   *screen
 	patience time.Duration
 	end      context.CancelCauseFunc
 
 	mu     sync.Mutex
-	server string      // in use, empty if none is; guarded by mu
-	why    error       // of the last attempt that failed; guarded by mu
-	told   bool        // that there is none; guarded by mu
+	server string      // server in use, empty: none; guarded by mu
+	why    error       // error of the last failed attempt; guarded by mu
+	told   bool        // the user knows that there is no server; guarded by mu
 	apart  bool        // the server in use waits for its peer; guarded by mu
-	again  time.Time   // when to tell that once more; guarded by mu
-	pushed int         // how often the name was in use, one after the other; guarded by mu
-	limit  *time.Timer // runs while there is none; nil: patience has no end; guarded by mu
+	again  time.Time   // time of the next reminder that there is no server; guarded by mu
+	pushed int         // consecutive attempts for which the name was in use; guarded by mu
+	limit  *time.Timer // runs while there is no server; nil: patience has no end; guarded by mu
 }
 
 func (f *contactFlags) contact(s *screen, end context.CancelCauseFunc) *contact {
@@ -90,7 +90,7 @@ func (c *contact) giveUp() {
 	}
 }
 
-// connected is a hook.
+// connected is the hook Connected.
 func (c *contact) connected(s client.ServerInfo) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -104,14 +104,15 @@ func (c *contact) connected(s client.ServerInfo) {
 	c.standingLocked(s)
 }
 
-// changed is a hook.
+// changed is the hook ServerChanged.
 func (c *contact) changed(s client.ServerInfo) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.standingLocked(s)
 }
 
-// standingLocked tells why acks do not come, and when they come again.
+// standingLocked reports that acks do not come because the server waits for its
+// peer, and when that is over.
 func (c *contact) standingLocked(s client.ServerInfo) {
 	apart := s.Sync == client.SyncApart
 	switch {
@@ -123,14 +124,14 @@ func (c *contact) standingLocked(s client.ServerInfo) {
 	c.apart = apart
 }
 
-// How long after it was told that no server can be used that is told again.
+// Times between reminders that no server can be used.
 const (
 	firstReminder = 5 * time.Second
 	reminder      = 30 * time.Second
 )
 
-// disconnected is a hook. Of the attempts of one outage it tells the first, and
-// one now and then.
+// disconnected is the hook Disconnected. It reports the first failed attempt of an
+// outage, and later one now and then.
 func (c *contact) disconnected(server string, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -150,8 +151,8 @@ func (c *contact) disconnected(server string, err error) {
 	c.server, c.told = "", true
 }
 
-// pushedLocked ends the command when its name was in use three times running: a
-// client goes on for ever, but here somebody can choose another name.
+// pushedLocked ends the command when its name was in use three times in a row. A
+// client would retry for ever, but the user of a command can choose another name.
 func (c *contact) pushedLocked(err error) {
 	if !errors.Is(err, client.ErrNameInUse) {
 		c.pushed = 0
@@ -160,14 +161,14 @@ func (c *contact) pushedLocked(err error) {
 	}
 }
 
-// where returns the server in use, or that there is none.
+// where returns the server in use, or a text that says that there is none.
 func (c *contact) where() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return cmp.Or(c.server, "no server answers")
 }
 
-// hooks returns those of a client.
+// hooks returns the hooks for the client.
 func (c *contact) hooks() client.Hooks {
 	return client.Hooks{
 		Connected:     c.connected,
@@ -191,7 +192,7 @@ func (c *contact) hooks() client.Hooks {
 	}
 }
 
-// dial starts a client, whose end is that of the command.
+// dial starts a client. When the client ends, the command ends with its error.
 func (c *contact) dial(ctx context.Context, config client.Config) (*client.Client, error) {
 	started, err := client.Dial(ctx, config)
 	if err != nil {
@@ -204,7 +205,7 @@ func (c *contact) dial(ctx context.Context, config client.Config) (*client.Clien
 	return started, nil
 }
 
-// causeOf returns why ctx has ended, if an error can come of that, else the error.
+// causeOf returns the cause of ctx instead of err if ctx has ended. A nil err stays nil.
 func causeOf(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		return cause
@@ -212,8 +213,8 @@ func causeOf(ctx context.Context, err error) error {
 	return err
 }
 
-// connectionError says what to do about an error of a command that stays
-// connected.
+// connectionError turns an error of a command that stays connected into one that
+// tells the user how to go on.
 func connectionError(ctx context.Context, name string, err error) error {
 	err = causeOf(ctx, err)
 	if errors.Is(err, client.ErrNameInUse) {

@@ -14,7 +14,7 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// journalCommands are what can be done with journals.
+// journalCommands are the subcommands of "journal".
 type journalCommands struct {
 	Dump    journalDump    `cmd:"" help:"Print the records in their order."`
 	Verify  journalVerify  `cmd:"" help:"Check checksums, order and identities; the exit code says whether all is well."`
@@ -38,7 +38,7 @@ func (c *journalVerify) Run(o *output) error {
 	return o.report(c.JSON, found.Sound(), journalReportOf(c.Dir, &found), func() { c.print(o, &found) })
 }
 
-// print shows to a person what was found.
+// print shows the result to a person.
 func (c *journalVerify) print(o *output, found *journal.Inspection) {
 	log := found.Log
 	o.printf("journal %s\n", c.Dir)
@@ -62,7 +62,7 @@ func (c *journalVerify) print(o *output, found *journal.Inspection) {
 	printWrong(o, found)
 }
 
-// printOpening says what opening the journal would change.
+// printOpening lists the changes that opening the journal would make.
 func printOpening(o *output, log seglog.Inspection) {
 	if t := log.Torn; t != nil {
 		o.printf("  torn tail: %d bytes in %s from offset %d on, never promised to anyone: opening cuts them off\n", t.Bytes, t.File, t.Offset)
@@ -81,7 +81,7 @@ func printOpening(o *output, log seglog.Inspection) {
 	}
 }
 
-// fewPublishers is how many are listed unless all are wanted.
+// fewPublishers is the number of publishers that are listed without --all.
 const fewPublishers = 20
 
 func printPublishers(o *output, states []journal.State, all bool) {
@@ -101,7 +101,7 @@ func printPublishers(o *output, states []journal.State, all bool) {
 	}
 }
 
-// printWrong lists what is wrong with a journal.
+// printWrong lists the damage and the faults of a journal.
 func printWrong(o *output, found *journal.Inspection) {
 	for _, d := range found.Log.Damage {
 		o.printf("damage: %s at offset %d, position %d: %s\n", d.File, d.Offset, d.Position, d.Reason)
@@ -119,13 +119,13 @@ func printWrong(o *output, found *journal.Inspection) {
 	o.printf("\n")
 }
 
-// inspectJournal reads a journal; what is there must be one.
+// inspectJournal reads a journal. It returns a usage error if dir holds something else.
 func inspectJournal(dir string, fn func(*journal.Record) error) (journal.Inspection, error) {
 	found, err := journal.Inspect(seglog.ReadOnly, dir, fn)
 	return found, judge(dir, found, err)
 }
 
-// judge says what is wrong with dir, if no journal could be read there.
+// judge returns an error with advice for the user if no journal could be read in dir.
 func judge(dir string, found journal.Inspection, err error) error {
 	if err := directory(dir); err != nil {
 		return err
@@ -142,7 +142,7 @@ func judge(dir string, found journal.Inspection, err error) error {
 	return explain(dir, err)
 }
 
-// A filter says which records are wanted.
+// A filter selects records.
 type filter struct {
 	Publisher []uint64 `help:"Records of this publisher; may be repeated." placeholder:"ID"`
 	Topic     string   `help:"Records of this topic; one that has any of ^$.*+?()[]{}|\\ is a regular expression, searched anywhere." placeholder:"TOPIC"`
@@ -150,7 +150,7 @@ type filter struct {
 	To        place    `help:"Records before this position, or taken before this time." placeholder:"POSITION|TIME"`
 }
 
-// match returns what decides whether a record is wanted.
+// match returns a function that reports whether the filter selects a record.
 func (f *filter) match() (func(*journal.Record) bool, error) {
 	wanted := func([]byte) bool { return true }
 	if f.Topic != "" {
@@ -166,9 +166,9 @@ func (f *filter) match() (func(*journal.Record) bool, error) {
 	}, nil
 }
 
-// A place is a position or a time.
+// A place is a position or a time in a journal.
 type place struct {
-	behind func(*journal.Record) bool // whether it is behind the record; nil: no place was given
+	behind func(*journal.Record) bool // reports whether the place is behind the record; nil: none was given
 }
 
 // UnmarshalText implements encoding.TextUnmarshaler.

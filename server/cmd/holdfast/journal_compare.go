@@ -60,7 +60,7 @@ func (c *journalCompare) print(o *output, dirs [2]string, found *journal.Compari
 	o.printf("NOT THE SAME: %s with a difference\n", plural(len(found.Differing), "publisher"))
 }
 
-// printLeftOut says what was not compared.
+// printLeftOut lists the records that were not compared.
 func printLeftOut(o *output, found *journal.Comparison) {
 	for _, p := range slices.Sorted(maps.Keys(found.Floors)) {
 		o.printf("publisher %d: compared above %d only, up to there retention has removed it on one side or on both\n", p, found.Floors[p])
@@ -70,7 +70,7 @@ func printLeftOut(o *output, found *journal.Comparison) {
 	}
 }
 
-// printDiffering names the first difference of each publisher that is shown, the earliest first.
+// printDiffering prints the first difference of each publisher in shown, the earliest first.
 func printDiffering(o *output, dirs [2]string, differing int, shown []journal.Differing, records records) {
 	for i, d := range shown {
 		first := ""
@@ -90,7 +90,7 @@ func printDiffering(o *output, dirs [2]string, differing int, shown []journal.Di
 	}
 }
 
-// name says what a difference is.
+// name describes a difference.
 func name(d journal.Differing, dirs [2]string) string {
 	a, b := d.Entry[0], d.Entry[1]
 	switch {
@@ -104,10 +104,10 @@ func name(d journal.Differing, dirs [2]string) string {
 	return fmt.Sprintf("%d is only in %s", b.Sequence, dirs[1])
 }
 
-// records are some of those of two journals.
+// records are selected records of two journals, by position.
 type records [2]map[journal.Position]dumped
 
-// recordsOf reads the records of differences again.
+// recordsOf reads the records of the differences once more, to print them.
 func recordsOf(dirs [2]string, differing []journal.Differing) (found records, err error) {
 	if len(differing) == 0 {
 		return found, nil

@@ -23,20 +23,20 @@ type journalDump struct {
 // timeForm is RFC 3339 with the microseconds that a journal keeps.
 const timeForm = "2006-01-02T15:04:05.000000Z07:00"
 
-// A dumped is a record as the command prints it.
+// A dumped is a record in the form that the command prints.
 type dumped struct {
 	Position  journal.Position `json:"position"`
 	Time      string           `json:"time"`             // when this instance took it
-	Publisher uint64           `json:"publisher,string"` // of 64 bits, more than a JSON number holds everywhere
+	Publisher uint64           `json:"publisher,string"` // a string: many JSON readers lose digits of 64-bit numbers
 	Sequence  uint64           `json:"sequence"`
 	Prev      uint64           `json:"prev"`
 	Kind      string           `json:"kind"`
 	Topic     string           `json:"topic,omitempty"`
 	Size      int              `json:"size"`          // of the body
-	CRC       string           `json:"crc,omitempty"` // of what a message says, the same on every instance
+	CRC       string           `json:"crc,omitempty"` // of the content of a message, the same on every instance
 	Reason    string           `json:"reason,omitempty"`
 	Body      *string          `json:"body,omitempty"`
-	BodyBytes []byte           `json:"body_base64,omitempty"` // instead of body, where that is not UTF-8
+	BodyBytes []byte           `json:"body_base64,omitempty"` // instead of body, if the body is not UTF-8
 }
 
 func dump(r *journal.Record) dumped {
@@ -50,10 +50,10 @@ func dump(r *journal.Record) dumped {
 	return d
 }
 
-// stamp is a journal's time as text.
+// stamp returns a time of a journal, in microseconds, as text.
 func stamp(micros int64) string { return time.UnixMicro(micros).UTC().Format(timeForm) }
 
-// bodyOf returns a body as JSON can hold it: as text or, where that is not UTF-8, as it is.
+// bodyOf returns a body for JSON: as text, or as bytes if it is not UTF-8.
 func bodyOf(body []byte) (*string, []byte) {
 	if !utf8.Valid(body) {
 		return nil, body
@@ -62,7 +62,7 @@ func bodyOf(body []byte) (*string, []byte) {
 	return &text, nil
 }
 
-// String is the record on one line.
+// String returns the record on one line.
 func (d dumped) String() string {
 	line := fmt.Sprintf("%10d  %s  %-24s  prev %-8d  %-9s  %7d B", d.Position, d.Time,
 		fmt.Sprintf("%d|%d", d.Publisher, d.Sequence), d.Prev, d.Kind, d.Size)
@@ -84,7 +84,7 @@ func (d dumped) String() string {
 	return line
 }
 
-// Run implements the command. Records behind damage are printed too.
+// Run implements the command. It also prints the records behind damage.
 func (c *journalDump) Run(o *output) error {
 	wanted, err := c.match()
 	if err != nil {

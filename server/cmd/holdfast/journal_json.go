@@ -15,17 +15,17 @@ type journalReport struct {
 	Segments   int               `json:"segments"`
 	Bytes      int64             `json:"bytes"` // of its files
 	First      seglog.Position   `json:"first"` // position of the oldest record
-	End        seglog.Position   `json:"end"`   // position behind the newest
+	End        seglog.Position   `json:"end"`   // position behind the newest record
 	Durable    seglog.Position   `json:"durable"`
 	Cluster    string            `json:"cluster,omitempty"` // id that the journals of the group have in common
-	Intact     bool              `json:"intact"`            // it has what its instance has acknowledged since the group began
+	Intact     bool              `json:"intact"`            // it has everything that its group has acknowledged
 	Records    int               `json:"records"`
 	Messages   int               `json:"messages"`
-	Torn       *placeReport      `json:"torn,omitempty"` // end that opening cuts off, never promised to anyone
+	Torn       *placeReport      `json:"torn,omitempty"` // torn end, which opening cuts off; nothing in it was acknowledged
 	Damage     []*placeReport    `json:"damage"`
-	Aside      *placeReport      `json:"aside,omitempty"` // damage found earlier: what stood behind it waits for the peer
+	Aside      *placeReport      `json:"aside,omitempty"` // damage found earlier: the records behind it are set aside until the peer is linked
 	Faults     []string          `json:"faults"`          // broken promises, the first thousand
-	Faulty     int               `json:"faulty"`          // how many there are
+	Faulty     int               `json:"faulty"`          // number of broken promises
 	Publishers []publisherReport `json:"publishers"`      // ordered by id
 }
 
@@ -38,7 +38,7 @@ type placeReport struct {
 	Reason   string          `json:"reason,omitempty"`
 }
 
-// A publisherReport is what a journal has of one publisher.
+// A publisherReport is one publisher in a journal.
 type publisherReport struct {
 	Publisher uint64 `json:"publisher,string"`
 	Have      uint64 `json:"have"`
@@ -70,13 +70,13 @@ func journalReportOf(dir string, found *journal.Inspection) journalReport {
 type compareReport struct {
 	Same      bool              `json:"same"`
 	Journals  [2]comparedReport `json:"journals"`
-	Elsewhere int               `json:"elsewhere"` // records left out, whose topics the link does not carry
-	Floors    []floorReport     `json:"floors"`    // compared above it only: retention has removed the rest on one side
-	Differing int               `json:"differing"` // publishers
+	Elsewhere int               `json:"elsewhere"` // records left out, since the link does not carry their topics
+	Floors    []floorReport     `json:"floors"`    // publishers that were compared above a floor only: retention has removed the rest on one side
+	Differing int               `json:"differing"` // number of publishers that differ
 	List      []differingReport `json:"list"`      // the earliest difference first; twenty at most, with --all all
 }
 
-// A floorReport is where the comparison of a publisher begins.
+// A floorReport is the floor above which a publisher was compared.
 type floorReport struct {
 	Publisher uint64 `json:"publisher,string"`
 	Floor     uint64 `json:"floor"`
@@ -90,13 +90,13 @@ type comparedReport struct {
 	Publishers int    `json:"publishers"`
 }
 
-// A differingReport is a publisher that is not the same in both.
+// A differingReport is a publisher whose records differ between the journals.
 type differingReport struct {
 	Publisher uint64     `json:"publisher,string"`
 	What      string     `json:"what"`    // the first difference, in words
-	Records   [2]*dumped `json:"records"` // that stand there; null: the journal lacks it
-	Only      [2]int     `json:"only"`    // records that only one has
-	Content   int        `json:"content"` // records of one identity that do not say the same
+	Records   [2]*dumped `json:"records"` // the records at the first difference; null: the journal lacks it
+	Only      [2]int     `json:"only"`    // number of records that only this journal has
+	Content   int        `json:"content"` // number of identities with different contents
 }
 
 func comparisonReport(dirs [2]string, found *journal.Comparison, shown []journal.Differing, records records) compareReport {

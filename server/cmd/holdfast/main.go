@@ -1,97 +1,111 @@
-// Command holdfast publishes and subscribes from the shell, shows how a pair of
-// servers is doing and measures it, and looks at what holdfast keeps on disk:
-// the journals of instances and the stores of applications, none of which may be
-// in use. Of those it only reads; what opening would change is said and left alone.
-// Only store repair changes something, if it is told to, and keeps what was there.
+// Command holdfast publishes and subscribes from the shell, shows the state of a
+// pair of servers, measures it, and examines files of holdfast: the journals of
+// instances and the stores of applications.
 //
-//	holdfast publish                      lines of a file or of standard input
-//	holdfast subscribe                    what is published, as lines or JSON
-//	holdfast ping URI…                    do servers answer, and what do they say?
-//	holdfast status ADMIN [ADMIN]         both instances of a running pair, side by side
+// It examines a journal or a store only while no process uses it. The commands for
+// that only read: they report the changes that opening would make, and make none.
+// The exceptions are journal trim, which removes old segments, and store repair
+// with --yes, which keeps a copy of the damaged store.
 //
-//	holdfast journal dump DIR             the records, readable or as JSON
-//	holdfast journal verify DIR           is it whole, does it keep the promises?
-//	holdfast journal compare DIR1 DIR2    the first difference between two instances
-//	holdfast store inspect PATH           what a store keeps and what would be replayed
-//	holdfast store verify PATH            can it be opened as it is?
-//	holdfast store export PATH            what would be replayed, where a subscription would resume
-//	holdfast store repair PATH            makes a damaged store one that can be opened
+//	holdfast publish                      publish the lines of a file or of standard input
+//	holdfast subscribe                    print messages as lines or JSON
+//	holdfast ping URI…                    log on to servers and print their answers
+//	holdfast status ADMIN [ADMIN]         show both instances of a running pair, side by side
 //
-//	holdfast bench publish                messages a second, to the last persisted ack
-//	holdfast bench latency                of a persisted ack: one at a time, or --rate
+//	holdfast journal dump DIR             print the records, readable or as JSON
+//	holdfast journal verify DIR           check checksums, order and identities
+//	holdfast journal compare DIR1 DIR2    find the first difference between two instances
+//	holdfast journal trim DIR             remove the oldest segments of a stopped instance
+//	holdfast store inspect PATH           show the kept messages, or the places of subscriptions
+//	holdfast store verify PATH            check that a store can be opened as it is
+//	holdfast store export PATH            print the messages to be replayed, or the places
+//	holdfast store repair PATH            turn a damaged store into one that can be opened
+//
+//	holdfast bench publish                messages per second, up to the last persisted ack
+//	holdfast bench latency                time to a persisted ack: one at a time, or --rate
 //	holdfast bench subscribe              replay from EPOCH (also: bench replay)
 //	holdfast bench fanout                 deliveries to --subscribers that are live
 //	holdfast bench failover               kill -9 of the instance in use, under load
 //
-//	holdfast completion SHELL             the completion script of bash, zsh or fish
+//	holdfast completion SHELL             print the completion script of bash, zsh or fish
 //
-// It exits with
+// The exit codes are
 //
 //	0  all is well
-//	1  something is wrong with what it looked at: damage, also damage that could
-//	   be repaired, a broken promise, a difference, what status calls WRONG, a line
-//	   that is too long or was rejected, messages that are no longer in the log, a
-//	   server that does not answer ping, fewer messages than --count before
-//	   --until-idle, a message lost or repeated while measuring
-//	2  usage: flags, a path that holds something else, an input that is not the
-//	   one to go on with, a subscription that the server does not offer
-//	3  it could not go on: the disk, no server within --timeout, an interrupt of
-//	   publish, a measurement that could not be made
-//	4  in use by a running process: a store, a journal, a client name
-//	5  a newer version of holdfast has written the store or the journal, which is
-//	   left as it is
+//	1  the command found a fault: damage (also damage that can be repaired), a
+//	   broken promise, a difference, a problem that status lists under WRONG, a
+//	   line that is too long or was rejected, messages that are no longer in the
+//	   log, a server that does not answer ping, fewer messages than --count before
+//	   --until-idle, a message lost or repeated during a measurement
+//	2  usage: wrong flags, a path that holds something else, an input that differs
+//	   from the one of the interrupted run, a subscription that the server refuses
+//	3  the command could not go on: a disk error, no server within --timeout, an
+//	   interrupt of publish, a measurement that failed
+//	4  a running process uses the store, the journal or the client name
+//	5  a newer version of holdfast has written the store or the journal; it is left
+//	   as it is
 //
 // # Publishing
 //
-// Each line is a message, its bytes as they are without the newline; an empty
-// line is an empty message, and the last line needs no newline. With --store a
-// run can be killed at any moment: a line is in the store, on disk, if and only
-// if the store also says that the input has been read up to there. The same
-// command goes on behind that line, after it has read the input again and found
-// that it is still the same; what the store keeps is sent. So each line is
-// published once. When the servers have the whole input the run ends, and the next
-// one is a new publication. (The last thing that it does is to remove FILE.running,
-// a file beside the store; who kills it in the instant between that and
-// its exit, and runs it again, publishes again.)
+// Each line is one message: its bytes without the newline. An empty line is an
+// empty message. The last line needs no newline.
 //
-// The store of an application that was made by pubstore.OpenBolt will do too, when
-// that does not run: what it keeps is sent (with an empty --file nothing else),
-// under the application's client name.
+// With --store FILE a run can be killed at any moment, and each line is published
+// once. The store records how far the input has been read, in the same transaction
+// as the lines. The same command then goes on behind the last recorded line. First
+// it reads the input again up to that line and checks that it has not changed. It
+// also sends the messages that the store still keeps.
 //
-// Without --store, lines are in memory until the servers have them, and a run
-// that was interrupted can't be gone on with.
+// A run ends when the servers have the whole input. The next run with the same
+// store is a new publication. At the very end a run removes FILE.running, a file
+// beside the store. If it is killed between that step and its exit, the same
+// command publishes the input again.
+//
+// The store of an application also works, if pubstore.OpenBolt made it and the
+// application does not run. The command sends the messages that the store keeps,
+// under the client name of the application. With an empty --file it sends nothing
+// else.
+//
+// Without --store, lines are in memory until the servers have them. An interrupted
+// run then cannot be continued.
 //
 // With --json the last line is one object:
 //
 //	{
 //	 "complete": true,     // the input has ended, and the servers have all of it
 //	 "topic": "quakes",
-//	 "lines": 1707,        // of the input, that are with the servers or in the store
-//	 "before": 1340,       // of these, by the runs that this one has gone on with
-//	 "bytes": 281874,      // of the input, as many as these lines are
-//	 "rejected": 0,        // lines that the servers refused, in this run
-//	 "one_disk": 0,        // messages that one server only has so far; the store keeps them
+//	 "lines": 1707,        // lines of the input that the servers or the store have
+//	 "before": 1340,       // of these, lines read by the earlier runs that this one continued
+//	 "bytes": 281874,      // length of these lines in the input
+//	 "rejected": 0,        // lines that the servers rejected, in this run
+//	 "one_disk": 0,        // messages that only one server has so far; the store keeps them
 //	 "unacknowledged": 0,  // messages that no server has acknowledged; the store keeps them
-//	 "seconds": 0.02,      // of this run
+//	 "seconds": 0.02,      // duration of this run
 //	 "store": "out.db",
 //	 "stopped": "…"        // why it is not complete
 //	}
 //
 // # Subscribing
 //
-// A message is its body and a newline; a body with newlines is several lines,
-// which --json tells apart. To a terminal control characters are written as escapes,
-// \u001b for one, unless --raw is given; so is whatever else comes from a
-// server. With --store the same command goes on where the last run ended, on whichever server. A message counts as read when it has been
-// written: messages that are there at the same time are written together, up to
-// --batch, then marked as read on disk together. A kill between the two repeats
-// those, and nothing else; of a stream that is slower than the disk that is one
-// message. Written to a pipe is not yet read by who is at its other end: what is
-// in the pipe when that one dies is lost to it. With --count exactly so many are
-// written and marked.
+// Each message is printed as its body and a newline. A body with newlines takes
+// several lines; use --json to tell messages apart. On a terminal, control
+// characters in bodies and in any other text from a server are printed as escapes,
+// such as \u001b. With --raw bodies are printed as they are.
 //
-// With --out FILE nothing comes twice: how long the file is, and what is read, are
-// one transaction, and what a kill has left in the file behind that is cut off.
+// With --store the same command goes on where the last run ended, on any server of
+// the group. A message counts as read once it is written. Messages that are there
+// at the same time are written as one batch of up to --batch messages, then marked
+// as read on disk. A kill between these two steps repeats that batch and nothing
+// else. If messages come more slowly than the disk works, a batch is one message.
+// With --count exactly that many messages are written and marked.
+//
+// A message that is written to a pipe is marked as read, although the process at
+// the other end may not have read it. If that process dies, it loses the messages
+// that are in the pipe.
+//
+// With --out FILE no message comes twice. The length of the file and the read
+// messages are recorded in one transaction. After a kill, the next run cuts off the
+// part of the file behind the recorded length.
 //
 // With --json each message is one object on one line:
 //
@@ -102,54 +116,56 @@
 //	 "topic": "quakes",
 //	 "time": "2026-01-31T12:00:00.000000Z",   // when the server took it
 //	 "correlation_id": "…",                   // if the publisher gave one
-//	 "json": {"mag": 4.5}                     // the body if it is JSON, without the space between; else
-//	 "body": "…"                              // if it is UTF-8; else
+//	 "json": {"mag": 4.5}                     // the body if it is JSON, without insignificant space; else
+//	 "body": "…"                              // the body if it is UTF-8; else
 //	 "body_base64": "…"
 //	}
 //
 // # Measuring
 //
-// Without --server, bench starts two instances as processes of its own program,
-// with journals in a temporary directory below --dir, and ends them and removes
-// it in the end, also after an interrupt. With --server URI, given for each
-// server of a group, it measures those; their journals keep the messages, under
-// a topic of the run's own, as long as they are told to.
+// Without --server, bench starts two instances as processes of its own program.
+// Their journals are in a temporary directory below --dir. At the end, also after
+// an interrupt, bench stops the instances and removes the directory. With --server
+// URI, given once for each server of a group, bench measures those servers. Their
+// journals keep the messages for their usual retention, under a topic that is
+// unique to the run.
 //
-// Every run counts: afterwards all messages are replayed from every server, and
-// what is lost, repeated or out of order there or at a subscriber is an error
-// and no figure.
+// Every run checks its messages: afterwards it replays all of them from every
+// server. If a message is lost, repeated or out of order, on a server or at a
+// subscriber, the run ends with an error and prints no result.
 //
-// With --json a run prints one object on one line; its fields are those of
-// [github.com/holdfast-mq/holdfast/internal/perf/bench.Result], and their names stay:
+// With --json a run prints one object on one line. Its fields are those of
+// [github.com/holdfast-mq/holdfast/internal/perf/bench.Result]; their names do not
+// change:
 //
 //	{
 //	 "bench": "publish",            // publish, latency, replay, fanout, failover
 //	 "messages": 1000000,           // published, without warm-up
-//	 "seconds": 2.0,                // first publish to last persisted ack; replay: subscribing to the last message
+//	 "seconds": 2.0,                // first publish to last persisted ack; replay: subscribe to last message
 //	 "msgs_per_s": 500000,          // messages / seconds
 //	 "mb_per_s": 128,               // of bodies, in 1,000,000 bytes
 //	 "deliveries_per_s": 500000,    // replay, fanout: at all subscribers together
-//	 "first_message_us": 900,       // replay: subscribing to the first message
+//	 "first_message_us": 900,       // replay: subscribe to first message
 //	 "latency_us": {"p50": 350, "p90": 400, "p99": 700, "p999": 900, "max": 1200},
 //	                                // latency: to the persisted ack
 //	 "delivery_us": {…},            // fanout with --rate, failover: to the subscriber's loop
-//	 "offered_msgs_per_s": 10000,   // with --rate; latencies are then from when a message was due
+//	 "offered_msgs_per_s": 10000,   // with --rate; latencies then begin when a message was due
 //	 "failover_ms": {"ack": 2010, "delivery": 8},
-//	                                // from the kill to the first ack and message of what was published after it
+//	                                // from the kill to the first ack, and to the first delivery, of a message published after it
 //	 "lost": 0, "duplicated": 0,    // always 0: otherwise there is no result
 //	 "copies": 2,                   // servers on which every message was found
 //	 "body": 256,                   // bytes
-//	 "window": 65536,               // messages that a publisher has in flight at most
+//	 "window": 65536,               // most messages in flight of one publisher
 //	 "publishers": 1, "subscribers": 0,
 //	 "fsync": "before each ack",    // of the servers
 //	 "store": "file",               // memory, file, bolt
 //	 "store_fsync": "every 10ms",   // never, every 10ms, before sending
-//	 "started_pair": true,          // the servers were processes started for the run
+//	 "started_pair": true,          // the run started the servers itself
 //	 "downgrade_after_ms": 2000,    // of that pair
 //	 "cores": 2, "filesystem": "ext4", "go": "go1.26.0", "platform": "linux/amd64"
 //	}
 //
-// What a work does not measure is left out.
+// Fields that a benchmark does not measure are left out.
 package main
 
 import (
@@ -176,7 +192,7 @@ const (
 	exitNewer  = 5
 )
 
-// commands are the command line, a field for each noun.
+// commands is the command line, with one field for each command or group of commands.
 type commands struct {
 	Publish   publishCommand   `cmd:"" help:"Publish lines, each once, also through kills and failovers."`
 	Subscribe subscribeCommand `cmd:"" help:"Write what is published to a topic, one line a message, and go on through failovers."`
@@ -194,9 +210,9 @@ type commands struct {
 
 func main() { os.Exit(run(os.Args[1:], standard(os.Stdout), standard(os.Stderr))) }
 
-// run is the command; it returns the exit code.
+// run executes the command line and returns the exit code.
 func run(args []string, stdout, stderr io.Writer) (code int) {
-	asked := -1 // for help, which exits from within
+	asked := -1 // exit code of --help and --version, which exit inside the parser
 	parser, err := kong.New(new(commands),
 		kong.Name("holdfast"),
 		kong.Description("Publishes and subscribes; shows and measures what a pair of servers does; looks at what holdfast keeps on disk, and repairs it. "+
@@ -219,7 +235,7 @@ func run(args []string, stdout, stderr io.Writer) (code int) {
 	return exitCode(command.Run(&output{stdout, stderr}), stderr)
 }
 
-// commandOf returns the command in whose arguments an error is, as it is typed.
+// commandOf returns the command that an error of the parser is about, as it is typed.
 func commandOf(err error) string {
 	if e, ok := errors.AsType[*kong.ParseError](err); ok && e.Context != nil {
 		if command := e.Context.Selected(); command != nil {
@@ -229,7 +245,7 @@ func commandOf(err error) string {
 	return "holdfast"
 }
 
-// output is where a command writes: what it was asked for, and what is wrong.
+// output holds the two streams of a command: out for its results, err for messages.
 type output struct{ out, err io.Writer }
 
 // printf writes to standard output.
@@ -238,15 +254,15 @@ func (o *output) printf(format string, args ...any) { fmt.Fprintf(o.out, format,
 // object writes a JSON object on one line.
 func (o *output) object(v any) error { return objects(o.out).Encode(v) }
 
-// objects returns what writes JSON objects, each on one line.
+// objects returns an encoder that writes JSON objects, each on one line.
 func objects(w io.Writer) *json.Encoder {
 	e := json.NewEncoder(visible.JSON(w))
 	e.SetEscapeHTML(false)
 	return e
 }
 
-// report writes a report, as a JSON object or as print shows it to a person, and
-// returns errFound unless all is well.
+// report writes a report, as a JSON object or by print for people. It returns
+// errFound unless all is well.
 func (o *output) report(asJSON, well bool, report any, print func()) error {
 	if !asJSON {
 		print()
@@ -259,10 +275,10 @@ func (o *output) report(asJSON, well bool, report any, print func()) error {
 	return nil
 }
 
-// errFound says that something is wrong with what was looked at, and that this was told.
+// errFound says that the command found a fault and has reported it already.
 var errFound = errors.New("something is wrong")
 
-// An exitError is an error that has an exit code of its own.
+// An exitError is an error with an exit code of its own.
 type exitError struct {
 	code int
 	err  error
@@ -271,12 +287,12 @@ type exitError struct {
 func (e *exitError) Error() string { return e.err.Error() }
 func (e *exitError) Unwrap() error { return e.err }
 
-// usagef is an error of the person who typed the command.
+// usagef returns a usage error: the person who typed the command made a mistake.
 func usagef(format string, args ...any) error {
 	return &exitError{exitUsage, fmt.Errorf(format, args...)}
 }
 
-// exitCode tells an error and returns its code.
+// exitCode prints an error and returns its exit code.
 func exitCode(err error, stderr io.Writer) int {
 	if err == nil {
 		return exitWell
@@ -295,7 +311,7 @@ func exitCode(err error, stderr io.Writer) int {
 	return exitFailed
 }
 
-// isNewer reports whether an error is about what a newer version has written.
+// isNewer reports whether an error is about data that a newer version has written.
 func isNewer(err error) bool {
 	_, newer := errors.AsType[*format.VersionError](err)
 	return newer

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// isClosed reports whether a standard file was closed when the process began:
-// Go's runtime then has opened os.DevNull in its place, to read and to write.
+// isClosed reports whether a standard file was closed when the process began. Go's
+// runtime has then opened os.DevNull in its place, for reading and writing.
 func isClosed(f *os.File) bool {
 	flags, err := unix.FcntlInt(f.Fd(), unix.F_GETFL, 0)
 	if err != nil || flags&unix.O_ACCMODE != unix.O_RDWR {
@@ -22,8 +22,8 @@ func isClosed(f *os.File) bool {
 	return err1 == nil && err2 == nil && os.SameFile(own, null)
 }
 
-// ours reports whether files made here have the owner of one that is there, so
-// that its application can go on using what stands in its place.
+// ours reports whether a file that this process makes has the same owner as the
+// given file. Otherwise the application could not use a file that replaces it.
 func ours(info fs.FileInfo) bool {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	return !ok || int(stat.Uid) == os.Geteuid()

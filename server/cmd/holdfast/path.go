@@ -13,7 +13,7 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// directory checks that path is a directory that can be looked into.
+// directory returns an error if path is not a directory.
 func directory(path string) error {
 	info, err := os.Stat(path)
 	switch {
@@ -27,7 +27,7 @@ func directory(path string) error {
 	return nil
 }
 
-// explain says what to do about an error of looking at path.
+// explain adds advice for the user to an error of reading path.
 func explain(path string, err error) error {
 	switch {
 	case err == nil:
@@ -44,7 +44,7 @@ func inUse(path string) error {
 	return &exitError{exitInUse, fmt.Errorf("%s is in use by a running process: stop that first, or copy it and look at the copy", path)}
 }
 
-// plain returns text as it is if it can be shown on one line, else quoted.
+// plain returns text unchanged if it is printable and has no spaces, else quoted.
 func plain[T string | []byte](text T) string {
 	s := string(text)
 	if s == "" || strings.ContainsFunc(s, func(r rune) bool { return !isPlain(r) }) {
@@ -53,10 +53,10 @@ func plain[T string | []byte](text T) string {
 	return s
 }
 
-// plainList returns texts with commas between.
+// plainList returns texts, each as plain shows it, separated by commas.
 func plainList(texts []string) string { return strings.Join(mapped(texts, plain[string]), ", ") }
 
-// mapped returns what f makes of each value of a list, never nil.
+// mapped returns the results of f for each value of a list. It never returns nil.
 func mapped[A, B any](list []A, f func(A) B) []B {
 	all := make([]B, len(list))
 	for i, a := range list {
@@ -65,7 +65,7 @@ func mapped[A, B any](list []A, f func(A) B) []B {
 	return all
 }
 
-// isPlain reports whether a character shows itself and takes no part in how a line is read.
+// isPlain reports whether a character is printable and does not separate words.
 func isPlain(r rune) bool { return r != unicode.ReplacementChar && r != ' ' && unicode.IsPrint(r) }
 
 // plural returns "1 word" or "n words".

@@ -22,24 +22,24 @@ type pingCommand struct {
 	JSON     bool          `name:"json" help:"Print a JSON object for each answer, one a line."`
 }
 
-// A pinged is what one server has answered, or that it has not.
+// A pinged is the result of asking one server: its answer, or the error.
 type pinged struct {
 	Server     string           `json:"server"` // its URI, without a password
 	Up         bool             `json:"up"`
 	Error      string           `json:"error,omitempty"`
-	LogonMS    float64          `json:"logon_ms,omitempty"` // from dialing to logged on; of the first answer
+	LogonMS    float64          `json:"logon_ms,omitempty"` // from dialing to the end of the logon; first answer only
 	RoundMS    float64          `json:"round_trip_ms,omitempty"`
 	Version    string           `json:"version,omitempty"`
-	Extended   bool             `json:"extended"`              // it knows holdfast's extensions to the protocol
+	Extended   bool             `json:"extended"`              // the server knows holdfast's extensions to the protocol
 	Instance   string           `json:"instance,omitempty"`    // its name in its group
-	Sync       client.SyncState `json:"sync,omitzero"`         // how it stands to its peers, as client.SyncState says it
+	Sync       client.SyncState `json:"sync,omitzero"`         // its sync state with its peers
 	Peers      []string         `json:"peers,omitempty"`       // instances that it replicates to synchronously
 	Carried    []string         `json:"carried,omitempty"`     // patterns of the topics it replicates synchronously; absent: all
-	CatchingUp bool             `json:"catching_up"`           // it serves without having caught up with its peers
+	CatchingUp bool             `json:"catching_up"`           // it serves but has not caught up with its peers
 	MaxMessage int              `json:"max_message,omitempty"` // bytes
 }
 
-// Help is shown by --help.
+// Help returns the text for --help.
 func (*pingCommand) Help() string {
 	return `Logs on to each server on its port for clients, and says how long an answer takes,
 its version, and how it stands to its peers.
@@ -100,7 +100,7 @@ func pause(ctx context.Context, d time.Duration) (over bool) {
 	}
 }
 
-// pingAll asks all at the same time.
+// pingAll pings all targets concurrently. It returns the results in their order.
 func pingAll(ctx context.Context, targets []*target) []pinged {
 	answers := make([]pinged, len(targets))
 	var all sync.WaitGroup
@@ -119,7 +119,7 @@ func (c *pingCommand) print(o *output, p pinged) error {
 	return nil
 }
 
-// String is the answer on one line.
+// String returns the result on one line.
 func (p pinged) String() string {
 	if !p.Up {
 		return p.Server + "  no answer: " + p.Error
@@ -138,7 +138,7 @@ func (p pinged) String() string {
 	return text + p.standing()
 }
 
-// standings say by its sync state how a server stands to its peers.
+// standings are the texts for the sync states; PEERS stands for the names of the peers.
 var standings = map[client.SyncState]string{
 	client.SyncOK:         "; in sync with PEERS",
 	client.SyncApart:      "; without PEERS, for which acks wait",
@@ -150,7 +150,7 @@ var standings = map[client.SyncState]string{
 	client.SyncStopping:   "; stopping",
 }
 
-// standing says how the server stands to its peers.
+// standing describes the server's sync state and the topics that it replicates.
 func (p pinged) standing() string {
 	text := strings.ReplaceAll(standings[p.Sync], "PEERS", strings.Join(p.Peers, " and "))
 	if p.Carried != nil {
@@ -159,14 +159,14 @@ func (p pinged) standing() string {
 	return text
 }
 
-// A target is a server that is asked, with a connection of its own.
+// A target is a server to ping, with a connection of its own.
 type target struct {
 	uri     string
 	timeout time.Duration
 	client  *client.Client // nil: not connected
 }
 
-// ping asks once; after a failure the next time on a new connection.
+// ping asks the server once. After a failure the next call opens a new connection.
 func (t *target) ping(ctx context.Context) pinged {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
@@ -176,7 +176,7 @@ func (t *target) ping(ctx context.Context) pinged {
 	first := t.client == nil
 	var err error
 	if first {
-		hooks := client.Hooks{Disconnected: func(_ string, err error) { end(err) }} // the first failure is the last
+		hooks := client.Hooks{Disconnected: func(_ string, err error) { end(err) }} // do not retry
 		t.client, err = client.Dial(ctx, client.Config{Servers: []string{t.uri}, Hooks: hooks})
 	}
 	logon := time.Since(began)
@@ -198,7 +198,7 @@ func (t *target) ping(ctx context.Context) pinged {
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// ask sends a command that changes nothing, and waits for the answer.
+// ask sends a command without side effects and waits for the answer.
 func (t *target) ask(ctx context.Context) error {
 	for _, err := range t.client.Execute(ctx, client.Command{Name: "flush"}) {
 		if err != nil {
@@ -225,10 +225,10 @@ func (t *target) close() {
 	}
 }
 
-// errNothing says that the time for an answer is over.
+// errNothing says that no answer came in time.
 var errNothing = errors.New("nothing came")
 
-// explain says why a server did not answer, and what to do.
+// explain returns the reason why the server did not answer, with advice for the user.
 func (t *target) explain(err error) string {
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
@@ -242,11 +242,11 @@ func (t *target) explain(err error) string {
 	return err.Error()
 }
 
-// shown is what can be shown of the URI: not its password.
+// shown returns the URI without its password.
 func (t *target) shown() string {
 	u, err := url.Parse(t.uri)
 	if err != nil {
-		return "a server" // Config.Check has taken it
+		return "a server" // not reached: Config.Check has accepted the URI
 	}
 	return u.Redacted()
 }

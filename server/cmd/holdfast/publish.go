@@ -29,7 +29,7 @@ type publishCommand struct {
 	Progress bool    `help:"Tell on standard error once a second how far it is, also if that is no terminal."`
 }
 
-// Help is shown by --help.
+// Help returns the text for --help.
 func (*publishCommand) Help() string {
 	return `Each line is a message. With --store the run can be killed at any moment, and
 the same command goes on with the line that was next:
@@ -42,8 +42,8 @@ Exit codes: 0 every line is published; 1 a line is too long or was rejected;
 (interrupted, disk, no server within --timeout); 4 store or name in use.`
 }
 
-// Run implements the command. That a run has ended is the very last that it
-// notes, so that after a kill at any moment before the next run goes on with it.
+// Run implements the command. Its very last step is to note that the run has ended.
+// After a kill at any moment before that, the next run continues this one.
 func (c *publishCommand) Run(o *output) error {
 	p, err := c.perform(o)
 	if p == nil || !p.complete {
@@ -93,24 +93,25 @@ type publication struct {
 	began   time.Time
 
 	client  *client.Client
-	skipped int64 // lines of earlier runs
+	skipped int64 // lines that earlier runs have read
 
-	complete bool // everything has been said and done
+	complete bool // the servers have the whole input, and the result was printed
 
 	mu       sync.Mutex
 	last     lastKept // guarded by mu
 	rejected int      // guarded by mu
 }
 
-// A lastKept is the last message that is in the store or was, also by earlier runs. It
-// tells which line a message is: lines and sequences go up together.
+// A lastKept is the last line that was put into the store, also by earlier runs, with
+// its publisher and sequence. It maps a sequence to a line number, since each line
+// takes one sequence.
 type lastKept struct {
 	publisher uint64
 	sequence  uint64
 	at        extent
 }
 
-// publication opens the store.
+// publication opens the store and returns a publication that is ready to run.
 func (c *publishCommand) publication(end context.CancelCauseFunc, o *output, in *input) (*publication, error) {
 	p := &publication{flags: c, in: in, name: c.Name, began: time.Now(), screen: newScreen(o.err, c.Quiet)}
 	if c.Store == "" {
@@ -143,7 +144,7 @@ func (p *publication) open() error {
 	return nil
 }
 
-// run publishes, and returns when everything is settled.
+// run publishes the input. It returns when all messages are settled.
 func (p *publication) run(ctx context.Context) error {
 	if p.flags.Progress || isTerminal(p.screen.w) {
 		defer p.screen.follow(p.progress)()
@@ -171,7 +172,8 @@ func (p *publication) run(ctx context.Context) error {
 	return p.settle(ctx)
 }
 
-// sayBeginning tells that nothing of the input is in the store, and what else is.
+// sayBeginning reports that the store has nothing of the input, and how many other
+// messages it keeps.
 func (p *publication) sayBeginning() {
 	if kept := p.store.Usage().Messages; kept > 0 {
 		p.screen.say("--store %s keeps %s of earlier runs, sent first", p.flags.Store, plural(kept, "message"))
@@ -180,7 +182,7 @@ func (p *publication) sayBeginning() {
 	p.screen.say("--store %s has no run to go on with: publishing from the beginning", p.flags.Store)
 }
 
-// from returns where the input goes on.
+// from returns the part of the input that earlier runs have published.
 func (p *publication) from() (from extent, err error) {
 	s, ok := p.store.(*resumable)
 	if !ok {
@@ -195,8 +197,8 @@ func (p *publication) from() (from extent, err error) {
 	return from, nil
 }
 
-// dial connects. A store that was put back from a copy does not say how far
-// the input really is.
+// dial connects. It fails if the store was restored from a copy: such a store does
+// not know how far the input was really published.
 func (p *publication) dial(ctx context.Context, from extent) (err error) {
 	hooks := p.contact.hooks()
 	hooks.FailedWrite = p.refused
@@ -213,8 +215,8 @@ func (p *publication) dial(ctx context.Context, from extent) (err error) {
 	return nil
 }
 
-// lineMost is the longest line that is read: no store takes a longer one. What
-// the server in use takes, client.Check knows.
+// lineMost is the longest line that is read, in bytes. No store accepts a longer
+// message. client.Check knows the limit of the server in use.
 const lineMost = 16 << 20
 
 // publish puts all lines into the store.
@@ -237,8 +239,7 @@ func (p *publication) publish(ctx context.Context, f *feed) error {
 	}
 }
 
-// keep puts lines into the store, but for one that the server would not take
-// and those behind it.
+// keep puts lines into the store, up to the first one that the server would not accept.
 func (p *publication) keep(ctx context.Context, lines []line) error {
 	lines, tooLarge := p.check(lines)
 	for len(lines) > 0 {
@@ -254,7 +255,8 @@ func (p *publication) keep(ctx context.Context, lines []line) error {
 	return tooLarge
 }
 
-// check returns the lines up to one that the server would not take, and why it would not.
+// check returns the lines before the first one that the server would not accept, and
+// the error for that one.
 func (p *publication) check(lines []line) ([]line, error) {
 	for i, l := range lines {
 		if err := p.client.Check(&pubstore.Message{Topic: p.flags.Topic, Body: l.body}); err != nil {
@@ -270,7 +272,7 @@ func (p *publication) note(last uint64, at extent) {
 	p.last = lastKept{currentPublisher(p.store), last, at}
 }
 
-// stored is how much of the input is in the store or was, also by earlier runs.
+// stored returns how much of the input was put into the store, also by earlier runs.
 func (p *publication) stored() extent {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -285,15 +287,15 @@ func (p *publication) settle(ctx context.Context) error {
 	if err := p.client.Flush(ctx); err != nil {
 		return err
 	}
-	if !p.client.Stats().Publish.Downgraded { // then both have it; the store is about to let it go
+	if !p.client.Stats().Publish.Downgraded { // both servers have it; the store lets it go soon
 		soon, stop := context.WithTimeout(ctx, time.Second)
 		defer stop()
-		_ = p.client.FlushSafe(soon) // if not, the result says so
+		_ = p.client.FlushSafe(soon) // the result counts the messages that are not safe
 	}
 	return nil
 }
 
-// told is how many refused lines are told one by one.
+// told is the number of rejected lines that are reported one by one.
 const told = 10
 
 // refused is the hook FailedWrite.
@@ -309,7 +311,7 @@ func (p *publication) refused(e *client.RejectedError) {
 	}
 }
 
-// progress is one line that says how far it is.
+// progress returns one line of progress.
 func (p *publication) progress() string {
 	stored, usage := p.stored(), p.store.Usage()
 	s := fmt.Sprintf("%d lines, %d on the way", stored.Lines, usage.Messages-usage.Single)
@@ -323,17 +325,17 @@ func (p *publication) progress() string {
 	return s + fmt.Sprintf("  %.0f/s  %s", rate, p.contact.where())
 }
 
-// A publishResult is what a run has come to.
+// A publishResult is the result of a run.
 type publishResult struct {
 	Complete bool    `json:"complete"`          // the input has ended, and the servers have all of it
 	Topic    string  `json:"topic"`             //
-	Lines    int64   `json:"lines"`             // of the input, that are with the servers or in the store
-	Before   int64   `json:"before"`            // of these, by the runs that this one has gone on with
-	Bytes    int64   `json:"bytes"`             // of the input, as many as these lines are
-	Rejected int     `json:"rejected"`          // lines that the servers refused, in this run
-	OneDisk  int     `json:"one_disk"`          // messages that one server has so far; the store keeps them
+	Lines    int64   `json:"lines"`             // lines of the input that the servers or the store have
+	Before   int64   `json:"before"`            // of these, lines read by the earlier runs that this one continued
+	Bytes    int64   `json:"bytes"`             // length of these lines in the input
+	Rejected int     `json:"rejected"`          // lines that the servers rejected, in this run
+	OneDisk  int     `json:"one_disk"`          // messages that only one server has so far; the store keeps them
 	Unacked  int     `json:"unacknowledged"`    // messages that no server has acknowledged; the store keeps them
-	Seconds  float64 `json:"seconds"`           // of this run
+	Seconds  float64 `json:"seconds"`           // duration of this run
 	Store    string  `json:"store,omitempty"`   //
 	Stopped  string  `json:"stopped,omitempty"` // why it is not complete
 }
@@ -353,7 +355,7 @@ func (p *publication) result(err error) publishResult {
 	return r
 }
 
-// String is the result for people.
+// String returns the result as a sentence for people.
 func (r publishResult) String() string {
 	s := plural(int(r.Lines), "line") + " published"
 	if r.Rejected > 0 {
@@ -372,7 +374,7 @@ func (r publishResult) String() string {
 		r.OneDisk+r.Unacked, r.Store, os.DevNull)
 }
 
-// report ends a run and tells what has come of it.
+// report ends a run, closes the client and the store, and prints the result.
 func (c *publishCommand) report(ctx context.Context, o *output, p *publication, err error) error {
 	err = connectionError(ctx, p.name, err)
 	if err != nil {
@@ -402,19 +404,20 @@ func (c *publishCommand) report(ctx context.Context, o *output, p *publication, 
 	return nil
 }
 
-// hurry gives lines that were read before a run stopped a last chance: those
-// that a store keeps only if nobody waits for the end.
+// hurry waits a short time for the acks of the lines that were read before a run
+// stopped. It does not wait if no server could be used. It does not wait either
+// after an interrupt of a run with a store, which keeps the lines anyway.
 func (p *publication) hurry(why error) {
 	if p.client == nil || errors.Is(why, errNoServer) || p.flags.Store != "" && errors.Is(why, errInterrupted) {
 		return
 	}
 	soon, stop := context.WithTimeout(context.Background(), 2*time.Second)
 	defer stop()
-	_ = p.client.Flush(soon) // what it has come to, the result says
+	_ = p.client.Flush(soon) // the result counts the messages without an ack
 }
 
-// goOn adds to an error what becomes of the lines, unless a person has to
-// decide something first.
+// goOn adds to an error where the lines are and how to go on. It leaves a usage error
+// unchanged, since the user has to correct something first.
 func (r *publishResult) goOn(err error) error {
 	e, special := errors.AsType[*exitError](err)
 	unacked := ""

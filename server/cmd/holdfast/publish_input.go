@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// An input is what is published, read once, from its beginning.
+// An input is the file or stream to publish. It is read once, from its beginning.
 type input struct {
 	name string // for people
 	r    io.Reader
@@ -58,27 +58,27 @@ func (in *input) close() {
 	}
 }
 
-// A line is one message of the input, and where that stands behind it.
+// A line is one message of the input, with the extent of the input that ends with it.
 type line struct {
 	body []byte
 	at   extent
 }
 
-// A feed reads lines ahead of who publishes them, who is slower. It has one
-// goroutine, which ends with the input, with an error, or with its context; it
-// can't be waited for while it reads a pipe that nobody writes to.
+// A feed reads lines ahead of the publishing goroutine, which is slower. It has one
+// goroutine, which ends with the input, with an error, or with its context. Nobody
+// waits for it: it may hang in reading a pipe that nobody writes to.
 type feed struct {
 	in    *bufio.Reader
 	name  string
 	whole bool
 	most  int // bytes of a body
 	pace  pace
-	// skipped is called when what was published before has been read, and is that.
+	// skipped is called when the published part of the input was read and is unchanged.
 	skipped func()
 
 	hash hash.Hash
 	at   extent
-	out  chan []line // capacity 1; closed when err says why
+	out  chan []line // capacity 1; closed at the end, after err is set
 	err  error       // io.EOF: the input has ended
 }
 
@@ -94,7 +94,7 @@ func newFeed(in *input, whole bool, most int, rate float64) *feed {
 	}
 }
 
-// run reads all lines behind from.
+// run reads all lines after the extent from.
 func (f *feed) run(ctx context.Context, from extent) {
 	defer close(f.out)
 	if f.err = f.skip(ctx, from); f.err != nil {
@@ -108,7 +108,8 @@ func (f *feed) run(ctx context.Context, from extent) {
 	}
 }
 
-// skip reads what was published before, and makes sure that it is that.
+// skip reads the part of the input that was published before, and checks that it has
+// not changed.
 func (f *feed) skip(ctx context.Context, from extent) error {
 	for left := from.Bytes; left > 0; {
 		n, err := io.CopyN(f.hash, f.in, min(left, 1<<20))
@@ -133,14 +134,14 @@ func (f *feed) skip(ctx context.Context, from extent) error {
 	return nil
 }
 
-// differs is the error of an input that is not the one whose publication was interrupted.
+// differs returns the error for an input that is not the one of the interrupted run.
 func (f *feed) differs(format string, args ...any) error {
 	return usagef("%s is not the input that was being published when the last run ended: %s. "+
 		"Give that one to go on with it, or --restart to publish this one from its beginning, or another --store",
 		f.name, fmt.Sprintf(format, args...))
 }
 
-// one reads a line and hands it over.
+// one reads one line and hands it over.
 func (f *feed) one(ctx context.Context) error {
 	raw, err := f.read()
 	if err != nil && (err != io.EOF || len(raw) == 0) {
@@ -162,7 +163,7 @@ func (f *feed) one(ctx context.Context) error {
 	return f.give(ctx, line{body, f.at})
 }
 
-// read returns the next line with its newline.
+// read returns the next line with its newline, or the whole input with --whole.
 func (f *feed) read() (raw []byte, err error) {
 	if f.whole {
 		raw, err = io.ReadAll(io.LimitReader(f.in, int64(f.most)+1))
@@ -188,8 +189,8 @@ func (f *feed) tooLong(message string) error {
 		f.name, message, f.most)}
 }
 
-// give hands a line over, together with those that have not been taken yet. It
-// waits only if these are many.
+// give hands a line over, in one batch with the lines that were not taken yet. It
+// waits only if that batch is full.
 func (f *feed) give(ctx context.Context, l line) error {
 	var batch []line
 	select {
@@ -208,14 +209,14 @@ func (f *feed) give(ctx context.Context, l line) error {
 	}
 }
 
-// A pace keeps to a rate.
+// A pace limits lines to a rate.
 type pace struct {
 	rate  float64 // a second; 0: as fast as it goes
 	begun time.Time
 	n     float64
 }
 
-// wait waits until the next one is due, or ctx ends.
+// wait waits until the next line is due, or ctx ends.
 func (p *pace) wait(ctx context.Context) {
 	if p.rate == 0 {
 		return
@@ -225,7 +226,7 @@ func (p *pace) wait(ctx context.Context) {
 	}
 	left := time.Until(p.begun.Add(time.Duration(p.n / p.rate * float64(time.Second))))
 	p.n++
-	if left < -time.Second { // nothing came for a while: that is not made up for
+	if left < -time.Second { // the input paused: the lost time is not made up for
 		p.begun = p.begun.Add(-left)
 	}
 	if left > 0 {

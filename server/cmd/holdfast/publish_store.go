@@ -21,8 +21,8 @@ import (
 	"github.com/holdfast-mq/holdfast/pubstore"
 )
 
-// The buckets of a publish store that this command has made: the store's, as
-// pubstore.OpenBolt names it, and one for how far the input is in it.
+// The buckets of a publish store that this command has made: that of the store, as
+// pubstore.OpenBolt names it, and one for the extent of the input in the store.
 const (
 	publishBucket = "publish"
 	inputBucket   = "holdfast publish"
@@ -36,15 +36,15 @@ type keeper interface {
 	// keep puts lines into the store, at least one and as many as there is room
 	// for, and returns how many and the sequence of the last.
 	keep(ctx context.Context, lines []line) (n int, last uint64, err error)
-	// finish notes that all of the input is with the servers.
+	// finish notes that the servers have all of the input.
 	finish() error
 	close() error
-	// exit is the last thing that a run does that has ended well: from then on
-	// the next one begins anew.
+	// exit is the last step of a run that has ended well. From then on the next
+	// run starts from the beginning of its input.
 	exit() error
 }
 
-// currentPublisher returns the one of the life that messages are added to.
+// currentPublisher returns the publisher id of the store's current life.
 func currentPublisher(s pubstore.Store) uint64 {
 	lives := s.Lives()
 	if len(lives) == 0 {
@@ -53,18 +53,18 @@ func currentPublisher(s pubstore.Store) uint64 {
 	return bookmark.OfLife(lives[len(lives)-1].ID).ID
 }
 
-// An extent is how much of an input has been read: its first Lines lines, which are
-// so many bytes with this hash. What it says is kept in the publish store.
+// An extent says how much of an input has been read: its first lines, their length in
+// bytes and their hash. It is kept in the publish store.
 type extent struct {
 	Lines int64    `json:"lines"`
 	Bytes int64    `json:"bytes"`
 	Sum   checksum `json:"sha256"`
-	// Open says that the last line ended with the input and not with a newline,
-	// so that nothing may follow it.
+	// Open says that the last line has no newline, since the input ended there.
+	// A continued input must then not have more.
 	Open bool `json:"open"`
 }
 
-// A checksum is an SHA-256, as text in hexadecimal digits.
+// A checksum is an SHA-256. Its text form is hexadecimal.
 type checksum [sha256.Size]byte
 
 // MarshalText implements encoding.TextMarshaler.
@@ -80,34 +80,37 @@ func (c *checksum) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// A keptExtent is how far an input is in a store, as it stands there, in JSON.
+// A keptExtent is the extent of an input as a store keeps it, in JSON.
 type keptExtent struct {
 	Version int    `json:"version"`
 	Input   string `json:"input"` // its name, for people
 	Topic   string `json:"topic"`
 	Whole   bool   `json:"whole"`
 	extent
-	// Done says that the servers have all of it, and that the run has ended with
-	// that if the file beside the store is gone.
+	// Done says that the servers have all of the input. The run has ended only if
+	// the file beside the store is gone as well.
 	Done bool `json:"done"`
-	// Where the last line is in the store, so that a refusal can name the line.
+	// Publisher and Sequence identify the message of the last line, so that a
+	// rejection can name its line.
 	Publisher uint64 `json:"publisher,string"`
 	Sequence  uint64 `json:"sequence"`
 }
 
 const extentVersion = 2
 
-// A resumable is a publish store in a database, together with how far the input
-// is in it: a line is in the store if and only if that says so.
+// A resumable is a publish store in a database, together with the extent of the
+// input. Both change in one transaction: a line is in the store if and only if the
+// extent covers it.
 type resumable struct {
 	*pubstore.Bolt
 	db    *bbolt.DB
-	path  string // a closed database does not tell it
+	path  string // db.Path is empty once the database is closed
 	topic string
-	kept  keptExtent // what is there, or Version is 0
+	kept  keptExtent // the extent in the database; Version 0: none
 }
 
-// openResumable opens or makes it, and returns the client name it belongs to, if it does.
+// openResumable opens the store, or makes it. It returns the name of the client that
+// the store belongs to, empty if no client has used it.
 func openResumable(path, topic string, o pubstore.BoltOptions) (s *resumable, name string, err error) {
 	db, err := openStoreFile(path, "publish store", publishBucket, inputBucket)
 	if err != nil {
@@ -133,7 +136,7 @@ func openResumable(path, topic string, o pubstore.BoltOptions) (s *resumable, na
 	return s, found.Name, nil
 }
 
-// readExtent reads how far the input is that a database's publish store is for; Version 0: none.
+// readExtent reads the extent of the input from a database; Version 0: there is none.
 func readExtent(db *bbolt.DB) (k keptExtent, err error) {
 	text, err := inputNote.get(db)
 	if err == nil && text != nil {
@@ -148,7 +151,7 @@ func readExtent(db *bbolt.DB) (k keptExtent, err error) {
 	return k, err
 }
 
-// extent returns how far the interrupted run came, or nowhere.
+// extent returns how far the interrupted run came. It is zero if there was no such run.
 func (s *resumable) extent(whole bool) (extent, error) {
 	k := &s.kept
 	switch {
@@ -164,7 +167,7 @@ func (s *resumable) extent(whole bool) (extent, error) {
 	return k.extent, nil
 }
 
-// keep puts lines into the store, as many as have room, and waits if none has.
+// keep puts as many lines into the store as have room. It waits until one has room.
 func (s *resumable) keep(ctx context.Context, lines []line) (n int, last uint64, err error) {
 	if err := s.AwaitRoom(ctx, len(s.topic)+len(lines[0].body)); err != nil {
 		return 0, 0, err
@@ -206,7 +209,7 @@ func (s *resumable) write(tx *bbolt.Tx, k *keptExtent) error {
 	return inputNote.put(tx, text)
 }
 
-// forget drops how far the input is: what is published next begins anew.
+// forget drops the extent: the next publication starts from the beginning of its input.
 func (s *resumable) forget() error {
 	s.kept = keptExtent{}
 	err := updateBolt(s.db, func(tx *bbolt.Tx) error {
@@ -218,19 +221,19 @@ func (s *resumable) forget() error {
 	return cmp.Or(err, s.exit())
 }
 
-// A run that is killed when it has just ended looks to who has started it like
-// one that has not. So what says that it has ended is not in the database, whose
-// commits take time, but a file that finish makes and exit removes: only
-// in the instant between that and the end of the process can a kill have
-// the input published again.
+// A run that is killed just after its end looks to its caller as if it had not ended,
+// so the caller runs the command again. The end of a run is therefore noted as late
+// as possible: not in the database, whose commits take time, but by a file that
+// finish makes and exit removes. Only a kill in the instant between exit and the end
+// of the process can cause the input to be published again.
 
 func (s *resumable) running() string { return s.path + ".running" }
 
 func (s *resumable) finish() error {
 	if s.kept.Version == 0 {
-		return nil // nothing to forget
+		return nil // no line was published
 	}
-	err := s.exit() // one that is left over, or a link that leads elsewhere
+	err := s.exit() // removes a leftover file, or a symbolic link of that name
 	if err != nil {
 		return err
 	}
@@ -252,7 +255,7 @@ func (s *resumable) exit() error {
 	return nil
 }
 
-// ended reports whether the run that has left s.kept has ended.
+// ended reports whether the run that wrote s.kept has ended.
 func (s *resumable) ended() bool {
 	_, err := os.Stat(s.running())
 	return s.kept.Done && errors.Is(err, fs.ErrNotExist)
@@ -260,13 +263,13 @@ func (s *resumable) ended() bool {
 
 func (s *resumable) close() error { return cmp.Or(s.Bolt.Close(), s.db.Close()) }
 
-// A passing is a publish store in memory: a later run knows nothing of it.
+// A passing is a publish store in memory. A later run cannot continue from it.
 type passing struct {
 	*pubstore.Memory
 	topic string
 }
 
-// keep puts lines into the store, and waits while there is no room.
+// keep puts all lines into the store, and waits while there is no room.
 func (s *passing) keep(ctx context.Context, lines []line) (n int, last uint64, err error) {
 	for ; n < len(lines) && err == nil; n++ {
 		last, err = s.Append(ctx, &pubstore.Message{Topic: s.topic, Body: lines[n].body})

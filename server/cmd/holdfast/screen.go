@@ -14,9 +14,9 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/visible"
 )
 
-// A screen is standard error as those see it who wait for a command: notices,
-// each on a line of its own, and below them progress. On a terminal that is one
-// line that is drawn over, else a line each time. Safe for concurrent use.
+// A screen writes notices and progress to standard error. Each notice is a line of
+// its own. Progress stands below the notices: on a terminal it is one line that is
+// drawn over, elsewhere a new line each time. Safe for concurrent use.
 type screen struct {
 	quiet bool // no notices
 	mu    sync.Mutex
@@ -28,14 +28,14 @@ func newScreen(w io.Writer, quiet bool) *screen { return &screen{w: w, quiet: qu
 
 const eraseLine = "\r\x1b[K"
 
-// say writes a notice, unless there are to be none.
+// say writes a notice, unless the screen is quiet.
 func (s *screen) say(format string, args ...any) {
 	if !s.quiet {
 		s.tell(format, args...)
 	}
 }
 
-// tell writes what must not go unsaid.
+// tell writes a notice even if the screen is quiet.
 func (s *screen) tell(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -43,7 +43,7 @@ func (s *screen) tell(format string, args ...any) {
 	fmt.Fprintf(s.w, "holdfast: %s\n", strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", `\n`))
 }
 
-// show writes progress.
+// show writes a line of progress.
 func (s *screen) show(line string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -56,7 +56,7 @@ func (s *screen) show(line string) {
 	s.drawn = true
 }
 
-// erase takes progress away from the terminal.
+// erase removes the line of progress from the terminal.
 func (s *screen) erase() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -70,7 +70,7 @@ func (s *screen) eraseLocked() {
 	}
 }
 
-// fit cuts a line to the width of the terminal, which would wrap it.
+// fit cuts a line to the width of the terminal, so that it does not wrap.
 func (t *terminal) fit(line string) string {
 	width, _, err := term.GetSize(int(t.f.Fd()))
 	if err != nil || width < 1 || utf8.RuneCountInString(line) < width {
@@ -80,7 +80,8 @@ func (t *terminal) fit(line string) string {
 }
 
 // follow shows progress while a command runs: ten times a second on a terminal,
-// else once a second. The function it returns ends that.
+// elsewhere once a second. The returned function stops that and waits until it has
+// stopped.
 func (s *screen) follow(progress func() string) (stop func()) {
 	every := time.Second
 	if isTerminal(s.w) {
@@ -98,10 +99,10 @@ func (s *screen) follow(progress func() string) (stop func()) {
 	return func() { end(); <-stopped }
 }
 
-// barWidth is how many cells a bar has.
+// barWidth is the width of a bar in cells.
 const barWidth = 20
 
-// bar draws how much of a whole is done.
+// bar draws the done share of a whole as a percentage and a bar.
 func bar(done, whole int64) string {
 	share := float64(done) / float64(max(whole, 1))
 	full := min(int(share*barWidth), barWidth)

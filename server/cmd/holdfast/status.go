@@ -43,7 +43,7 @@ func (c *statusCommand) Run(o *output) error {
 	return c.watch(ctx, o, client)
 }
 
-// once looks once.
+// once asks the instances once and prints the report.
 func (c *statusCommand) once(ctx context.Context, o *output, client *adminClient) error {
 	addresses := []adminAddress{c.Admin}
 	if c.Peer != "" {
@@ -53,8 +53,8 @@ func (c *statusCommand) once(ctx context.Context, o *output, client *adminClient
 	return o.report(c.JSON, report.Well, report, func() { report.print(o, c.All) })
 }
 
-// watch looks until ctx ends, and returns what it saw last. On a terminal the
-// screen is drawn anew.
+// watch asks the instances at each interval until ctx ends. It returns the result of
+// the last time. On a terminal it redraws the screen.
 func (c *statusCommand) watch(ctx context.Context, o *output, client *adminClient) (last error) {
 	tick := time.NewTicker(c.Watch.interval)
 	defer tick.Stop()
@@ -62,7 +62,7 @@ func (c *statusCommand) watch(ctx context.Context, o *output, client *adminClien
 		var screen strings.Builder
 		err := c.once(ctx, &output{&screen, o.err}, client)
 		if ctx.Err() != nil {
-			return last // interrupted while it looked: that says nothing of the instances
+			return last // the interrupt ended the requests: their errors are not about the instances
 		}
 		last = err
 		text := screen.String()
@@ -84,13 +84,14 @@ func (c *statusCommand) watch(ctx context.Context, o *output, client *adminClien
 	}
 }
 
-// redraw writes text over what the terminal shows, without a flicker.
+// redraw returns text that overwrites the content of the terminal without flicker.
 func redraw(text string) string {
 	const home, restOfLine, restOfScreen = "\x1b[H", "\x1b[K", "\x1b[J"
 	return home + strings.ReplaceAll(text, "\n", restOfLine+"\n") + restOfScreen
 }
 
-// lookAround asks the instances side by side, and judges what they say.
+// lookAround asks the instances concurrently, compares their publishers, and lists
+// the problems.
 func lookAround(ctx context.Context, client *adminClient, addresses []adminAddress) *statusReport {
 	r := &statusReport{Time: time.Now(), Instances: make([]instanceReport, len(addresses))}
 	lists := make([]publisherList, len(addresses))
@@ -140,13 +141,13 @@ func (a *adminAddress) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// every is an interval that may be left out.
+// every is an interval flag whose value is optional.
 type every struct {
 	set      bool
 	interval time.Duration
 }
 
-// IsBool implements kong.BoolMapperValue: the flag may stand alone.
+// IsBool implements kong.BoolMapperValue: the flag may stand without a value.
 func (e *every) IsBool() bool { return true }
 
 // Decode implements kong.MapperValue.

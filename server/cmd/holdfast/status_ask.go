@@ -17,21 +17,21 @@ import (
 	"github.com/holdfast-mq/holdfast/server"
 )
 
-// What is read of an answer, and of all publishers, at most.
+// Limits of an answer in bytes, and of the sessions and publishers of an instance.
 const (
 	maxAnswer         = 64 << 20
 	maxSessionsRead   = 100 * server.MaxSessions
 	maxPublishersRead = 10 * server.MaxPublishers
 )
 
-// An adminClient asks admin endpoints.
+// An adminClient sends requests to admin endpoints.
 type adminClient struct {
 	timeout time.Duration
 	http    http.Client
 }
 
-// newAdminClient returns a client that waits for each instance so long in all.
-// It uses no proxy, whatever the environment says: it asks hosts next door.
+// newAdminClient returns a client that waits for each instance for timeout in all. It
+// ignores the proxy settings of the environment: the instances are on nearby hosts.
 func newAdminClient(timeout time.Duration) *adminClient {
 	return &adminClient{timeout, http.Client{
 		Transport:     &http.Transport{DisableKeepAlives: true},
@@ -39,11 +39,11 @@ func newAdminClient(timeout time.Duration) *adminClient {
 	}}
 }
 
-// A publisherList is what an instance says of its publishers.
+// A publisherList is the list of publishers of an instance.
 type publisherList struct {
 	publishers []server.PublisherStatus // ordered by id
-	more       bool                     // not all of them
-	err        error
+	more       bool                     // the instance has more
+	err        error                    // the list could not be read
 }
 
 // look asks one instance for its status and, if wanted, its publishers.
@@ -69,7 +69,7 @@ func (c *adminClient) look(ctx context.Context, address adminAddress, publishers
 	return r, list
 }
 
-// status asks one instance for its status with all of its sessions.
+// status asks one instance for its status, with all sessions up to a limit.
 func (c *adminClient) status(ctx context.Context, address adminAddress) (status server.Status, err error) {
 	for path := "/status"; ; {
 		var page server.Status
@@ -88,7 +88,7 @@ func (c *adminClient) status(ctx context.Context, address adminAddress) (status 
 	}
 }
 
-// last returns the highest id in the list.
+// last returns the highest id in the list, 0 if it is empty.
 func (l *publisherList) last() uint64 {
 	if len(l.publishers) == 0 {
 		return 0
@@ -96,10 +96,10 @@ func (l *publisherList) last() uint64 {
 	return l.publishers[len(l.publishers)-1].Publisher
 }
 
-// errOther reports something that is not an instance's admin endpoint.
+// errOther says that an address is not the admin endpoint of an instance.
 var errOther = errors.New("not an admin endpoint")
 
-// get asks for one path and reads the JSON that comes.
+// get requests one path and decodes the JSON of the answer.
 func (c *adminClient) get(ctx context.Context, address adminAddress, path string, into any) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+string(address)+path, nil)
 	if err != nil {
@@ -126,7 +126,7 @@ func (c *adminClient) get(ctx context.Context, address adminAddress, path string
 	return nil
 }
 
-// explain says why an instance could not be asked, and what to do.
+// explain returns the reason why an instance could not be asked, with advice for the user.
 func (c *adminClient) explain(address adminAddress, err error) string {
 	_, port, _ := net.SplitHostPort(string(address))
 	var timeout interface{ Timeout() bool }
@@ -148,18 +148,19 @@ func (c *adminClient) explain(address adminAddress, err error) string {
 	return cause(err).Error()
 }
 
-// notHTTP reports that the other side does not understand a request: it closed
-// the connection, or sent something else.
+// notHTTP reports whether the other side does not speak HTTP: it closed the connection
+// without an answer, or sent something else.
 func notHTTP(err error) bool {
 	return closedAtOnce(err) || strings.Contains(err.Error(), "malformed HTTP")
 }
 
-// closedAtOnce reports that the other side closed the connection in the middle.
+// closedAtOnce reports whether the other side closed the connection before an answer
+// was complete.
 func closedAtOnce(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)
 }
 
-// cause returns the innermost error that still says what was done to what.
+// cause returns the innermost error that still names the operation and the address.
 func cause(err error) error {
 	if op, ok := errors.AsType[*net.OpError](err); ok {
 		return op

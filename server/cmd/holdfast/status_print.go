@@ -14,11 +14,11 @@ import (
 	"github.com/holdfast-mq/holdfast/server"
 )
 
-// How many degraded intervals of an instance and publishers that differ are
-// shown, unless all are wanted.
+// Limits of the degraded intervals of an instance, and of the differing publishers,
+// that are shown without --all.
 const fewIntervals, fewDiffering = 3, 10
 
-// secondsForm is RFC 3339 for times that people compare with their own.
+// secondsForm is RFC 3339 to the second, for people.
 const secondsForm = "2006-01-02T15:04:05Z07:00"
 
 // print shows a report to a person.
@@ -40,7 +40,7 @@ func (r *statusReport) print(o *output, all bool) {
 	}
 }
 
-// A table is rows of cells; the first column is what the others are about.
+// A table is rows of cells. The first cell of a row is its label.
 type table [][]string
 
 func (t *table) row(cells ...string) { *t = append(*t, cells) }
@@ -54,7 +54,7 @@ func (t table) print(o *output) {
 	w.Flush()
 }
 
-// table returns what stands side by side.
+// table returns the table with one column for each instance.
 func (r *statusReport) table() table {
 	var t table
 	r.row(&t, "", func(s *server.Status) string { return printable(s.Name) })
@@ -79,7 +79,7 @@ func (r *statusReport) table() table {
 	return t
 }
 
-// row adds a row with what each instance says.
+// row adds a row with one cell for each instance, made from its status.
 func (r *statusReport) row(t *table, label string, cell func(*server.Status) string) {
 	cells := []string{label}
 	for _, i := range r.Instances {
@@ -95,7 +95,7 @@ func (r *statusReport) row(t *table, label string, cell func(*server.Status) str
 	t.row(cells...)
 }
 
-// state is ready, or what it is instead.
+// state returns "ready" or the state that prevents it, and further problems.
 func state(s *server.Status) string {
 	words := []string{"NOT READY"}
 	switch {
@@ -113,7 +113,7 @@ func state(s *server.Status) string {
 	return strings.Join(words, ", ")
 }
 
-// cluster is the beginning of the id, and whether the journal is intact.
+// cluster returns the beginning of the cluster id, and says if the journal is not intact.
 func cluster(s *server.Status) string {
 	switch {
 	case s.Cluster == "":
@@ -124,7 +124,7 @@ func cluster(s *server.Status) string {
 	return short(s.Cluster)
 }
 
-// acks says on how many disks a message is when its publisher gets an ack.
+// acks returns the number of disks that have a message when its publisher gets an ack.
 func acks(s *server.Status) string {
 	disks, missing := 1, ""
 	for _, l := range s.Links {
@@ -144,7 +144,7 @@ func acks(s *server.Status) string {
 	return fmt.Sprintf("%d disks", disks) + missing
 }
 
-// sessions says how many there are, and what for.
+// sessions returns the number of sessions, of those that publish, and of subscriptions.
 func sessions(s *server.Status) string {
 	var publish, subscriptions int
 	for _, session := range s.Sessions {
@@ -159,7 +159,7 @@ func sessions(s *server.Status) string {
 	return fmt.Sprintf("%s (%s publish; %s)", thousands(uint64(len(s.Sessions))), thousands(uint64(publish)), plural(subscriptions, "subscription"))
 }
 
-// linkRows adds the links, a group of rows for each peer.
+// linkRows adds a group of rows for each link of an instance.
 func (r *statusReport) linkRows(t *table) {
 	most := 0
 	for _, i := range r.Instances {
@@ -182,7 +182,7 @@ func (r *statusReport) linkRows(t *table) {
 	}
 }
 
-// linkState is which ways a link goes and how it is.
+// linkState returns the directions of a link, its peer and its state.
 func linkState(l *replica.Status) string {
 	way := "-> "
 	switch {
@@ -209,7 +209,8 @@ func linkState(l *replica.Status) string {
 	return way + printable(l.Peer) + ": " + strings.Join(words, ", ")
 }
 
-// behind is how much the peer has not acknowledged, and for how long.
+// behind returns the number of records that the peer has not acknowledged, and how
+// long the oldest of them has waited.
 func behind(l *replica.Status) string {
 	switch {
 	case !l.Outbound:
@@ -227,7 +228,7 @@ func behind(l *replica.Status) string {
 	return text
 }
 
-// counterRows adds what was counted; what is seldom, only where it has happened.
+// counterRows adds the counters. Rare ones are left out while they are 0.
 func (r *statusReport) counterRows(t *table) {
 	for _, c := range []struct {
 		label  string
@@ -256,7 +257,7 @@ func (r *statusReport) counterRows(t *table) {
 	}
 }
 
-// printDegraded shows when acks were single, the newest last.
+// printDegraded prints the intervals in which acks were single, the newest last.
 func (r *statusReport) printDegraded(o *output, all bool) {
 	t := table{{"degraded", "without", "from", "to", "for", "publishers"}}
 	more := 0
@@ -283,7 +284,7 @@ func (r *statusReport) printDegraded(o *output, all bool) {
 	}
 }
 
-// degraded is an interval as a row.
+// degraded returns an interval as a row.
 func (r *statusReport) degraded(name string, d *journal.Interval) []string {
 	end, to := d.End, d.End.UTC().Format(secondsForm)
 	if end.IsZero() {
@@ -293,7 +294,7 @@ func (r *statusReport) degraded(name string, d *journal.Interval) []string {
 		max(0, end.Sub(d.Begin)).Round(100 * time.Millisecond).String(), thousands(uint64(len(d.Ranges)))}
 }
 
-// printPublishers shows which publishers are not the same on both.
+// printPublishers prints the publishers that differ between the two instances.
 func (r *statusReport) printPublishers(o *output, all bool) {
 	p := r.Publishers
 	if p == nil {
@@ -332,7 +333,7 @@ func (r *statusReport) printPublishers(o *output, all bool) {
 	}
 }
 
-// marks are how far an instance has a publisher, as cells.
+// marks returns have, durable and safe of a publisher on an instance, as cells.
 func marks(p *server.PublisherStatus) []string {
 	if p == nil {
 		return []string{"-", "-", "-"}
@@ -340,7 +341,7 @@ func marks(p *server.PublisherStatus) []string {
 	return []string{strconv.FormatUint(p.Have, 10), strconv.FormatUint(p.Durable, 10), strconv.FormatUint(p.Safe, 10)}
 }
 
-// thousands returns n with commas.
+// thousands returns n with commas between groups of three digits.
 func thousands(n uint64) string {
 	text := strconv.FormatUint(n, 10)
 	for i := len(text) - 3; i > 0; i -= 3 {
@@ -349,7 +350,7 @@ func thousands(n uint64) string {
 	return text
 }
 
-// bytesText returns n in the unit that is easy to read.
+// bytesText returns a number of bytes in a readable unit.
 func bytesText(n int64) string {
 	for _, u := range []struct {
 		size int64
@@ -362,7 +363,7 @@ func bytesText(n int64) string {
 	return fmt.Sprintf("%d B", n)
 }
 
-// syncText returns the text of a sync status, "-" of one that is not said.
+// syncText returns the text of a sync status, "-" if it is unknown.
 func syncText(s server.SyncStatus) string {
 	if s == client.SyncUnknown {
 		return "-"

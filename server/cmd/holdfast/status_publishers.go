@@ -7,24 +7,24 @@ import (
 	"github.com/holdfast-mq/holdfast/server"
 )
 
-// A publishersReport compares the publishers of two instances. While messages
-// are published some differ at every moment, since the two are not asked at one.
+// A publishersReport compares the publishers of two instances. The instances are not
+// asked at the same moment, so some publishers differ whenever messages are published.
 type publishersReport struct {
-	Compared  int         `json:"compared"`        // publishers of either
-	Differing int         `json:"differing"`       // of these, not in the same state on both
-	Complete  bool        `json:"complete"`        // all of them were compared, not only those with the lowest ids
+	Compared  int         `json:"compared"`        // number of publishers on either instance
+	Differing int         `json:"differing"`       // number of these that are not in the same state on both
+	Complete  bool        `json:"complete"`        // all publishers were compared, not only those with the lowest ids
 	Error     string      `json:"error,omitempty"` // why nothing was compared
-	List      []differing `json:"list"`            // those that differ, ordered by id; 1,000 at most
+	List      []differing `json:"list"`            // the publishers that differ, ordered by id; 1,000 at most
 }
 
 // A differing is a publisher that differs.
 type differing struct {
 	Publisher uint64                     `json:"publisher,string"`
-	Client    string                     `json:"client,omitempty"` // that publishes with it now, if one does
-	Instances [2]*server.PublisherStatus `json:"instances"`        // nil: does not know it
+	Client    string                     `json:"client,omitempty"` // name of the client that is logged on with it, if any
+	Instances [2]*server.PublisherStatus `json:"instances"`        // nil: the instance does not know the publisher
 }
 
-// maxDiffering is how many are kept.
+// maxDiffering is the number of differing publishers that a report lists at most.
 const maxDiffering = 1000
 
 // compare compares the publishers of two instances.
@@ -55,8 +55,8 @@ func compare(instances []instanceReport, lists []publisherList) *publishersRepor
 	return r
 }
 
-// sideBySide returns what two instances say of their publishers, up to where a
-// list ends that is not whole.
+// sideBySide returns the publishers of two instances by id. If a list is not complete,
+// publishers with higher ids than its last are left out.
 func sideBySide(lists []publisherList) map[uint64][2]*server.PublisherStatus {
 	end := ^uint64(0)
 	for _, l := range lists {
@@ -77,14 +77,14 @@ func sideBySide(lists []publisherList) map[uint64][2]*server.PublisherStatus {
 	return publishers
 }
 
-// same reports whether both instances hold as much, and have it on disk.
-// Floors may differ: each has its own retention.
+// same reports whether both instances have the same have and durable. Floors may
+// differ, since each instance has its own retention.
 func (d *differing) same() bool {
 	a, b := d.Instances[0], d.Instances[1]
 	return a != nil && b != nil && a.Have == b.Have && a.Durable == b.Durable
 }
 
-// clientsOf returns the names of the clients that publish, by their publishers.
+// clientsOf returns the names of the publishing clients, by publisher id.
 func clientsOf(instances []instanceReport) map[uint64]string {
 	names := make(map[uint64]string)
 	for _, i := range instances {

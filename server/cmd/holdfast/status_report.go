@@ -10,30 +10,30 @@ import (
 	"github.com/holdfast-mq/holdfast/server"
 )
 
-// A statusReport is what status has seen.
+// A statusReport is the result of status.
 type statusReport struct {
 	Time       time.Time         `json:"time"`
 	Well       bool              `json:"well"`
 	Problems   []problem         `json:"problems"`
-	Instances  []instanceReport  `json:"instances"`            // as they were named
-	Publishers *publishersReport `json:"publishers,omitempty"` // with two instances
+	Instances  []instanceReport  `json:"instances"`            // in the order of the arguments
+	Publishers *publishersReport `json:"publishers,omitempty"` // with two instances only
 }
 
 // A problem is one thing that is wrong.
 type problem struct {
 	Kind     string `json:"kind"`
 	Instance string `json:"instance"` // its name, or its address if it does not answer; empty: both
-	Text     string `json:"text"`     // what, and what to do
+	Text     string `json:"text"`     // description, with advice
 }
 
-// An instanceReport is what one instance says of itself, or why it doesn't.
+// An instanceReport is the status of one instance, or the error of asking it.
 type instanceReport struct {
 	Address string         `json:"address"`
 	Error   string         `json:"error,omitempty"`
 	Status  *server.Status `json:"status,omitempty"` // nil: there was an error
 }
 
-// name is how a person calls the instance.
+// name returns the instance's name, or its address if it does not answer.
 func (i *instanceReport) name() string {
 	if i.Status == nil {
 		return i.Address
@@ -41,7 +41,7 @@ func (i *instanceReport) name() string {
 	return printable(i.Status.Name)
 }
 
-// judge lists what is wrong.
+// judge fills in the problems.
 func (r *statusReport) judge() {
 	r.Problems = []problem{}
 	for i := range r.Instances {
@@ -61,7 +61,7 @@ func (r *statusReport) judge() {
 	r.Well = len(r.Problems) == 0
 }
 
-// wrong notes a problem.
+// wrong adds a problem.
 func (r *statusReport) wrong(kind, instance, format string, args ...any) {
 	r.Problems = append(r.Problems, problem{kind, instance, fmt.Sprintf(format, args...)})
 }
@@ -72,7 +72,7 @@ func (r *statusReport) wrongIf(is bool, kind, instance, format string, args ...a
 	}
 }
 
-// judgeState says what is wrong with an instance itself.
+// judgeState adds the problems of an instance itself.
 func (r *statusReport) judgeState(name string, s *server.Status) {
 	switch {
 	case s.Stopping:
@@ -100,7 +100,8 @@ func (r *statusReport) judgeState(name string, s *server.Status) {
 	r.wrongIf(s.Single, "single", name, "acks are single, one disk only: publish stores keep their messages until the peer has them, too")
 }
 
-// judgeDecree says what is wrong with what was acknowledged.
+// judgeDecree adds the problems about lost messages: an outdated instance, refused
+// clients, a decree that stands.
 func (r *statusReport) judgeDecree(name string, s *server.Status) {
 	r.wrongIf(s.Outdated != "", "outdated", name, "it serves nobody: %s", printable(s.Outdated))
 	for _, reason := range s.Refusing {
@@ -117,7 +118,7 @@ func (r *statusReport) judgeDecree(name string, s *server.Status) {
 	}
 }
 
-// firstOf names the first few of a list.
+// firstOf returns the first few of a list in parentheses, "" for an empty list.
 func firstOf(ids []string) string {
 	const shown = 3
 	if len(ids) == 0 {
@@ -136,7 +137,7 @@ func pluralHas(n int, noun string) string {
 	return plural(n, noun) + " have"
 }
 
-// refusalTexts say by reason what is wrong when clients are refused for good.
+// refusalTexts are the problems behind clients that are refused for good, by reason.
 var refusalTexts = map[string]string{
 	"publish gap": "publishers are refused, since it lacks messages that they were told are safe: wait for the peer that has them, " +
 		"or declare them lost with 'holdfastd lost' (server/DISASTER.md)",
@@ -144,7 +145,7 @@ var refusalTexts = map[string]string{
 	"incarnation":                  "clients are refused that have seen a later incarnation of the group: was this instance replaced while it was away?",
 }
 
-// judgeLink says what is wrong with an instance's link to a peer.
+// judgeLink adds the problems of an instance's link to a peer.
 func (r *statusReport) judgeLink(name string, l *replica.Status) {
 	peer := printable(l.Peer)
 	switch {
@@ -170,7 +171,7 @@ func (r *statusReport) judgeLink(name string, l *replica.Status) {
 	r.wrongIf(l.Diverged > 0, "diverged", name, "%s holds other content of %s: two processes wrote under one identity, a store was copied", peer, plural(int(l.Diverged), "publisher"))
 }
 
-// judgePair says what is wrong with two instances as a pair.
+// judgePair adds the problems of two instances as a pair.
 func (r *statusReport) judgePair(a, b *server.Status) {
 	switch {
 	case a.Name == b.Name:
@@ -184,7 +185,7 @@ func (r *statusReport) judgePair(a, b *server.Status) {
 	}
 }
 
-// short is the beginning of a cluster id, as it stands in logs.
+// short returns the beginning of a cluster id, as logs show it.
 func short(cluster string) string { return plain(cluster[:min(len(cluster), 8)]) }
 
 // linked reports whether a has a link with b.
@@ -192,8 +193,8 @@ func linked(a, b *server.Status) bool {
 	return slices.ContainsFunc(a.Links, func(l replica.Status) bool { return l.Peer == b.Name })
 }
 
-// printable returns text from elsewhere so that it does nothing to a terminal
-// and fits on a line.
+// printable returns text of a server or client for one line of a terminal: it cuts
+// long text, and replaces characters that are not printable.
 func printable(text string) string {
 	const most = 400
 	if len(text) > most {

@@ -37,7 +37,7 @@ type subscribeCommand struct {
 	Filter            string        `placeholder:"FILTER" help:"Content filter in the server's language; holdfastd has none."`
 }
 
-// Help is shown by --help.
+// Help returns the text for --help.
 func (*subscribeCommand) Help() string {
 	return `Writes the body of each message and a newline, until interrupted. With --store
 the same command goes on where the last one ended, on whichever server:
@@ -59,7 +59,7 @@ func (c *subscribeCommand) Run(o *output) error {
 	if err != nil {
 		return err
 	}
-	signal.Ignore(syscall.SIGPIPE) // a write says so
+	signal.Ignore(syscall.SIGPIPE) // a write returns EPIPE instead
 	ctx, end := interruptible()
 	defer end(nil)
 	r := &reading{flags: c, screen: newScreen(o.err, c.Quiet), start: start, name: cmp.Or(c.Name, madeUpName()), sink: sink{out: o.out, most: c.Batch}}
@@ -93,7 +93,7 @@ func (c *subscribeCommand) check() (client.Start, error) {
 	case c.Store == "" && c.Out != "":
 		return nil, usagef("--out needs a --store, which keeps what is in the file already; without one, redirect standard output")
 	}
-	if _, err := topic.Parse(c.Topic); err != nil { // as the server would, in more words
+	if _, err := topic.Parse(c.Topic); err != nil { // the server would refuse it with less advice
 		return nil, usagef("--topic %q is a %v; for the one topic of that name write '^%s$'", c.Topic, err, regexp.QuoteMeta(c.Topic))
 	}
 	start, err := c.from()
@@ -103,14 +103,14 @@ func (c *subscribeCommand) check() (client.Start, error) {
 	return start, c.contactFlags.check()
 }
 
-// from returns where to begin, unless the store has a place.
+// from returns where the subscription begins if the store has no place yet.
 func (c *subscribeCommand) from() (client.Start, error) {
 	switch from := strings.ToLower(c.From); {
 	case from == "most-recent" && c.Store == "":
 		return nil, usagef("--from most-recent needs a --store, which keeps the place")
 	case from == "now", from == "" && c.Store == "":
 		return client.Now, nil
-	case from == "", from == "epoch", from == "most-recent": // what the store does not have begins there
+	case from == "", from == "epoch", from == "most-recent": // used if the store has no place
 		return client.Epoch, nil
 	}
 	if strings.Contains(c.From, "|") {
@@ -124,7 +124,7 @@ func (c *subscribeCommand) from() (client.Start, error) {
 	return nil, usagef("--from %q is none of epoch, now, most-recent, a bookmark (such as 14273104871|43|) and a time (such as 2026-01-31T12:00:00Z)", c.From)
 }
 
-// bookmarks parses a list with commas between.
+// bookmarks parses a comma-separated list of bookmarks.
 func bookmarks(text string) (client.Start, error) {
 	var all []client.Bookmark
 	for one := range strings.SplitSeq(strings.TrimSuffix(text, ","), ",") {
@@ -148,10 +148,10 @@ type reading struct {
 	name   string
 	sink   sink
 	client *client.Client
-	read   int // messages
+	read   int // messages so far
 }
 
-// open opens the store and the file.
+// open opens the store and the output file.
 func (r *reading) open() error {
 	f := r.flags
 	if f.Store == "" {
@@ -186,7 +186,7 @@ func (r *reading) close() error {
 
 var errIdle = errors.New("nothing has come")
 
-// run subscribes and writes what comes.
+// run subscribes and writes the messages.
 func (r *reading) run(ctx context.Context, end context.CancelCauseFunc) (err error) {
 	contact := r.flags.contact(r.screen, end)
 	config := client.Config{Name: r.name, Servers: r.flags.Server, Hooks: contact.hooks()}
@@ -222,8 +222,8 @@ func (r *reading) options() []client.SubscribeOption {
 	return opts
 }
 
-// follow writes what comes, until ctx ends or there is enough. It commits when
-// nothing more is there for the moment.
+// follow writes messages until ctx ends or --count is reached. It commits when a batch
+// is full or when no more messages are queued.
 func (r *reading) follow(ctx context.Context, sub *client.Subscription) error {
 	ctx, came, stop := r.untilIdle(ctx)
 	defer stop()
@@ -246,8 +246,8 @@ func (r *reading) follow(ctx context.Context, sub *client.Subscription) error {
 	return r.sink.commit()
 }
 
-// untilIdle returns a context that ends with errIdle when came has not been
-// called for a time and the client is not without a server.
+// untilIdle returns a context that ends with errIdle when came was not called for
+// --until-idle although the client has a server.
 func (r *reading) untilIdle(ctx context.Context) (idle context.Context, came, stop func()) {
 	after := r.flags.UntilIdle
 	if after == 0 {
@@ -271,7 +271,8 @@ func (r *reading) untilIdle(ctx context.Context) (idle context.Context, came, st
 	return idle, func() { timer.Reset(after) }, func() { end(nil); timer.Stop() }
 }
 
-// ending says how a run ends that has ended with err.
+// ending converts the error that ended a run to the result of the command, nil if the
+// run ended as the user wanted.
 func (r *reading) ending(err error) error {
 	gap, isGap := errors.AsType[*client.GapError](err)
 	refused, isRefused := errors.AsType[*client.CommandError](err)

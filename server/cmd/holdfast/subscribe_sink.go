@@ -19,19 +19,19 @@ import (
 	"github.com/holdfast-mq/holdfast/client"
 )
 
-// The buckets of a bookmark store that this command has made: the store's, as
-// bookmarkstore.OpenBolt names it, and one for how long files are, by id.
+// The buckets of a bookmark store that this command has made: that of the store, as
+// bookmarkstore.OpenBolt names it, and one for the lengths of output files, by id.
 const (
 	marksBucket = "bookmarks"
 	outBucket   = "holdfast subscribe"
 )
 
-// A sink writes messages, and only then is done with them. What a kill between
-// the two repeats is a batch at most, and nothing in a file of its own: how
-// long that is and what is discarded are one transaction.
+// A sink writes messages, and then discards them. A kill between the two steps
+// repeats one batch at most. With an output file it repeats nothing: the length of
+// the file and the discards are one transaction.
 type sink struct {
 	out  io.Writer
-	most int // messages in a batch
+	most int // messages in a batch at most
 	sub  *client.Subscription
 
 	// With a store.
@@ -47,16 +47,17 @@ type sink struct {
 }
 
 const (
-	// sinkBytes ends a batch, with the message that makes it so long.
+	// sinkBytes is the size that ends a batch; the message that reaches it is still in it.
 	sinkBytes = 1 << 20
-	// outMessages is how many messages a batch has that goes to a file, where none comes twice.
+	// outMessages is the limit of a batch that goes to an output file. It ignores
+	// --batch, since a kill repeats nothing there.
 	outMessages = 4096
 )
 
-// errReaderGone says that nobody reads standard output any more.
+// errReaderGone says that the reader of standard output has closed it.
 var errReaderGone = errors.New("standard output was closed")
 
-// open opens the store, and returns whether it has a place under id.
+// open opens the store. It reports whether the store has a place under id.
 func (s *sink) open(path, id string, q bookmarkstore.Query, restart bool) (known bool, err error) {
 	if len(id) > 256 {
 		return false, usagef("the id of the place has %d bytes, 256 at most: give a shorter --id", len(id))
@@ -90,8 +91,8 @@ func described(q bookmarkstore.Query) string {
 	return fmt.Sprintf("topic %q with filter %q", q.Topic, q.Filter)
 }
 
-// openOut opens the file to write to. What is in it behind the last commit
-// comes again, so it is cut off.
+// openOut opens the output file. It cuts off the part behind the last commit, since
+// those messages come again.
 func (s *sink) openOut(path string, restart bool) (err error) {
 	if s.file, err = os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600); err != nil {
 		return &exitError{exitUsage, fmt.Errorf("--out: %w", err)}
@@ -121,7 +122,7 @@ func (s *sink) openOut(path string, restart bool) (err error) {
 	return cmp.Or(err, updateBolt(s.db, s.putOutSize))
 }
 
-// outSize returns how much of the file counts, -1 if nothing is known of it.
+// outSize returns the committed length of the output file, -1 if none is recorded.
 func (s *sink) outSize() (int64, error) {
 	v, err := note{outBucket, s.id}.get(s.db)
 	if len(v) != 8 {
@@ -215,18 +216,18 @@ func (s *sink) close() error {
 	return errors.Join(errs...)
 }
 
-// A delivery is a message as --json shows it. The body is in exactly one of
-// the last three fields.
+// A delivery is a message in the form that --json prints. Exactly one of the last
+// three fields holds the body.
 type delivery struct {
 	Bookmark      string          `json:"bookmark"`
-	Publisher     uint64          `json:"publisher,string"` // of 64 bits, more than a JSON number holds everywhere
+	Publisher     uint64          `json:"publisher,string"` // a string: many JSON readers lose digits of 64-bit numbers
 	Sequence      uint64          `json:"sequence"`
 	Topic         string          `json:"topic"`
 	Time          string          `json:"time,omitempty"` // when the server took it
 	CorrelationID string          `json:"correlation_id,omitempty"`
-	JSON          json.RawMessage `json:"json,omitempty"`        // the body if it is JSON, without the space between
-	Body          *string         `json:"body,omitempty"`        // if it is other text in UTF-8
-	Base64        []byte          `json:"body_base64,omitempty"` // if it is neither
+	JSON          json.RawMessage `json:"json,omitempty"`        // the body if it is JSON, without insignificant space
+	Body          *string         `json:"body,omitempty"`        // the body if it is other text in UTF-8
+	Base64        []byte          `json:"body_base64,omitempty"` // the body if it is neither
 }
 
 func deliveryOf(m *client.Message) delivery {

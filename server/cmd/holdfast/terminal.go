@@ -10,9 +10,9 @@ import (
 	"github.com/holdfast-mq/holdfast/internal/visible"
 )
 
-// A terminal is standard output or standard error where that is one. What is written to
-// it comes from servers and publishers, and does nothing there but appear. Safe for
-// concurrent use.
+// A terminal is standard output or standard error, if that is a terminal. Text that is
+// written to it may come from servers and publishers, so control characters in it are
+// escaped. Safe for concurrent use.
 type terminal struct {
 	f *os.File
 
@@ -20,7 +20,7 @@ type terminal struct {
 	text *visible.Writer // guarded by mu
 }
 
-// standard returns a standard file as commands write to it.
+// standard returns the writer that commands use for a standard file.
 func standard(f *os.File) io.Writer {
 	if !term.IsTerminal(int(f.Fd())) {
 		return f
@@ -35,7 +35,7 @@ func (t *terminal) Write(b []byte) (int, error) {
 	return t.text.Write(b)
 }
 
-// draw writes what is ours to the last byte, control characters included.
+// draw writes text of this program unchanged, including control characters.
 func (t *terminal) draw(text string) { _, _ = io.WriteString(t.f, text) }
 
 func isTerminal(w io.Writer) bool {
@@ -43,7 +43,7 @@ func isTerminal(w io.Writer) bool {
 	return is
 }
 
-// raw returns where what is written to w ends up as it is.
+// raw returns a writer to the same file as w that does not escape anything.
 func raw(w io.Writer) io.Writer {
 	if t, is := w.(*terminal); is {
 		return t.f
